@@ -1,0 +1,301 @@
+/**
+ * The kinds of values a command line carries: each constructor declares one option or operand once
+ * (text for --help, man page and completion, and the reader that checks and types what was given).
+ * citty knows only strings and booleans, and lets most mistakes pass; so what is given to `read`
+ * are the raw words, in order, and a bad one ends as a UsageFailure that names the option.
+ */
+import { UsageFailure } from "./failure.ts";
+import { nearest } from "./nearest.ts";
+
+/** One option (`--name VALUE`) or operand. `T` is what the command gets. */
+export interface Option<T> {
+  /** A flag takes no value. */
+  readonly type: "boolean" | "string";
+  readonly description: string;
+  /** Stands for the value in the help: `NAME`, `BYTES`. */
+  readonly valueHint?: string;
+  /** What holds when it is not given, as a person would write it. */
+  readonly defaultText?: string;
+  /** One letter. */
+  readonly alias?: string;
+  /** Heading it stands under in the help; `Options` unless given. */
+  readonly group?: string;
+  /** The words a value may be, for completion. */
+  readonly choices?: readonly string[];
+  /** Values are file names, for completion. */
+  readonly files?: boolean;
+  /** May be given more than once; as an operand it takes all that are left. */
+  readonly repeatable?: boolean;
+  /** A flag that is on unless `--no-name` is given. */
+  readonly onByDefault?: boolean;
+  /** `label` is how to name it to the user: `--socket`, or `PATH`. */
+  readonly read: (words: readonly string[], label: string) => T;
+}
+
+/** By name; the key `maxConnections` is `--max-connections` on the command line. */
+export type Options = Readonly<Record<string, Option<unknown>>>;
+
+/** What a command's `run` gets for its options. */
+export type Values<O extends Options> = {
+  readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never;
+};
+
+interface Spec {
+  readonly description: string;
+  readonly hint?: string;
+  readonly alias?: string;
+  readonly group?: string;
+}
+
+interface ValueSpec<T> extends Spec {
+  readonly default?: T;
+  /** It must be given. */
+  readonly required?: boolean;
+  /** Replaces the default in the help, when that is worked out at run time. */
+  readonly defaultText?: string;
+}
+
+interface NumberSpec extends ValueSpec<number> {
+  readonly min?: number;
+  readonly max?: number;
+  /** Shown in the help: `microseconds`. */
+  readonly unit?: string;
+}
+
+/** With a default, or required, there is always a value. */
+type Given<T, S> = S extends { default: T } | { required: true } ? T : T | undefined;
+
+type Parse<T> = (word: string, label: string) => T;
+
+interface Shape<T> {
+  readonly hint: string;
+  readonly parse: Parse<T>;
+  readonly show: (value: T) => string;
+  readonly unit?: string | undefined;
+}
+
+/** The fields of `spec` that are passed on as they are. */
+function common(spec: Spec): Pick<Option<unknown>, "alias" | "group" | "description"> {
+  return {
+    description: spec.description,
+    ...(spec.alias === undefined ? {} : { alias: spec.alias }),
+    ...(spec.group === undefined ? {} : { group: spec.group }),
+  };
+}
+
+function value<T, const S extends ValueSpec<T>>(spec: S, shape: Shape<T>): Option<Given<T, S>> {
+  const shown = spec.default === undefined ? undefined : shape.show(spec.default);
+  const defaultText = spec.defaultText ?? shown;
+  const read = (words: readonly string[], label: string): T | undefined => {
+    const word = words.at(-1);
+    if (word !== undefined) return shape.parse(word, label);
+    if (spec.required === true) throw new UsageFailure(`${label} is missing`);
+    return spec.default;
+  };
+  const unit = shape.unit === undefined ? "" : `, ${shape.unit}`;
+  return {
+    ...common(spec),
+    description: `${spec.description}${unit}`,
+    type: "string",
+    valueHint: spec.hint ?? shape.hint,
+    ...(defaultText === undefined ? {} : { defaultText }),
+    read: read as Option<Given<T, S>>["read"],
+  };
+}
+
+function wrong(label: string, word: string, wanted: string): UsageFailure {
+  return new UsageFailure(`${label}: "${word}" is not ${wanted}`);
+}
+
+function parseText(word: string, label: string): string {
+  if (word === "") throw new UsageFailure(`${label} must not be empty`);
+  return word;
+}
+
+function withinBounds(number: number, word: string, label: string, spec: NumberSpec): number {
+  const { min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
+  if (number >= min && number <= max) return number;
+  const range = max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : `${min} to ${max}`;
+  throw new UsageFailure(`${label}: ${word} is out of range, it must be ${range}`);
+}
+
+/** A switch; `onByDefault` makes it one that `--no-name` turns off. */
+export function flag(spec: Spec & { readonly onByDefault?: boolean }): Option<boolean> {
+  const on = spec.onByDefault ?? false;
+  return {
+    ...common(spec),
+    type: "boolean",
+    onByDefault: on,
+    read: (words) => (words.length === 0 ? on : words.at(-1) === "true"),
+  };
+}
+
+/** Any words but none at all. */
+export function text<const S extends ValueSpec<string>>(spec: S): Option<Given<string, S>> {
+  return value<string, S>(spec, { hint: "TEXT", parse: parseText, show: (word) => word });
+}
+
+/** A file or directory; it is not looked at here. */
+export function path<const S extends ValueSpec<string>>(spec: S): Option<Given<string, S>> {
+  const shape = { hint: "PATH", parse: parseText, show: (word: string) => word };
+  return { ...value<string, S>(spec, shape), files: true };
+}
+
+/** A whole number, decimal. */
+export function count<const S extends NumberSpec>(spec: S): Option<Given<number, S>> {
+  const parse = (word: string, label: string) => {
+    if (!/^\d+$/.test(word)) throw wrong(label, word, "a whole number");
+    return withinBounds(Number(word), word, label, spec);
+  };
+  return value<number, S>(spec, { hint: "N", parse, show: String, unit: spec.unit });
+}
+
+/** A whole number that may be negative or hexadecimal: `-3`, `0x10`. */
+export function integer<const S extends NumberSpec>(spec: S): Option<Given<number, S>> {
+  const bounds = { min: Number.MIN_SAFE_INTEGER, ...spec };
+  const parse = (word: string, label: string) => {
+    if (!/^(-?\d+|0x[0-9a-f]+)$/i.test(word)) throw wrong(label, word, "a whole number");
+    return withinBounds(Number(word), word, label, bounds);
+  };
+  return value<number, S>(spec, { hint: "N", parse, show: String, unit: spec.unit });
+}
+
+function showOctal(mode: number): string {
+  return `0${mode.toString(8)}`;
+}
+
+/** A file mode in octal: `0640`, `640`. */
+export function octal<const S extends NumberSpec>(spec: S): Option<Given<number, S>> {
+  const parse = (word: string, label: string) => {
+    if (!/^[0-7]{1,5}$/.test(word)) throw wrong(label, word, "an octal mode such as 0640");
+    return withinBounds(Number.parseInt(word, 8), word, label, spec);
+  };
+  return value<number, S>(spec, { hint: "MODE", parse, show: showOctal });
+}
+
+const BYTE_UNITS = ["", "K", "M", "G", "T"];
+
+/** `1.5M`, `64KiB`, `4096`: steps of 1024, a fraction of a byte is cut off. */
+export function parseBytes(word: string): number | undefined {
+  const found = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?$/i.exec(word);
+  if (found === null) return undefined;
+  return Math.floor(Number(found[1]) * 1024 ** BYTE_UNITS.indexOf((found[2] ?? "").toUpperCase()));
+}
+
+/** 16777216 as `16M`; a number that is no whole multiple stays in bytes. */
+export function showBytes(size: number): string {
+  let left = size;
+  let unit = 0;
+  while (left >= 1024 && left % 1024 === 0 && unit < BYTE_UNITS.length - 1) {
+    left /= 1024;
+    unit++;
+  }
+  return `${left}${BYTE_UNITS[unit] ?? ""}`;
+}
+
+/** An amount of memory or disk, in bytes, K, M or G. */
+export function bytes<const S extends NumberSpec>(spec: S): Option<Given<number, S>> {
+  const parse = (word: string, label: string) => {
+    const size = parseBytes(word);
+    if (size === undefined) throw wrong(label, word, "a size such as 4096, 64K or 16M");
+    return withinBounds(size, word, label, spec);
+  };
+  const unit = "in bytes, K, M or G";
+  return value<number, S>(spec, { hint: "SIZE", parse, show: showBytes, unit });
+}
+
+const MILLISECONDS: Readonly<Record<string, number>> = {
+  us: 0.001,
+  ms: 1,
+  "": 1,
+  s: 1000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+};
+
+/** `250`, `250ms`, `2s`, `1.5s`, `5m`, `1h`: without a unit it is milliseconds. */
+export function parseMilliseconds(word: string): number | undefined {
+  const found = /^(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h)?$/.exec(word);
+  if (found === null) return undefined;
+  return Number(found[1]) * (MILLISECONDS[found[2] ?? ""] ?? 1);
+}
+
+function showMilliseconds(time: number): string {
+  return time >= 1000 && time % 1000 === 0 ? `${time / 1000}s` : `${time}ms`;
+}
+
+/** A length of time, in ms, s, m or h. */
+export function milliseconds<const S extends NumberSpec>(spec: S): Option<Given<number, S>> {
+  const parse = (word: string, label: string) => {
+    const time = parseMilliseconds(word);
+    if (time === undefined) throw wrong(label, word, "a time such as 250ms, 2s or 5m");
+    return withinBounds(time, word, label, spec);
+  };
+  const unit = "in ms, s, m or h";
+  return value<number, S>(spec, { hint: "TIME", parse, show: showMilliseconds, unit });
+}
+
+/** One of a few words. */
+export function oneOf<
+  const C extends readonly string[],
+  const S extends ValueSpec<NoInfer<C[number]>>,
+>(choices: C, spec: S): Option<Given<C[number], S>> {
+  const parse = (word: string, label: string): C[number] => {
+    if (choices.includes(word)) return word;
+    const message = `${label}: "${word}" is none of ${choices.join(", ")}`;
+    throw new UsageFailure(message, nearest(word, choices));
+  };
+  const shape = { hint: choices.join("|"), parse, show: (word: C[number]) => word };
+  return { ...value<C[number], S>(spec, shape), choices };
+}
+
+function parseHex(word: string, label: string): Uint8Array {
+  const digits = word.replaceAll(/[\s:]/g, "");
+  if (!/^([0-9a-f]{2})*$/i.test(digits)) throw wrong(label, word, "pairs of hex digits");
+  return new Uint8Array(Buffer.from(digits, "hex"));
+}
+
+function showHex(raw: Uint8Array): string {
+  return Buffer.from(raw).toString("hex");
+}
+
+/** Bytes as hexadecimal digits, with or without spaces or colons between; none is none. */
+export function hex<const S extends ValueSpec<Uint8Array>>(spec: S): Option<Given<Uint8Array, S>> {
+  return value<Uint8Array, S>(spec, { hint: "HEX", parse: parseHex, show: showHex });
+}
+
+/** Several words: repeated, or separated by commas. As an operand: all that are left. */
+export function list(
+  spec: Spec & { readonly default?: readonly string[]; readonly required?: boolean },
+): Option<readonly string[]> {
+  const { default: otherwise = [] } = spec;
+  return {
+    ...common(spec),
+    type: "string",
+    valueHint: spec.hint ?? "LIST",
+    repeatable: true,
+    ...(otherwise.length === 0 ? {} : { defaultText: otherwise.join(",") }),
+    read: (words, label) => {
+      const all = words.flatMap((word) => word.split(",")).map((word) => word.trim());
+      if (all.includes("")) throw new UsageFailure(`${label} has an empty item`);
+      if (all.length === 0 && spec.required === true) throw new UsageFailure(`${label} is missing`);
+      return all.length === 0 ? otherwise : all;
+    },
+  };
+}
+
+/** The same option given again and again, each value kept whole, commas and all. */
+export function repeated(spec: Spec & { readonly required?: boolean }): Option<readonly string[]> {
+  return {
+    ...common(spec),
+    type: "string",
+    valueHint: spec.hint ?? "TEXT",
+    repeatable: true,
+    read: (words, label) => {
+      if (words.includes("")) throw new UsageFailure(`${label} must not be empty`);
+      if (words.length === 0 && spec.required) throw new UsageFailure(`${label} is missing`);
+      return words;
+    },
+  };
+}

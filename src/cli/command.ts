@@ -1,0 +1,79 @@
+/**
+ * Makes citty commands from one declaration: `command` for one that does something, `commandGroup`
+ * for one that only has commands below it. The declaration stays on the citty object, so that help,
+ * man pages and completion are written from the same words that parse.
+ */
+import { defineCommand, type CommandDef } from "citty";
+import type { Options, Values } from "./args.ts";
+import { optionName, readWords } from "./scan.ts";
+
+/** What help, man page and completion say about a command. */
+export interface CommandText {
+  readonly name: string;
+  /** One sentence without its full stop: the line in the list of commands. */
+  readonly summary: string;
+  /** Paragraphs that follow it in the command's own help. */
+  readonly details?: readonly string[];
+  /** Command lines after `pmxcfs-ipc`, each with what it does. */
+  readonly examples?: readonly (readonly [line: string, meaning: string])[];
+  /** Exit codes other than 0, 1 and 2, or what 1 means here. */
+  readonly exits?: readonly (readonly [code: number, meaning: string])[];
+}
+
+/** Makes the command below a group, or a root command, when it is asked for. */
+export type Load = () => Promise<Command>;
+
+/** A citty command with the declaration it came from. */
+export interface Command extends CommandDef {
+  readonly text: CommandText;
+  readonly options: Options;
+  readonly operands: Options;
+  /** Commands below this one; a command has these or a `run`, never both (citty runs both). */
+  readonly children: ReadonlyMap<string, Load>;
+}
+
+export interface CommandSpec<O extends Options, P extends Options> extends CommandText {
+  readonly options?: O;
+  /** Positional words, in order; only the last may take several. */
+  readonly operands?: P;
+  /** Does it; resolves to the exit code (nothing is 0). Throws CommandFailure when it cannot. */
+  readonly run: (values: Values<O> & Values<P>) => Promise<number | void> | number | void;
+}
+
+/** citty's view of an option: enough for its parser not to stumble; reading is scan.ts's. */
+function cittyArgs(options: Options): NonNullable<CommandDef["args"]> {
+  return Object.fromEntries(
+    Object.entries(options).map(([key, { type, description, alias }]) => [
+      optionName(key),
+      { type, description, ...(alias === undefined ? {} : { alias }) },
+    ]),
+  );
+}
+
+/** Declares a command. Its `run` gets values that are checked and typed, never raw words. */
+export function command<
+  O extends Options = Record<never, never>,
+  P extends Options = Record<never, never>,
+>(spec: CommandSpec<O, P>): Command {
+  const options = spec.options ?? ({} as O);
+  const operands = spec.operands ?? ({} as P);
+  const citty = defineCommand({
+    meta: { name: spec.name, description: spec.summary },
+    args: cittyArgs(options),
+    run: async ({ rawArgs }) => {
+      // citty drops what a subcommand's run returns, so the exit code goes this way.
+      process.exitCode = (await spec.run(readWords(rawArgs, options, operands))) ?? 0;
+    },
+  });
+  return { ...citty, text: spec, options, operands, children: new Map() };
+}
+
+/** Declares a command that has only commands below it, each loaded when it is needed. */
+export function commandGroup(text: CommandText, children: Readonly<Record<string, Load>>): Command {
+  const citty = defineCommand({
+    meta: { name: text.name, description: text.summary },
+    subCommands: children,
+  });
+  const below = new Map(Object.entries(children));
+  return { ...citty, text, options: {}, operands: {}, children: below };
+}

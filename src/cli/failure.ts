@@ -1,0 +1,42 @@
+/**
+ * How a command says that it did not work: it throws one of these, and main.ts prints its one line
+ * on stderr and ends with its exit code. Everything else that is thrown is a bug of ours.
+ */
+
+/** Exit codes of every command; a command that answers a question (check, compat) adds its own. */
+export const ExitCode = {
+  OK: 0,
+  /** It was asked rightly and did not work. */
+  FAILURE: 1,
+  /** It was asked wrongly: unknown command or option, a value that cannot be read. */
+  USAGE: 2,
+  /** The reader of stdout went away (128 + SIGPIPE, as a shell shows it for a C program). */
+  CLOSED_OUTPUT: 141,
+} as const;
+
+/** A command that did not work. `message` is one line for a person, without the program's name. */
+export class CommandFailure extends Error {
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number = ExitCode.FAILURE) {
+    super(message);
+    this.name = "CommandFailure";
+    this.exitCode = exitCode;
+  }
+}
+
+/** A command line that cannot be carried out as written; `hint` names what was probably meant. */
+export class UsageFailure extends CommandFailure {
+  constructor(message: string, hint?: string) {
+    super(hint === undefined ? message : `${message} (did you mean "${hint}"?)`, ExitCode.USAGE);
+    this.name = "UsageFailure";
+  }
+}
+
+/** Nobody reads stdout any more: ends the command without a word. */
+export class ClosedOutput extends CommandFailure {
+  constructor() {
+    super("", ExitCode.CLOSED_OUTPUT);
+    this.name = "ClosedOutput";
+  }
+}
