@@ -1,0 +1,514 @@
+/*
+ * The one piece of C: what Bun cannot do by itself.
+ *
+ *   sockets     the abstract address in its full 110 bytes, peer credentials, sd_notify datagrams
+ *   files       made, given away and removed through descriptors, pages reserved
+ *   memory      one reservation per connection, files placed into it (twice, for circular data)
+ *   semaphores  waking and waiting on glibc's 64-bit sem_t: glibc's own calls abort on scribbles
+ *   waiting     a bounded look at the hot rings, a bounded futex wait
+ *   guard       a page that vanished (truncated file) costs its connection, not the process
+ *
+ * Every function returns a value >= 0 or -errno. No allocation but mmap; the guard's table is the
+ * only state, because a signal handler has no other way to reach it.
+ */
+#define _GNU_SOURCE
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define API __attribute__((visibility("default")))
+
+static_assert(sizeof(struct sockaddr_un) == 110, "libqb binds and connects with all 110 bytes");
+static_assert(sizeof(sem_t) == 32, "WIRE.md 3: the semaphore takes 32 bytes of the ring header");
+static_assert(sizeof(void *) == 8, "64-bit only");
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a semaphore shared with other processes needs it");
+
+#define FORCE_FILESYSTEM_SOCKETS "/etc/libqb/force-filesystem-sockets"
+
+/* ---- sockets -------------------------------------------------------------------------------- */
+
+/* Fills the address of a service; returns 1 when it is a path in the file system, else 0. */
+static int service_address(const char *name, struct sockaddr_un *address)
+{
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	if (access(FORCE_FILESYSTEM_SOCKETS, F_OK) == 0) {
+		static const char directory[] = "/run/";
+		size_t room = sizeof(address->sun_path) - sizeof(directory);
+
+		memcpy(address->sun_path, directory, sizeof(directory) - 1);
+		memcpy(address->sun_path + sizeof(directory) - 1, name, strnlen(name, room));
+		return 1;
+	}
+	memcpy(address->sun_path + 1, name, strnlen(name, sizeof(address->sun_path) - 1));
+	return 0;
+}
+
+static int64_t close_with(int fd, int error)
+{
+	close(fd);
+	return -error;
+}
+
+/* A listening setup socket for service `name`; the caller owns the descriptor. */
+API int64_t shim_listen(const char *name, int32_t backlog)
+{
+	struct sockaddr_un address;
+	int is_path = service_address(name, &address);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (is_path && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return close_with(fd, EADDRINUSE);
+	if (is_path)
+		unlink(address.sun_path);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return close_with(fd, errno);
+	if (is_path && chmod(address.sun_path, 0777) < 0)
+		return close_with(fd, errno);
+	if (listen(fd, backlog) < 0)
+		return close_with(fd, errno);
+	return fd;
+}
+
+/* A socket connected to service `name`; the caller owns the descriptor. EAGAIN: backlog full. */
+API int64_t shim_connect(const char *name)
+{
+	struct sockaddr_un address;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	service_address(name, &address);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return close_with(fd, errno);
+	return fd;
+}
+
+/* pid, uid and gid of the peer of `fd` at its connect(2), into out[0..2]. */
+API int64_t shim_peer(int32_t fd, int32_t *out)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return -errno;
+	out[0] = peer.pid;
+	out[1] = (int32_t)peer.uid;
+	out[2] = (int32_t)peer.gid;
+	return 0;
+}
+
+/* send(2), never blocking, never SIGPIPE; bytes sent. */
+API int64_t shim_send(int32_t fd, const void *bytes, int64_t length)
+{
+	ssize_t sent = send(fd, bytes, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return sent < 0 ? -errno : sent;
+}
+
+/* recv(2), never blocking; 0 is the end of the stream. Descriptors sent along are not taken. */
+API int64_t shim_receive(int32_t fd, void *bytes, int64_t length)
+{
+	ssize_t received = recv(fd, bytes, (size_t)length, MSG_DONTWAIT);
+
+	return received < 0 ? -errno : received;
+}
+
+/* One datagram to systemd's notify socket (sd_notify(3)); `@` starts an abstract name. */
+API int64_t shim_notify(const char *path, const char *text)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t length = strlen(path);
+	ssize_t sent;
+	int error;
+	int fd;
+
+	if (length < 2 || length >= sizeof(address.sun_path))
+		return -EINVAL;
+	memcpy(address.sun_path, path, length);
+	if (path[0] == '@')
+		address.sun_path[0] = 0;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
+		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+	error = errno;
+	close(fd);
+	return sent < 0 ? -error : 0;
+}
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+API int64_t shim_close(int32_t fd)
+{
+	return close(fd) < 0 ? -errno : 0;
+}
+
+/* Opens an existing directory, not through a symlink. */
+API int64_t shim_dir_open(int32_t parent, const char *name)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(parent < 0 ? AT_FDCWD : parent, name, flags);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Makes directory `name`, mode 0700, and opens it. */
+API int64_t shim_dir_make(int32_t parent, const char *name)
+{
+	if (mkdirat(parent, name, 0700) < 0)
+		return -errno;
+	return shim_dir_open(parent, name);
+}
+
+/* Makes file `name`, mode 0600, with `size` reserved zero bytes; nothing is left on failure. */
+API int64_t shim_file_make(int32_t directory, const char *name, int64_t size)
+{
+	int fd = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		error = posix_fallocate(fd, 0, size);
+	} while (error == EINTR);
+	if (error != 0) {
+		unlinkat(directory, name, 0);
+		return close_with(fd, error);
+	}
+	return fd;
+}
+
+/* Opens a regular file for reading and writing, not through a symlink. */
+API int64_t shim_file_open(int32_t directory, const char *path)
+{
+	int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = openat(directory < 0 ? AT_FDCWD : directory, path, flags);
+	struct stat status;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &status) < 0)
+		return close_with(fd, errno);
+	if (!S_ISREG(status.st_mode))
+		return close_with(fd, EINVAL);
+	return fd;
+}
+
+API int64_t shim_file_size(int32_t fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) < 0 ? -errno : status.st_size;
+}
+
+/* Gives a file or directory away: owner, then mode. */
+API int64_t shim_give(int32_t fd, int32_t uid, int32_t gid, int32_t mode)
+{
+	if (fchown(fd, (uid_t)uid, (gid_t)gid) < 0)
+		return -errno;
+	return fchmod(fd, (mode_t)mode) < 0 ? -errno : 0;
+}
+
+API int64_t shim_rename(int32_t directory, const char *from, const char *to)
+{
+	return renameat(directory, from, directory, to) < 0 ? -errno : 0;
+}
+
+API int64_t shim_unlink(int32_t directory, const char *name)
+{
+	return unlinkat(directory, name, 0) < 0 ? -errno : 0;
+}
+
+API int64_t shim_rmdir(int32_t directory, const char *name)
+{
+	return unlinkat(directory, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* Raises RLIMIT_NOFILE to its hard limit; the descriptors this process may have. */
+API int64_t shim_raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+API int64_t shim_page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+/* `length` bytes of address space, no memory behind them yet; the address. */
+API int64_t shim_reserve(int64_t length)
+{
+	void *at = mmap(NULL, (size_t)length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			-1, 0);
+
+	return at == MAP_FAILED ? -errno : (int64_t)(intptr_t)at;
+}
+
+/* Zeroed private memory that C may keep pointers to; the address. */
+API int64_t shim_allocate(int64_t length)
+{
+	void *at = mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			0);
+
+	return at == MAP_FAILED ? -errno : (int64_t)(intptr_t)at;
+}
+
+/* Maps the first `length` bytes of `fd` at `at`, inside a reservation. */
+API int64_t shim_place(int64_t at, int32_t fd, int64_t length)
+{
+	void *address = (void *)(intptr_t)at;
+
+	if (mmap(address, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	    MAP_FAILED)
+		return -errno;
+	return 0;
+}
+
+API int64_t shim_release(int64_t at, int64_t length)
+{
+	return munmap((void *)(intptr_t)at, (size_t)length) < 0 ? -errno : 0;
+}
+
+/* ---- guard ---------------------------------------------------------------------------------- */
+
+#define GUARD_SLOTS 65536
+
+/* One reservation; `hits` counts the times its memory vanished. Read by src/platform/guard.ts. */
+struct guard_range {
+	_Atomic uintptr_t start;
+	_Atomic uintptr_t end;
+};
+
+static struct guard_range guard_ranges[GUARD_SLOTS];
+static _Atomic int32_t guard_used;
+static struct sigaction guard_previous;
+/* hits[0]: all; hits[1 + slot]: of that range. */
+static _Atomic int32_t guard_hits[1 + GUARD_SLOTS];
+
+static void guard_chain(int number, siginfo_t *info, void *context)
+{
+	if ((guard_previous.sa_flags & SA_SIGINFO) && guard_previous.sa_sigaction != NULL) {
+		guard_previous.sa_sigaction(number, info, context);
+	} else if (guard_previous.sa_handler == SIG_DFL || guard_previous.sa_handler == SIG_IGN) {
+		/* Returning faults again, now with the default action: a core, as without us. */
+		signal(number, SIG_DFL);
+	} else {
+		guard_previous.sa_handler(number);
+	}
+}
+
+static void guard_handler(int number, siginfo_t *info, void *context)
+{
+	uintptr_t address = (uintptr_t)info->si_addr;
+	int32_t used = atomic_load(&guard_used);
+	int saved = errno;
+
+	for (int32_t slot = 0; slot < used; slot++) {
+		uintptr_t start = atomic_load(&guard_ranges[slot].start);
+		uintptr_t end = atomic_load(&guard_ranges[slot].end);
+
+		if (address < start || address >= end)
+			continue;
+		/* All of it: its connection ends anyway, and one fault is cheaper than hundreds. */
+		if (mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+			break;
+		atomic_fetch_add(&guard_hits[1 + slot], 1);
+		atomic_fetch_add(&guard_hits[0], 1);
+		errno = saved;
+		return;
+	}
+	errno = saved;
+	guard_chain(number, info, context);
+}
+
+/* Installs the SIGBUS handler; the address of the hit counters, 1 + 65536 int32. */
+API int64_t shim_guard_install(void)
+{
+	struct sigaction action = { .sa_sigaction = guard_handler,
+				    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction current;
+
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGBUS, NULL, &current) < 0)
+		return -errno;
+	if (!(current.sa_flags & SA_SIGINFO) || current.sa_sigaction != guard_handler) {
+		guard_previous = current;
+		if (sigaction(SIGBUS, &action, NULL) < 0)
+			return -errno;
+	}
+	return (int64_t)(intptr_t)guard_hits;
+}
+
+/* Watches [at, at + length); the slot. ENFILE: the table is full. */
+API int64_t shim_guard_add(int64_t at, int64_t length)
+{
+	int32_t used = atomic_load(&guard_used);
+	int32_t slot = 0;
+
+	while (slot < used && atomic_load(&guard_ranges[slot].end) != 0)
+		slot++;
+	if (slot == GUARD_SLOTS)
+		return -ENFILE;
+	atomic_store(&guard_hits[1 + slot], 0);
+	atomic_store(&guard_ranges[slot].start, (uintptr_t)at);
+	atomic_store(&guard_ranges[slot].end, (uintptr_t)(at + length));
+	if (slot == used)
+		atomic_store(&guard_used, used + 1);
+	return slot;
+}
+
+API int64_t shim_guard_remove(int32_t slot)
+{
+	if (slot < 0 || slot >= GUARD_SLOTS)
+		return -EINVAL;
+	atomic_store(&guard_ranges[slot].end, 0);
+	atomic_store(&guard_ranges[slot].start, 0);
+	return 0;
+}
+
+/* ---- semaphores ----------------------------------------------------------------------------- */
+
+/* glibc's new_sem on 64 bits: value in the low half of `data`, number of waiters in the high. */
+struct semaphore {
+	_Atomic uint64_t data;
+};
+
+#define VALUE_MASK 0xffffffffull
+#define ONE_WAITER (1ull << 32)
+/* Compare-and-swap attempts before giving up: the other side is scribbling, not counting. */
+#define TAKE_ATTEMPTS 64
+
+static uint32_t *value_word(struct semaphore *semaphore)
+{
+	return (uint32_t *)&semaphore->data;
+}
+
+/* Takes one if there is one: 1, or 0. */
+static int take(struct semaphore *semaphore)
+{
+	uint64_t data = atomic_load_explicit(&semaphore->data, memory_order_relaxed);
+
+	for (int attempt = 0; attempt < TAKE_ATTEMPTS && (data & VALUE_MASK) != 0; attempt++)
+		if (atomic_compare_exchange_weak(&semaphore->data, &data, data - 1))
+			return 1;
+	return 0;
+}
+
+/* Wakes one waiter of the semaphore at `at`; src/memory/semaphore.ts has added to its value. */
+API int64_t shim_wake(int64_t at)
+{
+	uint32_t *value = value_word((struct semaphore *)(intptr_t)at);
+	long woken = syscall(SYS_futex, value, FUTEX_WAKE, 1, NULL, NULL, 0);
+
+	return woken < 0 ? -errno : woken;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/*
+ * For clients: takes one, waiting at most `timeout_us`; 1, or 0 when the time is over. Spins for
+ * `spin_us` first: a server that answers at once costs no sleep.
+ */
+API int64_t shim_wait(int64_t at, int64_t spin_us, int64_t timeout_us)
+{
+	struct semaphore *semaphore = (struct semaphore *)(intptr_t)at;
+	int64_t start = now_ns();
+	int64_t deadline = start + timeout_us * 1000;
+	int64_t now = start;
+
+	for (;;) {
+		struct timespec rest;
+
+		if (take(semaphore))
+			return 1;
+		now = now_ns();
+		if (now >= deadline)
+			return 0;
+		if (now < start + spin_us * 1000) {
+			relax();
+			continue;
+		}
+		rest.tv_sec = (deadline - now) / 1000000000ll;
+		rest.tv_nsec = (deadline - now) % 1000000000ll;
+		atomic_fetch_add(&semaphore->data, ONE_WAITER);
+		syscall(SYS_futex, value_word(semaphore), FUTEX_WAIT, 0, &rest, NULL, 0);
+		atomic_fetch_sub(&semaphore->data, ONE_WAITER);
+	}
+}
+
+/* ---- polling -------------------------------------------------------------------------------- */
+
+/* Looks at the clock once in so many rounds: reading it costs more than a round. */
+#define ROUNDS_PER_CLOCK 16
+
+/*
+ * Looks at `count` semaphores (addresses in table[]) until one of them has a value or `budget_ns`
+ * is over; the first index that has, or -ETIMEDOUT. Starts behind `after`, so that each gets its
+ * turn.
+ */
+API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int64_t budget_ns)
+{
+	int64_t deadline = 0;
+
+	for (int round = 1;; round++) {
+		for (int32_t step = 1; step <= count; step++) {
+			int32_t index = (after + step) % count;
+			struct semaphore *semaphore = (struct semaphore *)(intptr_t)table[index];
+
+			if (atomic_load_explicit(&semaphore->data, memory_order_acquire) & VALUE_MASK)
+				return index;
+		}
+		if (deadline == 0)
+			deadline = now_ns() + budget_ns;
+		else if (round % ROUNDS_PER_CLOCK == 0 && now_ns() >= deadline)
+			return -ETIMEDOUT;
+		relax();
+	}
+}

@@ -1,0 +1,71 @@
+/**
+ * Ring directories made ahead, while the server is idle, for the client that comes next: they
+ * take the reserving of pages out of a connect (DESIGN.md 4). Each is used once; the pool follows
+ * the size that was asked for last.
+ */
+import type { Errno } from "../errno.ts";
+import type { Directory } from "../platform/files.ts";
+import { RingDirectory } from "./ring-directory.ts";
+
+export class RingPool implements Disposable {
+  readonly #parent: Directory;
+  readonly #service: string;
+  readonly #count: number;
+  readonly #ready: RingDirectory[] = [];
+  #wantedBytes = 0;
+  #refill: Timer | undefined;
+
+  /** Keeps up to `count` directories ready in `parent`; 0 makes each on demand. */
+  constructor(parent: Directory, service: string, count: number) {
+    this.#parent = parent;
+    this.#service = service;
+    this.#count = count;
+  }
+
+  get readyCount(): number {
+    return this.#ready.length;
+  }
+
+  /** A fresh directory with rings of `dataBytes`, the caller's from now on; errors as `make`. */
+  take(dataBytes: number): RingDirectory | Errno {
+    const found = this.#ready.findIndex((ready) => ready.dataBytes === dataBytes);
+    const [ready] = found === -1 ? [] : this.#ready.splice(found, 1);
+    if (ready !== undefined) return ready;
+    const made = RingDirectory.make(this.#parent, this.#service, dataBytes);
+    // What is kept ready may be what is missing now.
+    if (typeof made === "number" && this.#ready.length > 0) {
+      this.drain();
+      return RingDirectory.make(this.#parent, this.#service, dataBytes);
+    }
+    return made;
+  }
+
+  /** Makes one more after `delayMs` without another call, until the pool is full. */
+  refillLater(dataBytes: number, delayMs: number): void {
+    if (this.#count === 0) return;
+    if (this.#wantedBytes !== dataBytes) this.drain();
+    this.#wantedBytes = dataBytes;
+    clearTimeout(this.#refill);
+    this.#refill = setTimeout(() => this.#refillOne(delayMs), delayMs);
+    this.#refill.unref();
+  }
+
+  #refillOne(delayMs: number): void {
+    if (this.#ready.length >= this.#count) return;
+    const made = RingDirectory.make(this.#parent, this.#service, this.#wantedBytes);
+    // Full /dev/shm: leave it to those who connect.
+    if (typeof made === "number") return;
+    this.#ready.push(made);
+    this.refillLater(this.#wantedBytes, delayMs);
+  }
+
+  /** Removes what is ready. */
+  drain(): void {
+    for (const ready of this.#ready.splice(0)) ready[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#refill);
+    this.drain();
+  }
+}

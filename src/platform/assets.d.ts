@@ -1,0 +1,5 @@
+/** Files that `bun build --compile` embeds: the import is a path. */
+declare module "*.so" {
+  const path: string;
+  export default path;
+}

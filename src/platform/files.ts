@@ -1,0 +1,87 @@
+/**
+ * Directories and files by descriptor: made with O_EXCL|O_NOFOLLOW, given away by fchown, removed
+ * by unlinkat. No path is followed twice. A `Directory` owns its descriptor.
+ */
+import { Errno } from "../errno.ts";
+import { cString, shim } from "./shim.ts";
+
+/** The parent argument for paths that are absolute or relative to the working directory. */
+const NO_PARENT = -1;
+
+/** Closes a descriptor that a function of this layer returned. */
+export function closeDescriptor(fd: number): void {
+  shim.shim_close(fd);
+}
+
+/** Opens a regular file read-write, not through a symlink; a descriptor or an errno. */
+export function openFile(path: string): number {
+  return shim.shim_file_open(NO_PARENT, cString(path));
+}
+
+/** Bytes of an open file, or a negative errno. */
+export function fileSize(fd: number): number {
+  return shim.shim_file_size(fd);
+}
+
+/** Raises RLIMIT_NOFILE as far as it goes; how many descriptors this process may have. */
+export function raiseDescriptorLimit(): number {
+  return shim.shim_raise_descriptors();
+}
+
+/** Gives an open file away: owner, then mode. EPERM when this process may not. */
+export function giveFile(fd: number, uid: number, gid: number, mode: number): 0 | Errno {
+  return shim.shim_give(fd, uid, gid, mode) as 0 | Errno;
+}
+
+/** An open directory. */
+export class Directory implements Disposable {
+  readonly fd: number;
+  #closed = false;
+
+  private constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  static open(path: string): Directory | Errno {
+    const fd = shim.shim_dir_open(NO_PARENT, cString(path));
+    return fd < 0 ? (fd as Errno) : new Directory(fd);
+  }
+
+  openSub(name: string): Directory | Errno {
+    const fd = shim.shim_dir_open(this.fd, cString(name));
+    return fd < 0 ? (fd as Errno) : new Directory(fd);
+  }
+
+  /** Makes a directory of mode 0700 in this one. EEXIST, ENOSPC, EMFILE. */
+  makeSub(name: string): Directory | Errno {
+    const fd = shim.shim_dir_make(this.fd, cString(name));
+    return fd < 0 ? (fd as Errno) : new Directory(fd);
+  }
+
+  /** Makes a file of mode 0600 with `size` reserved zero bytes; its descriptor, or an errno. */
+  makeFile(name: string, size: number): number {
+    return shim.shim_file_make(this.fd, cString(name), size);
+  }
+
+  give(uid: number, gid: number, mode: number): 0 | Errno {
+    return giveFile(this.fd, uid, gid, mode);
+  }
+
+  rename(from: string, to: string): 0 | Errno {
+    return shim.shim_rename(this.fd, cString(from), cString(to)) as 0 | Errno;
+  }
+
+  unlink(name: string): 0 | Errno {
+    return shim.shim_unlink(this.fd, cString(name)) as 0 | Errno;
+  }
+
+  removeSub(name: string): 0 | Errno {
+    return shim.shim_rmdir(this.fd, cString(name)) as 0 | Errno;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    shim.shim_close(this.fd);
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * From the embedded shared object to something dlopen(3) can load: a file on disk in a checkout,
+ * a memfd in the compiled binary (a direct dlopen of an embedded file leaves a copy in /tmp).
+ */
+import { dlopen } from "bun:ffi";
+import { closeSync, readFileSync, writeSync } from "node:fs";
+import embedded from "../../dist/shim.so" with { type: "file" };
+
+/** Where Bun mounts what a compiled binary carries. */
+const EMBEDDED_ROOT = "/$bunfs/";
+
+/** MFD_CLOEXEC (memfd_create(2)). */
+const MFD_CLOEXEC = 1;
+
+function memfd(name: string): number {
+  const libc = dlopen("libc.so.6", {
+    memfd_create: { args: ["cstring", "u32"], returns: "i32" },
+  });
+  const fd = libc.symbols.memfd_create(Buffer.from(`${name}\0`), MFD_CLOEXEC);
+  libc.close();
+  if (fd < 0) throw new Error("memfd_create failed: the C shim cannot be loaded");
+  return fd;
+}
+
+/** Calls `load` with a path of the shim; the path is good only during the call. */
+export function withShimPath<T>(load: (path: string) => T): T {
+  if (!embedded.startsWith(EMBEDDED_ROOT)) return load(embedded);
+  const fd = memfd("pmxcfs-ipc-shim");
+  try {
+    const bytes = readFileSync(embedded);
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+    return load(`/proc/self/fd/${fd}`);
+  } finally {
+    closeSync(fd);
+  }
+}

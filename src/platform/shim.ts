@@ -1,0 +1,49 @@
+/**
+ * The C shim's functions, typed. Each returns a value >= 0 or a negative errno (native/shim.c).
+ * Pointers are plain numbers, and only to memory the shim itself mapped; buffers of the JS heap
+ * are passed per call and never kept (Bun moves them).
+ */
+import { dlopen } from "bun:ffi";
+import { withShimPath } from "./library.ts";
+
+/** An address the shim returned; good until it is released. */
+export type Address = number;
+
+const SYMBOLS = {
+  shim_listen: { args: ["buffer", "i32"], returns: "i64_fast" },
+  shim_connect: { args: ["buffer"], returns: "i64_fast" },
+  shim_peer: { args: ["i32", "buffer"], returns: "i64_fast" },
+  shim_send: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
+  shim_receive: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
+  shim_notify: { args: ["buffer", "buffer"], returns: "i64_fast" },
+  shim_close: { args: ["i32"], returns: "i64_fast" },
+  shim_dir_open: { args: ["i32", "buffer"], returns: "i64_fast" },
+  shim_dir_make: { args: ["i32", "buffer"], returns: "i64_fast" },
+  shim_file_make: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
+  shim_file_open: { args: ["i32", "buffer"], returns: "i64_fast" },
+  shim_file_size: { args: ["i32"], returns: "i64_fast" },
+  shim_give: { args: ["i32", "i32", "i32", "i32"], returns: "i64_fast" },
+  shim_rename: { args: ["i32", "buffer", "buffer"], returns: "i64_fast" },
+  shim_unlink: { args: ["i32", "buffer"], returns: "i64_fast" },
+  shim_rmdir: { args: ["i32", "buffer"], returns: "i64_fast" },
+  shim_raise_descriptors: { args: [], returns: "i64_fast" },
+  shim_page_size: { args: [], returns: "i64_fast" },
+  shim_reserve: { args: ["i64_fast"], returns: "i64_fast" },
+  shim_allocate: { args: ["i64_fast"], returns: "i64_fast" },
+  shim_place: { args: ["i64_fast", "i32", "i64_fast"], returns: "i64_fast" },
+  shim_release: { args: ["i64_fast", "i64_fast"], returns: "i64_fast" },
+  shim_guard_install: { args: [], returns: "i64_fast" },
+  shim_guard_add: { args: ["i64_fast", "i64_fast"], returns: "i64_fast" },
+  shim_guard_remove: { args: ["i32"], returns: "i64_fast" },
+  shim_wake: { args: ["i64_fast"], returns: "i64_fast" },
+  shim_wait: { args: ["i64_fast", "i64_fast", "i64_fast"], returns: "i64_fast" },
+  shim_poll: { args: ["i64_fast", "i32", "i32", "i64_fast"], returns: "i64_fast" },
+} as const;
+
+/** The loaded shim; loading takes under a millisecond and happens once, at import. */
+export const shim = withShimPath((path) => dlopen(path, SYMBOLS)).symbols;
+
+/** A NUL-terminated copy of `text` (latin1: one byte per character) for one call. */
+export function cString(text: string): Buffer {
+  return Buffer.from(`${text}\0`, "latin1");
+}

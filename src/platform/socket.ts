@@ -1,0 +1,52 @@
+/**
+ * The setup socket's system calls: listen and connect with libqb's full 110-byte address, peer
+ * credentials, and the non-blocking reads and writes of a client without an event loop.
+ */
+import { existsSync } from "node:fs";
+import type { Errno } from "../errno.ts";
+import { cString, shim } from "./shim.ts";
+
+/** When this file exists, services are paths under /run instead of abstract names (libqb). */
+export const FORCE_FILESYSTEM_SOCKETS = "/etc/libqb/force-filesystem-sockets";
+
+/** Who is at the other end, as the kernel knows it (SO_PEERCRED). */
+export interface Credentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Listens on `name`; a descriptor, or EADDRINUSE, EACCES and what else bind(2) says. */
+export function listenOn(name: string, backlog: number): number {
+  return shim.shim_listen(cString(name), backlog);
+}
+
+/** The path of a service's socket where libqb is told to use the file system, else undefined. */
+export function socketPath(name: string): string | undefined {
+  return existsSync(FORCE_FILESYSTEM_SOCKETS) ? `/run/${name}` : undefined;
+}
+
+/** Connects to `name`; a descriptor, or ECONNREFUSED (nobody listens), EAGAIN (backlog full). */
+export function connectTo(name: string): number {
+  return shim.shim_connect(cString(name));
+}
+
+const peer = new Int32Array(3);
+
+/** Credentials of the peer of `fd` at the time it connected. */
+export function peerCredentials(fd: number): Credentials | Errno {
+  const result = shim.shim_peer(fd, peer);
+  if (result < 0) return result as Errno;
+  const [pid = 0, uid = 0, gid = 0] = peer;
+  return { pid, uid: uid >>> 0, gid: gid >>> 0 };
+}
+
+/** Sends without blocking; bytes sent, or EAGAIN, EPIPE, ... */
+export function sendBytes(fd: number, bytes: Uint8Array): number {
+  return shim.shim_send(fd, bytes, bytes.byteLength);
+}
+
+/** Receives without blocking; bytes received, 0 at the end of the stream, or EAGAIN, ... */
+export function receiveBytes(fd: number, bytes: Uint8Array): number {
+  return shim.shim_receive(fd, bytes, bytes.byteLength);
+}

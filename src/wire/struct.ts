@@ -1,0 +1,129 @@
+/**
+ * Wire structs declared as data: a record of fields in, offsets and one reader/writer per field
+ * out. `struct` pads its end as C does; `prefix` does not (structs that end in a flexible tail).
+ * Host byte order is little-endian everywhere Bun runs; layouts are checked against a C program
+ * that prints offsetof (test/wire/layout.test.ts).
+ */
+
+/** A message in place: `size` bytes of `bytes` from `at`. Lives as long as its owner says. */
+export interface Span {
+  bytes: Buffer;
+  view: DataView;
+  at: number;
+  size: number;
+}
+
+/** One field: its C size and alignment, and how it is read from and written to memory. */
+export interface Field<T> {
+  readonly size: number;
+  readonly align: number;
+  readonly get: (span: Span, offset: number) => T;
+  readonly set: (span: Span, offset: number, value: T) => void;
+}
+
+type Fields = Record<string, Field<unknown>>;
+type Value<F> = F extends Field<infer T> ? T : never;
+
+/** A declared layout. Readers and writers take the span of the whole struct. */
+export interface Struct<F extends Fields> {
+  readonly size: number;
+  readonly offset: { readonly [K in keyof F]: number };
+  readonly read: { readonly [K in keyof F]: (span: Span) => Value<F[K]> };
+  readonly write: { readonly [K in keyof F]: (span: Span, value: Value<F[K]>) => void };
+}
+
+export const u8: Field<number> = {
+  size: 1,
+  align: 1,
+  get: (span, offset) => span.view.getUint8(span.at + offset),
+  set: (span, offset, value) => span.view.setUint8(span.at + offset, value),
+};
+
+export const u32: Field<number> = {
+  size: 4,
+  align: 4,
+  get: (span, offset) => span.view.getUint32(span.at + offset, true),
+  set: (span, offset, value) => span.view.setUint32(span.at + offset, value, true),
+};
+
+export const i32: Field<number> = {
+  size: 4,
+  align: 4,
+  get: (span, offset) => span.view.getInt32(span.at + offset, true),
+  set: (span, offset, value) => span.view.setInt32(span.at + offset, value, true),
+};
+
+/** int32_t with `aligned(8)`, as libqb's headers are declared (qbipc_common.h). */
+export const i32Aligned8: Field<number> = { ...i32, align: 8 };
+
+/** uint32_t with `aligned(8)`. */
+export const u32Aligned8: Field<number> = { ...u32, align: 8 };
+
+export const u64: Field<bigint> = {
+  size: 8,
+  align: 8,
+  get: (span, offset) => span.view.getBigUint64(span.at + offset, true),
+  set: (span, offset, value) => span.view.setBigUint64(span.at + offset, value, true),
+};
+
+/**
+ * char[length]: a string of one character per byte (latin1: equality is strcmp), ended by the
+ * first NUL; the last byte is taken as NUL (OPERATIONS.md, "Fixed char arrays"). Longer values
+ * are cut when written, and the rest of the array is zeroed.
+ */
+export function char(length: number): Field<string> {
+  return {
+    size: length,
+    align: 1,
+    get(span, offset) {
+      const from = span.at + offset;
+      const nul = span.bytes.indexOf(0, from);
+      const end = nul === -1 || nul > from + length - 1 ? from + length - 1 : nul;
+      return span.bytes.latin1Slice(from, end);
+    },
+    set(span, offset, value) {
+      const from = span.at + offset;
+      const written = span.bytes.latin1Write(value, from, length - 1);
+      span.bytes.fill(0, from + written, from + length);
+    },
+  };
+}
+
+function layout<F extends Fields>(fields: F, padded: boolean): Struct<F> {
+  const offset: Record<string, number> = {};
+  const read: Record<string, (span: Span) => unknown> = {};
+  const write: Record<string, (span: Span, value: unknown) => void> = {};
+  let end = 0;
+  let widest = 1;
+  for (const [name, field] of Object.entries(fields)) {
+    const at = Math.ceil(end / field.align) * field.align;
+    offset[name] = at;
+    read[name] = (span) => field.get(span, at);
+    write[name] = (span, value) => field.set(span, at, value);
+    end = at + field.size;
+    widest = Math.max(widest, field.align);
+  }
+  const size = padded ? Math.ceil(end / widest) * widest : end;
+  return { size, offset, read, write } as unknown as Struct<F>;
+}
+
+/** A C struct: fields at their natural alignment, the end padded to the widest. */
+export function struct<F extends Fields>(fields: F): Struct<F> {
+  return layout(fields, true);
+}
+
+/** A C struct that ends in a flexible array: as `struct`, but the end is not padded. */
+export function prefix<F extends Fields>(fields: F): Struct<F> {
+  return layout(fields, false);
+}
+
+/** A span over all of `bytes`. */
+export function spanOf(bytes: Buffer): Span {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { bytes, view, at: 0, size: bytes.byteLength };
+}
+
+/** A span over `size` fresh zero bytes. */
+export function newSpan(size: number): Span {
+  return spanOf(Buffer.alloc(size));
+}
