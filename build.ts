@@ -1,0 +1,145 @@
+/**
+ * `bun build.ts` makes dist/: the C shim (dist/shim.so) and the program (dist/pmxcfs-ipc), one file
+ * that needs nothing but glibc. `--shim` makes only the shim, which a checkout needs for tests and
+ * `bun src/main.ts`. Same sources, same compiler, same bytes.
+ */
+import { mkdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
+import { version } from "./package.json";
+
+const ROOT = import.meta.dir;
+const SHIM_SOURCE = join(ROOT, "native/shim.c");
+
+/** `file-prefix-map` and no build id: the same bytes from every checkout directory. */
+const COMPILER_FLAGS = [
+  ..."-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -fPIC -shared -s".split(" "),
+  `-ffile-prefix-map=${ROOT}=.`,
+  "-Wl,--build-id=none",
+];
+
+/** A build for one machine type. */
+export interface Target {
+  readonly compiler: string;
+  /** Packages that bring the compiler, for the message when it is missing. */
+  readonly compilerPackages: string;
+  /** Bun's name of the runtime to put in. */
+  readonly runtime: Bun.Build.CompileTarget | undefined;
+  /** Directory under the root that gets shim.so and pmxcfs-ipc. */
+  readonly directory: string;
+}
+
+/** This machine. */
+export const NATIVE: Target = {
+  compiler: process.env["CC"] ?? "cc",
+  compilerPackages: "gcc libc6-dev",
+  runtime: undefined,
+  directory: "dist",
+};
+
+/** What cannot be built, in one line. */
+class BuildFailure extends Error {}
+
+function modified(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+/** Compiles native/shim.c unless the shim is newer than its source; gives back its path. */
+export function buildShim(target: Target): string {
+  const shim = join(ROOT, target.directory, "shim.so");
+  const sources = Math.max(modified(SHIM_SOURCE), modified(import.meta.path));
+  if (modified(shim) > sources) return shim;
+  if (Bun.which(target.compiler) === null) {
+    const packages = target.compilerPackages;
+    throw new BuildFailure(`no C compiler (${target.compiler}): apt-get install ${packages}`);
+  }
+  mkdirSync(join(ROOT, target.directory), { recursive: true });
+  // Two builds at once must not see each other's half-written file.
+  const draft = `${shim}.${process.pid}`;
+  const words = [target.compiler, ...COMPILER_FLAGS, "-o", draft, relative(ROOT, SHIM_SOURCE)];
+  const { exitCode, stderr } = Bun.spawnSync(words, { cwd: ROOT, stderr: "pipe" });
+  if (exitCode !== 0) {
+    rmSync(draft, { force: true });
+    throw new BuildFailure(`${target.compiler} failed on native/shim.c:\n${stderr.toString()}`);
+  }
+  renameSync(draft, shim);
+  return shim;
+}
+
+function git(...words: string[]): string | undefined {
+  if (Bun.which("git") === null) return undefined;
+  const { exitCode, stdout } = Bun.spawnSync(["git", ...words], { cwd: ROOT, stderr: "ignore" });
+  return exitCode === 0 ? stdout.toString().trim() : undefined;
+}
+
+/** The commit of this checkout, `unknown` outside one; `+changes` when files differ from it. */
+export function revision(): string {
+  const top = git("rev-parse", "--show-prefix");
+  const commit = git("rev-parse", "--short=12", "HEAD");
+  if (top !== "" || commit === undefined) return "unknown";
+  const changes = git("status", "--porcelain", "--untracked-files=no") ?? "";
+  return changes === "" ? commit : `${commit}+changes`;
+}
+
+/** Bundles src/main.ts with the shim and Bun's runtime; gives back the program's path. */
+export async function buildBinary(target: Target, shim: string): Promise<string> {
+  const out = join(ROOT, target.directory, "pmxcfs-ipc");
+  // The file's name goes into its bytes, so the draft has the same one in a directory of its own;
+  // renaming lets a running program keep its file.
+  const drafts = join(ROOT, target.directory, `.build-${process.pid}`);
+  const draft = join(drafts, "pmxcfs-ipc");
+  mkdirSync(drafts, { recursive: true });
+  try {
+    const result = await Bun.build({
+      entrypoints: [join(ROOT, "src/main.ts")],
+      root: ROOT,
+      format: "esm",
+      minify: true,
+      bytecode: true,
+      define: {
+        PMXCFS_IPC_VERSION: JSON.stringify(version),
+        PMXCFS_IPC_REVISION: JSON.stringify(revision()),
+      },
+      plugins: [{ name: "shim", setup: (build) => embedShim(build, shim) }],
+      compile: {
+        outfile: draft,
+        ...(target.runtime === undefined ? {} : { target: target.runtime }),
+        // Whatever directory the program is started in, it reads none of its files.
+        autoloadBunfig: false,
+        autoloadDotenv: false,
+        autoloadTsconfig: false,
+        autoloadPackageJson: false,
+      },
+      throw: false,
+    });
+    if (!result.success) throw new BuildFailure(result.logs.map(String).join("\n"));
+    renameSync(draft, out);
+  } finally {
+    rmSync(drafts, { recursive: true, force: true });
+  }
+  return out;
+}
+
+/** Every target has a shim of its own, whatever path the sources name. */
+function embedShim(build: Bun.PluginBuilder, shim: string): void {
+  build.onResolve({ filter: /\/shim\.so$/ }, () => ({ path: shim }));
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const [word] = words;
+  if (words.length > 1 || (word !== undefined && word !== "--shim")) {
+    console.error(`build: "${words.join(" ")}" is not understood: bun build.ts [--shim]`);
+    return 2;
+  }
+  try {
+    const shim = buildShim(NATIVE);
+    const made = word === "--shim" ? shim : await buildBinary(NATIVE, shim);
+    console.log(`built ${relative(ROOT, made)}, ${statSync(made).size} bytes`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof BuildFailure)) throw error;
+    console.error(`build: ${error.message}`);
+    return 1;
+  }
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

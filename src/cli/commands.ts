@@ -1,0 +1,24 @@
+/**
+ * The command tree's root: one row per command, loaded only when it is asked for, so that starting
+ * one does not read the others. A new command is a file with a `...Command` export and a row here.
+ */
+import { commandGroup, type Load } from "./command.ts";
+
+const COMMANDS: Readonly<Record<string, Load>> = {};
+
+export const rootCommand = commandGroup(
+  {
+    name: "pmxcfs-ipc",
+    summary: "The IPC server of Proxmox VE's cluster file system, and tools around it",
+    details: [
+      "pmxcfs-ipc COMMAND --help tells more about a command, --version what this program is. " +
+        "Results go to stdout, everything else to stderr.",
+    ],
+    exits: [
+      [0, "It worked"],
+      [1, "It did not; one line on stderr says why"],
+      [2, "Wrong usage"],
+    ],
+  },
+  COMMANDS,
+);

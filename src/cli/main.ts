@@ -1,0 +1,133 @@
+/**
+ * From words to an exit code: finds the command, answers --help and --version, runs it through
+ * citty, and turns whatever it throws into one line on stderr. Never a stack trace, unless
+ * PMXCFS_IPC_DEBUG is set.
+ */
+import { runCommand } from "citty";
+import type { Command } from "./command.ts";
+import { rootCommand } from "./commands.ts";
+import { ClosedOutput, CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
+import { helpText } from "./help.ts";
+import { nearest } from "./nearest.ts";
+import { HELP_FLAGS } from "./scan.ts";
+import { print } from "./terminal.ts";
+import { versionText } from "./version.ts";
+
+/** Where a command line leads: the command, the words that led there, and those that are left. */
+interface Found {
+  readonly path: readonly string[];
+  readonly command: Command;
+  readonly words: readonly string[];
+}
+
+/** What the process gives a command line; a test gives its own. */
+export interface Stage {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Show stack traces (PMXCFS_IPC_DEBUG). */
+  readonly debug: boolean;
+}
+
+/** Words that mean a command though they look like an option. */
+const SYNONYMS: Readonly<Record<string, string>> = { "--check": "check" };
+
+async function find(root: Command, argv: readonly string[]): Promise<Found> {
+  let found: Found = { path: [root.text.name], command: root, words: argv };
+  while (found.command.children.size > 0) {
+    const [first, ...words] = found.words;
+    const name = first === undefined ? undefined : (SYNONYMS[first] ?? first);
+    if (name === undefined || name.startsWith("-")) return found;
+    const load = found.command.children.get(name);
+    if (load === undefined) {
+      const hint = nearest(name, found.command.children.keys());
+      throw new UsageFailure(`unknown command "${name}"`, hint);
+    }
+    found = { path: [...found.path, name], command: await load(), words };
+  }
+  return found;
+}
+
+function asksForHelp(words: readonly string[]): boolean {
+  const end = words.indexOf("--");
+  return (end < 0 ? words : words.slice(0, end)).some((word) => HELP_FLAGS.includes(word));
+}
+
+/** A group was named without a command of it. */
+function nothingToDo({ path, command, words: [word] }: Found): UsageFailure {
+  const names = [...command.children.keys()];
+  if (word === undefined) {
+    return new UsageFailure(
+      `a command is missing, one of: ${names.join(", ")} (${path[0]} --help)`,
+    );
+  }
+  return new UsageFailure(`unknown option "${word}"`, nearest(word, ["--help", "--version"]));
+}
+
+async function perform(root: Command, argv: readonly string[], stage: Stage): Promise<number> {
+  const [first] = argv;
+  if (first === "--version" || first === "-V") {
+    stage.out(versionText());
+    return ExitCode.OK;
+  }
+  const found = await find(root, first === "help" ? [...argv.slice(1), "--help"] : argv);
+  if (asksForHelp(found.words)) {
+    stage.out(await helpText(found.path, found.command));
+    return ExitCode.OK;
+  }
+  if (found.command.children.size > 0) throw nothingToDo(found);
+  const { result } = await runCommand(found.command, { rawArgs: [...found.words] });
+  return typeof result === "number" ? result : ExitCode.OK;
+}
+
+/** The line (or, for debugging, the trace) that says why a command ended, and its exit code. */
+export function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: number } {
+  if (error instanceof ClosedOutput) return { text: "", exitCode: error.exitCode };
+  const trace = debug && error instanceof Error ? `${error.stack}\n` : "";
+  if (error instanceof CommandFailure) {
+    return { text: `${trace}pmxcfs-ipc: ${error.message}\n`, exitCode: error.exitCode };
+  }
+  const what = error instanceof Error ? error.message : String(error);
+  const line = what.replaceAll(/\s*\n\s*/g, " ");
+  const more = debug ? "" : " (PMXCFS_IPC_DEBUG=1 shows where)";
+  return {
+    text: `${trace}pmxcfs-ipc: unexpected error: ${line}${more}\n`,
+    exitCode: ExitCode.FAILURE,
+  };
+}
+
+/** Runs one command line and resolves to its exit code; nothing is thrown. */
+export async function runCommandLine(
+  argv: readonly string[],
+  stage: Stage,
+  root: Command = rootCommand,
+): Promise<number> {
+  try {
+    return await perform(root, argv, stage);
+  } catch (error) {
+    const { text, exitCode } = explainEnd(error, stage.debug);
+    stage.err(text);
+    return exitCode;
+  }
+}
+
+function writeStderr(text: string): void {
+  if (text === "") return;
+  try {
+    process.stderr.write(text);
+  } catch {
+    // Nobody reads stderr: there is nowhere left to say so.
+  }
+}
+
+/** The process: runs argv, and leaves the exit code behind. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const debug = (process.env["PMXCFS_IPC_DEBUG"] ?? "") !== "";
+  const end = (error: unknown) => {
+    const { text, exitCode } = explainEnd(error, debug);
+    writeStderr(text);
+    process.exit(exitCode);
+  };
+  process.on("uncaughtException", end);
+  process.on("unhandledRejection", end);
+  process.exitCode = await runCommandLine(argv, { out: print, err: writeStderr, debug });
+}
