@@ -99,13 +99,17 @@ export class RingSet implements Disposable {
   }
 }
 
+function writePath(bytes: Buffer, path: string, at: number): void {
+  bytes.write(`${path}\0`, at, RingHeader.pathBytes, "latin1");
+}
+
 /** Writes what a fresh header holds besides zeroes: sizes, both paths, the first reference. */
 export function initRing(memory: RingMemory, headerPath: string, dataPath: string): void {
   const { words, bytes, headerWord, wordCount } = memory;
   const header = headerWord * 4;
   words[headerWord + (RingHeader.wordCount >> 2)] = wordCount;
-  bytes.latin1Write(`${headerPath}\0`, header + RingHeader.headerPath, RingHeader.pathBytes);
-  bytes.latin1Write(`${dataPath}\0`, header + RingHeader.dataPath, RingHeader.pathBytes);
+  writePath(bytes, headerPath, header + RingHeader.headerPath);
+  writePath(bytes, dataPath, header + RingHeader.dataPath);
   Atomics.store(words, headerWord + (RingHeader.refCount >> 2), 1);
 }
 

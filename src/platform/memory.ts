@@ -3,7 +3,7 @@
  * it, one ArrayBuffer over all of it. The reservation owns the mapping; whoever keeps views must
  * drop them before `release` (a view over unmapped memory is a segfault, not an exception).
  */
-import { toArrayBuffer, type Pointer } from "bun:ffi";
+import { toArrayBuffer } from "bun:ffi";
 import { Errno } from "../errno.ts";
 import { shim, type Address } from "./shim.ts";
 
@@ -17,7 +17,7 @@ export function pages(bytes: number): number {
 
 /** Views memory that C mapped. */
 export function viewMemory(address: Address, length: number): ArrayBuffer {
-  return toArrayBuffer(address as Pointer, 0, length);
+  return toArrayBuffer(address, 0, length);
 }
 
 /** Zeroed private memory that C may keep pointers to; lives as long as the process. */

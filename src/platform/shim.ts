@@ -40,8 +40,18 @@ const SYMBOLS = {
   shim_poll: { args: ["i64_fast", "i32", "i32", "i64_fast"], returns: "i64_fast" },
 } as const;
 
+type Argument<T> = T extends "buffer" ? NodeJS.TypedArray : number;
+type Arguments<T> = { -readonly [I in keyof T]: Argument<T[I]> };
+
+/** bun:ffi types an i64 as number or bigint; every value here is below 2^53, so a number. */
+type Shim = {
+  readonly [K in keyof typeof SYMBOLS]: (
+    ...values: Arguments<(typeof SYMBOLS)[K]["args"]>
+  ) => number;
+};
+
 /** The loaded shim; loading takes under a millisecond and happens once, at import. */
-export const shim = withShimPath((path) => dlopen(path, SYMBOLS)).symbols;
+export const shim = withShimPath((path) => dlopen(path, SYMBOLS)).symbols as unknown as Shim;
 
 /** A NUL-terminated copy of `text` (latin1: one byte per character) for one call. */
 export function cString(text: string): Buffer {

@@ -79,11 +79,11 @@ export function char(length: number): Field<string> {
       const from = span.at + offset;
       const nul = span.bytes.indexOf(0, from);
       const end = nul === -1 || nul > from + length - 1 ? from + length - 1 : nul;
-      return span.bytes.latin1Slice(from, end);
+      return span.bytes.toString("latin1", from, end);
     },
     set(span, offset, value) {
       const from = span.at + offset;
-      const written = span.bytes.latin1Write(value, from, length - 1);
+      const written = span.bytes.write(value, from, length - 1, "latin1");
       span.bytes.fill(0, from + written, from + length);
     },
   };
