@@ -3,7 +3,7 @@
  * Pointers are plain numbers, and only to memory the shim itself mapped; buffers of the JS heap
  * are passed per call and never kept (Bun moves them).
  */
-import { dlopen } from "bun:ffi";
+import { dlopen, type FFIFunction } from "bun:ffi";
 import { withShimPath } from "./library.ts";
 
 /** An address the shim returned; good until it is released. */
@@ -51,7 +51,9 @@ type Shim = {
 };
 
 /** The loaded shim; loading takes under a millisecond and happens once, at import. */
-export const shim = withShimPath((path) => dlopen(path, SYMBOLS)).symbols as unknown as Shim;
+export const shim = withShimPath((path) =>
+  dlopen(path, SYMBOLS as unknown as Record<string, FFIFunction>),
+).symbols as unknown as Shim;
 
 /** A NUL-terminated copy of `text` (latin1: one byte per character) for one call. */
 export function cString(text: string): Buffer {

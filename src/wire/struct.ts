@@ -17,8 +17,8 @@ export interface Span {
 export interface Field<T> {
   readonly size: number;
   readonly align: number;
-  readonly get: (span: Span, offset: number) => T;
-  readonly set: (span: Span, offset: number, value: T) => void;
+  get(span: Span, offset: number): T;
+  set(span: Span, offset: number, value: T): void;
 }
 
 type Fields = Record<string, Field<unknown>>;
