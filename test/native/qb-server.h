@@ -1,0 +1,101 @@
+/*
+ * What the C servers share: a qb_loop, a QB_IPC_SHM service on it, SIGTERM and SIGINT to stop.
+ * Each server gives its options and its msg_process.
+ */
+#ifndef PMXCFS_IPC_QB_SERVER_H
+#define PMXCFS_IPC_QB_SERVER_H
+
+#include "tool.h"
+
+#include <qb/qbdefs.h>
+#include <qb/qbipcs.h>
+#include <qb/qbloop.h>
+#include <signal.h>
+#include <sys/uio.h>
+
+static qb_loop_t *loop;
+static qb_ipcs_service_t *service;
+
+/* 0: only root and the server's own uid; 1: anybody; below 0: refuse everybody with it. */
+static int accept_rule;
+
+static int32_t job_add(enum qb_loop_priority p, void *data, qb_loop_job_dispatch_fn fn)
+{
+	return qb_loop_job_add(loop, p, data, fn);
+}
+
+static int32_t dispatch_add(enum qb_loop_priority p, int32_t fd, int32_t events, void *data,
+			    qb_ipcs_dispatch_fn_t fn)
+{
+	return qb_loop_poll_add(loop, p, fd, events, data, fn);
+}
+
+static int32_t dispatch_mod(enum qb_loop_priority p, int32_t fd, int32_t events, void *data,
+			    qb_ipcs_dispatch_fn_t fn)
+{
+	return qb_loop_poll_mod(loop, p, fd, events, data, fn);
+}
+
+static int32_t dispatch_del(int32_t fd)
+{
+	return qb_loop_poll_del(loop, fd);
+}
+
+static int32_t accept_client(qb_ipcs_connection_t *c, uid_t uid, gid_t gid)
+{
+	(void)c;
+	(void)gid;
+	if (accept_rule < 0)
+		return accept_rule;
+	return accept_rule == 1 || uid == 0 || uid == getuid() ? 0 : -EPERM;
+}
+
+static int32_t stop(int32_t signal_number, void *data)
+{
+	(void)signal_number;
+	(void)data;
+	qb_ipcs_destroy(service);
+	qb_loop_stop(loop);
+	return -1;
+}
+
+/* Answer with `error` and `size` bytes of `body`; a client that does not read loses its answer. */
+static inline int32_t answer(qb_ipcs_connection_t *c, int32_t id, int32_t error, const void *body,
+			     size_t size)
+{
+	response_header header = { .id = id, .size = (int32_t)(sizeof header + size),
+				   .error = error };
+	struct iovec iov[2] = { { &header, sizeof header }, { (void *)body, size } };
+	ssize_t sent = qb_ipcs_response_sendv(c, iov, size > 0 ? 2 : 1);
+	return sent < 0 ? (int32_t)sent : 0;
+}
+
+static inline int serve(const char *name, qb_ipcs_msg_process_fn process,
+			qb_ipcs_connection_created_fn created,
+			qb_ipcs_connection_destroyed_fn destroyed)
+{
+	struct qb_ipcs_service_handlers handlers = { .connection_accept = accept_client,
+						     .connection_created = created,
+						     .connection_destroyed = destroyed,
+						     .msg_process = process };
+	struct qb_ipcs_poll_handlers poll = { .job_add = job_add, .dispatch_add = dispatch_add,
+					      .dispatch_mod = dispatch_mod,
+					      .dispatch_del = dispatch_del };
+	loop = qb_loop_create();
+	qb_loop_signal_add(loop, QB_LOOP_HIGH, SIGTERM, NULL, stop, NULL);
+	qb_loop_signal_add(loop, QB_LOOP_HIGH, SIGINT, NULL, stop, NULL);
+	service = qb_ipcs_create(name, 0, QB_IPC_SHM, &handlers);
+	if (service == NULL)
+		die(name, strerror(errno));
+	qb_ipcs_poll_handlers_set(service, &poll);
+	int32_t result = qb_ipcs_run(service);
+	if (result < 0)
+		die(name, strerror(-result));
+	puts("READY");
+	fflush(stdout);
+	qb_loop_run(loop);
+	qb_loop_destroy(loop);
+	return 0;
+}
+
+#endif

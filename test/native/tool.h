@@ -1,0 +1,95 @@
+/*
+ * What the native test tools share: time, hex, identity, and dying with one line.
+ * Each tool is one .c file on Debian's libqb-dev; test/support/native.ts compiles them.
+ */
+#ifndef PMXCFS_IPC_TOOL_H
+#define PMXCFS_IPC_TOOL_H
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <grp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <qb/qbipc_common.h>
+
+/* The two headers every message starts with: 16 and 24 bytes. */
+typedef struct qb_ipc_request_header request_header;
+typedef struct qb_ipc_response_header response_header;
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+__attribute__((noreturn)) static inline void die(const char *what, const char *why)
+{
+	fprintf(stderr, "%s: %s\n", what, why);
+	exit(2);
+}
+
+static inline long number(const char *name, const char *text)
+{
+	char *end;
+	errno = 0;
+	long value = strtol(text, &end, 0);
+	if (errno != 0 || end == text || *end != '\0')
+		die(name, "not a number");
+	return value;
+}
+
+/* Become gid, then uid, without supplementary groups. -1 leaves either as it is. */
+static inline void become(long uid, long gid)
+{
+	if (uid < 0 && gid < 0)
+		return;
+	if (setgroups(0, NULL) != 0 || (gid >= 0 && setgid((gid_t)gid) != 0) ||
+	    (uid >= 0 && setuid((uid_t)uid) != 0))
+		die("cannot change identity", strerror(errno));
+}
+
+static inline int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+/* Decode `text` ("-" is empty) into fresh memory, `before` bytes of room in front of it. */
+static inline uint8_t *unhex(const char *text, size_t before, size_t *size)
+{
+	size_t length = strcmp(text, "-") == 0 ? 0 : strlen(text);
+	if (length % 2 != 0)
+		die("hex", "odd number of digits");
+	uint8_t *bytes = calloc(1, before + length / 2 + 1);
+	if (bytes == NULL)
+		die("hex", "no memory");
+	for (size_t i = 0; i < length / 2; i++) {
+		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+		if (high < 0 || low < 0)
+			die("hex", "not a hex digit");
+		bytes[before + i] = (uint8_t)(high << 4 | low);
+	}
+	*size = length / 2;
+	return bytes;
+}
+
+static inline void print_hex(const uint8_t *bytes, size_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < size; i++) {
+		putchar_unlocked(digits[bytes[i] >> 4]);
+		putchar_unlocked(digits[bytes[i] & 15]);
+	}
+}
+
+#endif

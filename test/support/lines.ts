@@ -1,0 +1,60 @@
+/**
+ * A child process that answers each line of its stdin with one line of JSON: how the scriptable
+ * native clients are driven. `await using` closes its stdin and waits for its end.
+ */
+
+export class LineProcess<R> implements AsyncDisposable {
+  readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(command: readonly string[]) {
+    this.#process = Bun.spawn([...command], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+    this.#lines = linesOf(this.#process.stdout);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** The next line of its output; throws when it has ended. */
+  async next(): Promise<R> {
+    const { value, done } = await this.#lines.next();
+    if (done === true) throw new Error(`process ${this.pid} ended without an answer`);
+    return JSON.parse(value) as R;
+  }
+
+  /** Writes one line and waits for its answer. */
+  async ask(line: string): Promise<R> {
+    await this.#process.stdin.write(`${line}\n`);
+    await this.#process.stdin.flush();
+    return await this.next();
+  }
+
+  /** Sends it a signal; SIGSTOP and SIGKILL make the unlucky clients. */
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
+  /** Ends it as a crash would. */
+  async kill(): Promise<void> {
+    this.signal("SIGKILL");
+    await this.#process.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process.stdin.end();
+    await this.#process.exited;
+  }
+}
+
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let pending: string[] = [];
+  for await (const chunk of stream) {
+    const pieces = Buffer.from(chunk).toString("latin1").split("\n");
+    for (const piece of pieces.slice(0, -1)) {
+      yield pending.join("") + piece;
+      pending = [];
+    }
+    pending.push(pieces.at(-1) ?? "");
+  }
+}

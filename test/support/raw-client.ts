@@ -1,0 +1,55 @@
+/** The setup socket without libqb, through test/native/qb-raw.c: handshakes no client makes. */
+import type { Identity } from "./identity.ts";
+import { LineProcess } from "./lines.ts";
+import { native } from "./native.ts";
+
+interface RawResult {
+  readonly res: number;
+  readonly hex?: string;
+  readonly ended?: boolean;
+}
+
+export class RawClient implements AsyncDisposable {
+  readonly #lines: LineProcess<RawResult>;
+
+  private constructor(lines: LineProcess<RawResult>) {
+    this.#lines = lines;
+  }
+
+  /** Connects to the service's abstract address; throws when nobody listens. */
+  static async open(service: string, identity?: Identity): Promise<RawClient> {
+    const who = identity && ["--uid", String(identity.uid), "--gid", String(identity.gid)];
+    const lines = new LineProcess<RawResult>([native("qb-raw"), service, ...(who ?? [])]);
+    await lines.next();
+    return new RawClient(lines);
+  }
+
+  get pid(): number {
+    return this.#lines.pid;
+  }
+
+  /** Bytes sent, or a negative errno. */
+  async write(bytes: Uint8Array): Promise<number> {
+    return (await this.#lines.ask(`write ${Buffer.from(bytes).toString("hex")}`)).res;
+  }
+
+  /** Up to `size` bytes: fewer when the server closed (`ended`) or `timeoutMs` passed. */
+  async read(size: number, timeoutMs = 10_000): Promise<{ bytes: Buffer; ended: boolean }> {
+    const { hex = "", ended = false } = await this.#lines.ask(`read ${size} ${timeoutMs}`);
+    return { bytes: Buffer.from(hex, "hex"), ended };
+  }
+
+  /** Whether the server closes within `timeoutMs` without saying anything more. */
+  async isClosed(timeoutMs = 10_000): Promise<boolean> {
+    const { bytes, ended } = await this.read(1, timeoutMs);
+    return ended && bytes.length === 0;
+  }
+
+  async close(): Promise<void> {
+    await this.#lines.ask("close");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lines[Symbol.asyncDispose]();
+  }
+}
