@@ -1,0 +1,118 @@
+/**
+ * Handshakes no libqb client makes: in pieces, wrong, too large, silent. The server closes what is
+ * wrong, keeps serving everybody else, and makes no rings before a peer is accepted.
+ */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { IpcLimits } from "../../src/limits.ts";
+import { ConnectionRequest, ConnectionResponse, QbMessage } from "../../src/wire/qb.ts";
+import { newSpan, spanOf } from "../../src/wire/struct.ts";
+import { eventually } from "../support/eventually.ts";
+import { QbClient } from "../support/qb-client.ts";
+import { RawClient } from "../support/raw-client.ts";
+import { echoCommand, startService, type Service } from "../support/service.ts";
+import { noRingsLeft, ringDirectories } from "../support/shm.ts";
+
+setDefaultTimeout(120_000);
+
+let server: Service;
+
+beforeAll(async () => {
+  server = await startService(echoCommand);
+});
+
+afterAll(async () => {
+  expect(await server.stop()).toBe(0);
+  await noRingsLeft(server.pid);
+});
+
+function handshake(fields: { id?: number; size?: number; maxMessageBytes?: number } = {}): Buffer {
+  const span = newSpan(ConnectionRequest.size);
+  ConnectionRequest.write.id(span, fields.id ?? QbMessage.AUTHENTICATE);
+  ConnectionRequest.write.size(span, fields.size ?? ConnectionRequest.size);
+  ConnectionRequest.write.maxMessageBytes(span, fields.maxMessageBytes ?? 1 << 20);
+  return span.bytes;
+}
+
+async function accepted(client: RawClient): Promise<number> {
+  const { bytes } = await client.read(ConnectionResponse.size);
+  expect(bytes.length).toBe(ConnectionResponse.size);
+  expect(ConnectionResponse.read.error(spanOf(bytes))).toBe(0);
+  return ConnectionResponse.read.maxMessageBytes(spanOf(bytes));
+}
+
+function directoriesOf(client: RawClient): string[] {
+  return ringDirectories(server.pid).filter((name) => name.split("-")[2] === `${client.pid}`);
+}
+
+async function othersAreServed(): Promise<void> {
+  await using client = await QbClient.open(server.name);
+  expect((await client.call(1, "x")).error).toBe(0);
+}
+
+test("in one piece", async () => {
+  await using client = await RawClient.open(server.name);
+  await client.write(handshake());
+  expect(await accepted(client)).toBe(1 << 20);
+});
+
+test("one byte at a time", async () => {
+  await using client = await RawClient.open(server.name);
+  for (const byte of handshake()) expect(await client.write(Buffer.of(byte))).toBe(1);
+  expect(await accepted(client)).toBe(1 << 20);
+});
+
+test("half of it, others in between, then the rest", async () => {
+  await using client = await RawClient.open(server.name);
+  await client.write(handshake().subarray(0, 11));
+  await othersAreServed();
+  expect(directoriesOf(client)).toHaveLength(0);
+  await client.write(handshake().subarray(11));
+  expect(await accepted(client)).toBe(1 << 20);
+});
+
+test("a message size below libqb's smallest is raised to it", async () => {
+  await using client = await RawClient.open(server.name);
+  await client.write(handshake({ maxMessageBytes: 1 }));
+  expect(await accepted(client)).toBe(IpcLimits.minMessageBytes);
+});
+
+for (const id of [0, 1, -2, -3, 0x7fffffff]) {
+  test(`a first message with id ${id} ends the connection`, async () => {
+    await using client = await RawClient.open(server.name);
+    await client.write(handshake({ id }));
+    expect(await client.isClosed()).toBe(true);
+    expect(directoriesOf(client)).toHaveLength(0);
+    await othersAreServed();
+  });
+}
+
+for (const bytes of [IpcLimits.maxMessageBytes + 1, 0x7fffffff, 0xffffffff]) {
+  test(`a client asking for ${bytes} bytes is refused before anything is made`, async () => {
+    await using client = await RawClient.open(server.name);
+    await client.write(handshake({ maxMessageBytes: bytes }));
+    const answer = await client.read(ConnectionResponse.size);
+    if (answer.bytes.length > 0) {
+      expect(ConnectionResponse.read.error(spanOf(answer.bytes))).toBeLessThan(0);
+    }
+    expect(await client.isClosed()).toBe(true);
+    expect(directoriesOf(client)).toHaveLength(0);
+    await othersAreServed();
+  });
+}
+
+test("a peer that says nothing is closed after a while, one that says half of it too", async () => {
+  await using silent = await RawClient.open(server.name);
+  await using half = await RawClient.open(server.name);
+  await half.write(handshake().subarray(0, 23));
+  await othersAreServed();
+  expect(await silent.isClosed(IpcLimits.handshakeTimeoutMs * 5)).toBe(true);
+  expect(await half.isClosed(IpcLimits.handshakeTimeoutMs * 5)).toBe(true);
+});
+
+test("a peer that closes after its handshake leaves nothing", async () => {
+  await using client = await RawClient.open(server.name);
+  await client.write(handshake());
+  await client.close();
+  await eventually("no directory of it", () => directoriesOf(client).length === 0);
+  await othersAreServed();
+});
