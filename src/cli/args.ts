@@ -6,6 +6,7 @@
  */
 import { UsageFailure } from "./failure.ts";
 import { nearest } from "./nearest.ts";
+import { parseBytes, parseMilliseconds, showBytes, showMilliseconds } from "./units.ts";
 
 /** One option (`--name VALUE`) or operand. `T` is what the command gets. */
 export interface Option<T> {
@@ -173,26 +174,6 @@ export function octal<const S extends NumberSpec>(spec: S): Option<Given<number,
   return value<number, S>(spec, { hint: "MODE", parse, show: showOctal });
 }
 
-const BYTE_UNITS = ["", "K", "M", "G", "T"];
-
-/** `1.5M`, `64KiB`, `4096`: steps of 1024, a fraction of a byte is cut off. */
-export function parseBytes(word: string): number | undefined {
-  const found = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?$/i.exec(word);
-  if (found === null) return undefined;
-  return Math.floor(Number(found[1]) * 1024 ** BYTE_UNITS.indexOf((found[2] ?? "").toUpperCase()));
-}
-
-/** 16777216 as `16M`; a number that is no whole multiple stays in bytes. */
-export function showBytes(size: number): string {
-  let left = size;
-  let unit = 0;
-  while (left >= 1024 && left % 1024 === 0 && unit < BYTE_UNITS.length - 1) {
-    left /= 1024;
-    unit++;
-  }
-  return `${left}${BYTE_UNITS[unit] ?? ""}`;
-}
-
 /** An amount of memory or disk, in bytes, K, M or G. */
 export function bytes<const S extends NumberSpec>(spec: S): Option<Given<number, S>> {
   const parse = (word: string, label: string) => {
@@ -202,27 +183,6 @@ export function bytes<const S extends NumberSpec>(spec: S): Option<Given<number,
   };
   const unit = "in bytes, K, M or G";
   return value<number, S>(spec, { hint: "SIZE", parse, show: showBytes, unit });
-}
-
-const MILLISECONDS: Readonly<Record<string, number>> = {
-  us: 0.001,
-  ms: 1,
-  "": 1,
-  s: 1000,
-  m: 60_000,
-  min: 60_000,
-  h: 3_600_000,
-};
-
-/** `250`, `250ms`, `2s`, `1.5s`, `5m`, `1h`: without a unit it is milliseconds. */
-export function parseMilliseconds(word: string): number | undefined {
-  const found = /^(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h)?$/.exec(word);
-  if (found === null) return undefined;
-  return Number(found[1]) * (MILLISECONDS[found[2] ?? ""] ?? 1);
-}
-
-function showMilliseconds(time: number): string {
-  return time >= 1000 && time % 1000 === 0 ? `${time / 1000}s` : `${time}ms`;
 }
 
 /** A length of time, in ms, s, m or h. */

@@ -1,0 +1,238 @@
+/**
+ * The house rules that no compiler or linter checks, one row each: which files a rule is about,
+ * what it finds in one, and a snippet it must object to (so that a rule can fail). Text only, by
+ * regular expressions: rough, quick, and right for code that oxfmt has laid out.
+ */
+import { dirname, join, normalize } from "node:path";
+
+export interface Source {
+  /** From the top of the repository, `src/ipc/flow.ts`. */
+  readonly path: string;
+  readonly text: string;
+}
+
+export interface Rule {
+  readonly name: string;
+  readonly covers: (path: string) => boolean;
+  /** What is wrong with a file it covers, a line each; none when it is tidy. */
+  readonly find: (source: Source) => readonly string[];
+  /** A file this rule must object to. */
+  readonly bad: Source;
+}
+
+/** How far up each part of src/ stands; imports go to a lower number, or stay in their part. */
+const HEIGHT: Readonly<Record<string, number>> = {
+  ground: 0,
+  platform: 1,
+  // Layouts are data: the rings of memory/ are laid out by them.
+  wire: 1,
+  memory: 2,
+  ipc: 3,
+  backend: 3,
+  client: 4,
+  cfs: 4,
+  daemon: 5,
+  index: 5,
+  metrics: 5,
+  check: 6,
+  compat: 6,
+  trace: 6,
+  bench: 6,
+  top: 6,
+  cli: 7,
+  main: 8,
+};
+
+/** Ways down that are barred all the same. */
+const BARRED: Readonly<Record<string, readonly string[]>> = {
+  cfs: ["ipc"],
+  client: ["ipc", "backend"],
+  backend: ["wire"],
+};
+
+const code = (path: string) => /^(src|test|bench|packaging)\/.*\.ts$|^[^/]+\.ts$/.test(path);
+const under = (directory: string) => (path: string) =>
+  path.startsWith(`${directory}/`) && path.endsWith(".ts");
+
+/** `src/ipc/flow.ts` -> `ipc`; files right under src/ are the ground, but for the roof's three. */
+export function partOf(path: string): string {
+  const [, part = "", deeper] = path.split("/");
+  if (deeper !== undefined) return part;
+  const name = part.replace(/\.ts$/, "");
+  return ["main", "index", "daemon"].includes(name) ? name : "ground";
+}
+
+/** The repository files a source imports, static or not; packages and built files are left out. */
+export function importsOf({ path, text }: Source): string[] {
+  const named = /(?:\bfrom|\bimport)\s*\(?\s*"(\.[^"]+\.ts)"/g;
+  return [...uncommented(text).matchAll(named)].map(([, to = ""]) =>
+    normalize(join(dirname(path), to)),
+  );
+}
+
+/** Code without comments, lines kept. */
+function uncommented(text: string): string {
+  return text
+    .replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => comment.replaceAll(/[^\n]/g, ""))
+    .replaceAll(/(^|\s)\/\/ .*$/gm, "$1");
+}
+
+/** A finding per line that matches, with its number. */
+function lines(text: string, pattern: RegExp, what: string): string[] {
+  return text
+    .split("\n")
+    .flatMap((line, index) => (pattern.test(line) ? [`line ${index + 1}: ${what}`] : []));
+}
+
+function upward({ path, text }: Source): string[] {
+  const from = partOf(path);
+  const height = HEIGHT[from];
+  if (height === undefined) return [`"${from}" has no height yet: give it one here`];
+  return importsOf({ path, text }).flatMap((to) => {
+    const part = partOf(to);
+    if (!to.startsWith("src/")) return [`imports ${to}, outside of src`];
+    if (part === from) return [];
+    const barred = BARRED[from]?.includes(part) ?? false;
+    return barred || (HEIGHT[part] ?? 99) >= height ? [`${from} must not import ${part}`] : [];
+  });
+}
+
+function withoutHeader({ path, text }: Source): string[] {
+  const start = path.endsWith(".c") || path.endsWith(".h") ? /^\/\*/ : /^(#!.*\n)?(\/\*\*|\/\/)/;
+  return start.test(text) ? [] : ["does not begin with a comment that says what it is"];
+}
+
+function tooWide({ text }: Source): string[] {
+  // A tab counts as four; lines() tests one line at a time.
+  return lines(text.replaceAll("\t", "    "), /^.{101,}/, "over 100 columns");
+}
+
+const MOST_LINES = 400;
+
+/** The words and paths that rules look for stand in this file itself. */
+const SELF = "test/support/tidy.ts";
+
+const LEFTOVER = /\b(TODO|FIXME|XXX)\b/;
+const OUR_MACHINE = /(^|[\s"'`(=])\/(work|home\/\w+|Users\/\w+)\//;
+const REGISTRY = /registry\.npmjs|deb\.debian/;
+
+export const RULES: readonly Rule[] = [
+  {
+    name: "imports point down",
+    covers: under("src"),
+    find: upward,
+    bad: { path: "src/ipc/a.ts", text: 'import { b } from "../cfs/b.ts";' },
+  },
+  {
+    name: "no way around the barred directions",
+    covers: under("src"),
+    find: upward,
+    bad: { path: "src/cfs/a.ts", text: 'const b = await import("../ipc/b.ts");' },
+  },
+  {
+    name: "pointers only in platform",
+    covers: (path) => code(path) && path !== SELF && !path.startsWith("src/platform/"),
+    find: ({ text }) => lines(text, /"bun:ffi"/, "bun:ffi belongs in src/platform"),
+    bad: { path: "src/ipc/a.ts", text: 'import { ptr } from "bun:ffi";' },
+  },
+  {
+    name: "DataView only in wire and memory",
+    covers: (path) => code(path) && path !== SELF && !/^src\/(wire|memory)\//.test(path),
+    find: ({ text }) =>
+      lines(uncommented(text), /\bDataView\b/, "layouts belong in src/wire, src/memory"),
+    bad: { path: "src/cfs/a.ts", text: "const view = new DataView(buffer);" },
+  },
+  {
+    name: "no console in src",
+    covers: under("src"),
+    find: ({ text }) => lines(uncommented(text), /\bconsole\./, "use the log, or print"),
+    bad: { path: "src/a.ts", text: 'console.log("here");' },
+  },
+  {
+    name: "each dependency has its place",
+    covers: (path) => under("src")(path) && path !== "src/log.ts" && !path.startsWith("src/cli/"),
+    find: ({ text }) =>
+      lines(text, /from "(citty|consola)/, "citty is cli's, consola is src/log.ts's"),
+    bad: { path: "src/ipc/a.ts", text: 'import { createConsola } from "consola/basic";' },
+  },
+  {
+    name: "every file says what it is",
+    covers: (path) => code(path) || /^(native|test)\/.*\.[ch]$/.test(path),
+    find: withoutHeader,
+    bad: { path: "src/a.ts", text: "export const a = 1;\n" },
+  },
+  {
+    name: "lines of at most 100 columns",
+    covers: (path) => code(path) || /\.[ch]$/.test(path),
+    find: tooWide,
+    bad: { path: "native/a.c", text: `\t${"x".repeat(97)}` },
+  },
+  {
+    name: `files of at most ${MOST_LINES} lines`,
+    covers: code,
+    find: ({ text }) => (text.split("\n").length > MOST_LINES ? ["is too long: split it"] : []),
+    bad: { path: "src/a.ts", text: "\n".repeat(MOST_LINES + 1) },
+  },
+  {
+    name: "nothing left to do",
+    covers: (path) => path !== SELF,
+    find: ({ text }) => lines(text, LEFTOVER, "do it, or file it"),
+    bad: { path: "src/a.ts", text: "// TODO: later" },
+  },
+  {
+    name: "no default exports",
+    covers: (path) => under("src")(path) && !path.endsWith(".d.ts"),
+    find: ({ text }) => lines(text, /^export default\b|\bas default\b/, "name the export"),
+    bad: { path: "src/a.ts", text: "export default 1;" },
+  },
+  {
+    name: "kebab-case names",
+    covers: (path) => /^(src|test|bench|native|packaging)\//.test(path),
+    find: ({ path }) =>
+      /^([a-z0-9-]+\/)*[a-z0-9]+([-.][a-z0-9]+)*$/.test(path) ? [] : ["is not kebab-case"],
+    bad: { path: "src/ipc/flowControl.ts", text: "" },
+  },
+  {
+    name: "nothing of one machine",
+    covers: (path) => path !== SELF,
+    find: ({ text }) => [
+      ...lines(text, OUR_MACHINE, "a path of one machine"),
+      ...lines(text, REGISTRY, "a registry's host"),
+    ],
+    bad: { path: "docs/a.md", text: ["see ", "work", "here"].join("/") },
+  },
+  {
+    name: "tests wait for conditions",
+    covers: (path) => path.endsWith(".test.ts"),
+    find: ({ text }) =>
+      lines(
+        uncommented(text),
+        /\b(Bun\.sleep|sleepSync|setTimeout|setInterval)\b|timers\/promises/,
+        "wait with eventually()",
+      ),
+    bad: { path: "test/a.test.ts", text: "await Bun.sleep(100);" },
+  },
+  {
+    name: "skipped tests say why",
+    covers: (path) => path.endsWith(".test.ts"),
+    find: ({ text }) =>
+      lines(uncommented(text), /\b(test|it|describe)\.(skip|skipIf|todo|only)\b/, "use testUnless"),
+    bad: { path: "test/a.test.ts", text: 'test.skip("a", () => {});' },
+  },
+];
+
+/** Source files of src/ that neither the program nor the library reaches. */
+export function unreached(sources: readonly Source[]): string[] {
+  const byPath = new Map(sources.map((source) => [source.path, source]));
+  const reached = new Set<string>();
+  const ahead = ["src/main.ts", "src/index.ts"];
+  for (let path = ahead.pop(); path !== undefined; path = ahead.pop()) {
+    const source = byPath.get(path);
+    if (source === undefined || reached.has(path)) continue;
+    reached.add(path);
+    ahead.push(...importsOf(source));
+  }
+  return sources
+    .map(({ path }) => path)
+    .filter((path) => under("src")(path) && !path.endsWith(".d.ts") && !reached.has(path));
+}

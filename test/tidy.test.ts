@@ -1,0 +1,93 @@
+/** The house rules, on every file git knows or would add; each rule on a file it must refuse. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { importsOf, partOf, RULES, type Source, unreached } from "./support/tidy.ts";
+
+const ROOT = join(import.meta.dir, "..");
+/** Data and texts of others, which no rule of ours is about. */
+const NOT_OURS = /^(LICENSE|package-lock\.json|test\/golden\/.*\.(json|bin))$/;
+/** Longer files are named, though they pass. */
+const LONG_LINES = 300;
+
+function repository(): Source[] {
+  const words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+  const { stdout } = Bun.spawnSync(words, { cwd: ROOT });
+  const paths = stdout.toString().trim().split("\n");
+  return paths
+    .filter((path) => !NOT_OURS.test(path))
+    .flatMap((path) => {
+      try {
+        return [{ path, text: readFileSync(join(ROOT, path), "utf8") }];
+      } catch {
+        // Deleted, and not committed yet.
+        return [];
+      }
+    });
+}
+
+describe("the repository is tidy", () => {
+  const sources = repository();
+
+  for (const rule of RULES) {
+    test(rule.name, () => {
+      const found = sources
+        .filter(({ path }) => rule.covers(path))
+        .flatMap((source) => rule.find(source).map((what) => `${source.path}: ${what}`));
+      expect(found).toEqual([]);
+    });
+  }
+
+  test("every file of src is reached from main.ts or index.ts", () => {
+    expect(unreached(sources)).toEqual([]);
+  });
+
+  test("files are short", () => {
+    const long = sources
+      .map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))
+      .filter(
+        ({ path, lines }) => /^(src|bench|packaging)\/.*\.ts$/.test(path) && lines > LONG_LINES,
+      );
+    for (const { path, lines } of long) console.warn(`${path} has ${lines} lines`);
+    expect(long.length).toBeLessThan(10);
+  });
+});
+
+describe("each rule can fail", () => {
+  for (const { name, covers, find, bad } of RULES) {
+    test(name, () => {
+      expect(covers(bad.path)).toBe(true);
+      expect(find(bad)).not.toEqual([]);
+    });
+  }
+
+  test("a file nobody imports is found", () => {
+    const main = { path: "src/main.ts", text: 'import { a } from "./ipc/a.ts";' };
+    const lost = { path: "src/ipc/b.ts", text: "" };
+    expect(unreached([main, { path: "src/ipc/a.ts", text: "" }, lost])).toEqual(["src/ipc/b.ts"]);
+  });
+});
+
+describe("reading imports", () => {
+  test("static, dynamic, re-exported and type imports count, comments do not", () => {
+    const text = [
+      'import { a } from "./a.ts";',
+      'import type { B } from "../wire/b.ts";',
+      'export { c } from "./c.ts";',
+      'const d = await import("./d.ts");',
+      '// import { e } from "./e.ts";',
+      'import { f } from "node:fs";',
+    ].join("\n");
+    expect(importsOf({ path: "src/ipc/x.ts", text })).toEqual([
+      "src/ipc/a.ts",
+      "src/wire/b.ts",
+      "src/ipc/c.ts",
+      "src/ipc/d.ts",
+    ]);
+  });
+
+  test("files right under src are the ground, but for main, index and daemon", () => {
+    const paths = ["src/errno.ts", "src/main.ts", "src/daemon.ts", "src/cfs/operations/index.ts"];
+    expect(paths.map(partOf)).toEqual(["ground", "main", "daemon", "cfs"]);
+  });
+});
