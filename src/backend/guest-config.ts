@@ -1,0 +1,84 @@
+/**
+ * Properties of one guest configuration, found as the C server finds them: `name:` at a line
+ * start, up to the first line that begins with `[`. Texts are latin1, one character per byte.
+ * C counterpart: status.c, _get_property_values.
+ */
+
+/** isspace(3) in the C locale. */
+function isSpace(code: number): boolean {
+  return code === 32 || (code >= 9 && code <= 13);
+}
+
+/**
+ * What follows `name:` in a line that is `nameLength` + 1 characters into it: without the white
+ * space around it, up to a NUL. A last character is never trimmed at the left (`tags: ` is " ");
+ * undefined where C finds nothing: no character at all, or a NUL before the first other one.
+ */
+function valueAfter(line: string, nameLength: number): string | undefined {
+  let from = nameLength + 1;
+  let last = line.length - 1;
+  if (last < from) return undefined;
+  while (from < last && isSpace(line.charCodeAt(from))) from++;
+  if (line.charCodeAt(from) === 0) return undefined;
+  while (last > from && isSpace(line.charCodeAt(last))) last--;
+  const nul = line.indexOf("\0", from);
+  return line.slice(from, nul < 0 || nul > last ? last + 1 : nul);
+}
+
+/** The lines that are looked at. */
+function* mainLines(config: string): Generator<string> {
+  let from = 0;
+  while (from < config.length && config.charCodeAt(from) !== 91) {
+    const newline = config.indexOf("\n", from);
+    const to = newline < 0 ? config.length : newline;
+    yield config.slice(from, to);
+    from = to + 1;
+  }
+}
+
+/**
+ * Scans as C does, for configurations in which the order of lines decides: each further hit of a
+ * name that was found already counts one, and the scan ends when that count (a byte) equals the
+ * number of names asked for.
+ */
+export function scanProperties(
+  config: string,
+  names: readonly string[],
+): readonly (string | undefined)[] {
+  const found: (string | undefined)[] = Array.from({ length: names.length });
+  let repeats = 0;
+  for (const line of mainLines(config)) {
+    for (const [index, name] of names.entries()) {
+      if (line.charCodeAt(name.length) !== 58 || !line.startsWith(name)) continue;
+      const value = valueAfter(line, name.length);
+      if (value === undefined) continue;
+      if (found[index] !== undefined) repeats = (repeats + 1) & 0xff;
+      found[index] = value;
+    }
+    if (repeats === names.length) break;
+  }
+  return found;
+}
+
+/** A configuration read once: its properties by name, good for names without a colon. */
+export interface PropertyIndex {
+  readonly values: ReadonlyMap<string, string>;
+  /** True when a name occurs twice: then the answer depends on what else is asked for. */
+  readonly repeats: boolean;
+}
+
+/** Indexes a configuration by what stands before each line's first colon. */
+export function indexProperties(config: string): PropertyIndex {
+  const values = new Map<string, string>();
+  let repeats = false;
+  for (const line of mainLines(config)) {
+    const colon = line.indexOf(":");
+    if (colon < 0) continue;
+    const name = line.slice(0, colon);
+    const value = valueAfter(line, colon);
+    if (value === undefined) continue;
+    if (values.has(name)) repeats = true;
+    values.set(name, value);
+  }
+  return { values, repeats };
+}

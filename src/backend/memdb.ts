@@ -1,0 +1,223 @@
+/**
+ * The configuration tree in memory: what GET_CONFIG reads and everything else is derived from.
+ * It is filled and changed by one source (directory.ts or config-db.ts) and tells its subscribers
+ * of every change, in order. It owns the entries; file bytes are never changed once they are in.
+ * C counterpart: memdb.c.
+ */
+
+/** A file or a directory. Only Memdb changes one. */
+export interface Entry {
+  /** Unique in the tree; 0 is the root. */
+  readonly inode: number;
+  readonly kind: "file" | "directory";
+  /** One character per byte (latin1), without slashes where a path shall lead to it. */
+  readonly name: string;
+  /** Undefined for the root, and for an entry that is no longer in the tree. */
+  readonly parent: Entry | undefined;
+  readonly version: number;
+  /** Id of the node that wrote it last; 0 outside a cluster. */
+  readonly writer: number;
+  /** Seconds since 1970. */
+  readonly mtime: number;
+  /** A file's content; empty for a directory. */
+  readonly bytes: Uint8Array;
+  /** A directory's entries by name; empty for a file. */
+  readonly children: ReadonlyMap<string, Entry>;
+}
+
+type Mutable = { -readonly [K in keyof Omit<Entry, "parent" | "children">]: Entry[K] } & {
+  parent: Mutable | undefined;
+  children: Map<string, Mutable>;
+};
+
+/** What a change says besides where: all of it may move with any change. */
+export interface Stamp {
+  readonly version: number;
+  readonly writer: number;
+  readonly mtime: number;
+}
+
+export interface NewEntry extends Stamp {
+  readonly inode: number;
+  readonly kind: Entry["kind"];
+  readonly name: string;
+  readonly bytes?: Uint8Array;
+}
+
+/**
+ * `placed`: there is an entry at the path now (new, moved there, or instead of another one);
+ * `written`: its content; `touched`: its mtime only; `removed`: nothing is at the path any more.
+ * A rename is `removed` then `placed`; over an existing target the target is only `placed`.
+ */
+export interface Change {
+  readonly kind: "placed" | "written" | "touched" | "removed";
+  readonly path: string;
+  readonly entry: Entry;
+}
+
+export type Subscriber = (change: Change) => void;
+
+const NOTHING = new Uint8Array(0);
+const SLASH = 47;
+
+export class Memdb {
+  readonly #root: Mutable = {
+    inode: 0,
+    kind: "directory",
+    name: "",
+    parent: undefined,
+    version: 0,
+    writer: 0,
+    mtime: 0,
+    bytes: NOTHING,
+    children: new Map(),
+  };
+  readonly #subscribers = new Set<Subscriber>();
+  #fileBytes = 0;
+  #entryCount = 0;
+
+  get root(): Entry {
+    return this.#root;
+  }
+
+  /** Bytes of all files. */
+  get fileBytes(): number {
+    return this.#fileBytes;
+  }
+
+  /** Files and directories, without the root. */
+  get entryCount(): number {
+    return this.#entryCount;
+  }
+
+  /** Calls `subscriber` after every change from now on; the function returned ends that. */
+  subscribe(subscriber: Subscriber): () => void {
+    this.#subscribers.add(subscriber);
+    return () => this.#subscribers.delete(subscriber);
+  }
+
+  /** What is at `path`, whatever its slashes: leading, trailing and repeated ones do not count. */
+  find(path: string): Entry | undefined {
+    let entry: Entry | undefined = this.#root;
+    let from = 0;
+    const end = path.length;
+    while (from < end) {
+      if (path.charCodeAt(from) === SLASH) {
+        from++;
+        continue;
+      }
+      const slash = path.indexOf("/", from);
+      const to = slash < 0 ? end : slash;
+      entry = entry.children.get(path.slice(from, to));
+      if (entry === undefined) return undefined;
+      from = to + 1;
+    }
+    return entry;
+  }
+
+  /** Content of the regular file at `path`; undefined when there is none. Never changed later. */
+  read(path: string): Uint8Array | undefined {
+    const entry = this.find(path);
+    return entry?.kind === "file" ? entry.bytes : undefined;
+  }
+
+  /** Every entry, a directory before what is in it. */
+  *entries(from: Entry = this.#root): Generator<Entry> {
+    for (const child of from.children.values()) {
+      yield child;
+      if (child.kind === "directory") yield* this.entries(child);
+    }
+  }
+
+  /** Puts a new entry into `parent`, in place of what has that name there. */
+  add(parent: Entry, from: NewEntry): Entry {
+    const { bytes = NOTHING, ...rest } = from;
+    const entry: Mutable = { ...rest, bytes, parent: undefined, children: new Map() };
+    this.#place(entry, parent as Mutable);
+    return entry;
+  }
+
+  /** New content. */
+  write(entry: Entry, bytes: Uint8Array, stamp: Stamp): void {
+    this.#fileBytes += bytes.length - entry.bytes.length;
+    (entry as Mutable).bytes = bytes;
+    this.#stamp(entry as Mutable, stamp);
+    this.#tell("written", entry);
+  }
+
+  /** A new mtime, the content as it was. */
+  touch(entry: Entry, stamp: Stamp): void {
+    this.#stamp(entry as Mutable, stamp);
+    this.#tell("touched", entry);
+  }
+
+  /** Renames; what is below moves along, and each of it is told as removed and placed. */
+  move(entry: Entry, parent: Entry, name: string, stamp: Stamp): void {
+    const moved = entry as Mutable;
+    const below = [...this.entries(entry)];
+    const paths = [entry, ...below].map((each) => [pathOf(each), each] as const);
+    this.#detach(moved);
+    this.#stamp(moved, stamp);
+    moved.name = name;
+    for (const [path, each] of paths.toReversed())
+      this.#notify({ kind: "removed", path, entry: each });
+    this.#place(moved, parent as Mutable);
+    for (const each of below) this.#tell("placed", each);
+  }
+
+  /** Takes an entry out, a directory's entries first. */
+  remove(entry: Entry): void {
+    for (const child of entry.children.values()) this.remove(child);
+    const path = pathOf(entry);
+    this.#detach(entry as Mutable);
+    this.#forget(entry);
+    this.#notify({ kind: "removed", path, entry });
+  }
+
+  #place(entry: Mutable, parent: Mutable): void {
+    const occupant = parent.children.get(entry.name);
+    if (occupant !== undefined) {
+      for (const child of occupant.children.values()) this.remove(child);
+      occupant.parent = undefined;
+      this.#forget(occupant);
+    }
+    parent.children.set(entry.name, entry);
+    entry.parent = parent;
+    this.#fileBytes += entry.bytes.length;
+    this.#entryCount++;
+    this.#tell("placed", entry);
+  }
+
+  #forget(entry: Entry): void {
+    this.#fileBytes -= entry.bytes.length;
+    this.#entryCount--;
+  }
+
+  #stamp(entry: Mutable, stamp: Stamp): void {
+    entry.version = stamp.version;
+    entry.writer = stamp.writer;
+    entry.mtime = stamp.mtime;
+  }
+
+  #detach(entry: Mutable): void {
+    entry.parent?.children.delete(entry.name);
+    entry.parent = undefined;
+  }
+
+  #tell(kind: Change["kind"], entry: Entry): void {
+    if (this.#subscribers.size > 0) this.#notify({ kind, path: pathOf(entry), entry });
+  }
+
+  #notify(change: Change): void {
+    for (const subscriber of this.#subscribers) subscriber(change);
+  }
+}
+
+/** Where an entry is, without slashes at either end; "" for the root. */
+export function pathOf(entry: Entry): string {
+  let path = entry.name;
+  for (let above = entry.parent; above?.parent !== undefined; above = above.parent) {
+    path = `${above.name}/${path}`;
+  }
+  return path;
+}

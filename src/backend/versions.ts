@@ -1,0 +1,113 @@
+/**
+ * The counters behind GET_FS_VERSION: one for each observed path, one for the guest list, one for
+ * the members. They live in memory only: a client compares the start time first. Bumped by the
+ * tree's changes from the moment it is loaded. C counterpart: status.c, memdb_change_array.
+ */
+import type { Memdb } from "./memdb.ts";
+
+/** The paths clients keep in caches by version, in the order in which they are shown. */
+export const OBSERVED_PATHS = [
+  "corosync.conf",
+  "corosync.conf.new",
+  "storage.cfg",
+  "user.cfg",
+  "domains.cfg",
+  "notifications.cfg",
+  "priv/notifications.cfg",
+  "priv/shadow.cfg",
+  "priv/acme/plugins.cfg",
+  "priv/tfa.cfg",
+  "priv/token.cfg",
+  "priv/wg-keys.cfg",
+  "datacenter.cfg",
+  "vzdump.cron",
+  "vzdump.conf",
+  "jobs.cfg",
+  "ha/crm_commands",
+  "ha/manager_status",
+  "ha/resources.cfg",
+  "ha/rules.cfg",
+  "ha/groups.cfg",
+  "ha/fence.cfg",
+  "status.cfg",
+  "replication.cfg",
+  "ceph.conf",
+  "sdn/vnets.cfg",
+  "sdn/zones.cfg",
+  "sdn/controllers.cfg",
+  "sdn/subnets.cfg",
+  "sdn/ipams.cfg",
+  "sdn/mac-cache.json",
+  "sdn/pve-ipam-state.json",
+  "sdn/dns.cfg",
+  "sdn/fabrics.cfg",
+  "sdn/route-maps.cfg",
+  "sdn/prefix-lists.cfg",
+  "sdn/.running-config",
+  "virtual-guest/cpu-models.conf",
+  "virtual-guest/profiles.cfg",
+  "firewall/cluster.fw",
+  "mapping/directory.cfg",
+  "mapping/pci.cfg",
+  "mapping/usb.cfg",
+] as const;
+
+export interface VersionsOptions {
+  /** Loaded already: loading is no change. */
+  readonly memdb: Memdb;
+  /** Seconds since 1970; now unless given. */
+  readonly startTime?: number;
+}
+
+export class Versions {
+  readonly startTime: number;
+  readonly observed: readonly string[] = OBSERVED_PATHS;
+  readonly #counters = new Map<string, number>(OBSERVED_PATHS.map((path) => [path, 1]));
+  #clinfo = 0;
+  #vmlist: number;
+  #generation = 0;
+
+  constructor(options: VersionsOptions) {
+    const { memdb, startTime = Math.floor(Date.now() / 1000) } = options;
+    this.startTime = startTime;
+    this.#vmlist = memdb.find("nodes")?.kind === "directory" ? 1 : 0;
+    memdb.subscribe(({ path }) => this.#bump(path));
+  }
+
+  get clinfo(): number {
+    return this.#clinfo;
+  }
+
+  get vmlist(): number {
+    return this.#vmlist;
+  }
+
+  /** Moves whenever a counter here moves. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The counter of an observed path; 0 for any other. */
+  of(path: string): number {
+    return this.#counters.get(path) ?? 0;
+  }
+
+  /** Something about the members changed. */
+  bumpClinfo(): void {
+    this.#clinfo++;
+    this.#generation++;
+  }
+
+  /** A guest came, went, or its configuration changed. */
+  bumpVmlist(): void {
+    this.#vmlist++;
+    this.#generation++;
+  }
+
+  #bump(path: string): void {
+    const counter = this.#counters.get(path);
+    if (counter === undefined) return;
+    this.#counters.set(path, counter + 1);
+    this.#generation++;
+  }
+}
