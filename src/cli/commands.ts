@@ -11,8 +11,8 @@ export const rootCommand = commandGroup(
     name: "pmxcfs-ipc",
     summary: "The IPC server of Proxmox VE's cluster file system, and tools around it",
     details: [
-      "pmxcfs-ipc COMMAND --help tells more about a command, --version what this program is. " +
-        "Results go to stdout, everything else to stderr.",
+      "pmxcfs-ipc COMMAND --help tells more about a command. Results go to stdout, everything " +
+        "else to stderr.",
     ],
     exits: [
       [0, "It worked"],

@@ -76,7 +76,7 @@ export function optionMeaning(option: Option<unknown>): string {
   return `${option.description}${repeat}${otherwise}`;
 }
 
-function optionRows(options: Options): Map<string, Row[]> {
+function optionRows(options: Options, isRoot: boolean): Map<string, Row[]> {
   const groups = new Map<string, Row[]>([["Options", []]]);
   for (const [key, option] of Object.entries(options)) {
     const group = option.group ?? "Options";
@@ -84,6 +84,7 @@ function optionRows(options: Options): Map<string, Row[]> {
     groups.set(group, [...rows, [optionLabel(key, option), optionMeaning(option)]]);
   }
   groups.get("Options")?.push(["-h, --help", "Show this help"]);
+  if (isRoot) groups.get("Options")?.push(["-V, --version", "Show what this program is"]);
   return groups;
 }
 
@@ -111,7 +112,7 @@ export async function helpText(path: readonly string[], command: Command): Promi
       optionMeaning(operand),
     ]),
   );
-  for (const [group, rows] of optionRows(command.options)) section(group, rows);
+  for (const [group, rows] of optionRows(command.options, path.length === 1)) section(group, rows);
   section(
     "Exit codes",
     exits.map(([code, meaning]) => [String(code), meaning]),

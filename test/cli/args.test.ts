@@ -1,0 +1,192 @@
+/** Reading command lines: each kind of value, and each way to get one wrong. */
+import { describe, expect, test } from "bun:test";
+import {
+  bytes,
+  count,
+  flag,
+  hex,
+  integer,
+  list,
+  milliseconds,
+  octal,
+  oneOf,
+  path,
+  repeated,
+  text,
+} from "../../src/cli/args.ts";
+import { ExitCode, UsageFailure } from "../../src/cli/failure.ts";
+import { nearest } from "../../src/cli/nearest.ts";
+import { optionName, readWords } from "../../src/cli/scan.ts";
+import { showBytes, showMilliseconds } from "../../src/cli/units.ts";
+
+const OPTIONS = {
+  socket: text({ description: "Service name", default: "pve2" }),
+  dir: path({ description: "Directory" }),
+  maxConnections: count({ description: "Connections", default: 100, min: 1, max: 1000 }),
+  maxMessage: bytes({ description: "Message", default: 16 * 1024 * 1024 }),
+  deadline: milliseconds({ description: "Deadline", default: 2000 }),
+  mode: octal({ description: "Mode", default: 0o640, max: 0o7777 }),
+  log: oneOf(["plain", "json"], { description: "Log format", default: "plain" }),
+  uids: list({ description: "Uids" }),
+  inject: repeated({ description: "Faults" }),
+  quiet: flag({ description: "Say less", alias: "q" }),
+  color: flag({ description: "No colour", onByDefault: true }),
+};
+
+const OPERANDS = {
+  id: integer({ description: "Request id", required: true }),
+  body: hex({ description: "Body", default: new Uint8Array() }),
+  names: list({ description: "Names" }),
+};
+
+const read = (...words: string[]) => readWords(words, OPTIONS, OPERANDS);
+
+/** The failure's line; fails the test when there is none. */
+function refused(...words: string[]): string {
+  try {
+    read(...words);
+  } catch (error) {
+    if (!(error instanceof UsageFailure)) throw error;
+    expect(error.exitCode).toBe(ExitCode.USAGE);
+    return error.message;
+  }
+  throw new Error(`accepted: ${words.join(" ")}`);
+}
+
+describe("values", () => {
+  test("what is not given has its default", () => {
+    expect(read("1")).toEqual({
+      socket: "pve2",
+      dir: undefined,
+      maxConnections: 100,
+      maxMessage: 16_777_216,
+      deadline: 2000,
+      mode: 0o640,
+      log: "plain",
+      uids: [],
+      inject: [],
+      quiet: false,
+      color: true,
+      id: 1,
+      body: new Uint8Array(),
+      names: [],
+    });
+  });
+
+  test("a value may follow, or be attached with =", () => {
+    expect(read("1", "--socket", "a").socket).toBe("a");
+    expect(read("--socket=a=b", "1").socket).toBe("a=b");
+  });
+
+  test("kinds of values", () => {
+    const words = ["--max-connections", "7", "--max-message=1.5M", "--deadline", "250ms"];
+    const more = ["--mode", "0600", "--log=json", "--uids", "1,2", "--uids=3", "-q", "--no-color"];
+    const faults = ["--inject", "a:b=1,c", "--inject", "d"];
+    const values = read(...words, ...more, ...faults, "-3", "00 ff:10", "x", "y,z");
+    expect(values).toMatchObject({
+      maxConnections: 7,
+      maxMessage: 1_572_864,
+      deadline: 250,
+      mode: 0o600,
+      log: "json",
+      uids: ["1", "2", "3"],
+      inject: ["a:b=1,c", "d"],
+      quiet: true,
+      color: false,
+      id: -3,
+      body: new Uint8Array([0, 255, 16]),
+      names: ["x", "y", "z"],
+    });
+  });
+
+  test("words after -- are operands, whatever they look like", () => {
+    expect(read("1", "00", "--", "--socket", "--help").names).toEqual(["--socket", "--help"]);
+  });
+
+  test("sizes and times show as they can be written", () => {
+    expect([0, 1000, 1024, 32_768, 16_777_216].map(showBytes)).toEqual([
+      "0",
+      "1000",
+      "1K",
+      "32K",
+      "16M",
+    ]);
+    expect([5, 2000, 1500].map(showMilliseconds)).toEqual(["5ms", "2s", "1500ms"]);
+  });
+});
+
+describe("wrong usage is refused with the right word", () => {
+  test("unknown options name the nearest", () => {
+    expect(refused("1", "--sokcet", "a")).toMatchInlineSnapshot(
+      `"unknown option "--sokcet" (did you mean "--socket"?)"`,
+    );
+    expect(refused("1", "--max")).toMatchInlineSnapshot(`"unknown option "--max""`);
+    expect(refused("1", "--nocolor")).toMatchInlineSnapshot(
+      `"unknown option "--nocolor" (did you mean "--no-color"?)"`,
+    );
+    expect(refused("1", "-x")).toMatchInlineSnapshot(`"unknown option "-x""`);
+    expect(refused("1", "--maxConnections=3")).toMatchInlineSnapshot(
+      `"unknown option "--maxConnections" (did you mean "--max-connections"?)"`,
+    );
+  });
+
+  test("a missing value is not taken from the next option", () => {
+    const line = "--socket needs a value: --socket TEXT";
+    expect(refused("1", "--socket")).toBe(line);
+    expect(refused("1", "--socket", "--quiet")).toBe(line);
+    expect(refused("1", "--socket", "--")).toBe(line);
+    expect(refused("1", "--socket=")).toBe("--socket must not be empty");
+    expect(refused("1", "--dir", "")).toBe("--dir must not be empty");
+  });
+
+  test("--no- is for switches only, and switches take no value", () => {
+    expect(refused("1", "--no-socket")).toContain('unknown option "--no-socket"');
+    expect(refused("1", "--quiet=often")).toMatchInlineSnapshot(
+      `"--quiet is a switch, "often" is neither true nor false"`,
+    );
+    expect(refused("1", "--no-quiet=true")).toBe("--no-quiet takes no value");
+  });
+
+  test("one value is one value", () => {
+    expect(refused("1", "--socket", "a", "--socket", "b")).toBe(
+      "--socket is given 2 times, it takes one value",
+    );
+  });
+
+  test.each([
+    ["--max-connections", "1e3", '--max-connections: "1e3" is not a whole number'],
+    ["--max-connections", "-5", '--max-connections: "-5" is not a whole number'],
+    ["--max-connections", "0", "--max-connections: 0 is out of range, it must be 1 to 1000"],
+    ["--max-message", "16X", '--max-message: "16X" is not a size such as 4096, 64K or 16M'],
+    ["--deadline", "soon", '--deadline: "soon" is not a time such as 250ms, 2s or 5m'],
+    ["--mode", "0888", '--mode: "0888" is not an octal mode such as 0640'],
+    ["--log", "jsno", '--log: "jsno" is none of plain, json (did you mean "json"?)'],
+    ["--uids", "1,,2", "--uids has an empty item"],
+  ])("%s %s", (option, word, line) => {
+    expect(refused("1", option, word)).toBe(line);
+  });
+
+  test("operands: missing, unreadable, too many", () => {
+    expect(refused()).toBe("ID is missing");
+    expect(refused("one")).toBe('ID: "one" is not a whole number');
+    expect(refused("1", "abc")).toBe('BODY: "abc" is not pairs of hex digits');
+    expect(() => readWords(["a", "b"], {}, { a: text({ description: "A" }) })).toThrow(
+      'unexpected argument "b"',
+    );
+  });
+});
+
+describe("names", () => {
+  test("keys become words with dashes", () => {
+    expect(optionName("maxConnectionsPerUid")).toBe("max-connections-per-uid");
+  });
+
+  test("the nearest name is near: a slip of the hand, or the beginning of one", () => {
+    const names = ["serve", "check", "call", "compat", "explain"];
+    expect(nearest("sevre", names)).toBe("serve");
+    expect(nearest("chekc", names)).toBe("check");
+    expect(nearest("exp", names)).toBe("explain");
+    expect(nearest("frobnicate", names)).toBeUndefined();
+    expect(nearest("c", names)).toBeUndefined();
+  });
+});

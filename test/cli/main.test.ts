@@ -1,0 +1,227 @@
+/**
+ * The command line as a whole: which command runs, what it is given, the exit code, and that
+ * whatever goes wrong is one line on stderr. On a small tree of its own; the program's real tree is
+ * asked only for what every command must have.
+ */
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { count, flag, path, text } from "../../src/cli/args.ts";
+import { command, commandGroup } from "../../src/cli/command.ts";
+import { rootCommand } from "../../src/cli/commands.ts";
+import { ClosedOutput, CommandFailure } from "../../src/cli/failure.ts";
+import { helpText } from "../../src/cli/help.ts";
+import { runCommandLine } from "../../src/cli/main.ts";
+
+const MAIN = join(import.meta.dir, "../../src/main.ts");
+
+const greet = command({
+  name: "greet",
+  summary: "Greet somebody",
+  details: [
+    "A paragraph long enough to be broken, because a terminal is only eighty columns wide.",
+  ],
+  options: {
+    times: count({ description: "How often", default: 1, max: 10 }),
+    loud: flag({ description: "Shout", alias: "l" }),
+    color: flag({ description: "Never use colour", onByDefault: true }),
+    budget: count({ description: "Time it may take", default: 20, unit: "us", group: "Limits" }),
+  },
+  operands: { who: text({ description: "Whom to greet", required: true }) },
+  examples: [["greet world", "Greets the world"]],
+  exits: [[3, "Nobody there"]],
+  run: ({ who, times, loud }) => {
+    if (who === "nobody") return 3;
+    if (who === "bug") throw new TypeError("undefined is\n  not a function");
+    if (who === "pipe") throw new ClosedOutput();
+    if (who === "stranger") throw new CommandFailure("strangers are not greeted");
+    said.push(`${loud ? "HELLO" : "hello"} ${who} ${times}`);
+    return undefined;
+  },
+});
+
+const said: string[] = [];
+
+const tree = commandGroup(
+  { name: "tool", summary: "A tool" },
+  {
+    greet: async () => greet,
+    check: async () => command({ name: "check", summary: "Check things", run: () => 1 }),
+    file: async () =>
+      commandGroup(
+        { name: "file", summary: "Work on files" },
+        {
+          show: async () =>
+            command({
+              name: "show",
+              summary: "Show one",
+              operands: { file: path({ description: "File", required: true }) },
+              run: ({ file }) => void said.push(`show ${file}`),
+            }),
+        },
+      ),
+  },
+);
+
+async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = "";
+  let err = "";
+  said.length = 0;
+  const stage = {
+    out: (words: string) => void (out += words),
+    err: (words: string) => void (err += words),
+    debug: false,
+  };
+  const code = await runCommandLine(argv, stage, tree);
+  return { code, out, err };
+}
+
+function start(words: readonly string[], environment: Record<string, string> = {}) {
+  const env = { PATH: process.env["PATH"] ?? "", ...environment };
+  return Bun.spawnSync([process.execPath, MAIN, ...words], { env });
+}
+
+describe("finding and running", () => {
+  test("a command gets its values, and its exit code is the process's", async () => {
+    expect(await run("greet", "world", "--times", "2", "-l")).toEqual({
+      code: 0,
+      out: "",
+      err: "",
+    });
+    expect(said).toEqual(["HELLO world 2"]);
+    expect((await run("greet", "nobody")).code).toBe(3);
+  });
+
+  test("commands of a group, and only they, run", async () => {
+    expect((await run("file", "show", "a")).code).toBe(0);
+    expect(said).toEqual(["show a"]);
+  });
+
+  test("--check at the root is the check command", async () => {
+    expect((await run("--check")).code).toBe(1);
+    expect((await run("check")).code).toBe(1);
+  });
+});
+
+describe("failures are one line", () => {
+  test.each([
+    [[], 2, "pmxcfs-ipc: a command is missing, one of: greet, check, file (tool --help)\n"],
+    [["great"], 2, 'pmxcfs-ipc: unknown command "great" (did you mean "greet"?)\n'],
+    [["file", "shwo"], 2, 'pmxcfs-ipc: unknown command "shwo" (did you mean "show"?)\n'],
+    [["--hepl"], 2, 'pmxcfs-ipc: unknown option "--hepl" (did you mean "--help"?)\n'],
+    [["greet"], 2, "pmxcfs-ipc: WHO is missing\n"],
+    [
+      ["greet", "x", "--time", "3"],
+      2,
+      'pmxcfs-ipc: unknown option "--time" (did you mean "--times"?)\n',
+    ],
+    [["greet", "stranger"], 1, "pmxcfs-ipc: strangers are not greeted\n"],
+    [
+      ["greet", "bug"],
+      1,
+      "pmxcfs-ipc: unexpected error: undefined is not a function (PMXCFS_IPC_DEBUG=1 shows where)\n",
+    ],
+    [["greet", "pipe"], 141, ""],
+  ])("%j", async (argv, code, err) => {
+    expect(await run(...argv)).toEqual({ code, out: "", err });
+  });
+});
+
+describe("help", () => {
+  test("of the tree", async () => {
+    expect((await run("--help")).out).toMatchInlineSnapshot(`
+      "Usage: tool COMMAND ...
+
+      A tool.
+
+      Commands:
+        greet  Greet somebody
+        check  Check things
+        file   Work on files
+
+      Options:
+        -h, --help     Show this help
+        -V, --version  Show what this program is
+      "
+    `);
+  });
+
+  test("of a command, with defaults, units and groups", async () => {
+    expect((await run("greet", "--help")).out).toMatchInlineSnapshot(`
+      "Usage: tool greet [options] WHO
+
+      Greet somebody.
+
+      A paragraph long enough to be broken, because a terminal is only eighty columns
+      wide.
+
+      Arguments:
+        WHO  Whom to greet
+
+      Options:
+        --times N   How often (default: 1)
+        -l, --loud  Shout
+        --no-color  Never use colour
+        -h, --help  Show this help
+
+      Limits:
+        --budget N  Time it may take, us (default: 20)
+
+      Exit codes:
+        3  Nobody there
+
+      Examples:
+        tool greet world
+            Greets the world
+      "
+    `);
+  });
+
+  test("is asked for in three ways, and runs nothing", async () => {
+    const help = await run("greet", "world", "-h");
+    expect(help).toEqual(await run("help", "greet"));
+    expect(help).toEqual(await run("greet", "--help"));
+    expect(said).toEqual([]);
+    expect((await run("greet", "--", "--help")).out).toBe("");
+  });
+
+  test("of every command of the program fits 80 columns and leaves no option out", async () => {
+    for (const [name, load] of rootCommand.children) {
+      const loaded = await load();
+      const help = await helpText(["pmxcfs-ipc", name], loaded);
+      expect(loaded.text.name).toBe(name);
+      expect(help.split("\n").filter((line) => line.length > 80)).toEqual([]);
+      for (const option of Object.values(loaded.options)) expect(option.description).not.toBe("");
+    }
+  });
+});
+
+describe("the process", () => {
+  test("--version names program, Bun and protocol", () => {
+    const { exitCode, stdout, stderr } = start(["--version"]);
+    expect(exitCode).toBe(0);
+    expect(stderr.toString()).toBe("");
+    expect(stdout.toString()).toMatch(/^pmxcfs-ipc \d+\.\d+\.\d+ \(git .+\), Bun \d/);
+    expect(stdout.toString()).toContain("handshake id -1, answer 12328 bytes");
+  });
+
+  test("wrong usage ends with 2, one line and no trace", () => {
+    const { exitCode, stdout, stderr } = start(["frobnicate"]);
+    expect({ exitCode, stdout: stdout.toString(), stderr: stderr.toString() }).toEqual({
+      exitCode: 2,
+      stdout: "",
+      stderr: 'pmxcfs-ipc: unknown command "frobnicate"\n',
+    });
+  });
+
+  test("PMXCFS_IPC_DEBUG shows where", () => {
+    const { stderr } = start(["frobnicate"], { PMXCFS_IPC_DEBUG: "1" });
+    expect(stderr.toString()).toMatch(/UsageFailure[^]*\n\s+at .*main\.ts/);
+  });
+
+  test("a stdout nobody reads ends it quietly", () => {
+    const closedPipe = 'pipe(R, W); close R; open(STDOUT, ">&", \\*W); exec @ARGV';
+    const words = ["perl", "-e", closedPipe, process.execPath, MAIN, "--help"];
+    const { exitCode, stderr } = Bun.spawnSync(words);
+    expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 141, stderr: "" });
+  });
+});
