@@ -1,0 +1,188 @@
+/** Codes about connecting, the rings, and the answers to requests. */
+import type { Code } from "../code.ts";
+
+export const REQUEST_CODES = {
+  HANDSHAKE_HUNG: {
+    check: "handshake",
+    severity: "fail",
+    line: "@{service} takes connections but did not answer the handshake within {deadline} ms",
+    cause:
+      "The server is stopped, or its only IPC thread waits for something else: rrdcached, the " +
+      "disk, corosync, FUSE. Clients without a deadline hang for ever.",
+    fix: "cat /proc/{pid}/status /proc/{pid}/wchan; systemctl restart pve-cluster",
+    seen: ["hang"],
+  },
+  HANDSHAKE_GARBAGE: {
+    check: "handshake",
+    severity: "fail",
+    line: "what listens on @{service} does not speak libqb: {detail}",
+    cause: "Another program has taken the name, or the server is damaged.",
+    fix: "ls -l /proc/{pid}/exe; systemctl restart pve-cluster",
+  },
+  HANDSHAKE_CLOSED: {
+    check: "handshake",
+    severity: "fail",
+    line: "the server closed the connection during the handshake",
+    cause:
+      "It is out of descriptors, above its bound on connections, or shutting down; a server that " +
+      "answers no handshake but closes says nothing about why.",
+    fix: "journalctl -u pve-cluster -n 30; ls /proc/{pid}/fd | wc -l",
+    seen: ["not-connected"],
+  },
+  HANDSHAKE_ERROR: {
+    check: "handshake",
+    severity: "fail",
+    line: "the server refused the connection: {name} ({text})",
+    cause:
+      "The server answered the handshake with an error of its own: EMFILE and ENFILE are " +
+      "descriptors, ENOMEM memory, EAGAIN or EBUSY its bound on connections.",
+    fix: "journalctl -u pve-cluster -n 30; ls /proc/{pid}/fd | wc -l",
+    seen: ["resource-unavailable"],
+  },
+  SHM_FULL_FOR_CLIENT: {
+    check: "handshake",
+    severity: "fail",
+    line: "the server could not make room for this client: No space left on device",
+    cause: "Each client takes three rings of just over 1 MiB in /dev/shm, reserved at connect.",
+    fix: "df -h /dev/shm; pmxcfs-ipc --check --clean-stale --dry-run",
+    seen: ["no-space"],
+  },
+  RINGS_NOT_OPENABLE: {
+    check: "handshake",
+    severity: "fail",
+    line: "accepted, but the ring files cannot be opened: {name} on {path}",
+    cause:
+      "The server could not give the files to this caller: it does not run as root, this is a " +
+      "user namespace, or both do not share one /dev/shm.",
+    fix: "ls -ln /dev/shm; stat -f /dev/shm; cat /proc/self/uid_map",
+    seen: ["permission-denied"],
+  },
+  RING_PERMISSIONS: {
+    check: "handshake",
+    severity: "warn",
+    line: "{path} has mode {mode} (limit {limit}): others can reach this connection's memory",
+    cause: "Anyone who can open the ring files reads and forges requests of this client.",
+    fix: "ls -ln {path}; systemctl restart pve-cluster",
+  },
+  RING_SMALL: {
+    check: "handshake",
+    severity: "warn",
+    line: "rings hold {bytes} bytes, PVE clients ask for {limit}",
+    cause: "The server gives less than it was asked for; larger replies cannot arrive.",
+    fix: "restart the server with a message size of 1 MiB or more",
+    seen: ["no-buffer-space"],
+  },
+  SERVER_UNKNOWN: {
+    check: "handshake",
+    severity: "notice",
+    line: "the server (pid {pid}, {command}) is neither pmxcfs nor pmxcfs-ipc by its name",
+    cause: "A wrapper, a test server, or another program under this service name.",
+    fix: "ls -l /proc/{pid}/exe; tr '\\0' ' ' < /proc/{pid}/cmdline",
+  },
+  REQUEST_HUNG: {
+    check: "requests",
+    severity: "fail",
+    line: "{request} was not answered within {deadline} ms",
+    cause:
+      "The server took the request and does not come back: its one IPC thread waits for a lock " +
+      "held around rrdcached, corosync, the disk or a FUSE operation.",
+    fix: "cat /proc/{pid}/wchan; pmxcfs-ipc --check --only rrd,stuck,database",
+    seen: ["hang"],
+  },
+  REQUEST_DISCONNECTED: {
+    check: "requests",
+    severity: "fail",
+    line: "the server ended the connection instead of answering {request}",
+    cause:
+      "The reply did not fit into the ring (the C server then disconnects and logs " +
+      "qb_ipcs_response_send), or the server crashed or restarted just now.",
+    fix: "journalctl -u pve-cluster --since -5min | grep -E 'qb_ipcs_response_send|exited'",
+    seen: ["not-connected"],
+  },
+  REPLY_TOO_LARGE: {
+    check: "requests",
+    severity: "fail",
+    line: "the reply to {request} has {bytes} bytes, a client can take {limit}",
+    cause:
+      'PVE clients have a buffer of 1 MiB, header included. A larger reply ends in "No buffer ' +
+      'space available" or a lost connection, each time.',
+    fix: "pmxcfs-ipc call {call} | wc -c; remove or shorten what it lists",
+    seen: ["no-buffer-space", "not-connected"],
+  },
+  REPLY_LARGE: {
+    check: "requests",
+    severity: "warn",
+    line: "the reply to {request} has {bytes} bytes, {percent} % of the {limit} a client can take",
+    cause: "It grows with guests, nodes, keys or log lines; above 1 MiB clients fail.",
+    fix: "pmxcfs-ipc call {call} | wc -c",
+    seen: ["no-buffer-space"],
+  },
+  REPLY_MALFORMED: {
+    check: "requests",
+    severity: "fail",
+    line: "the reply to {request} is no libqb message: {detail}",
+    cause: "It is shorter than its header says, or bears another request's id.",
+    fix: "ls -l /proc/{pid}/exe; systemctl restart pve-cluster",
+  },
+  REPLY_EMPTY: {
+    check: "requests",
+    severity: "fail",
+    line: "the reply to {request} is empty",
+    cause: "A pmxcfs always answers this one with text; this is another program, or a damaged one.",
+    fix: "ls -l /proc/{pid}/exe; systemctl restart pve-cluster",
+    seen: ["acl-list"],
+  },
+  REPLY_NOT_JSON: {
+    check: "requests",
+    severity: "fail",
+    line: "the reply to {request} is not valid JSON: {detail}",
+    cause:
+      "A key, tag, user or value with a quote, backslash or control character: the C server does " +
+      "not escape all of them, and clients then fail to decode the whole reply.",
+    fix: "pmxcfs-ipc call {call}",
+    seen: ["acl-list"],
+  },
+  REQUEST_ERROR: {
+    check: "requests",
+    severity: "fail",
+    line: "{request} was answered with {name} ({text})",
+    cause: "A healthy server answers this read request without an error.",
+    fix: "journalctl -u pve-cluster -n 30",
+  },
+  PERMISSIONS_WRONG: {
+    check: "permissions",
+    severity: "fail",
+    line: "as {caller}, {attempt} was answered with {got}, not with {expected}",
+    cause:
+      "Root may write and read private files, group www-data may do neither; this server decides " +
+      "otherwise.",
+    fix: "journalctl -u pve-cluster -n 30; restart the server with its default accept rule",
+    seen: ["operation-not-permitted"],
+  },
+  LATENCY_HIGH: {
+    check: "latency",
+    severity: "warn",
+    line: "{rounds} rounds of GET_FS_VERSION: p99 {p99} ms (limit {limit} ms), p50 {p50} ms",
+    cause: "Each API request starts with this call. A busy CPU, a busy server or a held lock.",
+    fix: "uptime; pmxcfs-ipc top; cat /proc/pressure/cpu",
+    seen: ["status-update-time"],
+  },
+  FLOW_CONTROL_ON: {
+    check: "flow",
+    severity: "warn",
+    line: "{count} of {total} connections are stopped by flow control: {list}",
+    cause:
+      "The server is saturated and asks these clients to wait; their sends fail with EAGAIN, " +
+      "which PVE clients do not retry.",
+    fix: "pmxcfs-ipc top",
+    seen: ["resource-unavailable"],
+  },
+  QUEUE_WAITING: {
+    check: "flow",
+    severity: "warn",
+    line: "{count} of {total} connections have requests that wait for over {limit} ms: {list}",
+    cause: "The server does not take requests out of the rings: it hangs or is overloaded.",
+    fix: "pmxcfs-ipc --check --only listener,requests,rrd",
+    seen: ["hang"],
+  },
+} as const satisfies Record<string, Code>;

@@ -1,0 +1,96 @@
+/**
+ * What a probe hands back: findings, one line each, with measured values. `found` fills a code's
+ * templates; the compiler sees to it that no value is forgotten. Values come from the machine
+ * (names of processes, files of other users), so they are cleaned before they reach a terminal,
+ * and quoted before they stand in a command to paste.
+ */
+import type { CheckName, Severity } from "./code.ts";
+import { CODES, type CodeName, type CodeValues } from "./codes.ts";
+
+/** A measured number; `unit` is a base unit (`s`, `bytes`, `percent`, or nothing for a count). */
+export interface Measure {
+  /** Snake case, unique in a report: a metric's name without its prefix. */
+  readonly name: string;
+  readonly value: number;
+  readonly unit: "s" | "bytes" | "percent" | "";
+  /** At or beyond this it is a finding. */
+  readonly limit?: number;
+}
+
+export interface Finding {
+  readonly check: CheckName;
+  readonly severity: Severity;
+  /** Absent on PASS and SKIP. */
+  readonly code?: CodeName;
+  /** One line. */
+  readonly text: string;
+  readonly cause?: string;
+  /** A command to paste. */
+  readonly fix?: string;
+  readonly measures: readonly Measure[];
+  /** Further lines: log lines, processes. */
+  readonly details: readonly string[];
+}
+
+interface Extra {
+  readonly measures?: readonly Measure[];
+  readonly details?: readonly string[];
+  /** Instead of the code's own. */
+  readonly severity?: "notice" | "warn" | "fail";
+}
+
+/** Without control characters: what a peer named itself must not drive the terminal. */
+export function clean(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, "?");
+}
+
+/** As one word of a shell command. */
+export function shellQuote(text: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text;
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function fill(
+  template: string,
+  values: Readonly<Record<string, string | number>>,
+  quote: (text: string) => string,
+): string {
+  return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => {
+    const value = values[name];
+    return value === undefined ? whole : quote(clean(String(value)));
+  });
+}
+
+/** A finding of `code`, its templates filled from `values`. */
+export function found<C extends CodeName>(
+  code: C,
+  values: CodeValues<C>,
+  extra: Extra = {},
+): Finding {
+  const row = CODES[code];
+  return {
+    check: row.check,
+    severity: extra.severity ?? row.severity,
+    code,
+    text: fill(row.line, values, (text) => text),
+    cause: fill(row.cause, values, (text) => text),
+    fix: fill(row.fix, values, shellQuote),
+    measures: extra.measures ?? [],
+    details: (extra.details ?? []).map(clean),
+  };
+}
+
+/** Looked at and right. */
+export function pass(
+  check: CheckName,
+  text: string,
+  measures: readonly Measure[] = [],
+  details: readonly string[] = [],
+): Finding {
+  return { check, severity: "pass", text: clean(text), measures, details: details.map(clean) };
+}
+
+/** Not looked at, and why. */
+export function skip(check: CheckName, reason: string): Finding {
+  return { check, severity: "skip", text: clean(reason), measures: [], details: [] };
+}

@@ -1,0 +1,148 @@
+/**
+ * What the kernel says under /proc, parsed: pure functions from a file's text to values. Formats:
+ * proc(5), unix(7), Documentation/filesystems/proc.rst.
+ */
+import { IpcLimits } from "../limits.ts";
+
+/** One row of /proc/net/unix. */
+export interface UnixSocket {
+  readonly inode: number;
+  readonly listening: boolean;
+  readonly connected: boolean;
+  /** As printed: an abstract name starts with `@`, and each further NUL is an `@` as well. */
+  readonly path: string;
+}
+
+const UNIX_ROW =
+  /^[0-9a-f]+: [0-9a-f]+ [0-9a-f]+ ([0-9a-f]+) [0-9a-f]+ ([0-9a-f]+) +(\d+)(?: (.*))?$/i;
+
+/** __SO_ACCEPTCON, the flag of a listening socket. */
+const ACCEPTS = 0x10000;
+/** SS_CONNECTED (linux/net.h). */
+const CONNECTED = 3;
+
+export function parseUnixSockets(text: string): UnixSocket[] {
+  return text.split("\n").flatMap((line) => {
+    const row = UNIX_ROW.exec(line);
+    if (row === null) return [];
+    return {
+      inode: Number(row[3]),
+      listening: (Number.parseInt(row[1] ?? "0", 16) & ACCEPTS) !== 0,
+      connected: Number.parseInt(row[2] ?? "0", 16) === CONNECTED,
+      path: row[4] ?? "",
+    };
+  });
+}
+
+/** The way /proc/net/unix prints libqb's address of `service`: NUL-padded to all of sun_path. */
+export function fullAddress(service: string): string {
+  return `@${service}`.padEnd(IpcLimits.addressPathBytes, "@");
+}
+
+/** True when the printed path is the abstract name of `service`, of whatever length. */
+export function isAbstractName(path: string, service: string): boolean {
+  return path.startsWith(`@${service}`) && /^@*$/.test(path.slice(service.length + 1));
+}
+
+export interface Stat {
+  readonly command: string;
+  readonly state: string;
+  readonly startTicks: number;
+  readonly kernel: boolean;
+}
+
+/** From /proc/PID/stat; the command's name may hold spaces and parentheses. */
+export function parseStat(text: string): Stat {
+  const open = text.indexOf("(");
+  const close = text.lastIndexOf(")");
+  const rest = text.slice(close + 2).split(" ");
+  return {
+    command: text.slice(open + 1, close),
+    state: rest[0] ?? "?",
+    // Fields 22 and 23 of the file (starttime, vsize); the rest begins at field 3.
+    startTicks: Number(rest[19] ?? 0),
+    kernel: rest[20] === "0",
+  };
+}
+
+/** The `Key:\tvalue` lines of /proc/PID/status and /proc/meminfo. */
+export function parseKeys(text: string): Map<string, string> {
+  return new Map(
+    text.split("\n").flatMap((line) => {
+      const colon = line.indexOf(":");
+      return colon < 0 ? [] : [[line.slice(0, colon), line.slice(colon + 1).trim()] as const];
+    }),
+  );
+}
+
+/** uid_map or gid_map: what `inside` is outside; undefined when it is not mapped. */
+export function mapId(text: string, inside: number): number | undefined {
+  for (const line of text.trim().split("\n")) {
+    const [first = 0, outside = 0, count = 0] = line.trim().split(/\s+/).map(Number);
+    if (inside >= first && inside < first + count) return outside + inside - first;
+  }
+  return undefined;
+}
+
+export interface Mount {
+  readonly point: string;
+  readonly type: string;
+  readonly source: string;
+  readonly readOnly: boolean;
+}
+
+/** Octal escapes of /proc/self/mountinfo: `\040` is a space. */
+function unescape(word: string): string {
+  return word.replaceAll(/\\([0-7]{3})/g, (_, code: string) =>
+    String.fromCharCode(Number.parseInt(code, 8)),
+  );
+}
+
+/** Mounts in the order of mounting: the last one at a point is the one that is seen. */
+export function parseMounts(text: string): Mount[] {
+  return text.split("\n").flatMap((line) => {
+    const [left = "", right] = line.split(" - ");
+    if (right === undefined) return [];
+    const [, , , , point = "", options = ""] = left.split(" ");
+    const [type = "", source = "", superOptions = ""] = right.split(" ");
+    const readOnly = [options, superOptions].some((list) => list.split(",").includes("ro"));
+    return { point: unescape(point), type, source: unescape(source), readOnly };
+  });
+}
+
+/** /proc/locks: who holds a lock on the file with this inode number. */
+export function lockHolders(text: string, inode: number): number[] {
+  return text.split("\n").flatMap((line) => {
+    const words = line.trim().split(/\s+/);
+    // A waiting process has "->" after the number.
+    if (words[1] === "->") return [];
+    const pid = Number(words[4]);
+    return words[5]?.endsWith(`:${inode}`) === true && pid > 0 ? pid : [];
+  });
+}
+
+/** avg60 of the `some` line of /proc/pressure/*, in percent. */
+export function pressure60(text: string, kind: "some" | "full"): number | undefined {
+  const row = new RegExp(`^${kind} .*avg60=([0-9.]+)`, "m").exec(text);
+  return row === null ? undefined : Number(row[1]);
+}
+
+/** The soft limit of a row of /proc/PID/limits; undefined for "unlimited". */
+export function softLimit(text: string, name: string): number | undefined {
+  const row = text.split("\n").find((line) => line.startsWith(name));
+  const word = row?.slice(name.length).trim().split(/\s+/)[0];
+  return word === undefined || word === "unlimited" ? undefined : Number(word);
+}
+
+/** The addresses a name has in the text of an /etc/hosts, with their line numbers. */
+export function hostsLines(text: string, name: string): { address: string; line: number }[] {
+  return text.split("\n").flatMap((raw, index) => {
+    const [address = "", ...names] = (raw.split("#")[0] ?? "").trim().split(/\s+/);
+    return names.includes(name) ? { address, line: index + 1 } : [];
+  });
+}
+
+/** 127.0.0.0/8, ::1, and the v4-mapped form. */
+export function isLoopback(address: string): boolean {
+  return /^(::ffff:)?127\./i.test(address) || address === "::1";
+}

@@ -1,0 +1,78 @@
+/**
+ * Processes and who holds which descriptor, from /proc. Reads are synchronous: /proc/PID/stat and
+ * the links in /proc/PID/fd are answered by the kernel alone and do not sleep (unlike cmdline,
+ * which waits for the process's memory lock and is read asynchronously elsewhere).
+ */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { parseStat } from "./proc.ts";
+
+export interface ProcessInfo {
+  readonly pid: number;
+  /** The kernel's 15 characters of its name. */
+  readonly command: string;
+  /** R, S, D, T, t, Z, ... */
+  readonly state: string;
+  /** Start, in clock ticks since boot; with the pid it names one process for ever. */
+  readonly startTicks: number;
+  /** No memory of its own: a kernel thread. */
+  readonly kernel: boolean;
+}
+
+function quietly<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch {
+    // The process ended, or belongs to somebody else.
+    return otherwise;
+  }
+}
+
+export function readProcess(proc: string, pid: number): ProcessInfo | undefined {
+  const text = quietly(() => readFileSync(`${proc}/${pid}/stat`, "latin1"), "");
+  return text === "" ? undefined : { pid, ...parseStat(text) };
+}
+
+export function processIds(proc: string): number[] {
+  const names = quietly(() => readdirSync(proc), []);
+  return names.filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+export function readProcesses(proc: string): ProcessInfo[] {
+  return processIds(proc).flatMap((pid) => readProcess(proc, pid) ?? []);
+}
+
+/** Open descriptors of a process; undefined when they may not be seen. */
+export function descriptorCount(proc: string, pid: number): number | undefined {
+  return quietly<number | undefined>(() => readdirSync(`${proc}/${pid}/fd`).length, undefined);
+}
+
+function sockets(proc: string, pid: number): number[] {
+  const directory = `${proc}/${pid}/fd`;
+  return quietly(() => readdirSync(directory), []).flatMap((fd) => {
+    const link = quietly(() => readlinkSync(`${directory}/${fd}`), "");
+    const socket = /^socket:\[(\d+)\]$/.exec(link);
+    return socket === null ? [] : Number(socket[1]);
+  });
+}
+
+/**
+ * Who holds these sockets: inode -> first process found, likely ones asked first. Sockets of other
+ * users' processes stay unknown unless this is root.
+ */
+export function socketOwners(
+  proc: string,
+  inodes: ReadonlySet<number>,
+  likely: readonly number[],
+): Map<number, number> {
+  const owners = new Map<number, number>();
+  const asked = new Set<number>();
+  for (const pid of [...likely, ...processIds(proc)]) {
+    if (owners.size === inodes.size) break;
+    if (asked.has(pid)) continue;
+    asked.add(pid);
+    for (const inode of sockets(proc, pid)) {
+      if (inodes.has(inode) && !owners.has(inode)) owners.set(inode, pid);
+    }
+  }
+  return owners;
+}
