@@ -135,7 +135,7 @@ export function groupByCheck(vectors: readonly Vector[]): Map<Check, Vector[]> {
 
 /** Undefined when the answer is what it must be; else what is wrong, with both answers. */
 export function compare(vector: Vector, answer: Answer): string | undefined {
-  const wrong = difference(vector, answer);
+  const wrong = DIFFERENCE[vector.expect.check](vector, answer);
   if (wrong === undefined) return undefined;
   return [
     `${vector.name} (${vector.op} ${vector.id}, uid ${vector.uid} gid ${vector.gid}): ${wrong}`,
@@ -146,65 +146,57 @@ export function compare(vector: Vector, answer: Answer): string | undefined {
   ].join("\n");
 }
 
-function difference(vector: Vector, answer: Answer): string | undefined {
-  const { expect } = vector;
-  switch (expect.check) {
-    case "skip":
-      return undefined;
-    case "accept":
-      return answer.kind === "refused" ? "the connection was refused" : undefined;
-    case "refuse":
-      if (answer.kind !== "refused") return "the connection was not refused";
-      return errnoDifference(expect.error, answer.errno);
-    case "recv":
-      if (answer.kind !== "recv") return "the client was to receive nothing";
-      return errnoDifference(expect.recv, answer.errno);
-    case "errno":
-      if (answer.kind !== "reply") return "no answer arrived";
-      if (answer.body.length > 0) return "an error must have no body";
-      return errnoDifference(expect.error, answer.error);
-    case "bytes":
-    case "json":
-    case "lines":
-    case "sha256":
-    case "validjson":
-      if (answer.kind !== "reply") return "no answer arrived";
-      return (
-        errnoDifference(vector.recorded.error, answer.error) ?? bodyDifference(vector, answer.body)
-      );
-  }
-}
+type Difference = string | undefined;
 
-function bodyDifference(vector: Vector, body: Uint8Array): string | undefined {
-  const { expect, recorded } = vector;
-  const expected = Buffer.from(recorded.hex ?? "", "hex");
-  switch (expect.check) {
-    case "bytes":
-      return expected.equals(body) ? undefined : firstDifference(expected, body);
-    case "sha256": {
-      const digest = createHash("sha256").update(body).digest("hex");
-      return digest === recorded.sha256 ? undefined : `sha256 ${digest}`;
-    }
-    case "lines":
-      if (body.at(-1) !== 0) return "the last byte is not NUL";
-      return Bun.deepEquals(lines(expected), lines(body)) ? undefined : "other lines";
-    case "validjson":
-      return "value" in parse(body) ? undefined : "not valid JSON";
-    case "json": {
-      const [ours, theirs] = [parse(body), parse(expected)];
-      if (!("value" in ours)) return "not valid JSON";
-      if (!("value" in theirs)) return "C's own answer is not valid JSON";
-      const ignore = (expect.ignore ?? []).map((key) => key.split("."));
-      const same = Bun.deepEquals(without(ours.value, ignore), without(theirs.value, ignore), true);
-      return same ? undefined : "another JSON value";
-    }
-    case "errno":
-    case "refuse":
-    case "accept":
-    case "recv":
-    case "skip":
-      return undefined;
-  }
+/** What is wrong with an answer, per kind of check. */
+const DIFFERENCE: Record<Check, (vector: Vector, answer: Answer) => Difference> = {
+  skip: () => undefined,
+  accept: (_, answer) => (answer.kind === "refused" ? "the connection was refused" : undefined),
+  refuse: ({ expect }, answer) =>
+    answer.kind === "refused"
+      ? errnoDifference(expect.error, answer.errno)
+      : "the connection was not refused",
+  recv: ({ expect }, answer) =>
+    answer.kind === "recv"
+      ? errnoDifference(expect.recv, answer.errno)
+      : "the client was to receive nothing",
+  errno({ expect }, answer) {
+    if (answer.kind !== "reply") return "no answer arrived";
+    if (answer.body.length > 0) return "an error must have no body";
+    return errnoDifference(expect.error, answer.error);
+  },
+  bytes: inBody((body, { expected }) =>
+    expected.equals(body) ? undefined : firstDifference(expected, body),
+  ),
+  sha256: inBody((body, { vector }) => {
+    const digest = createHash("sha256").update(body).digest("hex");
+    return digest === vector.recorded.sha256 ? undefined : `sha256 ${digest}`;
+  }),
+  lines: inBody((body, { expected }) => {
+    if (body.at(-1) !== 0) return "the last byte is not NUL";
+    return Bun.deepEquals(lines(expected), lines(body)) ? undefined : "other lines";
+  }),
+  validjson: inBody((body) => (parse(body) === undefined ? "not valid JSON" : undefined)),
+  json: inBody((body, { expected, vector }) => {
+    const [ours, theirs] = [parse(body), parse(expected)];
+    if (ours === undefined) return "not valid JSON";
+    if (theirs === undefined) return "C's own answer is not valid JSON";
+    const ignore = (vector.expect.ignore ?? []).map((key) => key.split("."));
+    const same = Bun.deepEquals(without(ours.value, ignore), without(theirs.value, ignore), true);
+    return same ? undefined : "another JSON value";
+  }),
+};
+
+/** A check of a body, which must have arrived and with the error that C answered. */
+function inBody(check: (body: Uint8Array, c: { expected: Buffer; vector: Vector }) => Difference) {
+  return (vector: Vector, answer: Answer): Difference => {
+    if (answer.kind !== "reply") return "no answer arrived";
+    const expected = Buffer.from(vector.recorded.hex ?? "", "hex");
+    return (
+      errnoDifference(vector.recorded.error, answer.error) ??
+      check(answer.body, { expected, vector })
+    );
+  };
 }
 
 function errnoDifference(expected: number | undefined, actual: number): string | undefined {
@@ -223,11 +215,12 @@ function lines(body: Uint8Array): string[] {
   return Buffer.from(body).toString("latin1").replace(/\0$/, "").split("\n").toSorted();
 }
 
-function parse(body: Uint8Array): { value: unknown } | { error: string } {
+/** The JSON value in a body; undefined when it is not valid JSON in valid UTF-8. */
+function parse(body: Uint8Array): { readonly value: unknown } | undefined {
   try {
     return { value: JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)) };
-  } catch (error) {
-    return { error: String(error) };
+  } catch {
+    return undefined;
   }
 }
 

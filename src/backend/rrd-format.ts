@@ -1,0 +1,131 @@
+/**
+ * Which RRD file a reported `rrd/KEY` belongs to, and its values in that file's columns: the
+ * formats of PVE 2 and of 9.0 and later all go to the files of 9.0. C counterpart: status.c,
+ * update_rrd_data and the rrd_def tables.
+ */
+
+/** A kind of RRD file. */
+export interface RrdLayout {
+  readonly directory: string;
+  /** Fields of the reported value before the time stamp. */
+  readonly skippedFields: number;
+  readonly columns: readonly Column[];
+}
+
+interface Column {
+  readonly name: string;
+  /** DERIVE: a counter that may start again; GAUGE: a value. */
+  readonly type: "GAUGE" | "DERIVE";
+}
+
+/** One set of values for one file. */
+export interface RrdUpdate {
+  readonly layout: RrdLayout;
+  /** Below the base directory: `pve-vm-9.0/100`. */
+  readonly file: string;
+  /** `time:value:value...`, as rrdtool update takes it; nothing in it but numbers, `U` and `:`. */
+  readonly values: string;
+}
+
+const STEP_SECONDS = 60;
+const HEARTBEAT_SECONDS = 120;
+
+/** Steps per row and rows: a day, a month, a year, and ten years' worth of weeks. */
+const ARCHIVES = [
+  [1, 1440],
+  [30, 1440],
+  [360, 1440],
+  [10_080, 570],
+] as const;
+
+const PRESSURE_NODE =
+  "pressurecpusome pressureiosome pressureiofull pressurememorysome pressurememoryfull";
+const PRESSURE_VM =
+  "pressurecpusome pressurecpufull pressureiosome pressureiofull pressurememorysome " +
+  "pressurememoryfull";
+
+const NODE: RrdLayout = {
+  directory: "pve-node-9.0",
+  skippedFields: 2,
+  columns: columns(
+    "loadavg maxcpu cpu iowait memtotal memused swaptotal swapused roottotal rootused " +
+      `netin* netout* memavailable arcsize ${PRESSURE_NODE}`,
+  ),
+};
+
+const VM: RrdLayout = {
+  directory: "pve-vm-9.0",
+  skippedFields: 4,
+  columns: columns(
+    "maxcpu cpu maxmem mem maxdisk disk netin* netout* diskread* diskwrite* memhost " + PRESSURE_VM,
+  ),
+};
+
+const STORAGE: RrdLayout = {
+  directory: "pve-storage-9.0",
+  skippedFields: 0,
+  columns: columns("total used"),
+};
+
+/** The shapes of keys. A name becomes part of a path and of a command: nothing odd in it. */
+const NAME = "[A-Za-z0-9_][A-Za-z0-9._+@-]*";
+const VERSION = "[0-9]+(?:\\.[0-9]+)*";
+const SHAPES: readonly (readonly [RegExp, RrdLayout])[] = [
+  [new RegExp(`^(?:pve2-node|pve-node-${VERSION})/(${NAME})$`), NODE],
+  [new RegExp(`^(?:pve2\\.3-vm|pve-vm-${VERSION})/(${NAME})$`), VM],
+  [new RegExp(`^(?:pve2-storage|pve-storage-${VERSION})/(${NAME}/${NAME})$`), STORAGE],
+];
+
+const TIME = /^(?:N|\d{1,15}(?:\.\d{1,9})?)$/;
+const NUMBER = /^[-+]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][-+]?\d{1,3})?$/;
+const INTEGER = /^[-+]?\d{1,20}$/;
+
+/**
+ * What `value` (reported under `rrd/` + `key`) means for the files. `unknown`: the key has no
+ * known shape, or a name in it that could not be a file's. `malformed`: no time where it belongs.
+ * Columns that are missing or not numbers are `U`; those that later versions added are cut.
+ */
+export function rrdUpdate(key: string, value: string): RrdUpdate | "unknown" | "malformed" {
+  for (const [shape, layout] of SHAPES) {
+    const name = shape.exec(key)?.[1];
+    if (name === undefined) continue;
+    const [time = "", ...reported] = value.split(":").slice(layout.skippedFields);
+    if (!TIME.test(time)) return "malformed";
+    const values = layout.columns.map((column, index) => cell(column, reported[index] ?? ""));
+    return { layout, file: `${layout.directory}/${name}`, values: [time, ...values].join(":") };
+  }
+  return "unknown";
+}
+
+/**
+ * The arguments of rrdcached's CREATE for a file that begins at `startSeconds`: options, data
+ * sources, archives.
+ */
+export function createArguments(layout: RrdLayout, startSeconds: number): string {
+  const sources = layout.columns.map(
+    ({ name, type }) => `DS:${name}:${type}:${HEARTBEAT_SECONDS}:0:U`,
+  );
+  const archives = ["AVERAGE", "MAX"].flatMap((consolidation) =>
+    ARCHIVES.map(([steps, rows]) => `RRA:${consolidation}:0.5:${steps}:${rows}`),
+  );
+  return [`-s ${STEP_SECONDS} -b ${startSeconds} -O`, ...sources, ...archives].join(" ");
+}
+
+/** The day's beginning in local time, in seconds since 1970: where new files start. */
+export function dayStartSeconds(nowMs: number): number {
+  return Math.floor(new Date(nowMs).setHours(0, 0, 0, 0) / 1000);
+}
+
+function cell(column: Column, text: string): string {
+  const wanted = column.type === "DERIVE" ? INTEGER : NUMBER;
+  return wanted.test(text) ? text : "U";
+}
+
+/** `name` is a GAUGE, `name*` a DERIVE. */
+function columns(names: string): Column[] {
+  return names
+    .split(" ")
+    .map((name) =>
+      name.endsWith("*") ? { name: name.slice(0, -1), type: "DERIVE" } : { name, type: "GAUGE" },
+    );
+}

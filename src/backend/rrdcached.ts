@@ -1,0 +1,129 @@
+/**
+ * The connection to rrdcached: commands in, replies out, over its unix socket. One exchange at a
+ * time; everything that goes wrong (nobody there, silence, nonsense) is a reason in words and the
+ * end of the connection, and the next exchange opens another. Nothing here blocks. Protocol:
+ * rrdcached(1). C counterpart: librrd's client, which waits for ever.
+ */
+import { connect, type Socket } from "node:net";
+
+/** One reply. Status below 0 is an error; above 0 it is the number of lines that follow. */
+export interface RrdcachedReply {
+  readonly status: number;
+  readonly message: string;
+  readonly lines: readonly string[];
+}
+
+export interface RrdcachedOptions {
+  readonly socketPath: string;
+  /** Connecting, and each exchange, must be over within this. */
+  readonly timeoutMs?: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** More than any reply to what we send; a peer that sends more is not rrdcached. */
+const MAX_PENDING_REPLY = 1 << 20;
+
+const STATUS_LINE = /^(-?\d+) (.*)$/;
+
+/** An exchange under way: replies still to come, and who waits for them. */
+interface Exchange {
+  readonly expected: number;
+  readonly replies: RrdcachedReply[];
+  readonly settle: (outcome: readonly RrdcachedReply[] | string) => void;
+}
+
+/** Owns the socket, which holds no process open. */
+export class Rrdcached {
+  readonly #socketPath: string;
+  readonly #timeoutMs: number;
+  #socket: Socket | undefined;
+  #exchange: Exchange | undefined;
+  #received = "";
+
+  constructor(options: RrdcachedOptions) {
+    this.#socketPath = options.socketPath;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  }
+
+  /**
+   * Sends `commands` (whole lines) and waits for `expected` replies; a string says why they did
+   * not come. One at a time: await it before the next.
+   */
+  async exchange(commands: string, expected: number): Promise<readonly RrdcachedReply[] | string> {
+    const { promise, resolve } = Promise.withResolvers<readonly RrdcachedReply[] | string>();
+    this.#exchange = { expected, replies: [], settle: resolve };
+    const deadline = setTimeout(() => this.#fail("no answer"), this.#timeoutMs);
+    deadline.unref();
+    this.#socket ??= this.#open();
+    this.#socket.write(commands, "latin1");
+    const outcome = await promise;
+    clearTimeout(deadline);
+    return outcome;
+  }
+
+  /** Ends the connection; an exchange under way fails. */
+  close(): void {
+    this.#fail("closed");
+  }
+
+  /** What is written before the connection stands is sent when it does. */
+  #open(): Socket {
+    const socket = connect({ path: this.#socketPath });
+    socket.unref();
+    socket.setEncoding("latin1");
+    socket.on("data", (text: string) => {
+      if (socket === this.#socket) this.#receive(text);
+    });
+    socket.on("error", (error) => {
+      if (socket === this.#socket) this.#fail(error.message);
+    });
+    socket.on("close", () => {
+      if (socket === this.#socket) this.#fail("connection closed");
+    });
+    return socket;
+  }
+
+  #fail(reason: string): void {
+    this.#socket?.destroy();
+    this.#socket = undefined;
+    this.#received = "";
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    exchange?.settle(reason);
+  }
+
+  #receive(text: string): void {
+    this.#received += text;
+    if (this.#received.length > MAX_PENDING_REPLY) {
+      this.#fail("a reply without end");
+      return;
+    }
+    while (this.#exchange !== undefined && this.#takeReply(this.#exchange)) {
+      if (this.#exchange.replies.length < this.#exchange.expected) continue;
+      const { replies, settle } = this.#exchange;
+      this.#exchange = undefined;
+      settle(replies);
+    }
+  }
+
+  /** Moves one whole reply from what was received to the exchange; false when there is none. */
+  #takeReply(exchange: Exchange): boolean {
+    const lines = this.#received.split("\n");
+    // The last piece has no newline yet.
+    const whole = lines.length - 1;
+    let first = 0;
+    // An error may run over several lines without saying so; only its first has a status.
+    while (first < whole && !STATUS_LINE.test(lines[first] ?? "")) first++;
+    const [, status, message] = STATUS_LINE.exec(lines[first] ?? "") ?? [];
+    const end = first + 1 + Math.max(0, Number(status ?? 0));
+    if (first >= whole || end > whole) return false;
+    exchange.replies.push({
+      status: Number(status),
+      message: message ?? "",
+      lines: lines.slice(first + 1, end),
+    });
+    this.#received = lines.slice(end).join("\n");
+    return true;
+  }
+}

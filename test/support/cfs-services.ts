@@ -1,0 +1,78 @@
+/**
+ * All services of src/cfs over an in-memory tree, without files, sockets or clocks: what
+ * in-process tests ask their questions of.
+ */
+import { ClusterLog } from "../../src/backend/cluster-log.ts";
+import { Guests } from "../../src/backend/guests.ts";
+import { Memdb } from "../../src/backend/memdb.ts";
+import { Members } from "../../src/backend/members.ts";
+import { Rrd } from "../../src/backend/rrd.ts";
+import { Status } from "../../src/backend/status.ts";
+import { Tokens } from "../../src/backend/tokens.ts";
+import { Versions } from "../../src/backend/versions.ts";
+import { dispatch } from "../../src/cfs/dispatch.ts";
+import { FsVersionText } from "../../src/cfs/fs-version.ts";
+import type { Caller, Reply, Services } from "../../src/cfs/operation.ts";
+import { spanOf } from "../../src/wire/struct.ts";
+import type { TreeEntry } from "./vectors.ts";
+
+export const NODE = "pve1";
+
+export const ROOT: Caller = { pid: 4711, uid: 0, gid: 0, permissions: "read-write" };
+export const WWW_DATA: Caller = { pid: 4712, uid: 33, gid: 33, permissions: "read-only" };
+
+/** A tree of these entries, in their order; directories in between are made as needed. */
+export function memdbOf(entries: readonly TreeEntry[]): Memdb {
+  const memdb = new Memdb();
+  let inode = 0;
+  for (const { path, content } of entries) {
+    let parent = memdb.root;
+    const names = path.split("/");
+    for (const [index, name] of names.entries()) {
+      inode++;
+      const stamp = { inode, version: inode, writer: 0, mtime: 0, name };
+      const file = index === names.length - 1 && content !== undefined;
+      parent =
+        (file ? undefined : parent.children.get(name)) ??
+        memdb.add(
+          parent,
+          file ? { ...stamp, kind: "file", bytes: content } : { ...stamp, kind: "directory" },
+        );
+    }
+  }
+  return memdb;
+}
+
+export function servicesOf(memdb: Memdb): Services & { readonly versions: Versions } {
+  const versions = new Versions({ memdb });
+  const members = new Members({ nodeName: NODE, versions });
+  const rrd = new Rrd();
+  const status = new Status({ members, rrd });
+  return {
+    memdb,
+    versions,
+    members,
+    rrd,
+    status,
+    fsVersion: new FsVersionText({ versions, status }),
+    guests: new Guests({ memdb, versions }),
+    tokens: new Tokens(memdb),
+    clusterLog: new ClusterLog({ nodeName: NODE, pid: 1 }),
+  };
+}
+
+/** One request, with a body of bytes, or of latin1 text. */
+export function ask(
+  services: Services,
+  caller: Caller,
+  id: number,
+  body: Uint8Array | string = "",
+): Reply {
+  const bytes = typeof body === "string" ? Buffer.from(body, "latin1") : Buffer.from(body);
+  return dispatch(services, caller, id, spanOf(bytes));
+}
+
+/** A reply's body as latin1 text; an errno as it is. */
+export function text(reply: Reply): string | number {
+  return typeof reply === "number" ? reply : Buffer.from(reply).toString("latin1");
+}
