@@ -4,7 +4,7 @@
  * `bun src/main.ts`. Same sources, same compiler, same bytes.
  */
 import { mkdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { version } from "./package.json";
 
 const ROOT = import.meta.dir;
@@ -24,7 +24,7 @@ export interface Target {
   readonly compilerPackages: string;
   /** Bun's name of the runtime to put in. */
   readonly runtime: Bun.Build.CompileTarget | undefined;
-  /** Directory under the root that gets shim.so and pmxcfs-ipc. */
+  /** Gets shim.so and pmxcfs-ipc; from the root of the repository, unless it is absolute. */
   readonly directory: string;
 }
 
@@ -45,14 +45,14 @@ function modified(path: string): number {
 
 /** Compiles native/shim.c unless the shim is newer than its source; gives back its path. */
 export function buildShim(target: Target): string {
-  const shim = join(ROOT, target.directory, "shim.so");
+  const shim = join(resolve(ROOT, target.directory), "shim.so");
   const sources = Math.max(modified(SHIM_SOURCE), modified(import.meta.path));
   if (modified(shim) > sources) return shim;
   if (Bun.which(target.compiler) === null) {
     const packages = target.compilerPackages;
     throw new BuildFailure(`no C compiler (${target.compiler}): apt-get install ${packages}`);
   }
-  mkdirSync(join(ROOT, target.directory), { recursive: true });
+  mkdirSync(resolve(ROOT, target.directory), { recursive: true });
   // Two builds at once must not see each other's half-written file.
   const draft = `${shim}.${process.pid}`;
   const words = [target.compiler, ...COMPILER_FLAGS, "-o", draft, relative(ROOT, SHIM_SOURCE)];
@@ -72,7 +72,7 @@ function git(...words: string[]): string | undefined {
 }
 
 /** The commit of this checkout, `unknown` outside one; `+changes` when files differ from it. */
-export function revision(): string {
+function revision(): string {
   const top = git("rev-parse", "--show-prefix");
   const commit = git("rev-parse", "--short=12", "HEAD");
   if (top !== "" || commit === undefined) return "unknown";
@@ -81,11 +81,15 @@ export function revision(): string {
 }
 
 /** Bundles src/main.ts with the shim and Bun's runtime; gives back the program's path. */
-export async function buildBinary(target: Target, shim: string): Promise<string> {
-  const out = join(ROOT, target.directory, "pmxcfs-ipc");
+export async function buildBinary(
+  target: Target,
+  shim: string,
+  commit = revision(),
+): Promise<string> {
+  const out = join(resolve(ROOT, target.directory), "pmxcfs-ipc");
   // The file's name goes into its bytes, so the draft has the same one in a directory of its own;
   // renaming lets a running program keep its file.
-  const drafts = join(ROOT, target.directory, `.build-${process.pid}`);
+  const drafts = join(resolve(ROOT, target.directory), `.build-${process.pid}`);
   const draft = join(drafts, "pmxcfs-ipc");
   mkdirSync(drafts, { recursive: true });
   try {
@@ -97,7 +101,7 @@ export async function buildBinary(target: Target, shim: string): Promise<string>
       bytecode: true,
       define: {
         PMXCFS_IPC_VERSION: JSON.stringify(version),
-        PMXCFS_IPC_REVISION: JSON.stringify(revision()),
+        PMXCFS_IPC_REVISION: JSON.stringify(commit),
       },
       plugins: [{ name: "shim", setup: (build) => embedShim(build, shim) }],
       compile: {

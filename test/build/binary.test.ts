@@ -1,0 +1,153 @@
+/**
+ * The built program as a stranger gets it: one file, copied into an empty directory that wants to
+ * harm whoever starts things there, with an empty environment and no repository in sight.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildBinary, buildShim, NATIVE } from "../../build.ts";
+import { eventually } from "../support/eventually.ts";
+import { isListening, uniqueName } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+const HOSTILE: Readonly<Record<string, string>> = {
+  "bunfig.toml": 'preload = ["./preload.ts"]\n[run]\nbun = true\n',
+  "preload.ts": 'require("node:fs").writeFileSync("preloaded", "");\n',
+  ".env": "PMXCFS_IPC_DEBUG=from-dotenv\nNO_SUCH=1\n",
+  "package.json": '{"name": "hostile", "type": "commonjs", "imports": {"#x": "./preload.ts"}}\n',
+  "tsconfig.json": '{"compilerOptions": {"paths": {"*": ["./preload.ts"]}}}\n',
+};
+/** What glibc itself consists of, on both machine types. */
+const GLIBC = /^(linux-vdso|libc|libpthread|libdl|libm|ld-linux-[a-z0-9-]+)\.so\.\d+$/;
+
+let directory: string;
+let program: string;
+/** The program's temporary directory; it must stay empty. */
+let temporary: string;
+
+beforeAll(() => {
+  // The sources may have moved on since the last build; an unchanged program builds in a second.
+  const built = Bun.spawnSync([process.execPath, "build.ts"], { cwd: ROOT });
+  expect(built.stderr.toString()).toBe("");
+  directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-binary-"));
+  temporary = join(directory, "tmp");
+  mkdirSync(temporary);
+  program = join(directory, "pmxcfs-ipc");
+  copyFileSync(join(ROOT, "dist/pmxcfs-ipc"), program);
+  for (const [name, text] of Object.entries(HOSTILE)) writeFileSync(join(directory, name), text);
+}, 60_000);
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+function untouched(): void {
+  const expected = [...Object.keys(HOSTILE), "pmxcfs-ipc", "tmp"].toSorted();
+  expect(readdirSync(directory).toSorted()).toEqual(expected);
+  expect(readdirSync(temporary)).toEqual([]);
+}
+
+const environment = () => ({ TMPDIR: temporary });
+
+describe("in a hostile directory", () => {
+  test("the trap works: Bun itself falls into it", () => {
+    Bun.spawnSync([process.execPath, "-e", "1"], { cwd: directory, env: environment() });
+    expect(readdirSync(directory)).toContain("preloaded");
+    rmSync(join(directory, "preloaded"));
+  });
+
+  test("one-shot commands read none of its files", () => {
+    const words = [program, "frobnicate"];
+    const { exitCode, stderr } = Bun.spawnSync(words, { cwd: directory, env: environment() });
+    // .env would have switched traces on.
+    const line = 'pmxcfs-ipc: unknown command "frobnicate"\n';
+    expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 2, stderr: line });
+    untouched();
+  });
+
+  test("not even an attempt is made to open them", () => {
+    const words = ["strace", "-f", "-e", "trace=%file", program, "--version"];
+    const { stderr } = Bun.spawnSync(words, {
+      cwd: directory,
+      env: { ...environment(), PATH: process.env["PATH"] ?? "" },
+    });
+    const trace = stderr.toString();
+    expect(trace).toContain("libc.so.6");
+    for (const name of Object.keys(HOSTILE)) expect(trace).not.toContain(name);
+    expect(trace).not.toContain(ROOT);
+  });
+
+  test("a server starts, and has nothing open but what it should", async () => {
+    const name = uniqueName("binary");
+    const server = Bun.spawn([program, "echo", "--socket", name, "--accept-any"], {
+      cwd: directory,
+      env: environment(),
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    try {
+      await eventually(`${name} listening`, () => {
+        if (server.exitCode !== null) throw new Error(`it ended with ${server.exitCode}`);
+        return isListening(name);
+      });
+      const maps = readFileSync(`/proc/${server.pid}/maps`, "latin1");
+      const files = new Set(maps.split("\n").map((line) => line.split(/\s+/)[5] ?? ""));
+      const foreign = [...files].filter((file) => file.startsWith("/") && file !== program);
+      expect(
+        foreign.filter((file) => !/^\/(usr\/)?lib|^\/memfd:|^\/dev\/shm\//.test(file)),
+      ).toEqual([]);
+      // The shim came from memory, not from a file.
+      expect([...files].filter((file) => file.includes("memfd:pmxcfs-ipc-shim"))).not.toEqual([]);
+      const open = readdirSync(`/proc/${server.pid}/fd`).map((fd) => {
+        return readlinkSync(`/proc/${server.pid}/fd/${fd}`);
+      });
+      expect(open.filter((target) => target.startsWith(directory) && target !== program)).toEqual(
+        [],
+      );
+    } finally {
+      server.kill("SIGTERM");
+      await server.exited;
+    }
+    expect(server.exitCode).toBe(0);
+    await noRingsLeft(server.pid);
+    untouched();
+  });
+});
+
+describe("as a file", () => {
+  test("it needs glibc and nothing else", () => {
+    const { stdout } = Bun.spawnSync(["readelf", "-d", program]);
+    const needed = [...stdout.toString().matchAll(/\(NEEDED\).*\[(.+)\]/g)].map(
+      ([, name = ""]) => name,
+    );
+    expect(needed.length).toBeGreaterThan(0);
+    expect(needed.filter((name) => !GLIBC.test(name))).toEqual([]);
+  });
+
+  test("it names its git revision and the pinned Bun", () => {
+    const { stdout } = Bun.spawnSync([program, "--version"], { cwd: directory, env: {} });
+    expect(stdout.toString()).toMatch(
+      new RegExp(
+        `^pmxcfs-ipc \\S+ \\(git ([0-9a-f]{12}(\\+changes)?|unknown)\\), Bun ${Bun.version}`,
+      ),
+    );
+  });
+
+  test("the same sources make the same bytes, wherever they are put", async () => {
+    const shim = buildShim(NATIVE);
+    const sums = ["one", "other"].map(async (name) => {
+      const target = { ...NATIVE, directory: join(directory, "built", name) };
+      return Bun.hash(readFileSync(await buildBinary(target, shim, "0123456789ab")));
+    });
+    const [one, other] = await Promise.all(sums);
+    rmSync(join(directory, "built"), { recursive: true });
+    expect(one).toBe(other);
+  });
+
+  test("without a C compiler the build says what to install, in one line", () => {
+    const target = { ...NATIVE, compiler: "no-such-cc", directory: join(directory, "none") };
+    expect(() => buildShim(target)).toThrow(
+      /^no C compiler \(no-such-cc\): apt-get install gcc libc6-dev$/,
+    );
+  });
+});
