@@ -1,0 +1,92 @@
+/**
+ * Why a client's call did not work, as a value: what kind of fault it was, the errno that a libqb
+ * client would see, and one line that says which. An errno that the server answered is no failure
+ * of the transport; the typed calls give that back as an Errno.
+ */
+import { Errno, errnoName, errnoText } from "../errno.ts";
+
+/**
+ * - `absent`: nobody listens on the name.
+ * - `refused`: the server answered the set-up with an errno.
+ * - `timeout`: nothing came within the deadline: hung, stopped, or slower than it.
+ * - `garbage`: what came is not what a libqb server sends.
+ * - `files`: the ring files cannot be opened or mapped, or are not sane.
+ * - `disconnected`: the connection ended, or the server went away.
+ * - `vanished`: the server truncated the ring files under us.
+ * - `busy`: flow control, or the request ring is full: the server does not keep up.
+ * - `size`: the request does not fit the connection.
+ */
+export type QbFailureKind =
+  | "absent"
+  | "refused"
+  | "timeout"
+  | "garbage"
+  | "files"
+  | "disconnected"
+  | "vanished"
+  | "busy"
+  | "size";
+
+/** A call that did not work; tell it from a result by `instanceof`. */
+export class QbFailure {
+  readonly kind: QbFailureKind;
+  /** What errno(3) would be after the same call of libqb. */
+  readonly errno: Errno;
+  /** One line for people, without the errno's name. */
+  readonly message: string;
+
+  constructor(kind: QbFailureKind, errno: Errno, message: string) {
+    this.kind = kind;
+    this.errno = errno;
+    this.message = message;
+  }
+
+  /** True when the connection is of no use any more. */
+  get ended(): boolean {
+    return this.kind !== "timeout" && this.kind !== "busy" && this.kind !== "size";
+  }
+
+  /** `ECONNREFUSED (Connection refused): nobody listens on @pve2`. */
+  toString(): string {
+    return `${errnoName(this.errno)} (${errnoText(this.errno)}): ${this.message}`;
+  }
+}
+
+/** The connection ended: `how` says what was seen. */
+export function disconnected(how: string): QbFailure {
+  return new QbFailure("disconnected", Errno.ENOTCONN, how);
+}
+
+/** What came is not libqb's. */
+export function garbage(what: string): QbFailure {
+  return new QbFailure("garbage", Errno.EBADMSG, what);
+}
+
+/** A ring file was truncated under us. */
+export function vanished(): QbFailure {
+  return new QbFailure("vanished", Errno.ENOTCONN, "the server truncated the ring files");
+}
+
+/** Nothing came in time. */
+export function timedOut(what: string, timeoutMs: number): QbFailure {
+  return new QbFailure("timeout", Errno.ETIMEDOUT, `${what} within ${Math.round(timeoutMs)} ms`);
+}
+
+/** A call on a client after its `close`. */
+export const CLOSED = disconnected("this client is closed");
+
+/** The server set flow control to a level that stops us. */
+export function stopped(level: number): QbFailure {
+  return new QbFailure("busy", Errno.EAGAIN, `the server asked to wait (flow control ${level})`);
+}
+
+/** The server does not read what is in the request ring. */
+export function ringFull(): QbFailure {
+  return new QbFailure("busy", Errno.EAGAIN, "the request ring is full");
+}
+
+/** A request of `size` bytes on a connection for at most `most`. */
+export function tooLarge(size: number, most: number): QbFailure {
+  const message = `a request of ${size} bytes; this connection takes ${most}`;
+  return new QbFailure("size", Errno.EMSGSIZE, message);
+}

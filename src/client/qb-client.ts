@@ -1,0 +1,322 @@
+/**
+ * A libqb client (libqb ipcc.c) without libqb: connects, sends requests, receives responses and
+ * events, honours flow control. Every wait has a deadline, and whatever the server does ends as a
+ * QbFailure. The asynchronous calls work with a server in the same event loop; the `Blocking` ones
+ * sleep in the kernel instead, for programs that do nothing else.
+ *
+ * Owns the setup socket and the mappings until `close`.
+ */
+import { Errno } from "../errno.ts";
+import { RingWriter } from "../memory/ring.ts";
+import { flowControlOf, headerFacts, type RingSet } from "../memory/ring-set.ts";
+import { closeDescriptor } from "../platform/files.ts";
+import { takeWaiting } from "../platform/futex.ts";
+import type { Credentials } from "../platform/socket.ts";
+import { RequestHeader } from "../wire/qb.ts";
+import { newSpan } from "../wire/struct.ts";
+import { CLOSED, disconnected, garbage, QbFailure, ringFull, stopped } from "./failure.ts";
+import { timedOut, tooLarge, vanished } from "./failure.ts";
+import { Link } from "./link.ts";
+import { MessageReader, type QbMessageIn, type QbResponse } from "./message.ts";
+import { attach, dropReferences, isGone, removeFiles, type RingPlace } from "./ring-files.ts";
+import { setUp, type Accepted } from "./setup.ts";
+import { waitFor } from "./waiting.ts";
+
+/** What PVE's clients ask for (IPCC.xs). */
+export const PVE_MESSAGE_BYTES = 1024 * 1024;
+/** How long calls wait unless told otherwise. */
+export const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** A request ring is whole while it has the server's reference and ours. */
+const REFERENCES = 2;
+/** Blocking waits look at the setup socket this often: a hang-up wakes no semaphore. */
+const LIVENESS_SLICE_US = 50_000;
+/** Blocking waits spin this long before they sleep: a polling server answers within it. */
+const SPIN_US = 30;
+
+const EMPTY = Buffer.alloc(0);
+
+export interface ConnectOptions {
+  /** Largest message, header included, that either side may send. PVE's: 1 MiB. */
+  readonly maxMessageBytes?: number;
+  /** Bound on the set-up, and default for each call; 10 s unless given. */
+  readonly timeoutMs?: number;
+  /** Flow control levels up to this stop us: 1 (libqb's default), 2 = yield to others. */
+  readonly fcEnableMax?: number;
+}
+
+export interface CallOptions {
+  readonly timeoutMs?: number;
+}
+
+/** One connection to a service. */
+export class QbClient implements Disposable {
+  readonly name: string;
+  /** Who listens, as the kernel says. */
+  readonly server: Credentials;
+  /** The negotiated size of a message, headers included. */
+  readonly maxMessageBytes: number;
+  fcEnableMax: number;
+  readonly #link: Link;
+  readonly #set: RingSet;
+  readonly #place: RingPlace;
+  readonly #requests: RingWriter;
+  readonly #responses: MessageReader;
+  readonly #events: MessageReader;
+  readonly #timeoutMs: number;
+  readonly #header = newSpan(RequestHeader.size);
+  /** Responses to requests whose caller gave up: skipped when they come. */
+  #abandoned = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #end: QbFailure | undefined;
+  #closed = false;
+
+  private constructor(
+    name: string,
+    accepted: Accepted,
+    set: RingSet,
+    place: RingPlace,
+    options: ConnectOptions,
+  ) {
+    this.name = name;
+    this.server = accepted.server;
+    this.maxMessageBytes = accepted.maxMessageBytes;
+    this.fcEnableMax = options.fcEnableMax ?? 1;
+    this.#link = new Link(accepted.fd);
+    this.#set = set;
+    this.#place = place;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#requests = new RingWriter(set.rings.request);
+    this.#responses = new MessageReader(set.rings.response, "response");
+    this.#events = new MessageReader(set.rings.event, "event");
+  }
+
+  /** Connects to service `name` (`pve2`), or says why not. */
+  static async connect(name: string, options: ConnectOptions = {}): Promise<QbClient | QbFailure> {
+    const { maxMessageBytes = PVE_MESSAGE_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    const accepted = await setUp(name, maxMessageBytes, timeoutMs);
+    if (accepted instanceof QbFailure) return accepted;
+    const attached = attach(accepted);
+    if (attached instanceof QbFailure) {
+      closeDescriptor(accepted.fd);
+      return attached;
+    }
+    return new QbClient(name, accepted, attached.set, attached.place, options);
+  }
+
+  /** True while the server holds its end. */
+  get connected(): boolean {
+    return !this.#closed && this.#end === undefined && this.#lookAlive() === undefined;
+  }
+
+  /** The flow control word: 0 send; 1 stop; 2 stop if you agreed to (fcEnableMax 2). */
+  get flowControl(): number {
+    return this.#closed ? 0 : flowControlOf(this.#set.rings.request);
+  }
+
+  /** Wake-up bytes the server has not taken: stays above 0 when it never reads them. */
+  get unsentNotifies(): number {
+    if (!this.#closed) this.#notify(0);
+    return this.#link.owed;
+  }
+
+  /**
+   * Sends one request without waiting for its response (qb_ipcc_send). `claimedBytes` replaces the
+   * true size in the header. `busy`: flow control, or the ring is full.
+   */
+  send(id: number, body: Uint8Array = EMPTY, claimedBytes?: number): QbFailure | undefined {
+    const failure = this.#mayNotSend();
+    if (failure !== undefined) return failure;
+    const size = RequestHeader.size + body.byteLength;
+    if (size > this.maxMessageBytes) return tooLarge(size, this.maxMessageBytes);
+    const at = this.#requests.claim(size);
+    if (at < 0) return this.#cannotClaim(at as Errno, size);
+    RequestHeader.write.id(this.#header, id);
+    RequestHeader.write.size(this.#header, claimedBytes ?? size);
+    const { bytes } = this.#set.rings.request;
+    bytes.set(this.#header.bytes, at);
+    bytes.set(body, at + RequestHeader.size);
+    const committed = this.#requests.commit();
+    if (committed !== 0) return this.#ends(garbage("the request ring's semaphore is scribbled"));
+    if (this.#set.vanished) return this.#ends(vanished());
+    return this.#notify(1);
+  }
+
+  /** The next response, in the order of the requests (qb_ipcc_recv). */
+  async receive(options: CallOptions = {}): Promise<QbResponse | QbFailure> {
+    return await this.#wait(this.#responses, options.timeoutMs ?? this.#timeoutMs);
+  }
+
+  /** The next event the server sent on its own (qb_ipcc_event_recv). */
+  async receiveEvent(options: CallOptions = {}): Promise<QbMessageIn | QbFailure> {
+    return await this.#wait(this.#events, options.timeoutMs ?? this.#timeoutMs);
+  }
+
+  /**
+   * One request and its response (qb_ipcc_sendv_recv). Calls made at the same time go one after
+   * the other. A call that times out leaves the connection usable: its late response is skipped.
+   */
+  async sendRecv(
+    id: number,
+    body: Uint8Array = EMPTY,
+    options: CallOptions = {},
+  ): Promise<QbResponse | QbFailure> {
+    const before = this.#turn;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = promise;
+    this.#waiting++;
+    try {
+      if (this.#waiting > 1) await before;
+      return await this.#exchange(id, body, options.timeoutMs ?? this.#timeoutMs);
+    } finally {
+      this.#waiting--;
+      resolve();
+    }
+  }
+
+  async #exchange(
+    id: number,
+    body: Uint8Array,
+    timeoutMs: number,
+  ): Promise<QbResponse | QbFailure> {
+    const deadline = performance.now() + timeoutMs;
+    const failure = this.send(id, body);
+    if (failure !== undefined) return failure;
+    for (;;) {
+      const response = await this.#wait(this.#responses, deadline - performance.now());
+      const settled = this.#settle(id, response, timeoutMs);
+      if (settled !== undefined) return settled;
+    }
+  }
+
+  /** As sendRecv, asleep in the kernel: the event loop stands still meanwhile. */
+  sendRecvBlocking(
+    id: number,
+    body: Uint8Array = EMPTY,
+    options: CallOptions = {},
+  ): QbResponse | QbFailure {
+    const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
+    const deadline = performance.now() + timeoutMs;
+    const failure = this.send(id, body);
+    if (failure !== undefined) return failure;
+    for (;;) {
+      const response = this.#waitBlocking(this.#responses, deadline - performance.now());
+      const settled = this.#settle(id, response, timeoutMs);
+      if (settled !== undefined) return settled;
+    }
+  }
+
+  /** As receive, asleep in the kernel. */
+  receiveBlocking(options: CallOptions = {}): QbResponse | QbFailure {
+    return this.#waitBlocking(this.#responses, options.timeoutMs ?? this.#timeoutMs);
+  }
+
+  /** Judges what came for request `id`; undefined: an answer nobody waits for any more. */
+  #settle(
+    id: number,
+    response: QbResponse | QbFailure,
+    timeoutMs: number,
+  ): QbResponse | QbFailure | undefined {
+    if (response instanceof QbFailure) {
+      if (response.kind !== "timeout") return response;
+      this.#abandoned++;
+      return timedOut(`no answer to request ${id}`, timeoutMs);
+    }
+    if (this.#abandoned > 0) {
+      this.#abandoned--;
+      return undefined;
+    }
+    if (response.id === id) return response;
+    return this.#ends(garbage(`request ${id} was answered as ${response.id}`));
+  }
+
+  async #wait<M extends QbMessageIn>(
+    reader: MessageReader<M>,
+    timeoutMs: number,
+  ): Promise<M | QbFailure> {
+    const look = () => this.#look(reader);
+    const found = look() ?? (await waitFor(look, performance.now() + timeoutMs));
+    return found ?? timedOut(`no ${reader.kind}`, timeoutMs);
+  }
+
+  #waitBlocking<M extends QbMessageIn>(reader: MessageReader<M>, timeoutMs: number): M | QbFailure {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const found = this.#look(reader);
+      if (found !== undefined) return found;
+      const leftUs = (deadline - performance.now()) * 1000;
+      if (leftUs <= 0) return timedOut(`no ${reader.kind}`, timeoutMs);
+      const slice = Math.ceil(Math.min(leftUs, LIVENESS_SLICE_US));
+      if (!takeWaiting(reader.semaphoreAddress, SPIN_US, slice)) continue;
+      return this.#judge(reader.readTaken());
+    }
+  }
+
+  /** One look: a message, the end, or nothing yet. */
+  #look<M extends QbMessageIn>(reader: MessageReader<M>): M | QbFailure | undefined {
+    if (this.#closed) return CLOSED;
+    if (this.#end !== undefined) return this.#end;
+    if (this.#link.owed > 0) this.#notify(0);
+    const found = reader.read();
+    if (found !== undefined) return this.#judge(found);
+    const end = this.#lookAlive();
+    // What it sent before it went still counts.
+    const last = end === undefined ? undefined : reader.read();
+    return last === undefined ? end && this.#ends(end) : this.#judge(last);
+  }
+
+  #judge<M extends QbMessageIn>(found: M | QbFailure): M | QbFailure {
+    if (this.#set.vanished) return this.#ends(vanished());
+    return found instanceof QbFailure ? this.#ends(found) : found;
+  }
+
+  #lookAlive(): QbFailure | undefined {
+    return this.#set.vanished ? vanished() : this.#link.end();
+  }
+
+  #mayNotSend(): QbFailure | undefined {
+    if (this.#closed) return CLOSED;
+    if (this.#end !== undefined) return this.#end;
+    const { request } = this.#set.rings;
+    const level = flowControlOf(request);
+    if (level > 0 && level <= this.fcEnableMax) return stopped(level);
+    if (headerFacts(request).references !== REFERENCES) {
+      const end = this.#lookAlive();
+      return this.#ends(end ?? disconnected("the server dropped its request ring"));
+    }
+    return undefined;
+  }
+
+  #cannotClaim(errno: Errno, size: number): QbFailure {
+    if (this.#set.vanished) return this.#ends(vanished());
+    if (errno === Errno.EMSGSIZE) return tooLarge(size, this.#requests.capacity);
+    if (errno !== Errno.EAGAIN) return this.#ends(garbage("the request ring's index is scribbled"));
+    return this.#lookAlive() ?? ringFull();
+  }
+
+  #notify(more: number): QbFailure | undefined {
+    const failure = this.#link.notify(more);
+    return failure && this.#ends(failure);
+  }
+
+  #ends(failure: QbFailure): QbFailure {
+    this.#end ??= failure;
+    return failure;
+  }
+
+  /** Disconnects. Removes the ring files only when the server is dead; safe to call again. */
+  close(): void {
+    if (this.#closed) return;
+    const serverIsGone = this.#lookAlive() !== undefined && isGone(this.server.pid);
+    this.#closed = true;
+    if (!this.#set.vanished) dropReferences(this.#set);
+    this.#set[Symbol.dispose]();
+    this.#link.close();
+    if (serverIsGone) removeFiles(this.#place);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

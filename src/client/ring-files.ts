@@ -1,0 +1,167 @@
+/**
+ * The server's ring files from the client's side: paths, owners and sizes are judged before a
+ * byte is mapped, and nothing in them is believed twice. Removes them only when their server is
+ * dead, as libqb's client does (ipc_shm.c, qb_rb_force_close).
+ */
+import { fstatSync, ftruncateSync, readSync } from "node:fs";
+import { Errno, errnoName } from "../errno.ts";
+import { addReference, RING_NAMES, ringDataBytes, RingSet } from "../memory/ring-set.ts";
+import type { RingFiles, RingName } from "../memory/ring-set.ts";
+import { closeDescriptor, Directory, fileSize, openFile } from "../platform/files.ts";
+import { PAGE_BYTES } from "../platform/memory.ts";
+import type { Credentials } from "../platform/socket.ts";
+import { RingHeader } from "../wire/qb.ts";
+import { QbFailure } from "./failure.ts";
+import type { Accepted } from "./setup.ts";
+
+/** The only place where ring files may be. */
+const SHM = "/dev/shm/";
+
+/** A header without the flow control word: what libqb's own clients cut some of them to. */
+const HEADER_BYTES_MIN = RingHeader.flowControl + 8;
+
+/** Where the files are, for a client whose server died. */
+export interface RingPlace {
+  readonly directory: string;
+  /** The file names in it. */
+  readonly names: readonly string[];
+}
+
+export interface Attached {
+  readonly set: RingSet;
+  readonly place: RingPlace;
+}
+
+function notSane(what: string): QbFailure {
+  return new QbFailure("files", Errno.EPROTO, `the server's ring files are not sane: ${what}`);
+}
+
+/** `/dev/shm/DIRECTORY/STEM`, taken apart; undefined for any other path. */
+function split(prefix: string): { directory: string; stem: string } | undefined {
+  const found = /^\/dev\/shm\/([^/]+)\/([^/]+)$/.exec(prefix);
+  const [, directory = "", stem = ""] = found ?? [];
+  const plain = directory !== "" && directory !== "." && directory !== "..";
+  return found !== null && plain ? { directory, stem } : undefined;
+}
+
+function placeOf(prefixes: Accepted["prefixes"]): RingPlace | QbFailure {
+  const names: string[] = [];
+  let directory: string | undefined;
+  for (const ring of RING_NAMES) {
+    const parts = split(prefixes[ring]);
+    if (parts === undefined || (directory !== undefined && parts.directory !== directory)) {
+      return notSane(`"${prefixes[ring]}" is not in one directory below ${SHM}`);
+    }
+    directory = parts.directory;
+    names.push(`${parts.stem}-header`, `${parts.stem}-data`);
+  }
+  return { directory: directory ?? "", names };
+}
+
+function wordCountOf(header: number): number {
+  const word = new Uint32Array(1);
+  readSync(header, word, 0, word.byteLength, RingHeader.wordCount);
+  return word[0] ?? 0;
+}
+
+/** Opens one file that belongs to us or to the server; a descriptor, or why not. */
+function open(path: string, server: Credentials): number | QbFailure {
+  const fd = openFile(path);
+  if (fd < 0) {
+    const hint = fd === Errno.EACCES ? " (the server could not give it to this user)" : "";
+    return new QbFailure("files", fd as Errno, `cannot open ${path}${hint}`);
+  }
+  const { uid } = fstatSync(fd);
+  if (uid === server.uid || uid === process.geteuid?.()) return fd;
+  closeDescriptor(fd);
+  return notSane(`${path} belongs to uid ${uid}, neither the server's nor ours`);
+}
+
+function openRing(
+  prefix: string,
+  { server, maxMessageBytes }: Accepted,
+  opened: number[],
+): RingFiles | QbFailure {
+  const header = open(`${prefix}-header`, server);
+  if (header instanceof QbFailure) return header;
+  opened.push(header);
+  const data = open(`${prefix}-data`, server);
+  if (data instanceof QbFailure) return data;
+  opened.push(data);
+  const headerBytes = fileSize(header);
+  if (headerBytes < HEADER_BYTES_MIN) return notSane(`a header of ${headerBytes} bytes`);
+  const dataBytes = wordCountOf(header) * 4;
+  // libqb rounds the message size up to pages; twice that leaves room for other versions' margins.
+  const most = 2 * ringDataBytes(maxMessageBytes);
+  if (dataBytes < maxMessageBytes || dataBytes > most || dataBytes % PAGE_BYTES !== 0) {
+    return notSane(`a ring of ${dataBytes} bytes for messages of ${maxMessageBytes}`);
+  }
+  const size = fileSize(data);
+  if (size < dataBytes) return notSane(`${size} bytes of data where the header says ${dataBytes}`);
+  return { header, data, dataBytes };
+}
+
+/** Opens, checks and maps the three rings, and adds our reference to each. */
+export function attach(accepted: Accepted): Attached | QbFailure {
+  const place = placeOf(accepted.prefixes);
+  if (place instanceof QbFailure) return place;
+  const opened: number[] = [];
+  try {
+    const files: RingFiles[] = [];
+    for (const ring of RING_NAMES) {
+      const ringFiles = openRing(accepted.prefixes[ring], accepted, opened);
+      if (ringFiles instanceof QbFailure) return ringFiles;
+      files.push(ringFiles);
+    }
+    const set = RingSet.map(files as [RingFiles, RingFiles, RingFiles]);
+    if (typeof set === "number") {
+      return new QbFailure("files", set, `cannot map the ring files: ${errnoName(set)}`);
+    }
+    for (const ring of RING_NAMES) addReference(set.rings[ring]);
+    return { set, place };
+  } finally {
+    for (const fd of opened) closeDescriptor(fd);
+  }
+}
+
+/** Takes our reference back from each ring. */
+export function dropReferences(set: RingSet): void {
+  for (const ring of RING_NAMES) dropReference(set, ring);
+}
+
+function dropReference({ rings }: RingSet, ring: RingName): void {
+  const { words, headerWord } = rings[ring];
+  Atomics.sub(words, headerWord + (RingHeader.refCount >> 2), 1);
+}
+
+/** True when process `pid` is gone. A process we may not signal is alive. */
+export function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ESRCH";
+  }
+}
+
+/**
+ * Removes the files of a dead server; where the directory is not ours to change, cuts them to
+ * nothing, so that at least their memory is free again.
+ */
+export function removeFiles({ directory, names }: RingPlace): void {
+  using shm = asDisposable(Directory.open(SHM));
+  using sub = asDisposable(shm.value?.openSub(directory));
+  for (const name of names) {
+    if (sub.value?.unlink(name) === 0) continue;
+    const fd = openFile(`${SHM}${directory}/${name}`);
+    if (fd < 0) continue;
+    ftruncateSync(fd, 0);
+    closeDescriptor(fd);
+  }
+  shm.value?.removeSub(directory);
+}
+
+function asDisposable(opened: Directory | Errno | undefined): Disposable & { value?: Directory } {
+  if (!(opened instanceof Directory)) return { [Symbol.dispose]: () => {} };
+  return { value: opened, [Symbol.dispose]: () => opened[Symbol.dispose]() };
+}

@@ -1,0 +1,47 @@
+/**
+ * Waiting without a descriptor: a response is announced by a semaphore in shared memory only
+ * (WIRE.md 5), so an event loop can but look. It looks in a tight loop for as long as a server
+ * that is awake needs, then once per turn of the loop (a server in this very process gets its
+ * turn), then by timers that grow.
+ */
+
+/** Looking without letting go: what a polling server needs for an answer. */
+const SPIN_MS = 0.015;
+/** Looking once per turn of the event loop: what a server needs to wake up and answer. */
+const EAGER_MS = 1;
+/** The longest pause between two looks. */
+const PAUSE_MAX_MS = 8;
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/**
+ * Calls `look` until it returns something or `deadline` (of performance.now()) is over; at least
+ * once. `look` must not block.
+ */
+export async function waitFor<T>(
+  look: () => T | undefined,
+  deadline: number,
+): Promise<T | undefined> {
+  const start = performance.now();
+  for (let now = start; now < start + SPIN_MS; now = performance.now()) {
+    const found = look();
+    if (found !== undefined) return found;
+  }
+  for (let now = start; now < start + EAGER_MS && now < deadline; now = performance.now()) {
+    await nextTurn();
+    const found = look();
+    if (found !== undefined) return found;
+  }
+  for (
+    let pauseMs = 1;
+    performance.now() < deadline;
+    pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS)
+  ) {
+    await Bun.sleep(Math.min(pauseMs, Math.max(1, deadline - performance.now())));
+    const found = look();
+    if (found !== undefined) return found;
+  }
+  return look();
+}
