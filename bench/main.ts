@@ -1,0 +1,104 @@
+/**
+ * `bun run bench`: our server beside C servers on libqb, in one run, under the same C clients.
+ *
+ *   --only TEXT   scenarios whose group or name contains TEXT (may be given again)
+ *   --all         the full matrix; without it, and without --only, the core rows
+ *   --quick       shorter runs       --rounds N   alternated runs per scenario
+ *   --out FILE    JSON (default dist/bench.json)     --results   rewrite bench/RESULTS.md
+ *   --smoke       seconds, for CI: fails when a ratio is far from what it should be
+ *   --list        name the scenarios
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { arch, cpus, release, totalmem } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { REPOSITORY } from "../test/support/native.ts";
+import type { Effort } from "./measure.ts";
+import { markdown, meets, plot, type Report, textTable } from "./report.ts";
+import { type Outcome, runScenario } from "./run.ts";
+import type { Scenario } from "./scenario.ts";
+import { SCENARIOS } from "./scenarios.ts";
+
+const FULL: Effort = { rounds: 5, loadMs: 1000, idleMs: 3000, share: 1 };
+const QUICK: Effort = { rounds: 3, loadMs: 500, idleMs: 3000, share: 0.5 };
+const SMOKE: Effort = { rounds: 2, loadMs: 250, idleMs: 500, share: 0.1 };
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: "string", multiple: true },
+    all: { type: "boolean", default: false },
+    quick: { type: "boolean", default: false },
+    smoke: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
+    results: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    out: { type: "string", default: join(REPOSITORY, "dist", "bench.json") },
+  },
+});
+
+function chosen(): readonly Scenario[] {
+  if (options.smoke) return SCENARIOS.filter((each) => each.smoke !== undefined);
+  const { only } = options;
+  if (only !== undefined) {
+    const named = (each: Scenario) =>
+      only.some((text) => each.group.includes(text) || each.name.includes(text));
+    return SCENARIOS.filter(named);
+  }
+  return options.all ? SCENARIOS : SCENARIOS.filter((each) => each.group === "core");
+}
+
+function effort(): Effort {
+  const base = options.smoke ? SMOKE : options.quick ? QUICK : FULL;
+  const rounds = options.rounds === undefined ? base.rounds : Number(options.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds: a whole number from 1");
+  return { ...base, rounds };
+}
+
+function machine(): Record<string, string> {
+  const libqb = Bun.spawnSync(["pkg-config", "--modversion", "libqb"]).stdout.toString().trim();
+  const distribution = /^PRETTY_NAME="(.*)"$/mu.exec(readFileSync("/etc/os-release", "utf8"));
+  return {
+    cpu: `${cpus().length} x ${cpus()[0]?.model ?? arch()}`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+    system: `${distribution?.[1] ?? "Linux"}, kernel ${release()}`,
+    libqb,
+    bun: Bun.version,
+  };
+}
+
+/** The smoke bounds that were broken, in words. */
+function broken(outcomes: readonly Outcome[]): string[] {
+  return outcomes.flatMap((outcome) => {
+    const goal = SCENARIOS.find((each) => each.name === outcome.name)?.smoke;
+    if (goal === undefined || meets(outcome, goal)) return [];
+    return [`${outcome.name}: ${JSON.stringify(goal)} is broken`];
+  });
+}
+
+async function main(): Promise<number> {
+  const scenarios = chosen();
+  if (options.list || scenarios.length === 0) {
+    for (const { group, name } of SCENARIOS) console.log(`${group}: ${name}`);
+    return options.list ? 0 : 2;
+  }
+  const outcomes: Outcome[] = [];
+  for (const scenario of scenarios) {
+    const outcome = await runScenario(scenario, effort());
+    outcomes.push(outcome);
+    console.log(`${textTable(outcome, scenario.goals ?? [])}\n`);
+  }
+  console.log(`round trips per second, ours to C's\n${plot(outcomes)}`);
+  const { rounds } = effort();
+  const taken = new Date().toISOString().slice(0, 10);
+  const report: Report = { machine: machine(), taken, rounds, outcomes };
+  mkdirSync(dirname(options.out), { recursive: true });
+  writeFileSync(options.out, `${JSON.stringify(report, undefined, 1)}\n`);
+  if (options.results) {
+    writeFileSync(join(import.meta.dir, "RESULTS.md"), markdown(report, SCENARIOS));
+  }
+  const complaints = options.smoke ? broken(outcomes) : [];
+  for (const complaint of complaints) console.error(complaint);
+  return complaints.length === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();

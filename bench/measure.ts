@@ -1,0 +1,119 @@
+/** One run of one scenario on one server, and what it says. */
+import { native } from "../test/support/native.ts";
+import { LineProcess } from "../test/support/lines.ts";
+import { loadService, type LoadResult } from "../test/support/qb-load.ts";
+import { uniqueName, type Service } from "../test/support/service.ts";
+import { costOf, privateBytes, type Cost } from "./process.ts";
+import type { LoadScenario, Measured } from "./scenario.ts";
+import { command, type Side } from "./target.ts";
+
+/** How long things last, ms: full, `--quick` and `--smoke` differ only here. */
+export interface Effort {
+  readonly rounds: number;
+  readonly loadMs: number;
+  readonly idleMs: number;
+  /** Part of the fixed numbers of connects. */
+  readonly share: number;
+}
+
+export async function measureLoad(
+  server: Service,
+  scenario: LoadScenario,
+  effort: Effort,
+): Promise<Measured> {
+  const turns = scenario.requests;
+  const amount =
+    turns === undefined
+      ? ["--ms", String(effort.loadMs)]
+      : ["--requests", String(Math.max(2, Math.ceil(turns * effort.share)))];
+  const beside = await startBeside(server, scenario.beside);
+  try {
+    const before = costOf(server.pid);
+    const load = await loadService(server.name, ...scenario.flags, ...amount);
+    return summarise(scenario, load, before, costOf(server.pid));
+  } finally {
+    await beside?.kill();
+  }
+}
+
+/** The load beside: idle connections say when they are there, a flood is there at once. */
+async function startBeside(
+  server: Service,
+  flags: readonly string[] | undefined,
+): Promise<LineProcess<unknown> | undefined> {
+  if (flags === undefined) return undefined;
+  const beside = new LineProcess([native("qb-load"), server.name, ...flags]);
+  if (flags.includes("--idle")) await beside.next();
+  return beside;
+}
+
+function summarise(scenario: LoadScenario, load: LoadResult, before: Cost, after: Cost): Measured {
+  if (load.errors + load.mismatches > 0 || load.requests === 0) {
+    throw new Error(`${scenario.name}: ${JSON.stringify(load)}`);
+  }
+  const measured: Measured = {
+    perSecond: load.per_second,
+    p50: load.p50_ns,
+    p99: load.p99_ns,
+    p999: load.p999_ns,
+    max: load.max_ns,
+  };
+  const cpuNs = after.cpuNs - before.cpuNs;
+  // With a flood beside, the CPU is spent on its requests too.
+  if (scenario.flags.includes("--connects")) measured.cpuUsPerConnect = cpuNs / load.requests / 1e3;
+  else if (scenario.beside === undefined) measured.cpuMsPer100k = cpuNs / load.requests / 10;
+  return measured;
+}
+
+/** Holds `connections` open for the time of `body`, which starts when all are there. */
+async function withIdle<T>(
+  server: Service,
+  connections: number,
+  body: () => Promise<T>,
+): Promise<T> {
+  const flags = ["--idle", "--clients", String(connections), "--max-msg-size", "16384"];
+  const holder = await startBeside(server, flags);
+  try {
+    return await body();
+  } finally {
+    await holder?.kill();
+  }
+}
+
+/** CPU and wake-ups per second of a server that is left alone. */
+export async function measureIdle(
+  server: Service,
+  connections: number,
+  effort: Effort,
+): Promise<Measured> {
+  return await withIdle(server, connections, async () => {
+    // What connecting set in motion (timers, pools, collection) may settle first.
+    await Bun.sleep(Math.min(1000, effort.idleMs / 2));
+    const before = costOf(server.pid);
+    await Bun.sleep(effort.idleMs);
+    const after = costOf(server.pid);
+    const seconds = effort.idleMs / 1000;
+    return {
+      idleCpuMs: (after.cpuNs - before.cpuNs) / 1e6 / seconds,
+      wakeups: (after.wakeups - before.wakeups) / seconds,
+    };
+  });
+}
+
+/** Private memory of a fresh server, and what each connection adds. */
+export async function measureMemory(server: Service, connections: number): Promise<Measured> {
+  const atRest = privateBytes(server.pid);
+  const full = await withIdle(server, connections, async () => privateBytes(server.pid));
+  return { restKiB: atRest / 1024, connectionKiB: (full - atRest) / connections / 1024 };
+}
+
+/** Exec to first answer of one side's server. */
+export async function measureStart(side: Side, dir: string | undefined): Promise<Measured> {
+  const name = uniqueName("start");
+  const tool = [native("qb-first-answer"), name, "1", ...command(side, name, dir)];
+  const child = Bun.spawn(tool, { stdout: "pipe", stderr: "pipe" });
+  const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  if ((await child.exited) !== 0) throw new Error(complaint);
+  const { answer_ns: answerNs } = JSON.parse(text) as { answer_ns: number };
+  return { startMs: answerNs / 1e6 };
+}

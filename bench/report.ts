@@ -1,0 +1,125 @@
+/** The benchmark in words: tables with ratios, goals met or not, a text plot, RESULTS.md. */
+import type { Outcome } from "./run.ts";
+import type { Goal, Metric, Scenario } from "./scenario.ts";
+
+/** What `--out` writes and RESULTS.md is made of. */
+export interface Report {
+  readonly machine: Readonly<Record<string, string>>;
+  readonly taken: string;
+  readonly rounds: number;
+  readonly outcomes: readonly Outcome[];
+}
+
+interface Column {
+  readonly title: string;
+  readonly show: (value: number) => string;
+}
+
+const us = (ns: number): string => `${trim(ns / 1000)} us`;
+const plain = (value: number): string => trim(value);
+
+const COLUMNS: Readonly<Record<Metric, Column>> = {
+  perSecond: { title: "per second", show: (value) => Math.round(value).toLocaleString("en") },
+  p50: { title: "p50", show: us },
+  p99: { title: "p99", show: us },
+  p999: { title: "p99.9", show: us },
+  max: { title: "max", show: us },
+  cpuMsPer100k: { title: "server CPU per 100k, ms", show: plain },
+  cpuUsPerConnect: { title: "server CPU per connect, us", show: plain },
+  idleCpuMs: { title: "idle CPU, ms/s", show: plain },
+  wakeups: { title: "wake-ups/s", show: plain },
+  startMs: { title: "exec to first answer, ms", show: plain },
+  restKiB: { title: "private memory at rest, KiB", show: plain },
+  connectionKiB: { title: "private memory per connection, KiB", show: plain },
+};
+
+function trim(value: number): string {
+  return Number.parseFloat(value.toPrecision(3)).toLocaleString("en", {
+    maximumFractionDigits: 3,
+  });
+}
+
+/** Ours divided by C's; undefined where C's is nothing, or nothing was measured. */
+export function ratio(outcome: Outcome, metric: Metric): number | undefined {
+  const c = outcome.median.c[metric];
+  const ours = outcome.median.ours[metric];
+  return c === undefined || ours === undefined || c === 0 ? undefined : ours / c;
+}
+
+/** One line per metric of an outcome: C, ours, ratio, and the goal when there is one. */
+export function rows(outcome: Outcome, goals: readonly Goal[]): string[][] {
+  return (Object.keys(COLUMNS) as Metric[]).flatMap((metric) => {
+    const { c, ours } = outcome.median;
+    const mine = ours[metric];
+    const theirs = c[metric];
+    if (mine === undefined || theirs === undefined) return [];
+    const by = ratio(outcome, metric);
+    const goal = goals.find((each) => each.metric === metric);
+    const { title, show } = COLUMNS[metric];
+    const verdict = goal === undefined ? "" : `${goalText(goal)}: ${met(outcome, goal)}`;
+    return [[title, show(theirs), show(mine), by === undefined ? "" : `${trim(by)}x`, verdict]];
+  });
+}
+
+function goalText({ atLeast, atMost, below }: Goal): string {
+  if (atLeast !== undefined) return `>= ${atLeast}x`;
+  return atMost === undefined ? `< ${below}` : `<= ${atMost}x`;
+}
+
+/** Whether the medians keep the promise. */
+export function meets(outcome: Outcome, goal: Goal): boolean {
+  if (goal.below !== undefined) return (outcome.median.ours[goal.metric] ?? 0) < goal.below;
+  const by = ratio(outcome, goal.metric);
+  if (by === undefined) return true;
+  return by >= (goal.atLeast ?? 0) && by <= (goal.atMost ?? Number.POSITIVE_INFINITY);
+}
+
+function met(outcome: Outcome, goal: Goal): string {
+  return meets(outcome, goal) ? "met" : "NOT met";
+}
+
+const HEAD = ["", "C", "ours", "ratio", "goal"];
+
+/** A table for the terminal. */
+export function textTable(outcome: Outcome, goals: readonly Goal[]): string {
+  const all = [[outcome.name, ...HEAD.slice(1)], ...rows(outcome, goals)];
+  const widths = HEAD.map((_, i) => Math.max(...all.map((row) => (row[i] ?? "").length)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join("  ");
+  return all.map((row) => line(row).trimEnd()).join("\n");
+}
+
+/** Bars of the ratio of round trips, a doubling per four characters. */
+export function plot(outcomes: readonly Outcome[]): string {
+  const bars = outcomes.flatMap((outcome) => {
+    const by = ratio(outcome, "perSecond");
+    if (by === undefined) return [];
+    const bar = "#".repeat(Math.max(1, Math.round(4 * Math.log2(Math.max(1, by)) + 1)));
+    return [[outcome.name, `${bar} ${trim(by)}x`] as const];
+  });
+  const width = Math.max(0, ...bars.map(([name]) => name.length));
+  return bars.map(([name, bar]) => `${name.padEnd(width)} |${bar}`).join("\n");
+}
+
+/** bench/RESULTS.md, whole. */
+export function markdown(report: Report, scenarios: readonly Scenario[]): string {
+  const goalsOf = (name: string) => scenarios.find((each) => each.name === name)?.goals ?? [];
+  const machine = Object.entries(report.machine).map(([key, value]) => `- ${key}: ${value}`);
+  const tables = report.outcomes.map((outcome) => {
+    const body = rows(outcome, goalsOf(outcome.name)).map((row) => `| ${row.join(" | ")} |`);
+    const head = [`| ${HEAD.join(" | ")} |`, `| --- ${"| ---: ".repeat(HEAD.length - 1)}|`];
+    return `### ${outcome.group}: ${outcome.name}\n\n${[...head, ...body].join("\n")}\n`;
+  });
+  return [
+    "# Benchmark results\n",
+    "Written by `bun run bench`; C is a server of test/native on libqb, in the same run, with the",
+    `same C clients. Medians of ${report.rounds} alternated runs; a ratio is ours divided by C's.\n`,
+    ...machine,
+    `- taken: ${report.taken}\n`,
+    `## Round trips per second, ours to C's\n\n\`\`\`\n${plot(report.outcomes)}\n\`\`\`\n`,
+    "## Figures\n",
+    ...tables,
+  ].join("\n");
+}

@@ -1,0 +1,114 @@
+/** Runs scenarios: both servers alternately, so that whatever else the machine does hits both. */
+import { rmSync } from "node:fs";
+import type { Service } from "../test/support/service.ts";
+import { noRingsLeft } from "../test/support/shm.ts";
+import { type Effort, measureIdle, measureLoad, measureMemory, measureStart } from "./measure.ts";
+import type { Measured, Metric, Scenario } from "./scenario.ts";
+import { SIDES, startBoth, type Side } from "./target.ts";
+import { makeFiles, makeTree } from "./tree.ts";
+
+/** A scenario's runs, and the median of each number per side. */
+export interface Outcome {
+  readonly name: string;
+  readonly group: string;
+  readonly runs: Readonly<Record<Side, readonly Measured[]>>;
+  readonly median: Readonly<Record<Side, Measured>>;
+}
+
+export async function runScenario(scenario: Scenario, effort: Effort): Promise<Outcome> {
+  const dir = treeOf(scenario);
+  try {
+    const runs =
+      scenario.kind === "load" || scenario.kind === "idle"
+        ? await onRunningServers(scenario, dir, effort)
+        : await onFreshServers(scenario, dir, effort);
+    const { name, group } = scenario;
+    return { name, group, runs, median: { c: medians(runs.c), ours: medians(runs.ours) } };
+  } finally {
+    if (dir !== undefined) rmSync(dir, { recursive: true });
+  }
+}
+
+function treeOf(scenario: Scenario): string | undefined {
+  if (scenario.kind === "load" && scenario.guests !== undefined) return makeTree(scenario.guests);
+  if (scenario.kind === "start" && scenario.files !== undefined) return makeFiles(scenario.files);
+  return undefined;
+}
+
+type Runs = Record<Side, Measured[]>;
+
+/** C first in even rounds, ours first in odd ones. */
+function order(round: number): readonly Side[] {
+  return round % 2 === 0 ? SIDES : SIDES.toReversed();
+}
+
+async function onRunningServers(
+  scenario: Extract<Scenario, { kind: "load" | "idle" }>,
+  dir: string | undefined,
+  effort: Effort,
+): Promise<Runs> {
+  const runs: Runs = { c: [], ours: [] };
+  const servers = await startBoth(dir);
+  const measure = (server: Service) =>
+    scenario.kind === "load"
+      ? measureLoad(server, scenario, effort)
+      : measureIdle(server, scenario.connections, effort);
+  try {
+    if (scenario.kind === "load") {
+      // Once unmeasured: what is compiled or mapped on first use is not what runs for months.
+      for (const side of SIDES) await measureLoad(servers[side], scenario, warmUp(effort));
+    }
+    for (let round = 0; round < effort.rounds; round++) {
+      for (const side of order(round)) runs[side].push(await measure(servers[side]));
+    }
+  } finally {
+    await stopAll(Object.values(servers));
+  }
+  return runs;
+}
+
+function warmUp(effort: Effort): Effort {
+  return { ...effort, loadMs: Math.min(effort.loadMs, 300), share: effort.share / 5 };
+}
+
+async function onFreshServers(
+  scenario: Extract<Scenario, { kind: "start" | "memory" }>,
+  dir: string | undefined,
+  effort: Effort,
+): Promise<Runs> {
+  const runs: Runs = { c: [], ours: [] };
+  for (let round = 0; round < effort.rounds; round++) {
+    for (const side of order(round)) {
+      if (scenario.kind === "start") {
+        runs[side].push(await measureStart(side, dir));
+        continue;
+      }
+      const servers = await startBoth(dir);
+      try {
+        runs[side].push(await measureMemory(servers[side], scenario.connections));
+      } finally {
+        await stopAll(Object.values(servers));
+      }
+    }
+  }
+  return runs;
+}
+
+async function stopAll(servers: readonly Service[]): Promise<void> {
+  for (const server of servers) await server.stop();
+  await noRingsLeft(...servers.map((server) => server.pid));
+}
+
+function medians(runs: readonly Measured[]): Measured {
+  const metrics = Object.keys(runs[0] ?? {}) as Metric[];
+  return Object.fromEntries(
+    metrics.map((metric) => [metric, median(runs.map((run) => run[metric] ?? 0))]),
+  );
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length / 2)] ?? 0;
+  const lower = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
+  return (upper + lower) / 2;
+}

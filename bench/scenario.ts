@@ -1,0 +1,77 @@
+/**
+ * What the benchmark measures, as data. A scenario names the servers that take part, what the
+ * load does and, where DESIGN.md and the README promise something, the ratio to the C server.
+ */
+
+/** The numbers one run of a scenario on one server gives. Times in ns unless the name says so. */
+export interface Measured {
+  perSecond?: number;
+  p50?: number;
+  p99?: number;
+  p999?: number;
+  max?: number;
+  /** Server CPU per 100,000 round trips, ms. */
+  cpuMsPer100k?: number;
+  /** Server CPU per connect and disconnect, us. */
+  cpuUsPerConnect?: number;
+  /** Idle: CPU in ms per second, and wake-ups per second. */
+  idleCpuMs?: number;
+  wakeups?: number;
+  /** Exec to first answer, ms. */
+  startMs?: number;
+  /** Private memory at rest, and per connection, KiB. */
+  restKiB?: number;
+  connectionKiB?: number;
+}
+
+export type Metric = keyof Measured;
+
+/** A promise: ours divided by C's lies at or beyond a bound; or ours alone stays below one. */
+export interface Goal {
+  readonly metric: Metric;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+  readonly below?: number;
+}
+
+interface Named {
+  readonly name: string;
+  readonly group: string;
+  readonly goals?: readonly Goal[];
+  /** In `--smoke`: the same kind of bound, with slack for a busy CI machine. */
+  readonly smoke?: Goal;
+}
+
+/** A run of qb-load against the echo servers or the answer servers. */
+export interface LoadScenario extends Named {
+  readonly kind: "load";
+  readonly server: "echo" | "answer";
+  /** Flags of qb-load; how long or how many is added. */
+  readonly flags: readonly string[];
+  /** A fixed number of round trips instead of a time: for connects. */
+  readonly requests?: number;
+  /** Flags of a second qb-load that runs beside: idle connections, or a flood. */
+  readonly beside?: readonly string[];
+  /** Guests in the tree of an answer server. */
+  readonly guests?: number;
+}
+
+/** Nothing happens for a while, with so many connections open. */
+export interface IdleScenario extends Named {
+  readonly kind: "idle";
+  readonly connections: number;
+}
+
+/** Exec to first answer, with so many files in the tree; echo servers where it is undefined. */
+export interface StartScenario extends Named {
+  readonly kind: "start";
+  readonly files?: number;
+}
+
+/** Private memory at rest and with connections. */
+export interface MemoryScenario extends Named {
+  readonly kind: "memory";
+  readonly connections: number;
+}
+
+export type Scenario = LoadScenario | IdleScenario | StartScenario | MemoryScenario;

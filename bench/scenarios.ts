@@ -1,0 +1,160 @@
+/** The rows of the benchmark: everything `bun run bench` measures, in the order of the report. */
+import type { Goal, LoadScenario, Scenario } from "./scenario.ts";
+
+const RATE = "perSecond";
+
+function atLeast(metric: Goal["metric"], bound: number): Goal {
+  return { metric, atLeast: bound };
+}
+
+function atMost(metric: Goal["metric"], bound: number): Goal {
+  return { metric, atMost: bound };
+}
+
+function echo(group: string, name: string, flags: string, more: Partial<LoadScenario> = {}) {
+  const row = { kind: "load", server: "echo", group, name, flags: flags.split(" "), ...more };
+  return row as LoadScenario;
+}
+
+const CORE: Scenario[] = [
+  echo("core", "one client, empty", "--clients 1", {
+    goals: [atLeast(RATE, 20), atMost("p50", 0.05), atMost("p99", 1), atMost("cpuMsPer100k", 0.2)],
+    smoke: atLeast(RATE, 3),
+  }),
+  echo("core", "four clients, empty", "--clients 4", {
+    goals: [atLeast(RATE, 3)],
+    smoke: atLeast(RATE, 1),
+  }),
+  {
+    kind: "idle",
+    group: "core",
+    name: "idle, 10 connections",
+    connections: 10,
+    goals: [
+      { metric: "idleCpuMs", below: 0.1 },
+      { metric: "wakeups", below: 0.5 },
+    ],
+    smoke: { metric: "idleCpuMs", below: 20 },
+  },
+  echo("core", "connect and disconnect", "--connects", {
+    requests: 300,
+    goals: [atMost("p50", 0.55)],
+    smoke: atMost("p50", 1),
+  }),
+];
+
+const CLIENTS: Scenario[] = [
+  echo("clients", "two clients", "--clients 2"),
+  echo("clients", "sixteen clients", "--clients 16", {
+    goals: [atLeast(RATE, 1.5), atMost("p99", 2)],
+  }),
+  echo("clients", "sixty-four clients", "--clients 64"),
+];
+
+const BODIES: Scenario[] = [
+  echo("bodies", "200 B", "--body 200", { goals: [atLeast(RATE, 20), atMost("p50", 0.05)] }),
+  echo("bodies", "2 KiB", "--body 2048"),
+  echo("bodies", "16 KiB", "--body 16384", { goals: [atLeast(RATE, 1.5)] }),
+  echo("bodies", "200 KiB", "--body 204800", { goals: [atLeast(RATE, 1)] }),
+];
+
+const THINK: Scenario[] = [
+  echo("think", "20 us, busy", "--think-us 20", { goals: [atMost("p50", 0.2)] }),
+  echo("think", "80 us, busy", "--think-us 80", { goals: [atMost("p50", 0.2)] }),
+  echo("think", "100 us, busy", "--think-us 100"),
+  echo("think", "1 ms, busy", "--think-us 1000", {
+    goals: [atMost("p50", 1.3), atMost("cpuMsPer100k", 2)],
+  }),
+  echo("think", "100 us, asleep", "--sleep-us 100"),
+  echo("think", "1 ms, asleep", "--sleep-us 1000", {
+    goals: [atMost("p50", 1.3), atMost("cpuMsPer100k", 2)],
+  }),
+];
+
+const SMALL_RINGS = "--max-msg-size 16384";
+
+const BESIDE: Scenario[] = [
+  ...[100, 1000].map((idle) =>
+    echo("beside", `one client, ${idle} idle connections`, "--clients 1", {
+      beside: ["--idle", "--clients", String(idle), ...SMALL_RINGS.split(" ")],
+    }),
+  ),
+  echo("beside", "one client, another flooding", "--clients 1", {
+    beside: ["--clients", "1", "--depth", "64", "--ms", "600000"],
+  }),
+  echo("beside", "1 ms sleeper, another flooding", "--sleep-us 1000", {
+    beside: ["--clients", "1", "--depth", "64", "--ms", "600000"],
+  }),
+  echo("beside", "pipeline of 64", "--depth 64"),
+];
+
+const CONNECTS: Scenario[] = [
+  echo("connects", "5 ms apart", "--connects --sleep-us 5000", {
+    requests: 150,
+    goals: [atMost("p50", 0.5)],
+  }),
+  echo("connects", "storms of 32", "--connects --clients 32", { requests: 10 }),
+];
+
+const START: Scenario[] = [
+  { kind: "start", group: "start", name: "echo server" },
+  { kind: "start", group: "start", name: "10 files", files: 10 },
+  { kind: "start", group: "start", name: "10,000 files", files: 10_000 },
+];
+
+const MEMORY: Scenario[] = [
+  { kind: "memory", group: "memory", name: "100 connections", connections: 100 },
+  { kind: "idle", group: "memory", name: "idle, 500 connections", connections: 500 },
+];
+
+/** Body of a request, in hex, beside its id: what PVE's daemons ask. */
+function requests(guests: number): Scenario[] {
+  const ask = (name: string, id: number, body: Buffer, goals: Goal[] = []): Scenario => ({
+    kind: "load",
+    server: "answer",
+    group: `requests, ${guests} guests`,
+    name: `${name} (${guests})`,
+    flags: ["--id", String(id), "--body-hex", body.toString("hex") || "-"],
+    guests,
+    goals,
+  });
+  const many = guests >= 2000 ? [atLeast(RATE, 10)] : [];
+  return [
+    ask("1 version", 1, Buffer.alloc(0), [atLeast(RATE, 15)]),
+    ask("2 cluster info", 2, Buffer.alloc(0)),
+    ask("3 guest list", 3, Buffer.alloc(0), many),
+    ask("4 set status", 4, Buffer.concat([fixed("bench"), Buffer.from("value\0")])),
+    ask("5 get status", 5, Buffer.concat([fixed("bench"), fixed("")]), [atLeast(RATE, 15)]),
+    ask("6 get config", 6, Buffer.from("storage.cfg\0"), [atLeast(RATE, 15)]),
+    ask("11 property, all guests", 11, vmid(0, Buffer.from("name\0")), many),
+    ask("11 property, one guest", 11, vmid(100, Buffer.from("name\0"))),
+    ask("12 verify token", 12, Buffer.from("root@pam!bench 0123\0"), [atLeast(RATE, 15)]),
+    ask("13 properties, all guests", 13, vmid(0, Buffer.from("\x02name\0tags\0")), many),
+  ];
+}
+
+/** A name in its char[256]. */
+function fixed(name: string): Buffer {
+  const bytes = Buffer.alloc(256);
+  bytes.write(name, "latin1");
+  return bytes;
+}
+
+function vmid(id: number, rest: Buffer): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(id);
+  return Buffer.concat([bytes, rest]);
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  ...CORE,
+  ...CLIENTS,
+  ...BODIES,
+  ...THINK,
+  ...BESIDE,
+  ...CONNECTS,
+  ...START,
+  ...MEMORY,
+  ...requests(200),
+  ...requests(2000),
+];
