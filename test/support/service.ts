@@ -115,3 +115,8 @@ export function echoCommand(name: string): readonly string[] {
   }
   return [...program(), "echo", "--socket", name, "--accept-any"];
 }
+
+/** The command of our server with these flags beside its service name. */
+export function serveCommand(...flags: readonly string[]): (name: string) => readonly string[] {
+  return (name) => [...program(), "serve", "--socket", name, ...flags];
+}
