@@ -1,0 +1,207 @@
+/**
+ * A libqb server as small as can be, in this process, that does one thing wrong when told to: for
+ * tests of clients and of the compatibility runner. Answers request ID as ID with its own body.
+ */
+import { RingReader, RingWriter, newScratch } from "../../src/memory/ring.ts";
+import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
+import { ringDataBytes, setFlowControl } from "../../src/memory/ring-set.ts";
+import { closeDescriptor, Directory } from "../../src/platform/files.ts";
+import { listenOn, peerCredentials } from "../../src/platform/socket.ts";
+import {
+  ConnectionRequest,
+  ConnectionResponse,
+  QB_IPC_SHM,
+  QbMessage,
+  RequestHeader,
+  ResponseHeader,
+} from "../../src/wire/qb.ts";
+import { newSpan, spanOf, type Span } from "../../src/wire/struct.ts";
+
+/** What is wrong with it; nothing unless given. */
+export interface Fault {
+  /** Takes the connection and never says a word. */
+  readonly silent?: boolean;
+  /** Closes as soon as the client has asked. */
+  readonly hangUp?: boolean;
+  /** Answers the set-up with these bytes. */
+  readonly rawAnswer?: Uint8Array;
+  /** Changes the set-up's answer before it is sent. */
+  readonly answer?: (span: Span) => void;
+  /** Changes the ring files after they are made, before the answer is sent. */
+  readonly files?: (rings: RingDirectory) => void;
+  /** Looks at the ring, never at the setup socket. */
+  readonly neverReadsNotifies?: boolean;
+  /** Changes each response's header. */
+  readonly response?: (span: Span) => void;
+  /** Called for each request instead of answering it. */
+  readonly instead?: (connection: FakeConnection) => void;
+  /** Sends each answer this many times. */
+  readonly copies?: number;
+}
+
+interface Socket {
+  write(bytes: Uint8Array): number;
+  end(): void;
+  pause(): void;
+  readonly fd: number;
+}
+
+/** One client of it. */
+export class FakeConnection {
+  readonly rings: RingDirectory;
+  readonly #requests: RingReader;
+  readonly #responses: RingWriter;
+  readonly #events: RingWriter;
+  readonly #fault: Fault;
+  readonly #socket: Socket;
+  readonly #scratch;
+  #poll: Timer | undefined;
+  #closed = false;
+
+  constructor(rings: RingDirectory, socket: Socket, fault: Fault) {
+    this.rings = rings;
+    this.#socket = socket;
+    this.#fault = fault;
+    this.#scratch = newScratch(rings.dataBytes);
+    this.#requests = new RingReader(rings.set.rings.request, 0, rings.dataBytes);
+    this.#responses = new RingWriter(rings.set.rings.response);
+    this.#events = new RingWriter(rings.set.rings.event);
+    if (fault.neverReadsNotifies !== true) return;
+    socket.pause();
+    this.#poll = setInterval(() => this.drain(), 1);
+  }
+
+  drain(): void {
+    while (!this.#closed) {
+      const size = this.#requests.peek();
+      if (size <= 0) return;
+      this.#requests.copyTo(this.#scratch);
+      this.#requests.reclaim();
+      const id = RequestHeader.read.id(spanOf(this.#scratch.bytes));
+      if (id === QbMessage.DISCONNECT) this.#socket.end();
+      else if (this.#fault.instead !== undefined) this.#fault.instead(this);
+      else this.respond(id, Buffer.from(this.#scratch.bytes.subarray(RequestHeader.size, size)));
+    }
+  }
+
+  respond(id: number, body: Uint8Array): void {
+    const header = newSpan(ResponseHeader.size);
+    ResponseHeader.write.id(header, id);
+    ResponseHeader.write.size(header, ResponseHeader.size + body.byteLength);
+    this.#fault.response?.(header);
+    for (let copy = 0; copy < (this.#fault.copies ?? 1); copy++) {
+      this.write(Buffer.concat([header.bytes, body]));
+    }
+  }
+
+  /** Writes any bytes at all into the response ring. */
+  write(message: Uint8Array): void {
+    const at = this.#responses.claim(message.byteLength);
+    if (at < 0) throw new Error(`no room in the response ring (${at})`);
+    this.rings.set.rings.response.bytes.set(message, at);
+    this.#responses.commit();
+  }
+
+  sendEvent(id: number, body: Uint8Array): void {
+    const header = newSpan(ResponseHeader.size);
+    ResponseHeader.write.id(header, id);
+    ResponseHeader.write.size(header, ResponseHeader.size + body.byteLength);
+    const at = this.#events.claim(ResponseHeader.size + body.byteLength);
+    this.rings.set.rings.event.bytes.set(Buffer.concat([header.bytes, body]), at);
+    this.#events.commit();
+    this.#socket.write(new Uint8Array(1));
+  }
+
+  setFlowControl(level: number): void {
+    setFlowControl(this.rings.set.rings.request, level);
+  }
+
+  hangUp(): void {
+    this.#socket.end();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#poll);
+    this.rings[Symbol.dispose]();
+  }
+}
+
+/** Listens on `name` until disposed. */
+export class FakeServer implements Disposable {
+  readonly name: string;
+  readonly connections = new Set<FakeConnection>();
+  readonly #fault: Fault;
+  readonly #shm = Directory.open(SHM) as Directory;
+  readonly #listener: { stop(closeActive?: boolean): void };
+  readonly #fd: number;
+
+  constructor(name: string, fault: Fault = {}) {
+    this.name = name;
+    this.#fault = fault;
+    this.#fd = listenOn(name, 16);
+    if (this.#fd < 0) throw new Error(`cannot listen on ${name} (${this.#fd})`);
+    const options = {
+      fd: this.#fd,
+      socket: {
+        open: (socket: { data: unknown }) => {
+          socket.data = undefined;
+        },
+        data: (socket: Socket & { data: unknown }, bytes: Buffer) => {
+          if (socket.data instanceof FakeConnection) socket.data.drain();
+          else socket.data = this.#setUp(socket, bytes);
+        },
+        close: (socket: { data: unknown }) => this.#closed(socket.data),
+      },
+    };
+    this.#listener = Bun.listen(options as unknown as Parameters<typeof Bun.listen>[0]);
+  }
+
+  #setUp(socket: Socket, bytes: Buffer): FakeConnection | undefined {
+    const { silent, hangUp, rawAnswer, answer, files } = this.#fault;
+    if (silent === true) return undefined;
+    if (hangUp === true) {
+      socket.end();
+      return undefined;
+    }
+    if (rawAnswer !== undefined) {
+      socket.write(rawAnswer);
+      return undefined;
+    }
+    const maxMessageBytes = ConnectionRequest.read.maxMessageBytes(spanOf(bytes));
+    const rings = RingDirectory.make(this.#shm, this.name, ringDataBytes(maxMessageBytes));
+    if (typeof rings === "number") throw new Error(`no rings (${rings})`);
+    const peer = peerCredentials(socket.fd);
+    if (typeof peer === "number") throw new Error("no peer");
+    rings.giveTo(peer, socket.fd);
+    files?.(rings);
+    const span = newSpan(ConnectionResponse.size);
+    const { write } = ConnectionResponse;
+    write.id(span, QbMessage.AUTHENTICATE);
+    write.size(span, ConnectionResponse.size);
+    write.connectionType(span, QB_IPC_SHM);
+    write.maxMessageBytes(span, maxMessageBytes);
+    write.request(span, rings.prefix("request"));
+    write.response(span, rings.prefix("response"));
+    write.event(span, rings.prefix("event"));
+    answer?.(span);
+    socket.write(span.bytes);
+    const connection = new FakeConnection(rings, socket, this.#fault);
+    this.connections.add(connection);
+    return connection;
+  }
+
+  #closed(connection: unknown): void {
+    if (!(connection instanceof FakeConnection)) return;
+    this.connections.delete(connection);
+    connection.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.stop(true);
+    for (const connection of this.connections) connection.close();
+    this.connections.clear();
+    this.#shm[Symbol.dispose]();
+    closeDescriptor(this.#fd);
+  }
+}

@@ -1,0 +1,201 @@
+/** Our libqb client against a small server in the same event loop, and against the C one. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { Errno } from "../../src/errno.ts";
+import { QbFailure } from "../../src/client/failure.ts";
+import { QbClient } from "../../src/client/qb-client.ts";
+import { echoCommand, startService, uniqueName } from "../support/service.ts";
+import { native } from "../support/native.ts";
+import { noRingsLeft, ringDirectories } from "../support/shm.ts";
+import { eventually } from "../support/eventually.ts";
+import { FakeServer } from "./fake-server.ts";
+
+const SMALL = { maxMessageBytes: 12_328, timeoutMs: 5000 };
+
+async function connected(name: string, options = SMALL): Promise<QbClient> {
+  const client = await QbClient.connect(name, options);
+  if (client instanceof QbFailure) throw new Error(String(client));
+  return client;
+}
+
+function bodyOf(response: { body: Buffer } | QbFailure): string {
+  return response instanceof QbFailure ? String(response) : response.body.toString();
+}
+
+describe("a server in the same event loop", () => {
+  test("answers requests in order, also those made at the same time", async () => {
+    using server = new FakeServer(uniqueName());
+    using client = await connected(server.name);
+    const bodies = Array.from({ length: 50 }, (_, i) => `body ${i}`);
+    const answers = await Promise.all(bodies.map((body) => client.sendRecv(5, Buffer.from(body))));
+    expect(answers.map(bodyOf)).toEqual(bodies);
+    expect(client.server.pid).toBe(process.pid);
+  });
+
+  test("takes pipelined requests until the ring is full, and again once it is read", async () => {
+    using server = new FakeServer(uniqueName(), { instead: () => {} });
+    using client = await connected(server.name);
+    const body = Buffer.alloc(1000);
+    let sent = 0;
+    let failure: QbFailure | undefined;
+    while (failure === undefined && sent < 100) {
+      failure = client.send(1, body);
+      if (failure === undefined) sent++;
+    }
+    expect(failure?.kind).toBe("busy");
+    expect(failure?.errno).toBe(Errno.EAGAIN);
+    expect(sent).toBe(15);
+    await eventually("the server reads", () => client.send(1, body) === undefined);
+  });
+
+  test("sends events, which are not mixed up with responses", async () => {
+    using server = new FakeServer(uniqueName(), {
+      instead: (connection) => {
+        for (let i = 0; i < 3; i++) connection.sendEvent(200, Buffer.from([i]));
+        connection.respond(7, Buffer.from("answer"));
+      },
+    });
+    using client = await connected(server.name);
+    expect(bodyOf(await client.sendRecv(7))).toBe("answer");
+    for (let i = 0; i < 3; i++) {
+      const event = await client.receiveEvent();
+      if (event instanceof QbFailure) throw new Error(String(event));
+      expect([event.id, event.body[0]]).toEqual([200, i]);
+    }
+    const none = await client.receiveEvent({ timeoutMs: 20 });
+    expect(none).toBeInstanceOf(QbFailure);
+  });
+
+  test("stops us by flow control 1, and by 2 only when we agreed", async () => {
+    using server = new FakeServer(uniqueName());
+    using client = await connected(server.name);
+    const [connection] = server.connections;
+    connection?.setFlowControl(1);
+    expect(client.send(1)?.errno).toBe(Errno.EAGAIN);
+    connection?.setFlowControl(2);
+    expect(bodyOf(await client.sendRecv(1, Buffer.from("on")))).toBe("on");
+    client.fcEnableMax = 2;
+    expect(client.send(1)?.kind).toBe("busy");
+    connection?.setFlowControl(0);
+    expect(bodyOf(await client.sendRecv(1, Buffer.from("off")))).toBe("off");
+  });
+
+  test("skips a late answer whose caller gave up", async () => {
+    let first = true;
+    using server = new FakeServer(uniqueName(), {
+      instead: (connection) => {
+        if (!first) connection.respond(2, Buffer.from("right"));
+        first = false;
+      },
+    });
+    using client = await connected(server.name);
+    const late = await client.sendRecv(1, Buffer.alloc(0), { timeoutMs: 30 });
+    expect(late instanceof QbFailure && late.kind).toBe("timeout");
+    const [connection] = server.connections;
+    connection?.respond(1, Buffer.from("late"));
+    expect(bodyOf(await client.sendRecv(2))).toBe("right");
+  });
+
+  test("delivers what was answered before it hung up", async () => {
+    using server = new FakeServer(uniqueName(), {
+      instead: (connection) => {
+        connection.respond(1, Buffer.from("last words"));
+        connection.hangUp();
+      },
+    });
+    using client = await connected(server.name);
+    expect(client.send(1)).toBeUndefined();
+    await eventually("hang-up seen", () => server.connections.size === 0);
+    expect(bodyOf(await client.receive())).toBe("last words");
+    const after = await client.receive();
+    expect(after instanceof QbFailure && after.kind).toBe("disconnected");
+    expect(client.connected).toBe(false);
+  });
+
+  test("counts wake-up bytes that a server never reads", async () => {
+    using server = new FakeServer(uniqueName(), { neverReadsNotifies: true });
+    using client = await connected(server.name);
+    for (let i = 0; i < 2000 && client.unsentNotifies === 0; i++) {
+      expect(bodyOf(await client.sendRecv(1, Buffer.from(`${i}`)))).toBe(`${i}`);
+    }
+    expect(client.unsentNotifies).toBeGreaterThan(0);
+  }, 30_000);
+});
+
+describe("a C server on libqb", () => {
+  test("any sequence of ids and bodies is echoed, async and blocking", async () => {
+    await using service = await startService((name) => [native("qb-echo-server"), name]);
+    using client = await connected(service.name, { maxMessageBytes: 65_536, timeoutMs: 5000 });
+    const request = fc.record({
+      id: fc.integer({ min: 0, max: 0x7fffffff }),
+      body: fc.uint8Array({ maxLength: 60_000, size: "max" }),
+      blocking: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(request, { maxLength: 20 }), async (requests) => {
+        for (const { id, body, blocking } of requests) {
+          const response = blocking
+            ? client.sendRecvBlocking(id, body)
+            : await client.sendRecv(id, body);
+          if (response instanceof QbFailure) throw new Error(String(response));
+          expect(response.id).toBe(id);
+          expect(response.body.equals(body)).toBe(true);
+          expect(response.chunkBytes).toBe(24 + body.byteLength);
+        }
+      }),
+      { numRuns: 60 },
+    );
+    expect(client.unsentNotifies).toBe(0);
+  });
+
+  test("gets events and flow control from it", async () => {
+    await using service = await startService((name) => [native("qb-control-server"), name]);
+    using client = await connected(service.name);
+    const three = Buffer.from([3, 0, 0, 0]);
+    expect(bodyOf(await client.sendRecv(100, three))).toBe(three.toString());
+    for (let i = 0; i < 3; i++) {
+      const event = await client.receiveEvent();
+      expect(event instanceof QbFailure ? String(event) : event.body.readUInt32LE(0)).toBe(i);
+    }
+    await client.sendRecv(102, Buffer.from([1, 0, 0, 0]));
+    await eventually("flow control on", () => client.flowControl === 1 || undefined);
+    expect(client.send(1)?.errno).toBe(Errno.EAGAIN);
+    await eventually("flow control off", () => client.flowControl === 0);
+    expect(bodyOf(await client.sendRecv(1, Buffer.from("x")))).toBe("x");
+  });
+
+  test("killed under us: the calls end, and its files are removed at close", async () => {
+    await using service = await startService((name) => [native("qb-echo-server"), name]);
+    const client = await connected(service.name);
+    expect(ringDirectories(service.pid)).toHaveLength(1);
+    service.signal("SIGKILL");
+    await eventually("its end", () => service.exitCode !== undefined);
+    const response = client.sendRecvBlocking(1);
+    expect(response instanceof QbFailure && response.kind).toBe("disconnected");
+    client.close();
+    await noRingsLeft(service.pid);
+  });
+
+  test("stopped with SIGSTOP: the deadline ends the call", async () => {
+    await using service = await startService((name) => [native("qb-echo-server"), name]);
+    using client = await connected(service.name);
+    service.signal("SIGSTOP");
+    const response = client.sendRecvBlocking(1, Buffer.alloc(0), { timeoutMs: 60 });
+    service.signal("SIGCONT");
+    expect(response instanceof QbFailure && response.kind).toBe("timeout");
+    expect(bodyOf(await client.sendRecv(2, Buffer.from("after")))).toBe("after");
+  });
+});
+
+describe("our own server", () => {
+  test("any traffic is echoed", async () => {
+    await using service = await startService(echoCommand);
+    using client = await connected(service.name, { maxMessageBytes: 65_536, timeoutMs: 5000 });
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 60_000, size: "max" }), async (body) => {
+        expect(bodyOf(await client.sendRecv(9, body))).toBe(Buffer.from(body).toString());
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
