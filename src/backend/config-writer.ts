@@ -1,0 +1,87 @@
+/**
+ * Makes a config.db that the C server loads as its own: schema, stored settings, row 0, one row
+ * for each entry. The file appears whole under its name or not at all.
+ * C counterpart: database.c, bdb_create and backend_write_inode.
+ */
+import { Database } from "bun:sqlite";
+import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
+import { messageOf } from "./reason.ts";
+import { RowType, VERSION_NAME } from "./tree-rows.ts";
+
+/** As `.schema` shows the C server's, to the byte. */
+const SCHEMA =
+  "CREATE TABLE tree (" +
+  "  inode INTEGER PRIMARY KEY NOT NULL," +
+  "  parent INTEGER NOT NULL CHECK(typeof(parent)=='integer')," +
+  "  version INTEGER NOT NULL CHECK(typeof(version)=='integer')," +
+  "  writer INTEGER NOT NULL CHECK(typeof(writer)=='integer')," +
+  "  mtime INTEGER NOT NULL CHECK(typeof(mtime)=='integer')," +
+  "  type INTEGER NOT NULL CHECK(typeof(type)=='integer')," +
+  "  name TEXT NOT NULL," +
+  "  data BLOB);";
+
+const INSERT =
+  "INSERT INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
+  "VALUES (?1, ?2, ?3, 0, ?4, ?5, CAST(?6 AS TEXT), ?7)";
+
+/** What becomes a row; a directory comes before what is in it. */
+export interface TreeItem {
+  /** Directories above it and its name, latin1. */
+  readonly path: readonly string[];
+  /** Undefined for a directory. */
+  readonly bytes: Uint8Array | undefined;
+  /** Seconds since 1970. */
+  readonly mtime: number;
+}
+
+/** Writes the rows into a fresh database: an entry's inode is the version it came with. */
+function fill(database: Database, items: Iterable<TreeItem>, now: number): void {
+  const insert = database.prepare(INSERT);
+  const inodes = new Map<string, number>([["", 0]]);
+  let version = 1;
+  let lastMtime = now;
+  try {
+    for (const { path, bytes, mtime } of items) {
+      version++;
+      const parent = inodes.get(path.slice(0, -1).join("/")) ?? 0;
+      inodes.set(path.join("/"), version);
+      const type = bytes === undefined ? RowType.DIRECTORY : RowType.FILE;
+      const name = Buffer.from(path.at(-1) ?? "", "latin1");
+      // An empty file's data is NULL, as the C server has it.
+      const data = bytes === undefined || bytes.length === 0 ? null : bytes;
+      insert.run(version, parent, version, mtime, type, name, data);
+      lastMtime = mtime;
+    }
+    insert.run(0, 0, version, lastMtime, RowType.FILE, Buffer.from(VERSION_NAME), null);
+  } finally {
+    insert.finalize();
+  }
+}
+
+/**
+ * Makes the database at `file`, mode 0600, from entries in the order in which they shall get
+ * their inodes. A text that says why when that failed; then nothing is left behind.
+ */
+export function writeConfigDb(file: string, items: Iterable<TreeItem>): string | undefined {
+  const draft = `${file}.new-${process.pid}`;
+  try {
+    closeSync(openSync(draft, "wx", 0o600));
+    const database = new Database(draft);
+    try {
+      database.run("PRAGMA journal_mode = WAL");
+      database.run("PRAGMA synchronous = NORMAL");
+      database.run(SCHEMA);
+      database.run("BEGIN");
+      fill(database, items, Math.floor(Date.now() / 1000));
+      database.run("COMMIT");
+    } finally {
+      database.close();
+    }
+    if (existsSync(`${file}-wal`)) throw new Error(`${file}-wal belongs to another database`);
+    renameSync(draft, file);
+    return undefined;
+  } catch (error) {
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(draft + suffix, { force: true });
+    return messageOf(error);
+  }
+}
