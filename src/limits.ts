@@ -22,15 +22,15 @@ export const IpcLimits = {
   /** Handshakes under way from peers that will be refused; the oldest goes first. */
   unwantedHandshakes: 16,
   /** Handshakes under way from peers that will be accepted. */
-  pendingHandshakes: 256,
+  pendingHandshakes: 128,
   /** Connections of one uid other than root; 0 = as many as there may be in all. */
   connectionsPerUid: 0,
   /** Descriptors kept back for files, databases and root. */
   reservedDescriptors: 64,
   /** Connections root may have beyond the bound on all, so that it can look at a full server. */
   rootReserve: 8,
-  /** Descriptors one connection holds: setup socket and ring directory. */
-  descriptorsPerConnection: 2,
+  /** Descriptors one connection holds: its setup socket. */
+  descriptorsPerConnection: 1,
   /** listen(2) backlog. */
   backlog: 4_096,
   /** Requests served from one connection before others get their turn. */

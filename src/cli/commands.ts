@@ -4,7 +4,9 @@
  */
 import { commandGroup, type Load } from "./command.ts";
 
-const COMMANDS: Readonly<Record<string, Load>> = {};
+const COMMANDS: Readonly<Record<string, Load>> = {
+  echo: async () => (await import("./echo.ts")).echoCommand,
+};
 
 export const rootCommand = commandGroup(
   {

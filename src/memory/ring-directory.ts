@@ -39,7 +39,8 @@ export class RingDirectory implements Disposable {
   readonly dataBytes: number;
   readonly #service: string;
   readonly #parent: Directory;
-  readonly #directory: Directory;
+  /** Open while the files are prepared; a connection in use holds no descriptor but its socket. */
+  #directory: Directory | undefined;
   readonly #descriptors: number[];
   #name: string;
 
@@ -85,9 +86,10 @@ export class RingDirectory implements Disposable {
       const given = giveFile(fd, peer.uid, peer.gid, FILE_MODE);
       if (given) return given;
     }
-    this.#closeFiles();
     const ownUid = process.geteuid?.() ?? 0;
-    return this.#directory.give(ownUid, peer.gid, DIRECTORY_MODE);
+    const opened = this.#directory?.give(ownUid, peer.gid, DIRECTORY_MODE) ?? Errno.EBADF;
+    this.#closeFiles();
+    return opened;
   }
 
   /** The absolute path that the set-up answer names: `<prefix>-header` and `<prefix>-data`. */
@@ -98,14 +100,18 @@ export class RingDirectory implements Disposable {
   #closeFiles(): void {
     for (const fd of this.#descriptors) closeDescriptor(fd);
     this.#descriptors.length = 0;
+    this.#directory?.[Symbol.dispose]();
+    this.#directory = undefined;
   }
 
   /** Unmaps, removes our six names and the directory; what a client added stays unfollowed. */
   [Symbol.dispose](): void {
     this.set[Symbol.dispose]();
     this.#closeFiles();
-    for (const name of ringFileNames(this.#service)) this.#directory.unlink(name);
-    this.#directory[Symbol.dispose]();
+    const directory = this.#parent.openSub(this.#name);
+    if (typeof directory === "number") return;
+    for (const name of ringFileNames(this.#service)) directory.unlink(name);
+    directory[Symbol.dispose]();
     this.#parent.removeSub(this.#name);
   }
 }

@@ -4,7 +4,7 @@
  */
 import { Errno } from "../errno.ts";
 import { pages, Reservation } from "../platform/memory.ts";
-import { RingHeader } from "../wire/qb.ts";
+import { RingHeader, SEMAPHORE_SHARED } from "../wire/qb.ts";
 import type { RingMemory } from "./ring.ts";
 
 /** The rings in the order they are laid out, and their names in file names (ipc_shm.c). */
@@ -108,6 +108,7 @@ export function initRing(memory: RingMemory, headerPath: string, dataPath: strin
   const { words, bytes, headerWord, wordCount } = memory;
   const header = headerWord * 4;
   words[headerWord + (RingHeader.wordCount >> 2)] = wordCount;
+  words[headerWord + (RingHeader.semaphorePrivate >> 2)] = SEMAPHORE_SHARED;
   writePath(bytes, headerPath, header + RingHeader.headerPath);
   writePath(bytes, dataPath, header + RingHeader.dataPath);
   Atomics.store(words, headerWord + (RingHeader.refCount >> 2), 1);

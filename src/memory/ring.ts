@@ -24,7 +24,7 @@ export interface RingMemory {
 const READ_PT = RingHeader.readPt >> 2;
 const WRITE_PT = RingHeader.writePt >> 2;
 const SEMAPHORE = RingHeader.semaphore >> 2;
-const WAITERS = SEMAPHORE + 1;
+const WAITERS = RingHeader.semaphoreWaiters >> 2;
 
 /** glibc's SEM_VALUE_MAX; a value at or above it has been scribbled. */
 const SEMAPHORE_MAX = 0x7fffffff;
@@ -65,6 +65,13 @@ export class RingReader {
     this.#memory = memory;
     this.#minBytes = minBytes;
     this.#maxBytes = Math.min(maxBytes, memory.wordCount * 4 - CHUNK_MARGIN_BYTES);
+  }
+
+  /** Words between our index and the writer's, as it says: a hint for flow control, no more. */
+  get backlogWords(): number {
+    const { words, headerWord, wordCount } = this.#memory;
+    const writePt = (Atomics.load(words, headerWord + WRITE_PT) >>> 0) % wordCount;
+    return writePt < this.#readPt ? writePt + wordCount - this.#readPt : writePt - this.#readPt;
   }
 
   /** True when the semaphore says there is something; `peek` decides. */
@@ -140,17 +147,17 @@ export class RingReader {
 
 /** The writing end. */
 export class RingWriter {
-  readonly #memory: RingMemory;
+  readonly memory: RingMemory;
   #writePt = 0;
   #claimed = 0;
 
   constructor(memory: RingMemory) {
-    this.#memory = memory;
+    this.memory = memory;
   }
 
   /** Payload bytes that fit an empty ring. */
   get capacity(): number {
-    return this.#memory.wordCount * 4 - CHUNK_MARGIN_BYTES;
+    return this.memory.wordCount * 4 - CHUNK_MARGIN_BYTES;
   }
 
   /**
@@ -159,7 +166,7 @@ export class RingWriter {
    * outside the ring. Follow with commit.
    */
   claim(size: number): number {
-    const { words, headerWord, dataWord, wordCount } = this.#memory;
+    const { words, headerWord, dataWord, wordCount } = this.memory;
     if (size + CHUNK_MARGIN_BYTES > wordCount * 4) return Errno.EMSGSIZE;
     const readPt = Atomics.load(words, headerWord + READ_PT) >>> 0;
     if (readPt >= wordCount) return Errno.EPROTO;
@@ -173,7 +180,7 @@ export class RingWriter {
 
   /** Words free for a chunk; the writer's half of qb_rb_space_free (ringbuffer.c). */
   #freeWords(readPt: number): number {
-    const { words, headerWord, wordCount } = this.#memory;
+    const { words, headerWord, wordCount } = this.memory;
     const distance = readPt - this.#writePt;
     if (distance < 0) return distance + wordCount - 1;
     if (distance > 0) return distance - 1;
@@ -182,7 +189,7 @@ export class RingWriter {
 
   /** Publishes the claimed chunk and wakes its reader. EPROTO: the semaphore was scribbled. */
   commit(): 0 | Errno {
-    const { words, headerWord, dataWord, wordCount, semaphoreAddress } = this.#memory;
+    const { words, headerWord, dataWord, wordCount, semaphoreAddress } = this.memory;
     const chunk = dataWord + this.#writePt;
     const next = this.#writePt + CHUNK_HEADER_WORDS + ((this.#claimed + 3) >> 2);
     this.#writePt = next >= wordCount ? next - wordCount : next;

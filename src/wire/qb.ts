@@ -54,11 +54,16 @@ export const RingHeader = {
   refCount: 8204,
   /** sem_t: u32 value, u32 waiters, i32 private. */
   semaphore: 8208,
+  semaphoreWaiters: 8212,
+  semaphorePrivate: 8216,
   /** qb's shared_user_data: the flow control word of a request ring. */
   flowControl: 8240,
   /** Bytes of the header file: sizeof the struct, and the flow control word. */
   fileBytes: 8252,
 } as const;
+
+/** What glibc keeps in `private` of a process-shared semaphore; with 0 its waiters never wake. */
+export const SEMAPHORE_SHARED = 128;
 
 /** The magic word of a chunk (ringbuffer_int.h). */
 export const ChunkMagic = {

@@ -77,8 +77,10 @@ export function char(length: number): Field<string> {
     align: 1,
     get(span, offset) {
       const from = span.at + offset;
-      const nul = span.bytes.indexOf(0, from);
-      const end = nul === -1 || nul > from + length - 1 ? from + length - 1 : nul;
+      const last = from + length - 1;
+      let end = from;
+      // Not indexOf: it would search the rest of the scratch buffer for a NUL.
+      while (end < last && span.bytes[end] !== 0) end++;
       return span.bytes.toString("latin1", from, end);
     },
     set(span, offset, value) {

@@ -1,0 +1,28 @@
+/** `pmxcfs-ipc echo`: the echo server as a command. */
+import { runService } from "../daemon.ts";
+import { echoHandler } from "../echo.ts";
+import { flag } from "./args.ts";
+import { command } from "./command.ts";
+import { CommandFailure } from "./failure.ts";
+import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
+
+export const echoCommand = command({
+  name: "echo",
+  summary: "Serve a name and answer each request with its own body",
+  details: [
+    "The library's example, and a target for benchmarks and robustness tests. Accepts root and " +
+      "the user it runs as.",
+  ],
+  examples: [["echo --socket test --accept-any", "echo for everybody on this machine"]],
+  options: {
+    ...serviceOptions,
+    acceptAny: flag({ description: "Accept every user of this machine" }),
+  },
+  async run(values) {
+    const failure = await runService(values.socket, echoHandler(values.acceptAny), {
+      log: logOf(values),
+      service: serviceSettings(values),
+    });
+    if (failure !== undefined) throw new CommandFailure(failure.message);
+  },
+});

@@ -1,0 +1,100 @@
+/**
+ * The options that every serving command has: name, limits, polling, log. Defaults are those of
+ * limits.ts, and the help shows them.
+ */
+import type { ServiceOptions } from "../ipc/settings.ts";
+import { IpcLimits, PollLimits } from "../limits.ts";
+import { createLog, defaultFormat, type Log } from "../log.ts";
+import { bytes, count, flag, milliseconds, oneOf, text, type Values } from "./args.ts";
+
+const LIMITS = "Limits";
+const LOGGING = "Logging";
+
+export const serviceOptions = {
+  socket: text({ description: "Service name to listen on", hint: "NAME", default: "pve2" }),
+  maxConnections: count({
+    description: "Connections at once; 0 is as many as descriptors and /dev/shm allow",
+    default: 0,
+    group: LIMITS,
+  }),
+  maxConnectionsPerUid: count({
+    description: "Connections of one uid other than root; 0 is no bound of its own",
+    default: IpcLimits.connectionsPerUid,
+    group: LIMITS,
+  }),
+  maxMessageSize: bytes({
+    description: "Largest message a client may ask for",
+    default: IpcLimits.maxMessageBytes,
+    min: IpcLimits.minMessageBytes,
+    group: LIMITS,
+  }),
+  handshakeTimeout: milliseconds({
+    description: "A handshake must be whole within",
+    default: IpcLimits.handshakeTimeoutMs,
+    min: 1,
+    group: LIMITS,
+  }),
+  pendingHandshakes: count({
+    description: "Handshakes under way; the oldest goes when there are more",
+    default: IpcLimits.pendingHandshakes,
+    min: 1,
+    group: LIMITS,
+  }),
+  requestsPerTurn: count({
+    description: "Requests served from one connection before the others get their turn",
+    default: IpcLimits.requestsPerTurn,
+    min: 1,
+    group: LIMITS,
+  }),
+  replyDeadline: milliseconds({
+    description: "A client that reads no replies is disconnected after",
+    default: IpcLimits.replyDeadlineMs,
+    min: 1,
+    group: LIMITS,
+  }),
+  pooledRings: count({
+    description: "Ring directories kept ready for the next clients",
+    default: IpcLimits.pooledRings,
+    group: LIMITS,
+  }),
+  pollUs: count({
+    description: "Look at active rings for this long before sleeping; 0 never polls",
+    default: PollLimits.idleUs,
+    unit: "microseconds",
+    group: LIMITS,
+  }),
+  logLevel: oneOf(["error", "warn", "info", "debug"], {
+    description: "Least urgent lines to log",
+    default: "info",
+    group: LOGGING,
+  }),
+  log: oneOf(["plain", "journal", "json"], {
+    description: "How log lines look",
+    defaultText: "journal under systemd, else plain",
+    group: LOGGING,
+  }),
+  debug: flag({ description: "Same as --log-level debug", alias: "d", group: LOGGING }),
+} as const;
+
+export type ServiceValues = Values<typeof serviceOptions>;
+
+/** The log a serving command writes. */
+export function logOf(values: ServiceValues): Log {
+  const format = values.log ?? defaultFormat(process.env);
+  return createLog({ level: values.debug ? "debug" : values.logLevel, format });
+}
+
+/** The transport's settings. */
+export function serviceSettings(values: ServiceValues): ServiceOptions {
+  return {
+    connections: values.maxConnections,
+    connectionsPerUid: values.maxConnectionsPerUid,
+    maxMessageBytes: values.maxMessageSize,
+    handshakeTimeoutMs: values.handshakeTimeout,
+    pendingHandshakes: values.pendingHandshakes,
+    requestsPerTurn: values.requestsPerTurn,
+    replyDeadlineMs: values.replyDeadline,
+    pooledRings: values.pooledRings,
+    poll: { idleUs: values.pollUs },
+  };
+}

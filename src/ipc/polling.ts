@@ -1,0 +1,188 @@
+/**
+ * Adaptive polling (DESIGN.md 4): after a wake-up, keep looking at the rings of the connections
+ * that were active just now instead of going to sleep, because most of a round trip's time is
+ * the sleep and the wake of both sides. Bounded per turn of the event loop, and only while the
+ * next request is predicted to come soon; idle connections cost nothing.
+ */
+import { availableParallelism } from "node:os";
+import type { PollLimits } from "../limits.ts";
+import { pollSemaphores } from "../platform/futex.ts";
+import { allocatePermanent, PAGE_BYTES } from "../platform/memory.ts";
+
+/** What the poller needs of a connection. */
+export interface Polled {
+  /** Where its request semaphore is. */
+  readonly semaphoreAddress: number;
+  readonly pace: Pace;
+  /** Serves up to `limit` requests that are there; how many. */
+  serve(limit: number): number;
+}
+
+/** Weight of the newest gap in the average: 1/4 follows a change within a few requests. */
+const NEWEST_WEIGHT = 0.25;
+
+/** Time between a client's byte and our wake-up: part of a gap that was measured asleep. */
+const WAKE_UP_NS = 50_000;
+
+/** Quick requests wanted before polling again, doubled after each time it did not pay. */
+const QUICK_WANTED = 2;
+const QUICK_WANTED_MAX = 256;
+
+/** How soon a connection's next request comes after our reply, as seen so far. */
+export class Pace {
+  #gapNs = 0;
+  #repliedNs = 0;
+  #misses = 0;
+  #quick = 0;
+  #quickWanted = QUICK_WANTED;
+  #polled = true;
+
+  /** Predicted time to the next request; Infinity when polling does not pay. */
+  get gapNs(): number {
+    return this.#polled ? this.#gapNs : Infinity;
+  }
+
+  replied(nowNs: number): void {
+    this.#repliedNs = nowNs;
+  }
+
+  /** A request was found while looking. */
+  found(nowNs: number, maxGapNs: number): void {
+    this.#misses = 0;
+    const gap = nowNs - this.#repliedNs;
+    this.#gapNs += (gap - this.#gapNs) * NEWEST_WEIGHT;
+    if (this.#gapNs > maxGapNs) this.#giveUp();
+    else this.#quickWanted = QUICK_WANTED;
+  }
+
+  /** A request woke us: the gap contains a sleep. */
+  woke(nowNs: number, maxGapNs: number): void {
+    if (this.#polled) return;
+    const gap = nowNs - this.#repliedNs - WAKE_UP_NS;
+    this.#quick = gap <= maxGapNs ? this.#quick + 1 : 0;
+    if (this.#quick < this.#quickWanted) return;
+    this.#polled = true;
+    this.#misses = 0;
+    this.#gapNs = Math.max(0, gap);
+  }
+
+  /** We looked for as long as it was worth, and nothing came. */
+  missed(missesToStop: number): void {
+    this.#misses++;
+    if (this.#misses >= missesToStop) this.#giveUp();
+  }
+
+  #giveUp(): void {
+    this.#polled = false;
+    this.#quick = 0;
+    this.#quickWanted = Math.min(this.#quickWanted * 2, QUICK_WANTED_MAX);
+  }
+}
+
+export type PollSettings = { readonly [K in keyof typeof PollLimits]: number };
+
+/** The hot set of a service and the loop over it. */
+export class Poller {
+  readonly #settings: PollSettings;
+  readonly #turn: number;
+  readonly #table: BigInt64Array;
+  readonly #tableAddress: number;
+  readonly #hot: Polled[] = [];
+  readonly #enabled: boolean;
+  #last = 0;
+  #scheduled = false;
+
+  /** `requestsPerTurn`: served from one connection before the others are looked at again. */
+  constructor(settings: PollSettings, requestsPerTurn: number) {
+    this.#settings = settings;
+    this.#turn = requestsPerTurn;
+    this.#enabled = settings.idleUs > 0 && availableParallelism() > 1;
+    // C reads this table while JS writes it, so it cannot live on the JS heap.
+    const { address, buffer } = allocatePermanent(PAGE_BYTES);
+    this.#tableAddress = address;
+    this.#table = new BigInt64Array(buffer);
+  }
+
+  /** A wake-up served this connection: look at it for a while. */
+  heat(connection: Polled): void {
+    const now = Bun.nanoseconds();
+    connection.pace.replied(now);
+    if (!this.#enabled || connection.pace.gapNs === Infinity) return;
+    if (!this.#hot.includes(connection)) this.#admit(connection);
+    this.#schedule();
+  }
+
+  /** A wake-up of this connection begins. */
+  woke(connection: Polled): void {
+    connection.pace.woke(Bun.nanoseconds(), this.#settings.maxGapUs * 1000);
+  }
+
+  /** The connection ends, or stops taking requests: its address must not be looked at again. */
+  cool(connection: Polled): void {
+    const index = this.#hot.indexOf(connection);
+    if (index === -1) return;
+    this.#hot.splice(index, 1);
+    this.#write();
+  }
+
+  #admit(connection: Polled): void {
+    if (this.#hot.length >= this.#settings.hotConnections) this.#hot.shift();
+    this.#hot.push(connection);
+    this.#write();
+  }
+
+  #write(): void {
+    for (const [index, { semaphoreAddress }] of this.#hot.entries()) {
+      this.#table[index] = BigInt(semaphoreAddress);
+    }
+  }
+
+  /** Once per turn of the event loop, behind its sockets and timers. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#run();
+    });
+  }
+
+  #run(): void {
+    const maxGapNs = this.#settings.maxGapUs * 1000;
+    let now = Bun.nanoseconds();
+    const deadline = now + this.#settings.perWakeUs * 1000;
+    while (now < deadline) {
+      const budget = Math.min(this.#budgetNs(), deadline - now);
+      if (budget <= 0) return;
+      const index = pollSemaphores(this.#tableAddress, this.#hot.length, this.#last, budget);
+      now = Bun.nanoseconds();
+      const connection = this.#hot[index];
+      if (connection === undefined) {
+        if (now < deadline) this.#miss();
+        break;
+      }
+      this.#last = index;
+      connection.pace.found(now, maxGapNs);
+      if (connection.serve(this.#turn) === 0) this.cool(connection);
+      now = Bun.nanoseconds();
+      connection.pace.replied(now);
+    }
+    if (this.#hot.length > 0 && now >= deadline) this.#schedule();
+  }
+
+  /** How long to look: about twice the smallest predicted gap, and not at all without one. */
+  #budgetNs(): number {
+    let smallest = Infinity;
+    for (const { pace } of this.#hot) smallest = Math.min(smallest, pace.gapNs);
+    if (smallest === Infinity) {
+      this.#hot.length = 0;
+      return 0;
+    }
+    return Math.max(this.#settings.idleUs * 1000, 2 * smallest);
+  }
+
+  #miss(): void {
+    for (const { pace } of this.#hot) pace.missed(this.#settings.missesToStop);
+    this.#hot.length = 0;
+  }
+}

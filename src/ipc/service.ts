@@ -1,0 +1,311 @@
+/**
+ * A named service: listens, accepts or refuses, keeps the connections, shares the event loop
+ * between them, and stops gracefully. Counterpart: qb_ipcs_service (libqb ipcs.c, ipc_setup.c).
+ */
+import type { Socket } from "bun";
+import { Errno, errnoName, errnoText } from "../errno.ts";
+import { RingDirectory, SHM } from "../memory/ring-directory.ts";
+import { RingPool } from "../memory/ring-pool.ts";
+import { ringDataBytes } from "../memory/ring-set.ts";
+import type { Directory } from "../platform/files.ts";
+import { peerCredentials } from "../platform/socket.ts";
+import { Admission, PendingHandshakes } from "./admission.ts";
+import { Connection, type ConnectionHost, type End } from "./connection.ts";
+import { acceptance, refusal } from "./handshake.ts";
+import type { Caller, Credentials, Handler, Permissions } from "./handler.ts";
+import { commandOf } from "./holder.ts";
+import { listen, type Listener, type ListenFailure, openShm } from "./listener.ts";
+import { PeerLog } from "./peer-log.ts";
+import { Poller } from "./polling.ts";
+import { ScratchPool } from "./scratch.ts";
+import { type ServiceOptions, type ServiceSettings, settingsOf } from "./settings.ts";
+import { type Door, SetupSocket } from "./setup-socket.ts";
+import { type ConnectionStats, newServiceStats, type Refusal, type ServiceStats } from "./stats.ts";
+import { sweepDeadServers } from "./sweep.ts";
+import { Turns } from "./turns.ts";
+
+/** One connection, as statistics show it. */
+export interface ConnectionReport extends ConnectionStats {
+  readonly number: number;
+  readonly caller: Caller;
+  /** When it was made, ms since the epoch. */
+  readonly openedAt: number;
+}
+
+const STOPPED: End = { reason: "the server stops", violation: false };
+
+/** Between looks at what is still under way at a stop. */
+const STOP_STEP_MS = 5;
+
+/** Connects pause for this long before the pool makes the next directory. */
+const REFILL_DELAY_MS = 2;
+
+/** A published service. Made by `Service.start`; owns its name, rings and connections. */
+export class Service {
+  readonly name: string;
+  readonly stats: ServiceStats = newServiceStats();
+  readonly #settings: ServiceSettings;
+  readonly #handler: Handler;
+  readonly #log: PeerLog;
+  readonly #shm: Directory;
+  readonly #pool: RingPool;
+  readonly #admission: Admission;
+  readonly #expected: PendingHandshakes<SetupSocket>;
+  readonly #unwanted: PendingHandshakes<SetupSocket>;
+  readonly #connections = new Set<Connection>();
+  readonly #turns: Turns;
+  readonly #poller: Poller;
+  readonly #host: ConnectionHost;
+  readonly #door: Door;
+  #listener: Listener | undefined;
+  #numbered = 0;
+
+  private constructor(name: string, handler: Handler, settings: ServiceSettings, shm: Directory) {
+    this.name = name;
+    this.#settings = settings;
+    this.#handler = handler;
+    this.#shm = shm;
+    this.#log = new PeerLog(settings.log);
+    this.#pool = new RingPool(shm, name, settings.pooledRings);
+    this.#admission = new Admission(settings);
+    this.#expected = new PendingHandshakes(settings.pendingHandshakes);
+    this.#unwanted = new PendingHandshakes(settings.unwantedHandshakes);
+    this.#poller = new Poller(settings.poll, settings.requestsPerTurn);
+    this.#turns = new Turns(settings, (connection) => this.#poller.heat(connection));
+    this.#host = {
+      handler,
+      scratch: new ScratchPool(settings.minMessageBytes),
+      queuedRequests: settings.queuedRequests,
+      outstandingNotifies: settings.outstandingNotifies,
+      stalled: (connection) => this.#stalled(connection),
+      more: (connection) => this.#turns.again(connection),
+      ended: (connection, end) => this.#ended(connection, end),
+    };
+    this.#door = {
+      greet: (socket, maxMessageBytes) => this.#greet(socket, maxMessageBytes),
+      gone: (socket, why) => this.#gone(socket, why),
+      woken: (connection) => this.#woken(connection),
+    };
+  }
+
+  /**
+   * Publishes `name` and serves it until `stop`. A failure says what is in the way: the name is
+   * held (EADDRINUSE, with its holder), too long (ENAMETOOLONG), /dev/shm missing or full.
+   */
+  static start(
+    name: string,
+    handler: Handler,
+    options: ServiceOptions = {},
+  ): Service | ListenFailure {
+    const settings = settingsOf(options);
+    const shm = openShm();
+    if ("message" in shm) return shm;
+    const service = new Service(name, handler, settings, shm);
+    const listener = listen(name, settings.backlog, (socket, fd) => service.#accept(socket, fd));
+    if ("message" in listener) {
+      shm[Symbol.dispose]();
+      return listener;
+    }
+    service.#listener = listener;
+    const swept = sweepDeadServers(SHM, shm, name);
+    if (swept > 0) settings.log.info(`removed ${swept} ring directories that dead servers left`);
+    return service;
+  }
+
+  /** Its connections, for statistics. */
+  connections(): ConnectionReport[] {
+    const reports: ConnectionReport[] = [];
+    for (const { number, caller, openedAt, stats } of this.#connections) {
+      reports.push({ number, caller, openedAt, ...stats });
+    }
+    return reports;
+  }
+
+  /** Handshakes under way, and ring directories that are ready for the next client. */
+  get standby(): { readonly handshakes: number; readonly pooledRings: number } {
+    const handshakes = this.#expected.size + this.#unwanted.size;
+    return { handshakes, pooledRings: this.#pool.readyCount };
+  }
+
+  /** Connections there may be at once. */
+  get connectionLimit(): number {
+    return this.#settings.connections;
+  }
+
+  /** Sends an event to one connection; errors as `Peer.sendEvent`, ENOENT: no such number. */
+  sendEvent(number: number, id: number, body: Uint8Array): 0 | Errno {
+    for (const connection of this.#connections) {
+      if (connection.number === number) return connection.sendEvent(id, body);
+    }
+    return Errno.ENOENT;
+  }
+
+  /** Sends an event to every connection; how many took it. */
+  broadcastEvent(id: number, body: Uint8Array): number {
+    let taken = 0;
+    for (const connection of this.#connections) {
+      if (connection.sendEvent(id, body) === 0) taken++;
+    }
+    return taken;
+  }
+
+  /**
+   * Withdraws the name, answers what is in the rings (for at most `stopDeadlineMs`), ends all
+   * connections and removes every file.
+   */
+  async stop(): Promise<void> {
+    if (this.#listener === undefined) return;
+    this.#listener.close();
+    this.#listener = undefined;
+    for (const waiting of [...this.#expected, ...this.#unwanted]) waiting.drop("the server stops");
+    const deadline = Date.now() + this.#settings.stopDeadlineMs;
+    while (this.#serveAll() && Date.now() < deadline) await Bun.sleep(STOP_STEP_MS);
+    for (const connection of this.#connections) connection.end(STOPPED);
+    this.#pool[Symbol.dispose]();
+    this.#shm[Symbol.dispose]();
+    this.#log.close();
+  }
+
+  /** Serves every ring once; true when something was served or is still under way. */
+  #serveAll(): boolean {
+    let busy = false;
+    for (const connection of this.#connections) {
+      const served = connection.serve(this.#settings.requestsPerTurn);
+      if (served > 0 || connection.underWay) busy = true;
+    }
+    return busy;
+  }
+
+  #accept(socket: Socket<SetupSocket>, fd: number): SetupSocket | undefined {
+    const peer = peerCredentials(fd);
+    if (typeof peer === "number") return undefined;
+    const verdict = this.#judge(peer);
+    const wanted = typeof verdict !== "number";
+    const setup = new SetupSocket(socket, fd, peer, verdict, this.#door);
+    if (setup.begin()) return setup;
+    (wanted ? this.#expected : this.#unwanted).add(setup);
+    setup.awaitGreeting(this.#settings.handshakeTimeoutMs);
+    return setup;
+  }
+
+  #judge(peer: Credentials): Permissions | Errno {
+    try {
+      return this.#handler.authenticate(peer);
+    } catch (error) {
+      this.#log.warn(`authenticating uid ${peer.uid} failed: ${String(error)}`);
+      return Errno.EPERM;
+    }
+  }
+
+  #settle(socket: SetupSocket): void {
+    this.#expected.delete(socket);
+    this.#unwanted.delete(socket);
+  }
+
+  #gone(socket: SetupSocket, why: string): void {
+    this.#settle(socket);
+    this.stats.refused.handshake++;
+    this.#log.debug(() => `handshake of ${describe(socket.peer)} ended: ${why}`);
+  }
+
+  #greet(socket: SetupSocket, maxMessageBytes: number): Connection | undefined {
+    this.#settle(socket);
+    const { peer, verdict } = socket;
+    if (typeof verdict === "number") {
+      const why = this.#handler.refusal?.(peer, commandOf(peer.pid)) ?? describe(peer);
+      const line = `connection from bad user ${peer.uid}! - rejected: ${why}`;
+      return this.#refuse(socket, verdict, "denied", line);
+    }
+    if (!this.#admission.allows(peer.uid)) {
+      const counts = `${this.stats.activeConnections} of ${this.#settings.connections}`;
+      const line = `no room for more connections (${counts}): refusing until some close`;
+      const say = this.#admission.shouldSayFull() ? line : undefined;
+      return this.#refuse(socket, Errno.EMFILE, "full", say);
+    }
+    if (maxMessageBytes > this.#settings.maxMessageBytes) {
+      const limit = `${this.#settings.maxMessageBytes} bytes are allowed`;
+      const line = `${describe(peer)} asked for messages of ${maxMessageBytes} bytes; ${limit}`;
+      return this.#refuse(socket, Errno.EMSGSIZE, "size", line);
+    }
+    const messageBytes = Math.max(maxMessageBytes, this.#settings.minMessageBytes);
+    const rings = this.#makeRings(socket, ringDataBytes(messageBytes));
+    if (typeof rings === "number") {
+      const why = `${errnoText(rings)} (${errnoName(rings)})`;
+      const line = `cannot make rings in ${SHM} for ${describe(peer)}: ${why}`;
+      return this.#refuse(socket, rings, "resources", line);
+    }
+    return this.#establish(socket, { ...peer, permissions: verdict }, rings, messageBytes);
+  }
+
+  #makeRings(socket: SetupSocket, dataBytes: number): RingDirectory | Errno {
+    const rings = this.#pool.take(dataBytes);
+    if (typeof rings === "number") return rings;
+    const given = rings.giveTo(socket.peer, socket.fd);
+    if (given === 0) return rings;
+    rings[Symbol.dispose]();
+    return given;
+  }
+
+  #establish(
+    socket: SetupSocket,
+    caller: Caller,
+    rings: RingDirectory,
+    messageBytes: number,
+  ): Connection {
+    this.#host.scratch.grow(messageBytes);
+    const number = ++this.#numbered;
+    const connection = new Connection(number, caller, rings, messageBytes, socket, this.#host);
+    this.#connections.add(connection);
+    this.#admission.add(caller.uid);
+    this.stats.activeConnections++;
+    socket.answer(acceptance(rings, messageBytes, number));
+    this.#pool.refillLater(rings.dataBytes, REFILL_DELAY_MS);
+    this.#handler.connected?.(connection);
+    return connection;
+  }
+
+  #refuse(
+    socket: SetupSocket,
+    error: Errno,
+    refusalKind: Refusal,
+    line: string | undefined,
+  ): undefined {
+    this.stats.refused[refusalKind]++;
+    if (line !== undefined) this.#log.warn(line);
+    socket.refuse(refusal(error));
+  }
+
+  #woken(connection: Connection): void {
+    this.#poller.woke(connection);
+    if (connection.wake(this.#settings.requestsPerTurn) > 0) this.#poller.heat(connection);
+  }
+
+  #stalled(connection: Connection): void {
+    this.#poller.cool(connection);
+    this.#turns.stalled(connection);
+  }
+
+  #ended(connection: Connection, { reason, violation }: End): void {
+    if (!this.#connections.delete(connection)) return;
+    const { caller, stats } = connection;
+    this.#poller.cool(connection);
+    this.#turns.forget(connection);
+    this.#admission.remove(caller.uid);
+    this.stats.activeConnections--;
+    this.stats.closedConnections++;
+    this.stats.closedRequests += stats.requests;
+    if (violation) {
+      this.stats.violations++;
+      this.#log.warn(`disconnecting ${describe(caller)}: it ${reason}`);
+    } else {
+      const line = `${describe(caller)} after ${stats.requests} requests: ${reason}`;
+      this.#log.debug(() => `connection ${connection.number} of ${line}`);
+    }
+    this.#handler.disconnected?.(connection);
+  }
+}
+
+/** `pid 12 (perl), uid 33, gid 33` */
+function describe({ pid, uid, gid }: Credentials): string {
+  return `pid ${pid} (${commandOf(pid)}), uid ${uid}, gid ${gid}`;
+}

@@ -1,0 +1,71 @@
+/**
+ * Counters of a service and of each connection, with libqb's names (qb_ipcs_stats,
+ * qb_ipcs_connection_stats_2) and a few of our own. Plain numbers, bumped where it happens.
+ */
+
+/** Of one connection. */
+export interface ConnectionStats {
+  clientPid: number;
+  requests: number;
+  responses: number;
+  events: number;
+  /** Replies that had to wait for room in the response ring. */
+  sendRetries: number;
+  /** Wake-ups that found nothing to read. */
+  recvRetries: number;
+  flowControlState: 0 | 1 | 2;
+  /** Times flow control was switched on. */
+  flowControlCount: number;
+  /** Requests awaiting an asynchronous answer. */
+  eventQueueLength: number;
+  /** Answers that carried an errno. */
+  errors: number;
+  requestBytes: number;
+  responseBytes: number;
+}
+
+export function newConnectionStats(clientPid: number): ConnectionStats {
+  return {
+    clientPid,
+    requests: 0,
+    responses: 0,
+    events: 0,
+    sendRetries: 0,
+    recvRetries: 0,
+    flowControlState: 0,
+    flowControlCount: 0,
+    eventQueueLength: 0,
+    errors: 0,
+    requestBytes: 0,
+    responseBytes: 0,
+  };
+}
+
+/** Why a peer did not become, or did not stay, a connection. */
+export type Refusal =
+  | "denied" // the handler's authenticate said no
+  | "full" // too many connections, in all or of its uid
+  | "size" // asked for larger messages than allowed
+  | "handshake" // wrong, late or broken off
+  | "resources"; // no rings: /dev/shm full, no descriptors
+
+/** Of the service. */
+export interface ServiceStats {
+  activeConnections: number;
+  closedConnections: number;
+  /** Connections ended because the peer broke the protocol. */
+  violations: number;
+  readonly refused: Record<Refusal, number>;
+  /** Requests of connections that have ended. */
+  closedRequests: number;
+}
+
+export function newServiceStats(): ServiceStats {
+  return {
+    activeConnections: 0,
+    closedConnections: 0,
+    violations: 0,
+    refused: { denied: 0, full: 0, size: 0, handshake: 0, resources: 0 },
+    closedRequests: 0,
+  };
+}

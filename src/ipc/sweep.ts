@@ -1,0 +1,56 @@
+/**
+ * What a killed server leaves in /dev/shm: directories of six files that no client can remove.
+ * Swept at start, and only those that bear our service's name and a dead server's pid (or our
+ * own, which a container's new process easily gets again).
+ */
+import { readdirSync } from "node:fs";
+import { ringFileNames } from "../memory/ring-directory.ts";
+import type { Directory } from "../platform/files.ts";
+
+/** `qb-<server pid>-<client pid>-<descriptor>-<random>` (ipc_setup.c). */
+const DIRECTORY_NAME = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-[A-Za-z0-9]+$/;
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/**
+ * Removes ring directories of dead servers of `service` below `path`, which `parent` has open;
+ * how many. A directory with any other file in it is left alone.
+ */
+export function sweepDeadServers(path: string, parent: Directory, service: string): number {
+  const ours = new Set(ringFileNames(service));
+  let removed = 0;
+  for (const name of readdirSync(path)) {
+    const pid = Number(DIRECTORY_NAME.exec(name)?.[1]);
+    if (!Number.isInteger(pid) || (pid !== process.pid && isAlive(pid))) continue;
+    if (removeIfOurs(path, parent, name, ours)) removed++;
+  }
+  return removed;
+}
+
+function removeIfOurs(
+  path: string,
+  parent: Directory,
+  name: string,
+  ours: ReadonlySet<string>,
+): boolean {
+  const directory = parent.openSub(name);
+  if (typeof directory === "number") return false;
+  using open = directory;
+  let files: string[];
+  try {
+    files = readdirSync(`${path}/${name}`);
+  } catch {
+    return false;
+  }
+  // An empty one belongs to nobody we can name; libqb's servers make those too.
+  if (files.length === 0 || !files.every((file) => ours.has(file))) return false;
+  for (const file of files) open.unlink(file);
+  return parent.removeSub(name) === 0;
+}

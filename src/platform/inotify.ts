@@ -1,0 +1,146 @@
+/**
+ * inotify(7), asked instead of awaited: `drain` takes what the kernel noted until now, in one
+ * system call, so that a change is known to the very next request; and while nobody asks nothing
+ * runs. Straight from the C library, which every Bun runs on; where that cannot be loaded, or the
+ * kernel gives no instance, `open` says so and its users look at the files instead.
+ */
+import { dlopen, read, type FFIFunction, type Pointer } from "bun:ffi";
+
+/** What happened (linux/inotify.h). */
+export const Watch = {
+  MODIFY: 0x2,
+  ATTRIB: 0x4,
+  CLOSE_WRITE: 0x8,
+  MOVED_FROM: 0x40,
+  MOVED_TO: 0x80,
+  CREATE: 0x100,
+  DELETE: 0x200,
+  DELETE_SELF: 0x400,
+  MOVE_SELF: 0x800,
+  /** The kernel's queue was full and dropped events: look at everything. */
+  OVERFLOW: 0x4000,
+  /** The watch is gone; its number is not used again. */
+  IGNORED: 0x8000,
+  /** Take only a directory. */
+  ONLY_DIRECTORY: 0x0100_0000,
+  /** No events of files that have no name any more. */
+  EXCLUDE_UNLINKED: 0x0400_0000,
+} as const;
+
+/** What is of interest about a directory and its files. */
+const MASK =
+  Watch.MODIFY |
+  Watch.ATTRIB |
+  Watch.CLOSE_WRITE |
+  Watch.MOVED_FROM |
+  Watch.MOVED_TO |
+  Watch.CREATE |
+  Watch.DELETE |
+  Watch.DELETE_SELF |
+  Watch.MOVE_SELF |
+  Watch.ONLY_DIRECTORY |
+  Watch.EXCLUDE_UNLINKED;
+
+/** IN_NONBLOCK and IN_CLOEXEC: O_NONBLOCK and O_CLOEXEC on x86-64 and arm64. */
+const NONBLOCK = 0o4000;
+const CLOEXEC = 0o2000000;
+
+/** struct inotify_event: wd, mask, cookie, len, then len bytes of name. */
+const EVENT_BYTES = 16;
+const MASK_AT = 4;
+const LENGTH_AT = 12;
+
+/** A writer that never rests must not keep the reader: the rest is taken at the next call. */
+const READS_PER_DRAIN = 16;
+
+const SYMBOLS = {
+  inotify_init1: { args: ["i32"], returns: "i32" },
+  inotify_add_watch: { args: ["i32", "buffer", "u32"], returns: "i32" },
+  inotify_rm_watch: { args: ["i32", "i32"], returns: "i32" },
+  read: { args: ["i32", "buffer", "u64"], returns: "i64_fast" },
+  close: { args: ["i32"], returns: "i32" },
+  __errno_location: { args: [], returns: "ptr" },
+} as const;
+
+interface Libc {
+  inotify_init1(flags: number): number;
+  inotify_add_watch(fd: number, path: Buffer, mask: number): number;
+  inotify_rm_watch(fd: number, watch: number): number;
+  read(fd: number, into: Buffer, size: number): number;
+  close(fd: number): number;
+  __errno_location(): Pointer;
+}
+
+function loadLibc(): Libc | undefined {
+  for (const name of ["libc.so.6", "libc.so"]) {
+    try {
+      return dlopen(name, SYMBOLS as unknown as Record<string, FFIFunction>)
+        .symbols as unknown as Libc;
+    } catch {
+      // Another C library names itself otherwise; the last failure is the answer.
+    }
+  }
+  return undefined;
+}
+
+/** One event: of the directory itself when `name` is "". The name is latin1, a byte a character. */
+export type OnEvent = (watch: number, mask: number, name: string) => void;
+
+/** Owns its descriptor and with it all watches. */
+export class Inotify implements Disposable {
+  readonly #libc: Libc;
+  readonly #fd: number;
+  readonly #buffer = Buffer.alloc(64 * 1024);
+  #closed = false;
+
+  private constructor(libc: Libc, fd: number) {
+    this.#libc = libc;
+    this.#fd = fd;
+  }
+
+  /** Undefined where there is no inotify to be had (fs.inotify.max_user_instances). */
+  static open(): Inotify | undefined {
+    const libc = loadLibc();
+    const fd = libc?.inotify_init1(NONBLOCK | CLOEXEC) ?? -1;
+    return libc === undefined || fd < 0 ? undefined : new Inotify(libc, fd);
+  }
+
+  /** Watches a directory; its number (the same one for the same directory), or a negative errno. */
+  watch(path: string): number {
+    const watch = this.#libc.inotify_add_watch(this.#fd, Buffer.from(`${path}\0`, "latin1"), MASK);
+    return watch >= 0 ? watch : -read.i32(this.#libc.__errno_location(), 0);
+  }
+
+  unwatch(watch: number): void {
+    this.#libc.inotify_rm_watch(this.#fd, watch);
+  }
+
+  /** Hands over every event so far, in order; false when there was none. */
+  drain(onEvent: OnEvent): boolean {
+    for (let turn = 0; turn < READS_PER_DRAIN; turn++) {
+      const size = this.#libc.read(this.#fd, this.#buffer, this.#buffer.length);
+      if (size <= 0) return turn > 0;
+      this.#parse(size, onEvent);
+    }
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#libc.close(this.#fd);
+  }
+
+  #parse(size: number, onEvent: OnEvent): void {
+    const bytes = this.#buffer;
+    for (let at = 0; at + EVENT_BYTES <= size;) {
+      const from = at + EVENT_BYTES;
+      const end = from + bytes.readUInt32LE(at + LENGTH_AT);
+      const nul = bytes.indexOf(0, from);
+      const name =
+        end === from ? "" : bytes.toString("latin1", from, nul < 0 ? end : Math.min(nul, end));
+      onEvent(bytes.readInt32LE(at), bytes.readUInt32LE(at + MASK_AT), name);
+      at = end;
+    }
+  }
+}
