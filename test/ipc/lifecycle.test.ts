@@ -24,7 +24,6 @@ function directoriesOf(server: Service, client: QbClient): string[] {
   return ringDirectories(server.pid).filter((name) => name.split("-")[2] === `${client.pid}`);
 }
 
-/** libqb's recv looks at the setup socket only when its time is up: ask in short steps. */
 async function seesTheEnd(client: QbClient): Promise<void> {
   await eventually("ENOTCONN", async () => (await client.run("recv 50")).res === Errno.ENOTCONN);
   expect((await client.run("alive")).res).toBe(0);

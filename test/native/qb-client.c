@@ -16,7 +16,7 @@
 #include <qb/qbipcc.h>
 #include <sys/uio.h>
 
-enum { DEFAULT_TIMEOUT_MS = 20000 };
+enum { DEFAULT_TIMEOUT_MS = 20000, STEP_MS = 100 };
 
 static struct {
 	const char *service;
@@ -57,9 +57,14 @@ static void print_message(const char *ev, ssize_t result)
 	printf("}\n");
 }
 
+/* In short steps: qb_ipcc_recv looks at the setup socket only when its time is up. */
 static ssize_t receive(int timeout_ms)
 {
-	return qb_ipcc_recv(client.connection, client.buffer, client.buffer_size, timeout_ms);
+	ssize_t result = -ETIMEDOUT;
+	for (int left = timeout_ms; left > 0 && result == -ETIMEDOUT; left -= STEP_MS)
+		result = qb_ipcc_recv(client.connection, client.buffer, client.buffer_size,
+				      left < STEP_MS ? left : STEP_MS);
+	return result;
 }
 
 static ssize_t send_body(int id, const char *hex, const char *header_size)

@@ -108,6 +108,12 @@ export function program(): readonly string[] {
   return [process.execPath, join(REPOSITORY, "src", "main.ts")];
 }
 
+/** The command of a server of test/support/servers, on our library, from the sources. */
+export function libraryCommand(server: string, ...flags: string[]): (name: string) => string[] {
+  const script = join(REPOSITORY, "test", "support", "servers", `${server}.ts`);
+  return (name) => [process.execPath, script, name, ...flags];
+}
+
 /** The command of our echo server; with PMXCFS_IPC_TEST_TARGET=c, of the C one on libqb. */
 export function echoCommand(name: string): readonly string[] {
   if (process.env["PMXCFS_IPC_TEST_TARGET"] === "c") {

@@ -1,0 +1,122 @@
+/**
+ * Who gets in: each policy as a server on the library, tried by real libqb clients that really are
+ * root, www-data and nobody. The seed's nine authentication tests, as behaviours.
+ */
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Errno } from "../../src/errno.ts";
+import { type Identity, NOBODY, ROOT, WWW_DATA } from "../support/identity.ts";
+import { bodyText, QbClient } from "../support/qb-client.ts";
+import { libraryCommand, startService, type Service } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+
+setDefaultTimeout(60_000);
+
+const pids: number[] = [];
+
+afterAll(async () => {
+  await noRingsLeft(...pids);
+});
+
+async function serve(policy: string): Promise<Service> {
+  const service = await startService(libraryCommand("policy", policy));
+  pids.push(service.pid);
+  return service;
+}
+
+/** How `who` fares: the errno of its connect, or what a request tells it of its permissions. */
+async function fares(server: Service, who: Identity): Promise<string | number> {
+  await using client = await QbClient.open(server.name, who);
+  if (client.connected.res !== 0) return client.connected.res;
+  return bodyText(await client.call(1));
+}
+
+/** The calls the server's handler saw, in order. */
+function calls(server: Service, call: string): Record<string, unknown>[] {
+  const lines = server.output.split("\n").filter((line) => line.startsWith("{"));
+  return lines
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter((each) => each["call"] === call);
+}
+
+/** Stops the server first, so that everything it said has arrived. */
+async function callsAfterStop(server: Service, call: string): Promise<Record<string, unknown>[]> {
+  expect(await server.stop()).toBe(0);
+  return calls(server, call);
+}
+
+test("a handler that accepts all lets everybody in", async () => {
+  await using server = await serve("accept-all");
+  for (const who of [ROOT, WWW_DATA, NOBODY]) expect(await fares(server, who)).toBe("read-write");
+});
+
+test("a handler that rejects all lets nobody in, and its errno reaches the client", async () => {
+  await using server = await serve("reject-all");
+  for (const who of [ROOT, WWW_DATA, NOBODY]) expect(await fares(server, who)).toBe(Errno.EACCES);
+});
+
+test("a rejection comes at the handshake, before any request, without rings or delay", async () => {
+  await using server = await serve("reject-all");
+  await fares(server, ROOT);
+  const times: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    await using client = await QbClient.open(server.name);
+    expect(client.connected.res).toBe(Errno.EACCES);
+    times.push((client.connected.ns ?? Infinity) / 1e6);
+  }
+  // The bound is the seed's; the best of five, because the machine may be busy.
+  expect(Math.min(...times)).toBeLessThan(100);
+  expect(await callsAfterStop(server, "handle")).toEqual([]);
+  await noRingsLeft(server.pid);
+});
+
+test("a handler for root only", async () => {
+  await using server = await serve("root-only");
+  expect(await fares(server, ROOT)).toBe("read-write");
+  expect(await fares(server, WWW_DATA)).toBe(Errno.EPERM);
+  expect(await fares(server, NOBODY)).toBe(Errno.EPERM);
+});
+
+test("authenticate is called once per connection, with the peer's pid, uid and gid", async () => {
+  await using server = await serve("accept-all");
+  const expected: Record<string, unknown>[] = [];
+  for (const who of [ROOT, WWW_DATA, { uid: 33, gid: 65_534 }]) {
+    await using client = await QbClient.open(server.name, who);
+    await client.call(1);
+    await client.call(2);
+    expected.push({ call: "authenticate", pid: client.pid, ...who });
+  }
+  expect(await callsAfterStop(server, "authenticate")).toEqual(expected);
+});
+
+test("every connection of one client is authenticated", async () => {
+  await using server = await serve("accept-all");
+  await using client = await QbClient.open(server.name);
+  for (let i = 0; i < 2; i++) {
+    await client.run("disconnect");
+    expect((await client.run("connect")).res).toBe(0);
+  }
+  expect(await callsAfterStop(server, "authenticate")).toHaveLength(3);
+});
+
+test("a read-only caller is accepted, and every request says that it is one", async () => {
+  await using server = await serve("read-only-but-root");
+  expect(await fares(server, ROOT)).toBe("read-write");
+  expect(await fares(server, NOBODY)).toBe("read-only");
+  const handled = await callsAfterStop(server, "handle");
+  expect(handled.map((call) => call["permissions"])).toEqual(["read-write", "read-only"]);
+});
+
+test("the Proxmox policy: root writes, www-data reads, others stay out", async () => {
+  await using server = await serve("proxmox");
+  expect(await fares(server, ROOT)).toBe("read-write");
+  expect(await fares(server, WWW_DATA)).toBe("read-only");
+  expect(await fares(server, NOBODY)).toBe(Errno.EPERM);
+});
+
+test("a policy by group looks at the gid, whatever the uid", async () => {
+  await using server = await serve("by-group");
+  expect(await fares(server, WWW_DATA)).toBe("read-write");
+  expect(await fares(server, { uid: 65_534, gid: 33 })).toBe("read-write");
+  expect(await fares(server, { uid: 33, gid: 65_534 })).toBe(Errno.EPERM);
+  expect(await fares(server, ROOT)).toBe(Errno.EPERM);
+});
