@@ -86,8 +86,8 @@ describe("reading imports", () => {
     ]);
   });
 
-  test("files right under src are the ground, but for main, index and daemon", () => {
+  test("files right under src are the ground, or put the parts together", () => {
     const paths = ["src/errno.ts", "src/main.ts", "src/daemon.ts", "src/cfs/operations/index.ts"];
-    expect(paths.map(partOf)).toEqual(["ground", "main", "daemon", "cfs"]);
+    expect(paths.map(partOf)).toEqual(["ground", "main", "composition", "cfs"]);
   });
 });

@@ -2,15 +2,15 @@
 import { buildInfo } from "../version.ts";
 import { ConnectionResponse, QbMessage, RequestHeader, ResponseHeader } from "../wire/qb.ts";
 
-/** Three lines: this program, its libqb side, its pmxcfs side. */
+/** Four lines: this program, its libqb side, what it was held against, its pmxcfs side. */
 export function versionText(): string {
   const { version, revision, bun, target } = buildInfo;
-  const headers = `${RequestHeader.size}-byte request and ${ResponseHeader.size}-byte answer header`;
-  const handshake = `handshake id ${QbMessage.AUTHENTICATE}, answer ${ConnectionResponse.size} bytes`;
+  const headers = `headers ${RequestHeader.size} and ${ResponseHeader.size} bytes`;
+  const answer = `answer ${ConnectionResponse.size} bytes`;
   return [
     `pmxcfs-ipc ${version} (git ${revision}), Bun ${bun}, ${target}`,
-    `libqb: QB_IPC_SHM over an abstract socket, ${handshake}, ${headers};`,
-    "       checked against libqb 2.0.6 and 2.0.10",
+    `libqb: QB_IPC_SHM, handshake id ${QbMessage.AUTHENTICATE}, ${answer}, ${headers}`,
+    "checked against: libqb 2.0.6 and 2.0.10",
     "pmxcfs: requests 1-8 and 10-13 of pve-cluster 9.1",
     "",
   ].join("\n");
