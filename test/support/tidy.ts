@@ -53,14 +53,14 @@ const code = (path: string) => /^(src|test|bench|packaging)\/.*\.ts$|^[^/]+\.ts$
 const under = (directory: string) => (path: string) =>
   path.startsWith(`${directory}/`) && path.endsWith(".ts");
 
-const GROUND = ["errno", "limits", "log", "version"];
+const GROUND = new Set(["errno", "limits", "log", "version"]);
 
 /** `src/ipc/flow.ts` -> `ipc`; right under src/ are the ground, main.ts, and what composes. */
 export function partOf(path: string): string {
   const [, part = "", deeper] = path.split("/");
   if (deeper !== undefined) return part;
   const name = part.replace(/\.ts$/, "");
-  if (GROUND.includes(name)) return "ground";
+  if (GROUND.has(name)) return "ground";
   return name === "main" ? "main" : "composition";
 }
 
