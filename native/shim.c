@@ -488,26 +488,42 @@ API int64_t shim_wait(int64_t at, int64_t spin_us, int64_t timeout_us)
 /* Looks at the clock once in so many rounds: reading it costs more than a round. */
 #define ROUNDS_PER_CLOCK 16
 
+/* The semaphore behind `after` that has a value, or -1. */
+static int32_t posted(const int64_t *table, int32_t count, int32_t after)
+{
+	for (int32_t step = 1; step <= count; step++) {
+		int32_t index = (after + step) % count;
+		struct semaphore *semaphore = (struct semaphore *)(intptr_t)table[index];
+
+		if (atomic_load_explicit(&semaphore->data, memory_order_acquire) & VALUE_MASK)
+			return index;
+	}
+	return -1;
+}
+
 /*
  * Looks at `count` semaphores (addresses in table[]) until one of them has a value or `budget_ns`
  * is over; the first index that has, or -ETIMEDOUT. Starts behind `after`, so that each gets its
- * turn.
+ * turn. Before it settles down to looking it reads the notify bytes of `drain`, a socket or -1:
+ * its client is busy with the reply just then, and read in heaps they would hold everybody up.
  */
-API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int64_t budget_ns)
+API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int32_t drain,
+		      int64_t budget_ns)
 {
-	int64_t deadline = 0;
+	int64_t deadline;
+	char bytes[64];
+	int32_t index = posted(table, count, after);
 
+	if (index >= 0)
+		return index;
+	if (drain >= 0)
+		recv(drain, bytes, sizeof(bytes), MSG_DONTWAIT);
+	deadline = now_ns() + budget_ns;
 	for (int round = 1;; round++) {
-		for (int32_t step = 1; step <= count; step++) {
-			int32_t index = (after + step) % count;
-			struct semaphore *semaphore = (struct semaphore *)(intptr_t)table[index];
-
-			if (atomic_load_explicit(&semaphore->data, memory_order_acquire) & VALUE_MASK)
-				return index;
-		}
-		if (deadline == 0)
-			deadline = now_ns() + budget_ns;
-		else if (round % ROUNDS_PER_CLOCK == 0 && now_ns() >= deadline)
+		index = posted(table, count, after);
+		if (index >= 0)
+			return index;
+		if (round % ROUNDS_PER_CLOCK == 0 && now_ns() >= deadline)
 			return -ETIMEDOUT;
 		relax();
 	}

@@ -18,6 +18,7 @@ import { type ConnectionStats, newConnectionStats } from "./stats.ts";
 
 /** The setup socket, as a connection uses it: one byte per event, and the end. */
 export interface Wire {
+  readonly fd: number;
   /** Sends `count` notify bytes; how many went out. */
   notify(count: number): number;
   close(): void;
@@ -60,6 +61,7 @@ export class Connection implements Peer, Polled {
   readonly stats: ConnectionStats;
   readonly pace = new Pace();
   readonly semaphoreAddress: number;
+  readonly notifyFd: number;
   readonly openedAt = Date.now();
   readonly #host: ConnectionHost;
   readonly #wire: Wire;
@@ -94,6 +96,7 @@ export class Connection implements Peer, Polled {
     this.stats = newConnectionStats(caller.pid);
     const { request, response, event } = rings.set.rings;
     this.semaphoreAddress = request.semaphoreAddress;
+    this.notifyFd = wire.fd;
     this.#requests = new RingReader(request, RequestHeader.size, maxMessageBytes);
     this.#responses = new RingWriter(response);
     this.#events = new RingWriter(event);

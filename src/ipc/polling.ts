@@ -13,7 +13,11 @@ import { allocatePermanent, PAGE_BYTES } from "../platform/memory.ts";
 export interface Polled {
   /** Where its request semaphore is. */
   readonly semaphoreAddress: number;
+  /** Its setup socket, where the notify bytes come. */
+  readonly notifyFd: number;
   readonly pace: Pace;
+  /** Its socket is closed, or about to be. */
+  readonly ended: boolean;
   /** Serves up to `limit` requests that are there; how many. */
   serve(limit: number): number;
 }
@@ -151,10 +155,12 @@ export class Poller {
     const maxGapNs = this.#settings.maxGapUs * 1000;
     let now = Bun.nanoseconds();
     const deadline = now + this.#settings.perWakeUs * 1000;
+    let drain = -1;
     while (now < deadline) {
       const budget = Math.min(this.#budgetNs(), deadline - now);
       if (budget <= 0) return;
-      const index = pollSemaphores(this.#tableAddress, this.#hot.length, this.#last, budget);
+      const { length } = this.#hot;
+      const index = pollSemaphores(this.#tableAddress, length, this.#last, drain, budget);
       now = Bun.nanoseconds();
       const connection = this.#hot[index];
       if (connection === undefined) {
@@ -163,7 +169,9 @@ export class Poller {
       }
       this.#last = index;
       connection.pace.found(now, maxGapNs);
+      drain = connection.notifyFd;
       if (connection.serve(this.#turn) === 0) this.cool(connection);
+      if (connection.ended) drain = -1;
       now = Bun.nanoseconds();
       connection.pace.replied(now);
     }

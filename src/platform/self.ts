@@ -1,0 +1,18 @@
+/** How to start this very program again, for children that do what a process can do only once. */
+import { join } from "node:path";
+
+/** Where Bun mounts what a compiled binary carries. */
+const COMPILED = import.meta.dir.startsWith("/$bunfs/");
+
+/** The first words of its command line: the binary, or Bun and the sources' entry. */
+export function selfCommand(): readonly string[] {
+  if (COMPILED) return [process.execPath];
+  return [process.execPath, join(import.meta.dir, "..", "main.ts")];
+}
+
+/** Becomes another user for good: no supplementary groups, then gid, then uid. Throws if not root. */
+export function becomeUser(uid: number, gid: number): void {
+  process.setgroups?.([]);
+  process.setgid?.(gid);
+  process.setuid?.(uid);
+}
