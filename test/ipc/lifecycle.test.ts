@@ -82,7 +82,7 @@ test("SIGTERM answers what already is in the rings", async () => {
   for (let i = 0; i < 10; i++) {
     expect(await client.run("recv 5000")).toMatchObject({ id: i, error: 0, body: `0${i}` });
   }
-  expect(await server.stop()).toBe(0);
+  expect(await server.ended()).toBe(0);
 });
 
 test("a server killed and started again: clients reconnect, nothing of the dead one is left", async () => {

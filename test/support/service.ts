@@ -60,9 +60,14 @@ export class Service implements AsyncDisposable {
     this.#process.kill(signal);
   }
 
-  /** Sends `signal` and waits for the end, killing after 10 s. Returns the exit code. */
+  /** Sends `signal` and waits for the end, as `ended` does. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     this.signal(signal);
+    return await this.ended();
+  }
+
+  /** Waits for the end, killing after 10 s. Returns the exit code. */
+  async ended(): Promise<number> {
     const timer = setTimeout(() => this.signal("SIGKILL"), 10_000);
     const code = await this.#process.exited;
     clearTimeout(timer);
