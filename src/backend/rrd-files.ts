@@ -158,6 +158,8 @@ export class RrdFiles {
     const missing: RrdUpdate[] = [];
     for (const [update, reason] of refused) {
       if (reason.startsWith("No such file")) missing.push(update);
+      // A batch that is sent again may have arrived the first time, its answer too late.
+      else if (!this.#available && reason.startsWith("illegal attempt")) this.#written++;
       else this.#reject(`${update.file}: ${reason}`);
     }
     const failure = await this.#create(missing);

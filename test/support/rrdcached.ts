@@ -1,0 +1,61 @@
+/**
+ * A real rrdcached with a directory of its own, for one test.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eventually } from "./eventually.ts";
+
+/** Owns the directory and the daemon, which need not run. */
+export class RrdcachedFixture {
+  readonly directory = mkdtempSync(join(tmpdir(), "rrdcached-test-"));
+  readonly socketPath = join(this.directory, "rrdcached.sock");
+  readonly baseDirectory = join(this.directory, "db");
+  #daemon: ChildProcess | undefined;
+
+  constructor() {
+    mkdirSync(this.baseDirectory);
+  }
+
+  /** Starts the daemon, in the foreground as our child; resolves when it listens. */
+  async start(): Promise<void> {
+    const { directory, socketPath, baseDirectory } = this;
+    const pidFile = join(directory, "pid");
+    const options = ["-g", "-B", "-b", baseDirectory, "-p", pidFile, "-l", `unix:${socketPath}`];
+    this.#daemon = spawn("rrdcached", [...options, "-w", "3600", "-t", "1"], { stdio: "ignore" });
+    await eventually("rrdcached listens", () => existsSync(socketPath));
+  }
+
+  signal(name: "SIGSTOP" | "SIGCONT"): void {
+    this.#daemon?.kill(name);
+  }
+
+  /** Ends the daemon; resolves when it is gone. */
+  async stop(): Promise<void> {
+    const daemon = this.#daemon;
+    this.#daemon = undefined;
+    if (daemon === undefined) return;
+    const exited = new Promise((resolve) => daemon.once("exit", resolve));
+    daemon.kill("SIGKILL");
+    await exited;
+    rmSync(this.socketPath, { force: true });
+    rmSync(join(this.directory, "pid"), { force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    rmSync(this.directory, { recursive: true });
+  }
+
+  path(file: string): string {
+    return join(this.baseDirectory, file);
+  }
+
+  /** Lines of `rrdtool COMMAND` on a file, past rrdcached: flush first. */
+  rrdtool(command: "info" | "lastupdate", file: string): string[] {
+    const { stdout, stderr, exitCode } = Bun.spawnSync(["rrdtool", command, this.path(file)]);
+    if (exitCode !== 0) throw new Error(stderr.toString());
+    return stdout.toString().split("\n");
+  }
+}
