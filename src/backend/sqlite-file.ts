@@ -17,6 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { FileStir } from "./file-stir.ts";
 import { messageOf } from "./reason.ts";
 
 /** What happened to the file since it was last asked. */
@@ -101,6 +102,7 @@ function connect(path: string, mode: Mode): Database {
 
 export class SqliteFile implements Disposable {
   readonly path: string;
+  readonly #stir: FileStir;
   #database: Database;
   #mode: Mode;
   #state: FileState;
@@ -113,6 +115,7 @@ export class SqliteFile implements Disposable {
 
   private constructor(path: string, state: FileState) {
     this.path = path;
+    this.#stir = new FileStir(path);
     this.#state = state;
     this.#mode = "shared";
     this.#database = this.#connect(state);
@@ -145,8 +148,9 @@ export class SqliteFile implements Disposable {
     }
   }
 
-  /** Cheap: two or three microseconds when nothing happened. */
+  /** Cheap: half a microsecond when nothing happened. */
   poll(): Poll {
+    if (!this.#stir.happened()) return "unchanged";
     if (this.#mode !== "shared") return this.#pollFile();
     const version = this.#readDataVersion();
     const committed = version !== this.#lastDataVersion;
@@ -165,6 +169,7 @@ export class SqliteFile implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#stir[Symbol.dispose]();
     this.#close();
   }
 
