@@ -7,6 +7,7 @@
  * Owns the setup socket and the mappings until `close`.
  */
 import { Errno } from "../errno.ts";
+import { IpcLimits } from "../limits.ts";
 import { RingWriter } from "../memory/ring.ts";
 import { flowControlOf, headerFacts, type RingSet } from "../memory/ring-set.ts";
 import { closeDescriptor } from "../platform/files.ts";
@@ -95,7 +96,8 @@ export class QbClient implements Disposable {
   /** Connects to service `name` (`pve2`), or says why not. */
   static async connect(name: string, options: ConnectOptions = {}): Promise<QbClient | QbFailure> {
     const { maxMessageBytes = PVE_MESSAGE_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-    const accepted = await setUp(name, maxMessageBytes, timeoutMs);
+    const asked = Math.max(maxMessageBytes, IpcLimits.minMessageBytes);
+    const accepted = await setUp(name, asked, timeoutMs);
     if (accepted instanceof QbFailure) return accepted;
     const attached = attach(accepted);
     if (attached instanceof QbFailure) {

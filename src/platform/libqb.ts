@@ -3,34 +3,50 @@
  * with the library that all real clients use. Calls block, and libqb may wait for ever on a broken
  * server: only for child processes that somebody watches. Nothing else in this program needs libqb.
  */
-import { dlopen, read, type Pointer } from "bun:ffi";
+import { dlopen, type FFIFunction, read } from "bun:ffi";
 import { Errno } from "../errno.ts";
-import { cString } from "./shim.ts";
+import { type Address, cString } from "./shim.ts";
 
 /** sonames of libqb 2.x and of 1.x/0.17, as Debian and others ship them. */
 const SONAMES = ["libqb.so.100", "libqb.so.0"];
 
 const SYMBOLS = {
-  qb_ipcc_connect: { args: ["buffer", "u64"], returns: "ptr" },
-  qb_ipcc_disconnect: { args: ["ptr"], returns: "void" },
-  qb_ipcc_send: { args: ["ptr", "buffer", "u64"], returns: "i64_fast" },
-  qb_ipcc_recv: { args: ["ptr", "buffer", "u64", "i32"], returns: "i64_fast" },
-  qb_ipcc_event_recv: { args: ["ptr", "buffer", "u64", "i32"], returns: "i64_fast" },
-  qb_ipcc_is_connected: { args: ["ptr"], returns: "i32" },
-  qb_ipcc_fc_enable_max_set: { args: ["ptr", "u32"], returns: "i32" },
-  qb_ipcc_get_buffer_size: { args: ["ptr"], returns: "i32" },
+  qb_ipcc_connect: { args: ["buffer", "i64_fast"], returns: "i64_fast" },
+  qb_ipcc_disconnect: { args: ["i64_fast"], returns: "void" },
+  qb_ipcc_send: { args: ["i64_fast", "buffer", "i64_fast"], returns: "i64_fast" },
+  qb_ipcc_recv: { args: ["i64_fast", "buffer", "i64_fast", "i32"], returns: "i64_fast" },
+  qb_ipcc_event_recv: { args: ["i64_fast", "buffer", "i64_fast", "i32"], returns: "i64_fast" },
+  qb_ipcc_is_connected: { args: ["i64_fast"], returns: "i32" },
+  qb_ipcc_fc_enable_max_set: { args: ["i64_fast", "u32"], returns: "i32" },
+  qb_ipcc_get_buffer_size: { args: ["i64_fast"], returns: "i32" },
 } as const;
 
-const LIBC = { __errno_location: { args: [], returns: "ptr" } } as const;
+const LIBC = { __errno_location: { args: [], returns: "i64_fast" } } as const;
 
-type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
+type Argument<T> = T extends "buffer" ? Uint8Array : number;
+type Arguments<T> = { -readonly [I in keyof T]: Argument<T[I]> };
+
+/** As in shim.ts: an i64 here is an address or a size below 2^53, so a number. */
+type Typed<S extends Record<string, { readonly args: readonly string[] }>> = {
+  readonly [K in keyof S]: (...values: Arguments<S[K]["args"]>) => number;
+};
+
+type Library = Typed<typeof SYMBOLS>;
+
+function open<S extends Record<string, { readonly args: readonly string[] }>>(
+  soname: string,
+  symbols: S,
+): Typed<S> {
+  const opened = dlopen(soname, symbols as unknown as Record<string, FFIFunction>);
+  return opened.symbols as unknown as Typed<S>;
+}
 
 /** One connection made by libqb. */
 export class LibqbConnection {
   readonly #library: Library;
-  readonly #connection: Pointer;
+  readonly #connection: Address;
 
-  constructor(library: Library, connection: Pointer) {
+  constructor(library: Library, connection: Address) {
     this.#library = library;
     this.#connection = connection;
   }
@@ -72,9 +88,9 @@ export class LibqbConnection {
 export class Libqb {
   readonly soname: string;
   readonly #library: Library;
-  readonly #errnoLocation: () => Pointer | null;
+  readonly #errnoLocation: () => Address;
 
-  private constructor(soname: string, library: Library, errnoLocation: () => Pointer | null) {
+  private constructor(soname: string, library: Library, errnoLocation: () => Address) {
     this.soname = soname;
     this.#library = library;
     this.#errnoLocation = errnoLocation;
@@ -84,9 +100,8 @@ export class Libqb {
   static load(): Libqb | undefined {
     for (const soname of SONAMES) {
       try {
-        const { symbols } = dlopen(soname, SYMBOLS);
-        const libc = dlopen("libc.so.6", LIBC).symbols;
-        return new Libqb(soname, symbols, libc.__errno_location);
+        const library = open(soname, SYMBOLS);
+        return new Libqb(soname, library, open("libc.so.6", LIBC).__errno_location);
       } catch {
         // Not this one; dlopen's message would only say so.
       }
@@ -97,10 +112,9 @@ export class Libqb {
   /** Connects; a negative errno when that failed. Waits as long as the server lets it. */
   connect(name: string, maxMessageBytes: number): LibqbConnection | number {
     const connection = this.#library.qb_ipcc_connect(cString(name), maxMessageBytes);
-    if (connection !== null) return new LibqbConnection(this.#library, connection);
-    const location = this.#errnoLocation();
+    if (connection !== 0) return new LibqbConnection(this.#library, connection);
     // pmxcfs refuses with +1, which libqb turns into errno -1: keep the sign it has.
-    const errno = location === null ? 0 : read.i32(location, 0);
+    const errno = read.i32(this.#errnoLocation(), 0);
     return errno === 0 ? Errno.EIO : -errno;
   }
 }

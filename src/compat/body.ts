@@ -1,0 +1,44 @@
+/**
+ * Bodies of requests and responses as cases write them, and their short form for the pipes between
+ * runner and clients: small ones in hex, large ones by size and checksum.
+ */
+
+/** Bytes as they are, text (UTF-8), or `size` bytes of a fixed pattern. */
+export type Body = Uint8Array | string | { readonly pattern: number };
+
+/** Bodies up to this are passed in full. */
+export const SHOWN_BYTES = 16_384;
+
+/** Byte `index` of the pattern; the C client makes the same. */
+function patternByte(index: number): number {
+  return (index * 31 + 7 + (index >>> 8)) & 0xff;
+}
+
+export function patternBytes(size: number): Buffer {
+  return Buffer.from(Uint8Array.from({ length: size }, (_, index) => patternByte(index)));
+}
+
+export function bytesOf(body: Body): Buffer {
+  if (typeof body === "string") return Buffer.from(body, "utf8");
+  if (body instanceof Uint8Array) return Buffer.from(body);
+  return patternBytes(body.pattern);
+}
+
+/** A body as a word of the clients' lines: `-`, hex, or `@SIZE` for the pattern. */
+export function wordOf(body: Body): string {
+  if (typeof body === "object" && !(body instanceof Uint8Array)) return `@${body.pattern}`;
+  return bytesOf(body).toString("hex") || "-";
+}
+
+/** The body a word means. */
+export function bodyOfWord(word: string): Buffer {
+  if (word === "-") return Buffer.alloc(0);
+  return word.startsWith("@") ? patternBytes(Number(word.slice(1))) : Buffer.from(word, "hex");
+}
+
+/** FNV-1a, 32 bits: what large bodies are compared by. */
+export function checksum(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}

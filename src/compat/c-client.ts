@@ -1,0 +1,248 @@
+/**
+ * A client in C on the machine's own libqb headers, as other projects write them: its source, and
+ * its compilation when a compiler and libqb's development files are there. Speaks protocol.ts.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const SOURCE = String.raw`
+#define _GNU_SOURCE
+#include <errno.h>
+#include <grp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <qb/qbipcc.h>
+
+enum { SHOWN = 16384, ROOM = 1 << 25, COUNTER = 4 };
+static qb_ipcc_connection_t *connection;
+static uint8_t *in, *out;
+
+static uint32_t sum(const uint8_t *bytes, size_t size)
+{
+	uint32_t hash = 0x811c9dc5u;
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 0x01000193u;
+	return hash;
+}
+
+static int digit(char c)
+{
+	return c <= '9' ? c - '0' : c - 'a' + 10;
+}
+
+/* The body that a word means, behind the header in out[]; its size. */
+static size_t body(const char *word)
+{
+	uint8_t *to = out + sizeof(struct qb_ipc_request_header);
+	size_t size = 0;
+	if (strcmp(word, "-") == 0)
+		return 0;
+	if (word[0] == '@') {
+		size = strtoul(word + 1, NULL, 10);
+		for (size_t i = 0; i < size; i++)
+			to[i] = (uint8_t)(i * 31 + 7 + (i >> 8));
+		return size;
+	}
+	for (size = 0; word[2 * size] && word[2 * size + 1]; size++)
+		to[size] = (uint8_t)(digit(word[2 * size]) << 4 | digit(word[2 * size + 1]));
+	return size;
+}
+
+static ssize_t send_out(int id, size_t size, long claimed)
+{
+	struct qb_ipc_request_header *header = (void *)out;
+	header->id = id;
+	header->size = (int32_t)(claimed ? claimed : (long)(sizeof *header + size));
+	return qb_ipcc_send(connection, out, sizeof *header + size);
+}
+
+static void show(ssize_t got)
+{
+	struct qb_ipc_response_header header = { 0 };
+	size_t length, at = sizeof header;
+	if (got < (ssize_t)sizeof(struct qb_ipc_request_header)) {
+		printf("{\"res\":%zd}\n", got < 0 ? got : -EBADMSG);
+		return;
+	}
+	if (got < (ssize_t)at)
+		at = sizeof(struct qb_ipc_request_header);
+	memcpy(&header, in, at);
+	length = (size_t)got - at;
+	printf("{\"res\":%zd,\"id\":%d,\"size\":%d,\"error\":%d,\"length\":%zu,\"sum\":%u", got,
+	       header.id, header.size, header.error, length, sum(in + at, length));
+	if (length <= SHOWN) {
+		printf(",\"body\":\"");
+		for (size_t i = 0; i < length; i++)
+			printf("%02x", in[at + i]);
+		printf("\"");
+	}
+	printf("}\n");
+}
+
+static void pipeline(long count, int id, int timeout)
+{
+	long sent = 0, received = 0, misordered = 0, errors = 0;
+	ssize_t res = 0;
+	for (; sent < count; sent++) {
+		uint32_t number = (uint32_t)sent;
+		memcpy(out + sizeof(struct qb_ipc_request_header), &number, COUNTER);
+		if ((res = send_out(id, COUNTER, 0)) < 0)
+			break;
+	}
+	for (; received < sent; received++) {
+		struct qb_ipc_response_header *header = (void *)in;
+		ssize_t got = qb_ipcc_recv(connection, in, ROOM, timeout);
+		uint32_t number = (uint32_t)received;
+		if (got < (ssize_t)sizeof *header) {
+			res = got < 0 ? got : -EBADMSG;
+			break;
+		}
+		if (header->error)
+			errors++;
+		else if (got != (ssize_t)sizeof *header + COUNTER || memcmp(header + 1, &number, COUNTER))
+			misordered++;
+		if (header->id != id)
+			misordered++;
+	}
+	printf("{\"res\":%zd,\"sent\":%ld,\"received\":%ld,\"misordered\":%ld,\"errors\":%ld}\n",
+	       res < 0 ? res : 0, sent, received, misordered, errors);
+}
+
+static void repeat(long count, int id, size_t size, int timeout)
+{
+	long received = 0, misordered = 0, errors = 0;
+	ssize_t res = 0;
+	for (; received < count; received++) {
+		struct qb_ipc_response_header *header = (void *)in;
+		if ((res = send_out(id, size, 0)) < 0)
+			break;
+		if ((res = qb_ipcc_recv(connection, in, ROOM, timeout)) < (ssize_t)sizeof *header)
+			break;
+		if (header->error)
+			errors++;
+		else if (memcmp(header + 1, out + sizeof(struct qb_ipc_request_header), size))
+			misordered++;
+		if (header->id != id)
+			misordered++;
+	}
+	printf("{\"res\":%zd,\"received\":%ld,\"misordered\":%ld,\"errors\":%ld,\"unread\":0}\n",
+	       res < 0 ? res : 0, received, misordered, errors);
+}
+
+static int fork_and_ping(const char *name, size_t size, int id)
+{
+	int status = 0;
+	pid_t child;
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		ssize_t res;
+		alarm(5);
+		connection = qb_ipcc_connect(name, size);
+		if (connection == NULL)
+			_exit(errno & 0xff);
+		res = send_out(id, 0, 0);
+		if (res >= 0)
+			res = qb_ipcc_recv(connection, in, ROOM, 3000);
+		qb_ipcc_disconnect(connection);
+		_exit(res < 0 ? (int)-res & 0xff : 0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
+}
+
+static void run(char **w)
+{
+	if (strcmp(w[0], "connect") == 0) {
+		connection = qb_ipcc_connect(w[1], strtoul(w[2], NULL, 10));
+		printf("{\"res\":%d}\n", connection ? 0 : errno ? -errno : -EIO);
+	} else if (strcmp(w[0], "fork") == 0) {
+		printf("{\"res\":%d}\n", fork_and_ping(w[1], strtoul(w[2], NULL, 10), atoi(w[3])));
+	} else if (connection == NULL) {
+		printf("{\"res\":%d}\n", -ENOTCONN);
+	} else if (strcmp(w[0], "send") == 0) {
+		printf("{\"res\":%zd}\n", send_out(atoi(w[1]), body(w[2]), atol(w[3])));
+	} else if (strcmp(w[0], "receive") == 0) {
+		show(qb_ipcc_recv(connection, in, ROOM, atoi(w[1])));
+	} else if (strcmp(w[0], "event") == 0) {
+		show(qb_ipcc_event_recv(connection, in, ROOM, atoi(w[1])));
+	} else if (strcmp(w[0], "pipeline") == 0) {
+		pipeline(atol(w[1]), atoi(w[2]), atoi(w[3]));
+	} else if (strcmp(w[0], "repeat") == 0) {
+		repeat(atol(w[1]), atoi(w[2]), body(w[3]), atoi(w[4]));
+	} else if (strcmp(w[0], "fc") == 0) {
+		printf("{\"res\":%d}\n", qb_ipcc_fc_enable_max_set(connection, (uint32_t)atoi(w[1])));
+	} else if (strcmp(w[0], "alive") == 0) {
+		printf("{\"res\":%d}\n", qb_ipcc_is_connected(connection) ? 1 : 0);
+	} else {
+		qb_ipcc_disconnect(connection);
+		connection = NULL;
+		printf("{\"res\":0}\n");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	char *line = NULL, *save;
+	size_t room = 0;
+	if (argc == 3) {
+		gid_t gid = (gid_t)atoi(argv[2]);
+		if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setuid((uid_t)atoi(argv[1])))
+			return 3;
+	}
+	in = malloc(ROOM);
+	out = malloc(ROOM);
+	if (!in || !out)
+		return 3;
+	printf("{\"res\":0}\n");
+	fflush(stdout);
+	while (getline(&line, &room, stdin) > 0) {
+		char *words[6] = { NULL };
+		int count = 0;
+		for (char *w = strtok_r(line, " \n", &save); w && count < 5; w = strtok_r(NULL, " \n", &save))
+			words[count++] = w;
+		for (; count < 5; count++)
+			words[count] = "0";
+		run(words);
+		fflush(stdout);
+	}
+	if (connection)
+		qb_ipcc_disconnect(connection);
+	return 0;
+}
+`;
+
+/** The compiled client; owns the directory it is in. */
+export interface CClient extends Disposable {
+  readonly path: string;
+}
+
+/** Compiles it; a reason when this machine cannot. */
+export function compileCClient(): CClient | string {
+  const compiler = Bun.which("cc") ?? Bun.which("gcc") ?? Bun.which("clang");
+  if (compiler === null) return "no C compiler here (apt-get install gcc libc6-dev)";
+  const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-compat-"));
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  const source = join(directory, "client.c");
+  const path = join(directory, "client");
+  writeFileSync(source, SOURCE.replace(/^\s+/, ""));
+  const { exitCode, stderr } = Bun.spawnSync([compiler, "-O2", "-o", path, source, "-lqb"], {
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  if (exitCode === 0) {
+    // Clients that became another user must get at it.
+    Bun.spawnSync(["chmod", "755", directory, path]);
+    return { path, [Symbol.dispose]: remove };
+  }
+  remove();
+  const said = stderr.toString();
+  if (/qb\/qbipcc\.h|-lqb/.test(said)) return "no libqb headers here (apt-get install libqb-dev)";
+  return `${compiler} failed: ${said.trim().split("\n")[0] ?? ""}`;
+}

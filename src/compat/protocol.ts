@@ -1,0 +1,36 @@
+/**
+ * The lines between the runner and its clients, which are processes of their own: one line of words
+ * in, one line of JSON out. `c-client.ts` and `client-child.ts` speak it.
+ *
+ *   connect NAME SIZE                      res
+ *   send ID BODY CLAIMED                   res   (CLAIMED 0: the true size)
+ *   receive TIMEOUT_MS                     res, id, size, error, length, sum, body when it is short
+ *   event TIMEOUT_MS                       the same
+ *   pipeline COUNT ID TIMEOUT_MS           res, sent, received, misordered (bodies end in a counter)
+ *   repeat COUNT ID BODY TIMEOUT_MS        res, received, unread (wake-up bytes the server left)
+ *   fc LEVEL, alive, disconnect, fork NAME SIZE ID          res
+ */
+
+/** What a line is answered with; `res` is what the libqb call returned: >= 0 or -errno. */
+export interface Answer {
+  readonly res: number;
+  readonly id?: number;
+  /** What the header says. */
+  readonly size?: number;
+  readonly error?: number;
+  /** Bytes of the body, its checksum, and itself in hex when it is short. */
+  readonly length?: number;
+  readonly sum?: number;
+  readonly body?: string;
+  readonly sent?: number;
+  readonly received?: number;
+  readonly misordered?: number;
+  readonly errors?: number;
+  readonly unread?: number;
+}
+
+/** Bodies of pipelined requests: a counter, so that answers prove their order. */
+export const COUNTER_BYTES = 4;
+
+/** Set in a child's environment: it is a client, of this kind. */
+export const CHILD_VARIABLE = "PMXCFS_IPC_COMPAT_CHILD";
