@@ -5,7 +5,7 @@
  * tell (remote file systems, hard links from elsewhere, no watches left) every file is compared
  * with its stamp within a second, a few at a time. C counterpart: none; there it is FUSE.
  */
-import { fstatSync, statSync, statfsSync } from "node:fs";
+import { closeSync, fstatSync, statSync, statfsSync } from "node:fs";
 import type { Log } from "../log.ts";
 import { Inotify, Watch } from "../platform/inotify.ts";
 import { DirectoryTree, type Folder, type LeftOut } from "./directory-tree.ts";
@@ -55,11 +55,15 @@ export class DirectorySource implements Disposable {
   #sweptAt = performance.now();
   #complaint = "";
 
-  private constructor(options: DirectorySourceOptions, rootFd: number) {
-    const { directory, memdb, log, watch = true } = options;
+  private constructor(
+    options: DirectorySourceOptions,
+    rootFd: number,
+    inotify: Inotify | undefined,
+  ) {
+    const { directory, memdb, log } = options;
     this.#path = directory;
     this.#log = log;
-    this.#inotify = watch ? Inotify.open() : undefined;
+    this.#inotify = inotify;
     this.#remote = REMOTE.has(statfsSync(directory).type);
     const onLeftOut = (what: LeftOut): void => void this.#leftOut.push(what);
     this.#tree = new DirectoryTree({ memdb, inotify: this.#inotify, onLeftOut }, rootFd);
@@ -70,9 +74,15 @@ export class DirectorySource implements Disposable {
 
   /** Fills the tree; a text that says why when there is no such directory. */
   static open(options: DirectorySourceOptions): DirectorySource | string {
+    let rootFd: number | undefined;
+    let inotify: Inotify | undefined;
     try {
-      return new DirectorySource(options, openRoot(options.directory));
+      rootFd = openRoot(options.directory);
+      inotify = options.watch === false ? undefined : Inotify.open();
+      return new DirectorySource(options, rootFd, inotify);
     } catch (error) {
+      inotify?.[Symbol.dispose]();
+      if (rootFd !== undefined) closeSync(rootFd);
       return messageOf(error);
     }
   }

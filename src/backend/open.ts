@@ -123,10 +123,10 @@ function readCorosyncConf(options: BackendOptions): CorosyncConfig | string | un
   }
   const config = readConf(corosyncConf);
   if (typeof config === "string") return `${corosyncConf}: ${config}`;
-  const names = config.nodes.map(({ name }) => name);
-  const unknown = online.find((name) => !names.includes(name));
+  const names = new Set(config.nodes.map(({ name }) => name));
+  const unknown = online.find((name) => !names.has(name));
   if (unknown !== undefined) return `${corosyncConf}: no node "${unknown}" to be online`;
-  if (!names.includes(nodeName)) {
+  if (!names.has(nodeName)) {
     log.warn(`${corosyncConf}: this node ("${nodeName}") is not among its nodes`);
   }
   return config;

@@ -113,9 +113,9 @@ export class SqliteFile implements Disposable {
   #checkedAt = 0;
   #missing = false;
 
-  private constructor(path: string, state: FileState) {
+  private constructor(path: string, state: FileState, stir: FileStir) {
     this.path = path;
-    this.#stir = new FileStir(path);
+    this.#stir = stir;
     this.#state = state;
     this.#mode = "shared";
     this.#database = this.#connect(state);
@@ -123,12 +123,15 @@ export class SqliteFile implements Disposable {
 
   /** Opens the file; a text that says why when it cannot be read as a database. */
   static open(path: string): SqliteFile | string {
+    let stir: FileStir | undefined;
     try {
       const state = stateOf(path);
       if (state === undefined) return "no such file";
-      if (statSync(path).isDirectory()) return "it is a directory";
-      return new SqliteFile(path, state);
+      if (!statSync(path).isFile()) return "it is no regular file";
+      stir = new FileStir(path);
+      return new SqliteFile(path, state, stir);
     } catch (error) {
+      stir?.[Symbol.dispose]();
       return messageOf(error);
     }
   }
