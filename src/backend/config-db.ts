@@ -165,6 +165,10 @@ export class ConfigDb implements Disposable {
     this.#complaint = "";
     this.#rootVersion = difference.rootVersion;
     this.#apply(difference);
+    // A directory that took another one's place while that one moved: what was below is put back.
+    if (this.#memdb.entryCount !== this.#entries.size - 1) {
+      this.#apply(this.#file.read((database) => this.#compareAll(database)));
+    }
     if (poll !== "replaced") return;
     const { changed, gone } = difference;
     this.#log.warn(

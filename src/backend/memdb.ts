@@ -154,6 +154,7 @@ export class Memdb {
   /** Renames; what is below moves along, and each of it is told as removed and placed. */
   move(entry: Entry, parent: Entry, name: string, stamp: Stamp): void {
     const moved = entry as Mutable;
+    if (moved.parent !== undefined) this.#forget(moved);
     const below = [...this.entries(entry)];
     const paths = [entry, ...below].map((each) => [pathOf(each), each] as const);
     this.#detach(moved);
