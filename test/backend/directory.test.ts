@@ -1,0 +1,490 @@
+/**
+ * A directory as a source: every change of CONFIG-DB's table that can be done with files, seen in
+ * the very next answer; what is left out, and never opened; directories that change hands.
+ */
+import { describe, expect, test } from "bun:test";
+import {
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { DirectorySource } from "../../src/backend/directory.ts";
+import { Memdb, pathOf } from "../../src/backend/memdb.ts";
+import { openBackend, type Backend } from "../../src/backend/open.ts";
+import { CfsLimits } from "../../src/limits.ts";
+import { silentLog } from "../../src/log.ts";
+import { eventually } from "../support/eventually.ts";
+import { open, plantGolden, rememberingLog, TempDirectory, textOf } from "./support.ts";
+
+const GUEST = "nodes/pve1/qemu-server/100.conf";
+
+function plant(directory: TempDirectory): void {
+  for (const node of ["pve1", "pve2"]) {
+    mkdirSync(directory.at("nodes", node, "qemu-server"), { recursive: true });
+  }
+  mkdirSync(directory.at("priv", "lock"), { recursive: true });
+  directory.put(GUEST, "name: web\n");
+  directory.put("storage.cfg", "dir: local\n");
+  // Old enough that a change in the same tick of the clock cannot be meant.
+  for (const name of [GUEST, "storage.cfg"]) utimesSync(directory.at(name), 1_700_000_000, 1e9);
+}
+
+function seen(backend: Backend, path: string): (number | undefined)[] {
+  backend.refresh();
+  const list = JSON.parse(textOf(backend.guests.list())) as {
+    version: number;
+    ids?: Record<string, { version: number }>;
+  };
+  return [backend.versions.of(path), list.version, list.ids?.["100"]?.version];
+}
+
+interface Change {
+  readonly does: string;
+  readonly path: string;
+  readonly by: (at: (name: string) => string) => void;
+  readonly moves: readonly [path: number, vmlist: number, guest: number | "gone"];
+}
+
+const CHANGES: readonly Change[] = [
+  {
+    does: "create",
+    path: "user.cfg",
+    by: (at) => writeFileSync(at("user.cfg"), ""),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "overwrite",
+    path: "storage.cfg",
+    by: (at) => writeFileSync(at("storage.cfg"), "dir: other\n"),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "write the same bytes again",
+    path: "storage.cfg",
+    by: (at) => writeFileSync(at("storage.cfg"), "dir: local\n"),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "append",
+    path: "storage.cfg",
+    by: (at) => appendFileSync(at("storage.cfg"), "x"),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "truncate",
+    path: "storage.cfg",
+    by: (at) => truncateSync(at("storage.cfg"), 0),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "write a temporary file and rename it over the target",
+    path: "storage.cfg",
+    by: (at) => {
+      writeFileSync(at("storage.cfg.tmp.1"), "dir: local\n");
+      renameSync(at("storage.cfg.tmp.1"), at("storage.cfg"));
+    },
+    moves: [1, 0, 0],
+  },
+  {
+    does: "rename away",
+    path: "storage.cfg",
+    by: (at) => renameSync(at("storage.cfg"), at("storage.old")),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "rename to an observed name",
+    path: "user.cfg",
+    by: (at) => renameSync(at("storage.cfg"), at("user.cfg")),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "unlink",
+    path: "storage.cfg",
+    by: (at) => unlinkSync(at("storage.cfg")),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "mkdir of an observed name",
+    path: "ceph.conf",
+    by: (at) => mkdirSync(at("ceph.conf")),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "utime",
+    path: "storage.cfg",
+    by: (at) => utimesSync(at("storage.cfg"), 12_345, 12_345),
+    moves: [1, 0, 0],
+  },
+  {
+    does: "chmod",
+    path: "storage.cfg",
+    by: (at) => chmodSync(at("storage.cfg"), 0o600),
+    moves: [0, 0, 0],
+  },
+  {
+    does: "open for writing and write nothing",
+    path: "storage.cfg",
+    by: (at) => closeSync(openSync(at("storage.cfg"), "r+")),
+    moves: [0, 0, 0],
+  },
+  {
+    does: "a lock's mkdir",
+    path: "storage.cfg",
+    by: (at) => mkdirSync(at("priv/lock/file-user_cfg")),
+    moves: [0, 0, 0],
+  },
+  {
+    does: "write a guest",
+    path: "storage.cfg",
+    by: (at) => writeFileSync(at(GUEST), "name: other\n"),
+    moves: [0, 1, 1],
+  },
+  {
+    does: "utime of a guest",
+    path: "storage.cfg",
+    by: (at) => utimesSync(at(GUEST), 12_345, 12_345),
+    moves: [0, 0, 0],
+  },
+  {
+    does: "create another guest",
+    path: "storage.cfg",
+    by: (at) => writeFileSync(at("nodes/pve2/qemu-server/200.conf"), ""),
+    moves: [0, 1, 0],
+  },
+  {
+    does: "replace a guest's configuration the PVE way",
+    path: "storage.cfg",
+    by: (at) => {
+      writeFileSync(at(`${GUEST}.tmp.1`), "name: x\n");
+      renameSync(at(`${GUEST}.tmp.1`), at(GUEST));
+    },
+    moves: [0, 1, 1],
+  },
+  {
+    does: "migrate a guest",
+    path: "storage.cfg",
+    by: (at) => renameSync(at(GUEST), at("nodes/pve2/qemu-server/100.conf")),
+    moves: [0, 2, 1],
+  },
+  {
+    does: "remove a guest",
+    path: "storage.cfg",
+    by: (at) => unlinkSync(at(GUEST)),
+    moves: [0, 1, "gone"],
+  },
+];
+
+describe("any program changes the directory", () => {
+  test.each(CHANGES)("$does", ({ path, by, moves }) => {
+    using directory = new TempDirectory();
+    plant(directory);
+    using backend = open({ dir: directory.path });
+    const [observed = 0, vmlist = 0, guest = 0] = seen(backend, path);
+    by((name) => directory.at(name));
+    const [byPath, byList, byGuest] = moves;
+    const version = byGuest === "gone" ? undefined : guest + byGuest;
+    expect(seen(backend, path)).toEqual([observed + byPath, vmlist + byList, version]);
+    expect(seen(backend, path)).toEqual([observed + byPath, vmlist + byList, version]);
+  });
+
+  test("every change of a quick sequence is in the next answer", () => {
+    using directory = new TempDirectory();
+    plant(directory);
+    using backend = open({ dir: directory.path });
+    for (let at = 0; at < 200; at++) {
+      writeFileSync(directory.at("storage.cfg"), `dir: ${at % 7}\n`);
+      expect(seen(backend, "storage.cfg")[0]).toBe(at + 2);
+      expect(textOf(backend.memdb.read("storage.cfg")!)).toBe(`dir: ${at % 7}\n`);
+    }
+  });
+
+  test("another process does", () => {
+    using directory = new TempDirectory();
+    plant(directory);
+    using backend = open({ dir: directory.path });
+    const script = "echo x > storage.cfg && mkdir -p ha/a/b && echo y > ha/a/b/c && rm -r priv";
+    Bun.spawnSync(["sh", "-c", script], { cwd: directory.path });
+    expect(seen(backend, "storage.cfg")[0]).toBe(2);
+    expect(textOf(backend.memdb.read("ha/a/b/c")!)).toBe("y\n");
+    expect(backend.memdb.find("priv")).toBeUndefined();
+  });
+
+  test("a directory that moves takes its files along, and what happens in it later is seen", () => {
+    using directory = new TempDirectory();
+    plant(directory);
+    directory.put("a/b/c.cfg", "1");
+    using backend = open({ dir: directory.path });
+    renameSync(directory.at("a"), directory.at("z"));
+    backend.refresh();
+    expect(backend.memdb.find("a")).toBeUndefined();
+    expect(textOf(backend.memdb.read("z/b/c.cfg")!)).toBe("1");
+    directory.put("z/b/c.cfg", "2");
+    directory.put("z/b/d.cfg", "3");
+    backend.refresh();
+    expect(textOf(backend.memdb.read("z/b/c.cfg")!)).toBe("2");
+    expect(textOf(backend.memdb.read("z/b/d.cfg")!)).toBe("3");
+  });
+
+  test("a file in a directory's place, and the other way round", () => {
+    using directory = new TempDirectory();
+    directory.put("a/b", "1");
+    using backend = open({ dir: directory.path });
+    rmSync(directory.at("a"), { recursive: true });
+    directory.put("a", "file");
+    backend.refresh();
+    expect(textOf(backend.memdb.read("a")!)).toBe("file");
+    rmSync(directory.at("a"));
+    directory.put("a/b", "2");
+    backend.refresh();
+    expect(textOf(backend.memdb.read("a/b")!)).toBe("2");
+    expect(backend.memdb.entryCount).toBe(2);
+  });
+
+  test("more events than the kernel keeps: everything is looked at again", () => {
+    using directory = new TempDirectory();
+    plant(directory);
+    using backend = open({ dir: directory.path });
+    const fd = openSync(directory.at("flood"), "w");
+    const other = openSync(directory.at("flood2"), "w");
+    // Equal events in a row are one; two files in turn are not.
+    for (let at = 0; at < 10_000; at++) {
+      writeSync(fd, "x");
+      writeSync(other, "x");
+    }
+    closeSync(fd);
+    closeSync(other);
+    directory.put("storage.cfg", "after\n");
+    mkdirSync(directory.at("late"));
+    directory.put("late/file", "late");
+    expect(seen(backend, "storage.cfg")[0]).toBe(2);
+    expect(textOf(backend.memdb.read("late/file")!)).toBe("late");
+    expect(backend.memdb.read("flood")!.length).toBe(10_000);
+  });
+});
+
+describe("without inotify", () => {
+  test("a change is seen within a second", async () => {
+    using directory = new TempDirectory();
+    plant(directory);
+    const memdb = new Memdb();
+    using source = DirectorySource.open({
+      directory: directory.path,
+      memdb,
+      log: silentLog,
+      watch: false,
+    }) as DirectorySource;
+    const changes: string[] = [];
+    memdb.subscribe(({ kind, path }) => changes.push(`${kind} ${path}`));
+    directory.put("storage.cfg", "dir: new\n");
+    directory.put("new/file", "new");
+    rmSync(directory.at(GUEST));
+    const started = performance.now();
+    await eventually("all three changes", () => {
+      source.refresh();
+      return changes.length >= 4;
+    });
+    expect(performance.now() - started).toBeLessThan(5000);
+    expect(changes.toSorted()).toEqual([
+      "placed new",
+      "placed new/file",
+      `removed ${GUEST}`,
+      "written storage.cfg",
+    ]);
+  });
+
+  test("a hard link from elsewhere changes a file: seen although nobody tells", async () => {
+    using directory = new TempDirectory();
+    using elsewhere = new TempDirectory();
+    plant(directory);
+    linkSync(directory.at("storage.cfg"), elsewhere.at("link"));
+    using backend = open({ dir: directory.path });
+    elsewhere.put("link", "dir: linked\n");
+    await eventually("the change", () => seen(backend, "storage.cfg")[0] === 2);
+  });
+});
+
+describe("what is left out", () => {
+  test("FIFOs, sockets, symlinks, pmxcfs's own files, large files: one line names them", () => {
+    using directory = new TempDirectory();
+    using elsewhere = new TempDirectory();
+    plant(directory);
+    const secret = elsewhere.put("secret", "not yours");
+    Bun.spawnSync(["mkfifo", directory.at("fifo")]);
+    symlinkSync(secret, directory.at("link"));
+    symlinkSync(elsewhere.path, directory.at("linked"));
+    symlinkSync("nodes/pve1", directory.at("local"));
+    directory.put(".version", "{}");
+    directory.put("big", Buffer.alloc(CfsLimits.fileBytes + 1));
+    directory.put("fits", Buffer.alloc(CfsLimits.fileBytes));
+    using socket = Bun.listen({ unix: directory.at("socket"), socket: { data: () => {} } });
+    const log = rememberingLog();
+    using backend = open({ dir: directory.path, log });
+    expect(socket.unix).toBe(directory.at("socket"));
+    const names = ["fifo", "link", "linked/secret", "local/priv", ".version", "big", "socket"];
+    for (const name of names) expect(backend.memdb.find(name)).toBeUndefined();
+    expect(backend.memdb.read("fits")!.length).toBe(CfsLimits.fileBytes);
+    expect(log.lines).toHaveLength(1);
+    for (const words of [
+      "fifo (a FIFO)",
+      "link (a symlink)",
+      "linked (a symlink)",
+      "local (a symlink)",
+      ".version (pmxcfs makes it itself)",
+      "big (1048577 bytes, more than 1048576)",
+      "socket (a socket)",
+    ]) {
+      expect(log.lines[0]).toContain(words);
+    }
+  });
+
+  test("a FIFO is never opened: its writer goes on waiting", () => {
+    using directory = new TempDirectory();
+    Bun.spawnSync(["mkfifo", directory.at("fifo")]);
+    using backend = open({ dir: directory.path });
+    utimesSync(directory.at("fifo"), 1, 1);
+    backend.refresh();
+    const probe = Bun.spawnSync(["sh", "-c", "timeout 0.2 sh -c 'echo x > fifo'"], {
+      cwd: directory.path,
+    });
+    expect(probe.exitCode).toBe(124);
+  });
+
+  test("a file that grows past the limit goes, and comes back when it shrinks", () => {
+    using directory = new TempDirectory();
+    const log = rememberingLog();
+    directory.put("storage.cfg", "small");
+    using backend = open({ dir: directory.path, log });
+    const fd = openSync(directory.at("storage.cfg"), "r+");
+    ftruncateSync(fd, CfsLimits.fileBytes + 1);
+    backend.refresh();
+    expect(backend.memdb.read("storage.cfg")).toBeUndefined();
+    expect(log.lines).toEqual([expect.stringContaining("storage.cfg (1048577 bytes")]);
+    ftruncateSync(fd, 5);
+    closeSync(fd);
+    backend.refresh();
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("small");
+    expect(backend.versions.of("storage.cfg")).toBe(3);
+  });
+
+  test("a regular file that becomes a symlink is gone", () => {
+    using directory = new TempDirectory();
+    using elsewhere = new TempDirectory();
+    directory.put("a.cfg", "mine");
+    using backend = open({ dir: directory.path });
+    rmSync(directory.at("a.cfg"));
+    symlinkSync(elsewhere.put("secret", "not yours"), directory.at("a.cfg"));
+    backend.refresh();
+    expect(backend.memdb.read("a.cfg")).toBeUndefined();
+  });
+
+  test("a directory that becomes a symlink is not followed", () => {
+    using directory = new TempDirectory();
+    using elsewhere = new TempDirectory();
+    directory.put("d/secret", "mine");
+    using backend = open({ dir: directory.path });
+    elsewhere.put("secret", "not yours");
+    renameSync(directory.at("d"), directory.at("e"));
+    symlinkSync(elsewhere.path, directory.at("d"));
+    backend.refresh();
+    expect(backend.memdb.find("d")).toBeUndefined();
+    expect(textOf(backend.memdb.read("e/secret")!)).toBe("mine");
+  });
+});
+
+test("names that are not UTF-8, and names of 255 bytes", () => {
+  using directory = new TempDirectory();
+  const odd = Buffer.concat([Buffer.from(directory.at("caf")), Buffer.from([0xe9])]);
+  writeFileSync(odd, "latin");
+  const long = "n".repeat(255);
+  directory.put(long, "long");
+  directory.put("utf8-ä", "utf8");
+  using backend = open({ dir: directory.path });
+  expect(textOf(backend.memdb.read("caf\xe9")!)).toBe("latin");
+  expect(textOf(backend.memdb.read(long)!)).toBe("long");
+  expect(textOf(backend.memdb.read("utf8-\xc3\xa4")!)).toBe("utf8");
+  writeFileSync(odd, "again");
+  backend.refresh();
+  expect(textOf(backend.memdb.read("caf\xe9")!)).toBe("again");
+});
+
+describe("the directory itself", () => {
+  test("goes: what was in it is served on, with one line; comes back: it is served", async () => {
+    using above = new TempDirectory();
+    above.put("pve/storage.cfg", "one");
+    const log = rememberingLog();
+    using backend = open({ dir: above.at("pve"), log });
+    renameSync(above.at("pve"), above.at("away"));
+    await eventually("a log line", () => {
+      backend.refresh();
+      return log.lines.length > 0;
+    });
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("one");
+    expect(log.lines).toEqual([expect.stringContaining("it is gone")]);
+    above.put("pve/storage.cfg", "two");
+    await eventually("the new directory", () => seen(backend, "storage.cfg")[0] === 2);
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("two");
+  });
+
+  test.each([
+    ["is not there", "missing", "no such file or directory"],
+    ["is a file", "file", "not a directory"],
+  ])("%s", (_, name, reason) => {
+    using directory = new TempDirectory();
+    directory.put("file");
+    const dir = directory.at(name);
+    const opened = openBackend({ dir, nodeName: "pve1", log: silentLog });
+    expect(typeof opened === "string" && opened.toLowerCase()).toContain(reason);
+  });
+});
+
+test("directories that vanish while they are read leave a sound tree", async () => {
+  using directory = new TempDirectory();
+  plant(directory);
+  const script =
+    "for i in $(seq 40); do mkdir -p v/a/b/c; echo $i > v/a/b/c/f; echo x > v/a/g; rm -rf v; done";
+  const child = Bun.spawn(["sh", "-c", script], { cwd: directory.path });
+  using backend = open({ dir: directory.path });
+  while (child.exitCode === null) {
+    backend.refresh();
+    await Bun.sleep(0);
+  }
+  backend.refresh();
+  expect([...backend.memdb.entries()].map(pathOf).filter((path) => path.startsWith("v"))).toEqual(
+    [],
+  );
+  expect(backend.memdb.entryCount).toBe([...backend.memdb.entries()].length);
+});
+
+test("nothing stays open: descriptors and watches", () => {
+  using directory = new TempDirectory();
+  plantGolden(directory.path);
+  const open1 = (): string[] =>
+    readdirSync("/proc/self/fd").flatMap((fd) => {
+      try {
+        const target = readlinkSync(`/proc/self/fd/${fd}`);
+        return target.includes("inotify") || target.startsWith(directory.path) ? [target] : [];
+      } catch {
+        return [];
+      }
+    });
+  {
+    using backend = open({ dir: directory.path });
+    backend.refresh();
+    expect(open1().toSorted()).toEqual([directory.path, "anon_inode:inotify"].toSorted());
+  }
+  expect(open1()).toEqual([]);
+});
