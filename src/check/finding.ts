@@ -9,12 +9,16 @@ import { CODES, type CodeName, type CodeValues } from "./codes.ts";
 
 /** A measured number; `unit` is a base unit (`s`, `bytes`, `percent`, or nothing for a count). */
 export interface Measure {
-  /** Snake case, unique in a report: a metric's name without its prefix. */
+  /** Snake case, unique in a report (with its request): a metric's name without its prefix. */
   readonly name: string;
   readonly value: number;
   readonly unit: "s" | "bytes" | "percent" | "";
   /** At or beyond this it is a finding. */
   readonly limit?: number;
+  /** The limit is a lower one. */
+  readonly low?: boolean;
+  /** The request it was measured on, where there is one measure per request. */
+  readonly request?: string;
 }
 
 export interface Finding {

@@ -7,6 +7,7 @@ import { CHECKS, type CheckName } from "./code.ts";
 import type { Facts } from "./facts.ts";
 import { type Finding, found } from "./finding.ts";
 import type { Machine } from "./machine.ts";
+import type { Session } from "./session.ts";
 
 export interface CheckOptions {
   readonly service: string;
@@ -22,6 +23,7 @@ export interface CheckOptions {
 export interface Context {
   readonly machine: Machine;
   readonly facts: Facts;
+  readonly session: Session;
   readonly options: CheckOptions;
   /** Milliseconds an operation may still take, so that the probe itself can say what hung. */
   left(): number;

@@ -34,9 +34,8 @@ export function deadRings(
   service: string,
 ): { ours: DeadRings; foreign: DeadRings } {
   const dead = rings.filter((ring) => ring.server === undefined);
-  const family = [service, PMXCFS_SERVICE];
-  const mine = (ring: RingDirectoryInfo) =>
-    ring.service !== undefined && family.includes(ring.service);
+  const family = new Set([service, PMXCFS_SERVICE]);
+  const mine = (ring: RingDirectoryInfo) => ring.service !== undefined && family.has(ring.service);
   return { ours: sum(dead.filter(mine)), foreign: sum(dead.filter((ring) => !mine(ring))) };
 }
 

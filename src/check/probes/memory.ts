@@ -18,7 +18,7 @@ const CLIENT_INODES = 7;
 const CLIENTS_LOW = 50;
 
 /** statfs(2): tmpfs and ramfs. */
-const MEMORY_TYPES = [0x01021994, 0x858458f6];
+const MEMORY_TYPES = new Set([0x01021994, 0x858458f6]);
 
 function roundUp(bytes: number): number {
   return Math.ceil(bytes / PAGE) * PAGE;
@@ -34,7 +34,7 @@ function room(path: string, space: Space): Finding {
   const byInodes = space.inodes === 0 ? byBytes : Math.floor(space.freeInodes / CLIENT_INODES);
   const clients = Math.min(byBytes, byInodes);
   const measures = [
-    { name: "shm_free_clients", value: clients, unit: "", limit: CLIENTS_LOW },
+    { name: "shm_free_clients", value: clients, unit: "", limit: CLIENTS_LOW, low: true },
     { name: "shm_free_bytes", value: space.freeBytes, unit: "bytes" },
     { name: "shm_size_bytes", value: space.sizeBytes, unit: "bytes" },
   ] as const;
@@ -78,7 +78,7 @@ export const memoryProbe: Probe = {
     const mount = await mountOf(context, path);
     if (mount?.readOnly === true) return [found("SHM_READ_ONLY", { path })];
     const findings = [room(path, space)];
-    if (!MEMORY_TYPES.includes(space.type)) {
+    if (!MEMORY_TYPES.has(space.type)) {
       const type = mount?.type ?? "part of another file system";
       findings.push(found("SHM_NOT_TMPFS", { path, type }));
     }

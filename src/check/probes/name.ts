@@ -18,8 +18,8 @@ function ownAddress(): string {
 async function lineOf({ machine }: Context, name: string, address: string): Promise<string> {
   const text = await machine.text(machine.paths.etcHosts);
   const lines = typeof text === "string" ? hostsLines(text, name) : [];
-  const found = lines.find((line) => line.address === address) ?? lines[0];
-  return found === undefined ? "from DNS" : `line ${found.line} of ${machine.paths.etcHosts}`;
+  const row = lines.find((line) => line.address === address) ?? lines[0];
+  return row === undefined ? "from DNS" : `line ${row.line} of ${machine.paths.etcHosts}`;
 }
 
 async function loopback(context: Context, name: string, address: string): Promise<Finding> {

@@ -1,0 +1,118 @@
+/** The report as people read it: the verdict first, then sections as PVE's upgrade checkers have. */
+import { CHECKS, type CheckName, type Severity } from "./code.ts";
+import { textsOf } from "./explain.ts";
+import type { Finding } from "./finding.ts";
+import { isNotInstalled, type Report } from "./report.ts";
+
+/** The colours wanted; identity functions where none are. */
+export interface Paint {
+  bold(text: string): string;
+  red(text: string): string;
+  green(text: string): string;
+  yellow(text: string): string;
+  dim(text: string): string;
+}
+
+const WIDTH = 100;
+const INDENT = " ".repeat(6);
+
+const LABELS: Readonly<Record<Severity, string>> = {
+  pass: "PASS",
+  skip: "SKIP",
+  notice: "NOTICE",
+  warn: "WARN",
+  fail: "FAIL",
+};
+
+/** Words of `text` in lines of at most WIDTH, all but the first after `indent`. */
+export function wrap(text: string, first: string, indent: string, width = WIDTH): string {
+  const lines: string[] = [];
+  let line = first;
+  for (const word of text.split(" ")) {
+    const start = lines.length === 0 ? first : indent;
+    if (line !== start && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = indent + word;
+    } else {
+      line += line === start ? word : ` ${word}`;
+    }
+  }
+  return [...lines, line].join("\n");
+}
+
+function paintLabel(severity: Severity, paint: Paint): (text: string) => string {
+  if (severity === "pass") return paint.green;
+  if (severity === "warn") return paint.yellow;
+  if (severity === "fail") return (text) => paint.bold(paint.red(text));
+  return severity === "notice" ? paint.bold : (text) => text;
+}
+
+function headline({ verdict, counts }: Report, paint: Paint): string {
+  const code = verdict.code === undefined ? "" : ` [${verdict.code}]`;
+  const label = LABELS[verdict.severity];
+  const others = counts.fail + counts.warn - 1;
+  const more = others > 0 ? ` (and ${others} more)` : "";
+  return paintLabel(verdict.severity, paint)(`${label}: ${verdict.text}${code}${more}`);
+}
+
+function seenLines(finding: Finding): string[] {
+  if (finding.code === undefined) return [];
+  const titles = textsOf(finding.code).map(({ title }) => title);
+  return titles.length === 0
+    ? []
+    : [wrap(titles.join("; "), `${INDENT}seen:  `, `${INDENT}       `)];
+}
+
+function findingLines(finding: Finding, paint: Paint): string[] {
+  const { severity, code, text, cause, fix, details } = finding;
+  const name = code === undefined ? "" : ` [${code}]`;
+  const line = paintLabel(severity, paint)(`${LABELS[severity]}: ${text}${name}`);
+  const lines = [severity === "skip" ? `${LABELS.skip}: ${text}` : line];
+  const under = `${INDENT}       `;
+  if (cause !== undefined) lines.push(wrap(cause, `${INDENT}cause: `, under));
+  // Commands are not wrapped: they are there to be pasted.
+  if (fix !== undefined) lines.push(`${INDENT}fix:   ${paint.bold(fix)}`);
+  lines.push(...seenLines(finding));
+  lines.push(...details.map((detail) => paint.dim(`${INDENT}| ${detail}`)));
+  return lines;
+}
+
+function section(check: string, findings: readonly Finding[], paint: Paint): string[] {
+  const title = CHECKS[check as CheckName].toUpperCase();
+  const lines = findings.flatMap((finding) => findingLines(finding, paint));
+  return [paint.bold(`= CHECKING ${title} =`), "", ...lines, ""];
+}
+
+function summary({ counts }: Report, paint: Paint): string[] {
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  const lines = [
+    paint.bold("= SUMMARY ="),
+    "",
+    `TOTAL:    ${total}`,
+    paint.green(`PASSED:   ${counts.pass}`),
+    `SKIPPED:  ${counts.skip}`,
+    `NOTICES:  ${counts.notice}`,
+    paint.yellow(`WARNINGS: ${counts.warn}`),
+    paint.red(`FAILURES: ${counts.fail}`),
+  ];
+  if (counts.warn + counts.fail === 0) return lines;
+  const attention = "ATTENTION: Please check the output for detailed information!";
+  return [...lines, "", counts.fail > 0 ? paint.red(attention) : paint.yellow(attention)];
+}
+
+/** The whole report; a machine without pmxcfs gets one line. */
+export function renderText(report: Report, paint: Paint): string {
+  if (isNotInstalled(report)) return `${headline(report, paint)}\n`;
+  const byCheck = Map.groupBy(report.findings, ({ check }) => check);
+  const sections = [...byCheck].flatMap(([check, list]) => section(check, list, paint));
+  return [headline(report, paint), "", ...sections, ...summary(report, paint), ""].join("\n");
+}
+
+/** Nothing when all is well; otherwise the verdict and what is wrong, without the rest. */
+export function renderQuiet(report: Report, paint: Paint): string {
+  if (report.exitCode === 0) return "";
+  if (isNotInstalled(report)) return renderText(report, paint);
+  const bad = report.findings.filter(({ severity }) => severity === "warn" || severity === "fail");
+  const lines = bad.flatMap((finding) => findingLines(finding, paint));
+  return [headline(report, paint), ...lines, ""].join("\n");
+}

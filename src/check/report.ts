@@ -1,0 +1,142 @@
+/**
+ * A finished run: its findings, counted, with the one line that says how it is (verdict) and the
+ * exit code. Renderers (report-text.ts, report-machine.ts) turn it into what was asked for.
+ */
+import type { CheckName, Severity } from "./code.ts";
+import { type CodeName, CODES, EFFECTS } from "./codes.ts";
+import type { Finding, Measure } from "./finding.ts";
+
+export type Counts = Readonly<Record<Severity, number>>;
+
+export interface Verdict {
+  readonly severity: Severity;
+  readonly code?: CodeName;
+  readonly text: string;
+  readonly fix?: string;
+}
+
+export interface Report {
+  readonly host: string;
+  readonly service: string;
+  /** Milliseconds since 1970, at the end. */
+  readonly at: number;
+  readonly durationMs: number;
+  readonly findings: readonly Finding[];
+  readonly counts: Counts;
+  readonly verdict: Verdict;
+  readonly exitCode: number;
+}
+
+/** As monitoring plugins have them: OK, WARNING, CRITICAL, UNKNOWN. */
+export const CheckExit = { OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3 } as const;
+
+function count(findings: readonly Finding[]): Counts {
+  const counts = { pass: 0, skip: 0, notice: 0, warn: 0, fail: 0 };
+  for (const { severity } of findings) counts[severity]++;
+  return counts;
+}
+
+/** Follows a finding to what explains it, as far as that was found as well. */
+function rootOf(finding: Finding, findings: readonly Finding[]): Finding {
+  const seen = new Set<Finding>();
+  let root = finding;
+  while (!seen.has(root)) {
+    seen.add(root);
+    const causes: readonly CodeName[] = (root.code && EFFECTS[root.code]) ?? [];
+    const cause = findings.find(
+      ({ code, severity }) => code !== undefined && severity !== "notice" && causes.includes(code),
+    );
+    root = cause ?? root;
+  }
+  return root;
+}
+
+function measured(findings: readonly Finding[], name: string): Measure | undefined {
+  return findings.flatMap(({ measures }) => measures).find((measure) => measure.name === name);
+}
+
+/** The line for a run without warnings. */
+function good(findings: readonly Finding[], counts: Counts): string {
+  const p99 = measured(findings, "latency_p99_seconds");
+  const latency = p99 === undefined ? "" : `, p99 ${(p99.value * 1000).toFixed(2)} ms`;
+  const skipped = counts.skip === 0 ? "" : `, ${counts.skip} skipped`;
+  const notices = counts.notice === 0 ? "" : `, ${counts.notice} to note`;
+  const subject = p99 === undefined ? "nothing is wrong" : "the IPC of this node works";
+  return `${subject}: ${counts.pass} checks passed${notices}${skipped}${latency}`;
+}
+
+function judge(findings: readonly Finding[], counts: Counts): Verdict {
+  const worst = (["fail", "warn"] as const).find((severity) => counts[severity] > 0);
+  if (worst === undefined) {
+    if (counts.pass > 0 || counts.notice > 0) {
+      return { severity: "pass", text: good(findings, counts) };
+    }
+    return { severity: "skip", text: "nothing could be checked" };
+  }
+  const first = findings.find(({ severity }) => severity === worst);
+  const root = first === undefined ? undefined : rootOf(first, findings);
+  return {
+    severity: worst,
+    text: root?.text ?? "",
+    ...(root?.code === undefined ? {} : { code: root.code }),
+    ...(root?.fix === undefined ? {} : { fix: root.fix }),
+  };
+}
+
+const EXITS: Readonly<Record<Severity, number>> = {
+  pass: CheckExit.OK,
+  notice: CheckExit.OK,
+  warn: CheckExit.WARNING,
+  fail: CheckExit.CRITICAL,
+  skip: CheckExit.UNKNOWN,
+};
+
+/** Two probes may come upon one fault from two sides: it is told once. */
+function unique(findings: readonly Finding[]): Finding[] {
+  const seen = new Set<string>();
+  return findings.filter(({ code, text }) => {
+    const key = `${code ?? ""} ${text}`;
+    const known = code !== undefined && seen.has(key);
+    seen.add(key);
+    return !known;
+  });
+}
+
+export function makeReport(
+  run: Pick<Report, "host" | "service" | "at" | "durationMs">,
+  all: readonly Finding[],
+): Report {
+  const findings = unique(all);
+  const counts = count(findings);
+  const verdict = judge(findings, counts);
+  return { ...run, findings, counts, verdict, exitCode: EXITS[verdict.severity] };
+}
+
+/** True when there is nothing here that could be checked: one line is all there is to say. */
+export function isNotInstalled({ findings }: Report): boolean {
+  return findings.some(({ code }) => code === "NOT_INSTALLED");
+}
+
+/** What of a run to keep: checks and codes by name. */
+export interface Selection {
+  readonly only: readonly string[];
+  readonly skip: readonly string[];
+}
+
+function checkOf(name: string): string {
+  const code = name as CodeName;
+  return Object.hasOwn(CODES, name) ? CODES[code].check : name;
+}
+
+/** Whether the probe of `check` has to run. */
+export function wanted(check: CheckName, { only, skip }: Selection): boolean {
+  if (skip.includes(check)) return false;
+  return only.length === 0 || only.some((name) => checkOf(name) === check);
+}
+
+/** Whether a finding is to be told. */
+export function kept({ check, code }: Finding, { only, skip }: Selection): boolean {
+  if (code !== undefined && skip.includes(code)) return false;
+  if (only.length === 0 || code === undefined || only.includes(check)) return true;
+  return only.includes(code);
+}

@@ -1,0 +1,240 @@
+/** Error texts that clients print: the libc words for what a libqb client was answered. */
+import type { ErrorText } from "../text.ts";
+
+const IPC = /ipcc?_send_rec|ipcc_|\bqb_|access control list/;
+
+export const CLIENT_TEXTS: readonly ErrorText[] = [
+  {
+    id: "unknown-error",
+    title: "Unknown error -1",
+    patterns: [/unknown error:? -?1\b/, /\berrno:? -1\b/],
+    meaning:
+      "The server refused this caller at connect. The C server's accept callback answers +1, " +
+      "which libqb clients turn into errno -1: a number strerror does not know. The IPC itself is " +
+      "well; it is not a sign of a missing cluster.",
+    causes: [
+      { code: "ACCESS_REFUSED_GID", tell: "`id -u` is 0 and `id -g` is not" },
+      { code: "ACCESS_REFUSED_UID", tell: "`id -u` is not 0 and `id -g` is not that of www-data" },
+      { code: "CREDENTIALS_DIFFER", tell: "the program has a set-uid or set-gid bit" },
+      { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
+    ],
+  },
+  {
+    id: "connection-refused",
+    title: "Connection refused",
+    patterns: [/connection refused/, /\beconnrefused\b/, /\berrno:? 111\b/],
+    meaning:
+      "Nobody listens on the service's abstract socket in this network namespace. Nothing is " +
+      "wrong with the caller.",
+    causes: [
+      { code: "SOCKET_ABSENT", tell: "`grep @pve2 /proc/net/unix` prints nothing" },
+      { code: "UNIT_FAILED", tell: "`systemctl is-failed pve-cluster` says failed" },
+      { code: "NAME_LOOPBACK", tell: "`getent ahosts $(hostname)` shows only 127.x or ::1" },
+      { code: "SOCKET_TAKEN", tell: "pmxcfs runs, and @pve2 belongs to another process" },
+      { code: "NETNS_DIFFERS", tell: "`readlink /proc/self/ns/net /proc/1/ns/net` differ" },
+      { code: "SOCKET_FILESYSTEM_MISMATCH", tell: "/etc/libqb/force-filesystem-sockets exists" },
+      { code: "SOCKET_SHORT_ADDRESS", tell: "a systemd socket unit listens on @pve2" },
+      {
+        text:
+          "Boot order: the caller started before pmxcfs. Give its unit After=pve-cluster.service; " +
+          "a unit ordered Before=network-pre.target cannot have pmxcfs and must be split in two.",
+        tell: "it works later, and only the first lines of a boot show it",
+      },
+    ],
+  },
+  {
+    id: "not-connected",
+    title: "Transport endpoint is not connected",
+    patterns: [/transport endpoint is not connected/, /\benotconn\b/, /\berrno:? 107\b/],
+    meaning:
+      "One text, three faults: (a) the server went away or closed this connection; (b) the reply " +
+      "did not fit into the ring and the C server disconnected, every time the same request is " +
+      "made; (c) printed by ls, cat or stat for a path in /etc/pve, it is a dead FUSE mount.",
+    causes: [
+      {
+        code: "PVE_DEAD_MOUNT",
+        tell: "(c) the line names a path below /etc/pve, and `stat -f /etc/pve` fails",
+        signs: /\/etc\/pve|cannot (access|open|stat)|\bls:|\bcat:|\bstat:|\bdf:|statfs|fuse/,
+      },
+      {
+        code: "REPLY_TOO_LARGE",
+        tell: "(b) always the same request, and the log has qb_ipcs_response_send",
+        signs: /qb_ipcs_response_send|response_send/,
+      },
+      {
+        code: "REQUEST_DISCONNECTED",
+        tell: "(a) once, at the time of a restart: `systemctl show -p NRestarts pve-cluster`",
+        signs: IPC,
+      },
+      { code: "UNIT_RESTARTS", tell: "(a) again and again: the server crashes" },
+      { code: "HANDSHAKE_CLOSED", tell: "(a) at connect: the server is full or ends" },
+    ],
+  },
+  {
+    id: "no-buffer-space",
+    title: "No buffer space available",
+    patterns: [/no buffer space available/, /\benobufs\b/, /\berrno:? 105\b/],
+    meaning:
+      "The reply arrived but is larger than the client's buffer of 1 MiB (header included). The " +
+      "same request fails each time, from every client.",
+    causes: [
+      { code: "REPLY_TOO_LARGE", tell: "`pmxcfs-ipc --check --only requests` names the request" },
+      {
+        code: "DB_FILE_LARGE",
+        tell: "on [6]: a file of close to 1 MiB in /etc/pve",
+        signs: /\[6\]/,
+      },
+      { code: "STATUS_KEYS_MANY", tell: "on [1]: status keys without end", signs: /\[1\]/ },
+    ],
+  },
+  {
+    id: "file-too-large",
+    title: "File too large",
+    patterns: [/file too large/, /\befbig\b/, /\berrno:? 27\b/],
+    meaning:
+      "From SET_STATUS ([4]): the value has more than 32 KiB, and the server keeps the old one. " +
+      "From a write to /etc/pve: the file would exceed 1 MiB.",
+    causes: [
+      {
+        code: "STATUS_LARGE",
+        tell: "on [4]: a task list, ceph, sdn or network status",
+        signs: /\[4\]/,
+      },
+      { code: "DB_FILE_LARGE", tell: "a path below /etc/pve is named", signs: /\/etc\/pve/ },
+    ],
+  },
+  {
+    id: "no-space",
+    title: "No space left on device",
+    patterns: [/no space left on device/, /\benospc\b/, /\berrno:? 28\b/],
+    meaning:
+      "At connect it is about /dev/shm, not about a disk: each client takes 3.05 MiB of it, " +
+      "reserved at once. On a path below /etc/pve or in the database's log it is the disk.",
+    causes: [
+      { code: "SHM_FULL", tell: "`df /dev/shm` is full", signs: IPC },
+      { code: "SHM_STALE", tell: "`pmxcfs-ipc --check --clean-stale --dry-run` lists directories" },
+      { code: "SHM_LOW", tell: "a container with the usual 64 MiB: 20 clients" },
+      { code: "SHM_INODES_LOW", tell: "`df -i /dev/shm` is full" },
+      {
+        code: "DB_DISK_LOW",
+        tell: "`df /var/lib/pve-cluster` is full",
+        signs: /\/etc\/pve|\/var\/lib|database|sqlite/,
+      },
+    ],
+  },
+  {
+    id: "operation-not-permitted",
+    title: "Operation not permitted",
+    patterns: [/operation not permitted/, /\beperm\b/],
+    meaning:
+      "The server knows this caller and does not let it do this: group www-data may read, but not " +
+      "set a status ([4]), write the log ([7]) or read private files ([6] on priv/...). From our " +
+      "own server it is also the answer to a refused connect, where C says Unknown error -1.",
+    causes: [
+      {
+        text: "A read-only caller (group www-data: pveproxy and spiceproxy) did a root-only request.",
+        tell: "the number is [4], [6] or [7], and the process runs as www-data",
+        signs: /\[[467]\]/,
+      },
+      { code: "ACCESS_REFUSED_UID", tell: "it happens at connect, to every request" },
+      { code: "PERMISSIONS_WRONG", tell: "`pmxcfs-ipc --check --only permissions` as root fails" },
+      {
+        text:
+          "On a path below /etc/pve: pmxcfs allows neither chmod, chown to others, nor links, to " +
+          "anyone.",
+        tell: "the line names chmod, chown, ln, rsync or cp -a",
+        signs: /\/etc\/pve|chmod|chown|\bln\b|rsync|preserv/,
+      },
+    ],
+  },
+  {
+    id: "permission-denied",
+    title: "Permission denied",
+    patterns: [/permission denied/, /\beacces\b/, /\berrno:? 13\b/],
+    meaning:
+      "At connect this is not the accept rule (that would be Unknown error -1): the server " +
+      "accepted, but the client cannot open its ring files in /dev/shm. On a path below /etc/pve " +
+      "it is the mode of that file, or the lack of quorum.",
+    causes: [
+      { code: "RINGS_NOT_OPENABLE", tell: "the line has ipcc_send_rec", signs: IPC },
+      { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
+      { code: "SHM_READ_ONLY", tell: "`grep /dev/shm /proc/mounts` has ro" },
+      {
+        code: "PVE_READ_ONLY",
+        tell: "a write to /etc/pve, also as root",
+        signs: /\/etc\/pve/,
+      },
+    ],
+  },
+  {
+    id: "bad-descriptor",
+    title: "Bad file descriptor",
+    patterns: [/bad file descriptor/, /\bebadf\b/],
+    meaning:
+      "The client's own connection is broken: it closed the descriptor, or inherited it across a " +
+      "fork or a daemonisation that closed all descriptors. The server is well.",
+    causes: [
+      {
+        text: "A client bug: connect again after fork (PVE's own client keeps one per process).",
+        tell: "`pmxcfs-ipc --check` passes, and only one program shows it: restart that program",
+      },
+    ],
+  },
+  {
+    id: "resource-unavailable",
+    title: "Resource temporarily unavailable",
+    patterns: [/resource temporarily unavailable/, /\beagain\b/],
+    meaning:
+      "The server asked its clients to wait (flow control), or the request ring is full because " +
+      "it does not take requests out. PVE clients do not retry. In pmxcfs's own log, next to " +
+      '"pmxcfs lock", it means that a second pmxcfs runs.',
+    causes: [
+      {
+        code: "DB_LOCKED_BY_OTHER",
+        tell: "the line names the lock",
+        signs: /pmxcfs lock|lockfile/,
+      },
+      { code: "FLOW_CONTROL_ON", tell: "`pmxcfs-ipc --check --only flow` as root", signs: IPC },
+      { code: "QUEUE_WAITING", tell: "the server hangs: other clients show no error but wait" },
+      { code: "HANDSHAKE_ERROR", tell: "at connect: the server is at its bound" },
+      { code: "DESCRIPTORS_LOW", tell: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
+    ],
+  },
+  {
+    id: "acl-list",
+    title: "Unable to load access control list",
+    patterns: [/unable to load access control list/],
+    meaning:
+      "Every PVE command asks for the versions first; when that fails, this line follows the " +
+      "three ipcc_send_rec lines and repeats their reason. It says nothing about ACLs: what " +
+      "stands after its colon is the fault.",
+    causes: [
+      { code: "SOCKET_ABSENT", tell: "it ends in Connection refused", signs: /refused/ },
+      { code: "ACCESS_REFUSED_GID", tell: "it ends in Unknown error -1", signs: /unknown error/ },
+      {
+        code: "REPLY_NOT_JSON",
+        tell: "it ends in a complaint about JSON",
+        signs: /json|malformed/,
+      },
+      { code: "REPLY_EMPTY", tell: "another program answers on the socket" },
+    ],
+  },
+  {
+    id: "hang",
+    title: "(no text at all: commands hang, the GUI is grey)",
+    patterns: [
+      /\bhang(s|ing)?\b|\bhung\b|\bblocked for more than \d+ seconds|got timeout|timed out/,
+    ],
+    meaning:
+      "PVE's client waits without a time limit. pmxcfs has one IPC thread, and holds a lock while " +
+      "it waits for rrdcached, corosync or the disk: whatever they do, everybody does.",
+    causes: [
+      { code: "SERVER_STOPPED", tell: "/proc/PID/status says T (stopped)" },
+      { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
+      { code: "SERVER_STUCK", tell: "/proc/PID/status says D", signs: /blocked for more than/ },
+      { code: "CPG_RETRIES", tell: "the log has cpg_send_message retried" },
+      { code: "PVE_HUNG", tell: "`timeout 2 stat -f /etc/pve` does not return" },
+      { code: "RESTART_FLAG_STALE", tell: "it takes 10 s and then works" },
+    ],
+  },
+];
