@@ -5,6 +5,7 @@
 import { commandGroup, type Load } from "./command.ts";
 
 const COMMANDS: Readonly<Record<string, Load>> = {
+  compat: async () => (await import("./compat.ts")).compatCommand,
   echo: async () => (await import("./echo.ts")).echoCommand,
 };
 

@@ -19,8 +19,10 @@ export type Profile = (typeof PROFILES)[number];
 
 /** What a case needs besides a service; where it is missing, the case is skipped. */
 export type Need =
-  /** The runner's own files behind a pmxcfs. */
+  /** The runner's own files behind a pmxcfs that has just been started. */
   | "fixtures"
+  /** The service may be written to: status, cluster log. */
+  | "writes"
   /** The runner may stop and start the service. */
   | "restart"
   /** To become www-data and a stranger. */
@@ -97,6 +99,8 @@ export type Step = Of &
     | { readonly do: "repeat"; readonly count: number; readonly body?: Body }
     /** Flow control levels up to this stop the client. */
     | { readonly do: "flow control"; readonly max: 1 | 2 }
+    /** Waits until a send fails with EAGAIN; what goes through before is answered. */
+    | { readonly do: "await held" }
     /** Waits until a send goes through again. */
     | { readonly do: "await sending" }
     | { readonly do: "disconnect" }

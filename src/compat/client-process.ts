@@ -60,8 +60,12 @@ export class ClientProcess {
 
   /** One line and its answer, within `timeoutMs`; throws ClientEnded and kills it otherwise. */
   async ask(line: string, timeoutMs: number): Promise<Answer> {
-    this.#process.stdin.write(`${line}\n`);
-    await this.#process.stdin.flush();
+    try {
+      await this.#process.stdin.write(`${line}\n`);
+      await this.#process.stdin.flush();
+    } catch {
+      // It died between two lines; the end of its output says how.
+    }
     return await this.#answer(timeoutMs);
   }
 

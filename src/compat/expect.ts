@@ -82,7 +82,8 @@ function differs(wanted: unknown, given: unknown, at: string): string | undefine
   if (typeof wanted !== "object" || wanted === null) {
     return wanted === given ? undefined : `${JSON.stringify(wanted)}${where}`;
   }
-  if ("#" in wanted) return typeof given === wanted["#"] ? undefined : `a ${wanted["#"]}${where}`;
+  if ("#" in wanted)
+    return typeof given === wanted["#"] ? undefined : `a ${String(wanted["#"])}${where}`;
   if (typeof given !== "object" || given === null) return `an object${where}`;
   const fields = given as Record<string, unknown>;
   return firstOf(

@@ -1,0 +1,76 @@
+/** The compatibility runner on a terminal: a line per case as it is done, and one that moves. */
+import type { Case, Flavor } from "../compat/case.ts";
+import type { Result } from "../compat/run.ts";
+import { print, type Style } from "./terminal.ts";
+
+const CLEAR_LINE = "\r\u001B[2K";
+const NAME_COLUMNS = 28;
+
+export class LiveList {
+  readonly #style: Style;
+  readonly #planned: number;
+  readonly #seed: number;
+  #done = 0;
+  #pending: Result[] = [];
+
+  constructor(style: Style, planned: number, seed: number) {
+    this.#style = style;
+    this.#planned = planned;
+    this.#seed = seed;
+  }
+
+  starting(which: Case, flavor: Flavor): void {
+    const line = `[${this.#done + 1}/${this.#planned}] ${which.name} (${flavor})`;
+    print(`${CLEAR_LINE}${this.#style.dim(line)}`);
+  }
+
+  finished(result: Result): void {
+    this.#done++;
+    if (this.#pending[0] !== undefined && this.#pending[0].which !== result.which) this.#flush();
+    this.#pending.push(result);
+    if (result.outcome === "failed") this.#flush();
+  }
+
+  /** The line of one case: a mark per kind of client, reasons below it. */
+  #flush(): void {
+    const [first] = this.#pending;
+    if (first === undefined) return;
+    const marks = this.#pending.map((result) => this.#mark(result)).join(" ");
+    const ms = this.#pending.reduce((sum, result) => sum + result.ms, 0);
+    const name = first.which.name.padEnd(NAME_COLUMNS);
+    const time = ms === 0 ? "" : this.#style.dim(` ${Math.round(ms)} ms`);
+    print(`${CLEAR_LINE}${name} ${marks}${time}\n`);
+    for (const { outcome, flavor, reason = "", which } of this.#pending) {
+      if (outcome !== "failed") continue;
+      print(
+        `    ${this.#style.red(`${flavor}: ${reason}`)}\n    ${this.#style.dim(which.shows)}\n`,
+      );
+    }
+    this.#pending = [];
+  }
+
+  #mark({ outcome, flavor, deviations }: Result): string {
+    if (outcome === "failed") return this.#style.red(`✗ ${flavor}`);
+    if (outcome === "skipped") return this.#style.dim(`- ${flavor}`);
+    return deviations.length > 0
+      ? this.#style.yellow(`≈ ${flavor}`)
+      : this.#style.green(`✓ ${flavor}`);
+  }
+
+  /** Why cases were skipped, and the sum. */
+  end(results: readonly Result[]): void {
+    this.#flush();
+    print(CLEAR_LINE);
+    const reasons = new Map<string, number>();
+    for (const { outcome, reason = "" } of results) {
+      if (outcome === "skipped") reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    }
+    for (const [reason, times] of reasons) print(this.#style.dim(`skipped ${times}: ${reason}\n`));
+    const count = (outcome: Result["outcome"]) =>
+      results.filter((result) => result.outcome === outcome).length;
+    const failed = count("failed");
+    const verdict =
+      failed === 0 ? this.#style.green("all held") : this.#style.red(`${failed} failed`);
+    print(`${count("held")} held, ${count("skipped")} skipped: ${verdict} (seed ${this.#seed})\n`);
+  }
+}

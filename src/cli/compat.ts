@@ -1,0 +1,182 @@
+/** `pmxcfs-ipc compat`: the compatibility runner as a command: what to run, and how to show it. */
+import { writeFileSync } from "node:fs";
+import { allCases } from "../compat/cases/index.ts";
+import { FLAVORS, type Case, type Flavor } from "../compat/case.ts";
+import { runChild } from "../compat/child.ts";
+import { CHILD_VARIABLE } from "../compat/protocol.ts";
+import { difference, json, junit, tapBailOut, tapLine, tapStart } from "../compat/report.ts";
+import { exitOf, runAll, RunExit, type Result } from "../compat/run.ts";
+import { openServices } from "../compat/services.ts";
+import { count, flag, list, milliseconds, path, text, type Values } from "./args.ts";
+import { command } from "./command.ts";
+import { LiveList } from "./compat-list.ts";
+import { CommandFailure, UsageFailure } from "./failure.ts";
+import { print, stdoutStyle } from "./terminal.ts";
+
+const OUTPUT = "Output";
+
+const options = {
+  socket: text({ description: "Run against this service instead of one of our own", hint: "NAME" }),
+  command: text({
+    description: "Start the service with this shell command; {socket} in it is the name",
+    hint: "COMMAND",
+  }),
+  reference: text({
+    description: "Run against this service, too, and show only what differs",
+    hint: "NAME",
+  }),
+  client: list({
+    description: `Kinds of clients: ${FLAVORS.join(", ")}`,
+    hint: "KIND",
+    default: FLAVORS,
+  }),
+  filter: list({ description: "Only cases whose name contains one of these", hint: "TEXT" }),
+  list: flag({ description: "Say what the cases are, and run nothing" }),
+  seed: count({ description: "Seed of the random cases", defaultText: "another one each time" }),
+  deadline: milliseconds({ description: "Longest a case may take", default: 10_000, min: 100 }),
+  failFast: flag({ description: "Stop at the first case that does not hold" }),
+  writes: flag({ description: "Allow cases that write status and log of a running service" }),
+  tap: flag({ description: "TAP 14, also on a terminal", group: OUTPUT }),
+  json: flag({ description: "One JSON object at the end", group: OUTPUT }),
+  junit: path({ description: "Write a JUnit file, too", hint: "FILE", group: OUTPUT }),
+  noColor: flag({ description: "No colours", group: OUTPUT }),
+};
+
+type Chosen = Values<typeof options>;
+
+/** A seed for those who give none; printed, so that a run can be repeated. */
+function newSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+}
+
+function flavorsOf(words: readonly string[]): Flavor[] {
+  const unknown = words.find((word) => !FLAVORS.some((flavor) => flavor === word));
+  if (unknown !== undefined) {
+    throw new UsageFailure(`--client: "${unknown}" is none of ${FLAVORS.join(", ")}`);
+  }
+  return FLAVORS.filter((flavor) => words.includes(flavor));
+}
+
+function casesOf(chosen: Chosen, seed: number): readonly Case[] {
+  const all = allCases(seed);
+  if (chosen.filter.length === 0) return all;
+  const found = all.filter(({ name }) => chosen.filter.some((part) => name.includes(part)));
+  if (found.length > 0) return found;
+  throw new UsageFailure(`no case's name contains ${chosen.filter.join(" or ")}`);
+}
+
+function printList(cases: readonly Case[]): void {
+  const width = Math.max(...cases.map(({ name }) => name.length));
+  for (const { name, shows, on = ["any"], needs = [] } of cases) {
+    const more = [on.join("|"), ...needs].join(", ");
+    print(`${name.padEnd(width)}  ${shows} [${more}]\n`);
+  }
+}
+
+/** Runs against one service, telling `finished`; throws when it cannot be talked to. */
+async function runAgainst(
+  chosen: Chosen,
+  socket: string | undefined,
+  work: { cases: readonly Case[]; flavors: readonly Flavor[] },
+  show: { starting?: (which: Case, flavor: Flavor) => void; finished: (result: Result) => void },
+): Promise<Result[]> {
+  const { command: line, writes, deadline, failFast } = chosen;
+  const services = await openServices({ socket, command: line, writes });
+  if (typeof services === "string") throw new CommandFailure(services);
+  await using opened = services;
+  const { targets } = opened;
+  return await runAll({ ...work, ...show, targets, deadlineMs: deadline, failFast });
+}
+
+async function compare(
+  chosen: Chosen,
+  reference: string,
+  work: { cases: readonly Case[]; flavors: readonly Flavor[] },
+): Promise<number> {
+  const quiet = { finished: () => {} };
+  const first = await runAgainst(chosen, chosen.socket, work, quiet);
+  const plain = { ...chosen, command: undefined };
+  const second = await runAgainst(plain, reference, work, quiet);
+  let differing = 0;
+  let compared = 0;
+  for (const [index, result] of first.entries()) {
+    const other = second[index];
+    if (other === undefined) continue;
+    if (result.outcome === "skipped" || other.outcome === "skipped") continue;
+    compared++;
+    const what = difference(result, other);
+    if (what === undefined) continue;
+    differing++;
+    print(`${result.which.name} (${result.flavor}): ${what}\n`);
+  }
+  print(`${compared} cases ran on both, ${differing} differ\n`);
+  if (compared === 0) return RunExit.NOTHING_RAN;
+  return differing > 0 ? RunExit.FAILED : RunExit.HELD;
+}
+
+/** How results are shown while they come, and at the end. */
+interface Shown {
+  readonly starting?: (which: Case, flavor: Flavor) => void;
+  readonly finished: (result: Result) => void;
+  readonly end: (results: readonly Result[]) => void;
+}
+
+function shownAs(chosen: Chosen, planned: number, seed: number): Shown {
+  if (chosen.json) {
+    return { finished: () => {}, end: (results) => print(json(results, seed)) };
+  }
+  if (process.stdout.isTTY && !chosen.tap) {
+    const live = new LiveList(stdoutStyle(chosen.noColor), planned, seed);
+    return {
+      starting: (which, flavor) => live.starting(which, flavor),
+      finished: (result) => live.finished(result),
+      end: (results) => live.end(results),
+    };
+  }
+  let number = 0;
+  print(tapStart(planned));
+  print(`# seed ${seed}\n`);
+  return {
+    finished: (result) => print(tapLine(++number, result)),
+    end: (results) => {
+      if (results.length < planned) print(tapBailOut("stopped at the first failure"));
+    },
+  };
+}
+
+export const compatCommand = command({
+  name: "compat",
+  summary: "Run the compatibility suite with real libqb clients against a service",
+  details: [
+    "Each case runs with up to three clients: the machine's libqb, a C program compiled on the " +
+      "spot, and our own library. Without --socket and --command it runs against our own " +
+      "server on files made for it. A running service is only read from, unless --writes.",
+    "On a terminal it shows a live list, elsewhere TAP 14.",
+  ],
+  examples: [
+    ["compat", "our own server, everything"],
+    ["compat --socket pve2", "the pmxcfs of this machine, reading only"],
+    ["compat --command 'my-server --name {socket}' --junit compat.xml", "a server under test"],
+    ["compat --socket pve2 --reference other", "only what differs between two services"],
+  ],
+  exits: [
+    [0, "All that ran held"],
+    [1, "Something did not"],
+    [77, "Nothing could run"],
+  ],
+  options,
+  async run(chosen) {
+    const role = process.env[CHILD_VARIABLE];
+    if (role !== undefined) return await runChild(role);
+    const seed = chosen.seed ?? newSeed();
+    const cases = casesOf(chosen, seed);
+    if (chosen.list) return printList(cases);
+    const work = { cases, flavors: flavorsOf(chosen.client) };
+    if (chosen.reference !== undefined) return await compare(chosen, chosen.reference, work);
+    const shown = shownAs(chosen, cases.length * work.flavors.length, seed);
+    const results = await runAgainst(chosen, chosen.socket, work, shown);
+    shown.end(results);
+    if (chosen.junit !== undefined) writeFileSync(chosen.junit, junit(results));
+    return exitOf(results);
+  },
+});

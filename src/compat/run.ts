@@ -1,0 +1,136 @@
+/**
+ * The whole run: which case applies to which service and which kind of client, in order, one at a
+ * time; skips carry their reasons. Results go to a listener as they come.
+ */
+import { compileCClient } from "./c-client.ts";
+import { FLAVORS, type Case, type Flavor, type Need } from "./case.ts";
+import { ClientEnded, ClientPool } from "./client-process.ts";
+import { runCase } from "./run-case.ts";
+import type { Target } from "./target.ts";
+
+/** What came of one case with one kind of client. */
+export interface Result {
+  readonly which: Case;
+  readonly flavor: Flavor;
+  /** The service it ran against. */
+  readonly service: string;
+  readonly outcome: "held" | "failed" | "skipped";
+  /** Why it failed or was skipped. */
+  readonly reason?: string;
+  /** Where the service does as the C server and not as ours. */
+  readonly deviations: readonly string[];
+  readonly seen: readonly string[];
+  readonly ms: number;
+}
+
+export interface RunOptions {
+  readonly cases: readonly Case[];
+  readonly targets: readonly Target[];
+  readonly flavors: readonly Flavor[];
+  readonly deadlineMs: number;
+  readonly failFast: boolean;
+  /** Told before each case that really runs, and after each. */
+  readonly starting?: (which: Case, flavor: Flavor) => void;
+  readonly finished: (result: Result) => void;
+}
+
+/** The service a case is for: the first whose kind it fits. A control server is an echo, too. */
+function targetOf({ on }: Case, targets: readonly Target[]): Target | undefined {
+  if (on === undefined) return targets[0];
+  return targets.find(({ profile }) => {
+    return on.includes(profile) || (profile === "control" && on.includes("echo"));
+  });
+}
+
+function reasonToSkip(which: Case, flavor: Flavor, target: Target | undefined): string | undefined {
+  if (target === undefined) return `no service here is ${which.on?.join(" or ")}`;
+  if (which.clients?.includes(flavor) === false) return `only for ${which.clients.join(", ")}`;
+  const unmet = which.needs?.find((need: Need) => target.missing.has(need));
+  return unmet === undefined ? undefined : target.missing.get(unmet);
+}
+
+/** Which kinds of clients there are on this machine; a reason for each that is missing. */
+async function missingFlavors(
+  flavors: readonly Flavor[],
+  pool: ClientPool,
+  c: string | undefined,
+): Promise<Map<Flavor, string>> {
+  const missing = new Map<Flavor, string>();
+  for (const flavor of flavors) {
+    if (flavor === "c" && c !== undefined) {
+      missing.set(flavor, c);
+      continue;
+    }
+    try {
+      await pool.giveBack(flavor, await pool.take(flavor, "self"));
+    } catch (error) {
+      if (!(error instanceof ClientEnded)) throw error;
+      const none = "no libqb here (apt-get install libqb100)";
+      missing.set(flavor, flavor === "libqb" ? none : error.message);
+    }
+  }
+  return missing;
+}
+
+/** Runs everything that applies; returns all results in order. */
+export async function runAll(options: RunOptions): Promise<Result[]> {
+  const compiled = options.flavors.includes("c") ? compileCClient() : "not asked for";
+  const cPath = typeof compiled === "string" ? "" : compiled.path;
+  await using pool = new ClientPool(cPath);
+  const missing = await missingFlavors(
+    options.flavors,
+    pool,
+    typeof compiled === "string" ? compiled : undefined,
+  );
+  const results: Result[] = [];
+  try {
+    for (const which of options.cases) {
+      for (const flavor of FLAVORS.filter((each) => options.flavors.includes(each))) {
+        const result = await runOne(which, flavor, missing.get(flavor), pool, options);
+        results.push(result);
+        options.finished(result);
+        if (result.outcome === "failed" && options.failFast) return results;
+      }
+    }
+    return results;
+  } finally {
+    if (typeof compiled !== "string") compiled[Symbol.dispose]();
+  }
+}
+
+async function runOne(
+  which: Case,
+  flavor: Flavor,
+  noClient: string | undefined,
+  pool: ClientPool,
+  options: RunOptions,
+): Promise<Result> {
+  const target = targetOf(which, options.targets);
+  const skip = noClient ?? reasonToSkip(which, flavor, target);
+  const base = { which, flavor, service: target?.name ?? "", deviations: [], seen: [], ms: 0 };
+  if (skip !== undefined || target === undefined) {
+    return { ...base, outcome: "skipped", reason: skip ?? "no service" };
+  }
+  options.starting?.(which, flavor);
+  try {
+    await target.server?.start();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { ...base, outcome: "failed", reason: error.message };
+  }
+  const { failure, ...ran } = await runCase(which, flavor, target, pool, options.deadlineMs);
+  const expectedDown = which.steps.some((step) => step.do === "server");
+  const died = target.server !== undefined && !target.server.running && !expectedDown;
+  const reason = died ? `${failure ?? "all steps held"}; the server died` : failure;
+  if (reason === undefined) return { ...base, ...ran, outcome: "held" };
+  return { ...base, ...ran, outcome: "failed", reason };
+}
+
+/** Exit codes of a run. */
+export const RunExit = { HELD: 0, FAILED: 1, NOTHING_RAN: 77 } as const;
+
+export function exitOf(results: readonly Result[]): number {
+  if (results.some(({ outcome }) => outcome === "failed")) return RunExit.FAILED;
+  const ran = results.some(({ outcome }) => outcome === "held");
+  return ran ? RunExit.HELD : RunExit.NOTHING_RAN;
+}
