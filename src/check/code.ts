@@ -34,9 +34,13 @@ export type CheckName = keyof typeof CHECKS;
 
 /** `{name}` in a template stands for a value the probe gives. */
 export interface Code {
+  /** A few words for a list or a heading. */
+  readonly title: string;
   readonly check: CheckName;
   /** What it is unless the probe knows better (a fault that only bites at the next start). */
   readonly severity: Exclude<Severity, "pass" | "skip">;
+  /** What `{path}` is on most machines, where nothing was measured. */
+  readonly usualPath?: string;
   /** The finding in one line, with the measured value next to its limit. */
   readonly line: string;
   /** Why this happens, in a sentence or two. */

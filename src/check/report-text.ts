@@ -47,10 +47,11 @@ function paintLabel(severity: Severity, paint: Paint): (text: string) => string 
   return severity === "notice" ? paint.bold : (text) => text;
 }
 
-function headline({ verdict, counts }: Report, paint: Paint): string {
+function headline(report: Report, paint: Paint): string {
+  const { verdict } = report;
   const code = verdict.code === undefined ? "" : ` [${verdict.code}]`;
   const label = LABELS[verdict.severity];
-  const others = counts.fail + counts.warn - 1;
+  const others = isNotInstalled(report) ? 0 : report.counts.fail + report.counts.warn - 1;
   const more = others > 0 ? ` (and ${others} more)` : "";
   return paintLabel(verdict.severity, paint)(`${label}: ${verdict.text}${code}${more}`);
 }

@@ -3,6 +3,7 @@ import type { Code } from "../code.ts";
 
 export const ACCESS_CODES = {
   NETNS_DIFFERS: {
+    title: "another network namespace",
     check: "identity",
     severity: "warn",
     line: "this process is in network namespace {own}, pid 1 in {init}",
@@ -13,6 +14,7 @@ export const ACCESS_CODES = {
     seen: ["connection-refused"],
   },
   USER_NAMESPACE: {
+    title: "a user namespace",
     check: "identity",
     severity: "notice",
     line: "uid {uid} in here is uid {outside} outside: this is a user namespace",
@@ -23,6 +25,7 @@ export const ACCESS_CODES = {
     seen: ["unknown-error", "permission-denied"],
   },
   IN_CONTAINER: {
+    title: "a container",
     check: "identity",
     severity: "notice",
     line: "this is a container ({sign})",
@@ -32,6 +35,7 @@ export const ACCESS_CODES = {
     fix: "run pmxcfs-ipc --check on the host as well",
   },
   CREDENTIALS_DIFFER: {
+    title: "real and effective ids differ",
     check: "identity",
     severity: "notice",
     line: "real and effective ids differ: uid {ruid}/{euid}, gid {rgid}/{egid}",
@@ -42,6 +46,7 @@ export const ACCESS_CODES = {
     seen: ["unknown-error"],
   },
   ACCESS_REFUSED_UID: {
+    title: "refused: not root and not www-data",
     check: "handshake",
     severity: "fail",
     line: "refused: uid {uid} with gid {gid} is neither root nor of group www-data",
@@ -52,6 +57,7 @@ export const ACCESS_CODES = {
     seen: ["unknown-error", "operation-not-permitted"],
   },
   ACCESS_REFUSED_GID: {
+    title: "refused: root with another group",
     check: "handshake",
     severity: "fail",
     line: "refused: uid 0 is right, but gid {gid} ({group}) is neither 0 nor www-data ({wwwdata})",
@@ -62,6 +68,7 @@ export const ACCESS_CODES = {
     seen: ["unknown-error"],
   },
   ROOT_GID_UNUSUAL: {
+    title: "root with a group a C pmxcfs refuses",
     check: "identity",
     severity: "notice",
     line: "uid 0 has gid {gid} ({group}): this server accepts that, a C pmxcfs would not",
@@ -70,6 +77,7 @@ export const ACCESS_CODES = {
     seen: ["unknown-error"],
   },
   GROUP_MISSING: {
+    title: "no group www-data",
     check: "identity",
     severity: "fail",
     line: "there is no group www-data",

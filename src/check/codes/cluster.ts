@@ -3,8 +3,10 @@ import type { Code } from "../code.ts";
 
 export const CLUSTER_CODES = {
   DB_CORRUPT: {
+    title: "a damaged config.db",
     check: "database",
     severity: "fail",
+    usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path}: {detail}",
     cause:
       "The file is damaged (power loss, full disk, a copy taken while it was written). pmxcfs does " +
@@ -13,40 +15,50 @@ export const CLUSTER_CODES = {
     seen: ["memdb-open", "service-failed"],
   },
   DB_NOT_PMXCFS: {
+    title: "not pmxcfs's database",
     check: "database",
     severity: "fail",
+    usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path} is an SQLite file without pmxcfs's table: {detail}",
     cause: "Another program's file, or an empty one left by a failed restore.",
     fix: "ls -l {path}*; restore it from a backup",
     seen: ["memdb-open", "service-failed"],
   },
   DB_DUPLICATE_NAME: {
+    title: "a name twice in config.db",
     check: "database",
     severity: "fail",
+    usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path} holds {name} twice (inodes {first} and {second})",
     cause: 'pmxcfs refuses to load such a file ("found entry with duplicate name").',
     fix: "systemctl stop pve-cluster; cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {first}'",
     seen: ["memdb-open", "service-failed"],
   },
   DB_DUPLICATE_VMID: {
+    title: "a guest twice in config.db",
     check: "database",
     severity: "fail",
+    usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path} has guest {vmid} more than once: {paths}",
     cause: 'pmxcfs refuses to load such a file ("detected duplicate VMID").',
     fix: "systemctl stop pve-cluster; cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {inode}'",
     seen: ["memdb-open", "service-failed"],
   },
   DB_ORPHAN: {
+    title: "an entry without its directory",
     check: "database",
     severity: "fail",
+    usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path}: the entry {name} (inode {inode}) lies in a directory that does not exist",
     cause: 'pmxcfs refuses to load such a file ("missing directory inode").',
     fix: "systemctl stop pve-cluster; cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {inode}'",
     seen: ["memdb-open", "service-failed"],
   },
   DB_LOCKED_BY_OTHER: {
+    title: "another process holds the lock",
     check: "database",
     severity: "fail",
+    usualPath: "/var/lib/pve-cluster/.pmxcfs.lockfile",
     line: "pid {pid} ({command}) holds the lock {path}, but does not serve @{service}",
     cause:
       "A second pmxcfs, often a pmxcfs -l left behind after a repair. The service cannot start " +
@@ -55,8 +67,10 @@ export const CLUSTER_CODES = {
     seen: ["pmxcfs-lock", "service-failed"],
   },
   DB_DISK_LOW: {
+    title: "the database's disk is full",
     check: "database",
     severity: "warn",
+    usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path} lies on a disk with {free} MiB free (limit {limit} MiB)",
     cause:
       "When a write fails, pmxcfs answers every later change with an error until it is restarted.",
@@ -64,15 +78,19 @@ export const CLUSTER_CODES = {
     seen: ["memdb-open"],
   },
   DB_PERMISSIONS: {
+    title: "config.db is open to others",
     check: "database",
     severity: "warn",
+    usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path} has mode {mode} and owner {uid}:{gid}, not 0600 and 0:0",
     cause: "It holds private keys and password hashes.",
     fix: "chown root:root {path} && chmod 0600 {path}",
   },
   DB_WAL_LARGE: {
+    title: "a large write-ahead log",
     check: "database",
     severity: "warn",
+    usualPath: "/var/lib/pve-cluster/config.db-wal",
     line: "{path} has {size} MiB (limit {limit} MiB)",
     cause:
       "The write-ahead log is not folded back: a reader that never ends keeps it, or pmxcfs was " +
@@ -80,13 +98,16 @@ export const CLUSTER_CODES = {
     fix: "fuser -v {path}; systemctl restart pve-cluster",
   },
   DB_LARGE: {
+    title: "config.db is nearly full",
     check: "database",
     severity: "warn",
+    usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path} holds {size} MiB of files, {percent} % of the {limit} MiB pmxcfs allows",
     cause: "/etc/pve is for configuration; something stores data there.",
     fix: "find /etc/pve -type f -size +100k -ls",
   },
   DB_FILE_LARGE: {
+    title: "a file close to 1 MiB",
     check: "database",
     severity: "warn",
     line: "{name} has {bytes} bytes, {percent} % of the {limit} a client can receive",
@@ -95,8 +116,10 @@ export const CLUSTER_CODES = {
     seen: ["no-buffer-space", "file-too-large"],
   },
   RRDCACHED_HUNG: {
+    title: "rrdcached hangs",
     check: "rrd",
     severity: "fail",
+    usualPath: "/var/run/rrdcached.sock",
     line: "rrdcached ({path}) did not answer within {deadline} ms",
     cause:
       "pmxcfs writes graphs through it with a lock held: while rrdcached hangs, so do the IPC and " +
@@ -105,14 +128,17 @@ export const CLUSTER_CODES = {
     seen: ["hang"],
   },
   RRDCACHED_ABSENT: {
+    title: "rrdcached does not run",
     check: "rrd",
     severity: "warn",
+    usualPath: "/var/run/rrdcached.sock",
     line: "nobody answers on {path}: {reason}",
     cause: "Graphs stay empty; the IPC works without it.",
     fix: "systemctl restart rrdcached",
     seen: ["rrd-update"],
   },
   RRD_STALE: {
+    title: "old graph data",
     check: "rrd",
     severity: "warn",
     line: "the newest {what} is {seconds} s old (limit {limit} s)",
@@ -121,6 +147,7 @@ export const CLUSTER_CODES = {
     seen: ["status-update-time", "rrd-update"],
   },
   RRD_OLD_FORMAT: {
+    title: "graph data in an old format",
     check: "rrd",
     severity: "notice",
     line: "{count} of {total} graph keys are in the format before PVE 9 ({list})",
@@ -129,6 +156,7 @@ export const CLUSTER_CODES = {
     seen: ["rrd-update"],
   },
   STATUS_LARGE: {
+    title: "a large status value",
     check: "status",
     severity: "warn",
     line: "status value {key} of {node} has {bytes} bytes, {percent} % of {limit}",
@@ -137,6 +165,7 @@ export const CLUSTER_CODES = {
     seen: ["file-too-large"],
   },
   STATUS_KEYS_MANY: {
+    title: "too many status keys",
     check: "status",
     severity: "warn",
     line: "node {node} has {count} status keys (limit {limit})",
@@ -145,8 +174,10 @@ export const CLUSTER_CODES = {
     seen: ["no-buffer-space"],
   },
   PVE_DEAD_MOUNT: {
+    title: "a dead FUSE mount",
     check: "mount",
     severity: "fail",
+    usualPath: "/etc/pve",
     line: "{path} is a FUSE mount whose server is gone: Transport endpoint is not connected",
     cause:
       "pmxcfs was killed or crashed and left its mount behind; a new one cannot mount over it.",
@@ -154,8 +185,10 @@ export const CLUSTER_CODES = {
     seen: ["not-connected"],
   },
   PVE_HUNG: {
+    title: "/etc/pve hangs",
     check: "mount",
     severity: "fail",
+    usualPath: "/etc/pve",
     line: "{path} is mounted but did not answer within {deadline} ms",
     cause:
       "The FUSE thread of pmxcfs waits: for corosync, for the disk, or for its end (a known hang " +
@@ -164,16 +197,20 @@ export const CLUSTER_CODES = {
     seen: ["hang"],
   },
   PVE_NOT_MOUNTED: {
+    title: "/etc/pve is not mounted",
     check: "mount",
     severity: "fail",
+    usualPath: "/etc/pve",
     line: "{path} is not mounted although pmxcfs (pid {pid}) runs",
     cause: "Somebody unmounted it, or it is mounted in another mount namespace only.",
     fix: "systemctl restart pve-cluster",
     seen: ["empty-after-rename"],
   },
   PVE_NOT_EMPTY: {
+    title: "/etc/pve is in the way of its mount",
     check: "mount",
     severity: "fail",
+    usualPath: "/etc/pve",
     line: "{path} is not mounted and not empty: {list}",
     cause:
       'Something wrote there while pmxcfs was down. FUSE refuses to mount over it ("mountpoint is ' +
@@ -182,16 +219,20 @@ export const CLUSTER_CODES = {
     seen: ["mountpoint", "service-failed"],
   },
   PVE_READ_ONLY: {
+    title: "/etc/pve is read-only",
     check: "mount",
     severity: "fail",
+    usualPath: "/etc/pve",
     line: "{path}/local has mode {mode}: nothing can be written",
     cause: "pmxcfs takes the write bits away while there is no quorum.",
     fix: "pvecm status; corosync-cfgtool -s",
     seen: ["no-quorum"],
   },
   FUSE_MISSING: {
+    title: "no /dev/fuse",
     check: "mount",
     severity: "warn",
+    usualPath: "/dev/fuse",
     line: "{path} is not there",
     cause:
       "Without it pmxcfs cannot mount /etc/pve and ends (containers: the device is not passed in).",
@@ -199,6 +240,7 @@ export const CLUSTER_CODES = {
     seen: ["mountpoint", "service-failed"],
   },
   NO_QUORUM: {
+    title: "no quorum",
     check: "cluster",
     severity: "fail",
     line: "cluster {cluster} is not quorate: {online} of {nodes} nodes online",
@@ -207,6 +249,7 @@ export const CLUSTER_CODES = {
     seen: ["no-quorum"],
   },
   MEMBERS_OFFLINE: {
+    title: "nodes are offline",
     check: "cluster",
     severity: "warn",
     line: "{count} of {nodes} nodes are offline: {list}",

@@ -3,6 +3,7 @@ import type { Code } from "../code.ts";
 
 export const LISTENER_CODES = {
   NOT_INSTALLED: {
+    title: "no pmxcfs on this machine",
     check: "listener",
     severity: "fail",
     line: "there is no pmxcfs on this machine: nobody listens on @{service}, and no trace of one is installed",
@@ -13,6 +14,7 @@ export const LISTENER_CODES = {
     seen: ["connection-refused"],
   },
   SERVER_STOPPED: {
+    title: "the server is stopped",
     check: "listener",
     severity: "fail",
     line: "the server (pid {pid}, {command}) is stopped: state {state}",
@@ -23,6 +25,7 @@ export const LISTENER_CODES = {
     seen: ["hang"],
   },
   SERVER_STUCK: {
+    title: "the server sleeps uninterruptibly",
     check: "listener",
     severity: "fail",
     line: "the server (pid {pid}, {command}) sleeps uninterruptibly (state D) in {wchan}",
@@ -31,6 +34,7 @@ export const LISTENER_CODES = {
     seen: ["hang"],
   },
   SOCKET_TAKEN: {
+    title: "another process has the socket",
     check: "listener",
     severity: "fail",
     line: "@{service} belongs to pid {pid} ({command}), not to the running pmxcfs (pid {pmxcfs})",
@@ -41,6 +45,7 @@ export const LISTENER_CODES = {
     seen: ["connection-refused", "unknown-error"],
   },
   SOCKET_SHORT_ADDRESS: {
+    title: "listening on an address libqb does not use",
     check: "listener",
     severity: "fail",
     line: "pid {pid} ({command}) listens on @{service} with a {length}-byte address; libqb uses all 110",
@@ -51,8 +56,10 @@ export const LISTENER_CODES = {
     seen: ["connection-refused"],
   },
   SOCKET_FILESYSTEM_MISMATCH: {
+    title: "abstract and file-system sockets mixed",
     check: "listener",
     severity: "fail",
+    usualPath: "/run/pve2",
     line: "{flag} {state}, but the server listens on {where}",
     cause:
       "That file makes libqb use {path} instead of the abstract name, in every process that starts " +
@@ -61,6 +68,7 @@ export const LISTENER_CODES = {
     seen: ["connection-refused"],
   },
   SOCKET_SEVERAL: {
+    title: "several listeners",
     check: "listener",
     severity: "warn",
     line: "{count} sockets listen for {service}: {list}",
@@ -70,6 +78,7 @@ export const LISTENER_CODES = {
     fix: "systemctl stop the one that should not be there",
   },
   SOCKET_ABSENT: {
+    title: "nobody listens",
     check: "listener",
     severity: "fail",
     line: "nobody listens on @{service}",
@@ -80,8 +89,10 @@ export const LISTENER_CODES = {
     seen: ["connection-refused", "acl-list"],
   },
   RESTART_FLAG: {
+    title: "the restart flag is set",
     check: "listener",
     severity: "notice",
+    usualPath: "/run/pve-cluster/cfs-restart-flag",
     line: "{path} is there ({age} s old): Perl clients wait up to 10 s before they report an error",
     cause:
       "A clean stop leaves this flag and the next start removes it: clients poll every 100 ms for " +
@@ -90,8 +101,10 @@ export const LISTENER_CODES = {
     seen: ["hang", "connection-refused"],
   },
   RESTART_FLAG_STALE: {
+    title: "a stale restart flag",
     check: "listener",
     severity: "warn",
+    usualPath: "/run/pve-cluster/cfs-restart-flag",
     line: "{path} is {age} s old although the server listens",
     cause:
       "The start should have removed it. While it lies there, every client that loses its " +
@@ -100,6 +113,7 @@ export const LISTENER_CODES = {
     seen: ["hang"],
   },
   UNIT_FAILED: {
+    title: "the service has failed",
     check: "unit",
     severity: "fail",
     line: "{unit} has failed: {result}",
@@ -108,6 +122,7 @@ export const LISTENER_CODES = {
     seen: ["service-failed"],
   },
   UNIT_INACTIVE: {
+    title: "the service is not started",
     check: "unit",
     severity: "warn",
     line: "{unit} is {state}",
@@ -116,6 +131,7 @@ export const LISTENER_CODES = {
     seen: ["connection-refused"],
   },
   UNIT_MASKED: {
+    title: "the service is masked",
     check: "unit",
     severity: "warn",
     line: "{unit} is masked",
@@ -124,6 +140,7 @@ export const LISTENER_CODES = {
     seen: ["connection-refused"],
   },
   UNIT_RESTARTS: {
+    title: "the service keeps restarting",
     check: "unit",
     severity: "warn",
     line: "systemd has restarted {unit} {count} times (limit {limit})",
@@ -132,6 +149,7 @@ export const LISTENER_CODES = {
     seen: ["not-connected"],
   },
   LOG_ERROR: {
+    title: "a known error in the log",
     check: "unit",
     severity: "warn",
     line: "{unit} logged: {message}",
@@ -139,6 +157,7 @@ export const LISTENER_CODES = {
     fix: "pmxcfs-ipc explain {message}",
   },
   CPG_RETRIES: {
+    title: "corosync is slow",
     check: "unit",
     severity: "warn",
     line: "cpg_send_message was retried {count} times in the last hour (limit {limit})",
@@ -147,6 +166,7 @@ export const LISTENER_CODES = {
     seen: ["cpg-retried"],
   },
   STATUS_SLOW: {
+    title: "pvestatd is slow",
     check: "unit",
     severity: "warn",
     line: "pvestatd reported {count} slow cycles in the last hour, the longest {seconds} s (limit 5 s)",

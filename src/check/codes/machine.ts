@@ -3,24 +3,30 @@ import type { Code } from "../code.ts";
 
 export const MACHINE_CODES = {
   SHM_MISSING: {
+    title: "no /dev/shm",
     check: "memory",
     severity: "fail",
+    usualPath: "/dev/shm",
     line: "{path} is not there: {reason}",
     cause: "libqb keeps its rings in /dev/shm; without it no client can connect.",
     fix: "mkdir -p {path} && mount -t tmpfs -o mode=1777 tmpfs {path}",
     seen: ["no-space", "permission-denied"],
   },
   SHM_READ_ONLY: {
+    title: "a read-only /dev/shm",
     check: "memory",
     severity: "fail",
+    usualPath: "/dev/shm",
     line: "{path} is mounted read-only",
     cause: "No rings can be made: every connection fails.",
     fix: "mount -o remount,rw {path}",
     seen: ["permission-denied"],
   },
   SHM_FULL: {
+    title: "/dev/shm is full",
     check: "memory",
     severity: "fail",
+    usualPath: "/dev/shm",
     line: "{path}: {free} of {size} MiB free, room for {clients} more clients (limit {limit})",
     cause:
       "Each client takes three rings of just over 1 MiB, reserved at connect. Leftovers of killed " +
@@ -29,38 +35,47 @@ export const MACHINE_CODES = {
     seen: ["no-space"],
   },
   SHM_LOW: {
+    title: "/dev/shm is nearly full",
     check: "memory",
     severity: "warn",
+    usualPath: "/dev/shm",
     line: "{path}: {free} of {size} MiB free, room for {clients} more clients (limit {limit})",
     cause: "Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 20 clients.",
     fix: "mount -o remount,size=512M {path} (containers: --shm-size=512m)",
     seen: ["no-space"],
   },
   SHM_INODES_LOW: {
+    title: "/dev/shm has few inodes left",
     check: "memory",
     severity: "warn",
+    usualPath: "/dev/shm",
     line: "{path}: {free} of {total} inodes free, room for {clients} more clients (limit {limit})",
     cause: "Each client takes seven inodes: a directory and six files.",
     fix: "mount -o remount,nr_inodes=1m {path}; ls {path} | wc -l",
     seen: ["no-space"],
   },
   SHM_NOT_TMPFS: {
+    title: "/dev/shm is not in memory",
     check: "memory",
     severity: "warn",
+    usualPath: "/dev/shm",
     line: "{path} is {type}, not tmpfs",
     cause:
       "Rings on a disk file system are written back by the kernel: slow, and wear for nothing.",
     fix: "mount -t tmpfs -o mode=1777 tmpfs {path}",
   },
   SHM_STALE: {
+    title: "leftovers of a killed server",
     check: "leftovers",
     severity: "warn",
+    usualPath: "/dev/shm",
     line: "{count} ring directories of dead pmxcfs servers hold {size} MiB of {path}",
     cause: "A server that was killed cannot remove them, and libqb never sweeps.",
     fix: "pmxcfs-ipc --check --clean-stale",
     seen: ["no-space"],
   },
   SHM_STALE_FOREIGN: {
+    title: "leftovers of other libqb servers",
     check: "leftovers",
     severity: "notice",
     line: "{count} ring directories of other dead libqb servers ({services}) hold {size} MiB",
@@ -69,6 +84,7 @@ export const MACHINE_CODES = {
     seen: ["no-space"],
   },
   NAME_UNRESOLVED: {
+    title: "the node name has no address",
     check: "name",
     severity: "fail",
     line: "the node name {name} does not resolve to any address",
@@ -77,6 +93,7 @@ export const MACHINE_CODES = {
     seen: ["node-name", "service-failed"],
   },
   NAME_LOOPBACK: {
+    title: "the node name resolves to loopback",
     check: "name",
     severity: "fail",
     line: "the node name {name} resolves only to {address} ({where})",
@@ -87,6 +104,7 @@ export const MACHINE_CODES = {
     seen: ["node-name", "service-failed"],
   },
   NAME_SLOW: {
+    title: "looking up the node name takes long",
     check: "name",
     severity: "warn",
     line: "looking up the node name {name} took longer than {deadline} ms",
@@ -95,6 +113,7 @@ export const MACHINE_CODES = {
     seen: ["node-name"],
   },
   NODENAME_DIFFERS: {
+    title: "server and machine have different names",
     check: "name",
     severity: "fail",
     line: "the server is node {server}, this machine is called {name}",
@@ -105,6 +124,7 @@ export const MACHINE_CODES = {
     seen: ["empty-after-rename"],
   },
   NODE_DIRECTORY_MISSING: {
+    title: "no directory for this node",
     check: "name",
     severity: "warn",
     line: "nodes/{name} does not exist; there are: {others}",
@@ -114,6 +134,7 @@ export const MACHINE_CODES = {
     seen: ["empty-after-rename"],
   },
   CLOCK_BACKWARDS: {
+    title: "the clock went backwards",
     check: "resources",
     severity: "warn",
     line: "{what} is {seconds} s in the future (limit {limit} s): the clock went backwards",
@@ -123,6 +144,7 @@ export const MACHINE_CODES = {
     fix: "chronyc tracking; timedatectl; systemctl restart pve-cluster rrdcached",
   },
   MEMORY_PRESSURE: {
+    title: "memory pressure",
     check: "resources",
     severity: "warn",
     line: "tasks were stalled on memory {percent} % of the last minute (limit {limit} %)",
@@ -131,6 +153,7 @@ export const MACHINE_CODES = {
     seen: ["hang", "status-update-time"],
   },
   MEMORY_LOW: {
+    title: "little memory left",
     check: "resources",
     severity: "warn",
     line: "{available} of {total} MiB of memory are available, {percent} % (limit {limit} %)",
@@ -138,6 +161,7 @@ export const MACHINE_CODES = {
     fix: "free -m; ps axo rss,comm --sort -rss | head",
   },
   DESCRIPTORS_LOW: {
+    title: "the server runs out of descriptors",
     check: "resources",
     severity: "warn",
     line: "the server (pid {pid}) has {open} descriptors open, {percent} % of its {limit}",
@@ -146,6 +170,7 @@ export const MACHINE_CODES = {
     seen: ["resource-unavailable"],
   },
   CLIENTS_STUCK: {
+    title: "stuck processes",
     check: "stuck",
     severity: "warn",
     line: "{count} processes sleep uninterruptibly (state D): {list}",
@@ -156,6 +181,7 @@ export const MACHINE_CODES = {
     seen: ["hang", "status-update-time"],
   },
   PROBE_TIMEOUT: {
+    title: "a check was not done in time",
     check: "resources",
     severity: "warn",
     line: 'the check "{name}" was not done within {deadline} ms',
@@ -163,6 +189,7 @@ export const MACHINE_CODES = {
     fix: "pmxcfs-ipc --check --only {check} --deadline 10s",
   },
   PROBE_FAILED: {
+    title: "a check failed itself",
     check: "resources",
     severity: "warn",
     line: 'the check "{name}" ended in an error of its own: {message}',

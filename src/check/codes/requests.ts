@@ -3,6 +3,7 @@ import type { Code } from "../code.ts";
 
 export const REQUEST_CODES = {
   HANDSHAKE_HUNG: {
+    title: "no answer to the handshake",
     check: "handshake",
     severity: "fail",
     line: "@{service} takes connections but did not answer the handshake within {deadline} ms",
@@ -13,6 +14,7 @@ export const REQUEST_CODES = {
     seen: ["hang"],
   },
   HANDSHAKE_GARBAGE: {
+    title: "not a libqb server",
     check: "handshake",
     severity: "fail",
     line: "what listens on @{service} does not speak libqb: {detail}",
@@ -20,6 +22,7 @@ export const REQUEST_CODES = {
     fix: "ls -l /proc/{pid}/exe; systemctl restart pve-cluster",
   },
   HANDSHAKE_CLOSED: {
+    title: "closed during the handshake",
     check: "handshake",
     severity: "fail",
     line: "the server closed the connection during the handshake",
@@ -30,6 +33,7 @@ export const REQUEST_CODES = {
     seen: ["not-connected"],
   },
   HANDSHAKE_ERROR: {
+    title: "connecting refused with an error",
     check: "handshake",
     severity: "fail",
     line: "the server refused the connection: {name} ({text})",
@@ -40,6 +44,7 @@ export const REQUEST_CODES = {
     seen: ["resource-unavailable"],
   },
   SHM_FULL_FOR_CLIENT: {
+    title: "no room for this client's rings",
     check: "handshake",
     severity: "fail",
     line: "the server could not make room for this client: No space left on device",
@@ -48,8 +53,10 @@ export const REQUEST_CODES = {
     seen: ["no-space"],
   },
   RINGS_NOT_OPENABLE: {
+    title: "the ring files cannot be opened",
     check: "handshake",
     severity: "fail",
+    usualPath: "/dev/shm",
     line: "accepted, but the ring files cannot be opened: {name} on {path}",
     cause:
       "The server could not give the files to this caller: it does not run as root, this is a " +
@@ -58,6 +65,7 @@ export const REQUEST_CODES = {
     seen: ["permission-denied"],
   },
   RING_PERMISSIONS: {
+    title: "ring files open to others",
     check: "handshake",
     severity: "warn",
     line: "{path} has mode {mode} (limit {limit}): others can reach this connection's memory",
@@ -65,6 +73,7 @@ export const REQUEST_CODES = {
     fix: "ls -ln {path}; systemctl restart pve-cluster",
   },
   RING_SMALL: {
+    title: "small rings",
     check: "handshake",
     severity: "warn",
     line: "rings hold {bytes} bytes, PVE clients ask for {limit}",
@@ -73,6 +82,7 @@ export const REQUEST_CODES = {
     seen: ["no-buffer-space"],
   },
   SERVER_UNKNOWN: {
+    title: "an unknown server",
     check: "handshake",
     severity: "notice",
     line: "the server (pid {pid}, {command}) is neither pmxcfs nor pmxcfs-ipc by its name",
@@ -80,6 +90,7 @@ export const REQUEST_CODES = {
     fix: "ls -l /proc/{pid}/exe; tr '\\0' ' ' < /proc/{pid}/cmdline",
   },
   REQUEST_HUNG: {
+    title: "a request is not answered",
     check: "requests",
     severity: "fail",
     line: "{request} was not answered within {deadline} ms",
@@ -90,6 +101,7 @@ export const REQUEST_CODES = {
     seen: ["hang"],
   },
   REQUEST_DISCONNECTED: {
+    title: "disconnected instead of answered",
     check: "requests",
     severity: "fail",
     line: "the server ended the connection instead of answering {request}",
@@ -100,6 +112,7 @@ export const REQUEST_CODES = {
     seen: ["not-connected"],
   },
   REPLY_TOO_LARGE: {
+    title: "a reply larger than clients can take",
     check: "requests",
     severity: "fail",
     line: "the reply to {request} has {bytes} bytes, a client can take {limit}",
@@ -110,6 +123,7 @@ export const REQUEST_CODES = {
     seen: ["no-buffer-space", "not-connected"],
   },
   REPLY_LARGE: {
+    title: "a large reply",
     check: "requests",
     severity: "warn",
     line: "the reply to {request} has {bytes} bytes, {percent} % of the {limit} a client can take",
@@ -118,6 +132,7 @@ export const REQUEST_CODES = {
     seen: ["no-buffer-space"],
   },
   REPLY_MALFORMED: {
+    title: "a reply that is no libqb message",
     check: "requests",
     severity: "fail",
     line: "the reply to {request} is no libqb message: {detail}",
@@ -125,6 +140,7 @@ export const REQUEST_CODES = {
     fix: "ls -l /proc/{pid}/exe; systemctl restart pve-cluster",
   },
   REPLY_EMPTY: {
+    title: "an empty reply",
     check: "requests",
     severity: "fail",
     line: "the reply to {request} is empty",
@@ -133,6 +149,7 @@ export const REQUEST_CODES = {
     seen: ["acl-list"],
   },
   REPLY_NOT_JSON: {
+    title: "a reply that is not JSON",
     check: "requests",
     severity: "fail",
     line: "the reply to {request} is not valid JSON: {detail}",
@@ -143,6 +160,7 @@ export const REQUEST_CODES = {
     seen: ["acl-list"],
   },
   REQUEST_ERROR: {
+    title: "a read request fails",
     check: "requests",
     severity: "fail",
     line: "{request} was answered with {name} ({text})",
@@ -150,6 +168,7 @@ export const REQUEST_CODES = {
     fix: "journalctl -u pve-cluster -n 30",
   },
   PERMISSIONS_WRONG: {
+    title: "wrong permissions",
     check: "permissions",
     severity: "fail",
     line: "as {caller}, {attempt} was answered with {got}, not with {expected}",
@@ -160,6 +179,7 @@ export const REQUEST_CODES = {
     seen: ["operation-not-permitted"],
   },
   LATENCY_HIGH: {
+    title: "slow answers",
     check: "latency",
     severity: "warn",
     line: "{rounds} rounds of GET_FS_VERSION: p99 {p99} ms (limit {limit} ms), p50 {p50} ms",
@@ -168,6 +188,7 @@ export const REQUEST_CODES = {
     seen: ["status-update-time"],
   },
   FLOW_CONTROL_ON: {
+    title: "clients are stopped by flow control",
     check: "flow",
     severity: "warn",
     line: "{count} of {total} connections are stopped by flow control: {list}",
@@ -178,6 +199,7 @@ export const REQUEST_CODES = {
     seen: ["resource-unavailable"],
   },
   QUEUE_WAITING: {
+    title: "requests lie unserved",
     check: "flow",
     severity: "warn",
     line: "{count} of {total} connections have requests that wait for over {limit} ms: {list}",

@@ -52,19 +52,19 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "made; (c) printed by ls, cat or stat for a path in /etc/pve, it is a dead FUSE mount.",
     causes: [
       {
-        code: "PVE_DEAD_MOUNT",
-        tell: "(c) the line names a path below /etc/pve, and `stat -f /etc/pve` fails",
-        signs: /\/etc\/pve|cannot (access|open|stat)|\bls:|\bcat:|\bstat:|\bdf:|statfs|fuse/,
+        code: "REQUEST_DISCONNECTED",
+        tell: "(a) once, at the time of a restart: `systemctl show -p NRestarts pve-cluster`",
+        signs: IPC,
       },
       {
         code: "REPLY_TOO_LARGE",
         tell: "(b) always the same request, and the log has qb_ipcs_response_send",
-        signs: /qb_ipcs_response_send|response_send/,
+        signs: IPC,
       },
       {
-        code: "REQUEST_DISCONNECTED",
-        tell: "(a) once, at the time of a restart: `systemctl show -p NRestarts pve-cluster`",
-        signs: IPC,
+        code: "PVE_DEAD_MOUNT",
+        tell: "(c) the line names a path below /etc/pve, and `stat -f /etc/pve` fails",
+        signs: /\/etc\/pve|cannot (access|open|stat)|\bls:|\bcat:|\bstat:|\bdf:|statfs|fuse/,
       },
       { code: "UNIT_RESTARTS", tell: "(a) again and again: the server crashes" },
       { code: "HANDSHAKE_CLOSED", tell: "(a) at connect: the server is full or ends" },

@@ -1,0 +1,168 @@
+/** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Thin: probes and reports are check/'s. */
+import { chmodSync, renameSync, writeFileSync } from "node:fs";
+import { CHECKS } from "../check/code.ts";
+import { CODES } from "../check/codes.ts";
+import { DEFAULT_OPTIONS, runCheck } from "../check/check.ts";
+import { localMachine } from "../check/machine.ts";
+import {
+  renderCheckmk,
+  renderJson,
+  renderNagios,
+  renderOpenMetrics,
+} from "../check/report-machine.ts";
+import { renderQuiet, renderText } from "../check/report-text.ts";
+import { CheckExit, type Report } from "../check/report.ts";
+import { cleanStale } from "../check/stale.ts";
+import { buildInfo } from "../version.ts";
+import { count, flag, list, milliseconds, path, text } from "./args.ts";
+import { command } from "./command.ts";
+import { CommandFailure, UsageFailure } from "./failure.ts";
+import { nearest } from "./nearest.ts";
+import { print, stdoutStyle } from "./terminal.ts";
+
+const FORMATS = ["json", "quiet", "nagios", "checkmk", "openmetrics"] as const;
+type Format = (typeof FORMATS)[number];
+type Formats = Readonly<Record<Format, boolean>>;
+
+const OUTPUT = "Output";
+
+/** Whatever of a run still sleeps in the kernel is left behind after this. */
+const LEAVE_MS = 50;
+
+function formatOf(values: Formats): Format | undefined {
+  const given = FORMATS.filter((format) => values[format]);
+  if (given.length > 1) throw new UsageFailure(`--${given[0]} and --${given[1]}: only one of them`);
+  return given[0];
+}
+
+/** Names of checks (lower case) and codes (upper case), as the table has them. */
+function names(words: readonly string[], label: string): string[] {
+  const known = [...Object.keys(CHECKS), ...Object.keys(CODES)];
+  return words.map((word) => {
+    const name = known.find((one) => one.toLowerCase() === word.toLowerCase().replaceAll("-", "_"));
+    if (name !== undefined) return name;
+    const wrong = `${label}: "${word}" is neither a check nor a code`;
+    throw new UsageFailure(wrong, nearest(word, known));
+  });
+}
+
+function render(report: Report, format: Format | undefined, plain: boolean): string {
+  if (format === "json") return renderJson(report, buildInfo.version);
+  if (format === "nagios") return renderNagios(report);
+  if (format === "checkmk") return renderCheckmk(report);
+  if (format === "openmetrics") return renderOpenMetrics(report);
+  const style = stdoutStyle(plain);
+  return format === "quiet" ? renderQuiet(report, style) : renderText(report, style);
+}
+
+/** Whole or not at all: who collects the file never sees half of it. */
+function writeFile(file: string, content: string): void {
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    writeFileSync(temporary, content, { flag: "wx" });
+    chmodSync(temporary, 0o644);
+    renameSync(temporary, file);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandFailure(`--output: ${reason}`, CheckExit.UNKNOWN);
+  }
+}
+
+async function clean(service: string, dryRun: boolean): Promise<number> {
+  const { refused, cleanings } = await cleanStale(localMachine(), service, dryRun);
+  if (refused !== undefined) throw new CommandFailure(`--clean-stale: ${refused}`);
+  const lines = cleanings.map(({ path: directory, bytes, kept }) => {
+    const size = `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+    if (kept !== undefined) return `kept ${directory} (${size}): ${kept}\n`;
+    return `${dryRun ? "would remove" : "removed"} ${directory} (${size})\n`;
+  });
+  print(lines.length === 0 ? "nothing of a dead server is left\n" : lines.join(""));
+  return cleanings.some(({ kept }) => kept !== undefined) ? CheckExit.WARNING : CheckExit.OK;
+}
+
+/** Ends the process soon, even when a read of it hangs in the kernel. */
+function leave(exitCode: number): number {
+  setTimeout(() => process.exit(exitCode), LEAVE_MS).unref();
+  return exitCode;
+}
+
+export const checkCommand = command({
+  name: "check",
+  summary: "Diagnose the IPC of this machine, whoever serves it",
+  details: [
+    "Looks at the caller, the socket, the server, its answers, /dev/shm, the node name, /etc/pve, " +
+      "quorum, config.db, rrdcached and the machine, and changes nothing. The first line is the " +
+      "verdict; each fault comes with its cause and a command to paste.",
+    "Also spelled `pmxcfs-ipc --check`. All codes: docs/diagnosis.md, or `explain CODE`.",
+  ],
+  examples: [
+    ["--check", "the whole report"],
+    ["--check --only database,rrd", "two checks"],
+    ["--check --skip SHM_LOW --nagios", "for a monitoring system, without one warning"],
+    [
+      "--check --openmetrics --output /var/lib/prometheus/node-exporter/pmxcfs-ipc.prom",
+      "for node_exporter",
+    ],
+    ["--check --clean-stale --dry-run", "what a killed server left in /dev/shm"],
+  ],
+  exits: [
+    [CheckExit.OK, "Nothing is wrong (there may be notices)"],
+    [CheckExit.WARNING, "Warnings"],
+    [CheckExit.CRITICAL, "Failures, or wrong usage"],
+    [CheckExit.UNKNOWN, "Nothing could be checked"],
+  ],
+  options: {
+    socket: text({
+      description: "Service name to diagnose",
+      hint: "NAME",
+      default: DEFAULT_OPTIONS.service,
+    }),
+    only: list({ description: "Only these checks or codes", hint: "CODE" }),
+    skip: list({ description: "Not these checks or codes", hint: "CODE" }),
+    deadline: milliseconds({
+      description: "One check must be done within",
+      default: DEFAULT_OPTIONS.deadlineMs,
+      min: 100,
+    }),
+    totalDeadline: milliseconds({
+      description: "All checks must be done within",
+      default: DEFAULT_OPTIONS.totalMs,
+      min: 100,
+    }),
+    rounds: count({
+      description: "Round trips to measure latency with",
+      default: DEFAULT_OPTIONS.rounds,
+      min: 1,
+      max: 1_000_000,
+    }),
+    json: flag({ description: "The report as JSON", group: OUTPUT }),
+    quiet: flag({ description: "Only what is wrong", alias: "q", group: OUTPUT }),
+    nagios: flag({ description: "One line for a monitoring plugin", group: OUTPUT }),
+    checkmk: flag({ description: "Lines for a Checkmk local check", group: OUTPUT }),
+    openmetrics: flag({ description: "Metrics for a textfile collector", group: OUTPUT }),
+    output: path({ description: "Write to this file instead of stdout", group: OUTPUT }),
+    noColor: flag({ description: "No colours", group: OUTPUT }),
+    cleanStale: flag({ description: "Remove what dead servers left in /dev/shm, and only that" }),
+    dryRun: flag({ description: "With --clean-stale: only list it" }),
+  },
+  async run(values) {
+    const format = formatOf(values);
+    if (values.dryRun && !values.cleanStale) {
+      throw new UsageFailure("--dry-run goes with --clean-stale");
+    }
+    if (values.cleanStale) return await clean(values.socket, values.dryRun);
+    const options = {
+      service: values.socket,
+      deadlineMs: values.deadline,
+      totalMs: values.totalDeadline,
+      rounds: values.rounds,
+    };
+    const only = names(values.only, "--only");
+    const skip = names(values.skip, "--skip");
+    const report = await runCheck(localMachine(), options, { only, skip });
+    const rendered = render(report, format, values.noColor || values.output !== undefined);
+    if (values.output === undefined) print(rendered);
+    else writeFile(values.output, rendered);
+    return leave(report.exitCode);
+  },
+});
