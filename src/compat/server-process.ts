@@ -2,6 +2,7 @@
  * A service that the runner starts, stops and starts again. It is up when a client can connect to
  * it, or is refused by it.
  */
+import { readdirSync, rmdirSync } from "node:fs";
 import { QbFailure } from "../client/failure.ts";
 import { QbClient } from "../client/qb-client.ts";
 
@@ -9,6 +10,7 @@ import { QbClient } from "../client/qb-client.ts";
 const UP_MS = 20_000;
 const DOWN_MS = 10_000;
 const LOOK_MS = 10;
+const SHM = "/dev/shm";
 /** So much of what it says is kept, for the message when it does not come up. */
 const SAID_BYTES = 2000;
 
@@ -22,6 +24,7 @@ export class ServerProcess {
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #said = "";
   #servingPid = 0;
+  readonly #killed = new Set<number>();
 
   /** `command` serves `name` when it is run; it is not run yet. */
   constructor(
@@ -72,6 +75,20 @@ export class ServerProcess {
     throw this.#failure(`did not serve ${this.name} within ${UP_MS / 1000} s`);
   }
 
+  /** Removes the directories that killed servers left: libqb's clients empty them, and no more. */
+  sweep(): void {
+    for (const pid of this.#killed) {
+      for (const name of readdirSync(SHM)) {
+        if (pid === 0 || !name.startsWith(`qb-${pid}-`)) continue;
+        try {
+          rmdirSync(`${SHM}/${name}`);
+        } catch {
+          // Not empty, so a client still has it; or gone already.
+        }
+      }
+    }
+  }
+
   #failure(what: string): ServerFailure {
     const said = this.#said.trim().split("\n").slice(-3).join(" / ");
     return new ServerFailure(`"${this.#command.join(" ")}" ${what}${said && `: ${said}`}`);
@@ -88,6 +105,7 @@ export class ServerProcess {
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     const child = this.#process;
     if (child === undefined) return;
+    if (signal === "SIGKILL") this.#killed.add(this.#servingPid);
     if (this.running) child.kill(signal);
     const timer = setTimeout(() => child.kill("SIGKILL"), DOWN_MS);
     await child.exited;

@@ -51,7 +51,10 @@ export async function openServices(wanted: Wanted): Promise<Services | string> {
     ? ownServers(directory ?? "")
     : [new ServerProcess(name, commandOf(command, name), { PMXCFS_IPC_SOCKET: name })];
   const end = async (): Promise<void> => {
-    for (const server of servers) await server.stop();
+    for (const server of servers) {
+      await server.stop();
+      server.sweep();
+    }
     if (directory !== undefined) removeFixtures(directory);
   };
   try {

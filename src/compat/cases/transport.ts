@@ -90,7 +90,7 @@ const SIZES: readonly Case[] = [
       { do: "connect", size: 12_328 },
       { do: "repeat", count: 300, body: { pattern: 5003 } },
       { do: "repeat", count: 300, body: { pattern: 7 } },
-      { do: "repeat", count: 100, body: { pattern: 12_001 } },
+      { do: "repeat", count: 100, body: { pattern: 6001 } },
     ],
   },
 ];
