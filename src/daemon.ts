@@ -1,53 +1,102 @@
 /**
- * The composition root: a service with its signals, systemd's notifications and a clean end; and,
- * for `serve`, the stores and operations behind it.
+ * The composition root of `serve`: a store, what is derived from it, what nodes report, the
+ * operations over all that, and the service that clients connect to.
  */
-import type { Handler } from "./ipc/handler.ts";
-import { Service } from "./ipc/service.ts";
+import { readFileSync } from "node:fs";
+import { ClusterLog } from "./backend/cluster-log.ts";
+import { type Backend, type BackendOptions, openBackend } from "./backend/open.ts";
+import { RrdFiles } from "./backend/rrd-files.ts";
+import { Rrd } from "./backend/rrd.ts";
+import { Status } from "./backend/status.ts";
+import { Access } from "./cfs/access.ts";
+import { FsVersionText } from "./cfs/fs-version.ts";
+import { cfsHandler } from "./cfs/handler.ts";
+import type { Services } from "./cfs/operation.ts";
 import type { ServiceOptions } from "./ipc/settings.ts";
-import type { ListenFailure } from "./ipc/listener.ts";
 import type { Log } from "./log.ts";
-import { notifier, watchdogIntervalMs } from "./platform/notify.ts";
-import { onDebugToggle, stopRequested } from "./platform/signals.ts";
+import { runService } from "./run-service.ts";
 
-/** Runs around a service: what is told when it listens, and what ends with it. */
-export interface RunOptions {
-  readonly log: Log;
-  readonly service: ServiceOptions;
-  /** Called when it listens. */
-  readonly ready?: (service: Service) => void;
-  /** Called when it is asked to stop, before it does. */
-  readonly stopping?: () => void;
+/** Who gets in besides root and the server's own uid. */
+export interface AccessRules {
+  /** Name or number of the group that may read. */
+  readonly group: string;
+  readonly allowUids: readonly number[];
+  readonly allowGids: readonly number[];
+  readonly readOnly: boolean;
 }
 
-/**
- * Publishes `name` and serves it until SIGTERM or SIGINT; resolves when nothing of it is left. A
- * failure says why it could not be published.
- */
-export async function runService(
-  name: string,
-  handler: Handler,
-  { log, service: options, ready, stopping }: RunOptions,
-): Promise<ListenFailure | undefined> {
-  const notify = notifier(process.env);
-  const stop = stopRequested();
-  const service = Service.start(name, handler, { ...options, log: log.tagged("ipcs") });
-  if (!(service instanceof Service)) return service;
-  onDebugToggle(() => {
-    log.info(`debug output ${log.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
-  });
-  ready?.(service);
-  log.info(`serving ${name}, up to ${service.connectionLimit} connections`);
-  notify(`READY=1\nSTATUS=serving ${name}`);
-  const interval = watchdogIntervalMs(process.env);
-  // From the loop that serves: a loop that hangs feeds nobody.
-  const watchdog =
-    interval === undefined ? undefined : setInterval(() => notify("WATCHDOG=1"), interval);
-  const signal = await stop;
-  log.info(`${signal}: stopping`);
-  notify("STOPPING=1");
-  clearInterval(watchdog);
-  stopping?.();
-  await service.stop();
+export interface DaemonOptions {
+  readonly socket: string;
+  readonly store: Omit<BackendOptions, "log">;
+  readonly access: AccessRules;
+  /** rrdcached's socket and the directory of its files; undefined writes no RRD files. */
+  readonly rrd: { readonly socketPath: string; readonly baseDirectory: string } | undefined;
+  readonly service: ServiceOptions;
+  readonly log: Log;
+}
+
+/** The gid of a group, given by number or by its name in /etc/group. */
+function findGroup(group: string): { name: string; gid: number } | undefined {
+  if (/^\d+$/.test(group)) return { name: group, gid: Number(group) };
+  let table: string;
+  try {
+    table = readFileSync("/etc/group", "utf8");
+  } catch {
+    return undefined;
+  }
+  for (const line of table.split("\n")) {
+    const [name, , gid] = line.split(":");
+    if (name === group && gid !== undefined) return { name, gid: Number(gid) };
+  }
   return undefined;
+}
+
+function accessOf(rules: AccessRules, log: Log): Access {
+  const group = findGroup(rules.group);
+  if (group === undefined) {
+    log.warn(
+      `there is no group "${rules.group}" on this machine, so only root` +
+        ` and uid ${process.getuid?.()} get in: make it (addgroup --system ${rules.group})` +
+        ` or name another with --group`,
+    );
+  }
+  return new Access({
+    group,
+    ownUid: process.getuid?.() ?? 0,
+    allowUids: rules.allowUids,
+    allowGids: rules.allowGids,
+    readOnly: rules.readOnly,
+  });
+}
+
+function servicesOf(backend: Backend, rrdFiles: RrdFiles | undefined): Services {
+  const { memdb, versions, guests, members, tokens } = backend;
+  const rrd = new Rrd();
+  const status = new Status({ members, rrd, ...(rrdFiles === undefined ? {} : { rrdFiles }) });
+  const clusterLog = new ClusterLog({ nodeName: members.nodeName, pid: process.pid });
+  const fsVersion = new FsVersionText({ versions, status });
+  return { memdb, guests, members, tokens, rrd, status, clusterLog, fsVersion };
+}
+
+/** Serves until SIGTERM or SIGINT; a string says why it could not. */
+export async function runDaemon(options: DaemonOptions): Promise<string | undefined> {
+  const { log, store } = options;
+  const backend = openBackend({ ...store, log: log.tagged("memdb") });
+  if (typeof backend === "string") return backend;
+  using opened = backend;
+  const rrdFiles =
+    options.rrd === undefined
+      ? undefined
+      : new RrdFiles({ ...options.rrd, log: log.tagged("status") });
+  const access = accessOf(options.access, log.tagged("main"));
+  const services = servicesOf(opened, rrdFiles);
+  const handler = cfsHandler(services, access, () => opened.refresh());
+  log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
+  const failure = await runService(options.socket, handler, {
+    log,
+    service: options.service,
+    stopping: () => rrdFiles?.close(),
+  });
+  rrdFiles?.close();
+  return failure?.message;
 }

@@ -6,6 +6,7 @@ import { commandGroup, type Load } from "./command.ts";
 
 const COMMANDS: Readonly<Record<string, Load>> = {
   compat: async () => (await import("./compat.ts")).compatCommand,
+  serve: async () => (await import("./serve.ts")).serveCommand,
   echo: async () => (await import("./echo.ts")).echoCommand,
 };
 

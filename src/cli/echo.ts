@@ -1,5 +1,5 @@
 /** `pmxcfs-ipc echo`: the echo server as a command. */
-import { runService } from "../daemon.ts";
+import { runService } from "../run-service.ts";
 import { echoHandler } from "../echo.ts";
 import { flag } from "./args.ts";
 import { command } from "./command.ts";

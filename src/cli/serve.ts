@@ -1,0 +1,116 @@
+/** `pmxcfs-ipc serve`: the server, from a directory, a config.db or a store of its own. */
+import { hostname } from "node:os";
+import { CfsLimits } from "../limits.ts";
+import { runDaemon } from "../daemon.ts";
+import { flag, list, path, text } from "./args.ts";
+import { command } from "./command.ts";
+import { CommandFailure, UsageFailure } from "./failure.ts";
+import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
+
+const STORE = "Store";
+const CLUSTER = "Cluster";
+const ACCESS = "Access";
+const RRD = "RRD files";
+
+/** The host's name without its domain, as pmxcfs takes it. */
+function defaultNode(): string {
+  return hostname().split(".")[0] ?? "localhost";
+}
+
+/** Ids given as words. */
+function ids(words: readonly string[], option: string): number[] {
+  return words.map((word) => {
+    const id = Number(word);
+    if (/^\d+$/.test(word) && id <= 0xffffffff) return id;
+    throw new UsageFailure(`${option}: "${word}" is not a numeric id`);
+  });
+}
+
+export const serveCommand = command({
+  name: "serve",
+  summary: "Serve the requests of pmxcfs to PVE's tools and every other libqb client",
+  details: [
+    "The configuration comes from a directory (--dir), from pmxcfs's own database (--db), which " +
+      "is never written, or else from a database of its own under --state.",
+    `Fixed, as in the C server: files of ${CfsLimits.fileBytes >> 20} MiB, status values of ` +
+      `${CfsLimits.statusBytes >> 10} KiB, a cluster log of ${CfsLimits.clusterLogBytes >> 10} KiB.`,
+  ],
+  examples: [
+    ["serve --dir ./pve --socket test", "serve a plain directory as /etc/pve, without root"],
+    ["serve --db /var/lib/pve-cluster/config.db", "serve a node's database, read-only"],
+  ],
+  options: {
+    ...serviceOptions,
+    dir: path({ description: "Serve this directory as /etc/pve", hint: "DIR", group: STORE }),
+    db: path({ description: "Serve this config.db of pmxcfs", hint: "FILE", group: STORE }),
+    state: path({
+      description: "Where the database of its own is kept",
+      hint: "DIR",
+      defaultText: "/var/lib/pmxcfs-ipc for root, else below ~/.local/state",
+      group: STORE,
+    }),
+    node: text({
+      description: "Name of this node",
+      hint: "NAME",
+      defaultText: "the host's",
+      group: CLUSTER,
+    }),
+    corosyncConf: path({
+      description: "Take cluster and nodes from this corosync.conf",
+      hint: "FILE",
+      group: CLUSTER,
+    }),
+    online: list({
+      description: "Nodes that count as online besides this one",
+      hint: "NODE",
+      group: CLUSTER,
+    }),
+    group: text({
+      description: "Members of this group may read",
+      hint: "GROUP",
+      default: "www-data",
+      group: ACCESS,
+    }),
+    allowUid: list({ description: "These uids may do all", hint: "UID", group: ACCESS }),
+    allowGid: list({ description: "These gids may read", hint: "GID", group: ACCESS }),
+    readOnly: flag({ description: "Nobody may write", group: ACCESS }),
+    rrd: flag({ description: "Write RRD files through rrdcached", onByDefault: true, group: RRD }),
+    rrdcached: path({
+      description: "Socket of rrdcached",
+      default: "/var/run/rrdcached.sock",
+      group: RRD,
+    }),
+    rrdDir: path({
+      description: "Directory of the RRD files",
+      hint: "DIR",
+      default: "/var/lib/rrdcached/db",
+      group: RRD,
+    }),
+  },
+  async run(values) {
+    if (values.dir !== undefined && values.db !== undefined) {
+      throw new UsageFailure("--dir and --db exclude each other: serve one of them");
+    }
+    const failure = await runDaemon({
+      socket: values.socket,
+      store: {
+        dir: values.dir,
+        db: values.db,
+        state: values.state,
+        nodeName: values.node ?? defaultNode(),
+        corosyncConf: values.corosyncConf,
+        online: values.online.length === 0 ? undefined : values.online,
+      },
+      access: {
+        group: values.group,
+        allowUids: ids(values.allowUid, "--allow-uid"),
+        allowGids: ids(values.allowGid, "--allow-gid"),
+        readOnly: values.readOnly,
+      },
+      rrd: values.rrd ? { socketPath: values.rrdcached, baseDirectory: values.rrdDir } : undefined,
+      service: serviceSettings(values),
+      log: logOf(values),
+    });
+    if (failure !== undefined) throw new CommandFailure(failure);
+  },
+});
