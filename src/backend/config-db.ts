@@ -10,10 +10,11 @@ import { messageOf } from "./reason.ts";
 import { selectAll, SqliteFile, type Poll } from "./sqlite-file.ts";
 import { duplicateGuests, newEntry, plant, problemsOf, RowType, type Row } from "./tree-rows.ts";
 
-const COLUMNS =
+/** The columns that `rowOf` reads, in its order. */
+export const SELECT_COLUMNS =
   "inode, parent, version, writer, mtime, type, CAST(name AS BLOB), CAST(data AS BLOB)";
-const ALL_ROWS = `SELECT ${COLUMNS} FROM tree ORDER BY inode`;
-const ONE_ROW = `SELECT ${COLUMNS} FROM tree WHERE inode = ?`;
+const ALL_ROWS = `SELECT ${SELECT_COLUMNS} FROM tree ORDER BY inode`;
+const ONE_ROW = `SELECT ${SELECT_COLUMNS} FROM tree WHERE inode = ?`;
 const HEADS = "SELECT inode, parent, version, mtime, type, length(data) FROM tree";
 
 /** A change that sets another mtime than this close to now is a utime, not a write. */

@@ -9,7 +9,7 @@ import { messageOf } from "./reason.ts";
 import { RowType, VERSION_NAME } from "./tree-rows.ts";
 
 /** As `.schema` shows the C server's, to the byte. */
-const SCHEMA =
+export const SCHEMA =
   "CREATE TABLE tree (" +
   "  inode INTEGER PRIMARY KEY NOT NULL," +
   "  parent INTEGER NOT NULL CHECK(typeof(parent)=='integer')," +

@@ -61,7 +61,7 @@ export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
 }
 
 /** The path of a name in an open directory, for any call that takes a path. */
-function inside(directory: number, name: string): Buffer {
+export function inside(directory: number, name: string): Buffer {
   return Buffer.from(`/proc/self/fd/${directory}/${name}`, "latin1");
 }
 

@@ -102,13 +102,11 @@ export function problemsOf(rows: readonly Row[]): RowProblem[] {
   return problems;
 }
 
-/** Guest numbers that more than one configuration has. */
-export function duplicateGuests(memdb: Memdb): readonly string[] {
+/** Guest numbers that more than one configuration has, from the paths of files. */
+export function duplicateGuestsIn(paths: Iterable<string>): readonly string[] {
   const first = new Map<number, string>();
   const found: string[] = [];
-  for (const entry of memdb.entries()) {
-    if (entry.kind !== "file") continue;
-    const path = pathOf(entry);
+  for (const path of paths) {
     const vmid = guestPath(path)?.vmid;
     if (vmid === undefined) continue;
     const other = first.get(vmid);
@@ -116,6 +114,11 @@ export function duplicateGuests(memdb: Memdb): readonly string[] {
     else found.push(`detected duplicate VMID ${vmid} (${other} and ${path})`);
   }
   return found;
+}
+
+/** The same of a tree. */
+export function duplicateGuests(memdb: Memdb): readonly string[] {
+  return duplicateGuestsIn([...memdb.entries()].filter(({ kind }) => kind === "file").map(pathOf));
 }
 
 /** Fills an empty tree with rows that have no problem, children after their directories. */

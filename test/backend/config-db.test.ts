@@ -144,6 +144,12 @@ const CHANGES: readonly Change[] = [
     moves: [0, 1, 1],
   },
   {
+    does: "write a guest's bytes again",
+    path: "storage.cfg",
+    by: (writer) => writer.write(GUEST, "name: web\n"),
+    moves: [0, 1, 1],
+  },
+  {
     does: "create another guest",
     path: "storage.cfg",
     by: (writer) => writer.create("nodes/pve1/lxc/200.conf"),

@@ -154,6 +154,12 @@ const CHANGES: readonly Change[] = [
     moves: [0, 1, 1],
   },
   {
+    does: "write a guest's bytes again",
+    path: "storage.cfg",
+    by: (at) => writeFileSync(at(GUEST), "name: web\n"),
+    moves: [0, 1, 1],
+  },
+  {
     does: "utime of a guest",
     path: "storage.cfg",
     by: (at) => utimesSync(at(GUEST), 12_345, 12_345),
