@@ -146,7 +146,7 @@ export class RrdFiles {
     for (const { key, value } of reported) {
       const update = rrdUpdate(key, value);
       if (typeof update === "object") updates.push(update);
-      else this.#reject(`${update} key or value: rrd/${key}`);
+      else this.#reject(`${update} key or value: ${JSON.stringify(`rrd/${key}`)}`);
     }
     return updates;
   }

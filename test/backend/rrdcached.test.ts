@@ -213,7 +213,7 @@ describe("with rrdcached", () => {
     expect(files.counters).toMatchObject({ written: 1, rejected: odd.length });
     expect(await last(fixture, "pve-storage-9.0/n1/s")).toBe(`${TIME}: U U`);
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toContain("not written: unknown key or value: rrd/whatever/x");
+    expect(lines[0]).toContain('not written: unknown key or value: "rrd/whatever/x"');
   });
 
   test("a value that rrdcached refuses is counted, and does not stop the others", async () => {

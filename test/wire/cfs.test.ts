@@ -1,0 +1,103 @@
+/**
+ * Layouts of the twelve requests against the offsets of the C structs, and the strings in their
+ * tails: what counts of a name that has no NUL, has one early, or lies beyond the message.
+ */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import {
+  CfsIpc,
+  GetClusterLogRequest,
+  GetStatusRequest,
+  GuestPropertiesRequest,
+  GuestPropertyRequest,
+  LogClusterMessageRequest,
+  SetStatusRequest,
+} from "../../src/wire/cfs.ts";
+import { spanOf, type Span } from "../../src/wire/struct.ts";
+import { rest, tail, textAt, textList } from "../../src/wire/text.ts";
+import { loadVectors } from "../support/vectors.ts";
+
+/** A span over latin1 text, with bytes around it that are not its own. */
+function within(text: string, around = "!!"): Span {
+  const bytes = Buffer.from(around + text + around, "latin1");
+  return { ...spanOf(bytes), at: around.length, size: text.length };
+}
+
+describe("layouts", () => {
+  test("offsets from the message's start are those of server.c, and no tail is padded", () => {
+    const header = 16;
+    expect(header + SetStatusRequest.size).toBe(272);
+    expect(header + GetStatusRequest.offset.nodeName).toBe(272);
+    expect(header + GetStatusRequest.size).toBe(528);
+    expect(LogClusterMessageRequest.offset).toEqual({ priority: 0, identBytes: 1, tagBytes: 2 });
+    expect(header + LogClusterMessageRequest.size).toBe(19);
+    expect(header + GetClusterLogRequest.size).toBe(32);
+    expect(header + GuestPropertyRequest.size).toBe(20);
+    expect(GuestPropertiesRequest.offset).toEqual({ vmid: 0, count: 4 });
+    expect(header + GuestPropertiesRequest.size).toBe(21);
+  });
+
+  test("ids and names are the recorded ones", () => {
+    for (const { id, op } of loadVectors()) {
+      if (op !== "?") expect(CfsIpc[op as keyof typeof CfsIpc]).toBe(id as CfsIpc);
+    }
+  });
+
+  test("of a fixed name 255 bytes count, up to its first NUL", () => {
+    const { name } = SetStatusRequest.read;
+    expect(name(within("k".repeat(256) + "v\0"))).toBe("k".repeat(255));
+    expect(name(within("k".repeat(255) + "\0v"))).toBe("k".repeat(255));
+    expect(name(within("a\0b".padEnd(256, "\0")))).toBe("a");
+    expect(name(within("\0".repeat(256)))).toBe("");
+    expect(name(within("\xe4\xff\x01".padEnd(256, "\0")))).toBe("\xe4\xff\x01");
+  });
+});
+
+describe("tails", () => {
+  test("textAt ends at the first NUL or with the message", () => {
+    expect(textAt(within("abc"), 0)).toBe("abc");
+    expect(textAt(within("abc\0d"), 0)).toBe("abc");
+    expect(textAt(within("abc"), 1)).toBe("bc");
+    expect(textAt(within("abc"), 3)).toBe("");
+    expect(textAt(within("abc"), 9)).toBe("");
+    expect(textAt(within(""), 0)).toBe("");
+  });
+
+  test("tail takes the last byte as NUL", () => {
+    expect(tail(within("abc"), 0)).toBe("ab");
+    expect(tail(within("abc\0"), 0)).toBe("abc");
+    expect(tail(within("a\0bc"), 0)).toBe("a");
+    expect(tail(within("a"), 0)).toBe("");
+    expect(tail(within(""), 0)).toBe("");
+  });
+
+  test("rest is the bytes to the end of the message, and no further", () => {
+    expect(rest(within("abc"), 1).toString()).toBe("bc");
+    expect(rest(within("abc"), 3)).toHaveLength(0);
+  });
+
+  test("textList wants each text's NUL, and nothing left over", () => {
+    expect(textList(within("a\0bc\0"), 0, 2)).toEqual(["a", "bc"]);
+    expect(textList(within("a\0\0"), 0, 2)).toEqual(["a", ""]);
+    expect(textList(within("a\0b"), 0, 2)).toBeUndefined();
+    expect(textList(within("a\0b\0"), 0, 1)).toBeUndefined();
+    expect(textList(within("a\0"), 0, 2)).toBeUndefined();
+    // The NUL that ends it lies beyond the message.
+    expect(textList(within("ab", "\0\0"), 0, 1)).toBeUndefined();
+    expect(textList(within(""), 0, 0)).toEqual([]);
+  });
+
+  test("any list of texts comes back as it was", () => {
+    const bytes = fc.array(fc.integer({ min: 1, max: 255 }), { maxLength: 20 });
+    const texts = fc.array(
+      bytes.map((codes) => String.fromCharCode(...codes)),
+      { maxLength: 20 },
+    );
+    fc.assert(
+      fc.property(texts, (list) => {
+        const body = list.map((text) => `${text}\0`).join("");
+        expect(textList(within(body), 0, list.length)).toEqual(list);
+      }),
+    );
+  });
+});
