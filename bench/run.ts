@@ -1,5 +1,6 @@
 /** Runs scenarios: both servers alternately, so that whatever else the machine does hits both. */
 import { rmSync } from "node:fs";
+import { loadService } from "../test/support/qb-load.ts";
 import type { Service } from "../test/support/service.ts";
 import { noRingsLeft } from "../test/support/shm.ts";
 import { type Effort, measureIdle, measureLoad, measureMemory, measureStart } from "./measure.ts";
@@ -55,6 +56,7 @@ async function onRunningServers(
       : measureIdle(server, scenario.connections, effort);
   try {
     if (scenario.kind === "load") {
+      for (const side of SIDES) await prepare(servers[side], scenario.prepare);
       // Once unmeasured: what is compiled or mapped on first use is not what runs for months.
       for (const side of SIDES) await measureLoad(servers[side], scenario, warmUp(effort));
     }
@@ -65,6 +67,12 @@ async function onRunningServers(
     await stopAll(Object.values(servers));
   }
   return runs;
+}
+
+async function prepare(server: Service, flags: readonly string[] | undefined): Promise<void> {
+  if (flags === undefined) return;
+  const { errors } = await loadService(server.name, ...flags, "--requests", "1");
+  if (errors > 0) throw new Error(`${server.name}: ${flags.join(" ")} was not answered`);
 }
 
 function warmUp(effort: Effort): Effort {

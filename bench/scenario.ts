@@ -52,6 +52,8 @@ export interface LoadScenario extends Named {
   readonly requests?: number;
   /** Flags of a second qb-load that runs beside: idle connections, or a flood. */
   readonly beside?: readonly string[];
+  /** qb-load flags of one request, asked before everything else: what there must be to ask for. */
+  readonly prepare?: readonly string[];
   /** Guests in the tree of an answer server. */
   readonly guests?: number;
 }

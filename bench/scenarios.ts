@@ -107,31 +107,49 @@ const MEMORY: Scenario[] = [
   { kind: "idle", group: "memory", name: "idle, 500 connections", connections: 500 },
 ];
 
-/** Body of a request, in hex, beside its id: what PVE's daemons ask. */
+/** qb-load flags for one request. */
+function asking(id: number, body: Buffer): string[] {
+  return ["--id", String(id), "--body-hex", body.toString("hex") || "-"];
+}
+
+/** All twelve requests, as PVE's daemons ask them, over a tree with so many guests. */
 function requests(guests: number): Scenario[] {
-  const ask = (name: string, id: number, body: Buffer, goals: Goal[] = []): Scenario => ({
-    kind: "load",
-    server: "answer",
+  const ask = (name: string, id: number, body: Buffer, more: Partial<LoadScenario> = {}) => ({
+    kind: "load" as const,
+    server: "answer" as const,
     group: `requests, ${guests} guests`,
     name: `${name} (${guests})`,
-    flags: ["--id", String(id), "--body-hex", body.toString("hex") || "-"],
+    flags: asking(id, body),
     guests,
-    goals,
+    ...more,
   });
-  const many = guests >= 2000 ? [atLeast(RATE, 10)] : [];
+  const cheap = { goals: [atLeast(RATE, 15)] };
+  const many = guests >= 2000 ? { goals: [atLeast(RATE, 10)] } : {};
+  const none = Buffer.alloc(0);
+  const [status, log, rrd] = [asking(4, STATUS), asking(7, MESSAGE), asking(4, RRD)];
   return [
-    ask("1 version", 1, Buffer.alloc(0), [atLeast(RATE, 15)]),
-    ask("2 cluster info", 2, Buffer.alloc(0)),
-    ask("3 guest list", 3, Buffer.alloc(0), many),
-    ask("4 set status", 4, Buffer.concat([fixed("bench"), Buffer.from("value\0")])),
-    ask("5 get status", 5, Buffer.concat([fixed("bench"), fixed("")]), [atLeast(RATE, 15)]),
-    ask("6 get config", 6, Buffer.from("storage.cfg\0"), [atLeast(RATE, 15)]),
+    ask("1 version", 1, none, cheap),
+    ask("2 cluster info", 2, none),
+    ask("3 guest list", 3, none, many),
+    ask("4 set status", 4, STATUS),
+    ask("5 get status", 5, Buffer.concat([fixed("bench"), fixed("")]), {
+      ...cheap,
+      prepare: status,
+    }),
+    ask("6 get config", 6, Buffer.from("storage.cfg\0"), cheap),
+    ask("7 log message", 7, MESSAGE),
+    ask("8 cluster log", 8, Buffer.alloc(17), { prepare: log }),
+    ask("10 rrd dump", 10, none, { prepare: rrd }),
     ask("11 property, all guests", 11, vmid(0, Buffer.from("name\0")), many),
     ask("11 property, one guest", 11, vmid(100, Buffer.from("name\0"))),
-    ask("12 verify token", 12, Buffer.from("root@pam!bench 0123\0"), [atLeast(RATE, 15)]),
+    ask("12 verify token", 12, Buffer.from("root@pam!bench 0123\0"), cheap),
     ask("13 properties, all guests", 13, vmid(0, Buffer.from("\x02name\0tags\0")), many),
   ];
 }
+
+const STATUS = Buffer.concat([fixed("bench"), Buffer.from("value\0")]);
+const RRD = Buffer.concat([fixed("rrd/pve-vm-9.0/100"), Buffer.from("500:web:running:0:1\0")]);
+const MESSAGE = Buffer.from("\x06\x05\x06root\0bench\0a message of some length\0", "latin1");
 
 /** A name in its char[256]. */
 function fixed(name: string): Buffer {
