@@ -109,6 +109,8 @@ export class Poller {
 
   /** A wake-up served this connection: look at it for a while. */
   heat(connection: Polled): void {
+    // Its memory is gone when the request that was served was its last.
+    if (connection.ended) return;
     const now = Bun.nanoseconds();
     connection.pace.replied(now);
     if (!this.#enabled || connection.pace.gapNs === Infinity) return;

@@ -58,6 +58,16 @@ test("a client that asks for the disconnect with id -3 is closed without an answ
   expect((await client.run("send -3 -")).res).toBe(16);
   await seesTheEnd(client);
   await eventually("its directory gone", () => directoriesOf(server, client).length === 0);
+  // One that was polled for when it left: the server must not look at its rings again.
+  for (let round = 0; round < 20; round++) {
+    await using polled = await QbClient.open(server.name);
+    await polled.run("pipeline 20 1 00");
+    expect((await polled.run("send -3 -")).res).toBe(16);
+    await seesTheEnd(polled);
+  }
+  await using other = await QbClient.open(server.name);
+  expect((await other.call(1, "still there")).error).toBe(0);
+  expect(await server.stop()).toBe(0);
 });
 
 test("SIGTERM with clients connected: exit 0, clients see the end, nothing is left", async () => {
