@@ -234,12 +234,21 @@ export class SqliteFile implements Disposable {
       return connect(this.path, "shared");
     } catch (error) {
       if (this.#state.walBytes === 0) throw error;
-      this.#copyDirectory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-db-"));
+      return this.#connectCopy();
+    }
+  }
+
+  #connectCopy(): Database {
+    this.#mode = "copy";
+    this.#copyDirectory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-db-"));
+    try {
       const copy = join(this.#copyDirectory, "config.db");
       copyFileSync(this.path, copy);
       copyFileSync(`${this.path}-wal`, `${copy}-wal`);
-      this.#mode = "copy";
       return connect(copy, "copy");
+    } catch (error) {
+      this.#removeCopy();
+      throw error;
     }
   }
 
