@@ -211,10 +211,10 @@ const rawCommand = command({
   options: callOptions,
   operands: {
     id: integer({ description: "Its id", required: true, min: -0x80000000, max: 0x7fffffff }),
-    hex: hex({ description: "Its body, without the 16-byte header", default: EMPTY }),
+    body: hex({ description: "Its body, without the 16-byte header", default: EMPTY }),
   },
   async run(values) {
-    const body = Buffer.from(values.hex);
+    const body = Buffer.from(values.body);
     await perform({ id: values.id, name: `raw ${values.id}`, body, shown: show.RAW }, values);
   },
 });

@@ -5,6 +5,7 @@
 import { commandGroup, type Load } from "./command.ts";
 
 const COMMANDS: Readonly<Record<string, Load>> = {
+  bench: async () => (await import("./bench.ts")).benchCommand,
   call: async () => (await import("./call.ts")).callCommand,
   compat: async () => (await import("./compat.ts")).compatCommand,
   serve: async () => (await import("./serve.ts")).serveCommand,

@@ -80,7 +80,8 @@ const STATUS: readonly Case[] = [
   ]),
   writeCase("status.special", "nodeip and rrd/ values must end in NUL, else ENOMEM; not readable", [
     set("nodeip", "192.0.2.1", { errno: Errno.ENOMEM }),
-    set("nodeip", "", DONE),
+    set("nodeip", "", { errno: Errno.ENOMEM }),
+    set("rrd/pmxcfs-ipc-compat", "", { errno: Errno.ENOMEM }),
     set("rrd/pmxcfs-ipc-compat", "1:2", { errno: Errno.ENOMEM }),
     set("rrd/pmxcfs-ipc-compat/x", "1:2:3\0", DONE),
     get("rrd/pmxcfs-ipc-compat/x", ENOENT),

@@ -1,0 +1,115 @@
+/** `pmxcfs-ipc bench`: load a running service and say how it did. */
+import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../bench/load-child.ts";
+import { runLoad } from "../bench/load.ts";
+import { figures, ratios, ratiosText, text as resultText } from "../bench/report.ts";
+import { getClusterLogBody, getConfigBody } from "../client/cfs-requests.ts";
+import { QbFailure } from "../client/failure.ts";
+import { IpcLimits } from "../limits.ts";
+import { Libqb } from "../platform/libqb.ts";
+import { CfsIpc } from "../wire/cfs.ts";
+import { bytes, count, flag, integer, milliseconds, oneOf, text, type Values } from "./args.ts";
+import { command } from "./command.ts";
+import { CommandFailure, UsageFailure } from "./failure.ts";
+import { print } from "./terminal.ts";
+
+const REQUESTS = {
+  "get-fs-version": CfsIpc.GET_FS_VERSION,
+  "get-cluster-info": CfsIpc.GET_CLUSTER_INFO,
+  "get-guest-list": CfsIpc.GET_GUEST_LIST,
+  "get-config": CfsIpc.GET_CONFIG,
+  "cluster-log": CfsIpc.GET_CLUSTER_LOG,
+  "get-rrd-dump": CfsIpc.GET_RRD_DUMP,
+  connect: "connect",
+} as const;
+
+const KINDS = Object.keys(REQUESTS) as (keyof typeof REQUESTS)[];
+
+/** More processes than this say nothing about a server any more. */
+const CONNECTIONS_MAX = 256;
+
+const options = {
+  socket: text({ description: "Service to load", hint: "NAME", default: "pve2" }),
+  vs: text({ description: "Load this one in turns with it, and compare", hint: "NAME" }),
+  client: oneOf(["libqb", "own"], {
+    description: "Load through the machine's libqb or our own library",
+    defaultText: "libqb where there is one",
+  }),
+  connections: count({
+    description: "Connections at once, a process each",
+    default: 1,
+    min: 1,
+    max: CONNECTIONS_MAX,
+  }),
+  request: oneOf(KINDS, { description: "What to ask", default: "get-fs-version" }),
+  path: text({ description: "The file get-config asks for", default: "storage.cfg" }),
+  id: integer({ description: "Any request id instead, as for an echo server" }),
+  payload: bytes({ description: "Body of --id", default: 0, max: 16 * 1024 * 1024 }),
+  duration: milliseconds({ description: "How long, for each service", default: 3000, min: 50 }),
+  count: count({ description: "So many requests of each connection instead", default: 0 }),
+  rounds: count({ description: "In so many rounds", default: 4, min: 1, max: 1000 }),
+  messageSize: bytes({
+    description: "Largest message of a connection",
+    default: 1024 * 1024,
+    min: IpcLimits.minMessageBytes,
+  }),
+  timeout: milliseconds({ description: "Give up on an answer after", default: 10_000, min: 1 }),
+  json: flag({ description: "The figures as one JSON object" }),
+} as const;
+
+type Chosen = Values<typeof options>;
+
+/** The request's id and body. */
+function asked({ request, path, id, payload }: Chosen): Pick<LoadWork, "id" | "body"> {
+  if (id !== undefined) return { id, body: Buffer.alloc(payload, "x").toString("base64") };
+  if (payload > 0) throw new UsageFailure("--payload is the body of --id, which is missing");
+  const made =
+    request === "get-config"
+      ? getConfigBody(path)
+      : request === "cluster-log"
+        ? getClusterLogBody()
+        : Buffer.alloc(0);
+  if (made instanceof QbFailure) throw new UsageFailure(made.message);
+  return { id: REQUESTS[request], body: made.toString("base64") };
+}
+
+export const benchCommand = command({
+  name: "bench",
+  summary: "Load a running service: throughput, latencies, what the server used",
+  details: [
+    "Every connection is a process of its own that sends its next request as soon as the last is " +
+      "answered. The server's CPU and memory are those of the process that listens.",
+  ],
+  examples: [
+    ["bench --socket test", "one connection, three seconds"],
+    ["bench --socket test --id 9 --payload 64K --connections 4", "an echo server, larger bodies"],
+    ["bench --socket ours --vs theirs --duration 10s", "two servers in turns, with ratios"],
+  ],
+  options,
+  async run(chosen) {
+    const role = process.env[LOAD_VARIABLE];
+    if (role !== undefined) return await runLoadChild(role);
+    const { socket, vs, connections, rounds, duration, count: times, messageSize } = chosen;
+    const client = chosen.client ?? (Libqb.load() === undefined ? "own" : "libqb");
+    const common = { ...asked(chosen), client, timeoutMs: chosen.timeout };
+    const works = (vs === undefined ? [socket] : [socket, vs]).map((name) =>
+      Object.assign({ socket: name, messageBytes: messageSize }, common),
+    );
+    const load = { connections, rounds, durationMs: duration, count: times };
+    const results = await runLoad(works, load);
+    if (typeof results === "string") throw new CommandFailure(results);
+    const [first, second] = results;
+    if (first === undefined) return undefined;
+    if (chosen.json) {
+      const compared = second === undefined ? {} : { ratios: ratios(first, second) };
+      const services = results.map(figures);
+      const report = { schema_version: 1, client, connections, rounds, services, ...compared };
+      print(`${JSON.stringify(report, undefined, 2)}\n`);
+      return undefined;
+    }
+    const what = chosen.id === undefined ? chosen.request : `request ${chosen.id}`;
+    print(`${connections} connections through ${client}, ${what}\n`);
+    for (const result of results) print(resultText(result));
+    if (second !== undefined) print(ratiosText(first, second));
+    return undefined;
+  },
+});
