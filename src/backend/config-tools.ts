@@ -94,7 +94,9 @@ function inspect(file: string, notes: string[]): string[] {
   using database = opened;
   try {
     return database.read((connection) => {
-      const checks = selectAll(connection, "PRAGMA quick_check(20)").map(([text]) => String(text));
+      const checks = selectAll(connection, "PRAGMA quick_check(5)").flatMap(([text]) =>
+        String(text).split("\n"),
+      );
       const [table] = selectAll(
         connection,
         "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'tree'",
@@ -103,7 +105,7 @@ function inspect(file: string, notes: string[]): string[] {
         notes.push("the table is not declared as pmxcfs does");
       const [mode] = selectAll(connection, "PRAGMA user_version");
       if (mode?.[0] !== 0) notes.push(`user_version is ${String(mode?.[0])}, not 0`);
-      return checks.filter((text) => text !== "ok");
+      return checks.filter((text) => text !== "ok" && !text.startsWith("***"));
     });
   } catch (error) {
     return [messageOf(error)];

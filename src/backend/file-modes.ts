@@ -8,7 +8,7 @@
 const OPENVZ_SCRIPT = /^(?:vps|[1-9][0-9]*)\.(?:mount|umount|start|stop|premount|postumount)$/;
 
 /** priv, priv/..., nodes/NODE/priv, nodes/NODE/priv/... */
-export function isPrivate(path: readonly string[]): boolean {
+function isPrivate(path: readonly string[]): boolean {
   return path[0] === "priv" || (path[0] === "nodes" && path[2] === "priv");
 }
 
