@@ -22,7 +22,7 @@ const SWEEP_BUDGET = 256;
 /** Names compared while a directory is open. */
 const SWEEP_SLICE = 64;
 
-/** statfs(2) types whose files change without this kernel's doing: NFS, SMB, 9p, FUSE, Ceph, AFS. */
+/** statfs(2) types whose files change without this kernel: NFS, SMB, 9p, FUSE, Ceph, AFS. */
 const REMOTE: ReadonlySet<number> = new Set([
   0x6969, 0xff53_4d42, 0xfe53_4d42, 0x517b, 0x0102_1997, 0x6573_5546, 0x00c3_6400, 0x5346_414f,
 ]);

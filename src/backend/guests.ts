@@ -17,8 +17,10 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /** nodes/NODE/TYPE/VMID.conf; node names follow the rule for host names, letter case kept. */
-const GUEST_PATH =
-  /^nodes\/([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)\/(qemu-server|lxc|openvz)\/([1-9][0-9]*)\.conf$/;
+const NODE_NAME = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+const GUEST_PATH = new RegExp(
+  `^nodes/(${NODE_NAME})/(qemu-server|lxc|openvz)/([1-9][0-9]*)\\.conf$`,
+);
 const MAX_VMID = 0xffff_ffff;
 /** Below it a single guest cannot be asked for. */
 const FIRST_VMID = 100;

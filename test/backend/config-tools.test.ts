@@ -232,7 +232,7 @@ describe("a damaged database", () => {
     expect(ratio).toBe(1);
   });
 
-  test("without a page in the middle: the rest, and what lost its directory under lost+found", () => {
+  test("without a page in the middle: the rest, and orphans under lost+found", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     damage(file, [2]);
@@ -295,7 +295,8 @@ describe("verify", () => {
 
   test.each([
     [
-      "INSERT INTO tree SELECT 900, inode, 900, 0, 1, 8, '100.conf', NULL FROM tree WHERE name = 'lxc' LIMIT 1",
+      "INSERT INTO tree SELECT 900, inode, 9, 0, 1, 8, '100.conf', NULL FROM tree " +
+        "WHERE name = 'lxc' LIMIT 1",
       "detected duplicate VMID 100",
     ],
     ["INSERT INTO tree VALUES (900, 7777, 1, 0, 1, 8, 'x', NULL)", "missing directory inode"],

@@ -35,7 +35,7 @@ test("the next start finds what was put there", () => {
   expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
 });
 
-test("a state directory that cannot be made, and two stores at once, are refused in one line", () => {
+test("a state directory that cannot be made, or two stores at once: one line says so", () => {
   using directory = new TempDirectory();
   const options = { nodeName: "pve1", log: silentLog };
   const file = directory.put("file");

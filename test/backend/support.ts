@@ -1,8 +1,9 @@
 /** What the backend's tests share: directories that go away, a log that remembers, golden files. */
 import { Database } from "bun:sqlite";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { writeConfigDb, type TreeItem } from "../../src/backend/config-writer.ts";
 import { Backend, openBackend, type BackendOptions } from "../../src/backend/open.ts";
 import type { Memdb } from "../../src/backend/memdb.ts";
 import { silentLog, type Log } from "../../src/log.ts";
@@ -81,6 +82,58 @@ export function fill(memdb: Memdb, files: Readonly<Record<string, string>>): voi
 
 export const textOf = (bytes: Uint8Array | number): string =>
   typeof bytes === "number" ? String(bytes) : Buffer.from(bytes).toString("latin1");
+
+/** The one guest of `makeDb`. */
+export const GUEST = "nodes/pve1/qemu-server/100.conf";
+
+export function item(path: string, content?: string): TreeItem {
+  const bytes = content === undefined ? undefined : Buffer.from(content);
+  return { path: path.split("/"), bytes, mtime: 1_700_000_000 };
+}
+
+/** A config.db with one guest and a few files. */
+export function makeDb(directory: TempDirectory, extra: readonly TreeItem[] = []): string {
+  const file = directory.at("config.db");
+  const problem = writeConfigDb(file, [
+    item("priv"),
+    item("priv/lock"),
+    item("nodes"),
+    item("nodes/pve1"),
+    item("nodes/pve1/qemu-server"),
+    item("nodes/pve1/lxc"),
+    item("nodes/pve2"),
+    item("nodes/pve2/qemu-server"),
+    item(GUEST, "name: web\n"),
+    item("storage.cfg", "dir: local\n"),
+    item("ha"),
+    ...extra,
+  ]);
+  if (problem !== undefined) throw new Error(problem);
+  return file;
+}
+
+/** What a client sees: one observed path, the guest list's version, the guest's version. */
+export function seen(backend: Backend, path: string, vmid = 100) {
+  backend.refresh();
+  const list = JSON.parse(textOf(backend.guests.list())) as {
+    version: number;
+    ids?: Record<string, { version: number; node: string }>;
+  };
+  const { versions } = backend;
+  return [versions.of(path), list.version, list.ids?.[vmid]?.version];
+}
+
+/** The same as a directory. */
+export function plant(directory: TempDirectory): void {
+  for (const node of ["pve1", "pve2"]) {
+    mkdirSync(directory.at("nodes", node, "qemu-server"), { recursive: true });
+  }
+  mkdirSync(directory.at("priv", "lock"), { recursive: true });
+  directory.put(GUEST, "name: web\n");
+  directory.put("storage.cfg", "dir: local\n");
+  // Old enough that a change in the same tick of the clock cannot be meant.
+  for (const name of [GUEST, "storage.cfg"]) utimesSync(directory.at(name), 1_700_000_000, 1e9);
+}
 
 /** A second writer of a config.db that counts its changes as pmxcfs does. */
 export class Writer implements Disposable {
