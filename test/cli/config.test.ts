@@ -1,0 +1,97 @@
+/** `pmxcfs-ipc config` as a process: what it prints, where, and its exit codes. */
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { TempDirectory } from "../backend/support.ts";
+
+const SOURCES = join(import.meta.dir, "../../src/cli");
+/** The command alone, under a root of its own. */
+const RUNNER = `
+  import { configCommand } from "${SOURCES}/config.ts";
+  import { commandGroup } from "${SOURCES}/command.ts";
+  import { runCommandLine } from "${SOURCES}/main.ts";
+  import { print } from "${SOURCES}/terminal.ts";
+  const root = commandGroup({ name: "t", summary: "t" }, { config: async () => configCommand });
+  const stage = { out: print, err: (text) => process.stderr.write(text), debug: false };
+  process.exitCode = await runCommandLine(process.argv.slice(1), stage, root);
+`;
+
+function config(directory: TempDirectory, ...words: readonly string[]) {
+  const command = [process.execPath, "-e", RUNNER, "config", ...words];
+  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { cwd: directory.path });
+  return { exitCode, out: stdout.toString("latin1"), err: stderr.toString() };
+}
+
+function plant(directory: TempDirectory): void {
+  directory.put("pve/storage.cfg", "dir: local\n");
+  directory.put("pve/priv/token.cfg", "root@pam!a b\n");
+  directory.put("pve/nodes/pve1/lxc/200.conf", Buffer.from([0, 0xff, 10]));
+  expect(config(directory, "import", "pve", "--db", "config.db").exitCode).toBe(0);
+}
+
+test("import, ls, cat, export, verify", () => {
+  using directory = new TempDirectory();
+  plant(directory);
+  expect(config(directory, "ls", "--db", "config.db").out).toBe(
+    "nodes/\nnodes/pve1/\nnodes/pve1/lxc/\nnodes/pve1/lxc/200.conf\n" +
+      "priv/\npriv/token.cfg\nstorage.cfg\n",
+  );
+  expect(config(directory, "ls", "-l", "--db", "config.db", "/priv//").out).toMatch(
+    /^0700 {8}0 [-0-9]+T[:0-9]+Z v6 priv\/\n0600 {7}13 \S+ v7 priv\/token.cfg\n$/,
+  );
+  const cat = config(directory, "cat", "--db", "config.db", "nodes/pve1/lxc/200.conf");
+  expect(cat).toEqual({ exitCode: 0, out: "\0\xff\n", err: "" });
+  expect(config(directory, "export", "--db", "config.db", "out")).toEqual({
+    exitCode: 0,
+    out: "out: 3 files in 4 directories\n",
+    err: "",
+  });
+  expect(readFileSync(directory.at("out/storage.cfg"), "utf8")).toBe("dir: local\n");
+  expect(statSync(directory.at("out/priv/token.cfg")).mode & 0o777).toBe(0o600);
+  expect(config(directory, "verify", "--db", "config.db")).toEqual({
+    exitCode: 0,
+    out: "config.db: 3 files in 4 directories, 27 bytes: sound\n",
+    err: "",
+  });
+});
+
+test("what is wrong goes to stderr or is the verdict; the exit code says so", () => {
+  using directory = new TempDirectory();
+  plant(directory);
+  {
+    using database = new Database(directory.at("config.db"));
+    database.run(
+      "INSERT INTO tree VALUES (90, 7777, 9, 0, 1, 8, CAST(x'1b5b6dff' AS TEXT), x'61')",
+    );
+  }
+  const missing = "missing directory inode (inode = 0000000000001E61)";
+  const exported = config(directory, "export", "--db", "config.db", "out");
+  expect(exported.exitCode).toBe(1);
+  expect(exported.err).toBe(`config.db: ${missing}\n`);
+  expect(exported.out).toBe("out: 4 files in 5 directories\n");
+  const verdict = config(directory, "verify", "--db", "config.db");
+  expect(verdict.exitCode).toBe(1);
+  expect(verdict.out).toContain(`problem: ${missing}\n`);
+  const listed = config(directory, "ls", "--db", "config.db", "lost+found");
+  expect(listed.out).toBe("lost+found/\nlost+found/000000000000005A-\\x1b[m\\xff\n");
+});
+
+test.each([
+  [["cat", "--db", "config.db", "missing"], 1, "config.db: no missing in it"],
+  [["cat", "--db", "config.db", "priv"], 1, "config.db: priv is a directory"],
+  [["ls", "--db", "config.db", "missing"], 1, "config.db: no missing in it"],
+  [["ls", "--db", "nothing.db"], 1, "nothing.db: cannot be opened: no such file"],
+  [["import", "pve", "--db", "config.db"], 1, "config.db exists already"],
+  [["import", "nowhere", "--db", "new.db"], 1, "ENOENT"],
+  [["export", "--db", "config.db", "pve"], 1, "pve is not empty"],
+  [["import", "pve"], 2, "--db is missing"],
+  [["verify", "--db", "a", "--dir", "b"], 2, "--db or --dir, not both"],
+] as const)("%j: exit %p", (words, exitCode, line) => {
+  using directory = new TempDirectory();
+  plant(directory);
+  const result = config(directory, ...words);
+  expect(result).toMatchObject({ exitCode, out: "" });
+  expect(result.err).toContain(line);
+  expect(result.err.trimEnd().split("\n")).toHaveLength(1);
+});
