@@ -1,0 +1,257 @@
+/**
+ * The compatibility runner against good servers, which it must pass, and against broken ones, of
+ * which it must name what is broken.
+ */
+import { describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ResponseHeader } from "../../src/wire/qb.ts";
+import { FakeServer, type Fault } from "../client/fake-server.ts";
+import { native, REPOSITORY } from "../support/native.ts";
+import { startService, uniqueName } from "../support/service.ts";
+import { failedIn, pointsOf, runProgram, SOURCES } from "./run-compat.ts";
+
+const MINUTES = 180_000;
+
+function fixturesLeft(): string[] {
+  return readdirSync(tmpdir()).filter((name) => /^pmxcfs-ipc-(compat|fixtures)-/.test(name));
+}
+
+describe("good servers", () => {
+  test(
+    "our own holds every case, with every kind of client",
+    async () => {
+      const { code, out, err } = await runProgram(["compat", "--seed", "1"]);
+      expect({ failed: failedIn(out), err }).toEqual({ failed: [], err: "" });
+      expect(code).toBe(0);
+      const ran = pointsOf(out).filter(({ skip }) => skip === undefined);
+      const count = (flavor: string) => ran.filter(({ title }) => title.includes(flavor)).length;
+      expect(count("(own)")).toBeGreaterThan(80);
+      expect(count("(libqb)")).toBe(count("(own)"));
+      expect(count("(c)")).toBe(count("(own)") + 1);
+      expect(fixturesLeft()).toEqual([]);
+    },
+    MINUTES,
+  );
+
+  test(
+    "a C server on libqb holds all cases about the transport, events and flow control",
+    async () => {
+      const command = `${native("qb-control-server")} {socket} --accept-any`;
+      const { code, out } = await runProgram(["compat", "--seed", "2", "--command", command]);
+      expect(failedIn(out)).toEqual([]);
+      expect(code).toBe(0);
+      const ran = pointsOf(out).filter(({ skip }) => skip === undefined);
+      for (const group of [
+        "handshake",
+        "sizes",
+        "traffic",
+        "connections",
+        "end",
+        "events",
+        "flow",
+      ]) {
+        expect(ran.some(({ title }) => title.startsWith(`${group}.`))).toBe(true);
+      }
+      const versions = pointsOf(out).filter(({ title }) => title.startsWith("version.ok"));
+      expect(versions.map(({ skip }) => skip)).toEqual(Array(3).fill("no service here is pmxcfs"));
+    },
+    MINUTES,
+  );
+
+  test(
+    "two servers that do the same do not differ",
+    async () => {
+      await using c = await startService((name) => [native("qb-echo-server"), name]);
+      await using ours = await startService((name) => [...SOURCES, "echo", "--socket", name]);
+      const words = ["compat", "--socket", c.name, "--reference", ours.name, "--seed", "3"];
+      const { code, out } = await runProgram([...words, "--filter", "sizes,traffic,random"]);
+      expect(out).toMatch(/^\d+ cases ran on both, 0 differ\n$/);
+      expect(code).toBe(0);
+    },
+    MINUTES,
+  );
+
+  test(
+    "the built program runs its clients from itself",
+    async () => {
+      const binary = join(REPOSITORY, "dist", "pmxcfs-ipc");
+      if (!existsSync(binary)) throw new Error("dist/pmxcfs-ipc is missing: bun build.ts");
+      const words = ["compat", "--filter", "handshake.connect,version.ok,events.three"];
+      const { code, out, err } = await runProgram(words, { program: [binary] });
+      expect({ failed: failedIn(out), err }).toEqual({ failed: [], err: "" });
+      expect(code).toBe(0);
+      expect(pointsOf(out)).toHaveLength(9);
+    },
+    MINUTES,
+  );
+});
+
+interface Broken {
+  readonly what: string;
+  readonly fault: Fault;
+  /** Cases that must fail, and what must be said; all others of WATCHED must hold. */
+  readonly fails: Readonly<Record<string, RegExp>>;
+}
+
+const WATCHED = ["handshake.absent", "handshake.connect", "traffic.repeat", "end.request"];
+
+const BROKEN: readonly Broken[] = [
+  {
+    what: "never reads the notify bytes",
+    fault: { neverReadsNotifies: true },
+    fails: {
+      "traffic.repeat (libqb)": /did not return within/,
+      "traffic.repeat (c)": /did not return within/,
+      "traffic.repeat (own)": /left \d+ wake-up bytes unread/,
+    },
+  },
+  {
+    what: "writes a wrong size into the header",
+    fault: {
+      response: (span) => ResponseHeader.write.size(span, ResponseHeader.read.size(span) + 8),
+    },
+    fails: {
+      "handshake.connect (libqb)": /header says 36 bytes, 28 came/,
+      "handshake.connect (c)": /header says 36 bytes, 28 came/,
+      "handshake.connect (own)": /EBADMSG/,
+      "traffic.repeat (own)": /EBADMSG/,
+      "end.request (libqb)": /header says 36/,
+      "end.request (c)": /header says 36/,
+      "end.request (own)": /EBADMSG/,
+    },
+  },
+  {
+    what: "answers another id",
+    fault: {
+      response: (span) => ResponseHeader.write.id(span, ResponseHeader.read.id(span) + 1),
+    },
+    fails: {
+      "handshake.connect (libqb)": /has id 10, not 9/,
+      "handshake.connect (c)": /has id 10, not 9/,
+      "handshake.connect (own)": /has id 10, not 9/,
+      "traffic.repeat (libqb)": /answers are not their requests'/,
+      "traffic.repeat (c)": /answers are not their requests'/,
+      "traffic.repeat (own)": /EBADMSG/,
+      "end.request (libqb)": /has id 10/,
+      "end.request (c)": /has id 10/,
+      "end.request (own)": /has id 10/,
+    },
+  },
+];
+
+describe("a server that", () => {
+  for (const { what, fault, fails } of BROKEN) {
+    test(
+      `${what} fails the right cases`,
+      async () => {
+        using server = new FakeServer(uniqueName("broken"), fault);
+        const words = ["compat", "--socket", server.name, "--deadline", "2s", "--tap"];
+        const { code, out } = await runProgram([...words, "--filter", WATCHED.join(",")]);
+        const failed = pointsOf(out).filter(({ held }) => !held);
+        const wanted = Object.entries(fails).map(([title, says]) => [
+          title,
+          expect.stringMatching(says),
+        ]);
+        const found = failed.map(({ title, message }) => [title, message]);
+        expect(found.toSorted()).toEqual(wanted.toSorted());
+        expect(code).toBe(1);
+      },
+      MINUTES,
+    );
+  }
+});
+
+describe("the command", () => {
+  test("lists cases without running any", async () => {
+    const { code, out } = await runProgram(["compat", "--list", "--filter", "flow."]);
+    expect(code).toBe(0);
+    expect(out.split("\n").filter(Boolean)).toHaveLength(3);
+    expect(out).toContain("Flow control 1 makes a send fail");
+  });
+
+  test("says what is wrong with its words", async () => {
+    const none = await runProgram(["compat", "--filter", "no-such-case"]);
+    expect([none.code, none.err]).toEqual([2, expect.stringContaining("no case's name contains")]);
+    const kind = await runProgram(["compat", "--client", "perl"]);
+    expect([kind.code, kind.err]).toEqual([2, expect.stringContaining("none of libqb, c, own")]);
+    const absent = await runProgram(["compat", "--socket", uniqueName("absent")]);
+    expect([absent.code, absent.err]).toEqual([1, expect.stringContaining("nobody listens")]);
+    const dead = await runProgram(["compat", "--command", "echo cannot start; exit 3"]);
+    expect([dead.code, dead.err]).toEqual([1, expect.stringContaining("cannot start")]);
+  });
+
+  test("ends with 77 when nothing could run", async () => {
+    await using echo = await startService((name) => [native("qb-echo-server"), name]);
+    const words = ["compat", "--socket", echo.name, "--filter", "version."];
+    const { code, out } = await runProgram(words);
+    expect(code).toBe(77);
+    expect(pointsOf(out).every(({ skip }) => skip !== undefined)).toBe(true);
+  });
+
+  test("stops at the first failure when told to, and says so in TAP", async () => {
+    using server = new FakeServer(uniqueName("broken"), {
+      response: (span) => ResponseHeader.write.id(span, 1),
+    });
+    const words = ["compat", "--socket", server.name, "--fail-fast", "--client", "own"];
+    const { code, out } = await runProgram(words);
+    expect(code).toBe(1);
+    expect(failedIn(out)).toHaveLength(1);
+    expect(out).toContain("Bail out! stopped at the first failure");
+  });
+
+  test(
+    "does not write to a running service unless it may",
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+      try {
+        await using service = await startService((name) => [
+          ...[...SOURCES, "serve", "--socket", name, "--dir", directory],
+        ]);
+        const words = [
+          "compat",
+          "--socket",
+          service.name,
+          "--client",
+          "own",
+          "--filter",
+          "log.round",
+        ];
+        expect((await runProgram(words)).code).toBe(77);
+        expect((await runProgram([...words, "--writes"])).code).toBe(0);
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+    MINUTES,
+  );
+
+  test("writes JUnit and JSON that add up", async () => {
+    await using echo = await startService((name) => [native("qb-echo-server"), name]);
+    const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+    try {
+      const file = join(directory, "junit.xml");
+      const words = ["compat", "--socket", echo.name, "--filter", "handshake,version.ok", "--json"];
+      const { code, out } = await runProgram([...words, "--junit", file, "--seed", "7"]);
+      expect(code).toBe(0);
+      const report = JSON.parse(out) as Record<string, unknown> & { cases: unknown[] };
+      expect(report).toMatchObject({ schema_version: 1, seed: 7, failed: 0 });
+      expect(report.cases).toHaveLength(Number(report["held"]) + Number(report["skipped"]));
+      const xml = readFileSync(file, "utf8");
+      expect(xml.match(/<testcase /g)).toHaveLength(report.cases.length);
+      expect(xml.match(/<skipped /g)).toHaveLength(Number(report["skipped"]));
+      expect(xml).toMatch(/^<\?xml version="1.0" encoding="UTF-8"\?>\n<testsuites /);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  test("the same seed makes the same random cases", async () => {
+    const { allCases } = await import("../../src/compat/cases/index.ts");
+    expect(allCases(5)).toEqual(allCases(5));
+    expect(allCases(5)).not.toEqual(allCases(6));
+    const names = allCases(5).map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+});

@@ -1,0 +1,63 @@
+/** Runs `pmxcfs-ipc compat` from the sources, as a user would, and takes its TAP apart. */
+import { join } from "node:path";
+import { REPOSITORY } from "../support/native.ts";
+
+/** The program from the sources: what is tested is what stands in src. */
+export const SOURCES: readonly string[] = [process.execPath, join(REPOSITORY, "src", "main.ts")];
+
+export interface Finished {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the program with these words; never throws for its exit code. */
+export async function runProgram(
+  words: readonly string[],
+  options: {
+    readonly program?: readonly string[];
+    readonly environment?: Record<string, string>;
+    readonly input?: string;
+  } = {},
+): Promise<Finished> {
+  const { program = SOURCES, environment = {}, input = "" } = options;
+  const child = Bun.spawn([...program, ...words], {
+    stdin: Buffer.from(input),
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, ...environment },
+  });
+  const [out, err, code] = await Promise.all([
+    child.stdout.text(),
+    child.stderr.text(),
+    child.exited,
+  ]);
+  return { code, out, err };
+}
+
+/** One test point of a TAP stream. */
+export interface Point {
+  readonly title: string;
+  readonly held: boolean;
+  readonly skip: string | undefined;
+  readonly message: string;
+}
+
+export function pointsOf(tap: string): Point[] {
+  const points: Point[] = [];
+  for (const part of tap.split(/\n(?=ok |not ok )/)) {
+    const found = /^(not )?ok \d+ - (.*?)(?: # SKIP (.*))?$/m.exec(part);
+    if (found === null) continue;
+    const [, bad, title = "", skip] = found;
+    const message = /^ {2}message: (.*)$/m.exec(part)?.[1] ?? "";
+    points.push({ title, held: bad === undefined, skip, message });
+  }
+  return points;
+}
+
+/** Titles of those that did not hold. */
+export function failedIn(tap: string): string[] {
+  return pointsOf(tap)
+    .filter(({ held }) => !held)
+    .map(({ title, message }) => `${title}: ${message}`);
+}
