@@ -33,7 +33,11 @@ const options = {
   filter: list({ description: "Only cases whose name contains one of these", hint: "TEXT" }),
   list: flag({ description: "Say what the cases are, and run nothing" }),
   seed: count({ description: "Seed of the random cases", defaultText: "another one each time" }),
-  deadline: milliseconds({ description: "Longest a case may take", default: 10_000, min: 100 }),
+  deadline: milliseconds({
+    description: "Longest a case may take",
+    defaultText: "10s, and 20s for the long ones",
+    min: 100,
+  }),
   failFast: flag({ description: "Stop at the first case that does not hold" }),
   writes: flag({ description: "Allow cases that write status and log of a running service" }),
   tap: flag({ description: "TAP 14, also on a terminal", group: OUTPUT }),

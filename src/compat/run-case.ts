@@ -14,6 +14,8 @@ import { ringsOf, type Target } from "./target.ts";
 const PVE_BYTES = 1024 * 1024;
 /** An id that no service uses. */
 const PING = 9;
+/** A case takes this long at most, unless it says more. */
+const DEADLINE_MS = 10_000;
 /** A server that is well answers within this. */
 const ANSWER_MS = 5000;
 /** A client that must get nothing waits this long for it. */
@@ -43,10 +45,10 @@ export async function runCase(
   flavor: Flavor,
   target: Target,
   pool: ClientPool,
-  defaultDeadlineMs: number,
+  deadlineMs: number | undefined,
 ): Promise<Ran> {
   const start = performance.now();
-  const deadline = start + (which.deadlineMs ?? defaultDeadlineMs);
+  const deadline = start + (deadlineMs ?? which.deadlineMs ?? DEADLINE_MS);
   const session = new Session(flavor, target, pool, deadline);
   let failure: string | undefined;
   for (const [index, step] of which.steps.entries()) {

@@ -27,7 +27,8 @@ export interface RunOptions {
   readonly cases: readonly Case[];
   readonly targets: readonly Target[];
   readonly flavors: readonly Flavor[];
-  readonly deadlineMs: number;
+  /** For every case, instead of its own. */
+  readonly deadlineMs: number | undefined;
   readonly failFast: boolean;
   /** Told before each case that really runs, and after each. */
   readonly starting?: (which: Case, flavor: Flavor) => void;
