@@ -162,6 +162,14 @@ export class Writer implements Disposable {
     return at;
   }
 
+  has(path: string): boolean {
+    try {
+      return this.inode(path) > 0;
+    } catch {
+      return false;
+    }
+  }
+
   /** One change: `change` gets the new version, row 0 gets it too, in one transaction. */
   commit(change: (version: number, now: number) => void, mtime?: number): number {
     const version = this.version + 1;

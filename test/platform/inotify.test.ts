@@ -1,0 +1,70 @@
+/** inotify, asked instead of awaited. */
+import { expect, test } from "bun:test";
+import { mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { Errno } from "../../src/errno.ts";
+import { Inotify, Watch } from "../../src/platform/inotify.ts";
+import { TempDirectory } from "../backend/support.ts";
+
+function opened(): Inotify {
+  const inotify = Inotify.open();
+  if (inotify === undefined) throw new Error("no inotify instance to be had");
+  return inotify;
+}
+
+/** Masks by name, of all events so far. */
+function drained(inotify: Inotify): Map<string, number> {
+  const masks = new Map<string, number>();
+  inotify.drain((_, mask, name) => masks.set(name, (masks.get(name) ?? 0) | mask));
+  return masks;
+}
+
+test("what happened is known to the very next question, and asked for once", () => {
+  using directory = new TempDirectory();
+  using inotify = opened();
+  expect(inotify.watch(directory.path)).toBeGreaterThanOrEqual(0);
+  expect(inotify.drain(() => {})).toBe(false);
+  writeFileSync(directory.at("a"), "x");
+  expect(drained(inotify).get("a")).toBe(Watch.CREATE | Watch.MODIFY | Watch.CLOSE_WRITE);
+  renameSync(directory.at("a"), directory.at("b"));
+  expect(drained(inotify)).toEqual(
+    new Map([
+      ["a", Watch.MOVED_FROM],
+      ["b", Watch.MOVED_TO],
+    ]),
+  );
+  unlinkSync(directory.at("b"));
+  expect(drained(inotify)).toEqual(new Map([["b", Watch.DELETE]]));
+  expect(inotify.drain(() => {})).toBe(false);
+});
+
+test("names are bytes, of any length there is", () => {
+  using directory = new TempDirectory();
+  using inotify = opened();
+  inotify.watch(directory.path);
+  const long = "n".repeat(255);
+  const odd = Buffer.concat([Buffer.from(directory.at("")), Buffer.from([47, 0xe9, 0xff])]);
+  writeFileSync(directory.at(long), "");
+  writeFileSync(odd, "");
+  expect([...drained(inotify).keys()]).toEqual([long, "\xe9\xff"]);
+});
+
+test("more events than fit into one read", () => {
+  using directory = new TempDirectory();
+  using inotify = opened();
+  inotify.watch(directory.path);
+  const names = Array.from({ length: 1000 }, (_, index) => `${index}`.padStart(200, "x"));
+  for (const name of names) writeFileSync(directory.at(name), "");
+  expect([...drained(inotify).keys()]).toEqual(names);
+});
+
+test("the same directory has one number; an end of a watch is told; errors are errnos", () => {
+  using directory = new TempDirectory();
+  using inotify = opened();
+  mkdirSync(directory.at("d"));
+  const watch = inotify.watch(directory.at("d"));
+  expect(inotify.watch(directory.at("d"))).toBe(watch);
+  rmSync(directory.at("d"), { recursive: true });
+  expect((drained(inotify).get("") ?? 0) & Watch.IGNORED).toBe(Watch.IGNORED);
+  expect(inotify.watch(directory.at("d"))).toBe(Errno.ENOENT);
+  expect(inotify.watch(directory.put("file"))).toBe(Errno.ENOTDIR);
+});
