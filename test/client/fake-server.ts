@@ -55,7 +55,6 @@ export class FakeConnection {
   readonly #fault: Fault;
   readonly #socket: Socket;
   readonly #scratch;
-  #poll: Timer | undefined;
   #closed = false;
 
   constructor(rings: RingDirectory, socket: Socket, fault: Fault) {
@@ -68,7 +67,14 @@ export class FakeConnection {
     this.#events = new RingWriter(rings.set.rings.event);
     if (fault.neverReadsNotifies !== true) return;
     socket.pause();
-    this.#poll = setInterval(() => this.drain(), 1);
+    this.#poll();
+  }
+
+  /** Once per turn of the event loop: the ring, and only the ring. */
+  #poll(): void {
+    if (this.#closed) return;
+    this.drain();
+    setImmediate(() => this.#poll());
   }
 
   drain(): void {
@@ -122,7 +128,6 @@ export class FakeConnection {
 
   close(): void {
     this.#closed = true;
-    clearInterval(this.#poll);
     this.rings[Symbol.dispose]();
   }
 }

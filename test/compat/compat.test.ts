@@ -147,7 +147,7 @@ describe("a server that", () => {
       `${what} fails the right cases`,
       async () => {
         using server = new FakeServer(uniqueName("broken"), fault);
-        const words = ["compat", "--socket", server.name, "--deadline", "2s", "--tap"];
+        const words = ["compat", "--socket", server.name, "--deadline", "3s", "--tap"];
         const { code, out } = await runProgram([...words, "--filter", WATCHED.join(",")]);
         const failed = pointsOf(out).filter(({ held }) => !held);
         const found = Object.fromEntries(failed.map(({ title, message }) => [title, message]));
