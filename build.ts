@@ -28,7 +28,7 @@ export interface Target {
   readonly directory: string;
 }
 
-/** This machine. */
+/** The machine this runs on. */
 export const NATIVE: Target = {
   compiler: process.env["CC"] ?? "cc",
   compilerPackages: "gcc libc6-dev",
@@ -37,7 +37,7 @@ export const NATIVE: Target = {
 };
 
 /** What cannot be built, in one line. */
-class BuildFailure extends Error {}
+export class BuildFailure extends Error {}
 
 function modified(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
@@ -65,14 +65,15 @@ export function buildShim(target: Target): string {
   return shim;
 }
 
-function git(...words: string[]): string | undefined {
+/** What git prints for `words`, trimmed; undefined when it fails or is not there. */
+export function git(...words: string[]): string | undefined {
   if (Bun.which("git") === null) return undefined;
   const { exitCode, stdout } = Bun.spawnSync(["git", ...words], { cwd: ROOT, stderr: "ignore" });
   return exitCode === 0 ? stdout.toString().trim() : undefined;
 }
 
 /** The commit of this checkout, `unknown` outside one; `+changes` when files differ from it. */
-function revision(): string {
+export function revision(): string {
   const top = git("rev-parse", "--show-prefix");
   const commit = git("rev-parse", "--short=12", "HEAD");
   if (top !== "" || commit === undefined) return "unknown";

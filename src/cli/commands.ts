@@ -5,10 +5,13 @@
 import { commandGroup, type Load } from "./command.ts";
 
 const COMMANDS: Readonly<Record<string, Load>> = {
-  bench: async () => (await import("./bench.ts")).benchCommand,
+  serve: async () => (await import("./serve.ts")).serveCommand,
+  check: async () => (await import("./check.ts")).checkCommand,
+  explain: async () => (await import("./explain.ts")).explainCommand,
   call: async () => (await import("./call.ts")).callCommand,
   compat: async () => (await import("./compat.ts")).compatCommand,
-  serve: async () => (await import("./serve.ts")).serveCommand,
+  bench: async () => (await import("./bench.ts")).benchCommand,
+  config: async () => (await import("./config.ts")).configCommand,
   echo: async () => (await import("./echo.ts")).echoCommand,
 };
 
