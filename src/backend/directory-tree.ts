@@ -25,6 +25,8 @@ import { messageOf } from "./reason.ts";
 
 /** A state this fresh may change again without a new time stamp (the kernel's clock ticks). */
 const RACY_MS = 20;
+/** Another file or directory may have the name now, even one with the same inode number. */
+const REPLACED = Watch.CREATE | Watch.MOVED_TO;
 /** Directories in directories: each level holds a descriptor while it is read. */
 const MAX_DEPTH = 64;
 
@@ -180,7 +182,7 @@ export class DirectoryTree {
       const stats = statIn(directory, name);
       if (stats === undefined) return this.#gone(folder, name);
       const kind = kindOf(stats);
-      if (kind === "directory") return this.#lookDirectory(directory, folder, name, stats);
+      if (kind === "directory") return this.#lookDirectory(directory, folder, name, stats, mask);
       const stamp = stampOf(stats);
       const known = folder.known.get(name);
       const same = known !== undefined && isSameStamp(known.stamp, stamp);
@@ -233,7 +235,7 @@ export class DirectoryTree {
     }
     const replaced = before?.stamp.ino !== stamp.ino || before.stamp.dev !== stamp.dev;
     const moved = before?.stamp.mtimeMs !== stamp.mtimeMs;
-    const rewritten = moved && (mask === 0 || (mask & Watch.MODIFY) !== 0);
+    const rewritten = moved && (mask === 0 || (mask & (Watch.MODIFY | REPLACED)) !== 0);
     if (replaced || rewritten || Buffer.compare(entry.bytes, bytes) !== 0) {
       this.#memdb.write(entry, bytes, this.#next(stamp.mtimeMs));
     } else if (moved) {
@@ -254,11 +256,17 @@ export class DirectoryTree {
     return full ? `more than ${CfsLimits.treeInodes} files and directories` : undefined;
   }
 
-  #lookDirectory(directory: number, folder: Folder, name: string, stats: Stats): void {
+  #lookDirectory(
+    directory: number,
+    folder: Folder,
+    name: string,
+    stats: Stats,
+    mask: number,
+  ): void {
     const sub = folder.folders.get(name);
     if (sub !== undefined) {
-      if (sub.stamp.ino === stats.ino && sub.stamp.dev === stats.dev) return;
-      this.#enterAgain(directory, folder, name);
+      const same = sub.stamp.ino === stats.ino && sub.stamp.dev === stats.dev;
+      if (!same || (mask & REPLACED) !== 0) this.#enterAgain(directory, folder, name);
       return;
     }
     const depth = folder.names.length + 1;
