@@ -196,6 +196,9 @@ export function milliseconds<const S extends NumberSpec>(spec: S): Option<Given<
   return value<number, S>(spec, { hint: "TIME", parse, show: showMilliseconds, unit });
 }
 
+/** More choices than this do not fit beside an option; the description lists them. */
+const LONGEST_CHOICES = 32;
+
 /** One of a few words. */
 export function oneOf<
   const C extends readonly string[],
@@ -206,7 +209,11 @@ export function oneOf<
     const message = `${label}: "${word}" is none of ${choices.join(", ")}`;
     throw new UsageFailure(message, nearest(word, choices));
   };
-  const shape = { hint: choices.join("|"), parse, show: (word: C[number]) => word };
+  const inOneWord = choices.join("|");
+  const short = inOneWord.length <= LONGEST_CHOICES;
+  const hint = short ? inOneWord : "WORD";
+  const words = short ? undefined : `one of ${choices.join(", ")}`;
+  const shape = { hint, parse, show: (word: C[number]) => word, unit: words };
   return { ...value<C[number], S>(spec, shape), choices };
 }
 
