@@ -20,14 +20,14 @@ export interface AccessOptions {
 
 /** The rule by which a peer is let in. */
 export class Access {
-  readonly #groupName: string;
+  readonly #group: AccessOptions["group"];
   readonly #writers: ReadonlySet<number>;
   readonly #readers: ReadonlySet<number>;
   readonly #readOnly: boolean;
 
   constructor(options: AccessOptions) {
     const { group, ownUid, allowUids = [], allowGids = [] } = options;
-    this.#groupName = group === undefined ? "" : group.name;
+    this.#group = group;
     this.#writers = new Set([0, ownUid, ...allowUids]);
     this.#readers = new Set(group === undefined ? allowGids : [group.gid, ...allowGids]);
     this.#readOnly = options.readOnly ?? false;
@@ -45,10 +45,13 @@ export class Access {
 
   /** Why a peer was refused, for the log; `command` is its name as the kernel has it. */
   refusal(peer: Credentials, command: string): string {
-    const group = this.#groupName === "" ? "" : ` (${this.#groupName} and others allowed)`;
+    const gids = [...this.#readers].map((gid) =>
+      gid === this.#group?.gid ? `${gid} (${this.#group.name})` : String(gid),
+    );
+    const groups = gids.length === 0 ? "" : `, or primary group ${gids.join(" or ")}`;
     return (
       `refused pid ${peer.pid} (${command}), uid ${peer.uid}, gid ${peer.gid}: ` +
-      `needs uid ${list(this.#writers)} or as its primary group gid ${list(this.#readers)}${group}`
+      `needs uid ${[...this.#writers].join(" or ")}${groups}`
     );
   }
 }
@@ -60,8 +63,4 @@ export class Access {
 export function pathIsPrivate(path: string): boolean {
   const parts = path.split("/").filter((part) => part !== "");
   return parts[0] === "priv" || (parts[0] === "nodes" && parts[2] === "priv");
-}
-
-function list(ids: ReadonlySet<number>): string {
-  return ids.size === 0 ? "(none)" : [...ids].join(" or ");
 }
