@@ -97,7 +97,10 @@ export const CLUSTER_LOG: Shown = {
 
 export const RRD_DUMP: Shown = {
   json: (body) => Object.fromEntries(answers.rrdDump(body)),
-  text: (body) => body.toString("utf8").replaceAll("\0", ""),
+  text(body) {
+    const lines = body.toString("utf8").replaceAll("\0", "");
+    return lines === "" ? "no figures\n" : lines;
+  },
 };
 
 export const PROPERTIES: Shown = {

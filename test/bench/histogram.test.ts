@@ -1,0 +1,64 @@
+/** The histogram against sorted values: off by less than 1 %, whatever the values are. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { Histogram } from "../../src/bench/histogram.ts";
+
+const values = fc.array(fc.oneof(fc.nat(300), fc.nat(1_000_000), fc.nat(2 ** 39)), {
+  minLength: 1,
+  maxLength: 200,
+});
+
+function exactly(sorted: readonly number[], part: number): number {
+  return sorted[Math.max(1, Math.ceil(part * sorted.length)) - 1] ?? 0;
+}
+
+test("quantiles are within 1 % above the exact ones", () => {
+  fc.assert(
+    fc.property(values, fc.double({ min: 0, max: 1, noNaN: true }), (all, part) => {
+      const histogram = new Histogram();
+      for (const value of all) histogram.record(value);
+      const sorted = all.toSorted((one, other) => one - other);
+      const exact = exactly(sorted, part);
+      const found = histogram.quantile(part);
+      expect(found).toBeGreaterThanOrEqual(exact);
+      expect(found).toBeLessThanOrEqual(exact * 1.01 + 1);
+      expect([histogram.min, histogram.max]).toEqual([sorted[0] ?? 0, sorted.at(-1) ?? 0]);
+    }),
+  );
+});
+
+test("two histograms added are one of all values", () => {
+  fc.assert(
+    fc.property(values, values, (some, more) => {
+      const [first, second, whole] = [new Histogram(), new Histogram(), new Histogram()];
+      for (const value of some) first.record(value);
+      for (const value of more) second.record(value);
+      for (const value of [...some, ...more]) whole.record(value);
+      first.add(second.toPairs());
+      expect(first.toPairs()).toEqual(whole.toPairs());
+      expect(first.total).toBe(some.length + more.length);
+    }),
+  );
+});
+
+test("every value is in exactly one range", () => {
+  fc.assert(
+    fc.property(values, fc.nat(2 ** 39), (all, cut) => {
+      const histogram = new Histogram();
+      for (const value of all) histogram.record(value);
+      const below = histogram.between(-1, cut);
+      expect(below + histogram.between(cut, Infinity)).toBe(all.length);
+    }),
+  );
+});
+
+test("an empty one has no values, and odd ones are bounded", () => {
+  const histogram = new Histogram();
+  expect([histogram.quantile(0.5), histogram.max, histogram.min, histogram.mean]).toEqual([
+    0, 0, 0, 0,
+  ]);
+  histogram.record(-5);
+  histogram.record(2 ** 60);
+  expect([histogram.min, histogram.total]).toEqual([0, 2]);
+  expect(histogram.max).toBe(2 ** 40 - 1);
+});
