@@ -2,7 +2,9 @@
  * `pmxcfs-ipc --check`: all probes, run and reported. Needs no configuration, changes nothing, and
  * ends within its bound whatever hangs.
  */
+import type { CheckName } from "./code.ts";
 import { Facts } from "./facts.ts";
+import type { Finding } from "./finding.ts";
 import type { Machine } from "./machine.ts";
 import { type CheckOptions, type Probe, runProbes } from "./probe.ts";
 import { clockProbe, clusterProbe, nodeDirectoryProbe, statusProbe } from "./probes/cluster.ts";
@@ -76,15 +78,14 @@ export async function runCheck(
   using session = new Session(options.service);
   const facts = new Facts(machine, options.service);
   const lanes = LANES.map((lane) => lane.filter(({ check }) => wanted(check, selection)));
-  const findings = await runProbes(lanes, { machine, facts, session, options });
+  const base = { machine, facts, session, options };
+  const keep = (check: CheckName, finding: Finding) => kept(check, finding, selection);
+  const findings = await runProbes(lanes, base, keep);
   const run = {
     host: machine.hostName(),
     service: options.service,
     at: machine.now(),
     durationMs: performance.now() - started,
   };
-  return makeReport(
-    run,
-    findings.filter((finding) => kept(finding, selection)),
-  );
+  return makeReport(run, findings);
 }

@@ -191,7 +191,7 @@ export function localMachine(paths: Partial<Paths> = {}): Machine {
     link: (path) => attempt(readlink(path)),
     info: (path) => attempt(fileInfo(path)),
     space: (path) => attempt(spaceOf(path)),
-    readable: async (path) => (await attempt(access(path, constants.R_OK))) === undefined,
+    readable: async (path) => typeof (await attempt(access(path, constants.R_OK))) !== "number",
     has: (program) => Bun.which(program) !== null,
     run,
   };

@@ -65,16 +65,20 @@ async function runOne(
   }
 }
 
-/** Runs all probes; the findings in the order of CHECKS. */
+/** Runs all probes; the findings that `keep` wants of each, in the order of CHECKS. */
 export async function runProbes(
   lanes: readonly (readonly Probe[])[],
   base: Omit<Context, "left">,
+  keep: (check: CheckName, finding: Finding) => boolean,
 ): Promise<Finding[]> {
   const endMs = now() + base.options.totalMs;
   const findings: Finding[] = [];
   for (const lane of lanes) {
-    const done = await Promise.all(lane.map((probe) => runOne(probe, base, endMs)));
-    findings.push(...done.flat());
+    const done = lane.map(async (probe) => {
+      const told = await runOne(probe, base, endMs);
+      return told.filter((finding) => keep(probe.check, finding));
+    });
+    findings.push(...(await Promise.all(done)).flat());
   }
   const order = Object.keys(CHECKS);
   return findings.toSorted((a, b) => order.indexOf(a.check) - order.indexOf(b.check));

@@ -134,8 +134,8 @@ export function wanted(check: CheckName, { only, skip }: Selection): boolean {
   return only.length === 0 || only.some((name) => checkOf(name) === check);
 }
 
-/** Whether a finding is to be told. */
-export function kept({ check, code }: Finding, { only, skip }: Selection): boolean {
+/** Whether a finding of the probe of `check` is to be told. */
+export function kept(check: CheckName, { code }: Finding, { only, skip }: Selection): boolean {
   if (code !== undefined && skip.includes(code)) return false;
   if (only.length === 0 || code === undefined || only.includes(check)) return true;
   return only.includes(code);

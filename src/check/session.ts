@@ -20,10 +20,12 @@ export interface Answer {
 /** Large enough for any reply a server can have: to measure what a PVE client cannot take. */
 const LARGE_MESSAGE_BYTES = 8 * 1024 * 1024;
 
+const HANGS = "the server does not answer";
+
 export class Session implements Disposable {
   readonly #service: string;
   #client: QbClient | QbFailure | undefined;
-  #hangs = false;
+  #givenUp: string | undefined;
   readonly #answers = new Map<string, Answer | QbFailure>();
 
   constructor(service: string) {
@@ -39,14 +41,14 @@ export class Session implements Disposable {
 
   /** Whether requests can be made; connects when nobody has, or when the last one ended. */
   async ready(timeoutMs: number): Promise<boolean> {
-    if (this.#hangs) return false;
+    if (this.#givenUp !== undefined) return false;
     if (this.#client instanceof QbClient && !this.#client.connected) this.reconnect();
     return (await this.client(timeoutMs)) instanceof QbClient;
   }
 
   /** Why requests cannot be made. */
   get why(): string {
-    return this.#hangs ? "the server does not answer" : "not connected";
+    return this.#givenUp ?? "not connected";
   }
 
   /** A connection of ours is open. */
@@ -54,9 +56,9 @@ export class Session implements Disposable {
     return this.#client instanceof QbClient && this.#client.connected;
   }
 
-  /** A request was not answered in time: no further one is tried. */
-  hangs(): void {
-    this.#hangs = true;
+  /** No further request is tried: the server hangs, or is gone. */
+  giveUp(why: string): void {
+    this.#givenUp ??= why;
   }
 
   /** Gives up a connection that ended, so that the next call makes another. */
@@ -69,7 +71,7 @@ export class Session implements Disposable {
     const client = await this.client(timeoutMs);
     if (client instanceof QbFailure) return client;
     const answer = await exchange(client, id, body, timeoutMs);
-    if (answer instanceof QbFailure && answer.kind === "timeout") this.hangs();
+    if (answer instanceof QbFailure && answer.kind === "timeout") this.giveUp(HANGS);
     return answer;
   }
 

@@ -5,9 +5,10 @@
  * descriptor of the directory, so that nothing can be put in its place meanwhile.
  */
 import { constants } from "node:fs";
-import { open, rmdir, unlink } from "node:fs/promises";
+import { open, readdir, rmdir, unlink } from "node:fs/promises";
 import { errnoName, errnoOf } from "../errno.ts";
 import { ringFileNames } from "../memory/ring-directory.ts";
+import { clean } from "./finding.ts";
 import type { Machine } from "./machine.ts";
 import { readRings, type RingDirectoryInfo } from "./rings.ts";
 
@@ -61,18 +62,16 @@ async function removeRing(ring: RingDirectoryInfo): Promise<string | undefined> 
     await using directory = await open(ring.path, flags);
     // The kernel resolves this to the open directory itself, whatever its name means by now.
     const pinned = `/proc/self/fd/${directory.fd}`;
-    for (const name of ringFileNames(ring.service ?? PMXCFS_SERVICE)) {
-      await unlink(`${pinned}/${name}`).catch(ignoreAbsent);
-    }
+    const own = new Set(ringFileNames(ring.service ?? PMXCFS_SERVICE));
+    const names = await readdir(pinned);
+    const strange = names.find((name) => !own.has(name));
+    if (strange !== undefined) return `it also holds ${clean(strange)}`;
+    for (const name of names) await unlink(`${pinned}/${name}`);
     await rmdir(ring.path);
     return undefined;
   } catch (error) {
     return errnoName(errnoOf((error as NodeJS.ErrnoException).code));
   }
-}
-
-function ignoreAbsent(error: NodeJS.ErrnoException): void {
-  if (error.code !== "ENOENT") throw error;
 }
 
 /** Removes (or with `dryRun` lists) what dead servers of `service` and of pmxcfs left. */

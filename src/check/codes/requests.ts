@@ -72,15 +72,6 @@ export const REQUEST_CODES = {
     cause: "Anyone who can open the ring files reads and forges requests of this client.",
     fix: "ls -ln {path}; systemctl restart pve-cluster",
   },
-  RING_SMALL: {
-    title: "small rings",
-    check: "handshake",
-    severity: "warn",
-    line: "rings hold {bytes} bytes, PVE clients ask for {limit}",
-    cause: "The server gives less than it was asked for; larger replies cannot arrive.",
-    fix: "restart the server with a message size of 1 MiB or more",
-    seen: ["no-buffer-space"],
-  },
   SERVER_UNKNOWN: {
     title: "an unknown server",
     check: "handshake",

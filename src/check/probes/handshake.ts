@@ -1,7 +1,7 @@
 /** Connecting as a PVE client does: the set-up, the rings it gives, and who answered. */
 import { Errno, errnoName, errnoText } from "../../errno.ts";
 import { QbFailure } from "../../client/failure.ts";
-import { PVE_MESSAGE_BYTES, type QbClient } from "../../client/qb-client.ts";
+import type { QbClient } from "../../client/qb-client.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import { readRings } from "../rings.ts";
 import type { Context, Probe } from "../probe.ts";
@@ -59,19 +59,12 @@ function octal(mode: number): string {
   return `0${mode.toString(8)}`;
 }
 
-async function rings({ machine }: Context, client: QbClient): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const bytes = client.maxMessageBytes;
-  if (bytes < PVE_MESSAGE_BYTES) {
-    findings.push(found("RING_SMALL", { bytes, limit: PVE_MESSAGE_BYTES }));
-  }
+async function rings({ machine }: Context): Promise<Finding[]> {
   const all = await readRings(machine.paths.shm, machine.paths.proc);
   const own = all.find((ring) => ring.clientPid === process.pid);
-  if (own !== undefined && (own.mode & ~DIRECTORY_MODE_LIMIT) !== 0) {
-    const limit = octal(DIRECTORY_MODE_LIMIT);
-    findings.push(found("RING_PERMISSIONS", { path: own.path, mode: octal(own.mode), limit }));
-  }
-  return findings;
+  if (own === undefined || (own.mode & ~DIRECTORY_MODE_LIMIT) === 0) return [];
+  const limit = octal(DIRECTORY_MODE_LIMIT);
+  return [found("RING_PERMISSIONS", { path: own.path, mode: octal(own.mode), limit })];
 }
 
 /** The version of the package that brings this server; undefined without dpkg. */
@@ -104,7 +97,7 @@ export const handshakeProbe: Probe = {
     if (client instanceof QbFailure) return [await failed(context, client)];
     const identity = await facts.identity();
     const wwwData = await facts.group("www-data");
-    const findings = [...(await whoAnswers(context, client)), ...(await rings(context, client))];
+    const findings = [...(await whoAnswers(context, client)), ...(await rings(context))];
     const rule = standing(identity.uid, identity.gid, wwwData);
     if (identity.uid === 0 && rule === "refused") {
       const { gid } = identity;

@@ -104,7 +104,10 @@ export const listenerProbe: Probe = {
     const bad = server.owner === undefined ? [] : await running(context, server.owner);
     if (lost.length > 0) {
       const all = await facts.listeners();
-      const list = all.map((one) => `${one.kind} address of ${describe(one.owner)}`).join(", ");
+      const list = all
+        .map((one) => `${one.kind} address of ${describe(one.owner)}`)
+        .toSorted()
+        .join(", ");
       bad.push(found("SOCKET_SEVERAL", { service: facts.service, count: all.length, list }));
     }
     bad.push(...(await taken(context, server)), ...flag);

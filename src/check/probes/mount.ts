@@ -41,7 +41,7 @@ async function unmounted({ machine, facts }: Context): Promise<Finding[]> {
     return [found("PVE_NOT_MOUNTED", { path, pid: owner.pid })];
   }
   if (typeof names !== "number" && names.length > 0) {
-    const list = names.slice(0, NAMES_SHOWN).join(", ");
+    const list = names.toSorted().slice(0, NAMES_SHOWN).join(", ");
     const more = names.length > NAMES_SHOWN ? ", ..." : "";
     return [found("PVE_NOT_EMPTY", { path, list: `${list}${more}` })];
   }

@@ -58,7 +58,10 @@ async function judge(context: Context, read: Read, answer: Answer): Promise<Find
 async function ended(context: Context, read: Read): Promise<Finding> {
   context.session.reconnect();
   const again = await context.session.readLarge(read, context.left());
-  if (again instanceof QbFailure) return found("REQUEST_DISCONNECTED", { request: read.name });
+  if (again instanceof QbFailure) {
+    if (again.kind === "absent") context.session.giveUp("the server is gone");
+    return found("REQUEST_DISCONNECTED", { request: read.name });
+  }
   return judgeSize(read, again) ?? found("REQUEST_DISCONNECTED", { request: read.name });
 }
 
@@ -95,12 +98,12 @@ export const requestsProbe: Probe = {
           ? await failed(context, read, answer)
           : await judge(context, read, answer);
       findings.push(finding);
-      if (finding.code === "REQUEST_HUNG") break;
       // A garbled connection stays garbled; the next request gets a fresh one.
       if (answer instanceof QbFailure) session.reconnect();
+      if (!(await session.ready(context.left()))) break;
     }
     const left = READS.length - findings.length;
-    if (left > 0) findings.push(skip("requests", `${left} further requests: the server hangs`));
+    if (left > 0) findings.push(skip("requests", `${left} further requests: ${session.why}`));
     return findings;
   },
 };

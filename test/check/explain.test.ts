@@ -1,0 +1,176 @@
+/** `explain`: every error text the issue names, pasted the way people paste. */
+import { expect, test } from "bun:test";
+import { type CodeName, CODES, EFFECTS, isCode } from "../../src/check/codes.ts";
+import { explain, TEXTS, textsOf } from "../../src/check/explain.ts";
+import { PROGRAM, run } from "./support/run.ts";
+
+/** A pasted line, the text it must be found as, and the cause it must put first. */
+const LINES: readonly (readonly [line: string, id: string, first?: CodeName])[] = [
+  ["ipcc_send_rec[1] failed: Unknown error -1", "unknown-error", "ACCESS_REFUSED_GID"],
+  ["Unable to load access control list: Unknown error -1", "acl-list", "ACCESS_REFUSED_GID"],
+  [
+    "Nov 23 10:11:12 pve1 pvedaemon[99]: ipcc_send_rec[2] failed: Connection refused",
+    "connection-refused",
+    "SOCKET_ABSENT",
+  ],
+  [
+    "ipcc_send_rec[6] failed: Transport endpoint is not connected",
+    "not-connected",
+    "REQUEST_DISCONNECTED",
+  ],
+  [
+    "ls: cannot access '/etc/pve': Transport endpoint is not connected",
+    "not-connected",
+    "PVE_DEAD_MOUNT",
+  ],
+  [
+    "stat: cannot statx “/etc/pve”: Transport endpoint is not connected",
+    "not-connected",
+    "PVE_DEAD_MOUNT",
+  ],
+  ["ipcc_send_rec[10] failed: No buffer space available", "no-buffer-space", "REPLY_TOO_LARGE"],
+  ["ipcc_send_rec[6] failed: No buffer space available", "no-buffer-space", "DB_FILE_LARGE"],
+  ["ipcc_send_rec[4] failed: File too large", "file-too-large", "STATUS_LARGE"],
+  ["ipcc_send_rec[1] failed: No space left on device", "no-space", "SHM_FULL"],
+  ["cp: error writing '/etc/pve/x': No space left on device", "no-space", "DB_DISK_LOW"],
+  ["ipcc_send_rec[4] failed: Operation not permitted", "operation-not-permitted"],
+  ["ipcc_send_rec[1] failed: Permission denied", "permission-denied", "RINGS_NOT_OPENABLE"],
+  ["ipcc_send_rec[3] failed: Bad file descriptor", "bad-descriptor"],
+  [
+    "ipcc_send_rec[1] failed: Resource temporarily unavailable",
+    "resource-unavailable",
+    "FLOW_CONTROL_ON",
+  ],
+  [
+    "[main] crit: unable to acquire pmxcfs lock: Resource temporarily unavailable",
+    "pmxcfs-lock",
+    "DB_LOCKED_BY_OTHER",
+  ],
+  ["cluster not ready - no quorum? (500)", "no-quorum", "NO_QUORUM"],
+  [
+    "[main] crit: memdb_open failed - unable to open database '/var/lib/pve-cluster/config.db'",
+    "memdb-open",
+  ],
+  [
+    "[database] crit: found entry with duplicate name 'x' - A:(inode = 0x1)",
+    "memdb-open",
+    "DB_DUPLICATE_NAME",
+  ],
+  ["[status] crit: detected duplicate VMID 100", "memdb-open", "DB_DUPLICATE_VMID"],
+  [
+    "[database] crit: missing directory inode (inode = 0000000000001E61)",
+    "memdb-open",
+    "DB_ORPHAN",
+  ],
+  ["[database] crit: splite3_open_v2 failed: 14#010", "memdb-open", "DB_CORRUPT"],
+  [
+    "[main] crit: Unable to resolve node name 'vm' to a non-loopback IP address - missing entry in '/etc/hosts' or DNS?",
+    "node-name",
+    "NAME_LOOPBACK",
+  ],
+  ["Unable to get local IP address", "node-name"],
+  ["[dcdb] notice: cpg_send_message retried 25 times", "cpg-retried", "CPG_RETRIES"],
+  ["pvestatd[1234]: status update time (12.3 seconds)", "status-update-time"],
+  [
+    "Job for pve-cluster.service failed because the control process exited with error code.",
+    "service-failed",
+  ],
+  ["pve-cluster.service: Failed with result 'exit-code'.", "service-failed"],
+  ["[main] crit: Unable to get www-data group ID", "www-data-group", "GROUP_MISSING"],
+  ["fuse: mountpoint is not empty", "mountpoint", "PVE_NOT_EMPTY"],
+  ["fuse: device not found, try 'modprobe fuse' first", "mountpoint", "FUSE_MISSING"],
+  [
+    "[libqb] error: Could not bind AF_UNIX (): Address already in use (98)",
+    "address-in-use",
+    "SOCKET_TAKEN",
+  ],
+  ["[ipcs] crit: connection from bad user 0! - rejected", "bad-user", "ACCESS_REFUSED_GID"],
+  ["[ipcs] crit: connection from bad user 1000! - rejected", "bad-user", "ACCESS_REFUSED_GID"],
+  ["[status] notice: RRD update error /var/lib/rrdcached/db/pve-node-9.0/pve1: x", "rrd-update"],
+  [
+    "[quorum] crit: quorum_initialize failed: CS_ERR_LIBRARY (failed to connect to corosync)",
+    "corosync-connect",
+  ],
+  ["ipcs: qb_ipcs_response_send: Message too long", "response-send", "REPLY_TOO_LARGE"],
+];
+
+test.each(LINES)("%s", (line, id, first) => {
+  const found = explain(line);
+  const match = found.find(({ text }) => text.id === id);
+  expect(match?.text.id).toBe(id);
+  if (first !== undefined) expect(match?.causes[0]?.code).toBe(first);
+});
+
+test("an EPERM on a write names the read-only caller first", () => {
+  const [match] = explain("ipcc_send_rec[7] failed: Operation not permitted");
+  expect(match?.request).toBe("LOG_CLUSTER_MSG");
+  expect(match?.causes[0]?.text).toMatch(/read-only caller/);
+});
+
+test("case, colours, line breaks and typographic quotes do not matter", () => {
+  const pasted = "\u001B[31mIPCC_SEND_REC[1]   failed:\n  Connection\n  Refused\u001B[0m";
+  expect(explain(pasted).map(({ text }) => text.id)).toEqual(["connection-refused"]);
+});
+
+test("a paste of several lines explains each error once", () => {
+  const pasted = [1, 2, 3]
+    .map((id) => `ipcc_send_rec[${id}] failed: Connection refused`)
+    .join("\n");
+  const ids = explain(`${pasted}\nUnable to load access control list: Connection refused`);
+  expect(ids.map(({ text }) => text.id)).toEqual(["connection-refused", "acl-list"]);
+});
+
+test("nothing is known about other text", () => {
+  expect(explain("everything is fine, thank you")).toEqual([]);
+});
+
+test("every code is told in the texts it names, and every text has causes", () => {
+  const ids = TEXTS.map(({ id }) => id);
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const [code, row] of Object.entries(CODES)) {
+    const seen: readonly string[] = "seen" in row ? row.seen : [];
+    expect(seen.filter((id) => !ids.includes(id))).toEqual([]);
+    if (isCode(code)) expect(textsOf(code).length).toBe(seen.length);
+  }
+  for (const { causes } of TEXTS) expect(causes.length).toBeGreaterThan(0);
+});
+
+test("what explains a symptom is never explained by it", () => {
+  for (const [symptom, causes] of Object.entries(EFFECTS)) {
+    for (const cause of causes) {
+      expect(EFFECTS[cause]?.includes(symptom as CodeName) ?? false).toBe(false);
+    }
+  }
+});
+
+test("as a command: the line, its causes, its fix", async () => {
+  const { out, exitCode } = await run([
+    ...PROGRAM,
+    "explain",
+    "ipcc_send_rec[1] failed: Unknown error -1",
+  ]);
+  expect(out).toMatch(/^Unknown error -1\n/);
+  expect(out).toMatch(/The line is about request GET_FS_VERSION\./);
+  expect(out).toMatch(/1\. .*\[ACCESS_REFUSED_GID\]/);
+  expect(out).toMatch(/fix: {2}setpriv --regid 0 --clear-groups COMMAND/);
+  expect(exitCode).toBe(0);
+});
+
+test("as a command: from stdin, and a code, and text nobody knows", async () => {
+  const piped = await run([...PROGRAM, "explain"], "foo: Connection refused\n");
+  expect(piped.out).toMatch(/^Connection refused\n/);
+  const code = await run([...PROGRAM, "explain", "shm_full"]);
+  expect(code.out).toMatch(/^SHM_FULL: \/dev\/shm is full/);
+  const unknown = await run([...PROGRAM, "explain", "no such error"]);
+  expect(unknown.out).toMatch(/^Nothing is known/);
+  expect(unknown.exitCode).toBe(1);
+});
+
+test("as a command: JSON for programs, and the list of codes", async () => {
+  const json = await run([...PROGRAM, "explain", "--json", "Connection refused"]);
+  const [first] = JSON.parse(json.out) as { id: string; causes: { code: string }[] }[];
+  expect(first?.id).toBe("connection-refused");
+  expect(first?.causes.map(({ code }) => code)).toContain("NETNS_DIFFERS");
+  const list = await run([...PROGRAM, "explain", "--list"]);
+  expect(list.out.trim().split("\n").length).toBe(Object.keys(CODES).length);
+});

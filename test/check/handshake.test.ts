@@ -1,0 +1,142 @@
+/** Connecting: every way in which a set-up goes wrong, with real servers that do it. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import { needRoot } from "../support/identity.ts";
+import { native, REPOSITORY } from "../support/native.ts";
+import { type Service, startService } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+import { check, codesOf, expectFound, nodeCommand, shell, startNode, told } from "./support/run.ts";
+
+needRoot();
+
+const ONLY = ["handshake"];
+const RAW = join(REPOSITORY, "test", "check", "servers", "raw.ts");
+
+async function raw(manner: string): Promise<Service> {
+  return await startService((name) => [process.execPath, RAW, name, manner]);
+}
+
+async function refusing(result: number): Promise<Service> {
+  const server = native("qb-faulty-server");
+  return await startService((name) => [server, name, "--refuse", String(result)]);
+}
+
+test("a connection says who answered, and leaves nothing behind", async () => {
+  await using server = await startNode();
+  const report = await check(server.name, { only: ONLY });
+  expect(report.findings[0]?.text).toMatch(
+    new RegExp(`^connected: server pid ${server.pid}, uid 0, gid 0, rings of 1048576 bytes$`),
+  );
+  await eventually("no client's rings", async () => {
+    const left = await check(server.name, { only: ["clients"] });
+    return left.findings[0]?.text === "0 clients are connected";
+  });
+  await server.stop();
+  await noRingsLeft(server.pid);
+});
+
+test("SERVER_UNKNOWN: a server by another name than pmxcfs's", async () => {
+  await using server = await startNode();
+  const report = await check(server.name, { only: ONLY });
+  expectFound(report, "SERVER_UNKNOWN", {
+    line: new RegExp(`^the server \\(pid ${server.pid}, .*\\) is neither pmxcfs nor pmxcfs-ipc`),
+    fix: new RegExp(`^ls -l /proc/${server.pid}/exe`),
+    exit: 0,
+  });
+});
+
+test("HANDSHAKE_HUNG: a socket that nobody accepts on", async () => {
+  await using server = await raw("hang");
+  const report = await check(server.name, { only: ONLY, options: { deadlineMs: 400 } });
+  expectFound(report, "HANDSHAKE_HUNG", {
+    line: /^@test-.* takes connections but did not answer the handshake within 400 ms$/,
+    fix: new RegExp(`/proc/${server.pid}/wchan; systemctl restart pve-cluster$`),
+    exit: 2,
+  });
+});
+
+test("HANDSHAKE_GARBAGE: another protocol", async () => {
+  await using server = await raw("garbage");
+  expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_GARBAGE", {
+    line: /^what listens on @test-.* does not speak libqb: /,
+    fix: new RegExp(`^ls -l /proc/${server.pid}/exe`),
+    exit: 2,
+  });
+});
+
+test("HANDSHAKE_CLOSED: hung up on", async () => {
+  await using server = await raw("close");
+  expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_CLOSED", {
+    line: /^the server closed the connection during the handshake$/,
+    fix: new RegExp(`ls /proc/${server.pid}/fd`),
+    exit: 2,
+  });
+});
+
+test("HANDSHAKE_ERROR: a C server that refuses with an errno of its own", async () => {
+  await using server = await refusing(-24);
+  expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_ERROR", {
+    line: /^the server refused the connection: EMFILE \(Too many open files\)$/,
+    fix: /^journalctl -u pve-cluster/,
+    exit: 2,
+  });
+});
+
+test("HANDSHAKE_ERROR: root is refused although the rule accepts it", async () => {
+  await using server = await refusing(1);
+  const report = await check(server.name, { only: ONLY });
+  expect(codesOf(report)).toEqual(["HANDSHAKE_ERROR"]);
+});
+
+test("SHM_FULL_FOR_CLIENT: a C server without room for rings", async () => {
+  const server = shell([native("qb-faulty-server"), "svc"]);
+  const report = await told(`mount -t tmpfs -o size=2m tmpfs /dev/shm
+    ${server} > /dev/null 2>&1 & await listening svc
+    $CHECK --socket svc --only handshake,memory --json || true`);
+  expectFound(report, "SHM_FULL_FOR_CLIENT", {
+    line: /^the server could not make room for this client: No space left on device$/,
+    fix: /^df -h \/dev\/shm; pmxcfs-ipc --check --clean-stale --dry-run$/,
+    exit: 2,
+  });
+  expect(report.verdict.code).toBe("SHM_FULL");
+});
+
+test("RINGS_NOT_OPENABLE: server and client see another /dev/shm each", async () => {
+  const report = await told(`${shell(nodeCommand("svc"))} > /dev/null & await listening svc
+    unshare -m sh -c "mount -t tmpfs tmpfs /dev/shm; $CHECK --socket svc --only handshake --json || true"`);
+  expectFound(report, "RINGS_NOT_OPENABLE", {
+    line: /^accepted, but the ring files cannot be opened: ENOENT /,
+    fix: /^ls -ln \/dev\/shm/,
+    exit: 2,
+  });
+});
+
+test("RINGS_NOT_OPENABLE: an unprivileged server cannot give the files away", async () => {
+  const server = shell([native("qb-faulty-server"), "svc"]);
+  const report = await told(`
+    setpriv --reuid 1000 --regid 1000 --clear-groups ${server} > /dev/null 2>&1 & await listening svc
+    setpriv --reuid 1001 --regid 1001 --clear-groups $CHECK --socket svc --only handshake --json || true`);
+  expectFound(report, "RINGS_NOT_OPENABLE", { line: /EACCES/, fix: /uid_map/, exit: 2 });
+});
+
+test("RING_PERMISSIONS: ring directories that others may enter", async () => {
+  await using server = await startNode({ looseRings: true });
+  const report = await eventually("open rings are found", async () => {
+    const found = await check(server.name, { only: ONLY });
+    return codesOf(found).includes("RING_PERMISSIONS") ? found : undefined;
+  });
+  expectFound(report, "RING_PERMISSIONS", {
+    line: /^\/dev\/shm\/qb-.* has mode 0777 \(limit 0770\)/,
+    fix: /^ls -ln \/dev\/shm\/qb-/,
+    exit: 1,
+  });
+});
+
+test("nobody listens: the handshake is skipped, and says why", async () => {
+  const report = await check("test-nobody-listens-here", { only: ONLY });
+  expect(report.findings.map(({ severity, text }) => [severity, text])).toEqual([
+    ["skip", "nobody listens"],
+  ]);
+  expect(report.exit_code).toBe(3);
+});

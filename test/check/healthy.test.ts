@@ -1,0 +1,74 @@
+/** A healthy node, and a machine without any: the two ends of what a run can say. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+import { codesOf, nodeCommand, sandbox, shell, type Told } from "./support/run.ts";
+
+needRoot();
+
+/** A name the node's own name resolves to an address by. */
+const NAMED = `
+hostname pve1
+hosts=$(mktemp)
+printf '127.0.0.1 localhost\\n192.0.2.1 pve1\\n' > "$hosts"
+mount --bind "$hosts" /etc/hosts
+rm -f "$hosts" || true
+`;
+
+/** Our server, under the name of our program. */
+function ours(directory: string, service: string): string {
+  const program = join(directory, "pmxcfs-ipc");
+  symlinkSync(process.execPath, program);
+  const [, ...rest] = nodeCommand(service, { node: "pve1" });
+  return shell([program, ...rest]);
+}
+
+test("a healthy node passes every check, in under two seconds", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "check-healthy-"));
+  try {
+    const { out } = await sandbox(`${NAMED}
+      ${ours(directory, "healthy")} > /dev/null & await listening healthy
+      $CHECK --socket healthy --json || true`);
+    const told = JSON.parse(out) as Told & { duration_ms: number };
+    const bad = told.findings.filter(({ severity }) => !["pass", "skip"].includes(severity));
+    expect(bad).toEqual([]);
+    expect(told.exit_code).toBe(0);
+    expect(told.verdict.text).toMatch(/^the IPC of this node works: \d+ checks passed/);
+    // Deadlines alone would take longer than this if anything ran into one.
+    expect(told.duration_ms).toBeLessThan(2_000);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("a healthy C server on libqb connects, and its read requests are told apart", async () => {
+  const server = shell([native("qb-faulty-server"), "healthy-c"]);
+  const { out } = await sandbox(`${NAMED}
+    ${server} > /dev/null & await listening healthy-c
+    $CHECK --socket healthy-c --only handshake,latency --json || true`);
+  const told = JSON.parse(out) as Told;
+  expect(codesOf(told)).toEqual(["SERVER_UNKNOWN"]);
+  expect(told.exit_code).toBe(0);
+});
+
+test("nothing installed is one line and exit code 2, without a stack trace", async () => {
+  const { out, error, exitCode } = await sandbox("exec $CHECK");
+  expect(out).toBe(
+    "FAIL: there is no pmxcfs on this machine: nobody listens on @pve2, and no trace of one is " +
+      "installed [NOT_INSTALLED]\n",
+  );
+  expect(error).toBe("");
+  expect(exitCode).toBe(2);
+});
+
+test("an ordinary user gets a report, not an error", async () => {
+  const { out, error, exitCode } = await sandbox(
+    "exec setpriv --reuid 1000 --regid 1000 --clear-groups $CHECK",
+  );
+  expect(out).toMatch(/^FAIL: there is no pmxcfs on this machine/);
+  expect(error).toBe("");
+  expect(exitCode).toBe(2);
+});

@@ -1,0 +1,120 @@
+/** Callers and their namespaces: with real ids, user, network and pid namespaces. */
+import { expect, test } from "bun:test";
+import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
+
+needRoot();
+
+/** A C server that refuses as pmxcfs does: its accept callback returns 1. */
+const REFUSING = `${shell([native("qb-faulty-server"), "svc", "--refuse", "1"])} > /dev/null &
+await listening svc
+`;
+
+/** Ours, which decides by uid and group itself. */
+const OURS = `${shell(nodeCommand("svc"))} > /dev/null &
+await listening svc
+`;
+
+const AS_USER = "setpriv --reuid 1000 --regid 1000 --clear-groups";
+
+test("ACCESS_REFUSED_UID: an ordinary user, by a C server", async () => {
+  const report = await told(`${REFUSING} ${AS_USER} $CHECK --socket svc --json || true`);
+  expectFound(report, "ACCESS_REFUSED_UID", {
+    line: /^refused: uid 1000 with gid 1000 is neither root nor of group www-data$/,
+    fix: /^sudo COMMAND/,
+    exit: 2,
+  });
+  expect(report.verdict.code).toBe("ACCESS_REFUSED_UID");
+});
+
+test("ACCESS_REFUSED_UID: an ordinary user, by our server", async () => {
+  const report = await told(`${OURS} ${AS_USER} $CHECK --socket svc --json || true`);
+  expect(report.verdict.code).toBe("ACCESS_REFUSED_UID");
+});
+
+test("ACCESS_REFUSED_GID: root with another group", async () => {
+  const report = await told(
+    `${REFUSING} setpriv --regid 990 --clear-groups $CHECK --socket svc --json || true`,
+  );
+  expectFound(report, "ACCESS_REFUSED_GID", {
+    line: /^refused: uid 0 is right, but gid 990 \(no name\) is neither 0 nor www-data \(33\)$/,
+    fix: /^setpriv --regid 0 --clear-groups COMMAND/,
+    exit: 2,
+  });
+});
+
+test("ACCESS_REFUSED_GID is only a notice while nobody listens", async () => {
+  const report = await told(
+    "setpriv --regid 990 --clear-groups $CHECK --only identity,handshake --json || true",
+  );
+  expect(codesOf(report)).toEqual(["ACCESS_REFUSED_GID"]);
+  expect(report.exit_code).toBe(0);
+});
+
+test("ROOT_GID_UNUSUAL: our server accepts root with another group", async () => {
+  const report = await told(
+    `${OURS} setpriv --regid 990 --clear-groups $CHECK --socket svc --only handshake,identity,permissions --json || true`,
+  );
+  expectFound(report, "ROOT_GID_UNUSUAL", { line: /gid 990/, fix: /--regid 0/, exit: 0 });
+});
+
+test("www-data is read-only, and that is right", async () => {
+  const report = await told(
+    `${OURS} setpriv --reuid 33 --regid 33 --clear-groups $CHECK --socket svc --only permissions --json || true`,
+  );
+  expect(report.findings.map(({ text }) => text)).toEqual(["uid 33, gid 33 is read-only"]);
+  expect(report.exit_code).toBe(0);
+});
+
+test("CREDENTIALS_DIFFER: another real than effective uid", async () => {
+  const report = await told(
+    "setpriv --ruid 1000 --clear-groups $CHECK --only identity --json || true",
+  );
+  expectFound(report, "CREDENTIALS_DIFFER", {
+    line: /^real and effective ids differ: uid 1000\/0, gid 0\/0$/,
+    fix: /^setpriv --reuid 0 --regid 0 --clear-groups COMMAND$/,
+    exit: 0,
+  });
+});
+
+test("NETNS_DIFFERS: the server listens in another network namespace", async () => {
+  const report = await told(
+    `${OURS} unshare -n $CHECK --socket svc --only identity,listener --skip NOT_INSTALLED --json || true`,
+  );
+  expectFound(report, "NETNS_DIFFERS", {
+    line: /^this process is in network namespace net:\[\d+\], pid 1 in net:\[\d+\]$/,
+    fix: /^nsenter --target 1 --net pmxcfs-ipc --check$/,
+    exit: 2,
+  });
+  expect(report.verdict.code).toBe("NETNS_DIFFERS");
+});
+
+test("USER_NAMESPACE: root in here is somebody else outside", async () => {
+  const report = await told(
+    "setpriv --reuid 1000 --regid 1000 --clear-groups unshare -U -r $CHECK --only identity --json || true",
+  );
+  expectFound(report, "USER_NAMESPACE", {
+    line: /^uid 0 in here is uid 1000 outside/,
+    fix: /^cat \/proc\/self\/uid_map/,
+    exit: 0,
+  });
+});
+
+test("IN_CONTAINER: pid 1 says so", async () => {
+  const report = await told(
+    'exec env container=lxc unshare -p -f --mount-proc sh -c "$CHECK --only identity --json || true"',
+  );
+  expectFound(report, "IN_CONTAINER", { line: /container=lxc/, fix: /on the host/, exit: 0 });
+});
+
+test("GROUP_MISSING: no group www-data", async () => {
+  const report = await told(
+    "mount --bind /dev/null /etc/group; $CHECK --only identity --json || true",
+  );
+  expectFound(report, "GROUP_MISSING", {
+    line: /^there is no group www-data$/,
+    fix: /^groupadd --system --gid 33 www-data$/,
+    exit: 2,
+  });
+});

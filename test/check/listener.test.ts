@@ -1,0 +1,200 @@
+/** Who listens, and what stands in the way: real sockets, processes and flags. */
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { QbClient } from "../../src/client/qb-client.ts";
+import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+import { uniqueName } from "../support/service.ts";
+import { check, codesOf, expectFound, nodeCommand, shell, startNode, told } from "./support/run.ts";
+
+needRoot();
+
+const directory = mkdtempSync(join(tmpdir(), "check-listener-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const ONLY = ["listener"];
+/** Something is installed: a config.db, whatever is in it. */
+const installed = { database: join(directory, "config.db") };
+writeFileSync(installed.database, "");
+
+/** Listens on a socket of the file system, or an abstract one of exactly the name's length. */
+async function listen(path: string): Promise<Server> {
+  const server = createServer();
+  server.listen(path);
+  await new Promise((resolve) => server.once("listening", resolve));
+  return server;
+}
+
+test("SOCKET_ABSENT: nobody listens although pmxcfs is installed", async () => {
+  const report = await check(uniqueName(), { paths: installed, only: ONLY });
+  expectFound(report, "SOCKET_ABSENT", {
+    line: /^nobody listens on @test-/,
+    fix: /^systemctl start pve-cluster; journalctl -b -u pve-cluster -n 30$/,
+    exit: 2,
+  });
+});
+
+test("NOT_INSTALLED: nobody listens, and nothing else is here", async () => {
+  const report = await told("$CHECK --only listener --json || true");
+  expectFound(report, "NOT_INSTALLED", { line: /no pmxcfs/, fix: /^apt install/, exit: 2 });
+});
+
+test("a server is named with its pid and command", async () => {
+  await using server = await startNode();
+  const report = await check(server.name, { only: ONLY });
+  expect(report.findings[0]?.text).toContain(`pid ${server.pid} (`);
+  expect(report.exit_code).toBe(0);
+});
+
+test("SERVER_STOPPED: SIGSTOP, and what else hangs with it is only a consequence", async () => {
+  await using server = await startNode();
+  server.signal("SIGSTOP");
+  try {
+    const report = await check(server.name, {
+      only: ["listener", "handshake", "requests", "latency"],
+      options: { deadlineMs: 500 },
+    });
+    expectFound(report, "SERVER_STOPPED", {
+      line: new RegExp(`^the server \\(pid ${server.pid}, .*\\) is stopped: state T$`),
+      fix: new RegExp(`^kill -CONT ${server.pid}$`),
+      exit: 2,
+    });
+    expectFound(report, "HANDSHAKE_HUNG", {
+      line: /did not answer the handshake within 500 ms$/,
+      fix: new RegExp(`/proc/${server.pid}/wchan`),
+      exit: 2,
+    });
+    expect(report.verdict.code).toBe("SERVER_STOPPED");
+  } finally {
+    server.signal("SIGCONT");
+  }
+});
+
+test("SERVER_STUCK: the server sleeps in the kernel", async () => {
+  const server = shell([native("stuck-listener"), "svc"]);
+  const report = await told(`${server} & await listening svc
+    $CHECK --socket svc --only listener --json || true`);
+  expectFound(report, "SERVER_STUCK", {
+    line: /^the server \(pid \d+, stuck-listener.*\) sleeps uninterruptibly \(state D\) in /,
+    fix: /^cat \/proc\/\d+\/stack/,
+    exit: 2,
+  });
+});
+
+test("SOCKET_TAKEN: pmxcfs runs, another process has its name", async () => {
+  const report = await told(`cp $(command -v sleep) /dev/shm/pmxcfs
+    /dev/shm/pmxcfs 60 &
+    ${shell(nodeCommand("svc"))} > /dev/null & await listening svc
+    $CHECK --socket svc --only listener --json || true`);
+  expectFound(report, "SOCKET_TAKEN", {
+    line: /^@svc belongs to pid \d+ \(.*\), not to the running pmxcfs \(pid \d+\)$/,
+    fix: /systemctl restart pve-cluster$/,
+    exit: 2,
+  });
+});
+
+test("SOCKET_SHORT_ADDRESS: a listener libqb clients do not reach", async () => {
+  const name = uniqueName();
+  const server = await listen(`\0${name}`);
+  try {
+    const report = await check(name, { only: ONLY });
+    expectFound(report, "SOCKET_SHORT_ADDRESS", {
+      line: new RegExp(`listens on @${name} with a ${name.length + 3}-byte address`),
+      fix: /no socket unit/,
+      exit: 2,
+    });
+    expect(report.verdict.code).toBe("SOCKET_SHORT_ADDRESS");
+  } finally {
+    server.close();
+  }
+});
+
+test("SOCKET_SEVERAL: a short address beside the right one", async () => {
+  await using node = await startNode();
+  const server = await listen(`\0${node.name}`);
+  try {
+    const report = await check(node.name, { only: ONLY });
+    expectFound(report, "SOCKET_SEVERAL", {
+      line: /^2 sockets listen for test-.*: full address of pid .*, short address of pid/,
+      fix: /^systemctl stop/,
+      exit: 1,
+    });
+  } finally {
+    server.close();
+  }
+});
+
+test("SOCKET_FILESYSTEM_MISMATCH: libqb is told to use paths, the server is not", async () => {
+  await using node = await startNode();
+  const flag = join(directory, "force-filesystem-sockets");
+  writeFileSync(flag, "");
+  const report = await check(node.name, { only: ONLY, paths: { filesystemSockets: flag } });
+  expectFound(report, "SOCKET_FILESYSTEM_MISMATCH", {
+    line: new RegExp(`^${flag} is there, but the server listens on @${node.name}$`),
+    fix: /^systemctl restart pve-cluster$/,
+    exit: 2,
+  });
+});
+
+test("SOCKET_FILESYSTEM_MISMATCH: the server uses a path, libqb is not told to", async () => {
+  const name = uniqueName();
+  const server = await listen(join(directory, name));
+  try {
+    const report = await check(name, { only: ONLY, paths: { socketDirectory: directory } });
+    expectFound(report, "SOCKET_FILESYSTEM_MISMATCH", {
+      line: /is not there, but the server listens on \//,
+      fix: /restart/,
+      exit: 2,
+    });
+  } finally {
+    server.close();
+  }
+});
+
+test("RESTART_FLAG: nobody listens, and Perl clients wait", async () => {
+  const restartFlag = join(directory, "flag");
+  writeFileSync(restartFlag, "");
+  const paths = { ...installed, restartFlag };
+  const report = await check(uniqueName(), { only: ONLY, paths });
+  expectFound(report, "RESTART_FLAG", {
+    line: /flag is there \(\d+ s old\)/,
+    fix: /start/,
+    exit: 2,
+  });
+  expect(report.verdict.code).toBe("SOCKET_ABSENT");
+});
+
+test("RESTART_FLAG_STALE: the flag is still there although the server listens", async () => {
+  await using node = await startNode();
+  const restartFlag = join(directory, "stale-flag");
+  writeFileSync(restartFlag, "");
+  const old = Date.now() / 1000 - 600;
+  utimesSync(restartFlag, old, old);
+  const report = await check(node.name, { only: ONLY, paths: { restartFlag } });
+  expectFound(report, "RESTART_FLAG_STALE", {
+    line: /stale-flag is 600 s old although the server listens$/,
+    fix: /^rm \/.*stale-flag$/,
+    exit: 1,
+  });
+});
+
+test("a young flag is no finding: the server may just have started", async () => {
+  await using node = await startNode();
+  const restartFlag = join(directory, "young-flag");
+  writeFileSync(restartFlag, "");
+  expect(codesOf(await check(node.name, { only: ONLY, paths: { restartFlag } }))).toEqual([]);
+});
+
+test("clients are counted, and our own connection is not among them", async () => {
+  await using server = await startNode();
+  const client = await QbClient.connect(server.name);
+  if (!(client instanceof QbClient)) throw new Error(client.message);
+  using _connected = client;
+  const report = await check(server.name, { only: ["handshake", "clients"] });
+  expect(report.findings.map(({ text }) => text)).toContainEqual(
+    expect.stringMatching(/^1 clients are connected: 1 /),
+  );
+});

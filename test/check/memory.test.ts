@@ -1,0 +1,220 @@
+/** /dev/shm in every bad state, on real small file systems; and cleaning up after dead servers. */
+import { afterAll, expect, test } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { localMachine } from "../../src/check/machine.ts";
+import { CLIENT_BYTES } from "../../src/check/probes/memory.ts";
+import { cleanStale } from "../../src/check/stale.ts";
+import { QbClient } from "../../src/client/qb-client.ts";
+import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+import { startService } from "../support/service.ts";
+import { noRingsLeft, ringDirectories } from "../support/shm.ts";
+import { check, codesOf, expectFound, sandbox, shell, startNode, told } from "./support/run.ts";
+
+needRoot();
+
+const directory = mkdtempSync(join(tmpdir(), "check-memory-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const MEMORY = "$CHECK --only memory --json || true";
+
+test("SHM_FULL: not even one more client fits", async () => {
+  const report = await told(`mount -t tmpfs -o size=4m tmpfs /dev/shm
+    head -c 2097152 /dev/zero > /dev/shm/filler
+    ${MEMORY}`);
+  expectFound(report, "SHM_FULL", {
+    line: /^\/dev\/shm: 2 of 4 MiB free, room for 0 more clients \(limit 1\)$/,
+    fix: /^pmxcfs-ipc --check --clean-stale --dry-run; du -sh \/dev\/shm\/\* \| sort -h \| tail$/,
+    exit: 2,
+  });
+});
+
+test("SHM_LOW: a container's 64 MiB", async () => {
+  const report = await told(`mount -t tmpfs -o size=64m tmpfs /dev/shm
+    ${MEMORY}`);
+  expectFound(report, "SHM_LOW", {
+    line: /^\/dev\/shm: 64 of 64 MiB free, room for 21 more clients \(limit 50\)$/,
+    fix: /^mount -o remount,size=512M \/dev\/shm/,
+    exit: 1,
+  });
+});
+
+test("SHM_INODES_LOW: room, but no inodes", async () => {
+  const report = await told(`mount -t tmpfs -o size=512m,nr_inodes=20 tmpfs /dev/shm
+    ${MEMORY}`);
+  expectFound(report, "SHM_INODES_LOW", {
+    line: /^\/dev\/shm: \d+ of 20 inodes free, room for 2 more clients \(limit 50\)$/,
+    fix: /^mount -o remount,nr_inodes=1m \/dev\/shm; ls \/dev\/shm \| wc -l$/,
+    exit: 1,
+  });
+});
+
+test("SHM_READ_ONLY: mounted read-only", async () => {
+  const report = await told(`mount -o remount,ro /dev/shm
+    ${MEMORY}`);
+  expectFound(report, "SHM_READ_ONLY", {
+    line: /^\/dev\/shm is mounted read-only$/,
+    fix: /^mount -o remount,rw \/dev\/shm$/,
+    exit: 2,
+  });
+});
+
+test("SHM_MISSING: no such directory", async () => {
+  const shm = join(directory, "absent");
+  const report = await check("svc", { only: ["memory"], paths: { shm } });
+  expectFound(report, "SHM_MISSING", {
+    line: /absent is not there: No such file or directory$/,
+    fix: /^mkdir -p .*absent && mount -t tmpfs -o mode=1777 tmpfs /,
+    exit: 2,
+  });
+});
+
+test("SHM_NOT_TMPFS: a directory on a disk", async () => {
+  const report = await check("svc", { only: ["memory"], paths: { shm: directory } });
+  // Where /tmp is a tmpfs, so is this.
+  const disk = Bun.spawnSync(["stat", "-f", "-c", "%T", directory]).stdout.toString().trim();
+  if (disk === "tmpfs") return;
+  expectFound(report, "SHM_NOT_TMPFS", {
+    line: /is part of another file system, not tmpfs$/,
+    fix: /^mount -t tmpfs/,
+    exit: 1,
+  });
+});
+
+test("what a client is said to take is what it takes", async () => {
+  await using server = await startService((name) => [native("qb-faulty-server"), name]);
+  const client = await QbClient.connect(server.name);
+  if (!(client instanceof QbClient)) throw new Error(client.message);
+  using _connected = client;
+  const [name = ""] = ringDirectories(server.pid);
+  const used = Bun.spawnSync(["du", "-s", "--block-size=1", "--apparent-size", `/dev/shm/${name}`]);
+  const blocks = Bun.spawnSync(["du", "-s", "--block-size=1", `/dev/shm/${name}`]);
+  expect(Number.parseInt(used.stdout.toString(), 10)).toBeLessThanOrEqual(CLIENT_BYTES);
+  expect(Number.parseInt(blocks.stdout.toString(), 10)).toBe(CLIENT_BYTES);
+});
+
+/** A C server that is killed while a client is connected; what it leaves in /dev/shm. */
+const KILLED = `
+${shell([native("qb-faulty-server"), "svc"])} > /dev/null & server=$!
+await listening svc
+${shell([native("qb-client"), "svc"])} < /dev/null > /dev/null 2>&1 || true
+`;
+
+test("SHM_STALE: what a killed server left, and --clean-stale removes exactly that", async () => {
+  await using server = await startNode();
+  const client = await QbClient.connect(server.name);
+  if (!(client instanceof QbClient)) throw new Error(client.message);
+  const before = ringDirectories(server.pid);
+  expect(before.length).toBeGreaterThan(0);
+  await server.stop("SIGKILL");
+
+  const report = await check(server.name, { only: ["leftovers"] });
+  expectFound(report, "SHM_STALE", {
+    line: new RegExp(
+      `^${before.length} ring directories of dead pmxcfs servers hold [\\d.]+ MiB of /dev/shm$`,
+    ),
+    fix: /^pmxcfs-ipc --check --clean-stale$/,
+    exit: 1,
+  });
+
+  const dry = await cleanStale(localMachine(), server.name, true);
+  expect(dry.cleanings.map(({ path }) => path).toSorted()).toEqual(
+    before.map((name) => `/dev/shm/${name}`).toSorted(),
+  );
+  expect(ringDirectories(server.pid)).toEqual(before);
+
+  const done = await cleanStale(localMachine(), server.name, false);
+  expect(done.cleanings.length).toBe(before.length);
+  await noRingsLeft(server.pid);
+  client.close();
+});
+
+test("rings of a living server are never cleaned", async () => {
+  await using server = await startNode();
+  const client = await QbClient.connect(server.name);
+  if (!(client instanceof QbClient)) throw new Error(client.message);
+  using _connected = client;
+  const { cleanings } = await cleanStale(localMachine(), server.name, false);
+  expect(cleanings).toEqual([]);
+  expect(ringDirectories(server.pid).length).toBeGreaterThan(0);
+});
+
+/** A pid no process has. */
+function deadPid(): number {
+  const child = Bun.spawnSync(["true"]);
+  return child.pid;
+}
+
+function makeRing(shm: string, service: string, pid = deadPid()): string {
+  const path = join(shm, `qb-${pid}-4242-9-abcdef`);
+  mkdirSync(path, { recursive: true });
+  for (const ring of ["request", "response", "event"]) {
+    writeFileSync(join(path, `qb-${ring}-${service}-header`), "x".repeat(8252));
+    writeFileSync(join(path, `qb-${ring}-${service}-data`), "");
+  }
+  return path;
+}
+
+test("SHM_STALE_FOREIGN: corosync's leftovers are told and left alone", async () => {
+  const shm = mkdtempSync(join(directory, "foreign-"));
+  const path = makeRing(shm, "quorum");
+  const report = await check("svc", { only: ["leftovers"], paths: { shm } });
+  expectFound(report, "SHM_STALE_FOREIGN", {
+    line: /^1 ring directories of other dead libqb servers \(quorum\) hold [\d.]+ MiB$/,
+    fix: /^systemctl restart corosync/,
+    exit: 0,
+  });
+  expect((await cleanStale(localMachine({ shm }), "svc", false)).cleanings).toEqual([]);
+  expect(existsSync(path)).toBe(true);
+});
+
+test("pve2's leftovers are cleaned under any service name, but not beside other files", async () => {
+  const shm = mkdtempSync(join(directory, "pve2-"));
+  const path = makeRing(shm, "pve2");
+  writeFileSync(join(path, "precious"), "");
+  const first = await cleanStale(localMachine({ shm }), "svc", false);
+  const kept = "it also holds precious";
+  expect(first.cleanings).toEqual([{ path, bytes: expect.any(Number), kept }]);
+  expect(readdirSync(path).length).toBe(7);
+  rmSync(join(path, "precious"));
+  await cleanStale(localMachine({ shm }), "svc", false);
+  expect(existsSync(path)).toBe(false);
+});
+
+test("a symlink that looks like a ring directory leads nowhere", async () => {
+  const shm = mkdtempSync(join(directory, "link-"));
+  const elsewhere = mkdtempSync(join(directory, "elsewhere-"));
+  const victim = join(makeRing(elsewhere, "pve2"), "qb-request-pve2-header");
+  symlinkSync(join(elsewhere), join(shm, `qb-${deadPid()}-1-1-abcdef`));
+  expect((await cleanStale(localMachine({ shm }), "pve2", false)).cleanings).toEqual([]);
+  expect(existsSync(victim)).toBe(true);
+});
+
+test("--clean-stale as a command: a dry run lists, inside another pid namespace it refuses", async () => {
+  const { out, error, exitCode } = await sandbox(`${KILLED}
+    mkdir -p /dev/shm/qb-99999-1-1-abcdef
+    touch /dev/shm/qb-99999-1-1-abcdef/qb-request-svc-header
+    kill -KILL $server; wait $server 2>/dev/null || true
+    $CHECK --socket svc --clean-stale --dry-run
+    $CHECK --socket svc --clean-stale`);
+  expect(out).toMatch(/^would remove \/dev\/shm\/qb-99999-1-1-abcdef \(0\.0 MiB\)$/m);
+  expect(error).toMatch(/--clean-stale: this is another pid namespace than the machine's/);
+  expect(exitCode).toBe(1);
+});
+
+test("no leftovers is what a clean machine says", async () => {
+  const shm = mkdtempSync(join(directory, "clean-"));
+  const report = await check("svc", { only: ["leftovers"], paths: { shm } });
+  expect(codesOf(report)).toEqual([]);
+  expect(report.exit_code).toBe(0);
+});

@@ -1,0 +1,91 @@
+/** The node's name: real hosts files and host names, in namespaces. */
+import { expect, test } from "bun:test";
+import { needRoot } from "../support/identity.ts";
+import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
+
+needRoot();
+
+/** A machine called `name` with this /etc/hosts, and nothing else to look names up in. */
+function named(name: string, hosts: string): string {
+  return `own_etc
+    hostname ${name}
+    printf '${hosts.replaceAll("\n", String.raw`\n`)}' > /etc/hosts
+    printf 'hosts: files\\n' > /etc/nsswitch.conf
+  `;
+}
+
+/** A name server that takes questions and gives no answers. */
+const SILENT_DNS = `
+  require("node:dgram").createSocket("udp4").bind(53, "127.0.0.1");
+  setInterval(() => {}, 1e6);
+`;
+
+const NAME = "$CHECK --only name --json || true";
+
+test("NAME_LOOPBACK: Debian's 127.0.1.1, with the line to change", async () => {
+  const report = await told(`${named("pve1", "127.0.0.1 localhost\n127.0.1.1 pve1.lan pve1\n")}
+    ${NAME}`);
+  expectFound(report, "NAME_LOOPBACK", {
+    line: /^the node name pve1 resolves only to 127\.0\.1\.1 \(line 2 of \/etc\/hosts\)$/,
+    fix: /^write into \/etc\/hosts, instead of that line: '[^ ]+ pve1'$/,
+    exit: 2,
+  });
+});
+
+test("NAME_LOOPBACK is a warning while the server runs: it bites at the next start", async () => {
+  const report = await told(`${named("pve1", "127.0.1.1 pve1\n")}
+    ${shell(nodeCommand("svc"))} > /dev/null & await listening svc
+    $CHECK --socket svc --only name --json || true`);
+  expectFound(report, "NAME_LOOPBACK", { line: /pve1/, fix: /hosts/, exit: 1 });
+});
+
+test("a loopback line beside a good one is fine, as for pmxcfs", async () => {
+  const report = await told(`${named("pve1", "127.0.1.1 pve1\n192.0.2.1 pve1\n")} ${NAME}`);
+  expect(codesOf(report)).toEqual([]);
+  expect(report.findings[0]?.text).toBe("pve1 resolves to 192.0.2.1");
+});
+
+test("NAME_UNRESOLVED: no address at all", async () => {
+  const report = await told(`${named("nowhere-to-be-found", "127.0.0.1 localhost\n")} ${NAME}`);
+  expectFound(report, "NAME_UNRESOLVED", {
+    line: /^the node name nowhere-to-be-found does not resolve to any address$/,
+    fix: /^echo '.* nowhere-to-be-found' >> \/etc\/hosts$/,
+    exit: 2,
+  });
+});
+
+test("NAME_SLOW: a name server that does not answer", async () => {
+  const report = await told(`${named("silent-dns", "127.0.0.1 localhost\n")}
+    ip link set lo up
+    printf 'nameserver 127.0.0.1\\noptions timeout:20 attempts:3\\n' > /etc/resolv.conf
+    printf 'hosts: dns\\n' > /etc/nsswitch.conf
+    ${shell([process.execPath, "-e", SILENT_DNS])} & await grep -q ':0035 ' /proc/net/udp
+    $CHECK --only name --deadline 500ms --json || true`);
+  expectFound(report, "NAME_SLOW", {
+    line: /^looking up the node name silent-dns took longer than 500 ms$/,
+    fix: /^echo '.* silent-dns' >> \/etc\/hosts$/,
+    exit: 1,
+  });
+});
+
+test("NODENAME_DIFFERS: the host was renamed while the server ran", async () => {
+  const report = await told(`hostname newname
+    ${shell(nodeCommand("svc", { node: "oldname" }))} > /dev/null & await listening svc
+    $CHECK --socket svc --only cluster --json || true`);
+  expectFound(report, "NODENAME_DIFFERS", {
+    line: /^the server is node oldname, this machine is called newname$/,
+    fix: /^hostnamectl hostname oldname,/,
+    exit: 2,
+  });
+});
+
+test("NODE_DIRECTORY_MISSING: /etc/pve has other nodes only", async () => {
+  const report = await told(`${named("newname", "192.0.2.1 newname\n")}
+    mkdir -p /etc/pve/nodes/oldname /etc/pve/nodes/other
+    ${NAME}`);
+  expectFound(report, "NODE_DIRECTORY_MISSING", {
+    line: /^nodes\/newname does not exist; there are: oldname, other$/,
+    fix: /\/etc\/pve\/nodes\/newname\/qemu-server\/$/,
+    exit: 1,
+  });
+});

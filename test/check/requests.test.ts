@@ -1,0 +1,215 @@
+/** Answers: late, large, short, empty, wrong; from C servers on libqb and from ours. */
+import { expect, test } from "bun:test";
+import type { CodeName } from "../../src/check/codes.ts";
+import { localMachine } from "../../src/check/machine.ts";
+import { cleanStale } from "../../src/check/stale.ts";
+import { QbClient } from "../../src/client/qb-client.ts";
+import { Errno } from "../../src/errno.ts";
+import { CfsIpc } from "../../src/wire/cfs.ts";
+import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+import { type Service, startService } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+import type { Faults } from "./servers/node.ts";
+import { check, codesOf, expectFound, startNode, type Told, type Wanted } from "./support/run.ts";
+
+needRoot();
+
+const MiB = 1024 * 1024;
+
+async function faulty(...words: (string | number)[]): Promise<Service> {
+  const server = native("qb-faulty-server");
+  return await startService((name) => [server, name, ...words.map(String)]);
+}
+
+/** Removes what a server that died left in /dev/shm. */
+async function cleanUp(server: Service): Promise<void> {
+  await server.stop("SIGKILL");
+  const { cleanings } = await cleanStale(localMachine(), server.name, false);
+  expect(cleanings.map(({ kept }) => kept)).toEqual(cleanings.map(() => undefined));
+  await noRingsLeft(server.pid);
+}
+
+async function checked(faults: Faults, only: string, deadlineMs = 2_000): Promise<Told> {
+  await using server = await startNode(faults);
+  return await check(server.name, { only: [only], options: { deadlineMs } });
+}
+
+async function expectRequest(faults: Faults, code: CodeName, wanted: Wanted): Promise<void> {
+  expectFound(await checked(faults, "requests"), code, wanted);
+}
+
+test("REQUEST_HUNG: a C server that does not answer, and no further request is tried", async () => {
+  await using server = await faulty("--silent", CfsIpc.GET_CLUSTER_INFO);
+  const report = await check(server.name, {
+    only: ["requests", "latency"],
+    options: { deadlineMs: 500 },
+  });
+  expectFound(report, "REQUEST_HUNG", {
+    line: /^GET_CLUSTER_INFO was not answered within 500 ms$/,
+    fix: new RegExp(
+      `^cat /proc/${server.pid}/wchan; pmxcfs-ipc --check --only rrd,stuck,database$`,
+    ),
+    exit: 2,
+  });
+  expect(report.findings.map(({ text }) => text)).toContain(
+    "8 further requests: the server does not answer",
+  );
+  expect(report.findings.at(-1)?.text).toBe("the server does not answer");
+});
+
+test("REQUEST_DISCONNECTED: a C server that hangs up instead", async () => {
+  await using server = await faulty("--disconnect", CfsIpc.GET_GUEST_LIST);
+  const report = await check(server.name, { only: ["requests"] });
+  expectFound(report, "REQUEST_DISCONNECTED", {
+    line: /^the server ended the connection instead of answering GET_GUEST_LIST$/,
+    fix: /grep -E 'qb_ipcs_response_send\|exited'$/,
+    exit: 2,
+  });
+  // The others were asked on a new connection.
+  expect(report.findings.filter(({ severity }) => severity === "pass").length).toBeGreaterThan(4);
+});
+
+test("a server that crashes on a request is told once, and no further request is tried", async () => {
+  await using server = await faulty("--crash", CfsIpc.GET_GUEST_LIST);
+  const report = await check(server.name, { only: ["requests"] });
+  expect(codesOf(report)).toEqual(["REQUEST_DISCONNECTED"]);
+  expect(report.findings.at(-1)?.text).toBe("7 further requests: the server is gone");
+  await cleanUp(server);
+});
+
+test("REPLY_TOO_LARGE: a C server whose reply does not fit the ring", async () => {
+  await using server = await faulty("--large", CfsIpc.GET_CLUSTER_LOG, 3 * MiB);
+  const report = await check(server.name, { only: ["requests"] });
+  expectFound(report, "REPLY_TOO_LARGE", {
+    line: new RegExp(
+      `^the reply to GET_CLUSTER_LOG has ${3 * MiB + 24} bytes, a client can take ${MiB}$`,
+    ),
+    fix: /^pmxcfs-ipc call get-cluster-log \| wc -c/,
+    exit: 2,
+  });
+});
+
+test("REPLY_TOO_LARGE: a file of 1 MiB, which fits the ring and no client's buffer", async () => {
+  const server = await faulty("--large", CfsIpc.GET_CONFIG, MiB);
+  await using _owned = server;
+  const report = await check(server.name, { only: ["requests"] });
+  expectFound(report, "REPLY_TOO_LARGE", {
+    line: new RegExp(`^the reply to GET_CONFIG has ${MiB + 24} bytes`),
+    fix: /get-config/,
+    exit: 2,
+  });
+});
+
+test("REPLY_LARGE: from three quarters of what a client can take", async () => {
+  await expectRequest({ sizes: { [CfsIpc.GET_GUEST_LIST]: 0.8 * MiB } }, "REPLY_LARGE", {
+    line: /^the reply to GET_GUEST_LIST has \d+ bytes, 80 % of the 1048576 a client can take$/,
+    fix: /^pmxcfs-ipc call get-guest-list \| wc -c$/,
+    exit: 1,
+  });
+});
+
+test("REPLY_MALFORMED: a C server that answers short", async () => {
+  await using server = await faulty("--short", CfsIpc.GET_FS_VERSION);
+  expectFound(await check(server.name, { only: ["requests"] }), "REPLY_MALFORMED", {
+    line: /^the reply to GET_FS_VERSION is no libqb message: /,
+    fix: new RegExp(`^ls -l /proc/${server.pid}/exe`),
+    exit: 2,
+  });
+});
+
+test("REPLY_EMPTY: no text where there must be some", async () => {
+  await expectRequest({ texts: { [CfsIpc.GET_CLUSTER_INFO]: "" } }, "REPLY_EMPTY", {
+    line: /^the reply to GET_CLUSTER_INFO is empty$/,
+    fix: /^ls -l \/proc\/\d+\/exe/,
+    exit: 2,
+  });
+});
+
+test("REPLY_NOT_JSON: an unescaped quote", async () => {
+  const text = `{ "data": [ { "msg": "say "hello"" } ] }`;
+  await expectRequest({ texts: { [CfsIpc.GET_CLUSTER_LOG]: text } }, "REPLY_NOT_JSON", {
+    line: /^the reply to GET_CLUSTER_LOG is not valid JSON: it begins /,
+    fix: /^pmxcfs-ipc call get-cluster-log$/,
+    exit: 2,
+  });
+});
+
+test("REQUEST_ERROR: an error where a healthy server has none", async () => {
+  await expectRequest({ errors: { [CfsIpc.GET_GUEST_LIST]: Errno.EIO } }, "REQUEST_ERROR", {
+    line: /^GET_GUEST_LIST was answered with EIO \(Input\/output error\)$/,
+    fix: /^journalctl/,
+    exit: 2,
+  });
+});
+
+test("REQUEST_ERROR: a token that nobody has is accepted", async () => {
+  const faults = { texts: { [CfsIpc.VERIFY_TOKEN]: "" } };
+  await expectRequest(faults, "REQUEST_ERROR", {
+    line: /^VERIFY_TOKEN was answered with success/,
+    fix: /^journalctl/,
+    exit: 2,
+  });
+});
+
+test("LATENCY_HIGH: answers that take their time", async () => {
+  const report = await checked({ delays: { [CfsIpc.GET_FS_VERSION]: 40 } }, "latency", 1_000);
+  expectFound(report, "LATENCY_HIGH", {
+    line: /^\d+ rounds of GET_FS_VERSION: p99 \d+\.\d+ ms \(limit 20 ms\), p50 \d+\.\d+ ms$/,
+    fix: /^uptime; pmxcfs-ipc top/,
+    exit: 1,
+  });
+});
+
+test("PERMISSIONS_WRONG: root may not write", async () => {
+  const faults = { errors: { [CfsIpc.SET_STATUS]: Errno.EPERM } };
+  expectFound(await checked(faults, "permissions"), "PERMISSIONS_WRONG", {
+    line: /^as uid 0, gid 0, SET_STATUS without a body was answered with EPERM, not with EINVAL$/,
+    fix: /default accept rule/,
+    exit: 2,
+  });
+});
+
+async function connected(name: string): Promise<QbClient> {
+  const client = await QbClient.connect(name);
+  if (client instanceof QbClient) return client;
+  throw new Error(client.message);
+}
+
+test("FLOW_CONTROL_ON: a connection is held off", async () => {
+  await using server = await startNode({ hold: 1 });
+  using client = await connected(server.name);
+  await client.sendRecv(CfsIpc.GET_FS_VERSION);
+  const report = await check(server.name, { only: ["flow"] });
+  expectFound(report, "FLOW_CONTROL_ON", {
+    line: new RegExp(`^1 of 1 connections are stopped by flow control: ${process.pid} \\(`),
+    fix: /^pmxcfs-ipc top$/,
+    exit: 1,
+  });
+});
+
+test("QUEUE_WAITING: a stopped server takes no requests", async () => {
+  await using server = await startNode();
+  using client = await connected(server.name);
+  server.signal("SIGSTOP");
+  try {
+    client.send(CfsIpc.GET_FS_VERSION);
+    const report = await check(server.name, { only: ["flow"] });
+    expectFound(report, "QUEUE_WAITING", {
+      line: new RegExp(
+        `^1 of 1 connections have requests that wait for over 200 ms: ${process.pid} `,
+      ),
+      fix: /^pmxcfs-ipc --check --only listener,requests,rrd$/,
+      exit: 1,
+    });
+  } finally {
+    server.signal("SIGCONT");
+  }
+});
+
+test("an idle connection is no finding", async () => {
+  await using server = await startNode();
+  using client = await connected(server.name);
+  await client.sendRecv(CfsIpc.GET_FS_VERSION);
+  expect(codesOf(await check(server.name, { only: ["flow"] }))).toEqual([]);
+});

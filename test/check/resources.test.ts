@@ -1,0 +1,122 @@
+/** Memory, descriptors, stuck processes, and runs that run into their own deadlines. */
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { Facts } from "../../src/check/facts.ts";
+import { DEFAULT_OPTIONS } from "../../src/check/check.ts";
+import { localMachine } from "../../src/check/machine.ts";
+import { type Probe, runProbes } from "../../src/check/probe.ts";
+import { Session } from "../../src/check/session.ts";
+import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+import { startService } from "../support/service.ts";
+import { check, expectFound, sandbox, shell, told } from "./support/run.ts";
+
+needRoot();
+
+const RESOURCES = "$CHECK --only resources --json || true";
+
+test("MEMORY_PRESSURE: as the kernel says it under pressure", async () => {
+  const report = await told(`
+    printf 'some avg10=61.2 avg60=48.10 avg300=20.02 total=1\\nfull avg10=40.1 avg60=31.50 avg300=9.02 total=1\\n' > /dev/shm/memory
+    mount --bind /dev/shm/memory /proc/pressure/memory
+    ${RESOURCES}`);
+  expectFound(report, "MEMORY_PRESSURE", {
+    line: /^tasks were stalled on memory 31\.5 % of the last minute \(limit 10 %\)$/,
+    fix: /^free -m; cat \/proc\/pressure\/memory;/,
+    exit: 1,
+  });
+});
+
+test("MEMORY_LOW: hardly any memory is available", async () => {
+  const report = await told(`
+    printf 'MemTotal:       16384000 kB\\nMemFree:          120000 kB\\nMemAvailable:     327680 kB\\n' > /dev/shm/meminfo
+    mount --bind /dev/shm/meminfo /proc/meminfo
+    ${RESOURCES}`);
+  expectFound(report, "MEMORY_LOW", {
+    line: /^320 of 16000 MiB of memory are available, 2 % \(limit 5 %\)$/,
+    fix: /^free -m;/,
+    exit: 1,
+  });
+});
+
+/** Lowers the server's limit so that what it has open is `percent` of it. */
+function limitDescriptors(pid: number, percent: number): number {
+  const open = readdirSync(`/proc/${pid}/fd`).length;
+  const limit = Math.floor((open * 100) / percent);
+  const set = Bun.spawnSync(["prlimit", "--pid", String(pid), `--nofile=${limit}:`]);
+  if (!set.success) throw new Error(set.stderr.toString());
+  return limit;
+}
+
+test("DESCRIPTORS_LOW: a warning, and a failure when hardly any is left", async () => {
+  await using server = await startService((name) => [native("qb-faulty-server"), name]);
+  const limit = limitDescriptors(server.pid, 80);
+  expectFound(await check(server.name, { only: ["resources"] }), "DESCRIPTORS_LOW", {
+    line: new RegExp(
+      `^the server \\(pid ${server.pid}\\) has \\d+ descriptors open, \\d+ % of its ${limit}$`,
+    ),
+    fix: new RegExp(`^prlimit --pid ${server.pid} --nofile=65536;`),
+    exit: 1,
+  });
+  limitDescriptors(server.pid, 100);
+  expectFound(await check(server.name, { only: ["resources"] }), "DESCRIPTORS_LOW", {
+    line: /100 % of its/,
+    fix: /LimitNOFILE/,
+    exit: 2,
+  });
+});
+
+test("CLIENTS_STUCK: a process the kernel does not let go", async () => {
+  const stuck = shell([native("stuck-listener"), "other"]);
+  const report = await told(`${stuck} & await listening other
+    $CHECK --only stuck --json || true`);
+  expectFound(report, "CLIENTS_STUCK", {
+    line: /^1 processes sleep uninterruptibly \(state D\): \d+ \(stuck-listener/,
+    fix: /^ps axo pid,stat,wchan:32,comm \| awk '\$2 ~ \/\^D\/'$/,
+    exit: 1,
+  });
+});
+
+/** /run/pve-cluster is a FUSE mount that never answers: looking for the restart flag hangs. */
+const HUNG_RUN = `mount -t tmpfs tmpfs /run; mkdir /run/pve-cluster
+exec 9<> /dev/fuse
+mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other hung /run/pve-cluster
+`;
+
+test("PROBE_TIMEOUT: a check that hangs costs itself, and the run ends on time", async () => {
+  const started = performance.now();
+  const report = await told(`${HUNG_RUN}
+    $CHECK --only listener,memory --deadline 400ms --json || true`);
+  expectFound(report, "PROBE_TIMEOUT", {
+    line: /^the check "who listens" was not done within 400 ms$/,
+    fix: /^pmxcfs-ipc --check --only listener --deadline 10s$/,
+    exit: 1,
+  });
+  expect(report.findings.some(({ severity }) => severity === "pass")).toBe(true);
+  expect(performance.now() - started).toBeLessThan(8_000);
+});
+
+test("everything together ends within the total deadline", async () => {
+  const { out, exitCode } = await sandbox(`${HUNG_RUN}
+    $CHECK --deadline 5s --total-deadline 700ms --nagios`);
+  expect(out).toMatch(/^PMXCFS-IPC (WARNING|CRITICAL) - /);
+  expect([1, 2]).toContain(exitCode);
+});
+
+test("PROBE_FAILED: a check with a bug is a finding, not the end of the run", async () => {
+  const machine = localMachine();
+  const broken: Probe = {
+    check: "memory",
+    run: () => Promise.reject(new Error("something nobody thought of")),
+  };
+  using session = new Session("test-none");
+  const facts = new Facts(machine, "test-none");
+  const base = { machine, facts, session, options: DEFAULT_OPTIONS };
+  const [finding] = await runProbes([[broken]], base, () => true);
+  expect(finding).toMatchObject({
+    code: "PROBE_FAILED",
+    severity: "warn",
+    text: 'the check "shared memory" ended in an error of its own: something nobody thought of',
+    fix: "pmxcfs-ipc --check --only memory --json",
+  });
+});

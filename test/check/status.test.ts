@@ -1,0 +1,194 @@
+/** Graphs, status values, quorum and the clock: a real rrdcached, and servers that say it. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { CfsIpc } from "../../src/wire/cfs.ts";
+import { needRoot } from "../support/identity.ts";
+import { RrdcachedFixture } from "../support/rrdcached.ts";
+import { startService } from "../support/service.ts";
+import type { Faults } from "./servers/node.ts";
+import { askRrdcached } from "../../src/check/probes/rrd.ts";
+import { check, codesOf, expectFound, nodeCommand, startNode, type Told } from "./support/run.ts";
+
+needRoot();
+
+async function checked(faults: Faults, ...only: string[]): Promise<Told> {
+  await using server = await startNode(faults);
+  return await check(server.name, { only });
+}
+
+function rrdPaths(rrd: RrdcachedFixture) {
+  return { rrdSocket: rrd.socketPath, rrdFiles: rrd.baseDirectory };
+}
+
+test("a running rrdcached answers", async () => {
+  await using rrd = new RrdcachedFixture();
+  await rrd.start();
+  const report = await check("test-none", { only: ["rrd"], paths: rrdPaths(rrd) });
+  expect(report.findings[0]?.text).toMatch(/^rrdcached answers "0 PONG" in /);
+  expect(report.exit_code).toBe(0);
+});
+
+test("RRDCACHED_HUNG: a stopped rrdcached", async () => {
+  await using rrd = new RrdcachedFixture();
+  await rrd.start();
+  rrd.signal("SIGSTOP");
+  try {
+    const options = { deadlineMs: 500 };
+    const report = await check("test-none", { only: ["rrd"], paths: rrdPaths(rrd), options });
+    expectFound(report, "RRDCACHED_HUNG", {
+      line: /^rrdcached \(.*rrdcached\.sock\) did not answer within 500 ms$/,
+      fix: /^systemctl restart rrdcached$/,
+      exit: 2,
+    });
+  } finally {
+    rrd.signal("SIGCONT");
+  }
+});
+
+test("RRDCACHED_HUNG explains a server that hangs", async () => {
+  await using rrd = new RrdcachedFixture();
+  await rrd.start();
+  rrd.signal("SIGSTOP");
+  try {
+    await using server = await startNode({ silent: [CfsIpc.GET_FS_VERSION] });
+    const report = await check(server.name, {
+      only: ["rrd", "requests"],
+      paths: rrdPaths(rrd),
+      options: { deadlineMs: 500 },
+    });
+    expect(codesOf(report)).toEqual(["REQUEST_HUNG", "RRDCACHED_HUNG"]);
+    expect(report.verdict.code).toBe("RRDCACHED_HUNG");
+  } finally {
+    rrd.signal("SIGCONT");
+  }
+});
+
+test("RRDCACHED_ABSENT: no socket, and a socket nobody listens on", async () => {
+  await using rrd = new RrdcachedFixture();
+  const without = await check("test-none", { only: ["rrd"], paths: rrdPaths(rrd) });
+  expectFound(without, "RRDCACHED_ABSENT", {
+    line: /rrdcached\.sock: no such file$/,
+    fix: /^systemctl restart rrdcached$/,
+    exit: 1,
+  });
+  const gone = join(rrd.directory, "gone.sock");
+  Bun.spawnSync([
+    "perl",
+    "-MSocket",
+    "-e",
+    `socket(S,AF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un("${gone}"))`,
+  ]);
+  const paths = { ...rrdPaths(rrd), rrdSocket: gone };
+  const refused = await check("test-none", { only: ["rrd"], paths });
+  expectFound(refused, "RRDCACHED_ABSENT", {
+    line: /Connection refused$/,
+    fix: /restart/,
+    exit: 1,
+  });
+});
+
+test("a reply of rrdcached is one line, however it arrives", async () => {
+  await using rrd = new RrdcachedFixture();
+  await rrd.start();
+  expect(await askRrdcached(rrd.socketPath, "PING", 1_000)).toEqual({ text: "0 PONG" });
+});
+
+function nodeLine(secondsAgo: number, key = "pve-node-9.0/pve1"): string {
+  const now = Math.floor(Date.now() / 1000);
+  return `${key}:1000:0:${now - secondsAgo}:0.1:4:0.01`;
+}
+
+test("RRD_STALE: graph data that nobody renews", async () => {
+  const report = await checked(
+    { rrd: [nodeLine(290), nodeLine(250, "pve-node-9.0/other")] },
+    "rrd",
+  );
+  expectFound(report, "RRD_STALE", {
+    line: /^the newest graph data is 25\d s old \(limit 120 s\)$/,
+    fix: /^systemctl restart pvestatd/,
+    exit: 1,
+  });
+});
+
+test("RRD_OLD_FORMAT: keys from before PVE 9", async () => {
+  const rrd = [nodeLine(2), nodeLine(3, "pve2-node/old1")];
+  expectFound(await checked({ rrd }, "rrd"), "RRD_OLD_FORMAT", {
+    line: /^1 of 2 graph keys are in the format before PVE 9 \(pve2-node\/old1\)$/,
+    fix: /^pveversion/,
+    exit: 0,
+  });
+});
+
+test("CLOCK_BACKWARDS: graph data of the future", async () => {
+  expectFound(await checked({ rrd: [nodeLine(-600)] }, "rrd"), "CLOCK_BACKWARDS", {
+    line: /^the newest graph data is \d+ s in the future \(limit 60 s\)/,
+    fix: /timedatectl/,
+    exit: 1,
+  });
+});
+
+test("CLOCK_BACKWARDS: the server started in the future", async () => {
+  expectFound(await checked({ startsIn: 3600 }, "resources"), "CLOCK_BACKWARDS", {
+    line: /^the server's start is 3\d{3} s in the future \(limit 5 s\): the clock went backwards$/,
+    fix: /timedatectl/,
+    exit: 1,
+  });
+});
+
+test("STATUS_LARGE: a value close to 32 KiB", async () => {
+  expectFound(
+    await checked({ status: { tasklist: 30_000, small: 10 } }, "status"),
+    "STATUS_LARGE",
+    {
+      line: /^status value tasklist of pve1 has 30000 bytes, 91 % of 32768$/,
+      fix: /^pmxcfs-ipc call get-status --node pve1 tasklist$/,
+      exit: 1,
+    },
+  );
+});
+
+test("STATUS_KEYS_MANY: keys without end", async () => {
+  expectFound(await checked({ keys: 3_500 }, "status"), "STATUS_KEYS_MANY", {
+    line: /^node pve1 has 3500 status keys \(limit 3072\)$/,
+    fix: /^pmxcfs-ipc call get-fs-version$/,
+    exit: 1,
+  });
+});
+
+function clusterText(quorate: number, online: readonly number[]): string {
+  const nodelist = Object.fromEntries(
+    online.map((state, index) => [`n${index + 1}`, { id: index + 1, online: state }]),
+  );
+  const cluster = { name: "lab", version: 3, nodes: online.length, quorate };
+  return JSON.stringify({ nodename: "n1", version: 5, cluster, nodelist });
+}
+
+test("NO_QUORUM: too few nodes", async () => {
+  const texts = { [CfsIpc.GET_CLUSTER_INFO]: clusterText(0, [1, 0, 0]) };
+  const report = await checked({ texts }, "cluster");
+  expectFound(report, "NO_QUORUM", {
+    line: /^cluster lab is not quorate: 1 of 3 nodes online$/,
+    fix: /^pvecm status; corosync-cfgtool -s/,
+    exit: 2,
+  });
+});
+
+test("MEMBERS_OFFLINE: one node is down", async () => {
+  const texts = { [CfsIpc.GET_CLUSTER_INFO]: clusterText(1, [1, 1, 0]) };
+  await using server = await startNode({ texts });
+  const report = await check(server.name, { only: ["cluster"], skip: ["NODENAME_DIFFERS"] });
+  expectFound(report, "MEMBERS_OFFLINE", {
+    line: /^1 of 3 nodes are offline: n3$/,
+    fix: /^corosync-cfgtool -s/,
+    exit: 1,
+  });
+});
+
+test("a whole cluster passes", async () => {
+  const texts = { [CfsIpc.GET_CLUSTER_INFO]: clusterText(1, [1, 1, 1]) };
+  await using server = await startService((name) => nodeCommand(name, { texts }));
+  const report = await check(server.name, { only: ["cluster"], skip: ["NODENAME_DIFFERS"] });
+  expect(report.findings.map(({ text }) => text)).toEqual([
+    "cluster lab is quorate, all 3 nodes online",
+  ]);
+});

@@ -1,0 +1,128 @@
+/*
+ * A libqb server that does wrong what it is told to, for the diagnosis to find. Requests it is not
+ * told anything about are answered with `{}`.
+ *
+ *   qb-faulty-server SERVICE [--refuse RESULT] [FAULT ID]... [--large ID BYTES]
+ *
+ *   --refuse RESULT    what the accept callback returns: 1 as pmxcfs, -28 and the like
+ *   --short ID         8 bytes instead of an answer
+ *   --silent ID        no answer
+ *   --disconnect ID    disconnects instead
+ *   --crash ID         aborts
+ *   --large ID BYTES   an answer of that size; disconnects when it does not fit, as pmxcfs
+ */
+#include "qb-server.h"
+
+enum { IDS = 16 };
+
+enum fault { NONE, SHORT, SILENT, DISCONNECT, CRASH, LARGE };
+
+static enum fault faults[IDS];
+static size_t large_bytes;
+static int refuse_with;
+
+static int32_t refuse(qb_ipcs_connection_t *c, uid_t uid, gid_t gid)
+{
+	(void)c;
+	(void)uid;
+	(void)gid;
+	return refuse_with;
+}
+
+/* Not while libqb still handles the message: it asserts on its own reference counts then. */
+static void disconnect_now(void *connection)
+{
+	qb_ipcs_disconnect(connection);
+}
+
+static void disconnect_soon(qb_ipcs_connection_t *c)
+{
+	qb_loop_job_add(loop, QB_LOOP_HIGH, c, disconnect_now);
+}
+
+static int32_t send_large(qb_ipcs_connection_t *c, int32_t id)
+{
+	void *body = calloc(1, large_bytes);
+	if (body == NULL)
+		die("calloc", strerror(errno));
+	memset(body, ' ', large_bytes);
+	memcpy(body, "{}", 2);
+	int32_t result = answer(c, id, 0, body, large_bytes);
+	free(body);
+	if (result < 0)
+		disconnect_soon(c);
+	return 0;
+}
+
+static int32_t process(qb_ipcs_connection_t *c, void *data, size_t size)
+{
+	const request_header *request = data;
+	(void)size;
+	int32_t id = request->id;
+	switch (id >= 0 && id < IDS ? faults[id] : NONE) {
+	case SHORT:
+		return qb_ipcs_response_send(c, "short..", 8) < 0 ? -EIO : 0;
+	case SILENT:
+		return 0;
+	case DISCONNECT:
+		disconnect_soon(c);
+		return 0;
+	case CRASH:
+		abort();
+	case LARGE:
+		return send_large(c, id);
+	default:
+		return answer(c, id, 0, "{}", 2);
+	}
+}
+
+static enum fault fault_named(const char *option)
+{
+	if (strcmp(option, "--short") == 0)
+		return SHORT;
+	if (strcmp(option, "--silent") == 0)
+		return SILENT;
+	if (strcmp(option, "--disconnect") == 0)
+		return DISCONNECT;
+	if (strcmp(option, "--crash") == 0)
+		return CRASH;
+	if (strcmp(option, "--large") == 0)
+		return LARGE;
+	die("unknown option", option);
+}
+
+/* serve() of qb-server.h, with our own rule for who gets in. */
+static int serve_refusing(const char *name)
+{
+	struct qb_ipcs_service_handlers handlers = { .connection_accept = refuse,
+						     .msg_process = process };
+	struct qb_ipcs_poll_handlers poll = { .job_add = job_add, .dispatch_add = dispatch_add,
+					      .dispatch_mod = dispatch_mod,
+					      .dispatch_del = dispatch_del };
+	loop = qb_loop_create();
+	qb_loop_signal_add(loop, QB_LOOP_HIGH, SIGTERM, NULL, stop, NULL);
+	service = qb_ipcs_create(name, 0, QB_IPC_SHM, &handlers);
+	qb_ipcs_poll_handlers_set(service, &poll);
+	if (qb_ipcs_run(service) < 0)
+		die(name, "cannot listen");
+	qb_loop_run(loop);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		die("usage", "qb-faulty-server SERVICE [FAULT ID]...");
+	accept_rule = 1;
+	for (int i = 2; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--refuse") == 0) {
+			refuse_with = (int)number("--refuse", argv[i + 1]);
+			continue;
+		}
+		enum fault fault = fault_named(argv[i]);
+		faults[number("ID", argv[i + 1]) % IDS] = fault;
+		if (fault == LARGE && i + 2 < argc)
+			large_bytes = (size_t)number("BYTES", argv[i++ + 2]);
+	}
+	return refuse_with == 0 ? serve(argv[1], process, NULL, NULL) : serve_refusing(argv[1]);
+}
