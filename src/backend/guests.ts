@@ -27,14 +27,15 @@ const FIRST_VMID = 100;
 
 /** Answers kept: as many, and as long in all, as clients that ask the same again and again need. */
 const KEPT_ANSWERS = 64;
+/** Questions about all guests whose parts are kept over a change: the API and HA ask two. */
+const KEPT_QUESTIONS = 4;
 const KEPT_BYTES = 16 * 1024 * 1024;
 
+/** One state of a guest; a change makes another one. */
 interface Guest {
   readonly entry: Entry;
-  /** Its part of the list, up to the version. */
-  readonly head: string;
-  /** From one counter for all guests: a new value with every change. */
-  version: number;
+  /** Its part of the list. */
+  readonly line: string;
   /** Its properties, read when they are first asked for. */
   index: PropertyIndex | undefined;
 }
@@ -71,6 +72,7 @@ export class Guests {
   /** Configurations whose number another one has; the first takes over when that one goes. */
   readonly #waiting = new Map<number, Entry[]>();
   readonly #answers = new Map<string, Uint8Array>();
+  readonly #rendered = new Map<string, Map<Guest, string>>();
   #answerBytes = 0;
   #lastVersion = 0;
   #list: Uint8Array | undefined;
@@ -94,7 +96,7 @@ export class Guests {
     let text = `{\n"version": ${version}`;
     let separator = ',\n"ids": {\n';
     for (const guest of this.#guests.values()) {
-      text += `${separator}${guest.head}${guest.version} }`;
+      text += separator + guest.line;
       separator = ",\n";
     }
     text += this.#guests.size === 0 ? "\n\n}\n" : "}\n\n}\n";
@@ -111,7 +113,8 @@ export class Guests {
     const key = `${vmid}:${names.join("\0")}`;
     const kept = this.#answers.get(key);
     if (kept !== undefined) return kept;
-    const text = vmid >= FIRST_VMID ? this.#propertiesOf(vmid, names) : this.#allProperties(names);
+    const text =
+      vmid >= FIRST_VMID ? this.#propertiesOf(vmid, names) : this.#allProperties(key, names);
     if (typeof text === "number") return text;
     const answer = Buffer.from(text, "latin1");
     this.#keep(key, answer);
@@ -125,17 +128,37 @@ export class Guests {
     return `{\n${render(vmid, guest, names, names.map(quoteJson))}\n}\n`;
   }
 
-  #allProperties(names: readonly string[]): string {
+  /** Only guests that changed since this was asked last are rendered again. */
+  #allProperties(key: string, names: readonly string[]): string {
     const quoted = names.map(quoteJson);
+    const rendered = this.#renderedFor(key);
     let text = "{\n";
     let separator = "";
     for (const [vmid, guest] of this.#guests) {
-      const found = render(vmid, guest, names, quoted);
+      let found = rendered.get(guest);
+      if (found === undefined) {
+        found = render(vmid, guest, names, quoted);
+        rendered.set(guest, found);
+      }
       if (found === "") continue;
       text += separator + found;
       separator = ",\n";
     }
     return `${text}\n}\n`;
+  }
+
+  #renderedFor(key: string): Map<Guest, string> {
+    const kept = this.#rendered.get(key);
+    if (kept !== undefined) return kept;
+    if (this.#rendered.size >= KEPT_QUESTIONS) this.#rendered.clear();
+    const made = new Map<Guest, string>();
+    this.#rendered.set(key, made);
+    return made;
+  }
+
+  #forget(guest: Guest | undefined): void {
+    if (guest === undefined) return;
+    for (const rendered of this.#rendered.values()) rendered.delete(guest);
   }
 
   #keep(key: string, answer: Uint8Array): void {
@@ -170,8 +193,11 @@ export class Guests {
       return false;
     }
     this.#lastVersion++;
-    const head = `"${vmid}": { "node": "${node}", "type": "${type}", "version": `;
-    this.#guests.set(vmid, { entry, head, version: this.#lastVersion, index: undefined });
+    // The version is from one counter for all guests: a new value with every change.
+    const version = this.#lastVersion;
+    const line = `"${vmid}": { "node": "${node}", "type": "${type}", "version": ${version} }`;
+    this.#forget(holder);
+    this.#guests.set(vmid, { entry, line, index: undefined });
     return true;
   }
 
@@ -193,9 +219,12 @@ export class Guests {
       (other) => other !== entry && other.parent !== undefined,
     );
     this.#waiting.delete(vmid);
-    const holder = this.#guests.get(vmid)?.entry;
-    const listed = holder !== undefined && (holder === entry || holder.parent === undefined);
+    const holder = this.#guests.get(vmid);
+    const configured = holder?.entry;
+    const listed =
+      configured !== undefined && (configured === entry || configured.parent === undefined);
     if (listed) {
+      this.#forget(holder);
       this.#guests.delete(vmid);
       const next = waiting.shift();
       if (next !== undefined) this.#claimFile(next);
