@@ -8,7 +8,7 @@ const ROWS_PER_POWER = 2;
 const MIB = 1024 * 1024;
 
 /** 12345 ns as `12.3 us`. */
-export function showTime(ns: number): string {
+function showTime(ns: number): string {
   if (ns < 1000) return `${Math.round(ns)} ns`;
   if (ns < 1e6) return `${(ns / 1e3).toPrecision(3)} us`;
   if (ns < 1e9) return `${(ns / 1e6).toPrecision(3)} ms`;
@@ -41,7 +41,7 @@ export function figures(result: LoadResult): Record<string, number | string | un
 }
 
 /** A bar for each half power of two that holds a ten-thousandth of all values. */
-export function plot({ latencies }: LoadResult): string {
+function plot({ latencies }: LoadResult): string {
   if (latencies.total === 0) return "";
   const rows: { label: string; count: number }[] = [];
   const first = Math.floor(Math.log2(Math.max(1, latencies.min)) * ROWS_PER_POWER);

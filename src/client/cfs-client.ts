@@ -9,7 +9,7 @@ import * as answers from "./cfs-answers.ts";
 import * as requests from "./cfs-requests.ts";
 import { QbFailure } from "./failure.ts";
 import { PveConnection, type PveConnectionOptions } from "./pve-connection.ts";
-import type { CallOptions } from "./qb-client.ts";
+import type { CallOptions } from "./options.ts";
 
 /** The result, the server's errno, or the transport's failure. */
 export type Answer<T> = T | Errno | QbFailure;

@@ -1,15 +1,16 @@
 /**
  * A connection that comes back, as PVE's Perl client has it (IPCC.xs): connects when first used,
- * reconnects once on any failure, and while pmxcfs restarts (it leaves a flag file) keeps trying for
- * ten seconds. Unlike IPCC.xs it never removes that file, which is not ours.
+ * reconnects once on any failure, and while pmxcfs restarts (it leaves a flag file) keeps trying
+ * for ten seconds. Unlike IPCC.xs it never removes that file, which is not ours.
  */
 import { existsSync } from "node:fs";
 import { QbFailure } from "./failure.ts";
 import type { QbResponse } from "./message.ts";
-import { QbClient, type CallOptions, type ConnectOptions } from "./qb-client.ts";
+import type { CallOptions, ConnectOptions } from "./options.ts";
+import { QbClient } from "./qb-client.ts";
 
 /** pmxcfs makes it at a clean stop and removes it when it is up again. */
-export const RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
+const RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
 
 const RESTART_TRIES = 100;
 const RESTART_PAUSE_MS = 100;

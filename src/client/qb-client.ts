@@ -19,14 +19,17 @@ import { CLOSED, disconnected, garbage, QbFailure, ringFull, stopped } from "./f
 import { timedOut, tooLarge, vanished } from "./failure.ts";
 import { Link } from "./link.ts";
 import { MessageReader, type QbMessageIn, type QbResponse } from "./message.ts";
+import {
+  DEFAULT_TIMEOUT_MS,
+  PVE_MESSAGE_BYTES,
+  type CallOptions,
+  type ConnectOptions,
+} from "./options.ts";
 import { attach, dropReferences, isGone, removeFiles, type RingPlace } from "./ring-files.ts";
 import { setUp, type Accepted } from "./setup.ts";
-import { waitFor } from "./waiting.ts";
+import { OneByOne, waitFor } from "./waiting.ts";
 
-/** What PVE's clients ask for (IPCC.xs). */
-export const PVE_MESSAGE_BYTES = 1024 * 1024;
-/** How long calls wait unless told otherwise. */
-export const DEFAULT_TIMEOUT_MS = 10_000;
+export { PVE_MESSAGE_BYTES } from "./options.ts";
 
 /** A request ring is whole while it has the server's reference and ours. */
 const REFERENCES = 2;
@@ -36,19 +39,6 @@ const LIVENESS_SLICE_US = 50_000;
 const SPIN_US = 30;
 
 const EMPTY = Buffer.alloc(0);
-
-export interface ConnectOptions {
-  /** Largest message, header included, that either side may send. PVE's: 1 MiB. */
-  readonly maxMessageBytes?: number;
-  /** Bound on the set-up, and default for each call; 10 s unless given. */
-  readonly timeoutMs?: number;
-  /** Flow control levels up to this stop us: 1 (libqb's default), 2 = yield to others. */
-  readonly fcEnableMax?: number;
-}
-
-export interface CallOptions {
-  readonly timeoutMs?: number;
-}
 
 /** One connection to a service. */
 export class QbClient implements Disposable {
@@ -68,8 +58,7 @@ export class QbClient implements Disposable {
   readonly #header = newSpan(RequestHeader.size);
   /** Responses to requests whose caller gave up: skipped when they come. */
   #abandoned = 0;
-  #turn: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  readonly #calls = new OneByOne();
   #end: QbFailure | undefined;
   #closed = false;
 
@@ -164,17 +153,9 @@ export class QbClient implements Disposable {
     body: Uint8Array = EMPTY,
     options: CallOptions = {},
   ): Promise<QbResponse | QbFailure> {
-    const before = this.#turn;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#turn = promise;
-    this.#waiting++;
-    try {
-      if (this.#waiting > 1) await before;
-      return await this.#exchange(id, body, options.timeoutMs ?? this.#timeoutMs);
-    } finally {
-      this.#waiting--;
-      resolve();
-    }
+    return await this.#calls.run(() => {
+      return this.#exchange(id, body, options.timeoutMs ?? this.#timeoutMs);
+    });
   }
 
   async #exchange(

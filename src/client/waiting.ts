@@ -45,3 +45,24 @@ export async function waitFor<T>(
   }
   return look();
 }
+
+/** Lets one caller through at a time, in the order they came. */
+export class OneByOne {
+  #last: Promise<void> = Promise.resolve();
+  #inside = 0;
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#last;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#last = promise;
+    this.#inside++;
+    try {
+      // Waiting for a promise that is settled costs a turn; alone there is nothing to wait for.
+      if (this.#inside > 1) await before;
+      return await work();
+    } finally {
+      this.#inside--;
+      resolve();
+    }
+  }
+}

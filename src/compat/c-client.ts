@@ -205,8 +205,9 @@ int main(int argc, char **argv)
 	while (getline(&line, &room, stdin) > 0) {
 		char *words[6] = { NULL };
 		int count = 0;
-		for (char *w = strtok_r(line, " \n", &save); w && count < 5; w = strtok_r(NULL, " \n", &save))
-			words[count++] = w;
+		char *word = strtok_r(line, " \n", &save);
+		for (; word && count < 5; word = strtok_r(NULL, " \n", &save))
+			words[count++] = word;
 		for (; count < 5; count++)
 			words[count] = "0";
 		run(words);

@@ -10,7 +10,7 @@ import { patternBytes } from "./body.ts";
 /** The node the runner's own pmxcfs is. */
 export const NODE = "pve1";
 
-export const VM_CONFIG = [
+const VM_CONFIG = [
   "boot: order=scsi0",
   "cores: 4",
   "memory: 8192",

@@ -6,7 +6,7 @@
  *   send ID BODY CLAIMED                   res   (CLAIMED 0: the true size)
  *   receive TIMEOUT_MS                     res, id, size, error, length, sum, body when it is short
  *   event TIMEOUT_MS                       the same
- *   pipeline COUNT ID TIMEOUT_MS           res, sent, received, misordered (bodies end in a counter)
+ *   pipeline COUNT ID TIMEOUT_MS           res, sent, received, misordered (bodies: counters)
  *   repeat COUNT ID BODY TIMEOUT_MS        res, received, unread (wake-up bytes the server left)
  *   fc LEVEL, alive, disconnect, fork NAME SIZE ID          res
  */

@@ -2,7 +2,7 @@
 import type { Result } from "./run.ts";
 
 /** `handshake.connect (libqb)`. */
-export function titleOf({ which, flavor }: Result): string {
+function titleOf({ which, flavor }: Result): string {
   return `${which.name} (${flavor})`;
 }
 
@@ -52,7 +52,8 @@ function junitCase(result: Result): string {
   const { which, flavor, outcome, reason = "", ms } = result;
   const seconds = (ms / 1000).toFixed(3);
   const group = which.name.split(".")[0] ?? "";
-  const head = `    <testcase classname="${flavor}.${group}" name="${xml(which.name)}" time="${seconds}"`;
+  const names = `classname="${flavor}.${group}" name="${xml(which.name)}"`;
+  const head = `    <testcase ${names} time="${seconds}"`;
   if (outcome === "held") return `${head}/>\n`;
   const tag = outcome === "failed" ? "failure" : "skipped";
   const text = outcome === "failed" ? xml(`${which.shows}\n${reason}`) : "";
@@ -68,10 +69,11 @@ export function junit(results: readonly Result[]): string {
       own.filter((result) => result.outcome === outcome).length;
     const seconds = (own.reduce((sum, { ms }) => sum + ms, 0) / 1000).toFixed(3);
     const counts = `tests="${own.length}" failures="${count("failed")}" errors="0"`;
-    const head = `  <testsuite name="compat.${flavor}" ${counts}`;
-    return `${head} skipped="${count("skipped")}" time="${seconds}">\n${own.map(junitCase).join("")}  </testsuite>\n`;
+    const head = `  <testsuite name="compat.${flavor}" ${counts} skipped="${count("skipped")}"`;
+    return `${head} time="${seconds}">\n${own.map(junitCase).join("")}  </testsuite>\n`;
   });
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="pmxcfs-ipc compat">\n${suites.join("")}</testsuites>\n`;
+  const first = '<?xml version="1.0" encoding="UTF-8"?>';
+  return `${first}\n<testsuites name="pmxcfs-ipc compat">\n${suites.join("")}</testsuites>\n`;
 }
 
 /** What `--json` prints. */

@@ -1,6 +1,6 @@
 /**
- * One case with one kind of client: takes its steps in order, stops at the first that does not hold,
- * and gives its clients back. What each step brought is noted, for comparing two services.
+ * One case with one kind of client: takes its steps in order, stops at the first that does not
+ * hold, and gives its clients back. What each step brought is noted, for comparing two services.
  */
 import { Errno, errnoName } from "../errno.ts";
 import { bytesOf, wordOf, type Body } from "./body.ts";

@@ -29,7 +29,7 @@ export interface Target {
 }
 
 /** Finds out what `client`'s service answers. */
-export async function profileOf(client: QbClient): Promise<Profile> {
+async function profileOf(client: QbClient): Promise<Profile> {
   const options = { timeoutMs: ASK_MS };
   const word = Buffer.from("compat");
   const echoed = await client.sendRecv(NOBODYS_ID, word, options);

@@ -10,7 +10,7 @@ export function selfCommand(): readonly string[] {
   return [process.execPath, join(import.meta.dir, "..", "main.ts")];
 }
 
-/** Becomes another user for good: no supplementary groups, then gid, then uid. Throws if not root. */
+/** Becomes another user for good: no other groups, then gid, then uid. Throws if not root. */
 export function becomeUser(uid: number, gid: number): void {
   process.setgroups?.([]);
   process.setgid?.(gid);
