@@ -77,6 +77,21 @@ function printList(cases: readonly Case[]): void {
   }
 }
 
+/** 128 + the signal's number, as a shell shows it. */
+const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** The signal that asked to stop: cases end, and everything that was made for them is removed. */
+let interrupted: keyof typeof SIGNAL_EXITS | undefined;
+
+function stopped(): boolean {
+  return interrupted !== undefined;
+}
+
+function endOnSignals(): void {
+  process.once("SIGINT", () => (interrupted = "SIGINT"));
+  process.once("SIGTERM", () => (interrupted = "SIGTERM"));
+}
+
 /** Runs against one service, telling `finished`; throws when it cannot be talked to. */
 async function runAgainst(
   chosen: Chosen,
@@ -89,7 +104,7 @@ async function runAgainst(
   if (typeof services === "string") throw new CommandFailure(services);
   await using opened = services;
   const { targets } = opened;
-  return await runAll({ ...work, ...show, targets, deadlineMs: deadline, failFast });
+  return await runAll({ ...work, ...show, targets, deadlineMs: deadline, failFast, stopped });
 }
 
 async function compare(
@@ -176,9 +191,13 @@ export const compatCommand = command({
     const cases = casesOf(chosen, seed);
     if (chosen.list) return printList(cases);
     const work = { cases, flavors: flavorsOf(chosen.client) };
+    endOnSignals();
     if (chosen.reference !== undefined) return await compare(chosen, chosen.reference, work);
     const shown = shownAs(chosen, cases.length * work.flavors.length, seed);
     const results = await runAgainst(chosen, chosen.socket, work, shown);
+    if (interrupted !== undefined) {
+      throw new CommandFailure(`stopped by ${interrupted}`, SIGNAL_EXITS[interrupted]);
+    }
     shown.end(results);
     if (chosen.junit !== undefined) writeFileSync(chosen.junit, junit(results));
     return exitOf(results);

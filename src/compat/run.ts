@@ -30,6 +30,8 @@ export interface RunOptions {
   /** For every case, instead of its own. */
   readonly deadlineMs: number | undefined;
   readonly failFast: boolean;
+  /** True when nothing more is to be started. */
+  readonly stopped: () => boolean;
   /** Told before each case that really runs, and after each. */
   readonly starting?: (which: Case, flavor: Flavor) => void;
   readonly finished: (result: Result) => void;
@@ -87,6 +89,7 @@ export async function runAll(options: RunOptions): Promise<Result[]> {
   try {
     for (const which of options.cases) {
       for (const flavor of FLAVORS.filter((each) => options.flavors.includes(each))) {
+        if (options.stopped()) return results;
         const result = await runOne(which, flavor, missing.get(flavor), pool, options);
         results.push(result);
         options.finished(result);

@@ -246,6 +246,43 @@ describe("the command", () => {
     }
   });
 
+  test(
+    "interrupted, it takes everything down that it started",
+    async () => {
+      const child = Bun.spawn([...SOURCES, "compat", "--tap"], { stdout: "pipe", stderr: "pipe" });
+      const reader = child.stdout.getReader();
+      const decoder = new TextDecoder();
+      let out = "";
+      while (!out.includes("ok 3 ")) out += decoder.decode((await reader.read()).value);
+      const own = `compat-\\w+-${child.pid}`;
+      expect(readFileSync("/proc/net/unix", "latin1")).toMatch(new RegExp(own));
+      child.kill("SIGTERM");
+      while (!(await reader.read()).done);
+      expect(await child.exited).toBe(143);
+      expect(await child.stderr.text()).toContain("stopped by SIGTERM");
+      expect(readFileSync("/proc/net/unix", "latin1")).not.toMatch(new RegExp(own));
+      expect(fixturesLeft()).toEqual([]);
+    },
+    MINUTES,
+  );
+
+  test(
+    "on a terminal it shows a list that moves, and a sum",
+    async () => {
+      if (Bun.which("script") === null) throw new Error("no script(1): apt-get install bsdutils");
+      const words = [...SOURCES, "compat", "--filter", "handshake.connect,flow.stop"].join(" ");
+      const shown = await runProgram(["-qec", words, "/dev/null"], {
+        program: ["script"],
+        environment: { TERM: "xterm", NO_COLOR: "1" },
+      });
+      expect(shown.code).toBe(0);
+      expect(shown.out).toMatch(/\[1\/6\] handshake\.connect \(libqb\)/);
+      expect(shown.out).toMatch(/handshake\.connect +✓ libqb ✓ c ✓ own \d+ ms/);
+      expect(shown.out).toMatch(/6 held, 0 skipped: all held \(seed \d+\)/);
+    },
+    MINUTES,
+  );
+
   test("the same seed makes the same random cases", async () => {
     const { allCases } = await import("../../src/compat/cases/index.ts");
     expect(allCases(5)).toEqual(allCases(5));
