@@ -15,15 +15,12 @@ export interface KeyVersions {
 export interface FsVersionOptions {
   readonly versions: VersionCounters;
   readonly status: KeyVersions;
-  /** Called first: looks for changes of the tree that no event told of. Cheap. */
-  readonly refresh?: () => void;
 }
 
 /** Owns the bytes, which are never changed once returned. */
 export class FsVersionText implements FsVersion {
   readonly #versions: VersionCounters;
   readonly #status: KeyVersions;
-  readonly #refresh: (() => void) | undefined;
   #counters = "";
   #countersOf = -1;
   #keys = "";
@@ -33,11 +30,9 @@ export class FsVersionText implements FsVersion {
   constructor(options: FsVersionOptions) {
     this.#versions = options.versions;
     this.#status = options.status;
-    this.#refresh = options.refresh;
   }
 
   text(): Uint8Array {
-    this.#refresh?.();
     const counters = this.#versions.generation;
     const keys = this.#status.generation;
     if (counters === this.#countersOf && keys === this.#keysOf) return this.#text;

@@ -93,6 +93,22 @@ describe("ring", () => {
     );
   });
 
+  test("an entry that would end where the block ends goes to its start", () => {
+    const { log, add } = setUp({ sizeBytes: 96 + 60 * 72 });
+    const newest = () => Buffer.from(log.block).readUInt32LE(4);
+    for (let index = 0; index < 59; index++) add(at72);
+    expect(newest()).toBe(96 + 58 * 72);
+    add(at72);
+    expect(newest()).toBe(8);
+  });
+
+  test("an entry that begins 4096 bytes after the newest is the last not shown", () => {
+    // Every entry has 128 bytes, the first too, so that their positions meet after the wrap.
+    const { add, shown } = setUp({ nodeName: "n".repeat(45) });
+    for (let index = 0; index < 1023 - 1 + 10; index++) add("x".repeat(20));
+    expect(shown()).toHaveLength(10 + 1023 - (10 + 32));
+  });
+
   test("has the C layout", () => {
     const { log, add } = setUp();
     add("m", { user: "u", tag: "tag", priority: 3, pid: 9 });

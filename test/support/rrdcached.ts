@@ -1,7 +1,7 @@
 /**
  * A real rrdcached with a directory of its own, for one test.
  */
-import { spawn, type ChildProcess } from "node:child_process";
+import type { Subprocess } from "bun";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ export class RrdcachedFixture {
   readonly directory = mkdtempSync(join(tmpdir(), "rrdcached-test-"));
   readonly socketPath = join(this.directory, "rrdcached.sock");
   readonly baseDirectory = join(this.directory, "db");
-  #daemon: ChildProcess | undefined;
+  #daemon: Subprocess | undefined;
 
   constructor() {
     mkdirSync(this.baseDirectory);
@@ -23,7 +23,9 @@ export class RrdcachedFixture {
     const { directory, socketPath, baseDirectory } = this;
     const pidFile = join(directory, "pid");
     const options = ["-g", "-B", "-b", baseDirectory, "-p", pidFile, "-l", `unix:${socketPath}`];
-    this.#daemon = spawn("rrdcached", [...options, "-w", "3600", "-t", "1"], { stdio: "ignore" });
+    this.#daemon = Bun.spawn(["rrdcached", ...options, "-w", "3600", "-t", "1"], {
+      stdio: ["ignore", "ignore", "ignore"],
+    });
     await eventually("rrdcached listens", () => existsSync(socketPath));
   }
 
@@ -36,9 +38,8 @@ export class RrdcachedFixture {
     const daemon = this.#daemon;
     this.#daemon = undefined;
     if (daemon === undefined) return;
-    const exited = new Promise((resolve) => daemon.once("exit", resolve));
     daemon.kill("SIGKILL");
-    await exited;
+    await daemon.exited;
     rmSync(this.socketPath, { force: true });
     rmSync(join(this.directory, "pid"), { force: true });
   }
