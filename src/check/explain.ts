@@ -11,6 +11,9 @@ import { SERVER_TEXTS } from "./texts/server.ts";
 
 export const TEXTS: readonly ErrorText[] = [...CLIENT_TEXTS, ...SERVER_TEXTS];
 
+/** A message of the server's own says more than the libc words at its end. */
+const BY_DETAIL: readonly ErrorText[] = [...SERVER_TEXTS, ...CLIENT_TEXTS];
+
 export interface Explanation {
   readonly text: ErrorText;
   /** Those the pasted line points to first. */
@@ -43,7 +46,7 @@ function inOrder(causes: readonly Cause[], line: string): Cause[] {
 export function explain(pasted: string): Explanation[] {
   const whole = normalize(pasted);
   const request = requestOf(whole);
-  const found = TEXTS.filter(({ patterns }) => patterns.some((pattern) => pattern.test(whole)));
+  const found = BY_DETAIL.filter(({ patterns }) => patterns.some((pattern) => pattern.test(whole)));
   return found.map((text) => ({ text, causes: inOrder(text.causes, whole), request }));
 }
 

@@ -1,0 +1,27 @@
+/** The document is current, and every code in it is provoked by a test. */
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CHECKS } from "../../src/check/code.ts";
+import { CODES } from "../../src/check/codes.ts";
+import { renderDiagnosis } from "../../src/check/diagnosis.ts";
+import { REPOSITORY } from "../support/native.ts";
+
+test("docs/diagnosis.md is what the tables say (pmxcfs-ipc explain --markdown)", () => {
+  const written = readFileSync(join(REPOSITORY, "docs", "diagnosis.md"), "utf8");
+  expect(written).toBe(renderDiagnosis());
+});
+
+test("every code is expected, with its line, fix and exit code, by a test", () => {
+  const tests = readdirSync(import.meta.dir).filter((name) => name.endsWith(".test.ts"));
+  const text = tests.map((name) => readFileSync(join(import.meta.dir, name), "utf8")).join("\n");
+  const expected = (code: string) =>
+    new RegExp(`(expectFound|expectRequest)\\([\\s\\S]{0,120}"${code}"`).test(text) ||
+    text.includes(`code: "${code}"`);
+  expect(Object.keys(CODES).filter((code) => !expected(code))).toEqual([]);
+});
+
+test("every check is one that a code belongs to, or only passes and skips", () => {
+  const withCodes = new Set<string>(Object.values(CODES).map(({ check }) => check));
+  expect(Object.keys(CHECKS).filter((check) => !withCodes.has(check))).toEqual(["clients"]);
+});

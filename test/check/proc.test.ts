@@ -1,0 +1,92 @@
+/** What is read from /proc, in the forms the kernel has. */
+import { expect, test } from "bun:test";
+import {
+  fullAddress,
+  hostsLines,
+  isAbstractName,
+  isLoopback,
+  lockHolders,
+  mapId,
+  parseMounts,
+  parseStat,
+  parseUnixSockets,
+  pressure60,
+  softLimit,
+} from "../../src/check/proc.ts";
+
+test("sockets: listening, connected, without a name, and names with spaces", () => {
+  const full = fullAddress("pve2");
+  const rows = parseUnixSockets(`Num       RefCount Protocol Flags    Type St Inode Path
+00000000b0c5cf0f: 00000003 00000000 00000000 0001 03 15263 ${full}
+000000005072d209: 00000003 00000000 00000000 0001 03  1589
+000000008e5b40c6: 00000002 00000000 00010000 0001 01 15260 /run/a b
+`);
+  expect(rows).toEqual([
+    { inode: 15_263, listening: false, connected: true, path: full },
+    { inode: 1589, listening: false, connected: true, path: "" },
+    { inode: 15_260, listening: true, connected: false, path: "/run/a b" },
+  ]);
+});
+
+test("libqb's address is 108 characters, and no other service's name is taken for it", () => {
+  expect(fullAddress("pve2").length).toBe(108);
+  expect(isAbstractName(fullAddress("pve2"), "pve2")).toBe(true);
+  expect(isAbstractName("@pve2", "pve2")).toBe(true);
+  expect(isAbstractName(fullAddress("pve22"), "pve2")).toBe(false);
+  expect(isAbstractName("/run/pve2", "pve2")).toBe(false);
+});
+
+test("a command's name may hold parentheses and spaces", () => {
+  const tail = "S 1 1 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4242 8192 1 18446744073709551615";
+  expect(parseStat(`77 (a) b (c) ${tail}`)).toEqual({
+    command: "a) b (c",
+    state: "S",
+    startTicks: 4242,
+    kernel: false,
+  });
+});
+
+test("id maps", () => {
+  expect(mapId("         0     100000      65536\n", 33)).toBe(100_033);
+  expect(mapId("0 0 4294967295\n", 1000)).toBe(1000);
+  expect(mapId("0 1000 1\n", 5)).toBeUndefined();
+});
+
+test("mounts: escapes, read-only by either set of options", () => {
+  const text =
+    "63 43 0:39 / /etc/pve rw,relatime shared:1 - fuse /dev/fuse rw,user_id=0\n" +
+    "64 43 0:40 / /mnt/a\\040b ro,relatime - tmpfs tmpfs rw\n" +
+    "65 43 0:41 / /x rw - ext4 /dev/sda ro\n";
+  expect(parseMounts(text)).toEqual([
+    { point: "/etc/pve", type: "fuse", source: "/dev/fuse", readOnly: false },
+    { point: "/mnt/a b", type: "tmpfs", source: "tmpfs", readOnly: true },
+    { point: "/x", type: "ext4", source: "/dev/sda", readOnly: true },
+  ]);
+});
+
+test("locks: the holder, not those who wait", () => {
+  const text =
+    "1: FLOCK  ADVISORY  WRITE 321 fe:00:4711 0 EOF\n" +
+    "1: -> FLOCK  ADVISORY  WRITE 322 fe:00:4711 0 EOF\n" +
+    "2: POSIX  ADVISORY  READ 323 fe:00:14711 0 EOF\n";
+  expect(lockHolders(text, 4711)).toEqual([321]);
+});
+
+test("limits and pressure", () => {
+  const limits =
+    "Limit                     Soft Limit           Hard Limit           Units\n" +
+    "Max open files            1024                 1048576              files\n" +
+    "Max locked memory         unlimited            unlimited            bytes\n";
+  expect(softLimit(limits, "Max open files")).toBe(1024);
+  expect(softLimit(limits, "Max locked memory")).toBeUndefined();
+  const pressure =
+    "some avg10=1.00 avg60=2.50 avg300=0.1 total=5\nfull avg10=0.00 avg60=0.75 avg300=0 total=1\n";
+  expect(pressure60(pressure, "full")).toBe(0.75);
+});
+
+test("hosts lines and loopback addresses", () => {
+  const hosts = "127.0.0.1 localhost\n# 192.0.2.9 pve1\n127.0.1.1\tpve1.lan pve1 # installer\n";
+  expect(hostsLines(hosts, "pve1")).toEqual([{ address: "127.0.1.1", line: 3 }]);
+  expect(["127.0.1.1", "::1", "::ffff:127.0.0.1"].every(isLoopback)).toBe(true);
+  expect(["192.0.2.1", "::2", "fd00::1"].some(isLoopback)).toBe(false);
+});

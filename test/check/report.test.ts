@@ -1,0 +1,248 @@
+/** What a run looks like in every mode, and its exit code, which is the same in all of them. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { found, type Finding, pass, shellQuote, skip } from "../../src/check/finding.ts";
+import {
+  renderCheckmk,
+  renderJson,
+  renderNagios,
+  renderOpenMetrics,
+} from "../../src/check/report-machine.ts";
+import { renderQuiet, renderText } from "../../src/check/report-text.ts";
+import { makeReport, type Report } from "../../src/check/report.ts";
+import { createStyle } from "../../src/cli/terminal.ts";
+import { CfsIpc } from "../../src/wire/cfs.ts";
+import type { Service } from "../support/service.ts";
+import { PROGRAM, run, startNode } from "./support/run.ts";
+
+const PLAIN = createStyle(false);
+
+function report(...findings: Finding[]): Report {
+  return makeReport(
+    { host: "pve1", service: "pve2", at: 1_790_000_000_000, durationMs: 321 },
+    findings,
+  );
+}
+
+const GOOD = pass("latency", "fast", [
+  { name: "latency_p99_seconds", value: 0.00042, unit: "s", limit: 0.02 },
+]);
+const LOW = found(
+  "SHM_LOW",
+  { path: "/dev/shm", free: 64, size: 64, clients: 21, limit: 50 },
+  { measures: [{ name: "shm_free_clients", value: 21, unit: "", limit: 50, low: true }] },
+);
+const ABSENT = found("SOCKET_ABSENT", { service: "pve2" });
+const LOOPBACK = found("NAME_LOOPBACK", {
+  name: "pve1",
+  address: "127.0.1.1",
+  where: "line 2 of /etc/hosts",
+  line: "192.0.2.1 pve1",
+});
+
+test("the verdict comes first and names the cause, not the first symptom", () => {
+  const [first] = renderText(report(ABSENT, LOOPBACK), PLAIN).split("\n");
+  expect(first).toBe(
+    "FAIL: the node name pve1 resolves only to 127.0.1.1 (line 2 of /etc/hosts) [NAME_LOOPBACK] (and 1 more)",
+  );
+});
+
+test("the text report, whole", () => {
+  expect(renderText(report(GOOD, LOW, skip("unit", "systemctl is not installed")), PLAIN)).toBe(`\
+WARN: /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) [SHM_LOW]
+
+= CHECKING LATENCY =
+
+PASS: fast
+
+= CHECKING SHARED MEMORY =
+
+WARN: /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) [SHM_LOW]
+      cause: Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 20 clients.
+      fix:   mount -o remount,size=512M /dev/shm (containers: --shm-size=512m)
+      seen:  No space left on device
+
+= CHECKING SERVICE AND ITS LOG =
+
+SKIP: systemctl is not installed
+
+= SUMMARY =
+
+TOTAL:    3
+PASSED:   1
+SKIPPED:  1
+NOTICES:  0
+WARNINGS: 1
+FAILURES: 0
+
+ATTENTION: Please check the output for detailed information!
+`);
+});
+
+test("no line of prose is wider than a terminal; commands are left whole", () => {
+  const text = renderText(report(ABSENT, LOOPBACK, LOW), PLAIN);
+  const wide = text
+    .split("\n")
+    .filter((line) => line.length > 100 && !/^(FAIL|WARN| +fix)/.test(line));
+  expect(wide).toEqual([]);
+});
+
+test("colours are there when wanted, and only then", () => {
+  expect(renderText(report(ABSENT), createStyle(true))).toContain("\u001B[31mFAIL:");
+  expect(renderText(report(ABSENT), PLAIN)).not.toContain("\u001B");
+});
+
+test("quiet: nothing when all is well, otherwise what is wrong", () => {
+  expect(renderQuiet(report(GOOD), PLAIN)).toBe("");
+  const lines = renderQuiet(report(GOOD, LOW), PLAIN).split("\n");
+  expect(lines[0]).toMatch(/^WARN: .*\[SHM_LOW\]$/);
+  expect(lines.join("\n")).not.toContain("PASS");
+});
+
+test("exit codes: 0, 1 for warnings, 2 for failures, 3 when nothing could be checked", () => {
+  const notice = found("RRD_OLD_FORMAT", { count: 1, total: 2, list: "x" });
+  expect(report(GOOD, notice).exitCode).toBe(0);
+  expect(report(GOOD, LOW).exitCode).toBe(1);
+  expect(report(GOOD, LOW, ABSENT).exitCode).toBe(2);
+  expect(report(skip("unit", "x")).exitCode).toBe(3);
+});
+
+test("one fault seen from two sides is told once", () => {
+  expect(report(ABSENT, ABSENT).counts.fail).toBe(1);
+});
+
+test("Nagios: one line, performance data with thresholds", () => {
+  expect(renderNagios(report(GOOD, LOW))).toBe(
+    "PMXCFS-IPC WARNING - /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) " +
+      "[SHM_LOW] | latency_p99_seconds=0.00042s;0.02;;0 shm_free_clients=21;50:;;0\n",
+  );
+  expect(renderNagios(report(skip("unit", "x")))).toBe(
+    "PMXCFS-IPC UNKNOWN - nothing could be checked\n",
+  );
+});
+
+test("Checkmk: the verdict and one service for each check", () => {
+  expect(renderCheckmk(report(GOOD, ABSENT))).toBe(
+    '2 "PMXCFS IPC" - nobody listens on @pve2 [SOCKET_ABSENT]\n' +
+      '0 "PMXCFS IPC latency" latency_p99_seconds=0.00042;0.02 fast\n' +
+      '2 "PMXCFS IPC who listens" - nobody listens on @pve2 [SOCKET_ABSENT]\n',
+  );
+});
+
+test("OpenMetrics: every line is a comment or a sample, families are whole, and it ends", () => {
+  const text = renderOpenMetrics(report(GOOD, LOW, ABSENT));
+  const lines = text.trimEnd().split("\n");
+  expect(lines.at(-1)).toBe("# EOF");
+  const sample =
+    /^pmxcfs_ipc_check_[a-z0-9_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[0-9.e+-]+$/;
+  for (const line of lines) expect(line.startsWith("# ") || sample.test(line)).toBe(true);
+  const types = lines.filter((line) => line.startsWith("# TYPE "));
+  expect(new Set(types).size).toBe(types.length);
+  expect(text).toContain("pmxcfs_ipc_check_state 2\n");
+  expect(text).toContain(
+    'pmxcfs_ipc_check_finding{check="memory",code="SHM_LOW",severity="warn"} 1\n',
+  );
+  expect(text).toContain("pmxcfs_ipc_check_latency_p99_seconds 0.00042\n");
+});
+
+test("JSON: the documented fields, and no others", () => {
+  const whole = JSON.parse(renderJson(report(LOW), "1.2.3")) as Record<string, unknown>;
+  expect(whole).toEqual({
+    schema_version: 1,
+    version: "1.2.3",
+    time: "2026-09-21T14:13:20.000Z",
+    duration_ms: 321,
+    host: "pve1",
+    service: "pve2",
+    exit_code: 1,
+    verdict: { severity: "warn", code: "SHM_LOW", text: LOW.text, fix: LOW.fix },
+    counts: { pass: 0, skip: 0, notice: 0, warn: 1, fail: 0 },
+    findings: [
+      {
+        check: "memory",
+        severity: "warn",
+        code: "SHM_LOW",
+        text: LOW.text,
+        cause: LOW.cause,
+        fix: LOW.fix,
+        seen: ["No space left on device"],
+        measures: [
+          {
+            name: "shm_free_clients",
+            request: null,
+            value: 21,
+            unit: "",
+            limit: 50,
+            limit_is_lower: true,
+          },
+        ],
+        details: [],
+      },
+    ],
+  });
+});
+
+test("names of processes cannot drive the terminal, nor break out of a command", () => {
+  const evil = "\u001B]0;x\u0007$(reboot)\u202E";
+  const finding = found("SERVER_UNKNOWN", { pid: 1, command: evil });
+  expect(finding.text).toContain("?]0;x?$(reboot)?");
+  expect(shellQuote("a b'; reboot #")).toBe(`'a b'\\''; reboot #'`);
+  const quoted = found("DB_WAL_LARGE", { path: "/tmp/$(reboot)", size: 1, limit: 1 });
+  expect(quoted.fix).toStartWith("fuser -v '/tmp/$(reboot)'; ");
+});
+
+let server: Service;
+const directory = mkdtempSync(join(tmpdir(), "check-report-"));
+beforeAll(async () => {
+  server = await startNode({ texts: { [CfsIpc.GET_GUEST_LIST]: "" } });
+});
+afterAll(async () => {
+  await server.stop();
+  rmSync(directory, { recursive: true });
+});
+
+for (const mode of [[], ["--json"], ["--quiet"], ["--nagios"], ["--checkmk"], ["--openmetrics"]]) {
+  test(`as a command: ${mode.join(" ") || "text"} ends with the exit code of its findings`, async () => {
+    const words = [...PROGRAM, "--check", "--socket", server.name, "--only", "requests", ...mode];
+    const failed = await run(words);
+    expect(failed.exitCode).toBe(2);
+    expect(failed.out).toContain("REPLY_EMPTY");
+    expect(failed.error).toBe("");
+    const muted = await run([...words, "--skip", "REPLY_EMPTY"]);
+    expect(muted.exitCode).toBe(0);
+    expect(muted.out).not.toContain("REPLY_EMPTY");
+  });
+}
+
+test("as a command: --output is written whole, readable, and nothing goes to stdout", async () => {
+  const file = join(directory, "pmxcfs-ipc.prom");
+  const words = ["--check", "--socket", server.name, "--only", "memory", "--openmetrics"];
+  const { out, exitCode } = await run([...PROGRAM, ...words, "--output", file]);
+  expect(out).toBe("");
+  expect(exitCode).toBe(0);
+  expect(readFileSync(file, "utf8")).toEndWith("# EOF\n");
+  expect(statSync(file).mode & 0o777).toBe(0o644);
+  expect(readdirSync(directory)).toEqual(["pmxcfs-ipc.prom"]);
+});
+
+test("as a command: a code alone shows that code and what passed beside it", async () => {
+  const words = ["--check", "--socket", server.name, "--only", "REPLY_EMPTY", "--json"];
+  const { out } = await run([...PROGRAM, ...words]);
+  const { findings } = JSON.parse(out) as { findings: { check: string; code: string | null }[] };
+  expect(new Set(findings.map(({ check }) => check))).toEqual(new Set(["requests"]));
+  expect(findings.flatMap(({ code }) => code ?? [])).toEqual(["REPLY_EMPTY"]);
+});
+
+test("as a command: wrong usage is one line", async () => {
+  const unknown = await run([...PROGRAM, "--check", "--only", "SOCKET_ABSEND"]);
+  expect(unknown.error).toBe(
+    'pmxcfs-ipc: --only: "SOCKET_ABSEND" is neither a check nor a code (did you mean "SOCKET_ABSENT"?)\n',
+  );
+  expect(unknown.exitCode).toBe(2);
+  const two = await run([...PROGRAM, "--check", "--json", "--nagios"]);
+  expect(two.error).toBe("pmxcfs-ipc: --json and --nagios: only one of them\n");
+  const dry = await run([...PROGRAM, "--check", "--dry-run"]);
+  expect(dry.error).toBe("pmxcfs-ipc: --dry-run goes with --clean-stale\n");
+});
