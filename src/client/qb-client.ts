@@ -6,17 +6,20 @@
  *
  * Owns the setup socket and the mappings until `close`.
  */
-import { Errno } from "../errno.ts";
 import { IpcLimits } from "../limits.ts";
-import { RingWriter } from "../memory/ring.ts";
 import { flowControlOf, headerFacts, type RingSet } from "../memory/ring-set.ts";
 import { closeDescriptor } from "../platform/files.ts";
 import { takeWaiting } from "../platform/futex.ts";
 import type { Credentials } from "../platform/socket.ts";
-import { RequestHeader } from "../wire/qb.ts";
-import { newSpan } from "../wire/struct.ts";
-import { CLOSED, disconnected, garbage, QbFailure, ringFull, stopped } from "./failure.ts";
-import { timedOut, tooLarge, vanished } from "./failure.ts";
+import {
+  CLOSED,
+  disconnected,
+  garbage,
+  QbFailure,
+  stopped,
+  timedOut,
+  vanished,
+} from "./failure.ts";
 import { Link } from "./link.ts";
 import { MessageReader, type QbMessageIn, type QbResponse } from "./message.ts";
 import {
@@ -27,7 +30,8 @@ import {
 } from "./options.ts";
 import { attach, dropReferences, isGone, removeFiles, type RingPlace } from "./ring-files.ts";
 import { setUp, type Accepted } from "./setup.ts";
-import { OneByOne, waitFor } from "./waiting.ts";
+import { RequestWriter } from "./request-writer.ts";
+import { OneByOne, spinFor, waitFor } from "./waiting.ts";
 
 export { PVE_MESSAGE_BYTES } from "./options.ts";
 
@@ -35,6 +39,8 @@ export { PVE_MESSAGE_BYTES } from "./options.ts";
 const REFERENCES = 2;
 /** Blocking waits look at the setup socket this often: a hang-up wakes no semaphore. */
 const LIVENESS_SLICE_US = 50_000;
+/** ... and this often while it has not taken all notify bytes. */
+const OWING_SLICE_US = 1000;
 /** Blocking waits spin this long before they sleep: a polling server answers within it. */
 const SPIN_US = 30;
 
@@ -51,11 +57,10 @@ export class QbClient implements Disposable {
   readonly #link: Link;
   readonly #set: RingSet;
   readonly #place: RingPlace;
-  readonly #requests: RingWriter;
+  readonly #requests: RequestWriter;
   readonly #responses: MessageReader;
   readonly #events: MessageReader;
   readonly #timeoutMs: number;
-  readonly #header = newSpan(RequestHeader.size);
   /** Responses to requests whose caller gave up: skipped when they come. */
   #abandoned = 0;
   readonly #calls = new OneByOne();
@@ -77,7 +82,7 @@ export class QbClient implements Disposable {
     this.#set = set;
     this.#place = place;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    this.#requests = new RingWriter(set.rings.request);
+    this.#requests = new RequestWriter(set, accepted.maxMessageBytes);
     this.#responses = new MessageReader(set.rings.response, "response");
     this.#events = new MessageReader(set.rings.event, "event");
   }
@@ -119,18 +124,9 @@ export class QbClient implements Disposable {
   send(id: number, body: Uint8Array = EMPTY, claimedBytes?: number): QbFailure | undefined {
     const failure = this.#mayNotSend();
     if (failure !== undefined) return failure;
-    const size = RequestHeader.size + body.byteLength;
-    if (size > this.maxMessageBytes) return tooLarge(size, this.maxMessageBytes);
-    const at = this.#requests.claim(size);
-    if (at < 0) return this.#cannotClaim(at as Errno, size);
-    RequestHeader.write.id(this.#header, id);
-    RequestHeader.write.size(this.#header, claimedBytes ?? size);
-    const { bytes } = this.#set.rings.request;
-    bytes.set(this.#header.bytes, at);
-    bytes.set(body, at + RequestHeader.size);
-    const committed = this.#requests.commit();
-    if (committed !== 0) return this.#ends(garbage("the request ring's semaphore is scribbled"));
-    if (this.#set.vanished) return this.#ends(vanished());
+    const unwritten = this.#requests.write(id, body, claimedBytes);
+    if (unwritten?.kind === "busy") return this.#lookAlive() ?? unwritten;
+    if (unwritten !== undefined) return unwritten.ended ? this.#ends(unwritten) : unwritten;
     return this.#notify(1);
   }
 
@@ -218,35 +214,53 @@ export class QbClient implements Disposable {
     reader: MessageReader<M>,
     timeoutMs: number,
   ): Promise<M | QbFailure> {
-    const look = () => this.#look(reader);
-    const found = look() ?? (await waitFor(look, performance.now() + timeoutMs));
+    const over = this.#over();
+    if (over !== undefined) return over;
+    const deadline = performance.now() + timeoutMs;
+    const found =
+      spinFor(() => this.#glance(reader)) ?? (await waitFor(() => this.#look(reader), deadline));
     return found ?? timedOut(`no ${reader.kind}`, timeoutMs);
   }
 
   #waitBlocking<M extends QbMessageIn>(reader: MessageReader<M>, timeoutMs: number): M | QbFailure {
+    const over = this.#over();
+    if (over !== undefined) return over;
     const deadline = performance.now() + timeoutMs;
-    for (;;) {
-      const found = this.#look(reader);
-      if (found !== undefined) return found;
+    let found = this.#glance(reader);
+    while (found === undefined) {
       const leftUs = (deadline - performance.now()) * 1000;
       if (leftUs <= 0) return timedOut(`no ${reader.kind}`, timeoutMs);
-      const slice = Math.ceil(Math.min(leftUs, LIVENESS_SLICE_US));
-      if (!takeWaiting(reader.semaphoreAddress, SPIN_US, slice)) continue;
-      return this.#judge(reader.readTaken());
+      const longest = this.#link.owed > 0 ? OWING_SLICE_US : LIVENESS_SLICE_US;
+      const taken = takeWaiting(
+        reader.semaphoreAddress,
+        SPIN_US,
+        Math.ceil(Math.min(leftUs, longest)),
+      );
+      found = taken ? this.#judge(reader.readTaken()) : this.#look(reader);
     }
+    return found;
+  }
+
+  #over(): QbFailure | undefined {
+    return this.#closed ? CLOSED : this.#end;
+  }
+
+  /** A look at the ring alone: for loops in which nothing else can happen. */
+  #glance<M extends QbMessageIn>(reader: MessageReader<M>): M | QbFailure | undefined {
+    const found = reader.read();
+    return found === undefined ? undefined : this.#judge(found);
   }
 
   /** One look: a message, the end, or nothing yet. */
   #look<M extends QbMessageIn>(reader: MessageReader<M>): M | QbFailure | undefined {
-    if (this.#closed) return CLOSED;
-    if (this.#end !== undefined) return this.#end;
+    const over = this.#over();
+    if (over !== undefined) return over;
     if (this.#link.owed > 0) this.#notify(0);
-    const found = reader.read();
-    if (found !== undefined) return this.#judge(found);
+    const found = this.#glance(reader);
+    if (found !== undefined) return found;
     const end = this.#lookAlive();
     // What it sent before it went still counts.
-    const last = end === undefined ? undefined : reader.read();
-    return last === undefined ? end && this.#ends(end) : this.#judge(last);
+    return end && (this.#glance(reader) ?? this.#ends(end));
   }
 
   #judge<M extends QbMessageIn>(found: M | QbFailure): M | QbFailure {
@@ -259,8 +273,8 @@ export class QbClient implements Disposable {
   }
 
   #mayNotSend(): QbFailure | undefined {
-    if (this.#closed) return CLOSED;
-    if (this.#end !== undefined) return this.#end;
+    const over = this.#over();
+    if (over !== undefined) return over;
     const { request } = this.#set.rings;
     const level = flowControlOf(request);
     if (level > 0 && level <= this.fcEnableMax) return stopped(level);
@@ -269,13 +283,6 @@ export class QbClient implements Disposable {
       return this.#ends(end ?? disconnected("the server dropped its request ring"));
     }
     return undefined;
-  }
-
-  #cannotClaim(errno: Errno, size: number): QbFailure {
-    if (this.#set.vanished) return this.#ends(vanished());
-    if (errno === Errno.EMSGSIZE) return tooLarge(size, this.#requests.capacity);
-    if (errno !== Errno.EAGAIN) return this.#ends(garbage("the request ring's index is scribbled"));
-    return this.#lookAlive() ?? ringFull();
   }
 
   #notify(more: number): QbFailure | undefined {

@@ -16,6 +16,15 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Calls `glance` in a tight loop for some microseconds, until it returns something. */
+export function spinFor<T>(glance: () => T | undefined): T | undefined {
+  const end = performance.now() + SPIN_MS;
+  for (;;) {
+    const found = glance();
+    if (found !== undefined || performance.now() >= end) return found;
+  }
+}
+
 /**
  * Calls `look` until it returns something or `deadline` (of performance.now()) is over; at least
  * once. `look` must not block.
@@ -24,11 +33,9 @@ export async function waitFor<T>(
   look: () => T | undefined,
   deadline: number,
 ): Promise<T | undefined> {
+  const first = look();
+  if (first !== undefined) return first;
   const start = performance.now();
-  for (let now = start; now < start + SPIN_MS; now = performance.now()) {
-    const found = look();
-    if (found !== undefined) return found;
-  }
   for (let now = start; now < start + EAGER_MS && now < deadline; now = performance.now()) {
     await nextTurn();
     const found = look();
