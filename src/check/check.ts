@@ -20,6 +20,7 @@ import { resourcesProbe, stuckProbe } from "./probes/resources.ts";
 import { graphDataProbe, rrdcachedProbe } from "./probes/rrd.ts";
 import { clientsProbe, flowProbe, latencyProbe, permissionsProbe } from "./probes/traffic.ts";
 import { unitProbe } from "./probes/unit.ts";
+import { wwwDataProbe } from "./probes/www-data.ts";
 import { kept, makeReport, type Report, type Selection, wanted } from "./report.ts";
 import { Session } from "./session.ts";
 
@@ -41,10 +42,10 @@ const MACHINE_LANE: readonly Probe[] = [
 
 /** Talk to the server: one after the other, or they would measure each other. */
 const SERVER_PROBES: readonly Probe[] = [
-  handshakeProbe,
   requestsProbe,
   latencyProbe,
   permissionsProbe,
+  wwwDataProbe,
   clusterProbe,
   statusProbe,
   graphDataProbe,
@@ -52,8 +53,12 @@ const SERVER_PROBES: readonly Probe[] = [
   clientsProbe,
 ];
 
-/** The copy's examination keeps the processor for itself, so it comes last. */
+/**
+ * The connection comes first: it tells who serves, which the others judge by. The examination of
+ * config.db keeps the processor for itself, so it comes last.
+ */
 const LANES: readonly (readonly Probe[])[] = [
+  [handshakeProbe],
   MACHINE_LANE,
   ...SERVER_PROBES.map((probe) => [probe]),
   [databaseProbe],

@@ -47,6 +47,7 @@ export class Facts {
   readonly machine: Machine;
   readonly service: string;
   readonly #kept = new Map<string, Promise<unknown>>();
+  #connectedTo: number | undefined;
 
   constructor(machine: Machine, service: string) {
     this.machine = machine;
@@ -127,10 +128,18 @@ export class Facts {
     });
   }
 
+  /** Who answered a connection: tells the server's process also to those who may not look it up. */
+  learnServer(pid: number): void {
+    if (pid > 0) this.#connectedTo = pid;
+  }
+
   /** The listener that libqb clients reach, if any. */
   async server(): Promise<Listener | undefined> {
     const wanted = (await this.usesFilesystem()) ? "file" : "full";
-    return (await this.listeners()).find((listener) => listener.kind === wanted);
+    const server = (await this.listeners()).find((listener) => listener.kind === wanted);
+    const pid = this.#connectedTo;
+    if (server === undefined || server.owner !== undefined || pid === undefined) return server;
+    return { ...server, owner: readProcess(this.machine.paths.proc, pid) };
   }
 
   /** Which program serves; `unknown` too when its process may not be seen. */

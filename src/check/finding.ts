@@ -41,6 +41,8 @@ interface Extra {
   readonly details?: readonly string[];
   /** Instead of the code's own. */
   readonly severity?: "notice" | "warn" | "fail";
+  /** Instead of the filled template, where that needs more than values. */
+  readonly fix?: string;
 }
 
 /** Without control characters: what a peer named itself must not drive the terminal. */
@@ -78,7 +80,7 @@ export function found<C extends CodeName>(
     code,
     text: fill(row.line, values, (text) => text),
     cause: fill(row.cause, values, (text) => text),
-    fix: fill(row.fix, values, shellQuote),
+    fix: extra.fix ?? fill(row.fix, values, shellQuote),
     measures: extra.measures ?? [],
     details: (extra.details ?? []).map(clean),
   };

@@ -79,6 +79,8 @@ export interface Space {
 /** Errors are values: an Errno where a probe has to tell them apart. */
 export interface Machine {
   readonly paths: Paths;
+  /** The words that start this program; undefined when it is not one (a library, a test). */
+  readonly self: readonly string[] | undefined;
   /** Milliseconds since 1970. */
   now(): number;
   hostName(): string;
@@ -180,10 +182,11 @@ async function run(words: readonly string[], deadlineMs: number): Promise<Outcom
   return { code, out, error, timedOut: false, missing: false };
 }
 
-/** This machine; `paths` replaces some of the usual ones. */
-export function localMachine(paths: Partial<Paths> = {}): Machine {
+/** This machine; `paths` replaces some of the usual ones, `self` starts this program. */
+export function localMachine(paths: Partial<Paths> = {}, self?: readonly string[]): Machine {
   return {
     paths: { ...PATHS, ...paths },
+    self,
     now: () => Date.now(),
     hostName: () => hostname().split(".")[0] ?? "",
     text: (path) => attempt(readFile(path, "utf8")),

@@ -134,11 +134,19 @@ export function softLimit(text: string, name: string): number | undefined {
   return word === undefined || word === "unlimited" ? undefined : Number(word);
 }
 
-/** The addresses a name has in the text of an /etc/hosts, with their line numbers. */
-export function hostsLines(text: string, name: string): { address: string; line: number }[] {
+export interface HostsLine {
+  readonly address: string;
+  /** All names of the line. */
+  readonly names: readonly string[];
+  /** From 1. */
+  readonly line: number;
+}
+
+/** The lines of an /etc/hosts that name `name`. */
+export function hostsLines(text: string, name: string): HostsLine[] {
   return text.split("\n").flatMap((raw, index) => {
     const [address = "", ...names] = (raw.split("#")[0] ?? "").trim().split(/\s+/);
-    return names.includes(name) ? { address, line: index + 1 } : [];
+    return names.includes(name) ? { address, names, line: index + 1 } : [];
   });
 }
 

@@ -80,6 +80,12 @@ async function clean(service: string, dryRun: boolean): Promise<number> {
   return cleanings.some(({ kept }) => kept !== undefined) ? CheckExit.WARNING : CheckExit.OK;
 }
 
+/** How to start this program again: the binary, or Bun with the script of a checkout. */
+function self(): readonly string[] {
+  const inBinary = Bun.main.startsWith("/$bunfs/");
+  return inBinary ? [process.execPath] : [process.execPath, Bun.main];
+}
+
 /** Ends the process soon, even when a read of it hangs in the kernel. */
 function leave(exitCode: number): number {
   setTimeout(() => process.exit(exitCode), LEAVE_MS).unref();
@@ -159,7 +165,7 @@ export const checkCommand = command({
     };
     const only = names(values.only, "--only");
     const skip = names(values.skip, "--skip");
-    const report = await runCheck(localMachine(), options, { only, skip });
+    const report = await runCheck(localMachine({}, self()), options, { only, skip });
     const rendered = render(report, format, values.noColor || values.output !== undefined);
     if (values.output === undefined) print(rendered);
     else writeFile(values.output, rendered);

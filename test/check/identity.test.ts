@@ -118,3 +118,39 @@ test("GROUP_MISSING: no group www-data", async () => {
     exit: 2,
   });
 });
+
+const PERMISSIONS = "$CHECK --socket svc --only permissions --json || true";
+
+test("root's check looks as www-data too: what the browser gets", async () => {
+  const report = await told(`${OURS} ${PERMISSIONS}`);
+  expect(report.findings.map(({ text }) => text)).toEqual([
+    "uid 0, gid 0 is read-write",
+    "www-data, where pveproxy runs, connects and is read-only",
+  ]);
+});
+
+test("WWW_DATA_FAILS: root is served, www-data is not", async () => {
+  const server = shell(nodeCommand("svc", { rootOnly: true }));
+  const report = await told(`${server} > /dev/null & await listening svc; ${PERMISSIONS}`);
+  expectFound(report, "WWW_DATA_FAILS", {
+    line: /^as www-data, where pveproxy runs: the server refused the connection: EPERM .*\(HANDSHAKE_ERROR\)$/,
+    fix: /^setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check /,
+    exit: 2,
+  });
+});
+
+test("WWW_DATA_FAILS: www-data may write", async () => {
+  const server = shell(nodeCommand("svc", { open: true }));
+  const report = await told(`${server} > /dev/null & await listening svc; ${PERMISSIONS}`);
+  expectFound(report, "WWW_DATA_FAILS", { line: /PERMISSIONS_WRONG/, fix: /setpriv/, exit: 2 });
+});
+
+test("an ordinary user learns who serves from its own connection", async () => {
+  const server = shell(nodeCommand("svc", { open: true }));
+  const report = await told(`${server} > /dev/null & await listening svc
+    ${AS_USER} $CHECK --socket svc --only listener --json || true`);
+  expect(report.findings[0]?.text).toMatch(/^a process that only root can see listens on @svc$/);
+  const connected = await told(`${server} > /dev/null & await listening svc
+    ${AS_USER} $CHECK --socket svc --only handshake,listener --json || true`);
+  expect(connected.findings[0]?.text).toMatch(/^pid \d+ \(.*\) listens on @svc$/);
+});

@@ -27,7 +27,7 @@ test("NAME_LOOPBACK: Debian's 127.0.1.1, with the line to change", async () => {
     ${NAME}`);
   expectFound(report, "NAME_LOOPBACK", {
     line: /^the node name pve1 resolves only to 127\.0\.1\.1 \(line 2 of \/etc\/hosts\)$/,
-    fix: /^write into \/etc\/hosts, instead of that line: '[^ ]+ pve1'$/,
+    fix: /^sed -i '2s\/\.\*\/[^ ]+ pve1\.lan pve1\/' \/etc\/hosts$/,
     exit: 2,
   });
 });
@@ -37,6 +37,15 @@ test("NAME_LOOPBACK is a warning while the server runs: it bites at the next sta
     ${shell(nodeCommand("svc"))} > /dev/null & await listening svc
     $CHECK --socket svc --only name --json || true`);
   expectFound(report, "NAME_LOOPBACK", { line: /pve1/, fix: /hosts/, exit: 1 });
+});
+
+test("NAME_LOOPBACK: a line that is localhost's as well is kept", async () => {
+  const report = await told(`${named("pve1", "127.0.0.1 localhost pve1\n")} ${NAME}`);
+  expectFound(report, "NAME_LOOPBACK", {
+    line: /resolves only to 127\.0\.0\.1 \(line 1 of \/etc\/hosts\)$/,
+    fix: /^echo '.* pve1' >> \/etc\/hosts$/,
+    exit: 2,
+  });
 });
 
 test("a loopback line beside a good one is fine, as for pmxcfs", async () => {

@@ -86,7 +86,9 @@ test("limits and pressure", () => {
 
 test("hosts lines and loopback addresses", () => {
   const hosts = "127.0.0.1 localhost\n# 192.0.2.9 pve1\n127.0.1.1\tpve1.lan pve1 # installer\n";
-  expect(hostsLines(hosts, "pve1")).toEqual([{ address: "127.0.1.1", line: 3 }]);
+  expect(hostsLines(hosts, "pve1")).toEqual([
+    { address: "127.0.1.1", names: ["pve1.lan", "pve1"], line: 3 },
+  ]);
   expect(["127.0.1.1", "::1", "::ffff:127.0.0.1"].every(isLoopback)).toBe(true);
   expect(["192.0.2.1", "::2", "fd00::1"].some(isLoopback)).toBe(false);
 });

@@ -39,7 +39,8 @@ const LOOPBACK = found("NAME_LOOPBACK", {
   name: "pve1",
   address: "127.0.1.1",
   where: "line 2 of /etc/hosts",
-  line: "192.0.2.1 pve1",
+  number: 2,
+  own: "192.0.2.1",
 });
 
 test("the verdict comes first and names the cause, not the first symptom", () => {

@@ -100,7 +100,7 @@ export const MACHINE_CODES = {
     cause:
       "pmxcfs needs a non-loopback address for its own name and does not start without one. " +
       "Debian's installer writes 127.0.1.1.",
-    fix: "write into /etc/hosts, instead of that line: {line}",
+    fix: "sed -i '{number}s/.*/{own} {name}/' /etc/hosts",
     seen: ["node-name", "service-failed"],
   },
   NAME_SLOW: {

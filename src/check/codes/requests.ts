@@ -169,6 +169,17 @@ export const REQUEST_CODES = {
     fix: "journalctl -u pve-cluster -n 30; restart the server with its default accept rule",
     seen: ["operation-not-permitted"],
   },
+  WWW_DATA_FAILS: {
+    title: "group www-data is not served",
+    check: "permissions",
+    severity: "fail",
+    line: "as www-data, where pveproxy runs: {what}",
+    cause:
+      "The API and the GUI read through pveproxy, which is not root: everything works from a root " +
+      "shell, and nothing in the browser.",
+    fix: "setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check --only handshake,permissions",
+    seen: ["unknown-error", "permission-denied"],
+  },
   LATENCY_HIGH: {
     title: "slow answers",
     check: "latency",

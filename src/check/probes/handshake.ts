@@ -95,6 +95,7 @@ export const handshakeProbe: Probe = {
     if ((await facts.server()) === undefined) return [skip("handshake", "nobody listens")];
     const client = await session.client(context.left());
     if (client instanceof QbFailure) return [await failed(context, client)];
+    facts.learnServer(client.server.pid);
     const identity = await facts.identity();
     const wwwData = await facts.group("www-data");
     const findings = [...(await whoAnswers(context, client)), ...(await rings(context))];

@@ -1,7 +1,7 @@
 /** The node's own name: pmxcfs does not start unless it resolves to a non-loopback address. */
 import { networkInterfaces } from "node:os";
-import { type Finding, found, pass, skip } from "../finding.ts";
-import { hostsLines, isLoopback } from "../proc.ts";
+import { type Finding, found, pass, shellQuote, skip } from "../finding.ts";
+import { type HostsLine, hostsLines, isLoopback } from "../proc.ts";
 import type { Context, Probe } from "../probe.ts";
 
 /** getent(1): the key was not found. */
@@ -15,24 +15,45 @@ function ownAddress(): string {
   return first?.address ?? "ADDRESS-OF-THIS-NODE";
 }
 
-async function lineOf({ machine }: Context, name: string, address: string): Promise<string> {
+async function lineOf(
+  { machine }: Context,
+  name: string,
+  address: string,
+): Promise<HostsLine | undefined> {
   const text = await machine.text(machine.paths.etcHosts);
   const lines = typeof text === "string" ? hostsLines(text, name) : [];
-  const row = lines.find((line) => line.address === address) ?? lines[0];
-  return row === undefined ? "from DNS" : `line ${row.line} of ${machine.paths.etcHosts}`;
+  return lines.find((line) => line.address === address) ?? lines[0];
+}
+
+/** Characters that mean nothing to a shell, nor to sed. */
+const PLAIN = /^[\w.:-]+$/;
+
+/** Replaces the line, all its names kept; one that is localhost's as well must stay. */
+function rewrite(path: string, row: HostsLine | undefined, name: string): string {
+  const own = ownAddress();
+  if (
+    row === undefined ||
+    row.names.includes("localhost") ||
+    !row.names.every((one) => PLAIN.test(one))
+  ) {
+    return `echo ${shellQuote(`${own} ${name}`)} >> ${path}`;
+  }
+  return `sed -i '${row.line}s/.*/${own} ${row.names.join(" ")}/' ${path}`;
 }
 
 async function loopback(context: Context, name: string, address: string): Promise<Finding> {
-  const { facts } = context;
-  const where = await lineOf(context, name, address);
-  const line = `${ownAddress()} ${name}`;
+  const { facts, machine } = context;
+  const path = machine.paths.etcHosts;
+  const row = await lineOf(context, name, address);
+  const where = row === undefined ? "not from /etc/hosts" : `line ${row.line} of ${path}`;
   if ((await facts.serverKind()) === "pmxcfs-ipc") {
     // Ours needs no address of its own to start.
     return pass("name", `${name} resolves to ${address} (${where}); a C pmxcfs would not start so`);
   }
   // A server that runs already will meet it at its next start.
   const severity = (await facts.server()) === undefined ? "fail" : "warn";
-  return found("NAME_LOOPBACK", { name, address, where, line }, { severity });
+  const values = { name, address, where, number: row?.line ?? "", own: ownAddress() };
+  return found("NAME_LOOPBACK", values, { severity, fix: rewrite(path, row, name) });
 }
 
 export const nameProbe: Probe = {

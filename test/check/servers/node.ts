@@ -30,6 +30,8 @@ export interface Faults {
   readonly rrd?: readonly string[];
   /** Everybody is let in and may do anything. */
   readonly open?: boolean;
+  /** Nobody but root is let in. */
+  readonly rootOnly?: boolean;
   /** Ring directories are opened to all. */
   readonly looseRings?: boolean;
   /** Requests are held off by flow control, at this level. */
@@ -98,7 +100,7 @@ serveHandler({
   authenticate({ uid, gid }) {
     if (faults.looseRings === true) setInterval(openRings, 1);
     if (faults.open === true) return "read-write";
-    if (gid === WWW_DATA) return "read-only";
+    if (gid === WWW_DATA && faults.rootOnly !== true) return "read-only";
     return uid === 0 ? "read-write" : Errno.EPERM;
   },
   handle({ id, span, caller, peer }) {
