@@ -19,11 +19,11 @@ function echo(group: string, name: string, flags: string, more: Partial<LoadScen
 const CORE: Scenario[] = [
   echo("core", "one client, empty", "--clients 1", {
     goals: [atLeast(RATE, 20), atMost("p50", 0.05), atMost("p99", 1), atMost("cpuMsPer100k", 0.2)],
-    smoke: atLeast(RATE, 3),
+    smoke: atLeast(RATE, 1.3),
   }),
   echo("core", "four clients, empty", "--clients 4", {
     goals: [atLeast(RATE, 3)],
-    smoke: atLeast(RATE, 1),
+    smoke: atLeast(RATE, 0.7),
   }),
   {
     kind: "idle",
@@ -39,7 +39,7 @@ const CORE: Scenario[] = [
   echo("core", "connect and disconnect", "--connects", {
     requests: 300,
     goals: [atMost("p50", 0.55)],
-    smoke: atMost("p50", 1),
+    smoke: atMost("p50", 1.2),
   }),
 ];
 
