@@ -12,6 +12,9 @@ import { disconnected, type QbFailure } from "./failure.ts";
 const NOTIFIES = Buffer.alloc(64);
 const ONE_NOTIFY = NOTIFIES.subarray(0, 1);
 
+/** A server that sends hints without end keeps us from nothing else. */
+const READS_PER_LOOK = 16;
+
 export class Link {
   readonly #fd: number;
   readonly #hints = Buffer.alloc(256);
@@ -41,12 +44,13 @@ export class Link {
 
   /** Drains the event hints; the end of the connection, when the server has gone. */
   end(): QbFailure | undefined {
-    for (;;) {
+    for (let reads = 0; reads < READS_PER_LOOK; reads++) {
       const received = receiveBytes(this.#fd, this.#hints);
       if (received === Errno.EAGAIN) return undefined;
       if (received <= 0) return disconnected("the server closed the connection");
       if (received < this.#hints.byteLength) return undefined;
     }
+    return undefined;
   }
 
   close(): void {
