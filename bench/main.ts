@@ -5,10 +5,11 @@
  *   --all         the full matrix; without it, and without --only, the core rows
  *   --quick       shorter runs       --rounds N   alternated runs per scenario
  *   --out FILE    JSON (default dist/bench.json)     --results   rewrite bench/RESULTS.md
+ *   --add         keep what FILE says of scenarios that are not measured now
  *   --smoke       seconds, for CI: fails when a ratio is far from what it should be
  *   --list        name the scenarios
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { arch, cpus, release, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -30,6 +31,7 @@ const { values: options } = parseArgs({
     quick: { type: "boolean", default: false },
     smoke: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
+    add: { type: "boolean", default: false },
     results: { type: "boolean", default: false },
     rounds: { type: "string" },
     out: { type: "string", default: join(REPOSITORY, "dist", "bench.json") },
@@ -66,6 +68,16 @@ function machine(): Record<string, string> {
   };
 }
 
+/** What is reported: in the order of the scenarios, the newest of each. */
+function merged(outcomes: readonly Outcome[]): Outcome[] {
+  const older =
+    options.add && existsSync(options.out)
+      ? (JSON.parse(readFileSync(options.out, "utf8")) as Report).outcomes
+      : [];
+  const byName = new Map([...older, ...outcomes].map((outcome) => [outcome.name, outcome]));
+  return SCENARIOS.flatMap(({ name }) => byName.get(name) ?? []);
+}
+
 /** The smoke bounds that were broken, in words. */
 function broken(outcomes: readonly Outcome[]): string[] {
   return outcomes.flatMap((outcome) => {
@@ -90,7 +102,7 @@ async function main(): Promise<number> {
   console.log(`round trips per second, ours to C's\n${plot(outcomes)}`);
   const { rounds } = effort();
   const taken = new Date().toISOString().slice(0, 10);
-  const report: Report = { machine: machine(), taken, rounds, outcomes };
+  const report: Report = { machine: machine(), taken, rounds, outcomes: merged(outcomes) };
   mkdirSync(dirname(options.out), { recursive: true });
   writeFileSync(options.out, `${JSON.stringify(report, undefined, 1)}\n`);
   if (options.results) {
