@@ -89,6 +89,42 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 	return fd;
 }
 
+/*
+ * For a turn of accepting that must end although more peers keep coming. Bun accepts until the
+ * backlog is empty, which it never is when peers connect faster than that: nobody else would be
+ * served again. So the descriptor of the listener stands for a socket that nobody can connect to
+ * while others get their turn. `shim_accept_hold` makes what that takes: a second descriptor of
+ * the listener (out[0]), which keeps its queue alive, and the socket that takes its place (out[1]).
+ */
+API int64_t shim_accept_hold(int32_t listener, int32_t *out)
+{
+	int kept = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+	int empty;
+
+	if (kept < 0)
+		return -errno;
+	empty = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (empty < 0) {
+		int error = errno;
+
+		return close_with(kept, error);
+	}
+	out[0] = kept;
+	out[1] = empty;
+	return 0;
+}
+
+/* Makes descriptor `to` stand for what `from` stands for; never closes what others still use. */
+API int64_t shim_replace(int32_t from, int32_t to)
+{
+	int result;
+
+	do {
+		result = dup3(from, to, O_CLOEXEC);
+	} while (result < 0 && (errno == EINTR || errno == EBUSY));
+	return result < 0 ? -errno : 0;
+}
+
 /* A socket connected to service `name`; the caller owns the descriptor. EAGAIN: backlog full. */
 API int64_t shim_connect(const char *name)
 {
@@ -222,12 +258,24 @@ API int64_t shim_file_size(int32_t fd)
 	return fstat(fd, &status) < 0 ? -errno : status.st_size;
 }
 
-/* Gives a file or directory away: owner, then mode. */
+/* Gives a file or directory away: owner, then mode. ENOENT: somebody has removed it. */
 API int64_t shim_give(int32_t fd, int32_t uid, int32_t gid, int32_t mode)
 {
-	if (fchown(fd, (uid_t)uid, (gid_t)gid) < 0)
+	struct stat status;
+
+	if (fchown(fd, (uid_t)uid, (gid_t)gid) < 0 || fchmod(fd, (mode_t)mode) < 0)
 		return -errno;
-	return fchmod(fd, (mode_t)mode) < 0 ? -errno : 0;
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	return status.st_nlink == 0 ? -ENOENT : 0;
+}
+
+/* What a file or directory is, whatever it is called. */
+API int64_t shim_inode(int32_t fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) < 0 ? -errno : (int64_t)status.st_ino;
 }
 
 API int64_t shim_rename(int32_t directory, const char *from, const char *to)
@@ -323,6 +371,8 @@ static void guard_chain(int number, siginfo_t *info, void *context)
 	} else if (guard_previous.sa_handler == SIG_DFL || guard_previous.sa_handler == SIG_IGN) {
 		/* Returning faults again, now with the default action: a core, as without us. */
 		signal(number, SIG_DFL);
+		if (info->si_code <= 0)
+			raise(number);
 	} else {
 		guard_previous.sa_handler(number);
 	}
@@ -334,6 +384,9 @@ static void guard_handler(int number, siginfo_t *info, void *context)
 	int32_t used = atomic_load(&guard_used);
 	int saved = errno;
 
+	/* Sent by a process (kill -BUS): there is no address, and returning would hide it. */
+	if (info->si_code <= 0)
+		used = 0;
 	for (int32_t slot = 0; slot < used; slot++) {
 		uintptr_t start = atomic_load(&guard_ranges[slot].start);
 		uintptr_t end = atomic_load(&guard_ranges[slot].end);
@@ -504,20 +557,15 @@ static int32_t posted(const int64_t *table, int32_t count, int32_t after)
 /*
  * Looks at `count` semaphores (addresses in table[]) until one of them has a value or `budget_ns`
  * is over; the first index that has, or -ETIMEDOUT. Starts behind `after`, so that each gets its
- * turn. Before it settles down to looking it reads the notify bytes of `drain`, a socket or -1:
- * its client is busy with the reply just then, and read in heaps they would hold everybody up.
+ * turn.
  */
-API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int32_t drain,
-		      int64_t budget_ns)
+API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int64_t budget_ns)
 {
-	int64_t deadline;
-	char bytes[64];
 	int32_t index = posted(table, count, after);
+	int64_t deadline;
 
 	if (index >= 0)
 		return index;
-	if (drain >= 0)
-		recv(drain, bytes, sizeof(bytes), MSG_DONTWAIT);
 	deadline = now_ns() + budget_ns;
 	for (int round = 1;; round++) {
 		index = posted(table, count, after);
@@ -527,4 +575,13 @@ API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int32_
 			return -ETIMEDOUT;
 		relax();
 	}
+}
+
+/* Reads and drops up to 16 notify bytes of a setup socket; how many, 0 when there are none. */
+API int64_t shim_drain(int32_t fd)
+{
+	char bytes[16];
+	ssize_t received = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	return received < 0 ? 0 : received;
 }

@@ -26,13 +26,19 @@ export const IpcLimits = {
   /** Connections of one uid other than root; 0 = as many as there may be in all. */
   connectionsPerUid: 0,
   /** Descriptors kept back for files, databases and root. */
-  reservedDescriptors: 64,
+  reservedDescriptors: 96,
+  /** Mappings kept back for the runtime (of vm.max_map_count); without them it ends. */
+  reservedMappings: 8_192,
   /** Connections root may have beyond the bound on all, so that it can look at a full server. */
   rootReserve: 8,
   /** Descriptors one connection holds: its setup socket. */
   descriptorsPerConnection: 1,
   /** listen(2) backlog. */
   backlog: 4_096,
+  /** Connections accepted before others get their turn. */
+  acceptsPerTurn: 64,
+  /** Time spent on making rings for new connections before others get their turn. */
+  setUpMsPerTurn: 2,
   /** Requests served from one connection before others get their turn. */
   requestsPerTurn: 64,
   /** Requests of one connection whose asynchronous answers are awaited (as the seed's queue). */

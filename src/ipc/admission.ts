@@ -2,6 +2,7 @@
  * Who may take up room before and after acceptance: bounds on half-open handshakes, on all
  * connections and on those of one uid, with room kept for root (DESIGN.md 6 and 8).
  */
+import type { Credentials } from "../platform/socket.ts";
 
 /** The bounds, all counts. */
 export interface AdmissionLimits {
@@ -11,6 +12,9 @@ export interface AdmissionLimits {
   /** Beyond `connections`, for root only. */
   readonly rootReserve: number;
 }
+
+/** A service this full or less counts as having room again. */
+const ROOM_AGAIN = 0.9;
 
 export class Admission {
   readonly #limits: AdmissionLimits;
@@ -40,7 +44,8 @@ export class Admission {
     const left = (this.#byUid.get(uid) ?? 1) - 1;
     if (left === 0) this.#byUid.delete(uid);
     else this.#byUid.set(uid, left);
-    if (this.#total < this.#limits.connections) this.#fullSaid = false;
+    // Not at the first that leaves: one that comes and goes at the bound is no news.
+    if (this.#total < this.#limits.connections * ROOM_AGAIN) this.#fullSaid = false;
   }
 
   /** True the first time the service is found full, until it is not any more: say it once. */
@@ -51,8 +56,14 @@ export class Admission {
   }
 }
 
+/** A handshake under way. */
+export interface Pending {
+  readonly peer: Credentials;
+  drop(why: string): void;
+}
+
 /** Handshakes under way, oldest first: those that will be accepted, and those that will not. */
-export class PendingHandshakes<T extends { drop(why: string): void }> {
+export class PendingHandshakes<T extends Pending> {
   readonly #limit: number;
   readonly #waiting = new Set<T>();
 
@@ -60,14 +71,24 @@ export class PendingHandshakes<T extends { drop(why: string): void }> {
     this.#limit = limit;
   }
 
-  /** Adds one; the oldest goes when there are too many. */
+  /** Adds one; when there are too many, the oldest of the process that has most goes. */
   add(handshake: T): void {
     this.#waiting.add(handshake);
     if (this.#waiting.size <= this.#limit) return;
-    for (const oldest of this.#waiting) {
-      oldest.drop("more handshakes under way than allowed");
-      break;
+    this.#mostCrowded()?.drop("more handshakes under way than allowed");
+  }
+
+  #mostCrowded(): T | undefined {
+    const oldest = new Map<number, { first: T; count: number }>();
+    let most: { first: T; count: number } | undefined;
+    for (const handshake of this.#waiting) {
+      const { pid } = handshake.peer;
+      const entry = oldest.get(pid) ?? { first: handshake, count: 0 };
+      entry.count++;
+      oldest.set(pid, entry);
+      if (most === undefined || entry.count > most.count) most = entry;
     }
+    return most?.first;
   }
 
   delete(handshake: T): void {

@@ -34,8 +34,10 @@ export interface ConnectionHost {
   stalled(connection: Connection): void;
   /** There may be more to serve: call `serve` again, after others had their turn. */
   more(connection: Connection): void;
-  /** It is over; its memory is gone when this returns. */
+  /** It is over: its memory must not be looked at any more. */
   ended(connection: Connection, end: End): void;
+  /** Removes the rings of a connection that has ended, when it is their turn. */
+  discard(rings: RingDirectory, peer: Caller): void;
 }
 
 /** Why a connection ended; `violation` when its peer broke the protocol. */
@@ -207,8 +209,8 @@ export class Connection implements Peer, Polled {
     this.#answers.drop();
     this.#held = undefined;
     this.#host.ended(this, end);
-    this.#rings[Symbol.dispose]();
     this.#wire.close();
+    this.#host.discard(this.#rings, this.caller);
   }
 
   #violate(reason: string): void {
@@ -297,7 +299,9 @@ export class Connection implements Peer, Polled {
       this.#send(id, Errno.EMSGSIZE, since);
     } else if (result === Errno.EAGAIN) {
       this.stats.sendRetries++;
-      this.#held = { id, reply: kept(reply), since: since === 0 ? Date.now() : since };
+      // Copied when it begins to wait, not each time it is tried again.
+      if (since === 0) this.#held = { id, reply: kept(reply), since: Date.now() };
+      else this.#held = { id, reply, since };
       this.#host.stalled(this);
     } else {
       this.#violate("scribbled over its response ring");

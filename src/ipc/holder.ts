@@ -50,10 +50,13 @@ export function findHolder(name: string): Holder | undefined {
   }
 }
 
-/** What a process calls itself (/proc/PID/comm), `?` when it is gone. */
+/** What a process calls itself (/proc/PID/comm), `?` when it is gone; printable ASCII only. */
 export function commandOf(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/comm`, "latin1").trim();
+    // Any process may choose any bytes: they go to terminals.
+    return readFileSync(`/proc/${pid}/comm`, "latin1")
+      .trim()
+      .replaceAll(/[^ -~]/g, "?");
   } catch {
     return "?";
   }

@@ -7,8 +7,8 @@ import { unlinkSync } from "node:fs";
 import { Errno, errnoName, errnoText } from "../errno.ts";
 import { IpcLimits } from "../limits.ts";
 import { SHM } from "../memory/ring-directory.ts";
-import { Directory } from "../platform/files.ts";
-import { listenOn, socketPath } from "../platform/socket.ts";
+import { closeDescriptor, Directory } from "../platform/files.ts";
+import { AcceptGate, listenOn, socketPath } from "../platform/socket.ts";
 import { findHolder } from "./holder.ts";
 import type { SetupSocket } from "./setup-socket.ts";
 
@@ -78,14 +78,56 @@ function checkName(name: string): ListenFailure | undefined {
   return fail(Errno.ENAMETOOLONG, `${why}: choose a shorter one with --socket`);
 }
 
+/**
+ * So many connections are accepted in a turn of the event loop, then everybody else gets theirs:
+ * Bun itself would go on for as long as somebody connects, and serve nobody (rule 7).
+ */
+class AcceptTurns {
+  readonly #gate: AcceptGate;
+  readonly #perTurn: number;
+  #accepted = 0;
+
+  constructor(gate: AcceptGate, perTurn: number) {
+    this.#gate = gate;
+    this.#perTurn = perTurn;
+  }
+
+  /** One more was accepted. */
+  count(): void {
+    if (this.#accepted === 0) setImmediate(() => this.#next());
+    this.#accepted++;
+    if (this.#accepted >= this.#perTurn) this.#gate.hold();
+  }
+
+  #next(): void {
+    this.#accepted = 0;
+    this.#gate.release();
+  }
+
+  close(): void {
+    this.#gate.close();
+  }
+}
+
 /** Publishes `name`; `accept` gets each connection. */
-export function listen(name: string, backlog: number, accept: Accept): Listener | ListenFailure {
+export function listen(
+  name: string,
+  settings: { readonly backlog: number; readonly acceptsPerTurn: number },
+  accept: Accept,
+): Listener | ListenFailure {
   const wrong = checkName(name);
   if (wrong !== undefined) return wrong;
-  const fd = listenOn(name, backlog);
+  const fd = listenOn(name, settings.backlog);
   if (fd < 0) return explain(name, fd as Errno);
+  const gate = AcceptGate.of(fd);
+  if (!(gate instanceof AcceptGate)) {
+    closeDescriptor(fd);
+    return explain(name, gate);
+  }
+  const turns = new AcceptTurns(gate, settings.acceptsPerTurn);
   const handlers: SocketHandler<SetupSocket> = {
     open(socket) {
+      turns.count();
       const setup = accept(socket, (socket as unknown as { fd: number }).fd);
       if (setup === undefined) socket.terminate();
       else socket.data = setup;
@@ -100,6 +142,7 @@ export function listen(name: string, backlog: number, accept: Accept): Listener 
   const server = Bun.listen(options as Parameters<typeof Bun.listen<SetupSocket>>[0]);
   return {
     close() {
+      turns.close();
       server.stop();
       const path = socketPath(name);
       if (path !== undefined) removePath(path);

@@ -17,7 +17,8 @@ export class PeerLog {
     this.#log = log;
   }
 
-  warn(message: string): void {
+  /** The line is built only when it is written: that may cost more than what it is about. */
+  warn(line: () => string): void {
     if (this.#interval === undefined) {
       this.#interval = setTimeout(() => this.#next(), INTERVAL_MS);
       this.#interval.unref();
@@ -27,7 +28,7 @@ export class PeerLog {
       return;
     }
     this.#lines++;
-    this.#log.warn(message);
+    this.#log.warn(line());
   }
 
   /** For developers, not counted; the line is built only when it is wanted. */

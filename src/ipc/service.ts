@@ -22,6 +22,7 @@ import { type ServiceOptions, type ServiceSettings, settingsOf } from "./setting
 import { type Door, SetupSocket } from "./setup-socket.ts";
 import { type ConnectionStats, newServiceStats, type Refusal, type ServiceStats } from "./stats.ts";
 import { sweepDeadServers } from "./sweep.ts";
+import { TimedTurns } from "./timed-turns.ts";
 import { Turns } from "./turns.ts";
 
 /** One connection, as statistics show it. */
@@ -30,6 +31,12 @@ export interface ConnectionReport extends ConnectionStats {
   readonly caller: Caller;
   /** When it was made, ms since the epoch. */
   readonly openedAt: number;
+}
+
+/** Rings whose connection has ended. */
+interface Discard {
+  readonly peer: Credentials;
+  readonly rings: RingDirectory;
 }
 
 const STOPPED: End = { reason: "the server stops", violation: false };
@@ -53,6 +60,10 @@ export class Service {
   readonly #expected: PendingHandshakes<SetupSocket>;
   readonly #unwanted: PendingHandshakes<SetupSocket>;
   readonly #connections = new Set<Connection>();
+  readonly #setUps: TimedTurns<SetupSocket>;
+  /** Accepted, counted by admission, and waiting for their rings. */
+  readonly #admitted = new Set<SetupSocket>();
+  readonly #discards: TimedTurns<Discard>;
   readonly #turns: Turns;
   readonly #poller: Poller;
   readonly #host: ConnectionHost;
@@ -70,6 +81,10 @@ export class Service {
     this.#admission = new Admission(settings);
     this.#expected = new PendingHandshakes(settings.pendingHandshakes);
     this.#unwanted = new PendingHandshakes(settings.unwantedHandshakes);
+    this.#setUps = new TimedTurns(settings.setUpMsPerTurn, (socket) => this.#setUp(socket));
+    this.#discards = new TimedTurns(settings.setUpMsPerTurn, ({ rings }) => {
+      rings[Symbol.dispose]();
+    });
     this.#poller = new Poller(settings.poll, settings.requestsPerTurn);
     this.#turns = new Turns(settings, (connection) => this.#poller.heat(connection));
     this.#host = {
@@ -80,9 +95,10 @@ export class Service {
       stalled: (connection) => this.#stalled(connection),
       more: (connection) => this.#turns.again(connection),
       ended: (connection, end) => this.#ended(connection, end),
+      discard: (rings, peer) => this.#discards.take({ rings, peer }),
     };
     this.#door = {
-      greet: (socket, maxMessageBytes) => this.#greet(socket, maxMessageBytes),
+      greet: (socket) => this.#greet(socket),
       gone: (socket, why) => this.#gone(socket, why),
       woken: (connection) => this.#woken(connection),
     };
@@ -101,7 +117,7 @@ export class Service {
     const shm = openShm();
     if ("message" in shm) return shm;
     const service = new Service(name, handler, settings, shm);
-    const listener = listen(name, settings.backlog, (socket, fd) => service.#accept(socket, fd));
+    const listener = listen(name, settings, (socket, fd) => service.#accept(socket, fd));
     if ("message" in listener) {
       shm[Symbol.dispose]();
       return listener;
@@ -157,10 +173,13 @@ export class Service {
     if (this.#listener === undefined) return;
     this.#listener.close();
     this.#listener = undefined;
-    for (const waiting of [...this.#expected, ...this.#unwanted]) waiting.drop("the server stops");
+    for (const waiting of [...this.#expected, ...this.#unwanted, ...this.#admitted]) {
+      waiting.drop("the server stops");
+    }
     const deadline = Date.now() + this.#settings.stopDeadlineMs;
     while (this.#serveAll() && Date.now() < deadline) await Bun.sleep(STOP_STEP_MS);
     for (const connection of this.#connections) connection.end(STOPPED);
+    this.#discards.finish();
     this.#pool[Symbol.dispose]();
     this.#shm[Symbol.dispose]();
     this.#log.close();
@@ -182,7 +201,8 @@ export class Service {
     const verdict = this.#judge(peer);
     const wanted = typeof verdict !== "number";
     const setup = new SetupSocket(socket, fd, peer, verdict, this.#door);
-    if (setup.begin()) return setup;
+    setup.begin();
+    if (!setup.greeting) return setup;
     (wanted ? this.#expected : this.#unwanted).add(setup);
     setup.awaitGreeting(this.#settings.handshakeTimeoutMs);
     return setup;
@@ -192,7 +212,7 @@ export class Service {
     try {
       return this.#handler.authenticate(peer);
     } catch (error) {
-      this.#log.warn(`authenticating uid ${peer.uid} failed: ${String(error)}`);
+      this.#log.warn(() => `authenticating uid ${peer.uid} failed: ${String(error)}`);
       return Errno.EPERM;
     }
   }
@@ -200,6 +220,8 @@ export class Service {
   #settle(socket: SetupSocket): void {
     this.#expected.delete(socket);
     this.#unwanted.delete(socket);
+    this.#setUps.forget(socket);
+    if (this.#admitted.delete(socket)) this.#admission.remove(socket.peer.uid);
   }
 
   #gone(socket: SetupSocket, why: string): void {
@@ -208,42 +230,64 @@ export class Service {
     this.#log.debug(() => `handshake of ${describe(socket.peer)} ended: ${why}`);
   }
 
-  #greet(socket: SetupSocket, maxMessageBytes: number): Connection | undefined {
+  /** Refuses what can be refused at no cost; making rings takes its turn. */
+  #greet(socket: SetupSocket): void {
     this.#settle(socket);
-    const { peer, verdict } = socket;
+    const { peer, verdict, askedBytes } = socket;
     if (typeof verdict === "number") {
-      const why = this.#handler.refusal?.(peer, commandOf(peer.pid)) ?? describe(peer);
-      const line = `connection from bad user ${peer.uid}! - rejected: ${why}`;
-      return this.#refuse(socket, verdict, "denied", line);
-    }
-    if (!this.#admission.allows(peer.uid)) {
-      const counts = `${this.stats.activeConnections} of ${this.#settings.connections}`;
-      const line = `no room for more connections (${counts}): refusing until some close`;
-      const say = this.#admission.shouldSayFull() ? line : undefined;
-      return this.#refuse(socket, Errno.EMFILE, "full", say);
-    }
-    if (maxMessageBytes > this.#settings.maxMessageBytes) {
+      this.#refuse(socket, verdict, "denied", () => {
+        const why = this.#reasonFor(peer);
+        return `connection from bad user ${peer.uid}! - rejected: ${why}`;
+      });
+    } else if (askedBytes > this.#settings.maxMessageBytes) {
       const limit = `${this.#settings.maxMessageBytes} bytes are allowed`;
-      const line = `${describe(peer)} asked for messages of ${maxMessageBytes} bytes; ${limit}`;
-      return this.#refuse(socket, Errno.EMSGSIZE, "size", line);
+      this.#refuse(socket, Errno.EMSGSIZE, "size", () => {
+        return `${describe(peer)} asked for messages of ${askedBytes} bytes; ${limit}`;
+      });
+    } else if (!this.#admission.allows(peer.uid)) {
+      const counts = `${this.stats.activeConnections} of ${this.#settings.connections}`;
+      const line = () => `no room for more connections (${counts}): refusing until some close`;
+      const say = this.#admission.shouldSayFull() ? line : undefined;
+      this.#refuse(socket, Errno.EMFILE, "full", say);
+    } else {
+      this.#admission.add(peer.uid);
+      this.#admitted.add(socket);
+      this.#setUps.take(socket);
     }
-    const messageBytes = Math.max(maxMessageBytes, this.#settings.minMessageBytes);
+  }
+
+  #reasonFor(peer: Credentials): string {
+    try {
+      return this.#handler.refusal?.(peer, commandOf(peer.pid)) ?? describe(peer);
+    } catch (error) {
+      return `${describe(peer)} (and no reason: ${String(error)})`;
+    }
+  }
+
+  /** Its turn has come: rings for an accepted peer. */
+  #setUp(socket: SetupSocket): void {
+    const { peer, verdict } = socket;
+    if (typeof verdict === "number") return;
+    const messageBytes = Math.max(socket.askedBytes, this.#settings.minMessageBytes);
     const rings = this.#makeRings(socket, ringDataBytes(messageBytes));
     if (typeof rings === "number") {
       const why = `${errnoText(rings)} (${errnoName(rings)})`;
-      const line = `cannot make rings in ${SHM} for ${describe(peer)}: ${why}`;
-      return this.#refuse(socket, rings, "resources", line);
+      const line = () => `cannot make rings in ${SHM} for ${describe(peer)}: ${why}`;
+      this.#refuse(socket, rings, "resources", line);
+      return;
     }
-    return this.#establish(socket, { ...peer, permissions: verdict }, rings, messageBytes);
+    this.#admitted.delete(socket);
+    this.#establish(socket, { ...peer, permissions: verdict }, rings, messageBytes);
   }
 
   #makeRings(socket: SetupSocket, dataBytes: number): RingDirectory | Errno {
-    const rings = this.#pool.take(dataBytes);
-    if (typeof rings === "number") return rings;
-    const given = rings.giveTo(socket.peer, socket.fd);
-    if (given === 0) return rings;
-    rings[Symbol.dispose]();
-    return given;
+    const spoiled = this.#pool.readyCount > 0 || this.#discards.size > 0;
+    const rings = this.#pool.takeFor(socket.peer, socket.fd, dataBytes);
+    if (typeof rings !== "number" || !spoiled) return rings;
+    // What was ready may be what is in the way: the memory it takes, or what became of it.
+    this.#pool.drain();
+    this.#discards.finish();
+    return this.#pool.takeFor(socket.peer, socket.fd, dataBytes);
   }
 
   #establish(
@@ -251,25 +295,34 @@ export class Service {
     caller: Caller,
     rings: RingDirectory,
     messageBytes: number,
-  ): Connection {
+  ): void {
     this.#host.scratch.grow(messageBytes);
     const number = ++this.#numbered;
     const connection = new Connection(number, caller, rings, messageBytes, socket, this.#host);
     this.#connections.add(connection);
-    this.#admission.add(caller.uid);
     this.stats.activeConnections++;
     socket.answer(acceptance(rings, messageBytes, number));
     this.#pool.refillLater(rings.dataBytes, REFILL_DELAY_MS);
-    this.#handler.connected?.(connection);
-    return connection;
+    this.#tell(() => this.#handler.connected?.(connection));
+    if (!connection.ended) socket.become(connection);
+  }
+
+  /** Tells the handler something it cannot refuse, whatever it throws. */
+  #tell(what: () => void): void {
+    try {
+      what();
+    } catch (error) {
+      this.#log.warn(() => `the handler failed: ${String(error)}`);
+    }
   }
 
   #refuse(
     socket: SetupSocket,
     error: Errno,
     refusalKind: Refusal,
-    line: string | undefined,
-  ): undefined {
+    line: (() => string) | undefined,
+  ): void {
+    this.#settle(socket);
     this.stats.refused[refusalKind]++;
     if (line !== undefined) this.#log.warn(line);
     socket.refuse(refusal(error));
@@ -296,12 +349,12 @@ export class Service {
     this.stats.closedRequests += stats.requests;
     if (violation) {
       this.stats.violations++;
-      this.#log.warn(`disconnecting ${describe(caller)}: it ${reason}`);
+      this.#log.warn(() => `disconnecting ${describe(caller)}: it ${reason}`);
     } else {
       const line = `${describe(caller)} after ${stats.requests} requests: ${reason}`;
       this.#log.debug(() => `connection ${connection.number} of ${line}`);
     }
-    this.#handler.disconnected?.(connection);
+    this.#tell(() => this.#handler.disconnected?.(connection));
   }
 }
 

@@ -1,14 +1,17 @@
 /** What a service can be told, and what it does when it is not: limits.ts, and this machine. */
-import { statfsSync } from "node:fs";
+import { readFileSync, statfsSync } from "node:fs";
 import { IpcLimits, PollLimits } from "../limits.ts";
 import { type Log, silentLog } from "../log.ts";
 import { SHM } from "../memory/ring-directory.ts";
-import { connectionBytes } from "../memory/ring-set.ts";
+import { connectionBytes, MAPPINGS_PER_CONNECTION } from "../memory/ring-set.ts";
 import { raiseDescriptorLimit } from "../platform/files.ts";
 import type { PollSettings } from "./polling.ts";
 
-/** Message size that PVE's clients ask for (IPCC.xs). */
-const USUAL_MESSAGE_BYTES = 1024 * 1024;
+/** vm.max_map_count where nobody changed it. */
+const USUAL_MAPPINGS = 65_530;
+
+/** Handshakes may take this part of a small RLIMIT_NOFILE. */
+const HANDSHAKE_SHARE = 1 / 8;
 
 /** Everything a service needs to know besides its name and handler. */
 export interface ServiceSettings {
@@ -23,6 +26,8 @@ export interface ServiceSettings {
   readonly unwantedHandshakes: number;
   readonly minMessageBytes: number;
   readonly maxMessageBytes: number;
+  readonly acceptsPerTurn: number;
+  readonly setUpMsPerTurn: number;
   readonly requestsPerTurn: number;
   readonly queuedRequests: number;
   readonly outstandingNotifies: number;
@@ -38,18 +43,35 @@ export type ServiceOptions = Partial<Omit<ServiceSettings, "poll">> & {
   readonly poll?: Partial<PollSettings>;
 };
 
-/** Connections this machine has room for, by descriptors and by the size of /dev/shm. */
-function roomForConnections(pending: number): number {
-  const descriptors = raiseDescriptorLimit() - IpcLimits.reservedDescriptors - pending;
-  const byDescriptors = Math.floor(descriptors / IpcLimits.descriptorsPerConnection);
-  let byMemory = byDescriptors;
+/** The size of /dev/shm, in connections that ask for the least; their rings may fill it up. */
+function roomInMemory(minMessageBytes: number): number {
   try {
     const { blocks, bsize } = statfsSync(SHM);
-    byMemory = Math.floor((blocks * bsize) / connectionBytes(USUAL_MESSAGE_BYTES));
+    return Math.floor((blocks * bsize) / connectionBytes(minMessageBytes));
   } catch {
     // Opening /dev/shm reports what is wrong with it.
+    return Infinity;
   }
-  return Math.max(1, Math.min(byDescriptors, byMemory));
+}
+
+/** Mappings this process may have (vm.max_map_count); running out of them ends it. */
+function mappingLimit(): number {
+  try {
+    return Number.parseInt(readFileSync("/proc/sys/vm/max_map_count", "latin1"), 10);
+  } catch {
+    return USUAL_MAPPINGS;
+  }
+}
+
+/** Connections this process can hold: by its descriptors, mappings and /dev/shm. */
+function roomForConnections(settings: ServiceSettings, descriptors: number): number {
+  const { pendingHandshakes, unwantedHandshakes, rootReserve, minMessageBytes } = settings;
+  const reserved = IpcLimits.reservedDescriptors + pendingHandshakes + unwantedHandshakes;
+  const byDescriptors = (descriptors - reserved) / IpcLimits.descriptorsPerConnection;
+  const mappings = mappingLimit() - IpcLimits.reservedMappings;
+  const byMappings = mappings / MAPPINGS_PER_CONNECTION - rootReserve;
+  const byMemory = roomInMemory(minMessageBytes);
+  return Math.max(1, Math.floor(Math.min(byDescriptors, byMappings, byMemory)));
 }
 
 export function settingsOf(options: ServiceOptions): ServiceSettings {
@@ -61,7 +83,13 @@ export function settingsOf(options: ServiceOptions): ServiceSettings {
     ...given,
     poll: { ...PollLimits, ...poll },
   };
-  if (settings.connections > 0) return settings;
-  const pending = settings.pendingHandshakes + settings.unwantedHandshakes;
-  return { ...settings, connections: roomForConnections(pending) };
+  const descriptors = raiseDescriptorLimit();
+  const share = Math.max(1, Math.floor(descriptors * HANDSHAKE_SHARE));
+  const bounded = {
+    ...settings,
+    pendingHandshakes: Math.min(settings.pendingHandshakes, share),
+    unwantedHandshakes: Math.min(settings.unwantedHandshakes, share),
+  };
+  const room = roomForConnections(bounded, descriptors);
+  return { ...bounded, connections: Math.min(settings.connections || room, room) };
 }

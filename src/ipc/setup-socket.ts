@@ -12,8 +12,11 @@ import type { Permissions } from "./handler.ts";
 
 /** The service's side of a handshake. */
 export interface Door {
-  /** A whole set-up request: answers it, and returns the connection when it was accepted. */
-  greet(socket: SetupSocket, maxMessageBytes: number): Connection | undefined;
+  /**
+   * A whole set-up request: refuses the socket, or has it `become` a connection, now or when
+   * others had their turn.
+   */
+  greet(socket: SetupSocket): void;
   /** It ended before it became a connection. */
   gone(socket: SetupSocket, why: string): void;
   /** Notify bytes came on a connection. */
@@ -34,6 +37,10 @@ export class SetupSocket implements Wire {
   #deadline: Timer | undefined;
   #greeting: GreetingReader | undefined = new GreetingReader();
   #connection: Connection | undefined;
+  /** Largest message its client asked for, known once the set-up request is whole. */
+  #askedBytes = 0;
+  /** Bytes that came behind the set-up request, before there was a connection. */
+  #early = 0;
   /** The part of a handshake answer that did not fit the socket yet. */
   #unsent: Uint8Array | undefined;
   #closed = false;
@@ -52,18 +59,26 @@ export class SetupSocket implements Wire {
     this.#door = door;
   }
 
+  get askedBytes(): number {
+    return this.#askedBytes;
+  }
+
+  /** True while its set-up request is not whole. */
+  get greeting(): boolean {
+    return this.#greeting !== undefined;
+  }
+
   /**
    * Reads what is there already: clients send their request right behind connect(2), and taking
-   * it now saves a turn of the loop and a timer. True when the handshake is over.
+   * it now saves a turn of the loop and a timer.
    */
-  begin(): boolean {
+  begin(): void {
     const first = Buffer.allocUnsafe(ConnectionRequest.size);
     const received = receiveBytes(this.fd, first);
     if (received > 0) this.data(first.subarray(0, received));
-    return this.#greeting === undefined;
   }
 
-  /** Waits for the rest of the handshake, but not for ever. */
+  /** Waits for the rest of the set-up request, but not for ever. */
   awaitGreeting(timeoutMs: number): void {
     this.#deadline = setTimeout(() => this.drop(`not whole within ${timeoutMs} ms`), timeoutMs);
     this.#deadline.unref();
@@ -76,6 +91,7 @@ export class SetupSocket implements Wire {
       return;
     }
     const greeting = this.#greeting?.take(bytes);
+    if (greeting === undefined) this.#early += bytes.byteLength;
     if (greeting === undefined || greeting.kind === "incomplete") return;
     clearTimeout(this.#deadline);
     this.#greeting = undefined;
@@ -83,8 +99,15 @@ export class SetupSocket implements Wire {
       this.drop(greeting.why);
       return;
     }
-    this.#connection = this.#door.greet(this, greeting.maxMessageBytes);
-    if (this.#connection !== undefined && greeting.rest > 0) this.#door.woken(this.#connection);
+    this.#askedBytes = greeting.maxMessageBytes;
+    this.#early = greeting.rest;
+    this.#door.greet(this);
+  }
+
+  /** Accepted: from now on its bytes are those of `connection`. */
+  become(connection: Connection): void {
+    this.#connection = connection;
+    if (this.#early > 0) this.#door.woken(connection);
   }
 
   /** Sends the answer to the handshake. */

@@ -10,6 +10,9 @@ import type { Directory } from "../platform/files.ts";
 /** `qb-<server pid>-<client pid>-<descriptor>-<random>` (ipc_setup.c). */
 const DIRECTORY_NAME = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-[A-Za-z0-9]+$/;
 
+/** Ours is twelve hex digits, libqb's six letters or digits. */
+const OUR_SUFFIX = /-[0-9a-f]{12}$/;
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -49,8 +52,9 @@ function removeIfOurs(
   } catch {
     return false;
   }
-  // An empty one belongs to nobody we can name; libqb's servers make those too.
-  if (files.length === 0 || !files.every((file) => ours.has(file))) return false;
+  // An empty one may be another service's, but of this program: a client unlinked the files.
+  if (files.length === 0 && !OUR_SUFFIX.test(name)) return false;
+  if (!files.every((file) => ours.has(file))) return false;
   for (const file of files) open.unlink(file);
   return parent.removeSub(name) === 0;
 }

@@ -3,6 +3,7 @@
  * named, given to the client, removed (WIRE.md 3). The directory stays the server's (mode 0710),
  * so its client can use the files but not rename, replace or remove them.
  */
+import { readdirSync } from "node:fs";
 import { Errno } from "../errno.ts";
 import { closeDescriptor, Directory, giveFile } from "../platform/files.ts";
 import type { Credentials } from "../platform/socket.ts";
@@ -29,6 +30,14 @@ export function ringFileNames(service: string): string[] {
   ]);
 }
 
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
 function randomSuffix(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex");
 }
@@ -42,6 +51,7 @@ export class RingDirectory implements Disposable {
   /** Open while the files are prepared; a connection in use holds no descriptor but its socket. */
   #directory: Directory | undefined;
   readonly #descriptors: number[];
+  readonly #inode: number;
   #name: string;
 
   private constructor(made: Made, set: RingSet) {
@@ -51,6 +61,7 @@ export class RingDirectory implements Disposable {
     this.#parent = made.parent;
     this.#directory = made.directory;
     this.#descriptors = made.descriptors;
+    this.#inode = made.directory.inode;
     this.#name = made.name;
   }
 
@@ -71,7 +82,7 @@ export class RingDirectory implements Disposable {
 
   /**
    * Names the directory after its client and gives the files to it. EPERM: this process may not
-   * give files to that uid.
+   * give files to that uid. ENOENT: somebody removed them meanwhile.
    */
   giveTo(peer: Credentials, socketFd: number): 0 | Errno {
     const name = `qb-${process.pid}-${peer.pid}-${socketFd}-${randomSuffix()}`;
@@ -89,7 +100,8 @@ export class RingDirectory implements Disposable {
     const ownUid = process.geteuid?.() ?? 0;
     const opened = this.#directory?.give(ownUid, peer.gid, DIRECTORY_MODE) ?? Errno.EBADF;
     this.#closeFiles();
-    return opened;
+    // Truncated by now: they were not only ours.
+    return opened || (this.set.vanished ? Errno.ENOENT : 0);
   }
 
   /** The absolute path that the set-up answer names: `<prefix>-header` and `<prefix>-data`. */
@@ -108,11 +120,31 @@ export class RingDirectory implements Disposable {
   [Symbol.dispose](): void {
     this.set[Symbol.dispose]();
     this.#closeFiles();
-    const directory = this.#parent.openSub(this.#name);
-    if (typeof directory === "number") return;
+    const directory = this.#open(this.#name) ?? this.#find();
+    if (directory === undefined) return;
     for (const name of ringFileNames(this.#service)) directory.unlink(name);
     directory[Symbol.dispose]();
     this.#parent.removeSub(this.#name);
+  }
+
+  /** Opens it by name, if what has that name is it. */
+  #open(name: string): Directory | undefined {
+    const directory = this.#parent.openSub(name);
+    if (typeof directory === "number") return undefined;
+    if (directory.inode === this.#inode) return directory;
+    directory[Symbol.dispose]();
+    return undefined;
+  }
+
+  /** Somebody with our rights has renamed it: its memory would stay taken for ever. */
+  #find(): Directory | undefined {
+    for (const name of namesIn(SHM)) {
+      const directory = this.#open(name);
+      if (directory === undefined) continue;
+      this.#name = name;
+      return directory;
+    }
+    return undefined;
   }
 }
 

@@ -5,7 +5,12 @@
  */
 import type { Errno } from "../errno.ts";
 import type { Directory } from "../platform/files.ts";
+import type { Credentials } from "../platform/socket.ts";
 import { RingDirectory } from "./ring-directory.ts";
+import { ringDataBytes } from "./ring-set.ts";
+
+/** Larger rings are made when they are asked for: kept ready, they would hold much of /dev/shm. */
+const LARGEST_READY = ringDataBytes(1024 * 1024);
 
 export class RingPool implements Disposable {
   readonly #parent: Directory;
@@ -26,23 +31,24 @@ export class RingPool implements Disposable {
     return this.#ready.length;
   }
 
-  /** A fresh directory with rings of `dataBytes`, the caller's from now on; errors as `make`. */
-  take(dataBytes: number): RingDirectory | Errno {
+  /**
+   * A directory with fresh rings of `dataBytes`, given to `peer` on `socketFd`; the caller's from
+   * now on. Errors as `make` and `giveTo`. When what was ready is in the way, `drain` it.
+   */
+  takeFor(peer: Credentials, socketFd: number, dataBytes: number): RingDirectory | Errno {
     const found = this.#ready.findIndex((ready) => ready.dataBytes === dataBytes);
     const [ready] = found === -1 ? [] : this.#ready.splice(found, 1);
-    if (ready !== undefined) return ready;
-    const made = RingDirectory.make(this.#parent, this.#service, dataBytes);
-    // What is kept ready may be what is missing now.
-    if (typeof made === "number" && this.#ready.length > 0) {
-      this.drain();
-      return RingDirectory.make(this.#parent, this.#service, dataBytes);
-    }
-    return made;
+    const rings = ready ?? RingDirectory.make(this.#parent, this.#service, dataBytes);
+    if (typeof rings === "number") return rings;
+    const given = rings.giveTo(peer, socketFd);
+    if (given === 0) return rings;
+    rings[Symbol.dispose]();
+    return given;
   }
 
   /** Makes one more after `delayMs` without another call, until the pool is full. */
   refillLater(dataBytes: number, delayMs: number): void {
-    if (this.#count === 0) return;
+    if (this.#count === 0 || dataBytes > LARGEST_READY) return;
     if (this.#wantedBytes !== dataBytes) this.drain();
     this.#wantedBytes = dataBytes;
     clearTimeout(this.#refill);

@@ -13,6 +13,9 @@ export type RingName = (typeof RING_NAMES)[number];
 
 const HEADER_BYTES = pages(RingHeader.fileBytes);
 
+/** Mappings one set takes of the process's: a header and twice the data, three times. */
+export const MAPPINGS_PER_CONNECTION = 3 * RING_NAMES.length;
+
 const NO_WORDS = new Int32Array(0);
 const NO_BYTES = Buffer.alloc(0);
 

@@ -63,6 +63,11 @@ export class Directory implements Disposable {
     return shim.shim_file_make(this.fd, cString(name), size);
   }
 
+  /** Its inode number: stays, whatever it is renamed to. */
+  get inode(): number {
+    return shim.shim_inode(this.fd);
+  }
+
   give(uid: number, gid: number, mode: number): 0 | Errno {
     return giveFile(this.fd, uid, gid, mode);
   }

@@ -11,6 +11,8 @@ export type Address = number;
 
 const SYMBOLS = {
   shim_listen: { args: ["buffer", "i32"], returns: "i64_fast" },
+  shim_accept_hold: { args: ["i32", "buffer"], returns: "i64_fast" },
+  shim_replace: { args: ["i32", "i32"], returns: "i64_fast" },
   shim_connect: { args: ["buffer"], returns: "i64_fast" },
   shim_peer: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_send: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
@@ -23,6 +25,7 @@ const SYMBOLS = {
   shim_file_open: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_file_size: { args: ["i32"], returns: "i64_fast" },
   shim_give: { args: ["i32", "i32", "i32", "i32"], returns: "i64_fast" },
+  shim_inode: { args: ["i32"], returns: "i64_fast" },
   shim_rename: { args: ["i32", "buffer", "buffer"], returns: "i64_fast" },
   shim_unlink: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_rmdir: { args: ["i32", "buffer"], returns: "i64_fast" },
@@ -37,7 +40,8 @@ const SYMBOLS = {
   shim_guard_remove: { args: ["i32"], returns: "i64_fast" },
   shim_wake: { args: ["i64_fast"], returns: "i64_fast" },
   shim_wait: { args: ["i64_fast", "i64_fast", "i64_fast"], returns: "i64_fast" },
-  shim_poll: { args: ["i64_fast", "i32", "i32", "i32", "i64_fast"], returns: "i64_fast" },
+  shim_poll: { args: ["i64_fast", "i32", "i32", "i64_fast"], returns: "i64_fast" },
+  shim_drain: { args: ["i32"], returns: "i64_fast" },
 } as const;
 
 type Argument<T> = T extends "buffer" ? NodeJS.TypedArray : number;

@@ -21,6 +21,47 @@ export function listenOn(name: string, backlog: number): number {
   return shim.shim_listen(cString(name), backlog);
 }
 
+const pair = new Int32Array(2);
+
+/**
+ * Stops a listening socket's accept loop and lets it go on: while held, its descriptor `fd` stands
+ * for a socket nobody can connect to, and its queue waits. Owns two descriptors until closed.
+ */
+export class AcceptGate {
+  readonly #fd: number;
+  readonly #listener: number;
+  readonly #empty: number;
+  #held = false;
+
+  private constructor(fd: number, listener: number, empty: number) {
+    this.#fd = fd;
+    this.#listener = listener;
+    this.#empty = empty;
+  }
+
+  static of(fd: number): AcceptGate | Errno {
+    const result = shim.shim_accept_hold(fd, pair);
+    if (result < 0) return result as Errno;
+    const [listener = -1, empty = -1] = pair;
+    return new AcceptGate(fd, listener, empty);
+  }
+
+  hold(): void {
+    if (!this.#held) this.#held = shim.shim_replace(this.#empty, this.#fd) === 0;
+  }
+
+  release(): void {
+    if (this.#held) this.#held = shim.shim_replace(this.#listener, this.#fd) !== 0;
+  }
+
+  /** Before the listening descriptor itself is closed. */
+  close(): void {
+    this.release();
+    shim.shim_close(this.#listener);
+    shim.shim_close(this.#empty);
+  }
+}
+
 /** The path of a service's socket where libqb is told to use the file system, else undefined. */
 export function socketPath(name: string): string | undefined {
   return existsSync(FORCE_FILESYSTEM_SOCKETS) ? `/run/${name}` : undefined;
@@ -49,4 +90,12 @@ export function sendBytes(fd: number, bytes: Uint8Array): number {
 /** Receives without blocking; bytes received, 0 at the end of the stream, or EAGAIN, ... */
 export function receiveBytes(fd: number, bytes: Uint8Array): number {
   return shim.shim_receive(fd, bytes, bytes.byteLength);
+}
+
+/** Notify bytes that one `drainNotifies` takes at most. */
+export const DRAIN_BYTES = 16;
+
+/** Reads and drops up to DRAIN_BYTES notify bytes; how many. The end of the stream stays to read. */
+export function drainNotifies(fd: number): number {
+  return shim.shim_drain(fd);
 }
