@@ -89,6 +89,12 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 	return fd;
 }
 
+/* Sets the length of a listening socket's queue, up to net.core.somaxconn. */
+API int64_t shim_backlog(int32_t listener, int32_t backlog)
+{
+	return listen(listener, backlog) < 0 ? -errno : 0;
+}
+
 /*
  * For a turn of accepting that must end although more peers keep coming. Bun accepts until the
  * backlog is empty, which it never is when peers connect faster than that: nobody else would be

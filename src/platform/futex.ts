@@ -16,15 +16,13 @@ export function takeWaiting(address: Address, spinUs: number, timeoutUs: number)
 
 /**
  * Looks at `count` semaphores, whose addresses stand in the table at `table`, until one has a
- * value or `budgetNs` is over; its index, or a negative errno. Starts behind index `after`, and
- * reads notify bytes from the socket `drain` (-1: none) before it settles down to looking.
+ * value or `budgetNs` is over; its index, or a negative errno. Starts behind index `after`.
  */
 export function pollSemaphores(
   table: Address,
   count: number,
   after: number,
-  drain: number,
   budgetNs: number,
 ): number {
-  return shim.shim_poll(table, count, after, drain, budgetNs);
+  return shim.shim_poll(table, count, after, budgetNs);
 }

@@ -11,6 +11,7 @@ export type Address = number;
 
 const SYMBOLS = {
   shim_listen: { args: ["buffer", "i32"], returns: "i64_fast" },
+  shim_backlog: { args: ["i32", "i32"], returns: "i64_fast" },
   shim_accept_hold: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_replace: { args: ["i32", "i32"], returns: "i64_fast" },
   shim_connect: { args: ["buffer"], returns: "i64_fast" },

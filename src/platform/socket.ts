@@ -21,6 +21,11 @@ export function listenOn(name: string, backlog: number): number {
   return shim.shim_listen(cString(name), backlog);
 }
 
+/** Sets how many connections may wait to be accepted by listening socket `fd`. */
+export function setBacklog(fd: number, backlog: number): void {
+  shim.shim_backlog(fd, backlog);
+}
+
 const pair = new Int32Array(2);
 
 /**
