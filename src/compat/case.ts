@@ -99,8 +99,8 @@ export type Step = Of &
     | { readonly do: "repeat"; readonly count: number; readonly body?: Body }
     /** Flow control levels up to this stop the client. */
     | { readonly do: "flow control"; readonly max: 1 | 2 }
-    /** Waits until a send fails with EAGAIN; what goes through before is answered. */
-    | { readonly do: "await held" }
+    /** Asks for flow control at this level, again and again, until a send fails with EAGAIN. */
+    | { readonly do: "await held"; readonly level: 1 | 2 }
     /** Waits until a send goes through again. */
     | { readonly do: "await sending" }
     | { readonly do: "disconnect" }

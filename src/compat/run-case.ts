@@ -6,6 +6,7 @@ import { Errno, errnoName } from "../errno.ts";
 import { bytesOf, wordOf, type Body } from "./body.ts";
 import type { As, Case, Expect, Flavor, Step } from "./case.ts";
 import type { ClientPool, ClientProcess } from "./client-process.ts";
+import { ControlId, u32Bytes } from "./cases/control.ts";
 import { describe, malformed, mismatch } from "./expect.ts";
 import type { Answer } from "./protocol.ts";
 import { ringsOf, type Target } from "./target.ts";
@@ -23,6 +24,8 @@ const NOTHING_MS = 150;
 /** Beyond what the client was told to wait: libqb's own slices, and the pipes. */
 const GRACE_MS = 2000;
 const LOOK_MS = 2;
+/** A server that holds requests does so before so many are answered. */
+const PINGS_PER_HOLD = 20;
 
 type StepOf<D extends Step["do"]> = Extract<Step, { readonly do: D }>;
 
@@ -118,9 +121,11 @@ class Session {
         await this.#succeed(step.of, `fc ${step.max}`);
         return;
       case "await held":
-        return await this.#until("held", async () => (await this.#tryPing(step.of)) === "held");
+        return await this.#awaitHeld(step);
       case "await sending":
-        return await this.#until("sending", async () => (await this.#tryPing(step.of)) === "sent");
+        return await this.#until("sending", async () => {
+          return (await this.#trySend(step.of, PING, "")) === "sent";
+        });
       case "disconnect":
         await this.#succeed(step.of, "disconnect");
         return;
@@ -222,9 +227,21 @@ class Session {
     await this.#call({ do: "call", id: PING, body, expect, ...(of === undefined ? {} : { of }) });
   }
 
-  /** One ping when sending works, `held` when flow control says no. */
-  async #tryPing(of: string | undefined): Promise<"sent" | "held"> {
-    const sent = await this.#ask(of, `send ${PING} - 0`, ANSWER_MS);
+  /** A hold is over after a while, and this process may have slept through it: ask again. */
+  async #awaitHeld({ of, level }: StepOf<"await held">): Promise<void> {
+    const hold = u32Bytes(level);
+    await this.#until("hold", async () => {
+      if ((await this.#trySend(of, ControlId.HOLD, hold)) === "held") return true;
+      for (let pings = 0; pings < PINGS_PER_HOLD; pings++) {
+        if ((await this.#trySend(of, PING, "")) === "held") return true;
+      }
+      return false;
+    });
+  }
+
+  /** One request and its answer when sending works, `held` when flow control says no. */
+  async #trySend(of: string | undefined, id: number, body: Body): Promise<"sent" | "held"> {
+    const sent = await this.#ask(of, `send ${id} ${wordOf(body)} 0`, ANSWER_MS);
     if (sent.res === Errno.EAGAIN) return "held";
     if (sent.res < 0) throw new NotHeld(`a send failed with ${errnoName(sent.res)}`);
     const answer = await this.#ask(of, `receive ${ANSWER_MS}`, ANSWER_MS);

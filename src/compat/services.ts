@@ -5,6 +5,7 @@
 import { QbFailure } from "../client/failure.ts";
 import { selfCommand } from "../platform/self.ts";
 import { makeFixtures, NODE, removeFixtures } from "./fixtures.ts";
+import type { Profile } from "./case.ts";
 import { CHILD_VARIABLE } from "./protocol.ts";
 import { ServerFailure, ServerProcess } from "./server-process.ts";
 import { lookAt, type Target } from "./target.ts";
@@ -30,13 +31,19 @@ function commandOf(command: string, name: string): readonly string[] {
   return ["sh", "-c", `exec ${command.replaceAll("{socket}", name)}`];
 }
 
-function ownServers(directory: string): ServerProcess[] {
+/** A server to start, and what it answers where that is known. */
+interface ToStart {
+  readonly server: ServerProcess;
+  readonly own?: Profile;
+}
+
+function ownServers(directory: string): ToStart[] {
   const [echo, pmxcfs] = [uniqueName("echo"), uniqueName("pmxcfs")];
   const serve = ["serve", "--socket", pmxcfs, "--dir", directory, "--node", NODE];
   const role = { [CHILD_VARIABLE]: `control ${echo}` };
   return [
-    new ServerProcess(echo, [...selfCommand(), "compat"], role),
-    new ServerProcess(pmxcfs, [...selfCommand(), ...serve]),
+    { server: new ServerProcess(echo, [...selfCommand(), "compat"], role), own: "control" },
+    { server: new ServerProcess(pmxcfs, [...selfCommand(), ...serve]), own: "pmxcfs" },
   ];
 }
 
@@ -44,14 +51,14 @@ function ownServers(directory: string): ServerProcess[] {
 export async function openServices(wanted: Wanted): Promise<Services | string> {
   const { socket, command, writes } = wanted;
   if (socket !== undefined && command === undefined) return await running(socket, writes);
-  const own = command === undefined;
-  const directory = own ? makeFixtures() : undefined;
+  const directory = command === undefined ? makeFixtures() : undefined;
   const name = socket ?? uniqueName("service");
-  const servers = own
-    ? ownServers(directory ?? "")
-    : [new ServerProcess(name, commandOf(command, name), { PMXCFS_IPC_SOCKET: name })];
+  const servers: readonly ToStart[] =
+    command === undefined
+      ? ownServers(directory ?? "")
+      : [{ server: new ServerProcess(name, commandOf(command, name)) }];
   const end = async (): Promise<void> => {
-    for (const server of servers) {
+    for (const { server } of servers) {
       await server.stop();
       server.sweep();
     }
@@ -59,9 +66,9 @@ export async function openServices(wanted: Wanted): Promise<Services | string> {
   };
   try {
     const targets: Target[] = [];
-    for (const server of servers) {
-      await server.start();
-      const target = await lookAt(server.name, { server, own });
+    for (const each of servers) {
+      await each.server.start();
+      const target = await lookAt(each.server.name, each);
       if (target instanceof QbFailure) throw new ServerFailure(String(target));
       targets.push(target);
     }

@@ -11,9 +11,9 @@ import { ControlId, u32Bytes } from "./cases/control.ts";
 import type { ServerProcess } from "./server-process.ts";
 
 const SHM = "/dev/shm";
-const ASK_MS = 3000;
-/** An event comes at once, or the service sends none. */
-const EVENT_MS = 150;
+const ASK_MS = 10_000;
+/** An event comes within this, or the service sends none. */
+const EVENT_MS = 1000;
 const NOBODYS_ID = 9;
 
 /** A service under test. */
@@ -29,19 +29,25 @@ export interface Target {
 }
 
 /** Finds out what `client`'s service answers. */
-async function profileOf(client: QbClient): Promise<Profile> {
+async function profileOf(client: QbClient): Promise<Profile | QbFailure> {
   const options = { timeoutMs: ASK_MS };
   const word = Buffer.from("compat");
   const echoed = await client.sendRecv(NOBODYS_ID, word, options);
-  if (echoed instanceof QbFailure) return "other";
+  if (echoed instanceof QbFailure) return unlessLate(echoed);
   if (echoed.error === 0 && echoed.body.equals(word)) {
     await client.sendRecv(ControlId.EVENTS, u32Bytes(1), options);
     const event = await client.receiveEvent({ timeoutMs: EVENT_MS });
     return event instanceof QbFailure ? "echo" : "control";
   }
   const version = await client.sendRecv(1, undefined, options);
-  if (version instanceof QbFailure || echoed.error !== Errno.ECHRNG) return "other";
+  if (version instanceof QbFailure) return unlessLate(version);
+  if (echoed.error !== Errno.ECHRNG) return "other";
   return version.body.includes('"starttime"') ? "pmxcfs" : "other";
+}
+
+/** A server that answers wrongly is one to run cases against; one that does not answer is not. */
+function unlessLate(failure: QbFailure): "other" | QbFailure {
+  return failure.kind === "timeout" ? failure : "other";
 }
 
 /** Ring directories in /dev/shm of a server's client. */
@@ -52,8 +58,8 @@ export function ringsOf(serverPid: number, clientPid: number): string[] {
 /** What is asked for besides the name. */
 export interface TargetOptions {
   readonly server?: ServerProcess;
-  /** The runner made it, with its own files. */
-  readonly own?: boolean;
+  /** What it answers, when the runner made it, with its own files. */
+  readonly own?: Profile;
   /** The user allows writes to a service the runner did not start. */
   readonly writes?: boolean;
 }
@@ -63,12 +69,13 @@ export async function lookAt(name: string, options: TargetOptions): Promise<Targ
   const client = await QbClient.connect(name, { timeoutMs: ASK_MS });
   if (client instanceof QbFailure) return client;
   const hasRings = ringsOf(client.server.pid, process.pid).length > 0;
-  const profile = await profileOf(client);
+  const profile = options.own ?? (await profileOf(client));
   client.close();
+  if (profile instanceof QbFailure) return profile;
   const missing = new Map<Need, string>();
-  const { server, own = false, writes = false } = options;
-  if (!own) missing.set("fixtures", "needs the runner's own files");
-  if (!own && !writes && server === undefined) {
+  const { server, own, writes = false } = options;
+  if (own === undefined) missing.set("fixtures", "needs the runner's own files");
+  if (!writes && server === undefined) {
     missing.set("writes", "would write to a running service (--writes allows it)");
   }
   if (server === undefined) missing.set("restart", "the runner did not start this service");
