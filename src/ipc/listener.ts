@@ -8,7 +8,7 @@ import { Errno, errnoName, errnoText } from "../errno.ts";
 import { IpcLimits } from "../limits.ts";
 import { SHM } from "../memory/ring-directory.ts";
 import { closeDescriptor, Directory } from "../platform/files.ts";
-import { AcceptGate, listenOn, socketPath } from "../platform/socket.ts";
+import { AcceptGate, listenOn, setBacklog, socketPath } from "../platform/socket.ts";
 import { findHolder } from "./holder.ts";
 import type { SetupSocket } from "./setup-socket.ts";
 
@@ -140,6 +140,8 @@ export function listen(
   // `fd` is not in Bun's types for listen, and works (DESIGN.md 4).
   const options = { fd, socket: handlers } as unknown as Parameters<typeof Bun.listen>[0];
   const server = Bun.listen(options as Parameters<typeof Bun.listen<SetupSocket>>[0]);
+  // Bun has set it to 512; clients do not wait when the queue is full, they fail with EAGAIN.
+  setBacklog(fd, settings.backlog);
   return {
     close() {
       turns.close();
