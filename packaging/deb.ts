@@ -178,8 +178,9 @@ export function buildDeb(input: DebInput): string {
     }
     settle(stage, input.date);
     const out = join(input.out, name);
+    // xz -2: a tenth larger than -6, in a quarter of the time.
     const { exitCode, stderr } = Bun.spawnSync(
-      ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zxz", "-z6", "--build", stage, out],
+      ["dpkg-deb", "--root-owner-group", "-Zxz", "-z2", "--build", stage, out],
       { env: { ...process.env, SOURCE_DATE_EPOCH: String(input.date) } },
     );
     if (exitCode !== 0) throw new BuildFailure(`dpkg-deb failed: ${stderr.toString().trim()}`);

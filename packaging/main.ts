@@ -7,7 +7,8 @@ import { copyFileSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:f
 import { basename, join, relative } from "node:path";
 import { BuildFailure, revision } from "../build.ts";
 import { version } from "../package.json";
-import { ARCHITECTURES, HERE, make, type Made, sha256 } from "./make.ts";
+import { buildDeb } from "./deb.ts";
+import { ARCHITECTURES, HERE, prepare, type Prepared, sha256 } from "./make.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
@@ -38,20 +39,21 @@ async function release(): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const paths: string[] = [];
   for (const architecture of ARCHITECTURES) {
-    const made = await make(architecture);
-    paths.push(...gather(made, directory));
+    const prepared = await prepare(architecture, "dist");
+    paths.push(...gather(prepared, buildDeb(prepared), directory));
   }
   for (const path of paths) report(path);
   report(writeSums(directory, paths));
 }
 
 /** Copies what was made under names that tell the architectures apart. */
-function gather({ architecture, program, deb, sbom }: Made, directory: string): string[] {
+function gather(prepared: Prepared, deb: string, directory: string): string[] {
+  const { architecture, program, sbomPath } = prepared;
   const stem = `pmxcfs-ipc-${version}-linux-${architecture}`;
   const named = [
     [program, stem],
     [deb, basename(deb)],
-    [sbom, `${stem}.cdx.json`],
+    [sbomPath, `${stem}.cdx.json`],
   ] as const;
   return named.map(([from, name]) => {
     const to = join(directory, name);
@@ -63,8 +65,8 @@ function gather({ architecture, program, deb, sbom }: Made, directory: string): 
 async function packages(architectures: readonly string[]): Promise<void> {
   const paths: string[] = [];
   for (const architecture of architectures) {
-    const { program, deb, sbom } = await make(architecture);
-    paths.push(program, deb, sbom);
+    const prepared = await prepare(architecture, "dist");
+    paths.push(prepared.program, buildDeb(prepared), prepared.sbomPath);
   }
   for (const path of paths) report(path);
   report(writeSums(DIST, paths));

@@ -1,7 +1,7 @@
-/** One architecture from sources to files: program, bill of materials, Debian package. */
+/** One architecture from sources to a program and the texts that go with it into a package. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
   BuildFailure,
   buildBinary,
@@ -12,38 +12,33 @@ import {
   type Target,
 } from "../build.ts";
 import { version } from "../package.json";
-import { buildDeb } from "./deb.ts";
+import { bashCompletion } from "./completion.ts";
+import type { DebInput } from "./deb.ts";
+import { manPages } from "./man.ts";
+import { billOfMaterials } from "./sbom.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
 /** Debian's name of this machine's architecture. */
 export const HERE = process.arch === "arm64" ? "arm64" : "amd64";
 
+type Toolchain = Omit<Target, "directory">;
+
 /** How to build for each of Debian's architectures. */
-const TARGETS: Readonly<Record<string, Target>> = {
+const TARGETS: Readonly<Record<string, Toolchain>> = {
   amd64: {
     compiler: "x86_64-linux-gnu-gcc",
     compilerPackages: "gcc-x86-64-linux-gnu libc6-dev-amd64-cross",
     runtime: "bun-linux-x64",
-    directory: "dist/amd64",
   },
   arm64: {
     compiler: "aarch64-linux-gnu-gcc",
     compilerPackages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
     runtime: "bun-linux-arm64",
-    directory: "dist/arm64",
   },
 };
 
 export const ARCHITECTURES = Object.keys(TARGETS);
-
-/** What was made, as paths. */
-export interface Made {
-  readonly architecture: string;
-  readonly program: string;
-  readonly deb: string;
-  readonly sbom: string;
-}
 
 /**
  * The date everything is given: SOURCE_DATE_EPOCH (reproducible-builds.org), else the commit's.
@@ -61,13 +56,24 @@ export function sha256(path: string): string {
   return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
-/** Builds one architecture, this machine's own into dist/ itself. */
-export async function make(architecture: string): Promise<Made> {
-  const target = architecture === HERE ? NATIVE : TARGETS[architecture];
-  if (target === undefined) {
-    const known = ARCHITECTURES.join(", ");
-    throw new BuildFailure(`unknown architecture "${architecture}", one of: ${known}`);
+/** A program with everything that goes into its package. */
+export interface Prepared extends DebInput {
+  /** The bill of materials as a file beside the program. */
+  readonly sbomPath: string;
+}
+
+/**
+ * Builds the program of one architecture below `out` (from the repository's root, or absolute):
+ * this machine's into it, that of another into a directory of its own.
+ */
+export async function prepare(architecture: string, out: string): Promise<Prepared> {
+  const toolchain: Toolchain | undefined = architecture === HERE ? NATIVE : TARGETS[architecture];
+  if (toolchain === undefined) {
+    const names = ARCHITECTURES.join(", ");
+    throw new BuildFailure(`unknown architecture "${architecture}", one of: ${names}`);
   }
+  const directory = resolve(ROOT, out, architecture === HERE ? "." : architecture);
+  const target = { ...toolchain, directory };
   const date = sourceDate();
   const commit = revision();
   // The command modules load the shim of this machine, whatever is built for.
@@ -75,14 +81,11 @@ export async function make(architecture: string): Promise<Made> {
   const shim = buildShim(target);
   const program = await buildBinary(target, shim, commit);
   const { programPlaces } = await import("./tree.ts");
-  const { manPages } = await import("./man.ts");
-  const { bashCompletion } = await import("./completion.ts");
-  const { billOfMaterials } = await import("./sbom.ts");
   const places = await programPlaces();
   const sbom = billOfMaterials({ version, revision: commit, date, sha256: sha256(program) });
-  const sbomPath = join(ROOT, target.directory, "sbom.cdx.json");
+  const sbomPath = join(directory, "sbom.cdx.json");
   await Bun.write(sbomPath, sbom);
-  const deb = buildDeb({
+  return {
     architecture,
     program,
     shim,
@@ -91,7 +94,7 @@ export async function make(architecture: string): Promise<Made> {
     manPages: manPages(places, { version, date }),
     completion: bashCompletion(places),
     sbom,
-    out: join(ROOT, "dist"),
-  });
-  return { architecture, program, deb, sbom: sbomPath };
+    sbomPath,
+    out: resolve(ROOT, out),
+  };
 }

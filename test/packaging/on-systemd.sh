@@ -1,0 +1,160 @@
+#!/bin/bash
+# Runs inside a freshly booted Debian (systemd.test.ts): the package's life under a real systemd.
+# Prints `ok NAME` or `FAILED NAME` for each thing tried, and what led there after a failure.
+unit=pmxcfs-ipc.service
+
+try() { # try NAME COMMAND...
+	local name=$1 output
+	shift
+	if output=$("$@" 2>&1); then
+		echo "ok $name"
+	else
+		echo "FAILED $name"
+		printf '%s\n' "$output" "$(journalctl -u "$unit" -u pve-cluster -n 8 --no-pager -o cat)"
+	fi
+}
+
+# within SECONDS COMMAND...: polls until the command succeeds.
+within() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.1
+	done
+}
+
+main_pid() { systemctl show -p MainPID --value "${1:-$unit}"; }
+answers() { pmxcfs-ipc call get-fs-version >/dev/null 2>&1; }
+as() { setpriv --reuid "$1" --regid "$1" --clear-groups pmxcfs-ipc call get-fs-version; }
+active() { systemctl is-active --quiet "${1:-$unit}"; }
+no_rings() { [ -z "$(ls /dev/shm)" ]; }
+
+installs() {
+	dpkg --install /root/package.deb && systemctl is-enabled "$unit" && active && answers
+}
+
+tells_status() { systemctl status "$unit" | grep -q 'Status: "serving pve2'; }
+www_data() { as www-data; }
+nobody_refused() { ! as nobody; }
+logs_with_priority() { journalctl -u "$unit" -p info -o cat | grep -q 'serving pve2'; }
+few_rights() { grep -q 'CapEff:.*000b$' "/proc/$(main_pid)/status"; }
+
+comes_back() {
+	local old
+	old=$(main_pid)
+	kill -KILL "$old"
+	within 10 bash -c "[ \$(systemctl show -p MainPID --value $unit) != 0 ]" || return 1
+	within 10 answers && [ "$(main_pid)" != "$old" ] && ! ls -d /dev/shm/qb-"$old"-* 2>/dev/null
+}
+
+watchdog() {
+	local old
+	mkdir -p /run/systemd/system/$unit.d
+	printf '[Service]\nWatchdogSec=1\nTimeoutAbortSec=1\n' >/run/systemd/system/$unit.d/fast.conf
+	systemctl daemon-reload && systemctl restart "$unit" || return 1
+	old=$(main_pid)
+	# Fed: it lives through several watchdog periods.
+	sleep 3
+	[ "$(main_pid)" = "$old" ] || return 1
+	kill -STOP "$old"
+	within 15 bash -c "[ \$(systemctl show -p MainPID --value $unit) != $old ]" || return 1
+	within 10 answers || return 1
+	rm -r /run/systemd/system/$unit.d && systemctl daemon-reload
+}
+
+serves_directory() {
+	mkdir -p /srv/pve && echo 'dir: local' >/srv/pve/storage.cfg
+	echo 'PMXCFS_IPC_OPTIONS="--dir /srv/pve"' >/etc/default/pmxcfs-ipc
+	systemctl restart "$unit" && [ "$(pmxcfs-ipc call get-config storage.cfg)" = 'dir: local' ] &&
+		echo 'dir: other' >/srv/pve/storage.cfg &&
+		within 5 bash -c '[ "$(pmxcfs-ipc call get-config storage.cfg)" = "dir: other" ]'
+}
+
+stops() {
+	local begun=$SECONDS
+	systemctl stop "$unit" && [ $((SECONDS - begun)) -le 5 ] && no_rings
+}
+
+leaves_a_held_name_alone() {
+	local holder verdict
+	pmxcfs-ipc echo --socket pve2 2>/dev/null &
+	holder=$!
+	within 5 grep -q '@pve2@' /proc/net/unix
+	systemctl start "$unit"
+	! active && ! systemctl is-failed --quiet "$unit" && kill -0 "$holder"
+	verdict=$?
+	kill "$holder"
+	wait "$holder" 2>/dev/null
+	return $verdict
+}
+
+upgrade_keeps_stopped() { dpkg --install /root/package.deb && ! active; }
+
+upgrade_restarts_running() {
+	local old
+	systemctl start "$unit" || return 1
+	old=$(main_pid)
+	dpkg --install /root/package.deb && active && [ "$(main_pid)" != "$old" ] && answers
+}
+
+# A stand-in for pve-cluster: forks, writes its pid, does nothing.
+stand_in() {
+	cat >/usr/bin/pmxcfs <<-'END'
+		#!/bin/sh
+		setsid sleep infinity >/dev/null 2>&1 &
+		echo $! >/run/pve-cluster.pid
+	END
+	chmod 755 /usr/bin/pmxcfs
+	cat >/etc/systemd/system/pve-cluster.service <<-'END'
+		[Unit]
+		ConditionFileIsExecutable=/usr/bin/pmxcfs
+		[Service]
+		Type=forking
+		ExecStart=/usr/bin/pmxcfs
+		PIDFile=/run/pve-cluster.pid
+		KillMode=mixed
+	END
+	systemctl stop "$unit"
+	systemctl daemon-reload && systemctl start pve-cluster && active pve-cluster
+}
+
+# The steps of docs/deploy.md.
+switches_over() {
+	mkdir -p /var/lib/pve-cluster /tmp/tree/nodes/"$(hostname -s)"/qemu-server
+	echo 'name: web' >/tmp/tree/nodes/"$(hostname -s)"/qemu-server/100.conf
+	pmxcfs-ipc config import --db /var/lib/pve-cluster/config.db /tmp/tree || return 1
+	systemctl stop pve-cluster
+	pmxcfs-ipc config export /etc/pve || return 1
+	ln -s nodes/"$(hostname -s)" /etc/pve/local
+	install -D -m 644 /usr/share/doc/pmxcfs-ipc/examples/pve-cluster.conf \
+		/etc/systemd/system/pve-cluster.service.d/pmxcfs-ipc.conf
+	systemctl daemon-reload && systemctl start pve-cluster &&
+		[ "$(readlink /proc/"$(main_pid pve-cluster)"/exe)" = /usr/bin/pmxcfs-ipc ] &&
+		pmxcfs-ipc call get-guest-list | grep -q 100
+}
+
+refuses_removal() { ! dpkg --remove pmxcfs-ipc && [ -x /usr/bin/pmxcfs-ipc ]; }
+
+switches_back() {
+	echo 'cores: 4' >>/etc/pve/local/qemu-server/100.conf
+	systemctl stop pve-cluster
+	rm /etc/systemd/system/pve-cluster.service.d/pmxcfs-ipc.conf
+	systemctl daemon-reload
+	pmxcfs-ipc config import --force --db /var/lib/pve-cluster/config.db /etc/pve &&
+		pmxcfs-ipc config verify --db /var/lib/pve-cluster/config.db &&
+		pmxcfs-ipc config cat nodes/"$(hostname -s)"/qemu-server/100.conf | grep -q 'cores: 4' &&
+		mv /etc/pve /root/etc-pve.served && mkdir /etc/pve && systemctl start pve-cluster &&
+		[ "$(readlink /proc/"$(cat /run/pve-cluster.pid)"/exe)" = "$(readlink -f /bin/sleep)" ]
+}
+
+goes() {
+	dpkg --purge pmxcfs-ipc && [ ! -e /var/lib/pmxcfs-ipc ] && [ ! -e /etc/default/pmxcfs-ipc ] &&
+		! systemctl cat "$unit" && no_rings
+}
+
+for each in installs tells_status www_data nobody_refused logs_with_priority few_rights comes_back \
+	watchdog serves_directory stops leaves_a_held_name_alone upgrade_keeps_stopped \
+	upgrade_restarts_running stand_in switches_over refuses_removal switches_back goes; do
+	try "$each" "$each"
+done

@@ -1,0 +1,152 @@
+/** What is written from the commands' declarations: man pages, completion; and SBOM, changelog. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bashCompletion } from "../../packaging/completion.ts";
+import { debianChangelog } from "../../packaging/documents.ts";
+import { manPages } from "../../packaging/man.ts";
+import { billOfMaterials } from "../../packaging/sbom.ts";
+import { programPlaces, type Place } from "../../packaging/tree.ts";
+import { dependencies } from "../../package.json";
+import { optionName } from "../../src/cli/scan.ts";
+
+const EDITION = { version: "1.2.3", date: 1_767_225_600 };
+
+let places: Place[];
+let directory: string;
+
+beforeAll(async () => {
+  places = await programPlaces();
+  directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-texts-"));
+});
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+describe("man pages", () => {
+  test("there is one for the program and one for each of its commands", () => {
+    const commands = places.filter(({ path }) => path.length === 2).map(({ path }) => path[1]);
+    const names = ["pmxcfs-ipc.1", ...commands.map((name) => `pmxcfs-ipc-${name}.1`)];
+    expect([...manPages(places, EDITION).keys()]).toEqual(names);
+    expect(names).toContain("pmxcfs-ipc-serve.1");
+  });
+
+  test("man formats each without a warning, and every option is in it", () => {
+    for (const [name, page] of manPages(places, EDITION)) {
+      const file = join(directory, name);
+      writeFileSync(file, page);
+      const { stdout, stderr, exitCode } = Bun.spawnSync(["man", "--warnings", "-l", file], {
+        env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C.UTF-8", MANWIDTH: "80", MANROFFOPT: "" },
+      });
+      expect({ name, exitCode, stderr: stderr.toString() }).toEqual({
+        name,
+        exitCode: 0,
+        stderr: "",
+      });
+      const words = name.replace(/\.1$/, "").split("-").slice(2);
+      const text = stdout.toString();
+      for (const { path, command } of places) {
+        if (path[1] !== words[0]) continue;
+        for (const [key, { onByDefault }] of Object.entries(command.options)) {
+          expect(text).toContain(`--${onByDefault === true ? "no-" : ""}${optionName(key)}`);
+        }
+      }
+    }
+  });
+});
+
+/** What bash offers for a line whose last word is being typed. */
+function offered(...words: string[]): string[] {
+  const file = join(directory, "completion");
+  writeFileSync(file, bashCompletion(places));
+  const script = [
+    `source ${file}`,
+    `COMP_WORDS=(pmxcfs-ipc ${words.map((word) => `'${word}'`).join(" ")})`,
+    `COMP_CWORD=${words.length}`,
+    // Outside of a completion bash has no compopt.
+    "compopt() { :; }",
+    "_pmxcfs_ipc",
+    'printf "%s\\n" "${COMPREPLY[@]}"',
+  ];
+  const { stdout, stderr } = Bun.spawnSync(["bash", "-c", script.join("\n")], { cwd: directory });
+  expect(stderr.toString()).toBe("");
+  return stdout.toString().trim().split("\n");
+}
+
+describe("bash completion", () => {
+  test("commands, and the commands of a group", () => {
+    expect(offered("ser")).toEqual(["serve"]);
+    expect(offered("")).toEqual(expect.arrayContaining(["serve", "check", "call"]));
+    expect(offered("config", "ex")).toEqual(["export"]);
+  });
+
+  test("options of the command at hand, also after options with values", () => {
+    expect(offered("echo", "--acc")).toEqual(["--accept-any"]);
+    expect(offered("echo", "--socket", "serve", "--acc")).toEqual(["--accept-any"]);
+    expect(offered("serve", "--no-r")).toEqual(["--no-rrd"]);
+    expect(offered("--ver")).toEqual(["--version"]);
+    expect(offered("serve", "--ver")).toEqual([""]);
+  });
+
+  test("the words an option may be, with a space or =", () => {
+    expect(offered("serve", "--log", "j")).toEqual(["journal", "json"]);
+    expect(offered("serve", "--log", "=", "pl")).toEqual(["plain"]);
+    expect(offered("serve", "--log-level", "=")).toEqual(["error", "warn", "info", "debug"]);
+  });
+
+  test("file names where a value is one, nothing where it is a number", () => {
+    writeFileSync(join(directory, "config.db"), "");
+    expect(offered("serve", "--db", "conf")).toEqual(["config.db"]);
+    expect(offered("serve", "--max-connections", "")).toEqual([""]);
+  });
+});
+
+describe("the SBOM", () => {
+  const subject = { version: "1.2.3", revision: "abc", date: EDITION.date, sha256: "00" };
+
+  test("names every bundled package with its license and hash, and what Bun has inside", () => {
+    const bill = JSON.parse(billOfMaterials(subject));
+    expect(bill).toMatchObject({ bomFormat: "CycloneDX", specVersion: "1.6", version: 1 });
+    expect(bill.serialNumber).toMatch(
+      /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-/,
+    );
+    const names = bill.components.map(({ name }: { name: string }) => name);
+    expect(names).toEqual(expect.arrayContaining([...Object.keys(dependencies), "bun"]));
+    for (const { type, licenses, hashes } of bill.components) {
+      expect(licenses.length).toBeGreaterThan(0);
+      if (type === "library") expect(hashes[0].content).toMatch(/^[0-9a-f]{128}$/);
+    }
+    const bun = bill.components.find(({ name }: { name: string }) => name === "bun");
+    const inside = bun.components.map(({ name }: { name: string }) => name);
+    expect(inside).toEqual(expect.arrayContaining(["sqlite", "zlib", "boringssl", "webkit"]));
+  });
+
+  test("references point to components", () => {
+    const { metadata, components, dependencies: graph } = JSON.parse(billOfMaterials(subject));
+    const known = new Set([metadata.component, ...components].map((each) => each["bom-ref"]));
+    for (const { ref, dependsOn } of graph) {
+      for (const target of [ref, ...dependsOn]) expect(known.has(target)).toBe(true);
+    }
+  });
+
+  test("the same input gives the same bytes, another one another serial number", () => {
+    expect(billOfMaterials(subject)).toBe(billOfMaterials(subject));
+    const other = JSON.parse(billOfMaterials({ ...subject, revision: "def" }));
+    expect(other.serialNumber).not.toBe(JSON.parse(billOfMaterials(subject)).serialNumber);
+  });
+});
+
+function entry(version: string, ...points: string[]): string {
+  const title = `pmxcfs-ipc (${version}) unstable; urgency=medium`;
+  return `${title}\n\n${points.join("\n")}\n\n -- `;
+}
+
+test("Debian's changelog comes from ours", () => {
+  const newer = "## 1.1.0 (soon)\n\n### A\n\n- One\n  more.\n- Two.\n\n### B\n\n- Three.\n\n";
+  const ours = `# Changelog\n\nAll.\n\n${newer}## 1.0.0 (then)\n\n- First.\n`;
+  const [newest, oldest, more] = debianChangelog(ours, EDITION.date).split(/(?<=\+0000\n)\n/);
+  expect(newest).toStartWith(entry("1.1.0-1", "  * One more.", "  * Two.", "  * Three."));
+  expect(oldest).toStartWith(entry("1.0.0-1", "  * First."));
+  expect(oldest).toEndWith("  Thu, 01 Jan 2026 00:00:00 +0000\n");
+  expect(more).toBeUndefined();
+});
