@@ -1141,7 +1141,7 @@ static const struct row rows[] = {
 	{ "load", "5000 connects and disconnects", come_and_go, 5000, 0 },
 	{ "load", "5000 that leave without a word", come_and_go, 5000, -1 },
 	{ "load", "500 with a round trip each", come_and_go, 500, 1 },
-	{ "load", "4 processes that connect at full speed", storm, 700, 4 },
+	{ "load", "4 processes that connect at full speed", storm, 1500, 4 },
 	{ "files", "its files unlinked", files_changed, UNLINK, 0 },
 	{ "files", "its directory renamed", files_changed, RENAME, 0 },
 	{ "files", "its directory now a link elsewhere", files_changed, LINK_ELSEWHERE, 0 },

@@ -4,7 +4,7 @@
  *
  *   qb-steady SERVICE [--id N] [--uid N] [--gid N] [--no-verify]
  *
- * Each line of stdin: `go` starts, `stop` prints what it saw and rests (its connection stays).
+ * Each line of stdin: `go` starts, `stop` says what it saw and rests (its connection stays).
  * One line of JSON: round trips, failures, worst round trip and worst connect with one, in ns.
  */
 #include "tool.h"
@@ -122,8 +122,12 @@ int main(int argc, char **argv)
 			if (fgets(line, sizeof line, stdin) == NULL)
 				break;
 			going = strcmp(line, "go\n") == 0;
-			if (!going)
+			if (going) {
+				printf("{\"going\":true}\n");
+				fflush(stdout);
+			} else {
 				print();
+			}
 		}
 		if (going)
 			turn(connection);

@@ -1,0 +1,76 @@
+/**
+ * The behaviours of test/native/qb-attack.c, and what must become of those who show them. What
+ * the server must stay in all of them (alive, quick for others, without leaks) is judged by run.ts.
+ */
+import type { Identity } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+
+export interface Behaviour {
+  readonly group: string;
+  readonly name: string;
+}
+
+/** The table, as the C program lists it. */
+export function behaviours(): Behaviour[] {
+  const listed = Bun.spawnSync([native("qb-attack"), "--list"]);
+  const lines = listed.stdout.toString().trim().split("\n");
+  return lines.map((line) => JSON.parse(line) as Behaviour);
+}
+
+/** How long a behaviour may take; the longest holds for 1.5 s. */
+const DEADLINE_MS = 40_000;
+
+/** Shows one behaviour; what became of it, in words. Throws when the client itself fails. */
+export async function misbehave(
+  service: string,
+  { group, name }: Behaviour,
+  { uid, gid }: Identity,
+  serverPid: number,
+): Promise<string> {
+  const who = process.getuid?.() === 0 ? ["--uid", String(uid), "--gid", String(gid)] : [];
+  const rings = ["--shm", `/dev/shm/qb-${serverPid}-`];
+  const child = Bun.spawn([native("qb-attack"), service, group, name, ...who, ...rings], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: DEADLINE_MS,
+    killSignal: "SIGKILL",
+  });
+  const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  if ((await child.exited) !== 0) throw new Error(`${group}, ${name}: ${complaint || "hung"}`);
+  return (JSON.parse(text) as { did: string }).did;
+}
+
+/** What must be said of some of them, by their `group: name`, by an echo that accepts them. */
+const VERDICTS: readonly (readonly [RegExp, RegExp])[] = [
+  [/^chunks: (chunk size (?!RING)|magic)/, /^disconnected it$/],
+  [/^truncation: request header cut to .* then/, /^disconnected it$/],
+  [
+    /^truncation: (request|response) data cut (in the middle|within|to a page|before)/,
+    /^disconnected it$/,
+  ],
+  [/^message header: header size (0|1|15|-1|INT_MIN|INT_MAX|117|LARGER)$/, /^answered Invalid/],
+  [/^message header: id -3$/, /^disconnected it$/],
+  [/^message header: id (?!-3)/, /^answered 0$/],
+  [/^semaphores: request: (1|huge)/, /^disconnected it$/],
+  [/^notify bytes: 1 for 100 messages$/, /^answered 100 of 100$/],
+  [/^notify bytes: .* without a message$/, /served the next request$/],
+  [/^notify bytes: carrying descriptors$/, /served the next request$/],
+  [/^handshake: (id|random)/, /^closed/],
+  [/^handshake: .* behind it$/, /^accepted it$/],
+  [/^sizes asked for: [01]$/, /^accepted 1 with 12328 bytes/],
+  [/^sizes asked for: (200|1 GiB|0x)/, /^refused \d+: Message too long$/],
+  [/^sizes asked for: 16 MiB/, /^accepted 100 of 100$/],
+  [/^files: (?!ready)/, /^served it; 3 of 3 foreign files are there, none of its own was left$/],
+  [/^header fields: paths/, /^served it, and followed no path$/],
+];
+
+/** The words that must describe a behaviour's outcome; undefined when any will do. */
+export function verdictOf({ group, name }: Behaviour): RegExp | undefined {
+  return VERDICTS.find(([which]) => which.test(`${group}: ${name}`))?.[1];
+}
+
+/** Connects may fail while somebody with the server's rights removes rings, or fills its queue. */
+export function mayFailToConnect({ group, name }: Behaviour): boolean {
+  return (group === "files" && name.startsWith("ready")) || name.endsWith("at full speed");
+}

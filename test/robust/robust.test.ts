@@ -1,0 +1,74 @@
+/**
+ * ROBUSTNESS.md, behaviour by behaviour: every row of test/native/qb-attack.c against each setup.
+ * With PMXCFS_IPC_ROBUSTNESS=FILE the outcomes go there as a table (`npm run robustness`).
+ */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { noRingsLeft } from "../support/shm.ts";
+import { testUnless } from "../support/unless.ts";
+import { behaviours, mayFailToConnect, verdictOf } from "./behaviours.ts";
+import { residentKib } from "./footprint.ts";
+import { addToTable } from "./report.ts";
+import { Attacked, faults, type Outcome } from "./run.ts";
+import { setups, type Setup } from "./setups.ts";
+
+setDefaultTimeout(120_000);
+
+const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-robust-"));
+chmodSync(directory, 0o755);
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const rows = behaviours();
+
+/** Own memory may still grow this much after a first round of everything. */
+const GROWTH_KIB = 48 * 1024;
+
+function suite(setup: Setup): void {
+  const test = testUnless(setup.unless);
+  const outcomes: Outcome[] = [];
+  let attacked: Attacked | undefined;
+  let warmKib = 0;
+
+  function under(): Attacked {
+    if (attacked === undefined) throw new Error("the server did not start");
+    return attacked;
+  }
+
+  beforeAll(async () => {
+    if (setup.unless === undefined) attacked = await Attacked.start(setup);
+  });
+
+  for (const behaviour of rows.filter((row) => setup.suits(row))) {
+    test(`${behaviour.group}: ${behaviour.name}`, async () => {
+      const outcome = await under().show(behaviour);
+      outcomes.push(outcome);
+      expect(under().server.exitCode).toBeUndefined();
+      const verdict = setup.echoes ? verdictOf(behaviour) : undefined;
+      expect(faults(outcome, verdict, mayFailToConnect(behaviour))).toEqual([]);
+    });
+  }
+
+  test("a second round of connects takes no more memory", async () => {
+    const again = rows.find(({ name }) => name === "5000 connects and disconnects");
+    if (again === undefined || !setup.suits(again)) return;
+    warmKib = residentKib(under().server.pid);
+    await under().show(again);
+    expect(residentKib(under().server.pid)).toBeLessThan(warmKib + GROWTH_KIB);
+  });
+
+  test("its log is short", () => {
+    expect(under().lines).toBeLessThan(under().linesAllowed);
+  });
+
+  test("SIGTERM ends it with 0, and nothing is left", async () => {
+    const { server } = under();
+    expect(await server.stop()).toBe(0);
+    await noRingsLeft(server.pid);
+    await under()[Symbol.asyncDispose]();
+    addToTable(setup.name, outcomes);
+  });
+}
+
+for (const setup of setups(directory)) describe(setup.name, () => suite(setup));

@@ -1,0 +1,106 @@
+/**
+ * One server, attacked behaviour by behaviour, a well-behaved client beside it: what the server
+ * did, how long others waited, what was left.
+ */
+import { eventually } from "../support/eventually.ts";
+import { startService, type Service } from "../support/service.ts";
+import { type Behaviour, misbehave } from "./behaviours.ts";
+import { type Footprint, footprintOf, whatIsLeft } from "./footprint.ts";
+import type { Setup } from "./setups.ts";
+import { type Seen, Steady } from "./steady.ts";
+
+/** What ROBUSTNESS.md allows the well-behaved client to wait. */
+const WORST_MS = 1000;
+
+export interface Outcome extends Behaviour {
+  readonly did: string;
+  readonly seen: Seen;
+  readonly left: string;
+}
+
+/** The longest wait of the well-behaved client, connects included, in ms. */
+export function worstMs({ seen }: Outcome): number {
+  return Math.max(seen.worstNs, seen.worstConnectNs) / 1e6;
+}
+
+export class Attacked implements AsyncDisposable {
+  readonly server: Service;
+  readonly #setup: Setup;
+  readonly #steady: Steady;
+  readonly #before: Footprint;
+  readonly #started = Date.now();
+
+  private constructor(setup: Setup, server: Service, steady: Steady, before: Footprint) {
+    this.#setup = setup;
+    this.server = server;
+    this.#steady = steady;
+    this.#before = before;
+  }
+
+  static async start(setup: Setup): Promise<Attacked> {
+    const server = await startService((name) => setup.command(name));
+    const steady = await Steady.open(server.name, setup.steady);
+    await steady.go();
+    await Bun.sleep(300);
+    await steady.stop();
+    return new Attacked(setup, server, steady, await settled(server.pid));
+  }
+
+  /** Shows one behaviour; again when the client beside it waited too long: machines are busy. */
+  async show(behaviour: Behaviour): Promise<Outcome> {
+    const outcome = await this.#showOnce(behaviour);
+    return worstMs(outcome) < WORST_MS ? outcome : await this.#showOnce(behaviour);
+  }
+
+  async #showOnce(behaviour: Behaviour): Promise<Outcome> {
+    await this.#steady.go();
+    let did: string;
+    let seen: Seen;
+    try {
+      did = await misbehave(this.server.name, behaviour, this.#setup.attacker, this.server.pid);
+    } finally {
+      seen = await this.#steady.stop();
+    }
+    const left = await whatIsLeft(this.server.pid, this.#before);
+    return { ...behaviour, did, seen, left };
+  }
+
+  /** Lines it may have logged by now: 20 in 10 s, and a few of its own. */
+  get linesAllowed(): number {
+    return 21 * (Math.ceil((Date.now() - this.#started) / 10_000) + 1) + 10;
+  }
+
+  get lines(): number {
+    return this.server.output.split("\n").length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#steady[Symbol.asyncDispose]();
+    await this.server[Symbol.asyncDispose]();
+  }
+}
+
+/** The footprint once it is the same for a while: ready ring directories are made when idle. */
+async function settled(pid: number): Promise<Footprint> {
+  let last = footprintOf(pid);
+  let since = Date.now();
+  return await eventually("a footprint that does not change", () => {
+    const now = footprintOf(pid);
+    if (JSON.stringify(now) !== JSON.stringify(last)) since = Date.now();
+    last = now;
+    return Date.now() - since > 100 ? now : undefined;
+  });
+}
+
+/** What was wrong with an outcome, in words; empty when nothing was. */
+export function faults(outcome: Outcome, verdict: RegExp | undefined, mayFail: boolean): string[] {
+  const { did, seen, left } = outcome;
+  const found: string[] = [];
+  if (/[A-Z]{4}/.test(did.replaceAll("LARGER", ""))) found.push(did);
+  if (verdict !== undefined && !verdict.test(did)) found.push(`"${did}" is not ${verdict}`);
+  if (worstMs(outcome) >= WORST_MS) found.push(`others waited ${worstMs(outcome)} ms`);
+  if (seen.mismatches > 0) found.push(`others got ${seen.mismatches} wrong answers`);
+  if (seen.failures > 0 && !mayFail) found.push(`others failed: ${seen.error}`);
+  if (left !== "nothing") found.push(`left: ${left}`);
+  return found;
+}

@@ -1,0 +1,53 @@
+/** The well-behaved libqb client beside an attack, test/native/qb-steady.c. */
+import { LineProcess } from "../support/lines.ts";
+import { native } from "../support/native.ts";
+
+/** What it saw between `go` and `stop`; times in ns, 0 when there was none. */
+export interface Seen {
+  readonly roundTrips: number;
+  readonly failures: number;
+  /** The last failure: a negative errno. */
+  readonly error: number;
+  readonly mismatches: number;
+  readonly worstNs: number;
+  readonly worstConnectNs: number;
+}
+
+export class Steady implements AsyncDisposable {
+  readonly #lines: LineProcess<Seen>;
+
+  private constructor(lines: LineProcess<Seen>) {
+    this.#lines = lines;
+  }
+
+  /** Connects to `service`; `before` are words to start it with (nsenter, for one). */
+  static async open(
+    service: string,
+    flags: readonly string[],
+    before: readonly string[] = [],
+  ): Promise<Steady> {
+    const lines = new LineProcess<Seen>([...before, native("qb-steady"), service, ...flags]);
+    await lines.next();
+    return new Steady(lines);
+  }
+
+  get pid(): number {
+    return this.#lines.pid;
+  }
+
+  async go(): Promise<void> {
+    await this.#lines.ask("go");
+  }
+
+  async stop(): Promise<Seen> {
+    return await this.#lines.ask("stop");
+  }
+
+  async kill(): Promise<void> {
+    await this.#lines.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lines[Symbol.asyncDispose]();
+  }
+}
