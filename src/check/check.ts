@@ -71,9 +71,9 @@ export const DEFAULT_OPTIONS: CheckOptions = {
   rounds: 200,
 };
 
-export const EVERYTHING: Selection = { only: [], skip: [] };
+const EVERYTHING: Selection = { only: [], skip: [] };
 
-/** Runs the probes that are wanted; never throws, never takes longer than `totalMs` and a little. */
+/** Runs the probes that are wanted; never throws, takes hardly longer than `totalMs`. */
 export async function runCheck(
   machine: Machine,
   options: CheckOptions,

@@ -23,7 +23,7 @@ export interface Explanation {
 }
 
 /** In the form the patterns are written for. */
-export function normalize(text: string): string {
+function normalize(text: string): string {
   return stripVTControlCharacters(text)
     .replaceAll(/[\u2018\u2019\u201C\u201D"`]/g, "'")
     .replaceAll(/\s+/g, " ")

@@ -36,7 +36,18 @@ export interface Listener {
 export type ServerKind = "pmxcfs" | "pmxcfs-ipc" | "unknown";
 
 /** A command that answers at once or not at all. */
-const LOOKUP_MS = 1_500;
+const LOOKUP_MS = 700;
+
+/** getent(1): the key was not found. */
+const NOT_FOUND = 2;
+
+/** Lines of group(5). */
+function parseGroups(text: string): Group[] {
+  return text.split("\n").flatMap((line) => {
+    const [name = "", , gid] = line.split(":");
+    return gid === undefined ? [] : { name, gid: Number(gid) };
+  });
+}
 
 function ids(line: string | undefined): [number, number] {
   const [real = 0, effective = 0] = (line ?? "").split(/\s+/).map(Number);
@@ -73,9 +84,13 @@ export class Facts {
   /** By name or number; undefined when there is none. */
   group(key: string): Promise<Group | undefined> {
     return this.#once(`group ${key}`, async () => {
-      const { out } = await this.machine.run(["getent", "group", key], LOOKUP_MS);
-      const [name, , gid] = out.trim().split(":");
-      return name === undefined || gid === undefined ? undefined : { name, gid: Number(gid) };
+      const { code, out } = await this.machine.run(["getent", "group", key], LOOKUP_MS);
+      if (code === 0) return parseGroups(out)[0];
+      if (code === NOT_FOUND) return undefined;
+      // A directory service that hangs says nothing about a group of this machine.
+      const text = await this.machine.text(this.machine.paths.etcGroup);
+      const groups = parseGroups(typeof text === "string" ? text : "");
+      return groups.find(({ name, gid }) => name === key || String(gid) === key);
     });
   }
 

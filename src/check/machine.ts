@@ -13,6 +13,7 @@ export interface Paths {
   readonly proc: string;
   readonly shm: string;
   readonly etcHosts: string;
+  readonly etcGroup: string;
   /** The FUSE mount of pmxcfs. */
   readonly pve: string;
   readonly fuseDevice: string;
@@ -33,6 +34,7 @@ const PATHS: Paths = {
   proc: "/proc",
   shm: "/dev/shm",
   etcHosts: "/etc/hosts",
+  etcGroup: "/etc/group",
   pve: "/etc/pve",
   fuseDevice: "/dev/fuse",
   restartFlag: "/run/pve-cluster/cfs-restart-flag",

@@ -4,7 +4,7 @@
  * which waits for the process's memory lock and is read asynchronously elsewhere).
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { parseStat } from "./proc.ts";
+import { parseKeys, parseStat } from "./proc.ts";
 
 export interface ProcessInfo {
   readonly pid: number;
@@ -32,7 +32,16 @@ export function readProcess(proc: string, pid: number): ProcessInfo | undefined 
   return text === "" ? undefined : { pid, ...parseStat(text) };
 }
 
-export function processIds(proc: string): number[] {
+/**
+ * How often the process has gone to sleep so far; the same number twice means that it did not run
+ * in between.
+ */
+export function sleepCount(proc: string, pid: number): string | undefined {
+  const text = quietly(() => readFileSync(`${proc}/${pid}/status`, "latin1"), "");
+  return parseKeys(text).get("voluntary_ctxt_switches");
+}
+
+function processIds(proc: string): number[] {
   const names = quietly(() => readdirSync(proc), []);
   return names.filter((name) => /^\d+$/.test(name)).map(Number);
 }

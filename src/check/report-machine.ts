@@ -5,7 +5,7 @@ import type { Finding, Measure } from "./finding.ts";
 import type { Report } from "./report.ts";
 
 /** Raised when a field changes its meaning or goes; new fields may come without. */
-export const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 1;
 
 function jsonFinding(finding: Finding) {
   const { check, severity, code, text, cause, fix, measures, details } = finding;
@@ -16,6 +16,7 @@ function jsonFinding(finding: Finding) {
     text,
     cause: cause ?? null,
     fix: fix ?? null,
+    docs: code === undefined ? null : `docs/diagnosis.md#${code.toLowerCase()}`,
     seen: code === undefined ? [] : textsOf(code).map(({ title }) => title),
     measures: measures.map(({ name, request, value, unit, limit, low }) => ({
       name,
@@ -135,7 +136,8 @@ function quoted(text: string): string {
 function family(name: string, help: string, samples: readonly string[]): string {
   if (samples.length === 0) return "";
   const whole = `${PREFIX}${name}`;
-  return `# TYPE ${whole} gauge\n# HELP ${whole} ${help}\n${samples.map((one) => `${whole}${one}\n`).join("")}`;
+  const lines = samples.map((one) => `${whole}${one}\n`);
+  return `# TYPE ${whole} gauge\n# HELP ${whole} ${help}\n${lines.join("")}`;
 }
 
 function measureFamily(name: string, list: readonly Measure[]): string {

@@ -1,4 +1,4 @@
-/** The report as people read it: the verdict first, then sections as PVE's upgrade checkers have. */
+/** The report as people read it: the verdict, then sections as PVE's upgrade checkers have. */
 import { CHECKS, type CheckName, type Severity } from "./code.ts";
 import { textsOf } from "./explain.ts";
 import type { Finding } from "./finding.ts";

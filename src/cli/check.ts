@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Thin: probes and reports are check/'s. */
+/** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
 import { chmodSync, renameSync, writeFileSync } from "node:fs";
 import { CHECKS } from "../check/code.ts";
 import { CODES } from "../check/codes.ts";
@@ -96,9 +96,9 @@ export const checkCommand = command({
   name: "check",
   summary: "Diagnose the IPC of this machine, whoever serves it",
   details: [
-    "Looks at the caller, the socket, the server, its answers, /dev/shm, the node name, /etc/pve, " +
-      "quorum, config.db, rrdcached and the machine, and changes nothing. The first line is the " +
-      "verdict; each fault comes with its cause and a command to paste.",
+    "Looks at the caller, the socket, the server, its answers, /dev/shm, the node name, " +
+      "/etc/pve, quorum, config.db, rrdcached and the machine, and changes nothing. The first " +
+      "line is the verdict; each fault comes with its cause and a command to paste.",
     "Also spelled `pmxcfs-ipc --check`. All codes: docs/diagnosis.md, or `explain CODE`.",
   ],
   examples: [

@@ -64,7 +64,7 @@ const LINES: readonly (readonly [line: string, id: string, first?: CodeName])[] 
   ],
   ["[database] crit: splite3_open_v2 failed: 14#010", "memdb-open", "DB_CORRUPT"],
   [
-    "[main] crit: Unable to resolve node name 'vm' to a non-loopback IP address - missing entry in '/etc/hosts' or DNS?",
+    "[main] crit: Unable to resolve node name 'vm' to a non-loopback IP address",
     "node-name",
     "NAME_LOOPBACK",
   ],

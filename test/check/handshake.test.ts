@@ -11,6 +11,7 @@ import { check, codesOf, expectFound, nodeCommand, shell, startNode, told } from
 needRoot();
 
 const ONLY = ["handshake"];
+const HANDSHAKE = "$CHECK --socket svc --only handshake --json || true";
 const RAW = join(REPOSITORY, "test", "check", "servers", "raw.ts");
 
 async function raw(manner: string): Promise<Service> {
@@ -104,7 +105,7 @@ test("SHM_FULL_FOR_CLIENT: a C server without room for rings", async () => {
 
 test("RINGS_NOT_OPENABLE: server and client see another /dev/shm each", async () => {
   const report = await told(`${shell(nodeCommand("svc"))} > /dev/null & await listening svc
-    unshare -m sh -c "mount -t tmpfs tmpfs /dev/shm; $CHECK --socket svc --only handshake --json || true"`);
+    unshare -m sh -c "mount -t tmpfs tmpfs /dev/shm; ${HANDSHAKE}"`);
   expectFound(report, "RINGS_NOT_OPENABLE", {
     line: /^accepted, but the ring files cannot be opened: ENOENT /,
     fix: /^ls -ln \/dev\/shm/,
@@ -115,8 +116,9 @@ test("RINGS_NOT_OPENABLE: server and client see another /dev/shm each", async ()
 test("RINGS_NOT_OPENABLE: an unprivileged server cannot give the files away", async () => {
   const server = shell([native("qb-faulty-server"), "svc"]);
   const report = await told(`
-    setpriv --reuid 1000 --regid 1000 --clear-groups ${server} > /dev/null 2>&1 & await listening svc
-    setpriv --reuid 1001 --regid 1001 --clear-groups $CHECK --socket svc --only handshake --json || true`);
+    setpriv --reuid 1000 --regid 1000 --clear-groups ${server} > /dev/null 2>&1 &
+    await listening svc
+    setpriv --reuid 1001 --regid 1001 --clear-groups ${HANDSHAKE}`);
   expectFound(report, "RINGS_NOT_OPENABLE", { line: /EACCES/, fix: /uid_map/, exit: 2 });
 });
 

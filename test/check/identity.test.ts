@@ -16,13 +16,15 @@ const OURS = `${shell(nodeCommand("svc"))} > /dev/null &
 await listening svc
 `;
 
+const PERMISSIONS = "$CHECK --socket svc --only permissions --json || true";
+
 const AS_USER = "setpriv --reuid 1000 --regid 1000 --clear-groups";
 
 test("ACCESS_REFUSED_UID: an ordinary user, by a C server", async () => {
   const report = await told(`${REFUSING} ${AS_USER} $CHECK --socket svc --json || true`);
   expectFound(report, "ACCESS_REFUSED_UID", {
     line: /^refused: uid 1000 with gid 1000 is neither root nor of group www-data$/,
-    fix: /^sudo COMMAND/,
+    fix: /^sudo COMMAND, or to read only: sudo setpriv --regid www-data /,
     exit: 2,
   });
   expect(report.verdict.code).toBe("ACCESS_REFUSED_UID");
@@ -54,15 +56,14 @@ test("ACCESS_REFUSED_GID is only a notice while nobody listens", async () => {
 
 test("ROOT_GID_UNUSUAL: our server accepts root with another group", async () => {
   const report = await told(
-    `${OURS} setpriv --regid 990 --clear-groups $CHECK --socket svc --only handshake,identity,permissions --json || true`,
+    `${OURS} setpriv --regid 990 --clear-groups \\
+      $CHECK --socket svc --only handshake --json || true`,
   );
   expectFound(report, "ROOT_GID_UNUSUAL", { line: /gid 990/, fix: /--regid 0/, exit: 0 });
 });
 
 test("www-data is read-only, and that is right", async () => {
-  const report = await told(
-    `${OURS} setpriv --reuid 33 --regid 33 --clear-groups $CHECK --socket svc --only permissions --json || true`,
-  );
+  const report = await told(`${OURS} setpriv --reuid 33 --regid 33 --clear-groups ${PERMISSIONS}`);
   expect(report.findings.map(({ text }) => text)).toEqual(["uid 33, gid 33 is read-only"]);
   expect(report.exit_code).toBe(0);
 });
@@ -80,7 +81,7 @@ test("CREDENTIALS_DIFFER: another real than effective uid", async () => {
 
 test("NETNS_DIFFERS: the server listens in another network namespace", async () => {
   const report = await told(
-    `${OURS} unshare -n $CHECK --socket svc --only identity,listener --skip NOT_INSTALLED --json || true`,
+    `${OURS} unshare -n $CHECK --socket svc --only identity --json || true`,
   );
   expectFound(report, "NETNS_DIFFERS", {
     line: /^this process is in network namespace net:\[\d+\], pid 1 in net:\[\d+\]$/,
@@ -91,9 +92,7 @@ test("NETNS_DIFFERS: the server listens in another network namespace", async () 
 });
 
 test("USER_NAMESPACE: root in here is somebody else outside", async () => {
-  const report = await told(
-    "setpriv --reuid 1000 --regid 1000 --clear-groups unshare -U -r $CHECK --only identity --json || true",
-  );
+  const report = await told(`${AS_USER} unshare -U -r $CHECK --only identity --json || true`);
   expectFound(report, "USER_NAMESPACE", {
     line: /^uid 0 in here is uid 1000 outside/,
     fix: /^cat \/proc\/self\/uid_map/,
@@ -103,7 +102,8 @@ test("USER_NAMESPACE: root in here is somebody else outside", async () => {
 
 test("IN_CONTAINER: pid 1 says so", async () => {
   const report = await told(
-    'exec env container=lxc unshare -p -f --mount-proc sh -c "$CHECK --only identity --json || true"',
+    `exec env container=lxc unshare -p -f --mount-proc \\
+      sh -c "$CHECK --only identity --json || true"`,
   );
   expectFound(report, "IN_CONTAINER", { line: /container=lxc/, fix: /on the host/, exit: 0 });
 });
@@ -119,8 +119,6 @@ test("GROUP_MISSING: no group www-data", async () => {
   });
 });
 
-const PERMISSIONS = "$CHECK --socket svc --only permissions --json || true";
-
 test("root's check looks as www-data too: what the browser gets", async () => {
   const report = await told(`${OURS} ${PERMISSIONS}`);
   expect(report.findings.map(({ text }) => text)).toEqual([
@@ -133,8 +131,8 @@ test("WWW_DATA_FAILS: root is served, www-data is not", async () => {
   const server = shell(nodeCommand("svc", { rootOnly: true }));
   const report = await told(`${server} > /dev/null & await listening svc; ${PERMISSIONS}`);
   expectFound(report, "WWW_DATA_FAILS", {
-    line: /^as www-data, where pveproxy runs: the server refused the connection: EPERM .*\(HANDSHAKE_ERROR\)$/,
-    fix: /^setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check /,
+    line: /^as www-data, where pveproxy runs: the server refused .*: EPERM .*\(HANDSHAKE_ERROR\)$/,
+    fix: /^setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check$/,
     exit: 2,
   });
 });
@@ -143,6 +141,14 @@ test("WWW_DATA_FAILS: www-data may write", async () => {
   const server = shell(nodeCommand("svc", { open: true }));
   const report = await told(`${server} > /dev/null & await listening svc; ${PERMISSIONS}`);
   expectFound(report, "WWW_DATA_FAILS", { line: /PERMISSIONS_WRONG/, fix: /setpriv/, exit: 2 });
+});
+
+test("a group is found without the name service when that hangs", async () => {
+  const report = await told(`mkdir /dev/shm/bin
+    printf '#!/bin/sh\\nexec sleep 100\\n' > /dev/shm/bin/getent; chmod +x /dev/shm/bin/getent
+    export PATH=/dev/shm/bin:$PATH
+    $CHECK --only identity --json || true`);
+  expect(codesOf(report)).toEqual([]);
 });
 
 test("an ordinary user learns who serves from its own connection", async () => {

@@ -55,7 +55,7 @@ test("SERVER_STOPPED: SIGSTOP, and what else hangs with it is only a consequence
   try {
     const report = await check(server.name, {
       only: ["listener", "handshake", "requests", "latency"],
-      options: { deadlineMs: 500 },
+      options: { deadlineMs: 1_500 },
     });
     expectFound(report, "SERVER_STOPPED", {
       line: new RegExp(`^the server \\(pid ${server.pid}, .*\\) is stopped: state T$`),
@@ -63,7 +63,7 @@ test("SERVER_STOPPED: SIGSTOP, and what else hangs with it is only a consequence
       exit: 2,
     });
     expectFound(report, "HANDSHAKE_HUNG", {
-      line: /did not answer the handshake within 500 ms$/,
+      line: /did not answer the handshake within 1500 ms$/,
       fix: new RegExp(`/proc/${server.pid}/wchan`),
       exit: 2,
     });

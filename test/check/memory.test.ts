@@ -178,7 +178,7 @@ test("SHM_STALE_FOREIGN: corosync's leftovers are told and left alone", async ()
   expect(existsSync(path)).toBe(true);
 });
 
-test("pve2's leftovers are cleaned under any service name, but not beside other files", async () => {
+test("pve2's leftovers are cleaned for any service, but not beside other files", async () => {
   const shm = mkdtempSync(join(directory, "pve2-"));
   const path = makeRing(shm, "pve2");
   writeFileSync(join(path, "precious"), "");
@@ -200,7 +200,7 @@ test("a symlink that looks like a ring directory leads nowhere", async () => {
   expect(existsSync(victim)).toBe(true);
 });
 
-test("--clean-stale as a command: a dry run lists, inside another pid namespace it refuses", async () => {
+test("--clean-stale as a command lists, and refuses in another pid namespace", async () => {
   const { out, error, exitCode } = await sandbox(`${KILLED}
     mkdir -p /dev/shm/qb-99999-1-1-abcdef
     touch /dev/shm/qb-99999-1-1-abcdef/qb-request-svc-header

@@ -46,7 +46,8 @@ const LOOPBACK = found("NAME_LOOPBACK", {
 test("the verdict comes first and names the cause, not the first symptom", () => {
   const [first] = renderText(report(ABSENT, LOOPBACK), PLAIN).split("\n");
   expect(first).toBe(
-    "FAIL: the node name pve1 resolves only to 127.0.1.1 (line 2 of /etc/hosts) [NAME_LOOPBACK] (and 1 more)",
+    "FAIL: the node name pve1 resolves only to 127.0.1.1 (line 2 of /etc/hosts) " +
+      "[NAME_LOOPBACK] (and 1 more)",
   );
 });
 
@@ -168,6 +169,7 @@ test("JSON: the documented fields, and no others", () => {
         text: LOW.text,
         cause: LOW.cause,
         fix: LOW.fix,
+        docs: "docs/diagnosis.md#shm_low",
         seen: ["No space left on device"],
         measures: [
           {
@@ -205,7 +207,7 @@ afterAll(async () => {
 });
 
 for (const mode of [[], ["--json"], ["--quiet"], ["--nagios"], ["--checkmk"], ["--openmetrics"]]) {
-  test(`as a command: ${mode.join(" ") || "text"} ends with the exit code of its findings`, async () => {
+  test(`as a command: ${mode.join(" ") || "text"} has the exit code of its findings`, async () => {
     const words = [...PROGRAM, "--check", "--socket", server.name, "--only", "requests", ...mode];
     const failed = await run(words);
     expect(failed.exitCode).toBe(2);
@@ -239,7 +241,8 @@ test("as a command: a code alone shows that code and what passed beside it", asy
 test("as a command: wrong usage is one line", async () => {
   const unknown = await run([...PROGRAM, "--check", "--only", "SOCKET_ABSEND"]);
   expect(unknown.error).toBe(
-    'pmxcfs-ipc: --only: "SOCKET_ABSEND" is neither a check nor a code (did you mean "SOCKET_ABSENT"?)\n',
+    'pmxcfs-ipc: --only: "SOCKET_ABSEND" is neither a check nor a code ' +
+      '(did you mean "SOCKET_ABSENT"?)\n',
   );
   expect(unknown.exitCode).toBe(2);
   const two = await run([...PROGRAM, "--check", "--json", "--nagios"]);

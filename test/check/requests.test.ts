@@ -70,7 +70,7 @@ test("REQUEST_DISCONNECTED: a C server that hangs up instead", async () => {
   expect(report.findings.filter(({ severity }) => severity === "pass").length).toBeGreaterThan(4);
 });
 
-test("a server that crashes on a request is told once, and no further request is tried", async () => {
+test("a server that crashes on a request is told once, and left alone", async () => {
   await using server = await faulty("--crash", CfsIpc.GET_GUEST_LIST);
   const report = await check(server.name, { only: ["requests"] });
   expect(codesOf(report)).toEqual(["REQUEST_DISCONNECTED"]);
@@ -153,9 +153,9 @@ test("REQUEST_ERROR: a token that nobody has is accepted", async () => {
 });
 
 test("LATENCY_HIGH: answers that take their time", async () => {
-  const report = await checked({ delays: { [CfsIpc.GET_FS_VERSION]: 40 } }, "latency", 1_000);
+  const report = await checked({ delays: { [CfsIpc.GET_FS_VERSION]: 150 } }, "latency", 1_000);
   expectFound(report, "LATENCY_HIGH", {
-    line: /^\d+ rounds of GET_FS_VERSION: p99 \d+\.\d+ ms \(limit 20 ms\), p50 \d+\.\d+ ms$/,
+    line: /^\d+ rounds of GET_FS_VERSION: p99 \d+\.\d+ ms \(limit 100 ms\), p50 \d+\.\d+ ms$/,
     fix: /^uptime; pmxcfs-ipc top/,
     exit: 1,
   });

@@ -17,7 +17,8 @@ const RESOURCES = "$CHECK --only resources --json || true";
 
 test("MEMORY_PRESSURE: as the kernel says it under pressure", async () => {
   const report = await told(`
-    printf 'some avg10=61.2 avg60=48.10 avg300=20.02 total=1\\nfull avg10=40.1 avg60=31.50 avg300=9.02 total=1\\n' > /dev/shm/memory
+    printf 'some avg10=61.20 avg60=48.10 avg300=20.02 total=1\\n' > /dev/shm/memory
+    printf 'full avg10=40.10 avg60=31.50 avg300=9.02 total=1\\n' >> /dev/shm/memory
     mount --bind /dev/shm/memory /proc/pressure/memory
     ${RESOURCES}`);
   expectFound(report, "MEMORY_PRESSURE", {
@@ -29,7 +30,8 @@ test("MEMORY_PRESSURE: as the kernel says it under pressure", async () => {
 
 test("MEMORY_LOW: hardly any memory is available", async () => {
   const report = await told(`
-    printf 'MemTotal:       16384000 kB\\nMemFree:          120000 kB\\nMemAvailable:     327680 kB\\n' > /dev/shm/meminfo
+    printf 'MemTotal:       16384000 kB\\nMemFree:          120000 kB\\n' > /dev/shm/meminfo
+    printf 'MemAvailable:     327680 kB\\n' >> /dev/shm/meminfo
     mount --bind /dev/shm/meminfo /proc/meminfo
     ${RESOURCES}`);
   expectFound(report, "MEMORY_LOW", {
@@ -86,7 +88,7 @@ mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other hung /r
 test("PROBE_TIMEOUT: a check that hangs costs itself, and the run ends on time", async () => {
   const started = performance.now();
   const report = await told(`${HUNG_RUN}
-    $CHECK --only listener,memory --deadline 400ms --json || true`);
+    $BARE --only listener,memory --deadline 400ms --json || true`);
   expectFound(report, "PROBE_TIMEOUT", {
     line: /^the check "who listens" was not done within 400 ms$/,
     fix: /^pmxcfs-ipc --check --only listener --deadline 10s$/,
@@ -98,7 +100,7 @@ test("PROBE_TIMEOUT: a check that hangs costs itself, and the run ends on time",
 
 test("everything together ends within the total deadline", async () => {
   const { out, exitCode } = await sandbox(`${HUNG_RUN}
-    $CHECK --deadline 5s --total-deadline 700ms --nagios`);
+    $BARE --deadline 5s --total-deadline 700ms --nagios`);
   expect(out).toMatch(/^PMXCFS-IPC (WARNING|CRITICAL) - /);
   expect([1, 2]).toContain(exitCode);
 });

@@ -40,8 +40,8 @@ export const ACCESS_CODES = {
     severity: "notice",
     line: "real and effective ids differ: uid {ruid}/{euid}, gid {rgid}/{egid}",
     cause:
-      "libqb servers judge the real ids (SCM_CREDENTIALS), ours the effective ones (SO_PEERCRED); " +
-      "a set-uid or set-gid bit does not help against a C server.",
+      "libqb servers judge the real ids (SCM_CREDENTIALS), ours the effective ones " +
+      "(SO_PEERCRED); a set-uid or set-gid bit does not help against a C server.",
     fix: "setpriv --reuid {euid} --regid {egid} --clear-groups COMMAND",
     seen: ["unknown-error"],
   },
@@ -53,7 +53,7 @@ export const ACCESS_CODES = {
     cause:
       "The server accepts uid 0 with gid 0, or gid {wwwdata} (www-data) as the primary group. " +
       "Supplementary groups do not count.",
-    fix: "sudo COMMAND, or for reading only: setpriv --regid www-data --clear-groups COMMAND (as root)",
+    fix: "sudo COMMAND, or to read only: sudo setpriv --regid www-data --clear-groups COMMAND",
     seen: ["unknown-error", "operation-not-permitted"],
   },
   ACCESS_REFUSED_GID: {

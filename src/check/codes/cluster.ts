@@ -9,9 +9,9 @@ export const CLUSTER_CODES = {
     usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path}: {detail}",
     cause:
-      "The file is damaged (power loss, full disk, a copy taken while it was written). pmxcfs does " +
-      'not start with it ("memdb_open failed").',
-    fix: "systemctl stop pve-cluster; cp -a {path} {path}.broken; sqlite3 {path}.broken .recover | sqlite3 {path}.new",
+      "The file is damaged (power loss, full disk, a copy taken while it was written). pmxcfs " +
+      'does not start with it ("memdb_open failed").',
+    fix: "cp -a {path} {path}.broken; sqlite3 {path}.broken .recover | sqlite3 {path}.new",
     seen: ["memdb-open", "service-failed"],
   },
   DB_NOT_PMXCFS: {
@@ -31,7 +31,7 @@ export const CLUSTER_CODES = {
     usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path} holds {name} twice (inodes {first} and {second})",
     cause: 'pmxcfs refuses to load such a file ("found entry with duplicate name").',
-    fix: "systemctl stop pve-cluster; cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {first}'",
+    fix: "cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {first}'",
     seen: ["memdb-open", "service-failed"],
   },
   DB_DUPLICATE_VMID: {
@@ -41,7 +41,7 @@ export const CLUSTER_CODES = {
     usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path} has guest {vmid} more than once: {paths}",
     cause: 'pmxcfs refuses to load such a file ("detected duplicate VMID").',
-    fix: "systemctl stop pve-cluster; cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {inode}'",
+    fix: "cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {inode}'",
     seen: ["memdb-open", "service-failed"],
   },
   DB_ORPHAN: {
@@ -51,7 +51,7 @@ export const CLUSTER_CODES = {
     usualPath: "/var/lib/pve-cluster/config.db",
     line: "{path}: the entry {name} (inode {inode}) lies in a directory that does not exist",
     cause: 'pmxcfs refuses to load such a file ("missing directory inode").',
-    fix: "systemctl stop pve-cluster; cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {inode}'",
+    fix: "cp -a {path} {path}.bak; sqlite3 {path} 'DELETE FROM tree WHERE inode = {inode}'",
     seen: ["memdb-open", "service-failed"],
   },
   DB_LOCKED_BY_OTHER: {
@@ -122,8 +122,8 @@ export const CLUSTER_CODES = {
     usualPath: "/var/run/rrdcached.sock",
     line: "rrdcached ({path}) did not answer within {deadline} ms",
     cause:
-      "pmxcfs writes graphs through it with a lock held: while rrdcached hangs, so do the IPC and " +
-      "/etc/pve.",
+      "pmxcfs writes graphs through it with a lock held: while rrdcached hangs, so do the IPC " +
+      "and /etc/pve.",
     fix: "systemctl restart rrdcached",
     seen: ["hang"],
   },
@@ -213,8 +213,8 @@ export const CLUSTER_CODES = {
     usualPath: "/etc/pve",
     line: "{path} is not mounted and not empty: {list}",
     cause:
-      'Something wrote there while pmxcfs was down. FUSE refuses to mount over it ("mountpoint is ' +
-      'not empty"), so the service cannot start.',
+      'Something wrote there while pmxcfs was down. FUSE refuses to mount over it ("mountpoint ' +
+      'is not empty"), so the service cannot start.',
     fix: "mv {path} {path}.stray && mkdir {path} && systemctl restart pve-cluster",
     seen: ["mountpoint", "service-failed"],
   },

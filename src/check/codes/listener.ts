@@ -6,7 +6,7 @@ export const LISTENER_CODES = {
     title: "no pmxcfs on this machine",
     check: "listener",
     severity: "fail",
-    line: "there is no pmxcfs on this machine: nobody listens on @{service}, and no trace of one is installed",
+    line: "no pmxcfs on this machine: nobody listens on @{service}, and none is installed",
     cause:
       "No listener, no pmxcfs or pmxcfs-ipc unit or program, no /etc/pve mount and no config.db: " +
       "this is not a Proxmox VE node, or not yet.",
@@ -48,7 +48,7 @@ export const LISTENER_CODES = {
     title: "listening on an address libqb does not use",
     check: "listener",
     severity: "fail",
-    line: "pid {pid} ({command}) listens on @{service} with a {length}-byte address; libqb uses all 110",
+    line: "pid {pid} ({command}) listens on @{service} with a {length}-byte address, libqb on 110",
     cause:
       "An abstract address counts with its length. systemd sockets and most libraries bind the " +
       "exact name; libqb clients connect to the name padded with NULs, which is another address.",
@@ -62,8 +62,8 @@ export const LISTENER_CODES = {
     usualPath: "/run/pve2",
     line: "{flag} {state}, but the server listens on {where}",
     cause:
-      "That file makes libqb use {path} instead of the abstract name, in every process that starts " +
-      "after it appeared. Server and clients must see the same.",
+      "That file makes libqb use {path} instead of the abstract name, in every process that " +
+      "starts after it appeared. Server and clients must see the same.",
     fix: "systemctl restart pve-cluster",
     seen: ["connection-refused"],
   },
@@ -95,8 +95,8 @@ export const LISTENER_CODES = {
     usualPath: "/run/pve-cluster/cfs-restart-flag",
     line: "{path} is there ({age} s old): Perl clients wait up to 10 s before they report an error",
     cause:
-      "A clean stop leaves this flag and the next start removes it: clients poll every 100 ms for " +
-      "10 s, in the hope of a restart.",
+      "A clean stop leaves this flag and the next start removes it: clients poll every 100 ms " +
+      "for 10 s, in the hope of a restart.",
     fix: "systemctl start pve-cluster",
     seen: ["hang", "connection-refused"],
   },
@@ -169,7 +169,7 @@ export const LISTENER_CODES = {
     title: "pvestatd is slow",
     check: "unit",
     severity: "warn",
-    line: "pvestatd reported {count} slow cycles in the last hour, the longest {seconds} s (limit 5 s)",
+    line: "{count} slow cycles of pvestatd in the last hour, the longest {seconds} s (limit 5 s)",
     cause:
       "A status update took over 5 s: a hung storage, a guest that does not answer, or a slow " +
       "pmxcfs. The GUI shows grey question marks meanwhile.",

@@ -29,8 +29,8 @@ export const MACHINE_CODES = {
     usualPath: "/dev/shm",
     line: "{path}: {free} of {size} MiB free, room for {clients} more clients (limit {limit})",
     cause:
-      "Each client takes three rings of just over 1 MiB, reserved at connect. Leftovers of killed " +
-      "servers and other programs' files use the same space.",
+      "Each client takes three rings of just over 1 MiB, reserved at connect. Leftovers of " +
+      "killed servers and other programs' files use the same space.",
     fix: "pmxcfs-ipc --check --clean-stale --dry-run; du -sh {path}/* | sort -h | tail",
     seen: ["no-space"],
   },
@@ -118,8 +118,8 @@ export const MACHINE_CODES = {
     severity: "fail",
     line: "the server is node {server}, this machine is called {name}",
     cause:
-      "The host was renamed while the server ran, or this is a container. PVE looks for its files " +
-      "under nodes/{name}.",
+      "The host was renamed while the server ran, or this is a container. PVE looks for its " +
+      "files under nodes/{name}.",
     fix: "hostnamectl hostname {server}, or restart pve-cluster after moving nodes/{server}",
     seen: ["empty-after-rename"],
   },
@@ -130,7 +130,7 @@ export const MACHINE_CODES = {
     line: "nodes/{name} does not exist; there are: {others}",
     cause:
       "After a rename the guests stay under the old name and the GUI seems to have forgotten them.",
-    fix: "ls /etc/pve/nodes; mv /etc/pve/nodes/OLD/qemu-server/*.conf /etc/pve/nodes/{name}/qemu-server/",
+    fix: "cd /etc/pve/nodes && ls && mv OLD/qemu-server/*.conf {name}/qemu-server/",
     seen: ["empty-after-rename"],
   },
   CLOCK_BACKWARDS: {

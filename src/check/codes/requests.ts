@@ -175,9 +175,9 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "as www-data, where pveproxy runs: {what}",
     cause:
-      "The API and the GUI read through pveproxy, which is not root: everything works from a root " +
-      "shell, and nothing in the browser.",
-    fix: "setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check --only handshake,permissions",
+      "The API and the GUI read through pveproxy, which is not root: everything works from a " +
+      "root shell, and nothing in the browser.",
+    fix: "setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check",
     seen: ["unknown-error", "permission-denied"],
   },
   LATENCY_HIGH: {

@@ -117,7 +117,8 @@ export const statusProbe: Probe = {
       { name: "status_largest_bytes", value: largest, unit: "bytes", limit: CfsLimits.statusBytes },
     ] as const;
     if (findings.length > 0) return findings;
-    const line = `${keys.length} status values, the largest ${largest} of ${CfsLimits.statusBytes} bytes`;
+    const most = `the largest ${largest} of ${CfsLimits.statusBytes} bytes`;
+    const line = `${keys.length} status values, ${most}`;
     return [pass("status", `${line}; newest log entries ${log} bytes`, measures)];
   },
 };

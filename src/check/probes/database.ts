@@ -141,7 +141,8 @@ async function inside(context: Context, path: string): Promise<Finding[]> {
   const measures = [
     { name: "database_files_bytes", value: contents.totalBytes, unit: "bytes" },
   ] as const;
-  const line = `${path} is sound: ${contents.count} entries, ${mib(contents.totalBytes)} MiB of files`;
+  const size = mib(contents.totalBytes);
+  const line = `${path} is sound: ${contents.count} entries, ${size} MiB of files`;
   return [
     pass("database", line, measures),
     ...sizes(path, contents),

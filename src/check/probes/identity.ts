@@ -1,4 +1,4 @@
-/** Who asks: ids against the accept rule, and the namespaces that stand between it and the server. */
+/** Who asks: ids against the accept rule, and the namespaces between it and the server. */
 import type { Context, Probe } from "../probe.ts";
 import { type Finding, found, pass } from "../finding.ts";
 import type { Group, Identity } from "../facts.ts";

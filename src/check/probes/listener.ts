@@ -60,16 +60,20 @@ async function unreachable({ machine, facts }: Context): Promise<Finding[]> {
   });
 }
 
-/** A pmxcfs that runs but is not the one that listens. */
-async function taken({ facts }: Context, server: Listener): Promise<Finding[]> {
-  const others = (await facts.processes()).filter(({ command }) => command === "pmxcfs");
-  const owner = server.owner;
-  if (owner === undefined || others.length === 0) return [];
-  if (others.some(({ pid }) => pid === owner.pid)) return [];
-  // Threads and children of the server itself bear its name too, but it would be among them.
-  const { service } = facts;
-  const { pid, command } = owner;
-  return [found("SOCKET_TAKEN", { service, pid, command, pmxcfs: others[0]?.pid ?? "?" })];
+/** A pmxcfs of this network namespace that runs but is not the one that listens. */
+async function taken({ machine, facts }: Context, server: Listener): Promise<Finding[]> {
+  const { owner } = server;
+  const rivals = (await facts.processes()).filter(({ command }) => command === "pmxcfs");
+  if (owner === undefined || rivals.some(({ pid }) => pid === owner.pid)) return [];
+  const { proc } = machine.paths;
+  const here = await machine.link(`${proc}/self/ns/net`);
+  for (const { pid: pmxcfs } of rivals) {
+    // One in a container has a name of its own, and is no rival.
+    if ((await machine.link(`${proc}/${pmxcfs}/ns/net`)) !== here) continue;
+    const { pid, command } = owner;
+    return [found("SOCKET_TAKEN", { service: facts.service, pid, command, pmxcfs })];
+  }
+  return [];
 }
 
 /** Nothing here that would ever listen. */

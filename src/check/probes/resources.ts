@@ -1,7 +1,7 @@
 /** Memory pressure, descriptors of the server, and processes that the kernel does not let go. */
 import { type Finding, found, pass, skip } from "../finding.ts";
 import { parseKeys, pressure60, softLimit } from "../proc.ts";
-import { descriptorCount, type ProcessInfo, readProcess } from "../processes.ts";
+import { descriptorCount, type ProcessInfo, readProcess, sleepCount } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
 
 /** Share of the last minute in which all tasks waited for memory. */
@@ -79,13 +79,16 @@ export const stuckProbe: Probe = {
   async run(context) {
     const { machine, facts } = context;
     const server = (await facts.server())?.owner?.pid;
+    const { proc } = machine.paths;
     const waiting = (await facts.processes()).filter(
       ({ state, kernel, pid }) => state === "D" && !kernel && pid !== server,
     );
+    const before = new Map(waiting.map(({ pid }) => [pid, sleepCount(proc, pid)]));
     if (waiting.length > 0) await Bun.sleep(STUCK_SAMPLE_MS);
     const stuck = waiting.filter(({ pid, startTicks }) => {
-      const again = readProcess(machine.paths.proc, pid);
-      return again?.state === "D" && again.startTicks === startTicks;
+      const again = readProcess(proc, pid);
+      const same = again?.state === "D" && again.startTicks === startTicks;
+      return same && sleepCount(proc, pid) === before.get(pid);
     });
     if (stuck.length === 0) return [pass("stuck", "no process sleeps uninterruptibly")];
     const shown = stuck.slice(0, PROCESSES_SHOWN).map((one) => describe(context, one));

@@ -1,4 +1,4 @@
-/** How fast it answers, what it lets this caller do, whether requests queue up, who is connected. */
+/** How fast it answers, what this caller may do, whether requests queue up, who is connected. */
 import { Errno, errnoName } from "../../errno.ts";
 import { QbFailure } from "../../client/failure.ts";
 import { CfsIpc } from "../../wire/cfs.ts";
@@ -10,8 +10,8 @@ import type { Context, Probe } from "../probe.ts";
 import { serverPid } from "./handshake.ts";
 import { standing } from "./identity.ts";
 
-/** An idle server answers in well under a millisecond. */
-const P99_LIMIT_MS = 20;
+/** A server answers in well under a millisecond; a busy machine may add some tens. */
+const P99_LIMIT_MS = 100;
 
 /** A request that lies in a ring for this long is not being served. */
 const QUEUE_SAMPLE_MS = 200;
@@ -56,7 +56,8 @@ export const latencyProbe: Probe = {
     const shown = { rounds: times.length, p50: p50.toFixed(3), p99: p99.toFixed(3) };
     const limit = P99_LIMIT_MS;
     if (p99 >= limit) return [found("LATENCY_HIGH", { ...shown, limit }, { measures })];
-    const line = `${shown.rounds} rounds of GET_FS_VERSION: p50 ${shown.p50} ms, p99 ${shown.p99} ms`;
+    const both = `p50 ${shown.p50} ms, p99 ${shown.p99} ms`;
+    const line = `${shown.rounds} rounds of GET_FS_VERSION: ${both}`;
     return [pass("latency", `${line} (limit ${limit} ms)`, measures)];
   },
 };

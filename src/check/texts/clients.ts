@@ -10,8 +10,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     patterns: [/unknown error:? -?1\b/, /\berrno:? -1\b/],
     meaning:
       "The server refused this caller at connect. The C server's accept callback answers +1, " +
-      "which libqb clients turn into errno -1: a number strerror does not know. The IPC itself is " +
-      "well; it is not a sign of a missing cluster.",
+      "which libqb clients turn into errno -1: a number strerror does not know. The IPC itself " +
+      "is well; it is not a sign of a missing cluster.",
     causes: [
       { code: "ACCESS_REFUSED_GID", tell: "`id -u` is 0 and `id -g` is not" },
       { code: "ACCESS_REFUSED_UID", tell: "`id -u` is not 0 and `id -g` is not that of www-data" },
@@ -36,8 +36,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       { code: "SOCKET_SHORT_ADDRESS", tell: "a systemd socket unit listens on @pve2" },
       {
         text:
-          "Boot order: the caller started before pmxcfs. Give its unit After=pve-cluster.service; " +
-          "a unit ordered Before=network-pre.target cannot have pmxcfs and must be split in two.",
+          "Boot order: the caller started before pmxcfs. Give its unit " +
+          "After=pve-cluster.service; a unit ordered Before=network-pre.target cannot have " +
+          "pmxcfs and must be split in two.",
         tell: "it works later, and only the first lines of a boot show it",
       },
     ],
@@ -127,12 +128,13 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     title: "Operation not permitted",
     patterns: [/operation not permitted/, /\beperm\b/],
     meaning:
-      "The server knows this caller and does not let it do this: group www-data may read, but not " +
-      "set a status ([4]), write the log ([7]) or read private files ([6] on priv/...). From our " +
-      "own server it is also the answer to a refused connect, where C says Unknown error -1.",
+      "The server knows this caller and does not let it do this: group www-data may read, but " +
+      "not set a status ([4]), write the log ([7]) or read private files ([6] on priv/...). " +
+      "From our own server it is also the answer to a refused connect, where C says Unknown " +
+      "error -1.",
     causes: [
       {
-        text: "A read-only caller (group www-data: pveproxy and spiceproxy) did a root-only request.",
+        text: "A read-only caller (group www-data: pveproxy, spiceproxy) did a root-only request.",
         tell: "the number is [4], [6] or [7], and the process runs as www-data",
         signs: /\[[467]\]/,
       },
@@ -226,8 +228,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       /\bhang(s|ing)?\b|\bhung\b|\bblocked for more than \d+ seconds|got timeout|timed out/,
     ],
     meaning:
-      "PVE's client waits without a time limit. pmxcfs has one IPC thread, and holds a lock while " +
-      "it waits for rrdcached, corosync or the disk: whatever they do, everybody does.",
+      "PVE's client waits without a time limit. pmxcfs has one IPC thread, and holds a lock " +
+      "while it waits for rrdcached, corosync or the disk: whatever they do, everybody does.",
     causes: [
       { code: "SERVER_STOPPED", tell: "/proc/PID/status says T (stopped)" },
       { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },

@@ -85,8 +85,9 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "cpg_send_message retried N times",
     patterns: [/cpg_send_message retried/, /cpg_send_message failed/],
     meaning:
-      "corosync did not take a message at once, because the cluster's token goes round too slowly " +
-      "or not at all. pmxcfs tries again up to 100 times, 100 ms apart, and everybody waits.",
+      "corosync did not take a message at once, because the cluster's token goes round too " +
+      "slowly or not at all. pmxcfs tries again up to 100 times, 100 ms apart, and everybody " +
+      "waits.",
     causes: [
       { code: "CPG_RETRIES", tell: "`corosync-cfgtool -s`, and [TOTEM] lines of corosync" },
       { code: "NO_QUORUM", tell: "`pvecm status`" },
@@ -154,8 +155,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "Could not bind AF_UNIX (): Address already in use",
     patterns: [/could not bind af_unix/, /address already in use/],
     meaning:
-      "Another process has the socket. pmxcfs goes on without IPC: /etc/pve is mounted, and every " +
-      "command fails.",
+      "Another process has the socket. pmxcfs goes on without IPC: /etc/pve is mounted, and " +
+      "every command fails.",
     causes: [{ code: "SOCKET_TAKEN", tell: "`pmxcfs-ipc --check --only listener` as root" }],
   },
   {
@@ -163,8 +164,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "connection from bad user 1000! - rejected",
     patterns: [/connection from bad user/],
     meaning:
-      "The server's side of Unknown error -1. It names the uid only, which misleads when it is 0: " +
-      "then the gid is at fault.",
+      "The server's side of Unknown error -1. It names the uid only, which misleads when it is " +
+      "0: then the gid is at fault.",
     causes: [
       { code: "ACCESS_REFUSED_GID", tell: "the user is 0", signs: /user 0\b/ },
       { code: "ACCESS_REFUSED_UID", tell: "the user is not 0" },
@@ -175,9 +176,9 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "qb_ipcs_response_send: ...",
     patterns: [/qb_ipcs_response_send/],
     meaning:
-      "The server had an answer and could not put it into the client's ring: it was too large, or " +
-      "the client was gone. It then disconnects, and the client prints Transport endpoint is not " +
-      "connected.",
+      "The server had an answer and could not put it into the client's ring: it was too large, " +
+      "or the client was gone. It then disconnects, and the client prints Transport endpoint is " +
+      "not connected.",
     causes: [
       { code: "REPLY_TOO_LARGE", tell: "again and again: `pmxcfs-ipc --check --only requests`" },
       { text: "The client ended while it was served.", tell: "once, and nobody complains" },
