@@ -1,0 +1,104 @@
+/**
+ * A whole connection over real rings, its client a source of arbitrary messages and scribbles: it
+ * answers, or ends once with a reason, and never throws.
+ */
+import fc from "fast-check";
+import { Errno } from "../../src/errno.ts";
+import { Connection, type ConnectionHost, type End } from "../../src/ipc/connection.ts";
+import type { Reply, Request } from "../../src/ipc/handler.ts";
+import { ScratchPool } from "../../src/ipc/scratch.ts";
+import type { RingDirectory } from "../../src/memory/ring-directory.ts";
+import { RingWriter } from "../../src/memory/ring.ts";
+import { PAGE_BYTES } from "../../src/platform/memory.ts";
+import { RingHeader } from "../../src/wire/qb.ts";
+import { clear, makeRings, scribble } from "./rings.ts";
+
+const MAX_MESSAGE = PAGE_BYTES - 13;
+
+/** Answers in every way a handler can. */
+function answer({ id, span }: Request): Reply | Promise<Reply> {
+  switch (id & 7) {
+    case 0:
+      throw new Error("asked to fail");
+    case 1:
+      return Errno.EIO;
+    case 2:
+      return new Uint8Array(PAGE_BYTES * 3);
+    case 3:
+      return Promise.resolve(Errno.EAGAIN);
+    default:
+      return span.bytes.subarray(span.at, span.at + span.size);
+  }
+}
+
+/** A host that only counts; the rings are used again, so nothing is removed. */
+function hostOf(ends: End[]): ConnectionHost {
+  return {
+    handler: { authenticate: () => "read-write", handle: answer },
+    scratch: new ScratchPool(MAX_MESSAGE),
+    queuedRequests: 8,
+    outstandingNotifies: 10,
+    stalled: () => {},
+    more: () => {},
+    ended: (_, end) => void ends.push(end),
+    discard: () => {},
+  };
+}
+
+const wire = { fd: -1, notify: (count: number) => count, close: () => {} };
+
+interface Message {
+  readonly id: number;
+  readonly size: number;
+  readonly claimed: number | undefined;
+}
+
+const message: fc.Arbitrary<Message> = fc.record({
+  id: fc.oneof(fc.integer({ min: -4, max: 20 }), fc.integer()),
+  size: fc.oneof(fc.integer({ min: 16, max: 200 }), fc.nat(MAX_MESSAGE)),
+  claimed: fc.option(fc.integer(), { nil: undefined }),
+});
+
+/** As a client would write it, the header's size apart. */
+function send(writer: RingWriter, { id, size, claimed }: Message): void {
+  const at = writer.claim(size);
+  if (at < 0) return;
+  writer.memory.words[at >> 2] = id;
+  writer.memory.words[(at >> 2) + 2] = claimed ?? size;
+  writer.commit();
+}
+
+function openOn(rings: RingDirectory, ends: End[]): Connection {
+  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
+  return new Connection(1, caller, rings, MAX_MESSAGE, wire, hostOf(ends));
+}
+
+export function connectionFuzzer(): fc.IProperty<unknown> {
+  const rings = makeRings("fuzz-connection");
+  const { request, response } = rings.set.rings;
+  const step = fc.record({
+    messages: fc.array(message, { maxLength: 4 }),
+    scribbles: fc.array(scribble, { maxLength: 3 }),
+    readAll: fc.boolean(),
+    limit: fc.integer({ min: 1, max: 70 }),
+  });
+  return fc.property(fc.array(step, { maxLength: 8 }), (steps) => {
+    clear(rings.set);
+    const ends: End[] = [];
+    const connection = openOn(rings, ends);
+    const client = new RingWriter(request);
+    for (const { messages, scribbles, readAll, limit } of steps) {
+      for (const one of messages) send(client, one);
+      for (const { at, value } of scribbles) request.words[request.dataWord + at] = value;
+      const served = connection.wake(limit);
+      if (served < 0 || served > limit) throw new Error(`served ${served} of ${limit}`);
+      if (!readAll) continue;
+      const { words, headerWord } = response;
+      words[headerWord + (RingHeader.readPt >> 2)] = words[headerWord] ?? 0;
+      words[headerWord + (RingHeader.semaphore >> 2)] = 0;
+    }
+    if (ends.length > 1) throw new Error("it ended more than once");
+    if (connection.ended !== (ends.length === 1)) throw new Error("it ended without a word");
+    connection.disconnect("done");
+  });
+}

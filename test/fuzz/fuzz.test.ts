@@ -1,0 +1,35 @@
+/** A short run of every fuzzer from its kept seeds, and the canary, which must be caught. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { ringDirectories } from "../support/shm.ts";
+import { FUZZERS } from "./fuzzers.ts";
+import { fuzz } from "./run.ts";
+import { SEEDS } from "./seeds.ts";
+
+const MAIN = join(import.meta.dir, "main.ts");
+
+for (const [name, seed] of SEEDS) {
+  test(`${name}, seed ${seed}`, () => {
+    const { failure, runs } = fuzz(name, seed, 400);
+    expect(failure).toBeUndefined();
+    expect(runs).toBeGreaterThan(50);
+  });
+}
+
+test("every fuzzer has a kept seed, but the canary", () => {
+  const kept = new Set(SEEDS.map(([name]) => name));
+  expect(Object.keys(FUZZERS).filter((name) => !kept.has(name))).toEqual(["canary"]);
+});
+
+test("the canary is caught, and its seed repeats it", () => {
+  const first = fuzz("canary", 7, 5000);
+  expect(first.failure).toContain("the canary sings");
+  expect(fuzz("canary", 7, 5000)).toEqual(first);
+});
+
+test("a fuzzer that fails makes the program end with 1, and leaves nothing behind", async () => {
+  const child = Bun.spawn([process.execPath, MAIN, "canary", "7"], { stdout: "pipe" });
+  expect(await child.stdout.text()).toContain("again: bun run fuzz canary 7");
+  expect(await child.exited).toBe(1);
+  expect(ringDirectories(child.pid)).toEqual([]);
+});

@@ -1,0 +1,131 @@
+/**
+ * What is fuzzed: each fuzzer is a property over arbitrary bytes that must hold whatever they are.
+ * The canary does not hold: it proves that a failure is found and told.
+ */
+import fc from "fast-check";
+import type { Reply } from "../../src/cfs/operation.ts";
+import { Errno } from "../../src/errno.ts";
+import { GreetingReader } from "../../src/ipc/handshake.ts";
+import * as cfs from "../../src/wire/cfs.ts";
+import { ConnectionRequest, ConnectionResponse, QbMessage } from "../../src/wire/qb.ts";
+import { RequestHeader, ResponseHeader } from "../../src/wire/qb.ts";
+import { newSpan, type Span, spanOf } from "../../src/wire/struct.ts";
+import { rest, tail, textAt, textList } from "../../src/wire/text.ts";
+import { ask, memdbOf, ROOT, servicesOf, WWW_DATA } from "../support/cfs-services.ts";
+import { connectionFuzzer } from "./connection.ts";
+import { ringReaderFuzzer, ringWriterFuzzer } from "./rings.ts";
+
+/** Bytes with many zeroes and small numbers among them, as messages have. */
+export const bytesOf = (maxLength: number): fc.Arbitrary<Uint8Array> =>
+  fc.oneof(
+    fc.uint8Array({ maxLength }),
+    fc.array(fc.constantFrom(0, 0, 1, 4, 16, 46, 47, 101, 255), { maxLength }).map((list) => {
+      return Uint8Array.from(list);
+    }),
+  );
+
+const LAYOUTS: readonly { size: number; read: Record<string, (span: Span) => unknown> }[] = [
+  RequestHeader,
+  ResponseHeader,
+  ConnectionRequest,
+  ConnectionResponse,
+  cfs.SetStatusRequest,
+  cfs.GetStatusRequest,
+  cfs.LogClusterMessageRequest,
+  cfs.GetClusterLogRequest,
+  cfs.GuestPropertyRequest,
+  cfs.GuestPropertiesRequest,
+];
+
+/** Whatever bytes there are, every layout reads them, and what was read is written the same. */
+function codecs(): fc.IProperty<unknown> {
+  return fc.property(bytesOf(600), fc.nat(64), fc.nat(6), (bytes, from, count) => {
+    const span = newSpan(Math.max(ConnectionResponse.size, bytes.length));
+    span.bytes.set(bytes);
+    for (const { read } of LAYOUTS) for (const field of Object.values(read)) field(span);
+    const id = RequestHeader.read.id(span);
+    RequestHeader.write.id(span, id);
+    if (RequestHeader.read.id(span) !== id) throw new Error("an id changed");
+    const name = cfs.GetStatusRequest.read.nodeName(span);
+    cfs.GetStatusRequest.write.nodeName(span, name);
+    if (cfs.GetStatusRequest.read.nodeName(span) !== name) throw new Error("a name changed");
+    const exact = spanOf(Buffer.from(bytes));
+    const texts = [textAt(exact, from), tail(exact, from), rest(exact, from).toString("latin1")];
+    for (const text of texts) if (text.length > bytes.length) throw new Error("more than sent");
+    const list = textList(exact, from, count);
+    if (list !== undefined && list.length !== count) throw new Error("texts were made up");
+  });
+}
+
+/** However the bytes are cut, a handshake is judged by the first 24 of them. */
+function handshake(): fc.IProperty<unknown> {
+  const pieces = fc.array(fc.uint8Array({ maxLength: 30 }), { maxLength: 8 });
+  return fc.property(pieces, fc.boolean(), fc.nat(23), (given, valid, cut) => {
+    const proper = newSpan(ConnectionRequest.size);
+    ConnectionRequest.write.id(proper, QbMessage.AUTHENTICATE);
+    const start = valid ? [proper.bytes.subarray(0, cut), proper.bytes.subarray(cut)] : [];
+    const reader = new GreetingReader();
+    const all = Buffer.concat([...start, ...given]);
+    let received = 0;
+    for (const piece of [...start, ...given]) {
+      const greeting = reader.take(piece);
+      received += piece.length;
+      if (received < ConnectionRequest.size !== (greeting.kind === "incomplete"))
+        throw new Error(`${greeting.kind} after ${received} bytes`);
+      if (greeting.kind === "incomplete") continue;
+      const whole = all.readInt32LE(0) === QbMessage.AUTHENTICATE;
+      if (whole !== (greeting.kind === "whole")) throw new Error("the id was misjudged");
+      if (greeting.kind === "whole" && greeting.maxMessageBytes !== all.readUInt32LE(16))
+        throw new Error("another size was read than was sent");
+      break;
+    }
+  });
+}
+
+function isReply(reply: Reply): boolean {
+  return reply instanceof Uint8Array || Object.values(Errno).includes(reply);
+}
+
+/** Every request, whatever its id, its size and its bytes, has an answer. */
+function dispatch(): fc.IProperty<unknown> {
+  const services = servicesOf(
+    memdbOf([
+      { path: "corosync.conf", content: Buffer.from("totem { }") },
+      {
+        path: "nodes/pve1/qemu-server/100.conf",
+        content: Buffer.from("cores: 2\n[snap]\ncores: 1\n"),
+      },
+      { path: "nodes/pve1/lxc/101.conf", content: Buffer.from("\0\xff: \n\n[") },
+      { path: "priv/token.cfg", content: Buffer.from("root@pam!t secret\n") },
+    ]),
+  );
+  const path = fc.constantFrom("corosync.conf\0", "//priv/token.cfg\0", "../..\0", "rrd/x\0");
+  const body = fc.oneof(
+    bytesOf(700),
+    path.map((text) => Buffer.from(text)),
+    fc.tuple(bytesOf(16), path).map(([bytes, text]) => Buffer.concat([bytes, Buffer.from(text)])),
+  );
+  const id = fc.oneof(fc.integer({ min: -5, max: 20 }), fc.integer());
+  return fc.property(id, body, fc.constantFrom(ROOT, WWW_DATA), (number, bytes, caller) => {
+    const reply = ask(services, caller, number, bytes);
+    if (!isReply(reply)) throw new Error(`request ${number} was answered ${String(reply)}`);
+  });
+}
+
+/** Must fail, soon and always. */
+function canary(): fc.IProperty<unknown> {
+  return fc.property(fc.uint8Array({ minLength: 4, maxLength: 64 }), (bytes) => {
+    if (bytes[0] === 0 && (bytes[1] ?? 0) > 128) throw new Error("the canary sings");
+  });
+}
+
+/** By name; `bun run fuzz NAME`. */
+export const FUZZERS: Readonly<Record<string, () => fc.IProperty<unknown>>> = {
+  codecs,
+  handshake,
+  "ring-reader": ringReaderFuzzer,
+  "ring-writer": ringWriterFuzzer,
+  dispatch,
+  connection: connectionFuzzer,
+  canary,
+};
