@@ -96,7 +96,7 @@ function installed(input: DebInput): [path: string, content: string | Uint8Array
   const changelog = readFileSync(join(ROOT, "CHANGELOG.md"), "utf8");
   return [
     [`usr/lib/${PACKAGE}/name-is-free`, ours("name-is-free"), 0o755],
-    [`lib/systemd/system/${PACKAGE}.service`, ours(`${PACKAGE}.service`), 0o644],
+    [`usr/lib/systemd/system/${PACKAGE}.service`, ours(`${PACKAGE}.service`), 0o644],
     [`etc/default/${PACKAGE}`, ours("default"), 0o644],
     [`usr/share/bash-completion/completions/${PACKAGE}`, input.completion, 0o644],
     [`usr/share/lintian/overrides/${PACKAGE}`, ours("lintian-overrides"), 0o644],

@@ -6,6 +6,8 @@ unit=pmxcfs-ipc.service
 try() { # try NAME COMMAND...
 	local name=$1 output
 	shift
+	# So many starts in so few seconds would be too many.
+	systemctl reset-failed
 	if output=$("$@" 2>&1); then
 		echo "ok $name"
 	else

@@ -45,7 +45,7 @@ describe("the package", () => {
     expect(names).toEqual(
       expect.arrayContaining([
         "usr/bin/pmxcfs-ipc",
-        "lib/systemd/system/pmxcfs-ipc.service",
+        "usr/lib/systemd/system/pmxcfs-ipc.service",
         "etc/default/pmxcfs-ipc",
         "usr/share/man/man1/pmxcfs-ipc-serve.1.gz",
         "usr/share/bash-completion/completions/pmxcfs-ipc",
