@@ -5,7 +5,7 @@
  */
 import { readdirSync } from "node:fs";
 import { Errno } from "../errno.ts";
-import { closeDescriptor, Directory, giveFile } from "../platform/files.ts";
+import { closeDescriptor, type FileDirectory, giveFile } from "../platform/files.ts";
 import type { Credentials } from "../platform/socket.ts";
 import { RingHeader } from "../wire/qb.ts";
 import { initRing, RING_NAMES, type RingFiles, type RingName, RingSet } from "./ring-set.ts";
@@ -47,9 +47,9 @@ export class RingDirectory implements Disposable {
   readonly set: RingSet;
   readonly dataBytes: number;
   readonly #service: string;
-  readonly #parent: Directory;
+  readonly #parent: FileDirectory;
   /** Open while the files are prepared; a connection in use holds no descriptor but its socket. */
-  #directory: Directory | undefined;
+  #directory: FileDirectory | undefined;
   readonly #descriptors: number[];
   readonly #inode: number;
   #name: string;
@@ -69,7 +69,7 @@ export class RingDirectory implements Disposable {
    * Makes a directory with six files of reserved pages, and maps them. Nothing is left behind on
    * ENOSPC (/dev/shm full or out of inodes), EMFILE, ENOMEM, EACCES.
    */
-  static make(parent: Directory, service: string, dataBytes: number): RingDirectory | Errno {
+  static make(parent: FileDirectory, service: string, dataBytes: number): RingDirectory | Errno {
     const name = `qb-${process.pid}-0-0-${randomSuffix()}`;
     const directory = parent.makeSub(name);
     if (typeof directory === "number") return directory;
@@ -128,7 +128,7 @@ export class RingDirectory implements Disposable {
   }
 
   /** Opens it by name, if what has that name is it. */
-  #open(name: string): Directory | undefined {
+  #open(name: string): FileDirectory | undefined {
     const directory = this.#parent.openSub(name);
     if (typeof directory === "number") return undefined;
     if (directory.inode === this.#inode) return directory;
@@ -137,7 +137,7 @@ export class RingDirectory implements Disposable {
   }
 
   /** Somebody with our rights has renamed it: its memory would stay taken for ever. */
-  #find(): Directory | undefined {
+  #find(): FileDirectory | undefined {
     for (const name of namesIn(SHM)) {
       const directory = this.#open(name);
       if (directory === undefined) continue;
@@ -149,8 +149,8 @@ export class RingDirectory implements Disposable {
 }
 
 interface Made {
-  readonly parent: Directory;
-  readonly directory: Directory;
+  readonly parent: FileDirectory;
+  readonly directory: FileDirectory;
   readonly name: string;
   readonly service: string;
   readonly dataBytes: number;

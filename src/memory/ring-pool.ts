@@ -4,7 +4,7 @@
  * the size that was asked for last.
  */
 import type { Errno } from "../errno.ts";
-import type { Directory } from "../platform/files.ts";
+import type { FileDirectory } from "../platform/files.ts";
 import type { Credentials } from "../platform/socket.ts";
 import { RingDirectory } from "./ring-directory.ts";
 import { ringDataBytes } from "./ring-set.ts";
@@ -13,7 +13,7 @@ import { ringDataBytes } from "./ring-set.ts";
 const LARGEST_READY = ringDataBytes(1024 * 1024);
 
 export class RingPool implements Disposable {
-  readonly #parent: Directory;
+  readonly #parent: FileDirectory;
   readonly #service: string;
   readonly #count: number;
   readonly #ready: RingDirectory[] = [];
@@ -21,7 +21,7 @@ export class RingPool implements Disposable {
   #refill: Timer | undefined;
 
   /** Keeps up to `count` directories ready in `parent`; 0 makes each on demand. */
-  constructor(parent: Directory, service: string, count: number) {
+  constructor(parent: FileDirectory, service: string, count: number) {
     this.#parent = parent;
     this.#service = service;
     this.#count = count;

@@ -33,8 +33,25 @@ export function giveFile(fd: number, uid: number, gid: number, mode: number): 0 
   return shim.shim_give(fd, uid, gid, mode) as 0 | Errno;
 }
 
+/** What is asked of a directory: a seam, where tests let each call fail. */
+export interface FileDirectory extends Disposable {
+  /** Its inode number: stays, whatever it is renamed to. */
+  readonly inode: number;
+  /** Opens a directory in this one, not through a symlink. */
+  openSub(name: string): FileDirectory | Errno;
+  /** Makes a directory of mode 0700 in this one. EEXIST, ENOSPC, EMFILE. */
+  makeSub(name: string): FileDirectory | Errno;
+  /** Makes a file of mode 0600 with `size` reserved zero bytes; its descriptor, or an errno. */
+  makeFile(name: string, size: number): number;
+  /** Gives the directory away: owner, then mode. ENOENT: somebody has removed it. */
+  give(uid: number, gid: number, mode: number): 0 | Errno;
+  rename(from: string, to: string): 0 | Errno;
+  unlink(name: string): 0 | Errno;
+  removeSub(name: string): 0 | Errno;
+}
+
 /** An open directory. */
-export class Directory implements Disposable {
+export class Directory implements FileDirectory {
   readonly fd: number;
   #closed = false;
 
@@ -52,18 +69,15 @@ export class Directory implements Disposable {
     return fd < 0 ? (fd as Errno) : new Directory(fd);
   }
 
-  /** Makes a directory of mode 0700 in this one. EEXIST, ENOSPC, EMFILE. */
   makeSub(name: string): Directory | Errno {
     const fd = shim.shim_dir_make(this.fd, cString(name));
     return fd < 0 ? (fd as Errno) : new Directory(fd);
   }
 
-  /** Makes a file of mode 0600 with `size` reserved zero bytes; its descriptor, or an errno. */
   makeFile(name: string, size: number): number {
     return shim.shim_file_make(this.fd, cString(name), size);
   }
 
-  /** Its inode number: stays, whatever it is renamed to. */
   get inode(): number {
     return shim.shim_inode(this.fd);
   }

@@ -1,0 +1,127 @@
+/**
+ * A handler that throws, rejects, never settles, answers twice, too much or nothing: it costs the
+ * one connection, or one answer, and nobody else anything. And a socket that takes half of it.
+ */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Connection, type ConnectionHost } from "../../src/ipc/connection.ts";
+import { ScratchPool } from "../../src/ipc/scratch.ts";
+import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
+import { Errno } from "../../src/index.ts";
+import { Directory } from "../../src/platform/files.ts";
+import { PAGE_BYTES } from "../../src/platform/memory.ts";
+import { bodyText, QbClient } from "../support/qb-client.ts";
+import { libraryCommand, startService, type Service } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+import { testUnless } from "../support/unless.ts";
+
+setDefaultTimeout(60_000);
+
+let server: Service;
+let bystander: QbClient;
+
+beforeAll(async () => {
+  server = await startService(libraryCommand("faulty"));
+  bystander = await QbClient.open(server.name);
+});
+
+afterAll(async () => {
+  await bystander[Symbol.asyncDispose]();
+  expect(await server.stop()).toBe(0);
+  await noRingsLeft(server.pid);
+});
+
+async function othersAreServed(): Promise<void> {
+  expect(bodyText(await bystander.call(0, "still here"))).toBe("still here");
+}
+
+for (const [id, what] of [
+  [1, "throws"],
+  [2, "rejects"],
+  [7, "answers nothing"],
+  [8, "answers text"],
+  [9, "disconnects its caller"],
+] as const) {
+  test(`a handler that ${what} ends that connection only`, async () => {
+    await using client = await QbClient.open(server.name);
+    expect((await client.call(id)).res).toBeLessThan(0);
+    expect((await client.call(0)).res).toBeLessThan(0);
+    await othersAreServed();
+  });
+}
+
+test("a handler that never settles holds up that connection only", async () => {
+  await using client = await QbClient.open(server.name);
+  expect((await client.run("send 3 -")).res).toBeGreaterThan(0);
+  await othersAreServed();
+});
+
+test("a handler that answers twice has answered once", async () => {
+  await using client = await QbClient.open(server.name);
+  expect(bodyText(await client.call(4, "once"))).toBe("once");
+  expect(bodyText(await client.call(0, "next"))).toBe("next");
+});
+
+for (const id of [5, 6]) {
+  test(`an answer of 2 MiB becomes EMSGSIZE (request ${id})`, async () => {
+    await using client = await QbClient.open(server.name);
+    expect((await client.call(id)).error).toBe(Errno.EMSGSIZE);
+    expect(bodyText(await client.call(0, "next"))).toBe("next");
+  });
+}
+
+test("a malformed request whose errno cannot be had ends that connection only", async () => {
+  await using client = await QbClient.open(server.name);
+  expect((await client.call(0, "", 5)).res).toBeLessThan(0);
+  await othersAreServed();
+});
+
+const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, to be a stranger");
+
+asRoot("a judgement that throws is a refusal", async () => {
+  await using client = await QbClient.open(server.name, { uid: 65_534, gid: 65_534 });
+  expect(client.connected.res).toBeLessThan(0);
+  await othersAreServed();
+});
+
+test("notify bytes that a full socket did not take are sent when it drains", () => {
+  const shm = Directory.open(SHM);
+  if (typeof shm === "number") throw new Error(`errno ${-shm}`);
+  using directory = shm;
+  const rings = RingDirectory.make(directory, `short-${process.pid}`, PAGE_BYTES);
+  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
+  using made = rings;
+  let room = 0;
+  const sent: number[] = [];
+  const wire = {
+    fd: -1,
+    close: () => {},
+    notify(count: number) {
+      const taken = Math.min(count, room);
+      room -= taken;
+      sent.push(taken);
+      return taken;
+    },
+  };
+  const host: ConnectionHost = {
+    handler: { authenticate: () => "read-write", handle: () => Errno.EIO },
+    scratch: new ScratchPool(PAGE_BYTES),
+    queuedRequests: 8,
+    outstandingNotifies: 3,
+    stalled: () => {},
+    more: () => {},
+    ended: () => {},
+    discard: () => {},
+  };
+  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
+  const connection = new Connection(1, caller, made, PAGE_BYTES - 13, wire, host);
+  const body = new Uint8Array(8);
+  for (let i = 0; i < 3; i++) expect(connection.sendEvent(1, body)).toBe(0);
+  expect(connection.sendEvent(1, body)).toBe(Errno.EAGAIN);
+  room = 2;
+  connection.flushNotifies();
+  room = 5;
+  connection.flushNotifies();
+  connection.flushNotifies();
+  expect(sent).toEqual([0, 0, 0, 2, 1]);
+  connection.disconnect("done");
+});
