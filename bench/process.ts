@@ -31,3 +31,19 @@ function field(status: string, name: string): number {
   if (line === null) throw new Error(`no ${name} in /proc`);
   return Number(line[1]);
 }
+
+/** The part of the machine (0 to 1) that is busy while nothing of ours runs, over 200 ms. */
+export async function foreignLoad(): Promise<number> {
+  const before = ticks();
+  await Bun.sleep(200);
+  const after = ticks();
+  return (after.busy - before.busy) / Math.max(1, after.all - before.all);
+}
+
+/** /proc/stat's first line: user nice system idle iowait irq softirq steal. */
+function ticks(): { busy: number; all: number } {
+  const [line = ""] = readFileSync("/proc/stat", "latin1").split("\n");
+  const counts = line.split(/\s+/u).slice(1, 9).map(Number);
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  return { busy: all - (counts[3] ?? 0) - (counts[4] ?? 0), all };
+}

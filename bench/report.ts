@@ -80,6 +80,14 @@ function met(outcome: Outcome, goal: Goal): string {
 
 const HEAD = ["", "C", "ours", "ratio", "goal"];
 
+/** More than this busy with other work (0 to 1), and figures say little. */
+const DISTURBED = 0.1;
+
+function caveat(outcome: Outcome): string {
+  if (outcome.foreignLoad < DISTURBED) return "";
+  return `disturbed: other processes kept ${trim(outcome.foreignLoad * 100)} % of the machine busy`;
+}
+
 /** A table for the terminal. */
 export function textTable(outcome: Outcome, goals: readonly Goal[]): string {
   const all = [[outcome.name, ...HEAD.slice(1)], ...rows(outcome, goals)];
@@ -88,7 +96,7 @@ export function textTable(outcome: Outcome, goals: readonly Goal[]): string {
     row
       .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
       .join("  ");
-  return all.map((row) => line(row).trimEnd()).join("\n");
+  return [...all.map((row) => line(row).trimEnd()), caveat(outcome)].filter(Boolean).join("\n");
 }
 
 /** Bars of the ratio of round trips, a doubling per four characters. */
@@ -110,7 +118,7 @@ export function markdown(report: Report, scenarios: readonly Scenario[]): string
   const tables = report.outcomes.map((outcome) => {
     const body = rows(outcome, goalsOf(outcome.name)).map((row) => `| ${row.join(" | ")} |`);
     const head = [`| ${HEAD.join(" | ")} |`, `| --- ${"| ---: ".repeat(HEAD.length - 1)}|`];
-    return `### ${outcome.group}: ${outcome.name}\n\n${[...head, ...body].join("\n")}\n`;
+    return `### ${outcome.group}: ${outcome.name}\n\n${[...head, ...body].join("\n")}\n${caveat(outcome)}`;
   });
   return [
     "# Benchmark results\n",

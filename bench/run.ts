@@ -4,6 +4,7 @@ import { loadService } from "../test/support/qb-load.ts";
 import type { Service } from "../test/support/service.ts";
 import { noRingsLeft } from "../test/support/shm.ts";
 import { type Effort, measureIdle, measureLoad, measureMemory, measureStart } from "./measure.ts";
+import { foreignLoad } from "./process.ts";
 import type { Measured, Metric, Scenario } from "./scenario.ts";
 import { SIDES, startBoth, type Side } from "./target.ts";
 import { makeFiles, makeTree } from "./tree.ts";
@@ -12,19 +13,23 @@ import { makeFiles, makeTree } from "./tree.ts";
 export interface Outcome {
   readonly name: string;
   readonly group: string;
+  /** Part of the machine that others kept busy when it began: above a tenth, do not trust it. */
+  readonly foreignLoad: number;
   readonly runs: Readonly<Record<Side, readonly Measured[]>>;
   readonly median: Readonly<Record<Side, Measured>>;
 }
 
 export async function runScenario(scenario: Scenario, effort: Effort): Promise<Outcome> {
   const dir = treeOf(scenario);
+  const foreign = await foreignLoad();
   try {
     const runs =
       scenario.kind === "load" || scenario.kind === "idle"
         ? await onRunningServers(scenario, dir, effort)
         : await onFreshServers(scenario, dir, effort);
     const { name, group } = scenario;
-    return { name, group, runs, median: { c: medians(runs.c), ours: medians(runs.ours) } };
+    const median = { c: medians(runs.c), ours: medians(runs.ours) };
+    return { name, group, foreignLoad: foreign, runs, median };
   } finally {
     if (dir !== undefined) rmSync(dir, { recursive: true });
   }
@@ -110,11 +115,11 @@ async function stopAll(servers: readonly Service[]): Promise<void> {
 function medians(runs: readonly Measured[]): Measured {
   const metrics = Object.keys(runs[0] ?? {}) as Metric[];
   return Object.fromEntries(
-    metrics.map((metric) => [metric, median(runs.map((run) => run[metric] ?? 0))]),
+    metrics.map((metric) => [metric, middle(runs.map((run) => run[metric] ?? 0))]),
   );
 }
 
-function median(values: readonly number[]): number {
+function middle(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)] ?? 0;
   const lower = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
