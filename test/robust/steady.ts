@@ -31,10 +31,6 @@ export class Steady implements AsyncDisposable {
     return new Steady(lines);
   }
 
-  get pid(): number {
-    return this.#lines.pid;
-  }
-
   async go(): Promise<void> {
     await this.#lines.ask("go");
   }
