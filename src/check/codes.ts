@@ -55,7 +55,7 @@ const KEEPS_FROM_ANSWERING: readonly CodeName[] = [
 
 const KEEPS_FROM_CONNECTING: readonly CodeName[] = ["SHM_MISSING", "SHM_READ_ONLY", "SHM_FULL"];
 
-/** Symptom -> what explains it when both are found. */
+/** Symptom -> what explains it when both are found, the most telling first. */
 export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> = {
   SOCKET_ABSENT: [
     ...KEEPS_FROM_STARTING,
@@ -63,10 +63,11 @@ export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> =
     "SOCKET_TAKEN",
     "SOCKET_SHORT_ADDRESS",
     "SOCKET_FILESYSTEM_MISMATCH",
+    "LOG_ERROR",
     "UNIT_FAILED",
     "UNIT_MASKED",
   ],
-  UNIT_FAILED: KEEPS_FROM_STARTING,
+  UNIT_FAILED: [...KEEPS_FROM_STARTING, "LOG_ERROR"],
   UNIT_INACTIVE: KEEPS_FROM_STARTING,
   HANDSHAKE_HUNG: KEEPS_FROM_ANSWERING,
   REQUEST_HUNG: KEEPS_FROM_ANSWERING,

@@ -36,6 +36,11 @@ function count(findings: readonly Finding[]): Counts {
   return counts;
 }
 
+/** The finding of `code`, unless it is only a notice. */
+function seriously(code: CodeName, findings: readonly Finding[]): Finding | undefined {
+  return findings.find((one) => one.code === code && one.severity !== "notice");
+}
+
 /** Follows a finding to what explains it, as far as that was found as well. */
 function rootOf(finding: Finding, findings: readonly Finding[]): Finding {
   const seen = new Set<Finding>();
@@ -43,10 +48,7 @@ function rootOf(finding: Finding, findings: readonly Finding[]): Finding {
   while (!seen.has(root)) {
     seen.add(root);
     const causes: readonly CodeName[] = (root.code && EFFECTS[root.code]) ?? [];
-    const cause = findings.find(
-      ({ code, severity }) => code !== undefined && severity !== "notice" && causes.includes(code),
-    );
-    root = cause ?? root;
+    root = causes.map((code) => seriously(code, findings)).find((one) => one) ?? root;
   }
   return root;
 }

@@ -51,6 +51,14 @@ test("the verdict comes first and names the cause, not the first symptom", () =>
   );
 });
 
+test("of two explanations the more telling one is the verdict", () => {
+  const unit = "pve-cluster.service";
+  const failed = found("UNIT_FAILED", { unit, result: "exit-code" });
+  const logged = found("LOG_ERROR", { unit, message: "DB load failed", meaning: "x" });
+  expect(report(ABSENT, failed, logged).verdict.code).toBe("LOG_ERROR");
+  expect(report(ABSENT, failed, logged, LOOPBACK).verdict.code).toBe("NAME_LOOPBACK");
+});
+
 test("the text report, whole", () => {
   expect(renderText(report(GOOD, LOW, skip("unit", "systemctl is not installed")), PLAIN)).toBe(`\
 WARN: /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) [SHM_LOW]

@@ -82,12 +82,15 @@ function counted(lines: readonly string[]): Finding[] {
   return findings;
 }
 
+/** systemd's own lines say that a service failed, which its state says as well. */
+const SAYS_NOTHING_NEW = "service-failed";
+
 /** The last line of a service that does not serve, when it is one with a known meaning. */
 function known(lines: readonly string[], unit: string): Finding[] {
   for (const message of lines.toReversed()) {
-    const [explanation] = explain(message);
-    if (explanation === undefined) continue;
-    const { meaning } = explanation.text;
+    const told = explain(message).find(({ text }) => text.id !== SAYS_NOTHING_NEW);
+    if (told === undefined) continue;
+    const { meaning } = told.text;
     const details = lines.slice(-LINES_SHOWN);
     return [found("LOG_ERROR", { unit, message, meaning }, { details })];
   }
