@@ -264,12 +264,13 @@ API int64_t shim_file_size(int32_t fd)
 	return fstat(fd, &status) < 0 ? -errno : status.st_size;
 }
 
-/* Gives a file or directory away: owner, then mode. ENOENT: somebody has removed it. */
+/* Gives a file or directory away: mode, then owner. ENOENT: somebody has removed it. */
 API int64_t shim_give(int32_t fd, int32_t uid, int32_t gid, int32_t mode)
 {
 	struct stat status;
 
-	if (fchown(fd, (uid_t)uid, (gid_t)gid) < 0 || fchmod(fd, (mode_t)mode) < 0)
+	/* In this order CAP_CHOWN is enough: what was given away, only CAP_FOWNER may change. */
+	if (fchmod(fd, (mode_t)mode) < 0 || fchown(fd, (uid_t)uid, (gid_t)gid) < 0)
 		return -errno;
 	if (fstat(fd, &status) < 0)
 		return -errno;

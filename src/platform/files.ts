@@ -28,7 +28,7 @@ export function raiseDescriptorLimit(): number {
   return shim.shim_raise_descriptors();
 }
 
-/** Gives an open file away: owner, then mode. EPERM when this process may not. */
+/** Gives an open file away: mode, then owner. EPERM when this process may not. */
 export function giveFile(fd: number, uid: number, gid: number, mode: number): 0 | Errno {
   return shim.shim_give(fd, uid, gid, mode) as 0 | Errno;
 }
@@ -43,7 +43,7 @@ export interface FileDirectory extends Disposable {
   makeSub(name: string): FileDirectory | Errno;
   /** Makes a file of mode 0600 with `size` reserved zero bytes; its descriptor, or an errno. */
   makeFile(name: string, size: number): number;
-  /** Gives the directory away: owner, then mode. ENOENT: somebody has removed it. */
+  /** Gives the directory away: mode, then owner. ENOENT: somebody has removed it. */
   give(uid: number, gid: number, mode: number): 0 | Errno;
   rename(from: string, to: string): 0 | Errno;
   unlink(name: string): 0 | Errno;

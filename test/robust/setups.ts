@@ -13,6 +13,8 @@ export interface Setup {
   readonly unless: string | undefined;
   command(service: string): readonly string[];
   readonly attacker: Identity;
+  /** The well-behaved client is of the attacker's uid. */
+  readonly sameUid: boolean;
   /** Flags of qb-steady. */
   readonly steady: readonly string[];
   /** Behaviours that mean something in it. */
@@ -59,6 +61,7 @@ export function setups(directory: string): readonly Setup[] {
       unless: needsRoot,
       command: (service) => confined(echo(service, "--accept-any")),
       attacker: WWW_DATA,
+      sameUid: false,
       steady: [],
       suits: ({ group }) => group !== "files",
       echoes: true,
@@ -68,6 +71,7 @@ export function setups(directory: string): readonly Setup[] {
       unless: needsRoot,
       command: serve,
       attacker: WWW_DATA,
+      sameUid: false,
       steady: ["--no-verify"],
       suits: ({ group }) => group !== "files",
       echoes: false,
@@ -77,6 +81,7 @@ export function setups(directory: string): readonly Setup[] {
       unless: needsRoot,
       command: serve,
       attacker: NOBODY,
+      sameUid: false,
       steady: ["--no-verify"],
       suits: ({ group, name }) => SHORT.test(group) && !NEEDS_ACCEPTANCE.has(name),
       echoes: false,
@@ -86,6 +91,7 @@ export function setups(directory: string): readonly Setup[] {
       unless: needsRoot,
       command: (service) => confined(echo(service)),
       attacker: ROOT,
+      sameUid: true,
       steady: [],
       suits: ({ group }) => group === "files" || group === "load",
       echoes: true,
@@ -95,6 +101,7 @@ export function setups(directory: string): readonly Setup[] {
       unless: undefined,
       command: (service) => confined(echo(service), isRoot ? OWN : undefined),
       attacker: OWN,
+      sameUid: true,
       steady: flagsOf(OWN),
       suits: () => true,
       echoes: true,
