@@ -22,6 +22,11 @@ export const serviceOptions = {
     default: IpcLimits.connectionsPerUid,
     group: LIMITS,
   }),
+  rootReserve: count({
+    description: "Connections beyond those that only root may have, to look at a full server",
+    default: IpcLimits.rootReserve,
+    group: LIMITS,
+  }),
   maxMessageSize: bytes({
     description: "Largest message a client may ask for",
     default: IpcLimits.maxMessageBytes,
@@ -35,8 +40,14 @@ export const serviceOptions = {
     group: LIMITS,
   }),
   pendingHandshakes: count({
-    description: "Handshakes under way; the oldest goes when there are more",
+    description: "Handshakes under way; the busiest process's oldest goes when there are more",
     default: IpcLimits.pendingHandshakes,
+    min: 1,
+    group: LIMITS,
+  }),
+  unwantedHandshakes: count({
+    description: "The same, of peers that will be refused",
+    default: IpcLimits.unwantedHandshakes,
     min: 1,
     group: LIMITS,
   }),
@@ -50,6 +61,11 @@ export const serviceOptions = {
     description: "A client that reads no replies is disconnected after",
     default: IpcLimits.replyDeadlineMs,
     min: 1,
+    group: LIMITS,
+  }),
+  stopDeadline: milliseconds({
+    description: "At a stop, what is in the rings is answered for at most",
+    default: IpcLimits.stopDeadlineMs,
     group: LIMITS,
   }),
   pooledRings: count({
@@ -89,11 +105,14 @@ export function serviceSettings(values: ServiceValues): ServiceOptions {
   return {
     connections: values.maxConnections,
     connectionsPerUid: values.maxConnectionsPerUid,
+    rootReserve: values.rootReserve,
     maxMessageBytes: values.maxMessageSize,
     handshakeTimeoutMs: values.handshakeTimeout,
     pendingHandshakes: values.pendingHandshakes,
+    unwantedHandshakes: values.unwantedHandshakes,
     requestsPerTurn: values.requestsPerTurn,
     replyDeadlineMs: values.replyDeadline,
+    stopDeadlineMs: values.stopDeadline,
     pooledRings: values.pooledRings,
     poll: { idleUs: values.pollUs },
   };
