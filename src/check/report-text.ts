@@ -109,11 +109,15 @@ export function renderText(report: Report, paint: Paint): string {
   return [headline(report, paint), "", ...sections, ...summary(report, paint), ""].join("\n");
 }
 
-/** Nothing when all is well; otherwise the verdict and what is wrong, without the rest. */
+/** Nothing when all is well; otherwise the verdict with its reasons, and what else is wrong. */
 export function renderQuiet(report: Report, paint: Paint): string {
   if (report.exitCode === 0) return "";
   if (isNotInstalled(report)) return renderText(report, paint);
   const bad = report.findings.filter(({ severity }) => severity === "warn" || severity === "fail");
-  const lines = bad.flatMap((finding) => findingLines(finding, paint));
-  return [headline(report, paint), ...lines, ""].join("\n");
+  const { verdict } = report;
+  const main = bad.find(({ code, text }) => code === verdict.code && text === verdict.text);
+  const [, ...reasons] = main === undefined ? [] : findingLines(main, paint);
+  const others = bad.filter((finding) => finding !== main);
+  const lines = others.flatMap((finding) => findingLines(finding, paint));
+  return [headline(report, paint), ...reasons, ...lines, ""].join("\n");
 }

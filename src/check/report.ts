@@ -64,7 +64,8 @@ function good(findings: readonly Finding[], counts: Counts): string {
   const skipped = counts.skip === 0 ? "" : `, ${counts.skip} skipped`;
   const notices = counts.notice === 0 ? "" : `, ${counts.notice} to note`;
   const subject = p99 === undefined ? "nothing is wrong" : "the IPC of this node works";
-  return `${subject}: ${counts.pass} checks passed${notices}${skipped}${latency}`;
+  const passed = counts.pass === 1 ? "1 check passed" : `${counts.pass} checks passed`;
+  return `${subject}: ${passed}${notices}${skipped}${latency}`;
 }
 
 function judge(findings: readonly Finding[], counts: Counts): Verdict {

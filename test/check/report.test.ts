@@ -108,6 +108,10 @@ test("quiet: nothing when all is well, otherwise what is wrong", () => {
   expect(renderQuiet(report(GOOD), PLAIN)).toBe("");
   const lines = renderQuiet(report(GOOD, LOW), PLAIN).split("\n");
   expect(lines[0]).toMatch(/^WARN: .*\[SHM_LOW\]$/);
+  expect(lines[1]).toMatch(/^ +cause: /);
+  const both = renderQuiet(report(ABSENT, LOOPBACK), PLAIN);
+  expect(both.match(/NAME_LOOPBACK/g)?.length).toBe(1);
+  expect(both.match(/SOCKET_ABSENT/g)?.length).toBe(1);
   expect(lines.join("\n")).not.toContain("PASS");
 });
 

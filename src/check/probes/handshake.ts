@@ -4,7 +4,9 @@ import { QbFailure } from "../../client/failure.ts";
 import type { QbClient } from "../../client/qb-client.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import { readRings } from "../rings.ts";
+import type { ProcessInfo } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
+import { buildInfo } from "../../version.ts";
 import { refusal, standing } from "./identity.ts";
 
 /** What a ring directory may allow at most (libqb's own; ours allows less). */
@@ -74,6 +76,15 @@ async function packageVersion(context: Context, name: string): Promise<string | 
   return code === 0 && out !== "" ? out.trim() : undefined;
 }
 
+/** Our own version, when the server is the very program that asks. */
+async function sameProgram({ machine }: Context, owner: ProcessInfo): Promise<string | undefined> {
+  if (owner.command !== "pmxcfs-ipc") return undefined;
+  const theirs = await machine.info(`${machine.paths.proc}/${owner.pid}/exe`);
+  const ours = await machine.info(process.execPath);
+  if (typeof theirs === "number" || typeof ours === "number") return undefined;
+  return theirs.inode === ours.inode ? buildInfo.version : undefined;
+}
+
 async function whoAnswers(context: Context, client: QbClient): Promise<Finding[]> {
   const kind = await context.facts.serverKind();
   const { pid, uid, gid } = client.server;
@@ -84,8 +95,10 @@ async function whoAnswers(context: Context, client: QbClient): Promise<Finding[]
     if (owner === undefined) return [unknown];
     return [unknown, found("SERVER_UNKNOWN", { pid: owner.pid, command: owner.command })];
   }
-  const version = await packageVersion(context, kind === "pmxcfs" ? "pve-cluster" : kind);
-  return [pass("handshake", `connected to ${kind} ${version ?? "(no package)"}: ${who}`)];
+  const known = owner === undefined ? undefined : await sameProgram(context, owner);
+  const version =
+    known ?? (await packageVersion(context, kind === "pmxcfs" ? "pve-cluster" : kind));
+  return [pass("handshake", `connected to ${kind} ${version ?? "of unknown version"}: ${who}`)];
 }
 
 export const handshakeProbe: Probe = {
