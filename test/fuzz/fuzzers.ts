@@ -16,7 +16,7 @@ import { connectionFuzzer } from "./connection.ts";
 import { ringReaderFuzzer, ringWriterFuzzer } from "./rings.ts";
 
 /** Bytes with many zeroes and small numbers among them, as messages have. */
-export const bytesOf = (maxLength: number): fc.Arbitrary<Uint8Array> =>
+const bytesOf = (maxLength: number): fc.Arbitrary<Uint8Array> =>
   fc.oneof(
     fc.uint8Array({ maxLength }),
     fc.array(fc.constantFrom(0, 0, 1, 4, 16, 46, 47, 101, 255), { maxLength }).map((list) => {

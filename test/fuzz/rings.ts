@@ -1,4 +1,4 @@
-/** Rings under a peer that writes whatever it likes wherever it can, between any two of our steps. */
+/** Rings under a peer that writes whatever it likes anywhere, between any two of our steps. */
 import fc from "fast-check";
 import { Errno } from "../../src/errno.ts";
 import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";

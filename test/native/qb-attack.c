@@ -94,7 +94,7 @@ static struct peer *usual(void)
 	return join(MIB);
 }
 
-/* ---- truncation: a = file 0..5 (request, response, event; header, data), b = new size --------- */
+/* ---- truncation: a = file 0..5 (request, response, event; header, data), b = new size ------ */
 
 static int file_of(struct peer *peer, int64_t file)
 {
@@ -330,7 +330,7 @@ static void paths_overwritten(const struct row *row)
 	unlink(victim);
 }
 
-/* ---- chunks and message headers: a = the value ------------------------------------------------ */
+/* ---- chunks and message headers: a = the value -------------------------------------------- */
 
 enum { RING = 1 << 20, LARGER = 1 << 21 };
 

@@ -29,7 +29,7 @@ export function residentKib(pid: number): number {
 }
 
 /** What `now` has more of than `before`, in words; empty when it has no more. */
-export function excess(before: Footprint, now: Footprint): string[] {
+function excess(before: Footprint, now: Footprint): string[] {
   const names = ["descriptors", "mappings", "directories"] as const;
   return names
     .filter((name) => now[name] > before[name])

@@ -1,0 +1,42 @@
+/** Rule 10: lines that peers cause are bounded, what is held back is counted and not even built. */
+import { expect, jest, test } from "bun:test";
+import { PeerLog } from "../../src/ipc/peer-log.ts";
+import { createLog } from "../../src/log.ts";
+
+function listening(): { log: PeerLog; lines: string[] } {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  return { log: new PeerLog(createLog({ level: "info", format: "journal", write })), lines };
+}
+
+test("twenty lines are written, the others counted, and none of them built", () => {
+  const { log, lines } = listening();
+  let built = 0;
+  for (let i = 0; i < 1000; i++) {
+    log.warn(() => {
+      built++;
+      return `peer ${i}`;
+    });
+  }
+  expect(lines).toHaveLength(20);
+  expect(built).toBe(20);
+  log.close();
+  expect(lines).toHaveLength(21);
+  expect(lines.at(-1)).toContain("980 more lines about clients held back");
+});
+
+test("after a while it says how many were held back, and writes again", () => {
+  jest.useFakeTimers();
+  try {
+    const { log, lines } = listening();
+    for (let i = 0; i < 25; i++) log.warn(() => "first");
+    jest.advanceTimersByTime(10_000);
+    expect(lines.at(-1)).toContain("5 more lines");
+    log.warn(() => "second");
+    expect(lines.at(-1)).toContain("second");
+    log.close();
+    expect(lines).toHaveLength(22);
+  } finally {
+    jest.useRealTimers();
+  }
+});

@@ -1,0 +1,90 @@
+/** Rules 6 and 7 in small: who takes up room, and whose turn it is. */
+import { expect, test } from "bun:test";
+import { Admission, PendingHandshakes } from "../../src/ipc/admission.ts";
+import { TimedTurns } from "../../src/ipc/timed-turns.ts";
+
+interface Peer {
+  readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };
+  readonly name: string;
+}
+
+function peerOf(pid: number, name: string): Peer {
+  return { peer: { pid, uid: 33, gid: 33 }, name };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+test("work that takes longer than its turn waits for the next, process by process", async () => {
+  const done: string[] = [];
+  const turns = new TimedTurns<Peer>(1, ({ name }) => {
+    done.push(name);
+    const until = performance.now() + 1.5;
+    while (performance.now() < until);
+  });
+  for (const name of ["a1", "a2", "a3"]) turns.take(peerOf(1, name));
+  turns.take(peerOf(2, "b1"));
+  expect(done).toEqual(["a1"]);
+  await nextTurn();
+  expect(done.length).toBe(2);
+  while (turns.size > 0) await nextTurn();
+  expect(done).toEqual(["a1", "a2", "b1", "a3"]);
+});
+
+test("what is forgotten is not done, and what must be finished is", () => {
+  const done: string[] = [];
+  const turns = new TimedTurns<Peer>(0, ({ name }) => void done.push(name));
+  const [first, second] = [peerOf(1, "first"), peerOf(1, "second")];
+  turns.take(first);
+  turns.take(second);
+  expect(done).toEqual([]);
+  turns.forget(first);
+  turns.finish();
+  expect(done).toEqual(["second"]);
+  expect(turns.size).toBe(0);
+});
+
+test("of too many handshakes the oldest of the busiest process goes", () => {
+  const dropped: string[] = [];
+  const pending = new PendingHandshakes<Peer & { drop(): void }>(3);
+  const add = (pid: number, name: string) => {
+    const handshake = {
+      ...peerOf(pid, name),
+      drop() {
+        dropped.push(name);
+        pending.delete(handshake);
+      },
+    };
+    pending.add(handshake);
+  };
+  add(1, "quiet");
+  for (const name of ["one", "two", "three", "four"]) add(2, name);
+  expect(dropped).toEqual(["one", "two"]);
+  expect(pending.size).toBe(3);
+});
+
+test("full is said once, until a tenth has left", () => {
+  const admission = new Admission({ connections: 10, connectionsPerUid: 0, rootReserve: 1 });
+  for (let i = 0; i < 10; i++) admission.add(33);
+  expect(admission.allows(33)).toBe(false);
+  expect(admission.allows(0)).toBe(true);
+  expect(admission.shouldSayFull()).toBe(true);
+  admission.remove(33);
+  expect(admission.allows(33)).toBe(true);
+  admission.add(33);
+  expect(admission.shouldSayFull()).toBe(false);
+  admission.remove(33);
+  admission.remove(33);
+  expect(admission.shouldSayFull()).toBe(true);
+});
+
+test("one uid has its bound, root has none but that of all", () => {
+  const admission = new Admission({ connections: 10, connectionsPerUid: 2, rootReserve: 0 });
+  for (const uid of [33, 33, 0, 0, 0]) admission.add(uid);
+  expect(admission.allows(33)).toBe(false);
+  expect(admission.allows(34)).toBe(true);
+  expect(admission.allows(0)).toBe(true);
+});
