@@ -1,4 +1,4 @@
-/** Seeds that found something once, kept so that it stays found: played first, always. */
+/** Seeds played first, always: one for each fuzzer, and every one that found something once. */
 export const SEEDS: readonly (readonly [name: string, seed: number])[] = [
   ["codecs", 1],
   ["handshake", 1],
