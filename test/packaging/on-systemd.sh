@@ -40,7 +40,7 @@ tells_status() { systemctl status "$unit" | grep -q 'Status: "serving pve2'; }
 www_data() { as www-data; }
 nobody_refused() { ! as nobody; }
 logs_with_priority() { journalctl -u "$unit" -p info -o cat | grep -q 'serving pve2'; }
-few_rights() { grep -q 'CapEff:.*000b$' "/proc/$(main_pid)/status"; }
+few_rights() { grep -q 'CapEff:.*0003$' "/proc/$(main_pid)/status"; }
 
 comes_back() {
 	local old
