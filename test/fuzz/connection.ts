@@ -73,8 +73,8 @@ function openOn(rings: RingDirectory, ends: End[]): Connection {
   return new Connection(1, caller, rings, MAX_MESSAGE, wire, hostOf(ends));
 }
 
-export function connectionFuzzer(): fc.IProperty<unknown> {
-  const rings = makeRings("fuzz-connection");
+export function connectionFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
+  const rings = makeRings("fuzz-connection", kept);
   const { request, response } = rings.set.rings;
   const step = fc.record({
     messages: fc.array(message, { maxLength: 4 }),

@@ -12,6 +12,7 @@ for (const [name, seed] of SEEDS) {
   test(`${name}, seed ${seed}`, () => {
     const { failure, runs } = fuzz(name, seed, 400);
     expect(failure).toBeUndefined();
+    expect(ringDirectories(process.pid)).toEqual([]);
     expect(runs).toBeGreaterThan(50);
   });
 }

@@ -119,8 +119,11 @@ function canary(): fc.IProperty<unknown> {
   });
 }
 
+/** Makes a property; what that needs goes with `kept`. */
+type Fuzzer = (kept: DisposableStack) => fc.IProperty<unknown>;
+
 /** By name; `bun run fuzz NAME`. */
-export const FUZZERS: Readonly<Record<string, () => fc.IProperty<unknown>>> = {
+export const FUZZERS: Readonly<Record<string, Fuzzer>> = {
   codecs,
   handshake,
   "ring-reader": ringReaderFuzzer,

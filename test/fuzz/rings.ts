@@ -41,14 +41,14 @@ export const scribble: fc.Arbitrary<Scribble> = fc.record({
   value: fc.oneof(interesting, interesting, fc.integer()),
 });
 
-/** Makes a directory of rings, one page each, that goes with the process's exit. */
-export function makeRings(name: string): RingDirectory {
+/** Makes a directory of rings, one page each, that goes with `kept`. */
+export function makeRings(name: string, kept: DisposableStack): RingDirectory {
   const shm = Directory.open(SHM);
   if (typeof shm === "number") throw new Error(`${SHM}: errno ${-shm}`);
+  kept.use(shm);
   const made = RingDirectory.make(shm, `${name}-${process.pid}`, PAGE_BYTES);
   if (typeof made === "number") throw new Error(`no rings: errno ${-made}`);
-  process.on("exit", () => made[Symbol.dispose]());
-  return made;
+  return kept.use(made);
 }
 
 /** Zeroes a ring, so that each run begins the same. */
@@ -63,8 +63,8 @@ const SEMAPHORE = RingHeader.semaphore >> 2;
 const READ_PT = RingHeader.readPt >> 2;
 
 /** The reader takes chunks of allowed sizes, or says what is wrong; it never leaves its ring. */
-export function ringReaderFuzzer(): fc.IProperty<unknown> {
-  const { set } = makeRings("fuzz-reader");
+export function ringReaderFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
+  const { set } = makeRings("fuzz-reader", kept);
   const { request } = set.rings;
   const scratch = newScratch(MAX_BYTES + 64);
   const steps = fc.array(fc.array(scribble, { maxLength: 6 }), { maxLength: 12 });
@@ -93,8 +93,8 @@ export function ringReaderFuzzer(): fc.IProperty<unknown> {
 const ALLOWED = new Set<number>([Errno.EMSGSIZE, Errno.EAGAIN, Errno.EPROTO]);
 
 /** The writer claims room inside its ring, or says why not, whatever index the reader shows. */
-export function ringWriterFuzzer(): fc.IProperty<unknown> {
-  const { set } = makeRings("fuzz-writer");
+export function ringWriterFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
+  const { set } = makeRings("fuzz-writer", kept);
   const { response } = set.rings;
   const step = fc.record({
     size: fc.oneof(fc.nat(200), fc.nat(PAGE_BYTES * 2)),

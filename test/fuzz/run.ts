@@ -18,7 +18,8 @@ export function fuzz(name: string, seed: number, ms: number): FuzzResult {
   if (fuzzer === undefined) {
     throw new Error(`no fuzzer "${name}": ${Object.keys(FUZZERS).join(", ")}, or smoke`);
   }
-  const result = fc.check(fuzzer(), {
+  using kept = new DisposableStack();
+  const result = fc.check(fuzzer(kept), {
     seed,
     numRuns: RUNS_MAX,
     interruptAfterTimeLimit: ms,
