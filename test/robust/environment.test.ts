@@ -94,7 +94,7 @@ asRoot("what is kept ready goes to those who connect when memory is short", asyn
   expect((await client.next()).res).toBe(0);
 });
 
-test("killed with clients connected: the next start leaves nothing, clients reconnect", async () => {
+test("killed with clients connected: the next leaves nothing, clients reconnect", async () => {
   const first = await startService(echoCommand);
   await using client = await QbClient.open(first.name);
   await using other = await QbClient.open(first.name);
