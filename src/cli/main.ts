@@ -60,7 +60,9 @@ function nothingToDo({ path, command, words: [word] }: Found): UsageFailure {
       `a command is missing, one of: ${names.join(", ")} (${path[0]} --help)`,
     );
   }
-  return new UsageFailure(`unknown option "${word}"`, nearest(word, ["--help", "--version"]));
+  const hint = nearest(word, ["--help", "--version"]);
+  const order = hint === undefined ? " before a command: options come after it" : "";
+  return new UsageFailure(`unknown option "${word}"${order}`, hint);
 }
 
 async function perform(root: Command, argv: readonly string[], stage: Stage): Promise<number> {
@@ -80,7 +82,7 @@ async function perform(root: Command, argv: readonly string[], stage: Stage): Pr
 }
 
 /** The line (or, for debugging, the trace) that says why a command ended, and its exit code. */
-export function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: number } {
+function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: number } {
   if (error instanceof ClosedOutput) return { text: "", exitCode: error.exitCode };
   const trace = debug && error instanceof Error ? `${error.stack}\n` : "";
   if (error instanceof CommandFailure) {

@@ -108,6 +108,11 @@ describe("failures are one line", () => {
     [["great"], 2, 'pmxcfs-ipc: unknown command "great" (did you mean "greet"?)\n'],
     [["file", "shwo"], 2, 'pmxcfs-ipc: unknown command "shwo" (did you mean "show"?)\n'],
     [["--hepl"], 2, 'pmxcfs-ipc: unknown option "--hepl" (did you mean "--help"?)\n'],
+    [
+      ["file", "--quick", "show"],
+      2,
+      'pmxcfs-ipc: unknown option "--quick" before a command: options come after it\n',
+    ],
     [["greet"], 2, "pmxcfs-ipc: WHO is missing\n"],
     [
       ["greet", "x", "--time", "3"],
