@@ -2,6 +2,16 @@
  * The library: write a libqb server (and, with the client, its counterpart) in TypeScript on Bun.
  * What is exported here is the public surface; nothing else is.
  */
+export { type Answer, CfsClient } from "./client/cfs-client.ts";
+export type * from "./client/cfs-answers.ts";
+export type { LogEntry } from "./client/cfs-requests.ts";
+export {
+  QbFailure as ClientFailure,
+  type QbFailureKind as ClientFailureKind,
+} from "./client/failure.ts";
+export type { QbMessageIn as ClientMessage } from "./client/message.ts";
+export { PveConnection, type PveConnectionOptions } from "./client/pve-connection.ts";
+export { type CallOptions, type ConnectOptions, QbClient as Client } from "./client/qb-client.ts";
 export { Errno, errnoName, errnoText } from "./errno.ts";
 export {
   type Caller,
