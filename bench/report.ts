@@ -118,7 +118,8 @@ export function markdown(report: Report, scenarios: readonly Scenario[]): string
   const tables = report.outcomes.map((outcome) => {
     const body = rows(outcome, goalsOf(outcome.name)).map((row) => `| ${row.join(" | ")} |`);
     const head = [`| ${HEAD.join(" | ")} |`, `| --- ${"| ---: ".repeat(HEAD.length - 1)}|`];
-    return `### ${outcome.group}: ${outcome.name}\n\n${[...head, ...body].join("\n")}\n${caveat(outcome)}`;
+    const table = [...head, ...body].join("\n");
+    return `### ${outcome.group}: ${outcome.name}\n\n${table}\n${caveat(outcome)}`;
   });
   return [
     "# Benchmark results\n",

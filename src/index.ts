@@ -11,7 +11,8 @@ export {
 } from "./client/failure.ts";
 export type { QbMessageIn as ClientMessage } from "./client/message.ts";
 export { PveConnection, type PveConnectionOptions } from "./client/pve-connection.ts";
-export { type CallOptions, type ConnectOptions, QbClient as Client } from "./client/qb-client.ts";
+export type { CallOptions, ConnectOptions } from "./client/options.ts";
+export { QbClient as Client } from "./client/qb-client.ts";
 export { Errno, errnoName, errnoText } from "./errno.ts";
 export {
   type Caller,

@@ -140,11 +140,6 @@ export function flowControlOf(memory: RingMemory): number {
   return Atomics.load(memory.words, memory.headerWord + (RingHeader.flowControl >> 2));
 }
 
-/** Chunks that are committed and not yet taken, as the semaphore says. */
-export function postedCount(memory: RingMemory): number {
-  return Atomics.load(memory.words, memory.headerWord + (RingHeader.semaphore >> 2));
-}
-
 /** Data bytes of a ring for messages of `maxMessageBytes` (qb_rb_open: plus margin and a word). */
 export function ringDataBytes(maxMessageBytes: number): number {
   return pages(maxMessageBytes + 13);

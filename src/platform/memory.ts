@@ -16,7 +16,7 @@ export function pages(bytes: number): number {
 }
 
 /** Views memory that C mapped. */
-export function viewMemory(address: Address, length: number): ArrayBuffer {
+function viewMemory(address: Address, length: number): ArrayBuffer {
   return toArrayBuffer(address, 0, length);
 }
 

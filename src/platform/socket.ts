@@ -7,7 +7,7 @@ import type { Errno } from "../errno.ts";
 import { cString, shim } from "./shim.ts";
 
 /** When this file exists, services are paths under /run instead of abstract names (libqb). */
-export const FORCE_FILESYSTEM_SOCKETS = "/etc/libqb/force-filesystem-sockets";
+const FORCE_FILESYSTEM_SOCKETS = "/etc/libqb/force-filesystem-sockets";
 
 /** Who is at the other end, as the kernel knows it (SO_PEERCRED). */
 export interface Credentials {
@@ -100,7 +100,7 @@ export function receiveBytes(fd: number, bytes: Uint8Array): number {
 /** Notify bytes that one `drainNotifies` takes at most. */
 export const DRAIN_BYTES = 16;
 
-/** Reads and drops up to DRAIN_BYTES notify bytes; how many. The end of the stream stays to read. */
+/** Reads and drops up to DRAIN_BYTES notify bytes; how many. The end of the stream stays. */
 export function drainNotifies(fd: number): number {
   return shim.shim_drain(fd);
 }

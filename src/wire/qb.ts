@@ -15,7 +15,7 @@ export const QbMessage = {
 export const QB_IPC_SHM = 1;
 
 /** Bytes of each ring name in the set-up answer (PATH_MAX). */
-export const RING_NAME_BYTES = 4096;
+const RING_NAME_BYTES = 4096;
 
 /** struct qb_ipc_request_header: what every request starts with. */
 export const RequestHeader = struct({ id: i32Aligned8, size: i32Aligned8 });

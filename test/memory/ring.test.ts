@@ -167,7 +167,7 @@ describe("edges", () => {
     expect(read(ring.reader)).toEqual(message(32, 3));
   });
 
-  test("an empty ring whose semaphore is still posted counts as full, as for libqb's writer", () => {
+  test("an empty ring whose semaphore is posted counts as full, as for libqb's writer", () => {
     using ring = open();
     Atomics.store(ring.memory.words, ring.memory.headerWord + (RingHeader.semaphore >> 2), 1);
     expect(write(ring.writer, MIN_BYTES, 0)).toBe(Errno.EAGAIN);

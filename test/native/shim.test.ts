@@ -7,10 +7,10 @@ import { REPOSITORY } from "../support/native.ts";
 
 setDefaultTimeout(120_000);
 
-const FLAGS = [
-  ...["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"],
-  ...["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"],
-];
+const FLAGS = (
+  "-std=gnu11 -O1 -g -Wall -Wextra -Werror -pthread " +
+  "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+).split(" ");
 
 test("the shim passes its checks without a word from the sanitizers", () => {
   const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-shim-"));

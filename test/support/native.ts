@@ -12,7 +12,7 @@ const SOURCES = join(REPOSITORY, "test", "native");
 const CACHE = join(REPOSITORY, "node_modules", ".cache", "pmxcfs-ipc-native");
 const FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"];
 
-/** Path of the executable of test/native/NAME.c; compiles it when needed. Throws with the reason. */
+/** Path of the executable of test/native/NAME.c, compiled when needed. Throws with the reason. */
 export function native(name: string): string {
   const source = join(SOURCES, `${name}.c`);
   const executable = join(CACHE, `${name}-${contentHash(source)}`);
