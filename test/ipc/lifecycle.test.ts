@@ -95,7 +95,7 @@ test("SIGTERM answers what already is in the rings", async () => {
   expect(await server.ended()).toBe(0);
 });
 
-test("a server killed and started again: clients reconnect, the dead one leaves nothing", async () => {
+test("a server killed and started again: clients reconnect, nothing is left", async () => {
   const dead = await start();
   await using client = await QbClient.open(dead.name);
   await using gone = await QbClient.open(dead.name);
