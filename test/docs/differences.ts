@@ -1,0 +1,120 @@
+/**
+ * Where we differ from the C server on purpose, each with what proves it: recorded vectors that
+ * carry a deviation, or a test by its name. Run it to write the table of docs/operations.md.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dir, "../..");
+export const MANUAL = join(ROOT, "docs/operations.md");
+
+/** A test that fails when the difference is gone. */
+interface NamedTest {
+  readonly file: string;
+  readonly name: string;
+}
+
+export interface Difference {
+  readonly where: string;
+  readonly c: string;
+  readonly ours: string;
+  /** Vectors of test/golden, replayed through a real libqb client. */
+  readonly vectors?: readonly string[];
+  readonly tests?: readonly NamedTest[];
+}
+
+const access = (name: string): NamedTest => ({ file: "test/cfs/access.test.ts", name });
+
+export const DIFFERENCES: readonly Difference[] = [
+  {
+    where: "connecting as uid 0 with another gid than 0",
+    c: "refused",
+    ours: "accepted, read-write",
+    tests: [access("uid %d gid %d: %p")],
+  },
+  {
+    where: "a refused connection",
+    c: "+1, which clients print as Unknown error -1",
+    ours: "EPERM, and a log line with the peer and the rule",
+    tests: [
+      access("a refusal names the peer, its ids and the rule"),
+      {
+        file: "test/ipc/authentication.test.ts",
+        name: "a handler that rejects all lets nobody in, and its errno reaches the client",
+      },
+    ],
+  },
+  {
+    where: "GET_CONFIG of a private path with doubled slashes, read-only",
+    c: "answered",
+    ours: "EPERM",
+    tests: [access("%s is one")],
+  },
+  {
+    where: "a header whose size goes beyond the message",
+    c: "reads on into the ring",
+    ours: "EINVAL",
+    vectors: [
+      "lie.config.size-larger",
+      "lie.set.size-huge",
+      "lie.set.size-larger",
+      "lie.token.size-larger",
+      "get.lie",
+    ],
+  },
+  {
+    where: "a reply larger than the ring",
+    c: "disconnects",
+    ours: "EMSGSIZE; the connection lives",
+    vectors: ["config.big512k.small-ring"],
+  },
+  {
+    where: "GET_RRD_DUMP within 2 s of another",
+    c: "an old copy, without its final NUL",
+    ours: "always fresh, always ends in NUL",
+    vectors: [
+      "rrd.empty.fresh",
+      "rrd.empty.cached",
+      "rrd.full.fresh",
+      "rrd.full.cached",
+      "rrd.full.stale",
+      "rrd.full.updated",
+      "rrd.ro",
+    ],
+  },
+  {
+    where: "control characters, quotes or invalid UTF-8 in keys, tags, users and values",
+    c: "invalid JSON",
+    ours: "valid JSON; invalid bytes become U+FFFD",
+    vectors: ["prop:102:args", "props:102:description,args,utf,comment"],
+    tests: [
+      { file: "test/backend/guests.test.ts", name: "values that C would show as invalid JSON" },
+      { file: "test/cfs/fs-version.test.ts", name: "names that C would print as invalid JSON" },
+    ],
+  },
+];
+
+function proof({ vectors = [], tests = [] }: Difference): string {
+  const named = tests.map(({ file, name }) => `${file}: ${name}`);
+  return [...vectors, ...named].map((what) => `\`${what}\``).join("<br>");
+}
+
+/** The table as it stands in the manual. */
+export function differencesTable(): string {
+  const rows = DIFFERENCES.map(
+    (row) => `| ${row.where} | ${row.c} | ${row.ours} | ${proof(row)} |`,
+  );
+  return ["| where | C | ours | proved by |", "| --- | --- | --- | --- |", ...rows].join("\n");
+}
+
+const BEGIN = "<!-- differences: written by bun test/docs/differences.ts -->";
+const END = "<!-- end of differences -->";
+
+/** The manual with its table made anew. */
+export function withTable(manual: string): string {
+  const [before = "", rest = ""] = manual.split(BEGIN);
+  const [, after = ""] = rest.split(END);
+  return `${before}${BEGIN}\n\n${differencesTable()}\n\n${END}${after}`;
+}
+
+if (import.meta.main) writeFileSync(MANUAL, withTable(readFileSync(MANUAL, "utf8")));

@@ -1,0 +1,48 @@
+/** The manual's table of differences is what the tests prove: no row without, none missing. */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CfsIpc } from "../../src/wire/cfs.ts";
+import { loadVectors } from "../support/vectors.ts";
+import { DIFFERENCES, MANUAL, withTable } from "./differences.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+const manual = readFileSync(MANUAL, "utf8");
+
+/** Without the spaces and dashes by which the formatter lines columns up. */
+function unaligned(text: string): string {
+  return text.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---");
+}
+
+describe("the table of differences", () => {
+  test("is current", () => {
+    expect(unaligned(manual)).toBe(unaligned(withTable(manual)));
+  });
+
+  test("names each vector that deviates, and only those", () => {
+    const deviating = loadVectors().filter((vector) => vector.expect.deviation !== undefined);
+    const named = DIFFERENCES.flatMap(({ vectors = [] }) => vectors);
+    expect(named.toSorted()).toEqual(deviating.map(({ name }) => name).toSorted());
+  });
+
+  test("names tests that exist", () => {
+    for (const { tests = [] } of DIFFERENCES) {
+      for (const { file, name } of tests) {
+        expect(readFileSync(join(ROOT, file), "utf8")).toContain(`"${name}`);
+      }
+    }
+  });
+
+  test("has no row without proof", () => {
+    const unproved = DIFFERENCES.filter(
+      ({ vectors = [], tests = [] }) => vectors.length + tests.length === 0,
+    );
+    expect(unproved).toEqual([]);
+  });
+});
+
+test("the manual has a section for each of the twelve requests", () => {
+  for (const [name, id] of Object.entries(CfsIpc)) {
+    expect(manual).toContain(`### ${id} ${name}\n`);
+  }
+});
