@@ -100,7 +100,7 @@ function proof({ vectors = [], tests = [] }: Difference): string {
 }
 
 /** The table as it stands in the manual. */
-export function differencesTable(): string {
+function differencesTable(): string {
   const rows = DIFFERENCES.map(
     (row) => `| ${row.where} | ${row.c} | ${row.ours} | ${proof(row)} |`,
   );
