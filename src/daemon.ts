@@ -14,6 +14,7 @@ import { cfsHandler } from "./cfs/handler.ts";
 import type { Services } from "./cfs/operation.ts";
 import type { ServiceOptions } from "./ipc/settings.ts";
 import type { Log } from "./log.ts";
+import { RestartFlag } from "./restart-flag.ts";
 import { runService } from "./run-service.ts";
 
 /** Who gets in besides root and the server's own uid. */
@@ -32,11 +33,18 @@ export interface DaemonOptions {
   /** rrdcached's socket and the directory of its files; undefined writes no RRD files. */
   readonly rrd: { readonly socketPath: string; readonly baseDirectory: string } | undefined;
   readonly service: ServiceOptions;
+  /** The file that makes PVE's clients wait for a restart; undefined makes none. */
+  readonly restartFlag: string | undefined;
   readonly log: Log;
 }
 
+interface Group {
+  readonly name: string;
+  readonly gid: number;
+}
+
 /** The gid of a group, given by number or by its name in /etc/group. */
-function findGroup(group: string): { name: string; gid: number } | undefined {
+function findGroup(group: string): Group | undefined {
   if (/^\d+$/.test(group)) return { name: group, gid: Number(group) };
   let table: string;
   try {
@@ -51,8 +59,7 @@ function findGroup(group: string): { name: string; gid: number } | undefined {
   return undefined;
 }
 
-function accessOf(rules: AccessRules, log: Log): Access {
-  const group = findGroup(rules.group);
+function accessOf(rules: AccessRules, group: Group | undefined, log: Log): Access {
   if (group === undefined) {
     log.warn(
       `there is no group "${rules.group}" on this machine, so only root` +
@@ -88,14 +95,23 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
     options.rrd === undefined
       ? undefined
       : new RrdFiles({ ...options.rrd, log: log.tagged("status") });
-  const access = accessOf(options.access, log.tagged("main"));
+  const group = findGroup(options.access.group);
+  const access = accessOf(options.access, group, log.tagged("main"));
   const services = servicesOf(opened, rrdFiles);
   const handler = cfsHandler(services, access, () => opened.refresh());
+  const flag =
+    options.restartFlag === undefined
+      ? undefined
+      : new RestartFlag(options.restartFlag, group?.gid, log.tagged("main"));
   log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
   const failure = await runService(options.socket, handler, {
     log,
     service: options.service,
-    stopping: () => rrdFiles?.close(),
+    ready: () => flag?.up(),
+    stopping() {
+      flag?.down();
+      rrdFiles?.close();
+    },
   });
   rrdFiles?.close();
   return failure?.message;

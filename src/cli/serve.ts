@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { CfsLimits } from "../limits.ts";
 import { runDaemon } from "../daemon.ts";
+import { PVE_RESTART_FLAG } from "../restart-flag.ts";
 import { flag, list, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
@@ -15,6 +16,12 @@ const RRD = "RRD files";
 /** The host's name without its domain, as pmxcfs takes it. */
 function defaultNode(): string {
   return hostname().split(".")[0] ?? "localhost";
+}
+
+/** The restart flag's path: PVE's clients look for it at a server that stands in for pmxcfs. */
+function restartFlagOf(given: string | undefined, socket: string): string | undefined {
+  if (given !== undefined) return given === "off" ? undefined : given;
+  return socket === "pve2" && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
 }
 
 /** Ids given as words. */
@@ -65,6 +72,12 @@ export const serveCommand = command({
       hint: "NODE",
       group: CLUSTER,
     }),
+    restartFlag: path({
+      description: "Made at a stop, so that PVE's clients wait for a restart; off makes none",
+      hint: "FILE",
+      defaultText: `${PVE_RESTART_FLAG} for root and pve2, else off`,
+      group: CLUSTER,
+    }),
     group: text({
       description: "Members of this group may read",
       hint: "GROUP",
@@ -109,6 +122,7 @@ export const serveCommand = command({
       },
       rrd: values.rrd ? { socketPath: values.rrdcached, baseDirectory: values.rrdDir } : undefined,
       service: serviceSettings(values),
+      restartFlag: restartFlagOf(values.restartFlag, values.socket),
       log: logOf(values),
     });
     if (failure !== undefined) throw new CommandFailure(failure);

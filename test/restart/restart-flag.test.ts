@@ -1,0 +1,121 @@
+/**
+ * Restarts under a client in a loop, as PVE's Perl client behaves: with the restart flag no request
+ * fails; without it some do, which shows that the flag is what does it.
+ */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { QbFailure } from "../../src/client/failure.ts";
+import { PveConnection } from "../../src/client/pve-connection.ts";
+import { CfsIpc } from "../../src/wire/cfs.ts";
+import { eventually } from "../support/eventually.ts";
+import { serveCommand, type Service, startService, uniqueName } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+
+setDefaultTimeout(60_000);
+
+const RESTARTS = 10;
+
+let directory: string;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+  mkdirSync(join(directory, "pve"));
+  writeFileSync(join(directory, "pve", "storage.cfg"), "dir: local\n");
+});
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+async function start(name: string, flag: string, ...more: string[]): Promise<Service> {
+  const dir = join(directory, "pve");
+  const words = ["--dir", dir, "--no-rrd", "--restart-flag", flag, ...more];
+  return await startService(serveCommand(...words), { name });
+}
+
+/** Asks without a pause until told to stop; what went wrong. */
+class Loop {
+  readonly failures: string[] = [];
+  asked = 0;
+  #on = true;
+  readonly #done: Promise<void>;
+
+  constructor(name: string, restartFlag: string) {
+    this.#done = this.#run(new PveConnection(name, { restartFlag }));
+  }
+
+  async #run(connection: PveConnection): Promise<void> {
+    using client = connection;
+    while (this.#on) {
+      const answer = await client.sendRecv(CfsIpc.GET_CONFIG, Buffer.from("storage.cfg\0"));
+      this.asked++;
+      if (!(answer instanceof QbFailure) && answer.error === 0) continue;
+      this.failures.push(answer instanceof QbFailure ? String(answer) : `errno ${answer.error}`);
+      // Failing takes no time at all: the rest of this process must get its turn.
+      await Bun.sleep(1);
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#on = false;
+    await this.#done;
+  }
+}
+
+async function restarts(flag: string, given: string, times: number): Promise<Loop> {
+  const name = uniqueName();
+  let server = await start(name, given);
+  const pids = [server.pid];
+  const loop = new Loop(name, flag);
+  try {
+    for (let time = 0; time < times; time++) {
+      const before = loop.asked;
+      await eventually("requests between two restarts", () => loop.asked > before + 20);
+      expect(await server.stop()).toBe(0);
+      server = await start(name, given);
+      pids.push(server.pid);
+    }
+    const before = loop.asked;
+    await eventually("requests after the last restart", () => loop.asked > before);
+  } finally {
+    await loop.end();
+    await server.stop();
+  }
+  for (const pid of pids) await noRingsLeft(pid);
+  return loop;
+}
+
+test("a client in a loop sees ten restarts and no failed request", async () => {
+  const flag = join(directory, "loop-flag");
+  const { failures, asked } = await restarts(flag, flag, RESTARTS);
+  expect(failures).toEqual([]);
+  expect(asked).toBeGreaterThan(RESTARTS * 20);
+});
+
+test("without the flag requests fail: nothing else makes clients wait", async () => {
+  const flag = join(directory, "no-flag");
+  const { failures } = await restarts(flag, "off", 1);
+  expect(failures).not.toEqual([]);
+  expect(existsSync(flag)).toBe(false);
+});
+
+test("the flag is made for root and the group, 0440, and goes after the next start", async () => {
+  const flag = join(directory, "made-flag");
+  const name = uniqueName();
+  const server = await start(name, flag, "--group", "33");
+  expect(existsSync(flag)).toBe(false);
+  expect(await server.stop()).toBe(0);
+  const { mode, uid, gid, size } = statSync(flag);
+  expect({ mode: mode & 0o777, uid, gid, size }).toEqual({ mode: 0o440, uid: 0, gid: 33, size: 0 });
+  await using again = await start(name, flag);
+  await eventually("the flag is gone", () => !existsSync(flag));
+  again.signal("SIGKILL");
+  await again.ended();
+  expect(existsSync(flag)).toBe(false);
+});
+
+test("no directory, no flag, and no complaint", async () => {
+  const server = await start(uniqueName(), join(directory, "missing", "flag"));
+  expect(await server.stop()).toBe(0);
+  expect(server.output).not.toContain("warning: cannot");
+});
