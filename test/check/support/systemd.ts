@@ -59,6 +59,8 @@ export async function underSystemd(boot: Boot): Promise<Told> {
     mkdir /mnt/upper /mnt/work /mnt/root
     mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
 ${files.join("")}${masks.join("")}
+    # The checkout may lie below /tmp, which must not be covered.
+    export SYSTEMD_NSPAWN_TMPFS_TMP=0
     timeout -k 5 ${LONGEST_S} systemd-nspawn -q --register=no --keep-unit -D /mnt/root \\
       --boot systemd.unit=check.target < /dev/null > /mnt/boot 2>&1 || true
     cat /mnt/root/root/told || { cat /mnt/boot >&2; exit 1; }`;
