@@ -3,6 +3,7 @@
  * (an overlay in a mount namespace of its own), booted by systemd-nspawn into a target that runs
  * the diagnosis once and ends. It takes a second, and nothing of it is left.
  */
+import { REPOSITORY } from "../../support/native.ts";
 import { PROGRAM, run, type Told } from "./run.ts";
 
 /** Why no systemd can be booted here, or undefined. */
@@ -47,7 +48,10 @@ Wants=systemd-journald.service check.service
 After=check.service
 `;
 
-/** What `--check --only unit` says under a systemd with these units. */
+/**
+ * What `--check --only unit` says under a systemd with these units. The checkout is
+ * bound into it, for it may lie below /tmp, which systemd covers.
+ */
 export async function underSystemd(boot: Boot): Promise<Told> {
   const directory = "/mnt/root/etc/systemd/system";
   const units = { ...boot.units, "check.service": checkUnit(boot), "check.target": TARGET };
@@ -59,10 +63,9 @@ export async function underSystemd(boot: Boot): Promise<Told> {
     mkdir /mnt/upper /mnt/work /mnt/root
     mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
 ${files.join("")}${masks.join("")}
-    # The checkout may lie below /tmp, which must not be covered.
-    export SYSTEMD_NSPAWN_TMPFS_TMP=0
     timeout -k 5 ${LONGEST_S} systemd-nspawn -q --register=no --keep-unit -D /mnt/root \\
-      --boot systemd.unit=check.target < /dev/null > /mnt/boot 2>&1 || true
+      --bind-ro=${REPOSITORY} --boot systemd.unit=check.target \\
+      < /dev/null > /mnt/boot 2>&1 || true
     cat /mnt/root/root/told || { cat /mnt/boot >&2; exit 1; }`;
   const { out, error } = await run(["unshare", "-m", "bash", "-c", script]);
   try {
