@@ -12,6 +12,7 @@ import { Access } from "./cfs/access.ts";
 import { FsVersionText } from "./cfs/fs-version.ts";
 import { cfsHandler } from "./cfs/handler.ts";
 import type { Services } from "./cfs/operation.ts";
+import { FaultInjector, type FaultRule } from "./inject.ts";
 import type { ServiceOptions } from "./ipc/settings.ts";
 import type { Log } from "./log.ts";
 import { RestartFlag } from "./restart-flag.ts";
@@ -35,6 +36,8 @@ export interface DaemonOptions {
   readonly service: ServiceOptions;
   /** The file that makes PVE's clients wait for a restart; undefined makes none. */
   readonly restartFlag: string | undefined;
+  /** Faults on purpose; none in earnest. */
+  readonly inject: readonly FaultRule[];
   readonly log: Log;
 }
 
@@ -99,17 +102,22 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
   const access = accessOf(options.access, group, log.tagged("main"));
   const services = servicesOf(opened, rrdFiles);
   const handler = cfsHandler(services, access, () => opened.refresh());
+  const faults =
+    options.inject.length === 0
+      ? undefined
+      : new FaultInjector(handler, options.inject, log.tagged("inject"));
   const flag =
     options.restartFlag === undefined
       ? undefined
       : new RestartFlag(options.restartFlag, group?.gid, log.tagged("main"));
   log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
-  const failure = await runService(options.socket, handler, {
+  const failure = await runService(options.socket, faults ?? handler, {
     log,
     service: options.service,
     ready: () => flag?.up(),
     stopping() {
       flag?.down();
+      faults?.stop();
       rrdFiles?.close();
     },
   });

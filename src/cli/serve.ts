@@ -3,15 +3,20 @@ import { hostname } from "node:os";
 import { CfsLimits } from "../limits.ts";
 import { runDaemon } from "../daemon.ts";
 import { PVE_RESTART_FLAG } from "../restart-flag.ts";
-import { flag, list, path, text } from "./args.ts";
+import { flag, list, path, repeated, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
+import { parseFaultRule } from "./inject-rules.ts";
 import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
 
 const STORE = "Store";
 const CLUSTER = "Cluster";
 const ACCESS = "Access";
 const RRD = "RRD files";
+const FAULTS = "Faults on purpose";
+
+/** Seeds end here. */
+const SEEDS = 2 ** 32;
 
 /** The host's name without its domain, as pmxcfs takes it. */
 function defaultNode(): string {
@@ -44,6 +49,7 @@ export const serveCommand = command({
   ],
   examples: [
     ["serve --dir ./pve --socket test", "serve a plain directory as /etc/pve, without root"],
+    ["serve --dir ./pve --socket test --inject get-config:delay=200ms,prob=0.1", "a slow server"],
     ["serve --db /var/lib/pve-cluster/config.db", "serve a node's database, read-only"],
   ],
   options: {
@@ -99,11 +105,19 @@ export const serveCommand = command({
       default: "/var/lib/rrdcached/db",
       group: RRD,
     }),
+    inject: repeated({
+      description: "Make requests fail or wait, for tests; docs/tracing.md has the words",
+      hint: "RULE",
+      group: FAULTS,
+    }),
   },
   async run(values) {
     if (values.dir !== undefined && values.db !== undefined) {
       throw new UsageFailure("--dir and --db exclude each other: serve one of them");
     }
+    const inject = values.inject.map((rule) =>
+      parseFaultRule(rule, Math.floor(Math.random() * SEEDS)),
+    );
     const failure = await runDaemon({
       socket: values.socket,
       store: {
@@ -123,6 +137,7 @@ export const serveCommand = command({
       rrd: values.rrd ? { socketPath: values.rrdcached, baseDirectory: values.rrdDir } : undefined,
       service: serviceSettings(values),
       restartFlag: restartFlagOf(values.restartFlag, values.socket),
+      inject,
       log: logOf(values),
     });
     if (failure !== undefined) throw new CommandFailure(failure);

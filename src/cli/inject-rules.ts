@@ -1,0 +1,114 @@
+/**
+ * The words of `--inject`: `WHERE:WHAT[=VALUE],...`, as in `get-config:delay=200ms,prob=0.1`. What
+ * is wrong with one ends as a UsageFailure that names the word that was probably meant.
+ */
+import { Errno } from "../errno.ts";
+import type { FaultAction, FaultRule } from "../inject.ts";
+import { CfsIpc } from "../wire/cfs.ts";
+import { UsageFailure } from "./failure.ts";
+import { nearest } from "./nearest.ts";
+import { parseMilliseconds } from "./units.ts";
+
+/** How the requests are called on the command line: `get-fs-version` and so on. */
+const REQUESTS = new Map<string, number>(
+  Object.entries(CfsIpc).map(([name, id]) => [name.toLowerCase().replaceAll("_", "-"), id]),
+);
+
+const ACTIONS = ["errno", "disconnect", "silent", "busy"] as const;
+const WORDS = [...ACTIONS, "delay", "prob", "seed", "uid", "gid"] as const;
+type Word = (typeof WORDS)[number];
+
+const MOST = 0xffffffff;
+
+/** How the failures of one rule begin. */
+function wrong(rule: string, what: string, hint?: string): UsageFailure {
+  return new UsageFailure(`--inject "${rule}": ${what}`, hint);
+}
+
+function target(rule: string, word: string): FaultRule["on"] {
+  if (word === "any" || word === "refuse") return word;
+  const id = REQUESTS.get(word) ?? (/^\d+$/.test(word) ? Number(word) : undefined);
+  if (id !== undefined) return id;
+  const known = [...REQUESTS.keys(), "any", "refuse"];
+  throw wrong(rule, `"${word}" is no request, nor any, nor refuse`, nearest(word, known));
+}
+
+/** `a=1,b` as a map; each word is known and comes once. */
+function settings(rule: string, text: string): Map<Word, string> {
+  const given = new Map<Word, string>();
+  for (const piece of text.split(",").map((word) => word.trim())) {
+    const [name = "", ...rest] = piece.split("=");
+    if (piece === "") throw wrong(rule, "says nothing between two commas, or after the colon");
+    if (!(WORDS as readonly string[]).includes(name)) {
+      throw wrong(rule, `"${name}" is none of ${WORDS.join(", ")}`, nearest(name, WORDS));
+    }
+    if (given.has(name as Word)) throw wrong(rule, `${name} is given twice`);
+    given.set(name as Word, rest.join("="));
+  }
+  return given;
+}
+
+function time(rule: string, name: string, word: string): number {
+  const found = parseMilliseconds(word);
+  if (found !== undefined) return found;
+  throw wrong(rule, `${name}: "${word}" is not a time such as 200ms or 2s`);
+}
+
+function whole(rule: string, name: string, word: string | undefined): number | undefined {
+  if (word === undefined) return undefined;
+  if (/^\d+$/.test(word) && Number(word) <= MOST) return Number(word);
+  throw wrong(rule, `${name}: "${word}" is not a whole number`);
+}
+
+function chance(rule: string, word: string | undefined): number {
+  if (word === undefined) return 1;
+  const found = Number(word);
+  if (word !== "" && found >= 0 && found <= 1) return found;
+  throw wrong(rule, `prob: "${word}" is not between 0 and 1`);
+}
+
+function errnoNamed(rule: string, word: string): Errno {
+  const names = Object.keys(Errno) as (keyof typeof Errno)[];
+  const name = names.find((one) => one === word.toUpperCase());
+  if (name !== undefined) return Errno[name];
+  throw wrong(rule, `"${word}" is no errno`, nearest(word.toUpperCase(), names));
+}
+
+function action(rule: string, given: ReadonlyMap<Word, string>): FaultAction {
+  const [kind, second] = ACTIONS.filter((name) => given.has(name));
+  if (second !== undefined) throw wrong(rule, `${kind} and ${second} exclude each other`);
+  const value = given.get(kind ?? "delay") ?? "";
+  if (kind === undefined) return { kind: "none" };
+  if (kind === "errno") return { kind, errno: errnoNamed(rule, value) };
+  if (kind === "busy") return { kind, forMs: time(rule, kind, value) };
+  if (value !== "") throw wrong(rule, `${kind} takes no value`);
+  return { kind };
+}
+
+/** One rule out of its words; `seed` is used when it names none. */
+export function parseFaultRule(text: string, seed: number): FaultRule {
+  const colon = text.indexOf(":");
+  const where = colon < 0 ? text : text.slice(0, colon);
+  const on = target(text, where);
+  if (colon < 0) throw wrong(text, `needs what to do: ${where}:errno=EIO`);
+  const given = settings(text, text.slice(colon + 1));
+  let does = action(text, given);
+  if (on === "refuse") {
+    const foreign = (["delay", "disconnect", "silent", "busy"] as const).find((w) => given.has(w));
+    if (foreign !== undefined) throw wrong(text, `refuse takes errno, not ${foreign}`);
+    if (does.kind === "none") does = { kind: "errno", errno: Errno.EPERM };
+  } else if (does.kind === "none" && !given.has("delay")) {
+    throw wrong(text, "needs one of delay, errno, disconnect, silent and busy");
+  }
+  const delay = given.get("delay");
+  return {
+    text,
+    on,
+    uid: whole(text, "uid", given.get("uid")),
+    gid: whole(text, "gid", given.get("gid")),
+    probability: chance(text, given.get("prob")),
+    seed: whole(text, "seed", given.get("seed")) ?? seed,
+    delayMs: delay === undefined ? 0 : time(text, "delay", delay),
+    action: does,
+  };
+}
