@@ -548,13 +548,15 @@ API int64_t shim_wait(int64_t at, int64_t spin_us, int64_t timeout_us)
 /* Looks at the clock once in so many rounds: reading it costs more than a round. */
 #define ROUNDS_PER_CLOCK 16
 
-/* The semaphore behind `after` that has a value, or -1. */
-static int32_t posted(const int64_t *table, int32_t count, int32_t after)
+/* The semaphore behind `after`, other than `skip`, that has a value, or -1. */
+static int32_t posted(const int64_t *table, int32_t count, int32_t after, int32_t skip)
 {
 	for (int32_t step = 1; step <= count; step++) {
 		int32_t index = (after + step) % count;
 		struct semaphore *semaphore = (struct semaphore *)(intptr_t)table[index];
 
+		if (index == skip)
+			continue;
 		if (atomic_load_explicit(&semaphore->data, memory_order_acquire) & VALUE_MASK)
 			return index;
 	}
@@ -564,18 +566,19 @@ static int32_t posted(const int64_t *table, int32_t count, int32_t after)
 /*
  * Looks at `count` semaphores (addresses in table[]) until one of them has a value or `budget_ns`
  * is over; the first index that has, or -ETIMEDOUT. Starts behind `after`, so that each gets its
- * turn.
+ * turn, and leaves out `skip` (-1: none).
  */
-API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int64_t budget_ns)
+API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int32_t skip,
+		      int64_t budget_ns)
 {
-	int32_t index = posted(table, count, after);
+	int32_t index = posted(table, count, after, skip);
 	int64_t deadline;
 
 	if (index >= 0)
 		return index;
 	deadline = now_ns() + budget_ns;
 	for (int round = 1;; round++) {
-		index = posted(table, count, after);
+		index = posted(table, count, after, skip);
 		if (index >= 0)
 			return index;
 		if (round % ROUNDS_PER_CLOCK == 0 && now_ns() >= deadline)

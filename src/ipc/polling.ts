@@ -26,6 +26,12 @@ export interface Polled {
 /** Weight of the newest gap in the average: 1/4 follows a change within a few requests. */
 const NEWEST_WEIGHT = 0.25;
 
+/** A gap counts as at most this many times the longest that is polled for. */
+const LONGEST_GAP = 1.5;
+
+/** A connection is looked at, beside those that are polled for, for this long after a request. */
+const WARM_NS = 2_000_000;
+
 /** Time between a client's byte and our wake-up: part of a gap that was measured asleep. */
 const WAKE_UP_NS = 50_000;
 
@@ -47,6 +53,11 @@ export class Pace {
     return this.#polled ? this.#gapNs : Infinity;
   }
 
+  /** When its last reply was sent. */
+  get repliedNs(): number {
+    return this.#repliedNs;
+  }
+
   replied(nowNs: number): void {
     this.#repliedNs = nowNs;
   }
@@ -54,7 +65,8 @@ export class Pace {
   /** A request was found while looking. */
   found(nowNs: number, maxGapNs: number): void {
     this.#misses = 0;
-    const gap = nowNs - this.#repliedNs;
+    // Clipped: one long wait for a processor is no change of habits.
+    const gap = Math.min(nowNs - this.#repliedNs, LONGEST_GAP * maxGapNs);
     this.#gapNs += (gap - this.#gapNs) * NEWEST_WEIGHT;
     if (this.#gapNs > maxGapNs) this.#giveUp();
     else this.#quickWanted = QUICK_WANTED;
@@ -95,6 +107,7 @@ export class Poller {
   readonly #hot: Polled[] = [];
   readonly #enabled: boolean;
   #last = 0;
+  #inARow = 0;
   #scheduled = false;
 
   /** `requestsPerTurn`: served from one connection before the others are looked at again. */
@@ -114,9 +127,9 @@ export class Poller {
     if (connection.ended) return;
     const now = Bun.nanoseconds();
     connection.pace.replied(now);
-    if (!this.#enabled || connection.pace.gapNs === Infinity) return;
+    if (!this.#enabled) return;
     if (!this.#hot.includes(connection)) this.#admit(connection);
-    this.#schedule();
+    if (connection.pace.gapNs !== Infinity) this.#schedule();
   }
 
   /** A wake-up of this connection begins. */
@@ -129,6 +142,31 @@ export class Poller {
     const index = this.#hot.indexOf(connection);
     if (index === -1) return;
     this.#hot.splice(index, 1);
+    this.#write();
+  }
+
+  /**
+   * Who has had its turn while others are hot, or -1: left alone for a moment it falls asleep, and
+   * leaves its processor to a client that waits for one. Otherwise nobody takes it away before
+   * the scheduler does, milliseconds later.
+   */
+  #skipped(): number {
+    const isOver = this.#hot.length > 1 && this.#inARow >= this.#settings.requestsInARow;
+    return isOver ? this.#last : -1;
+  }
+
+  #look(skip: number, budget: number): number {
+    const { length } = this.#hot;
+    const looking = skip < 0 ? budget : Math.min(budget, this.#settings.yieldUs * 1000);
+    return pollSemaphores(this.#tableAddress, length, this.#last, skip, looking);
+  }
+
+  /** Those that asked nothing for a while wait for their wake-up again. */
+  #forgetCold(now: number): void {
+    const warm = this.#hot.filter(({ pace }) => now - pace.repliedNs < WARM_NS);
+    if (warm.length === this.#hot.length) return;
+    this.#hot.length = 0;
+    this.#hot.push(...warm);
     this.#write();
   }
 
@@ -156,20 +194,26 @@ export class Poller {
 
   #run(): void {
     const maxGapNs = this.#settings.maxGapUs * 1000;
-    const lookedAt = [...this.#hot];
     let now = Bun.nanoseconds();
+    this.#forgetCold(now);
+    const lookedAt = [...this.#hot];
     const deadline = now + this.#settings.perWakeUs * 1000;
     while (now < deadline) {
       const budget = Math.min(this.#budgetNs(), deadline - now);
       if (budget <= 0) break;
-      const { length } = this.#hot;
-      const index = pollSemaphores(this.#tableAddress, length, this.#last, budget);
+      const skip = this.#skipped();
+      const index = this.#look(skip, budget);
       now = Bun.nanoseconds();
       const connection = this.#hot[index];
+      if (connection === undefined && skip >= 0) {
+        this.#inARow = 0;
+        continue;
+      }
       if (connection === undefined) {
         if (now < deadline) this.#miss();
         break;
       }
+      this.#inARow = index === this.#last ? this.#inARow + 1 : 1;
       this.#last = index;
       connection.pace.found(now, maxGapNs);
       if (connection.serve(this.#turn) === 0) this.cool(connection);
@@ -200,15 +244,11 @@ export class Poller {
   #budgetNs(): number {
     let smallest = Infinity;
     for (const { pace } of this.#hot) smallest = Math.min(smallest, pace.gapNs);
-    if (smallest === Infinity) {
-      this.#hot.length = 0;
-      return 0;
-    }
+    if (smallest === Infinity) return 0;
     return Math.max(this.#settings.idleUs * 1000, 2 * smallest);
   }
 
   #miss(): void {
     for (const { pace } of this.#hot) pace.missed(this.#settings.missesToStop);
-    this.#hot.length = 0;
   }
 }

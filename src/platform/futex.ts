@@ -16,13 +16,15 @@ export function takeWaiting(address: Address, spinUs: number, timeoutUs: number)
 
 /**
  * Looks at `count` semaphores, whose addresses stand in the table at `table`, until one has a
- * value or `budgetNs` is over; its index, or a negative errno. Starts behind index `after`.
+ * value or `budgetNs` is over; its index, or a negative errno. Starts behind index `after`, and
+ * leaves out index `skip` (-1: none).
  */
 export function pollSemaphores(
   table: Address,
   count: number,
   after: number,
+  skip: number,
   budgetNs: number,
 ): number {
-  return shim.shim_poll(table, count, after, budgetNs);
+  return shim.shim_poll(table, count, after, skip, budgetNs);
 }

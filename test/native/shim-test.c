@@ -200,15 +200,15 @@ static void test_semaphores(void)
 	CHECK(shim_wait(at, 1000, 500) == 0);
 	atomic_store(data, 2);
 	CHECK(shim_wait(at, 0, 1000) == 1 && atomic_load(data) == 1);
-	CHECK(shim_poll(table, 2, 0, 1000) == 1);
-	CHECK(shim_poll(table, 1, 0, 1000) == -ETIMEDOUT);
+	CHECK(shim_poll(table, 2, 0, -1, 1000) == 1);
+	CHECK(shim_poll(table, 1, 0, -1, 1000) == -ETIMEDOUT);
 	CHECK(shim_drain(-1) == 0);
 	CHECK(shim_wake(at) == 0);
 	CHECK(shim_wake(8) == -EFAULT);
 	pthread_create(&thread, NULL, scribbler, data);
 	for (int i = 0; i < 2000; i++) {
 		shim_wait(at, 0, 10);
-		shim_poll(table, 2, i % 2, 100);
+		shim_poll(table, 2, i % 2, -1, 100);
 		shim_wake(at);
 	}
 	pthread_join(thread, NULL);
