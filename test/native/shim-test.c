@@ -201,6 +201,7 @@ static void test_semaphores(void)
 	atomic_store(data, 2);
 	CHECK(shim_wait(at, 0, 1000) == 1 && atomic_load(data) == 1);
 	CHECK(shim_poll(table, 2, 0, -1, 1000) == 1);
+	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT);
 	CHECK(shim_poll(table, 1, 0, -1, 1000) == -ETIMEDOUT);
 	CHECK(shim_drain(-1) == 0);
 	CHECK(shim_wake(at) == 0);
