@@ -2,13 +2,12 @@
  * The composition root of `serve`: a store, what is derived from it, what nodes report, the
  * operations over all that, and the service that clients connect to.
  */
-import { readFileSync } from "node:fs";
+import { accessOf, type AccessRules, findGroup } from "./access-rules.ts";
 import { ClusterLog } from "./backend/cluster-log.ts";
 import { type Backend, type BackendOptions, openBackend } from "./backend/open.ts";
 import { RrdFiles } from "./backend/rrd-files.ts";
 import { Rrd } from "./backend/rrd.ts";
 import { Status } from "./backend/status.ts";
-import { Access } from "./cfs/access.ts";
 import { FsVersionText } from "./cfs/fs-version.ts";
 import { cfsHandler } from "./cfs/handler.ts";
 import type { Services } from "./cfs/operation.ts";
@@ -17,15 +16,6 @@ import type { ServiceOptions } from "./ipc/settings.ts";
 import type { Log } from "./log.ts";
 import { RestartFlag } from "./restart-flag.ts";
 import { runService } from "./run-service.ts";
-
-/** Who gets in besides root and the server's own uid. */
-export interface AccessRules {
-  /** Name or number of the group that may read. */
-  readonly group: string;
-  readonly allowUids: readonly number[];
-  readonly allowGids: readonly number[];
-  readonly readOnly: boolean;
-}
 
 export interface DaemonOptions {
   readonly socket: string;
@@ -39,44 +29,6 @@ export interface DaemonOptions {
   /** Faults on purpose; none in earnest. */
   readonly inject: readonly FaultRule[];
   readonly log: Log;
-}
-
-interface Group {
-  readonly name: string;
-  readonly gid: number;
-}
-
-/** The gid of a group, given by number or by its name in /etc/group. */
-function findGroup(group: string): Group | undefined {
-  if (/^\d+$/.test(group)) return { name: group, gid: Number(group) };
-  let table: string;
-  try {
-    table = readFileSync("/etc/group", "utf8");
-  } catch {
-    return undefined;
-  }
-  for (const line of table.split("\n")) {
-    const [name, , gid] = line.split(":");
-    if (name === group && gid !== undefined) return { name, gid: Number(gid) };
-  }
-  return undefined;
-}
-
-function accessOf(rules: AccessRules, group: Group | undefined, log: Log): Access {
-  if (group === undefined) {
-    log.warn(
-      `there is no group "${rules.group}" on this machine, so only root` +
-        ` and uid ${process.getuid?.()} get in: make it (addgroup --system ${rules.group})` +
-        ` or name another with --group`,
-    );
-  }
-  return new Access({
-    group,
-    ownUid: process.getuid?.() ?? 0,
-    allowUids: rules.allowUids,
-    allowGids: rules.allowGids,
-    readOnly: rules.readOnly,
-  });
 }
 
 function servicesOf(backend: Backend, rrdFiles: RrdFiles | undefined): Services {

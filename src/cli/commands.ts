@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   call: async () => (await import("./call.ts")).callCommand,
   compat: async () => (await import("./compat.ts")).compatCommand,
   bench: async () => (await import("./bench.ts")).benchCommand,
+  trace: async () => (await import("./trace.ts")).traceCommand,
   config: async () => (await import("./config.ts")).configCommand,
   echo: async () => (await import("./echo.ts")).echoCommand,
 };

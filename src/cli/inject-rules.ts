@@ -4,15 +4,10 @@
  */
 import { Errno } from "../errno.ts";
 import type { FaultAction, FaultRule } from "../inject.ts";
-import { CfsIpc } from "../wire/cfs.ts";
+import { REQUEST_IDS } from "../wire/request-names.ts";
 import { UsageFailure } from "./failure.ts";
 import { nearest } from "./nearest.ts";
 import { parseMilliseconds } from "./units.ts";
-
-/** How the requests are called on the command line: `get-fs-version` and so on. */
-const REQUESTS = new Map<string, number>(
-  Object.entries(CfsIpc).map(([name, id]) => [name.toLowerCase().replaceAll("_", "-"), id]),
-);
 
 const ACTIONS = ["errno", "disconnect", "silent", "busy"] as const;
 const WORDS = [...ACTIONS, "delay", "prob", "seed", "uid", "gid"] as const;
@@ -27,9 +22,9 @@ function wrong(rule: string, what: string, hint?: string): UsageFailure {
 
 function target(rule: string, word: string): FaultRule["on"] {
   if (word === "any" || word === "refuse") return word;
-  const id = REQUESTS.get(word) ?? (/^\d+$/.test(word) ? Number(word) : undefined);
+  const id = REQUEST_IDS.get(word) ?? (/^\d+$/.test(word) ? Number(word) : undefined);
   if (id !== undefined) return id;
-  const known = [...REQUESTS.keys(), "any", "refuse"];
+  const known = [...REQUEST_IDS.keys(), "any", "refuse"];
   throw wrong(rule, `"${word}" is no request, nor any, nor refuse`, nearest(word, known));
 }
 

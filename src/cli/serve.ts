@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { CfsLimits } from "../limits.ts";
 import { runDaemon } from "../daemon.ts";
 import { PVE_RESTART_FLAG } from "../restart-flag.ts";
+import { accessOptions, accessRules } from "./access-options.ts";
 import { flag, list, path, repeated, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
@@ -11,7 +12,6 @@ import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
 
 const STORE = "Store";
 const CLUSTER = "Cluster";
-const ACCESS = "Access";
 const RRD = "RRD files";
 const FAULTS = "Faults on purpose";
 
@@ -27,15 +27,6 @@ function defaultNode(): string {
 function restartFlagOf(given: string | undefined, socket: string): string | undefined {
   if (given !== undefined) return given === "off" ? undefined : given;
   return socket === "pve2" && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
-}
-
-/** Ids given as words. */
-function ids(words: readonly string[], option: string): number[] {
-  return words.map((word) => {
-    const id = Number(word);
-    if (/^\d+$/.test(word) && id <= 0xffffffff) return id;
-    throw new UsageFailure(`${option}: "${word}" is not a numeric id`);
-  });
 }
 
 export const serveCommand = command({
@@ -84,15 +75,7 @@ export const serveCommand = command({
       defaultText: `${PVE_RESTART_FLAG} for root and pve2, else off`,
       group: CLUSTER,
     }),
-    group: text({
-      description: "Members of this group may read",
-      hint: "GROUP",
-      default: "www-data",
-      group: ACCESS,
-    }),
-    allowUid: list({ description: "These uids may do all", hint: "UID", group: ACCESS }),
-    allowGid: list({ description: "These gids may read", hint: "GID", group: ACCESS }),
-    readOnly: flag({ description: "Nobody may write", group: ACCESS }),
+    ...accessOptions,
     rrd: flag({ description: "Write RRD files through rrdcached", onByDefault: true, group: RRD }),
     rrdcached: path({
       description: "Socket of rrdcached",
@@ -128,12 +111,7 @@ export const serveCommand = command({
         corosyncConf: values.corosyncConf,
         online: values.online.length === 0 ? undefined : values.online,
       },
-      access: {
-        group: values.group,
-        allowUids: ids(values.allowUid, "--allow-uid"),
-        allowGids: ids(values.allowGid, "--allow-gid"),
-        readOnly: values.readOnly,
-      },
+      access: accessRules(values),
       rrd: values.rrd ? { socketPath: values.rrdcached, baseDirectory: values.rrdDir } : undefined,
       service: serviceSettings(values),
       restartFlag: restartFlagOf(values.restartFlag, values.socket),

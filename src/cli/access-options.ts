@@ -1,0 +1,37 @@
+/** The options of every command that answers PVE's clients: who gets in. */
+import type { AccessRules } from "../access-rules.ts";
+import { flag, list, text, type Values } from "./args.ts";
+import { UsageFailure } from "./failure.ts";
+
+const ACCESS = "Access";
+
+export const accessOptions = {
+  group: text({
+    description: "Members of this group may read",
+    hint: "GROUP",
+    default: "www-data",
+    group: ACCESS,
+  }),
+  allowUid: list({ description: "These uids may do all", hint: "UID", group: ACCESS }),
+  allowGid: list({ description: "These gids may read", hint: "GID", group: ACCESS }),
+  readOnly: flag({ description: "Nobody may write", group: ACCESS }),
+} as const;
+
+/** Ids given as words. */
+export function ids(words: readonly string[], option: string): number[] {
+  return words.map((word) => {
+    const id = Number(word);
+    if (/^\d+$/.test(word) && id <= 0xffffffff) return id;
+    throw new UsageFailure(`${option}: "${word}" is not a numeric id`);
+  });
+}
+
+/** What was given, read. */
+export function accessRules(values: Values<typeof accessOptions>): AccessRules {
+  return {
+    group: values.group,
+    allowUids: ids(values.allowUid, "--allow-uid"),
+    allowGids: ids(values.allowGid, "--allow-gid"),
+    readOnly: values.readOnly,
+  };
+}

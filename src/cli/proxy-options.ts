@@ -1,0 +1,48 @@
+/** The options of `trace` and `record`: which server, under which name, and how it is served. */
+import { accessOf, findGroup } from "../access-rules.ts";
+import { QbFailure } from "../client/failure.ts";
+import { PVE_MESSAGE_BYTES } from "../client/qb-client.ts";
+import { IpcLimits } from "../limits.ts";
+import { runService } from "../run-service.ts";
+import type { Watcher } from "../trace/exchange.ts";
+import { Proxy } from "../trace/proxy.ts";
+import { Upstream } from "../trace/upstream.ts";
+import { accessOptions, accessRules } from "./access-options.ts";
+import { bytes, text, type Values } from "./args.ts";
+import { CommandFailure, UsageFailure } from "./failure.ts";
+import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
+
+export const proxyOptions = {
+  ...serviceOptions,
+  socket: text({ description: "Service name to listen on", hint: "NAME", required: true }),
+  upstream: text({ description: "The service behind it", hint: "NAME", default: "pve2" }),
+  upstreamMessageSize: bytes({
+    description: "Largest message of the connections to it",
+    default: PVE_MESSAGE_BYTES,
+    min: IpcLimits.minMessageBytes,
+  }),
+  ...accessOptions,
+} as const;
+
+/** Stands between until SIGTERM or SIGINT; `ending` is called when nothing more will be told. */
+export async function runProxy(
+  values: Values<typeof proxyOptions>,
+  watcher: Watcher,
+): Promise<void> {
+  if (values.socket === values.upstream) {
+    throw new UsageFailure("--socket and --upstream are the same name: it cannot be behind itself");
+  }
+  const log = logOf(values);
+  const rules = accessRules(values);
+  const access = accessOf(rules, findGroup(rules.group), log.tagged("main"));
+  using upstream = new Upstream(values.upstream, values.upstreamMessageSize);
+  const first = await upstream.probe();
+  if (first instanceof QbFailure) throw new CommandFailure(String(first));
+  const failure = await runService(values.socket, new Proxy(upstream, access, watcher), {
+    log,
+    service: serviceSettings(values),
+  });
+  // What was told last is told in a turn of its own.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (failure !== undefined) throw new CommandFailure(failure.message);
+}

@@ -1,0 +1,99 @@
+/** `pmxcfs-ipc trace`: stands between clients and a server, and prints what they say. */
+import { Errno } from "../errno.ts";
+import type { Watcher } from "../trace/exchange.ts";
+import * as show from "../trace/show.ts";
+import { REQUEST_IDS } from "../wire/request-names.ts";
+import { ids } from "./access-options.ts";
+import { flag, list, type Values } from "./args.ts";
+import { command } from "./command.ts";
+import { ClosedOutput, UsageFailure } from "./failure.ts";
+import { nearest } from "./nearest.ts";
+import { proxyOptions, runProxy } from "./proxy-options.ts";
+import { print } from "./terminal.ts";
+
+const FILTER = "What is shown";
+
+const options = {
+  ...proxyOptions,
+  operation: list({ description: "Only these requests", hint: "REQUEST", group: FILTER }),
+  uid: list({ description: "Only of these uids", hint: "UID", group: FILTER }),
+  errno: list({
+    description: "Only with these outcomes: ENOENT, or OK",
+    hint: "ERRNO",
+    group: FILTER,
+  }),
+  json: flag({ description: "One JSON object a line", group: FILTER }),
+} as const;
+
+/** The ids of requests given by name or number. */
+export function requestIds(words: readonly string[], option: string): number[] {
+  return words.map((word) => {
+    const id = REQUEST_IDS.get(word) ?? (/^-?\d+$/.test(word) ? Number(word) : undefined);
+    if (id !== undefined) return id;
+    const hint = nearest(word, REQUEST_IDS.keys());
+    throw new UsageFailure(`${option}: "${word}" is no request`, hint);
+  });
+}
+
+function errnos(words: readonly string[]): number[] {
+  const names = Object.keys(Errno) as (keyof typeof Errno)[];
+  return words.map((word) => {
+    const wanted = word.toUpperCase();
+    if (wanted === "OK") return 0;
+    const name = names.find((one) => one === wanted);
+    if (name !== undefined) return Errno[name];
+    const hint = nearest(wanted, [...names, "OK"]);
+    throw new UsageFailure(`--errno: "${word}" is no errno`, hint);
+  });
+}
+
+/** stdout; when nobody reads it any more the trace is over. */
+function write(line: string): void {
+  try {
+    print(line);
+  } catch (error) {
+    if (!(error instanceof ClosedOutput)) throw error;
+    process.kill(process.pid, "SIGTERM");
+  }
+}
+
+function printer(values: Values<typeof options>): Watcher {
+  const filter = {
+    ids: requestIds(values.operation, "--operation"),
+    uids: ids(values.uid, "--uid"),
+    errors: errnos(values.errno),
+  };
+  const filtered = filter.ids.length + filter.uids.length + filter.errors.length > 0;
+  const exchanged = values.json ? show.exchangeJson : show.exchangeText;
+  const noticed = values.json ? show.noticeJson : show.noticeText;
+  // Who filters looks for requests.
+  const notice = (told: show.Notice) => (filtered ? undefined : write(noticed(told)));
+  return {
+    opened: (peer) =>
+      notice(show.noticeOf("connect", peer, { permissions: peer.caller.permissions })),
+    refused: (peer, error) => notice({ kind: "refuse", peer, detail: { error } }),
+    exchanged: (exchange) => {
+      if (show.matches(filter, exchange)) write(exchanged(exchange));
+    },
+    event: (peer, id, body) =>
+      notice(show.noticeOf("event", peer, { id, body_bytes: body.byteLength })),
+    closed: (peer) => notice(show.noticeOf("disconnect", peer)),
+  };
+}
+
+export const traceCommand = command({
+  name: "trace",
+  summary: "Stand between clients and a server, and print each request and its answer",
+  details: [
+    "Clients connect to --socket and are connected to --upstream, each with a connection of its " +
+      "own. The server sees the tracer's credentials, so the tracer itself refuses whom the " +
+      "server's rule would refuse, and denies read-only clients what it would deny them.",
+    "Secrets of tokens are never printed.",
+  ],
+  examples: [
+    ["trace --socket pve2x --upstream pve2", "clients of @pve2x are traced"],
+    ["trace --socket pve2x --operation get-config --errno ENOENT", "files that are missed"],
+  ],
+  options,
+  run: async (values) => await runProxy(values, printer(values)),
+});

@@ -1,0 +1,101 @@
+/** What a proxy sees as lines: aligned text for people, one JSON object each for programs. */
+import { errnoName, errnoText } from "../errno.ts";
+import type { Peer } from "../ipc/handler.ts";
+import type { Credentials } from "../ipc/handler.ts";
+import { requestName } from "../wire/request-names.ts";
+import { argumentsOf, type Arguments } from "./decode.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** Which exchanges are shown; an empty list is all. */
+export interface Filter {
+  readonly ids: readonly number[];
+  readonly uids: readonly number[];
+  /** 0 is success. */
+  readonly errors: readonly number[];
+}
+
+function errorOf({ outcome }: Exchange): number | undefined {
+  return typeof outcome === "number" ? outcome : outcome === undefined ? undefined : 0;
+}
+
+export function matches(filter: Filter, exchange: Exchange): boolean {
+  const { ids, uids, errors } = filter;
+  if (ids.length > 0 && !ids.includes(exchange.id)) return false;
+  if (uids.length > 0 && !uids.includes(exchange.caller.uid)) return false;
+  return errors.length === 0 || errors.includes(errorOf(exchange) ?? Number.NaN);
+}
+
+function argumentText(given: Arguments): string {
+  return Object.entries(given)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(" ");
+}
+
+function outcomeText(exchange: Exchange): string {
+  const { outcome, why, refusedHere } = exchange;
+  if (outcome === undefined) return `no answer: ${why}`;
+  if (typeof outcome !== "number") return `${outcome.byteLength} bytes`;
+  const here = refusedHere ? ", denied by the tracer" : "";
+  return `${errnoName(outcome)} (${errnoText(outcome)})${here}`;
+}
+
+function timeOf(atMs: number): string {
+  return new Date(atMs).toISOString();
+}
+
+/** `2026-...Z #1 uid 33 rw get-config path="storage.cfg" -> 11 bytes, 41 us`. */
+export function exchangeText(exchange: Exchange): string {
+  const { atMs, connection, caller, id, body, latencyUs } = exchange;
+  const mode = caller.permissions === "read-write" ? "rw" : "ro";
+  const request = `${requestName(id)} ${argumentText(argumentsOf(id, body))}`.trimEnd();
+  const who = `${timeOf(atMs)} #${connection} pid ${caller.pid} uid ${caller.uid} ${mode}`;
+  return `${who} ${request} -> ${outcomeText(exchange)}, ${latencyUs} us\n`;
+}
+
+export function exchangeJson(exchange: Exchange): string {
+  const { atMs, connection, caller, id, body, outcome, why, latencyUs, refusedHere } = exchange;
+  const fields = {
+    kind: "request",
+    time: timeOf(atMs),
+    connection,
+    pid: caller.pid,
+    uid: caller.uid,
+    gid: caller.gid,
+    permissions: caller.permissions,
+    id,
+    operation: requestName(id),
+    arguments: argumentsOf(id, body),
+    request_bytes: body.byteLength,
+    error: errorOf(exchange) ?? null,
+    reply_bytes: outcome instanceof Uint8Array ? outcome.byteLength : 0,
+    latency_us: latencyUs,
+    refused_here: refusedHere,
+    ...(why === "" ? {} : { why }),
+  };
+  return `${JSON.stringify(fields)}\n`;
+}
+
+/** A line about something that is no request. */
+export interface Notice {
+  readonly kind: "connect" | "refuse" | "event" | "disconnect";
+  readonly peer: Credentials;
+  readonly connection?: number;
+  readonly detail: Readonly<Record<string, string | number>>;
+}
+
+/** The numbers of a connection in a notice. */
+export function noticeOf(kind: Notice["kind"], peer: Peer, detail: Notice["detail"] = {}): Notice {
+  return { kind, peer: peer.caller, connection: peer.number, detail };
+}
+
+export function noticeText({ kind, peer, connection, detail }: Notice): string {
+  const number = connection === undefined ? "" : ` #${connection}`;
+  const words = [kind, argumentText(detail)].filter((word) => word !== "").join(" ");
+  return `${timeOf(Date.now())}${number} pid ${peer.pid} uid ${peer.uid} ${words}\n`;
+}
+
+export function noticeJson({ kind, peer, connection, detail }: Notice): string {
+  const { pid, uid, gid } = peer;
+  const time = timeOf(Date.now());
+  return `${JSON.stringify({ kind, time, connection, pid, uid, gid, ...detail })}\n`;
+}

@@ -1,0 +1,73 @@
+/**
+ * Connections to the server behind a proxy, one ready ahead of the next client: so it is known at
+ * that client's handshake whether the server lets anybody in, and with which errno not.
+ */
+import { QbFailure } from "../client/failure.ts";
+import { QbClient } from "../client/qb-client.ts";
+
+/** A server that is away or refuses is asked again this often. */
+const RETRY_MS = 100;
+
+export type Connected = QbClient | QbFailure;
+
+/** Owns the one that is ready; those that were taken are their takers'. */
+export class Upstream implements Disposable {
+  readonly name: string;
+  readonly #messageBytes: number;
+  #next: Promise<Connected>;
+  #ready: Connected | undefined;
+  #retry: Timer | undefined;
+  #closed = false;
+
+  constructor(name: string, messageBytes: number) {
+    this.name = name;
+    this.#messageBytes = messageBytes;
+    this.#next = this.#connect();
+  }
+
+  /** The connection that is ready or under way, or what it failed with, left where it is. */
+  async probe(): Promise<Connected> {
+    return await this.#next;
+  }
+
+  /** Why the server lets nobody in, as far as is known; undefined when it does. */
+  get refusal(): QbFailure | undefined {
+    return this.#ready instanceof QbFailure ? this.#ready : undefined;
+  }
+
+  /** A connection for one client; the next one is made meanwhile. */
+  async take(): Promise<Connected> {
+    const taken = this.#next;
+    this.#replace();
+    const client = await taken;
+    if (client instanceof QbFailure || client.connected) return client;
+    // It was ready for so long that its server is another one by now.
+    client.close();
+    const fresh = this.#next;
+    this.#replace();
+    return await fresh;
+  }
+
+  #replace(): void {
+    clearTimeout(this.#retry);
+    this.#ready = undefined;
+    this.#next = this.#connect();
+  }
+
+  async #connect(): Promise<Connected> {
+    const client = await QbClient.connect(this.name, { maxMessageBytes: this.#messageBytes });
+    this.#ready = client;
+    if (client instanceof QbFailure && !this.#closed) {
+      this.#retry = setTimeout(() => this.#replace(), RETRY_MS);
+    } else if (this.#closed && client instanceof QbClient) {
+      client.close();
+    }
+    return client;
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    if (this.#ready instanceof QbClient) this.#ready.close();
+  }
+}

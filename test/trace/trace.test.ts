@@ -1,0 +1,176 @@
+/** The tracer between real libqb clients and C servers: transparent, and it says what it saw. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Errno } from "../../src/errno.ts";
+import { CfsIpc } from "../../src/wire/cfs.ts";
+import { eventually } from "../support/eventually.ts";
+import { WWW_DATA } from "../support/identity.ts";
+import { bodyText, QbClient } from "../support/qb-client.ts";
+import { loadService } from "../support/qb-load.ts";
+import { program, type Service } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+import { makeTree, removeTree, startC, startProxy, TOKEN } from "./support.ts";
+
+setDefaultTimeout(60_000);
+
+let directory: string;
+let answers: Service;
+
+beforeAll(async () => {
+  directory = makeTree();
+  answers = await startC("qb-answer-server", directory, "pve1");
+});
+
+afterAll(async () => {
+  await answers.stop();
+  removeTree(directory);
+});
+
+/** Ends a tracer; what it printed. */
+async function printed(tracer: Service): Promise<string> {
+  expect(await tracer.stop()).toBe(0);
+  await noRingsLeft(tracer.pid);
+  return tracer.output;
+}
+
+interface Line {
+  readonly kind: string;
+  readonly operation?: string;
+  readonly error?: number | null;
+}
+
+function jsonLines(output: string): Line[] {
+  const lines = output.split("\n").filter((line) => line.startsWith("{"));
+  return lines.map((line) => JSON.parse(line) as Line);
+}
+
+test("a C client gets a C server's answers, and the trace has each request decoded", async () => {
+  const tracer = await startProxy("trace", answers.name);
+  {
+    await using client = await QbClient.open(tracer.name);
+    expect(bodyText(await client.call(CfsIpc.GET_CONFIG, "storage.cfg\0"))).toBe("dir: local\n");
+    expect(await client.call(CfsIpc.GET_CONFIG, "none\0")).toMatchObject({ error: Errno.ENOENT });
+    expect(await client.call(CfsIpc.VERIFY_TOKEN, `${TOKEN}\0`)).toMatchObject({ error: 0 });
+  }
+  await eventually("the end is traced", () => tracer.output.includes("disconnect"));
+  const output = await printed(tracer);
+  const who = "#1 pid \\d+ uid 0 rw";
+  expect(output).toMatch(new RegExp(`${who} get-config path="storage.cfg" -> 11 bytes, \\d+ us`));
+  expect(output).toMatch(
+    new RegExp(`${who} get-config path="none" -> ENOENT \\(No such file or directory\\), \\d+ us`),
+  );
+  expect(output).toContain('verify-token token="root@pam!ci ..." -> 0 bytes');
+  expect(output).not.toContain("0b1c2d3e");
+});
+
+test("JSON, one object a line", async () => {
+  const tracer = await startProxy("trace", answers.name, "--json");
+  {
+    await using client = await QbClient.open(tracer.name);
+    await client.call(CfsIpc.GET_GUEST_CONFIG_PROPERTY, "\x64\0\0\0name\0");
+  }
+  await eventually("the end is traced", () => tracer.output.includes('"disconnect"'));
+  const lines = jsonLines(await printed(tracer));
+  expect(lines.map(({ kind }) => kind)).toEqual(["connect", "request", "disconnect"]);
+  expect(lines[1]).toMatchObject({
+    operation: "get-guest-config-property",
+    arguments: { vmid: 100, property: "name" },
+    error: 0,
+    uid: 0,
+    permissions: "read-write",
+  });
+});
+
+test("filters by request, uid and errno", async () => {
+  const filter = ["--operation", "get-config", "--errno", "enoent", "--uid", "0"];
+  const tracer = await startProxy("trace", answers.name, "--json", ...filter);
+  {
+    await using client = await QbClient.open(tracer.name);
+    await client.call(CfsIpc.GET_CONFIG, "storage.cfg\0");
+    await client.call(CfsIpc.GET_GUEST_LIST);
+    await client.call(CfsIpc.GET_CONFIG, "none\0");
+  }
+  await eventually("the miss is traced", () => tracer.output.includes('"none"'));
+  const lines = jsonLines(await printed(tracer));
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatchObject({ arguments: { path: "none" }, error: Errno.ENOENT });
+});
+
+test("a read-only client stays one, though the server behind sees the tracer's uid", async () => {
+  const tracer = await startProxy("trace", answers.name, "--group", "33");
+  {
+    await using client = await QbClient.open(tracer.name, WWW_DATA);
+    const calls = [
+      client.call(CfsIpc.GET_CONFIG, "priv/token.cfg\0"),
+      client.call(CfsIpc.SET_STATUS, "x".padEnd(256, "\0")),
+    ];
+    for (const call of calls) expect((await call).error).toBe(Errno.EPERM);
+    expect((await client.call(CfsIpc.GET_CONFIG, "storage.cfg\0")).error).toBe(0);
+    await using stranger = await QbClient.open(tracer.name, { uid: 65_534, gid: 65_534 });
+    expect(stranger.connected.res).toBeLessThan(0);
+    await eventually("the refusal is traced", () => tracer.output.includes("refuse error=-1"));
+  }
+  expect(await printed(tracer)).toContain("EPERM (Operation not permitted), denied by the tracer");
+});
+
+test("events and flow control come through, and any id and body", async () => {
+  const control = await startC("qb-control-server");
+  const tracer = await startProxy("trace", control.name);
+  {
+    await using client = await QbClient.open(tracer.name);
+    expect(await client.call(77, "what it is")).toMatchObject({ id: 77, error: 0 });
+    expect((await client.call(100, Buffer.from([3, 0, 0, 0]))).error).toBe(0);
+    for (let number = 0; number < 3; number++) {
+      const body = Buffer.from([number, 0, 0, 0]).toString("hex");
+      expect(await client.run("event 5000")).toMatchObject({ id: 200, size: 28, body });
+    }
+    expect((await client.call(102, Buffer.from([1, 0, 0, 0]))).error).toBe(0);
+    await eventually("requests go on after the server asked to wait", async () => {
+      return (await client.call(77, "again")).error === 0;
+    });
+  }
+  expect(await printed(tracer)).toContain("request-77 body_bytes=10 -> 10 bytes");
+  await control.stop();
+});
+
+test("a load of clients gets every byte back", async () => {
+  const echo = await startC("qb-echo-server", "--accept-any");
+  const tracer = await startProxy("trace", echo.name, "--errno", "EIO");
+  const flags = [
+    "--requests",
+    "500",
+    "--clients",
+    "4",
+    "--body",
+    "3000",
+    "--verify",
+    "--depth",
+    "4",
+  ];
+  const load = await loadService(tracer.name, ...flags);
+  expect(load).toMatchObject({ requests: 2000, errors: 0, mismatches: 0 });
+  await printed(tracer);
+  await echo.stop();
+});
+
+test("when the server goes, its clients are let go and new ones refused", async () => {
+  const echo = await startC("qb-echo-server", "--accept-any");
+  const tracer = await startProxy("trace", echo.name);
+  {
+    await using client = await QbClient.open(tracer.name);
+    expect((await client.call(9, "x")).error).toBe(0);
+    await echo.stop();
+    await eventually("the client is let go", async () => (await client.call(9, "x")).res < 0);
+    await eventually("a new client is refused as the server would", async () => {
+      await using late = await QbClient.open(tracer.name);
+      return late.connected.res === Errno.ECONNREFUSED;
+    });
+  }
+  await printed(tracer);
+});
+
+test("no server behind it is a failure that says so, at once", () => {
+  const words = ["trace", "--socket", "never-x", "--upstream", "never"];
+  const { exitCode, stderr } = Bun.spawnSync([...program(), ...words]);
+  expect(exitCode).toBe(1);
+  expect(stderr.toString()).toContain("nobody listens on @never");
+});
