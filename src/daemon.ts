@@ -14,8 +14,10 @@ import type { Services } from "./cfs/operation.ts";
 import { FaultInjector, type FaultRule } from "./inject.ts";
 import type { ServiceOptions } from "./ipc/settings.ts";
 import type { Log } from "./log.ts";
+import type { ObserveOptions } from "./observe.ts";
 import { RestartFlag } from "./restart-flag.ts";
 import { runService } from "./run-service.ts";
+import { REQUEST_IDS } from "./wire/request-names.ts";
 
 export interface DaemonOptions {
   readonly socket: string;
@@ -24,6 +26,7 @@ export interface DaemonOptions {
   /** rrdcached's socket and the directory of its files; undefined writes no RRD files. */
   readonly rrd: { readonly socketPath: string; readonly baseDirectory: string } | undefined;
   readonly service: ServiceOptions;
+  readonly observe: ObserveOptions;
   /** The file that makes PVE's clients wait for a restart; undefined makes none. */
   readonly restartFlag: string | undefined;
   /** Faults on purpose; none in earnest. */
@@ -38,6 +41,13 @@ function servicesOf(backend: Backend, rrdFiles: RrdFiles | undefined): Services 
   const clusterLog = new ClusterLog({ nodeName: members.nodeName, pid: process.pid });
   const fsVersion = new FsVersionText({ versions, status });
   return { memdb, guests, members, tokens, rrd, status, clusterLog, fsVersion };
+}
+
+/** The counters of GET_FS_VERSION by name. */
+function* versionsOf({ versions }: Backend): Iterable<readonly [string, number]> {
+  yield ["clinfo", versions.clinfo];
+  yield ["vmlist", versions.vmlist];
+  for (const path of versions.observed) yield [path, versions.of(path)];
 }
 
 /** Serves until SIGTERM or SIGINT; a string says why it could not. */
@@ -66,6 +76,14 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
   const failure = await runService(options.socket, faults ?? handler, {
     log,
     service: options.service,
+    observe: {
+      ...options.observe,
+      names: new Map([...REQUEST_IDS].map(([name, id]) => [id, name])),
+      sources: {
+        versions: () => versionsOf(opened),
+        ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
+      },
+    },
     ready: () => flag?.up(),
     stopping() {
       flag?.down();

@@ -7,6 +7,7 @@ import { Service } from "./ipc/service.ts";
 import type { ServiceOptions } from "./ipc/settings.ts";
 import type { ListenFailure } from "./ipc/listener.ts";
 import type { Log } from "./log.ts";
+import { NOTHING_OBSERVED, Observation, type Observe } from "./observe.ts";
 import { notifier, watchdogIntervalMs } from "./platform/notify.ts";
 import { onDebugToggle, stopRequested } from "./platform/signals.ts";
 
@@ -14,6 +15,8 @@ import { onDebugToggle, stopRequested } from "./platform/signals.ts";
 export interface RunOptions {
   readonly log: Log;
   readonly service: ServiceOptions;
+  /** What can be seen from outside; nothing unless given. */
+  readonly observe?: Observe;
   /** Called when it listens. */
   readonly ready?: (service: Service) => void;
   /** Called when it is asked to stop, before it does. */
@@ -27,12 +30,19 @@ export interface RunOptions {
 export async function runService(
   name: string,
   handler: Handler,
-  { log, service: options, ready, stopping }: RunOptions,
-): Promise<ListenFailure | undefined> {
+  { log, service: options, observe = NOTHING_OBSERVED, ready, stopping }: RunOptions,
+): Promise<Pick<ListenFailure, "message"> | undefined> {
   const notify = notifier(process.env);
   const stop = stopRequested();
-  const service = Service.start(name, handler, { ...options, log: log.tagged("ipcs") });
+  const observation = new Observation(handler, observe);
+  const settings = { ...options, log: log.tagged("ipcs") };
+  const service = Service.start(name, observation.handler, settings);
   if (!(service instanceof Service)) return service;
+  const unobserved = await observation.open(service, log.tagged("main"));
+  if (unobserved !== undefined) {
+    await service.stop();
+    return { message: unobserved };
+  }
   onDebugToggle(() => {
     log.info(`debug output ${log.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
   });
@@ -49,5 +59,6 @@ export async function runService(
   clearInterval(watchdog);
   stopping?.();
   await service.stop();
+  observation.close();
   return undefined;
 }

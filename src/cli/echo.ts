@@ -4,7 +4,13 @@ import { echoHandler } from "../echo.ts";
 import { flag } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure } from "./failure.ts";
-import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
+import {
+  logOf,
+  observeOptions,
+  observeSettings,
+  serviceOptions,
+  serviceSettings,
+} from "./service-options.ts";
 
 export const echoCommand = command({
   name: "echo",
@@ -16,12 +22,14 @@ export const echoCommand = command({
   examples: [["echo --socket test --accept-any", "echo for everybody on this machine"]],
   options: {
     ...serviceOptions,
+    ...observeOptions,
     acceptAny: flag({ description: "Accept every user of this machine" }),
   },
   async run(values) {
     const failure = await runService(values.socket, echoHandler(values.acceptAny), {
       log: logOf(values),
       service: serviceSettings(values),
+      observe: { ...observeSettings(values), sources: {}, names: new Map() },
     });
     if (failure !== undefined) throw new CommandFailure(failure.message);
   },

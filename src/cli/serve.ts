@@ -8,7 +8,13 @@ import { flag, list, path, repeated, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { parseFaultRule } from "./inject-rules.ts";
-import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
+import {
+  logOf,
+  observeOptions,
+  observeSettings,
+  serviceOptions,
+  serviceSettings,
+} from "./service-options.ts";
 
 const STORE = "Store";
 const CLUSTER = "Cluster";
@@ -45,6 +51,7 @@ export const serveCommand = command({
   ],
   options: {
     ...serviceOptions,
+    ...observeOptions,
     dir: path({ description: "Serve this directory as /etc/pve", hint: "DIR", group: STORE }),
     db: path({ description: "Serve this config.db of pmxcfs", hint: "FILE", group: STORE }),
     state: path({
@@ -114,6 +121,7 @@ export const serveCommand = command({
       access: accessRules(values),
       rrd: values.rrd ? { socketPath: values.rrdcached, baseDirectory: values.rrdDir } : undefined,
       service: serviceSettings(values),
+      observe: observeSettings(values),
       restartFlag: restartFlagOf(values.restartFlag, values.socket),
       inject,
       log: logOf(values),

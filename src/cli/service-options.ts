@@ -4,11 +4,17 @@
  */
 import type { ServiceOptions } from "../ipc/settings.ts";
 import { IpcLimits, PollLimits } from "../limits.ts";
+import type { MetricsAddress } from "../metrics/endpoint.ts";
+import type { ObserveOptions } from "../observe.ts";
 import { createLog, defaultFormat, type Log } from "../log.ts";
-import { bytes, count, flag, milliseconds, oneOf, text, type Values } from "./args.ts";
+import { bytes, count, flag, milliseconds, oneOf, path, text, type Values } from "./args.ts";
+import { UsageFailure } from "./failure.ts";
 
 const LIMITS = "Limits";
 const LOGGING = "Logging";
+const OBSERVING = "Metrics";
+
+const HIGHEST_PORT = 65_535;
 
 export const serviceOptions = {
   socket: text({ description: "Service name to listen on", hint: "NAME", default: "pve2" }),
@@ -91,6 +97,39 @@ export const serviceOptions = {
   }),
   debug: flag({ description: "Same as --log-level debug", alias: "d", group: LOGGING }),
 } as const;
+
+/** The options of the commands that can be watched while they serve. */
+export const observeOptions = {
+  metrics: text({
+    description: "Answer GET /metrics on a unix socket or a loopback port",
+    hint: "unix:PATH|127.0.0.1:PORT",
+    group: OBSERVING,
+  }),
+  metricsTextfile: path({
+    description: "Write the metrics to FILE every 15 s, for node_exporter's textfile collector",
+    hint: "FILE",
+    group: OBSERVING,
+  }),
+} as const;
+
+/** Where metrics are asked for; nothing beyond this machine. */
+function metricsAddress(word: string): MetricsAddress {
+  const unix = /^unix:(.+)$/.exec(word)?.[1];
+  if (unix !== undefined) return { unix };
+  const loopback = /^(127(?:\.\d{1,3}){3}|localhost|\[::1\]):(\d{1,5})$/.exec(word);
+  const port = Number(loopback?.[2] ?? 0);
+  if (loopback === null || port < 1 || port > HIGHEST_PORT) {
+    const wanted = "unix:PATH, or a loopback address and a port such as 127.0.0.1:9221";
+    throw new UsageFailure(`--metrics: "${word}" is not ${wanted}`);
+  }
+  return { hostname: (loopback[1] ?? "").replaceAll(/[[\]]/g, ""), port };
+}
+
+/** What is shown of the server. */
+export function observeSettings(values: Values<typeof observeOptions>): ObserveOptions {
+  const { metrics, metricsTextfile: textfile } = values;
+  return { metrics: metrics === undefined ? undefined : metricsAddress(metrics), textfile };
+}
 
 export type ServiceValues = Values<typeof serviceOptions>;
 

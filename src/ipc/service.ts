@@ -20,7 +20,14 @@ import { Poller } from "./polling.ts";
 import { ScratchPool } from "./scratch.ts";
 import { type ServiceOptions, type ServiceSettings, settingsOf } from "./settings.ts";
 import { type Door, SetupSocket } from "./setup-socket.ts";
-import { type ConnectionStats, newServiceStats, type Refusal, type ServiceStats } from "./stats.ts";
+import {
+  addTraffic,
+  type ConnectionStats,
+  newServiceStats,
+  type Refusal,
+  type ServiceStats,
+  type TrafficTotals,
+} from "./stats.ts";
 import { sweepDeadServers } from "./sweep.ts";
 import { TimedTurns } from "./timed-turns.ts";
 import { Turns } from "./turns.ts";
@@ -135,6 +142,13 @@ export class Service {
       reports.push({ number, caller, openedAt, ...stats });
     }
     return reports;
+  }
+
+  /** Sums over all connections it ever had. */
+  totals(): TrafficTotals {
+    const totals = { ...this.stats.closed };
+    for (const { stats } of this.#connections) addTraffic(totals, stats);
+    return totals;
   }
 
   /** Handshakes under way, and ring directories that are ready for the next client. */
@@ -346,7 +360,7 @@ export class Service {
     this.#admission.remove(caller.uid);
     this.stats.activeConnections--;
     this.stats.closedConnections++;
-    this.stats.closedRequests += stats.requests;
+    addTraffic(this.stats.closed, stats);
     if (violation) {
       this.stats.violations++;
       this.#log.warn(() => `disconnecting ${describe(caller)}: it ${reason}`);

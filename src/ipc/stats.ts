@@ -41,6 +41,39 @@ export function newConnectionStats(clientPid: number): ConnectionStats {
   };
 }
 
+/** What of a connection's counters can be added up; each only grows. */
+export const TRAFFIC = [
+  "requests",
+  "responses",
+  "errors",
+  "events",
+  "requestBytes",
+  "responseBytes",
+  "sendRetries",
+  "recvRetries",
+  "flowControlCount",
+] as const;
+
+export type TrafficTotals = Record<(typeof TRAFFIC)[number], number>;
+
+function newTotals(): TrafficTotals {
+  return {
+    requests: 0,
+    responses: 0,
+    errors: 0,
+    events: 0,
+    requestBytes: 0,
+    responseBytes: 0,
+    sendRetries: 0,
+    recvRetries: 0,
+    flowControlCount: 0,
+  };
+}
+
+export function addTraffic(totals: TrafficTotals, stats: TrafficTotals): void {
+  for (const name of TRAFFIC) totals[name] += stats[name];
+}
+
 /** Why a peer did not become, or did not stay, a connection. */
 export type Refusal =
   | "denied" // the handler's authenticate said no
@@ -56,8 +89,8 @@ export interface ServiceStats {
   /** Connections ended because the peer broke the protocol. */
   violations: number;
   readonly refused: Record<Refusal, number>;
-  /** Requests of connections that have ended. */
-  closedRequests: number;
+  /** Sums over the connections that have ended. */
+  readonly closed: TrafficTotals;
 }
 
 export function newServiceStats(): ServiceStats {
@@ -66,6 +99,6 @@ export function newServiceStats(): ServiceStats {
     closedConnections: 0,
     violations: 0,
     refused: { denied: 0, full: 0, size: 0, handshake: 0, resources: 0 },
-    closedRequests: 0,
+    closed: newTotals(),
   };
 }

@@ -31,8 +31,8 @@ const HEIGHT: Readonly<Record<string, number>> = {
   backend: 3,
   client: 4,
   cfs: 4,
+  metrics: 4,
   composition: 5,
-  metrics: 5,
   check: 6,
   compat: 6,
   trace: 6,
@@ -165,6 +165,12 @@ export const RULES: readonly Rule[] = [
     find: ({ text }) =>
       lines(text, /from "(citty|consola)/, "citty is cli's, consola is src/log.ts's"),
     bad: { path: "src/ipc/a.ts", text: 'import { createConsola } from "consola/basic";' },
+  },
+  {
+    name: "prom-client is loaded when metrics are wanted",
+    covers: (path) => under("src")(path) && path !== "src/metrics/registry.ts",
+    find: ({ text }) => lines(text, /from "prom-client/, "prom-client is metrics/registry.ts's"),
+    bad: { path: "src/observe.ts", text: 'import { Gauge } from "prom-client";' },
   },
   {
     name: "every file says what it is",

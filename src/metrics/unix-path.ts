@@ -1,0 +1,40 @@
+/**
+ * A path for a listening unix socket: a socket that a dead server left there is removed, one that
+ * somebody answers on is left alone, and so is anything that is no socket.
+ */
+import { lstatSync, rmSync } from "node:fs";
+
+async function answers(path: string): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ unix: path, socket: { data() {} } });
+    socket.terminate();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Makes way at `path`; a string says why it cannot be had. */
+export async function makeWay(path: string): Promise<string | undefined> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  if (!found.isSocket()) return `${path} is there already, and is no socket`;
+  if (await answers(path)) return `somebody answers on ${path} already`;
+  rmSync(path, { force: true });
+  return undefined;
+}
+
+/** Binds what `listen` binds, so that nobody but the modes of `mask`'s complement may connect. */
+export function withUmask<T>(mask: number, listen: () => T): T {
+  const before = process.umask(mask);
+  try {
+    return listen();
+  } finally {
+    process.umask(before);
+  }
+}
+
+/** Why something could not be done, in the words of whoever threw. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

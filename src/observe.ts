@@ -1,0 +1,86 @@
+/**
+ * What can be seen of a serving process from outside: metrics, when they are asked for. Made
+ * around its handler before it is published, opened once it is.
+ */
+import type { Handler } from "./ipc/handler.ts";
+import type { Service } from "./ipc/service.ts";
+import type { Log } from "./log.ts";
+import type { MetricsAddress, Running } from "./metrics/endpoint.ts";
+import type { MetricSources } from "./metrics/families.ts";
+import { Tally } from "./metrics/tally.ts";
+
+/** Where to; undefined is nowhere. */
+export interface ObserveOptions {
+  readonly metrics: MetricsAddress | undefined;
+  readonly textfile: string | undefined;
+}
+
+/** What is shown of a server, and where. */
+export interface Observe extends ObserveOptions {
+  readonly sources: MetricSources;
+  /** Operations by message id, for the labels. */
+  readonly names: ReadonlyMap<number, string>;
+}
+
+export const NOTHING_OBSERVED: Observe = {
+  metrics: undefined,
+  textfile: undefined,
+  sources: {},
+  names: new Map(),
+};
+
+/** Opens what was asked for; a string says what could not be. */
+async function openMetrics(
+  service: Service,
+  tally: Tally,
+  { metrics: address, textfile, sources }: Observe,
+  log: Log,
+): Promise<readonly Running[] | string> {
+  const { metricsOf } = await import("./metrics/families.ts");
+  const { keepTextfile, serveMetrics } = await import("./metrics/endpoint.ts");
+  const metrics = metricsOf(service, tally, sources);
+  const opened: Running[] = [];
+  const outlets = [
+    () => (address === undefined ? undefined : serveMetrics(address, metrics)),
+    () => (textfile === undefined ? undefined : keepTextfile(textfile, metrics, log)),
+  ];
+  for (const open of outlets) {
+    const running = await open();
+    if (typeof running === "string") {
+      for (const each of opened) each.close();
+      return running;
+    }
+    if (running !== undefined) opened.push(running);
+  }
+  return opened;
+}
+
+/** The eyes on one server. */
+export class Observation {
+  /** What the service shall ask. */
+  readonly handler: Handler;
+  readonly #observe: Observe;
+  readonly #tally: Tally | undefined;
+  #running: readonly Running[] = [];
+
+  /** Without metrics the handler stays as it is, and costs nothing. */
+  constructor(handler: Handler, observe: Observe) {
+    this.#observe = observe;
+    const wanted = observe.metrics !== undefined || observe.textfile !== undefined;
+    this.#tally = wanted ? new Tally(handler, observe.names) : undefined;
+    this.handler = this.#tally ?? handler;
+  }
+
+  /** The service is published; a string says what could not be opened, and nothing stays open. */
+  async open(service: Service, log: Log): Promise<string | undefined> {
+    if (this.#tally === undefined) return undefined;
+    const opened = await openMetrics(service, this.#tally, this.#observe, log);
+    if (typeof opened === "string") return opened;
+    this.#running = opened;
+    return undefined;
+  }
+
+  close(): void {
+    for (const each of this.#running) each.close();
+  }
+}
