@@ -12,6 +12,8 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   compat: async () => (await import("./compat.ts")).compatCommand,
   bench: async () => (await import("./bench.ts")).benchCommand,
   trace: async () => (await import("./trace.ts")).traceCommand,
+  record: async () => (await import("./record.ts")).recordCommand,
+  replay: async () => (await import("./replay.ts")).replayCommand,
   config: async () => (await import("./config.ts")).configCommand,
   echo: async () => (await import("./echo.ts")).echoCommand,
 };

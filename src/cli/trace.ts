@@ -2,13 +2,13 @@
 import { Errno } from "../errno.ts";
 import type { Watcher } from "../trace/exchange.ts";
 import * as show from "../trace/show.ts";
-import { REQUEST_IDS } from "../wire/request-names.ts";
 import { ids } from "./access-options.ts";
 import { flag, list, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { ClosedOutput, UsageFailure } from "./failure.ts";
 import { nearest } from "./nearest.ts";
 import { proxyOptions, runProxy } from "./proxy-options.ts";
+import { requestIds } from "./request-words.ts";
 import { print } from "./terminal.ts";
 
 const FILTER = "What is shown";
@@ -24,16 +24,6 @@ const options = {
   }),
   json: flag({ description: "One JSON object a line", group: FILTER }),
 } as const;
-
-/** The ids of requests given by name or number. */
-export function requestIds(words: readonly string[], option: string): number[] {
-  return words.map((word) => {
-    const id = REQUEST_IDS.get(word) ?? (/^-?\d+$/.test(word) ? Number(word) : undefined);
-    if (id !== undefined) return id;
-    const hint = nearest(word, REQUEST_IDS.keys());
-    throw new UsageFailure(`${option}: "${word}" is no request`, hint);
-  });
-}
 
 function errnos(words: readonly string[]): number[] {
   const names = Object.keys(Errno) as (keyof typeof Errno)[];

@@ -25,6 +25,7 @@ export interface Watcher {
   opened(peer: Peer): void;
   refused(peer: Credentials, error: Errno): void;
   exchanged(exchange: Exchange): void;
-  event(peer: Peer, id: number, body: Buffer): void;
+  /** `after` so many requests of its connection had come. */
+  event(peer: Peer, id: number, body: Buffer, after: number): void;
   closed(peer: Peer): void;
 }

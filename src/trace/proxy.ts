@@ -25,6 +25,7 @@ const BUSY_PAUSE_MS = 1;
 interface Session {
   readonly connecting: Promise<Connected>;
   client: QbClient | undefined;
+  requests: number;
   closed: boolean;
 }
 
@@ -61,6 +62,7 @@ export class Proxy implements Handler {
     const session: Session = {
       connecting: this.#upstream.take(),
       client: undefined,
+      requests: 0,
       closed: false,
     };
     this.#sessions.set(peer, session);
@@ -94,7 +96,7 @@ export class Proxy implements Handler {
       const event = await client.receiveEvent({ timeoutMs: ANSWER_TIMEOUT_MS });
       if (!(event instanceof QbFailure)) {
         peer.sendEvent(event.id, event.body);
-        this.#watcher.event(peer, event.id, event.body);
+        this.#watcher.event(peer, event.id, event.body, session.requests);
       } else if (event.ended) {
         if (!session.closed) peer.disconnect(`was left by @${this.#upstream.name}`);
         return;
@@ -108,6 +110,7 @@ export class Proxy implements Handler {
     const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
     const asked = { atMs: Date.now(), connection: peer.number, caller, id, body };
     const session = this.#sessions.get(peer);
+    if (session !== undefined) session.requests++;
     const denied = session === undefined ? Errno.ENOTCONN : deniedHere(request);
     if (denied === undefined && session !== undefined) {
       return this.#forward(session, peer, asked, start);

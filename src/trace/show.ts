@@ -14,7 +14,8 @@ export interface Filter {
   readonly errors: readonly number[];
 }
 
-function errorOf({ outcome }: Exchange): number | undefined {
+/** 0, an errno, or undefined for no answer. */
+export function errorOf({ outcome }: Exchange): number | undefined {
   return typeof outcome === "number" ? outcome : outcome === undefined ? undefined : 0;
 }
 
@@ -25,7 +26,8 @@ export function matches(filter: Filter, exchange: Exchange): boolean {
   return errors.length === 0 || errors.includes(errorOf(exchange) ?? Number.NaN);
 }
 
-function argumentText(given: Arguments): string {
+/** `path="storage.cfg"`. */
+export function argumentText(given: Arguments): string {
   return Object.entries(given)
     .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
     .join(" ");

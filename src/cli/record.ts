@@ -1,0 +1,75 @@
+/** `pmxcfs-ipc record`: stands between clients and a server, and keeps what they say in a file. */
+import { closeSync, openSync, writeSync } from "node:fs";
+import type { Watcher } from "../trace/exchange.ts";
+import { eventLine, headerLine, requestLine } from "../trace/recording.ts";
+import { flag, path } from "./args.ts";
+import { command } from "./command.ts";
+import { CommandFailure } from "./failure.ts";
+import { proxyOptions, runProxy } from "./proxy-options.ts";
+
+/** Configurations are in it: its owner reads it, nobody else. */
+const MODE = 0o600;
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The file of a recording. The first line that cannot be written ends the recording. */
+class RecordingFile implements Disposable {
+  readonly #file: number;
+  failure: string | undefined;
+
+  constructor(name: string) {
+    try {
+      this.#file = openSync(name, "wx", MODE);
+    } catch (error) {
+      throw new CommandFailure(`cannot make ${name}: ${reasonOf(error)}`);
+    }
+  }
+
+  write(line: string): void {
+    if (this.failure !== undefined) return;
+    try {
+      writeSync(this.#file, line);
+    } catch (error) {
+      this.failure = reasonOf(error);
+      process.kill(process.pid, "SIGTERM");
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#file);
+  }
+}
+
+export const recordCommand = command({
+  name: "record",
+  summary: "Stand between clients and a server, and keep each request and its answer in a file",
+  details: [
+    "Stands where `trace` does. FILE is made and must not exist; docs/recording.md has its format.",
+    "Secrets of tokens and private files are left out, unless --no-redact is given.",
+  ],
+  examples: [
+    ["record node.jsonl --socket pve2x --upstream pve2", "keep what clients of @pve2x do"],
+  ],
+  options: {
+    ...proxyOptions,
+    redact: flag({ description: "Leave secrets out of the file", onByDefault: true }),
+  },
+  operands: { file: path({ description: "The file to make", hint: "FILE", required: true }) },
+  async run(values) {
+    using file = new RecordingFile(values.file);
+    file.write(headerLine(values.upstream, values.redact));
+    const watcher: Watcher = {
+      opened: () => {},
+      refused: () => {},
+      exchanged: (exchange) => file.write(requestLine(exchange, values.redact)),
+      event: ({ number }, id, body, after) => file.write(eventLine(number, after, id, body)),
+      closed: () => {},
+    };
+    await runProxy(values, watcher);
+    if (file.failure !== undefined) {
+      throw new CommandFailure(`cannot write ${values.file}: ${file.failure}`);
+    }
+  },
+});

@@ -1,0 +1,98 @@
+/** `pmxcfs-ipc replay`: answers from a recording, or asks a server what was recorded. */
+import { readFileSync } from "node:fs";
+import { accessOf, findGroup } from "../access-rules.ts";
+import { QbFailure } from "../client/failure.ts";
+import { PVE_MESSAGE_BYTES } from "../client/qb-client.ts";
+import { runService } from "../run-service.ts";
+import { compareAgainst } from "../trace/against.ts";
+import { readRecording, type Recording } from "../trace/recording.ts";
+import { Replayer } from "../trace/replay.ts";
+import { accessOptions, accessRules } from "./access-options.ts";
+import { flag, list, path, text, type Values } from "./args.ts";
+import { command } from "./command.ts";
+import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
+import { requestIds } from "./request-words.ts";
+import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
+import { print } from "./terminal.ts";
+
+const AGAINST = "Against a server";
+
+const options = {
+  ...serviceOptions,
+  socket: text({ description: "Answer from the recording under this name", hint: "NAME" }),
+  against: text({
+    description: "Send the recorded requests to this service, and compare",
+    hint: "NAME",
+    group: AGAINST,
+  }),
+  writes: flag({ description: "Send those that change it, too", group: AGAINST }),
+  ignore: list({ description: "Leave these requests out", hint: "REQUEST", group: AGAINST }),
+  ...accessOptions,
+} as const;
+
+type Chosen = Values<typeof options>;
+
+function load(file: string): Recording {
+  let read: string;
+  try {
+    read = readFileSync(file, "utf8");
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandFailure(`cannot read ${file}: ${why}`);
+  }
+  const recording = readRecording(read);
+  if (typeof recording !== "string") return recording;
+  throw new CommandFailure(`${file} cannot be replayed: ${recording}`);
+}
+
+async function serveFrom(recording: Recording, socket: string, chosen: Chosen): Promise<void> {
+  const log = logOf({ ...chosen, socket });
+  const rules = accessRules(chosen);
+  const access = accessOf(rules, findGroup(rules.group), log.tagged("main"));
+  const failure = await runService(socket, new Replayer(recording, access, log.tagged("replay")), {
+    log,
+    service: serviceSettings({ ...chosen, socket }),
+  });
+  if (failure !== undefined) throw new CommandFailure(failure.message);
+}
+
+async function compare(recording: Recording, service: string, chosen: Chosen): Promise<number> {
+  const result = await compareAgainst(recording, {
+    service,
+    writes: chosen.writes,
+    ignore: requestIds(chosen.ignore, "--ignore"),
+    messageBytes: PVE_MESSAGE_BYTES,
+  });
+  if (result instanceof QbFailure) throw new CommandFailure(String(result));
+  const { compared, skipped, differences } = result;
+  for (const line of differences) print(`${line}\n`);
+  print(`${compared} compared, ${differences.length} differ, ${skipped} left out\n`);
+  return differences.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
+}
+
+export const replayCommand = command({
+  name: "replay",
+  summary: "Answer from a recording, or send its requests to a server and compare",
+  details: [
+    "With --socket, equal requests get their recorded answers in order, the last one again and " +
+      "again; what was not recorded is answered with ENOSYS.",
+    "With --against, redacted requests are left out, and those that write unless --writes is given.",
+  ],
+  examples: [
+    ["replay node.jsonl --socket test", "a node's answers without the node"],
+    ["replay node.jsonl --against pve2 --ignore get-fs-version", "does it still answer the same?"],
+  ],
+  exits: [[1, "Answers differ, or it did not work"]],
+  options,
+  operands: { file: path({ description: "The recording", hint: "FILE", required: true }) },
+  async run(values) {
+    const { socket, against, file } = values;
+    if ((socket === undefined) === (against === undefined)) {
+      throw new UsageFailure("one of --socket and --against is needed");
+    }
+    const recording = load(file);
+    if (against !== undefined) return await compare(recording, against, values);
+    if (socket !== undefined) await serveFrom(recording, socket, values);
+    return ExitCode.OK;
+  },
+});

@@ -1,0 +1,200 @@
+/**
+ * A recording made between real libqb clients and a C server: replayed to the same clients it
+ * answers the same, held against servers it tells what differs, and it keeps no secrets.
+ */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Errno } from "../../src/errno.ts";
+import { readRecording } from "../../src/trace/recording.ts";
+import { CfsIpc } from "../../src/wire/cfs.ts";
+import { WWW_DATA } from "../support/identity.ts";
+import { QbClient, type Result } from "../support/qb-client.ts";
+import { program, type Service, startService } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+import { makeTree, removeTree, startC, startProxy, TOKEN } from "./support.ts";
+
+setDefaultTimeout(60_000);
+
+const SECRET = "0b1c2d3e";
+const STATUS = `${"x".padEnd(256, "\0")}value`;
+
+let directory: string;
+let files: string;
+let server: Service;
+
+beforeAll(async () => {
+  directory = makeTree();
+  files = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+  server = await startC("qb-answer-server", directory, "pve1");
+});
+
+afterAll(async () => {
+  await server.stop();
+  removeTree(directory);
+  rmSync(files, { recursive: true, force: true });
+});
+
+/** What two clients, root and www-data, ask; what they get. */
+async function session(service: string): Promise<Result[]> {
+  await using root = await QbClient.open(service);
+  await using www = await QbClient.open(service, WWW_DATA);
+  return [
+    await root.call(CfsIpc.GET_CONFIG, "storage.cfg\0"),
+    await www.call(CfsIpc.GET_CONFIG, "storage.cfg\0"),
+    await www.call(CfsIpc.GET_CONFIG, "none\0"),
+    await root.call(CfsIpc.GET_FS_VERSION),
+    await root.call(CfsIpc.SET_STATUS, STATUS),
+    await www.call(CfsIpc.SET_STATUS, STATUS),
+    await root.call(CfsIpc.GET_FS_VERSION),
+    await root.call(CfsIpc.VERIFY_TOKEN, `${TOKEN}\0`),
+    await www.call(CfsIpc.GET_CONFIG, "priv/token.cfg\0"),
+    await www.call(CfsIpc.GET_GUEST_CONFIG_PROPERTY, "\x64\0\0\0name\0"),
+  ];
+}
+
+/** Records one session; what its clients got. */
+async function record(file: string, ...words: string[]): Promise<Result[]> {
+  const recorder = await startProxy("record", server.name, file, "--group", "33", ...words);
+  const results = await session(recorder.name);
+  expect(await recorder.stop()).toBe(0);
+  await noRingsLeft(recorder.pid);
+  return results;
+}
+
+function replay(...words: string[]): { exitCode: number; out: string; complaint: string } {
+  const done = Bun.spawnSync([...program(), "replay", ...words]);
+  const { exitCode, stdout, stderr } = done;
+  return { exitCode, out: stdout.toString(), complaint: stderr.toString() };
+}
+
+test("replayed to the same clients it answers the same, and the server is not needed", async () => {
+  const file = join(files, "same.jsonl");
+  const recorded = await record(file);
+  const service = await startService((name) => {
+    return [...program(), "replay", file, "--socket", name, "--group", "33"];
+  });
+  const replayed = await session(service.name);
+  expect(replayed).toEqual(recorded);
+  // Two answers to one request came in their order: the status changed the second.
+  expect(replayed[3]?.body).not.toBe(replayed[6]?.body);
+  {
+    await using client = await QbClient.open(service.name);
+    expect((await client.call(CfsIpc.GET_CONFIG, "never\0")).error).toBe(Errno.ENOSYS);
+    expect((await client.call(CfsIpc.GET_FS_VERSION)).body).toBe(recorded[6]?.body);
+  }
+  expect(await service.stop()).toBe(0);
+  expect(service.output).toContain('nobody asked get-config {"path":"never"}');
+  await noRingsLeft(service.pid);
+});
+
+test("secrets stay out of the file, which only its owner reads, unless asked for", async () => {
+  const file = join(files, "redacted.jsonl");
+  await record(file);
+  const kept = readRecording(readFileSync(file, "utf8"));
+  if (typeof kept === "string") throw new Error(kept);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  const all = kept.requests.map(({ body, reply }) => `${body.toString()}${reply.toString()}`);
+  expect(all.join("")).not.toContain(SECRET);
+  expect(all.join("")).toContain("root@pam!ci REDACTED");
+  expect(kept.requests.map(({ redacted }) => redacted.join()).filter(Boolean)).toEqual(["body"]);
+
+  const whole = join(files, "whole.jsonl");
+  await record(whole, "--no-redact");
+  const told = readRecording(readFileSync(whole, "utf8"));
+  if (typeof told === "string") throw new Error(told);
+  expect(told.requests.map(({ body }) => body.toString()).join("")).toContain(SECRET);
+});
+
+test("a private file that root read is not in it", async () => {
+  const file = join(files, "private.jsonl");
+  const recorder = await startProxy("record", server.name, file);
+  {
+    await using root = await QbClient.open(recorder.name);
+    const { body } = await root.call(CfsIpc.GET_CONFIG, "priv/token.cfg\0");
+    expect(Buffer.from(body ?? "", "hex").toString()).toContain(SECRET);
+  }
+  await recorder.stop();
+  const text = readFileSync(file, "utf8");
+  expect(text).toContain('"redacted":["reply"]');
+  expect(text).not.toContain(Buffer.from(`${TOKEN}\n`).toString("base64"));
+});
+
+test("nothing differs from the server it came from; what does from another is said", async () => {
+  const file = join(files, "against.jsonl");
+  await record(file);
+  const volatile = ["--ignore", "get-fs-version"];
+  const same = replay(file, "--against", server.name, ...volatile);
+  expect(same).toMatchObject({ exitCode: 0, out: "4 compared, 0 differ, 6 left out\n" });
+
+  writeFileSync(join(directory, "storage.cfg"), "dir: other\n");
+  const other = await startC("qb-answer-server", directory, "pve1");
+  const { exitCode, out } = replay(file, "--against", other.name, ...volatile);
+  await other.stop();
+  writeFileSync(join(directory, "storage.cfg"), "dir: local\n");
+  expect(exitCode).toBe(1);
+  expect(out).toBe(
+    [1, 2]
+      .map((number) => {
+        const what = `#${number} get-config path="storage.cfg"`;
+        return `${what}: 11 bytes recorded, now 11 bytes, different from byte 5 on\n`;
+      })
+      .join("") + "4 compared, 2 differ, 6 left out\n",
+  );
+});
+
+/** Asks a control server for two events; what came. */
+async function askForEvents(service: string): Promise<Result[]> {
+  await using client = await QbClient.open(service);
+  const answer = await client.call(100, Buffer.from([2, 0, 0, 0]));
+  return [answer, await client.run("event 5000"), await client.run("event 5000")];
+}
+
+test("events are replayed after the request they followed", async () => {
+  const control = await startC("qb-control-server");
+  const file = join(files, "events.jsonl");
+  const recorder = await startProxy("record", control.name, file);
+  const recorded = await askForEvents(recorder.name);
+  await recorder.stop();
+  await control.stop();
+  await using service = await startService((name) => {
+    return [...program(), "replay", file, "--socket", name];
+  });
+  expect(recorded[2]).toMatchObject({ id: 200, error: 0 });
+  expect(await askForEvents(service.name)).toEqual(recorded);
+});
+
+describe("what cannot be done is said", () => {
+  const cases: readonly (readonly [text: string, message: string])[] = [
+    ["hello\n", "it does not begin as a recording does"],
+    ['{"format":"pmxcfs-ipc-recording","version":2}\n', "it has version 2, this program reads 1"],
+    ['{"format":"pmxcfs-ipc-recording","version":1}\n{"kind":"requ', "line 2 is no JSON object"],
+    [
+      '{"format":"pmxcfs-ipc-recording","version":1}\n{"kind":"request","id":6}\n',
+      "line 2 is no whole request",
+    ],
+  ];
+  test.each(cases)("%j", (text, message) => {
+    const file = join(files, "broken.jsonl");
+    writeFileSync(file, text);
+    const { exitCode, complaint } = replay(file, "--against", server.name);
+    expect(exitCode).toBe(1);
+    expect(complaint).toContain(message);
+  });
+
+  test("a file that exists is not overwritten", () => {
+    const file = join(files, "precious");
+    writeFileSync(file, "precious");
+    const words = ["record", file, "--socket", "never-x", "--upstream", server.name];
+    const { exitCode, stderr } = Bun.spawnSync([...program(), ...words]);
+    expect(exitCode).toBe(1);
+    expect(stderr.toString()).toContain("EEXIST");
+    expect(readFileSync(file, "utf8")).toBe("precious");
+  });
+
+  test("one of --socket and --against", () => {
+    expect(replay("x")).toMatchObject({ exitCode: 2 });
+    expect(replay("x", "--socket", "a", "--against", "b")).toMatchObject({ exitCode: 2 });
+  });
+});
