@@ -58,6 +58,11 @@ export class OneByOne {
   #last: Promise<void> = Promise.resolve();
   #inside = 0;
 
+  /** Whether somebody is inside. */
+  get busy(): boolean {
+    return this.#inside > 0;
+  }
+
   async run<T>(work: () => Promise<T>): Promise<T> {
     const before = this.#last;
     const { promise, resolve } = Promise.withResolvers<void>();

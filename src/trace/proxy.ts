@@ -124,10 +124,28 @@ export class Proxy implements Handler {
     return malformed(caller, id);
   }
 
-  async #forward(session: Session, peer: Peer, asked: Asked, start: number): Promise<Reply> {
+  #forward(session: Session, peer: Peer, asked: Asked, start: number): Reply | Promise<Reply> {
+    const { client } = session;
+    if (client === undefined) return this.#forwardLater(session, peer, asked, start);
+    const answer = client.ask(asked.id, asked.body, { timeoutMs: ANSWER_TIMEOUT_MS });
+    if (answer instanceof Promise) {
+      return answer.then((late) => this.#outcome(peer, asked, start, late));
+    }
+    if (answer instanceof QbFailure && answer.kind === "busy") {
+      return this.#forwardLater(session, peer, asked, start);
+    }
+    return this.#outcome(peer, asked, start, answer);
+  }
+
+  /** When the connection is still being made, or the server asks to wait. */
+  async #forwardLater(session: Session, peer: Peer, asked: Asked, start: number): Promise<Reply> {
     const client = session.client ?? (await session.connecting);
     const answer =
       client instanceof QbFailure ? client : await askPatiently(client, session, peer, asked);
+    return this.#outcome(peer, asked, start, answer);
+  }
+
+  #outcome(peer: Peer, asked: Asked, start: number, answer: QbResponse | QbFailure): Reply {
     if (!(answer instanceof QbFailure)) {
       const outcome = answer.error === 0 ? answer.body : (answer.error as Errno);
       this.#tell(asked, start, outcome, "", false);
