@@ -37,17 +37,23 @@ function errnos(words: readonly string[]): number[] {
   });
 }
 
-/** stdout; when nobody reads it any more the trace is over. */
-function write(line: string): void {
-  try {
-    print(line);
-  } catch (error) {
-    if (!(error instanceof ClosedOutput)) throw error;
-    process.kill(process.pid, "SIGTERM");
+/** stdout, until nobody reads it any more: then the trace is over. */
+class Output {
+  closed = false;
+
+  write(line: string): void {
+    if (this.closed) return;
+    try {
+      print(line);
+    } catch (error) {
+      if (!(error instanceof ClosedOutput)) throw error;
+      this.closed = true;
+      process.kill(process.pid, "SIGTERM");
+    }
   }
 }
 
-function printer(values: Values<typeof options>): Watcher {
+function printer(values: Values<typeof options>, output: Output): Watcher {
   const filter = {
     ids: requestIds(values.operation, "--operation"),
     uids: ids(values.uid, "--uid"),
@@ -57,13 +63,13 @@ function printer(values: Values<typeof options>): Watcher {
   const exchanged = values.json ? show.exchangeJson : show.exchangeText;
   const noticed = values.json ? show.noticeJson : show.noticeText;
   // Who filters looks for requests.
-  const notice = (told: show.Notice) => (filtered ? undefined : write(noticed(told)));
+  const notice = (told: show.Notice) => (filtered ? undefined : output.write(noticed(told)));
   return {
     opened: (peer) =>
       notice(show.noticeOf("connect", peer, { permissions: peer.caller.permissions })),
     refused: (peer, error) => notice({ kind: "refuse", peer, detail: { error } }),
     exchanged: (exchange) => {
-      if (show.matches(filter, exchange)) write(exchanged(exchange));
+      if (show.matches(filter, exchange)) output.write(exchanged(exchange));
     },
     event: (peer, id, body) =>
       notice(show.noticeOf("event", peer, { id, body_bytes: body.byteLength })),
@@ -85,5 +91,9 @@ export const traceCommand = command({
     ["trace --socket pve2x --operation get-config --errno ENOENT", "files that are missed"],
   ],
   options,
-  run: async (values) => await runProxy(values, printer(values)),
+  async run(values) {
+    const output = new Output();
+    await runProxy(values, printer(values, output));
+    if (output.closed) throw new ClosedOutput();
+  },
 });

@@ -56,7 +56,7 @@ async function session(service: string): Promise<Result[]> {
 
 /** Records one session; what its clients got. */
 async function record(file: string, ...words: string[]): Promise<Result[]> {
-  const recorder = await startProxy("record", server.name, file, "--group", "33", ...words);
+  await using recorder = await startProxy("record", server.name, file, "--group", "33", ...words);
   const results = await session(recorder.name);
   expect(await recorder.stop()).toBe(0);
   await noRingsLeft(recorder.pid);
@@ -72,7 +72,7 @@ function replay(...words: string[]): { exitCode: number; out: string; complaint:
 test("replayed to the same clients it answers the same, and the server is not needed", async () => {
   const file = join(files, "same.jsonl");
   const recorded = await record(file);
-  const service = await startService((name) => {
+  await using service = await startService((name) => {
     return [...program(), "replay", file, "--socket", name, "--group", "33"];
   });
   const replayed = await session(service.name);
@@ -109,7 +109,7 @@ test("secrets stay out of the file, which only its owner reads, unless asked for
 
 test("a private file that root read is not in it", async () => {
   const file = join(files, "private.jsonl");
-  const recorder = await startProxy("record", server.name, file);
+  await using recorder = await startProxy("record", server.name, file);
   {
     await using root = await QbClient.open(recorder.name);
     const { body } = await root.call(CfsIpc.GET_CONFIG, "priv/token.cfg\0");
@@ -129,7 +129,7 @@ test("nothing differs from the server it came from; what does from another is sa
   expect(same).toMatchObject({ exitCode: 0, out: "4 compared, 0 differ, 6 left out\n" });
 
   writeFileSync(join(directory, "storage.cfg"), "dir: other\n");
-  const other = await startC("qb-answer-server", directory, "pve1");
+  await using other = await startC("qb-answer-server", directory, "pve1");
   const { exitCode, out } = replay(file, "--against", other.name, ...volatile);
   await other.stop();
   writeFileSync(join(directory, "storage.cfg"), "dir: local\n");
@@ -152,9 +152,9 @@ async function askForEvents(service: string): Promise<Result[]> {
 }
 
 test("events are replayed after the request they followed", async () => {
-  const control = await startC("qb-control-server");
+  await using control = await startC("qb-control-server");
   const file = join(files, "events.jsonl");
-  const recorder = await startProxy("record", control.name, file);
+  await using recorder = await startProxy("record", control.name, file);
   const recorded = await askForEvents(recorder.name);
   await recorder.stop();
   await control.stop();

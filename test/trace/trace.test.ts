@@ -6,7 +6,7 @@ import { eventually } from "../support/eventually.ts";
 import { WWW_DATA } from "../support/identity.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
 import { loadService } from "../support/qb-load.ts";
-import { program, type Service } from "../support/service.ts";
+import { isListening, program, type Service, uniqueName } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
 import { makeTree, removeTree, startC, startProxy, TOKEN } from "./support.ts";
 
@@ -44,7 +44,7 @@ function jsonLines(output: string): Line[] {
 }
 
 test("a C client gets a C server's answers, and the trace has each request decoded", async () => {
-  const tracer = await startProxy("trace", answers.name);
+  await using tracer = await startProxy("trace", answers.name);
   {
     await using client = await QbClient.open(tracer.name);
     expect(bodyText(await client.call(CfsIpc.GET_CONFIG, "storage.cfg\0"))).toBe("dir: local\n");
@@ -63,7 +63,7 @@ test("a C client gets a C server's answers, and the trace has each request decod
 });
 
 test("JSON, one object a line", async () => {
-  const tracer = await startProxy("trace", answers.name, "--json");
+  await using tracer = await startProxy("trace", answers.name, "--json");
   {
     await using client = await QbClient.open(tracer.name);
     await client.call(CfsIpc.GET_GUEST_CONFIG_PROPERTY, "\x64\0\0\0name\0");
@@ -82,7 +82,7 @@ test("JSON, one object a line", async () => {
 
 test("filters by request, uid and errno", async () => {
   const filter = ["--operation", "get-config", "--errno", "enoent", "--uid", "0"];
-  const tracer = await startProxy("trace", answers.name, "--json", ...filter);
+  await using tracer = await startProxy("trace", answers.name, "--json", ...filter);
   {
     await using client = await QbClient.open(tracer.name);
     await client.call(CfsIpc.GET_CONFIG, "storage.cfg\0");
@@ -96,7 +96,7 @@ test("filters by request, uid and errno", async () => {
 });
 
 test("a read-only client stays one, though the server behind sees the tracer's uid", async () => {
-  const tracer = await startProxy("trace", answers.name, "--group", "33");
+  await using tracer = await startProxy("trace", answers.name, "--group", "33");
   {
     await using client = await QbClient.open(tracer.name, WWW_DATA);
     const calls = [
@@ -113,8 +113,8 @@ test("a read-only client stays one, though the server behind sees the tracer's u
 });
 
 test("events and flow control come through, and any id and body", async () => {
-  const control = await startC("qb-control-server");
-  const tracer = await startProxy("trace", control.name);
+  await using control = await startC("qb-control-server");
+  await using tracer = await startProxy("trace", control.name);
   {
     await using client = await QbClient.open(tracer.name);
     expect(await client.call(77, "what it is")).toMatchObject({ id: 77, error: 0 });
@@ -129,12 +129,11 @@ test("events and flow control come through, and any id and body", async () => {
     });
   }
   expect(await printed(tracer)).toContain("request-77 body_bytes=10 -> 10 bytes");
-  await control.stop();
 });
 
 test("a load of clients gets every byte back", async () => {
-  const echo = await startC("qb-echo-server", "--accept-any");
-  const tracer = await startProxy("trace", echo.name, "--errno", "EIO");
+  await using echo = await startC("qb-echo-server", "--accept-any");
+  await using tracer = await startProxy("trace", echo.name, "--errno", "EIO");
   const flags = [
     "--requests",
     "500",
@@ -149,12 +148,11 @@ test("a load of clients gets every byte back", async () => {
   const load = await loadService(tracer.name, ...flags);
   expect(load).toMatchObject({ requests: 2000, errors: 0, mismatches: 0 });
   await printed(tracer);
-  await echo.stop();
 });
 
 test("when the server goes, its clients are let go and new ones refused", async () => {
-  const echo = await startC("qb-echo-server", "--accept-any");
-  const tracer = await startProxy("trace", echo.name);
+  await using echo = await startC("qb-echo-server", "--accept-any");
+  await using tracer = await startProxy("trace", echo.name);
   {
     await using client = await QbClient.open(tracer.name);
     expect((await client.call(9, "x")).error).toBe(0);
@@ -173,4 +171,16 @@ test("no server behind it is a failure that says so, at once", () => {
   const { exitCode, stderr } = Bun.spawnSync([...program(), ...words]);
   expect(exitCode).toBe(1);
   expect(stderr.toString()).toContain("nobody listens on @never");
+});
+
+test("a reader that goes away ends the trace, as it ends other commands", async () => {
+  const name = uniqueName();
+  const words = ["trace", "--socket", name, "--upstream", answers.name];
+  const tracer = Bun.spawn([...program(), ...words], { stdout: "pipe", stderr: "ignore" });
+  await eventually("it listens", () => isListening(name));
+  await tracer.stdout.cancel();
+  await using client = await QbClient.open(name);
+  expect(client.connected.res).toBe(0);
+  expect(await tracer.exited).toBe(141);
+  await noRingsLeft(tracer.pid);
 });
