@@ -63,7 +63,10 @@ export const recordCommand = command({
     const watcher: Watcher = {
       opened: () => {},
       refused: () => {},
-      exchanged: (exchange) => file.write(requestLine(exchange, values.redact)),
+      exchanged(exchange) {
+        // A replay could not tell it from the true request of these bytes.
+        if (!exchange.malformed) file.write(requestLine(exchange, values.redact));
+      },
       event: ({ number }, id, body, after) => file.write(eventLine(number, after, id, body)),
       closed: () => {},
     };

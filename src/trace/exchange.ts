@@ -16,6 +16,8 @@ export interface Exchange {
   readonly why: string;
   /** From the request's arrival here to its answer's. */
   readonly latencyUs: number;
+  /** Its header lies about its size: the proxy answered, as pmxcfs would. */
+  readonly malformed: boolean;
   /** The proxy refused it by the client's permissions: the server never saw it. */
   readonly refusedHere: boolean;
 }

@@ -108,7 +108,7 @@ export class Proxy implements Handler {
     const start = performance.now();
     const { id, caller, peer, span } = request;
     const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
-    const asked = { atMs: Date.now(), connection: peer.number, caller, id, body };
+    const asked = { atMs: Date.now(), connection: peer.number, caller, id, body, malformed: false };
     const session = this.#sessions.get(peer);
     if (session !== undefined) session.requests++;
     const denied = session === undefined ? Errno.ENOTCONN : deniedHere(request);
@@ -120,8 +120,12 @@ export class Proxy implements Handler {
   }
 
   /** Sizes that lie cannot be passed on; what pmxcfs answers to them can. */
-  malformed({ caller, id }: Request): Errno {
-    return malformed(caller, id);
+  malformed({ caller, id, peer, span }: Request): Errno {
+    const error = malformed(caller, id);
+    const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
+    const asked = { atMs: Date.now(), connection: peer.number, caller, id, body, malformed: true };
+    this.#tell(asked, performance.now(), error, "", true);
+    return error;
   }
 
   #forward(session: Session, peer: Peer, asked: Asked, start: number): Reply | Promise<Reply> {

@@ -37,7 +37,8 @@ function outcomeText(exchange: Exchange): string {
   const { outcome, why, refusedHere } = exchange;
   if (outcome === undefined) return `no answer: ${why}`;
   if (typeof outcome !== "number") return `${outcome.byteLength} bytes`;
-  const here = refusedHere ? ", denied by the tracer" : "";
+  const lie = exchange.malformed ? ", its header lies about its size" : "";
+  const here = `${lie}${refusedHere ? ", denied by the tracer" : ""}`;
   return `${errnoName(outcome)} (${errnoText(outcome)})${here}`;
 }
 
@@ -72,6 +73,7 @@ export function exchangeJson(exchange: Exchange): string {
     reply_bytes: outcome instanceof Uint8Array ? outcome.byteLength : 0,
     latency_us: latencyUs,
     refused_here: refusedHere,
+    malformed: exchange.malformed,
     ...(why === "" ? {} : { why }),
   };
   return `${JSON.stringify(fields)}\n`;

@@ -50,6 +50,7 @@ test("a C client gets a C server's answers, and the trace has each request decod
     expect(bodyText(await client.call(CfsIpc.GET_CONFIG, "storage.cfg\0"))).toBe("dir: local\n");
     expect(await client.call(CfsIpc.GET_CONFIG, "none\0")).toMatchObject({ error: Errno.ENOENT });
     expect(await client.call(CfsIpc.VERIFY_TOKEN, `${TOKEN}\0`)).toMatchObject({ error: 0 });
+    expect(await client.call(CfsIpc.GET_STATUS, "x", 15)).toMatchObject({ error: Errno.EINVAL });
   }
   await eventually("the end is traced", () => tracer.output.includes("disconnect"));
   const output = await printed(tracer);
@@ -59,6 +60,7 @@ test("a C client gets a C server's answers, and the trace has each request decod
     new RegExp(`${who} get-config path="none" -> ENOENT \\(No such file or directory\\), \\d+ us`),
   );
   expect(output).toContain('verify-token token="root@pam!ci ..." -> 0 bytes');
+  expect(output).toMatch(/get-status body_bytes=1 -> EINVAL .*its header lies about its size/);
   expect(output).not.toContain("0b1c2d3e");
 });
 
