@@ -1,18 +1,21 @@
 /**
- * What can be seen of a serving process from outside: metrics, when they are asked for. Made
- * around its handler before it is published, opened once it is.
+ * What can be seen of a serving process from outside: its status, and metrics when they are asked
+ * for. Made around its handler before it is published, opened once it is.
  */
 import type { Handler } from "./ipc/handler.ts";
 import type { Service } from "./ipc/service.ts";
 import type { Log } from "./log.ts";
 import type { MetricsAddress, Running } from "./metrics/endpoint.ts";
 import type { MetricSources } from "./metrics/families.ts";
+import { serveStatus, serveStatusBelow, statusOf } from "./metrics/status.ts";
 import { Tally } from "./metrics/tally.ts";
 
 /** Where to; undefined is nowhere. */
 export interface ObserveOptions {
   readonly metrics: MetricsAddress | undefined;
   readonly textfile: string | undefined;
+  /** The socket of `top`. One that nobody asked for must not be in the way of serving. */
+  readonly status: { readonly path: string; readonly asked: boolean } | undefined;
 }
 
 /** What is shown of a server, and where. */
@@ -25,6 +28,7 @@ export interface Observe extends ObserveOptions {
 export const NOTHING_OBSERVED: Observe = {
   metrics: undefined,
   textfile: undefined,
+  status: undefined,
   sources: {},
   names: new Map(),
 };
@@ -61,7 +65,7 @@ export class Observation {
   readonly handler: Handler;
   readonly #observe: Observe;
   readonly #tally: Tally | undefined;
-  #running: readonly Running[] = [];
+  readonly #running: Running[] = [];
 
   /** Without metrics the handler stays as it is, and costs nothing. */
   constructor(handler: Handler, observe: Observe) {
@@ -73,10 +77,28 @@ export class Observation {
 
   /** The service is published; a string says what could not be opened, and nothing stays open. */
   async open(service: Service, log: Log): Promise<string | undefined> {
+    const failure =
+      (await this.#openStatus(service, log)) ?? (await this.#openMetrics(service, log));
+    if (failure !== undefined) this.close();
+    return failure;
+  }
+
+  async #openStatus(service: Service, log: Log): Promise<string | undefined> {
+    const { status } = this.#observe;
+    if (status === undefined) return undefined;
+    const serve = status.asked ? serveStatus : serveStatusBelow;
+    const running = await serve(status.path, () => statusOf(service));
+    if (typeof running !== "string") this.#running.push(running);
+    else if (status.asked) return running;
+    else log.warn(`${running}; pmxcfs-ipc top cannot see this server`);
+    return undefined;
+  }
+
+  async #openMetrics(service: Service, log: Log): Promise<string | undefined> {
     if (this.#tally === undefined) return undefined;
     const opened = await openMetrics(service, this.#tally, this.#observe, log);
     if (typeof opened === "string") return opened;
-    this.#running = opened;
+    this.#running.push(...opened);
     return undefined;
   }
 

@@ -5,6 +5,7 @@
 import type { ServiceOptions } from "../ipc/settings.ts";
 import { IpcLimits, PollLimits } from "../limits.ts";
 import type { MetricsAddress } from "../metrics/endpoint.ts";
+import { statusPath } from "../metrics/status.ts";
 import type { ObserveOptions } from "../observe.ts";
 import { createLog, defaultFormat, type Log } from "../log.ts";
 import { bytes, count, flag, milliseconds, oneOf, path, text, type Values } from "./args.ts";
@@ -12,7 +13,7 @@ import { UsageFailure } from "./failure.ts";
 
 const LIMITS = "Limits";
 const LOGGING = "Logging";
-const OBSERVING = "Metrics";
+const OBSERVING = "Metrics and status";
 
 const HIGHEST_PORT = 65_535;
 
@@ -110,6 +111,11 @@ export const observeOptions = {
     hint: "FILE",
     group: OBSERVING,
   }),
+  status: path({
+    description: "The unix socket pmxcfs-ipc top looks at; off makes none",
+    defaultText: "/run/pmxcfs-ipc/NAME.status for root, else below XDG_RUNTIME_DIR",
+    group: OBSERVING,
+  }),
 } as const;
 
 /** Where metrics are asked for; nothing beyond this machine. */
@@ -125,10 +131,24 @@ function metricsAddress(word: string): MetricsAddress {
   return { hostname: (loopback[1] ?? "").replaceAll(/[[\]]/g, ""), port };
 }
 
+/** Where the status is told: as given, or in this user's place for it, if there is one. */
+function statusOption(given: string | undefined, service: string): ObserveOptions["status"] {
+  if (given === "off") return undefined;
+  if (given !== undefined) return { path: given, asked: true };
+  const usual = statusPath(service, process.env, process.getuid?.());
+  return usual === undefined ? undefined : { path: usual, asked: false };
+}
+
 /** What is shown of the server. */
-export function observeSettings(values: Values<typeof observeOptions>): ObserveOptions {
-  const { metrics, metricsTextfile: textfile } = values;
-  return { metrics: metrics === undefined ? undefined : metricsAddress(metrics), textfile };
+export function observeSettings(
+  values: Values<typeof observeOptions> & { readonly socket: string },
+): ObserveOptions {
+  const { metrics, metricsTextfile: textfile, status, socket } = values;
+  return {
+    metrics: metrics === undefined ? undefined : metricsAddress(metrics),
+    textfile,
+    status: statusOption(status, socket),
+  };
 }
 
 export type ServiceValues = Values<typeof serviceOptions>;

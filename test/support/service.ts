@@ -2,8 +2,9 @@
  * Servers under test as processes: a service name nobody else has, a start that returns once the
  * name is listening, a stop by pid, and what the process said. `await using` stops it.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { statusPath } from "../../src/metrics/status.ts";
 import { eventually } from "./eventually.ts";
 import { native, REPOSITORY } from "./native.ts";
 
@@ -72,7 +73,14 @@ export class Service implements AsyncDisposable {
     const code = await this.#process.exited;
     clearTimeout(timer);
     await this.#drained;
+    this.#removeStatus();
     return code;
+  }
+
+  /** A killed server leaves its status socket. */
+  #removeStatus(): void {
+    const path = statusPath(this.name, process.env, process.getuid?.());
+    if (path !== undefined) rmSync(path, { force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

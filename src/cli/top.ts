@@ -1,0 +1,92 @@
+/** `pmxcfs-ipc top`: who asks a running server of ours for what, and how much. */
+import { statusPath } from "../metrics/status.ts";
+import { showLive } from "../top/live.ts";
+import { readStatus } from "../top/read.ts";
+import { screen } from "../top/screen.ts";
+import { type SortName, SORTS, type View, viewOf } from "../top/view.ts";
+import { flag, milliseconds, oneOf, path, text } from "./args.ts";
+import { command } from "./command.ts";
+import { CommandFailure, ExitCode } from "./failure.ts";
+import { print, stdoutStyle } from "./terminal.ts";
+
+const SORT_NAMES = Object.keys(SORTS) as SortName[];
+
+/** Where the server tells, as given or as it is found. */
+function whereOf(values: { readonly socket: string; readonly status: string | undefined }): string {
+  const found = values.status ?? statusPath(values.socket, process.env, process.getuid?.());
+  if (found !== undefined) return found;
+  throw new CommandFailure("XDG_RUNTIME_DIR is not set: say with --status where the server tells");
+}
+
+/** Two looks at a server, `intervalMs` apart: without the first there are no rates. */
+async function lookTwice(where: string, intervalMs: number): Promise<View> {
+  const first = await readStatus(where);
+  if (typeof first === "string") throw new CommandFailure(first);
+  await Bun.sleep(intervalMs);
+  const second = await readStatus(where);
+  if (typeof second === "string") throw new CommandFailure(second);
+  return viewOf(second, first);
+}
+
+/** One JSON object per look, until nobody reads them or the server is gone. */
+async function stream(where: string, intervalMs: number): Promise<never> {
+  let last: Awaited<ReturnType<typeof readStatus>> | undefined;
+  for (;;) {
+    const status = await readStatus(where);
+    if (typeof status === "string") throw new CommandFailure(status);
+    print(`${JSON.stringify(viewOf(status, typeof last === "string" ? undefined : last))}\n`);
+    last = status;
+    await Bun.sleep(intervalMs);
+  }
+}
+
+export const topCommand = command({
+  name: "top",
+  summary: "Watch the connections of a running server of ours",
+  details: [
+    "Only root and the user the server runs as can see it. A server tells through a unix socket " +
+      "of its own (serve --status); pmxcfs's own server has none.",
+    "FC is the flow control level, Q counts requests whose answers are not there yet, BYTES are " +
+      `both ways. Keys: ${SORT_NAMES.map((name) => `${SORTS[name].key} ${name}`).join(", ")}, ` +
+      "R the other way round, q quit.",
+  ],
+  examples: [
+    ["top --socket test", "the live screen"],
+    ["top --once --sort errors", "the table once, for a file or a pipe"],
+    ["top --json | jq .totals", "a JSON object every two seconds"],
+  ],
+  options: {
+    socket: text({ description: "Service to watch", hint: "NAME", default: "pve2" }),
+    status: path({
+      description: "Where the server tells",
+      defaultText: "/run/pmxcfs-ipc/NAME.status for root, else below XDG_RUNTIME_DIR",
+    }),
+    interval: milliseconds({ description: "Between two looks", default: 2000, min: 50 }),
+    sort: oneOf(SORT_NAMES, { description: "What comes first", default: "requests" }),
+    reverse: flag({ description: "The other way round, without the live screen" }),
+    once: flag({ description: "Look twice, print once; also when stdout is no terminal" }),
+    json: flag({ description: "As JSON: with --once one object, else one for each look" }),
+    noColor: flag({ description: "No colours" }),
+  },
+  async run(values) {
+    const where = whereOf(values);
+    const { interval: intervalMs, sort, reverse } = values;
+    const look = stdoutStyle(values.noColor);
+    if (values.json && !values.once) await stream(where, intervalMs);
+    if (values.json) {
+      print(`${JSON.stringify(await lookTwice(where, intervalMs), undefined, 2)}\n`);
+      return ExitCode.OK;
+    }
+    if (values.once || !process.stdout.isTTY) {
+      const view = await lookTwice(where, intervalMs);
+      const columns = process.stdout.isTTY ? process.stdout.columns : Infinity;
+      const lines = screen(view, { columns, rows: undefined, sort, reverse, look });
+      print(lines.map((line) => `${line.trimEnd()}\n`).join(""));
+      return ExitCode.OK;
+    }
+    const first = await readStatus(where);
+    if (typeof first === "string") throw new CommandFailure(first);
+    await showLive({ read: () => readStatus(where), intervalMs, sort, look });
+    return ExitCode.OK;
+  },
+});

@@ -1,0 +1,56 @@
+/** Asks a running server for its status: connects to its socket and reads until it closes. */
+import { connect } from "node:net";
+import { STATUS_SCHEMA_VERSION, type StatusDocument } from "../metrics/status.ts";
+
+/** A server that takes longer is stuck. */
+const TIMEOUT_MS = 5_000;
+
+/** More than any server has to say; what answers is no server of ours. */
+const MOST_BYTES = 64 * 1024 * 1024;
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such socket: is a server of ours running there, with its status on?",
+  ECONNREFUSED: "nobody listens: the server that made it is gone",
+  EACCES: "only root and the server's user may ask",
+};
+
+function receive(path: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const socket = connect({ path });
+  const parts: Buffer[] = [];
+  let size = 0;
+  socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`no answer in ${TIMEOUT_MS} ms`)));
+  socket.on("data", (part: Buffer) => {
+    parts.push(part);
+    size += part.length;
+    if (size > MOST_BYTES) socket.destroy(new Error("what answers is no server of ours"));
+  });
+  socket.on("error", reject);
+  socket.on("close", () => resolve(Buffer.concat(parts).toString()));
+  return promise;
+}
+
+function parse(text: string): StatusDocument | undefined {
+  try {
+    const document = JSON.parse(text) as StatusDocument;
+    return typeof document.schema_version === "number" ? document : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The status of the server whose socket is at `path`; a string says why there is none. */
+export async function readStatus(path: string): Promise<StatusDocument | string> {
+  let text: string;
+  try {
+    text = await receive(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return `${path}: ${REASONS[code ?? ""] ?? message}`;
+  }
+  const document = parse(text);
+  if (document === undefined) return `${path}: what answers is no server of ours`;
+  const { schema_version: version } = document;
+  if (version === STATUS_SCHEMA_VERSION) return document;
+  return `${path}: it speaks schema ${version}, this program ${STATUS_SCHEMA_VERSION}`;
+}

@@ -1,0 +1,147 @@
+/** The view as text: a head of three lines and a table that is 80 columns wide. Pure. */
+import { type ConnectionView, sorted, type SortName, SORTS, type View } from "./view.ts";
+
+/** How things that matter stand out; each gives its text back where there is no colour. */
+export interface Look {
+  bold(text: string): string;
+  dim(text: string): string;
+  red(text: string): string;
+  yellow(text: string): string;
+}
+
+export interface ScreenOptions {
+  readonly columns: number;
+  /** Lines there are, all of them used at most; undefined shows every connection. */
+  readonly rows: number | undefined;
+  readonly sort: SortName;
+  readonly reverse: boolean;
+  readonly look: Look;
+}
+
+const UNITS = ["", "K", "M", "G", "T", "P"];
+
+/** At most five characters: `12345`, `123K`, `1.2M`. */
+export function short(value: number, step = 1000): string {
+  if (value < 100_000 && step === 1000) {
+    return Number.isInteger(value) || value >= 1000 ? String(Math.round(value)) : value.toFixed(1);
+  }
+  let unit = 0;
+  let scaled = value;
+  while (scaled >= step && unit < UNITS.length - 1) {
+    scaled /= step;
+    unit++;
+  }
+  const digits = unit > 0 && scaled < 10 ? 1 : 0;
+  return `${scaled.toFixed(digits)}${UNITS[unit] ?? ""}`;
+}
+
+/** The two largest units: `5s`, `3m20s`, `2h05m`, `4d03h`. */
+export function age(seconds: number): string {
+  const parts: readonly (readonly [string, number])[] = [
+    ["d", 86_400],
+    ["h", 3600],
+    ["m", 60],
+    ["s", 1],
+  ];
+  const from = parts.findIndex(([, size]) => seconds >= size);
+  if (from === -1) return "0s";
+  const [first, second] = parts.slice(from);
+  if (first === undefined || second === undefined) return `${seconds}s`;
+  const rest = Math.floor((seconds % first[1]) / second[1]);
+  return `${Math.floor(seconds / first[1])}${first[0]}${String(rest).padStart(2, "0")}${second[0]}`;
+}
+
+interface Column {
+  readonly title: string;
+  readonly width: number;
+  readonly left?: boolean;
+  readonly text: (each: ConnectionView) => string;
+}
+
+/** Ten gaps and these make 80. */
+const COLUMNS: readonly Column[] = [
+  { title: "PID", width: 8, text: ({ pid }) => String(pid) },
+  { title: "COMMAND", width: 15, left: true, text: ({ command }) => command },
+  { title: "UID", width: 6, text: ({ uid }) => String(uid) },
+  { title: "GID", width: 6, text: ({ gid }) => String(gid) },
+  { title: "RW", width: 2, text: (each) => (each.permissions === "read-write" ? "rw" : "ro") },
+  { title: "REQ/S", width: 7, text: (each) => short(each.requests_per_second) },
+  { title: "ERRORS", width: 6, text: ({ errors }) => short(errors) },
+  { title: "Q", width: 2, text: ({ queued }) => String(queued) },
+  {
+    title: "FC",
+    width: 2,
+    text: (each) => (each.flow_control === 0 ? "-" : `${each.flow_control}`),
+  },
+  { title: "BYTES", width: 8, text: ({ bytes }) => short(bytes, 1024) },
+  { title: "AGE", width: 8, text: (each) => age(each.age_seconds) },
+];
+
+/** What does not fit ends in `+`. */
+function cell(text: string, { width, left }: Column): string {
+  const fitted = text.length > width ? `${text.slice(0, width - 1)}+` : text;
+  return left === true ? fitted.padEnd(width) : fitted.padStart(width);
+}
+
+function tableRow(text: (column: Column) => string): string {
+  return COLUMNS.map((column) => cell(text(column), column)).join(" ");
+}
+
+function refusals(view: View): string {
+  const kinds = Object.entries(view.refused).filter(([, count]) => count > 0);
+  const total = kinds.reduce((sum, [, count]) => sum + count, 0);
+  const which = kinds.map(([kind, count]) => `${kind} ${short(count)}`).join(", ");
+  return `refused ${short(total)}${which === "" ? "" : ` (${which})`}`;
+}
+
+/** Name and size; traffic; what went wrong, and what stands by. */
+function head(view: View): readonly [string, string, string] {
+  const { totals } = view;
+  const up = age(Math.round((view.now_ms - view.started_ms) / 1000));
+  const room = `${view.connections.length} of ${view.connections_limit} connections`;
+  const perSecond = `${short(totals.requests_per_second)} requests/s`;
+  const errors = `${short(totals.errors_per_second)} errors/s`;
+  const bytes = (count: number) => short(count, 1024);
+  return [
+    `${view.service}  pid ${view.pid}  version ${view.version}  up ${up}  ${room}`,
+    `${perSecond}, ${errors}  in all ${short(totals.requests)} requests, ` +
+      `bytes ${bytes(totals.request_bytes)} in, ${bytes(totals.response_bytes)} out`,
+    `${refusals(view)}  violations ${short(view.violations)}  ` +
+      `closed ${short(view.closed_connections)}  handshakes ${view.handshakes}  ` +
+      `rings ready ${view.pooled_rings}`,
+  ];
+}
+
+/** The keys, in one line of 80. */
+const KEYS = `${Object.entries(SORTS)
+  .map(([name, { key }]) => `(${key})${name.startsWith(key) ? name.slice(1) : name}`)
+  .join(" ")} (R)ev (q)uit`;
+
+function highlighted(line: string, each: ConnectionView, look: Look): string {
+  if (each.flow_control !== 0) return look.red(line);
+  return each.errors_per_second > 0 ? look.yellow(line) : line;
+}
+
+/** Lines without their ends, none wider than the screen, no more of them than it has. */
+export function screen(view: View, options: ScreenOptions): string[] {
+  const { columns, rows, look, sort, reverse } = options;
+  const cut = (line: string) => line.slice(0, columns);
+  const [name, traffic, faults] = head(view).map(cut);
+  const above = [look.bold(name ?? ""), traffic ?? "", faults ?? "", ""];
+  const titles = look.bold(cut(tableRow(({ title }) => title)));
+  const room = rows === undefined ? Infinity : Math.max(0, rows - above.length - 2);
+  const all = sorted(view, sort, reverse);
+  const more = all.length > room ? all.length - Math.max(0, room - 1) : 0;
+  const shown = more > 0 ? all.slice(0, Math.max(0, room - 1)) : all;
+  const lines = shown.map((each) => {
+    return highlighted(cut(tableRow((column) => column.text(each))), each, look);
+  });
+  if (more > 0 && room > 0) lines.push(look.dim(cut(`... and ${more} more`)));
+  const whole = [...above, titles, ...lines];
+  if (rows === undefined) return whole;
+  const filled = [
+    ...whole,
+    ...Array.from({ length: Math.max(0, rows - 1 - whole.length) }, () => ""),
+  ];
+  return [...filled.slice(0, rows - 1), look.dim(cut(KEYS))];
+}

@@ -1,0 +1,101 @@
+/**
+ * What `top` shows, from two looks at a server: rates from the difference, commands from /proc (the
+ * server does not look there for everybody who asks). Field names are those of `top --json`.
+ */
+import { readFileSync } from "node:fs";
+import type { ConnectionStatus, StatusDocument, TrafficStatus } from "../metrics/status.ts";
+
+/** One connection. */
+export interface ConnectionView extends ConnectionStatus {
+  /** What the process calls itself, `?` when it is gone. */
+  readonly command: string;
+  readonly requests_per_second: number;
+  readonly errors_per_second: number;
+  /** Both ways. */
+  readonly bytes: number;
+  readonly age_seconds: number;
+}
+
+/** One look, with what changed since the one before. */
+export interface View extends Omit<StatusDocument, "connections" | "totals"> {
+  /** Between the two looks; 0 for the first. */
+  readonly interval_ms: number;
+  readonly totals: TrafficStatus & {
+    readonly requests_per_second: number;
+    readonly errors_per_second: number;
+  };
+  readonly connections: readonly ConnectionView[];
+}
+
+const MS = 1000;
+
+/** As in /proc/PID/comm; printable ASCII only, because it goes to a terminal. */
+function commandName(pid: number): string {
+  try {
+    const text = readFileSync(`/proc/${pid}/comm`, "latin1");
+    return text.trim().replaceAll(/[^ -~]/g, "?");
+  } catch {
+    return "?";
+  }
+}
+
+/** Per second, one decimal. */
+function rate(now: number, before: number, ms: number): number {
+  return ms <= 0 ? 0 : Math.round(((now - before) * MS * 10) / ms) / 10;
+}
+
+/** `before` is the look before this one at the same server, undefined for the first. */
+export function viewOf(
+  now: StatusDocument,
+  before: StatusDocument | undefined,
+  commandOf: (pid: number) => string = commandName,
+): View {
+  const same = before?.pid === now.pid ? before : undefined;
+  const interval = same === undefined ? 0 : now.now_ms - same.now_ms;
+  const earlier = new Map(same?.connections.map((each) => [each.number, each]));
+  const { connections, totals, ...rest } = now;
+  return {
+    ...rest,
+    interval_ms: interval,
+    totals: {
+      ...totals,
+      requests_per_second: rate(totals.requests, same?.totals.requests ?? 0, interval),
+      errors_per_second: rate(totals.errors, same?.totals.errors ?? 0, interval),
+    },
+    connections: connections.map((each) => {
+      const old = earlier.get(each.number);
+      return Object.assign({}, each, {
+        command: commandOf(each.pid),
+        requests_per_second: rate(each.requests, old?.requests ?? 0, interval),
+        errors_per_second: rate(each.errors, old?.errors ?? 0, interval),
+        bytes: each.request_bytes + each.response_bytes,
+        age_seconds: Math.max(0, Math.round((now.now_ms - each.opened_ms) / MS)),
+      });
+    }),
+  };
+}
+
+/** What the table can be sorted by: the key that asks for it, its name, and which goes first. */
+export const SORTS = {
+  requests: { key: "r", value: (each: ConnectionView) => each.requests_per_second, first: "most" },
+  errors: { key: "e", value: (each: ConnectionView) => each.errors, first: "most" },
+  queue: { key: "k", value: (each: ConnectionView) => each.queued, first: "most" },
+  bytes: { key: "b", value: (each: ConnectionView) => each.bytes, first: "most" },
+  age: { key: "a", value: (each: ConnectionView) => each.age_seconds, first: "most" },
+  pid: { key: "p", value: (each: ConnectionView) => each.pid, first: "least" },
+  uid: { key: "u", value: (each: ConnectionView) => each.uid, first: "least" },
+  command: { key: "c", value: (each: ConnectionView) => each.command, first: "least" },
+} as const;
+
+export type SortName = keyof typeof SORTS;
+
+/** Sorted by `name`; equals stay in the order of their connects. */
+export function sorted(view: View, name: SortName, reverse: boolean): ConnectionView[] {
+  const { value, first } = SORTS[name];
+  const sign = (first === "most") === reverse ? 1 : -1;
+  return view.connections.toSorted((left, right) => {
+    const [a, b] = [value(left), value(right)];
+    if (a === b) return left.number - right.number;
+    return a < b ? -sign : sign;
+  });
+}

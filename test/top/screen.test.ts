@@ -1,0 +1,151 @@
+/** What `top` draws, from documents made up here: widths, order, rates, and what does not fit. */
+import { describe, expect, test } from "bun:test";
+import type { ConnectionStatus, StatusDocument } from "../../src/metrics/status.ts";
+import { age, screen, type ScreenOptions, short } from "../../src/top/screen.ts";
+import { viewOf } from "../../src/top/view.ts";
+
+const NO_TRAFFIC = {
+  requests: 0,
+  responses: 0,
+  errors: 0,
+  events: 0,
+  request_bytes: 0,
+  response_bytes: 0,
+  response_waits: 0,
+  flow_controls: 0,
+};
+
+const plain = (text: string) => text;
+const OPTIONS: ScreenOptions = {
+  columns: 80,
+  rows: 24,
+  sort: "requests",
+  reverse: false,
+  look: { bold: plain, dim: plain, red: (text) => `!${text}`, yellow: (text) => `?${text}` },
+};
+
+function connection(number: number, change: Partial<ConnectionStatus> = {}): ConnectionStatus {
+  return {
+    ...NO_TRAFFIC,
+    number,
+    pid: 1000 + number,
+    uid: 33,
+    gid: 33,
+    permissions: "read-only",
+    opened_ms: 0,
+    queued: 0,
+    flow_control: 0,
+    ...change,
+  };
+}
+
+function document(now: number, connections: readonly ConnectionStatus[]): StatusDocument {
+  const sum = (field: "requests" | "errors") =>
+    connections.reduce((total, each) => total + each[field], 0);
+  return {
+    schema_version: 1,
+    service: "pve2",
+    pid: 7,
+    version: "0.1.0",
+    revision: "abc",
+    started_ms: 0,
+    now_ms: now,
+    connections_limit: 100,
+    closed_connections: 0,
+    violations: 0,
+    refused: { denied: 2, full: 0, handshake: 1 },
+    handshakes: 0,
+    pooled_rings: 4,
+    totals: { ...NO_TRAFFIC, requests: sum("requests"), errors: sum("errors") },
+    connections,
+  };
+}
+
+test("rates are what changed, by connection number; a newcomer's are all it did", () => {
+  const before = document(1000, [connection(1, { requests: 100, errors: 1 })]);
+  const now = document(3000, [
+    connection(1, { requests: 300, errors: 2 }),
+    connection(2, { requests: 50, opened_ms: 2500 }),
+  ]);
+  const view = viewOf(now, before, (pid) => `p${pid}`);
+  expect(view.interval_ms).toBe(2000);
+  expect(view.totals).toMatchObject({ requests_per_second: 125, errors_per_second: 0.5 });
+  expect(view.connections).toMatchObject([
+    { command: "p1001", requests_per_second: 100, errors_per_second: 0.5, age_seconds: 3 },
+    { command: "p1002", requests_per_second: 25, age_seconds: 1 },
+  ]);
+});
+
+test("the first look, and one at another server, have no rates", () => {
+  const now = document(3000, [connection(1, { requests: 300 })]);
+  expect(viewOf(now, undefined).totals.requests_per_second).toBe(0);
+  const other = { ...document(1000, []), pid: 8 };
+  expect(viewOf(now, other).totals.requests_per_second).toBe(0);
+});
+
+describe("the screen", () => {
+  const many = Array.from({ length: 40 }, (_, index) => connection(index, { errors: index }));
+
+  test("fills 24 lines of 80 and says what did not fit", () => {
+    const huge = connection(99, {
+      pid: 4_194_304,
+      uid: 4_294_967_294,
+      gid: 1_000_000,
+      errors: 123_456_789,
+      response_bytes: 1e15,
+      flow_control: 2,
+    });
+    const view = viewOf(document(9e9, [...many, huge]), undefined, () => "a-name-of-15chrs");
+    const lines = screen(view, { ...OPTIONS, sort: "errors" });
+    expect(lines).toHaveLength(24);
+    for (const line of lines) expect(line.replace(/^[!?]/, "").length).toBeLessThanOrEqual(80);
+    expect(lines[4]).toHaveLength(80);
+    expect(lines[5]).toStartWith("! 4194304 a-name-of-15ch+ 42949+");
+    expect(lines[6]).toContain("    1039 ");
+    expect(lines[22]).toBe("... and 24 more");
+    expect(lines[23]).toEndWith("(R)ev (q)uit");
+  });
+
+  test("in 60x10, and with no room at all", () => {
+    const view = viewOf(document(1000, many), undefined, () => "x");
+    for (const [columns, rows] of [
+      [60, 10],
+      [20, 5],
+      [1, 1],
+    ] as const) {
+      const lines = screen(view, { ...OPTIONS, columns, rows });
+      expect(lines).toHaveLength(rows);
+      for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
+    }
+  });
+
+  test("a file gets all of them and no keys", () => {
+    const view = viewOf(document(1000, many), undefined, () => "x");
+    const lines = screen(view, { ...OPTIONS, columns: Infinity, rows: undefined });
+    expect(lines).toHaveLength(45);
+    expect(lines.join("\n")).not.toContain("(q)uit");
+    expect(lines[2]).toStartWith("refused 3 (denied 2, handshake 1)  violations 0");
+  });
+
+  test("sorts by what is asked for, and the other way round", () => {
+    const view = viewOf(document(1000, many), undefined, () => "x");
+    const first = (options: Partial<ScreenOptions>) =>
+      screen(view, { ...OPTIONS, ...options })[5]
+        ?.trim()
+        .split(" ")[0];
+    expect(first({ sort: "errors" })).toBe("1039");
+    expect(first({ sort: "errors", reverse: true })).toBe("1000");
+    expect(first({ sort: "pid" })).toBe("1000");
+    expect(first({ sort: "pid", reverse: true })).toBe("1039");
+  });
+});
+
+test("numbers and ages are short", () => {
+  expect([0, 0.5, 12, 99_999, 100_000, 1_234_567, 12_345_678].map((n) => short(n))).toEqual(
+    "0 0.5 12 99999 100K 1.2M 12M".split(" "),
+  );
+  expect([0, 512, 1024, 10_240, 1024 ** 3].map((n) => short(n, 1024))).toEqual(
+    "0 512 1.0K 10K 1.0G".split(" "),
+  );
+  expect([0, 59, 61, 7500, 90_000].map(age)).toEqual(["0s", "59s", "1m01s", "2h05m", "1d01h"]);
+});

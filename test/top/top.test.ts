@@ -1,0 +1,167 @@
+/** `top` at a real server with real libqb clients: in a terminal (tmux), once, and as JSON. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { StatusDocument } from "../../src/metrics/status.ts";
+import { readStatus } from "../../src/top/read.ts";
+import type { View } from "../../src/top/view.ts";
+import { eventually } from "../support/eventually.ts";
+import { needRoot, WWW_DATA } from "../support/identity.ts";
+import { QbClient } from "../support/qb-client.ts";
+import { echoCommand, program, type Service, startService } from "../support/service.ts";
+
+needRoot();
+setDefaultTimeout(60_000);
+
+let directory: string;
+let status: string;
+let server: Service;
+let writer: QbClient;
+let reader: QbClient;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+  status = join(directory, "status");
+  server = await startService((name) => [...echoCommand(name), "--status", status]);
+  writer = await QbClient.open(server.name);
+  reader = await QbClient.open(server.name, WWW_DATA);
+  for (let round = 0; round < 3; round++) await writer.call(7, "some text");
+  await eventually("the status", () => existsSync(status));
+});
+
+afterAll(async () => {
+  await writer[Symbol.asyncDispose]();
+  await reader[Symbol.asyncDispose]();
+  expect(await server.stop()).toBe(0);
+  expect(existsSync(status)).toBe(false);
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function look(): Promise<StatusDocument> {
+  const document = await readStatus(status);
+  if (typeof document === "string") throw new Error(document);
+  return document;
+}
+
+function top(...words: string[]): { exitCode: number; out: string; err: string } {
+  const command = [...program(), "top", "--status", status, "--interval", "50ms", ...words];
+  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stderr: "pipe" });
+  return { exitCode, out: stdout.toString(), err: stderr.toString() };
+}
+
+test("the socket gives one document to its owner only", async () => {
+  expect(statSync(status).mode & 0o777).toBe(0o600);
+  const document = await look();
+  expect(document).toMatchObject({ schema_version: 1, service: server.name, pid: server.pid });
+  expect(document.connections).toMatchObject([
+    { pid: writer.pid, uid: 0, requests: 3, request_bytes: 3 * 25, response_bytes: 3 * 9 },
+    { pid: reader.pid, uid: WWW_DATA.uid, requests: 0 },
+  ]);
+  expect(document.totals).toMatchObject({ requests: 3, responses: 3, errors: 0 });
+});
+
+test("readers that never read are let go, and others are answered meanwhile", async () => {
+  const idle = Array.from({ length: 40 }, () => connect({ path: status }).on("error", () => {}));
+  const before = idle.length;
+  await eventually("some are turned away", () => idle.some(({ destroyed }) => destroyed));
+  expect(before).toBe(40);
+  for (const socket of idle) socket.destroy();
+  await eventually("it answers", async () => typeof (await readStatus(status)) !== "string");
+});
+
+test("--once prints a table, --json the same for programs", () => {
+  const { exitCode, out } = top("--once", "--sort", "uid");
+  expect(exitCode).toBe(0);
+  expect(out).toContain(`${server.name}  pid ${server.pid}`);
+  const rows = out.split("\n").slice(5, 7);
+  expect(rows[0]).toMatch(new RegExp(`^ *${writer.pid} qb-client\\S* +0 +0 rw `));
+  expect(rows[1]).toMatch(new RegExp(`^ *${reader.pid} qb-client\\S* +33 +33 r[wo] `));
+  const view = JSON.parse(top("--once", "--json").out) as View;
+  expect(view.interval_ms).toBeGreaterThan(0);
+  expect(view.connections).toMatchObject([
+    { command: expect.stringMatching(/^qb-client/), requests: 3 },
+    { command: expect.stringMatching(/^qb-client/), requests: 0 },
+  ]);
+});
+
+test("a server that is not there is one line and exit code 1", () => {
+  const words = [...program(), "top", "--once", "--status", join(directory, "nobody")];
+  const { exitCode, stderr } = Bun.spawnSync(words, { stderr: "pipe" });
+  expect(exitCode).toBe(1);
+  expect(stderr.toString()).toMatch(/^pmxcfs-ipc: .*nobody: no such socket: .*\n$/);
+});
+
+test("--status off makes no socket, an unusable one fails only when it was asked for", async () => {
+  const off = await startService((name) => [...echoCommand(name), "--status", "off"]);
+  expect(existsSync(`/run/pmxcfs-ipc/${off.name}.status`)).toBe(false);
+  expect(await off.stop()).toBe(0);
+  const words = [...program(), "echo", "--socket", "unused", "--status", "/nowhere/status"];
+  const { exitCode, stderr } = Bun.spawnSync(words, { stderr: "pipe" });
+  expect(exitCode).toBe(1);
+  expect(stderr.toString()).toContain("status: cannot listen on /nowhere/status");
+});
+
+/** A tmux server of one test's own; the last one may still be on its way out. */
+function terminal(name: string): (...words: string[]) => string {
+  return (...words) => {
+    const command = ["tmux", "-S", join(directory, name), "-f", "/dev/null", ...words];
+    const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stderr: "pipe" });
+    if (exitCode !== 0) throw new Error(stderr.toString());
+    return stdout.toString();
+  };
+}
+
+test("the live screen in a terminal: 80x24, keys, a resize, and nothing left behind", async () => {
+  const tmux = terminal("live");
+  const shown = (...flags: string[]) => tmux("capture-pane", "-p", ...flags);
+  const rows = () =>
+    shown()
+      .split("\n")
+      .filter((line) => line.includes("qb-client"))
+      .map((line) => Number(line.trim().split(" ")[0]));
+  const run = [...program(), "top", "--status", status, "--interval", "100ms"].join(" ");
+  const shell = `echo before; ${run}; echo "left $?"; read wait`;
+  tmux("new-session", "-d", "-x", "80", "-y", "24", shell);
+  try {
+    await eventually("both clients", () => rows().length === 2);
+    const screen = shown().split("\n");
+    expect(screen[4]).toBe(
+      "     PID COMMAND            UID    GID RW   REQ/S ERRORS  Q FC    BYTES      AGE",
+    );
+    expect(screen[23]).toEndWith("(c)ommand (R)ev (q)uit");
+    expect(screen.join("\n")).not.toContain("before");
+    expect(shown("-e")).toContain("\u001B[1m");
+    tmux("send-keys", "b");
+    await eventually("most bytes first", () => rows()[0] === writer.pid);
+    tmux("send-keys", "R");
+    await eventually("least bytes first", () => rows()[0] === reader.pid);
+    for (let round = 0; round < 2000; round++) await reader.call(7, "x");
+    await eventually("the reader has most now", () => rows()[1] === reader.pid);
+    tmux("resize-window", "-x", "50", "-y", "7");
+    await eventually("it fits again", () => shown().includes("... and 2 more"));
+    expect(shown().split("\n")[6]).toStartWith("(r)equests");
+    tmux("send-keys", "q");
+    await eventually("it has left", () => shown().includes("left 0"));
+    expect(shown()).toContain("before");
+    expect(shown()).not.toContain("qb-client");
+  } finally {
+    tmux("kill-server");
+  }
+});
+
+test("NO_COLOR: bare text on a terminal", async () => {
+  const tmux = terminal("bare");
+  const run = [...program(), "top", "--status", status, "--once", "--interval", "50ms"].join(" ");
+  tmux("new-session", "-d", "-x", "80", "-y", "24", `NO_COLOR=1 ${run}; read wait`);
+  try {
+    const text = await eventually("the table", () => {
+      const screen = tmux("capture-pane", "-p", "-e");
+      return screen.includes("qb-client") ? screen : undefined;
+    });
+    expect(text).not.toContain("\u001B[");
+  } finally {
+    tmux("kill-server");
+  }
+});
