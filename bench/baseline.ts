@@ -1,0 +1,52 @@
+/**
+ * The regression gate: ratios to the C server as they were when the baseline was taken, and how far
+ * a run may fall short of them. Ratios, never times; the slack is wide because a busy neighbour
+ * costs us the second processor and gives C a faster way at once (docs/performance.md).
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ratio } from "./report.ts";
+import type { Outcome } from "./run.ts";
+import type { Metric } from "./scenario.ts";
+
+const FILE = join(import.meta.dir, "baseline.json");
+
+/** What is held against the baseline, whether more is better, and by what factor it may be worse. */
+const GATES: Partial<Record<Metric, { readonly more: boolean; readonly slack: number }>> = {
+  perSecond: { more: true, slack: 12 },
+  cpuMsPer100k: { more: false, slack: 6 },
+  cpuUsPerConnect: { more: false, slack: 3 },
+};
+
+type Baseline = Record<string, Partial<Record<Metric, number>>>;
+
+const metrics = Object.keys(GATES) as Metric[];
+
+/** Stores the ratios of these outcomes as what later runs are held against. */
+export function storeBaseline(outcomes: readonly Outcome[]): void {
+  const baseline: Baseline = {};
+  for (const outcome of outcomes) {
+    const ratios: Partial<Record<Metric, number>> = {};
+    for (const metric of metrics) {
+      const by = ratio(outcome, metric);
+      if (by !== undefined && Number.isFinite(by)) ratios[metric] = Number(by.toFixed(3));
+    }
+    if (Object.keys(ratios).length > 0) baseline[outcome.name] = ratios;
+  }
+  writeFileSync(FILE, `${JSON.stringify(baseline, undefined, 2)}\n`);
+}
+
+/** What of an outcome is worse than the baseline by more than the slack, in words. */
+export function regressions(outcome: Outcome): string[] {
+  const stored = (JSON.parse(readFileSync(FILE, "utf8")) as Baseline)[outcome.name] ?? {};
+  return metrics.flatMap((metric) => {
+    const gate = GATES[metric];
+    const before = stored[metric];
+    const now = ratio(outcome, metric);
+    if (gate === undefined || before === undefined || now === undefined) return [];
+    const bound = gate.more ? before / gate.slack : before * gate.slack;
+    if (gate.more ? now >= bound : now <= bound) return [];
+    const was = `baseline ${before}, bound ${bound.toFixed(2)}`;
+    return [`${outcome.name}: ${metric} is ${now.toFixed(2)} of C's (${was})`];
+  });
+}
