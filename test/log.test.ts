@@ -1,0 +1,165 @@
+/** The log: its three formats, its levels, and debug switched on and off in a running server. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { createLog, defaultFormat, type LogFormat, type LogLevel, silentLog } from "../src/log.ts";
+import { eventually } from "./support/eventually.ts";
+import { QbClient } from "./support/qb-client.ts";
+import { echoCommand, type Service, startService } from "./support/service.ts";
+
+setDefaultTimeout(60_000);
+
+const AT = new Date("2026-02-03T04:05:06.789Z");
+
+/** A log, and the lines it wrote. */
+function capture(format: LogFormat, level: LogLevel = "debug") {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  return { log: createLog({ level, format, write, clock: () => AT }), lines };
+}
+
+/** One line of each level. */
+function sayAll(format: LogFormat, level?: LogLevel): string[] {
+  const { log, lines } = capture(format, level);
+  const tagged = log.tagged("part");
+  tagged.error("e");
+  tagged.warn("w");
+  tagged.info("i");
+  tagged.debug("d");
+  return lines;
+}
+
+describe("formats", () => {
+  test("journal: the priority first (sd-daemon(3)), and no time", () => {
+    expect(sayAll("journal")).toEqual([
+      "<3>[part] crit: e\n",
+      "<4>[part] warning: w\n",
+      "<6>[part] info: i\n",
+      "<7>[part] debug: d\n",
+    ]);
+  });
+
+  test("plain: the time first", () => {
+    expect(sayAll("plain", "error")).toEqual(["2026-02-03T04:05:06.789Z [part] crit: e\n"]);
+    const { log, lines } = capture("plain");
+    log.info("without a tag");
+    expect(lines).toEqual(["2026-02-03T04:05:06.789Z info: without a tag\n"]);
+  });
+
+  test("json: an object a line", () => {
+    const { log, lines } = capture("json");
+    log.tagged("ipcs").warn('quotes " and\nlines');
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toEndWith("}\n");
+    expect(JSON.parse(lines[0] ?? "")).toEqual({
+      time: "2026-02-03T04:05:06.789Z",
+      level: "warning",
+      tag: "ipcs",
+      message: 'quotes " and\nlines',
+    });
+  });
+
+  test.each(["journal", "plain", "json"] as const)("%s: no text makes a second line", (format) => {
+    const { log, lines } = capture(format);
+    log.info("pid 7 (evil\n<0>[main] crit: forged)");
+    expect(lines.join("").match(/\n/g)).toHaveLength(1);
+    expect(lines[0]).toContain("evil\\n<0>");
+  });
+
+  test("no text is taken for a format, and equal lines are all written", () => {
+    const { log, lines } = capture("journal");
+    for (let round = 0; round < 20; round++) log.info("100%d %s %o");
+    expect(new Set(lines)).toEqual(new Set(["<6>info: 100%d %s %o\n"]));
+    expect(lines).toHaveLength(20);
+  });
+
+  test("the journal's when systemd reads stderr", () => {
+    expect(defaultFormat({})).toBe("plain");
+    expect(defaultFormat({ JOURNAL_STREAM: "8:1234" })).toBe("journal");
+  });
+});
+
+describe("levels", () => {
+  test.each([
+    ["error", 1],
+    ["warn", 2],
+    ["info", 3],
+    ["debug", 4],
+  ] as const)("%s lets %d lines through", (level, count) => {
+    expect(sayAll("plain", level)).toHaveLength(count);
+  });
+
+  test("debug goes on and off, in every part of the log at once", () => {
+    const { log, lines } = capture("journal", "warn");
+    const part = log.tagged("part");
+    expect(part.debugOn).toBe(false);
+    expect(log.toggleDebug()).toBe(true);
+    expect(part.debugOn).toBe(true);
+    part.debug("on");
+    expect(part.toggleDebug()).toBe(false);
+    part.debug("off");
+    part.info("still too much");
+    part.warn("as before");
+    expect(lines).toEqual(["<7>[part] debug: on\n", "<4>[part] warning: as before\n"]);
+  });
+
+  test("one that began with debug falls back to info", () => {
+    const { log, lines } = capture("journal", "debug");
+    expect(log.toggleDebug()).toBe(false);
+    log.debug("no");
+    log.info("yes");
+    expect(lines).toEqual(["<6>info: yes\n"]);
+  });
+
+  test("a silent log stays silent", () => {
+    silentLog.tagged("a").error("nothing");
+    expect(silentLog.toggleDebug()).toBe(false);
+  });
+});
+
+/** A client that comes, asks once and goes. */
+async function visit(server: Service): Promise<void> {
+  await using client = await QbClient.open(server.name);
+  expect((await client.call(5, "x")).error).toBe(0);
+}
+
+describe("a real server", () => {
+  test("SIGUSR1 shows debug lines, and a second one hides them again", async () => {
+    const server = await startService((name) => [...echoCommand(name), "--log", "journal"]);
+    const debugLines = () => server.output.match(/^<7>\[ipcs\] debug: connection/gm)?.length ?? 0;
+    await eventually("it serves", () => server.output.includes("serving"));
+    await visit(server);
+    server.signal("SIGUSR1");
+    await eventually("on", () => server.output.includes("<6>info: debug output on (SIGUSR1)"));
+    await visit(server);
+    await eventually("the visit is told", () => debugLines() === 1);
+    server.signal("SIGUSR1");
+    await eventually("off", () => server.output.includes("debug output off (SIGUSR1)"));
+    await visit(server);
+    expect(await server.stop()).toBe(0);
+    expect(debugLines()).toBe(1);
+    expect(
+      server.output
+        .trim()
+        .split("\n")
+        .filter((line) => !/^<[3-7]>/.test(line)),
+    ).toEqual([]);
+  });
+
+  test("--log json says everything in JSON", async () => {
+    const server = await startService((name) => [...echoCommand(name), "--log", "json", "--debug"]);
+    await visit(server);
+    expect(await server.stop()).toBe(0);
+    const entries = server.output
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, string>);
+    expect(entries.length).toBeGreaterThanOrEqual(3);
+    expect(entries.some(({ level, tag }) => level === "debug" && tag === "ipcs")).toBe(true);
+  });
+
+  test("under JOURNAL_STREAM lines have priorities without being asked", async () => {
+    const environment = { JOURNAL_STREAM: "8:1234" };
+    const server = await startService(echoCommand, { environment });
+    expect(await server.stop()).toBe(0);
+    expect(server.output).toMatch(/^<6>info: serving /m);
+  });
+});
