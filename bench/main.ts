@@ -97,6 +97,10 @@ async function measured(scenario: Scenario): Promise<Outcome> {
   return outcome;
 }
 
+function isJudged({ foreignLoad }: Outcome): boolean {
+  return foreignLoad < TOO_DISTURBED;
+}
+
 /** What is said of an outcome on a machine that works for others: not a verdict. */
 function unjudged({ name, foreignLoad }: Outcome): string {
   const busy = Math.round(foreignLoad * 100);
@@ -135,7 +139,6 @@ async function main(): Promise<number> {
     writeFileSync(join(import.meta.dir, "RESULTS.md"), markdown(report, SCENARIOS));
   }
   if (options.baseline) storeBaseline(outcomes);
-  const isJudged = ({ foreignLoad }: Outcome) => foreignLoad < TOO_DISTURBED;
   if (options.smoke) {
     for (const outcome of outcomes) if (!isJudged(outcome)) console.log(unjudged(outcome));
   }
