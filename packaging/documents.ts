@@ -43,9 +43,19 @@ export function debianChangelog(markdown: string, date: number): string {
 /** The npm packages inside the program; the SBOM and the copyright file name them. */
 const BUNDLED = Object.keys(dependencies);
 
-/** The paragraph of one of them, with its license as it came. */
-function bundledLicense(name: string): string {
+const APACHE = `Licensed under the Apache License, Version 2.0; its whole text is in
+/usr/share/common-licenses/Apache-2.0.`;
+
+/** A license as it came, or where Debian has it: the policy wants common ones not repeated. */
+function licenseText(name: string): string {
   const text = readFileSync(join(ROOT, "node_modules", name, "LICENSE"), "utf8").trim();
+  if (text.startsWith("Apache License")) return APACHE;
+  return text;
+}
+
+/** The paragraph of one of them. */
+function bundledLicense(name: string): string {
+  const text = licenseText(name);
   const lines = text.split("\n").map((line) => ` ${line.trim() === "" ? "." : line.trimEnd()}`);
   return [
     `Files: usr/bin/pmxcfs-ipc/${name}`,
