@@ -123,7 +123,7 @@ async function visit(server: Service): Promise<void> {
 
 describe("a real server", () => {
   test("SIGUSR1 shows debug lines, and a second one hides them again", async () => {
-    const server = await startService((name) => [...echoCommand(name), "--log", "journal"]);
+    await using server = await startService((name) => [...echoCommand(name), "--log", "journal"]);
     const debugLines = () => server.output.match(/^<7>\[ipcs\] debug: connection/gm)?.length ?? 0;
     await eventually("it serves", () => server.output.includes("serving"));
     await visit(server);
@@ -145,7 +145,12 @@ describe("a real server", () => {
   });
 
   test("--log json says everything in JSON", async () => {
-    const server = await startService((name) => [...echoCommand(name), "--log", "json", "--debug"]);
+    await using server = await startService((name) => [
+      ...echoCommand(name),
+      "--log",
+      "json",
+      "--debug",
+    ]);
     await visit(server);
     expect(await server.stop()).toBe(0);
     const entries = server.output
@@ -158,7 +163,7 @@ describe("a real server", () => {
 
   test("under JOURNAL_STREAM lines have priorities without being asked", async () => {
     const environment = { JOURNAL_STREAM: "8:1234" };
-    const server = await startService(echoCommand, { environment });
+    await using server = await startService(echoCommand, { environment });
     expect(await server.stop()).toBe(0);
     expect(server.output).toMatch(/^<6>info: serving /m);
   });

@@ -23,7 +23,7 @@ test("READY once the name is there, STOPPING at SIGTERM, nothing between", async
   const starting = startService(echoCommand, { name, environment: { NOTIFY_SOCKET: path } });
   expect(await manager.next()).toBe(`READY=1\nSTATUS=serving ${name}`);
   expect(isListening(name)).toBe(true);
-  const server = await starting;
+  await using server = await starting;
   server.signal("SIGTERM");
   expect(await manager.next()).toBe("STOPPING=1");
   expect(await server.ended()).toBe(0);
@@ -33,7 +33,7 @@ test("WATCHDOG again and again, from half of the time allowed", async () => {
   const path = `@${uniqueName("notify")}`;
   await using manager = await Datagrams.at(path);
   const environment = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "100000" };
-  const server = await startService(echoCommand, { environment });
+  await using server = await startService(echoCommand, { environment });
   expect(await manager.next()).toStartWith("READY=1");
   for (let beat = 0; beat < 3; beat++) expect(await manager.next()).toBe("WATCHDOG=1");
   server.signal("SIGTERM");
@@ -47,7 +47,7 @@ test("a watchdog meant for another process is not fed", async () => {
   const path = join(directory, "other");
   await using manager = await Datagrams.at(path);
   const environment = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "2000", WATCHDOG_PID: "1" };
-  const server = await startService(echoCommand, { environment });
+  await using server = await startService(echoCommand, { environment });
   expect(await manager.next()).toStartWith("READY=1");
   server.signal("SIGTERM");
   expect(await manager.next()).toBe("STOPPING=1");
@@ -57,7 +57,7 @@ test("a watchdog meant for another process is not fed", async () => {
 test("a server that cannot have its name is never READY", async () => {
   const path = join(directory, "taken");
   await using manager = await Datagrams.at(path);
-  const holder = await startService(echoCommand);
+  await using holder = await startService(echoCommand);
   const environment = { ...process.env, NOTIFY_SOCKET: path };
   const words = [...program(), "echo", "--socket", holder.name];
   expect(Bun.spawnSync(words, { env: environment, stderr: "ignore" }).exitCode).toBe(1);
@@ -67,7 +67,7 @@ test("a server that cannot have its name is never READY", async () => {
   expect(exitCode).toBe(1);
   expect(stderr.toString()).toContain("metrics: cannot listen on /nowhere/metrics");
   // The next thing heard is from the server after them.
-  const server = await startService(echoCommand, { environment: { NOTIFY_SOCKET: path } });
+  await using server = await startService(echoCommand, { environment: { NOTIFY_SOCKET: path } });
   expect(await manager.next()).toBe(`READY=1\nSTATUS=serving ${server.name}`);
   expect(await server.stop()).toBe(0);
   expect(await holder.stop()).toBe(0);
@@ -75,6 +75,6 @@ test("a server that cannot have its name is never READY", async () => {
 
 test("a manager that is gone is no reason not to serve", async () => {
   const environment = { NOTIFY_SOCKET: join(directory, "nobody"), WATCHDOG_USEC: "2000" };
-  const server = await startService(echoCommand, { environment });
+  await using server = await startService(echoCommand, { environment });
   expect(await server.stop()).toBe(0);
 });

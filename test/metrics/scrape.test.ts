@@ -46,7 +46,7 @@ function sample(families: Map<string, Family>, name: string): number | undefined
 
 test("names, units and types are Prometheus's", async () => {
   const unix = join(directory, "names.sock");
-  const server = await startService(
+  await using server = await startService(
     serveCommand("--dir", directory, "--no-rrd", "--group", "33", "--metrics", `unix:${unix}`),
   );
   await using client = await QbClient.open(server.name);
@@ -67,7 +67,7 @@ test("names, units and types are Prometheus's", async () => {
 
 test("what clients did is what the metrics say", async () => {
   const unix = join(directory, "serve.sock");
-  const server = await startService(
+  await using server = await startService(
     serveCommand("--dir", directory, "--no-rrd", "--group", "33", "--metrics", `unix:${unix}`),
   );
   const client = await QbClient.open(server.name);
@@ -126,7 +126,7 @@ test("a loopback port, and a text file that ends with the server", async () => {
   const { port } = free;
   free.stop(true);
   const flags = ["--metrics", `127.0.0.1:${port}`, "--metrics-textfile", file];
-  const server = await startService((name) => [...echoCommand(name), ...flags]);
+  await using server = await startService((name) => [...echoCommand(name), ...flags]);
   await using client = await QbClient.open(server.name);
   await client.call(7, "x");
   const written = await eventually("the file", () =>
@@ -146,11 +146,11 @@ test("a loopback port, and a text file that ends with the server", async () => {
 test("a socket of a dead server is in nobody's way, one of a living server is", async () => {
   const unix = join(directory, "stale.sock");
   const start = () => startService((name) => [...echoCommand(name), "--metrics", `unix:${unix}`]);
-  const dead = await start();
+  await using dead = await start();
   await eventually("the socket", () => existsSync(unix));
   await dead.stop("SIGKILL");
   expect(existsSync(unix)).toBe(true);
-  const server = await start();
+  await using server = await start();
   await eventually("it answers", () => scrapeOnce(unix));
   const words = [...program(), "echo", "--socket", `${server.name}b`, "--metrics", `unix:${unix}`];
   const second = Bun.spawnSync(words, { stderr: "pipe" });

@@ -94,7 +94,7 @@ test("a server that is not there is one line and exit code 1", () => {
 });
 
 test("--status off makes no socket, an unusable one fails only when it was asked for", async () => {
-  const off = await startService((name) => [...echoCommand(name), "--status", "off"]);
+  await using off = await startService((name) => [...echoCommand(name), "--status", "off"]);
   expect(existsSync(`/run/pmxcfs-ipc/${off.name}.status`)).toBe(false);
   expect(await off.stop()).toBe(0);
   const words = [...program(), "echo", "--socket", "unused", "--status", "/nowhere/status"];
