@@ -11,7 +11,7 @@ import type { Metric } from "./scenario.ts";
 
 const FILE = join(import.meta.dir, "baseline.json");
 
-/** What is held against the baseline, whether more is better, and by what factor it may be worse. */
+/** What is held against it: whether more is better, and by what factor it may be worse. */
 const GATES: Partial<Record<Metric, { readonly more: boolean; readonly slack: number }>> = {
   perSecond: { more: true, slack: 12 },
   cpuMsPer100k: { more: false, slack: 6 },
