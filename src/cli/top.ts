@@ -1,7 +1,7 @@
 /** `pmxcfs-ipc top`: who asks a running server of ours for what, and how much. */
 import { statusPath } from "../metrics/status.ts";
 import { showLive } from "../top/live.ts";
-import { readStatus } from "../top/read.ts";
+import { readStatus } from "../metrics/read-status.ts";
 import { screen } from "../top/screen.ts";
 import { type SortName, SORTS, type View, viewOf } from "../top/view.ts";
 import { flag, milliseconds, oneOf, path, text } from "./args.ts";

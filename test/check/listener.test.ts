@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
-import { uniqueName } from "../support/service.ts";
+import { echoCommand, startService, uniqueName } from "../support/service.ts";
 import { check, codesOf, expectFound, nodeCommand, shell, startNode, told } from "./support/run.ts";
 
 needRoot();
@@ -196,5 +196,19 @@ test("clients are counted, and our own connection is not among them", async () =
   const report = await check(server.name, { only: ["handshake", "clients"] });
   expect(report.findings.map(({ text }) => text)).toContainEqual(
     expect.stringMatching(/^1 clients are connected: 1 /),
+  );
+});
+
+test("a server of ours is asked how many it serves", async () => {
+  await using server = await startService(echoCommand);
+  const client = await QbClient.connect(server.name);
+  if (!(client instanceof QbClient)) throw new Error(client.message);
+  using _connected = client;
+  const report = await check(server.name, { only: ["handshake", "clients"] });
+  const said = report.findings.map(({ text }) => text);
+  expect(said).toContainEqual(expect.stringMatching(/^1 clients are connected: 1 /));
+  // The diagnosis itself is connected too, and in the server's count.
+  expect(said).toContainEqual(
+    expect.stringMatching(/^its own count: 2 of \d+ connections, 0 requests queued; \d+ requests /),
   );
 });

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { StatusDocument } from "../../src/metrics/status.ts";
-import { readStatus } from "../../src/top/read.ts";
+import { readStatus } from "../../src/metrics/read-status.ts";
 import type { View } from "../../src/top/view.ts";
 import { eventually } from "../support/eventually.ts";
 import { needRoot, WWW_DATA } from "../support/identity.ts";

@@ -1,4 +1,5 @@
 /** How fast it answers, what this caller may do, whether requests queue up, who is connected. */
+import { existsSync } from "node:fs";
 import { Errno, errnoName } from "../../errno.ts";
 import { QbFailure } from "../../client/failure.ts";
 import { CfsIpc } from "../../wire/cfs.ts";
@@ -7,6 +8,8 @@ import { cText } from "../reads.ts";
 import { readRingState, type RingDirectoryInfo, type RingState } from "../rings.ts";
 import { readProcess } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
+import { readStatus } from "../../metrics/read-status.ts";
+import { statusPath } from "../../metrics/status.ts";
 import { serverPid } from "./handshake.ts";
 import { standing } from "./identity.ts";
 
@@ -171,6 +174,23 @@ function byCommand({ machine }: Context, rings: readonly RingDirectoryInfo[]): s
   return sorted.map(([command, count]) => `${count} ${command}`);
 }
 
+/** What a server of ours says by its status socket; undefined when it says nothing to us. */
+async function ownCount({ facts, options }: Context): Promise<Finding | undefined> {
+  const path = statusPath(options.service, process.env, process.getuid?.());
+  if (path === undefined || !existsSync(path)) return undefined;
+  const status = await readStatus(path);
+  const owner = (await facts.server())?.owner;
+  if (typeof status === "string" || status.pid !== owner?.pid) return undefined;
+  const { totals, connections, connections_limit: limit } = status;
+  const refused = Object.values(status.refused).reduce((sum, count) => sum + count, 0);
+  const queued = connections.reduce((sum, connection) => sum + connection.queued, 0);
+  const line =
+    `its own count: ${connections.length} of ${limit} connections, ${queued} requests queued; ` +
+    `${totals.requests} requests so far, ${totals.errors} answered with an errno; ` +
+    `${refused} connections refused, ${status.violations} ended for breaking the protocol`;
+  return pass("clients", line);
+}
+
 export const clientsProbe: Probe = {
   check: "clients",
   async run(context) {
@@ -182,6 +202,8 @@ export const clientsProbe: Probe = {
     const measures = [{ name: "connections", value: count, unit: "" }] as const;
     const list = byCommand(context, rings);
     const who = list.length === 0 ? "" : `: ${list.slice(0, SHOWN).join(", ")}`;
-    return [pass("clients", `${count} clients are connected${who}`, measures)];
+    const seen = pass("clients", `${count} clients are connected${who}`, measures);
+    const own = await ownCount(context);
+    return own === undefined ? [seen] : [seen, own];
   },
 };

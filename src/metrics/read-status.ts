@@ -1,6 +1,6 @@
 /** Asks a running server for its status: connects to its socket and reads until it closes. */
 import { connect } from "node:net";
-import { STATUS_SCHEMA_VERSION, type StatusDocument } from "../metrics/status.ts";
+import { STATUS_SCHEMA_VERSION, type StatusDocument } from "./status.ts";
 
 /** A server that takes longer is stuck. */
 const TIMEOUT_MS = 5_000;
