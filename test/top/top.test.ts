@@ -122,7 +122,8 @@ test("the live screen in a terminal: 80x24, keys, a resize, and nothing left beh
       .filter((line) => line.includes("qb-client"))
       .map((line) => Number(line.trim().split(" ")[0]));
   const run = [...program(), "top", "--status", status, "--interval", "100ms"].join(" ");
-  const shell = `echo before; ${run}; echo "left $?"; read wait`;
+  // CI runs all tests without colour; this one is about colour too.
+  const shell = `unset NO_COLOR; echo before; ${run}; echo "left $?"; read wait`;
   tmux("new-session", "-d", "-x", "80", "-y", "24", shell);
   try {
     await eventually("both clients", () => rows().length === 2);
