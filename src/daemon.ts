@@ -5,6 +5,7 @@
 import { accessOf, type AccessRules, findGroup } from "./access-rules.ts";
 import { ClusterLog } from "./backend/cluster-log.ts";
 import { type Backend, type BackendOptions, openBackend } from "./backend/open.ts";
+import { RELOAD_BOUNDS_MS } from "./backend/reloads.ts";
 import { RrdFiles } from "./backend/rrd-files.ts";
 import { Rrd } from "./backend/rrd.ts";
 import { Status } from "./backend/status.ts";
@@ -81,6 +82,7 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
       names: new Map([...REQUEST_IDS].map(([name, id]) => [id, name])),
       sources: {
         versions: () => versionsOf(opened),
+        reloads: () => ({ ...opened.reloads, boundsMs: RELOAD_BOUNDS_MS }),
         ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
       },
     },

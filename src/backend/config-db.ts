@@ -7,6 +7,7 @@ import type { Database } from "bun:sqlite";
 import type { Log } from "../log.ts";
 import type { Entry, Memdb } from "./memdb.ts";
 import { messageOf } from "./reason.ts";
+import { Reloads } from "./reloads.ts";
 import { selectAll, SqliteFile, type Poll } from "./sqlite-file.ts";
 import { duplicateGuests, newEntry, plant, problemsOf, RowType, type Row } from "./tree-rows.ts";
 
@@ -92,29 +93,37 @@ export class ConfigDb implements Disposable {
   readonly #memdb: Memdb;
   readonly #log: Log;
   readonly #file: SqliteFile;
+  readonly reloads: Reloads;
   #entries: Map<number, Entry>;
   #rootVersion: number;
   /** The last difference was not taken over: the next look compares everything. */
   #behind = false;
   #complaint = "";
 
-  private constructor(options: ConfigDbOptions, file: SqliteFile, rows: readonly Row[]) {
+  private constructor(
+    options: ConfigDbOptions,
+    file: SqliteFile,
+    rows: readonly Row[],
+    startedMs: number,
+  ) {
     this.#memdb = options.memdb;
     this.#log = options.log;
     this.#file = file;
     this.#rootVersion = rows.find((row) => row.inode === 0)?.version ?? 0;
     this.#entries = plant(options.memdb, rows);
+    this.reloads = new Reloads(startedMs);
   }
 
   /** Fills the tree; a text that says why when the file is refused, and the tree is as it was. */
   static open(options: ConfigDbOptions): ConfigDb | string {
+    const startedMs = performance.now();
     const file = SqliteFile.open(options.file);
     if (typeof file === "string") return file;
     try {
       const rows = file.read(readRows);
       const [problem] = problemsOf(rows);
       if (problem === undefined) {
-        const opened = new ConfigDb(options, file, rows);
+        const opened = new ConfigDb(options, file, rows, startedMs);
         const [duplicate] = duplicateGuests(options.memdb);
         if (duplicate === undefined) return opened;
         for (const entry of options.memdb.root.children.values()) options.memdb.remove(entry);
@@ -143,6 +152,7 @@ export class ConfigDb implements Disposable {
       else this.#follow(poll);
     } catch (error) {
       this.#behind = true;
+      this.reloads.failures++;
       this.#complain(`cannot be read (${messageOf(error)}); what was in it is served on`);
     }
   }
@@ -152,6 +162,7 @@ export class ConfigDb implements Disposable {
   }
 
   #follow(poll: Poll): void {
+    const startedMs = performance.now();
     const quick = poll === "committed" && !this.#behind;
     const difference = this.#file.read((database) => {
       const found = quick ? this.#compareHeads(database) : undefined;
@@ -160,6 +171,7 @@ export class ConfigDb implements Disposable {
     const problem = this.#problemOf(difference);
     this.#behind = problem !== undefined;
     if (problem !== undefined) {
+      this.reloads.failures++;
       this.#complain(`change not taken over: ${problem}; the state before it is served on`);
       return;
     }
@@ -170,6 +182,7 @@ export class ConfigDb implements Disposable {
     if (this.#memdb.entryCount !== this.#entries.size - 1) {
       this.#apply(this.#file.read((database) => this.#compareAll(database)));
     }
+    this.reloads.done(startedMs);
     if (poll !== "replaced") return;
     const { changed, gone } = difference;
     this.#log.warn(

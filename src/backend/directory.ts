@@ -12,6 +12,7 @@ import { DirectoryTree, type Folder, type LeftOut } from "./directory-tree.ts";
 import { isSameStamp, openRoot, stampOf } from "./file-walk.ts";
 import type { Memdb } from "./memdb.ts";
 import { messageOf } from "./reason.ts";
+import { Reloads } from "./reloads.ts";
 
 /** Between two looks at stamps, so that requests in quick succession do not pay for one each. */
 const SWEEP_EVERY_MS = 10;
@@ -48,6 +49,7 @@ export class DirectorySource implements Disposable {
   readonly #tree: DirectoryTree;
   readonly #dirty = new Map<Folder, Map<string, number>>();
   readonly #remote: boolean;
+  readonly reloads: Reloads;
   #leftOut: LeftOut[] = [];
   #reportedAt = -REPORT_EVERY_MS;
   #overflowed = false;
@@ -61,12 +63,14 @@ export class DirectorySource implements Disposable {
     inotify: Inotify | undefined,
   ) {
     const { directory, memdb, log } = options;
+    const startedMs = performance.now();
     this.#path = directory;
     this.#log = log;
     this.#inotify = inotify;
     this.#remote = REMOTE.has(statfsSync(directory).type);
     const onLeftOut = (what: LeftOut): void => void this.#leftOut.push(what);
     this.#tree = new DirectoryTree({ memdb, inotify: this.#inotify, onLeftOut }, rootFd);
+    this.reloads = new Reloads(startedMs);
     this.#report();
     this.#reportWatches();
     this.#sweptAt = performance.now();
@@ -123,6 +127,7 @@ export class DirectorySource implements Disposable {
   };
 
   #settle(): void {
+    const startedMs = performance.now();
     if (this.#overflowed) {
       this.#overflowed = false;
       this.#dirty.clear();
@@ -137,6 +142,7 @@ export class DirectorySource implements Disposable {
       });
     }
     this.#dirty.clear();
+    this.reloads.done(startedMs);
     this.#report();
   }
 

@@ -12,6 +12,7 @@ import { Guests } from "./guests.ts";
 import { Members } from "./members.ts";
 import { Memdb } from "./memdb.ts";
 import { messageOf } from "./reason.ts";
+import type { ReloadCounts } from "./reloads.ts";
 import { Tokens } from "./tokens.ts";
 import { Versions } from "./versions.ts";
 
@@ -32,6 +33,7 @@ export interface BackendOptions {
 
 /** Where the tree comes from. */
 interface Source extends Disposable {
+  readonly reloads: ReloadCounts;
   refresh(): void;
 }
 
@@ -64,6 +66,10 @@ export class Backend implements Disposable {
       ...(corosync === undefined ? {} : { corosync }),
       ...(online === undefined ? {} : { online }),
     });
+  }
+
+  get reloads(): ReloadCounts {
+    return this.#source.reloads;
   }
 
   /** Takes over what others changed since the last call; cheap enough for every request. */

@@ -10,6 +10,7 @@ import { BROKEN, NOTHING, RingReader, RingWriter } from "../memory/ring.ts";
 import { vanishedCount } from "../platform/memory.ts";
 import { FlowControl, QbMessage, RequestHeader } from "../wire/qb.ts";
 import type { Caller, Handler, Peer, Reply, Request } from "./handler.ts";
+import { Latencies } from "./latencies.ts";
 import { writeMessage } from "./message.ts";
 import { Pace, type Polled } from "./polling.ts";
 import { AnswerQueue } from "./queue.ts";
@@ -62,6 +63,8 @@ export class Connection implements Peer, Polled {
   readonly caller: Caller;
   readonly stats: ConnectionStats;
   readonly pace = new Pace();
+  /** From a request's being seen here to its answer's being sent. */
+  readonly latencies = new Latencies();
   readonly semaphoreAddress: number;
   readonly notifyFd: number;
   readonly openedAt = Date.now();
@@ -141,6 +144,11 @@ export class Connection implements Peer, Polled {
     if (this.#end !== undefined) this.#finish(this.#end);
     else if (served === limit) this.#host.more(this);
     return served;
+  }
+
+  /** Late answers are timed one by one, when they are sent. */
+  took(ns: number, count: number): void {
+    if (count > 0 && !this.underWay) this.latencies.record(ns / count, count);
   }
 
   /** The notify bytes of a wake-up have been read: serves what is there. */
@@ -325,6 +333,7 @@ export class Connection implements Peer, Polled {
       const due = this.#answers.shift();
       if (due === undefined) break;
       this.#send(due.id, due.reply, 0);
+      this.latencies.record(Bun.nanoseconds() - due.sinceNs, 1);
       due.done();
     }
     this.stats.eventQueueLength = this.#answers.length;

@@ -21,6 +21,8 @@ export interface Polled {
   readonly ended: boolean;
   /** Serves up to `limit` requests that are there; how many. */
   serve(limit: number): number;
+  /** What was served just now, `count` requests, took `ns` in all. */
+  took(ns: number, count: number): void;
 }
 
 /** Weight of the newest gap in the average: 1/4 follows a change within a few requests. */
@@ -121,20 +123,26 @@ export class Poller {
     this.#table = new BigInt64Array(buffer);
   }
 
-  /** A wake-up served this connection: look at it for a while. */
-  heat(connection: Polled): void {
+  /**
+   * A wake-up served this connection: look at it for a while. `served` requests since `sinceNs`,
+   * where that is known.
+   */
+  heat(connection: Polled, sinceNs = 0, served = 0): void {
     // Its memory is gone when the request that was served was its last.
     if (connection.ended) return;
     const now = Bun.nanoseconds();
     connection.pace.replied(now);
+    connection.took(now - sinceNs, served);
     if (!this.#enabled) return;
     if (!this.#hot.includes(connection)) this.#admit(connection);
     if (connection.pace.gapNs !== Infinity) this.#schedule();
   }
 
-  /** A wake-up of this connection begins. */
-  woke(connection: Polled): void {
-    connection.pace.woke(Bun.nanoseconds(), this.#settings.maxGapUs * 1000);
+  /** A wake-up of this connection begins: now, in ns. */
+  woke(connection: Polled): number {
+    const now = Bun.nanoseconds();
+    connection.pace.woke(now, this.#settings.maxGapUs * 1000);
+    return now;
   }
 
   /** The connection ends, or stops taking requests: its address must not be looked at again. */
@@ -216,11 +224,14 @@ export class Poller {
       this.#inARow = index === this.#last ? this.#inARow + 1 : 1;
       this.#last = index;
       connection.pace.found(now, maxGapNs);
-      if (connection.serve(this.#turn) === 0) this.cool(connection);
+      const seen = now;
+      const served = connection.serve(this.#turn);
+      if (served === 0) this.cool(connection);
       now = Bun.nanoseconds();
       connection.pace.replied(now);
+      connection.took(now - seen, served);
     }
-    this.#drain(lookedAt);
+    this.#drain(lookedAt, now);
     if (this.#hot.length > 0 && now >= deadline) this.#schedule();
   }
 
@@ -229,13 +240,14 @@ export class Poller {
    * the event loop 50 us, in which clients fall asleep. Who falls asleep during the first few is
    * woken by its answer, and the rest is read while it wakes.
    */
-  #drain(lookedAt: readonly Polled[]): void {
+  #drain(lookedAt: readonly Polled[], nowNs: number): void {
     for (const connection of lookedAt) {
       let drained = DRAIN_BYTES;
       while (drained === DRAIN_BYTES && !connection.ended) {
         drained = drainNotifies(connection.notifyFd);
         // Whoever takes a byte must look: the request it announces has no other herald.
-        if (drained > 0 && connection.serve(this.#turn) > 0) this.heat(connection);
+        const served = drained > 0 ? connection.serve(this.#turn) : 0;
+        if (served > 0) this.heat(connection, nowNs, served);
       }
     }
   }

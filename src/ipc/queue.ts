@@ -8,6 +8,7 @@ import type { Reply } from "./handler.ts";
 interface Place {
   readonly id: number;
   reply: Reply | undefined;
+  readonly sinceNs: number;
   readonly done: () => void;
 }
 
@@ -15,6 +16,8 @@ interface Place {
 export interface Due {
   readonly id: number;
   readonly reply: Reply;
+  /** When its request was queued (Bun.nanoseconds()). */
+  readonly sinceNs: number;
   /** Call it when the reply is sent: it may lie in its request's memory. */
   readonly done: () => void;
 }
@@ -45,12 +48,12 @@ export class AnswerQueue {
 
   /** Queues an answer that is there already, behind others that are not. */
   push(id: number, reply: Reply): void {
-    this.#places.push({ id, reply, done: NOTHING_TO_FREE });
+    this.#places.push({ id, reply, sinceNs: Bun.nanoseconds(), done: NOTHING_TO_FREE });
   }
 
   /** Queues an answer to come; `done` frees the request's memory. */
   await(id: number, answer: Promise<Reply>, done: () => void): void {
-    const place: Place = { id, reply: undefined, done };
+    const place: Place = { id, reply: undefined, sinceNs: Bun.nanoseconds(), done };
     this.#places.push(place);
     void this.#follow(place, answer);
   }
@@ -73,7 +76,8 @@ export class AnswerQueue {
     const [first] = this.#places;
     if (first?.reply === undefined) return undefined;
     this.#places.shift();
-    return { id: first.id, reply: first.reply, done: first.done };
+    const { id, reply, sinceNs, done } = first;
+    return { id, reply, sinceNs, done };
   }
 
   /** Forgets all: the connection has ended. */

@@ -14,6 +14,7 @@ import { Connection, type ConnectionHost, type End } from "./connection.ts";
 import { acceptance, refusal } from "./handshake.ts";
 import type { Caller, Credentials, Handler, Permissions } from "./handler.ts";
 import { commandOf } from "./holder.ts";
+import type { LatencyCounts } from "./latencies.ts";
 import { listen, type Listener, type ListenFailure, openShm } from "./listener.ts";
 import { PeerLog } from "./peer-log.ts";
 import { Poller } from "./polling.ts";
@@ -38,6 +39,7 @@ export interface ConnectionReport extends ConnectionStats {
   readonly caller: Caller;
   /** When it was made, ms since the epoch. */
   readonly openedAt: number;
+  readonly latencies: LatencyCounts;
 }
 
 /** Rings whose connection has ended. */
@@ -138,8 +140,8 @@ export class Service {
   /** Its connections, for statistics. */
   connections(): ConnectionReport[] {
     const reports: ConnectionReport[] = [];
-    for (const { number, caller, openedAt, stats } of this.#connections) {
-      reports.push({ number, caller, openedAt, ...stats });
+    for (const { number, caller, openedAt, stats, latencies } of this.#connections) {
+      reports.push({ number, caller, openedAt, latencies: latencies.counts(), ...stats });
     }
     return reports;
   }
@@ -343,8 +345,9 @@ export class Service {
   }
 
   #woken(connection: Connection): void {
-    this.#poller.woke(connection);
-    if (connection.wake(this.#settings.requestsPerTurn) > 0) this.#poller.heat(connection);
+    const since = this.#poller.woke(connection);
+    const served = connection.wake(this.#settings.requestsPerTurn);
+    if (served > 0) this.#poller.heat(connection, since, served);
   }
 
   #stalled(connection: Connection): void {

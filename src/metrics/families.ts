@@ -11,6 +11,14 @@ import { DURATION_BOUNDS_NS, type Tally, TIMED_ONE_IN } from "./tally.ts";
 export interface MetricSources {
   /** Version counters by what they count, `clinfo` and `vmlist` among them. */
   readonly versions?: () => Iterable<readonly [name: string, version: number]>;
+  /** Changes taken over from the store: `counts` by `boundsMs`, one more without a bound. */
+  readonly reloads?: () => {
+    readonly boundsMs: readonly number[];
+    readonly counts: readonly number[];
+    readonly sumMs: number;
+    readonly failures: number;
+    readonly loadMs: number;
+  };
   /** RRD values: given to rrdcached, refused by it, dropped for want of room, and waiting. */
   readonly rrd?: () => {
     readonly written: number;
@@ -148,7 +156,27 @@ function aboutMemory(metrics: MetricRegistry): void {
   metrics.gauge("shm_free_bytes", `What is left in ${SHM}.`, () => sharedMemory("bavail"));
 }
 
-function aboutStore(metrics: MetricRegistry, { versions, rrd }: MetricSources): void {
+function aboutReloads(
+  metrics: MetricRegistry,
+  reloads: NonNullable<MetricSources["reloads"]>,
+): void {
+  metrics.gauge("config_load_seconds", "Time to read all of the store at the start.", () => {
+    return reloads().loadMs / MS_PER_SECOND;
+  });
+  const bounds = reloads().boundsMs.map((ms, index) => {
+    return { le: ms / MS_PER_SECOND, buckets: index + 1 };
+  });
+  const took = "Time to take over what others changed in the store.";
+  metrics.histogram("config_reload_duration_seconds", took, bounds, () => {
+    const { counts, sumMs } = reloads();
+    return [[{}, { counts, sum: sumMs / MS_PER_SECOND }]];
+  });
+  const failed = "Changes that could not be taken over: what was there before is served on.";
+  metrics.counter("config_reload_failures_total", failed, () => reloads().failures);
+}
+
+function aboutStore(metrics: MetricRegistry, { versions, reloads, rrd }: MetricSources): void {
+  if (reloads !== undefined) aboutReloads(metrics, reloads);
   if (versions !== undefined) {
     metrics.gauge("config_version", "Version counters, as GET_FS_VERSION shows them.", () =>
       [...versions()].map(([config, version]) => [{ config }, version]),

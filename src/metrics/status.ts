@@ -44,6 +44,8 @@ export interface ConnectionStatus extends TrafficStatus {
   readonly queued: number;
   /** 0 is off. */
   readonly flow_control: number;
+  /** `[at_most_ns, count]`, shortest first: how long requests took, from seen to answered. */
+  readonly durations_ns: readonly (readonly [atMostNs: number, count: number])[];
 }
 
 /** What the socket answers. */
@@ -110,6 +112,7 @@ function connectionOf(report: ConnectionReport): ConnectionStatus {
     opened_ms: report.openedAt,
     queued: report.eventQueueLength,
     flow_control: report.flowControlState,
+    durations_ns: report.latencies,
     ...trafficOf(report),
   };
 }

@@ -6,11 +6,13 @@ import { readFileSync } from "node:fs";
 import type { ConnectionStatus, StatusDocument, TrafficStatus } from "../metrics/status.ts";
 
 /** One connection. */
-export interface ConnectionView extends ConnectionStatus {
+export interface ConnectionView extends Omit<ConnectionStatus, "durations_ns"> {
   /** What the process calls itself, `?` when it is gone. */
   readonly command: string;
   readonly requests_per_second: number;
   readonly errors_per_second: number;
+  /** Of the requests between the two looks; null when none was timed. */
+  readonly p99_us: number | null;
   /** Both ways. */
   readonly bytes: number;
   readonly age_seconds: number;
@@ -44,6 +46,21 @@ function rate(now: number, before: number, ms: number): number {
   return ms <= 0 ? 0 : Math.round(((now - before) * MS * 10) / ms) / 10;
 }
 
+type Durations = ConnectionStatus["durations_ns"];
+
+/** The time that 99 of 100 requests took at most, of those that `before` does not count yet. */
+export function p99Us(now: Durations, before: Durations): number | null {
+  const counted = new Map(before);
+  const fresh = now.map(([ns, count]) => [ns, count - (counted.get(ns) ?? 0)] as const);
+  const total = fresh.reduce((sum, [, count]) => sum + count, 0);
+  let left = Math.ceil(total * 0.99);
+  for (const [ns, count] of fresh) {
+    left -= count;
+    if (total > 0 && left <= 0) return Math.round(ns / 100) / 10;
+  }
+  return null;
+}
+
 /** `before` is the look before this one at the same server, undefined for the first. */
 export function viewOf(
   now: StatusDocument,
@@ -64,10 +81,12 @@ export function viewOf(
     },
     connections: connections.map((each) => {
       const old = earlier.get(each.number);
-      return Object.assign({}, each, {
+      const { durations_ns: durations, ...shown } = each;
+      return Object.assign(shown, {
         command: commandOf(each.pid),
         requests_per_second: rate(each.requests, old?.requests ?? 0, interval),
         errors_per_second: rate(each.errors, old?.errors ?? 0, interval),
+        p99_us: p99Us(durations, old?.durations_ns ?? []),
         bytes: each.request_bytes + each.response_bytes,
         age_seconds: Math.max(0, Math.round((now.now_ms - each.opened_ms) / MS)),
       });
@@ -75,16 +94,47 @@ export function viewOf(
   };
 }
 
-/** What the table can be sorted by: the key that asks for it, its name, and which goes first. */
+/** What the table can be sorted by: its key, the screen's word for it, and which goes first. */
 export const SORTS = {
-  requests: { key: "r", value: (each: ConnectionView) => each.requests_per_second, first: "most" },
-  errors: { key: "e", value: (each: ConnectionView) => each.errors, first: "most" },
-  queue: { key: "k", value: (each: ConnectionView) => each.queued, first: "most" },
-  bytes: { key: "b", value: (each: ConnectionView) => each.bytes, first: "most" },
-  age: { key: "a", value: (each: ConnectionView) => each.age_seconds, first: "most" },
-  pid: { key: "p", value: (each: ConnectionView) => each.pid, first: "least" },
-  uid: { key: "u", value: (each: ConnectionView) => each.uid, first: "least" },
-  command: { key: "c", value: (each: ConnectionView) => each.command, first: "least" },
+  requests: {
+    key: "r",
+    label: "(r)eqs",
+    value: (each: ConnectionView) => each.requests_per_second,
+    first: "most",
+  },
+  errors: {
+    key: "e",
+    label: "(e)rrs",
+    value: (each: ConnectionView) => each.errors,
+    first: "most",
+  },
+  queue: {
+    key: "k",
+    label: "(k)queue",
+    value: (each: ConnectionView) => each.queued,
+    first: "most",
+  },
+  p99: {
+    key: "l",
+    label: "(l)p99",
+    value: (each: ConnectionView) => each.p99_us ?? -1,
+    first: "most",
+  },
+  bytes: { key: "b", label: "(b)ytes", value: (each: ConnectionView) => each.bytes, first: "most" },
+  age: {
+    key: "a",
+    label: "(a)ge",
+    value: (each: ConnectionView) => each.age_seconds,
+    first: "most",
+  },
+  pid: { key: "p", label: "(p)id", value: (each: ConnectionView) => each.pid, first: "least" },
+  uid: { key: "u", label: "(u)id", value: (each: ConnectionView) => each.uid, first: "least" },
+  command: {
+    key: "c",
+    label: "(c)ommand",
+    value: (each: ConnectionView) => each.command,
+    first: "least",
+  },
 } as const;
 
 export type SortName = keyof typeof SORTS;

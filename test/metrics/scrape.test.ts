@@ -99,6 +99,7 @@ test("what clients did is what the metrics say", async () => {
   expect(get('request_duration_seconds_bucket{le="+Inf",operation="get-config"}')).toBe(2);
   expect(get('request_duration_seconds_sum{operation="get-config"}')).toBeGreaterThan(0);
   expect(get('config_version{config="storage.cfg"}')).toBe(1);
+  expect(get("config_load_seconds")).toBeGreaterThan(0);
   expect(get("responses_total")).toBe(23);
   expect(get("shm_size_bytes")).toBeGreaterThan(get("shm_free_bytes") ?? Infinity);
   const build = [...(during.get("pmxcfs_ipc_build_info")?.samples ?? [])];
@@ -114,6 +115,11 @@ test("what clients did is what the metrics say", async () => {
     return moved && sample(families, "connections") === 1 ? families : undefined;
   });
   expect(sample(after, "connections_closed_total")).toBe(1);
+  const reloads = sample(after, "config_reload_duration_seconds_count");
+  expect(reloads).toBeGreaterThan(get("config_reload_duration_seconds_count") ?? Infinity);
+  expect(sample(after, 'config_reload_duration_seconds_bucket{le="+Inf"}')).toBe(reloads ?? 0);
+  expect(sample(after, "config_reload_duration_seconds_sum")).toBeGreaterThan(0);
+  expect(sample(after, "config_reload_failures_total")).toBe(0);
   // Those of the connection that has ended are still counted.
   expect(sample(after, "responses_total")).toBeGreaterThan(23);
   expect(await server.stop()).toBe(0);

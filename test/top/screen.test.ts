@@ -1,8 +1,8 @@
 /** What `top` draws, from documents made up here: widths, order, rates, and what does not fit. */
 import { describe, expect, test } from "bun:test";
 import type { ConnectionStatus, StatusDocument } from "../../src/metrics/status.ts";
-import { age, screen, type ScreenOptions, short } from "../../src/top/screen.ts";
-import { viewOf } from "../../src/top/view.ts";
+import { age, duration, screen, type ScreenOptions, short } from "../../src/top/screen.ts";
+import { p99Us, viewOf } from "../../src/top/view.ts";
 
 const NO_TRAFFIC = {
   requests: 0,
@@ -35,6 +35,7 @@ function connection(number: number, change: Partial<ConnectionStatus> = {}): Con
     opened_ms: 0,
     queued: 0,
     flow_control: 0,
+    durations_ns: [],
     ...change,
   };
 }
@@ -99,9 +100,11 @@ describe("the screen", () => {
     const lines = screen(view, { ...OPTIONS, sort: "errors" });
     expect(lines).toHaveLength(24);
     for (const line of lines) expect(line.replace(/^[!?]/, "").length).toBeLessThanOrEqual(80);
-    expect(lines[4]).toHaveLength(80);
-    expect(lines[5]).toStartWith("! 4194304 a-name-of-15ch+ 42949+");
-    expect(lines[6]).toContain("    1039 ");
+    // A terminal that is cleared behind its last column loses it.
+    expect(lines[4]).toHaveLength(79);
+    expect(lines[23]?.length).toBeLessThan(80);
+    expect(lines[5]).toStartWith("!4194304 a-name-of-15+ 42949+");
+    expect(lines[6]).toStartWith("   1039 ");
     expect(lines[22]).toBe("... and 24 more");
     expect(lines[23]).toEndWith("(R)ev (q)uit");
   });
@@ -138,6 +141,25 @@ describe("the screen", () => {
     expect(first({ sort: "pid" })).toBe("1000");
     expect(first({ sort: "pid", reverse: true })).toBe("1039");
   });
+});
+
+test("p99 is of what came since the last look", () => {
+  const before = [
+    [1000, 90],
+    [900_000, 10],
+  ] as const;
+  expect(p99Us(before, [])).toBe(900);
+  expect(p99Us(before, before)).toBe(null);
+  const after = [
+    [1000, 189],
+    [2500, 1],
+    [900_000, 10],
+  ] as const;
+  expect(p99Us(after, before)).toBe(1);
+  expect(p99Us([...after, [1e9, 100]], before)).toBe(1e6);
+  expect([null, 0.6, 12, 999.4, 1250, 9990, 340_000, 12e6, 99e6].map(duration)).toEqual(
+    "- 0.6us 12us 999us 1.3ms 10ms 340ms 12s 99s".split(" "),
+  );
 });
 
 test("numbers and ages are short", () => {

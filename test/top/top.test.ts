@@ -4,13 +4,20 @@ import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { StatusDocument } from "../../src/metrics/status.ts";
+import type { ConnectionStatus, StatusDocument } from "../../src/metrics/status.ts";
 import { readStatus } from "../../src/metrics/read-status.ts";
 import type { View } from "../../src/top/view.ts";
+import { CfsIpc } from "../../src/wire/cfs.ts";
 import { eventually } from "../support/eventually.ts";
 import { needRoot, WWW_DATA } from "../support/identity.ts";
 import { QbClient } from "../support/qb-client.ts";
-import { echoCommand, program, type Service, startService } from "../support/service.ts";
+import {
+  echoCommand,
+  program,
+  type Service,
+  serveCommand,
+  startService,
+} from "../support/service.ts";
 
 needRoot();
 setDefaultTimeout(60_000);
@@ -60,6 +67,27 @@ test("the socket gives one document to its owner only", async () => {
     { pid: reader.pid, uid: WWW_DATA.uid, requests: 0 },
   ]);
   expect(document.totals).toMatchObject({ requests: 3, responses: 3, errors: 0 });
+  expect(document.connections.map(timed)).toEqual([3, 0]);
+});
+
+/** Requests of which is known how long they took. */
+function timed({ durations_ns: durations }: ConnectionStatus): number {
+  return durations.reduce((sum, [, count]) => sum + count, 0);
+}
+
+test("late answers are timed until they are sent", async () => {
+  const where = join(directory, "late");
+  const flags = ["--no-rrd", "--status", where, "--inject", "any:delay=30ms"];
+  await using late = await startService(serveCommand("--dir", directory, ...flags));
+  await using client = await QbClient.open(late.name);
+  for (let round = 0; round < 3; round++) await client.call(CfsIpc.GET_GUEST_LIST);
+  await eventually("the status", () => existsSync(where));
+  const document = await readStatus(where);
+  if (typeof document === "string") throw new Error(document);
+  const [connection] = document.connections;
+  expect(connection && timed(connection)).toBe(3);
+  for (const [ns] of connection?.durations_ns ?? []) expect(ns).toBeGreaterThan(29e6);
+  expect(await late.stop()).toBe(0);
 });
 
 test("readers that never read are let go, and others are answered meanwhile", async () => {
@@ -81,7 +109,7 @@ test("--once prints a table, --json the same for programs", () => {
   const view = JSON.parse(top("--once", "--json").out) as View;
   expect(view.interval_ms).toBeGreaterThan(0);
   expect(view.connections).toMatchObject([
-    { command: expect.stringMatching(/^qb-client/), requests: 3 },
+    { command: expect.stringMatching(/^qb-client/), requests: 3, p99_us: null },
     { command: expect.stringMatching(/^qb-client/), requests: 0 },
   ]);
 });
@@ -129,7 +157,7 @@ test("the live screen in a terminal: 80x24, keys, a resize, and nothing left beh
     await eventually("both clients", () => rows().length === 2);
     const screen = shown().split("\n");
     expect(screen[4]).toBe(
-      "     PID COMMAND            UID    GID RW   REQ/S ERRORS  Q FC    BYTES      AGE",
+      "    PID COMMAND          UID    GID RW  REQ/S    P99  ERRS  Q FC  BYTES     AGE",
     );
     expect(screen[23]).toEndWith("(c)ommand (R)ev (q)uit");
     expect(screen.join("\n")).not.toContain("before");
@@ -140,9 +168,18 @@ test("the live screen in a terminal: 80x24, keys, a resize, and nothing left beh
     await eventually("least bytes first", () => rows()[0] === reader.pid);
     for (let round = 0; round < 2000; round++) await reader.call(7, "x");
     await eventually("the reader has most now", () => rows()[1] === reader.pid);
+    tmux("send-keys", "l");
+    const calls = async () => {
+      for (let round = 0; round < 200; round++) await reader.call(7, "x");
+      const row = shown()
+        .split("\n")
+        .find((line) => line.includes(` ${reader.pid} `));
+      return /r[wo] +[\d.KM]+ +[\d.]+[um]s /.test(row ?? "");
+    };
+    await eventually("times are shown", calls);
     tmux("resize-window", "-x", "50", "-y", "7");
     await eventually("it fits again", () => shown().includes("... and 2 more"));
-    expect(shown().split("\n")[6]).toStartWith("(r)equests");
+    expect(shown().split("\n")[6]).toStartWith("(r)eqs");
     tmux("send-keys", "q");
     await eventually("it has left", () => shown().includes("left 0"));
     expect(shown()).toContain("before");

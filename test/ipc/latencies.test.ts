@@ -1,0 +1,25 @@
+/** The slots of latencies: each time in one whose upper bound is near, and a server's own. */
+import { expect, test } from "bun:test";
+import { Latencies } from "../../src/ipc/latencies.ts";
+
+test("every time lies below its slot's bound, and no further than a quarter and one step", () => {
+  for (let ns = 1; ns < 1e11; ns = Math.ceil(ns * 1.07)) {
+    const latencies = new Latencies();
+    latencies.record(ns, 3);
+    const counts = latencies.counts();
+    expect(counts).toHaveLength(1);
+    const [upper = 0, count] = counts[0] ?? [];
+    expect(count).toBe(3);
+    expect(upper).toBeGreaterThan(ns);
+    expect(upper).toBeLessThanOrEqual(ns * 1.25 + 64);
+  }
+});
+
+test("shortest first; what is longer than minutes is in the last slot", () => {
+  const latencies = new Latencies();
+  for (const ns of [1e15, 0, 1e6, 1e3]) latencies.record(ns, 1);
+  const bounds = latencies.counts().map(([upper]) => upper);
+  expect(bounds).toEqual(bounds.toSorted((a, b) => a - b));
+  expect(bounds).toHaveLength(4);
+  expect(bounds.at(-1)).toBe(2 ** 31 * 64);
+});
