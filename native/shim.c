@@ -1,7 +1,8 @@
 /*
  * The one piece of C: what Bun cannot do by itself.
  *
- *   sockets     the abstract address in its full 110 bytes, peer credentials, sd_notify datagrams
+ *   sockets     the abstract address in its full 110 bytes, peer credentials (also of others, for
+ *               a proxy that root runs), sd_notify datagrams
  *   files       made, given away and removed through descriptors, pages reserved
  *   memory      one reservation per connection, files placed into it (twice, for circular data)
  *   semaphores  waking and waiting on glibc's 64-bit sem_t: glibc's own calls abort on scribbles
@@ -23,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -165,6 +167,57 @@ API int64_t shim_send(int32_t fd, const void *bytes, int64_t length)
 	ssize_t sent = send(fd, bytes, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	return sent < 0 ? -errno : sent;
+}
+
+/* Real and effective ids of this thread alone: glibc's calls would change all of them. */
+static int set_uid(uid_t uid)
+{
+	return syscall(SYS_setresuid, uid, uid, -1) < 0 ? errno : 0;
+}
+
+static int set_gid(gid_t gid)
+{
+	return syscall(SYS_setresgid, gid, gid, -1) < 0 ? errno : 0;
+}
+
+/* Back to who we are. The saved ids never changed, so it cannot fail; going on as another would. */
+static void be_oneself(uid_t uid, gid_t gid)
+{
+	if (set_uid(uid) != 0 || set_gid(gid) != 0)
+		abort();
+}
+
+/*
+ * As shim_connect and shim_send, while this thread is `uid` and `gid`: the kernel tells the peer
+ * the effective ids at connect(2), and the real ones with each message. For these few
+ * microseconds that user may signal us; it cannot trace us, our saved uid stays.
+ */
+API int64_t shim_connect_as(const char *name, int32_t uid, int32_t gid)
+{
+	uid_t own_uid = getuid();
+	gid_t own_gid = getgid();
+	int error = set_gid((gid_t)gid);
+	int64_t result;
+
+	if (error == 0)
+		error = set_uid((uid_t)uid);
+	result = error == 0 ? shim_connect(name) : -error;
+	be_oneself(own_uid, own_gid);
+	return result;
+}
+
+API int64_t shim_send_as(int32_t fd, const void *bytes, int64_t length, int32_t uid, int32_t gid)
+{
+	uid_t own_uid = getuid();
+	gid_t own_gid = getgid();
+	int error = set_gid((gid_t)gid);
+	int64_t result;
+
+	if (error == 0)
+		error = set_uid((uid_t)uid);
+	result = error == 0 ? shim_send(fd, bytes, length) : -error;
+	be_oneself(own_uid, own_gid);
+	return result;
 }
 
 /* recv(2), never blocking; 0 is the end of the stream. Descriptors sent along are not taken. */

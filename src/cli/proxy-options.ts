@@ -1,14 +1,16 @@
 /** The options of `trace` and `record`: which server, under which name, and how it is served. */
 import { accessOf, findGroup } from "../access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
-import { PVE_MESSAGE_BYTES } from "../client/qb-client.ts";
+import { PVE_MESSAGE_BYTES, QbClient } from "../client/qb-client.ts";
 import { IpcLimits } from "../limits.ts";
+import { mayShowOthers } from "../platform/socket.ts";
 import { runService } from "../run-service.ts";
 import type { Watcher } from "../trace/exchange.ts";
+import { AsClients } from "../trace/as-clients.ts";
 import { Proxy } from "../trace/proxy.ts";
-import { Upstream } from "../trace/upstream.ts";
+import { type Behind, Upstream } from "../trace/upstream.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
-import { bytes, text, type Values } from "./args.ts";
+import { bytes, flag, text, type Values } from "./args.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
 
@@ -21,8 +23,31 @@ export const proxyOptions = {
     default: PVE_MESSAGE_BYTES,
     min: IpcLimits.minMessageBytes,
   }),
+  asClient: flag({
+    description: "Show the server each client's uid and gid; only root can",
+    onByDefault: true,
+  }),
   ...accessOptions,
 } as const;
+
+/** Connections as the clients where that can be, else with our own credentials. */
+async function behindOf(
+  name: string,
+  messageBytes: number,
+  asClient: boolean,
+): Promise<Behind | QbFailure> {
+  if (asClient && process.getuid?.() === 0 && mayShowOthers()) {
+    const first = await QbClient.connect(name, { maxMessageBytes: messageBytes });
+    if (first instanceof QbFailure) return first;
+    first.close();
+    return new AsClients(name, messageBytes);
+  }
+  const upstream = new Upstream(name, messageBytes);
+  const first = await upstream.probe();
+  if (!(first instanceof QbFailure)) return upstream;
+  upstream[Symbol.dispose]();
+  return first;
+}
 
 /** Stands between until SIGTERM or SIGINT; `ending` is called when nothing more will be told. */
 export async function runProxy(
@@ -35,9 +60,10 @@ export async function runProxy(
   const log = logOf(values);
   const rules = accessRules(values);
   const access = accessOf(rules, findGroup(rules.group), log.tagged("main"));
-  using upstream = new Upstream(values.upstream, values.upstreamMessageSize);
-  const first = await upstream.probe();
-  if (first instanceof QbFailure) throw new CommandFailure(String(first));
+  const { upstream: name, upstreamMessageSize, asClient } = values;
+  const behind = await behindOf(name, upstreamMessageSize, asClient);
+  if (behind instanceof QbFailure) throw new CommandFailure(String(behind));
+  using upstream = behind;
   const failure = await runService(values.socket, new Proxy(upstream, access, watcher), {
     log,
     service: serviceSettings(values),

@@ -82,8 +82,10 @@ export const traceCommand = command({
   summary: "Stand between clients and a server, and print each request and its answer",
   details: [
     "Clients connect to --socket and are connected to --upstream, each with a connection of its " +
-      "own. The server sees the tracer's credentials, so the tracer itself refuses whom the " +
-      "server's rule would refuse, and denies read-only clients what it would deny them.",
+      "own. When root runs it, with each client's uid and gid, though with the tracer's pid. " +
+      "Otherwise, and with --no-as-client, the server sees the tracer's credentials, so the " +
+      "tracer refuses whom the server's rule would refuse, and denies read-only clients what it " +
+      "would deny them.",
     "Secrets of tokens are never printed.",
   ],
   examples: [

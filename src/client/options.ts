@@ -1,4 +1,5 @@
 /** What a client can be told, and what holds when it is not. */
+import type { Identity } from "../platform/socket.ts";
 
 /** What PVE's clients ask for (IPCC.xs). */
 export const PVE_MESSAGE_BYTES = 1024 * 1024;
@@ -12,6 +13,8 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** Flow control levels up to this stop us: 1 (libqb's default), 2 = yield to others. */
   readonly fcEnableMax?: number;
+  /** Whom the server sees; ourselves unless given, and others only when root asks. */
+  readonly identity?: Identity;
 }
 
 export interface CallOptions {

@@ -29,7 +29,7 @@ import {
   type ConnectOptions,
 } from "./options.ts";
 import { attach, dropReferences, isGone, removeFiles, type RingPlace } from "./ring-files.ts";
-import { setUp, type Accepted } from "./setup.ts";
+import { setUp, setUpBlocking, type Accepted, type Wanted } from "./setup.ts";
 import { RequestWriter } from "./request-writer.ts";
 import { OneByOne, spinFor, waitFor } from "./waiting.ts";
 
@@ -45,6 +45,12 @@ const OWING_SLICE_US = 1000;
 const SPIN_US = 30;
 
 const EMPTY = Buffer.alloc(0);
+
+function wantedOf(name: string, options: ConnectOptions): Wanted {
+  const { maxMessageBytes = PVE_MESSAGE_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const asked = Math.max(maxMessageBytes, IpcLimits.minMessageBytes);
+  return { name, maxMessageBytes: asked, timeoutMs, identity: options.identity };
+}
 
 /** One connection to a service. */
 export class QbClient implements Disposable {
@@ -89,9 +95,19 @@ export class QbClient implements Disposable {
 
   /** Connects to service `name` (`pve2`), or says why not. */
   static async connect(name: string, options: ConnectOptions = {}): Promise<QbClient | QbFailure> {
-    const { maxMessageBytes = PVE_MESSAGE_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-    const asked = Math.max(maxMessageBytes, IpcLimits.minMessageBytes);
-    const accepted = await setUp(name, asked, timeoutMs);
+    return QbClient.#attached(name, options, await setUp(wantedOf(name, options)));
+  }
+
+  /** As connect, asleep in the kernel: for who must know at once whether it is let in. */
+  static connectBlocking(name: string, options: ConnectOptions = {}): QbClient | QbFailure {
+    return QbClient.#attached(name, options, setUpBlocking(wantedOf(name, options)));
+  }
+
+  static #attached(
+    name: string,
+    options: ConnectOptions,
+    accepted: Accepted | QbFailure,
+  ): QbClient | QbFailure {
     if (accepted instanceof QbFailure) return accepted;
     const attached = attach(accepted);
     if (attached instanceof QbFailure) {

@@ -9,7 +9,6 @@ import { addReference, RING_NAMES, ringDataBytes, RingSet } from "../memory/ring
 import type { RingFiles, RingName } from "../memory/ring-set.ts";
 import { closeDescriptor, Directory, fileSize, openFile } from "../platform/files.ts";
 import { PAGE_BYTES } from "../platform/memory.ts";
-import type { Credentials } from "../platform/socket.ts";
 import { RingHeader } from "../wire/qb.ts";
 import { QbFailure } from "./failure.ts";
 import type { Accepted } from "./setup.ts";
@@ -65,27 +64,24 @@ function wordCountOf(header: number): number {
 }
 
 /** Opens one file that belongs to us or to the server; a descriptor, or why not. */
-function open(path: string, server: Credentials): number | QbFailure {
+function open(path: string, { server, uid: own }: Accepted): number | QbFailure {
   const fd = openFile(path);
   if (fd < 0) {
     const hint = fd === Errno.EACCES ? " (the server could not give it to this user)" : "";
     return new QbFailure("files", fd as Errno, `cannot open ${path}${hint}`);
   }
   const { uid } = fstatSync(fd);
-  if (uid === server.uid || uid === process.geteuid?.()) return fd;
+  if (uid === server.uid || uid === own) return fd;
   closeDescriptor(fd);
   return notSane(`${path} belongs to uid ${uid}, neither the server's nor ours`);
 }
 
-function openRing(
-  prefix: string,
-  { server, maxMessageBytes }: Accepted,
-  opened: number[],
-): RingFiles | QbFailure {
-  const header = open(`${prefix}-header`, server);
+function openRing(prefix: string, accepted: Accepted, opened: number[]): RingFiles | QbFailure {
+  const { maxMessageBytes } = accepted;
+  const header = open(`${prefix}-header`, accepted);
   if (header instanceof QbFailure) return header;
   opened.push(header);
-  const data = open(`${prefix}-data`, server);
+  const data = open(`${prefix}-data`, accepted);
   if (data instanceof QbFailure) return data;
   opened.push(data);
   const headerBytes = fileSize(header);

@@ -7,16 +7,19 @@ import { Errno, errnoText } from "../errno.ts";
 import { IpcLimits } from "../limits.ts";
 import { closeDescriptor } from "../platform/files.ts";
 import {
+  connectAs,
   connectTo,
   peerCredentials,
   receiveBytes,
   sendBytes,
+  sendBytesAs,
   type Credentials,
+  type Identity,
 } from "../platform/socket.ts";
 import { ConnectionRequest, ConnectionResponse, QB_IPC_SHM, QbMessage } from "../wire/qb.ts";
 import { newSpan, type Span } from "../wire/struct.ts";
 import { disconnected, garbage, QbFailure, timedOut } from "./failure.ts";
-import { waitFor } from "./waiting.ts";
+import { waitBlockingFor, waitFor } from "./waiting.ts";
 
 /** A server may enforce larger messages than we asked for, but not this large. */
 const ANSWERED_SIZE_MAX = 256 * 1024 * 1024;
@@ -28,103 +31,143 @@ const VERDICT_BYTES = ConnectionResponse.offset.connectionType;
 export interface Accepted {
   readonly fd: number;
   readonly server: Credentials;
+  /** Whom the server sees. */
+  readonly uid: number;
   readonly maxMessageBytes: number;
   /** Ring name prefixes as the server named them; not judged yet. */
   readonly prefixes: Readonly<Record<"request" | "response" | "event", string>>;
 }
 
-/** Connects to service `name` and asks for messages of `maxMessageBytes`. */
-export async function setUp(
-  name: string,
-  maxMessageBytes: number,
-  timeoutMs: number,
-): Promise<Accepted | QbFailure> {
-  if (name === "" || Buffer.byteLength(name, "latin1") >= IpcLimits.addressPathBytes) {
-    return new QbFailure("size", Errno.ENAMETOOLONG, "a service name has 1 to 107 bytes");
+/** Whom to set up with, and as whom. */
+export interface Wanted {
+  readonly name: string;
+  readonly maxMessageBytes: number;
+  readonly timeoutMs: number;
+  /** Our own credentials unless given. */
+  readonly identity: Identity | undefined;
+}
+
+/** One set-up under way: `step` goes on as far as it can without waiting. */
+class SetUp {
+  readonly #wanted: Wanted;
+  readonly #request = newSpan(ConnectionRequest.size);
+  readonly #answer = newSpan(ConnectionResponse.size);
+  #fd = -1;
+  #sent = 0;
+  #received = 0;
+
+  constructor(wanted: Wanted) {
+    this.#wanted = wanted;
+    ConnectionRequest.write.id(this.#request, QbMessage.AUTHENTICATE);
+    ConnectionRequest.write.size(this.#request, ConnectionRequest.size);
+    ConnectionRequest.write.maxMessageBytes(this.#request, wanted.maxMessageBytes);
   }
-  const deadline = performance.now() + timeoutMs;
-  const fd = await connectBy(name, deadline, timeoutMs);
-  if (fd instanceof QbFailure) return fd;
-  const answer = newSpan(ConnectionResponse.size);
-  const failure =
-    (await ask(fd, maxMessageBytes, deadline)) ?? (await readAnswer(fd, answer, deadline));
-  const accepted = failure ?? judge(fd, answer);
-  if (accepted instanceof QbFailure) closeDescriptor(fd);
-  return accepted === TIMED_OUT ? notInTime(timeoutMs) : accepted;
-}
 
-const TIMED_OUT = timedOut("no answer", 0);
-
-function notInTime(timeoutMs: number): QbFailure {
-  return timedOut("the server accepted the connection but gave no answer", timeoutMs);
-}
-
-async function connectBy(
-  name: string,
-  deadline: number,
-  timeoutMs: number,
-): Promise<number | QbFailure> {
-  const fd = await waitFor(() => {
-    const result = connectTo(name);
-    return result === Errno.EAGAIN ? undefined : result;
-  }, deadline);
-  if (fd === undefined)
-    return timedOut("the server does not accept: its backlog was full", timeoutMs);
-  if (fd >= 0) return fd;
-  const errno = fd as Errno;
-  if (errno === Errno.ECONNREFUSED || errno === Errno.ENOENT) {
-    return new QbFailure("absent", errno, `nobody listens on @${name}`);
+  /** What came of it; undefined: ask again later. The descriptor goes with an acceptance. */
+  step(): Accepted | QbFailure | undefined {
+    const failure = this.#connect() ?? this.#ask() ?? this.#readAnswer();
+    if (failure === "later") return undefined;
+    if (failure !== "complete") return failure;
+    const uid = this.#wanted.identity?.uid ?? process.geteuid?.() ?? 0;
+    return judge(this.#fd, uid, this.#answer);
   }
-  return new QbFailure("files", errno, `cannot connect to @${name}`);
-}
 
-async function ask(
-  fd: number,
-  maxMessageBytes: number,
-  deadline: number,
-): Promise<QbFailure | undefined> {
-  const request = newSpan(ConnectionRequest.size);
-  ConnectionRequest.write.id(request, QbMessage.AUTHENTICATE);
-  ConnectionRequest.write.size(request, ConnectionRequest.size);
-  ConnectionRequest.write.maxMessageBytes(request, maxMessageBytes);
-  let sent = 0;
-  const outcome = await waitFor(() => {
-    const result = sendBytes(fd, request.bytes.subarray(sent));
-    if (result === Errno.EAGAIN) return undefined;
-    if (result < 0) return disconnected(`the server closed the set-up: ${errnoText(result)}`);
-    sent += result;
-    return sent === ConnectionRequest.size ? "sent" : undefined;
-  }, deadline);
-  if (outcome === "sent") return undefined;
-  return outcome ?? TIMED_OUT;
-}
-
-async function readAnswer(
-  fd: number,
-  answer: Span,
-  deadline: number,
-): Promise<QbFailure | undefined> {
-  let received = 0;
-  const outcome = await waitFor(() => {
-    const result = receiveBytes(fd, answer.bytes.subarray(received));
-    if (result === Errno.EAGAIN) return undefined;
-    if (result <= 0) {
-      return received === 0
-        ? disconnected("the server closed the connection without an answer")
-        : garbage(`the server's answer ended after ${received} of ${answer.size} bytes`);
+  /** It took too long. */
+  late(): QbFailure {
+    const { timeoutMs } = this.#wanted;
+    if (this.#fd < 0)
+      return timedOut("the server does not accept: its backlog was full", timeoutMs);
+    if (this.#received === 0) {
+      return timedOut("the server accepted the connection but gave no answer", timeoutMs);
     }
-    received += result;
+    return new QbFailure(
+      "timeout",
+      Errno.ETIMEDOUT,
+      `the server sent ${this.#received} of ${this.#answer.size} bytes of its answer and then nothing`,
+    );
+  }
+
+  close(): void {
+    if (this.#fd >= 0) closeDescriptor(this.#fd);
+    this.#fd = -1;
+  }
+
+  #connect(): QbFailure | "later" | undefined {
+    if (this.#fd >= 0) return undefined;
+    const { name, identity } = this.#wanted;
+    const result = identity === undefined ? connectTo(name) : connectAs(name, identity);
+    if (result === Errno.EAGAIN) return "later";
+    if (result >= 0) {
+      this.#fd = result;
+      return undefined;
+    }
+    const errno = result as Errno;
+    if (errno === Errno.ECONNREFUSED || errno === Errno.ENOENT) {
+      return new QbFailure("absent", errno, `nobody listens on @${name}`);
+    }
+    return new QbFailure("files", errno, `cannot connect to @${name}`);
+  }
+
+  #ask(): QbFailure | "later" | undefined {
+    const { identity } = this.#wanted;
+    while (this.#sent < ConnectionRequest.size) {
+      const rest = this.#request.bytes.subarray(this.#sent);
+      const result =
+        identity === undefined ? sendBytes(this.#fd, rest) : sendBytesAs(this.#fd, rest, identity);
+      if (result === Errno.EAGAIN) return "later";
+      if (result < 0) return disconnected(`the server closed the set-up: ${errnoText(result)}`);
+      this.#sent += result;
+    }
+    return undefined;
+  }
+
+  #readAnswer(): QbFailure | "later" | "complete" {
+    const { bytes, size } = this.#answer;
+    const result = receiveBytes(this.#fd, bytes.subarray(this.#received));
+    if (result === Errno.EAGAIN) return "later";
+    if (result <= 0) {
+      return this.#received === 0
+        ? disconnected("the server closed the connection without an answer")
+        : garbage(`the server's answer ended after ${this.#received} of ${size} bytes`);
+    }
+    this.#received += result;
     // A refusal may be short, and garbage never gets complete: judge as early as can be.
-    const verdict = received >= VERDICT_BYTES ? judgeStart(answer) : undefined;
-    return verdict ?? (received === answer.size ? "complete" : undefined);
-  }, deadline);
-  if (outcome === "complete") return undefined;
-  if (outcome !== undefined) return outcome;
-  if (received === 0) return TIMED_OUT;
-  return new QbFailure(
-    "timeout",
-    Errno.ETIMEDOUT,
-    `the server sent ${received} of ${answer.size} bytes of its answer and then nothing`,
+    const verdict = this.#received >= VERDICT_BYTES ? judgeStart(this.#answer) : undefined;
+    return verdict ?? (this.#received === size ? "complete" : "later");
+  }
+}
+
+/** Ends it well or badly: a descriptor is left to nobody but the caller of an acceptance. */
+function settled(setting: SetUp, result: Accepted | QbFailure | undefined): Accepted | QbFailure {
+  const outcome = result ?? setting.late();
+  if (outcome instanceof QbFailure) setting.close();
+  return outcome;
+}
+
+function unfit(name: string): QbFailure | undefined {
+  const bytes = Buffer.byteLength(name, "latin1");
+  if (name !== "" && bytes < IpcLimits.addressPathBytes) return undefined;
+  return new QbFailure("size", Errno.ENAMETOOLONG, "a service name has 1 to 107 bytes");
+}
+
+/** Connects to service `name` and asks for messages of `maxMessageBytes`. */
+export async function setUp(wanted: Wanted): Promise<Accepted | QbFailure> {
+  const bad = unfit(wanted.name);
+  if (bad !== undefined) return bad;
+  const setting = new SetUp(wanted);
+  const deadline = performance.now() + wanted.timeoutMs;
+  return settled(setting, await waitFor(() => setting.step(), deadline));
+}
+
+/** The same, asleep in the kernel: the event loop stands still meanwhile. */
+export function setUpBlocking(wanted: Wanted): Accepted | QbFailure {
+  const bad = unfit(wanted.name);
+  if (bad !== undefined) return bad;
+  const setting = new SetUp(wanted);
+  const deadline = performance.now() + wanted.timeoutMs;
+  return settled(
+    setting,
+    waitBlockingFor(() => setting.step(), deadline),
   );
 }
 
@@ -141,7 +184,7 @@ function judgeStart(answer: Span): QbFailure | undefined {
   return new QbFailure("refused", error as Errno, "the server refused us");
 }
 
-function judge(fd: number, answer: Span): Accepted | QbFailure {
+function judge(fd: number, uid: number, answer: Span): Accepted | QbFailure {
   const { read } = ConnectionResponse;
   const size = read.size(answer);
   if (size !== ConnectionResponse.size) return garbage(`the server's answer claims ${size} bytes`);
@@ -158,5 +201,5 @@ function judge(fd: number, answer: Span): Accepted | QbFailure {
     response: read.response(answer),
     event: read.event(answer),
   };
-  return { fd, server, maxMessageBytes, prefixes };
+  return { fd, server, uid, maxMessageBytes, prefixes };
 }

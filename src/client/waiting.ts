@@ -11,6 +11,8 @@ const SPIN_MS = 0.015;
 const EAGER_MS = 1;
 /** The longest pause between two looks. */
 const PAUSE_MAX_MS = 8;
+/** Between two looks of a blocking wait. */
+const BLOCKING_PAUSE_MS = 0.1;
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
@@ -51,6 +53,15 @@ export async function waitFor<T>(
     if (found !== undefined) return found;
   }
   return look();
+}
+
+/** As `waitFor`, for a few milliseconds' wait in which nothing else happens. */
+export function waitBlockingFor<T>(look: () => T | undefined, deadline: number): T | undefined {
+  for (;;) {
+    const found = look();
+    if (found !== undefined || performance.now() >= deadline) return found;
+    Bun.sleepSync(BLOCKING_PAUSE_MS);
+  }
 }
 
 /** Lets one caller through at a time, in the order they came. */

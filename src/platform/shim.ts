@@ -17,6 +17,8 @@ const SYMBOLS = {
   shim_connect: { args: ["buffer"], returns: "i64_fast" },
   shim_peer: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_send: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
+  shim_connect_as: { args: ["buffer", "i32", "i32"], returns: "i64_fast" },
+  shim_send_as: { args: ["i32", "buffer", "i64_fast", "i32", "i32"], returns: "i64_fast" },
   shim_receive: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
   shim_notify: { args: ["buffer", "buffer"], returns: "i64_fast" },
   shim_close: { args: ["i32"], returns: "i64_fast" },

@@ -3,7 +3,7 @@
  * credentials, and the non-blocking reads and writes of a client without an event loop.
  */
 import { existsSync } from "node:fs";
-import type { Errno } from "../errno.ts";
+import { Errno } from "../errno.ts";
 import { cString, shim } from "./shim.ts";
 
 /** When this file exists, services are paths under /run instead of abstract names (libqb). */
@@ -75,6 +75,30 @@ export function socketPath(name: string): string | undefined {
 /** Connects to `name`; a descriptor, or ECONNREFUSED (nobody listens), EAGAIN (backlog full). */
 export function connectTo(name: string): number {
   return shim.shim_connect(cString(name));
+}
+
+/** Whose credentials a peer is shown. Only root may show others than its own. */
+export type Identity = Pick<Credentials, "uid" | "gid">;
+
+/** As `connectTo`, seen by the peer as `identity`; EPERM when this process may not. */
+export function connectAs(name: string, { uid, gid }: Identity): number {
+  return shim.shim_connect_as(cString(name), uid | 0, gid | 0);
+}
+
+/** As `sendBytes`, seen by the peer as `identity`. */
+export function sendBytesAs(fd: number, bytes: Uint8Array, { uid, gid }: Identity): number {
+  return shim.shim_send_as(fd, bytes, bytes.byteLength, uid | 0, gid | 0);
+}
+
+/** nobody, nogroup: anybody but root. */
+const SOMEBODY: Identity = { uid: 65_534, gid: 65_534 };
+
+/** Whether this process may be seen as others: root, with the capabilities of root. */
+export function mayShowOthers(): boolean {
+  // No service has the empty name: only the change of ids is tried.
+  const result = connectAs("", SOMEBODY);
+  if (result >= 0) shim.shim_close(result);
+  return result !== Errno.EPERM && result !== Errno.EINVAL;
 }
 
 const peer = new Int32Array(3);

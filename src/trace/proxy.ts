@@ -1,7 +1,7 @@
 /**
  * A service that stands before another one: each client connection has a connection of its own to
- * the server behind, requests go there and answers and events come back as they are. The server
- * sees this process's credentials, so what its rules would deny a client is denied here.
+ * the server behind, requests go there and answers and events come back as they are. Where the
+ * server sees this process's credentials, what its rules would deny a client is denied here.
  */
 import { Access, pathIsPrivate } from "../cfs/access.ts";
 import { malformed } from "../cfs/dispatch.ts";
@@ -15,7 +15,7 @@ import type { Credentials, Handler, Peer, Permissions, Reply, Request } from "..
 import { CfsIpc } from "../wire/cfs.ts";
 import { tail } from "../wire/text.ts";
 import type { Exchange, Watcher } from "./exchange.ts";
-import type { Connected, Upstream } from "./upstream.ts";
+import type { Behind, Connected } from "./upstream.ts";
 
 /** The client decides how long it waits; when it leaves, so do we. */
 const ANSWER_TIMEOUT_MS = 3_600_000;
@@ -33,26 +33,37 @@ interface Session {
 type Asked = Omit<Exchange, "outcome" | "why" | "latencyUs" | "refusedHere">;
 
 export class Proxy implements Handler {
-  readonly #upstream: Upstream;
+  readonly #upstream: Behind;
   readonly #access: Access;
   readonly #watcher: Watcher;
   readonly #sessions = new Map<Peer, Session>();
+  /** What the server behind said of those it does not let in. */
+  readonly #refusals = new WeakMap<Credentials, QbFailure>();
 
-  constructor(upstream: Upstream, access: Access, watcher: Watcher) {
+  constructor(upstream: Behind, access: Access, watcher: Watcher) {
     this.#upstream = upstream;
     this.#access = access;
     this.#watcher = watcher;
   }
 
   authenticate(peer: Credentials): Permissions | Errno {
-    const own = this.#access.authenticate(peer);
-    const verdict = typeof own === "number" ? own : (this.#upstream.refusal?.errno ?? own);
+    const verdict = this.#judge(peer);
     if (typeof verdict === "number") this.#watcher.refused(peer, verdict);
     return verdict;
   }
 
+  #judge(peer: Credentials): Permissions | Errno {
+    const own = this.#access.authenticate(peer);
+    const { showsClients } = this.#upstream;
+    if (typeof own === "number" && !showsClients) return own;
+    const refusal = this.#upstream.judge(peer);
+    if (refusal !== undefined) this.#refusals.set(peer, refusal);
+    // Whom the server sees it judges itself; what we think of them is for the trace.
+    return refusal?.errno ?? (typeof own === "number" ? "read-write" : own);
+  }
+
   refusal(peer: Credentials, command: string): string {
-    const behind = this.#upstream.refusal;
+    const behind = this.#refusals.get(peer);
     if (behind === undefined) return this.#access.refusal(peer, command);
     const { name } = this.#upstream;
     return `refused pid ${peer.pid} (${command}), as @${name} does: ${String(behind)}`;
@@ -60,7 +71,7 @@ export class Proxy implements Handler {
 
   connected(peer: Peer): void {
     const session: Session = {
-      connecting: this.#upstream.take(),
+      connecting: this.#upstream.take(peer.caller),
       client: undefined,
       requests: 0,
       closed: false,
@@ -111,12 +122,19 @@ export class Proxy implements Handler {
     const asked = { atMs: Date.now(), connection: peer.number, caller, id, body, malformed: false };
     const session = this.#sessions.get(peer);
     if (session !== undefined) session.requests++;
-    const denied = session === undefined ? Errno.ENOTCONN : deniedHere(request);
+    const denied = session === undefined ? Errno.ENOTCONN : this.#deniedHere(request);
     if (denied === undefined && session !== undefined) {
       return this.#forward(session, peer, asked, start);
     }
     this.#tell(asked, start, denied, "", true);
     return denied ?? Errno.ENOTCONN;
+  }
+
+  /** What the server would deny this client, if it saw the client's credentials. */
+  #deniedHere({ id, caller, span }: Request): Errno | undefined {
+    if (this.#upstream.showsClients || caller.permissions === "read-write") return undefined;
+    if (operationOf(id)?.access === "write") return Errno.EPERM;
+    return id === CfsIpc.GET_CONFIG && pathIsPrivate(tail(span, 0)) ? Errno.EPERM : undefined;
   }
 
   /** Sizes that lie cannot be passed on; what pmxcfs answers to them can. */
@@ -177,13 +195,6 @@ export class Proxy implements Handler {
       this.#watcher.exchanged({ ...asked, outcome, why, latencyUs, refusedHere });
     });
   }
-}
-
-/** What the server would deny this client, if it saw the client's credentials. */
-function deniedHere({ id, caller, span }: Request): Errno | undefined {
-  if (caller.permissions === "read-write") return undefined;
-  if (operationOf(id)?.access === "write") return Errno.EPERM;
-  return id === CfsIpc.GET_CONFIG && pathIsPrivate(tail(span, 0)) ? Errno.EPERM : undefined;
 }
 
 /** As long as the server asks to wait, so is the client asked. */

@@ -1,18 +1,32 @@
 /**
- * Connections to the server behind a proxy, one ready ahead of the next client: so it is known at
- * that client's handshake whether the server lets anybody in, and with which errno not.
+ * Connections to the server behind a proxy with the proxy's own credentials, one ready ahead of the
+ * next client: so it is known at that client's handshake whether the server lets anybody in, and
+ * with which errno not.
  */
 import { QbFailure } from "../client/failure.ts";
 import { QbClient } from "../client/qb-client.ts";
+import type { Credentials } from "../platform/socket.ts";
 
 /** A server that is away or refuses is asked again this often. */
 const RETRY_MS = 100;
 
 export type Connected = QbClient | QbFailure;
 
-/** Owns the one that is ready; those that were taken are their takers'. */
-export class Upstream implements Disposable {
+/** Where a proxy's connections come from. */
+export interface Behind extends Disposable {
   readonly name: string;
+  /** The server sees each client's uid and gid, not the proxy's. */
+  readonly showsClients: boolean;
+  /** Asks, where it is not known, why the server does not let `peer` in; undefined: it does. */
+  judge(peer: Credentials): QbFailure | undefined;
+  /** A connection for `peer`; from here on the taker's. */
+  take(peer: Credentials): Promise<Connected>;
+}
+
+/** Owns the one that is ready; those that were taken are their takers'. */
+export class Upstream implements Behind {
+  readonly name: string;
+  readonly showsClients = false;
   readonly #messageBytes: number;
   #next: Promise<Connected>;
   #ready: Connected | undefined;
@@ -31,7 +45,7 @@ export class Upstream implements Disposable {
   }
 
   /** Why the server lets nobody in, as far as is known; undefined when it does. */
-  get refusal(): QbFailure | undefined {
+  judge(): QbFailure | undefined {
     return this.#ready instanceof QbFailure ? this.#ready : undefined;
   }
 

@@ -6,7 +6,14 @@ import { eventually } from "../support/eventually.ts";
 import { WWW_DATA } from "../support/identity.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
 import { loadService } from "../support/qb-load.ts";
-import { isListening, program, type Service, uniqueName } from "../support/service.ts";
+import {
+  isListening,
+  program,
+  type Service,
+  serveCommand,
+  startService,
+  uniqueName,
+} from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
 import { makeTree, removeTree, startC, startProxy, TOKEN } from "./support.ts";
 
@@ -97,8 +104,61 @@ test("filters by request, uid and errno", async () => {
   expect(lines[0]).toMatchObject({ arguments: { path: "none" }, error: Errno.ENOENT });
 });
 
+test("the server behind sees each client's uid and gid, and judges by them", async () => {
+  const rules = ["--group", "33", "--allow-uid", "1234"];
+  await using server = await startService(serveCommand("--dir", directory, "--no-rrd", ...rules));
+  await using tracer = await startProxy("trace", server.name, "--group", "33");
+  {
+    await using root = await QbClient.open(tracer.name);
+    expect((await root.call(CfsIpc.GET_CONFIG, "priv/token.cfg\0")).error).toBe(0);
+    await using client = await QbClient.open(tracer.name, WWW_DATA);
+    const calls = [
+      client.call(CfsIpc.GET_CONFIG, "priv/token.cfg\0"),
+      client.call(CfsIpc.SET_STATUS, "x".padEnd(256, "\0")),
+    ];
+    for (const call of calls) expect((await call).error).toBe(Errno.EPERM);
+    // The server knows this one, the tracer does not.
+    await using known = await QbClient.open(tracer.name, { uid: 1234, gid: 1234 });
+    expect((await known.call(CfsIpc.SET_STATUS, "x".padEnd(256, "\0"))).error).toBe(0);
+    await using stranger = await QbClient.open(tracer.name, { uid: 65_534, gid: 65_534 });
+    expect(stranger.connected.res).toBeLessThan(0);
+    await eventually("the refusal is traced", () => tracer.output.includes("refuse error=-1"));
+  }
+  const output = await printed(tracer);
+  expect(output).toContain("EPERM (Operation not permitted), ");
+  expect(output).not.toContain("denied by the tracer");
+  expect(output).toContain(`as @${server.name} does`);
+  expect(server.output).toContain("uid 65534, gid 65534: needs uid 0 or 1234");
+  expect(await server.stop()).toBe(0);
+});
+
+test("a C server sees them too, and gives its rings to them", async () => {
+  await using strict = await startC("qb-echo-server");
+  await using open = await startC("qb-echo-server", "--accept-any");
+  await using refusing = await startC("qb-echo-server", "--refuse", "28");
+  for (const [behind, result] of [
+    [strict, Errno.EPERM],
+    [open, 0],
+  ] as const) {
+    await using tracer = await startProxy("trace", behind.name);
+    {
+      await using root = await QbClient.open(tracer.name);
+      expect((await root.call(9, "x")).error).toBe(0);
+      await using client = await QbClient.open(tracer.name, WWW_DATA);
+      expect(client.connected.res).toBe(result);
+      if (result === 0) expect((await client.call(9, "y")).error).toBe(0);
+    }
+    await printed(tracer);
+  }
+  const words = ["trace", "--socket", uniqueName(), "--upstream", refusing.name];
+  const { exitCode, stderr } = Bun.spawnSync([...program(), ...words]);
+  expect(exitCode).toBe(1);
+  expect(stderr.toString()).toContain("No space left on device");
+});
+
 test("a read-only client stays one, though the server behind sees the tracer's uid", async () => {
-  await using tracer = await startProxy("trace", answers.name, "--group", "33");
+  const policy = ["--no-as-client", "--group", "33"];
+  await using tracer = await startProxy("trace", answers.name, ...policy);
   {
     await using client = await QbClient.open(tracer.name, WWW_DATA);
     const calls = [
