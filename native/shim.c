@@ -180,6 +180,14 @@ static int set_gid(gid_t gid)
 	return syscall(SYS_setresgid, gid, gid, -1) < 0 ? errno : 0;
 }
 
+/* Who this thread is from now on; an errno when it may not be, and then it may be half of each. */
+static int be(int32_t uid, int32_t gid)
+{
+	int error = set_gid((gid_t)gid);
+
+	return error != 0 ? error : set_uid((uid_t)uid);
+}
+
 /* Back to who we are. The saved ids never changed, so it cannot fail; going on as another would. */
 static void be_oneself(uid_t uid, gid_t gid)
 {
@@ -196,11 +204,9 @@ API int64_t shim_connect_as(const char *name, int32_t uid, int32_t gid)
 {
 	uid_t own_uid = getuid();
 	gid_t own_gid = getgid();
-	int error = set_gid((gid_t)gid);
+	int error = be(uid, gid);
 	int64_t result;
 
-	if (error == 0)
-		error = set_uid((uid_t)uid);
 	result = error == 0 ? shim_connect(name) : -error;
 	be_oneself(own_uid, own_gid);
 	return result;
@@ -210,11 +216,9 @@ API int64_t shim_send_as(int32_t fd, const void *bytes, int64_t length, int32_t 
 {
 	uid_t own_uid = getuid();
 	gid_t own_gid = getgid();
-	int error = set_gid((gid_t)gid);
+	int error = be(uid, gid);
 	int64_t result;
 
-	if (error == 0)
-		error = set_uid((uid_t)uid);
 	result = error == 0 ? shim_send(fd, bytes, length) : -error;
 	be_oneself(own_uid, own_gid);
 	return result;

@@ -4,7 +4,8 @@
  * side and none looks twice.
  */
 import type { Machine } from "./machine.ts";
-import { fullAddress, isAbstractName, parseKeys, parseUnixSockets } from "./proc.ts";
+import { fullAddress, isAbstractName, parseUnixSockets } from "../platform/unix-sockets.ts";
+import { parseKeys } from "./proc.ts";
 import { type ProcessInfo, readProcess, readProcesses, socketOwners } from "./processes.ts";
 import { readRings, type RingDirectoryInfo } from "./rings.ts";
 

@@ -1,49 +1,7 @@
 /**
  * What the kernel says under /proc, parsed: pure functions from a file's text to values. Formats:
- * proc(5), unix(7), Documentation/filesystems/proc.rst.
+ * proc(5), Documentation/filesystems/proc.rst.
  */
-import { IpcLimits } from "../limits.ts";
-
-/** One row of /proc/net/unix. */
-export interface UnixSocket {
-  readonly inode: number;
-  readonly listening: boolean;
-  readonly connected: boolean;
-  /** As printed: an abstract name starts with `@`, and each further NUL is an `@` as well. */
-  readonly path: string;
-}
-
-const UNIX_ROW =
-  /^[0-9a-f]+: [0-9a-f]+ [0-9a-f]+ ([0-9a-f]+) [0-9a-f]+ ([0-9a-f]+) +(\d+)(?: (.*))?$/i;
-
-/** __SO_ACCEPTCON, the flag of a listening socket. */
-const ACCEPTS = 0x10000;
-/** SS_CONNECTED (linux/net.h). */
-const CONNECTED = 3;
-
-export function parseUnixSockets(text: string): UnixSocket[] {
-  return text.split("\n").flatMap((line) => {
-    const row = UNIX_ROW.exec(line);
-    if (row === null) return [];
-    return {
-      inode: Number(row[3]),
-      listening: (Number.parseInt(row[1] ?? "0", 16) & ACCEPTS) !== 0,
-      connected: Number.parseInt(row[2] ?? "0", 16) === CONNECTED,
-      path: row[4] ?? "",
-    };
-  });
-}
-
-/** The way /proc/net/unix prints libqb's address of `service`: NUL-padded to all of sun_path. */
-export function fullAddress(service: string): string {
-  return `@${service}`.padEnd(IpcLimits.addressPathBytes, "@");
-}
-
-/** True when the printed path is the abstract name of `service`, of whatever length. */
-export function isAbstractName(path: string, service: string): boolean {
-  return path.startsWith(`@${service}`) && /^@*$/.test(path.slice(service.length + 1));
-}
-
 export interface Stat {
   readonly command: string;
   readonly state: string;

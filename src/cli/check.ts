@@ -13,6 +13,7 @@ import {
 import { renderQuiet, renderText } from "../check/report-text.ts";
 import { CheckExit, type Report } from "../check/report.ts";
 import { cleanStale } from "../check/stale.ts";
+import { selfCommand } from "../platform/self.ts";
 import { buildInfo } from "../version.ts";
 import { count, flag, list, milliseconds, path, text } from "./args.ts";
 import { command } from "./command.ts";
@@ -78,12 +79,6 @@ async function clean(service: string, dryRun: boolean): Promise<number> {
   });
   print(lines.length === 0 ? "nothing of a dead server is left\n" : lines.join(""));
   return cleanings.some(({ kept }) => kept !== undefined) ? CheckExit.WARNING : CheckExit.OK;
-}
-
-/** How to start this program again: the binary, or Bun with the script of a checkout. */
-function self(): readonly string[] {
-  const inBinary = Bun.main.startsWith("/$bunfs/");
-  return inBinary ? [process.execPath] : [process.execPath, Bun.main];
 }
 
 /** Ends the process soon, even when a read of it hangs in the kernel. */
@@ -165,7 +160,7 @@ export const checkCommand = command({
     };
     const only = names(values.only, "--only");
     const skip = names(values.skip, "--skip");
-    const report = await runCheck(localMachine({}, self()), options, { only, skip });
+    const report = await runCheck(localMachine({}, selfCommand()), options, { only, skip });
     const rendered = render(report, format, values.noColor || values.output !== undefined);
     if (values.output === undefined) print(rendered);
     else writeFile(values.output, rendered);

@@ -10,6 +10,7 @@ import { IpcLimits } from "../limits.ts";
 import { flowControlOf, headerFacts, type RingSet } from "../memory/ring-set.ts";
 import { closeDescriptor } from "../platform/files.ts";
 import { takeWaiting } from "../platform/futex.ts";
+import { isAlive } from "../platform/processes.ts";
 import type { Credentials } from "../platform/socket.ts";
 import {
   CLOSED,
@@ -28,7 +29,7 @@ import {
   type CallOptions,
   type ConnectOptions,
 } from "./options.ts";
-import { attach, dropReferences, isGone, removeFiles, type RingPlace } from "./ring-files.ts";
+import { attach, dropReferences, removeFiles, type RingPlace } from "./ring-files.ts";
 import { setUp, setUpBlocking, type Accepted, type Wanted } from "./setup.ts";
 import { RequestWriter } from "./request-writer.ts";
 import { OneByOne, spinFor, waitFor } from "./waiting.ts";
@@ -339,7 +340,7 @@ export class QbClient implements Disposable {
   /** Disconnects. Removes the ring files only when the server is dead; safe to call again. */
   close(): void {
     if (this.#closed) return;
-    const serverIsGone = this.#lookAlive() !== undefined && isGone(this.server.pid);
+    const serverIsGone = this.#lookAlive() !== undefined && !isAlive(this.server.pid);
     this.#closed = true;
     if (!this.#set.vanished) dropReferences(this.#set);
     this.#set[Symbol.dispose]();

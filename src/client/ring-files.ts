@@ -130,16 +130,6 @@ function dropReference({ rings }: RingSet, ring: RingName): void {
   Atomics.sub(words, headerWord + (RingHeader.refCount >> 2), 1);
 }
 
-/** True when process `pid` is gone. A process we may not signal is alive. */
-export function isGone(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "ESRCH";
-  }
-}
-
 /**
  * Removes the files of a dead server; where the directory is not ours to change, cuts them to
  * nothing, so that at least their memory is free again.

@@ -6,21 +6,13 @@
 import { readdirSync } from "node:fs";
 import { ringFileNames } from "../memory/ring-directory.ts";
 import type { Directory } from "../platform/files.ts";
+import { isAlive } from "../platform/processes.ts";
 
 /** `qb-<server pid>-<client pid>-<descriptor>-<random>` (ipc_setup.c). */
 const DIRECTORY_NAME = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-[A-Za-z0-9]+$/;
 
 /** Ours is twelve hex digits, libqb's six letters or digits. */
 const OUR_SUFFIX = /-[0-9a-f]{12}$/;
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
 
 /**
  * Removes ring directories of dead servers of `service` below `path`, which `parent` has open;

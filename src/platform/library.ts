@@ -5,9 +5,7 @@
 import { dlopen } from "bun:ffi";
 import { closeSync, readFileSync, writeSync } from "node:fs";
 import embedded from "../../dist/shim.so" with { type: "file" };
-
-/** Where Bun mounts what a compiled binary carries. */
-const EMBEDDED_ROOT = "/$bunfs/";
+import { COMPILED } from "./self.ts";
 
 /** MFD_CLOEXEC (memfd_create(2)). */
 const MFD_CLOEXEC = 1;
@@ -24,7 +22,7 @@ function memfd(name: string): number {
 
 /** Calls `load` with a path of the shim; the path is good only during the call. */
 export function withShimPath<T>(load: (path: string) => T): T {
-  if (!embedded.startsWith(EMBEDDED_ROOT)) return load(embedded);
+  if (!COMPILED) return load(embedded);
   const fd = memfd("pmxcfs-ipc-shim");
   try {
     const bytes = readFileSync(embedded);

@@ -1,8 +1,8 @@
 /** How to start this very program again, for children that do what a process can do only once. */
 import { join } from "node:path";
 
-/** Where Bun mounts what a compiled binary carries. */
-const COMPILED = import.meta.dir.startsWith("/$bunfs/");
+/** Whether this is the compiled binary: Bun mounts what that carries here. */
+export const COMPILED = import.meta.dir.startsWith("/$bunfs/");
 
 /** The first words of its command line: the binary, or Bun and the sources' entry. */
 export function selfCommand(): readonly string[] {

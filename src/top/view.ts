@@ -2,8 +2,8 @@
  * What `top` shows, from two looks at a server: rates from the difference, commands from /proc (the
  * server does not look there for everybody who asks). Field names are those of `top --json`.
  */
-import { readFileSync } from "node:fs";
 import type { ConnectionStatus, StatusDocument, TrafficStatus } from "../metrics/status.ts";
+import { commandOf } from "../platform/processes.ts";
 
 /** One connection. */
 export interface ConnectionView extends Omit<ConnectionStatus, "durations_ns"> {
@@ -31,16 +31,6 @@ export interface View extends Omit<StatusDocument, "connections" | "totals"> {
 
 const MS = 1000;
 
-/** As in /proc/PID/comm; printable ASCII only, because it goes to a terminal. */
-function commandName(pid: number): string {
-  try {
-    const text = readFileSync(`/proc/${pid}/comm`, "latin1");
-    return text.trim().replaceAll(/[^ -~]/g, "?");
-  } catch {
-    return "?";
-  }
-}
-
 /** Per second, one decimal. */
 function rate(now: number, before: number, ms: number): number {
   return ms <= 0 ? 0 : Math.round(((now - before) * MS * 10) / ms) / 10;
@@ -65,7 +55,7 @@ export function p99Us(now: Durations, before: Durations): number | null {
 export function viewOf(
   now: StatusDocument,
   before: StatusDocument | undefined,
-  commandOf: (pid: number) => string = commandName,
+  nameOf: (pid: number) => string = commandOf,
 ): View {
   const same = before?.pid === now.pid ? before : undefined;
   const interval = same === undefined ? 0 : now.now_ms - same.now_ms;
@@ -83,7 +73,7 @@ export function viewOf(
       const old = earlier.get(each.number);
       const { durations_ns: durations, ...shown } = each;
       return Object.assign(shown, {
-        command: commandOf(each.pid),
+        command: nameOf(each.pid),
         requests_per_second: rate(each.requests, old?.requests ?? 0, interval),
         errors_per_second: rate(each.errors, old?.errors ?? 0, interval),
         p99_us: p99Us(durations, old?.durations_ns ?? []),

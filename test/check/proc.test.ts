@@ -1,40 +1,15 @@
 /** What is read from /proc, in the forms the kernel has. */
 import { expect, test } from "bun:test";
 import {
-  fullAddress,
   hostsLines,
-  isAbstractName,
   isLoopback,
   lockHolders,
   mapId,
   parseMounts,
   parseStat,
-  parseUnixSockets,
   pressure60,
   softLimit,
 } from "../../src/check/proc.ts";
-
-test("sockets: listening, connected, without a name, and names with spaces", () => {
-  const full = fullAddress("pve2");
-  const rows = parseUnixSockets(`Num       RefCount Protocol Flags    Type St Inode Path
-00000000b0c5cf0f: 00000003 00000000 00000000 0001 03 15263 ${full}
-000000005072d209: 00000003 00000000 00000000 0001 03  1589
-000000008e5b40c6: 00000002 00000000 00010000 0001 01 15260 /run/a b
-`);
-  expect(rows).toEqual([
-    { inode: 15_263, listening: false, connected: true, path: full },
-    { inode: 1589, listening: false, connected: true, path: "" },
-    { inode: 15_260, listening: true, connected: false, path: "/run/a b" },
-  ]);
-});
-
-test("libqb's address is 108 characters, and no other service's name is taken for it", () => {
-  expect(fullAddress("pve2").length).toBe(108);
-  expect(isAbstractName(fullAddress("pve2"), "pve2")).toBe(true);
-  expect(isAbstractName("@pve2", "pve2")).toBe(true);
-  expect(isAbstractName(fullAddress("pve22"), "pve2")).toBe(false);
-  expect(isAbstractName("/run/pve2", "pve2")).toBe(false);
-});
 
 test("a command's name may hold parentheses and spaces", () => {
   const tail = "S 1 1 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4242 8192 1 18446744073709551615";

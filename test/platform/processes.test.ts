@@ -1,0 +1,17 @@
+/** Other processes by their pid: one that lives, one that has ended, one of another user. */
+import { expect, test } from "bun:test";
+import { commandOf, isAlive } from "../../src/platform/processes.ts";
+
+test("a process lives until it has ended, and then has no name", async () => {
+  const child = Bun.spawn(["cat"], { stdin: "pipe" });
+  expect(isAlive(child.pid)).toBe(true);
+  expect(commandOf(child.pid)).not.toBe("?");
+  await child.stdin.end();
+  await child.exited;
+  expect(isAlive(child.pid)).toBe(false);
+  expect(commandOf(child.pid)).toBe("?");
+});
+
+test("a process that may not be signalled lives", () => {
+  expect(isAlive(1)).toBe(true);
+});
