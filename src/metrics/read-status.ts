@@ -14,12 +14,12 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: "only root and the server's user may ask",
 };
 
-function receive(path: string): Promise<string> {
+function receive(path: string, timeoutMs: number): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const socket = connect({ path });
   const parts: Buffer[] = [];
   let size = 0;
-  socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`no answer in ${TIMEOUT_MS} ms`)));
+  socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`no answer in ${timeoutMs} ms`)));
   socket.on("data", (part: Buffer) => {
     parts.push(part);
     size += part.length;
@@ -40,10 +40,13 @@ function parse(text: string): StatusDocument | undefined {
 }
 
 /** The status of the server whose socket is at `path`; a string says why there is none. */
-export async function readStatus(path: string): Promise<StatusDocument | string> {
+export async function readStatus(
+  path: string,
+  timeoutMs: number = TIMEOUT_MS,
+): Promise<StatusDocument | string> {
   let text: string;
   try {
-    text = await receive(path);
+    text = await receive(path, timeoutMs);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     return `${path}: ${REASONS[code ?? ""] ?? message}`;

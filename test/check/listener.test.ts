@@ -212,3 +212,17 @@ test("a server of ours is asked how many it serves", async () => {
     expect.stringMatching(/^its own count: 2 of \d+ connections, 0 requests queued; \d+ requests /),
   );
 });
+
+test("a server of ours that is stopped is not waited for", async () => {
+  await using server = await startService(echoCommand);
+  server.signal("SIGSTOP");
+  try {
+    const options = { deadlineMs: 3000 };
+    const report = await check(server.name, { only: ["clients"], options });
+    expect(report.findings.map(({ text }) => text)).toEqual([
+      expect.stringMatching(/^\d+ clients are connected/),
+    ]);
+  } finally {
+    server.signal("SIGCONT");
+  }
+});

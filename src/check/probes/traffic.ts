@@ -175,10 +175,12 @@ function byCommand({ machine }: Context, rings: readonly RingDirectoryInfo[]): s
 }
 
 /** What a server of ours says by its status socket; undefined when it says nothing to us. */
-async function ownCount({ facts, options }: Context): Promise<Finding | undefined> {
+async function ownCount(context: Context): Promise<Finding | undefined> {
+  const { facts, options } = context;
   const path = statusPath(options.service, process.env, process.getuid?.());
   if (path === undefined || !existsSync(path)) return undefined;
-  const status = await readStatus(path);
+  // Half of what is left: what /proc told must be said even when the server is stopped.
+  const status = await readStatus(path, context.left() / 2);
   const owner = (await facts.server())?.owner;
   if (typeof status === "string" || status.pid !== owner?.pid) return undefined;
   const { totals, connections, connections_limit: limit } = status;
