@@ -8,8 +8,10 @@ import { openSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } 
 import { Errno } from "../../src/errno.ts";
 import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
 import { RingPool } from "../../src/memory/ring-pool.ts";
+import { RING_NAMES } from "../../src/memory/ring-set.ts";
 import { Directory, type FileDirectory } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
+import { RingHeader } from "../../src/wire/qb.ts";
 import { ringDirectories } from "../support/shm.ts";
 
 const SERVICE = `faults-${process.pid}`;
@@ -113,6 +115,27 @@ function ready(): { rings: RingDirectory; path: string } {
   const name = ringDirectories(process.pid).find((one) => !before.has(one));
   return { rings, path: `${SHM}/${name}` };
 }
+
+test("rings that are given have in their headers what libqb's clients rely on", () => {
+  const { rings } = ready();
+  expect(rings.giveTo(SELF, 9)).toBe(0);
+  for (const ring of RING_NAMES) {
+    const { words, bytes, headerWord, wordCount } = rings.set.rings[ring];
+    const word = (offset: number) => words[headerWord + (offset >> 2)];
+    const path = (offset: number) => {
+      const from = headerWord * 4 + offset;
+      return bytes.toString("latin1", from, bytes.indexOf(0, from));
+    };
+    expect(word(RingHeader.wordCount)).toBe(wordCount);
+    expect(word(RingHeader.refCount)).toBe(1);
+    expect(word(RingHeader.semaphore)).toBe(0);
+    // Without it glibc waits where nobody wakes: clients then answer after two seconds, or never.
+    expect(word(RingHeader.semaphorePrivate)).toBe(128);
+    expect(path(RingHeader.headerPath)).toBe(`${rings.prefix(ring)}-header`);
+    expect(path(RingHeader.dataPath)).toBe(`${rings.prefix(ring)}-data`);
+  }
+  rings[Symbol.dispose]();
+});
 
 test("one that was removed cannot be given", () => {
   const { rings, path } = ready();
