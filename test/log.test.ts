@@ -4,6 +4,7 @@ import { createLog, defaultFormat, type LogFormat, type LogLevel, silentLog } fr
 import { eventually } from "./support/eventually.ts";
 import { QbClient } from "./support/qb-client.ts";
 import { echoCommand, type Service, startService } from "./support/service.ts";
+import { ringDirectories } from "./support/shm.ts";
 
 setDefaultTimeout(60_000);
 
@@ -115,10 +116,15 @@ describe("levels", () => {
   });
 });
 
-/** A client that comes, asks once and goes. */
+/** A client that comes, asks once and goes; resolves when the server has seen it go. */
 async function visit(server: Service): Promise<void> {
-  await using client = await QbClient.open(server.name);
+  const client = await QbClient.open(server.name);
   expect((await client.call(5, "x")).error).toBe(0);
+  await client[Symbol.asyncDispose]();
+  const rings = `qb-${server.pid}-${client.pid}-`;
+  await eventually("its rings gone", () => {
+    return ringDirectories(server.pid).every((name) => !name.startsWith(rings));
+  });
 }
 
 describe("a real server", () => {

@@ -117,7 +117,7 @@ function ready(): { rings: RingDirectory; path: string } {
 }
 
 test("rings that are given have in their headers what libqb's clients rely on", () => {
-  const { rings } = ready();
+  using rings = ready().rings;
   expect(rings.giveTo(SELF, 9)).toBe(0);
   for (const ring of RING_NAMES) {
     const { words, bytes, headerWord, wordCount } = rings.set.rings[ring];
@@ -134,7 +134,6 @@ test("rings that are given have in their headers what libqb's clients rely on", 
     expect(path(RingHeader.headerPath)).toBe(`${rings.prefix(ring)}-header`);
     expect(path(RingHeader.dataPath)).toBe(`${rings.prefix(ring)}-data`);
   }
-  rings[Symbol.dispose]();
 });
 
 test("one that was removed cannot be given", () => {
