@@ -5,7 +5,7 @@
  */
 import type { Database } from "bun:sqlite";
 import type { Log } from "../log.ts";
-import type { Entry, Memdb } from "./memdb.ts";
+import { isWithin, type Entry, type Memdb } from "./memdb.ts";
 import { messageOf } from "./reason.ts";
 import { Reloads } from "./reloads.ts";
 import { selectAll, SqliteFile, type Poll } from "./sqlite-file.ts";
@@ -262,11 +262,11 @@ export class ConfigDb implements Disposable {
     for (const entry of gone) if (entry.parent !== undefined) this.#memdb.remove(entry);
   }
 
-  /** False while the row's directory is not there yet. */
+  /** False while the row's directory is not there yet, or still in the one that moves into it. */
   #applyRow(row: Row): boolean {
     const parent = this.#entries.get(row.parent);
-    if (parent === undefined) return false;
     const entry = this.#entries.get(row.inode);
+    if (parent === undefined || (entry !== undefined && isWithin(parent, entry))) return false;
     const kind = row.type === RowType.DIRECTORY ? "directory" : "file";
     if (entry === undefined || entry.kind !== kind || entry.parent === undefined) {
       if (entry?.parent !== undefined) this.#memdb.remove(entry);

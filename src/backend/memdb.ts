@@ -151,8 +151,12 @@ export class Memdb {
     this.#tell("touched", entry);
   }
 
-  /** Renames; what is below moves along, and each of it is told as removed and placed. */
+  /**
+   * Renames; what is below moves along, and each of it is told as removed and placed. `parent` must
+   * not be in `entry`: a directory in itself has no path, and asking for it would never end.
+   */
   move(entry: Entry, parent: Entry, name: string, stamp: Stamp): void {
+    if (isWithin(parent, entry)) throw new Error(`${pathOf(entry)} cannot move into itself`);
     const moved = entry as Mutable;
     if (moved.parent !== undefined) this.#forget(moved);
     const below = [...this.entries(entry)];
@@ -212,6 +216,13 @@ export class Memdb {
   #notify(change: Change): void {
     for (const subscriber of this.#subscribers) subscriber(change);
   }
+}
+
+/** Whether `entry` is `above` or anywhere below it. */
+export function isWithin(entry: Entry, above: Entry): boolean {
+  let at: Entry | undefined = entry;
+  while (at !== undefined && at !== above) at = at.parent;
+  return at === above;
 }
 
 /** Where an entry is, without slashes at either end; "" for the root. */

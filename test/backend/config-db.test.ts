@@ -233,6 +233,22 @@ test("directories that swap names keep what is in them", () => {
   expect(backend.memdb.entryCount).toBe(15);
 });
 
+test("directories that trade places, one inside the other, between two looks", () => {
+  using directory = new TempDirectory();
+  const more = [item("a"), item("a/b"), item("a/b/c"), item("a/b/c/x", "X"), item("a/y", "Y")];
+  using backend = open({ db: makeDb(directory, more) });
+  using writer = new Writer(directory.at("config.db"));
+  // a/b/c becomes c/b/a, each by renames that pmxcfs allows.
+  writer.rename("a/b/c", "c");
+  writer.rename("a/b", "c/b");
+  writer.rename("a", "c/b/a");
+  backend.refresh();
+  expect(textOf(backend.memdb.read("c/x")!)).toBe("X");
+  expect(textOf(backend.memdb.read("c/b/a/y")!)).toBe("Y");
+  expect(backend.memdb.find("a")).toBeUndefined();
+  expect(backend.memdb.entryCount).toBe(16);
+});
+
 describe("a change that leaves no sound tree is not taken over", () => {
   test("a duplicate name: the state before it is served, one line says so, then on", () => {
     using directory = new TempDirectory();

@@ -55,6 +55,16 @@ describe("changes", () => {
     expect(memdb.fileBytes).toBe(3);
   });
 
+  test("a directory does not move into itself, nor into what is below it", () => {
+    const { memdb, changes } = treeOf({ "d/e/a": "one" });
+    const directory = memdb.find("d")!;
+    for (const target of ["d", "d/e"]) {
+      expect(() => memdb.move(directory, memdb.find(target)!, "x", STAMP)).toThrow("into itself");
+    }
+    expect(changes).toEqual([]);
+    expect(textOf(memdb.read("d/e/a")!)).toBe("one");
+  });
+
   test("a move over a file tells of the target once", () => {
     const { memdb, changes } = treeOf({ "d/a": "one", b: "two" });
     memdb.move(memdb.find("d/a")!, memdb.root, "b", STAMP);
