@@ -111,7 +111,7 @@ export class ConfigDb implements Disposable {
     this.#file = file;
     this.#rootVersion = rows.find((row) => row.inode === 0)?.version ?? 0;
     this.#entries = plant(options.memdb, rows);
-    this.reloads = new Reloads(startedMs);
+    this.reloads = new Reloads(startedMs, ["database"]);
   }
 
   /** Fills the tree; a text that says why when the file is refused, and the tree is as it was. */
@@ -182,7 +182,7 @@ export class ConfigDb implements Disposable {
     if (this.#memdb.entryCount !== this.#entries.size - 1) {
       this.#apply(this.#file.read((database) => this.#compareAll(database)));
     }
-    this.reloads.done(startedMs);
+    this.reloads.done("database", startedMs);
     if (poll !== "replaced") return;
     const { changed, gone } = difference;
     this.#log.warn(

@@ -88,6 +88,7 @@ export class DirectoryTree {
   readonly root: Folder;
   #rootFd: number;
   #version = 0;
+  #removals = 0;
 
   constructor(options: DirectoryTreeOptions, rootFd: number) {
     this.#memdb = options.memdb;
@@ -101,6 +102,11 @@ export class DirectoryTree {
 
   get folders(): ReadonlySet<Folder> {
     return this.#folders;
+  }
+
+  /** Moves with every change of the in-memory tree. */
+  get changes(): number {
+    return this.#version + this.#removals;
   }
 
   /** What is left out at this moment. */
@@ -313,7 +319,9 @@ export class DirectoryTree {
     this.#forget(folder.folders.get(name));
     folder.folders.delete(name);
     const entry = folder.entry.children.get(name);
-    if (entry !== undefined && told) this.#memdb.remove(entry);
+    if (entry === undefined || !told) return;
+    this.#removals++;
+    this.#memdb.remove(entry);
   }
 
   #forget(folder: Folder | undefined): void {

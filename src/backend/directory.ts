@@ -70,7 +70,7 @@ export class DirectorySource implements Disposable {
     this.#remote = REMOTE.has(statfsSync(directory).type);
     const onLeftOut = (what: LeftOut): void => void this.#leftOut.push(what);
     this.#tree = new DirectoryTree({ memdb, inotify: this.#inotify, onLeftOut }, rootFd);
-    this.reloads = new Reloads(startedMs);
+    this.reloads = new Reloads(startedMs, ["inotify", "sweep"]);
     this.#report();
     this.#reportWatches();
     this.#sweptAt = performance.now();
@@ -142,7 +142,7 @@ export class DirectorySource implements Disposable {
       });
     }
     this.#dirty.clear();
-    this.reloads.done(startedMs);
+    this.reloads.done("inotify", startedMs);
     this.#report();
   }
 
@@ -150,6 +150,7 @@ export class DirectorySource implements Disposable {
   #sweep(now: number): void {
     const elapsed = now - this.#sweptAt;
     this.#sweptAt = now;
+    const { changes } = this.#tree;
     let stamps = 0;
     let unwatched = false;
     for (const folder of this.#tree.folders) {
@@ -166,6 +167,7 @@ export class DirectorySource implements Disposable {
       else budget -= step.value;
       if (step.done === true) break;
     }
+    if (this.#tree.changes !== changes) this.reloads.done("sweep", now);
     this.#report();
   }
 

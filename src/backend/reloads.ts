@@ -1,13 +1,25 @@
-/** How often a source took over what others changed, how long it took, how often it failed. */
+/**
+ * How often a source took over what others changed, how long it took, how often it failed; apart
+ * by what told of the change.
+ */
 
 /** Upper bounds, in ms. */
 export const RELOAD_BOUNDS_MS: readonly number[] = [0.1, 0.25, 1, 2.5, 10, 25, 100, 250, 1000];
 
-/** Changes taken over since the start. */
-export interface ReloadCounts {
+/** `sweep`: nobody told, a file's stamp was found changed. */
+export type ReloadTrigger = "inotify" | "sweep" | "database";
+
+/** Those of one trigger. */
+export interface ReloadTimes {
   /** By RELOAD_BOUNDS_MS, one more without an upper bound. */
   readonly counts: readonly number[];
   readonly sumMs: number;
+}
+
+/** Changes taken over since the start. */
+export interface ReloadCounts {
+  /** Every trigger that its source has, from the start. */
+  readonly byTrigger: ReadonlyMap<ReloadTrigger, ReloadTimes>;
   /** Changes that could not be read or would have left no sound tree. */
   readonly failures: number;
   /** What reading all of it took at the start. */
@@ -15,22 +27,29 @@ export interface ReloadCounts {
 }
 
 export class Reloads implements ReloadCounts {
-  readonly counts: number[] = [...RELOAD_BOUNDS_MS, Infinity].map(() => 0);
+  readonly byTrigger: ReadonlyMap<ReloadTrigger, { counts: number[]; sumMs: number }>;
   readonly loadMs: number;
-  sumMs = 0;
   failures = 0;
 
   /** `startedMs`: when loading began (performance.now()); it is over now. */
-  constructor(startedMs: number) {
+  constructor(startedMs: number, triggers: readonly ReloadTrigger[]) {
     this.loadMs = performance.now() - startedMs;
+    this.byTrigger = new Map(
+      triggers.map((trigger) => {
+        const counts = [...RELOAD_BOUNDS_MS, Infinity].map(() => 0);
+        return [trigger, { counts, sumMs: 0 }];
+      }),
+    );
   }
 
   /** One was taken over; it began at `startedMs`. */
-  done(startedMs: number): void {
+  done(trigger: ReloadTrigger, startedMs: number): void {
+    const times = this.byTrigger.get(trigger);
+    if (times === undefined) return;
     const ms = performance.now() - startedMs;
     const slot = RELOAD_BOUNDS_MS.findIndex((bound) => ms <= bound);
     const at = slot === -1 ? RELOAD_BOUNDS_MS.length : slot;
-    this.counts[at] = (this.counts[at] ?? 0) + 1;
-    this.sumMs += ms;
+    times.counts[at] = (times.counts[at] ?? 0) + 1;
+    times.sumMs += ms;
   }
 }

@@ -11,11 +11,14 @@ import { DURATION_BOUNDS_NS, type Tally, TIMED_ONE_IN } from "./tally.ts";
 export interface MetricSources {
   /** Version counters by what they count, `clinfo` and `vmlist` among them. */
   readonly versions?: () => Iterable<readonly [name: string, version: number]>;
-  /** Changes taken over from the store: `counts` by `boundsMs`, one more without a bound. */
+  /** Changes taken over from the store, by what told of them: `counts` by `boundsMs`, one more
+   *  without a bound. */
   readonly reloads?: () => {
     readonly boundsMs: readonly number[];
-    readonly counts: readonly number[];
-    readonly sumMs: number;
+    readonly byTrigger: ReadonlyMap<
+      string,
+      { readonly counts: readonly number[]; readonly sumMs: number }
+    >;
     readonly failures: number;
     readonly loadMs: number;
   };
@@ -166,10 +169,11 @@ function aboutReloads(
   const bounds = reloads().boundsMs.map((ms, index) => {
     return { le: ms / MS_PER_SECOND, buckets: index + 1 };
   });
-  const took = "Time to take over what others changed in the store.";
+  const took = "Time to take over what others changed in the store, by what told of it.";
   metrics.histogram("config_reload_duration_seconds", took, bounds, () => {
-    const { counts, sumMs } = reloads();
-    return [[{}, { counts, sum: sumMs / MS_PER_SECOND }]];
+    return [...reloads().byTrigger].map(([trigger, { counts, sumMs }]) => {
+      return [{ trigger }, { counts, sum: sumMs / MS_PER_SECOND }];
+    });
   });
   const failed = "Changes that could not be taken over: what was there before is served on.";
   metrics.counter("config_reload_failures_total", failed, () => reloads().failures);

@@ -115,10 +115,13 @@ test("what clients did is what the metrics say", async () => {
     return moved && sample(families, "connections") === 1 ? families : undefined;
   });
   expect(sample(after, "connections_closed_total")).toBe(1);
-  const reloads = sample(after, "config_reload_duration_seconds_count");
-  expect(reloads).toBeGreaterThan(get("config_reload_duration_seconds_count") ?? Infinity);
-  expect(sample(after, 'config_reload_duration_seconds_bucket{le="+Inf"}')).toBe(reloads ?? 0);
-  expect(sample(after, "config_reload_duration_seconds_sum")).toBeGreaterThan(0);
+  const reloadTimes = (of: Map<string, Family>, part: string, labels = 'trigger="inotify"') =>
+    sample(of, `config_reload_duration_seconds_${part}{${labels}}`) ?? Number.NaN;
+  const reloads = reloadTimes(after, "count");
+  expect(reloads).toBeGreaterThan(reloadTimes(during, "count"));
+  expect(reloadTimes(after, "bucket", 'le="+Inf",trigger="inotify"')).toBe(reloads);
+  expect(reloadTimes(after, "sum")).toBeGreaterThan(0);
+  expect(reloadTimes(after, "count", 'trigger="sweep"')).toBe(0);
   expect(sample(after, "config_reload_failures_total")).toBe(0);
   // Those of the connection that has ended are still counted.
   expect(sample(after, "responses_total")).toBeGreaterThan(23);
