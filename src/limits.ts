@@ -73,6 +73,22 @@ export const PollLimits = {
   yieldUs: 10,
 } as const;
 
+/** The sockets by which a server is watched (src/metrics). */
+export const ObserveLimits = {
+  /** Connections for metrics at once; one more ends the oldest. */
+  scrapers: 16,
+  /** A scrape is over within this (Prometheus's scrape_timeout, unless it is set). */
+  scrapeMs: 10_000,
+  /** What comes before the empty line that ends a request (nginx: 8 KiB). */
+  scrapeHeadBytes: 8 * KiB,
+  /** Writing the metrics takes one part in so many of the time, whoever asks how often. */
+  renderShare: 10,
+  /** Readers of the status at once; one more ends the oldest. */
+  statusReaders: 16,
+  /** A reader has read it within this. */
+  statusReadMs: 10_000,
+} as const;
+
 /** What pmxcfs keeps (src/backend), as the C server bounds it. */
 export const CfsLimits = {
   /** One file (memdb.h MEMDB_MAX_FILE_SIZE). */

@@ -1,6 +1,8 @@
 /** Where metrics go: an HTTP endpoint on a unix socket or a loopback port, and a text file. */
 import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { ObserveLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { type HttpAnswer, httpHandler, type HttpRequest } from "./http.ts";
 import type { MetricRegistry } from "./registry.ts";
 import { makeWay, reasonOf, withUmask } from "./unix-path.ts";
 
@@ -19,14 +21,44 @@ const TEXTFILE_INTERVAL_MS = 15_000;
 /** Others than owner and group may not connect. */
 const SOCKET_MASK = 0o117;
 
-async function answer(request: Request, metrics: MetricRegistry): Promise<Response> {
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return new Response("only GET\n", { status: 405, headers: { allow: "GET, HEAD" } });
+/** The text of the metrics, written as often as it is asked for, but not all the time. */
+class RecentText {
+  readonly #metrics: MetricRegistry;
+  #text: Promise<string> | undefined;
+  #goodUntil = 0;
+
+  constructor(metrics: MetricRegistry) {
+    this.#metrics = metrics;
   }
-  if (new URL(request.url).pathname !== "/metrics") {
-    return new Response("the metrics are at /metrics\n", { status: 404 });
+
+  read(): Promise<string> {
+    const now = performance.now();
+    if (this.#text !== undefined && now < this.#goodUntil) return this.#text;
+    this.#goodUntil = Infinity;
+    this.#text = this.#write(now);
+    return this.#text;
   }
-  return new Response(await metrics.text(), { headers: { "content-type": metrics.contentType } });
+
+  async #write(startedMs: number): Promise<string> {
+    try {
+      return await this.#metrics.text();
+    } finally {
+      const now = performance.now();
+      this.#goodUntil = now + (now - startedMs) * (ObserveLimits.renderShare - 1);
+    }
+  }
+}
+
+async function answer(
+  { method, path }: HttpRequest,
+  text: RecentText,
+  type: string,
+): Promise<HttpAnswer> {
+  if (method !== "GET" && method !== "HEAD") {
+    return { status: 405, body: "only GET\n", headers: { allow: "GET, HEAD" } };
+  }
+  if (path !== "/metrics") return { status: 404, body: "the metrics are at /metrics\n" };
+  return { status: 200, body: await text.read(), headers: { "content-type": type } };
 }
 
 /** Serves GET /metrics; a string says why it cannot. */
@@ -34,11 +66,12 @@ export async function serveMetrics(
   address: MetricsAddress,
   metrics: MetricRegistry,
 ): Promise<Running | string> {
-  const fetch = (request: Request) => answer(request, metrics);
+  const text = new RecentText(metrics);
+  const socket = httpHandler((request) => answer(request, text, metrics.contentType));
   if (!("unix" in address)) {
     try {
-      const server = Bun.serve({ ...address, fetch });
-      return { close: () => void server.stop(true) };
+      const server = Bun.listen({ ...address, socket, allowHalfOpen: true });
+      return { close: () => server.stop(true) };
     } catch (error) {
       return `metrics: cannot listen on ${address.hostname}:${address.port}: ${reasonOf(error)}`;
     }
@@ -47,10 +80,11 @@ export async function serveMetrics(
   const occupied = await makeWay(unix);
   if (occupied !== undefined) return `metrics: ${occupied}`;
   try {
-    const server = withUmask(SOCKET_MASK, () => Bun.serve({ unix, fetch }));
+    const listen = () => Bun.listen({ unix, socket, allowHalfOpen: true });
+    const server = withUmask(SOCKET_MASK, listen);
     return {
       close() {
-        void server.stop(true);
+        server.stop(true);
         rmSync(unix, { force: true });
       },
     };

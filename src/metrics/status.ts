@@ -3,14 +3,15 @@
  * connects: `pmxcfs-ipc top` reads it. Counters that the service keeps anyway, so a server that
  * nobody looks at pays nothing for it. Only root and the server's own user can connect.
  */
-import type { Socket } from "bun";
 import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ConnectionReport, Service } from "../ipc/service.ts";
 import type { TrafficTotals } from "../ipc/stats.ts";
+import { ObserveLimits } from "../limits.ts";
 import { buildInfo } from "../version.ts";
 import type { Running } from "./endpoint.ts";
 import { makeWay, reasonOf, withUmask } from "./unix-path.ts";
+import { sendOn, type Unsent, Visitors } from "./visitors.ts";
 
 /** Moves when a reader of the document would have to change. */
 export const STATUS_SCHEMA_VERSION = 1;
@@ -68,12 +69,6 @@ export interface StatusDocument {
   readonly totals: TrafficStatus;
   readonly connections: readonly ConnectionStatus[];
 }
-
-/** A reader that takes longer than this is let go, in seconds. */
-const READ_WITHIN_S = 10;
-
-/** Readers at once; more are let go without a word. */
-const READERS = 16;
 
 const OWNER_ONLY = 0o177;
 
@@ -139,39 +134,21 @@ export function statusOf(service: Service): StatusDocument {
   };
 }
 
-/** What of the document a reader has not got yet. */
-interface Unread {
-  bytes: Uint8Array;
-}
-
-function send(socket: Socket<Unread>): void {
-  const { data } = socket;
-  const written = socket.write(data.bytes);
-  data.bytes = data.bytes.subarray(Math.max(0, written));
-  // Half a close: Bun's clients take a whole one for a connect that failed.
-  if (data.bytes.byteLength === 0) socket.shutdown();
-}
-
 function listenAt(path: string, read: () => StatusDocument): Running {
-  const readers = new Set<Socket<Unread>>();
+  const { statusReaders: atOnce, statusReadMs: forMs } = ObserveLimits;
+  const readers = new Visitors<Unsent>({ atOnce, forMs });
   const listener = withUmask(OWNER_ONLY, () =>
-    Bun.listen<Unread>({
+    Bun.listen<Unsent>({
       unix: path,
       socket: {
         open(socket) {
-          if (readers.size >= READERS) {
-            socket.terminate();
-            return;
-          }
-          readers.add(socket);
-          socket.timeout(READ_WITHIN_S);
+          readers.came(socket);
           socket.data = { bytes: Buffer.from(`${JSON.stringify(read())}\n`) };
-          send(socket);
+          sendOn(socket);
         },
         data() {},
-        drain: send,
-        timeout: (socket) => socket.terminate(),
-        close: (socket) => void readers.delete(socket),
+        drain: sendOn,
+        close: (socket) => readers.gone(socket),
         error: (socket) => socket.terminate(),
       },
     }),
