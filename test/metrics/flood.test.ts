@@ -17,7 +17,7 @@ import { echoCommand, type Service, startService } from "../support/service.ts";
 setDefaultTimeout(60_000);
 
 const FLOOD = 400;
-/** What a server opens meanwhile for other reasons: rings made ahead, seven files each, a client. */
+/** What a server opens meanwhile in any case: rings made ahead, seven files each, a client's. */
 const ELSE = 40;
 
 let directory: string;
@@ -160,7 +160,7 @@ describe("requests", () => {
     expect(answer).not.toContain("Error: no");
   });
 
-  test("one that is sent byte by byte ends when its time is over, as does one never sent", async () => {
+  test("sent byte by byte, or never, they end when their time is over", async () => {
     using listener = listening(fine, 50);
     expect(await hears(listener.port)).toBe("");
     expect(await hears(listener.port, ..."GET / HTTP/1.1".split(""))).toBe("");
