@@ -4,10 +4,9 @@ import { QbFailure } from "../client/failure.ts";
 import type { QbResponse } from "../client/message.ts";
 import { QbClient } from "../client/qb-client.ts";
 import { errnoName } from "../errno.ts";
+import { argumentsOf, argumentText } from "../wire/request-arguments.ts";
 import { requestName } from "../wire/request-names.ts";
-import { argumentsOf } from "./decode.ts";
 import type { RecordedRequest, Recording } from "./recording.ts";
-import { argumentText } from "./show.ts";
 
 export interface AgainstOptions {
   readonly service: string;

@@ -4,8 +4,8 @@ import { Errno } from "../errno.ts";
 import { EMPTY_REPLY } from "../ipc/handler.ts";
 import type { Credentials, Handler, Permissions, Reply, Request } from "../ipc/handler.ts";
 import type { Log } from "../log.ts";
+import { argumentsOf } from "../wire/request-arguments.ts";
 import { requestName } from "../wire/request-names.ts";
-import { argumentsOf } from "./decode.ts";
 import type { RecordedRequest, Recording } from "./recording.ts";
 import { redactBody } from "./redact.ts";
 

@@ -2,8 +2,8 @@
 import { errnoName, errnoText } from "../errno.ts";
 import type { Peer } from "../ipc/handler.ts";
 import type { Credentials } from "../ipc/handler.ts";
+import { argumentsOf, argumentText } from "../wire/request-arguments.ts";
 import { requestName } from "../wire/request-names.ts";
-import { argumentsOf, type Arguments } from "./decode.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Which exchanges are shown; an empty list is all. */
@@ -24,13 +24,6 @@ export function matches(filter: Filter, exchange: Exchange): boolean {
   if (ids.length > 0 && !ids.includes(exchange.id)) return false;
   if (uids.length > 0 && !uids.includes(exchange.caller.uid)) return false;
   return errors.length === 0 || errors.includes(errorOf(exchange) ?? Number.NaN);
-}
-
-/** `path="storage.cfg"`. */
-export function argumentText(given: Arguments): string {
-  return Object.entries(given)
-    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
-    .join(" ");
 }
 
 function outcomeText(exchange: Exchange): string {

@@ -1,4 +1,7 @@
-/** Requests of pmxcfs read back into their arguments, for people and for JSON. */
+/**
+ * Requests of pmxcfs read back into their arguments, for people and for JSON: what `trace` prints
+ * and the log at debug. Never a token's secret, never a status value: both are read over shoulders.
+ */
 import {
   CfsIpc,
   GetClusterLogRequest,
@@ -7,15 +10,16 @@ import {
   GuestPropertyRequest,
   LogClusterMessageRequest,
   SetStatusRequest,
-} from "../wire/cfs.ts";
-import { spanOf, type Span } from "../wire/struct.ts";
-import { textAt, textList } from "../wire/text.ts";
+} from "./cfs.ts";
+import { spanOf, type Span } from "./struct.ts";
+import { textAt, textList } from "./text.ts";
 
 export type Arguments = Readonly<Record<string, string | number | readonly string[]>>;
 
 interface Shape {
   readonly minBytes: number;
-  readonly read: (span: Span) => Arguments;
+  /** `bodyBytes` is what the whole body has; the span may be only its beginning. */
+  readonly read: (span: Span, bodyBytes: number) => Arguments;
 }
 
 /** Wire text is one latin1 character per byte; people get it as UTF-8. */
@@ -23,10 +27,18 @@ function shown(text: string): string {
   return Buffer.from(text, "latin1").toString("utf8");
 }
 
-function propertiesOf(span: Span): Arguments {
+function propertiesOf(span: Span, bodyBytes: number): Arguments {
   const { read, size } = GuestPropertiesRequest;
-  const names = textList(span, size, read.count(span));
-  return { vmid: read.vmid(span), properties: names?.map(shown) ?? "malformed" };
+  const count = read.count(span);
+  const names = textList(span, size, count)?.map(shown);
+  const unread = span.size < bodyBytes ? `${count} names` : "malformed";
+  return { vmid: read.vmid(span), properties: names ?? unread };
+}
+
+/** `root@pam!ci ...`; nothing at all of what is no token, which may be all secret. */
+function tokenOf(span: Span): Arguments {
+  const [, name] = /^([^ =!]+![^ =]+)[ =]/.exec(textAt(span, 0)) ?? [];
+  return { token: name === undefined ? "..." : `${shown(name)} ...` };
 }
 
 function logOf(span: Span): Arguments {
@@ -44,9 +56,9 @@ function logOf(span: Span): Arguments {
 const SHAPES: Readonly<Partial<Record<number, Shape>>> = {
   [CfsIpc.SET_STATUS]: {
     minBytes: SetStatusRequest.size,
-    read: (span) => ({
+    read: (span, bodyBytes) => ({
       name: shown(SetStatusRequest.read.name(span)),
-      value_bytes: span.size - SetStatusRequest.size,
+      value_bytes: bodyBytes - SetStatusRequest.size,
     }),
   },
   [CfsIpc.GET_STATUS]: {
@@ -72,20 +84,29 @@ const SHAPES: Readonly<Partial<Record<number, Shape>>> = {
       property: shown(textAt(span, GuestPropertyRequest.size)),
     }),
   },
-  // Never its secret: a trace is read over shoulders.
-  [CfsIpc.VERIFY_TOKEN]: {
-    minBytes: 1,
-    read: (span) => ({ token: shown(textAt(span, 0)).replace(/[ =].*$/s, " ...") }),
-  },
+  [CfsIpc.VERIFY_TOKEN]: { minBytes: 1, read: tokenOf },
   [CfsIpc.GET_GUEST_CONFIG_PROPERTIES]: {
     minBytes: GuestPropertiesRequest.size,
     read: propertiesOf,
   },
 };
 
-/** The arguments of a request; only its size when it is no request of pmxcfs, or a broken one. */
-export function argumentsOf(id: number, body: Buffer): Arguments {
+/**
+ * The arguments of a request; only its size when it is no request of pmxcfs, or a broken one. Of a
+ * body beyond `mostBytes` (528 at least) the beginning is read, whatever the client sent.
+ */
+export function argumentsOf(id: number, body: Buffer, mostBytes = Infinity): Arguments {
   const shape = SHAPES[id];
-  if (shape !== undefined && body.byteLength >= shape.minBytes) return shape.read(spanOf(body));
-  return body.byteLength === 0 ? {} : { body_bytes: body.byteLength };
+  const { byteLength } = body;
+  if (shape !== undefined && byteLength >= shape.minBytes) {
+    return shape.read(spanOf(body.subarray(0, mostBytes)), byteLength);
+  }
+  return byteLength === 0 ? {} : { body_bytes: byteLength };
+}
+
+/** `path="storage.cfg"`. */
+export function argumentText(given: Arguments): string {
+  return Object.entries(given)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(" ");
 }
