@@ -2,10 +2,10 @@
 import { native } from "../test/support/native.ts";
 import { LineProcess } from "../test/support/lines.ts";
 import { loadService, type LoadResult } from "../test/support/qb-load.ts";
-import { uniqueName, type Service } from "../test/support/service.ts";
+import { startService, uniqueName, type Service } from "../test/support/service.ts";
 import { costOf, privateBytes, type Cost } from "./process.ts";
-import type { LoadScenario, Measured } from "./scenario.ts";
-import { command, type Side } from "./target.ts";
+import type { FilesScenario, LoadScenario, Measured } from "./scenario.ts";
+import { command, type Side, type Task } from "./target.ts";
 
 /** How long things last, ms: full, `--quick` and `--smoke` differ only here. */
 export interface Effort {
@@ -17,6 +17,25 @@ export interface Effort {
 }
 
 export async function measureLoad(
+  server: Service,
+  scenario: LoadScenario,
+  effort: Effort,
+): Promise<Measured> {
+  const { beside: _beside, alone = false, ...undisturbed } = scenario;
+  if (!alone) return await measureOnce(server, scenario, effort);
+  const before = await measureOnce(server, undisturbed, effort);
+  return compared(before, await measureOnce(server, scenario, effort));
+}
+
+/** What a load beside did to these figures. */
+function compared(alone: Measured, measured: Measured): Measured {
+  const { perSecond: perSecondAlone = 0, p99: p99Alone = 0 } = alone;
+  const { perSecond = 0, p99 = 0 } = measured;
+  const slowedBy = (1 - perSecond / perSecondAlone) * 100;
+  return { ...measured, perSecondAlone, p99Alone, p99Added: p99 - p99Alone, slowedBy };
+}
+
+async function measureOnce(
   server: Service,
   scenario: LoadScenario,
   effort: Effort,
@@ -59,9 +78,10 @@ function summarise(scenario: LoadScenario, load: LoadResult, before: Cost, after
     max: load.max_ns,
   };
   const cpuNs = after.cpuNs - before.cpuNs;
-  // With a flood beside, the CPU is spent on its requests too.
   if (scenario.flags.includes("--connects")) measured.cpuUsPerConnect = cpuNs / load.requests / 1e3;
-  else if (scenario.beside === undefined) measured.cpuMsPer100k = cpuNs / load.requests / 10;
+  // With a flood beside, the CPU is spent on its requests too.
+  else if (scenario.beside?.includes("--idle") ?? true)
+    measured.cpuMsPer100k = cpuNs / load.requests / 10;
   return measured;
 }
 
@@ -107,10 +127,32 @@ export async function measureMemory(server: Service, connections: number): Promi
   return { restKiB: atRest / 1024, connectionKiB: (full - atRest) / connections / 1024 };
 }
 
+/** Private memory of a fresh server that holds some files, a while after its first answer. */
+async function memoryWith(side: Side, dir: string, effort: Effort): Promise<number> {
+  await using server = await startService((name) => command(side, name, { dir }));
+  await loadService(server.name, "--id", "1", "--requests", "1");
+  // What reading the files left behind is collected in the second after.
+  await Bun.sleep(Math.min(2000, effort.idleMs));
+  return privateBytes(server.pid);
+}
+
+/** What files cost in private memory: two fresh servers, over two trees. */
+export async function measureFiles(
+  side: Side,
+  scenario: FilesScenario,
+  [treeOfFew = "", treeOfMany = ""]: readonly string[],
+  effort: Effort,
+): Promise<Measured> {
+  const few = await memoryWith(side, treeOfFew, effort);
+  const many = await memoryWith(side, treeOfMany, effort);
+  const thousands = (scenario.many - scenario.few) / 1000;
+  return { restKiB: few / 1024, filesKiB: (many - few) / thousands / 1024 };
+}
+
 /** Exec to first answer of one side's server. */
-export async function measureStart(side: Side, dir: string | undefined): Promise<Measured> {
+export async function measureStart(side: Side, task: Task): Promise<Measured> {
   const name = uniqueName("start");
-  const tool = [native("qb-first-answer"), name, "1", ...command(side, name, dir)];
+  const tool = [native("qb-first-answer"), name, "1", ...command(side, name, task)];
   const child = Bun.spawn(tool, { stdout: "pipe", stderr: "pipe" });
   const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   if ((await child.exited) !== 0) throw new Error(complaint);

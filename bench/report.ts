@@ -13,17 +13,24 @@ export interface Report {
 interface Column {
   readonly title: string;
   readonly show: (value: number) => string;
+  /** Of two figures, and around nothing: a ratio of two such says nothing. */
+  readonly isDifference?: true;
 }
 
 const us = (ns: number): string => `${trim(ns / 1000)} us`;
+const whole = (value: number): string => Math.round(value).toLocaleString("en");
 const plain = (value: number): string => trim(value);
 
 const COLUMNS: Readonly<Record<Metric, Column>> = {
-  perSecond: { title: "per second", show: (value) => Math.round(value).toLocaleString("en") },
+  perSecond: { title: "per second", show: whole },
   p50: { title: "p50", show: us },
   p99: { title: "p99", show: us },
   p999: { title: "p99.9", show: us },
   max: { title: "max", show: us },
+  perSecondAlone: { title: "alone: per second", show: whole },
+  p99Alone: { title: "alone: p99", show: us },
+  p99Added: { title: "p99 above alone", show: us, isDifference: true },
+  slowedBy: { title: "slower than alone, %", show: plain, isDifference: true },
   cpuMsPer100k: { title: "server CPU per 100k, ms", show: plain },
   cpuUsPerConnect: { title: "server CPU per connect, us", show: plain },
   idleCpuMs: { title: "idle CPU, ms/s", show: plain },
@@ -31,6 +38,7 @@ const COLUMNS: Readonly<Record<Metric, Column>> = {
   startMs: { title: "exec to first answer, ms", show: plain },
   restKiB: { title: "private memory at rest, KiB", show: plain },
   connectionKiB: { title: "private memory per connection, KiB", show: plain },
+  filesKiB: { title: "private memory per 1,000 files, KiB", show: plain },
 };
 
 function trim(value: number): string {
@@ -39,8 +47,9 @@ function trim(value: number): string {
   });
 }
 
-/** Ours divided by C's; undefined where C's is nothing, or nothing was measured. */
+/** Ours divided by C's; undefined where C's is nothing, nothing was measured, or it means nothing. */
 export function ratio(outcome: Outcome, metric: Metric): number | undefined {
+  if (COLUMNS[metric].isDifference === true) return undefined;
   const c = outcome.median.c[metric];
   const ours = outcome.median.ours[metric];
   return c === undefined || ours === undefined || c === 0 ? undefined : ours / c;
@@ -61,9 +70,9 @@ export function rows(outcome: Outcome, goals: readonly Goal[]): string[][] {
   });
 }
 
-function goalText({ atLeast, atMost, below }: Goal): string {
-  if (atLeast !== undefined) return `>= ${atLeast}x`;
-  return atMost === undefined ? `< ${below}` : `<= ${atMost}x`;
+function goalText({ metric, atLeast, atMost, below }: Goal): string {
+  if (below !== undefined) return `< ${COLUMNS[metric].show(below)}`;
+  return atLeast === undefined ? `<= ${atMost}x` : `>= ${atLeast}x`;
 }
 
 /** Whether the medians keep the promise. */

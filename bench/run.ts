@@ -1,12 +1,19 @@
 /** Runs scenarios: both servers alternately, so that whatever else the machine does hits both. */
 import { rmSync } from "node:fs";
 import { loadService } from "../test/support/qb-load.ts";
-import type { Service } from "../test/support/service.ts";
+import { startService, type Service } from "../test/support/service.ts";
 import { noRingsLeft } from "../test/support/shm.ts";
-import { type Effort, measureIdle, measureLoad, measureMemory, measureStart } from "./measure.ts";
+import {
+  type Effort,
+  measureFiles,
+  measureIdle,
+  measureLoad,
+  measureMemory,
+  measureStart,
+} from "./measure.ts";
 import { foreignLoad } from "./process.ts";
 import type { Measured, Metric, Scenario } from "./scenario.ts";
-import { SIDES, startBoth, type Side } from "./target.ts";
+import { command, SIDES, startBoth, type Side, type Task } from "./target.ts";
 import { makeFiles, makeTree } from "./tree.ts";
 
 /** A scenario's runs, and the median of each number per side. */
@@ -20,25 +27,32 @@ export interface Outcome {
 }
 
 export async function runScenario(scenario: Scenario, effort: Effort): Promise<Outcome> {
-  const dir = treeOf(scenario);
+  const trees = treesOf(scenario);
   const foreign = await foreignLoad();
   try {
     const runs =
       scenario.kind === "load" || scenario.kind === "idle"
-        ? await onRunningServers(scenario, dir, effort)
-        : await onFreshServers(scenario, dir, effort);
+        ? await onRunningServers(scenario, trees, effort)
+        : await onFreshServers(scenario, trees, effort);
     const { name, group } = scenario;
     const median = { c: medians(runs.c), ours: medians(runs.ours) };
     return { name, group, foreignLoad: foreign, runs, median };
   } finally {
-    if (dir !== undefined) rmSync(dir, { recursive: true });
+    for (const tree of trees) rmSync(tree, { recursive: true });
   }
 }
 
-function treeOf(scenario: Scenario): string | undefined {
-  if (scenario.kind === "load" && scenario.guests !== undefined) return makeTree(scenario.guests);
-  if (scenario.kind === "start" && scenario.files !== undefined) return makeFiles(scenario.files);
-  return undefined;
+/** The trees a scenario serves; none where it echoes. */
+function treesOf(scenario: Scenario): string[] {
+  if (scenario.kind === "files") return [makeFiles(scenario.few), makeFiles(scenario.many)];
+  if (scenario.kind === "start" && scenario.files !== undefined) return [makeFiles(scenario.files)];
+  const { guests } = scenario.kind === "load" ? scenario : {};
+  return guests === undefined ? [] : [makeTree(guests)];
+}
+
+function taskOf(scenario: Scenario, [dir]: readonly string[]): Task {
+  if (dir !== undefined) return { dir };
+  return scenario.kind === "load" ? { echo: scenario.echo ?? [] } : { echo: [] };
 }
 
 type Runs = Record<Side, Measured[]>;
@@ -50,11 +64,11 @@ function order(round: number): readonly Side[] {
 
 async function onRunningServers(
   scenario: Extract<Scenario, { kind: "load" | "idle" }>,
-  dir: string | undefined,
+  trees: readonly string[],
   effort: Effort,
 ): Promise<Runs> {
   const runs: Runs = { c: [], ours: [] };
-  const servers = await startBoth(dir);
+  const servers = await startBoth(taskOf(scenario, trees));
   const measure = (server: Service) =>
     scenario.kind === "load"
       ? measureLoad(server, scenario, effort)
@@ -85,24 +99,20 @@ function warmUp(effort: Effort): Effort {
 }
 
 async function onFreshServers(
-  scenario: Extract<Scenario, { kind: "start" | "memory" }>,
-  dir: string | undefined,
+  scenario: Exclude<Scenario, { kind: "load" | "idle" }>,
+  trees: readonly string[],
   effort: Effort,
 ): Promise<Runs> {
   const runs: Runs = { c: [], ours: [] };
+  const task = taskOf(scenario, trees);
+  const measure = async (side: Side): Promise<Measured> => {
+    if (scenario.kind === "start") return await measureStart(side, task);
+    if (scenario.kind === "files") return await measureFiles(side, scenario, trees, effort);
+    await using server = await startService((name) => command(side, name, task));
+    return await measureMemory(server, scenario.connections);
+  };
   for (let round = 0; round < effort.rounds; round++) {
-    for (const side of order(round)) {
-      if (scenario.kind === "start") {
-        runs[side].push(await measureStart(side, dir));
-        continue;
-      }
-      const servers = await startBoth(dir);
-      try {
-        runs[side].push(await measureMemory(servers[side], scenario.connections));
-      } finally {
-        await stopAll(Object.values(servers));
-      }
-    }
+    for (const side of order(round)) runs[side].push(await measure(side));
   }
   return runs;
 }

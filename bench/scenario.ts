@@ -10,6 +10,12 @@ export interface Measured {
   p99?: number;
   p999?: number;
   max?: number;
+  /** The same load with nothing beside it. */
+  perSecondAlone?: number;
+  p99Alone?: number;
+  /** What the load beside adds to the p99, ns, and takes of the round trips, %. */
+  p99Added?: number;
+  slowedBy?: number;
   /** Server CPU per 100,000 round trips, ms. */
   cpuMsPer100k?: number;
   /** Server CPU per connect and disconnect, us. */
@@ -22,6 +28,8 @@ export interface Measured {
   /** Private memory at rest, and per connection, KiB. */
   restKiB?: number;
   connectionKiB?: number;
+  /** Private memory per 1,000 files, KiB. */
+  filesKiB?: number;
 }
 
 export type Metric = keyof Measured;
@@ -45,13 +53,16 @@ interface Named {
 /** A run of qb-load against the echo servers or the answer servers. */
 export interface LoadScenario extends Named {
   readonly kind: "load";
-  readonly server: "echo" | "answer";
+  /** Flags of the echo servers (qb-echo-server.c): how they answer; unless there are guests. */
+  readonly echo?: readonly string[];
   /** Flags of qb-load; how long or how many is added. */
   readonly flags: readonly string[];
   /** A fixed number of round trips instead of a time: for connects. */
   readonly requests?: number;
   /** Flags of a second qb-load that runs beside: idle connections, or a flood. */
   readonly beside?: readonly string[];
+  /** Measured without the load beside first, so that what that does can be told. */
+  readonly alone?: boolean;
   /** qb-load flags of one request, asked before everything else: what there must be to ask for. */
   readonly prepare?: readonly string[];
   /** Guests in the tree of an answer server. */
@@ -76,4 +87,11 @@ export interface MemoryScenario extends Named {
   readonly connections: number;
 }
 
-export type Scenario = LoadScenario | IdleScenario | StartScenario | MemoryScenario;
+/** Private memory with few and with many files of one size, which both servers hold. */
+export interface FilesScenario extends Named {
+  readonly kind: "files";
+  readonly few: number;
+  readonly many: number;
+}
+
+export type Scenario = LoadScenario | IdleScenario | StartScenario | MemoryScenario | FilesScenario;

@@ -12,13 +12,21 @@ function atMost(metric: Goal["metric"], bound: number): Goal {
 }
 
 function echo(group: string, name: string, flags: string, more: Partial<LoadScenario> = {}) {
-  const row = { kind: "load", server: "echo", group, name, flags: flags.split(" "), ...more };
-  return row as LoadScenario;
+  const row: LoadScenario = { kind: "load", group, name, flags: flags.split(" "), ...more };
+  return row;
 }
+
+/** One client, back to back, with up to 200 bytes. */
+const ONE_CLIENT: readonly Goal[] = [
+  atLeast(RATE, 20),
+  atMost("p50", 0.05),
+  atMost("p99", 1),
+  atMost("cpuMsPer100k", 0.2),
+];
 
 const CORE: Scenario[] = [
   echo("core", "one client, empty", "--clients 1", {
-    goals: [atLeast(RATE, 20), atMost("p50", 0.05), atMost("p99", 1), atMost("cpuMsPer100k", 0.2)],
+    goals: ONE_CLIENT,
     smoke: atLeast(RATE, 1.3),
   }),
   echo("core", "four clients, empty", "--clients 4", {
@@ -52,7 +60,7 @@ const CLIENTS: Scenario[] = [
 ];
 
 const BODIES: Scenario[] = [
-  echo("bodies", "200 B", "--body 200", { goals: [atLeast(RATE, 20), atMost("p50", 0.05)] }),
+  echo("bodies", "200 B", "--body 200", { goals: ONE_CLIENT }),
   echo("bodies", "2 KiB", "--body 2048"),
   echo("bodies", "16 KiB", "--body 16384", { goals: [atLeast(RATE, 1.5)] }),
   echo("bodies", "200 KiB", "--body 204800", { goals: [atLeast(RATE, 1)] }),
@@ -73,19 +81,41 @@ const THINK: Scenario[] = [
 
 const SMALL_RINGS = "--max-msg-size 16384";
 
+/** Beside these, a client is measured alone as well; qb-load's flags, by what they do. */
+const FLOOD = "--clients 1 --depth 64";
+const COPIES = "--clients 1 --depth 4 --body 204800";
+const SLOW_REQUESTS = "--clients 1 --depth 64 --id 2";
+
+function neighbour(name: string, flags: string, beside: string, goals: Goal[], slow = false) {
+  const answers = slow ? { echo: ["--burn-us", "100"] } : {};
+  const with_ = `${beside} --ms 600000`.split(" ");
+  return echo("beside", name, flags, { beside: with_, alone: true, goals, ...answers });
+}
+
+/** A neighbour may add so much to a client's p99. */
+const FAIR: Goal = { metric: "p99Added", below: 1_000_000 };
+
 const BESIDE: Scenario[] = [
   ...[100, 1000].map((idle) =>
     echo("beside", `one client, ${idle} idle connections`, "--clients 1", {
       beside: ["--idle", "--clients", String(idle), ...SMALL_RINGS.split(" ")],
+      alone: true,
+      goals: idle < 1000 ? [] : [{ metric: "slowedBy", below: 5 }],
     }),
   ),
-  echo("beside", "one client, another flooding", "--clients 1", {
-    beside: ["--clients", "1", "--depth", "64", "--ms", "600000"],
-  }),
-  echo("beside", "1 ms sleeper, another flooding", "--sleep-us 1000", {
-    beside: ["--clients", "1", "--depth", "64", "--ms", "600000"],
-  }),
+  neighbour("one client, another flooding", "--clients 1", FLOOD, [FAIR]),
+  neighbour("1 ms sleeper, another flooding", "--sleep-us 1000", FLOOD, [FAIR]),
+  neighbour("1 ms sleeper, another copying 200 KiB", "--sleep-us 1000", COPIES, [FAIR]),
+  neighbour("1 ms sleeper, another's handler slow", "--sleep-us 1000", SLOW_REQUESTS, [FAIR], true),
   echo("beside", "pipeline of 64", "--depth 64"),
+];
+
+/** Handlers that answer when they have returned: at once, or a millisecond later. */
+const LATE: Scenario[] = [
+  echo("late", "answer when returned, one client", "--clients 1", { echo: ["--late"] }),
+  echo("late", "answer when returned, sixteen clients", "--clients 16", { echo: ["--late"] }),
+  echo("late", "answer in 1 ms, one client", "--clients 1", { echo: ["--late-ms", "1"] }),
+  echo("late", "answer in 1 ms, sixteen clients", "--clients 16", { echo: ["--late-ms", "1"] }),
 ];
 
 const CONNECTS: Scenario[] = [
@@ -98,12 +128,19 @@ const CONNECTS: Scenario[] = [
 
 const START: Scenario[] = [
   { kind: "start", group: "start", name: "echo server" },
-  { kind: "start", group: "start", name: "10 files", files: 10 },
+  {
+    kind: "start",
+    group: "start",
+    name: "10 files",
+    files: 10,
+    goals: [{ metric: "startMs", below: 60 }],
+  },
   { kind: "start", group: "start", name: "10,000 files", files: 10_000 },
 ];
 
 const MEMORY: Scenario[] = [
   { kind: "memory", group: "memory", name: "100 connections", connections: 100 },
+  { kind: "files", group: "memory", name: "10 and 10,000 files", few: 10, many: 10_000 },
   { kind: "idle", group: "memory", name: "idle, 500 connections", connections: 500 },
 ];
 
@@ -116,7 +153,6 @@ function asking(id: number, body: Buffer): string[] {
 function requests(guests: number): Scenario[] {
   const ask = (name: string, id: number, body: Buffer, more: Partial<LoadScenario> = {}) => ({
     kind: "load" as const,
-    server: "answer" as const,
     group: `requests, ${guests} guests`,
     name: `${name} (${guests})`,
     flags: asking(id, body),
@@ -170,6 +206,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...BODIES,
   ...THINK,
   ...BESIDE,
+  ...LATE,
   ...CONNECTS,
   ...START,
   ...MEMORY,

@@ -25,12 +25,13 @@ export function makeTree(guests: number): string {
   return root;
 }
 
-/** A tree with `files` files in all, for the time to the first answer. */
+/** A tree with `files` files of 720 bytes, for the time to the first answer, and their memory. */
 export function makeFiles(files: number): string {
   const root = makeTree(0);
   mkdirSync(join(root, "files"));
   for (let i = 0; i < files; i++) {
-    writeFileSync(join(root, "files", `file-${i}.cfg`), `key: value ${i}\n`.repeat(40));
+    const line = `key: value ${String(i).padStart(6, "0")}\n`;
+    writeFileSync(join(root, "files", `file-${i}.cfg`), line.repeat(40));
   }
   return root;
 }

@@ -8,15 +8,18 @@
  *
  * --think-us spins between round trips, --sleep-us sleeps. --depth keeps N requests in flight.
  * --connects: one round trip is connect and disconnect. --idle: connect K times in one process,
- * print {"idle":K}, hold them until stdin ends. --verify compares every echoed byte.
+ * print {"idle":K}, hold them until stdin ends. --verify compares every echoed byte. Killed, it
+ * takes its clients with it.
  */
 #include "tool.h"
 
 #include <poll.h>
 #include <qb/qbipcc.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -184,6 +187,8 @@ static void run_client(result *r)
 	qb_ipcc_connection_t *c = NULL;
 	struct rusage usage;
 	become(load.uid, load.gid);
+	/* A load that is killed takes its clients with it; changing identity would undo this. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (!load.connects) {
 		c = qb_ipcc_connect(load.service, (size_t)load.max_msg_size);
 		if (c == NULL) {

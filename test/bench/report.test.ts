@@ -1,0 +1,58 @@
+/** What the benchmark says of its figures: ratios, goals, and what is set against ours alone. */
+import { describe, expect, test } from "bun:test";
+import { regressions } from "../../bench/baseline.ts";
+import { meets, ratio, rows } from "../../bench/report.ts";
+import type { Outcome } from "../../bench/run.ts";
+import type { Goal, Measured } from "../../bench/scenario.ts";
+import { SCENARIOS } from "../../bench/scenarios.ts";
+
+function outcome(c: Measured, ours: Measured, name = "one client, empty"): Outcome {
+  const runs = { c: [c], ours: [ours] };
+  return { name, group: "core", foreignLoad: 0, runs, median: { c, ours } };
+}
+
+describe("a goal", () => {
+  test("as a ratio is met at its bound", () => {
+    const goal: Goal = { metric: "p50", atMost: 0.5 };
+    expect(meets(outcome({ p50: 100 }, { p50: 50 }), goal)).toBe(true);
+    expect(meets(outcome({ p50: 100 }, { p50: 51 }), goal)).toBe(false);
+  });
+
+  test("on what a neighbour adds is ours alone, whatever C's is", () => {
+    const goal: Goal = { metric: "p99Added", below: 1_000_000 };
+    const apart = outcome({ p99Added: 9_000_000 }, { p99Added: 999_999 });
+    expect(meets(apart, goal)).toBe(true);
+    expect(ratio(apart, "p99Added")).toBeUndefined();
+    expect(rows(apart, [goal])).toEqual([
+      ["p99 above alone", "9,000 us", "1,000 us", "", "< 1,000 us: met"],
+    ]);
+    expect(meets(outcome({ p99Added: 0 }, { p99Added: 1_000_000 }), goal)).toBe(false);
+  });
+});
+
+describe("the rows", () => {
+  test("have names of their own: figures of earlier runs are kept by name", () => {
+    const names = SCENARIOS.map(({ name }) => name);
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+  });
+
+  test("that judge what a neighbour adds measure it", () => {
+    const judged = SCENARIOS.filter(({ goals = [] }) =>
+      goals.some(({ metric }) => metric === "p99Added" || metric === "slowedBy"),
+    );
+    expect(judged.length).toBeGreaterThan(3);
+    for (const scenario of judged) {
+      expect(scenario).toMatchObject({ kind: "load", beside: expect.anything(), alone: true });
+    }
+  });
+
+  test("of the smoke run are in the baseline", () => {
+    const good = { perSecond: 1000, cpuMsPer100k: 1, cpuUsPerConnect: 1, filesKiB: 1 };
+    const bad = { perSecond: 1, cpuMsPer100k: 1000, cpuUsPerConnect: 1000, filesKiB: 1000 };
+    const watched = SCENARIOS.filter(({ smoke }) => smoke !== undefined);
+    const unnoticed = watched.filter(({ name, kind }) => {
+      return kind !== "idle" && regressions(outcome(good, bad, name)).length === 0;
+    });
+    expect(unnoticed.map(({ name }) => name)).toEqual([]);
+  });
+});

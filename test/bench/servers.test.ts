@@ -1,0 +1,91 @@
+/** The servers that the benchmark compares, where ours and C's are to do the same. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { command, SIDES } from "../../bench/target.ts";
+import { eventually } from "../support/eventually.ts";
+import { LineProcess } from "../support/lines.ts";
+import { native } from "../support/native.ts";
+import { QbClient } from "../support/qb-client.ts";
+import { loadService } from "../support/qb-load.ts";
+import { startService, type Service } from "../support/service.ts";
+import { noRingsLeft } from "../support/shm.ts";
+
+setDefaultTimeout(60_000);
+
+const MS = 1e6;
+const GOOD = { errors: 0, error: 0, mismatches: 0 };
+const SLOW = 2;
+
+for (const side of SIDES) {
+  const serving = (...echo: string[]) => {
+    let server: Service;
+    beforeAll(async () => {
+      server = await startService((name) => command(side, name, { echo }));
+    });
+    afterAll(async () => {
+      expect(await server.stop()).toBe(0);
+      await noRingsLeft(server.pid);
+    });
+    return {
+      load: (...flags: string[]) => loadService(server.name, ...flags),
+      connect: () => QbClient.open(server.name),
+    };
+  };
+
+  describe(`${side}: answers that come when the handler has returned`, () => {
+    const { load } = serving("--late");
+
+    test("are the right ones, one after the other", async () => {
+      const flags = ["--requests", "500", "--body", "200", "--verify"];
+      expect(await load(...flags, "--clients", "3")).toMatchObject({ ...GOOD, requests: 1500 });
+    });
+
+    test("and many at once", async () => {
+      const flags = ["--requests", "2000", "--body", "77", "--verify", "--depth", "30"];
+      expect(await load(...flags)).toMatchObject({ ...GOOD, requests: 2000 });
+    });
+  });
+
+  describe(`${side}: answers that come after a while`, () => {
+    const { load, connect } = serving("--late-ms", "20");
+
+    test("come no sooner", async () => {
+      const result = await load("--requests", "10", "--body", "200", "--verify");
+      expect(result).toMatchObject({ ...GOOD, requests: 10 });
+      expect(result.p50_ns).toBeGreaterThan(19 * MS);
+    });
+
+    test("clients that do not wait for them harm nobody", async () => {
+      for (let i = 0; i < 5; i++) {
+        await using client = await connect();
+        for (let sent = 0; sent < 8; sent++) await client.run("send 1 0011");
+        await client.kill();
+      }
+      expect(await load("--requests", "2", "--verify")).toMatchObject({ ...GOOD, requests: 2 });
+    });
+  });
+
+  describe(`${side}: a handler that takes its time`, () => {
+    const { load } = serving("--burn-us", "3000");
+
+    test("does so for that request, and no other", async () => {
+      const slow = await load("--requests", "20", "--id", String(SLOW));
+      expect(slow).toMatchObject({ ...GOOD, requests: 20 });
+      expect(slow.p50_ns).toBeGreaterThan(2.9 * MS);
+      const quick = await load("--requests", "20");
+      expect(quick.p50_ns).toBeLessThan(slow.p50_ns);
+    });
+  });
+}
+
+test("a load that is killed takes its clients with it", async () => {
+  await using server = await startService((name) => command("c", name, { echo: [] }));
+  const load = new LineProcess([native("qb-load"), server.name, "--clients", "3", "--ms", "30000"]);
+  const children = `/proc/${load.pid}/task/${load.pid}/children`;
+  const clients = await eventually("three clients", () => {
+    const pids = readFileSync(children, "latin1").trim().split(" ");
+    return pids.length === 3 ? pids : undefined;
+  });
+  await load.kill();
+  await eventually("no clients", () => !clients.some((pid) => existsSync(`/proc/${pid}`)));
+});
