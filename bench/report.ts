@@ -47,7 +47,7 @@ function trim(value: number): string {
   });
 }
 
-/** Ours divided by C's; undefined where C's is nothing, nothing was measured, or it means nothing. */
+/** Ours divided by C's; undefined where that says nothing, or nothing was measured. */
 export function ratio(outcome: Outcome, metric: Metric): number | undefined {
   if (COLUMNS[metric].isDifference === true) return undefined;
   const c = outcome.median.c[metric];

@@ -88,8 +88,8 @@ const SLOW_REQUESTS = "--clients 1 --depth 64 --id 2";
 
 function neighbour(name: string, flags: string, beside: string, goals: Goal[], slow = false) {
   const answers = slow ? { echo: ["--burn-us", "100"] } : {};
-  const with_ = `${beside} --ms 600000`.split(" ");
-  return echo("beside", name, flags, { beside: with_, alone: true, goals, ...answers });
+  const load = `${beside} --ms 600000`.split(" ");
+  return echo("beside", name, flags, { beside: load, alone: true, goals, ...answers });
 }
 
 /** A neighbour may add so much to a client's p99. */
