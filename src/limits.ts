@@ -73,6 +73,22 @@ export const PollLimits = {
   yieldUs: 10,
 } as const;
 
+/** What is written to the log (src/log.ts, src/request-log.ts). */
+export const LogLimits = {
+  /** Debug lines a second: beyond 10000 in 30 s journald drops any line (RateLimitBurst). */
+  debugLinesPerSecond: 200,
+  /** Those of them that are about requests ... */
+  requestLinesPerSecond: 150,
+  /** ... and about requests of one connection. */
+  requestLinesOfOne: 100,
+  /** Characters of a request and its arguments ... */
+  requestChars: 400,
+  /** ... and bytes of its body that are looked at; more than the longest fixed layout, 528. */
+  requestBytes: KiB,
+  /** Lines that wait because nobody reads stderr; when there are more, new ones are lost. */
+  unreadBytes: MiB,
+} as const;
+
 /** The sockets by which a server is watched (src/metrics). */
 export const ObserveLimits = {
   /** Connections for metrics at once; one more ends the oldest. */

@@ -5,6 +5,7 @@
  */
 import { createConsola, type ConsolaInstance, type LogObject } from "consola/basic";
 import { formatWithOptions } from "node:util";
+import { LogLimits } from "./limits.ts";
 
 export type LogLevel = "error" | "warn" | "info" | "debug";
 export type LogFormat = "plain" | "journal" | "json";
@@ -21,6 +22,7 @@ export interface Log {
   error(message: string): void;
   warn(message: string): void;
   info(message: string): void;
+  /** At most LogLimits.debugLinesPerSecond of all parts together; then how many more there were. */
   debug(message: string): void;
   /** True when debug lines are wanted; check it before building one on a hot path. */
   readonly debugOn: boolean;
@@ -33,8 +35,8 @@ export interface Log {
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** Where lines go; stderr unless a test listens. */
-  readonly write?: (line: string) => void;
+  /** Where lines go, stderr unless a test listens; false says that one was lost. */
+  readonly write?: (line: string) => unknown;
   readonly clock?: () => Date;
 }
 
@@ -43,12 +45,78 @@ export function defaultFormat(environment: NodeJS.ProcessEnv): LogFormat {
   return environment["JOURNAL_STREAM"] === undefined ? "plain" : "journal";
 }
 
-function writeStderr(line: string): void {
-  try {
-    process.stderr.write(line);
-  } catch {
-    // A closed stderr must not stop the server; there is nowhere left to say so.
+/** Writes to stderr, which Bun keeps for a reader that does not come: up to a bound, then not. */
+function stderrWriter(): (line: string) => boolean {
+  let unreadBytes = 0;
+  // Whoever read it is gone: no reason to stop serving, and there is nowhere left to say so.
+  process.stderr.on("error", () => {});
+  return (line) => {
+    if (unreadBytes >= LogLimits.unreadBytes) return false;
+    const size = Buffer.byteLength(line);
+    unreadBytes += size;
+    try {
+      process.stderr.write(line, () => void (unreadBytes -= size));
+    } catch {
+      unreadBytes -= size;
+    }
+    return true;
+  };
+}
+
+/** So many lines a second and, of those, so many from one source; what is left out is told. */
+export class LineBudget {
+  readonly #perSecond: number;
+  readonly #perSource: number;
+  readonly #tell: (leftOut: number, busiest: number) => void;
+  readonly #bySource = new Map<number, number>();
+  #endsAt = Number.NEGATIVE_INFINITY;
+  #lines = 0;
+  #leftOut = 0;
+  #timer: Timer | undefined;
+
+  /** `tell` hears after a second how many were left out, and which source asked for most. */
+  constructor(
+    perSecond: number,
+    perSource: number,
+    tell: (leftOut: number, busiest: number) => void,
+  ) {
+    this.#perSecond = perSecond;
+    this.#perSource = perSource;
+    this.#tell = tell;
   }
+
+  /** Whether `source` may have a line now; if not, it is counted. */
+  take(source = 0): boolean {
+    const now = performance.now();
+    if (now >= this.#endsAt) this.#next();
+    const asked = (this.#bySource.get(source) ?? 0) + 1;
+    this.#bySource.set(source, asked);
+    if (asked <= this.#perSource && this.#lines < this.#perSecond) {
+      this.#lines++;
+      return true;
+    }
+    this.#leftOut++;
+    this.#timer ??= setTimeout(() => this.#next(), this.#endsAt - now).unref();
+    return false;
+  }
+
+  #next(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const leftOut = this.#leftOut;
+    const [busiest = 0] = [...this.#bySource].toSorted(([, a], [, b]) => b - a)[0] ?? [];
+    this.#endsAt = performance.now() + 1000;
+    this.#lines = 0;
+    this.#leftOut = 0;
+    this.#bySource.clear();
+    if (leftOut > 0) this.#tell(leftOut, busiest);
+  }
+}
+
+/** A control character as people write it. */
+function escaped(character: string): string {
+  if (character === "\n") return "\\n";
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
 }
 
 function render(format: LogFormat, entry: LogObject, at: Date): string {
@@ -59,23 +127,33 @@ function render(format: LogFormat, entry: LogObject, at: Date): string {
     const fields = { time: at.toISOString(), level: label, tag: entry.tag, message: text };
     return `${JSON.stringify(fields)}\n`;
   }
-  // One event, one line: a newline in a peer's command name must not forge a second line.
-  const line = `${tag}${label}: ${text.replaceAll("\n", "\\n")}\n`;
+  // One event, one line, and none that a terminal obeys: peers choose what they are called.
+  const line = `${tag}${label}: ${text.replaceAll(/\p{Cc}/gu, escaped)}\n`;
   if (format === "journal") return `<${PRIORITIES[entry.level] ?? 6}>${line}`;
   return `${at.toISOString()} ${line}`;
 }
 
 /** Makes the process's log. */
 export function createLog(options: LogOptions): Log {
-  const write = options.write ?? writeStderr;
-  const clock = options.clock ?? (() => new Date());
-  const consola = createConsola({
-    level: LEVELS[options.level],
-    throttle: 0,
-    reporters: [{ log: (entry) => write(render(options.format, entry, clock())) }],
+  const { format, write = stderrWriter(), clock = () => new Date() } = options;
+  const level = LEVELS[options.level];
+  let lost = 0;
+  const report = (entry: LogObject): void => {
+    if (write(render(format, entry, clock())) === false) {
+      lost++;
+    } else if (lost > 0) {
+      const lines = lost;
+      lost = 0;
+      consola.warn(`${lines} lines before the last one are lost: nobody read them in time`);
+    }
+  };
+  const consola = createConsola({ level, throttle: 0, reporters: [{ log: report }] });
+  const most = LogLimits.debugLinesPerSecond;
+  const debugLines = new LineBudget(most, most, (leftOut) => {
+    consola.level = LEVELS.debug;
+    consola.debug(`${leftOut} more debug lines in the last second, left out`);
   });
-  const shared = { level: LEVELS[options.level] };
-  return wrap(consola, shared, LEVELS[options.level]);
+  return wrap(consola, { level, debugLines }, level);
 }
 
 /** A log that keeps nothing: for library users who bring none. */
@@ -89,7 +167,13 @@ export const silentLog: Log = {
   tagged: () => silentLog,
 };
 
-function wrap(consola: ConsolaInstance, shared: { level: number }, base: number): Log {
+/** What all parts of a log have in common. */
+interface Shared {
+  level: number;
+  readonly debugLines: LineBudget;
+}
+
+function wrap(consola: ConsolaInstance, shared: Shared, base: number): Log {
   const at = (level: number, emit: (message: string) => void) => (message: string) => {
     if (shared.level < level) return;
     consola.level = shared.level;
@@ -99,7 +183,9 @@ function wrap(consola: ConsolaInstance, shared: { level: number }, base: number)
     error: at(0, (message) => consola.error(message)),
     warn: at(1, (message) => consola.warn(message)),
     info: at(3, (message) => consola.info(message)),
-    debug: at(4, (message) => consola.debug(message)),
+    debug: at(4, (message) => {
+      if (shared.debugLines.take()) consola.debug(message);
+    }),
     get debugOn() {
       return shared.level >= 4;
     },

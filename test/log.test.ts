@@ -1,6 +1,17 @@
 /** The log: its three formats, its levels, and debug switched on and off in a running server. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { createLog, defaultFormat, type LogFormat, type LogLevel, silentLog } from "../src/log.ts";
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LogLimits } from "../src/limits.ts";
+import {
+  createLog,
+  defaultFormat,
+  LineBudget,
+  type LogFormat,
+  type LogLevel,
+  silentLog,
+} from "../src/log.ts";
 import { eventually } from "./support/eventually.ts";
 import { QbClient } from "./support/qb-client.ts";
 import { echoCommand, type Service, startService } from "./support/service.ts";
@@ -65,6 +76,12 @@ describe("formats", () => {
     expect(lines[0]).toContain("evil\\n<0>");
   });
 
+  test("no text is obeyed by a terminal", () => {
+    const { log, lines } = capture("plain");
+    log.info("\x1b[2Jpid\t7 \x9b1m\x7f ünd");
+    expect(lines[0]).toEndWith("info: \\x1b[2Jpid\\x097 \\x9b1m\\x7f ünd\n");
+  });
+
   test("no text is taken for a format, and equal lines are all written", () => {
     const { log, lines } = capture("journal");
     for (let round = 0; round < 20; round++) log.info("100%d %s %o");
@@ -116,6 +133,51 @@ describe("levels", () => {
   });
 });
 
+describe("bounds", () => {
+  test("so many debug lines a second in all parts, then one that counts the others", async () => {
+    const { log, lines } = capture("journal", "info");
+    log.toggleDebug();
+    const parts = [log, log.tagged("part")];
+    const most = LogLimits.debugLinesPerSecond;
+    for (let line = 0; line < most * 5; line++) parts[line % 2]?.debug(`line ${line}`);
+    log.info("as before");
+    expect(lines).toHaveLength(most + 1);
+    await eventually("the second is over", () => lines.length === most + 2);
+    const count = /^<7>debug: (\d+) more debug lines in the last second, left out\n$/;
+    expect(Number(count.exec(lines.at(-1) ?? "")?.[1])).toBe(most * 4);
+    log.debug("again");
+    expect(lines.at(-1)).toBe("<7>debug: again\n");
+  });
+
+  test("one source does not use up what is for all", async () => {
+    const told: [number, number][] = [];
+    const budget = new LineBudget(10, 6, (...what) => void told.push(what));
+    const takes = (source: number, times: number) =>
+      Array.from({ length: times }, () => budget.take(source)).filter(Boolean).length;
+    expect([takes(1, 100), takes(2, 3), takes(3, 3)]).toEqual([6, 3, 1]);
+    await eventually("it is told", () => told.length > 0);
+    expect(told).toEqual([[96, 1]]);
+    expect(takes(1, 1)).toBe(1);
+  });
+
+  test("lines that nobody reads are lost, and counted when somebody does", () => {
+    const lines: string[] = [];
+    let isRead = true;
+    const write = (line: string) => isRead && lines.push(line) > 0;
+    const log = createLog({ level: "info", format: "journal", write });
+    log.info("one");
+    isRead = false;
+    for (let line = 0; line < 3; line++) log.error("lost");
+    isRead = true;
+    log.info("two");
+    expect(lines).toEqual([
+      "<6>info: one\n",
+      "<6>info: two\n",
+      "<4>warning: 3 lines before the last one are lost: nobody read them in time\n",
+    ]);
+  });
+});
+
 /** A client that comes, asks once and goes; resolves when the server has seen it go. */
 async function visit(server: Service): Promise<void> {
   const client = await QbClient.open(server.name);
@@ -125,6 +187,18 @@ async function visit(server: Service): Promise<void> {
   await eventually("its rings gone", () => {
     return ringDirectories(server.pid).every((name) => !name.startsWith(rings));
   });
+}
+
+/** Writes until a pipe takes no more. */
+function fill(pipe: number): void {
+  const byte = Buffer.alloc(4096);
+  for (;;) {
+    try {
+      writeSync(pipe, byte);
+    } catch {
+      return;
+    }
+  }
 }
 
 describe("a real server", () => {
@@ -165,6 +239,29 @@ describe("a real server", () => {
       .map((line) => JSON.parse(line) as Record<string, string>);
     expect(entries.length).toBeGreaterThanOrEqual(3);
     expect(entries.some(({ level, tag }) => level === "debug" && tag === "ipcs")).toBe(true);
+  });
+
+  test("serves on when nobody reads its stderr, or nobody ever will", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-log-"));
+    const fifo = join(directory, "stderr");
+    Bun.spawnSync(["mkfifo", fifo]);
+    const reader = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+    try {
+      const words = ["sh", "-c", `exec "$@" 2>${fifo}`, "sh"];
+      const start = () =>
+        startService((name) => [...words, ...echoCommand(name), "--log-level", "debug"]);
+      fill(reader);
+      await using full = await start();
+      await visit(full);
+      expect(await full.stop()).toBe(0);
+      await using forsaken = await start();
+      closeSync(reader);
+      await visit(forsaken);
+      await visit(forsaken);
+      expect(await forsaken.stop()).toBe(0);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   test("under JOURNAL_STREAM lines have priorities without being asked", async () => {

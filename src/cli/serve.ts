@@ -9,6 +9,7 @@ import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { parseFaultRule } from "./inject-rules.ts";
 import {
+  leaveSoon,
   logOf,
   observeOptions,
   observeSettings,
@@ -127,5 +128,6 @@ export const serveCommand = command({
       log: logOf(values),
     });
     if (failure !== undefined) throw new CommandFailure(failure);
+    leaveSoon();
   },
 });

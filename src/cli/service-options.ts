@@ -159,6 +159,14 @@ export function logOf(values: ServiceValues): Log {
   return createLog({ level: values.debug ? "debug" : values.logLevel, format });
 }
 
+/** What is still to be written to stderr at the end has this long. */
+const LEAVE_MS = 500;
+
+/** The server has stopped: lines that nobody reads off stderr keep its process no longer. */
+export function leaveSoon(): void {
+  setTimeout(() => process.exit(), LEAVE_MS).unref();
+}
+
 /** The transport's settings. */
 export function serviceSettings(values: ServiceValues): ServiceOptions {
   return {
