@@ -14,11 +14,13 @@ import { cfsHandler } from "./cfs/handler.ts";
 import type { Services } from "./cfs/operation.ts";
 import { FaultInjector, type FaultRule } from "./inject.ts";
 import type { ServiceOptions } from "./ipc/settings.ts";
+import { LogLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import type { ObserveOptions } from "./observe.ts";
 import { RestartFlag } from "./restart-flag.ts";
 import { runService } from "./run-service.ts";
-import { REQUEST_IDS } from "./wire/request-names.ts";
+import { argumentsOf, argumentText } from "./wire/request-arguments.ts";
+import { REQUEST_IDS, requestName } from "./wire/request-names.ts";
 
 export interface DaemonOptions {
   readonly socket: string;
@@ -80,6 +82,8 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
     observe: {
       ...options.observe,
       names: new Map([...REQUEST_IDS].map(([name, id]) => [id, name])),
+      text: (id, body) =>
+        `${requestName(id)} ${argumentText(argumentsOf(id, body, LogLimits.requestBytes))}`,
       sources: {
         versions: () => versionsOf(opened),
         reloads: () => ({ ...opened.reloads, boundsMs: RELOAD_BOUNDS_MS }),

@@ -9,6 +9,7 @@ import type { MetricsAddress, Running } from "./metrics/endpoint.ts";
 import type { MetricSources } from "./metrics/families.ts";
 import { serveStatus, serveStatusBelow, statusOf } from "./metrics/status.ts";
 import { Tally } from "./metrics/tally.ts";
+import { RequestLog, type RequestText } from "./request-log.ts";
 
 /** Where to; undefined is nowhere. */
 export interface ObserveOptions {
@@ -23,14 +24,22 @@ export interface Observe extends ObserveOptions {
   readonly sources: MetricSources;
   /** Operations by message id, for the labels. */
   readonly names: ReadonlyMap<number, string>;
+  /** Requests as the log at debug shows them. */
+  readonly text: RequestText;
 }
+
+/** A service whose requests mean nothing to anybody but its handler. */
+export const OPAQUE: Pick<Observe, "sources" | "names" | "text"> = {
+  sources: {},
+  names: new Map(),
+  text: (id, body) => `request-${id} body_bytes=${body.byteLength}`,
+};
 
 export const NOTHING_OBSERVED: Observe = {
   metrics: undefined,
   textfile: undefined,
   status: undefined,
-  sources: {},
-  names: new Map(),
+  ...OPAQUE,
 };
 
 /** Opens what was asked for; a string says what could not be. */
@@ -65,18 +74,31 @@ export class Observation {
   readonly handler: Handler;
   readonly #observe: Observe;
   readonly #tally: Tally | undefined;
+  readonly #requests: RequestLog;
+  readonly #log: Log;
   readonly #running: Running[] = [];
 
   /** Without metrics the handler stays as it is, and costs nothing. */
-  constructor(handler: Handler, observe: Observe) {
+  constructor(handler: Handler, observe: Observe, log: Log) {
     this.#observe = observe;
+    this.#log = log;
     const wanted = observe.metrics !== undefined || observe.textfile !== undefined;
     this.#tally = wanted ? new Tally(handler, observe.names) : undefined;
     this.handler = this.#tally ?? handler;
+    this.#requests = new RequestLog(this.handler, observe.text, log.tagged("request"));
+    if (log.debugOn) this.#requests.show(true);
+  }
+
+  /** Debug on or off, requests included; what it is now. */
+  toggleDebug(): boolean {
+    const on = this.#log.toggleDebug();
+    this.#requests.show(on);
+    return on;
   }
 
   /** The service is published; a string says what could not be opened, and nothing stays open. */
-  async open(service: Service, log: Log): Promise<string | undefined> {
+  async open(service: Service): Promise<string | undefined> {
+    const log = this.#log.tagged("main");
     const failure =
       (await this.#openStatus(service, log)) ?? (await this.#openMetrics(service, log));
     if (failure !== undefined) this.close();

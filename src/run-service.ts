@@ -34,17 +34,17 @@ export async function runService(
 ): Promise<Pick<ListenFailure, "message"> | undefined> {
   const notify = notifier(process.env);
   const stop = stopRequested();
-  const observation = new Observation(handler, observe);
+  const observation = new Observation(handler, observe, log);
   const settings = { ...options, log: log.tagged("ipcs") };
   const service = Service.start(name, observation.handler, settings);
   if (!(service instanceof Service)) return service;
-  const unobserved = await observation.open(service, log.tagged("main"));
+  const unobserved = await observation.open(service);
   if (unobserved !== undefined) {
     await service.stop();
     return { message: unobserved };
   }
   onDebugToggle(() => {
-    log.info(`debug output ${log.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
+    log.info(`debug output ${observation.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
   });
   ready?.(service);
   log.info(`serving ${name}, up to ${service.connectionLimit} connections`);

@@ -1,10 +1,12 @@
 /** `pmxcfs-ipc echo`: the echo server as a command. */
-import { runService } from "../run-service.ts";
 import { echoHandler } from "../echo.ts";
+import { OPAQUE } from "../observe.ts";
+import { runService } from "../run-service.ts";
 import { flag } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure } from "./failure.ts";
 import {
+  leaveSoon,
   logOf,
   observeOptions,
   observeSettings,
@@ -29,8 +31,9 @@ export const echoCommand = command({
     const failure = await runService(values.socket, echoHandler(values.acceptAny), {
       log: logOf(values),
       service: serviceSettings(values),
-      observe: { ...observeSettings(values), sources: {}, names: new Map() },
+      observe: { ...observeSettings(values), ...OPAQUE },
     });
     if (failure !== undefined) throw new CommandFailure(failure.message);
+    leaveSoon();
   },
 });

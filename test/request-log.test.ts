@@ -1,0 +1,241 @@
+/** Requests in the log at debug: what a line says, what it never says, and what it costs others. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Errno } from "../src/errno.ts";
+import type { Handler, Reply, Request } from "../src/ipc/handler.ts";
+import { LogLimits } from "../src/limits.ts";
+import { createLog } from "../src/log.ts";
+import { OPAQUE } from "../src/observe.ts";
+import { RequestLog, type RequestText } from "../src/request-log.ts";
+import { CfsIpc } from "../src/wire/cfs.ts";
+import { spanOf } from "../src/wire/struct.ts";
+import { eventually } from "./support/eventually.ts";
+import { QbClient } from "./support/qb-client.ts";
+import { loadService } from "./support/qb-load.ts";
+import { echoCommand, serveCommand, type Service, startService } from "./support/service.ts";
+
+setDefaultTimeout(60_000);
+
+function request(id: number, body: string, number = 7): Request {
+  const caller = { pid: 4711, uid: 33, gid: 33, permissions: "read-only" } as const;
+  const peer = {
+    caller,
+    number,
+    sendEvent: () => 0 as const,
+    holdRequests() {},
+    disconnect() {},
+  };
+  return { id, span: spanOf(Buffer.from(body, "latin1")), caller, peer };
+}
+
+/** A handler, its log, and the lines of that without their times. */
+function logged(handle: Handler["handle"], more: Partial<Handler> = {}, text?: RequestText) {
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line.replace(/\d+\.\d us\n$/, "T us"));
+  const handler: Handler = { authenticate: () => "read-only", handle, ...more };
+  const log = createLog({ level: "debug", format: "journal", write });
+  return { handler, lines, requests: new RequestLog(handler, text ?? OPAQUE.text, log) };
+}
+
+describe("a line", () => {
+  test("is about an answer, an errno, a lie, a failure; at once or late", async () => {
+    const body = Buffer.from("body");
+    const replies: (() => Reply | Promise<Reply>)[] = [
+      () => body,
+      () => Errno.ENOENT,
+      () => Promise.resolve(body),
+      () => Promise.resolve(Errno.EIO),
+      () => {
+        throw new Error("broken");
+      },
+      () => Promise.reject(new Error("broken late")),
+    ];
+    const { handler, lines, requests } = logged(({ id }) => replies[id]?.() ?? Errno.ECHRNG);
+    requests.show(true);
+    expect(handler.handle(request(0, "abc"))).toBe(body);
+    expect(handler.handle(request(1, ""))).toBe(Errno.ENOENT);
+    expect(await handler.handle(request(2, ""))).toBe(body);
+    expect(await handler.handle(request(3, ""))).toBe(Errno.EIO);
+    expect(() => handler.handle(request(4, ""))).toThrow("broken");
+    expect(async () => await handler.handle(request(5, ""))).toThrow("broken late");
+    expect(handler.malformed?.(request(6, "abc"))).toBe(Errno.EINVAL);
+    const who = "<7>debug: #7 pid 4711 uid 33";
+    expect(lines).toEqual([
+      `${who} request-0 body_bytes=3 -> 4 bytes, T us`,
+      `${who} request-1 body_bytes=0 -> ENOENT, T us`,
+      `${who} request-2 body_bytes=0 -> 4 bytes, T us`,
+      `${who} request-3 body_bytes=0 -> EIO, T us`,
+      `${who} request-4 body_bytes=0 -> failed: Error: broken, T us`,
+      `${who} request-5 body_bytes=0 -> failed: Error: broken late, T us`,
+      `${who} request-6 body_bytes=3 -> EINVAL (its header lies about its size), T us`,
+    ]);
+  });
+
+  test("has an end", () => {
+    const { handler, lines, requests } = logged(
+      () => Errno.EIO,
+      {},
+      (_, body) => body.toString(),
+    );
+    requests.show(true);
+    void handler.handle(request(1, "x".repeat(100_000)));
+    expect(lines[0]?.length).toBeLessThan(LogLimits.requestChars + 100);
+    expect(lines[0]).toContain("xxx... -> EIO");
+  });
+});
+
+function failing(): Reply {
+  return Errno.EIO;
+}
+
+function malformed(): Errno {
+  return Errno.EPERM;
+}
+
+class Counter implements Handler {
+  #count = 0;
+  authenticate = () => "read-only" as const;
+
+  handle(_request: Request): Reply {
+    return Buffer.alloc(++this.#count);
+  }
+}
+
+describe("on and off", () => {
+  test("off, the handler's own methods are called and nothing else", () => {
+    const bare = logged(failing);
+    const whole = logged(failing, { malformed });
+    for (const { handler, requests } of [bare, whole]) {
+      expect(handler.handle).toBe(failing);
+      requests.show(true);
+      expect(handler.handle).not.toBe(failing);
+      requests.show(true);
+      requests.show(false);
+      expect(handler.handle).toBe(failing);
+    }
+    expect("malformed" in bare.handler).toBe(false);
+    expect(whole.handler.malformed).toBe(malformed);
+  });
+
+  test("a handler that needs its this has it", () => {
+    const counter = new Counter();
+    const log = createLog({ level: "debug", format: "json", write: () => true });
+    const requests = new RequestLog(counter, OPAQUE.text, log);
+    requests.show(true);
+    expect(counter.handle(request(1, ""))).toHaveLength(1);
+    requests.show(false);
+    expect(counter.handle(request(1, ""))).toHaveLength(2);
+  });
+});
+
+test("a flood has its share, others have theirs, and the rest is counted", async () => {
+  let read = 0;
+  const text: RequestText = (id) => {
+    read++;
+    return `request-${id}`;
+  };
+  const { handler, lines, requests } = logged(() => Errno.EIO, {}, text);
+  requests.show(true);
+  for (let round = 0; round < 5000; round++) {
+    expect(handler.handle(request(1, "", 12))).toBe(Errno.EIO);
+  }
+  void handler.handle(request(2, "", 13));
+  expect(lines).toHaveLength(LogLimits.requestLinesOfOne + 1);
+  expect(read).toBe(lines.length);
+  expect(lines.at(-1)).toContain("#13 pid 4711 uid 33 request-2 ");
+  const last = await eventually("the second is over", () =>
+    lines.find((line) => line.includes("left out")),
+  );
+  const left = 5000 - LogLimits.requestLinesOfOne;
+  expect(last).toBe(
+    `<7>debug: ${left} more requests in the last second, left out; most from #12\n`,
+  );
+});
+
+/** Lines about requests, without who asked and how long it took. */
+function requestsIn({ output }: Service): string[] {
+  return [
+    ...output.matchAll(/^<7>\[request\] debug: #\d+ pid \d+ uid \d+ (.*), \d+\.\d us$/gm),
+  ].map(([, what = ""]) => what);
+}
+
+async function askAll(server: Service): Promise<void> {
+  await using client = await QbClient.open(server.name);
+  await client.call(CfsIpc.GET_CONFIG, "storage.cfg\0");
+  await client.call(CfsIpc.GET_CONFIG, "missing.cfg\0");
+  await client.call(CfsIpc.VERIFY_TOKEN, "root@pam!ci SECRET-OF-TOKEN\0");
+  await client.call(CfsIpc.VERIFY_TOKEN, "SECRET-OF-TOKEN\0");
+  await client.call(CfsIpc.SET_STATUS, `${"k".padEnd(256, "\0")}SECRET-VALUE`);
+  await client.call(CfsIpc.GET_STATUS, "k".padEnd(512, "\0"));
+  await client.call(99, "SECRET-BODY");
+}
+
+const ALL = [
+  'get-config path="storage.cfg" -> 11 bytes',
+  'get-config path="missing.cfg" -> ENOENT',
+  'verify-token token="root@pam!ci ..." -> 0 bytes',
+  'verify-token token="..." -> ENOENT',
+  'set-status name="k" value_bytes=12 -> 0 bytes',
+  'get-status name="k" node="" -> 12 bytes',
+  "request-99 body_bytes=11 -> ECHRNG",
+];
+
+describe("a real server", () => {
+  let directory: string;
+
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-requests-"));
+    mkdirSync(join(directory, "priv"));
+    writeFileSync(join(directory, "storage.cfg"), "dir: local\n");
+    writeFileSync(join(directory, "priv", "token.cfg"), "root@pam!ci SECRET-OF-TOKEN\n");
+  });
+
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  const serve = (...flags: string[]) =>
+    startService(serveCommand("--dir", directory, "--no-rrd", "--log", "journal", ...flags));
+
+  test("SIGUSR1 shows requests and hides them again, and no secret", async () => {
+    await using server = await serve();
+    await askAll(server);
+    server.signal("SIGUSR1");
+    await eventually("on", () => server.output.includes("debug output on"));
+    expect(requestsIn(server)).toEqual([]);
+    await askAll(server);
+    await eventually("all are told", () => requestsIn(server).length >= ALL.length);
+    server.signal("SIGUSR1");
+    await eventually("off", () => server.output.includes("debug output off"));
+    await askAll(server);
+    expect(await server.stop()).toBe(0);
+    expect(requestsIn(server)).toEqual(ALL);
+    expect(server.output).not.toContain("SECRET");
+  });
+
+  test("-d shows them from the start, behind metrics and faults too", async () => {
+    const metrics = `unix:${join(directory, "metrics.sock")}`;
+    await using server = await serve(
+      "--debug",
+      "--metrics",
+      metrics,
+      "--inject",
+      "get-config:errno=EIO",
+    );
+    await askAll(server);
+    expect(await server.stop()).toBe(0);
+    const faults = ALL.map((line) => line.replace(/(get-config .*) -> .*/, "$1 -> EIO"));
+    expect(requestsIn(server)).toEqual(faults);
+  });
+
+  test("a flood at debug is served, and fills no journal", async () => {
+    await using server = await startService((name) => [...echoCommand(name), "--debug"]);
+    const load = await loadService(server.name, "--ms", "1500", "--clients", "2", "--verify");
+    expect(load).toMatchObject({ errors: 0, mismatches: 0 });
+    expect(load.requests).toBeGreaterThan(10_000);
+    expect(await server.stop()).toBe(0);
+    const lines = server.output.trim().split("\n");
+    expect(lines.length).toBeLessThan(4 * (LogLimits.debugLinesPerSecond + 2) + 10);
+    expect(server.output).toMatch(/\d{4} more requests in the last second, left out; most from #/);
+  });
+});
