@@ -7,6 +7,7 @@
  *   memory      one reservation per connection, files placed into it (twice, for circular data)
  *   semaphores  waking and waiting on glibc's 64-bit sem_t: glibc's own calls abort on scribbles
  *   waiting     a bounded look at the hot rings, a bounded futex wait
+ *   processors  leaving the one that a client waits for
  *   guard       a page that vanished (truncated file) costs its connection, not the process
  *
  * Every function returns a value >= 0 or -errno. No allocation but mmap; the guard's table is the
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -644,11 +646,64 @@ API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int32_
 	}
 }
 
-/* Reads and drops up to 16 notify bytes of a setup socket; how many, 0 when there are none. */
+/* Reads and drops up to 256 notify bytes of a setup socket; how many, 0 when there are none. */
 API int64_t shim_drain(int32_t fd)
 {
-	char bytes[16];
+	char bytes[256];
 	ssize_t received = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
 	return received < 0 ? 0 : received;
+}
+
+/* ---- processors ----------------------------------------------------------------------------- */
+
+/* Fields of /proc/PID/stat from the state, behind the name's `)`, to the processor (proc(5)). */
+#define FIELDS_TO_PROCESSOR 36
+
+/* The processor that process `pid` runs on or waits for, or -1: it is gone, or sleeps. */
+static int runnable_on(int32_t pid)
+{
+	char path[32];
+	char line[1024];
+	const char *field;
+	ssize_t size;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	size = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	if (size <= 0)
+		return -1;
+	line[size] = 0;
+	field = strrchr(line, ')');
+	if (field == NULL || strncmp(field, ") R ", 4) != 0)
+		return -1;
+	field += 2;
+	for (int index = 0; field != NULL && index < FIELDS_TO_PROCESSOR; index++)
+		field = strchr(field + 1, ' ');
+	return field == NULL ? -1 : atoi(field);
+}
+
+/*
+ * Moves this thread to another processor when process `pid` wants to run on the one it is on: 1, or
+ * 0 when it does not, or there is no other. Where this thread may run stays as it was.
+ */
+API int64_t shim_step_aside(int32_t pid)
+{
+	cpu_set_t allowed;
+	cpu_set_t others;
+	int here = sched_getcpu();
+
+	if (here < 0 || runnable_on(pid) != here)
+		return 0;
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		return 0;
+	others = allowed;
+	CPU_CLR(here, &others);
+	if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) < 0)
+		return 0;
+	return sched_setaffinity(0, sizeof(allowed), &allowed) < 0 ? -errno : 1;
 }

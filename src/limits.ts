@@ -60,7 +60,7 @@ export const PollLimits = {
   /** Keep looking at the hot rings for this long after the last message. */
   idleUs: 20,
   /** Go back to the event loop after this, however busy: timers and sockets get their turn. */
-  perWakeUs: 200,
+  perWakeUs: 350,
   /** A connection whose predicted gap is longer than this is not polled for. */
   maxGapUs: 100,
   /** Misses in a row that end polling for a connection. */

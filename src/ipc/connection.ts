@@ -12,7 +12,8 @@ import { FlowControl, QbMessage, RequestHeader } from "../wire/qb.ts";
 import type { Caller, Handler, Peer, Reply, Request } from "./handler.ts";
 import { Latencies } from "./latencies.ts";
 import { writeMessage } from "./message.ts";
-import { Pace, type Polled } from "./polling.ts";
+import { Pace, type PaceSettings } from "./pace.ts";
+import type { Polled } from "./polling.ts";
 import { AnswerQueue } from "./queue.ts";
 import type { RequestMemory, ScratchPool } from "./scratch.ts";
 import { type ConnectionStats, newConnectionStats } from "./stats.ts";
@@ -31,6 +32,7 @@ export interface ConnectionHost {
   readonly scratch: ScratchPool;
   readonly queuedRequests: number;
   readonly outstandingNotifies: number;
+  readonly poll: PaceSettings;
   /** A reply waits for room: call `retry` again soon. */
   stalled(connection: Connection): void;
   /** There may be more to serve: call `serve` again, after others had their turn. */
@@ -62,7 +64,7 @@ export class Connection implements Peer, Polled {
   readonly number: number;
   readonly caller: Caller;
   readonly stats: ConnectionStats;
-  readonly pace = new Pace();
+  readonly pace: Pace;
   /** From a request's being seen here to its answer's being sent. */
   readonly latencies = new Latencies();
   readonly semaphoreAddress: number;
@@ -98,6 +100,7 @@ export class Connection implements Peer, Polled {
     this.#rings = rings;
     this.#wire = wire;
     this.#host = host;
+    this.pace = new Pace(host.poll);
     this.stats = newConnectionStats(caller.pid);
     const { request, response, event } = rings.set.rings;
     this.semaphoreAddress = request.semaphoreAddress;
@@ -122,6 +125,11 @@ export class Connection implements Peer, Polled {
   /** True while answers are awaited or wait for room. */
   get underWay(): boolean {
     return this.#held !== undefined || this.#answers.length > 0;
+  }
+
+  /** How often a reply had to wake the client. */
+  get wakes(): number {
+    return this.#responses.wakes;
   }
 
   /** Serves up to `limit` requests that are in the ring; how many. Never throws. */

@@ -9,6 +9,8 @@ import type { PollLimits } from "../limits.ts";
 import { pollSemaphores } from "../platform/futex.ts";
 import { DRAIN_BYTES, drainNotifies } from "../platform/socket.ts";
 import { allocatePermanent, PAGE_BYTES } from "../platform/memory.ts";
+import { stepAside } from "../platform/processors.ts";
+import type { Pace } from "./pace.ts";
 
 /** What the poller needs of a connection. */
 export interface Polled {
@@ -17,6 +19,9 @@ export interface Polled {
   /** Its setup socket, where the notify bytes come. */
   readonly notifyFd: number;
   readonly pace: Pace;
+  /** How often a reply of it had to wake its client. */
+  readonly wakes: number;
+  readonly caller: { readonly pid: number };
   /** Its socket is closed, or about to be. */
   readonly ended: boolean;
   /** Serves up to `limit` requests that are there; how many. */
@@ -25,78 +30,8 @@ export interface Polled {
   took(ns: number, count: number): void;
 }
 
-/** Weight of the newest gap in the average: 1/4 follows a change within a few requests. */
-const NEWEST_WEIGHT = 0.25;
-
-/** A gap counts as at most this many times the longest that is polled for. */
-const LONGEST_GAP = 1.5;
-
 /** A connection is looked at, beside those that are polled for, for this long after a request. */
 const WARM_NS = 2_000_000;
-
-/** Time between a client's byte and our wake-up: part of a gap that was measured asleep. */
-const WAKE_UP_NS = 50_000;
-
-/** Quick requests wanted before polling again, doubled after each time it did not pay. */
-const QUICK_WANTED = 2;
-const QUICK_WANTED_MAX = 256;
-
-/** How soon a connection's next request comes after our reply, as seen so far. */
-export class Pace {
-  #gapNs = 0;
-  #repliedNs = 0;
-  #misses = 0;
-  #quick = 0;
-  #quickWanted = QUICK_WANTED;
-  #polled = true;
-
-  /** Predicted time to the next request; Infinity when polling does not pay. */
-  get gapNs(): number {
-    return this.#polled ? this.#gapNs : Infinity;
-  }
-
-  /** When its last reply was sent. */
-  get repliedNs(): number {
-    return this.#repliedNs;
-  }
-
-  replied(nowNs: number): void {
-    this.#repliedNs = nowNs;
-  }
-
-  /** A request was found while looking. */
-  found(nowNs: number, maxGapNs: number): void {
-    this.#misses = 0;
-    // Clipped: one long wait for a processor is no change of habits.
-    const gap = Math.min(nowNs - this.#repliedNs, LONGEST_GAP * maxGapNs);
-    this.#gapNs += (gap - this.#gapNs) * NEWEST_WEIGHT;
-    if (this.#gapNs > maxGapNs) this.#giveUp();
-    else this.#quickWanted = QUICK_WANTED;
-  }
-
-  /** A request woke us: the gap contains a sleep. */
-  woke(nowNs: number, maxGapNs: number): void {
-    if (this.#polled) return;
-    const gap = nowNs - this.#repliedNs - WAKE_UP_NS;
-    this.#quick = gap <= maxGapNs ? this.#quick + 1 : 0;
-    if (this.#quick < this.#quickWanted) return;
-    this.#polled = true;
-    this.#misses = 0;
-    this.#gapNs = Math.max(0, gap);
-  }
-
-  /** We looked for as long as it was worth, and nothing came. */
-  missed(missesToStop: number): void {
-    this.#misses++;
-    if (this.#misses >= missesToStop) this.#giveUp();
-  }
-
-  #giveUp(): void {
-    this.#polled = false;
-    this.#quick = 0;
-    this.#quickWanted = Math.min(this.#quickWanted * 2, QUICK_WANTED_MAX);
-  }
-}
 
 export type PollSettings = { readonly [K in keyof typeof PollLimits]: number };
 
@@ -108,6 +43,8 @@ export class Poller {
   readonly #tableAddress: number;
   readonly #hot: Polled[] = [];
   readonly #enabled: boolean;
+  /** Until when anybody's next request is waited for. */
+  #dueNs = 0;
   #last = 0;
   #inARow = 0;
   #scheduled = false;
@@ -123,25 +60,24 @@ export class Poller {
     this.#table = new BigInt64Array(buffer);
   }
 
-  /**
-   * A wake-up served this connection: look at it for a while. `served` requests since `sinceNs`,
-   * where that is known.
-   */
-  heat(connection: Polled, sinceNs = 0, served = 0): void {
+  /** This connection had `served` requests since `sinceNs`: look at it for a while. */
+  heat(connection: Polled, sinceNs: number, served: number): void {
     // Its memory is gone when the request that was served was its last.
     if (connection.ended) return;
     const now = Bun.nanoseconds();
-    connection.pace.replied(now);
+    // Who wakes us falls asleep meanwhile, mostly.
+    connection.pace.replied(now, true);
     connection.took(now - sinceNs, served);
     if (!this.#enabled) return;
     if (!this.#hot.includes(connection)) this.#admit(connection);
-    if (connection.pace.gapNs !== Infinity) this.#schedule();
+    this.#await(connection);
+    if (connection.pace.dueNs > 0) this.#schedule();
   }
 
   /** A wake-up of this connection begins: now, in ns. */
   woke(connection: Polled): number {
     const now = Bun.nanoseconds();
-    connection.pace.woke(now, this.#settings.maxGapUs * 1000);
+    connection.pace.woke(now);
     return now;
   }
 
@@ -161,6 +97,11 @@ export class Poller {
   #skipped(): number {
     const isOver = this.#hot.length > 1 && this.#inARow >= this.#settings.requestsInARow;
     return isOver ? this.#last : -1;
+  }
+
+  /** Its next request is waited for as long as that pays. */
+  #await({ pace }: Polled): void {
+    this.#dueNs = Math.max(this.#dueNs, pace.dueNs);
   }
 
   #look(skip: number, budget: number): number {
@@ -201,44 +142,48 @@ export class Poller {
   }
 
   #run(): void {
-    const maxGapNs = this.#settings.maxGapUs * 1000;
     let now = Bun.nanoseconds();
     this.#forgetCold(now);
     const lookedAt = [...this.#hot];
     const deadline = now + this.#settings.perWakeUs * 1000;
-    while (now < deadline) {
-      const budget = Math.min(this.#budgetNs(), deadline - now);
+    while (now < deadline && this.#hot.length > 0) {
+      const budget = Math.min(this.#dueNs, deadline) - now;
       if (budget <= 0) break;
       const skip = this.#skipped();
       const index = this.#look(skip, budget);
       now = Bun.nanoseconds();
       const connection = this.#hot[index];
-      if (connection === undefined && skip >= 0) {
+      if (connection !== undefined) {
+        this.#inARow = index === this.#last ? this.#inARow + 1 : 1;
+        this.#last = index;
+        now = this.#serve(connection, now);
+      } else if (skip >= 0) {
         this.#inARow = 0;
-        continue;
-      }
-      if (connection === undefined) {
-        if (now < deadline) this.#miss();
+      } else {
         break;
       }
-      this.#inARow = index === this.#last ? this.#inARow + 1 : 1;
-      this.#last = index;
-      connection.pace.found(now, maxGapNs);
-      const seen = now;
-      const served = connection.serve(this.#turn);
-      if (served === 0) this.cool(connection);
-      now = Bun.nanoseconds();
-      connection.pace.replied(now);
-      connection.took(now - seen, served);
     }
+    for (const { pace, caller } of lookedAt) if (pace.looked(now)) stepAside(caller.pid);
     this.#drain(lookedAt, now);
-    if (this.#hot.length > 0 && now >= deadline) this.#schedule();
+    if (this.#hot.length > 0 && this.#dueNs > now) this.#schedule();
+  }
+
+  /** Serves one that was found to have a request, seen at `seenNs`; when that was done. */
+  #serve(connection: Polled, seenNs: number): number {
+    const { pace, wakes } = connection;
+    pace.found(seenNs);
+    const served = connection.serve(this.#turn);
+    if (served === 0) this.cool(connection);
+    const now = Bun.nanoseconds();
+    pace.replied(now, connection.wakes !== wakes);
+    this.#await(connection);
+    connection.took(now - seenNs, served);
+    return now;
   }
 
   /**
-   * Reads the notify bytes that came while we looked, a few at a time: a heap of a hundred takes
-   * the event loop 50 us, in which clients fall asleep. Who falls asleep during the first few is
-   * woken by its answer, and the rest is read while it wakes.
+   * Reads the notify bytes that came while we looked, before the event loop does: there a heap of
+   * them is a wake-up of its own. All at once: each pause in which one is answered costs a wake.
    */
   #drain(lookedAt: readonly Polled[], nowNs: number): void {
     for (const connection of lookedAt) {
@@ -250,17 +195,5 @@ export class Poller {
         if (served > 0) this.heat(connection, nowNs, served);
       }
     }
-  }
-
-  /** How long to look: about twice the smallest predicted gap, and not at all without one. */
-  #budgetNs(): number {
-    let smallest = Infinity;
-    for (const { pace } of this.#hot) smallest = Math.min(smallest, pace.gapNs);
-    if (smallest === Infinity) return 0;
-    return Math.max(this.#settings.idleUs * 1000, 2 * smallest);
-  }
-
-  #miss(): void {
-    for (const { pace } of this.#hot) pace.missed(this.#settings.missesToStop);
   }
 }

@@ -95,12 +95,15 @@ export class Service {
       rings[Symbol.dispose]();
     });
     this.#poller = new Poller(settings.poll, settings.requestsPerTurn);
-    this.#turns = new Turns(settings, (connection) => this.#poller.heat(connection));
+    this.#turns = new Turns(settings, (connection, since, served) => {
+      this.#poller.heat(connection, since, served);
+    });
     this.#host = {
       handler,
       scratch: new ScratchPool(settings.minMessageBytes),
       queuedRequests: settings.queuedRequests,
       outstandingNotifies: settings.outstandingNotifies,
+      poll: settings.poll,
       stalled: (connection) => this.#stalled(connection),
       more: (connection) => this.#turns.again(connection),
       ended: (connection, end) => this.#ended(connection, end),

@@ -10,16 +10,19 @@ export interface TurnSettings {
   readonly replyDeadlineMs: number;
 }
 
+/** A connection had `served` requests in an extra turn, which began at `sinceNs`. */
+export type Served = (connection: Connection, sinceNs: number, served: number) => void;
+
 export class Turns {
   readonly #settings: TurnSettings;
-  readonly #served: (connection: Connection) => void;
+  readonly #served: Served;
   readonly #ready = new Set<Connection>();
   readonly #stalled = new Set<Connection>();
   #immediate = false;
   #retry: Timer | undefined;
 
   /** `served` hears of each connection that had requests in its extra turn. */
-  constructor(settings: TurnSettings, served: (connection: Connection) => void) {
+  constructor(settings: TurnSettings, served: Served) {
     this.#settings = settings;
     this.#served = served;
   }
@@ -49,7 +52,9 @@ export class Turns {
     const ready = [...this.#ready];
     this.#ready.clear();
     for (const connection of ready) {
-      if (connection.serve(this.#settings.requestsPerTurn) > 0) this.#served(connection);
+      const since = Bun.nanoseconds();
+      const served = connection.serve(this.#settings.requestsPerTurn);
+      if (served > 0) this.#served(connection, since, served);
     }
   }
 

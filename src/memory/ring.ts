@@ -150,9 +150,15 @@ export class RingWriter {
   readonly memory: RingMemory;
   #writePt = 0;
   #claimed = 0;
+  #wakes = 0;
 
   constructor(memory: RingMemory) {
     this.memory = memory;
+  }
+
+  /** How often its reader slept when a chunk was published. */
+  get wakes(): number {
+    return this.#wakes;
   }
 
   /** Payload bytes that fit an empty ring. */
@@ -199,7 +205,10 @@ export class RingWriter {
     const before = Atomics.add(words, headerWord + SEMAPHORE, 1);
     if (before < 0 || before >= SEMAPHORE_MAX) return Errno.EPROTO;
     // A waiter announces itself before it sleeps (glibc), so one look after the post suffices.
-    if (Atomics.load(words, headerWord + WAITERS) !== 0) wakeOne(semaphoreAddress);
+    if (Atomics.load(words, headerWord + WAITERS) !== 0) {
+      this.#wakes++;
+      wakeOne(semaphoreAddress);
+    }
     return 0;
   }
 }

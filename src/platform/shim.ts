@@ -44,6 +44,7 @@ const SYMBOLS = {
   shim_wake: { args: ["i64_fast"], returns: "i64_fast" },
   shim_wait: { args: ["i64_fast", "i64_fast", "i64_fast"], returns: "i64_fast" },
   shim_poll: { args: ["i64_fast", "i32", "i32", "i32", "i64_fast"], returns: "i64_fast" },
+  shim_step_aside: { args: ["i32"], returns: "i64_fast" },
   shim_drain: { args: ["i32"], returns: "i64_fast" },
 } as const;
 

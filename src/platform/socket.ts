@@ -122,7 +122,7 @@ export function receiveBytes(fd: number, bytes: Uint8Array): number {
 }
 
 /** Notify bytes that one `drainNotifies` takes at most. */
-export const DRAIN_BYTES = 16;
+export const DRAIN_BYTES = 256;
 
 /** Reads and drops up to DRAIN_BYTES notify bytes; how many. The end of the stream stays. */
 export function drainNotifies(fd: number): number {

@@ -1,6 +1,10 @@
 /** The slots of latencies: each time in one whose upper bound is near, and a server's own. */
 import { expect, test } from "bun:test";
 import { Latencies } from "../../src/ipc/latencies.ts";
+import { Service } from "../../src/ipc/service.ts";
+import { eventually } from "../support/eventually.ts";
+import { native } from "../support/native.ts";
+import { uniqueName } from "../support/service.ts";
 
 test("every time lies below its slot's bound, and no further than a quarter and one step", () => {
   for (let ns = 1; ns < 1e11; ns = Math.ceil(ns * 1.07)) {
@@ -22,4 +26,30 @@ test("shortest first; what is longer than minutes is in the last slot", () => {
   expect(bounds).toEqual(bounds.toSorted((a, b) => a - b));
   expect(bounds).toHaveLength(4);
   expect(bounds.at(-1)).toBe(2 ** 31 * 64);
+});
+
+test("a flood's requests are timed in its extra turns too", async () => {
+  const handler = {
+    authenticate: () => "read-write" as const,
+    handle: () => new Uint8Array(4),
+  };
+  const name = uniqueName();
+  const service = Service.start(name, handler, { requestsPerTurn: 2 });
+  if (!(service instanceof Service)) throw new Error(service.message);
+  // It holds its connection until it is killed, and keeps its ring filled.
+  const flood = Bun.spawn([native("qb-load"), name, "--ms", "60000", "--depth", "64"]);
+  try {
+    const { requests, timed } = await eventually("a few thousand requests", () => {
+      const [connection] = service.connections();
+      if (connection === undefined || connection.requests < 5000) return undefined;
+      const timed = connection.latencies.reduce((sum, [, count]) => sum + count, 0);
+      return { requests: connection.requests, timed };
+    });
+    expect(timed).toBeGreaterThan(requests - 3);
+    expect(timed).toBeLessThanOrEqual(requests);
+  } finally {
+    flood.kill();
+    await flood.exited;
+    await service.stop();
+  }
 });

@@ -1,0 +1,61 @@
+/** Leaving the processor that a client waits for, and no other one. */
+import { afterAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { stepAside } from "../../src/platform/processors.ts";
+import { eventually } from "../support/eventually.ts";
+import { testUnless } from "../support/unless.ts";
+
+const children: Bun.Subprocess[] = [];
+
+afterAll(() => {
+  for (const child of children) child.kill(9);
+});
+
+/** State and processor of a process (proc(5): fields 3 and 39). */
+function statOf(pid: number): { state: string; processor: number } {
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
+  return { state: fields[0] ?? "?", processor: Number(fields[36]) };
+}
+
+function allowed(): string {
+  return /Cpus_allowed_list:\s+(\S+)/.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "";
+}
+
+/** A process that runs, or sleeps, on `processor` and nowhere else. */
+function pinned(processor: number, ...command: string[]): number {
+  const child = Bun.spawn(["taskset", "-c", String(processor), ...command], { stdin: "pipe" });
+  children.push(child);
+  return child.pid;
+}
+
+const noTaskset = Bun.which("taskset") === null ? "needs taskset, from util-linux" : undefined;
+const oneOnly = availableParallelism() < 2 ? "needs two processors" : noTaskset;
+
+testUnless(oneOnly)("a thread leaves the processor that a process wants to run on", async () => {
+  const before = allowed();
+  const processor = statOf(process.pid).processor;
+  const spinning = pinned(processor, "sh", "-c", "while :; do :; done");
+  // Beside it, and free to go: where the scheduler was quicker than we are, once more.
+  await eventually("this thread steps aside", () => {
+    for (const where of [String(processor), before]) {
+      Bun.spawnSync(["taskset", "-pc", where, String(process.pid)]);
+    }
+    if (!stepAside(spinning)) return false;
+    expect(statOf(process.pid).processor).not.toBe(processor);
+    return true;
+  });
+  expect(allowed()).toBe(before);
+});
+
+testUnless(oneOnly)("nobody steps aside for one that sleeps, or is gone", async () => {
+  const sleeping = pinned(statOf(process.pid).processor, "cat");
+  await eventually("cat sleeps", () => statOf(sleeping).state === "S");
+  for (let i = 0; i < 100; i++) expect(stepAside(sleeping)).toBe(false);
+  expect(stepAside(2 ** 31 - 1)).toBe(false);
+});
+
+test("a pid that is none does no harm", () => {
+  expect(stepAside(0)).toBe(false);
+  expect(stepAside(-1)).toBe(false);
+});
