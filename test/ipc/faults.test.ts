@@ -107,6 +107,7 @@ test("notify bytes that a full socket did not take are sent when it drains", () 
     scratch: new ScratchPool(PAGE_BYTES),
     queuedRequests: 8,
     outstandingNotifies: 3,
+    poll: PollLimits,
     stalled: () => {},
     more: () => {},
     ended: () => {},
