@@ -7,6 +7,7 @@ import { Connection, type ConnectionHost } from "../../src/ipc/connection.ts";
 import { ScratchPool } from "../../src/ipc/scratch.ts";
 import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
 import { Errno } from "../../src/index.ts";
+import { PollLimits } from "../../src/limits.ts";
 import { Directory } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
