@@ -6,18 +6,24 @@ export interface Cost {
   readonly cpuNs: number;
   /** Voluntary context switches: how often a thread of it went to sleep. */
   readonly wakeups: number;
+  /** Context switches of all kinds. */
+  readonly switches: number;
 }
 
 /** The cost so far of the living threads of `pid`. */
 export function costOf(pid: number): Cost {
   let cpuNs = 0;
   let wakeups = 0;
+  let switches = 0;
   for (const task of readdirSync(`/proc/${pid}/task`)) {
     const directory = `/proc/${pid}/task/${task}`;
     cpuNs += Number(readFileSync(`${directory}/schedstat`, "latin1").split(" ")[0]);
-    wakeups += field(readFileSync(`${directory}/status`, "latin1"), "voluntary_ctxt_switches");
+    const status = readFileSync(`${directory}/status`, "latin1");
+    const voluntary = field(status, "voluntary_ctxt_switches");
+    wakeups += voluntary;
+    switches += voluntary + field(status, "nonvoluntary_ctxt_switches");
   }
-  return { cpuNs, wakeups };
+  return { cpuNs, wakeups, switches };
 }
 
 /** Bytes resident, shared memory left out: the rings are counted with their clients' too. */

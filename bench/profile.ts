@@ -1,0 +1,90 @@
+/**
+ * `bun bench/profile.ts`: what a request costs both echo servers: instructions in user space
+ * (callgrind), system calls (strace), context switches (/proc), heap (memcheck; ours
+ * bench/allocations.ts). The figures of docs/performance.md. Needs valgrind and strace, which slow
+ * a server down: ours looks at its rings for longer then, and sleeps more often, than without.
+ *
+ *   --requests N   round trips of each measurement (default 20000)
+ */
+import { parseArgs } from "node:util";
+import { loadService } from "../test/support/qb-load.ts";
+import { startService } from "../test/support/service.ts";
+import { allocatedPerRequest } from "./allocations.ts";
+import { costOf } from "./process.ts";
+import { command, SIDES, type Side } from "./target.ts";
+import { cAllocations, type Counts, instructions, sum, systemCalls } from "./tools.ts";
+
+const SHAPES = [
+  { title: "back to back", flags: [] },
+  { title: "64 in flight", flags: ["--depth", "64"] },
+] as const;
+
+/** Parts smaller than this are left out. */
+const SMALLEST_PART = 0.03;
+
+const { values } = parseArgs({ options: { requests: { type: "string", default: "20000" } } });
+const requests = Number(values.requests);
+
+function trim(value: number): string {
+  const digits = Number.parseFloat(value.toPrecision(3));
+  return digits.toLocaleString("en", { maximumFractionDigits: 3 });
+}
+
+/** `1,234 (epoll_wait 1,000, futex 234)`, per request. */
+function parts(counts: Counts): string {
+  const total = sum(counts);
+  const named = [...counts]
+    .filter(([, count]) => count > total * SMALLEST_PART)
+    .toSorted(([, one], [, other]) => other - one)
+    .map(([name, count]) => `${name} ${trim(count / requests)}`);
+  return `${trim(total / requests)} (${named.join(", ")})`;
+}
+
+function load(flags: readonly string[]): string[] {
+  return [...flags, "--requests", String(requests)];
+}
+
+async function switches(side: Side, flags: readonly string[]): Promise<string> {
+  await using server = await startService((name) => command(side, name, { echo: [] }));
+  await loadService(server.name, ...load(flags));
+  const before = costOf(server.pid);
+  await loadService(server.name, ...load(flags));
+  return trim((costOf(server.pid).switches - before.switches) / requests);
+}
+
+async function heap(side: Side, flags: readonly string[]): Promise<string> {
+  if (side === "c") {
+    const { blocks, bytes } = await cAllocations(requests, flags);
+    return `${trim(bytes / requests)} (${trim(blocks / requests)} blocks)`;
+  }
+  const [transport, echo] = [
+    await allocatedPerRequest("empty", ...flags, "--requests", "500000"),
+    await allocatedPerRequest("echo", ...flags, "--requests", "500000"),
+  ];
+  return `${trim(transport)} (echo, with a view of the body: ${trim(echo)})`;
+}
+
+function row(title: string, cells: readonly string[]): void {
+  console.log(`| ${[title, ...cells].join(" | ")} |`);
+}
+
+console.log(`| per request | ${SHAPES.map(({ title }) => title).join(" | ")} |`);
+console.log("| --- | --- | --- |");
+for (const side of SIDES) {
+  const counted = await instructions(
+    side,
+    SHAPES.map(({ flags }) => load(flags)),
+  );
+  row(`${side}: instructions`, counted.map(parts));
+  const calls = [];
+  const switched = [];
+  const taken = [];
+  for (const { flags } of SHAPES) {
+    calls.push(parts(await systemCalls(side, load(flags))));
+    switched.push(await switches(side, flags));
+    taken.push(await heap(side, flags));
+  }
+  row(`${side}: system calls`, calls);
+  row(`${side}: context switches`, switched);
+  row(`${side}: heap, bytes`, taken);
+}

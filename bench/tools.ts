@@ -1,0 +1,164 @@
+/** Tools that count what a server does, run on the benchmark's servers, and their words, read. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { loadService } from "../test/support/qb-load.ts";
+import { eventually } from "../test/support/eventually.ts";
+import { isListening, Service, uniqueName } from "../test/support/service.ts";
+import { command, type Side } from "./target.ts";
+
+/** How often something was counted, by what it was. */
+export type Counts = ReadonlyMap<string, number>;
+
+/** Rounds of a load until code is compiled, at most. */
+const WARM_UPS = 8;
+
+/** Two rounds that differ by less than this part are as good as it gets. */
+const SETTLED = 0.03;
+
+/** Without directory, version and hash; what lies in no file is code made while it ran. */
+function shortName(object: string): string {
+  return object === "???" ? "JIT" : basename(object).replace(/(?<=\.so).*|-[0-9a-f]{16}$/u, "");
+}
+
+/** Instructions by object file, of callgrind's output. */
+export function readCallgrind(text: string): Counts {
+  const counts = new Map<string, number>();
+  const names = new Map<string, string>();
+  let object = "";
+  let isCallee = false;
+  for (const line of text.split("\n")) {
+    const [, kind, number = "", name = ""] = /^(c?ob)=\((\d+)\) ?(.*)$/u.exec(line) ?? [];
+    if (kind !== undefined && name !== "") names.set(number, shortName(name));
+    if (kind === "ob") object = names.get(number) ?? "";
+    const cost = /^[-+*\d]\S* (\d+)$/u.exec(line);
+    // What follows `calls=` is the callee's, which is counted in its own place.
+    if (cost !== null && !isCallee) counts.set(object, (counts.get(object) ?? 0) + Number(cost[1]));
+    isCallee = line.startsWith("calls=");
+  }
+  return counts;
+}
+
+/** Calls by name, of the table of `strace -c`. */
+export function readStrace(text: string): Counts {
+  const counts = new Map<string, number>();
+  for (const line of text.split("\n")) {
+    const words = line.trim().split(/\s+/u);
+    const name = words.at(-1) ?? "";
+    const calls = Number(words[3]);
+    if (Number.isInteger(calls) && name !== "total") counts.set(name, calls);
+  }
+  return counts;
+}
+
+/** What memcheck says was allocated in all. */
+export function readHeapUsage(text: string): { blocks: number; bytes: number } {
+  const found = /total heap usage: ([\d,]+) allocs, .* ([\d,]+) bytes allocated/u.exec(text);
+  const [blocks, bytes] = [found?.[1], found?.[2]].map((digits = "") => {
+    return Number(digits.replaceAll(",", ""));
+  });
+  return { blocks: blocks ?? 0, bytes: bytes ?? 0 };
+}
+
+export function sum(counts: Counts): number {
+  return [...counts.values()].reduce((total, count) => total + count, 0);
+}
+
+/** Runs `body` with a directory of its own. */
+async function withDirectory<T>(body: (directory: string) => Promise<T>): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-profile-"));
+  try {
+    return await body(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Time for a server to start under a tool, ms: fifty times what it takes. */
+const START_MS = 60_000;
+
+async function startUnder(tool: readonly string[], side: Side): Promise<Service> {
+  const name = uniqueName("profile");
+  const server = new Service(name, [...tool, ...command(side, name, { echo: [] })], {});
+  try {
+    await eventually(`${tool.join(" ")}: listening`, () => isListening(name), START_MS);
+  } catch (error) {
+    await server.stop("SIGKILL");
+    throw error;
+  }
+  return server;
+}
+
+/** Instructions in user space while these loads run, one after the other, by object file. */
+export async function instructions(
+  side: Side,
+  loads: readonly (readonly string[])[],
+): Promise<Counts[]> {
+  return await withDirectory(async (directory) => {
+    const out = join(directory, "out");
+    // Compiled JavaScript is code that changes.
+    const tool = ["valgrind", "--tool=callgrind", "--smc-check=all-non-file"];
+    await using server = await startUnder([...tool, `--callgrind-out-file=${out}`], side);
+    let dumps = 0;
+    const dump = (): string => {
+      Bun.spawnSync(["callgrind_control", "-d", String(server.pid)]);
+      return `${out}.${++dumps}`;
+    };
+    const counts: Counts[] = [];
+    for (const flags of loads) {
+      let before = 0;
+      for (let round = 0; round < WARM_UPS; round++) {
+        dump();
+        await loadService(server.name, ...flags);
+        const counted = readCallgrind(readFileSync(dump(), "latin1"));
+        const total = sum(counted);
+        const isSettled = Math.abs(total - before) < before * SETTLED;
+        before = total;
+        if (isSettled || round === WARM_UPS - 1) {
+          counts.push(counted);
+          break;
+        }
+      }
+    }
+    return counts;
+  });
+}
+
+/** System calls of all threads while a load runs, by name. */
+export async function systemCalls(side: Side, flags: readonly string[]): Promise<Counts> {
+  return await withDirectory(async (directory) => {
+    const out = join(directory, "out");
+    await using server = await startUnder([], side);
+    await loadService(server.name, ...flags);
+    const strace = Bun.spawn(["strace", "-f", "-c", "-o", out, "-p", String(server.pid)], {
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    await eventually("strace attached", () => isTraced(server.pid));
+    await loadService(server.name, ...flags);
+    strace.kill("SIGINT");
+    await strace.exited;
+    return readStrace(readFileSync(out, "latin1"));
+  });
+}
+
+function isTraced(pid: number): boolean {
+  return !/^TracerPid:\s+0$/mu.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+}
+
+/** Blocks and bytes that a C server allocates while it answers so many requests. */
+export async function cAllocations(
+  requests: number,
+  flags: readonly string[],
+): Promise<{ blocks: number; bytes: number }> {
+  const inAll = async (count: number) =>
+    await withDirectory(async (directory) => {
+      const log = join(directory, "log");
+      const server = await startUnder(["valgrind", "--tool=memcheck", `--log-file=${log}`], "c");
+      await loadService(server.name, ...flags, "--requests", String(count));
+      await server.stop();
+      return readHeapUsage(readFileSync(log, "latin1"));
+    });
+  const [few, many] = [await inAll(requests), await inAll(requests * 2)];
+  return { blocks: many.blocks - few.blocks, bytes: many.bytes - few.bytes };
+}

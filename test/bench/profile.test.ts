@@ -1,0 +1,62 @@
+/** What a request costs: how the tools' words are read, and that the hot path allocates nothing. */
+import { describe, expect, test } from "bun:test";
+import { allocatedPerRequest } from "../../bench/allocations.ts";
+import { readCallgrind, readHeapUsage, readStrace } from "../../bench/tools.ts";
+
+describe("the tools' words", () => {
+  test("callgrind: instructions by object, those of callees counted once", () => {
+    const text = [
+      "positions: line",
+      "ob=(12) /usr/lib/libqb.so.100.3.0",
+      "fl=(169) ???",
+      "fn=(860) qb_array_index",
+      "0 1000",
+      "cfn=(840) qb_thread_lock",
+      "calls=75041 0 ",
+      "0 999999",
+      "+3 20",
+      "",
+      "ob=(3) /usr/lib/libc.so.6",
+      "fn=(1) memset",
+      "* 300",
+      "ob=(12)",
+      "fn=(840)",
+      "-2 4",
+      "totals: 1324",
+    ].join("\n");
+    expect(Object.fromEntries(readCallgrind(text))).toEqual({ "libqb.so": 1024, "libc.so": 300 });
+  });
+
+  test("strace -c: calls by name, with and without errors, and not their sum", () => {
+    const text = [
+      "% time     seconds  usecs/call     calls    errors syscall",
+      "------ ----------- ----------- --------- --------- ----------------",
+      " 60.00    0.000600           3       200        12 recvfrom",
+      " 40.00    0.000400           2       101           futex",
+      "------ ----------- ----------- --------- --------- ----------------",
+      "100.00    0.001000                   301        12 total",
+    ].join("\n");
+    expect(Object.fromEntries(readStrace(text))).toEqual({ recvfrom: 200, futex: 101 });
+  });
+
+  test("memcheck: blocks and bytes", () => {
+    const text = "==1==   total heap usage: 1,025 allocs, 25 frees, 1,070,005 bytes allocated";
+    expect(readHeapUsage(text)).toEqual({ blocks: 1025, bytes: 1_070_005 });
+  });
+});
+
+describe("allocations of the hot path", () => {
+  /** Bytes per request; the smallest object has 16. */
+  const NOTHING = 20;
+  const REQUESTS = 200_000;
+  // Many in flight: with a processor to share, every request on its own would be a wake-up.
+  const FLAGS = ["--depth", "64", "--requests", String(REQUESTS)];
+
+  test("the transport makes no object for a request", async () => {
+    expect(await allocatedPerRequest("empty", ...FLAGS)).toBeLessThan(NOTHING);
+  }, 60_000);
+
+  test("and one that a handler makes is seen", async () => {
+    expect(await allocatedPerRequest("object", ...FLAGS)).toBeGreaterThan(NOTHING);
+  }, 60_000);
+});
