@@ -81,12 +81,20 @@ export function revision(): string {
   return changes === "" ? commit : `${commit}+changes`;
 }
 
-/** Bundles src/main.ts with the shim and Bun's runtime; gives back the program's path. */
+/** Files that went into a bundle, and what each imports; paths are from the working directory. */
+export type BundleInputs = Bun.BuildMetafile["inputs"];
+
+export interface Built {
+  readonly program: string;
+  readonly inputs: BundleInputs;
+}
+
+/** Bundles src/main.ts with the shim and Bun's runtime. */
 export async function buildBinary(
   target: Target,
   shim: string,
   commit = revision(),
-): Promise<string> {
+): Promise<Built> {
   const out = join(resolve(ROOT, target.directory), "pmxcfs-ipc");
   // The file's name goes into its bytes, so the draft has the same one in a directory of its own;
   // renaming lets a running program keep its file.
@@ -100,6 +108,7 @@ export async function buildBinary(
       format: "esm",
       minify: true,
       bytecode: true,
+      metafile: true,
       define: {
         PMXCFS_IPC_VERSION: JSON.stringify(version),
         PMXCFS_IPC_REVISION: JSON.stringify(commit),
@@ -118,10 +127,10 @@ export async function buildBinary(
     });
     if (!result.success) throw new BuildFailure(result.logs.map(String).join("\n"));
     renameSync(draft, out);
+    return { program: out, inputs: result.metafile?.inputs ?? {} };
   } finally {
     rmSync(drafts, { recursive: true, force: true });
   }
-  return out;
 }
 
 /** Every target has a shim of its own, whatever path the sources name. */
@@ -137,7 +146,7 @@ async function main(words: readonly string[]): Promise<number> {
   }
   try {
     const shim = buildShim(NATIVE);
-    const made = word === "--shim" ? shim : await buildBinary(NATIVE, shim);
+    const made = word === "--shim" ? shim : (await buildBinary(NATIVE, shim)).program;
     console.log(`built ${relative(ROOT, made)}, ${statSync(made).size} bytes`);
     return 0;
   } catch (error) {

@@ -10,7 +10,7 @@ import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { BuildFailure } from "../build.ts";
 import { wrap } from "../src/cli/help.ts";
-import { copyright, debianChangelog, debianVersion, maintainer } from "./documents.ts";
+import { debianChangelog, debianVersion, maintainer } from "./documents.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const DEBIAN = join(import.meta.dir, "debian");
@@ -37,6 +37,7 @@ export interface DebInput {
   readonly date: number;
   readonly manPages: ReadonlyMap<string, string>;
   readonly completion: string;
+  readonly copyright: string;
   readonly sbom: string;
   /** Directory that gets the package. */
   readonly out: string;
@@ -100,7 +101,7 @@ function installed(input: DebInput): [path: string, content: string | Uint8Array
     [`etc/default/${PACKAGE}`, ours("default"), 0o644],
     [`usr/share/bash-completion/completions/${PACKAGE}`, input.completion, 0o644],
     [`usr/share/lintian/overrides/${PACKAGE}`, ours("lintian-overrides"), 0o644],
-    [`${DOCUMENTS}/copyright`, copyright(), 0o644],
+    [`${DOCUMENTS}/copyright`, input.copyright, 0o644],
     [`${DOCUMENTS}/LICENSE.gz`, document("LICENSE"), 0o644],
     [`${DOCUMENTS}/changelog.gz`, compressed(changelog), 0o644],
     [`${DOCUMENTS}/changelog.Debian.gz`, compressed(debianChangelog(changelog, input.date)), 0o644],

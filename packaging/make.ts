@@ -12,7 +12,9 @@ import {
   type Target,
 } from "../build.ts";
 import { version } from "../package.json";
+import { bundledPackages, directNeeds } from "./bundled.ts";
 import { bashCompletion } from "./completion.ts";
+import { copyright } from "./copyright.ts";
 import type { DebInput } from "./deb.ts";
 import { manPages } from "./man.ts";
 import { billOfMaterials } from "./sbom.ts";
@@ -79,10 +81,19 @@ export async function prepare(architecture: string, out: string): Promise<Prepar
   // The command modules load the shim of this machine, whatever is built for.
   buildShim(NATIVE);
   const shim = buildShim(target);
-  const program = await buildBinary(target, shim, commit);
+  const { program, inputs } = await buildBinary(target, shim, commit);
   const { programPlaces } = await import("./tree.ts");
   const places = await programPlaces();
-  const sbom = billOfMaterials({ version, revision: commit, date, sha256: sha256(program) });
+  const bundled = bundledPackages(inputs);
+  const sbom = billOfMaterials({
+    version,
+    revision: commit,
+    architecture,
+    date,
+    sha256: sha256(program),
+    bundled,
+    direct: directNeeds(inputs),
+  });
   const sbomPath = join(directory, "sbom.cdx.json");
   await Bun.write(sbomPath, sbom);
   return {
@@ -93,6 +104,7 @@ export async function prepare(architecture: string, out: string): Promise<Prepar
     date,
     manPages: manPages(places, { version, date }),
     completion: bashCompletion(places),
+    copyright: copyright(bundled),
     sbom,
     sbomPath,
     out: resolve(ROOT, out),

@@ -1,39 +1,20 @@
 /**
- * The software bill of materials, CycloneDX 1.6 JSON: this program, the npm packages bundled into
- * it, Bun, and the libraries Bun has built in. The same input gives the same bytes, serial number
- * included.
+ * The software bill of materials, CycloneDX 1.6 JSON: this program, the npm packages whose code is
+ * in it, what needs what, Bun, and what Bun has inside. The same input gives the same bytes, serial
+ * number included.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { description, license, name as programName } from "../package.json";
+import type { BundledPackage, Carried } from "./bundled.ts";
+import { runtimeLibraries, type RuntimeLibrary, runtimePackage } from "./runtime.ts";
 
-const ROOT = join(import.meta.dir, "..");
-
-interface LockEntry {
-  readonly version: string;
-  readonly integrity?: string;
-  readonly dev?: boolean;
-  readonly optional?: boolean;
-}
-
-interface Manifest {
-  readonly name: string;
-  readonly version: string;
-  readonly description?: string;
-  readonly license?: string;
-  readonly dependencies?: Readonly<Record<string, string>>;
-}
-
+/** CycloneDX's fields of a component, those that are used. */
 interface Component {
   readonly type: string;
   readonly "bom-ref": string;
   readonly name: string;
-  readonly version: string;
+  readonly version?: string;
   readonly [more: string]: unknown;
-}
-
-function readJson(...path: string[]): unknown {
-  return JSON.parse(readFileSync(join(ROOT, ...path), "utf8"));
 }
 
 /** `sha512-BASE64` of the lockfile as CycloneDX wants it. */
@@ -43,45 +24,73 @@ function hashes(integrity: string | undefined): { alg: string; content: string }
   return [{ alg: "SHA-512", content: Buffer.from(base64, "base64").toString("hex") }];
 }
 
-/** An npm package that is bundled into the program. */
-function bundled(path: string, entry: LockEntry): Component {
-  const { name, description, license } = readJson(path, "package.json") as Manifest;
+function purlOf(name: string, version?: string): string {
+  const suffix = version === undefined ? "" : `@${version}`;
+  return `pkg:npm/${name.replace("@", "%40")}${suffix}`;
+}
+
+function licensesOf(spdx: string, url?: string): object[] {
+  if (spdx === "several") return [{ license: { name: "several licenses", url } }];
+  return /\s/.test(spdx) ? [{ expression: spdx }] : [{ license: { id: spdx } }];
+}
+
+/** What a package carries in its own files. */
+function carried({ name, version, license: spdx, holder }: Carried, within: string): Component {
   return {
     type: "library",
-    "bom-ref": `pkg:npm/${name}@${entry.version}`,
+    "bom-ref": `${within}#${name}`,
     name,
-    version: entry.version,
-    ...(description === undefined ? {} : { description }),
-    ...(license === undefined ? {} : { licenses: [{ license: { id: license } }] }),
-    hashes: hashes(entry.integrity),
-    purl: `pkg:npm/${name.replace("@", "%40")}@${entry.version}`,
-    scope: "required",
+    ...(version === undefined ? {} : { version }),
+    licenses: licensesOf(spdx),
+    copyright: `Copyright ${holder}`,
+    purl: purlOf(name, version),
   };
 }
 
-/** Words of process.versions that are interfaces or our own tools, not code inside Bun. */
-const NOT_LIBRARIES = new Set(["node", "bun", "modules", "napi", "unicode", "v8", "typescript"]);
+/** An npm package whose code is in the program. */
+function bundledComponent(each: BundledPackage): Component {
+  const { name, version, description: about, holders, carries } = each;
+  const purl = purlOf(name, version);
+  return {
+    type: "library",
+    "bom-ref": purl,
+    name,
+    version,
+    ...(about === undefined ? {} : { description: about }),
+    scope: "required",
+    hashes: hashes(each.integrity),
+    licenses: licensesOf(each.license),
+    copyright: holders.map((holder) => `Copyright ${holder}`).join("; "),
+    purl,
+    ...(carries.length === 0 ? {} : { components: carries.map((part) => carried(part, purl)) }),
+  };
+}
 
-function runtime(): Component {
-  const { version, license = "MIT" } = readJson("node_modules/bun/package.json") as Manifest;
-  const inside = Object.entries(process.versions)
-    .filter(([name]) => !NOT_LIBRARIES.has(name))
-    .toSorted(([left], [right]) => (left < right ? -1 : 1))
-    .map(([name, builtIn]) => ({
-      type: "library",
-      "bom-ref": `bun/${name}@${builtIn}`,
-      name,
-      version: String(builtIn),
-    }));
+function libraryComponent({ name, version, license: spdx, url }: RuntimeLibrary): Component {
+  return {
+    type: "library",
+    "bom-ref": `bun#${name}`,
+    name,
+    ...(version === undefined ? {} : { version }),
+    licenses: licensesOf(spdx, url),
+    externalReferences: [{ type: "website", url }],
+  };
+}
+
+function runtime(architecture: string): Component {
+  const { name, version, integrity } = runtimePackage(architecture);
+  const purl = purlOf(name, version);
   return {
     type: "platform",
-    "bom-ref": `pkg:npm/bun@${version}`,
+    "bom-ref": purl,
     name: "bun",
     version,
     description: "JavaScript runtime, embedded whole",
-    licenses: [{ license: { id: license } }],
-    purl: `pkg:npm/bun@${version}`,
-    components: inside,
+    scope: "required",
+    hashes: hashes(integrity),
+    licenses: licensesOf("MIT"),
+    purl,
+    components: runtimeLibraries().map(libraryComponent),
   };
 }
 
@@ -99,24 +108,37 @@ function serialNumber(content: string): string {
 
 /** What a bill is about. */
 export interface Subject {
-  /** Version with revision: `0.1.0`. */
   readonly version: string;
   readonly revision: string;
+  /** Debian's name. */
+  readonly architecture: string;
   /** Seconds since the epoch. */
   readonly date: number;
   /** SHA-256 of the program, hexadecimal. */
   readonly sha256: string;
+  readonly bundled: readonly BundledPackage[];
+  /** Names of those that the program itself imports. */
+  readonly direct: readonly string[];
+}
+
+/** Who needs whom, by references; every component has its row. */
+function dependenciesOf(ref: string, bun: Component, { bundled, direct }: Subject): object[] {
+  const refs = new Map(bundled.map(({ name, version }) => [name, purlOf(name, version)]));
+  const refsOf = (names: readonly string[]) => names.flatMap((name) => refs.get(name) ?? []);
+  return [
+    { ref, dependsOn: [...refsOf(direct), bun["bom-ref"]] },
+    ...bundled.map(({ name, version, needs }) => {
+      return { ref: purlOf(name, version), dependsOn: refsOf(needs) };
+    }),
+    { ref: bun["bom-ref"], dependsOn: [] },
+  ];
 }
 
 /** The document as text. */
-export function billOfMaterials({ version, revision, date, sha256 }: Subject): string {
-  const { name, description = "", license = "" } = readJson("package.json") as Manifest;
-  const lock = readJson("package-lock.json") as { packages: Record<string, LockEntry> };
-  const libraries = Object.entries(lock.packages)
-    .filter(([path, { dev, optional }]) => path !== "" && dev !== true && optional !== true)
-    .map(([path, entry]) => bundled(path, entry));
-  const components = [...libraries, runtime()];
-  const ref = `pkg:generic/${name}@${version}`;
+export function billOfMaterials(subject: Subject): string {
+  const { version, revision, architecture, date, sha256, bundled } = subject;
+  const ref = `pkg:generic/${programName}@${version}`;
+  const bun = runtime(architecture);
   const document = {
     bomFormat: "CycloneDX",
     specVersion: "1.6",
@@ -126,19 +148,20 @@ export function billOfMaterials({ version, revision, date, sha256 }: Subject): s
       component: {
         type: "application",
         "bom-ref": ref,
-        name,
+        name: programName,
         version,
         description,
-        licenses: [{ license: { id: license } }],
+        licenses: licensesOf(license),
         hashes: [{ alg: "SHA-256", content: sha256 }],
-        properties: [{ name: "git:revision", value: revision }],
+        purl: ref,
+        properties: [
+          { name: "git:revision", value: revision },
+          { name: "debian:architecture", value: architecture },
+        ],
       },
     },
-    components,
-    dependencies: [
-      { ref, dependsOn: components.map((component) => component["bom-ref"]) },
-      ...components.map((component) => ({ ref: component["bom-ref"], dependsOn: [] })),
-    ],
+    components: [...bundled.map(bundledComponent), bun],
+    dependencies: dependenciesOf(ref, bun, subject),
   };
   const serial = serialNumber(JSON.stringify(document));
   return `${JSON.stringify({ ...document, serialNumber: serial }, null, 2)}\n`;

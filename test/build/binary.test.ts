@@ -137,7 +137,7 @@ describe("as a file", () => {
     const shim = buildShim(NATIVE);
     const sums = ["one", "other"].map(async (name) => {
       const target = { ...NATIVE, directory: join(directory, "built", name) };
-      return Bun.hash(readFileSync(await buildBinary(target, shim, "0123456789ab")));
+      return Bun.hash(readFileSync((await buildBinary(target, shim, "0123456789ab")).program));
     });
     const [one, other] = await Promise.all(sums);
     rmSync(join(directory, "built"), { recursive: true });

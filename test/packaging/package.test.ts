@@ -12,6 +12,7 @@ import { HERE, prepare, type Prepared, sha256 } from "../../packaging/make.ts";
 import { inOverlay, noOverlay } from "../support/overlay.ts";
 import { REPOSITORY } from "../support/native.ts";
 import { testUnless } from "../support/unless.ts";
+import { bundle, lacking } from "./shipped.ts";
 
 const DEBIAN = join(REPOSITORY, "packaging/debian");
 /** Enough for a build and two packages on a busy machine. */
@@ -57,6 +58,19 @@ describe("the package", () => {
     );
     expect(names.filter((name) => name.startsWith("etc/"))).toEqual(["etc/default/pmxcfs-ipc"]);
     expect(run("dpkg-deb", "--info", deb, "conffiles").stdout).toBe("/etc/default/pmxcfs-ipc\n");
+  });
+
+  test("names in SBOM and copyright file all that is in its program", async () => {
+    const { shipped } = await bundle();
+    const papers = ["sbom.cdx.json", "copyright"].map((name) => {
+      const member = `./usr/share/doc/pmxcfs-ipc/${name}`;
+      const words = ["bash", "-c", 'dpkg-deb --fsys-tarfile "$0" | tar -xO "$1"', deb, member];
+      return run(...words).stdout;
+    });
+    const [sbom = "", copyright = ""] = papers;
+    expect(shipped.length).toBeGreaterThan(4);
+    expect(lacking(shipped, sbom, copyright)).toEqual([]);
+    expect(sbom).toContain(sha256(prepared.program));
   });
 
   test("depends on the glibc whose symbols it uses, and on no libqb", () => {

@@ -1,4 +1,4 @@
-/** What is written from the commands' declarations: man pages, completion; and SBOM, changelog. */
+/** What is written from the commands' declarations: man pages, completion; and the changelog. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,9 +6,7 @@ import { join } from "node:path";
 import { bashCompletion } from "../../packaging/completion.ts";
 import { debianChangelog } from "../../packaging/documents.ts";
 import { manPages } from "../../packaging/man.ts";
-import { billOfMaterials } from "../../packaging/sbom.ts";
 import { programPlaces, type Place } from "../../packaging/tree.ts";
-import { dependencies } from "../../package.json";
 import { optionName } from "../../src/cli/scan.ts";
 
 const EDITION = { version: "1.2.3", date: 1_767_225_600 };
@@ -98,41 +96,6 @@ describe("bash completion", () => {
     writeFileSync(join(directory, "config.db"), "");
     expect(offered("serve", "--db", "conf")).toEqual(["config.db"]);
     expect(offered("serve", "--max-connections", "")).toEqual([""]);
-  });
-});
-
-describe("the SBOM", () => {
-  const subject = { version: "1.2.3", revision: "abc", date: EDITION.date, sha256: "00" };
-
-  test("names every bundled package with its license and hash, and what Bun has inside", () => {
-    const bill = JSON.parse(billOfMaterials(subject));
-    expect(bill).toMatchObject({ bomFormat: "CycloneDX", specVersion: "1.6", version: 1 });
-    expect(bill.serialNumber).toMatch(
-      /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-/,
-    );
-    const names = bill.components.map(({ name }: { name: string }) => name);
-    expect(names).toEqual(expect.arrayContaining([...Object.keys(dependencies), "bun"]));
-    for (const { type, licenses, hashes } of bill.components) {
-      expect(licenses.length).toBeGreaterThan(0);
-      if (type === "library") expect(hashes[0].content).toMatch(/^[0-9a-f]{128}$/);
-    }
-    const bun = bill.components.find(({ name }: { name: string }) => name === "bun");
-    const inside = bun.components.map(({ name }: { name: string }) => name);
-    expect(inside).toEqual(expect.arrayContaining(["sqlite", "zlib", "boringssl", "webkit"]));
-  });
-
-  test("references point to components", () => {
-    const { metadata, components, dependencies: graph } = JSON.parse(billOfMaterials(subject));
-    const known = new Set([metadata.component, ...components].map((each) => each["bom-ref"]));
-    for (const { ref, dependsOn } of graph) {
-      for (const target of [ref, ...dependsOn]) expect(known.has(target)).toBe(true);
-    }
-  });
-
-  test("the same input gives the same bytes, another one another serial number", () => {
-    expect(billOfMaterials(subject)).toBe(billOfMaterials(subject));
-    const other = JSON.parse(billOfMaterials({ ...subject, revision: "def" }));
-    expect(other.serialNumber).not.toBe(JSON.parse(billOfMaterials(subject)).serialNumber);
   });
 });
 
