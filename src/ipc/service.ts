@@ -8,6 +8,7 @@ import { RingDirectory, SHM } from "../memory/ring-directory.ts";
 import { RingPool } from "../memory/ring-pool.ts";
 import { ringDataBytes } from "../memory/ring-set.ts";
 import type { Directory } from "../platform/files.ts";
+import { collectSoon } from "../platform/idle.ts";
 import { commandOf } from "../platform/processes.ts";
 import { peerCredentials } from "../platform/socket.ts";
 import { Admission, PendingHandshakes } from "./admission.ts";
@@ -366,6 +367,7 @@ export class Service {
     this.#admission.remove(caller.uid);
     this.stats.activeConnections--;
     this.stats.closedConnections++;
+    collectSoon();
     addTraffic(this.stats.closed, stats);
     if (violation) {
       this.stats.violations++;
