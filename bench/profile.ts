@@ -5,6 +5,7 @@
  * a server down: ours looks at its rings for longer then, and sleeps more often, than without.
  *
  *   --requests N   round trips of each measurement (default 20000)
+ *   --only TEXT    the rows whose name contains TEXT
  */
 import { parseArgs } from "node:util";
 import { loadService } from "../test/support/qb-load.ts";
@@ -22,7 +23,13 @@ const SHAPES = [
 /** Parts smaller than this are left out. */
 const SMALLEST_PART = 0.03;
 
-const { values } = parseArgs({ options: { requests: { type: "string", default: "20000" } } });
+const { values } = parseArgs({
+  options: {
+    requests: { type: "string", default: "20000" },
+    only: { type: "string", default: "" },
+  },
+});
+const { only } = values;
 const requests = Number(values.requests);
 
 function trim(value: number): string {
@@ -64,27 +71,28 @@ async function heap(side: Side, flags: readonly string[]): Promise<string> {
   return `${trim(transport)} (echo, with a view of the body: ${trim(echo)})`;
 }
 
-function row(title: string, cells: readonly string[]): void {
-  console.log(`| ${[title, ...cells].join(" | ")} |`);
+/** A cell for each shape, one after the other. */
+async function each(cell: (flags: readonly string[]) => Promise<string>): Promise<string[]> {
+  const cells: string[] = [];
+  for (const { flags } of SHAPES) cells.push(await cell(flags));
+  return cells;
 }
+
+const ROWS: Readonly<Record<string, (side: Side) => Promise<string[]>>> = {
+  instructions: async (side) => {
+    const loads = SHAPES.map(({ flags }) => load(flags));
+    return (await instructions(side, loads)).map(parts);
+  },
+  "system calls": (side) => each(async (flags) => parts(await systemCalls(side, load(flags)))),
+  "context switches": (side) => each((flags) => switches(side, flags)),
+  "heap, bytes": (side) => each((flags) => heap(side, flags)),
+};
 
 console.log(`| per request | ${SHAPES.map(({ title }) => title).join(" | ")} |`);
 console.log("| --- | --- | --- |");
-for (const side of SIDES) {
-  const counted = await instructions(
-    side,
-    SHAPES.map(({ flags }) => load(flags)),
-  );
-  row(`${side}: instructions`, counted.map(parts));
-  const calls = [];
-  const switched = [];
-  const taken = [];
-  for (const { flags } of SHAPES) {
-    calls.push(parts(await systemCalls(side, load(flags))));
-    switched.push(await switches(side, flags));
-    taken.push(await heap(side, flags));
+for (const [title, cells] of Object.entries(ROWS)) {
+  if (!title.includes(only)) continue;
+  for (const side of SIDES) {
+    console.log(`| ${[`${title}, ${side}`, ...(await cells(side))].join(" | ")} |`);
   }
-  row(`${side}: system calls`, calls);
-  row(`${side}: context switches`, switched);
-  row(`${side}: heap, bytes`, taken);
 }

@@ -1,5 +1,5 @@
 /** Tools that count what a server does, run on the benchmark's servers, and their words, read. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { loadService } from "../test/support/qb-load.ts";
@@ -96,21 +96,30 @@ export async function instructions(
 ): Promise<Counts[]> {
   return await withDirectory(async (directory) => {
     const out = join(directory, "out");
-    // Compiled JavaScript is code that changes.
-    const tool = ["valgrind", "--tool=callgrind", "--smc-check=all-non-file"];
+    // Compiled JavaScript is code that changes; our program may start itself anew.
+    const tool = [
+      "valgrind",
+      "--tool=callgrind",
+      "--smc-check=all-non-file",
+      "--trace-children=yes",
+    ];
     await using server = await startUnder([...tool, `--callgrind-out-file=${out}`], side);
     let dumps = 0;
-    const dump = (): string => {
+    const dump = async (): Promise<string> => {
       Bun.spawnSync(["callgrind_control", "-d", String(server.pid)]);
-      return `${out}.${++dumps}`;
+      const file = `${out}.${++dumps}`;
+      return await eventually(`${file} written`, () => {
+        const text = existsSync(file) ? readFileSync(file, "latin1") : "";
+        return /^totals: /mu.test(text) ? text : undefined;
+      });
     };
     const counts: Counts[] = [];
     for (const flags of loads) {
       let before = 0;
       for (let round = 0; round < WARM_UPS; round++) {
-        dump();
+        await dump();
         await loadService(server.name, ...flags);
-        const counted = readCallgrind(readFileSync(dump(), "latin1"));
+        const counted = readCallgrind(await dump());
         const total = sum(counted);
         const isSettled = Math.abs(total - before) < before * SETTLED;
         before = total;
