@@ -17,6 +17,9 @@ const DEBIAN = join(import.meta.dir, "debian");
 const PACKAGE = "pmxcfs-ipc";
 const DOCUMENTS = `usr/share/doc/${PACKAGE}`;
 
+/** Of docs/, those that help texts and each other point to. */
+const MANUALS = ["deploy", "diagnosis", "operations", "recording", "running", "tracing"];
+
 const DESCRIPTION = `Every tool of Proxmox VE asks pmxcfs through a libqb service named pve2.
 This is that service, for unmodified clients: it answers from a plain directory, which lets Proxmox
 code be tested without FUSE, or from a config.db, also one that was rescued from a dead node.
@@ -105,9 +108,13 @@ function installed(input: DebInput): [path: string, content: string | Uint8Array
     [`${DOCUMENTS}/LICENSE.gz`, document("LICENSE"), 0o644],
     [`${DOCUMENTS}/changelog.gz`, compressed(changelog), 0o644],
     [`${DOCUMENTS}/changelog.Debian.gz`, compressed(debianChangelog(changelog, input.date)), 0o644],
-    [`${DOCUMENTS}/deploy.md.gz`, document("docs/deploy.md"), 0o644],
     [`${DOCUMENTS}/examples/pve-cluster.conf`, ours("pve-cluster.conf"), 0o644],
     [`${DOCUMENTS}/sbom.cdx.json`, input.sbom, 0o644],
+    ...MANUALS.map((name): [string, Uint8Array, number] => [
+      `${DOCUMENTS}/${name}.md.gz`,
+      document(`docs/${name}.md`),
+      0o644,
+    ]),
     ...[...input.manPages].map(([name, page]): [string, Uint8Array, number] => [
       `usr/share/man/man1/${name}.gz`,
       compressed(page),

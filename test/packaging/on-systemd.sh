@@ -73,6 +73,23 @@ serves_directory() {
 		within 5 bash -c '[ "$(pmxcfs-ipc call get-config storage.cfg)" = "dir: other" ]'
 }
 
+# The places that docs/running.md names.
+shows_metrics() {
+	local file=/var/lib/prometheus/node-exporter/pmxcfs-ipc-serve.prom
+	mkdir -p "${file%/*}"
+	echo "PMXCFS_IPC_OPTIONS=\"--dir /srv/pve --metrics unix:/run/pmxcfs-ipc-metrics.sock \
+		--metrics-textfile $file\"" | tr -d '\\\n\t' >/etc/default/pmxcfs-ipc
+	systemctl restart "$unit" && within 5 grep -q '^pmxcfs_ipc_connections_limit ' "$file" &&
+		[ "$(stat -c %a:%F /run/pmxcfs-ipc-metrics.sock)" = 660:socket ]
+}
+
+shows_requests() {
+	local line="-u $unit -p debug -o cat -g get-fs-version.*bytes -q"
+	answers && [ -z "$(journalctl $line)" ] || return 1
+	systemctl kill -s USR1 "$unit"
+	within 5 eval 'answers && [ -n "$(journalctl '"$line"')" ]' && systemctl kill -s USR1 "$unit"
+}
+
 stops() {
 	local begun=$SECONDS
 	systemctl stop "$unit" && [ $((SECONDS - begun)) -le 5 ] && no_rings
@@ -156,7 +173,7 @@ goes() {
 }
 
 for each in installs tells_status www_data nobody_refused logs_with_priority few_rights comes_back \
-	watchdog serves_directory stops leaves_a_held_name_alone upgrade_keeps_stopped \
-	upgrade_restarts_running stand_in switches_over refuses_removal switches_back goes; do
+	watchdog serves_directory shows_metrics shows_requests stops leaves_a_held_name_alone \
+	upgrade_keeps_stopped upgrade_restarts_running stand_in switches_over refuses_removal switches_back goes; do
 	try "$each" "$each"
 done

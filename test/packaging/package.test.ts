@@ -53,6 +53,8 @@ describe("the package", () => {
         "usr/share/doc/pmxcfs-ipc/copyright",
         "usr/share/doc/pmxcfs-ipc/changelog.Debian.gz",
         "usr/share/doc/pmxcfs-ipc/deploy.md.gz",
+        "usr/share/doc/pmxcfs-ipc/running.md.gz",
+        "usr/share/doc/pmxcfs-ipc/tracing.md.gz",
         "usr/share/doc/pmxcfs-ipc/sbom.cdx.json",
       ]),
     );
@@ -206,7 +208,8 @@ describe("on a machine", () => {
     `);
       expect(output).toBe(
         [
-          "pmxcfs-ipc: pmxcfs serves this node, pmxcfs-ipc.service stays disabled (docs/deploy.md)",
+          "pmxcfs-ipc: pmxcfs serves this node, pmxcfs-ipc.service stays disabled " +
+            "(/usr/share/doc/pmxcfs-ipc/deploy.md.gz)",
           "ls: cannot access '/etc/systemd/system/multi-user.target.wants/pmxcfs-ipc.service': " +
             "No such file or directory",
           "",
