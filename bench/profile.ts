@@ -1,8 +1,8 @@
 /**
  * `bun bench/profile.ts`: what a request costs both echo servers: instructions in user space
- * (callgrind), system calls (strace), context switches (/proc), heap (memcheck; ours
- * bench/allocations.ts). The figures of docs/performance.md. Needs valgrind and strace, which slow
- * a server down: ours looks at its rings for longer then, and sleeps more often, than without.
+ * (callgrind), system calls (perf stat; strace), context switches (/proc), heap (memcheck; ours
+ * bench/allocations.ts). The figures of docs/performance.md. Needs perf, valgrind and strace. The
+ * latter two slow a server down: ours looks at its rings for longer then, and its clients sleep.
  *
  *   --requests N   round trips of each measurement (default 20000)
  *   --only TEXT    the rows whose name contains TEXT
@@ -13,7 +13,7 @@ import { startService } from "../test/support/service.ts";
 import { allocatedPerRequest } from "./allocations.ts";
 import { costOf } from "./process.ts";
 import { command, SIDES, type Side } from "./target.ts";
-import { cAllocations, type Counts, instructions, sum, systemCalls } from "./tools.ts";
+import { cAllocations, type Counts, instructions, sum, systemCalls, tracedCalls } from "./tools.ts";
 
 const SHAPES = [
   { title: "back to back", flags: [] },
@@ -84,6 +84,9 @@ const ROWS: Readonly<Record<string, (side: Side) => Promise<string[]>>> = {
     return (await instructions(side, loads)).map(parts);
   },
   "system calls": (side) => each(async (flags) => parts(await systemCalls(side, load(flags)))),
+  "system calls, traced": (side) => {
+    return each(async (flags) => parts(await tracedCalls(side, load(flags))));
+  },
   "context switches": (side) => each((flags) => switches(side, flags)),
   "heap, bytes": (side) => each((flags) => heap(side, flags)),
 };

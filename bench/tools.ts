@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { native } from "../test/support/native.ts";
 import { loadService } from "../test/support/qb-load.ts";
 import { eventually } from "../test/support/eventually.ts";
 import { isListening, Service, uniqueName } from "../test/support/service.ts";
@@ -49,6 +50,15 @@ export function readStrace(text: string): Counts {
     if (Number.isInteger(calls) && name !== "total") counts.set(name, calls);
   }
   return counts;
+}
+
+/** Calls by name, of `perf stat -x,` on the tracepoints of system calls, where there were any. */
+export function readPerf(text: string): Counts {
+  const line = /^(\d+),[^,]*,syscalls:sys_enter_(\w+),/gmu;
+  const all = [...text.matchAll(line)].map(
+    ([, calls, name = ""]) => [name, Number(calls)] as const,
+  );
+  return new Map(all.filter(([, calls]) => calls > 0));
 }
 
 /** What memcheck says was allocated in all. */
@@ -133,8 +143,22 @@ export async function instructions(
   });
 }
 
-/** System calls of all threads while a load runs, by name. */
+/** System calls of all threads while a load runs, by name, as the kernel counts them. */
 export async function systemCalls(side: Side, flags: readonly string[]): Promise<Counts> {
+  return await withDirectory(async (directory) => {
+    const out = join(directory, "out");
+    await using server = await startUnder([], side);
+    await loadService(server.name, ...flags);
+    const events = ["-x", ",", "-e", "syscalls:sys_enter_*", "-p", String(server.pid), "-o", out];
+    const load = [native("qb-load"), server.name, ...flags];
+    const perf = Bun.spawnSync(["perf", "stat", ...events, "--", ...load], { stderr: "pipe" });
+    if (!perf.success) throw new Error(perf.stderr.toString());
+    return readPerf(readFileSync(out, "latin1"));
+  });
+}
+
+/** The same, as strace stops the server to count them. */
+export async function tracedCalls(side: Side, flags: readonly string[]): Promise<Counts> {
   return await withDirectory(async (directory) => {
     const out = join(directory, "out");
     await using server = await startUnder([], side);

@@ -1,7 +1,7 @@
 /** What a request costs: how the tools' words are read, and that the hot path allocates nothing. */
 import { describe, expect, test } from "bun:test";
 import { allocatedPerRequest } from "../../bench/allocations.ts";
-import { readCallgrind, readHeapUsage, readStrace } from "../../bench/tools.ts";
+import { readCallgrind, readHeapUsage, readPerf, readStrace } from "../../bench/tools.ts";
 
 describe("the tools' words", () => {
   test("callgrind: instructions by object, those of callees counted once", () => {
@@ -37,6 +37,17 @@ describe("the tools' words", () => {
       "100.00    0.001000                   301        12 total",
     ].join("\n");
     expect(Object.fromEntries(readStrace(text))).toEqual({ recvfrom: 200, futex: 101 });
+  });
+
+  test("perf stat: calls by name, those that were made", () => {
+    const text = [
+      "# started on Tue Nov 24 13:31:25 2026",
+      "",
+      "4728,,raw_syscalls:sys_enter,461481257,100.00,,",
+      "2588,,syscalls:sys_enter_futex,461850003,100.00,,",
+      "0,,syscalls:sys_enter_open,461850003,100.00,,",
+    ].join("\n");
+    expect(Object.fromEntries(readPerf(text))).toEqual({ futex: 2588 });
   });
 
   test("memcheck: blocks and bytes", () => {
