@@ -13,6 +13,7 @@ import { commandOf } from "../platform/processes.ts";
 import { peerCredentials } from "../platform/socket.ts";
 import { Admission, PendingHandshakes } from "./admission.ts";
 import { Connection, type ConnectionHost, type End } from "./connection.ts";
+import { Discards } from "./discards.ts";
 import { acceptance, refusal } from "./handshake.ts";
 import type { Caller, Credentials, Handler, Permissions } from "./handler.ts";
 import type { LatencyCounts } from "./latencies.ts";
@@ -43,12 +44,6 @@ export interface ConnectionReport extends ConnectionStats {
   readonly latencies: LatencyCounts;
 }
 
-/** Rings whose connection has ended. */
-interface Discard {
-  readonly peer: Credentials;
-  readonly rings: RingDirectory;
-}
-
 const STOPPED: End = { reason: "the server stops", violation: false };
 
 /** Between looks at what is still under way at a stop. */
@@ -73,7 +68,7 @@ export class Service {
   readonly #setUps: TimedTurns<SetupSocket>;
   /** Accepted, counted by admission, and waiting for their rings. */
   readonly #admitted = new Set<SetupSocket>();
-  readonly #discards: TimedTurns<Discard>;
+  readonly #discards: Discards;
   readonly #turns: Turns;
   readonly #poller: Poller;
   readonly #host: ConnectionHost;
@@ -92,9 +87,7 @@ export class Service {
     this.#expected = new PendingHandshakes(settings.pendingHandshakes);
     this.#unwanted = new PendingHandshakes(settings.unwantedHandshakes);
     this.#setUps = new TimedTurns(settings.setUpMsPerTurn, (socket) => this.#setUp(socket));
-    this.#discards = new TimedTurns(settings.setUpMsPerTurn, ({ rings }) => {
-      rings[Symbol.dispose]();
-    });
+    this.#discards = new Discards(settings.setUpMsPerTurn);
     this.#poller = new Poller(settings.poll, settings.requestsPerTurn);
     this.#turns = new Turns(settings, (connection, since, served) => {
       this.#poller.heat(connection, since, served);
@@ -108,7 +101,7 @@ export class Service {
       stalled: (connection) => this.#stalled(connection),
       more: (connection) => this.#turns.again(connection),
       ended: (connection, end) => this.#ended(connection, end),
-      discard: (rings, peer) => this.#discards.take({ rings, peer }),
+      discard: (rings, peer) => this.#discards.add(rings, peer),
     };
     this.#door = {
       greet: (socket) => this.#greet(socket),
@@ -322,6 +315,7 @@ export class Service {
     this.#connections.add(connection);
     this.stats.activeConnections++;
     socket.answer(acceptance(rings, messageBytes, number));
+    this.#discards.takeChance();
     this.#pool.refillLater(rings.dataBytes, REFILL_DELAY_MS);
     this.#tell(() => this.#handler.connected?.(connection));
     if (!connection.ended) socket.become(connection);
