@@ -112,7 +112,10 @@ const BESIDE: Scenario[] = [
 
 /** Handlers that answer when they have returned: at once, or a millisecond later. */
 const LATE: Scenario[] = [
-  echo("late", "answer when returned, one client", "--clients 1", { echo: ["--late"] }),
+  echo("late", "answer when returned, one client", "--clients 1", {
+    echo: ["--late"],
+    smoke: atLeast(RATE, 0.1),
+  }),
   echo("late", "answer when returned, sixteen clients", "--clients 16", { echo: ["--late"] }),
   echo("late", "answer in 1 ms, one client", "--clients 1", { echo: ["--late-ms", "1"] }),
   echo("late", "answer in 1 ms, sixteen clients", "--clients 16", { echo: ["--late-ms", "1"] }),
@@ -139,8 +142,21 @@ const START: Scenario[] = [
 ];
 
 const MEMORY: Scenario[] = [
-  { kind: "memory", group: "memory", name: "100 connections", connections: 100 },
-  { kind: "files", group: "memory", name: "10 and 10,000 files", few: 10, many: 10_000 },
+  {
+    kind: "memory",
+    group: "memory",
+    name: "100 connections",
+    connections: 100,
+    smoke: atMost("connectionKiB", 20),
+  },
+  {
+    kind: "files",
+    group: "memory",
+    name: "10 and 10,000 files",
+    few: 10,
+    many: 10_000,
+    smoke: atMost("filesKiB", 6),
+  },
   { kind: "idle", group: "memory", name: "idle, 500 connections", connections: 500 },
 ];
 

@@ -1,6 +1,6 @@
 /** What the benchmark says of its figures: ratios, goals, and what is set against ours alone. */
 import { describe, expect, test } from "bun:test";
-import { regressions } from "../../bench/baseline.ts";
+import { regressions, updated } from "../../bench/baseline.ts";
 import { meets, ratio, rows } from "../../bench/report.ts";
 import type { Outcome } from "../../bench/run.ts";
 import type { Goal, Measured } from "../../bench/scenario.ts";
@@ -30,6 +30,20 @@ describe("a goal", () => {
   });
 });
 
+describe("the baseline", () => {
+  const before = { a: { perSecond: 20 }, b: { perSecond: 2 } };
+
+  test("keeps what it has of rows that were not measured", () => {
+    const measured = outcome({ perSecond: 10, p50: 1 }, { perSecond: 30, p50: 1 }, "b");
+    expect(updated(before, [measured])).toEqual({ a: { perSecond: 20 }, b: { perSecond: 3 } });
+  });
+
+  test("has nothing of what cannot be a ratio", () => {
+    const measured = outcome({ perSecond: 0 }, { perSecond: 30 }, "c");
+    expect(updated(before, [measured])).toEqual(before);
+  });
+});
+
 describe("the rows", () => {
   test("have names of their own: figures of earlier runs are kept by name", () => {
     const names = SCENARIOS.map(({ name }) => name);
@@ -47,8 +61,20 @@ describe("the rows", () => {
   });
 
   test("of the smoke run are in the baseline", () => {
-    const good = { perSecond: 1000, cpuMsPer100k: 1, cpuUsPerConnect: 1, filesKiB: 1 };
-    const bad = { perSecond: 1, cpuMsPer100k: 1000, cpuUsPerConnect: 1000, filesKiB: 1000 };
+    const good = {
+      perSecond: 1000,
+      cpuMsPer100k: 1,
+      cpuUsPerConnect: 1,
+      filesKiB: 1,
+      connectionKiB: 1,
+    };
+    const bad = {
+      perSecond: 1,
+      cpuMsPer100k: 1e5,
+      cpuUsPerConnect: 1e5,
+      filesKiB: 1e5,
+      connectionKiB: 1e5,
+    };
     const watched = SCENARIOS.filter(({ smoke }) => smoke !== undefined);
     const unnoticed = watched.filter(({ name, kind }) => {
       return kind !== "idle" && regressions(outcome(good, bad, name)).length === 0;
