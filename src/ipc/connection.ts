@@ -132,12 +132,16 @@ export class Connection implements Peer, Polled {
     return this.#responses.wakes;
   }
 
-  /** Serves up to `limit` requests that are in the ring; how many. Never throws. */
+  /**
+   * Serves up to `limit` of the requests that are in the ring now; how many. What comes meanwhile
+   * waits for its turn: a client on our processor would go on and on. Never throws.
+   */
   serve(limit: number): number {
     if (this.ended || this.#serving) return 0;
     this.#serving = true;
+    const posted = Math.min(limit, this.#requests.posted);
     let served = 0;
-    while (served < limit && this.#end === undefined && this.#takesRequests()) {
+    while (served < posted && this.#end === undefined && this.#takesRequests()) {
       const size = this.#requests.peek();
       if (size === NOTHING) break;
       if (size === BROKEN) {

@@ -74,10 +74,10 @@ export class RingReader {
     return writePt < this.#readPt ? writePt + wordCount - this.#readPt : writePt - this.#readPt;
   }
 
-  /** True when the semaphore says there is something; `peek` decides. */
-  get posted(): boolean {
+  /** Chunks to read, as the semaphore says: a hint, for `peek` decides. */
+  get posted(): number {
     const { words, headerWord } = this.#memory;
-    return Atomics.load(words, headerWord + SEMAPHORE) !== 0;
+    return Atomics.load(words, headerWord + SEMAPHORE) >>> 0;
   }
 
   /**
