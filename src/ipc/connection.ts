@@ -12,10 +12,11 @@ import { FlowControl, QbMessage, RequestHeader } from "../wire/qb.ts";
 import type { Caller, Handler, Peer, Reply, Request } from "./handler.ts";
 import { Latencies } from "./latencies.ts";
 import { writeMessage } from "./message.ts";
-import { Pace, type PaceSettings } from "./pace.ts";
-import type { Polled } from "./polling.ts";
+import { Pace } from "./pace.ts";
+import type { Polled, PollSettings } from "./polling.ts";
 import { AnswerQueue } from "./queue.ts";
 import type { RequestMemory, ScratchPool } from "./scratch.ts";
+import { TurnClock } from "./turn-clock.ts";
 import { type ConnectionStats, newConnectionStats } from "./stats.ts";
 
 /** The setup socket, as a connection uses it: one byte per event, and the end. */
@@ -32,7 +33,7 @@ export interface ConnectionHost {
   readonly scratch: ScratchPool;
   readonly queuedRequests: number;
   readonly outstandingNotifies: number;
-  readonly poll: PaceSettings;
+  readonly poll: PollSettings;
   /** A reply waits for room: call `retry` again soon. */
   stalled(connection: Connection): void;
   /** There may be more to serve: call `serve` again, after others had their turn. */
@@ -79,6 +80,7 @@ export class Connection implements Peer, Polled {
   readonly #answers: AnswerQueue;
   /** Used again for each request; one whose answer is awaited keeps it. */
   #request: MutableRequest;
+  readonly #turn: TurnClock;
   #vanished = vanishedCount();
   /** The reply that found no room, and since when it waits. */
   #held: { id: number; reply: Reply; since: number } | undefined;
@@ -109,6 +111,7 @@ export class Connection implements Peer, Polled {
     this.#responses = new RingWriter(response);
     this.#events = new RingWriter(event);
     this.#request = this.#newRequest();
+    this.#turn = new TurnClock(host.poll.perWakeUs * 1000);
     this.#answers = new AnswerQueue(host.queuedRequests, (end) => this.#settled(end));
   }
 
@@ -134,14 +137,19 @@ export class Connection implements Peer, Polled {
 
   /**
    * Serves up to `limit` of the requests that are in the ring now; how many. What comes meanwhile
-   * waits for its turn: a client on our processor would go on and on. Never throws.
+   * waits for its turn: a client on our processor would go on and on. Slow requests are left for
+   * later turns, too. Never throws.
    */
   serve(limit: number): number {
     if (this.ended || this.#serving) return 0;
     this.#serving = true;
     const posted = Math.min(limit, this.#requests.posted);
     let served = 0;
+    let isOver = false;
+    this.#turn.begin();
     while (served < posted && this.#end === undefined && this.#takesRequests()) {
+      if (served > 0) isOver = this.#turn.isOver(served);
+      if (isOver) break;
       const size = this.#requests.peek();
       if (size === NOTHING) break;
       if (size === BROKEN) {
@@ -154,7 +162,7 @@ export class Connection implements Peer, Polled {
     if (vanishedCount() !== this.#vanished) this.#checkVanished();
     this.#serving = false;
     if (this.#end !== undefined) this.#finish(this.#end);
-    else if (served === limit) this.#host.more(this);
+    else if (isOver || served === limit) this.#host.more(this);
     return served;
   }
 
@@ -335,8 +343,9 @@ export class Connection implements Peer, Polled {
       this.#failed(failure.id, failure.error);
       return;
     }
+    const wasFull = this.#answers.full;
     this.#flush();
-    if (!this.ended) this.#host.more(this);
+    if (wasFull && !this.ended) this.#host.more(this);
   }
 
   #flush(): void {

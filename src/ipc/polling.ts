@@ -4,6 +4,7 @@
  * the sleep and the wake of both sides. Bounded per turn of the event loop, and only while the
  * next request is predicted to come soon; idle connections cost nothing.
  */
+import { drainMicrotasks } from "bun:jsc";
 import { availableParallelism } from "node:os";
 import type { PollLimits } from "../limits.ts";
 import { pollSemaphores } from "../platform/futex.ts";
@@ -24,6 +25,8 @@ export interface Polled {
   readonly caller: { readonly pid: number };
   /** Its socket is closed, or about to be. */
   readonly ended: boolean;
+  /** Answers are awaited. */
+  readonly underWay: boolean;
   /** Serves up to `limit` requests that are there; how many. */
   serve(limit: number): number;
   /** What was served just now, `count` requests, took `ns` in all. */
@@ -174,10 +177,13 @@ export class Poller {
     pace.found(seenNs);
     const served = connection.serve(this.#turn);
     if (served === 0) this.cool(connection);
+    // Answers that are there already, behind promises, are sent before we look on, and timed then.
+    const isLate = connection.underWay;
+    if (isLate) drainMicrotasks();
     const now = Bun.nanoseconds();
     pace.replied(now, connection.wakes !== wakes);
     this.#await(connection);
-    connection.took(now - seenNs, served);
+    if (!isLate) connection.took(now - seenNs, served);
     return now;
   }
 
@@ -186,9 +192,10 @@ export class Poller {
    * them is a wake-up of its own. All at once: each pause in which one is answered costs a wake.
    */
   #drain(lookedAt: readonly Polled[], nowNs: number): void {
+    const untilNs = nowNs + this.#settings.perWakeUs * 1000;
     for (const connection of lookedAt) {
       let drained = DRAIN_BYTES;
-      while (drained === DRAIN_BYTES && !connection.ended) {
+      while (drained === DRAIN_BYTES && !connection.ended && Bun.nanoseconds() < untilNs) {
         drained = drainNotifies(connection.notifyFd);
         // Whoever takes a byte must look: the request it announces has no other herald.
         const served = drained > 0 ? connection.serve(this.#turn) : 0;

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { Errno } from "../../src/errno.ts";
 import { Connection, type ConnectionHost, type End } from "../../src/ipc/connection.ts";
 import type { Reply, Request } from "../../src/ipc/handler.ts";
+import { PollLimits } from "../../src/limits.ts";
 import { ScratchPool } from "../../src/ipc/scratch.ts";
 import type { RingDirectory } from "../../src/memory/ring-directory.ts";
 import { RingWriter } from "../../src/memory/ring.ts";
@@ -37,6 +38,7 @@ function hostOf(ends: End[]): ConnectionHost {
     handler: { authenticate: () => "read-write", handle: answer },
     scratch: new ScratchPool(MAX_MESSAGE),
     queuedRequests: 8,
+    poll: PollLimits,
     outstandingNotifies: 10,
     stalled: () => {},
     more: () => {},

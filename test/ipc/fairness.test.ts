@@ -1,0 +1,72 @@
+/** Slow handlers and late answers: what one connection costs the others, and the poller. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { Pace } from "../../src/ipc/pace.ts";
+import { Poller, type Polled } from "../../src/ipc/polling.ts";
+import { PollLimits } from "../../src/limits.ts";
+import { allocatePermanent, PAGE_BYTES } from "../../src/platform/memory.ts";
+import { LineProcess } from "../support/lines.ts";
+import { native } from "../support/native.ts";
+import { QbClient } from "../support/qb-client.ts";
+import { libraryCommand, startService } from "../support/service.ts";
+
+setDefaultTimeout(60_000);
+
+test("a client that floods a slow handler leaves others their turns", async () => {
+  await using server = await startService(libraryCommand("slow"));
+  await using client = await QbClient.open(server.name);
+  const flags = ["--id", "2", "--depth", "64", "--ms", "30000"];
+  const flood = new LineProcess([native("qb-load"), server.name, ...flags]);
+  const between: number[] = [];
+  while (between.length < 100) {
+    const { body = "" } = await client.run("sendrecv 1 -");
+    const served = Buffer.from(body, "hex").readUInt32LE();
+    // Not before the flood is there.
+    if (served > 0) between.push(served);
+  }
+  await flood.kill();
+  const [median = 0] = between.toSorted((one, other) => one - other).slice(50);
+  // A turn has 64 requests at most; of slow ones it has four or five.
+  expect(median).toBeLessThan(40);
+});
+
+/** Looks on however busy the machine is. */
+const PATIENT = { ...PollLimits, idleUs: 1_000_000, perWakeUs: 10_000_000 };
+
+test("an answer that is there when its handler has returned is sent at once", async () => {
+  const { address, buffer } = allocatePermanent(PAGE_BYTES);
+  // A semaphore that always has a value: the next request is always there.
+  new Int32Array(buffer)[0] = 1;
+  let asked = 0;
+  let answered = 0;
+  let timed = 0;
+  const behind: number[] = [];
+  const connection: Polled = {
+    semaphoreAddress: address,
+    notifyFd: -1,
+    pace: new Pace(PATIENT),
+    wakes: 0,
+    caller: { pid: 0 },
+    ended: false,
+    get underWay() {
+      return asked > answered;
+    },
+    serve() {
+      behind.push(asked - answered);
+      if (asked === 20) return 0;
+      asked++;
+      void Promise.resolve().then(() => answered++);
+      return 1;
+    },
+    took(_, served) {
+      timed += served;
+    },
+  };
+  const poller = new Poller(PATIENT, 1);
+  poller.heat(connection, Bun.nanoseconds(), 1);
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  expect(behind.slice(0, 20)).toEqual(Array.from({ length: 20 }, () => 0));
+  // Late answers are timed when they are sent; here only what `heat` was told of.
+  expect(timed).toBe(1);
+});
