@@ -3,7 +3,7 @@ import { native } from "../test/support/native.ts";
 import { LineProcess } from "../test/support/lines.ts";
 import { loadService, type LoadResult } from "../test/support/qb-load.ts";
 import { startService, uniqueName, type Service } from "../test/support/service.ts";
-import { costOf, privateBytes, type Cost } from "./process.ts";
+import { type Cost, costSince, costsOf, privateBytes } from "./process.ts";
 import type { FilesScenario, LoadScenario, Measured } from "./scenario.ts";
 import { command, type Side, type Task } from "./target.ts";
 
@@ -47,9 +47,9 @@ async function measureOnce(
       : ["--requests", String(Math.max(2, Math.ceil(turns * effort.share)))];
   const beside = await startBeside(server, scenario.beside);
   try {
-    const before = costOf(server.pid);
+    const before = costsOf(server.pid);
     const load = await loadService(server.name, ...scenario.flags, ...amount);
-    return summarise(scenario, load, before, costOf(server.pid));
+    return summarise(scenario, load, costSince(server.pid, before));
   } finally {
     await beside?.kill();
   }
@@ -66,7 +66,7 @@ async function startBeside(
   return beside;
 }
 
-function summarise(scenario: LoadScenario, load: LoadResult, before: Cost, after: Cost): Measured {
+function summarise(scenario: LoadScenario, load: LoadResult, { cpuNs }: Cost): Measured {
   if (load.errors + load.mismatches > 0 || load.requests === 0) {
     throw new Error(`${scenario.name}: ${JSON.stringify(load)}`);
   }
@@ -77,7 +77,6 @@ function summarise(scenario: LoadScenario, load: LoadResult, before: Cost, after
     p999: load.p999_ns,
     max: load.max_ns,
   };
-  const cpuNs = after.cpuNs - before.cpuNs;
   if (scenario.flags.includes("--connects")) measured.cpuUsPerConnect = cpuNs / load.requests / 1e3;
   // With a flood beside, the CPU is spent on its requests too.
   else if (scenario.beside?.includes("--idle") ?? true)
@@ -100,6 +99,9 @@ async function withIdle<T>(
   }
 }
 
+/** A server is left alone this many times as long before its idleness is measured. */
+const SETTLING = 3;
+
 /** CPU and wake-ups per second of a server that is left alone. */
 export async function measureIdle(
   server: Service,
@@ -107,16 +109,13 @@ export async function measureIdle(
   effort: Effort,
 ): Promise<Measured> {
   return await withIdle(server, connections, async () => {
-    // What connecting set in motion (timers, pools, collection) may settle first.
-    await Bun.sleep(Math.min(1000, effort.idleMs / 2));
-    const before = costOf(server.pid);
+    // What connecting set in motion settles first: Bun's compiler threads leave after seconds.
+    await Bun.sleep(SETTLING * effort.idleMs);
+    const before = costsOf(server.pid);
     await Bun.sleep(effort.idleMs);
-    const after = costOf(server.pid);
+    const { cpuNs, wakeups } = costSince(server.pid, before);
     const seconds = effort.idleMs / 1000;
-    return {
-      idleCpuMs: (after.cpuNs - before.cpuNs) / 1e6 / seconds,
-      wakeups: (after.wakeups - before.wakeups) / seconds,
-    };
+    return { idleCpuMs: cpuNs / 1e6 / seconds, wakeups: wakeups / seconds };
   });
 }
 

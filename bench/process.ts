@@ -10,20 +10,32 @@ export interface Cost {
   readonly switches: number;
 }
 
-/** The cost so far of the living threads of `pid`. */
-export function costOf(pid: number): Cost {
-  let cpuNs = 0;
-  let wakeups = 0;
-  let switches = 0;
+/** What each living thread of a process has cost so far, by its id. */
+export type Costs = ReadonlyMap<string, Cost>;
+
+export function costsOf(pid: number): Costs {
+  const costs = new Map<string, Cost>();
   for (const task of readdirSync(`/proc/${pid}/task`)) {
     const directory = `/proc/${pid}/task/${task}`;
-    cpuNs += Number(readFileSync(`${directory}/schedstat`, "latin1").split(" ")[0]);
+    const cpuNs = Number(readFileSync(`${directory}/schedstat`, "latin1").split(" ")[0]);
     const status = readFileSync(`${directory}/status`, "latin1");
-    const voluntary = field(status, "voluntary_ctxt_switches");
-    wakeups += voluntary;
-    switches += voluntary + field(status, "nonvoluntary_ctxt_switches");
+    const wakeups = field(status, "voluntary_ctxt_switches");
+    const switches = wakeups + field(status, "nonvoluntary_ctxt_switches");
+    costs.set(task, { cpuNs, wakeups, switches });
   }
-  return { cpuNs, wakeups, switches };
+  return costs;
+}
+
+/** What `pid` has cost since `before`; a thread that left meanwhile takes its part with it. */
+export function costSince(pid: number, before: Costs): Cost {
+  const since = { cpuNs: 0, wakeups: 0, switches: 0 };
+  for (const [task, cost] of costsOf(pid)) {
+    const then = before.get(task);
+    since.cpuNs += cost.cpuNs - (then?.cpuNs ?? 0);
+    since.wakeups += cost.wakeups - (then?.wakeups ?? 0);
+    since.switches += cost.switches - (then?.switches ?? 0);
+  }
+  return since;
 }
 
 /** Bytes resident, shared memory left out: the rings are counted with their clients' too. */

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { loadService } from "../test/support/qb-load.ts";
 import { startService } from "../test/support/service.ts";
 import { allocatedPerRequest } from "./allocations.ts";
-import { costOf } from "./process.ts";
+import { costSince, costsOf } from "./process.ts";
 import { command, SIDES, type Side } from "./target.ts";
 import { cAllocations, type Counts, instructions, sum, systemCalls, tracedCalls } from "./tools.ts";
 
@@ -54,9 +54,9 @@ function load(flags: readonly string[]): string[] {
 async function switches(side: Side, flags: readonly string[]): Promise<string> {
   await using server = await startService((name) => command(side, name, { echo: [] }));
   await loadService(server.name, ...load(flags));
-  const before = costOf(server.pid);
+  const before = costsOf(server.pid);
   await loadService(server.name, ...load(flags));
-  return trim((costOf(server.pid).switches - before.switches) / requests);
+  return trim(costSince(server.pid, before).switches / requests);
 }
 
 async function heap(side: Side, flags: readonly string[]): Promise<string> {
