@@ -9,7 +9,6 @@
 import { IpcLimits } from "../limits.ts";
 import { flowControlOf, headerFacts, type RingSet } from "../memory/ring-set.ts";
 import { closeDescriptor } from "../platform/files.ts";
-import { takeWaiting } from "../platform/futex.ts";
 import { isAlive } from "../platform/processes.ts";
 import type { Credentials } from "../platform/socket.ts";
 import {
@@ -21,30 +20,26 @@ import {
   timedOut,
   vanished,
 } from "./failure.ts";
+import { Inbox, type Line } from "./inbox.ts";
 import { Link } from "./link.ts";
-import { MessageReader, type QbMessageIn, type QbResponse } from "./message.ts";
+import type { QbMessageIn, QbResponse } from "./message.ts";
 import {
   DEFAULT_TIMEOUT_MS,
   PVE_MESSAGE_BYTES,
   type CallOptions,
   type ConnectOptions,
 } from "./options.ts";
+import type { Patience } from "./patience.ts";
 import { attach, dropReferences, removeFiles, type RingPlace } from "./ring-files.ts";
+import type { Span } from "../wire/struct.ts";
 import { setUp, setUpBlocking, type Accepted, type Wanted } from "./setup.ts";
 import { RequestWriter } from "./request-writer.ts";
-import { OneByOne, spinFor, waitFor } from "./waiting.ts";
+import { OneByOne } from "./waiting.ts";
 
 export { PVE_MESSAGE_BYTES } from "./options.ts";
 
 /** A request ring is whole while it has the server's reference and ours. */
 const REFERENCES = 2;
-/** Blocking waits look at the setup socket this often: a hang-up wakes no semaphore. */
-const LIVENESS_SLICE_US = 50_000;
-/** ... and this often while it has not taken all notify bytes. */
-const OWING_SLICE_US = 1000;
-/** Blocking waits spin this long before they sleep: a polling server answers within it. */
-const SPIN_US = 30;
-
 const EMPTY = Buffer.alloc(0);
 
 function wantedOf(name: string, options: ConnectOptions): Wanted {
@@ -65,8 +60,8 @@ export class QbClient implements Disposable {
   readonly #set: RingSet;
   readonly #place: RingPlace;
   readonly #requests: RequestWriter;
-  readonly #responses: MessageReader;
-  readonly #events: MessageReader;
+  readonly #responses: Inbox;
+  readonly #events: Inbox;
   readonly #timeoutMs: number;
   /** Responses to requests whose caller gave up: skipped when they come. */
   #abandoned = 0;
@@ -90,8 +85,27 @@ export class QbClient implements Disposable {
     this.#place = place;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#requests = new RequestWriter(set, accepted.maxMessageBytes);
-    this.#responses = new MessageReader(set.rings.response, "response");
-    this.#events = new MessageReader(set.rings.event, "event");
+    const line = this.#line();
+    this.#responses = new Inbox(set.rings.response, "response", line);
+    this.#events = new Inbox(set.rings.event, "event", line);
+  }
+
+  /** This connection as its inboxes see it. */
+  #line(): Line {
+    const set = this.#set;
+    const link = this.#link;
+    return {
+      get vanished() {
+        return set.vanished;
+      },
+      get owing() {
+        return link.owed > 0;
+      },
+      over: () => this.#over(),
+      announce: () => void this.#notify(0),
+      gone: () => this.#lookAlive(),
+      ends: (failure) => this.#ends(failure),
+    };
   }
 
   /** Connects to service `name` (`pve2`), or says why not. */
@@ -139,9 +153,24 @@ export class QbClient implements Disposable {
    * true size in the header. `busy`: flow control, or the ring is full.
    */
   send(id: number, body: Uint8Array = EMPTY, claimedBytes?: number): QbFailure | undefined {
+    return this.#send(id, body, 0, body.byteLength, claimedBytes);
+  }
+
+  /** As `send`, the body of a request that somebody else sent. */
+  pass(id: number, { bytes, at, size }: Span): QbFailure | undefined {
+    return this.#send(id, bytes, at, size, undefined);
+  }
+
+  #send(
+    id: number,
+    body: Uint8Array,
+    start: number,
+    bodyBytes: number,
+    claimedBytes: number | undefined,
+  ): QbFailure | undefined {
     const failure = this.#mayNotSend();
     if (failure !== undefined) return failure;
-    const unwritten = this.#requests.write(id, body, claimedBytes);
+    const unwritten = this.#requests.write(id, body, start, bodyBytes, claimedBytes);
     if (unwritten?.kind === "busy") return this.#lookAlive() ?? unwritten;
     if (unwritten !== undefined) return unwritten.ended ? this.#ends(unwritten) : unwritten;
     return this.#notify(1);
@@ -149,12 +178,38 @@ export class QbClient implements Disposable {
 
   /** The next response, in the order of the requests (qb_ipcc_recv). */
   async receive(options: CallOptions = {}): Promise<QbResponse | QbFailure> {
-    return await this.#wait(this.#responses, options.timeoutMs ?? this.#timeoutMs);
+    return await this.#responses.wait(options.timeoutMs ?? this.#timeoutMs, true);
   }
 
   /** The next event the server sent on its own (qb_ipcc_event_recv). */
   async receiveEvent(options: CallOptions = {}): Promise<QbMessageIn | QbFailure> {
-    return await this.#wait(this.#events, options.timeoutMs ?? this.#timeoutMs);
+    return await this.#events.wait(options.timeoutMs ?? this.#timeoutMs, true);
+  }
+
+  /**
+   * Has the event loop watch for what the server does on its own: `event` hears of each event,
+   * `ended` of the end of the connection, once. Instead of `receiveEvent`; ends with `close`.
+   */
+  watch(event: (event: QbMessageIn) => void, ended: (end: QbFailure) => void): void {
+    let over = false;
+    const finish = (end: QbFailure): void => {
+      if (!over && !this.#closed) ended(end);
+      over = true;
+    };
+    const look = (): void => {
+      for (;;) {
+        const found = this.#over() ?? this.#events.glance();
+        if (found instanceof QbFailure) finish(found);
+        if (found === undefined || found instanceof QbFailure) return;
+        event(found);
+      }
+    };
+    this.#link.watch(look, () => {
+      look();
+      finish(this.#ends(disconnected("the server closed the connection")));
+    });
+    // What came before.
+    look();
   }
 
   /**
@@ -171,23 +226,38 @@ export class QbClient implements Disposable {
     });
   }
 
+  /** Whether a `sendRecv` is under way, or `answer` is awaited. */
+  get busy(): boolean {
+    return this.#calls.busy;
+  }
+
   /**
-   * As sendRecv, but an answer that is there within microseconds is returned at once: for proxies,
-   * whose own clients are kept waiting by each turn of the event loop.
+   * The answer to request `id`, which was sent just now while this client was not busy. Stands
+   * still for it as long as `patience` has it, and returns it at once: for proxies, whose own
+   * clients are kept waiting by each turn of the event loop.
    */
-  ask(
+  answer(
     id: number,
-    body: Uint8Array = EMPTY,
+    patience: Patience,
     options: CallOptions = {},
   ): QbResponse | QbFailure | Promise<QbResponse | QbFailure> {
-    if (this.#calls.busy) return this.sendRecv(id, body, options);
+    const start = performance.now();
     const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
-    const deadline = performance.now() + timeoutMs;
-    const failure = this.send(id, body);
-    if (failure !== undefined) return failure;
-    const found = spinFor(() => this.#glance(this.#responses));
+    const found = this.#responses.hold(patience);
     const settled = found && this.#settle(id, found, timeoutMs);
-    return settled ?? this.#calls.run(() => this.#answerTo(id, deadline, timeoutMs));
+    return settled ?? this.#calls.run(() => this.#lateAnswer(id, patience, start, timeoutMs));
+  }
+
+  /** The same response, awaited. */
+  async #lateAnswer(
+    id: number,
+    patience: Patience,
+    start: number,
+    timeoutMs: number,
+  ): Promise<QbResponse | QbFailure> {
+    const late = await this.#answerTo(id, start + timeoutMs, timeoutMs, false);
+    patience.answered((performance.now() - start) * 1000, 0);
+    return late;
   }
 
   async #exchange(
@@ -196,16 +266,17 @@ export class QbClient implements Disposable {
     timeoutMs: number,
   ): Promise<QbResponse | QbFailure> {
     const deadline = performance.now() + timeoutMs;
-    return this.send(id, body) ?? (await this.#answerTo(id, deadline, timeoutMs));
+    return this.send(id, body) ?? (await this.#answerTo(id, deadline, timeoutMs, true));
   }
 
   async #answerTo(
     id: number,
     deadline: number,
     timeoutMs: number,
+    spins: boolean,
   ): Promise<QbResponse | QbFailure> {
     for (;;) {
-      const response = await this.#wait(this.#responses, deadline - performance.now());
+      const response = await this.#responses.wait(deadline - performance.now(), spins);
       const settled = this.#settle(id, response, timeoutMs);
       if (settled !== undefined) return settled;
     }
@@ -222,7 +293,7 @@ export class QbClient implements Disposable {
     const failure = this.send(id, body);
     if (failure !== undefined) return failure;
     for (;;) {
-      const response = this.#waitBlocking(this.#responses, deadline - performance.now());
+      const response = this.#responses.waitBlocking(deadline - performance.now());
       const settled = this.#settle(id, response, timeoutMs);
       if (settled !== undefined) return settled;
     }
@@ -230,7 +301,7 @@ export class QbClient implements Disposable {
 
   /** As receive, asleep in the kernel. */
   receiveBlocking(options: CallOptions = {}): QbResponse | QbFailure {
-    return this.#waitBlocking(this.#responses, options.timeoutMs ?? this.#timeoutMs);
+    return this.#responses.waitBlocking(options.timeoutMs ?? this.#timeoutMs);
   }
 
   /** Judges what came for request `id`; undefined: an answer nobody waits for any more. */
@@ -252,62 +323,8 @@ export class QbClient implements Disposable {
     return this.#ends(garbage(`request ${id} was answered as ${response.id}`));
   }
 
-  async #wait<M extends QbMessageIn>(
-    reader: MessageReader<M>,
-    timeoutMs: number,
-  ): Promise<M | QbFailure> {
-    const over = this.#over();
-    if (over !== undefined) return over;
-    const deadline = performance.now() + timeoutMs;
-    const found =
-      spinFor(() => this.#glance(reader)) ?? (await waitFor(() => this.#look(reader), deadline));
-    return found ?? timedOut(`no ${reader.kind}`, timeoutMs);
-  }
-
-  #waitBlocking<M extends QbMessageIn>(reader: MessageReader<M>, timeoutMs: number): M | QbFailure {
-    const over = this.#over();
-    if (over !== undefined) return over;
-    const deadline = performance.now() + timeoutMs;
-    let found = this.#glance(reader);
-    while (found === undefined) {
-      const leftUs = (deadline - performance.now()) * 1000;
-      if (leftUs <= 0) return timedOut(`no ${reader.kind}`, timeoutMs);
-      const longest = this.#link.owed > 0 ? OWING_SLICE_US : LIVENESS_SLICE_US;
-      const taken = takeWaiting(
-        reader.semaphoreAddress,
-        SPIN_US,
-        Math.ceil(Math.min(leftUs, longest)),
-      );
-      found = taken ? this.#judge(reader.readTaken()) : this.#look(reader);
-    }
-    return found;
-  }
-
   #over(): QbFailure | undefined {
-    return this.#closed ? CLOSED : this.#end;
-  }
-
-  /** A look at the ring alone: for loops in which nothing else can happen. */
-  #glance<M extends QbMessageIn>(reader: MessageReader<M>): M | QbFailure | undefined {
-    const found = reader.read();
-    return found === undefined ? undefined : this.#judge(found);
-  }
-
-  /** One look: a message, the end, or nothing yet. */
-  #look<M extends QbMessageIn>(reader: MessageReader<M>): M | QbFailure | undefined {
-    const over = this.#over();
-    if (over !== undefined) return over;
-    if (this.#link.owed > 0) this.#notify(0);
-    const found = this.#glance(reader);
-    if (found !== undefined) return found;
-    const end = this.#lookAlive();
-    // What it sent before it went still counts.
-    return end && (this.#glance(reader) ?? this.#ends(end));
-  }
-
-  #judge<M extends QbMessageIn>(found: M | QbFailure): M | QbFailure {
-    if (this.#set.vanished) return this.#ends(vanished());
-    return found instanceof QbFailure ? this.#ends(found) : found;
+    return this.#end ?? (this.#closed ? CLOSED : undefined);
   }
 
   #lookAlive(): QbFailure | undefined {
@@ -340,6 +357,7 @@ export class QbClient implements Disposable {
   /** Disconnects. Removes the ring files only when the server is dead; safe to call again. */
   close(): void {
     if (this.#closed) return;
+    this.#link.unwatch();
     const serverIsGone = this.#lookAlive() !== undefined && !isAlive(this.server.pid);
     this.#closed = true;
     if (!this.#set.vanished) dropReferences(this.#set);

@@ -3,7 +3,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Errno } from "../../src/errno.ts";
 import { QbFailure } from "../../src/client/failure.ts";
+import { Patience } from "../../src/client/patience.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
+import { spanOf } from "../../src/wire/struct.ts";
 import { echoCommand, startService, uniqueName } from "../support/service.ts";
 import { native } from "../support/native.ts";
 import { noRingsLeft, ringDirectories } from "../support/shm.ts";
@@ -118,6 +120,61 @@ describe("a server in the same event loop", () => {
     expect(client.connected).toBe(false);
   });
 
+  test("told to watch, it hears of events and of the end, once", async () => {
+    using server = new FakeServer(uniqueName());
+    using client = await connected(server.name);
+    const [connection] = server.connections;
+    connection?.sendEvent(200, Buffer.from("before"));
+    const events: string[] = [];
+    const ends: QbFailure[] = [];
+    client.watch(
+      ({ body }) => events.push(body.toString()),
+      (end) => ends.push(end),
+    );
+    connection?.sendEvent(200, Buffer.from("after"));
+    expect(bodyOf(await client.sendRecv(1, Buffer.from("asked")))).toBe("asked");
+    connection?.sendEvent(200, Buffer.from("last"));
+    connection?.hangUp();
+    await eventually("the end", () => ends.length > 0);
+    expect(events).toEqual(["before", "after", "last"]);
+    expect(client.connected).toBe(false);
+    const late = await client.sendRecv(1);
+    expect(late instanceof QbFailure && late.kind).toBe("disconnected");
+    client.close();
+    expect(ends.map(({ kind }) => kind)).toEqual(["disconnected"]);
+  });
+
+  test("closed while it watches, it hears of nothing more", async () => {
+    using server = new FakeServer(uniqueName());
+    const client = await connected(server.name);
+    const heard: unknown[] = [];
+    client.watch(
+      (event) => {
+        heard.push(event);
+        client.close();
+      },
+      (end) => heard.push(end),
+    );
+    const [connection] = server.connections;
+    for (let i = 0; i < 3; i++) connection?.sendEvent(200, Buffer.from([i]));
+    await eventually("the server sees it go", () => server.connections.size === 0);
+    expect(heard).toHaveLength(1);
+  });
+
+  test("what nobody could answer while it stood still is answered later", async () => {
+    using server = new FakeServer(uniqueName());
+    using client = await connected(server.name);
+    const patience = new Patience();
+    for (let i = 0; i < 10; i++) {
+      expect(client.send(1, Buffer.from(`${i}`))).toBeUndefined();
+      const answer = client.answer(1, patience);
+      expect(answer).toBeInstanceOf(Promise);
+      expect(client.busy).toBe(true);
+      expect(bodyOf(await answer)).toBe(`${i}`);
+      expect(client.busy).toBe(false);
+    }
+  });
+
   test("counts wake-up bytes that a server never reads", async () => {
     using server = new FakeServer(uniqueName(), { neverReadsNotifies: true });
     using client = await connected(server.name);
@@ -153,6 +210,18 @@ describe("a C server on libqb", () => {
     );
     expect(client.unsentNotifies).toBe(0);
   }, 60_000);
+
+  test("answers while its client stands still", async () => {
+    await using service = await startService((name) => [native("qb-echo-server"), name]);
+    using client = await connected(service.name);
+    const patience = new Patience();
+    await eventually("an answer at once", async () => {
+      expect(client.pass(7, spanOf(Buffer.from("at once")))).toBeUndefined();
+      const answer = client.answer(7, patience);
+      expect(bodyOf(await answer)).toBe("at once");
+      return !(answer instanceof Promise);
+    });
+  });
 
   test("gets events and flow control from it", async () => {
     await using service = await startService((name) => [native("qb-control-server"), name]);
