@@ -64,11 +64,11 @@ export async function runProxy(
   const behind = await behindOf(name, upstreamMessageSize, asClient);
   if (behind instanceof QbFailure) throw new CommandFailure(String(behind));
   using upstream = behind;
-  const failure = await runService(values.socket, new Proxy(upstream, access, watcher), {
+  const proxy = new Proxy(upstream, access, watcher);
+  const failure = await runService(values.socket, proxy, {
     log,
     service: serviceSettings(values),
   });
-  // What was told last is told in a turn of its own.
-  await new Promise((resolve) => setImmediate(resolve));
+  proxy.tellAll();
   if (failure !== undefined) throw new CommandFailure(failure.message);
 }

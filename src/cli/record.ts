@@ -1,5 +1,5 @@
 /** `pmxcfs-ipc record`: stands between clients and a server, and keeps what they say in a file. */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { Watcher } from "../trace/exchange.ts";
 import { eventLine, headerLine, requestLine } from "../trace/recording.ts";
 import { flag, path } from "./args.ts";
@@ -17,6 +17,7 @@ function reasonOf(error: unknown): string {
 /** The file of a recording. The first line that cannot be written ends the recording. */
 class RecordingFile implements Disposable {
   readonly #file: number;
+  #lines: string[] = [];
   failure: string | undefined;
 
   constructor(name: string) {
@@ -27,10 +28,17 @@ class RecordingFile implements Disposable {
     }
   }
 
-  write(line: string): void {
-    if (this.failure !== undefined) return;
+  add(line: string): void {
+    if (this.failure === undefined) this.#lines.push(line);
+  }
+
+  /** All that was added, in one write. */
+  write(): void {
+    const text = this.#lines.join("");
+    this.#lines = [];
+    if (text === "") return;
     try {
-      writeSync(this.#file, line);
+      writeFileSync(this.#file, text);
     } catch (error) {
       this.failure = reasonOf(error);
       process.kill(process.pid, "SIGTERM");
@@ -59,16 +67,20 @@ export const recordCommand = command({
   operands: { file: path({ description: "The file to make", hint: "FILE", required: true }) },
   async run(values) {
     using file = new RecordingFile(values.file);
-    file.write(headerLine(values.upstream, values.redact));
+    file.add(headerLine(values.upstream, values.redact));
+    file.write();
     const watcher: Watcher = {
+      wantsReplies: true,
+      wants: () => true,
       opened: () => {},
       refused: () => {},
       exchanged(exchange) {
         // A replay could not tell it from the true request of these bytes.
-        if (!exchange.malformed) file.write(requestLine(exchange, values.redact));
+        if (!exchange.malformed) file.add(requestLine(exchange, values.redact));
       },
-      event: ({ number }, id, body, after) => file.write(eventLine(number, after, id, body)),
+      event: ({ number }, _, { after, id, body }) => file.add(eventLine(number, after, id, body)),
       closed: () => {},
+      toldAll: () => file.write(),
     };
     await runProxy(values, watcher);
     if (file.failure !== undefined) {

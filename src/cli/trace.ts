@@ -40,11 +40,19 @@ function errnos(words: readonly string[]): number[] {
 /** stdout, until nobody reads it any more: then the trace is over. */
 class Output {
   closed = false;
+  #lines: string[] = [];
 
-  write(line: string): void {
-    if (this.closed) return;
+  add(line: string): void {
+    if (!this.closed) this.#lines.push(line);
+  }
+
+  /** All that was added, in one write. */
+  write(): void {
+    const lines = this.#lines;
+    if (lines.length === 0) return;
+    this.#lines = [];
     try {
-      print(line);
+      print(lines.join(""));
     } catch (error) {
       if (!(error instanceof ClosedOutput)) throw error;
       this.closed = true;
@@ -63,17 +71,22 @@ function printer(values: Values<typeof options>, output: Output): Watcher {
   const exchanged = values.json ? show.exchangeJson : show.exchangeText;
   const noticed = values.json ? show.noticeJson : show.noticeText;
   // Who filters looks for requests.
-  const notice = (told: show.Notice) => (filtered ? undefined : output.write(noticed(told)));
+  const notice = (told: show.Notice) => (filtered ? undefined : output.add(noticed(told)));
   return {
-    opened: (peer) =>
-      notice(show.noticeOf("connect", peer, { permissions: peer.caller.permissions })),
-    refused: (peer, error) => notice({ kind: "refuse", peer, detail: { error } }),
-    exchanged: (exchange) => {
-      if (show.matches(filter, exchange)) output.write(exchanged(exchange));
+    wantsReplies: false,
+    wants: (id, { uid }) => show.mayMatch(filter, id, uid),
+    opened: (peer, atMs) => {
+      const { permissions } = peer.caller;
+      notice(show.noticeOf("connect", peer, atMs, { permissions }));
     },
-    event: (peer, id, body) =>
-      notice(show.noticeOf("event", peer, { id, body_bytes: body.byteLength })),
-    closed: (peer) => notice(show.noticeOf("disconnect", peer)),
+    refused: (peer, atMs, error) => notice({ kind: "refuse", atMs, peer, detail: { error } }),
+    exchanged: (exchange) => {
+      if (show.matches(filter, exchange)) output.add(exchanged(exchange));
+    },
+    event: (peer, atMs, { id, body }) =>
+      notice(show.noticeOf("event", peer, atMs, { id, body_bytes: body.byteLength })),
+    closed: (peer, atMs) => notice(show.noticeOf("disconnect", peer, atMs)),
+    toldAll: () => output.write(),
   };
 }
 

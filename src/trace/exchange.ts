@@ -11,8 +11,11 @@ export interface Exchange {
   readonly caller: Caller;
   readonly id: number;
   readonly body: Buffer;
-  /** A body or an errno; undefined when there was no answer: `why` says why. */
-  readonly outcome: Uint8Array | Errno | undefined;
+  /** 0, or an errno; undefined when there was no answer: `why` says why. */
+  readonly error: number | undefined;
+  readonly replyBytes: number;
+  /** Empty unless the watcher wants replies. */
+  readonly reply: Uint8Array;
   readonly why: string;
   /** From the request's arrival here to its answer's. */
   readonly latencyUs: number;
@@ -22,12 +25,25 @@ export interface Exchange {
   readonly refusedHere: boolean;
 }
 
-/** Who is told. Called after the answer has gone out. */
+/** What the server sent without being asked. */
+export interface Sent {
+  readonly id: number;
+  readonly body: Buffer;
+  /** So many requests of its connection had come. */
+  readonly after: number;
+}
+
+/** Who is told, in the order things happened, some milliseconds after they did: `atMs`. */
 export interface Watcher {
-  opened(peer: Peer): void;
-  refused(peer: Credentials, error: Errno): void;
+  /** Wants the bodies of answers, and not only their sizes. */
+  readonly wantsReplies: boolean;
+  /** Whether requests of `caller` with this id may be of interest: others are not told. */
+  wants(id: number, caller: Caller): boolean;
+  opened(peer: Peer, atMs: number): void;
+  refused(peer: Credentials, atMs: number, error: Errno): void;
   exchanged(exchange: Exchange): void;
-  /** `after` so many requests of its connection had come. */
-  event(peer: Peer, id: number, body: Buffer, after: number): void;
-  closed(peer: Peer): void;
+  event(peer: Peer, atMs: number, event: Sent): void;
+  closed(peer: Peer, atMs: number): void;
+  /** That was all for now. */
+  toldAll(): void;
 }

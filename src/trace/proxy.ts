@@ -9,16 +9,19 @@ import { operationOf } from "../cfs/operations/index.ts";
 import { QbFailure } from "../client/failure.ts";
 import type { QbClient } from "../client/qb-client.ts";
 import type { QbResponse } from "../client/message.ts";
+import { Patience } from "../client/patience.ts";
 import { Errno } from "../errno.ts";
 import { EMPTY_REPLY } from "../ipc/handler.ts";
 import type { Credentials, Handler, Peer, Permissions, Reply, Request } from "../ipc/handler.ts";
 import { CfsIpc } from "../wire/cfs.ts";
+import type { Span } from "../wire/struct.ts";
 import { tail } from "../wire/text.ts";
-import type { Exchange, Watcher } from "./exchange.ts";
+import type { Watcher } from "./exchange.ts";
+import { type Kept, type Tell, Tellings } from "./tellings.ts";
 import type { Behind, Connected } from "./upstream.ts";
 
 /** The client decides how long it waits; when it leaves, so do we. */
-const ANSWER_TIMEOUT_MS = 3_600_000;
+const PATIENT = { timeoutMs: 3_600_000 };
 /** Between two tries at a server that asked to wait. */
 const BUSY_PAUSE_MS = 1;
 
@@ -30,12 +33,34 @@ interface Session {
 }
 
 /** What a request was, before its outcome is known. */
-type Asked = Omit<Exchange, "outcome" | "why" | "latencyUs" | "refusedHere">;
+interface Asked {
+  /** Of performance.now(). */
+  readonly start: number;
+  readonly peer: Peer;
+  readonly id: number;
+  /** As good as the request itself. */
+  readonly span: Span;
+  /** Its body, unless the watcher does not want it. */
+  kept: Kept | undefined;
+  readonly malformed: boolean;
+}
+
+/** Why an outcome is not the server's. */
+interface Remark {
+  readonly why: string;
+  readonly refusedHere: boolean;
+}
+
+const NO_BYTES = new Uint8Array(0);
+const NO_REMARK: Remark = { why: "", refusedHere: false };
+const REFUSED_HERE: Remark = { why: "", refusedHere: true };
 
 export class Proxy implements Handler {
   readonly #upstream: Behind;
   readonly #access: Access;
   readonly #watcher: Watcher;
+  readonly #tellings: Tellings;
+  readonly #patience = new Patience();
   readonly #sessions = new Map<Peer, Session>();
   /** What the server behind said of those it does not let in. */
   readonly #refusals = new WeakMap<Credentials, QbFailure>();
@@ -44,11 +69,19 @@ export class Proxy implements Handler {
     this.#upstream = upstream;
     this.#access = access;
     this.#watcher = watcher;
+    this.#tellings = new Tellings(watcher);
+  }
+
+  /** Tells the watcher what it was not told yet. */
+  tellAll(): void {
+    this.#tellings.tellNow();
   }
 
   authenticate(peer: Credentials): Permissions | Errno {
     const verdict = this.#judge(peer);
-    if (typeof verdict === "number") this.#watcher.refused(peer, verdict);
+    if (typeof verdict === "number") {
+      this.#note((watcher, atMs) => watcher.refused(peer, atMs, verdict));
+    }
     return verdict;
   }
 
@@ -77,7 +110,7 @@ export class Proxy implements Handler {
       closed: false,
     };
     this.#sessions.set(peer, session);
-    this.#watcher.opened(peer);
+    this.#note((watcher, atMs) => watcher.opened(peer, atMs));
     void this.#attend(peer, session);
   }
 
@@ -87,8 +120,7 @@ export class Proxy implements Handler {
     session.closed = true;
     session.client?.close();
     this.#sessions.delete(peer);
-    // Its last request is told in a turn of its own too, before.
-    setImmediate(() => this.#watcher.closed(peer));
+    this.#note((watcher, atMs) => watcher.closed(peer, atMs));
   }
 
   /** Passes events on until the server or the client has gone. */
@@ -103,31 +135,34 @@ export class Proxy implements Handler {
       return;
     }
     session.client = client;
-    for (;;) {
-      const event = await client.receiveEvent({ timeoutMs: ANSWER_TIMEOUT_MS });
-      if (!(event instanceof QbFailure)) {
-        peer.sendEvent(event.id, event.body);
-        this.#watcher.event(peer, event.id, event.body, session.requests);
-      } else if (event.ended) {
-        if (!session.closed) peer.disconnect(`was left by @${this.#upstream.name}`);
-        return;
-      }
-    }
+    client.watch(
+      ({ id, body }) => {
+        const event = { id, body, after: session.requests };
+        peer.sendEvent(id, body);
+        this.#note((watcher, atMs) => watcher.event(peer, atMs, event), body.byteLength);
+      },
+      () => peer.disconnect(`was left by @${this.#upstream.name}`),
+    );
   }
 
   handle(request: Request): Reply | Promise<Reply> {
-    const start = performance.now();
-    const { id, caller, peer, span } = request;
-    const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
-    const asked = { atMs: Date.now(), connection: peer.number, caller, id, body, malformed: false };
-    const session = this.#sessions.get(peer);
-    if (session !== undefined) session.requests++;
-    const denied = session === undefined ? Errno.ENOTCONN : this.#deniedHere(request);
-    if (denied === undefined && session !== undefined) {
-      return this.#forward(session, peer, asked, start);
-    }
-    this.#tell(asked, start, denied, "", true);
-    return denied ?? Errno.ENOTCONN;
+    const session = this.#sessions.get(request.peer);
+    const asked = askedIn(request, false);
+    if (session === undefined) return this.#answerHere(asked, Errno.ENOTCONN);
+    session.requests++;
+    const denied = this.#deniedHere(request);
+    return denied === undefined ? this.#forward(session, asked) : this.#answerHere(asked, denied);
+  }
+
+  #answerHere(asked: Asked, error: Errno): Errno {
+    this.#keep(asked);
+    this.#tell(asked, error, REFUSED_HERE);
+    return error;
+  }
+
+  #keep(asked: Asked): void {
+    const { id, peer, span } = asked;
+    if (this.#watcher.wants(id, peer.caller)) asked.kept = this.#tellings.keep(span);
   }
 
   /** What the server would deny this client, if it saw the client's credentials. */
@@ -138,79 +173,102 @@ export class Proxy implements Handler {
   }
 
   /** Sizes that lie cannot be passed on; what pmxcfs answers to them can. */
-  malformed({ caller, id, peer, span }: Request): Errno {
-    const error = malformed(caller, id);
-    const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
-    const asked = { atMs: Date.now(), connection: peer.number, caller, id, body, malformed: true };
-    this.#tell(asked, performance.now(), error, "", true);
-    return error;
+  malformed(request: Request): Errno {
+    const error = malformed(request.caller, request.id);
+    return this.#answerHere(askedIn(request, true), error);
   }
 
-  #forward(session: Session, peer: Peer, asked: Asked, start: number): Reply | Promise<Reply> {
+  #forward(session: Session, asked: Asked): Reply | Promise<Reply> {
     const { client } = session;
-    if (client === undefined) return this.#forwardLater(session, peer, asked, start);
-    const answer = client.ask(asked.id, asked.body, { timeoutMs: ANSWER_TIMEOUT_MS });
-    if (answer instanceof Promise) {
-      return answer.then((late) => this.#outcome(peer, asked, start, late));
-    }
-    if (answer instanceof QbFailure && answer.kind === "busy") {
-      return this.#forwardLater(session, peer, asked, start);
-    }
-    return this.#outcome(peer, asked, start, answer);
+    const { id, span } = asked;
+    if (client === undefined || client.busy) return this.#forwardLater(session, asked);
+    const failure = client.pass(id, span);
+    // The server is at work already.
+    this.#keep(asked);
+    if (failure !== undefined) return this.#notPassed(session, asked, failure);
+    const answer = client.answer(id, this.#patience, PATIENT);
+    if (answer instanceof Promise) return answer.then((late) => this.#outcome(asked, late));
+    return this.#outcome(asked, answer);
+  }
+
+  #notPassed(session: Session, asked: Asked, failure: QbFailure): Reply | Promise<Reply> {
+    if (failure.kind === "busy") return this.#forwardLater(session, asked);
+    return this.#outcome(asked, failure);
   }
 
   /** When the connection is still being made, or the server asks to wait. */
-  async #forwardLater(session: Session, peer: Peer, asked: Asked, start: number): Promise<Reply> {
+  async #forwardLater(session: Session, asked: Asked): Promise<Reply> {
+    if (asked.kept === undefined) this.#keep(asked);
     const client = session.client ?? (await session.connecting);
     const answer =
-      client instanceof QbFailure ? client : await askPatiently(client, session, peer, asked);
-    return this.#outcome(peer, asked, start, answer);
+      client instanceof QbFailure ? client : await askPatiently(client, session, asked);
+    return this.#outcome(asked, answer);
   }
 
-  #outcome(peer: Peer, asked: Asked, start: number, answer: QbResponse | QbFailure): Reply {
+  #outcome(asked: Asked, answer: QbResponse | QbFailure): Reply {
     if (!(answer instanceof QbFailure)) {
       const outcome = answer.error === 0 ? answer.body : (answer.error as Errno);
-      this.#tell(asked, start, outcome, "", false);
+      this.#tell(asked, outcome, NO_REMARK);
       return outcome;
     }
     if (answer.kind === "size") {
-      this.#tell(asked, start, answer.errno, answer.message, true);
+      this.#tell(asked, answer.errno, { why: answer.message, refusedHere: true });
       return answer.errno;
     }
-    this.#tell(asked, start, undefined, String(answer), false);
-    peer.disconnect(`lost @${this.#upstream.name}: ${String(answer)}`);
+    this.#tell(asked, undefined, { why: String(answer), refusedHere: false });
+    asked.peer.disconnect(`lost @${this.#upstream.name}: ${String(answer)}`);
     return EMPTY_REPLY;
   }
 
-  #tell(
-    asked: Asked,
-    start: number,
-    outcome: Exchange["outcome"],
-    why: string,
-    refusedHere: boolean,
-  ): void {
-    const latencyUs = Math.round((performance.now() - start) * 1000);
-    // Behind the answer: whoever waits for it does not wait for the telling too.
-    setImmediate(() => {
-      this.#watcher.exchanged({ ...asked, outcome, why, latencyUs, refusedHere });
-    });
+  #tell(asked: Asked, outcome: Reply | undefined, { why, refusedHere }: Remark): void {
+    const { start, peer, id, kept } = asked;
+    if (kept === undefined) return;
+    const latencyUs = (performance.now() - start) * 1000;
+    const isReply = outcome instanceof Uint8Array;
+    const replyBytes = isReply ? outcome.byteLength : 0;
+    const reply = isReply && this.#watcher.wantsReplies ? outcome : NO_BYTES;
+    const tell: Tell = (watcher, atMs) => {
+      watcher.exchanged({
+        atMs,
+        connection: peer.number,
+        caller: peer.caller,
+        id,
+        body: kept.slab.subarray(kept.at, kept.at + kept.size),
+        error: isReply ? 0 : outcome,
+        replyBytes,
+        reply,
+        why,
+        latencyUs: Math.round(latencyUs),
+        malformed: asked.malformed,
+        refusedHere,
+      });
+    };
+    this.#tellings.add(start, tell, kept.size + reply.byteLength);
   }
+
+  #note(tell: Tell, bytes = 0): void {
+    this.#tellings.add(performance.now(), tell, bytes);
+  }
+}
+
+function askedIn({ id, peer, span }: Request, isMalformed: boolean): Asked {
+  const start = performance.now();
+  return { start, peer, id, span, kept: undefined, malformed: isMalformed };
 }
 
 /** As long as the server asks to wait, so is the client asked. */
 async function askPatiently(
   client: QbClient,
   session: Session,
-  peer: Peer,
-  { id, body }: Asked,
+  { peer, id, span }: Asked,
 ): Promise<QbResponse | QbFailure> {
-  const options = { timeoutMs: ANSWER_TIMEOUT_MS };
-  let answer = await client.sendRecv(id, body, options);
+  const body = span.bytes.subarray(span.at, span.at + span.size);
+  let answer = await client.sendRecv(id, body, PATIENT);
   if (!(answer instanceof QbFailure) || answer.kind !== "busy") return answer;
   peer.holdRequests(1);
   while (answer instanceof QbFailure && answer.kind === "busy" && !session.closed) {
     await Bun.sleep(BUSY_PAUSE_MS);
-    answer = await client.sendRecv(id, body, options);
+    answer = await client.sendRecv(id, body, PATIENT);
   }
   peer.holdRequests(0);
   return answer;

@@ -3,7 +3,6 @@ import type { Permissions } from "../ipc/handler.ts";
 import { requestName } from "../wire/request-names.ts";
 import type { Exchange } from "./exchange.ts";
 import { redactBody, redactReply } from "./redact.ts";
-import { errorOf } from "./show.ts";
 
 const FORMAT = "pmxcfs-ipc-recording";
 const VERSION = 1;
@@ -54,8 +53,7 @@ export function headerLine(upstream: string, redacted: boolean): string {
 
 /** One exchange as its line. */
 export function requestLine(exchange: Exchange, redact: boolean): string {
-  const { id, body, outcome, caller } = exchange;
-  const reply = outcome instanceof Uint8Array ? outcome : new Uint8Array(0);
+  const { id, body, reply, caller } = exchange;
   const keptBody = redact ? redactBody(id, body) : body;
   const keptReply = redact ? redactReply(id, body, reply) : reply;
   const cut = [keptBody === body ? "" : "body", keptReply === reply ? "" : "reply"];
@@ -70,7 +68,7 @@ export function requestLine(exchange: Exchange, redact: boolean): string {
     id,
     operation: requestName(id),
     body: Buffer.from(keptBody).toString("base64"),
-    error: errorOf(exchange) ?? null,
+    error: exchange.error ?? null,
     reply: Buffer.from(keptReply).toString("base64"),
     latency_us: exchange.latencyUs,
     refused_here: exchange.refusedHere,

@@ -14,25 +14,24 @@ export interface Filter {
   readonly errors: readonly number[];
 }
 
-/** 0, an errno, or undefined for no answer. */
-export function errorOf({ outcome }: Exchange): number | undefined {
-  return typeof outcome === "number" ? outcome : outcome === undefined ? undefined : 0;
+/** What of the filter can be said before there is an answer. */
+export function mayMatch({ ids, uids }: Filter, id: number, uid: number): boolean {
+  return (ids.length === 0 || ids.includes(id)) && (uids.length === 0 || uids.includes(uid));
 }
 
 export function matches(filter: Filter, exchange: Exchange): boolean {
-  const { ids, uids, errors } = filter;
-  if (ids.length > 0 && !ids.includes(exchange.id)) return false;
-  if (uids.length > 0 && !uids.includes(exchange.caller.uid)) return false;
-  return errors.length === 0 || errors.includes(errorOf(exchange) ?? Number.NaN);
+  const { errors } = filter;
+  if (!mayMatch(filter, exchange.id, exchange.caller.uid)) return false;
+  return errors.length === 0 || errors.includes(exchange.error ?? Number.NaN);
 }
 
 function outcomeText(exchange: Exchange): string {
-  const { outcome, why, refusedHere } = exchange;
-  if (outcome === undefined) return `no answer: ${why}`;
-  if (typeof outcome !== "number") return `${outcome.byteLength} bytes`;
+  const { error, replyBytes, why, refusedHere } = exchange;
+  if (error === undefined) return `no answer: ${why}`;
+  if (error === 0) return `${replyBytes} bytes`;
   const lie = exchange.malformed ? ", its header lies about its size" : "";
   const here = `${lie}${refusedHere ? ", denied by the tracer" : ""}`;
-  return `${errnoName(outcome)} (${errnoText(outcome)})${here}`;
+  return `${errnoName(error)} (${errnoText(error)})${here}`;
 }
 
 function timeOf(atMs: number): string {
@@ -49,7 +48,7 @@ export function exchangeText(exchange: Exchange): string {
 }
 
 export function exchangeJson(exchange: Exchange): string {
-  const { atMs, connection, caller, id, body, outcome, why, latencyUs, refusedHere } = exchange;
+  const { atMs, connection, caller, id, body, why, latencyUs, refusedHere } = exchange;
   const fields = {
     kind: "request",
     time: timeOf(atMs),
@@ -62,8 +61,8 @@ export function exchangeJson(exchange: Exchange): string {
     operation: requestName(id),
     arguments: argumentsOf(id, body),
     request_bytes: body.byteLength,
-    error: errorOf(exchange) ?? null,
-    reply_bytes: outcome instanceof Uint8Array ? outcome.byteLength : 0,
+    error: exchange.error ?? null,
+    reply_bytes: exchange.replyBytes,
     latency_us: latencyUs,
     refused_here: refusedHere,
     malformed: exchange.malformed,
@@ -75,24 +74,30 @@ export function exchangeJson(exchange: Exchange): string {
 /** A line about something that is no request. */
 export interface Notice {
   readonly kind: "connect" | "refuse" | "event" | "disconnect";
+  readonly atMs: number;
   readonly peer: Credentials;
   readonly connection?: number;
   readonly detail: Readonly<Record<string, string | number>>;
 }
 
 /** The numbers of a connection in a notice. */
-export function noticeOf(kind: Notice["kind"], peer: Peer, detail: Notice["detail"] = {}): Notice {
-  return { kind, peer: peer.caller, connection: peer.number, detail };
+export function noticeOf(
+  kind: Notice["kind"],
+  peer: Peer,
+  atMs: number,
+  detail: Notice["detail"] = {},
+): Notice {
+  return { kind, atMs, peer: peer.caller, connection: peer.number, detail };
 }
 
-export function noticeText({ kind, peer, connection, detail }: Notice): string {
+export function noticeText({ kind, atMs, peer, connection, detail }: Notice): string {
   const number = connection === undefined ? "" : ` #${connection}`;
   const words = [kind, argumentText(detail)].filter((word) => word !== "").join(" ");
-  return `${timeOf(Date.now())}${number} pid ${peer.pid} uid ${peer.uid} ${words}\n`;
+  return `${timeOf(atMs)}${number} pid ${peer.pid} uid ${peer.uid} ${words}\n`;
 }
 
-export function noticeJson({ kind, peer, connection, detail }: Notice): string {
+export function noticeJson({ kind, atMs, peer, connection, detail }: Notice): string {
   const { pid, uid, gid } = peer;
-  const time = timeOf(Date.now());
+  const time = timeOf(atMs);
   return `${JSON.stringify({ kind, time, connection, pid, uid, gid, ...detail })}\n`;
 }
