@@ -1,0 +1,72 @@
+/**
+ * A traced libqb client waits at most three times as long as one without a tracer. Ratios of
+ * medians, taken in turns, and several tries: a busy neighbour is no slow tracer.
+ */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadService } from "../support/qb-load.ts";
+import type { Service } from "../support/service.ts";
+import { costsOf, type Pace, startWarm } from "./latency.ts";
+import { makeTree, removeTree, startC, startProxy } from "./support.ts";
+
+setDefaultTimeout(120_000);
+
+const BOUND = 3;
+/** A run may exceed it by this for nobody's fault ... */
+const SLACK = 1.1;
+/** ... and one of so many must not. */
+const TRIES = 6;
+const TURNS = 5;
+
+let directory: string;
+let tree: string;
+let server: Service;
+let tracer: Service;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+  tree = makeTree();
+  server = await startC("qb-answer-server", tree, "pve1");
+  tracer = await startWarm(server, join(directory, "trace.txt"));
+});
+
+afterAll(async () => {
+  await tracer.stop();
+  await server.stop();
+  removeTree(tree);
+  rmSync(directory, { recursive: true });
+});
+
+/** The ratios of up to TRIES runs; the last is within the bound, or none is. */
+async function ratios(run: () => Promise<number>): Promise<number[]> {
+  const seen: number[] = [];
+  while (seen.length < TRIES) {
+    const ratio = await run();
+    seen.push(ratio);
+    if (ratio <= BOUND * SLACK) break;
+  }
+  return seen;
+}
+
+test.each<[Pace]>([["busy"], ["paced"]])("before a C server, %s", async (pace) => {
+  const seen = await ratios(async () => {
+    const [, traced] = await costsOf([server, tracer], pace, TURNS);
+    return traced?.ratio ?? Infinity;
+  });
+  expect(Math.min(...seen)).toBeLessThanOrEqual(BOUND * SLACK);
+});
+
+test("eight clients of a server whose answers take their time wait side by side", async () => {
+  await using late = await startC("qb-echo-server", "--late-ms", "5");
+  await using before = await startProxy("trace", late.name, "--errno", "EIO");
+  const load = ["--clients", "8", "--requests", "30"];
+  const seen = await ratios(async () => {
+    const direct = await loadService(late.name, ...load);
+    const traced = await loadService(before.name, ...load);
+    expect([direct.errors, traced.errors]).toEqual([0, 0]);
+    return traced.p50_ns / direct.p50_ns;
+  });
+  expect(Math.min(...seen)).toBeLessThanOrEqual(BOUND * SLACK);
+});
