@@ -11,6 +11,7 @@ import { flowControlOf, headerFacts, type RingSet } from "../memory/ring-set.ts"
 import { closeDescriptor } from "../platform/files.ts";
 import { isAlive } from "../platform/processes.ts";
 import type { Credentials } from "../platform/socket.ts";
+import { Connecting } from "./connecting.ts";
 import {
   CLOSED,
   disconnected,
@@ -32,7 +33,7 @@ import {
 import type { Patience } from "./patience.ts";
 import { attach, dropReferences, removeFiles, type RingPlace } from "./ring-files.ts";
 import type { Span } from "../wire/struct.ts";
-import { setUp, setUpBlocking, type Accepted, type Wanted } from "./setup.ts";
+import { setUp, type Accepted, type Wanted } from "./setup.ts";
 import { RequestWriter } from "./request-writer.ts";
 import { OneByOne } from "./waiting.ts";
 
@@ -113,9 +114,10 @@ export class QbClient implements Disposable {
     return QbClient.#attached(name, options, await setUp(wantedOf(name, options)));
   }
 
-  /** As connect, asleep in the kernel: for who must know at once whether it is let in. */
-  static connectBlocking(name: string, options: ConnectOptions = {}): QbClient | QbFailure {
-    return QbClient.#attached(name, options, setUpBlocking(wantedOf(name, options)));
+  /** Begins to connect, for who cannot wait for the end of it. */
+  static begin(name: string, options: ConnectOptions = {}): Connecting {
+    const wanted = wantedOf(name, options);
+    return new Connecting(wanted, (accepted) => QbClient.#attached(name, options, accepted));
   }
 
   static #attached(

@@ -19,7 +19,7 @@ import {
 import { ConnectionRequest, ConnectionResponse, QB_IPC_SHM, QbMessage } from "../wire/qb.ts";
 import { newSpan, type Span } from "../wire/struct.ts";
 import { disconnected, garbage, QbFailure, timedOut } from "./failure.ts";
-import { waitBlockingFor, waitFor } from "./waiting.ts";
+import { waitFor } from "./waiting.ts";
 
 /** A server may enforce larger messages than we asked for, but not this large. */
 const ANSWERED_SIZE_MAX = 256 * 1024 * 1024;
@@ -48,7 +48,8 @@ export interface Wanted {
 }
 
 /** One set-up under way: `step` goes on as far as it can without waiting. */
-class SetUp {
+export class SetUp {
+  readonly #unfit: QbFailure | undefined;
   readonly #wanted: Wanted;
   readonly #request = newSpan(ConnectionRequest.size);
   readonly #answer = newSpan(ConnectionResponse.size);
@@ -57,6 +58,7 @@ class SetUp {
   #received = 0;
 
   constructor(wanted: Wanted) {
+    this.#unfit = unfit(wanted.name);
     this.#wanted = wanted;
     ConnectionRequest.write.id(this.#request, QbMessage.AUTHENTICATE);
     ConnectionRequest.write.size(this.#request, ConnectionRequest.size);
@@ -65,16 +67,15 @@ class SetUp {
 
   /** What came of it; undefined: ask again later. The descriptor goes with an acceptance. */
   step(): Accepted | QbFailure | undefined {
-    const failure = this.#connect() ?? this.#ask() ?? this.#readAnswer();
+    const failure = this.#unfit ?? this.#connect() ?? this.#ask() ?? this.#readAnswer();
     if (failure === "later") return undefined;
     if (failure !== "complete") return failure;
     const uid = this.#wanted.identity?.uid ?? process.geteuid?.() ?? 0;
     return judge(this.#fd, uid, this.#answer);
   }
 
-  /** It took too long. */
-  late(): QbFailure {
-    const { timeoutMs } = this.#wanted;
+  /** It took longer than `timeoutMs`. */
+  late(timeoutMs: number): QbFailure {
     if (this.#fd < 0)
       return timedOut("the server does not accept: its backlog was full", timeoutMs);
     if (this.#received === 0) {
@@ -137,13 +138,6 @@ class SetUp {
   }
 }
 
-/** Ends it well or badly: a descriptor is left to nobody but the caller of an acceptance. */
-function settled(setting: SetUp, result: Accepted | QbFailure | undefined): Accepted | QbFailure {
-  const outcome = result ?? setting.late();
-  if (outcome instanceof QbFailure) setting.close();
-  return outcome;
-}
-
 function unfit(name: string): QbFailure | undefined {
   const bytes = Buffer.byteLength(name, "latin1");
   if (name !== "" && bytes < IpcLimits.addressPathBytes) return undefined;
@@ -152,23 +146,12 @@ function unfit(name: string): QbFailure | undefined {
 
 /** Connects to service `name` and asks for messages of `maxMessageBytes`. */
 export async function setUp(wanted: Wanted): Promise<Accepted | QbFailure> {
-  const bad = unfit(wanted.name);
-  if (bad !== undefined) return bad;
   const setting = new SetUp(wanted);
   const deadline = performance.now() + wanted.timeoutMs;
-  return settled(setting, await waitFor(() => setting.step(), deadline));
-}
-
-/** The same, asleep in the kernel: the event loop stands still meanwhile. */
-export function setUpBlocking(wanted: Wanted): Accepted | QbFailure {
-  const bad = unfit(wanted.name);
-  if (bad !== undefined) return bad;
-  const setting = new SetUp(wanted);
-  const deadline = performance.now() + wanted.timeoutMs;
-  return settled(
-    setting,
-    waitBlockingFor(() => setting.step(), deadline),
-  );
+  const outcome = (await waitFor(() => setting.step(), deadline)) ?? setting.late(wanted.timeoutMs);
+  // The descriptor is left to nobody but the caller of an acceptance.
+  if (outcome instanceof QbFailure) setting.close();
+  return outcome;
 }
 
 function judgeStart(answer: Span): QbFailure | undefined {

@@ -2,20 +2,22 @@
  * Connections to the server behind a proxy that root runs, each with its client's uid and gid: the
  * server itself refuses and denies what it would without the proxy. Only the pid is the proxy's.
  */
-import { QbFailure } from "../client/failure.ts";
-import type { ConnectOptions } from "../client/options.ts";
+import type { Connected, Connecting } from "../client/connecting.ts";
 import { QbClient } from "../client/qb-client.ts";
 import type { Credentials } from "../platform/socket.ts";
-import type { Behind, Connected } from "./upstream.ts";
+import type { Behind, Taken, Verdict } from "./upstream.ts";
 
-/** A server that does not answer holds up everybody's handshakes for this long. */
-const VERDICT_WITHIN_MS = 1000;
+/** Everybody stands still for a handshake this long, once: then the server counts as hung. */
+const VERDICT_WITHIN_MS = 50;
 
 /** What was made for a client that did not come is kept this long for the next one like it. */
 const KEPT_MS = 2000;
 
+/** Whom nobody tells how long to wait: clients do, by leaving. */
+const PATIENT_MS = 3_600_000;
+
 interface Ready {
-  readonly client: QbClient;
+  readonly connecting: Connecting;
   readonly expiry: Timer;
 }
 
@@ -25,39 +27,57 @@ export class AsClients implements Behind {
   readonly showsClients = true;
   readonly #messageBytes: number;
   readonly #ready = new Map<string, Ready>();
+  /** It left a handshake without an answer, and has answered none since. */
+  #hung = false;
 
   constructor(name: string, messageBytes: number) {
     this.name = name;
     this.#messageBytes = messageBytes;
   }
 
-  /** Connects at once, for `take`: a handshake is answered with what the server says. */
-  judge(peer: Credentials): QbFailure | undefined {
+  /**
+   * Connects at once, for `take`: a handshake is answered with what the server says. While that is
+   * hung nobody waits for its word: the handshakes that come then are what asks it.
+   */
+  judge(peer: Credentials): Verdict {
     const key = keyOf(peer);
-    if (this.#ready.get(key)?.client.connected === true) return undefined;
+    const ready = this.#ready.get(key)?.connecting;
+    const before = ready?.now(0);
+    if (ready !== undefined && before === undefined) return "unknown";
+    if (before instanceof QbClient && before.connected) return "welcome";
     this.#drop(key);
-    const client = QbClient.connectBlocking(this.name, {
-      ...this.#optionsFor(peer),
-      timeoutMs: VERDICT_WITHIN_MS,
-    });
-    if (client instanceof QbFailure) return client;
+    const connecting = this.#begin(peer);
     const expiry = setTimeout(() => this.#drop(key), KEPT_MS);
     expiry.unref();
-    this.#ready.set(key, { client, expiry });
-    return undefined;
+    this.#ready.set(key, { connecting, expiry });
+    const result = connecting.now(this.#hung ? 0 : VERDICT_WITHIN_MS);
+    this.#hung = result === undefined;
+    if (result === undefined) return "unknown";
+    if (result instanceof QbClient) return "welcome";
+    this.#drop(key);
+    return result;
   }
 
-  async take(peer: Credentials): Promise<Connected> {
+  take(peer: Credentials): Taken {
     const key = keyOf(peer);
     const ready = this.#ready.get(key);
-    if (ready === undefined) return await QbClient.connect(this.name, this.#optionsFor(peer));
     this.#ready.delete(key);
-    clearTimeout(ready.expiry);
-    return ready.client;
+    clearTimeout(ready?.expiry);
+    const connecting = ready?.connecting ?? this.#begin(peer);
+    return { done: this.#await(connecting), cancel: () => connecting.cancel() };
   }
 
-  #optionsFor({ uid, gid }: Credentials): ConnectOptions {
-    return { maxMessageBytes: this.#messageBytes, identity: { uid, gid } };
+  async #await(connecting: Connecting): Promise<Connected> {
+    const result = await connecting.later(PATIENT_MS);
+    if (connecting.answered) this.#hung = false;
+    return result;
+  }
+
+  #begin({ uid, gid }: Credentials): Connecting {
+    return QbClient.begin(this.name, {
+      maxMessageBytes: this.#messageBytes,
+      identity: { uid, gid },
+    });
   }
 
   #drop(key: string): void {
@@ -65,7 +85,7 @@ export class AsClients implements Behind {
     if (ready === undefined) return;
     this.#ready.delete(key);
     clearTimeout(ready.expiry);
-    ready.client.close();
+    ready.connecting.cancel();
   }
 
   [Symbol.dispose](): void {

@@ -18,7 +18,7 @@ import type { Span } from "../wire/struct.ts";
 import { tail } from "../wire/text.ts";
 import type { Watcher } from "./exchange.ts";
 import { type Kept, type Tell, Tellings } from "./tellings.ts";
-import type { Behind, Connected } from "./upstream.ts";
+import type { Behind, Taken } from "./upstream.ts";
 
 /** The client decides how long it waits; when it leaves, so do we. */
 const PATIENT = { timeoutMs: 3_600_000 };
@@ -26,7 +26,7 @@ const PATIENT = { timeoutMs: 3_600_000 };
 const BUSY_PAUSE_MS = 1;
 
 interface Session {
-  readonly connecting: Promise<Connected>;
+  readonly taken: Taken;
   client: QbClient | undefined;
   requests: number;
   closed: boolean;
@@ -50,6 +50,9 @@ interface Remark {
   readonly why: string;
   readonly refusedHere: boolean;
 }
+
+/** Why those are refused that only a server could let in which answers nobody. */
+const SILENT = new QbFailure("timeout", Errno.ETIMEDOUT, "it does not answer");
 
 const NO_BYTES = new Uint8Array(0);
 const NO_REMARK: Remark = { why: "", refusedHere: false };
@@ -89,10 +92,14 @@ export class Proxy implements Handler {
     const own = this.#access.authenticate(peer);
     const { showsClients } = this.#upstream;
     if (typeof own === "number" && !showsClients) return own;
-    const refusal = this.#upstream.judge(peer);
-    if (refusal !== undefined) this.#refusals.set(peer, refusal);
+    const verdict = this.#upstream.judge(peer);
     // Whom the server sees it judges itself; what we think of them is for the trace.
-    return refusal?.errno ?? (typeof own === "number" ? "read-write" : own);
+    if (verdict === "welcome") return typeof own === "number" ? "read-write" : own;
+    // It may let them in yet: until then they wait, as they would for its own answer.
+    if (verdict === "unknown" && typeof own !== "number") return own;
+    const refusal = verdict === "unknown" ? SILENT : verdict;
+    this.#refusals.set(peer, refusal);
+    return refusal.errno;
   }
 
   refusal(peer: Credentials, command: string): string {
@@ -104,7 +111,7 @@ export class Proxy implements Handler {
 
   connected(peer: Peer): void {
     const session: Session = {
-      connecting: this.#upstream.take(peer.caller),
+      taken: this.#upstream.take(peer.caller),
       client: undefined,
       requests: 0,
       closed: false,
@@ -118,6 +125,7 @@ export class Proxy implements Handler {
     const session = this.#sessions.get(peer);
     if (session === undefined) return;
     session.closed = true;
+    session.taken.cancel();
     session.client?.close();
     this.#sessions.delete(peer);
     this.#note((watcher, atMs) => watcher.closed(peer, atMs));
@@ -125,7 +133,7 @@ export class Proxy implements Handler {
 
   /** Passes events on until the server or the client has gone. */
   async #attend(peer: Peer, session: Session): Promise<void> {
-    const client = await session.connecting;
+    const client = await session.taken.done;
     if (client instanceof QbFailure) {
       peer.disconnect(`cannot be connected to @${this.#upstream.name}: ${String(client)}`);
       return;
@@ -199,7 +207,7 @@ export class Proxy implements Handler {
   /** When the connection is still being made, or the server asks to wait. */
   async #forwardLater(session: Session, asked: Asked): Promise<Reply> {
     if (asked.kept === undefined) this.#keep(asked);
-    const client = session.client ?? (await session.connecting);
+    const client = session.client ?? (await session.taken.done);
     const answer =
       client instanceof QbFailure ? client : await askPatiently(client, session, asked);
     return this.#outcome(asked, answer);

@@ -3,6 +3,7 @@
  * next client: so it is known at that client's handshake whether the server lets anybody in, and
  * with which errno not.
  */
+import type { Connected } from "../client/connecting.ts";
 import { QbFailure } from "../client/failure.ts";
 import { QbClient } from "../client/qb-client.ts";
 import type { Credentials } from "../platform/socket.ts";
@@ -10,17 +11,25 @@ import type { Credentials } from "../platform/socket.ts";
 /** A server that is away or refuses is asked again this often. */
 const RETRY_MS = 100;
 
-export type Connected = QbClient | QbFailure;
+/** Whether a server lets somebody in; unknown while it does not answer. */
+export type Verdict = "welcome" | "unknown" | QbFailure;
+
+/** A connection that is there, or that is being made. */
+export interface Taken {
+  readonly done: Promise<Connected>;
+  /** The taker waits no longer. What comes all the same is still the taker's. */
+  cancel(): void;
+}
 
 /** Where a proxy's connections come from. */
 export interface Behind extends Disposable {
   readonly name: string;
   /** The server sees each client's uid and gid, not the proxy's. */
   readonly showsClients: boolean;
-  /** Asks, where it is not known, why the server does not let `peer` in; undefined: it does. */
-  judge(peer: Credentials): QbFailure | undefined;
+  /** Asks, where it is not known, whether the server lets `peer` in. */
+  judge(peer: Credentials): Verdict;
   /** A connection for `peer`; from here on the taker's. */
-  take(peer: Credentials): Promise<Connected>;
+  take(peer: Credentials): Taken;
 }
 
 /** Owns the one that is ready; those that were taken are their takers'. */
@@ -44,13 +53,17 @@ export class Upstream implements Behind {
     return await this.#next;
   }
 
-  /** Why the server lets nobody in, as far as is known; undefined when it does. */
-  judge(): QbFailure | undefined {
-    return this.#ready instanceof QbFailure ? this.#ready : undefined;
+  /** Why the server lets nobody in, as far as is known. */
+  judge(): Verdict {
+    return this.#ready instanceof QbFailure ? this.#ready : "welcome";
   }
 
   /** A connection for one client; the next one is made meanwhile. */
-  async take(): Promise<Connected> {
+  take(): Taken {
+    return { done: this.#take(), cancel: () => {} };
+  }
+
+  async #take(): Promise<Connected> {
     const taken = this.#next;
     this.#replace();
     const client = await taken;

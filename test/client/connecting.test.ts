@@ -1,0 +1,74 @@
+/** A connection that is being made: looked at, waited for, and given up. */
+import { readdirSync } from "node:fs";
+import { expect, test } from "bun:test";
+import { QbFailure } from "../../src/client/failure.ts";
+import { QbClient } from "../../src/client/qb-client.ts";
+import { eventually } from "../support/eventually.ts";
+import { native } from "../support/native.ts";
+import { startService, uniqueName } from "../support/service.ts";
+import { noRingsLeft, ringDirectories } from "../support/shm.ts";
+import { FakeServer } from "./fake-server.ts";
+
+const SMALL = { maxMessageBytes: 12_328 };
+
+function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+test("waited for asleep, it is there when the server is quick", async () => {
+  await using service = await startService((name) => [native("qb-echo-server"), name]);
+  const connecting = QbClient.begin(service.name, SMALL);
+  const client = connecting.now(10_000);
+  if (!(client instanceof QbClient)) throw new Error(String(client));
+  expect(client.sendRecvBlocking(1, Buffer.from("x"))).toMatchObject({ id: 1, error: 0 });
+  // The same one, however often it is asked for.
+  expect(connecting.now(0)).toBe(client);
+  expect(await connecting.later(0)).toBe(client);
+  expect(connecting.answered).toBe(true);
+  client.close();
+});
+
+test("a stopped server's word comes later, on the same connection", async () => {
+  await using service = await startService((name) => [native("qb-echo-server"), name]);
+  service.signal("SIGSTOP");
+  const connecting = QbClient.begin(service.name, SMALL);
+  expect(connecting.now(20)).toBeUndefined();
+  expect(connecting.answered).toBe(false);
+  service.signal("SIGCONT");
+  const client = await connecting.later(10_000);
+  if (!(client instanceof QbClient)) throw new Error(String(client));
+  await eventually("one connection", () => ringDirectories(service.pid).length === 1);
+  client.close();
+  await noRingsLeft(service.pid);
+});
+
+test("given up, or waited for in vain, it leaves nothing, and tells who still waits", async () => {
+  using server = new FakeServer(uniqueName(), { silent: true });
+  const before = descriptors();
+  const connecting = QbClient.begin(server.name, SMALL);
+  expect(connecting.now(0)).toBeUndefined();
+  const waiting = connecting.later(10_000);
+  connecting.cancel();
+  expect(await waiting).toBeInstanceOf(QbFailure);
+  expect(connecting.answered).toBe(false);
+  const late = await QbClient.begin(server.name, SMALL).later(10);
+  expect(late instanceof QbFailure && late.kind).toBe("timeout");
+  // The server's ends go when it sees ours gone.
+  await eventually("every descriptor is back", () => descriptors() <= before);
+});
+
+test("given up when it is there, it is closed", async () => {
+  await using service = await startService((name) => [native("qb-echo-server"), name]);
+  const connecting = QbClient.begin(service.name, SMALL);
+  expect(connecting.now(10_000)).toBeInstanceOf(QbClient);
+  connecting.cancel();
+  await noRingsLeft(service.pid);
+});
+
+test("nobody there, or no name at all, is a word too", () => {
+  for (const name of [uniqueName(), "", "x".repeat(200)]) {
+    const connecting = QbClient.begin(name, SMALL);
+    expect(connecting.now(0)).toBeInstanceOf(QbFailure);
+    expect(connecting.answered).toBe(true);
+  }
+});

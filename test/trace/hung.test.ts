@@ -1,0 +1,84 @@
+/** A server that leaves handshakes without an answer: nobody behind the tracer waits for it. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { Errno } from "../../src/errno.ts";
+import { FakeServer } from "../client/fake-server.ts";
+import { eventually } from "../support/eventually.ts";
+import { NOBODY, WWW_DATA } from "../support/identity.ts";
+import { bodyText, QbClient } from "../support/qb-client.ts";
+import { type Service, uniqueName } from "../support/service.ts";
+import { noRingsLeft, ringDirectories } from "../support/shm.ts";
+import { startC, startProxy } from "./support.ts";
+
+setDefaultTimeout(60_000);
+
+/** Ends the tracer; nothing of its connections is left, on either side. */
+async function allAreGone(tracer: Service, server: Service): Promise<void> {
+  expect(await tracer.stop()).toBe(0);
+  await noRingsLeft(tracer.pid, server.pid);
+}
+
+/** How long the clients take for `calls` requests each, ms. */
+async function timeOf(clients: readonly QbClient[], calls: number): Promise<number> {
+  const start = performance.now();
+  for (let i = 0; i < calls; i++) {
+    for (const client of clients) expect(bodyText(await client.call(9, `${i}`))).toBe(`${i}`);
+  }
+  return performance.now() - start;
+}
+
+test("its clients go on while it leaves those who come without an answer", async () => {
+  let silent = false;
+  using server = new FakeServer(uniqueName(), {
+    get silent() {
+      return silent;
+    },
+  });
+  await using tracer = await startProxy("trace", server.name);
+  {
+    await using first = await QbClient.open(tracer.name);
+    await using second = await QbClient.open(tracer.name, WWW_DATA);
+    const clients = [first, second];
+    const before = await timeOf(clients, 200);
+    silent = true;
+    const coming = Array.from({ length: 10 }, () => QbClient.open(tracer.name));
+    const meanwhile = await timeOf(clients, 200);
+    for (const opened of coming) {
+      await using late = await opened;
+      // The tracer's own rule lets them in; the server may yet say no.
+      expect(late.connected.res).toBe(0);
+    }
+    // A second for each of them, when all waited for it.
+    expect(meanwhile / before).toBeLessThan(10);
+  }
+  expect(await tracer.stop()).toBe(0);
+});
+
+test("those who came are let in, or let go, once it says which", async () => {
+  await using server = await startC("qb-echo-server");
+  await using tracer = await startProxy("trace", server.name, "--group", "33");
+  {
+    await using early = await QbClient.open(tracer.name);
+    expect((await early.call(9, "early")).error).toBe(0);
+    server.signal("SIGSTOP");
+    await using late = await QbClient.open(tracer.name);
+    await using unwanted = await QbClient.open(tracer.name, WWW_DATA);
+    await using stranger = await QbClient.open(tracer.name, NOBODY);
+    const came = [late, unwanted, stranger].map(({ connected }) => connected.res);
+    expect(came).toEqual([0, 0, Errno.ETIMEDOUT]);
+    await using leaving = await QbClient.open(tracer.name);
+    expect(leaving.connected.res).toBe(0);
+    await leaving.kill();
+    const asked = [early.call(9, "first"), late.call(9, "second")];
+    server.signal("SIGCONT");
+    expect((await Promise.all(asked)).map(bodyText)).toEqual(["first", "second"]);
+    await eventually("the unwanted is let go", async () => (await unwanted.call(9, "x")).res < 0);
+    await eventually("it is asked about strangers again", async () => {
+      await using another = await QbClient.open(tracer.name, NOBODY);
+      return another.connected.res === Errno.EPERM;
+    });
+    await eventually("who left has left the server too", () => {
+      return ringDirectories(server.pid).length === 2;
+    });
+  }
+  await allAreGone(tracer, server);
+});
