@@ -14,15 +14,27 @@ import { failedIn, pointsOf, runProgram, SOURCES } from "./run-compat.ts";
 
 const MINUTES = 180_000;
 
-function fixturesLeft(): string[] {
-  return readdirSync(tmpdir()).filter((name) => /^pmxcfs-ipc-(compat|fixtures)-/.test(name));
+/** Where a run of its own keeps its fixtures: other suites on the machine have theirs. */
+class OwnTemporary implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+  readonly environment = { TMPDIR: this.path };
+
+  get left(): string[] {
+    return readdirSync(this.path).filter((name) => /^pmxcfs-ipc-(compat|fixtures)-/.test(name));
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true });
+  }
 }
 
 describe("good servers", () => {
   test(
     "our own holds every case, with every kind of client",
     async () => {
-      const { code, out, err } = await runProgram(["compat", "--seed", "1"]);
+      using own = new OwnTemporary();
+      const { environment } = own;
+      const { code, out, err } = await runProgram(["compat", "--seed", "1"], { environment });
       expect({ failed: failedIn(out), err }).toEqual({ failed: [], err: "" });
       expect(code).toBe(0);
       const ran = pointsOf(out).filter(({ skip }) => skip === undefined);
@@ -30,7 +42,7 @@ describe("good servers", () => {
       expect(count("(own)")).toBeGreaterThan(80);
       expect(count("(libqb)")).toBe(count("(own)"));
       expect(count("(c)")).toBe(count("(own)") + 1);
-      expect(fixturesLeft()).toEqual([]);
+      expect(own.left).toEqual([]);
     },
     MINUTES,
   );
@@ -261,7 +273,12 @@ describe("the command", () => {
   test(
     "interrupted, it takes everything down that it started",
     async () => {
-      const child = Bun.spawn([...SOURCES, "compat", "--tap"], { stdout: "pipe", stderr: "pipe" });
+      using temporary = new OwnTemporary();
+      const child = Bun.spawn([...SOURCES, "compat", "--tap"], {
+        stdout: "pipe",
+        stderr: "pipe",
+        env: { ...process.env, ...temporary.environment },
+      });
       const chunks = child.stdout[Symbol.asyncIterator]();
       const decoder = new TextDecoder();
       let out = "";
@@ -278,7 +295,7 @@ describe("the command", () => {
       expect(await child.exited).toBe(143);
       expect(await child.stderr.text()).toContain("stopped by SIGTERM");
       expect(readFileSync("/proc/net/unix", "latin1")).not.toMatch(new RegExp(own));
-      expect(fixturesLeft()).toEqual([]);
+      expect(temporary.left).toEqual([]);
     },
     MINUTES,
   );
