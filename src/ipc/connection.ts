@@ -381,5 +381,6 @@ const NO_BODY = new Uint8Array(0);
 
 /** A reply that has to wait, out of memory that the next request will use. */
 function kept(reply: Reply): Reply {
-  return typeof reply === "number" ? reply : reply.slice();
+  // Not slice(): of a Buffer that is a view.
+  return typeof reply === "number" ? reply : new Uint8Array(reply);
 }
