@@ -33,8 +33,8 @@ export class Connecting {
     const deadline = performance.now() + timeoutMs;
     const found = await waitFor(() => this.#look(), deadline);
     if (found !== undefined) return found;
-    this.#setUp.close();
     this.#result = this.#setUp.late(timeoutMs);
+    this.#setUp.close();
     return this.#result;
   }
 
