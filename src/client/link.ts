@@ -67,11 +67,11 @@ export class Link {
    * Has the event loop watch it: `woken` hears of hints, `hungUp` of the end. Until that, `end`
    * finds none.
    */
-  watch(woken: () => void, hungUp: () => void): void {
+  watch(woken: () => void, hungUp: (end: QbFailure) => void): void {
     const lose = (): void => {
       if (this.#lost) return;
       this.#lost = true;
-      hungUp();
+      hungUp(disconnected(HUNG_UP));
     };
     const socket = {
       open: (opened: Socket) => {

@@ -32,8 +32,7 @@ import {
 } from "./options.ts";
 import type { Patience } from "./patience.ts";
 import { attach, dropReferences, removeFiles, type RingPlace } from "./ring-files.ts";
-import type { Span } from "../wire/struct.ts";
-import { setUp, type Accepted, type Wanted } from "./setup.ts";
+import type { Accepted, Wanted } from "./setup.ts";
 import { RequestWriter } from "./request-writer.ts";
 import { OneByOne } from "./waiting.ts";
 
@@ -44,9 +43,9 @@ const REFERENCES = 2;
 const EMPTY = Buffer.alloc(0);
 
 function wantedOf(name: string, options: ConnectOptions): Wanted {
-  const { maxMessageBytes = PVE_MESSAGE_BYTES, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { maxMessageBytes = PVE_MESSAGE_BYTES, identity } = options;
   const asked = Math.max(maxMessageBytes, IpcLimits.minMessageBytes);
-  return { name, maxMessageBytes: asked, timeoutMs, identity: options.identity };
+  return { name, maxMessageBytes: asked, identity };
 }
 
 /** One connection to a service. */
@@ -111,7 +110,7 @@ export class QbClient implements Disposable {
 
   /** Connects to service `name` (`pve2`), or says why not. */
   static async connect(name: string, options: ConnectOptions = {}): Promise<QbClient | QbFailure> {
-    return QbClient.#attached(name, options, await setUp(wantedOf(name, options)));
+    return await QbClient.begin(name, options).later(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   }
 
   /** Begins to connect, for who cannot wait for the end of it. */
@@ -123,9 +122,8 @@ export class QbClient implements Disposable {
   static #attached(
     name: string,
     options: ConnectOptions,
-    accepted: Accepted | QbFailure,
+    accepted: Accepted,
   ): QbClient | QbFailure {
-    if (accepted instanceof QbFailure) return accepted;
     const attached = attach(accepted);
     if (attached instanceof QbFailure) {
       closeDescriptor(accepted.fd);
@@ -155,24 +153,9 @@ export class QbClient implements Disposable {
    * true size in the header. `busy`: flow control, or the ring is full.
    */
   send(id: number, body: Uint8Array = EMPTY, claimedBytes?: number): QbFailure | undefined {
-    return this.#send(id, body, 0, body.byteLength, claimedBytes);
-  }
-
-  /** As `send`, the body of a request that somebody else sent. */
-  pass(id: number, { bytes, at, size }: Span): QbFailure | undefined {
-    return this.#send(id, bytes, at, size, undefined);
-  }
-
-  #send(
-    id: number,
-    body: Uint8Array,
-    start: number,
-    bodyBytes: number,
-    claimedBytes: number | undefined,
-  ): QbFailure | undefined {
     const failure = this.#mayNotSend();
     if (failure !== undefined) return failure;
-    const unwritten = this.#requests.write(id, body, start, bodyBytes, claimedBytes);
+    const unwritten = this.#requests.write(id, body, claimedBytes);
     if (unwritten?.kind === "busy") return this.#lookAlive() ?? unwritten;
     if (unwritten !== undefined) return unwritten.ended ? this.#ends(unwritten) : unwritten;
     return this.#notify(1);
@@ -206,9 +189,9 @@ export class QbClient implements Disposable {
         event(found);
       }
     };
-    this.#link.watch(look, () => {
+    this.#link.watch(look, (end) => {
       look();
-      finish(this.#ends(disconnected("the server closed the connection")));
+      finish(this.#ends(end));
     });
     // What came before.
     look();

@@ -3,17 +3,14 @@ import { Errno } from "../errno.ts";
 import { RingWriter } from "../memory/ring.ts";
 import type { RingSet } from "../memory/ring-set.ts";
 import { RequestHeader } from "../wire/qb.ts";
+import { newSpan } from "../wire/struct.ts";
 import { garbage, type QbFailure, ringFull, tooLarge, vanished } from "./failure.ts";
-
-const { id: ID, size: SIZE } = RequestHeader.offset;
-
-/** Bodies up to this many bytes are copied in a loop: under it the loop beats the native call. */
-const LOOP_BYTES = 24;
 
 export class RequestWriter {
   readonly #set: RingSet;
   readonly #ring: RingWriter;
   readonly #maxMessageBytes: number;
+  readonly #header = newSpan(RequestHeader.size);
 
   constructor(set: RingSet, maxMessageBytes: number) {
     this.#set = set;
@@ -21,33 +18,17 @@ export class RequestWriter {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /**
-   * Writes one request, its body the `bodyBytes` of `body` from `start` on; `claimedBytes` is what
-   * its header says it has in all. Why not, when it cannot.
-   */
-  write(
-    id: number,
-    body: Uint8Array,
-    start: number,
-    bodyBytes: number,
-    claimedBytes: number | undefined,
-  ): QbFailure | undefined {
-    const size = RequestHeader.size + bodyBytes;
+  /** Writes one request; `claimedBytes` is what its header says. Why not, when it cannot. */
+  write(id: number, body: Uint8Array, claimedBytes: number | undefined): QbFailure | undefined {
+    const size = RequestHeader.size + body.byteLength;
     if (size > this.#maxMessageBytes) return tooLarge(size, this.#maxMessageBytes);
     const at = this.#ring.claim(size);
     if (at < 0) return this.#cannotClaim(at as Errno, size);
-    const { words, bytes } = this.#set.rings.request;
-    const word = at >> 2;
-    words[word + (ID >> 2)] = id;
-    words[word + (ID >> 2) + 1] = 0;
-    words[word + (SIZE >> 2)] = claimedBytes ?? size;
-    words[word + (SIZE >> 2) + 1] = 0;
-    const from = at + RequestHeader.size;
-    if (bodyBytes > LOOP_BYTES) {
-      bytes.set(body.subarray(start, start + bodyBytes), from);
-    } else {
-      for (let i = 0; i < bodyBytes; i++) bytes[from + i] = body[start + i] ?? 0;
-    }
+    RequestHeader.write.id(this.#header, id);
+    RequestHeader.write.size(this.#header, claimedBytes ?? size);
+    const { bytes } = this.#set.rings.request;
+    bytes.set(this.#header.bytes, at);
+    bytes.set(body, at + RequestHeader.size);
     const committed = this.#ring.commit();
     if (this.#set.vanished) return vanished();
     return committed === 0 ? undefined : garbage("the request ring's semaphore is scribbled");

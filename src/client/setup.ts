@@ -19,7 +19,6 @@ import {
 import { ConnectionRequest, ConnectionResponse, QB_IPC_SHM, QbMessage } from "../wire/qb.ts";
 import { newSpan, type Span } from "../wire/struct.ts";
 import { disconnected, garbage, QbFailure, timedOut } from "./failure.ts";
-import { waitFor } from "./waiting.ts";
 
 /** A server may enforce larger messages than we asked for, but not this large. */
 const ANSWERED_SIZE_MAX = 256 * 1024 * 1024;
@@ -42,7 +41,6 @@ export interface Accepted {
 export interface Wanted {
   readonly name: string;
   readonly maxMessageBytes: number;
-  readonly timeoutMs: number;
   /** Our own credentials unless given. */
   readonly identity: Identity | undefined;
 }
@@ -142,16 +140,6 @@ function unfit(name: string): QbFailure | undefined {
   const bytes = Buffer.byteLength(name, "latin1");
   if (name !== "" && bytes < IpcLimits.addressPathBytes) return undefined;
   return new QbFailure("size", Errno.ENAMETOOLONG, "a service name has 1 to 107 bytes");
-}
-
-/** Connects to service `name` and asks for messages of `maxMessageBytes`. */
-export async function setUp(wanted: Wanted): Promise<Accepted | QbFailure> {
-  const setting = new SetUp(wanted);
-  const deadline = performance.now() + wanted.timeoutMs;
-  const outcome = (await waitFor(() => setting.step(), deadline)) ?? setting.late(wanted.timeoutMs);
-  // The descriptor is left to nobody but the caller of an acceptance.
-  if (outcome instanceof QbFailure) setting.close();
-  return outcome;
 }
 
 function judgeStart(answer: Span): QbFailure | undefined {

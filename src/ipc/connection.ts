@@ -16,8 +16,8 @@ import { Pace } from "./pace.ts";
 import type { Polled, PollSettings } from "./polling.ts";
 import { AnswerQueue } from "./queue.ts";
 import type { RequestMemory, ScratchPool } from "./scratch.ts";
-import { TurnClock } from "./turn-clock.ts";
 import { type ConnectionStats, newConnectionStats } from "./stats.ts";
+import { TurnClock } from "./turn-clock.ts";
 
 /** The setup socket, as a connection uses it: one byte per event, and the end. */
 export interface Wire {
@@ -148,7 +148,7 @@ export class Connection implements Peer, Polled {
     let isOver = false;
     this.#turn.begin();
     while (served < posted && this.#end === undefined && this.#takesRequests()) {
-      if (served > 0) isOver = this.#turn.isOver(served);
+      isOver = this.#turn.isOver(served);
       if (isOver) break;
       const size = this.#requests.peek();
       if (size === NOTHING) break;

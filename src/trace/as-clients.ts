@@ -5,16 +5,13 @@
 import type { Connected, Connecting } from "../client/connecting.ts";
 import { QbClient } from "../client/qb-client.ts";
 import type { Credentials } from "../platform/socket.ts";
-import type { Behind, Taken, Verdict } from "./upstream.ts";
+import { type Behind, PATIENT_MS, type Taken, type Verdict } from "./upstream.ts";
 
 /** Everybody stands still for a handshake this long, once: then the server counts as hung. */
 const VERDICT_WITHIN_MS = 50;
 
 /** What was made for a client that did not come is kept this long for the next one like it. */
 const KEPT_MS = 2000;
-
-/** Whom nobody tells how long to wait: clients do, by leaving. */
-const PATIENT_MS = 3_600_000;
 
 interface Ready {
   readonly connecting: Connecting;

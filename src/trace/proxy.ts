@@ -18,10 +18,9 @@ import type { Span } from "../wire/struct.ts";
 import { tail } from "../wire/text.ts";
 import type { Watcher } from "./exchange.ts";
 import { type Kept, type Tell, Tellings } from "./tellings.ts";
-import type { Behind, Taken } from "./upstream.ts";
+import { type Behind, PATIENT_MS, type Taken } from "./upstream.ts";
 
-/** The client decides how long it waits; when it leaves, so do we. */
-const PATIENT = { timeoutMs: 3_600_000 };
+const PATIENT = { timeoutMs: PATIENT_MS };
 /** Between two tries at a server that asked to wait. */
 const BUSY_PAUSE_MS = 1;
 
@@ -54,7 +53,6 @@ interface Remark {
 /** Why those are refused that only a server could let in which answers nobody. */
 const SILENT = new QbFailure("timeout", Errno.ETIMEDOUT, "it does not answer");
 
-const NO_BYTES = new Uint8Array(0);
 const NO_REMARK: Remark = { why: "", refusedHere: false };
 const REFUSED_HERE: Remark = { why: "", refusedHere: true };
 
@@ -190,7 +188,7 @@ export class Proxy implements Handler {
     const { client } = session;
     const { id, span } = asked;
     if (client === undefined || client.busy) return this.#forwardLater(session, asked);
-    const failure = client.pass(id, span);
+    const failure = client.send(id, bodyOf(span));
     // The server is at work already.
     this.#keep(asked);
     if (failure !== undefined) return this.#notPassed(session, asked, failure);
@@ -234,7 +232,7 @@ export class Proxy implements Handler {
     const latencyUs = (performance.now() - start) * 1000;
     const isReply = outcome instanceof Uint8Array;
     const replyBytes = isReply ? outcome.byteLength : 0;
-    const reply = isReply && this.#watcher.wantsReplies ? outcome : NO_BYTES;
+    const reply = isReply && this.#watcher.wantsReplies ? outcome : EMPTY_REPLY;
     const tell: Tell = (watcher, atMs) => {
       watcher.exchanged({
         atMs,
@@ -259,6 +257,10 @@ export class Proxy implements Handler {
   }
 }
 
+function bodyOf({ bytes, at, size }: Span): Buffer {
+  return bytes.subarray(at, at + size);
+}
+
 function askedIn({ id, peer, span }: Request, isMalformed: boolean): Asked {
   const start = performance.now();
   return { start, peer, id, span, kept: undefined, malformed: isMalformed };
@@ -270,7 +272,7 @@ async function askPatiently(
   session: Session,
   { peer, id, span }: Asked,
 ): Promise<QbResponse | QbFailure> {
-  const body = span.bytes.subarray(span.at, span.at + span.size);
+  const body = bodyOf(span);
   let answer = await client.sendRecv(id, body, PATIENT);
   if (!(answer instanceof QbFailure) || answer.kind !== "busy") return answer;
   peer.holdRequests(1);

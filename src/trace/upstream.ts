@@ -11,6 +11,9 @@ import type { Credentials } from "../platform/socket.ts";
 /** A server that is away or refuses is asked again this often. */
 const RETRY_MS = 100;
 
+/** The client decides how long it waits; when it leaves, so does its proxy. */
+export const PATIENT_MS = 3_600_000;
+
 /** Whether a server lets somebody in; unknown while it does not answer. */
 export type Verdict = "welcome" | "unknown" | QbFailure;
 

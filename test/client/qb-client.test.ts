@@ -5,7 +5,6 @@ import { Errno } from "../../src/errno.ts";
 import { QbFailure } from "../../src/client/failure.ts";
 import { Patience } from "../../src/client/patience.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
-import { spanOf } from "../../src/wire/struct.ts";
 import { echoCommand, startService, uniqueName } from "../support/service.ts";
 import { native } from "../support/native.ts";
 import { noRingsLeft, ringDirectories } from "../support/shm.ts";
@@ -216,7 +215,7 @@ describe("a C server on libqb", () => {
     using client = await connected(service.name);
     const patience = new Patience();
     await eventually("an answer at once", async () => {
-      expect(client.pass(7, spanOf(Buffer.from("at once")))).toBeUndefined();
+      expect(client.send(7, Buffer.from("at once"))).toBeUndefined();
       const answer = client.answer(7, patience);
       expect(bodyOf(await answer)).toBe("at once");
       return !(answer instanceof Promise);
