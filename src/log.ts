@@ -63,26 +63,31 @@ function stderrWriter(): (line: string) => boolean {
   };
 }
 
-/** So many lines a second and, of those, so many from one source; what is left out is told. */
+const A_SECOND_MS = 1000;
+
+/** So many lines in an interval, so many of them from one source; what is left out is told. */
 export class LineBudget {
-  readonly #perSecond: number;
-  readonly #perSource: number;
+  readonly #lines: number;
+  readonly #ofOne: number;
   readonly #tell: (leftOut: number, busiest: number) => void;
+  readonly #intervalMs: number;
   readonly #bySource = new Map<number, number>();
   #endsAt = Number.NEGATIVE_INFINITY;
-  #lines = 0;
+  #taken = 0;
   #leftOut = 0;
   #timer: Timer | undefined;
 
-  /** `tell` hears after a second how many were left out, and which source asked for most. */
+  /** `tell` hears after the interval how many were left out, and which source asked for most. */
   constructor(
-    perSecond: number,
-    perSource: number,
+    lines: number,
+    ofOne: number,
     tell: (leftOut: number, busiest: number) => void,
+    intervalMs = A_SECOND_MS,
   ) {
-    this.#perSecond = perSecond;
-    this.#perSource = perSource;
+    this.#lines = lines;
+    this.#ofOne = ofOne;
     this.#tell = tell;
+    this.#intervalMs = intervalMs;
   }
 
   /** Whether `source` may have a line now; if not, it is counted. */
@@ -91,8 +96,8 @@ export class LineBudget {
     if (now >= this.#endsAt) this.#next();
     const asked = (this.#bySource.get(source) ?? 0) + 1;
     this.#bySource.set(source, asked);
-    if (asked <= this.#perSource && this.#lines < this.#perSecond) {
-      this.#lines++;
+    if (asked <= this.#ofOne && this.#taken < this.#lines) {
+      this.#taken++;
       return true;
     }
     this.#leftOut++;
@@ -100,13 +105,18 @@ export class LineBudget {
     return false;
   }
 
+  /** It ends here: what was left out is told now. */
+  close(): void {
+    this.#next();
+  }
+
   #next(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const leftOut = this.#leftOut;
     const [busiest = 0] = [...this.#bySource].toSorted(([, a], [, b]) => b - a)[0] ?? [];
-    this.#endsAt = performance.now() + 1000;
-    this.#lines = 0;
+    this.#endsAt = performance.now() + this.#intervalMs;
+    this.#taken = 0;
     this.#leftOut = 0;
     this.#bySource.clear();
     if (leftOut > 0) this.#tell(leftOut, busiest);
