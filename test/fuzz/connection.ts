@@ -4,17 +4,13 @@
  */
 import fc from "fast-check";
 import { Errno } from "../../src/errno.ts";
-import { Connection, type ConnectionHost, type End } from "../../src/ipc/connection.ts";
+import type { End } from "../../src/ipc/connection.ts";
 import type { Reply, Request } from "../../src/ipc/handler.ts";
-import { PollLimits } from "../../src/limits.ts";
-import { ScratchPool } from "../../src/ipc/scratch.ts";
-import type { RingDirectory } from "../../src/memory/ring-directory.ts";
 import { RingWriter } from "../../src/memory/ring.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { RingHeader } from "../../src/wire/qb.ts";
-import { clear, makeRings, scribble } from "./rings.ts";
-
-const MAX_MESSAGE = PAGE_BYTES - 13;
+import { connectionOver, hostOf, makeRings, MAX_MESSAGE } from "../support/connection.ts";
+import { clear, scribble } from "./rings.ts";
 
 /** Answers in every way a handler can. */
 function answer({ id, span }: Request): Reply | Promise<Reply> {
@@ -31,23 +27,6 @@ function answer({ id, span }: Request): Reply | Promise<Reply> {
       return span.bytes.subarray(span.at, span.at + span.size);
   }
 }
-
-/** A host that only counts; the rings are used again, so nothing is removed. */
-function hostOf(ends: End[]): ConnectionHost {
-  return {
-    handler: { authenticate: () => "read-write", handle: answer },
-    scratch: new ScratchPool(MAX_MESSAGE),
-    queuedRequests: 8,
-    poll: PollLimits,
-    outstandingNotifies: 10,
-    stalled: () => {},
-    more: () => {},
-    ended: (_, end) => void ends.push(end),
-    discard: () => {},
-  };
-}
-
-const wire = { fd: -1, notify: (count: number) => count, close: () => {} };
 
 interface Message {
   readonly id: number;
@@ -70,14 +49,10 @@ function send(writer: RingWriter, { id, size, claimed }: Message): void {
   writer.commit();
 }
 
-function openOn(rings: RingDirectory, ends: End[]): Connection {
-  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
-  return new Connection(1, caller, rings, MAX_MESSAGE, wire, hostOf(ends));
-}
-
 export function connectionFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
   const rings = makeRings("fuzz-connection", kept);
   const { request, response } = rings.set.rings;
+  const host = hostOf(answer, { outstandingNotifies: 10 });
   const step = fc.record({
     messages: fc.array(message, { maxLength: 4 }),
     scribbles: fc.array(scribble, { maxLength: 3 }),
@@ -87,7 +62,7 @@ export function connectionFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
   return fc.property(fc.array(step, { maxLength: 8 }), (steps) => {
     clear(rings.set);
     const ends: End[] = [];
-    const connection = openOn(rings, ends);
+    const connection = connectionOver(rings, { ...host, ended: (_, end) => void ends.push(end) });
     const client = new RingWriter(request);
     for (const { messages, scribbles, readAll, limit } of steps) {
       for (const one of messages) send(client, one);

@@ -1,12 +1,11 @@
 /** Rings under a peer that writes whatever it likes anywhere, between any two of our steps. */
 import fc from "fast-check";
 import { Errno } from "../../src/errno.ts";
-import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
 import { newScratch, RingReader, RingWriter } from "../../src/memory/ring.ts";
 import type { RingSet } from "../../src/memory/ring-set.ts";
-import { Directory } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { ChunkMagic, RingHeader } from "../../src/wire/qb.ts";
+import { makeRings } from "../support/connection.ts";
 
 const MIN_BYTES = 16;
 const MAX_BYTES = 2000;
@@ -40,16 +39,6 @@ export const scribble: fc.Arbitrary<Scribble> = fc.record({
   at: fc.oneof(fc.nat(40), fc.nat(PAGE_BYTES / 4 - 1)),
   value: fc.oneof(interesting, interesting, fc.integer()),
 });
-
-/** Makes a directory of rings, one page each, that goes with `kept`. */
-export function makeRings(name: string, kept: DisposableStack): RingDirectory {
-  const shm = Directory.open(SHM);
-  if (typeof shm === "number") throw new Error(`${SHM}: errno ${-shm}`);
-  kept.use(shm);
-  const made = RingDirectory.make(shm, `${name}-${process.pid}`, PAGE_BYTES);
-  if (typeof made === "number") throw new Error(`no rings: errno ${-made}`);
-  return kept.use(made);
-}
 
 /** Zeroes a ring, so that each run begins the same. */
 export function clear(set: RingSet): void {

@@ -3,13 +3,8 @@
  * one connection, or one answer, and nobody else anything. And a socket that takes half of it.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Connection, type ConnectionHost } from "../../src/ipc/connection.ts";
-import { ScratchPool } from "../../src/ipc/scratch.ts";
-import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
 import { Errno } from "../../src/index.ts";
-import { PollLimits } from "../../src/limits.ts";
-import { Directory } from "../../src/platform/files.ts";
-import { PAGE_BYTES } from "../../src/platform/memory.ts";
+import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
 import { libraryCommand, startService, type Service } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
@@ -85,12 +80,7 @@ asRoot("a judgement that throws is a refusal", async () => {
 });
 
 test("notify bytes that a full socket did not take are sent when it drains", () => {
-  const shm = Directory.open(SHM);
-  if (typeof shm === "number") throw new Error(`errno ${-shm}`);
-  using directory = shm;
-  const rings = RingDirectory.make(directory, `short-${process.pid}`, PAGE_BYTES);
-  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
-  using made = rings;
+  using kept = new DisposableStack();
   let room = 0;
   const sent: number[] = [];
   const wire = {
@@ -103,19 +93,8 @@ test("notify bytes that a full socket did not take are sent when it drains", () 
       return taken;
     },
   };
-  const host: ConnectionHost = {
-    handler: { authenticate: () => "read-write", handle: () => Errno.EIO },
-    scratch: new ScratchPool(PAGE_BYTES),
-    queuedRequests: 8,
-    outstandingNotifies: 3,
-    poll: PollLimits,
-    stalled: () => {},
-    more: () => {},
-    ended: () => {},
-    discard: () => {},
-  };
-  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
-  const connection = new Connection(1, caller, made, PAGE_BYTES - 13, wire, host);
+  const host = hostOf(() => Errno.EIO);
+  const connection = connectionOver(makeRings("short", kept), host, 1, wire);
   const body = new Uint8Array(8);
   for (let i = 0; i < 3; i++) expect(connection.sendEvent(1, body)).toBe(0);
   expect(connection.sendEvent(1, body)).toBe(Errno.EAGAIN);

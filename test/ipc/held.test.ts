@@ -1,14 +1,10 @@
 /** A reply that waits for room keeps its bytes, whatever other clients ask meanwhile. */
 import { expect, test } from "bun:test";
-import { Connection, type ConnectionHost } from "../../src/ipc/connection.ts";
 import type { Request } from "../../src/ipc/handler.ts";
-import { ScratchPool } from "../../src/ipc/scratch.ts";
-import { PollLimits } from "../../src/limits.ts";
-import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
 import { newScratch, RingReader, RingWriter } from "../../src/memory/ring.ts";
-import { Directory } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { RequestHeader, ResponseHeader } from "../../src/wire/qb.ts";
+import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
 
 const BODY = 1000;
 
@@ -27,33 +23,13 @@ function handle({ span }: Request): Buffer {
 }
 
 test("a held reply that lies in its request's memory is not the next client's", () => {
-  const shm = Directory.open(SHM);
-  if (typeof shm === "number") throw new Error(`errno ${-shm}`);
-  using directory = shm;
-  const make = (name: string): RingDirectory => {
-    const made = RingDirectory.make(directory, `${name}-${process.pid}`, PAGE_BYTES);
-    if (typeof made === "number") throw new Error(`errno ${-made}`);
-    return made;
-  };
-  using first = make("first");
-  using second = make("second");
-  const host: ConnectionHost = {
-    handler: { authenticate: () => "read-write", handle },
-    scratch: new ScratchPool(PAGE_BYTES),
-    queuedRequests: 8,
-    outstandingNotifies: 3,
-    poll: PollLimits,
-    stalled: () => {},
-    more: () => {},
-    ended: () => {},
-    discard: () => {},
-  };
-  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
-  const wire = { fd: -1, close: () => {}, notify: () => 0 };
-  const connect = (number: number, rings: RingDirectory) =>
-    new Connection(number, caller, rings, PAGE_BYTES - 13, wire, host);
-  const one = connect(1, first);
-  const other = connect(2, second);
+  using kept = new DisposableStack();
+  const first = makeRings("first", kept);
+  const second = makeRings("second", kept);
+  // What all connections of a service have in common, the memory of requests too.
+  const host = hostOf(handle);
+  const one = connectionOver(first, host, 1);
+  const other = connectionOver(second, host, 2);
   const client = new RingWriter(first.set.rings.request);
   let asked = 0;
   while (one.stalledSince === undefined && asked < 20) {

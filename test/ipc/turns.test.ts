@@ -1,14 +1,9 @@
 /** Rules 6 and 7 in small: who takes up room, and whose turn it is. */
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/errno.ts";
-import { Connection, type ConnectionHost } from "../../src/ipc/connection.ts";
-import { ScratchPool } from "../../src/ipc/scratch.ts";
-import { PollLimits } from "../../src/limits.ts";
-import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
 import { RingWriter } from "../../src/memory/ring.ts";
-import { Directory } from "../../src/platform/files.ts";
-import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { RequestHeader } from "../../src/wire/qb.ts";
+import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/admission.ts";
 import { TimedTurns } from "../../src/ipc/timed-turns.ts";
 
@@ -99,13 +94,9 @@ test("one uid has its bound, root has none but that of all", () => {
 });
 
 test("what a client asks while it is served waits for its next turn", () => {
-  const shm = Directory.open(SHM);
-  if (typeof shm === "number") throw new Error(`errno ${-shm}`);
-  using directory = shm;
-  const rings = RingDirectory.make(directory, `turns-${process.pid}`, PAGE_BYTES);
-  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
-  using made = rings;
-  const client = new RingWriter(made.set.rings.request);
+  using kept = new DisposableStack();
+  const rings = makeRings("turns", kept);
+  const client = new RingWriter(rings.set.rings.request);
   const ask = (): void => {
     const word = client.claim(RequestHeader.size) >> 2;
     client.memory.words[word + (RequestHeader.offset.id >> 2)] = 1;
@@ -119,20 +110,8 @@ test("what a client asks while it is served waits for its next turn", () => {
     return Errno.EIO;
   };
   const again: number[] = [];
-  const host: ConnectionHost = {
-    handler: { authenticate: () => "read-write", handle },
-    scratch: new ScratchPool(PAGE_BYTES),
-    queuedRequests: 8,
-    outstandingNotifies: 3,
-    poll: PollLimits,
-    stalled: () => {},
-    more: ({ number }) => void again.push(number),
-    ended: () => {},
-    discard: () => {},
-  };
-  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
-  const wire = { fd: -1, close: () => {}, notify: () => 0 };
-  const connection = new Connection(7, caller, made, PAGE_BYTES - 13, wire, host);
+  const host = hostOf(handle, { more: ({ number }) => void again.push(number) });
+  const connection = connectionOver(rings, host, 7);
   ask();
   ask();
   expect(connection.serve(8)).toBe(2);

@@ -1,0 +1,53 @@
+/** One connection of ours over real rings, without a service or a client around it. */
+import { Connection, type ConnectionHost, type Wire } from "../../src/ipc/connection.ts";
+import type { Handler } from "../../src/ipc/handler.ts";
+import { ScratchPool } from "../../src/ipc/scratch.ts";
+import { PollLimits } from "../../src/limits.ts";
+import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
+import { Directory } from "../../src/platform/files.ts";
+import { PAGE_BYTES } from "../../src/platform/memory.ts";
+
+/** The largest message that rings of one page take. */
+export const MAX_MESSAGE = PAGE_BYTES - 13;
+
+/** Makes a directory of rings, one page each, that goes with `kept`. */
+export function makeRings(name: string, kept: DisposableStack): RingDirectory {
+  const shm = Directory.open(SHM);
+  if (typeof shm === "number") throw new Error(`${SHM}: errno ${-shm}`);
+  kept.use(shm);
+  const made = RingDirectory.make(shm, `${name}-${process.pid}`, PAGE_BYTES);
+  if (typeof made === "number") throw new Error(`no rings: errno ${-made}`);
+  return kept.use(made);
+}
+
+/** A host that does nothing but let everybody in, but for what `more` says. */
+export function hostOf(
+  handle: Handler["handle"],
+  more: Partial<ConnectionHost> = {},
+): ConnectionHost {
+  return {
+    handler: { authenticate: () => "read-write", handle },
+    scratch: new ScratchPool(PAGE_BYTES),
+    queuedRequests: 8,
+    outstandingNotifies: 3,
+    poll: PollLimits,
+    stalled: () => {},
+    more: () => {},
+    ended: () => {},
+    discard: () => {},
+    ...more,
+  };
+}
+
+const DEAF: Wire = { fd: -1, close: () => {}, notify: (count) => count };
+
+/** Root's connection `number` over `rings`. */
+export function connectionOver(
+  rings: RingDirectory,
+  host: ConnectionHost,
+  number = 1,
+  wire = DEAF,
+): Connection {
+  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
+  return new Connection(number, caller, rings, MAX_MESSAGE, wire, host);
+}
