@@ -1,6 +1,6 @@
 /** The log: its three formats, its levels, and debug switched on and off in a running server. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LogLimits } from "../src/limits.ts";
@@ -200,6 +200,57 @@ function fill(pipe: number): void {
     }
   }
 }
+
+/** What a pipe has, without waiting for more. */
+function drain(pipe: number): string {
+  const bytes = Buffer.alloc(64 * 1024);
+  let text = "";
+  for (;;) {
+    try {
+      text += bytes.toString("latin1", 0, readSync(pipe, bytes));
+    } catch {
+      return text;
+    }
+  }
+}
+
+/** Logs three times what may wait to be read, and a line more for each byte of its stdin. */
+const CHATTERBOX = `
+  import { createLog } from ${JSON.stringify(join(import.meta.dir, "../src/log.ts"))};
+  const log = createLog({ level: "info", format: "journal" });
+  for (let line = 0; line < 3000; line++) log.info("x".repeat(${LogLimits.unreadBytes / 1000}));
+  process.stdout.write("said");
+  for await (const _ of process.stdin) log.info("again");
+`;
+
+describe("a real process", () => {
+  test("keeps so many bytes for who reads its stderr late, and counts the lines beyond", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-log-"));
+    const fifo = join(directory, "stderr");
+    Bun.spawnSync(["mkfifo", fifo]);
+    const reader = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+    fill(reader);
+    const words = ["sh", "-c", `exec "$@" 2>${fifo}`, "sh", process.execPath, "-e", CHATTERBOX];
+    const child = Bun.spawn(words, { stdin: "pipe", stdout: "pipe" });
+    try {
+      await child.stdout.getReader().read();
+      let text = "";
+      const lost = await eventually("who reads again is told what is lost", () => {
+        text += drain(reader);
+        void child.stdin.write("x");
+        void child.stdin.flush();
+        return /warning: (\d+) lines before the last one are lost/.exec(text)?.[1];
+      });
+      expect(Number(lost)).toBeGreaterThan(1900);
+      expect(Number(lost)).toBeLessThan(2100);
+    } finally {
+      child.kill();
+      await child.exited;
+      closeSync(reader);
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
 
 describe("a real server", () => {
   test("SIGUSR1 shows debug lines, and a second one hides them again", async () => {
