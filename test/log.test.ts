@@ -224,7 +224,7 @@ const CHATTERBOX = `
 `;
 
 describe("a real process", () => {
-  test("keeps so many bytes for who reads its stderr late, and counts the lines beyond", async () => {
+  test("keeps so much for who reads its stderr late, and counts the lines beyond", async () => {
     const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-log-"));
     const fifo = join(directory, "stderr");
     Bun.spawnSync(["mkfifo", fifo]);
