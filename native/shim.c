@@ -545,7 +545,7 @@ static int take(struct semaphore *semaphore)
 	return 0;
 }
 
-/* Wakes one waiter of the semaphore at `at`; src/memory/semaphore.ts has added to its value. */
+/* Wakes one waiter of the semaphore at `at`; src/shm/ring.ts has added to its value. */
 API int64_t shim_wake(int64_t at)
 {
 	uint32_t *value = value_word((struct semaphore *)(intptr_t)at);

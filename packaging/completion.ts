@@ -3,7 +3,7 @@
  * option may be, file names where a value is one.
  */
 import type { Option, Options } from "../src/cli/args.ts";
-import { optionName } from "../src/cli/scan.ts";
+import { optionName } from "../src/cli/parse-args.ts";
 import type { Place } from "./tree.ts";
 
 /** Every spelling of an option that a user may want completed. */

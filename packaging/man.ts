@@ -4,7 +4,7 @@
  */
 import type { Option } from "../src/cli/args.ts";
 import { optionLabel, optionMeaning, usageLine } from "../src/cli/help.ts";
-import { operandLabel } from "../src/cli/scan.ts";
+import { operandLabel } from "../src/cli/parse-args.ts";
 import type { Place } from "./tree.ts";
 
 const PROGRAM = "pmxcfs-ipc";

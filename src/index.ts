@@ -2,18 +2,18 @@
  * The library: write a libqb server (and, with the client, its counterpart) in TypeScript on Bun.
  * What is exported here is the public surface; nothing else is.
  */
-export { type Answer, CfsClient } from "./client/cfs-client.ts";
-export type * from "./client/cfs-answers.ts";
-export type { LogEntry } from "./client/cfs-requests.ts";
+export { type Answer, CfsClient } from "./pmxcfs/client/cfs-client.ts";
+export type * from "./pmxcfs/client/cfs-answers.ts";
+export type { LogEntry } from "./pmxcfs/client/cfs-requests.ts";
 export {
   QbFailure as ClientFailure,
   type QbFailureKind as ClientFailureKind,
 } from "./client/failure.ts";
 export type { QbMessageIn as ClientMessage } from "./client/message.ts";
-export { PveConnection, type PveConnectionOptions } from "./client/pve-connection.ts";
+export { PveConnection, type PveConnectionOptions } from "./pmxcfs/client/pve-connection.ts";
 export type { CallOptions, ConnectOptions } from "./client/options.ts";
 export { QbClient as Client } from "./client/qb-client.ts";
-export { Errno, errnoName, errnoText } from "./errno.ts";
+export { Errno, errnoName, errnoText } from "./base/errno.ts";
 export {
   type Caller,
   type Credentials,
@@ -24,8 +24,12 @@ export {
   type Reply,
   type Request,
 } from "./ipc/handler.ts";
-export type { ListenFailure } from "./ipc/listener.ts";
+export type { ListenFailure } from "./ipc/setup/listener.ts";
 export { type ConnectionReport, Service as Server } from "./ipc/service.ts";
-export type { ServiceOptions as ServerOptions } from "./ipc/settings.ts";
-export type { ConnectionStats, Refusal, ServiceStats as ServerStats } from "./ipc/stats.ts";
+export type { ServiceOptions as ServerOptions } from "./ipc/options.ts";
+export type {
+  ConnectionStats,
+  Refusal,
+  ServiceStats as ServerStats,
+} from "./ipc/connection/stats.ts";
 export type { Span } from "./wire/struct.ts";

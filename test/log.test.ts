@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LogLimits } from "../src/limits.ts";
+import { LogLimits } from "../src/base/limits.ts";
 import {
   createLog,
   defaultFormat,
@@ -11,7 +11,7 @@ import {
   type LogFormat,
   type LogLevel,
   silentLog,
-} from "../src/log.ts";
+} from "../src/base/log.ts";
 import { eventually } from "./support/eventually.ts";
 import { QbClient } from "./support/qb-client.ts";
 import { echoCommand, type Service, startService } from "./support/service.ts";
@@ -216,7 +216,7 @@ function drain(pipe: number): string {
 
 /** Logs three times what may wait to be read, and a line more for each byte of its stdin. */
 const CHATTERBOX = `
-  import { createLog } from ${JSON.stringify(join(import.meta.dir, "../src/log.ts"))};
+  import { createLog } from ${JSON.stringify(join(import.meta.dir, "../src/base/log.ts"))};
   const log = createLog({ level: "info", format: "journal" });
   for (let line = 0; line < 3000; line++) log.info("x".repeat(${LogLimits.unreadBytes / 1000}));
   process.stdout.write("said");

@@ -86,8 +86,13 @@ describe("reading imports", () => {
     ]);
   });
 
-  test("files right under src are the ground, or put the parts together", () => {
-    const paths = ["src/errno.ts", "src/main.ts", "src/daemon.ts", "src/cfs/operations/index.ts"];
-    expect(paths.map(partOf)).toEqual(["ground", "main", "composition", "cfs"]);
+  test("a folder of src is a room, a folder of pmxcfs is one too", () => {
+    const paths = [
+      "src/base/errno.ts",
+      "src/main.ts",
+      "src/daemon/daemon.ts",
+      "src/pmxcfs/requests/operations/index.ts",
+    ];
+    expect(paths.map(partOf)).toEqual(["base", "main", "daemon", "pmxcfs/requests"]);
   });
 });

@@ -1,5 +1,5 @@
 /** The options of every command that answers PVE's clients: who gets in. */
-import type { AccessRules } from "../access-rules.ts";
+import type { AccessRules } from "../daemon/access-rules.ts";
 import { flag, list, text, type Values } from "./args.ts";
 import { UsageFailure } from "./failure.ts";
 

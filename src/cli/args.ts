@@ -5,7 +5,7 @@
  * are the raw words, in order, and a bad one ends as a UsageFailure that names the option.
  */
 import { UsageFailure } from "./failure.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "./suggest.ts";
 import { parseBytes, parseMilliseconds, showBytes, showMilliseconds } from "./units.ts";
 
 /** One option (`--name VALUE`) or operand. `T` is what the command gets. */

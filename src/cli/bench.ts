@@ -1,12 +1,12 @@
 /** `pmxcfs-ipc bench`: load a running service and say how it did. */
-import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../bench/load-child.ts";
-import { runLoad } from "../bench/load.ts";
-import { figures, ratios, ratiosText, text as resultText } from "../bench/report.ts";
-import { getClusterLogBody, getConfigBody } from "../client/cfs-requests.ts";
+import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../tools/bench/load-child.ts";
+import { runLoad } from "../tools/bench/load.ts";
+import { figures, ratios, ratiosText, text as resultText } from "../tools/bench/report.ts";
+import { getClusterLogBody, getConfigBody } from "../pmxcfs/client/cfs-requests.ts";
 import { QbFailure } from "../client/failure.ts";
-import { IpcLimits } from "../limits.ts";
+import { IpcLimits } from "../base/limits.ts";
 import { Libqb } from "../platform/libqb.ts";
-import { CfsIpc } from "../wire/cfs.ts";
+import { CfsIpc } from "../pmxcfs/requests/layouts.ts";
 import { bytes, count, flag, integer, milliseconds, oneOf, text, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";

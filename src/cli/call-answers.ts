@@ -1,5 +1,5 @@
 /** Answers of the twelve requests as text for people and as JSON. */
-import * as answers from "../client/cfs-answers.ts";
+import * as answers from "../pmxcfs/client/cfs-answers.ts";
 import { QbFailure } from "../client/failure.ts";
 import { CommandFailure } from "./failure.ts";
 

@@ -1,7 +1,7 @@
 /** One line for each way a request can fail: the errno, and what it means for this very request. */
 import { QbFailure } from "../client/failure.ts";
-import { Errno, errnoName, errnoText } from "../errno.ts";
-import { CfsIpc } from "../wire/cfs.ts";
+import { Errno, errnoName, errnoText } from "../base/errno.ts";
+import { CfsIpc } from "../pmxcfs/requests/layouts.ts";
 
 const READ_ONLY = "this caller may only read (www-data, or a group that may)";
 

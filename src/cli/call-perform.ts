@@ -2,7 +2,7 @@
 import { QbFailure } from "../client/failure.ts";
 import type { QbResponse } from "../client/message.ts";
 import { QbClient } from "../client/qb-client.ts";
-import { IpcLimits } from "../limits.ts";
+import { IpcLimits } from "../base/limits.ts";
 import { bytes, count, flag, milliseconds, text, type Values } from "./args.ts";
 import type { Shown } from "./call-answers.ts";
 import { explainAnswer, explainFailure } from "./call-explain.ts";

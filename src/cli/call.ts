@@ -1,8 +1,8 @@
 /** `pmxcfs-ipc call`: one request from the shell, a command each. */
 import { readFileSync } from "node:fs";
-import * as make from "../client/cfs-requests.ts";
+import * as make from "../pmxcfs/client/cfs-requests.ts";
 import type { QbFailure } from "../client/failure.ts";
-import { CfsIpc } from "../wire/cfs.ts";
+import { CfsIpc } from "../pmxcfs/requests/layouts.ts";
 import { count, flag, hex, integer, list, path, text, type Options, type Values } from "./args.ts";
 import * as show from "./call-answers.ts";
 import { callOptions, perform } from "./call-perform.ts";

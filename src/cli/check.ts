@@ -1,24 +1,24 @@
 /** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
 import { chmodSync, renameSync, writeFileSync } from "node:fs";
-import { CHECKS } from "../check/code.ts";
-import { CODES } from "../check/codes.ts";
-import { DEFAULT_OPTIONS, runCheck } from "../check/check.ts";
-import { localMachine } from "../check/machine.ts";
+import { CHECKS } from "../tools/check/code.ts";
+import { CODES } from "../tools/check/codes.ts";
+import { DEFAULT_OPTIONS, runCheck } from "../tools/check/check.ts";
+import { localMachine } from "../tools/check/host.ts";
 import {
   renderCheckmk,
   renderJson,
   renderNagios,
   renderOpenMetrics,
-} from "../check/report-machine.ts";
-import { renderQuiet, renderText } from "../check/report-text.ts";
-import { CheckExit, type Report } from "../check/report.ts";
-import { cleanStale } from "../check/stale.ts";
+} from "../tools/check/report-machine.ts";
+import { renderQuiet, renderText } from "../tools/check/report-text.ts";
+import { CheckExit, type Report } from "../tools/check/report.ts";
+import { cleanStale } from "../tools/check/cleanup.ts";
 import { selfCommand } from "../platform/self.ts";
-import { buildInfo } from "../version.ts";
+import { buildInfo } from "../base/version.ts";
 import { count, flag, list, milliseconds, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
 const FORMATS = ["json", "quiet", "nagios", "checkmk", "openmetrics"] as const;

@@ -5,7 +5,7 @@
  */
 import { defineCommand, type CommandDef } from "citty";
 import type { Options, Values } from "./args.ts";
-import { optionName, readWords } from "./scan.ts";
+import { optionName, readWords } from "./parse-args.ts";
 
 /** What help, man page and completion say about a command. */
 export interface CommandText {

@@ -1,6 +1,6 @@
 /** The compatibility runner on a terminal: a line per case as it is done, and one that moves. */
-import type { Case, Flavor } from "../compat/case.ts";
-import type { Result } from "../compat/run.ts";
+import type { Case, Flavor } from "../tools/compat/case.ts";
+import type { Result } from "../tools/compat/run.ts";
 import { print, type Style } from "./terminal.ts";
 
 const CLEAR_LINE = "\r\u001B[2K";

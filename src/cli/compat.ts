@@ -1,12 +1,12 @@
 /** `pmxcfs-ipc compat`: the compatibility runner as a command: what to run, and how to show it. */
 import { writeFileSync } from "node:fs";
-import { allCases } from "../compat/cases/index.ts";
-import { FLAVORS, type Case, type Flavor } from "../compat/case.ts";
-import { runChild } from "../compat/child.ts";
-import { CHILD_VARIABLE } from "../compat/protocol.ts";
-import { difference, json, junit, tapBailOut, tapLine, tapStart } from "../compat/report.ts";
-import { exitOf, runAll, RunExit, type Result } from "../compat/run.ts";
-import { openServices } from "../compat/services.ts";
+import { allCases } from "../tools/compat/cases/index.ts";
+import { FLAVORS, type Case, type Flavor } from "../tools/compat/case.ts";
+import { runChild } from "../tools/compat/child.ts";
+import { CHILD_VARIABLE } from "../tools/compat/protocol.ts";
+import { difference, json, junit, tapBailOut, tapLine, tapStart } from "../tools/compat/report.ts";
+import { exitOf, runAll, RunExit, type Result } from "../tools/compat/run.ts";
+import { openServices } from "../tools/compat/services.ts";
 import { count, flag, list, milliseconds, path, text, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { LiveList } from "./compat-list.ts";

@@ -7,10 +7,10 @@ import {
   verifyDatabase,
   verifyDirectory,
   type Verdict,
-} from "../backend/config-tools.ts";
-import { exportTree } from "../backend/export-tree.ts";
-import { mountMode } from "../backend/file-modes.ts";
-import { salvage, type Salvaged, type SalvagedItem } from "../backend/salvage.ts";
+} from "../pmxcfs/rescue/config-tools.ts";
+import { exportTree } from "../pmxcfs/rescue/export.ts";
+import { mountMode } from "../pmxcfs/store/file-modes.ts";
+import { salvage, type Salvaged, type SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
 import { flag, path as pathOption, text } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";

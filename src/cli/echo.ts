@@ -1,7 +1,7 @@
 /** `pmxcfs-ipc echo`: the echo server as a command. */
-import { echoHandler } from "../echo.ts";
-import { OPAQUE } from "../observe.ts";
-import { runService } from "../run-service.ts";
+import { echoHandler } from "../daemon/echo.ts";
+import { OPAQUE } from "../observe/observe.ts";
+import { runService } from "../daemon/run-service.ts";
 import { flag } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure } from "./failure.ts";

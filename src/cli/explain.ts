@@ -1,12 +1,12 @@
 /** `pmxcfs-ipc explain`: what an error line means. Offline; the words are check/'s. */
-import { renderDiagnosis } from "../check/diagnosis.ts";
-import { codeNamed, explain } from "../check/explain.ts";
+import { renderDiagnosis } from "../tools/check/diagnosis.ts";
+import { codeNamed, explain } from "../tools/check/explain.ts";
 import {
   explanationJson,
   renderCode,
   renderCodeList,
   renderExplanation,
-} from "../check/explain-text.ts";
+} from "../tools/check/explain-text.ts";
 import { flag, repeated } from "./args.ts";
 import { command } from "./command.ts";
 import { ExitCode, UsageFailure } from "./failure.ts";

@@ -1,7 +1,7 @@
 /** `--help`, written from a command's own declaration: usage, options with defaults, examples. */
 import type { Option, Options } from "./args.ts";
 import type { Command } from "./command.ts";
-import { operandLabel, optionName } from "./scan.ts";
+import { operandLabel, optionName } from "./parse-args.ts";
 
 const WIDTH = 80;
 /** Column where descriptions start, unless the options are shorter. */

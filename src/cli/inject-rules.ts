@@ -2,11 +2,11 @@
  * The words of `--inject`: `WHERE:WHAT[=VALUE],...`, as in `get-config:delay=200ms,prob=0.1`. What
  * is wrong with one ends as a UsageFailure that names the word that was probably meant.
  */
-import { Errno } from "../errno.ts";
-import type { FaultAction, FaultRule } from "../inject.ts";
-import { REQUEST_IDS } from "../wire/request-names.ts";
+import { Errno } from "../base/errno.ts";
+import type { FaultAction, FaultRule } from "../daemon/fault-injection.ts";
+import { REQUEST_IDS } from "../pmxcfs/requests/request-names.ts";
 import { UsageFailure } from "./failure.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "./suggest.ts";
 import { parseMilliseconds } from "./units.ts";
 
 const ACTIONS = ["errno", "disconnect", "silent", "busy"] as const;

@@ -8,8 +8,8 @@ import type { Command } from "./command.ts";
 import { rootCommand } from "./commands.ts";
 import { ClosedOutput, CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { helpText } from "./help.ts";
-import { nearest } from "./nearest.ts";
-import { HELP_FLAGS } from "./scan.ts";
+import { nearest } from "./suggest.ts";
+import { HELP_FLAGS } from "./parse-args.ts";
 import { print } from "./terminal.ts";
 import { versionText } from "./version.ts";
 

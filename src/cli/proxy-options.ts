@@ -1,14 +1,14 @@
 /** The options of `trace` and `record`: which server, under which name, and how it is served. */
-import { accessOf, findGroup } from "../access-rules.ts";
+import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
 import { PVE_MESSAGE_BYTES, QbClient } from "../client/qb-client.ts";
-import { IpcLimits } from "../limits.ts";
+import { IpcLimits } from "../base/limits.ts";
 import { mayShowOthers } from "../platform/socket.ts";
-import { runService } from "../run-service.ts";
-import type { Watcher } from "../trace/exchange.ts";
-import { AsClients } from "../trace/as-clients.ts";
-import { Proxy } from "../trace/proxy.ts";
-import { type Behind, Upstream } from "../trace/upstream.ts";
+import { runService } from "../daemon/run-service.ts";
+import type { Watcher } from "../tools/trace/exchange.ts";
+import { AsClients } from "../tools/trace/impersonating-upstream.ts";
+import { Proxy } from "../tools/trace/proxy.ts";
+import { type Behind, Upstream } from "../tools/trace/upstream.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
 import { bytes, flag, text, type Values } from "./args.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";

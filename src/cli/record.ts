@@ -1,7 +1,7 @@
 /** `pmxcfs-ipc record`: stands between clients and a server, and keeps what they say in a file. */
 import { closeSync, openSync, writeFileSync } from "node:fs";
-import type { Watcher } from "../trace/exchange.ts";
-import { eventLine, headerLine, requestLine } from "../trace/recording.ts";
+import type { Watcher } from "../tools/trace/exchange.ts";
+import { eventLine, headerLine, requestLine } from "../tools/trace/recording.ts";
 import { flag, path } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure } from "./failure.ts";

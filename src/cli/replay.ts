@@ -1,12 +1,12 @@
 /** `pmxcfs-ipc replay`: answers from a recording, or asks a server what was recorded. */
 import { readFileSync } from "node:fs";
-import { accessOf, findGroup } from "../access-rules.ts";
+import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
 import { PVE_MESSAGE_BYTES } from "../client/qb-client.ts";
-import { runService } from "../run-service.ts";
-import { compareAgainst } from "../trace/against.ts";
-import { readRecording, type Recording } from "../trace/recording.ts";
-import { Replayer } from "../trace/replay.ts";
+import { runService } from "../daemon/run-service.ts";
+import { compareAgainst } from "../tools/trace/compare-replay.ts";
+import { readRecording, type Recording } from "../tools/trace/recording.ts";
+import { Replayer } from "../tools/trace/replay.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
 import { flag, list, path, text, type Values } from "./args.ts";
 import { command } from "./command.ts";

@@ -1,7 +1,7 @@
 /** Requests as words of the command line: `get-config`, or a number. */
-import { REQUEST_IDS } from "../wire/request-names.ts";
+import { REQUEST_IDS } from "../pmxcfs/requests/request-names.ts";
 import { UsageFailure } from "./failure.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "./suggest.ts";
 
 /** The ids of requests given by name or number. */
 export function requestIds(words: readonly string[], option: string): number[] {

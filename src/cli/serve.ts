@@ -1,8 +1,8 @@
 /** `pmxcfs-ipc serve`: the server, from a directory, a config.db or a store of its own. */
 import { hostname } from "node:os";
-import { CfsLimits } from "../limits.ts";
-import { runDaemon } from "../daemon.ts";
-import { PVE_RESTART_FLAG } from "../restart-flag.ts";
+import { CfsLimits } from "../base/limits.ts";
+import { runDaemon } from "../daemon/daemon.ts";
+import { PVE_RESTART_FLAG } from "../daemon/restart-flag.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
 import { flag, list, path, repeated, text } from "./args.ts";
 import { command } from "./command.ts";

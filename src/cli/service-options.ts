@@ -2,12 +2,12 @@
  * The options that every serving command has: name, limits, polling, log. Defaults are those of
  * limits.ts, and the help shows them.
  */
-import type { ServiceOptions } from "../ipc/settings.ts";
-import { IpcLimits, PollLimits } from "../limits.ts";
-import type { MetricsAddress } from "../metrics/endpoint.ts";
-import { statusPath } from "../metrics/status.ts";
-import type { ObserveOptions } from "../observe.ts";
-import { createLog, defaultFormat, type Log } from "../log.ts";
+import type { ServiceOptions } from "../ipc/options.ts";
+import { IpcLimits, PollLimits } from "../base/limits.ts";
+import type { MetricsAddress } from "../observe/endpoint.ts";
+import { statusPath } from "../observe/status.ts";
+import type { ObserveOptions } from "../observe/observe.ts";
+import { createLog, defaultFormat, type Log } from "../base/log.ts";
 import { bytes, count, flag, milliseconds, oneOf, path, text, type Values } from "./args.ts";
 import { UsageFailure } from "./failure.ts";
 

@@ -1,9 +1,9 @@
 /** `pmxcfs-ipc top`: who asks a running server of ours for what, and how much. */
-import { statusPath } from "../metrics/status.ts";
-import { showLive } from "../top/live.ts";
-import { readStatus } from "../metrics/read-status.ts";
-import { screen } from "../top/screen.ts";
-import { type SortName, SORTS, type View, viewOf } from "../top/view.ts";
+import { statusPath } from "../observe/status.ts";
+import { showLive } from "../tools/top/live.ts";
+import { readStatus } from "../observe/read-status.ts";
+import { screen } from "../tools/top/screen.ts";
+import { type SortName, SORTS, type View, viewOf } from "../tools/top/view.ts";
 import { flag, milliseconds, oneOf, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, ExitCode } from "./failure.ts";

@@ -1,12 +1,12 @@
 /** `pmxcfs-ipc trace`: stands between clients and a server, and prints what they say. */
-import { Errno } from "../errno.ts";
-import type { Watcher } from "../trace/exchange.ts";
-import * as show from "../trace/show.ts";
+import { Errno } from "../base/errno.ts";
+import type { Watcher } from "../tools/trace/exchange.ts";
+import * as show from "../tools/trace/show.ts";
 import { ids } from "./access-options.ts";
 import { flag, list, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { ClosedOutput, UsageFailure } from "./failure.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "./suggest.ts";
 import { proxyOptions, runProxy } from "./proxy-options.ts";
 import { requestIds } from "./request-words.ts";
 import { print } from "./terminal.ts";

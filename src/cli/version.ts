@@ -1,5 +1,5 @@
 /** What `--version` prints: the program, and the protocol facts that a bug report needs. */
-import { buildInfo } from "../version.ts";
+import { buildInfo } from "../base/version.ts";
 import { ConnectionResponse, QbMessage, RequestHeader, ResponseHeader } from "../wire/qb.ts";
 
 /** Four lines: this program, its libqb side, what it was held against, its pmxcfs side. */

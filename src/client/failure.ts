@@ -3,7 +3,7 @@
  * client would see, and one line that says which. An errno that the server answered is no failure
  * of the transport; the typed calls give that back as an Errno.
  */
-import { Errno, errnoName, errnoText } from "../errno.ts";
+import { Errno, errnoName, errnoText } from "../base/errno.ts";
 
 /**
  * - `absent`: nobody listens on the name.

@@ -3,11 +3,11 @@
  * announced by its ring's semaphore alone (WIRE.md 5), and the end of the connection by its
  * socket alone, so every wait looks at both.
  */
-import type { RingMemory } from "../memory/ring.ts";
+import type { RingMemory } from "../shm/ring.ts";
 import { takeWaiting } from "../platform/futex.ts";
 import { QbFailure, timedOut, vanished } from "./failure.ts";
 import { MessageReader, type QbMessageIn } from "./message.ts";
-import type { Patience } from "./patience.ts";
+import type { Patience } from "./adaptive-wait.ts";
 import { spinFor, waitFor } from "./waiting.ts";
 
 /** Blocking waits look at the setup socket this often: a hang-up wakes no semaphore. */

@@ -4,7 +4,7 @@
  * descriptor, or has Bun own it once the event loop watches it.
  */
 import type { Socket } from "bun";
-import { Errno } from "../errno.ts";
+import { Errno } from "../base/errno.ts";
 import { closeDescriptor } from "../platform/files.ts";
 import { receiveBytes, sendBytes } from "../platform/socket.ts";
 import { disconnected, type QbFailure } from "./failure.ts";

@@ -2,8 +2,8 @@
  * What a server sends, taken out of a ring: judged on a private copy, never in shared memory. A
  * response has libqb's 24-byte header; an event may have the request's 16-byte one.
  */
-import { BROKEN, newScratch, NOTHING, RingReader, type Scratch } from "../memory/ring.ts";
-import type { RingMemory } from "../memory/ring.ts";
+import { BROKEN, newScratch, NOTHING, RingReader, type Scratch } from "../shm/ring.ts";
+import type { RingMemory } from "../shm/ring.ts";
 import type { Address } from "../platform/shim.ts";
 import { RequestHeader, ResponseHeader } from "../wire/qb.ts";
 import { spanOf, type Span } from "../wire/struct.ts";

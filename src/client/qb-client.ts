@@ -6,8 +6,8 @@
  *
  * Owns the setup socket and the mappings until `close`.
  */
-import { IpcLimits } from "../limits.ts";
-import { flowControlOf, headerFacts, type RingSet } from "../memory/ring-set.ts";
+import { IpcLimits } from "../base/limits.ts";
+import { flowControlOf, headerFacts, type RingSet } from "../shm/ring-set.ts";
 import { closeDescriptor } from "../platform/files.ts";
 import { isAlive } from "../platform/processes.ts";
 import type { Credentials } from "../platform/socket.ts";
@@ -30,7 +30,7 @@ import {
   type CallOptions,
   type ConnectOptions,
 } from "./options.ts";
-import type { Patience } from "./patience.ts";
+import type { Patience } from "./adaptive-wait.ts";
 import { attach, dropReferences, removeFiles, type RingPlace } from "./ring-files.ts";
 import type { Accepted, Wanted } from "./setup.ts";
 import { RequestWriter } from "./request-writer.ts";

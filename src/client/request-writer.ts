@@ -1,7 +1,7 @@
 /** Requests on their way out: a header and a body into the request ring, in place. */
-import { Errno } from "../errno.ts";
-import { RingWriter } from "../memory/ring.ts";
-import type { RingSet } from "../memory/ring-set.ts";
+import { Errno } from "../base/errno.ts";
+import { RingWriter } from "../shm/ring.ts";
+import type { RingSet } from "../shm/ring-set.ts";
 import { RequestHeader } from "../wire/qb.ts";
 import { newSpan } from "../wire/struct.ts";
 import { garbage, type QbFailure, ringFull, tooLarge, vanished } from "./failure.ts";

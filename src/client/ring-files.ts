@@ -4,9 +4,9 @@
  * dead, as libqb's client does (ipc_shm.c, qb_rb_force_close).
  */
 import { fstatSync, ftruncateSync, readSync } from "node:fs";
-import { Errno, errnoName } from "../errno.ts";
-import { addReference, RING_NAMES, ringDataBytes, RingSet } from "../memory/ring-set.ts";
-import type { RingFiles, RingName } from "../memory/ring-set.ts";
+import { Errno, errnoName } from "../base/errno.ts";
+import { addReference, RING_NAMES, ringDataBytes, RingSet } from "../shm/ring-set.ts";
+import type { RingFiles, RingName } from "../shm/ring-set.ts";
 import { closeDescriptor, Directory, fileSize, openFile } from "../platform/files.ts";
 import { PAGE_BYTES } from "../platform/memory.ts";
 import { RingHeader } from "../wire/qb.ts";

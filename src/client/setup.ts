@@ -3,8 +3,8 @@
  * connect, ask, read the answer, all within one deadline. The answer is judged before anything of
  * it is used. Owns the setup socket until it hands it over.
  */
-import { Errno, errnoText } from "../errno.ts";
-import { IpcLimits } from "../limits.ts";
+import { Errno, errnoText } from "../base/errno.ts";
+import { IpcLimits } from "../base/limits.ts";
 import { closeDescriptor } from "../platform/files.ts";
 import {
   connectAs,

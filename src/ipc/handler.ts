@@ -2,7 +2,7 @@
  * What a service is made of, as its author sees it: who calls, what is asked, what is answered.
  * The transport knows nothing of what requests mean; a Handler knows nothing of rings.
  */
-import type { Errno } from "../errno.ts";
+import type { Errno } from "../base/errno.ts";
 import type { Credentials } from "../platform/socket.ts";
 import type { Span } from "../wire/struct.ts";
 

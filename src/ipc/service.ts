@@ -3,26 +3,26 @@
  * between them, and stops gracefully. Counterpart: qb_ipcs_service (libqb ipcs.c, ipc_setup.c).
  */
 import type { Socket } from "bun";
-import { Errno, errnoName, errnoText } from "../errno.ts";
-import { RingDirectory, SHM } from "../memory/ring-directory.ts";
-import { RingPool } from "../memory/ring-pool.ts";
-import { ringDataBytes } from "../memory/ring-set.ts";
+import { Errno, errnoName, errnoText } from "../base/errno.ts";
+import { RingDirectory, SHM } from "../shm/ring-directory.ts";
+import { RingPool } from "../shm/ring-pool.ts";
+import { ringDataBytes } from "../shm/ring-set.ts";
 import type { Directory } from "../platform/files.ts";
 import { collectSoon } from "../platform/idle.ts";
 import { commandOf } from "../platform/processes.ts";
 import { peerCredentials } from "../platform/socket.ts";
-import { Admission, PendingHandshakes } from "./admission.ts";
-import { Connection, type ConnectionHost, type End } from "./connection.ts";
-import { Discards } from "./discards.ts";
-import { acceptance, refusal } from "./handshake.ts";
+import { Admission, PendingHandshakes } from "./setup/admission.ts";
+import { Connection, type ConnectionHost, type End } from "./connection/connection.ts";
+import { Discards } from "./scheduling/ring-disposal.ts";
+import { acceptance, refusal } from "./setup/handshake.ts";
 import type { Caller, Credentials, Handler, Permissions } from "./handler.ts";
-import type { LatencyCounts } from "./latencies.ts";
-import { listen, type Listener, type ListenFailure, openShm } from "./listener.ts";
-import { PeerLog } from "./peer-log.ts";
-import { Poller } from "./polling.ts";
-import { ScratchPool } from "./scratch.ts";
-import { type ServiceOptions, type ServiceSettings, settingsOf } from "./settings.ts";
-import { type Door, SetupSocket } from "./setup-socket.ts";
+import type { LatencyCounts } from "./connection/latencies.ts";
+import { listen, type Listener, type ListenFailure, openShm } from "./setup/listener.ts";
+import { PeerLog } from "./setup/peer-log.ts";
+import { Poller } from "./scheduling/ring-poller.ts";
+import { ScratchPool } from "./connection/request-buffers.ts";
+import { type ServiceOptions, type ServiceSettings, settingsOf } from "./options.ts";
+import { type Door, SetupSocket } from "./setup/setup-socket.ts";
 import {
   addTraffic,
   type ConnectionStats,
@@ -30,10 +30,10 @@ import {
   type Refusal,
   type ServiceStats,
   type TrafficTotals,
-} from "./stats.ts";
-import { sweepDeadServers } from "./sweep.ts";
-import { TimedTurns } from "./timed-turns.ts";
-import { Turns } from "./turns.ts";
+} from "./connection/stats.ts";
+import { sweepDeadServers } from "./setup/sweep.ts";
+import { TimedTurns } from "./scheduling/time-sliced-queue.ts";
+import { Turns } from "./scheduling/run-queue.ts";
 
 /** One connection, as statistics show it. */
 export interface ConnectionReport extends ConnectionStats {

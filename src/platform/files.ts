@@ -2,7 +2,7 @@
  * Directories and files by descriptor: made with O_EXCL|O_NOFOLLOW, given away by fchown, removed
  * by unlinkat. No path is followed twice. A `Directory` owns its descriptor.
  */
-import { Errno } from "../errno.ts";
+import { Errno } from "../base/errno.ts";
 import { cString, shim } from "./shim.ts";
 
 /** The parent argument for paths that are absolute or relative to the working directory. */

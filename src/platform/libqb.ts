@@ -4,7 +4,7 @@
  * server: only for child processes that somebody watches. Nothing else in this program needs libqb.
  */
 import { dlopen, type FFIFunction, read } from "bun:ffi";
-import { Errno } from "../errno.ts";
+import { Errno } from "../base/errno.ts";
 import { type Address, cString } from "./shim.ts";
 
 /** sonames of libqb 2.x and of 1.x/0.17, as Debian and others ship them. */

@@ -4,7 +4,7 @@
  * drop them before `release` (a view over unmapped memory is a segfault, not an exception).
  */
 import { toArrayBuffer } from "bun:ffi";
-import { Errno } from "../errno.ts";
+import { Errno } from "../base/errno.ts";
 import { shim, type Address } from "./shim.ts";
 
 /** Bytes of a page; sysconf, not 4096 (WIRE.md 3). */

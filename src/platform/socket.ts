@@ -3,7 +3,7 @@
  * credentials, and the non-blocking reads and writes of a client without an event loop.
  */
 import { existsSync } from "node:fs";
-import { Errno } from "../errno.ts";
+import { Errno } from "../base/errno.ts";
 import { cString, shim } from "./shim.ts";
 
 /** When this file exists, services are paths under /run instead of abstract names (libqb). */

@@ -1,5 +1,5 @@
 /** The kernel's table of unix sockets (/proc/net/unix), parsed, and how it prints libqb's names. */
-import { IpcLimits } from "../limits.ts";
+import { IpcLimits } from "../base/limits.ts";
 
 /** One row of /proc/net/unix. */
 export interface UnixSocket {

@@ -1,7 +1,7 @@
 /**
  * Strings at the end of a request: NUL-terminated, in the flexible tail after a fixed prefix.
  * Everything is latin1, one character per byte, so that equality is strcmp; UTF-8 is decoded
- * only where JSON is built (src/backend/json-text.ts).
+ * only where JSON is built (src/pmxcfs/state/json-text.ts).
  */
 import type { Span } from "./struct.ts";
 

@@ -1,7 +1,7 @@
 /** The histogram against sorted values: off by less than 1 %, whatever the values are. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Histogram } from "../../src/bench/histogram.ts";
+import { Histogram } from "../../src/base/histogram.ts";
 
 const values = fc.array(fc.oneof(fc.nat(300), fc.nat(1_000_000), fc.nat(2 ** 39)), {
   minLength: 1,

@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CHECKS } from "../../src/check/code.ts";
-import { CODES } from "../../src/check/codes.ts";
-import { renderDiagnosis } from "../../src/check/diagnosis.ts";
+import { CHECKS } from "../../src/tools/check/code.ts";
+import { CODES } from "../../src/tools/check/codes.ts";
+import { renderDiagnosis } from "../../src/tools/check/diagnosis.ts";
 import { REPOSITORY } from "../support/native.ts";
 
 test("docs/diagnosis.md is what the tables say (pmxcfs-ipc explain --markdown)", () => {

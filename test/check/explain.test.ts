@@ -1,7 +1,7 @@
 /** `explain`: every error text the issue names, pasted the way people paste. */
 import { expect, test } from "bun:test";
-import { type CodeName, CODES, EFFECTS, isCode } from "../../src/check/codes.ts";
-import { explain, TEXTS, textsOf } from "../../src/check/explain.ts";
+import { type CodeName, CODES, EFFECTS, isCode } from "../../src/tools/check/codes.ts";
+import { explain, TEXTS, textsOf } from "../../src/tools/check/explain.ts";
 import { PROGRAM, run } from "./support/run.ts";
 
 /** A pasted line, the text it must be found as, and the cause it must put first. */

@@ -11,9 +11,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { localMachine } from "../../src/check/machine.ts";
-import { CLIENT_BYTES } from "../../src/check/probes/memory.ts";
-import { cleanStale } from "../../src/check/stale.ts";
+import { localMachine } from "../../src/tools/check/host.ts";
+import { CLIENT_BYTES } from "../../src/tools/check/probes/memory.ts";
+import { cleanStale } from "../../src/tools/check/cleanup.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";

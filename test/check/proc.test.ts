@@ -9,7 +9,7 @@ import {
   parseStat,
   pressure60,
   softLimit,
-} from "../../src/check/proc.ts";
+} from "../../src/tools/check/proc.ts";
 
 test("a command's name may hold parentheses and spaces", () => {
   const tail = "S 1 1 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4242 8192 1 18446744073709551615";

@@ -3,17 +3,17 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { found, type Finding, pass, shellQuote, skip } from "../../src/check/finding.ts";
+import { found, type Finding, pass, shellQuote, skip } from "../../src/tools/check/finding.ts";
 import {
   renderCheckmk,
   renderJson,
   renderNagios,
   renderOpenMetrics,
-} from "../../src/check/report-machine.ts";
-import { renderQuiet, renderText } from "../../src/check/report-text.ts";
-import { makeReport, type Report } from "../../src/check/report.ts";
+} from "../../src/tools/check/report-machine.ts";
+import { renderQuiet, renderText } from "../../src/tools/check/report-text.ts";
+import { makeReport, type Report } from "../../src/tools/check/report.ts";
 import { createStyle } from "../../src/cli/terminal.ts";
-import { CfsIpc } from "../../src/wire/cfs.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
 import type { Service } from "../support/service.ts";
 import { PROGRAM, run, startNode } from "./support/run.ts";
 

@@ -1,11 +1,11 @@
 /** Answers: late, large, short, empty, wrong; from C servers on libqb and from ours. */
 import { expect, test } from "bun:test";
-import type { CodeName } from "../../src/check/codes.ts";
-import { localMachine } from "../../src/check/machine.ts";
-import { cleanStale } from "../../src/check/stale.ts";
+import type { CodeName } from "../../src/tools/check/codes.ts";
+import { localMachine } from "../../src/tools/check/host.ts";
+import { cleanStale } from "../../src/tools/check/cleanup.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
-import { Errno } from "../../src/errno.ts";
-import { CfsIpc } from "../../src/wire/cfs.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { type Service, startService } from "../support/service.ts";

@@ -1,11 +1,11 @@
 /** Memory, descriptors, stuck processes, and runs that run into their own deadlines. */
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { Facts } from "../../src/check/facts.ts";
-import { DEFAULT_OPTIONS } from "../../src/check/check.ts";
-import { localMachine } from "../../src/check/machine.ts";
-import { type Probe, runProbes } from "../../src/check/probe.ts";
-import { Session } from "../../src/check/session.ts";
+import { Facts } from "../../src/tools/check/context.ts";
+import { DEFAULT_OPTIONS } from "../../src/tools/check/check.ts";
+import { localMachine } from "../../src/tools/check/host.ts";
+import { type Probe, runProbes } from "../../src/tools/check/probe.ts";
+import { Session } from "../../src/tools/check/session.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { startService } from "../support/service.ts";

@@ -1,12 +1,12 @@
 /** Graphs, status values, quorum and the clock: a real rrdcached, and servers that say it. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { CfsIpc } from "../../src/wire/cfs.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
 import { needRoot } from "../support/identity.ts";
 import { RrdcachedFixture } from "../support/rrdcached.ts";
 import { startService } from "../support/service.ts";
 import type { Faults } from "./servers/node.ts";
-import { askRrdcached } from "../../src/check/probes/rrd.ts";
+import { askRrdcached } from "../../src/tools/check/probes/rrd.ts";
 import { check, codesOf, expectFound, nodeCommand, startNode, type Told } from "./support/run.ts";
 
 needRoot();

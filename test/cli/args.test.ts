@@ -15,8 +15,8 @@ import {
   text,
 } from "../../src/cli/args.ts";
 import { ExitCode, UsageFailure } from "../../src/cli/failure.ts";
-import { nearest } from "../../src/cli/nearest.ts";
-import { optionName, readWords } from "../../src/cli/scan.ts";
+import { nearest } from "../../src/cli/suggest.ts";
+import { optionName, readWords } from "../../src/cli/parse-args.ts";
 import { showBytes, showMilliseconds } from "../../src/cli/units.ts";
 
 const OPTIONS = {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import * as fixtures from "../../src/compat/fixtures.ts";
+import * as fixtures from "../../src/tools/compat/fixtures.ts";
 import { runProgram, SOURCES, type Finished } from "../compat/run-compat.ts";
 import { FakeServer } from "../client/fake-server.ts";
 import { startService, uniqueName, type Service } from "../support/service.ts";

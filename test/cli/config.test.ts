@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { TempDirectory } from "../backend/support.ts";
+import { TempDirectory } from "../pmxcfs/support.ts";
 
 const SOURCES = join(import.meta.dir, "../../src/cli");
 /** The command alone, under a root of its own. */

@@ -1,11 +1,11 @@
 /** Servers that are absent, refuse, hang, lie or truncate: each ends in time, and says which. */
 import { describe, expect, test } from "bun:test";
 import { ftruncateSync } from "node:fs";
-import { Errno } from "../../src/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { QbFailure, type QbFailureKind } from "../../src/client/failure.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { closeDescriptor, openFile } from "../../src/platform/files.ts";
-import type { RingName } from "../../src/memory/ring-set.ts";
+import type { RingName } from "../../src/shm/ring-set.ts";
 import { ConnectionResponse, QbMessage, ResponseHeader, RingHeader } from "../../src/wire/qb.ts";
 import { newSpan } from "../../src/wire/struct.ts";
 import { uniqueName } from "../support/service.ts";

@@ -2,9 +2,9 @@
  * A libqb server as small as can be, in this process, that does one thing wrong when told to: for
  * tests of clients and of the compatibility runner. Answers request ID as ID with its own body.
  */
-import { RingReader, RingWriter, newScratch } from "../../src/memory/ring.ts";
-import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
-import { ringDataBytes, setFlowControl } from "../../src/memory/ring-set.ts";
+import { RingReader, RingWriter, newScratch } from "../../src/shm/ring.ts";
+import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
+import { ringDataBytes, setFlowControl } from "../../src/shm/ring-set.ts";
 import { closeDescriptor, Directory } from "../../src/platform/files.ts";
 import { listenOn, peerCredentials } from "../../src/platform/socket.ts";
 import {

@@ -7,7 +7,7 @@ import { ftruncateSync } from "node:fs";
 import fc from "fast-check";
 import { QbFailure } from "../../src/client/failure.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
-import { RING_NAMES } from "../../src/memory/ring-set.ts";
+import { RING_NAMES } from "../../src/shm/ring-set.ts";
 import { closeDescriptor, openFile } from "../../src/platform/files.ts";
 import { uniqueName } from "../support/service.ts";
 import { ringDirectories } from "../support/shm.ts";

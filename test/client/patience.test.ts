@@ -1,6 +1,6 @@
 /** How long a proxy stands still: for servers that answer at once, and hardly for others. */
 import { expect, test } from "bun:test";
-import { Patience } from "../../src/client/patience.ts";
+import { Patience } from "../../src/client/adaptive-wait.ts";
 
 /** Of `times` requests, how many are stood still for, and how many of those awake. */
 function tried(patience: Patience, times: number, tookUs: number): { held: number; spun: number } {

@@ -1,9 +1,9 @@
 /** Our libqb client against a small server in the same event loop, and against the C one. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Errno } from "../../src/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { QbFailure } from "../../src/client/failure.ts";
-import { Patience } from "../../src/client/patience.ts";
+import { Patience } from "../../src/client/adaptive-wait.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { echoCommand, startService, uniqueName } from "../support/service.ts";
 import { native } from "../support/native.ts";

@@ -318,7 +318,7 @@ describe("the command", () => {
   );
 
   test("the same seed makes the same random cases", async () => {
-    const { allCases } = await import("../../src/compat/cases/index.ts");
+    const { allCases } = await import("../../src/tools/compat/cases/index.ts");
     expect(allCases(5)).toEqual(allCases(5));
     expect(allCases(5)).not.toEqual(allCases(6));
     const names = allCases(5).map(({ name }) => name);

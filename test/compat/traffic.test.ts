@@ -4,10 +4,10 @@
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { compileCClient } from "../../src/compat/c-client.ts";
-import { checksum, patternBytes, wordOf, type Body } from "../../src/compat/body.ts";
-import { FLAVORS } from "../../src/compat/case.ts";
-import { ClientPool, type ClientProcess } from "../../src/compat/client-process.ts";
+import { compileCClient } from "../../src/tools/compat/c-client.ts";
+import { checksum, patternBytes, wordOf, type Body } from "../../src/tools/compat/body.ts";
+import { FLAVORS } from "../../src/tools/compat/case.ts";
+import { ClientPool, type ClientProcess } from "../../src/tools/compat/client-process.ts";
 import { native } from "../support/native.ts";
 import { startService } from "../support/service.ts";
 import { SOURCES } from "./run-compat.ts";

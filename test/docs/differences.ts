@@ -23,7 +23,7 @@ export interface Difference {
   readonly tests?: readonly NamedTest[];
 }
 
-const access = (name: string): NamedTest => ({ file: "test/cfs/access.test.ts", name });
+const access = (name: string): NamedTest => ({ file: "test/requests/access.test.ts", name });
 
 export const DIFFERENCES: readonly Difference[] = [
   {
@@ -88,8 +88,11 @@ export const DIFFERENCES: readonly Difference[] = [
     ours: "valid JSON; invalid bytes become U+FFFD",
     vectors: ["prop:102:args", "props:102:description,args,utf,comment"],
     tests: [
-      { file: "test/backend/guests.test.ts", name: "values that C would show as invalid JSON" },
-      { file: "test/cfs/fs-version.test.ts", name: "names that C would print as invalid JSON" },
+      { file: "test/pmxcfs/guests.test.ts", name: "values that C would show as invalid JSON" },
+      {
+        file: "test/requests/fs-version.test.ts",
+        name: "names that C would print as invalid JSON",
+      },
     ],
   },
 ];

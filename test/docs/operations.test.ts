@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CfsIpc } from "../../src/wire/cfs.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
 import { loadVectors } from "../support/vectors.ts";
 import { DIFFERENCES, MANUAL, withTable } from "./differences.ts";
 

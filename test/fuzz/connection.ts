@@ -3,10 +3,10 @@
  * answers, or ends once with a reason, and never throws.
  */
 import fc from "fast-check";
-import { Errno } from "../../src/errno.ts";
-import type { End } from "../../src/ipc/connection.ts";
+import { Errno } from "../../src/base/errno.ts";
+import type { End } from "../../src/ipc/connection/connection.ts";
 import type { Reply, Request } from "../../src/ipc/handler.ts";
-import { RingWriter } from "../../src/memory/ring.ts";
+import { RingWriter } from "../../src/shm/ring.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { RingHeader } from "../../src/wire/qb.ts";
 import { connectionOver, hostOf, makeRings, MAX_MESSAGE } from "../support/connection.ts";

@@ -3,10 +3,10 @@
  * The canary does not hold: it proves that a failure is found and told.
  */
 import fc from "fast-check";
-import type { Reply } from "../../src/cfs/operation.ts";
-import { Errno } from "../../src/errno.ts";
-import { GreetingReader } from "../../src/ipc/handshake.ts";
-import * as cfs from "../../src/wire/cfs.ts";
+import type { Reply } from "../../src/pmxcfs/requests/operation.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { GreetingReader } from "../../src/ipc/setup/handshake.ts";
+import * as cfs from "../../src/pmxcfs/requests/layouts.ts";
 import { ConnectionRequest, ConnectionResponse, QbMessage } from "../../src/wire/qb.ts";
 import { RequestHeader, ResponseHeader } from "../../src/wire/qb.ts";
 import { newSpan, type Span, spanOf } from "../../src/wire/struct.ts";

@@ -1,8 +1,8 @@
 /** Rings under a peer that writes whatever it likes anywhere, between any two of our steps. */
 import fc from "fast-check";
-import { Errno } from "../../src/errno.ts";
-import { newScratch, RingReader, RingWriter } from "../../src/memory/ring.ts";
-import type { RingSet } from "../../src/memory/ring-set.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { newScratch, RingReader, RingWriter } from "../../src/shm/ring.ts";
+import type { RingSet } from "../../src/shm/ring-set.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { ChunkMagic, RingHeader } from "../../src/wire/qb.ts";
 import { makeRings } from "../support/connection.ts";

@@ -3,8 +3,8 @@
  * connections do not wait, and a handler that fails costs one connection.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Errno } from "../../src/errno.ts";
-import { IpcLimits } from "../../src/limits.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { IpcLimits } from "../../src/base/limits.ts";
 import { QbClient } from "../support/qb-client.ts";
 import { libraryCommand, startService, type Service } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";

@@ -3,7 +3,7 @@
  * root, www-data and nobody. The seed's nine authentication tests, as behaviours.
  */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Errno } from "../../src/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { type Identity, NOBODY, ROOT, WWW_DATA } from "../support/identity.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
 import { libraryCommand, startService, type Service } from "../support/service.ts";

@@ -3,7 +3,7 @@
  * control. The same tests run against the C server that does the same.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Errno } from "../../src/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { eventually } from "../support/eventually.ts";
 import { native } from "../support/native.ts";
 import { QbClient } from "../support/qb-client.ts";

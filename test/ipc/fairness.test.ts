@@ -1,8 +1,8 @@
 /** Slow handlers and late answers: what one connection costs the others, and the poller. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { Pace } from "../../src/ipc/pace.ts";
-import { Poller, type Polled } from "../../src/ipc/polling.ts";
-import { PollLimits } from "../../src/limits.ts";
+import { Pace } from "../../src/ipc/scheduling/request-gap.ts";
+import { Poller, type Polled } from "../../src/ipc/scheduling/ring-poller.ts";
+import { PollLimits } from "../../src/base/limits.ts";
 import { allocatePermanent, PAGE_BYTES } from "../../src/platform/memory.ts";
 import { LineProcess } from "../support/lines.ts";
 import { native } from "../support/native.ts";

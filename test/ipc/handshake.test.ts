@@ -3,7 +3,7 @@
  * wrong, keeps serving everybody else, and makes no rings before a peer is accepted.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { IpcLimits } from "../../src/limits.ts";
+import { IpcLimits } from "../../src/base/limits.ts";
 import { ConnectionRequest, ConnectionResponse, QbMessage } from "../../src/wire/qb.ts";
 import { newSpan, spanOf } from "../../src/wire/struct.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,7 +1,7 @@
 /** A reply that waits for room keeps its bytes, whatever other clients ask meanwhile. */
 import { expect, test } from "bun:test";
 import type { Request } from "../../src/ipc/handler.ts";
-import { newScratch, RingReader, RingWriter } from "../../src/memory/ring.ts";
+import { newScratch, RingReader, RingWriter } from "../../src/shm/ring.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { RequestHeader, ResponseHeader } from "../../src/wire/qb.ts";
 import { connectionOver, hostOf, makeRings } from "../support/connection.ts";

@@ -1,6 +1,6 @@
 /** The slots of latencies: each time in one whose upper bound is near, and a server's own. */
 import { expect, test } from "bun:test";
-import { Latencies } from "../../src/ipc/latencies.ts";
+import { Latencies } from "../../src/ipc/connection/latencies.ts";
 import { Service } from "../../src/ipc/service.ts";
 import { eventually } from "../support/eventually.ts";
 import { native } from "../support/native.ts";

@@ -3,7 +3,7 @@
  * clients connected. Whatever happens, no ring directory of theirs stays in /dev/shm.
  */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Errno } from "../../src/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { eventually } from "../support/eventually.ts";
 import { QbClient } from "../support/qb-client.ts";
 import { echoCommand, startService, type Service } from "../support/service.ts";

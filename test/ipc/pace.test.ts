@@ -1,7 +1,7 @@
 /** Until when the next request of a connection is waited for, and when that is given up. */
 import { expect, test } from "bun:test";
-import { Pace } from "../../src/ipc/pace.ts";
-import { PollLimits } from "../../src/limits.ts";
+import { Pace } from "../../src/ipc/scheduling/request-gap.ts";
+import { PollLimits } from "../../src/base/limits.ts";
 
 const US = 1000;
 const IDLE_NS = PollLimits.idleUs * US;

@@ -1,7 +1,7 @@
 /** Rule 10: lines that peers cause are bounded, what is held back is counted and not even built. */
 import { expect, jest, test } from "bun:test";
-import { PeerLog } from "../../src/ipc/peer-log.ts";
-import { createLog } from "../../src/log.ts";
+import { PeerLog } from "../../src/ipc/setup/peer-log.ts";
+import { createLog } from "../../src/base/log.ts";
 
 function listening(): { log: PeerLog; lines: string[] } {
   const lines: string[] = [];

@@ -1,6 +1,6 @@
 /** How long one connection is served before others are: by time, where its requests take some. */
 import { expect, test } from "bun:test";
-import { TurnClock } from "../../src/ipc/turn-clock.ts";
+import { TurnClock } from "../../src/ipc/scheduling/turn-budget.ts";
 
 const TURN_NS = 2_000_000;
 

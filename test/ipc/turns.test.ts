@@ -1,11 +1,11 @@
 /** Rules 6 and 7 in small: who takes up room, and whose turn it is. */
 import { expect, test } from "bun:test";
-import { Errno } from "../../src/errno.ts";
-import { RingWriter } from "../../src/memory/ring.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { RingWriter } from "../../src/shm/ring.ts";
 import { RequestHeader } from "../../src/wire/qb.ts";
 import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
-import { Admission, PendingHandshakes } from "../../src/ipc/admission.ts";
-import { TimedTurns } from "../../src/ipc/timed-turns.ts";
+import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
+import { TimedTurns } from "../../src/ipc/scheduling/time-sliced-queue.ts";
 
 interface Peer {
   readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };

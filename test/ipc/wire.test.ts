@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Errno } from "../../src/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { native } from "../support/native.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
 import { program, serveCommand, startService, type Service } from "../support/service.ts";

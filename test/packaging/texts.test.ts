@@ -7,7 +7,7 @@ import { bashCompletion } from "../../packaging/completion.ts";
 import { debianChangelog } from "../../packaging/documents.ts";
 import { manPages } from "../../packaging/man.ts";
 import { programPlaces, type Place } from "../../packaging/tree.ts";
-import { optionName } from "../../src/cli/scan.ts";
+import { optionName } from "../../src/cli/parse-args.ts";
 
 const EDITION = { version: "1.2.3", date: 1_767_225_600 };
 

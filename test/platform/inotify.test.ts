@@ -1,9 +1,9 @@
 /** inotify, asked instead of awaited. */
 import { expect, test } from "bun:test";
 import { mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
-import { Errno } from "../../src/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { Inotify, Watch } from "../../src/platform/inotify.ts";
-import { TempDirectory } from "../backend/support.ts";
+import { TempDirectory } from "../pmxcfs/support.ts";
 
 function opened(): Inotify {
   const inotify = Inotify.open();

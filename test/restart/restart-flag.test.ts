@@ -7,8 +7,8 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { QbFailure } from "../../src/client/failure.ts";
-import { PveConnection } from "../../src/client/pve-connection.ts";
-import { CfsIpc } from "../../src/wire/cfs.ts";
+import { PveConnection } from "../../src/pmxcfs/client/pve-connection.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
 import { eventually } from "../support/eventually.ts";
 import { serveCommand, type Service, startService, uniqueName } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";

@@ -1,18 +1,18 @@
 /**
- * All services of src/cfs over an in-memory tree, without files, sockets or clocks: what
+ * All services of src/pmxcfs/requests over an in-memory tree, without files, sockets or clocks: what
  * in-process tests ask their questions of.
  */
-import { ClusterLog } from "../../src/backend/cluster-log.ts";
-import { Guests } from "../../src/backend/guests.ts";
-import { Memdb } from "../../src/backend/memdb.ts";
-import { Members } from "../../src/backend/members.ts";
-import { Rrd } from "../../src/backend/rrd.ts";
-import { Status } from "../../src/backend/status.ts";
-import { Tokens } from "../../src/backend/tokens.ts";
-import { Versions } from "../../src/backend/versions.ts";
-import { dispatch } from "../../src/cfs/dispatch.ts";
-import { FsVersionText } from "../../src/cfs/fs-version.ts";
-import type { Caller, Reply, Services } from "../../src/cfs/operation.ts";
+import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
+import { Guests } from "../../src/pmxcfs/state/guests.ts";
+import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
+import { Members } from "../../src/pmxcfs/state/members.ts";
+import { Rrd } from "../../src/pmxcfs/state/rrd-values.ts";
+import { Status } from "../../src/pmxcfs/state/status.ts";
+import { Tokens } from "../../src/pmxcfs/state/tokens.ts";
+import { Versions } from "../../src/pmxcfs/state/versions.ts";
+import { dispatch } from "../../src/pmxcfs/requests/dispatch.ts";
+import { FsVersionText } from "../../src/pmxcfs/requests/fs-version.ts";
+import type { Caller, Reply, Services } from "../../src/pmxcfs/requests/operation.ts";
 import { spanOf } from "../../src/wire/struct.ts";
 import type { TreeEntry } from "./vectors.ts";
 

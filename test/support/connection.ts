@@ -1,9 +1,9 @@
 /** One connection of ours over real rings, without a service or a client around it. */
-import { Connection, type ConnectionHost, type Wire } from "../../src/ipc/connection.ts";
+import { Connection, type ConnectionHost, type Wire } from "../../src/ipc/connection/connection.ts";
 import type { Handler } from "../../src/ipc/handler.ts";
-import { ScratchPool } from "../../src/ipc/scratch.ts";
-import { PollLimits } from "../../src/limits.ts";
-import { RingDirectory, SHM } from "../../src/memory/ring-directory.ts";
+import { ScratchPool } from "../../src/ipc/connection/request-buffers.ts";
+import { PollLimits } from "../../src/base/limits.ts";
+import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
 import { Directory } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 

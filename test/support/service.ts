@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { statusPath } from "../../src/metrics/status.ts";
+import { statusPath } from "../../src/observe/status.ts";
 import { eventually } from "./eventually.ts";
 import { native, REPOSITORY } from "./native.ts";
 

@@ -20,48 +20,47 @@ export interface Rule {
   readonly bad: Source;
 }
 
-/** How far up each part of src/ stands; imports go to a lower number, or stay in their part. */
+/** Height of each room of src/: a room imports only rooms with a lower number. */
 const HEIGHT: Readonly<Record<string, number>> = {
-  ground: 0,
+  base: 0,
   platform: 1,
-  // Layouts are data: the rings of memory/ are laid out by them.
   wire: 1,
-  memory: 2,
+  shm: 2,
   ipc: 3,
-  backend: 3,
-  client: 4,
-  cfs: 4,
-  metrics: 4,
-  composition: 5,
-  check: 6,
-  compat: 6,
-  trace: 6,
-  bench: 6,
-  top: 6,
-  cli: 7,
-  main: 8,
+  client: 3,
+  fuse: 3,
+  corosync: 4,
+  observe: 4,
+  "pmxcfs/rrd": 4,
+  "pmxcfs/state": 5,
+  "pmxcfs/store": 6,
+  "pmxcfs/rescue": 7,
+  "pmxcfs/replication": 7,
+  "pmxcfs/history": 7,
+  "pmxcfs/requests": 8,
+  "pmxcfs/mount": 8,
+  "pmxcfs/client": 9,
+  index: 10,
+  daemon: 10,
+  tools: 11,
+  cli: 12,
+  main: 13,
 };
 
-/** Ways down that are barred all the same. */
+/** Directions that are forbidden although they point down. */
 const BARRED: Readonly<Record<string, readonly string[]>> = {
-  cfs: ["ipc"],
-  client: ["ipc", "backend"],
-  backend: ["wire"],
+  "pmxcfs/client": ["ipc"],
 };
 
 const code = (path: string) => /^(src|test|bench|packaging)\/.*\.ts$|^[^/]+\.ts$/.test(path);
 const under = (directory: string) => (path: string) =>
   path.startsWith(`${directory}/`) && path.endsWith(".ts");
 
-const GROUND = new Set(["errno", "limits", "log", "version"]);
-
-/** `src/ipc/flow.ts` -> `ipc`; right under src/ are the ground, main.ts, and what composes. */
+/** `src/ipc/setup/listener.ts` -> `ipc`, `src/pmxcfs/state/memdb.ts` -> `pmxcfs/state`. */
 export function partOf(path: string): string {
-  const [, part = "", deeper] = path.split("/");
-  if (deeper !== undefined) return part;
-  const name = part.replace(/\.ts$/, "");
-  if (GROUND.has(name)) return "ground";
-  return name === "main" ? "main" : "composition";
+  const [, room = "", inner = "", deeper] = path.split("/");
+  if (room === "pmxcfs" && deeper !== undefined) return `pmxcfs/${inner}`;
+  return room.replace(/\.ts$/, "");
 }
 
 /** The repository files a source imports, static or not; packages and built files are left out. */
@@ -132,13 +131,13 @@ export const RULES: readonly Rule[] = [
     name: "imports point down",
     covers: under("src"),
     find: upward,
-    bad: { path: "src/ipc/a.ts", text: 'import { b } from "../cfs/b.ts";' },
+    bad: { path: "src/ipc/a.ts", text: 'import { b } from "../pmxcfs/state/b.ts";' },
   },
   {
     name: "no way around the barred directions",
     covers: under("src"),
     find: upward,
-    bad: { path: "src/cfs/a.ts", text: 'const b = await import("../ipc/b.ts");' },
+    bad: { path: "src/pmxcfs/state/a.ts", text: 'const b = await import("../ipc/b.ts");' },
   },
   {
     name: "pointers only in platform",
@@ -147,11 +146,11 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/ipc/a.ts", text: 'import { ptr } from "bun:ffi";' },
   },
   {
-    name: "DataView only in wire and memory",
-    covers: (path) => code(path) && path !== SELF && !/^src\/(wire|memory)\//.test(path),
+    name: "DataView only in wire and shm",
+    covers: (path) => code(path) && path !== SELF && !/^src\/(wire|shm)\//.test(path),
     find: ({ text }) =>
-      lines(uncommented(text), /\bDataView\b/, "layouts belong in src/wire, src/memory"),
-    bad: { path: "src/cfs/a.ts", text: "const view = new DataView(buffer);" },
+      lines(uncommented(text), /\bDataView\b/, "layouts belong in src/wire, src/shm"),
+    bad: { path: "src/pmxcfs/state/a.ts", text: "const view = new DataView(buffer);" },
   },
   {
     name: "no console in src",
@@ -161,16 +160,17 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "each dependency has its place",
-    covers: (path) => under("src")(path) && path !== "src/log.ts" && !path.startsWith("src/cli/"),
+    covers: (path) =>
+      under("src")(path) && path !== "src/base/log.ts" && !path.startsWith("src/cli/"),
     find: ({ text }) =>
-      lines(text, /from "(citty|consola)/, "citty is cli's, consola is src/log.ts's"),
+      lines(text, /from "(citty|consola)/, "citty is cli's, consola is src/base/log.ts's"),
     bad: { path: "src/ipc/a.ts", text: 'import { createConsola } from "consola/basic";' },
   },
   {
     name: "prom-client is loaded when metrics are wanted",
-    covers: (path) => under("src")(path) && path !== "src/metrics/registry.ts",
-    find: ({ text }) => lines(text, /from "prom-client/, "prom-client is metrics/registry.ts's"),
-    bad: { path: "src/observe.ts", text: 'import { Gauge } from "prom-client";' },
+    covers: (path) => under("src")(path) && path !== "src/observe/registry.ts",
+    find: ({ text }) => lines(text, /from "prom-client/, "prom-client is observe/registry.ts's"),
+    bad: { path: "src/observe/observe.ts", text: 'import { Gauge } from "prom-client";' },
   },
   {
     name: "every file says what it is",

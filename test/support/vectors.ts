@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { errnoName } from "../../src/errno.ts";
+import { errnoName } from "../../src/base/errno.ts";
 
 export const CHECKS = [
   "bytes",

@@ -1,8 +1,8 @@
 /** What `top` draws, from documents made up here: widths, order, rates, and what does not fit. */
 import { describe, expect, test } from "bun:test";
-import type { ConnectionStatus, StatusDocument } from "../../src/metrics/status.ts";
-import { age, duration, screen, type ScreenOptions, short } from "../../src/top/screen.ts";
-import { p99Us, viewOf } from "../../src/top/view.ts";
+import type { ConnectionStatus, StatusDocument } from "../../src/observe/status.ts";
+import { age, duration, screen, type ScreenOptions, short } from "../../src/tools/top/screen.ts";
+import { p99Us, viewOf } from "../../src/tools/top/view.ts";
 
 const NO_TRAFFIC = {
   requests: 0,

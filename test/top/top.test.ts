@@ -4,10 +4,10 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ConnectionStatus, StatusDocument } from "../../src/metrics/status.ts";
-import { readStatus } from "../../src/metrics/read-status.ts";
-import type { View } from "../../src/top/view.ts";
-import { CfsIpc } from "../../src/wire/cfs.ts";
+import type { ConnectionStatus, StatusDocument } from "../../src/observe/status.ts";
+import { readStatus } from "../../src/observe/read-status.ts";
+import type { View } from "../../src/tools/top/view.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
 import { eventually } from "../support/eventually.ts";
 import { needRoot, WWW_DATA } from "../support/identity.ts";
 import { QbClient } from "../support/qb-client.ts";

@@ -1,6 +1,6 @@
 /** A server that leaves handshakes without an answer: nobody behind the tracer waits for it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { Errno } from "../../src/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { FakeServer } from "../client/fake-server.ts";
 import { eventually } from "../support/eventually.ts";
 import { NOBODY, WWW_DATA } from "../support/identity.ts";

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Errno } from "../../src/errno.ts";
-import { readRecording } from "../../src/trace/recording.ts";
-import { CfsIpc } from "../../src/wire/cfs.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { readRecording } from "../../src/tools/trace/recording.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
 import { WWW_DATA } from "../support/identity.ts";
 import { QbClient, type Result } from "../support/qb-client.ts";
 import { program, type Service, startService } from "../support/service.ts";

@@ -1,7 +1,7 @@
 /** What a watcher is told: everything, in order, a little later, and in few goes. */
 import { expect, test } from "bun:test";
-import type { Watcher } from "../../src/trace/exchange.ts";
-import { Tellings } from "../../src/trace/tellings.ts";
+import type { Watcher } from "../../src/tools/trace/exchange.ts";
+import { Tellings } from "../../src/tools/trace/event-batch.ts";
 import { spanOf } from "../../src/wire/struct.ts";
 import { eventually } from "../support/eventually.ts";
 

@@ -12,7 +12,7 @@ import {
   GuestPropertyRequest,
   LogClusterMessageRequest,
   SetStatusRequest,
-} from "../../src/wire/cfs.ts";
+} from "../../src/pmxcfs/requests/layouts.ts";
 import { spanOf, type Span } from "../../src/wire/struct.ts";
 import { rest, tail, textAt, textList } from "../../src/wire/text.ts";
 import { loadVectors } from "../support/vectors.ts";

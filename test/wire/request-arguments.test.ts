@@ -8,9 +8,9 @@ import {
   guestPropertyBody,
   logClusterMessageBody,
   setStatusBody,
-} from "../../src/client/cfs-requests.ts";
-import { CfsIpc } from "../../src/wire/cfs.ts";
-import { argumentsOf, argumentText } from "../../src/wire/request-arguments.ts";
+} from "../../src/pmxcfs/client/cfs-requests.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { argumentsOf, argumentText } from "../../src/pmxcfs/requests/request-arguments.ts";
 
 /** A body that its maker did not refuse, as text, of which `most` bytes are looked at. */
 function shown(id: number, body: unknown, most?: number): string {

@@ -4,11 +4,11 @@
  */
 import { expect } from "bun:test";
 import { join } from "node:path";
-import { DEFAULT_OPTIONS, runCheck } from "../../../src/check/check.ts";
-import { type CodeName, CODES } from "../../../src/check/codes.ts";
-import { localMachine, type Paths } from "../../../src/check/machine.ts";
-import type { CheckOptions } from "../../../src/check/probe.ts";
-import type { Report } from "../../../src/check/report.ts";
+import { DEFAULT_OPTIONS, runCheck } from "../../../src/tools/check/check.ts";
+import { type CodeName, CODES } from "../../../src/tools/check/codes.ts";
+import { localMachine, type Paths } from "../../../src/tools/check/host.ts";
+import type { CheckOptions } from "../../../src/tools/check/probe.ts";
+import type { Report } from "../../../src/tools/check/report.ts";
 import { REPOSITORY } from "../../support/native.ts";
 import { type Service, startService } from "../../support/service.ts";
 import type { Faults } from "../servers/node.ts";

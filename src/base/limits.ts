@@ -1,0 +1,134 @@
+/**
+ * Every bound and default of the server, each with where it comes from. A number that limits
+ * something stands here and nowhere else; what an admin may want to change is an option of
+ * `serve`, with this as its default.
+ */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** The transport (src/ipc, src/shm). */
+export const IpcLimits = {
+  /** sun_path of the abstract address, less the leading NUL (unix(7)). */
+  addressPathBytes: 108,
+  /** Longer service names are refused: NAME_MAX - 20 (libqb ipc_setup.c; WIRE.md 1). */
+  serviceNameBytes: 235,
+  /** Smallest message size a connection gets: the set-up answer itself (libqb qb_ipcc_connect). */
+  minMessageBytes: 12_328,
+  /** Largest message size a client may ask for; libqb knows no bound. */
+  maxMessageBytes: 16 * MiB,
+  /** Half-open handshakes end after this; libqb waits for ever. */
+  handshakeTimeoutMs: 2_000,
+  /** Handshakes under way from peers that will be refused; the oldest goes first. */
+  unwantedHandshakes: 16,
+  /** Handshakes under way from peers that will be accepted. */
+  pendingHandshakes: 128,
+  /** Connections of one uid other than root; 0 = as many as there may be in all. */
+  connectionsPerUid: 0,
+  /** Descriptors kept back for files, databases and root. */
+  reservedDescriptors: 96,
+  /** Mappings kept back for the runtime (of vm.max_map_count); without them it ends. */
+  reservedMappings: 8_192,
+  /** Connections root may have beyond the bound on all, so that it can look at a full server. */
+  rootReserve: 8,
+  /** Descriptors one connection holds: its setup socket. */
+  descriptorsPerConnection: 1,
+  /** listen(2) backlog. */
+  backlog: 4_096,
+  /** Connections accepted before others get their turn. */
+  acceptsPerTurn: 64,
+  /** Time spent on making rings for new connections before others get their turn. */
+  setUpMsPerTurn: 2,
+  /** Requests served from one connection before others get their turn. */
+  requestsPerTurn: 64,
+  /** Requests of one connection whose asynchronous answers are awaited (as the seed's queue). */
+  queuedRequests: 8,
+  /** A client that does not read: its reply is retried this often ... */
+  replyRetryMs: 5,
+  /** ... and it is disconnected after this. */
+  replyDeadlineMs: 10_000,
+  /** Events whose notify byte could not be sent yet (libqb: outstanding_notifiers). */
+  outstandingNotifies: 1_024,
+  /** Ring directories made ahead for clients to come. */
+  pooledRings: 4,
+  /** Answer what is in the rings at a stop, for at most this long. */
+  stopDeadlineMs: 3_000,
+} as const;
+
+/** Adaptive polling (src/ipc/scheduling/ring-poller.ts), measured in DESIGN.md 4. */
+export const PollLimits = {
+  /** Keep looking at the hot rings for this long after the last message. */
+  idleUs: 20,
+  /** Go back to the event loop after this, however busy: timers and sockets get their turn. */
+  perWakeUs: 350,
+  /** A connection whose predicted gap is longer than this is not polled for. */
+  maxGapUs: 100,
+  /** Misses in a row that end polling for a connection. */
+  missesToStop: 2,
+  /** Connections looked at in one round; with 16 here 16 clients got a quarter less done. */
+  hotConnections: 4,
+  /** Requests of one connection in a row while others are hot ... */
+  requestsInARow: 32,
+  /** ... before it is left alone for this long, so that another client gets its processor. */
+  yieldUs: 10,
+} as const;
+
+/** What is written to the log (src/base/log.ts, src/observe/request-log.ts). */
+export const LogLimits = {
+  /** Debug lines a second: beyond 10000 in 30 s journald drops any line (RateLimitBurst). */
+  debugLinesPerSecond: 200,
+  /** Those of them that are about requests ... */
+  requestLinesPerSecond: 150,
+  /** ... and about requests of one connection. */
+  requestLinesOfOne: 100,
+  /** Characters of a request and its arguments ... */
+  requestChars: 400,
+  /** ... and bytes of its body that are looked at; more than the longest fixed layout, 528. */
+  requestBytes: KiB,
+  /** Lines that wait because nobody reads stderr; when there are more, new ones are lost. */
+  unreadBytes: MiB,
+} as const;
+
+/** The sockets by which a server is watched (src/observe). */
+export const ObserveLimits = {
+  /** Connections for metrics at once; one more ends the oldest. */
+  scrapers: 16,
+  /** A scrape is over within this (Prometheus's scrape_timeout, unless it is set). */
+  scrapeMs: 10_000,
+  /** What comes before the empty line that ends a request (nginx: 8 KiB). */
+  scrapeHeadBytes: 8 * KiB,
+  /** Writing the metrics takes one part in so many of the time, whoever asks how often. */
+  renderShare: 10,
+  /** Readers of the status at once; one more ends the oldest. */
+  statusReaders: 16,
+  /** A reader has read it within this. */
+  statusReadMs: 10_000,
+} as const;
+
+/** What pmxcfs keeps (src/pmxcfs), as the C server bounds it. */
+export const CfsLimits = {
+  /** One file (memdb.h MEMDB_MAX_FILE_SIZE). */
+  fileBytes: MiB,
+  /** All files together (memdb.h MEMDB_MAX_FSSIZE). */
+  treeBytes: 128 * MiB,
+  /** Files and directories (memdb.h MEMDB_MAX_INODES). */
+  treeInodes: 256 * KiB,
+  /** One status value (status.h CFS_MAX_STATUS_SIZE); the count includes a final NUL. */
+  statusBytes: 32 * KiB,
+  /** Status keys of one node; the C server has no bound. */
+  statusKeys: 4_096,
+  /** Bytes of a fixed name field that count; the 256th is taken as NUL (OPERATIONS.md). */
+  nameBytes: 255,
+  /** An RRD value: 1..4095 bytes ending in NUL. */
+  rrdBytes: 4_096,
+  /** RRD keys; the C server has no bound. */
+  rrdKeys: 65_536,
+  /** RRD entries older than this are dropped from the dump. */
+  rrdExpiryMs: 5 * 60 * 1000,
+  /** The cluster log ring (logger.c CLOG_DEFAULT_SIZE). */
+  clusterLogBytes: 128 * KiB,
+  /** One entry of it (logger.c CLOG_MAX_ENTRY_SIZE). */
+  clusterLogEntryBytes: 4 * KiB,
+  /** Entries of a GET_CLUSTER_LOG that names no number. */
+  clusterLogDefaultEntries: 50,
+} as const;

@@ -1,0 +1,131 @@
+/**
+ * Splits what follows a command's name into options and operands, by the command's own tables, and
+ * reads them. citty's parser accepts unknown options, options without their value and `--no-x` for
+ * anything; here each of these is a UsageFailure that names the nearest right word.
+ */
+import type { Option, Options, Values } from "./args.ts";
+import { UsageFailure } from "./failure.ts";
+import { nearest } from "./suggest.ts";
+
+/** Options every command has, besides its own. */
+export const HELP_FLAGS: readonly string[] = ["--help", "-h"];
+
+/** `maxConnections` -> `max-connections`. */
+export function optionName(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** `vmConfig` -> `VM-CONFIG`, as operands stand in a usage line. */
+export function operandLabel(key: string): string {
+  return optionName(key).toUpperCase();
+}
+
+/** The words given for each key of `options`, and the words that belong to none. */
+interface Scanned {
+  readonly given: Map<string, string[]>;
+  readonly operands: string[];
+}
+
+interface Target {
+  readonly key: string;
+  readonly option: Option<unknown>;
+  /** `--no-name` of a flag. */
+  readonly negated: boolean;
+}
+
+/** Every way an option may be written, `--name`, `-n` and `--no-name`, to what it sets. */
+function spellings(options: Options): Map<string, Target> {
+  const found = new Map<string, Target>();
+  for (const [key, option] of Object.entries(options)) {
+    const name = optionName(key);
+    found.set(`--${name}`, { key, option, negated: false });
+    if (option.alias !== undefined) found.set(`-${option.alias}`, { key, option, negated: false });
+    if (option.type === "boolean") found.set(`--no-${name}`, { key, option, negated: true });
+  }
+  return found;
+}
+
+/** True for words that start with a dash and are not a number or the lone dash (stdin). */
+function isOption(word: string): boolean {
+  return word.startsWith("-") && word !== "-" && !/^-\d/.test(word);
+}
+
+function flagWord(target: Target, label: string, attached: string | undefined): string {
+  if (target.negated) {
+    if (attached !== undefined) throw new UsageFailure(`${label} takes no value`);
+    return "false";
+  }
+  if (attached === undefined) return "true";
+  if (attached === "true" || attached === "false") return attached;
+  throw new UsageFailure(`${label} is a switch, "${attached}" is neither true nor false`);
+}
+
+function unknown(label: string, options: Options): UsageFailure {
+  const names = Object.entries(options).flatMap(([key, { onByDefault }]) =>
+    onByDefault === true ? [`--no-${optionName(key)}`] : [`--${optionName(key)}`],
+  );
+  return new UsageFailure(`unknown option "${label}"`, nearest(label, [...names, "--help"]));
+}
+
+/** Sorts words into options and operands; `--` ends the options. */
+function scan(words: readonly string[], options: Options): Scanned {
+  const known = spellings(options);
+  const given = new Map<string, string[]>();
+  const operands: string[] = [];
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? "";
+    if (word === "--") {
+      operands.push(...words.slice(at + 1));
+      break;
+    }
+    if (!isOption(word)) {
+      operands.push(word);
+      continue;
+    }
+    const equals = word.indexOf("=");
+    const label = equals < 0 ? word : word.slice(0, equals);
+    let attached = equals < 0 ? undefined : word.slice(equals + 1);
+    const target = known.get(label);
+    if (target === undefined) throw unknown(label, options);
+    if (target.option.type === "boolean") {
+      attached = flagWord(target, label, attached);
+    } else if (attached === undefined) {
+      attached = words[++at];
+      if (attached === undefined || attached === "--" || isOption(attached)) {
+        const hint = target.option.valueHint ?? "VALUE";
+        throw new UsageFailure(`${label} needs a value: ${label} ${hint}`);
+      }
+    }
+    given.set(target.key, [...(given.get(target.key) ?? []), attached]);
+  }
+  return { given, operands };
+}
+
+/**
+ * Reads the words after a command's name. Throws UsageFailure for the first thing that is wrong:
+ * unknown options, missing or unreadable values, an option given twice that takes one value, too
+ * few or too many operands.
+ */
+export function readWords<O extends Options, P extends Options>(
+  words: readonly string[],
+  options: O,
+  operands: P,
+): Values<O> & Values<P> {
+  const scanned = scan(words, options);
+  const values: Record<string, unknown> = {};
+  for (const [key, option] of Object.entries(options)) {
+    const given = scanned.given.get(key) ?? [];
+    const label = `--${optionName(key)}`;
+    if (given.length > 1 && option.repeatable !== true && option.type !== "boolean") {
+      throw new UsageFailure(`${label} is given ${given.length} times, it takes one value`);
+    }
+    values[key] = option.read(given, label);
+  }
+  const left = [...scanned.operands];
+  for (const [key, operand] of Object.entries(operands)) {
+    const taken = left.splice(0, operand.repeatable === true ? left.length : 1);
+    values[key] = operand.read(taken, operandLabel(key));
+  }
+  if (left.length > 0) throw new UsageFailure(`unexpected argument "${left[0]}"`);
+  return values as Values<O> & Values<P>;
+}

@@ -1,0 +1,51 @@
+/** Who gets in besides root and the server's own uid, from what the command line says. */
+import { readFileSync } from "node:fs";
+import { Access } from "../pmxcfs/requests/access.ts";
+import type { Log } from "../base/log.ts";
+
+export interface AccessRules {
+  /** Name or number of the group that may read. */
+  readonly group: string;
+  readonly allowUids: readonly number[];
+  readonly allowGids: readonly number[];
+  readonly readOnly: boolean;
+}
+
+export interface Group {
+  readonly name: string;
+  readonly gid: number;
+}
+
+/** The gid of a group, given by number or by its name in /etc/group. */
+export function findGroup(group: string): Group | undefined {
+  if (/^\d+$/.test(group)) return { name: group, gid: Number(group) };
+  let table: string;
+  try {
+    table = readFileSync("/etc/group", "utf8");
+  } catch {
+    return undefined;
+  }
+  for (const line of table.split("\n")) {
+    const [name, , gid] = line.split(":");
+    if (name === group && gid !== undefined) return { name, gid: Number(gid) };
+  }
+  return undefined;
+}
+
+/** The rule; `group` is what `findGroup` made of the name, and a missing one is said. */
+export function accessOf(rules: AccessRules, group: Group | undefined, log: Log): Access {
+  if (group === undefined) {
+    log.warn(
+      `there is no group "${rules.group}" on this machine, so only root` +
+        ` and uid ${process.getuid?.()} get in: make it (addgroup --system ${rules.group})` +
+        ` or name another with --group`,
+    );
+  }
+  return new Access({
+    group,
+    ownUid: process.getuid?.() ?? 0,
+    allowUids: rules.allowUids,
+    allowGids: rules.allowGids,
+    readOnly: rules.readOnly,
+  });
+}

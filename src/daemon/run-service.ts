@@ -1,0 +1,64 @@
+/**
+ * The life of a serving process: a published service between a start that systemd hears of and a
+ * SIGTERM after which nothing is left.
+ */
+import type { Handler } from "../ipc/handler.ts";
+import { Service } from "../ipc/service.ts";
+import type { ServiceOptions } from "../ipc/options.ts";
+import type { ListenFailure } from "../ipc/setup/listener.ts";
+import type { Log } from "../base/log.ts";
+import { NOTHING_OBSERVED, Observation, type Observe } from "../observe/observe.ts";
+import { notifier, watchdogIntervalMs } from "../platform/notify.ts";
+import { onDebugToggle, stopRequested } from "../platform/signals.ts";
+
+/** Runs around a service: what is told when it listens, and what ends with it. */
+export interface RunOptions {
+  readonly log: Log;
+  readonly service: ServiceOptions;
+  /** What can be seen from outside; nothing unless given. */
+  readonly observe?: Observe;
+  /** Called when it listens. */
+  readonly ready?: (service: Service) => void;
+  /** Called when it is asked to stop, before it does. */
+  readonly stopping?: () => void;
+}
+
+/**
+ * Publishes `name` and serves it until SIGTERM or SIGINT; resolves when nothing of it is left. A
+ * failure says why it could not be published.
+ */
+export async function runService(
+  name: string,
+  handler: Handler,
+  { log, service: options, observe = NOTHING_OBSERVED, ready, stopping }: RunOptions,
+): Promise<Pick<ListenFailure, "message"> | undefined> {
+  const notify = notifier(process.env);
+  const stop = stopRequested();
+  const observation = new Observation(handler, observe, log);
+  const settings = { ...options, log: log.tagged("ipcs") };
+  const service = Service.start(name, observation.handler, settings);
+  if (!(service instanceof Service)) return service;
+  const unobserved = await observation.open(service);
+  if (unobserved !== undefined) {
+    await service.stop();
+    return { message: unobserved };
+  }
+  onDebugToggle(() => {
+    log.info(`debug output ${observation.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
+  });
+  ready?.(service);
+  log.info(`serving ${name}, up to ${service.connectionLimit} connections`);
+  notify(`READY=1\nSTATUS=serving ${name}`);
+  const interval = watchdogIntervalMs(process.env);
+  // From the loop that serves: a loop that hangs feeds nobody.
+  const watchdog =
+    interval === undefined ? undefined : setInterval(() => notify("WATCHDOG=1"), interval);
+  const signal = await stop;
+  log.info(`${signal}: stopping`);
+  notify("STOPPING=1");
+  clearInterval(watchdog);
+  stopping?.();
+  await service.stop();
+  observation.close();
+  return undefined;
+}

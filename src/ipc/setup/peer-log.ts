@@ -1,0 +1,36 @@
+/**
+ * Log lines that peers can cause, so many per interval and no more; what was held back is
+ * counted and said (ROBUSTNESS.md, rule 10).
+ */
+import { LineBudget, type Log } from "../../base/log.ts";
+
+const LINES_PER_INTERVAL = 20;
+const INTERVAL_MS = 10_000;
+
+export class PeerLog {
+  readonly #log: Log;
+  readonly #budget: LineBudget;
+
+  constructor(log: Log) {
+    this.#log = log;
+    const tell = (heldBack: number): void => {
+      const when = `in the last ${INTERVAL_MS / 1000} s`;
+      log.warn(`${heldBack} more lines about clients held back ${when}`);
+    };
+    this.#budget = new LineBudget(LINES_PER_INTERVAL, LINES_PER_INTERVAL, tell, INTERVAL_MS);
+  }
+
+  /** The line is built only when it is written: that may cost more than what it is about. */
+  warn(line: () => string): void {
+    if (this.#budget.take()) this.#log.warn(line());
+  }
+
+  /** For developers, not counted; the line is built only when it is wanted. */
+  debug(line: () => string): void {
+    if (this.#log.debugOn) this.#log.debug(line());
+  }
+
+  close(): void {
+    this.#budget.close();
+  }
+}

@@ -1,0 +1,142 @@
+/** Where metrics go: an HTTP endpoint on a unix socket or a loopback port, and a text file. */
+import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { ObserveLimits } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import { type HttpAnswer, httpHandler, type HttpRequest } from "./http.ts";
+import type { MetricRegistry } from "./registry.ts";
+import { makeWay, reasonOf, withUmask } from "./unix-path.ts";
+
+/** What a scraper connects to. */
+export type MetricsAddress =
+  | { readonly unix: string }
+  | { readonly hostname: string; readonly port: number };
+
+/** Something that runs until it is closed. */
+export interface Running {
+  close(): void;
+}
+
+const TEXTFILE_INTERVAL_MS = 15_000;
+
+/** Others than owner and group may not connect. */
+const SOCKET_MASK = 0o117;
+
+/** The text of the metrics, written as often as it is asked for, but not all the time. */
+class RecentText {
+  readonly #metrics: MetricRegistry;
+  #text: Promise<string> | undefined;
+  #goodUntil = 0;
+
+  constructor(metrics: MetricRegistry) {
+    this.#metrics = metrics;
+  }
+
+  read(): Promise<string> {
+    const now = performance.now();
+    if (this.#text !== undefined && now < this.#goodUntil) return this.#text;
+    this.#goodUntil = Infinity;
+    this.#text = this.#write(now);
+    return this.#text;
+  }
+
+  async #write(startedMs: number): Promise<string> {
+    try {
+      return await this.#metrics.text();
+    } finally {
+      const now = performance.now();
+      this.#goodUntil = now + (now - startedMs) * (ObserveLimits.renderShare - 1);
+    }
+  }
+}
+
+async function answer(
+  { method, path }: HttpRequest,
+  text: RecentText,
+  type: string,
+): Promise<HttpAnswer> {
+  if (method !== "GET" && method !== "HEAD") {
+    return { status: 405, body: "only GET\n", headers: { allow: "GET, HEAD" } };
+  }
+  if (path !== "/metrics") return { status: 404, body: "the metrics are at /metrics\n" };
+  return { status: 200, body: await text.read(), headers: { "content-type": type } };
+}
+
+/** Serves GET /metrics; a string says why it cannot. */
+export async function serveMetrics(
+  address: MetricsAddress,
+  metrics: MetricRegistry,
+): Promise<Running | string> {
+  const text = new RecentText(metrics);
+  const socket = httpHandler((request) => answer(request, text, metrics.contentType));
+  if (!("unix" in address)) {
+    try {
+      const server = Bun.listen({ ...address, socket, allowHalfOpen: true });
+      return { close: () => server.stop(true) };
+    } catch (error) {
+      return `metrics: cannot listen on ${address.hostname}:${address.port}: ${reasonOf(error)}`;
+    }
+  }
+  const { unix } = address;
+  const occupied = await makeWay(unix);
+  if (occupied !== undefined) return `metrics: ${occupied}`;
+  try {
+    const listen = () => Bun.listen({ unix, socket, allowHalfOpen: true });
+    const server = withUmask(SOCKET_MASK, listen);
+    return {
+      close() {
+        server.stop(true);
+        rmSync(unix, { force: true });
+      },
+    };
+  } catch (error) {
+    return `metrics: cannot listen on ${unix}: ${reasonOf(error)}`;
+  }
+}
+
+/** Whole or not at all: a collector never reads half of it. Everybody may read it. */
+async function writeTextfile(file: string, metrics: MetricRegistry): Promise<void> {
+  const text = await metrics.text();
+  const draft = `${file}.${process.pid}.tmp`;
+  rmSync(draft, { force: true });
+  writeFileSync(draft, text, { flag: "wx" });
+  chmodSync(draft, 0o644);
+  renameSync(draft, file);
+}
+
+/**
+ * Keeps a file for node_exporter's textfile collector, now and every 15 s; removed at the end, so
+ * that nobody takes the last numbers for the present ones. A string says why the first one failed.
+ */
+export async function keepTextfile(
+  file: string,
+  metrics: MetricRegistry,
+  log: Log,
+): Promise<Running | string> {
+  try {
+    await writeTextfile(file, metrics);
+  } catch (error) {
+    return `metrics: cannot write ${file}: ${reasonOf(error)}`;
+  }
+  let failing = false;
+  let closed = false;
+  const timer = setInterval(() => {
+    writeTextfile(file, metrics).then(
+      () => {
+        failing = false;
+        if (closed) rmSync(file, { force: true });
+        return undefined;
+      },
+      (error: unknown) => {
+        if (!failing) log.warn(`cannot write ${file}: ${reasonOf(error)}`);
+        failing = true;
+      },
+    );
+  }, TEXTFILE_INTERVAL_MS);
+  return {
+    close() {
+      closed = true;
+      clearInterval(timer);
+      rmSync(file, { force: true });
+    },
+  };
+}

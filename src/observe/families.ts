@@ -1,0 +1,208 @@
+/** The metrics of a server: names, help texts, and where each number is read. */
+import { statfsSync } from "node:fs";
+import { errnoName } from "../base/errno.ts";
+import type { Service } from "../ipc/service.ts";
+import { SHM } from "../shm/ring-directory.ts";
+import { buildInfo } from "../base/version.ts";
+import { type Bound, MetricRegistry, type Reading } from "./registry.ts";
+import { DURATION_BOUNDS_NS, type Tally, TIMED_ONE_IN } from "./request-counters.ts";
+
+/** What the transport does not know of; left out where there is none. */
+export interface MetricSources {
+  /** Version counters by what they count, `clinfo` and `vmlist` among them. */
+  readonly versions?: () => Iterable<readonly [name: string, version: number]>;
+  /** Changes taken over from the store, by what told of them: `counts` by `boundsMs`, one more
+   *  without a bound. */
+  readonly reloads?: () => {
+    readonly boundsMs: readonly number[];
+    readonly byTrigger: ReadonlyMap<
+      string,
+      { readonly counts: readonly number[]; readonly sumMs: number }
+    >;
+    readonly failures: number;
+    readonly loadMs: number;
+  };
+  /** RRD values: given to rrdcached, refused by it, dropped for want of room, and waiting. */
+  readonly rrd?: () => {
+    readonly written: number;
+    readonly rejected: number;
+    readonly dropped: number;
+    readonly pending: number;
+  };
+}
+
+const NS_PER_SECOND = 1e9;
+const US_PER_SECOND = 1e6;
+const MS_PER_SECOND = 1e3;
+
+const DURATIONS: readonly Bound[] = DURATION_BOUNDS_NS.map((ns, index) => {
+  return { le: ns / NS_PER_SECOND, buckets: index + 1 };
+});
+
+/** Powers of two, from 64 bytes to a mebibyte; the tally's slot n goes up to 2^n. */
+const SIZES: readonly Bound[] = [6, 8, 10, 12, 14, 16, 18, 20].map((power) => {
+  return { le: 2 ** power, buckets: power + 1 };
+});
+
+function aboutProcess(metrics: MetricRegistry): void {
+  const startedAt = (Date.now() - performance.now()) / MS_PER_SECOND;
+  metrics.gauge("build_info", "What this program is; always 1.", () => [[{ ...buildInfo }, 1]]);
+  metrics.gauge("start_time_seconds", "Start of the process, since 1970.", () => startedAt);
+  metrics.counter("cpu_seconds_total", "User and system time of the process.", () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / US_PER_SECOND;
+  });
+  metrics.gauge("resident_memory_bytes", "Memory of the process, mapped rings included.", () =>
+    process.memoryUsage.rss(),
+  );
+}
+
+function aboutConnections(metrics: MetricRegistry, service: Service): void {
+  const { stats } = service;
+  metrics.gauge("connections", "Connections now.", () => stats.activeConnections);
+  metrics.gauge(
+    "connections_limit",
+    "Connections there may be, but for those kept for root.",
+    () => service.connectionLimit,
+  );
+  metrics.counter(
+    "connections_closed_total",
+    "Connections that have ended.",
+    () => stats.closedConnections,
+  );
+  metrics.counter(
+    "protocol_violations_total",
+    "Connections ended for breaking the protocol.",
+    () => stats.violations,
+  );
+  metrics.counter("connections_refused_total", "Peers that did not become connections.", () =>
+    Object.entries(stats.refused).map(([reason, count]) => [{ reason }, count]),
+  );
+  metrics.gauge("handshakes", "Handshakes under way.", () => service.standby.handshakes);
+  metrics.gauge(
+    "pooled_rings",
+    "Ring directories ready for the next connections.",
+    () => service.standby.pooledRings,
+  );
+  const flow = "Connections whose requests are held, by level (2: only if the client agreed).";
+  metrics.gauge("flow_controlled_connections", flow, () => {
+    const levels = service.connections().map(({ flowControlState }) => flowControlState);
+    return [1, 2].map((level) => [
+      { level: String(level) },
+      levels.filter((each) => each === level).length,
+    ]);
+  });
+  metrics.gauge("queued_requests", "Requests whose answers are not there yet.", () =>
+    service.connections().reduce((sum, { eventQueueLength }) => sum + eventQueueLength, 0),
+  );
+}
+
+function aboutTraffic(metrics: MetricRegistry, service: Service): void {
+  const counters = [
+    ["flow_control_total", "Times flow control was switched on.", "flowControlCount"],
+    ["events_total", "Events sent.", "events"],
+    ["responses_total", "Answers sent, those with an errno included.", "responses"],
+    ["response_waits_total", "Tries to send an answer for which there was no room.", "sendRetries"],
+    ["empty_wakeups_total", "Wake-ups that found nothing to read.", "recvRetries"],
+    ["received_bytes_total", "Bytes of requests, headers included.", "requestBytes"],
+    ["sent_bytes_total", "Bytes of answers, headers not included.", "responseBytes"],
+  ] as const;
+  for (const [name, help, field] of counters) {
+    metrics.counter(name, help, () => service.totals()[field]);
+  }
+}
+
+function aboutOperations(metrics: MetricRegistry, tally: Tally): void {
+  metrics.counter("requests_total", "Requests that reached the handler.", () =>
+    tally.operations().map(({ operation, requests }) => [{ operation }, requests]),
+  );
+  metrics.counter("request_errors_total", "Answers that carried an errno.", () =>
+    tally
+      .operations()
+      .flatMap(({ operation, errors }) =>
+        [...errors].map(
+          ([errno, count]) => [{ operation, errno: errnoName(-errno) }, count] as const,
+        ),
+      ),
+  );
+  metrics.histogram("request_bytes", "Bodies of requests.", SIZES, () =>
+    tally.operations().map(({ operation, requestBytes }) => [{ operation }, requestBytes]),
+  );
+  metrics.histogram("reply_bytes", "Bodies of answers without an errno.", SIZES, () =>
+    tally.operations().map(({ operation, replyBytes }) => [{ operation }, replyBytes]),
+  );
+  const timed = `Time in the handler, of one request in ${TIMED_ONE_IN} of each operation.`;
+  metrics.histogram("request_duration_seconds", timed, DURATIONS, () =>
+    tally
+      .operations()
+      .map(({ operation, durations: { counts, sum } }) => [
+        { operation },
+        { counts, sum: sum / NS_PER_SECOND },
+      ]),
+  );
+}
+
+/** Bytes of /dev/shm; no number when it is unmounted meanwhile, rather than a wrong one. */
+function sharedMemory(part: "blocks" | "bavail"): Reading {
+  try {
+    const filesystem = statfsSync(SHM);
+    return filesystem[part] * filesystem.bsize;
+  } catch {
+    return [];
+  }
+}
+
+function aboutMemory(metrics: MetricRegistry): void {
+  metrics.gauge("shm_size_bytes", `Size of ${SHM}, where rings live.`, () =>
+    sharedMemory("blocks"),
+  );
+  metrics.gauge("shm_free_bytes", `What is left in ${SHM}.`, () => sharedMemory("bavail"));
+}
+
+function aboutReloads(
+  metrics: MetricRegistry,
+  reloads: NonNullable<MetricSources["reloads"]>,
+): void {
+  metrics.gauge("config_load_seconds", "Time to read all of the store at the start.", () => {
+    return reloads().loadMs / MS_PER_SECOND;
+  });
+  const bounds = reloads().boundsMs.map((ms, index) => {
+    return { le: ms / MS_PER_SECOND, buckets: index + 1 };
+  });
+  const took = "Time to take over what others changed in the store, by what told of it.";
+  metrics.histogram("config_reload_duration_seconds", took, bounds, () => {
+    return [...reloads().byTrigger].map(([trigger, { counts, sumMs }]) => {
+      return [{ trigger }, { counts, sum: sumMs / MS_PER_SECOND }];
+    });
+  });
+  const failed = "Changes that could not be taken over: what was there before is served on.";
+  metrics.counter("config_reload_failures_total", failed, () => reloads().failures);
+}
+
+function aboutStore(metrics: MetricRegistry, { versions, reloads, rrd }: MetricSources): void {
+  if (reloads !== undefined) aboutReloads(metrics, reloads);
+  if (versions !== undefined) {
+    metrics.gauge("config_version", "Version counters, as GET_FS_VERSION shows them.", () =>
+      [...versions()].map(([config, version]) => [{ config }, version]),
+    );
+  }
+  if (rrd !== undefined) {
+    metrics.counter("rrd_values_written_total", "Values rrdcached took.", () => rrd().written);
+    metrics.counter("rrd_values_rejected_total", "Values rrdcached refused.", () => rrd().rejected);
+    const dropped = "Values dropped because rrdcached was away too long.";
+    metrics.counter("rrd_values_dropped_total", dropped, () => rrd().dropped);
+    metrics.gauge("rrd_values_pending", "Values waiting for rrdcached.", () => rrd().pending);
+  }
+}
+
+/** All metrics of one service. */
+export function metricsOf(service: Service, tally: Tally, sources: MetricSources): MetricRegistry {
+  const metrics = new MetricRegistry();
+  aboutProcess(metrics);
+  aboutConnections(metrics, service);
+  aboutTraffic(metrics, service);
+  aboutOperations(metrics, tally);
+  aboutMemory(metrics);
+  aboutStore(metrics, sources);
+  return metrics;
+}

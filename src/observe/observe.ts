@@ -1,0 +1,130 @@
+/**
+ * What can be seen of a serving process from outside: its status, and metrics when they are asked
+ * for. Made around its handler before it is published, opened once it is.
+ */
+import type { Handler } from "../ipc/handler.ts";
+import type { Service } from "../ipc/service.ts";
+import type { Log } from "../base/log.ts";
+import type { MetricsAddress, Running } from "./endpoint.ts";
+import type { MetricSources } from "./families.ts";
+import { serveStatus, serveStatusBelow, statusOf } from "./status.ts";
+import { Tally } from "./request-counters.ts";
+import { RequestLog, type RequestText } from "./request-log.ts";
+
+/** Where to; undefined is nowhere. */
+export interface ObserveOptions {
+  readonly metrics: MetricsAddress | undefined;
+  readonly textfile: string | undefined;
+  /** The socket of `top`. One that nobody asked for must not be in the way of serving. */
+  readonly status: { readonly path: string; readonly asked: boolean } | undefined;
+}
+
+/** What is shown of a server, and where. */
+export interface Observe extends ObserveOptions {
+  readonly sources: MetricSources;
+  /** Operations by message id, for the labels. */
+  readonly names: ReadonlyMap<number, string>;
+  /** Requests as the log at debug shows them. */
+  readonly text: RequestText;
+}
+
+/** A service whose requests mean nothing to anybody but its handler. */
+export const OPAQUE: Pick<Observe, "sources" | "names" | "text"> = {
+  sources: {},
+  names: new Map(),
+  text: (id, body) => `request-${id} body_bytes=${body.byteLength}`,
+};
+
+export const NOTHING_OBSERVED: Observe = {
+  metrics: undefined,
+  textfile: undefined,
+  status: undefined,
+  ...OPAQUE,
+};
+
+/** Opens what was asked for; a string says what could not be. */
+async function openMetrics(
+  service: Service,
+  tally: Tally,
+  { metrics: address, textfile, sources }: Observe,
+  log: Log,
+): Promise<readonly Running[] | string> {
+  const { metricsOf } = await import("./families.ts");
+  const { keepTextfile, serveMetrics } = await import("./endpoint.ts");
+  const metrics = metricsOf(service, tally, sources);
+  const opened: Running[] = [];
+  const outlets = [
+    () => (address === undefined ? undefined : serveMetrics(address, metrics)),
+    () => (textfile === undefined ? undefined : keepTextfile(textfile, metrics, log)),
+  ];
+  for (const open of outlets) {
+    const running = await open();
+    if (typeof running === "string") {
+      for (const each of opened) each.close();
+      return running;
+    }
+    if (running !== undefined) opened.push(running);
+  }
+  return opened;
+}
+
+/** The eyes on one server. */
+export class Observation {
+  /** What the service shall ask. */
+  readonly handler: Handler;
+  readonly #observe: Observe;
+  readonly #tally: Tally | undefined;
+  readonly #requests: RequestLog;
+  readonly #log: Log;
+  readonly #running: Running[] = [];
+
+  /** Without metrics the handler stays as it is, and costs nothing. */
+  constructor(handler: Handler, observe: Observe, log: Log) {
+    this.#observe = observe;
+    this.#log = log;
+    const wanted = observe.metrics !== undefined || observe.textfile !== undefined;
+    this.#tally = wanted ? new Tally(handler, observe.names) : undefined;
+    this.handler = this.#tally ?? handler;
+    this.#requests = new RequestLog(this.handler, observe.text, log.tagged("request"));
+    if (log.debugOn) this.#requests.show(true);
+  }
+
+  /** Debug on or off, requests included; what it is now. */
+  toggleDebug(): boolean {
+    const on = this.#log.toggleDebug();
+    this.#requests.show(on);
+    return on;
+  }
+
+  /** The service is published; a string says what could not be opened, and nothing stays open. */
+  async open(service: Service): Promise<string | undefined> {
+    const log = this.#log.tagged("main");
+    const failure =
+      (await this.#openStatus(service, log)) ?? (await this.#openMetrics(service, log));
+    if (failure !== undefined) this.close();
+    return failure;
+  }
+
+  async #openStatus(service: Service, log: Log): Promise<string | undefined> {
+    const { status } = this.#observe;
+    if (status === undefined) return undefined;
+    const serve = status.asked ? serveStatus : serveStatusBelow;
+    const running = await serve(status.path, () => statusOf(service));
+    if (typeof running !== "string") this.#running.push(running);
+    else if (status.asked) return running;
+    else log.warn(`${running}; pmxcfs-ipc top cannot see this server`);
+    return undefined;
+  }
+
+  async #openMetrics(service: Service, log: Log): Promise<string | undefined> {
+    if (this.#tally === undefined) return undefined;
+    const opened = await openMetrics(service, this.#tally, this.#observe, log);
+    if (typeof opened === "string") return opened;
+    this.#running.push(...opened);
+    return undefined;
+  }
+
+  close(): void {
+    for (const each of this.#running) each.close();
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * prom-client with metrics that are read when they are asked for, instead of being kept up to
+ * date: no counter of ours is counted twice, and nobody pays before somebody scrapes. The only
+ * file that imports prom-client; loaded when metrics are wanted, not at every start.
+ */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Buckets } from "./request-counters.ts";
+
+type Labels = Readonly<Record<string, string>>;
+
+/** One number, or one for each set of labels. */
+export type Reading = number | readonly (readonly [labels: Labels, value: number])[];
+
+/** A finite upper bound as shown, and how many of the buckets lie below it. */
+export interface Bound {
+  readonly le: number;
+  readonly buckets: number;
+}
+
+interface Row {
+  readonly metricName: string;
+  readonly labels: Labels;
+  readonly value: number;
+}
+
+/** Before every name. */
+const PREFIX = "pmxcfs_ipc_";
+
+/** Every label of ours: prom-client wants to know them ahead. */
+const LABELS = "operation errno reason level config version revision bun target".split(" ");
+
+/** The lines of one histogram, whose buckets sum up to what lies below each bound. */
+function rowsOf(name: string, labels: Labels, buckets: Buckets, bounds: readonly Bound[]): Row[] {
+  const { counts, sum } = buckets;
+  const below = (end: number) => counts.slice(0, end).reduce((total, each) => total + each, 0);
+  const count = below(counts.length);
+  const metricName = `${name}_bucket`;
+  return [
+    ...bounds.map((bound) => {
+      return { metricName, labels: { le: `${bound.le}`, ...labels }, value: below(bound.buckets) };
+    }),
+    { metricName, labels: { le: "+Inf", ...labels }, value: count },
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count },
+  ];
+}
+
+/** A histogram that is counted elsewhere. */
+class ReadHistogram extends Histogram {
+  readonly #read: () => Row[];
+
+  constructor(name: string, help: string, read: () => Row[]) {
+    super({ name, help, registers: [] });
+    this.#read = read;
+  }
+
+  /** What the registry prints; not in prom-client's types. */
+  getForPromString(): Promise<object> {
+    const { name, help } = this as unknown as { name: string; help: string };
+    return Promise.resolve({ name, help, type: "histogram", values: this.#read() });
+  }
+}
+
+/** Metrics named `pmxcfs_ipc_...`. */
+export class MetricRegistry {
+  readonly #registry = new Registry();
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** All of them as of now, in Prometheus's text format. */
+  async text(): Promise<string> {
+    return await this.#registry.metrics();
+  }
+
+  /** What goes up and down. */
+  gauge(name: string, help: string, read: () => Reading): void {
+    this.#registry.registerMetric(
+      new Gauge({
+        name: PREFIX + name,
+        help,
+        labelNames: LABELS,
+        registers: [],
+        collect() {
+          this.reset();
+          const value = read();
+          if (typeof value === "number") this.set(value);
+          else for (const [labels, each] of value) this.set(labels, each);
+        },
+      }),
+    );
+  }
+
+  /** What only grows; the name ends in `_total`. */
+  counter(name: string, help: string, read: () => Reading): void {
+    this.#registry.registerMetric(
+      new Counter({
+        name: PREFIX + name,
+        help,
+        labelNames: LABELS,
+        registers: [],
+        collect() {
+          this.reset();
+          const value = read();
+          if (typeof value === "number") this.inc(value);
+          else for (const [labels, each] of value) this.inc(labels, each);
+        },
+      }),
+    );
+  }
+
+  /** Buckets, in the unit that the name ends in. */
+  histogram(
+    name: string,
+    help: string,
+    bounds: readonly Bound[],
+    read: () => readonly (readonly [labels: Labels, buckets: Buckets])[],
+  ): void {
+    const full = PREFIX + name;
+    const rows = () => read().flatMap(([labels, each]) => rowsOf(full, labels, each, bounds));
+    this.#registry.registerMetric(new ReadHistogram(full, help, rows));
+  }
+}

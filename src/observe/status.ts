@@ -1,0 +1,201 @@
+/**
+ * The status of a server as one JSON document, and the unix socket that gives it to whoever
+ * connects: `pmxcfs-ipc top` reads it. Counters that the service keeps anyway, so a server that
+ * nobody looks at pays nothing for it. Only root and the server's own user can connect.
+ */
+import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { ConnectionReport, Service } from "../ipc/service.ts";
+import type { TrafficTotals } from "../ipc/connection/stats.ts";
+import { ObserveLimits } from "../base/limits.ts";
+import { buildInfo } from "../base/version.ts";
+import type { Running } from "./endpoint.ts";
+import { makeWay, reasonOf, withUmask } from "./unix-path.ts";
+import { sendOn, type Unsent, Visitors } from "./bounded-connections.ts";
+
+/** Moves when a reader of the document would have to change. */
+export const STATUS_SCHEMA_VERSION = 1;
+
+/** Traffic of one connection, or of all; each number only grows. */
+export interface TrafficStatus {
+  readonly requests: number;
+  readonly responses: number;
+  readonly errors: number;
+  readonly events: number;
+  /** Headers included. */
+  readonly request_bytes: number;
+  /** Headers not included. */
+  readonly response_bytes: number;
+  /** Tries to send an answer for which there was no room. */
+  readonly response_waits: number;
+  /** Times flow control was switched on. */
+  readonly flow_controls: number;
+}
+
+/** One connection. */
+export interface ConnectionStatus extends TrafficStatus {
+  readonly number: number;
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly permissions: "read-write" | "read-only";
+  /** ms since 1970. */
+  readonly opened_ms: number;
+  /** Requests whose answers are not there yet. */
+  readonly queued: number;
+  /** 0 is off. */
+  readonly flow_control: number;
+  /** `[at_most_ns, count]`, shortest first: how long requests took, from seen to answered. */
+  readonly durations_ns: readonly (readonly [atMostNs: number, count: number])[];
+}
+
+/** What the socket answers. */
+export interface StatusDocument {
+  readonly schema_version: number;
+  readonly service: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly revision: string;
+  /** Start of the process and now, ms since 1970. */
+  readonly started_ms: number;
+  readonly now_ms: number;
+  readonly connections_limit: number;
+  readonly closed_connections: number;
+  readonly violations: number;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly handshakes: number;
+  readonly pooled_rings: number;
+  /** Over all connections there ever were. */
+  readonly totals: TrafficStatus;
+  readonly connections: readonly ConnectionStatus[];
+}
+
+const OWNER_ONLY = 0o177;
+
+/** Where the status of a service is found; undefined when this user has no place for it. */
+export function statusPath(
+  service: string,
+  environment: Readonly<Record<string, string | undefined>>,
+  uid: number | undefined,
+): string | undefined {
+  const runtime = uid === 0 ? "/run" : environment["XDG_RUNTIME_DIR"];
+  if (runtime === undefined || runtime === "") return undefined;
+  return join(runtime, "pmxcfs-ipc", `${encodeURIComponent(service)}.status`);
+}
+
+function trafficOf(totals: TrafficTotals): TrafficStatus {
+  return {
+    requests: totals.requests,
+    responses: totals.responses,
+    errors: totals.errors,
+    events: totals.events,
+    request_bytes: totals.requestBytes,
+    response_bytes: totals.responseBytes,
+    response_waits: totals.sendRetries,
+    flow_controls: totals.flowControlCount,
+  };
+}
+
+function connectionOf(report: ConnectionReport): ConnectionStatus {
+  const { caller, number } = report;
+  return {
+    number,
+    pid: caller.pid,
+    uid: caller.uid,
+    gid: caller.gid,
+    permissions: caller.permissions,
+    opened_ms: report.openedAt,
+    queued: report.eventQueueLength,
+    flow_control: report.flowControlState,
+    durations_ns: report.latencies,
+    ...trafficOf(report),
+  };
+}
+
+/** As of now. */
+export function statusOf(service: Service): StatusDocument {
+  const { handshakes, pooledRings } = service.standby;
+  return {
+    schema_version: STATUS_SCHEMA_VERSION,
+    service: service.name,
+    pid: process.pid,
+    version: buildInfo.version,
+    revision: buildInfo.revision,
+    started_ms: Math.round(Date.now() - performance.now()),
+    now_ms: Date.now(),
+    connections_limit: service.connectionLimit,
+    closed_connections: service.stats.closedConnections,
+    violations: service.stats.violations,
+    refused: service.stats.refused,
+    handshakes,
+    pooled_rings: pooledRings,
+    totals: trafficOf(service.totals()),
+    connections: service.connections().map(connectionOf),
+  };
+}
+
+function listenAt(path: string, read: () => StatusDocument): Running {
+  const { statusReaders: atOnce, statusReadMs: forMs } = ObserveLimits;
+  const readers = new Visitors<Unsent>({ atOnce, forMs });
+  const listener = withUmask(OWNER_ONLY, () =>
+    Bun.listen<Unsent>({
+      unix: path,
+      socket: {
+        open(socket) {
+          readers.came(socket);
+          socket.data = { bytes: Buffer.from(`${JSON.stringify(read())}\n`) };
+          sendOn(socket);
+        },
+        data() {},
+        drain: sendOn,
+        close: (socket) => readers.gone(socket),
+        error: (socket) => socket.terminate(),
+      },
+    }),
+  );
+  chmodSync(path, 0o600);
+  return {
+    close() {
+      listener.stop(true);
+      rmSync(path, { force: true });
+    },
+  };
+}
+
+/** Answers at `path` whose directory is there; a string says why it cannot. */
+export async function serveStatus(
+  path: string,
+  read: () => StatusDocument,
+): Promise<Running | string> {
+  try {
+    const occupied = await makeWay(path);
+    return occupied === undefined ? listenAt(path, read) : `status: ${occupied}`;
+  } catch (error) {
+    return `status: cannot listen on ${path}: ${reasonOf(error)}`;
+  }
+}
+
+/** The same at the place of `statusPath`, whose directory is ours to make and to remove. */
+export async function serveStatusBelow(
+  path: string,
+  read: () => StatusDocument,
+): Promise<Running | string> {
+  const directory = dirname(path);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    return `status: cannot make ${directory}: ${reasonOf(error)}`;
+  }
+  const running = await serveStatus(path, read);
+  if (typeof running === "string") return running;
+  return {
+    close() {
+      running.close();
+      try {
+        rmdirSync(directory);
+      } catch {
+        // Another server's is in it.
+      }
+    },
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * Who listens on a service's name: /proc/net/unix has the socket's inode, /proc/PID/fd its owner.
+ * For one line of an error message, so anything unreadable is simply not known.
+ */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { commandOf } from "./processes.ts";
+import { isAbstractName, parseUnixSockets } from "./unix-sockets.ts";
+
+export interface Holder {
+  readonly pid: number;
+  readonly command: string;
+}
+
+/** The sockets that listen on this name, as links in /proc/PID/fd name them. */
+function listeningSockets(table: string, name: string): Set<string> {
+  const sockets = new Set<string>();
+  for (const { listening, path, inode } of parseUnixSockets(table)) {
+    if (!listening) continue;
+    if (isAbstractName(path, name) || path === `/run/${name}`) sockets.add(`socket:[${inode}]`);
+  }
+  return sockets;
+}
+
+function holds(pid: string, sockets: ReadonlySet<string>): boolean {
+  try {
+    const directory = `/proc/${pid}/fd`;
+    return readdirSync(directory).some((fd) => sockets.has(readlinkSync(`${directory}/${fd}`)));
+  } catch {
+    return false;
+  }
+}
+
+/** The process that listens on `name`, when it can be seen from here. */
+export function findHolder(name: string): Holder | undefined {
+  try {
+    const sockets = listeningSockets(readFileSync("/proc/net/unix", "latin1"), name);
+    if (sockets.size === 0) return undefined;
+    const pid = readdirSync("/proc").find(
+      (entry) => /^[0-9]+$/.test(entry) && holds(entry, sockets),
+    );
+    if (pid === undefined) return undefined;
+    return { pid: Number(pid), command: commandOf(Number(pid)) };
+  } catch {
+    return undefined;
+  }
+}

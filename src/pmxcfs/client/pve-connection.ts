@@ -1,0 +1,112 @@
+/**
+ * A connection that comes back, as PVE's Perl client has it (IPCC.xs): connects when first used,
+ * reconnects once on any failure, and while pmxcfs restarts (it leaves a flag file) keeps trying
+ * for ten seconds. Unlike IPCC.xs it never removes that file, which is not ours.
+ */
+import { existsSync } from "node:fs";
+import { QbFailure } from "../../client/failure.ts";
+import type { QbResponse } from "../../client/message.ts";
+import type { CallOptions, ConnectOptions } from "../../client/options.ts";
+import { QbClient } from "../../client/qb-client.ts";
+
+/** pmxcfs makes it at a clean stop and removes it when it is up again. */
+const RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
+
+const RESTART_TRIES = 100;
+const RESTART_PAUSE_MS = 100;
+
+export interface PveConnectionOptions extends ConnectOptions {
+  /** Another flag file, for tests and odd installations. */
+  readonly restartFlag?: string;
+}
+
+/** One client at a time of service `name`; owns it. */
+export class PveConnection implements Disposable {
+  readonly name: string;
+  readonly #options: PveConnectionOptions;
+  #client: QbClient | undefined;
+  #connecting: Promise<QbClient | QbFailure> | undefined;
+  #closed = false;
+
+  constructor(name = "pve2", options: PveConnectionOptions = {}) {
+    this.name = name;
+    this.#options = options;
+  }
+
+  /** The client in use, when there is one. */
+  get client(): QbClient | undefined {
+    return this.#client;
+  }
+
+  /** Connects now; otherwise the first request does. */
+  async connect(): Promise<QbFailure | undefined> {
+    const client = await this.#connected();
+    return client instanceof QbFailure ? client : undefined;
+  }
+
+  /** One request and its response; a failure is the second one in a row. */
+  async sendRecv(
+    id: number,
+    body?: Uint8Array,
+    options: CallOptions = {},
+  ): Promise<QbResponse | QbFailure> {
+    const first = await this.#attempt(id, body, options);
+    if (!(first instanceof QbFailure) || !worthAnother(first)) return first;
+    return await this.#attempt(id, body, options);
+  }
+
+  async #attempt(
+    id: number,
+    body: Uint8Array | undefined,
+    options: CallOptions,
+  ): Promise<QbResponse | QbFailure> {
+    const client = await this.#connected();
+    if (client instanceof QbFailure) return client;
+    const response = await client.sendRecv(id, body, options);
+    if (response instanceof QbFailure && worthAnother(response)) this.#drop(client);
+    return response;
+  }
+
+  async #connected(): Promise<QbClient | QbFailure> {
+    if (this.#client !== undefined) return this.#client;
+    // Calls made at the same time share one attempt.
+    this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
+    return await this.#connecting;
+  }
+
+  async #connect(): Promise<QbClient | QbFailure> {
+    let client = await QbClient.connect(this.name, this.#options);
+    const flag = this.#options.restartFlag ?? RESTART_FLAG;
+    for (let tries = 0; client instanceof QbFailure && tries < RESTART_TRIES; tries++) {
+      if (!existsSync(flag) || this.#closed) break;
+      await Bun.sleep(RESTART_PAUSE_MS);
+      client = await QbClient.connect(this.name, this.#options);
+    }
+    if (client instanceof QbFailure) return client;
+    this.#client = client;
+    return client;
+  }
+
+  #drop(client: QbClient): void {
+    if (this.#client === client) this.#client = undefined;
+    client.close();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#client?.close();
+    this.#client = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * What a fresh connection may mend. A request that is too large stays too large, and a server that
+ * gave no answer in time may still carry out the request: sending it twice is the caller's choice.
+ */
+function worthAnother({ kind }: QbFailure): boolean {
+  return kind !== "size" && kind !== "timeout";
+}

@@ -1,0 +1,66 @@
+/**
+ * Who may connect, what they may do, and which paths are private. C counterpart: server.c,
+ * s1_connection_accept_fn and path_is_private; docs/operations.md lists where we differ.
+ */
+import { Errno } from "../../base/errno.ts";
+import type { Credentials, Permissions } from "./operation.ts";
+
+export interface AccessOptions {
+  /** The group whose members read (www-data); undefined when this machine has none. */
+  readonly group: { readonly name: string; readonly gid: number } | undefined;
+  /** The server's own uid, which has full access; root has it anyway. */
+  readonly ownUid: number;
+  /** Further uids with full access. */
+  readonly allowUids?: readonly number[];
+  /** Further gids that may read. */
+  readonly allowGids?: readonly number[];
+  /** Nobody may write. */
+  readonly readOnly?: boolean;
+}
+
+/** The rule by which a peer is let in. */
+export class Access {
+  readonly #group: AccessOptions["group"];
+  readonly #writers: ReadonlySet<number>;
+  readonly #readers: ReadonlySet<number>;
+  readonly #readOnly: boolean;
+
+  constructor(options: AccessOptions) {
+    const { group, ownUid, allowUids = [], allowGids = [] } = options;
+    this.#group = group;
+    this.#writers = new Set([0, ownUid, ...allowUids]);
+    this.#readers = new Set(group === undefined ? allowGids : [group.gid, ...allowGids]);
+    this.#readOnly = options.readOnly ?? false;
+  }
+
+  /**
+   * A group that may read makes its members read-only whatever their uid is, root included, as in
+   * C; then come the uids with full access. Anybody else is refused with EPERM.
+   */
+  authenticate(peer: Credentials): Permissions | Errno {
+    if (this.#readers.has(peer.gid)) return "read-only";
+    if (!this.#writers.has(peer.uid)) return Errno.EPERM;
+    return this.#readOnly ? "read-only" : "read-write";
+  }
+
+  /** Why a peer was refused, for the log; `command` is its name as the kernel has it. */
+  refusal(peer: Credentials, command: string): string {
+    const gids = [...this.#readers].map((gid) =>
+      gid === this.#group?.gid ? `${gid} (${this.#group.name})` : String(gid),
+    );
+    const groups = gids.length === 0 ? "" : `, or primary group ${gids.join(" or ")}`;
+    return (
+      `refused pid ${peer.pid} (${command}), uid ${peer.uid}, gid ${peer.gid}: ` +
+      `needs uid ${[...this.#writers].join(" or ")}${groups}`
+    );
+  }
+}
+
+/**
+ * True for `priv`, everything below it, and the same below `nodes/NAME/`. Slashes that are
+ * doubled, leading or trailing do not get around it (in C doubled ones do).
+ */
+export function pathIsPrivate(path: string): boolean {
+  const parts = path.split("/").filter((part) => part !== "");
+  return parts[0] === "priv" || (parts[0] === "nodes" && parts[2] === "priv");
+}

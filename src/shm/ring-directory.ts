@@ -1,0 +1,180 @@
+/**
+ * A connection's directory in /dev/shm and the six files in it, from the server's side: made,
+ * named, given to the client, removed (WIRE.md 3). The directory stays the server's (mode 0710),
+ * so its client can use the files but not rename, replace or remove them.
+ */
+import { readdirSync } from "node:fs";
+import { Errno } from "../base/errno.ts";
+import { closeDescriptor, type FileDirectory, giveFile } from "../platform/files.ts";
+import type { Credentials } from "../platform/socket.ts";
+import { RingHeader } from "../wire/qb.ts";
+import { initRing, RING_NAMES, type RingFiles, type RingName, RingSet } from "./ring-set.ts";
+
+/** Where rings live; libqb's SOCKETDIR for shared memory. */
+export const SHM = "/dev/shm";
+
+/** Search for the client's group: enough to open files whose names it was told. */
+const DIRECTORY_MODE = 0o710;
+const FILE_MODE = 0o600;
+
+/** `qb-request-pve2`: the name of a ring's files without their ending. */
+function stem(ring: RingName, service: string): string {
+  return `qb-${ring}-${service}`;
+}
+
+/** The six file names of a service's ring directory. */
+export function ringFileNames(service: string): string[] {
+  return RING_NAMES.flatMap((ring) => [
+    `${stem(ring, service)}-header`,
+    `${stem(ring, service)}-data`,
+  ]);
+}
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function randomSuffix(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex");
+}
+
+/** One connection's directory, files and mappings; owns all of them until disposed. */
+export class RingDirectory implements Disposable {
+  readonly set: RingSet;
+  readonly dataBytes: number;
+  readonly #service: string;
+  readonly #parent: FileDirectory;
+  /** Open while the files are prepared; a connection in use holds no descriptor but its socket. */
+  #directory: FileDirectory | undefined;
+  readonly #descriptors: number[];
+  readonly #inode: number;
+  #name: string;
+
+  private constructor(made: Made, set: RingSet) {
+    this.set = set;
+    this.dataBytes = made.dataBytes;
+    this.#service = made.service;
+    this.#parent = made.parent;
+    this.#directory = made.directory;
+    this.#descriptors = made.descriptors;
+    this.#inode = made.directory.inode;
+    this.#name = made.name;
+  }
+
+  /**
+   * Makes a directory with six files of reserved pages, and maps them. Nothing is left behind on
+   * ENOSPC (/dev/shm full or out of inodes), EMFILE, ENOMEM, EACCES.
+   */
+  static make(parent: FileDirectory, service: string, dataBytes: number): RingDirectory | Errno {
+    const name = `qb-${process.pid}-0-0-${randomSuffix()}`;
+    const directory = parent.makeSub(name);
+    if (typeof directory === "number") return directory;
+    const made: Made = { parent, directory, name, service, dataBytes, descriptors: [] };
+    const set = makeFiles(made);
+    if (typeof set !== "number") return new RingDirectory(made, set);
+    removeMade(made);
+    return set;
+  }
+
+  /**
+   * Names the directory after its client and gives the files to it. EPERM: this process may not
+   * give files to that uid. ENOENT: somebody removed them meanwhile.
+   */
+  giveTo(peer: Credentials, socketFd: number): 0 | Errno {
+    const name = `qb-${process.pid}-${peer.pid}-${socketFd}-${randomSuffix()}`;
+    const renamed = this.#parent.rename(this.#name, name);
+    if (renamed) return renamed;
+    this.#name = name;
+    for (const ring of RING_NAMES) {
+      const prefix = this.prefix(ring);
+      initRing(this.set.rings[ring], `${prefix}-header`, `${prefix}-data`);
+    }
+    for (const fd of this.#descriptors) {
+      const given = giveFile(fd, peer.uid, peer.gid, FILE_MODE);
+      if (given) return given;
+    }
+    const ownUid = process.geteuid?.() ?? 0;
+    const opened = this.#directory?.give(ownUid, peer.gid, DIRECTORY_MODE) ?? Errno.EBADF;
+    this.#closeFiles();
+    // Truncated by now: they were not only ours.
+    return opened || (this.set.vanished ? Errno.ENOENT : 0);
+  }
+
+  /** The absolute path that the set-up answer names: `<prefix>-header` and `<prefix>-data`. */
+  prefix(ring: RingName): string {
+    return `${SHM}/${this.#name}/${stem(ring, this.#service)}`;
+  }
+
+  #closeFiles(): void {
+    for (const fd of this.#descriptors) closeDescriptor(fd);
+    this.#descriptors.length = 0;
+    this.#directory?.[Symbol.dispose]();
+    this.#directory = undefined;
+  }
+
+  /** Unmaps, removes our six names and the directory; what a client added stays unfollowed. */
+  [Symbol.dispose](): void {
+    this.set[Symbol.dispose]();
+    this.#closeFiles();
+    const directory = this.#open(this.#name) ?? this.#find();
+    if (directory === undefined) return;
+    for (const name of ringFileNames(this.#service)) directory.unlink(name);
+    directory[Symbol.dispose]();
+    this.#parent.removeSub(this.#name);
+  }
+
+  /** Opens it by name, if what has that name is it. */
+  #open(name: string): FileDirectory | undefined {
+    const directory = this.#parent.openSub(name);
+    if (typeof directory === "number") return undefined;
+    if (directory.inode === this.#inode) return directory;
+    directory[Symbol.dispose]();
+    return undefined;
+  }
+
+  /** Somebody with our rights has renamed it: its memory would stay taken for ever. */
+  #find(): FileDirectory | undefined {
+    for (const name of namesIn(SHM)) {
+      const directory = this.#open(name);
+      if (directory === undefined) continue;
+      this.#name = name;
+      return directory;
+    }
+    return undefined;
+  }
+}
+
+interface Made {
+  readonly parent: FileDirectory;
+  readonly directory: FileDirectory;
+  readonly name: string;
+  readonly service: string;
+  readonly dataBytes: number;
+  readonly descriptors: number[];
+}
+
+function makeFiles(made: Made): RingSet | Errno {
+  const { directory, service, dataBytes, descriptors } = made;
+  const files: RingFiles[] = [];
+  for (const ring of RING_NAMES) {
+    const header = directory.makeFile(`${stem(ring, service)}-header`, RingHeader.fileBytes);
+    if (header < 0) return header as Errno;
+    descriptors.push(header);
+    const data = directory.makeFile(`${stem(ring, service)}-data`, dataBytes);
+    if (data < 0) return data as Errno;
+    descriptors.push(data);
+    files.push({ header, data, dataBytes });
+  }
+  return RingSet.map(files as [RingFiles, RingFiles, RingFiles]);
+}
+
+function removeMade(made: Made): void {
+  for (const fd of made.descriptors) closeDescriptor(fd);
+  for (const name of ringFileNames(made.service)) made.directory.unlink(name);
+  made.directory[Symbol.dispose]();
+  made.parent.removeSub(made.name);
+}

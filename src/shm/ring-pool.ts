@@ -1,0 +1,77 @@
+/**
+ * Ring directories made ahead, while the server is idle, for the client that comes next: they
+ * take the reserving of pages out of a connect (DESIGN.md 4). Each is used once; the pool follows
+ * the size that was asked for last.
+ */
+import type { Errno } from "../base/errno.ts";
+import type { FileDirectory } from "../platform/files.ts";
+import type { Credentials } from "../platform/socket.ts";
+import { RingDirectory } from "./ring-directory.ts";
+import { ringDataBytes } from "./ring-set.ts";
+
+/** Larger rings are made when they are asked for: kept ready, they would hold much of /dev/shm. */
+const LARGEST_READY = ringDataBytes(1024 * 1024);
+
+export class RingPool implements Disposable {
+  readonly #parent: FileDirectory;
+  readonly #service: string;
+  readonly #count: number;
+  readonly #ready: RingDirectory[] = [];
+  #wantedBytes = 0;
+  #refill: Timer | undefined;
+
+  /** Keeps up to `count` directories ready in `parent`; 0 makes each on demand. */
+  constructor(parent: FileDirectory, service: string, count: number) {
+    this.#parent = parent;
+    this.#service = service;
+    this.#count = count;
+  }
+
+  get readyCount(): number {
+    return this.#ready.length;
+  }
+
+  /**
+   * A directory with fresh rings of `dataBytes`, given to `peer` on `socketFd`; the caller's from
+   * now on. Errors as `make` and `giveTo`. When what was ready is in the way, `drain` it.
+   */
+  takeFor(peer: Credentials, socketFd: number, dataBytes: number): RingDirectory | Errno {
+    const found = this.#ready.findIndex((ready) => ready.dataBytes === dataBytes);
+    const [ready] = found === -1 ? [] : this.#ready.splice(found, 1);
+    const rings = ready ?? RingDirectory.make(this.#parent, this.#service, dataBytes);
+    if (typeof rings === "number") return rings;
+    const given = rings.giveTo(peer, socketFd);
+    if (given === 0) return rings;
+    rings[Symbol.dispose]();
+    return given;
+  }
+
+  /** Makes one more after `delayMs` without another call, until the pool is full. */
+  refillLater(dataBytes: number, delayMs: number): void {
+    if (this.#count === 0 || dataBytes > LARGEST_READY) return;
+    if (this.#wantedBytes !== dataBytes) this.drain();
+    this.#wantedBytes = dataBytes;
+    clearTimeout(this.#refill);
+    this.#refill = setTimeout(() => this.#refillOne(delayMs), delayMs);
+    this.#refill.unref();
+  }
+
+  #refillOne(delayMs: number): void {
+    if (this.#ready.length >= this.#count) return;
+    const made = RingDirectory.make(this.#parent, this.#service, this.#wantedBytes);
+    // Full /dev/shm: leave it to those who connect.
+    if (typeof made === "number") return;
+    this.#ready.push(made);
+    this.refillLater(this.#wantedBytes, delayMs);
+  }
+
+  /** Removes what is ready. */
+  drain(): void {
+    for (const ready of this.#ready.splice(0)) ready[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#refill);
+    this.drain();
+  }
+}

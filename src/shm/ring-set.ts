@@ -1,0 +1,151 @@
+/**
+ * The three rings of a connection in one reservation: six mappings, one ArrayBuffer, one guard
+ * slot. The set owns the memory; its rings are dead once it is disposed.
+ */
+import { Errno } from "../base/errno.ts";
+import { pages, Reservation } from "../platform/memory.ts";
+import { RingHeader, SEMAPHORE_SHARED } from "../wire/qb.ts";
+import type { RingMemory } from "./ring.ts";
+
+/** The rings in the order they are laid out, and their names in file names (ipc_shm.c). */
+export const RING_NAMES = ["request", "response", "event"] as const;
+export type RingName = (typeof RING_NAMES)[number];
+
+const HEADER_BYTES = pages(RingHeader.fileBytes);
+
+/** Mappings one set takes of the process's: a header and twice the data, three times. */
+export const MAPPINGS_PER_CONNECTION = 3 * RING_NAMES.length;
+
+const NO_WORDS = new Int32Array(0);
+const NO_BYTES = Buffer.alloc(0);
+
+/** Descriptors of one ring's two files, and the bytes of its data (whole pages). */
+export interface RingFiles {
+  readonly header: number;
+  readonly data: number;
+  readonly dataBytes: number;
+}
+
+class Memory implements RingMemory {
+  words: Int32Array;
+  bytes: Buffer;
+  readonly headerWord: number;
+  readonly dataWord: number;
+  readonly wordCount: number;
+  readonly semaphoreAddress: number;
+
+  constructor(words: Int32Array, bytes: Buffer, base: number, offset: number, dataBytes: number) {
+    this.words = words;
+    this.bytes = bytes;
+    this.headerWord = offset >> 2;
+    this.dataWord = (offset + HEADER_BYTES) >> 2;
+    this.wordCount = dataBytes >> 2;
+    this.semaphoreAddress = base + offset + RingHeader.semaphore;
+  }
+
+  drop(): void {
+    this.words = NO_WORDS;
+    this.bytes = NO_BYTES;
+  }
+}
+
+/** Three rings, mapped. */
+export class RingSet implements Disposable {
+  readonly rings: Readonly<Record<RingName, RingMemory>>;
+  readonly #memories: readonly Memory[];
+  readonly #reservation: Reservation;
+
+  private constructor(reservation: Reservation, memories: readonly [Memory, Memory, Memory]) {
+    this.#reservation = reservation;
+    this.#memories = memories;
+    this.rings = { request: memories[0], response: memories[1], event: memories[2] };
+  }
+
+  /** Maps the files; the descriptors stay the caller's. ENOMEM, ENFILE. */
+  static map(files: readonly [RingFiles, RingFiles, RingFiles]): RingSet | Errno {
+    const lengths = files.map(({ dataBytes }) => HEADER_BYTES + 2 * dataBytes);
+    const reservation = Reservation.of(lengths.reduce((sum, length) => sum + length, 0));
+    if (typeof reservation === "number") return reservation;
+    let offset = 0;
+    for (const { header, data, dataBytes } of files) {
+      const failed =
+        reservation.place(offset, header, HEADER_BYTES) ||
+        reservation.place(offset + HEADER_BYTES, data, dataBytes) ||
+        reservation.place(offset + HEADER_BYTES + dataBytes, data, dataBytes);
+      if (failed) {
+        reservation[Symbol.dispose]();
+        return failed;
+      }
+      offset += HEADER_BYTES + 2 * dataBytes;
+    }
+    const view = reservation.view();
+    const words = new Int32Array(view);
+    const bytes = Buffer.from(view);
+    let at = 0;
+    const memoryOf = ({ dataBytes }: RingFiles): Memory => {
+      const memory = new Memory(words, bytes, reservation.address, at, dataBytes);
+      at += HEADER_BYTES + 2 * dataBytes;
+      return memory;
+    };
+    const [request, response, event] = files;
+    return new RingSet(reservation, [memoryOf(request), memoryOf(response), memoryOf(event)]);
+  }
+
+  /** True when the peer truncated a file under us: end the connection, believe nothing in it. */
+  get vanished(): boolean {
+    return this.#reservation.vanished;
+  }
+
+  [Symbol.dispose](): void {
+    for (const memory of this.#memories) memory.drop();
+    this.#reservation[Symbol.dispose]();
+  }
+}
+
+function writePath(bytes: Buffer, path: string, at: number): void {
+  bytes.write(`${path}\0`, at, RingHeader.pathBytes, "latin1");
+}
+
+/** Writes what a fresh header holds besides zeroes: sizes, both paths, the first reference. */
+export function initRing(memory: RingMemory, headerPath: string, dataPath: string): void {
+  const { words, bytes, headerWord, wordCount } = memory;
+  const header = headerWord * 4;
+  words[headerWord + (RingHeader.wordCount >> 2)] = wordCount;
+  words[headerWord + (RingHeader.semaphorePrivate >> 2)] = SEMAPHORE_SHARED;
+  writePath(bytes, headerPath, header + RingHeader.headerPath);
+  writePath(bytes, dataPath, header + RingHeader.dataPath);
+  Atomics.store(words, headerWord + (RingHeader.refCount >> 2), 1);
+}
+
+/** Adds a reference, as a client that has mapped the ring does; a request ring needs two. */
+export function addReference(memory: RingMemory): void {
+  Atomics.add(memory.words, memory.headerWord + (RingHeader.refCount >> 2), 1);
+}
+
+/** What the header says: words of data and references; a client checks them before it believes. */
+export function headerFacts(memory: RingMemory): { wordCount: number; references: number } {
+  const { words, headerWord } = memory;
+  return {
+    wordCount: (words[headerWord + (RingHeader.wordCount >> 2)] ?? 0) >>> 0,
+    references: Atomics.load(words, headerWord + (RingHeader.refCount >> 2)),
+  };
+}
+
+/** Sets the flow control word (of a request ring: WIRE.md 6). */
+export function setFlowControl(memory: RingMemory, level: number): void {
+  Atomics.store(memory.words, memory.headerWord + (RingHeader.flowControl >> 2), level);
+}
+
+export function flowControlOf(memory: RingMemory): number {
+  return Atomics.load(memory.words, memory.headerWord + (RingHeader.flowControl >> 2));
+}
+
+/** Data bytes of a ring for messages of `maxMessageBytes` (qb_rb_open: plus margin and a word). */
+export function ringDataBytes(maxMessageBytes: number): number {
+  return pages(maxMessageBytes + 13);
+}
+
+/** Bytes of /dev/shm that one connection takes. */
+export function connectionBytes(maxMessageBytes: number): number {
+  return 3 * (HEADER_BYTES + ringDataBytes(maxMessageBytes));
+}

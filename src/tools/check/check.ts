@@ -1,0 +1,96 @@
+/**
+ * `pmxcfs-ipc --check`: all probes, run and reported. Needs no configuration, changes nothing, and
+ * ends within its bound whatever hangs.
+ */
+import type { CheckName } from "./code.ts";
+import { Facts } from "./context.ts";
+import type { Finding } from "./finding.ts";
+import type { Machine } from "./host.ts";
+import { type CheckOptions, type Probe, runProbes } from "./probe.ts";
+import { clockProbe, clusterProbe, nodeDirectoryProbe, statusProbe } from "./probes/cluster.ts";
+import { databaseProbe } from "./probes/database.ts";
+import { handshakeProbe } from "./probes/handshake.ts";
+import { identityProbe } from "./probes/identity.ts";
+import { listenerProbe } from "./probes/listener.ts";
+import { leftoversProbe, memoryProbe } from "./probes/memory.ts";
+import { mountProbe } from "./probes/mount.ts";
+import { nameProbe } from "./probes/name.ts";
+import { requestsProbe } from "./probes/requests.ts";
+import { resourcesProbe, stuckProbe } from "./probes/resources.ts";
+import { graphDataProbe, rrdcachedProbe } from "./probes/rrd.ts";
+import { clientsProbe, flowProbe, latencyProbe, permissionsProbe } from "./probes/traffic.ts";
+import { unitProbe } from "./probes/unit.ts";
+import { wwwDataProbe } from "./probes/www-data.ts";
+import { kept, makeReport, type Report, type Selection, wanted } from "./report.ts";
+import { Session } from "./session.ts";
+
+/** Looks at the machine; these do not disturb each other. */
+const MACHINE_LANE: readonly Probe[] = [
+  identityProbe,
+  listenerProbe,
+  unitProbe,
+  memoryProbe,
+  leftoversProbe,
+  nameProbe,
+  nodeDirectoryProbe,
+  mountProbe,
+  rrdcachedProbe,
+  stuckProbe,
+  resourcesProbe,
+  flowProbe,
+];
+
+/** Talk to the server: one after the other, or they would measure each other. */
+const SERVER_PROBES: readonly Probe[] = [
+  requestsProbe,
+  latencyProbe,
+  permissionsProbe,
+  wwwDataProbe,
+  clusterProbe,
+  statusProbe,
+  graphDataProbe,
+  clockProbe,
+  clientsProbe,
+];
+
+/**
+ * The connection comes first: it tells who serves, which the others judge by. The examination of
+ * config.db keeps the processor for itself, so it comes last.
+ */
+const LANES: readonly (readonly Probe[])[] = [
+  [handshakeProbe],
+  MACHINE_LANE,
+  ...SERVER_PROBES.map((probe) => [probe]),
+  [databaseProbe],
+];
+
+export const DEFAULT_OPTIONS: CheckOptions = {
+  service: "pve2",
+  deadlineMs: 2_000,
+  totalMs: 10_000,
+  rounds: 200,
+};
+
+const EVERYTHING: Selection = { only: [], skip: [] };
+
+/** Runs the probes that are wanted; never throws, takes hardly longer than `totalMs`. */
+export async function runCheck(
+  machine: Machine,
+  options: CheckOptions,
+  selection: Selection = EVERYTHING,
+): Promise<Report> {
+  const started = performance.now();
+  using session = new Session(options.service);
+  const facts = new Facts(machine, options.service);
+  const lanes = LANES.map((lane) => lane.filter(({ check }) => wanted(check, selection)));
+  const base = { machine, facts, session, options };
+  const keep = (check: CheckName, finding: Finding) => kept(check, finding, selection);
+  const findings = await runProbes(lanes, base, keep);
+  const run = {
+    host: machine.hostName(),
+    service: options.service,
+    at: machine.now(),
+    durationMs: performance.now() - started,
+  };
+  return makeReport(run, findings);
+}

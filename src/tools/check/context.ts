@@ -1,0 +1,180 @@
+/**
+ * What several probes need to know, found out once per run: the caller's ids, who listens, the
+ * rings, the processes. Each is a promise kept from its first use, so that probes can run side by
+ * side and none looks twice.
+ */
+import type { Machine } from "./host.ts";
+import { fullAddress, isAbstractName, parseUnixSockets } from "../../platform/unix-sockets.ts";
+import { parseKeys } from "./proc.ts";
+import { type ProcessInfo, readProcess, readProcesses, socketOwners } from "./processes.ts";
+import { readRings, type RingDirectoryInfo } from "./rings.ts";
+
+/** The ids this process is judged by, as /proc/self/status tells them. */
+export interface Identity {
+  readonly realUid: number;
+  readonly uid: number;
+  readonly realGid: number;
+  readonly gid: number;
+}
+
+/** A group by name or number, from the name service. */
+export interface Group {
+  readonly name: string;
+  readonly gid: number;
+}
+
+export interface Listener {
+  /** `full` is what libqb uses, `short` an abstract name of another length, `file` a path. */
+  readonly kind: "full" | "short" | "file";
+  readonly inode: number;
+  /** Undefined when its process may not be seen. */
+  readonly owner: ProcessInfo | undefined;
+  /** Bytes of the address. */
+  readonly length: number;
+}
+
+/** Which program a server is, by its process. */
+export type ServerKind = "pmxcfs" | "pmxcfs-ipc" | "unknown";
+
+/** A command that answers at once or not at all. */
+const LOOKUP_MS = 700;
+
+/** getent(1): the key was not found. */
+const NOT_FOUND = 2;
+
+/** Lines of group(5). */
+function parseGroups(text: string): Group[] {
+  return text.split("\n").flatMap((line) => {
+    const [name = "", , gid] = line.split(":");
+    return gid === undefined ? [] : { name, gid: Number(gid) };
+  });
+}
+
+function ids(line: string | undefined): [number, number] {
+  const [real = 0, effective = 0] = (line ?? "").split(/\s+/).map(Number);
+  return [real, effective];
+}
+
+export class Facts {
+  readonly machine: Machine;
+  readonly service: string;
+  readonly #kept = new Map<string, Promise<unknown>>();
+  #connectedTo: number | undefined;
+
+  constructor(machine: Machine, service: string) {
+    this.machine = machine;
+    this.service = service;
+  }
+
+  #once<T>(key: string, find: () => Promise<T>): Promise<T> {
+    const kept = this.#kept.get(key) ?? find();
+    this.#kept.set(key, kept);
+    return kept as Promise<T>;
+  }
+
+  identity(): Promise<Identity> {
+    return this.#once("identity", async () => {
+      const text = await this.machine.text(`${this.machine.paths.proc}/self/status`);
+      const keys = parseKeys(typeof text === "string" ? text : "");
+      const [realUid, uid] = ids(keys.get("Uid"));
+      const [realGid, gid] = ids(keys.get("Gid"));
+      return { realUid, uid, realGid, gid };
+    });
+  }
+
+  /** By name or number; undefined when there is none. */
+  group(key: string): Promise<Group | undefined> {
+    return this.#once(`group ${key}`, async () => {
+      const { code, out } = await this.machine.run(["getent", "group", key], LOOKUP_MS);
+      if (code === 0) return parseGroups(out)[0];
+      if (code === NOT_FOUND) return undefined;
+      // A directory service that hangs says nothing about a group of this machine.
+      const text = await this.machine.text(this.machine.paths.etcGroup);
+      const groups = parseGroups(typeof text === "string" ? text : "");
+      return groups.find(({ name, gid }) => name === key || String(gid) === key);
+    });
+  }
+
+  processes(): Promise<ProcessInfo[]> {
+    return this.#once("processes", async () => readProcesses(this.machine.paths.proc));
+  }
+
+  rings(): Promise<RingDirectoryInfo[]> {
+    return this.#once("rings", () => readRings(this.machine.paths.shm, this.machine.paths.proc));
+  }
+
+  /** The path of the service's socket where libqb is told to use the file system. */
+  socketPath(): string {
+    return `${this.machine.paths.socketDirectory}/${this.service}`;
+  }
+
+  /** Whether libqb clients use sockets in the file system here. */
+  usesFilesystem(): Promise<boolean> {
+    return this.#once("filesystem", async () => {
+      return typeof (await this.machine.info(this.machine.paths.filesystemSockets)) !== "number";
+    });
+  }
+
+  async #sockets() {
+    const text = await this.machine.text(`${this.machine.paths.proc}/net/unix`);
+    return parseUnixSockets(typeof text === "string" ? text : "");
+  }
+
+  /** Every socket that listens under the service's name, in whatever way. */
+  listeners(): Promise<Listener[]> {
+    return this.#once("listeners", async () => {
+      const path = this.socketPath();
+      const found = (await this.#sockets()).filter(
+        (row) => row.listening && (row.path === path || isAbstractName(row.path, this.service)),
+      );
+      const { proc } = this.machine.paths;
+      const likely = (await this.rings()).map((ring) => ring.serverPid);
+      const owners = socketOwners(proc, new Set(found.map((row) => row.inode)), likely);
+      return found.map((row) => {
+        const pid = owners.get(row.inode);
+        const abstract = row.path === fullAddress(this.service) ? "full" : "short";
+        return {
+          kind: row.path === path ? "file" : abstract,
+          inode: row.inode,
+          owner: pid === undefined ? undefined : readProcess(proc, pid),
+          // The family's two bytes come before the path.
+          length: row.path.length + 2,
+        };
+      });
+    });
+  }
+
+  /** Who answered a connection: tells the server's process also to those who may not look it up. */
+  learnServer(pid: number): void {
+    if (pid > 0) this.#connectedTo = pid;
+  }
+
+  /** The listener that libqb clients reach, if any. */
+  async server(): Promise<Listener | undefined> {
+    const wanted = (await this.usesFilesystem()) ? "file" : "full";
+    const server = (await this.listeners()).find((listener) => listener.kind === wanted);
+    const pid = this.#connectedTo;
+    if (server === undefined || server.owner !== undefined || pid === undefined) return server;
+    return { ...server, owner: readProcess(this.machine.paths.proc, pid) };
+  }
+
+  /** Which program serves; `unknown` too when its process may not be seen. */
+  serverKind(): Promise<ServerKind> {
+    return this.#once("kind", async () => {
+      const owner = (await this.server())?.owner;
+      if (owner === undefined) return "unknown";
+      if (owner.command === "pmxcfs" || owner.command === "pmxcfs-ipc") return owner.command;
+      const line = await this.machine.text(`${this.machine.paths.proc}/${owner.pid}/cmdline`);
+      const words = typeof line === "string" ? line.split("\0") : [];
+      // From a checkout: bun .../src/main.ts serve
+      const ours = words.includes("serve") && words.some((word) => /\/main\.[jt]s$/.test(word));
+      return ours ? "pmxcfs-ipc" : "unknown";
+    });
+  }
+
+  /** Connections the server has, as the kernel counts them. */
+  async connectionCount(): Promise<number> {
+    const path = (await this.usesFilesystem()) ? this.socketPath() : fullAddress(this.service);
+    return (await this.#sockets()).filter((row) => row.connected && row.path === path).length;
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * docs/diagnosis.md, made from the table of codes and the error texts, so that the three cannot
+ * differ. `pmxcfs-ipc explain --markdown` prints it; a test compares the file.
+ */
+import { CHECKS, type CheckName } from "./code.ts";
+import { type CodeName, CODES } from "./codes.ts";
+import { TEXTS, textsOf } from "./explain.ts";
+import { causeText, readable } from "./explain-text.ts";
+import type { Cause } from "./text.ts";
+
+/** Rows of cells, the first one the heading, columns padded to one width. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths?.[column] ?? 0)).join(" | ")} |\n`;
+  const [heading = [], ...body] = rows;
+  const rule = widths?.map((width) => "-".repeat(width)) ?? [];
+  return [heading, rule, ...body].map(line).join("");
+}
+
+const LABELS = table([
+  ["label", "means", "exit code"],
+  ["PASS", "looked at, and right", "0"],
+  ["SKIP", "not looked at, and why", "0 (3 when nothing else is left)"],
+  ["NOTICE", "worth knowing", "0"],
+  ["WARN", "will break, or does for some", "1"],
+  ["FAIL", "broken", "2"],
+]);
+
+const FIELDS = table([
+  ["field", "is"],
+  ["schema_version", "1"],
+  ["version", "of pmxcfs-ipc"],
+  ["time", "end of the run, ISO 8601, UTC"],
+  ["duration_ms", "whole milliseconds"],
+  ["host, service", "the node's short name; the service's name"],
+  ["exit_code", "0 to 3"],
+  ["verdict", "severity, code or null, text, fix or null"],
+  ["counts", "number of findings by severity: pass, skip, notice, warn, fail"],
+  ["findings[]", "check, severity, text, details[]; code, cause, fix, docs, each or null; seen[]"],
+  ["findings[].measures[]", "name, value, unit, limit_is_lower; request and limit, each or null"],
+  ["unit of a measure", "`s`, `bytes`, `percent`, or empty for a count"],
+]);
+
+const INTRODUCTION = `# Diagnosis
+
+What \`pmxcfs-ipc --check\` looks at and can find, and the error texts \`pmxcfs-ipc explain\` knows.
+Made by \`pmxcfs-ipc explain --markdown > docs/diagnosis.md\`: change the tables in src/tools/check, not
+this file.
+
+## Reading a report
+
+The first line is the verdict: the worst that was found, and of what explains each other, the cause.
+Each finding has a stable code; \`--only\` and \`--skip\` take codes and checks.
+
+${LABELS}
+The exit code is the same in every mode (\`--json\`, \`--quiet\`, \`--nagios\`, \`--checkmk\`,
+\`--openmetrics\`). Each check has a deadline (\`--deadline\`, 2 s), all together have one
+(\`--total-deadline\`, 10 s).
+
+## JSON
+
+\`--json\` prints one object. \`schema_version\` is raised when a field changes its meaning or goes;
+new fields may come without.
+
+${FIELDS}
+`;
+
+function anchor(code: CodeName): string {
+  return `[${code}](#${code.toLowerCase()})`;
+}
+
+function codeEntry(code: CodeName): string {
+  const { title, severity, line, cause, fix } = CODES[code];
+  const titles = textsOf(code).map((text) => text.title);
+  const lines = [
+    `#### ${code}`,
+    "",
+    `${title}. ${severity.toUpperCase()}: \`${readable(code, line)}\``,
+    "",
+    `- cause: ${readable(code, cause)}`,
+    `- fix: \`${readable(code, fix)}\``,
+    ...(titles.length === 0 ? [] : [`- seen as: ${titles.join("; ")}`]),
+  ];
+  return `${lines.join("\n")}\n\n`;
+}
+
+function checkSection(check: CheckName): string {
+  const codes = (Object.keys(CODES) as CodeName[]).filter((code) => CODES[code].check === check);
+  const entries = codes.map(codeEntry).join("");
+  return `### ${check}: ${CHECKS[check]}\n\n${entries}`;
+}
+
+function causeEntry(cause: Cause): string {
+  const { code, tell } = cause;
+  const heading = code === undefined ? "" : `${CODES[code].title} (${anchor(code)}): `;
+  return `1. ${heading}${causeText(cause)} Tell by: ${tell}.\n`;
+}
+
+function textSection({ title, meaning, causes }: (typeof TEXTS)[number]): string {
+  return `### ${title}\n\n${meaning}\n\n${causes.map(causeEntry).join("")}\n`;
+}
+
+/** The whole file. */
+export function renderDiagnosis(): string {
+  const checks = (Object.keys(CHECKS) as CheckName[]).map(checkSection).join("");
+  const texts = TEXTS.map(textSection).join("");
+  return `${INTRODUCTION}## Codes\n\n${checks}## Error texts\n\n${texts}`.trimEnd() + "\n";
+}

@@ -1,0 +1,203 @@
+/**
+ * The machine as the probes see it: files under given roots, and commands that are killed when
+ * they take too long. Tests give other roots or run in namespaces of their own; nothing in here
+ * changes anything. Whatever may sleep in the kernel without end (a dead FUSE mount, a hung disk)
+ * is done by a command, so that only a child hangs. No C counterpart.
+ */
+import { constants } from "node:fs";
+import { access, readdir, readFile, readlink, stat, statfs } from "node:fs/promises";
+import { hostname } from "node:os";
+import { type Errno, errnoOf } from "../../base/errno.ts";
+
+export interface Paths {
+  readonly proc: string;
+  readonly shm: string;
+  readonly etcHosts: string;
+  readonly etcGroup: string;
+  /** The FUSE mount of pmxcfs. */
+  readonly pve: string;
+  readonly fuseDevice: string;
+  readonly restartFlag: string;
+  readonly database: string;
+  readonly lockFile: string;
+  readonly rrdSocket: string;
+  readonly rrdFiles: string;
+  /** With this file libqb uses sockets in the file system. */
+  readonly filesystemSockets: string;
+  /** The directory of those sockets. */
+  readonly socketDirectory: string;
+  /** Where private copies go. */
+  readonly scratch: string;
+}
+
+const PATHS: Paths = {
+  proc: "/proc",
+  shm: "/dev/shm",
+  etcHosts: "/etc/hosts",
+  etcGroup: "/etc/group",
+  pve: "/etc/pve",
+  fuseDevice: "/dev/fuse",
+  restartFlag: "/run/pve-cluster/cfs-restart-flag",
+  database: "/var/lib/pve-cluster/config.db",
+  lockFile: "/var/lib/pve-cluster/.pmxcfs.lockfile",
+  rrdSocket: "/var/run/rrdcached.sock",
+  rrdFiles: "/var/lib/rrdcached/db",
+  filesystemSockets: "/etc/libqb/force-filesystem-sockets",
+  socketDirectory: "/run",
+  scratch: "/tmp",
+};
+
+/** How a command ended. */
+export interface Outcome {
+  /** Undefined when it was killed at its deadline, or could not be started. */
+  readonly code: number | undefined;
+  readonly out: string;
+  readonly error: string;
+  readonly timedOut: boolean;
+  /** No such program. */
+  readonly missing: boolean;
+}
+
+export interface FileInfo {
+  readonly kind: "file" | "directory" | "socket" | "other";
+  readonly inode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly size: number;
+  readonly modifiedMs: number;
+}
+
+export interface Space {
+  /** The magic number of statfs(2). */
+  readonly type: number;
+  readonly sizeBytes: number;
+  readonly freeBytes: number;
+  readonly inodes: number;
+  readonly freeInodes: number;
+}
+
+/** Errors are values: an Errno where a probe has to tell them apart. */
+export interface Machine {
+  readonly paths: Paths;
+  /** The words that start this program; undefined when it is not one (a library, a test). */
+  readonly self: readonly string[] | undefined;
+  /** Milliseconds since 1970. */
+  now(): number;
+  hostName(): string;
+  text(path: string): Promise<string | Errno>;
+  list(path: string): Promise<string[] | Errno>;
+  link(path: string): Promise<string | Errno>;
+  info(path: string): Promise<FileInfo | Errno>;
+  space(path: string): Promise<Space | Errno>;
+  readable(path: string): Promise<boolean>;
+  /** Whether a program is installed. */
+  has(program: string): boolean;
+  /** Runs a program (no shell, LC_ALL=C) and kills it after `deadlineMs`. */
+  run(words: readonly string[], deadlineMs: number): Promise<Outcome>;
+}
+
+/** Output beyond this is cut: a journal can be long. */
+const OUTPUT_BYTES = 256 * 1024;
+
+function errnoFrom(error: unknown): Errno {
+  return errnoOf((error as NodeJS.ErrnoException).code);
+}
+
+async function attempt<T>(promise: Promise<T>): Promise<T | Errno> {
+  try {
+    return await promise;
+  } catch (error) {
+    return errnoFrom(error);
+  }
+}
+
+async function fileInfo(path: string): Promise<FileInfo> {
+  const found = await stat(path);
+  const kinds = [
+    ["file", found.isFile()],
+    ["directory", found.isDirectory()],
+    ["socket", found.isSocket()],
+  ] as const;
+  return {
+    kind: kinds.find(([, is]) => is)?.[0] ?? "other",
+    inode: found.ino,
+    uid: found.uid,
+    gid: found.gid,
+    mode: found.mode & 0o7777,
+    size: found.size,
+    modifiedMs: found.mtimeMs,
+  };
+}
+
+async function spaceOf(path: string): Promise<Space> {
+  const found = await statfs(path);
+  return {
+    type: found.type,
+    sizeBytes: found.blocks * found.bsize,
+    freeBytes: found.bavail * found.bsize,
+    inodes: found.files,
+    freeInodes: found.ffree,
+  };
+}
+
+async function capture(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of stream) {
+    if (size < OUTPUT_BYTES) pieces.push(piece);
+    size += piece.length;
+  }
+  return Buffer.concat(pieces).subarray(0, OUTPUT_BYTES).toString("utf8");
+}
+
+const NOT_STARTED: Outcome = {
+  code: undefined,
+  out: "",
+  error: "",
+  timedOut: false,
+  missing: true,
+};
+
+async function run(words: readonly string[], deadlineMs: number): Promise<Outcome> {
+  const [program = ""] = words;
+  if (Bun.which(program) === null) return NOT_STARTED;
+  const child = Bun.spawn([...words], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, LC_ALL: "C", SYSTEMD_COLORS: "0", SYSTEMD_PAGER: "cat" },
+  });
+  const ended = Promise.all([child.exited, capture(child.stdout), capture(child.stderr)]);
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => late.resolve(undefined), deadlineMs);
+  const done = await Promise.race([ended, late.promise]);
+  clearTimeout(timer);
+  if (done === undefined) {
+    child.kill("SIGKILL");
+    // A child that the kernel does not let die must not keep this process.
+    child.unref();
+    return { code: undefined, out: "", error: "", timedOut: true, missing: false };
+  }
+  const [code, out, error] = done;
+  return { code, out, error, timedOut: false, missing: false };
+}
+
+/** This machine; `paths` replaces some of the usual ones, `self` starts this program. */
+export function localMachine(paths: Partial<Paths> = {}, self?: readonly string[]): Machine {
+  return {
+    paths: { ...PATHS, ...paths },
+    self,
+    now: () => Date.now(),
+    hostName: () => hostname().split(".")[0] ?? "",
+    text: (path) => attempt(readFile(path, "utf8")),
+    list: (path) => attempt(readdir(path)),
+    link: (path) => attempt(readlink(path)),
+    info: (path) => attempt(fileInfo(path)),
+    space: (path) => attempt(spaceOf(path)),
+    readable: async (path) => typeof (await attempt(access(path, constants.R_OK))) !== "number",
+    has: (program) => Bun.which(program) !== null,
+    run,
+  };
+}

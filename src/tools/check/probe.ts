@@ -1,0 +1,85 @@
+/**
+ * What a probe is, and how probes are run: each with a deadline, those of one lane side by side,
+ * the lanes one after the other, all within one bound. A probe that hangs or throws costs its own
+ * finding and nothing else.
+ */
+import { CHECKS, type CheckName } from "./code.ts";
+import type { Facts } from "./context.ts";
+import { type Finding, found } from "./finding.ts";
+import type { Machine } from "./host.ts";
+import type { Session } from "./session.ts";
+
+export interface CheckOptions {
+  readonly service: string;
+  /** For one probe. */
+  readonly deadlineMs: number;
+  /** For all of them. */
+  readonly totalMs: number;
+  /** Round trips of the latency probe. */
+  readonly rounds: number;
+}
+
+/** What a probe is given. */
+export interface Context {
+  readonly machine: Machine;
+  readonly facts: Facts;
+  readonly session: Session;
+  readonly options: CheckOptions;
+  /** Milliseconds an operation may still take, so that the probe itself can say what hung. */
+  left(): number;
+}
+
+export interface Probe {
+  readonly check: CheckName;
+  run(context: Context): Promise<readonly Finding[]>;
+}
+
+/** Kept back from an operation's time, for the probe to report in. */
+const REPORT_MS = 100;
+
+function now(): number {
+  return performance.now();
+}
+
+async function runOne(
+  probe: Probe,
+  base: Omit<Context, "left">,
+  endMs: number,
+): Promise<readonly Finding[]> {
+  const started = now();
+  const deadlineMs = Math.max(0, Math.min(base.options.deadlineMs, endMs - started));
+  const left = () => Math.max(1, started + deadlineMs - REPORT_MS - now());
+  const name = CHECKS[probe.check];
+  const late = Promise.withResolvers<readonly Finding[]>();
+  const timer = setTimeout(() => {
+    const values = { name, check: probe.check, deadline: Math.round(deadlineMs) };
+    late.resolve([found("PROBE_TIMEOUT", values)]);
+  }, deadlineMs);
+  try {
+    return await Promise.race([probe.run({ ...base, left }), late.promise]);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return [found("PROBE_FAILED", { name, check: probe.check, message })];
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Runs all probes; the findings that `keep` wants of each, in the order of CHECKS. */
+export async function runProbes(
+  lanes: readonly (readonly Probe[])[],
+  base: Omit<Context, "left">,
+  keep: (check: CheckName, finding: Finding) => boolean,
+): Promise<Finding[]> {
+  const endMs = now() + base.options.totalMs;
+  const findings: Finding[] = [];
+  for (const lane of lanes) {
+    const done = lane.map(async (probe) => {
+      const told = await runOne(probe, base, endMs);
+      return told.filter((finding) => keep(probe.check, finding));
+    });
+    findings.push(...(await Promise.all(done)).flat());
+  }
+  const order = Object.keys(CHECKS);
+  return findings.toSorted((a, b) => order.indexOf(a.check) - order.indexOf(b.check));
+}

@@ -1,0 +1,138 @@
+/** What the server says about the cluster: its own name, quorum, members, status values, clock. */
+import { QbFailure } from "../../../client/failure.ts";
+import { CfsLimits } from "../../../base/limits.ts";
+import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import { type Finding, found, pass, skip } from "../finding.ts";
+import type { Context, Probe } from "../probe.ts";
+import { statusBody } from "../read-requests.ts";
+import { isRecord } from "../session.ts";
+
+const LARGE_PERCENT = 75;
+
+/** A clock may be a little off between two machines, not between two processes of one. */
+const CLOCK_LIMIT_S = 5;
+
+/** Values asked for in one run; a node has some ten. */
+const VALUES_ASKED = 400;
+
+function nodeName({ machine }: Context, server: unknown): Finding[] {
+  const name = machine.hostName();
+  if (typeof server !== "string" || server === name) return [];
+  return [found("NODENAME_DIFFERS", { server, name })];
+}
+
+function quorum(cluster: Record<string, unknown>, nodelist: Record<string, unknown>): Finding[] {
+  const members = Object.entries(nodelist);
+  const offline = members.filter(([, node]) => isRecord(node) && node["online"] !== 1);
+  const nodes = members.length;
+  const given = cluster["name"];
+  const name = typeof given === "string" ? given : "without a name";
+  const online = nodes - offline.length;
+  const measures = [
+    { name: "nodes_online", value: online, unit: "" },
+    { name: "nodes", value: nodes, unit: "" },
+  ] as const;
+  const findings: Finding[] = [];
+  if (cluster["quorate"] !== 1) {
+    findings.push(found("NO_QUORUM", { cluster: name, online, nodes }, { measures }));
+  }
+  if (offline.length > 0) {
+    const list = offline.map(([node]) => node).join(", ");
+    findings.push(found("MEMBERS_OFFLINE", { count: offline.length, nodes, list }));
+  }
+  if (findings.length > 0) return findings;
+  return [pass("cluster", `cluster ${name} is quorate, all ${nodes} nodes online`, measures)];
+}
+
+export const clusterProbe: Probe = {
+  check: "cluster",
+  async run(context) {
+    const { session } = context;
+    const info = await session.readJson("GET_CLUSTER_INFO", context.left());
+    if (info === undefined) return [skip("cluster", "no cluster information from the server")];
+    const { nodename, cluster, nodelist } = info as Partial<Record<string, unknown>>;
+    const name = nodeName(context, nodename);
+    if (!isRecord(cluster)) return [...name, pass("cluster", "a single node, without a cluster")];
+    return [...name, ...quorum(cluster, isRecord(nodelist) ? nodelist : {})];
+  },
+};
+
+/** Node directories, as the mount shows them; config.db is asked by its own probe. */
+export const nodeDirectoryProbe: Probe = {
+  check: "name",
+  async run(context) {
+    const { machine } = context;
+    const path = `${machine.paths.pve}/nodes`;
+    const listed = await machine.run(["ls", "-1", path], context.left());
+    const nodes = listed.out.split("\n").filter((name) => name !== "");
+    const name = machine.hostName();
+    if (listed.code !== 0 || nodes.length === 0) return [];
+    if (nodes.includes(name)) return [pass("name", `${path}/${name} exists`)];
+    return [found("NODE_DIRECTORY_MISSING", { name, others: nodes.join(", ") })];
+  },
+};
+
+interface Key {
+  readonly node: string;
+  readonly key: string;
+}
+
+function keysOf(kvstore: Record<string, unknown>): Key[] {
+  return Object.entries(kvstore).flatMap(([node, keys]) =>
+    isRecord(keys) ? Object.keys(keys).map((key) => ({ node, key })) : [],
+  );
+}
+
+function tooManyKeys(kvstore: Record<string, unknown>): Finding[] {
+  const most = Math.floor((CfsLimits.statusKeys * LARGE_PERCENT) / 100);
+  return Object.entries(kvstore).flatMap(([node, keys]) => {
+    const count = isRecord(keys) ? Object.keys(keys).length : 0;
+    return count < most ? [] : [found("STATUS_KEYS_MANY", { node, count, limit: most })];
+  });
+}
+
+export const statusProbe: Probe = {
+  check: "status",
+  async run(context) {
+    const { session } = context;
+    const versions = await session.readJson("GET_FS_VERSION", context.left());
+    const kvstore = versions?.["kvstore"];
+    if (!isRecord(kvstore)) return [skip("status", "no status versions from the server")];
+    const findings: Finding[] = tooManyKeys(kvstore);
+    const keys = keysOf(kvstore);
+    let largest = 0;
+    for (const { node, key } of keys.slice(0, VALUES_ASKED)) {
+      const answer = await session.ask(CfsIpc.GET_STATUS, statusBody(key, node), context.left());
+      if (answer instanceof QbFailure) return [...findings, skip("status", answer.message)];
+      const bytes = answer.body.length;
+      largest = Math.max(largest, bytes);
+      const limit = CfsLimits.statusBytes;
+      const percent = Math.floor((bytes / limit) * 100);
+      const values = { key, node, bytes, percent, limit };
+      if (percent >= LARGE_PERCENT) findings.push(found("STATUS_LARGE", values));
+    }
+    const log = (await session.readBody("GET_CLUSTER_LOG", context.left()))?.length ?? 0;
+    const measures = [
+      { name: "status_keys", value: keys.length, unit: "" },
+      { name: "status_largest_bytes", value: largest, unit: "bytes", limit: CfsLimits.statusBytes },
+    ] as const;
+    if (findings.length > 0) return findings;
+    const most = `the largest ${largest} of ${CfsLimits.statusBytes} bytes`;
+    const line = `${keys.length} status values, ${most}`;
+    return [pass("status", `${line}; newest log entries ${log} bytes`, measures)];
+  },
+};
+
+export const clockProbe: Probe = {
+  check: "resources",
+  async run({ session, machine, left }) {
+    const started = (await session.readJson("GET_FS_VERSION", left()))?.["starttime"];
+    if (typeof started !== "number") return [];
+    const seconds = Math.round(started - machine.now() / 1000);
+    if (seconds > CLOCK_LIMIT_S) {
+      const what = "the server's start";
+      return [found("CLOCK_BACKWARDS", { what, seconds, limit: CLOCK_LIMIT_S })];
+    }
+    return [pass("resources", `the server started ${-seconds} s ago, by the same clock`)];
+  },
+};

@@ -1,0 +1,121 @@
+/** Who listens on the service's name, whether that process runs, and the restart flag. */
+import { type Finding, found, pass } from "../finding.ts";
+import type { Listener } from "../context.ts";
+import type { ProcessInfo } from "../processes.ts";
+import { readProcess } from "../processes.ts";
+import type { Context, Probe } from "../probe.ts";
+
+/** A process that sleeps uninterruptibly is looked at again after this. */
+const STUCK_SAMPLE_MS = 150;
+
+/** A start removes the flag within moments; younger than this it may still be starting. */
+const FLAG_GRACE_S = 15;
+
+function describe(owner: ProcessInfo | undefined): string {
+  return owner === undefined
+    ? "a process that only root can see"
+    : `pid ${owner.pid} (${owner.command})`;
+}
+
+function where(listener: Listener, service: string, path: string): string {
+  return listener.kind === "file" ? path : `@${service}`;
+}
+
+async function running({ machine }: Context, owner: ProcessInfo): Promise<Finding[]> {
+  const { pid, command, state } = owner;
+  if (state === "T" || state === "t") return [found("SERVER_STOPPED", { pid, command, state })];
+  if (state !== "D") return [];
+  await Bun.sleep(STUCK_SAMPLE_MS);
+  const again = readProcess(machine.paths.proc, pid);
+  if (again?.state !== "D" || again.startTicks !== owner.startTicks) return [];
+  const wchan = await machine.text(`${machine.paths.proc}/${pid}/wchan`);
+  const place = typeof wchan === "string" && wchan !== "0" ? wchan : "the kernel";
+  return [found("SERVER_STUCK", { pid, command, wchan: place })];
+}
+
+async function restartFlag({ machine }: Context, listening: boolean): Promise<Finding[]> {
+  const path = machine.paths.restartFlag;
+  const flag = await machine.info(path);
+  if (typeof flag === "number") return [];
+  const age = Math.max(0, Math.round((machine.now() - flag.modifiedMs) / 1000));
+  if (!listening) return [found("RESTART_FLAG", { path, age })];
+  return age < FLAG_GRACE_S ? [] : [found("RESTART_FLAG_STALE", { path, age })];
+}
+
+/** Listeners that are there although libqb clients do not reach them. */
+async function unreachable({ machine, facts }: Context): Promise<Finding[]> {
+  const service = facts.service;
+  const path = facts.socketPath();
+  const flag = machine.paths.filesystemSockets;
+  const uses = await facts.usesFilesystem();
+  return (await facts.listeners()).flatMap((listener) => {
+    const { pid = "?", command = "?" } = listener.owner ?? {};
+    if (listener.kind === "short") {
+      return [found("SOCKET_SHORT_ADDRESS", { service, pid, command, length: listener.length })];
+    }
+    if ((listener.kind === "file") === uses) return [];
+    const state = uses ? "is there" : "is not there";
+    const at = where(listener, service, path);
+    return [found("SOCKET_FILESYSTEM_MISMATCH", { flag, state, where: at, path })];
+  });
+}
+
+/** A pmxcfs of this network namespace that runs but is not the one that listens. */
+async function taken({ machine, facts }: Context, server: Listener): Promise<Finding[]> {
+  const { owner } = server;
+  const rivals = (await facts.processes()).filter(({ command }) => command === "pmxcfs");
+  if (owner === undefined || rivals.some(({ pid }) => pid === owner.pid)) return [];
+  const { proc } = machine.paths;
+  const here = await machine.link(`${proc}/self/ns/net`);
+  for (const { pid: pmxcfs } of rivals) {
+    // One in a container has a name of its own, and is no rival.
+    if ((await machine.link(`${proc}/${pmxcfs}/ns/net`)) !== here) continue;
+    const { pid, command } = owner;
+    return [found("SOCKET_TAKEN", { service: facts.service, pid, command, pmxcfs })];
+  }
+  return [];
+}
+
+/** Nothing here that would ever listen. */
+async function notInstalled({ machine, facts }: Context): Promise<boolean> {
+  const { database, pve } = machine.paths;
+  if (machine.has("pmxcfs") || typeof (await machine.info(database)) !== "number") return false;
+  if ((await facts.processes()).some(({ command }) => command === "pmxcfs")) return false;
+  const mounts = await machine.text(`${machine.paths.proc}/self/mountinfo`);
+  if (typeof mounts === "string" && mounts.includes(` ${pve} `)) return false;
+  const units = ["pve-cluster.service", "pmxcfs-ipc.service"];
+  const { out } = await machine.run(["systemctl", "show", "-P", "LoadState", ...units], 1_000);
+  return !/loaded|masked/.test(out);
+}
+
+async function absent(context: Context): Promise<Finding[]> {
+  const { service } = context.facts;
+  if (await notInstalled(context)) return [found("NOT_INSTALLED", { service })];
+  return [found("SOCKET_ABSENT", { service })];
+}
+
+export const listenerProbe: Probe = {
+  check: "listener",
+  async run(context) {
+    const { facts } = context;
+    const server = await facts.server();
+    const lost = await unreachable(context);
+    const flag = await restartFlag(context, server !== undefined);
+    if (server === undefined) {
+      return [...lost, ...(lost.length === 0 ? await absent(context) : []), ...flag];
+    }
+    const at = where(server, facts.service, facts.socketPath());
+    const bad = server.owner === undefined ? [] : await running(context, server.owner);
+    if (lost.length > 0) {
+      const all = await facts.listeners();
+      const list = all
+        .map((one) => `${one.kind} address of ${describe(one.owner)}`)
+        .toSorted()
+        .join(", ");
+      bad.push(found("SOCKET_SEVERAL", { service: facts.service, count: all.length, list }));
+    }
+    bad.push(...(await taken(context, server)), ...flag);
+    if (bad.length > 0) return bad;
+    return [pass("listener", `${describe(server.owner)} listens on ${at}`)];
+  },
+};

@@ -1,0 +1,145 @@
+/**
+ * The connection of a run to the service, and the answers it got: connected once, each read asked
+ * once, kept for the probes that look at the same answer from different sides.
+ */
+import { QbFailure } from "../../client/failure.ts";
+import { PVE_MESSAGE_BYTES, QbClient } from "../../client/qb-client.ts";
+import { ResponseHeader } from "../../wire/qb.ts";
+import { CfsIpc } from "../../pmxcfs/requests/layouts.ts";
+import { type Read, READS } from "./read-requests.ts";
+
+export interface Answer {
+  /** 0 or a negative errno. */
+  readonly error: number;
+  readonly body: Buffer;
+  /** Header included: what must fit into a client's buffer. */
+  readonly bytes: number;
+  readonly ms: number;
+}
+
+/** Large enough for any reply a server can have: to measure what a PVE client cannot take. */
+const LARGE_MESSAGE_BYTES = 8 * 1024 * 1024;
+
+const HANGS = "the server does not answer";
+
+export class Session implements Disposable {
+  readonly #service: string;
+  #client: QbClient | QbFailure | undefined;
+  #givenUp: string | undefined;
+  readonly #answers = new Map<string, Answer | QbFailure>();
+
+  constructor(service: string) {
+    this.#service = service;
+  }
+
+  /** The client, or why there is none; connects at the first call, with PVE's message size. */
+  async client(timeoutMs: number): Promise<QbClient | QbFailure> {
+    const maxMessageBytes = PVE_MESSAGE_BYTES;
+    this.#client ??= await QbClient.connect(this.#service, { maxMessageBytes, timeoutMs });
+    return this.#client;
+  }
+
+  /** Whether requests can be made; connects when nobody has, or when the last one ended. */
+  async ready(timeoutMs: number): Promise<boolean> {
+    if (this.#givenUp !== undefined) return false;
+    if (this.#client instanceof QbClient && !this.#client.connected) this.reconnect();
+    return (await this.client(timeoutMs)) instanceof QbClient;
+  }
+
+  /** Why requests cannot be made. */
+  get why(): string {
+    return this.#givenUp ?? "not connected";
+  }
+
+  /** A connection of ours is open. */
+  get connected(): boolean {
+    return this.#client instanceof QbClient && this.#client.connected;
+  }
+
+  /** No further request is tried: the server hangs, or is gone. */
+  giveUp(why: string): void {
+    this.#givenUp ??= why;
+  }
+
+  /** Gives up a connection that ended, so that the next call makes another. */
+  reconnect(): void {
+    this[Symbol.dispose]();
+    this.#client = undefined;
+  }
+
+  async ask(id: number, body: Buffer, timeoutMs: number): Promise<Answer | QbFailure> {
+    const client = await this.client(timeoutMs);
+    if (client instanceof QbFailure) return client;
+    const answer = await exchange(client, id, body, timeoutMs);
+    if (answer instanceof QbFailure && answer.kind === "timeout") this.giveUp(HANGS);
+    return answer;
+  }
+
+  /** The answer to a read, asked for at the first call. */
+  async read(read: Read, timeoutMs: number): Promise<Answer | QbFailure> {
+    const kept = this.#answers.get(read.name);
+    if (kept !== undefined) return kept;
+    const answer = await this.ask(CfsIpc[read.name], read.body, timeoutMs);
+    this.#answers.set(read.name, answer);
+    return answer;
+  }
+
+  /** The answer to a read as a JSON object; undefined when it is none or did not come. */
+  async readJson(
+    name: keyof typeof CfsIpc,
+    timeoutMs: number,
+  ): Promise<Record<string, unknown> | undefined> {
+    const body = await this.readBody(name, timeoutMs);
+    const value = body === undefined ? undefined : parseJson(body);
+    return isRecord(value) ? value : undefined;
+  }
+
+  /** The body of a read without an error; undefined when there is none. */
+  async readBody(name: keyof typeof CfsIpc, timeoutMs: number): Promise<Buffer | undefined> {
+    const read = READS.find((one) => one.name === name);
+    if (read === undefined || !(await this.ready(timeoutMs))) return undefined;
+    const answer = await this.read(read, timeoutMs);
+    return answer instanceof QbFailure || answer.error !== 0 ? undefined : answer.body;
+  }
+
+  /** The same read on a connection of its own that takes larger replies. */
+  async readLarge(read: Read, timeoutMs: number): Promise<Answer | QbFailure> {
+    const maxMessageBytes = LARGE_MESSAGE_BYTES;
+    const client = await QbClient.connect(this.#service, { maxMessageBytes, timeoutMs });
+    if (client instanceof QbFailure) return client;
+    using _owned = client;
+    return await exchange(client, CfsIpc[read.name], read.body, timeoutMs);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#client instanceof QbClient) this.#client.close();
+  }
+}
+
+async function exchange(
+  client: QbClient,
+  id: number,
+  body: Buffer,
+  timeoutMs: number,
+): Promise<Answer | QbFailure> {
+  const started = performance.now();
+  const response = await client.sendRecv(id, body, { timeoutMs });
+  if (response instanceof QbFailure) return response;
+  const ms = performance.now() - started;
+  const bytes = ResponseHeader.size + response.body.length;
+  return { error: response.error, body: response.body, bytes, ms };
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The JSON in a reply, which may end in a NUL; undefined when it is none. */
+export function parseJson(body: Buffer): unknown {
+  const end = body.at(-1) === 0 ? body.length - 1 : body.length;
+  try {
+    return JSON.parse(body.toString("utf8", 0, end));
+  } catch {
+    return undefined;
+  }
+}

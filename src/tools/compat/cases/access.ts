@@ -1,0 +1,82 @@
+/** Cases about who gets in and what he may do: pmxcfs's rule for root, www-data and strangers. */
+import * as make from "../../../pmxcfs/client/cfs-requests.ts";
+import { Errno } from "../../../base/errno.ts";
+import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import type { Case, Expect } from "../case.ts";
+import { FILES, NODE, STORAGE_CONFIG, TOKEN } from "../fixtures.ts";
+import { call, config, sure } from "./requests.ts";
+
+const EPERM: Expect = { errno: Errno.EPERM };
+
+export const ACCESS_CASES: readonly Case[] = [
+  {
+    name: "access.stranger",
+    shows: "A user who is neither root nor www-data is refused",
+    on: ["pmxcfs"],
+    needs: ["root", "pmxcfs-access"],
+    steps: [
+      { do: "connect", as: "stranger", expect: "refused" },
+      { do: "connect", of: "b" },
+      { do: "ping", of: "b" },
+    ],
+  },
+  {
+    name: "access.www-data",
+    shows: "www-data gets in, and reads what is not private",
+    on: ["pmxcfs"],
+    needs: ["root", "pmxcfs-access"],
+    steps: [
+      { do: "connect", as: "www-data" },
+      call(CfsIpc.GET_FS_VERSION, "", { starts: '{\n"starttime": ' }),
+      call(CfsIpc.GET_CLUSTER_INFO, "", { starts: '{\n"nodename": ' }),
+      call(CfsIpc.GET_GUEST_LIST, "", { starts: '{\n"version": ' }),
+      config("no/such/file", { errno: Errno.ENOENT }),
+    ],
+  },
+  {
+    name: "access.read-only",
+    shows: "www-data may not write: EPERM before anything else is looked at",
+    on: ["pmxcfs"],
+    needs: ["root", "pmxcfs-access"],
+    steps: [
+      { do: "connect", as: "www-data" },
+      call(CfsIpc.SET_STATUS, sure(make.setStatusBody("x", Buffer.from("y"))), EPERM),
+      call(CfsIpc.SET_STATUS, "", EPERM),
+      call(
+        CfsIpc.LOG_CLUSTER_MSG,
+        sure(make.logClusterMessageBody({ user: "u", tag: "t", message: "m" })),
+        EPERM,
+      ),
+      call(CfsIpc.LOG_CLUSTER_MSG, "", EPERM),
+    ],
+  },
+  {
+    name: "access.private",
+    shows: "www-data may not read private paths: EPERM whether they exist or not",
+    on: ["pmxcfs"],
+    needs: ["root", "pmxcfs-access"],
+    steps: [
+      { do: "connect", as: "www-data" },
+      ...["priv", "priv/", "priv/no-such-file", "/priv/token.cfg", "nodes/n/priv/x"].map((path) =>
+        config(path, EPERM),
+      ),
+      config("./priv/token.cfg", { errno: Errno.ENOENT }),
+    ],
+  },
+  {
+    name: "access.private-files",
+    shows: "Root reads what www-data may not; www-data verifies tokens all the same",
+    on: ["pmxcfs"],
+    needs: ["root", "pmxcfs-access", "fixtures"],
+    steps: [
+      { do: "connect" },
+      { do: "connect", of: "w", as: "www-data" },
+      config("priv/shadow.cfg", { body: FILES["priv/shadow.cfg"] ?? "" }),
+      { ...config("priv/shadow.cfg", EPERM), of: "w" },
+      { ...config(`nodes/${NODE}/priv/ssl.key`, EPERM), of: "w" },
+      { ...config("private.txt", { body: FILES["private.txt"] ?? "" }), of: "w" },
+      { ...config("storage.cfg", { body: STORAGE_CONFIG }), of: "w" },
+      { ...call(CfsIpc.VERIFY_TOKEN, sure(make.verifyTokenBody(TOKEN)), { body: "" }), of: "w" },
+    ],
+  },
+];

@@ -1,0 +1,240 @@
+/**
+ * Cases about libqb itself, for any service: set-up, sizes, order, several connections, clients
+ * that end. After the scenarios of libqb's own IPC tests (check_ipc.c) that a client can run.
+ */
+import { Errno } from "../../../base/errno.ts";
+import type { Case, Step } from "../case.ts";
+
+const PING = 9;
+const NAMES = ["a", "b", "c", "d", "e", "f"];
+
+/** The largest body of a message of `size` bytes. */
+function largest(size: number): number {
+  return size - 16;
+}
+
+function sized(size: number): Case {
+  return {
+    name: `sizes.${size}`,
+    shows: `A connection for ${size} bytes carries a request of exactly that, and small ones after`,
+    steps: [
+      { do: "connect", size },
+      { do: "ping", body: { pattern: largest(size) } },
+      { do: "ping", body: { pattern: 1 } },
+      { do: "ping", body: { pattern: largest(size) - 1 } },
+      { do: "ping" },
+    ],
+  };
+}
+
+const HANDSHAKE: readonly Case[] = [
+  {
+    name: "handshake.connect",
+    shows: "A client with PVE's message size connects and gets an answer",
+    steps: [{ do: "connect" }, { do: "ping" }, { do: "disconnect" }],
+  },
+  {
+    name: "handshake.smallest",
+    shows: "A client that asks for 1-byte messages gets the smallest size there is",
+    steps: [
+      { do: "connect", size: 1 },
+      { do: "ping", body: { pattern: 12_000 } },
+    ],
+  },
+  {
+    name: "handshake.again",
+    shows: "Twenty connections one after the other leave no ring files behind",
+    needs: ["rings"],
+    steps: Array.from({ length: 20 }, (): Step[] => [
+      { do: "connect", size: 12_328 },
+      { do: "ping" },
+      { do: "disconnect" },
+    ])
+      .flat()
+      .concat({ do: "await rings gone" }),
+    deadlineMs: 20_000,
+  },
+  {
+    name: "handshake.absent",
+    shows: "A name nobody listens on is ECONNREFUSED at once",
+    needs: ["restart"],
+    steps: [
+      { do: "server", action: "stop" },
+      { do: "connect", expect: [Errno.ECONNREFUSED] },
+      { do: "server", action: "start" },
+      { do: "connect" },
+      { do: "ping" },
+    ],
+    deadlineMs: 20_000,
+  },
+];
+
+const SIZES: readonly Case[] = [
+  sized(12_328),
+  sized(65_536),
+  sized(1_048_576),
+  sized(4_194_304),
+  {
+    name: "sizes.too-large",
+    shows: "A request larger than the connection's size fails at once, and the connection lives",
+    steps: [
+      { do: "connect", size: 16_384 },
+      { do: "send", id: PING, body: { pattern: 40_000 }, expect: Errno.EMSGSIZE },
+      { do: "ping" },
+    ],
+  },
+  {
+    name: "sizes.wrap",
+    shows: "Odd sizes go round and round the ring unharmed",
+    steps: [
+      { do: "connect", size: 12_328 },
+      { do: "repeat", count: 300, body: { pattern: 5003 } },
+      { do: "repeat", count: 300, body: { pattern: 7 } },
+      { do: "repeat", count: 100, body: { pattern: 6001 } },
+    ],
+  },
+];
+
+const ORDER: readonly Case[] = [
+  {
+    name: "traffic.repeat",
+    shows: "A thousand requests one by one; the server reads each one's wake-up byte",
+    steps: [{ do: "connect" }, { do: "repeat", count: 1000, body: "round trip" }],
+    deadlineMs: 20_000,
+  },
+  {
+    name: "traffic.pipeline",
+    shows: "Two hundred requests sent before the first answer is read are answered in order",
+    steps: [{ do: "connect" }, { do: "pipeline", count: 200 }, { do: "ping" }],
+  },
+  {
+    name: "traffic.pipelines",
+    shows: "Pipelines one after the other on one connection stay in step",
+    steps: [
+      { do: "connect", size: 65_536 },
+      ...Array.from({ length: 5 }, (): Step => ({ do: "pipeline", count: 100 })),
+    ],
+  },
+  {
+    name: "traffic.nothing",
+    shows: "A client that waits for an answer to nothing gets EAGAIN or ETIMEDOUT, nothing else",
+    steps: [
+      { do: "connect" },
+      { do: "receive", id: PING, expect: { fails: [Errno.EAGAIN, Errno.ETIMEDOUT] } },
+      { do: "ping" },
+    ],
+  },
+  {
+    name: "traffic.empty-body",
+    shows: "A request of nothing but its header is answered",
+    steps: [{ do: "connect" }, { do: "ping", body: "" }, { do: "ping", body: "" }],
+  },
+];
+
+const MANY: readonly Case[] = [
+  {
+    name: "connections.six",
+    shows: "Six connections at once each get their own answers",
+    steps: [
+      ...NAMES.map((of): Step => ({ do: "connect", of, size: 65_536 })),
+      ...NAMES.map((of): Step => ({ do: "ping", of, body: `from ${of}` })),
+      ...NAMES.toReversed().map((of): Step => ({ do: "ping", of, body: `again ${of}` })),
+    ],
+    deadlineMs: 20_000,
+  },
+  {
+    name: "connections.slow-reader",
+    shows: "A client that does not read its answers holds up nobody else",
+    steps: [
+      { do: "connect", size: 65_536 },
+      { do: "connect", of: "b", size: 65_536 },
+      ...Array.from({ length: 20 }, (): Step => ({ do: "send", id: PING, body: "unread" })),
+      { do: "repeat", of: "b", count: 20, body: "served" },
+    ],
+  },
+  {
+    name: "connections.fork",
+    shows: "A forked child connects on its own, and its parent's connection stays whole",
+    clients: ["c"],
+    steps: [{ do: "connect" }, { do: "ping" }, { do: "fork" }, { do: "ping", body: "parent" }],
+  },
+];
+
+const ENDS: readonly Case[] = [
+  {
+    name: "end.disconnect",
+    shows: "After a disconnect the server removes the ring files",
+    needs: ["rings"],
+    steps: [{ do: "connect" }, { do: "ping" }, { do: "disconnect" }, { do: "await rings gone" }],
+  },
+  {
+    name: "end.killed",
+    shows: "After a client was killed the server removes the ring files and serves others",
+    needs: ["rings"],
+    steps: [
+      { do: "connect" },
+      { do: "connect", of: "b" },
+      { do: "ping" },
+      { do: "kill" },
+      { do: "await rings gone" },
+      { do: "ping", of: "b" },
+    ],
+  },
+  {
+    name: "end.killed-unread",
+    shows: "A client killed with answers unread leaves nothing behind",
+    needs: ["rings"],
+    steps: [
+      { do: "connect" },
+      ...Array.from({ length: 10 }, (): Step => ({ do: "send", id: PING, body: "unread" })),
+      { do: "kill" },
+      { do: "await rings gone" },
+    ],
+  },
+  {
+    name: "end.request",
+    shows: "libqb's own message -3 ends the connection without an answer",
+    steps: [{ do: "connect" }, { do: "ping" }, { do: "send", id: -3 }, { do: "await hang-up" }],
+  },
+  {
+    name: "end.stop",
+    shows: "A server that stops hangs up on its clients, which can connect to the next one",
+    needs: ["restart"],
+    steps: [
+      { do: "connect" },
+      { do: "ping" },
+      { do: "server", action: "stop" },
+      { do: "await hang-up" },
+      { do: "call", id: PING, expect: { fails: [Errno.ENOTCONN, Errno.EPIPE, Errno.ECONNRESET] } },
+      { do: "disconnect" },
+      { do: "server", action: "start" },
+      { do: "connect" },
+      { do: "ping" },
+    ],
+    deadlineMs: 20_000,
+  },
+  {
+    name: "end.server-killed",
+    shows: "A server that is killed loses its clients, which can connect to the next one",
+    needs: ["restart"],
+    steps: [
+      { do: "connect" },
+      { do: "ping" },
+      { do: "server", action: "kill" },
+      { do: "await hang-up" },
+      { do: "disconnect" },
+      { do: "server", action: "start" },
+      { do: "connect" },
+      { do: "ping" },
+    ],
+    deadlineMs: 20_000,
+  },
+];
+
+export const TRANSPORT_CASES: readonly Case[] = [
+  ...HANDSHAKE,
+  ...SIZES,
+  ...ORDER,
+  ...MANY,
+  ...ENDS,
+];

@@ -1,0 +1,134 @@
+/**
+ * Cases that write: status keys, RRD values, log entries. Only for services that may be written to.
+ * Keys and users are the runner's own, and keys are removed again.
+ */
+import * as make from "../../../pmxcfs/client/cfs-requests.ts";
+import { Errno } from "../../../base/errno.ts";
+import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import type { Case, Expect, Step } from "../case.ts";
+import { any } from "../expect.ts";
+import { call, requestCase, sure } from "./requests.ts";
+
+const KEY = "pmxcfs-ipc-compat/key";
+const USER = "pmxcfs-ipc-compat@pam";
+const DONE: Expect = { body: "" };
+const ENOENT: Expect = { errno: Errno.ENOENT };
+const EINVAL: Expect = { errno: Errno.EINVAL };
+
+function writeCase(name: string, shows: string, steps: readonly Step[]): Case {
+  return requestCase(name, shows, steps, ["writes"]);
+}
+
+function set(key: string, value: Uint8Array | string | undefined, expect: Expect): Step {
+  const bytes = typeof value === "string" ? Buffer.from(value) : value;
+  return call(CfsIpc.SET_STATUS, sure(make.setStatusBody(key, bytes)), expect);
+}
+
+function get(key: string, expect: Expect): Step {
+  return call(CfsIpc.GET_STATUS, sure(make.getStatusBody(key)), expect);
+}
+
+function log(message: string, priority: number, expect: Expect): Step {
+  const entry = { priority, user: USER, tag: "compat", message };
+  return call(CfsIpc.LOG_CLUSTER_MSG, sure(make.logClusterMessageBody(entry)), expect);
+}
+
+/** LOG_CLUSTER_MSG with lengths that need not be true. */
+function rawLog(identBytes: number, tagBytes: number, rest: string, expect: Expect): Step {
+  const head = Buffer.from([6, identBytes, tagBytes]);
+  return call(CfsIpc.LOG_CLUSTER_MSG, Buffer.concat([head, Buffer.from(rest)]), expect);
+}
+
+const STATUS: readonly Case[] = [
+  writeCase("status.round", "SET_STATUS and GET_STATUS: a value comes back byte by byte", [
+    set(KEY, '{"a":1}\0', DONE),
+    get(KEY, { body: '{"a":1}\0' }),
+    set(KEY, "no terminator", DONE),
+    get(KEY, { body: "no terminator" }),
+    set(
+      KEY,
+      Uint8Array.from({ length: 256 }, (_, byte) => byte),
+      DONE,
+    ),
+    get(KEY, { body: Uint8Array.from({ length: 256 }, (_, byte) => byte) }),
+    set(KEY, undefined, DONE),
+    get(KEY, ENOENT),
+  ]),
+  writeCase("status.remove", "Removing a key that is not there is no error", [
+    set(KEY, undefined, DONE),
+    set(KEY, undefined, DONE),
+  ]),
+  writeCase("status.limit", "A value of 32 KiB is stored, one byte more is EFBIG", [
+    set(KEY, Buffer.alloc(32_768, "x"), DONE),
+    get(KEY, { body: Buffer.alloc(32_768, "x") }),
+    set(KEY, Buffer.alloc(32_769, "x"), { errno: Errno.EFBIG }),
+    set(KEY, undefined, DONE),
+  ]),
+  writeCase("status.short-set", "SET_STATUS shorter than a name is EINVAL", [
+    call(CfsIpc.SET_STATUS, "", EINVAL),
+    call(CfsIpc.SET_STATUS, new Uint8Array(255), EINVAL),
+  ]),
+  writeCase("status.version", "Each SET_STATUS moves the key's version, from 0", [
+    set(KEY, undefined, DONE),
+    set(KEY, "v\0", DONE),
+    call(CfsIpc.GET_FS_VERSION, "", { json: { kvstore: any("object") } }),
+    call(CfsIpc.GET_FS_VERSION, "", { lines: [`"${KEY}": 0}`] }),
+    set(KEY, "v\0", DONE),
+    call(CfsIpc.GET_FS_VERSION, "", { lines: [`"${KEY}": 1}`] }),
+    set(KEY, undefined, DONE),
+    call(CfsIpc.GET_FS_VERSION, "", { lines: ['"kvstore": {'], without: [`"${KEY}": 1}`] }),
+  ]),
+  writeCase("status.special", "nodeip and rrd/ values must end in NUL, else ENOMEM; not readable", [
+    set("nodeip", "192.0.2.1", { errno: Errno.ENOMEM }),
+    set("nodeip", "", { errno: Errno.ENOMEM }),
+    set("rrd/pmxcfs-ipc-compat", "", { errno: Errno.ENOMEM }),
+    set("rrd/pmxcfs-ipc-compat", "1:2", { errno: Errno.ENOMEM }),
+    set("rrd/pmxcfs-ipc-compat/x", "1:2:3\0", DONE),
+    get("rrd/pmxcfs-ipc-compat/x", ENOENT),
+    get("nodeip", ENOENT),
+  ]),
+  writeCase("rrd-dump.value", "What was set under rrd/ is in the dump", [
+    set("rrd/pmxcfs-ipc-compat/y", "7:8:9\0", DONE),
+    call(CfsIpc.GET_RRD_DUMP, "", { lines: ["pmxcfs-ipc-compat/y:7:8:9"] }),
+  ]),
+];
+
+const LOG: readonly Case[] = [
+  writeCase("log.round", "LOG_CLUSTER_MSG: entries come back newest first, with our pid's fields", [
+    log("first", 5, DONE),
+    log("second", 6, DONE),
+    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody(2, USER)), {
+      json: {
+        data: [
+          { user: USER, tag: "compat", msg: "second", pri: 6, pid: any("number") },
+          { user: USER, tag: "compat", msg: "first", pri: 5, time: any("number") },
+        ],
+      },
+    }),
+  ]),
+  writeCase("log.priority", "A priority above 7 answers 0 and stores nothing", [
+    log("kept", 7, DONE),
+    log("dropped", 8, DONE),
+    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody(1, USER)), {
+      json: { data: [{ msg: "kept" }] },
+    }),
+  ]),
+  writeCase("log.text", "Quotes and control characters arrive as readable JSON", [
+    log('say "hi"\x07', 6, DONE),
+    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody(1, USER)), {
+      json: { data: [{ msg: 'say "hi"#007' }] },
+    }),
+  ]),
+  writeCase("log.malformed", "LOG_CLUSTER_MSG: lengths that do not add up are EINVAL", [
+    call(CfsIpc.LOG_CLUSTER_MSG, "", EINVAL),
+    call(CfsIpc.LOG_CLUSTER_MSG, "\x06", EINVAL),
+    rawLog(0, 0, "", EINVAL),
+    rawLog(1, 1, "", EINVAL),
+    rawLog(2, 2, "r\0t\0", EINVAL),
+    rawLog(200, 2, "root\0t\0m\0", EINVAL),
+    rawLog(4, 3, "root\0t\0m\0", EINVAL),
+    rawLog(5, 3, "root\0tag\0m\0", EINVAL),
+  ]),
+];
+
+export const WRITE_CASES: readonly Case[] = [...STATUS, ...LOG];

@@ -1,0 +1,152 @@
+/**
+ * The runner's end of a client process: starts it, gives it lines, reads its answers, and ends it
+ * when it does not answer (libqb waits for ever on some broken servers). Processes that ended their
+ * case in good order are used again.
+ */
+import { selfCommand } from "../../platform/self.ts";
+import type { As, Flavor } from "./case.ts";
+import { CHILD_VARIABLE, type Answer } from "./protocol.ts";
+
+/** Starting a client takes this long at most. */
+const START_MS = 15_000;
+
+/** Debian's fixed ids (base-passwd). */
+const IDS: Readonly<Record<Exclude<As, "self">, readonly [uid: number, gid: number]>> = {
+  "www-data": [33, 33],
+  stranger: [65_534, 65_534],
+};
+
+/** A client gave no answer in time, or is dead; `message` says which. */
+export class ClientEnded extends Error {}
+
+/** One client process. */
+export class ClientProcess {
+  readonly as: As;
+  readonly #process: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  readonly #lines: AsyncIterator<string>;
+  #ended = false;
+
+  private constructor(as: As, command: readonly string[], role: string | undefined) {
+    this.as = as;
+    this.#process = Bun.spawn([...command], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, ...(role === undefined ? {} : { [CHILD_VARIABLE]: role }) },
+    });
+    this.#lines = linesOf(this.#process.stdout);
+  }
+
+  /** Starts a client of kind `flavor`; `cPath` is the compiled one. Throws ClientEnded. */
+  static async start(flavor: Flavor, as: As, cPath: string): Promise<ClientProcess> {
+    const ids = as === "self" ? [] : IDS[as].map(String);
+    const client =
+      flavor === "c"
+        ? new ClientProcess(as, [cPath, ...ids], undefined)
+        : new ClientProcess(as, [...selfCommand(), "compat"], [flavor, ...ids].join(" "));
+    const { res } = await client.#answer(START_MS);
+    if (res === 0) return client;
+    client.kill();
+    throw new ClientEnded("the client could not load libqb");
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  get ended(): boolean {
+    return this.#ended || this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
+  /** One line and its answer, within `timeoutMs`; throws ClientEnded and kills it otherwise. */
+  async ask(line: string, timeoutMs: number): Promise<Answer> {
+    try {
+      await this.#process.stdin.write(`${line}\n`);
+      await this.#process.stdin.flush();
+    } catch {
+      // It died between two lines; the end of its output says how.
+    }
+    return await this.#answer(timeoutMs);
+  }
+
+  async #answer(timeoutMs: number): Promise<Answer> {
+    let timer: Timer | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), timeoutMs);
+    });
+    const next = await Promise.race([this.#lines.next(), late]);
+    clearTimeout(timer);
+    if (next === undefined) {
+      this.kill();
+      throw new ClientEnded(`the client's call did not return within ${Math.round(timeoutMs)} ms`);
+    }
+    if (next.done !== true) return JSON.parse(next.value) as Answer;
+    this.#ended = true;
+    await this.#process.exited;
+    const { signalCode, exitCode } = this.#process;
+    const said = (await this.#process.stderr.text()).trim().split("\n").at(-1) ?? "";
+    throw new ClientEnded(`the client died (${signalCode ?? `exit code ${exitCode}`}) ${said}`);
+  }
+
+  kill(): void {
+    this.#ended = true;
+    this.#process.kill("SIGKILL");
+  }
+
+  /** Lets it end by itself, and waits for that. */
+  async end(): Promise<void> {
+    if (!this.ended) {
+      await this.#process.stdin.end();
+      const timer = setTimeout(() => this.kill(), 1000);
+      await this.#process.exited;
+      clearTimeout(timer);
+    }
+    await this.#process.exited;
+  }
+}
+
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const pieces: string[] = [];
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) {
+    const [first = "", ...more] = decoder.decode(chunk, { stream: true }).split("\n");
+    pieces.push(first);
+    for (const piece of more) {
+      yield pieces.splice(0).join("");
+      pieces.push(piece);
+    }
+  }
+}
+
+/** Clients that are at rest, by kind and user; owns them. */
+export class ClientPool implements AsyncDisposable {
+  readonly #cPath: string;
+  readonly #resting = new Map<string, ClientProcess[]>();
+
+  constructor(cPath: string) {
+    this.#cPath = cPath;
+  }
+
+  async take(flavor: Flavor, as: As): Promise<ClientProcess> {
+    const resting = this.#resting.get(`${flavor} ${as}`)?.pop();
+    return resting ?? (await ClientProcess.start(flavor, as, this.#cPath));
+  }
+
+  /** Takes a client back; one that cannot disconnect in time is ended. */
+  async giveBack(flavor: Flavor, client: ClientProcess): Promise<void> {
+    try {
+      if (!client.ended) await client.ask("disconnect", 1000);
+    } catch {
+      // It is dead now; the case that used it has said why.
+    }
+    if (client.ended) return await client.end();
+    const key = `${flavor} ${client.as}`;
+    this.#resting.set(key, [...(this.#resting.get(key) ?? []), client]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const all = [...this.#resting.values()].flat();
+    this.#resting.clear();
+    await Promise.all(all.map((client) => client.end()));
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * A service that the runner starts, stops and starts again. It is up when a client can connect to
+ * it, or is refused by it.
+ */
+import { readdirSync, rmdirSync } from "node:fs";
+import { QbFailure } from "../../client/failure.ts";
+import { QbClient } from "../../client/qb-client.ts";
+
+/** A server is up within this, and down within that. */
+const UP_MS = 20_000;
+const DOWN_MS = 10_000;
+const LOOK_MS = 10;
+const SHM = "/dev/shm";
+/** So much of what it says is kept, for the message when it does not come up. */
+const SAID_BYTES = 2000;
+
+/** The server could not be started; `message` says what it said. */
+export class ServerFailure extends Error {}
+
+export class ServerProcess {
+  readonly name: string;
+  readonly #command: readonly string[];
+  readonly #environment: Readonly<Record<string, string>>;
+  #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
+  #said = "";
+  #servingPid = 0;
+  readonly #killed = new Set<number>();
+
+  /** `command` serves `name` when it is run; it is not run yet. */
+  constructor(
+    name: string,
+    command: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ) {
+    this.name = name;
+    this.#command = command;
+    this.#environment = environment;
+  }
+
+  get running(): boolean {
+    const process = this.#process;
+    return process !== undefined && process.exitCode === null && process.signalCode === null;
+  }
+
+  /** Who served at the last start: not the child itself when the command is a script. */
+  get servingPid(): number {
+    return this.#servingPid;
+  }
+
+  /** Starts it and waits until it serves; throws ServerFailure. */
+  async start(): Promise<void> {
+    if (this.running) return;
+    this.#said = "";
+    const child = Bun.spawn([...this.#command], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, ...this.#environment },
+    });
+    this.#process = child;
+    void this.#listen(child.stdout);
+    void this.#listen(child.stderr);
+    const deadline = performance.now() + UP_MS;
+    while (performance.now() < deadline) {
+      if (!this.running) throw this.#failure("ended");
+      const client = await QbClient.connect(this.name, { timeoutMs: 1000 });
+      if (!(client instanceof QbFailure)) {
+        this.#servingPid = client.server.pid;
+        return client.close();
+      }
+      if (client.kind !== "absent" && client.kind !== "timeout") return;
+      await Bun.sleep(LOOK_MS);
+    }
+    await this.stop("SIGKILL");
+    throw this.#failure(`did not serve ${this.name} within ${UP_MS / 1000} s`);
+  }
+
+  /** Removes the directories that killed servers left: libqb's clients empty them, and no more. */
+  sweep(): void {
+    for (const pid of this.#killed) {
+      for (const name of readdirSync(SHM)) {
+        if (pid === 0 || !name.startsWith(`qb-${pid}-`)) continue;
+        try {
+          rmdirSync(`${SHM}/${name}`);
+        } catch {
+          // Not empty, so a client still has it; or gone already.
+        }
+      }
+    }
+  }
+
+  #failure(what: string): ServerFailure {
+    const said = this.#said.trim().split("\n").slice(-3).join(" / ");
+    return new ServerFailure(`"${this.#command.join(" ")}" ${what}${said && `: ${said}`}`);
+  }
+
+  async #listen(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      this.#said = (this.#said + decoder.decode(chunk, { stream: true })).slice(-SAID_BYTES);
+    }
+  }
+
+  /** Signals it and waits for its end; kills it when that takes too long. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    if (signal === "SIGKILL") this.#killed.add(this.#servingPid);
+    if (this.running) child.kill(signal);
+    const timer = setTimeout(() => child.kill("SIGKILL"), DOWN_MS);
+    await child.exited;
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The services a run is against: one that runs already, one that the runner starts by a command,
+ * or the runner's own two: a pmxcfs on fixtures, and an echo server that sends events.
+ */
+import { QbFailure } from "../../client/failure.ts";
+import { selfCommand } from "../../platform/self.ts";
+import { makeFixtures, NODE, removeFixtures } from "./fixtures.ts";
+import type { Profile } from "./case.ts";
+import { CHILD_VARIABLE } from "./protocol.ts";
+import { ServerFailure, ServerProcess } from "./server-process.ts";
+import { lookAt, type Target } from "./target.ts";
+
+/** Which service the user named. */
+export interface Wanted {
+  readonly socket?: string | undefined;
+  readonly command?: string | undefined;
+  readonly writes: boolean;
+}
+
+/** Services under test; stops and removes what the runner made. */
+export interface Services extends AsyncDisposable {
+  readonly targets: readonly Target[];
+}
+
+function uniqueName(what: string): string {
+  return `compat-${what}-${process.pid}`;
+}
+
+/** `{socket}` in a user's command stands for the service name. */
+function commandOf(command: string, name: string): readonly string[] {
+  return ["sh", "-c", `exec ${command.replaceAll("{socket}", name)}`];
+}
+
+/** A server to start, and what it answers where that is known. */
+interface ToStart {
+  readonly server: ServerProcess;
+  readonly own?: Profile;
+}
+
+function ownServers(directory: string): ToStart[] {
+  const [echo, pmxcfs] = [uniqueName("echo"), uniqueName("pmxcfs")];
+  const serve = ["serve", "--socket", pmxcfs, "--dir", directory, "--node", NODE];
+  const role = { [CHILD_VARIABLE]: `control ${echo}` };
+  return [
+    { server: new ServerProcess(echo, [...selfCommand(), "compat"], role), own: "control" },
+    { server: new ServerProcess(pmxcfs, [...selfCommand(), ...serve]), own: "pmxcfs" },
+  ];
+}
+
+/** Finds or starts what the user wants; the reason when it cannot be talked to. */
+export async function openServices(wanted: Wanted): Promise<Services | string> {
+  const { socket, command, writes } = wanted;
+  if (socket !== undefined && command === undefined) return await running(socket, writes);
+  const directory = command === undefined ? makeFixtures() : undefined;
+  const name = socket ?? uniqueName("service");
+  const servers: readonly ToStart[] =
+    command === undefined
+      ? ownServers(directory ?? "")
+      : [{ server: new ServerProcess(name, commandOf(command, name)) }];
+  const end = async (): Promise<void> => {
+    for (const { server } of servers) {
+      await server.stop();
+      server.sweep();
+    }
+    if (directory !== undefined) removeFixtures(directory);
+  };
+  try {
+    const targets: Target[] = [];
+    for (const each of servers) {
+      await each.server.start();
+      const target = await lookAt(each.server.name, each);
+      if (target instanceof QbFailure) throw new ServerFailure(String(target));
+      targets.push(target);
+    }
+    return { targets, [Symbol.asyncDispose]: end };
+  } catch (error) {
+    await end();
+    if (error instanceof ServerFailure) return error.message;
+    throw error;
+  }
+}
+
+async function running(name: string, writes: boolean): Promise<Services | string> {
+  const target = await lookAt(name, { writes });
+  if (target instanceof QbFailure) return `${name}: ${String(target)}`;
+  return { targets: [target], [Symbol.asyncDispose]: async () => {} };
+}

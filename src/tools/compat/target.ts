@@ -1,0 +1,86 @@
+/**
+ * What cases run against: one service, what it answers, and what the runner may do with it. Found
+ * out by asking it; a service the runner started itself can be stopped and started again.
+ */
+import { readdirSync } from "node:fs";
+import { QbFailure } from "../../client/failure.ts";
+import { QbClient } from "../../client/qb-client.ts";
+import { Errno } from "../../base/errno.ts";
+import type { Need, Profile } from "./case.ts";
+import { ControlId, u32Bytes } from "./cases/control.ts";
+import type { ServerProcess } from "./server-process.ts";
+
+const SHM = "/dev/shm";
+const ASK_MS = 10_000;
+/** An event comes within this, or the service sends none. */
+const EVENT_MS = 1000;
+const NOBODYS_ID = 9;
+
+/** A service under test. */
+export interface Target {
+  readonly name: string;
+  readonly profile: Profile;
+  /** Needs of cases it meets; the others are missing for these reasons. */
+  readonly missing: ReadonlyMap<Need, string>;
+  /** Of the server, which a restart changes. */
+  readonly pid: () => number;
+  /** Its process, when the runner started it. */
+  readonly server: ServerProcess | undefined;
+}
+
+/** Finds out what `client`'s service answers. */
+async function profileOf(client: QbClient): Promise<Profile | QbFailure> {
+  const options = { timeoutMs: ASK_MS };
+  const word = Buffer.from("compat");
+  const echoed = await client.sendRecv(NOBODYS_ID, word, options);
+  if (echoed instanceof QbFailure) return unlessLate(echoed);
+  if (echoed.error === 0 && echoed.body.equals(word)) {
+    await client.sendRecv(ControlId.EVENTS, u32Bytes(1), options);
+    const event = await client.receiveEvent({ timeoutMs: EVENT_MS });
+    return event instanceof QbFailure ? "echo" : "control";
+  }
+  const version = await client.sendRecv(1, undefined, options);
+  if (version instanceof QbFailure) return unlessLate(version);
+  if (echoed.error !== Errno.ECHRNG) return "other";
+  return version.body.includes('"starttime"') ? "pmxcfs" : "other";
+}
+
+/** A server that answers wrongly is one to run cases against; one that does not answer is not. */
+function unlessLate(failure: QbFailure): "other" | QbFailure {
+  return failure.kind === "timeout" ? failure : "other";
+}
+
+/** Ring directories in /dev/shm of a server's client. */
+export function ringsOf(serverPid: number, clientPid: number): string[] {
+  return readdirSync(SHM).filter((name) => name.startsWith(`qb-${serverPid}-${clientPid}-`));
+}
+
+/** What is asked for besides the name. */
+export interface TargetOptions {
+  readonly server?: ServerProcess;
+  /** What it answers, when the runner made it, with its own files. */
+  readonly own?: Profile;
+  /** The user allows writes to a service the runner did not start. */
+  readonly writes?: boolean;
+}
+
+/** Looks at service `name`, which must be up; why not, when it cannot be talked to. */
+export async function lookAt(name: string, options: TargetOptions): Promise<Target | QbFailure> {
+  const client = await QbClient.connect(name, { timeoutMs: ASK_MS });
+  if (client instanceof QbFailure) return client;
+  const hasRings = ringsOf(client.server.pid, process.pid).length > 0;
+  const profile = options.own ?? (await profileOf(client));
+  client.close();
+  if (profile instanceof QbFailure) return profile;
+  const missing = new Map<Need, string>();
+  const { server, own, writes = false } = options;
+  if (own === undefined) missing.set("fixtures", "needs the runner's own files");
+  if (!writes && server === undefined) {
+    missing.set("writes", "would write to a running service (--writes allows it)");
+  }
+  if (server === undefined) missing.set("restart", "the runner did not start this service");
+  if (!hasRings) missing.set("rings", "its ring files are not in this /dev/shm");
+  if (process.getuid?.() !== 0) missing.set("root", "only root can become other users");
+  const { pid } = client.server;
+  return { name, profile, missing, server, pid: () => server?.servingPid ?? pid };
+}

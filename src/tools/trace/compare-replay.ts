@@ -1,0 +1,102 @@
+/** The requests of a recording sent to a server, and its answers held against the recorded ones. */
+import { operationOf } from "../../pmxcfs/requests/operations/index.ts";
+import { QbFailure } from "../../client/failure.ts";
+import type { QbResponse } from "../../client/message.ts";
+import { QbClient } from "../../client/qb-client.ts";
+import { errnoName } from "../../base/errno.ts";
+import { argumentsOf, argumentText } from "../../pmxcfs/requests/request-arguments.ts";
+import { requestName } from "../../pmxcfs/requests/request-names.ts";
+import type { RecordedRequest, Recording } from "./recording.ts";
+
+export interface AgainstOptions {
+  readonly service: string;
+  /** Requests that change the server are sent too. */
+  readonly writes: boolean;
+  /** Ids that are left out. */
+  readonly ignore: readonly number[];
+  readonly messageBytes: number;
+}
+
+export interface Comparison {
+  readonly compared: number;
+  readonly skipped: number;
+  /** A line each. */
+  readonly differences: readonly string[];
+}
+
+function outcomeOf({ error, body }: { error: number; body: Uint8Array }): string {
+  return error === 0 ? `${body.byteLength} bytes` : errnoName(error);
+}
+
+/** How the answer differs from the recorded one; undefined when it does not. */
+function difference(recorded: RecordedRequest, answer: QbResponse | QbFailure): string | undefined {
+  const { error, reply, redacted } = recorded;
+  const before = outcomeOf({ error: error ?? 0, body: reply });
+  if (answer instanceof QbFailure) return `${before} recorded, now ${String(answer)}`;
+  if (answer.error !== error) return `${before} recorded, now ${outcomeOf(answer)}`;
+  if (redacted.includes("reply") || answer.body.equals(reply)) return undefined;
+  const most = Math.min(reply.byteLength, answer.body.byteLength);
+  let at = 0;
+  while (at < most && reply[at] === answer.body[at]) at++;
+  return `${before} recorded, now ${outcomeOf(answer)}, different from byte ${at} on`;
+}
+
+/** Not answered by a server, not whole, or not to be asked again. */
+function isLeftOut(request: RecordedRequest, { writes, ignore }: AgainstOptions): boolean {
+  const { id, error, redacted, refusedHere } = request;
+  if (error === null || refusedHere || redacted.includes("body")) return true;
+  return ignore.includes(id) || (!writes && operationOf(id)?.access === "write");
+}
+
+/** The clients that stand for the recorded connections: each from its first to its last request. */
+class Clients implements Disposable {
+  readonly #options: AgainstOptions;
+  readonly #open = new Map<number, QbClient>();
+
+  constructor(options: AgainstOptions) {
+    this.#options = options;
+  }
+
+  async of(connection: number): Promise<QbClient | QbFailure> {
+    const known = this.#open.get(connection);
+    if (known?.connected === true) return known;
+    known?.close();
+    const { service, messageBytes } = this.#options;
+    const client = await QbClient.connect(service, { maxMessageBytes: messageBytes });
+    if (client instanceof QbClient) this.#open.set(connection, client);
+    return client;
+  }
+
+  close(connection: number): void {
+    this.#open.get(connection)?.close();
+    this.#open.delete(connection);
+  }
+
+  [Symbol.dispose](): void {
+    for (const client of this.#open.values()) client.close();
+  }
+}
+
+/** Asks everything again, in the recorded order. A failure: the server does not let us in. */
+export async function compareAgainst(
+  recording: Recording,
+  options: AgainstOptions,
+): Promise<Comparison | QbFailure> {
+  using clients = new Clients(options);
+  const asked = recording.requests.filter((request) => !isLeftOut(request, options));
+  const last = new Map(asked.map((request) => [request.connection, request]));
+  const differences: string[] = [];
+  for (const request of asked) {
+    const { connection, id, body } = request;
+    const client = await clients.of(connection);
+    if (client instanceof QbFailure) return client;
+    const found = difference(request, await client.sendRecv(id, body));
+    if (found !== undefined) {
+      const what = `${requestName(id)} ${argumentText(argumentsOf(id, body))}`.trimEnd();
+      differences.push(`#${connection} ${what}: ${found}`);
+    }
+    if (last.get(connection) === request) clients.close(connection);
+  }
+  const skipped = recording.requests.length - asked.length;
+  return { compared: asked.length, skipped, differences };
+}

@@ -1,0 +1,81 @@
+/** A service that answers from a recording: for tests of clients without the server they need. */
+import type { Access } from "../../pmxcfs/requests/access.ts";
+import { Errno } from "../../base/errno.ts";
+import { EMPTY_REPLY } from "../../ipc/handler.ts";
+import type { Credentials, Handler, Permissions, Reply, Request } from "../../ipc/handler.ts";
+import type { Log } from "../../base/log.ts";
+import { argumentsOf } from "../../pmxcfs/requests/request-arguments.ts";
+import { requestName } from "../../pmxcfs/requests/request-names.ts";
+import type { RecordedRequest, Recording } from "./recording.ts";
+import { redactBody } from "./redact.ts";
+
+/** What nobody asked while it was recorded; pmxcfs answers it to nothing. */
+const NOT_RECORDED = Errno.ENOSYS;
+
+/** The recorded answers to one and the same request, in their order. */
+interface Answers {
+  readonly list: RecordedRequest[];
+  next: number;
+}
+
+/**
+ * Equal requests get their recorded answers one after the other, and then the last one again and
+ * again; a caller with the recorded one's permissions gets what that one got.
+ */
+export class Replayer implements Handler {
+  readonly #access: Access;
+  readonly #log: Log;
+  readonly #redacted: boolean;
+  readonly #answers = new Map<string, Answers>();
+  readonly #missed = new Set<string>();
+
+  constructor(recording: Recording, access: Access, log: Log) {
+    this.#access = access;
+    this.#log = log;
+    this.#redacted = recording.header.redacted;
+    for (const request of recording.requests) {
+      const { id, body, permissions } = request;
+      for (const who of [permissions, "anybody"]) {
+        const key = keyOf(who, id, body);
+        const known = this.#answers.get(key);
+        if (known === undefined) this.#answers.set(key, { list: [request], next: 0 });
+        else known.list.push(request);
+      }
+    }
+  }
+
+  authenticate(peer: Credentials): Permissions | Errno {
+    return this.#access.authenticate(peer);
+  }
+
+  refusal(peer: Credentials, command: string): string {
+    return this.#access.refusal(peer, command);
+  }
+
+  handle({ id, span, caller, peer }: Request): Reply {
+    const given = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
+    const body = this.#redacted ? redactBody(id, given) : given;
+    const answers =
+      this.#answers.get(keyOf(caller.permissions, id, body)) ??
+      this.#answers.get(keyOf("anybody", id, body));
+    const request = answers?.list[Math.min(answers.next, answers.list.length - 1)];
+    if (answers === undefined || request === undefined) return this.#miss(id, body);
+    answers.next++;
+    for (const event of request.events) peer.sendEvent(event.id, event.body);
+    if (request.error === 0) return request.reply;
+    if (request.error !== null) return request.error as Errno;
+    peer.disconnect("got no answer when it was recorded");
+    return EMPTY_REPLY;
+  }
+
+  #miss(id: number, body: Buffer): Errno {
+    const what = `${requestName(id)} ${JSON.stringify(argumentsOf(id, body))}`;
+    if (!this.#missed.has(what)) this.#log.warn(`nobody asked ${what} while it was recorded`);
+    this.#missed.add(what);
+    return NOT_RECORDED;
+  }
+}
+
+function keyOf(who: string, id: number, body: Buffer): string {
+  return `${who} ${id} ${body.toString("base64")}`;
+}

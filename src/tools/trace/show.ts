@@ -1,0 +1,103 @@
+/** What a proxy sees as lines: aligned text for people, one JSON object each for programs. */
+import { errnoName, errnoText } from "../../base/errno.ts";
+import type { Peer } from "../../ipc/handler.ts";
+import type { Credentials } from "../../ipc/handler.ts";
+import { argumentsOf, argumentText } from "../../pmxcfs/requests/request-arguments.ts";
+import { requestName } from "../../pmxcfs/requests/request-names.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** Which exchanges are shown; an empty list is all. */
+export interface Filter {
+  readonly ids: readonly number[];
+  readonly uids: readonly number[];
+  /** 0 is success. */
+  readonly errors: readonly number[];
+}
+
+/** What of the filter can be said before there is an answer. */
+export function mayMatch({ ids, uids }: Filter, id: number, uid: number): boolean {
+  return (ids.length === 0 || ids.includes(id)) && (uids.length === 0 || uids.includes(uid));
+}
+
+export function matches(filter: Filter, exchange: Exchange): boolean {
+  const { errors } = filter;
+  if (!mayMatch(filter, exchange.id, exchange.caller.uid)) return false;
+  return errors.length === 0 || errors.includes(exchange.error ?? Number.NaN);
+}
+
+function outcomeText(exchange: Exchange): string {
+  const { error, replyBytes, why, refusedHere } = exchange;
+  if (error === undefined) return `no answer: ${why}`;
+  if (error === 0) return `${replyBytes} bytes`;
+  const lie = exchange.malformed ? ", its header lies about its size" : "";
+  const here = `${lie}${refusedHere ? ", denied by the tracer" : ""}`;
+  return `${errnoName(error)} (${errnoText(error)})${here}`;
+}
+
+function timeOf(atMs: number): string {
+  return new Date(atMs).toISOString();
+}
+
+/** `2026-...Z #1 uid 33 rw get-config path="storage.cfg" -> 11 bytes, 41 us`. */
+export function exchangeText(exchange: Exchange): string {
+  const { atMs, connection, caller, id, body, latencyUs } = exchange;
+  const mode = caller.permissions === "read-write" ? "rw" : "ro";
+  const request = `${requestName(id)} ${argumentText(argumentsOf(id, body))}`.trimEnd();
+  const who = `${timeOf(atMs)} #${connection} pid ${caller.pid} uid ${caller.uid} ${mode}`;
+  return `${who} ${request} -> ${outcomeText(exchange)}, ${latencyUs} us\n`;
+}
+
+export function exchangeJson(exchange: Exchange): string {
+  const { atMs, connection, caller, id, body, why, latencyUs, refusedHere } = exchange;
+  const fields = {
+    kind: "request",
+    time: timeOf(atMs),
+    connection,
+    pid: caller.pid,
+    uid: caller.uid,
+    gid: caller.gid,
+    permissions: caller.permissions,
+    id,
+    operation: requestName(id),
+    arguments: argumentsOf(id, body),
+    request_bytes: body.byteLength,
+    error: exchange.error ?? null,
+    reply_bytes: exchange.replyBytes,
+    latency_us: latencyUs,
+    refused_here: refusedHere,
+    malformed: exchange.malformed,
+    ...(why === "" ? {} : { why }),
+  };
+  return `${JSON.stringify(fields)}\n`;
+}
+
+/** A line about something that is no request. */
+export interface Notice {
+  readonly kind: "connect" | "refuse" | "event" | "disconnect";
+  readonly atMs: number;
+  readonly peer: Credentials;
+  readonly connection?: number;
+  readonly detail: Readonly<Record<string, string | number>>;
+}
+
+/** The numbers of a connection in a notice. */
+export function noticeOf(
+  kind: Notice["kind"],
+  peer: Peer,
+  atMs: number,
+  detail: Notice["detail"] = {},
+): Notice {
+  return { kind, atMs, peer: peer.caller, connection: peer.number, detail };
+}
+
+export function noticeText({ kind, atMs, peer, connection, detail }: Notice): string {
+  const number = connection === undefined ? "" : ` #${connection}`;
+  const words = [kind, argumentText(detail)].filter((word) => word !== "").join(" ");
+  return `${timeOf(atMs)}${number} pid ${peer.pid} uid ${peer.uid} ${words}\n`;
+}
+
+export function noticeJson({ kind, atMs, peer, connection, detail }: Notice): string {
+  const { pid, uid, gid } = peer;
+  const time = timeOf(atMs);
+  return `${JSON.stringify({ kind, time, connection, pid, uid, gid, ...detail })}\n`;
+}

@@ -1,0 +1,234 @@
+/** The file of a config.db: never written, refused with a reason, exchanged under our feet. */
+import { Database } from "bun:sqlite";
+import { describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+} from "node:fs";
+import { openBackend } from "../../src/pmxcfs/store/open.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { eventually } from "../support/eventually.ts";
+import {
+  item,
+  makeDb,
+  open,
+  rememberingLog,
+  seen,
+  TempDirectory,
+  textOf,
+  Writer,
+} from "./support.ts";
+
+describe("the file itself", () => {
+  test("nothing is written, nothing is made beside it while nobody else has it open", () => {
+    using directory = new TempDirectory();
+    const file = makeDb(directory);
+    const before = readFileSync(file);
+    {
+      using backend = open({ db: file });
+      backend.refresh();
+      expect(readdirSync(directory.path)).toEqual(["config.db"]);
+    }
+    expect(readdirSync(directory.path)).toEqual(["config.db"]);
+    expect(readFileSync(file).equals(before)).toBe(true);
+  });
+
+  test("what only the -wal holds is served", () => {
+    using directory = new TempDirectory();
+    using writer = new Writer(makeDb(directory));
+    writer.write("storage.cfg", "dir: wal\n");
+    expect(existsSync(directory.at("config.db-wal"))).toBe(true);
+    using backend = open({ db: directory.at("config.db") });
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: wal\n");
+  });
+
+  test("a database in rollback mode is followed as well", () => {
+    using directory = new TempDirectory();
+    const file = makeDb(directory);
+    using database = new Database(file);
+    database.run("PRAGMA journal_mode = DELETE");
+    using backend = open({ db: file });
+    database.run("UPDATE tree SET data = 'x' WHERE name = 'storage.cfg'");
+    expect(seen(backend, "storage.cfg")[0]).toBe(2);
+  });
+
+  test("another database in its place: served from then on, with one line", async () => {
+    using directory = new TempDirectory();
+    using other = new TempDirectory();
+    const log = rememberingLog();
+    using backend = open({ db: makeDb(directory), log });
+    makeDb(other, [item("user.cfg", "user:root@pam\n")]);
+    renameSync(other.at("config.db"), directory.at("config.db"));
+    await eventually("the other file", () => seen(backend, "user.cfg")[0] === 2);
+    expect(textOf(backend.memdb.read("user.cfg")!)).toBe("user:root@pam\n");
+    expect(seen(backend, "storage.cfg")).toEqual([1, 1, 1]);
+    expect(log.lines).toHaveLength(1);
+    expect(log.lines[0]).toContain("another file is in its place: 1 entries new or changed");
+  });
+
+  test("rubbish in its place: the last good state is served, with one line", async () => {
+    using directory = new TempDirectory();
+    const log = rememberingLog();
+    using backend = open({ db: makeDb(directory), log });
+    directory.put("rubbish", "this is no database at all, however long one looks at it");
+    renameSync(directory.at("rubbish"), directory.at("config.db"));
+    await eventually("a log line", () => {
+      backend.refresh();
+      return log.lines.length > 0;
+    });
+    expect(log.lines).toEqual([expect.stringContaining("cannot be read (file is not a database)")]);
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
+    rmSync(directory.at("config.db"));
+    makeDb(directory, [item("user.cfg", "back")]);
+    await eventually("the other file", () => seen(backend, "user.cfg")[0] === 2);
+  });
+
+  test("no file in its place: the last state is served, with one line", async () => {
+    using directory = new TempDirectory();
+    const log = rememberingLog();
+    using backend = open({ db: makeDb(directory), log });
+    rmSync(directory.at("config.db"));
+    await eventually("a log line", () => {
+      backend.refresh();
+      return log.lines.length > 0;
+    });
+    backend.refresh();
+    expect(log.lines).toEqual([expect.stringContaining("it is gone")]);
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
+  });
+});
+
+function openDescriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+describe("what is refused at the start, and nothing half loaded", () => {
+  const SQL: readonly (readonly [what: string, sql: string, reason: string])[] = [
+    [
+      "a duplicate name",
+      "INSERT INTO tree VALUES (99, 0, 99, 0, 1, 8, 'storage.cfg', NULL)",
+      "found entry with duplicate name 'storage.cfg'",
+    ],
+    [
+      "a missing parent",
+      "INSERT INTO tree VALUES (99, 7777, 99, 0, 1, 8, 'x', NULL)",
+      "missing directory inode (inode = 0000000000001E61)",
+    ],
+    [
+      "a parent that is a file",
+      "INSERT INTO tree SELECT 99, inode, 99, 0, 1, 8, 'x', NULL FROM tree " +
+        "WHERE name = 'storage.cfg'",
+      "parent is not a directory",
+    ],
+    [
+      "a duplicate VMID",
+      "INSERT INTO tree SELECT 99, inode, 99, 0, 1, 8, '100.conf', x'61' FROM tree " +
+        "WHERE name = 'lxc'",
+      "detected duplicate VMID 100",
+    ],
+    [
+      "a directory with data",
+      "UPDATE tree SET data = x'61' WHERE name = 'ha'",
+      "directory inode contains data (inode = 000000000000000C)",
+    ],
+    [
+      "row 0 with another name",
+      "UPDATE tree SET name = 'version' WHERE inode = 0",
+      "root inode has unexpected name 'version'",
+    ],
+    [
+      "an unknown type",
+      "UPDATE tree SET type = 10 WHERE name = 'ha'",
+      "inode has unknown type (inode = 000000000000000C, type = 10)",
+    ],
+    ["no name", "UPDATE tree SET name = '' WHERE name = 'ha'", "inode has no name"],
+    [
+      "a directory in itself",
+      "UPDATE tree SET parent = inode WHERE name = 'ha'",
+      "directory is within itself",
+    ],
+    ["no table", "DROP TABLE tree", "no such table: tree"],
+  ];
+
+  test.each(SQL)("%s", (_, sql, reason) => {
+    using directory = new TempDirectory();
+    const file = makeDb(directory);
+    {
+      using database = new Database(file);
+      database.run(sql);
+    }
+    expect(openBackend({ db: file, nodeName: "pve1", log: silentLog })).toStartWith(
+      `unable to open database '${file}': ${reason}`,
+    );
+  });
+
+  const FILES: readonly (readonly [
+    what: string,
+    make: (d: TempDirectory) => string,
+    reason: string,
+  ])[] = [
+    ["no file", (directory) => directory.at("config.db"), "no such file"],
+    ["a directory", (directory) => directory.path, "it is no regular file"],
+    ["text", (directory) => directory.put("config.db", "x".repeat(5000)), "file is not a database"],
+    ["an empty file", (directory) => directory.put("config.db"), "no such table: tree"],
+    [
+      "half a database",
+      (directory) => {
+        const file = makeDb(directory, [item("big", "x".repeat(100_000))]);
+        truncateSync(file, 8192);
+        return file;
+      },
+      "database disk image is malformed",
+    ],
+  ];
+
+  test.each(FILES)("%s", (_, make, reason) => {
+    using directory = new TempDirectory();
+    const file = make(directory);
+    expect(openBackend({ db: file, nodeName: "pve1", log: silentLog })).toBe(
+      `unable to open database '${file}': ${reason}`,
+    );
+  });
+
+  test("no descriptor stays open", () => {
+    using directory = new TempDirectory();
+    const file = directory.put("config.db", "x".repeat(5000));
+    const before = openDescriptors();
+    for (let at = 0; at < 20; at++) openBackend({ db: file, nodeName: "pve1", log: silentLog });
+    expect(openDescriptors()).toBe(before);
+  });
+});
+
+test("names that are not UTF-8, and names that C cuts at a NUL", () => {
+  using directory = new TempDirectory();
+  const file = makeDb(directory);
+  {
+    using database = new Database(file);
+    database.run("INSERT INTO tree VALUES (98, 0, 98, 0, 1, 8, CAST(x'e9ff' AS TEXT), x'61')");
+    database.run("INSERT INTO tree VALUES (99, 0, 99, 0, 1, 8, CAST(x'6e0063' AS TEXT), x'62')");
+  }
+  using backend = open({ db: file });
+  expect(textOf(backend.memdb.read("\xe9\xff")!)).toBe("a");
+  expect(textOf(backend.memdb.read("n")!)).toBe("b");
+});
+
+test("a database that may be read but has no -shm beside its -wal, where none can be made", () => {
+  using directory = new TempDirectory();
+  using source = new TempDirectory();
+  using writer = new Writer(makeDb(source));
+  writer.write("storage.cfg", "dir: wal\n");
+  for (const name of ["config.db", "config.db-wal"]) {
+    copyFileSync(source.at(name), directory.at(name));
+  }
+  // Root may write anywhere: for root this is the usual way, and shows the same.
+  chmodSync(directory.path, 0o500);
+  using backend = open({ db: directory.at("config.db") });
+  expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: wal\n");
+  chmodSync(directory.path, 0o700);
+});

@@ -1,0 +1,200 @@
+/** Directories as nobody wants them: what is left out, never opened or followed; what vanishes. */
+import { describe, expect, test } from "bun:test";
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { pathOf } from "../../src/pmxcfs/state/memdb.ts";
+import { openBackend } from "../../src/pmxcfs/store/open.ts";
+import { CfsLimits } from "../../src/base/limits.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { eventually } from "../support/eventually.ts";
+import {
+  open,
+  plant,
+  plantGolden,
+  rememberingLog,
+  seen,
+  TempDirectory,
+  textOf,
+} from "./support.ts";
+
+describe("what is left out", () => {
+  test("FIFOs, sockets, symlinks, pmxcfs's own files, large files: one line names them", () => {
+    using directory = new TempDirectory();
+    using elsewhere = new TempDirectory();
+    plant(directory);
+    const secret = elsewhere.put("secret", "not yours");
+    Bun.spawnSync(["mkfifo", directory.at("fifo")]);
+    symlinkSync(secret, directory.at("link"));
+    symlinkSync(elsewhere.path, directory.at("linked"));
+    symlinkSync("nodes/pve1", directory.at("local"));
+    directory.put(".version", "{}");
+    directory.put("big", Buffer.alloc(CfsLimits.fileBytes + 1));
+    directory.put("fits", Buffer.alloc(CfsLimits.fileBytes));
+    using socket = Bun.listen({ unix: directory.at("socket"), socket: { data: () => {} } });
+    const log = rememberingLog();
+    using backend = open({ dir: directory.path, log });
+    expect(socket.unix).toBe(directory.at("socket"));
+    const names = ["fifo", "link", "linked/secret", "local/priv", ".version", "big", "socket"];
+    for (const name of names) expect(backend.memdb.find(name)).toBeUndefined();
+    expect(backend.memdb.read("fits")!.length).toBe(CfsLimits.fileBytes);
+    expect(log.lines).toHaveLength(1);
+    for (const words of [
+      "fifo (a FIFO)",
+      "link (a symlink)",
+      "linked (a symlink)",
+      "local (a symlink)",
+      ".version (pmxcfs makes it itself)",
+      "big (1048577 bytes, more than 1048576)",
+      "socket (a socket)",
+    ]) {
+      expect(log.lines[0]).toContain(words);
+    }
+  });
+
+  test("a FIFO is never opened: its writer goes on waiting", () => {
+    using directory = new TempDirectory();
+    Bun.spawnSync(["mkfifo", directory.at("fifo")]);
+    using backend = open({ dir: directory.path });
+    utimesSync(directory.at("fifo"), 1, 1);
+    backend.refresh();
+    const probe = Bun.spawnSync(["sh", "-c", "timeout 0.2 sh -c 'echo x > fifo'"], {
+      cwd: directory.path,
+    });
+    expect(probe.exitCode).toBe(124);
+  });
+
+  test("a file that grows past the limit goes, and comes back when it shrinks", () => {
+    using directory = new TempDirectory();
+    const log = rememberingLog();
+    directory.put("storage.cfg", "small");
+    using backend = open({ dir: directory.path, log });
+    const fd = openSync(directory.at("storage.cfg"), "r+");
+    ftruncateSync(fd, CfsLimits.fileBytes + 1);
+    backend.refresh();
+    expect(backend.memdb.read("storage.cfg")).toBeUndefined();
+    expect(log.lines).toEqual([expect.stringContaining("storage.cfg (1048577 bytes")]);
+    ftruncateSync(fd, 5);
+    closeSync(fd);
+    backend.refresh();
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("small");
+    expect(backend.versions.of("storage.cfg")).toBe(3);
+  });
+
+  test("a regular file that becomes a symlink is gone", () => {
+    using directory = new TempDirectory();
+    using elsewhere = new TempDirectory();
+    directory.put("a.cfg", "mine");
+    using backend = open({ dir: directory.path });
+    rmSync(directory.at("a.cfg"));
+    symlinkSync(elsewhere.put("secret", "not yours"), directory.at("a.cfg"));
+    backend.refresh();
+    expect(backend.memdb.read("a.cfg")).toBeUndefined();
+  });
+
+  test("a directory that becomes a symlink is not followed", () => {
+    using directory = new TempDirectory();
+    using elsewhere = new TempDirectory();
+    directory.put("d/secret", "mine");
+    using backend = open({ dir: directory.path });
+    elsewhere.put("secret", "not yours");
+    renameSync(directory.at("d"), directory.at("e"));
+    symlinkSync(elsewhere.path, directory.at("d"));
+    backend.refresh();
+    expect(backend.memdb.find("d")).toBeUndefined();
+    expect(textOf(backend.memdb.read("e/secret")!)).toBe("mine");
+  });
+});
+
+test("names that are not UTF-8, and names of 255 bytes", () => {
+  using directory = new TempDirectory();
+  const odd = Buffer.concat([Buffer.from(directory.at("caf")), Buffer.from([0xe9])]);
+  writeFileSync(odd, "latin");
+  const long = "n".repeat(255);
+  directory.put(long, "long");
+  directory.put("utf8-ä", "utf8");
+  using backend = open({ dir: directory.path });
+  expect(textOf(backend.memdb.read("caf\xe9")!)).toBe("latin");
+  expect(textOf(backend.memdb.read(long)!)).toBe("long");
+  expect(textOf(backend.memdb.read("utf8-\xc3\xa4")!)).toBe("utf8");
+  writeFileSync(odd, "again");
+  backend.refresh();
+  expect(textOf(backend.memdb.read("caf\xe9")!)).toBe("again");
+});
+
+describe("the directory itself", () => {
+  test("goes: what was in it is served on, with one line; comes back: it is served", async () => {
+    using above = new TempDirectory();
+    above.put("pve/storage.cfg", "one");
+    const log = rememberingLog();
+    using backend = open({ dir: above.at("pve"), log });
+    renameSync(above.at("pve"), above.at("away"));
+    await eventually("a log line", () => {
+      backend.refresh();
+      return log.lines.length > 0;
+    });
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("one");
+    expect(log.lines).toEqual([expect.stringContaining("it is gone")]);
+    above.put("pve/storage.cfg", "two");
+    await eventually("the new directory", () => seen(backend, "storage.cfg")[0] === 2);
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("two");
+  });
+
+  test.each([
+    ["is not there", "missing", "no such file or directory"],
+    ["is a file", "file", "not a directory"],
+  ])("%s", (_, name, reason) => {
+    using directory = new TempDirectory();
+    directory.put("file");
+    const dir = directory.at(name);
+    const opened = openBackend({ dir, nodeName: "pve1", log: silentLog });
+    expect(typeof opened === "string" && opened.toLowerCase()).toContain(reason);
+  });
+});
+
+test("directories that vanish while they are read leave a sound tree", async () => {
+  using directory = new TempDirectory();
+  plant(directory);
+  const script =
+    "for i in $(seq 40); do mkdir -p v/a/b/c; echo $i > v/a/b/c/f; echo x > v/a/g; rm -rf v; done";
+  const child = Bun.spawn(["sh", "-c", script], { cwd: directory.path });
+  using backend = open({ dir: directory.path });
+  await eventually("the end of the script", () => {
+    backend.refresh();
+    return child.exitCode !== null;
+  });
+  backend.refresh();
+  expect([...backend.memdb.entries()].map(pathOf).filter((path) => path.startsWith("v"))).toEqual(
+    [],
+  );
+  expect(backend.memdb.entryCount).toBe([...backend.memdb.entries()].length);
+});
+
+test("nothing stays open: descriptors and watches", () => {
+  using directory = new TempDirectory();
+  plantGolden(directory.path);
+  const open1 = (): string[] =>
+    readdirSync("/proc/self/fd").flatMap((fd) => {
+      try {
+        const target = readlinkSync(`/proc/self/fd/${fd}`);
+        return target.includes("inotify") || target.startsWith(directory.path) ? [target] : [];
+      } catch {
+        return [];
+      }
+    });
+  {
+    using backend = open({ dir: directory.path });
+    backend.refresh();
+    expect(open1().toSorted()).toEqual([directory.path, "anon_inode:inotify"].toSorted());
+  }
+  expect(open1()).toEqual([]);
+});

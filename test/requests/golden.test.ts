@@ -1,0 +1,96 @@
+/**
+ * Every recorded answer of the C server against dispatch, in process: all of them in their order,
+ * on one set of services. What lies between a client and dispatch (sizes of headers and rings,
+ * the disconnect message) is played here; the same vectors go through a real client elsewhere.
+ */
+import { describe, expect, test } from "bun:test";
+import { Access } from "../../src/pmxcfs/requests/access.ts";
+import { dispatch, malformed } from "../../src/pmxcfs/requests/dispatch.ts";
+import type { Caller, Services } from "../../src/pmxcfs/requests/operation.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { spanOf } from "../../src/wire/struct.ts";
+import { memdbOf, servicesOf } from "../support/cfs-services.ts";
+import {
+  compare,
+  groupByCheck,
+  loadTree,
+  loadVectors,
+  type Answer,
+  type Vector,
+} from "../support/vectors.ts";
+
+const REQUEST_HEADER_BYTES = 16;
+const RESPONSE_HEADER_BYTES = 24;
+const DISCONNECT = -3;
+
+const access = new Access({ group: { name: "www-data", gid: 33 }, ownUid: 0 });
+
+function answerOf(services: Services, vector: Vector): Answer {
+  const credentials = { pid: 4711, uid: vector.uid, gid: vector.gid };
+  const permissions = access.authenticate(credentials);
+  if (typeof permissions === "number") return { kind: "refused", errno: permissions };
+  if (vector.id === DISCONNECT) return { kind: "recv", errno: Errno.ENOTCONN };
+
+  const reply = replyOf(services, vector, { ...credentials, permissions });
+  if (typeof reply === "number") return { kind: "reply", error: reply, body: new Uint8Array(0) };
+  const size = RESPONSE_HEADER_BYTES + reply.length;
+  if (size > (vector.maxMessageBytes ?? Infinity)) {
+    return { kind: "reply", error: Errno.EMSGSIZE, body: new Uint8Array(0) };
+  }
+  if (size > (vector.receiveBytes ?? Infinity)) return { kind: "recv", errno: Errno.ENOBUFS };
+  return { kind: "reply", error: 0, body: reply };
+}
+
+function replyOf(services: Services, vector: Vector, caller: Caller) {
+  const said = vector.headerSize ?? REQUEST_HEADER_BYTES + vector.body.length;
+  const size = said - REQUEST_HEADER_BYTES;
+  if (size < 0 || size > vector.body.length) return malformed(caller, vector.id);
+  // A buffer of its own with other bytes around: nothing beyond the body may be read.
+  const scratch = Buffer.alloc(size + 64, 0x21);
+  vector.body.copy(scratch, 32, 0, size);
+  const span = { ...spanOf(scratch), at: 32, size };
+  const reply = dispatch(services, caller, vector.id, span);
+  scratch.fill(0x3f);
+  return reply;
+}
+
+const vectors = loadVectors();
+const services = servicesOf(memdbOf(loadTree()));
+const answers = new Map(vectors.map((vector) => [vector, answerOf(services, vector)]));
+
+describe("answers of the C server", () => {
+  for (const [check, group] of groupByCheck(vectors)) {
+    test(`${group.length} compared as ${check}`, () => {
+      const wrong = group.flatMap((vector) => {
+        const answer = answers.get(vector);
+        return answer === undefined ? [vector.name] : (compare(vector, answer) ?? []);
+      });
+      expect(wrong.join("\n")).toBe("");
+    });
+  }
+
+  test("compare tells any other answer from the recorded one", () => {
+    const missed = vectors.filter((vector) => {
+      const answer = answers.get(vector);
+      if (answer === undefined || vector.expect.check === "skip") return false;
+      return others(answer).some((other) => compare(vector, other) === undefined);
+    });
+    expect(missed.map((vector) => vector.name)).toEqual([]);
+  });
+});
+
+/** Answers that are not `answer`. */
+function others(answer: Answer): Answer[] {
+  if (answer.kind !== "reply") return [{ kind: answer.kind, errno: Errno.EBADMSG }];
+  if (answer.error !== 0) {
+    return [
+      { ...answer, error: 0 },
+      { ...answer, error: Errno.EBADMSG },
+    ];
+  }
+  const longer = Buffer.concat([answer.body, Buffer.from("}")]);
+  return [
+    { ...answer, body: longer },
+    { ...answer, error: Errno.EIO },
+  ];
+}

@@ -1,0 +1,170 @@
+/**
+ * Ring directories when things fail: each call to the file system, one after the other, fails once
+ * with each errno that it may; nothing is left, no descriptor and no file. And what happens to
+ * those that somebody renamed, removed or cut.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { openSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } from "node:fs";
+import { Errno } from "../../src/base/errno.ts";
+import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
+import { RingPool } from "../../src/shm/ring-pool.ts";
+import { RING_NAMES } from "../../src/shm/ring-set.ts";
+import { Directory, type FileDirectory } from "../../src/platform/files.ts";
+import { PAGE_BYTES } from "../../src/platform/memory.ts";
+import { RingHeader } from "../../src/wire/qb.ts";
+import { ringDirectories } from "../support/shm.ts";
+
+const SERVICE = `faults-${process.pid}`;
+const SELF = { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+const ERRORS = [Errno.ENOSPC, Errno.EMFILE, Errno.EINTR, Errno.EACCES];
+
+let shm: Directory;
+
+beforeAll(() => {
+  const opened = Directory.open(SHM);
+  if (typeof opened === "number") throw new Error(`${SHM}: errno ${-opened}`);
+  shm = opened;
+});
+
+afterAll(() => shm[Symbol.dispose]());
+
+/** Which call fails, and how; `calls` counts those that may. */
+interface Plan {
+  calls: number;
+  readonly failing: number;
+  readonly error: Errno;
+}
+
+/** A directory whose n-th call fails; in directories made in it, counting goes on. */
+function faulty(real: FileDirectory, plan: Plan): FileDirectory {
+  const orFail = <T>(call: () => T): T | Errno =>
+    plan.calls++ === plan.failing ? plan.error : call();
+  const wrapped = (made: FileDirectory | Errno) =>
+    typeof made === "number" ? made : faulty(made, plan);
+  return {
+    inode: real.inode,
+    makeSub: (name) => orFail(() => wrapped(real.makeSub(name))),
+    makeFile: (name, size) => orFail(() => real.makeFile(name, size)),
+    give: (uid, gid, mode) => orFail(() => real.give(uid, gid, mode)),
+    rename: (from, to) => orFail(() => real.rename(from, to)),
+    // What cleans up does not fail: nothing could be done about it.
+    openSub: (name) => wrapped(real.openSub(name)),
+    unlink: (name) => real.unlink(name),
+    removeSub: (name) => real.removeSub(name),
+    [Symbol.dispose]: () => real[Symbol.dispose](),
+  };
+}
+
+function held(): { descriptors: number; directories: number } {
+  return {
+    descriptors: readdirSync("/proc/self/fd").length,
+    directories: ringDirectories(process.pid).length,
+  };
+}
+
+function makeAndGive(parent: FileDirectory): RingDirectory | Errno {
+  using pool = new RingPool(parent, SERVICE, 0);
+  return pool.takeFor(SELF, 9, PAGE_BYTES);
+}
+
+const counting: Plan = { calls: 0, failing: -1, error: Errno.EIO };
+
+test("without faults there is a directory with six files, and then there is none", () => {
+  const before = held();
+  const made = makeAndGive(faulty(shm, counting));
+  if (typeof made === "number") throw new Error(`errno ${-made}`);
+  expect(held().directories).toBe(before.directories + 1);
+  expect(held().descriptors).toBe(before.descriptors);
+  made[Symbol.dispose]();
+  expect(held()).toEqual(before);
+});
+
+for (const error of ERRORS) {
+  test(`errno ${-error} at any call is told, and nothing is left`, () => {
+    const before = held();
+    expect(counting.calls).toBe(9);
+    for (let failing = 0; failing < counting.calls; failing++) {
+      expect(makeAndGive(faulty(shm, { calls: 0, failing, error }))).toBe(error);
+      expect(held()).toEqual(before);
+    }
+  });
+}
+
+test("a file that cannot be mapped is told, and nothing is left", () => {
+  const before = held();
+  const plan: Plan = { calls: 0, failing: -1, error: Errno.EIO };
+  const parent = faulty(shm, plan);
+  const unmappable: FileDirectory = {
+    ...parent,
+    inode: parent.inode,
+    makeSub(name) {
+      const made = parent.makeSub(name);
+      if (typeof made === "number") return made;
+      return { ...made, inode: made.inode, makeFile: () => openSync("/dev/null", "r+") };
+    },
+  };
+  expect(makeAndGive(unmappable)).toBeLessThan(0);
+  expect(held()).toEqual(before);
+});
+
+/** A ready directory, as a pool keeps it, and its path. */
+function ready(): { rings: RingDirectory; path: string } {
+  const before = new Set(ringDirectories(process.pid));
+  const rings = RingDirectory.make(shm, SERVICE, PAGE_BYTES);
+  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
+  const name = ringDirectories(process.pid).find((one) => !before.has(one));
+  return { rings, path: `${SHM}/${name}` };
+}
+
+test("rings that are given have in their headers what libqb's clients rely on", () => {
+  using rings = ready().rings;
+  expect(rings.giveTo(SELF, 9)).toBe(0);
+  for (const ring of RING_NAMES) {
+    const { words, bytes, headerWord, wordCount } = rings.set.rings[ring];
+    const word = (offset: number) => words[headerWord + (offset >> 2)];
+    const path = (offset: number) => {
+      const from = headerWord * 4 + offset;
+      return bytes.toString("latin1", from, bytes.indexOf(0, from));
+    };
+    expect(word(RingHeader.wordCount)).toBe(wordCount);
+    expect(word(RingHeader.refCount)).toBe(1);
+    expect(word(RingHeader.semaphore)).toBe(0);
+    // Without it glibc waits where nobody wakes: clients then answer after two seconds, or never.
+    expect(word(RingHeader.semaphorePrivate)).toBe(128);
+    expect(path(RingHeader.headerPath)).toBe(`${rings.prefix(ring)}-header`);
+    expect(path(RingHeader.dataPath)).toBe(`${rings.prefix(ring)}-data`);
+  }
+});
+
+test("one that was removed cannot be given", () => {
+  const { rings, path } = ready();
+  rmSync(path, { recursive: true });
+  expect(rings.giveTo(SELF, 9)).toBe(Errno.ENOENT);
+  rings[Symbol.dispose]();
+});
+
+test("one whose files were removed cannot be given", () => {
+  const { rings, path } = ready();
+  for (const file of readdirSync(path)) rmSync(`${path}/${file}`);
+  expect(rings.giveTo(SELF, 9)).toBe(Errno.ENOENT);
+  rings[Symbol.dispose]();
+  expect(readdirSync(SHM)).not.toContain(path.slice(SHM.length + 1));
+});
+
+test("one whose files were cut cannot be given", () => {
+  const { rings, path } = ready();
+  for (const file of readdirSync(path)) truncateSync(`${path}/${file}`, 0);
+  expect(rings.giveTo(SELF, 9)).toBe(Errno.ENOENT);
+  rings[Symbol.dispose]();
+});
+
+test("one that was renamed is found and removed; what has its name now is not", () => {
+  const { rings, path } = ready();
+  renameSync(path, `${path}-moved`);
+  symlinkSync("/etc", path);
+  rings[Symbol.dispose]();
+  const names = readdirSync(SHM);
+  expect(names).not.toContain(`${path}-moved`.slice(SHM.length + 1));
+  expect(names).toContain(path.slice(SHM.length + 1));
+  rmSync(path);
+});
