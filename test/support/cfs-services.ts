@@ -1,6 +1,6 @@
 /**
- * All services of src/pmxcfs/requests over an in-memory tree, without files, sockets or clocks: what
- * in-process tests ask their questions of.
+ * All services of src/pmxcfs/requests over an in-memory tree, without files, sockets or clocks:
+ * in-process tests send their requests to it.
  */
 import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
 import { Guests } from "../../src/pmxcfs/state/guests.ts";

@@ -47,8 +47,8 @@ const FIELDS = table([
 const INTRODUCTION = `# Diagnosis
 
 What \`pmxcfs-ipc --check\` looks at and can find, and the error texts \`pmxcfs-ipc explain\` knows.
-Made by \`pmxcfs-ipc explain --markdown > docs/diagnosis.md\`: change the tables in src/tools/check, not
-this file.
+Made by \`pmxcfs-ipc explain --markdown > docs/diagnosis.md\`: change the tables in
+src/tools/check, not this file.
 
 ## Reading a report
 
