@@ -1,70 +1,70 @@
 /**
- * How long a caller whose event loop serves others stands still for an answer: spinning first,
- * then asleep. Most servers answer within microseconds, and every turn of the loop costs more; one
- * that does not is stood still for less and less often.
+ * How long a caller that shares its event loop with others blocks for an answer: first spinning,
+ * then asleep. Most servers answer within microseconds, and a turn of the loop costs more than
+ * that; a server that does not is waited for less and less often.
  */
 
-/** Awake: a server that polls answers within 2 us, one on another processor has to wake up. */
+/** Spinning: a server that polls answers within 2 us; one on another processor must wake up. */
 const SPIN_US = 15;
-/** In all. Nobody else is served meanwhile. */
+/** Blocking in all. The event loop serves nothing meanwhile. */
 const HOLD_US = 100;
 
-/** So many failures in a row, and it is left alone for a while, ... */
+/** After this many failures in a row the wait is skipped for some occasions, ... */
 const FAILURES = 2;
-/** ... for so many times at most; each failure after that doubles them. */
-const LEFT_MAX = 256;
+/** ... at most this many; each further failure doubles them. */
+const SKIPPED_MAX = 256;
 
-/** Whether something is worth trying: as long as it pays, and now and then when it did not. */
-class Worth {
+/** Exponential back-off of an attempt that may or may not pay. */
+class BackOff {
   #failures = 0;
-  #left = 0;
+  #skip = 0;
   #pause = 1;
 
-  /** Asked once per occasion. */
-  get now(): boolean {
-    if (this.#left === 0) return true;
-    this.#left--;
+  /** Whether to try this time. Asked once per occasion. */
+  get due(): boolean {
+    if (this.#skip === 0) return true;
+    this.#skip--;
     return false;
   }
 
-  paid(): void {
+  succeeded(): void {
     this.#failures = 0;
-    this.#left = 0;
+    this.#skip = 0;
     this.#pause = 1;
   }
 
   failed(): void {
     this.#failures++;
     if (this.#failures < FAILURES) return;
-    this.#pause = Math.min(this.#pause * 2, LEFT_MAX);
-    this.#left = this.#pause;
+    this.#pause = Math.min(this.#pause * 2, SKIPPED_MAX);
+    this.#skip = this.#pause;
   }
 }
 
-/** What was learned of one server's answers; times in us. */
-export class Patience {
-  readonly #spin = new Worth();
-  readonly #hold = new Worth();
+/** The answer times of one server, and what they say about waiting for the next; times in us. */
+export class AdaptiveWait {
+  readonly #spin = new BackOff();
+  readonly #hold = new BackOff();
 
-  /** How long to stand still for the next answer; 0: not at all. */
+  /** How long to block for the next answer; 0: not at all. */
   holdUs(): number {
-    return this.#hold.now ? HOLD_US : 0;
+    return this.#hold.due ? HOLD_US : 0;
   }
 
-  /** How much of that awake. */
+  /** How much of that to spin. */
   spinUs(): number {
-    return this.#spin.now ? SPIN_US : 0;
+    return this.#spin.due ? SPIN_US : 0;
   }
 
-  /** The answer came `tookUs` after it was asked for, `spinUs` of which were to be spent awake. */
+  /** The answer came `tookUs` after the request; `spinUs` of the wait were meant for spinning. */
   answered(tookUs: number, spinUs: number): void {
-    if (tookUs <= HOLD_US) this.#hold.paid();
+    if (tookUs <= HOLD_US) this.#hold.succeeded();
     if (spinUs === 0) return;
-    if (tookUs <= spinUs) this.#spin.paid();
+    if (tookUs <= spinUs) this.#spin.succeeded();
     else this.#spin.failed();
   }
 
-  /** It did not come while the caller stood still. */
+  /** The answer did not come while the caller blocked. */
   unanswered(spinUs: number): void {
     this.#hold.failed();
     if (spinUs > 0) this.#spin.failed();

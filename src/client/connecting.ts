@@ -1,61 +1,61 @@
 /**
- * A connection that is being made, for a proxy: waited for asleep as long as its own clients may
- * be kept waiting, and then without. Owns what comes of it until that is handed over.
+ * A connection that is being made. A caller may block for it a short time, and go on without
+ * blocking after that. Owns the resulting client until it is handed over.
  */
 import { CLOSED, QbFailure } from "./failure.ts";
 import type { QbClient } from "./qb-client.ts";
-import { type Accepted, SetUp, type Wanted } from "./setup.ts";
+import { type Accepted, Handshake, type HandshakeOptions } from "./handshake.ts";
 import { waitBlockingFor, waitFor } from "./waiting.ts";
 
-/** What came of it. */
+/** The client, or why there is none. */
 export type Connected = QbClient | QbFailure;
 
 export class Connecting {
-  readonly #setUp: SetUp;
+  readonly #handshake: Handshake;
   readonly #attach: (accepted: Accepted) => Connected;
   #result: Connected | undefined;
   #answered = false;
 
   /** `attach` makes a client of an accepted set-up. */
-  constructor(wanted: Wanted, attach: (accepted: Accepted) => Connected) {
-    this.#setUp = new SetUp(wanted);
+  constructor(options: HandshakeOptions, attach: (accepted: Accepted) => Connected) {
+    this.#handshake = new Handshake(options);
     this.#attach = attach;
   }
 
-  /** What came of it within `withinMs`, asleep in the kernel; 0: one look. */
+  /** The result within `withinMs`, blocking the event loop; 0: one look. */
   now(withinMs: number): Connected | undefined {
     const deadline = performance.now() + withinMs;
     return waitBlockingFor(() => this.#look(), deadline);
   }
 
-  /** What comes of it within `timeoutMs`, other events of the loop served meanwhile. */
+  /** The result within `timeoutMs`, other events of the loop served meanwhile. */
   async later(timeoutMs: number): Promise<Connected> {
     const deadline = performance.now() + timeoutMs;
     const found = await waitFor(() => this.#look(), deadline);
     if (found !== undefined) return found;
-    this.#result = this.#setUp.late(timeoutMs);
-    this.#setUp.close();
+    this.#result = this.#handshake.late(timeoutMs);
+    this.#handshake.close();
     return this.#result;
   }
 
-  /** Whether there is a word of the server, or nobody listens. */
+  /** Whether the server has answered, or nothing listens on the name. */
   get answered(): boolean {
     return this.#answered;
   }
 
-  /** Nobody wants it any more: closes what there is. */
+  /** Gives it up: closes what there is. */
   cancel(): void {
-    if (this.#result === undefined) this.#setUp.close();
+    if (this.#result === undefined) this.#handshake.close();
     else if (!(this.#result instanceof QbFailure)) this.#result.close();
     this.#result = CLOSED;
   }
 
   #look(): Connected | undefined {
     if (this.#result !== undefined) return this.#result;
-    const settled = this.#setUp.step();
+    const settled = this.#handshake.step();
     if (settled === undefined) return undefined;
     this.#answered = true;
-    if (settled instanceof QbFailure) this.#setUp.close();
+    if (settled instanceof QbFailure) this.#handshake.close();
     this.#result = settled instanceof QbFailure ? settled : this.#attach(settled);
     return this.#result;
   }

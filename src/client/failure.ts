@@ -1,7 +1,7 @@
 /**
- * Why a client's call did not work, as a value: what kind of fault it was, the errno that a libqb
- * client would see, and one line that says which. An errno that the server answered is no failure
- * of the transport; the typed calls give that back as an Errno.
+ * Why a client's call failed, as a value: the kind of fault, the errno that a libqb client would
+ * see, and one line of text. An errno that the server answered is no failure of the transport; the
+ * typed calls return that as an Errno.
  */
 import { Errno, errnoName, errnoText } from "../base/errno.ts";
 
@@ -27,7 +27,7 @@ export type QbFailureKind =
   | "busy"
   | "size";
 
-/** A call that did not work; tell it from a result by `instanceof`. */
+/** A failed call; told from a result by `instanceof`. */
 export class QbFailure {
   readonly kind: QbFailureKind;
   /** What errno(3) would be after the same call of libqb. */
@@ -78,6 +78,12 @@ export const CLOSED = disconnected("this client is closed");
 /** The server set flow control to a level that stops us. */
 export function stopped(level: number): QbFailure {
   return new QbFailure("busy", Errno.EAGAIN, `the server asked to wait (flow control ${level})`);
+}
+
+/** The server has not read the notify bytes of earlier requests. */
+export function owing(bytes: number): QbFailure {
+  const message = `the server has not read ${bytes} notify bytes of earlier requests`;
+  return new QbFailure("busy", Errno.EAGAIN, message);
 }
 
 /** The server does not read what is in the request ring. */

@@ -1,9 +1,9 @@
-/** What a client can be told, and what holds when it is not. */
+/** The options of a client and of a call, and their defaults. */
 import type { Identity } from "../platform/socket.ts";
 
-/** What PVE's clients ask for (IPCC.xs). */
+/** Message size that PVE's clients ask for, in bytes (PVE::IPCC). */
 export const PVE_MESSAGE_BYTES = 1024 * 1024;
-/** How long calls wait unless told otherwise. */
+/** Deadline of a call, in ms, unless it names one. */
 export const DEFAULT_TIMEOUT_MS = 10_000;
 
 export interface ConnectOptions {
@@ -13,10 +13,28 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** Flow control levels up to this stop us: 1 (libqb's default), 2 = yield to others. */
   readonly fcEnableMax?: number;
-  /** Whom the server sees; ourselves unless given, and others only when root asks. */
+  /** Whose credentials the server sees; ours unless given. Only root may show others. */
   readonly identity?: Identity;
+  /**
+   * How a response is matched to its request: `id` (default) demands the request's id, as pmxcfs
+   * answers; `order` takes the next response whatever its id, as corosync answers (its responses
+   * are numbered by themselves, and a refusal has id 0).
+   */
+  readonly responses?: "id" | "order";
+  /**
+   * Notify bytes that may be owed before a send is refused as `busy`; unlimited unless given. 0
+   * suits corosync, which blocks, its token included, until each byte is paid.
+   */
+  readonly maxOwedNotifies?: number;
 }
 
 export interface CallOptions {
   readonly timeoutMs?: number;
+}
+
+export interface SendOptions {
+  /** Replaces the true size in the request's header. */
+  readonly claimedBytes?: number;
+  /** As ConnectOptions.fcEnableMax, for this request only (qb_ipcc_fc_enable_max_set around it). */
+  readonly fcEnableMax?: number;
 }

@@ -1,8 +1,8 @@
 /**
  * A libqb client (libqb ipcc.c) without libqb: connects, sends requests, receives responses and
- * events, honours flow control. Every wait has a deadline, and whatever the server does ends as a
- * QbFailure. The asynchronous calls work with a server in the same event loop; the `Blocking` ones
- * sleep in the kernel instead, for programs that do nothing else.
+ * events, honours flow control. Every wait has a deadline, and every fault of the server is
+ * returned as a QbFailure. The asynchronous calls work with a server in the same event loop; the
+ * `Blocking` ones sleep in the kernel instead, for programs that do nothing else.
  *
  * Owns the setup socket and the mappings until `close`.
  */
@@ -16,25 +16,28 @@ import {
   CLOSED,
   disconnected,
   garbage,
+  owing,
   QbFailure,
   stopped,
   timedOut,
   vanished,
 } from "./failure.ts";
-import { Inbox, type Line } from "./inbox.ts";
-import { Link } from "./link.ts";
+import { type EventCallbacks, EventWatch } from "./event-watch.ts";
+import { MessageReceiver, type ConnectionState } from "./message-receiver.ts";
 import type { QbMessageIn, QbResponse } from "./message.ts";
 import {
   DEFAULT_TIMEOUT_MS,
   PVE_MESSAGE_BYTES,
   type CallOptions,
   type ConnectOptions,
+  type SendOptions,
 } from "./options.ts";
-import type { Patience } from "./adaptive-wait.ts";
+import type { AdaptiveWait } from "./adaptive-wait.ts";
 import { attach, dropReferences, removeFiles, type RingPlace } from "./ring-files.ts";
-import type { Accepted, Wanted } from "./setup.ts";
+import type { Accepted, HandshakeOptions } from "./handshake.ts";
 import { RequestWriter } from "./request-writer.ts";
-import { OneByOne } from "./waiting.ts";
+import { SetupSocket } from "./setup-socket.ts";
+import { Mutex } from "./waiting.ts";
 
 export { PVE_MESSAGE_BYTES } from "./options.ts";
 
@@ -42,7 +45,7 @@ export { PVE_MESSAGE_BYTES } from "./options.ts";
 const REFERENCES = 2;
 const EMPTY = Buffer.alloc(0);
 
-function wantedOf(name: string, options: ConnectOptions): Wanted {
+function handshakeOptions(name: string, options: ConnectOptions): HandshakeOptions {
   const { maxMessageBytes = PVE_MESSAGE_BYTES, identity } = options;
   const asked = Math.max(maxMessageBytes, IpcLimits.minMessageBytes);
   return { name, maxMessageBytes: asked, identity };
@@ -51,21 +54,23 @@ function wantedOf(name: string, options: ConnectOptions): Wanted {
 /** One connection to a service. */
 export class QbClient implements Disposable {
   readonly name: string;
-  /** Who listens, as the kernel says. */
+  /** Credentials of the listener, as the kernel reports them. */
   readonly server: Credentials;
   /** The negotiated size of a message, headers included. */
   readonly maxMessageBytes: number;
   fcEnableMax: number;
-  readonly #link: Link;
+  readonly #socket: SetupSocket;
   readonly #set: RingSet;
   readonly #place: RingPlace;
   readonly #requests: RequestWriter;
-  readonly #responses: Inbox;
-  readonly #events: Inbox;
+  readonly #responses: MessageReceiver;
+  readonly #events: MessageReceiver;
   readonly #timeoutMs: number;
-  /** Responses to requests whose caller gave up: skipped when they come. */
+  /** Requests whose caller timed out: their responses are skipped when they come. */
   #abandoned = 0;
-  readonly #calls = new OneByOne();
+  readonly #calls = new Mutex();
+  readonly #matchesIds: boolean;
+  readonly #maxOwed: number;
   #end: QbFailure | undefined;
   #closed = false;
 
@@ -80,26 +85,28 @@ export class QbClient implements Disposable {
     this.server = accepted.server;
     this.maxMessageBytes = accepted.maxMessageBytes;
     this.fcEnableMax = options.fcEnableMax ?? 1;
-    this.#link = new Link(accepted.fd);
+    this.#socket = new SetupSocket(accepted.fd);
     this.#set = set;
     this.#place = place;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#requests = new RequestWriter(set, accepted.maxMessageBytes);
-    const line = this.#line();
-    this.#responses = new Inbox(set.rings.response, "response", line);
-    this.#events = new Inbox(set.rings.event, "event", line);
+    this.#matchesIds = (options.responses ?? "id") === "id";
+    this.#maxOwed = options.maxOwedNotifies ?? Number.POSITIVE_INFINITY;
+    const state = this.#state();
+    this.#responses = new MessageReceiver(set.rings.response, "response", state);
+    this.#events = new MessageReceiver(set.rings.event, "event", state);
   }
 
-  /** This connection as its inboxes see it. */
-  #line(): Line {
+  /** This connection as its receivers see it. */
+  #state(): ConnectionState {
     const set = this.#set;
-    const link = this.#link;
+    const socket = this.#socket;
     return {
       get vanished() {
         return set.vanished;
       },
       get owing() {
-        return link.owed > 0;
+        return socket.owed > 0;
       },
       over: () => this.#over(),
       announce: () => void this.#notify(0),
@@ -113,10 +120,10 @@ export class QbClient implements Disposable {
     return await QbClient.begin(name, options).later(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   }
 
-  /** Begins to connect, for who cannot wait for the end of it. */
+  /** Begins to connect, for callers that poll for the result. */
   static begin(name: string, options: ConnectOptions = {}): Connecting {
-    const wanted = wantedOf(name, options);
-    return new Connecting(wanted, (accepted) => QbClient.#attached(name, options, accepted));
+    const handshake = handshakeOptions(name, options);
+    return new Connecting(handshake, (accepted) => QbClient.#attached(name, options, accepted));
   }
 
   static #attached(
@@ -137,25 +144,25 @@ export class QbClient implements Disposable {
     return !this.#closed && this.#end === undefined && this.#lookAlive() === undefined;
   }
 
-  /** The flow control word: 0 send; 1 stop; 2 stop if you agreed to (fcEnableMax 2). */
+  /** The flow control word: 0 send; 1 stop; 2 stop for clients with fcEnableMax 2. */
   get flowControl(): number {
     return this.#closed ? 0 : flowControlOf(this.#set.rings.request);
   }
 
-  /** Wake-up bytes the server has not taken: stays above 0 when it never reads them. */
+  /** Notify bytes that are owed: stays above 0 when the server never reads them. */
   get unsentNotifies(): number {
     if (!this.#closed) this.#notify(0);
-    return this.#link.owed;
+    return this.#socket.owed;
   }
 
   /**
-   * Sends one request without waiting for its response (qb_ipcc_send). `claimedBytes` replaces the
-   * true size in the header. `busy`: flow control, or the ring is full.
+   * Sends one request without waiting for its response (qb_ipcc_send). `busy`: flow control, a
+   * full ring, or more notify bytes owed than `maxOwedNotifies`; nothing has been sent then.
    */
-  send(id: number, body: Uint8Array = EMPTY, claimedBytes?: number): QbFailure | undefined {
-    const failure = this.#mayNotSend();
+  send(id: number, body: Uint8Array = EMPTY, options: SendOptions = {}): QbFailure | undefined {
+    const failure = this.#mayNotSend(options.fcEnableMax ?? this.fcEnableMax);
     if (failure !== undefined) return failure;
-    const unwritten = this.#requests.write(id, body, claimedBytes);
+    const unwritten = this.#requests.write(id, body, options.claimedBytes);
     if (unwritten?.kind === "busy") return this.#lookAlive() ?? unwritten;
     if (unwritten !== undefined) return unwritten.ended ? this.#ends(unwritten) : unwritten;
     return this.#notify(1);
@@ -172,34 +179,33 @@ export class QbClient implements Disposable {
   }
 
   /**
-   * Has the event loop watch for what the server does on its own: `event` hears of each event,
-   * `ended` of the end of the connection, once. Instead of `receiveEvent`; ends with `close`.
+   * Has the event loop watch for what the server sends on its own. Instead of `receiveEvent`; once
+   * per client; ends with `close`.
    */
-  watch(event: (event: QbMessageIn) => void, ended: (end: QbFailure) => void): void {
-    let over = false;
-    const finish = (end: QbFailure): void => {
-      if (!over && !this.#closed) ended(end);
-      over = true;
-    };
-    const look = (): void => {
-      for (;;) {
-        const found = this.#over() ?? this.#events.glance();
-        if (found instanceof QbFailure) finish(found);
-        if (found === undefined || found instanceof QbFailure) return;
-        event(found);
-      }
-    };
-    this.#link.watch(look, (end) => {
-      look();
-      finish(this.#ends(end));
-    });
-    // What came before.
-    look();
+  watch(callbacks: EventCallbacks): EventWatch {
+    const isClosed = (): boolean => this.#closed;
+    const watch = new EventWatch(
+      {
+        next: () => this.#events.poll() ?? this.#end,
+        get closed() {
+          return isClosed();
+        },
+      },
+      callbacks,
+    );
+    this.#socket.watch(
+      () => watch.woken(),
+      (end) => watch.hungUp(this.#ends(end)),
+    );
+    // Events that came before.
+    watch.woken();
+    return watch;
   }
 
   /**
-   * One request and its response (qb_ipcc_sendv_recv). Calls made at the same time go one after
-   * the other. A call that times out leaves the connection usable: its late response is skipped.
+   * One request and its response (qb_ipcc_sendv_recv). Calls made at the same time are made one
+   * after the other. A call that times out leaves the connection usable: its late response is
+   * skipped.
    */
   async sendRecv(
     id: number,
@@ -217,31 +223,31 @@ export class QbClient implements Disposable {
   }
 
   /**
-   * The answer to request `id`, which was sent just now while this client was not busy. Stands
-   * still for it as long as `patience` has it, and returns it at once: for proxies, whose own
-   * clients are kept waiting by each turn of the event loop.
+   * The answer to request `id`, which was sent just now while this client was not busy. Blocks for
+   * it as long as `wait` says before it becomes a promise: for proxies, whose own clients pay for
+   * each turn of the event loop.
    */
   answer(
     id: number,
-    patience: Patience,
+    wait: AdaptiveWait,
     options: CallOptions = {},
   ): QbResponse | QbFailure | Promise<QbResponse | QbFailure> {
     const start = performance.now();
     const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
-    const found = this.#responses.hold(patience);
+    const found = this.#responses.hold(wait);
     const settled = found && this.#settle(id, found, timeoutMs);
-    return settled ?? this.#calls.run(() => this.#lateAnswer(id, patience, start, timeoutMs));
+    return settled ?? this.#calls.run(() => this.#lateAnswer(id, wait, start, timeoutMs));
   }
 
   /** The same response, awaited. */
   async #lateAnswer(
     id: number,
-    patience: Patience,
+    wait: AdaptiveWait,
     start: number,
     timeoutMs: number,
   ): Promise<QbResponse | QbFailure> {
     const late = await this.#answerTo(id, start + timeoutMs, timeoutMs, false);
-    patience.answered((performance.now() - start) * 1000, 0);
+    wait.answered((performance.now() - start) * 1000, 0);
     return late;
   }
 
@@ -289,7 +295,7 @@ export class QbClient implements Disposable {
     return this.#responses.waitBlocking(options.timeoutMs ?? this.#timeoutMs);
   }
 
-  /** Judges what came for request `id`; undefined: an answer nobody waits for any more. */
+  /** Checks what came for request `id`; undefined: the answer to a call that timed out. */
   #settle(
     id: number,
     response: QbResponse | QbFailure,
@@ -304,7 +310,7 @@ export class QbClient implements Disposable {
       this.#abandoned--;
       return undefined;
     }
-    if (response.id === id) return response;
+    if (!this.#matchesIds || response.id === id) return response;
     return this.#ends(garbage(`request ${id} was answered as ${response.id}`));
   }
 
@@ -313,15 +319,20 @@ export class QbClient implements Disposable {
   }
 
   #lookAlive(): QbFailure | undefined {
-    return this.#set.vanished ? vanished() : this.#link.end();
+    return this.#set.vanished ? vanished() : this.#socket.end();
   }
 
-  #mayNotSend(): QbFailure | undefined {
+  #mayNotSend(fcEnableMax: number): QbFailure | undefined {
     const over = this.#over();
     if (over !== undefined) return over;
     const { request } = this.#set.rings;
     const level = flowControlOf(request);
-    if (level > 0 && level <= this.fcEnableMax) return stopped(level);
+    if (level > 0 && level <= fcEnableMax) return stopped(level);
+    if (this.#socket.owed > this.#maxOwed) {
+      const end = this.#notify(0);
+      if (end !== undefined) return end;
+      if (this.#socket.owed > this.#maxOwed) return owing(this.#socket.owed);
+    }
     if (headerFacts(request).references !== REFERENCES) {
       const end = this.#lookAlive();
       return this.#ends(end ?? disconnected("the server dropped its request ring"));
@@ -330,7 +341,7 @@ export class QbClient implements Disposable {
   }
 
   #notify(more: number): QbFailure | undefined {
-    const failure = this.#link.notify(more);
+    const failure = this.#socket.notify(more);
     return failure && this.#ends(failure);
   }
 
@@ -342,12 +353,12 @@ export class QbClient implements Disposable {
   /** Disconnects. Removes the ring files only when the server is dead; safe to call again. */
   close(): void {
     if (this.#closed) return;
-    this.#link.unwatch();
+    this.#socket.unwatch();
     const serverIsGone = this.#lookAlive() !== undefined && !isAlive(this.server.pid);
     this.#closed = true;
     if (!this.#set.vanished) dropReferences(this.#set);
     this.#set[Symbol.dispose]();
-    this.#link.close();
+    this.#socket.close();
     if (serverIsGone) removeFiles(this.#place);
   }
 

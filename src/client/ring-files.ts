@@ -11,7 +11,7 @@ import { closeDescriptor, Directory, fileSize, openFile } from "../platform/file
 import { PAGE_BYTES } from "../platform/memory.ts";
 import { RingHeader } from "../wire/qb.ts";
 import { QbFailure } from "./failure.ts";
-import type { Accepted } from "./setup.ts";
+import type { Accepted } from "./handshake.ts";
 
 /** The only place where ring files may be. */
 const SHM = "/dev/shm/";

@@ -1,8 +1,7 @@
 /**
- * Waiting without a descriptor: a response is announced by a semaphore in shared memory only
- * (WIRE.md 5), so an event loop can but look. It looks in a tight loop for as long as a server
- * that is awake needs, then once per turn of the loop (a server in this very process gets its
- * turn), then by timers that grow.
+ * Waiting without a descriptor: a response is announced by a semaphore in shared memory only, so
+ * an event loop has to poll. It polls in a tight loop for as long as a running server needs, then
+ * once per turn of the loop (a server in the same process gets its turn), then by timers that grow.
  */
 
 /** Looking without letting go: what a polling server needs for an answer. */
@@ -18,11 +17,11 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Calls `glance` in a tight loop for some microseconds, until it returns something. */
-export function spinFor<T>(glance: () => T | undefined): T | undefined {
+/** Calls `look` in a tight loop for some microseconds, until it returns something. */
+export function spinFor<T>(look: () => T | undefined): T | undefined {
   const end = performance.now() + SPIN_MS;
   for (;;) {
-    const found = glance();
+    const found = look();
     if (found !== undefined || performance.now() >= end) return found;
   }
 }
@@ -64,12 +63,12 @@ export function waitBlockingFor<T>(look: () => T | undefined, deadline: number):
   }
 }
 
-/** Lets one caller through at a time, in the order they came. */
-export class OneByOne {
+/** A mutex for asynchronous work: one at a time, first come first served. */
+export class Mutex {
   #last: Promise<void> = Promise.resolve();
   #inside = 0;
 
-  /** Whether somebody is inside. */
+  /** Whether it is held. */
   get busy(): boolean {
     return this.#inside > 0;
   }

@@ -3,15 +3,17 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
 import { QbFailure } from "../../src/client/failure.ts";
-import { Patience } from "../../src/client/adaptive-wait.ts";
+import { AdaptiveWait } from "../../src/client/adaptive-wait.ts";
+import type { ConnectOptions } from "../../src/client/options.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { echoCommand, startService, uniqueName } from "../support/service.ts";
+import { ResponseHeader } from "../../src/wire/qb.ts";
 import { native } from "../support/native.ts";
 import { noRingsLeft, ringDirectories } from "../support/shm.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeServer } from "./fake-server.ts";
 
-const SMALL = { maxMessageBytes: 12_328, timeoutMs: 5000 };
+const SMALL: ConnectOptions = { maxMessageBytes: 12_328, timeoutMs: 5000 };
 
 /** Small bodies byte by byte, large ones by size: generating those costs more than sending them. */
 const anyBody = fc.oneof(
@@ -87,6 +89,42 @@ describe("a server in the same event loop", () => {
     expect(bodyOf(await client.sendRecv(1, Buffer.from("off")))).toBe("off");
   });
 
+  test("one request may honour flow control 2 while others do not", async () => {
+    using server = new FakeServer(uniqueName());
+    using client = await connected(server.name);
+    server.connections.values().next().value?.setFlowControl(2);
+    expect(client.send(1, Buffer.alloc(0), { fcEnableMax: 2 })?.errno).toBe(Errno.EAGAIN);
+    expect(bodyOf(await client.sendRecv(1, Buffer.from("on")))).toBe("on");
+  });
+
+  test("takes responses by their order from a server that numbers them itself", async () => {
+    const ids = [7, 0, 12];
+    using server = new FakeServer(uniqueName(), {
+      response: (span) => ResponseHeader.write.id(span, ids.shift() ?? -1),
+    });
+    using client = await connected(server.name, { ...SMALL, responses: "order" });
+    const answers = await Promise.all(
+      [4, 2, 8].map((id) => client.sendRecv(id, Buffer.from(`${id}`))),
+    );
+    expect(answers.map(bodyOf)).toEqual(["4", "2", "8"]);
+    expect(answers.map((answer) => (answer instanceof QbFailure ? -1 : answer.id))).toEqual([
+      7, 0, 12,
+    ]);
+  });
+
+  test("refuses to send while more notify bytes are owed than allowed", async () => {
+    using server = new FakeServer(uniqueName(), { neverReadsNotifies: true });
+    using client = await connected(server.name, { ...SMALL, maxOwedNotifies: 0 });
+    let failure: QbFailure | undefined;
+    for (let i = 0; i < 2000 && failure === undefined; i++) {
+      const answer = await client.sendRecv(1, Buffer.from(`${i}`));
+      if (answer instanceof QbFailure) failure = answer;
+    }
+    expect(failure?.kind).toBe("busy");
+    expect(client.unsentNotifies).toBe(1);
+    expect(client.connected).toBe(true);
+  }, 30_000);
+
   test("skips a late answer whose caller gave up", async () => {
     let first = true;
     using server = new FakeServer(uniqueName(), {
@@ -126,10 +164,10 @@ describe("a server in the same event loop", () => {
     connection?.sendEvent(200, Buffer.from("before"));
     const events: string[] = [];
     const ends: QbFailure[] = [];
-    client.watch(
-      ({ body }) => events.push(body.toString()),
-      (end) => ends.push(end),
-    );
+    client.watch({
+      event: ({ body }) => events.push(body.toString()),
+      ended: (end) => ends.push(end),
+    });
     connection?.sendEvent(200, Buffer.from("after"));
     expect(bodyOf(await client.sendRecv(1, Buffer.from("asked")))).toBe("asked");
     connection?.sendEvent(200, Buffer.from("last"));
@@ -147,13 +185,13 @@ describe("a server in the same event loop", () => {
     using server = new FakeServer(uniqueName());
     const client = await connected(server.name);
     const heard: unknown[] = [];
-    client.watch(
-      (event) => {
+    client.watch({
+      event: (event) => {
         heard.push(event);
         client.close();
       },
-      (end) => heard.push(end),
-    );
+      ended: (end) => heard.push(end),
+    });
     const [connection] = server.connections;
     for (let i = 0; i < 3; i++) connection?.sendEvent(200, Buffer.from([i]));
     await eventually("the server sees it go", () => server.connections.size === 0);
@@ -163,10 +201,10 @@ describe("a server in the same event loop", () => {
   test("what nobody could answer while it stood still is answered later", async () => {
     using server = new FakeServer(uniqueName());
     using client = await connected(server.name);
-    const patience = new Patience();
+    const wait = new AdaptiveWait();
     for (let i = 0; i < 10; i++) {
       expect(client.send(1, Buffer.from(`${i}`))).toBeUndefined();
-      const answer = client.answer(1, patience);
+      const answer = client.answer(1, wait);
       expect(answer).toBeInstanceOf(Promise);
       expect(client.busy).toBe(true);
       expect(bodyOf(await answer)).toBe(`${i}`);
@@ -213,10 +251,10 @@ describe("a C server on libqb", () => {
   test("answers while its client stands still", async () => {
     await using service = await startService((name) => [native("qb-echo-server"), name]);
     using client = await connected(service.name);
-    const patience = new Patience();
+    const wait = new AdaptiveWait();
     await eventually("an answer at once", async () => {
       expect(client.send(7, Buffer.from("at once"))).toBeUndefined();
-      const answer = client.answer(7, patience);
+      const answer = client.answer(7, wait);
       expect(bodyOf(await answer)).toBe("at once");
       return !(answer instanceof Promise);
     });

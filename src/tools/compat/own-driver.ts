@@ -34,7 +34,7 @@ export class OwnDriver implements Driver {
   }
 
   send(id: number, body: Buffer, claimed: number): Answer {
-    const failure = this.#client?.send(id, body, claimed === 0 ? undefined : claimed);
+    const failure = this.#client?.send(id, body, claimed === 0 ? {} : { claimedBytes: claimed });
     if (failure !== undefined) return failed(failure);
     return { res: this.#client === undefined ? Errno.ENOTCONN : body.byteLength };
   }

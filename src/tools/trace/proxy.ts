@@ -9,7 +9,7 @@ import { operationOf } from "../../pmxcfs/requests/operations/index.ts";
 import { QbFailure } from "../../client/failure.ts";
 import type { QbClient } from "../../client/qb-client.ts";
 import type { QbResponse } from "../../client/message.ts";
-import { Patience } from "../../client/adaptive-wait.ts";
+import { AdaptiveWait } from "../../client/adaptive-wait.ts";
 import { Errno } from "../../base/errno.ts";
 import { EMPTY_REPLY } from "../../ipc/handler.ts";
 import type { Credentials, Handler, Peer, Permissions, Reply, Request } from "../../ipc/handler.ts";
@@ -61,7 +61,7 @@ export class Proxy implements Handler {
   readonly #access: Access;
   readonly #watcher: Watcher;
   readonly #tellings: Tellings;
-  readonly #patience = new Patience();
+  readonly #wait = new AdaptiveWait();
   readonly #sessions = new Map<Peer, Session>();
   /** What the server behind said of those it does not let in. */
   readonly #refusals = new WeakMap<Credentials, QbFailure>();
@@ -141,14 +141,14 @@ export class Proxy implements Handler {
       return;
     }
     session.client = client;
-    client.watch(
-      ({ id, body }) => {
+    client.watch({
+      event: ({ id, body }) => {
         const event = { id, body, after: session.requests };
         peer.sendEvent(id, body);
         this.#note((watcher, atMs) => watcher.event(peer, atMs, event), body.byteLength);
       },
-      () => peer.disconnect(`was left by @${this.#upstream.name}`),
-    );
+      ended: () => peer.disconnect(`was left by @${this.#upstream.name}`),
+    });
   }
 
   handle(request: Request): Reply | Promise<Reply> {
@@ -192,7 +192,7 @@ export class Proxy implements Handler {
     // The server is at work already.
     this.#keep(asked);
     if (failure !== undefined) return this.#notPassed(session, asked, failure);
-    const answer = client.answer(id, this.#patience, PATIENT);
+    const answer = client.answer(id, this.#wait, PATIENT);
     if (answer instanceof Promise) return answer.then((late) => this.#outcome(asked, late));
     return this.#outcome(asked, answer);
   }

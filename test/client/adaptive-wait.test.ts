@@ -1,49 +1,49 @@
 /** How long a proxy stands still: for servers that answer at once, and hardly for others. */
 import { expect, test } from "bun:test";
-import { Patience } from "../../src/client/adaptive-wait.ts";
+import { AdaptiveWait } from "../../src/client/adaptive-wait.ts";
 
 /** Of `times` requests, how many are stood still for, and how many of those awake. */
-function tried(patience: Patience, times: number, tookUs: number): { held: number; spun: number } {
+function tried(wait: AdaptiveWait, times: number, tookUs: number): { held: number; spun: number } {
   const seen = { held: 0, spun: 0 };
   for (let i = 0; i < times; i++) {
-    const holdUs = patience.holdUs();
+    const holdUs = wait.holdUs();
     if (holdUs === 0) continue;
     seen.held++;
-    const spinUs = patience.spinUs();
+    const spinUs = wait.spinUs();
     if (spinUs > 0) seen.spun++;
-    if (tookUs <= holdUs) patience.answered(tookUs, spinUs);
-    else patience.unanswered(spinUs);
+    if (tookUs <= holdUs) wait.answered(tookUs, spinUs);
+    else wait.unanswered(spinUs);
   }
   return seen;
 }
 
 test("a server that polls is waited for awake", () => {
-  expect(tried(new Patience(), 1000, 2)).toEqual({ held: 1000, spun: 1000 });
+  expect(tried(new AdaptiveWait(), 1000, 2)).toEqual({ held: 1000, spun: 1000 });
 });
 
 test("one that has to wake up is waited for asleep, but for a try now and then", () => {
-  const { held, spun } = tried(new Patience(), 1000, 60);
+  const { held, spun } = tried(new AdaptiveWait(), 1000, 60);
   expect(held).toBe(1000);
   expect(spun).toBeGreaterThan(2);
   expect(spun).toBeLessThan(20);
 });
 
 test("nobody stands still for one that takes long, but for a try now and then", () => {
-  const { held } = tried(new Patience(), 10_000, 5000);
+  const { held } = tried(new AdaptiveWait(), 10_000, 5000);
   expect(held).toBeGreaterThan(10);
   expect(held).toBeLessThan(60);
 });
 
 test("one that was hung and answers again is stood still for again at the first try", () => {
-  const patience = new Patience();
-  tried(patience, 40, Infinity);
-  const { held } = tried(patience, 1000, 2);
+  const wait = new AdaptiveWait();
+  tried(wait, 40, Infinity);
+  const { held } = tried(wait, 1000, 2);
   expect(held).toBeGreaterThan(950);
 });
 
 test("a quick answer that nobody stood still for is learned from", () => {
-  const patience = new Patience();
-  tried(patience, 10_000, Infinity);
-  patience.answered(50, 0);
-  expect(patience.holdUs()).toBeGreaterThan(0);
+  const wait = new AdaptiveWait();
+  tried(wait, 10_000, Infinity);
+  wait.answered(50, 0);
+  expect(wait.holdUs()).toBeGreaterThan(0);
 });

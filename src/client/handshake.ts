@@ -1,6 +1,6 @@
 /**
- * The client's half of the set-up (libqb ipc_setup.c, qb_ipcc_us_setup_connect; WIRE.md 1, 2):
- * connect, ask, read the answer, all within one deadline. The answer is judged before anything of
+ * The client's half of the handshake (libqb ipc_setup.c, qb_ipcc_us_setup_connect):
+ * connect, ask, read the answer, all within one deadline. The answer is checked before anything of
  * it is used. Owns the setup socket until it hands it over.
  */
 import { Errno, errnoText } from "../base/errno.ts";
@@ -37,38 +37,38 @@ export interface Accepted {
   readonly prefixes: Readonly<Record<"request" | "response" | "event", string>>;
 }
 
-/** Whom to set up with, and as whom. */
-export interface Wanted {
+/** The service to connect to, and the credentials it sees. */
+export interface HandshakeOptions {
   readonly name: string;
   readonly maxMessageBytes: number;
   /** Our own credentials unless given. */
   readonly identity: Identity | undefined;
 }
 
-/** One set-up under way: `step` goes on as far as it can without waiting. */
-export class SetUp {
-  readonly #unfit: QbFailure | undefined;
-  readonly #wanted: Wanted;
+/** One handshake under way: `step` goes on as far as it can without waiting. */
+export class Handshake {
+  readonly #invalidName: QbFailure | undefined;
+  readonly #options: HandshakeOptions;
   readonly #request = newSpan(ConnectionRequest.size);
   readonly #answer = newSpan(ConnectionResponse.size);
   #fd = -1;
   #sent = 0;
   #received = 0;
 
-  constructor(wanted: Wanted) {
-    this.#unfit = unfit(wanted.name);
-    this.#wanted = wanted;
+  constructor(options: HandshakeOptions) {
+    this.#invalidName = invalidName(options.name);
+    this.#options = options;
     ConnectionRequest.write.id(this.#request, QbMessage.AUTHENTICATE);
     ConnectionRequest.write.size(this.#request, ConnectionRequest.size);
-    ConnectionRequest.write.maxMessageBytes(this.#request, wanted.maxMessageBytes);
+    ConnectionRequest.write.maxMessageBytes(this.#request, options.maxMessageBytes);
   }
 
-  /** What came of it; undefined: ask again later. The descriptor goes with an acceptance. */
+  /** The result; undefined: call again later. An acceptance owns the descriptor. */
   step(): Accepted | QbFailure | undefined {
-    const failure = this.#unfit ?? this.#connect() ?? this.#ask() ?? this.#readAnswer();
+    const failure = this.#invalidName ?? this.#connect() ?? this.#ask() ?? this.#readAnswer();
     if (failure === "later") return undefined;
     if (failure !== "complete") return failure;
-    const uid = this.#wanted.identity?.uid ?? process.geteuid?.() ?? 0;
+    const uid = this.#options.identity?.uid ?? process.geteuid?.() ?? 0;
     return judge(this.#fd, uid, this.#answer);
   }
 
@@ -93,7 +93,7 @@ export class SetUp {
 
   #connect(): QbFailure | "later" | undefined {
     if (this.#fd >= 0) return undefined;
-    const { name, identity } = this.#wanted;
+    const { name, identity } = this.#options;
     const result = identity === undefined ? connectTo(name) : connectAs(name, identity);
     if (result === Errno.EAGAIN) return "later";
     if (result >= 0) {
@@ -108,7 +108,7 @@ export class SetUp {
   }
 
   #ask(): QbFailure | "later" | undefined {
-    const { identity } = this.#wanted;
+    const { identity } = this.#options;
     while (this.#sent < ConnectionRequest.size) {
       const rest = this.#request.bytes.subarray(this.#sent);
       const result =
@@ -136,7 +136,7 @@ export class SetUp {
   }
 }
 
-function unfit(name: string): QbFailure | undefined {
+function invalidName(name: string): QbFailure | undefined {
   const bytes = Buffer.byteLength(name, "latin1");
   if (name !== "" && bytes < IpcLimits.addressPathBytes) return undefined;
   return new QbFailure("size", Errno.ENAMETOOLONG, "a service name has 1 to 107 bytes");

@@ -1,7 +1,7 @@
 /**
- * The setup socket after the set-up: one byte to the server per request, bytes from it per event
- * (hints only, drained unread), and the hang-up that ends a connection (WIRE.md 5). Owns the
- * descriptor, or has Bun own it once the event loop watches it.
+ * The setup socket after the handshake (libqb ipc_setup.c, ipc_shm.c): one notify byte to the
+ * server per request, one byte from it per event (a hint, drained unread), and the hang-up that
+ * ends the connection. Owns the descriptor, or hands it to Bun once the event loop watches it.
  */
 import type { Socket } from "bun";
 import { Errno } from "../base/errno.ts";
@@ -9,48 +9,72 @@ import { closeDescriptor } from "../platform/files.ts";
 import { receiveBytes, sendBytes } from "../platform/socket.ts";
 import { disconnected, type QbFailure } from "./failure.ts";
 
-/** As many notify bytes as go into one system call. */
+/** The most notify bytes in one system call. */
 const NOTIFIES = Buffer.alloc(64);
 const ONE_NOTIFY = NOTIFIES.subarray(0, 1);
 
-/** A server that sends hints without end keeps us from nothing else. */
+/**
+ * While bytes are owed, they are offered again after this. A libqb server reads one notify byte per
+ * request it took and blocks until it has them: corosync stops passing its token meanwhile.
+ */
+const PAY_AGAIN_MS = 1;
+
+/** Reads per look at the hints: bounds what a server that floods them can cost. */
 const READS_PER_LOOK = 16;
 
 const HUNG_UP = "the server closed the connection";
 
-export class Link {
+export class SetupSocket {
   readonly #fd: number;
   readonly #hints = Buffer.alloc(256);
   #owed = 0;
+  #payment: ReturnType<typeof setTimeout> | undefined;
   #watched: Socket | undefined;
   #watching = false;
-  /** Bun has closed the descriptor, and its number may be another's. */
+  /** Bun has closed the descriptor; its number may already belong to another file. */
   #lost = false;
 
   constructor(fd: number) {
     this.#fd = fd;
   }
 
-  /** Notify bytes that the socket did not take yet: it is full while the server does not read. */
+  /** Notify bytes not sent yet, because the socket is full: the server has not read the others. */
   get owed(): number {
     return this.#owed;
   }
 
-  /** Announces `more` requests, and those that are still owed. */
+  /**
+   * Sends `more` notify bytes and those still owed. What the socket does not take is sent by a
+   * timer within 1 ms of the server making room, whatever the caller does next.
+   */
   notify(more: number): QbFailure | undefined {
     if (this.#lost) return disconnected(HUNG_UP);
     this.#owed += more;
     while (this.#owed > 0) {
       const bytes = this.#owed === 1 ? ONE_NOTIFY : NOTIFIES.subarray(0, this.#owed);
       const sent = sendBytes(this.#fd, bytes);
-      if (sent === Errno.EAGAIN) return undefined;
+      if (sent === Errno.EAGAIN) {
+        this.#payLater();
+        return undefined;
+      }
       if (sent < 0) return disconnected(HUNG_UP);
       this.#owed -= sent;
     }
     return undefined;
   }
 
-  /** Drains the event hints; the end of the connection, when the server has gone. */
+  #payLater(): void {
+    if (this.#payment !== undefined) return;
+    this.#payment = setTimeout(() => {
+      this.#payment = undefined;
+      // A hang-up found here is found again by the next call, or reported by the watch.
+      if (this.#owed > 0) this.notify(0);
+    }, PAY_AGAIN_MS);
+    // A process that ends closes the socket, and with it the debt.
+    this.#payment.unref();
+  }
+
+  /** Drains the event hints; why the connection ended, when the server has closed it. */
   end(): QbFailure | undefined {
     if (this.#lost) return disconnected(HUNG_UP);
     if (this.#watching) return undefined;
@@ -64,13 +88,14 @@ export class Link {
   }
 
   /**
-   * Has the event loop watch it: `woken` hears of hints, `hungUp` of the end. Until that, `end`
-   * finds none.
+   * Has the event loop watch the socket: `woken` is called for hints, `hungUp` at the end, once.
+   * From then on `end` reports nothing.
    */
   watch(woken: () => void, hungUp: (end: QbFailure) => void): void {
     const lose = (): void => {
       if (this.#lost) return;
       this.#lost = true;
+      this.#stopPaying();
       hungUp(disconnected(HUNG_UP));
     };
     const socket = {
@@ -87,15 +112,21 @@ export class Link {
     Bun.connect(options).catch(lose);
   }
 
-  /** The loop's watch is over: `end` looks for itself again. */
+  /** Ends the watch's claim on the hints: `end` looks at the socket itself again. */
   unwatch(): void {
     this.#watching = false;
   }
 
   close(): void {
+    this.#stopPaying();
     if (this.#lost) return;
     this.#lost = true;
     if (this.#watched === undefined) closeDescriptor(this.#fd);
     else this.#watched.terminate();
+  }
+
+  #stopPaying(): void {
+    clearTimeout(this.#payment);
+    this.#payment = undefined;
   }
 }

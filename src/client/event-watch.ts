@@ -1,0 +1,121 @@
+/**
+ * Events of one connection as callbacks, one at a time and in order. Bounded per turn of the event
+ * loop, so that a flood of events starves nothing else; can be paused, so that a receiver finishes
+ * one event, sends included, before it gets the next; can be drained by hand, so that a receiver
+ * with several connections decides which one is served first.
+ */
+import { QbFailure } from "./failure.ts";
+import type { QbMessageIn } from "./message.ts";
+
+/** Events are handed over for at most this long per turn, in ms; one long callback is its own. */
+const TURN_MS = 1;
+
+/** What the receiver of events gives. */
+export interface EventCallbacks {
+  /** The next event. It may call `pause`, `drain` of other watches, and `close` of the client. */
+  event(event: QbMessageIn): void;
+  /** The end of the connection, once, after the last event that came before it. */
+  ended(end: QbFailure): void;
+}
+
+/** Where a watch reads from. */
+interface EventSource {
+  /** The next event in the ring, why there is none any more, or undefined. */
+  next(): QbMessageIn | QbFailure | undefined;
+  /** True after the client's `close`: nothing is reported any more. */
+  readonly closed: boolean;
+}
+
+export class EventWatch {
+  readonly #source: EventSource;
+  readonly #callbacks: EventCallbacks;
+  #paused = false;
+  #over = false;
+  #running = false;
+  #scheduled = false;
+  /** The connection has ended; reported after the events that are still in the ring. */
+  #end: QbFailure | undefined;
+
+  /** Made by QbClient.watch. */
+  constructor(source: EventSource, callbacks: EventCallbacks) {
+    this.#source = source;
+    this.#callbacks = callbacks;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Hands over no further event until `resume`; the server keeps them in the ring meanwhile. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** Goes on with the events that came meanwhile, in this or a later turn of the loop. */
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#schedule();
+  }
+
+  /**
+   * Hands over, now, the events that are in the ring, for at most one turn's time. For receivers
+   * that need this connection's events before they look at another's.
+   */
+  drain(): void {
+    this.#run();
+  }
+
+  /** Called for each wake-up of the socket. */
+  woken(): void {
+    this.#run();
+  }
+
+  /** The server has closed the connection. */
+  hungUp(end: QbFailure): void {
+    this.#end ??= end;
+    this.#run();
+  }
+
+  #run(): void {
+    // A callback that drains its own watch: the loop below is already on it.
+    if (this.#running) return;
+    this.#running = true;
+    const until = performance.now() + TURN_MS;
+    try {
+      while (!this.#over && !this.#paused) {
+        if (!this.#one()) return;
+        if (performance.now() < until) continue;
+        this.#schedule();
+        return;
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Hands over one event, or the end; false when there is nothing more for now. */
+  #one(): boolean {
+    const found = this.#source.closed ? undefined : (this.#source.next() ?? this.#end);
+    if (found === undefined) {
+      this.#over ||= this.#source.closed;
+      return false;
+    }
+    if (!(found instanceof QbFailure)) {
+      this.#callbacks.event(found);
+      return true;
+    }
+    this.#over = true;
+    this.#callbacks.ended(found);
+    return false;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#over) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#run();
+    });
+  }
+}

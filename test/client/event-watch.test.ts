@@ -1,0 +1,98 @@
+/** Events as callbacks: paused, drained by hand, and bounded per turn of the event loop. */
+import { describe, expect, test } from "bun:test";
+import { EventWatch } from "../../src/client/event-watch.ts";
+import { QbFailure } from "../../src/client/failure.ts";
+import type { QbMessageIn } from "../../src/client/message.ts";
+import { QbClient } from "../../src/client/qb-client.ts";
+import { eventually } from "../support/eventually.ts";
+import { uniqueName } from "../support/service.ts";
+import { FakeServer, type FakeConnection } from "./fake-server.ts";
+
+const SMALL = { maxMessageBytes: 12_328, timeoutMs: 5000 };
+
+async function connected(server: FakeServer): Promise<[QbClient, FakeConnection]> {
+  const client = await QbClient.connect(server.name, SMALL);
+  if (client instanceof QbFailure) throw new Error(String(client));
+  const [connection] = server.connections;
+  if (connection === undefined) throw new Error("no connection");
+  return [client, connection];
+}
+
+function send(connection: FakeConnection, ...texts: string[]): void {
+  for (const text of texts) connection.sendEvent(200, Buffer.from(text));
+}
+
+describe("a watch of events", () => {
+  test("hands over nothing while it is paused, and the rest in order after that", async () => {
+    using server = new FakeServer(uniqueName());
+    const [client, connection] = await connected(server);
+    const seen: string[] = [];
+    const watch = client.watch({
+      event: ({ body }) => {
+        seen.push(body.toString());
+        if (body.toString() === "stop") watch.pause();
+      },
+      ended: () => seen.push("ended"),
+    });
+    send(connection, "a", "stop", "b", "c");
+    await eventually("it is paused", () => watch.paused);
+    send(connection, "d");
+    connection.hangUp();
+    await eventually("the server has closed it", () => server.connections.size === 0);
+    await eventually("the hang-up is noticed", () => !client.connected);
+    expect(seen).toEqual(["a", "stop"]);
+    watch.resume();
+    await eventually("its end", () => seen.includes("ended"));
+    expect(seen).toEqual(["a", "stop", "b", "c", "d", "ended"]);
+    client.close();
+  });
+
+  test("drained by hand, it hands over what is in the ring at once", async () => {
+    using server = new FakeServer(uniqueName());
+    const [client, connection] = await connected(server);
+    const seen: string[] = [];
+    const watch = client.watch({
+      event: ({ body }) => {
+        seen.push(body.toString());
+        // A callback that drains its own watch changes nothing.
+        watch.drain();
+      },
+      ended: () => {},
+    });
+    send(connection, "a", "b", "c");
+    watch.drain();
+    expect(seen).toEqual(["a", "b", "c"]);
+    client.close();
+    watch.drain();
+    expect(seen).toHaveLength(3);
+  });
+
+  test("gives the event loop its turn within a flood", async () => {
+    const event: QbMessageIn = { id: 1, size: 16, chunkBytes: 16, error: 0, body: Buffer.alloc(0) };
+    const ring = { left: 200 };
+    let longestRun = 0;
+    let run = 0;
+    let turns = 0;
+    const watch = new EventWatch(
+      { next: () => (ring.left-- > 0 ? event : undefined), closed: false },
+      {
+        event: () => {
+          run++;
+          longestRun = Math.max(longestRun, run);
+          // 0.2 ms of work for each event.
+          const until = performance.now() + 0.2;
+          while (performance.now() < until);
+        },
+        ended: () => {},
+      },
+    );
+    watch.woken();
+    while (ring.left > 0) {
+      run = 0;
+      turns++;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(longestRun).toBeLessThanOrEqual(6);
+    expect(turns).toBeGreaterThan(20);
+  });
+});
