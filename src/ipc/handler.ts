@@ -36,8 +36,10 @@ export interface Peer {
 }
 
 /**
- * One request. `span` is the body, private memory that no client can change; it is good until
- * `handle` returns or, when that returns a promise, until its answer is sent.
+ * One request. `span` is the body as far as its header claims (all of it, when it claims more than
+ * there is; nothing, when it claims less than a header), private memory that no client can change;
+ * it is good until `handle` returns or, when that returns a promise, until its answer is sent. The
+ * 4 bytes after the span are readable: what the client sent beyond the claimed size, then zeros.
  */
 export interface Request {
   readonly id: number;

@@ -46,9 +46,12 @@ export interface Scratch {
   readonly words: Int32Array;
 }
 
-/** Private memory for messages of at most `size` bytes. */
+/** Zero bytes that follow every copied message: a struct may be read across its short end. */
+const ZERO_TAIL_BYTES = 4;
+
+/** Private memory for messages of at most `size` bytes and the zeros after them. */
 export function newScratch(size: number): Scratch {
-  const buffer = new ArrayBuffer(Math.ceil(size / 8) * 8);
+  const buffer = new ArrayBuffer(Math.ceil((size + ZERO_TAIL_BYTES) / 8) * 8);
   return { bytes: Buffer.from(buffer), words: new Int32Array(buffer) };
 }
 
@@ -111,13 +114,15 @@ export class RingReader {
   /** Copies the peeked payload to the start of `scratch`, which must have room for it. */
   copyTo(scratch: Scratch): void {
     const { words, bytes, dataWord } = this.#memory;
+    const size = this.#size;
     const from = dataWord + this.#readPt + CHUNK_HEADER_WORDS;
-    const count = (this.#size + 3) >> 2;
+    const count = (size + 3) >> 2;
     if (count <= LOOP_WORDS) {
       for (let i = 0; i < count; i++) scratch.words[i] = words[from + i] ?? 0;
     } else {
-      bytes.copy(scratch.bytes, 0, from * 4, from * 4 + this.#size);
+      bytes.copy(scratch.bytes, 0, from * 4, from * 4 + size);
     }
+    for (let at = size; at < size + ZERO_TAIL_BYTES; at++) scratch.bytes[at] = 0;
   }
 
   /** Gives the peeked chunk's space back to the writer. */

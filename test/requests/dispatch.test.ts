@@ -8,7 +8,7 @@ import type { Caller } from "../../src/pmxcfs/requests/operation.ts";
 import { operationOf, OPERATIONS } from "../../src/pmxcfs/requests/operations/index.ts";
 import { Errno } from "../../src/base/errno.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
-import { spanOf } from "../../src/wire/struct.ts";
+import { newSpan, spanOf } from "../../src/wire/struct.ts";
 import { ask, memdbOf, NODE, ROOT, servicesOf, text, WWW_DATA } from "../support/cfs-services.ts";
 import type { TreeEntry } from "../support/vectors.ts";
 
@@ -71,15 +71,19 @@ describe("the table", () => {
       const { services } = setUp();
       for (const caller of [ROOT, WWW_DATA]) {
         expect(ask(services, caller, id)).toBe(ECHRNG);
-        expect(malformed(caller, id)).toBe(ECHRNG);
+        expect(malformed(caller, id, newSpan(0), services)).toBe(ECHRNG);
       }
     },
   );
 
   test("a header that lies about the size is EINVAL, after EPERM", () => {
     for (const { id, access } of OPERATIONS) {
-      expect(malformed(ROOT, id)).toBe(EINVAL);
-      expect(malformed(WWW_DATA, id)).toBe(access === "write" ? EPERM : EINVAL);
+      const { services } = setUp();
+      const denied = access === "write" ? EPERM : EINVAL;
+      for (const size of [0, 4]) {
+        expect(malformed(ROOT, id, newSpan(size), services)).toBe(EINVAL);
+        expect(malformed(WWW_DATA, id, newSpan(size), services)).toBe(denied);
+      }
     }
     const writes = OPERATIONS.filter(({ access }) => access === "write").map(({ name }) => name);
     expect(writes).toEqual(["SET_STATUS", "LOG_CLUSTER_MSG"]);
@@ -91,7 +95,9 @@ describe("the table", () => {
       for (const body of ["", "x", ...bodies]) {
         const replies = ["\0", "A", "\xff"].map((around) => {
           const { services } = setUp();
-          const bytes = Buffer.from(around.repeat(64) + body + around.repeat(600), "latin1");
+          // Zeros follow the message, as the transport has it.
+          const behind = `\0\0\0\0${around.repeat(600)}`;
+          const bytes = Buffer.from(around.repeat(64) + body + behind, "latin1");
           const before = Buffer.from(bytes);
           const span = { ...spanOf(bytes), at: 64, size: body.length };
           const reply = dispatch(services, ROOT, id, span);

@@ -41,15 +41,20 @@ function answerOf(services: Services, vector: Vector): Answer {
   return { kind: "reply", error: 0, body: reply };
 }
 
+/** As the transport hands requests over: ipc/handler.ts, Request. */
 function replyOf(services: Services, vector: Vector, caller: Caller) {
-  const said = vector.headerSize ?? REQUEST_HEADER_BYTES + vector.body.length;
-  const size = said - REQUEST_HEADER_BYTES;
-  if (size < 0 || size > vector.body.length) return malformed(caller, vector.id);
-  // A buffer of its own with other bytes around: nothing beyond the body may be read.
-  const scratch = Buffer.alloc(size + 64, 0x21);
-  vector.body.copy(scratch, 32, 0, size);
+  const sent = vector.body.length;
+  const claimed = (vector.headerSize ?? REQUEST_HEADER_BYTES + sent) - REQUEST_HEADER_BYTES;
+  const size = Math.max(0, Math.min(claimed, sent));
+  // A buffer of its own with other bytes around: nothing beyond the message may be read.
+  const scratch = Buffer.alloc(sent + 64, 0x21);
+  vector.body.copy(scratch, 32);
+  scratch.fill(0, 32 + sent, 36 + sent);
   const span = { ...spanOf(scratch), at: 32, size };
-  const reply = dispatch(services, caller, vector.id, span);
+  const reply =
+    size === claimed
+      ? dispatch(services, caller, vector.id, span)
+      : malformed(caller, vector.id, span, services);
   scratch.fill(0x3f);
   return reply;
 }

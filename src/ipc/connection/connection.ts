@@ -275,7 +275,7 @@ export class Connection implements Peer, Polled {
     }
     const sound = claimed >= RequestHeader.size && claimed <= size;
     memory.span.at = RequestHeader.size;
-    memory.span.size = (sound ? claimed : size) - RequestHeader.size;
+    memory.span.size = Math.max(RequestHeader.size, Math.min(claimed, size)) - RequestHeader.size;
     this.#ask(id, memory, sound);
   }
 

@@ -20,12 +20,14 @@ export function dispatch(services: Services, caller: Caller, id: number, body: S
 }
 
 /**
- * The errno for a request whose header lies about its size, so that there is no body to look at:
- * what `dispatch` checks before the size still comes first.
+ * The errno of a request whose header claims less than a header or more than the message. `body`
+ * is what Request (ipc/handler.ts) says: empty when the header claims too little. Without
+ * `services` (a proxy has none) the guest of a request is not looked up.
  */
-export function malformed(caller: Caller, id: number): Errno {
+export function malformed(caller: Caller, id: number, body: Span, services?: Services): Errno {
   const operation = operationOf(id);
   if (operation === undefined) return Errno.ECHRNG;
   if (operation.access === "write" && caller.permissions === "read-only") return Errno.EPERM;
-  return Errno.EINVAL;
+  if (body.size > 0 || services === undefined) return Errno.EINVAL;
+  return operation.malformed?.(services, body) ?? Errno.EINVAL;
 }

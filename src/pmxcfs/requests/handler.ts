@@ -31,6 +31,6 @@ export function cfsHandler(services: Services, access: Access, refresh: () => vo
       refresh();
       return dispatch(services, caller, id, span);
     },
-    malformed: ({ id, caller }) => malformed(caller, id),
+    malformed: ({ id, caller, span }) => malformed(caller, id, span, services),
   };
 }

@@ -47,6 +47,8 @@ export interface VersionCounters {
 export interface GuestIndex {
   /** The text of GET_GUEST_LIST. */
   list(): Uint8Array;
+  /** True when a guest has this number. */
+  has(vmid: number): boolean;
   /** The text of GET_GUEST_CONFIG_PROPERTY(S) for one guest, or for all when vmid is 0. ENOENT:
    *  no such guest; EIO: its configuration is empty. */
   properties(vmid: number, names: readonly string[]): Uint8Array | Errno;
@@ -109,6 +111,8 @@ export interface Operation {
   /** Bodies of fewer or more bytes get EINVAL. */
   readonly minBytes: number;
   readonly maxBytes: number;
+  /** The errno of a request whose header claims another size than it has; EINVAL unless given. */
+  readonly malformed?: (services: Services, body: Span) => Errno;
   /** Answers from the body, which is gone when this returns. Never throws on purpose. */
   run(services: Services, body: Span, caller: Caller): Reply;
 }

@@ -8,8 +8,10 @@
  *           strings; lengths count the NULs, positions are bytes from the block's start
  *
  * Entries are laid end to end, each rounded up to 8 bytes; one that would reach the end goes to
- * the start of the block instead, over the oldest. Nothing marks what was overwritten: a reader
- * follows `prev` from the newest and trusts nothing within 4096 bytes, the largest entry, after it.
+ * the start of the block instead, over the oldest. Nothing marks what was overwritten. A reader
+ * follows `prev` from the newest entry and stops at the first entry that begins within 4096 bytes
+ * (the largest entry) after the newest. An entry whose `prev` was overwritten since the block
+ * wrapped (it lies above the entry and not above the newest) is not shown either, as in C.
  */
 import { CfsLimits } from "../../base/limits.ts";
 import { fnv1a64 } from "./fnv.ts";
@@ -130,20 +132,20 @@ export class ClusterLog {
     return Buffer.from(`{\n"data": [\n${lines}]\n}\n`, "latin1");
   }
 
-  /** Where the entries that can be trusted begin, newest first. */
+  /** Positions of the entries that are shown, newest first (rule: head of this file). */
   *#positions(): IterableIterator<number> {
     const newest = this.#block.readUInt32LE(Head.newest);
-    const trusted = newest + CfsLimits.clusterLogEntryBytes;
+    const unsafeEnd = newest + CfsLimits.clusterLogEntryBytes;
     let wrapped = false;
     let at = newest;
     while (at !== 0) {
-      yield at;
       const prev = this.#block.readUInt32LE(at + Field.prev);
       if (prev >= at) {
-        if (wrapped) return;
+        if (wrapped || (at !== newest && prev <= newest)) return;
         wrapped = true;
       }
-      if (wrapped && prev <= trusted) return;
+      yield at;
+      if (wrapped && prev <= unsafeEnd) return;
       at = prev;
     }
   }

@@ -105,12 +105,18 @@ export class Guests {
     return this.#list;
   }
 
+  /** True when a guest has this number. */
+  has(vmid: number): boolean {
+    return this.#guests.has(vmid);
+  }
+
   /**
    * The text of GET_GUEST_CONFIG_PROPERTY(S): of one guest, or of all for vmid 0 (or any below
    * 100; the operation refuses those). ENOENT: no such guest; EIO: its configuration is empty.
    */
   properties(vmid: number, names: readonly string[]): Uint8Array | Errno {
-    const key = `${vmid}:${names.join("\0")}`;
+    // The count keeps no names and one empty name apart.
+    const key = `${vmid}:${names.length}:${names.join("\0")}`;
     const kept = this.#answers.get(key);
     if (kept !== undefined) return kept;
     const text =

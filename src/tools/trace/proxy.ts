@@ -180,7 +180,7 @@ export class Proxy implements Handler {
 
   /** Sizes that lie cannot be passed on; what pmxcfs answers to them can. */
   malformed(request: Request): Errno {
-    const error = malformed(request.caller, request.id);
+    const error = malformed(request.caller, request.id, request.span);
     return this.#answerHere(askedIn(request, true), error);
   }
 

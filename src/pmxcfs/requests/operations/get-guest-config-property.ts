@@ -1,22 +1,22 @@
 /** GET_GUEST_CONFIG_PROPERTY: one property, any name. C: cfs_create_guest_conf_property_msg. */
 import { Errno } from "../../../base/errno.ts";
-import { CfsIpc, GuestPropertyRequest } from "../layouts.ts";
 import { tail } from "../../../wire/text.ts";
-import { isReservedVmid, malformedProperties } from "../guest-request.ts";
+import { guestError, vmidOf } from "../guest-request.ts";
+import { CfsIpc, GuestPropertyRequest } from "../layouts.ts";
 import type { Operation } from "../operation.ts";
-
-const { vmid } = GuestPropertyRequest.read;
 
 export const getGuestConfigProperty: Operation = {
   id: CfsIpc.GET_GUEST_CONFIG_PROPERTY,
   name: "GET_GUEST_CONFIG_PROPERTY",
   access: "read",
-  minBytes: GuestPropertyRequest.size,
+  minBytes: 0,
   maxBytes: Infinity,
+  malformed: ({ guests }, body) => guestError(guests, vmidOf(body)) ?? Errno.EINVAL,
   run({ guests }, body) {
-    const guest = vmid(body);
-    if (isReservedVmid(guest)) return Errno.EINVAL;
-    if (body.size === GuestPropertyRequest.size) return malformedProperties(guests, guest);
-    return guests.properties(guest, [tail(body, GuestPropertyRequest.size)]);
+    const vmid = vmidOf(body);
+    const error = guestError(guests, vmid);
+    if (error !== undefined) return error;
+    if (body.size <= GuestPropertyRequest.size) return Errno.EINVAL;
+    return guests.properties(vmid, [tail(body, GuestPropertyRequest.size)]);
   },
 };

@@ -11,8 +11,9 @@ const DATA = LogClusterMessageRequest.size;
 
 /**
  * Each string is read from where the lengths say it begins up to its NUL, wherever that is. Only
- * the bytes before tag and message are checked: with an empty ident the first of them is the tag
- * length itself, and a message needs no NUL of its own.
+ * three bytes are checked: those before tag and message (with an empty ident the first of them is
+ * the tag length itself), and the one after the claimed end, which is 0 unless the header claims
+ * less than was sent. A message needs no NUL of its own.
  */
 export const logClusterMessage: Operation = {
   id: CfsIpc.LOG_CLUSTER_MSG,
@@ -25,6 +26,7 @@ export const logClusterMessage: Operation = {
     const messageAt = tagAt + tagBytes(body);
     if (body.size - messageAt < 1) return Errno.EINVAL;
     if (byteAt(tagAt - 1) !== 0 || byteAt(messageAt - 1) !== 0) return Errno.EINVAL;
+    if ((byteAt(body.size) ?? 0) !== 0) return Errno.EINVAL;
     clusterLog.add({
       priority: priority(body),
       user: textAt(body, DATA),
