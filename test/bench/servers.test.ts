@@ -1,8 +1,9 @@
 /** The servers that the benchmark compares, where ours and C's are to do the same. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { command, SIDES } from "../../bench/target.ts";
 import { eventually } from "../support/eventually.ts";
+import { isRunning } from "../support/process-state.ts";
 import { LineProcess } from "../support/lines.ts";
 import { native } from "../support/native.ts";
 import { QbClient } from "../support/qb-client.ts";
@@ -87,5 +88,5 @@ test("a load that is killed takes its clients with it", async () => {
     return pids.length === 3 ? pids : undefined;
   });
   await load.kill();
-  await eventually("no clients", () => !clients.some((pid) => existsSync(`/proc/${pid}`)));
+  await eventually("no clients", () => !clients.some((pid) => isRunning(Number(pid))));
 });

@@ -45,14 +45,18 @@ static void on_bus(int number, siginfo_t *info, void *context)
 	mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
-/* fork(2); the child dies with us, whatever we die of. */
+/* fork(2); the child is killed when this process ends, also when that was before its prctl. */
 static pid_t child_process(void)
 {
+	pid_t parent = getpid();
 	pid_t child = fork();
 	if (child < 0)
 		die("fork", strerror(errno));
-	if (child == 0)
+	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+	}
 	return child;
 }
 

@@ -182,13 +182,18 @@ static void run_pipeline(result *r, qb_ipcc_connection_t *c, uint64_t deadline)
 	}
 }
 
-static void run_client(result *r)
+static void run_client(result *r, pid_t parent)
 {
 	qb_ipcc_connection_t *c = NULL;
 	struct rusage usage;
 	become(load.uid, load.gid);
-	/* A load that is killed takes its clients with it; changing identity would undo this. */
+	/*
+	 * A client ends with its load. Set after the change of identity, which would undo it; the load
+	 * may have ended before, and then no signal comes.
+	 */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
 	if (!load.connects) {
 		c = qb_ipcc_connect(load.service, (size_t)load.max_msg_size);
 		if (c == NULL) {
@@ -338,12 +343,13 @@ int main(int argc, char **argv)
 	shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		die("results", strerror(errno));
+	pid_t parent = getpid();
 	for (long k = 0; k < load.clients; k++) {
 		pid_t pid = fork();
 		if (pid < 0)
 			die("fork", strerror(errno));
 		if (pid == 0) {
-			run_client(&shared->results[k]);
+			run_client(&shared->results[k], parent);
 			_exit(0);
 		}
 	}

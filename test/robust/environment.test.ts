@@ -3,8 +3,8 @@
  * clients connected; no more descriptors. In namespaces of its own where that needs one.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
 import { eventually } from "../support/eventually.ts";
+import { isRunning } from "../support/process-state.ts";
 import { LineProcess } from "../support/lines.ts";
 import { native } from "../support/native.ts";
 import { QbClient } from "../support/qb-client.ts";
@@ -152,6 +152,6 @@ asRoot("full: it says so once, serves those it has, lets root in, recovers by it
     return client.connected.res === 0;
   });
   expect(await server.stop()).toBe(0);
-  expect(existsSync(`/proc/${server.pid}`)).toBe(false);
+  expect(isRunning(server.pid)).toBe(false);
   await noRingsLeft(server.pid);
 });

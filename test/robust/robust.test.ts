@@ -22,6 +22,9 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 const rows = behaviours();
 
+/** The behaviour that is repeated to see whether memory grows. */
+const AGAIN = "5000 connects and disconnects";
+
 /** Own memory may still grow this much after a first round of everything. */
 const GROWTH_KIB = 48 * 1024;
 
@@ -50,13 +53,15 @@ function suite(setup: Setup): void {
     });
   }
 
-  test("a second round of connects takes no more memory", async () => {
-    const again = rows.find(({ name }) => name === "5000 connects and disconnects");
-    if (again === undefined || !setup.suits(again)) return;
-    warmKib = residentKib(under().server.pid);
-    await under().show(again);
-    expect(residentKib(under().server.pid)).toBeLessThan(warmKib + GROWTH_KIB);
-  });
+  const again = rows.find(({ name }) => name === AGAIN);
+  if (again === undefined) throw new Error(`no behaviour is named "${AGAIN}"`);
+  if (setup.suits(again)) {
+    test("a second round of connects takes no more memory", async () => {
+      warmKib = residentKib(under().server.pid);
+      await under().show(again);
+      expect(residentKib(under().server.pid)).toBeLessThan(warmKib + GROWTH_KIB);
+    });
+  }
 
   test("its log is short", () => {
     expect(under().lines).toBeLessThan(under().linesAllowed);

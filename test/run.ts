@@ -1,0 +1,148 @@
+/**
+ * The test run of `npm test`: every test file in a process of its own, two at a time, one line per
+ * file that passed, everything a failing file printed, and what it left behind. Writes the JUnit
+ * reports of all files to dist/junit.xml; the last line is `tests  P passed, F failed, S skipped`.
+ *
+ *   bun test/run.ts [--quick] [--jobs N] [--beside-load] [--rounds N] [--record-times] [PATH...]
+ *
+ * --quick        only the files that take under 2 s (test/times.json); new files are run
+ * --jobs N       files at a time (2)
+ * --beside-load  two busy loops run beside the tests
+ * --rounds N     the whole run N times; ends at the first round that fails
+ * --record-times writes the seconds of each file to test/times.json
+ */
+import { type Subprocess } from "bun";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { join } from "node:path";
+import { type FileResult, runFile } from "./support/file-run.ts";
+
+const ROOT = join(import.meta.dir, "..");
+const TIMES = join(ROOT, "test/times.json");
+const REPORT = join(ROOT, "dist/junit.xml");
+/** `--quick` leaves out files that take longer than this, seconds. */
+const QUICK_SECONDS = 2;
+
+/** Seconds each file took in the run that was recorded, by path. */
+function recordedTimes(): Record<string, number> {
+  try {
+    return JSON.parse(readFileSync(TIMES, "utf8")) as Record<string, number>;
+  } catch {
+    return {};
+  }
+}
+
+/** The test files, the slowest first, so that the two lanes end together. */
+function testFiles(wanted: readonly string[], quick: boolean): string[] {
+  const files = [...new Bun.Glob("test/**/*.test.ts").scanSync({ cwd: ROOT })];
+  const times = recordedTimes();
+  const chosen = files
+    .filter((path) => wanted.length === 0 || wanted.some((word) => path.includes(word)))
+    .filter((path) => !quick || (times[path] ?? 0) < QUICK_SECONDS);
+  return chosen.toSorted((a, b) => (times[b] ?? 60) - (times[a] ?? 60) || (a < b ? -1 : 1));
+}
+
+/** A file whose first lines hold `runs alone:` and a reason has the machine for itself. */
+function runsAlone(path: string): boolean {
+  return /^(?:\/\*\*| \*|\/\/).*\bruns alone:/m.test(
+    readFileSync(join(ROOT, path), "utf8").slice(0, 2_000),
+  );
+}
+
+function show(result: FileResult): void {
+  const { path, passed, failed, skipped, seconds, output } = result;
+  const counts = `${passed} passed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+  if (failed === 0) {
+    console.log(`ok      ${path}: ${counts} (${seconds.toFixed(1)} s)`);
+    for (const line of output.split("\n")) {
+      if (line.startsWith("(skip)")) console.log(`skipped ${line.slice(7)}`);
+    }
+    return;
+  }
+  console.log(output.trimEnd());
+  for (const complaint of result.complaints) console.log(`FAILED  ${path}: ${complaint}`);
+  console.log(`FAILED  ${path}: ${counts}, ${failed} failed (${seconds.toFixed(1)} s)`);
+}
+
+async function runAll(files: readonly string[], jobs: number): Promise<FileResult[]> {
+  const results: FileResult[] = [];
+  const run = async (path: string): Promise<void> => {
+    const result = await runFile(ROOT, path);
+    results.push(result);
+    show(result);
+  };
+  const shared = files.filter((path) => !runsAlone(path));
+  const lane = async (): Promise<void> => {
+    for (let path = shared.shift(); path !== undefined; path = shared.shift()) await run(path);
+  };
+  await Promise.all(Array.from({ length: jobs }, lane));
+  for (const path of files.filter(runsAlone)) await run(path);
+  return results;
+}
+
+function writeReports(results: readonly FileResult[], recordTimes: boolean): void {
+  mkdirSync(join(ROOT, "dist"), { recursive: true });
+  const suites = results.map(({ junit }) => junit).join("\n");
+  const head = '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>';
+  writeFileSync(
+    REPORT,
+    `${head}
+${suites}</testsuites>
+`,
+  );
+  if (!recordTimes) return;
+  const times = results
+    .map(({ path, seconds }) => [path, Number(seconds.toFixed(1))] as const)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  writeFileSync(TIMES, `${JSON.stringify(Object.fromEntries(times), undefined, 2)}\n`);
+}
+
+/** Processes that keep both processors busy until they are killed. */
+function busyLoops(): Subprocess[] {
+  return [1, 2].map(() => Bun.spawn(["sh", "-c", "while :; do :; done"]));
+}
+
+function total(results: readonly FileResult[], of: "passed" | "failed" | "skipped"): number {
+  return results.reduce((sum, result) => sum + result[of], 0);
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: "boolean", default: false },
+      jobs: { type: "string", default: "2" },
+      "beside-load": { type: "boolean", default: false },
+      rounds: { type: "string", default: "1" },
+      "record-times": { type: "boolean", default: false },
+    },
+  });
+  const files = testFiles(positionals, values.quick);
+  if (files.length === 0) {
+    console.log("no test file has such a path");
+    return 2;
+  }
+  const loops = values["beside-load"] ? busyLoops() : [];
+  try {
+    for (let round = 1; round <= Number(values.rounds); round++) {
+      const started = performance.now();
+      const results = await runAll(files, Number(values.jobs));
+      writeReports(results, values["record-times"]);
+      const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((of) =>
+        total(results, of),
+      );
+      const seconds = Math.round((performance.now() - started) / 1000);
+      const bad = results.filter((result) => result.failed > 0).map(({ path }) => path);
+      if (bad.length > 0) console.log(`files that failed: ${bad.join(" ")}`);
+      const label = Number(values.rounds) > 1 ? `round ${round} ` : "";
+      const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
+      console.log(`${label}tests   ${counts} (${seconds} s)`);
+      if (failed !== 0) return 1;
+    }
+    return 0;
+  } finally {
+    for (const loop of loops) loop.kill("SIGKILL");
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,162 @@
+/**
+ * One test file in a `bun test` process of its own: its counts, its output, its JUnit report, and
+ * what it left behind (processes, temporary files, mounts), which counts as a failure and is removed.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { isRunning } from "./process-state.ts";
+
+export interface FileResult {
+  /** From the top of the repository. */
+  readonly path: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly seconds: number;
+  /** What the process printed, stdout and stderr. */
+  readonly output: string;
+  /** What failed besides tests: a limit, an exit code, things left behind. */
+  readonly complaints: readonly string[];
+  /** The inner part of its JUnit report. */
+  readonly junit: string;
+}
+
+/** A file that runs longer is killed, seconds. */
+const LIMIT_SECONDS = 600;
+/** One test that runs longer fails, ms. */
+const TEST_TIMEOUT_MS = 60_000;
+/** Every process that a file starts inherits this variable, so that leftovers are found by it. */
+const MARK = "PMXCFS_IPC_TEST_FILE";
+
+/** Pids of live processes (zombies excluded) whose environment holds the mark `value`. */
+function marked(value: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        if (!readFileSync(`/proc/${pid}/environ`, "latin1").includes(`${MARK}=${value}\0`)) {
+          return false;
+        }
+        return isRunning(pid);
+      } catch {
+        return false;
+      }
+    });
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ").trim();
+  } catch {
+    return "?";
+  }
+}
+
+/** Kills what is marked; one line per process. A process that is just ending gets a second. */
+async function endLeftProcesses(value: string): Promise<string[]> {
+  let pids = marked(value);
+  for (let waited = 0; pids.length > 0 && waited < 20; waited++) {
+    await Bun.sleep(50);
+    pids = marked(value);
+  }
+  return pids.map((pid) => {
+    const command = commandLine(pid);
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended by itself.
+    }
+    return `left process ${pid} running: ${command}`;
+  });
+}
+
+/** Names in the file's own temporary directory, which is then removed. */
+function leftFiles(directory: string): string[] {
+  const names = readdirSync(directory);
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch (error) {
+    return [`left ${directory}, which cannot be removed: ${String(error)}`];
+  }
+  return names.length === 0 ? [] : [`left temporary files: ${names.join(" ")}`];
+}
+
+/** Mount points below `directory`. */
+function leftMounts(directory: string): string[] {
+  return readFileSync("/proc/self/mounts", "latin1")
+    .split("\n")
+    .filter((line) => line.split(" ")[1]?.startsWith(`${directory}/`))
+    .map((line) => `left mounted: ${line}`);
+}
+
+function attribute(xml: string, name: string): number {
+  const found = new RegExp(`<testsuites [^>]*\\b${name}="(\\d+)"`).exec(xml)?.[1];
+  return Number(found ?? 0);
+}
+
+function inner(xml: string): string {
+  return xml.replace(/^[\s\S]*?<testsuites[^>]*>\n?/, "").replace(/<\/testsuites>\s*$/, "");
+}
+
+function readReport(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function limitComplaint(output: string): string {
+  const reported = output.split("\n").filter((line) => /^\((pass|fail|skip)\) /.test(line));
+  const last = reported.at(-1)?.replace(/ \[[\d.]+m?s\]$/, "") ?? "nothing: the file was loading";
+  return `limit of ${LIMIT_SECONDS} s: killed in the test after ${last}`;
+}
+
+/** Runs the test file `path` of the repository at `root`. */
+export async function runFile(root: string, path: string): Promise<FileResult> {
+  const started = performance.now();
+  const mark = crypto.randomUUID();
+  const temporary = mkdtempSync("/tmp/t-");
+  const outside = mkdtempSync("/tmp/r-");
+  const report = join(outside, "junit.xml");
+  const words = ["bun", "test", "--timeout", String(TEST_TIMEOUT_MS), "--reporter=junit"];
+  const child = Bun.spawn([...words, `--reporter-outfile=${report}`, `./${path}`], {
+    cwd: root,
+    env: { ...process.env, [MARK]: mark, TMPDIR: temporary },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let overLimit = false;
+  const limit = setTimeout(() => {
+    overLimit = true;
+    child.kill("SIGKILL");
+  }, LIMIT_SECONDS * 1000);
+  const texts = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  await child.exited;
+  clearTimeout(limit);
+  // Before the pipes are read to their end: a process that was left holds them open.
+  const processes = await endLeftProcesses(mark);
+  const output = (await texts).join("");
+  const junit = readReport(report);
+  rmSync(outside, { recursive: true });
+  const tests = attribute(junit, "tests");
+  const failures = attribute(junit, "failures");
+  const skipped = attribute(junit, "skipped");
+  const complaints = [...processes, ...leftMounts(temporary), ...leftFiles(temporary)];
+  if (overLimit) complaints.push(limitComplaint(output));
+  else if (child.exitCode !== 0 && failures === 0) {
+    complaints.push(`bun test ended with ${child.exitCode ?? child.signalCode}`);
+  } else if (tests === 0) complaints.push("ran no test");
+  return {
+    path,
+    passed: tests - failures - skipped,
+    failed: failures + complaints.length,
+    skipped,
+    seconds: (performance.now() - started) / 1000,
+    output,
+    complaints,
+    junit: inner(junit),
+  };
+}
