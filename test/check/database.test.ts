@@ -226,7 +226,7 @@ test("DB_LOCKED_BY_OTHER: a second pmxcfs holds the lock", async () => {
   const path = write(TREE);
   const lock = `${path}.lock`;
   writeFileSync(lock, "");
-  const holder = Bun.spawn(["flock", lock, "sleep", "60"]);
+  const holder = Bun.spawn(["flock", "--no-fork", lock, "sleep", "60"]);
   try {
     await eventually("locked", () => {
       const { exitCode } = Bun.spawnSync(["flock", "-n", lock, "true"]);

@@ -1,5 +1,6 @@
 /** Graphs, status values, quorum and the clock: a real rrdcached, and servers that say it. */
 import { expect, test } from "bun:test";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
 import { needRoot } from "../support/identity.ts";
@@ -13,7 +14,10 @@ needRoot();
 
 async function checked(faults: Faults, ...only: string[]): Promise<Told> {
   await using server = await startNode(faults);
-  return await check(server.name, { only });
+  // Not the machine's own rrdcached, which another test may be installing or starting.
+  const absent = join(tmpdir(), "no-such-rrdcached");
+  const paths = { rrdSocket: join(absent, "sock"), rrdFiles: absent };
+  return await check(server.name, { only, paths });
 }
 
 function rrdPaths(rrd: RrdcachedFixture) {

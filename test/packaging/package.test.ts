@@ -24,7 +24,8 @@ let deb: string;
 
 function run(...words: string[]): { exitCode: number; stdout: string; stderr: string } {
   const { exitCode, stdout, stderr } = Bun.spawnSync(words, {
-    env: { ...process.env, LC_ALL: "C.UTF-8" },
+    // lintian leaves files in its temporary directory.
+    env: { ...process.env, LC_ALL: "C.UTF-8", TMPDIR: directory },
   });
   return { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
 }

@@ -151,12 +151,14 @@ listening() { grep -q " 00010000 .* @$1" /proc/net/unix; }
 
 /**
  * Runs a shell script as root in new mount, pid, network and uts namespaces, with an empty
- * /dev/shm of its own. Processes it leaves end with it; nothing it mounts is seen outside.
+ * /dev/shm of its own and without the machine's RRD files. Processes it leaves end with it; nothing it mounts is seen outside.
  */
 export async function sandbox(script: string, flags: readonly string[] = []): Promise<Ran> {
   const all = ["unshare", "-m", "-p", "-n", "-u", "-f", "--mount-proc", "--kill-child", ...flags];
-  const shm = "mount -t tmpfs -o mode=1777,size=256m tmpfs /dev/shm\n";
-  return await run([...all, "sh", "-c", PRELUDE + shm + script]);
+  const own = `mount -t tmpfs -o mode=1777,size=256m tmpfs /dev/shm
+[ ! -d /var/lib/rrdcached ] || mount -t tmpfs tmpfs /var/lib/rrdcached
+`;
+  return await run([...all, "sh", "-c", PRELUDE + own + script]);
 }
 
 /** As `sandbox`; the script prints the JSON of a run. */
