@@ -151,7 +151,8 @@ listening() { grep -q " 00010000 .* @$1" /proc/net/unix; }
 
 /**
  * Runs a shell script as root in new mount, pid, network and uts namespaces, with an empty
- * /dev/shm of its own and without the machine's RRD files. Processes it leaves end with it; nothing it mounts is seen outside.
+ * /dev/shm of its own and without the machine's RRD files. Processes it leaves end with it;
+ * nothing it mounts is seen outside.
  */
 export async function sandbox(script: string, flags: readonly string[] = []): Promise<Ran> {
   const all = ["unshare", "-m", "-p", "-n", "-u", "-f", "--mount-proc", "--kill-child", ...flags];
