@@ -1,6 +1,6 @@
 /**
  * One test file in a `bun test` process of its own: its counts, its output, its JUnit report, and
- * what it left behind (processes, temporary files, mounts). Each of these is a failure, and removed.
+ * what it left behind (processes, temporary files, mounts): each is a failure and is removed.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
