@@ -235,7 +235,7 @@ test("DB_LOCKED_BY_OTHER: a second pmxcfs holds the lock", async () => {
     await using server = await startNode();
     expectFound(await examined(path, server.name), "DB_LOCKED_BY_OTHER", {
       line: new RegExp(
-        `^pid ${holder.pid} \\(flock\\) holds the lock ${lock}, but does not serve @test-`,
+        `^pid ${holder.pid} \\(sleep\\) holds the lock ${lock}, but does not serve @test-`,
       ),
       fix: new RegExp(`^kill ${holder.pid} && systemctl restart pve-cluster$`),
       exit: 2,
