@@ -9,6 +9,7 @@ import { RELOAD_BOUNDS_MS } from "../pmxcfs/store/reloads.ts";
 import { RrdFiles } from "../pmxcfs/rrd/files.ts";
 import { Rrd } from "../pmxcfs/state/rrd-values.ts";
 import { Status } from "../pmxcfs/state/status.ts";
+import { LocalReplicator } from "../pmxcfs/replication/local.ts";
 import { FsVersionText } from "../pmxcfs/requests/fs-version.ts";
 import { cfsHandler } from "../pmxcfs/requests/handler.ts";
 import type { Services } from "../pmxcfs/requests/operation.ts";
@@ -43,7 +44,23 @@ function servicesOf(backend: Backend, rrdFiles: RrdFiles | undefined): Services 
   const status = new Status({ members, rrd, ...(rrdFiles === undefined ? {} : { rrdFiles }) });
   const clusterLog = new ClusterLog({ nodeName: members.nodeName, pid: process.pid });
   const fsVersion = new FsVersionText({ versions, status });
-  return { memdb, guests, members, tokens, rrd, status, clusterLog, fsVersion };
+  const replicator = new LocalReplicator({ tree: backend.tree, status, clusterLog });
+  return {
+    memdb,
+    guests,
+    members,
+    tokens,
+    rrd,
+    fsVersion,
+    status: {
+      set: (name, data) => replicator.setStatus(name, data),
+      get: (node, name) => status.get(node, name),
+    },
+    clusterLog: {
+      add: (entry) => replicator.log(entry),
+      dump: (user, maxEntries) => clusterLog.dump(user, maxEntries),
+    },
+  };
 }
 
 /** The counters of GET_FS_VERSION by name. */

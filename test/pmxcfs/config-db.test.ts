@@ -80,7 +80,7 @@ const CHANGES: readonly Change[] = [
     does: "mkdir of an observed name",
     path: "ceph.conf",
     by: (writer) => writer.create("ceph.conf", 4),
-    moves: [1, 0, 0],
+    moves: [0, 0, 0],
   },
   {
     does: "utime",

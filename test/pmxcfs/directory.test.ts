@@ -93,7 +93,7 @@ const CHANGES: readonly Change[] = [
     does: "mkdir of an observed name",
     path: "ceph.conf",
     by: (at) => mkdirSync(at("ceph.conf")),
-    moves: [1, 0, 0],
+    moves: [0, 0, 0],
   },
   {
     does: "utime",

@@ -44,7 +44,7 @@ test("a state directory that cannot be made, or two stores at once: one line say
   );
   mkdirSync(directory.at("config.db"));
   expect(openBackend({ ...options, state: directory.path })).toContain("it is no regular file");
-  expect(openBackend({ ...options, dir: directory.path, db: file })).toContain("cannot both");
+  expect(openBackend({ ...options, dir: directory.path, db: file })).toContain("only one");
 });
 
 function stateOf(uid: number, state?: string): string {

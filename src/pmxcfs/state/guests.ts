@@ -66,6 +66,7 @@ export interface GuestsOptions {
 }
 
 export class Guests {
+  readonly #memdb: Memdb;
   readonly #versions: Versions;
   readonly #onDuplicate: (vmid: number, paths: readonly string[]) => void;
   readonly #guests = new Map<number, Guest>();
@@ -81,6 +82,7 @@ export class Guests {
   constructor(options: GuestsOptions) {
     this.#versions = options.versions;
     this.#onDuplicate = options.onDuplicate ?? (() => {});
+    this.#memdb = options.memdb;
     for (const entry of configsOf(options.memdb)) this.#claimFile(entry);
     options.memdb.subscribe((change) => this.#changed(change));
   }
@@ -181,12 +183,26 @@ export class Guests {
   }
 
   #changed({ kind, path, entry }: Change): void {
+    if (kind === "reloaded") {
+      this.#rebuild();
+      return;
+    }
     const place = guestPath(path);
     // A new mtime alone is no change of the guest (CONFIG-DB.md: utime does not move vmlist).
     if (place === undefined || kind === "touched") return;
     const gone = kind === "removed" || entry.kind === "directory";
     const listChanged = gone ? this.#release(place.vmid, entry) : this.#claim(entry, place, path);
     if (!listChanged) return;
+    this.#versions.bumpVmlist();
+    this.#drop();
+  }
+
+  /** Another tree: the list is made anew, and every guest gets a new version. */
+  #rebuild(): void {
+    this.#guests.clear();
+    this.#waiting.clear();
+    this.#rendered.clear();
+    for (const entry of configsOf(this.#memdb)) this.#claimFile(entry);
     this.#versions.bumpVmlist();
     this.#drop();
   }

@@ -1,8 +1,8 @@
 /**
  * The configuration tree in memory: what GET_CONFIG reads and everything else is derived from.
- * It is filled and changed by one source (directory.ts or config-db.ts) and tells its subscribers
- * of every change, in order. It owns the entries; file bytes are never changed once they are in.
- * C counterpart: memdb.c.
+ * One source fills and changes it (directory.ts, config-db.ts or tree-store.ts); subscribers are
+ * called after every change, in order. It owns the entries. File bytes are immutable: a change
+ * replaces them, so a reader may keep the bytes it got. C counterpart: memdb.c.
  */
 
 /** A file or a directory. Only Memdb changes one. */
@@ -21,6 +21,11 @@ export interface Entry {
   readonly mtime: number;
   /** A file's content; empty for a directory. */
   readonly bytes: Uint8Array;
+  /**
+   * Bytes of a file as stat shows it; 0 for a directory. It differs from `bytes.length` in one
+   * case: a C node grew an empty file by truncate, which gives it a size and no bytes.
+   */
+  readonly size: number;
   /** A directory's entries by name; empty for a file. */
   readonly children: ReadonlyMap<string, Entry>;
 }
@@ -44,15 +49,24 @@ export interface NewEntry extends Stamp {
   readonly bytes?: Uint8Array;
 }
 
+/** An entry of a tree that is loaded as a whole. */
+export interface LoadedEntry extends NewEntry {
+  /** Inode of its directory; 0 for the root. */
+  readonly parentInode: number;
+}
+
 /**
  * `placed`: there is an entry at the path now (new, moved there, or instead of another one);
  * `written`: its content; `touched`: its mtime only; `removed`: nothing is at the path any more.
  * A rename is `removed` then `placed`; over an existing target the target is only `placed`.
+ * `reloaded`: the whole tree is another one; `path` is "" and `entry` the root.
  */
 export interface Change {
-  readonly kind: "placed" | "written" | "touched" | "removed";
+  readonly kind: "placed" | "written" | "touched" | "removed" | "reloaded";
   readonly path: string;
   readonly entry: Entry;
+  /** With `placed`: the entry was not in the tree before (no rename). */
+  readonly created?: true;
 }
 
 export type Subscriber = (change: Change) => void;
@@ -70,6 +84,7 @@ export class Memdb {
     writer: 0,
     mtime: 0,
     bytes: NOTHING,
+    size: 0,
     children: new Map(),
   };
   readonly #subscribers = new Set<Subscriber>();
@@ -80,7 +95,7 @@ export class Memdb {
     return this.#root;
   }
 
-  /** Bytes of all files. */
+  /** Sizes of all files, added up. */
   get fileBytes(): number {
     return this.#fileBytes;
   }
@@ -131,18 +146,62 @@ export class Memdb {
 
   /** Puts a new entry into `parent`, in place of what has that name there. */
   add(parent: Entry, from: NewEntry): Entry {
-    const { bytes = NOTHING, ...rest } = from;
-    const entry: Mutable = { ...rest, bytes, parent: undefined, children: new Map() };
-    this.#place(entry, parent as Mutable);
+    const entry = newMutable(from);
+    this.#place(entry, parent as Mutable, true);
     return entry;
   }
 
-  /** New content. */
-  write(entry: Entry, bytes: Uint8Array, stamp: Stamp): void {
-    this.#fileBytes += bytes.length - entry.bytes.length;
-    (entry as Mutable).bytes = bytes;
-    this.#stamp(entry as Mutable, stamp);
+  /** New content. `size` differs from the length of `bytes` as told at Entry.size. */
+  write(entry: Entry, bytes: Uint8Array, stamp: Stamp, size: number = bytes.length): void {
+    this.#fileBytes += size - entry.size;
+    const written = entry as Mutable;
+    written.bytes = bytes;
+    written.size = size;
+    this.#stamp(written, stamp);
     this.#tell("written", entry);
+  }
+
+  /** Version, writer and mtime of the whole tree: those of its last change. Nobody is called. */
+  stampRoot(stamp: Stamp): void {
+    this.#stamp(this.#root, stamp);
+  }
+
+  /**
+   * Replaces the whole tree and tells it as one `reloaded`. `entries` are in the order of inodes;
+   * each parent is among them, whatever the order. `old` are entries of this tree by inode: one
+   * whose inode and kind stay keeps its object, so that whoever holds it (the mount's open
+   * handles) sees the new state. Returns the new entries by inode, without the root.
+   */
+  reload(
+    root: Stamp,
+    entries: Iterable<LoadedEntry>,
+    old: ReadonlyMap<number, Entry>,
+  ): Map<number, Entry> {
+    const next = new Map<number, Mutable>();
+    const parents: [Mutable, number][] = [];
+    for (const { parentInode, ...loaded } of entries) {
+      const kept = old.get(loaded.inode) as Mutable | undefined;
+      const fresh = newMutable(loaded);
+      const entry = kept?.kind === fresh.kind ? Object.assign(kept, fresh) : fresh;
+      next.set(entry.inode, entry);
+      parents.push([entry, parentInode]);
+    }
+    for (const entry of old.values()) {
+      if (next.get(entry.inode) !== entry) (entry as Mutable).parent = undefined;
+    }
+    this.#root.children = new Map();
+    this.#fileBytes = 0;
+    this.#entryCount = next.size;
+    for (const [entry, parentInode] of parents) {
+      const parent = parentInode === 0 ? this.#root : next.get(parentInode);
+      if (parent === undefined) throw new Error(`inode ${entry.inode} has no parent`);
+      parent.children.set(entry.name, entry);
+      entry.parent = parent;
+      this.#fileBytes += entry.size;
+    }
+    this.#stamp(this.#root, root);
+    this.#notify({ kind: "reloaded", path: "", entry: this.#root });
+    return next;
   }
 
   /** A new mtime, the content as it was. */
@@ -166,7 +225,7 @@ export class Memdb {
     moved.name = name;
     for (const [path, each] of paths.toReversed())
       this.#notify({ kind: "removed", path, entry: each });
-    this.#place(moved, parent as Mutable);
+    this.#place(moved, parent as Mutable, false);
     for (const each of below) this.#tell("placed", each);
   }
 
@@ -179,7 +238,7 @@ export class Memdb {
     this.#notify({ kind: "removed", path, entry });
   }
 
-  #place(entry: Mutable, parent: Mutable): void {
+  #place(entry: Mutable, parent: Mutable, created: boolean): void {
     const occupant = parent.children.get(entry.name);
     if (occupant !== undefined) {
       for (const child of occupant.children.values()) this.remove(child);
@@ -188,13 +247,14 @@ export class Memdb {
     }
     parent.children.set(entry.name, entry);
     entry.parent = parent;
-    this.#fileBytes += entry.bytes.length;
+    this.#fileBytes += entry.size;
     this.#entryCount++;
-    this.#tell("placed", entry);
+    if (!created) this.#tell("placed", entry);
+    else this.#notify({ kind: "placed", path: pathOf(entry), entry, created });
   }
 
   #forget(entry: Entry): void {
-    this.#fileBytes -= entry.bytes.length;
+    this.#fileBytes -= entry.size;
     this.#entryCount--;
   }
 
@@ -216,6 +276,10 @@ export class Memdb {
   #notify(change: Change): void {
     for (const subscriber of this.#subscribers) subscriber(change);
   }
+}
+
+function newMutable({ bytes = NOTHING, ...rest }: NewEntry): Mutable {
+  return { ...rest, bytes, size: bytes.length, parent: undefined, children: new Map() };
 }
 
 /** Whether `entry` is `above` or anywhere below it. */

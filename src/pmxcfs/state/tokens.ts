@@ -12,8 +12,8 @@ export class Tokens {
 
   constructor(memdb: Memdb) {
     this.#memdb = memdb;
-    memdb.subscribe(({ path }) => {
-      if (path === TOKEN_FILE) this.#lines = undefined;
+    memdb.subscribe(({ kind, path }) => {
+      if (path === TOKEN_FILE || kind === "reloaded") this.#lines = undefined;
     });
   }
 

@@ -3,7 +3,7 @@
  * the members. They live in memory only: a client compares the start time first. Bumped by the
  * tree's changes from the moment it is loaded. C counterpart: status.c, memdb_change_array.
  */
-import type { Memdb } from "./memdb.ts";
+import type { Change, Memdb } from "./memdb.ts";
 
 /** The paths clients keep in caches by version, in the order in which they are shown. */
 export const OBSERVED_PATHS = [
@@ -71,7 +71,7 @@ export class Versions {
     const { memdb, startTime = Math.floor(Date.now() / 1000) } = options;
     this.startTime = startTime;
     this.#vmlist = memdb.find("nodes")?.kind === "directory" ? 1 : 0;
-    memdb.subscribe(({ path }) => this.#bump(path));
+    memdb.subscribe((change) => this.#changed(change));
   }
 
   get clinfo(): number {
@@ -102,6 +102,15 @@ export class Versions {
   bumpVmlist(): void {
     this.#vmlist++;
     this.#generation++;
+  }
+
+  #changed({ kind, path, entry, created }: Change): void {
+    if (kind === "reloaded") {
+      for (const observed of OBSERVED_PATHS) this.#bump(observed);
+    } else if (created !== true || entry.kind === "file") {
+      // A mkdir at an observed path moves nothing; its rename and removal do (as in C).
+      this.#bump(path);
+    }
   }
 
   #bump(path: string): void {

@@ -1,6 +1,6 @@
 /**
- * Opens one of the three stores (a directory, a config.db, or our own under the state directory)
- * and what is derived from it, ready for the composition root. Nothing stays open on failure.
+ * Opens one of the stores (a directory, a config.db of somebody else's, the node's own config.db,
+ * or ours under the state directory) and what is derived from it, ready for the composition root. Nothing stays open on failure.
  */
 import { readFileSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
@@ -12,16 +12,20 @@ import { Guests } from "../state/guests.ts";
 import { Members } from "../state/members.ts";
 import { Memdb } from "../state/memdb.ts";
 import { messageOf } from "./reason.ts";
-import type { ReloadCounts } from "./reloads.ts";
+import { openTree } from "./open-tree.ts";
+import { Reloads, type ReloadCounts } from "./reloads.ts";
+import type { TreeStore } from "./tree-store.ts";
 import { Tokens } from "../state/tokens.ts";
 import { Versions } from "../state/versions.ts";
 
-/** At most one of `dir` and `db`; with neither it is the store under `state`. */
+/** At most one of `dir`, `db` and `own`; with none it is the store under `state`. */
 export interface BackendOptions {
   /** A directory that is /etc/pve. */
   readonly dir?: string | undefined;
   /** A pmxcfs config.db; never written. */
   readonly db?: string | undefined;
+  /** The node's own config.db, which is written; made when it is not there. */
+  readonly own?: string | undefined;
   /** Where our own config.db is or shall be. */
   readonly state?: string | undefined;
   readonly nodeName: string;
@@ -46,6 +50,8 @@ export class Backend implements Disposable {
   readonly tokens: Tokens;
   /** Where the tree comes from, for the log: `directory /srv/pve`. */
   readonly origin: string;
+  /** What changes the tree; undefined when it belongs to others. */
+  readonly tree: TreeStore | undefined;
   readonly #source: Source;
 
   constructor(loaded: Loaded, options: BackendOptions, corosync: CorosyncConfig | undefined) {
@@ -53,6 +59,7 @@ export class Backend implements Disposable {
     const { nodeName, online, log } = options;
     this.memdb = memdb;
     this.origin = origin;
+    this.tree = source instanceof OwnTree ? source.tree : undefined;
     this.#source = source;
     const versions = new Versions({ memdb });
     this.versions = versions;
@@ -82,6 +89,23 @@ export class Backend implements Disposable {
   }
 }
 
+/** The tree of a database that only this process changes. */
+class OwnTree implements Source {
+  readonly tree: TreeStore;
+  readonly reloads = new Reloads(performance.now(), ["database"]);
+
+  constructor(tree: TreeStore) {
+    this.tree = tree;
+  }
+
+  /** Nobody else changes it. */
+  refresh(): void {}
+
+  [Symbol.dispose](): void {
+    this.tree[Symbol.dispose]();
+  }
+}
+
 interface Loaded {
   readonly memdb: Memdb;
   readonly source: Source;
@@ -90,8 +114,9 @@ interface Loaded {
 
 /** The backend, or one line that says why there is none. */
 export function openBackend(options: BackendOptions): Backend | string {
-  if (options.dir !== undefined && options.db !== undefined) {
-    return "a directory and a database cannot both be served";
+  const { dir, db, own } = options;
+  if ([dir, db, own].filter((store) => store !== undefined).length > 1) {
+    return "only one directory or database can be served";
   }
   const corosync = readCorosyncConf(options);
   if (typeof corosync === "string") return corosync;
@@ -100,7 +125,8 @@ export function openBackend(options: BackendOptions): Backend | string {
 }
 
 function load(options: BackendOptions): Loaded | string {
-  const { dir, db, state, nodeName, log } = options;
+  const { dir, db, own, state, nodeName, log } = options;
+  if (own !== undefined) return loadOwn(own, log);
   const memdb = new Memdb();
   if (dir !== undefined) {
     const source = DirectorySource.open({ directory: dir, memdb, log });
@@ -120,6 +146,12 @@ function loadDb(file: string, memdb: Memdb, log: Log): Loaded | string {
   const source = ConfigDb.open({ file, memdb, log });
   if (typeof source === "string") return `unable to open database '${file}': ${source}`;
   return { memdb, source, origin: `database ${file}` };
+}
+
+function loadOwn(file: string, log: Log): Loaded | string {
+  const tree = openTree({ file, log });
+  if (typeof tree === "string") return `unable to open database '${file}': ${tree}`;
+  return { memdb: tree.memdb, source: new OwnTree(tree), origin: `database ${file} (read-write)` };
 }
 
 function readCorosyncConf(options: BackendOptions): CorosyncConfig | string | undefined {

@@ -4,7 +4,7 @@
  * bdb_backend_load_index; memdb.c, memdb_recreate_vmlist.
  */
 import { guestPath } from "../state/guests.ts";
-import { pathOf, type Entry, type Memdb } from "../state/memdb.ts";
+import { pathOf, type Entry, type LoadedEntry, type Memdb } from "../state/memdb.ts";
 
 /** dirent.h's DT_DIR and DT_REG, as the type column has them. */
 export const RowType = { DIRECTORY: 4, FILE: 8 } as const;
@@ -146,4 +146,9 @@ export function newEntry(row: Row): Parameters<Memdb["add"]>[1] {
   const { inode, version, writer, mtime, name, data } = row;
   const kind = row.type === RowType.DIRECTORY ? "directory" : "file";
   return { inode, version, writer, mtime, name, kind, bytes: data };
+}
+
+/** Rows without row 0 as a tree takes them that is loaded as a whole. */
+export function* loadedEntries(rows: Iterable<Row>): Generator<LoadedEntry> {
+  for (const row of rows) if (row.inode !== 0) yield { ...newEntry(row), parentInode: row.parent };
 }

@@ -1,0 +1,75 @@
+/**
+ * A node without a cluster: every change is applied at once, by writer 0, now. C counterpart:
+ * cfs-plug-memdb.c without dfsm.
+ */
+import { Errno } from "../../base/errno.ts";
+import { CfsLimits } from "../../base/limits.ts";
+import { isBelowLocks } from "../state/locks.ts";
+import type { Memdb } from "../state/memdb.ts";
+import type { Origin, TreeCommand } from "../state/tree-command.ts";
+import { normalPath } from "../store/tree-path.ts";
+import type { TreeStore } from "../store/tree-store.ts";
+import type { LogMessage, Replicator } from "./replicator.ts";
+
+export interface LocalReplicatorOptions {
+  /** The tree; undefined when it belongs to others (`--dir`, `--db`): then it cannot be changed. */
+  readonly tree: TreeStore | undefined;
+  readonly status: { set(name: string, data: Uint8Array): 0 | Errno };
+  readonly clusterLog: { add(message: LogMessage): void };
+  /** Unix seconds. */
+  readonly clock?: () => number;
+}
+
+/** True for a utime that asks for a lock: mtime 0 on a directory below priv/lock. */
+export function isUnlockRequest(memdb: Memdb, command: TreeCommand): boolean {
+  if (command.kind !== "utime" || command.mtime !== 0) return false;
+  return isBelowLocks(normalPath(command.path)) && memdb.find(command.path)?.kind === "directory";
+}
+
+/**
+ * The same change without the one that makes C nodes fail: a truncate that lets an empty file grow
+ * gives it a size and no bytes, and a C server that reads it dies. Zeros are written instead.
+ */
+export function withoutPhantoms(memdb: Memdb, command: TreeCommand): TreeCommand {
+  if (command.kind !== "truncate" || command.size === 0) return command;
+  if (command.size > CfsLimits.fileBytes) return command;
+  const entry = memdb.find(command.path);
+  if (entry?.kind !== "file" || entry.bytes.length > 0) return command;
+  return { kind: "write", path: command.path, offset: 0, data: new Uint8Array(command.size) };
+}
+
+export class LocalReplicator implements Replicator {
+  readonly quorate = true;
+  readonly #tree: TreeStore | undefined;
+  readonly #status: LocalReplicatorOptions["status"];
+  readonly #clusterLog: LocalReplicatorOptions["clusterLog"];
+  readonly #clock: () => number;
+
+  constructor(options: LocalReplicatorOptions) {
+    this.#tree = options.tree;
+    this.#status = options.status;
+    this.#clusterLog = options.clusterLog;
+    this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
+  }
+
+  propose(given: TreeCommand): number {
+    const tree = this.#tree;
+    if (tree === undefined) return Errno.EROFS;
+    const origin: Origin = { writer: 0, time: this.#clock() };
+    if (isUnlockRequest(tree.memdb, given) && tree.lockExpired(given.path)) {
+      const outcome = tree.apply({ kind: "remove", path: given.path }, origin);
+      return outcome === 0 ? Errno.ENOENT : outcome;
+    }
+    const command = withoutPhantoms(tree.memdb, given);
+    const outcome = tree.apply(command, origin);
+    return command.kind !== given.kind && outcome > 0 ? 0 : outcome;
+  }
+
+  setStatus(name: string, data: Uint8Array): 0 | Errno {
+    return this.#status.set(name, data);
+  }
+
+  log(message: LogMessage): void {
+    this.#clusterLog.add(message);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Where the writable tree's changes go before memory follows: rows of the table `tree`. There are
+ * three: the database itself (config-db-writer.ts), a journal beside it (journal.ts), and plain
+ * memory for tests and the cluster simulator (here).
+ */
+import type { Errno } from "../../base/errno.ts";
+import type { Row } from "./tree-rows.ts";
+
+/** A row as it is written: `data` null is SQL NULL, an empty array a blob of no bytes. */
+export interface RowImage extends Omit<Row, "data"> {
+  readonly data: Uint8Array | null;
+}
+
+/** Row 0, without its fixed columns. */
+export interface RootRow {
+  readonly version: number;
+  readonly writer: number;
+  readonly mtime: number;
+  /** 8, except after a sync, which writes what the leader sent: 4. */
+  readonly type: number;
+}
+
+/** One change of the tree: one transaction. */
+export interface RowChange {
+  /** Inodes whose rows go, before anything is written. */
+  readonly deleted: readonly number[];
+  /** Rows that are written whole (REPLACE). */
+  readonly replaced: readonly RowImage[];
+  readonly root: RootRow;
+}
+
+export interface RowWriter extends Disposable {
+  /**
+   * 0 when the change will survive the end of this process, and is in one piece in the database;
+   * EIO (or what else the system said) when nothing of it was written.
+   */
+  commit(change: RowChange): 0 | Errno;
+}
+
+/** Rows in a map. */
+export class MemoryRows implements RowWriter {
+  readonly rows = new Map<number, RowImage>();
+  root: RootRow = { version: 1, writer: 0, mtime: 0, type: 8 };
+  /** Answer of the next commits instead of writing, until it is 0 again. */
+  failure: 0 | Errno = 0;
+
+  commit({ deleted, replaced, root }: RowChange): 0 | Errno {
+    if (this.failure !== 0) return this.failure;
+    for (const inode of deleted) this.rows.delete(inode);
+    for (const row of replaced) this.rows.set(row.inode, row);
+    this.root = root;
+    return 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.rows.clear();
+  }
+}

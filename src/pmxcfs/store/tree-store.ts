@@ -1,0 +1,351 @@
+/**
+ * The writable tree: checks a command, writes its rows in one transaction, then changes memory.
+ * A pure function of (tree, command, origin), so that every node of a cluster gets the same tree
+ * and the same verdict from the same commands: no wall clock, no local options, no bounds of our
+ * own (lock timers alone use a clock, and decide nothing in `apply`). C counterpart: memdb.c.
+ */
+import { Errno } from "../../base/errno.ts";
+import { CfsLimits } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
+import { GuestNumbers } from "../state/guest-numbers.ts";
+import { guestPath } from "../state/guests.ts";
+import { isBelowLocks, isLockPath, LOCK_DIRECTORY, LockTable } from "../state/locks.ts";
+import { isWithin, pathOf, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
+import type { Origin, TreeCommand } from "../state/tree-command.ts";
+import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
+import { resized, spliced } from "./file-bytes.ts";
+import type { RowImage, RowWriter } from "./row-writer.ts";
+import { planSync, type SyncEntry } from "./sync-plan.ts";
+import { directoryOf, isBadName, nameOf, normalPath } from "./tree-path.ts";
+import { RowType } from "./tree-rows.ts";
+
+type PathCommand = Extract<TreeCommand, { kind: "create" | "mkdir" | "remove" }>;
+type WriteCommand = Extract<TreeCommand, { kind: "write" }>;
+type TruncateCommand = Extract<TreeCommand, { kind: "truncate" }>;
+type UtimeCommand = Extract<TreeCommand, { kind: "utime" }>;
+
+const NO_BYTES = new Uint8Array(0);
+const MAX_U32 = 0xffff_ffff;
+
+export interface TreeStoreOptions {
+  /** Loaded; changed by this store alone from now on. */
+  readonly memdb: Memdb;
+  /** Its entries by inode, in the order of inodes, without the root. */
+  readonly entries: ReadonlyMap<number, Entry>;
+  readonly writer: RowWriter;
+  readonly log: Log;
+  /** Seconds of a clock that never goes back, for the lock timers. */
+  readonly now?: () => number;
+}
+
+export class TreeStore implements Disposable {
+  readonly memdb: Memdb;
+  readonly locks: LockTable;
+  /** Digests for the cluster. */
+  readonly index: TreeIndex;
+  readonly #writer: RowWriter;
+  readonly #log: Log;
+  readonly #numbers: GuestNumbers;
+  #entries: Map<number, Entry>;
+
+  constructor(options: TreeStoreOptions) {
+    this.memdb = options.memdb;
+    this.locks = new LockTable(options.now);
+    this.#entries = new Map(options.entries);
+    this.index = new TreeIndex(this.memdb.root, () => this.#entries.values());
+    this.#writer = options.writer;
+    this.#log = options.log;
+    this.#numbers = new GuestNumbers(this.memdb);
+    this.#restartLocks();
+  }
+
+  /** Version of the whole tree: the highest ever used. */
+  get version(): number {
+    return this.memdb.root.version;
+  }
+
+  /** The entry with this inode (not 0); undefined when there is none. */
+  entry(inode: number): Entry | undefined {
+    return this.#entries.get(inode);
+  }
+
+  /** All entries but the root, in the order of inodes. */
+  entries(): Iterable<Entry> {
+    return this.#entries.values();
+  }
+
+  /**
+   * Applies one change: bytes written, or 0, or why not. Nothing changed unless it succeeds.
+   * ENOENT, ENOTDIR: the directory; EACCES: the root, a name that is none, a lock; EEXIST: exists,
+   * or the guest number is taken; EFBIG: beyond 1 MiB; ENOTEMPTY; EINVAL: a directory into itself;
+   * EIO: it could not be written (the next one may work).
+   */
+  apply(command: TreeCommand, origin: Origin): number {
+    switch (command.kind) {
+      case "write":
+        return this.#write(command, origin);
+      case "truncate":
+        return this.#truncate(command, origin);
+      case "create":
+      case "mkdir":
+        return this.#create(command, origin);
+      case "remove":
+        return this.#remove(command, origin);
+      case "rename":
+        return this.#rename(command.path, command.to, origin);
+      case "utime":
+        return this.#utime(command, origin);
+      default:
+        return command satisfies never;
+    }
+  }
+
+  /** Digest (32 bytes) of the directory at `path` below priv/lock; undefined when there is none. */
+  lockDigest(path: string): Buffer | undefined {
+    const entry = this.#lockedAt(path);
+    return entry === undefined ? undefined : lockDigestOf(entry);
+  }
+
+  /**
+   * Whether the directory at `path` is what `digest` says (by default: whatever is there) and has
+   * been so for more than 120 s. Starts the timer anew when the lock changed, or had none.
+   */
+  lockExpired(path: string, digest?: Uint8Array): boolean {
+    const own = this.lockDigest(path);
+    if (own === undefined || (digest !== undefined && !own.equals(digest))) return false;
+    const age = this.locks.age(normalPath(path), own);
+    if (age === "changed") this.#log.info(`${path}: lock changed, its timer starts anew`);
+    return age === "expired";
+  }
+
+  /** Removes the lock that has this digest: 0, or ENOENT, ENOTEMPTY, EIO; EBUSY: it changed. */
+  unlock(path: string, digest: Uint8Array, origin: Origin): 0 | Errno {
+    const own = this.lockDigest(path);
+    if (own === undefined) return Errno.ENOENT;
+    if (!own.equals(digest)) return Errno.EBUSY;
+    return this.#remove({ kind: "remove", path }, origin);
+  }
+
+  /**
+   * The end of a cluster's sync: rows of `deleted` inodes go, `updates` come (the root among them
+   * as inode 0), in one transaction. `leaderIndex`: the index that must come out (tree-index.ts).
+   * Afterwards every observed counter is one higher, the guests are listed anew, and all lock
+   * timers start. EIO: not a tree, not the leader's index, or not written; nothing changed then.
+   */
+  commitSync(
+    deleted: readonly number[],
+    updates: readonly SyncEntry[],
+    leaderIndex?: Uint8Array,
+  ): true | Errno {
+    const plan = planSync(this.memdb.root, this.#entries.values(), {
+      deleted,
+      updates,
+      index: this.index,
+      leaderIndex,
+    });
+    if (typeof plan === "string") {
+      this.#log.error(`sync refused: ${plan}`);
+      return Errno.EIO;
+    }
+    const outcome = this.#writer.commit(plan.change);
+    if (outcome !== 0) return outcome;
+    this.#entries = this.memdb.reload(plan.root, plan.entries, this.#entries);
+    this.#restartLocks();
+    return true;
+  }
+
+  /** Writes what is not in the database yet, and closes it. */
+  [Symbol.dispose](): void {
+    this.#writer[Symbol.dispose]();
+  }
+
+  #write({ path: given, offset, data }: WriteCommand, origin: Origin): number {
+    if (offset + data.length > CfsLimits.fileBytes) return Errno.EFBIG;
+    const file = this.#file(normalPath(given));
+    if (typeof file === "number") return file;
+    const bytes = spliced(file.bytes, offset, data);
+    return this.#rewrite(file, bytes, bytes.length, origin) || data.length;
+  }
+
+  #truncate({ path: given, size }: TruncateCommand, origin: Origin): number {
+    if (size > CfsLimits.fileBytes) return Errno.EFBIG;
+    const file = this.#file(normalPath(given));
+    if (typeof file === "number") return file;
+    // As C does: an empty file that grows gets a size and no bytes. Local changes do not come here
+    // with one (replication/growth.ts); those of C nodes do, and all nodes must agree.
+    const bytes = file.bytes.length === 0 ? NO_BYTES : resized(file.bytes, size);
+    return this.#rewrite(file, bytes, size, origin);
+  }
+
+  #rewrite(file: Entry, bytes: Uint8Array, size: number, origin: Origin): 0 | Errno {
+    const stamp = this.#stamp(origin);
+    const data = bytes.length === 0 ? null : bytes;
+    const failure = this.#commit([], [{ ...imageOf(file, stamp), data }], stamp);
+    if (failure !== 0) return failure;
+    this.memdb.write(file, bytes, stamp, size);
+    return 0;
+  }
+
+  #create({ kind, path: given }: PathCommand, origin: Origin): 0 | Errno {
+    const path = normalPath(given);
+    const parent = this.#parent(path);
+    if (typeof parent === "number") return parent;
+    const name = nameOf(path);
+    const there = parent.children.get(name);
+    if (kind === "create") {
+      if (this.#numbers.elsewhere(path) !== undefined) return Errno.EEXIST;
+      if (there?.kind === "directory") return Errno.ENOTDIR;
+    }
+    if (there !== undefined) return Errno.EEXIST;
+    const stamp = this.#stamp(origin);
+    const inode = stamp.version;
+    const type = kind === "create" ? RowType.FILE : RowType.DIRECTORY;
+    const row = { ...stamp, inode, parent: parent.inode, type, name, data: null };
+    const failure = this.#commit([], [row], stamp);
+    if (failure !== 0) return failure;
+    const entryKind = kind === "create" ? "file" : "directory";
+    const entry = this.memdb.add(parent, { ...stamp, inode, name, kind: entryKind });
+    this.#entries.set(inode, entry);
+    if (kind === "mkdir" && isLockPath(path)) this.locks.restart(path, lockDigestOf(entry));
+    return 0;
+  }
+
+  #remove({ path: given }: PathCommand, origin: Origin): 0 | Errno {
+    const path = normalPath(given);
+    const parent = this.#parent(path);
+    if (typeof parent === "number") return parent;
+    const entry = parent.children.get(nameOf(path));
+    if (entry === undefined) return Errno.ENOENT;
+    if (entry.children.size > 0) return Errno.ENOTEMPTY;
+    const stamp = this.#stamp(origin);
+    const failure = this.#commit([entry.inode], [], stamp);
+    if (failure !== 0) return failure;
+    this.memdb.remove(entry);
+    this.#entries.delete(entry.inode);
+    if (entry.kind === "directory") this.locks.forget(path);
+    return 0;
+  }
+
+  #rename(from: string, given: string, origin: Origin): 0 | Errno {
+    const to = normalPath(given);
+    const source = this.memdb.find(from);
+    const parent = this.#renameTarget(source, normalPath(from), to);
+    if (source === undefined || typeof parent === "number") return parent as Errno;
+    const name = nameOf(to);
+    const target = parent.children.get(name);
+    const replaced = target === source ? undefined : target;
+    const stamp = this.#stamp(origin);
+    const row = { ...imageOf(source, stamp), parent: parent.inode, name };
+    const failure = this.#commit(replaced === undefined ? [] : [replaced.inode], [row], stamp);
+    if (failure !== 0) return failure;
+    this.memdb.move(source, parent, name, stamp);
+    if (replaced !== undefined) {
+      this.#entries.delete(replaced.inode);
+      if (replaced.kind === "directory") this.locks.forget(to);
+    }
+    return 0;
+  }
+
+  /** The directory that `source` goes into, or why it must not. */
+  #renameTarget(source: Entry | undefined, from: string, to: string): Entry | Errno {
+    if (source === undefined) return Errno.ENOENT;
+    if (source === this.memdb.root) return Errno.EACCES;
+    if (source.kind === "file" && this.#numbers.elsewhere(to) !== undefined) {
+      if (guestPath(from)?.vmid !== guestPath(to)?.vmid) return Errno.EEXIST;
+    }
+    if (source.kind === "directory" && isBelowLocks(from)) return Errno.EACCES;
+    // Both before anything changes: C removes the target first, and is left without it.
+    if (source.children.size > 0) return Errno.ENOTEMPTY;
+    const target = this.memdb.find(to);
+    if (target === this.memdb.root) return Errno.EACCES;
+    if (target !== undefined && target.children.size > 0) return Errno.ENOTEMPTY;
+    const parent = this.#parent(to);
+    if (typeof parent === "number") return parent;
+    return isWithin(parent, source) ? Errno.EINVAL : parent;
+  }
+
+  #utime({ path: given, mtime }: UtimeCommand, origin: Origin): 0 | Errno {
+    const path = normalPath(given);
+    const entry = this.memdb.find(path);
+    if (entry === this.memdb.root) return Errno.EACCES;
+    if (entry === undefined) return Errno.ENOENT;
+    const isLock = entry.kind === "directory" && isLockPath(path);
+    if (isLock && (mtime < entry.mtime || entry.writer !== origin.writer)) return Errno.EACCES;
+    const stamp = this.#stamp({ writer: origin.writer, time: mtime });
+    const failure = this.#commit([], [imageOf(entry, stamp)], stamp);
+    if (failure !== 0) return failure;
+    this.memdb.touch(entry, stamp);
+    if (isLock) this.locks.restart(path, lockDigestOf(entry));
+    return 0;
+  }
+
+  /** The file at a path that write and truncate may change. */
+  #file(path: string): Entry | Errno {
+    const parent = this.#parent(path);
+    if (typeof parent === "number") return parent;
+    if (this.#numbers.elsewhere(path) !== undefined) return Errno.EEXIST;
+    const entry = parent.children.get(nameOf(path));
+    if (entry?.kind === "directory") return Errno.ENOTDIR;
+    return entry ?? Errno.ENOENT;
+  }
+
+  /** The directory that has or gets the last name of `path`. */
+  #parent(path: string): Entry | Errno {
+    let at: Entry | undefined = this.memdb.root;
+    const directory = directoryOf(path);
+    if (directory !== "") {
+      for (const name of directory.split("/")) {
+        if (at.kind !== "directory") return Errno.ENOTDIR;
+        at = at.children.get(name);
+        if (at === undefined) return Errno.ENOENT;
+      }
+    }
+    if (at.kind !== "directory") return Errno.ENOTDIR;
+    return isBadName(nameOf(path)) ? Errno.EACCES : at;
+  }
+
+  #stamp({ writer, time }: Origin): Stamp {
+    return { version: this.version + 1, writer, mtime: Math.min(time, MAX_U32) };
+  }
+
+  #commit(deleted: readonly number[], replaced: readonly RowImage[], root: Stamp): 0 | Errno {
+    const { version, writer, mtime } = root;
+    const type = RowType.FILE;
+    const outcome = this.#writer.commit({
+      deleted,
+      replaced,
+      root: { version, writer, mtime, type },
+    });
+    if (outcome === 0) this.memdb.stampRoot(root);
+    return outcome;
+  }
+
+  #lockedAt(path: string): Entry | undefined {
+    const entry = isBelowLocks(normalPath(path)) ? this.memdb.find(path) : undefined;
+    return entry?.kind === "directory" ? entry : undefined;
+  }
+
+  /** A load or a sync gives all locks their full time, whatever their mtime. */
+  #restartLocks(): void {
+    this.locks.clear();
+    for (const entry of this.memdb.find(LOCK_DIRECTORY)?.children.values() ?? []) {
+      if (entry.kind === "directory") this.locks.restart(pathOf(entry), lockDigestOf(entry));
+    }
+  }
+}
+
+/** An entry's row with a new stamp. C writes a directory it changes with a blob of no bytes. */
+function imageOf(entry: Entry, { version, writer, mtime }: Stamp): RowImage {
+  const { inode, parent, kind, name, bytes } = entry;
+  const isFile = kind === "file";
+  return {
+    inode,
+    parent: parent?.inode ?? 0,
+    version,
+    writer,
+    mtime,
+    type: isFile ? RowType.FILE : RowType.DIRECTORY,
+    name,
+    data: isFile && bytes.length === 0 ? null : bytes,
+  };
+}

@@ -1,0 +1,355 @@
+/**
+ * The writable config.db: random commands against the obvious model (rows on disk, memory, errors,
+ * the next start), and the faults of the C server that we do not share, each named after it.
+ */
+import { describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import fc from "fast-check";
+import { statSync } from "node:fs";
+import { Errno, errnoName } from "../../src/base/errno.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { LocalReplicator, withoutPhantoms } from "../../src/pmxcfs/replication/local.ts";
+import { Guests } from "../../src/pmxcfs/state/guests.ts";
+import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
+import { Versions } from "../../src/pmxcfs/state/versions.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
+import { Memdb, pathOf } from "../../src/pmxcfs/state/memdb.ts";
+import { rememberingLog, TempDirectory, textOf } from "./support.ts";
+import { anyCommand, TreeModel } from "./tree-model.ts";
+
+const ORIGIN = { writer: 0, time: 1_700_000_000 };
+const GUEST = "nodes/n1/qemu-server/100.conf";
+
+function opened(file: string, now: () => number = () => 0): TreeStore {
+  const tree = openTree({ file, log: silentLog, now });
+  if (typeof tree === "string") throw new Error(tree);
+  return tree;
+}
+
+function inMemory(now: () => number = () => 0): { store: TreeStore; rows: MemoryRows } {
+  const rows = new MemoryRows();
+  const memdb = new Memdb();
+  memdb.stampRoot({ version: 1, writer: 0, mtime: 0 });
+  const entries = new Map();
+  return { rows, store: new TreeStore({ memdb, entries, writer: rows, log: silentLog, now }) };
+}
+
+function rowsIn(file: string): unknown[][] {
+  using database = new Database(file, { readonly: true });
+  const sql =
+    "SELECT inode, parent, version, writer, mtime, type, CAST(name AS BLOB), " +
+    "lower(hex(data)), typeof(data), typeof(name) FROM tree ORDER BY inode";
+  return database
+    .query(sql)
+    .values()
+    .map((row) => {
+      expect(row.pop()).toBe("text");
+      row[6] = Buffer.from(row[6] as Uint8Array).toString("latin1");
+      return row;
+    });
+}
+
+/** The tree in memory in the shape of TreeModel.rows. */
+function rowsOf(store: TreeStore): unknown[][] {
+  return [...store.entries()].map((entry) => {
+    expect(store.memdb.find(pathOf(entry))).toBe(entry);
+    const { inode, version, writer, mtime, kind, name, bytes, parent } = entry;
+    const hex = Buffer.from(bytes).toString("hex");
+    return [inode, parent!.inode, version, writer, mtime, kind === "file" ? 8 : 4, name, hex];
+  });
+}
+
+const made = (store: TreeStore, ...commands: TreeCommand[]): number[] =>
+  commands.map((command) => store.apply(command, ORIGIN));
+
+const mkdirs = (...paths: string[]): TreeCommand[] =>
+  paths.map((path) => ({ kind: "mkdir", path }));
+
+const guestTree: TreeCommand[] = [
+  ...mkdirs("nodes", "nodes/n1", "nodes/n1/qemu-server", "nodes/n1/lxc"),
+  { kind: "create", path: GUEST },
+];
+
+const write = (path: string, text: string, offset = 0): TreeCommand => ({
+  kind: "write",
+  path,
+  offset,
+  data: Buffer.from(text),
+});
+
+function locked() {
+  let seconds = 0;
+  const { store } = inMemory(() => seconds);
+  const status = { set: (): 0 => 0 };
+  const replicator = new LocalReplicator({
+    tree: store,
+    status,
+    clusterLog: { add: () => {} },
+    clock: () => 1000 + seconds,
+  });
+  for (const command of mkdirs("priv", "priv/lock", "priv/lock/a")) replicator.propose(command);
+  const ask = (path = "priv/lock/a") => replicator.propose({ kind: "utime", path, mtime: 0 });
+  return { store, replicator, ask, pass: (more: number) => void (seconds += more) };
+}
+
+function watched() {
+  const { store, rows } = inMemory();
+  made(store, ...guestTree);
+  const versions = new Versions({ memdb: store.memdb });
+  const guests = new Guests({ memdb: store.memdb, versions });
+  const ids = () => Object.keys((JSON.parse(textOf(guests.list())) as { ids: object }).ids);
+  return { store, rows, versions, guests, ids };
+}
+
+describe("random commands", () => {
+  const steps = fc.array(fc.tuple(anyCommand, fc.nat(2), fc.nat(5)), { maxLength: 120 });
+
+  test("answers, rows on disk, memory and the next start are the model's", () => {
+    fc.assert(
+      fc.property(steps, (commands) => {
+        using directory = new TempDirectory();
+        const file = directory.at("config.db");
+        const model = new TreeModel();
+        {
+          using store = opened(file);
+          for (const [given, writer, tick] of commands) {
+            const command = withoutPhantoms(store.memdb, given);
+            const time = 1000 + tick;
+            const answer = store.apply(command, { writer, time });
+            const named = answer < 0 ? errnoName(answer) : answer;
+            expect([command, named]).toEqual([command, model.apply(command, writer, time)]);
+          }
+          expect(rowsIn(file)).toEqual(model.rows());
+          expect(rowsOf(store)).toEqual(
+            model
+              .rows()
+              .slice(1)
+              .map((row) => row.slice(0, 8)),
+          );
+          expect(store.version).toBe(model.version);
+        }
+        using again = opened(file);
+        expect(rowsOf(again).length).toBe(model.entries.size);
+        expect(again.version).toBe(model.version);
+        expect(again.memdb.root.mtime).toBe(model.mtime);
+      }),
+      { numRuns: 150 },
+    );
+  }, 60_000);
+});
+
+describe("the file", () => {
+  test("a new database is private, has C's schema and row 0 with version 1", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const store = opened(file);
+    expect(rowsIn(file)).toEqual([[0, 0, 1, 0, 0, 8, "__version__", "", "null"]]);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    store[Symbol.dispose]();
+    using database = new Database(file, { readonly: true });
+    const [row] = database.query("SELECT sql FROM sqlite_schema").values();
+    expect(String(row?.[0])).toStartWith(
+      "CREATE TABLE tree (  inode INTEGER PRIMARY KEY NOT NULL,",
+    );
+    expect(database.query("PRAGMA journal_mode").values()).toEqual([["wal"]]);
+    expect(database.query("PRAGMA page_size").values()).toEqual([[4096]]);
+  });
+
+  test("a row 0 that is behind is continued from the highest number in use, and said", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    {
+      using store = opened(file);
+      made(store, ...mkdirs("a", "b", "c"));
+    }
+    const database = new Database(file);
+    database.run("UPDATE tree SET version = 2 WHERE inode = 0");
+    database.close();
+    const log = rememberingLog();
+    using store = openTree({ file, log }) as TreeStore;
+    expect(log.lines.join("\n")).toContain("row 0 has version 2, but 4 is in use");
+    expect(made(store, ...mkdirs("d"))).toEqual([0]);
+    expect([...store.entries()].map(({ inode }) => inode)).toEqual([2, 3, 4, 5]);
+  });
+
+  test("what is no database is refused in C's words", () => {
+    using directory = new TempDirectory();
+    const file = directory.put("config.db", "this is no database, and longer than a header is");
+    expect(openTree({ file, log: silentLog })).toContain(
+      "unable to set WAL mode: file is not a database",
+    );
+  });
+});
+
+describe("locks", () => {
+  test("a lock is held for 120 s, and given up to the first who asks after that", () => {
+    const { store, ask, pass } = locked();
+    expect(ask()).toBe(Errno.EACCES);
+    pass(120);
+    expect(ask()).toBe(Errno.EACCES);
+    pass(1);
+    expect(ask()).toBe(Errno.ENOENT);
+    expect(store.memdb.find("priv/lock/a")).toBeUndefined();
+    expect(ask()).toBe(Errno.ENOENT);
+  });
+
+  test("a refresh starts the 120 s anew, one with an older time is refused", () => {
+    const { replicator, ask, pass } = locked();
+    pass(100);
+    expect(replicator.propose({ kind: "utime", path: "priv/lock/a", mtime: 1100 })).toBe(0);
+    expect(replicator.propose({ kind: "utime", path: "priv/lock/a", mtime: 1099 })).toBe(
+      Errno.EACCES,
+    );
+    pass(120);
+    expect(ask()).toBe(Errno.EACCES);
+    pass(1);
+    expect(ask()).toBe(Errno.ENOENT);
+  });
+
+  test("a lock with something in it is not given up: ENOTEMPTY", () => {
+    const { store, ask, pass } = locked();
+    made(store, { kind: "create", path: "priv/lock/a/f" });
+    pass(121);
+    expect(ask()).toBe(Errno.ENOTEMPTY);
+  });
+
+  test("a lock of another node is not refreshed", () => {
+    const { store } = locked();
+    const other = { writer: 2, time: 5000 };
+    expect(store.apply({ kind: "utime", path: "priv/lock/a", mtime: 5000 }, other)).toBe(
+      Errno.EACCES,
+    );
+  });
+
+  test("a directory deeper below takes mtime 0, which starts its timer anew each time", () => {
+    const { store, ask, pass } = locked();
+    made(store, ...mkdirs("priv/lock/a/b"));
+    for (let round = 0; round < 3; round++) {
+      expect(ask("priv/lock/a/b")).toBe(0);
+      pass(200);
+    }
+    expect(store.memdb.find("priv/lock/a/b")?.mtime).toBe(0);
+  });
+
+  test("unlock removes the lock that has the digest, and no other one", () => {
+    const { store } = locked();
+    const digest = store.lockDigest("priv/lock/a")!;
+    made(store, { kind: "utime", path: "priv/lock/a", mtime: 4_000_000_000 });
+    expect(store.unlock("priv/lock/a", digest, ORIGIN)).toBe(Errno.EBUSY);
+    expect(store.lockExpired("priv/lock/a", digest)).toBe(false);
+    expect(store.unlock("priv/lock/a", store.lockDigest("priv/lock/a")!, ORIGIN)).toBe(0);
+  });
+});
+
+describe("counters and guests", () => {
+  test("create, write and rename count at observed paths; mkdir does not, rmdir does", () => {
+    const { store, versions } = watched();
+    const count = (...commands: TreeCommand[]): number => {
+      const before = versions.of("storage.cfg");
+      made(store, ...commands);
+      return versions.of("storage.cfg") - before;
+    };
+    expect(count({ kind: "create", path: "storage.cfg" })).toBe(1);
+    expect(count(write("storage.cfg", "x"), write("storage.cfg", "x"))).toBe(2);
+    expect(count({ kind: "utime", path: "storage.cfg", mtime: 1 })).toBe(1);
+    expect(count({ kind: "create", path: "t" }, write("t", "x"))).toBe(0);
+    expect(count({ kind: "rename", path: "t", to: "storage.cfg" })).toBe(1);
+    expect(count({ kind: "remove", path: "storage.cfg" })).toBe(1);
+    expect(count(...mkdirs("storage.cfg"))).toBe(0);
+    expect(count({ kind: "rename", path: "storage.cfg", to: "elsewhere" })).toBe(1);
+    expect(count({ kind: "rename", path: "elsewhere", to: "storage.cfg" })).toBe(1);
+    expect(count({ kind: "remove", path: "storage.cfg" })).toBe(1);
+  });
+
+  test("a guest that moves leaves the list and comes back: two versions", () => {
+    const { store, versions, ids } = watched();
+    made(store, ...mkdirs("nodes/n2", "nodes/n2/lxc"));
+    const before = versions.vmlist;
+    expect(made(store, { kind: "create", path: "nodes/n2/lxc/100.conf" })).toEqual([Errno.EEXIST]);
+    expect(made(store, { kind: "rename", path: GUEST, to: "nodes/n2/lxc/100.conf" })).toEqual([0]);
+    expect(versions.vmlist - before).toBe(2);
+    expect(ids()).toEqual(["100"]);
+  });
+
+  test("rmdir of a directory named as a guest does not forget the guest", () => {
+    const { store, ids } = watched();
+    const path = "nodes/n1/lxc/100.conf";
+    expect(made(store, { kind: "mkdir", path }, { kind: "remove", path })).toEqual([0, 0]);
+    expect(ids()).toEqual(["100"]);
+    expect(made(store, { kind: "create", path })).toEqual([Errno.EEXIST]);
+  });
+});
+
+describe("faults of the C server that are not inherited", () => {
+  test("truncate of an empty file makes zeros, which are there after a restart", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    {
+      using tree = opened(file);
+      const clusterLog = { add: () => {} };
+      const replicator = new LocalReplicator({ tree, status: { set: () => 0 }, clusterLog });
+      replicator.propose({ kind: "create", path: "f" });
+      expect(replicator.propose({ kind: "truncate", path: "f", size: 100 })).toBe(0);
+      expect(tree.version).toBe(3);
+      replicator.propose(write("f", "abc", 1));
+      expect(replicator.propose({ kind: "truncate", path: "f", size: 2 ** 31 })).toBe(Errno.EFBIG);
+    }
+    using again = opened(file);
+    const expected = Buffer.alloc(100);
+    expected.write("abc", 1);
+    expect(Buffer.from(again.memdb.read("f")!).equals(expected)).toBe(true);
+  });
+
+  test("a truncate of an empty file that a C node sent is applied as C does, and survived", () => {
+    const { store, rows } = inMemory();
+    made(store, { kind: "create", path: "f" }, { kind: "truncate", path: "f", size: 100 });
+    const entry = store.memdb.find("f")!;
+    expect([entry.size, entry.bytes.length]).toEqual([100, 0]);
+    expect(rows.rows.get(entry.inode)?.data).toBeNull();
+    expect(store.memdb.fileBytes).toBe(100);
+    expect(store.index.encode().length).toBe(32 + 2 * 40);
+    made(store, write("f", "abc"));
+    expect([entry.size, entry.bytes.length, store.memdb.fileBytes]).toEqual([3, 3, 3]);
+  });
+
+  test("a rename of a full directory onto an empty one leaves both as they were", () => {
+    const { store } = inMemory();
+    made(store, ...mkdirs("full", "full/x", "empty"));
+    const before = rowsOf(store);
+    expect(made(store, { kind: "rename", path: "full", to: "empty" })).toEqual([Errno.ENOTEMPTY]);
+    expect(made(store, { kind: "rename", path: "empty", to: "full" })).toEqual([Errno.ENOTEMPTY]);
+    expect(rowsOf(store)).toEqual(before);
+  });
+
+  test("a file where guests are kept does not forbid the next start", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    {
+      using store = opened(file);
+      made(store, ...mkdirs("nodes", "nodes/n1"), { kind: "create", path: "nodes/n1/qemu-server" });
+    }
+    using again = opened(file);
+    expect(again.memdb.read("nodes/n1/qemu-server")).toBeDefined();
+  });
+
+  test("a commit that fails is EIO for that change alone, said once, and the next one works", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const log = rememberingLog();
+    using store = openTree({ file, log }) as TreeStore;
+    made(store, ...mkdirs("a"));
+    const other = new Database(file);
+    other.run("BEGIN IMMEDIATE");
+    expect(made(store, ...mkdirs("b", "c"))).toEqual([Errno.EIO, Errno.EIO]);
+    expect(rowsOf(store).length).toBe(1);
+    other.run("ROLLBACK");
+    other.close();
+    expect(made(store, ...mkdirs("b"))).toEqual([0]);
+    expect(rowsIn(file).length).toBe(3);
+    expect(store.version).toBe(3);
+    expect(log.lines.filter((line) => line.includes("was not written")).length).toBe(1);
+    expect(log.lines.at(-1)).toContain("changes are written again");
+  });
+});
