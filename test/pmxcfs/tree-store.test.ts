@@ -334,7 +334,7 @@ describe("faults of the C server that are not inherited", () => {
     expect(again.memdb.read("nodes/n1/qemu-server")).toBeDefined();
   });
 
-  test("a commit that fails is EIO for that change alone, said once, and the next one works", () => {
+  test("a failed commit is EIO for that change alone, logged once, and the next one works", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     const log = rememberingLog();

@@ -7,7 +7,7 @@
 import type { Entry } from "./memdb.ts";
 
 /** dirent.h's DT_DIR and DT_REG, as the type column and the digests have them. */
-export const EntryType = { DIRECTORY: 4, FILE: 8 } as const;
+const EntryType = { DIRECTORY: 4, FILE: 8 } as const;
 
 /** What of an entry goes into its digest. */
 export interface Hashed {
@@ -37,7 +37,7 @@ function putU64(target: Buffer, value: number, at: number): void {
   target.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4);
 }
 
-/** An entry's fields as they are hashed: with the inode in front, which a plain digest leaves out. */
+/** An entry's fields as they are hashed; a plain digest leaves out the inode in front. */
 function headOf(hashed: Hashed): Buffer {
   const name = Buffer.from(hashed.name, "latin1");
   const head = Buffer.allocUnsafe(HEAD_BYTES + name.length);

@@ -1,6 +1,6 @@
 /**
  * Opens one of the stores (a directory, a config.db of somebody else's, the node's own config.db,
- * or ours under the state directory) and what is derived from it, ready for the composition root. Nothing stays open on failure.
+ * or ours under the state directory) and what is derived from it. Nothing stays open on failure.
  */
 import { readFileSync } from "node:fs";
 import type { Log } from "../../base/log.ts";

@@ -69,7 +69,7 @@ function rowOfEntry(entry: Entry): Row {
   return { ...rest, parent: parentInode, data: bytes };
 }
 
-/** The plan, or one line that says why this is no sync. `entries`: the own tree without its root. */
+/** The plan, or one line that says why not. `entries`: the own tree without its root. */
 export function planSync(
   ownRoot: Entry,
   entries: Iterable<Entry>,
