@@ -2,7 +2,7 @@
  * Who may copy what: Debian's copyright file (copyright-format 1.0), with the license texts that
  * must go along with the code that is inside the program.
  */
-import { wrap } from "../src/cli/help.ts";
+import { wrap } from "../src/base/table.ts";
 import type { BundledPackage } from "./bundled.ts";
 import { runtimeLibraries, type RuntimeLibrary } from "./runtime.ts";
 

@@ -9,7 +9,7 @@ import { copyFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { BuildFailure } from "../build.ts";
-import { wrap } from "../src/cli/help.ts";
+import { wrap } from "../src/base/table.ts";
 import { debianChangelog, debianVersion, maintainer } from "./documents.ts";
 
 const ROOT = join(import.meta.dir, "..");

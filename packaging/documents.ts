@@ -1,5 +1,5 @@
 /** What Debian wants to know of a package: its version, its changelog, who answers for it. */
-import { wrap } from "../src/cli/help.ts";
+import { wrap } from "../src/base/table.ts";
 
 /** Who answers for a package: DEBFULLNAME and DEBEMAIL, as Debian's own tools take them. */
 export function maintainer(): string {

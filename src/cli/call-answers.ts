@@ -1,4 +1,5 @@
 /** Answers of the twelve requests as text for people and as JSON. */
+import { alignColumns } from "../base/table.ts";
 import * as answers from "../pmxcfs/client/cfs-answers.ts";
 import { QbFailure } from "../client/failure.ts";
 import { CommandFailure } from "./failure.ts";
@@ -17,14 +18,10 @@ function sound<T>(parsed: T | QbFailure): T {
   return parsed;
 }
 
-/** Columns as wide as their widest cell. */
+/** Lines of a table, each with its newline. */
 function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => (row[column] ?? "").length)),
-  );
-  return rows
-    .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  "))
-    .map((line) => `${line.trimEnd()}\n`)
+  return alignColumns(rows)
+    .map((line) => `${line}\n`)
     .join("");
 }
 

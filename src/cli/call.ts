@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc call`: one request from the shell, a command each. */
+import { errorText } from "../base/error-text.ts";
 import { readFileSync } from "node:fs";
 import * as make from "../pmxcfs/client/cfs-requests.ts";
 import type { QbFailure } from "../client/failure.ts";
@@ -47,7 +48,7 @@ function readFile(file: string): Buffer {
   try {
     return readFileSync(file === "-" ? 0 : file);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorText(error);
     throw new CommandFailure(`cannot read ${file}: ${why}`);
   }
 }

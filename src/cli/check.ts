@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
+import { errorText } from "../base/error-text.ts";
 import { chmodSync, renameSync, writeFileSync } from "node:fs";
 import { CHECKS } from "../tools/check/code.ts";
 import { CODES } from "../tools/check/codes.ts";
@@ -64,7 +65,7 @@ function writeFile(file: string, content: string): void {
     chmodSync(temporary, 0o644);
     renameSync(temporary, file);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     throw new CommandFailure(`--output: ${reason}`, CheckExit.UNKNOWN);
   }
 }

@@ -1,4 +1,5 @@
 /** `--help`, written from a command's own declaration: usage, options with defaults, examples. */
+import { wrap } from "../base/table.ts";
 import type { Option, Options } from "./args.ts";
 import type { Command } from "./command.ts";
 import { operandLabel, optionName } from "./parse-args.ts";
@@ -8,21 +9,6 @@ const WIDTH = 80;
 const COLUMN = 30;
 
 type Row = readonly [left: string, right: string];
-
-/** Breaks text at spaces into lines of at most `width`; a longer word stands alone. */
-export function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === "" ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line];
-}
 
 /** Two columns; a left side that is too long gets a line of its own. */
 function table(rows: readonly Row[]): string[] {

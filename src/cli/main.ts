@@ -3,6 +3,7 @@
  * citty, and turns whatever it throws into one line on stderr. Never a stack trace, unless
  * PMXCFS_IPC_DEBUG is set.
  */
+import { errorText } from "../base/error-text.ts";
 import { runCommand } from "citty";
 import type { Command } from "./command.ts";
 import { rootCommand } from "./commands.ts";
@@ -88,7 +89,7 @@ function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: n
   if (error instanceof CommandFailure) {
     return { text: `${trace}pmxcfs-ipc: ${error.message}\n`, exitCode: error.exitCode };
   }
-  const what = error instanceof Error ? error.message : String(error);
+  const what = errorText(error);
   const line = what.replaceAll(/\s*\n\s*/g, " ");
   const more = debug ? "" : " (PMXCFS_IPC_DEBUG=1 shows where)";
   return {

@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc record`: stands between clients and a server, and keeps what they say in a file. */
+import { errorText } from "../base/error-text.ts";
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { Watcher } from "../tools/trace/exchange.ts";
 import { eventLine, headerLine, requestLine } from "../tools/trace/recording.ts";
@@ -10,10 +11,6 @@ import { proxyOptions, runProxy } from "./proxy-options.ts";
 /** Configurations are in it: its owner reads it, nobody else. */
 const MODE = 0o600;
 
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** The file of a recording. The first line that cannot be written ends the recording. */
 class RecordingFile implements Disposable {
   readonly #file: number;
@@ -24,7 +21,7 @@ class RecordingFile implements Disposable {
     try {
       this.#file = openSync(name, "wx", MODE);
     } catch (error) {
-      throw new CommandFailure(`cannot make ${name}: ${reasonOf(error)}`);
+      throw new CommandFailure(`cannot make ${name}: ${errorText(error)}`);
     }
   }
 
@@ -40,7 +37,7 @@ class RecordingFile implements Disposable {
     try {
       writeFileSync(this.#file, text);
     } catch (error) {
-      this.failure = reasonOf(error);
+      this.failure = errorText(error);
       process.kill(process.pid, "SIGTERM");
     }
   }

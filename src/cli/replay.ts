@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc replay`: answers from a recording, or asks a server what was recorded. */
+import { errorText } from "../base/error-text.ts";
 import { readFileSync } from "node:fs";
 import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
@@ -37,7 +38,7 @@ function load(file: string): Recording {
   try {
     read = readFileSync(file, "utf8");
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorText(error);
     throw new CommandFailure(`cannot read ${file}: ${why}`);
   }
   const recording = readRecording(read);

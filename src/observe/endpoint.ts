@@ -1,10 +1,11 @@
 /** Where metrics go: an HTTP endpoint on a unix socket or a loopback port, and a text file. */
+import { errorText } from "../base/error-text.ts";
 import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { ObserveLimits } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { type HttpAnswer, httpHandler, type HttpRequest } from "./http.ts";
 import type { MetricRegistry } from "./registry.ts";
-import { makeWay, reasonOf, withUmask } from "./unix-path.ts";
+import { makeWay, withUmask } from "./unix-path.ts";
 
 /** What a scraper connects to. */
 export type MetricsAddress =
@@ -73,7 +74,7 @@ export async function serveMetrics(
       const server = Bun.listen({ ...address, socket, allowHalfOpen: true });
       return { close: () => server.stop(true) };
     } catch (error) {
-      return `metrics: cannot listen on ${address.hostname}:${address.port}: ${reasonOf(error)}`;
+      return `metrics: cannot listen on ${address.hostname}:${address.port}: ${errorText(error)}`;
     }
   }
   const { unix } = address;
@@ -89,7 +90,7 @@ export async function serveMetrics(
       },
     };
   } catch (error) {
-    return `metrics: cannot listen on ${unix}: ${reasonOf(error)}`;
+    return `metrics: cannot listen on ${unix}: ${errorText(error)}`;
   }
 }
 
@@ -115,7 +116,7 @@ export async function keepTextfile(
   try {
     await writeTextfile(file, metrics);
   } catch (error) {
-    return `metrics: cannot write ${file}: ${reasonOf(error)}`;
+    return `metrics: cannot write ${file}: ${errorText(error)}`;
   }
   let failing = false;
   let closed = false;
@@ -127,7 +128,7 @@ export async function keepTextfile(
         return undefined;
       },
       (error: unknown) => {
-        if (!failing) log.warn(`cannot write ${file}: ${reasonOf(error)}`);
+        if (!failing) log.warn(`cannot write ${file}: ${errorText(error)}`);
         failing = true;
       },
     );

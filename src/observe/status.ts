@@ -3,6 +3,7 @@
  * connects: `pmxcfs-ipc top` reads it. Counters that the service keeps anyway, so a server that
  * nobody looks at pays nothing for it. Only root and the server's own user can connect.
  */
+import { errorText } from "../base/error-text.ts";
 import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ConnectionReport, Service } from "../ipc/service.ts";
@@ -10,7 +11,7 @@ import type { TrafficTotals } from "../ipc/connection/stats.ts";
 import { ObserveLimits } from "../base/limits.ts";
 import { buildInfo } from "../base/version.ts";
 import type { Running } from "./endpoint.ts";
-import { makeWay, reasonOf, withUmask } from "./unix-path.ts";
+import { makeWay, withUmask } from "./unix-path.ts";
 import { sendOn, type Unsent, Visitors } from "./bounded-connections.ts";
 
 /** Moves when a reader of the document would have to change. */
@@ -171,7 +172,7 @@ export async function serveStatus(
     const occupied = await makeWay(path);
     return occupied === undefined ? listenAt(path, read) : `status: ${occupied}`;
   } catch (error) {
-    return `status: cannot listen on ${path}: ${reasonOf(error)}`;
+    return `status: cannot listen on ${path}: ${errorText(error)}`;
   }
 }
 
@@ -184,7 +185,7 @@ export async function serveStatusBelow(
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   } catch (error) {
-    return `status: cannot make ${directory}: ${reasonOf(error)}`;
+    return `status: cannot make ${directory}: ${errorText(error)}`;
   }
   const running = await serveStatus(path, read);
   if (typeof running === "string") return running;

@@ -33,8 +33,3 @@ export function withUmask<T>(mask: number, listen: () => T): T {
     process.umask(before);
   }
 }
-
-/** Why something could not be done, in the words of whoever threw. */
-export function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

@@ -3,6 +3,7 @@
  * leaves or breaks the protocol. Owns the rings; is freed only when nothing of it is on the stack.
  * Counterpart: qb_ipcs_connection (libqb ipcs.c).
  */
+import { errorText } from "../../base/error-text.ts";
 import { Errno } from "../../base/errno.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import { setFlowControl } from "../../shm/ring-set.ts";
@@ -307,7 +308,7 @@ export class Connection implements Peer, Polled {
   }
 
   #failed(id: number, error: unknown): void {
-    const what = error instanceof Error ? error.message : String(error);
+    const what = errorText(error);
     this.end({ reason: `serving request ${id} failed: ${what}`, violation: false });
   }
 

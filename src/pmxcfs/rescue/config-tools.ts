@@ -11,7 +11,7 @@ import { SCHEMA, writeConfigDb, type TreeItem } from "../store/config-writer.ts"
 import { DirectorySource } from "../store/directory.ts";
 import type { LeftOut } from "../store/directory-tree.ts";
 import { Memdb, pathOf } from "../state/memdb.ts";
-import { messageOf } from "../store/reason.ts";
+import { errorText } from "../../base/error-text.ts";
 import { salvage, type SalvagedItem } from "./salvage.ts";
 import { duplicateGuests, duplicateGuestsIn } from "../store/tree-rows.ts";
 
@@ -108,7 +108,7 @@ function inspect(file: string, notes: string[]): string[] {
       return checks.filter((text) => text !== "ok" && !text.startsWith("***"));
     });
   } catch (error) {
-    return [messageOf(error)];
+    return [errorText(error)];
   }
 }
 

@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { mountMode } from "../store/file-modes.ts";
 import { inside, openRoot, withDirectory } from "../store/file-walk.ts";
-import { messageOf } from "../store/reason.ts";
+import { errorText } from "../../base/error-text.ts";
 import type { SalvagedItem } from "./salvage.ts";
 
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -72,7 +72,7 @@ export function exportTree(items: readonly SalvagedItem[], target: string): Expo
     if (readdirSync(target).length > 0) return `${target} is not empty`;
     root = openRoot(target);
   } catch (error) {
-    return messageOf(error);
+    return errorText(error);
   }
   try {
     return writeItems(root, items);
@@ -90,7 +90,7 @@ function writeItems(root: number, items: readonly SalvagedItem[]): Exported {
     try {
       withDirectory(root, names, write);
     } catch (error) {
-      failures.push(messageOf(error));
+      failures.push(errorText(error));
     }
   };
   for (const item of items) {

@@ -6,7 +6,7 @@ import type { Database } from "bun:sqlite";
 import { readFileSync } from "node:fs";
 import { readRows, rowOf, SELECT_COLUMNS } from "../store/config-db.ts";
 import { carveRows } from "./page-carver.ts";
-import { messageOf } from "../store/reason.ts";
+import { errorText } from "../../base/error-text.ts";
 import { SqliteFile } from "../store/sqlite-file.ts";
 import { problemsOf, RowType, showInode, type Row } from "../store/tree-rows.ts";
 
@@ -39,12 +39,12 @@ function rowsOf(file: string, problems: string[]): Row[] {
   try {
     return database.read(readRows);
   } catch (error) {
-    problems.push(`cannot be read through: ${messageOf(error)}`);
+    problems.push(`cannot be read through: ${errorText(error)}`);
     const have = new Map<number, Row>();
     try {
       database.read((connection) => readFromBothEnds(connection, have));
     } catch (other) {
-      problems.push(messageOf(other));
+      problems.push(errorText(other));
     }
     return carve(file, have, problems);
   }
@@ -84,7 +84,7 @@ function carve(file: string, have: Map<number, Row>, problems: string[]): Row[] 
       problems.push(`${found.length} entries were found in loose pages and may be out of date`);
     }
   } catch (error) {
-    problems.push(messageOf(error));
+    problems.push(errorText(error));
   }
   return [...have.values()].toSorted((a, b) => a.inode - b.inode);
 }

@@ -9,7 +9,7 @@ import { Errno } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
 import { readRows } from "./config-db.ts";
 import { SCHEMA } from "./config-writer.ts";
-import { messageOf } from "./reason.ts";
+import { errorText } from "../../base/error-text.ts";
 import type { RowChange, RowWriter } from "./row-writer.ts";
 import { selectAll } from "./sqlite-file.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
@@ -56,7 +56,7 @@ function connect(file: string): Database {
     try {
       database.run("PRAGMA journal_mode = WAL");
     } catch (error) {
-      throw new Error(`unable to set WAL mode: ${messageOf(error)}`, { cause: error });
+      throw new Error(`unable to set WAL mode: ${errorText(error)}`, { cause: error });
     }
     database.run("PRAGMA synchronous = NORMAL");
     const tables = selectAll(database, "SELECT count(*) FROM sqlite_schema WHERE name = 'tree'");
@@ -88,7 +88,7 @@ export class ConfigDbWriter implements RowWriter {
     try {
       return new ConfigDbWriter(options, connect(options.file));
     } catch (error) {
-      return messageOf(error);
+      return errorText(error);
     }
   }
 
@@ -129,12 +129,12 @@ export class ConfigDbWriter implements RowWriter {
     try {
       if (this.#database.inTransaction) this.#statements.rollback.run();
     } catch (rollback) {
-      this.#log.error(`${this.file}: rollback failed: ${messageOf(rollback)}`);
+      this.#log.error(`${this.file}: rollback failed: ${errorText(rollback)}`);
     }
     if (this.#failing) return;
     this.#failing = true;
     this.#log.error(
-      `${this.file}: a change was not written (${messageOf(error)}); it was answered with EIO, ` +
+      `${this.file}: a change was not written (${errorText(error)}); it was answered with EIO, ` +
         "the next ones are tried again",
     );
   }

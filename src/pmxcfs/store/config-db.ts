@@ -6,7 +6,8 @@
 import type { Database } from "bun:sqlite";
 import type { Log } from "../../base/log.ts";
 import { isWithin, type Entry, type Memdb } from "../state/memdb.ts";
-import { messageOf } from "./reason.ts";
+import { LogOnce } from "../../base/log-once.ts";
+import { errorText } from "../../base/error-text.ts";
 import { Reloads } from "./reloads.ts";
 import { selectAll, SqliteFile, type Poll } from "./sqlite-file.ts";
 import { duplicateGuests, newEntry, plant, problemsOf, RowType, type Row } from "./tree-rows.ts";
@@ -98,7 +99,7 @@ export class ConfigDb implements Disposable {
   #rootVersion: number;
   /** The last difference was not taken over: the next look compares everything. */
   #behind = false;
-  #complaint = "";
+  readonly #complaints: LogOnce;
 
   private constructor(
     options: ConfigDbOptions,
@@ -108,6 +109,7 @@ export class ConfigDb implements Disposable {
   ) {
     this.#memdb = options.memdb;
     this.#log = options.log;
+    this.#complaints = new LogOnce((line) => options.log.warn(`${file.path}: ${line}`));
     this.#file = file;
     this.#rootVersion = rows.find((row) => row.inode === 0)?.version ?? 0;
     this.#entries = plant(options.memdb, rows);
@@ -134,7 +136,7 @@ export class ConfigDb implements Disposable {
       return problem.reason;
     } catch (error) {
       file[Symbol.dispose]();
-      return messageOf(error);
+      return errorText(error);
     }
   }
 
@@ -148,12 +150,12 @@ export class ConfigDb implements Disposable {
     try {
       const poll = this.#file.poll();
       if (poll === "unchanged") return;
-      if (poll === "missing") this.#complain("it is gone; what was in it is served on");
+      if (poll === "missing") this.#complaints.say("it is gone; what was in it is served on");
       else this.#follow(poll);
     } catch (error) {
       this.#behind = true;
       this.reloads.failures++;
-      this.#complain(`cannot be read (${messageOf(error)}); what was in it is served on`);
+      this.#complaints.say(`cannot be read (${errorText(error)}); what was in it is served on`);
     }
   }
 
@@ -172,10 +174,10 @@ export class ConfigDb implements Disposable {
     this.#behind = problem !== undefined;
     if (problem !== undefined) {
       this.reloads.failures++;
-      this.#complain(`change not taken over: ${problem}; the state before it is served on`);
+      this.#complaints.say(`change not taken over: ${problem}; the state before it is served on`);
       return;
     }
-    this.#complaint = "";
+    this.#complaints.clear();
     this.#rootVersion = difference.rootVersion;
     this.#apply(difference);
     // A directory that took another one's place while that one moved: what was below is put back.
@@ -281,12 +283,6 @@ export class ConfigDb implements Disposable {
     else if (kind === "file" && !isUtime(entry, row)) this.#memdb.write(entry, row.data, row);
     else this.#memdb.touch(entry, row);
     return true;
-  }
-
-  #complain(what: string): void {
-    if (what === this.#complaint) return;
-    this.#complaint = what;
-    this.#log.warn(`${this.#file.path}: ${what}`);
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { Database } from "bun:sqlite";
 import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
-import { messageOf } from "./reason.ts";
+import { errorText } from "../../base/error-text.ts";
 import { RowType, VERSION_NAME } from "./tree-rows.ts";
 
 /** As `.schema` shows the C server's, to the byte. */
@@ -82,6 +82,6 @@ export function writeConfigDb(file: string, items: Iterable<TreeItem>): string |
     return undefined;
   } catch (error) {
     for (const suffix of ["", "-wal", "-shm"]) rmSync(draft + suffix, { force: true });
-    return messageOf(error);
+    return errorText(error);
   }
 }

@@ -21,7 +21,7 @@ import {
   type Kind,
 } from "./file-walk.ts";
 import type { Entry, Memdb, Stamp } from "../state/memdb.ts";
-import { messageOf } from "./reason.ts";
+import { errorText } from "../../base/error-text.ts";
 
 /** A state this fresh may change again without a new time stamp (the kernel's clock ticks). */
 const RACY_MS = 20;
@@ -151,7 +151,7 @@ export class DirectoryTree {
       if (["ENOENT", "ENOTDIR", "ELOOP"].includes(codeOf(error))) {
         this.within(above, (directory) => this.look(directory, above, name, 0));
       } else {
-        this.#leaveOut(above, name, UNKNOWN_STAMP, messageOf(error));
+        this.#leaveOut(above, name, UNKNOWN_STAMP, errorText(error));
       }
     }
   }
@@ -205,7 +205,7 @@ export class DirectoryTree {
       const code = codeOf(error);
       if (code === "ENOENT") this.#gone(folder, name);
       else if (["EMFILE", "ENFILE", "ENOMEM", "EINTR"].includes(code)) this.#later(folder, name);
-      else this.#leaveOut(folder, name, UNKNOWN_STAMP, messageOf(error));
+      else this.#leaveOut(folder, name, UNKNOWN_STAMP, errorText(error));
     }
   }
 

@@ -11,7 +11,8 @@ import { Inotify, Watch } from "../../platform/inotify.ts";
 import { DirectoryTree, type Folder, type LeftOut } from "./directory-tree.ts";
 import { isSameStamp, openRoot, stampOf } from "./file-walk.ts";
 import type { Memdb } from "../state/memdb.ts";
-import { messageOf } from "./reason.ts";
+import { LogOnce } from "../../base/log-once.ts";
+import { errorText } from "../../base/error-text.ts";
 import { Reloads } from "./reloads.ts";
 
 /** Between two looks at stamps, so that requests in quick succession do not pay for one each. */
@@ -55,7 +56,7 @@ export class DirectorySource implements Disposable {
   #overflowed = false;
   #round: Iterator<number> | undefined;
   #sweptAt = performance.now();
-  #complaint = "";
+  readonly #complaints: LogOnce;
 
   private constructor(
     options: DirectorySourceOptions,
@@ -66,6 +67,7 @@ export class DirectorySource implements Disposable {
     const startedMs = performance.now();
     this.#path = directory;
     this.#log = log;
+    this.#complaints = new LogOnce((line) => log.warn(`${this.#path}: ${line}`));
     this.#inotify = inotify;
     this.#remote = REMOTE.has(statfsSync(directory).type);
     const onLeftOut = (what: LeftOut): void => void this.#leftOut.push(what);
@@ -87,7 +89,7 @@ export class DirectorySource implements Disposable {
     } catch (error) {
       inotify?.[Symbol.dispose]();
       if (rootFd !== undefined) closeSync(rootFd);
-      return messageOf(error);
+      return errorText(error);
     }
   }
 
@@ -200,14 +202,14 @@ export class DirectorySource implements Disposable {
     const stats = statSync(this.#path, { throwIfNoEntry: false });
     const { stamp } = this.#tree.root;
     if (stats?.ino === stamp.ino && stats.dev === stamp.dev) {
-      this.#complaint = "";
+      this.#complaints.clear();
       return;
     }
     try {
       this.#tree.reroot(openRoot(this.#path));
-      this.#complain("another directory is in its place, and is served from now on");
+      this.#complaints.say("another directory is in its place, and is served from now on");
     } catch (error) {
-      this.#complain(`it is gone (${messageOf(error)}); what was in it is served on`);
+      this.#complaints.say(`it is gone (${errorText(error)}); what was in it is served on`);
     }
   }
 
@@ -229,12 +231,6 @@ export class DirectorySource implements Disposable {
       `${this.#path}: ${unwatched} of ${this.#tree.folders.size} directories cannot be watched ` +
         "(fs.inotify.max_user_watches): changes there are seen within a second",
     );
-  }
-
-  #complain(what: string): void {
-    if (what === this.#complaint) return;
-    this.#complaint = what;
-    this.#log.warn(`${this.#path}: ${what}`);
   }
 }
 

@@ -7,7 +7,7 @@ import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { writeConfigDb, type TreeItem } from "./config-writer.ts";
-import { messageOf } from "./reason.ts";
+import { errorText } from "../../base/error-text.ts";
 
 const FILE_NAME = "config.db";
 const NAME = "pmxcfs-ipc";
@@ -55,7 +55,7 @@ export function ensureEmbeddedDb(
     // The umask may have taken bits from a directory that is ours alone.
     if (made !== undefined) chmodSync(stateDirectory, 0o750);
   } catch (error) {
-    return { file, problem: messageOf(error) };
+    return { file, problem: errorText(error) };
   }
   return { file, problem: writeConfigDb(file, freshTree(nodeName)) };
 }

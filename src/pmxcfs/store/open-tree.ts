@@ -5,7 +5,7 @@
 import type { Log } from "../../base/log.ts";
 import { type Entry, Memdb, pathOf, type Stamp } from "../state/memdb.ts";
 import { ConfigDbWriter } from "./config-db-writer.ts";
-import { messageOf } from "./reason.ts";
+import { errorText } from "../../base/error-text.ts";
 import { duplicateGuestsIn, loadedEntries, problemsOf, RowType, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
 
@@ -40,7 +40,7 @@ function load(writer: ConfigDbWriter, log: Log): Loaded | string {
   try {
     rows = writer.read();
   } catch (error) {
-    return `select returned error: ${messageOf(error)}`;
+    return `select returned error: ${errorText(error)}`;
   }
   const [problem] = problemsOf(rows);
   if (problem !== undefined) return problem.reason;

@@ -11,10 +11,10 @@ import { defaultStateDirectory, ensureEmbeddedDb } from "./embedded.ts";
 import { Guests } from "../state/guests.ts";
 import { Members } from "../state/members.ts";
 import { Memdb } from "../state/memdb.ts";
-import { messageOf } from "./reason.ts";
 import { openTree } from "./open-tree.ts";
 import { Reloads, type ReloadCounts } from "./reloads.ts";
 import type { TreeStore } from "./tree-store.ts";
+import { errorText } from "../../base/error-text.ts";
 import { Tokens } from "../state/tokens.ts";
 import { Versions } from "../state/versions.ts";
 
@@ -174,6 +174,6 @@ function readConf(path: string): CorosyncConfig | string {
   try {
     return parseCorosyncConf(readFileSync(path, "latin1"));
   } catch (error) {
-    return messageOf(error);
+    return errorText(error);
   }
 }

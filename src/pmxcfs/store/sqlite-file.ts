@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { FileStir } from "./watch.ts";
-import { messageOf } from "./reason.ts";
+import { errorText } from "../../base/error-text.ts";
 
 /** What happened to the file since it was last asked. */
 export type Poll = "unchanged" | "committed" | "reopened" | "replaced" | "missing";
@@ -132,7 +132,7 @@ export class SqliteFile implements Disposable {
       return new SqliteFile(path, state, stir);
     } catch (error) {
       stir?.[Symbol.dispose]();
-      return messageOf(error);
+      return errorText(error);
     }
   }
 

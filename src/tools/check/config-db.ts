@@ -3,6 +3,7 @@
  * CONFIG-DB.md): sound pages, its table, no two entries of one name, no guest twice, no entry in a
  * directory that is not there. Data only; nothing here judges.
  */
+import { errorText } from "../../base/error-text.ts";
 import type { Database } from "bun:sqlite";
 import { clean } from "./finding.ts";
 
@@ -68,7 +69,7 @@ export function examine(open: () => Database): Contents {
     return typeof rows === "string" ? { ...NOTHING, foreign: rows } : describe(rows);
   } catch (error) {
     // SQLITE_NOTADB, SQLITE_CORRUPT: damaged beyond asking.
-    return { ...NOTHING, damage: error instanceof Error ? error.message : String(error) };
+    return { ...NOTHING, damage: errorText(error) };
   } finally {
     database?.close();
   }

@@ -2,25 +2,14 @@
  * docs/diagnosis.md, made from the table of codes and the error texts, so that the three cannot
  * differ. `pmxcfs-ipc explain --markdown` prints it; a test compares the file.
  */
+import { markdownTable } from "../../base/table.ts";
 import { CHECKS, type CheckName } from "./code.ts";
 import { type CodeName, CODES } from "./codes.ts";
 import { TEXTS, textsOf } from "./explain.ts";
 import { causeText, readable } from "./explain-text.ts";
 import type { Cause } from "./text.ts";
 
-/** Rows of cells, the first one the heading, columns padded to one width. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]?.map((_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths?.[column] ?? 0)).join(" | ")} |\n`;
-  const [heading = [], ...body] = rows;
-  const rule = widths?.map((width) => "-".repeat(width)) ?? [];
-  return [heading, rule, ...body].map(line).join("");
-}
-
-const LABELS = table([
+const LABELS = markdownTable([
   ["label", "means", "exit code"],
   ["PASS", "looked at, and right", "0"],
   ["SKIP", "not looked at, and why", "0 (3 when nothing else is left)"],
@@ -29,7 +18,7 @@ const LABELS = table([
   ["FAIL", "broken", "2"],
 ]);
 
-const FIELDS = table([
+const FIELDS = markdownTable([
   ["field", "is"],
   ["schema_version", "1"],
   ["version", "of pmxcfs-ipc"],

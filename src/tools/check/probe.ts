@@ -3,6 +3,7 @@
  * the lanes one after the other, all within one bound. A probe that hangs or throws costs its own
  * finding and nothing else.
  */
+import { errorText } from "../../base/error-text.ts";
 import { CHECKS, type CheckName } from "./code.ts";
 import type { Facts } from "./context.ts";
 import { type Finding, found } from "./finding.ts";
@@ -58,7 +59,7 @@ async function runOne(
   try {
     return await Promise.race([probe.run({ ...base, left }), late.promise]);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorText(error);
     return [found("PROBE_FAILED", { name, check: probe.check, message })];
   } finally {
     clearTimeout(timer);
