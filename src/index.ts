@@ -33,3 +33,5 @@ export type {
   ServiceStats as ServerStats,
 } from "./ipc/connection/stats.ts";
 export type { Span } from "./wire/struct.ts";
+
+export { Dfsm, type MachineOptions } from "./pmxcfs/replication/machine.ts";

@@ -39,6 +39,13 @@ export const u8: Field<number> = {
   set: (span, offset, value) => span.view.setUint8(span.at + offset, value),
 };
 
+export const u16: Field<number> = {
+  size: 2,
+  align: 2,
+  get: (span, offset) => span.view.getUint16(span.at + offset, true),
+  set: (span, offset, value) => span.view.setUint16(span.at + offset, value, true),
+};
+
 export const u32: Field<number> = {
   size: 4,
   align: 4,

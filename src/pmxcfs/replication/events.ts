@@ -1,0 +1,103 @@
+/**
+ * The vocabulary of a replicated group: what the machine is fed (by corosync and by this process)
+ * and what it gives back. The machine has no clock and no socket; whoever runs it passes the time
+ * with every event, makes the sends it asks for, and carries out its effects in order.
+ */
+import type { Errno } from "../../base/errno.ts";
+
+/** A process of a group. Node ids and pids are u32. */
+export interface Member {
+  readonly nodeid: number;
+  readonly pid: number;
+}
+
+/** The time of an event. */
+export interface Instant {
+  /** Unix seconds, u32: goes into message headers and epochs, and may jump. */
+  readonly seconds: number;
+  /** Milliseconds of a clock that never goes back: deadlines and waiting times. */
+  readonly ms: number;
+}
+
+/** A confchg of the group, as corosync delivers it. `left` may name a process of `members`. */
+export interface Confchg {
+  readonly members: readonly Member[];
+  readonly left: readonly Member[];
+  readonly joined: readonly Member[];
+}
+
+/** Modes of a member. An error mode (the last two) is left only by `restart`. */
+export const Mode = {
+  start: "start",
+  startSync: "start-sync",
+  synced: "synced",
+  update: "update",
+  leave: "leave",
+  versionError: "version-error",
+} as const;
+export type Mode = (typeof Mode)[keyof typeof Mode];
+
+/** Why a member left its group: what may be done before it joins again depends on it. */
+export type LeaveReason =
+  /** A message that cannot be, or an event in a mode where it has no place. */
+  | "protocol"
+  /** The verification found another checksum. */
+  | "mismatch"
+  /** A change arrived while this node had no quorum. */
+  | "no-quorum"
+  /** config.db could not be written: join again after a write to it has worked. */
+  | "database"
+  /** A newer protocol: never join again with this program. */
+  | "version";
+
+/** What became of a send that the machine asked for. */
+export type SendOutcome =
+  /** corosync has taken it. */
+  | "sent"
+  /** CS_ERR_TRY_AGAIN: ask the machine again after 100 ms. */
+  | "again"
+  /** corosync has a part of it (a large message goes in pieces); the final outcome comes later. */
+  | "pending"
+  /** Any other error; the message is given up. */
+  | "failed";
+
+/** A message to multicast. The machine offers the same one until it is told the outcome. */
+export interface Outgoing {
+  readonly bytes: Uint8Array;
+  /** Words for people, as in `STATE` or `NORMAL 1`. */
+  readonly name: string;
+}
+
+/** What the machine wants done, in this order. */
+export type Effect =
+  | { readonly kind: "log"; readonly level: "info" | "warn" | "error"; readonly text: string }
+  /** The answer to a proposal: 0, a length, or a negative errno. Each ticket is settled once. */
+  | { readonly kind: "settled"; readonly ticket: number; readonly result: number }
+  /** Leave the group, wait for the confchg without us, close the connection, join on another. */
+  | { readonly kind: "leave"; readonly reason: LeaveReason }
+  | { readonly kind: "mode"; readonly mode: Mode };
+
+/** A proposal that was taken: its answer comes as a `settled` effect. */
+export interface Ticket {
+  readonly ticket: number;
+}
+export type Proposed = Ticket | Errno;
+
+/** `1/3260`, the way log lines name a member. */
+export function memberText({ nodeid, pid }: Member): string {
+  return `${nodeid}/${pid}`;
+}
+
+/** `1/3260, 2/3374`. */
+export function membersText(members: Iterable<Member>): string {
+  return [...members].map(memberText).join(", ");
+}
+
+export function sameMember(one: Member, other: Member): boolean {
+  return one.nodeid === other.nodeid && one.pid === other.pid;
+}
+
+/** The order of all lists of members: by node id, then pid. */
+export function compareMembers(one: Member, other: Member): number {
+  return one.nodeid - other.nodeid || one.pid - other.pid;
+}

@@ -1,0 +1,139 @@
+/**
+ * A group as administrators see it: the members, who is in step, and, while a synchronisation does
+ * not end, who keeps it from ending.
+ */
+import { memberText, Mode, type Instant, type Member } from "./events.ts";
+import type { Epoch } from "./message.ts";
+import type { Roster } from "./roster.ts";
+import type { SendingStatus } from "./sending.ts";
+
+/** What the machine knows when it is asked. */
+export interface GroupFacts {
+  readonly mode: Mode;
+  readonly modeSince: number;
+  readonly epoch: Epoch;
+  readonly roster: Roster;
+  /** Messages and bytes that wait for the synchronisation to end. */
+  readonly queued: number;
+  readonly queuedBytes: number;
+}
+
+export interface GroupStatus {
+  readonly mode: Mode;
+  /** Milliseconds in this mode. */
+  readonly modeMs: number;
+  readonly epoch: Epoch;
+  readonly lowest: number;
+  readonly leader: Member | undefined;
+  /** UPDATEs of this synchronisation that have come, and their bytes. */
+  readonly updates: number;
+  readonly updateBytes: number;
+  readonly members: readonly {
+    readonly nodeid: number;
+    readonly pid: number;
+    readonly synced: boolean;
+    /** Its clock less ours, in seconds, when its last message came. */
+    readonly clockSeconds: number | undefined;
+  }[];
+  /** Whose message the synchronisation waits for; empty when it waits for nobody. */
+  readonly missing: readonly Member[];
+  readonly queued: number;
+  readonly queuedBytes: number;
+  readonly sending: SendingStatus;
+}
+
+/** Members whose message would end the synchronisation, or its present part. */
+function missingMembers({ mode, roster }: GroupFacts): Member[] {
+  const { leader, peers, lowest, syncStarted } = roster;
+  if (mode === Mode.update) return leader === undefined ? [] : [leader];
+  if (mode !== Mode.startSync) return [];
+  const silent = syncStarted
+    ? peers.filter(({ state }) => state === undefined)
+    : peers.filter(({ member }) => member.nodeid === lowest);
+  return silent.map(({ member }) => member);
+}
+
+/** Milliseconds without an end after which the first line is due, and between lines. */
+const FIRST_LINE_MS = 5000;
+const LINE_MS = 10_000;
+
+/** Says who keeps a synchronisation from ending, and since when. */
+export class StallReport {
+  readonly #nameOf: (nodeid: number) => string | undefined;
+  #view: ReadonlySet<number> | undefined;
+  #mode: Mode | undefined;
+  #modeSince = 0;
+  #nextAt = 0;
+
+  constructor(nameOf?: (nodeid: number) => string | undefined) {
+    this.#nameOf = nameOf ?? (() => undefined);
+  }
+
+  quorumView(nodeids: readonly number[]): void {
+    this.#view = new Set(nodeids);
+  }
+
+  /** Lines that are due now. */
+  lines(facts: GroupFacts, at: Instant): string[] {
+    if (facts.mode !== this.#mode || facts.modeSince !== this.#modeSince) {
+      this.#mode = facts.mode;
+      this.#modeSince = facts.modeSince;
+      this.#nextAt = facts.modeSince + FIRST_LINE_MS;
+    }
+    const missing = missingMembers(facts);
+    if (missing.length === 0 || at.ms < this.#nextAt) return [];
+    this.#nextAt = at.ms + LINE_MS;
+    const seconds = Math.floor((at.ms - facts.modeSince) / 1000);
+    return missing.map((member) => this.#line(member, seconds, facts));
+  }
+
+  #line(member: Member, seconds: number, facts: GroupFacts): string {
+    const name = this.#nameOf(member.nodeid);
+    const node = `${memberText(member)}${name === undefined ? "" : ` (node ${name})`}`;
+    const head = `waits since ${seconds} s for ${awaited(facts)} of ${node}`;
+    if (this.#view?.has(member.nodeid) === false) {
+      return (
+        `${head}: quorum does not have that node, so its process is a ghost in the group. ` +
+        "Restart corosync on the remaining members, one at a time"
+      );
+    }
+    return `${head}: until it comes, no write of any node is answered`;
+  }
+}
+
+function awaited({ mode, roster }: GroupFacts): string {
+  const { syncStarted, updates, updateBytes } = roster;
+  if (mode === Mode.update) {
+    return `the updates (${updates} so far, ${Math.ceil(updateBytes / 1024)} KiB)`;
+  }
+  return syncStarted ? "the state" : "the sync request";
+}
+
+/** What `cluster status` shows of a group. */
+export function describeStatus(
+  facts: GroupFacts,
+  sending: SendingStatus,
+  at: Instant,
+): GroupStatus {
+  const { mode, modeSince, epoch, roster, queued, queuedBytes } = facts;
+  const { lowest, leader, updates, updateBytes } = roster;
+  return {
+    mode,
+    modeMs: at.ms - modeSince,
+    epoch,
+    lowest,
+    leader,
+    updates,
+    updateBytes,
+    missing: missingMembers(facts),
+    members: roster.peers.map(({ member: { nodeid, pid }, synced, clockSeconds }) => ({
+      nodeid,
+      pid,
+      synced,
+      clockSeconds,
+    })),
+    queued,
+    queuedBytes,
+    sending,
+  };
+}

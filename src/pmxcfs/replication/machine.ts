@@ -1,0 +1,160 @@
+/**
+ * The replicated state machine of a group, as the process around it sees it (`dfsm.c`). Pure: it
+ * is fed events with their time and gives back effects, to be carried out in order, and messages
+ * to multicast, one at a time:
+ *
+ *   for each event of corosync, or once a second: effects = machine.deliver(...); carry them out
+ *   after each of these, and after each outcome:  out = machine.next(at); mcast it;
+ *                                                 effects = machine.sent(outcome)
+ *   while machine.busy, between other work:       effects = machine.work()
+ *
+ * Events of one group come in the order of corosync. A send that must be tried again does not hold
+ * up events: what is out of date by then is dropped (outbox.ts).
+ */
+import { Errno } from "../../base/errno.ts";
+import type { Application, NormalSend } from "./application.ts";
+import type {
+  Confchg,
+  Effect,
+  Instant,
+  Member,
+  Mode,
+  Outgoing,
+  Proposed,
+  SendOutcome,
+} from "./events.ts";
+import { describeStatus, StallReport, type GroupStatus } from "./group-status.ts";
+import type { Epoch } from "./message.ts";
+import { Protocol } from "./protocol.ts";
+import { Sending } from "./sending.ts";
+
+export interface MachineOptions {
+  /** The pid is the one given to corosync's join. */
+  readonly self: Member;
+  readonly application: Application;
+  readonly startedAt: Instant;
+  /** Milliseconds a change may wait for its answer; 30 s unless given. */
+  readonly deadlineMs?: number;
+  /** The name of a node, for log lines. */
+  readonly nameOf?: (nodeid: number) => string | undefined;
+}
+
+export class Dfsm {
+  readonly #sending: Sending;
+  readonly #protocol: Protocol;
+  readonly #stall: StallReport;
+  #effects: Effect[] = [];
+
+  constructor({ self, application, startedAt, deadlineMs, nameOf }: MachineOptions) {
+    const emit = (effect: Effect) => void this.#effects.push(effect);
+    const sending = new Sending(application, emit, deadlineMs);
+    this.#sending = sending;
+    this.#protocol = new Protocol({ self, application, sending, startedAt, emit });
+    this.#stall = new StallReport(nameOf);
+  }
+
+  get mode(): Mode {
+    return this.#protocol.facts.mode;
+  }
+
+  /** A checksum is being computed: `work` has something to do. */
+  get busy(): boolean {
+    return this.#protocol.busy;
+  }
+
+  /** The members changed. */
+  confchg(change: Confchg, at: Instant): Effect[] {
+    this.#protocol.confchg(change, at);
+    return this.#take();
+  }
+
+  /** A message of the group; `bytes` may be overwritten afterwards. */
+  deliver(from: Member, bytes: Uint8Array, at: Instant): Effect[] {
+    const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#protocol.deliver(from, message, at);
+    return this.#take();
+  }
+
+  /** Once a second: deadlines, the hourly verification, lines about a sync that does not end. */
+  tick(at: Instant): Effect[] {
+    if (!this.#protocol.failed) {
+      this.#sending.tick(this.#protocol.phase, at);
+      this.#protocol.tick(at);
+      for (const text of this.#stall.lines(this.#protocol.facts, at)) {
+        this.#effects.push({ kind: "log", level: "warn", text });
+      }
+    }
+    return this.#take();
+  }
+
+  /** One step of the checksum: at most a few hundred microseconds. */
+  work(): Effect[] {
+    this.#protocol.work();
+    return this.#take();
+  }
+
+  /**
+   * A change whose caller waits: its answer comes as a `settled` effect. EBUSY at once while this
+   * node is out of the group, or while an earlier change is overdue. Held, not sent, until the
+   * mode is SYNCED.
+   */
+  propose(change: NormalSend, at: Instant): Proposed {
+    return this.#protocol.failed ? Errno.EBUSY : this.#sending.propose(change, at);
+  }
+
+  /** A message nobody waits for; dropped when this node is out of the group. */
+  send(message: NormalSend): void {
+    if (!this.#protocol.failed) this.#sending.send([message]);
+  }
+
+  /** The caller of `ticket` waits no longer; true when the change now happens nowhere. */
+  withdraw(ticket: number): boolean {
+    return this.#sending.withdraw(ticket);
+  }
+
+  /** Asks for a verification now; false when that is not possible (protocol.ts). */
+  verify(): boolean {
+    return this.#protocol.verify();
+  }
+
+  /** The message to multicast now; the same until `sent`. Ask again after every event. */
+  next(at: Instant): Outgoing | undefined {
+    return this.#sending.next(this.#protocol.phase, at);
+  }
+
+  /** What became of the message that `next` gave. */
+  sent(outcome: SendOutcome): Effect[] {
+    this.#sending.sent(outcome);
+    return this.#take();
+  }
+
+  /** Before a join on a new connection: all that waited is answered EBUSY; counters go on. */
+  restart(at: Instant): Effect[] {
+    this.#protocol.restart(at);
+    return this.#take();
+  }
+
+  /** The nodes that quorum has, to tell a ghost from a member that is slow. */
+  quorumView(nodeids: readonly number[]): void {
+    this.#stall.quorumView(nodeids);
+  }
+
+  /** The group as administrators see it. */
+  status(at: Instant): GroupStatus {
+    return describeStatus(this.#protocol.facts, this.#sending.status(at), at);
+  }
+
+  /**
+   * Goes on in the middle, as at the beginning of a recording: SYNCED among `members`, in `epoch`,
+   * after `counter` confchgs.
+   */
+  resume(members: readonly Member[], epoch: Epoch, counter: number, at: Instant): void {
+    this.#protocol.resume(members, epoch, counter, at);
+  }
+
+  #take(): Effect[] {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+}

@@ -1,0 +1,392 @@
+/**
+ * The protocol of a replicated group (`dfsm.c`): a member's modes, what it does on a confchg and on
+ * each type of message, and the order in which changes are applied. Its effects are collected by
+ * machine.ts. The rules: docs/internals/replication.md.
+ */
+import { protocolLeave, type Application, type Leave } from "./application.ts";
+import {
+  memberText,
+  membersText,
+  Mode,
+  sameMember,
+  type Confchg,
+  type Effect,
+  type Instant,
+  type Member,
+} from "./events.ts";
+import type { GroupFacts } from "./group-status.ts";
+import {
+  decodeControl,
+  decodeHeader,
+  decodeNormal,
+  epochText,
+  NO_EPOCH,
+  sameEpoch,
+  Type,
+  typeName,
+  type ControlMessage,
+  type Epoch,
+} from "./message.ts";
+import { MessageQueue, type Queued } from "./queue.ts";
+import { Roster, type Peer } from "./roster.ts";
+import type { Phase, Sending } from "./sending.ts";
+import { Verification, type VerifyStep } from "./verification.ts";
+
+/** A message without a body after its epoch. */
+const NO_BODY = new Uint8Array(0);
+
+export interface ProtocolOptions {
+  readonly self: Member;
+  readonly application: Application;
+  readonly sending: Sending;
+  readonly startedAt: Instant;
+  readonly emit: (effect: Effect) => void;
+}
+
+export class Protocol {
+  readonly #self: Member;
+  readonly #app: Application;
+  readonly #sending: Sending;
+  readonly #emit: (effect: Effect) => void;
+  readonly #verification: Verification;
+  readonly #roster = new Roster();
+  readonly #queue = new MessageQueue();
+  #syncQueue: Queued[] = [];
+  #mode: Mode = Mode.start;
+  #modeSince: number;
+  #epoch: Epoch = NO_EPOCH;
+  #counter = 0;
+
+  constructor(options: ProtocolOptions) {
+    this.#self = options.self;
+    this.#app = options.application;
+    this.#sending = options.sending;
+    this.#emit = options.emit;
+    this.#verification = new Verification(options.startedAt.ms);
+    this.#modeSince = options.startedAt.ms;
+  }
+
+  get phase(): Phase {
+    return { epoch: this.#epoch, synced: this.#mode === Mode.synced };
+  }
+
+  /** In an error mode: nothing is looked at until `restart`. */
+  get failed(): boolean {
+    return this.#mode === Mode.leave || this.#mode === Mode.versionError;
+  }
+
+  get #isLowest(): boolean {
+    return this.#roster.lowest === this.#self.nodeid;
+  }
+
+  /** The members changed. */
+  confchg(change: Confchg, at: Instant): void {
+    const { nodeid, pid } = this.#self;
+    this.#counter = (this.#counter + 1) >>> 0;
+    this.#epoch = { counter: this.#counter, time: at.seconds, nodeid, pid };
+    this.#verification.drop();
+    this.#syncQueue = [];
+    if (this.failed) return;
+    this.#app.dropSync();
+    this.#roster.set(change.members);
+    this.#log("info", `members: ${membersText(this.#roster.members)}`);
+    if (this.#roster.find(this.#self) === undefined) {
+      if (this.#mode !== Mode.start) this.#leave(protocolLeave("this node is no member any more"));
+      return;
+    }
+    this.#app.membersChanged(this.#roster.members, at);
+    if (this.#roster.peers.length > 1) return this.#startSync(change, at);
+    this.#roster.allSynced();
+    this.#enter(Mode.synced, at);
+    this.#deliverQueue(at);
+  }
+
+  #startSync(change: Confchg, at: Instant): void {
+    if (change.joined.length > 0 && this.#queue.length > 0) {
+      const own = this.#queue.takeAll().filter(({ from }) => sameMember(from, this.#self));
+      for (const { bytes } of own) this.#sending.again(bytes);
+      this.#log("info", `sends ${own.length} own messages again`);
+    }
+    this.#enter(Mode.startSync, at);
+    if (!this.#isLowest) return;
+    this.#log("info", `starts a synchronisation (epoch ${epochText(this.#epoch)})`);
+    this.#control(Type.syncStart, once());
+  }
+
+  /** A message of the group; `bytes` may be overwritten afterwards. */
+  deliver(from: Member, bytes: Buffer, at: Instant): void {
+    if (this.failed) return;
+    const header = decodeHeader(bytes);
+    const sender = memberText(from);
+    if (header === undefined) return this.#malformed(`a message of ${bytes.length} bytes`, sender);
+    const peer = this.#roster.find(from);
+    if (peer !== undefined) peer.clockSeconds = header.time - at.seconds;
+    const { protocol } = header;
+    if (protocol > this.#app.protocol) {
+      const newer = `${sender} speaks protocol version ${protocol}: update this node`;
+      return this.#leave({ reason: "version", text: newer });
+    }
+    if (protocol < this.#app.protocol) {
+      this.#log("info", `ignores a message of ${sender}: protocol version ${protocol} is older`);
+      return;
+    }
+    if (header.type === Type.normal) return this.#normal(from, peer, bytes, at);
+    const control = decodeControl(bytes);
+    if (control === undefined) {
+      return this.#malformed(`a ${typeName(header.type)} of ${bytes.length} bytes`, sender);
+    }
+    if (control.type !== Type.syncStart && !sameEpoch(control.epoch, this.#epoch)) return;
+    this.#controlled(from, peer, control, at);
+  }
+
+  #normal(from: Member, peer: Peer | undefined, bytes: Buffer, at: Instant): void {
+    const message = decodeNormal(bytes);
+    if (message === undefined) {
+      return this.#malformed(`a NORMAL message of ${bytes.length} bytes`, memberText(from));
+    }
+    if (this.#mode === Mode.synced) return this.#apply({ from, bytes, message }, at);
+    if (peer === undefined) {
+      return this.#leave(protocolLeave(`a message of ${memberText(from)}, which is no member`));
+    }
+    const copy = Buffer.from(bytes);
+    const item = { from, bytes: copy, message: decodeNormal(copy) ?? message };
+    if (this.#mode === Mode.update && peer.synced) this.#syncQueue.push(item);
+    else this.#queue.insert(item);
+  }
+
+  #controlled(from: Member, peer: Peer | undefined, message: ControlMessage, at: Instant): void {
+    const { type } = message;
+    const verifies = type === Type.verifyRequest || type === Type.verify;
+    if (this.#mode === Mode.synced) {
+      if (type === Type.updateComplete) return this.#othersComplete(at);
+      if (type === Type.verifyRequest) return this.#verifyRequest(from, message);
+      if (type === Type.verify) return this.#verified(this.#verification.received(message.body));
+      if (type <= Type.update) return;
+    } else if (this.#mode === Mode.startSync) {
+      if (type === Type.syncStart) return this.#syncStart(from, message, at);
+      if (type === Type.state) return this.#state(from, peer, message, at);
+      if (verifies) return;
+    } else if (this.#mode === Mode.update) {
+      if (type === Type.update) return this.#update(message);
+      if (type === Type.updateComplete) return this.#commit(at);
+      if (verifies) return;
+    }
+    this.#malformed(`${typeName(type)} in mode ${this.#mode}`, memberText(from));
+  }
+
+  #syncStart(from: Member, { epoch }: ControlMessage, at: Instant): void {
+    this.#log("info", `received sync request (epoch ${epochText(epoch)})`);
+    if (from.nodeid !== this.#roster.lowest) {
+      this.#log("warn", `the sync request is of ${memberText(from)}, which is not the lowest`);
+    }
+    this.#epoch = epoch;
+    this.#roster.syncStarted = true;
+    this.#roster.dropStates();
+    this.#control(Type.state, once(this.#app.state(at)));
+  }
+
+  #state(from: Member, peer: Peer | undefined, { body }: ControlMessage, at: Instant): void {
+    const sender = memberText(from);
+    if (peer === undefined) {
+      return this.#leave(protocolLeave(`a state of ${sender}, which is no member`));
+    }
+    if (peer.state !== undefined) {
+      return this.#leave(protocolLeave(`a second state of ${sender} in one synchronisation`));
+    }
+    peer.state = Buffer.from(body);
+    this.#compare(at);
+  }
+
+  /** When all states are there: who is in step, who leads. */
+  #compare(at: Instant): void {
+    const states = this.#roster.takeStates();
+    if (states === undefined) return;
+    this.#log("info", "received all states");
+    const comparison = this.#app.compare(states, this.#self, at);
+    if ("reason" in comparison) return this.#leave(comparison);
+    const { peers } = this.#roster;
+    for (const [index, peer] of peers.entries()) peer.synced = comparison.synced[index] ?? false;
+    this.#roster.leader = comparison.leader;
+    if (comparison.leader !== undefined) this.#logLeader(comparison.leader);
+    if (comparison.updates !== undefined) {
+      this.#control(Type.update, comparison.updates);
+      this.#control(Type.updateComplete, once());
+    }
+    this.#sending.send(comparison.sends ?? []);
+    if (this.#roster.find(this.#self)?.synced === true) {
+      this.#log("info", "all data is up to date");
+      this.#enter(Mode.synced, at);
+    } else {
+      this.#log("info", "waiting for updates from leader");
+      this.#enter(Mode.update, at);
+    }
+    this.#deliverQueue(at);
+  }
+
+  #logLeader(leader: Member): void {
+    const inStep = this.#roster.peers.filter(({ synced }) => synced).map(({ member }) => member);
+    this.#log("info", `leader is ${memberText(leader)}`);
+    this.#log("info", `synced members: ${membersText(inStep)}`);
+  }
+
+  #update({ body }: ControlMessage): void {
+    this.#roster.updates++;
+    this.#roster.updateBytes += body.length;
+    const leave = this.#app.keepUpdate(body);
+    if (leave !== undefined) this.#leave(leave);
+  }
+
+  #commit(at: Instant): void {
+    const committed = this.#app.commit(at);
+    if (typeof committed !== "number") return this.#leave(committed);
+    this.#log("info", `update complete: committed ${committed} entries of the leader`);
+    this.#roster.allSynced();
+    this.#enter(Mode.synced, at);
+    const queue = this.#syncQueue;
+    this.#syncQueue = [];
+    for (const item of queue) {
+      if (this.failed) return;
+      this.#apply(item, at);
+    }
+    this.#deliverQueue(at);
+  }
+
+  #othersComplete(at: Instant): void {
+    this.#roster.allSynced();
+    this.#deliverQueue(at);
+  }
+
+  /** Applies, keeps or drops each message of the queue, by what its sender is now. */
+  #deliverQueue(at: Instant): void {
+    if (this.#queue.length === 0) return;
+    this.#log("info", `delivers the queue: ${this.#queue.length} messages`);
+    for (const item of this.#queue.takeAll()) {
+      const peer = this.#roster.find(item.from);
+      if (this.failed) return;
+      if (peer === undefined) {
+        this.#log("info", `drops a queued message of ${memberText(item.from)}, which is gone`);
+      } else if (!peer.synced) this.#queue.insert(item);
+      else if (this.#mode === Mode.synced) this.#apply(item, at);
+      else this.#syncQueue.push(item);
+    }
+  }
+
+  #apply({ from, message }: Queued, at: Instant): void {
+    const applied = this.#app.apply(message, from, at);
+    if (sameMember(from, this.#self)) {
+      this.#sending.cameBack(message.count, applied.result);
+    }
+    this.#sending.send(applied.sends ?? []);
+    if (applied.leave !== undefined) this.#leave(applied.leave);
+  }
+
+  #verifyRequest(from: Member, { body }: ControlMessage): void {
+    const job = this.#app.checksum?.();
+    if (job === undefined) {
+      return this.#malformed("VERIFY_REQUEST in a group without", memberText(from));
+    }
+    this.#verified(this.#verification.requested(body, sameMember(from, this.#self), job));
+  }
+
+  #verified(step: VerifyStep): void {
+    if (step.kind === "publish") this.#control(Type.verify, once(step.body));
+    else if (step.kind === "equal") this.#log("info", "data verification successful");
+    else if (step.kind === "unknown") this.#log("info", step.text);
+    else if (step.kind === "malformed") this.#leave(protocolLeave(step.text));
+    else if (step.kind === "different") {
+      this.#leave({ reason: "mismatch", text: step.text });
+    }
+  }
+
+  /** A checksum is being computed. */
+  get busy(): boolean {
+    return this.#verification.busy;
+  }
+
+  /** One step of it. */
+  work(): void {
+    if (!this.failed) this.#verified(this.#verification.work());
+  }
+
+  /** Once a second: the hourly verification. */
+  tick(at: Instant): void {
+    if (this.#verification.due(at.ms)) this.verify();
+  }
+
+  /**
+   * Asks for a verification. False when this is not the lowest member (a C node that is would not
+   * start its own rounds any more), not in step, or the last round has not come back.
+   */
+  verify(): boolean {
+    const able = this.#mode === Mode.synced && this.#isLowest && this.#app.checksum !== undefined;
+    const body = able ? this.#verification.request() : undefined;
+    if (body !== undefined) this.#control(Type.verifyRequest, once(body));
+    return body !== undefined;
+  }
+
+  /** Before the join on a new connection: all that waited is given up, counters go on. */
+  restart(at: Instant): void {
+    this.#queue.clear();
+    this.#syncQueue = [];
+    this.#roster.set([]);
+    this.#app.dropSync();
+    this.#sending.abort();
+    this.#enter(Mode.start, at);
+  }
+
+  /** In step among `members`, in `epoch`, after `counter` confchgs. */
+  resume(members: readonly Member[], epoch: Epoch, counter: number, at: Instant): void {
+    this.#roster.set(members, true);
+    this.#epoch = epoch;
+    this.#counter = counter;
+    this.#app.membersChanged(this.#roster.members, at);
+    this.#mode = Mode.synced;
+  }
+
+  get facts(): GroupFacts {
+    return {
+      mode: this.#mode,
+      modeSince: this.#modeSince,
+      epoch: this.#epoch,
+      roster: this.#roster,
+      queued: this.#queue.length + this.#syncQueue.length,
+      queuedBytes: this.#queue.bytes,
+    };
+  }
+
+  #control(type: number, bodies: Iterator<Uint8Array>): void {
+    this.#sending.control(type, this.#epoch, bodies);
+  }
+
+  #enter(mode: Mode, at: Instant): void {
+    const changed = mode !== this.#mode;
+    this.#mode = mode;
+    this.#modeSince = at.ms;
+    if (changed) this.#emit({ kind: "mode", mode });
+    if (mode !== Mode.synced || !changed) return;
+    this.#sending.recover();
+    this.#sending.send(this.#app.synced(at));
+  }
+
+  #malformed(found: string, sender: string): void {
+    this.#leave(protocolLeave(`${found}, sent by ${sender}`));
+  }
+
+  #leave({ reason, text }: Leave): void {
+    if (this.failed) return;
+    this.#mode = reason === "version" ? Mode.versionError : Mode.leave;
+    this.#log("error", `leaves the group: ${text}`);
+    this.#app.dropSync();
+    this.#sending.abort();
+    this.#emit({ kind: "mode", mode: this.#mode });
+    this.#emit({ kind: "leave", reason });
+  }
+
+  #log(level: "info" | "warn" | "error", text: string): void {
+    this.#emit({ kind: "log", level, text });
+  }
+}
+
+function* once(body: Uint8Array = NO_BODY): Generator<Uint8Array> {
+  yield body;
+}

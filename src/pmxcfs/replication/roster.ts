@@ -1,0 +1,83 @@
+/**
+ * The members of a group during one synchronisation: who has sent a state, who is in step, and who
+ * is the lowest.
+ */
+import { compareMembers, sameMember, type Member } from "./events.ts";
+
+/** A member as the machine keeps it. */
+export interface Peer {
+  readonly member: Member;
+  synced: boolean;
+  /** Undefined until its STATE has come; empty once it was compared. */
+  state: Buffer | undefined;
+  /** Its clock less ours, in seconds, when its last message came. */
+  clockSeconds: number | undefined;
+}
+
+/** Stands for a state that was compared and is not needed any more. */
+const COMPARED = Buffer.alloc(0);
+
+export class Roster {
+  /** SYNC_START of these members has come. */
+  syncStarted = false;
+  /** Who sends the updates. */
+  leader: Member | undefined;
+  /** Those that have come, and their bytes. */
+  updates = 0;
+  updateBytes = 0;
+  #peers: Peer[] = [];
+  #lowest = 0;
+
+  /** Sorted by (nodeid, pid). */
+  get peers(): readonly Peer[] {
+    return this.#peers;
+  }
+
+  get members(): Member[] {
+    return this.#peers.map(({ member }) => member);
+  }
+
+  /** The smallest node id. */
+  get lowest(): number {
+    return this.#lowest;
+  }
+
+  /** New members, none of them in step. */
+  set(members: readonly Member[], synced = false): void {
+    this.#peers = members.toSorted(compareMembers).map(({ nodeid, pid }) => ({
+      member: { nodeid, pid },
+      synced,
+      state: undefined,
+      clockSeconds: undefined,
+    }));
+    this.syncStarted = false;
+    this.leader = undefined;
+    this.updates = 0;
+    this.updateBytes = 0;
+    this.#lowest = Math.min(...members.map(({ nodeid }) => nodeid));
+  }
+
+  find(member: Member): Peer | undefined {
+    return this.#peers.find((peer) => sameMember(peer.member, member));
+  }
+
+  /** A synchronisation begins anew. */
+  dropStates(): void {
+    for (const peer of this.#peers) peer.state = undefined;
+  }
+
+  /** All states, in the order of the members; undefined while one is missing. */
+  takeStates(): { member: Member; state: Buffer }[] | undefined {
+    const states = [];
+    for (const { member, state } of this.#peers) {
+      if (state === undefined) return undefined;
+      states.push({ member, state });
+    }
+    for (const peer of this.#peers) peer.state = COMPARED;
+    return states;
+  }
+
+  allSynced(): void {
+    for (const peer of this.#peers) peer.synced = true;
+  }
+}

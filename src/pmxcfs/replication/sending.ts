@@ -1,0 +1,141 @@
+/**
+ * What a member sends, and who waits for it: the outbox, the waiters, the deadline, and the probe
+ * that finds out whether sends come back. Part of the machine (machine.ts), which says in which
+ * mode and epoch it is.
+ */
+import { Errno } from "../../base/errno.ts";
+import type { Application, NormalSend } from "./application.ts";
+import type { Effect, Instant, Outgoing, Proposed, SendOutcome } from "./events.ts";
+import type { Epoch } from "./message.ts";
+import { Outbox } from "./outbox.ts";
+import { Waiters, type Settled } from "./waiters.ts";
+
+/** A change that is under way for so long is followed by a message that changes nothing. */
+const PROBE_AFTER_MS = 5000;
+
+/** What the machine says of itself with each call. */
+export interface Phase {
+  readonly epoch: Epoch;
+  readonly synced: boolean;
+}
+
+export interface SendingStatus {
+  readonly outbox: number;
+  readonly retries: number;
+  readonly waiting: number;
+  /** Milliseconds that the oldest change waits. */
+  readonly oldestMs: number;
+  readonly stuck: boolean;
+  readonly sent: { readonly messages: number; readonly bytes: number; readonly retries: number };
+}
+
+export class Sending {
+  readonly #app: Application;
+  readonly #emit: (effect: Effect) => void;
+  readonly #outbox = new Outbox();
+  readonly #waiters: Waiters;
+
+  constructor(app: Application, emit: (effect: Effect) => void, deadlineMs?: number) {
+    this.#app = app;
+    this.#emit = emit;
+    this.#waiters = new Waiters(deadlineMs);
+  }
+
+  /** A message of the protocol, or all UPDATEs of one synchronisation. */
+  control(type: number, epoch: Epoch, bodies: Iterator<Uint8Array>): void {
+    this.#outbox.addControl(type, epoch, bodies);
+  }
+
+  /** An own NORMAL message, byte for byte as before. */
+  again(bytes: Buffer): void {
+    this.#outbox.addAgain(bytes);
+  }
+
+  /** NORMAL messages nobody waits for. */
+  send(sends: readonly NormalSend[]): void {
+    for (const item of sends) this.#outbox.addNormal(item);
+  }
+
+  /** A change whose caller waits; EBUSY while a change of ours is overdue. */
+  propose(item: NormalSend, at: Instant): Proposed {
+    if (this.#waiters.stuck) return Errno.EBUSY;
+    const ticket = this.#waiters.add(at.ms);
+    this.#outbox.addNormal({ ...item, ticket });
+    return { ticket };
+  }
+
+  /**
+   * The caller of `ticket` waits no longer. True: the change was taken back and happens nowhere;
+   * false: it is under way and may still happen.
+   */
+  withdraw(ticket: number): boolean {
+    this.#waiters.settle(ticket, 0);
+    return this.#outbox.withdraw(ticket);
+  }
+
+  /** The message to send now. */
+  next(phase: Phase, at: Instant): Outgoing | undefined {
+    const { protocol } = this.#app;
+    return this.#outbox.next({ ...phase, protocol, seconds: at.seconds });
+  }
+
+  /** What became of it. */
+  sent(outcome: SendOutcome): void {
+    const { line, sent, failed } = this.#outbox.sent(outcome);
+    if (line !== undefined) this.#emit({ kind: "log", level: "warn", text: line });
+    if (sent?.item.ticket !== undefined) this.#waiters.sent(sent.item.ticket, sent.count);
+    if (failed?.ticket === undefined) return;
+    this.#settle(this.#waiters.settle(failed.ticket, Errno.EBUSY));
+  }
+
+  /** Our message `count` was applied. */
+  cameBack(count: bigint, result: number): void {
+    this.#settle(this.#waiters.cameBack(count, result));
+  }
+
+  /** In step again. */
+  recover(): void {
+    this.#waiters.recover();
+  }
+
+  /** Left, or joins anew: nothing that was sent comes back. */
+  abort(): void {
+    this.#outbox.clear();
+    this.#settle(this.#waiters.abort(Errno.EBUSY));
+  }
+
+  tick({ synced }: Phase, at: Instant): void {
+    const due = this.#waiters.due(at.ms);
+    for (const ticket of due) {
+      this.#outbox.withdraw(ticket);
+      this.#settle(this.#waiters.settle(ticket, Errno.EBUSY));
+    }
+    if (due.length > 0) this.#emit({ kind: "log", level: "error", text: overdue(due.length) });
+    const since = this.#waiters.oldestSent ?? at.ms;
+    const late = at.ms - since >= PROBE_AFTER_MS || this.#waiters.stuck;
+    const probe = synced && late && this.#outbox.length === 0 ? this.#app.probe?.() : undefined;
+    if (probe !== undefined) this.#outbox.addNormal(probe);
+  }
+
+  status(at: Instant): SendingStatus {
+    return {
+      outbox: this.#outbox.length,
+      retries: this.#outbox.retries,
+      waiting: this.#waiters.length,
+      oldestMs: at.ms - (this.#waiters.oldest ?? at.ms),
+      stuck: this.#waiters.stuck,
+      sent: this.#outbox.totals,
+    };
+  }
+
+  #settle(settled: readonly Settled[]): void {
+    for (const { ticket, result } of settled) this.#emit({ kind: "settled", ticket, result });
+  }
+}
+
+function overdue(count: number): string {
+  return (
+    `${count} changes were answered EBUSY: the cluster did not confirm them in time. ` +
+    "Further ones are refused at once until a message of this node comes back"
+  );
+}

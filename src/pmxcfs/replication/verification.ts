@@ -1,0 +1,119 @@
+/**
+ * The verification: the lowest member asks for it, everybody computes the checksum of its tree at
+ * that point of the total order, the requester sends its own, and whoever has another one leaves
+ * and takes the leader's data at the synchronisation that follows. The checksum is computed in
+ * steps; a VERIFY that comes earlier waits for it. C counterpart: dfsm.c, verify_*.
+ */
+import type { ChecksumJob } from "./application.ts";
+import { decodeVerify, CHECKSUM_BYTES, encodeVerifyBody } from "./message.ts";
+
+/** Seconds between two rounds, and from the start to the first one. */
+const PERIOD_MS = 3_600_000;
+
+/** What the machine does next. */
+export type VerifyStep =
+  | { readonly kind: "nothing" }
+  /** Multicast VERIFY with this body: the round was ours. */
+  | { readonly kind: "publish"; readonly body: Buffer }
+  | { readonly kind: "equal"; readonly id: bigint }
+  | { readonly kind: "different"; readonly text: string }
+  /** Not the round we computed: skip it. */
+  | { readonly kind: "unknown"; readonly text: string }
+  | { readonly kind: "malformed"; readonly text: string };
+
+const NOTHING: VerifyStep = { kind: "nothing" };
+
+export class Verification {
+  /** Of the last request of this process. */
+  #requested = 0n;
+  /** The round that was computed, or is being computed, last. */
+  #id = 0n;
+  #own = false;
+  /** False after a confchg: the checksum says nothing about the new epoch. */
+  #valid = false;
+  #checksum: Uint8Array | undefined;
+  #job: ChecksumJob | undefined;
+  /** A VERIFY that came before our checksum was ready. */
+  #early: Buffer | undefined;
+  #nextAt: number;
+
+  constructor(startedAt: number) {
+    this.#nextAt = startedAt + PERIOD_MS;
+  }
+
+  /** A confchg: what was computed is void, a round that was asked for will not come back. */
+  drop(): void {
+    this.#id = this.#requested;
+    this.#valid = false;
+    this.#checksum = undefined;
+    this.#job = undefined;
+    this.#early = undefined;
+  }
+
+  get busy(): boolean {
+    return this.#job !== undefined;
+  }
+
+  /** Whether the hour is over; then the next one begins. */
+  due(now: number): boolean {
+    if (now < this.#nextAt) return false;
+    this.#nextAt = now + PERIOD_MS;
+    return true;
+  }
+
+  /** Body of a VERIFY_REQUEST; undefined while the last round has not come back. */
+  request(): Buffer | undefined {
+    if (this.#requested !== this.#id) return undefined;
+    this.#requested++;
+    return encodeVerifyBody(this.#requested);
+  }
+
+  /** A VERIFY_REQUEST of the current epoch; `own`: this process sent it. */
+  requested(body: Buffer, own: boolean, job: ChecksumJob): VerifyStep {
+    const request = decodeVerify(body, 0);
+    if (request === undefined) {
+      const text = `received a verification request of ${body.length} bytes, not 8`;
+      return { kind: "malformed", text };
+    }
+    this.#id = request.id;
+    this.#own = own;
+    this.#valid = true;
+    this.#checksum = undefined;
+    this.#early = undefined;
+    this.#job = job;
+    return NOTHING;
+  }
+
+  /** One step of the checksum. */
+  work(): VerifyStep {
+    const checksum = this.#job?.step();
+    if (checksum === undefined) return NOTHING;
+    this.#job = undefined;
+    this.#checksum = checksum;
+    if (this.#own) return { kind: "publish", body: encodeVerifyBody(this.#id, checksum) };
+    const early = this.#early;
+    this.#early = undefined;
+    return early === undefined ? NOTHING : this.received(early);
+  }
+
+  /** A VERIFY of the current epoch. */
+  received(body: Buffer): VerifyStep {
+    const verify = decodeVerify(body, CHECKSUM_BYTES);
+    if (verify === undefined) {
+      const text = `received a checksum message of ${body.length} bytes, not 40`;
+      return { kind: "malformed", text };
+    }
+    if (!this.#valid || verify.id !== this.#id) {
+      return { kind: "unknown", text: `skipped a verification: round ${verify.id} is not known` };
+    }
+    if (this.#checksum === undefined) {
+      this.#early = Buffer.from(body);
+      return NOTHING;
+    }
+    if (verify.checksum.equals(this.#checksum)) return { kind: "equal", id: verify.id };
+    const [theirs, ours] = [verify.checksum, Buffer.from(this.#checksum)].map((checksum) =>
+      checksum.toString("hex", 0, 8),
+    );
+    return { kind: "different", text: `wrong checksum ${ours} != ${theirs}` };
+  }
+}

@@ -1,0 +1,193 @@
+// The machine alone, with an application of two lines: modes, epochs, queues, sends and waiters.
+import { describe, expect, test } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
+import type { Application } from "../../src/pmxcfs/replication/application.ts";
+import type { Effect, Instant, Member } from "../../src/pmxcfs/replication/events.ts";
+import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
+import { encodeControl, encodeNormal, Type } from "../../src/pmxcfs/replication/message.ts";
+
+const A: Member = { nodeid: 1, pid: 100 };
+const B: Member = { nodeid: 2, pid: 200 };
+const at = (ms: number): Instant => ({ seconds: 1_700_000_000 + Math.floor(ms / 1000), ms });
+const change = (members: Member[], joined: Member[] = []) => ({ members, joined, left: [] });
+
+/** Applies by writing down; every member is always in step. */
+class Notes implements Application {
+  readonly tag = "notes";
+  readonly protocol = 1;
+  readonly applied: string[] = [];
+  apply({ body }: { body: Buffer }) {
+    this.applied.push(body.toString());
+    return { result: body.length };
+  }
+  membersChanged() {}
+  state = () => new Uint8Array([1]);
+  compare = (states: readonly unknown[]) => ({ synced: states.map(() => true) });
+  keepUpdate = () => undefined;
+  commit = () => 0;
+  dropSync() {}
+  synced = () => [];
+}
+
+function machineOf(self: Member) {
+  const notes = new Notes();
+  return { notes, machine: new Dfsm({ self, application: notes, startedAt: at(0) }) };
+}
+
+const normal = (count: number, text: string) =>
+  encodeNormal(
+    { protocol: 1, time: 5 },
+    { subtype: 1, count: BigInt(count), body: Buffer.from(text) },
+  );
+const settled = (effects: Effect[]) =>
+  effects.flatMap((effect) => (effect.kind === "settled" ? [effect.result] : []));
+
+/** Everything the machine wants to send now, as corosync takes it. */
+function drain(machine: Dfsm, now: Instant): Buffer[] {
+  const sent = [];
+  for (let out = machine.next(now); out !== undefined; out = machine.next(now)) {
+    sent.push(Buffer.from(out.bytes));
+    machine.sent("sent");
+  }
+  return sent;
+}
+
+/** Both are members; the synchronisation has ended. */
+function syncedPair() {
+  const pair = [machineOf(A), machineOf(B)] as const;
+  const queue: [Member, Buffer][] = [];
+  const collect = () => {
+    for (const [index, member] of [A, B].entries()) {
+      const { machine } = pair[index as 0 | 1];
+      for (const bytes of drain(machine, at(0))) queue.push([member, bytes]);
+    }
+  };
+  for (const { machine } of pair) machine.confchg(change([A, B], [A, B]), at(0));
+  collect();
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    for (const { machine } of pair) machine.deliver(next[0], next[1], at(0));
+    collect();
+  }
+  return pair;
+}
+
+describe("a member alone", () => {
+  test("is in step at once, and gets the result of applying its own change", () => {
+    const { machine, notes } = machineOf(A);
+    machine.confchg(change([A], [A]), at(0));
+    expect(machine.mode).toBe("synced");
+    expect(machine.propose({ subtype: 1, body: Buffer.from("x=1") }, at(1))).toEqual({ ticket: 1 });
+    const [sent] = drain(machine, at(2));
+    expect(sent?.readBigUInt64LE(16)).toBe(1n);
+    expect(settled(machine.deliver(A, sent ?? Buffer.alloc(0), at(3)))).toEqual([3]);
+    expect(notes.applied).toEqual(["x=1"]);
+  });
+
+  test("that waits 30 s for its change gets EBUSY, and so do all after it at once", () => {
+    const { machine } = machineOf(A);
+    machine.confchg(change([A], [A]), at(0));
+    machine.propose({ subtype: 1, body: Buffer.from("lost") }, at(0));
+    drain(machine, at(0));
+    expect(settled(machine.tick(at(29_999)))).toEqual([]);
+    expect(settled(machine.tick(at(30_000)))).toEqual([Errno.EBUSY]);
+    expect(machine.propose({ subtype: 1, body: Buffer.from("next") }, at(30_001))).toBe(
+      Errno.EBUSY,
+    );
+    machine.deliver(A, normal(1, "lost"), at(31_000));
+    expect(machine.propose({ subtype: 1, body: Buffer.from("next") }, at(31_001))).toEqual({
+      ticket: 2,
+    });
+  });
+
+  test("learns from a later message of its own that an earlier one is lost", () => {
+    const { machine } = machineOf(A);
+    machine.confchg(change([A], [A]), at(0));
+    for (const text of ["lost", "fine"])
+      machine.propose({ subtype: 1, body: Buffer.from(text) }, at(0));
+    const [, second] = drain(machine, at(0));
+    expect(settled(machine.deliver(A, second ?? Buffer.alloc(0), at(1)))).toEqual([Errno.EBUSY, 4]);
+  });
+});
+
+describe("two members", () => {
+  test("are in step after one SYNC_START and two STATEs", () => {
+    for (const { machine } of syncedPair()) expect(machine.mode).toBe("synced");
+  });
+
+  test("hold their own changes until they are in step", () => {
+    const { machine } = machineOf(B);
+    machine.confchg(change([A, B], [B]), at(0));
+    machine.propose({ subtype: 1, body: Buffer.from("held") }, at(0));
+    expect(drain(machine, at(0))).toEqual([]);
+  });
+
+  test("a change that is held is taken back when its caller gives up", () => {
+    const { machine } = machineOf(B);
+    machine.confchg(change([A, B], [B]), at(0));
+    machine.propose({ subtype: 1, body: Buffer.from("held") }, at(0));
+    expect(machine.withdraw(1)).toBe(true);
+  });
+
+  test("a confchg that joins makes queued own messages go again before the state", () => {
+    const [{ machine }] = syncedPair();
+    machine.confchg(change([A, B]), at(1));
+    drain(machine, at(1));
+    const own = normal(7, "again");
+    machine.deliver(A, own, at(1));
+    machine.deliver(B, normal(3, "of another"), at(1));
+    machine.confchg(change([A, B], [B]), at(2));
+    const [first, second] = drain(machine, at(2));
+    expect(first).toEqual(own);
+    expect(second?.readUInt16LE(0)).toBe(Type.syncStart);
+  });
+
+  test("a SYNC_START of an epoch that is over is not sent", () => {
+    const { machine } = machineOf(A);
+    machine.confchg(change([A, B], [A, B]), at(0));
+    machine.next(at(0));
+    machine.sent("again");
+    machine.confchg(change([A], []), at(1));
+    expect(drain(machine, at(1))).toEqual([]);
+  });
+
+  test("a member that is silent for 5 s is named", () => {
+    const { machine } = machineOf(A);
+    machine.confchg(change([A, B], [B]), at(0));
+    for (const bytes of drain(machine, at(0))) machine.deliver(A, bytes, at(0));
+    for (const bytes of drain(machine, at(0))) machine.deliver(A, bytes, at(0));
+    expect(machine.tick(at(4999))).toEqual([]);
+    machine.quorumView([1]);
+    const [line] = machine.tick(at(5000));
+    expect(line).toMatchObject({
+      kind: "log",
+      text: expect.stringContaining("2/200: quorum does not"),
+    });
+    expect(machine.status(at(5000)).missing).toEqual([B]);
+  });
+});
+
+describe("a message that cannot be", () => {
+  const epoch = { counter: 1, time: at(0).seconds, ...A };
+  const control = (type: number, body: Uint8Array = new Uint8Array(0)) =>
+    encodeControl({ protocol: 1, time: 0 }, { type, epoch, body });
+  const empty = { subtype: 1, count: 1n, body: Buffer.alloc(0) };
+  const cases: [string, Buffer, string][] = [
+    ["shorter than a header", Buffer.alloc(15), "leave"],
+    ["NORMAL without a count", normal(1, "").subarray(0, 23), "leave"],
+    ["STATE without an epoch", control(Type.state).subarray(0, 31), "leave"],
+    ["of a newer protocol", encodeNormal({ protocol: 2, time: 0 }, empty), "version-error"],
+    ["of an older protocol", encodeNormal({ protocol: 0, time: 0 }, empty), "synced"],
+    ["of a type that is not", control(7), "leave"],
+    ["VERIFY_REQUEST in a group without", control(Type.verifyRequest, new Uint8Array(8)), "leave"],
+    ["STATE when in step", control(Type.state), "synced"],
+    ["UPDATE when in step", control(Type.update), "synced"],
+  ];
+  for (const [name, bytes, mode] of cases) {
+    test(`${name}: ${mode}`, () => {
+      const { machine } = machineOf(A);
+      machine.confchg(change([A], [A]), at(0));
+      machine.deliver(A, bytes, at(1));
+      expect(machine.mode).toBe(mode as never);
+    });
+  }
+});
