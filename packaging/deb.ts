@@ -77,6 +77,7 @@ function control(input: DebInput, installedKiB: number): string {
     `Installed-Size: ${installedKiB}`,
     `Depends: libc6 (>= ${glibc}), init-system-helpers (>= 1.54)`,
     "Recommends: rrdcached",
+    "Suggests: rrdtool",
     "Section: admin",
     "Priority: optional",
     "Description: IPC server of Proxmox VE's cluster file system, and tools around it",

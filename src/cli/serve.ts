@@ -84,7 +84,11 @@ export const serveCommand = command({
       group: CLUSTER,
     }),
     ...accessOptions,
-    rrd: flag({ description: "Write RRD files through rrdcached", onByDefault: true, group: RRD }),
+    rrd: flag({
+      description: "Write RRD files: through rrdcached or, while none runs, rrdtool",
+      onByDefault: true,
+      group: RRD,
+    }),
     rrdcached: path({
       description: "Socket of rrdcached",
       default: "/var/run/rrdcached.sock",

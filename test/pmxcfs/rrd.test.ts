@@ -88,6 +88,15 @@ describe("files", () => {
     ["pve2-storage/n1/s", "7:1:2", "pve-storage-9.0/n1/s 7:1:2"],
     ["pve-storage-9.0/n1/s", "7:1:2:3:4", "pve-storage-9.0/n1/s 7:1:2"],
     ["pve2-storage/n1/a.b-c_d", "7:1:2", "pve-storage-9.0/n1/a.b-c_d 7:1:2"],
+    // Versions and names of any kind, as C takes them.
+    ["pve-node-/n1", "5::7:1", `pve-node-9.0/n1 7:1${us(18)}`],
+    ["pve-node-x y/n1", "5::7:1", `pve-node-9.0/n1 7:1${us(18)}`],
+    ["pve2-node/.hidden", "5::7:1", `pve-node-9.0/.hidden 7:1${us(18)}`],
+    ["pve2-node/..n", "5::7:1", `pve-node-9.0/..n 7:1${us(18)}`],
+    ["pve2-node/-x y", "5::7:1", `pve-node-9.0/-x y 7:1${us(18)}`],
+    ["pve2-node/'a\"\\\x01\xe4", "5::7:1", `pve-node-9.0/'a"\\\x01\xe4 7:1${us(18)}`],
+    ["pve2-storage//s", "7:1:2", "pve-storage-9.0/s 7:1:2"],
+    ["pve2-storage/./s", "7:1:2", "pve-storage-9.0/s 7:1:2"],
   ])("%s %s", (key, value, expected) => {
     expect(found(key, value)).toBe(expected);
   });
@@ -109,17 +118,17 @@ describe("files", () => {
     "pve2-node/a/b",
     "pve2-node/..",
     "pve2-node/.",
-    "pve2-node/.hidden",
-    "pve2-node/a b",
     "pve2-node/a\nFLUSHALL",
-    "pve2-node/-x",
-    "pve2-node/\xe4",
-    "pve-node-/n1",
-    "pve-node-x/n1",
     "pve2-vm/100",
     "pve2-storage/n1",
     "pve2-storage/n1/",
     "pve2-storage/n1/../s",
+    "pve2-storage/../s",
+    "pve2-storage/n1/..",
+    "pve2-storage/n1/.",
+    "pve2-storage/n1/s/t",
+    "pve2-node/a\rb",
+    "pve2-node/a\0b",
     "xpve2-node/n1",
   ])("%j is no key of a file", (key) => {
     expect(found(key, "1:2:3:4:5:6:7")).toBe("unknown");
@@ -136,7 +145,7 @@ describe("files", () => {
     const update = rrdUpdate("pve2-storage/n/s", "1:2:3");
     if (typeof update !== "object") throw new Error(update);
     expect(createArguments(update.layout, 86_400)).toBe(
-      "-s 60 -b 86400 -O DS:total:GAUGE:120:0:U DS:used:GAUGE:120:0:U " +
+      "-s 60 -b 86400 DS:total:GAUGE:120:0:U DS:used:GAUGE:120:0:U " +
         "RRA:AVERAGE:0.5:1:1440 RRA:AVERAGE:0.5:30:1440 " +
         "RRA:AVERAGE:0.5:360:1440 RRA:AVERAGE:0.5:10080:570 " +
         "RRA:MAX:0.5:1:1440 RRA:MAX:0.5:30:1440 RRA:MAX:0.5:360:1440 RRA:MAX:0.5:10080:570",

@@ -1,62 +1,18 @@
 /**
- * RRD files through a real rrdcached: present, absent, stopped, gone and back; and through peers
- * that are not rrdcached. What matters most: nothing ever waits, and the log stays quiet.
+ * RRD files through a real rrdcached (running, absent, stopped, restarted), and through peers that
+ * are not rrdcached. No update waits, and the log stays short.
  */
-import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, statSync } from "node:fs";
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
-import { RrdFiles, type RrdFilesOptions } from "../../src/pmxcfs/rrd/files.ts";
-import { dayStartSeconds } from "../../src/pmxcfs/rrd/formats.ts";
 import { Rrd } from "../../src/pmxcfs/state/rrd-values.ts";
 import { Rrdcached } from "../../src/pmxcfs/rrd/rrdcached.ts";
+import { Unavailable } from "../../src/pmxcfs/rrd/writer.ts";
 import { Status } from "../../src/pmxcfs/state/status.ts";
-import { createLog } from "../../src/base/log.ts";
 import { eventually } from "../support/eventually.ts";
+import { flush, last, NODE_VALUES, open, settled, TIME } from "../support/rrd-files.ts";
 import { RrdcachedFixture } from "../support/rrdcached.ts";
-
-/** A time that new files accept: they begin at the day's start. */
-const TIME = dayStartSeconds(Date.now()) + 60;
-
-const NODE_VALUES = "0.1:4:0.02:0.001:100:50:8:1:1000:10:200:300";
-
-const opened: RrdFiles[] = [];
-
-afterEach(() => {
-  for (const files of opened.splice(0)) files.close();
-});
-
-function open(
-  fixture: RrdcachedFixture,
-  options: Partial<RrdFilesOptions> = {},
-): { files: RrdFiles; lines: string[] } {
-  const lines: string[] = [];
-  const log = createLog({ level: "info", format: "plain", write: (line) => lines.push(line) });
-  const { socketPath, baseDirectory } = fixture;
-  const times = { gatherMs: 1, retryMs: 5, maxRetryMs: 20, timeoutMs: 5000 };
-  const files = new RrdFiles({ log, socketPath, baseDirectory, ...times, ...options });
-  opened.push(files);
-  return { files, lines };
-}
-
-async function settled(files: RrdFiles, values: number): Promise<void> {
-  await eventually(`${values} values written or rejected`, () => {
-    const { written, rejected, pending } = files.counters;
-    return pending === 0 && written + rejected >= values;
-  });
-}
-
-async function flush(fixture: RrdcachedFixture, file: string): Promise<void> {
-  const daemon = new Rrdcached({ socketPath: fixture.socketPath });
-  const replies = await daemon.exchange(`FLUSH ${fixture.path(file)}\n`, 1);
-  daemon.close();
-  expect(replies).toMatchObject([{ status: 0 }]);
-}
-
-async function last(fixture: RrdcachedFixture, file: string): Promise<string> {
-  await flush(fixture, file);
-  return fixture.rrdtool("lastupdate", file).at(-2) ?? "";
-}
 
 /** Runs against a server that answers as told. */
 async function withPeer(
@@ -201,7 +157,7 @@ describe("with rrdcached", () => {
       ["pve2-node/a/b", "1:2"],
       ["pve2-node/", "1:2"],
       ["pve2-node/..", `1:2:${TIME}:1`],
-      ["pve2-node/a b", `1:2:${TIME}:1`],
+      ["pve2-node/a\nFLUSHALL", `1:2:${TIME}:1`],
       ["pve2-storage/pve1", "1:2"],
       ["pve2-storage/../x", `${TIME}:1:2`],
       ["pve2-node/n1", "1:2"],
@@ -211,6 +167,7 @@ describe("with rrdcached", () => {
     files.update("pve2-storage/n1/s", `${TIME}:1\nFLUSHALL:x`);
     await settled(files, odd.length + 1);
     expect(files.counters).toMatchObject({ written: 1, rejected: odd.length });
+    expect(readdirSync(fixture.baseDirectory)).toEqual(["pve-storage-9.0"]);
     expect(await last(fixture, "pve-storage-9.0/n1/s")).toBe(`${TIME}: U U`);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain('not written: unknown key or value: "rrd/whatever/x"');
@@ -230,10 +187,10 @@ describe("with rrdcached", () => {
   });
 });
 
-describe("without rrdcached", () => {
-  test("one line says so; the values are written when it comes", async () => {
+describe("without rrdcached and rrdtool", () => {
+  test("one line says so; the values are written when rrdcached comes", async () => {
     await using fixture = new RrdcachedFixture();
-    const { files, lines } = open(fixture);
+    const { files, lines } = open(fixture, { rrdtool: join(fixture.directory, "missing") });
     files.update("pve2-storage/n1/s", `${TIME}:1:2`);
     await eventually("its absence is noticed", () => lines.length > 0);
     files.update("pve2-storage/n1/s", `${TIME + 60}:3:4`);
@@ -248,7 +205,7 @@ describe("without rrdcached", () => {
   test("one that dies is found again", async () => {
     await using fixture = new RrdcachedFixture();
     await fixture.start();
-    const { files, lines } = open(fixture);
+    const { files, lines } = open(fixture, { rrdtool: join(fixture.directory, "missing") });
     files.update("pve2-storage/n1/s", `${TIME}:1:2`);
     await settled(files, 1);
     await flush(fixture, "pve-storage-9.0/n1/s");
@@ -263,7 +220,8 @@ describe("without rrdcached", () => {
 
   test("the oldest values go when too many wait", async () => {
     await using fixture = new RrdcachedFixture();
-    const { files } = open(fixture, { maxPending: 16 });
+    const rrdtool = join(fixture.directory, "missing");
+    const { files } = open(fixture, { maxPending: 16, rrdtool });
     for (let minute = 0; minute < 17; minute++) {
       files.update("pve2-storage/n1/s", `${TIME + minute * 60}:1:2`);
     }
@@ -333,20 +291,26 @@ describe("a peer that is not rrdcached", () => {
 
   test("silence, nonsense, endless replies and hang-ups are failures in words", async () => {
     await withPeer(answerWith(), async (daemon) => {
-      expect(await daemon.exchange("X\n", 1)).toBe("no answer");
+      expect(await daemon.exchange("X\n", 1)).toMatchObject({
+        reason: "no answer",
+        isAbsent: false,
+      });
     });
     await withPeer(answerWith("HTTP/1.1 400 Bad Request\r\n\r\n"), async (daemon) => {
-      expect(await daemon.exchange("X\n", 1)).toBe("no answer");
+      expect(await daemon.exchange("X\n", 1)).toMatchObject({
+        reason: "no answer",
+        isAbsent: false,
+      });
     });
     await withPeer(answerWith("x".repeat(2 << 20)), async (daemon) => {
-      expect(await daemon.exchange("X\n", 1)).toBe("a reply without end");
+      expect(await daemon.exchange("X\n", 1)).toMatchObject({ reason: "a reply without end" });
     });
     await withPeer(
       (server) => {
         server.on("connection", (socket) => socket.destroy());
       },
       async (daemon) => {
-        expect(await daemon.exchange("X\n", 1)).toBeString();
+        expect(await daemon.exchange("X\n", 1)).toBeInstanceOf(Unavailable);
       },
     );
   });

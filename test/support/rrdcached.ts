@@ -54,7 +54,7 @@ export class RrdcachedFixture {
   }
 
   /** Lines of `rrdtool COMMAND` on a file, past rrdcached: flush first. */
-  rrdtool(command: "info" | "lastupdate", file: string): string[] {
+  rrdtool(command: "dump" | "info" | "lastupdate", file: string): string[] {
     const { stdout, stderr, exitCode } = Bun.spawnSync(["rrdtool", command, this.path(file)]);
     if (exitCode !== 0) throw new Error(stderr.toString());
     return stdout.toString().split("\n");

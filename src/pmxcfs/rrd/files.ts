@@ -1,25 +1,30 @@
 /**
- * Reported statistics on their way to RRD files: a bounded queue, sent to rrdcached in batches
- * from a task of its own. Nothing waits for it: `update` only takes note. When rrdcached is
- * absent, slow or hung, one line says so, the newest values are kept, and it is tried again
- * until it answers. C counterpart: status.c, update_rrd_data, which does this in the thread that
- * answers, under the lock.
+ * Reported statistics on their way to RRD files: a bounded queue, written in batches by a task of
+ * its own, so that `update` only appends. Values go to rrdcached; while none runs, to rrdtool (a
+ * child process). When neither can be used (rrdcached hangs, rrdtool is not installed), one log
+ * line says so, the newest values are kept, and both are tried again. C counterpart: status.c,
+ * update_rrd_data, which does this in the thread that answers, under the lock.
  */
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Log } from "../../base/log.ts";
-import { createArguments, dayStartSeconds, rrdUpdate, type RrdUpdate } from "./formats.ts";
+import { dayStartSeconds, rrdUpdate, type RrdUpdate } from "./formats.ts";
 import { Rrdcached } from "./rrdcached.ts";
+import { Rrdtool } from "./rrdtool.ts";
+import { type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
 export interface RrdFilesOptions {
   readonly log: Log;
   readonly socketPath?: string;
-  /** Where the files are, an absolute path; directories below it are made as needed. */
+  /** Where the files are, absolute; rrdtool needs it to exist. Directories in it are made. */
   readonly baseDirectory?: string;
   /** How long values are gathered before they are sent. */
   readonly gatherMs?: number;
-  /** rrdcached must answer a batch within this. */
+  /** rrdcached or rrdtool must have written a batch within this. */
   readonly timeoutMs?: number;
+  /** Where rrdtool is, for tests. */
+  readonly rrdtool?: string;
   /** First and longest pause before it is tried again. */
   readonly retryMs?: number;
   readonly maxRetryMs?: number;
@@ -30,7 +35,7 @@ export interface RrdFilesOptions {
 
 /** What became of the values, for metrics. */
 export interface RrdFilesCounters {
-  /** Accepted by rrdcached. */
+  /** Accepted by rrdcached or rrdtool. */
   readonly written: number;
   /** Refused by it, or not fit to be sent. */
   readonly rejected: number;
@@ -38,6 +43,9 @@ export interface RrdFilesCounters {
   readonly dropped: number;
   readonly pending: number;
 }
+
+/** As C makes them: graphs are for root and rrdcached's own group. */
+const DIRECTORY_MODE = 0o750;
 
 const DEFAULTS = {
   socketPath: "/var/run/rrdcached.sock",
@@ -62,17 +70,26 @@ interface Reported {
   readonly value: string;
 }
 
-/** Owns the queue, the connection and the timer; none of them holds the process open. */
+/** A value ready to be written. */
+interface Prepared extends RrdValues {
+  readonly update: RrdUpdate;
+}
+
+/** How values are being written. */
+type Mode = "rrdcached" | "rrdtool" | "neither";
+
+/** Owns the queue, both writers and the timer; none of them holds the process open. */
 export class RrdFiles {
   readonly #log: Log;
   readonly #daemon: Rrdcached;
+  readonly #tool: Rrdtool;
   readonly #options: typeof DEFAULTS;
   readonly #now: () => number;
   #queue: Reported[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #working = false;
   #closed = false;
-  #available = true;
+  #mode: Mode = "rrdcached";
   #retryMs: number;
   #written = 0;
   #rejected = 0;
@@ -81,12 +98,17 @@ export class RrdFiles {
   #heldBack = 0;
 
   constructor(options: RrdFilesOptions) {
-    const { log, now, timeoutMs, ...rest } = options;
+    const { log, now, timeoutMs, rrdtool, ...rest } = options;
     this.#options = { ...DEFAULTS, ...rest };
     this.#log = log;
     this.#now = now ?? Date.now;
     const { socketPath } = this.#options;
-    this.#daemon = new Rrdcached({ socketPath, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+    const deadline = timeoutMs === undefined ? {} : { timeoutMs };
+    this.#daemon = new Rrdcached({ socketPath, ...deadline });
+    this.#tool = new Rrdtool({
+      ...deadline,
+      ...(rrdtool === undefined ? {} : { program: rrdtool }),
+    });
     this.#retryMs = this.#options.retryMs;
   }
 
@@ -115,6 +137,7 @@ export class RrdFiles {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#daemon.close();
+    this.#tool.close();
     this.#queue = [];
   }
 
@@ -127,111 +150,124 @@ export class RrdFiles {
     this.#timer.unref();
   }
 
-  /** Sends batch after batch until none is left, or until rrdcached fails. Never rejects. */
+  /** Writes batch after batch until none is left, or until nothing can write. Never rejects. */
   async #work(): Promise<void> {
     this.#working = true;
     let failure: string | undefined;
     while (this.#queue.length > 0 && failure === undefined && !this.#closed) {
       const reported = this.#queue.splice(0, BATCH_VALUES);
-      failure = await this.#send(this.#prepare(reported));
-      if (failure === undefined) this.#recovered();
+      failure = await this.#write(this.#prepare(reported));
+      if (failure === undefined) this.#retryMs = this.#options.retryMs;
       else this.#queue.unshift(...reported);
     }
     this.#working = false;
     if (failure !== undefined && !this.#closed) this.#failed(failure);
   }
 
-  #prepare(reported: readonly Reported[]): RrdUpdate[] {
-    const updates: RrdUpdate[] = [];
+  #prepare(reported: readonly Reported[]): Prepared[] {
+    const prepared: Prepared[] = [];
     for (const { key, value } of reported) {
       const update = rrdUpdate(key, value);
-      if (typeof update === "object") updates.push(update);
-      else this.#reject(`${update} key or value: ${JSON.stringify(`rrd/${key}`)}`);
+      if (typeof update === "object") {
+        const path = join(this.#options.baseDirectory, update.file);
+        prepared.push({ path, values: update.values, update });
+      } else this.#reject(`${update} key or value: ${JSON.stringify(`rrd/${key}`)}`);
     }
-    return updates;
+    return prepared;
   }
 
-  /** Sends one batch; files that turn out to be missing are created, and tried once more. */
-  async #send(updates: readonly RrdUpdate[]): Promise<string | undefined> {
-    const refused = await this.#sendBatch(updates);
-    if (typeof refused === "string") return refused;
-    const missing: RrdUpdate[] = [];
-    for (const [update, reason] of refused) {
-      if (reason.startsWith("No such file")) missing.push(update);
-      // A batch that is sent again may have arrived the first time, its answer too late.
-      else if (!this.#available && reason.startsWith("illegal attempt")) this.#written++;
-      else this.#reject(`${update.file}: ${reason}`);
+  /**
+   * Writes one batch through rrdcached, or through rrdtool when no rrdcached runs (one that hangs
+   * may still write what it has). A string says why neither could.
+   */
+  async #write(values: readonly Prepared[]): Promise<string | undefined> {
+    if (values.length === 0) return undefined;
+    const failure = await this.#writeThrough(this.#daemon, values);
+    if (failure === undefined) {
+      this.#switched("rrdcached", "");
+      this.#tool.close();
+      return undefined;
     }
-    const failure = await this.#create(missing);
-    if (failure !== undefined) return failure;
-    const again = await this.#sendBatch(missing);
-    if (typeof again === "string") return again;
-    for (const [update, reason] of again) this.#reject(`${update.file}: ${reason}`);
+    const why = `rrdcached at ${this.#options.socketPath}: ${failure.reason}`;
+    if (!failure.isAbsent || this.#closed) return why;
+    const { baseDirectory } = this.#options;
+    // Not made here: on a machine that keeps no graphs none are to appear.
+    if (!existsSync(baseDirectory)) return `${why}; ${baseDirectory} does not exist`;
+    const second = await this.#writeThrough(this.#tool, values);
+    if (second !== undefined) return `${why}; rrdtool: ${second.reason}`;
+    this.#switched("rrdtool", why);
     return undefined;
   }
 
-  /** The updates that rrdcached refused, and why; a string when it failed altogether. */
-  async #sendBatch(updates: readonly RrdUpdate[]): Promise<Map<RrdUpdate, string> | string> {
-    const refused = new Map<RrdUpdate, string>();
-    if (updates.length === 0) return refused;
-    const lines = updates.map(({ file, values }) => `UPDATE ${this.#path(file)} ${values}\n`);
-    const replies = await this.#daemon.exchange(`BATCH\n${lines.join("")}.\n`, 2);
-    if (typeof replies === "string") return replies;
-    // The first says go ahead; the second has a line for each error: its number in the batch
-    // and the reason.
-    for (const line of replies[1]?.lines ?? []) {
-      const [, number, reason = ""] = /^(\d+) (.*)$/.exec(line) ?? [];
-      const update = updates[Number(number) - 1];
-      if (update !== undefined) refused.set(update, reason);
+  /** Files that turn out to be missing are created, and their values written once more. */
+  async #writeThrough(
+    writer: RrdWriter,
+    values: readonly Prepared[],
+  ): Promise<Unavailable | undefined> {
+    const refused = await writer.update(values);
+    if (refused instanceof Unavailable) return refused;
+    this.#written += values.length - refused.size;
+    const missing: Prepared[] = [];
+    for (const value of values) {
+      const reason = refused.get(value);
+      if (reason === undefined) continue;
+      if (reason.startsWith("No such file")) missing.push(value);
+      // A batch that is sent again may have arrived the first time, its answer too late.
+      else if (this.#mode === "neither" && reason.startsWith("illegal attempt")) this.#written++;
+      else this.#reject(`${value.update.file}: ${reason}`);
     }
-    this.#written += updates.length - refused.size;
-    return refused;
+    if (missing.length === 0) return undefined;
+    const failure = await this.#create(writer, missing);
+    if (failure !== undefined) return failure;
+    const again = await writer.update(missing);
+    if (again instanceof Unavailable) return again;
+    for (const value of missing) {
+      const reason = again.get(value);
+      if (reason === undefined) this.#written++;
+      else this.#reject(`${value.update.file}: ${reason}`);
+    }
+    return undefined;
   }
 
   /** Makes the files that are missing, and their directories. */
-  async #create(updates: readonly RrdUpdate[]): Promise<string | undefined> {
-    const layouts = new Map(updates.map(({ file, layout }) => [file, layout]));
-    for (const [file, layout] of layouts) {
-      const path = this.#path(file);
+  async #create(writer: RrdWriter, values: readonly Prepared[]): Promise<Unavailable | undefined> {
+    const layouts = new Map(values.map(({ path, update }) => [path, update.layout]));
+    for (const [path, layout] of layouts) {
+      const directory = Buffer.from(dirname(path), "latin1");
       try {
-        await mkdir(dirname(path), { recursive: true });
+        await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
       } catch (error) {
         this.#complain(`cannot make the directory of ${path}: ${String(error)}`);
         continue;
       }
       const start = dayStartSeconds(this.#now());
-      const command = `CREATE ${path} ${createArguments(layout, start)}\n`;
-      const replies = await this.#daemon.exchange(command, 1);
-      if (typeof replies === "string") return replies;
-      const reply = replies[0];
-      if (reply !== undefined && reply.status < 0) {
-        this.#complain(`cannot create ${path}: ${reply.message}`);
-      }
+      const failure = await writer.create({ path, layout, start });
+      if (failure instanceof Unavailable) return failure;
+      if (failure !== undefined) this.#complain(`cannot create ${path}: ${failure}`);
     }
     return undefined;
   }
 
-  #path(file: string): string {
-    return join(this.#options.baseDirectory, file);
-  }
-
   #failed(reason: string): void {
-    if (this.#available) {
-      this.#available = false;
+    if (this.#mode !== "neither") {
+      this.#mode = "neither";
       this.#log.warn(
-        `rrdcached at ${this.#options.socketPath}: ${reason}; ` +
-          "RRD files are not updated until it answers",
+        `${reason}; RRD files are not updated until rrdcached answers, or (while none runs) ` +
+          "rrdtool and the directory are there",
       );
     }
     this.#schedule(this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, this.#options.maxRetryMs);
   }
 
-  #recovered(): void {
-    this.#retryMs = this.#options.retryMs;
-    if (this.#available) return;
-    this.#available = true;
-    this.#log.info(`rrdcached answers again; ${this.#dropped} values were dropped so far`);
+  #switched(mode: Exclude<Mode, "neither">, why: string): void {
+    if (this.#mode === mode) return;
+    this.#mode = mode;
+    this.#log.info(
+      mode === "rrdcached"
+        ? `rrdcached answers again; ${this.#dropped} values were dropped so far`
+        : `${why}; RRD files are written by rrdtool`,
+    );
   }
 
   #reject(reason: string): void {

@@ -21,7 +21,7 @@ interface Column {
 /** One set of values for one file. */
 export interface RrdUpdate {
   readonly layout: RrdLayout;
-  /** Below the base directory: `pve-vm-9.0/100`. */
+  /** Below the base directory, latin1: `pve-vm-9.0/100`. May hold any byte but NUL, CR and LF. */
   readonly file: string;
   /** `time:value:value...`, as rrdtool update takes it; nothing in it but numbers, `U` and `:`. */
   readonly values: string;
@@ -67,27 +67,42 @@ const STORAGE: RrdLayout = {
   columns: columns("total used"),
 };
 
-/** The shapes of keys. A name becomes part of a path and of a command: nothing odd in it. */
-const NAME = "[A-Za-z0-9_][A-Za-z0-9._+@-]*";
-const VERSION = "[0-9]+(?:\\.[0-9]+)*";
+/**
+ * Key shapes: prefix, version (any text), and the name, which C takes as it is. The first name of a
+ * storage (its node) may be empty or `.`; then the file lies in the layout's own directory.
+ */
+const NAME = "[^/]+";
 const SHAPES: readonly (readonly [RegExp, RrdLayout])[] = [
-  [new RegExp(`^(?:pve2-node|pve-node-${VERSION})/(${NAME})$`), NODE],
-  [new RegExp(`^(?:pve2\\.3-vm|pve-vm-${VERSION})/(${NAME})$`), VM],
-  [new RegExp(`^(?:pve2-storage|pve-storage-${VERSION})/(${NAME}/${NAME})$`), STORAGE],
+  [new RegExp(`^(?:pve2-node|pve-node-[^/]*)/(${NAME})$`), NODE],
+  [new RegExp(`^(?:pve2\\.3-vm|pve-vm-[^/]*)/(${NAME})$`), VM],
+  [new RegExp(`^(?:pve2-storage|pve-storage-[^/]*)/([^/]*/${NAME})$`), STORAGE],
 ];
+
+/** A newline would begin another command of rrdcached, a NUL would end the name. */
+// oxlint-disable-next-line no-control-regex
+const UNSAFE = /[\n\r\0]/;
+
+/** The file below its layout's directory; undefined when it would be none, or lie elsewhere. */
+function fileName(name: string): string | undefined {
+  const parts = name.split("/");
+  const last = parts.at(-1) ?? "";
+  if (UNSAFE.test(name) || last === "." || parts.includes("..")) return undefined;
+  return parts.filter((part) => part !== "" && part !== ".").join("/");
+}
 
 const TIME = /^(?:N|\d{1,15}(?:\.\d{1,9})?)$/;
 const NUMBER = /^[-+]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][-+]?\d{1,3})?$/;
 const INTEGER = /^[-+]?\d{1,20}$/;
 
 /**
- * What `value` (reported under `rrd/` + `key`) means for the files. `unknown`: the key has no
- * known shape, or a name in it that could not be a file's. `malformed`: no time where it belongs.
- * Columns that are missing or not numbers are `U`; those that later versions added are cut.
+ * Which file and columns `value` (reported under `rrd/` + `key`) belongs to. `unknown`: the key has
+ * no known shape, or its file would be a directory or lie outside of its layout's directory.
+ * `malformed`: no time where it belongs. Columns that are missing or not numbers are `U` (librrd,
+ * and so C, refuses the whole value); those that later versions added are cut.
  */
 export function rrdUpdate(key: string, value: string): RrdUpdate | "unknown" | "malformed" {
   for (const [shape, layout] of SHAPES) {
-    const name = shape.exec(key)?.[1];
+    const name = fileName(shape.exec(key)?.[1] ?? "..");
     if (name === undefined) continue;
     const [time = "", ...reported] = value.split(":").slice(layout.skippedFields);
     if (!TIME.test(time)) return "malformed";
@@ -98,8 +113,8 @@ export function rrdUpdate(key: string, value: string): RrdUpdate | "unknown" | "
 }
 
 /**
- * The arguments of rrdcached's CREATE for a file that begins at `startSeconds`: options, data
- * sources, archives.
+ * The arguments of rrdtool's create (and rrdcached's CREATE) for a file that begins at
+ * `startSeconds`, unix time: options, data sources, archives.
  */
 export function createArguments(layout: RrdLayout, startSeconds: number): string {
   const sources = layout.columns.map(
@@ -108,7 +123,7 @@ export function createArguments(layout: RrdLayout, startSeconds: number): string
   const archives = ["AVERAGE", "MAX"].flatMap((consolidation) =>
     ARCHIVES.map(([steps, rows]) => `RRA:${consolidation}:0.5:${steps}:${rows}`),
   );
-  return [`-s ${STEP_SECONDS} -b ${startSeconds} -O`, ...sources, ...archives].join(" ");
+  return [`-s ${STEP_SECONDS} -b ${startSeconds}`, ...sources, ...archives].join(" ");
 }
 
 /** The day's beginning in local time, in seconds since 1970: where new files start. */

@@ -1,10 +1,12 @@
 /**
- * The connection to rrdcached: commands in, replies out, over its unix socket. One exchange at a
- * time; everything that goes wrong (nobody there, silence, nonsense) is a reason in words and the
- * end of the connection, and the next exchange opens another. Nothing here blocks. Protocol:
- * rrdcached(1). C counterpart: librrd's client, which waits for ever.
+ * RRD files through rrdcached, over its unix socket: commands in, replies out. One exchange at a
+ * time; every failure (no listener, silence, nonsense) ends the connection with a reason in words,
+ * and the next exchange opens another. Nothing here blocks. Protocol: rrdcached(1). C counterpart:
+ * librrd's client, which waits without a deadline.
  */
 import { connect, type Socket } from "node:net";
+import { createArguments } from "./formats.ts";
+import { type RrdFile, type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
 /** One reply. Status below 0 is an error; above 0 it is the number of lines that follow. */
 export interface RrdcachedReply {
@@ -30,11 +32,19 @@ const STATUS_LINE = /^(-?\d+) (.*)$/;
 interface Exchange {
   readonly expected: number;
   readonly replies: RrdcachedReply[];
-  readonly settle: (outcome: readonly RrdcachedReply[] | string) => void;
+  readonly settle: (outcome: readonly RrdcachedReply[] | Unavailable) => void;
+}
+
+/** `connect` errors that say no rrdcached runs; after any other one it may, with values queued. */
+const NO_LISTENER: ReadonlySet<string | undefined> = new Set(["ENOENT", "ECONNREFUSED"]);
+
+/** Fields of a command end at white space, which a backslash escapes. */
+function field(text: string): string {
+  return text.replaceAll(/[\s\\]/g, "\\$&");
 }
 
 /** Owns the socket, which holds no process open. */
-export class Rrdcached {
+export class Rrdcached implements RrdWriter {
   readonly #socketPath: string;
   readonly #timeoutMs: number;
   #socket: Socket | undefined;
@@ -47,11 +57,14 @@ export class Rrdcached {
   }
 
   /**
-   * Sends `commands` (whole lines) and waits for `expected` replies; a string says why they did
-   * not come. One at a time: await it before the next.
+   * Sends `commands` (whole lines) and waits for `expected` replies. One at a time: await it before
+   * the next.
    */
-  async exchange(commands: string, expected: number): Promise<readonly RrdcachedReply[] | string> {
-    const { promise, resolve } = Promise.withResolvers<readonly RrdcachedReply[] | string>();
+  async exchange(
+    commands: string,
+    expected: number,
+  ): Promise<readonly RrdcachedReply[] | Unavailable> {
+    const { promise, resolve } = Promise.withResolvers<readonly RrdcachedReply[] | Unavailable>();
     this.#exchange = { expected, replies: [], settle: resolve };
     const deadline = setTimeout(() => this.#fail("no answer"), this.#timeoutMs);
     deadline.unref();
@@ -60,6 +73,30 @@ export class Rrdcached {
     const outcome = await promise;
     clearTimeout(deadline);
     return outcome;
+  }
+
+  async update(values: readonly RrdValues[]): Promise<Map<RrdValues, string> | Unavailable> {
+    const lines = values.map(({ path, values: each }) => `UPDATE ${field(path)} ${each}\n`);
+    const replies = await this.exchange(`BATCH\n${lines.join("")}.\n`, 2);
+    if (replies instanceof Unavailable) return replies;
+    // The first says go ahead; the second has a line for each error: its number in the batch
+    // and the reason.
+    const refused = new Map<RrdValues, string>();
+    for (const line of replies[1]?.lines ?? []) {
+      const [, number, reason = ""] = /^(\d+) (.*)$/.exec(line) ?? [];
+      const value = values[Number(number) - 1];
+      if (value !== undefined) refused.set(value, reason);
+    }
+    return refused;
+  }
+
+  /** rrdcached writes new files under a temporary name and renames them. */
+  async create({ path, layout, start }: RrdFile): Promise<string | Unavailable | undefined> {
+    const command = `CREATE ${field(path)} ${createArguments(layout, start)} -O\n`;
+    const replies = await this.exchange(command, 1);
+    if (replies instanceof Unavailable) return replies;
+    const reply = replies[0];
+    return reply !== undefined && reply.status < 0 ? reply.message : undefined;
   }
 
   /** Ends the connection; an exchange under way fails. */
@@ -75,8 +112,8 @@ export class Rrdcached {
     socket.on("data", (text: string) => {
       if (socket === this.#socket) this.#receive(text);
     });
-    socket.on("error", (error) => {
-      if (socket === this.#socket) this.#fail(error.message);
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      if (socket === this.#socket) this.#fail(error.message, NO_LISTENER.has(error.code));
     });
     socket.on("close", () => {
       if (socket === this.#socket) this.#fail("connection closed");
@@ -84,13 +121,13 @@ export class Rrdcached {
     return socket;
   }
 
-  #fail(reason: string): void {
+  #fail(reason: string, isAbsent = false): void {
     this.#socket?.destroy();
     this.#socket = undefined;
     this.#received = "";
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    exchange?.settle(reason);
+    exchange?.settle(new Unavailable(reason, isAbsent));
   }
 
   #receive(text: string): void {

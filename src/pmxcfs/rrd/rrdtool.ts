@@ -1,0 +1,185 @@
+/**
+ * RRD files written by `rrdtool -`, a child process that takes commands on stdin: used while no
+ * rrdcached runs. A child, because librrd's calls block on the disk; started when it is first
+ * needed, ended when it is idle. C counterpart: librrd's update and create, called in the thread
+ * that answers.
+ */
+import type { Subprocess } from "bun";
+import { linkSync, unlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createArguments } from "./formats.ts";
+import { type RrdFile, type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
+
+/** Only here: a server that runs as root takes no program from the caller's PATH. */
+const PROGRAM_PATH = "/usr/bin:/usr/local/bin";
+
+/** More than the replies to any batch; a child that writes more is not rrdtool. */
+const MAX_REPLY_BYTES = 1 << 20;
+
+const DEFAULTS = { timeoutMs: 10_000, idleMs: 60_000 };
+
+/** A word of a command line; its quotes know no escape, but may follow each other. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'"'"'`)}'`;
+}
+
+interface Exchange {
+  readonly expected: number;
+  /** "" for OK, else the error. */
+  readonly replies: string[];
+  readonly settle: (outcome: readonly string[] | Unavailable) => void;
+}
+
+export interface RrdtoolOptions {
+  /** Each batch must be done within this. */
+  readonly timeoutMs?: number;
+  /** The child ends after so long without a command. */
+  readonly idleMs?: number;
+  /** Where rrdtool is; for tests. */
+  readonly program?: string;
+}
+
+/** Owns the child, which holds no process open. One call at a time: await it before the next. */
+export class Rrdtool implements RrdWriter {
+  readonly #timeoutMs: number;
+  readonly #idleMs: number;
+  readonly #program: string | undefined;
+  #child: Subprocess<"pipe", "pipe", "ignore"> | undefined;
+  #exchange: Exchange | undefined;
+  #received = "";
+  /** Of the exchange under way. */
+  #receivedBytes = 0;
+  #idle: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: RrdtoolOptions = {}) {
+    this.#timeoutMs = options.timeoutMs ?? DEFAULTS.timeoutMs;
+    this.#idleMs = options.idleMs ?? DEFAULTS.idleMs;
+    this.#program = options.program;
+  }
+
+  /** The child's pid while there is one. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  async update(values: readonly RrdValues[]): Promise<Map<RrdValues, string> | Unavailable> {
+    const replies = await this.#run(
+      values.map(({ path, values: each }) => `update ${quoted(path)} ${each}`),
+    );
+    if (replies instanceof Unavailable) return replies;
+    const refused = new Map<RrdValues, string>();
+    for (const [index, value] of values.entries()) {
+      const reply = replies[index] ?? "";
+      // `opening 'PATH': No such file or directory`, `PATH: illegal attempt to ...`
+      const reason = reply.replace(`opening '${value.path}': `, "").replace(`${value.path}: `, "");
+      if (reply !== "") refused.set(value, reason);
+    }
+    return refused;
+  }
+
+  /** Made under another name and linked: whoever looks sees a whole file or none. */
+  async create({ path, layout, start }: RrdFile): Promise<string | Unavailable | undefined> {
+    const draft = join(dirname(path), `.pmxcfs-ipc-${process.pid}`);
+    const replies = await this.#run([`create ${quoted(draft)} ${createArguments(layout, start)}`]);
+    if (replies instanceof Unavailable) return replies;
+    if (replies[0] !== "") return replies[0];
+    const draftBytes = Buffer.from(draft, "latin1");
+    try {
+      linkSync(draftBytes, Buffer.from(path, "latin1"));
+      return undefined;
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      return code === "EEXIST" ? undefined : message;
+    } finally {
+      unlinkSync(draftBytes);
+    }
+  }
+
+  /** Ends the child; an exchange under way fails. */
+  close(): void {
+    this.#fail("closed", false);
+  }
+
+  async #run(commands: readonly string[]): Promise<readonly string[] | Unavailable> {
+    const program = this.#program ?? Bun.which("rrdtool", { PATH: PROGRAM_PATH });
+    if (program === null) return new Unavailable("it is not installed", true);
+    const { promise, resolve } = Promise.withResolvers<readonly string[] | Unavailable>();
+    this.#exchange = { expected: commands.length, replies: [], settle: resolve };
+    this.#receivedBytes = 0;
+    clearTimeout(this.#idle);
+    const deadline = setTimeout(() => this.#fail("no answer", false), this.#timeoutMs);
+    deadline.unref();
+    const failure = this.#write(program, `${commands.join("\n")}\n`);
+    if (failure !== undefined) this.#fail(failure, true);
+    const outcome = await promise;
+    clearTimeout(deadline);
+    this.#idle = setTimeout(() => this.#fail("idle", false), this.#idleMs);
+    this.#idle.unref();
+    return outcome;
+  }
+
+  #write(program: string, text: string): string | undefined {
+    try {
+      this.#child ??= this.#start(program);
+      void this.#child.stdin.write(Buffer.from(text, "latin1"));
+      void this.#child.stdin.flush();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  #start(program: string): Subprocess<"pipe", "pipe", "ignore"> {
+    const child = Bun.spawn([program, "-"], {
+      cwd: "/",
+      env: { LC_ALL: "C", ...(process.env["TZ"] === undefined ? {} : { TZ: process.env["TZ"] }) },
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    child.unref();
+    void this.#read(child);
+    return child;
+  }
+
+  async #read(child: Subprocess<"pipe", "pipe", "ignore">): Promise<void> {
+    try {
+      for await (const piece of child.stdout) {
+        if (child !== this.#child) return;
+        this.#receive(Buffer.from(piece).toString("latin1"));
+      }
+    } catch {
+      // Ends as a child that closed its output does.
+    }
+    if (child === this.#child) this.#fail("rrdtool ended", false);
+  }
+
+  #receive(text: string): void {
+    this.#received += text;
+    this.#receivedBytes += text.length;
+    if (this.#receivedBytes > MAX_REPLY_BYTES) {
+      this.#fail("a reply without end", false);
+      return;
+    }
+    const lines = this.#received.split("\n");
+    this.#received = lines.pop() ?? "";
+    for (const line of lines) {
+      // One such line ends each command's output.
+      if (line.startsWith("OK ")) this.#exchange?.replies.push("");
+      else if (line.startsWith("ERROR: ")) this.#exchange?.replies.push(line.slice(7));
+    }
+    const exchange = this.#exchange;
+    if (exchange === undefined || exchange.replies.length < exchange.expected) return;
+    this.#exchange = undefined;
+    exchange.settle(exchange.replies);
+  }
+
+  #fail(reason: string, isAbsent: boolean): void {
+    clearTimeout(this.#idle);
+    const child = this.#child;
+    this.#child = undefined;
+    this.#received = "";
+    child?.kill("SIGKILL");
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    exchange?.settle(new Unavailable(reason, isAbsent));
+  }
+}
