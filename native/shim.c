@@ -418,7 +418,7 @@ API int64_t shim_release(int64_t at, int64_t length)
 
 #define GUARD_SLOTS 65536
 
-/* One reservation; `hits` counts the times its memory vanished. Read by src/platform/guard.ts. */
+/* One reservation; `hits` counts the times its memory vanished. Read by src/platform/memory.ts. */
 struct guard_range {
 	_Atomic uintptr_t start;
 	_Atomic uintptr_t end;

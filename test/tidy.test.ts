@@ -2,7 +2,14 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { importsOf, partOf, RULES, type Source, unreached } from "./support/tidy.ts";
+import {
+  brokenCitations,
+  importsOf,
+  partOf,
+  RULES,
+  type Source,
+  unreached,
+} from "./support/tidy.ts";
 
 const ROOT = join(import.meta.dir, "..");
 /** Data and texts of others, which no rule of ours is about. */
@@ -44,6 +51,10 @@ describe("the repository is tidy", () => {
     expect(unreached(sources)).toEqual([]);
   });
 
+  test("a cited path exists", () => {
+    expect(brokenCitations(sources)).toEqual([]);
+  });
+
   test("files are short", () => {
     const long = sources
       .map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))
@@ -69,6 +80,11 @@ describe("each rule can fail", () => {
     const lost = { path: "src/ipc/b.ts", text: "" };
     expect(unreached([main, { path: "src/ipc/a.ts", text: "" }, lost])).toEqual(["src/ipc/b.ts"]);
   });
+});
+
+test("a citation of a file that is not there is found", () => {
+  const text = `// See ${["docs", "nowhere.md"].join("/")}.`;
+  expect(brokenCitations([{ path: "src/base/a.ts", text }])).toHaveLength(1);
 });
 
 describe("reading imports", () => {

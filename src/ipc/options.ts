@@ -74,6 +74,7 @@ function roomForConnections(settings: ServiceSettings, descriptors: number): num
   return Math.max(1, Math.floor(Math.min(byDescriptors, byMappings, byMemory)));
 }
 
+/** Fills what `options` leaves out with the defaults of base/limits.ts. */
 export function settingsOf(options: ServiceOptions): ServiceSettings {
   const { poll, ...given } = options;
   const settings: ServiceSettings = {

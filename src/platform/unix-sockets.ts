@@ -18,6 +18,7 @@ const ACCEPTS = 0x10000;
 /** SS_CONNECTED (linux/net.h). */
 const CONNECTED = 3;
 
+/** The rows of /proc/net/unix (unix(7)); lines that are not rows are left out. */
 export function parseUnixSockets(text: string): UnixSocket[] {
   return text.split("\n").flatMap((line) => {
     const row = UNIX_ROW.exec(line);

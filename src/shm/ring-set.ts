@@ -136,6 +136,7 @@ export function setFlowControl(memory: RingMemory, level: number): void {
   Atomics.store(memory.words, memory.headerWord + (RingHeader.flowControl >> 2), level);
 }
 
+/** The flow control word of the request ring: 0 send, 1 stop, 2 stop for those that agreed. */
 export function flowControlOf(memory: RingMemory): number {
   return Atomics.load(memory.words, memory.headerWord + (RingHeader.flowControl >> 2));
 }

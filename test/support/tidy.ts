@@ -117,6 +117,18 @@ function tooWide({ text }: Source): string[] {
   return lines(wide.join("\n"), /^.{101,}/, "over 100 columns");
 }
 
+/** An exported function that has no doc comment right above it. */
+function undocumented({ text }: Source): string[] {
+  const all = text.split("\n");
+  return all.flatMap((line, index) => {
+    const name = /^export (?:async )?function\*? ?(\w+)/.exec(line)?.[1];
+    const documented = all[index - 1]?.trimEnd().endsWith("*/") ?? false;
+    return name === undefined || documented
+      ? []
+      : [`line ${index + 1}: ${name} has no doc comment`];
+  });
+}
+
 const MOST_LINES = 400;
 
 /** The words and paths that rules look for stand in this file itself. */
@@ -191,6 +203,12 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/a.ts", text: "\n".repeat(MOST_LINES + 1) },
   },
   {
+    name: "an exported function has a doc comment",
+    covers: under("src"),
+    find: undocumented,
+    bad: { path: "src/base/a.ts", text: "// A.\n\nexport function a(): void {}\n" },
+  },
+  {
     name: "nothing left to do",
     covers: (path) => path !== SELF,
     find: ({ text }) => lines(text, LEFTOVER, "do it, or file it"),
@@ -255,4 +273,24 @@ export function unreached(sources: readonly Source[]): string[] {
   return sources
     .map(({ path }) => path)
     .filter((path) => under("src")(path) && !path.endsWith(".d.ts") && !reached.has(path));
+}
+
+/** Paths of the repository as comments, documents and messages spell them. */
+const CITED =
+  /(?<![\w./@-])((?:src|test|native|bench|docs|packaging)\/[\w./-]*\.(?:ts|md|c|h|json|sh|pl))\b/g;
+
+/** What a change log names may have gone since; the other two name files that never were. */
+const EXEMPT = new Set(["CHANGELOG.md", SELF, "test/tidy.test.ts"]);
+
+/** Every path of the repository that a file names and that is not there, with the file. */
+export function brokenCitations(sources: readonly Source[]): string[] {
+  const paths = new Set(sources.map(({ path }) => path));
+  return sources
+    .filter(({ path }) => /\.(ts|md|c|h)$/.test(path) && !EXEMPT.has(path))
+    .flatMap(({ path, text }) =>
+      [...text.matchAll(CITED)]
+        .map(([, cited = ""]) => cited)
+        .filter((cited) => !paths.has(cited) && !cited.includes("NAME"))
+        .map((cited) => `${path} names ${cited}`),
+    );
 }

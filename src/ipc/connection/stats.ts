@@ -24,6 +24,7 @@ export interface ConnectionStats {
   responseBytes: number;
 }
 
+/** All counters of a new connection at 0; `clientPid` is the pid of its credentials. */
 export function newConnectionStats(clientPid: number): ConnectionStats {
   return {
     clientPid,
@@ -70,6 +71,7 @@ function newTotals(): TrafficTotals {
   };
 }
 
+/** Adds the counters of `stats` to `totals`. */
 export function addTraffic(totals: TrafficTotals, stats: TrafficTotals): void {
   for (const name of TRAFFIC) totals[name] += stats[name];
 }
@@ -93,6 +95,7 @@ export interface ServiceStats {
   readonly closed: TrafficTotals;
 }
 
+/** All counters of a new service at 0. */
 export function newServiceStats(): ServiceStats {
   return {
     activeConnections: 0,

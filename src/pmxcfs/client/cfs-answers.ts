@@ -74,6 +74,7 @@ function parse<T>(what: string, body: Buffer, read: (value: Json) => T): T | QbF
   return garbage(`the ${what} the server sent is not the JSON it should be`);
 }
 
+/** Parses the JSON text of GET_FS_VERSION; a failure of kind garbage when it is not that. */
 export function fsVersions(body: Buffer): FsVersions | QbFailure {
   return parse("version list", body, (value) => {
     const { starttime, clinfo, vmlist, kvstore, ...files } = value;
@@ -81,18 +82,22 @@ export function fsVersions(body: Buffer): FsVersions | QbFailure {
   });
 }
 
+/** Parses the JSON text of GET_CLUSTER_INFO; a failure of kind garbage when it is not that. */
 export function clusterInfo(body: Buffer): ClusterInfo | QbFailure {
   return parse("cluster information", body, (value) => value as unknown as ClusterInfo);
 }
 
+/** Parses the JSON text of GET_GUEST_LIST; a failure of kind garbage when it is not that. */
 export function guestList(body: Buffer): GuestList | QbFailure {
   return parse("guest list", body, ({ version, ids = {} }) => ({ version, ids }) as GuestList);
 }
 
+/** Parses the JSON text of GET_CLUSTER_LOG; a failure of kind garbage when it is not that. */
 export function clusterLog(body: Buffer): readonly ClusterLogEntry[] | QbFailure {
   return parse("cluster log", body, ({ data }) => data as readonly ClusterLogEntry[]);
 }
 
+/** Parses the JSON text of requests 11 and 13; a failure of kind garbage when it is not that. */
 export function guestProperties(body: Buffer): GuestProperties | QbFailure {
   return parse("list of properties", body, (value) => value as GuestProperties);
 }

@@ -42,6 +42,7 @@ type KindTests = Pick<
   "isFile" | "isDirectory" | "isSymbolicLink" | "isFIFO" | "isSocket" | "isBlockDevice"
 > & { isCharacterDevice(): boolean };
 
+/** The kind of a directory entry or of a stat result. */
 export function kindOf(tests: KindTests): Kind {
   if (tests.isFile()) return "file";
   if (tests.isDirectory()) return "directory";
@@ -51,10 +52,12 @@ export function kindOf(tests: KindTests): Kind {
   return tests.isBlockDevice() || tests.isCharacterDevice() ? "device" : "unknown";
 }
 
+/** What identifies the content of a file: device, inode, size, mtime and ctime in ms. */
 export function stampOf({ dev, ino, size, mtimeMs, ctimeMs }: Stats): FileStamp {
   return { dev, ino, size, mtimeMs, ctimeMs };
 }
 
+/** True when nothing of the two stamps differs. */
 export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
   const same = a.ino === b.ino && a.dev === b.dev && a.size === b.size;
   return same && a.mtimeMs === b.mtimeMs && a.ctimeMs === b.ctimeMs;
@@ -70,6 +73,7 @@ export function descriptorPath(directory: number): string {
   return `/proc/self/fd/${directory}`;
 }
 
+/** Opens the directory `path` for reading below it; throws the error of open(2). */
 export function openRoot(path: string): number {
   // The directory that was named may be a symlink; nothing in it is followed.
   return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);

@@ -111,6 +111,7 @@ export function ratios(first: LoadResult, second: LoadResult): Record<string, nu
   };
 }
 
+/** The second result in multiples of the first, one line. */
 export function ratiosText(first: LoadResult, second: LoadResult): string {
   const parts = Object.entries(ratios(first, second)).map(([name, value]) => {
     return `${name.replaceAll("_", " ")} ${value === null ? "unknown" : `x${value}`}`;

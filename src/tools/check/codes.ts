@@ -25,6 +25,7 @@ export type CodeValues<C extends CodeName> = Readonly<
   Record<Placeholders<(typeof CODES)[C]["line" | "cause" | "fix"]>, string | number>
 >;
 
+/** True when `word` is a code of the table (`DB_CORRUPT`). */
 export function isCode(word: string): word is CodeName {
   return Object.hasOwn(CODES, word);
 }

@@ -32,6 +32,7 @@ function causeLines(cause: Cause, index: number, paint: Paint): string[] {
   return lines;
 }
 
+/** The text of `explain` for a terminal. */
 export function renderExplanation({ text, causes, request }: Explanation, paint: Paint): string {
   const about = request === undefined ? [] : [`The line is about request ${request}.`, ""];
   const several = causes.length > 1 ? "Likely causes, the likeliest first:" : "Cause:";
@@ -63,6 +64,7 @@ export function renderCode(code: CodeName, paint: Paint): string {
   return [...lines, ""].join("\n");
 }
 
+/** One line per code: code, severity, title. */
 export function renderCodeList(paint: Paint): string {
   const rows = Object.entries(CODES).map(
     ([code, { title, severity }]) =>
@@ -71,6 +73,7 @@ export function renderCodeList(paint: Paint): string {
   return rows.join("");
 }
 
+/** What `explain --json` prints. */
 export function explanationJson({ text, causes, request }: Explanation) {
   return {
     id: text.id,

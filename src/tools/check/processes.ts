@@ -27,6 +27,7 @@ function quietly<T>(read: () => T, otherwise: T): T {
   }
 }
 
+/** Process `pid` below the proc file system `proc`; undefined when it has ended. */
 export function readProcess(proc: string, pid: number): ProcessInfo | undefined {
   const text = quietly(() => readFileSync(`${proc}/${pid}/stat`, "latin1"), "");
   return text === "" ? undefined : { pid, ...parseStat(text) };
@@ -46,6 +47,7 @@ function processIds(proc: string): number[] {
   return names.filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
+/** Every process below the proc file system `proc`, those that end meanwhile left out. */
 export function readProcesses(proc: string): ProcessInfo[] {
   return processIds(proc).flatMap((pid) => readProcess(proc, pid) ?? []);
 }

@@ -33,6 +33,7 @@ export function cText(text: string): Buffer {
   return Buffer.from(`${text}\0`, "latin1");
 }
 
+/** The body of GET_STATUS: key and node in their fixed arrays of 256 bytes. */
 export function statusBody(name: string, nodeName: string): Buffer {
   const span = newSpan(GetStatusRequest.size);
   GetStatusRequest.write.name(span, name);

@@ -105,6 +105,7 @@ function unique(findings: readonly Finding[]): Finding[] {
   });
 }
 
+/** Sums the findings of a run up: verdict, totals, exit code. */
 export function makeReport(
   run: Pick<Report, "host" | "service" | "at" | "durationMs">,
   all: readonly Finding[],

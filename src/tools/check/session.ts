@@ -130,6 +130,7 @@ async function exchange(
   return { error: response.error, body: response.body, bytes, ms };
 }
 
+/** True for an object of parsed JSON that is no array. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -14,10 +14,12 @@ function patternByte(index: number): number {
   return (index * 31 + 7 + (index >>> 8)) & 0xff;
 }
 
+/** `size` bytes that differ from their neighbours, so that a shift is noticed. */
 export function patternBytes(size: number): Buffer {
   return Buffer.from(Uint8Array.from({ length: size }, (_, index) => patternByte(index)));
 }
 
+/** The bytes of a body as a case spells it. */
 export function bytesOf(body: Body): Buffer {
   if (typeof body === "string") return Buffer.from(body, "utf8");
   if (body instanceof Uint8Array) return Buffer.from(body);

@@ -57,6 +57,7 @@ export function makeFixtures(): string {
   return directory;
 }
 
+/** Removes the tree that the cases are answered from. */
 export function removeFixtures(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
 }

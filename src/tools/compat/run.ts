@@ -133,6 +133,7 @@ async function runOne(
 /** Exit codes of a run. */
 export const RunExit = { HELD: 0, FAILED: 1, NOTHING_RAN: 77 } as const;
 
+/** The exit code of a run: 0 when every case passed, else 1. */
 export function exitOf(results: readonly Result[]): number {
   if (results.some(({ outcome }) => outcome === "failed")) return RunExit.FAILED;
   const ran = results.some(({ outcome }) => outcome === "held");

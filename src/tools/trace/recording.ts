@@ -45,6 +45,7 @@ export interface Recording {
   readonly requests: readonly RecordedRequest[];
 }
 
+/** The first line of a recording: format, upstream, whether secrets were left out. */
 export function headerLine(upstream: string, redacted: boolean): string {
   const started = new Date().toISOString();
   const header: Header = { format: FORMAT, version: VERSION, upstream, started, redacted };

@@ -19,6 +19,7 @@ export function mayMatch({ ids, uids }: Filter, id: number, uid: number): boolea
   return (ids.length === 0 || ids.includes(id)) && (uids.length === 0 || uids.includes(uid));
 }
 
+/** True when `exchange` is one of those that `filter` asks for. */
 export function matches(filter: Filter, exchange: Exchange): boolean {
   const { errors } = filter;
   if (!mayMatch(filter, exchange.id, exchange.caller.uid)) return false;
@@ -47,6 +48,7 @@ export function exchangeText(exchange: Exchange): string {
   return `${who} ${request} -> ${outcomeText(exchange)}, ${latencyUs} us\n`;
 }
 
+/** One exchange as a line of JSON, secrets left out. */
 export function exchangeJson(exchange: Exchange): string {
   const { atMs, connection, caller, id, body, why, latencyUs, refusedHere } = exchange;
   const fields = {
@@ -90,12 +92,14 @@ export function noticeOf(
   return { kind, atMs, peer: peer.caller, connection: peer.number, detail };
 }
 
+/** A notice (connect, disconnect, refusal, ...) as a line of text. */
 export function noticeText({ kind, atMs, peer, connection, detail }: Notice): string {
   const number = connection === undefined ? "" : ` #${connection}`;
   const words = [kind, argumentText(detail)].filter((word) => word !== "").join(" ");
   return `${timeOf(atMs)}${number} pid ${peer.pid} uid ${peer.uid} ${words}\n`;
 }
 
+/** A notice as a line of JSON. */
 export function noticeJson({ kind, atMs, peer, connection, detail }: Notice): string {
   const { pid, uid, gid } = peer;
   const time = timeOf(atMs);

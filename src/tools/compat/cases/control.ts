@@ -13,6 +13,7 @@ export const ControlId = { EVENTS: 100, BROADCAST: 101, HOLD: 102, EVENT: 200 } 
 /** How long a hold lasts. */
 export const HOLD_MS = 300;
 
+/** `value` as 4 bytes, little-endian. */
 export function u32Bytes(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value);

@@ -8,6 +8,7 @@ import { REQUEST_CASES } from "./requests.ts";
 import { TRANSPORT_CASES } from "./transport.ts";
 import { WRITE_CASES } from "./writes.ts";
 
+/** Every case of the suite; the random ones are made from `seed`. */
 export function allCases(seed: number): readonly Case[] {
   return [
     ...TRANSPORT_CASES,

@@ -48,6 +48,7 @@ function requests(seed: number): Case {
   };
 }
 
+/** Requests with random ids and bodies; the same ones for the same `seed`. */
 export function randomCases(seed: number): readonly Case[] {
   return [sizes(seed), requests(seed)];
 }

@@ -19,10 +19,12 @@ export function sure(body: Buffer | QbFailure): Buffer {
   return body;
 }
 
+/** A step that sends request `id` with `body` and compares the answer with `expect`. */
 export function call(id: number, body: Body, expect: Expect, deviation?: Deviation): Step {
   return { do: "call", id, body, expect, ...(deviation === undefined ? {} : { deviation }) };
 }
 
+/** A case of one request on a connection of its own. */
 export function requestCase(
   name: string,
   shows: string,
@@ -32,19 +34,23 @@ export function requestCase(
   return { name, shows, on: ["pmxcfs"], needs, steps: [{ do: "connect" }, ...steps] };
 }
 
+/** A step that asks for the file `path` (GET_CONFIG). */
 export function config(path: string, expect: Expect): Step {
   return call(CfsIpc.GET_CONFIG, sure(make.getConfigBody(path)), expect);
 }
 
+/** A step that asks for one property (GET_GUEST_CONFIG_PROPERTY); guest 0 means all. */
 export function property(vmid: number, name: string, expect: Expect): Step {
   return call(CfsIpc.GET_GUEST_CONFIG_PROPERTY, sure(make.guestPropertyBody(vmid, name)), expect);
 }
 
+/** A step that asks for several properties (GET_GUEST_CONFIG_PROPERTIES); guest 0 means all. */
 export function properties(vmid: number, names: readonly string[], expect: Expect): Step {
   const body = sure(make.guestPropertiesBody(vmid, names));
   return call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, body, expect);
 }
 
+/** A step that verifies a token line (VERIFY_TOKEN). */
 export function token(text: string, expect: Expect): Step {
   return call(CfsIpc.VERIFY_TOKEN, sure(make.verifyTokenBody(text)), expect);
 }
