@@ -93,6 +93,7 @@ export function membersText(members: Iterable<Member>): string {
   return [...members].map(memberText).join(", ");
 }
 
+/** True when node id and pid are equal. */
 export function sameMember(one: Member, other: Member): boolean {
   return one.nodeid === other.nodeid && one.pid === other.pid;
 }

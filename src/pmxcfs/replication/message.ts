@@ -70,6 +70,7 @@ export interface Epoch {
 
 export const NO_EPOCH: Epoch = { counter: 0, time: 0, nodeid: 0, pid: 0 };
 
+/** True when all 16 bytes are equal. */
 export function sameEpoch(one: Epoch, other: Epoch): boolean {
   return (
     one.counter === other.counter &&
@@ -164,6 +165,7 @@ export function decodeVerify(body: Buffer, checksumBytes: number): Verify | unde
   return { id: body.readBigUInt64LE(0), checksum: body.subarray(VERIFY_ID_BYTES) };
 }
 
+/** The body of a VERIFY: id of the round and checksum of the tree. */
 export function encodeVerifyBody(id: bigint, checksum?: Uint8Array): Buffer {
   const body = Buffer.alloc(VERIFY_ID_BYTES + (checksum?.length ?? 0));
   body.writeBigUInt64LE(id, 0);
@@ -177,6 +179,7 @@ export interface Stamping {
   readonly time: number;
 }
 
+/** A NORMAL message: header, count of its sender, body of the application. */
 export function encodeNormal(
   { protocol, time }: Stamping,
   { subtype, count, body }: { subtype: number; count: bigint; body: Uint8Array },
@@ -189,6 +192,7 @@ export function encodeNormal(
   return message;
 }
 
+/** A message of types 1 to 6: header, epoch, body. */
 export function encodeControl(
   { protocol, time }: Stamping,
   { type, epoch, body }: { type: number; epoch: Epoch; body: Uint8Array },
