@@ -200,3 +200,45 @@ describe("opened with a backend", () => {
     expect(log.lines.join()).toContain('("z") is not among its nodes');
   });
 });
+
+describe("a running corosync", () => {
+  const nodes = [
+    { id: 1, name: "a", votes: 1 },
+    { id: 2, name: "b", votes: 1 },
+  ];
+  const facts = { clusterName: "rig", configVersion: 3, nodes };
+
+  test("adds the cluster once its facts are known; each of its changes moves clinfo", () => {
+    const { versions, members: one } = members(undefined);
+    expect(textOf(one.clusterInfo())).toBe('{\n"nodename": "a",\n"version": 0\n}\n');
+    one.setQuorate(false);
+    one.update(facts);
+    one.setNodeIp("192.0.2.1");
+    one.setNodeIp("192.0.2.2", 2);
+    one.setNodeIp("192.0.2.2", 2);
+    one.setOnline(new Set([1]));
+    expect(versions.clinfo).toBe(4);
+    one.setQuorate(true);
+    expect(textOf(one.clusterInfo())).toBe(
+      '{\n"nodename": "a",\n"version": 4,\n' +
+        '"cluster": { "name": "rig", "version": 3, "nodes": 2, "quorate": 1 },\n"nodelist": {\n' +
+        '  "a": { "id": 1, "online": 1, "ip": "192.0.2.1"},\n' +
+        '  "b": { "id": 2, "online": 0, "ip": "192.0.2.2"}\n  }\n}\n',
+    );
+  });
+
+  test("keeps online flags and addresses with the node ids", () => {
+    const { members: one } = members(undefined);
+    one.update(facts);
+    one.setOnline(new Set([2]));
+    one.setNodeIp("192.0.2.2", 2);
+    one.update({ ...facts, nodes: [{ id: 2, name: "c", votes: 1 }] });
+    expect(textOf(one.clusterInfo())).toContain('"c": { "id": 2, "online": 1, "ip": "192.0.2.2"}');
+    expect([one.idOf("c"), one.idOf("b"), one.nameOf(2), one.nameOf(1)]).toEqual([
+      2,
+      undefined,
+      "c",
+      undefined,
+    ]);
+  });
+});

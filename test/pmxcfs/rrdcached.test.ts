@@ -238,7 +238,8 @@ describe("a stopped rrdcached (SIGSTOP)", () => {
     await fixture.start();
     const { files, lines } = open(fixture, { timeoutMs: 50 });
     const rrd = new Rrd();
-    const members = { nodeName: "n1", setNodeIp: () => {} };
+    const none = (): undefined => undefined;
+    const members = { nodeName: "n1", idOf: none, nameOf: none, setNodeIp: none };
     const status = new Status({ members, rrd, rrdFiles: files });
     const report = (minute: number) =>
       status.set("rrd/pve2-storage/n1/s", Buffer.from(`${TIME + minute * 60}:1:2\0`));

@@ -10,9 +10,19 @@ import { Errno } from "../../src/base/errno.ts";
 function setUp(maxKeys?: number) {
   const addresses: string[] = [];
   const archived: string[] = [];
+  const names = new Map([
+    [1, "pve1"],
+    [2, "pve2"],
+    [3, "pve3"],
+  ]);
   const rrd = new Rrd({ maxKeys: 3 });
   const status = new Status({
-    members: { nodeName: "pve1", setNodeIp: (ip) => addresses.push(ip) },
+    members: {
+      nodeName: "pve1",
+      idOf: (node) => ({ pve2: 2, pve3: 3 })[node],
+      nameOf: (id) => names.get(id),
+      setNodeIp: (ip, id) => addresses.push(id === undefined ? ip : `${id}: ${ip}`),
+    },
     rrd,
     rrdFiles: { update: (key, value) => archived.push(`${key}=${value}`) },
     ...(maxKeys === undefined ? {} : { maxKeys }),
@@ -24,8 +34,48 @@ function setUp(maxKeys?: number) {
   };
   const versions = () =>
     Object.fromEntries([...status.versions()].map(([node, keys]) => [node, [...keys]]));
-  return { status, rrd, set, get, versions, addresses, archived };
+  const setOf = (id: number, name: string, data: string) =>
+    status.setOf(id, name, Buffer.from(data, "latin1"));
+  return { status, rrd, set, setOf, get, versions, addresses, archived, names };
 }
+
+describe("keys of other nodes", () => {
+  test("are read by the node's name, and counted apart from those of this node", () => {
+    const { set, setOf, get, versions } = setUp();
+    set("k", "own");
+    expect([setOf(3, "k", "a"), setOf(3, "k", "b"), setOf(2, "gone", "x")]).toEqual([0, 0, 0]);
+    expect(setOf(2, "gone", "")).toBe(0);
+    expect([get("pve3", "k"), get("pve2", "gone"), get("", "k")]).toEqual(["b", undefined, "own"]);
+    expect(versions()).toEqual({ pve1: [["k", 0]], pve3: [["k", 1]], pve2: [] });
+  });
+
+  test("of unknown nodes, and of this node, are refused", () => {
+    const { setOf, versions } = setUp();
+    expect([setOf(9, "k", "x"), setOf(1, "k", "x")]).toEqual([Errno.ENOENT, Errno.ENOENT]);
+    expect(versions()).toEqual({ pve1: [] });
+  });
+
+  test("nodeip and rrd/ values go where this node's go, with the same limits", () => {
+    const { setOf, addresses, archived } = setUp();
+    expect(setOf(2, "nodeip", "192.0.2.9\0")).toBe(0);
+    expect(setOf(2, "nodeip", "192.0.2.9")).toBe(Errno.ENOMEM);
+    expect(setOf(2, "rrd/pve-storage-9.0/pve2/local", "1:2:3\0")).toBe(0);
+    expect(setOf(2, "big", "x".repeat(32_769))).toBe(Errno.EFBIG);
+    expect(addresses).toEqual(["2: 192.0.2.9"]);
+    expect(archived).toEqual(["pve-storage-9.0/pve2/local=1:2:3"]);
+  });
+
+  test("stay with the node's id when it is renamed, and go with the node", () => {
+    const { status, setOf, names, versions } = setUp();
+    setOf(2, "k", "x");
+    names.set(2, "renamed");
+    status.membersChanged();
+    expect(versions()).toEqual({ pve1: [], renamed: [["k", 0]] });
+    names.delete(2);
+    status.membersChanged();
+    expect(versions()).toEqual({ pve1: [] });
+  });
+});
 
 describe("keys", () => {
   test("are bytes in, the same bytes out, for this node by name or by none", () => {

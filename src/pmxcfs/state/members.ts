@@ -1,6 +1,7 @@
 /**
- * Who is in the cluster, for GET_CLUSTER_INFO: this node alone, or the nodes of a corosync.conf
- * with this one (and those named online) online. C counterpart: status.c, cfs_clinfo.
+ * Who is in the cluster, for GET_CLUSTER_INFO: this node alone; or the nodes of a corosync.conf
+ * with this one (and those named online) online; or what a running corosync says (`update`,
+ * `setOnline`, `setQuorate`). C counterpart: status.c, cfs_clinfo.
  */
 import { isIP } from "node:net";
 import type { CorosyncConfig } from "./corosync-conf.ts";
@@ -16,34 +17,47 @@ export interface MembersOptions {
   readonly online?: readonly string[];
 }
 
+/** What corosync's cmap has about the cluster. */
+export interface ClusterFacts {
+  readonly clusterName: string;
+  /** totem.config_version. */
+  readonly configVersion: number;
+  /** In the order in which they are shown. */
+  readonly nodes: readonly { readonly id: number; readonly name: string; readonly votes: number }[];
+}
+
 interface Member {
   readonly id: number;
   readonly votes: number;
-  readonly online: boolean;
+  online: boolean;
 }
 
 export class Members {
   readonly nodeName: string;
   readonly #versions: Versions;
-  readonly #cluster: { readonly name: string; readonly version: number } | undefined;
+  #cluster: { readonly name: string; readonly version: number } | undefined;
   readonly #members = new Map<string, Member>();
-  readonly #addresses = new Map<string, string>();
-  readonly #quorate: boolean;
+  readonly #names = new Map<number, string>();
+  #ownAddress: string | undefined;
+  /** Of other nodes, by id. */
+  readonly #addresses = new Map<number, string>();
+  #quorate: boolean;
   #text: Uint8Array | undefined;
-  #textAt = -1;
 
   constructor(options: MembersOptions) {
     const { nodeName, versions, corosync, online = [] } = options;
     this.nodeName = nodeName;
     this.#versions = versions;
-    this.#cluster = corosync && { name: corosync.clusterName, version: corosync.configVersion };
+    if (corosync !== undefined) this.#take(corosync);
     const up = new Set([nodeName, ...online]);
-    for (const { name, id, votes, address } of corosync?.nodes ?? []) {
-      this.#members.set(name, { id, votes, online: up.has(name) });
+    for (const [name, member] of this.#members) member.online = up.has(name);
+    for (const { name, id, address } of corosync?.nodes ?? []) {
       // A host name stands here in old files; the C server shows what a node resolved itself to.
-      if (address !== undefined && isIP(address) !== 0) this.#addresses.set(name, address);
+      if (address === undefined || isIP(address) === 0) continue;
+      if (name === nodeName) this.#ownAddress = address;
+      else this.#addresses.set(id, address);
     }
-    this.#quorate = corosync !== undefined && isQuorate(corosync, this.#members);
+    this.#quorate = corosync === undefined || isQuorate(corosync, this.#members);
   }
 
   /** True for this node and for every node of the cluster. */
@@ -51,26 +65,76 @@ export class Members {
     return node === this.nodeName || this.#members.has(node);
   }
 
-  /** True alone, and in a cluster with a majority of votes. */
-  get quorate(): boolean {
-    return this.#cluster === undefined || this.#quorate;
+  /** Another node's id; undefined for this node and for unknown ones. */
+  idOf(node: string): number | undefined {
+    return node === this.nodeName ? undefined : this.#members.get(node)?.id;
   }
 
-  /** This node's address (latin1), as SET_STATUS "nodeip" gives it. */
-  setNodeIp(ip: string): void {
-    if (this.#addresses.get(this.nodeName) === ip) return;
-    this.#addresses.set(this.nodeName, ip);
-    this.#versions.bumpClinfo();
+  /** A node's name, this one's too; undefined when the cluster has no such id. */
+  nameOf(id: number): string | undefined {
+    return this.#names.get(id);
+  }
+
+  /** True alone; with a corosync.conf, when more than half of the votes are online. */
+  get quorate(): boolean {
+    return this.#quorate;
+  }
+
+  /** An address (latin1), as SET_STATUS "nodeip" gives it: this node's, or that of a node id. */
+  setNodeIp(ip: string, id?: number): void {
+    const other = id === undefined || this.nameOf(id) === this.nodeName ? undefined : id;
+    const known = other === undefined ? this.#ownAddress : this.#addresses.get(other);
+    if (known === ip) return;
+    if (other === undefined) this.#ownAddress = ip;
+    else this.#addresses.set(other, ip);
+    this.#changed();
+  }
+
+  /**
+   * The cluster as cmap has it. Online flags and addresses stay with the node ids; call
+   * Status.membersChanged afterwards. Moves clinfo, also when nothing differs (as in C).
+   */
+  update(facts: ClusterFacts): void {
+    this.#take(facts);
+    for (const id of this.#addresses.keys()) if (!this.#names.has(id)) this.#addresses.delete(id);
+    this.#changed();
+  }
+
+  /** The node ids whose servers are in the status group now. Moves clinfo. */
+  setOnline(ids: ReadonlySet<number>): void {
+    for (const member of this.#members.values()) member.online = ids.has(member.id);
+    this.#changed();
+  }
+
+  /** The quorum service's last word. Moves no counter. */
+  setQuorate(quorate: boolean): void {
+    this.#quorate = quorate;
+    this.#text = undefined;
   }
 
   /** The text of GET_CLUSTER_INFO. */
   clusterInfo(): Uint8Array {
+    if (this.#text !== undefined) return this.#text;
     const version = this.#versions.clinfo;
-    if (this.#text !== undefined && this.#textAt === version) return this.#text;
     const head = `{\n"nodename": ${quoteJson(this.nodeName)},\n"version": ${version}`;
     this.#text = Buffer.from(`${head}${this.#clusterText()}\n}\n`, "latin1");
-    this.#textAt = version;
     return this.#text;
+  }
+
+  #take({ clusterName, configVersion, nodes }: ClusterFacts): void {
+    const online = new Set([...this.#members.values()].flatMap((m) => (m.online ? [m.id] : [])));
+    this.#cluster = { name: clusterName, version: configVersion };
+    this.#members.clear();
+    this.#names.clear();
+    for (const { id, name, votes } of nodes) {
+      this.#members.set(name, { id, votes, online: online.has(id) });
+      this.#names.set(id, name);
+    }
+  }
+
+  #changed(): void {
+    this.#text = undefined;
+    this.#versions.bumpClinfo();
   }
 
   #clusterText(): string {
@@ -78,7 +142,7 @@ export class Members {
     const { name, version } = this.#cluster;
     const counts = `"nodes": ${this.#members.size}, "quorate": ${this.#quorate ? 1 : 0}`;
     const nodes = [...this.#members].map(([node, { id, online }]) => {
-      const address = this.#addresses.get(node);
+      const address = node === this.nodeName ? this.#ownAddress : this.#addresses.get(id);
       const ip = address === undefined ? "" : `, "ip": ${quoteJson(address)}`;
       return `  ${quoteJson(node)}: { "id": ${id}, "online": ${online ? 1 : 0}${ip}}`;
     });

@@ -1,7 +1,8 @@
 /**
- * The status store behind SET_STATUS and GET_STATUS: one key-value map per node, of which only
- * this node's is written here, and the two special names `nodeip` and `rrd/KEY`, which live
- * elsewhere. Values are copied in and never changed afterwards. C counterpart: status.c, kvhash.
+ * The status store behind SET_STATUS and GET_STATUS: one key-value map per node (this node's keys,
+ * and those that other nodes of the cluster sent), and the two special names `nodeip` and
+ * `rrd/KEY`, which live elsewhere. Values are copied in and never changed afterwards.
+ * C counterpart: status.c, kvhash.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
@@ -12,10 +13,15 @@ interface Value {
   version: number;
 }
 
-/** Where `nodeip` goes. */
-export interface NodeAddress {
+/** The nodes, and where `nodeip` goes. */
+export interface NodeDirectory {
   readonly nodeName: string;
-  setNodeIp(ip: string): void;
+  /** Another node's id; undefined for this node and for unknown ones. */
+  idOf(node: string): number | undefined;
+  /** A node's name; undefined when it is not (any more) in the cluster. */
+  nameOf(id: number): string | undefined;
+  /** Of this node, or of the node with this id. */
+  setNodeIp(ip: string, id?: number): void;
 }
 
 /** Where `rrd/KEY` goes, to be dumped. */
@@ -29,7 +35,7 @@ export interface RrdArchive {
 }
 
 export interface StatusOptions {
-  readonly members: NodeAddress;
+  readonly members: NodeDirectory;
   readonly rrd: RrdEntries;
   readonly rrdFiles?: RrdArchive;
   readonly maxKeys?: number;
@@ -40,12 +46,13 @@ const NODE_IP = "nodeip";
 
 /** The key-value maps of all nodes. Names are latin1, at most 255 characters. */
 export class Status {
-  readonly #members: NodeAddress;
+  readonly #members: NodeDirectory;
   readonly #rrd: RrdEntries;
   readonly #rrdFiles: RrdArchive | undefined;
   readonly #maxKeys: number;
   readonly #own = new Map<string, Value>();
-  readonly #nodes: Map<string, Map<string, Value>>;
+  /** Of other nodes, by node id. */
+  readonly #others = new Map<number, Map<string, Value>>();
   #generation = 0;
 
   constructor(options: StatusOptions) {
@@ -53,7 +60,6 @@ export class Status {
     this.#rrd = options.rrd;
     this.#rrdFiles = options.rrdFiles;
     this.#maxKeys = options.maxKeys ?? CfsLimits.statusKeys;
-    this.#nodes = new Map([[options.members.nodeName, this.#own]]);
   }
 
   /** Moves whenever anything that GET_FS_VERSION shows of the maps moves. */
@@ -72,44 +78,85 @@ export class Status {
    * for one key more than the bound, which C does not have.
    */
   set(name: string, data: Uint8Array): 0 | Errno {
-    if (data.length > CfsLimits.statusBytes) return Errno.EFBIG;
-    if (name.startsWith(RRD_PREFIX)) return this.#setRrd(name.slice(RRD_PREFIX.length), data);
-    if (name === NODE_IP) return this.#setNodeIp(data);
-    return this.#setKey(name, data);
+    return this.#set(this.#own, undefined, name, data);
+  }
+
+  /**
+   * The same from another node, as a KV_UPDATE message brings it. ENOENT: the members do not have
+   * that node, or it is this one. Errors are for the log: nobody waits for an answer.
+   */
+  setOf(id: number, name: string, data: Uint8Array): 0 | Errno {
+    const node = this.#members.nameOf(id);
+    if (node === undefined || node === this.#members.nodeName) return Errno.ENOENT;
+    return this.#set(this.#others.get(id), id, name, data);
   }
 
   /** GET_STATUS: the bytes as they were set; an empty node means this one. */
   get(node: string, name: string): Uint8Array | undefined {
-    const values = node === "" ? this.#own : this.#nodes.get(node);
-    return values?.get(name)?.bytes;
+    if (node === "" || node === this.#members.nodeName) return this.#own.get(name)?.bytes;
+    const id = this.#members.idOf(node);
+    return id === undefined ? undefined : this.#others.get(id)?.get(name)?.bytes;
   }
 
-  /** Every node, this one first, with its keys' versions in the order of creation. */
+  /** This node's keys and values, in the order of creation: what a sync sends to the others. */
+  *ownKeys(): IterableIterator<[name: string, bytes: Uint8Array]> {
+    for (const [name, value] of this.#own) yield [name, value.bytes];
+  }
+
+  /** Every node with keys, this one first, with its keys' versions in the order of creation. */
   *versions(): IterableIterator<[node: string, keys: Iterable<[name: string, version: number]>]> {
-    for (const [node, values] of this.#nodes) yield [node, versionsOf(values)];
+    yield [this.#members.nodeName, versionsOf(this.#own)];
+    for (const [id, values] of this.#others) {
+      const node = this.#members.nameOf(id);
+      if (node !== undefined) yield [node, versionsOf(values)];
+    }
   }
 
-  #setKey(name: string, data: Uint8Array): 0 | Errno {
-    const value = this.#own.get(name);
+  /** The members are other ones: keys stay with the node's id, those of nodes that are gone go. */
+  membersChanged(): void {
+    for (const id of this.#others.keys()) {
+      if (this.#members.nameOf(id) === undefined) this.#others.delete(id);
+    }
+    this.#generation++;
+  }
+
+  #set(
+    values: Map<string, Value> | undefined,
+    id: number | undefined,
+    name: string,
+    data: Uint8Array,
+  ): 0 | Errno {
+    if (data.length > CfsLimits.statusBytes) return Errno.EFBIG;
+    if (name.startsWith(RRD_PREFIX)) return this.#setRrd(name.slice(RRD_PREFIX.length), data);
+    if (name === NODE_IP) return this.#setNodeIp(data, id);
+    if (values !== undefined) return this.#setKey(values, name, data);
+    if (id === undefined || data.length === 0) return 0;
+    const fresh = new Map<string, Value>();
+    this.#others.set(id, fresh);
+    return this.#setKey(fresh, name, data);
+  }
+
+  #setKey(values: Map<string, Value>, name: string, data: Uint8Array): 0 | Errno {
+    const value = values.get(name);
     if (data.length === 0) {
-      if (this.#own.delete(name)) this.#generation++;
+      if (values.delete(name)) this.#generation++;
       return 0;
     }
     if (value !== undefined) {
       value.bytes = Buffer.from(data);
       value.version++;
     } else {
-      if (this.#own.size >= this.#maxKeys) return Errno.ENOSPC;
-      this.#own.set(name, { bytes: Buffer.from(data), version: 0 });
+      if (values.size >= this.#maxKeys) return Errno.ENOSPC;
+      values.set(name, { bytes: Buffer.from(data), version: 0 });
     }
     this.#generation++;
     return 0;
   }
 
-  #setNodeIp(data: Uint8Array): 0 | Errno {
+  #setNodeIp(data: Uint8Array, id: number | undefined): 0 | Errno {
     const ip = specialText(data, CfsLimits.nameBytes);
     if (ip === undefined) return Errno.ENOMEM;
-    this.#members.setNodeIp(ip);
+    this.#members.setNodeIp(ip, id);
     return 0;
   }
 
