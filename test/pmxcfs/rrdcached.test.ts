@@ -6,6 +6,9 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
+import { Members } from "../../src/pmxcfs/state/members.ts";
+import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
+import { Versions } from "../../src/pmxcfs/state/versions.ts";
 import { Rrd } from "../../src/pmxcfs/state/rrd-values.ts";
 import { Rrdcached } from "../../src/pmxcfs/rrd/rrdcached.ts";
 import { Unavailable } from "../../src/pmxcfs/rrd/writer.ts";
@@ -238,8 +241,7 @@ describe("a stopped rrdcached (SIGSTOP)", () => {
     await fixture.start();
     const { files, lines } = open(fixture, { timeoutMs: 50 });
     const rrd = new Rrd();
-    const none = (): undefined => undefined;
-    const members = { nodeName: "n1", idOf: none, nameOf: none, setNodeIp: none };
+    const members = new Members({ nodeName: "n1", versions: new Versions({ memdb: new Memdb() }) });
     const status = new Status({ members, rrd, rrdFiles: files });
     const report = (minute: number) =>
       status.set("rrd/pve2-storage/n1/s", Buffer.from(`${TIME + minute * 60}:1:2\0`));
