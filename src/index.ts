@@ -34,4 +34,6 @@ export type {
 } from "./ipc/connection/stats.ts";
 export type { Span } from "./wire/struct.ts";
 
+export { DatabaseGroup, type DatabaseGroupOptions } from "./pmxcfs/replication/dcdb.ts";
 export { Dfsm, type MachineOptions } from "./pmxcfs/replication/machine.ts";
+export { StatusGroup, type StatusGroupOptions } from "./pmxcfs/replication/status-group.ts";

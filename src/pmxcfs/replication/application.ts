@@ -10,6 +10,8 @@ import type { NormalMessage } from "./message.ts";
 export interface NormalSend {
   readonly subtype: number;
   readonly body: Uint8Array;
+  /** A later message with the same key takes this one's place while it waits to be sent. */
+  readonly key?: string;
 }
 
 /** What applying a NORMAL message came to. */

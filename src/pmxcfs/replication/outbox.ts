@@ -17,13 +17,20 @@ export interface ControlItem {
   readonly bodies: Iterator<Uint8Array>;
 }
 
-/** A NORMAL message; it gets its count and time when it is first offered. */
+/** A NORMAL message; it gets its count when it is first offered. */
 export interface NormalItem {
   readonly subtype: number;
   readonly body: Uint8Array;
   /** Set when a caller waits. */
   readonly ticket?: number;
+  /** A later message with the same key takes this one's place while it waits. */
+  readonly key?: string;
 }
+
+type Waiting = { -readonly [K in keyof NormalItem]: NormalItem[K] };
+
+/** Messages that wait and have neither ticket nor key (log entries): the latest so many. */
+const MOST_PLAIN = 1000;
 
 /** Retries after which a NORMAL message is given up, 100 ms each. */
 const MOST_RETRIES = 100;
@@ -56,7 +63,10 @@ export interface SendReport {
 
 export class Outbox {
   #control: (ControlItem | { readonly again: Buffer })[] = [];
-  #normal: NormalItem[] = [];
+  #normal: Waiting[] = [];
+  /** Those that a later message with their key may still change. */
+  readonly #keyed = new Map<string, Waiting>();
+  #plain = 0;
   #offer: Offer | undefined;
   /** corosync has a part of the offered message: nothing else goes before it has all. */
   #pending = false;
@@ -94,7 +104,27 @@ export class Outbox {
   }
 
   addNormal(item: NormalItem): void {
-    this.#normal.push(item);
+    if (item.key !== undefined) {
+      const waiting = this.#keyed.get(item.key);
+      if (waiting !== undefined) {
+        waiting.body = item.body;
+        return;
+      }
+    }
+    const kept: Waiting = { ...item };
+    this.#normal.push(kept);
+    if (item.key !== undefined) this.#keyed.set(item.key, kept);
+    else if (item.ticket === undefined && ++this.#plain > MOST_PLAIN) this.#dropPlain();
+  }
+
+  /** The oldest log entry goes, unless it is on its way. */
+  #dropPlain(): void {
+    const at = this.#normal.findIndex(
+      ({ key, ticket }, index) => index > 0 && key === undefined && ticket === undefined,
+    );
+    if (at < 0) return;
+    this.#normal.splice(at, 1);
+    this.#plain--;
   }
 
   /** Takes a NORMAL message back; false when corosync has it, or a part of it. */
@@ -113,6 +143,8 @@ export class Outbox {
   clear(): void {
     this.#control = [];
     this.#normal = [];
+    this.#keyed.clear();
+    this.#plain = 0;
     this.#offer = undefined;
     this.#headCount = undefined;
     this.#pending = false;
@@ -159,6 +191,7 @@ export class Outbox {
     const item = this.#normal[0];
     if (item === undefined || !synced) return undefined;
     const count = (this.#headCount ??= ++this.#count);
+    if (item.key !== undefined) this.#keyed.delete(item.key);
     const { subtype, body } = item;
     const bytes = encodeNormal({ protocol, time: seconds }, { subtype, count, body });
     return { lane: "normal", out: { bytes, name: `NORMAL ${subtype}` }, item };
@@ -199,7 +232,8 @@ export class Outbox {
   }
 
   #dropHead(): void {
-    this.#normal.shift();
+    const head = this.#normal.shift();
+    if (head !== undefined && head.key === undefined && head.ticket === undefined) this.#plain--;
     this.#headCount = undefined;
     if (this.#offer?.lane === "normal") this.#offer = undefined;
   }

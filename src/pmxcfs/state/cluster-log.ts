@@ -1,44 +1,14 @@
 /**
- * The cluster log: a ring of entries in one block of memory, in the layout of the C server, so
- * that the block can be exchanged with C nodes as it is. C counterpart: logger.c.
- *
- *   block   u32 size, u32 newest (byte position of the newest entry, 0 when there is none), entries
- *   entry   u32 prev, u32 next, u32 uid, u32 time, u64 node digest, u64 user digest, u32 pid,
- *           u8 priority, u8 node, user and tag lengths, u32 message length, then the four
- *           strings; lengths count the NULs, positions are bytes from the block's start
- *
- * Entries are laid end to end, each rounded up to 8 bytes; one that would reach the end goes to
- * the start of the block instead, over the oldest. Nothing marks what was overwritten. A reader
- * follows `prev` from the newest entry and stops at the first entry that begins within 4096 bytes
- * (the largest entry) after the newest. An entry whose `prev` was overwritten since the block
- * wrapped (it lies above the entry and not above the newest) is not shown either, as in C.
+ * The cluster log: a ring of entries in one block of memory, in the layout of the C server
+ * (log-block.ts). Entries of this node and of others go into the same block; at a sync the blocks
+ * of all nodes are merged. C counterpart: logger.c.
  */
 import { CfsLimits } from "../../base/limits.ts";
 import { fnv1a64 } from "./fnv.ts";
 import { quoteEscapedJson, quoteJson } from "./json-text.ts";
+import { append, entryBytes, ENTRY_BYTES, Field, Head } from "./log-block.ts";
+import { merged, newBlock, sorted } from "./log-block.ts";
 import { escapeLogText } from "./log-text.ts";
-
-/** Byte positions in the block's head and in an entry. */
-const Head = { size: 0, newest: 4, entries: 8 } as const;
-const Field = {
-  prev: 0,
-  next: 4,
-  uid: 8,
-  time: 12,
-  nodeDigest: 16,
-  userDigest: 24,
-  pid: 32,
-  priority: 36,
-  nodeBytes: 37,
-  userBytes: 38,
-  tagBytes: 39,
-  messageBytes: 40,
-  strings: 44,
-} as const;
-
-/** sizeof the C struct: what an entry takes besides its strings, which begin in its padding. */
-const ENTRY_BYTES = 48;
-const ALIGNMENT = 8;
 
 /** A length field of names is one byte, and counts the NUL. */
 const MAX_NAME_BYTES = 255;
@@ -63,20 +33,33 @@ export interface ClusterLogOptions {
   /** Milliseconds since 1970. */
   readonly now?: () => number;
   readonly sizeBytes?: number;
+  /** A block to go on with, instead of a new one with the entry of a start. */
+  readonly block?: Buffer;
 }
 
-/** Owns the block. Starts with the entry that every C server starts with. */
+/** The latest entry of a node, by which older ones are known to be duplicates. */
+interface Latest {
+  readonly time: number;
+  readonly uid: number;
+}
+
+/** Owns the block. A new one starts with the entry that every C server starts with. */
 export class ClusterLog {
-  readonly #block: Buffer;
+  #block: Buffer;
   readonly #nodeName: string;
   readonly #now: () => number;
+  /** By node digest. */
+  #latest = new Map<string, Latest>();
   #uid = 0;
 
   constructor(options: ClusterLogOptions) {
-    this.#block = Buffer.alloc(options.sizeBytes ?? CfsLimits.clusterLogBytes);
-    this.#block.writeUInt32LE(this.#block.length, Head.size);
+    this.#block = newBlock(options.sizeBytes ?? CfsLimits.clusterLogBytes);
     this.#nodeName = options.nodeName;
     this.#now = options.now ?? Date.now;
+    if (options.block !== undefined) {
+      this.merge([this.#block, options.block], 0);
+      return;
+    }
     this.add({
       priority: 6,
       user: "root",
@@ -86,35 +69,87 @@ export class ClusterLog {
     });
   }
 
-  /** The block in the C layout; changes with the next entry. */
+  /** The block in the C layout; another one, or changed, after the next entry, sort or merge. */
   get block(): Uint8Array {
     return this.#block;
   }
 
-  /** Appends an entry; one whose priority is not syslog's is dropped, as in C. */
-  add(entry: LogEntry): void {
-    if (entry.priority > MAX_PRIORITY) return;
+  /**
+   * Appends an entry of this node; one whose priority is not syslog's is dropped, as in C. Returns
+   * the entry as it is multicast (`insert` takes it on the other nodes). Its time is never before
+   * that of the last one, whatever the clock does: the others would take it for a duplicate.
+   */
+  add(entry: LogEntry): Buffer | undefined {
+    if (entry.priority > MAX_PRIORITY) return undefined;
     const node = cutName(this.#nodeName);
     const user = cutName(entry.user);
     const tag = cutName(entry.tag);
     const names = node.length + user.length + tag.length + 3;
     const room = CfsLimits.clusterLogEntryBytes - Field.strings - names;
     const message = escapeLogText(entry.message, room);
-    const at = this.#allocate(ENTRY_BYTES + names + message.length + 1);
+    const wire = Buffer.alloc(ENTRY_BYTES + names + message.length + 1);
+    wire.writeUInt32LE(entry.pid >>> 0, Field.pid);
+    wire[Field.priority] = entry.priority;
+    wire.writeUInt32LE(message.length + 1, Field.messageBytes);
+    let end: number = Field.strings;
+    end = putName(wire, node, end, Field.nodeBytes, Field.nodeDigest);
+    end = putName(wire, user, end, Field.userBytes, Field.userDigest);
+    end = putName(wire, tag, end, Field.tagBytes);
+    wire.write(message, end, "latin1");
+    this.#stamp(wire);
+    append(this.#block, wire);
+    this.#note(wire);
+    return wire;
+  }
 
+  /**
+   * Inserts an entry as it was multicast. "malformed": its lengths do not add up, or a string has
+   * no NUL; "duplicate": not later than the latest one of its node.
+   */
+  insert(wire: Buffer): "inserted" | "duplicate" | "malformed" {
+    if (wire.length > CfsLimits.clusterLogEntryBytes + ENTRY_BYTES) return "malformed";
+    if (entryBytes(wire, 0) !== wire.length) return "malformed";
+    if (!this.#note(wire)) return "duplicate";
+    append(this.#block, wire);
+    return "inserted";
+  }
+
+  /** Puts the entries in order (log-block.ts): done before the block is sent to others. */
+  sort(): void {
+    this.#block = sorted(this.#block);
+  }
+
+  /** Takes the latest entries of all blocks, this one's in the place `own` of the members. */
+  merge(blocks: readonly Buffer[], own: number): void {
+    this.#latest = new Map();
+    const all = blocks.with(own, this.#block);
+    this.#block = merged(all, this.#block.length, (entry) => void this.#note(entry));
+  }
+
+  /** uid and time of an own entry. */
+  #stamp(wire: Buffer): void {
+    const now = Math.floor(this.#now() / 1000) >>> 0;
+    const latest = this.#latest.get(digestText(wire));
+    const time = Math.max(now, latest?.time ?? 0);
     this.#uid = (this.#uid + 1) >>> 0;
-    const block = this.#block;
-    block.writeUInt32LE(this.#uid, at + Field.uid);
-    block.writeUInt32LE(Math.floor(this.#now() / 1000) >>> 0, at + Field.time);
-    block.writeUInt32LE(entry.pid >>> 0, at + Field.pid);
-    block[at + Field.priority] = entry.priority;
-    block.writeUInt32LE(message.length + 1, at + Field.messageBytes);
-    let end = at + Field.strings;
-    end = this.#putName(node, end, at + Field.nodeBytes, at + Field.nodeDigest);
-    end = this.#putName(user, end, at + Field.userBytes, at + Field.userDigest);
-    end = this.#putName(tag, end, at + Field.tagBytes);
-    end += block.write(message, end, "latin1");
-    block[end] = 0;
+    // After a restart within one second, or with a clock that went back, an older uid is taken.
+    if (latest?.time === time && this.#uid <= latest.uid) this.#uid = (latest.uid + 1) >>> 0;
+    wire.writeUInt32LE(this.#uid, Field.uid);
+    wire.writeUInt32LE(time, Field.time);
+  }
+
+  /** Notes the latest entry of a node; false when `wire` is none. */
+  #note(wire: Buffer): boolean {
+    const digest = digestText(wire);
+    const uid = wire.readUInt32LE(Field.uid);
+    const time = wire.readUInt32LE(Field.time);
+    const latest = this.#latest.get(digest);
+    if (latest !== undefined) {
+      const later = time > latest.time || (time === latest.time && uid > latest.uid);
+      if (!later) return false;
+    }
+    this.#latest.set(digest, { time, uid });
+    return true;
   }
 
   /**
@@ -148,36 +183,6 @@ export class ClusterLog {
       if (wrapped && prev <= unsafeEnd) return;
       at = prev;
     }
-  }
-
-  /** Links an entry of `bytes` bytes in as the newest; returns its position. */
-  #allocate(bytes: number): number {
-    const block = this.#block;
-    const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
-    const prev = block.readUInt32LE(Head.newest);
-    let at: number = Head.entries;
-    if (prev !== 0) {
-      const next = block.readUInt32LE(prev + Field.next);
-      if (next + size < block.length) at = next;
-    }
-    block.writeUInt32LE(prev, at + Field.prev);
-    block.writeUInt32LE(at + size, at + Field.next);
-    block.writeUInt32LE(at, Head.newest);
-    return at;
-  }
-
-  /** Writes a name with its NUL at `at`, and its length and digest; returns where it ends. */
-  #putName(name: string, at: number, lengthAt: number, digestAt?: number): number {
-    const end = at + name.length + 1;
-    this.#block.write(name, at, "latin1");
-    this.#block[end - 1] = 0;
-    this.#block[lengthAt] = name.length + 1;
-    if (digestAt !== undefined) {
-      const digest = fnv1a64(this.#block, at, end);
-      this.#block.writeUInt32LE(digest.low, digestAt);
-      this.#block.writeUInt32LE(digest.high, digestAt + 4);
-    }
-    return end;
   }
 
   #userAt(at: number): string {
@@ -218,4 +223,28 @@ export class ClusterLog {
 function cutName(name: string): string {
   const nul = name.indexOf("\0");
   return name.slice(0, nul === -1 ? MAX_NAME_BYTES - 1 : Math.min(nul, MAX_NAME_BYTES - 1));
+}
+
+/** Writes a name with its NUL at `at`, and its length and digest; returns where it ends. */
+function putName(
+  wire: Buffer,
+  name: string,
+  at: number,
+  lengthAt: number,
+  digestAt?: number,
+): number {
+  const end = at + name.length + 1;
+  wire.write(name, at, "latin1");
+  wire[lengthAt] = name.length + 1;
+  if (digestAt !== undefined) {
+    const digest = fnv1a64(wire, at, end);
+    wire.writeUInt32LE(digest.low, digestAt);
+    wire.writeUInt32LE(digest.high, digestAt + 4);
+  }
+  return end;
+}
+
+/** The node digest of an entry, as a key. */
+function digestText(wire: Buffer): string {
+  return wire.toString("latin1", Field.nodeDigest, Field.userDigest);
 }

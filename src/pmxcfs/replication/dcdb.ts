@@ -1,0 +1,278 @@
+/**
+ * The database group (`dcdb.c`): changes of the tree as messages, the choice of the leader, its
+ * updates, their commit, verification, and locks that are given up. Knows the tree, not corosync.
+ */
+import { Errno } from "../../base/errno.ts";
+import { guestPath } from "../state/guests.ts";
+import { pathOf, type Entry } from "../state/memdb.ts";
+import type { TreeCommand } from "../state/tree-command.ts";
+import { hashedOf } from "../state/tree-index.ts";
+import type { SyncEntry } from "../store/sync-plan.ts";
+import type { TreeStore } from "../store/tree-store.ts";
+import {
+  protocolLeave,
+  type Applied,
+  type Application,
+  type ChecksumJob,
+  type Comparison,
+  type Leave,
+  type MemberState,
+  type NormalSend,
+} from "./application.ts";
+import {
+  addDifferences,
+  Change,
+  decodeCommand,
+  decodeIndex,
+  decodeLock,
+  decodeUpdate,
+  encodeCommand,
+  encodeLock,
+  encodeUpdate,
+  inodesOf,
+  type IndexHead,
+  type LockName,
+} from "./dcdb-message.ts";
+import { memberText, sameMember, type Member } from "./events.ts";
+import type { NormalMessage } from "./message.ts";
+
+/** What a sync is about to do to this node's tree. */
+export interface OverruledBy {
+  readonly leader: Member;
+  readonly deleted: number;
+  readonly added: number;
+  readonly changed: number;
+  /** Configurations of guests that will be gone, by path. */
+  readonly guests: readonly string[];
+}
+
+export interface DatabaseGroupOptions {
+  readonly tree: TreeStore;
+  readonly nodeid: number;
+  /**
+   * Called before a commit that removes the configuration of a guest or more than 10 entries: to
+   * keep a copy of the database and to say so.
+   */
+  readonly onOverruled?: (plan: OverruledBy) => void;
+  /** Called after a commit: the tree is another one. */
+  readonly onCommitted?: () => void;
+}
+
+/** More deleted entries than this, and a copy of the database is kept. */
+const MOST_DELETED = 10;
+/** A step of the verification, in milliseconds. */
+const STEP_MS = 1;
+const ROOT_INODE = 0;
+const NOWHERE = Buffer.alloc(32);
+
+export class DatabaseGroup implements Application {
+  readonly tag = "dcdb";
+  readonly protocol = 1;
+  /** The quorum service's last word: a change that arrives without it is not applied. */
+  quorate = false;
+  readonly #tree: TreeStore;
+  readonly #nodeid: number;
+  readonly #options: DatabaseGroupOptions;
+  #lowest = -1;
+  #broken = false;
+  #leader: Member | undefined;
+  #leaderIndex: Buffer | undefined;
+  #updates = new Map<number, SyncEntry>();
+
+  constructor(options: DatabaseGroupOptions) {
+    this.#options = options;
+    this.#tree = options.tree;
+    this.#nodeid = options.nodeid;
+  }
+
+  /** 0 when changes may be sent; EACCES without quorum, EIO after the database failed. */
+  get writable(): 0 | Errno {
+    if (!this.quorate) return Errno.EACCES;
+    return this.#broken ? Errno.EIO : 0;
+  }
+
+  /** A write to the database worked again. */
+  repaired(): void {
+    this.#broken = false;
+  }
+
+  /** The message of a change. Its path is without slashes at either end. */
+  encode(command: TreeCommand): NormalSend {
+    return encodeCommand(command);
+  }
+
+  /** The message that asks the lowest member whether the lock at `path` has expired. */
+  unlockRequest(path: string): NormalSend | undefined {
+    const digest = this.#tree.lockDigest(path);
+    return digest && encodeLock(Change.unlockRequest, { path, digest });
+  }
+
+  apply(message: NormalMessage, from: Member): Applied {
+    const { subtype, body, time } = message;
+    if (subtype < Change.write || subtype > Change.unlock) {
+      return refused(from, `change of unknown kind ${subtype}`);
+    }
+    if (!this.quorate) {
+      const text = `a change of ${memberText(from)} arrived while this node has no quorum`;
+      return { result: Errno.EPERM, leave: { reason: "no-quorum", text } };
+    }
+    const origin = { writer: from.nodeid, time };
+    if (subtype === Change.unlockRequest || subtype === Change.unlock) {
+      const lock = decodeLock(body);
+      if (lock === undefined) return refused(from, `lock message of ${body.length} bytes`);
+      if (subtype === Change.unlockRequest) return this.#unlockRequested(lock);
+      return this.#checked(this.#tree.unlock(lock.path, lock.digest, origin));
+    }
+    const command = decodeCommand(subtype, body);
+    if (command === undefined) return refused(from, `change of ${body.length} bytes`);
+    return this.#checked(this.#tree.apply(command, origin));
+  }
+
+  #checked(result: number): Applied {
+    if (result !== Errno.EIO) return { result };
+    this.#broken = true;
+    const text = "the database could not be written: this node lacks a change that others have";
+    return { result, leave: { reason: "database", text } };
+  }
+
+  #unlockRequested({ path, digest }: LockName): Applied {
+    const mine = this.#lowest === this.#nodeid;
+    if (!mine || !this.#tree.lockExpired(path, digest)) return { result: 0 };
+    return { result: 0, sends: [encodeLock(Change.unlock, { path, digest })] };
+  }
+
+  membersChanged(members: readonly Member[]): void {
+    this.#lowest = members[0]?.nodeid ?? -1;
+  }
+
+  state(): Uint8Array {
+    return this.#tree.index.encode();
+  }
+
+  compare(states: readonly MemberState[], own: Member): Comparison | Leave {
+    const heads: IndexHead[] = [];
+    for (const { member, state } of states) {
+      const head = decodeIndex(state);
+      if (head === undefined) {
+        return protocolLeave(`an index of ${state.length} bytes, sent by ${memberText(member)}`);
+      }
+      heads.push(head);
+    }
+    const leading = leaderOf(heads);
+    const leader = states[leading];
+    if (leader === undefined) return protocolLeave("no states to compare");
+    const synced = states.map(({ state }) => state.equals(leader.state));
+    this.#leader = leader.member;
+    this.#leaderIndex = leader.state;
+    const comparison = { synced, leader: leader.member };
+    if (!sameMember(leader.member, own)) return comparison;
+    const lagging = states.filter((_, index) => synced[index] !== true);
+    return { ...comparison, updates: this.#updatesFor(leader.state, lagging) };
+  }
+
+  /** Noted now: the tree may change before the last one is sent. Encoded one by one. */
+  #updatesFor(index: Buffer, lagging: readonly MemberState[]): Iterator<Uint8Array> {
+    const inodes = new Set<number>();
+    const compared: Buffer[] = [];
+    for (const { state } of lagging) {
+      if (compared.some((other) => other.equals(state))) continue;
+      compared.push(state);
+      addDifferences(index, state, inodes);
+    }
+    const noted: SyncEntry[] = [];
+    for (const inode of [...inodes].toSorted((a, b) => a - b)) {
+      const entry = inode === ROOT_INODE ? this.#tree.memdb.root : this.#tree.entry(inode);
+      if (entry !== undefined) noted.push(this.#syncEntry(entry));
+    }
+    return encoded(noted);
+  }
+
+  #syncEntry(entry: Entry): SyncEntry {
+    const { inode, parentInode: parent, version, writer, mtime, type, name } = hashedOf(entry);
+    if (entry.size > entry.bytes.length) {
+      // A C node gave an empty file a size and no bytes; that cannot be sent. Made empty again, as
+      // a restart would: whoever lags refuses the tree once, and gets this one the next time.
+      this.#tree.memdb.write(entry, entry.bytes, { version, writer, mtime });
+    }
+    return { inode, parent, version, writer, mtime, type, name, data: entry.bytes };
+  }
+
+  keepUpdate(body: Buffer): Leave | undefined {
+    const update = decodeUpdate(body);
+    if (update === undefined) return protocolLeave(`an update of ${body.length} bytes`);
+    this.#updates.set(update.inode, update);
+    return undefined;
+  }
+
+  commit(): number | Leave {
+    const [leader, index, updates] = [this.#leader, this.#leaderIndex, this.#updates];
+    if (leader === undefined || index === undefined) return protocolLeave("an end without a sync");
+    const kept = new Set(inodesOf(index));
+    const gone = [...this.#tree.entries()].filter(({ inode }) => !kept.has(inode));
+    this.#announce(leader, gone);
+    const deleted = gone.map(({ inode }) => inode);
+    const outcome = this.#tree.commitSync(deleted, [...updates.values()], index);
+    this.dropSync();
+    if (outcome !== true) {
+      const text = "the leader's data could not be taken over: the reason is logged above";
+      return { reason: "database", text };
+    }
+    this.#options.onCommitted?.();
+    return updates.size;
+  }
+
+  /** Says what will be lost, when it is much: entries whose place nothing else takes. */
+  #announce(leader: Member, gone: readonly Entry[]): void {
+    if (this.#options.onOverruled === undefined || gone.length === 0) return;
+    const places = new Set<string>();
+    for (const { parent, name } of this.#updates.values()) places.add(`${parent}/${name}`);
+    const lost = gone.filter(({ parent, name }) => !places.has(`${parent?.inode ?? 0}/${name}`));
+    const paths = lost.map(pathOf).filter((path) => guestPath(path) !== undefined);
+    const moved = new Set([...this.#updates.values()].map(({ name }) => name));
+    const guests = paths.filter((path) => !moved.has(path.slice(path.lastIndexOf("/") + 1)));
+    if (guests.length === 0 && lost.length <= MOST_DELETED) return;
+    const updates = [...this.#updates.keys()].filter((inode) => inode !== ROOT_INODE);
+    const changed = updates.filter((inode) => this.#tree.entry(inode) !== undefined).length;
+    const added = updates.length - changed;
+    this.#options.onOverruled({ leader, deleted: lost.length, added, changed, guests });
+  }
+
+  dropSync(): void {
+    this.#leader = undefined;
+    this.#leaderIndex = undefined;
+    this.#updates = new Map();
+  }
+
+  synced(): readonly NormalSend[] {
+    return [];
+  }
+
+  checksum(): ChecksumJob {
+    const slice = this.#tree.index.startChecksum();
+    return { step: () => slice(STEP_MS) };
+  }
+
+  /** A question about a lock that is not there: ignored by every node. */
+  probe(): NormalSend {
+    return encodeLock(Change.unlockRequest, { path: "priv/lock/.probe", digest: NOWHERE });
+  }
+}
+
+/** The highest version; equal: the later mtime; equal: the first. */
+function leaderOf(heads: readonly IndexHead[]): number {
+  let best = 0;
+  for (const [index, head] of heads.entries()) {
+    const other = heads[best] ?? head;
+    const newer = head.version > other.version;
+    if (newer || (head.version === other.version && head.mtime > other.mtime)) best = index;
+  }
+  return best;
+}
+
+function* encoded(entries: readonly SyncEntry[]): Generator<Uint8Array> {
+  for (const entry of entries) yield encodeUpdate(entry);
+}
+
+function refused(from: Member, found: string): Applied {
+  return { result: Errno.EPERM, leave: protocolLeave(`${found}, sent by ${memberText(from)}`) };
+}

@@ -1,0 +1,139 @@
+/**
+ * The status group (`status.c`): keys of all nodes, RRD values, node addresses and the cluster log.
+ * Nobody waits for its messages; own ones were applied before they were sent. At a sync the logs
+ * are merged and every node sends its keys again. What could not be sent is kept once per key, the
+ * latest value; the latest 1,000 log entries.
+ */
+import { CfsLimits } from "../../base/limits.ts";
+import type { Errno } from "../../base/errno.ts";
+import type { Application, Applied, Comparison, MemberState, NormalSend } from "./application.ts";
+import { memberText, sameMember, type Member } from "./events.ts";
+import type { NormalMessage } from "./message.ts";
+
+/** Subtypes of NORMAL. 2 is never sent. */
+const KV_UPDATE = 1;
+const LOG = 3;
+
+const KEY_BYTES = 256;
+const NODE_IP = "nodeip";
+
+export interface StatusGroupOptions {
+  readonly self: Member;
+  readonly status: {
+    setOf(id: number, name: string, data: Uint8Array): 0 | Errno;
+    ownKeys(): Iterable<[name: string, bytes: Uint8Array]>;
+    set(name: string, data: Uint8Array): 0 | Errno;
+  };
+  readonly log: {
+    readonly block: Uint8Array;
+    insert(wire: Buffer): "inserted" | "duplicate" | "malformed";
+    sort(): void;
+    merge(blocks: readonly Buffer[], own: number): void;
+  };
+  /** `setOnline` of the members: node ids whose servers are in the group. */
+  readonly onMembers: (nodeids: ReadonlySet<number>) => void;
+  /** The address that this node's name resolves to; undefined: none is sent. latin1. */
+  readonly address: () => string | undefined;
+  /** A line about a message that was dropped. */
+  readonly onDropped?: (text: string) => void;
+}
+
+/** KV_UPDATE with zeros where C sends what lies in its memory. Names of at most 255 bytes. */
+function encodeKey(name: string, data: Uint8Array): NormalSend {
+  const body = Buffer.alloc(KEY_BYTES + data.length);
+  body.write(name, 0, KEY_BYTES - 1, "latin1");
+  body.set(data, KEY_BYTES);
+  return { subtype: KV_UPDATE, body, key: name };
+}
+
+export class StatusGroup implements Application {
+  readonly tag = "status";
+  readonly protocol = 0;
+  readonly #options: StatusGroupOptions;
+  /** As SET_STATUS gave it last, with its NUL. */
+  #nodeIp: Uint8Array | undefined;
+
+  constructor(options: StatusGroupOptions) {
+    this.#options = options;
+  }
+
+  /** What SET_STATUS multicasts, whatever the local part came to. */
+  encodeKey(name: string, data: Uint8Array): NormalSend {
+    // The address set last is sent again at each sync.
+    const isAddress = data.length > 0 && data.length < KEY_BYTES && data.at(-1) === 0;
+    if (name === NODE_IP && isAddress) this.#nodeIp = Buffer.from(data);
+    return encodeKey(name, data);
+  }
+
+  /** LOG, of an entry as ClusterLog.add gives it. */
+  encodeLog(entry: Uint8Array): NormalSend {
+    return { subtype: LOG, body: entry };
+  }
+
+  apply({ subtype, body }: NormalMessage, from: Member): Applied {
+    if (!sameMember(from, this.#options.self)) this.#take(subtype, body, from);
+    return { result: 0 };
+  }
+
+  #take(subtype: number, body: Buffer, from: Member): void {
+    if (subtype === KV_UPDATE) return this.#takeKey(body, from);
+    if (subtype !== LOG) return this.#dropped(`message of unknown kind ${subtype}`, from);
+    if (this.#options.log.insert(body) === "malformed") {
+      this.#dropped(`log entry of ${body.length} bytes`, from);
+    }
+  }
+
+  #takeKey(body: Buffer, from: Member): void {
+    const end = body.indexOf(0);
+    if (body.length < KEY_BYTES || end < 0 || end >= KEY_BYTES) {
+      return this.#dropped(`status key of ${body.length} bytes`, from);
+    }
+    const data = body.subarray(KEY_BYTES);
+    const outcome = this.#options.status.setOf(from.nodeid, body.toString("latin1", 0, end), data);
+    if (outcome !== 0) this.#dropped(`status key (${outcome})`, from);
+  }
+
+  #dropped(found: string, from: Member): void {
+    this.#options.onDropped?.(`dropped a ${found}, sent by ${memberText(from)}`);
+  }
+
+  membersChanged(members: readonly Member[]): void {
+    this.#options.onMembers(new Set(members.map(({ nodeid }) => nodeid)));
+  }
+
+  /** The log's block; sorted first. */
+  state(): Uint8Array {
+    this.#options.log.sort();
+    return this.#options.log.block;
+  }
+
+  compare(states: readonly MemberState[], own: Member): Comparison {
+    const at = states.findIndex(({ member }) => sameMember(member, own));
+    this.#options.log.merge(
+      states.map(({ state }) => state),
+      at,
+    );
+    const sends = [...this.#options.status.ownKeys()].map(([name, data]) => encodeKey(name, data));
+    return { synced: states.map(() => true), sends };
+  }
+
+  synced(): readonly NormalSend[] {
+    const address = this.#options.address();
+    const resolved = address === undefined ? undefined : Buffer.from(`${address}\0`, "latin1");
+    const data = this.#nodeIp ?? resolved;
+    if (data === undefined || data.length > CfsLimits.nameBytes) return [];
+    this.#options.status.set(NODE_IP, data);
+    return [encodeKey(NODE_IP, data)];
+  }
+
+  /** Never asked for: all are in step once all states are there. */
+  keepUpdate(): undefined {
+    return undefined;
+  }
+
+  commit(): number {
+    return 0;
+  }
+
+  dropSync(): void {}
+}

@@ -1,0 +1,203 @@
+/**
+ * The block of the cluster log, in the layout of the C server, so that nodes can exchange it as it
+ * is (logger.c):
+ *
+ *   block   u32 size, u32 newest (byte position of the newest entry, 0 when there is none), entries
+ *   entry   u32 prev, u32 next, u32 uid, u32 time, u64 node digest, u64 user digest, u32 pid,
+ *           u8 priority, u8 node, user and tag lengths, u32 message length, then the four
+ *           strings; lengths count the NULs, positions are bytes from the block's start
+ *
+ * Entries are laid end to end, each rounded up to 8 bytes; one that would reach the end goes to
+ * the start of the block instead, over the oldest. Nothing marks what was overwritten. A reader
+ * follows `prev` from the newest entry and stops at the first entry that begins within 4096 bytes
+ * (the largest entry) after the newest, or whose `prev` shows that it was overwritten.
+ *
+ * A block may come from another machine: an entry is looked at only after its lengths were checked.
+ */
+import { CfsLimits } from "../../base/limits.ts";
+
+/** Byte positions in the block's head. */
+export const Head = { size: 0, newest: 4, entries: 8 } as const;
+
+/** Byte positions in an entry. */
+export const Field = {
+  prev: 0,
+  next: 4,
+  uid: 8,
+  time: 12,
+  nodeDigest: 16,
+  userDigest: 24,
+  pid: 32,
+  priority: 36,
+  nodeBytes: 37,
+  userBytes: 38,
+  tagBytes: 39,
+  messageBytes: 40,
+  strings: 44,
+} as const;
+
+/** sizeof the C struct: what an entry takes besides its strings, which begin in its padding. */
+export const ENTRY_BYTES = 48;
+const ALIGNMENT = 8;
+
+/** A block with no entries. */
+export function newBlock(sizeBytes: number): Buffer {
+  const block = Buffer.alloc(sizeBytes);
+  block.writeUInt32LE(sizeBytes, Head.size);
+  return block;
+}
+
+/** Bytes of the entry at `at`, not rounded; undefined when it is no entry of `bytes`. */
+export function entryBytes(bytes: Buffer, at: number): number | undefined {
+  if (at + ENTRY_BYTES > bytes.length) return undefined;
+  let end = at + Field.strings;
+  const message = bytes.readUInt32LE(at + Field.messageBytes);
+  const names = [Field.nodeBytes, Field.userBytes, Field.tagBytes].map((f) => bytes[at + f] ?? 0);
+  for (const length of [...names, message]) {
+    end += length;
+    if (length === 0 || end > bytes.length || bytes[end - 1] !== 0) return undefined;
+  }
+  return end - at + (ENTRY_BYTES - Field.strings);
+}
+
+/** Links an entry of `bytes` bytes in as the newest; returns its position. */
+function allocate(block: Buffer, bytes: number): number {
+  const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+  const prev = block.readUInt32LE(Head.newest);
+  let at: number = Head.entries;
+  if (prev !== 0) {
+    const next = block.readUInt32LE(prev + Field.next);
+    if (next + size < block.length) at = next;
+  }
+  block.writeUInt32LE(prev, at + Field.prev);
+  block.writeUInt32LE(at + size, at + Field.next);
+  block.writeUInt32LE(at, Head.newest);
+  return at;
+}
+
+/** Copies an entry in as the newest. */
+export function append(block: Buffer, entry: Buffer): void {
+  const at = allocate(block, entry.length);
+  entry.copy(block, at + Field.uid, Field.uid);
+}
+
+/**
+ * Positions of the entries that a sort or a merge takes, newest first. Ends at an entry that is
+ * none, and after as many as a block can hold: a chain in a circle is not followed for ever.
+ */
+export function* chain(block: Buffer): Generator<number> {
+  const newest = block.readUInt32LE(Head.newest);
+  const unsafeEnd = newest + CfsLimits.clusterLogEntryBytes;
+  let left = Math.ceil(block.length / ENTRY_BYTES);
+  let at = newest;
+  while (at >= Head.entries && (at <= newest || at > unsafeEnd) && left > 0) {
+    if (entryBytes(block, at) === undefined) return;
+    yield at;
+    const prev = block.readUInt32LE(at + Field.prev);
+    // The entry's predecessor was overwritten since the block wrapped.
+    if (at < prev && prev <= newest) return;
+    at = prev;
+    left--;
+  }
+}
+
+/** Order of entries: time, node, uid; by the low 32 bits of the differences, as C compares. */
+function compareEntries(one: Buffer, at: number, other: Buffer, otherAt: number): number {
+  for (const field of [Field.time, Field.nodeDigest, Field.uid]) {
+    const difference = (one.readUInt32LE(at + field) - other.readUInt32LE(otherAt + field)) | 0;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** An entry of a block. */
+interface Place {
+  readonly block: Buffer;
+  readonly at: number;
+}
+
+/** The entries of `block`, in order, in a fresh block. */
+export function sorted(block: Buffer): Buffer {
+  return inOrder(
+    [...chain(block)].map((at) => ({ block, at })),
+    block.length,
+  );
+}
+
+/**
+ * The latest entries of all blocks, each once, in order, in a fresh block of `sizeBytes`. Blocks of
+ * another size are left out. C counterpart: clusterlog_merge.
+ */
+export function merged(
+  blocks: readonly Buffer[],
+  sizeBytes: number,
+  onTaken: (entry: Buffer) => void,
+): Buffer {
+  const most = sizeBytes - Head.entries - CfsLimits.clusterLogEntryBytes;
+  const heads = distinct(blocks, sizeBytes).map((block) => new Cursor(block));
+  const taken = new Map<string, Place>();
+  let bytes = 0;
+  while (bytes < most) {
+    let latest: Cursor | undefined;
+    for (const head of heads) if (head.time > (latest?.time ?? 0)) latest = head;
+    if (latest === undefined) break;
+    const { block, at } = latest;
+    // uid, time, and the half of the node digest that is compared.
+    const key = block.toString("latin1", at + Field.uid, at + Field.nodeDigest + 4);
+    if (!taken.has(key)) {
+      taken.set(key, { block, at });
+      const length = entryBytes(block, at) ?? 0;
+      onTaken(block.subarray(at, at + length));
+      bytes += length;
+    }
+    latest.advance();
+  }
+  return inOrder([...taken.values()], sizeBytes);
+}
+
+/** Blocks of the right size, equal ones once: their entries are equal too. */
+function distinct(blocks: readonly Buffer[], sizeBytes: number): Buffer[] {
+  const found: Buffer[] = [];
+  for (const block of blocks) {
+    if (block.length !== sizeBytes || block.readUInt32LE(Head.size) !== sizeBytes) continue;
+    if (!found.some((other) => other.equals(block))) found.push(block);
+  }
+  return found;
+}
+
+/** The entry that a merge looks at in one block. */
+class Cursor {
+  readonly block: Buffer;
+  readonly #chain: Generator<number>;
+  #at = 0;
+  /** 0 when there is none. */
+  time = 0;
+
+  constructor(block: Buffer) {
+    this.block = block;
+    this.#chain = chain(block);
+    this.advance();
+  }
+
+  get at(): number {
+    return this.#at;
+  }
+
+  advance(): void {
+    const next = this.#chain.next();
+    this.#at = next.done === true ? 0 : next.value;
+    this.time = this.#at === 0 ? 0 : this.block.readUInt32LE(this.#at + Field.time);
+  }
+}
+
+function inOrder(places: Place[], sizeBytes: number): Buffer {
+  const block = newBlock(sizeBytes);
+  // The sort keeps the order of equal entries; the one that was found last stays, as in C.
+  const ordered = places.toSorted((a, b) => compareEntries(a.block, a.at, b.block, b.at));
+  for (const [index, { block: from, at }] of ordered.entries()) {
+    const next = ordered[index + 1];
+    if (next !== undefined && compareEntries(from, at, next.block, next.at) === 0) continue;
+    append(block, from.subarray(at, at + (entryBytes(from, at) ?? 0)));
+  }
+  return block;
+}
