@@ -10,6 +10,9 @@ import { version } from "./package.json";
 const ROOT = import.meta.dir;
 const SHIM_SOURCE = join(ROOT, "native/shim.c");
 
+/** Files that run in threads of their own; the program finds them by these paths. */
+const THREADS = ["src/pmxcfs/store/checkpoint-worker.ts"];
+
 /** `file-prefix-map` and no build id: the same bytes from every checkout directory. */
 const COMPILER_FLAGS = [
   ..."-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -fPIC -shared -s".split(" "),
@@ -103,7 +106,7 @@ export async function buildBinary(
   mkdirSync(drafts, { recursive: true });
   try {
     const result = await Bun.build({
-      entrypoints: [join(ROOT, "src/main.ts")],
+      entrypoints: [join(ROOT, "src/main.ts"), ...THREADS.map((path) => join(ROOT, path))],
       root: ROOT,
       format: "esm",
       minify: true,

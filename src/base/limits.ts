@@ -132,3 +132,13 @@ export const CfsLimits = {
   /** Entries of a GET_CLUSTER_LOG that names no number. */
   clusterLogDefaultEntries: 50,
 } as const;
+
+/** How changes wait (src/pmxcfs/replication). */
+export const ReplicationLimits = {
+  /** A change waits so long for another process's write lock on config.db, then it is EIO. */
+  lockedDatabaseMs: 1_000,
+  /** Between two tries meanwhile. */
+  lockedRetryMs: 5,
+  /** Changes that wait at once; the kernel has about as many requests under way. */
+  waitingChanges: 1_024,
+} as const;

@@ -63,9 +63,12 @@ export function partOf(path: string): string {
   return room.replace(/\.ts$/, "");
 }
 
-/** The repository files a source imports, static or not; packages and built files are left out. */
+/**
+ * The repository files a source imports, static or not, or starts as a thread; packages and built
+ * files are left out.
+ */
 export function importsOf({ path, text }: Source): string[] {
-  const named = /(?:\bfrom|\bimport)\s*\(?\s*"(\.[^"]+\.ts)"/g;
+  const named = /(?:\bfrom|\bimport|\bnew URL)\s*\(?\s*"(\.[^"]+\.ts)"/g;
   return [...uncommented(text).matchAll(named)].map(([, to = ""]) =>
     normalize(join(dirname(path), to)),
   );

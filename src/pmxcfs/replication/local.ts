@@ -1,15 +1,16 @@
 /**
- * A node without a cluster: every change is applied at once, by writer 0, now. C counterpart:
- * cfs-plug-memdb.c without dfsm.
+ * A node without a cluster: every change is applied at once, by writer 0, now. While another
+ * process holds the database's write lock, changes wait in their order, without holding up the
+ * event loop, and fail with EIO after a second. C counterpart: cfs-plug-memdb.c without dfsm.
  */
 import { Errno } from "../../base/errno.ts";
-import { CfsLimits } from "../../base/limits.ts";
+import { CfsLimits, ReplicationLimits } from "../../base/limits.ts";
 import { isBelowLocks } from "../state/locks.ts";
 import type { Memdb } from "../state/memdb.ts";
 import type { Origin, TreeCommand } from "../state/tree-command.ts";
 import { normalPath } from "../store/tree-path.ts";
 import type { TreeStore } from "../store/tree-store.ts";
-import type { LogMessage, Replicator } from "./replicator.ts";
+import type { LogMessage, Replicator, Requester } from "./replicator.ts";
 
 export interface LocalReplicatorOptions {
   /** The tree; undefined when it belongs to others (`--dir`, `--db`): then it cannot be changed. */
@@ -38,12 +39,21 @@ export function withoutPhantoms(memdb: Memdb, command: TreeCommand): TreeCommand
   return { kind: "write", path: command.path, offset: 0, data: new Uint8Array(command.size) };
 }
 
+/** A change that waits for the database's write lock. */
+interface Waiting {
+  readonly command: TreeCommand;
+  readonly deadlineMs: number;
+  readonly answer: (outcome: number) => void;
+}
+
 export class LocalReplicator implements Replicator {
   readonly quorate = true;
   readonly #tree: TreeStore | undefined;
   readonly #status: LocalReplicatorOptions["status"];
   readonly #clusterLog: LocalReplicatorOptions["clusterLog"];
   readonly #clock: () => number;
+  readonly #waiting: Waiting[] = [];
+  #timer: Timer | undefined;
 
   constructor(options: LocalReplicatorOptions) {
     this.#tree = options.tree;
@@ -52,9 +62,24 @@ export class LocalReplicator implements Replicator {
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
   }
 
-  propose(given: TreeCommand): number {
-    const tree = this.#tree;
-    if (tree === undefined) return Errno.EROFS;
+  propose(command: TreeCommand, _by?: Requester, signal?: AbortSignal): number | Promise<number> {
+    if (this.#tree === undefined) return Errno.EROFS;
+    if (this.#waiting.length === 0) {
+      const outcome = this.#apply(this.#tree, command);
+      if (outcome !== Errno.EBUSY) return outcome;
+    }
+    return this.#wait(command, signal);
+  }
+
+  setStatus(name: string, data: Uint8Array): 0 | Errno {
+    return this.#status.set(name, data);
+  }
+
+  log(message: LogMessage): void {
+    this.#clusterLog.add(message);
+  }
+
+  #apply(tree: TreeStore, given: TreeCommand): number {
     const origin: Origin = { writer: 0, time: this.#clock() };
     if (isUnlockRequest(tree.memdb, given) && tree.lockExpired(given.path)) {
       const outcome = tree.apply({ kind: "remove", path: given.path }, origin);
@@ -65,11 +90,41 @@ export class LocalReplicator implements Replicator {
     return command.kind !== given.kind && outcome > 0 ? 0 : outcome;
   }
 
-  setStatus(name: string, data: Uint8Array): 0 | Errno {
-    return this.#status.set(name, data);
+  #wait(command: TreeCommand, signal: AbortSignal | undefined): number | Promise<number> {
+    if (this.#waiting.length >= ReplicationLimits.waitingChanges) return Errno.EIO;
+    return new Promise((resolve) => {
+      const abort = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        resolve(Errno.EINTR);
+      };
+      const answer = (outcome: number): void => {
+        signal?.removeEventListener("abort", abort);
+        resolve(outcome);
+      };
+      const deadlineMs = performance.now() + ReplicationLimits.lockedDatabaseMs;
+      const waiting = { command: kept(command), deadlineMs, answer };
+      this.#waiting.push(waiting);
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#timer ??= setInterval(() => this.#retry(), ReplicationLimits.lockedRetryMs);
+    });
   }
 
-  log(message: LogMessage): void {
-    this.#clusterLog.add(message);
+  /** In order: the first that is still locked out keeps the others waiting. */
+  #retry(): void {
+    const tree = this.#tree;
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const outcome = tree === undefined ? Errno.EROFS : this.#apply(tree, next.command);
+      const late = performance.now() >= next.deadlineMs;
+      if (outcome === Errno.EBUSY && !late) return;
+      this.#waiting.shift();
+      next.answer(outcome === Errno.EBUSY ? Errno.EIO : outcome);
+    }
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
+}
+
+/** A command that outlives the call needs its own memory. */
+function kept(command: TreeCommand): TreeCommand {
+  return command.kind === "write" ? { ...command, data: command.data.slice() } : command;
 }

@@ -1,12 +1,17 @@
 /**
  * pmxcfs's config.db, written as pmxcfs writes it: schema, settings of the connection, one
- * transaction for each change of the tree, row 0 in every one. Owns the connection.
- * C counterpart: database.c.
+ * transaction for each change of the tree, row 0 in every one. What C leaves to SQLite is done
+ * apart: checkpoints come from a thread (checkpointer.ts), and a file that is replaced while it is
+ * served is noticed. Owns the connection. C counterpart: database.c.
+ *
+ * Nothing in this process may open and close config.db or its -shm besides SQLite: that would drop
+ * all of the process's POSIX locks on it (fcntl(2)).
  */
-import { Database, type Statement } from "bun:sqlite";
-import { chmodSync, closeSync, openSync } from "node:fs";
+import { constants, Database, type Statement } from "bun:sqlite";
+import { chmodSync, closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { Errno } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
+import { Checkpointer, type CheckpointerOptions, CheckpointLimits } from "./checkpointer.ts";
 import { readRows } from "./config-db.ts";
 import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
@@ -14,42 +19,54 @@ import type { RowChange, RowWriter } from "./row-writer.ts";
 import { selectAll } from "./sqlite-file.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
 
-/** How long a change waits for another process's write lock: the event loop stands still then. */
-const BUSY_TIMEOUT_MS = 20;
+/**
+ * How long a change waits for another process's write lock on the thread that serves; C waits 10 s
+ * and all readers with it. Who asked for the change tries again (replication/local.ts).
+ */
+const BUSY_TIMEOUT_MS = 2;
+
+const PAGE_BYTES = 4096;
+/** Pages that any change touches: the table's leaf, and the one with row 0. */
+const PAGES_PER_CHANGE = 2;
+/** How often the file is compared with what its path leads to. */
+const IDENTITY_CHECK_MS = 1_000;
 
 /** Names are bound as blobs: a string would be taken for UTF-16 and stored as UTF-8 of that. */
 const REPLACE =
   "REPLACE INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, CAST(?7 AS TEXT), ?8)";
+const VERSION_NAME_BYTES = Buffer.from(VERSION_NAME);
+
+/** Durability: `normal` as C (a SIGKILL loses nothing, a power cut the last changes), or `full`. */
+export type SyncMode = "normal" | "full";
 
 export interface ConfigDbWriterOptions {
   readonly file: string;
   readonly log: Log;
+  /** `full`: fsync at each commit. */
+  readonly sync?: SyncMode;
+  /** Other bounds than CheckpointLimits. */
+  readonly checkpoints?: CheckpointerOptions["limits"];
 }
 
-interface Statements {
+interface Connection {
+  readonly database: Database;
   readonly begin: Statement;
   readonly commit: Statement;
   readonly rollback: Statement;
   readonly replace: Statement;
   readonly remove: Statement;
-}
-
-function prepare(database: Database): Statements {
-  return {
-    begin: database.prepare("BEGIN TRANSACTION"),
-    commit: database.prepare("COMMIT TRANSACTION"),
-    rollback: database.prepare("ROLLBACK TRANSACTION"),
-    replace: database.prepare(REPLACE),
-    remove: database.prepare("DELETE FROM tree WHERE inode = ?1"),
-  };
+  /** Of the file, as it was opened. */
+  readonly device: number;
+  readonly inode: number;
 }
 
 /** Opens as C does; throws what SQLite throws, in C's words where it has some. */
-function connect(file: string): Database {
+function connect(file: string, sync: SyncMode): Connection {
   // Before SQLite makes it with the umask's mode; nothing of it is for others.
   closeSync(openSync(file, "a", 0o600));
   chmodSync(file, 0o600);
+  const { dev: device, ino: inode } = statSync(file);
   const database = new Database(file, { readwrite: true, create: true });
   try {
     database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
@@ -58,48 +75,86 @@ function connect(file: string): Database {
     } catch (error) {
       throw new Error(`unable to set WAL mode: ${errorText(error)}`, { cause: error });
     }
-    database.run("PRAGMA synchronous = NORMAL");
+    database.run(`PRAGMA synchronous = ${sync.toUpperCase()}`);
+    database.run("PRAGMA wal_autocheckpoint = 0");
+    database.run(`PRAGMA journal_size_limit = ${CheckpointLimits.keptWalBytes}`);
     const tables = selectAll(database, "SELECT count(*) FROM sqlite_schema WHERE name = 'tree'");
     if (tables[0]?.[0] === 0) database.run(SCHEMA);
-    return database;
+    return {
+      database,
+      begin: database.prepare("BEGIN TRANSACTION"),
+      commit: database.prepare("COMMIT TRANSACTION"),
+      rollback: database.prepare("ROLLBACK TRANSACTION"),
+      replace: database.prepare(REPLACE),
+      remove: database.prepare("DELETE FROM tree WHERE inode = ?1"),
+      device,
+      inode,
+    };
   } catch (error) {
     database.close();
     throw error;
   }
 }
 
+function disconnect(connection: Connection): void {
+  const { database, begin, commit, rollback, replace, remove } = connection;
+  for (const statement of [begin, commit, rollback, replace, remove]) statement.finalize();
+  database.close();
+}
+
 export class ConfigDbWriter implements RowWriter {
-  readonly file: string;
   readonly #log: Log;
-  readonly #database: Database;
-  readonly #statements: Statements;
+  readonly #sync: SyncMode;
+  readonly #limits: CheckpointerOptions["limits"];
+  #file: string;
+  #connection: Connection;
+  #checkpointer: Checkpointer;
+  #identityTimer: Timer | undefined;
   /** The last commit failed, and that was said. */
   #failing = false;
 
-  private constructor(options: ConfigDbWriterOptions, database: Database) {
-    this.file = options.file;
+  private constructor(options: ConfigDbWriterOptions, connection: Connection) {
+    this.#file = options.file;
     this.#log = options.log;
-    this.#database = database;
-    this.#statements = prepare(database);
+    this.#sync = options.sync ?? "normal";
+    this.#limits = options.checkpoints;
+    this.#connection = connection;
+    this.#checkpointer = this.#newCheckpointer();
+    this.#identityTimer = setInterval(() => this.#checkIdentity(), IDENTITY_CHECK_MS);
+    this.#identityTimer.unref();
   }
 
   /** Opens the database, or makes it (mode 0600); one line that says why not. */
   static open(options: ConfigDbWriterOptions): ConfigDbWriter | string {
     try {
-      return new ConfigDbWriter(options, connect(options.file));
+      return new ConfigDbWriter(options, connect(options.file, options.sync ?? "normal"));
     } catch (error) {
       return errorText(error);
     }
   }
 
-  /** All rows, in the order of inodes. Throws what SQLite throws. */
-  read(): Row[] {
-    return readRows(this.#database);
+  /** The path that is written: the one it was opened with, unless that was replaced. */
+  get file(): string {
+    return this.#file;
   }
 
-  /** EIO: nothing was written; said once, until a commit works again. */
+  /** True while something is in the WAL that is not in config.db, as far as is known. */
+  get checkpointPending(): boolean {
+    return this.#checkpointer.pending;
+  }
+
+  /** All rows, in the order of inodes. Throws what SQLite throws. */
+  read(): Row[] {
+    return readRows(this.#connection.database);
+  }
+
+  /**
+   * EBUSY: another process writes just now, try again; EIO: it could not be written, said once
+   * until a commit works again. Nothing was written then.
+   */
   commit({ deleted, replaced, root }: RowChange): 0 | Errno {
-    const { begin, commit, replace, remove } = this.#statements;
+    const { begin, commit, replace, remove } = this.#connection;
+    let pages = PAGES_PER_CHANGE;
     try {
       begin.run();
       for (const inode of deleted) remove.run(inode);
@@ -107,37 +162,109 @@ export class ConfigDbWriter implements RowWriter {
         const name = Buffer.from(row.name, "latin1");
         const { inode, parent, version, writer, mtime, type, data } = row;
         replace.run(inode, parent, version, writer, mtime, type, name, data);
+        pages += Math.ceil((data?.length ?? 0) / PAGE_BYTES);
       }
-      replace.run(0, 0, root.version, root.writer, root.mtime, root.type, VERSION, null);
+      const { version, writer, mtime, type } = root;
+      replace.run(0, 0, version, writer, mtime, type, VERSION_NAME_BYTES, null);
       commit.run();
     } catch (error) {
-      this.#failed(error);
-      return Errno.EIO;
+      return this.#failed(error);
     }
-    if (this.#failing) this.#log.info(`${this.file}: changes are written again`);
+    this.#checkpointer.changed(pages);
+    if (this.#failing) this.#log.info(`${this.#file}: changes are written again`);
     this.#failing = false;
     return 0;
   }
 
-  /** Checkpoints the WAL and removes it, as SQLite does when the last connection closes. */
+  /** Moves everything into config.db and removes the WAL, as SQLite's last connection does. */
   [Symbol.dispose](): void {
-    for (const statement of Object.values(this.#statements)) statement.finalize();
-    this.#database.close();
+    this.#checkIdentity();
+    clearInterval(this.#identityTimer);
+    this.#checkpointer[Symbol.dispose]();
+    disconnect(this.#connection);
   }
 
-  #failed(error: unknown): void {
+  #newCheckpointer(): Checkpointer {
+    const { device, inode } = this.#connection;
+    const limits = this.#limits === undefined ? {} : { limits: this.#limits };
+    return new Checkpointer({ file: this.#file, device, inode, log: this.#log, ...limits });
+  }
+
+  #failed(error: unknown): Errno {
+    const { database, rollback } = this.#connection;
     try {
-      if (this.#database.inTransaction) this.#statements.rollback.run();
-    } catch (rollback) {
-      this.#log.error(`${this.file}: rollback failed: ${errorText(rollback)}`);
+      if (database.inTransaction) rollback.run();
+    } catch (failure) {
+      this.#log.error(`${this.#file}: rollback failed: ${errorText(failure)}`);
     }
-    if (this.#failing) return;
+    if (isBusy(error)) return Errno.EBUSY;
+    if (!this.#failing) {
+      this.#log.error(
+        `${this.#file}: a change was not written (${errorText(error)}): EIO; ` +
+          "the next changes are tried again",
+      );
+    }
     this.#failing = true;
-    this.#log.error(
-      `${this.file}: a change was not written (${errorText(error)}); it was answered with EIO, ` +
-        "the next ones are tried again",
-    );
+    return Errno.EIO;
+  }
+
+  /**
+   * The path leads to another file, or to none: an administrator replaced or removed it. What is
+   * served goes on in a file of its own, `config.db.replaced-TIME`, so that nothing is written
+   * into the new one; the -wal and -shm of ours are taken away from beside it.
+   */
+  #checkIdentity(): void {
+    const { device, inode } = this.#connection;
+    const now = statSync(this.#file, { throwIfNoEntry: false });
+    if (now !== undefined && now.dev === device && now.ino === inode) return;
+    const happened = now === undefined ? "was removed" : "was replaced by another file";
+    const time = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
+    const kept = `${this.#file}.replaced-${time}`;
+    try {
+      this.#moveTo(kept);
+      this.#log.error(
+        `${this.#file} ${happened} while it is served. What is served, and every change from now ` +
+          `on, goes to ${kept}; the new file is read at the next start`,
+      );
+    } catch (error) {
+      this.#log.error(
+        `${this.#file} ${happened} while it is served, and the state that is served could not be ` +
+          `kept as ${kept} (${errorText(error)}); trying again`,
+      );
+    }
+  }
+
+  #moveTo(kept: string): void {
+    const old = this.#connection;
+    rmSync(kept, { force: true });
+    old.database.run("VACUUM INTO ?1", [kept]);
+    const connection = connect(kept, this.#sync);
+    this.#checkpointer[Symbol.dispose]();
+    // Closing must not remove files by name: those beside the new file may belong to it.
+    old.database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
+    const sides = ownSideFiles(this.#file);
+    disconnect(old);
+    for (const path of sides) rmSync(path, { force: true });
+    this.#connection = connection;
+    this.#file = kept;
+    this.#checkpointer = this.#newCheckpointer();
   }
 }
 
-const VERSION = Buffer.from(VERSION_NAME);
+/** Of the -wal and -shm beside `file`, those that this process has open. */
+function ownSideFiles(file: string): string[] {
+  const open = new Set<string>();
+  for (const fd of readdirSync("/proc/self/fd")) {
+    const state = statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false });
+    if (state !== undefined) open.add(`${state.dev}:${state.ino}`);
+  }
+  return [`${file}-wal`, `${file}-shm`].filter((path) => {
+    const state = statSync(path, { throwIfNoEntry: false });
+    return state !== undefined && open.has(`${state.dev}:${state.ino}`);
+  });
+}
+
+function isBusy(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "string" && /^SQLITE_(BUSY|LOCKED)/.test(code);
+}

@@ -4,15 +4,13 @@
  */
 import type { Log } from "../../base/log.ts";
 import { type Entry, Memdb, pathOf, type Stamp } from "../state/memdb.ts";
-import { ConfigDbWriter } from "./config-db-writer.ts";
+import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.ts";
 import { errorText } from "../../base/error-text.ts";
 import { duplicateGuestsIn, loadedEntries, problemsOf, RowType, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
 
-export interface OpenTreeOptions {
-  /** /var/lib/pve-cluster/config.db on a node; made when it is not there. */
-  readonly file: string;
-  readonly log: Log;
+/** `file`: /var/lib/pve-cluster/config.db on a node; made when it is not there. */
+export interface OpenTreeOptions extends ConfigDbWriterOptions {
   /** Seconds of a clock that never goes back, for the lock timers. */
   readonly now?: () => number;
 }
@@ -24,8 +22,8 @@ interface Loaded {
 
 /** The tree in `file`, ready to be changed; or one line that says why it is refused. */
 export function openTree(options: OpenTreeOptions): TreeStore | string {
-  const { file, log, now } = options;
-  const writer = ConfigDbWriter.open({ file, log });
+  const { log, now } = options;
+  const writer = ConfigDbWriter.open(options);
   if (typeof writer === "string") return writer;
   const loaded = load(writer, log);
   if (typeof loaded === "string") {

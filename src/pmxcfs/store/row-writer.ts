@@ -31,8 +31,8 @@ export interface RowChange {
 
 export interface RowWriter extends Disposable {
   /**
-   * 0 when the change will survive the end of this process, and is in one piece in the database;
-   * EIO (or what else the system said) when nothing of it was written.
+   * 0 when the change will survive the end of this process, whole. Else nothing of it was written:
+   * EBUSY, somebody else writes just now; EIO, it could not be written.
    */
   commit(change: RowChange): 0 | Errno;
 }

@@ -78,7 +78,8 @@ export class TreeStore implements Disposable {
    * Applies one change: bytes written, or 0, or why not. Nothing changed unless it succeeds.
    * ENOENT, ENOTDIR: the directory; EACCES: the root, a name that is none, a lock; EEXIST: exists,
    * or the guest number is taken; EFBIG: beyond 1 MiB; ENOTEMPTY; EINVAL: a directory into itself;
-   * EIO: it could not be written (the next one may work).
+   * EBUSY: another process writes to the database just now, apply it again; EIO: it could not be
+   * written (the next one may work).
    */
   apply(command: TreeCommand, origin: Origin): number {
     switch (command.kind) {

@@ -1,0 +1,211 @@
+/**
+ * When config.db gets what is in its WAL: a moment after the last change, so that a lone copy of
+ * config.db is complete 10 s later; at a thousand pages; and at the latest once a minute under
+ * steady changes. The work is done by a thread (checkpoint-worker.ts). A reader that keeps the WAL
+ * from being emptied is named in the log.
+ */
+import { readFileSync, statSync } from "node:fs";
+import type { Log } from "../../base/log.ts";
+import type { CheckpointJob, CheckpointResult } from "./checkpoint-worker.ts";
+import { lockHolders } from "./lock-holders.ts";
+
+/** A compiled program has its files below this URL, under their paths from the repository's top. */
+const EMBEDDED = "file:///$bunfs/";
+const WORKER = import.meta.url.startsWith(EMBEDDED)
+  ? "/$bunfs/root/src/pmxcfs/store/checkpoint-worker.ts"
+  : new URL("./checkpoint-worker.ts", import.meta.url).href;
+
+const MIB = 1024 * 1024;
+
+export const CheckpointLimits = {
+  /** After the last change. */
+  idleMs: 2_000,
+  /** Pages in the WAL, as C has it (SQLite's default for wal_autocheckpoint). */
+  pages: 1_000,
+  /** After the first change that is not in config.db. */
+  maxAgeMs: 60_000,
+  /** Before one that left pages behind is tried again. */
+  retryMs: 1_000,
+  /** A WAL that is longer is a finding ... */
+  longWalBytes: 16 * MIB,
+  /** ... and is cut when it has been emptied and is longer than this. */
+  keptWalBytes: 4 * MIB,
+  /** Wait at a stop for a checkpoint that runs. */
+  stopMs: 3_000,
+} as const;
+
+export interface CheckpointerOptions {
+  readonly file: string;
+  /** Of the file that is meant: another one in its place is left alone. */
+  readonly device: number;
+  readonly inode: number;
+  readonly log: Log;
+  readonly limits?: Partial<Record<keyof typeof CheckpointLimits, number>>;
+}
+
+export class Checkpointer implements Disposable {
+  readonly #file: string;
+  readonly #device: number;
+  readonly #inode: number;
+  readonly #log: Log;
+  readonly #limits: Record<keyof typeof CheckpointLimits, number>;
+  readonly #running = new Int32Array(new SharedArrayBuffer(4));
+  #worker: Worker | undefined;
+  #timer: Timer | undefined;
+  #finished: (() => void) | undefined;
+  /** Pages and changes that are not in config.db yet, as far as is known. */
+  #pages = 0;
+  #changes = 0;
+  #firstChangeMs = 0;
+  #lastChangeMs = 0;
+  #failure = "";
+  #longWalSaid = false;
+  #stopped = false;
+
+  constructor(options: CheckpointerOptions) {
+    this.#file = options.file;
+    this.#device = options.device;
+    this.#inode = options.inode;
+    this.#log = options.log;
+    this.#limits = { ...CheckpointLimits, ...options.limits };
+  }
+
+  /** A change of about so many pages was committed. */
+  changed(pages: number): void {
+    if (this.#stopped) return;
+    const now = performance.now();
+    if (this.#changes === 0) this.#firstChangeMs = now;
+    this.#changes++;
+    this.#pages += pages;
+    this.#lastChangeMs = now;
+    if (this.#pages >= this.#limits.pages) this.#start();
+    else this.#arm(this.#limits.idleMs);
+  }
+
+  /** True while a checkpoint runs or is due. */
+  get pending(): boolean {
+    return this.#changes > 0 || this.#busy;
+  }
+
+  /** Ends; a checkpoint that runs is waited for, so that the database can be closed for good. */
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    if (this.#busy) Atomics.wait(this.#running, 0, 1, this.#limits.stopMs);
+    this.#end();
+  }
+
+  get #busy(): boolean {
+    return Atomics.load(this.#running, 0) === 1 || this.#finished !== undefined;
+  }
+
+  #arm(afterMs: number): void {
+    if (this.#timer !== undefined || this.#busy) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#due();
+    }, afterMs);
+    this.#timer.unref();
+  }
+
+  #due(): void {
+    const now = performance.now();
+    const idleMs = now - this.#lastChangeMs;
+    const isOld = now - this.#firstChangeMs >= this.#limits.maxAgeMs;
+    if (isOld || idleMs >= this.#limits.idleMs) this.#start();
+    else this.#arm(this.#limits.idleMs - idleMs);
+  }
+
+  #start(truncate = false): void {
+    if (this.#busy || this.#stopped) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const before = { changes: this.#changes, pages: this.#pages, atMs: performance.now() };
+    void this.#run(truncate).then((result) => this.#took(result, before));
+  }
+
+  async #run(truncate: boolean): Promise<CheckpointResult> {
+    const worker = (this.#worker ??= new Worker(WORKER));
+    Atomics.store(this.#running, 0, 1);
+    const job: CheckpointJob = {
+      file: this.#file,
+      device: this.#device,
+      inode: this.#inode,
+      truncate,
+      running: this.#running,
+    };
+    return await new Promise((resolve) => {
+      const finish = (result: CheckpointResult): void => {
+        this.#finished = undefined;
+        Atomics.store(this.#running, 0, 0);
+        resolve(result);
+      };
+      this.#finished = () => finish({ error: "stopped" });
+      worker.addEventListener("message", ({ data }) => finish(data as CheckpointResult), {
+        once: true,
+      });
+      worker.addEventListener("error", ({ message }) => finish({ error: message }), { once: true });
+      worker.postMessage(job);
+    });
+  }
+
+  #took(result: CheckpointResult, before: { changes: number; pages: number; atMs: number }): void {
+    if (this.#stopped) return;
+    if (result.error !== undefined) {
+      this.#failed(result.error);
+      this.#arm(this.#limits.retryMs);
+      return;
+    }
+    if (this.#failure !== "") this.#log.info(`${this.#file}: checkpoints work again`);
+    this.#failure = "";
+    if (result.moved < result.pages) {
+      this.#lookAtWal();
+      this.#arm(this.#limits.retryMs);
+      return;
+    }
+    this.#longWalSaid = false;
+    this.#changes = Math.max(0, this.#changes - before.changes);
+    this.#pages = Math.max(0, this.#pages - before.pages);
+    this.#firstChangeMs = before.atMs;
+    if (walBytes(this.#file) > this.#limits.keptWalBytes && this.#changes === 0) this.#start(true);
+    else if (this.#changes > 0) this.#arm(this.#limits.idleMs);
+    else this.#end();
+  }
+
+  #failed(error: string): void {
+    if (error === this.#failure) return;
+    this.#failure = error;
+    this.#log.warn(`${this.#file}: checkpoint failed (${error}): the WAL is kept, and tried again`);
+  }
+
+  /** Pages were left: somebody reads an older state, or writes came in between. */
+  #lookAtWal(): void {
+    const bytes = walBytes(this.#file);
+    if (bytes < this.#limits.longWalBytes || this.#longWalSaid) return;
+    this.#longWalSaid = true;
+    const holders = lockHolders(`${this.#file}-shm`).map((pid) => `${pid} (${commandOf(pid)})`);
+    const by = holders.length === 0 ? "a reader that cannot be named" : `pid ${holders.join(", ")}`;
+    this.#log.warn(
+      `${this.#file}-wal has ${(bytes / MIB).toFixed(1)} MiB: ${by} keeps a transaction open, so ` +
+        "it cannot be emptied; end that transaction",
+    );
+  }
+
+  #end(): void {
+    this.#finished?.();
+    this.#worker?.terminate();
+    this.#worker = undefined;
+  }
+}
+
+function walBytes(file: string): number {
+  return statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "latin1").trim();
+  } catch {
+    return "gone";
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * Who holds a lock on a file, from /proc/locks (proc(5)): SQLite's readers and writers lock bytes
+ * of the -shm file, a server the lock file. This process itself is left out.
+ */
+import { readFileSync, statSync } from "node:fs";
+
+/** Pids of other processes with a POSIX or flock lock on `file`, in the order of /proc/locks. */
+export function lockHolders(file: string): number[] {
+  const inode = statSync(file, { throwIfNoEntry: false })?.ino;
+  if (inode === undefined) return [];
+  let table: string;
+  try {
+    table = readFileSync("/proc/locks", "latin1");
+  } catch {
+    return [];
+  }
+  const pids = new Set<number>();
+  for (const line of table.split("\n")) {
+    // 1: POSIX  ADVISORY  READ 4711 08:01:1234 124 124; a waiter has "->" after the number.
+    const words = line.split(/\s+/).filter((word) => word !== "->");
+    const [pid = "", where = ""] = words.slice(4);
+    if (where.split(":").at(2) === String(inode)) pids.add(Number(pid));
+  }
+  pids.delete(process.pid);
+  return [...pids].filter((pid) => pid > 0);
+}

@@ -1,0 +1,223 @@
+/**
+ * What happens to config.db, its WAL and its name while it is served: checkpoints, readers that
+ * hold them up, another file in its place, another writer.
+ */
+import { describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { copyFileSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { Errno } from "../../src/base/errno.ts";
+import type { Log } from "../../src/base/log.ts";
+import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
+import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
+import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
+import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
+import { eventually } from "../support/eventually.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
+
+const QUICK = { idleMs: 50, retryMs: 20 };
+
+function opened(file: string, log: Log, more: Partial<OpenTreeOptions> = {}): TreeStore {
+  const tree = openTree({ file, log, checkpoints: QUICK, ...more });
+  if (typeof tree === "string") throw new Error(tree);
+  return tree;
+}
+
+function replicatorOf(tree: TreeStore): LocalReplicator {
+  return new LocalReplicator({
+    tree,
+    status: { set: () => 0 },
+    clusterLog: { add: () => {} },
+  });
+}
+
+const write = (path: string, size: number, offset = 0): TreeCommand => ({
+  kind: "write",
+  path,
+  offset,
+  data: new Uint8Array(size).fill(120),
+});
+
+const apply = (tree: TreeStore, command: TreeCommand): number =>
+  tree.apply(command, { writer: 0, time: 1000 });
+
+/** Names in the root of a config.db, as its own file has them: without a WAL. */
+function namesIn(file: string): string[] {
+  using database = new Database(file, { readonly: true });
+  const rows = database.query("SELECT name FROM tree WHERE inode > 0 ORDER BY name").values();
+  return rows.map(([name]) => String(name));
+}
+
+/** Names that a lone copy of the file has, as `cp config.db` makes it. */
+function namesInCopy(directory: TempDirectory, file: string): string[] {
+  // In a process of its own: closing the file here would drop SQLite's locks.
+  const copy = directory.at("copy.db");
+  Bun.spawnSync(["cp", file, copy]);
+  try {
+    return namesIn(copy);
+  } catch {
+    return [];
+  } finally {
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(copy + suffix, { force: true });
+  }
+}
+
+function kept(directory: TempDirectory): string[] {
+  return readdirSync(directory.path).filter((name) => /\.replaced-\d+T\d+Z$/.test(name));
+}
+
+describe("checkpoints", () => {
+  test("a moment after the last change a lone copy of config.db is complete", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, rememberingLog());
+    apply(tree, { kind: "create", path: "a" });
+    apply(tree, write("a", 100_000));
+    expect(namesInCopy(directory, file)).toEqual([]);
+    await eventually("a is in config.db", () => namesInCopy(directory, file).length === 1);
+    apply(tree, { kind: "create", path: "b" });
+    await eventually("b is too", () => namesInCopy(directory, file).length === 2);
+  });
+
+  test("under steady changes it does not wait for a quiet moment", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const checkpoints = { idleMs: 60_000, pages: 100 };
+    using tree = opened(file, rememberingLog(), { checkpoints });
+    apply(tree, { kind: "create", path: "a" });
+    await eventually("a is in config.db", () => {
+      apply(tree, write("a", 8192));
+      return namesInCopy(directory, file).length === 1;
+    });
+  });
+
+  test("the WAL goes with the last connection, also while a checkpoint runs", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    {
+      using tree = opened(file, rememberingLog(), { checkpoints: { pages: 1 } });
+      apply(tree, { kind: "create", path: "a" });
+    }
+    expect(readdirSync(directory.path)).toEqual(["config.db"]);
+  });
+
+  test("a reader's transaction stops no write and is named; the WAL shrinks after it", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const log = rememberingLog();
+    const checkpoints = { ...QUICK, longWalBytes: 2 ** 20, keptWalBytes: 2 ** 18 };
+    using tree = opened(file, log, { checkpoints });
+    apply(tree, { kind: "create", path: "a" });
+    const script =
+      "import { Database } from 'bun:sqlite';" +
+      "globalThis.database = new Database(process.argv[1], { readonly: true });" +
+      "database.run('BEGIN'); database.query('SELECT count(*) FROM tree').values();" +
+      "process.stdout.write('reading'); process.stdin.on('data', () => process.exit(0));";
+    const reader = Bun.spawn([process.execPath, "-e", script, file], {
+      stdin: "pipe",
+      stdout: "pipe",
+    });
+    const { value } = await reader.stdout.getReader().read();
+    expect(Buffer.from(value!).toString()).toBe("reading");
+    for (let round = 0; round < 40; round++) expect(apply(tree, write("a", 50_000))).toBe(50_000);
+    await eventually("the reader is named", () =>
+      log.lines.some((line) => line.includes(`pid ${reader.pid} (`)),
+    );
+    expect(statSync(`${file}-wal`).size).toBeGreaterThan(2 ** 20);
+    void reader.stdin.write("end");
+    void reader.stdin.end();
+    await reader.exited;
+    await eventually("the WAL is short", () => statSync(`${file}-wal`).size <= 2 ** 18);
+    expect(await replicatorOf(tree).propose(write("a", 10))).toBe(10);
+  });
+});
+
+describe("another process that writes", () => {
+  test("makes changes wait in their order, without holding up the loop", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, rememberingLog());
+    const replicator = replicatorOf(tree);
+    const other = new Database(file);
+    other.run("BEGIN IMMEDIATE");
+    const answers = [
+      replicator.propose({ kind: "mkdir", path: "a" }),
+      replicator.propose({ kind: "create", path: "a/b" }),
+      replicator.propose(write("a/b", 5)),
+    ];
+    expect(answers.every((answer) => answer instanceof Promise)).toBe(true);
+    expect(tree.memdb.find("a")).toBeUndefined();
+    other.run("ROLLBACK");
+    other.close();
+    expect([await answers[0], await answers[1], await answers[2]]).toEqual([0, 0, 5]);
+    expect(replicator.propose({ kind: "mkdir", path: "c" })).toBe(0);
+  });
+
+  test("for longer than a second: EIO, and the next change works", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, rememberingLog());
+    const replicator = replicatorOf(tree);
+    const other = new Database(file);
+    other.run("BEGIN IMMEDIATE");
+    const abort = new AbortController();
+    const failing = replicator.propose({ kind: "mkdir", path: "a" });
+    const interrupted = replicator.propose({ kind: "mkdir", path: "b" }, undefined, abort.signal);
+    abort.abort();
+    expect(await interrupted).toBe(Errno.EINTR);
+    expect(await failing).toBe(Errno.EIO);
+    other.run("ROLLBACK");
+    other.close();
+    expect(await replicator.propose({ kind: "mkdir", path: "a" })).toBe(0);
+    expect([...tree.entries()].map(({ name }) => name)).toEqual(["a"]);
+  });
+});
+
+describe("another file in the place of config.db", () => {
+  test("is left as it is; what is served goes on in config.db.replaced-TIME", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const other = directory.at("other.db");
+    {
+      using tree = opened(other, rememberingLog());
+      apply(tree, { kind: "create", path: "theirs" });
+    }
+    const log = rememberingLog();
+    {
+      using tree = opened(file, log);
+      apply(tree, { kind: "create", path: "ours" });
+      renameSync(other, file);
+      apply(tree, { kind: "create", path: "meanwhile" });
+      await eventually("it is noticed", () =>
+        log.lines.some((line) => line.includes("was replaced")),
+      );
+      expect(existsSync(`${file}-wal`)).toBe(false);
+      apply(tree, { kind: "create", path: "later" });
+    }
+    expect(namesIn(file)).toEqual(["theirs"]);
+    const [name = ""] = kept(directory);
+    expect(namesIn(directory.at(name))).toEqual(["later", "meanwhile", "ours"]);
+    expect(statSync(directory.at(name)).mode & 0o777).toBe(0o600);
+    using again = opened(file, log);
+    expect([...again.entries()].map((entry) => entry.name)).toEqual(["theirs"]);
+  });
+
+  test("a file that comes just before the stop is noticed then", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const other = directory.at("other.db");
+    {
+      using tree = opened(file, rememberingLog());
+      apply(tree, { kind: "create", path: "theirs" });
+    }
+    copyFileSync(file, other);
+    rmSync(file);
+    {
+      using tree = opened(file, rememberingLog());
+      apply(tree, { kind: "create", path: "ours" });
+      renameSync(other, file);
+    }
+    expect(existsSync(`${file}-wal`)).toBe(false);
+    expect(namesIn(file)).toEqual(["theirs"]);
+    expect(kept(directory).map((name) => namesIn(directory.at(name)))).toEqual([["ours"]]);
+  });
+});
