@@ -33,7 +33,15 @@ export type {
   ServiceStats as ServerStats,
 } from "./ipc/connection/stats.ts";
 export type { Span } from "./wire/struct.ts";
-
 export { DatabaseGroup, type DatabaseGroupOptions } from "./pmxcfs/replication/dcdb.ts";
 export { Dfsm, type MachineOptions } from "./pmxcfs/replication/machine.ts";
 export { StatusGroup, type StatusGroupOptions } from "./pmxcfs/replication/status-group.ts";
+export { type CmapCallbacks, type CmapChange, Cmap } from "./corosync/cmap.ts";
+export type { CmapValue } from "./corosync/cmap-value.ts";
+export { type CpgCallbacks, CpgGroup, type CpgOptions } from "./corosync/cpg.ts";
+export { type Confchg, type CpgChange, CpgReason } from "./corosync/cpg-events.ts";
+export { CsError, csErrorName, CsFailure } from "./corosync/cs-error.ts";
+export type { CpgMember } from "./corosync/fragments.ts";
+export { CmapTrack, CPG_PIECE_BYTES } from "./corosync/layouts.ts";
+export { Quorum, type QuorumCallbacks, type QuorumState } from "./corosync/quorum.ts";
+export type { ServiceOptions as CorosyncOptions } from "./corosync/service.ts";

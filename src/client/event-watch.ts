@@ -12,8 +12,8 @@ const TURN_MS = 1;
 
 /** What the receiver of events gives. */
 export interface EventCallbacks {
-  /** The next event. It may call `pause`, `drain` of other watches, and `close` of the client. */
-  event(event: QbMessageIn): void;
+  /** The next event. It may pause `watch`, drain other watches, and close the client. */
+  event(event: QbMessageIn, watch: EventWatch): void;
   /** The end of the connection, once, after the last event that came before it. */
   ended(end: QbFailure): void;
 }
@@ -102,7 +102,7 @@ export class EventWatch {
       return false;
     }
     if (!(found instanceof QbFailure)) {
-      this.#callbacks.event(found);
+      this.#callbacks.event(found, this);
       return true;
     }
     this.#over = true;

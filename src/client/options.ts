@@ -28,13 +28,13 @@ export interface ConnectOptions {
   readonly maxOwedNotifies?: number;
 }
 
-export interface CallOptions {
-  readonly timeoutMs?: number;
-}
-
 export interface SendOptions {
   /** Replaces the true size in the request's header. */
   readonly claimedBytes?: number;
   /** As ConnectOptions.fcEnableMax, for this request only (qb_ipcc_fc_enable_max_set around it). */
   readonly fcEnableMax?: number;
+}
+
+export interface CallOptions extends SendOptions {
+  readonly timeoutMs?: number;
 }

@@ -213,7 +213,7 @@ export class QbClient implements Disposable {
     options: CallOptions = {},
   ): Promise<QbResponse | QbFailure> {
     return await this.#calls.run(() => {
-      return this.#exchange(id, body, options.timeoutMs ?? this.#timeoutMs);
+      return this.#exchange(id, body, options);
     });
   }
 
@@ -254,10 +254,11 @@ export class QbClient implements Disposable {
   async #exchange(
     id: number,
     body: Uint8Array,
-    timeoutMs: number,
+    options: CallOptions,
   ): Promise<QbResponse | QbFailure> {
+    const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
     const deadline = performance.now() + timeoutMs;
-    return this.send(id, body) ?? (await this.#answerTo(id, deadline, timeoutMs, true));
+    return this.send(id, body, options) ?? (await this.#answerTo(id, deadline, timeoutMs, true));
   }
 
   async #answerTo(
@@ -281,7 +282,7 @@ export class QbClient implements Disposable {
   ): QbResponse | QbFailure {
     const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
     const deadline = performance.now() + timeoutMs;
-    const failure = this.send(id, body);
+    const failure = this.send(id, body, options);
     if (failure !== undefined) return failure;
     for (;;) {
       const response = this.#responses.waitBlocking(deadline - performance.now());

@@ -75,7 +75,7 @@ export const u64: Field<bigint> = {
 
 /**
  * char[length]: a string of one character per byte (latin1: equality is strcmp), ended by the
- * first NUL; the last byte is taken as NUL (OPERATIONS.md, "Fixed char arrays"). Longer values
+ * first NUL; the last byte is taken as NUL. Longer values
  * are cut when written, and the rest of the array is zeroed.
  */
 export function char(length: number): Field<string> {
@@ -96,6 +96,29 @@ export function char(length: number): Field<string> {
       span.bytes.fill(0, from + written, from + length);
     },
   };
+}
+
+/**
+ * An array of bytes. Read as a view, which lives as long as the span; a shorter value is followed
+ * by zeroes when written, a longer one is cut.
+ */
+export function bytes(length: number): Field<Uint8Array> {
+  return {
+    size: length,
+    align: 1,
+    get: (span, offset) => span.bytes.subarray(span.at + offset, span.at + offset + length),
+    set(span, offset, value) {
+      const from = span.at + offset;
+      const written = Math.min(length, value.byteLength);
+      span.bytes.set(value.subarray(0, written), from);
+      span.bytes.fill(0, from + written, from + length);
+    },
+  };
+}
+
+/** The same field with `aligned(8)`. */
+export function aligned8<T>(field: Field<T>): Field<T> {
+  return { ...field, align: 8 };
 }
 
 function layout<F extends Fields>(fields: F, padded: boolean): Struct<F> {
@@ -126,13 +149,25 @@ export function prefix<F extends Fields>(fields: F): Struct<F> {
   return layout(fields, false);
 }
 
-/** A span over all of `bytes`. */
-export function spanOf(bytes: Buffer): Span {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return { bytes, view, at: 0, size: bytes.byteLength };
+/** A span over all of `buffer`. */
+export function spanOf(buffer: Buffer): Span {
+  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  return { bytes: buffer, view, at: 0, size: buffer.byteLength };
 }
 
 /** A span over `size` fresh zero bytes. */
 export function newSpan(size: number): Span {
   return spanOf(Buffer.alloc(size));
+}
+
+/** A message of one struct, all fields given, and `tail` behind it. */
+export function encode<F extends Fields>(
+  { size, write }: Struct<F>,
+  values: { readonly [K in keyof F]: Value<F[K]> },
+  tail: Uint8Array = new Uint8Array(0),
+): Buffer {
+  const span = newSpan(size + tail.byteLength);
+  for (const field in values) write[field](span, values[field]);
+  span.bytes.set(tail, size);
+  return span.bytes;
 }

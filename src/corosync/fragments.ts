@@ -1,0 +1,106 @@
+/**
+ * Messages that came in fragments, put together per sender (libcpg, partial deliver). A sender is
+ * another node's process: its counts are bounded and never believed, and however it cuts a message
+ * is accepted.
+ */
+import { CPG_MEMBERS_MAX, FragmentType } from "./layouts.ts";
+
+/** A process of the cluster. */
+export interface CpgMember {
+  readonly nodeid: number;
+  readonly pid: number;
+}
+
+/** One fragment as it came. */
+export interface Fragment {
+  /** Bytes of the whole message, as the sender says. */
+  readonly messageBytes: number;
+  /** One of FragmentType. */
+  readonly type: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Bytes of one message, and of all unfinished ones. */
+export interface FragmentLimits {
+  readonly messageBytes: number;
+  readonly totalBytes: number;
+}
+
+const LIMITS: FragmentLimits = { messageBytes: 64 << 20, totalBytes: 256 << 20 };
+
+interface Unfinished {
+  readonly messageBytes: number;
+  readonly parts: Uint8Array[];
+  bytes: number;
+}
+
+export class FragmentAssembler {
+  readonly #limits: FragmentLimits;
+  readonly #unfinished = new Map<string, Unfinished>();
+  #bytes = 0;
+
+  constructor(limits: FragmentLimits = LIMITS) {
+    this.#limits = limits;
+  }
+
+  /** Bytes of unfinished messages. */
+  get pendingBytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Takes one fragment: the whole message when it was the last one, undefined when more are to
+   * come, or a line that says why the message was dropped.
+   */
+  add(from: CpgMember, fragment: Fragment): Buffer | string | undefined {
+    const key = keyOf(from);
+    if (fragment.type === FragmentType.FIRST) {
+      this.drop(from);
+      if (fragment.messageBytes > this.#limits.messageBytes) {
+        return `a message of ${fragment.messageBytes} bytes is larger than ${this.#limits.messageBytes}`;
+      }
+      if (this.#unfinished.size >= CPG_MEMBERS_MAX) return "too many unfinished messages";
+      this.#unfinished.set(key, { messageBytes: fragment.messageBytes, parts: [], bytes: 0 });
+    }
+    const message = this.#unfinished.get(key);
+    // Its beginning came before we joined, or was dropped.
+    if (message === undefined) return undefined;
+    message.parts.push(fragment.bytes);
+    message.bytes += fragment.bytes.byteLength;
+    this.#bytes += fragment.bytes.byteLength;
+    const why = this.#unfit(message, fragment);
+    if (why !== undefined) {
+      this.drop(from);
+      return why;
+    }
+    if (fragment.type !== FragmentType.LAST) return undefined;
+    this.drop(from);
+    return Buffer.concat(message.parts, message.bytes);
+  }
+
+  /** Forgets what is unfinished of a sender: it left, or starts anew. */
+  drop(from: CpgMember): void {
+    const key = keyOf(from);
+    this.#bytes -= this.#unfinished.get(key)?.bytes ?? 0;
+    this.#unfinished.delete(key);
+  }
+
+  #unfit(message: Unfinished, { type, messageBytes }: Fragment): string | undefined {
+    if (messageBytes !== message.messageBytes) {
+      return `fragments of one message say ${message.messageBytes} and ${messageBytes} bytes`;
+    }
+    if (
+      message.bytes > messageBytes ||
+      (type === FragmentType.LAST && message.bytes !== messageBytes)
+    ) {
+      return `${message.bytes} bytes of fragments for a message of ${messageBytes}`;
+    }
+    if (type < FragmentType.FIRST || type > FragmentType.LAST) return `a fragment of type ${type}`;
+    if (this.#bytes > this.#limits.totalBytes) return "too many bytes of unfinished messages";
+    return undefined;
+  }
+}
+
+function keyOf({ nodeid, pid }: CpgMember): string {
+  return `${nodeid}/${pid}`;
+}

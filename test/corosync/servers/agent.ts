@@ -1,0 +1,173 @@
+/**
+ * Runs inside a node of a test cluster and speaks to its corosync through our library. Reads
+ * commands from stdin and writes results and events to stdout, one JSON object a line.
+ */
+import { CpgRequestId, CpgJoinRequest, CpgMcastRequest } from "../../../src/corosync/layouts.ts";
+import { encode } from "../../../src/wire/struct.ts";
+import * as library from "../../../src/index.ts";
+import type { Command, CommandOf } from "../support/agent.ts";
+
+const groups = new Map<string, library.CpgGroup>();
+let quorum: library.Quorum | undefined;
+let cmap: library.Cmap | undefined;
+
+function say(line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+/** A message of events: short ones as text, large ones by size and a digest. */
+function shown(message: Buffer): object {
+  if (message.byteLength <= 256) return { text: message.toString("latin1") };
+  return { size: message.byteLength, hash: Bun.hash(message).toString(16) };
+}
+
+function ended(service: string): (failure: library.CsFailure) => void {
+  return ({ error, message }) => say({ event: "ended", service, error, message });
+}
+
+async function connectGroup(group: string, slowMs: number): Promise<unknown> {
+  groups.get(group)?.close();
+  const connected = await library.CpgGroup.connect(group, {
+    deliver: async (from, message) => {
+      say({ event: "deliver", group, from, ...shown(message) });
+      if (slowMs === 0) return;
+      await Bun.sleep(slowMs);
+      say({ event: "done", group, ...shown(message) });
+    },
+    confchg: async (change) => {
+      // Answered when the change is complete: quorum's own event is there then.
+      await quorum?.quorate();
+      quorum?.drain();
+      say({ event: "confchg", group, ...change });
+    },
+    dropped: (why) => say({ event: "dropped", group, why }),
+    ended: ended("cpg"),
+  });
+  if (connected instanceof library.CsFailure) return { failure: connected.error };
+  groups.set(group, connected);
+  return { nodeid: connected.nodeid, pid: connected.pid };
+}
+
+function groupOf(name: string): library.CpgGroup {
+  const group = groups.get(name);
+  if (group === undefined) throw new Error(`not connected for ${name}`);
+  return group;
+}
+
+async function mcast(group: library.CpgGroup, bytes: Buffer): Promise<unknown> {
+  if (bytes.byteLength > library.CPG_PIECE_BYTES) return await group.mcastFragments(bytes);
+  let retries = 0;
+  for (;;) {
+    const error = group.mcast(bytes);
+    if (error !== library.CsError.TRY_AGAIN) return error;
+    if (++retries > 5000) return error;
+    await Bun.sleep(1);
+  }
+}
+
+/** Multicasts `text 0`, `text 1`, ...; how often corosync asked to wait. */
+async function flood(group: library.CpgGroup, text: string, count: number): Promise<unknown> {
+  let refused = 0;
+  for (let at = 0; at < count;) {
+    const error = group.mcast(Buffer.from(`${text} ${at}`));
+    if (error === library.CsError.OK) at++;
+    else if (error !== library.CsError.TRY_AGAIN) return { error };
+    else {
+      refused++;
+      await Bun.sleep(1);
+    }
+  }
+  return { refused };
+}
+
+/** Joins and multicasts without a pause until notify bytes are owed. */
+async function owe(most: number, stops: boolean): Promise<unknown> {
+  const client = await library.Client.connect("cpg", {
+    responses: "order",
+    maxMessageBytes: 1024 * 1024,
+  });
+  if (client instanceof library.ClientFailure) return { failure: String(client) };
+  const name = { groupLength: 3, groupName: Buffer.from("owe") };
+  await client.sendRecv(
+    CpgRequestId.JOIN,
+    encode(CpgJoinRequest, { ...name, pid: process.pid, flags: 0 }),
+  );
+  const body = encode(CpgMcastRequest, { unused: 0n, guarantee: 2, messageBytes: 0 });
+  let owed = 0;
+  for (let sent = 0; sent < most && owed < 100; sent++) {
+    if (client.send(CpgRequestId.MCAST, body) !== undefined) break;
+    owed = client.unsentNotifies;
+  }
+  // Stopped before the timer that pays them has its turn.
+  if (stops) process.kill(process.pid, "SIGSTOP");
+  return { owed };
+}
+
+async function values(prefix: string): Promise<unknown> {
+  const keys = await cmap?.keys(prefix);
+  if (keys === undefined || typeof keys === "number") return keys;
+  const found: Record<string, unknown> = {};
+  for (const key of keys) {
+    const value = await cmap?.get(key);
+    found[key] = typeof value === "object" ? String(value.value) : value;
+  }
+  return found;
+}
+
+async function trackQuorum(): Promise<unknown> {
+  const connected = await library.Quorum.connect({
+    changed: ({ quorate, nodes }) => say({ event: "quorum", quorate, nodes }),
+    ended: ended("quorum"),
+  });
+  if (connected instanceof library.CsFailure) return { failure: connected.error };
+  quorum = connected;
+  const provider = await connected.hasProvider();
+  const track = await connected.track();
+  return { provider, track, quorate: await connected.quorate() };
+}
+
+async function connectCmap(): Promise<unknown> {
+  const connected = await library.Cmap.connect({
+    changed: ({ key, what, value }) =>
+      say({ event: "cmap", key, what, value: value === undefined ? null : String(value.value) }),
+    ended: ended("cmap"),
+  });
+  if (connected instanceof library.CsFailure) return { failure: connected.error };
+  cmap = connected;
+  return {};
+}
+
+const operations: { [K in Command["op"]]: (command: CommandOf<K>) => unknown } = {
+  connect: ({ group, slowMs }) => connectGroup(group, slowMs ?? 0),
+  join: ({ group }) => groupOf(group).join(),
+  leave: ({ group }) => groupOf(group).leave(),
+  members: ({ group }) => groupOf(group).members(),
+  finalize: ({ group }) => groupOf(group).finalize(),
+  mcast: ({ group, text }) => mcast(groupOf(group), Buffer.from(text, "latin1")),
+  flood: ({ group, text, count }) => flood(groupOf(group), text, count),
+  large: ({ group, text, size }) => mcast(groupOf(group), Buffer.alloc(size, text)),
+  owe: ({ most, stops }) => owe(most, stops ?? false),
+  quorum: trackQuorum,
+  cmap: connectCmap,
+  values: ({ prefix }) => values(prefix),
+  track: ({ prefix, what }) => cmap?.track(prefix, what),
+};
+
+async function perform<K extends Command["op"]>(op: K, command: CommandOf<K>): Promise<unknown> {
+  return await operations[op](command);
+}
+
+let rest = "";
+for await (const chunk of Bun.stdin.stream()) {
+  rest += Buffer.from(chunk).toString("latin1");
+  const lines = rest.split("\n");
+  rest = lines.pop() ?? "";
+  for (const line of lines) {
+    const { number, command } = JSON.parse(line) as { number: number; command: Command };
+    void perform(command.op, command).then(
+      (result) => say({ number, result }),
+      (error: unknown) => say({ number, error: String(error) }),
+    );
+  }
+}
+process.exit(0);

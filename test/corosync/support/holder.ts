@@ -1,0 +1,102 @@
+/**
+ * A set of namespaces (network, mounts, host name, processes) that lives as long as this object:
+ * its first process reads a pipe from us, so it ends when we do, however we end, and the kernel
+ * ends every process in it, its mounts and its interfaces.
+ */
+import { readFileSync } from "node:fs";
+import { eventually } from "../../support/eventually.ts";
+
+export interface Ran {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class Holder implements AsyncDisposable {
+  readonly #process: Bun.Subprocess<"pipe", "pipe", "pipe">;
+
+  private constructor(process: Bun.Subprocess<"pipe", "pipe", "pipe">) {
+    this.#process = process;
+  }
+
+  /** Makes the namespaces and runs the shell script `setUp` as their first process. */
+  static async start(setUp: string): Promise<Holder> {
+    const script = `set -e\n${setUp}\necho ready\nexec cat >/dev/null`;
+    const flags = ["--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const child = Bun.spawn(["unshare", ...flags, "--propagation", "private", "sh", "-c", script], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    if (!new TextDecoder().decode(value).startsWith("ready")) {
+      throw new Error(`no namespaces: ${await child.stderr.text()}`);
+    }
+    return new Holder(child);
+  }
+
+  /** A process whose network and mount namespace these are. */
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** The path of a file of its mount namespace, seen from here. */
+  path(file: string): string {
+    return `/proc/${this.pid}/root${file}`;
+  }
+
+  /** A command that runs `command` inside. */
+  enter(command: readonly string[]): string[] {
+    const own = `/proc/${this.pid}/ns/pid_for_children`;
+    return ["nsenter", "-t", `${this.pid}`, "-n", "-m", "-u", `--pid=${own}`, "--", ...command];
+  }
+
+  /** A command that runs `command` in its network alone, where process ids are this machine's. */
+  enterNetwork(command: readonly string[]): string[] {
+    return ["nsenter", "-t", `${this.pid}`, "-n", "--", ...command];
+  }
+
+  /** Runs a command inside to its end. */
+  async run(command: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+    const child = Bun.spawn(this.enter(command), {
+      env: { ...process.env, ...env },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr, exitCode] = await Promise.all([
+      child.stdout.text(),
+      child.stderr.text(),
+      child.exited,
+    ]);
+    return { exitCode, stdout, stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.exited;
+  }
+}
+
+/** The process that an `nsenter` started: it stays outside of the process namespace itself. */
+export async function innerPid(nsenter: number): Promise<number> {
+  return await eventually("the process inside", () => childOf(nsenter));
+}
+
+function childOf(pid: number): number | undefined {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1");
+  return Number(children.trim().split(" ")[0]) || undefined;
+}
+
+/** Signals what an `nsenter` started; nothing happens when it has ended. */
+export function signalInner(nsenter: number, signal: NodeJS.Signals): void {
+  try {
+    const inner = childOf(nsenter);
+    if (inner !== undefined) process.kill(inner, signal);
+    // nsenter stops when its child does, and does not see it go on or end until it is woken.
+    if (signal === "SIGCONT" || signal === "SIGKILL") process.kill(nsenter, "SIGCONT");
+  } catch {
+    // It has ended.
+  }
+}
