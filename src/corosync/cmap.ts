@@ -131,7 +131,7 @@ export class Cmap implements Disposable {
     return CsError.TOO_BIG;
   }
 
-  /** Asks for changes of `key`: `what` is a sum of CmapTrack flags; PREFIX: of all keys below it. */
+  /** Asks for changes of `key`; `what` is a sum of CmapTrack flags (PREFIX: of all keys below). */
   async track(key: string, what: number): Promise<CsError> {
     const body = encode(CmapTrackAddRequest, {
       ...keyFields(key),

@@ -1,6 +1,6 @@
 /**
- * The events of cpg, decoded and bounded. Corosync itself makes a confchg; what is in a message or a
- * fragment comes from another node, so a bad one is dropped and a bad confchg ends the connection.
+ * The events of cpg, decoded and bounded. Corosync itself makes a confchg; what is in a message or
+ * a fragment comes from another node: a bad one is dropped, a bad confchg ends the connection.
  */
 import { spanOf } from "../wire/struct.ts";
 import type { CpgMember, Fragment } from "./fragments.ts";

@@ -56,8 +56,9 @@ export class FragmentAssembler {
     const key = keyOf(from);
     if (fragment.type === FragmentType.FIRST) {
       this.drop(from);
-      if (fragment.messageBytes > this.#limits.messageBytes) {
-        return `a message of ${fragment.messageBytes} bytes is larger than ${this.#limits.messageBytes}`;
+      const { messageBytes } = this.#limits;
+      if (fragment.messageBytes > messageBytes) {
+        return `a message of ${fragment.messageBytes} bytes; the limit is ${messageBytes}`;
       }
       if (this.#unfinished.size >= CPG_MEMBERS_MAX) return "too many unfinished messages";
       this.#unfinished.set(key, { messageBytes: fragment.messageBytes, parts: [], bytes: 0 });
