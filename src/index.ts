@@ -3,8 +3,13 @@
  * What is exported here is the public surface; nothing else is.
  */
 export { type Answer, CfsClient } from "./pmxcfs/client/cfs-client.ts";
-export type * from "./pmxcfs/client/cfs-answers.ts";
-export type { LogEntry } from "./pmxcfs/client/cfs-requests.ts";
+export type { ClusterInfo, ClusterNode } from "./pmxcfs/requests/rows/get-cluster-info.ts";
+export type { ClusterLogEntry } from "./pmxcfs/requests/rows/get-cluster-log.ts";
+export type { FsVersions } from "./pmxcfs/requests/rows/get-fs-version.ts";
+export type { GuestList } from "./pmxcfs/requests/rows/get-guest-list.ts";
+export type { GuestProperties } from "./pmxcfs/requests/rows/guest-properties.ts";
+export type { LogEntry } from "./pmxcfs/requests/rows/log-cluster-msg.ts";
+export type { RrdDump } from "./pmxcfs/requests/rows/get-rrd-dump.ts";
 export {
   QbFailure as ClientFailure,
   type QbFailureKind as ClientFailureKind,

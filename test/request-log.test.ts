@@ -9,7 +9,7 @@ import { LogLimits } from "../src/base/limits.ts";
 import { createLog } from "../src/base/log.ts";
 import { OPAQUE } from "../src/observe/observe.ts";
 import { RequestLog, type RequestText } from "../src/observe/request-log.ts";
-import { CfsIpc } from "../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../src/pmxcfs/requests/table.ts";
 import { spanOf } from "../src/wire/struct.ts";
 import { eventually } from "./support/eventually.ts";
 import { QbClient } from "./support/qb-client.ts";

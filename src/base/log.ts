@@ -5,6 +5,7 @@
  */
 import { createConsola, type ConsolaInstance, type LogObject } from "consola/basic";
 import { formatWithOptions } from "node:util";
+import { escapeText, jsonText } from "./escape.ts";
 import { LogLimits } from "./limits.ts";
 
 export type LogLevel = "error" | "warn" | "info" | "debug";
@@ -123,22 +124,16 @@ export class LineBudget {
   }
 }
 
-/** A control character as people write it. */
-function escaped(character: string): string {
-  if (character === "\n") return "\\n";
-  return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
-}
-
 function render(format: LogFormat, entry: LogObject, at: Date): string {
   const text = formatWithOptions({ colors: false }, ...(entry.args as [unknown, ...unknown[]]));
   const tag = entry.tag === "" ? "" : `[${entry.tag}] `;
   const label = LABELS[entry.level] ?? "info";
   if (format === "json") {
     const fields = { time: at.toISOString(), level: label, tag: entry.tag, message: text };
-    return `${JSON.stringify(fields)}\n`;
+    return `${jsonText(fields)}\n`;
   }
-  // One event, one line, and none that a terminal obeys: peers choose what they are called.
-  const line = `${tag}${label}: ${text.replaceAll(/\p{Cc}/gu, escaped)}\n`;
+  // One event, one line: peers choose their names.
+  const line = `${tag}${label}: ${escapeText(text)}\n`;
   if (format === "journal") return `<${PRIORITIES[entry.level] ?? 6}>${line}`;
   return `${at.toISOString()} ${line}`;
 }

@@ -27,7 +27,7 @@ export interface Option<T> {
   readonly files?: boolean;
   /** May be given more than once; as an operand it takes all that are left. */
   readonly repeatable?: boolean;
-  /** A flag that is on unless `--no-name` is given. */
+  /** A flag that is on unless `--no-name` is given; the description is that of `--no-name`. */
   readonly onByDefault?: boolean;
   /** `label` is how to name it to the user: `--socket`, or `PATH`. */
   readonly read: (words: readonly string[], label: string) => T;
@@ -120,14 +120,21 @@ function withinBounds(number: number, word: string, label: string, spec: NumberS
   throw new UsageFailure(`${label}: ${word} is out of range, it must be ${range}`);
 }
 
-/** A switch; `onByDefault` makes it one that `--no-name` turns off. */
-export function flag(spec: Spec & { readonly onByDefault?: boolean }): Option<boolean> {
-  const on = spec.onByDefault ?? false;
+/** A switch that is off unless it is given. */
+export function flag(spec: Spec): Option<boolean> {
+  return { ...common(spec), type: "boolean", read: (words) => words.at(-1) === "true" };
+}
+
+/**
+ * A switch that is on unless `--no-name` is given. That is how help and man page show it, so
+ * `without` says what `--no-name` does: "Do not ...", "Keep ...", "Never ...".
+ */
+export function flagOn({ without, group }: { without: string; group?: string }): Option<boolean> {
   return {
-    ...common(spec),
+    ...common({ description: without, ...(group === undefined ? {} : { group }) }),
     type: "boolean",
-    onByDefault: on,
-    read: (words) => (words.length === 0 ? on : words.at(-1) === "true"),
+    onByDefault: true,
+    read: (words) => words.length === 0 || words.at(-1) === "true",
   };
 }
 

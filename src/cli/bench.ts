@@ -2,27 +2,23 @@
 import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../tools/bench/load-child.ts";
 import { runLoad } from "../tools/bench/load.ts";
 import { figures, ratios, ratiosText, text as resultText } from "../tools/bench/report.ts";
-import { getClusterLogBody, getConfigBody } from "../pmxcfs/client/cfs-requests.ts";
 import { QbFailure } from "../client/failure.ts";
 import { IpcLimits } from "../base/limits.ts";
 import { Libqb } from "../platform/libqb.ts";
-import { CfsIpc } from "../pmxcfs/requests/layouts.ts";
+import { READ_REQUESTS } from "../pmxcfs/requests/read-requests.ts";
+import { getConfig } from "../pmxcfs/requests/rows/get-config.ts";
+import { aliasesOf, requestNamed, wordOf } from "../pmxcfs/requests/wording.ts";
 import { bytes, count, flag, integer, milliseconds, oneOf, text, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { print } from "./terminal.ts";
 
-const REQUESTS = {
-  "get-fs-version": CfsIpc.GET_FS_VERSION,
-  "get-cluster-info": CfsIpc.GET_CLUSTER_INFO,
-  "get-guest-list": CfsIpc.GET_GUEST_LIST,
-  "get-config": CfsIpc.GET_CONFIG,
-  "cluster-log": CfsIpc.GET_CLUSTER_LOG,
-  "get-rrd-dump": CfsIpc.GET_RRD_DUMP,
-  connect: "connect",
-} as const;
-
-const KINDS = Object.keys(REQUESTS) as (keyof typeof REQUESTS)[];
+/** Any request that reads, or only connecting. */
+const KINDS: readonly string[] = [
+  ...READ_REQUESTS.map(({ request }) => wordOf(request)),
+  ...READ_REQUESTS.flatMap(({ request }) => aliasesOf(request)),
+  "connect",
+];
 
 /** More processes than this say nothing about a server any more. */
 const CONNECTIONS_MAX = 256;
@@ -62,14 +58,12 @@ type Chosen = Values<typeof options>;
 function asked({ request, path, id, payload }: Chosen): Pick<LoadWork, "id" | "body"> {
   if (id !== undefined) return { id, body: Buffer.alloc(payload, "x").toString("base64") };
   if (payload > 0) throw new UsageFailure("--payload is the body of --id, which is missing");
-  const made =
-    request === "get-config"
-      ? getConfigBody(path)
-      : request === "cluster-log"
-        ? getClusterLogBody()
-        : Buffer.alloc(0);
+  if (request === "connect") return { id: "connect", body: "" };
+  const read = READ_REQUESTS.find((each) => each.request === requestNamed(request));
+  const made = read?.request.id === getConfig.id ? getConfig.encode({ path }) : read?.body;
+  if (read === undefined || made === undefined) throw new UsageFailure(`no request ${request}`);
   if (made instanceof QbFailure) throw new UsageFailure(made.message);
-  return { id: REQUESTS[request], body: made.toString("base64") };
+  return { id: read.request.id, body: made.toString("base64") };
 }
 
 export const benchCommand = command({

@@ -3,21 +3,34 @@ import { QbFailure } from "../client/failure.ts";
 import type { QbResponse } from "../client/message.ts";
 import { QbClient } from "../client/qb-client.ts";
 import { IpcLimits } from "../base/limits.ts";
+import { Errno } from "../base/errno.ts";
+import { escapeLines, jsonText } from "../base/escape.ts";
+import { carried } from "../pmxcfs/requests/answer.ts";
+import type { AnswerFormat } from "../pmxcfs/requests/request.ts";
+import { CfsIpc } from "../pmxcfs/requests/table.ts";
+import { errorMeaning } from "../pmxcfs/requests/wording.ts";
 import { bytes, count, flag, milliseconds, text, type Values } from "./args.ts";
-import type { Shown } from "./call-answers.ts";
-import { explainAnswer, explainFailure } from "./call-explain.ts";
+import { configHint } from "./call-hints.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { print } from "./terminal.ts";
 
 const ASKING = "Asking";
 
+/** Between two looks for a service that `--wait` waits for. */
+const WAIT_PAUSE_MS = 50;
+
 /** Options of every call. */
 export const callOptions = {
   socket: text({ description: "Service to ask", hint: "NAME", default: "pve2", group: ASKING }),
   timeout: milliseconds({
-    description: "Give up after",
+    description: "Give up on an answer after",
     default: 5000,
     min: 1,
+    group: ASKING,
+  }),
+  wait: milliseconds({
+    description: "Wait so long for a service that does not run yet",
+    default: 0,
     group: ASKING,
   }),
   messageSize: bytes({
@@ -27,7 +40,7 @@ export const callOptions = {
     group: ASKING,
   }),
   repeat: count({
-    description: "Ask so many times, show the last answer and how long they took",
+    description: "Ask so many times, show the last answer and the times they took",
     default: 1,
     min: 1,
     max: 10_000_000,
@@ -44,7 +57,39 @@ export interface Ask {
   readonly id: number;
   readonly name: string;
   readonly body: Buffer | QbFailure;
-  readonly shown: Shown;
+  readonly answer: AnswerFormat<unknown>;
+  /** The command line's arguments, for hints. */
+  readonly given: Readonly<Record<string, unknown>>;
+}
+
+function isControl(byte: number): boolean {
+  return byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d;
+}
+
+/** Answers of unknown requests: text where it is text, else hex. */
+export const rawAnswer: AnswerFormat<Buffer> = {
+  read: (body) => body,
+  json: carried,
+  text(body) {
+    if (body.byteLength === 0) return "an empty answer\n";
+    const shown = carried(body);
+    const readable = "text" in shown && !body.subarray(0, -1).some(isControl);
+    if (!readable) return `${body.toString("hex")}\n`;
+    return `${escapeLines(shown.text.replace(/[\n\0]*$/, ""))}\n`;
+  },
+};
+
+/** What can be done about a transport that did not work. */
+const HINTS: Readonly<Partial<Record<QbFailure["kind"], string>>> = {
+  absent: "is pmxcfs running, in this network namespace? (--wait 10s waits for it)",
+  refused: "pmxcfs lets in uid 0 with gid 0, and gid www-data",
+  size: "--message-size makes a larger connection",
+};
+
+/** A failure of the transport, and a hint where there is one. */
+function explainFailure(failure: QbFailure): string {
+  const hint = HINTS[failure.kind];
+  return hint === undefined ? String(failure) : `${String(failure)}; ${hint}`;
 }
 
 /** Round trips in microseconds: `min 12.1, median 13.0, p99 40.2, max 55.0 us`. */
@@ -65,32 +110,66 @@ function ask(client: QbClient, { id, body }: Ask, timeoutMs: number): QbResponse
   return response;
 }
 
+/** Connects; while nothing listens, again until `waitMs` are over. */
+async function connect({ socket, timeout, wait, messageSize }: CallValues): Promise<QbClient> {
+  const options = { maxMessageBytes: messageSize, timeoutMs: timeout };
+  const deadline = performance.now() + wait;
+  let client = await QbClient.connect(socket, options);
+  while (client instanceof QbFailure && client.kind === "absent" && performance.now() < deadline) {
+    await Bun.sleep(WAIT_PAUSE_MS);
+    client = await QbClient.connect(socket, options);
+  }
+  if (client instanceof QbFailure) throw new CommandFailure(explainFailure(client));
+  return client;
+}
+
 /** Carries it out; throws CommandFailure when it is not answered, or with an error. */
 export async function perform(what: Ask, values: CallValues): Promise<void> {
   if (values.json && values.hex) throw new UsageFailure("--json and --hex: only one of them");
   if (what.body instanceof QbFailure) throw new UsageFailure(what.body.message);
-  const { socket, timeout, messageSize, repeat } = values;
-  const options = { maxMessageBytes: messageSize, timeoutMs: timeout };
-  const client = await QbClient.connect(socket, options);
-  if (client instanceof QbFailure) throw new CommandFailure(explainFailure(client));
-  using open = client;
+  const { timeout, repeat } = values;
+  using client = await connect(values);
   const times = new Float64Array(repeat);
   let response: QbResponse | undefined;
   for (let turn = 0; turn < repeat; turn++) {
     const start = Bun.nanoseconds();
-    response = ask(open, what, timeout);
+    response = ask(client, what, timeout);
     times[turn] = (Bun.nanoseconds() - start) / 1000;
   }
   if (response === undefined) return;
   if (repeat > 1) process.stderr.write(timesText(times));
   if (values.json) printJson(what, response);
-  if (response.error !== 0) throw new CommandFailure(explainAnswer(what.id, response.error));
+  if (response.error !== 0) throw await failureOf(client, what, response.error);
   if (values.hex) print(`${response.body.toString("hex")}\n`);
-  else if (!values.json) print(what.shown.text(response.body));
+  else if (!values.json) printValue(what, response.body);
 }
 
-function printJson({ id, name, shown }: Ask, { error, body }: QbResponse): void {
-  const answer = error === 0 ? { result: shown.json(body) } : {};
-  const report = { schema_version: 1, request: name, id, error, ...answer };
-  print(`${JSON.stringify(report, undefined, 2)}\n`);
+async function failureOf(client: QbClient, what: Ask, error: number): Promise<CommandFailure> {
+  const { path } = what.given;
+  const isMissing = what.id === CfsIpc.GET_CONFIG && error === Errno.ENOENT;
+  const hint = isMissing && typeof path === "string" ? await configHint(client, path) : undefined;
+  const meaning = errorMeaning(what.id, error);
+  return new CommandFailure(hint === undefined ? meaning : `${meaning}: ${hint}`);
+}
+
+/** The value in an answer, or the end of the command. */
+function valueIn({ answer }: Ask, body: Buffer): unknown {
+  const value = answer.read(body);
+  if (value instanceof QbFailure) throw new CommandFailure(`${value.message} (--hex shows it)`);
+  return value;
+}
+
+/** A file goes out byte by byte, but to a terminal without what a terminal would obey. */
+function printValue(what: Ask, body: Buffer): void {
+  const shown = what.answer.text(valueIn(what, body));
+  if (typeof shown === "string" || !process.stdout.isTTY) print(shown);
+  else print(escapeLines(Buffer.from(shown).toString("utf8")));
+}
+
+function printJson(what: Ask, { error, body }: QbResponse): void {
+  const { id, name, answer } = what;
+  const value = error === 0 ? valueIn(what, body) : undefined;
+  const result =
+    error === 0 ? { result: answer.json === undefined ? value : answer.json(value) } : {};
+  print(`${jsonText({ schema_version: 1, request: name, id, error, ...result }, 2)}\n`);
 }

@@ -1,237 +1,174 @@
-/** `pmxcfs-ipc call`: one request from the shell, a command each. */
-import { errorText } from "../base/error-text.ts";
+/** `pmxcfs-ipc call`: one request from the shell; a command per row of the table, and `raw`. */
 import { readFileSync } from "node:fs";
-import * as make from "../pmxcfs/client/cfs-requests.ts";
-import type { QbFailure } from "../client/failure.ts";
-import { CfsIpc } from "../pmxcfs/requests/layouts.ts";
-import { count, flag, hex, integer, list, path, text, type Options, type Values } from "./args.ts";
-import * as show from "./call-answers.ts";
-import { callOptions, perform } from "./call-perform.ts";
+import { errorText } from "../base/error-text.ts";
+import { CfsIpc, type AnyRequest, REQUESTS } from "../pmxcfs/requests/table.ts";
+import { aliasesOf, wordOf } from "../pmxcfs/requests/wording.ts";
+import type { Parameter } from "../pmxcfs/requests/request.ts";
+import { count, flag, hex, integer, list, path, text, type Option, type Options } from "./args.ts";
+import { callOptions, perform, rawAnswer } from "./call-perform.ts";
 import { command, commandGroup, type Command, type Load } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
-
-interface RequestSpec<O extends Options, P extends Options> {
-  readonly name: string;
-  readonly summary: string;
-  readonly details?: readonly string[];
-  readonly id: CfsIpc;
-  readonly options?: O;
-  readonly operands?: P;
-  readonly body: (values: Values<O> & Values<P>) => Buffer | QbFailure;
-  readonly shown: show.Shown;
-  readonly example: readonly [line: string, meaning: string];
-}
-
-/** A command that asks one request. */
-function requestCommand<const O extends Options, const P extends Options>(
-  spec: RequestSpec<O, P>,
-): Command {
-  const { name, summary, details, id, body, shown, example } = spec;
-  return command({
-    name,
-    summary,
-    ...(details === undefined ? {} : { details }),
-    examples: [[`call ${example[0]}`, example[1]]],
-    exits: [[1, "The server answered an error, or there was no answer"]],
-    options: { ...(spec.options ?? ({} as O)), ...callOptions },
-    operands: spec.operands ?? ({} as P),
-    run: async (values) => {
-      const given = values as unknown as Values<O> & Values<P>;
-      await perform({ id, name, body: body(given), shown }, values);
-    },
-  });
-}
+import { treePath } from "./tree-path.ts";
 
 const EMPTY = Buffer.alloc(0);
+
+/** What the command line gave, by option. */
+type Given = Readonly<Record<string, unknown>>;
+
+/** Ids are 32-bit signed on the wire. */
+const ID_MIN = -0x8000_0000;
+const ID_MAX = 0x7fff_ffff;
+
+/** What a parameter has in common with the option made of it. */
+function common({ description, required, defaultText }: Parameter) {
+  return {
+    description,
+    ...(required === true ? { required: true as const } : {}),
+    ...(defaultText === undefined ? {} : { defaultText }),
+  };
+}
+
+function fileOption(what: string): Option<string | undefined> {
+  return path({ description: `Read the ${what} from a file, or from stdin (-)`, hint: "FILE" });
+}
+
+/** The options of a value: from the command line, from a file, or none. */
+function valueOptions(key: string, parameter: Parameter): Options {
+  return {
+    [key]: text(common(parameter)),
+    file: fileOption(key),
+    remove: flag({ description: "Remove the key" }),
+    nul: flag({ description: "End the value with a NUL, as PVE's own code does" }),
+  };
+}
+
+/** The options or operands of one parameter, by name. */
+function optionsOf(key: string, parameter: Parameter): Options {
+  const { kind, max, default: given } = parameter;
+  const spec = common(parameter);
+  if (kind === "value") return valueOptions(key, parameter);
+  if (kind === "names") return { [key]: list(spec) };
+  if (kind === "number") {
+    const bounds = max === undefined ? {} : { max };
+    const withDefault = typeof given === "number" ? { default: given } : {};
+    return { [key]: count({ ...spec, ...bounds, ...withDefault }) };
+  }
+  return { [key]: text({ ...spec, ...(typeof given === "string" ? { default: given } : {}) }) };
+}
+
+function partsOf(request: AnyRequest): { options: Options; operands: Options } {
+  const parts: { options: Options; operands: Options } = { options: {}, operands: {} };
+  for (const [key, parameter] of Object.entries(request.parameters)) {
+    const where = parameter.positional === true ? "operands" : "options";
+    parts[where] = { ...parts[where], ...optionsOf(key, parameter) };
+    if (parameter.kind === "secret") parts.options = { ...parts.options, file: fileOption(key) };
+  }
+  return parts;
+}
 
 function readFile(file: string): Buffer {
   try {
     return readFileSync(file === "-" ? 0 : file);
   } catch (error) {
-    const why = errorText(error);
-    throw new CommandFailure(`cannot read ${file}: ${why}`);
+    throw new CommandFailure(`cannot read ${file}: ${errorText(error)}`);
   }
 }
 
-/** The value of set-status: from exactly one place. */
-function statusValue(given: {
-  readonly file: string | undefined;
-  readonly value: string | undefined;
-  readonly remove: boolean;
-  readonly nul: boolean;
-}): Buffer | undefined {
-  const { file, value, remove, nul } = given;
-  const sources = [file !== undefined, value !== undefined, remove].filter(Boolean).length;
-  if (sources !== 1) throw new UsageFailure("one of --value, --file and --remove is needed");
-  if (remove) return undefined;
-  const bytes = file === undefined ? Buffer.from(value ?? "", "utf8") : readFile(file);
-  return nul ? Buffer.concat([bytes, Buffer.alloc(1)]) : bytes;
+/** A value comes from exactly one of --value, --file and --remove. */
+function valueOf(key: string, given: Given): Buffer | undefined {
+  const { [key]: value, file, remove, nul } = given;
+  const sources = [file !== undefined, value !== undefined, remove === true].filter(Boolean);
+  if (sources.length !== 1) {
+    throw new UsageFailure(`one of --${key}, --file and --remove is needed`);
+  }
+  if (remove === true) return undefined;
+  const bytes = typeof file === "string" ? readFile(file) : Buffer.from(String(value), "utf8");
+  return nul === true ? Buffer.concat([bytes, Buffer.alloc(1)]) : bytes;
 }
 
-const vmid = integer({ description: "Guest; 0 is all of them", required: true, min: 0 });
+function secretOf(key: string, given: Given): string {
+  const { [key]: secret, file } = given;
+  if ((secret === undefined) === (file === undefined)) {
+    throw new UsageFailure(`one of ${key.toUpperCase()} and --file is needed`);
+  }
+  const word = typeof file === "string" ? readFile(file).toString("utf8") : String(secret);
+  return word.replace(/\n$/, "");
+}
 
-const COMMANDS: readonly Command[] = [
-  requestCommand({
-    name: "get-fs-version",
-    summary: "Version counters of what PVE watches",
-    id: CfsIpc.GET_FS_VERSION,
-    body: () => EMPTY,
-    shown: show.FS_VERSION,
-    example: ["get-fs-version --json", "counters as JSON"],
-  }),
-  requestCommand({
-    name: "get-cluster-info",
-    summary: "Nodes, quorum and addresses",
-    id: CfsIpc.GET_CLUSTER_INFO,
-    body: () => EMPTY,
-    shown: show.CLUSTER_INFO,
-    example: ["get-cluster-info", "who is in the cluster"],
-  }),
-  requestCommand({
-    name: "get-guest-list",
-    summary: "All guests, where they are, and the version of their configs",
-    id: CfsIpc.GET_GUEST_LIST,
-    body: () => EMPTY,
-    shown: show.GUEST_LIST,
-    example: ["get-guest-list", "a table"],
-  }),
-  requestCommand({
-    name: "set-status",
-    summary: "Set or remove a key of this node's status",
-    id: CfsIpc.SET_STATUS,
-    options: {
-      value: text({ description: "The value" }),
-      file: path({ description: "Read the value from a file, or from stdin (-)", hint: "FILE" }),
-      remove: flag({ description: "Remove the key" }),
-      nul: flag({ description: "End the value with a NUL, as PVE's own code does" }),
+/** The arguments of a request from what the command line gave. */
+function argumentsOf(request: AnyRequest, given: Given): Given {
+  return Object.fromEntries(
+    Object.entries(request.parameters).map(([key, { kind }]) => {
+      if (kind === "value") return [key, valueOf(key, given)];
+      if (kind === "secret") return [key, secretOf(key, given)];
+      if (kind === "path") return [key, treePath(String(given[key]))];
+      return [key, given[key]];
+    }),
+  );
+}
+
+const EXITS = [[1, "The server answered an error, or there was no answer"]] as const;
+
+function requestCommand(request: AnyRequest): Command {
+  const { summary, details, example } = request;
+  const name = wordOf(request);
+  const { options, operands } = partsOf(request);
+  return command({
+    name,
+    summary,
+    ...(details === undefined ? {} : { details }),
+    examples: [[`call ${name} ${example[0]}`.trimEnd(), example[1]]],
+    exits: EXITS,
+    options: { ...options, ...callOptions },
+    operands,
+    run: async (values) => {
+      const given: Given = values;
+      const { id, answer } = request;
+      const body = request.encode(argumentsOf(request, given));
+      await perform({ id, name, body, answer, given }, values);
     },
-    operands: { key: text({ description: "The key", required: true }) },
-    body: (values) => make.setStatusBody(values.key, statusValue(values)),
-    shown: show.DONE,
-    example: ["set-status my-key --file value.json", "the file's bytes"],
-  }),
-  requestCommand({
-    name: "get-status",
-    summary: "A node's value of a status key, byte by byte",
-    id: CfsIpc.GET_STATUS,
-    options: { node: text({ description: "The node", defaultText: "the one that answers" }) },
-    operands: { key: text({ description: "The key", required: true }) },
-    body: ({ key, node }) => make.getStatusBody(key, node),
-    shown: show.BYTES,
-    example: ["get-status tasklist --node pve2", "another node's tasks"],
-  }),
-  requestCommand({
-    name: "get-config",
-    summary: "A file below /etc/pve, byte by byte",
-    id: CfsIpc.GET_CONFIG,
-    operands: { path: text({ description: "Its path below /etc/pve", required: true }) },
-    body: (values) => make.getConfigBody(values.path),
-    shown: show.BYTES,
-    example: ["get-config storage.cfg", "the storages"],
-  }),
-  requestCommand({
-    name: "log-cluster-msg",
-    summary: "Write an entry into the cluster log",
-    id: CfsIpc.LOG_CLUSTER_MSG,
-    options: {
-      priority: count({ description: "syslog's, 0 to 7", default: 6, max: 255 }),
-      user: text({ description: "Who did it", default: "root@pam" }),
-      tag: text({ description: "The program", default: "pmxcfs-ipc" }),
-    },
-    operands: { message: text({ description: "What happened", required: true }) },
-    body: (entry) => make.logClusterMessageBody(entry),
-    shown: show.DONE,
-    example: ["log-cluster-msg --tag backup 'all done'", "an entry"],
-  }),
-  requestCommand({
-    name: "cluster-log",
-    summary: "The newest entries of the cluster log",
-    id: CfsIpc.GET_CLUSTER_LOG,
-    options: {
-      max: count({ description: "So many", defaultText: "the server's 50", max: 0xffffffff }),
-      user: text({ description: "Only this user's" }),
-    },
-    body: ({ max, user }) => make.getClusterLogBody(max, user),
-    shown: show.CLUSTER_LOG,
-    example: ["cluster-log --user root@pam --max 20", "what root did last"],
-  }),
-  requestCommand({
-    name: "get-rrd-dump",
-    summary: "The newest performance figures of nodes, guests and storages",
-    id: CfsIpc.GET_RRD_DUMP,
-    body: () => EMPTY,
-    shown: show.RRD_DUMP,
-    example: ["get-rrd-dump", "a line for each key"],
-  }),
-  requestCommand({
-    name: "get-guest-config-property",
-    summary: "One property of a guest's config",
-    id: CfsIpc.GET_GUEST_CONFIG_PROPERTY,
-    options: { vmid },
-    operands: { property: text({ description: "Its name", required: true }) },
-    body: (values) => make.guestPropertyBody(values.vmid, values.property),
-    shown: show.PROPERTIES,
-    example: ["get-guest-config-property --vmid 0 lock", "every locked guest"],
-  }),
-  requestCommand({
-    name: "get-guest-config-properties",
-    summary: "Several properties of a guest's config",
-    id: CfsIpc.GET_GUEST_CONFIG_PROPERTIES,
-    options: { vmid },
-    operands: { properties: list({ description: "Their names", required: true }) },
-    body: (values) => make.guestPropertiesBody(values.vmid, values.properties),
-    shown: show.PROPERTIES,
-    example: ["get-guest-config-properties --vmid 100 name cores", "two of one guest"],
-  }),
-  requestCommand({
-    name: "verify-token",
-    summary: "Whether priv/token.cfg has a token",
-    details: ["A token on the command line is seen by every user of the machine: use --file."],
-    id: CfsIpc.VERIFY_TOKEN,
-    options: {
-      file: path({ description: "Read the token from a file, or from stdin (-)", hint: "FILE" }),
-    },
-    operands: { token: text({ description: "USER@REALM!NAME SECRET" }) },
-    body({ token, file }) {
-      if ((token === undefined) === (file === undefined)) {
-        throw new UsageFailure("one of TOKEN and --file is needed");
-      }
-      const word = file === undefined ? (token ?? "") : readFile(file).toString("utf8");
-      return make.verifyTokenBody(word.replace(/\n$/, ""));
-    },
-    shown: show.DONE,
-    example: ["verify-token --file -", "from stdin"],
-  }),
-];
+  });
+}
 
 const rawCommand = command({
   name: "raw",
   summary: "Any request at all: its id, and its body in hex",
   examples: [["call raw 6 73746f726167652e63666700", "storage.cfg"]],
-  exits: [[1, "The server answered an error, or there was no answer"]],
+  exits: EXITS,
   options: callOptions,
   operands: {
-    id: integer({ description: "Its id", required: true, min: -0x80000000, max: 0x7fffffff }),
-    body: hex({ description: "Its body, without the 16-byte header", default: EMPTY }),
+    id: integer({ description: "Message id", required: true, min: ID_MIN, max: ID_MAX }),
+    body: hex({ description: "Body, without the 16-byte header", default: EMPTY }),
   },
   async run(values) {
+    const { id } = values;
     const body = Buffer.from(values.body);
-    await perform({ id: values.id, name: `raw ${values.id}`, body, shown: show.RAW }, values);
+    await perform({ id, name: `raw ${id}`, body, answer: rawAnswer, given: {} }, values);
   },
 });
 
+const COMMANDS = new Map([
+  ...REQUESTS.map((request): [string, Command] => [wordOf(request), requestCommand(request)]),
+  ["raw", rawCommand] as const,
+]);
+
 const CHILDREN: Readonly<Record<string, Load>> = Object.fromEntries(
-  [...COMMANDS, rawCommand].map((each): [string, Load] => [
-    each.text.name,
-    () => Promise.resolve(each),
-  ]),
+  [...COMMANDS].map(([name, each]): [string, Load] => [name, () => Promise.resolve(each)]),
+);
+
+/** `config` for `get-config`, and so on. */
+const ALIASES: Readonly<Record<string, string>> = Object.fromEntries(
+  REQUESTS.flatMap((request) => aliasesOf(request).map((alias) => [alias, wordOf(request)])),
 );
 
 export const callCommand = commandGroup(
   {
     name: "call",
     summary: "Ask a running service one request",
-    details: ["Each of pmxcfs's twelve requests is a command; raw asks anything else."],
+    details: [
+      `Each of pmxcfs's ${Object.keys(CfsIpc).length} requests is a command; raw asks anything ` +
+        "else. get- may be left out: `call cluster-log`.",
+    ],
     examples: [
       ["call get-config storage.cfg", "a file below /etc/pve"],
       ["call get-guest-config-properties --vmid 100 name cores", "two properties of a guest"],
@@ -239,4 +176,5 @@ export const callCommand = commandGroup(
     ],
   },
   CHILDREN,
+  ALIASES,
 );

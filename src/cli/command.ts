@@ -30,6 +30,8 @@ export interface Command extends CommandDef {
   readonly operands: Options;
   /** Commands below this one; a command has these or a `run`, never both (citty runs both). */
   readonly children: ReadonlyMap<string, Load>;
+  /** Other words for them, which no list shows. */
+  readonly aliases: ReadonlyMap<string, string>;
 }
 
 export interface CommandSpec<O extends Options, P extends Options> extends CommandText {
@@ -65,15 +67,23 @@ export function command<O extends Options = None, P extends Options = None>(
     args: cittyArgs(options),
     run: ({ rawArgs }) => spec.run(readWords(rawArgs, options, operands)),
   });
-  return { ...citty, text: spec, options, operands, children: new Map() };
+  return { ...citty, text: spec, options, operands, children: new Map(), aliases: new Map() };
 }
 
-/** Declares a command that has only commands below it, each loaded when it is needed. */
-export function commandGroup(text: CommandText, children: Readonly<Record<string, Load>>): Command {
+/**
+ * Declares a command that has only commands below it, each loaded when it is needed; `aliases` are
+ * other words for them.
+ */
+export function commandGroup(
+  text: CommandText,
+  children: Readonly<Record<string, Load>>,
+  aliases: Readonly<Record<string, string>> = {},
+): Command {
   const citty = defineCommand({
     meta: { name: text.name, description: text.summary },
     subCommands: children,
   });
   const below = new Map(Object.entries(children));
-  return { ...citty, text, options: {}, operands: {}, children: below };
+  const others = new Map(Object.entries(aliases));
+  return { ...citty, text, options: {}, operands: {}, children: below, aliases: others };
 }

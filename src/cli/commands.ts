@@ -34,4 +34,6 @@ export const rootCommand = commandGroup(
     ],
   },
   COMMANDS,
+  // What people type first on a machine they do not know.
+  { "--check": "check", doctor: "check", status: "check" },
 );

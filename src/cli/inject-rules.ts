@@ -4,8 +4,9 @@
  */
 import { Errno } from "../base/errno.ts";
 import type { FaultAction, FaultRule } from "../daemon/fault-injection.ts";
-import { REQUEST_IDS } from "../pmxcfs/requests/request-names.ts";
+import { REQUEST_IDS } from "../pmxcfs/requests/wording.ts";
 import { UsageFailure } from "./failure.ts";
+import { requestId } from "./request-words.ts";
 import { nearest } from "./suggest.ts";
 import { parseMilliseconds } from "./units.ts";
 
@@ -22,7 +23,7 @@ function wrong(rule: string, what: string, hint?: string): UsageFailure {
 
 function target(rule: string, word: string): FaultRule["on"] {
   if (word === "any" || word === "refuse") return word;
-  const id = REQUEST_IDS.get(word) ?? (/^\d+$/.test(word) ? Number(word) : undefined);
+  const id = requestId(word);
   if (id !== undefined) return id;
   const known = [...REQUEST_IDS.keys(), "any", "refuse"];
   throw wrong(rule, `"${word}" is no request, nor any, nor refuse`, nearest(word, known));

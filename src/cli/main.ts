@@ -5,6 +5,7 @@
  */
 import { errorText } from "../base/error-text.ts";
 import { runCommand } from "citty";
+import { escapeText } from "../base/escape.ts";
 import type { Command } from "./command.ts";
 import { rootCommand } from "./commands.ts";
 import { ClosedOutput, CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
@@ -29,18 +30,19 @@ export interface Stage {
   readonly debug: boolean;
 }
 
-/** Words that mean a command though they look like an option. */
-const SYNONYMS: Readonly<Record<string, string>> = { "--check": "check" };
+/** All that people try. */
+const VERSION_WORDS: ReadonlySet<string> = new Set(["--version", "-V", "-v", "version"]);
 
 async function find(root: Command, argv: readonly string[]): Promise<Found> {
   let found: Found = { path: [root.text.name], command: root, words: argv };
   while (found.command.children.size > 0) {
     const [first, ...words] = found.words;
-    const name = first === undefined ? undefined : (SYNONYMS[first] ?? first);
+    const { aliases } = found.command;
+    const name = first === undefined ? undefined : (aliases.get(first) ?? first);
     if (name === undefined || name.startsWith("-")) return found;
     const load = found.command.children.get(name);
     if (load === undefined) {
-      const hint = nearest(name, found.command.children.keys());
+      const hint = nearest(name, [...found.command.children.keys(), ...aliases.keys()]);
       throw new UsageFailure(`unknown command "${name}"`, hint);
     }
     found = { path: [...found.path, name], command: await load(), words };
@@ -68,7 +70,7 @@ function nothingToDo({ path, command, words: [word] }: Found): UsageFailure {
 
 async function perform(root: Command, argv: readonly string[], stage: Stage): Promise<number> {
   const [first] = argv;
-  if (first === "--version" || first === "-V") {
+  if (first !== undefined && VERSION_WORDS.has(first)) {
     stage.out(versionText());
     return ExitCode.OK;
   }
@@ -87,7 +89,8 @@ function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: n
   if (error instanceof ClosedOutput) return { text: "", exitCode: error.exitCode };
   const trace = debug && error instanceof Error ? `${error.stack}\n` : "";
   if (error instanceof CommandFailure) {
-    return { text: `${trace}pmxcfs-ipc: ${error.message}\n`, exitCode: error.exitCode };
+    const message = escapeText(error.message);
+    return { text: `${trace}pmxcfs-ipc: ${message}\n`, exitCode: error.exitCode };
   }
   const what = errorText(error);
   const line = what.replaceAll(/\s*\n\s*/g, " ");

@@ -10,7 +10,7 @@ import { AsClients } from "../tools/trace/impersonating-upstream.ts";
 import { Proxy } from "../tools/trace/proxy.ts";
 import { type Behind, Upstream } from "../tools/trace/upstream.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
-import { bytes, flag, text, type Values } from "./args.ts";
+import { bytes, flagOn, text, type Values } from "./args.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
 
@@ -23,9 +23,8 @@ export const proxyOptions = {
     default: PVE_MESSAGE_BYTES,
     min: IpcLimits.minMessageBytes,
   }),
-  asClient: flag({
-    description: "Show the server each client's uid and gid; only root can",
-    onByDefault: true,
+  asClient: flagOn({
+    without: "Do not connect with each client's uid and gid, which root does otherwise",
   }),
   ...accessOptions,
 } as const;

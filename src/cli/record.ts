@@ -3,7 +3,7 @@ import { errorText } from "../base/error-text.ts";
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { Watcher } from "../tools/trace/exchange.ts";
 import { eventLine, headerLine, requestLine } from "../tools/trace/recording.ts";
-import { flag, path } from "./args.ts";
+import { flagOn, path } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure } from "./failure.ts";
 import { proxyOptions, runProxy } from "./proxy-options.ts";
@@ -52,14 +52,15 @@ export const recordCommand = command({
   summary: "Stand between clients and a server, and keep each request and its answer in a file",
   details: [
     "Stands where `trace` does. FILE is made and must not exist; docs/recording.md has its format.",
-    "Secrets of tokens and private files are left out, unless --no-redact is given.",
+    "Left out unless --no-redact is given: private files and keys, secrets of tokens, passwords " +
+      "and ssh keys of guests, messages of the cluster log, and the texts in status values.",
   ],
   examples: [
     ["record node.jsonl --socket pve2x --upstream pve2", "keep what clients of @pve2x do"],
   ],
   options: {
     ...proxyOptions,
-    redact: flag({ description: "Leave secrets out of the file", onByDefault: true }),
+    redact: flagOn({ without: "Keep secrets in the file: it is for its owner only" }),
   },
   operands: { file: path({ description: "The file to make", hint: "FILE", required: true }) },
   async run(values) {

@@ -1,12 +1,17 @@
-/** Requests as words of the command line: `get-config`, or a number. */
-import { REQUEST_IDS } from "../pmxcfs/requests/request-names.ts";
+/** Requests as words of the command line: `get-config`, an alias, a C name, or a number. */
+import { REQUEST_IDS, requestNamed } from "../pmxcfs/requests/wording.ts";
 import { UsageFailure } from "./failure.ts";
 import { nearest } from "./suggest.ts";
+
+/** The id of a request given by name or number; undefined when it is none. */
+export function requestId(word: string): number | undefined {
+  return requestNamed(word)?.id ?? (/^-?\d+$/.test(word) ? Number(word) : undefined);
+}
 
 /** The ids of requests given by name or number. */
 export function requestIds(words: readonly string[], option: string): number[] {
   return words.map((word) => {
-    const id = REQUEST_IDS.get(word) ?? (/^-?\d+$/.test(word) ? Number(word) : undefined);
+    const id = requestId(word);
     if (id !== undefined) return id;
     const hint = nearest(word, REQUEST_IDS.keys());
     throw new UsageFailure(`${option}: "${word}" is no request`, hint);

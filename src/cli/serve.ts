@@ -4,7 +4,7 @@ import { CfsLimits } from "../base/limits.ts";
 import { runDaemon } from "../daemon/daemon.ts";
 import { PVE_RESTART_FLAG } from "../daemon/restart-flag.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
-import { flag, list, path, repeated, text } from "./args.ts";
+import { flagOn, list, path, repeated, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { parseFaultRule } from "./inject-rules.ts";
@@ -84,9 +84,8 @@ export const serveCommand = command({
       group: CLUSTER,
     }),
     ...accessOptions,
-    rrd: flag({
-      description: "Write RRD files: through rrdcached or, while none runs, rrdtool",
-      onByDefault: true,
+    rrd: flagOn({
+      without: "Do not write RRD files (through rrdcached or, while none runs, rrdtool)",
       group: RRD,
     }),
     rrdcached: path({

@@ -12,7 +12,7 @@ import { Status } from "../pmxcfs/state/status.ts";
 import { LocalReplicator } from "../pmxcfs/replication/local.ts";
 import { FsVersionText } from "../pmxcfs/requests/fs-version.ts";
 import { cfsHandler } from "../pmxcfs/requests/handler.ts";
-import type { Services } from "../pmxcfs/requests/operation.ts";
+import type { Services } from "../pmxcfs/requests/request.ts";
 import { FaultInjector, type FaultRule } from "./fault-injection.ts";
 import type { ServiceOptions } from "../ipc/options.ts";
 import { LogLimits } from "../base/limits.ts";
@@ -20,8 +20,7 @@ import type { Log } from "../base/log.ts";
 import type { ObserveOptions } from "../observe/observe.ts";
 import { RestartFlag } from "./restart-flag.ts";
 import { runService } from "./run-service.ts";
-import { argumentsOf, argumentText } from "../pmxcfs/requests/request-arguments.ts";
-import { REQUEST_IDS, requestName } from "../pmxcfs/requests/request-names.ts";
+import { describe, descriptionText, REQUEST_IDS, requestName } from "../pmxcfs/requests/wording.ts";
 
 export interface DaemonOptions {
   readonly socket: string;
@@ -45,22 +44,7 @@ function servicesOf(backend: Backend, rrdFiles: RrdFiles | undefined): Services 
   const clusterLog = new ClusterLog({ nodeName: members.nodeName, pid: process.pid });
   const fsVersion = new FsVersionText({ versions, status });
   const replicator = new LocalReplicator({ tree: backend.tree, status, clusterLog });
-  return {
-    memdb,
-    guests,
-    members,
-    tokens,
-    rrd,
-    fsVersion,
-    status: {
-      set: (name, data) => replicator.setStatus(name, data),
-      get: (node, name) => status.get(node, name),
-    },
-    clusterLog: {
-      add: (entry) => replicator.log(entry),
-      dump: (user, maxEntries) => clusterLog.dump(user, maxEntries),
-    },
-  };
+  return { memdb, guests, members, tokens, rrd, fsVersion, status, clusterLog, replicator };
 }
 
 /** The counters of GET_FS_VERSION by name. */
@@ -100,7 +84,7 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
       ...options.observe,
       names: new Map([...REQUEST_IDS].map(([name, id]) => [id, name])),
       text: (id, body) =>
-        `${requestName(id)} ${argumentText(argumentsOf(id, body, LogLimits.requestBytes))}`,
+        `${requestName(id)} ${descriptionText(describe(id, body, LogLimits.requestBytes))}`,
       sources: {
         versions: () => versionsOf(opened),
         reloads: () => ({ ...opened.reloads, boundsMs: RELOAD_BOUNDS_MS }),

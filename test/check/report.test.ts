@@ -13,7 +13,7 @@ import {
 import { renderQuiet, renderText } from "../../src/tools/check/report-text.ts";
 import { makeReport, type Report } from "../../src/tools/check/report.ts";
 import { createStyle } from "../../src/cli/terminal.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import type { Service } from "../support/service.ts";
 import { PROGRAM, run, startNode } from "./support/run.ts";
 

@@ -5,7 +5,7 @@ import { localMachine } from "../../src/tools/check/host.ts";
 import { cleanStale } from "../../src/tools/check/cleanup.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { Errno } from "../../src/base/errno.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { type Service, startService } from "../support/service.ts";
@@ -85,7 +85,7 @@ test("REPLY_TOO_LARGE: a C server whose reply does not fit the ring", async () =
     line: new RegExp(
       `^the reply to GET_CLUSTER_LOG has ${3 * MiB + 24} bytes, a client can take ${MiB}$`,
     ),
-    fix: /^pmxcfs-ipc call get-cluster-log \| wc -c/,
+    fix: /^pmxcfs-ipc call get-cluster-log --max 50 \| wc -c/,
     exit: 2,
   });
 });
@@ -130,7 +130,7 @@ test("REPLY_NOT_JSON: an unescaped quote", async () => {
   const text = `{ "data": [ { "msg": "say "hello"" } ] }`;
   await expectRequest({ texts: { [CfsIpc.GET_CLUSTER_LOG]: text } }, "REPLY_NOT_JSON", {
     line: /^the reply to GET_CLUSTER_LOG is not valid JSON: it begins /,
-    fix: /^pmxcfs-ipc call get-cluster-log$/,
+    fix: /^pmxcfs-ipc call get-cluster-log --max 50$/,
     exit: 2,
   });
 });

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { needRoot } from "../support/identity.ts";
 import { RrdcachedFixture } from "../support/rrdcached.ts";
 import { startService } from "../support/service.ts";

@@ -4,6 +4,7 @@ import {
   bytes,
   count,
   flag,
+  flagOn,
   hex,
   integer,
   list,
@@ -30,7 +31,7 @@ const OPTIONS = {
   uids: list({ description: "Uids" }),
   inject: repeated({ description: "Faults" }),
   quiet: flag({ description: "Say less", alias: "q" }),
-  color: flag({ description: "No colour", onByDefault: true }),
+  color: flagOn({ without: "No colour" }),
 };
 
 const OPERANDS = {

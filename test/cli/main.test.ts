@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { count, flag, path, text } from "../../src/cli/args.ts";
+import { count, flag, flagOn, path, text } from "../../src/cli/args.ts";
 import { command, commandGroup } from "../../src/cli/command.ts";
 import { rootCommand } from "../../src/cli/commands.ts";
 import { ClosedOutput, CommandFailure } from "../../src/cli/failure.ts";
@@ -23,7 +23,7 @@ const greet = command({
   options: {
     times: count({ description: "How often", default: 1, max: 10 }),
     loud: flag({ description: "Shout", alias: "l" }),
-    color: flag({ description: "Never use colour", onByDefault: true }),
+    color: flagOn({ without: "Never use colour" }),
     budget: count({ description: "Time it may take", default: 20, unit: "us", group: "Limits" }),
   },
   operands: { who: text({ description: "Whom to greet", required: true }) },
@@ -60,6 +60,7 @@ const tree = commandGroup(
         },
       ),
   },
+  { "--check": "check", welcome: "greet" },
 );
 
 async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {

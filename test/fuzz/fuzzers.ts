@@ -3,13 +3,14 @@
  * The canary does not hold: it proves that a failure is found and told.
  */
 import fc from "fast-check";
-import type { Reply } from "../../src/pmxcfs/requests/operation.ts";
+import type { CfsReply } from "../../src/pmxcfs/requests/request.ts";
 import { Errno } from "../../src/base/errno.ts";
 import { GreetingReader } from "../../src/ipc/setup/handshake.ts";
-import * as cfs from "../../src/pmxcfs/requests/layouts.ts";
+import { REQUESTS } from "../../src/pmxcfs/requests/table.ts";
+import { describe } from "../../src/pmxcfs/requests/wording.ts";
 import { ConnectionRequest, ConnectionResponse, QbMessage } from "../../src/wire/qb.ts";
 import { RequestHeader, ResponseHeader } from "../../src/wire/qb.ts";
-import { newSpan, type Span, spanOf } from "../../src/wire/struct.ts";
+import { char, newSpan, type Span, spanOf, struct } from "../../src/wire/struct.ts";
 import { rest, tail, textAt, textList } from "../../src/wire/text.ts";
 import { ask, memdbOf, ROOT, servicesOf, WWW_DATA } from "../support/cfs-services.ts";
 import { connectionFuzzer } from "./connection.ts";
@@ -24,17 +25,15 @@ const bytesOf = (maxLength: number): fc.Arbitrary<Uint8Array> =>
     }),
   );
 
+/** Two name fields, as GET_STATUS has them. */
+const NAMES = struct({ name: char(256), nodeName: char(256) });
+
 const LAYOUTS: readonly { size: number; read: Record<string, (span: Span) => unknown> }[] = [
   RequestHeader,
   ResponseHeader,
   ConnectionRequest,
   ConnectionResponse,
-  cfs.SetStatusRequest,
-  cfs.GetStatusRequest,
-  cfs.LogClusterMessageRequest,
-  cfs.GetClusterLogRequest,
-  cfs.GuestPropertyRequest,
-  cfs.GuestPropertiesRequest,
+  NAMES,
 ];
 
 /** Whatever bytes there are, every layout reads them, and what was read is written the same. */
@@ -46,10 +45,16 @@ function codecs(): fc.IProperty<unknown> {
     const id = RequestHeader.read.id(span);
     RequestHeader.write.id(span, id);
     if (RequestHeader.read.id(span) !== id) throw new Error("an id changed");
-    const name = cfs.GetStatusRequest.read.nodeName(span);
-    cfs.GetStatusRequest.write.nodeName(span, name);
-    if (cfs.GetStatusRequest.read.nodeName(span) !== name) throw new Error("a name changed");
-    const exact = spanOf(Buffer.from(bytes));
+    const name = NAMES.read.nodeName(span);
+    NAMES.write.nodeName(span, name);
+    if (NAMES.read.nodeName(span) !== name) throw new Error("a name changed");
+    const body = Buffer.from(bytes);
+    for (const { id: request, redact } of REQUESTS) {
+      describe(request, body);
+      redact?.body?.(body);
+      redact?.reply?.(body, bytes);
+    }
+    const exact = spanOf(body);
     const texts = [textAt(exact, from), tail(exact, from), rest(exact, from).toString("latin1")];
     for (const text of texts) if (text.length > bytes.length) throw new Error("more than sent");
     const list = textList(exact, from, count);
@@ -82,7 +87,7 @@ function handshake(): fc.IProperty<unknown> {
   });
 }
 
-function isReply(reply: Reply): boolean {
+function isReply(reply: CfsReply): boolean {
   return reply instanceof Uint8Array || Object.values(Errno).includes(reply);
 }
 

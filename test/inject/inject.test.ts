@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseFaultRule } from "../../src/cli/inject-rules.ts";
 import { Errno } from "../../src/base/errno.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { eventually } from "../support/eventually.ts";
 import { WWW_DATA } from "../support/identity.ts";
 import { QbClient } from "../support/qb-client.ts";

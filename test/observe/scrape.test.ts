@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Family, parseExposition } from "../support/exposition.ts";
 import { WWW_DATA } from "../support/identity.ts";

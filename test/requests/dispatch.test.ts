@@ -3,11 +3,10 @@
  * is wrong in one way more than the row that passes, or in two, where the first check must win.
  */
 import { describe, expect, test } from "bun:test";
-import { dispatch, malformed } from "../../src/pmxcfs/requests/dispatch.ts";
-import type { Caller } from "../../src/pmxcfs/requests/operation.ts";
-import { operationOf, OPERATIONS } from "../../src/pmxcfs/requests/operations/index.ts";
+import { dispatch, malformed } from "../../src/pmxcfs/requests/handler.ts";
+import type { Caller } from "../../src/ipc/handler.ts";
 import { Errno } from "../../src/base/errno.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc, requestOf, REQUESTS } from "../../src/pmxcfs/requests/table.ts";
 import { newSpan, spanOf } from "../../src/wire/struct.ts";
 import { ask, memdbOf, NODE, ROOT, servicesOf, text, WWW_DATA } from "../support/cfs-services.ts";
 import type { TreeEntry } from "../support/vectors.ts";
@@ -61,8 +60,8 @@ function logOf(most: number, user: string): string {
 
 describe("the table", () => {
   test("has the twelve requests, each under its own id and name", () => {
-    expect(OPERATIONS.map(({ name, id }) => [name, id])).toEqual(Object.entries(CfsIpc) as never);
-    for (const operation of OPERATIONS) expect(operationOf(operation.id)).toBe(operation);
+    expect(REQUESTS.map(({ name, id }) => [name, id])).toEqual(Object.entries(CfsIpc) as never);
+    for (const request of REQUESTS) expect(requestOf(request.id)).toBe(request);
   });
 
   test.each([0, 9, 14, 15, 255, -1, -2, -4, 2 ** 31 - 1, -(2 ** 31), 4.5, NaN])(
@@ -77,7 +76,7 @@ describe("the table", () => {
   );
 
   test("a header that lies about the size is EINVAL, after EPERM", () => {
-    for (const { id, access } of OPERATIONS) {
+    for (const { id, access } of REQUESTS) {
       const { services } = setUp();
       const denied = access === "write" ? EPERM : EINVAL;
       for (const size of [0, 4]) {
@@ -85,13 +84,13 @@ describe("the table", () => {
         expect(malformed(WWW_DATA, id, newSpan(size), services)).toBe(denied);
       }
     }
-    const writes = OPERATIONS.filter(({ access }) => access === "write").map(({ name }) => name);
+    const writes = REQUESTS.filter(({ access }) => access === "write").map(({ name }) => name);
     expect(writes).toEqual(["SET_STATUS", "LOG_CLUSTER_MSG"]);
   });
 
   test("nothing outside the body is read, nor the body written", () => {
     const bodies = [name256("k"), "storage.cfg\0", "\x06\x02\x02r\0t\0m", `${u32(100)}\x01name`];
-    for (const { id } of OPERATIONS) {
+    for (const { id } of REQUESTS) {
       for (const body of ["", "x", ...bodies]) {
         const replies = ["\0", "A", "\xff"].map((around) => {
           const { services } = setUp();

@@ -5,8 +5,9 @@
  */
 import { describe, expect, test } from "bun:test";
 import { Access } from "../../src/pmxcfs/requests/access.ts";
-import { dispatch, malformed } from "../../src/pmxcfs/requests/dispatch.ts";
-import type { Caller, Services } from "../../src/pmxcfs/requests/operation.ts";
+import { dispatch, malformed } from "../../src/pmxcfs/requests/handler.ts";
+import type { Caller } from "../../src/ipc/handler.ts";
+import type { Services } from "../../src/pmxcfs/requests/request.ts";
 import { Errno } from "../../src/base/errno.ts";
 import { spanOf } from "../../src/wire/struct.ts";
 import { memdbOf, servicesOf } from "../support/cfs-services.ts";

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { QbFailure } from "../../src/client/failure.ts";
 import { PveConnection } from "../../src/pmxcfs/client/pve-connection.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { eventually } from "../support/eventually.ts";
 import { serveCommand, type Service, startService, uniqueName } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";

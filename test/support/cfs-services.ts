@@ -10,9 +10,11 @@ import { Rrd } from "../../src/pmxcfs/state/rrd-values.ts";
 import { Status } from "../../src/pmxcfs/state/status.ts";
 import { Tokens } from "../../src/pmxcfs/state/tokens.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
-import { dispatch } from "../../src/pmxcfs/requests/dispatch.ts";
+import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
+import { dispatch } from "../../src/pmxcfs/requests/handler.ts";
 import { FsVersionText } from "../../src/pmxcfs/requests/fs-version.ts";
-import type { Caller, Reply, Services } from "../../src/pmxcfs/requests/operation.ts";
+import type { Caller } from "../../src/ipc/handler.ts";
+import type { CfsReply, Services } from "../../src/pmxcfs/requests/request.ts";
 import { spanOf } from "../../src/wire/struct.ts";
 import type { TreeEntry } from "./vectors.ts";
 
@@ -48,6 +50,7 @@ export function servicesOf(memdb: Memdb): Services & { readonly versions: Versio
   const members = new Members({ nodeName: NODE, versions });
   const rrd = new Rrd();
   const status = new Status({ members, rrd });
+  const clusterLog = new ClusterLog({ nodeName: NODE, pid: 1 });
   return {
     memdb,
     versions,
@@ -57,7 +60,8 @@ export function servicesOf(memdb: Memdb): Services & { readonly versions: Versio
     fsVersion: new FsVersionText({ versions, status }),
     guests: new Guests({ memdb, versions }),
     tokens: new Tokens(memdb),
-    clusterLog: new ClusterLog({ nodeName: NODE, pid: 1 }),
+    clusterLog,
+    replicator: new LocalReplicator({ tree: undefined, status, clusterLog }),
   };
 }
 
@@ -67,12 +71,12 @@ export function ask(
   caller: Caller,
   id: number,
   body: Uint8Array | string = "",
-): Reply {
+): CfsReply {
   const bytes = typeof body === "string" ? Buffer.from(body, "latin1") : Buffer.from(body);
   return dispatch(services, caller, id, spanOf(bytes));
 }
 
 /** A reply's body as latin1 text; an errno as it is. */
-export function text(reply: Reply): string | number {
+export function text(reply: CfsReply): string | number {
   return typeof reply === "number" ? reply : Buffer.from(reply).toString("latin1");
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { ConnectionStatus, StatusDocument } from "../../src/observe/status.ts";
 import { readStatus } from "../../src/observe/read-status.ts";
 import type { View } from "../../src/tools/top/view.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { eventually } from "../support/eventually.ts";
 import { needRoot, WWW_DATA } from "../support/identity.ts";
 import { QbClient } from "../support/qb-client.ts";

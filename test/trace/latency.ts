@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { native } from "../support/native.ts";
 import { loadService } from "../support/qb-load.ts";
 import { program, type Service, serveCommand, startService } from "../support/service.ts";

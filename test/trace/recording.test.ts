@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
 import { readRecording } from "../../src/tools/trace/recording.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { WWW_DATA } from "../support/identity.ts";
 import { QbClient, type Result } from "../support/qb-client.ts";
 import { program, type Service, startService } from "../support/service.ts";

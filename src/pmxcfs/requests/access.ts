@@ -3,7 +3,7 @@
  * s1_connection_accept_fn and path_is_private; docs/operations.md lists where we differ.
  */
 import { Errno } from "../../base/errno.ts";
-import type { Credentials, Permissions } from "./operation.ts";
+import type { Credentials, Permissions } from "../../ipc/handler.ts";
 
 export interface AccessOptions {
   /** The group whose members read (www-data); undefined when this machine has none. */
@@ -56,11 +56,16 @@ export class Access {
   }
 }
 
+/** The names in a path; slashes that are doubled, leading or trailing do not count. */
+export function pathParts(path: string): string[] {
+  return path.split("/").filter((part) => part !== "");
+}
+
 /**
- * True for `priv`, everything below it, and the same below `nodes/NAME/`. Slashes that are
- * doubled, leading or trailing do not get around it (in C doubled ones do).
+ * True for `priv`, everything below it, and the same below `nodes/NAME/`, however the slashes are
+ * written (in C doubled ones get around it).
  */
 export function pathIsPrivate(path: string): boolean {
-  const parts = path.split("/").filter((part) => part !== "");
+  const parts = pathParts(path);
   return parts[0] === "priv" || (parts[0] === "nodes" && parts[2] === "priv");
 }

@@ -4,7 +4,7 @@
  * built anew only when a counter in it moved. C counterpart: status.c, cfs_create_version_msg.
  */
 import { quoteJson } from "../state/json-text.ts";
-import type { FsVersion, VersionCounters } from "./operation.ts";
+import type { Versions } from "../state/versions.ts";
 
 /** The status store's half. */
 export interface KeyVersions {
@@ -13,13 +13,13 @@ export interface KeyVersions {
 }
 
 export interface FsVersionOptions {
-  readonly versions: VersionCounters;
+  readonly versions: Versions;
   readonly status: KeyVersions;
 }
 
 /** Owns the bytes, which are never changed once returned. */
-export class FsVersionText implements FsVersion {
-  readonly #versions: VersionCounters;
+export class FsVersionText {
+  readonly #versions: Versions;
   readonly #status: KeyVersions;
   #counters = "";
   #countersOf = -1;
@@ -45,7 +45,7 @@ export class FsVersionText implements FsVersion {
   }
 }
 
-function renderCounters(versions: VersionCounters): string {
+function renderCounters(versions: Versions): string {
   const { startTime, clinfo, vmlist } = versions;
   let text = `{\n"starttime": ${startTime},\n"clinfo": ${clinfo},\n"vmlist": ${vmlist},\n`;
   for (const path of versions.observed) text += `"${path}": ${versions.of(path)},\n`;

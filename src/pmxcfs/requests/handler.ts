@@ -1,29 +1,41 @@
 /**
- * The twelve requests as the transport wants them: who gets in, what is answered. The shapes are
- * the transport's without importing it (DESIGN.md 3: cfs knows no ipc).
+ * The twelve requests as the transport's handler: who may connect, and what every request passes
+ * before its row sees it, in the order in which server.c checks. Nothing is allocated here.
  */
-import type { Errno } from "../../base/errno.ts";
+import { Errno } from "../../base/errno.ts";
+import type { Caller, Handler } from "../../ipc/handler.ts";
 import type { Span } from "../../wire/struct.ts";
 import type { Access } from "./access.ts";
-import { dispatch, malformed } from "./dispatch.ts";
-import type { Caller, Credentials, Permissions, Reply, Services } from "./operation.ts";
+import type { CfsReply, Services } from "./request.ts";
+import { requestOf } from "./table.ts";
 
-/** What of a request is looked at here. */
-interface Asked {
-  readonly id: number;
-  readonly span: Span;
-  readonly caller: Caller;
+/**
+ * Answers one request. `body` is what follows the 16-byte header; it is read during the call only.
+ * The reply's bytes belong to the services and stay as they are.
+ */
+export function dispatch(services: Services, caller: Caller, id: number, body: Span): CfsReply {
+  const request = requestOf(id);
+  if (request === undefined) return Errno.ECHRNG;
+  if (request.access === "write" && caller.permissions === "read-only") return Errno.EPERM;
+  if (body.size < request.minBytes || body.size > request.maxBytes) return Errno.EINVAL;
+  return request.run(services, body, caller);
 }
 
-export interface CfsHandler {
-  authenticate(peer: Credentials): Permissions | Errno;
-  refusal(peer: Credentials, command: string): string;
-  handle(request: Asked): Reply;
-  malformed(request: Asked): Errno;
+/**
+ * The errno of a request whose header claims less than a header or more than the message. `body`
+ * is what Request (ipc/handler.ts) says: empty when the header claims too little. Without
+ * `services` (a proxy has none) the guest of a request is not looked up.
+ */
+export function malformed(caller: Caller, id: number, body: Span, services?: Services): Errno {
+  const request = requestOf(id);
+  if (request === undefined) return Errno.ECHRNG;
+  if (request.access === "write" && caller.permissions === "read-only") return Errno.EPERM;
+  if (body.size > 0 || services === undefined) return Errno.EINVAL;
+  return request.malformed?.(services, body) ?? Errno.EINVAL;
 }
 
 /** `refresh` is called before each request: changes by other programs are in its answer. */
-export function cfsHandler(services: Services, access: Access, refresh: () => void): CfsHandler {
+export function cfsHandler(services: Services, access: Access, refresh: () => void): Handler {
   return {
     authenticate: (peer) => access.authenticate(peer),
     refusal: (peer, command) => access.refusal(peer, command),

@@ -16,6 +16,11 @@ const TYPES: Readonly<Record<string, string>> = {
   openvz: "openvz",
 };
 
+/** The directory that holds the configurations of a type, as the list names it: `qemu`. */
+export function guestDirectory(type: string): string {
+  return Object.entries(TYPES).find(([, name]) => name === type)?.[0] ?? type;
+}
+
 /** nodes/NODE/TYPE/VMID.conf; node names follow the rule for host names, letter case kept. */
 const NODE_NAME = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
 const GUEST_PATH = new RegExp(

@@ -3,7 +3,7 @@
  * known words (time stamps, program names, quotes, colours, line breaks of a mail) is ignored.
  */
 import { stripVTControlCharacters } from "node:util";
-import { CfsIpc } from "../../pmxcfs/requests/layouts.ts";
+import { requestOf as cfsRequest } from "../../pmxcfs/requests/table.ts";
 import { type CodeName, CODES, isCode } from "./codes.ts";
 import type { Cause, ErrorText } from "./text.ts";
 import { CLIENT_TEXTS } from "./texts/clients.ts";
@@ -34,7 +34,7 @@ function normalize(text: string): string {
 /** `ipcc_send_rec[4]` -> `SET_STATUS`. */
 function requestOf(line: string): string | undefined {
   const id = Number(/ipcc_send_rec ?\[(\d+)\]/.exec(line)?.[1] ?? Number.NaN);
-  return Object.entries(CfsIpc).find(([, known]) => known === id)?.[0];
+  return cfsRequest(id)?.name;
 }
 
 function inOrder(causes: readonly Cause[], line: string): Cause[] {

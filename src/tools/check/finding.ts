@@ -63,7 +63,10 @@ function fill(
 ): string {
   return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => {
     const value = values[name];
-    return value === undefined ? whole : quote(clean(String(value)));
+    if (value === undefined) return whole;
+    const text = clean(String(value));
+    // A command line of our own making, whose words are quoted already.
+    return name === "call" ? text : quote(text);
   });
 }
 

@@ -5,7 +5,7 @@
 import { QbFailure } from "../../client/failure.ts";
 import { PVE_MESSAGE_BYTES, QbClient } from "../../client/qb-client.ts";
 import { ResponseHeader } from "../../wire/qb.ts";
-import { CfsIpc } from "../../pmxcfs/requests/layouts.ts";
+import type { CfsName } from "../../pmxcfs/requests/table.ts";
 import { type Read, READS } from "./read-requests.ts";
 
 export interface Answer {
@@ -79,23 +79,20 @@ export class Session implements Disposable {
   async read(read: Read, timeoutMs: number): Promise<Answer | QbFailure> {
     const kept = this.#answers.get(read.name);
     if (kept !== undefined) return kept;
-    const answer = await this.ask(CfsIpc[read.name], read.body, timeoutMs);
+    const answer = await this.ask(read.id, read.body, timeoutMs);
     this.#answers.set(read.name, answer);
     return answer;
   }
 
   /** The answer to a read as a JSON object; undefined when it is none or did not come. */
-  async readJson(
-    name: keyof typeof CfsIpc,
-    timeoutMs: number,
-  ): Promise<Record<string, unknown> | undefined> {
+  async readJson(name: CfsName, timeoutMs: number): Promise<Record<string, unknown> | undefined> {
     const body = await this.readBody(name, timeoutMs);
     const value = body === undefined ? undefined : parseJson(body);
     return isRecord(value) ? value : undefined;
   }
 
   /** The body of a read without an error; undefined when there is none. */
-  async readBody(name: keyof typeof CfsIpc, timeoutMs: number): Promise<Buffer | undefined> {
+  async readBody(name: CfsName, timeoutMs: number): Promise<Buffer | undefined> {
     const read = READS.find((one) => one.name === name);
     if (read === undefined || !(await this.ready(timeoutMs))) return undefined;
     const answer = await this.read(read, timeoutMs);
@@ -108,7 +105,7 @@ export class Session implements Disposable {
     const client = await QbClient.connect(this.#service, { maxMessageBytes, timeoutMs });
     if (client instanceof QbFailure) return client;
     using _owned = client;
-    return await exchange(client, CfsIpc[read.name], read.body, timeoutMs);
+    return await exchange(client, read.id, read.body, timeoutMs);
   }
 
   [Symbol.dispose](): void {

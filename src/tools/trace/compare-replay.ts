@@ -1,11 +1,11 @@
 /** The requests of a recording sent to a server, and its answers held against the recorded ones. */
-import { operationOf } from "../../pmxcfs/requests/operations/index.ts";
+import { requestOf } from "../../pmxcfs/requests/table.ts";
 import { QbFailure } from "../../client/failure.ts";
 import type { QbResponse } from "../../client/message.ts";
 import { QbClient } from "../../client/qb-client.ts";
 import { errnoName } from "../../base/errno.ts";
-import { argumentsOf, argumentText } from "../../pmxcfs/requests/request-arguments.ts";
-import { requestName } from "../../pmxcfs/requests/request-names.ts";
+import { escapeText } from "../../base/escape.ts";
+import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wording.ts";
 import type { RecordedRequest, Recording } from "./recording.ts";
 
 export interface AgainstOptions {
@@ -32,7 +32,7 @@ function outcomeOf({ error, body }: { error: number; body: Uint8Array }): string
 function difference(recorded: RecordedRequest, answer: QbResponse | QbFailure): string | undefined {
   const { error, reply, redacted } = recorded;
   const before = outcomeOf({ error: error ?? 0, body: reply });
-  if (answer instanceof QbFailure) return `${before} recorded, now ${String(answer)}`;
+  if (answer instanceof QbFailure) return `${before} recorded, now ${escapeText(String(answer))}`;
   if (answer.error !== error) return `${before} recorded, now ${outcomeOf(answer)}`;
   if (redacted.includes("reply") || answer.body.equals(reply)) return undefined;
   const most = Math.min(reply.byteLength, answer.body.byteLength);
@@ -45,7 +45,7 @@ function difference(recorded: RecordedRequest, answer: QbResponse | QbFailure): 
 function isLeftOut(request: RecordedRequest, { writes, ignore }: AgainstOptions): boolean {
   const { id, error, redacted, refusedHere } = request;
   if (error === null || refusedHere || redacted.includes("body")) return true;
-  return ignore.includes(id) || (!writes && operationOf(id)?.access === "write");
+  return ignore.includes(id) || (!writes && requestOf(id)?.access === "write");
 }
 
 /** The clients that stand for the recorded connections: each from its first to its last request. */
@@ -92,7 +92,7 @@ export async function compareAgainst(
     if (client instanceof QbFailure) return client;
     const found = difference(request, await client.sendRecv(id, body));
     if (found !== undefined) {
-      const what = `${requestName(id)} ${argumentText(argumentsOf(id, body))}`.trimEnd();
+      const what = `${requestName(id)} ${descriptionText(describe(id, body))}`.trimEnd();
       differences.push(`#${connection} ${what}: ${found}`);
     }
     if (last.get(connection) === request) clients.close(connection);

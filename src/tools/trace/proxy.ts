@@ -4,8 +4,8 @@
  * server sees this process's credentials, what its rules would deny a client is denied here.
  */
 import { Access, pathIsPrivate } from "../../pmxcfs/requests/access.ts";
-import { malformed } from "../../pmxcfs/requests/dispatch.ts";
-import { operationOf } from "../../pmxcfs/requests/operations/index.ts";
+import { malformed } from "../../pmxcfs/requests/handler.ts";
+import { CfsIpc, requestOf } from "../../pmxcfs/requests/table.ts";
 import { QbFailure } from "../../client/failure.ts";
 import type { QbClient } from "../../client/qb-client.ts";
 import type { QbResponse } from "../../client/message.ts";
@@ -13,7 +13,6 @@ import { AdaptiveWait } from "../../client/adaptive-wait.ts";
 import { Errno } from "../../base/errno.ts";
 import { EMPTY_REPLY } from "../../ipc/handler.ts";
 import type { Credentials, Handler, Peer, Permissions, Reply, Request } from "../../ipc/handler.ts";
-import { CfsIpc } from "../../pmxcfs/requests/layouts.ts";
 import type { Span } from "../../wire/struct.ts";
 import { tail } from "../../wire/text.ts";
 import type { Watcher } from "./exchange.ts";
@@ -174,7 +173,7 @@ export class Proxy implements Handler {
   /** What the server would deny this client, if it saw the client's credentials. */
   #deniedHere({ id, caller, span }: Request): Errno | undefined {
     if (this.#upstream.showsClients || caller.permissions === "read-write") return undefined;
-    if (operationOf(id)?.access === "write") return Errno.EPERM;
+    if (requestOf(id)?.access === "write") return Errno.EPERM;
     return id === CfsIpc.GET_CONFIG && pathIsPrivate(tail(span, 0)) ? Errno.EPERM : undefined;
   }
 

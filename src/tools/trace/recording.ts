@@ -1,6 +1,6 @@
 /** Recordings: JSON lines, a header first; docs/recording.md has the format. */
 import type { Permissions } from "../../ipc/handler.ts";
-import { requestName } from "../../pmxcfs/requests/request-names.ts";
+import { requestName } from "../../pmxcfs/requests/wording.ts";
 import type { Exchange } from "./exchange.ts";
 import { redactBody, redactReply } from "./redact.ts";
 

@@ -4,8 +4,7 @@ import { Errno } from "../../base/errno.ts";
 import { EMPTY_REPLY } from "../../ipc/handler.ts";
 import type { Credentials, Handler, Permissions, Reply, Request } from "../../ipc/handler.ts";
 import type { Log } from "../../base/log.ts";
-import { argumentsOf } from "../../pmxcfs/requests/request-arguments.ts";
-import { requestName } from "../../pmxcfs/requests/request-names.ts";
+import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wording.ts";
 import type { RecordedRequest, Recording } from "./recording.ts";
 import { redactBody } from "./redact.ts";
 
@@ -69,7 +68,7 @@ export class Replayer implements Handler {
   }
 
   #miss(id: number, body: Buffer): Errno {
-    const what = `${requestName(id)} ${JSON.stringify(argumentsOf(id, body))}`;
+    const what = `${requestName(id)} ${descriptionText(describe(id, body))}`.trimEnd();
     if (!this.#missed.has(what)) this.#log.warn(`nobody asked ${what} while it was recorded`);
     this.#missed.add(what);
     return NOT_RECORDED;

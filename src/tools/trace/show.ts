@@ -1,9 +1,9 @@
 /** What a proxy sees as lines: aligned text for people, one JSON object each for programs. */
 import { errnoName, errnoText } from "../../base/errno.ts";
+import { escapeText, jsonText } from "../../base/escape.ts";
 import type { Peer } from "../../ipc/handler.ts";
 import type { Credentials } from "../../ipc/handler.ts";
-import { argumentsOf, argumentText } from "../../pmxcfs/requests/request-arguments.ts";
-import { requestName } from "../../pmxcfs/requests/request-names.ts";
+import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wording.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** Which exchanges are shown; an empty list is all. */
@@ -28,7 +28,7 @@ export function matches(filter: Filter, exchange: Exchange): boolean {
 
 function outcomeText(exchange: Exchange): string {
   const { error, replyBytes, why, refusedHere } = exchange;
-  if (error === undefined) return `no answer: ${why}`;
+  if (error === undefined) return `no answer: ${escapeText(why)}`;
   if (error === 0) return `${replyBytes} bytes`;
   const lie = exchange.malformed ? ", its header lies about its size" : "";
   const here = `${lie}${refusedHere ? ", denied by the tracer" : ""}`;
@@ -43,7 +43,7 @@ function timeOf(atMs: number): string {
 export function exchangeText(exchange: Exchange): string {
   const { atMs, connection, caller, id, body, latencyUs } = exchange;
   const mode = caller.permissions === "read-write" ? "rw" : "ro";
-  const request = `${requestName(id)} ${argumentText(argumentsOf(id, body))}`.trimEnd();
+  const request = `${requestName(id)} ${descriptionText(describe(id, body))}`.trimEnd();
   const who = `${timeOf(atMs)} #${connection} pid ${caller.pid} uid ${caller.uid} ${mode}`;
   return `${who} ${request} -> ${outcomeText(exchange)}, ${latencyUs} us\n`;
 }
@@ -61,7 +61,7 @@ export function exchangeJson(exchange: Exchange): string {
     permissions: caller.permissions,
     id,
     operation: requestName(id),
-    arguments: argumentsOf(id, body),
+    arguments: describe(id, body),
     request_bytes: body.byteLength,
     error: exchange.error ?? null,
     reply_bytes: exchange.replyBytes,
@@ -70,7 +70,7 @@ export function exchangeJson(exchange: Exchange): string {
     malformed: exchange.malformed,
     ...(why === "" ? {} : { why }),
   };
-  return `${JSON.stringify(fields)}\n`;
+  return `${jsonText(fields)}\n`;
 }
 
 /** A line about something that is no request. */
@@ -95,7 +95,7 @@ export function noticeOf(
 /** A notice (connect, disconnect, refusal, ...) as a line of text. */
 export function noticeText({ kind, atMs, peer, connection, detail }: Notice): string {
   const number = connection === undefined ? "" : ` #${connection}`;
-  const words = [kind, argumentText(detail)].filter((word) => word !== "").join(" ");
+  const words = [kind, descriptionText(detail)].filter((word) => word !== "").join(" ");
   return `${timeOf(atMs)}${number} pid ${peer.pid} uid ${peer.uid} ${words}\n`;
 }
 
@@ -103,5 +103,5 @@ export function noticeText({ kind, atMs, peer, connection, detail }: Notice): st
 export function noticeJson({ kind, atMs, peer, connection, detail }: Notice): string {
   const { pid, uid, gid } = peer;
   const time = timeOf(atMs);
-  return `${JSON.stringify({ kind, time, connection, pid, uid, gid, ...detail })}\n`;
+  return `${jsonText({ kind, time, connection, pid, uid, gid, ...detail })}\n`;
 }

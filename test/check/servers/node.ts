@@ -4,7 +4,7 @@
  */
 import { chmodSync, readdirSync } from "node:fs";
 import { Errno, type Reply } from "../../../src/index.ts";
-import { CfsIpc } from "../../../src/pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../../src/pmxcfs/requests/table.ts";
 import { serveHandler } from "../../support/servers/serving.ts";
 
 export interface Faults {

@@ -1,10 +1,10 @@
 /** What the server says about the cluster: its own name, quorum, members, status values, clock. */
 import { QbFailure } from "../../../client/failure.ts";
 import { CfsLimits } from "../../../base/limits.ts";
-import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import { bodyOf } from "../../../pmxcfs/requests/encoding.ts";
+import { getStatus } from "../../../pmxcfs/requests/rows/get-status.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
-import { statusBody } from "../read-requests.ts";
 import { isRecord } from "../session.ts";
 
 const LARGE_PERCENT = 75;
@@ -102,7 +102,8 @@ export const statusProbe: Probe = {
     const keys = keysOf(kvstore);
     let largest = 0;
     for (const { node, key } of keys.slice(0, VALUES_ASKED)) {
-      const answer = await session.ask(CfsIpc.GET_STATUS, statusBody(key, node), context.left());
+      const body = bodyOf(getStatus, { key, node });
+      const answer = await session.ask(getStatus.id, body, context.left());
       if (answer instanceof QbFailure) return [...findings, skip("status", answer.message)];
       const bytes = answer.body.length;
       largest = Math.max(largest, bytes);

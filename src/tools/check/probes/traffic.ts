@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { Errno, errnoName } from "../../../base/errno.ts";
 import { QbFailure } from "../../../client/failure.ts";
-import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import { terminated } from "../../../pmxcfs/requests/encoding.ts";
+import { CfsIpc } from "../../../pmxcfs/requests/table.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
-import { cText } from "../read-requests.ts";
 import { readRingState, type RingDirectoryInfo, type RingState } from "../rings.ts";
 import { readProcess } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
@@ -77,7 +77,7 @@ const ATTEMPTS = [
   {
     attempt: "GET_CONFIG of a private path",
     id: CfsIpc.GET_CONFIG,
-    body: cText("priv/pmxcfs-ipc-check"),
+    body: terminated("priv/pmxcfs-ipc-check"),
     "read-write": Errno.ENOENT,
     "read-only": Errno.EPERM,
   },

@@ -1,10 +1,11 @@
 /** Cases about who gets in and what he may do: pmxcfs's rule for root, www-data and strangers. */
-import * as make from "../../../pmxcfs/client/cfs-requests.ts";
 import { Errno } from "../../../base/errno.ts";
-import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import { logClusterMsg } from "../../../pmxcfs/requests/rows/log-cluster-msg.ts";
+import { setStatus } from "../../../pmxcfs/requests/rows/set-status.ts";
+import { CfsIpc } from "../../../pmxcfs/requests/table.ts";
 import type { Case, Expect } from "../case.ts";
 import { FILES, NODE, STORAGE_CONFIG, TOKEN } from "../fixtures.ts";
-import { call, config, sure } from "./requests.ts";
+import { ask, call, config, token } from "./requests.ts";
 
 const EPERM: Expect = { errno: Errno.EPERM };
 
@@ -40,13 +41,9 @@ export const ACCESS_CASES: readonly Case[] = [
     needs: ["root", "pmxcfs-access"],
     steps: [
       { do: "connect", as: "www-data" },
-      call(CfsIpc.SET_STATUS, sure(make.setStatusBody("x", Buffer.from("y"))), EPERM),
+      ask(setStatus, { key: "x", value: Buffer.from("y") }, EPERM),
       call(CfsIpc.SET_STATUS, "", EPERM),
-      call(
-        CfsIpc.LOG_CLUSTER_MSG,
-        sure(make.logClusterMessageBody({ user: "u", tag: "t", message: "m" })),
-        EPERM,
-      ),
+      ask(logClusterMsg, { user: "u", tag: "t", message: "m" }, EPERM),
       call(CfsIpc.LOG_CLUSTER_MSG, "", EPERM),
     ],
   },
@@ -76,7 +73,7 @@ export const ACCESS_CASES: readonly Case[] = [
       { ...config(`nodes/${NODE}/priv/ssl.key`, EPERM), of: "w" },
       { ...config("private.txt", { body: FILES["private.txt"] ?? "" }), of: "w" },
       { ...config("storage.cfg", { body: STORAGE_CONFIG }), of: "w" },
-      { ...call(CfsIpc.VERIFY_TOKEN, sure(make.verifyTokenBody(TOKEN)), { body: "" }), of: "w" },
+      { ...token(TOKEN, { body: "" }), of: "w" },
     ],
   },
 ];

@@ -1,6 +1,6 @@
 /** Cases about the twelve requests on the runner's own files (fixtures.ts). */
 import { Errno } from "../../../base/errno.ts";
-import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import { CfsIpc } from "../../../pmxcfs/requests/table.ts";
 import type { Body } from "../body.ts";
 import type { Case, Expect, Step } from "../case.ts";
 import { any } from "../expect.ts";

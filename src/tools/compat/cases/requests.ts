@@ -2,10 +2,18 @@
  * Cases about the twelve requests that any pmxcfs can be asked: they write nothing and expect no
  * particular files. The facts and the order of checks are the C server's (server.c).
  */
-import * as make from "../../../pmxcfs/client/cfs-requests.ts";
-import { QbFailure } from "../../../client/failure.ts";
 import { Errno } from "../../../base/errno.ts";
-import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import { bodyOf } from "../../../pmxcfs/requests/encoding.ts";
+import type { CfsRequest } from "../../../pmxcfs/requests/request.ts";
+import { getClusterLog } from "../../../pmxcfs/requests/rows/get-cluster-log.ts";
+import { getConfig } from "../../../pmxcfs/requests/rows/get-config.ts";
+import {
+  getGuestConfigProperties,
+  getGuestConfigProperty,
+} from "../../../pmxcfs/requests/rows/guest-properties.ts";
+import { getStatus } from "../../../pmxcfs/requests/rows/get-status.ts";
+import { verifyToken } from "../../../pmxcfs/requests/rows/verify-token.ts";
+import { CfsIpc } from "../../../pmxcfs/requests/table.ts";
 import type { Body } from "../body.ts";
 import type { Case, Deviation, Expect, Need, Step } from "../case.ts";
 import { any } from "../expect.ts";
@@ -13,15 +21,14 @@ import { any } from "../expect.ts";
 const EINVAL: Expect = { errno: Errno.EINVAL };
 const ENOENT: Expect = { errno: Errno.ENOENT };
 
-/** A body that the encoders cannot refuse. */
-export function sure(body: Buffer | QbFailure): Buffer {
-  if (body instanceof QbFailure) throw new Error(String(body));
-  return body;
-}
-
 /** A step that sends request `id` with `body` and compares the answer with `expect`. */
 export function call(id: number, body: Body, expect: Expect, deviation?: Deviation): Step {
   return { do: "call", id, body, expect, ...(deviation === undefined ? {} : { deviation }) };
+}
+
+/** A step that sends a request of the table with these arguments. */
+export function ask<A>(request: CfsRequest<A, unknown>, given: A, expect: Expect): Step {
+  return call(request.id, bodyOf(request, given), expect);
 }
 
 /** A case of one request on a connection of its own. */
@@ -36,23 +43,22 @@ export function requestCase(
 
 /** A step that asks for the file `path` (GET_CONFIG). */
 export function config(path: string, expect: Expect): Step {
-  return call(CfsIpc.GET_CONFIG, sure(make.getConfigBody(path)), expect);
+  return ask(getConfig, { path }, expect);
 }
 
 /** A step that asks for one property (GET_GUEST_CONFIG_PROPERTY); guest 0 means all. */
 export function property(vmid: number, name: string, expect: Expect): Step {
-  return call(CfsIpc.GET_GUEST_CONFIG_PROPERTY, sure(make.guestPropertyBody(vmid, name)), expect);
+  return ask(getGuestConfigProperty, { vmid, property: name }, expect);
 }
 
 /** A step that asks for several properties (GET_GUEST_CONFIG_PROPERTIES); guest 0 means all. */
 export function properties(vmid: number, names: readonly string[], expect: Expect): Step {
-  const body = sure(make.guestPropertiesBody(vmid, names));
-  return call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, body, expect);
+  return ask(getGuestConfigProperties, { vmid, properties: names }, expect);
 }
 
 /** A step that verifies a token line (VERIFY_TOKEN). */
 export function token(text: string, expect: Expect): Step {
-  return call(CfsIpc.VERIFY_TOKEN, sure(make.verifyTokenBody(text)), expect);
+  return ask(verifyToken, { token: text }, expect);
 }
 
 /** vmid, count and names as raw bytes: for what the encoders refuse to make. */
@@ -100,11 +106,15 @@ export const REQUEST_CASES: readonly Case[] = [
     call(CfsIpc.GET_RRD_DUMP, "\0", EINVAL),
   ]),
   requestCase("cluster-log.ok", "GET_CLUSTER_LOG is a list, and its size is bounded by max", [
-    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody()), { json: { data: [] } }),
-    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody(1)), { json: { data: [] } }),
-    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody(5, "nobody@nowhere")), {
-      body: '{\n"data": [\n]\n}\n',
-    }),
+    ask(getClusterLog, {}, { json: { data: [] } }),
+    ask(getClusterLog, { max: 1 }, { json: { data: [] } }),
+    ask(
+      getClusterLog,
+      { max: 5, user: "nobody@nowhere" },
+      {
+        body: '{\n"data": [\n]\n}\n',
+      },
+    ),
   ]),
   requestCase("cluster-log.short", "GET_CLUSTER_LOG without its user is EINVAL", [
     call(CfsIpc.GET_CLUSTER_LOG, "", EINVAL),
@@ -135,8 +145,8 @@ export const REQUEST_CASES: readonly Case[] = [
     call(CfsIpc.GET_CONFIG, "", EINVAL),
   ]),
   requestCase("status.missing", "GET_STATUS of an unknown key or node is ENOENT", [
-    call(CfsIpc.GET_STATUS, sure(make.getStatusBody("pmxcfs-ipc-compat-none")), ENOENT),
-    call(CfsIpc.GET_STATUS, sure(make.getStatusBody("tasklist", "no-such-node")), ENOENT),
+    ask(getStatus, { key: "pmxcfs-ipc-compat-none" }, ENOENT),
+    ask(getStatus, { key: "tasklist", node: "no-such-node" }, ENOENT),
   ]),
   requestCase("status.short", "GET_STATUS shorter than its two names is EINVAL", [
     call(CfsIpc.GET_STATUS, "", EINVAL),

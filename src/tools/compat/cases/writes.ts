@@ -2,12 +2,15 @@
  * Cases that write: status keys, RRD values, log entries. Only for services that may be written to.
  * Keys and users are the runner's own, and keys are removed again.
  */
-import * as make from "../../../pmxcfs/client/cfs-requests.ts";
 import { Errno } from "../../../base/errno.ts";
-import { CfsIpc } from "../../../pmxcfs/requests/layouts.ts";
+import { getClusterLog } from "../../../pmxcfs/requests/rows/get-cluster-log.ts";
+import { getStatus } from "../../../pmxcfs/requests/rows/get-status.ts";
+import { logClusterMsg } from "../../../pmxcfs/requests/rows/log-cluster-msg.ts";
+import { setStatus } from "../../../pmxcfs/requests/rows/set-status.ts";
+import { CfsIpc } from "../../../pmxcfs/requests/table.ts";
 import type { Case, Expect, Step } from "../case.ts";
 import { any } from "../expect.ts";
-import { call, requestCase, sure } from "./requests.ts";
+import { ask, call, requestCase } from "./requests.ts";
 
 const KEY = "pmxcfs-ipc-compat/key";
 const USER = "pmxcfs-ipc-compat@pam";
@@ -21,16 +24,16 @@ function writeCase(name: string, shows: string, steps: readonly Step[]): Case {
 
 function set(key: string, value: Uint8Array | string | undefined, expect: Expect): Step {
   const bytes = typeof value === "string" ? Buffer.from(value) : value;
-  return call(CfsIpc.SET_STATUS, sure(make.setStatusBody(key, bytes)), expect);
+  return ask(setStatus, { key, value: bytes }, expect);
 }
 
 function get(key: string, expect: Expect): Step {
-  return call(CfsIpc.GET_STATUS, sure(make.getStatusBody(key)), expect);
+  return ask(getStatus, { key }, expect);
 }
 
 function log(message: string, priority: number, expect: Expect): Step {
   const entry = { priority, user: USER, tag: "compat", message };
-  return call(CfsIpc.LOG_CLUSTER_MSG, sure(make.logClusterMessageBody(entry)), expect);
+  return ask(logClusterMsg, entry, expect);
 }
 
 /** LOG_CLUSTER_MSG with lengths that need not be true. */
@@ -97,27 +100,39 @@ const LOG: readonly Case[] = [
   writeCase("log.round", "LOG_CLUSTER_MSG: entries come back newest first, with our pid's fields", [
     log("first", 5, DONE),
     log("second", 6, DONE),
-    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody(2, USER)), {
-      json: {
-        data: [
-          { user: USER, tag: "compat", msg: "second", pri: 6, pid: any("number") },
-          { user: USER, tag: "compat", msg: "first", pri: 5, time: any("number") },
-        ],
+    ask(
+      getClusterLog,
+      { max: 2, user: USER },
+      {
+        json: {
+          data: [
+            { user: USER, tag: "compat", msg: "second", pri: 6, pid: any("number") },
+            { user: USER, tag: "compat", msg: "first", pri: 5, time: any("number") },
+          ],
+        },
       },
-    }),
+    ),
   ]),
   writeCase("log.priority", "A priority above 7 answers 0 and stores nothing", [
     log("kept", 7, DONE),
     log("dropped", 8, DONE),
-    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody(1, USER)), {
-      json: { data: [{ msg: "kept" }] },
-    }),
+    ask(
+      getClusterLog,
+      { max: 1, user: USER },
+      {
+        json: { data: [{ msg: "kept" }] },
+      },
+    ),
   ]),
   writeCase("log.text", "Quotes and control characters arrive as readable JSON", [
     log('say "hi"\x07', 6, DONE),
-    call(CfsIpc.GET_CLUSTER_LOG, sure(make.getClusterLogBody(1, USER)), {
-      json: { data: [{ msg: 'say "hi"#007' }] },
-    }),
+    ask(
+      getClusterLog,
+      { max: 1, user: USER },
+      {
+        json: { data: [{ msg: 'say "hi"#007' }] },
+      },
+    ),
   ]),
   writeCase("log.malformed", "LOG_CLUSTER_MSG: lengths that do not add up are EINVAL", [
     call(CfsIpc.LOG_CLUSTER_MSG, "", EINVAL),

@@ -4,18 +4,12 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  CfsIpc,
-  GetClusterLogRequest,
-  GetStatusRequest,
-  GuestPropertiesRequest,
-  GuestPropertyRequest,
-  LogClusterMessageRequest,
-  SetStatusRequest,
-} from "../../src/pmxcfs/requests/layouts.ts";
-import { spanOf, type Span } from "../../src/wire/struct.ts";
+import { CfsIpc, REQUESTS } from "../../src/pmxcfs/requests/table.ts";
+import { char, prefix, spanOf, type Span } from "../../src/wire/struct.ts";
 import { rest, tail, textAt, textList } from "../../src/wire/text.ts";
 import { loadVectors } from "../support/vectors.ts";
+
+const HEADER = 16;
 
 /** A span over latin1 text, with bytes around it that are not its own. */
 function within(text: string, around = "!!"): Span {
@@ -25,16 +19,23 @@ function within(text: string, around = "!!"): Span {
 
 describe("layouts", () => {
   test("offsets from the message's start are those of server.c, and no tail is padded", () => {
-    const header = 16;
-    expect(header + SetStatusRequest.size).toBe(272);
-    expect(header + GetStatusRequest.offset.nodeName).toBe(272);
-    expect(header + GetStatusRequest.size).toBe(528);
-    expect(LogClusterMessageRequest.offset).toEqual({ priority: 0, identBytes: 1, tagBytes: 2 });
-    expect(header + LogClusterMessageRequest.size).toBe(19);
-    expect(header + GetClusterLogRequest.size).toBe(32);
-    expect(header + GuestPropertyRequest.size).toBe(20);
-    expect(GuestPropertiesRequest.offset).toEqual({ vmid: 0, count: 4 });
-    expect(header + GuestPropertiesRequest.size).toBe(21);
+    const layouts = REQUESTS.flatMap(({ name, layout }) =>
+      layout === undefined ? [] : [[name, { ...layout.offset, end: layout.size }]],
+    );
+    expect(Object.fromEntries(layouts)).toEqual({
+      SET_STATUS: { name: 0, end: 272 - HEADER },
+      GET_STATUS: { name: 0, nodeName: 272 - HEADER, end: 528 - HEADER },
+      LOG_CLUSTER_MSG: { priority: 0, identBytes: 1, tagBytes: 2, end: 19 - HEADER },
+      GET_CLUSTER_LOG: {
+        maxEntries: 0,
+        reserved1: 4,
+        reserved2: 8,
+        reserved3: 12,
+        end: 32 - HEADER,
+      },
+      GET_GUEST_CONFIG_PROPERTY: { vmid: 0, end: 20 - HEADER },
+      GET_GUEST_CONFIG_PROPERTIES: { vmid: 0, count: 4, end: 21 - HEADER },
+    });
   });
 
   test("ids and names are the recorded ones", () => {
@@ -44,7 +45,7 @@ describe("layouts", () => {
   });
 
   test("of a fixed name 255 bytes count, up to its first NUL", () => {
-    const { name } = SetStatusRequest.read;
+    const { name } = prefix({ name: char(256) }).read;
     expect(name(within("k".repeat(256) + "v\0"))).toBe("k".repeat(255));
     expect(name(within("k".repeat(255) + "\0v"))).toBe("k".repeat(255));
     expect(name(within("a\0b".padEnd(256, "\0")))).toBe("a");

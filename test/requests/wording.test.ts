@@ -1,21 +1,21 @@
 /** Requests as people read them: each kind, what is never shown, and how much is looked at. */
 import { describe, expect, test } from "bun:test";
+import { bodyOf } from "../../src/pmxcfs/requests/encoding.ts";
+import { getClusterLog } from "../../src/pmxcfs/requests/rows/get-cluster-log.ts";
+import { getConfig } from "../../src/pmxcfs/requests/rows/get-config.ts";
 import {
-  getClusterLogBody,
-  getConfigBody,
-  getStatusBody,
-  guestPropertiesBody,
-  guestPropertyBody,
-  logClusterMessageBody,
-  setStatusBody,
-} from "../../src/pmxcfs/client/cfs-requests.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/layouts.ts";
-import { argumentsOf, argumentText } from "../../src/pmxcfs/requests/request-arguments.ts";
+  getGuestConfigProperties,
+  getGuestConfigProperty,
+} from "../../src/pmxcfs/requests/rows/guest-properties.ts";
+import { getStatus } from "../../src/pmxcfs/requests/rows/get-status.ts";
+import { logClusterMsg } from "../../src/pmxcfs/requests/rows/log-cluster-msg.ts";
+import { setStatus } from "../../src/pmxcfs/requests/rows/set-status.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
+import { describe as described, descriptionText } from "../../src/pmxcfs/requests/wording.ts";
 
-/** A body that its maker did not refuse, as text, of which `most` bytes are looked at. */
-function shown(id: number, body: unknown, most?: number): string {
-  if (!Buffer.isBuffer(body)) throw new TypeError(String(body));
-  return argumentText(argumentsOf(id, body, most));
+/** A body as text, of which `most` bytes are looked at. */
+function shown(id: number, body: Buffer, most?: number): string {
+  return descriptionText(described(id, body, most));
 }
 
 const ENTRY = { user: "root@pam", tag: "pvedaemon", message: "starting tâsk" };
@@ -24,21 +24,33 @@ test.each([
   [CfsIpc.GET_FS_VERSION, Buffer.alloc(0), ""],
   [
     CfsIpc.SET_STATUS,
-    setStatusBody("nodeip", Buffer.from("10.0.0.1\0")),
+    bodyOf(setStatus, { key: "nodeip", value: Buffer.from("10.0.0.1\0") }),
     'name="nodeip" value_bytes=9',
   ],
-  [CfsIpc.GET_STATUS, getStatusBody("tasklist", "pve1"), 'name="tasklist" node="pve1"'],
-  [CfsIpc.GET_CONFIG, getConfigBody("storage.cfg"), 'path="storage.cfg"'],
+  [
+    CfsIpc.GET_STATUS,
+    bodyOf(getStatus, { key: "tasklist", node: "pve1" }),
+    'name="tasklist" node="pve1"',
+  ],
+  [CfsIpc.GET_CONFIG, bodyOf(getConfig, { path: "storage.cfg" }), 'path="storage.cfg"'],
   [
     CfsIpc.LOG_CLUSTER_MSG,
-    logClusterMessageBody(ENTRY),
-    'priority=6 user="root@pam" tag="pvedaemon" message="starting tâsk"',
+    bodyOf(logClusterMsg, ENTRY),
+    'priority=6 user="root@pam" tag="pvedaemon" message_bytes=15',
   ],
-  [CfsIpc.GET_CLUSTER_LOG, getClusterLogBody(50, "root@pam"), 'max_entries=50 user="root@pam"'],
-  [CfsIpc.GET_GUEST_CONFIG_PROPERTY, guestPropertyBody(100, "lock"), 'vmid=100 property="lock"'],
+  [
+    CfsIpc.GET_CLUSTER_LOG,
+    bodyOf(getClusterLog, { max: 50, user: "root@pam" }),
+    'max_entries=50 user="root@pam"',
+  ],
+  [
+    CfsIpc.GET_GUEST_CONFIG_PROPERTY,
+    bodyOf(getGuestConfigProperty, { vmid: 100, property: "lock" }),
+    'vmid=100 property="lock"',
+  ],
   [
     CfsIpc.GET_GUEST_CONFIG_PROPERTIES,
-    guestPropertiesBody(0, ["lock", "tags"]),
+    bodyOf(getGuestConfigProperties, { vmid: 0, properties: ["lock", "tags"] }),
     'vmid=0 properties=["lock","tags"]',
   ],
   [
@@ -63,7 +75,7 @@ describe("secrets", () => {
     [" 00000000-secret!x y\0", "..."],
     ["root@pam 00000000-secret!x y\0", "..."],
   ])("the token %p is %p", (body, token) => {
-    expect(argumentsOf(CfsIpc.VERIFY_TOKEN, Buffer.from(body))).toEqual({ token });
+    expect(described(CfsIpc.VERIFY_TOKEN, Buffer.from(body))).toEqual({ token });
   });
 
   test("a status value is only counted, whatever is in its name", () => {
@@ -79,16 +91,18 @@ describe("of a large body the beginning is read", () => {
   const long = "x".repeat(100_000);
 
   test("a text is cut, what is fixed is whole, and sizes are those of all of it", () => {
-    expect(shown(CfsIpc.GET_CONFIG, getConfigBody(long), 600)).toBe(`path="${"x".repeat(600)}"`);
-    const status = setStatusBody("k".repeat(255), Buffer.from(long));
+    expect(shown(CfsIpc.GET_CONFIG, bodyOf(getConfig, { path: long }), 600)).toBe(
+      `path="${"x".repeat(600)}"`,
+    );
+    const status = bodyOf(setStatus, { key: "k".repeat(255), value: Buffer.from(long) });
     expect(shown(CfsIpc.SET_STATUS, status, 600)).toEndWith("value_bytes=100000");
-    const entry = logClusterMessageBody({ ...ENTRY, message: long });
+    const entry = bodyOf(logClusterMsg, { ...ENTRY, message: long });
     expect(shown(CfsIpc.LOG_CLUSTER_MSG, entry, 600).length).toBeLessThan(700);
   });
 
   test("names that are not all there are counted, and not called malformed", () => {
     const names = Array.from({ length: 200 }, (_, at) => `name${at}`);
-    const body = guestPropertiesBody(7, names);
+    const body = bodyOf(getGuestConfigProperties, { vmid: 7, properties: names });
     expect(shown(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, body, 600)).toBe(
       'vmid=7 properties="200 names"',
     );

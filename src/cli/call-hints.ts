@@ -1,0 +1,48 @@
+/** What to say when GET_CONFIG answers ENOENT: asks the same server which files it does have. */
+import { QbFailure } from "../client/failure.ts";
+import type { QbClient } from "../client/qb-client.ts";
+import { guestDirectory } from "../pmxcfs/state/guests.ts";
+import type { AnswerFormat } from "../pmxcfs/requests/request.ts";
+import { getClusterInfo } from "../pmxcfs/requests/rows/get-cluster-info.ts";
+import { getConfig } from "../pmxcfs/requests/rows/get-config.ts";
+import { getFsVersion } from "../pmxcfs/requests/rows/get-fs-version.ts";
+import { getGuestList } from "../pmxcfs/requests/rows/get-guest-list.ts";
+import { pathHint } from "./tree-path.ts";
+
+/** A hint is not worth a longer wait than this. */
+const TIMEOUT_MS = 1000;
+
+interface Asked<R> {
+  readonly id: number;
+  readonly answer: AnswerFormat<R>;
+}
+
+async function ask<R>(client: QbClient, { id, answer }: Asked<R>): Promise<R | undefined> {
+  const response = await client.sendRecv(id, Buffer.alloc(0), { timeoutMs: TIMEOUT_MS });
+  if (response instanceof QbFailure || response.error !== 0) return undefined;
+  const value = answer.read(response.body);
+  return value instanceof QbFailure ? undefined : value;
+}
+
+async function exists(client: QbClient, path: string): Promise<boolean> {
+  const body = getConfig.encode({ path });
+  if (body instanceof QbFailure) return false;
+  const response = await client.sendRecv(getConfig.id, body, { timeoutMs: TIMEOUT_MS });
+  return !(response instanceof QbFailure) && response.error === 0;
+}
+
+/**
+ * What was meant by a path that the server does not have: from the files it watches, the guests'
+ * and its node name. A file is suggested only when it exists. Undefined when nothing is close.
+ */
+export async function configHint(client: QbClient, typed: string): Promise<string | undefined> {
+  const watched = Object.keys((await ask(client, getFsVersion))?.files ?? {});
+  const ids = Object.entries((await ask(client, getGuestList))?.ids ?? {});
+  const node = (await ask(client, getClusterInfo))?.nodename;
+  const guests = ids.map(([vmid, { node: home, type }]) => {
+    return `nodes/${home}/${guestDirectory(type)}/${vmid}.conf`;
+  });
+  const there: string[] = [];
+  for (const path of watched) if (await exists(client, path)) there.push(path);
+  return pathHint(typed, { paths: [...there, ...guests], node });
+}

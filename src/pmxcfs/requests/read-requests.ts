@@ -1,0 +1,19 @@
+/** The requests that change nothing, with arguments any server takes: for `--check` and `bench`. */
+import { bodyOf } from "./encoding.ts";
+import { type AnyRequest, REQUESTS } from "./table.ts";
+import { callWords } from "./wording.ts";
+
+/** A request that changes nothing, ready to be sent. */
+export interface ReadRequest {
+  readonly request: AnyRequest;
+  readonly body: Buffer;
+  /** What follows `pmxcfs-ipc call` to send the same. */
+  readonly call: string;
+}
+
+/** In the order of their ids. */
+export const READ_REQUESTS: readonly ReadRequest[] = REQUESTS.flatMap((request) => {
+  if (request.probe === undefined) return [];
+  const given = request.probe.arguments;
+  return [{ request, body: bodyOf(request, given), call: callWords(request, given) }];
+});

@@ -1,0 +1,48 @@
+/** GET_RRD_DUMP: the latest statistics of all nodes, guests and storages. C: cfs_rrd_dump. */
+import { escapeText } from "../../../base/escape.ts";
+import { EMPTY } from "../encoding.ts";
+import { type AnswerFormat, defineRequest } from "../request.ts";
+
+/** By key (`pve-node-9.0/pve1`), the fields of its newest entry. */
+export type RrdDump = ReadonlyMap<string, readonly string[]>;
+
+/** Lines of `key:field:field...`; the final NUL is not part of them. */
+function read(body: Buffer): RrdDump {
+  const nul = body.indexOf(0);
+  const text = body.toString("utf8", 0, nul === -1 ? body.byteLength : nul);
+  const lines = text.split("\n").filter((line) => line !== "");
+  return new Map(
+    lines.map((line) => {
+      const [key = "", ...fields] = line.split(":");
+      return [key, fields];
+    }),
+  );
+}
+
+const answer: AnswerFormat<RrdDump> = {
+  read,
+  text: (dump) =>
+    dump.size === 0
+      ? "no figures\n"
+      : [...dump].map(([key, fields]) => `${escapeText([key, ...fields].join(":"))}\n`).join(""),
+  json: (dump) => Object.fromEntries(dump),
+};
+
+export const getRrdDump = defineRequest({
+  id: 10,
+  name: "GET_RRD_DUMP",
+  summary: "The newest performance figures of nodes, guests and storages",
+  example: ["", "a line for each key"],
+  access: "read",
+  minBytes: 0,
+  maxBytes: 0,
+  checks: ["any body: EINVAL"],
+  result: "a line `key:value` for each entry of the last 5 minutes, then one NUL",
+  parameters: {},
+  encode: () => EMPTY,
+  describe: () => ({}),
+  answer,
+  errors: {},
+  probe: { arguments: {}, reply: "text" },
+  run: ({ rrd }) => rrd.dump(),
+});

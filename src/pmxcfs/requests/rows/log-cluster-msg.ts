@@ -1,0 +1,112 @@
+/** LOG_CLUSTER_MSG: one line for the cluster log, with the caller's pid. C: cfs_cluster_log. */
+import { Errno } from "../../../base/errno.ts";
+import { newSpan, prefix, spanOf, u8 } from "../../../wire/struct.ts";
+import { textAt } from "../../../wire/text.ts";
+import { doneAnswer } from "../answer.ts";
+import { badNumber, badText, EMPTY, shownText, terminated } from "../encoding.ts";
+import { REDACTED } from "../redaction.ts";
+import { defineRequest } from "../request.ts";
+
+/** Ident, tag and message follow, each with its NUL; the lengths count it. */
+const layout = prefix({ priority: u8, identBytes: u8, tagBytes: u8 });
+const { priority, identBytes, tagBytes } = layout.read;
+
+/** Lengths of ident and tag are one byte each and count the NUL. */
+const FIELD_BYTES = 254;
+
+/** An entry of the cluster log, as a caller writes it. */
+export interface LogEntry {
+  /** syslog's, 0 to 7; 6 (info) unless given. The server drops what is above 7. */
+  readonly priority?: number | undefined;
+  /** `root@pam`. */
+  readonly user: string;
+  /** The program: `pvedaemon`. */
+  readonly tag: string;
+  readonly message: string;
+}
+
+function encode({ priority: level = 6, user, tag, message }: LogEntry) {
+  const bad =
+    badText("the user", user, FIELD_BYTES) ??
+    badText("the tag", tag, FIELD_BYTES) ??
+    badText("the message", message) ??
+    badNumber("the priority", level, 255);
+  if (bad !== undefined) return bad;
+  const span = newSpan(layout.size);
+  const [ident, program] = [terminated(user), terminated(tag)];
+  layout.write.priority(span, level);
+  layout.write.identBytes(span, ident.byteLength);
+  layout.write.tagBytes(span, program.byteLength);
+  return Buffer.concat([span.bytes, ident, program, terminated(message)]);
+}
+
+export const logClusterMsg = defineRequest({
+  id: 7,
+  name: "LOG_CLUSTER_MSG",
+  summary: "Write an entry into the cluster log",
+  example: ["--tag backup 'all done'", "an entry"],
+  access: "write",
+  minBytes: layout.size,
+  maxBytes: Infinity,
+  layout,
+  tail: "ident, tag, message",
+  checks: [
+    "read-only caller: EPERM",
+    "size - 19 - identBytes - tagBytes < 1: EINVAL",
+    "the byte before the tag, before the message, or behind the message is not NUL: EINVAL",
+  ],
+  result: "empty; priority 8 and above stores nothing",
+  parameters: {
+    message: { kind: "text", description: "What happened", positional: true, required: true },
+    priority: { kind: "number", description: "Syslog priority, 0 to 7", default: 6, max: 255 },
+    user: { kind: "text", description: "User name", default: "root@pam" },
+    tag: { kind: "text", description: "Program name", default: "pmxcfs-ipc" },
+  },
+  encode,
+  describe(span, bodyBytes) {
+    const tagAt = layout.size + identBytes(span);
+    const messageAt = tagAt + tagBytes(span);
+    return {
+      priority: priority(span),
+      user: shownText(textAt(span, layout.size)),
+      tag: shownText(textAt(span, tagAt)),
+      message_bytes: Math.max(0, bodyBytes - messageAt),
+    };
+  },
+  answer: doneAnswer,
+  errors: {},
+  redact: {
+    body(body) {
+      if (body.byteLength < layout.size) return body;
+      const span = spanOf(body);
+      const messageAt = layout.size + identBytes(span) + tagBytes(span);
+      if (messageAt >= body.byteLength) return body;
+      return Buffer.concat([body.subarray(0, messageAt), Buffer.from(`${REDACTED}\0`)]);
+    },
+  },
+  /**
+   * Each string is read from where the lengths say it begins up to its NUL, wherever that is. Only
+   * three bytes are checked: those before tag and message (with an empty ident the first of them
+   * is the tag length itself), and the one after the claimed end, which is 0 unless the header
+   * claims less than was sent. A message needs no NUL of its own.
+   */
+  run({ replicator }, body, caller) {
+    const tagAt = layout.size + identBytes(body);
+    const messageAt = tagAt + tagBytes(body);
+    if (body.size - messageAt < 1) return Errno.EINVAL;
+    if (byteAt(tagAt - 1) !== 0 || byteAt(messageAt - 1) !== 0) return Errno.EINVAL;
+    if (byteAt(body.size) !== 0) return Errno.EINVAL;
+    replicator.log({
+      priority: priority(body),
+      user: textAt(body, layout.size),
+      tag: textAt(body, tagAt),
+      message: textAt(body, messageAt),
+      pid: caller.pid,
+    });
+    return EMPTY;
+
+    function byteAt(offset: number): number {
+      return body.bytes[body.at + offset] ?? 0;
+    }
+  },
+});

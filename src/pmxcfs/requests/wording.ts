@@ -1,0 +1,96 @@
+/**
+ * Requests as people read and write them: the words of the command line, descriptions without
+ * secrets for `trace` and the log, and what an errno means for a request.
+ */
+import { Errno, errnoName, errnoText } from "../../base/errno.ts";
+import { jsonText } from "../../base/escape.ts";
+import { spanOf } from "../../wire/struct.ts";
+import type { Description } from "./request.ts";
+import { type AnyRequest, requestOf, REQUESTS } from "./table.ts";
+
+/** `get-config` for GET_CONFIG: what people call it. */
+export function wordOf({ name }: Pick<AnyRequest, "name">): string {
+  return name.toLowerCase().replaceAll("_", "-");
+}
+
+/** Other words for a request: `config`, for `get-config`. */
+export function aliasesOf(request: Pick<AnyRequest, "name">): string[] {
+  const word = wordOf(request);
+  return word.startsWith("get-") ? [word.slice("get-".length)] : [];
+}
+
+/** Message ids by word; aliases are not among them. */
+export const REQUEST_IDS: ReadonlyMap<string, number> = new Map(
+  REQUESTS.map((request) => [wordOf(request), request.id]),
+);
+
+const BY_WORD = new Map(
+  REQUESTS.flatMap((request) =>
+    [wordOf(request), ...aliasesOf(request)].map((word): [string, AnyRequest] => [word, request]),
+  ),
+);
+
+/** The request with a word, alias or C name. */
+export function requestNamed(word: string): AnyRequest | undefined {
+  return BY_WORD.get(word.toLowerCase().replaceAll("_", "-"));
+}
+
+/** `get-config` for 6, `request-99` for a number that is no request. */
+export function requestName(id: number): string {
+  const request = requestOf(id);
+  return request === undefined ? `request-${id}` : wordOf(request);
+}
+
+/**
+ * The arguments of a request without its secrets; only its size when it is no request of pmxcfs, or
+ * a broken one. Of a body beyond `mostBytes` (528 at least) the beginning is read.
+ */
+export function describe(id: number, body: Buffer, mostBytes = Infinity): Description {
+  const request = requestOf(id);
+  const { byteLength } = body;
+  const least = Math.max(request?.layout?.size ?? 0, request?.tail === undefined ? 0 : 1);
+  if (request !== undefined && byteLength > 0 && byteLength >= least && request.maxBytes > 0) {
+    return request.describe(spanOf(body.subarray(0, mostBytes)), byteLength);
+  }
+  return byteLength === 0 ? {} : { body_bytes: byteLength };
+}
+
+/** `path="storage.cfg"`, safe for a terminal. */
+export function descriptionText(given: Description): string {
+  return Object.entries(given)
+    .map(([name, value]) => `${name}=${jsonText(value)}`)
+    .join(" ");
+}
+
+/** What an errno means whatever was asked. */
+const GENERAL: Readonly<Partial<Record<number, string>>> = {
+  [Errno.EPERM]: "this caller may only read (www-data, or a group that may)",
+  [Errno.EINVAL]: "the server finds the request malformed",
+  [Errno.ECHRNG]: "the server knows no such request",
+  [Errno.EMSGSIZE]: "the answer does not fit the connection: ask for more with --message-size",
+  [Errno.EACCES]: "the server could not give its files to this user",
+};
+
+/** `ENOENT (No such file or directory): no such guest`. */
+export function errorMeaning(id: number, error: number): string {
+  const meaning = requestOf(id)?.errors[error as Errno] ?? GENERAL[error];
+  return `${errnoName(error)} (${errnoText(error)})${meaning === undefined ? "" : `: ${meaning}`}`;
+}
+
+function shellWord(value: string): string {
+  return /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
+}
+
+/** The words after `pmxcfs-ipc call` that ask a request with these arguments. */
+export function callWords(request: AnyRequest, given: Readonly<Record<string, unknown>>): string {
+  const options: string[] = [];
+  const operands: string[] = [];
+  for (const [key, { positional = false }] of Object.entries(request.parameters)) {
+    const value = given[key];
+    if (value === undefined) continue;
+    const words = (Array.isArray(value) ? value : [value]).map((word) => shellWord(String(word)));
+    if (positional) operands.push(...words);
+    else options.push(`--${key}`, ...words);
+  }
+  return [wordOf(request), ...options, ...operands].join(" ");
+}

@@ -1,0 +1,142 @@
+/** `call` as people type it: paths, other words for commands, waiting, suggestions. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import * as fixtures from "../../src/tools/compat/fixtures.ts";
+import { pathHint, treePath } from "../../src/cli/tree-path.ts";
+import { READ_REQUESTS } from "../../src/pmxcfs/requests/read-requests.ts";
+import { REQUESTS } from "../../src/pmxcfs/requests/table.ts";
+import { aliasesOf, requestNamed, wordOf } from "../../src/pmxcfs/requests/wording.ts";
+import { runProgram, SOURCES, type Finished } from "../compat/run-compat.ts";
+import { startService, uniqueName, type Service } from "../support/service.ts";
+
+const directory = fixtures.makeFixtures();
+let service: Service;
+
+beforeAll(async () => {
+  service = await startService((name) =>
+    SOURCES.concat("serve", "--socket", name, "--dir", directory, "--node", fixtures.NODE),
+  );
+});
+
+afterAll(async () => {
+  await service.stop();
+  fixtures.removeFixtures(directory);
+});
+
+async function call(...words: string[]): Promise<Finished> {
+  return await runProgram(["call", ...words, "--socket", service.name]);
+}
+
+describe("paths", () => {
+  test("a path of the mounted /etc/pve is that of the tree", async () => {
+    expect(await call("get-config", "/etc/pve/storage.cfg")).toMatchObject({
+      code: 0,
+      out: fixtures.STORAGE_CONFIG,
+    });
+  });
+
+  test.each([
+    ["qemu-server/100.conf", 'did you mean "nodes/pve1/qemu-server/100.conf"?'],
+    ["local/qemu-server/100.conf", 'did you mean "nodes/pve1/qemu-server/100.conf"?'],
+    ["/etc/pve/qemu-server/100.conf", 'did you mean "nodes/pve1/qemu-server/100.conf"?'],
+    ["Storage.cfg", 'did you mean "storage.cfg"?'],
+    ["storage.conf", 'did you mean "storage.cfg"?'],
+    ["/etc/pve/storge.cfg", 'did you mean "storage.cfg"?'],
+    ["nodes/pve1/qemu-server/", "it is a directory"],
+    ["nodes", "it is a directory"],
+  ])("%s is answered with a hint", async (path, hint) => {
+    const { code, err } = await call("get-config", path);
+    expect(code).toBe(1);
+    expect(err).toContain("ENOENT");
+    expect(err).toEndWith(`: ${hint}\n`);
+  });
+
+  test("nothing close, no hint", async () => {
+    expect((await call("get-config", "entirely/else")).err).not.toContain("did you mean");
+  });
+
+  test("a hint names only what is there, and links lead to this node", () => {
+    const paths = ["nodes/b/lxc/7.conf", "nodes/a/priv/x", "user.cfg"];
+    const hint = (typed: string, node?: string) => pathHint(typed, { paths, node });
+    expect(hint("lxc/7.conf", "a")).toBe('did you mean "nodes/b/lxc/7.conf"?');
+    expect(hint("local/priv/x", "a")).toBe('did you mean "nodes/a/priv/x"?');
+    expect(hint("local/priv", "a")).toBe("it is a directory, nodes/a/priv");
+    expect(hint("USER.CFG")).toBe('did you mean "user.cfg"?');
+    expect(hint("user.cfg")).toBeUndefined();
+    expect(hint("qemu-server/8.conf", "a")).toBeUndefined();
+    expect([treePath("/etc/pve"), treePath("etc/pve/x"), treePath("//etc//pve//x")]).toEqual([
+      "/etc/pve",
+      "etc/pve/x",
+      "x",
+    ]);
+  });
+});
+
+describe("words", () => {
+  test("get- may be left out, and C names are understood", async () => {
+    for (const word of ["cluster-log", "get-cluster-log"]) {
+      expect(await call(word, "--max", "1")).toMatchObject({ code: 0, err: "" });
+    }
+    expect(requestNamed("GET_CONFIG")?.id).toBe(6);
+    for (const request of REQUESTS) {
+      for (const word of [wordOf(request), ...aliasesOf(request)]) {
+        expect(requestNamed(word)).toBe(request);
+      }
+    }
+  });
+
+  test.each(["version", "-v", "-V", "--version"])("%s shows the version", async (word) => {
+    expect((await runProgram([word])).out).toStartWith("pmxcfs-ipc ");
+  });
+
+  test.each(["status", "doctor"])("%s is check", async (word) => {
+    const { out } = await runProgram([word, "--help"]);
+    expect(out).toBe((await runProgram(["check", "--help"])).out.replace(/ check /, " check "));
+  });
+
+  test("a slip is told", async () => {
+    expect((await call("get-conifg", "x")).err).toContain('did you mean "get-config"?');
+    expect((await call("clusterlog")).err).toContain('did you mean "cluster-log"?');
+  });
+
+  test.each(["2147483648", "-2147483649", "4294967296"])(
+    "the id %s is out of range",
+    async (id) => {
+      const { code, err } = await runProgram(["call", "raw", id, "--socket", service.name]);
+      expect(code).toBe(2);
+      expect(err).toContain("out of range");
+    },
+  );
+});
+
+test("every command that --check names for a read is carried out as it stands", async () => {
+  for (const { request, call: line } of READ_REQUESTS) {
+    const words = Bun.spawnSync(["sh", "-c", `printf '%s\\n' ${line}`]).stdout.toString();
+    const { code, err } = await call(...words.trimEnd().split("\n"));
+    const mayFail = (request.probe?.mayFail ?? []).length > 0;
+    expect({ line, code: mayFail ? 0 : code, usage: code === 2 ? err : "" }).toEqual({
+      line,
+      code: 0,
+      usage: "",
+    });
+  }
+}, 30_000);
+
+describe("--wait", () => {
+  test("a service that starts meanwhile is asked", async () => {
+    const name = uniqueName("late");
+    const words = ["call", "get-config", "storage.cfg", "--socket", name, "--wait", "30s"];
+    const waiting = runProgram(words);
+    const serve = [...SOURCES, "serve", "--socket", name, "--dir", directory, "--node", "pve1"];
+    await using late = await startService(() => serve, { name });
+    expect(late.name).toBe(name);
+    expect(await waiting).toMatchObject({ code: 0, out: fixtures.STORAGE_CONFIG, err: "" });
+  }, 60_000);
+
+  test("one that never starts is given up, and without --wait at once", async () => {
+    const name = uniqueName("never");
+    const { code, err } = await runProgram(["call", "get-rrd-dump", "--socket", name]);
+    expect([code, err.includes("--wait 10s")]).toEqual([1, true]);
+    const words = ["call", "get-rrd-dump", "--socket", name, "--wait", "120ms"];
+    expect((await runProgram(words)).code).toBe(1);
+  });
+});

@@ -1,0 +1,127 @@
+/** What recordings leave out: by canonical path, by property, by request; and what they keep. */
+import { describe, expect, test } from "bun:test";
+import { bodyOf } from "../../src/pmxcfs/requests/encoding.ts";
+import { REDACTED } from "../../src/pmxcfs/requests/redaction.ts";
+import { getConfig } from "../../src/pmxcfs/requests/rows/get-config.ts";
+import { logClusterMsg } from "../../src/pmxcfs/requests/rows/log-cluster-msg.ts";
+import { setStatus } from "../../src/pmxcfs/requests/rows/set-status.ts";
+import { verifyToken } from "../../src/pmxcfs/requests/rows/verify-token.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
+import { redactBody, redactReply } from "../../src/tools/trace/redact.ts";
+
+const SECRET = "S3CRET-and-no-other";
+
+const config = (secret: string) =>
+  `name: web\ncipassword: ${secret}\nsshkeys: ${secret}\n[snap]\ncipassword: ${secret}\n`;
+
+const properties = (secret: string) =>
+  `{\n"100":{"name": "a \\"b\\"","cipassword": "${secret}","sshkeys": "${secret}"}\n}\n`;
+
+const log = (message: string) =>
+  `{\n"data": [\n{"uid": 1, "tag": "t", "msg": "${message}"}\n]\n}\n`;
+
+function file(path: string, content: string): string {
+  const body = bodyOf(getConfig, { path });
+  const reply = Buffer.from(content);
+  const kept = redactReply(CfsIpc.GET_CONFIG, body, reply);
+  if (Buffer.from(kept).equals(reply)) expect(kept).toBe(reply);
+  return Buffer.from(kept).toString();
+}
+
+describe("files", () => {
+  test.each([
+    "priv/token.cfg",
+    "/priv//token.cfg",
+    "priv/token.cfg/",
+    "//priv/x",
+    "nodes/n/priv/x",
+    "nodes//n/priv//x/",
+    "nodes/n/pve-ssl.key",
+    "nodes/n/pve-ssl.key/",
+    "nodes//n//pve-ssl.key",
+    "nodes/n/pve-ssl.key.bak",
+    "nodes/n/pve-ssl.key~",
+    "nodes/n/pve-ssl.key-old",
+    "nodes/n/pve-ssl.KEY",
+    "pve.key",
+  ])("%j is left out", (path) => {
+    expect(file(path, SECRET)).toBe(`${REDACTED}\n`);
+    expect(file(path, "")).toBe("");
+  });
+
+  test.each(["storage.cfg", "private.txt", "keys.cfg", "nodes/n/keyboard", "x/priv/y", "monkey"])(
+    "%j is kept",
+    (path) => expect(file(path, SECRET)).toBe(SECRET),
+  );
+
+  test("of a guest's configuration only passwords and ssh keys are left out", () => {
+    expect(file("nodes/n/qemu-server/100.conf", config(SECRET))).toBe(config(REDACTED));
+    expect(file("nodes/n/lxc/200.conf", "hostname: a\n")).toBe("hostname: a\n");
+  });
+});
+
+function redacted(id: number, text: string): string {
+  return Buffer.from(redactReply(id, Buffer.alloc(600), Buffer.from(text))).toString();
+}
+
+describe("answers", () => {
+  test.each([CfsIpc.GET_GUEST_CONFIG_PROPERTY, CfsIpc.GET_GUEST_CONFIG_PROPERTIES])(
+    "properties of request %d without passwords",
+    (id) => {
+      expect(redacted(id, properties(`${SECRET}\\"x`))).toBe(properties(REDACTED));
+      expect(redacted(id, properties(""))).toBe(properties(REDACTED));
+    },
+  );
+
+  test("the cluster log without its messages", () => {
+    expect(redacted(CfsIpc.GET_CLUSTER_LOG, log(`say \\"${SECRET}\\"`))).toBe(log(REDACTED));
+  });
+
+  test("status values keep their JSON, without its texts", () => {
+    expect(redacted(CfsIpc.GET_STATUS, `[{"upid":"${SECRET}","n":1,"ok":true}]\0`)).toBe(
+      '[{"upid":"","n":1,"ok":true}]\0',
+    );
+    expect(redacted(CfsIpc.GET_STATUS, `${SECRET}\0`)).toBe(`${REDACTED}\0`);
+    expect(redacted(CfsIpc.GET_STATUS, "")).toBe("");
+  });
+
+  test("what has no secrets is the same object", () => {
+    const given = Buffer.from("{}");
+    expect(redactReply(CfsIpc.GET_FS_VERSION, Buffer.alloc(0), given)).toBe(given);
+    expect(redactReply(99, Buffer.alloc(0), given)).toBe(given);
+  });
+});
+
+describe("requests", () => {
+  test("a token keeps its name only", () => {
+    const body = bodyOf(verifyToken, { token: `root@pam!ci ${SECRET}` });
+    expect(redactBody(CfsIpc.VERIFY_TOKEN, body).toString()).toBe(`root@pam!ci ${REDACTED}\0`);
+    for (const token of [SECRET, `${SECRET} x`, `${SECRET}=x`, ` ${SECRET}`]) {
+      const odd = bodyOf(verifyToken, { token });
+      expect(redactBody(CfsIpc.VERIFY_TOKEN, odd).toString()).toBe(`${REDACTED}\0`);
+    }
+  });
+
+  test("a status value and a log message are cut, what they are about is kept", () => {
+    const status = redactBody(4, bodyOf(setStatus, { key: "kv", value: Buffer.from(SECRET) }));
+    expect(status.toString("latin1", 0, 2)).toBe("kv");
+    expect(status.toString()).not.toContain(SECRET);
+    const entry = { user: "root@pam", tag: "t", message: SECRET };
+    const entered = redactBody(7, bodyOf(logClusterMsg, entry));
+    expect(entered.toString()).toBe(`\u0006\u0009\u0002root@pam\0t\0${REDACTED}\0`);
+    const removal = bodyOf(setStatus, { key: "kv" });
+    expect(redactBody(4, removal)).toBe(removal);
+  });
+
+  test("a second cut changes nothing, so that replays find what was recorded", () => {
+    const bodies = [
+      [4, bodyOf(setStatus, { key: "kv", value: Buffer.from(SECRET) })],
+      [7, bodyOf(logClusterMsg, { user: "u", tag: "t", message: SECRET })],
+      [12, bodyOf(verifyToken, { token: `a@b!c ${SECRET}` })],
+    ] as const;
+    for (const [id, body] of bodies) {
+      const once = redactBody(id, body);
+      expect(redactBody(id, once).equals(once)).toBe(true);
+    }
+  });
+});
