@@ -10,6 +10,7 @@ import { dlopen, read, type FFIFunction, type Pointer } from "bun:ffi";
 export const Watch = {
   MODIFY: 0x2,
   ATTRIB: 0x4,
+  OPEN: 0x20,
   CLOSE_WRITE: 0x8,
   MOVED_FROM: 0x40,
   MOVED_TO: 0x80,
@@ -105,9 +106,12 @@ export class Inotify implements Disposable {
     return libc === undefined || fd < 0 ? undefined : new Inotify(libc, fd);
   }
 
-  /** Watches a directory; its number (the same one for the same directory), or a negative errno. */
-  watch(path: string): number {
-    const watch = this.#libc.inotify_add_watch(this.#fd, Buffer.from(`${path}\0`, "latin1"), MASK);
+  /**
+   * Watches a directory, or with a `mask` of its own anything else; its number (the same one for
+   * the same inode), or a negative errno.
+   */
+  watch(path: string, mask: number = MASK): number {
+    const watch = this.#libc.inotify_add_watch(this.#fd, Buffer.from(`${path}\0`, "latin1"), mask);
     return watch >= 0 ? watch : -read.i32(this.#libc.__errno_location(), 0);
   }
 

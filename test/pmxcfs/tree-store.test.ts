@@ -15,9 +15,10 @@ import { Versions } from "../../src/pmxcfs/state/versions.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
-import { Memdb, pathOf } from "../../src/pmxcfs/state/memdb.ts";
+import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { rememberingLog, TempDirectory, textOf } from "./support.ts";
 import { anyCommand, TreeModel } from "./tree-model.ts";
+import { rowsIn, rowsOf } from "./tree-rows-of.ts";
 
 const ORIGIN = { writer: 0, time: 1_700_000_000 };
 const GUEST = "nodes/n1/qemu-server/100.conf";
@@ -34,31 +35,6 @@ function inMemory(now: () => number = () => 0): { store: TreeStore; rows: Memory
   memdb.stampRoot({ version: 1, writer: 0, mtime: 0 });
   const entries = new Map();
   return { rows, store: new TreeStore({ memdb, entries, writer: rows, log: silentLog, now }) };
-}
-
-function rowsIn(file: string): unknown[][] {
-  using database = new Database(file, { readonly: true });
-  const sql =
-    "SELECT inode, parent, version, writer, mtime, type, CAST(name AS BLOB), " +
-    "lower(hex(data)), typeof(data), typeof(name) FROM tree ORDER BY inode";
-  return database
-    .query(sql)
-    .values()
-    .map((row) => {
-      expect(row.pop()).toBe("text");
-      row[6] = Buffer.from(row[6] as Uint8Array).toString("latin1");
-      return row;
-    });
-}
-
-/** The tree in memory in the shape of TreeModel.rows. */
-function rowsOf(store: TreeStore): unknown[][] {
-  return [...store.entries()].map((entry) => {
-    expect(store.memdb.find(pathOf(entry))).toBe(entry);
-    const { inode, version, writer, mtime, kind, name, bytes, parent } = entry;
-    const hex = Buffer.from(bytes).toString("hex");
-    return [inode, parent!.inode, version, writer, mtime, kind === "file" ? 8 : 4, name, hex];
-  });
 }
 
 const made = (store: TreeStore, ...commands: TreeCommand[]): number[] =>

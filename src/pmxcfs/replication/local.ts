@@ -71,6 +71,10 @@ export class LocalReplicator implements Replicator {
     return this.#wait(command, signal);
   }
 
+  flush(): 0 | Errno {
+    return this.#tree?.flush() ?? 0;
+  }
+
   setStatus(name: string, data: Uint8Array): 0 | Errno {
     return this.#status.set(name, data);
   }

@@ -36,6 +36,9 @@ export interface Replicator {
    */
   propose(command: TreeCommand, by?: Requester, signal?: AbortSignal): number | Promise<number>;
 
+  /** fsync: everything that was answered is in config.db afterwards. EBUSY, EIO: not now. */
+  flush(): 0 | Errno;
+
   /** SET_STATUS of this node (state/status.ts for its errors): applied at once, then sent. */
   setStatus(name: string, data: Uint8Array): 0 | Errno;
 

@@ -77,9 +77,17 @@ export function digestOf(hashed: Hashed): Buffer {
   return hasher.digest();
 }
 
-/** SHA-256 of one entry with its inode, 32 bytes: what UNLOCK messages name a lock by. */
+/** SHA-256 of one entry with its inode, 32 bytes. */
+export function digestWithInode(hashed: Hashed): Buffer {
+  const hasher = new Bun.CryptoHasher("sha256");
+  hasher.update(headOf(hashed));
+  if (hashed.bytes.length > 0) hasher.update(hashed.bytes);
+  return hasher.digest();
+}
+
+/** Digest of a directory, 32 bytes: what UNLOCK messages name a lock by. */
 export function lockDigestOf(entry: Entry): Buffer {
-  return new Bun.CryptoHasher("sha256").update(headOf(hashedOf(entry))).digest();
+  return digestWithInode(hashedOf(entry));
 }
 
 /** Encodes an index from entries in the order of inodes, root included, and their digests. */

@@ -82,9 +82,9 @@ export class Checkpointer implements Disposable {
     else this.#arm(this.#limits.idleMs);
   }
 
-  /** True while a checkpoint runs or is due. */
-  get pending(): boolean {
-    return this.#changes > 0 || this.#busy;
+  /** True while a checkpoint runs. */
+  get running(): boolean {
+    return this.#busy;
   }
 
   /** Ends; a checkpoint that runs is waited for, so that the database can be closed for good. */

@@ -106,6 +106,8 @@ export class ConfigDbWriter implements RowWriter {
   readonly #log: Log;
   readonly #sync: SyncMode;
   readonly #limits: CheckpointerOptions["limits"];
+  /** Called after the file was replaced, and `file` is another one. */
+  onMoved: () => void = () => {};
   #file: string;
   #connection: Connection;
   #checkpointer: Checkpointer;
@@ -138,9 +140,9 @@ export class ConfigDbWriter implements RowWriter {
     return this.#file;
   }
 
-  /** True while something is in the WAL that is not in config.db, as far as is known. */
-  get checkpointPending(): boolean {
-    return this.#checkpointer.pending;
+  /** True while the thread that checkpoints has the database open. */
+  get checkpointing(): boolean {
+    return this.#checkpointer.running;
   }
 
   /** All rows, in the order of inodes. Throws what SQLite throws. */
@@ -164,8 +166,9 @@ export class ConfigDbWriter implements RowWriter {
         replace.run(inode, parent, version, writer, mtime, type, name, data);
         pages += Math.ceil((data?.length ?? 0) / PAGE_BYTES);
       }
-      const { version, writer, mtime, type } = root;
-      replace.run(0, 0, version, writer, mtime, type, VERSION_NAME_BYTES, null);
+      const { version, writer, mtime, type, name } = root;
+      const rootName = name === undefined ? VERSION_NAME_BYTES : Buffer.from(name);
+      replace.run(0, 0, version, writer, mtime, type, rootName, null);
       commit.run();
     } catch (error) {
       return this.#failed(error);
@@ -173,6 +176,11 @@ export class ConfigDbWriter implements RowWriter {
     this.#checkpointer.changed(pages);
     if (this.#failing) this.#log.info(`${this.#file}: changes are written again`);
     this.#failing = false;
+    return 0;
+  }
+
+  /** Every change is in the database already. */
+  flush(): 0 {
     return 0;
   }
 
@@ -248,6 +256,7 @@ export class ConfigDbWriter implements RowWriter {
     this.#connection = connection;
     this.#file = kept;
     this.#checkpointer = this.#newCheckpointer();
+    this.onMoved();
   }
 }
 

@@ -1,16 +1,34 @@
 /**
  * Opens the node's own config.db for writing: creates or loads it, by the rules by which C loads,
- * and makes the tree of it. C counterpart: memdb.c, memdb_open; database.c, bdb_backend_open.
+ * takes over what a journal beside it holds, and makes the tree of it. C counterpart: memdb.c,
+ * memdb_open; database.c, bdb_backend_open.
  */
+import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
 import { type Entry, Memdb, pathOf, type Stamp } from "../state/memdb.ts";
+import { BatchingWriter, type BatchingOptions } from "./batching-writer.ts";
 import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.ts";
-import { errorText } from "../../base/error-text.ts";
+import { removeJournal, setJournalAside } from "./journal.ts";
+import { journalState, replayed } from "./replay.ts";
+import type { RowWriter } from "./row-writer.ts";
 import { duplicateGuestsIn, loadedEntries, problemsOf, RowType, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
+import { isPending, settled } from "./version-row.ts";
+
+/** When a change goes into config.db: at once, as in C, or with others (batching-writer.ts). */
+export type CommitMode = "each" | "batched";
 
 /** `file`: /var/lib/pve-cluster/config.db on a node; made when it is not there. */
 export interface OpenTreeOptions extends ConfigDbWriterOptions {
+  /** `each` unless given. */
+  readonly commit?: CommitMode;
+  /**
+   * With `each`: while others hold the database's lock, changes go into the journal instead of
+   * failing with EBUSY. For a cluster, where all nodes must apply the same.
+   */
+  readonly spill?: boolean;
+  /** Other bounds than BatchLimits. */
+  readonly batches?: BatchingOptions["limits"];
   /** Seconds of a clock that never goes back, for the lock timers. */
   readonly now?: () => number;
 }
@@ -18,41 +36,97 @@ export interface OpenTreeOptions extends ConfigDbWriterOptions {
 interface Loaded {
   readonly memdb: Memdb;
   readonly entries: ReadonlyMap<number, Entry>;
+  readonly rows: readonly Row[];
+  readonly root: Stamp;
 }
 
 /** The tree in `file`, ready to be changed; or one line that says why it is refused. */
 export function openTree(options: OpenTreeOptions): TreeStore | string {
   const { log, now } = options;
-  const writer = ConfigDbWriter.open(options);
-  if (typeof writer === "string") return writer;
-  const loaded = load(writer, log);
+  const database = ConfigDbWriter.open(options);
+  if (typeof database === "string") return database;
+  const loaded = loadWithJournal(options.file, database, log);
   if (typeof loaded === "string") {
-    writer[Symbol.dispose]();
+    database[Symbol.dispose]();
     return loaded;
   }
-  return new TreeStore({ ...loaded, writer, log, ...(now === undefined ? {} : { now }) });
+  const { memdb, entries } = loaded;
+  const writer = writerOf(options, database, loaded);
+  return new TreeStore({ memdb, entries, writer, log, ...(now === undefined ? {} : { now }) });
 }
 
-function load(writer: ConfigDbWriter, log: Log): Loaded | string {
+function writerOf(options: OpenTreeOptions, database: ConfigDbWriter, loaded: Loaded): RowWriter {
+  const batched = options.commit === "batched";
+  if (!batched && options.spill !== true) return database;
+  const { rows, root } = loaded;
+  return new BatchingWriter({
+    database,
+    rows,
+    root: { ...root, type: RowType.FILE },
+    batched,
+    durable: options.sync === "full",
+    log: options.log,
+    ...(options.batches === undefined ? {} : { limits: options.batches }),
+  });
+}
+
+/** Loads; changes that wait in a journal are written into the database first. */
+function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Loaded | string {
+  const loaded = load(database, log);
+  if (typeof loaded === "string") return loaded;
+  const { rows, root } = loaded;
+  const marked = isPending(rows.find(({ inode }) => inode === 0));
+  const state = journalState(file, rows, root.version);
+  if (typeof state === "string") return state;
+  if (state.kind === "replay") {
+    const change = replayed(state.journal, rows, root.version);
+    if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
+    if (database.commit(change) !== 0) return "the changes of config.db.changes cannot be written";
+    removeJournal(file);
+    log.info(`${file}: ${state.journal.records.length} changes taken over from config.db.changes`);
+    return load(database, log);
+  }
+  if (state.kind === "foreign") {
+    const aside = setJournalAside(file);
+    const paths = new Set(state.journal.records.map(({ command }) => command.path));
+    log.error(
+      `${file}: config.db.changes is not of this database (${state.why}): its ` +
+        `${state.journal.records.length} changes, to ${[...paths].slice(0, 10).join(", ")}, are ` +
+        `kept in ${aside}`,
+    );
+  } else if (state.kind === "none" && marked) {
+    log.error(
+      `${file}: changes after version ${root.version} waited in config.db.changes, which is not ` +
+        "there: they are lost",
+    );
+  }
+  removeJournal(file);
+  if (!marked) return loaded;
+  const settledRoot = { ...root, type: RowType.FILE };
+  const outcome = database.commit({ deleted: [], replaced: [], root: settledRoot });
+  return outcome === 0 ? loaded : "row 0 could not be written";
+}
+
+function load(database: ConfigDbWriter, log: Log): Loaded | string {
   let rows: Row[];
   try {
-    rows = writer.read();
+    rows = database.read();
   } catch (error) {
     return `select returned error: ${errorText(error)}`;
   }
-  const [problem] = problemsOf(rows);
+  const [problem] = problemsOf(rows.map(settled));
   if (problem !== undefined) return problem.reason;
-  const root = rootOf(rows, writer, log);
+  const root = rootOf(rows, database, log);
   if (typeof root === "string") return root;
   const memdb = new Memdb();
   const entries = memdb.reload(root, loadedEntries(rows), new Map());
   const files = [...entries.values()].filter(({ kind }) => kind === "file");
   const [duplicate] = duplicateGuestsIn(files.map(pathOf));
-  return duplicate ?? { memdb, entries };
+  return duplicate ?? { memdb, entries, rows, root };
 }
 
 /** Version, writer and mtime of the tree; row 0 is written when there is none (as C does). */
-function rootOf(rows: readonly Row[], writer: ConfigDbWriter, log: Log): Stamp | string {
+function rootOf(rows: readonly Row[], database: ConfigDbWriter, log: Log): Stamp | string {
   const row = rows.find(({ inode }) => inode === 0);
   let highest = 0;
   for (const { inode, version } of rows) highest = Math.max(highest, inode, version);
@@ -60,16 +134,12 @@ function rootOf(rows: readonly Row[], writer: ConfigDbWriter, log: Log): Stamp |
   const version = Math.max(1, highest);
   if (!fresh && row.version < highest) {
     log.warn(
-      `${writer.file}: row 0 has version ${row.version}, but ${highest} is in use: continuing ` +
+      `${database.file}: row 0 has version ${row.version}, but ${highest} is in use: continuing ` +
         `from there, so that no entry is overwritten`,
     );
   }
   const root = { version, writer: row?.writer ?? 0, mtime: row?.mtime ?? 0 };
   if (!fresh) return root;
-  const failed = writer.commit({
-    deleted: [],
-    replaced: [],
-    root: { ...root, type: RowType.FILE },
-  });
-  return failed === 0 ? root : "row 0 could not be written";
+  const change = { deleted: [], replaced: [], root: { ...root, type: RowType.FILE } };
+  return database.commit(change) === 0 ? root : "row 0 could not be written";
 }

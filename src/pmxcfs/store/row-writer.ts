@@ -1,9 +1,10 @@
 /**
  * Where the writable tree's changes go before memory follows: rows of the table `tree`. There are
- * three: the database itself (config-db-writer.ts), a journal beside it (journal.ts), and plain
+ * three: the database itself (config-db-writer.ts), a journal beside it (batching-writer.ts), plain
  * memory for tests and the cluster simulator (here).
  */
 import type { Errno } from "../../base/errno.ts";
+import type { JournalRecord } from "./journal-format.ts";
 import type { Row } from "./tree-rows.ts";
 
 /** A row as it is written: `data` null is SQL NULL, an empty array a blob of no bytes. */
@@ -18,6 +19,8 @@ export interface RootRow {
   readonly mtime: number;
   /** 8, except after a sync, which writes what the leader sent: 4. */
   readonly type: number;
+  /** VERSION_NAME unless given (version-row.ts). */
+  readonly name?: string;
 }
 
 /** One change of the tree: one transaction. */
@@ -31,10 +34,14 @@ export interface RowChange {
 
 export interface RowWriter extends Disposable {
   /**
+   * `record`: the command that made the change, for writers that keep a journal.
    * 0 when the change will survive the end of this process, whole. Else nothing of it was written:
    * EBUSY, somebody else writes just now; EIO, it could not be written.
    */
-  commit(change: RowChange): 0 | Errno;
+  commit(change: RowChange, record?: JournalRecord): 0 | Errno;
+
+  /** Puts everything that `commit` took into the database: what fsync(2) asks for. */
+  flush(): 0 | Errno;
 }
 
 /** Rows in a map. */
@@ -49,6 +56,10 @@ export class MemoryRows implements RowWriter {
     for (const inode of deleted) this.rows.delete(inode);
     for (const row of replaced) this.rows.set(row.inode, row);
     this.root = root;
+    return 0;
+  }
+
+  flush(): 0 {
     return 0;
   }
 

@@ -14,6 +14,7 @@ import { isWithin, pathOf, type Entry, type Memdb, type Stamp } from "../state/m
 import type { Origin, TreeCommand } from "../state/tree-command.ts";
 import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
 import { resized, spliced } from "./file-bytes.ts";
+import type { JournalRecord } from "./journal-format.ts";
 import type { RowImage, RowWriter } from "./row-writer.ts";
 import { planSync, type SyncEntry } from "./sync-plan.ts";
 import { directoryOf, isBadName, nameOf, normalPath } from "./tree-path.ts";
@@ -22,6 +23,7 @@ import { RowType } from "./tree-rows.ts";
 type PathCommand = Extract<TreeCommand, { kind: "create" | "mkdir" | "remove" }>;
 type WriteCommand = Extract<TreeCommand, { kind: "write" }>;
 type TruncateCommand = Extract<TreeCommand, { kind: "truncate" }>;
+type RenameCommand = Extract<TreeCommand, { kind: "rename" }>;
 type UtimeCommand = Extract<TreeCommand, { kind: "utime" }>;
 
 const NO_BYTES = new Uint8Array(0);
@@ -93,7 +95,7 @@ export class TreeStore implements Disposable {
       case "remove":
         return this.#remove(command, origin);
       case "rename":
-        return this.#rename(command.path, command.to, origin);
+        return this.#rename(command, origin);
       case "utime":
         return this.#utime(command, origin);
       default:
@@ -155,39 +157,47 @@ export class TreeStore implements Disposable {
     return true;
   }
 
+  /** Everything that was answered is in config.db afterwards (fsync). EBUSY, EIO: not now. */
+  flush(): 0 | Errno {
+    return this.#writer.flush();
+  }
+
   /** Writes what is not in the database yet, and closes it. */
   [Symbol.dispose](): void {
     this.#writer[Symbol.dispose]();
   }
 
-  #write({ path: given, offset, data }: WriteCommand, origin: Origin): number {
+  #write(command: WriteCommand, origin: Origin): number {
+    const { path: given, offset, data } = command;
     if (offset + data.length > CfsLimits.fileBytes) return Errno.EFBIG;
     const file = this.#file(normalPath(given));
     if (typeof file === "number") return file;
     const bytes = spliced(file.bytes, offset, data);
-    return this.#rewrite(file, bytes, bytes.length, origin) || data.length;
+    return this.#rewrite(file, bytes, bytes.length, { command, origin }) || data.length;
   }
 
-  #truncate({ path: given, size }: TruncateCommand, origin: Origin): number {
+  #truncate(command: TruncateCommand, origin: Origin): number {
+    const { path: given, size } = command;
     if (size > CfsLimits.fileBytes) return Errno.EFBIG;
     const file = this.#file(normalPath(given));
     if (typeof file === "number") return file;
     // As C does: an empty file that grows gets a size and no bytes. Local changes do not come here
     // with one (replication/growth.ts); those of C nodes do, and all nodes must agree.
     const bytes = file.bytes.length === 0 ? NO_BYTES : resized(file.bytes, size);
-    return this.#rewrite(file, bytes, size, origin);
+    return this.#rewrite(file, bytes, size, { command, origin });
   }
 
-  #rewrite(file: Entry, bytes: Uint8Array, size: number, origin: Origin): 0 | Errno {
-    const stamp = this.#stamp(origin);
+  #rewrite(file: Entry, bytes: Uint8Array, size: number, record: JournalRecord): 0 | Errno {
+    const stamp = this.#stamp(record.origin);
     const data = bytes.length === 0 ? null : bytes;
-    const failure = this.#commit([], [{ ...imageOf(file, stamp), data }], stamp);
+    const failure = this.#commit([], [{ ...imageOf(file, stamp), data }], stamp, record);
     if (failure !== 0) return failure;
     this.memdb.write(file, bytes, stamp, size);
     return 0;
   }
 
-  #create({ kind, path: given }: PathCommand, origin: Origin): 0 | Errno {
+  #create(command: PathCommand, origin: Origin): 0 | Errno {
+    const { kind, path: given } = command;
     const path = normalPath(given);
     const parent = this.#parent(path);
     if (typeof parent === "number") return parent;
@@ -202,7 +212,7 @@ export class TreeStore implements Disposable {
     const inode = stamp.version;
     const type = kind === "create" ? RowType.FILE : RowType.DIRECTORY;
     const row = { ...stamp, inode, parent: parent.inode, type, name, data: null };
-    const failure = this.#commit([], [row], stamp);
+    const failure = this.#commit([], [row], stamp, { command, origin });
     if (failure !== 0) return failure;
     const entryKind = kind === "create" ? "file" : "directory";
     const entry = this.memdb.add(parent, { ...stamp, inode, name, kind: entryKind });
@@ -211,15 +221,15 @@ export class TreeStore implements Disposable {
     return 0;
   }
 
-  #remove({ path: given }: PathCommand, origin: Origin): 0 | Errno {
-    const path = normalPath(given);
+  #remove(command: PathCommand, origin: Origin): 0 | Errno {
+    const path = normalPath(command.path);
     const parent = this.#parent(path);
     if (typeof parent === "number") return parent;
     const entry = parent.children.get(nameOf(path));
     if (entry === undefined) return Errno.ENOENT;
     if (entry.children.size > 0) return Errno.ENOTEMPTY;
     const stamp = this.#stamp(origin);
-    const failure = this.#commit([entry.inode], [], stamp);
+    const failure = this.#commit([entry.inode], [], stamp, { command, origin });
     if (failure !== 0) return failure;
     this.memdb.remove(entry);
     this.#entries.delete(entry.inode);
@@ -227,17 +237,18 @@ export class TreeStore implements Disposable {
     return 0;
   }
 
-  #rename(from: string, given: string, origin: Origin): 0 | Errno {
-    const to = normalPath(given);
-    const source = this.memdb.find(from);
-    const parent = this.#renameTarget(source, normalPath(from), to);
+  #rename(command: RenameCommand, origin: Origin): 0 | Errno {
+    const to = normalPath(command.to);
+    const source = this.memdb.find(command.path);
+    const parent = this.#renameTarget(source, normalPath(command.path), to);
     if (source === undefined || typeof parent === "number") return parent as Errno;
     const name = nameOf(to);
     const target = parent.children.get(name);
     const replaced = target === source ? undefined : target;
     const stamp = this.#stamp(origin);
     const row = { ...imageOf(source, stamp), parent: parent.inode, name };
-    const failure = this.#commit(replaced === undefined ? [] : [replaced.inode], [row], stamp);
+    const deleted = replaced === undefined ? [] : [replaced.inode];
+    const failure = this.#commit(deleted, [row], stamp, { command, origin });
     if (failure !== 0) return failure;
     this.memdb.move(source, parent, name, stamp);
     if (replaced !== undefined) {
@@ -265,15 +276,16 @@ export class TreeStore implements Disposable {
     return isWithin(parent, source) ? Errno.EINVAL : parent;
   }
 
-  #utime({ path: given, mtime }: UtimeCommand, origin: Origin): 0 | Errno {
-    const path = normalPath(given);
+  #utime(command: UtimeCommand, origin: Origin): 0 | Errno {
+    const { mtime } = command;
+    const path = normalPath(command.path);
     const entry = this.memdb.find(path);
     if (entry === this.memdb.root) return Errno.EACCES;
     if (entry === undefined) return Errno.ENOENT;
     const isLock = entry.kind === "directory" && isLockPath(path);
     if (isLock && (mtime < entry.mtime || entry.writer !== origin.writer)) return Errno.EACCES;
     const stamp = this.#stamp({ writer: origin.writer, time: mtime });
-    const failure = this.#commit([], [imageOf(entry, stamp)], stamp);
+    const failure = this.#commit([], [imageOf(entry, stamp)], stamp, { command, origin });
     if (failure !== 0) return failure;
     this.memdb.touch(entry, stamp);
     if (isLock) this.locks.restart(path, lockDigestOf(entry));
@@ -309,15 +321,16 @@ export class TreeStore implements Disposable {
     return { version: this.version + 1, writer, mtime: Math.min(time, MAX_U32) };
   }
 
-  #commit(deleted: readonly number[], replaced: readonly RowImage[], root: Stamp): 0 | Errno {
-    const { version, writer, mtime } = root;
-    const type = RowType.FILE;
-    const outcome = this.#writer.commit({
-      deleted,
-      replaced,
-      root: { version, writer, mtime, type },
-    });
-    if (outcome === 0) this.memdb.stampRoot(root);
+  #commit(
+    deleted: readonly number[],
+    replaced: readonly RowImage[],
+    stamp: Stamp,
+    record: JournalRecord,
+  ): 0 | Errno {
+    const { version, writer, mtime } = stamp;
+    const root = { version, writer, mtime, type: RowType.FILE };
+    const outcome = this.#writer.commit({ deleted, replaced, root }, record);
+    if (outcome === 0) this.memdb.stampRoot(stamp);
     return outcome;
   }
 

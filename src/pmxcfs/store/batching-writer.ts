@@ -1,0 +1,228 @@
+/**
+ * Changes by way of a journal. `--commit batched`: each change is appended to config.db.changes
+ * before it is answered (one small write, the same promise: SIGKILL loses nothing), and many go
+ * into config.db as one transaction in which only the last state of a row is written: after 5 s,
+ * at 256 changes, when somebody else opens the database, at fsync and at the stop.
+ * With `--commit each` the journal is used only while another process holds config.db's write lock
+ * and the change cannot wait (a cluster's, which all nodes apply alike).
+ *
+ * While changes wait, row 0 has another name than the C server accepts: it says what to do instead
+ * of starting without them. Versions, counters and rows end up as with `--commit each`.
+ */
+import { Errno } from "../../base/errno.ts";
+import { errorText } from "../../base/error-text.ts";
+import type { Log } from "../../base/log.ts";
+import { Inotify, Watch } from "../../platform/inotify.ts";
+import type { ConfigDbWriter } from "./config-db-writer.ts";
+import { Journal } from "./journal.ts";
+import type { JournalRecord } from "./journal-format.ts";
+import { RowFingerprint } from "./row-fingerprint.ts";
+import type { RootRow, RowChange, RowImage, RowWriter } from "./row-writer.ts";
+import { VERSION_NAME } from "./tree-rows.ts";
+import { PENDING_NAME } from "./version-row.ts";
+
+export const BatchLimits = {
+  /** After the first change that waits. */
+  flushMs: 5_000,
+  /** Changes that wait. */
+  changes: 256,
+  /** Bytes of the journal: beyond, changes fail until the database can be written again. */
+  journalBytes: 16 * 1024 * 1024,
+  /** Before a flush that failed is tried again. */
+  retryMs: 100,
+  /** How often is looked whether somebody opened the database, while changes wait. */
+  openedCheckMs: 100,
+} as const;
+
+export interface BatchingOptions {
+  readonly database: ConfigDbWriter;
+  /** What the database has: all rows, and row 0. */
+  readonly rows: readonly RowImage[];
+  readonly root: RootRow;
+  /** False: the journal is used only while the database is locked by others. */
+  readonly batched: boolean;
+  /** fsync the journal at each change. */
+  readonly durable: boolean;
+  readonly log: Log;
+  readonly limits?: Partial<Record<keyof typeof BatchLimits, number>>;
+}
+
+export class BatchingWriter implements RowWriter {
+  readonly #database: ConfigDbWriter;
+  readonly #fingerprint: RowFingerprint;
+  readonly #batched: boolean;
+  readonly #durable: boolean;
+  readonly #log: Log;
+  readonly #limits: Record<keyof typeof BatchLimits, number>;
+  #journal: Journal;
+  /** Row 0 as the database has it, and as it will be. */
+  #root: RootRow;
+  #nextRoot: RootRow;
+  /** Row 0 has the name that stops a C server. */
+  #marked = false;
+  /** The last state of each row that waits; undefined: gone. */
+  readonly #pending = new Map<number, RowImage | undefined>();
+  #changes = 0;
+  #flushTimer: Timer | undefined;
+  #openedTimer: Timer | undefined;
+  #inotify: Inotify | undefined;
+  #failing = false;
+
+  constructor(options: BatchingOptions) {
+    this.#database = options.database;
+    this.#fingerprint = new RowFingerprint(options.rows);
+    this.#root = options.root;
+    this.#nextRoot = options.root;
+    this.#batched = options.batched;
+    this.#durable = options.durable;
+    this.#log = options.log;
+    this.#limits = { ...BatchLimits, ...options.limits };
+    this.#journal = new Journal(this.#database.file, this.#durable);
+    this.#database.onMoved = () => this.#moved();
+    if (this.#batched) this.#watchOpens();
+  }
+
+  /** Changes that are in the journal and not in the database. */
+  get waiting(): number {
+    return this.#changes;
+  }
+
+  /** As RowWriter.commit. Without a record (a sync) the database is written at once. */
+  commit(change: RowChange, record?: JournalRecord): 0 | Errno {
+    const direct = record === undefined || !this.#batched;
+    if (direct && this.#changes > 0) {
+      const failure = this.flush();
+      if (failure !== 0 && record === undefined) return failure;
+    }
+    if (direct && this.#changes === 0) {
+      const outcome = this.#database.commit(change);
+      if (outcome === 0) this.#written(change);
+      if (outcome !== Errno.EBUSY || record === undefined) return outcome;
+    }
+    return record === undefined ? Errno.EBUSY : this.#append(change, record);
+  }
+
+  /** Writes what waits into the database. EBUSY, EIO: not now; it is tried again. */
+  flush(more = false): 0 | Errno {
+    clearTimeout(this.#flushTimer);
+    this.#flushTimer = undefined;
+    if (this.#changes === 0 && !this.#marked) return 0;
+    const replaced: RowImage[] = [];
+    const deleted: number[] = [];
+    for (const [inode, row] of this.#pending) {
+      if (row === undefined) deleted.push(inode);
+      else replaced.push(row);
+    }
+    const name = more && this.#marked ? PENDING_NAME : VERSION_NAME;
+    const change = { deleted, replaced, root: this.#nextRoot };
+    const outcome = this.#database.commit({ ...change, root: { ...this.#nextRoot, name } });
+    if (outcome !== 0) {
+      this.#arm(this.#limits.retryMs);
+      return outcome;
+    }
+    this.#marked = name === PENDING_NAME;
+    this.#written(change);
+    this.#journal.reset();
+    this.#pending.clear();
+    this.#changes = 0;
+    clearInterval(this.#openedTimer);
+    this.#openedTimer = undefined;
+    if (this.#marked) this.#arm(this.#limits.flushMs);
+    return 0;
+  }
+
+  /** Flushes; what cannot be flushed stays in the journal, for the next start. */
+  [Symbol.dispose](): void {
+    if (this.flush() !== 0) {
+      this.#log.error(
+        `${this.#database.file}: ${this.#changes} changes could not be written; they are in ` +
+          "config.db.changes beside it, and go in at the next start",
+      );
+    }
+    clearTimeout(this.#flushTimer);
+    clearInterval(this.#openedTimer);
+    this.#inotify?.[Symbol.dispose]();
+    this.#journal[Symbol.dispose]();
+    this.#database[Symbol.dispose]();
+  }
+
+  #written(change: RowChange): void {
+    this.#fingerprint.apply(change);
+    this.#root = change.root;
+    this.#nextRoot = change.root;
+  }
+
+  #append(change: RowChange, record: JournalRecord): 0 | Errno {
+    if (this.#journal.bytes >= this.#limits.journalBytes) return Errno.EIO;
+    if (this.#changes === 0) this.#begin();
+    try {
+      this.#journal.append(record, () => ({
+        version: this.#root.version,
+        fingerprint: this.#fingerprint.value(),
+      }));
+    } catch (error) {
+      return this.#failed(error);
+    }
+    if (this.#failing) this.#log.info("config.db.changes: changes are written again");
+    this.#failing = false;
+    for (const inode of change.deleted) this.#pending.set(inode, undefined);
+    for (const row of change.replaced) this.#pending.set(row.inode, row);
+    this.#nextRoot = change.root;
+    this.#changes++;
+    if (this.#changes >= this.#limits.changes) this.flush(true);
+    else this.#arm(this.#batched ? this.#limits.flushMs : this.#limits.retryMs);
+    return 0;
+  }
+
+  /** The first change that waits: from now on a C server must not start on this database. */
+  #begin(): void {
+    if (!this.#marked) {
+      const root = { ...this.#root, name: PENDING_NAME };
+      this.#marked = this.#database.commit({ deleted: [], replaced: [], root }) === 0;
+    }
+    if (this.#inotify === undefined) return;
+    this.#inotify.drain(() => {});
+    this.#openedTimer ??= setInterval(() => this.#checkOpened(), this.#limits.openedCheckMs);
+    this.#openedTimer.unref();
+  }
+
+  #failed(error: unknown): Errno {
+    if (!this.#failing) {
+      this.#log.error(
+        `config.db.changes: a change was not written (${errorText(error)}): EIO; ` +
+          "the next changes are tried again",
+      );
+    }
+    this.#failing = true;
+    return Errno.EIO;
+  }
+
+  #arm(afterMs: number): void {
+    this.#flushTimer ??= setTimeout(() => this.flush(), afterMs);
+    this.#flushTimer.unref();
+  }
+
+  #watchOpens(): void {
+    this.#inotify = Inotify.open();
+    this.#inotify?.watch(this.#database.file, Watch.OPEN);
+  }
+
+  /** Somebody who opens the database (a copy, sqlite3, verify) shall find everything in it. */
+  #checkOpened(): void {
+    let opened = false;
+    this.#inotify?.drain((_watch, mask) => {
+      if ((mask & Watch.OPEN) !== 0) opened = true;
+    });
+    // Our own thread opens it too.
+    if (opened && !this.#database.checkpointing) this.flush();
+  }
+
+  /** The database goes on in another file: so does the journal. */
+  #moved(): void {
+    this.flush();
+    if (this.#changes > 0) return;
+    this.#journal[Symbol.dispose]();
+    this.#journal = new Journal(this.#database.file, this.#durable);
+    this.#inotify?.watch(this.#database.file, Watch.OPEN);
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The journal's file beside config.db, `config.db.changes`: changes that were answered and are not
+ * in the database yet. One write(2) for each; emptied when the database has them, so that its
+ * pages seldom reach the disk.
+ */
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { errorText } from "../../base/error-text.ts";
+import {
+  decodeJournal,
+  encodeBase,
+  encodeRecord,
+  type DecodedJournal,
+  type JournalBase,
+  type JournalRecord,
+} from "./journal-format.ts";
+
+const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+
+/** Where the journal of a database is. */
+function journalPath(file: string): string {
+  return `${file}.changes`;
+}
+
+/** The journal beside `file`: undefined when there is none, a text when it cannot be read. */
+export function readJournal(file: string): DecodedJournal | string | undefined {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(journalPath(file));
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : errorText(error);
+  }
+  // Emptied, or its first record never came to be whole: nothing in it was answered.
+  return decodeJournal(bytes);
+}
+
+/** Removes the journal beside `file`, if there is one. */
+export function removeJournal(file: string): void {
+  rmSync(journalPath(file), { force: true });
+}
+
+/** Keeps a journal that does not belong to its database; returns where. */
+export function setJournalAside(file: string): string {
+  const time = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  const aside = `${journalPath(file)}.set-aside-${time}`;
+  renameSync(journalPath(file), aside);
+  return aside;
+}
+
+/** Owns its descriptor; the file is made with the first record, and removed at the end if empty. */
+export class Journal implements Disposable {
+  readonly #file: string;
+  readonly #durable: boolean;
+  #fd: number | undefined;
+  #bytes = 0;
+
+  /** `file`: the database's path. `durable`: each record is on the disk before `append` returns. */
+  constructor(file: string, durable: boolean) {
+    this.#file = file;
+    this.#durable = durable;
+  }
+
+  /** Size; 0 when nothing waits. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Adds a record; `base` is asked for before the first one. Throws; nothing was added then. */
+  append(record: JournalRecord, base: () => JournalBase): void {
+    const encoded = encodeRecord(record);
+    const bytes = this.#bytes > 0 ? encoded : Buffer.concat([encodeBase(base()), encoded]);
+    const fd = (this.#fd ??= this.#open());
+    try {
+      let written = 0;
+      while (written < bytes.length) {
+        const place = this.#bytes + written;
+        written += writeSync(fd, bytes, written, bytes.length - written, place);
+      }
+      if (this.#durable) fdatasyncSync(fd);
+    } catch (error) {
+      ftruncateSync(fd, this.#bytes);
+      throw error;
+    }
+    this.#bytes += bytes.length;
+  }
+
+  /** The database has all of it. */
+  reset(): void {
+    if (this.#fd === undefined || this.#bytes === 0) return;
+    ftruncateSync(this.#fd, 0);
+    this.#bytes = 0;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd === undefined) return;
+    closeSync(this.#fd);
+    this.#fd = undefined;
+    if (this.#bytes === 0) removeJournal(this.#file);
+  }
+
+  #open(): number {
+    const path = journalPath(this.#file);
+    const fd = openSync(path, FLAGS, 0o600);
+    ftruncateSync(fd, 0);
+    if (this.#durable) {
+      const directory = openSync(dirname(path), "r");
+      fsyncSync(directory);
+      closeSync(directory);
+    }
+    return fd;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * What a journal adds to the rows of its database: found at the start of a server, by
+ * `config flush`, and by whoever reads a database whose server is gone.
+ */
+import { silentLog } from "../../base/log.ts";
+import { Memdb } from "../state/memdb.ts";
+import { readJournal } from "./journal.ts";
+import type { DecodedJournal } from "./journal-format.ts";
+import { RowFingerprint } from "./row-fingerprint.ts";
+import { MemoryRows, type RowChange, type RowImage } from "./row-writer.ts";
+import { loadedEntries, RowType, type Row } from "./tree-rows.ts";
+import { TreeStore } from "./tree-store.ts";
+
+/**
+ * What the journal beside a database is to it. `none`: there is none, or an empty one; `replay`:
+ * its changes continue the database; `done`: the database has them already; `foreign`: it continues
+ * another state, `why` says which.
+ */
+export type JournalState =
+  | { readonly kind: "none" | "done" }
+  | { readonly kind: "replay"; readonly journal: DecodedJournal }
+  | { readonly kind: "foreign"; readonly journal: DecodedJournal; readonly why: string };
+
+/** Compares; a text when the journal cannot be read. `version`: of the whole tree in `rows`. */
+export function journalState(
+  file: string,
+  rows: readonly RowImage[],
+  version: number,
+): JournalState | string {
+  const journal = readJournal(file);
+  if (typeof journal === "string") return `config.db.changes cannot be read: ${journal}`;
+  if (journal === undefined || journal.records.length === 0) return { kind: "none" };
+  const { base, records } = journal;
+  if (version === base.version) {
+    const isSame = new RowFingerprint(rows).value().equals(base.fingerprint);
+    if (isSame) return { kind: "replay", journal };
+    const why = `the entries of version ${version} were changed by somebody else`;
+    return { kind: "foreign", journal, why };
+  }
+  if (version === base.version + records.length) return { kind: "done" };
+  const why = `it continues version ${base.version}, and the database has version ${version}`;
+  return { kind: "foreign", journal, why };
+}
+
+/** Collects what changes in which rows. */
+class ChangedRows extends MemoryRows {
+  readonly changed = new Map<number, RowImage | undefined>();
+
+  override commit(change: RowChange): 0 {
+    for (const inode of change.deleted) this.changed.set(inode, undefined);
+    for (const row of change.replaced) this.changed.set(row.inode, row);
+    this.root = change.root;
+    return 0;
+  }
+}
+
+/** The journal's changes as one change of the rows; a text when one of them cannot be applied. */
+export function replayed(
+  { records }: DecodedJournal,
+  rows: readonly Row[],
+  version: number,
+): RowChange | string {
+  const memdb = new Memdb();
+  const root = rows.find(({ inode }) => inode === 0);
+  const stamp = { version, writer: root?.writer ?? 0, mtime: root?.mtime ?? 0 };
+  const entries = memdb.reload(stamp, loadedEntries(rows), new Map());
+  const writer = new ChangedRows();
+  writer.root = { ...stamp, type: root?.type ?? RowType.FILE };
+  const store = new TreeStore({ memdb, entries, writer, log: silentLog });
+  for (const { command, origin } of records) {
+    const outcome = store.apply(command, origin);
+    if (outcome < 0) return `${command.kind} of '${command.path}' fails with ${outcome}`;
+  }
+  const deleted: number[] = [];
+  const replaced: RowImage[] = [];
+  for (const [inode, row] of writer.changed) {
+    if (row === undefined) deleted.push(inode);
+    else replaced.push(row);
+  }
+  return { deleted, replaced, root: writer.root };
+}

@@ -1,0 +1,274 @@
+/**
+ * `--commit batched`: rows, versions and memory are those of `--commit each`; a crash at any moment
+ * loses nothing that was answered; a journal never reaches a database it does not belong to; and a
+ * C server does not start without it.
+ */
+import { describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import fc from "fast-check";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { Errno, errnoName } from "../../src/base/errno.ts";
+import type { Log } from "../../src/base/log.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { withoutPhantoms } from "../../src/pmxcfs/replication/local.ts";
+import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
+import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
+import {
+  decodeJournal,
+  encodeBase,
+  encodeRecord,
+  type JournalRecord,
+} from "../../src/pmxcfs/store/journal-format.ts";
+import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
+import { eventually } from "../support/eventually.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
+import { anyCommand, TreeModel } from "./tree-model.ts";
+import { rowsIn, rowsOf } from "./tree-rows-of.ts";
+
+const LATER = 3_600_000;
+
+function opened(file: string, more: Partial<OpenTreeOptions> = {}, log: Log = silentLog) {
+  const batches = { flushMs: LATER, openedCheckMs: LATER };
+  const tree = openTree({ file, log, commit: "batched", batches, now: () => 0, ...more });
+  if (typeof tree === "string") throw new Error(tree);
+  return tree;
+}
+
+const apply = (tree: TreeStore, command: TreeCommand): number =>
+  tree.apply(command, { writer: 0, time: 1000 });
+
+const mkdir = (path: string): TreeCommand => ({ kind: "mkdir", path });
+
+/** What a crash now would leave: database, WAL and journal, in another directory. */
+function crash(file: string, into: TempDirectory): string {
+  // By another process: opening the database here besides SQLite would drop its locks.
+  const { exitCode } = Bun.spawnSync([
+    "sh",
+    "-c",
+    `cp ${file}* ${into.path}; rm -f ${into.path}/*-shm`,
+  ]);
+  expect(exitCode).toBe(0);
+  return into.at("config.db");
+}
+
+/** What a killed server leaves: "before" in the database, `changes` in the journal. */
+function left(changes: readonly TreeCommand[]) {
+  using directory = new TempDirectory();
+  const copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"));
+  apply(tree, mkdir("before"));
+  tree.flush();
+  for (const command of changes) apply(tree, command);
+  return { copies, file: crash(directory.at("config.db"), copies) };
+}
+
+/** A record with its data in a shape that can be compared. */
+function plain({ command, origin }: JournalRecord): unknown {
+  const data = command.kind === "write" ? [...command.data] : undefined;
+  return { ...command, data, origin };
+}
+
+const nameOfRoot = (file: string): unknown => rowsIn(file)[0]?.[6];
+
+describe("random commands in batches", () => {
+  const step = fc.tuple(anyCommand, fc.nat(2), fc.nat(5), fc.integer({ min: 0, max: 9 }));
+  const steps = fc.array(step, { maxLength: 120, size: "max" });
+
+  test("a crash at any moment, and the stop, leave the rows of `--commit each`", () => {
+    fc.assert(
+      fc.property(steps, fc.nat(119), (commands, crashAt) => {
+        using directory = new TempDirectory();
+        using copies = new TempDirectory();
+        const file = directory.at("config.db");
+        const model = new TreeModel();
+        {
+          using store = opened(file, { batches: { flushMs: LATER, changes: 20 } });
+          for (const [index, [given, writer, tick, flush]] of commands.entries()) {
+            const command = withoutPhantoms(store.memdb, given);
+            const time = 1000 + tick;
+            const answer = store.apply(command, { writer, time });
+            const named = answer < 0 ? errnoName(answer) : answer;
+            expect([command, named]).toEqual([command, model.apply(command, writer, time)]);
+            if (flush === 0) expect(store.flush()).toBe(0);
+            if (index !== crashAt) continue;
+            const copy = crash(file, copies);
+            opened(copy, { commit: "each" })[Symbol.dispose]();
+            expect(rowsIn(copy)).toEqual(model.rows());
+            expect(readdirSync(copies.path).filter((name) => name.includes("changes"))).toEqual([]);
+          }
+          expect(rowsOf(store).length).toBe(model.entries.size);
+        }
+        expect(rowsIn(file)).toEqual(model.rows());
+        expect(readdirSync(directory.path).filter((name) => name.includes("changes"))).toEqual([]);
+      }),
+      { numRuns: 60 },
+    );
+  }, 60_000);
+
+  test("records are read back as they were written, and a torn end is left out", () => {
+    const origin = fc.record({ writer: fc.nat(2 ** 31), time: fc.nat(2 ** 31) });
+    const records = fc.array(fc.record({ command: anyCommand, origin }), { minLength: 1 });
+    fc.assert(
+      fc.property(records, fc.nat(), fc.nat(2 ** 20), (given, cut, version) => {
+        const base = { version, fingerprint: Buffer.alloc(32, 7) };
+        const bytes = Buffer.concat([encodeBase(base), ...given.map(encodeRecord)]);
+        const decoded = decodeJournal(bytes);
+        expect(decoded?.base).toEqual(base);
+        expect(decoded?.records.map(encodeRecord)).toEqual(given.map(encodeRecord));
+        expect(decoded?.records.map(plain)).toEqual(given.map(plain));
+        const torn = decodeJournal(bytes.subarray(0, cut % bytes.length));
+        expect((torn?.records.length ?? 0) < given.length).toBe(true);
+      }),
+    );
+  });
+
+  test("arbitrary bytes are no journal, or a short one; never a crash", () => {
+    const head = encodeBase({ version: 3, fingerprint: Buffer.alloc(32) });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        decodeJournal(Buffer.from(bytes));
+        expect(decodeJournal(Buffer.concat([head, bytes]))?.records).toEqual([]);
+      }),
+    );
+  });
+});
+
+describe("when changes go into the database", () => {
+  test("after a while, in one transaction, and the journal is empty then", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, { batches: { flushMs: 50 } });
+    for (let round = 0; round < 20; round++) apply(tree, mkdir(`d${round}`));
+    expect(rowsIn(file).length).toBe(1);
+    expect(statSync(`${file}.changes`).size).toBeGreaterThan(500);
+    await eventually("they are in the database", () => rowsIn(file).length === 21);
+    expect(statSync(`${file}.changes`).size).toBe(0);
+    expect(nameOfRoot(file)).toBe("__version__");
+  });
+
+  test("when so many wait, at a flush (fsync), and at the stop", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    {
+      using tree = opened(file, { batches: { flushMs: LATER, changes: 5 } });
+      for (const name of ["a", "b", "c", "d"]) apply(tree, mkdir(name));
+      expect(rowsIn(file).length).toBe(1);
+      apply(tree, mkdir("e"));
+      expect(rowsIn(file).length).toBe(6);
+      apply(tree, mkdir("f"));
+      expect(tree.flush()).toBe(0);
+      expect(rowsIn(file).length).toBe(7);
+      apply(tree, mkdir("g"));
+    }
+    expect(rowsIn(file).length).toBe(8);
+    expect(existsSync(`${file}.changes`)).toBe(false);
+  });
+
+  test("when another process opens it", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, { batches: { flushMs: LATER, openedCheckMs: 5 } });
+    apply(tree, mkdir("a"));
+    expect(statSync(`${file}.changes`).size).toBeGreaterThan(0);
+    Bun.spawnSync(["head", "-c", "16", file]);
+    await eventually("it is in the database", () => statSync(`${file}.changes`).size === 0);
+    expect(rowsIn(file).length).toBe(2);
+  });
+
+  test("a locked database: they are answered, and go in when it is free", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    for (const more of [{}, { commit: "each", spill: true }] as const) {
+      using tree = opened(file, { batches: { flushMs: 20, retryMs: 20 }, ...more });
+      const before = tree.version;
+      const other = new Database(file);
+      other.run("BEGIN IMMEDIATE");
+      expect(apply(tree, mkdir(`a${before}`))).toBe(0);
+      expect(apply(tree, mkdir(`b${before}`))).toBe(0);
+      other.run("ROLLBACK");
+      other.close();
+      await eventually("they are in it", () => rowsIn(file).at(-1)?.[2] === before + 2);
+    }
+  });
+
+  test("a journal that grows beyond its bound: EIO until the database can be written", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, { batches: { flushMs: LATER, journalBytes: 200 } });
+    const other = new Database(file);
+    other.run("BEGIN IMMEDIATE");
+    const answers = ["a", "b", "c", "d", "e", "f"].map((name) => apply(tree, mkdir(name)));
+    expect(answers).toContain(0);
+    expect(answers.at(-1)).toBe(Errno.EIO);
+    other.run("ROLLBACK");
+    other.close();
+    expect(tree.flush()).toBe(0);
+    expect(apply(tree, mkdir("f"))).toBe(0);
+  });
+});
+
+describe("a server that was killed", () => {
+  test("leaves a database whose row 0 tells a C server, which refuses it, what to do", () => {
+    const { copies, file } = left([mkdir("a")]);
+    using _copies = copies;
+    expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
+    const log = rememberingLog();
+    opened(file, { commit: "each" }, log)[Symbol.dispose]();
+    expect(log.lines).toEqual([`${file}: 1 changes taken over from config.db.changes`]);
+    expect(nameOfRoot(file)).toBe("__version__");
+    expect(rowsIn(file).length).toBe(3);
+  });
+
+  test("a change whose record is torn was not answered, and is left out", () => {
+    const { copies, file } = left([mkdir("a"), mkdir("b")]);
+    using _copies = copies;
+    truncateSync(`${file}.changes`, readFileSync(`${file}.changes`).length - 1);
+    using tree = opened(file);
+    expect([...tree.entries()].map(({ name }) => name)).toEqual(["before", "a"]);
+  });
+
+  test("a journal beside a database that was changed meanwhile is set aside, and said", () => {
+    const { copies, file } = left([mkdir("a")]);
+    using _copies = copies;
+    const other = new Database(file);
+    other.run("UPDATE tree SET name = 'edited' WHERE name = 'before'");
+    other.close();
+    const log = rememberingLog();
+    using tree = opened(file, {}, log);
+    expect([...tree.entries()].map(({ name }) => name)).toEqual(["edited"]);
+    expect(log.lines.join("\n")).toContain("its 1 changes, to a, are kept in");
+    expect(readdirSync(copies.path).some((name) => /changes\.set-aside-\d+T/.test(name))).toBe(
+      true,
+    );
+  });
+
+  test("a journal whose changes are in the database already is dropped", () => {
+    const { copies, file } = left([mkdir("a")]);
+    using _copies = copies;
+    const journal = readFileSync(`${file}.changes`);
+    opened(file)[Symbol.dispose]();
+    writeFileSync(`${file}.changes`, journal);
+    const log = rememberingLog();
+    using tree = opened(file, {}, log);
+    expect([...tree.entries()].map(({ name }) => name)).toEqual(["before", "a"]);
+    expect(log.lines).toEqual([]);
+  });
+
+  test("a journal that is gone is said to be lost", () => {
+    const { copies, file } = left([mkdir("a")]);
+    using _copies = copies;
+    rmSync(`${file}.changes`);
+    const log = rememberingLog();
+    using tree = opened(file, {}, log);
+    expect(tree.version).toBe(2);
+    expect(log.lines.join("\n")).toContain("changes after version 2 waited in config.db.changes");
+  });
+});
