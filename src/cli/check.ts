@@ -1,8 +1,8 @@
 /** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
 import { errorText } from "../base/error-text.ts";
 import { chmodSync, renameSync, writeFileSync } from "node:fs";
-import { CHECKS } from "../tools/check/code.ts";
-import { CODES } from "../tools/check/codes.ts";
+import { CHECKS } from "../tools/check/catalog/code.ts";
+import { CODES } from "../tools/check/catalog/codes.ts";
 import { DEFAULT_OPTIONS, runCheck } from "../tools/check/check.ts";
 import { localMachine } from "../tools/check/host.ts";
 import {
@@ -48,16 +48,20 @@ function names(words: readonly string[], label: string): string[] {
   });
 }
 
-function render(report: Report, format: Format | undefined, plain: boolean): string {
+function render(
+  report: Report,
+  format: Format | undefined,
+  { plain, verbose }: { readonly plain: boolean; readonly verbose: boolean },
+): string {
   if (format === "json") return renderJson(report, buildInfo.version);
   if (format === "nagios") return renderNagios(report);
   if (format === "checkmk") return renderCheckmk(report);
   if (format === "openmetrics") return renderOpenMetrics(report);
   const style = stdoutStyle(plain);
-  return format === "quiet" ? renderQuiet(report, style) : renderText(report, style);
+  return format === "quiet" ? renderQuiet(report, style) : renderText(report, style, verbose);
 }
 
-/** Whole or not at all: who collects the file never sees half of it. */
+/** Atomic: a collector reads the old file or the new one. */
 function writeFile(file: string, content: string): void {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
@@ -94,7 +98,8 @@ export const checkCommand = command({
   details: [
     "Looks at the caller, the socket, the server, its answers, /dev/shm, the node name, " +
       "/etc/pve, quorum, config.db, rrdcached and the machine, and changes nothing. The first " +
-      "line is the verdict; each fault comes with its cause and a command to paste.",
+      "and the last lines are the verdict and its fix: a command that is safe to paste. Where no " +
+      "command is safe, the report says what to do by hand.",
     "Also spelled `pmxcfs-ipc --check`. All codes: docs/diagnosis.md, or `explain CODE`.",
   ],
   examples: [
@@ -138,6 +143,7 @@ export const checkCommand = command({
       max: 1_000_000,
     }),
     json: flag({ description: "The report as JSON", group: OUTPUT }),
+    verbose: flag({ description: "What passed and was skipped as well", group: OUTPUT }),
     quiet: flag({ description: "Only what is wrong", alias: "q", group: OUTPUT }),
     nagios: flag({ description: "One line for a monitoring plugin", group: OUTPUT }),
     checkmk: flag({ description: "Lines for a Checkmk local check", group: OUTPUT }),
@@ -162,7 +168,8 @@ export const checkCommand = command({
     const only = names(values.only, "--only");
     const skip = names(values.skip, "--skip");
     const report = await runCheck(localMachine({}, selfCommand()), options, { only, skip });
-    const rendered = render(report, format, values.noColor || values.output !== undefined);
+    const plain = values.noColor || values.output !== undefined;
+    const rendered = render(report, format, { plain, verbose: values.verbose });
     if (values.output === undefined) print(rendered);
     else writeFile(values.output, rendered);
     return leave(report.exitCode);

@@ -10,58 +10,25 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { needRoot } from "../support/identity.ts";
-import { check, codesOf, expectFound, sandbox, startNode, type Told } from "./support/run.ts";
+import { DIRECTORY, FILE, NODE, nodeTree, type Row, writeDatabase } from "./support/database.ts";
+import { check, codesOf, expectFound, sandbox, startNode, told, type Told } from "./support/run.ts";
 
 needRoot();
 
 const directory = mkdtempSync(join(tmpdir(), "check-database-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const SCHEMA =
-  "CREATE TABLE tree (  inode INTEGER PRIMARY KEY NOT NULL,  parent INTEGER NOT NULL,  " +
-  "version INTEGER NOT NULL,  writer INTEGER NOT NULL,  mtime INTEGER NOT NULL,  " +
-  "type INTEGER NOT NULL,  name TEXT NOT NULL,  data BLOB)";
-
-const DIRECTORY = 4;
-const FILE = 8;
-const NODE = hostname().split(".")[0] ?? "";
-
-type Row = readonly [inode: number, parent: number, type: number, name: string, bytes?: number];
-
-/** The directories a node has. */
-const TREE: readonly Row[] = [
-  [1, 0, DIRECTORY, "nodes"],
-  [2, 1, DIRECTORY, NODE],
-  [3, 2, DIRECTORY, "qemu-server"],
-  [4, 2, DIRECTORY, "lxc"],
-  [5, 0, FILE, "storage.cfg", 100],
-];
+const TREE = nodeTree();
 
 let files = 0;
 
-function write(rows: readonly Row[], mtime = 1_790_000_000): string {
+function write(rows: readonly Row[], mtime?: number): string {
   const path = join(directory, `config-${files++}.db`);
-  const database = new Database(path);
-  database.run("PRAGMA journal_mode=WAL");
-  database.run(SCHEMA);
-  const insert = database.query("INSERT INTO tree VALUES (?, ?, 1, 0, ?, ?, ?, ?)");
-  insert.run(0, 0, mtime, FILE, "__version__", null);
-  for (const [inode, parent, type, name, bytes] of rows) {
-    insert.run(
-      inode,
-      parent,
-      mtime,
-      type,
-      name,
-      bytes === undefined ? null : Buffer.alloc(bytes, 1),
-    );
-  }
-  database.close();
-  chmodSync(path, 0o600);
+  writeDatabase(path, rows, mtime);
   return path;
 }
 
@@ -102,7 +69,7 @@ test("DB_CORRUPT: pages overwritten in the middle of the file", async () => {
   writeFileSync(path, bytes);
   expectFound(await examined(path), "DB_CORRUPT", {
     line: new RegExp(`^${path}: `),
-    fix: /^cp -a \S+ \S+\.broken; sqlite3 \S+\.broken \.recover \| sqlite3 \S+\.new$/,
+    fix: /^Nothing can be read from it\. Do not start pve-cluster: restore /,
     exit: 2,
   });
 });
@@ -112,14 +79,14 @@ test("DB_CORRUPT: not a database, and cut off", async () => {
   writeFileSync(text, "this is not a database at all, although it is long enough".repeat(50));
   expectFound(await examined(text), "DB_CORRUPT", {
     line: /not a database/,
-    fix: /recover/,
+    fix: /^Nothing can be read from it/,
     exit: 2,
   });
   const path = write([...TREE, [6, 0, FILE, "big", 200_000]]);
   truncateSync(path, 8192);
   expectFound(await examined(path), "DB_CORRUPT", {
     line: /malformed|ok|page/,
-    fix: /recover/,
+    fix: /rescued-/,
     exit: 2,
   });
 });
@@ -127,7 +94,7 @@ test("DB_CORRUPT: not a database, and cut off", async () => {
 test("DB_CORRUPT: a directory in the file's place", async () => {
   expectFound(await examined(directory), "DB_CORRUPT", {
     line: /it is no file \(directory\)$/,
-    fix: /recover/,
+    fix: /^Nothing can be read from it/,
     exit: 2,
   });
 });
@@ -139,8 +106,8 @@ test("DB_NOT_PMXCFS: another program's file", async () => {
   database.close();
   chmodSync(path, 0o600);
   expectFound(await examined(path), "DB_NOT_PMXCFS", {
-    line: /without pmxcfs's table: it has no table "tree"$/,
-    fix: /^ls -l /,
+    line: /no such table: tree|no table|empty/,
+    fix: /^Nothing can be read from it\. Do not start pve-cluster: restore /,
     exit: 2,
   });
 });
@@ -148,8 +115,8 @@ test("DB_NOT_PMXCFS: another program's file", async () => {
 test("DB_DUPLICATE_NAME: two entries of one name", async () => {
   const report = await examined(write([...TREE, [77, 0, FILE, "storage.cfg"]]));
   expectFound(report, "DB_DUPLICATE_NAME", {
-    line: /holds storage\.cfg twice \(inodes 5 and 77\)$/,
-    fix: /^cp -a \S+ \S+\.bak; sqlite3 \S+ 'DELETE FROM tree WHERE inode = 5'$/,
+    line: /found entry with duplicate name 'storage\.cfg' - A:\(inode = 0x0+5\b.* vs\. B:\(inode = 0x0+4D\b/,
+    fix: /pmxcfs-ipc config export/,
     exit: 2,
   });
 });
@@ -160,9 +127,9 @@ test("DB_DUPLICATE_VMID: one guest in two directories", async () => {
   );
   expectFound(report, "DB_DUPLICATE_VMID", {
     line: new RegExp(
-      `has guest 100 more than once: nodes/${NODE}/qemu-server/100.conf nodes/.*/lxc/100.conf$`,
+      `detected duplicate VMID 100 .*nodes/${NODE}/qemu-server/100.conf.*nodes/.*/lxc/100.conf`,
     ),
-    fix: /'DELETE FROM tree WHERE inode = 10'$/,
+    fix: /^Export the tree, move one of the two files out of it/,
     exit: 2,
   });
 });
@@ -170,22 +137,97 @@ test("DB_DUPLICATE_VMID: one guest in two directories", async () => {
 test("DB_ORPHAN: an entry without its directory, and directories in a circle", async () => {
   const report = await examined(write([...TREE, [30, 4711, FILE, "lost"]]));
   expectFound(report, "DB_ORPHAN", {
-    line: /the entry lost \(inode 30\) lies in a directory that does not exist$/,
-    fix: /inode = 30'$/,
+    line: /missing directory inode \(inode = 0+1267\)$/,
+    fix: /pmxcfs-ipc config export/,
     exit: 2,
   });
   const circle: Row[] = [
     [40, 41, DIRECTORY, "a"],
     [41, 40, DIRECTORY, "b"],
   ];
-  expect(codesOf(await examined(write([...TREE, ...circle])))).toEqual(["DB_ORPHAN", "DB_ORPHAN"]);
+  expect(codesOf(await examined(write([...TREE, ...circle])))).toContain("DB_ORPHAN");
+});
+
+test("DB_ENTRY_REFUSED: rows that pmxcfs does not load, in its words", async () => {
+  const rows: [Row, RegExp][] = [
+    [[20, 0, DIRECTORY, "priv", 4], /directory inode contains data \(inode = 0+14\)$/],
+    [[20, 0, 0, "odd"], /inode has unknown type \(inode = 0+14/],
+    [[20, 0, FILE, ""], /inode has no name \(inode = 0+14\)$/],
+  ];
+  for (const [row, line] of rows) {
+    const report = await examined(write([...TREE, row]));
+    expectFound(report, "DB_ENTRY_REFUSED", { line, fix: /pmxcfs-ipc config export/, exit: 2 });
+  }
+});
+
+test("a guest twice has no fix: which one it is only a person knows", async () => {
+  const twice: Row[] = [
+    [10, 3, FILE, "100.conf"],
+    [11, 4, FILE, "100.conf"],
+    [12, 4711, FILE, "lost"],
+  ];
+  const report = await examined(write([...TREE, ...twice]));
+  expect(codesOf(report).toSorted()).toEqual(["DB_DUPLICATE_VMID", "DB_ORPHAN"]);
+  expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
+});
+
+test("several faults have one fix, printed once", async () => {
+  const rows: Row[] = [
+    [30, 4711, FILE, "lost"],
+    [31, 4712, FILE, "lost as well"],
+    [32, 0, FILE, "storage.cfg"],
+  ];
+  const report = await examined(write([...TREE, ...rows]));
+  expect(codesOf(report).length).toBe(3);
+  expect(report.findings.flatMap(({ fix }) => fix ?? []).length).toBe(1);
+});
+
+test("LOCKS_HELD: with the node that wrote them and their age", async () => {
+  const now = Math.floor(Date.now() / 1000);
+  const conf = `totem {\n  cluster_name: c\n  config_version: 1\n}\nnodelist {
+    node {\n name: pve2\n nodeid: 2\n quorum_votes: 1\n ring0_addr: 192.0.2.2\n }\n}\n`;
+  const report = await examined(
+    write([
+      ...TREE,
+      [60, 0, DIRECTORY, "priv"],
+      [61, 60, DIRECTORY, "lock"],
+      [62, 61, DIRECTORY, "file-storage_cfg", 0, { mtime: now - 7, writer: 2 }],
+      [63, 0, FILE, "corosync.conf", conf],
+    ]),
+  );
+  expectFound(report, "LOCKS_HELD", {
+    line: /^1 locks in \/etc\/pve\/priv\/lock: file-storage_cfg \(pve2, (7|8|9|1\d) s old\)$/,
+    fix: /given up by itself after 120 s/,
+    exit: 0,
+  });
+});
+
+test("FILES_LEFT: temporary files whose writer has ended, and no others", async () => {
+  const now = Math.floor(Date.now() / 1000);
+  const dead = Bun.spawnSync(["true"]).pid;
+  const rows: Row[] = [
+    [70, 3, FILE, `100.conf.tmp.${dead}`, "left"],
+    [71, 3, FILE, `101.conf.tmp.${process.pid}`, "in use", { mtime: now }],
+    [72, 3, FILE, `102.conf.tmp.${dead}`, "another node's", { writer: 7 }],
+    [73, 0, FILE, ".fuse_hidden0000000000000001", "old"],
+    [74, 0, FILE, ".ansible_tmpabc", "young", { mtime: now }],
+    [75, 0, FILE, "notes.tmp.txt", "no temporary name"],
+  ];
+  const report = await examined(write([...TREE, ...rows]));
+  const hidden = "/etc/pve/.fuse_hidden0000000000000001";
+  const left = `/etc/pve/nodes/${NODE}/qemu-server/100.conf.tmp.${dead}`;
+  expectFound(report, "FILES_LEFT", {
+    line: new RegExp(`^2 temporary files were left in /etc/pve: ${left}, ${hidden}$`),
+    fix: /^Look at them/,
+    exit: 0,
+  });
 });
 
 test("DB_FILE_LARGE: a file close to what a client can receive", async () => {
   const report = await examined(write([...TREE, [50, 0, FILE, "user.cfg", 900_000]]));
   expectFound(report, "DB_FILE_LARGE", {
     line: /^user\.cfg has 900000 bytes, 85 % of the 1048576 a client can receive$/,
-    fix: /^ls -l \/etc\/pve\/user\.cfg$/,
+    fix: /`ls -l \/etc\/pve\/user\.cfg`\.$/,
     exit: 1,
   });
 });
@@ -196,7 +238,7 @@ test("DB_LARGE: most of the 128 MiB are used", async () => {
   });
   expectFound(await examined(write([...TREE, ...many])), "DB_LARGE", {
     line: /holds 109.7 MiB of files, 85 % of the 128 MiB pmxcfs allows$/,
-    fix: /^find \/etc\/pve -type f/,
+    fix: /`find \/etc\/pve -type f/,
     exit: 1,
   });
 });
@@ -206,8 +248,8 @@ test("DB_WAL_LARGE: a log that is not folded back", async () => {
   writeFileSync(`${path}-wal`, "");
   truncateSync(`${path}-wal`, 80 * 1024 * 1024);
   expectFound(await examined(path), "DB_WAL_LARGE", {
-    line: /-wal has 80 MiB \(limit 64 MiB\)$/,
-    fix: /^fuser -v .*-wal; systemctl restart pve-cluster$/,
+    line: /-wal has 80 MiB \(limit 16 MiB\)$/,
+    fix: /^End the reader; .*`fuser -v .*-wal`$/,
     exit: 1,
   });
 });
@@ -222,28 +264,61 @@ test("DB_PERMISSIONS: readable by others", async () => {
   });
 });
 
-test("DB_LOCKED_BY_OTHER: a second pmxcfs holds the lock", async () => {
+/** A process that has the lock on this file; `program` starts it. */
+async function locked(lock: string, program: readonly string[]): Promise<Bun.Subprocess> {
+  writeFileSync(lock, "", { flag: "a" });
+  const holder = Bun.spawn(["flock", "--no-fork", lock, ...program]);
+  await eventually("locked", () => {
+    const { exitCode } = Bun.spawnSync(["flock", "-n", lock, "true"]);
+    return exitCode !== 0;
+  });
+  return holder;
+}
+
+test("DB_LOCKED_BY_OTHER: a program that is no pmxcfs is named, and not to be killed", async () => {
   const path = write(TREE);
-  const lock = `${path}.lock`;
-  writeFileSync(lock, "");
-  const holder = Bun.spawn(["flock", "--no-fork", lock, "sleep", "60"]);
+  const holder = await locked(`${path}.lock`, ["sleep", "60"]);
   try {
-    await eventually("locked", () => {
-      const { exitCode } = Bun.spawnSync(["flock", "-n", lock, "true"]);
-      return exitCode !== 0;
-    });
     await using server = await startNode();
-    expectFound(await examined(path, server.name), "DB_LOCKED_BY_OTHER", {
+    const report = await examined(path, server.name);
+    expectFound(report, "DB_LOCKED_BY_OTHER", {
       line: new RegExp(
-        `^pid ${holder.pid} \\(sleep\\) holds the lock ${lock}, but does not serve @test-`,
+        `^pid ${holder.pid} \\(sleep\\) holds the lock ${path}.lock, but does not serve @test-`,
       ),
-      fix: new RegExp(`^kill ${holder.pid} && systemctl restart pve-cluster$`),
+      fix: new RegExp(`^Look at what pid ${holder.pid} is `),
       exit: 2,
     });
+    expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
   } finally {
     holder.kill("SIGKILL");
     await holder.exited;
   }
+});
+
+test("a pmxcfs that has the lock and serves elsewhere is not to be killed", async () => {
+  const database = write(TREE);
+  const report = await told(`mkdir -p /var/lib; mount -t tmpfs tmpfs /var/lib
+    mkdir /var/lib/pve-cluster; cp ${database} /var/lib/pve-cluster/config.db
+    cp $(command -v sleep) /dev/shm/pmxcfs
+    lock=/var/lib/pve-cluster/.pmxcfs.lockfile
+    unshare -n flock --no-fork $lock /dev/shm/pmxcfs 60 & await sh -c "! flock -n $lock true"
+    $CHECK --only database --json || true`);
+  expect(codesOf(report)).toContain("DB_LOCKED_BY_OTHER");
+  expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
+});
+
+test("a lock on another file system's file of the same inode number accuses nobody", async () => {
+  const report = await told(`mkdir -p /var/lib; mount -t tmpfs tmpfs /var/lib
+    mkdir /var/lib/pve-cluster; lock=/var/lib/pve-cluster/.pmxcfs.lockfile; touch $lock
+    mount -t tmpfs tmpfs /mnt; want=$(stat -c %i $lock)
+    for i in $(seq 50); do
+      touch /mnt/$i
+      [ $(stat -c %i /mnt/$i) != $want ] || break
+    done
+    [ $(stat -c %i /mnt/$i) = $want ]
+    flock --no-fork /mnt/$i sleep 60 & await sh -c "! flock -n /mnt/$i true"
+    $CHECK --only database --json || true`);
+  expect(codesOf(report)).toEqual([]);
 });
 
 test("DB_DISK_LOW: the file lies on a small file system", async () => {
@@ -253,8 +328,8 @@ test("DB_DISK_LOW: the file lies on a small file system", async () => {
     cp '${path}' /var/lib/pve-cluster/config.db
     $CHECK --only database --json || true`);
   expectFound(JSON.parse(out) as Told, "DB_DISK_LOW", {
-    line: /config\.db lies on a disk with [\d.]+ MiB free \(limit 100 MiB\)$/,
-    fix: /^df -h \/var\/lib\/pve-cluster\/config\.db;/,
+    line: /config\.db lies on a file system with [\d.]+ MiB free \(limit 100 MiB\)$/,
+    fix: /^apt-get clean; .* && systemctl restart pve-cluster$/,
     exit: 1,
   });
 });
@@ -266,7 +341,7 @@ test("NODE_DIRECTORY_MISSING: the file knows other nodes only", async () => {
   ];
   expectFound(await examined(write(rows)), "NODE_DIRECTORY_MISSING", {
     line: new RegExp(`^nodes/${NODE} does not exist; there are: someone-else$`),
-    fix: /^cd \/etc\/pve\/nodes && ls && mv /,
+    fix: /^The files of each guest move from /,
     exit: 1,
   });
 });
@@ -275,7 +350,7 @@ test("CLOCK_BACKWARDS: the last change is of tomorrow", async () => {
   const report = await examined(write(TREE, Math.floor(Date.now() / 1000) + 86_400));
   expectFound(report, "CLOCK_BACKWARDS", {
     line: /^the last change in config\.db is 86\d{3} s in the future \(limit 60 s\)/,
-    fix: /^chronyc tracking/,
+    fix: /^Look at `timedatectl`/,
     exit: 1,
   });
 });

@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CHECKS } from "../../src/tools/check/code.ts";
-import { CODES } from "../../src/tools/check/codes.ts";
+import { CHECKS } from "../../src/tools/check/catalog/code.ts";
+import { CODES } from "../../src/tools/check/catalog/codes.ts";
 import { renderDiagnosis } from "../../src/tools/check/diagnosis.ts";
 import { REPOSITORY } from "../support/native.ts";
 

@@ -1,6 +1,6 @@
 /** `explain`: every error text the issue names, pasted the way people paste. */
 import { expect, test } from "bun:test";
-import { type CodeName, CODES, EFFECTS, isCode } from "../../src/tools/check/codes.ts";
+import { type CodeName, CODES, EFFECTS, isCode } from "../../src/tools/check/catalog/codes.ts";
 import { explain, TEXTS, textsOf } from "../../src/tools/check/explain.ts";
 import { PROGRAM, run } from "./support/run.ts";
 
@@ -158,7 +158,7 @@ test("as a command: the line, its causes, its fix", async () => {
   expect(out).toMatch(/^Unknown error -1\n/);
   expect(out).toMatch(/The line is about request GET_FS_VERSION\./);
   expect(out).toMatch(/1\. .*\[ACCESS_REFUSED_GID\]/);
-  expect(out).toMatch(/fix: {2}setpriv --regid 0 --clear-groups COMMAND/);
+  expect(out).toMatch(/next: Run the program with gid 0: `setpriv --regid 0 --clear-groups`/);
   expect(exitCode).toBe(0);
 });
 

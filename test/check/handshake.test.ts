@@ -42,7 +42,7 @@ test("SERVER_UNKNOWN: a server by another name than pmxcfs's", async () => {
   const report = await check(server.name, { only: ONLY });
   expectFound(report, "SERVER_UNKNOWN", {
     line: new RegExp(`^the server \\(pid ${server.pid}, .*\\) is neither pmxcfs nor pmxcfs-ipc`),
-    fix: new RegExp(`^ls -l /proc/${server.pid}/exe`),
+    fix: new RegExp(`\`ls -l /proc/${server.pid}/exe\``),
     exit: 0,
   });
 });
@@ -52,7 +52,7 @@ test("HANDSHAKE_HUNG: a socket that nobody accepts on", async () => {
   const report = await check(server.name, { only: ONLY, options: { deadlineMs: 400 } });
   expectFound(report, "HANDSHAKE_HUNG", {
     line: /^@test-.* takes connections but did not answer the handshake within 400 ms$/,
-    fix: new RegExp(`/proc/${server.pid}/wchan; systemctl restart pve-cluster$`),
+    fix: /^follows from SOCKET_TAKEN$/,
     exit: 2,
   });
 });
@@ -61,7 +61,7 @@ test("HANDSHAKE_GARBAGE: another protocol", async () => {
   await using server = await raw("garbage");
   expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_GARBAGE", {
     line: /^what listens on @test-.* does not speak libqb: /,
-    fix: new RegExp(`^ls -l /proc/${server.pid}/exe`),
+    fix: /^follows from SOCKET_TAKEN$/,
     exit: 2,
   });
 });
@@ -70,7 +70,7 @@ test("HANDSHAKE_CLOSED: hung up on", async () => {
   await using server = await raw("close");
   expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_CLOSED", {
     line: /^the server closed the connection during the handshake$/,
-    fix: new RegExp(`ls /proc/${server.pid}/fd`),
+    fix: /^follows from SOCKET_TAKEN$/,
     exit: 2,
   });
 });
@@ -79,15 +79,18 @@ test("HANDSHAKE_ERROR: a C server that refuses with an errno of its own", async 
   await using server = await refusing(-24);
   expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_ERROR", {
     line: /^the server refused the connection: EMFILE \(Too many open files\)$/,
-    fix: /^journalctl -u pve-cluster/,
+    fix: /^Look at `journalctl -u pve-cluster/,
     exit: 2,
   });
 });
 
-test("HANDSHAKE_ERROR: root is refused although the rule accepts it", async () => {
+test("ACCESS_REFUSED_RULE: root is refused although pmxcfs's rule accepts it", async () => {
   await using server = await refusing(1);
-  const report = await check(server.name, { only: ONLY });
-  expect(codesOf(report)).toEqual(["HANDSHAKE_ERROR"]);
+  expectFound(await check(server.name, { only: ONLY }), "ACCESS_REFUSED_RULE", {
+    line: /^refused: uid 0, gid 0, which pmxcfs's usual rule accepts$/,
+    fix: /^Ask as the user the server runs as,/,
+    exit: 2,
+  });
 });
 
 test("SHM_FULL_FOR_CLIENT: a C server without room for rings", async () => {
@@ -97,10 +100,21 @@ test("SHM_FULL_FOR_CLIENT: a C server without room for rings", async () => {
     $CHECK --socket svc --only handshake,memory --json || true`);
   expectFound(report, "SHM_FULL_FOR_CLIENT", {
     line: /^the server could not make room for this client: No space left on device$/,
-    fix: /^df -h \/dev\/shm; pmxcfs-ipc --check --clean-stale --dry-run$/,
+    fix: /^follows from SHM_FULL$/,
     exit: 2,
   });
   expect(report.verdict.code).toBe("SHM_FULL");
+});
+
+test("a stranger on the name is the verdict, whatever it does", async () => {
+  for (const manner of ["hang", "garbage", "close"]) {
+    await using server = await raw(manner);
+    const options = { deadlineMs: 600 };
+    const report = await check(server.name, { only: ["listener", "handshake"], options });
+    expect([manner, report.verdict.code]).toEqual([manner, "SOCKET_TAKEN"]);
+    expect(report.verdict.text).toContain(`belongs to pid ${server.pid} (`);
+    expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
+  }
 });
 
 test("RINGS_NOT_OPENABLE: server and client see another /dev/shm each", async () => {
@@ -108,7 +122,7 @@ test("RINGS_NOT_OPENABLE: server and client see another /dev/shm each", async ()
     unshare -m sh -c "mount -t tmpfs tmpfs /dev/shm; ${HANDSHAKE}"`);
   expectFound(report, "RINGS_NOT_OPENABLE", {
     line: /^accepted, but the ring files cannot be opened: ENOENT /,
-    fix: /^ls -ln \/dev\/shm/,
+    fix: /^Look at `ls -ln \/dev\/shm`/,
     exit: 2,
   });
 });
@@ -130,7 +144,7 @@ test("RING_PERMISSIONS: ring directories that others may enter", async () => {
   });
   expectFound(report, "RING_PERMISSIONS", {
     line: /^\/dev\/shm\/qb-.* has mode 0777 \(limit 0770\)/,
-    fix: /^ls -ln \/dev\/shm\/qb-/,
+    fix: /^Find what changes the modes/,
     exit: 1,
   });
 });

@@ -24,7 +24,7 @@ test("ACCESS_REFUSED_UID: an ordinary user, by a C server", async () => {
   const report = await told(`${REFUSING} ${AS_USER} $CHECK --socket svc --json || true`);
   expectFound(report, "ACCESS_REFUSED_UID", {
     line: /^refused: uid 1000 with gid 1000 is neither root nor of group www-data$/,
-    fix: /^sudo COMMAND, or to read only: sudo setpriv --regid www-data /,
+    fix: /^Run the program as root \(sudo\)\./,
     exit: 2,
   });
   expect(report.verdict.code).toBe("ACCESS_REFUSED_UID");
@@ -41,7 +41,7 @@ test("ACCESS_REFUSED_GID: root with another group", async () => {
   );
   expectFound(report, "ACCESS_REFUSED_GID", {
     line: /^refused: uid 0 is right, but gid 990 \(no name\) is neither 0 nor www-data \(33\)$/,
-    fix: /^setpriv --regid 0 --clear-groups COMMAND/,
+    fix: /^Run the program with gid 0: `setpriv --regid 0 --clear-groups`/,
     exit: 2,
   });
 });
@@ -59,7 +59,7 @@ test("ROOT_GID_UNUSUAL: our server accepts root with another group", async () =>
     `${OURS} setpriv --regid 990 --clear-groups \\
       $CHECK --socket svc --only handshake --json || true`,
   );
-  expectFound(report, "ROOT_GID_UNUSUAL", { line: /gid 990/, fix: /--regid 0/, exit: 0 });
+  expectFound(report, "ROOT_GID_UNUSUAL", { line: /gid 990/, fix: /Group=root/, exit: 0 });
 });
 
 test("www-data is read-only, and that is right", async () => {
@@ -74,7 +74,7 @@ test("CREDENTIALS_DIFFER: another real than effective uid", async () => {
   );
   expectFound(report, "CREDENTIALS_DIFFER", {
     line: /^real and effective ids differ: uid 1000\/0, gid 0\/0$/,
-    fix: /^setpriv --reuid 0 --regid 0 --clear-groups COMMAND$/,
+    fix: /`setpriv --reuid 0 --regid 0 --clear-groups`/,
     exit: 0,
   });
 });
@@ -84,8 +84,8 @@ test("NETNS_DIFFERS: the server listens in another network namespace", async () 
     `${OURS} unshare -n $CHECK --socket svc --only identity --json || true`,
   );
   expectFound(report, "NETNS_DIFFERS", {
-    line: /^this process is in network namespace net:\[\d+\], pid 1 in net:\[\d+\]$/,
-    fix: /^nsenter --target 1 --net pmxcfs-ipc --check$/,
+    line: /^this process is in network namespace net:\[\d+\], pid 1 is in net:\[\d+\]$/,
+    fix: /^nsenter --target 1 --net pmxcfs-ipc --check --socket svc$/,
     exit: 2,
   });
   expect(report.verdict.code).toBe("NETNS_DIFFERS");
@@ -94,10 +94,33 @@ test("NETNS_DIFFERS: the server listens in another network namespace", async () 
 test("USER_NAMESPACE: root in here is somebody else outside", async () => {
   const report = await told(`${AS_USER} unshare -U -r $CHECK --only identity --json || true`);
   expectFound(report, "USER_NAMESPACE", {
-    line: /^uid 0 in here is uid 1000 outside/,
-    fix: /^cat \/proc\/self\/uid_map/,
+    line: /^uid 0, gid 0 of this user namespace are uid 1000, gid 1000 outside$/,
+    fix: /^Run it as root of the host/,
     exit: 0,
   });
+});
+
+test("a user namespace is why this caller is refused, by ours and by a C server", async () => {
+  const within = "setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Ur";
+  for (const server of [OURS, REFUSING]) {
+    const report = await told(
+      `${server} ${within} $CHECK --socket svc --only identity,handshake --json || true`,
+    );
+    expectFound(report, "ACCESS_REFUSED_UID", {
+      line: /^refused: uid 65534 with gid 65534 is neither root nor of group www-data$/,
+      fix: /^follows from USER_NAMESPACE$/,
+      exit: 2,
+    });
+    expectFound(report, "USER_NAMESPACE", {
+      line: /uid 0, gid 0 of this user namespace are uid 65534, gid 65534 outside$/,
+      fix: /root of the host/,
+      exit: 2,
+    });
+    expect(report.verdict.code).toBe("USER_NAMESPACE");
+    expect(report.findings.find(({ code }) => code === "USER_NAMESPACE")?.cause).toMatch(
+      /ids of its own user namespace/,
+    );
+  }
 });
 
 test("IN_CONTAINER: pid 1 says so", async () => {
@@ -114,7 +137,7 @@ test("GROUP_MISSING: no group www-data", async () => {
   );
   expectFound(report, "GROUP_MISSING", {
     line: /^there is no group www-data$/,
-    fix: /^groupadd --system --gid 33 www-data$/,
+    fix: /^\{ groupadd --system --gid 33 www-data \|\| .* && systemctl restart pve-cluster$/,
     exit: 2,
   });
 });
@@ -123,7 +146,7 @@ test("root's check looks as www-data too: what the browser gets", async () => {
   const report = await told(`${OURS} ${PERMISSIONS}`);
   expect(report.findings.map(({ text }) => text)).toEqual([
     "uid 0, gid 0 is read-write",
-    "www-data, where pveproxy runs, connects and is read-only",
+    "www-data, the user of pveproxy, connects and is read-only",
   ]);
 });
 
@@ -131,8 +154,8 @@ test("WWW_DATA_FAILS: root is served, www-data is not", async () => {
   const server = shell(nodeCommand("svc", { rootOnly: true }));
   const report = await told(`${server} > /dev/null & await listening svc; ${PERMISSIONS}`);
   expectFound(report, "WWW_DATA_FAILS", {
-    line: /^as www-data, where pveproxy runs: the server refused .*: EPERM .*\(HANDSHAKE_ERROR\)$/,
-    fix: /^setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check$/,
+    line: /^as www-data, the user of pveproxy: refused: uid 33, gid 33, .*\(ACCESS_REFUSED_RULE\)$/,
+    fix: /`setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check`\.$/,
     exit: 2,
   });
 });

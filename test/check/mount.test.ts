@@ -24,7 +24,7 @@ test("PVE_DEAD_MOUNT: the FUSE server is gone", async () => {
     ${MOUNT}`);
   expectFound(report, "PVE_DEAD_MOUNT", {
     line: /^\/etc\/pve is a FUSE mount whose server is gone: Transport endpoint is not connected$/,
-    fix: /^umount -l \/etc\/pve; systemctl restart pve-cluster$/,
+    fix: /^umount -l \/etc\/pve && systemctl restart pve-cluster$/,
     exit: 2,
   });
 });
@@ -34,7 +34,7 @@ test("PVE_HUNG: the FUSE server does not answer, and the run ends all the same",
   const report = await told(`${FUSE} ${MOUNT}`);
   expectFound(report, "PVE_HUNG", {
     line: /^\/etc\/pve is mounted but did not answer within 600 ms$/,
-    fix: /^pmxcfs-ipc call get-fs-version; systemctl restart pve-cluster$/,
+    fix: /^`pmxcfs-ipc call get-fs-version` frees/,
     exit: 2,
   });
   expect(performance.now() - started).toBeLessThan(10_000);
@@ -45,7 +45,7 @@ test("PVE_NOT_EMPTY: files where the mount should be", async () => {
     ${MOUNT}`);
   expectFound(report, "PVE_NOT_EMPTY", {
     line: /^\/etc\/pve is not mounted and not empty: storage\.cfg, user\.cfg$/,
-    fix: /^mv \/etc\/pve \/etc\/pve\.stray && mkdir \/etc\/pve && systemctl restart pve-cluster$/,
+    fix: /^mv -nT \/etc\/pve \/etc\/pve\.stray-\$\(date .*\) && mkdir -m 0755 \/etc\/pve && /,
     exit: 2,
   });
 });
@@ -55,7 +55,7 @@ test("PVE_NOT_MOUNTED: pmxcfs runs, its mount is gone", async () => {
     $CHECK --socket svc --only mount --json || true`);
   expectFound(report, "PVE_NOT_MOUNTED", {
     line: /^\/etc\/pve is not mounted although pmxcfs \(pid \d+\) runs$/,
-    fix: /^systemctl restart pve-cluster$/,
+    fix: /^Where no fix is printed the server is not/,
     exit: 2,
   });
 });
@@ -66,19 +66,99 @@ test("PVE_READ_ONLY: no write bits, as without quorum", async () => {
     ${MOUNT}`);
   expectFound(report, "PVE_READ_ONLY", {
     line: /^\/etc\/pve\/local has mode 555: nothing can be written$/,
-    fix: /^pvecm status; corosync-cfgtool -s$/,
+    fix: /^Look at `pvecm status` and `corosync-cfgtool -s`\.$/,
     exit: 2,
   });
 });
 
+/** A FUSE file system on /etc/pve that answers, and a server that listens. */
+const LIVE = `own_etc
+${shell([native("fuse-node"), "/etc/pve", "0755"])} & await test -e /etc/pve/local
+${shell(nodeCommand("svc"))} > /dev/null & await listening svc
+`;
+
 test("a mounted, writable /etc/pve passes", async () => {
-  const server = shell([native("fuse-node"), "/etc/pve", "0755"]);
-  const report = await told(`own_etc; ${server} & await test -e /etc/pve/local
-    ${MOUNT}`);
+  const report = await told(`${LIVE} $CHECK --socket svc --only mount --json || true`);
   expect(report.findings.map(({ text }) => text)).toEqual([
     "/etc/pve is mounted (fuse), answers and is writable",
   ]);
   expect(report.exit_code).toBe(0);
+});
+
+test("PVE_WITHOUT_SERVER: mounted, and nothing listens", async () => {
+  const report = await told(`${LIVE} $CHECK --socket other --only mount --json || true`);
+  expectFound(report, "PVE_WITHOUT_SERVER", {
+    line: /^\/etc\/pve is mounted and answers, but nothing listens on @other$/,
+    fix: /^systemctl restart pve-cluster$/,
+    exit: 2,
+  });
+});
+
+test("PVE_NAMESPACE_READ_ONLY: a read-only bind mount in this namespace only", async () => {
+  const report = await told(`${LIVE} unshare -m sh -c "
+    mount --bind /etc/pve /etc/pve; mount -o remount,bind,ro /etc/pve
+    $CHECK --socket svc --only mount --json || true"`);
+  expectFound(report, "PVE_NAMESPACE_READ_ONLY", {
+    line: /^\/etc\/pve is mounted read-only in the mount namespace of this process \(mnt:\[\d+\]\)$/,
+    fix: /ReadWritePaths=\/etc\/pve/,
+    exit: 1,
+  });
+  expect(codesOf(report)).toEqual(["PVE_NAMESPACE_READ_ONLY"]);
+});
+
+test("PVE_MOUNTED_TWICE: two file systems on top of each other", async () => {
+  const second = shell([native("fuse-node"), "/etc/pve", "0755"]);
+  const report =
+    await told(`${LIVE} ${second} & await sh -c "[ $(grep -c /etc/pve /proc/mounts) = 2 ]"
+    $CHECK --socket svc --only mount --json || true`);
+  expectFound(report, "PVE_MOUNTED_TWICE", {
+    line: /^\/etc\/pve has 2 mounts on top of each other: fuse \(.*\), fuse \(.*\)$/,
+    fix: /^`findmnt \/etc\/pve` lists them\./,
+    exit: 1,
+  });
+});
+
+test("PVE_SLOW: the mount takes its time to answer", async () => {
+  const slow = shell([native("fuse-node"), "/etc/pve", "0755", "1100"]);
+  const report = await told(`own_etc; ${slow} & await test -e /etc/pve/local
+    ${shell(nodeCommand("svc"))} > /dev/null & await listening svc
+    $CHECK --socket svc --only mount --json || true`);
+  expectFound(report, "PVE_SLOW", {
+    line: /^\/etc\/pve took \d+ ms for one stat \(limit 1000 ms\)$/,
+    fix: /^Look at `pmxcfs-ipc --check --only rrd,stuck,database`/,
+    exit: 1,
+  });
+});
+
+test("a dead mount names who stands in it", async () => {
+  const report = await told(`own_etc
+    ${shell([native("fuse-node"), "/etc/pve", "0755"])} & server=$!
+    await test -e /etc/pve/local
+    (cd /etc/pve && exec sleep 60) & await sh -c "readlink /proc/$!/cwd | grep -q /etc/pve"
+    kill -9 $server; await sh -c "! stat -f /etc/pve"
+    ${MOUNT}`);
+  expectFound(report, "PVE_DEAD_MOUNT", {
+    line: /: Transport endpoint is not connected; inside: \d+ \(sleep\)$/,
+    fix: /^umount -l/,
+    exit: 2,
+  });
+});
+
+test("PVE_OLD_MOUNT_HELD: a service that kept the mount of a dead server", async () => {
+  const report = await told(`own_etc
+    ${shell([native("fuse-node"), "/etc/pve", "0755"])} & server=$!
+    await test -e /etc/pve/local
+    unshare -m sleep 60 & holder=$!
+    await sh -c "[ $(readlink /proc/self/ns/mnt) != $(readlink /proc/$holder/ns/mnt) ]"
+    await sh -c "readlink /proc/$holder/exe | grep -q sleep"
+    kill -9 $server; await sh -c "! stat -f /etc/pve"
+    umount -l /etc/pve
+    ${MOUNT}`);
+  expectFound(report, "PVE_OLD_MOUNT_HELD", {
+    line: /^1 processes see an old \/etc\/pve whose server is gone: \d+ \(sleep\)$/,
+    fix: /^Restart these services or containers; `cat \/proc\/\d+\/cgroup` names the unit\.$/,
+    exit: 1,
+  });
 });
 
 test("FUSE_MISSING: a container without the device", async () => {
@@ -88,7 +168,7 @@ test("FUSE_MISSING: a container without the device", async () => {
     $CHECK --socket svc --only mount --skip PVE_NOT_MOUNTED --json || true`);
   expectFound(report, "FUSE_MISSING", {
     line: /^\/dev\/fuse is not there$/,
-    fix: /^modprobe fuse$/,
+    fix: /^modprobe fuse; \[ -e \/dev\/fuse \] \|\| mknod /,
     exit: 1,
   });
 });

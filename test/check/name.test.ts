@@ -9,6 +9,7 @@ needRoot();
 function named(name: string, hosts: string): string {
   return `own_etc
     hostname ${name}
+    ip link add eth7 type bridge; ip address add 192.0.2.7/24 dev eth7; ip link set eth7 up
     printf '${hosts.replaceAll("\n", String.raw`\n`)}' > /etc/hosts
     printf 'hosts: files\\n' > /etc/nsswitch.conf
   `;
@@ -24,7 +25,7 @@ test("NAME_LOOPBACK: Debian's 127.0.1.1, with the line to change", async () => {
     ${NAME}`);
   expectFound(report, "NAME_LOOPBACK", {
     line: /^the node name pve1 resolves only to 127\.0\.1\.1 \(line 2 of \/etc\/hosts\)$/,
-    fix: /^sed -i '2s\/\.\*\/[^ ]+ pve1\.lan pve1\/' \/etc\/hosts$/,
+    fix: /^sed --in-place=\.bak-\S+ \S+ '2s\/127\\\.0\\\.1\\\.1\/192\.0\.2\.7\/' \/etc\/hosts && systemctl/,
     exit: 2,
   });
 });
@@ -40,7 +41,7 @@ test("NAME_LOOPBACK: a line that is localhost's as well is kept", async () => {
   const report = await told(`${named("pve1", "127.0.0.1 localhost pve1\n")} ${NAME}`);
   expectFound(report, "NAME_LOOPBACK", {
     line: /resolves only to 127\.0\.0\.1 \(line 1 of \/etc\/hosts\)$/,
-    fix: /^echo '.* pve1' >> \/etc\/hosts$/,
+    fix: /^printf .* 192\.0\.2\.7 pve1 >> \/etc\/hosts && systemctl restart pve-cluster$/,
     exit: 2,
   });
 });
@@ -55,7 +56,7 @@ test("NAME_UNRESOLVED: no address at all", async () => {
   const report = await told(`${named("nowhere-to-be-found", "127.0.0.1 localhost\n")} ${NAME}`);
   expectFound(report, "NAME_UNRESOLVED", {
     line: /^the node name nowhere-to-be-found does not resolve to any address$/,
-    fix: /^echo '.* nowhere-to-be-found' >> \/etc\/hosts$/,
+    fix: /^printf .* 192\.0\.2\.7 nowhere-to-be-found >> \/etc\/hosts && systemctl/,
     exit: 2,
   });
 });
@@ -69,7 +70,7 @@ test("NAME_SLOW: a name server that does not answer", async () => {
     $BARE --only name --deadline 500ms --json || true`);
   expectFound(report, "NAME_SLOW", {
     line: /^looking up the node name silent-dns took longer than 500 ms$/,
-    fix: /^echo '.* silent-dns' >> \/etc\/hosts$/,
+    fix: /^printf .* 192\.0\.2\.7 silent-dns >> \/etc\/hosts && systemctl/,
     exit: 1,
   });
 });
@@ -80,7 +81,7 @@ test("NODENAME_DIFFERS: the host was renamed while the server ran", async () => 
     $CHECK --socket svc --only cluster --json || true`);
   expectFound(report, "NODENAME_DIFFERS", {
     line: /^the server is node oldname, this machine is called newname$/,
-    fix: /^hostnamectl hostname oldname,/,
+    fix: /^To go back: `hostnamectl hostname oldname`\./,
     exit: 2,
   });
 });
@@ -91,7 +92,7 @@ test("NODE_DIRECTORY_MISSING: /etc/pve has other nodes only", async () => {
     ${NAME}`);
   expectFound(report, "NODE_DIRECTORY_MISSING", {
     line: /^nodes\/newname does not exist; there are: oldname, other$/,
-    fix: /^cd \/etc\/pve\/nodes && ls && mv OLD\/qemu-server\/\*\.conf newname\/qemu-server\/$/,
+    fix: /^The files of each guest move from .* below nodes\/newname,/,
     exit: 1,
   });
 });

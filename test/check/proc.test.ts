@@ -33,9 +33,30 @@ test("mounts: escapes, read-only by either set of options", () => {
     "64 43 0:40 / /mnt/a\\040b ro,relatime - tmpfs tmpfs rw\n" +
     "65 43 0:41 / /x rw - ext4 /dev/sda ro\n";
   expect(parseMounts(text)).toEqual([
-    { point: "/etc/pve", type: "fuse", source: "/dev/fuse", readOnly: false },
-    { point: "/mnt/a b", type: "tmpfs", source: "tmpfs", readOnly: true },
-    { point: "/x", type: "ext4", source: "/dev/sda", readOnly: true },
+    {
+      point: "/etc/pve",
+      device: "0:39",
+      type: "fuse",
+      source: "/dev/fuse",
+      readOnly: false,
+      readOnlyHere: false,
+    },
+    {
+      point: "/mnt/a b",
+      device: "0:40",
+      type: "tmpfs",
+      source: "tmpfs",
+      readOnly: true,
+      readOnlyHere: true,
+    },
+    {
+      point: "/x",
+      device: "0:41",
+      type: "ext4",
+      source: "/dev/sda",
+      readOnly: true,
+      readOnlyHere: false,
+    },
   ]);
 });
 

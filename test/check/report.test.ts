@@ -31,7 +31,7 @@ const GOOD = pass("latency", "fast", [
 ]);
 const LOW = found(
   "SHM_LOW",
-  { path: "/dev/shm", free: 64, size: 64, clients: 21, limit: 50 },
+  { path: "/dev/shm", free: 64, size: 64, clients: 21, limit: 50, target: 384 },
   { measures: [{ name: "shm_free_clients", value: 21, unit: "", limit: 50, low: true }] },
 );
 const ABSENT = found("SOCKET_ABSENT", { service: "pve2" });
@@ -39,7 +39,7 @@ const LOOPBACK = found("NAME_LOOPBACK", {
   name: "pve1",
   address: "127.0.1.1",
   where: "line 2 of /etc/hosts",
-  number: 2,
+  hosts: "/etc/hosts",
   own: "192.0.2.1",
 });
 
@@ -59,36 +59,56 @@ test("of two explanations the more telling one is the verdict", () => {
   expect(report(ABSENT, failed, logged, LOOPBACK).verdict.code).toBe("NAME_LOOPBACK");
 });
 
-test("the text report, whole", () => {
-  expect(renderText(report(GOOD, LOW, skip("unit", "systemctl is not installed")), PLAIN)).toBe(`\
+const SKIPPED = skip("unit", "systemctl is not installed");
+const VERDICT = `\
 WARN: /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) [SHM_LOW]
-
-= CHECKING LATENCY =
-
-PASS: fast
-
+      fix:   mount -o remount,size=384M /dev/shm
+      next:  To keep it: size= in /etc/fstab; in a container --shm-size=512m.
+`;
+const LOW_SECTION = `\
 = CHECKING SHARED MEMORY =
 
 WARN: /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) [SHM_LOW]
       cause: Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 20 clients.
-      fix:   mount -o remount,size=512M /dev/shm (containers: --shm-size=512m)
+      fix:   mount -o remount,size=384M /dev/shm
+      next:  To keep it: size= in /etc/fstab; in a container --shm-size=512m.
       seen:  No space left on device
+`;
+const TOTALS = "TOTAL: 3  PASSED: 1  SKIPPED: 1  NOTICES: 0  WARNINGS: 1  FAILURES: 0\n";
 
-= CHECKING SERVICE AND ITS LOG =
+test("the text report has what is not PASS, and verdict and fix first and last", () => {
+  expect(renderText(report(GOOD, LOW, SKIPPED), PLAIN)).toBe(
+    `${VERDICT}\n${LOW_SECTION}\n${TOTALS}\n${VERDICT}`,
+  );
+});
 
-SKIP: systemctl is not installed
+test("the verbose report has everything", () => {
+  expect(renderText(report(GOOD, LOW, SKIPPED), PLAIN, true)).toBe(
+    `${VERDICT}\n= CHECKING LATENCY =\n\nPASS: fast\n\n${LOW_SECTION}\n` +
+      `= CHECKING SERVICE AND ITS LOG =\n\nSKIP: systemctl is not installed\n\n` +
+      `${TOTALS}\n${VERDICT}`,
+  );
+});
 
-= SUMMARY =
+test("a run without findings is two lines", () => {
+  expect(renderText(report(GOOD), PLAIN)).toBe(
+    "PASS: the IPC of this node works: 1 check passed, p99 0.42 ms\n" +
+      "TOTAL: 1  PASSED: 1  SKIPPED: 0  NOTICES: 0  WARNINGS: 0  FAILURES: 0\n",
+  );
+});
 
-TOTAL:    3
-PASSED:   1
-SKIPPED:  1
-NOTICES:  0
-WARNINGS: 1
-FAILURES: 0
+test("a consequence says what it follows from, and has no fix", () => {
+  const text = renderText(report(ABSENT, LOOPBACK), PLAIN);
+  expect(text).toMatch(/nothing listens .*\[SOCKET_ABSENT\]\n {6}follows from: NAME_LOOPBACK\n/);
+  expect(text).not.toContain("systemctl start pve-cluster");
+  const [absent] = report(ABSENT, LOOPBACK).findings;
+  expect([absent?.followsFrom, absent?.fix]).toEqual(["NAME_LOOPBACK", undefined]);
+});
 
-ATTENTION: Please check the output for detailed information!
-`);
+test("a machine without pmxcfs gets the cause and what to do", () => {
+  expect(renderText(report(found("NOT_INSTALLED", { service: "pve2" })), PLAIN)).toMatch(
+    /^FAIL: no pmxcfs .*\n {6}cause: No listener[\s\S]*\n {6}fix: .*\n {6}next: /,
+  );
 });
 
 test("no line of prose is wider than a terminal; commands are left whole", () => {
@@ -110,7 +130,7 @@ test("quiet: nothing when all is well, otherwise what is wrong", () => {
   expect(lines[0]).toMatch(/^WARN: .*\[SHM_LOW\]$/);
   expect(lines[1]).toMatch(/^ +cause: /);
   const both = renderQuiet(report(ABSENT, LOOPBACK), PLAIN);
-  expect(both.match(/NAME_LOOPBACK/g)?.length).toBe(1);
+  expect(both.match(/\[NAME_LOOPBACK\]/g)?.length).toBe(1);
   expect(both.match(/SOCKET_ABSENT/g)?.length).toBe(1);
   expect(lines.join("\n")).not.toContain("PASS");
 });
@@ -139,9 +159,9 @@ test("Nagios: one line, performance data with thresholds", () => {
 
 test("Checkmk: the verdict and one service for each check", () => {
   expect(renderCheckmk(report(GOOD, ABSENT))).toBe(
-    '2 "PMXCFS IPC" - nobody listens on @pve2 [SOCKET_ABSENT]\n' +
+    '2 "PMXCFS IPC" - nothing listens on @pve2 [SOCKET_ABSENT]\n' +
       '0 "PMXCFS IPC latency" latency_p99_seconds=0.00042;0.02 fast\n' +
-      '2 "PMXCFS IPC who listens" - nobody listens on @pve2 [SOCKET_ABSENT]\n',
+      '2 "PMXCFS IPC listening socket" - nothing listens on @pve2 [SOCKET_ABSENT]\n',
   );
 });
 
@@ -171,7 +191,13 @@ test("JSON: the documented fields, and no others", () => {
     host: "pve1",
     service: "pve2",
     exit_code: 1,
-    verdict: { severity: "warn", code: "SHM_LOW", text: LOW.text, fix: LOW.fix },
+    verdict: {
+      severity: "warn",
+      code: "SHM_LOW",
+      text: LOW.text,
+      fix: LOW.fix,
+      advice: LOW.advice,
+    },
     counts: { pass: 0, skip: 0, notice: 0, warn: 1, fail: 0 },
     findings: [
       {
@@ -181,6 +207,8 @@ test("JSON: the documented fields, and no others", () => {
         text: LOW.text,
         cause: LOW.cause,
         fix: LOW.fix,
+        advice: LOW.advice,
+        follows_from: null,
         docs: "docs/diagnosis.md#shm_low",
         seen: ["No space left on device"],
         measures: [
@@ -204,8 +232,9 @@ test("names of processes cannot drive the terminal, nor break out of a command",
   const finding = found("SERVER_UNKNOWN", { pid: 1, command: evil });
   expect(finding.text).toContain("?]0;x?$(reboot)?");
   expect(shellQuote("a b'; reboot #")).toBe(`'a b'\\''; reboot #'`);
-  const quoted = found("DB_WAL_LARGE", { path: "/tmp/$(reboot)", size: 1, limit: 1 });
-  expect(quoted.fix).toStartWith("fuser -v '/tmp/$(reboot)'; ");
+  const values = { path: "/tmp/$(reboot)", mode: "0644", uid: 0, gid: 0 };
+  const quoted = found("DB_PERMISSIONS", values);
+  expect(quoted.fix).toStartWith("chown root:root '/tmp/$(reboot)' && ");
 });
 
 let server: Service;

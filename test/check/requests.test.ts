@@ -1,6 +1,9 @@
 /** Answers: late, large, short, empty, wrong; from C servers on libqb and from ours. */
 import { expect, test } from "bun:test";
-import type { CodeName } from "../../src/tools/check/codes.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { CodeName } from "../../src/tools/check/catalog/codes.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
 import { cleanStale } from "../../src/tools/check/cleanup.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
@@ -8,7 +11,7 @@ import { Errno } from "../../src/base/errno.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
-import { type Service, startService } from "../support/service.ts";
+import { type Service, serveCommand, startService } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
 import type { Faults } from "./servers/node.ts";
 import { check, codesOf, expectFound, startNode, type Told, type Wanted } from "./support/run.ts";
@@ -47,9 +50,7 @@ test("REQUEST_HUNG: a C server that does not answer, and no further request is t
   });
   expectFound(report, "REQUEST_HUNG", {
     line: /^GET_CLUSTER_INFO was not answered within 500 ms$/,
-    fix: new RegExp(
-      `^cat /proc/${server.pid}/wchan; pmxcfs-ipc --check --only rrd,stuck,database$`,
-    ),
+    fix: new RegExp(`^Look at \`pmxcfs-ipc --check .*\` and \`cat /proc/${server.pid}/wchan\`\\.$`),
     exit: 2,
   });
   expect(report.findings.map(({ text }) => text)).toContain(
@@ -63,7 +64,7 @@ test("REQUEST_DISCONNECTED: a C server that hangs up instead", async () => {
   const report = await check(server.name, { only: ["requests"] });
   expectFound(report, "REQUEST_DISCONNECTED", {
     line: /^the server ended the connection instead of answering GET_GUEST_LIST$/,
-    fix: /grep -E 'qb_ipcs_response_send\|exited'$/,
+    fix: /`journalctl -u pve-cluster --since -5min`/,
     exit: 2,
   });
   // The others were asked on a new connection.
@@ -85,7 +86,7 @@ test("REPLY_TOO_LARGE: a C server whose reply does not fit the ring", async () =
     line: new RegExp(
       `^the reply to GET_CLUSTER_LOG has ${3 * MiB + 24} bytes, a client can take ${MiB}$`,
     ),
-    fix: /^pmxcfs-ipc call get-cluster-log --max 50 \| wc -c/,
+    fix: /`pmxcfs-ipc call get-cluster-log --max 50`\.$/,
     exit: 2,
   });
 });
@@ -104,7 +105,7 @@ test("REPLY_TOO_LARGE: a file of 1 MiB, which fits the ring and no client's buff
 test("REPLY_LARGE: from three quarters of what a client can take", async () => {
   await expectRequest({ sizes: { [CfsIpc.GET_GUEST_LIST]: 0.8 * MiB } }, "REPLY_LARGE", {
     line: /^the reply to GET_GUEST_LIST has \d+ bytes, 80 % of the 1048576 a client can take$/,
-    fix: /^pmxcfs-ipc call get-guest-list \| wc -c$/,
+    fix: /`pmxcfs-ipc call get-guest-list`\.$/,
     exit: 1,
   });
 });
@@ -113,7 +114,7 @@ test("REPLY_MALFORMED: a C server that answers short", async () => {
   await using server = await faulty("--short", CfsIpc.GET_FS_VERSION);
   expectFound(await check(server.name, { only: ["requests"] }), "REPLY_MALFORMED", {
     line: /^the reply to GET_FS_VERSION is no libqb message: /,
-    fix: new RegExp(`^ls -l /proc/${server.pid}/exe`),
+    fix: /^follows from SOCKET_TAKEN$/,
     exit: 2,
   });
 });
@@ -121,7 +122,7 @@ test("REPLY_MALFORMED: a C server that answers short", async () => {
 test("REPLY_EMPTY: no text where there must be some", async () => {
   await expectRequest({ texts: { [CfsIpc.GET_CLUSTER_INFO]: "" } }, "REPLY_EMPTY", {
     line: /^the reply to GET_CLUSTER_INFO is empty$/,
-    fix: /^ls -l \/proc\/\d+\/exe/,
+    fix: /`ls -l \/proc\/\d+\/exe`\.$/,
     exit: 2,
   });
 });
@@ -130,7 +131,7 @@ test("REPLY_NOT_JSON: an unescaped quote", async () => {
   const text = `{ "data": [ { "msg": "say "hello"" } ] }`;
   await expectRequest({ texts: { [CfsIpc.GET_CLUSTER_LOG]: text } }, "REPLY_NOT_JSON", {
     line: /^the reply to GET_CLUSTER_LOG is not valid JSON: it begins /,
-    fix: /^pmxcfs-ipc call get-cluster-log --max 50$/,
+    fix: /`pmxcfs-ipc call get-cluster-log --max 50`/,
     exit: 2,
   });
 });
@@ -138,7 +139,7 @@ test("REPLY_NOT_JSON: an unescaped quote", async () => {
 test("REQUEST_ERROR: an error where a healthy server has none", async () => {
   await expectRequest({ errors: { [CfsIpc.GET_GUEST_LIST]: Errno.EIO } }, "REQUEST_ERROR", {
     line: /^GET_GUEST_LIST was answered with EIO \(Input\/output error\)$/,
-    fix: /^journalctl/,
+    fix: /^Look at `journalctl/,
     exit: 2,
   });
 });
@@ -147,7 +148,7 @@ test("REQUEST_ERROR: a token that nobody has is accepted", async () => {
   const faults = { texts: { [CfsIpc.VERIFY_TOKEN]: "" } };
   await expectRequest(faults, "REQUEST_ERROR", {
     line: /^VERIFY_TOKEN was answered with success/,
-    fix: /^journalctl/,
+    fix: /^Look at `journalctl/,
     exit: 2,
   });
 });
@@ -156,7 +157,7 @@ test("LATENCY_HIGH: answers that take their time", async () => {
   const report = await checked({ delays: { [CfsIpc.GET_FS_VERSION]: 150 } }, "latency", 1_000);
   expectFound(report, "LATENCY_HIGH", {
     line: /^\d+ rounds of GET_FS_VERSION: p99 \d+\.\d+ ms \(limit 100 ms\), p50 \d+\.\d+ ms$/,
-    fix: /^uptime; pmxcfs-ipc top/,
+    fix: /^Look at `uptime`, `pmxcfs-ipc top`/,
     exit: 1,
   });
 });
@@ -165,9 +166,51 @@ test("PERMISSIONS_WRONG: root may not write", async () => {
   const faults = { errors: { [CfsIpc.SET_STATUS]: Errno.EPERM } };
   expectFound(await checked(faults, "permissions"), "PERMISSIONS_WRONG", {
     line: /^as uid 0, gid 0, SET_STATUS without a body was answered with EPERM, not with EINVAL$/,
-    fix: /default accept rule/,
+    fix: /without access options/,
     exit: 2,
   });
+});
+
+test("an empty RRD dump is an answer: nobody sends graph data", async () => {
+  const report = await checked({ texts: { [CfsIpc.GET_RRD_DUMP]: "" } }, "requests");
+  expect(codesOf(report)).toEqual([]);
+});
+
+test("a server that takes a third of the deadline for each answer does not hang", async () => {
+  const slow = [1, 2, 3, 5, 6, 8, 10, 11, 13].map((id) => [id, 350] as const);
+  const report = await checked({ delays: Object.fromEntries(slow) }, "requests", 1_000);
+  expect(codesOf(report)).toEqual([]);
+  expect(report.findings.filter(({ severity }) => severity === "pass").length).toBe(10);
+});
+
+test("SERVER_READ_ONLY: a server of ours that lets nobody write", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "check-read-only-"));
+  try {
+    await using server = await startService(serveCommand("--read-only", "--dir", dir));
+    const report = await check(server.name, { only: ["permissions"] });
+    expectFound(report, "SERVER_READ_ONLY", {
+      line: /^this server lets nobody write: uid 0, gid 0 is read-only on it$/,
+      fix: /^Start it without --read-only/,
+      exit: 0,
+    });
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
+test("a server of ours with a node name of its own is no renamed host", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "check-node-name-"));
+  try {
+    await using server = await startService(serveCommand("--node", "other", "--dir", dir));
+    const report = await check(server.name, { only: ["cluster"] });
+    expect(report.findings.map(({ code, severity }) => [code, severity])).toContainEqual([
+      "NODENAME_DIFFERS",
+      "notice",
+    ]);
+    expect(report.exit_code).toBe(0);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });
 
 async function connected(name: string): Promise<QbClient> {
@@ -183,7 +226,7 @@ test("FLOW_CONTROL_ON: a connection is held off", async () => {
   const report = await check(server.name, { only: ["flow"] });
   expectFound(report, "FLOW_CONTROL_ON", {
     line: new RegExp(`^1 of 1 connections are stopped by flow control: ${process.pid} \\(`),
-    fix: /^pmxcfs-ipc top$/,
+    fix: /`pmxcfs-ipc top`\.$/,
     exit: 1,
   });
 });
@@ -199,7 +242,7 @@ test("QUEUE_WAITING: a stopped server takes no requests", async () => {
       line: new RegExp(
         `^1 of 1 connections have requests that wait for over 200 ms: ${process.pid} `,
       ),
-      fix: /^pmxcfs-ipc --check --only listener,requests,rrd$/,
+      fix: /`pmxcfs-ipc --check --only listener,requests,rrd`\.$/,
       exit: 1,
     });
   } finally {

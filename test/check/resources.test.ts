@@ -23,7 +23,7 @@ test("MEMORY_PRESSURE: as the kernel says it under pressure", async () => {
     ${RESOURCES}`);
   expectFound(report, "MEMORY_PRESSURE", {
     line: /^tasks were stalled on memory 31\.5 % of the last minute \(limit 10 %\)$/,
-    fix: /^free -m; cat \/proc\/pressure\/memory;/,
+    fix: /^Look at `free -m`, `cat \/proc\/pressure\/memory`/,
     exit: 1,
   });
 });
@@ -36,7 +36,7 @@ test("MEMORY_LOW: hardly any memory is available", async () => {
     ${RESOURCES}`);
   expectFound(report, "MEMORY_LOW", {
     line: /^320 of 16000 MiB of memory are available, 2 % \(limit 5 %\)$/,
-    fix: /^free -m;/,
+    fix: /^Look at `free -m`/,
     exit: 1,
   });
 });
@@ -57,13 +57,13 @@ test("DESCRIPTORS_LOW: a warning, and a failure when hardly any is left", async 
     line: new RegExp(
       `^the server \\(pid ${server.pid}\\) has \\d+ descriptors open, \\d+ % of its ${limit}$`,
     ),
-    fix: new RegExp(`^prlimit --pid ${server.pid} --nofile=65536;`),
+    fix: new RegExp(`^prlimit --pid ${server.pid} --nofile=\\d+:$`),
     exit: 1,
   });
   limitDescriptors(server.pid, 100);
   expectFound(await check(server.name, { only: ["resources"] }), "DESCRIPTORS_LOW", {
     line: /100 % of its/,
-    fix: /LimitNOFILE/,
+    fix: /^prlimit --pid /,
     exit: 2,
   });
 });
@@ -74,7 +74,7 @@ test("CLIENTS_STUCK: a process the kernel does not let go", async () => {
     $CHECK --only stuck --json || true`);
   expectFound(report, "CLIENTS_STUCK", {
     line: /^1 processes sleep uninterruptibly \(state D\): \d+ \(stuck-listener/,
-    fix: /^ps axo pid,stat,wchan:32,comm \| awk '\$2 ~ \/\^D\/'$/,
+    fix: /^Look at `ps axo pid,stat,wchan:32,comm \| awk '\$2 ~ \/\^D\/'`\.$/,
     exit: 1,
   });
 });
@@ -90,8 +90,8 @@ test("PROBE_TIMEOUT: a check that hangs costs itself, and the run ends on time",
   const report = await told(`${HUNG_RUN}
     $BARE --only listener,memory --deadline 400ms --json || true`);
   expectFound(report, "PROBE_TIMEOUT", {
-    line: /^the check "who listens" was not done within 400 ms$/,
-    fix: /^pmxcfs-ipc --check --only listener --deadline 10s$/,
+    line: /^the check "listening socket" was not done within 400 ms$/,
+    fix: /`pmxcfs-ipc --check --only listener --deadline 10s`\.$/,
     exit: 1,
   });
   expect(report.findings.some(({ severity }) => severity === "pass")).toBe(true);
@@ -111,7 +111,7 @@ test("PROBE_FAILED: a check with a bug is a finding, not the end of the run", as
     check: "memory",
     run: () => Promise.reject(new Error("something nobody thought of")),
   };
-  using session = new Session("test-none");
+  using session = new Session("test-none", 2_000);
   const facts = new Facts(machine, "test-none");
   const base = { machine, facts, session, options: DEFAULT_OPTIONS };
   const [finding] = await runProbes([[broken]], base, () => true);
@@ -119,6 +119,6 @@ test("PROBE_FAILED: a check with a bug is a finding, not the end of the run", as
     code: "PROBE_FAILED",
     severity: "warn",
     text: 'the check "shared memory" ended in an error of its own: something nobody thought of',
-    fix: "pmxcfs-ipc --check --only memory --json",
+    advice: "Please report it with the output of `pmxcfs-ipc --check --only memory --json`.",
   });
 });

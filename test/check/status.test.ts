@@ -109,7 +109,7 @@ test("RRD_STALE: graph data that nobody renews", async () => {
   );
   expectFound(report, "RRD_STALE", {
     line: /^the newest graph data is 25\d s old \(limit 120 s\)$/,
-    fix: /^systemctl restart pvestatd/,
+    fix: /`systemctl restart pvestatd` starts it anew/,
     exit: 1,
   });
 });
@@ -118,7 +118,7 @@ test("RRD_OLD_FORMAT: keys from before PVE 9", async () => {
   const rrd = [nodeLine(2), nodeLine(3, "pve2-node/old1")];
   expectFound(await checked({ rrd }, "rrd"), "RRD_OLD_FORMAT", {
     line: /^1 of 2 graph keys are in the format before PVE 9 \(pve2-node\/old1\)$/,
-    fix: /^pveversion/,
+    fix: /`pveversion`/,
     exit: 0,
   });
 });
@@ -145,7 +145,7 @@ test("STATUS_LARGE: a value close to 32 KiB", async () => {
     "STATUS_LARGE",
     {
       line: /^status value tasklist of pve1 has 30000 bytes, 91 % of 32768$/,
-      fix: /^pmxcfs-ipc call get-status --node pve1 tasklist$/,
+      fix: /`pmxcfs-ipc call get-status --node pve1 tasklist`\.$/,
       exit: 1,
     },
   );
@@ -154,7 +154,7 @@ test("STATUS_LARGE: a value close to 32 KiB", async () => {
 test("STATUS_KEYS_MANY: keys without end", async () => {
   expectFound(await checked({ keys: 3_500 }, "status"), "STATUS_KEYS_MANY", {
     line: /^node pve1 has 3500 status keys \(limit 3072\)$/,
-    fix: /^pmxcfs-ipc call get-fs-version$/,
+    fix: /`pmxcfs-ipc call get-fs-version`\.$/,
     exit: 1,
   });
 });
@@ -172,7 +172,7 @@ test("NO_QUORUM: too few nodes", async () => {
   const report = await checked({ texts }, "cluster");
   expectFound(report, "NO_QUORUM", {
     line: /^cluster lab is not quorate: 1 of 3 nodes online$/,
-    fix: /^pvecm status; corosync-cfgtool -s/,
+    fix: /^Look at `pvecm status` and `corosync-cfgtool -s`/,
     exit: 2,
   });
 });
@@ -183,7 +183,7 @@ test("MEMBERS_OFFLINE: one node is down", async () => {
   const report = await check(server.name, { only: ["cluster"], skip: ["NODENAME_DIFFERS"] });
   expectFound(report, "MEMBERS_OFFLINE", {
     line: /^1 of 3 nodes are offline: n3$/,
-    fix: /^corosync-cfgtool -s/,
+    fix: /^Look at `corosync-cfgtool -s`/,
     exit: 1,
   });
 });

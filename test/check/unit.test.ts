@@ -46,7 +46,7 @@ testSystemd("UNIT_FAILED: the service ended by itself", async () => {
   const report = await underSystemd({ units: failing(), ...START_IN_VAIN });
   expectFound(report, "UNIT_FAILED", {
     line: /^pve-cluster\.service has failed: exit-code$/,
-    fix: /^journalctl -b -u pve-cluster\.service -n 30; systemctl reset-failed /,
+    fix: /^systemctl reset-failed pve-cluster\.service; systemctl restart pve-cluster\.service$/,
     exit: 2,
   });
 });
@@ -54,7 +54,7 @@ testSystemd("UNIT_FAILED: the service ended by itself", async () => {
 testSystemd("UNIT_INACTIVE: nobody started it", async () => {
   expectFound(await underSystemd({ units: serving() }), "UNIT_INACTIVE", {
     line: /^pve-cluster\.service is inactive \(dead\)$/,
-    fix: /^systemctl enable --now pve-cluster\.service$/,
+    fix: /^systemctl start pve-cluster\.service$/,
     exit: 1,
   });
 });
@@ -78,7 +78,7 @@ testSystemd("UNIT_RESTARTS: it crashes again and again", async () => {
   });
   expectFound(report, "UNIT_RESTARTS", {
     line: /^systemd has restarted pve-cluster\.service 4 times \(limit 3\)$/,
-    fix: /coredumpctl list$/,
+    fix: /`coredumpctl list`\.$/,
     exit: 1,
   });
 });
@@ -91,7 +91,7 @@ testSystemd("LOG_ERROR: the last known line of a service that is down", async ()
   const report = await underSystemd({ units, ...START_IN_VAIN });
   expectFound(report, "LOG_ERROR", {
     line: /^pve-cluster\.service logged: /,
-    fix: /^pmxcfs-ipc explain '/,
+    fix: /^See `pmxcfs-ipc explain -- '/,
     exit: 2,
   });
   const line = report.findings.find(({ code }) => code === "LOG_ERROR");
@@ -103,7 +103,7 @@ testSystemd("CPG_RETRIES: corosync is slow", async () => {
   const units = serving(`for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "${line}"; done`);
   expectFound(await underSystemd({ units, ...START }), "CPG_RETRIES", {
     line: /^cpg_send_message was retried 12 times in the last hour \(limit 10\)$/,
-    fix: /^corosync-cfgtool -s;/,
+    fix: /^Look at `corosync-cfgtool -s`/,
     exit: 1,
   });
 });
@@ -123,7 +123,7 @@ ExecStart=/bin/bash -c '${slow("7.125")}${slow("12.3")}journalctl --sync'
   const start = ["pve-cluster.service", "pvestatd.service"];
   expectFound(await underSystemd({ units, start, until: LISTENING }), "STATUS_SLOW", {
     line: /^2 slow cycles of pvestatd in the last hour, the longest 12\.3 s \(limit 5 s\)$/,
-    fix: /^journalctl -u pvestatd --since -1h; pvesm status$/,
+    fix: /^Look at `journalctl -u pvestatd --since -1h` and `pvesm status`\.$/,
     exit: 1,
   });
 });

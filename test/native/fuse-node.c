@@ -2,7 +2,9 @@
  * The least that /etc/pve can be: a FUSE file system with a root directory and a directory `local`
  * of the mode that was asked for. Spoken on /dev/fuse itself, without libfuse.
  *
- *   fuse-node MOUNTPOINT MODE
+ *   fuse-node MOUNTPOINT MODE [MS]
+ *
+ * With MS every statfs is answered so many milliseconds late.
  */
 #include "tool.h"
 
@@ -14,6 +16,7 @@
 enum { ROOT = 1, LOCAL = 2 };
 
 static mode_t mode;
+static unsigned delay_ms;
 
 static void reply(int fd, uint64_t unique, int error, const void *body, size_t size)
 {
@@ -64,6 +67,7 @@ static void answer(int fd, const struct fuse_in_header *in, const void *body)
 		reply(fd, in->unique, 0, &attr, sizeof attr);
 		break;
 	case FUSE_STATFS:
+		usleep(delay_ms * 1000);
 		reply(fd, in->unique, 0, &space, sizeof space);
 		break;
 	case FUSE_FORGET:
@@ -78,9 +82,11 @@ int main(int argc, char **argv)
 {
 	static char request[1 << 17];
 	char options[128];
-	if (argc != 3)
-		die("usage", "fuse-node MOUNTPOINT MODE");
+	if (argc != 3 && argc != 4)
+		die("usage", "fuse-node MOUNTPOINT MODE [MS]");
 	mode = (mode_t)number("MODE", argv[2]);
+	if (argc == 4)
+		delay_ms = (unsigned)number("MS", argv[3]);
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd);
 	if (fd < 0 || mount("pmxcfs", argv[1], "fuse", MS_NOSUID | MS_NODEV, options) != 0)

@@ -2,7 +2,7 @@
  * `pmxcfs-ipc --check`: all probes, run and reported. Needs no configuration, changes nothing, and
  * ends within its bound whatever hangs.
  */
-import type { CheckName } from "./code.ts";
+import type { CheckName } from "./catalog/code.ts";
 import { Facts } from "./context.ts";
 import type { Finding } from "./finding.ts";
 import type { Machine } from "./host.ts";
@@ -80,7 +80,7 @@ export async function runCheck(
   selection: Selection = EVERYTHING,
 ): Promise<Report> {
   const started = performance.now();
-  using session = new Session(options.service);
+  using session = new Session(options.service, options.deadlineMs);
   const facts = new Facts(machine, options.service);
   const lanes = LANES.map((lane) => lane.filter(({ check }) => wanted(check, selection)));
   const base = { machine, facts, session, options };

@@ -43,6 +43,14 @@ export function deadRings(
 /** The first pid namespace of a machine (PROC_PID_INIT_INO, linux/proc_ns.h). */
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 
+/**
+ * Whether the pids in the names of ring directories mean processes that this one can see: in a
+ * pid namespace of its own every server of the machine looks dead.
+ */
+export async function seesAllProcesses({ paths, link }: Machine): Promise<boolean> {
+  return (await link(`${paths.proc}/self/ns/pid`)) === INITIAL_PID_NAMESPACE;
+}
+
 export interface Cleaning {
   readonly path: string;
   readonly bytes: number;
@@ -82,10 +90,9 @@ export async function cleanStale(
 ): Promise<CleaningReport> {
   const { shm, proc } = machine.paths;
   const { ours } = deadRings(await readRings(shm, proc), service);
-  // In a pid namespace of its own, a /dev/shm shared with outside is full of servers that only
-  // look dead; one that is not shared holds nothing an end of the container would not remove.
-  const namespace = await machine.link(`${proc}/self/ns/pid`);
-  if (!dryRun && namespace !== INITIAL_PID_NAMESPACE) {
+  // A /dev/shm that is not shared with outside holds nothing that an end of the container would
+  // not remove.
+  if (!dryRun && !(await seesAllProcesses(machine))) {
     const refused =
       "this is another pid namespace than the machine's: run it outside, or --dry-run";
     return { refused, cleanings: [] };

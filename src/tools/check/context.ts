@@ -5,7 +5,7 @@
  */
 import type { Machine } from "./host.ts";
 import { fullAddress, isAbstractName, parseUnixSockets } from "../../platform/unix-sockets.ts";
-import { parseKeys } from "./proc.ts";
+import { mapId, parseKeys } from "./proc.ts";
 import { type ProcessInfo, readProcess, readProcesses, socketOwners } from "./processes.ts";
 import { readRings, type RingDirectoryInfo } from "./rings.ts";
 
@@ -55,9 +55,22 @@ function ids(line: string | undefined): [number, number] {
   return [real, effective];
 }
 
+/** Ids of the caller outside of its user namespace; `unmapped` where the map has none. */
+export interface OuterIds {
+  readonly uid: number | "unmapped";
+  readonly gid: number | "unmapped";
+}
+
+/** The map of the initial user namespace: each id is itself. */
+function isWholeMap(text: string): boolean {
+  return mapId(text, 0) === 0 && mapId(text, 4_294_967_294) === 4_294_967_294;
+}
+
 export class Facts {
   readonly machine: Machine;
   readonly service: string;
+  /** The server answered the handshake with a refusal. */
+  refused = false;
   readonly #kept = new Map<string, Promise<unknown>>();
   #connectedTo: number | undefined;
 
@@ -79,6 +92,19 @@ export class Facts {
       const [realUid, uid] = ids(keys.get("Uid"));
       const [realGid, gid] = ids(keys.get("Gid"));
       return { realUid, uid, realGid, gid };
+    });
+  }
+
+  /** Undefined outside of user namespaces. */
+  outerIds(): Promise<OuterIds | undefined> {
+    return this.#once("outer ids", async () => {
+      const { proc } = this.machine.paths;
+      const { uid, gid } = await this.identity();
+      const uids = await this.machine.text(`${proc}/self/uid_map`);
+      const gids = await this.machine.text(`${proc}/self/gid_map`);
+      if (typeof uids === "number" || typeof gids === "number") return undefined;
+      if ([uids, gids].every(isWholeMap)) return undefined;
+      return { uid: mapId(uids, uid) ?? "unmapped", gid: mapId(gids, gid) ?? "unmapped" };
     });
   }
 
@@ -164,11 +190,20 @@ export class Facts {
       const owner = (await this.server())?.owner;
       if (owner === undefined) return "unknown";
       if (owner.command === "pmxcfs" || owner.command === "pmxcfs-ipc") return owner.command;
-      const line = await this.machine.text(`${this.machine.paths.proc}/${owner.pid}/cmdline`);
-      const words = typeof line === "string" ? line.split("\0") : [];
+      const words = await this.serverWords();
       // From a checkout: bun .../src/main.ts serve
       const ours = words.includes("serve") && words.some((word) => /\/main\.[jt]s$/.test(word));
       return ours ? "pmxcfs-ipc" : "unknown";
+    });
+  }
+
+  /** The server's command line; empty when it may not be read. */
+  serverWords(): Promise<readonly string[]> {
+    return this.#once("words", async () => {
+      const pid = (await this.server())?.owner?.pid;
+      if (pid === undefined) return [];
+      const line = await this.machine.text(`${this.machine.paths.proc}/${pid}/cmdline`);
+      return typeof line === "string" ? line.split("\0") : [];
     });
   }
 

@@ -3,11 +3,11 @@
  * differ. `pmxcfs-ipc explain --markdown` prints it; a test compares the file.
  */
 import { markdownTable } from "../../base/table.ts";
-import { CHECKS, type CheckName } from "./code.ts";
-import { type CodeName, CODES } from "./codes.ts";
+import { CHECKS, type CheckName } from "./catalog/code.ts";
+import { type CodeName, CODES } from "./catalog/codes.ts";
 import { TEXTS, textsOf } from "./explain.ts";
-import { causeText, readable } from "./explain-text.ts";
-import type { Cause } from "./text.ts";
+import { causeText, readable, remedyOf } from "./explain-text.ts";
+import type { Cause } from "./catalog/error-text.ts";
 
 const LABELS = markdownTable([
   ["label", "means", "exit code"],
@@ -26,9 +26,15 @@ const FIELDS = markdownTable([
   ["duration_ms", "whole milliseconds"],
   ["host, service", "the node's short name; the service's name"],
   ["exit_code", "0 to 3"],
-  ["verdict", "severity, code or null, text, fix or null"],
+  ["verdict", "severity, text; code, fix and advice, each or null"],
   ["counts", "number of findings by severity: pass, skip, notice, warn, fail"],
-  ["findings[]", "check, severity, text, details[]; code, cause, fix, docs, each or null; seen[]"],
+  [
+    "findings[]",
+    "check, severity, text, details[], seen[]; code, cause, fix, advice, follows_from, docs, each or null",
+  ],
+  ["fix", "a shell command that is safe to paste as root"],
+  ["advice", "what to do by hand or to look at; commands stand in backticks"],
+  ["follows_from", "the code that explains this finding, which has the fix"],
   ["findings[].measures[]", "name, value, unit, limit_is_lower; request and limit, each or null"],
   ["unit of a measure", "`s`, `bytes`, `percent`, or empty for a count"],
 ]);
@@ -41,8 +47,15 @@ src/tools/check, not this file.
 
 ## Reading a report
 
-The first line is the verdict: the worst that was found, and of what explains each other, the cause.
-Each finding has a stable code; \`--only\` and \`--skip\` take codes and checks.
+The first and the last lines are the verdict: the worst that was found, and of findings that explain
+each other, the cause. Between them stands what is not PASS, and one line of totals; \`--verbose\`
+prints everything. Each finding has a stable code; \`--only\` and \`--skip\` take codes and checks.
+
+A \`fix\` is a command that is safe to paste as root: it deletes nothing that it does not keep
+elsewhere, overwrites no backup, has no placeholder, and ends no process that it does not identify.
+Each is executed by a test on the fault it is for, and the test compares all files before and after.
+Where no command is safe, \`next\` says what to do by hand. A finding that \`follows from\` another
+has no fix of its own: it goes away with its cause.
 
 ${LABELS}
 The exit code is the same in every mode (\`--json\`, \`--quiet\`, \`--nagios\`, \`--checkmk\`,
@@ -62,7 +75,8 @@ function anchor(code: CodeName): string {
 }
 
 function codeEntry(code: CodeName): string {
-  const { title, severity, line, cause, fix } = CODES[code];
+  const { title, severity, line, cause } = CODES[code];
+  const remedies = remedyOf(code);
   const titles = textsOf(code).map((text) => text.title);
   const lines = [
     `#### ${code}`,
@@ -70,7 +84,8 @@ function codeEntry(code: CodeName): string {
     `${title}. ${severity.toUpperCase()}: \`${readable(code, line)}\``,
     "",
     `- cause: ${readable(code, cause)}`,
-    `- fix: \`${readable(code, fix)}\``,
+    ...(remedies.fix === undefined ? [] : [`- fix: \`${remedies.fix}\``]),
+    ...(remedies.advice === undefined ? [] : [`- next: ${remedies.advice}`]),
     ...(titles.length === 0 ? [] : [`- seen as: ${titles.join("; ")}`]),
   ];
   return `${lines.join("\n")}\n\n`;

@@ -4,10 +4,10 @@
  */
 import { stripVTControlCharacters } from "node:util";
 import { requestOf as cfsRequest } from "../../pmxcfs/requests/table.ts";
-import { type CodeName, CODES, isCode } from "./codes.ts";
-import type { Cause, ErrorText } from "./text.ts";
-import { CLIENT_TEXTS } from "./texts/clients.ts";
-import { SERVER_TEXTS } from "./texts/server.ts";
+import { type CodeName, CODES, isCode } from "./catalog/codes.ts";
+import type { Cause, ErrorText } from "./catalog/error-text.ts";
+import { CLIENT_TEXTS } from "./catalog/client-texts.ts";
+import { SERVER_TEXTS } from "./catalog/server-texts.ts";
 
 export const TEXTS: readonly ErrorText[] = [...CLIENT_TEXTS, ...SERVER_TEXTS];
 

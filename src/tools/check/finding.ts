@@ -1,11 +1,11 @@
 /**
- * What a probe hands back: findings, one line each, with measured values. `found` fills a code's
- * templates; the compiler sees to it that no value is forgotten. Values come from the machine
- * (names of processes, files of other users), so they are cleaned before they reach a terminal,
- * and quoted before they stand in a command to paste.
+ * The result of a probe: findings, one line each, with measured values. `found` fills a code's
+ * templates; the compiler checks that no value is missing. Values come from the machine (names of
+ * processes, files of other users), so they are cleaned before they reach a terminal, and quoted
+ * before they stand in a command to paste.
  */
-import type { CheckName, Severity } from "./code.ts";
-import { CODES, type CodeName, type CodeValues } from "./codes.ts";
+import type { CheckName, Severity } from "./catalog/code.ts";
+import { type CodeName, type CodeValues, rowOf } from "./catalog/codes.ts";
 
 /** A measured number; `unit` is a base unit (`s`, `bytes`, `percent`, or nothing for a count). */
 export interface Measure {
@@ -31,6 +31,10 @@ export interface Finding {
   readonly cause?: string;
   /** A command to paste. */
   readonly fix?: string;
+  /** What to do by hand, or to look at. */
+  readonly advice?: string;
+  /** The finding that explains this one: that one has the fix. */
+  readonly followsFrom?: CodeName;
   readonly measures: readonly Measure[];
   /** Further lines: log lines, processes. */
   readonly details: readonly string[];
@@ -41,8 +45,10 @@ interface Extra {
   readonly details?: readonly string[];
   /** Instead of the code's own. */
   readonly severity?: "notice" | "warn" | "fail";
-  /** Instead of the filled template, where that needs more than values. */
-  readonly fix?: string;
+  /** Instead of the filled template; null: here no command is safe. */
+  readonly fix?: string | null;
+  /** Instead of the code's own. */
+  readonly advice?: string;
 }
 
 /** Without control characters: what a peer named itself must not drive the terminal. */
@@ -70,20 +76,28 @@ function fill(
   });
 }
 
+function asIs(text: string): string {
+  return text;
+}
+
 /** A finding of `code`, its templates filled from `values`. */
 export function found<C extends CodeName>(
   code: C,
   values: CodeValues<C>,
   extra: Extra = {},
 ): Finding {
-  const row = CODES[code];
+  const row = rowOf(code);
+  const template = row.fix === undefined ? undefined : fill(row.fix, values, shellQuote);
+  const fix = extra.fix === null ? undefined : (extra.fix ?? template);
+  const advice = extra.advice ?? row.advice;
   return {
     check: row.check,
     severity: extra.severity ?? row.severity,
     code,
-    text: fill(row.line, values, (text) => text),
-    cause: fill(row.cause, values, (text) => text),
-    fix: extra.fix ?? fill(row.fix, values, shellQuote),
+    text: fill(row.line, values, asIs),
+    cause: fill(row.cause, values, asIs),
+    ...(fix === undefined ? {} : { fix }),
+    ...(advice === undefined ? {} : { advice: fill(advice, values, shellQuote) }),
     measures: extra.measures ?? [],
     details: (extra.details ?? []).map(clean),
   };

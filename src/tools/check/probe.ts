@@ -4,7 +4,7 @@
  * finding and nothing else.
  */
 import { errorText } from "../../base/error-text.ts";
-import { CHECKS, type CheckName } from "./code.ts";
+import { CHECKS, type CheckName } from "./catalog/code.ts";
 import type { Facts } from "./context.ts";
 import { type Finding, found } from "./finding.ts";
 import type { Machine } from "./host.ts";
@@ -32,6 +32,8 @@ export interface Context {
 
 export interface Probe {
   readonly check: CheckName;
+  /** Operations that have the deadline each: the probe as a whole gets it so many times. */
+  readonly operations?: number;
   run(context: Context): Promise<readonly Finding[]>;
 }
 
@@ -48,7 +50,8 @@ async function runOne(
   endMs: number,
 ): Promise<readonly Finding[]> {
   const started = now();
-  const deadlineMs = Math.max(0, Math.min(base.options.deadlineMs, endMs - started));
+  const wanted = base.options.deadlineMs * (probe.operations ?? 1);
+  const deadlineMs = Math.max(0, Math.min(wanted, endMs - started));
   const left = () => Math.max(1, started + deadlineMs - REPORT_MS - now());
   const name = CHECKS[probe.check];
   const late = Promise.withResolvers<readonly Finding[]>();

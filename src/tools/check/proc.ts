@@ -44,9 +44,14 @@ export function mapId(text: string, inside: number): number | undefined {
 
 export interface Mount {
   readonly point: string;
+  /** `major:minor` of the file system: two mounts of one file system have the same. */
+  readonly device: string;
   readonly type: string;
   readonly source: string;
+  /** Nobody can write through this mount. */
   readonly readOnly: boolean;
+  /** The file system itself is writable: only this mount, in this namespace, is not. */
+  readonly readOnlyHere: boolean;
 }
 
 /** Octal escapes of /proc/self/mountinfo: `\040` is a space. */
@@ -61,10 +66,17 @@ export function parseMounts(text: string): Mount[] {
   return text.split("\n").flatMap((line) => {
     const [left = "", right] = line.split(" - ");
     if (right === undefined) return [];
-    const [, , , , point = "", options = ""] = left.split(" ");
+    const [, , device = "", , point = "", options = ""] = left.split(" ");
     const [type = "", source = "", superOptions = ""] = right.split(" ");
-    const readOnly = [options, superOptions].some((list) => list.split(",").includes("ro"));
-    return { point: unescape(point), type, source: unescape(source), readOnly };
+    const [here, whole] = [options, superOptions].map((list) => list.split(",").includes("ro"));
+    return {
+      point: unescape(point),
+      device,
+      type,
+      source: unescape(source),
+      readOnly: here === true || whole === true,
+      readOnlyHere: here === true && whole !== true,
+    };
   });
 }
 
@@ -85,11 +97,20 @@ export function pressure60(text: string, kind: "some" | "full"): number | undefi
   return row === null ? undefined : Number(row[1]);
 }
 
+function limitOf(text: string, name: string, column: 0 | 1): number | undefined {
+  const row = text.split("\n").find((line) => line.startsWith(name));
+  const word = row?.slice(name.length).trim().split(/\s+/)[column];
+  return word === undefined || word === "unlimited" ? undefined : Number(word);
+}
+
 /** The soft limit of a row of /proc/PID/limits; undefined for "unlimited". */
 export function softLimit(text: string, name: string): number | undefined {
-  const row = text.split("\n").find((line) => line.startsWith(name));
-  const word = row?.slice(name.length).trim().split(/\s+/)[0];
-  return word === undefined || word === "unlimited" ? undefined : Number(word);
+  return limitOf(text, name, 0);
+}
+
+/** The hard limit of a row of /proc/PID/limits; undefined for "unlimited". */
+export function hardLimit(text: string, name: string): number | undefined {
+  return limitOf(text, name, 1);
 }
 
 export interface HostsLine {
@@ -111,4 +132,9 @@ export function hostsLines(text: string, name: string): HostsLine[] {
 /** 127.0.0.0/8, ::1, and the v4-mapped form. */
 export function isLoopback(address: string): boolean {
   return /^(::ffff:)?127\./i.test(address) || address === "::1";
+}
+
+/** fe80::/10 and 169.254.0.0/16: no address another node could use. */
+export function isLinkLocal(address: string): boolean {
+  return /^(fe[89ab][0-9a-f]:|169\.254\.)/i.test(address);
 }

@@ -87,3 +87,31 @@ export function socketOwners(
   }
   return owners;
 }
+
+/** Processes that have the file of this path open, by the names of their descriptors. */
+export function openBy(proc: string, path: string): ProcessInfo[] {
+  return processIds(proc).flatMap((pid) => {
+    const directory = `${proc}/${pid}/fd`;
+    const has = quietly(() => readdirSync(directory), []).some(
+      (fd) => quietly(() => readlinkSync(`${directory}/${fd}`), "") === path,
+    );
+    return has ? (readProcess(proc, pid) ?? []) : [];
+  });
+}
+
+/** The working directory of a process by its path; empty when it may not be seen. */
+export function workingDirectory(proc: string, pid: number): string {
+  return quietly(() => readlinkSync(`${proc}/${pid}/cwd`), "");
+}
+
+/** Kernel clock ticks in a second as /proc shows them (USER_HZ, the same on all Linux machines). */
+const TICKS_PER_SECOND = 100;
+
+/** Start of a process in seconds since 1970; undefined when there is none of this pid. */
+export function startSeconds(proc: string, pid: number): number | undefined {
+  const process = readProcess(proc, pid);
+  if (process === undefined) return undefined;
+  const text = quietly(() => readFileSync(`${proc}/stat`, "latin1"), "");
+  const boot = Number(/^btime (\d+)$/m.exec(text)?.[1] ?? 0);
+  return boot + process.startTicks / TICKS_PER_SECOND;
+}

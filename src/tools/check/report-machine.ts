@@ -1,5 +1,5 @@
 /** The report for programs: JSON, and what Nagios, Checkmk and Prometheus read. */
-import { CHECKS, type Severity } from "./code.ts";
+import { CHECKS, type Severity } from "./catalog/code.ts";
 import { textsOf } from "./explain.ts";
 import type { Finding, Measure } from "./finding.ts";
 import type { Report } from "./report.ts";
@@ -8,7 +8,8 @@ import type { Report } from "./report.ts";
 const SCHEMA_VERSION = 1;
 
 function jsonFinding(finding: Finding) {
-  const { check, severity, code, text, cause, fix, measures, details } = finding;
+  const { check, severity, code, text, cause, fix, advice, followsFrom, measures, details } =
+    finding;
   return {
     check,
     severity,
@@ -16,6 +17,8 @@ function jsonFinding(finding: Finding) {
     text,
     cause: cause ?? null,
     fix: fix ?? null,
+    advice: advice ?? null,
+    follows_from: followsFrom ?? null,
     docs: code === undefined ? null : `docs/diagnosis.md#${code.toLowerCase()}`,
     seen: code === undefined ? [] : textsOf(code).map(({ title }) => title),
     measures: measures.map(({ name, request, value, unit, limit, low }) => ({
@@ -46,6 +49,7 @@ export function renderJson(report: Report, version: string): string {
       code: verdict.code ?? null,
       text: verdict.text,
       fix: verdict.fix ?? null,
+      advice: verdict.advice ?? null,
     },
     counts: report.counts,
     findings: report.findings.map(jsonFinding),

@@ -1,5 +1,5 @@
-/** The report as people read it: the verdict, then sections as PVE's upgrade checkers have. */
-import { CHECKS, type CheckName, type Severity } from "./code.ts";
+/** The report as people read it: the verdict, sections as PVE's upgrade checkers have, the totals. */
+import { CHECKS, type CheckName, type Severity } from "./catalog/code.ts";
 import { textsOf } from "./explain.ts";
 import type { Finding } from "./finding.ts";
 import { isNotInstalled, type Report } from "./report.ts";
@@ -15,6 +15,8 @@ export interface Paint {
 
 const WIDTH = 100;
 const INDENT = " ".repeat(6);
+/** Below the text that follows a label. */
+const UNDER = `${INDENT}       `;
 
 const LABELS: Readonly<Record<Severity, string>> = {
   pass: "PASS",
@@ -56,24 +58,31 @@ function headline(report: Report, paint: Paint): string {
   return paintLabel(verdict.severity, paint)(`${label}: ${verdict.text}${code}${more}`);
 }
 
+/** Fix and advice. A command is not wrapped: it is there to be pasted. */
+function remedyLines({ fix, advice }: Pick<Finding, "fix" | "advice">, paint: Paint): string[] {
+  return [
+    ...(fix === undefined ? [] : [`${INDENT}fix:   ${paint.bold(fix)}`]),
+    ...(advice === undefined ? [] : [wrap(advice, `${INDENT}next:  `, UNDER)]),
+  ];
+}
+
 function seenLines(finding: Finding): string[] {
   if (finding.code === undefined) return [];
   const titles = textsOf(finding.code).map(({ title }) => title);
-  return titles.length === 0
-    ? []
-    : [wrap(titles.join("; "), `${INDENT}seen:  `, `${INDENT}       `)];
+  return titles.length === 0 ? [] : [wrap(titles.join("; "), `${INDENT}seen:  `, UNDER)];
 }
 
 function findingLines(finding: Finding, paint: Paint): string[] {
-  const { severity, code, text, cause, fix, details } = finding;
+  const { severity, code, text, cause, followsFrom, details } = finding;
   const name = code === undefined ? "" : ` [${code}]`;
   const line = paintLabel(severity, paint)(`${LABELS[severity]}: ${text}${name}`);
   const lines = [severity === "skip" ? `${LABELS.skip}: ${text}` : line];
-  const under = `${INDENT}       `;
-  if (cause !== undefined) lines.push(wrap(cause, `${INDENT}cause: `, under));
-  // Commands are not wrapped: they are there to be pasted.
-  if (fix !== undefined) lines.push(`${INDENT}fix:   ${paint.bold(fix)}`);
-  lines.push(...seenLines(finding));
+  if (followsFrom === undefined) {
+    if (cause !== undefined) lines.push(wrap(cause, `${INDENT}cause: `, UNDER));
+    lines.push(...remedyLines(finding, paint), ...seenLines(finding));
+  } else {
+    lines.push(`${INDENT}follows from: ${followsFrom}`);
+  }
   lines.push(...details.map((detail) => paint.dim(`${INDENT}| ${detail}`)));
   return lines;
 }
@@ -84,35 +93,61 @@ function section(check: string, findings: readonly Finding[], paint: Paint): str
   return [paint.bold(`= CHECKING ${title} =`), "", ...lines, ""];
 }
 
-function summary({ counts }: Report, paint: Paint): string[] {
+function totals({ counts }: Report, paint: Paint): string {
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  const lines = [
-    paint.bold("= SUMMARY ="),
-    "",
-    `TOTAL:    ${total}`,
-    paint.green(`PASSED:   ${counts.pass}`),
-    `SKIPPED:  ${counts.skip}`,
-    `NOTICES:  ${counts.notice}`,
+  const parts = [
+    `TOTAL: ${total}`,
+    paint.green(`PASSED: ${counts.pass}`),
+    `SKIPPED: ${counts.skip}`,
+    `NOTICES: ${counts.notice}`,
     paint.yellow(`WARNINGS: ${counts.warn}`),
     paint.red(`FAILURES: ${counts.fail}`),
   ];
-  if (counts.warn + counts.fail === 0) return lines;
-  const attention = "ATTENTION: Please check the output for detailed information!";
-  return [...lines, "", counts.fail > 0 ? paint.red(attention) : paint.yellow(attention)];
+  return parts.join("  ");
 }
 
-/** The whole report; a machine without pmxcfs gets one line. */
-export function renderText(report: Report, paint: Paint): string {
-  if (isNotInstalled(report)) return `${headline(report, paint)}\n`;
-  const byCheck = Map.groupBy(report.findings, ({ check }) => check);
-  const sections = [...byCheck].flatMap(([check, list]) => section(check, list, paint));
-  return [headline(report, paint), "", ...sections, ...summary(report, paint), ""].join("\n");
+/** The verdict with what to do about it. */
+function verdictLines(report: Report, paint: Paint): string[] {
+  return [headline(report, paint), ...remedyLines(report.verdict, paint)];
+}
+
+function notInstalled(report: Report, paint: Paint): string {
+  const lines = report.findings
+    .filter(({ code }) => code === "NOT_INSTALLED")
+    .flatMap((finding) => findingLines(finding, paint));
+  return `${lines.join("\n")}\n`;
+}
+
+/**
+ * The report: first the verdict, then what is not PASS (`verbose`: everything), then one line of
+ * totals, and the verdict with its fix once more, where the terminal has not scrolled it away. A
+ * machine without pmxcfs gets that one finding.
+ */
+export function renderText(report: Report, paint: Paint, verbose = false): string {
+  if (isNotInstalled(report) && !verbose) return notInstalled(report, paint);
+  const shown = report.findings.filter(({ severity }) => {
+    return verbose || (severity !== "pass" && severity !== "skip");
+  });
+  const sections = [...Map.groupBy(shown, ({ check }) => check)].flatMap(([check, list]) =>
+    section(check, list, paint),
+  );
+  if (sections.length === 0) return `${headline(report, paint)}\n${totals(report, paint)}\n`;
+  const end = report.exitCode === 0 ? [headline(report, paint)] : verdictLines(report, paint);
+  const lines = [
+    ...verdictLines(report, paint),
+    "",
+    ...sections,
+    totals(report, paint),
+    "",
+    ...end,
+  ];
+  return `${lines.join("\n")}\n`;
 }
 
 /** Nothing when all is well; otherwise the verdict with its reasons, and what else is wrong. */
 export function renderQuiet(report: Report, paint: Paint): string {
   if (report.exitCode === 0) return "";
-  if (isNotInstalled(report)) return renderText(report, paint);
+  if (isNotInstalled(report)) return notInstalled(report, paint);
   const bad = report.findings.filter(({ severity }) => severity === "warn" || severity === "fail");
   const { verdict } = report;
   const main = bad.find(({ code, text }) => code === verdict.code && text === verdict.text);

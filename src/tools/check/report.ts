@@ -2,8 +2,8 @@
  * A finished run: its findings, counted, with the one line that says how it is (verdict) and the
  * exit code. Renderers (report-text.ts, report-machine.ts) turn it into what was asked for.
  */
-import type { CheckName, Severity } from "./code.ts";
-import { type CodeName, CODES, EFFECTS } from "./codes.ts";
+import type { CheckName, Severity } from "./catalog/code.ts";
+import { type CodeName, CODES, EFFECTS } from "./catalog/codes.ts";
 import type { Finding, Measure } from "./finding.ts";
 
 export type Counts = Readonly<Record<Severity, number>>;
@@ -13,6 +13,7 @@ export interface Verdict {
   readonly code?: CodeName;
   readonly text: string;
   readonly fix?: string;
+  readonly advice?: string;
 }
 
 export interface Report {
@@ -53,6 +54,19 @@ function rootOf(finding: Finding, findings: readonly Finding[]): Finding {
   return root;
 }
 
+/**
+ * Marks what follows from another finding and takes its fix away: treating a consequence changes
+ * the wrong thing.
+ */
+function withCauses(findings: readonly Finding[]): Finding[] {
+  return findings.map((finding) => {
+    const root = rootOf(finding, findings);
+    if (root === finding || root.code === undefined) return finding;
+    const { fix: _dropped, advice: _noAdvice, ...rest } = finding;
+    return { ...rest, followsFrom: root.code };
+  });
+}
+
 function measured(findings: readonly Finding[], name: string): Measure | undefined {
   return findings.flatMap(({ measures }) => measures).find((measure) => measure.name === name);
 }
@@ -83,6 +97,7 @@ function judge(findings: readonly Finding[], counts: Counts): Verdict {
     text: root?.text ?? "",
     ...(root?.code === undefined ? {} : { code: root.code }),
     ...(root?.fix === undefined ? {} : { fix: root.fix }),
+    ...(root?.advice === undefined ? {} : { advice: root.advice }),
   };
 }
 
@@ -94,7 +109,7 @@ const EXITS: Readonly<Record<Severity, number>> = {
   skip: CheckExit.UNKNOWN,
 };
 
-/** Two probes may come upon one fault from two sides: it is told once. */
+/** Two probes may find one fault from two sides: it is reported once. */
 function unique(findings: readonly Finding[]): Finding[] {
   const seen = new Set<string>();
   return findings.filter(({ code, text }) => {
@@ -110,13 +125,13 @@ export function makeReport(
   run: Pick<Report, "host" | "service" | "at" | "durationMs">,
   all: readonly Finding[],
 ): Report {
-  const findings = unique(all);
+  const findings = withCauses(unique(all));
   const counts = count(findings);
   const verdict = judge(findings, counts);
   return { ...run, findings, counts, verdict, exitCode: EXITS[verdict.severity] };
 }
 
-/** True when there is nothing here that could be checked: one line is all there is to say. */
+/** True when there is nothing here that could be checked: the report is that one finding. */
 export function isNotInstalled({ findings }: Report): boolean {
   return findings.some(({ code }) => code === "NOT_INSTALLED");
 }
@@ -138,7 +153,7 @@ export function wanted(check: CheckName, { only, skip }: Selection): boolean {
   return only.length === 0 || only.some((name) => checkOf(name) === check);
 }
 
-/** Whether a finding of the probe of `check` is to be told. */
+/** Whether a finding of the probe of `check` is to be reported. */
 export function kept(check: CheckName, { code }: Finding, { only, skip }: Selection): boolean {
   if (code !== undefined && skip.includes(code)) return false;
   if (only.length === 0 || code === undefined || only.includes(check)) return true;

@@ -24,12 +24,15 @@ const HANGS = "the server does not answer";
 
 export class Session implements Disposable {
   readonly #service: string;
+  /** A server that lets less time than half of this pass is not said to hang. */
+  readonly #deadlineMs: number;
   #client: QbClient | QbFailure | undefined;
   #givenUp: string | undefined;
   readonly #answers = new Map<string, Answer | QbFailure>();
 
-  constructor(service: string) {
+  constructor(service: string, deadlineMs: number) {
     this.#service = service;
+    this.#deadlineMs = deadlineMs;
   }
 
   /** The client, or why there is none; connects at the first call, with PVE's message size. */
@@ -61,6 +64,11 @@ export class Session implements Disposable {
     this.#givenUp ??= why;
   }
 
+  /** No answer, and it had the time for one. */
+  isHang(failure: QbFailure, timeoutMs: number): boolean {
+    return failure.kind === "timeout" && timeoutMs >= this.#deadlineMs / 2;
+  }
+
   /** Gives up a connection that ended, so that the next call makes another. */
   reconnect(): void {
     this[Symbol.dispose]();
@@ -71,7 +79,7 @@ export class Session implements Disposable {
     const client = await this.client(timeoutMs);
     if (client instanceof QbFailure) return client;
     const answer = await exchange(client, id, body, timeoutMs);
-    if (answer instanceof QbFailure && answer.kind === "timeout") this.giveUp(HANGS);
+    if (answer instanceof QbFailure && this.isHang(answer, timeoutMs)) this.giveUp(HANGS);
     return answer;
   }
 

@@ -5,7 +5,7 @@
 import { expect } from "bun:test";
 import { join } from "node:path";
 import { DEFAULT_OPTIONS, runCheck } from "../../../src/tools/check/check.ts";
-import { type CodeName, CODES } from "../../../src/tools/check/codes.ts";
+import { type CodeName, CODES } from "../../../src/tools/check/catalog/codes.ts";
 import { localMachine, type Paths } from "../../../src/tools/check/host.ts";
 import type { CheckOptions } from "../../../src/tools/check/probe.ts";
 import type { Report } from "../../../src/tools/check/report.ts";
@@ -27,6 +27,8 @@ export interface Told {
     readonly code: string | null;
     readonly text: string;
     readonly fix: string | null;
+    readonly advice: string | null;
+    readonly follows_from: string | null;
     readonly cause: string | null;
   }[];
 }
@@ -34,6 +36,7 @@ export interface Told {
 export interface Wanted {
   /** The line. */
   readonly line: RegExp;
+  /** The command; where none is safe what to do instead; where it is a consequence, of what. */
   readonly fix: RegExp;
   readonly exit: number;
 }
@@ -48,10 +51,11 @@ export function expectFound(report: Told, code: CodeName, wanted: Wanted): void 
     throw new Error(`${code} was not found in:\n${lines.join("\n")}`);
   }
   expect(found.text).toMatch(wanted.line);
-  expect(found.fix).toMatch(wanted.fix);
+  const { fix, advice, follows_from: root, cause } = found;
+  expect(fix ?? advice ?? `follows from ${root}`).toMatch(wanted.fix);
   expect(found.check).toBe(CODES[code].check);
   // Every template is filled.
-  expect(`${found.text}${found.fix}${found.cause}`).not.toMatch(/\{\w+\}/);
+  expect(`${found.text}${fix}${advice}${cause}`).not.toMatch(/\{\w+\}/);
   expect(report.exit_code).toBe(wanted.exit);
   expect(report.exit_code).toBeGreaterThanOrEqual(SEVERITY_EXITS[found.severity] ?? 0);
 }
@@ -64,10 +68,12 @@ function asTold({ exitCode, verdict, findings }: Report): Told {
   return {
     exit_code: exitCode,
     verdict: { ...verdict, code: verdict.code ?? null },
-    findings: findings.map(({ code, fix, cause, ...rest }) => ({
+    findings: findings.map(({ code, fix, advice, followsFrom, cause, ...rest }) => ({
       ...rest,
       code: code ?? null,
       fix: fix ?? null,
+      advice: advice ?? null,
+      follows_from: followsFrom ?? null,
       cause: cause ?? null,
     })),
   };
@@ -149,17 +155,23 @@ own_etc() {
 listening() { grep -q " 00010000 .* @$1" /proc/net/unix; }
 `;
 
+/** An empty /dev/shm, and none of the machine's RRD files. */
+const OWN_SHM = `mount -t tmpfs -o mode=1777,size=256m tmpfs /dev/shm
+[ ! -d /var/lib/rrdcached ] || mount -t tmpfs tmpfs /var/lib/rrdcached
+`;
+
 /**
  * Runs a shell script as root in new mount, pid, network and uts namespaces, with an empty
- * /dev/shm of its own and without the machine's RRD files. Processes it leaves end with it;
- * nothing it mounts is seen outside.
+ * /dev/shm of its own. Processes it leaves end with it; nothing it mounts is seen outside.
  */
 export async function sandbox(script: string, flags: readonly string[] = []): Promise<Ran> {
   const all = ["unshare", "-m", "-p", "-n", "-u", "-f", "--mount-proc", "--kill-child", ...flags];
-  const own = `mount -t tmpfs -o mode=1777,size=256m tmpfs /dev/shm
-[ ! -d /var/lib/rrdcached ] || mount -t tmpfs tmpfs /var/lib/rrdcached
-`;
-  return await run([...all, "sh", "-c", PRELUDE + own + script]);
+  return await run([...all, "sh", "-c", PRELUDE + OWN_SHM + script]);
+}
+
+/** As `sandbox`, in the pid namespace of this process: the script ends what it starts. */
+export async function machineSandbox(script: string): Promise<Ran> {
+  return await run(["unshare", "-m", "-n", "-u", "sh", "-c", PRELUDE + OWN_SHM + script]);
 }
 
 /** As `sandbox`; the script prints the JSON of a run. */

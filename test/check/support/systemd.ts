@@ -21,6 +21,10 @@ export interface Boot {
   readonly start?: readonly string[];
   /** A shell command that succeeds once the units have come to where the test wants them. */
   readonly until?: string;
+  /** Instead of the diagnosis of the unit: what to run, its output is the result. */
+  readonly command?: string;
+  /** Arguments of systemd-nspawn besides the usual ones. */
+  readonly flags?: readonly string[];
 }
 
 const LONGEST_S = 50;
@@ -29,16 +33,25 @@ function file(path: string, text: string): string {
   return `cat > ${path} <<'END-OF-UNIT'\n${text}\nEND-OF-UNIT\n`;
 }
 
-/** Runs the diagnosis, waiting at most 10 s for `until`, and ends the container. */
-function checkUnit({ start = [], until = "true" }: Boot): string {
-  const wait = `for i in $(seq 500); do ${until} && break; sleep 0.02; done`;
+/** Waits at most 10 s for `until`, and runs the command. */
+function checkScript({ until = "true", command }: Boot): string {
   const program = `${PROGRAM.join(" ")} --check --socket svc --only unit --json`;
+  return `for i in $(seq 500); do ${until} && break; sleep 0.02; done
+journalctl --sync
+{
+${command ?? program}
+} > /root/told
+`;
+}
+
+/** Runs that, and ends the container. */
+function checkUnit({ start = [] }: Boot): string {
   return `[Unit]
 Wants=${start.join(" ")}
 After=${start.join(" ")}
 [Service]
 Type=oneshot
-ExecStart=/bin/bash -c '${wait}; journalctl --sync; ${program} > /root/told'
+ExecStart=/bin/bash /root/check
 ExecStopPost=/bin/systemctl exit --no-block --force --force
 `;
 }
@@ -53,24 +66,28 @@ After=check.service
  * bound into it, for it may lie below /tmp, which systemd covers.
  */
 export async function underSystemd(boot: Boot): Promise<Told> {
-  const directory = "/mnt/root/etc/systemd/system";
+  return JSON.parse(await printedUnderSystemd(boot)) as Told;
+}
+
+/** What the command of a boot printed; the console's output in the error when that was nothing. */
+export async function printedUnderSystemd(boot: Boot): Promise<string> {
+  const directory = "/mnt/root/usr/lib/systemd/system";
   const units = { ...boot.units, "check.service": checkUnit(boot), "check.target": TARGET };
   const files = Object.entries(units).map(([name, text]) => file(`${directory}/${name}`, text));
-  const masks = (boot.masked ?? []).map((name) => `ln -s /dev/null ${directory}/${name}\n`);
+  const masks = (boot.masked ?? []).map((name) => {
+    return `ln -s /dev/null /mnt/root/etc/systemd/system/${name}\n`;
+  });
   const script = `set -e
     mount -t tmpfs tmpfs /run
     mount -t tmpfs tmpfs /mnt
     mkdir /mnt/upper /mnt/work /mnt/root
     mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
-${files.join("")}${masks.join("")}
+${files.join("")}${masks.join("")}${file("/mnt/root/root/check", checkScript(boot))}
     timeout -k 5 ${LONGEST_S} systemd-nspawn -q --register=no --keep-unit -D /mnt/root \\
-      --bind-ro=${REPOSITORY} --boot systemd.unit=check.target \\
+      --bind-ro=${REPOSITORY} ${(boot.flags ?? []).join(" ")} --boot systemd.unit=check.target \\
       < /dev/null > /mnt/boot 2>&1 || true
     cat /mnt/root/root/told || { cat /mnt/boot >&2; exit 1; }`;
   const { out, error } = await run(["unshare", "-m", "bash", "-c", script]);
-  try {
-    return JSON.parse(out) as Told;
-  } catch (cause) {
-    throw new Error(`no report:\n${out}\n${error}`, { cause });
-  }
+  if (!out.startsWith("{")) throw new Error(`no report:\n${out}\n${error}`);
+  return out;
 }

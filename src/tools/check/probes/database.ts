@@ -1,44 +1,58 @@
 /**
- * config.db: looked at on a private copy, never on the file a pmxcfs writes to. The checks are the
- * ones pmxcfs itself makes when it loads (database.c), with the names it would refuse.
+ * config.db: examined on a private copy, never on the file a pmxcfs writes to, by the rules of
+ * `config verify` (pmxcfs/rescue), which are the ones pmxcfs loads it by.
  */
-import { Database } from "bun:sqlite";
 import { mkdtemp, rm } from "node:fs/promises";
 import { CfsLimits } from "../../../base/limits.ts";
+import { verifyDatabase } from "../../../pmxcfs/rescue/config-tools.ts";
+import { salvage, type SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
+import { NOTHING_READ } from "../catalog/database.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
 import { lockHolders } from "../proc.ts";
-import { readProcess } from "../processes.ts";
+import { openBy, readProcess } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
-import { type Contents, examine } from "../config-db.ts";
+import { filesLeft, locksHeld } from "./tree.ts";
 
 const MiB = 1024 * 1024;
 
-/** SQLite folds the log back at 1000 pages, 4 MiB; far beyond that somebody keeps it from it. */
-const WAL_LIMIT_BYTES = 64 * MiB;
+/** SQLite starts the log anew at 1000 pages, 4 MiB; far beyond that a reader keeps it from it. */
+const WAL_LIMIT_BYTES = 16 * MiB;
 
 /** A larger file is not pmxcfs's, and copying it would not be done in time. */
 const COPY_LIMIT_BYTES = 512 * MiB;
 const DISK_LIMIT_BYTES = 100 * MiB;
 const LARGE_PERCENT = 75;
 const MODE = 0o600;
+/** Faults of one file named in a report. */
+const FAULTS_LISTED = 5;
+const READERS_LISTED = 5;
+const CLOCK_LIMIT_S = 60;
 
 function mib(bytes: number): number {
   return Math.round((bytes / MiB) * 10) / 10;
 }
 
+async function walSize({ machine, facts }: Context, path: string): Promise<Finding[]> {
+  const info = await machine.info(path);
+  if (typeof info === "number" || info.size <= WAL_LIMIT_BYTES) return [];
+  const server = (await facts.server())?.owner?.pid;
+  const others = openBy(machine.paths.proc, path).filter(({ pid }) => pid !== server);
+  const list = others.slice(0, READERS_LISTED).map(({ pid, command }) => `pid ${pid} (${command})`);
+  const readers = list.length === 0 ? "" : `; also open in ${list.join(", ")}`;
+  const values = { path, size: mib(info.size), limit: mib(WAL_LIMIT_BYTES), readers };
+  return [found("DB_WAL_LARGE", values)];
+}
+
 /** What can be said without opening the file. */
-async function outside({ machine }: Context, path: string, info: FileInfo): Promise<Finding[]> {
+async function outside(context: Context, path: string, info: FileInfo): Promise<Finding[]> {
+  const { machine } = context;
   const findings: Finding[] = [];
   const { mode, uid, gid } = info;
   if (mode !== MODE || uid !== 0 || gid !== 0) {
     findings.push(found("DB_PERMISSIONS", { path, mode: `0${mode.toString(8)}`, uid, gid }));
   }
-  const wal = await machine.info(`${path}-wal`);
-  if (typeof wal !== "number" && wal.size > WAL_LIMIT_BYTES) {
-    const values = { path: `${path}-wal`, size: mib(wal.size), limit: mib(WAL_LIMIT_BYTES) };
-    findings.push(found("DB_WAL_LARGE", values));
-  }
+  findings.push(...(await walSize(context, `${path}-wal`)));
   const space = await machine.space(path);
   if (typeof space !== "number" && space.freeBytes < DISK_LIMIT_BYTES) {
     const values = { path, free: mib(space.freeBytes), limit: mib(DISK_LIMIT_BYTES) };
@@ -48,26 +62,86 @@ async function outside({ machine }: Context, path: string, info: FileInfo): Prom
   return findings;
 }
 
-/** Somebody holds pmxcfs's lock who does not serve. */
-async function lock({ machine, facts }: Context): Promise<Finding[]> {
+/** Programs that may be ended for holding pmxcfs's lock. */
+const SERVERS = /\/(pmxcfs|pmxcfs-ipc)( \(deleted\))?$/;
+
+/**
+ * The descriptor by which `pid` has this very file open: device and inode are compared by find(1),
+ * a child, because a descriptor of a hung file system would not let this process go.
+ */
+async function descriptorOf(context: Context, pid: number, path: string) {
+  const { machine } = context;
+  const directory = `${machine.paths.proc}/${pid}/fd`;
+  const words = ["find", "-L", directory, "-maxdepth", "1", "-samefile", path];
+  const { out } = await machine.run(words, context.left());
+  const fd = out.split("\n")[0]?.slice(directory.length + 1);
+  return fd === undefined || !/^\d+$/.test(fd) ? undefined : fd;
+}
+
+/**
+ * Whether `pid` is a pmxcfs that neither serves nor is the node's own: the one kind of process a
+ * fix may end. One in another network namespace serves there, and the one of the service's unit
+ * is the node's.
+ */
+async function isStray({ machine, facts }: Context, pid: number): Promise<boolean> {
+  const { proc } = machine.paths;
+  const [exe, own, theirs] = await Promise.all(
+    [`${pid}/exe`, "self/ns/net", `${pid}/ns/net`].map((name) => machine.link(`${proc}/${name}`)),
+  );
+  const group = await machine.text(`${proc}/${pid}/cgroup`);
+  const inUnit = typeof group === "string" && /\/(pve-cluster|pmxcfs-ipc)\.service/.test(group);
+  const listeners = await facts.listeners();
+  return (
+    typeof exe === "string" &&
+    SERVERS.test(exe) &&
+    own === theirs &&
+    !inUnit &&
+    listeners.every(({ owner }) => owner !== undefined && owner.pid !== pid)
+  );
+}
+
+/** A process holds pmxcfs's lock and does not serve. */
+async function lock(context: Context): Promise<Finding[]> {
+  const { machine, facts } = context;
   const path = machine.paths.lockFile;
   const info = await machine.info(path);
   const text = await machine.text(`${machine.paths.proc}/locks`);
   if (typeof info === "number" || typeof text !== "string") return [];
-  const [pid] = lockHolders(text, info.inode);
-  if (pid === undefined) return [];
   const server = await facts.server();
-  if (server?.owner?.pid === pid || (server !== undefined && server.owner === undefined)) return [];
-  const command = readProcess(machine.paths.proc, pid)?.command ?? "?";
-  return [found("DB_LOCKED_BY_OTHER", { pid, command, path, service: facts.service })];
+  if (server !== undefined && server.owner === undefined) return [];
+  for (const pid of new Set(lockHolders(text, info.inode))) {
+    if (pid === server?.owner?.pid) continue;
+    const fd = await descriptorOf(context, pid, path);
+    if (fd === undefined) continue;
+    const command = readProcess(machine.paths.proc, pid)?.command ?? "?";
+    const values = { pid, fd, command, path, service: facts.service };
+    const stray = await isStray(context, pid);
+    return [found("DB_LOCKED_BY_OTHER", values, stray ? {} : { fix: null })];
+  }
+  return [];
+}
+
+/** The faults that pmxcfs refuses the file for, and what else verify says, with the tree's data. */
+interface Examined {
+  readonly problems: readonly string[];
+  readonly items: readonly SalvagedItem[];
+  /** Seconds since 1970 of the last change. */
+  readonly modifiedS: number;
+}
+
+function examine(file: string): Examined {
+  const { problems } = verifyDatabase(file);
+  const { items, rows } = salvage(file);
+  const root = rows.find(({ inode }) => inode === 0);
+  return { problems, items, modifiedS: root?.mtime ?? 0 };
 }
 
 /** Copies the file and its log, and examines the copy; a copy torn by a writer is made again. */
-async function examineCopy(context: Context, path: string): Promise<Contents | string> {
+async function examineCopy(context: Context, path: string): Promise<Examined | string> {
   const { machine } = context;
   const directory = await mkdtemp(`${machine.paths.scratch}/pmxcfs-ipc-check-`);
   try {
-    let result: Contents | string = "not copied";
+    let result: Examined | string = "not copied";
     for (let attempt = 0; attempt < 2; attempt++) {
       const before = await machine.info(path);
       const log = typeof (await machine.info(`${path}-wal`)) === "number" ? [] : [`${path}-wal`];
@@ -77,13 +151,13 @@ async function examineCopy(context: Context, path: string): Promise<Contents | s
         return copied.timedOut ? "it could not be read in time" : copied.error.trim();
       }
       const name = path.slice(path.lastIndexOf("/") + 1);
-      result = examine(() => new Database(`${directory}/${name}`));
+      result = examine(`${directory}/${name}`);
       const after = await machine.info(path);
       const same =
         typeof before !== "number" &&
         typeof after !== "number" &&
         before.modifiedMs === after.modifiedMs;
-      if (same || (typeof result !== "string" && result.damage === undefined)) return result;
+      if (same || result.problems.length === 0) return result;
     }
     return result;
   } finally {
@@ -91,42 +165,65 @@ async function examineCopy(context: Context, path: string): Promise<Contents | s
   }
 }
 
-/** Findings pmxcfs would refuse to load the file for. */
-function fatal(path: string, contents: Contents): Finding[] {
-  const { damage, foreign, duplicateNames, duplicateGuests, orphans } = contents;
-  if (damage !== undefined) return [found("DB_CORRUPT", { path, detail: damage })];
-  if (foreign !== undefined) return [found("DB_NOT_PMXCFS", { path, detail: foreign })];
-  return [
-    ...duplicateNames.map((row) => found("DB_DUPLICATE_NAME", { path, ...row })),
-    ...duplicateGuests.map((row) => found("DB_DUPLICATE_VMID", { path, ...row })),
-    ...orphans.map((row) => found("DB_ORPHAN", { path, ...row })),
-  ];
+/** The code of a problem, by the words that pmxcfs has for it. */
+const PROBLEM_CODES = [
+  [/^found entry with duplicate name/, "DB_DUPLICATE_NAME"],
+  [/^detected duplicate VMID/, "DB_DUPLICATE_VMID"],
+  [/^missing directory inode|^parent is not a directory|is within itself/, "DB_ORPHAN"],
+  [/^it is empty|no such table: tree|no table/, "DB_NOT_PMXCFS"],
+  [/^(root )?inode has |directory inode contains data|assertion /, "DB_ENTRY_REFUSED"],
+  [/ out of range/, "DB_ENTRY_REFUSED"],
+] as const;
+
+function codeOf(problem: string) {
+  return PROBLEM_CODES.find(([words]) => words.test(problem))?.[1] ?? "DB_CORRUPT";
 }
 
-function sizes(path: string, { files, totalBytes }: Contents): Finding[] {
-  const findings = files.flatMap(({ name, bytes }) => {
+/**
+ * The problems as findings, and the fix once: it removes all of them. With a guest twice there is
+ * none, for the new file would have it twice as well; nor with a file without anything in it.
+ */
+function fatal(path: string, { problems, items }: Examined): Finding[] {
+  const directory = path.slice(0, path.lastIndexOf("/"));
+  const shown = problems.slice(0, FAULTS_LISTED).map((detail) => [codeOf(detail), detail] as const);
+  const open = problems.some((problem) => codeOf(problem) === "DB_DUPLICATE_VMID");
+  return shown.map(([code, detail], index) => {
+    const whole = index === 0 && problems.length > shown.length;
+    const more = whole ? ` (and ${problems.length - 1} more)` : "";
+    const values = { path, directory, detail: `${detail}${more}` };
+    if (items.length === 0) return found(code, values, { fix: null, advice: NOTHING_READ });
+    return found(code, values, index === 0 && !open ? {} : { fix: null });
+  });
+}
+
+function sizes(path: string, items: readonly SalvagedItem[]): Finding[] {
+  const findings = items.flatMap(({ path: names, row }) => {
+    const bytes = row.data.length;
     const limit = CfsLimits.fileBytes;
     const percent = Math.floor((bytes / limit) * 100);
+    const name = names.join("/");
     return percent < LARGE_PERCENT ? [] : [found("DB_FILE_LARGE", { name, bytes, percent, limit })];
   });
+  const totalBytes = items.reduce((sum, { row }) => sum + row.data.length, 0);
   const percent = Math.floor((totalBytes / CfsLimits.treeBytes) * 100);
-  if (percent >= LARGE_PERCENT) {
-    const limit = mib(CfsLimits.treeBytes);
-    findings.push(found("DB_LARGE", { path, size: mib(totalBytes), percent, limit }));
-  }
-  return findings;
+  const largest = findings.slice(0, FAULTS_LISTED);
+  if (percent < LARGE_PERCENT) return largest;
+  const limit = mib(CfsLimits.treeBytes);
+  const size = mib(totalBytes);
+  return [...largest, found("DB_LARGE", { path, size, percent, limit })];
 }
 
 /** The machine's own name among the node directories, when there are any. */
-function nodeDirectory({ machine }: Context, { nodes }: Contents): Finding[] {
+function nodeDirectory({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
   const name = machine.hostName();
+  const nodes = items.flatMap(({ path, kind }) =>
+    path.length === 2 && path[0] === "nodes" && kind === "directory" ? [path[1] ?? ""] : [],
+  );
   if (nodes.length === 0 || nodes.includes(name)) return [];
   return [found("NODE_DIRECTORY_MISSING", { name, others: nodes.join(", ") })];
 }
 
-const CLOCK_LIMIT_S = 60;
-
-function clock({ machine }: Context, { modifiedS }: Contents): Finding[] {
+function clock({ machine }: Context, modifiedS: number): Finding[] {
   const seconds = Math.round(modifiedS - machine.now() / 1000);
   if (seconds <= CLOCK_LIMIT_S) return [];
   const what = "the last change in config.db";
@@ -134,20 +231,21 @@ function clock({ machine }: Context, { modifiedS }: Contents): Finding[] {
 }
 
 async function inside(context: Context, path: string): Promise<Finding[]> {
-  const contents = await examineCopy(context, path);
-  if (typeof contents === "string") return [skip("database", `${path}: ${contents}`)];
-  const bad = fatal(path, contents);
+  const examined = await examineCopy(context, path);
+  if (typeof examined === "string") return [skip("database", `${path}: ${examined}`)];
+  const bad = fatal(path, examined);
   if (bad.length > 0) return bad;
-  const measures = [
-    { name: "database_files_bytes", value: contents.totalBytes, unit: "bytes" },
-  ] as const;
-  const size = mib(contents.totalBytes);
-  const line = `${path} is sound: ${contents.count} entries, ${size} MiB of files`;
+  const { items, modifiedS } = examined;
+  const bytes = items.reduce((sum, { row }) => sum + row.data.length, 0);
+  const measures = [{ name: "database_files_bytes", value: bytes, unit: "bytes" }] as const;
+  const line = `${path} is sound: ${items.length} entries, ${mib(bytes)} MiB of files`;
   return [
     pass("database", line, measures),
-    ...sizes(path, contents),
-    ...nodeDirectory(context, contents),
-    ...clock(context, contents),
+    ...sizes(path, items),
+    ...nodeDirectory(context, items),
+    ...clock(context, modifiedS),
+    ...(await filesLeft(context, items)),
+    ...locksHeld(context, items),
   ];
 }
 
@@ -164,7 +262,8 @@ export const databaseProbe: Probe = {
     }
     const findings = [...(await outside(context, path, info)), ...(await lock(context))];
     if (info.kind !== "file") {
-      findings.push(found("DB_CORRUPT", { path, detail: `it is no file (${info.kind})` }));
+      const values = { path, directory: "", detail: `it is no file (${info.kind})` };
+      findings.push(found("DB_CORRUPT", values, { fix: null, advice: NOTHING_READ }));
     } else if (!(await machine.readable(path))) {
       findings.push(skip("database", `${path} is readable by root only`));
     } else if (info.size > COPY_LIMIT_BYTES) {

@@ -2,6 +2,7 @@
 import { Errno, errnoName, errnoText } from "../../../base/errno.ts";
 import { QbFailure } from "../../../client/failure.ts";
 import type { QbClient } from "../../../client/qb-client.ts";
+import type { CodeName } from "../catalog/codes.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import { readRings } from "../rings.ts";
 import type { ProcessInfo } from "../processes.ts";
@@ -12,21 +13,21 @@ import { refusal, standing } from "./identity.ts";
 /** What a ring directory may allow at most (libqb's own; ours allows less). */
 const DIRECTORY_MODE_LIMIT = 0o770;
 
-/** For a command to paste when the server's process may not be seen. */
+/** For advice; the word where the process of the server may not be seen. */
 export async function serverPid({ facts }: Context): Promise<number | string> {
-  return (await facts.server())?.owner?.pid ?? "PID-OF-THE-SERVER";
+  return (await facts.server())?.owner?.pid ?? "PID";
 }
 
 async function refused(context: Context, failure: QbFailure): Promise<Finding> {
   const { facts } = context;
-  const identity = await facts.identity();
-  if (failure.errno === Errno.ENOSPC) return found("SHM_FULL_FOR_CLIENT", {});
-  const rule = standing(identity.uid, identity.gid, await facts.group("www-data"));
-  if (failure.errno === Errno.EPERM && rule === "refused") {
-    return await refusal(context, identity, "fail");
-  }
   const name = errnoName(failure.errno);
   const text = errnoText(failure.errno);
+  if (failure.errno === Errno.ENOSPC) return found("SHM_FULL_FOR_CLIENT", { text });
+  // The accept rule, here and in C (whose +1 is EPERM by its number): no other fault gives this.
+  if (failure.errno === Errno.EPERM || failure.errno === Errno.EACCES) {
+    facts.refused = true;
+    return await refusal(context, await facts.identity(), "fail");
+  }
   return found("HANDSHAKE_ERROR", { name, text, pid: await serverPid(context) });
 }
 
@@ -56,6 +57,25 @@ async function failed(context: Context, failure: QbFailure): Promise<Finding> {
   }
   return found("HANDSHAKE_HUNG", { service, deadline: options.deadlineMs, pid });
 }
+
+/**
+ * A process that is no pmxcfs by its name and does not answer as a libqb server does: a stranger.
+ * One that is stopped answers nothing whoever it is.
+ */
+export async function stranger({ facts }: Context): Promise<Finding[]> {
+  const owner = (await facts.server())?.owner;
+  if (owner === undefined || (await facts.serverKind()) !== "unknown") return [];
+  if (owner.state === "T" || owner.state === "t" || owner.state === "D") return [];
+  const { pid, command } = owner;
+  return [found("SOCKET_TAKEN", { service: facts.service, pid, command, rival: "" })];
+}
+
+/** Failures that a pmxcfs does not have. */
+const STRANGE: readonly (CodeName | undefined)[] = [
+  "HANDSHAKE_GARBAGE",
+  "HANDSHAKE_CLOSED",
+  "HANDSHAKE_HUNG",
+];
 
 function octal(mode: number): string {
   return `0${mode.toString(8)}`;
@@ -107,7 +127,10 @@ export const handshakeProbe: Probe = {
     const { facts, session } = context;
     if ((await facts.server()) === undefined) return [skip("handshake", "nobody listens")];
     const client = await session.client(context.left());
-    if (client instanceof QbFailure) return [await failed(context, client)];
+    if (client instanceof QbFailure) {
+      const finding = await failed(context, client);
+      return STRANGE.includes(finding.code) ? [finding, ...(await stranger(context))] : [finding];
+    }
     facts.learnServer(client.server.pid);
     const identity = await facts.identity();
     const wwwData = await facts.group("www-data");

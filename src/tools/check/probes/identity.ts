@@ -2,7 +2,6 @@
 import type { Context, Probe } from "../probe.ts";
 import { type Finding, found, pass } from "../finding.ts";
 import type { Group, Identity } from "../context.ts";
-import { mapId } from "../proc.ts";
 
 export type Standing = "read-write" | "read-only" | "refused";
 
@@ -18,11 +17,16 @@ export async function refusal(
   identity: Identity,
   severity: "notice" | "fail",
 ): Promise<Finding> {
-  const { uid, gid } = identity;
-  const wwwdata = (await facts.group("www-data"))?.gid ?? "none";
+  // The server sees the ids outside of a user namespace.
+  const { uid, gid } = (await facts.outerIds()) ?? identity;
+  const group = await facts.group("www-data");
+  const wwwdata = group?.gid ?? "none";
+  if (gid === group?.gid || (uid === 0 && gid === 0)) {
+    return found("ACCESS_REFUSED_RULE", { uid, gid }, { severity });
+  }
   if (uid !== 0) return found("ACCESS_REFUSED_UID", { uid, gid, wwwdata }, { severity });
-  const group = (await facts.group(String(gid)))?.name ?? "no name";
-  return found("ACCESS_REFUSED_GID", { gid, group, wwwdata }, { severity });
+  const name = (await facts.group(String(gid)))?.name ?? "no name";
+  return found("ACCESS_REFUSED_GID", { gid, group: name, wwwdata }, { severity });
 }
 
 async function networkNamespace({ machine, facts }: Context): Promise<Finding[]> {
@@ -32,15 +36,15 @@ async function networkNamespace({ machine, facts }: Context): Promise<Finding[]>
   // Only root may look at pid 1's; without a value there is nothing to compare.
   if (typeof own === "number" || typeof init === "number" || own === init) return [];
   const severity = (await facts.server()) === undefined ? "fail" : "notice";
-  return [found("NETNS_DIFFERS", { own, init }, { severity })];
+  return [found("NETNS_DIFFERS", { own, init, service: facts.service }, { severity })];
 }
 
-async function userNamespace({ machine }: Context, { uid }: Identity): Promise<Finding[]> {
-  const text = await machine.text(`${machine.paths.proc}/self/uid_map`);
-  if (typeof text === "number") return [];
-  const outside = mapId(text, uid);
-  const whole = mapId(text, 0) === 0 && mapId(text, 4_294_967_294) === 4_294_967_294;
-  return whole ? [] : [found("USER_NAMESPACE", { uid, outside: outside ?? "unmapped" })];
+/** Worth a note; the cause, when the server refused these ids. */
+async function userNamespace({ facts }: Context, { uid, gid }: Identity): Promise<Finding[]> {
+  const outer = await facts.outerIds();
+  if (outer === undefined) return [];
+  const values = { uid, gid, outside: outer.uid, outsideGid: outer.gid };
+  return [found("USER_NAMESPACE", values, facts.refused ? { severity: "fail" } : {})];
 }
 
 async function container({ machine }: Context): Promise<Finding[]> {

@@ -23,7 +23,10 @@ function where(listener: Listener, service: string, path: string): string {
 
 async function running({ machine }: Context, owner: ProcessInfo): Promise<Finding[]> {
   const { pid, command, state } = owner;
-  if (state === "T" || state === "t") return [found("SERVER_STOPPED", { pid, command, state })];
+  const values = { pid, command, state };
+  // A process that a debugger holds is not continued by a signal.
+  if (state === "t") return [found("SERVER_STOPPED", values, { fix: null })];
+  if (state === "T") return [found("SERVER_STOPPED", values)];
   if (state !== "D") return [];
   await Bun.sleep(STUCK_SAMPLE_MS);
   const again = readProcess(machine.paths.proc, pid);
@@ -71,7 +74,8 @@ async function taken({ machine, facts }: Context, server: Listener): Promise<Fin
     // One in a container has a name of its own, and is no rival.
     if ((await machine.link(`${proc}/${pmxcfs}/ns/net`)) !== here) continue;
     const { pid, command } = owner;
-    return [found("SOCKET_TAKEN", { service: facts.service, pid, command, pmxcfs })];
+    const rival = `; the running pmxcfs is pid ${pmxcfs}`;
+    return [found("SOCKET_TAKEN", { service: facts.service, pid, command, rival })];
   }
   return [];
 }
@@ -88,10 +92,17 @@ async function notInstalled({ machine, facts }: Context): Promise<boolean> {
   return !/loaded|masked/.test(out);
 }
 
+/** `systemctl start` helps where there is a unit. */
+async function hasUnit({ machine }: Context): Promise<boolean> {
+  const words = ["systemctl", "show", "-P", "LoadState", "pve-cluster.service"];
+  const { out } = await machine.run(words, 1_000);
+  return out.trim() === "loaded";
+}
+
 async function absent(context: Context): Promise<Finding[]> {
   const { service } = context.facts;
   if (await notInstalled(context)) return [found("NOT_INSTALLED", { service })];
-  return [found("SOCKET_ABSENT", { service })];
+  return [found("SOCKET_ABSENT", { service }, (await hasUnit(context)) ? {} : { fix: null })];
 }
 
 export const listenerProbe: Probe = {

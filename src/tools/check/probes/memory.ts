@@ -4,7 +4,7 @@ import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Space } from "../host.ts";
 import { parseMounts } from "../proc.ts";
 import type { Context, Probe } from "../probe.ts";
-import { deadRings, type DeadRings } from "../cleanup.ts";
+import { deadRings, type DeadRings, seesAllProcesses } from "../cleanup.ts";
 
 const MiB = 1024 * 1024;
 const PAGE = 4096;
@@ -40,8 +40,11 @@ function room(path: string, space: Space): Finding {
   ] as const;
   const free = mib(space.freeBytes);
   const size = mib(space.sizeBytes);
+  // Room for what is there, and for twice as many clients as the limit.
+  const used = space.sizeBytes - space.freeBytes;
+  const target = Math.ceil(mib(used + 2 * CLIENTS_LOW * CLIENT_BYTES) / 128) * 128;
   if (clients < 1 && byBytes < 1) {
-    return found("SHM_FULL", { path, free, size, clients, limit: 1 }, { measures });
+    return found("SHM_FULL", { path, free, size, clients, limit: 1, target }, { measures });
   }
   if (byInodes < CLIENTS_LOW && byInodes < byBytes) {
     const values = { free: space.freeInodes, total: space.inodes, clients: byInodes };
@@ -50,7 +53,8 @@ function room(path: string, space: Space): Finding {
     return found("SHM_INODES_LOW", all, { measures, severity });
   }
   if (byBytes < CLIENTS_LOW) {
-    return found("SHM_LOW", { path, free, size, clients, limit: CLIENTS_LOW }, { measures });
+    const values = { path, free, size, clients, limit: CLIENTS_LOW, target };
+    return found("SHM_LOW", values, { measures });
   }
   const line = `${path}: ${free} of ${size} MiB free, room for ${clients} more clients`;
   return pass("memory", `${line} (limit ${CLIENTS_LOW})`, measures);
@@ -86,10 +90,15 @@ export const memoryProbe: Probe = {
   },
 };
 
-function stale(path: string, { count, bytes }: DeadRings): Finding[] {
+async function stale(
+  { machine, facts: { service } }: Context,
+  { count, bytes }: DeadRings,
+): Promise<Finding[]> {
   if (count === 0) return [];
   const measures = [{ name: "stale_bytes", value: bytes, unit: "bytes" }] as const;
-  return [found("SHM_STALE", { count, size: mib(bytes), path }, { measures })];
+  const values = { count, size: mib(bytes), path: machine.paths.shm, service };
+  const fixable = await seesAllProcesses(machine);
+  return [found("SHM_STALE", values, fixable ? { measures } : { measures, fix: null })];
 }
 
 function foreign({ count, bytes, services }: DeadRings): Finding[] {
@@ -100,13 +109,14 @@ function foreign({ count, bytes, services }: DeadRings): Finding[] {
 
 export const leftoversProbe: Probe = {
   check: "leftovers",
-  async run({ machine, facts }) {
+  async run(context) {
+    const { machine, facts } = context;
     const rings = await facts.rings();
     if (typeof (await machine.list(machine.paths.shm)) === "number") {
       return [skip("leftovers", `${machine.paths.shm} cannot be listed`)];
     }
     const dead = deadRings(rings, facts.service);
-    const bad = [...stale(machine.paths.shm, dead.ours), ...foreign(dead.foreign)];
+    const bad = [...(await stale(context, dead.ours)), ...foreign(dead.foreign)];
     if (bad.length > 0) return bad;
     const live = rings.length;
     return [pass("leftovers", `no leftovers in ${machine.paths.shm}; ${live} rings in use`)];

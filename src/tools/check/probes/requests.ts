@@ -6,10 +6,13 @@ import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import { type Read, READS } from "../read-requests.ts";
 import { type Answer, isRecord, parseJson } from "../session.ts";
-import { serverPid } from "./handshake.ts";
+import { serverPid, stranger } from "./handshake.ts";
 
 /** From this share of a client's buffer a reply is a warning. */
 const LARGE_PERCENT = 75;
+
+/** With less of the time of all checks left, no further request is made. */
+const LEAST_MS = 1_000;
 
 /** Characters of a reply that is no JSON, shown to recognise it by. */
 const SAMPLE_CHARS = 40;
@@ -40,7 +43,7 @@ async function judge(context: Context, read: Read, answer: Answer): Promise<Find
     const name = error === 0 ? "success" : errnoName(error);
     return found("REQUEST_ERROR", { request, name, text: errnoText(error) });
   }
-  if (error === 0 && read.reply !== "any" && body.length === 0) {
+  if (error === 0 && read.reply === "json" && body.length === 0) {
     return found("REPLY_EMPTY", { request, pid: await serverPid(context) });
   }
   if (error === 0 && read.reply === "json" && !isRecord(parseJson(body))) {
@@ -85,14 +88,19 @@ async function failed(context: Context, read: Read, failure: QbFailure): Promise
   return await ended(context, read);
 }
 
+/** Each read has the deadline for itself: a server that is slow ten times does not hang. */
 export const requestsProbe: Probe = {
   check: "requests",
+  operations: READS.length,
   async run(context) {
-    const { session } = context;
-    if (!(await session.ready(context.left()))) return [skip("requests", session.why)];
+    const { session, options } = context;
+    const budget = () => Math.min(options.deadlineMs, context.left());
+    if (!(await session.ready(budget()))) return [skip("requests", session.why)];
     const findings: Finding[] = [];
     for (const read of READS) {
-      const answer = await session.read(read, context.left());
+      // What is left of all time is no measure of the server.
+      if (context.left() < Math.min(options.deadlineMs, LEAST_MS)) break;
+      const answer = await session.read(read, budget());
       const finding =
         answer instanceof QbFailure
           ? await failed(context, read, answer)
@@ -100,10 +108,16 @@ export const requestsProbe: Probe = {
       findings.push(finding);
       // A garbled connection stays garbled; the next request gets a fresh one.
       if (answer instanceof QbFailure) session.reconnect();
-      if (!(await session.ready(context.left()))) break;
+      if (!(await session.ready(budget()))) break;
     }
     const left = READS.length - findings.length;
-    if (left > 0) findings.push(skip("requests", `${left} further requests: ${session.why}`));
+    // Every pmxcfs answers this one, whatever else is wrong.
+    const [versions] = findings;
+    if (versions?.severity === "fail" && versions.code !== "REQUEST_HUNG") {
+      findings.push(...(await stranger(context)));
+    }
+    const why = session.connected ? "no time left (--total-deadline)" : session.why;
+    if (left > 0) findings.push(skip("requests", `${left} further requests: ${why}`));
     return findings;
   },
 };

@@ -1,6 +1,6 @@
 /** Memory pressure, descriptors of the server, and processes that the kernel does not let go. */
 import { type Finding, found, pass, skip } from "../finding.ts";
-import { parseKeys, pressure60, softLimit } from "../proc.ts";
+import { hardLimit, parseKeys, pressure60, softLimit } from "../proc.ts";
 import { descriptorCount, type ProcessInfo, readProcess, sleepCount } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
 
@@ -9,6 +9,8 @@ const PRESSURE_PERCENT = 10;
 const AVAILABLE_PERCENT = 5;
 const DESCRIPTORS_PERCENT = 75;
 const DESCRIPTORS_FAIL_PERCENT = 95;
+/** What a limit is raised to, as far as the hard one lets it. */
+const DESCRIPTORS = 65_536;
 
 /** Processes sleep in state D for moments all the time: stuck is who still does after this. */
 const STUCK_SAMPLE_MS = 300;
@@ -45,7 +47,7 @@ async function descriptors({ machine, facts }: Context): Promise<Finding[]> {
   const open = descriptorCount(machine.paths.proc, pid);
   const text = await machine.text(`${machine.paths.proc}/${pid}/limits`);
   const limit = typeof text === "string" ? softLimit(text, "Max open files") : undefined;
-  if (open === undefined || limit === undefined) {
+  if (open === undefined || limit === undefined || typeof text !== "string") {
     return [skip("resources", `the descriptors of pid ${pid} are not visible to this uid`)];
   }
   const percent = Math.round((open / limit) * 100);
@@ -54,7 +56,10 @@ async function descriptors({ machine, facts }: Context): Promise<Finding[]> {
     return [pass("resources", `the server has ${open} of ${limit} descriptors open`, measures)];
   }
   const severity = percent < DESCRIPTORS_FAIL_PERCENT ? "warn" : "fail";
-  return [found("DESCRIPTORS_LOW", { pid, open, percent, limit }, { measures, severity })];
+  const target = Math.min(hardLimit(text, "Max open files") ?? DESCRIPTORS, DESCRIPTORS);
+  const values = { pid, open, percent, limit, target };
+  const raised = target > limit ? {} : { fix: null };
+  return [found("DESCRIPTORS_LOW", values, { measures, severity, ...raised })];
 }
 
 export const resourcesProbe: Probe = {

@@ -24,8 +24,16 @@ function percentile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }
 
-/** A request of these probes that got no answer. */
-async function hung(context: Context, failure: QbFailure): Promise<Finding> {
+/** A request of these probes that got no answer within `timeoutMs`. */
+async function hung(
+  context: Context,
+  check: "latency" | "permissions",
+  failure: QbFailure,
+  timeoutMs: number,
+): Promise<Finding> {
+  if (failure.kind === "timeout" && !context.session.isHang(failure, timeoutMs)) {
+    return skip(check, "no time left for an answer (--deadline)");
+  }
   context.session.giveUp("the server does not answer");
   const request = `a request (${failure.message})`;
   const pid = await serverPid(context);
@@ -46,7 +54,9 @@ export const latencyProbe: Probe = {
       const response = client.sendRecvBlocking(CfsIpc.GET_FS_VERSION, undefined, { timeoutMs });
       // Slow answers are cut off by the deadline; only the first one that fails is a hang.
       if (response instanceof QbFailure && times.length > 0) break;
-      if (response instanceof QbFailure) return [await hung(context, response)];
+      if (response instanceof QbFailure) {
+        return [await hung(context, "latency", response, timeoutMs)];
+      }
       times.push(performance.now() - started);
     }
     const sorted = times.toSorted((a, b) => a - b);
@@ -85,25 +95,35 @@ const ATTEMPTS = [
 
 export const permissionsProbe: Probe = {
   check: "permissions",
+  operations: ATTEMPTS.length,
   async run(context) {
-    const { session, facts } = context;
+    const { session, facts, options } = context;
     if (!(await session.ready(context.left()))) return [skip("permissions", session.why)];
     const { uid, gid } = await facts.identity();
     const rule = standing(uid, gid, await facts.group("www-data"));
     // Accepted although the rule says no: an option of the server, then read-write is right.
     const expected = rule === "refused" ? "read-write" : rule;
     const findings: Finding[] = [];
+    const answered: number[] = [];
     for (const { attempt, id, body, ...right } of ATTEMPTS) {
-      const answer = await session.ask(id, body, context.left());
-      if (answer instanceof QbFailure) return [await hung(context, answer)];
+      const timeoutMs = Math.min(options.deadlineMs, context.left());
+      const answer = await session.ask(id, body, timeoutMs);
+      if (answer instanceof QbFailure) {
+        return [await hung(context, "permissions", answer, timeoutMs)];
+      }
+      answered.push(answer.error);
       if (answer.error === right[expected]) continue;
       const got = answer.error === 0 ? "success" : errnoName(answer.error);
       const caller = `uid ${uid}, gid ${gid}`;
       const wanted = errnoName(right[expected]);
       findings.push(found("PERMISSIONS_WRONG", { caller, attempt, got, expected: wanted }));
     }
-    if (findings.length > 0) return findings;
-    return [pass("permissions", `uid ${uid}, gid ${gid} is ${expected}`)];
+    const caller = `uid ${uid}, gid ${gid}`;
+    if (findings.length === 0) return [pass("permissions", `${caller} is ${expected}`)];
+    const isReadOnly = ATTEMPTS.every((attempt, at) => answered[at] === attempt["read-only"]);
+    const words = await facts.serverWords();
+    if (isReadOnly && words.includes("--read-only")) return [found("SERVER_READ_ONLY", { caller })];
+    return findings;
   },
 };
 

@@ -18,8 +18,8 @@ function worst(report: Record<string, unknown>): string | undefined {
 async function ask(context: Context, self: readonly string[]): Promise<Finding> {
   const { machine, options } = context;
   const become = ["setpriv", "--reuid", "www-data", "--regid", "www-data", "--clear-groups"];
-  const deadline = Math.floor(context.left() / 2);
-  const checks = ["--only", "handshake,permissions", "--deadline", `${Math.max(deadline, 100)}ms`];
+  const deadline = `${options.deadlineMs}ms`;
+  const checks = ["--only", "handshake,permissions", "--deadline", deadline];
   const words = [...become, ...self, "--check", "--socket", options.service, "--json", ...checks];
   const { out, error, timedOut } = await machine.run(words, context.left());
   const report = parseJson(Buffer.from(out));
@@ -30,11 +30,15 @@ async function ask(context: Context, self: readonly string[]): Promise<Finding> 
   }
   const bad = worst(report);
   if (bad !== undefined) return found("WWW_DATA_FAILS", { what: bad });
-  return pass("permissions", "www-data, where pveproxy runs, connects and is read-only");
+  return pass("permissions", "www-data, the user of pveproxy, connects and is read-only");
 }
+
+/** The child connects, and asks twice. */
+const OPERATIONS = 4;
 
 export const wwwDataProbe: Probe = {
   check: "permissions",
+  operations: OPERATIONS,
   async run(context) {
     const { machine, facts, session } = context;
     const { uid } = await facts.identity();

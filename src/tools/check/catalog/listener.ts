@@ -1,16 +1,19 @@
-/** Codes about the listening socket, the process behind it, its unit and its log. */
-import type { Code } from "../code.ts";
+/** Codes about the listening socket, the process that has it, its unit and its log. */
+import type { Code } from "./code.ts";
 
 export const LISTENER_CODES = {
   NOT_INSTALLED: {
     title: "no pmxcfs on this machine",
     check: "listener",
     severity: "fail",
-    line: "no pmxcfs on this machine: nobody listens on @{service}, and none is installed",
+    line: "no pmxcfs on this machine: nothing listens on @{service}, and none is installed",
     cause:
       "No listener, no pmxcfs or pmxcfs-ipc unit or program, no /etc/pve mount and no config.db: " +
       "this is not a Proxmox VE node, or not yet.",
-    fix: "apt install pve-cluster, or: pmxcfs-ipc serve",
+    fix: "pmxcfs-ipc serve --socket {service}",
+    advice:
+      "The command serves an empty tree until ^C. To make this machine a node install the package " +
+      "pve-cluster from Proxmox's repository; inside a container run the check on its host.",
     seen: ["connection-refused"],
   },
   SERVER_STOPPED: {
@@ -19,9 +22,10 @@ export const LISTENER_CODES = {
     severity: "fail",
     line: "the server (pid {pid}, {command}) is stopped: state {state}",
     cause:
-      "Somebody stopped it (SIGSTOP, a debugger, a frozen cgroup). Clients wait without a time " +
-      "limit, so every PVE daemon hangs with it.",
+      "It got SIGSTOP, or a debugger holds it. Clients wait without a time limit, so every PVE " +
+      "daemon hangs with it.",
     fix: "kill -CONT {pid}",
+    advice: "State t is a debugger: end that one (TracerPid in `grep Tracer /proc/{pid}/status`).",
     seen: ["hang"],
   },
   SERVER_STUCK: {
@@ -30,19 +34,21 @@ export const LISTENER_CODES = {
     severity: "fail",
     line: "the server (pid {pid}, {command}) sleeps uninterruptibly (state D) in {wchan}",
     cause: "The kernel waits for a disk, a network file system or a FUSE daemon on its behalf.",
-    fix: "cat /proc/{pid}/stack; dmesg | tail -n 30",
+    advice: "Look at `cat /proc/{pid}/stack` and `dmesg | tail -n 30`; no signal helps.",
     seen: ["hang"],
   },
   SOCKET_TAKEN: {
-    title: "another process has the socket",
+    title: "another program has the socket",
     check: "listener",
     severity: "fail",
-    line: "@{service} belongs to pid {pid} ({command}), not to the running pmxcfs (pid {pmxcfs})",
+    line: "@{service} belongs to pid {pid} ({command}), which is not pmxcfs{rival}",
     cause:
-      'Another process had bound the name first. pmxcfs logs "Could not bind AF_UNIX: Address ' +
-      'already in use", keeps running with /etc/pve mounted, and serves no IPC.',
-    fix: "systemctl stop UNIT-OF-PID-{pid} && systemctl restart pve-cluster",
-    seen: ["connection-refused", "unknown-error"],
+      'Another process bound the name first. A pmxcfs that finds it taken logs "Could not bind ' +
+      'AF_UNIX: Address already in use", keeps running with /etc/pve mounted, and serves no IPC.',
+    advice:
+      "Find out what pid {pid} is (`ls -l /proc/{pid}/exe` and `cat /proc/{pid}/cgroup`) and stop " +
+      "it by its own unit or program, then `systemctl restart pve-cluster`.",
+    seen: ["connection-refused", "unknown-error", "address-in-use"],
   },
   SOCKET_SHORT_ADDRESS: {
     title: "listening on an address libqb does not use",
@@ -52,7 +58,7 @@ export const LISTENER_CODES = {
     cause:
       "An abstract address counts with its length. systemd sockets and most libraries bind the " +
       "exact name; libqb clients connect to the name padded with NULs, which is another address.",
-    fix: "let the server itself bind its socket (no socket unit); restart it",
+    advice: "Let the server bind its socket itself: disable the socket unit, restart the service.",
     seen: ["connection-refused"],
   },
   SOCKET_FILESYSTEM_MISMATCH: {
@@ -75,17 +81,18 @@ export const LISTENER_CODES = {
     cause:
       "Two servers answer for one service under different kinds of address; which one a client " +
       "gets depends on its libqb.",
-    fix: "systemctl stop the one that should not be there",
+    advice: "Stop the one that is not the node's pmxcfs, by its own unit.",
   },
   SOCKET_ABSENT: {
-    title: "nobody listens",
+    title: "no listener",
     check: "listener",
     severity: "fail",
-    line: "nobody listens on @{service}",
+    line: "nothing listens on @{service}",
     cause:
       "pmxcfs is not running, or not yet (boot order), or it runs in another network namespace. " +
       "Clients get ECONNREFUSED at once.",
-    fix: "systemctl start pve-cluster; journalctl -b -u pve-cluster -n 30",
+    fix: "systemctl start pve-cluster",
+    advice: "When it does not stay up: `journalctl -b -u pve-cluster -n 30`.",
     seen: ["connection-refused", "acl-list"],
   },
   RESTART_FLAG: {
@@ -96,8 +103,7 @@ export const LISTENER_CODES = {
     line: "{path} is there ({age} s old): Perl clients wait up to 10 s before they report an error",
     cause:
       "A clean stop leaves this flag and the next start removes it: clients poll every 100 ms " +
-      "for 10 s, in the hope of a restart.",
-    fix: "systemctl start pve-cluster",
+      "for 10 s, because a restart is likely.",
     seen: ["hang", "connection-refused"],
   },
   RESTART_FLAG_STALE: {
@@ -107,9 +113,9 @@ export const LISTENER_CODES = {
     usualPath: "/run/pve-cluster/cfs-restart-flag",
     line: "{path} is {age} s old although the server listens",
     cause:
-      "The start should have removed it. While it lies there, every client that loses its " +
-      "connection pauses for up to 10 s.",
-    fix: "rm {path}",
+      "The start should have removed it. While it exists, every client that loses its connection " +
+      "pauses for up to 10 s.",
+    fix: "rm -f {path}",
     seen: ["hang"],
   },
   UNIT_FAILED: {
@@ -118,7 +124,8 @@ export const LISTENER_CODES = {
     severity: "fail",
     line: "{unit} has failed: {result}",
     cause: "The service ended by itself; the reason is in its last log lines.",
-    fix: "journalctl -b -u {unit} -n 30; systemctl reset-failed {unit}; systemctl restart {unit}",
+    fix: "systemctl reset-failed {unit}; systemctl restart {unit}",
+    advice: "When it fails again: `journalctl -b -u {unit} -n 30`.",
     seen: ["service-failed"],
   },
   UNIT_INACTIVE: {
@@ -126,8 +133,8 @@ export const LISTENER_CODES = {
     check: "unit",
     severity: "warn",
     line: "{unit} is {state}",
-    cause: "The unit is installed, but nothing has started it.",
-    fix: "systemctl enable --now {unit}",
+    cause: "The unit is installed, but was not started, or was stopped.",
+    fix: "systemctl start {unit}",
     seen: ["connection-refused"],
   },
   UNIT_MASKED: {
@@ -135,9 +142,9 @@ export const LISTENER_CODES = {
     check: "unit",
     severity: "warn",
     line: "{unit} is masked",
-    cause: "Somebody ran systemctl mask; it cannot start, not even by hand.",
+    cause: "`systemctl mask` was used on it; it cannot start, not even by hand.",
     fix: "systemctl unmask {unit} && systemctl start {unit}",
-    seen: ["connection-refused"],
+    seen: ["connection-refused", "service-failed"],
   },
   UNIT_RESTARTS: {
     title: "the service keeps restarting",
@@ -145,7 +152,7 @@ export const LISTENER_CODES = {
     severity: "warn",
     line: "systemd has restarted {unit} {count} times (limit {limit})",
     cause: "The server crashes or its watchdog ends it; each restart flushes all client caches.",
-    fix: "journalctl -b -u {unit} | grep -E 'exited|Assertion|watchdog|crit'; coredumpctl list",
+    advice: "Look at `journalctl -b -u {unit} -n 100` and `coredumpctl list`.",
     seen: ["not-connected"],
   },
   LOG_ERROR: {
@@ -153,8 +160,8 @@ export const LISTENER_CODES = {
     check: "unit",
     severity: "warn",
     line: "{unit} logged: {message}",
-    cause: "A line of the server's own log that is known to mean trouble: {meaning}",
-    fix: "pmxcfs-ipc explain {message}",
+    cause: "A line of the server's own log with a known meaning: {meaning}",
+    advice: "See `pmxcfs-ipc explain -- {message}`.",
   },
   CPG_RETRIES: {
     title: "corosync is slow",
@@ -162,7 +169,7 @@ export const LISTENER_CODES = {
     severity: "warn",
     line: "cpg_send_message was retried {count} times in the last hour (limit {limit})",
     cause: "corosync is slow or its links lose packets; pmxcfs waits for it with a lock held.",
-    fix: "corosync-cfgtool -s; journalctl -u corosync --since -1h",
+    advice: "Look at `corosync-cfgtool -s` and `journalctl -u corosync --since -1h`.",
     seen: ["cpg-retried"],
   },
   STATUS_SLOW: {
@@ -173,7 +180,7 @@ export const LISTENER_CODES = {
     cause:
       "A status update took over 5 s: a hung storage, a guest that does not answer, or a slow " +
       "pmxcfs. The GUI shows grey question marks meanwhile.",
-    fix: "journalctl -u pvestatd --since -1h; pvesm status",
+    advice: "Look at `journalctl -u pvestatd --since -1h` and `pvesm status`.",
     seen: ["status-update-time"],
   },
 } as const satisfies Record<string, Code>;

@@ -1,5 +1,5 @@
 /** Error texts of the server's side: pmxcfs, its service, corosync and the daemons around it. */
-import type { ErrorText } from "../text.ts";
+import type { ErrorText } from "./error-text.ts";
 
 export const SERVER_TEXTS: readonly ErrorText[] = [
   {

@@ -1,5 +1,5 @@
 /** Codes about the machine under the server: shared memory, node name, memory, clock, processes. */
-import type { Code } from "../code.ts";
+import type { Code } from "./code.ts";
 
 export const MACHINE_CODES = {
   SHM_MISSING: {
@@ -9,7 +9,7 @@ export const MACHINE_CODES = {
     usualPath: "/dev/shm",
     line: "{path} is not there: {reason}",
     cause: "libqb keeps its rings in /dev/shm; without it no client can connect.",
-    fix: "mkdir -p {path} && mount -t tmpfs -o mode=1777 tmpfs {path}",
+    fix: "mkdir -p {path} && mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs {path}",
     seen: ["no-space", "permission-denied"],
   },
   SHM_READ_ONLY: {
@@ -31,7 +31,8 @@ export const MACHINE_CODES = {
     cause:
       "Each client takes three rings of just over 1 MiB, reserved at connect. Leftovers of " +
       "killed servers and other programs' files use the same space.",
-    fix: "pmxcfs-ipc --check --clean-stale --dry-run; du -sh {path}/* | sort -h | tail",
+    fix: "mount -o remount,size={target}M {path}",
+    advice: "What takes the space: `du -sh {path}/* | sort -h | tail`. In a container: --shm-size.",
     seen: ["no-space"],
   },
   SHM_LOW: {
@@ -41,7 +42,8 @@ export const MACHINE_CODES = {
     usualPath: "/dev/shm",
     line: "{path}: {free} of {size} MiB free, room for {clients} more clients (limit {limit})",
     cause: "Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 20 clients.",
-    fix: "mount -o remount,size=512M {path} (containers: --shm-size=512m)",
+    fix: "mount -o remount,size={target}M {path}",
+    advice: "To keep it: size= in /etc/fstab; in a container --shm-size=512m.",
     seen: ["no-space"],
   },
   SHM_INODES_LOW: {
@@ -51,7 +53,8 @@ export const MACHINE_CODES = {
     usualPath: "/dev/shm",
     line: "{path}: {free} of {total} inodes free, room for {clients} more clients (limit {limit})",
     cause: "Each client takes seven inodes: a directory and six files.",
-    fix: "mount -o remount,nr_inodes=1m {path}; ls {path} | wc -l",
+    fix: "mount -o remount,nr_inodes=1m {path}",
+    advice: "How many names there are: `ls {path} | wc -l`.",
     seen: ["no-space"],
   },
   SHM_NOT_TMPFS: {
@@ -62,7 +65,9 @@ export const MACHINE_CODES = {
     line: "{path} is {type}, not tmpfs",
     cause:
       "Rings on a disk file system are written back by the kernel: slow, and wear for nothing.",
-    fix: "mount -t tmpfs -o mode=1777 tmpfs {path}",
+    advice:
+      "Mount a tmpfs there at the next boot (a line in /etc/fstab): mounting it now would hide " +
+      "the rings of the servers that run.",
   },
   SHM_STALE: {
     title: "leftovers of a killed server",
@@ -71,7 +76,8 @@ export const MACHINE_CODES = {
     usualPath: "/dev/shm",
     line: "{count} ring directories of dead pmxcfs servers hold {size} MiB of {path}",
     cause: "A server that was killed cannot remove them, and libqb never sweeps.",
-    fix: "pmxcfs-ipc --check --clean-stale",
+    fix: "pmxcfs-ipc --check --clean-stale --socket {service}",
+    advice: "In a container it must run on the host: in here every server looks dead.",
     seen: ["no-space"],
   },
   SHM_STALE_FOREIGN: {
@@ -80,7 +86,7 @@ export const MACHINE_CODES = {
     severity: "notice",
     line: "{count} ring directories of other dead libqb servers ({services}) hold {size} MiB",
     cause: "They belong to corosync, pacemaker or another program; this tool does not touch them.",
-    fix: "systemctl restart corosync (it clears its own at start)",
+    advice: "corosync clears its own at its next start.",
     seen: ["no-space"],
   },
   NAME_UNRESOLVED: {
@@ -89,7 +95,8 @@ export const MACHINE_CODES = {
     severity: "fail",
     line: "the node name {name} does not resolve to any address",
     cause: "pmxcfs looks its own name up at start and ends when there is no address.",
-    fix: "echo '{address} {name}' >> /etc/hosts",
+    fix: "printf '\\n%s %s\\n' {address} {name} >> {hosts} && systemctl restart pve-cluster",
+    advice: "Look at `ip -brief address`: the line must name the address of this node.",
     seen: ["node-name", "service-failed"],
   },
   NAME_LOOPBACK: {
@@ -100,7 +107,8 @@ export const MACHINE_CODES = {
     cause:
       "pmxcfs needs a non-loopback address for its own name and does not start without one. " +
       "Debian's installer writes 127.0.1.1.",
-    fix: "sed -i '{number}s/.*/{own} {name}/' /etc/hosts",
+    fix: "printf '\\n%s %s\\n' {own} {name} >> {hosts} && systemctl restart pve-cluster",
+    advice: "Look at `ip -brief address`: the line must name the address of this node.",
     seen: ["node-name", "service-failed"],
   },
   NAME_SLOW: {
@@ -109,7 +117,8 @@ export const MACHINE_CODES = {
     severity: "warn",
     line: "looking up the node name {name} took longer than {deadline} ms",
     cause: "A DNS server does not answer. pmxcfs looks its name up at start, before it listens.",
-    fix: "echo '{address} {name}' >> /etc/hosts",
+    fix: "printf '\\n%s %s\\n' {address} {name} >> {hosts}",
+    advice: "/etc/nsswitch.conf must have `hosts: files` before dns.",
     seen: ["node-name"],
   },
   NODENAME_DIFFERS: {
@@ -120,7 +129,9 @@ export const MACHINE_CODES = {
     cause:
       "The host was renamed while the server ran, or this is a container. PVE looks for its " +
       "files under nodes/{name}.",
-    fix: "hostnamectl hostname {server}, or restart pve-cluster after moving nodes/{server}",
+    advice:
+      "To go back: `hostnamectl hostname {server}`. To keep the new name its guests must move " +
+      "from nodes/{server} first, file by file; then restart pve-cluster.",
     seen: ["empty-after-rename"],
   },
   NODE_DIRECTORY_MISSING: {
@@ -130,7 +141,9 @@ export const MACHINE_CODES = {
     line: "nodes/{name} does not exist; there are: {others}",
     cause:
       "After a rename the guests stay under the old name and the GUI seems to have forgotten them.",
-    fix: "cd /etc/pve/nodes && ls && mv OLD/qemu-server/*.conf {name}/qemu-server/",
+    advice:
+      "The files of each guest move from nodes/OLD-NAME/qemu-server and lxc to the same place " +
+      "below nodes/{name}, with mv, one by one (a guest's number may exist only once).",
     seen: ["empty-after-rename"],
   },
   CLOCK_BACKWARDS: {
@@ -141,7 +154,9 @@ export const MACHINE_CODES = {
     cause:
       "Versions, locks and graphs compare times; after a jump back, locks seem held for ever and " +
       "graphs stop until the old time is reached again.",
-    fix: "chronyc tracking; timedatectl; systemctl restart pve-cluster rrdcached",
+    advice:
+      "Look at `timedatectl` and `chronyc tracking`; with the right time " +
+      "`systemctl restart pve-cluster rrdcached`.",
   },
   MEMORY_PRESSURE: {
     title: "memory pressure",
@@ -149,7 +164,8 @@ export const MACHINE_CODES = {
     severity: "warn",
     line: "tasks were stalled on memory {percent} % of the last minute (limit {limit} %)",
     cause: "The machine reclaims or swaps; everything, the server included, waits for pages.",
-    fix: "free -m; cat /proc/pressure/memory; ps axo rss,comm --sort -rss | head",
+    advice:
+      "Look at `free -m`, `cat /proc/pressure/memory` and `ps axo rss,comm --sort -rss | head`.",
     seen: ["hang", "status-update-time"],
   },
   MEMORY_LOW: {
@@ -157,16 +173,19 @@ export const MACHINE_CODES = {
     check: "resources",
     severity: "warn",
     line: "{available} of {total} MiB of memory are available, {percent} % (limit {limit} %)",
-    cause: "Little is left before the kernel has to kill something.",
-    fix: "free -m; ps axo rss,comm --sort -rss | head",
+    cause:
+      "Little is left before the kernel has to kill something. A killed pmxcfs leaves a dead " +
+      "FUSE mount on /etc/pve.",
+    advice: "Look at `free -m` and `ps axo rss,comm --sort -rss | head`.",
   },
   DESCRIPTORS_LOW: {
     title: "the server runs out of descriptors",
     check: "resources",
     severity: "warn",
     line: "the server (pid {pid}) has {open} descriptors open, {percent} % of its {limit}",
-    cause: "Each client takes descriptors; at the limit nobody can connect any more.",
-    fix: "prlimit --pid {pid} --nofile=65536; in the unit: LimitNOFILE=65536",
+    cause: "Each client takes descriptors; at the limit no further client can connect.",
+    fix: "prlimit --pid {pid} --nofile={target}:",
+    advice: "To keep it: LimitNOFILE=65536 in the unit.",
     seen: ["resource-unavailable"],
   },
   CLIENTS_STUCK: {
@@ -177,7 +196,7 @@ export const MACHINE_CODES = {
     cause:
       "The kernel waits on their behalf: a hung storage, a dead NFS server, or an operation on " +
       "/etc/pve that pmxcfs does not answer.",
-    fix: "ps axo pid,stat,wchan:32,comm | awk '$2 ~ /^D/'",
+    advice: "Look at `ps axo pid,stat,wchan:32,comm | awk '$2 ~ /^D/'`.",
     seen: ["hang", "status-update-time"],
   },
   PROBE_TIMEOUT: {
@@ -186,14 +205,14 @@ export const MACHINE_CODES = {
     severity: "warn",
     line: 'the check "{name}" was not done within {deadline} ms',
     cause: "What it looks at does not answer; the other checks are unaffected.",
-    fix: "pmxcfs-ipc --check --only {check} --deadline 10s",
+    advice: "Give it more time: `pmxcfs-ipc --check --only {check} --deadline 10s`.",
   },
   PROBE_FAILED: {
     title: "a check failed itself",
     check: "resources",
     severity: "warn",
     line: 'the check "{name}" ended in an error of its own: {message}',
-    cause: "Something on this machine looks like nothing this tool has met; please report it.",
-    fix: "pmxcfs-ipc --check --only {check} --json",
+    cause: "Something on this machine is unlike anything this tool was tested with.",
+    advice: "Please report it with the output of `pmxcfs-ipc --check --only {check} --json`.",
   },
 } as const satisfies Record<string, Code>;

@@ -1,5 +1,5 @@
 /** Error texts that clients print: the libc words for what a libqb client was answered. */
-import type { ErrorText } from "../text.ts";
+import type { ErrorText } from "./error-text.ts";
 
 const IPC = /ipcc?_send_rec|ipcc_|\bqb_|access control list/;
 

@@ -1,0 +1,240 @@
+/** Codes about what pmxcfs shows and keeps: /etc/pve, quorum, graphs, status values. */
+import type { Code } from "./code.ts";
+
+export const CLUSTER_CODES = {
+  RRDCACHED_HUNG: {
+    title: "rrdcached hangs",
+    check: "rrd",
+    severity: "fail",
+    usualPath: "/var/run/rrdcached.sock",
+    line: "rrdcached ({path}) did not answer within {deadline} ms",
+    cause:
+      "pmxcfs writes graphs through it with a lock held: while rrdcached hangs, so do the IPC " +
+      "and /etc/pve.",
+    fix: "systemctl restart rrdcached",
+    seen: ["hang"],
+  },
+  RRDCACHED_ABSENT: {
+    title: "rrdcached does not run",
+    check: "rrd",
+    severity: "warn",
+    usualPath: "/var/run/rrdcached.sock",
+    line: "nothing answers on {path}: {reason}",
+    cause: "Graphs stay empty; the IPC works without it.",
+    fix: "systemctl restart rrdcached",
+    seen: ["rrd-update"],
+  },
+  RRD_STALE: {
+    title: "old graph data",
+    check: "rrd",
+    severity: "warn",
+    line: "the newest {what} is {seconds} s old (limit {limit} s)",
+    cause: "pvestatd does not run or hangs, or rrdcached does not write: grey question marks.",
+    advice: "Look at `journalctl -u pvestatd -n 30`; `systemctl restart pvestatd` starts it anew.",
+    seen: ["status-update-time", "rrd-update"],
+  },
+  RRD_OLD_FORMAT: {
+    title: "graph data in an old format",
+    check: "rrd",
+    severity: "notice",
+    line: "{count} of {total} graph keys are in the format before PVE 9 ({list})",
+    cause: "A node of an older version is still in the cluster, or pvestatd was not restarted.",
+    advice: "Look at `pveversion` on each node; `systemctl restart pvestatd` after an upgrade.",
+    seen: ["rrd-update"],
+  },
+  STATUS_LARGE: {
+    title: "a large status value",
+    check: "status",
+    severity: "warn",
+    line: "status value {key} of {node} has {bytes} bytes, {percent} % of {limit}",
+    cause: "Above 32 KiB the server answers SET_STATUS with EFBIG and keeps the old value.",
+    advice: "Look at it: `pmxcfs-ipc call get-status --node {node} {key}`.",
+    seen: ["file-too-large"],
+  },
+  STATUS_KEYS_MANY: {
+    title: "too many status keys",
+    check: "status",
+    severity: "warn",
+    line: "node {node} has {count} status keys (limit {limit})",
+    cause: "A client makes keys without end; each makes every GET_FS_VERSION reply longer.",
+    advice: "Look at them: `pmxcfs-ipc call get-fs-version`.",
+    seen: ["no-buffer-space"],
+  },
+  PVE_DEAD_MOUNT: {
+    title: "a dead FUSE mount",
+    check: "mount",
+    severity: "fail",
+    usualPath: "/etc/pve",
+    line: "{path} is a FUSE mount whose server is gone: Transport endpoint is not connected{inside}",
+    cause:
+      "pmxcfs was killed or crashed and left its mount; while a process is inside, a new C " +
+      "server cannot mount over it.",
+    fix: "umount -l {path} && systemctl restart pve-cluster",
+    seen: ["not-connected"],
+  },
+  PVE_OLD_MOUNT_HELD: {
+    title: "processes with an old, dead /etc/pve",
+    check: "mount",
+    severity: "warn",
+    usualPath: "/etc/pve",
+    line: "{count} processes see an old {path} whose server is gone: {list}",
+    cause:
+      "They live in a mount namespace of their own (a container that binds /etc/pve, a hardened " +
+      "service) or stand in the old mount. A restart of pmxcfs does not reach them: each access " +
+      "gives Transport endpoint is not connected until they are restarted.",
+    advice: "Restart these services or containers; `cat /proc/{pid}/cgroup` names the unit.",
+    seen: ["not-connected"],
+  },
+  PVE_HUNG: {
+    title: "/etc/pve hangs",
+    check: "mount",
+    severity: "fail",
+    usualPath: "/etc/pve",
+    line: "{path} is mounted but did not answer within {deadline} ms",
+    cause:
+      "The FUSE thread of pmxcfs waits: for corosync, for the disk, or for its end (a known hang " +
+      "at stop: any connection to the socket frees it).",
+    advice:
+      "`pmxcfs-ipc call get-fs-version` frees a stop that hangs; otherwise " +
+      "`systemctl restart pve-cluster`.",
+    seen: ["hang"],
+  },
+  PVE_SLOW: {
+    title: "/etc/pve answers slowly",
+    check: "mount",
+    severity: "warn",
+    usualPath: "/etc/pve",
+    line: "{path} took {ms} ms for one stat (limit {limit} ms)",
+    cause:
+      "pmxcfs holds its lock for long: a slow disk below /var/lib/pve-cluster, rrdcached, or " +
+      "corosync.",
+    advice: "Look at `pmxcfs-ipc --check --only rrd,stuck,database` and `corosync-cfgtool -s`.",
+    seen: ["hang"],
+  },
+  PVE_NOT_MOUNTED: {
+    title: "/etc/pve is not mounted",
+    check: "mount",
+    severity: "fail",
+    usualPath: "/etc/pve",
+    line: "{path} is not mounted although pmxcfs (pid {pid}) runs",
+    cause: "It was unmounted, or it is mounted in another mount namespace only.",
+    fix: "systemctl restart pve-cluster",
+    advice:
+      "Where no fix is printed the server is not the service's own: end pid {pid} by the way it " +
+      "was started, then `systemctl start pve-cluster`.",
+    seen: ["empty-after-rename"],
+  },
+  PVE_WITHOUT_SERVER: {
+    title: "/etc/pve is mounted, and nothing serves the IPC",
+    check: "mount",
+    severity: "fail",
+    usualPath: "/etc/pve",
+    line: "{path} is mounted and answers, but nothing listens on @{service}",
+    cause:
+      "The name was taken when pmxcfs started, its IPC thread ended, or pmxcfs runs in another " +
+      "network namespace.",
+    fix: "systemctl restart pve-cluster",
+    seen: ["connection-refused"],
+  },
+  PVE_MOUNTED_TWICE: {
+    title: "/etc/pve is mounted more than once",
+    check: "mount",
+    severity: "warn",
+    usualPath: "/etc/pve",
+    line: "{path} has {count} mounts on top of each other: {list}",
+    cause:
+      "Only the uppermost is seen. Two servers, or a bind mount that came after pmxcfs; what a " +
+      "process reads depends on when it looked.",
+    advice:
+      "`findmnt {path}` lists them. Stop pve-cluster, `umount {path}` until nothing is mounted, " +
+      "start it again.",
+  },
+  PVE_NAMESPACE_READ_ONLY: {
+    title: "/etc/pve is read-only in this mount namespace",
+    check: "mount",
+    severity: "warn",
+    usualPath: "/etc/pve",
+    line: "{path} is mounted read-only in the mount namespace of this process ({namespace})",
+    cause:
+      "Writes give EROFS (Read-only file system) here and only here: a bind mount with ro, or a " +
+      "service with ProtectSystem. Lack of quorum gives EACCES (Permission denied) instead.",
+    advice: "In the unit of the service: ReadWritePaths={path}, or no ProtectSystem.",
+  },
+  PVE_NOT_EMPTY: {
+    title: "/etc/pve is in the way of its mount",
+    check: "mount",
+    severity: "fail",
+    usualPath: "/etc/pve",
+    line: "{path} is not mounted and not empty: {list}",
+    cause:
+      'Something wrote there while pmxcfs was down. FUSE refuses to mount over it ("mountpoint ' +
+      'is not empty"), so the service cannot start.',
+    fix:
+      "mv -nT {path} {path}.stray-$(date +%Y%m%d-%H%M%S) && mkdir -m 0755 {path} && " +
+      "systemctl restart pve-cluster",
+    advice: "Compare {path}.stray-TIME with /etc/pve afterwards: it may have newer files.",
+    seen: ["mountpoint", "service-failed"],
+  },
+  PVE_READ_ONLY: {
+    title: "/etc/pve is read-only for lack of quorum",
+    check: "mount",
+    severity: "fail",
+    usualPath: "/etc/pve",
+    line: "{path}/local has mode {mode}: nothing can be written",
+    cause:
+      "pmxcfs takes the write bits away while there is no quorum; writes give EACCES (Permission " +
+      "denied).",
+    advice: "Look at `pvecm status` and `corosync-cfgtool -s`.",
+    seen: ["no-quorum"],
+  },
+  FUSE_MISSING: {
+    title: "no /dev/fuse",
+    check: "mount",
+    severity: "warn",
+    usualPath: "/dev/fuse",
+    line: "{path} is not there",
+    cause:
+      "Without it pmxcfs cannot mount /etc/pve and ends (containers: the device is not passed in).",
+    fix: "modprobe fuse; [ -e {path} ] || mknod -m 0666 {path} c 10 229",
+    seen: ["mountpoint", "service-failed"],
+  },
+  LOCKS_HELD: {
+    title: "locks below /etc/pve/priv/lock",
+    check: "files",
+    severity: "notice",
+    line: "{count} locks in {path}: {list}",
+    cause:
+      "A task that changes a file of the cluster holds one for up to 120 s; others wait up to " +
+      "10 s for it and report a timeout. HA keeps its locks.",
+    advice: "A lock that nobody renews is given up by itself after 120 s: do not remove it.",
+  },
+  FILES_LEFT: {
+    title: "temporary files left in /etc/pve",
+    check: "files",
+    severity: "notice",
+    line: "{count} temporary files were left in {path}: {list}",
+    cause:
+      "A program ended between writing a file and renaming it. They cost space on all nodes and " +
+      "nothing reads them.",
+    advice: "Look at them, keep a copy, and remove them from one node.",
+  },
+  NO_QUORUM: {
+    title: "no quorum",
+    check: "cluster",
+    severity: "fail",
+    line: "cluster {cluster} is not quorate: {online} of {nodes} nodes online",
+    cause: "Without a majority /etc/pve is read-only and no guest can be started or changed.",
+    advice:
+      "Look at `pvecm status` and `corosync-cfgtool -s`. Only when the other nodes are certainly " +
+      "off and stay off: `pvecm expected 1` on the one that is left.",
+    seen: ["no-quorum"],
+  },
+  MEMBERS_OFFLINE: {
+    title: "nodes are offline",
+    check: "cluster",
+    severity: "warn",
+    line: "{count} of {nodes} nodes are offline: {list}",
+    cause: "They are down, or corosync cannot reach them.",
+    advice: "Look at `corosync-cfgtool -s` and `journalctl -u corosync -n 30`.",
+  },
+} as const satisfies Record<string, Code>;

@@ -1,0 +1,78 @@
+/**
+ * The shape of one row of the table of codes: what can be wrong, in words. Rows live beside this
+ * file; probes name a row and give the values its templates ask for; the report, `explain` and
+ * docs/diagnosis.md are made from the same rows. No C counterpart.
+ */
+
+/** From best to worst, as PVE's upgrade checkers print them. */
+export type Severity = "pass" | "skip" | "notice" | "warn" | "fail";
+
+/** The checks of a report, in the order they are printed; each is one probe or more. */
+export const CHECKS = {
+  identity: "caller",
+  listener: "listening socket",
+  unit: "service and its log",
+  handshake: "connecting",
+  requests: "read requests",
+  latency: "latency",
+  permissions: "permissions of this caller",
+  flow: "queues and flow control",
+  memory: "shared memory",
+  leftovers: "leftovers of dead servers",
+  name: "node name",
+  mount: "/etc/pve",
+  files: "files left in /etc/pve",
+  cluster: "cluster and quorum",
+  database: "config.db",
+  rrd: "rrdcached and graphs",
+  status: "status values and cluster log",
+  clients: "connected clients",
+  stuck: "stuck processes",
+  resources: "memory, descriptors and clock",
+} as const;
+
+export type CheckName = keyof typeof CHECKS;
+
+/** `{name}` in a template stands for a value the probe gives. */
+export interface Code {
+  /** A few words for a list or a heading. */
+  readonly title: string;
+  readonly check: CheckName;
+  /** The severity, unless the probe gives another (a fault that matters at the next start only). */
+  readonly severity: Exclude<Severity, "pass" | "skip">;
+  /** What `{path}` is on most machines, where nothing was measured. */
+  readonly usualPath?: string;
+  /** The finding in one line, with the measured value next to its limit. */
+  readonly line: string;
+  /** Why this happens, in a sentence or two. */
+  readonly cause: string;
+  /**
+   * A shell command that removes the cause. It is safe to paste as root: it deletes nothing that
+   * is not kept elsewhere, has no placeholder, and ends no process that it does not identify.
+   * Executed by a test on the state that the code stands for (test/check/fixes).
+   */
+  readonly fix?: string;
+  /** What to do where no command is safe, and what to look at. Commands stand in backticks. */
+  readonly advice?: string;
+  /** Error lines a person sees because of it (ids of catalog/client-texts, server-texts). */
+  readonly seen?: readonly string[];
+}
+
+/** The names between braces in a template. */
+export type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | Placeholders<Rest>
+  : never;
+
+/** The template of a row under this key; never where the row has none. */
+type Template<Row, Key extends string> =
+  Row extends Readonly<Record<Key, infer Text>> ? Extract<Text, string> : never;
+
+/**
+ * The values that the templates of a row ask for, as far as the compiler sees them: a text that is
+ * put together with + is no literal to it (a test looks for what is not filled).
+ */
+export type ValueNames<Row> =
+  | Placeholders<Template<Row, "line">>
+  | Placeholders<Template<Row, "cause">>
+  | Placeholders<Template<Row, "fix">>
+  | Placeholders<Template<Row, "advice">>;

@@ -1,0 +1,122 @@
+/**
+ * The table of codes: everything `--check` can find wrong. A code is stable: scripts, dashboards
+ * and `--skip` name it. Which finding explains which others is data too (EFFECTS): the verdict
+ * names the first cause, and only that one has a fix.
+ */
+import { ACCESS_CODES } from "./access.ts";
+import { CLUSTER_CODES } from "./cluster.ts";
+import type { Code, ValueNames } from "./code.ts";
+import { DATABASE_CODES } from "./database.ts";
+import { LISTENER_CODES } from "./listener.ts";
+import { MACHINE_CODES } from "./machine.ts";
+import { REQUEST_CODES } from "./requests.ts";
+
+export const CODES = {
+  ...LISTENER_CODES,
+  ...ACCESS_CODES,
+  ...REQUEST_CODES,
+  ...MACHINE_CODES,
+  ...CLUSTER_CODES,
+  ...DATABASE_CODES,
+} as const satisfies Record<string, Code>;
+
+export type CodeName = keyof typeof CODES;
+
+/** The values a code's templates ask for, and others. */
+export type CodeValues<C extends CodeName> = Readonly<
+  Record<ValueNames<(typeof CODES)[C]>, string | number>
+> &
+  Readonly<Record<string, string | number>>;
+
+/** True when `word` is a code of the table (`DB_CORRUPT`). */
+export function isCode(word: string): word is CodeName {
+  return Object.hasOwn(CODES, word);
+}
+
+/** The row of a code, for those who do not need its exact text. */
+export function rowOf(code: CodeName): Code {
+  return CODES[code];
+}
+
+/** Why a pmxcfs does not load its database. */
+const KEEPS_FROM_LOADING: readonly CodeName[] = [
+  "DB_CORRUPT",
+  "DB_ENTRY_REFUSED",
+  "DB_DUPLICATE_NAME",
+  "DB_DUPLICATE_VMID",
+  "DB_ORPHAN",
+];
+
+/** Why a pmxcfs does not start. */
+const KEEPS_FROM_STARTING: readonly CodeName[] = [
+  "NOT_INSTALLED",
+  "GROUP_MISSING",
+  "NAME_UNRESOLVED",
+  "NAME_LOOPBACK",
+  ...KEEPS_FROM_LOADING,
+  "DB_LOCKED_BY_OTHER",
+  "PVE_DEAD_MOUNT",
+  "PVE_NOT_EMPTY",
+  "FUSE_MISSING",
+];
+
+/** Why a server that listens does not answer. */
+const KEEPS_FROM_ANSWERING: readonly CodeName[] = [
+  "SERVER_STOPPED",
+  "SERVER_STUCK",
+  "RRDCACHED_HUNG",
+];
+
+const KEEPS_FROM_CONNECTING: readonly CodeName[] = [
+  "SHM_MISSING",
+  "SHM_READ_ONLY",
+  "SHM_FULL",
+  "SHM_INODES_LOW",
+];
+
+/** Symptom -> what explains it when both are found, the most telling first. */
+export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> = {
+  SOCKET_ABSENT: [
+    ...KEEPS_FROM_STARTING,
+    "NETNS_DIFFERS",
+    "SOCKET_TAKEN",
+    "SOCKET_SHORT_ADDRESS",
+    "SOCKET_FILESYSTEM_MISMATCH",
+    "DB_NOT_PMXCFS",
+    "LOG_ERROR",
+    "UNIT_FAILED",
+    "UNIT_MASKED",
+    "UNIT_INACTIVE",
+    "PVE_WITHOUT_SERVER",
+  ],
+  LOG_ERROR: KEEPS_FROM_STARTING,
+  UNIT_FAILED: [...KEEPS_FROM_STARTING, "LOG_ERROR"],
+  UNIT_INACTIVE: [...KEEPS_FROM_STARTING, "DB_NOT_PMXCFS"],
+  PVE_WITHOUT_SERVER: ["NETNS_DIFFERS", "SOCKET_TAKEN", "SOCKET_SHORT_ADDRESS"],
+  PVE_NOT_MOUNTED: ["FUSE_MISSING", "PVE_NOT_EMPTY"],
+  RESTART_FLAG: ["SOCKET_ABSENT"],
+  DB_LOCKED_BY_OTHER: ["SOCKET_TAKEN"],
+  NODE_DIRECTORY_MISSING: ["NODENAME_DIFFERS", "DB_NOT_PMXCFS"],
+  HANDSHAKE_HUNG: [...KEEPS_FROM_ANSWERING, "SOCKET_TAKEN"],
+  REQUEST_HUNG: [...KEEPS_FROM_ANSWERING, "SOCKET_TAKEN"],
+  QUEUE_WAITING: [...KEEPS_FROM_ANSWERING, "REQUEST_HUNG"],
+  PVE_HUNG: KEEPS_FROM_ANSWERING,
+  PVE_SLOW: KEEPS_FROM_ANSWERING,
+  LATENCY_HIGH: ["MEMORY_PRESSURE"],
+  ACCESS_REFUSED_UID: ["USER_NAMESPACE"],
+  ACCESS_REFUSED_GID: ["USER_NAMESPACE"],
+  SHM_FULL_FOR_CLIENT: KEEPS_FROM_CONNECTING,
+  HANDSHAKE_ERROR: [...KEEPS_FROM_CONNECTING, "DESCRIPTORS_LOW", "SOCKET_TAKEN"],
+  HANDSHAKE_CLOSED: [...KEEPS_FROM_CONNECTING, "DESCRIPTORS_LOW", "SOCKET_TAKEN"],
+  HANDSHAKE_GARBAGE: ["SOCKET_TAKEN"],
+  RINGS_NOT_OPENABLE: ["USER_NAMESPACE", ...KEEPS_FROM_CONNECTING],
+  WWW_DATA_FAILS: [...KEEPS_FROM_CONNECTING, "SOCKET_TAKEN"],
+  SHM_FULL: ["SHM_STALE"],
+  SHM_LOW: ["SHM_STALE"],
+  PVE_READ_ONLY: ["NO_QUORUM"],
+  REPLY_NOT_JSON: ["SOCKET_TAKEN"],
+  REPLY_EMPTY: ["SOCKET_TAKEN"],
+  REPLY_MALFORMED: ["SOCKET_TAKEN"],
+  REQUEST_ERROR: ["SOCKET_TAKEN"],
+  PERMISSIONS_WRONG: ["SOCKET_TAKEN"],
+};

@@ -1,0 +1,112 @@
+/**
+ * What lies in the tree that is nobody's any more: temporary files whose writer ended, and the
+ * locks with their holder and age. Read from the copy of config.db, where each entry has the node
+ * that wrote it.
+ */
+import { parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
+import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
+import { type Finding, found, shellQuote } from "../finding.ts";
+import { parseMounts } from "../proc.ts";
+import { openBy, startSeconds } from "../processes.ts";
+import type { Context } from "../probe.ts";
+
+/** Other temporary files than those with a pid are left over when they are older than this. */
+const OLD_S = 3_600;
+/** A process that started this long after its file was written is another one with its pid. */
+const REUSED_PID_S = 2;
+const SHOWN = 5;
+/** A command line has room for some thousand names. */
+const REMOVED_AT_ONCE = 500;
+
+/** PVE's file_set_contents writes NAME.tmp.PID and renames it. */
+const WITH_PID = /\.tmp\.(\d{1,10})$/;
+/** libfuse's names of removed open files, and those of configuration management. */
+const WITHOUT_PID = /^(\.fuse_hidden[0-9a-f]{16,}|\.ansible_tmp.*)$/;
+
+/** Which node is which, and which one this is. */
+export interface Nodes {
+  readonly own: number;
+  readonly names: ReadonlyMap<number, string>;
+}
+
+/** From the corosync.conf of the tree; without one all entries are of writer 0. */
+export function nodesOf(items: readonly SalvagedItem[], ownName: string): Nodes {
+  const file = items.find(({ path }) => path.length === 1 && path[0] === "corosync.conf");
+  const text = file === undefined ? "" : Buffer.from(file.row.data).toString("latin1");
+  const parsed = text === "" ? "" : parseCorosyncConf(text);
+  if (typeof parsed === "string") return { own: 0, names: new Map() };
+  const names = new Map(parsed.nodes.map(({ id, name }) => [id, name]));
+  return { own: parsed.nodes.find(({ name }) => name === ownName)?.id ?? 0, names };
+}
+
+/** Whether the program that wrote the entry has ended. */
+function isLeft({ machine }: Context, item: SalvagedItem, nodes: Nodes, nowS: number): boolean {
+  const { writer, mtime } = item.row;
+  const name = item.path.at(-1) ?? "";
+  const pid = Number(WITH_PID.exec(name)?.[1] ?? 0);
+  const { proc } = machine.paths;
+  if (pid > 0) {
+    // Of another node's processes nothing is known here.
+    if (writer !== nodes.own && writer !== 0) return false;
+    const started = startSeconds(proc, pid);
+    return started === undefined || started > mtime + REUSED_PID_S;
+  }
+  return WITHOUT_PID.test(name) && nowS - mtime > OLD_S;
+}
+
+function pathIn(pve: string, { path }: SalvagedItem): string {
+  // Names are kept one character per byte.
+  return `${pve}/${Buffer.from(path.join("/"), "latin1").toString("utf8")}`;
+}
+
+/** Copies exactly these files, with their paths, and removes them: only what was copied. */
+function removal(paths: readonly string[]): string {
+  const words = paths.slice(0, REMOVED_AT_ONCE).map(shellQuote).join(" ");
+  const copy = `mkdir -m 0700 "$d" && cp -a --parents -t "$d" -- ${words}`;
+  return `(d=/root/pve-left-$(date +%Y%m%d-%H%M%S); ${copy} && rm -f -- ${words})`;
+}
+
+async function isMounted({ machine }: Context): Promise<boolean> {
+  const text = await machine.text(`${machine.paths.proc}/self/mountinfo`);
+  const mounts = parseMounts(typeof text === "string" ? text : "");
+  return mounts.some(({ point, type }) => point === machine.paths.pve && type.startsWith("fuse"));
+}
+
+function shown(list: readonly string[]): string {
+  return `${list.slice(0, SHOWN).join(", ")}${list.length > SHOWN ? ", ..." : ""}`;
+}
+
+/** Temporary files whose owner has ended; nothing that is open here, nothing of other nodes. */
+export async function filesLeft(
+  context: Context,
+  items: readonly SalvagedItem[],
+): Promise<Finding[]> {
+  const { machine } = context;
+  const { pve, proc } = machine.paths;
+  const nodes = nodesOf(items, machine.hostName());
+  const nowS = machine.now() / 1000;
+  const paths = items
+    .filter((item) => item.kind === "file" && isLeft(context, item, nodes, nowS))
+    .map((item) => pathIn(pve, item))
+    .filter((path) => !path.includes("\uFFFD") && openBy(proc, path).length === 0);
+  if (paths.length === 0) return [];
+  const values = { path: pve, count: paths.length, list: shown(paths), command: "" };
+  const fix = (await isMounted(context)) ? removal(paths) : null;
+  return [found("FILES_LEFT", values, { fix })];
+}
+
+/** Locks: who wrote them and how long ago. */
+export function locksHeld({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
+  const nodes = nodesOf(items, machine.hostName());
+  const nowS = Math.round(machine.now() / 1000);
+  const locks = items.filter(({ path, kind }) => {
+    return kind === "directory" && path.length === 3 && path[0] === "priv" && path[1] === "lock";
+  });
+  if (locks.length === 0) return [];
+  const list = locks.map(({ path, row }) => {
+    const holder = nodes.names.get(row.writer) ?? (row.writer === 0 ? "this node" : row.writer);
+    return `${path[2]} (${holder}, ${Math.max(0, nowS - row.mtime)} s old)`;
+  });
+  const path = `${machine.paths.pve}/priv/lock`;
+  return [found("LOCKS_HELD", { path, count: locks.length, list: shown(list) })];
+}

@@ -1,0 +1,254 @@
+/**
+ * Every fix that the diagnosis prints, followed on the state that it is for: the fault is gone
+ * afterwards, and the content of every file of the node is still in some file.
+ */
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CODES, type CodeName, rowOf } from "../../src/tools/check/catalog/codes.ts";
+import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+import { testUnless } from "../support/unless.ts";
+import type { Attempt, Tried } from "./servers/try-fix.ts";
+import { DIRECTORY, FILE, nodeTree, type Row, writeDatabase } from "./support/database.ts";
+import { expectFixed, follow } from "./support/fixes.ts";
+import { nodeCommand, shell } from "./support/run.ts";
+import { noSystemd } from "./support/systemd.ts";
+import { followUnderSystemd, SYSTEMD_FIXES } from "./support/systemd-fixes.ts";
+
+needRoot();
+
+const directory = mkdtempSync(join(tmpdir(), "check-fixes-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const SERVER = `${shell(nodeCommand("svc"))} > /dev/null & server=$!
+await listening svc
+`;
+
+/** A machine called pve1 with this /etc/hosts, the address 192.0.2.7, and no other names. */
+function named(hosts: string): string {
+  return `hostname pve1
+    ip link add eth7 type bridge && ip address add 192.0.2.7/24 dev eth7
+    ip link set eth7 up
+    printf '${hosts.replaceAll("\n", String.raw`\n`)}' > /etc/hosts
+    printf 'hosts: files\\n' > /etc/nsswitch.conf
+  `;
+}
+
+/** A name server that takes questions and gives no answers. */
+const SILENT_DNS = `require("node:dgram").createSocket("udp4").bind(53, "127.0.0.1");`;
+
+/** /dev without what the node needs; `more` is put there. */
+function bareDevices(more = "true"): string {
+  return `mount -t tmpfs tmpfs /mnt; cp -a /dev/null /dev/urandom /dev/zero /mnt
+    ${more}
+    mount --rbind /mnt /dev
+  `;
+}
+
+let files = 0;
+
+/** Puts a config.db of these rows into place. */
+function database(rows: readonly Row[], more = ""): string {
+  const path = join(directory, `config-${files++}.db`);
+  writeDatabase(path, rows);
+  return `cp ${path} /var/lib/pve-cluster/config.db; chmod 0600 /var/lib/pve-cluster/config.db
+    ${more}`;
+}
+
+const GUESTS: Row[] = [
+  ...nodeTree("pve1"),
+  [8, 3, FILE, "100.conf", "memory: 1\n"],
+  [9, 3, FILE, "101.conf", "memory: 2\n"],
+];
+
+/** One leaf page of a file that has many, overwritten with zeroes. */
+function damaged(): string {
+  const path = join(directory, "damaged.db");
+  const many = Array.from({ length: 60 }, (_, index): Row => {
+    return [100 + index, 0, FILE, `file-${index}`, `${index}`.repeat(300)];
+  });
+  writeDatabase(path, [...GUESTS, ...many]);
+  const bytes = readFileSync(path);
+  bytes.fill(0, 4096 * 3, 4096 * 4);
+  writeFileSync(path, bytes, { mode: 0o600 });
+  return `hostname pve1
+    cp ${path} /var/lib/pve-cluster/config.db; chmod 0600 /var/lib/pve-cluster/config.db`;
+}
+
+/** A C server that was killed with a client connected. */
+const KILLED = `
+${shell([native("qb-faulty-server"), "svc"])} > /dev/null & server=$!
+trap 'kill -9 $server 2> /dev/null' EXIT
+await listening svc
+mkfifo /run/lines; sleep 20 > /run/lines & holder=$!
+${shell([native("qb-client"), "svc"])} < /run/lines > /dev/null 2>&1 & client=$!
+await sh -c 'ls /dev/shm | grep -q ^qb-'
+kill -9 $server $client $holder; wait $server || true
+`;
+
+/** Mounts FUSE on /etc/pve; nobody answers it, and when descriptor 9 is closed it is dead. */
+const DEAD_FUSE = `exec 9<> /dev/fuse
+mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other /dev/fuse /etc/pve 9<&9
+exec 9>&-
+`;
+
+interface Scenario extends Omit<Attempt, "code" | "service" | "roots"> {
+  readonly script: string;
+  readonly roots?: readonly string[];
+  readonly inMachine?: boolean;
+  /** Looks at the result besides. */
+  readonly also?: (tried: Tried) => void;
+}
+
+const DATABASE = ["database"];
+/** What the file holds that is in place afterwards. */
+const TREE = "pmxcfs-ipc config ls --db /var/lib/pve-cluster/config.db";
+
+const SCENARIOS: Partial<Record<CodeName, Scenario>> = {
+  GROUP_MISSING: {
+    // groupadd keeps the state before it under these names.
+    script: `sed -i /^www-data:/d /etc/group /etc/gshadow
+      cp /etc/group /etc/group-; cp /etc/gshadow /etc/gshadow-`,
+    only: ["identity"],
+  },
+  NOT_INSTALLED: { script: "true", only: ["listener", "handshake", "requests"], stays: true },
+  SERVER_STOPPED: { script: `${SERVER} kill -STOP $server`, only: ["listener"] },
+  RESTART_FLAG_STALE: {
+    script: `${SERVER} mkdir /run/pve-cluster
+      touch -d '5 minutes ago' /run/pve-cluster/cfs-restart-flag`,
+    only: ["listener"],
+  },
+  SHM_MISSING: { script: bareDevices(), only: ["memory"] },
+  SHM_READ_ONLY: { script: "mount -o remount,ro /dev/shm", only: ["memory"] },
+  SHM_FULL: {
+    script: `mount -t tmpfs -o size=4m tmpfs /dev/shm; head -c 2097152 /dev/zero > /dev/shm/filler`,
+    only: ["memory"],
+    roots: ["/dev/shm"],
+  },
+  SHM_LOW: { script: "mount -t tmpfs -o size=64m tmpfs /dev/shm", only: ["memory"] },
+  SHM_INODES_LOW: {
+    script: "mount -t tmpfs -o size=512m,nr_inodes=20 tmpfs /dev/shm",
+    only: ["memory"],
+  },
+  SHM_STALE: { script: KILLED, only: ["leftovers"], inMachine: true },
+  NAME_LOOPBACK: {
+    script: named("127.0.0.1 localhost\n127.0.1.1 pve1.lan pve1 # the node\n"),
+    only: ["name"],
+    also: ({ fixes }) => expect(fixes[0]).toContain("s/127\\.0\\.1\\.1/192.0.2.7/"),
+  },
+  NAME_UNRESOLVED: { script: named("127.0.0.1 localhost"), only: ["name"] },
+  NAME_SLOW: {
+    script: `${named("127.0.0.1 localhost\n")}
+      ip link set lo up
+      printf 'nameserver 127.0.0.1\\noptions timeout:20 attempts:3\\n' > /etc/resolv.conf
+      printf 'hosts: files dns\\n' > /etc/nsswitch.conf
+      ${shell([process.execPath, "-e", SILENT_DNS])} & await grep -q ':0035 ' /proc/net/udp`,
+    only: ["name"],
+    deadline: "1s",
+  },
+  DESCRIPTORS_LOW: {
+    script: `${SERVER} open=$(ls /proc/$server/fd | wc -l)
+      prlimit --pid $server --nofile=$((open + 2)):`,
+    only: ["resources"],
+  },
+  PVE_DEAD_MOUNT: { script: DEAD_FUSE, only: ["mount"] },
+  PVE_NOT_EMPTY: { script: "echo a > /etc/pve/storage.cfg", only: ["mount"] },
+  FUSE_MISSING: {
+    script: `cp $(command -v sleep) /opt/bin/pmxcfs
+      ${bareDevices("mkdir /mnt/shm; mount --bind /dev/shm /mnt/shm")}`,
+    only: ["mount"],
+  },
+  DB_PERMISSIONS: {
+    script: `hostname pve1; ${database(GUESTS, "chmod 0644 /var/lib/pve-cluster/config.db")}`,
+    only: DATABASE,
+  },
+  DB_DISK_LOW: {
+    script: `hostname pve1
+      mount -t tmpfs -o size=120m tmpfs /var
+      mkdir -p /var/lib/pve-cluster /var/lib/dpkg /var/lib/apt/lists /var/cache/apt/archives/partial
+      touch /var/lib/dpkg/status; ${database(GUESTS)}
+      head -c 60000000 /dev/zero > /var/cache/apt/archives/a_1_all.deb`,
+    only: DATABASE,
+  },
+  DB_LOCKED_BY_OTHER: {
+    script: `hostname pve1; ${database(GUESTS)}
+      cp $(command -v sleep) /opt/bin/pmxcfs
+      lock=/var/lib/pve-cluster/.pmxcfs.lockfile
+      flock --no-fork $lock /opt/bin/pmxcfs 60 & await sh -c "! flock -n $lock true"`,
+    only: DATABASE,
+    also: ({ fixes }) => expect(fixes[0]).toMatch(/^\[ \/proc\/\d+\/fd\/\d+ -ef .* \] && kill \d+/),
+  },
+  DB_CORRUPT: {
+    script: damaged(),
+    only: DATABASE,
+    look: TREE,
+    also: ({ looked }) => expect(looked).toContain("nodes/pve1/qemu-server/101.conf\n"),
+  },
+  DB_DUPLICATE_NAME: {
+    script: `hostname pve1; ${database([
+      ...GUESTS,
+      [14, 2, DIRECTORY, "qemu-server"],
+      [15, 14, FILE, "110.conf", "memory: 3\n"],
+    ])}`,
+    only: DATABASE,
+    until: "DB_",
+    look: TREE,
+    also({ looked }) {
+      expect(looked).toContain("nodes/pve1/qemu-server/100.conf\n");
+      expect(looked).toContain("nodes/pve1/qemu-server/101.conf\n");
+      expect(looked).toMatch(/^nodes\/pve1\/.*\/110\.conf$/m);
+    },
+  },
+  DB_ORPHAN: {
+    script: `hostname pve1; ${database([...GUESTS, [30, 4711, FILE, "lost", "precious\n"]])}`,
+    only: DATABASE,
+    until: "DB_",
+    look: TREE,
+    also: ({ looked }) => expect(looked).toMatch(/^lost\+found\/.*lost$/m),
+  },
+  DB_ENTRY_REFUSED: {
+    script: `hostname pve1; ${database([...GUESTS, [20, 0, DIRECTORY, "priv", "some data\n"]])}`,
+    only: DATABASE,
+    until: "DB_",
+    look: TREE,
+    also: ({ looked }) => expect(looked).toContain("nodes/pve1/qemu-server/101.conf\n"),
+  },
+};
+
+for (const [code, { script, also, inMachine, ...attempt }] of Object.entries(SCENARIOS)) {
+  test(`the fix of ${code} removes the fault and nothing else`, async () => {
+    const tried = await follow(
+      script,
+      { code: code as CodeName, ...attempt },
+      inMachine === true ? { inMachine } : {},
+    );
+    expectFixed(tried, code);
+    also?.(tried);
+  });
+}
+
+test("the fix of NETNS_DIFFERS asks where the server is", async () => {
+  const attempt = { code: "NETNS_DIFFERS", only: ["identity", "listener"] } as const;
+  const tried = await follow(SERVER, attempt, { through: "unshare -n" });
+  expect(tried.first.verdict.code).toBe("NETNS_DIFFERS");
+  expect(tried.fixes).toEqual(["nsenter --target 1 --net pmxcfs-ipc --check --socket svc"]);
+  expect(tried.output).not.toMatch(/SOCKET_ABSENT|NETNS_DIFFERS/);
+  expect(tried.output).toMatch(/TOTAL: \d+ {2}PASSED: [1-9]/);
+});
+
+testUnless(noSystemd())("systemctl's fixes, under a real systemd", async () => {
+  const tried = await followUnderSystemd();
+  expect([...tried.keys()]).toEqual(Object.keys(SYSTEMD_FIXES));
+  for (const [code, result] of tried) expectFixed(result, code);
+});
+
+test("every code with a fix is followed by a test", () => {
+  const followed = [...Object.keys(SCENARIOS), ...Object.keys(SYSTEMD_FIXES), "NETNS_DIFFERS"];
+  const printed = (Object.keys(CODES) as CodeName[]).filter(
+    (code) => rowOf(code).fix !== undefined,
+  );
+  expect(printed.filter((code) => !followed.includes(code))).toEqual([]);
+  expect(followed.filter((code) => rowOf(code as CodeName)?.fix === undefined)).toEqual([]);
+});

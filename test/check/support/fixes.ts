@@ -1,0 +1,67 @@
+/**
+ * Fixes of `--check`, followed: a state that a test makes in namespaces of its own, the diagnosis,
+ * the command it prints, the diagnosis again. /run is empty there, so that no service manager of
+ * the machine is reached, and `pmxcfs-ipc` is on the path.
+ */
+import { expect } from "bun:test";
+import { join } from "node:path";
+import { REPOSITORY } from "../../support/native.ts";
+import type { Attempt, Tried } from "../servers/try-fix.ts";
+import { codesOf, machineSandbox, PROGRAM, sandbox, shell } from "./run.ts";
+
+const DRIVER = join(REPOSITORY, "test", "check", "servers", "try-fix.ts");
+
+/** Directories of a node that hold what must not get lost. */
+const ROOTS = ["/etc", "/var/lib/pve-cluster", "/root"];
+
+/** A machine whose /etc, /root, /run and /var/lib are the test's. */
+const NODE = `
+own_etc
+for place in /opt /root /run /var/lib; do mount -t tmpfs tmpfs $place; done
+mkdir -m 0750 /var/lib/pve-cluster
+mkdir /opt/bin
+printf '#!/bin/sh\\nexec ${PROGRAM.join(" ")} "$@"\\n' > /opt/bin/pmxcfs-ipc
+chmod +x /opt/bin/pmxcfs-ipc
+export PATH=/opt/bin:$PATH
+`;
+
+/** The driver as words of a shell script. */
+export function driver(attempt: Partial<Attempt> & Pick<Attempt, "code" | "only">): string {
+  const whole: Attempt = { service: "svc", roots: ROOTS, ...attempt };
+  return shell([process.execPath, DRIVER, JSON.stringify(whole)]);
+}
+
+/** What came of a fix: parsed, with everything that was printed in the error when it cannot be. */
+export function triedOf(out: string, error: string): Tried {
+  try {
+    return JSON.parse(out) as Tried;
+  } catch (cause) {
+    throw new Error(`no result:\n${out}\n${error}`, { cause });
+  }
+}
+
+/**
+ * Makes the state, follows the fix of a code, and gives both reports and what was lost. `through`
+ * stands in front of the driver; `inMachine`: in the pid namespace of this process, where a script
+ * has to end what it starts.
+ */
+export async function follow(
+  script: string,
+  attempt: Partial<Attempt> & Pick<Attempt, "code" | "only">,
+  { through = "", inMachine = false }: { through?: string; inMachine?: boolean } = {},
+): Promise<Tried> {
+  const space = inMachine ? machineSandbox : sandbox;
+  const { out, error } = await space(`${NODE}\n${script}\n${through} ${driver(attempt)}`);
+  return triedOf(out, error);
+}
+
+/** The fault was there, its fix was printed, it is gone, and so is no content of any file. */
+export function expectFixed(tried: Tried, code: string): void {
+  const { first, fixes, output, lost, second } = tried;
+  const told = `${JSON.stringify(first.findings, undefined, 1)}\n${output}`;
+  if (!codesOf(first).includes(code)) throw new Error(`${code} was not found in ${told}`);
+  if (fixes.length === 0) throw new Error(`no fix of ${code} in ${told}`);
+  for (const fix of fixes) expect(fix).not.toMatch(/\{\w+\}|[<>]\w+>|\bDELETE\b|\.recover/);
+  if (codesOf(second).includes(code)) throw new Error(`${code} is still there:\n${output}`);
+  expect(lost).toEqual([]);
+}
