@@ -99,7 +99,7 @@ test("PVE_NAMESPACE_READ_ONLY: a read-only bind mount in this namespace only", a
     mount --bind /etc/pve /etc/pve; mount -o remount,bind,ro /etc/pve
     $CHECK --socket svc --only mount --json || true"`);
   expectFound(report, "PVE_NAMESPACE_READ_ONLY", {
-    line: /^\/etc\/pve is mounted read-only in the mount namespace of this process \(mnt:\[\d+\]\)$/,
+    line: /^\/etc\/pve is mounted read-only in the mount namespace .* \(mnt:\[\d+\]\)$/,
     fix: /ReadWritePaths=\/etc\/pve/,
     exit: 1,
   });

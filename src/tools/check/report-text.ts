@@ -1,4 +1,4 @@
-/** The report as people read it: the verdict, sections as PVE's upgrade checkers have, the totals. */
+/** The report for people: the verdict, sections as PVE's upgrade checkers have, the totals. */
 import { CHECKS, type CheckName, type Severity } from "./catalog/code.ts";
 import { textsOf } from "./explain.ts";
 import type { Finding } from "./finding.ts";

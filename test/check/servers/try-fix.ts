@@ -53,9 +53,12 @@ function contents(): Map<string, Buffer> {
   return found;
 }
 
+function digest(bytes: Uint8Array): string {
+  return Bun.SHA256.hash(bytes, "hex");
+}
+
 /** What of these contents is in no file any more; a file to which lines were added still has it. */
 function lostOf(before: ReadonlyMap<string, Buffer>, after: ReadonlyMap<string, Buffer>): string[] {
-  const digest = (bytes: Uint8Array) => Bun.SHA256.hash(bytes, "hex");
   const digests = new Set([...after.values()].map(digest));
   return [...before].flatMap(([path, bytes]) => {
     const grown = after.get(path)?.subarray(0, bytes.length).equals(bytes) === true;

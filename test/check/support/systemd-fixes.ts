@@ -54,7 +54,8 @@ ExecStopPost=-/bin/umount -l /etc/pve
 `;
 
 const RRDCACHED = `[Service]
-ExecStart=/usr/bin/rrdcached -g -l unix:/var/run/rrdcached.sock -b /var/lib/rrdcached/db -p /run/rrd.pid
+Environment=WHERE=/var/lib/rrdcached/db
+ExecStart=/usr/bin/rrdcached -g -l unix:/var/run/rrdcached.sock -b $WHERE -p /run/rrd.pid
 TimeoutStopSec=5
 `;
 

@@ -12,8 +12,8 @@ export const LISTENER_CODES = {
       "this is not a Proxmox VE node, or not yet.",
     fix: "pmxcfs-ipc serve --socket {service}",
     advice:
-      "The command serves an empty tree until ^C. To make this machine a node install the package " +
-      "pve-cluster from Proxmox's repository; inside a container run the check on its host.",
+      "The command serves an empty tree until ^C. To make this machine a node install the " +
+      "package pve-cluster from Proxmox's repository; inside a container run the check on its host.",
     seen: ["connection-refused"],
   },
   SERVER_STOPPED: {
@@ -46,8 +46,8 @@ export const LISTENER_CODES = {
       'Another process bound the name first. A pmxcfs that finds it taken logs "Could not bind ' +
       'AF_UNIX: Address already in use", keeps running with /etc/pve mounted, and serves no IPC.',
     advice:
-      "Find out what pid {pid} is (`ls -l /proc/{pid}/exe` and `cat /proc/{pid}/cgroup`) and stop " +
-      "it by its own unit or program, then `systemctl restart pve-cluster`.",
+      "Find out what pid {pid} is (`ls -l /proc/{pid}/exe` and `cat /proc/{pid}/cgroup`) and " +
+      "stop it by its own unit or program, then `systemctl restart pve-cluster`.",
     seen: ["connection-refused", "unknown-error", "address-in-use"],
   },
   SOCKET_SHORT_ADDRESS: {

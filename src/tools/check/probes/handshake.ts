@@ -71,11 +71,11 @@ export async function stranger({ facts }: Context): Promise<Finding[]> {
 }
 
 /** Failures that a pmxcfs does not have. */
-const STRANGE: readonly (CodeName | undefined)[] = [
+const STRANGE: ReadonlySet<CodeName | undefined> = new Set([
   "HANDSHAKE_GARBAGE",
   "HANDSHAKE_CLOSED",
   "HANDSHAKE_HUNG",
-];
+]);
 
 function octal(mode: number): string {
   return `0${mode.toString(8)}`;
@@ -129,7 +129,7 @@ export const handshakeProbe: Probe = {
     const client = await session.client(context.left());
     if (client instanceof QbFailure) {
       const finding = await failed(context, client);
-      return STRANGE.includes(finding.code) ? [finding, ...(await stranger(context))] : [finding];
+      return STRANGE.has(finding.code) ? [finding, ...(await stranger(context))] : [finding];
     }
     facts.learnServer(client.server.pid);
     const identity = await facts.identity();

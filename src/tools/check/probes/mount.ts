@@ -110,13 +110,13 @@ async function unmounted(context: Context): Promise<Finding[]> {
 
 /** Different file systems on top of each other; a bind mount of the same one is none of them. */
 function twice(path: string, mounts: readonly Mount[]): Finding[] {
-  const devices = new Set(mounts.map(({ device }) => device));
+  const devices = new Set(mounts.map((mount) => mount.device));
   if (devices.size < 2) return [];
   const list = mounts.map(({ type, source }) => `${type} (${source})`).join(", ");
   return [found("PVE_MOUNTED_TWICE", { path, count: mounts.length, list })];
 }
 
-async function device({ machine, facts }: Context): Promise<Finding[]> {
+async function fuseDevice({ machine, facts }: Context): Promise<Finding[]> {
   const path = machine.paths.fuseDevice;
   const needed = machine.has("pmxcfs") || (await facts.serverKind()) === "pmxcfs";
   if (!needed || typeof (await machine.info(path)) !== "number") return [];
@@ -132,16 +132,16 @@ async function mountsOf({ machine }: Context, pid: number | "self"): Promise<Mou
 async function otherNamespaces({ machine, facts }: Context): Promise<Map<string, ProcessInfo[]>> {
   const { proc } = machine.paths;
   const own = await machine.link(`${proc}/self/ns/mnt`);
-  const found = new Map<string, ProcessInfo[]>();
+  const namespaces = new Map<string, ProcessInfo[]>();
   for (const process of await facts.processes()) {
     if (process.kernel) continue;
     const namespace = await machine.link(`${proc}/${process.pid}/ns/mnt`);
     if (typeof namespace === "number" || namespace === own) continue;
-    const known = found.get(namespace);
+    const known = namespaces.get(namespace);
     if (known !== undefined) known.push(process);
-    else if (found.size < NAMESPACES_LOOKED_AT) found.set(namespace, [process]);
+    else if (namespaces.size < NAMESPACES_LOOKED_AT) namespaces.set(namespace, [process]);
   }
-  return found;
+  return namespaces;
 }
 
 /**
@@ -188,7 +188,7 @@ export const mountProbe: Probe = {
       ...findings,
       ...twice(path, mounts),
       ...(await heldElsewhere(context, mounts)),
-      ...(await device(context)),
+      ...(await fuseDevice(context)),
     ];
   },
 };

@@ -24,7 +24,7 @@ async function ownAddress({ machine }: Context): Promise<string | undefined> {
   const table = await machine.text(`${machine.paths.proc}/net/route`);
   const preferred = defaultInterface(typeof table === "string" ? table : "");
   const all = Object.entries(networkInterfaces()).flatMap(([name, list]) =>
-    (list ?? []).map((one) => ({ ...one, name })),
+    (list ?? []).map(({ address, family, internal }) => ({ address, family, internal, name })),
   );
   const usable = all
     .filter(({ internal, address }) => !internal && !isLinkLocal(address))

@@ -24,13 +24,13 @@ const WITH_PID = /\.tmp\.(\d{1,10})$/;
 const WITHOUT_PID = /^(\.fuse_hidden[0-9a-f]{16,}|\.ansible_tmp.*)$/;
 
 /** Which node is which, and which one this is. */
-export interface Nodes {
+interface Nodes {
   readonly own: number;
   readonly names: ReadonlyMap<number, string>;
 }
 
 /** From the corosync.conf of the tree; without one all entries are of writer 0. */
-export function nodesOf(items: readonly SalvagedItem[], ownName: string): Nodes {
+function nodesOf(items: readonly SalvagedItem[], ownName: string): Nodes {
   const file = items.find(({ path }) => path.length === 1 && path[0] === "corosync.conf");
   const text = file === undefined ? "" : Buffer.from(file.row.data).toString("latin1");
   const parsed = text === "" ? "" : parseCorosyncConf(text);
