@@ -146,7 +146,7 @@ const SCENARIOS: Partial<Record<CodeName, Scenario>> = {
       printf 'hosts: files dns\\n' > /etc/nsswitch.conf
       ${shell([process.execPath, "-e", SILENT_DNS])} & await grep -q ':0035 ' /proc/net/udp`,
     only: ["name"],
-    deadline: "1s",
+    deadline: "2s",
   },
   DESCRIPTORS_LOW: {
     script: `${SERVER} open=$(ls /proc/$server/fd | wc -l)

@@ -7,6 +7,9 @@ import type { Context, Probe } from "../probe.ts";
 /** getent(1): the key was not found. */
 const NOT_FOUND = 2;
 
+/** Of the time of this check; the rest is for what to do about a name server that is silent. */
+const LOOKUP_SHARE = 0.75;
+
 /** The interface of the default route in /proc/net/route: destination and mask are zero. */
 function defaultInterface(table: string): string | undefined {
   const row = table.split("\n").find((line) => {
@@ -89,14 +92,15 @@ async function nameless(
   context: Context,
   code: "NAME_UNRESOLVED" | "NAME_SLOW",
   severity: "notice" | "warn" | "fail",
+  deadline = 0,
 ): Promise<Finding> {
-  const { machine, facts, options } = context;
+  const { machine, facts } = context;
   const name = machine.hostName();
   const hosts = machine.paths.etcHosts;
   const own = await ownAddress(context);
   const running = (await facts.server()) !== undefined;
   const fix = rewrite(hosts, undefined, name, own, running ? "" : RESTART);
-  const values = { name, hosts, address: own ?? "", deadline: options.deadlineMs };
+  const values = { name, hosts, address: own ?? "", deadline };
   return found(code, values, { severity, fix });
 }
 
@@ -105,10 +109,11 @@ export const nameProbe: Probe = {
   async run(context) {
     const { machine, facts } = context;
     const name = machine.hostName();
-    const outcome = await machine.run(["getent", "ahosts", name], context.left());
+    const budgetMs = Math.round(context.left() * LOOKUP_SHARE);
+    const outcome = await machine.run(["getent", "ahosts", name], budgetMs);
     if (outcome.missing) return [skip("name", "getent is not installed")];
     const running = (await facts.server()) !== undefined;
-    if (outcome.timedOut) return [await nameless(context, "NAME_SLOW", "warn")];
+    if (outcome.timedOut) return [await nameless(context, "NAME_SLOW", "warn", budgetMs)];
     const ours = (await facts.serverKind()) === "pmxcfs-ipc";
     const addresses = outcome.out.split("\n").flatMap((line) => line.split(/\s+/)[0] || []);
     if (outcome.code === NOT_FOUND || addresses.length === 0) {
