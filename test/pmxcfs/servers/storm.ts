@@ -1,0 +1,33 @@
+/**
+ * Changes a config.db as fast as it can, by commands that its seed decides, until it is killed:
+ * `storm.ts FILE each|batched SEED COUNT ANSWERS`. One byte is added to the file ANSWERS for each
+ * command that was answered, after the answer.
+ */
+import { openSync, writeSync } from "node:fs";
+import { silentLog } from "../../../src/base/log.ts";
+import { withoutPhantoms } from "../../../src/pmxcfs/replication/local.ts";
+import { openTree } from "../../../src/pmxcfs/store/open-tree.ts";
+import { stormCommands } from "../storm-commands.ts";
+
+const [file = "", mode = "each", seed = "0", count = "0", answers = ""] = process.argv.slice(2);
+const tree = openTree({
+  file,
+  log: silentLog,
+  commit: mode === "batched" ? "batched" : "each",
+  // Everything that runs beside the changes shall run often.
+  batches: { flushMs: 20, changes: 30 },
+  checkpoints: { idleMs: 5, pages: 60, retryMs: 5 },
+});
+if (typeof tree === "string") throw new Error(tree);
+const answersFd = openSync(answers, "a");
+const answered = Buffer.from(".");
+let done = 0;
+for (const { command, origin } of stormCommands(Number(seed), Number(count))) {
+  tree.apply(withoutPhantoms(tree.memdb, command), origin);
+  writeSync(answersFd, answered);
+  done++;
+  // Timers and the checkpoint thread's messages get their turn.
+  if (done % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
+}
+// Killed here at the latest: a stop would tidy up.
+await new Promise(() => setInterval(() => {}, 1000));
