@@ -1,0 +1,42 @@
+/** A config.db on a file system that is full, and one that is read-only; as root, in a tmpfs. */
+import { expect } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
+import { testUnless } from "../support/unless.ts";
+import { TempDirectory } from "./support.ts";
+
+const CHILD = new URL("./servers/full-disk.ts", import.meta.url).pathname;
+const noRoot = process.getuid?.() === 0 ? undefined : "needs root, for a mount namespace";
+
+interface Outcome {
+  readonly answers: Readonly<Record<string, number>>;
+  readonly names: readonly (readonly [string, number])[];
+  readonly lines: readonly string[];
+}
+
+function run(mode: string): Outcome {
+  using directory = new TempDirectory();
+  const script = 'mount -t tmpfs -o size=400k tmpfs "$1" && exec "$2" "$3" "$1" "$4"';
+  const words = [directory.path, process.execPath, CHILD, mode];
+  const { stdout, stderr } = Bun.spawnSync(
+    ["unshare", "--mount", "sh", "-c", script, "full-disk", ...words],
+    { stderr: "pipe" },
+  );
+  expect(stderr.toString()).toBe("");
+  return JSON.parse(stdout.toString()) as Outcome;
+}
+
+for (const mode of ["each", "batched"]) {
+  testUnless(noRoot)(`a full disk is EIO while it lasts, and no longer (${mode})`, () => {
+    const { answers, names, lines } = run(mode);
+    expect(answers["empty"]).toBe(20_000);
+    expect([answers["full"], answers["full again"]]).toEqual([Errno.EIO, Errno.EIO]);
+    expect(answers["room"]).toBe(20_000);
+    // What was answered is there, what was refused is not.
+    const sizes = new Map(names);
+    expect([sizes.get("empty"), sizes.get("room")]).toEqual([20_000, 20_000]);
+    // A create is small enough to fit in where the write after it did not.
+    for (const name of ["full", "full2"]) expect([undefined, 0]).toContain(sizes.get(name));
+    expect(lines.filter((line) => line.includes("was not written")).length).toBe(1);
+    if (mode === "each") expect(answers["read-only start refused"]).toBe(1);
+  });
+}
