@@ -8,10 +8,12 @@
  *   semaphores  waking and waiting on glibc's 64-bit sem_t: glibc's own calls abort on scribbles
  *   waiting     a bounded look at the hot rings, a bounded futex wait
  *   processors  leaving the one that a client waits for
+ *   fuse        mounting, requests in, answers out, and two ways of being woken for them
  *   guard       a page that vanished (truncated file) costs its connection, not the process
  *
- * Every function returns a value >= 0 or -errno. No allocation but mmap; the guard's table is the
- * only state, because a signal handler has no other way to reach it.
+ * Every function returns a value >= 0 or -errno. No allocation but mmap and what a thread is
+ * started with; the guard's table is the only state, because a signal handler has no other way to
+ * reach it.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -19,6 +21,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -28,11 +32,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -706,4 +714,175 @@ API int64_t shim_step_aside(int32_t pid)
 	if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) < 0)
 		return 0;
 	return sched_setaffinity(0, sizeof(allowed), &allowed) < 0 ? -errno : 1;
+}
+
+/* ---- fuse ----------------------------------------------------------------------------------- */
+
+/* The FUSE device: not blocking, and no child keeps the mount of a dead server waiting. */
+API int64_t shim_fuse_open(void)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* mount(2) of type fuse; `options` is the data string that names the descriptor. */
+API int64_t shim_fuse_mount(const char *directory, const char *options)
+{
+	if (mount("/dev/fuse", directory, "fuse", MS_NOSUID | MS_NODEV, options) < 0)
+		return -errno;
+	return 0;
+}
+
+/* umount2(2). MNT_DETACH works with processes inside, MNT_FORCE ends requests that wait. */
+API int64_t shim_unmount(const char *directory, int32_t flags)
+{
+	return umount2(directory, flags) < 0 ? -errno : 0;
+}
+
+/*
+ * One request into the memory at `at`; its bytes. Looks again for up to `look_ns` while there is
+ * none: -EAGAIN. EINTR and ENOENT (a request that was aborted) mean: read again. -ENODEV: the
+ * mount is gone.
+ */
+API int64_t shim_fuse_read(int32_t fd, int64_t at, int64_t length, int64_t look_ns)
+{
+	int64_t deadline = 0;
+
+	for (;;) {
+		ssize_t got = read(fd, (void *)(intptr_t)at, (size_t)length);
+
+		if (got >= 0)
+			return got;
+		if (errno == EINTR || errno == ENOENT)
+			continue;
+		if (errno != EAGAIN || look_ns <= 0)
+			return -errno;
+		if (deadline == 0)
+			deadline = now_ns() + look_ns;
+		else if (now_ns() >= deadline)
+			return -EAGAIN;
+		for (int spin = 0; spin < 32; spin++)
+			relax();
+	}
+}
+
+/* One answer: a header and what follows it, in one write. -ENOENT: nobody waits for it any more. */
+API int64_t shim_fuse_answer(int32_t fd, const void *head, int64_t head_length, const void *body,
+			     int64_t body_length)
+{
+	struct iovec parts[2] = { { (void *)head, (size_t)head_length },
+				  { (void *)body, (size_t)body_length } };
+	ssize_t written = writev(fd, parts, body_length > 0 ? 2 : 1);
+
+	return written < 0 ? -errno : written;
+}
+
+/* Two connected sockets, out[0] and out[1]. */
+API int64_t shim_socket_pair(int32_t *out)
+{
+	int32_t type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+
+	return socketpair(AF_UNIX, type, 0, out) < 0 ? -errno : 0;
+}
+
+/*
+ * Has epoll set `set` report that `fd` can be read, under the user data (`low`, `high`) that
+ * another member of the set has.
+ */
+API int64_t shim_epoll_add(int32_t set, int32_t fd, uint32_t low, uint32_t high)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	event.data.u64 = (uint64_t)high << 32 | low;
+	return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+API int64_t shim_epoll_remove(int32_t set, int32_t fd)
+{
+	return epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
+}
+
+/* What the waiting thread works with. The thread frees it. */
+struct watcher {
+	int watched;
+	int control;
+	int bell;
+};
+
+/*
+ * Waits for a byte on `control`, which arms it (the end of the stream ends it), then until
+ * `watched` can be read, and sends a byte to `bell`.
+ */
+static void *watch(void *argument)
+{
+	struct watcher watcher = *(struct watcher *)argument;
+	char byte = 0;
+
+	free(argument);
+	for (;;) {
+		struct pollfd polled[2] = { { .fd = watcher.watched, .events = POLLIN },
+					    { .fd = watcher.control, .events = POLLIN } };
+		ssize_t got;
+
+		do {
+			got = read(watcher.control, &byte, 1);
+		} while (got < 0 && errno == EINTR);
+		if (got <= 0)
+			break;
+		while (poll(polled, 2, -1) < 0 && errno == EINTR)
+			continue;
+		if (polled[0].revents == 0)
+			continue;
+		if (send(watcher.bell, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+			break;
+	}
+	close(watcher.control);
+	close(watcher.bell);
+	return NULL;
+}
+
+/*
+ * Starts a thread that sends a byte to `bell` when `watched` can be read, once for each byte sent
+ * to the descriptor returned; closing that one ends the thread. It owns `bell`.
+ */
+API int64_t shim_watch(int32_t watched, int32_t bell)
+{
+	struct watcher *watcher;
+	pthread_attr_t attributes;
+	pthread_t thread;
+	sigset_t all;
+	sigset_t before;
+	int control[2];
+	int error;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
+		return -errno;
+	watcher = malloc(sizeof(*watcher));
+	if (watcher == NULL) {
+		close(control[0]);
+		return close_with(control[1], ENOMEM);
+	}
+	*watcher = (struct watcher){ watched, control[1], bell };
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, 65536);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	/* Signals are the event loop's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&thread, &attributes, watch, watcher);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (error != 0) {
+		free(watcher);
+		close(control[0]);
+		return close_with(control[1], error);
+	}
+	return control[0];
+}
+
+/* flock(2), exclusive, not waiting. -EAGAIN: another process has it. */
+API int64_t shim_lock(int32_t fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }

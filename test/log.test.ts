@@ -259,7 +259,9 @@ describe("a real server", () => {
     await eventually("it serves", () => server.output.includes("serving"));
     await visit(server);
     server.signal("SIGUSR1");
-    await eventually("on", () => server.output.includes("<6>info: debug output on (SIGUSR1)"));
+    await eventually("on", () =>
+      server.output.includes("<6>[main] info: debug output on (SIGUSR1)"),
+    );
     await visit(server);
     await eventually("the visit is told", () => debugLines() === 1);
     server.signal("SIGUSR1");
@@ -319,6 +321,6 @@ describe("a real server", () => {
     const environment = { JOURNAL_STREAM: "8:1234" };
     await using server = await startService(echoCommand, { environment });
     expect(await server.stop()).toBe(0);
-    expect(server.output).toMatch(/^<6>info: serving /m);
+    expect(server.output).toMatch(/^<6>\[main\] info: serving /m);
   });
 });

@@ -105,6 +105,16 @@ export const ObserveLimits = {
   statusReadMs: 10_000,
 } as const;
 
+/** The mount (src/fuse, src/pmxcfs/mount). */
+export const MountLimits = {
+  /**
+   * The kernel ends the connection when a request is answered later than this, so that a stopped
+   * server does not hang whoever looks at the mount. Well above what a change may wait for the
+   * cluster.
+   */
+  requestTimeoutMs: 45_000,
+} as const;
+
 /** What pmxcfs keeps (src/pmxcfs), as the C server bounds it. */
 export const CfsLimits = {
   /** One file (memdb.h MEMDB_MAX_FILE_SIZE). */

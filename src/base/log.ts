@@ -9,7 +9,8 @@ import { escapeText, jsonText } from "./escape.ts";
 import { LogLimits } from "./limits.ts";
 
 export type LogLevel = "error" | "warn" | "info" | "debug";
-export type LogFormat = "plain" | "journal" | "json";
+/** `bare`: as C writes to a terminal, `[domain] level: text`. */
+export type LogFormat = "plain" | "journal" | "json" | "bare";
 
 /** consola's numbers. */
 const LEVELS: Record<LogLevel, number> = { error: 0, warn: 1, info: 3, debug: 4 };
@@ -135,7 +136,7 @@ function render(format: LogFormat, entry: LogObject, at: Date): string {
   // One event, one line: peers choose their names.
   const line = `${tag}${label}: ${escapeText(text)}\n`;
   if (format === "journal") return `<${PRIORITIES[entry.level] ?? 6}>${line}`;
-  return `${at.toISOString()} ${line}`;
+  return format === "bare" ? line : `${at.toISOString()} ${line}`;
 }
 
 /** Makes the process's log. */

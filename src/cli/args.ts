@@ -27,6 +27,8 @@ export interface Option<T> {
   readonly files?: boolean;
   /** May be given more than once; as an operand it takes all that are left. */
   readonly repeatable?: boolean;
+  /** The value when none follows: the option may stand alone. */
+  readonly bare?: string;
   /** A flag that is on unless `--no-name` is given; the description is that of `--no-name`. */
   readonly onByDefault?: boolean;
   /** `label` is how to name it to the user: `--socket`, or `PATH`. */
@@ -52,6 +54,8 @@ interface ValueSpec<T> extends Spec {
   readonly default?: T;
   /** It must be given. */
   readonly required?: boolean;
+  /** Taken when the option stands without a value. */
+  readonly bare?: string;
   /** Replaces the default in the help, when that is worked out at run time. */
   readonly defaultText?: string;
 }
@@ -99,6 +103,7 @@ function value<T, const S extends ValueSpec<T>>(spec: S, shape: Shape<T>): Optio
     description: `${spec.description}${unit}`,
     type: "string",
     valueHint: spec.hint ?? shape.hint,
+    ...(spec.bare === undefined ? {} : { bare: spec.bare }),
     ...(defaultText === undefined ? {} : { defaultText }),
     read: read as Option<Given<T, S>>["read"],
   };

@@ -6,6 +6,7 @@ import { commandGroup, type Load } from "./command.ts";
 
 const COMMANDS: Readonly<Record<string, Load>> = {
   serve: async () => (await import("./serve.ts")).serveCommand,
+  pmxcfs: async () => (await import("./pmxcfs.ts")).pmxcfsCommand,
   check: async () => (await import("./check.ts")).checkCommand,
   explain: async () => (await import("./explain.ts")).explainCommand,
   call: async () => (await import("./call.ts")).callCommand,

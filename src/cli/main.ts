@@ -74,6 +74,10 @@ async function perform(root: Command, argv: readonly string[], stage: Stage): Pr
     stage.out(versionText());
     return ExitCode.OK;
   }
+  if (first === "pmxcfs") {
+    const { runPmxcfs } = await import("./pmxcfs.ts");
+    return await runPmxcfs(argv.slice(1), stage.out);
+  }
   const found = await find(root, first === "help" ? [...argv.slice(1), "--help"] : argv);
   if (asksForHelp(found.words)) {
     stage.out(await helpText(found.path, found.command));

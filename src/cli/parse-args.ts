@@ -92,6 +92,12 @@ function scan(words: readonly string[], options: Options): Scanned {
     } else if (attached === undefined) {
       attached = words[++at];
       if (attached === undefined || attached === "--" || isOption(attached)) {
+        const { bare } = target.option;
+        if (bare !== undefined) {
+          at--;
+          given.set(target.key, [...(given.get(target.key) ?? []), bare]);
+          continue;
+        }
         const hint = target.option.valueHint ?? "VALUE";
         throw new UsageFailure(`${label} needs a value: ${label} ${hint}`);
       }

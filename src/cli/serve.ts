@@ -1,39 +1,43 @@
 /** `pmxcfs-ipc serve`: the server, from a directory, a config.db or a store of its own. */
-import { hostname } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { CfsLimits } from "../base/limits.ts";
 import { runDaemon } from "../daemon/daemon.ts";
+import { HOST_COROSYNC_CONF } from "../daemon/node/host-corosync-conf.ts";
+import type { NodeOptions } from "../daemon/node/node.ts";
+import { LOCK_FILE, PVE } from "../daemon/node/paths.ts";
 import { PVE_RESTART_FLAG } from "../daemon/restart-flag.ts";
-import { accessOptions, accessRules } from "./access-options.ts";
-import { flagOn, list, path, repeated, text } from "./args.ts";
+import { flag, list, path, text } from "./args.ts";
 import { command } from "./command.ts";
-import { CommandFailure, UsageFailure } from "./failure.ts";
-import { parseFaultRule } from "./inject-rules.ts";
 import {
-  leaveSoon,
-  logOf,
-  observeOptions,
-  observeSettings,
-  serviceOptions,
-  serviceSettings,
-} from "./service-options.ts";
+  daemonOptions,
+  daemonSettings,
+  type DaemonValues,
+  hostNode,
+  mountSettings,
+} from "./daemon-options.ts";
+import { CommandFailure, UsageFailure } from "./failure.ts";
+import { leaveSoon, logOf } from "./service-options.ts";
 
 const STORE = "Store";
 const CLUSTER = "Cluster";
-const RRD = "RRD files";
-const FAULTS = "Faults on purpose";
 
-/** Seeds end here. */
-const SEEDS = 2 ** 32;
-
-/** The host's name without its domain, as pmxcfs takes it. */
-function defaultNode(): string {
-  return hostname().split(".")[0] ?? "localhost";
-}
-
-/** The restart flag's path: PVE's clients look for it at a server that stands in for pmxcfs. */
-function restartFlagOf(given: string | undefined, socket: string): string | undefined {
-  if (given !== undefined) return given === "off" ? undefined : given;
-  return socket === "pve2" && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
+/** The node that is mounted at `mount` from `database`, beside which its lock file is. */
+function nodeOf(
+  values: DaemonValues & { readonly local: boolean },
+  mount: string,
+  database: string,
+): NodeOptions {
+  const { restartFlag } = daemonSettings(values);
+  return {
+    mount,
+    database,
+    local: values.local,
+    lockFile: join(dirname(database), LOCK_FILE),
+    pidFile: undefined,
+    runDirectory: restartFlag === PVE_RESTART_FLAG ? PVE.runDirectory : undefined,
+    hostCorosyncConf: HOST_COROSYNC_CONF,
+    ...mountSettings(values),
+  };
 }
 
 export const serveCommand = command({
@@ -46,15 +50,26 @@ export const serveCommand = command({
       `${CfsLimits.statusBytes >> 10} KiB, a cluster log of ${CfsLimits.clusterLogBytes >> 10} KiB.`,
   ],
   examples: [
+    ["serve --mount", "be the node's pmxcfs: mount /etc/pve, serve pve2"],
     ["serve --dir ./pve --socket test", "serve a plain directory as /etc/pve, without root"],
     ["serve --dir ./pve --socket test --inject get-config:delay=200ms,prob=0.1", "a slow server"],
     ["serve --db /var/lib/pve-cluster/config.db", "serve a node's database, read-only"],
   ],
   options: {
-    ...serviceOptions,
-    ...observeOptions,
+    ...daemonOptions,
     dir: path({ description: "Serve this directory as /etc/pve", hint: "DIR", group: STORE }),
     db: path({ description: "Serve this config.db of pmxcfs", hint: "FILE", group: STORE }),
+    mount: path({
+      description: `Mount the tree and write the database (--db); alone: at ${PVE.mount}`,
+      hint: "DIR",
+      bare: PVE.mount,
+      group: STORE,
+    }),
+    local: flag({
+      description: "With --mount: no cluster, also with a corosync.conf in the tree",
+      alias: "l",
+      group: STORE,
+    }),
     state: path({
       description: "Where the database of its own is kept",
       hint: "DIR",
@@ -77,57 +92,27 @@ export const serveCommand = command({
       hint: "NODE",
       group: CLUSTER,
     }),
-    restartFlag: path({
-      description: "Made at a stop, so that PVE's clients wait for a restart; off makes none",
-      hint: "FILE",
-      defaultText: `${PVE_RESTART_FLAG} for root and pve2, else off`,
-      group: CLUSTER,
-    }),
-    ...accessOptions,
-    rrd: flagOn({
-      without: "Do not write RRD files (through rrdcached or, while none runs, rrdtool)",
-      group: RRD,
-    }),
-    rrdcached: path({
-      description: "Socket of rrdcached",
-      default: "/var/run/rrdcached.sock",
-      group: RRD,
-    }),
-    rrdDir: path({
-      description: "Directory of the RRD files",
-      hint: "DIR",
-      default: "/var/lib/rrdcached/db",
-      group: RRD,
-    }),
-    inject: repeated({
-      description: "Make requests fail or wait, for tests; docs/tracing.md has the words",
-      hint: "RULE",
-      group: FAULTS,
-    }),
   },
   async run(values) {
-    if (values.dir !== undefined && values.db !== undefined) {
-      throw new UsageFailure("--dir and --db exclude each other: serve one of them");
+    if (values.dir !== undefined && (values.db ?? values.mount) !== undefined) {
+      const other = values.db === undefined ? "--mount" : "--db";
+      throw new UsageFailure(`--dir and ${other} exclude each other: serve one of them`);
     }
-    const inject = values.inject.map((rule) =>
-      parseFaultRule(rule, Math.floor(Math.random() * SEEDS)),
-    );
+    const { mount } = values;
+    const settings = daemonSettings(values);
+    const database = values.db ?? PVE.database;
+    const node = mount === undefined ? {} : { node: nodeOf(values, resolve(mount), database) };
     const failure = await runDaemon({
-      socket: values.socket,
+      ...settings,
+      ...node,
       store: {
         dir: values.dir,
-        db: values.db,
+        ...(mount === undefined ? { db: values.db } : { own: database }),
         state: values.state,
-        nodeName: values.node ?? defaultNode(),
+        nodeName: values.node ?? hostNode(),
         corosyncConf: values.corosyncConf,
         online: values.online.length === 0 ? undefined : values.online,
       },
-      access: accessRules(values),
-      rrd: values.rrd ? { socketPath: values.rrdcached, baseDirectory: values.rrdDir } : undefined,
-      service: serviceSettings(values),
-      observe: observeSettings(values),
-      restartFlag: restartFlagOf(values.restartFlag, values.socket),
-      inject,
       log: logOf(values),
     });
     if (failure !== undefined) throw new CommandFailure(failure);

@@ -2,24 +2,23 @@
  * The composition root of `serve`: a store, what is derived from it, what nodes report, the
  * operations over all that, and the service that clients connect to.
  */
-import { accessOf, type AccessRules, findGroup } from "./access-rules.ts";
-import { ClusterLog } from "../pmxcfs/state/cluster-log.ts";
+import { accessOf, type AccessRules, findGroup, type Group } from "./access-rules.ts";
 import { type Backend, type BackendOptions, openBackend } from "../pmxcfs/store/open.ts";
 import { RELOAD_BOUNDS_MS } from "../pmxcfs/store/reloads.ts";
 import { RrdFiles } from "../pmxcfs/rrd/files.ts";
-import { Rrd } from "../pmxcfs/state/rrd-values.ts";
-import { Status } from "../pmxcfs/state/status.ts";
-import { LocalReplicator } from "../pmxcfs/replication/local.ts";
-import { FsVersionText } from "../pmxcfs/requests/fs-version.ts";
 import { cfsHandler } from "../pmxcfs/requests/handler.ts";
-import type { Services } from "../pmxcfs/requests/request.ts";
 import { FaultInjector, type FaultRule } from "./fault-injection.ts";
 import type { ServiceOptions } from "../ipc/options.ts";
 import { LogLimits } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { ObserveOptions } from "../observe/observe.ts";
 import { RestartFlag } from "./restart-flag.ts";
-import { runService } from "./run-service.ts";
+import { followCorosyncConf, importCorosyncConf } from "./node/host-corosync-conf.ts";
+import { Mount } from "./node/mount.ts";
+import { Node, type NodeOptions } from "./node/node.ts";
+import { runService, type ServiceControls } from "./run-service.ts";
+import { type Composition, composeServices } from "./services.ts";
+import { stopRequested } from "../platform/signals.ts";
 import { describe, descriptionText, REQUEST_IDS, requestName } from "../pmxcfs/requests/wording.ts";
 
 export interface DaemonOptions {
@@ -32,19 +31,11 @@ export interface DaemonOptions {
   readonly observe: ObserveOptions;
   /** The file that makes PVE's clients wait for a restart; undefined makes none. */
   readonly restartFlag: string | undefined;
+  /** This node's own tree: mounted, written. Undefined where a tree of somebody else is served. */
+  readonly node?: NodeOptions;
   /** Faults on purpose; none in earnest. */
   readonly inject: readonly FaultRule[];
   readonly log: Log;
-}
-
-function servicesOf(backend: Backend, rrdFiles: RrdFiles | undefined): Services {
-  const { memdb, versions, guests, members, tokens } = backend;
-  const rrd = new Rrd();
-  const status = new Status({ members, rrd, ...(rrdFiles === undefined ? {} : { rrdFiles }) });
-  const clusterLog = new ClusterLog({ nodeName: members.nodeName, pid: process.pid });
-  const fsVersion = new FsVersionText({ versions, status });
-  const replicator = new LocalReplicator({ tree: backend.tree, status, clusterLog });
-  return { memdb, guests, members, tokens, rrd, fsVersion, status, clusterLog, replicator };
 }
 
 /** The counters of GET_FS_VERSION by name. */
@@ -54,20 +45,149 @@ function* versionsOf({ versions }: Backend): Iterable<readonly [string, number]>
   for (const path of versions.observed) yield [path, versions.of(path)];
 }
 
+/** A tree that this node's own server mounts, and what ends with it. */
+interface Mounted extends Disposable {
+  readonly lost: Promise<string>;
+  readonly setControls: (controls: ServiceControls) => void;
+}
+
+interface MountContext {
+  readonly node: NodeOptions;
+  readonly backend: Backend;
+  readonly composition: Composition;
+  readonly gid: number;
+  readonly log: Log;
+}
+
+/** Mounts the tree; a line that says why not. */
+async function mountTree(context: MountContext): Promise<Mounted | string> {
+  const { node, backend, composition, gid, log } = context;
+  const { promise: lost, resolve } = Promise.withResolvers<string>();
+  let controls: ServiceControls | undefined;
+  const mount = await Mount.open({
+    directory: node.mount,
+    memdb: backend.memdb,
+    replicator: composition.replicator,
+    texts: {
+      ...composition.texts,
+      debug: () => log.debugOn,
+      setDebug(on) {
+        if (log.debugOn !== on) controls?.toggleDebug();
+      },
+    },
+    nodeName: Buffer.from(backend.members.nodeName).toString("latin1"),
+    gid,
+    wake: node.wake,
+    requestTimeoutSeconds: node.requestTimeoutSeconds,
+    hooks: {},
+    log,
+    lost: () => resolve(`${node.mount} was unmounted`),
+  });
+  if (typeof mount === "string") return mount;
+  log.debug(`requests of the kernel wake the event loop by ${mount.wakeKind}`);
+  return {
+    lost,
+    setControls: (given) => void (controls = given),
+    [Symbol.dispose]: () => mount.close(),
+  };
+}
+
+/** True when the tree makes this node one of a cluster. Its corosync.conf is taken in before. */
+function joinCluster(node: NodeOptions, claimed: Node, backend: Backend): boolean | string {
+  const { tree, memdb } = backend;
+  if (node.local || tree === undefined) return false;
+  const failure = claimed.isNew ? importCorosyncConf(tree, node.hostCorosyncConf) : undefined;
+  return failure ?? memdb.find("corosync.conf")?.kind === "file";
+}
+
 /** Serves until SIGTERM or SIGINT; a string says why it could not. */
 export async function runDaemon(options: DaemonOptions): Promise<string | undefined> {
-  const { log, store } = options;
+  const { node, log } = options;
+  const group = findGroup(options.access.group);
+  if (node === undefined) return await serveStore(options, group, undefined);
+  if (group === undefined) return `Unable to get ${options.access.group} group ID`;
+  const { socket, restartFlag, rrd, observe } = options;
+  const claimed = await Node.claim(node, {
+    gid: group.gid,
+    socket,
+    paths: [
+      restartFlag,
+      rrd?.baseDirectory,
+      rrd?.socketPath,
+      observe.status?.path,
+      observe.textfile,
+    ],
+    log: log.tagged("main"),
+  });
+  if (typeof claimed === "string") return claimed;
+  using owned = claimed;
+  return await serveStore(options, group, owned);
+}
+
+/** Why the database is refused, in C's words: the reason first. */
+function notOpened(reason: string, { database }: NodeOptions): string {
+  const opening = `unable to open database '${database}'`;
+  return `${reason.replace(`${opening}: `, "")}\nmemdb_open failed - ${opening}`;
+}
+
+async function serveStore(
+  options: DaemonOptions,
+  group: Group | undefined,
+  claimed: Node | undefined,
+): Promise<string | undefined> {
+  const { log, store, node } = options;
+  const signal = stopRequested();
   const backend = openBackend({ ...store, log: log.tagged("memdb") });
-  if (typeof backend === "string") return backend;
+  if (typeof backend === "string") return node === undefined ? backend : notOpened(backend, node);
   using opened = backend;
+  const inCluster = node && claimed ? joinCluster(node, claimed, opened) : false;
+  if (typeof inCluster === "string") return inCluster;
   const rrdFiles =
     options.rrd === undefined
       ? undefined
       : new RrdFiles({ ...options.rrd, log: log.tagged("status") });
-  const group = findGroup(options.access.group);
+  const composition = composeServices(opened, rrdFiles, inCluster);
+  if (node !== undefined && inCluster) {
+    const { memdb, members } = opened;
+    followCorosyncConf(memdb, members.nodeName, node.hostCorosyncConf, log.tagged("dcdb"));
+  }
+  const context = { backend: opened, composition, gid: group?.gid ?? 0, log: log.tagged("main") };
+  const mounted = node === undefined ? undefined : await mountTree({ ...context, node });
+  if (typeof mounted === "string") return mounted;
+  using mount = mounted;
+  log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
+  const stop = Promise.race([signal, ...(mount === undefined ? [] : [mount.lost])]);
+  const failure = await serveRequests(options, group, {
+    ...context,
+    rrdFiles,
+    stop,
+    ready(controls) {
+      mount?.setControls(controls);
+      claimed?.announce();
+    },
+    stopping: () => mount && log.tagged("main").info("teardown filesystem"),
+  });
+  rrdFiles?.close();
+  return failure;
+}
+
+interface Serving {
+  readonly backend: Backend;
+  readonly composition: Composition;
+  readonly rrdFiles: RrdFiles | undefined;
+  readonly stop: Promise<string>;
+  readonly ready: (controls: ServiceControls) => void;
+  readonly stopping: () => void;
+}
+
+async function serveRequests(
+  options: DaemonOptions,
+  group: Group | undefined,
+  { backend, composition, rrdFiles, stop, ready, stopping }: Serving,
+): Promise<string | undefined> {
+  const { log } = options;
   const access = accessOf(options.access, group, log.tagged("main"));
-  const services = servicesOf(opened, rrdFiles);
-  const handler = cfsHandler(services, access, () => opened.refresh());
+  const handler = cfsHandler(composition.services, access, () => backend.refresh());
   const faults =
     options.inject.length === 0
       ? undefined
@@ -76,28 +196,31 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
     options.restartFlag === undefined
       ? undefined
       : new RestartFlag(options.restartFlag, group?.gid, log.tagged("main"));
-  log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
   const failure = await runService(options.socket, faults ?? handler, {
     log,
     service: options.service,
+    stop,
     observe: {
       ...options.observe,
       names: new Map([...REQUEST_IDS].map(([name, id]) => [id, name])),
       text: (id, body) =>
         `${requestName(id)} ${descriptionText(describe(id, body, LogLimits.requestBytes))}`,
       sources: {
-        versions: () => versionsOf(opened),
-        reloads: () => ({ ...opened.reloads, boundsMs: RELOAD_BOUNDS_MS }),
+        versions: () => versionsOf(backend),
+        reloads: () => ({ ...backend.reloads, boundsMs: RELOAD_BOUNDS_MS }),
         ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
       },
     },
-    ready: () => flag?.up(),
+    ready(controls) {
+      flag?.up();
+      ready(controls);
+    },
     stopping() {
       flag?.down();
+      stopping();
       faults?.stop();
       rrdFiles?.close();
     },
   });
-  rrdFiles?.close();
   return failure?.message;
 }

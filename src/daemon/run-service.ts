@@ -11,6 +11,12 @@ import { NOTHING_OBSERVED, Observation, type Observe } from "../observe/observe.
 import { notifier, watchdogIntervalMs } from "../platform/notify.ts";
 import { onDebugToggle, stopRequested } from "../platform/signals.ts";
 
+/** What may be asked of a service that runs. */
+export interface ServiceControls {
+  /** Debug output, requests included, on or off; what it is now. */
+  toggleDebug(): boolean;
+}
+
 /** Runs around a service: what is told when it listens, and what ends with it. */
 export interface RunOptions {
   readonly log: Log;
@@ -18,7 +24,9 @@ export interface RunOptions {
   /** What can be seen from outside; nothing unless given. */
   readonly observe?: Observe;
   /** Called when it listens. */
-  readonly ready?: (service: Service) => void;
+  readonly ready?: (controls: ServiceControls) => void;
+  /** Ends it when it resolves, to the reason; SIGTERM and SIGINT unless given. */
+  readonly stop?: Promise<string>;
   /** Called when it is asked to stop, before it does. */
   readonly stopping?: () => void;
 }
@@ -30,10 +38,17 @@ export interface RunOptions {
 export async function runService(
   name: string,
   handler: Handler,
-  { log, service: options, observe = NOTHING_OBSERVED, ready, stopping }: RunOptions,
+  {
+    log,
+    service: options,
+    observe = NOTHING_OBSERVED,
+    ready,
+    stopping,
+    stop = stopRequested(),
+  }: RunOptions,
 ): Promise<Pick<ListenFailure, "message"> | undefined> {
+  const main = log.tagged("main");
   const notify = notifier(process.env);
-  const stop = stopRequested();
   const observation = new Observation(handler, observe, log);
   const settings = { ...options, log: log.tagged("ipcs") };
   const service = Service.start(name, observation.handler, settings);
@@ -44,17 +59,17 @@ export async function runService(
     return { message: unobserved };
   }
   onDebugToggle(() => {
-    log.info(`debug output ${observation.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
+    main.info(`debug output ${observation.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
   });
-  ready?.(service);
-  log.info(`serving ${name}, up to ${service.connectionLimit} connections`);
+  ready?.(observation);
+  main.info(`serving ${name}, up to ${service.connectionLimit} connections`);
   notify(`READY=1\nSTATUS=serving ${name}`);
   const interval = watchdogIntervalMs(process.env);
   // From the loop that serves: a loop that hangs feeds nobody.
   const watchdog =
     interval === undefined ? undefined : setInterval(() => notify("WATCHDOG=1"), interval);
   const signal = await stop;
-  log.info(`${signal}: stopping`);
+  main.info(`${signal}: stopping`);
   notify("STOPPING=1");
   clearInterval(watchdog);
   stopping?.();

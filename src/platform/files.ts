@@ -104,3 +104,8 @@ export class Directory implements FileDirectory {
     shim.shim_close(this.fd);
   }
 }
+
+/** flock(2), exclusive, not waiting. EAGAIN: another process has locked the file. */
+export function lockFile(fd: number): 0 | Errno {
+  return shim.shim_lock(fd) as 0 | Errno;
+}

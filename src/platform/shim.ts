@@ -45,6 +45,19 @@ const SYMBOLS = {
   shim_wait: { args: ["i64_fast", "i64_fast", "i64_fast"], returns: "i64_fast" },
   shim_poll: { args: ["i64_fast", "i32", "i32", "i32", "i64_fast"], returns: "i64_fast" },
   shim_step_aside: { args: ["i32"], returns: "i64_fast" },
+  shim_fuse_open: { args: [], returns: "i64_fast" },
+  shim_fuse_mount: { args: ["buffer", "buffer"], returns: "i64_fast" },
+  shim_unmount: { args: ["buffer", "i32"], returns: "i64_fast" },
+  shim_fuse_read: { args: ["i32", "i64_fast", "i64_fast", "i64_fast"], returns: "i64_fast" },
+  shim_fuse_answer: {
+    args: ["i32", "buffer", "i64_fast", "buffer", "i64_fast"],
+    returns: "i64_fast",
+  },
+  shim_socket_pair: { args: ["buffer"], returns: "i64_fast" },
+  shim_epoll_add: { args: ["i32", "i32", "u32", "u32"], returns: "i64_fast" },
+  shim_epoll_remove: { args: ["i32", "i32"], returns: "i64_fast" },
+  shim_watch: { args: ["i32", "i32"], returns: "i64_fast" },
+  shim_lock: { args: ["i32"], returns: "i64_fast" },
   shim_drain: { args: ["i32"], returns: "i64_fast" },
 } as const;
 

@@ -73,6 +73,22 @@ export const u64: Field<bigint> = {
   set: (span, offset, value) => span.view.setBigUint64(span.at + offset, value, true),
 };
 
+const TWO_TO_32 = 2 ** 32;
+
+/** uint64_t of which only values below 2^53 occur (ids, sizes, offsets): exact as a number. */
+export const u53: Field<number> = {
+  size: 8,
+  align: 8,
+  get(span, offset) {
+    const low = span.view.getUint32(span.at + offset, true);
+    return low + span.view.getUint32(span.at + offset + 4, true) * TWO_TO_32;
+  },
+  set(span, offset, value) {
+    span.view.setUint32(span.at + offset, value >>> 0, true);
+    span.view.setUint32(span.at + offset + 4, Math.floor(value / TWO_TO_32), true);
+  },
+};
+
 /**
  * char[length]: a string of one character per byte (latin1: equality is strcmp), ended by the
  * first NUL; the last byte is taken as NUL. Longer values

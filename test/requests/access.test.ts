@@ -2,7 +2,8 @@
  * Who gets in and with what, and which paths a read-only caller may not read.
  */
 import { describe, expect, test } from "bun:test";
-import { Access, pathIsPrivate, type AccessOptions } from "../../src/pmxcfs/requests/access.ts";
+import { Access, type AccessOptions } from "../../src/pmxcfs/requests/access.ts";
+import { pathIsPrivate } from "../../src/pmxcfs/state/private-path.ts";
 import { Errno } from "../../src/base/errno.ts";
 
 const WWW_DATA = { name: "www-data", gid: 33 };

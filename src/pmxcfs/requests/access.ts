@@ -1,6 +1,6 @@
 /**
- * Who may connect, what they may do, and which paths are private. C counterpart: server.c,
- * s1_connection_accept_fn and path_is_private; docs/operations.md lists where we differ.
+ * Who may connect and what they may do. C counterpart: server.c, s1_connection_accept_fn;
+ * docs/operations.md lists where we differ.
  */
 import { Errno } from "../../base/errno.ts";
 import type { Credentials, Permissions } from "../../ipc/handler.ts";
@@ -54,18 +54,4 @@ export class Access {
       `needs uid ${[...this.#writers].join(" or ")}${groups}`
     );
   }
-}
-
-/** The names in a path; slashes that are doubled, leading or trailing do not count. */
-export function pathParts(path: string): string[] {
-  return path.split("/").filter((part) => part !== "");
-}
-
-/**
- * True for `priv`, everything below it, and the same below `nodes/NAME/`, however the slashes are
- * written (in C doubled ones get around it).
- */
-export function pathIsPrivate(path: string): boolean {
-  const parts = pathParts(path);
-  return parts[0] === "priv" || (parts[0] === "nodes" && parts[2] === "priv");
 }

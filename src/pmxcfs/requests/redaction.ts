@@ -2,7 +2,7 @@
  * What is left out of recordings: private files and keys by their canonical path, passwords and ssh
  * keys of guests, the strings of status values. Tokens and log messages are cut by their own rows.
  */
-import { pathIsPrivate, pathParts } from "./access.ts";
+import { pathIsPrivate, pathParts } from "../state/private-path.ts";
 
 /** Stands where something was cut. */
 export const REDACTED = "REDACTED";

@@ -138,7 +138,8 @@ function rootOf(rows: readonly Row[], database: ConfigDbWriter, log: Log): Stamp
         `from there, so that no entry is overwritten`,
     );
   }
-  const root = { version, writer: row?.writer ?? 0, mtime: row?.mtime ?? 0 };
+  const now = Math.floor(Date.now() / 1000);
+  const root = { version, writer: row?.writer ?? 0, mtime: fresh ? now : row.mtime };
   if (!fresh) return root;
   const change = { deleted: [], replaced: [], root: { ...root, type: RowType.FILE } };
   return database.commit(change) === 0 ? root : "row 0 could not be written";

@@ -3,7 +3,8 @@
  * the server behind, requests go there and answers and events come back as they are. Where the
  * server sees this process's credentials, what its rules would deny a client is denied here.
  */
-import { Access, pathIsPrivate } from "../../pmxcfs/requests/access.ts";
+import { Access } from "../../pmxcfs/requests/access.ts";
+import { pathIsPrivate } from "../../pmxcfs/state/private-path.ts";
 import { malformed } from "../../pmxcfs/requests/handler.ts";
 import { CfsIpc, requestOf } from "../../pmxcfs/requests/table.ts";
 import { QbFailure } from "../../client/failure.ts";

@@ -2,7 +2,7 @@
 import { Errno } from "../../../base/errno.ts";
 import { spanOf } from "../../../wire/struct.ts";
 import { tail, textAt } from "../../../wire/text.ts";
-import { pathIsPrivate } from "../access.ts";
+import { pathIsPrivate } from "../../state/private-path.ts";
 import { bytesAnswer } from "../answer.ts";
 import { badText, shownText, terminated } from "../encoding.ts";
 import { redactFile } from "../redaction.ts";

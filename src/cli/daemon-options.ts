@@ -1,0 +1,103 @@
+/** The options of the commands that are the server: transport, metrics, access, RRD, mount. */
+import { hostname } from "node:os";
+import { MountLimits } from "../base/limits.ts";
+import type { DaemonOptions } from "../daemon/daemon.ts";
+import type { NodeOptions } from "../daemon/node/node.ts";
+import { PVE_RESTART_FLAG } from "../daemon/restart-flag.ts";
+import { accessOptions, accessRules } from "./access-options.ts";
+import { flagOn, milliseconds, oneOf, path, repeated, type Values } from "./args.ts";
+import { parseFaultRule } from "./inject-rules.ts";
+import {
+  observeOptions,
+  observeSettings,
+  serviceOptions,
+  serviceSettings,
+} from "./service-options.ts";
+
+const CLUSTER = "Cluster";
+const RRD = "RRD files";
+const FAULTS = "Faults on purpose";
+const MOUNT = "Mount";
+
+/** Seeds end here. */
+const SEEDS = 2 ** 32;
+
+export const daemonOptions = {
+  ...serviceOptions,
+  ...observeOptions,
+  wake: oneOf(["epoll", "thread"], {
+    description: "How requests of the mount wake the event loop",
+    defaultText: "epoll where it works, else thread",
+    group: MOUNT,
+  }),
+  requestTimeout: milliseconds({
+    description: "The kernel ends a mount that answers a request later than this; 0 never does",
+    default: MountLimits.requestTimeoutMs,
+    group: MOUNT,
+  }),
+  restartFlag: path({
+    description: "Made at a stop, so that PVE's clients wait for a restart; off makes none",
+    hint: "FILE",
+    defaultText: `${PVE_RESTART_FLAG} for root and pve2, else off`,
+    group: CLUSTER,
+  }),
+  ...accessOptions,
+  rrd: flagOn({
+    without: "Do not write RRD files (through rrdcached or, while none runs, rrdtool)",
+    group: RRD,
+  }),
+  rrdcached: path({
+    description: "Socket of rrdcached",
+    default: "/var/run/rrdcached.sock",
+    group: RRD,
+  }),
+  rrdDir: path({
+    description: "Directory of the RRD files",
+    hint: "DIR",
+    default: "/var/lib/rrdcached/db",
+    group: RRD,
+  }),
+  inject: repeated({
+    description: "Make requests fail or wait, for tests; docs/tracing.md has the words",
+    hint: "RULE",
+    group: FAULTS,
+  }),
+} as const;
+
+export type DaemonValues = Values<typeof daemonOptions>;
+
+/** The host's name without its domain, as pmxcfs takes it. */
+export function hostNode(): string {
+  return hostname().split(".")[0] ?? "localhost";
+}
+
+/** The restart flag's path: PVE's clients look for it at a server that stands in for pmxcfs. */
+function restartFlagOf(given: string | undefined, socket: string): string | undefined {
+  if (given !== undefined) return given === "off" ? undefined : given;
+  return socket === "pve2" && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
+}
+
+/** Everything the options decide but which tree is served. */
+export function daemonSettings(
+  values: DaemonValues,
+): Omit<DaemonOptions, "store" | "node" | "log"> {
+  return {
+    socket: values.socket,
+    access: accessRules(values),
+    rrd: values.rrd ? { socketPath: values.rrdcached, baseDirectory: values.rrdDir } : undefined,
+    service: serviceSettings(values),
+    observe: observeSettings(values),
+    restartFlag: restartFlagOf(values.restartFlag, values.socket),
+    inject: values.inject.map((rule) => parseFaultRule(rule, Math.floor(Math.random() * SEEDS))),
+  };
+}
+
+/** How the mount is served. */
+export function mountSettings(
+  values: DaemonValues,
+): Pick<NodeOptions, "wake" | "requestTimeoutSeconds"> {
+  return {
+    wake: values.wake,
+    requestTimeoutSeconds: Math.ceil(values.requestTimeout / 1000),
+  };
+}

@@ -1,0 +1,230 @@
+/**
+ * `pmxcfs`: the C server's command line under its own name, for units, recipes and scripts that use
+ * it: options, texts, exit codes, pid file, daemonizing. Options of `serve` are taken as well (C
+ * refuses them), so that DAEMON_OPTS of /etc/default/pve-cluster can carry them.
+ */
+import { dirname, join } from "node:path";
+import { createLog, type Log } from "../base/log.ts";
+import { runDaemon } from "../daemon/daemon.ts";
+import { HOST_COROSYNC_CONF } from "../daemon/node/host-corosync-conf.ts";
+import { resolveNodeAddress, unresolved } from "../daemon/node/node-address.ts";
+import { LOCK_FILE, PVE } from "../daemon/node/paths.ts";
+import {
+  becomeDaemon,
+  nameProcess,
+  sayReady,
+  startDetached,
+  writeStderr,
+} from "../platform/daemonize.ts";
+import { syslogWriter } from "../platform/syslog.ts";
+import { flag, type Options, type Values } from "./args.ts";
+import { command } from "./command.ts";
+import {
+  daemonOptions,
+  daemonSettings,
+  type DaemonValues,
+  hostNode,
+  mountSettings,
+} from "./daemon-options.ts";
+import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
+import { readWords } from "./parse-args.ts";
+import { leaveSoon } from "./service-options.ts";
+
+/** As C's: GLib's text, with its own list. */
+const USAGE = `Usage:
+  pmxcfs [OPTION…]
+
+Help Options:
+  -h, --help           Show help options
+
+Application Options:
+  -d, --debug          Turn on debug messages
+  -f, --foreground     Do not daemonize server
+  -l, --local          Force local mode (ignore corosync.conf, force quorum)
+
+Options of "pmxcfs-ipc serve" are taken as well: pmxcfs-ipc help serve lists them.
+`;
+
+/** C: a word it does not know. */
+const BAD_OPTION = 1;
+/** C: everything else, exit(-1). */
+const FAILED = 255;
+
+/** The daemon's own word: where it says that it is ready. */
+const READY_FD = "--ready-fd=";
+
+interface Asked {
+  readonly help: boolean;
+  readonly debug: boolean;
+  readonly foreground: boolean;
+  readonly local: boolean;
+  /** Descriptor for the ready byte, in the process that becomes the daemon. */
+  readonly readyFd: number | undefined;
+  /** Words for the options of `serve`, and arguments. */
+  readonly rest: readonly string[];
+}
+
+const LETTERS: Readonly<Record<string, keyof Asked>> = {
+  h: "help",
+  "?": "help",
+  d: "debug",
+  f: "foreground",
+  l: "local",
+};
+
+const WORDS: Readonly<Record<string, keyof Asked>> = {
+  "--help": "help",
+  "--debug": "debug",
+  "--foreground": "foreground",
+  "--local": "local",
+};
+
+/** The fields that one word sets; undefined when it is none of C's. */
+function fieldsOf(word: string): readonly (keyof Asked)[] | undefined {
+  const long = WORDS[word];
+  if (long !== undefined) return [long];
+  if (!/^-[a-z?]+$/.test(word)) return undefined;
+  const fields = word
+    .slice(1)
+    .split("")
+    .map((letter) => LETTERS[letter]);
+  return fields.every((field) => field !== undefined) ? fields : undefined;
+}
+
+/** Sorts C's options from the other words. */
+export function parsePmxcfsWords(words: readonly string[]): Asked {
+  const flags = new Set<keyof Asked>();
+  const rest: string[] = [];
+  let readyFd: number | undefined;
+  const end = words.indexOf("--");
+  for (const word of end < 0 ? words : words.slice(0, end)) {
+    const fields = fieldsOf(word);
+    if (word.startsWith(READY_FD)) readyFd = Number(word.slice(READY_FD.length));
+    else if (fields === undefined) rest.push(word);
+    else for (const field of fields) flags.add(field);
+  }
+  if (end >= 0) rest.push(...words.slice(end));
+  const has = (field: keyof Asked): boolean => flags.has(field);
+  return {
+    help: has("help"),
+    debug: has("debug"),
+    foreground: has("foreground"),
+    local: has("local"),
+    readyFd,
+    rest,
+  };
+}
+
+/** The options of `serve`, from what is left; the exit code and C's words when they are wrong. */
+function readRest(rest: readonly string[]): DaemonValues | { code: number; text: string } {
+  try {
+    return readWords(rest, daemonOptions, {});
+  } catch (error) {
+    if (!(error instanceof UsageFailure)) throw error;
+    const unknown = /^unknown option "([^"]*)"/.exec(error.message)?.[1];
+    if (unknown !== undefined) {
+      return { code: BAD_OPTION, text: `option parsing failed: Unknown option ${unknown}` };
+    }
+    if (error.message.startsWith("unexpected argument")) {
+      return { code: FAILED, text: "too many arguments" };
+    }
+    return { code: BAD_OPTION, text: `option parsing failed: ${error.message}` };
+  }
+}
+
+function logOf(asked: Asked, values: DaemonValues): Log {
+  const level = asked.debug ? "debug" : values.logLevel;
+  // A daemon's stderr is closed once it is ready; until then C says on it why it cannot start.
+  if (asked.readyFd !== undefined) {
+    return createLog({ level, format: "journal", write: syslogWriter("pmxcfs", writeStderr) });
+  }
+  const underSystemd = process.env["JOURNAL_STREAM"] !== undefined;
+  return createLog({ level, format: values.log ?? (underSystemd ? "journal" : "bare") });
+}
+
+/** Says each line of `text` as C does, and gives back `code`. */
+function fail(log: Log, text: string, code: number): number {
+  for (const line of text.split("\n")) log.tagged("main").error(line);
+  return code;
+}
+
+async function serveNode(asked: Asked, values: DaemonValues, log: Log): Promise<number> {
+  const main = log.tagged("main");
+  const nodeName = hostNode();
+  const address = await resolveNodeAddress(nodeName);
+  if (address === undefined) return fail(log, unresolved(nodeName), FAILED);
+  main.info(`resolved node name '${nodeName}' to '${address}' for default node IP address`);
+  const { readyFd } = asked;
+  const ready = (): void => {
+    if (readyFd === undefined) return;
+    becomeDaemon();
+    sayReady(readyFd);
+  };
+  const failure = await runDaemon({
+    ...daemonSettings(values),
+    store: { own: PVE.database, nodeName },
+    node: {
+      ...PVE,
+      local: asked.local,
+      lockFile: join(dirname(PVE.database), LOCK_FILE),
+      hostCorosyncConf: HOST_COROSYNC_CONF,
+      ...mountSettings(values),
+      ready,
+    },
+    log,
+  });
+  if (failure !== undefined) return fail(log, failure, FAILED);
+  main.info("exit proxmox configuration filesystem (0)");
+  return ExitCode.OK;
+}
+
+/** Runs `pmxcfs WORDS`; its exit code. `out` gets the help. */
+export async function runPmxcfs(
+  words: readonly string[],
+  out: (text: string) => void,
+): Promise<number> {
+  const asked = parsePmxcfsWords(words);
+  const values = readRest(asked.rest);
+  if (asked.help) {
+    out(USAGE);
+    return ExitCode.OK;
+  }
+  if ("code" in values) {
+    return fail(createLog({ level: "info", format: "bare" }), values.text, values.code);
+  }
+  // systemd waits for READY=1 of this very process where the unit says Type=notify.
+  const stays = asked.foreground || process.env["NOTIFY_SOCKET"] !== undefined;
+  if (!stays && asked.readyFd === undefined) {
+    const code = await startDetached(["pmxcfs", ...words], READY_FD);
+    const log = createLog({ level: "info", format: "bare" });
+    return code === undefined ? fail(log, "child failed to send '1'", FAILED) : code;
+  }
+  nameProcess("pmxcfs");
+  const code = await serveNode(asked, values, logOf(asked, values));
+  leaveSoon();
+  return code;
+}
+
+const own = {
+  local: flag({ description: "No cluster, also with a corosync.conf in the tree", alias: "l" }),
+  foreground: flag({ description: "Do not become a daemon", alias: "f" }),
+} satisfies Options;
+
+export const pmxcfsCommand = command({
+  name: "pmxcfs",
+  summary: "Be this node's pmxcfs, with the C server's command line",
+  details: [
+    "Started under the name pmxcfs (a link of that name to this program) it is this command. It " +
+      "mounts /etc/pve, keeps /var/lib/pve-cluster/config.db, and becomes a daemon unless -f is given.",
+  ],
+  examples: [["pmxcfs -l", "the node alone, whatever its corosync.conf says"]],
+  exits: [
+    [1, "An option it does not know"],
+    [FAILED, "It could not start; the last line says why"],
+  ],
+  options: { ...own, ...daemonOptions },
+  run(values: Values<typeof own>) {
+    // cli/main.ts hands the words over before they are read here.
+    throw new CommandFailure(`pmxcfs was not started as such (${values.local})`);
+  },
+});

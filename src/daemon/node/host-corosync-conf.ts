@@ -1,0 +1,112 @@
+/**
+ * corosync.conf in the tree and on the host: taken in when the database is new, written back when
+ * the tree's is newer. C counterpart: pmxcfs.c (import), cfs-plug-memdb.c.
+ */
+import { chownSync, chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { errorText } from "../../base/error-text.ts";
+import { errnoText } from "../../base/errno.ts";
+import type { Log } from "../../base/log.ts";
+import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
+import type { Memdb } from "../../pmxcfs/state/memdb.ts";
+import type { TreeStore } from "../../pmxcfs/store/tree-store.ts";
+
+/** Where corosync reads it. */
+export const HOST_COROSYNC_CONF = "/etc/corosync/corosync.conf";
+
+/** Its name in the tree. */
+const NAME = "corosync.conf";
+/** corosync is asked to read it again this long after it was written. */
+const RELOAD_AFTER_MS = 1000;
+
+function readHost(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first `config_version`; 0 when there is none. */
+function configVersion(text: Uint8Array): number {
+  const match = /^\s*config_version\s*:\s*(\d+)/m.exec(Buffer.from(text).toString("latin1"));
+  return Number(match?.[1] ?? 0);
+}
+
+/** Takes the host's file into a new tree; a line that says why that failed. */
+export function importCorosyncConf(tree: TreeStore, path: string): string | undefined {
+  const data = readHost(path);
+  if (data === undefined) return undefined;
+  const origin = { writer: 0, time: Math.floor(Date.now() / 1000) };
+  for (const result of [
+    tree.apply({ kind: "create", path: NAME }, origin),
+    tree.apply({ kind: "write", path: NAME, offset: 0, data }, origin),
+  ]) {
+    if (result < 0) return `unable to import corosync.conf: ${errnoText(result)}`;
+  }
+  return undefined;
+}
+
+/** Writes the tree's file to the host when that differs and is not newer. True: it was written. */
+function writeHost(memdb: Memdb, path: string, log: Log): boolean {
+  const data = memdb.read(NAME);
+  if (data === undefined) return false;
+  const version = configVersion(data);
+  if (version === 0) {
+    log.error("unable to parse cluster config_version");
+    return false;
+  }
+  const host = readHost(path);
+  if (host !== undefined) {
+    if (host.equals(data)) return false;
+    if (configVersion(host) > version) {
+      log.error("local corosync.conf is newer");
+      return false;
+    }
+  }
+  const draft = `${path}.tmp.${process.pid}`;
+  try {
+    writeFileSync(draft, data, { mode: 0o644 });
+    chmodSync(draft, 0o644);
+    if (process.getuid?.() === 0) chownSync(draft, 0, 0);
+    renameSync(draft, path);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    log.error(`unable to write ${path}: ${errorText(error)} (is there ${dirname(path)}?)`);
+    return false;
+  }
+  log.info(`wrote new corosync config '${path}' (version = ${version})`);
+  return true;
+}
+
+/** Has corosync read its configuration again. It may not be there, or not run. */
+async function reloadCorosync(log: Log): Promise<void> {
+  await Bun.sleep(RELOAD_AFTER_MS);
+  try {
+    const stdio = "ignore";
+    const child = Bun.spawn(["corosync-cfgtool", "-R"], { cwd: "/", stdout: stdio, stderr: stdio });
+    const code = await child.exited;
+    if (code !== 0) log.warn(`corosync-cfgtool -R failed with exit code ${code}`);
+  } catch (error) {
+    log.warn(`corosync-cfgtool -R cannot be run: ${errorText(error)}`);
+  }
+}
+
+/** This node's id, as the tree's corosync.conf has it. */
+function ownId(memdb: Memdb, nodeName: string): number | undefined {
+  const config = parseCorosyncConf(Buffer.from(memdb.read(NAME) ?? "").toString("latin1"));
+  if (typeof config === "string") return undefined;
+  return config.nodes.find(({ name }) => name === nodeName)?.id;
+}
+
+/** Keeps the host's file up to the tree's, from now on: in a cluster only. */
+export function followCorosyncConf(memdb: Memdb, nodeName: string, path: string, log: Log): void {
+  writeHost(memdb, path, log);
+  memdb.subscribe(({ kind, path: changed, entry }) => {
+    const isIt = changed === NAME && (kind === "placed" || kind === "written");
+    if (!isIt && kind !== "reloaded") return;
+    if (!writeHost(memdb, path, log) || kind === "reloaded") return;
+    // The node that wrote it asks corosync, once for all nodes.
+    if (entry.writer === ownId(memdb, nodeName)) void reloadCorosync(log);
+  });
+}

@@ -1,0 +1,70 @@
+/**
+ * The directory that is mounted on: made if it is not there, cleared of a dead server's mount, and
+ * refused when it is in use. A dead mount is told by statfs, which FUSE always asks the server.
+ */
+import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { errorText } from "../../base/error-text.ts";
+import { Errno, errnoText } from "../../base/errno.ts";
+import type { Log } from "../../base/log.ts";
+import { detachMount } from "../../platform/fuse-device.ts";
+import { mountsAt } from "../../platform/mounts.ts";
+
+const MODE = 0o750;
+/** Mounts on top of each other that are looked at. */
+const MOST_MOUNTS = 64;
+/** A live server answers within this; one that hangs is not dead. */
+const ANSWER_MS = 5000;
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+/** Whether the server of the mount at `path` is gone. In the thread pool: it may hang. */
+async function isDead(path: string): Promise<boolean> {
+  const asked = statfs(path).then(
+    () => false,
+    (error: unknown) => ["ENOTCONN", "ECONNABORTED"].includes(codeOf(error) ?? ""),
+  );
+  return await Promise.race([asked, Bun.sleep(ANSWER_MS).then(() => false)]);
+}
+
+/**
+ * Takes dead FUSE mounts off `path`; a line that says why when a live one is there. Processes that
+ * stand in a dead mount do not matter.
+ */
+export async function clearDeadMounts(path: string, log: Log): Promise<string | undefined> {
+  for (let count = 0; count < MOST_MOUNTS; count++) {
+    const top = mountsAt(path).at(-1);
+    if (top === undefined || !top.type.startsWith("fuse")) return undefined;
+    if (!(await isDead(path))) {
+      return (
+        `${path} is served already, by a process that does not use our database: ` +
+        `stop that one first (fuser -vm ${path} and cat /proc/mounts show more)`
+      );
+    }
+    const result = detachMount(path);
+    if (result < 0) return `${path}: a dead mount cannot be removed: ${errnoText(result)}`;
+    log.warn(`${path}: removed the mount of a server that ended without unmounting it`);
+  }
+  return `${path}: more than ${MOST_MOUNTS} dead mounts on top of each other`;
+}
+
+/** Makes `path` when it is not there; a line that says why when it cannot be mounted on. */
+export function prepareMountPoint(path: string): string | undefined {
+  try {
+    mkdirSync(path, { mode: MODE });
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") return `cannot make ${path}: ${errorText(error)}`;
+  }
+  try {
+    if (!statSync(path).isDirectory()) return `fuse_mount error: ${errnoText(Errno.ENOTDIR)}`;
+    // What is below would be hidden, and is somebody's data.
+    if (readdirSync(path).length > 0) return NOT_EMPTY;
+    return undefined;
+  } catch (error) {
+    return `cannot look at ${path}: ${errorText(error)}`;
+  }
+}
+
+const NOT_EMPTY = `mountpoint is not empty\nfuse_mount error: ${errnoText(Errno.EEXIST)}`;

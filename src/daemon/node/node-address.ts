@@ -1,0 +1,24 @@
+/** This node's address: the first of its host name that is not a loopback one, as C takes it. */
+import { lookup } from "node:dns/promises";
+
+function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1";
+}
+
+/** The address; undefined when the name leads to none, or only to this machine itself. */
+export async function resolveNodeAddress(nodeName: string): Promise<string | undefined> {
+  try {
+    const found = await lookup(nodeName, { all: true });
+    return found.map(({ address }) => address).find((address) => !isLoopback(address));
+  } catch {
+    return undefined;
+  }
+}
+
+/** What C says when there is none. */
+export function unresolved(nodeName: string): string {
+  return (
+    `Unable to resolve node name '${nodeName}' to a non-loopback IP address - ` +
+    "missing entry in '/etc/hosts' or DNS?"
+  );
+}

@@ -1,0 +1,127 @@
+/**
+ * This node's own server, as C's pmxcfs is it: the database is ours alone (lock file), the tree is
+ * mounted, a pid file says who serves, corosync.conf of tree and host are kept together. What is
+ * here is what `serve --mount` and the `pmxcfs` command have beyond serving requests.
+ */
+import { chownSync, existsSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { errorText } from "../../base/error-text.ts";
+import type { Log } from "../../base/log.ts";
+import type { WakeKind } from "../../platform/fuse-wake.ts";
+import { isBelow } from "../../platform/mounts.ts";
+import { findOtherServer } from "./other-server.ts";
+import { NodeLock } from "./node-lock.ts";
+import { removePidFile, writePidFile } from "./pid-file.ts";
+
+export interface NodeOptions {
+  /** Where the tree is mounted: absolute. */
+  readonly mount: string;
+  /** The database; made when it is not there. */
+  readonly database: string;
+  /** No cluster even with a corosync.conf; then the host's is neither read nor written. */
+  readonly local: boolean;
+  readonly lockFile: string;
+  readonly pidFile: string | undefined;
+  /** PVE's directory below /run, which must be there for the restart flag; undefined: not ours. */
+  readonly runDirectory: string | undefined;
+  /** corosync's own configuration on this host. */
+  readonly hostCorosyncConf: string;
+  readonly wake: WakeKind | undefined;
+  /** The kernel ends the connection when a request waits longer than this; 0: never. */
+  readonly requestTimeoutSeconds: number;
+  /** The server is ready: mounted, listening. */
+  readonly ready?: () => void;
+}
+
+/** Looks after the lock file this often. */
+const CHECK_MS = 1000;
+
+/** Nothing that this server opens may lie below its own mount: it would wait for itself. */
+function pathsBelowMount(
+  mount: string,
+  paths: readonly (string | undefined)[],
+): string | undefined {
+  const path = paths.find((each) => each !== undefined && isBelow(each, mount));
+  if (path === undefined) return undefined;
+  return `${path} is below the mount point ${mount}: the server would wait for itself for ever`;
+}
+
+function makeDirectory(path: string, gid: number | undefined): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o750 });
+    if (gid !== undefined) chownSync(path, 0, gid);
+  } catch {
+    // Opening what is in it says what is wrong.
+  }
+}
+
+/** What the server of a node has and uses besides its database. */
+export interface NodeServer {
+  /** Of group www-data. */
+  readonly gid: number;
+  /** Service name. */
+  readonly socket: string;
+  /** Files, directories and sockets it opens; none may lie below the mount. */
+  readonly paths: readonly (string | undefined)[];
+  readonly log: Log;
+}
+
+/** A claimed database. Owns the lock. */
+export class Node implements Disposable {
+  /** The database was not there when it was claimed. */
+  readonly isNew: boolean;
+  readonly #options: NodeOptions;
+  readonly #lock: NodeLock;
+  readonly #log: Log;
+  readonly #checks: Timer;
+  #hasPidFile = false;
+
+  private constructor(options: NodeOptions, lock: NodeLock, log: Log) {
+    this.#options = options;
+    this.#lock = lock;
+    this.#log = log;
+    this.isNew = !existsSync(options.database);
+    this.#checks = setInterval(() => this.#lock.check(), CHECK_MS);
+    this.#checks.unref();
+  }
+
+  /** Takes the database for this process; a line that says why not. Waits up to 10 s. */
+  static async claim(options: NodeOptions, server: NodeServer): Promise<Node | string> {
+    const { mount, database, lockFile, runDirectory, pidFile } = options;
+    const { gid, socket, log, paths } = server;
+    const below = pathsBelowMount(mount, [database, lockFile, pidFile, ...paths]);
+    if (below !== undefined) return below;
+    process.chdir("/");
+    process.umask(0o027);
+    makeDirectory(dirname(database), undefined);
+    if (runDirectory !== undefined) makeDirectory(runDirectory, gid);
+    const own = [process.pid, process.ppid];
+    const lock = await NodeLock.take(lockFile, log, () =>
+      findOtherServer({ database, pidFile, socket, own }),
+    );
+    return typeof lock === "string" ? lock : new Node(options, lock, log);
+  }
+
+  /** Mounted and serving: says so to who looks for a pid. */
+  announce(): void {
+    const { pidFile, ready } = this.#options;
+    if (pidFile !== undefined) {
+      const failure = writePidFile(pidFile, process.pid);
+      this.#hasPidFile = failure === undefined;
+      if (failure !== undefined) this.#log.error(failure);
+    }
+    ready?.();
+  }
+
+  /** Removes the pid file, then lets go of the lock. */
+  [Symbol.dispose](): void {
+    clearInterval(this.#checks);
+    const { pidFile } = this.#options;
+    try {
+      if (this.#hasPidFile && pidFile !== undefined) removePidFile(pidFile);
+    } catch (error) {
+      this.#log.warn(`unable to remove ${pidFile}: ${errorText(error)}`);
+    }
+    this.#lock[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Another server on this node's database, found without the lock file, which public recipes remove:
+ * by the pid file, by the listener of the service name, by an open config.db.
+ */
+import { readdirSync, readFileSync, statSync, type Stats } from "node:fs";
+import { commandOf, isAlive } from "../../platform/processes.ts";
+import { findHolder } from "../../platform/socket-owner.ts";
+
+export interface OtherServerOptions {
+  readonly database: string;
+  /** The pid file of servers on that database. */
+  readonly pidFile: string | undefined;
+  /** The service name that this server will listen on. */
+  readonly socket: string;
+  /** Processes of this start: never the other server. */
+  readonly own: readonly number[];
+}
+
+/** Servers call themselves so: C, and ours under either name. */
+const SERVER_NAME = /^pmxcfs/;
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+function pidIn(file: string | undefined): number | undefined {
+  const pid = file === undefined ? Number.NaN : Number(text(file).trim());
+  return Number.isInteger(pid) && pid > 1 ? pid : undefined;
+}
+
+/** Whether one of the process's descriptors is the file. */
+function hasOpen(pid: number, file: Stats): boolean {
+  try {
+    const directory = `/proc/${pid}/fd`;
+    return readdirSync(directory).some((fd) => {
+      const status = statSync(`${directory}/${fd}`, { throwIfNoEntry: false });
+      return status?.ino === file.ino && status.dev === file.dev;
+    });
+  } catch {
+    return false;
+  }
+}
+
+function isServer(pid: number): boolean {
+  return SERVER_NAME.test(commandOf(pid));
+}
+
+function serversByName(): number[] {
+  try {
+    const pids = readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name));
+    return pids.map(Number).filter(isServer);
+  } catch {
+    return [];
+  }
+}
+
+/** When it was started, and how, in the words of an administrator. */
+function describe(pid: number): string {
+  const words = text(`/proc/${pid}/cmdline`).split("\0").filter(Boolean);
+  const options = words.slice(1).filter((word) => word.startsWith("-"));
+  const started = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.mtime;
+  const since = started === undefined ? "" : `, since ${started.toISOString()}`;
+  const byHand = text(`/proc/${pid}/cgroup`).includes("pve-cluster.service")
+    ? ", started by systemd"
+    : `, started by hand${options.length === 0 ? "" : ` with ${options.join(" ")}`}`;
+  return `pid ${pid}${since}${byHand}`;
+}
+
+/** One line about the server that uses the database; undefined when there is none. */
+export function findOtherServer(options: OtherServerOptions): string | undefined {
+  const { database, pidFile, socket, own } = options;
+  const isOther = (pid: number): boolean => !own.includes(pid);
+  const file = statSync(database, { throwIfNoEntry: false });
+  const users = file === undefined ? [] : serversByName().filter((pid) => hasOpen(pid, file));
+  const user = users.find(isOther);
+  if (user !== undefined) {
+    return `another pmxcfs (${describe(user)}) uses ${database}: stop it first (kill ${user})`;
+  }
+  const listener = findHolder(socket)?.pid;
+  if (listener !== undefined && isOther(listener)) {
+    return (
+      `another server (${commandOf(listener)}, ${describe(listener)}) listens on "${socket}": ` +
+      `stop it first (kill ${listener})`
+    );
+  }
+  const noted = pidIn(pidFile);
+  if (noted === undefined || !isOther(noted) || !isAlive(noted) || !isServer(noted))
+    return undefined;
+  return `another pmxcfs (${describe(noted)}) stands in ${pidFile}: stop it first (kill ${noted})`;
+}

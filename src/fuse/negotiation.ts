@@ -1,0 +1,77 @@
+/**
+ * INIT: what the kernel offers, what this server takes (as libfuse 2.9 does for pmxcfs,
+ * and what is safe beyond it). Sizes of writes decide version numbers, so max_write stays 128 KiB
+ * and the kernel's writeback cache and larger pages are never taken.
+ */
+import { Errno } from "../base/errno.ts";
+import type { Answer } from "./answer.ts";
+import { InitIn, InitOut } from "./layouts.ts";
+import { FIRST_LONG_INIT_MINOR, FUSE_VERSION, InitFlag, InitFlag2 } from "./opcodes.ts";
+import type { Span } from "../wire/struct.ts";
+
+/** Bytes of one WRITE at most. */
+const MAX_WRITE_BYTES = 128 * 1024;
+
+/** The largest request: 4096 bytes, as the kernel wants them, for the head, and a whole WRITE. */
+export const REQUEST_BYTES = 4096 + MAX_WRITE_BYTES;
+
+/** fuse_init_in of kernels before 7.6, and what must be there at least. */
+const SHORT_INIT_IN = 16;
+/** fuse_init_out as kernels before 7.23 want it. */
+const SHORT_INIT_OUT = 24;
+
+const WANTED =
+  InitFlag.ASYNC_READ |
+  InitFlag.EXPORT_SUPPORT |
+  InitFlag.BIG_WRITES |
+  InitFlag.PARALLEL_DIROPS |
+  InitFlag.INIT_EXT;
+const WANTED2 = InitFlag2.HAS_RESEND | InitFlag2.REQUEST_TIMEOUT;
+
+/** What was agreed on. */
+export interface Negotiated {
+  readonly minor: number;
+  /** After a take-over the kernel sends unanswered requests again when asked (NOTIFY_RESEND). */
+  readonly canResend: boolean;
+  /** The kernel ends the connection when a request is not answered within this; 0: it does not. */
+  readonly requestTimeoutSeconds: number;
+}
+
+/**
+ * Answers INIT. "again": the kernel is newer than version 7, which it will speak next. EPROTO: it
+ * is older than 7.
+ */
+export function negotiate(
+  body: Span,
+  answer: Answer,
+  requestTimeoutSeconds: number,
+): Negotiated | "again" | Errno {
+  if (body.size < SHORT_INIT_IN) return Errno.EINVAL;
+  const { read } = InitIn;
+  const major = read.major(body);
+  if (major < FUSE_VERSION.major) return Errno.EPROTO;
+  const minor = Math.min(read.minor(body), FUSE_VERSION.minor);
+  const isShort = minor < FIRST_LONG_INIT_MINOR;
+  const out = answer.fill(isShort ? SHORT_INIT_OUT : InitOut.size);
+  const { write } = InitOut;
+  write.major(out, FUSE_VERSION.major);
+  write.minor(out, minor);
+  if (major > FUSE_VERSION.major) return "again";
+  const offered = read.flags(body);
+  const hasFlags2 = (offered & InitFlag.INIT_EXT) !== 0 && body.size >= InitIn.size;
+  const flags2 = hasFlags2 ? read.flags2(body) & WANTED2 : 0;
+  const times = requestTimeoutSeconds > 0 && (flags2 & InitFlag2.REQUEST_TIMEOUT) !== 0;
+  const taken2 = times ? flags2 : flags2 & ~InitFlag2.REQUEST_TIMEOUT;
+  write.maxReadahead(out, read.maxReadahead(body));
+  write.flags(out, offered & WANTED);
+  write.maxWrite(out, MAX_WRITE_BYTES);
+  if (isShort) return { minor, canResend: false, requestTimeoutSeconds: 0 };
+  write.timeGranularity(out, 1);
+  write.flags2(out, taken2);
+  if (times) write.requestTimeout(out, requestTimeoutSeconds);
+  return {
+    minor,
+    canResend: (taken2 & InitFlag2.HAS_RESEND) !== 0,
+    requestTimeoutSeconds: times ? requestTimeoutSeconds : 0,
+  };
+}

@@ -1,0 +1,309 @@
+/**
+ * A FUSE session on one device: reads requests, asks the file system, writes answers. Nothing a
+ * kernel or a process behind it sends ends the session but an unmount or an abort (ENODEV).
+ * Requests are answered in the order in which they are read, except changes that wait.
+ */
+import { Errno, errnoText } from "../base/errno.ts";
+import type { Log } from "../base/log.ts";
+import type { FuseDevice } from "../platform/fuse-device.ts";
+import { spanOf } from "../wire/struct.ts";
+import { Answer, isErrno } from "./answer.ts";
+import type { FileSystem } from "./file-system.ts";
+import { BatchForgetIn, ForgetIn, ForgetOne, InHeader, InterruptIn, OutHeader } from "./layouts.ts";
+import { negotiate, type Negotiated } from "./negotiation.ts";
+import { NOTIFY_RESEND, Opcode, opcodeName, UNIQUE_RESEND } from "./opcodes.ts";
+import { OPERATIONS, type Operation } from "./operations.ts";
+import { Asker, FuseRequest } from "./request.ts";
+
+/** Requests read in one turn of the event loop. */
+const REQUESTS_PER_TURN = 64;
+/** A turn ends after this, whatever is still there: other sockets and timers get theirs. */
+const TURN_NS = 1_500_000;
+
+/** Watches or changes what a session does. Each is called for every operation, so it is quick. */
+export interface SessionHooks {
+  /** An operation was answered: 0 or an errno, and the time since it was read. */
+  answered?(opcode: number, error: number, ns: number): void;
+  /** Before the file system is asked; an errno is answered instead, a promise waited for. */
+  intercept?(request: FuseRequest): number | Promise<number>;
+  /** Before the file system is asked: what a trace shows of it; the function gets the result. */
+  trace?(request: FuseRequest): (result: unknown, ns: number) => void;
+}
+
+export interface SessionOptions {
+  readonly device: FuseDevice;
+  readonly fileSystem: FileSystem;
+  readonly log: Log;
+  /** The kernel ends the connection when a request waits longer than this; 0: never. */
+  readonly requestTimeoutSeconds: number;
+  /** What was agreed on by the server that had this device before. */
+  readonly negotiated?: Negotiated;
+  readonly hooks?: SessionHooks;
+}
+
+/** A change that waits for its answer. */
+export interface PendingOperation {
+  readonly opcode: number;
+  readonly asker: Asker;
+  /** For people, made when it began to wait. */
+  readonly path: string;
+}
+
+/** One number for the two words of `unique`, which count up and stay below 2^53. */
+function keyOf(low: number, high: number): number {
+  return low + (high & ~UNIQUE_RESEND & 0x1f_ffff) * 2 ** 32;
+}
+
+export class Session {
+  readonly #device: FuseDevice;
+  readonly #fs: FileSystem;
+  readonly #log: Log;
+  readonly #timeoutSeconds: number;
+  readonly #request: FuseRequest;
+  readonly #answer = new Answer();
+  readonly #pending = new Map<number, PendingOperation>();
+  #hooks: SessionHooks;
+  #negotiated: Negotiated | undefined;
+  #ended = false;
+
+  constructor(options: SessionOptions) {
+    this.#device = options.device;
+    this.#fs = options.fileSystem;
+    this.#log = options.log;
+    this.#timeoutSeconds = options.requestTimeoutSeconds;
+    this.#request = new FuseRequest(spanOf(options.device.request));
+    this.#hooks = options.hooks ?? {};
+    this.#negotiated = options.negotiated;
+  }
+
+  /** What was agreed on with the kernel; undefined before INIT. */
+  get negotiated(): Negotiated | undefined {
+    return this.#negotiated;
+  }
+
+  /** True after an unmount or an abort. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Changes that wait for their answer, oldest first. */
+  get pending(): Iterable<PendingOperation> {
+    return this.#pending.values();
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** From now on `hooks` instead of those before. */
+  setHooks(hooks: SessionHooks): void {
+    this.#hooks = hooks;
+  }
+
+  /**
+   * Serves what is there, for a turn at most. "more": the turn ended first; "idle": all is read;
+   * "ended": the file system is unmounted, or its connection was aborted.
+   */
+  drain(lookNs: number): "more" | "idle" | "ended" {
+    if (this.#ended) return "ended";
+    const until = Bun.nanoseconds() + TURN_NS;
+    for (let count = 0; count < REQUESTS_PER_TURN; count++) {
+      const length = this.#device.read(count === 0 ? 0 : lookNs);
+      if (length === Errno.EAGAIN) return "idle";
+      if (length < 0) return this.#end(length);
+      this.#serve(length);
+      if (this.#ended) return "ended";
+      if (Bun.nanoseconds() > until) return "more";
+    }
+    return "more";
+  }
+
+  /** After a take-over: has the kernel send again what was read and not answered. */
+  resend(): void {
+    const head = Buffer.alloc(OutHeader.size);
+    const span = spanOf(head);
+    OutHeader.write.length(span, OutHeader.size);
+    OutHeader.write.error(span, NOTIFY_RESEND);
+    const result = this.#device.answer(head, OutHeader.size);
+    if (result < 0) this.#log.warn(`unanswered requests are lost: ${errnoText(result)}`);
+  }
+
+  #end(error: number): "ended" {
+    this.#ended = true;
+    if (error !== Errno.ENODEV) this.#log.error(`reading /dev/fuse: ${errnoText(error)}`);
+    for (const { asker } of this.#pending.values()) asker.interrupt();
+    return "ended";
+  }
+
+  #serve(length: number): void {
+    const request = this.#request;
+    if (!request.take(length)) {
+      // Nothing in it can be believed but, when there is a header, whom to answer.
+      this.#log.warn(`malformed request of ${length} bytes from the kernel`);
+      if (length >= InHeader.size) this.#send(request.uniqueLow, request.uniqueHigh, Errno.EIO);
+      return;
+    }
+    if (this.#serveControl(request)) return;
+    const { opcode, uniqueLow, uniqueHigh, body } = request;
+    const row = OPERATIONS.get(opcode);
+    if (this.#negotiated === undefined) this.#send(uniqueLow, uniqueHigh, Errno.EIO);
+    else if (row === undefined) this.#finish(request, Errno.ENOSYS, 0);
+    else if (body.size < row.bytes) this.#finish(request, Errno.EINVAL, 0);
+    else this.#perform(request, row);
+  }
+
+  /** Requests of the protocol itself; those but INIT have no answer. */
+  #serveControl(request: FuseRequest): boolean {
+    switch (request.opcode) {
+      case Opcode.INIT:
+        this.#init(request);
+        return true;
+      case Opcode.FORGET:
+        if (request.body.size >= ForgetIn.size) {
+          this.#fs.forget(request.node, ForgetIn.read.lookups(request.body));
+        }
+        return true;
+      case Opcode.BATCH_FORGET:
+        this.#forgetBatch(request);
+        return true;
+      case Opcode.INTERRUPT:
+        this.#interrupt(request);
+        return true;
+      case Opcode.DESTROY:
+      case Opcode.NOTIFY_REPLY:
+        if (request.opcode === Opcode.DESTROY) this.#finish(request, 0, 0);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #init(request: FuseRequest): void {
+    const { body, uniqueLow, uniqueHigh } = request;
+    const result = negotiate(body, this.#answer, this.#timeoutSeconds);
+    if (typeof result === "object") this.#negotiated = result;
+    this.#send(uniqueLow, uniqueHigh, typeof result === "number" ? result : 0);
+  }
+
+  #forgetBatch({ body }: FuseRequest): void {
+    if (body.size < BatchForgetIn.size) return;
+    const room = Math.floor((body.size - BatchForgetIn.size) / ForgetOne.size);
+    const count = Math.min(BatchForgetIn.read.count(body), room);
+    const one = { ...body, at: body.at + BatchForgetIn.size };
+    for (let index = 0; index < count; index++, one.at += ForgetOne.size) {
+      this.#fs.forget(ForgetOne.read.node(one), ForgetOne.read.lookups(one));
+    }
+  }
+
+  /** Answered requests are not pending: an interrupt that comes late is for nobody. */
+  #interrupt({ body }: FuseRequest): void {
+    if (body.size < InterruptIn.size) return;
+    const { uniqueLow, uniqueHigh } = InterruptIn.read;
+    this.#pending.get(keyOf(uniqueLow(body), uniqueHigh(body)))?.asker.interrupt();
+  }
+
+  #perform(request: FuseRequest, row: Operation): void {
+    const since = Bun.nanoseconds();
+    const traced = this.#hooks.trace?.(request);
+    const early = this.#hooks.intercept?.(request) ?? 0;
+    if (early instanceof Promise) {
+      this.#performLater(request, row, early);
+      return;
+    }
+    const result = early < 0 ? early : this.#ask(request, row, request);
+    if (result instanceof Promise) {
+      this.#wait(request, row, { result, since, traced });
+      return;
+    }
+    this.#conclude(request, row, { result, since, traced });
+  }
+
+  /** Asks the file system; what it throws is a bug of ours, and this call's EIO. */
+  #ask(request: FuseRequest, row: Operation, from: FuseRequest): unknown {
+    const by = row.changes === true ? new Asker(from) : NOBODY;
+    try {
+      const result: unknown = row.ask(this.#fs, request, by, this.#answer);
+      if (result instanceof Promise) this.#park(request, by as Asker);
+      return result;
+    } catch (error) {
+      return this.#bug(request.opcode, error);
+    }
+  }
+
+  #bug(opcode: number, error: unknown): Errno {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#log.error(`${opcodeName(opcode)} failed, answered EIO: ${text}`);
+    return Errno.EIO;
+  }
+
+  #park({ uniqueLow, uniqueHigh, opcode, node }: FuseRequest, asker: Asker): void {
+    const path = this.#fs.describe(node);
+    this.#pending.set(keyOf(uniqueLow, uniqueHigh), { opcode, asker, path });
+  }
+
+  #wait(request: Unanswered, row: Operation, { result, since, traced }: Outcome): void {
+    const { opcode, uniqueLow, uniqueHigh } = request;
+    const waiting = { opcode, uniqueLow, uniqueHigh };
+    const key = keyOf(uniqueLow, uniqueHigh);
+    void this.#settle(result as Promise<unknown>, opcode).then((settled) => {
+      this.#pending.get(key)?.asker.done();
+      this.#pending.delete(key);
+      if (!this.#ended) this.#conclude(waiting, row, { result: settled, since, traced });
+      return undefined;
+    });
+  }
+
+  async #settle(result: Promise<unknown>, opcode: number): Promise<unknown> {
+    try {
+      return await result;
+    } catch (error) {
+      return this.#bug(opcode, error);
+    }
+  }
+
+  /** A request that an interception delays outlives its memory. */
+  #performLater(request: FuseRequest, row: Operation, early: Promise<number>): void {
+    const copy = request.copy();
+    const asking = early.then((error) => (error < 0 ? error : this.#ask(copy, row, copy)));
+    const since = Bun.nanoseconds();
+    this.#wait(copy, row, { result: asking, since, traced: undefined });
+  }
+
+  #conclude(request: Unanswered, row: Operation, { result, since, traced }: Outcome): void {
+    const ns = Bun.nanoseconds() - since;
+    if (isErrno(result)) {
+      this.#finish(request, result, ns);
+    } else {
+      (row.encode as (answer: Answer, result: unknown) => void)(this.#answer, result);
+      this.#finish(request, 0, ns);
+    }
+    traced?.(result, ns);
+  }
+
+  #finish({ opcode, uniqueLow, uniqueHigh }: Unanswered, error: number, ns: number): void {
+    if (error === 0 && !OPERATIONS.has(opcode)) this.#answer.empty();
+    this.#send(uniqueLow, uniqueHigh, error);
+    this.#hooks.answered?.(opcode, error, ns);
+  }
+
+  #send(uniqueLow: number, uniqueHigh: number, error: number): void {
+    const answer = this.#answer;
+    answer.seal(uniqueLow, uniqueHigh, error);
+    const result = this.#device.answer(answer.bytes, answer.size, answer.content);
+    // ENOENT: whoever asked was killed meanwhile. ENODEV: unmounted, the next read says so.
+    if (result >= 0 || result === Errno.ENOENT || result === Errno.ENODEV) return;
+    this.#log.error(`the kernel refused an answer: ${errnoText(result)}`);
+  }
+}
+
+/** What an answer needs of a request. */
+type Unanswered = Pick<FuseRequest, "opcode" | "uniqueLow" | "uniqueHigh">;
+
+interface Outcome {
+  readonly result: unknown;
+  readonly since: number;
+  readonly traced: ((result: unknown, ns: number) => void) | undefined;
+}
+
+/** Operations that change nothing are not asked on anybody's behalf, and never wait. */
+const NOBODY = { pid: 0, uid: 0, gid: 0, signal: new AbortController().signal };

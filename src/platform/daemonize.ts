@@ -1,0 +1,100 @@
+/**
+ * Becoming a daemon without fork(2), which a runtime with threads cannot: the program starts itself
+ * anew in a session of its own and waits for a byte that says it is ready. Like C's parent it ends
+ * with the daemon's exit code when that fails.
+ */
+import { closeSync, openSync, readdirSync, readlinkSync, writeFileSync, writeSync } from "node:fs";
+import { COMPILED, selfCommand } from "./self.ts";
+import { shim } from "./shim.ts";
+
+/** The first descriptor behind stdio. */
+const READY_FD = 3;
+const STDERR = 2;
+const STDIO = [0, 1, STDERR];
+
+/** What the kernel, `ps`, `pgrep -x` and `killall` call this process: at most 15 bytes. */
+export function nameProcess(name: string): void {
+  try {
+    writeFileSync("/proc/self/comm", name);
+  } catch {
+    // Only a name.
+  }
+}
+
+/** Reads the ready byte without blocking the loop: false at the end of the stream. */
+async function readyByte(fd: number): Promise<boolean> {
+  for await (const chunk of Bun.file(fd).stream()) return chunk.length > 0;
+  return false;
+}
+
+/**
+ * Starts this program again, detached, with `words` and a last word of `readyWord` and a
+ * descriptor; waits for its ready byte. 0 when it came, the exit code when the process ended
+ * before, undefined when a signal ended it.
+ */
+export async function startDetached(
+  words: readonly string[],
+  readyWord: string,
+): Promise<number | undefined> {
+  const [program = process.execPath, ...before] = selfCommand();
+  // The compiled program under this name needs no first word: see main.ts.
+  const [name = "", ...others] = words;
+  const command = COMPILED ? [program, ...others] : [program, ...before, ...words];
+  const child = Bun.spawn([...command, `${readyWord}${READY_FD}`], {
+    argv0: COMPILED ? name : program,
+    cwd: "/",
+    detached: true,
+    stdio: ["ignore", "inherit", "inherit", "pipe"],
+  });
+  const fd = child.stdio[READY_FD];
+  const byte = typeof fd === "number" ? readyByte(fd) : Promise.resolve(false);
+  const ready = await Promise.race([byte, child.exited.then(() => false)]);
+  if (ready) {
+    child.unref();
+    return 0;
+  }
+  const code = await child.exited;
+  return child.signalCode === null ? code : undefined;
+}
+
+function target(fd: number | string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes to stderr itself, past the runtime, which would keep a copy of it open. */
+export function writeStderr(text: string): void {
+  try {
+    writeSync(STDERR, text);
+  } catch {
+    // Nobody reads it.
+  }
+}
+
+/**
+ * Lets go of the terminal: stdio, and every copy of it that the runtime made, is /dev/null from now
+ * on; the directory is the root. Whoever reads the other end of a pipe sees its end.
+ */
+export function becomeDaemon(): void {
+  process.chdir("/");
+  const held = new Set(STDIO.map(target));
+  const copies = readdirSync("/proc/self/fd")
+    .map(Number)
+    .filter((fd) => held.has(target(fd)));
+  const nothing = openSync("/dev/null", "r+");
+  for (const fd of new Set([...STDIO, ...copies])) shim.shim_replace(nothing, fd);
+  closeSync(nothing);
+}
+
+/** Says to the process that started this one that it is ready. */
+export function sayReady(fd: number): void {
+  try {
+    writeSync(fd, "1");
+    closeSync(fd);
+  } catch {
+    // Whoever waited has gone.
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Wakes the event loop when a descriptor that Bun cannot watch (/dev/fuse) can be read. Two ways:
+ *
+ * - epoll: the descriptor joins Bun's own epoll set under the user data of one end of a socket pair
+ *   in which a byte always waits. No thread, lowest latency. Leans on how uSockets dispatches
+ *   (event -> user data -> recv), so it is taken only when that entry is found, and is under test.
+ * - thread: a thread of the shim waits in poll(2) and sends the byte, once for each `arm`.
+ */
+import type { Socket } from "bun";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { closeDescriptor } from "./files.ts";
+import { shim } from "./shim.ts";
+
+/** How a descriptor's readiness reaches the event loop. */
+export type WakeKind = "epoll" | "thread";
+
+/** A watched descriptor. */
+export interface Wake {
+  readonly kind: WakeKind;
+  /** Wanted again: call it after all that was there has been read. */
+  arm(): void;
+  /** Before the watched descriptor is closed. */
+  close(): void;
+}
+
+const BYTE = new Uint8Array(1);
+const pair = new Int32Array(2);
+
+/** An epoll set of this process that holds `fd`, and the user data it has there. */
+interface Membership {
+  readonly set: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Looks through the epoll sets of this process (/proc/self/fdinfo) for `fd`. */
+function membershipOf(fd: number): Membership | undefined {
+  for (const name of readdirSync("/proc/self/fd")) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${name}`) !== "anon_inode:[eventpoll]") continue;
+      const text = readFileSync(`/proc/self/fdinfo/${name}`, "latin1");
+      const row = new RegExp(`^tfd: +${fd} events: +[0-9a-f]+ data: +([0-9a-f]+)`, "m").exec(text);
+      if (row === null) continue;
+      const digits = (row[1] ?? "").padStart(16, "0");
+      const low = Number.parseInt(digits.slice(8), 16);
+      const high = Number.parseInt(digits.slice(0, 8), 16);
+      return { set: Number(name), low, high };
+    } catch {
+      // The directory's own descriptor is gone by now.
+    }
+  }
+  return undefined;
+}
+
+/** Has Bun own `fd`, one end of a socket pair; calls `onByte` for what arrives at it. */
+async function adopt(fd: number, onByte: () => void, onEnd: () => void): Promise<Socket> {
+  const socket = { data: onByte, close: onEnd, error: onEnd };
+  // @types/bun does not know that a connected descriptor may be handed over.
+  const options = { fd, socket } as unknown as Parameters<typeof Bun.connect>[0];
+  return (await Bun.connect(options)) as Socket;
+}
+
+/** The epoll way; undefined when Bun's entry of the pair is not found or not accepted. */
+function graft(fd: number, ours: number, theirs: number): (() => void) | undefined {
+  const member = membershipOf(theirs);
+  if (member === undefined) return undefined;
+  const { set, low, high } = member;
+  if (shim.shim_epoll_add(set, fd, low, high) < 0) return undefined;
+  // From here on only `fd` reports under that user data.
+  shim.shim_epoll_remove(set, theirs);
+  shim.shim_send(ours, BYTE, 1);
+  return () => shim.shim_epoll_remove(set, fd);
+}
+
+/**
+ * Calls `onReady` from the event loop when `fd` can be read (or has an error: read to see it).
+ * `kind` asks for one way; without it the epoll way is tried first. A string says why none works.
+ */
+export async function wakeOn(
+  fd: number,
+  onReady: () => void,
+  kind?: WakeKind,
+): Promise<Wake | string> {
+  const made = shim.shim_socket_pair(pair);
+  if (made < 0) return `no socket pair (errno ${-made})`;
+  const [ours = -1, theirs = -1] = pair;
+  let detach: (() => void) | undefined;
+  const release = (): void => {
+    detach?.();
+    detach = undefined;
+  };
+  const refill = (): void => {
+    if (detach !== undefined) shim.shim_send(ours, BYTE, 1);
+    onReady();
+  };
+  const ended = (): void => {
+    // An error on `fd` is taken for one of the pair: its entry must go before Bun frees its data.
+    const grafted = detach !== undefined;
+    release();
+    if (grafted) onReady();
+  };
+  const socket = await adopt(theirs, refill, ended);
+  if (kind !== "thread") detach = graft(fd, ours, theirs);
+  if (detach !== undefined) {
+    const close = (): void => {
+      release();
+      closeDescriptor(ours);
+      socket.terminate();
+    };
+    return { kind: "epoll", arm: () => {}, close };
+  }
+  const control = kind === "epoll" ? -1 : shim.shim_watch(fd, ours);
+  if (control < 0) {
+    closeDescriptor(ours);
+    socket.terminate();
+    return kind === "epoll" ? "Bun's epoll set was not found" : `no thread (errno ${-control})`;
+  }
+  const arm = (): void => {
+    shim.shim_send(control, BYTE, 1);
+  };
+  arm();
+  const close = (): void => {
+    closeDescriptor(control);
+    socket.terminate();
+  };
+  return { kind: "thread", arm, close };
+}

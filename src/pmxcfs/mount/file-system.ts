@@ -1,0 +1,391 @@
+/**
+ * /etc/pve: the tree as a file system. Reads come from memory; changes go through the replicator,
+ * which stores them (and, in a cluster, has them agreed on) before they are answered. What a call
+ * answers is MOUNT's table of operations; what the kernel checks by itself is not checked again.
+ * C counterpart: pmxcfs.c, cfs-plug-memdb.c.
+ */
+import { Errno } from "../../base/errno.ts";
+import { CfsLimits } from "../../base/limits.ts";
+import {
+  type AddEntry,
+  type AttributeChange,
+  type Attributes,
+  type Created,
+  type Eventual,
+  type FileSystem,
+  type FileSystemFigures,
+  type Opened,
+  type Place,
+  type Requester,
+  ROOT_NODE,
+  type WriteAt,
+} from "../../fuse/file-system.ts";
+import type { Replicator } from "../replication/replicator.ts";
+import { type Entry, type Memdb, pathOf } from "../state/memdb.ts";
+import type { TreeCommand } from "../state/tree-command.ts";
+import { contentOf, resizeDetached, writeDetached } from "./detached.ts";
+import { whenDone } from "./eventual.ts";
+import { Handles, NO_HANDLE } from "./handles.ts";
+import { indexBehind, isReachable, listDirectory } from "./listing.ts";
+import { acceptedMode, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
+import { isRemoved, type Node, NodeTable } from "./node-table.ts";
+import { type Special, specialEntries, type SpecialTexts } from "./special.ts";
+
+export interface PveFileSystemOptions {
+  readonly memdb: Memdb;
+  /** What changes go through; without quorum it answers EACCES, and modes show it. */
+  readonly replicator: Pick<Replicator, "propose" | "quorate" | "flush">;
+  readonly texts: SpecialTexts;
+  /** Latin1. */
+  readonly nodeName: string;
+  /** Group of every entry: www-data. */
+  readonly gid: number;
+}
+
+const BLOCK_BYTES = 4096;
+/** As C counts: bytes written and deleted in the same blocks (memdb.h). */
+const BLOCKS = CfsLimits.treeBytes / BLOCK_BYTES;
+/** statfs(2) says so, although names may have 1024 bytes. */
+const NAME_LENGTH = 256;
+
+const NO_SPECIAL: ReadonlyMap<string, Special> = new Map();
+
+/** Seconds that the kernel keeps names and attributes: changes of other nodes show within it. */
+const VALID_SECONDS = 1;
+
+export class PveFileSystem implements FileSystem {
+  readonly #memdb: Memdb;
+  readonly #replicator: PveFileSystemOptions["replicator"];
+  readonly #gid: number;
+  readonly #special: ReadonlyMap<string, Special>;
+  readonly #specialList: readonly Special[];
+  readonly #nodes: NodeTable;
+  readonly #handles = new Handles();
+
+  constructor(options: PveFileSystemOptions) {
+    this.#memdb = options.memdb;
+    this.#replicator = options.replicator;
+    this.#gid = options.gid;
+    this.#special = specialEntries(options.nodeName, options.texts);
+    this.#specialList = [...this.#special.values()];
+    this.#nodes = new NodeTable(options.memdb);
+  }
+
+  /** Nodes the kernel knows, and handles that hold something. */
+  get held(): { readonly nodes: number; readonly handles: number } {
+    return { nodes: this.#nodes.size, handles: this.#handles.size };
+  }
+
+  lookup(parent: number, name: string): Attributes | Errno {
+    const special = this.#specialAt(parent, name);
+    if (special !== undefined) return this.#specialAttributes(special);
+    const directory = this.#directory(parent);
+    if (typeof directory === "number") return directory;
+    // Asked for by who exports the file system (EXPORT_SUPPORT).
+    if (name === ".") return this.#given(directory.entry, directory.path);
+    if (name === "..") {
+      const above = directory.entry.parent ?? directory.entry;
+      return this.#given(above, directory.path.replace(/\/?[^/]*$/, ""));
+    }
+    const entry = isReachable(name) ? directory.entry.children.get(name) : undefined;
+    return entry === undefined ? Errno.ENOENT : this.#given(entry, join(directory.path, name));
+  }
+
+  forget(id: number, lookups: number): void {
+    this.#nodes.forget(id, lookups);
+  }
+
+  getattr(id: number, handle: number | undefined): Attributes | Errno {
+    const special = this.#specialOf(id);
+    if (special !== undefined) {
+      return this.#specialAttributes(special, this.#handles.text(handle)?.length);
+    }
+    const node = this.#nodes.get(id);
+    return node === undefined ? Errno.ENOENT : this.#attributes(node);
+  }
+
+  setattr(id: number, change: AttributeChange, by: Requester): Eventual<Attributes | Errno> {
+    const special = this.#specialOf(id);
+    const node = special === undefined ? this.#nodes.get(id) : undefined;
+    if (special === undefined && node === undefined) return Errno.ENOENT;
+    const refused = this.#refusesOwnership(change, node?.path ?? "");
+    if (refused < 0) return refused as Errno;
+    if (special !== undefined) return this.#setSpecial(special, change);
+    return this.#setNode(node as Node, change, by);
+  }
+
+  readlink(id: number): string | Errno {
+    const special = this.#specialOf(id);
+    if (special?.kind !== "link") return Errno.EINVAL;
+    return Buffer.from(special.content()).toString("latin1");
+  }
+
+  mknod(parent: number, name: string, mode: number, by: Requester): Eventual<Attributes | Errno> {
+    const type = mode & S_IFMT;
+    if (type !== S_IFREG && type !== 0) return Errno.ENOSYS;
+    return this.#make("create", { parent, name }, by);
+  }
+
+  mkdir(parent: number, name: string, by: Requester): Eventual<Attributes | Errno> {
+    return this.#make("mkdir", { parent, name }, by);
+  }
+
+  create(parent: number, name: string, by: Requester): Eventual<Created | Errno> {
+    // Not past the page cache, as C: a mapping of a file that was just made works.
+    return whenDone(this.#make("create", { parent, name }, by), (made) =>
+      typeof made === "number" ? made : { attributes: made, handle: NO_HANDLE, direct: false },
+    );
+  }
+
+  unlink(parent: number, name: string, by: Requester): Eventual<0 | Errno> {
+    return this.#remove({ parent, name }, "file", by);
+  }
+
+  rmdir(parent: number, name: string, by: Requester): Eventual<0 | Errno> {
+    return this.#remove({ parent, name }, "directory", by);
+  }
+
+  rename(from: Place, to: Place, flags: number, by: Requester): Eventual<0 | Errno> {
+    if (flags !== 0) return Errno.EINVAL;
+    if (this.#isSpecial(from) || this.#isSpecial(to)) return Errno.EACCES;
+    const path = this.#pathAt(from);
+    const target = this.#pathAt(to);
+    if (typeof path === "number") return path;
+    if (typeof target === "number") return target;
+    const command: TreeCommand = { kind: "rename", path, to: target };
+    return this.#propose(command, by) as Eventual<0 | Errno>;
+  }
+
+  open(id: number): Opened | Errno {
+    const special = this.#specialOf(id);
+    if (special !== undefined) {
+      return { handle: this.#handles.openText(special.content()), direct: true };
+    }
+    const node = this.#nodes.get(id);
+    return node === undefined ? Errno.ENOENT : { handle: NO_HANDLE, direct: true };
+  }
+
+  read(id: number, handle: number, offset: number, size: number): Uint8Array | Errno {
+    const special = this.#specialOf(id);
+    if (special !== undefined) {
+      const text = this.#handles.text(handle) ?? special.content();
+      return text.subarray(offset, offset + size);
+    }
+    const node = this.#nodes.get(id);
+    if (node === undefined || node.entry.kind !== "file") return Errno.ENOENT;
+    return contentOf(node).subarray(offset, offset + size);
+  }
+
+  write(id: number, { offset }: WriteAt, written: Uint8Array, by: Requester): Eventual<number> {
+    const special = this.#specialOf(id);
+    if (special !== undefined) return special.write(offset, written);
+    const node = this.#nodes.get(id);
+    if (node === undefined) return Errno.ENOENT;
+    if (isRemoved(node)) {
+      return this.#replicator.quorate ? writeDetached(node, offset, written) : Errno.EACCES;
+    }
+    const { path } = this.#refresh(node);
+    return this.#propose({ kind: "write", path, offset, data: written }, by);
+  }
+
+  fsync(): 0 | Errno {
+    return this.#replicator.flush();
+  }
+
+  release(_id: number, handle: number): void {
+    this.#handles.close(handle);
+  }
+
+  opendir(id: number): Opened | Errno {
+    const node = this.#nodes.get(id);
+    return node === undefined
+      ? Errno.ENOENT
+      : { handle: this.#handles.openListing(), direct: false };
+  }
+
+  readdir(id: number, handle: number, offset: number, add: AddEntry): 0 | Errno {
+    const node = this.#nodes.get(id);
+    if (node === undefined) return Errno.ENOENT;
+    const special = id === ROOT_NODE ? this.#special : NO_SPECIAL;
+    const listing = this.#handles.listing(handle, offset, () =>
+      listDirectory(this.#nodes, node.entry, special),
+    );
+    for (let at = indexBehind(listing, offset); at < listing.length; at++) {
+      const listed = listing[at];
+      if (listed === undefined) break;
+      if (!add(listed.name, listed.node, listed.type, listed.offset)) break;
+    }
+    return 0;
+  }
+
+  releasedir(_id: number, handle: number): void {
+    this.#handles.close(handle);
+  }
+
+  statfs(): FileSystemFigures {
+    const { fileBytes, entryCount } = this.#memdb;
+    const used = Math.ceil(fileBytes / BLOCK_BYTES);
+    return {
+      blockSize: BLOCK_BYTES,
+      blocks: BLOCKS,
+      blocksFree: Math.max(0, BLOCKS - used),
+      files: CfsLimits.treeInodes,
+      filesFree: Math.max(0, CfsLimits.treeInodes - entryCount - 1),
+      nameLength: NAME_LENGTH,
+    };
+  }
+
+  describe(id: number, name?: string): string {
+    const special = this.#specialOf(id);
+    const node = special === undefined ? this.#nodes.get(id) : undefined;
+    const path = special?.name ?? node?.path ?? `node ${id}`;
+    return name === undefined ? path : join(path, name);
+  }
+
+  #propose(command: TreeCommand, by: Requester): Eventual<number> {
+    return this.#replicator.propose(command, by, by.signal);
+  }
+
+  #specialOf(id: number): Special | undefined {
+    const index = NodeTable.specialIndex(id);
+    return index < 0 ? undefined : this.#specialList[index];
+  }
+
+  #specialAt(parent: number, name: string): Special | undefined {
+    return parent === ROOT_NODE ? this.#special.get(name) : undefined;
+  }
+
+  #isSpecial({ parent, name }: Place): boolean {
+    return this.#specialAt(parent, name) !== undefined;
+  }
+
+  /** A directory that is in the tree, its path up to date. */
+  #directory(id: number): Node | Errno {
+    const node = this.#nodes.get(id);
+    if (node === undefined || isRemoved(node)) return Errno.ENOENT;
+    return node.entry.kind === "directory" ? this.#refresh(node) : Errno.ENOTDIR;
+  }
+
+  #pathAt({ parent, name }: Place): string | Errno {
+    const directory = this.#directory(parent);
+    return typeof directory === "number" ? directory : join(directory.path, name);
+  }
+
+  /** Its path may be another one since it was given out; a removed entry keeps its last. */
+  #refresh(node: Node): Node {
+    if (!isRemoved(node)) node.path = pathOf(node.entry);
+    return node;
+  }
+
+  #given(entry: Entry, path: string): Attributes {
+    return this.#attributes(this.#nodes.lookUp(entry, path));
+  }
+
+  #attributes(node: Node): Attributes {
+    const { entry, id, path } = this.#refresh(node);
+    const { kind } = entry;
+    const isRoot = id === ROOT_NODE;
+    return {
+      node: id,
+      mode: isRoot ? S_IFDIR | 0o755 : modeOf(path, kind, this.#replicator.quorate),
+      nlink: linksOf(node),
+      uid: 0,
+      gid: this.#gid,
+      size: node.detached?.bytes.length ?? entry.size,
+      mtime: isRoot ? 0 : (node.detached?.mtime ?? entry.mtime),
+      validSeconds: VALID_SECONDS,
+    };
+  }
+
+  #specialAttributes(special: Special, size?: number): Attributes {
+    return {
+      node: NodeTable.specialId(this.#specialList.indexOf(special)),
+      mode: special.mode(this.#replicator.quorate),
+      nlink: 1,
+      uid: 0,
+      gid: this.#gid,
+      size: size ?? special.content().length,
+      mtime: 0,
+      // The size of a text must be that of the text which is read next.
+      validSeconds: special.kind === "link" ? VALID_SECONDS : 0,
+    };
+  }
+
+  /** chmod to the one mode, chown to the owner it has: accepted and not stored. Else EPERM. */
+  #refusesOwnership({ mode, uid, gid }: AttributeChange, path: string): 0 | Errno {
+    if (mode !== undefined && (mode & 0o7777) !== acceptedMode(path)) return Errno.EPERM;
+    if (uid !== undefined && uid !== 0) return Errno.EPERM;
+    return gid !== undefined && gid !== this.#gid ? Errno.EPERM : 0;
+  }
+
+  #setSpecial(special: Special, { size, mtime }: AttributeChange): Attributes | Errno {
+    const truncated = size === undefined ? 0 : special.truncate();
+    if (truncated < 0) return truncated as Errno;
+    return mtime === undefined ? this.#specialAttributes(special) : Errno.EACCES;
+  }
+
+  #setNode(node: Node, change: AttributeChange, by: Requester): Eventual<Attributes | Errno> {
+    const { size, mtime } = change;
+    const sized = size === undefined ? 0 : this.#truncate(node, size, by);
+    const timed = whenDone(sized, (result) => {
+      if (result < 0 || mtime === undefined) return result;
+      return this.#utime(node, mtime, by);
+    });
+    return whenDone(timed, (result) => {
+      if (result < 0) return result as Errno;
+      const isGone = node.entry.kind === "directory" && isRemoved(node);
+      return isGone ? Errno.ENOENT : this.#attributes(node);
+    });
+  }
+
+  #truncate(node: Node, size: number, by: Requester): Eventual<number> {
+    if (isRemoved(node)) {
+      return this.#replicator.quorate ? resizeDetached(node, size) : Errno.EACCES;
+    }
+    const { path } = this.#refresh(node);
+    return this.#propose({ kind: "truncate", path, size }, by);
+  }
+
+  #utime(node: Node, mtime: number, by: Requester): Eventual<number> {
+    if (isRemoved(node)) {
+      if (!this.#replicator.quorate) return Errno.EACCES;
+      node.detached = { bytes: contentOf(node), mtime };
+      return 0;
+    }
+    const { path } = this.#refresh(node);
+    return this.#propose({ kind: "utime", path, mtime }, by);
+  }
+
+  #make(kind: "create" | "mkdir", place: Place, by: Requester): Eventual<Attributes | Errno> {
+    if (this.#isSpecial(place)) return Errno.EEXIST;
+    const path = this.#pathAt(place);
+    if (typeof path === "number") return path;
+    return whenDone(this.#propose({ kind, path }, by), (result) => {
+      if (result < 0) return result as Errno;
+      const entry = this.#memdb.find(path);
+      return entry === undefined ? Errno.ENOENT : this.#given(entry, path);
+    });
+  }
+
+  #remove(place: Place, kind: Entry["kind"], by: Requester): Eventual<0 | Errno> {
+    if (this.#isSpecial(place)) return Errno.EACCES;
+    const path = this.#pathAt(place);
+    if (typeof path === "number") return path;
+    const entry = this.#memdb.find(path);
+    // The kernel has checked the kind; it is another one only when another node was faster.
+    if (entry !== undefined && entry.kind !== kind) {
+      return kind === "file" ? Errno.EISDIR : Errno.ENOTDIR;
+    }
+    return this.#propose({ kind: "remove", path }, by) as Eventual<0 | Errno>;
+  }
+}
+
+/** Directories always count 2, also with directories in them, as C has it; removed entries 0. */
+function linksOf(node: Node): number {
+  if (isRemoved(node)) return 0;
+  return node.entry.kind === "directory" ? 2 : 1;
+}
+
+function join(directory: string, name: string): string {
+  return directory === "" ? name : `${directory}/${name}`;
+}

@@ -1,0 +1,59 @@
+/**
+ * A directory's listing: `.`, `..`, in the root the special entries, then the tree's by node id.
+ * Offsets are made from ids, so a listing goes on at the right place also in a server that took
+ * the mount over.
+ */
+import type { Entry } from "../state/memdb.ts";
+import type { Listed } from "./handles.ts";
+import { NodeTable } from "./node-table.ts";
+import type { Special } from "./special.ts";
+
+/** DT_* of readdir(3). */
+const FileType = { UNKNOWN: 0, DIRECTORY: 4, FILE: 8, LINK: 10 } as const;
+
+/** Offsets of tree entries begin here; before are `.`, `..` and the special ones. */
+const FIRST_OFFSET = 64;
+const FIRST_SPECIAL_OFFSET = 3;
+
+/** Names that no path leads to; a foreign database may hold them. */
+export function isReachable(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !name.includes("/");
+}
+
+/** `special`: the special entries, for the root; they hide what has their names. */
+export function listDirectory(
+  nodes: NodeTable,
+  entry: Entry,
+  special: ReadonlyMap<string, Special>,
+): Listed[] {
+  const listed: Listed[] = [
+    { name: ".", node: nodes.idOf(entry), type: FileType.DIRECTORY, offset: 1 },
+    { name: "..", node: nodes.idOf(entry.parent ?? entry), type: FileType.DIRECTORY, offset: 2 },
+  ];
+  for (const { name, kind } of special.values()) {
+    const index = listed.length - 2;
+    const type = kind === "link" ? FileType.LINK : FileType.UNKNOWN;
+    const offset = FIRST_SPECIAL_OFFSET + index;
+    listed.push({ name, node: NodeTable.specialId(index), type, offset });
+  }
+  const children: Listed[] = [];
+  for (const [name, child] of entry.children) {
+    if (!isReachable(name) || special.has(name)) continue;
+    const node = nodes.idOf(child);
+    const type = child.kind === "directory" ? FileType.DIRECTORY : FileType.FILE;
+    children.push({ name, node, type, offset: FIRST_OFFSET + node });
+  }
+  return listed.concat(children.toSorted((a, b) => a.offset - b.offset));
+}
+
+/** Index of the first entry of a listing behind `offset`. */
+export function indexBehind(listing: readonly Listed[], offset: number): number {
+  let low = 0;
+  let high = listing.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((listing[middle]?.offset ?? 0) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

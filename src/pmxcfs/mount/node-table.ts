@@ -1,0 +1,109 @@
+/**
+ * Node ids: what the kernel calls the entries it knows. An id is the entry's inode, so that it
+ * outlives a restart of the server that keeps the mount; it is kept until the kernel forgets it,
+ * and with it the content of a file that was removed while it was open.
+ */
+import { ROOT_NODE } from "../../fuse/file-system.ts";
+import type { Entry, Memdb } from "../state/memdb.ts";
+
+/** Special entries have ids from here on. */
+const FIRST_SPECIAL = 2 ** 52;
+/** Entries whose inode cannot be an id (1 is the root's; negative or huge: a foreign database). */
+const FIRST_ALIAS = 2 ** 51;
+
+/** A node the kernel knows. */
+export interface Node {
+  readonly id: number;
+  readonly entry: Entry;
+  /** Where it was last seen; of a removed entry, where it was. Latin1. */
+  path: string;
+  /** How often its id was given out. */
+  lookups: number;
+  /** Content of a removed file that was changed since; only whoever has it open sees it. */
+  detached: { bytes: Uint8Array; mtime: number } | undefined;
+}
+
+/** True when the entry is no longer in the tree. */
+export function isRemoved({ entry, id }: Node): boolean {
+  return entry.parent === undefined && id !== ROOT_NODE;
+}
+
+export class NodeTable {
+  readonly #memdb: Memdb;
+  readonly #nodes = new Map<number, Node>();
+  readonly #aliases = new Map<number, number>();
+  #nextAlias = FIRST_ALIAS;
+
+  constructor(memdb: Memdb) {
+    this.#memdb = memdb;
+  }
+
+  /** Nodes the kernel knows. */
+  get size(): number {
+    return this.#nodes.size;
+  }
+
+  /** The id of a special entry by its place in their list. */
+  static specialId(index: number): number {
+    return FIRST_SPECIAL + index;
+  }
+
+  /** The place of a special entry in their list; below zero for a node of the tree. */
+  static specialIndex(id: number): number {
+    return id - FIRST_SPECIAL;
+  }
+
+  /** The id of an entry of the tree. */
+  idOf({ inode, parent }: Entry): number {
+    if (inode === 0 && parent === undefined) return ROOT_NODE;
+    if (inode > ROOT_NODE && inode < FIRST_ALIAS) return inode;
+    let alias = this.#aliases.get(inode);
+    if (alias === undefined) {
+      alias = this.#nextAlias++;
+      this.#aliases.set(inode, alias);
+    }
+    return alias;
+  }
+
+  /** The node of `id`; undefined when the kernel cannot know it. */
+  get(id: number): Node | undefined {
+    const known = this.#nodes.get(id);
+    if (known !== undefined) return known;
+    // The root needs no lookup; others were given out by the server before this one.
+    const entry = id === ROOT_NODE ? this.#memdb.root : this.#search(id);
+    return entry === undefined ? undefined : this.#add(id, entry);
+  }
+
+  /** The node of an entry at `path`, given out once more. */
+  lookUp(entry: Entry, path: string): Node {
+    const id = this.idOf(entry);
+    let node = this.#nodes.get(id);
+    // An inode that was taken anew (the database was replaced) is another entry.
+    if (node === undefined || node.entry !== entry) {
+      const lookups = node?.lookups ?? 0;
+      node = this.#add(id, entry);
+      node.lookups = lookups;
+    }
+    node.path = path;
+    node.lookups++;
+    return node;
+  }
+
+  forget(id: number, lookups: number): void {
+    const node = this.#nodes.get(id);
+    if (node === undefined) return;
+    node.lookups -= lookups;
+    if (node.lookups <= 0) this.#nodes.delete(id);
+  }
+
+  #add(id: number, entry: Entry): Node {
+    const node = { id, entry, path: "", lookups: 0, detached: undefined };
+    this.#nodes.set(id, node);
+    return node;
+  }
+
+  #search(id: number): Entry | undefined {
+    for (const entry of this.#memdb.entries()) if (this.idOf(entry) === id) return entry;
+    return undefined;
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * The FUSE session against what a kernel should not send: each request is answered or dropped, and
+ * the next good one is served. The device is memory here, because no kernel sends such requests.
+ */
+import { expect, test } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
+import { silentLog } from "../../src/base/log.ts";
+import type { FileSystem } from "../../src/fuse/file-system.ts";
+import { InHeader, InitIn, OutHeader } from "../../src/fuse/layouts.ts";
+import { REQUEST_BYTES } from "../../src/fuse/negotiation.ts";
+import { Opcode } from "../../src/fuse/opcodes.ts";
+import { Session } from "../../src/fuse/session.ts";
+import type { FuseDevice } from "../../src/platform/fuse-device.ts";
+import { newSpan, spanOf } from "../../src/wire/struct.ts";
+
+/** A device whose requests a test puts in, and whose answers it takes out. */
+class MemoryDevice {
+  readonly request = Buffer.alloc(REQUEST_BYTES);
+  readonly answers: { unique: number; error: number; size: number }[] = [];
+  readonly waiting: Buffer[] = [];
+
+  read(): number {
+    const next = this.waiting.shift();
+    if (next === undefined) return Errno.EAGAIN;
+    next.copy(this.request);
+    return next.length;
+  }
+
+  answer(head: Buffer, size: number, body: Uint8Array = new Uint8Array(0)): number {
+    const span = spanOf(head);
+    const { uniqueLow, error, length } = OutHeader.read;
+    expect(length(span)).toBe(size + body.length);
+    this.answers.push({ unique: uniqueLow(span), error: error(span), size: size + body.length });
+    return size;
+  }
+}
+
+function request(opcode: number, unique: number, body: Uint8Array, length?: number): Buffer {
+  const span = newSpan(InHeader.size + body.length);
+  InHeader.write.length(span, length ?? span.size);
+  InHeader.write.opcode(span, opcode);
+  InHeader.write.uniqueLow(span, unique);
+  InHeader.write.node(span, 1);
+  span.bytes.set(body, InHeader.size);
+  return span.bytes;
+}
+
+const INIT = ((): Buffer => {
+  const body = newSpan(InitIn.size);
+  InitIn.write.major(body, 7);
+  InitIn.write.minor(body, 31);
+  return body.bytes;
+})();
+
+/** Answers every call by `result`. */
+function everything(result: unknown): FileSystem {
+  return new Proxy({} as FileSystem, { get: () => () => result });
+}
+
+function start(fileSystem: FileSystem): { device: MemoryDevice; session: Session } {
+  const device = new MemoryDevice();
+  const session = new Session({
+    device: device as unknown as FuseDevice,
+    fileSystem,
+    log: silentLog,
+    requestTimeoutSeconds: 0,
+  });
+  return { device, session };
+}
+
+/** Serves everything that is there: a turn ends early on a busy machine. */
+function drain(session: Session): void {
+  while (session.drain(0) === "more");
+}
+
+test("a request before INIT is answered EIO, and INIT works after it", () => {
+  const { device, session } = start(everything(Errno.ENOENT));
+  device.waiting.push(request(Opcode.STATFS, 1, new Uint8Array(0)), request(Opcode.INIT, 2, INIT));
+  drain(session);
+  expect(device.answers).toEqual([
+    { unique: 1, error: Errno.EIO, size: 16 },
+    { unique: 2, error: 0, size: 80 },
+  ]);
+});
+
+test("a kernel of version 8 is told 7, one of version 6 is refused", () => {
+  const { device, session } = start(everything(Errno.ENOENT));
+  const newer = Buffer.from(INIT);
+  newer.writeUInt32LE(8, 0);
+  const older = Buffer.from(INIT);
+  older.writeUInt32LE(6, 0);
+  device.waiting.push(request(Opcode.INIT, 1, newer), request(Opcode.INIT, 2, older));
+  drain(session);
+  expect(device.answers.map(({ error }) => error)).toEqual([0, Errno.EPROTO]);
+  expect(session.negotiated).toBeUndefined();
+});
+
+test("short bodies, unended names, wrong lengths and unknown numbers are answered", () => {
+  const { device, session } = start(everything(0));
+  const name = Buffer.from("name");
+  device.waiting.push(
+    request(Opcode.INIT, 1, INIT),
+    request(Opcode.GETATTR, 2, new Uint8Array(3)),
+    request(Opcode.LOOKUP, 3, name),
+    request(Opcode.RENAME, 4, Buffer.from(`${"\0".repeat(8)}only-one\0`)),
+    request(Opcode.WRITE, 5, new Uint8Array(48)),
+    request(Opcode.LOOKUP, 6, name, 4711),
+    request(4711, 7, new Uint8Array(8)),
+    Buffer.from("too short"),
+    request(Opcode.STATFS, 8, new Uint8Array(0)),
+  );
+  drain(session);
+  const errors = device.answers.slice(1).map(({ unique, error }) => [unique, error]);
+  expect(errors).toEqual([
+    [2, Errno.EINVAL],
+    [3, Errno.EINVAL],
+    [4, Errno.EINVAL],
+    [5, Errno.EINVAL],
+    [6, Errno.EIO],
+    [7, Errno.ENOSYS],
+    [8, 0],
+  ]);
+});
+
+test("a file system that throws costs one call its EIO", () => {
+  const broken = { statfs: () => JSON.parse("{") as never } as unknown as FileSystem;
+  const { device, session } = start(broken);
+  device.waiting.push(request(Opcode.INIT, 1, INIT), request(Opcode.STATFS, 2, new Uint8Array(0)));
+  drain(session);
+  expect(device.answers.at(-1)).toEqual({ unique: 2, error: Errno.EIO, size: 16 });
+});
+
+test("random bytes end neither the session nor the process", () => {
+  const { device, session } = start(everything(Errno.ENOENT));
+  device.waiting.push(request(Opcode.INIT, 1, INIT));
+  drain(session);
+  let state = 4711;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return state % below;
+  };
+  for (let round = 0; round < 5000; round++) {
+    const body = Buffer.from(Array.from({ length: random(120) }, () => random(256)));
+    const length = random(4) === 0 ? random(200) : undefined;
+    device.waiting.push(request(random(60), 2 + round, body, length));
+    drain(session);
+  }
+  device.waiting.push(request(Opcode.GETATTR, 1, new Uint8Array(16)));
+  drain(session);
+  expect(session.ended).toBe(false);
+  expect(device.answers.at(-1)).toEqual({ unique: 1, error: Errno.ENOENT, size: 16 });
+});
+
+test("a change that waits blocks nobody; an interrupt ends it after a second", async () => {
+  let signal: AbortSignal | undefined;
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const fileSystem = {
+    mkdir(_parent: number, _name: string, by: { signal: AbortSignal }) {
+      ({ signal } = by);
+      signal.addEventListener("abort", () => resolve(Errno.EINTR));
+      return promise;
+    },
+    statfs: () => Errno.ENOENT,
+    describe: () => "",
+  } as unknown as FileSystem;
+  const { device, session } = start(fileSystem);
+  const interrupt = Buffer.alloc(8);
+  interrupt.writeUInt32LE(2, 0);
+  device.waiting.push(
+    request(Opcode.INIT, 1, INIT),
+    request(Opcode.MKDIR, 2, Buffer.from(`${"\0".repeat(8)}d\0`)),
+    request(Opcode.STATFS, 3, new Uint8Array(0)),
+    request(Opcode.INTERRUPT, 3, interrupt),
+  );
+  drain(session);
+  expect(device.answers.map(({ unique }) => unique)).toEqual([1, 3]);
+  expect(session.pendingCount).toBe(1);
+  expect(signal?.aborted).toBe(false);
+  const [pending] = session.pending;
+  await promise;
+  expect(pending?.asker.ageMs).toBeGreaterThan(900);
+  await Promise.resolve();
+  await Bun.sleep(1);
+  expect(device.answers.at(-1)).toEqual({ unique: 2, error: Errno.EINTR, size: 16 });
+  expect(session.pendingCount).toBe(0);
+});

@@ -1,0 +1,39 @@
+/**
+ * The recorded behaviour of the C server's mount (mount.json of test/golden) on a real mount of
+ * ours: every scenario, by both names of the program and both ways of being woken.
+ */
+import { expect } from "bun:test";
+import { join } from "node:path";
+import { REPOSITORY } from "../support/native.ts";
+import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
+import { testUnless } from "../support/unless.ts";
+
+const REPLAY = join(REPOSITORY, "test", "mount", "replay.py");
+const VECTORS = join(REPOSITORY, "test", "golden", "mount.json");
+
+const testOnNode = testUnless(noPrivateNode());
+
+async function replay(...words: string[]): Promise<string> {
+  await using node = await PrivateNode.start();
+  const { exitCode, stdout, stderr } = await node.run(
+    ["python3", REPLAY, VECTORS, ...words],
+    120_000,
+  );
+  // A failure shows the differences and what the server said.
+  return exitCode === 0 ? (stdout.trim().split("\n").at(-1) ?? "") : `${stdout}${stderr}`;
+}
+
+testOnNode(
+  "as pmxcfs, the mount answers every recorded scenario as the C server did",
+  async () => {
+    const found = await replay("--server", "pmxcfs -l -f", "--cluster", "pmxcfs -f");
+    expect(found).toBe("45 scenarios, 2892 steps, 0 differences");
+  },
+  150_000,
+);
+
+testOnNode("as serve --mount, woken by a thread, files and locks are the same", async () => {
+  const server = "pmxcfs-ipc serve --mount --local --wake thread";
+  const found = await replay("--server", server, "--only", "random");
+  expect(found).toBe("6 scenarios, 718 steps, 0 differences");
+});

@@ -1,0 +1,150 @@
+/**
+ * A node of its own for tests of the mount: mount, network, host name, IPC and process namespaces
+ * in which /etc, /var/lib, /run and /dev/shm are throw-away copies, the host is called pve1 and has
+ * an address. Everything in it ends with it, whatever a test did: its first process is killed.
+ */
+import { join } from "node:path";
+import { eventually } from "./eventually.ts";
+import { REPOSITORY } from "./native.ts";
+
+const SET_UP = `
+set -e
+mount -t tmpfs -o size=512m,mode=0755 tmpfs /mnt
+for lower in /etc /var/lib; do
+  up=/mnt$lower; mkdir -p $up.up $up.work
+  mount -t overlay overlay -o lowerdir=$lower,upperdir=$up.up,workdir=$up.work $lower
+done
+mount -t tmpfs -o mode=0755 tmpfs /run
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+printf '127.0.0.1 localhost\\n192.0.2.11 pve1\\n' >/etc/hosts
+rm -rf /etc/corosync /etc/pve /var/lib/pve-cluster
+mkdir -p /etc/corosync /etc/pve
+hostname pve1
+ip link set lo up 2>/dev/null || true
+mkdir /run/bin
+ln -s "$1" /run/bin/pmxcfs
+ln -s "$1" /run/bin/pmxcfs-ipc
+echo ready
+exec sleep infinity
+`;
+
+/** Why there can be no such node here, or undefined. */
+export function noPrivateNode(): string | undefined {
+  if (process.getuid?.() !== 0) return "needs root, for namespaces";
+  if (Bun.which("unshare") === null) return "needs unshare (util-linux)";
+  const script = "test -c /dev/fuse && exec 3<>/dev/fuse && mount -t tmpfs tmpfs /mnt";
+  const { exitCode } = Bun.spawnSync(["unshare", "--mount", "sh", "-c", script]);
+  return exitCode === 0 ? undefined : "needs /dev/fuse and the right to mount";
+}
+
+export interface Ran {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The compiled program: nodes run it under both of its names. */
+const BINARY = join(REPOSITORY, "dist", "pmxcfs-ipc");
+
+/** A process in the node that goes on while the test does other things. */
+export interface Running {
+  readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  /** What it wrote so far. */
+  output(): string;
+}
+
+export class PrivateNode implements AsyncDisposable {
+  readonly #holder: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #pid: number;
+
+  private constructor(holder: Bun.Subprocess<"ignore", "pipe", "pipe">, pid: number) {
+    this.#holder = holder;
+    this.#pid = pid;
+  }
+
+  static async start(): Promise<PrivateNode> {
+    const unshare = "--mount --net --uts --ipc --pid --fork --kill-child --mount-proc";
+    const words = ["unshare", ...unshare.split(" "), "--propagation", "private"];
+    const holder = Bun.spawn([...words, "bash", "-c", SET_UP, "set-up", BINARY], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    for await (const chunk of holder.stdout) if (Buffer.from(chunk).includes("ready")) break;
+    const children = Bun.file(`/proc/${holder.pid}/task/${holder.pid}/children`);
+    const pid = Number((await children.text()).trim());
+    if (!(pid > 0)) throw new Error(`no private node: ${await new Response(holder.stderr).text()}`);
+    return new PrivateNode(holder, pid);
+  }
+
+  /** A path of the node, as this process reaches it. Use asynchronous calls: a mount may hang. */
+  path(path: string): string {
+    return `/proc/${this.#pid}/root${path}`;
+  }
+
+  /** Words that run a command inside. */
+  command(words: readonly string[]): string[] {
+    const enter = ["nsenter", "-t", String(this.#pid), "-m", "-n", "-u", "-i", "-p"];
+    return [...enter, "--wd=/", "env", `PATH=/run/bin:${process.env["PATH"]}`, ...words];
+  }
+
+  /** Runs a command to its end, which comes within `timeoutMs`. */
+  async run(words: readonly string[], timeoutMs = 30_000): Promise<Ran> {
+    const child = Bun.spawn(this.command(words), {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      timeout: timeoutMs,
+      killSignal: "SIGKILL",
+    });
+    const [stdout, stderr, exitCode] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    return { exitCode, stdout, stderr };
+  }
+
+  /** Runs a shell script; throws with what it said when it fails. Its stdout, trimmed. */
+  async sh(script: string, timeoutMs?: number): Promise<string> {
+    const ran = await this.run(["bash", "-c", script], timeoutMs);
+    if (ran.exitCode === 0) return ran.stdout.trim();
+    throw new Error(`exit code ${ran.exitCode}: ${script}\n${ran.stdout}${ran.stderr}`);
+  }
+
+  /** Starts a command and leaves it running. */
+  spawn(words: readonly string[]): Running {
+    const stdio = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;
+    const child = Bun.spawn(this.command(words), stdio);
+    let output = "";
+    const collect = async (stream: ReadableStream<Uint8Array>): Promise<void> => {
+      const decoder = new TextDecoder();
+      for await (const chunk of stream) output += decoder.decode(chunk, { stream: true });
+    };
+    void collect(child.stdout);
+    void collect(child.stderr);
+    return { child, output: () => output };
+  }
+
+  /** Starts a server in the foreground; returns when the mount answers. */
+  async serve(...words: readonly string[]): Promise<Running> {
+    const running = this.spawn(words);
+    await eventually(`${words.join(" ")} serves`, () => {
+      if (running.child.exitCode !== null) throw new Error(`it ended: ${running.output()}`);
+      return running.output().includes("serving pve2");
+    });
+    return running;
+  }
+
+  /** Sends SIGTERM to the server itself, by its pid inside, and waits for its end. */
+  async stop({ child }: Running, name = "pmxcfs"): Promise<number> {
+    await this.run(["pkill", "-TERM", "-x", name]);
+    return await child.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#holder.kill("SIGKILL");
+    await this.#holder.exited;
+  }
+}
