@@ -1,21 +1,20 @@
 /**
- * `bun build.ts` makes dist/: the C shim (dist/shim.so) and the program (dist/pmxcfs-ipc), one file
- * that needs nothing but glibc. `--shim` makes only the shim, which a checkout needs for tests and
- * `bun src/main.ts`. Same sources, same compiler, same bytes.
+ * `bun build.ts` makes dist/: the C parts (dist/shim.so, dist/compat-client.elf) and the program
+ * (dist/pmxcfs-ipc), one file that needs nothing but glibc. `--shim` makes only the C parts, which
+ * a checkout needs for tests and `bun src/main.ts`. Same sources, same compiler, same bytes.
  */
 import { mkdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { version } from "./package.json";
 
 const ROOT = import.meta.dir;
-const SHIM_SOURCE = join(ROOT, "native/shim.c");
 
 /** Files that run in threads of their own; the program finds them by these paths. */
 const THREADS = ["src/pmxcfs/store/checkpoint-worker.ts"];
 
 /** `file-prefix-map` and no build id: the same bytes from every checkout directory. */
 const COMPILER_FLAGS = [
-  ..."-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -fPIC -shared -s".split(" "),
+  ..."-std=gnu11 -O2 -Wall -Wextra -Werror -s".split(" "),
   `-ffile-prefix-map=${ROOT}=.`,
   "-Wl,--build-id=none",
 ];
@@ -46,26 +45,54 @@ function modified(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
-/** Compiles native/shim.c unless the shim is newer than its source; gives back its path. */
-export function buildShim(target: Target): string {
-  const shim = join(resolve(ROOT, target.directory), "shim.so");
-  const sources = Math.max(modified(SHIM_SOURCE), modified(import.meta.path));
-  if (modified(shim) > sources) return shim;
+/** A C file that is compiled and embedded. */
+interface NativePart {
+  readonly source: string;
+  /** In the target's directory. */
+  readonly output: string;
+  readonly flags: readonly string[];
+}
+
+const SHIM: NativePart = {
+  source: "native/shim.c",
+  output: "shim.so",
+  flags: ["-fvisibility=hidden", "-fPIC", "-shared"],
+};
+
+/** The C client of `compat`, a program. */
+const CLIENT: NativePart = {
+  source: "native/compat-client.c",
+  output: "compat-client.elf",
+  flags: ["-fPIE", "-pie"],
+};
+
+/** Compiles a part unless it is newer than its source; gives back its path. */
+function compile(target: Target, { source, output, flags }: NativePart): string {
+  const made = join(resolve(ROOT, target.directory), output);
+  if (modified(made) > Math.max(modified(join(ROOT, source)), modified(import.meta.path))) {
+    return made;
+  }
   if (Bun.which(target.compiler) === null) {
     const packages = target.compilerPackages;
     throw new BuildFailure(`no C compiler (${target.compiler}): apt-get install ${packages}`);
   }
   mkdirSync(resolve(ROOT, target.directory), { recursive: true });
   // Two builds at once must not see each other's half-written file.
-  const draft = `${shim}.${process.pid}`;
-  const words = [target.compiler, ...COMPILER_FLAGS, "-o", draft, relative(ROOT, SHIM_SOURCE)];
+  const draft = `${made}.${process.pid}`;
+  const words = [target.compiler, ...COMPILER_FLAGS, ...flags, "-o", draft, source, "-ldl"];
   const { exitCode, stderr } = Bun.spawnSync(words, { cwd: ROOT, stderr: "pipe" });
   if (exitCode !== 0) {
     rmSync(draft, { force: true });
-    throw new BuildFailure(`${target.compiler} failed on native/shim.c:\n${stderr.toString()}`);
+    throw new BuildFailure(`${target.compiler} failed on ${source}:\n${stderr.toString()}`);
   }
-  renameSync(draft, shim);
-  return shim;
+  renameSync(draft, made);
+  return made;
+}
+
+/** Compiles the C parts where they are out of date; gives back the shim's path. */
+export function buildShim(target: Target): string {
+  compile(target, CLIENT);
+  return compile(target, SHIM);
 }
 
 /** What git prints for `words`, trimmed; undefined when it fails or is not there. */
@@ -136,9 +163,11 @@ export async function buildBinary(
   }
 }
 
-/** Every target has a shim of its own, whatever path the sources name. */
+/** Every target has C parts of its own, whatever path the sources name. */
 function embedShim(build: Bun.PluginBuilder, shim: string): void {
   build.onResolve({ filter: /\/shim\.so$/ }, () => ({ path: shim }));
+  const client = join(dirname(shim), CLIENT.output);
+  build.onResolve({ filter: /\/compat-client\.elf$/ }, () => ({ path: client }));
 }
 
 async function main(words: readonly string[]): Promise<number> {

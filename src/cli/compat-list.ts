@@ -1,6 +1,7 @@
 /** The compatibility runner on a terminal: a line per case as it is done, and one that moves. */
 import type { Case, Flavor } from "../tools/compat/case.ts";
-import type { Result } from "../tools/compat/run.ts";
+import { escapeText } from "../base/escape.ts";
+import { type Result, totals } from "../tools/compat/run.ts";
 import { print, type Style } from "./terminal.ts";
 
 const CLEAR_LINE = "\r\u001B[2K";
@@ -43,7 +44,7 @@ export class LiveList {
     for (const { outcome, flavor, reason = "", which } of this.#pending) {
       if (outcome !== "failed") continue;
       print(
-        `    ${this.#style.red(`${flavor}: ${reason}`)}\n    ${this.#style.dim(which.shows)}\n`,
+        `    ${this.#style.red(`${flavor}: ${escapeText(reason)}`)}\n    ${this.#style.dim(which.shows)}\n`,
       );
     }
     this.#pending = [];
@@ -57,8 +58,8 @@ export class LiveList {
       : this.#style.green(`✓ ${flavor}`);
   }
 
-  /** Why cases were skipped, and the sum. */
-  end(results: readonly Result[]): void {
+  /** Why cases were skipped, and the totals; `aborted` is why the run ended early. */
+  end(results: readonly Result[], aborted?: string): void {
     this.#flush();
     print(CLEAR_LINE);
     const reasons = new Map<string, number>();
@@ -66,11 +67,11 @@ export class LiveList {
       if (outcome === "skipped") reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     }
     for (const [reason, times] of reasons) print(this.#style.dim(`skipped ${times}: ${reason}\n`));
-    const count = (outcome: Result["outcome"]) =>
-      results.filter((result) => result.outcome === outcome).length;
-    const failed = count("failed");
-    const verdict =
-      failed === 0 ? this.#style.green("all held") : this.#style.red(`${failed} failed`);
-    print(`${count("held")} held, ${count("skipped")} skipped: ${verdict} (seed ${this.#seed})\n`);
+    const { held, failed, skipped } = totals(results);
+    const left = this.#planned - results.length;
+    const unrun = left === 0 ? "" : `, ${left} not run`;
+    const good = aborted ?? "all held";
+    const verdict = failed === 0 ? this.#style.green(good) : this.#style.red(`${failed} failed`);
+    print(`${held} held, ${skipped} skipped${unrun}: ${verdict} (seed ${this.#seed})\n`);
   }
 }

@@ -4,7 +4,15 @@ import { allCases } from "../tools/compat/cases/index.ts";
 import { FLAVORS, type Case, type Flavor } from "../tools/compat/case.ts";
 import { runChild } from "../tools/compat/child.ts";
 import { CHILD_VARIABLE } from "../tools/compat/protocol.ts";
-import { difference, json, junit, tapBailOut, tapLine, tapStart } from "../tools/compat/report.ts";
+import {
+  difference,
+  json,
+  junit,
+  tapBailOut,
+  tapLine,
+  tapStart,
+  tapTotals,
+} from "../tools/compat/report.ts";
 import { exitOf, runAll, RunExit, type Result } from "../tools/compat/run.ts";
 import { openServices } from "../tools/compat/services.ts";
 import { count, flag, list, milliseconds, path, text, type Values } from "./args.ts";
@@ -87,6 +95,10 @@ function stopped(): boolean {
   return interrupted !== undefined;
 }
 
+function interruption(signal: keyof typeof SIGNAL_EXITS): CommandFailure {
+  return new CommandFailure(`stopped by ${signal}`, SIGNAL_EXITS[signal]);
+}
+
 function endOnSignals(): void {
   process.once("SIGINT", () => (interrupted = "SIGINT"));
   process.once("SIGTERM", () => (interrupted = "SIGTERM"));
@@ -129,6 +141,7 @@ async function compare(
     print(`${result.which.name} (${result.flavor}): ${what}\n`);
   }
   print(`${compared} cases ran on both, ${differing} differ\n`);
+  if (interrupted !== undefined) throw interruption(interrupted);
   if (compared === 0) return RunExit.NOTHING_RAN;
   return differing > 0 ? RunExit.FAILED : RunExit.HELD;
 }
@@ -137,19 +150,20 @@ async function compare(
 interface Shown {
   readonly starting?: (which: Case, flavor: Flavor) => void;
   readonly finished: (result: Result) => void;
-  readonly end: (results: readonly Result[]) => void;
+  /** `aborted`: why not all of them ran. */
+  readonly end: (results: readonly Result[], aborted?: string) => void;
 }
 
 function shownAs(chosen: Chosen, planned: number, seed: number): Shown {
   if (chosen.json) {
-    return { finished: () => {}, end: (results) => print(json(results, seed)) };
+    return { finished: () => {}, end: (results, aborted) => print(json(results, seed, aborted)) };
   }
   if (process.stdout.isTTY && !chosen.tap) {
     const live = new LiveList(stdoutStyle(chosen.noColor), planned, seed);
     return {
       starting: (which, flavor) => live.starting(which, flavor),
       finished: (result) => live.finished(result),
-      end: (results) => live.end(results),
+      end: (results, aborted) => live.end(results, aborted),
     };
   }
   let number = 0;
@@ -157,8 +171,9 @@ function shownAs(chosen: Chosen, planned: number, seed: number): Shown {
   print(`# seed ${seed}\n`);
   return {
     finished: (result) => print(tapLine(++number, result)),
-    end: (results) => {
-      if (results.length < planned) print(tapBailOut("stopped at the first failure"));
+    end: (results, aborted) => {
+      if (aborted !== undefined) print(tapBailOut(aborted));
+      print(tapTotals(results, planned));
     },
   };
 }
@@ -167,8 +182,8 @@ export const compatCommand = command({
   name: "compat",
   summary: "Run the compatibility suite with real libqb clients against a service",
   details: [
-    "Each case runs with up to three clients: the machine's libqb, a C program compiled on the " +
-      "spot, and our own library. Without --socket and --command it runs against our own " +
+    "Each case runs with up to three clients: the machine's libqb, a C program on it, and our " +
+      "own library. Without --socket and --command it runs against our own " +
       "server on files made for it. A running service is only read from, unless --writes.",
     "On a terminal it shows a live list, elsewhere TAP 14.",
   ],
@@ -194,12 +209,24 @@ export const compatCommand = command({
     endOnSignals();
     if (chosen.reference !== undefined) return await compare(chosen, chosen.reference, work);
     const shown = shownAs(chosen, cases.length * work.flavors.length, seed);
-    const results = await runAgainst(chosen, chosen.socket, work, shown);
-    if (interrupted !== undefined) {
-      throw new CommandFailure(`stopped by ${interrupted}`, SIGNAL_EXITS[interrupted]);
+    const results: Result[] = [];
+    const finished = (result: Result): void => {
+      results.push(result);
+      shown.finished(result);
+    };
+    let failure: CommandFailure | undefined;
+    try {
+      await runAgainst(chosen, chosen.socket, work, { ...shown, finished });
+    } catch (error) {
+      if (!(error instanceof CommandFailure)) throw error;
+      failure = error;
     }
-    shown.end(results);
-    if (chosen.junit !== undefined) writeFileSync(chosen.junit, junit(results));
+    if (interrupted !== undefined) failure = interruption(interrupted);
+    const isWhole = results.length === cases.length * work.flavors.length;
+    const aborted = failure?.message ?? (isWhole ? undefined : "stopped at the first failure");
+    shown.end(results, aborted);
+    if (chosen.junit !== undefined) writeFileSync(chosen.junit, junit(results, aborted));
+    if (failure !== undefined) throw failure;
     return exitOf(results);
   },
 });

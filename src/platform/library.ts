@@ -10,13 +10,14 @@ import { COMPILED } from "./self.ts";
 /** MFD_CLOEXEC (memfd_create(2)). */
 const MFD_CLOEXEC = 1;
 
-function memfd(name: string): number {
+/** A file in memory, empty, closed on exec (memfd_create(2)); throws when there can be none. */
+export function memfd(name: string): number {
   const libc = dlopen("libc.so.6", {
     memfd_create: { args: ["cstring", "u32"], returns: "i32" },
   });
   const fd = libc.symbols.memfd_create(Buffer.from(`${name}\0`), MFD_CLOEXEC);
   libc.close();
-  if (fd < 0) throw new Error("memfd_create failed: the C shim cannot be loaded");
+  if (fd < 0) throw new Error(`memfd_create failed: ${name} cannot be loaded`);
   return fd;
 }
 

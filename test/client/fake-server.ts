@@ -33,6 +33,8 @@ export interface Fault {
   readonly neverReadsNotifies?: boolean;
   /** Changes each response's header. */
   readonly response?: (span: Span) => void;
+  /** Changes each response's body; the header is of the new size. */
+  readonly body?: (body: Buffer) => Buffer;
   /** Called for each request instead of answering it. */
   readonly instead?: (connection: FakeConnection) => void;
   /** Sends each answer this many times. */
@@ -90,7 +92,8 @@ export class FakeConnection {
     }
   }
 
-  respond(id: number, body: Uint8Array): void {
+  respond(id: number, asked: Uint8Array): void {
+    const body = this.#fault.body?.(Buffer.from(asked)) ?? asked;
     const header = newSpan(ResponseHeader.size);
     ResponseHeader.write.id(header, id);
     ResponseHeader.write.size(header, ResponseHeader.size + body.byteLength);

@@ -4,7 +4,7 @@
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { compileCClient } from "../../src/tools/compat/c-client.ts";
+import { compatClient } from "../../src/platform/compat-client.ts";
 import { checksum, patternBytes, wordOf, type Body } from "../../src/tools/compat/body.ts";
 import { FLAVORS } from "../../src/tools/compat/case.ts";
 import { ClientPool, type ClientProcess } from "../../src/tools/compat/client-process.ts";
@@ -12,9 +12,8 @@ import { native } from "../support/native.ts";
 import { startService } from "../support/service.ts";
 import { SOURCES } from "./run-compat.ts";
 
-const compiled = compileCClient();
-if (typeof compiled === "string") throw new Error(compiled);
-afterAll(() => compiled[Symbol.dispose]());
+const cClient = compatClient();
+afterAll(() => cClient[Symbol.dispose]());
 
 const SERVERS = {
   "C server": (name: string) => [native("qb-echo-server"), name],
@@ -61,7 +60,7 @@ describe("generated traffic", () => {
     for (const flavor of FLAVORS) {
       test(`${flavor} client, ${server}`, async () => {
         await using service = await startService(command);
-        await using pool = new ClientPool(compiled.path);
+        await using pool = new ClientPool(cClient.path);
         const client = await pool.take(flavor, "self");
         expect(await client.ask(`connect ${service.name} 65536`, 10_000)).toEqual({ res: 0 });
         await fc.assert(

@@ -81,6 +81,8 @@ export type Step = Of &
         readonly claims?: number;
         readonly expect: Expect;
         readonly deviation?: Deviation;
+        /** Asked again for so long: the C server keeps its RRD dump for 2 s. */
+        readonly withinMs?: number;
       }
     /** An id nobody has: ECHRNG from pmxcfs, itself from an echo. */
     | { readonly do: "ping"; readonly body?: Body }

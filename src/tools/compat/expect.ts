@@ -1,5 +1,6 @@
 /** Whether an answer is what a case expects; what is wrong with it in words when it is not. */
 import { errnoName } from "../../base/errno.ts";
+import { jsonText } from "../../base/escape.ts";
 import { bytesOf, checksum } from "./body.ts";
 import type { Expect } from "./case.ts";
 import type { Answer } from "./protocol.ts";
@@ -17,7 +18,37 @@ export function describe(answer: Answer): string {
   if (answer.body === undefined) return `${answer.length} bytes (checksum ${answer.sum})`;
   const text = Buffer.from(answer.body, "hex").toString("latin1");
   const shown = text.length > 60 ? `${text.slice(0, 60)}...` : text;
-  return `${answer.length} bytes ${JSON.stringify(shown)}`;
+  return `${answer.length} bytes ${jsonText(shown)}`;
+}
+
+/** Fields whose numbers are another server's or another moment's. */
+const MOMENTARY = /^(?:starttime|time|pid|uid|version|clinfo|vmlist|\w+list)$/;
+
+/** A value with keys in one order and momentary numbers masked, so that two servers compare. */
+function steadyValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(steadyValue);
+  if (typeof value !== "object" || value === null) return value;
+  const fields = Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return Object.fromEntries(
+    fields.map(([key, item]: [string, unknown]) => {
+      const isMomentary = typeof item === "number" && MOMENTARY.test(key);
+      return [key, isMomentary ? "N" : steadyValue(item)];
+    }),
+  );
+}
+
+/**
+ * An answer as text for comparing two services: JSON without start and log times, pids, counters
+ * and the order of guests; everything else byte for byte.
+ */
+export function steady(answer: Answer): string {
+  if (answer.body === undefined || answer.error !== 0) return describe(answer);
+  const text = Buffer.from(answer.body, "hex").toString("latin1");
+  try {
+    return JSON.stringify(steadyValue(JSON.parse(text)));
+  } catch {
+    return `${answer.length} bytes ${JSON.stringify(text)}`;
+  }
 }
 
 /** What must hold for every answer: its request's id, a true size, no body beside an error. */
@@ -62,7 +93,26 @@ function wrongBody(wanted: Buffer, answer: Answer): string | undefined {
   const same = answer.length === wanted.byteLength && answer.sum === checksum(wanted);
   if (same) return undefined;
   const body = wanted.byteLength <= 100 ? { body: wanted.toString("hex") } : {};
-  return describe({ res: 0, error: 0, length: wanted.byteLength, sum: checksum(wanted), ...body });
+  const length = wanted.byteLength;
+  const whole = describe({ res: 0, error: 0, length, sum: checksum(wanted), ...body });
+  if (answer.body === undefined) return whole;
+  return `${whole}, ${firstDifference(wanted, Buffer.from(answer.body, "hex"))}`;
+}
+
+/** Bytes shown from the first that differs on. */
+const DIFFERING_BYTES = 16;
+
+/** `which differ from byte 5 on: 61 62 "ab" instead of 61 63 "ac"`. */
+function firstDifference(wanted: Buffer, given: Buffer): string {
+  let at = 0;
+  while (at < wanted.length && wanted[at] === given[at]) at++;
+  const part = (bytes: Buffer): string => {
+    const shown = bytes.subarray(at, at + DIFFERING_BYTES);
+    if (shown.length === 0) return "the end";
+    const hex = shown.toString("hex").replaceAll(/..(?=.)/g, "$& ");
+    return `${hex} ${jsonText(shown.toString("latin1"))}`;
+  };
+  return `which differs from byte ${at} on: ${part(wanted)} expected, ${part(given)} came`;
 }
 
 function wrongJson(wanted: unknown, text: string): string | undefined {

@@ -1,6 +1,6 @@
 /**
  * The lines between the runner and its clients, which are processes of their own: one line of words
- * in, one line of JSON out. `c-client.ts` and `client-child.ts` speak it.
+ * in, one line of JSON out. native/compat-client.c and `client-child.ts` speak it.
  *
  *   connect NAME SIZE                      res
  *   send ID BODY CLAIMED                   res   (CLAIMED 0: the true size)

@@ -1,5 +1,6 @@
 /** A run's results as TAP 14, JUnit XML and JSON: texts, written by whoever asked for them. */
-import type { Result } from "./run.ts";
+import { escapeLines, escapeText, jsonText } from "../../base/escape.ts";
+import { type Result, totals } from "./run.ts";
 
 /** `handshake.connect (libqb)`. */
 function titleOf({ which, flavor }: Result): string {
@@ -12,7 +13,7 @@ export function tapStart(count: number): string {
 }
 
 function yaml(fields: Readonly<Record<string, string | number | readonly string[]>>): string {
-  const lines = Object.entries(fields).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}`);
+  const lines = Object.entries(fields).map(([key, value]) => `  ${key}: ${jsonText(value)}`);
   return ["  ---", ...lines, "  ...", ""].join("\n");
 }
 
@@ -20,7 +21,7 @@ function yaml(fields: Readonly<Record<string, string | number | readonly string[
 export function tapLine(number: number, result: Result): string {
   const title = titleOf(result).replaceAll("#", "\\#");
   const { outcome, reason = "", which, service, ms, deviations } = result;
-  if (outcome === "skipped") return `ok ${number} - ${title} # SKIP ${reason}\n`;
+  if (outcome === "skipped") return `ok ${number} - ${title} # SKIP ${escapeText(reason)}\n`;
   const word = outcome === "held" ? "ok" : "not ok";
   const fields = {
     shows: which.shows,
@@ -34,14 +35,21 @@ export function tapLine(number: number, result: Result): string {
 
 /** The line that ends a TAP stream early. */
 export function tapBailOut(reason: string): string {
-  return `Bail out! ${reason}\n`;
+  return `Bail out! ${escapeText(reason)}\n`;
 }
 
+/** `# 12 held, 1 failed, 3 skipped, 4 not run`: the last line of a run, whole or not. */
+export function tapTotals(results: readonly Result[], planned: number): string {
+  const { held, failed, skipped } = totals(results);
+  const left = planned - results.length;
+  const unrun = left === 0 ? "" : `, ${left} not run`;
+  return `# ${held} held, ${failed} failed, ${skipped} skipped${unrun}\n`;
+}
+
+/** Control characters are not allowed in XML 1.0 at all; line ends stay. */
 function xml(text: string): string {
-  // Control characters are not allowed in XML 1.0 at all.
-  // oxlint-disable-next-line no-control-regex -- exactly those are meant
-  const clean = text.replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F]/g, "?");
-  return clean
+  return escapeLines(text)
+    .replaceAll(/[\uFFFE\uFFFF]/g, "?")
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")
@@ -60,8 +68,19 @@ function junitCase(result: Result): string {
   return `${head}><${tag} message="${xml(reason)}">${text}</${tag}></testcase>\n`;
 }
 
-/** A JUnit file: a suite for each kind of client. */
-export function junit(results: readonly Result[]): string {
+/** A suite for a service that could not be tested at all, or a run that was stopped. */
+function junitError(reason: string): string {
+  const head = '  <testsuite name="compat" tests="1" failures="0" errors="1" skipped="0" time="0">';
+  const text = xml(reason);
+  const test = `<testcase classname="compat" name="service"><error message="${text}"/></testcase>`;
+  return `${head}\n    ${test}\n  </testsuite>\n`;
+}
+
+/**
+ * A JUnit file: a suite for each kind of client, and one with an error when the run ended early,
+ * because of `aborted`.
+ */
+export function junit(results: readonly Result[], aborted?: string): string {
   const flavors = [...new Set(results.map(({ flavor }) => flavor))];
   const suites = flavors.map((flavor) => {
     const own = results.filter((result) => result.flavor === flavor);
@@ -72,20 +91,18 @@ export function junit(results: readonly Result[]): string {
     const head = `  <testsuite name="compat.${flavor}" ${counts} skipped="${count("skipped")}"`;
     return `${head} time="${seconds}">\n${own.map(junitCase).join("")}  </testsuite>\n`;
   });
+  const error = aborted === undefined ? "" : junitError(aborted);
   const first = '<?xml version="1.0" encoding="UTF-8"?>';
-  return `${first}\n<testsuites name="pmxcfs-ipc compat">\n${suites.join("")}</testsuites>\n`;
+  return `${first}\n<testsuites name="pmxcfs-ipc compat">\n${suites.join("")}${error}</testsuites>\n`;
 }
 
-/** What `--json` prints. */
-export function json(results: readonly Result[], seed: number): string {
-  const count = (outcome: Result["outcome"]) =>
-    results.filter((result) => result.outcome === outcome).length;
+/** What `--json` prints; `aborted` is why the run ended early. */
+export function json(results: readonly Result[], seed: number, aborted?: string): string {
   const report = {
     schema_version: 1,
     seed,
-    held: count("held"),
-    failed: count("failed"),
-    skipped: count("skipped"),
+    ...totals(results),
+    ...(aborted === undefined ? {} : { aborted }),
     cases: results.map(({ which, flavor, service, outcome, reason, deviations, ms }) => ({
       name: which.name,
       shows: which.shows,
@@ -97,20 +114,28 @@ export function json(results: readonly Result[], seed: number): string {
       ms: Math.round(ms * 10) / 10,
     })),
   };
-  return `${JSON.stringify(report, undefined, 2)}\n`;
+  return `${jsonText(report, 2)}\n`;
 }
 
-/** Two services compared: the results of the same cases on each. */
+/** What two services did differently in the same case; undefined when nothing. */
 export function difference(first: Result, second: Result): string | undefined {
   const steps = Math.max(first.seen.length, second.seen.length);
   for (let step = 0; step < steps; step++) {
     const [one = "nothing", other = "nothing"] = [first.seen[step], second.seen[step]];
-    if (one !== other)
-      return `answer ${step + 1}: ${first.service} ${one}; ${second.service} ${other}`;
+    if (one === other) continue;
+    let at = 0;
+    while (one[at] === other[at]) at++;
+    const from = Math.max(0, at - CONTEXT_CHARS);
+    const part = (text: string) => escapeText(text.slice(from, at + CONTEXT_CHARS));
+    const where = from === 0 ? "" : ` from character ${from}`;
+    return `answer ${step + 1}${where}: ${first.service} ${part(one)}; ${second.service} ${part(other)}`;
   }
   if (first.outcome === second.outcome && first.reason === second.reason) return undefined;
-  return `${inShort(first)}; ${inShort(second)}`;
+  return escapeText(`${inShort(first)}; ${inShort(second)}`);
 }
+
+/** Shown of two texts on both sides of their first difference. */
+const CONTEXT_CHARS = 40;
 
 function inShort({ service, outcome, reason }: Result): string {
   return `${service} ${outcome}${reason === undefined ? "" : ` (${reason})`}`;

@@ -2,7 +2,7 @@
  * The whole run: which case applies to which service and which kind of client, in order, one at a
  * time; skips carry their reasons. Results go to a listener as they come.
  */
-import { compileCClient } from "./c-client.ts";
+import { compatClient } from "../../platform/compat-client.ts";
 import { FLAVORS, type Case, type Flavor, type Need } from "./case.ts";
 import { ClientEnded, ClientPool } from "./client-process.ts";
 import { runCase } from "./run-case.ts";
@@ -56,20 +56,15 @@ function reasonToSkip(which: Case, flavor: Flavor, target: Target | undefined): 
 async function missingFlavors(
   flavors: readonly Flavor[],
   pool: ClientPool,
-  c: string | undefined,
 ): Promise<Map<Flavor, string>> {
   const missing = new Map<Flavor, string>();
   for (const flavor of flavors) {
-    if (flavor === "c" && c !== undefined) {
-      missing.set(flavor, c);
-      continue;
-    }
     try {
       await pool.giveBack(flavor, await pool.take(flavor, "self"));
     } catch (error) {
       if (!(error instanceof ClientEnded)) throw error;
       const none = "no libqb here (apt-get install libqb100)";
-      missing.set(flavor, flavor === "libqb" ? none : error.message);
+      missing.set(flavor, flavor === "own" ? error.message : none);
     }
   }
   return missing;
@@ -77,29 +72,20 @@ async function missingFlavors(
 
 /** Runs everything that applies; returns all results in order. */
 export async function runAll(options: RunOptions): Promise<Result[]> {
-  const compiled = options.flavors.includes("c") ? compileCClient() : "not asked for";
-  const cPath = typeof compiled === "string" ? "" : compiled.path;
-  await using pool = new ClientPool(cPath);
-  const missing = await missingFlavors(
-    options.flavors,
-    pool,
-    typeof compiled === "string" ? compiled : undefined,
-  );
+  using cClient = compatClient();
+  await using pool = new ClientPool(cClient.path);
+  const missing = await missingFlavors(options.flavors, pool);
   const results: Result[] = [];
-  try {
-    for (const which of options.cases) {
-      for (const flavor of FLAVORS.filter((each) => options.flavors.includes(each))) {
-        if (options.stopped()) return results;
-        const result = await runOne(which, flavor, missing.get(flavor), pool, options);
-        results.push(result);
-        options.finished(result);
-        if (result.outcome === "failed" && options.failFast) return results;
-      }
+  for (const which of options.cases) {
+    for (const flavor of FLAVORS.filter((each) => options.flavors.includes(each))) {
+      if (options.stopped()) return results;
+      const result = await runOne(which, flavor, missing.get(flavor), pool, options);
+      results.push(result);
+      options.finished(result);
+      if (result.outcome === "failed" && options.failFast) return results;
     }
-    return results;
-  } finally {
-    if (typeof compiled !== "string") compiled[Symbol.dispose]();
   }
+  return results;
 }
 
 async function runOne(
@@ -132,6 +118,13 @@ async function runOne(
 
 /** Exit codes of a run. */
 export const RunExit = { HELD: 0, FAILED: 1, NOTHING_RAN: 77 } as const;
+
+/** How many results have each outcome. */
+export function totals(results: readonly Result[]): Readonly<Record<Result["outcome"], number>> {
+  const count = { held: 0, failed: 0, skipped: 0 };
+  for (const { outcome } of results) count[outcome]++;
+  return count;
+}
 
 /** The exit code of a run: 0 when every case passed, else 1. */
 export function exitOf(results: readonly Result[]): number {

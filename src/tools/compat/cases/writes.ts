@@ -18,6 +18,9 @@ const DONE: Expect = { body: "" };
 const ENOENT: Expect = { errno: Errno.ENOENT };
 const EINVAL: Expect = { errno: Errno.EINVAL };
 
+/** The C server answers with a dump of up to 2 s ago. */
+const C_DUMP_AGE_MS = 2500;
+
 function writeCase(name: string, shows: string, steps: readonly Step[]): Case {
   return requestCase(name, shows, steps, ["writes"]);
 }
@@ -92,7 +95,12 @@ const STATUS: readonly Case[] = [
   ]),
   writeCase("rrd-dump.value", "What was set under rrd/ is in the dump", [
     set("rrd/pmxcfs-ipc-compat/y", "7:8:9\0", DONE),
-    call(CfsIpc.GET_RRD_DUMP, "", { lines: ["pmxcfs-ipc-compat/y:7:8:9"] }),
+    {
+      do: "call",
+      id: CfsIpc.GET_RRD_DUMP,
+      expect: { lines: ["pmxcfs-ipc-compat/y:7:8:9"] },
+      withinMs: C_DUMP_AGE_MS,
+    },
   ]),
 ];
 

@@ -1,22 +1,68 @@
-/**
- * A client in C on the machine's own libqb headers, as other projects write them: its source, and
- * its compilation when a compiler and libqb's development files are there. Speaks protocol.ts.
+/*
+ * A client in C on the machine's own libqb, for `pmxcfs-ipc compat`: takes the lines of
+ * src/tools/compat/protocol.ts on stdin and answers each with one line of JSON. libqb is loaded
+ * when it starts, so that building needs none and a machine without it gets a reason.
+ *
+ * compat-client [UID GID]: becomes that user first.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-
-const SOURCE = String.raw`
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <grp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <qb/qbipcc.h>
+
+/* qb/qbipc_common.h: every field is aligned to 8 bytes. */
+struct qb_ipc_request_header {
+	int32_t id __attribute__((aligned(8)));
+	int32_t size __attribute__((aligned(8)));
+} __attribute__((aligned(8)));
+
+struct qb_ipc_response_header {
+	int32_t id __attribute__((aligned(8)));
+	int32_t size __attribute__((aligned(8)));
+	int32_t error __attribute__((aligned(8)));
+} __attribute__((aligned(8)));
+
+typedef struct qb_ipcc_connection qb_ipcc_connection_t;
+
+/* qb/qbipcc.h */
+static struct {
+	qb_ipcc_connection_t *(*connect)(const char *name, size_t max_msg_size);
+	void (*disconnect)(qb_ipcc_connection_t *c);
+	ssize_t (*send)(qb_ipcc_connection_t *c, const void *msg, size_t len);
+	ssize_t (*recv)(qb_ipcc_connection_t *c, void *msg, size_t len, int32_t ms_timeout);
+	ssize_t (*event_recv)(qb_ipcc_connection_t *c, void *msg, size_t len, int32_t ms_timeout);
+	int32_t (*fc_enable_max_set)(qb_ipcc_connection_t *c, uint32_t max);
+	int32_t (*is_connected)(qb_ipcc_connection_t *c);
+} qb;
+
+/* The functions of libqb; 0 when one of them is missing. */
+static int load(void)
+{
+	static const char *const names[] = {
+		"qb_ipcc_connect", "qb_ipcc_disconnect", "qb_ipcc_send", "qb_ipcc_recv",
+		"qb_ipcc_event_recv", "qb_ipcc_fc_enable_max_set", "qb_ipcc_is_connected",
+	};
+	void *library = dlopen("libqb.so.100", RTLD_NOW);
+	if (library == NULL)
+		library = dlopen("libqb.so.0", RTLD_NOW);
+	if (library == NULL)
+		return 0;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		void *found = dlsym(library, names[i]);
+		if (found == NULL)
+			return 0;
+		/* All members are pointers to functions, in this order. */
+		memcpy((char *)&qb + i * sizeof found, &found, sizeof found);
+	}
+	return 1;
+}
 
 enum { SHOWN = 16384, ROOM = 1 << 25, COUNTER = 4 };
 static qb_ipcc_connection_t *connection;
@@ -58,7 +104,7 @@ static ssize_t send_out(int id, size_t size, long claimed)
 	struct qb_ipc_request_header *header = (void *)out;
 	header->id = id;
 	header->size = (int32_t)(claimed ? claimed : (long)(sizeof *header + size));
-	return qb_ipcc_send(connection, out, sizeof *header + size);
+	return qb.send(connection, out, sizeof *header + size);
 }
 
 static void show(ssize_t got)
@@ -96,7 +142,7 @@ static void pipeline(long count, int id, int timeout)
 	}
 	for (; received < sent; received++) {
 		struct qb_ipc_response_header *header = (void *)in;
-		ssize_t got = qb_ipcc_recv(connection, in, ROOM, timeout);
+		ssize_t got = qb.recv(connection, in, ROOM, timeout);
 		uint32_t number = (uint32_t)received;
 		if (got < (ssize_t)sizeof *header) {
 			res = got < 0 ? got : -EBADMSG;
@@ -121,7 +167,7 @@ static void repeat(long count, int id, size_t size, int timeout)
 		struct qb_ipc_response_header *header = (void *)in;
 		if ((res = send_out(id, size, 0)) < 0)
 			break;
-		if ((res = qb_ipcc_recv(connection, in, ROOM, timeout)) < (ssize_t)sizeof *header)
+		if ((res = qb.recv(connection, in, ROOM, timeout)) < (ssize_t)sizeof *header)
 			break;
 		if (header->error)
 			errors++;
@@ -143,13 +189,13 @@ static int fork_and_ping(const char *name, size_t size, int id)
 	if (child == 0) {
 		ssize_t res;
 		alarm(5);
-		connection = qb_ipcc_connect(name, size);
+		connection = qb.connect(name, size);
 		if (connection == NULL)
 			_exit(errno & 0xff);
 		res = send_out(id, 0, 0);
 		if (res >= 0)
-			res = qb_ipcc_recv(connection, in, ROOM, 3000);
-		qb_ipcc_disconnect(connection);
+			res = qb.recv(connection, in, ROOM, 3000);
+		qb.disconnect(connection);
 		_exit(res < 0 ? (int)-res & 0xff : 0);
 	}
 	if (child < 0 || waitpid(child, &status, 0) < 0)
@@ -160,7 +206,7 @@ static int fork_and_ping(const char *name, size_t size, int id)
 static void run(char **w)
 {
 	if (strcmp(w[0], "connect") == 0) {
-		connection = qb_ipcc_connect(w[1], strtoul(w[2], NULL, 10));
+		connection = qb.connect(w[1], strtoul(w[2], NULL, 10));
 		printf("{\"res\":%d}\n", connection ? 0 : errno ? -errno : -EIO);
 	} else if (strcmp(w[0], "fork") == 0) {
 		printf("{\"res\":%d}\n", fork_and_ping(w[1], strtoul(w[2], NULL, 10), atoi(w[3])));
@@ -169,19 +215,19 @@ static void run(char **w)
 	} else if (strcmp(w[0], "send") == 0) {
 		printf("{\"res\":%zd}\n", send_out(atoi(w[1]), body(w[2]), atol(w[3])));
 	} else if (strcmp(w[0], "receive") == 0) {
-		show(qb_ipcc_recv(connection, in, ROOM, atoi(w[1])));
+		show(qb.recv(connection, in, ROOM, atoi(w[1])));
 	} else if (strcmp(w[0], "event") == 0) {
-		show(qb_ipcc_event_recv(connection, in, ROOM, atoi(w[1])));
+		show(qb.event_recv(connection, in, ROOM, atoi(w[1])));
 	} else if (strcmp(w[0], "pipeline") == 0) {
 		pipeline(atol(w[1]), atoi(w[2]), atoi(w[3]));
 	} else if (strcmp(w[0], "repeat") == 0) {
 		repeat(atol(w[1]), atoi(w[2]), body(w[3]), atoi(w[4]));
 	} else if (strcmp(w[0], "fc") == 0) {
-		printf("{\"res\":%d}\n", qb_ipcc_fc_enable_max_set(connection, (uint32_t)atoi(w[1])));
+		printf("{\"res\":%d}\n", qb.fc_enable_max_set(connection, (uint32_t)atoi(w[1])));
 	} else if (strcmp(w[0], "alive") == 0) {
-		printf("{\"res\":%d}\n", qb_ipcc_is_connected(connection) ? 1 : 0);
+		printf("{\"res\":%d}\n", qb.is_connected(connection) ? 1 : 0);
 	} else {
-		qb_ipcc_disconnect(connection);
+		qb.disconnect(connection);
 		connection = NULL;
 		printf("{\"res\":0}\n");
 	}
@@ -200,6 +246,10 @@ int main(int argc, char **argv)
 	out = malloc(ROOM);
 	if (!in || !out)
 		return 3;
+	if (!load()) {
+		printf("{\"res\":%d}\n", -ELIBACC);
+		return 3;
+	}
 	printf("{\"res\":0}\n");
 	fflush(stdout);
 	while (getline(&line, &room, stdin) > 0) {
@@ -214,36 +264,6 @@ int main(int argc, char **argv)
 		fflush(stdout);
 	}
 	if (connection)
-		qb_ipcc_disconnect(connection);
+		qb.disconnect(connection);
 	return 0;
-}
-`;
-
-/** The compiled client; owns the directory it is in. */
-export interface CClient extends Disposable {
-  readonly path: string;
-}
-
-/** Compiles it; a reason when this machine cannot. */
-export function compileCClient(): CClient | string {
-  const compiler = Bun.which("cc") ?? Bun.which("gcc") ?? Bun.which("clang");
-  if (compiler === null) return "no C compiler here (apt-get install gcc libc6-dev)";
-  const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-compat-"));
-  const remove = (): void => rmSync(directory, { recursive: true, force: true });
-  const source = join(directory, "client.c");
-  const path = join(directory, "client");
-  writeFileSync(source, SOURCE.replace(/^\s+/, ""));
-  const { exitCode, stderr } = Bun.spawnSync([compiler, "-O2", "-o", path, source, "-lqb"], {
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  if (exitCode === 0) {
-    // Clients that became another user must get at it.
-    Bun.spawnSync(["chmod", "755", directory, path]);
-    return { path, [Symbol.dispose]: remove };
-  }
-  remove();
-  const said = stderr.toString();
-  if (/qb\/qbipcc\.h|-lqb/.test(said)) return "no libqb headers here (apt-get install libqb-dev)";
-  return `${compiler} failed: ${said.trim().split("\n")[0] ?? ""}`;
 }
