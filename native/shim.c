@@ -179,59 +179,65 @@ API int64_t shim_send(int32_t fd, const void *bytes, int64_t length)
 	return sent < 0 ? -errno : sent;
 }
 
-/* Real and effective ids of this thread alone: glibc's calls would change all of them. */
-static int set_uid(uid_t uid)
+/*
+ * Effective ids of this thread alone (glibc's calls would change those of all threads). The real
+ * and the saved uid stay: kill(2) looks at those of its target, so nobody else may signal us.
+ */
+static int set_effective(uid_t uid, gid_t gid)
 {
-	return syscall(SYS_setresuid, uid, uid, -1) < 0 ? errno : 0;
-}
-
-static int set_gid(gid_t gid)
-{
-	return syscall(SYS_setresgid, gid, gid, -1) < 0 ? errno : 0;
-}
-
-/* Who this thread is from now on; an errno when it may not be, and then it may be half of each. */
-static int be(int32_t uid, int32_t gid)
-{
-	int error = set_gid((gid_t)gid);
-
-	return error != 0 ? error : set_uid((uid_t)uid);
-}
-
-/* Back to who we are. The saved ids never changed, so it cannot fail; going on as another would. */
-static void be_oneself(uid_t uid, gid_t gid)
-{
-	if (set_uid(uid) != 0 || set_gid(gid) != 0)
-		abort();
+	return syscall(SYS_setresuid, -1, uid, -1) < 0 || syscall(SYS_setresgid, -1, gid, -1) < 0 ?
+		       errno :
+		       0;
 }
 
 /*
- * As shim_connect and shim_send, while this thread is `uid` and `gid`: the kernel tells the peer
- * the effective ids at connect(2), and the real ones with each message. For these few
- * microseconds that user may signal us; it cannot trace us, our saved uid stays.
+ * As shim_connect, with `uid` and `gid` as this thread's effective ids: the kernel keeps them for
+ * the peer's SO_PEERCRED. The gid is set first, and the uid first restored: only root may set it.
  */
 API int64_t shim_connect_as(const char *name, int32_t uid, int32_t gid)
 {
-	uid_t own_uid = getuid();
-	gid_t own_gid = getgid();
-	int error = be(uid, gid);
+	uid_t own_uid = geteuid();
+	gid_t own_gid = getegid();
 	int64_t result;
 
-	result = error == 0 ? shim_connect(name) : -error;
-	be_oneself(own_uid, own_gid);
+	if (syscall(SYS_setresgid, -1, (gid_t)gid, -1) < 0)
+		return -errno;
+	if (syscall(SYS_setresuid, -1, (uid_t)uid, -1) < 0)
+		result = -errno;
+	else
+		result = shim_connect(name);
+	/* The saved ids never changed, so it cannot fail; going on as another user would be worse. */
+	if (set_effective(own_uid, own_gid) != 0)
+		abort();
 	return result;
 }
 
+/*
+ * As shim_send, with explicit credentials beside the bytes: what a peer with SO_PASSCRED is told.
+ * The ids of this process do not change; CAP_SETUID and CAP_SETGID allow others.
+ */
 API int64_t shim_send_as(int32_t fd, const void *bytes, int64_t length, int32_t uid, int32_t gid)
 {
-	uid_t own_uid = getuid();
-	gid_t own_gid = getgid();
-	int error = be(uid, gid);
-	int64_t result;
+	union {
+		char space[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control = { .space = { 0 } };
+	struct ucred sender = { .pid = getpid(), .uid = (uid_t)uid, .gid = (gid_t)gid };
+	/* sendmsg(2) reads only; iovec has no const. */
+	struct iovec part = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = (size_t)length };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.space,
+				  .msg_controllen = sizeof(control.space) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	ssize_t sent;
 
-	result = error == 0 ? shim_send(fd, bytes, length) : -error;
-	be_oneself(own_uid, own_gid);
-	return result;
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_CREDENTIALS;
+	header->cmsg_len = CMSG_LEN(sizeof(sender));
+	memcpy(CMSG_DATA(header), &sender, sizeof(sender));
+	sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sent < 0 ? -errno : sent;
 }
 
 /* recv(2), never blocking; 0 is the end of the stream. Descriptors sent along are not taken. */

@@ -1,4 +1,6 @@
 /** Runs `pmxcfs-ipc compat` from the sources, as a user would, and takes its TAP apart. */
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { REPOSITORY } from "../support/native.ts";
 
@@ -60,4 +62,18 @@ export function failedIn(tap: string): string[] {
   return pointsOf(tap)
     .filter(({ held }) => !held)
     .map(({ title, message }) => `${title}: ${message}`);
+}
+
+/** Where a run of its own keeps its fixtures: other suites on the machine have theirs. */
+export class OwnTemporary implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+  readonly environment = { TMPDIR: this.path };
+
+  get left(): string[] {
+    return readdirSync(this.path).filter((name) => /^pmxcfs-ipc-(compat|fixtures)-/.test(name));
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true });
+  }
 }

@@ -70,9 +70,11 @@ function junitCase(result: Result): string {
 
 /** A suite for a service that could not be tested at all, or a run that was stopped. */
 function junitError(reason: string): string {
-  const head = '  <testsuite name="compat" tests="1" failures="0" errors="1" skipped="0" time="0">';
+  const counts = 'tests="1" failures="0" errors="1" skipped="0"';
+  const head = `  <testsuite name="compat" ${counts} time="0">`;
   const text = xml(reason);
-  const test = `<testcase classname="compat" name="service"><error message="${text}"/></testcase>`;
+  const names = 'classname="compat" name="service"';
+  const test = `<testcase ${names}><error message="${text}"/></testcase>`;
   return `${head}\n    ${test}\n  </testsuite>\n`;
 }
 
@@ -93,7 +95,8 @@ export function junit(results: readonly Result[], aborted?: string): string {
   });
   const error = aborted === undefined ? "" : junitError(aborted);
   const first = '<?xml version="1.0" encoding="UTF-8"?>';
-  return `${first}\n<testsuites name="pmxcfs-ipc compat">\n${suites.join("")}${error}</testsuites>\n`;
+  const all = `${suites.join("")}${error}`;
+  return `${first}\n<testsuites name="pmxcfs-ipc compat">\n${all}</testsuites>\n`;
 }
 
 /** What `--json` prints; `aborted` is why the run ended early. */
@@ -128,7 +131,8 @@ export function difference(first: Result, second: Result): string | undefined {
     const from = Math.max(0, at - CONTEXT_CHARS);
     const part = (text: string) => escapeText(text.slice(from, at + CONTEXT_CHARS));
     const where = from === 0 ? "" : ` from character ${from}`;
-    return `answer ${step + 1}${where}: ${first.service} ${part(one)}; ${second.service} ${part(other)}`;
+    const both = `${first.service} ${part(one)}; ${second.service} ${part(other)}`;
+    return `answer ${step + 1}${where}: ${both}`;
   }
   if (first.outcome === second.outcome && first.reason === second.reason) return undefined;
   return escapeText(`${inShort(first)}; ${inShort(second)}`);
