@@ -146,7 +146,7 @@ export const CfsLimits = {
 /** How changes wait (src/pmxcfs/replication). */
 export const ReplicationLimits = {
   /** A change waits so long for another process's write lock on config.db, then it is EIO. */
-  lockedDatabaseMs: 1_000,
+  lockedDatabaseMs: 3_000,
   /** Between two tries meanwhile. */
   lockedRetryMs: 5,
   /** Changes that wait at once; the kernel has about as many requests under way. */

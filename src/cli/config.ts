@@ -13,6 +13,7 @@ import { mountMode } from "../pmxcfs/store/file-modes.ts";
 import { salvage, type Salvaged, type SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
 import { flag, path as pathOption, text } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
+import { compactCommand, flushCommand } from "./config-upkeep.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { print } from "./terminal.ts";
 
@@ -192,5 +193,7 @@ export const configCommand = commandGroup(
     ls: async () => lsCommand,
     cat: async () => catCommand,
     verify: async () => verifyCommand,
+    flush: async () => flushCommand,
+    compact: async () => compactCommand,
   },
 );

@@ -152,7 +152,7 @@ describe("another process that writes", () => {
     expect(replicator.propose({ kind: "mkdir", path: "c" })).toBe(0);
   });
 
-  test("for longer than a second: EIO, and the next change works", async () => {
+  test("for longer than three seconds: EIO, and the next change works", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     using tree = opened(file, rememberingLog());

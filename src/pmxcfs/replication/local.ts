@@ -1,7 +1,7 @@
 /**
  * A node without a cluster: every change is applied at once, by writer 0, now. While another
  * process holds the database's write lock, changes wait in their order, without holding up the
- * event loop, and fail with EIO after a second. C counterpart: cfs-plug-memdb.c without dfsm.
+ * event loop, and fail with EIO after 3 s. C counterpart: cfs-plug-memdb.c without dfsm.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits, ReplicationLimits } from "../../base/limits.ts";

@@ -18,6 +18,7 @@ import { Journal } from "./journal.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import { RowFingerprint } from "./row-fingerprint.ts";
 import type { RootRow, RowChange, RowImage, RowWriter } from "./row-writer.ts";
+import type { KeptCopy } from "./upkeep.ts";
 import { VERSION_NAME } from "./tree-rows.ts";
 import { PENDING_NAME } from "./version-row.ts";
 
@@ -129,6 +130,12 @@ export class BatchingWriter implements RowWriter {
     this.#openedTimer = undefined;
     if (this.#marked) this.#arm(this.#limits.flushMs);
     return 0;
+  }
+
+  /** A copy of the database with all changes in it. */
+  keepCopy(reason: string): KeptCopy {
+    if (this.flush() !== 0) return { problem: "the changes that wait cannot be written" };
+    return this.#database.keepCopy(reason);
   }
 
   /** Flushes; what cannot be flushed stays in the journal, for the next start. */

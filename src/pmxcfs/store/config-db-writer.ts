@@ -18,6 +18,7 @@ import { errorText } from "../../base/error-text.ts";
 import type { RowChange, RowWriter } from "./row-writer.ts";
 import { selectAll } from "./sqlite-file.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
+import { compact, isWorthCompacting, keepCopy, type KeptCopy } from "./upkeep.ts";
 
 /**
  * How long a change waits for another process's write lock on the thread that serves; C waits 10 s
@@ -177,6 +178,23 @@ export class ConfigDbWriter implements RowWriter {
     if (this.#failing) this.#log.info(`${this.#file}: changes are written again`);
     this.#failing = false;
     return 0;
+  }
+
+  /** Gives free pages back when more than half of more than 8 MiB is free; said, also a failure. */
+  compactIfWorth(): void {
+    const { database } = this.#connection;
+    try {
+      if (!isWorthCompacting(database)) return;
+      const { before, after } = compact(database);
+      this.#log.info(`${this.#file}: compacted from ${before} to ${after} bytes`);
+    } catch (error) {
+      this.#log.warn(`${this.#file}: not compacted: ${errorText(error)}`);
+    }
+  }
+
+  /** Keeps a copy in `backup/` beside the database (upkeep.ts). */
+  keepCopy(reason: string): KeptCopy {
+    return keepCopy(this.#connection.database, this.#file, reason);
   }
 
   /** Every change is in the database already. */

@@ -50,6 +50,7 @@ export function openTree(options: OpenTreeOptions): TreeStore | string {
     database[Symbol.dispose]();
     return loaded;
   }
+  database.compactIfWorth();
   const { memdb, entries } = loaded;
   const writer = writerOf(options, database, loaded);
   return new TreeStore({ memdb, entries, writer, log, ...(now === undefined ? {} : { now }) });

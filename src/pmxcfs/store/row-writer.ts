@@ -5,6 +5,7 @@
  */
 import type { Errno } from "../../base/errno.ts";
 import type { JournalRecord } from "./journal-format.ts";
+import type { KeptCopy } from "./upkeep.ts";
 import type { Row } from "./tree-rows.ts";
 
 /** A row as it is written: `data` null is SQL NULL, an empty array a blob of no bytes. */
@@ -42,6 +43,9 @@ export interface RowWriter extends Disposable {
 
   /** Puts everything that `commit` took into the database: what fsync(2) asks for. */
   flush(): 0 | Errno;
+
+  /** Keeps a copy of everything under a name with `reason` in it. */
+  keepCopy(reason: string): KeptCopy;
 }
 
 /** Rows in a map. */
@@ -61,6 +65,10 @@ export class MemoryRows implements RowWriter {
 
   flush(): 0 {
     return 0;
+  }
+
+  keepCopy(): KeptCopy {
+    return { problem: "rows in memory have no file" };
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,56 @@
+/** `config flush` and `config compact`: upkeep of a node's own config.db. */
+import { existsSync } from "node:fs";
+import { createLog, defaultFormat } from "../base/log.ts";
+import { lockHolders } from "../pmxcfs/store/lock-holders.ts";
+import { openTree } from "../pmxcfs/store/open-tree.ts";
+import { compactFile } from "../pmxcfs/store/upkeep.ts";
+import { path as pathOption } from "./args.ts";
+import { command } from "./command.ts";
+import { CommandFailure } from "./failure.ts";
+import { print } from "./terminal.ts";
+
+const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
+
+const database = pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB });
+
+export const flushCommand = command({
+  name: "flush",
+  summary: "Write the changes that wait in config.db.changes into config.db",
+  details: [
+    "A server with --commit batched that was killed leaves its last changes in a journal beside " +
+      "the database. The next start of pmxcfs-ipc takes them over by itself; run this before " +
+      "another server (the original pmxcfs, which refuses such a database) is started on it.",
+  ],
+  examples: [["config flush", "before the original pmxcfs is started again"]],
+  options: { db: database },
+  run: ({ db }) => {
+    if (!existsSync(db)) throw new CommandFailure(`${db}: no such file`);
+    const [server] = lockHolders(`${db}-shm`);
+    if (server !== undefined) {
+      throw new CommandFailure(`${db}: process ${server} has it open, and writes it by itself`);
+    }
+    const log = createLog({ level: "info", format: defaultFormat(process.env) });
+    const tree = openTree({ file: db, log });
+    if (typeof tree === "string") throw new CommandFailure(`${db}: ${tree}`);
+    using flushed = tree;
+    print(`${db}: nothing waits, version ${flushed.version}\n`);
+  },
+});
+
+const kib = (bytes: number): string => `${Math.ceil(bytes / 1024)} KiB`;
+
+export const compactCommand = command({
+  name: "compact",
+  summary: "Give the free pages of a config.db back",
+  details: [
+    "Files that were removed leave free pages in the database, which stays as large as it once " +
+      "was. It may be served meanwhile: changes wait until it is done, reads do not.",
+  ],
+  examples: [["config compact", "after a large file was removed"]],
+  options: { db: database },
+  run: ({ db }) => {
+    const compacted = compactFile(db);
+    if (typeof compacted === "string") throw new CommandFailure(`${db}: ${compacted}`);
+    print(`${db}: ${kib(compacted.before)} before, ${kib(compacted.after)} now\n`);
+  },
+});

@@ -1,0 +1,141 @@
+/** Compaction, copies that are kept, and a journal that is written into its database by hand. */
+import { describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { silentLog } from "../../src/base/log.ts";
+import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
+import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
+import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
+import { compactFile } from "../../src/pmxcfs/store/upkeep.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
+import { rowsIn } from "./tree-rows-of.ts";
+
+const MIB = 1024 * 1024;
+const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
+
+function opened(file: string, more: Partial<OpenTreeOptions> = {}): TreeStore {
+  const tree = openTree({ file, log: silentLog, ...more });
+  if (typeof tree === "string") throw new Error(tree);
+  return tree;
+}
+
+const apply = (tree: TreeStore, command: TreeCommand): number =>
+  tree.apply(command, { writer: 0, time: 1000 });
+
+function put(tree: TreeStore, path: string, size: number): void {
+  apply(tree, { kind: "create", path });
+  expect(apply(tree, { kind: "write", path, offset: 0, data: new Uint8Array(size) })).toBe(size);
+}
+
+/** A database that 40 files of a mebibyte were in. */
+function swollen(directory: TempDirectory): string {
+  const file = directory.at("config.db");
+  using tree = opened(file);
+  put(tree, "kept", 1000);
+  for (let round = 0; round < 40; round++) put(tree, `f${round}`, MIB);
+  for (let round = 0; round < 40; round++) apply(tree, { kind: "remove", path: `f${round}` });
+  return file;
+}
+
+/** Runs `config flush` on it. */
+function flush(db: string): { readonly exitCode: number; readonly text: string } {
+  const words = [process.execPath, MAIN, "config", "flush", "--db", db];
+  const { stdout, stderr, exitCode } = Bun.spawnSync(words, { stderr: "pipe" });
+  return { exitCode, text: stdout.toString() + stderr.toString() };
+}
+
+describe("free pages", () => {
+  test("are given back at a start when they are more than half of more than 8 MiB", () => {
+    using directory = new TempDirectory();
+    const file = swollen(directory);
+    const before = rowsIn(file);
+    expect(statSync(file).size).toBeGreaterThan(40 * MIB);
+    const log = rememberingLog();
+    opened(file, { log })[Symbol.dispose]();
+    expect(statSync(file).size).toBeLessThan(MIB);
+    expect(log.lines.join()).toContain("compacted from");
+    expect(rowsIn(file)).toEqual(before);
+  });
+
+  test("are given back by compactFile, while a server has it open", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file);
+    put(tree, "kept", 1000);
+    for (let round = 0; round < 12; round++) put(tree, `f${round}`, MIB);
+    for (let round = 0; round < 12; round++) apply(tree, { kind: "remove", path: `f${round}` });
+    const compacted = compactFile(file);
+    if (typeof compacted === "string") throw new Error(compacted);
+    expect(compacted.after).toBeLessThan(MIB);
+    expect(statSync(file).size).toBe(compacted.after);
+    put(tree, "after", 10);
+    expect(rowsIn(file).length).toBe(3);
+    using database = new Database(file, { readonly: true });
+    expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
+  });
+
+  test("stay where they are when the database is small", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    {
+      using tree = opened(file);
+      for (const path of ["a", "b"]) put(tree, path, MIB);
+      for (const path of ["a", "b"]) apply(tree, { kind: "remove", path });
+    }
+    const size = statSync(file).size;
+    opened(file)[Symbol.dispose]();
+    expect(statSync(file).size).toBe(size);
+  });
+});
+
+describe("a copy that is kept", () => {
+  test("has everything, is private, and of one reason the newest five stay", () => {
+    for (const commit of ["each", "batched"] as const) {
+      using directory = new TempDirectory();
+      using tree = opened(directory.at("config.db"), { commit });
+      const paths: string[] = [];
+      for (let round = 0; round < 7; round++) {
+        put(tree, `f${round}`, 100);
+        const copy = tree.keepCopy("before-sync");
+        if ("problem" in copy) throw new Error(copy.problem);
+        expect(statSync(copy.path).mode & 0o777).toBe(0o600);
+        expect(rowsIn(copy.path).length).toBe(round + 2);
+        paths.push(copy.path);
+        // The name has milliseconds.
+        for (const until = Date.now() + 2; Date.now() < until;);
+      }
+      const kept = readdirSync(directory.at("backup")).filter((name) => !/-(wal|shm)$/.test(name));
+      expect(kept.map((name) => directory.at("backup", name)).toSorted()).toEqual(paths.slice(2));
+    }
+  });
+
+  test("that cannot be written is a reason, and nothing is left behind", () => {
+    using directory = new TempDirectory();
+    using tree = opened(directory.at("config.db"));
+    directory.put("backup");
+    expect(tree.keepCopy("x")).toHaveProperty("problem");
+    expect(readdirSync(directory.path).filter((name) => name.includes(".new"))).toEqual([]);
+  });
+});
+
+describe("config flush", () => {
+  test("writes the journal of a killed server into the database, and leaves a served one", () => {
+    using directory = new TempDirectory();
+    using copies = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, { commit: "batched" });
+    apply(tree, { kind: "mkdir", path: "a" });
+    mkdirSync(copies.at("left"));
+    Bun.spawnSync(["sh", "-c", `cp ${file}* ${copies.at("left")}; rm ${copies.at("left")}/*-shm`]);
+    const left = copies.at("left", "config.db");
+    const done = flush(left);
+    expect(done.text).toContain("1 changes taken over");
+    expect(done.text).toContain("nothing waits, version 2");
+    expect(done.exitCode).toBe(0);
+    expect(rowsIn(left)[0]?.[6]).toBe("__version__");
+    expect(readdirSync(copies.at("left")).filter((name) => name.includes("changes"))).toEqual([]);
+    const served = flush(file);
+    expect(served.text).toContain(`process ${process.pid} has it open`);
+    expect(served.exitCode).toBe(1);
+  });
+});
