@@ -91,6 +91,7 @@ describe("random commands in batches", () => {
         const model = new TreeModel();
         {
           using store = opened(file, { batches: { flushMs: LATER, changes: 20 } });
+          model.mtime = store.memdb.root.mtime;
           for (const [index, [given, writer, tick, flush]] of commands.entries()) {
             const command = withoutPhantoms(store.memdb, given);
             const time = 1000 + tick;

@@ -51,6 +51,11 @@ for (const mode of ["each", "batched"]) {
       const { command, origin } = stormCommands(seed, COMMANDS)[index]!;
       return typeof model.apply(command, origin.writer, origin.time) === "number";
     };
+    // A new database, so that the model knows when it was made.
+    const fresh = openTree({ file, log: silentLog });
+    if (typeof fresh === "string") throw new Error(fresh);
+    model.mtime = fresh.memdb.root.mtime;
+    fresh[Symbol.dispose]();
     let extra = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const seed = SEED + round;

@@ -91,6 +91,7 @@ describe("random commands", () => {
         const model = new TreeModel();
         {
           using store = opened(file);
+          model.mtime = store.memdb.root.mtime;
           for (const [given, writer, tick] of commands) {
             const command = withoutPhantoms(store.memdb, given);
             const time = 1000 + tick;
@@ -122,7 +123,9 @@ describe("the file", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     const store = opened(file);
-    expect(rowsIn(file)).toEqual([[0, 0, 1, 0, 0, 8, "__version__", "", "null"]]);
+    const now = store.memdb.root.mtime;
+    expect(Math.abs(Date.now() / 1000 - now)).toBeLessThan(30);
+    expect(rowsIn(file)).toEqual([[0, 0, 1, 0, now, 8, "__version__", "", "null"]]);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     store[Symbol.dispose]();
     using database = new Database(file, { readonly: true });
