@@ -2,27 +2,17 @@
  * A named service: listens, accepts or refuses, keeps the connections, shares the event loop
  * between them, and stops gracefully. Counterpart: qb_ipcs_service (libqb ipcs.c, ipc_setup.c).
  */
-import type { Socket } from "bun";
-import { Errno, errnoName, errnoText } from "../base/errno.ts";
-import { RingDirectory, SHM } from "../shm/ring-directory.ts";
+import { Errno } from "../base/errno.ts";
+import { RingDirectory } from "../shm/ring-directory.ts";
 import { RingPool } from "../shm/ring-pool.ts";
-import { ringDataBytes } from "../shm/ring-set.ts";
-import type { Directory } from "../platform/files.ts";
+import { ringDataBytes, ringSetBytes } from "../shm/ring-set.ts";
+import { sweepStaleDirectories } from "../shm/stale-directories.ts";
+import { closeDescriptor, type Directory } from "../platform/files.ts";
 import { collectSoon } from "../platform/idle.ts";
-import { commandOf } from "../platform/processes.ts";
 import { peerCredentials } from "../platform/socket.ts";
-import { Admission, PendingHandshakes } from "./setup/admission.ts";
-import { Connection, type ConnectionHost, type End } from "./connection/connection.ts";
-import { Discards } from "./scheduling/ring-disposal.ts";
-import { acceptance, refusal } from "./setup/handshake.ts";
-import type { Caller, Credentials, Handler, Permissions } from "./handler.ts";
+import { type CloseReason, Connection, type ConnectionCallbacks } from "./connection/connection.ts";
 import type { LatencyCounts } from "./connection/latencies.ts";
-import { listen, type Listener, type ListenFailure, openShm } from "./setup/listener.ts";
-import { PeerLog } from "./setup/peer-log.ts";
-import { Poller } from "./scheduling/ring-poller.ts";
-import { ScratchPool } from "./connection/request-buffers.ts";
-import { type ServiceOptions, type ServiceSettings, settingsOf } from "./options.ts";
-import { type Door, SetupSocket } from "./setup/setup-socket.ts";
+import { RequestBuffers } from "./connection/request-buffers.ts";
 import {
   addTraffic,
   type ConnectionStats,
@@ -31,9 +21,18 @@ import {
   type ServiceStats,
   type TrafficTotals,
 } from "./connection/stats.ts";
-import { sweepDeadServers } from "./setup/sweep.ts";
-import { TimedTurns } from "./scheduling/time-sliced-queue.ts";
-import { Turns } from "./scheduling/run-queue.ts";
+import type { Caller, Credentials, Handler, Permissions } from "./handler.ts";
+import { type ServiceOptions, type ServiceSettings, settingsOf, shmSpace } from "./options.ts";
+import { RingDisposal } from "./scheduling/ring-disposal.ts";
+import { Scheduler } from "./scheduling/scheduler.ts";
+import { TimeSlicedQueue } from "./scheduling/time-sliced-queue.ts";
+import { Admission, PendingHandshakes } from "./setup/admission.ts";
+import { acceptance, refusal } from "./setup/handshake.ts";
+import { listen, type Listener, type ListenFailure, openShm } from "./setup/listener.ts";
+import { PeerLog } from "./setup/peer-log.ts";
+import { type HandshakeEvents, SetupSocket } from "./setup/setup-socket.ts";
+import { SocketLoop } from "./setup/socket-loop.ts";
+import { describePeer, RefusalTexts } from "./setup/refusal-texts.ts";
 
 /** One connection, as statistics show it. */
 export interface ConnectionReport extends ConnectionStats {
@@ -44,13 +43,22 @@ export interface ConnectionReport extends ConnectionStats {
   readonly latencies: LatencyCounts;
 }
 
-const STOPPED: End = { reason: "the server stops", violation: false };
+const STOPPED: CloseReason = { kind: "normal", reason: "the server stops" };
 
 /** Between looks at what is still under way at a stop. */
 const STOP_STEP_MS = 5;
 
 /** Connects pause for this long before the pool makes the next directory. */
 const REFILL_DELAY_MS = 2;
+
+/** What an accepted peer gets: whose its rings are, what it may do, and their size. */
+interface Admitted {
+  readonly owner: Credentials;
+  readonly permissions: Permissions;
+  readonly messageBytes: number;
+  /** Of /dev/shm, as admission counts them. */
+  readonly bytes: number;
+}
 
 /** A published service. Made by `Service.start`; owns its name, rings and connections. */
 export class Service {
@@ -59,60 +67,69 @@ export class Service {
   readonly #settings: ServiceSettings;
   readonly #handler: Handler;
   readonly #log: PeerLog;
+  readonly #texts: RefusalTexts;
   readonly #shm: Directory;
   readonly #pool: RingPool;
   readonly #admission: Admission;
   readonly #expected: PendingHandshakes<SetupSocket>;
   readonly #unwanted: PendingHandshakes<SetupSocket>;
+  /** What the handler said of peers whose set-up request is not there yet. */
+  readonly #verdicts = new WeakMap<SetupSocket, Permissions | Errno>();
   readonly #connections = new Set<Connection>();
-  readonly #setUps: TimedTurns<SetupSocket>;
-  /** Accepted, counted by admission, and waiting for their rings. */
-  readonly #admitted = new Set<SetupSocket>();
-  readonly #discards: Discards;
-  readonly #turns: Turns;
-  readonly #poller: Poller;
-  readonly #host: ConnectionHost;
-  readonly #door: Door;
+  readonly #queue: TimeSlicedQueue<SetupSocket>;
+  /** Peers in the state `queued`, counted by admission. */
+  readonly #queued = new Map<SetupSocket, Admitted>();
+  readonly #ringBytes = new Map<Connection, number>();
+  readonly #disposal: RingDisposal;
+  readonly #sockets: SocketLoop;
+  readonly #scheduler: Scheduler;
+  readonly #callbacks: ConnectionCallbacks;
+  readonly #handshakes: HandshakeEvents;
   #listener: Listener | undefined;
-  #numbered = 0;
+  #lastNumber = 0;
 
-  private constructor(name: string, handler: Handler, settings: ServiceSettings, shm: Directory) {
+  private constructor(
+    name: string,
+    handler: Handler,
+    settings: ServiceSettings,
+    shm: Directory,
+    sockets: SocketLoop,
+  ) {
     this.name = name;
     this.#settings = settings;
     this.#handler = handler;
     this.#shm = shm;
+    this.#sockets = sockets;
     this.#log = new PeerLog(settings.log);
+    this.#texts = new RefusalTexts(handler, settings);
     this.#pool = new RingPool(shm, name, settings.pooledRings);
     this.#admission = new Admission(settings);
     this.#expected = new PendingHandshakes(settings.pendingHandshakes);
     this.#unwanted = new PendingHandshakes(settings.unwantedHandshakes);
-    this.#setUps = new TimedTurns(settings.setUpMsPerTurn, (socket) => this.#setUp(socket));
-    this.#discards = new Discards(settings.setUpMsPerTurn);
-    this.#poller = new Poller(settings.poll, settings.requestsPerTurn);
-    this.#turns = new Turns(settings, (connection, since, served) => {
-      this.#poller.heat(connection, since, served);
-    });
-    this.#host = {
+    this.#queue = new TimeSlicedQueue(settings.setUpMsPerTurn, (socket) => this.#setUp(socket));
+    this.#disposal = new RingDisposal(settings.setUpMsPerTurn);
+    this.#scheduler = new Scheduler(settings, () => sockets.isLoopReady);
+    this.#callbacks = {
       handler,
-      scratch: new ScratchPool(settings.minMessageBytes),
+      buffers: new RequestBuffers(settings.minMessageBytes),
       queuedRequests: settings.queuedRequests,
       outstandingNotifies: settings.outstandingNotifies,
       poll: settings.poll,
-      stalled: (connection) => this.#stalled(connection),
-      more: (connection) => this.#turns.again(connection),
-      ended: (connection, end) => this.#ended(connection, end),
-      discard: (rings, peer) => this.#discards.add(rings, peer),
+      onStalled: (connection) => this.#scheduler.stalled(connection),
+      onMore: (connection) => this.#scheduler.again(connection),
+      onEnded: (connection, reason) => this.#onEnded(connection, reason),
+      dispose: (rings, peer) => this.#disposal.add(rings, peer),
     };
-    this.#door = {
-      greet: (socket) => this.#greet(socket),
-      gone: (socket, why) => this.#gone(socket, why),
-      woken: (connection) => this.#woken(connection),
+    this.#handshakes = {
+      onSetupRequest: (socket) => this.#onSetupRequest(socket),
+      onHandshakeEnd: (socket, why) => this.#onHandshakeEnd(socket, why),
+      onNotify: (connection) => this.#scheduler.notified(connection),
     };
   }
 
   /**
    * Publishes `name` and serves it until `stop`. A failure says what is in the way: the name is
-   * held (EADDRINUSE, with its holder), too long (ENAMETOOLONG), /dev/shm missing or full.
+   * taken (EADDRINUSE, with its owner), too long (ENAMETOOLONG), /dev/shm missing or full.
    */
   static start(
     name: string,
@@ -120,18 +137,30 @@ export class Service {
     options: ServiceOptions = {},
   ): Service | ListenFailure {
     const settings = settingsOf(options);
-    const shm = openShm();
+    using undo = new DisposableStack();
+    const shm = openShm(settings.log);
     if ("message" in shm) return shm;
-    const service = new Service(name, handler, settings, shm);
-    const listener = listen(name, settings, (socket, fd) => service.#accept(socket, fd));
-    if ("message" in listener) {
-      shm[Symbol.dispose]();
-      return listener;
+    undo.use(shm);
+    const sockets = SocketLoop.make();
+    if (typeof sockets === "number") {
+      return { error: sockets, message: `no epoll set (errno ${-sockets}): raise ulimit -n` };
     }
+    undo.use(sockets);
+    const service = new Service(name, handler, settings, shm, sockets);
+    const accept = (fd: number): void => service.#accept(fd);
+    const listener = listen(name, sockets, { ...settings, accept });
+    if ("message" in listener) return listener;
+    undo.move();
     service.#listener = listener;
-    const swept = sweepDeadServers(SHM, shm, name);
-    if (swept > 0) settings.log.info(`removed ${swept} ring directories that dead servers left`);
+    void service.#sweep();
     return service;
+  }
+
+  async #sweep(): Promise<void> {
+    const isStopped = (): boolean => this.#listener === undefined;
+    const swept = await sweepStaleDirectories(this.#shm, this.name, isStopped);
+    if (swept === 0) return;
+    this.#settings.log.info(`removed ${swept} ring directories that dead servers left`);
   }
 
   /** Its connections, for statistics. */
@@ -186,147 +215,173 @@ export class Service {
     if (this.#listener === undefined) return;
     this.#listener.close();
     this.#listener = undefined;
-    for (const waiting of [...this.#expected, ...this.#unwanted, ...this.#admitted]) {
+    for (const waiting of [...this.#expected, ...this.#unwanted, ...this.#queued.keys()]) {
       waiting.drop("the server stops");
     }
     const deadline = Date.now() + this.#settings.stopDeadlineMs;
-    while (this.#serveAll() && Date.now() < deadline) await Bun.sleep(STOP_STEP_MS);
+    while (this.#scheduler.serveAll(this.#connections) && Date.now() < deadline) {
+      await Bun.sleep(STOP_STEP_MS);
+    }
     for (const connection of this.#connections) connection.end(STOPPED);
-    this.#discards.finish();
+    this.#disposal.finish();
     this.#pool[Symbol.dispose]();
+    this.#sockets[Symbol.dispose]();
     this.#shm[Symbol.dispose]();
     this.#log.close();
   }
 
-  /** Serves every ring once; true when something was served or is still under way. */
-  #serveAll(): boolean {
-    let busy = false;
-    for (const connection of this.#connections) {
-      const served = connection.serve(this.#settings.requestsPerTurn);
-      if (served > 0 || connection.underWay) busy = true;
+  #accept(fd: number): void {
+    const connectIds = peerCredentials(fd);
+    if (typeof connectIds === "number") {
+      closeDescriptor(fd);
+      return;
     }
-    return busy;
-  }
-
-  #accept(socket: Socket<SetupSocket>, fd: number): SetupSocket | undefined {
-    const peer = peerCredentials(fd);
-    if (typeof peer === "number") return undefined;
-    const verdict = this.#judge(peer);
-    const wanted = typeof verdict !== "number";
-    const setup = new SetupSocket(socket, fd, peer, verdict, this.#door);
-    setup.begin();
-    if (!setup.greeting) return setup;
-    (wanted ? this.#expected : this.#unwanted).add(setup);
-    setup.awaitGreeting(this.#settings.handshakeTimeoutMs);
-    return setup;
+    const socket = new SetupSocket(fd, connectIds, this.#sockets, this.#handshakes);
+    try {
+      socket.begin();
+    } catch (error) {
+      socket.onFailure(error);
+    }
+    if (socket.state !== "hello") return;
+    // Its request is late: until it comes, the peer is bounded by what its ids at connect allow.
+    const verdict = this.#judge(connectIds);
+    this.#verdicts.set(socket, verdict);
+    (typeof verdict === "number" ? this.#unwanted : this.#expected).add(socket);
+    socket.setDeadline(this.#settings.handshakeTimeoutMs);
   }
 
   #judge(peer: Credentials): Permissions | Errno {
     try {
       return this.#handler.authenticate(peer);
     } catch (error) {
-      this.#log.warn(() => `authenticating uid ${peer.uid} failed: ${String(error)}`);
+      this.#log.failure(`authenticating uid ${peer.uid} failed`, error);
       return Errno.EPERM;
     }
   }
 
+  /** The peer is not waiting for anything any more. */
   #settle(socket: SetupSocket): void {
     this.#expected.delete(socket);
     this.#unwanted.delete(socket);
-    this.#setUps.forget(socket);
-    if (this.#admitted.delete(socket)) this.#admission.remove(socket.peer.uid);
+    this.#queue.remove(socket);
+    const admitted = this.#queued.get(socket);
+    if (admitted === undefined) return;
+    this.#queued.delete(socket);
+    this.#admission.remove(socket.peer.uid, admitted.bytes);
   }
 
-  #gone(socket: SetupSocket, why: string): void {
+  #onHandshakeEnd(socket: SetupSocket, why: string): void {
     this.#settle(socket);
     this.stats.refused.handshake++;
-    this.#log.debug(() => `handshake of ${describe(socket.peer)} ended: ${why}`);
+    this.#log.debug(() => `handshake of ${describePeer(socket.peer)} ended: ${why}`);
   }
 
   /** Refuses what can be refused at no cost; making rings takes its turn. */
-  #greet(socket: SetupSocket): void {
+  #onSetupRequest(socket: SetupSocket): void {
     this.#settle(socket);
-    const { peer, verdict, askedBytes } = socket;
+    const { peer, askedBytes } = socket;
+    const texts = this.#texts;
+    const verdict = this.#verdictOn(socket);
     if (typeof verdict === "number") {
-      this.#refuse(socket, verdict, "denied", () => {
-        const why = this.#reasonFor(peer);
-        return `connection from bad user ${peer.uid}! - rejected: ${why}`;
-      });
-    } else if (askedBytes > this.#settings.maxMessageBytes) {
-      const limit = `${this.#settings.maxMessageBytes} bytes are allowed`;
-      this.#refuse(socket, Errno.EMSGSIZE, "size", () => {
-        return `${describe(peer)} asked for messages of ${askedBytes} bytes; ${limit}`;
-      });
-    } else if (!this.#admission.allows(peer.uid)) {
-      const counts = `${this.stats.activeConnections} of ${this.#settings.connections}`;
-      const line = () => `no room for more connections (${counts}): refusing until some close`;
-      const say = this.#admission.shouldSayFull() ? line : undefined;
-      this.#refuse(socket, Errno.EMFILE, "full", say);
-    } else {
-      this.#admission.add(peer.uid);
-      this.#admitted.add(socket);
-      this.#setUps.take(socket);
+      this.#refuse(socket, verdict, "denied", () => texts.denied(peer));
+      return;
     }
+    if (askedBytes > this.#settings.maxMessageBytes) {
+      this.#refuse(socket, Errno.EMSGSIZE, "size", () => texts.tooLarge(peer, askedBytes));
+      return;
+    }
+    const messageBytes = Math.max(askedBytes, this.#settings.minMessageBytes);
+    const bytes = ringSetBytes(ringDataBytes(messageBytes));
+    const excess = this.#admission.excessOf(peer.uid, bytes, this.#availableBytes());
+    if (excess !== undefined) {
+      const isCount = excess === "connections" || excess === "connections of its uid";
+      const line = () => texts.full(peer, excess, bytes, this.stats.activeConnections);
+      const logged = !isCount || this.#admission.shouldLogFull() ? line : undefined;
+      const kind = isCount ? "full" : "resources";
+      this.#refuse(socket, isCount ? Errno.EMFILE : Errno.ENOSPC, kind, logged);
+      return;
+    }
+    this.#admission.add(peer.uid, bytes);
+    this.#queued.set(socket, { ...this.#grant(socket, verdict), messageBytes, bytes });
+    socket.queue();
+    this.#queue.add(socket);
   }
 
-  #reasonFor(peer: Credentials): string {
-    try {
-      return this.#handler.refusal?.(peer, commandOf(peer.pid)) ?? describe(peer);
-    } catch (error) {
-      return `${describe(peer)} (and no reason: ${String(error)})`;
-    }
+  /** What is free of /dev/shm, and what this service can give back. */
+  #availableBytes(): number {
+    return shmSpace().freeBytes + this.#pool.bytes + this.#disposal.bytes;
+  }
+
+  /** What the handler says of who sent the set-up request. */
+  #verdictOn(socket: SetupSocket): Permissions | Errno {
+    const known = this.#verdicts.get(socket);
+    if (known !== undefined && hasSameIds(socket.peer, socket.connectIds)) return known;
+    return this.#judge(socket.peer);
+  }
+
+  /**
+   * A client opens its rings with its effective ids, and is judged by its real ones. Where they
+   * differ, every process with those effective ids can open the rings: they may do no more there
+   * than they are allowed themselves. Where those are allowed nothing the rings are the real ids',
+   * as with libqb, and the client cannot open them.
+   */
+  #grant(
+    { peer, connectIds }: SetupSocket,
+    permissions: Permissions,
+  ): Pick<Admitted, "owner" | "permissions"> {
+    if (hasSameIds(peer, connectIds)) return { owner: peer, permissions };
+    const ofOwner = this.#judge(connectIds);
+    if (typeof ofOwner === "number") return { owner: peer, permissions };
+    const owner = { pid: peer.pid, uid: connectIds.uid, gid: connectIds.gid };
+    return { owner, permissions: ofOwner === "read-only" ? "read-only" : permissions };
   }
 
   /** Its turn has come: rings for an accepted peer. */
   #setUp(socket: SetupSocket): void {
-    const { peer, verdict } = socket;
-    if (typeof verdict === "number") return;
-    const messageBytes = Math.max(socket.askedBytes, this.#settings.minMessageBytes);
-    const rings = this.#makeRings(socket, ringDataBytes(messageBytes));
+    const admitted = this.#queued.get(socket);
+    if (admitted === undefined) return;
+    const rings = this.#makeRings(socket, admitted);
     if (typeof rings === "number") {
-      const why = `${errnoText(rings)} (${errnoName(rings)})`;
-      const line = () => `cannot make rings in ${SHM} for ${describe(peer)}: ${why}`;
-      this.#refuse(socket, rings, "resources", line);
+      const line = () => this.#texts.noRings(socket.peer, rings, admitted.bytes);
+      this.#refuse(socket, rings === Errno.EPERM ? Errno.EPERM : rings, "resources", line);
       return;
     }
-    this.#admitted.delete(socket);
-    this.#establish(socket, { ...peer, permissions: verdict }, rings, messageBytes);
+    this.#queued.delete(socket);
+    this.#establish(socket, admitted, rings);
   }
 
-  #makeRings(socket: SetupSocket, dataBytes: number): RingDirectory | Errno {
-    const spoiled = this.#pool.readyCount > 0 || this.#discards.size > 0;
-    const rings = this.#pool.takeFor(socket.peer, socket.fd, dataBytes);
-    if (typeof rings !== "number" || !spoiled) return rings;
+  #makeRings(socket: SetupSocket, { owner, messageBytes }: Admitted): RingDirectory | Errno {
+    const dataBytes = ringDataBytes(messageBytes);
+    const isReclaimable = this.#pool.readyCount > 0 || this.#disposal.bytes > 0;
+    const rings = this.#pool.takeFor(owner, socket.fd, dataBytes);
+    if (typeof rings !== "number" || !isReclaimable) return rings;
     // What was ready may be what is in the way: the memory it takes, or what became of it.
     this.#pool.drain();
-    this.#discards.finish();
-    return this.#pool.takeFor(socket.peer, socket.fd, dataBytes);
+    this.#disposal.finish();
+    return this.#pool.takeFor(owner, socket.fd, dataBytes);
   }
 
-  #establish(
-    socket: SetupSocket,
-    caller: Caller,
-    rings: RingDirectory,
-    messageBytes: number,
-  ): void {
-    this.#host.scratch.grow(messageBytes);
-    const number = ++this.#numbered;
-    const connection = new Connection(number, caller, rings, messageBytes, socket, this.#host);
+  #establish(socket: SetupSocket, admitted: Admitted, rings: RingDirectory): void {
+    const { permissions, messageBytes, bytes } = admitted;
+    this.#callbacks.buffers.grow(messageBytes);
+    const number = ++this.#lastNumber;
+    const caller: Caller = { ...socket.peer, permissions };
+    const connection = new Connection(number, caller, rings, messageBytes, socket, this.#callbacks);
     this.#connections.add(connection);
+    this.#ringBytes.set(connection, bytes);
     this.stats.activeConnections++;
-    socket.answer(acceptance(rings, messageBytes, number));
-    this.#discards.takeChance();
+    socket.admit(connection, acceptance(rings, messageBytes, number));
+    this.#disposal.runSoon();
     this.#pool.refillLater(rings.dataBytes, REFILL_DELAY_MS);
-    this.#tell(() => this.#handler.connected?.(connection));
-    if (!connection.ended) socket.become(connection);
+    this.#notifyHandler(() => this.#handler.connected?.(connection));
   }
 
-  /** Tells the handler something it cannot refuse, whatever it throws. */
-  #tell(what: () => void): void {
+  /** Calls a function of the handler that cannot refuse anything, whatever it throws. */
+  #notifyHandler(call: () => void): void {
     try {
-      what();
+      call();
     } catch (error) {
-      this.#log.warn(() => `the handler failed: ${String(error)}`);
+      this.#log.failure("the handler failed", error);
     }
   }
 
@@ -342,39 +397,29 @@ export class Service {
     socket.refuse(refusal(error));
   }
 
-  #woken(connection: Connection): void {
-    const since = this.#poller.woke(connection);
-    const served = connection.wake(this.#settings.requestsPerTurn);
-    if (served > 0) this.#poller.heat(connection, since, served);
-  }
-
-  #stalled(connection: Connection): void {
-    this.#poller.cool(connection);
-    this.#turns.stalled(connection);
-  }
-
-  #ended(connection: Connection, { reason, violation }: End): void {
+  #onEnded(connection: Connection, { kind, reason, error }: CloseReason): void {
     if (!this.#connections.delete(connection)) return;
-    const { caller, stats } = connection;
-    this.#poller.cool(connection);
-    this.#turns.forget(connection);
-    this.#admission.remove(caller.uid);
+    const { caller, stats, number } = connection;
+    this.#scheduler.forget(connection);
+    this.#admission.remove(caller.uid, this.#ringBytes.get(connection) ?? 0);
+    this.#ringBytes.delete(connection);
     this.stats.activeConnections--;
     this.stats.closedConnections++;
     collectSoon();
     addTraffic(this.stats.closed, stats);
-    if (violation) {
+    if (kind === "violation") {
       this.stats.violations++;
-      this.#log.warn(() => `disconnecting ${describe(caller)}: it ${reason}`);
+      this.#log.warn(() => `disconnecting ${describePeer(caller)}: it ${reason}`);
+    } else if (kind === "failure") {
+      this.#log.failure(`disconnecting ${describePeer(caller)}: ${reason}`, error);
     } else {
-      const line = `${describe(caller)} after ${stats.requests} requests: ${reason}`;
-      this.#log.debug(() => `connection ${connection.number} of ${line}`);
+      const line = `${describePeer(caller)} after ${stats.requests} requests: ${reason}`;
+      this.#log.debug(() => `connection ${number} of ${line}`);
     }
-    this.#tell(() => this.#handler.disconnected?.(connection));
+    this.#notifyHandler(() => this.#handler.disconnected?.(connection));
   }
 }
 
-/** `pid 12 (perl), uid 33, gid 33` */
-function describe({ pid, uid, gid }: Credentials): string {
-  return `pid ${pid} (${commandOf(pid)}), uid ${uid}, gid ${gid}`;
+function hasSameIds(one: Credentials, other: Credentials): boolean {
+  return one.uid === other.uid && one.gid === other.gid;
 }

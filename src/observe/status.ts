@@ -12,7 +12,7 @@ import { ObserveLimits } from "../base/limits.ts";
 import { buildInfo } from "../base/version.ts";
 import type { Running } from "./endpoint.ts";
 import { makeWay, withUmask } from "./unix-path.ts";
-import { sendOn, type Unsent, Visitors } from "./bounded-connections.ts";
+import { sendOn, type Unsent, BoundedConnections } from "./bounded-connections.ts";
 
 /** Moves when a reader of the document would have to change. */
 export const STATUS_SCHEMA_VERSION = 1;
@@ -137,7 +137,7 @@ export function statusOf(service: Service): StatusDocument {
 
 function listenAt(path: string, read: () => StatusDocument): Running {
   const { statusReaders: atOnce, statusReadMs: forMs } = ObserveLimits;
-  const readers = new Visitors<Unsent>({ atOnce, forMs });
+  const readers = new BoundedConnections<Unsent>({ atOnce, forMs });
   const listener = withUmask(OWNER_ONLY, () =>
     Bun.listen<Unsent>({
       unix: path,
