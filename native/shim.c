@@ -107,6 +107,17 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 	return fd;
 }
 
+/* Makes descriptor `to` stand for what `from` stands for; never closes what others still use. */
+API int64_t shim_replace(int32_t from, int32_t to)
+{
+	int result;
+
+	do {
+		result = dup3(from, to, O_CLOEXEC);
+	} while (result < 0 && (errno == EINTR || errno == EBUSY));
+	return result < 0 ? -errno : 0;
+}
+
 /* A socket connected to service `name`; the caller owns the descriptor. EAGAIN: backlog full. */
 API int64_t shim_connect(const char *name)
 {
@@ -397,8 +408,10 @@ API int64_t shim_give_group(int32_t fd, int32_t gid, int32_t mode)
 	return fchown(fd, (uid_t)-1, (gid_t)gid) < 0 || fchmod(fd, (mode_t)mode) < 0 ? -errno : 0;
 }
 
-/* Owner, 1 for a directory, and seconds since the last change of what stands at `name`; no link is
- * followed. */
+/*
+ * What stands at `name`, no link followed: owner, 1 for a directory, seconds since its last
+ * change.
+ */
 API int64_t shim_look_at(int32_t directory, const char *name, int32_t *out)
 {
 	struct stat status;

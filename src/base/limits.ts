@@ -59,7 +59,7 @@ export const IpcLimits = {
   stopDeadlineMs: 3_000,
 } as const;
 
-/** Adaptive polling (src/ipc/scheduling/ring-poller.ts): docs/internals/scheduling.md has why. */
+/** Adaptive polling (src/ipc/scheduling/ring-poller.ts). */
 export const PollLimits = {
   /** Keep looking at the active rings for this long after the last message. */
   idleUs: 20,

@@ -11,7 +11,10 @@ export type { Credentials } from "../platform/socket.ts";
 /** What an accepted caller may do; the handler's word, handed back to it with each request. */
 export type Permissions = "read-write" | "read-only";
 
-/** The process at the other end: the real ids of the sender of the set-up request, as libqb has it. */
+/**
+ * The process at the other end: the real ids of the sender of the set-up request, as libqb has
+ * it.
+ */
 export interface Caller extends Credentials {
   readonly permissions: Permissions;
 }
@@ -61,7 +64,9 @@ export interface ReplyMessage {
 /** What a one-way request is answered with: nothing is sent. */
 export const NO_REPLY: unique symbol = Symbol("no reply");
 
-/** A reply most handlers give: a body (it may be empty) with error 0, or an errno without a body. */
+/**
+ * A reply most handlers give: a body (it may be empty) with error 0, or an errno without a body.
+ */
 export type PlainReply = Uint8Array | Errno;
 
 /** What a request is answered with. */

@@ -13,8 +13,10 @@ const USUAL_MAPPINGS = 65_530;
 /** Handshakes may take this part of a small RLIMIT_NOFILE. */
 const HANDSHAKE_SHARE = 1 / 8;
 
-/** What PVE's clients ask for (IPCC.xs); the room in /dev/shm is told in connections of this size. */
-export const USUAL_MESSAGE_BYTES = 1024 * 1024;
+/**
+ * What PVE's clients ask for (IPCC.xs); the room in /dev/shm is told in connections of this size.
+ */
+const USUAL_MESSAGE_BYTES = 1024 * 1024;
 
 /** Everything a service needs to know besides its name and handler. */
 export interface ServiceSettings {
@@ -46,8 +48,8 @@ export interface ServiceSettings {
 }
 
 /**
- * Settings a caller may give. `connections` and `shmBytesPerUid`: 0, the default, is as much as this
- * machine allows. `log`: lines go to stderr unless given.
+ * Settings a caller may give. `connections` and `shmBytesPerUid`: 0, the default, is as much as
+ * this machine allows. `log`: lines go to stderr unless given.
  */
 export type ServiceOptions = Partial<Omit<ServiceSettings, "poll">> & {
   readonly poll?: Partial<PollSettings>;

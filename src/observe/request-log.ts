@@ -1,7 +1,7 @@
 /**
  * Every request as one line of the log while debug is on: a Handler around another one, made at
- * construction. Off it costs one test per request. Bounded as the log is: of a flood each client has
- * its share of lines, the others are counted, and are neither decoded nor timed.
+ * construction. Off it costs one test per request. Bounded as the log is: of a flood each client
+ * has its share of lines, the others are counted, and are neither decoded nor timed.
  */
 import { Errno, errnoName } from "../base/errno.ts";
 import {

@@ -105,7 +105,9 @@ export class Directory implements FileDirectory {
     return { uid: uid >>> 0, isDirectory: isDirectory === 1, ageS };
   }
 
-  /** Opens a regular file in this one read-write, not through a symlink; a descriptor or an errno. */
+  /**
+   * Opens a regular file in this one read-write, not through a symlink; a descriptor or an errno.
+   */
   openFile(name: string): number {
     return shim.shim_file_open(this.fd, cString(name));
   }

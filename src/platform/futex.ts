@@ -15,9 +15,10 @@ export function takeWaiting(address: Address, spinUs: number, timeoutUs: number)
 }
 
 /**
- * Looks at the semaphores of the first `count` rows of a table (struct hot_ring of native/shim.c: at
- * `table`) until one has a value or `budgetNs` is over; its index, or a negative errno. Starts after
- * index `after`, and leaves out index `skip` (-1: none). Reads notify bytes that have gathered.
+ * Looks at the semaphores of the first `count` rows of a table (struct hot_ring of native/shim.c:
+ * at `table`) until one has a value or `budgetNs` is over; its index, or a negative errno. Starts
+ * after index `after`, and leaves out index `skip` (-1: none). Reads notify bytes that have
+ * gathered.
  */
 export function pollSemaphores(
   table: Address,

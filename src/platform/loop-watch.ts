@@ -3,10 +3,11 @@
  * while it is readable. Bun's own sockets read for themselves, and keep a timer of 4 s going.
  *
  * A UDP socket of Bun's is the carrier: another descriptor of the watched one takes the place of
- * its own (dup3), under the same user data in the loop's epoll set, which /proc/self/fdinfo shows.
- * When it is readable Bun calls recvmmsg(2), gets ENOTSOCK, and calls the socket's error handler:
- * one failed system call per wake-up, nothing to put back, no timer. test/platform/loop-watch.test.ts
- * fails when an update of Bun ends this; the fallback is a timer of 1 ms.
+ * its own (dup3), under the same user data in the loop's epoll set, which /proc/self/fdinfo
+ * shows. When it is readable Bun calls recvmmsg(2), gets ENOTSOCK, and calls the socket's error
+ * handler: one failed system call per wake-up, nothing to put back, no timer.
+ * test/platform/loop-watch.test.ts fails when an update of Bun ends this; the fallback is a timer
+ * of 1 ms.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { shim } from "./shim.ts";

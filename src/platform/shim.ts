@@ -11,6 +11,7 @@ export type Address = number;
 
 const SYMBOLS = {
   shim_listen: { args: ["buffer", "i32"], returns: "i64_fast" },
+  shim_replace: { args: ["i32", "i32"], returns: "i64_fast" },
   shim_accept: { args: ["i32"], returns: "i64_fast" },
   shim_receive_from: { args: ["i32", "buffer", "i64_fast", "buffer"], returns: "i64_fast" },
   shim_stop_credentials: { args: ["i32"], returns: "i64_fast" },

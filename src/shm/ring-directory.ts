@@ -1,7 +1,7 @@
 /**
  * A connection's directory in /dev/shm and the six files in it, from the server's side: made,
- * named, given to the client, removed (libqb ipc_shm.c). The directory stays the server's (mode 0710),
- * so its client can use the files but not rename, replace or remove them.
+ * named, given to the client, removed (libqb ipc_shm.c). The directory stays the server's (mode
+ * 0710), so its client can use the files but not rename, replace or remove them.
  */
 import { readdirSync } from "node:fs";
 import { Errno } from "../base/errno.ts";

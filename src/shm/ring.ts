@@ -172,9 +172,9 @@ export class RingWriter {
   }
 
   /**
-   * Allocates a chunk of `size` payload bytes; the byte offset of its payload in the ring's `bytes`.
-   * EMSGSIZE: never fits; EAGAIN: no room until the reader reads; EPROTO: the reader's index lies
-   * outside the ring. Follow with commit.
+   * Allocates a chunk of `size` payload bytes; the byte offset of its payload in the ring's
+   * `bytes`. EMSGSIZE: never fits; EAGAIN: no room until the reader reads; EPROTO: the reader's
+   * index lies outside the ring. Follow with commit.
    */
   allocChunk(size: number): number {
     const { words, headerWord, dataWord, wordCount } = this.memory;

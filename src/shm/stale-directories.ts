@@ -14,7 +14,9 @@ import { closeDescriptor, type Directory, lockFile } from "../platform/files.ts"
 import { isAlive } from "../platform/processes.ts";
 import { ringFileNames, SHM } from "./ring-directory.ts";
 
-/** `qb-<server pid>-<client pid>-<descriptor>-<random>` (libqb ipc_setup.c); ours ends in 12 hex. */
+/**
+ * `qb-<server pid>-<client pid>-<descriptor>-<random>` (libqb ipc_setup.c); ours ends in 12 hex.
+ */
 const RING_DIRECTORY = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-([A-Za-z0-9]+)$/;
 const OUR_SUFFIX = /^[0-9a-f]{12}$/;
 const REQUEST_HEADER = /^qb-request-.+-header$/;
@@ -67,7 +69,7 @@ function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
 }
 
 /** The rule above. What is the same for all directories of one run is looked up once. */
-export class StaleDirectories {
+class StaleDirectories {
   readonly #shm: Directory;
   readonly #path: string;
   readonly #proc: string;

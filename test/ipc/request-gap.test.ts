@@ -7,7 +7,10 @@ const US = 1000;
 const IDLE_NS = PollLimits.idleUs * US;
 const WAKE_UP_NS = 50 * US;
 
-/** A predictor whose client has asked `count` times, each `gapNs` after the reply; now, and the predictor. */
+/**
+ * A predictor whose client has asked `count` times, each `gapNs` after the reply; now, and the
+ * predictor.
+ */
 function after(count: number, gapNs: number): { predictor: RequestGapPredictor; now: number } {
   const predictor = new RequestGapPredictor(PollLimits);
   let now = 1_000_000;

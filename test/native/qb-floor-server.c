@@ -153,7 +153,10 @@ static uint32_t next(const struct ring *r, uint32_t bytes)
 	return index >= r->count ? index - r->count : index;
 }
 
-/* Echoes one request; its reply lies in the response ring before the request's space is given back. */
+/*
+ * Echoes one request; its reply lies in the response ring before the request's space is given
+ * back.
+ */
 static void answer(struct client *c)
 {
 	struct ring *in = &c->rings[0], *out = &c->rings[1];

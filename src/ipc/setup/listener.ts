@@ -54,7 +54,9 @@ export function openShm(log: Log): Directory | ListenFailure {
 /** Any uid but root's and our own: nobody's. */
 const ANOTHER_UID = 65_534;
 
-/** A server that may not give files away, where access lists do not help either, says so at once. */
+/**
+ * A server that may not give files away, where access lists do not help either, says so at once.
+ */
 function warnIfNotSharable(directory: Directory, log: Log): void {
   if (directory.give(ANOTHER_UID, ANOTHER_UID, 0o700) === 0) return;
   if (directory.share(ANOTHER_UID) === 0) return;

@@ -70,7 +70,8 @@ export class RefusalTexts {
   #noSpace(bytes: number): string {
     const { sizeBytes, freeBytes } = shmSpace();
     const kept = mib(this.#settings.shmRootReserveBytes);
-    const room = `${mib(freeBytes)} of ${mib(sizeBytes)} in ${SHM} are free (${kept} kept for root)`;
+    const free = `${mib(freeBytes)} of ${mib(sizeBytes)}`;
+    const room = `${free} in ${SHM} are free (${kept} kept for root)`;
     return `its rings take ${mib(bytes)}, and ${room}: ${MORE_SHM}`;
   }
 
@@ -81,9 +82,9 @@ export class RefusalTexts {
     const why = `${errnoText(error)} (${errnoName(error)})`;
     if (error !== Errno.EPERM) return `${who}: ${why}`;
     return (
-      `${who}: ${why}: this server runs as uid ${process.geteuid?.()}, which may not give files to ` +
-      `others, and ${SHM} has no access lists; --allow-uid ${peer.uid} does not help: run the ` +
-      `server as root or as uid ${peer.uid}, or add its user to group ${peer.gid}`
+      `${who}: ${why}: this server runs as uid ${process.geteuid?.()}, which may not give ` +
+      `files to others, and ${SHM} has no access lists; --allow-uid ${peer.uid} alone does not ` +
+      `help: run the server as root or as uid ${peer.uid}, or add its user to group ${peer.gid}`
     );
   }
 }
