@@ -139,8 +139,10 @@ export class Connection implements Peer, Polled, Runnable {
     return this.#held !== undefined || this.#replies.length > 0;
   }
 
+  /** Requests are in the ring, or the ring has been truncated: `serve` tells. */
   get hasRequests(): boolean {
-    return !this.ended && this.#requests.pendingCount > 0;
+    if (this.ended) return false;
+    return this.#requests.pendingCount > 0 || vanishedCount() !== this.#vanished;
   }
 
   /** How often a reply had to wake the client. */

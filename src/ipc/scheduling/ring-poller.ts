@@ -8,7 +8,7 @@ import { drainMicrotasks } from "bun:jsc";
 import { availableParallelism } from "node:os";
 import type { PollLimits } from "../../base/limits.ts";
 import { drainAll, pollSemaphores } from "../../platform/futex.ts";
-import { allocatePermanent, PAGE_BYTES } from "../../platform/memory.ts";
+import { allocatePermanent, PAGE_BYTES, vanishedCount } from "../../platform/memory.ts";
 import { stepAside } from "../../platform/processors.ts";
 import type { RequestGapPredictor } from "./request-gap.ts";
 
@@ -74,6 +74,7 @@ export class RingPoller<T extends Polled> {
   #last = 0;
   #inARow = 0;
   #scheduled = false;
+  #vanished = vanishedCount();
 
   constructor(settings: PollSettings, callbacks: PollerCallbacks<T>) {
     this.#settings = settings;
@@ -201,6 +202,14 @@ export class RingPoller<T extends Polled> {
     else this.#rest(now);
   }
 
+  /** A semaphore that was looked at is gone: its client truncated the file, and is found out. */
+  #checkVanished(): void {
+    const vanished = vanishedCount();
+    if (vanished === this.#vanished) return;
+    this.#vanished = vanished;
+    for (const connection of this.#active) this.#callbacks.again(connection);
+  }
+
   /** Serves one that was found to have a request, seen at `seenNs`; when that was done. */
   #serve(connection: T, seenNs: number, index: number): number {
     const { predictor, wakes } = connection;
@@ -236,6 +245,7 @@ export class RingPoller<T extends Polled> {
   #rest(now: number): void {
     if (this.#active.length === 0) return;
     drainAll(this.#tableAddress, this.#active.length);
+    this.#checkVanished();
     for (const connection of this.#quiet) connection.setQuiet(false);
     this.#quiet.clear();
     if (pollSemaphores(this.#tableAddress, this.#active.length, this.#last, -1, 0) < 0) return;

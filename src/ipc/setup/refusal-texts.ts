@@ -22,6 +22,9 @@ const MORE_SHM =
   `make ${SHM} larger (docker run --shm-size=1g, mount -o remount,size=1g ${SHM}), ` +
   `or have clients ask for smaller messages`;
 
+/** The words a client's strerror prints. */
+const NO_SPACE = `${errnoText(Errno.ENOSPC)} (${errnoName(Errno.ENOSPC)})`;
+
 /** Lines about the peers of one service. */
 export class RefusalTexts {
   readonly #handler: Handler;
@@ -72,12 +75,20 @@ export class RefusalTexts {
     const kept = mib(this.#settings.shmRootReserveBytes);
     const free = `${mib(freeBytes)} of ${mib(sizeBytes)}`;
     const room = `${free} in ${SHM} are free (${kept} kept for root)`;
-    return `its rings take ${mib(bytes)}, and ${room}: ${MORE_SHM}`;
+    return `${NO_SPACE}: its rings take ${mib(bytes)}, and ${room}: ${MORE_SHM}`;
+  }
+
+  /** There are bytes enough, and still no file could be made. */
+  #noInodes(): string {
+    const next = `see df -i ${SHM}; mount -o remount,nr_inodes=1m ${SHM} allows more`;
+    return `${NO_SPACE}: ${SHM} is out of inodes: ${next}`;
   }
 
   /** Its rings could not be made, or not given to it. */
   noRings(peer: Credentials, error: Errno, bytes: number): string {
     const who = `cannot make rings in ${SHM} for ${describePeer(peer)}`;
+    if (error === Errno.ENOSPC && shmSpace().freeBytes > bytes)
+      return `${who}: ${this.#noInodes()}`;
     if (error === Errno.ENOSPC || error === Errno.ENOMEM) return `${who}: ${this.#noSpace(bytes)}`;
     const why = `${errnoText(error)} (${errnoName(error)})`;
     if (error !== Errno.EPERM) return `${who}: ${why}`;
