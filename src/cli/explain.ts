@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc explain`: what an error line means. Offline; the words are check/'s. */
+import { jsonText } from "../base/escape.ts";
 import { renderDiagnosis } from "../tools/check/diagnosis.ts";
 import {
   CODE_NAMES,
@@ -107,7 +108,7 @@ export const explainCommand = command({
       return ExitCode.OK;
     }
     if (values.json) {
-      print(`${JSON.stringify(explanations.map(explanationJson), undefined, 2)}\n`);
+      print(`${jsonText(explanations.map(explanationJson), 2)}\n`);
     } else if (explanations.length === 0) {
       print(unknown(words));
     } else {

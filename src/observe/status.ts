@@ -3,6 +3,7 @@
  * connects: `pmxcfs-ipc top` reads it. Counters that the service keeps anyway, so a server that
  * nobody looks at pays nothing for it. Only root and the server's own user can connect.
  */
+import { jsonText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
 import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -144,7 +145,7 @@ function listenAt(path: string, read: () => StatusDocument): Running {
       socket: {
         open(socket) {
           readers.came(socket);
-          socket.data = { bytes: Buffer.from(`${JSON.stringify(read())}\n`) };
+          socket.data = { bytes: Buffer.from(`${jsonText(read())}\n`) };
           sendOn(socket);
         },
         data() {},
