@@ -142,6 +142,7 @@ async function serveStore(
   using opened = backend;
   const inCluster = node && claimed ? joinCluster(node, claimed, opened) : false;
   if (typeof inCluster === "string") return inCluster;
+  if (inCluster) opened.tree?.journalWhenLocked();
   const rrdFiles =
     options.rrd === undefined
       ? undefined

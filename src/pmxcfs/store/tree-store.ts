@@ -164,6 +164,14 @@ export class TreeStore implements Disposable {
   }
 
   /**
+   * For a node of a cluster: a database that is locked by others is no EBUSY, since all nodes must
+   * apply the same; changes go into the journal until it is free.
+   */
+  journalWhenLocked(): void {
+    this.#writer.journalWhenLocked();
+  }
+
+  /**
    * Keeps a verified copy of the database as it is, before something that cannot be undone (a sync
    * that deletes); the loop stands still for about 10 ms a megabyte.
    */
