@@ -3,8 +3,8 @@
  * before it is answered (one small write, the same promise: SIGKILL loses nothing), and many go
  * into config.db as one transaction in which only the last state of a row is written: after 5 s,
  * at 256 changes, when somebody else opens the database, at fsync and at the stop.
- * With `--commit each` the journal is used only in a cluster, while another process holds config.db's
- * write lock: the change cannot wait, and all nodes must apply the same.
+ * With `--commit each` the journal is used only in a cluster, while another process holds the
+ * database's write lock: the change cannot wait, and all nodes must apply the same.
  *
  * While changes wait, row 0 has another name than the C server accepts: it says what to do instead
  * of starting without them. Versions, counters and rows end up as with `--commit each`.

@@ -1,6 +1,7 @@
 /**
  * Where the writable tree's changes go before memory follows: rows of the table `tree`. There are
- * two: the database with a journal beside it (batching-writer.ts), and plain memory for tests and the cluster simulator (here).
+ * two: the database with a journal beside it (batching-writer.ts), and plain memory for tests and
+ * the cluster simulator (here).
  */
 import type { Errno } from "../../base/errno.ts";
 import type { JournalRecord } from "./journal-format.ts";
