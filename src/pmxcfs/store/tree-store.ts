@@ -179,6 +179,12 @@ export class TreeStore implements Disposable {
     return this.#writer.keepCopy(reason);
   }
 
+  /** Whether the database can be written now: row 0 is written as it is. */
+  probe(): boolean {
+    const { version, writer, mtime } = this.memdb.root;
+    return this.#commit([], [], { version, writer, mtime }) === 0;
+  }
+
   /** Writes what is not in the database yet, and closes it. */
   [Symbol.dispose](): void {
     this.#writer[Symbol.dispose]();
