@@ -147,7 +147,7 @@ async function serveStore(
     options.rrd === undefined
       ? undefined
       : new RrdFiles({ ...options.rrd, log: log.tagged("status") });
-  const composition = composeServices(opened, rrdFiles, inCluster);
+  const composition = composeServices(opened, rrdFiles, inCluster, log);
   if (node !== undefined && inCluster) {
     const { memdb, members } = opened;
     followCorosyncConf(memdb, members.nodeName, node.hostCorosyncConf, log.tagged("dcdb"));
@@ -157,6 +157,7 @@ async function serveStore(
   if (typeof mounted === "string") return mounted;
   using mount = mounted;
   log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
+  await composition.cluster?.start();
   const stop = Promise.race([signal, ...(mount === undefined ? [] : [mount.lost])]);
   const failure = await serveRequests(options, group, {
     ...context,
@@ -168,6 +169,9 @@ async function serveStore(
     },
     stopping: () => mount && log.tagged("main").info("teardown filesystem"),
   });
+  // Unmounted first: what still waits for the cluster has nobody left who reads the answer.
+  mount?.[Symbol.dispose]();
+  await composition.cluster?.stop();
   rrdFiles?.close();
   return failure;
 }

@@ -182,7 +182,8 @@ export class TreeStore implements Disposable {
   /** Whether the database can be written now: row 0 is written as it is. */
   probe(): boolean {
     const { version, writer, mtime } = this.memdb.root;
-    return this.#commit([], [], { version, writer, mtime }) === 0;
+    const root = { version, writer, mtime, type: RowType.FILE };
+    return this.#writer.commit({ deleted: [], replaced: [], root }) === 0;
   }
 
   /** Writes what is not in the database yet, and closes it. */

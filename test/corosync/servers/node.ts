@@ -35,7 +35,7 @@ const cluster = new Cluster({
   log,
   ...(values.deadline === undefined ? {} : { deadlineMs: Number(values.deadline) }),
 });
-const replicator = new ClusterReplicator(cluster, memdb);
+const replicator = new ClusterReplicator(cluster, tree);
 
 function checksum(): string {
   const step = tree.index.startChecksum();

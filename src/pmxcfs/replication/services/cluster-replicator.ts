@@ -3,8 +3,8 @@
  * they come back. C counterpart: cfs-plug-memdb.c with dfsm.
  */
 import { Errno } from "../../../base/errno.ts";
-import type { Memdb } from "../../state/memdb.ts";
 import type { TreeCommand } from "../../state/tree-command.ts";
+import type { TreeStore } from "../../store/tree-store.ts";
 import { isUnlockRequest, withoutPhantoms } from "../local.ts";
 import type { LogMessage, Replicator, Requester } from "../replicator.ts";
 import type { Cluster } from "./cluster.ts";
@@ -14,11 +14,11 @@ const WRITE_BYTES = 128 * 1024;
 
 export class ClusterReplicator implements Replicator {
   readonly #cluster: Cluster;
-  readonly #memdb: Memdb;
+  readonly #tree: TreeStore;
 
-  constructor(cluster: Cluster, memdb: Memdb) {
+  constructor(cluster: Cluster, tree: TreeStore) {
     this.#cluster = cluster;
-    this.#memdb = memdb;
+    this.#tree = tree;
   }
 
   get quorate(): boolean {
@@ -31,13 +31,17 @@ export class ClusterReplicator implements Replicator {
     if (database === undefined) return Errno.EBUSY;
     const { group, service } = database;
     if (group.writable !== 0) return group.writable;
-    if (isUnlockRequest(this.#memdb, given)) {
+    if (isUnlockRequest(this.#tree.memdb, given)) {
       const request = group.unlockRequest(given.path);
       if (request !== undefined) service.send(request);
     }
-    const command = withoutPhantoms(this.#memdb, given);
+    const command = withoutPhantoms(this.#tree.memdb, given);
     if (command === given) return service.propose(group.encode(command), signal);
     return this.#fill(command, signal);
+  }
+
+  flush(): 0 | Errno {
+    return this.#tree.flush();
   }
 
   setStatus(name: string, data: Uint8Array): 0 | Errno {

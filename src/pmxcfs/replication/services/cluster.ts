@@ -39,8 +39,6 @@ export interface ClusterOptions {
   readonly address: () => Promise<string | undefined>;
   /** Milliseconds a change may wait; 30 s unless given. */
   readonly deadlineMs?: number;
-  /** Before a sync takes guests or many entries from this node. */
-  readonly onOverruled?: (plan: OverruledBy, leader: string) => void;
   readonly log: Log;
 }
 
@@ -173,14 +171,11 @@ export class Cluster {
   }
 
   #databaseMachine(self: Member): Dfsm {
-    const { tree, onOverruled, log } = this.#options;
+    const { tree } = this.#options;
     const group = new DatabaseGroup({
       tree,
       nodeid: self.nodeid,
-      onOverruled: (plan) => {
-        log.tagged("dcdb").warn(overruledText(plan, this.#nodeText(plan.leader)));
-        onOverruled?.(plan, this.#nodeText(plan.leader));
-      },
+      onOverruled: (plan) => this.#overruled(plan),
     });
     group.quorate = this.#quorum.quorate;
     this.#databaseGroup = group;
@@ -217,6 +212,18 @@ export class Cluster {
     const works = this.#options.tree.probe();
     if (works) this.#databaseGroup?.repaired();
     return works;
+  }
+
+  /** A sync is about to take guests or many entries from this node: a copy is kept before. */
+  #overruled(plan: OverruledBy): void {
+    const { tree, log } = this.#options;
+    const leader = this.#nodeText(plan.leader);
+    const copy = tree.keepCopy("overruled");
+    const kept =
+      "path" in copy
+        ? `the database as it was: ${copy.path}`
+        : `no copy of the database could be kept: ${copy.problem}`;
+    log.tagged("dcdb").warn(`${overruledText(plan, leader)}; ${kept}`);
   }
 
   #nodeText(member: Member): string {

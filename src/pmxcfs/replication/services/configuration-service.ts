@@ -112,7 +112,7 @@ function latin1(text: string): string {
 }
 
 /** Reads all; an error of cmap. Nodes in the order of their keys' bytes, as C shows them. */
-export async function factsOf(cmap: Cmap): Promise<ClusterFacts | CsError> {
+async function factsOf(cmap: Cmap): Promise<ClusterFacts | CsError> {
   const name = await cmap.get(CLUSTER_NAME);
   if (typeof name === "number") return name;
   const version = await cmap.get(CONFIG_VERSION);
