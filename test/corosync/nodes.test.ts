@@ -47,7 +47,7 @@ describe("three nodes", () => {
     for (const one of servers) expect(await one.do({ op: "read", path: "dir/file" })).toBe("hello");
   });
 
-  test("an empty file that grows gets zeros, and an expired lock's request is refused", async () => {
+  test("an empty file that grows gets zeros, and a lock that is held is refused", async () => {
     await at(1).do({ op: "create", path: "grown" });
     expect(await at(1).do({ op: "truncate", path: "grown", size: 300_000 })).toBe(0);
     const grown = (await at(2).do({ op: "read", path: "grown" })) as string;

@@ -24,7 +24,7 @@ export class JsonProcess<C extends { readonly op: string }> implements AsyncDisp
   /** What it wrote to stderr. */
   log = "";
 
-  /** Starts test/corosync/servers/SCRIPT.ts in a node. */
+  /** Starts the program of that name in test/corosync/servers in a node. */
   constructor(node: ClusterNode, script: string, ...words: readonly string[]) {
     const path = join(REPOSITORY, "test", "corosync", "servers", `${script}.ts`);
     this.#child = Bun.spawn(node.holder.enter([process.execPath, path, ...words]), {
