@@ -18,6 +18,8 @@ export interface CommandText {
   readonly examples?: readonly (readonly [line: string, meaning: string])[];
   /** Exit codes other than 0, 1 and 2, or what 1 means here. */
   readonly exits?: readonly (readonly [code: number, meaning: string])[];
+  /** Of a group: the command that words mean which name none. */
+  readonly fallback?: string;
 }
 
 /** Makes the command below a group, or a root command, when it is asked for. */

@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   record: async () => (await import("./record.ts")).recordCommand,
   replay: async () => (await import("./replay.ts")).replayCommand,
   config: async () => (await import("./config.ts")).configCommand,
+  history: async () => (await import("./history.ts")).historyCommand,
   top: async () => (await import("./top.ts")).topCommand,
   echo: async () => (await import("./echo.ts")).echoCommand,
 };

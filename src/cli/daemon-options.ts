@@ -1,12 +1,23 @@
 /** The options of the commands that are the server: transport, metrics, access, RRD, mount. */
 import { hostname } from "node:os";
+import { dirname, join } from "node:path";
 import { MountLimits } from "../base/limits.ts";
+import { HISTORY_LIMITS } from "../pmxcfs/history/prune.ts";
 import type { DaemonOptions } from "../daemon/daemon.ts";
 import type { NodeOptions } from "../daemon/node/node.ts";
-import type { BackendOptions } from "../pmxcfs/store/open.ts";
 import { PVE_RESTART_FLAG } from "../daemon/restart-flag.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
-import { flagOn, milliseconds, oneOf, path, repeated, type Values } from "./args.ts";
+import {
+  bytes,
+  count,
+  flag,
+  flagOn,
+  milliseconds,
+  oneOf,
+  path,
+  repeated,
+  type Values,
+} from "./args.ts";
 import { parseFaultRule } from "./inject-rules.ts";
 import {
   observeOptions,
@@ -19,7 +30,9 @@ const CLUSTER = "Cluster";
 const RRD = "RRD files";
 const FAULTS = "Faults on purpose";
 const MOUNT = "Mount";
-const DATABASE = "Database";
+const HISTORY = "History";
+
+const DAY_MS = 24 * 3_600_000;
 
 /** Seeds end here. */
 const SEEDS = 2 ** 32;
@@ -37,15 +50,24 @@ export const daemonOptions = {
     default: MountLimits.requestTimeoutMs,
     group: MOUNT,
   }),
-  commit: oneOf(["each", "batched"], {
-    description: "When changes go into the database: each at once, or many at a time by a journal",
-    default: "each",
-    group: DATABASE,
+  history: path({
+    description: "Where the history of a mounted tree is kept; off keeps none",
+    hint: "FILE",
+    defaultText: "history.db beside the database",
+    group: HISTORY,
   }),
-  sync: oneOf(["normal", "full"], {
-    description: "full: each change is on the disk before it is answered, for power cuts",
-    default: "normal",
-    group: DATABASE,
+  historyPrivate: flag({ description: "Keep contents of private files, too", group: HISTORY }),
+  historySize: bytes({
+    description: "Largest size of the history",
+    default: HISTORY_LIMITS.bytes,
+    min: 1024 * 1024,
+    group: HISTORY,
+  }),
+  historyDays: count({
+    description: "Days after which a change that was superseded is forgotten",
+    default: HISTORY_LIMITS.ageMs / DAY_MS,
+    min: 1,
+    group: HISTORY,
   }),
   restartFlag: path({
     description: "Made at a stop, so that PVE's clients wait for a restart; off makes none",
@@ -104,16 +126,15 @@ export function daemonSettings(
   };
 }
 
-/** How the node's own database is written. */
-export function writingSettings({ commit, sync }: DaemonValues): BackendOptions["writing"] {
-  return { commit, sync };
-}
-
-/** How the mount is served. */
+/** How the mount is served, and what is kept of its changes. `database`: the node's config.db. */
 export function mountSettings(
   values: DaemonValues,
-): Pick<NodeOptions, "wake" | "requestTimeoutSeconds"> {
+  database: string,
+): Pick<NodeOptions, "wake" | "requestTimeoutSeconds" | "history"> {
+  const file = values.history ?? join(dirname(database), "history.db");
+  const limits = { bytes: values.historySize, ageMs: values.historyDays * DAY_MS };
   return {
+    history: file === "off" ? undefined : { file, keepPrivate: values.historyPrivate, limits },
     wake: values.wake,
     requestTimeoutSeconds: Math.ceil(values.requestTimeout / 1000),
   };

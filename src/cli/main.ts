@@ -33,16 +33,35 @@ export interface Stage {
 /** All that people try. */
 const VERSION_WORDS: ReadonlySet<string> = new Set(["--version", "-V", "-v", "version"]);
 
+/**
+ * The child that `given` names and the words it gets. With a fallback: `tree@TIME` is `tree TIME`,
+ * and what names no child belongs to the fallback, but for a request for the group's own help.
+ */
+function childOf(
+  children: Command["children"],
+  fallback: string | undefined,
+  given: string | undefined,
+  rest: readonly string[],
+  all: readonly string[],
+): [name: string | undefined, words: readonly string[]] {
+  if (fallback === undefined) return [given?.startsWith("-") === true ? undefined : given, rest];
+  if (given !== undefined && children.has(given)) return [given, rest];
+  const [base = "", ...at] = given?.split("@") ?? [];
+  if (at.length > 0 && children.has(base)) return [base, [at.join("@"), ...rest]];
+  return given !== undefined && HELP_FLAGS.includes(given) ? [undefined, all] : [fallback, all];
+}
+
 async function find(root: Command, argv: readonly string[]): Promise<Found> {
   let found: Found = { path: [root.text.name], command: root, words: argv };
   while (found.command.children.size > 0) {
-    const [first, ...words] = found.words;
-    const { aliases } = found.command;
-    const name = first === undefined ? undefined : (aliases.get(first) ?? first);
-    if (name === undefined || name.startsWith("-")) return found;
-    const load = found.command.children.get(name);
+    const { children, text, aliases } = found.command;
+    const [first, ...rest] = found.words;
+    const given = first === undefined ? undefined : (aliases.get(first) ?? first);
+    const [name, words] = childOf(children, text.fallback, given, rest, found.words);
+    if (name === undefined) return found;
+    const load = children.get(name);
     if (load === undefined) {
-      const hint = nearest(name, [...found.command.children.keys(), ...aliases.keys()]);
+      const hint = nearest(name, [...children.keys(), ...aliases.keys()]);
       throw new UsageFailure(`unknown command "${name}"`, hint);
     }
     found = { path: [...found.path, name], command: await load(), words };

@@ -25,7 +25,6 @@ import {
   type DaemonValues,
   hostNode,
   mountSettings,
-  writingSettings,
 } from "./daemon-options.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { readWords } from "./parse-args.ts";
@@ -163,13 +162,13 @@ async function serveNode(asked: Asked, values: DaemonValues, log: Log): Promise<
   };
   const failure = await runDaemon({
     ...daemonSettings(values),
-    store: { own: PVE.database, writing: writingSettings(values), nodeName },
+    store: { own: PVE.database, nodeName },
     node: {
       ...PVE,
       local: asked.local,
       lockFile: join(dirname(PVE.database), LOCK_FILE),
       hostCorosyncConf: HOST_COROSYNC_CONF,
-      ...mountSettings(values),
+      ...mountSettings(values, PVE.database),
       ready,
     },
     log,

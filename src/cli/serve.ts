@@ -14,7 +14,6 @@ import {
   type DaemonValues,
   hostNode,
   mountSettings,
-  writingSettings,
 } from "./daemon-options.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { leaveSoon, logOf } from "./service-options.ts";
@@ -37,7 +36,7 @@ function nodeOf(
     pidFile: undefined,
     runDirectory: restartFlag === PVE_RESTART_FLAG ? PVE.runDirectory : undefined,
     hostCorosyncConf: HOST_COROSYNC_CONF,
-    ...mountSettings(values),
+    ...mountSettings(values, database),
   };
 }
 
@@ -108,9 +107,7 @@ export const serveCommand = command({
       ...node,
       store: {
         dir: values.dir,
-        ...(mount === undefined
-          ? { db: values.db }
-          : { own: database, writing: writingSettings(values) }),
+        ...(mount === undefined ? { db: values.db } : { own: database }),
         state: values.state,
         nodeName: values.node ?? hostNode(),
         corosyncConf: values.corosyncConf,

@@ -5,6 +5,9 @@
 import { accessOf, type AccessRules, findGroup, type Group } from "./access-rules.ts";
 import { type Backend, type BackendOptions, openBackend } from "../pmxcfs/store/open.ts";
 import { RELOAD_BOUNDS_MS } from "../pmxcfs/store/reloads.ts";
+import { HistoryRecorder } from "../pmxcfs/history/recorder.ts";
+import { RecordedReplicator } from "../pmxcfs/history/replicator.ts";
+import { pathIsPrivate } from "../pmxcfs/state/private-path.ts";
 import { RrdFiles } from "../pmxcfs/rrd/files.ts";
 import { cfsHandler } from "../pmxcfs/requests/handler.ts";
 import { FaultInjector, type FaultRule } from "./fault-injection.ts";
@@ -55,19 +58,21 @@ interface MountContext {
   readonly node: NodeOptions;
   readonly backend: Backend;
   readonly composition: Composition;
+  readonly history: HistoryRecorder | undefined;
   readonly gid: number;
   readonly log: Log;
 }
 
 /** Mounts the tree; a line that says why not. */
 async function mountTree(context: MountContext): Promise<Mounted | string> {
-  const { node, backend, composition, gid, log } = context;
+  const { node, backend, composition, history, gid, log } = context;
+  const { replicator } = composition;
   const { promise: lost, resolve } = Promise.withResolvers<string>();
   let controls: ServiceControls | undefined;
   const mount = await Mount.open({
     directory: node.mount,
     memdb: backend.memdb,
-    replicator: composition.replicator,
+    replicator: history === undefined ? replicator : new RecordedReplicator(replicator, history),
     texts: {
       ...composition.texts,
       debug: () => log.debugOn,
@@ -90,6 +95,17 @@ async function mountTree(context: MountContext): Promise<Mounted | string> {
     setControls: (given) => void (controls = given),
     [Symbol.dispose]: () => mount.close(),
   };
+}
+
+/** The history of the tree that is served, when one is kept. */
+function openHistory(
+  node: NodeOptions | undefined,
+  { memdb, members }: Backend,
+  log: Log,
+): HistoryRecorder | undefined {
+  if (node?.history === undefined) return undefined;
+  const isPrivate = pathIsPrivate;
+  return new HistoryRecorder({ ...node.history, node: members.nodeName, memdb, isPrivate, log });
 }
 
 /** True when the tree makes this node one of a cluster. Its corosync.conf is taken in before. */
@@ -142,22 +158,27 @@ async function serveStore(
   using opened = backend;
   const inCluster = node && claimed ? joinCluster(node, claimed, opened) : false;
   if (typeof inCluster === "string") return inCluster;
-  if (inCluster) opened.tree?.journalWhenLocked();
   const rrdFiles =
     options.rrd === undefined
       ? undefined
       : new RrdFiles({ ...options.rrd, log: log.tagged("status") });
-  const composition = composeServices(opened, rrdFiles, inCluster, log);
+  const composition = composeServices(opened, rrdFiles, inCluster);
   if (node !== undefined && inCluster) {
     const { memdb, members } = opened;
     followCorosyncConf(memdb, members.nodeName, node.hostCorosyncConf, log.tagged("dcdb"));
   }
-  const context = { backend: opened, composition, gid: group?.gid ?? 0, log: log.tagged("main") };
+  await using history = openHistory(node, opened, log.tagged("history"));
+  const context = {
+    backend: opened,
+    composition,
+    history,
+    gid: group?.gid ?? 0,
+    log: log.tagged("main"),
+  };
   const mounted = node === undefined ? undefined : await mountTree({ ...context, node });
   if (typeof mounted === "string") return mounted;
   using mount = mounted;
   log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
-  await composition.cluster?.start();
   const stop = Promise.race([signal, ...(mount === undefined ? [] : [mount.lost])]);
   const failure = await serveRequests(options, group, {
     ...context,
@@ -169,9 +190,6 @@ async function serveStore(
     },
     stopping: () => mount && log.tagged("main").info("teardown filesystem"),
   });
-  // Unmounted first: what still waits for the cluster has nobody left who reads the answer.
-  mount?.[Symbol.dispose]();
-  await composition.cluster?.stop();
   rrdFiles?.close();
   return failure;
 }
@@ -179,6 +197,7 @@ async function serveStore(
 interface Serving {
   readonly backend: Backend;
   readonly composition: Composition;
+  readonly history: HistoryRecorder | undefined;
   readonly rrdFiles: RrdFiles | undefined;
   readonly stop: Promise<string>;
   readonly ready: (controls: ServiceControls) => void;
@@ -188,7 +207,7 @@ interface Serving {
 async function serveRequests(
   options: DaemonOptions,
   group: Group | undefined,
-  { backend, composition, rrdFiles, stop, ready, stopping }: Serving,
+  { backend, composition, history, rrdFiles, stop, ready, stopping }: Serving,
 ): Promise<string | undefined> {
   const { log } = options;
   const access = accessOf(options.access, group, log.tagged("main"));
@@ -213,6 +232,7 @@ async function serveRequests(
       sources: {
         versions: () => versionsOf(backend),
         reloads: () => ({ ...backend.reloads, boundsMs: RELOAD_BOUNDS_MS }),
+        ...(history === undefined ? {} : { history: () => history.counters }),
         ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
       },
     },

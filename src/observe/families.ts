@@ -5,7 +5,7 @@ import type { Service } from "../ipc/service.ts";
 import { SHM } from "../shm/ring-directory.ts";
 import { buildInfo } from "../base/version.ts";
 import { type Bound, MetricRegistry, type Reading } from "./registry.ts";
-import { DURATION_BOUNDS_NS, type RequestCounters, TIMED_ONE_IN } from "./request-counters.ts";
+import { DURATION_BOUNDS_NS, type Tally, TIMED_ONE_IN } from "./request-counters.ts";
 
 /** What the transport does not know of; left out where there is none. */
 export interface MetricSources {
@@ -29,6 +29,14 @@ export interface MetricSources {
     readonly dropped: number;
     readonly pending: number;
   };
+  /** The history of the tree (pmxcfs/history/recorder.ts). */
+  readonly history?: () => {
+    readonly written: number;
+    readonly waiting: number;
+    readonly lostChanges: number;
+    readonly lostContents: number;
+    readonly failures: number;
+  };
 }
 
 const NS_PER_SECOND = 1e9;
@@ -39,7 +47,7 @@ const DURATIONS: readonly Bound[] = DURATION_BOUNDS_NS.map((ns, index) => {
   return { le: ns / NS_PER_SECOND, buckets: index + 1 };
 });
 
-/** Powers of two, from 64 bytes to a mebibyte; the counters's slot n goes up to 2^n. */
+/** Powers of two, from 64 bytes to a mebibyte; the tally's slot n goes up to 2^n. */
 const SIZES: readonly Bound[] = [6, 8, 10, 12, 14, 16, 18, 20].map((power) => {
   return { le: 2 ** power, buckets: power + 1 };
 });
@@ -112,12 +120,12 @@ function aboutTraffic(metrics: MetricRegistry, service: Service): void {
   }
 }
 
-function aboutOperations(metrics: MetricRegistry, counters: RequestCounters): void {
+function aboutOperations(metrics: MetricRegistry, tally: Tally): void {
   metrics.counter("requests_total", "Requests that reached the handler.", () =>
-    counters.operations().map(({ operation, requests }) => [{ operation }, requests]),
+    tally.operations().map(({ operation, requests }) => [{ operation }, requests]),
   );
   metrics.counter("request_errors_total", "Answers that carried an errno.", () =>
-    counters
+    tally
       .operations()
       .flatMap(({ operation, errors }) =>
         [...errors].map(
@@ -126,14 +134,14 @@ function aboutOperations(metrics: MetricRegistry, counters: RequestCounters): vo
       ),
   );
   metrics.histogram("request_bytes", "Bodies of requests.", SIZES, () =>
-    counters.operations().map(({ operation, requestBytes }) => [{ operation }, requestBytes]),
+    tally.operations().map(({ operation, requestBytes }) => [{ operation }, requestBytes]),
   );
   metrics.histogram("reply_bytes", "Bodies of answers without an errno.", SIZES, () =>
-    counters.operations().map(({ operation, replyBytes }) => [{ operation }, replyBytes]),
+    tally.operations().map(({ operation, replyBytes }) => [{ operation }, replyBytes]),
   );
   const timed = `Time in the handler, of one request in ${TIMED_ONE_IN} of each operation.`;
   metrics.histogram("request_duration_seconds", timed, DURATIONS, () =>
-    counters
+    tally
       .operations()
       .map(({ operation, durations: { counts, sum } }) => [
         { operation },
@@ -179,6 +187,19 @@ function aboutReloads(
   metrics.counter("config_reload_failures_total", failed, () => reloads().failures);
 }
 
+function aboutHistory(metrics: MetricRegistry, { history }: MetricSources): void {
+  if (history === undefined) return;
+  metrics.counter("history_changes_total", "Changes of the tree kept.", () => history().written);
+  metrics.gauge("history_waiting", "Changes not written yet.", () => history().waiting);
+  const lost = "Changes, or contents of changes, that were left out because too many waited.";
+  metrics.counter("history_lost_total", lost, () => [
+    [{ what: "change" }, history().lostChanges],
+    [{ what: "content" }, history().lostContents],
+  ]);
+  const failures = "Times that the history could not be written.";
+  metrics.counter("history_failures_total", failures, () => history().failures);
+}
+
 function aboutStore(metrics: MetricRegistry, { versions, reloads, rrd }: MetricSources): void {
   if (reloads !== undefined) aboutReloads(metrics, reloads);
   if (versions !== undefined) {
@@ -196,17 +217,14 @@ function aboutStore(metrics: MetricRegistry, { versions, reloads, rrd }: MetricS
 }
 
 /** All metrics of one service. */
-export function metricsOf(
-  service: Service,
-  counters: RequestCounters,
-  sources: MetricSources,
-): MetricRegistry {
+export function metricsOf(service: Service, tally: Tally, sources: MetricSources): MetricRegistry {
   const metrics = new MetricRegistry();
   aboutProcess(metrics);
   aboutConnections(metrics, service);
   aboutTraffic(metrics, service);
-  aboutOperations(metrics, counters);
+  aboutOperations(metrics, tally);
   aboutMemory(metrics);
   aboutStore(metrics, sources);
+  aboutHistory(metrics, sources);
   return metrics;
 }

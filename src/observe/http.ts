@@ -5,12 +5,7 @@
  */
 import type { Socket, SocketHandler } from "bun";
 import { ObserveLimits } from "../base/limits.ts";
-import {
-  sendOn,
-  type Unsent,
-  type ConnectionBounds,
-  BoundedConnections,
-} from "./bounded-connections.ts";
+import { sendOn, type Unsent, type VisitorLimits, Visitors } from "./bounded-connections.ts";
 
 const REASONS = {
   200: "OK",
@@ -34,7 +29,7 @@ export interface HttpAnswer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export interface HttpLimits extends ConnectionBounds {
+export interface HttpLimits extends VisitorLimits {
   readonly headBytes: number;
 }
 
@@ -79,7 +74,7 @@ export function httpHandler(
   answer: (request: HttpRequest) => Promise<HttpAnswer>,
   { headBytes, ...limits }: HttpLimits = LIMITS,
 ): SocketHandler<Visit> {
-  const connections = new BoundedConnections<Visit>(limits);
+  const visitors = new Visitors<Visit>(limits);
   const say = (socket: Socket<Visit>, bytes: Uint8Array): void => {
     socket.data.bytes = bytes;
     sendOn(socket);
@@ -91,7 +86,7 @@ export function httpHandler(
   return {
     open(socket) {
       socket.data = { head: "", bytes: undefined };
-      connections.came(socket);
+      visitors.came(socket);
     },
     data(socket, bytes) {
       const visit = socket.data;
@@ -109,7 +104,7 @@ export function httpHandler(
       const { head, bytes } = socket.data;
       if (head !== undefined || bytes?.byteLength === 0) socket.end();
     },
-    close: (socket) => connections.gone(socket),
+    close: (socket) => visitors.gone(socket),
     error: (socket) => socket.terminate(),
   };
 }

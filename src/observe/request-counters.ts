@@ -4,14 +4,7 @@
  * taken for one in sixteen of each operation, because two looks at the clock cost more than that.
  */
 import { Errno } from "../base/errno.ts";
-import {
-  type Handler,
-  NO_REPLY,
-  type Reply,
-  replyBody,
-  replyError,
-  type Request,
-} from "../ipc/handler.ts";
+import type { Handler, Reply, Request } from "../ipc/handler.ts";
 
 /** One request of this many of an operation is timed, the first one included. */
 export const TIMED_ONE_IN = 16;
@@ -37,7 +30,7 @@ export interface Buckets {
 }
 
 /** One operation since the start. */
-export interface OperationCounts {
+export interface OperationTally {
   readonly operation: string;
   /** Slot n: bodies of at most 2^n bytes, and more than 2^(n-1). */
   readonly requestBytes: Buckets;
@@ -83,7 +76,7 @@ class BucketRows {
 }
 
 /** The handler with counters. */
-export class RequestCounters implements Handler {
+export class Tally implements Handler {
   readonly #inner: Handler;
   readonly #names: readonly string[];
   /** Id -> row; 0 is `other`. */
@@ -113,7 +106,7 @@ export class RequestCounters implements Handler {
   }
 
   /** Operations that were asked for at least once. */
-  operations(): OperationCounts[] {
+  operations(): OperationTally[] {
     return this.#names.flatMap((operation, row) => {
       const requestBytes = this.#requestBytes.row(row);
       const requests = requestBytes.counts.reduce((sum, count) => sum + count, 0);
@@ -178,12 +171,10 @@ export class RequestCounters implements Handler {
   }
 
   #answered(row: number, reply: Reply): Reply {
-    const error = replyError(reply);
-    if (error !== 0) {
-      add(this.#errors, row * ERRNOS + Math.min(Math.abs(error), ERRNOS - 1), 1);
-    } else if (reply !== NO_REPLY) {
-      const { byteLength } = replyBody(reply);
-      this.#replyBytes.record(row, sizeSlot(byteLength), byteLength);
+    if (typeof reply === "number") {
+      add(this.#errors, row * ERRNOS + Math.min(Math.abs(reply), ERRNOS - 1), 1);
+    } else {
+      this.#replyBytes.record(row, sizeSlot(reply.byteLength), reply.byteLength);
     }
     return reply;
   }

@@ -1,11 +1,7 @@
 /** One connection of ours over real rings, without a service or a client around it. */
-import {
-  Connection,
-  type ConnectionCallbacks,
-  type SetupChannel,
-} from "../../src/ipc/connection/connection.ts";
+import { Connection, type ConnectionHost, type Wire } from "../../src/ipc/connection/connection.ts";
 import type { Handler } from "../../src/ipc/handler.ts";
-import { RequestBuffers } from "../../src/ipc/connection/request-buffers.ts";
+import { ScratchPool } from "../../src/ipc/connection/request-buffers.ts";
 import { PollLimits } from "../../src/base/limits.ts";
 import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
 import { Directory } from "../../src/platform/files.ts";
@@ -24,39 +20,34 @@ export function makeRings(name: string, kept: DisposableStack): RingDirectory {
   return kept.use(made);
 }
 
-/** Callbacks of a service that accepts everybody and does nothing else; `more` replaces some. */
+/** A host that does nothing but let everybody in, but for what `more` says. */
 export function hostOf(
   handle: Handler["handle"],
-  more: Partial<ConnectionCallbacks> = {},
-): ConnectionCallbacks {
+  more: Partial<ConnectionHost> = {},
+): ConnectionHost {
   return {
     handler: { authenticate: () => "read-write", handle },
-    buffers: new RequestBuffers(PAGE_BYTES),
+    scratch: new ScratchPool(PAGE_BYTES),
     queuedRequests: 8,
     outstandingNotifies: 3,
     poll: PollLimits,
-    onStalled: () => {},
-    onMore: () => {},
-    onEnded: () => {},
-    dispose: () => {},
+    stalled: () => {},
+    more: () => {},
+    ended: () => {},
+    discard: () => {},
     ...more,
   };
 }
 
-const SILENT: SetupChannel = {
-  fd: -1,
-  close: () => {},
-  notify: (count) => count,
-  setQuiet: () => {},
-};
+const DEAF: Wire = { fd: -1, close: () => {}, notify: (count) => count };
 
 /** Root's connection `number` over `rings`. */
 export function connectionOver(
   rings: RingDirectory,
-  host: ConnectionCallbacks,
+  host: ConnectionHost,
   number = 1,
-  channel = SILENT,
+  wire = DEAF,
 ): Connection {
   const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
-  return new Connection(number, caller, rings, MAX_MESSAGE, channel, host);
+  return new Connection(number, caller, rings, MAX_MESSAGE, wire, host);
 }

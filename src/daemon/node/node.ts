@@ -12,6 +12,14 @@ import { isBelow } from "../../platform/mounts.ts";
 import { findOtherServer } from "./other-server.ts";
 import { NodeLock } from "./node-lock.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
+import type { PruneLimits } from "../../pmxcfs/history/prune.ts";
+
+export interface HistoryOptions {
+  readonly file: string;
+  /** Contents of private files are kept, too. */
+  readonly keepPrivate: boolean;
+  readonly limits: PruneLimits;
+}
 
 export interface NodeOptions {
   /** Where the tree is mounted: absolute. */
@@ -29,6 +37,8 @@ export interface NodeOptions {
   readonly wake: WakeKind | undefined;
   /** The kernel ends the connection when a request waits longer than this; 0: never. */
   readonly requestTimeoutSeconds: number;
+  /** The history of the tree; undefined: none is kept. */
+  readonly history: HistoryOptions | undefined;
   /** The server is ready: mounted, listening. */
   readonly ready?: () => void;
 }
@@ -89,7 +99,13 @@ export class Node implements Disposable {
   static async claim(options: NodeOptions, server: NodeServer): Promise<Node | string> {
     const { mount, database, lockFile, runDirectory, pidFile } = options;
     const { gid, socket, log, paths } = server;
-    const below = pathsBelowMount(mount, [database, lockFile, pidFile, ...paths]);
+    const below = pathsBelowMount(mount, [
+      database,
+      lockFile,
+      pidFile,
+      options.history?.file,
+      ...paths,
+    ]);
     if (below !== undefined) return below;
     process.chdir("/");
     process.umask(0o027);

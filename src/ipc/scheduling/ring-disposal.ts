@@ -1,64 +1,58 @@
 /**
- * Removes the rings of ended connections a moment later: the last process to unmap them frees
- * their pages, 0.4 ms for the smallest, and that should not be in the way of a client that
- * connects again at once.
+ * Rings whose connection has ended, removed a moment later: whoever lets go of them last frees
+ * their pages, 0.4 ms for the smallest, and a client that connects again should not be the one.
  */
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import type { Credentials } from "../../platform/socket.ts";
-import { TimeSlicedQueue } from "./time-sliced-queue.ts";
+import { TimedTurns } from "./time-sliced-queue.ts";
 
 /** A client that has hung up has unmapped its rings by then. */
-const DELAY_MS = 2;
+const AFTER_MS = 2;
 
-interface DisposalJob {
+interface Discard {
   readonly peer: Credentials;
   readonly rings: RingDirectory;
 }
 
 /** Owns what it was given until it is removed. */
-export class RingDisposal {
-  readonly #queue: TimeSlicedQueue<DisposalJob>;
-  readonly #delayed: DisposalJob[] = [];
-  #bytes = 0;
+export class Discards {
+  readonly #turns: TimedTurns<Discard>;
+  readonly #waiting: Discard[] = [];
   #timer: Timer | undefined;
-  #isScheduled = false;
+  #scheduled = false;
 
-  /** Removing is work of `msPerTurn` per turn of the event loop. */
+  /** Removing takes its turns, `msPerTurn` of the event loop each. */
   constructor(msPerTurn: number) {
-    this.#queue = new TimeSlicedQueue(msPerTurn, ({ rings }) => {
-      this.#bytes -= rings.bytes;
-      rings[Symbol.dispose]();
-    });
+    this.#turns = new TimedTurns(msPerTurn, ({ rings }) => rings[Symbol.dispose]());
   }
 
-  /** Bytes of /dev/shm that are not freed yet. */
-  get bytes(): number {
-    return this.#bytes;
+  /** So many are not removed yet. */
+  get size(): number {
+    return this.#waiting.length + this.#turns.size;
   }
 
   add(rings: RingDirectory, peer: Credentials): void {
-    this.#bytes += rings.bytes;
-    this.#delayed.push({ rings, peer });
-    this.#timer ??= setTimeout(() => this.#start(), DELAY_MS);
+    this.#waiting.push({ rings, peer });
+    this.#timer ??= setTimeout(() => this.#remove(), AFTER_MS);
   }
 
-  /** A client got its answer, and is busy with its rings for longer than removing others takes. */
-  runSoon(): void {
-    if (this.#delayed.length === 0 || this.#isScheduled) return;
-    this.#isScheduled = true;
-    setImmediate(() => this.#start());
+  /** A client got its answer and is busy with its rings for longer than removing others takes. */
+  takeChance(): void {
+    if (this.#waiting.length === 0 || this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#remove());
   }
 
-  #start(): void {
-    this.#isScheduled = false;
+  #remove(): void {
+    this.#scheduled = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const job of this.#delayed.splice(0)) this.#queue.add(job);
+    for (const discard of this.#waiting.splice(0)) this.#turns.take(discard);
   }
 
   /** Removes all, now. */
   finish(): void {
-    this.#start();
-    this.#queue.finish();
+    this.#remove();
+    this.#turns.finish();
   }
 }

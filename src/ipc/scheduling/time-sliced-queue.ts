@@ -1,52 +1,52 @@
 /**
- * Time-sliced work queue, round-robin by client pid. Making rings takes a millisecond, or twenty
- * for the largest, and hundreds of clients may come or go at once: so much time per turn of the
- * event loop goes to it, and no process with many jobs delays the first job of another.
+ * Turns for making and removing rings: that costs a millisecond, or twenty for the largest, and
+ * hundreds of clients may come or go at once. So much time per turn of the event loop, process by
+ * process, so that one with a hundred wishes does not stand before everybody else's first.
  */
 
-/** A job; `pid` is the process it is for. */
-export interface QueuedJob {
+/** Whatever waits for its turn; `pid` is the process it belongs to. */
+export interface Waiting {
   readonly peer: { readonly pid: number };
 }
 
-export class TimeSlicedQueue<T extends QueuedJob> {
+export class TimedTurns<T extends Waiting> {
   readonly #msPerTurn: number;
-  readonly #work: (job: T) => void;
+  readonly #work: (waiting: T) => void;
   /** By process; the process whose turn is next comes first. */
-  readonly #jobs = new Map<number, Set<T>>();
+  readonly #waiting = new Map<number, Set<T>>();
   #spentMs = 0;
   #scheduled = false;
 
-  /** `work` does one job; per turn of the event loop for `msPerTurn`, or one job longer. */
-  constructor(msPerTurn: number, work: (job: T) => void) {
+  /** `work` is called for each when its turn has come, for `msPerTurn` or a little longer. */
+  constructor(msPerTurn: number, work: (waiting: T) => void) {
     this.#msPerTurn = msPerTurn;
     this.#work = work;
   }
 
-  /** Does `job`: at once while there is time in this turn, else in one of the next. */
-  add(job: T): void {
-    const { pid } = job.peer;
-    const ofProcess = this.#jobs.get(pid) ?? new Set();
-    this.#jobs.set(pid, ofProcess.add(job));
+  /** Works on `waiting`: at once while there is time in this turn, else in one of the next. */
+  take(waiting: T): void {
+    const { pid } = waiting.peer;
+    const ofProcess = this.#waiting.get(pid) ?? new Set();
+    this.#waiting.set(pid, ofProcess.add(waiting));
     this.#run();
   }
 
   get size(): number {
     let size = 0;
-    for (const ofProcess of this.#jobs.values()) size += ofProcess.size;
+    for (const ofProcess of this.#waiting.values()) size += ofProcess.size;
     return size;
   }
 
-  /** Does all that are left, now. */
+  /** Works on all that wait, now. */
   finish(): void {
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.#work(next);
   }
 
-  /** `job` need not be done any more. */
-  remove(job: T): void {
-    const { pid } = job.peer;
-    const ofProcess = this.#jobs.get(pid);
-    if (ofProcess?.delete(job) === true && ofProcess.size === 0) this.#jobs.delete(pid);
+  /** It does not wait any more. */
+  forget(waiting: T): void {
+    const { pid } = waiting.peer;
+    const ofProcess = this.#waiting.get(pid);
+    if (ofProcess?.delete(waiting) === true && ofProcess.size === 0) this.#waiting.delete(pid);
   }
 
   #run(): void {
@@ -60,14 +60,14 @@ export class TimeSlicedQueue<T extends QueuedJob> {
     }
   }
 
-  /** Takes the first job of the process whose turn it is, which goes to the end of the line. */
+  /** Takes the first of the process whose turn it is, which goes to the back. */
   #next(): T | undefined {
-    for (const [pid, ofProcess] of this.#jobs) {
-      this.#jobs.delete(pid);
-      for (const job of ofProcess) {
-        ofProcess.delete(job);
-        if (ofProcess.size > 0) this.#jobs.set(pid, ofProcess);
-        return job;
+    for (const [pid, ofProcess] of this.#waiting) {
+      this.#waiting.delete(pid);
+      for (const waiting of ofProcess) {
+        ofProcess.delete(waiting);
+        if (ofProcess.size > 0) this.#waiting.set(pid, ofProcess);
+        return waiting;
       }
     }
     return undefined;

@@ -1,33 +1,33 @@
 /**
- * How long a connection's turn lasts. To save clock reads, the next one is due after the request
- * that is predicted, from what the requests took so far, to use half of the time that is left.
+ * How long a connection's turn lasts, without a look at the clock for each request: by what its
+ * requests took so far, it is read again when half of the time that is left must be over.
  */
-export class TurnBudget {
+export class TurnClock {
   readonly #turnNs: number;
   #startNs = 0;
-  #nextRead = 1;
+  #lookAt = 1;
 
   constructor(turnNs: number) {
     this.#turnNs = turnNs;
   }
 
   begin(): void {
-    this.#nextRead = 1;
+    this.#lookAt = 1;
   }
 
-  /** Whether the turn is over, with `served` requests done; it begins after the first. */
+  /** Whether the turn is over, with `served` requests done; it begins behind the first. */
   isOver(served: number): boolean {
-    if (served < this.#nextRead) return false;
+    if (served < this.#lookAt) return false;
     const now = Bun.nanoseconds();
-    if (this.#nextRead === 1) {
+    if (this.#lookAt === 1) {
       this.#startNs = now;
-      this.#nextRead = served + 1;
+      this.#lookAt = served + 1;
       return false;
     }
-    const leftNs = this.#turnNs - (now - this.#startNs);
-    if (leftNs <= 0) return true;
-    const eachNs = (now - this.#startNs) / (served - 1);
-    this.#nextRead = served + Math.max(1, Math.trunc(leftNs / eachNs / 2));
+    const left = this.#turnNs - (now - this.#startNs);
+    if (left <= 0) return true;
+    const each = (now - this.#startNs) / (served - 1);
+    this.#lookAt = served + Math.max(1, Math.trunc(left / each / 2));
     return false;
   }
 }

@@ -4,7 +4,6 @@
  * processes, files of other users), so they are cleaned before they reach a terminal, and quoted
  * before they stand in a command to paste.
  */
-import { escapeText } from "../../base/escape.ts";
 import type { CheckName, Severity } from "./catalog/code.ts";
 import { type CodeName, type CodeValues, rowOf } from "./catalog/codes.ts";
 
@@ -54,7 +53,7 @@ interface Extra {
 
 /** Without control characters: what a peer named itself must not drive the terminal. */
 export function clean(text: string): string {
-  return escapeText(text);
+  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, "?");
 }
 
 /** As one word of a shell command. */

@@ -1,5 +1,4 @@
 /** The report for programs: JSON, and what Nagios, Checkmk and Prometheus read. */
-import { jsonText } from "../../base/escape.ts";
 import { CHECKS, type Severity } from "./catalog/code.ts";
 import { textsOf } from "./explain.ts";
 import type { Finding, Measure } from "./finding.ts";
@@ -55,7 +54,7 @@ export function renderJson(report: Report, version: string): string {
     counts: report.counts,
     findings: report.findings.map(jsonFinding),
   };
-  return `${jsonText(whole, 2)}\n`;
+  return `${JSON.stringify(whole, undefined, 2)}\n`;
 }
 
 const STATES = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];

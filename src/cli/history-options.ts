@@ -1,0 +1,96 @@
+/** What the commands of `history` share: the database, paths and versions as people type them. */
+import { History, isThere, type KeptChange } from "../pmxcfs/history/reader.ts";
+import { showPath } from "../tools/history/listing.ts";
+import { parseMoment } from "../tools/history/moments.ts";
+import { flag, path as pathOption, text } from "./args.ts";
+import { CommandFailure, UsageFailure } from "./failure.ts";
+
+const DEFAULT_HISTORY = "/var/lib/pve-cluster/history.db";
+
+export const historyFile = pathOption({
+  description: "History database",
+  hint: "FILE",
+  default: DEFAULT_HISTORY,
+});
+
+export const secrets = flag({ description: "Show passwords, tokens and keys" });
+
+export const json = flag({ description: "Print JSON, one object per line" });
+
+export const target = text({
+  description: "Path below /etc/pve, and version of the tree: storage.cfg@120",
+  hint: "PATH@VERSION",
+  required: true,
+});
+
+/** Opens the history for reading, or ends the command. */
+export function openHistory(file: string): History {
+  const history = History.open(file);
+  if (typeof history === "string") throw new CommandFailure(history);
+  return history;
+}
+
+/** A path as it is typed or pasted, as latin1 without slashes at the ends and without /etc/pve. */
+export function treePath(word: string): string {
+  const bytes = Buffer.from(word, "utf8").toString("latin1");
+  return bytes
+    .replace(/^\/etc\/pve(?=\/|$)/, "")
+    .split("/")
+    .filter((name) => name !== "")
+    .join("/");
+}
+
+/** `storage.cfg@120` as path and version; without a version the newest. */
+export function parseTarget(word: string): { path: string; version: number | undefined } {
+  const found = /^(.+)@(\d+)$/.exec(word);
+  if (found === null) return { path: treePath(word), version: undefined };
+  return { path: treePath(found[1] ?? ""), version: Number(found[2]) };
+}
+
+/** A moment, or the end of the command. */
+export function moment(word: string | undefined, label: string): number | undefined {
+  if (word === undefined) return undefined;
+  const ms = parseMoment(word, Date.now());
+  if (ms !== undefined) return ms;
+  throw new UsageFailure(
+    `${label}: "${word}" is no time such as 2h, 14:30, 2026-11-26 or 2026-11-26T14:30`,
+  );
+}
+
+/** The change that left `path` as it was at `version`; without one, the command ends. */
+export function stateOf(history: History, path: string, version: number | undefined): KeptChange {
+  const newest = history.newestVersion;
+  if (version !== undefined && version > newest) {
+    throw new CommandFailure(`version ${version} never was: the newest is ${newest}`);
+  }
+  const state = history.stateAt(path, version);
+  const name = showPath(path);
+  if (state === undefined) {
+    const first = history.changes({ path, most: undefined })[0];
+    if (first === undefined) throw new CommandFailure(`${name}: the history has nothing of it`);
+    throw new CommandFailure(
+      `${name}: not known at version ${version}: the history has it from version ${first.version} on`,
+    );
+  }
+  if (!isThere(path, state)) {
+    throw new CommandFailure(
+      state.kind === "remove"
+        ? `${name}: was removed by version ${state.version}; see: pmxcfs-ipc history ${name}`
+        : `${name}: was renamed to ${showPath(state.to ?? "")} by version ${state.version}`,
+    );
+  }
+  return state;
+}
+
+/** The content of a file as of a version; ends the command when it is none or was not kept. */
+export function contentOf(history: History, path: string, state: KeptChange): Uint8Array {
+  const name = showPath(path);
+  if (state.type === "directory") throw new CommandFailure(`${name}: is a directory`);
+  const content = history.content(state);
+  if (content !== undefined) return content;
+  throw new CommandFailure(
+    state.isPrivate
+      ? `${name}: contents of private files are kept only by a server with --history-private`
+      : `${name}: its content at version ${state.version} was not kept`,
+  );
+}

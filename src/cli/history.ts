@@ -1,0 +1,251 @@
+/**
+ * `pmxcfs-ipc history`: who changed what below /etc/pve and when, how a file was, what differs, and
+ * how to get it back.
+ */
+import { writeFileSync } from "node:fs";
+import { exportTree } from "../pmxcfs/rescue/export.ts";
+import type { History, KeptChange } from "../pmxcfs/history/reader.ts";
+import type { SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
+import { unifiedDiff } from "../tools/history/diff.ts";
+import { historyPage } from "../tools/history/page.ts";
+import { changeJson, listingText, showPath, showTime } from "../tools/history/listing.ts";
+import { count, path as pathOption, text } from "./args.ts";
+import { command, commandGroup } from "./command.ts";
+import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
+import {
+  contentOf,
+  historyFile,
+  json,
+  moment,
+  openHistory,
+  parseTarget,
+  secrets,
+  stateOf,
+  target,
+  treePath,
+} from "./history-options.ts";
+import { restoreCommand } from "./history-restore.ts";
+import { print, stdoutStyle } from "./terminal.ts";
+
+const NOTHING = new Uint8Array(0);
+
+const listOptions = {
+  history: historyFile,
+  since: text({ description: "Only changes since then: 2h, 14:30, 2026-11-26", hint: "TIME" }),
+  until: text({ description: "Only changes until then", hint: "TIME" }),
+  node: count({ description: "Only changes made by the node with this id", hint: "ID" }),
+  most: count({ description: "The newest so many", default: 200, min: 1 }),
+  json,
+};
+
+function printChanges(changes: readonly KeptChange[], asJson: boolean): number {
+  if (asJson) {
+    print(changes.map((change) => `${JSON.stringify(changeJson(change))}\n`).join(""));
+    return ExitCode.OK;
+  }
+  if (changes.length === 0) {
+    process.stderr.write("no such change is in the history\n");
+    return ExitCode.FAILURE;
+  }
+  print(listingText(changes));
+  return ExitCode.OK;
+}
+
+const listCommand = command({
+  name: "list",
+  summary: "List the changes of /etc/pve, or of one path and what is below it",
+  details: [
+    "Changes that follow each other within half a second and belong together (a temporary file, " +
+      "its writes, its rename) are one line, with all its versions.",
+  ],
+  examples: [
+    ["history --since 2h", "what happened in the last two hours"],
+    ["history storage.cfg", "every version of a file"],
+    ["history --html changes.html", "the same as a page for a browser"],
+  ],
+  exits: [[1, "Nothing was found"]],
+  options: {
+    ...listOptions,
+    html: pathOption({ description: "Write a page for a browser instead", hint: "FILE" }),
+    secrets,
+  },
+  operands: { path: text({ description: "Only this and what is below", hint: "PATH" }) },
+  run({ history: file, since, until, node, most, json: asJson, path, html, secrets: all }) {
+    using history = openHistory(file);
+    const changes = history.changes({
+      path: path === undefined ? undefined : treePath(path),
+      sinceMs: moment(since, "--since"),
+      untilMs: moment(until, "--until"),
+      writer: node,
+      most,
+    });
+    if (html === undefined) return printChanges(changes, asJson);
+    writeFileSync(html, historyPage(history, changes, { showSecrets: all }), { mode: 0o600 });
+    print(`${html}: ${changes.length} changes\n`);
+    return ExitCode.OK;
+  },
+});
+
+const guestCommand = command({
+  name: "guest",
+  summary: "List the changes of a guest's configuration, whatever node it was on",
+  options: listOptions,
+  operands: { vmid: count({ description: "Number of the guest", required: true }) },
+  run({ history: file, since, until, node, most, json: asJson, vmid }) {
+    using history = openHistory(file);
+    const changes = history.changes({
+      guest: vmid,
+      sinceMs: moment(since, "--since"),
+      untilMs: moment(until, "--until"),
+      writer: node,
+      most,
+    });
+    return printChanges(changes, asJson);
+  },
+});
+
+const showCommand = command({
+  name: "show",
+  summary: "Print a file as it was at a version",
+  options: { history: historyFile },
+  operands: { target },
+  run({ history: file, target: word }) {
+    using history = openHistory(file);
+    const { path, version } = parseTarget(word);
+    print(contentOf(history, path, stateOf(history, path, version)));
+  },
+});
+
+/** Versions of `A..B`, `A..`, `..B` or `A`. */
+function parseRange(word: string | undefined): [number | undefined, number | undefined] {
+  if (word === undefined) return [undefined, undefined];
+  const found = /^(\d*)(\.\.)?(\d*)$/.exec(word);
+  if (found === null || word === "..") {
+    throw new UsageFailure(`"${word}" is no range of versions such as 120..125`);
+  }
+  const [, from = "", dots, to = ""] = found;
+  if (dots === undefined) return [Number(from), undefined];
+  return [from === "" ? undefined : Number(from), to === "" ? undefined : Number(to)];
+}
+
+function colored(diff: string): string {
+  const style = stdoutStyle();
+  if (!style.color) return diff;
+  const paint = (line: string): string => {
+    if (line.startsWith("+++") || line.startsWith("---")) return style.bold(line);
+    if (line.startsWith("@@")) return style.cyan(line);
+    if (line.startsWith("+")) return style.green(line);
+    return line.startsWith("-") ? style.red(line) : line;
+  };
+  return diff.split("\n").map(paint).join("\n");
+}
+
+const diffCommand = command({
+  name: "diff",
+  summary: "Compare two versions of a file; by default the last two",
+  details: ["Values of passwords, tokens and keys are masked unless --secrets is given."],
+  exits: [[1, "They differ, or one of them cannot be had"]],
+  options: { history: historyFile, secrets },
+  operands: {
+    path: text({ description: "Path below /etc/pve", hint: "PATH", required: true }),
+    range: text({ description: "Versions of the tree, the first one excluded", hint: "A..B" }),
+  },
+  run({ history: file, secrets: all, path: word, range }) {
+    using history = openHistory(file);
+    const path = treePath(word);
+    const [from, to] = parseRange(range);
+    const after = history.stateAt(path, to);
+    if (after === undefined) throw new CommandFailure(`${word}: the history has nothing of it`);
+    const before = history.stateAt(path, from ?? after.firstVersion - 1);
+    const side = (state: KeptChange | undefined) => ({
+      label: `${showPath(path)}@${state?.version ?? 0}`,
+      bytes:
+        state === undefined || state.kind === "remove" || (state.to ?? state.path) !== path
+          ? undefined
+          : contentOf(history, path, state),
+    });
+    const diff = unifiedDiff(side(before), side(after), all);
+    print(colored(diff));
+    return diff === "" ? ExitCode.OK : ExitCode.FAILURE;
+  },
+});
+
+/** The tree as of a moment, as export takes it; `missing`: files whose content is not kept. */
+function itemsOf(history: History, at: number): { items: SalvagedItem[]; missing: number } {
+  const items = new Map<string, SalvagedItem>();
+  let missing = 0;
+  const add = (path: string, change: KeptChange, type: KeptChange["type"], data: Uint8Array) => {
+    const names = path.split("/");
+    const above = names.slice(0, -1).join("/");
+    if (above !== "" && !items.has(above)) add(above, change, "directory", NOTHING);
+    const { version, writer, mtime } = change;
+    const stamp = { version, writer, mtime, inode: 0, parent: 0 };
+    const row = { ...stamp, name: names.at(-1) ?? "", type: type === "file" ? 8 : 4, data };
+    items.set(path, { path: names, kind: type, row });
+  };
+  for (const [path, change] of history.treeAt(at)) {
+    const data = change.type === "file" ? history.content(change) : NOTHING;
+    if (data !== undefined) add(path, change, change.type, data);
+    else {
+      missing++;
+      process.stderr.write(`left out: ${showPath(path)}: its content is not kept\n`);
+    }
+  }
+  return { items: [...items.values()], missing };
+}
+
+const treeCommand = command({
+  name: "tree",
+  summary: "Write the whole /etc/pve as of a moment into an empty directory",
+  details: [
+    "tree@TIME is the same as tree TIME. Private files whose contents are not kept are named on " +
+      "stderr and left out.",
+  ],
+  examples: [["history tree@2026-11-26T02:00 export ./before", "the state before an incident"]],
+  exits: [[1, "Something could not be had or written; the rest is there"]],
+  options: { history: historyFile },
+  operands: {
+    time: text({ description: "2h, 14:30, 2026-11-26, 2026-11-26T14:30", required: true }),
+    verb: text({ description: "The word export", hint: "export", required: true }),
+    dir: pathOption({ description: "Empty or new directory", hint: "DIR", required: true }),
+  },
+  run({ history: file, time, verb, dir }) {
+    if (verb !== "export") throw new UsageFailure(`"${verb}" is unknown here`, "export");
+    using history = openHistory(file);
+    const at = moment(time, "TIME") ?? Date.now();
+    const begins = history.beginsMs;
+    if (begins === undefined || at < begins) {
+      const since = begins === undefined ? "it is empty" : `it begins at ${showTime(begins)}`;
+      throw new CommandFailure(`the history does not reach back to ${showTime(at)}: ${since}`);
+    }
+    const { items, missing } = itemsOf(history, at);
+    const exported = exportTree(items, dir);
+    if (typeof exported === "string") throw new CommandFailure(exported);
+    for (const failure of exported.failures) process.stderr.write(`not written: ${failure}\n`);
+    print(
+      `${dir}: /etc/pve as of ${showTime(at)}: ${exported.files} files in ` +
+        `${exported.directories} directories\n`,
+    );
+    return missing + exported.failures.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
+  },
+});
+
+export const historyCommand = commandGroup(
+  {
+    name: "history",
+    summary: "Show who changed /etc/pve, compare versions, get them back",
+    details: [
+      "A server with --mount keeps a history beside its config.db. Without a command the changes " +
+        "are listed: history [PATH].",
+    ],
+    fallback: "list",
+  },
+  {
+    list: async () => listCommand,
+    show: async () => showCommand,
+    diff: async () => diffCommand,
+    restore: async () => restoreCommand,
+    tree: async () => treeCommand,
+    guest: async () => guestCommand,
+  },
+);

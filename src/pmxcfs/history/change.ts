@@ -1,0 +1,49 @@
+/** One change of the tree as the history keeps it. Plain data: it is sent to the writing thread. */
+
+export type ChangeKind = "create" | "mkdir" | "write" | "replace" | "rename" | "touch" | "remove";
+
+/**
+ * Why a change happened: somebody changed the tree; a sync of the cluster; or it was found so when
+ * the server started (changed while no history was kept).
+ */
+export type ChangeCause = "change" | "sync" | "start";
+
+/** The process that asked for a change on this node. */
+export interface Author {
+  readonly pid: number;
+  readonly uid: number;
+  /** /proc/PID/comm; "?" when the process had ended. */
+  readonly command: string;
+}
+
+export interface HistoryChange {
+  readonly kind: ChangeKind;
+  readonly cause: ChangeCause;
+  /** Root version after the change. */
+  readonly version: number;
+  /** Root version after the first of the changes that were joined into this one. */
+  readonly firstVersion: number;
+  /** When it was applied here, ms since 1970. */
+  readonly timeMs: number;
+  /** Id of the node that made it; 0 outside a cluster. */
+  readonly writer: number;
+  /** Latin1, without slashes at either end; of a rename, where the entry was. */
+  readonly path: string;
+  /** Of a rename: where the entry is now. */
+  readonly to: string | undefined;
+  readonly type: "file" | "directory";
+  /** Bytes of the file after the change; 0 for a directory and a removal. */
+  readonly size: number;
+  /** Seconds since 1970. */
+  readonly mtime: number;
+  /** Content after the change; undefined for a directory, a removal, and where it is not kept. */
+  readonly bytes: Uint8Array | undefined;
+  /** Below priv or nodes/N/priv: the content is kept only on request. */
+  readonly isPrivate: boolean;
+  readonly author: Author | undefined;
+}
+
+/** Where the entry is after the change. */
+export function placeOf(change: Pick<HistoryChange, "path" | "to">): string {
+  return change.to ?? change.path;
+}

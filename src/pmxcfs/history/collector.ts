@@ -1,0 +1,322 @@
+/**
+ * Turns the changes of a Memdb into history, on the thread that serves: an object per change, no
+ * I/O. Changes of one entry that follow each other within one batch are joined, so that PVE's way
+ * to write (temporary file, write, rename) is one change of the target, and a file written in
+ * pieces is one change with its last content. Bounded: beyond its limits contents, then changes are
+ * left out and counted, because a history must never hold up a write.
+ */
+import { isBelowLocks } from "../state/locks.ts";
+import { pathOf, type Change, type Entry, type Memdb } from "../state/memdb.ts";
+import type { Author, ChangeCause, ChangeKind, HistoryChange } from "./change.ts";
+import { placeOf } from "./change.ts";
+
+export interface CollectorLimits {
+  /** Changes that wait to be written. */
+  readonly changes: number;
+  /** Bytes of their contents. */
+  readonly bytes: number;
+}
+
+const COLLECTOR_LIMITS: CollectorLimits = { changes: 50_000, bytes: 64 * 1024 * 1024 };
+
+export interface CollectorOptions {
+  readonly memdb: Memdb;
+  readonly isPrivate: (path: string) => boolean;
+  /** Keep contents of private files too. */
+  readonly keepPrivate: boolean;
+  /** Called when the first change waits after none did. */
+  readonly pending: () => void;
+  readonly limits?: CollectorLimits;
+  /** Ms since 1970. */
+  readonly now?: () => number;
+}
+
+type Pending = { -readonly [K in keyof HistoryChange]: HistoryChange[K] };
+
+/** What the tree looked like: enough to tell what a sync changed. */
+interface Known {
+  readonly version: number;
+  readonly type: "file" | "directory";
+}
+
+interface Removal {
+  readonly entry: Entry;
+  readonly path: string;
+  /** Its place in the pending changes; the newest change of the path before it. */
+  readonly at: number;
+  readonly before: number | undefined;
+}
+
+const JOINED: ReadonlySet<ChangeKind> = new Set(["create", "write", "replace"]);
+
+export class HistoryCollector {
+  readonly #options: CollectorOptions;
+  readonly #limits: CollectorLimits;
+  readonly #now: () => number;
+  readonly #known = new Map<string, Known>();
+  readonly #unsubscribe: () => void;
+  #pending: (Pending | undefined)[] = [];
+  #waiting = 0;
+  #bytes = 0;
+  /** The newest pending change of each path, by its place in #pending. */
+  #newest = new Map<string, number>();
+  #author: Author | undefined;
+  /** Authors whose changes wait for the cluster, by path, in the order of asking. */
+  readonly #expected = new Map<string, readonly Author[]>();
+  /** A `removed` that may turn out to be the first half of a rename. */
+  #removal: Removal | undefined;
+  /** Changes left out because too many waited. */
+  lostChanges = 0;
+  /** Contents left out because too many bytes waited. */
+  lostContents = 0;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? COLLECTOR_LIMITS;
+    this.#now = options.now ?? Date.now;
+    for (const entry of options.memdb.entries()) this.#know(pathOf(entry), entry);
+    this.#unsubscribe = options.memdb.subscribe((change) => this.#changed(change));
+  }
+
+  /** Changes that wait. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /**
+   * Runs `change`, which asks for a change of `path`: what changes in the tree before it returns is
+   * by `author`; where it returns a promise (a cluster), so is what changes at that path until the
+   * promise is settled.
+   */
+  by<T>(author: Author | undefined, path: string, change: () => T): T {
+    this.#author = author;
+    try {
+      const result = change();
+      if (author !== undefined && result instanceof Promise) this.#expect(author, path, result);
+      return result;
+    } finally {
+      this.#author = undefined;
+    }
+  }
+
+  #expect(author: Author, path: string, result: Promise<unknown>): void {
+    const waiting = this.#expected.get(path) ?? [];
+    this.#expected.set(path, [...waiting, author]);
+    const over = (): void => {
+      const left = (this.#expected.get(path) ?? []).filter((each) => each !== author);
+      if (left.length === 0) this.#expected.delete(path);
+      else this.#expected.set(path, left);
+    };
+    result.then(over, over);
+  }
+
+  /** Who asked for the change of `path` that has just been applied, if it was asked for here. */
+  #authorOf(path: string): Author | undefined {
+    return this.#author ?? this.#expected.get(path)?.[0];
+  }
+
+  /** Adds a change that was found at the start (`found`), or an entry that is gone (`gone`). */
+  found(path: string, entry: Entry): void {
+    this.#push(entry.kind === "file" ? "create" : "mkdir", path, entry, { cause: "start" });
+  }
+
+  /** Adds the removal of an entry that was there when the history ended, and is not now. */
+  gone(path: string, type: "file" | "directory"): void {
+    this.#removed(path, type, "start", this.#options.memdb.root.version);
+  }
+
+  /** Takes changes out, oldest first, until their contents exceed `bytes`; at least one. */
+  take(bytes: number): HistoryChange[] {
+    const taken: HistoryChange[] = [];
+    let size = 0;
+    let end = 0;
+    for (; end < this.#pending.length && (size === 0 || size < bytes); end++) {
+      const change = this.#pending[end];
+      if (change === undefined) continue;
+      taken.push(change);
+      size += change.bytes?.length ?? 0;
+    }
+    this.#pending = this.#pending.slice(end);
+    this.#waiting -= taken.length;
+    this.#bytes -= size;
+    this.#newest = new Map();
+    for (const [index, change] of this.#pending.entries()) {
+      if (change !== undefined) this.#newest.set(placeOf(change), index);
+    }
+    this.#removal = undefined;
+    return taken;
+  }
+
+  /** No more changes are collected. */
+  close(): void {
+    this.#unsubscribe();
+  }
+
+  #changed({ kind, path, entry, created }: Change): void {
+    const removal = this.#removal;
+    this.#removal = undefined;
+    switch (kind) {
+      case "placed":
+        if (created === true) this.#push(entry.kind === "file" ? "create" : "mkdir", path, entry);
+        else this.#renamed(removal?.entry === entry ? removal : undefined, path, entry);
+        return;
+      case "written":
+        this.#push("write", path, entry);
+        return;
+      case "touched":
+        if (!isBelowLocks(path)) this.#push("touch", path, entry);
+        this.#know(path, entry);
+        return;
+      case "removed": {
+        const before = this.#newest.get(path);
+        this.#removed(path, entry.kind, "change", this.#options.memdb.root.version);
+        this.#removal = { entry, path, at: this.#pending.length - 1, before };
+        return;
+      }
+      case "reloaded":
+        this.#reloaded();
+        return;
+      default:
+        kind satisfies never;
+    }
+  }
+
+  /** A rename arrives as a removal and a placement of the same entry. */
+  #renamed(removal: Removal | undefined, path: string, entry: Entry): void {
+    if (removal === undefined) {
+      this.#push("replace", path, entry);
+      return;
+    }
+    const last = this.#pending[removal.at];
+    if (last?.kind === "remove" && last.path === removal.path) this.#drop(removal.at);
+    const { before } = removal;
+    const source = before === undefined ? undefined : this.#pending[before];
+    const isNewest = before !== undefined && before > (this.#newest.get(path) ?? -1);
+    if (source?.kind === "create" && source.cause === "change" && isNewest) {
+      // Made in this batch under a temporary name: one change of the target.
+      const { firstVersion } = source;
+      this.#drop(before);
+      this.#push("replace", path, entry, { firstVersion });
+      return;
+    }
+    this.#push("rename", removal.path, entry, { to: path });
+  }
+
+  #push(
+    kind: ChangeKind,
+    path: string,
+    entry: Entry,
+    more: Partial<Pick<Pending, "to" | "cause" | "firstVersion">> = {},
+  ): void {
+    const place = more.to ?? path;
+    this.#know(place, entry);
+    const { version } = entry;
+    const isPrivate = this.#options.isPrivate(place);
+    const keeps = entry.kind === "file" && (!isPrivate || this.#options.keepPrivate);
+    const change: Pending = {
+      kind,
+      cause: "change",
+      version,
+      firstVersion: version,
+      timeMs: this.#now(),
+      writer: entry.writer,
+      path,
+      to: undefined,
+      type: entry.kind,
+      size: entry.size,
+      mtime: entry.mtime,
+      bytes: keeps ? this.#bounded(entry.bytes) : undefined,
+      isPrivate,
+      author: this.#authorOf(path),
+      ...more,
+    };
+    if (kind === "write" && this.#join(change)) return;
+    this.#append(change);
+  }
+
+  /** Content as long as there is room for it. */
+  #bounded(bytes: Uint8Array): Uint8Array | undefined {
+    if (this.#bytes + bytes.length <= this.#limits.bytes) return bytes;
+    this.lostContents++;
+    return undefined;
+  }
+
+  /** Joins a write with the pending change of the same file by the same author. */
+  #join(change: Pending): boolean {
+    const at = this.#newest.get(change.path);
+    const last = at === undefined ? undefined : this.#pending[at];
+    if (last === undefined || !JOINED.has(last.kind) || last.cause !== change.cause) return false;
+    if (last.author?.pid !== change.author?.pid || last.writer !== change.writer) return false;
+    this.#bytes += (change.bytes?.length ?? 0) - (last.bytes?.length ?? 0);
+    const { version, timeMs, size, mtime, bytes } = change;
+    Object.assign(last, { version, timeMs, size, mtime, bytes });
+    return true;
+  }
+
+  #append(change: Pending): void {
+    if (this.#waiting >= this.#limits.changes) {
+      this.lostChanges++;
+      return;
+    }
+    this.#pending.push(change);
+    this.#newest.set(placeOf(change), this.#pending.length - 1);
+    this.#bytes += change.bytes?.length ?? 0;
+    if (this.#waiting++ === 0) this.#options.pending();
+  }
+
+  #drop(at: number): void {
+    const change = this.#pending[at];
+    if (change === undefined) return;
+    this.#pending[at] = undefined;
+    this.#waiting--;
+    this.#bytes -= change.bytes?.length ?? 0;
+    const place = placeOf(change);
+    if (this.#newest.get(place) === at) this.#newest.delete(place);
+  }
+
+  #removed(path: string, type: "file" | "directory", cause: ChangeCause, version: number): void {
+    this.#known.delete(path);
+    const { root } = this.#options.memdb;
+    this.#append({
+      kind: "remove",
+      cause,
+      version,
+      firstVersion: version,
+      timeMs: this.#now(),
+      writer: root.writer,
+      path,
+      to: undefined,
+      type,
+      size: 0,
+      mtime: root.mtime,
+      bytes: undefined,
+      isPrivate: this.#options.isPrivate(path),
+      author: cause === "change" ? this.#authorOf(path) : undefined,
+    });
+  }
+
+  /** A sync has replaced the tree: what differs is what it changed. */
+  #reloaded(): void {
+    const left = new Map(this.#known);
+    const { memdb } = this.#options;
+    const placed: [string, Entry][] = [];
+    for (const entry of memdb.entries()) {
+      const path = pathOf(entry);
+      const before = left.get(path);
+      left.delete(path);
+      if (before?.version !== entry.version || before.type !== entry.kind) {
+        placed.push([path, entry]);
+      }
+    }
+    for (const [path, { type }] of left) this.#removed(path, type, "sync", memdb.root.version);
+    for (const [path, entry] of placed) {
+      const isNew = !this.#known.has(path);
+      const kind = entry.kind === "directory" ? "mkdir" : isNew ? "create" : "replace";
+      this.#push(kind, path, entry, { cause: "sync" });
+    }
+  }
+
+  #know(path: string, { version, kind }: Entry): void {
+    this.#known.set(path, { version, type: kind });
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * Keeps the history of a served tree: collects changes (collector.ts), sends them in batches to the
+ * thread that writes (history-worker.ts), and at the start adds what changed in between. A write of
+ * the tree never waits for it and never fails with it: what cannot be written is kept up to the
+ * collector's bounds and tried again, and one line of the log says so.
+ */
+import type { Log } from "../../base/log.ts";
+import { LogOnce } from "../../base/log-once.ts";
+import { pathOf, type Entry, type Memdb } from "../state/memdb.ts";
+import type { Author, HistoryChange } from "./change.ts";
+import { HistoryCollector } from "./collector.ts";
+import type { HistoryAnswer, HistoryJob } from "./history-worker.ts";
+import type { HistoryFile, LastKnown } from "./writer.ts";
+
+/** A compiled program has its files below this URL, under their paths from the repository's top. */
+const EMBEDDED = "file:///$bunfs/";
+const WORKER = import.meta.url.startsWith(EMBEDDED)
+  ? "/$bunfs/root/src/pmxcfs/history/history-worker.ts"
+  : new URL("./history-worker.ts", import.meta.url).href;
+
+/** A change is on its way to the disk this long after it was made, at most. */
+const BATCH_MS = 500;
+/** Bytes of contents in one message to the thread; copying them takes under a millisecond. */
+const BATCH_BYTES = 1024 * 1024;
+/** Pauses between tries while it cannot be written: doubled up to the second. */
+const RETRY_MS = [1_000, 60_000] as const;
+/** Between looks at size and age. */
+const PRUNE_EVERY_MS = 60_000;
+/** A stop waits so long for what is not written yet. */
+const CLOSE_MS = 3_000;
+/** Time the search for changes at the start may take of one turn of the loop, ms. */
+const SLICE_MS = 1;
+
+export interface RecorderOptions extends HistoryFile {
+  readonly memdb: Memdb;
+  readonly isPrivate: (path: string) => boolean;
+  readonly keepPrivate: boolean;
+  readonly log: Log;
+}
+
+export interface HistoryCounters {
+  readonly written: number;
+  readonly waiting: number;
+  readonly lostChanges: number;
+  readonly lostContents: number;
+  readonly failures: number;
+}
+
+export class HistoryRecorder implements AsyncDisposable {
+  readonly #options: RecorderOptions;
+  readonly #collector: HistoryCollector;
+  readonly #worker: Worker;
+  readonly #complaints: LogOnce;
+  /** Version of the tree when collecting began: what is newer comes as a change. */
+  readonly #startVersion: number;
+  #answered: ((answer: HistoryAnswer) => void) | undefined;
+  /** The batch that is being written, kept until it is. */
+  #batch: readonly HistoryChange[] = [];
+  #isOpen = false;
+  #isBusy = false;
+  #isClosed = false;
+  #timer: Timer | undefined;
+  #pruneTimer: Timer | undefined;
+  #retryMs: number = RETRY_MS[0];
+  #written = 0;
+  #failures = 0;
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+    const { memdb, isPrivate, keepPrivate, log } = options;
+    this.#startVersion = memdb.root.version;
+    const pending = (): void => this.#arm(BATCH_MS);
+    this.#collector = new HistoryCollector({ memdb, isPrivate, keepPrivate, pending });
+    this.#complaints = new LogOnce((line) => log.error(line));
+    this.#worker = new Worker(WORKER);
+    this.#worker.unref();
+    this.#worker.addEventListener("message", ({ data }) => this.#take(data as HistoryAnswer));
+    this.#worker.addEventListener("error", ({ message }) => {
+      this.#take({ kind: "failed", reason: message });
+    });
+    void this.#open();
+  }
+
+  get counters(): HistoryCounters {
+    const { waiting, lostChanges, lostContents } = this.#collector;
+    return {
+      written: this.#written,
+      waiting: waiting + this.#batch.length,
+      lostChanges,
+      lostContents,
+      failures: this.#failures,
+    };
+  }
+
+  /** Whose change `change` is: see HistoryCollector.by. */
+  by<T>(author: Author | undefined, path: string, change: () => T): T {
+    return this.#collector.by(author, path, change);
+  }
+
+  /** Writes what waits, for up to three seconds, and ends the thread. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#pruneTimer);
+    this.#collector.close();
+    const deadline = performance.now() + CLOSE_MS;
+    while (performance.now() < deadline && (this.#isBusy || this.#waits())) {
+      if (this.#isBusy || !this.#isOpen) await Bun.sleep(1);
+      else if (!(await this.#writeBatch())) break;
+    }
+    if (!this.#isBusy) await this.#ask({ kind: "close" });
+    this.#worker.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #waits(): boolean {
+    return this.#collector.waiting + this.#batch.length > 0;
+  }
+
+  #arm(afterMs: number): void {
+    if (this.#timer !== undefined || this.#isClosed) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.#due();
+    }, afterMs);
+    this.#timer.unref();
+  }
+
+  async #due(): Promise<void> {
+    if (this.#isBusy) return;
+    if (!this.#isOpen) {
+      await this.#open();
+      return;
+    }
+    while (this.#waits() && !this.#isClosed) {
+      if (!(await this.#writeBatch())) return;
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { file, node, limits } = this.#options;
+    const answer = await this.#ask({ kind: "open", options: { file, node, limits } });
+    if (answer.kind !== "opened") {
+      this.#failed(answer);
+      return;
+    }
+    this.#isOpen = true;
+    if (answer.notice !== undefined) this.#options.log.warn(answer.notice);
+    await this.#catchUp(answer.known);
+    this.#prune(PRUNE_EVERY_MS / 10);
+    this.#arm(0);
+  }
+
+  /** Adds what the tree has and the history does not, in slices. */
+  async #catchUp(known: LastKnown): Promise<void> {
+    const { memdb } = this.#options;
+    let sliceEnd = performance.now() + SLICE_MS;
+    const pause = async (): Promise<void> => {
+      if (performance.now() < sliceEnd) return;
+      await new Promise((resolve) => setImmediate(resolve));
+      sliceEnd = performance.now() + SLICE_MS;
+    };
+    const entries: [string, Entry][] = [];
+    for (const entry of memdb.entries()) entries.push([pathOf(entry), entry]);
+    for (const [path, entry] of entries) {
+      const before = known.get(path);
+      known.delete(path);
+      // What changed since the start has been collected as a change.
+      const isOld = entry.version <= this.#startVersion && memdb.find(path) === entry;
+      const isSame = before?.[0] === entry.version && before[1] === entry.kind;
+      if (isOld && !isSame) this.#collector.found(path, entry);
+      await pause();
+    }
+    for (const [path, [, type]] of known) {
+      if (memdb.find(path) === undefined) this.#collector.gone(path, type);
+      await pause();
+    }
+  }
+
+  /** False when it could not be written; then the next try is armed. */
+  async #writeBatch(): Promise<boolean> {
+    if (this.#batch.length === 0) this.#batch = this.#collector.take(BATCH_BYTES);
+    if (this.#batch.length === 0) return true;
+    const answer = await this.#ask({ kind: "write", changes: this.#batch });
+    if (answer.kind !== "written") {
+      this.#failed(answer);
+      return false;
+    }
+    this.#written += this.#batch.length;
+    this.#batch = [];
+    this.#retryMs = RETRY_MS[0];
+    this.#complaints.clear();
+    return true;
+  }
+
+  #failed(answer: HistoryAnswer): void {
+    this.#failures++;
+    this.#isOpen = false;
+    const reason = answer.kind === "failed" ? answer.reason : answer.kind;
+    this.#complaints.say(
+      `${this.#options.file}: the history cannot be written (${reason}); the tree is not ` +
+        "affected, changes are kept in memory and tried again",
+    );
+    this.#arm(this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS[1]);
+  }
+
+  #prune(afterMs: number): void {
+    if (this.#isClosed) return;
+    this.#pruneTimer = setTimeout(() => {
+      void this.#pruneSlice();
+    }, afterMs);
+    this.#pruneTimer.unref();
+  }
+
+  async #pruneSlice(): Promise<void> {
+    if (!this.#isOpen || this.#isBusy) {
+      this.#prune(PRUNE_EVERY_MS / 10);
+      return;
+    }
+    const answer = await this.#ask({ kind: "prune" });
+    const more = answer.kind === "pruned" && answer.more;
+    this.#prune(more ? SLICE_MS : PRUNE_EVERY_MS);
+    if (this.#waits()) this.#arm(0);
+  }
+
+  async #ask(job: HistoryJob): Promise<HistoryAnswer> {
+    this.#isBusy = true;
+    return await new Promise((resolve) => {
+      this.#answered = resolve;
+      this.#worker.postMessage(job);
+    });
+  }
+
+  #take(answer: HistoryAnswer): void {
+    const answered = this.#answered;
+    this.#answered = undefined;
+    this.#isBusy = false;
+    answered?.(answer);
+  }
+}

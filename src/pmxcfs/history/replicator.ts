@@ -1,0 +1,70 @@
+/** A Replicator whose changes are told to the history, with the process that asked for each. */
+import { readFileSync } from "node:fs";
+import type { Errno } from "../../base/errno.ts";
+import type { LogMessage, Replicator, Requester } from "../replication/replicator.ts";
+import type { TreeCommand } from "../state/tree-command.ts";
+import type { Author } from "./change.ts";
+
+/** Where changes are told to: HistoryRecorder. */
+export interface ChangeRecorder {
+  by<T>(author: Author | undefined, path: string, change: () => T): T;
+}
+
+/** A process is asked for its name once in so long, ms: a pid is not used again that soon. */
+const NAME_MS = 1_000;
+/** Names that are remembered. */
+const NAMES = 256;
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "latin1").trimEnd();
+  } catch {
+    return "?";
+  }
+}
+
+export class RecordedReplicator implements Replicator {
+  readonly #inner: Replicator;
+  readonly #recorder: ChangeRecorder;
+  readonly #names = new Map<number, { readonly author: Author; readonly untilMs: number }>();
+
+  constructor(inner: Replicator, recorder: ChangeRecorder) {
+    this.#inner = inner;
+    this.#recorder = recorder;
+  }
+
+  get quorate(): boolean {
+    return this.#inner.quorate;
+  }
+
+  propose(command: TreeCommand, by?: Requester, signal?: AbortSignal): number | Promise<number> {
+    return this.#recorder.by(this.#authorOf(by), command.path, () =>
+      this.#inner.propose(command, by, signal),
+    );
+  }
+
+  flush(): 0 | Errno {
+    return this.#inner.flush();
+  }
+
+  setStatus(name: string, data: Uint8Array): 0 | Errno {
+    return this.#inner.setStatus(name, data);
+  }
+
+  log(message: LogMessage): void {
+    this.#inner.log(message);
+  }
+
+  #authorOf(by: Requester | undefined): Author | undefined {
+    if (by === undefined || by.pid === 0) return undefined;
+    const now = performance.now();
+    const known = this.#names.get(by.pid);
+    if (known !== undefined && known.untilMs > now && known.author.uid === by.uid) {
+      return known.author;
+    }
+    if (this.#names.size >= NAMES) this.#names.clear();
+    const author = { pid: by.pid, uid: by.uid, command: commandOf(by.pid) };
+    this.#names.set(by.pid, { author, untilMs: now + NAME_MS });
+    return author;
+  }
+}

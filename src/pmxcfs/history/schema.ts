@@ -1,0 +1,97 @@
+/**
+ * The history database: its tables, how it is made, and whether one that is there is ours. It lies
+ * beside config.db, root only; nothing of the tree depends on it.
+ */
+import { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { errorText } from "../../base/error-text.ts";
+
+/** Version of the layout below; a higher one was written by a newer program. */
+const HISTORY_FORMAT = 1;
+
+/** PRAGMA application_id of a history: "pvhi". */
+const APPLICATION_ID = 0x70766869;
+
+const TABLES = `
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE change (
+  id INTEGER PRIMARY KEY,
+  version INTEGER NOT NULL,
+  first_version INTEGER NOT NULL,
+  time_ms INTEGER NOT NULL,
+  writer INTEGER NOT NULL,
+  pid INTEGER,
+  uid INTEGER,
+  command TEXT,
+  kind TEXT NOT NULL,
+  cause TEXT NOT NULL,
+  path TEXT NOT NULL,
+  to_path TEXT,
+  type TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  mtime INTEGER NOT NULL,
+  digest BLOB,
+  private INTEGER NOT NULL
+);
+CREATE INDEX change_path ON change (path, id);
+CREATE INDEX change_to ON change (to_path, id) WHERE to_path IS NOT NULL;
+CREATE INDEX change_time ON change (time_ms);
+CREATE INDEX change_digest ON change (digest) WHERE digest IS NOT NULL;
+CREATE TABLE content (digest BLOB PRIMARY KEY, size INTEGER NOT NULL, packed BLOB NOT NULL);
+`;
+
+/** Makes the tables in an empty database. */
+export function createHistory(database: Database, node: string): void {
+  database.run("PRAGMA auto_vacuum = INCREMENTAL");
+  database.run("PRAGMA journal_mode = WAL");
+  database.transaction(() => {
+    for (const statement of TABLES.split(";")) {
+      if (statement.trim() !== "") database.run(statement);
+    }
+    database.run(`PRAGMA application_id = ${APPLICATION_ID}`);
+    database.run(`PRAGMA user_version = ${HISTORY_FORMAT}`);
+    database.run("INSERT INTO meta VALUES ('node', ?)", [node]);
+  })();
+}
+
+function pragma(database: Database, name: string): number {
+  const [row] = database.query(`PRAGMA ${name}`).values();
+  return Number(row?.[0] ?? 0);
+}
+
+/** The node whose history it is; "" when it does not say. */
+export function nodeOf(database: Database): string {
+  const [row] = database.query("SELECT value FROM meta WHERE key = 'node'").values();
+  return String(row?.[0] ?? "");
+}
+
+/** Why an open database is not a history that this program can use; undefined when it is. */
+export function unusable(database: Database): string | undefined {
+  try {
+    if (pragma(database, "application_id") !== APPLICATION_ID) return "it is no history database";
+    const format = pragma(database, "user_version");
+    if (format > HISTORY_FORMAT) {
+      return `its format is ${format}, and this program knows up to ${HISTORY_FORMAT}`;
+    }
+    const [row] = database.query("PRAGMA quick_check(1)").values();
+    return row?.[0] === "ok" ? undefined : `it is damaged: ${String(row?.[0])}`;
+  } catch (error) {
+    return `it is damaged: ${errorText(error)}`;
+  }
+}
+
+/** Opens a history for reading; a text says why not. */
+export function openForReading(file: string): Database | string {
+  if (!existsSync(file)) {
+    return `${file}: there is no history (a server with --mount keeps one unless --history off)`;
+  }
+  try {
+    const database = new Database(file, { readonly: true });
+    const reason = unusable(database);
+    if (reason === undefined) return database;
+    database.close();
+    return `${file}: ${reason}`;
+  } catch (error) {
+    return `${file}: ${errorText(error)}`;
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * The history of a real mount: who changed what, how it was, and getting it back, by the compiled
+ * program's own commands; nothing of it is lost but the last half second when the server is killed.
+ */
+import { expect, setDefaultTimeout } from "bun:test";
+import { eventually } from "../support/eventually.ts";
+import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
+import { testUnless } from "../support/unless.ts";
+
+setDefaultTimeout(120_000);
+const test = testUnless(noPrivateNode());
+
+const GUEST = "nodes/pve1/qemu-server/100.conf";
+
+/** Resolves when `history ARGUMENTS` prints something that matches. */
+async function listed(node: PrivateNode, words: string, wanted: RegExp): Promise<string> {
+  return await eventually(`history ${words} shows ${wanted}`, async () => {
+    const { stdout } = await node.run(["bash", "-c", `pmxcfs-ipc history ${words}`]);
+    return wanted.test(stdout) ? stdout : undefined;
+  });
+}
+
+test("a change is listed with its process, shown, compared and taken back", async () => {
+  await using node = await PrivateNode.start();
+  const server = await node.serve("pmxcfs", "-l", "-f");
+  await node.sh(`cd /etc/pve && mkdir -p nodes/pve1/qemu-server priv
+    printf 'name: web\\ncores: 2\\ncipassword: hunter2\\n' > ${GUEST}
+    echo TOKEN-SECRET > priv/token.cfg`);
+  await listed(node, GUEST, /create +\d+ +bash\[\d+\] uid 0 +nodes\/pve1\/qemu-server\/100\.conf/);
+  const before = await node.sh(`sed -n 's/^"version": //p' /dev/null; pmxcfs-ipc history ${GUEST} \
+    --json | tail -n 1 | sed 's/.*"version":\\([0-9]*\\).*/\\1/'`);
+  await node.sh(`cd /etc/pve && printf 'name: web\\ncores: 8\\ncipassword: other\\n' > x.tmp && \
+    mv x.tmp ${GUEST}`);
+  await listed(node, GUEST, /replace|rename/);
+
+  const diff = await node.run(["bash", "-c", `pmxcfs-ipc history diff ${GUEST} ${before}..`]);
+  expect(diff.stdout).toContain("-cores: 2\n");
+  expect(diff.stdout).toContain("+cores: 8\n");
+  expect(diff.stdout).not.toContain("hunter2");
+  expect(diff.exitCode).toBe(1);
+
+  await node.sh(`rm /etc/pve/${GUEST}`);
+  await listed(node, "guest 100", /remove/);
+  const old = await node.sh(`pmxcfs-ipc history show ${GUEST}@${before}`);
+  expect(old).toBe("name: web\ncores: 2\ncipassword: hunter2");
+  expect(await node.sh(`pmxcfs-ipc history restore ${GUEST}@${before}`)).toMatch(/^restored /);
+  expect(await node.sh(`cat /etc/pve/${GUEST}`)).toBe(old);
+  expect(await node.sh("pmxcfs-ipc call get-guest-list")).toMatch(/100 +qemu +pve1/);
+
+  const page = await node.sh("pmxcfs-ipc history --html /tmp/page.html && cat /tmp/page.html");
+  for (const secret of ["hunter2", "TOKEN-SECRET"]) expect(page).not.toContain(secret);
+  expect(await node.stop(server)).toBe(0);
+  const mode = await node.sh("stat -c %a /var/lib/pve-cluster/history.db");
+  expect(mode).toBe("600");
+  const raw = await node.sh("cat /var/lib/pve-cluster/history.db | grep -c TOKEN-SECRET || true");
+  expect(raw).toBe("0");
+});
+
+test("the tree of a moment is exported, and what was left out is said", async () => {
+  await using node = await PrivateNode.start();
+  const server = await node.serve("pmxcfs", "-l", "-f");
+  await node.sh(`cd /etc/pve && mkdir -p nodes/pve1/lxc priv && echo a > storage.cfg
+    echo b > nodes/pve1/lxc/200.conf && echo s > priv/known_hosts`);
+  await listed(node, "", /priv\/known_hosts/);
+  const moment = await node.sh("sleep 1.1; date -u +%Y-%m-%dT%H:%M:%SZ; sleep 1.1");
+  await node.sh("rm /etc/pve/storage.cfg; echo c > /etc/pve/nodes/pve1/lxc/200.conf");
+  await listed(node, "storage.cfg", /remove/);
+  const ran = await node.run(["pmxcfs-ipc", "history", `tree@${moment}`, "export", "/tmp/then"]);
+  expect(ran.stderr).toBe("left out: priv/known_hosts: its content is not kept\n");
+  expect(ran.exitCode).toBe(1);
+  const found = await node.sh("cd /tmp/then && find . -type f | sort | xargs head -n 1");
+  expect(found).toBe("==> ./nodes/pve1/lxc/200.conf <==\nb\n\n==> ./storage.cfg <==\na");
+  expect(await node.stop(server)).toBe(0);
+});
+
+test("a killed server loses half a second of history and nothing of the tree", async () => {
+  await using node = await PrivateNode.start();
+  await node.serve("pmxcfs", "-l", "-f");
+  await node.sh("for i in $(seq 200); do echo $i > /etc/pve/file$i; done");
+  await listed(node, "--most 1000 --json | wc -l", /^2\d\d$/m);
+  await node.sh(
+    "for i in $(seq 201 400); do echo $i > /etc/pve/file$i; done; pkill -KILL -x pmxcfs",
+  );
+  const again = await node.serve("pmxcfs", "-l", "-f");
+  expect(await node.sh("cat /etc/pve/file400; ls /etc/pve | wc -l")).toBe("400\n404");
+  // What the first server did not write is found at the start of the second.
+  await listed(node, "file400", /create +4 +(\(found at start\)|bash\[)/);
+  expect(await node.sh("pmxcfs-ipc history show file400")).toBe("400");
+  expect(await node.stop(again)).toBe(0);
+});
