@@ -1,7 +1,7 @@
 // The machine alone, with an application of two lines: modes, epochs, queues, sends and waiters.
 import { describe, expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
-import type { Application } from "../../src/pmxcfs/replication/application.ts";
+import type { Application, Comparison } from "../../src/pmxcfs/replication/application.ts";
 import type { Effect, Instant, Member } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import { encodeControl, encodeNormal, Type } from "../../src/pmxcfs/replication/message.ts";
@@ -22,7 +22,7 @@ class Notes implements Application {
   }
   membersChanged() {}
   state = () => new Uint8Array([1]);
-  compare = (states: readonly unknown[]) => ({ synced: states.map(() => true) });
+  compare = (states: readonly unknown[]): Comparison => ({ synced: states.map(() => true) });
   keepUpdate = () => undefined;
   commit = () => 0;
   dropSync() {}
@@ -163,6 +163,74 @@ describe("two members", () => {
       text: expect.stringContaining("2/200: quorum does not"),
     });
     expect(machine.status(at(5000)).missing).toEqual([B]);
+  });
+});
+
+/** A member that lags behind two others, in mode UPDATE; they are in step. */
+describe("a member that waits for the leader's updates", () => {
+  const C: Member = { nodeid: 3, pid: 300 };
+  const epoch = { counter: 1, time: 0, ...A };
+  const control = (type: number) =>
+    encodeControl({ protocol: 1, time: 0 }, { type, epoch, body: new Uint8Array(1) });
+
+  function lagging(synced: readonly boolean[]) {
+    const { machine, notes } = machineOf(C);
+    notes.compare = () => ({ synced: [...synced], leader: A });
+    machine.confchg(change([A, B, C], [C]), at(0));
+    machine.deliver(A, control(Type.syncStart), at(0));
+    for (const member of [A, B, C]) machine.deliver(member, control(Type.state), at(0));
+    return { machine, notes };
+  }
+
+  test("applies what members in step send in the order of arrival, after the commit", () => {
+    const { machine, notes } = lagging([true, true, false]);
+    expect(machine.mode).toBe("update");
+    machine.deliver(A, normal(9, "first"), at(1));
+    machine.deliver(B, normal(2, "second"), at(1));
+    expect(notes.applied).toEqual([]);
+    machine.deliver(A, control(Type.updateComplete), at(1));
+    expect(notes.applied).toEqual(["first", "second"]);
+    expect(machine.mode).toBe("synced");
+  });
+
+  test("applies what was queued before by count, and what other laggards sent last", () => {
+    const { machine, notes } = machineOf(C);
+    notes.compare = () => ({ synced: [true, false, false], leader: A });
+    machine.confchg(change([A, B, C], [C]), at(0));
+    machine.deliver(A, normal(9, "nine"), at(0));
+    machine.deliver(B, normal(5, "of a laggard"), at(0));
+    machine.deliver(A, normal(8, "eight"), at(0));
+    machine.deliver(A, control(Type.syncStart), at(0));
+    for (const member of [A, B, C]) machine.deliver(member, control(Type.state), at(0));
+    machine.deliver(A, normal(10, "ten"), at(1));
+    machine.deliver(A, control(Type.updateComplete), at(1));
+    expect(notes.applied).toEqual(["eight", "nine", "ten", "of a laggard"]);
+  });
+
+  test("forgets what it kept at the next confchg, for the leader has it", () => {
+    const { machine, notes } = lagging([true, true, false]);
+    machine.deliver(A, normal(1, "gone"), at(1));
+    machine.confchg(change([B, C]), at(2));
+    expect(machine.status(at(2)).queued).toBe(0);
+    machine.confchg(change([C]), at(3));
+    expect(notes.applied).toEqual([]);
+  });
+
+  test("a member in step keeps what a laggard sent until the update is complete", () => {
+    const { machine, notes } = machineOf(A);
+    notes.compare = () => ({ synced: [true, false], leader: A });
+    machine.confchg(change([A, B], [B]), at(0));
+    machine.deliver(B, normal(1, "early"), at(0));
+    const [start] = drain(machine, at(0));
+    machine.deliver(A, start ?? Buffer.alloc(0), at(0));
+    const [state] = drain(machine, at(0));
+    for (const member of [A, B]) machine.deliver(member, state ?? Buffer.alloc(0), at(0));
+    expect(machine.mode).toBe("synced");
+    expect(notes.applied).toEqual([]);
+    const complete = Buffer.from(start ?? "");
+    complete.writeUInt16LE(Type.updateComplete, 0);
+    machine.deliver(A, complete, at(1));
+    expect(notes.applied).toEqual(["early"]);
   });
 });
 

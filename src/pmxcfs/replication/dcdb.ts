@@ -165,36 +165,40 @@ export class DatabaseGroup implements Application {
     this.#leader = leader.member;
     this.#leaderIndex = leader.state;
     const comparison = { synced, leader: leader.member };
-    if (!sameMember(leader.member, own)) return comparison;
-    const lagging = states.filter((_, index) => synced[index] !== true);
-    return { ...comparison, updates: this.#updatesFor(leader.state, lagging) };
+    const at = states.findIndex(({ member }) => sameMember(member, own));
+    if (synced[at] !== true) return comparison;
+    const leads = sameMember(leader.member, own);
+    if (!leads && this.#phantoms().length === 0) return comparison;
+    const lagging = states.flatMap(({ state }, index) => (synced[index] === true ? [] : [state]));
+    const inodes = differing(leader.state, lagging);
+    this.#dropPhantoms(inodes);
+    return leads ? { ...comparison, updates: this.#updatesFor(inodes) } : comparison;
+  }
+
+  /** Files that have a size and no bytes (memdb.ts): a C node's change, which cannot be sent. */
+  #phantoms(): Entry[] {
+    return [...this.#tree.entries()].filter(({ size, bytes }) => size > bytes.length);
+  }
+
+  /**
+   * A member lacks such a file: everybody who is in step makes it empty again, as a restart does.
+   * Who lags refuses the leader's tree once, because its index was another one, and comes back.
+   */
+  #dropPhantoms(inodes: ReadonlySet<number>): void {
+    for (const entry of this.#phantoms()) {
+      const { version, writer, mtime, bytes } = entry;
+      if (inodes.has(entry.inode)) this.#tree.memdb.write(entry, bytes, { version, writer, mtime });
+    }
   }
 
   /** Noted now: the tree may change before the last one is sent. Encoded one by one. */
-  #updatesFor(index: Buffer, lagging: readonly MemberState[]): Iterator<Uint8Array> {
-    const inodes = new Set<number>();
-    const compared: Buffer[] = [];
-    for (const { state } of lagging) {
-      if (compared.some((other) => other.equals(state))) continue;
-      compared.push(state);
-      addDifferences(index, state, inodes);
-    }
+  #updatesFor(inodes: ReadonlySet<number>): Iterator<Uint8Array> {
     const noted: SyncEntry[] = [];
     for (const inode of [...inodes].toSorted((a, b) => a - b)) {
       const entry = inode === ROOT_INODE ? this.#tree.memdb.root : this.#tree.entry(inode);
-      if (entry !== undefined) noted.push(this.#syncEntry(entry));
+      if (entry !== undefined) noted.push(syncEntry(entry));
     }
     return encoded(noted);
-  }
-
-  #syncEntry(entry: Entry): SyncEntry {
-    const { inode, parentInode: parent, version, writer, mtime, type, name } = hashedOf(entry);
-    if (entry.size > entry.bytes.length) {
-      // A C node gave an empty file a size and no bytes; that cannot be sent. Made empty again, as
-      // a restart would: whoever lags refuses the tree once, and gets this one the next time.
-      this.#tree.memdb.write(entry, entry.bytes, { version, writer, mtime });
-    }
-    return { inode, parent, version, writer, mtime, type, name, data: entry.bytes };
   }
 
   keepUpdate(body: Buffer): Leave | undefined {
@@ -267,6 +271,23 @@ function leaderOf(heads: readonly IndexHead[]): number {
     if (newer || (head.version === other.version && head.mtime > other.mtime)) best = index;
   }
   return best;
+}
+
+/** Inodes that some of `others` lack, or have otherwise than `index`. */
+function differing(index: Buffer, others: readonly Buffer[]): Set<number> {
+  const found = new Set<number>();
+  const compared: Buffer[] = [];
+  for (const other of others) {
+    if (compared.some((done) => done.equals(other))) continue;
+    compared.push(other);
+    addDifferences(index, other, found);
+  }
+  return found;
+}
+
+function syncEntry(entry: Entry): SyncEntry {
+  const { inode, parentInode: parent, version, writer, mtime, type, name, bytes } = hashedOf(entry);
+  return { inode, parent, version, writer, mtime, type, name, data: bytes };
 }
 
 function* encoded(entries: readonly SyncEntry[]): Generator<Uint8Array> {

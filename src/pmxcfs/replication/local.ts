@@ -29,14 +29,16 @@ function isUnlockRequest(memdb: Memdb, command: TreeCommand): boolean {
 
 /**
  * The same change without the one that makes C nodes fail: a truncate that lets an empty file grow
- * gives it a size and no bytes, and a C server that reads it dies. Zeros are written instead.
+ * gives it a size and no bytes, and a C server that reads it dies. A file that grows gets a zero as
+ * its last byte instead; in a cluster it may have become empty before that arrives.
  */
 export function withoutPhantoms(memdb: Memdb, command: TreeCommand): TreeCommand {
   if (command.kind !== "truncate" || command.size === 0) return command;
   if (command.size > CfsLimits.fileBytes) return command;
   const entry = memdb.find(command.path);
-  if (entry?.kind !== "file" || entry.bytes.length > 0) return command;
-  return { kind: "write", path: command.path, offset: 0, data: new Uint8Array(command.size) };
+  if (entry?.kind !== "file" || entry.bytes.length >= command.size) return command;
+  const offset = command.size - 1;
+  return { kind: "write", path: command.path, offset, data: new Uint8Array(1) };
 }
 
 /** A change that waits for the database's write lock. */

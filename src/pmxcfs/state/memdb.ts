@@ -47,6 +47,8 @@ export interface NewEntry extends Stamp {
   readonly kind: Entry["kind"];
   readonly name: string;
   readonly bytes?: Uint8Array;
+  /** When it differs from the length of `bytes` (see Entry.size). */
+  readonly size?: number;
 }
 
 /** An entry of a tree that is loaded as a whole. */
@@ -278,8 +280,8 @@ export class Memdb {
   }
 }
 
-function newMutable({ bytes = NOTHING, ...rest }: NewEntry): Mutable {
-  return { ...rest, bytes, size: bytes.length, parent: undefined, children: new Map() };
+function newMutable({ bytes = NOTHING, size = bytes.length, ...rest }: NewEntry): Mutable {
+  return { ...rest, bytes, size, parent: undefined, children: new Map() };
 }
 
 /** Whether `entry` is `above` or anywhere below it. */

@@ -69,6 +69,10 @@ function rowOfEntry(entry: Entry): Row {
   return { ...rest, parent: parentInode, data: bytes };
 }
 
+function withSize(entry: LoadedEntry, size: number | undefined): LoadedEntry {
+  return size === undefined ? entry : { ...entry, size };
+}
+
 /** The plan, or one line that says why not. `entries`: the own tree without its root. */
 export function planSync(
   ownRoot: Entry,
@@ -78,7 +82,10 @@ export function planSync(
   const { deleted, updates, index, leaderIndex } = request;
   const rows = new Map<number, Row>();
   const digests = new Map<number, Uint8Array>();
+  // Files with a size and no bytes (memdb.ts): the leader has them like this too, or sends them.
+  const sizes = new Map<number, number>();
   for (const entry of entries) {
+    if (entry.size !== entry.bytes.length) sizes.set(entry.inode, entry.size);
     rows.set(entry.inode, rowOfEntry(entry));
     digests.set(entry.inode, index.digest(entry));
   }
@@ -89,6 +96,7 @@ export function planSync(
     if (row.inode === 0) root = row;
     else {
       rows.set(row.inode, row);
+      sizes.delete(row.inode);
       digests.set(row.inode, digestOf(hashedRow(row)));
     }
   }
@@ -108,6 +116,6 @@ export function planSync(
   return {
     change: { deleted, replaced, root: { version, writer, mtime, type } },
     root: { version, writer, mtime },
-    entries: [...loadedEntries(sorted)],
+    entries: [...loadedEntries(sorted)].map((entry) => withSize(entry, sizes.get(entry.inode))),
   };
 }
