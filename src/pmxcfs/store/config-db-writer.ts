@@ -115,6 +115,8 @@ export class ConfigDbWriter implements RowWriter {
   #identityTimer: Timer | undefined;
   /** The last commit failed, and that was said. */
   #failing = false;
+  /** The file was replaced, what was in it could not be kept, and that was said. */
+  #notKept = false;
 
   private constructor(options: ConfigDbWriterOptions, connection: Connection) {
     this.#file = options.file;
@@ -252,11 +254,15 @@ export class ConfigDbWriter implements RowWriter {
         `${this.#file} ${happened} while it is served. What is served, and every change from now ` +
           `on, goes to ${kept}; the new file is read at the next start`,
       );
+      this.#notKept = false;
     } catch (error) {
-      this.#log.error(
-        `${this.#file} ${happened} while it is served, and the state that is served could not be ` +
-          `kept as ${kept} (${errorText(error)}); trying again`,
-      );
+      if (!this.#notKept) {
+        this.#log.error(
+          `${this.#file} ${happened} while it is served, and the state that is served could not ` +
+            `be kept as ${kept} (${errorText(error)}); trying again each second`,
+        );
+      }
+      this.#notKept = true;
     }
   }
 
