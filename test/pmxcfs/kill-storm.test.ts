@@ -1,7 +1,8 @@
 /**
  * SIGKILL in the middle of a storm of changes, again and again on one database: what was answered
  * is there at the next start, at most one change more, the database is sound, and the C server's
- * rules accept it (and the C server itself, where PMXCFS_C_SERVER is its path). PMXCFS_IPC_STORMS sets the rounds (200 by hand), PMXCFS_IPC_STORM_SEED the seed.
+ * rules accept it (and the C server itself, where PMXCFS_C_SERVER is its path).
+ * PMXCFS_IPC_STORMS sets the rounds (200 by hand), PMXCFS_IPC_STORM_SEED the seed.
  */
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";

@@ -1,6 +1,6 @@
 /**
- * The original pmxcfs, for comparisons where one is given: PMXCFS_C_SERVER is its path. It has fixed
- * paths, so it runs in a mount, network, IPC and host-name namespace of its own, as root.
+ * The original pmxcfs, for comparisons where one is given: PMXCFS_C_SERVER is its path. All its
+ * paths are fixed, so it runs in a mount, network, IPC and host-name namespace of its own, as root.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
