@@ -42,6 +42,14 @@ const TARGETS: Readonly<Record<string, Toolchain>> = {
 
 export const ARCHITECTURES = Object.keys(TARGETS);
 
+/** How to build for an architecture: this machine's compiler, or a cross compiler. */
+export function toolchainOf(architecture: string): Toolchain {
+  const toolchain = architecture === HERE ? NATIVE : TARGETS[architecture];
+  if (toolchain !== undefined) return toolchain;
+  const names = ARCHITECTURES.join(", ");
+  throw new BuildFailure(`unknown architecture "${architecture}", one of: ${names}`);
+}
+
 /**
  * The date everything is given: SOURCE_DATE_EPOCH (reproducible-builds.org), else the commit's.
  * Seconds since the epoch.
@@ -69,11 +77,7 @@ export interface Prepared extends DebInput {
  * this machine's into it, that of another into a directory of its own.
  */
 export async function prepare(architecture: string, out: string): Promise<Prepared> {
-  const toolchain: Toolchain | undefined = architecture === HERE ? NATIVE : TARGETS[architecture];
-  if (toolchain === undefined) {
-    const names = ARCHITECTURES.join(", ");
-    throw new BuildFailure(`unknown architecture "${architecture}", one of: ${names}`);
-  }
+  const toolchain = toolchainOf(architecture);
   const directory = resolve(ROOT, out, architecture === HERE ? "." : architecture);
   const target = { ...toolchain, directory };
   const date = sourceDate();

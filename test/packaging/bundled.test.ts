@@ -53,7 +53,7 @@ describe("what is inside the program", () => {
       tdigest: ["bintrees"],
       bintrees: [],
     });
-    expect(subject.direct).toEqual(["citty", "consola", "prom-client"]);
+    expect(subject.direct).toEqual(["citty", "consola", "diff", "prom-client"]);
   });
 
   test("has code of others in its files, which is named as well", () => {
