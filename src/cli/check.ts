@@ -13,6 +13,8 @@ import {
 } from "../tools/check/report-machine.ts";
 import { renderQuiet, renderText } from "../tools/check/report-text.ts";
 import { CheckExit, type Report } from "../tools/check/report.ts";
+import { makeBundle } from "../tools/bundle/bundle.ts";
+import { BUNDLE_PATHS } from "../tools/bundle/sources.ts";
 import { cleanStale } from "../tools/check/cleanup.ts";
 import { selfCommand } from "../platform/self.ts";
 import { buildInfo } from "../base/version.ts";
@@ -20,7 +22,7 @@ import { count, flag, list, milliseconds, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { nearest } from "./suggest.ts";
-import { print, stdoutStyle } from "./terminal.ts";
+import { createStyle, print, stdoutStyle } from "./terminal.ts";
 
 const FORMATS = ["json", "quiet", "nagios", "checkmk", "openmetrics"] as const;
 type Format = (typeof FORMATS)[number];
@@ -74,6 +76,19 @@ function writeFile(file: string, content: string): void {
   }
 }
 
+/** Makes the bundle; for its owner alone, and never in the place of another file. */
+async function writeBundle(report: Report, file: string): Promise<void> {
+  const { bytes, names: parts } = await makeBundle(report, BUNDLE_PATHS, createStyle(false));
+  try {
+    writeFileSync(file, bytes, { flag: "wx", mode: 0o600 });
+  } catch (error) {
+    throw new CommandFailure(`--bundle: ${errorText(error)}`, CheckExit.UNKNOWN);
+  }
+  process.stderr.write(
+    `${file}: ${parts.length} files, ${bytes.length} bytes; look at index.html\n`,
+  );
+}
+
 async function clean(service: string, dryRun: boolean): Promise<number> {
   const { refused, cleanings } = await cleanStale(localMachine(), service, dryRun);
   if (refused !== undefined) throw new CommandFailure(`--clean-stale: ${refused}`);
@@ -110,6 +125,7 @@ export const checkCommand = command({
       "--check --openmetrics --output /var/lib/prometheus/node-exporter/pmxcfs-ipc.prom",
       "for node_exporter",
     ],
+    ["--check --bundle node1.tar.gz", "everything that a helper asks for, in one file"],
     ["--check --clean-stale --dry-run", "what a killed server left in /dev/shm"],
   ],
   exits: [
@@ -150,6 +166,11 @@ export const checkCommand = command({
     openmetrics: flag({ description: "Metrics for a textfile collector", group: OUTPUT }),
     output: path({ description: "Write to this file instead of stdout", group: OUTPUT }),
     noColor: flag({ description: "No colours", group: OUTPUT }),
+    bundle: path({
+      description: "Write a support bundle (.tar.gz): findings, logs, state, without secrets",
+      hint: "FILE",
+      group: OUTPUT,
+    }),
     cleanStale: flag({ description: "Remove what dead servers left in /dev/shm, and only that" }),
     dryRun: flag({ description: "With --clean-stale: only list it" }),
   },
@@ -168,6 +189,7 @@ export const checkCommand = command({
     const only = names(values.only, "--only");
     const skip = names(values.skip, "--skip");
     const report = await runCheck(localMachine({}, selfCommand()), options, { only, skip });
+    if (values.bundle !== undefined) await writeBundle(report, values.bundle);
     const plain = values.noColor || values.output !== undefined;
     const rendered = render(report, format, { plain, verbose: values.verbose });
     if (values.output === undefined) print(rendered);

@@ -1,30 +1,9 @@
 /** Two contents as a unified diff, secrets masked unless asked for. */
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
+import { maskSecrets } from "../../base/mask-secrets.ts";
 
 /** Larger files are not compared line by line. */
 const MOST_BYTES = 1024 * 1024;
-
-/** Keys whose values are secret. */
-const SECRET_KEYS =
-  "password|passwd|secret|token|cipassword|sshkeys|keyring|bindpw|encryption-key|key";
-
-/** `key: value`, `key = value` and `key value`, as PVE's files have them. */
-const SECRET_LINE = new RegExp(String.raw`^(\s*(?:${SECRET_KEYS})\s*[:= ]\s*)\S.*$`, "i");
-
-/** A text whose secret values are replaced by `***`; keys and certificates' private parts too. */
-function maskSecrets(text: string): string {
-  let isKey = false;
-  return text
-    .split("\n")
-    .map((line) => {
-      if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(line)) isKey = true;
-      const masked =
-        isKey && !line.startsWith("-----") ? "***" : line.replace(SECRET_LINE, "$1***");
-      if (/-----END [A-Z ]*PRIVATE KEY-----/.test(line)) isKey = false;
-      return masked;
-    })
-    .join("\n");
-}
 
 /** Whether bytes are text: no NUL in them. */
 function isText(bytes: Uint8Array): boolean {

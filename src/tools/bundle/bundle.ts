@@ -1,0 +1,58 @@
+/**
+ * A support bundle: findings, versions, logs, corosync, the tree's listing and its recent changes
+ * in one .tar.gz, with an index page that opens without a network. Contents of files are not in it.
+ */
+import { gzipSync } from "node:zlib";
+import { maskSecrets } from "../../base/mask-secrets.ts";
+import { buildInfo } from "../../base/version.ts";
+import { renderJson } from "../check/report-machine.ts";
+import { renderText, type Paint } from "../check/report-text.ts";
+import type { Report } from "../check/report.ts";
+import { indexPage } from "./page.ts";
+import { collectParts, type BundlePaths, type Part } from "./sources.ts";
+
+/** The bytes of a bundle, gzipped, and the names in it. */
+export interface Bundle {
+  readonly bytes: Uint8Array;
+  readonly names: readonly string[];
+}
+
+/** Makes the bundle of a finished check. `paint`: styles without colour. */
+export async function makeBundle(
+  report: Report,
+  paths: BundlePaths,
+  paint: Paint,
+): Promise<Bundle> {
+  const parts: Part[] = [
+    {
+      name: "check.txt",
+      about: "What --check found",
+      text: maskSecrets(renderText(report, paint, true)),
+    },
+    {
+      name: "check.json",
+      about: "The same for machines",
+      text: maskedJson(renderJson(report, buildInfo.version)),
+    },
+    ...(await collectParts(paths)),
+  ];
+  const directory = `pmxcfs-ipc-${report.host}-${stamp(report.at)}`;
+  const files: Record<string, string> = {
+    [`${directory}/index.html`]: indexPage(report, parts),
+  };
+  for (const { name, text } of parts) files[`${directory}/${name}`] = text;
+  const tar = await new Bun.Archive(files).bytes();
+  return { bytes: gzipSync(tar), names: Object.keys(files) };
+}
+
+/** JSON whose strings are masked one by one: it stays JSON. */
+function maskedJson(text: string): string {
+  const masked: unknown = JSON.parse(text, (_, value: unknown) =>
+    typeof value === "string" ? maskSecrets(value) : value,
+  );
+  return `${JSON.stringify(masked, undefined, 2)}\n`;
+}
+
+function stamp(ms: number): string {
+  return new Date(ms).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+}

@@ -1,0 +1,177 @@
+/**
+ * What goes into a support bundle, each part by name: made of facts and of texts whose secrets are
+ * masked, never of the contents of files below /etc/pve. A part that cannot be had says why.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { errorText } from "../../base/error-text.ts";
+import { maskSecrets } from "../../base/mask-secrets.ts";
+import { escapeLines } from "../../base/escape.ts";
+import { buildInfo } from "../../base/version.ts";
+import { History } from "../../pmxcfs/history/reader.ts";
+import { verifyDatabase } from "../../pmxcfs/rescue/config-tools.ts";
+import { salvage } from "../../pmxcfs/rescue/salvage.ts";
+import { pathIsPrivate } from "../../pmxcfs/state/private-path.ts";
+import { changeJson, showPath } from "../history/listing.ts";
+
+/** One file of the bundle. */
+export interface Part {
+  /** Path in the bundle. */
+  readonly name: string;
+  /** What it is, for the index page. */
+  readonly about: string;
+  readonly text: string;
+}
+
+export interface BundlePaths {
+  readonly database: string;
+  readonly history: string;
+  readonly corosyncConf: string;
+}
+
+export const BUNDLE_PATHS: BundlePaths = {
+  database: "/var/lib/pve-cluster/config.db",
+  history: "/var/lib/pve-cluster/history.db",
+  corosyncConf: "/etc/corosync/corosync.conf",
+};
+
+/** A command must have ended within this, ms. */
+const COMMAND_MS = 5_000;
+/** Bytes of a part; the end is kept, because in logs it is what matters. */
+const MOST_BYTES = 1024 * 1024;
+/** Of the history, the changes of so long, ms. */
+const HISTORY_MS = 24 * 3_600_000;
+
+/** Names of files whose content is a secret, and whose digest would give short ones away. */
+const SECRET_FILE = /\.(?:key|pem\.key|pw|p12|pfx|cred|keyring)(?:$|[.~_-])/i;
+
+function lastBytes(text: string): string {
+  return text.length <= MOST_BYTES ? text : `(the beginning is cut)\n${text.slice(-MOST_BYTES)}`;
+}
+
+/** stdout and stderr of a command; a line that says why when it does not run. */
+async function output(...words: string[]): Promise<string> {
+  const [name = ""] = words;
+  if (Bun.which(name) === null) return `${name} is not installed\n`;
+  const child = Bun.spawn(words, {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: COMMAND_MS,
+    killSignal: "SIGKILL",
+    env: { ...process.env, LC_ALL: "C.UTF-8" },
+  });
+  const [out, error] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  await child.exited;
+  const cut = child.signalCode === null ? "" : `${name} did not end within ${COMMAND_MS} ms\n`;
+  return lastBytes(out + error + cut);
+}
+
+function file(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    return `${errorText(error)}\n`;
+  }
+}
+
+function safe(text: string): string {
+  return escapeLines(maskSecrets(text));
+}
+
+async function versions(): Promise<string> {
+  const packages = ["pve-cluster", "corosync", "libqb100", "libcpg4", "pve-manager", "rrdcached"];
+  const format = "${Package} ${Version} ${Status}\\n";
+  return [
+    `pmxcfs-ipc ${JSON.stringify(buildInfo)}\n`,
+    await output("uname", "-a"),
+    file("/etc/os-release"),
+    await output("dpkg-query", "--show", `--showformat=${format}`, ...packages),
+  ].join("\n");
+}
+
+async function journal(unit: string): Promise<string> {
+  const words = ["--unit", unit, "--lines", "5000", "--no-pager", "--output", "short-iso-precise"];
+  return await output("journalctl", ...words);
+}
+
+/** Path, kind, size, time and digest of every entry; contents of none. */
+function treeListing(database: string): string {
+  const { items, problems } = salvage(database);
+  const lines = items.map(({ path, kind, row }) => {
+    const name = path.join("/");
+    const hidden = kind === "directory" || pathIsPrivate(name) || SECRET_FILE.test(name);
+    const digest = hidden ? "-" : createHash("sha256").update(row.data).digest("hex");
+    const time = new Date(row.mtime * 1000).toISOString();
+    return `${kind} ${row.data.length} ${row.version} ${time} ${digest} ${showPath(name)}`;
+  });
+  return `${[...problems.map((problem) => `problem: ${problem}`), ...lines].join("\n")}\n`;
+}
+
+function state(database: string): string {
+  const { problems, notes, files, directories, bytes } = verifyDatabase(database);
+  return [
+    `${database}: ${files} files in ${directories} directories, ${bytes} bytes`,
+    ...problems.map((problem) => `problem: ${problem}`),
+    ...notes.map((note) => `note: ${note}`),
+    "",
+  ].join("\n");
+}
+
+/** Changes of the last day, without contents; digests of private files are left out. */
+function recentChanges(path: string): string {
+  const history = History.open(path);
+  if (typeof history === "string") return `${history}\n`;
+  using opened = history;
+  return opened
+    .changes({ sinceMs: Date.now() - HISTORY_MS })
+    .map((change) => {
+      const hidden = change.isPrivate || SECRET_FILE.test(change.to ?? change.path);
+      return `${JSON.stringify({ ...changeJson(change), ...(hidden ? { sha256: null } : {}) })}\n`;
+    })
+    .join("");
+}
+
+function attempt(make: () => string): string {
+  try {
+    return make();
+  } catch (error) {
+    return `${errorText(error)}\n`;
+  }
+}
+
+function part(name: string, about: string, text: string): Part {
+  return { name, about, text: safe(text) };
+}
+
+/** All parts but the check's own report. */
+export async function collectParts(paths: BundlePaths): Promise<Part[]> {
+  const { database, history, corosyncConf } = paths;
+  const listing = attempt(() => treeListing(database));
+  return [
+    part("versions.txt", "Versions of programs and packages", await versions()),
+    part("logs/pve-cluster.log", "Journal of pve-cluster", await journal("pve-cluster")),
+    part("logs/corosync.log", "Journal of corosync", await journal("corosync")),
+    part("corosync/corosync.conf", "corosync's configuration", file(corosyncConf)),
+    part("corosync/quorum.txt", "corosync-quorumtool", await output("corosync-quorumtool", "-s")),
+    part("corosync/rings.txt", "corosync-cfgtool", await output("corosync-cfgtool", "-s")),
+    part(
+      "config-db/verify.txt",
+      "What pmxcfs says of config.db",
+      attempt(() => state(database)),
+    ),
+    part("config-db/tree.txt", "Entries with size, version, time and digest", listing),
+    part(
+      "history.jsonl",
+      "Changes of the last day",
+      attempt(() => recentChanges(history)),
+    ),
+    part("system/mounts.txt", "Mounts", file("/proc/self/mounts")),
+    part("system/memory.txt", "Memory", file("/proc/meminfo")),
+    part("system/space.txt", "Room", await output("df", "-h", "/dev/shm", "/var/lib", "/run")),
+    part("system/sockets.txt", "Unix sockets", file("/proc/net/unix")),
+  ];
+}
