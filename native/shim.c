@@ -6,7 +6,8 @@
  *   files       made, given away and removed through descriptors, pages reserved
  *   memory      one reservation per connection, files placed into it (twice, for circular data)
  *   semaphores  waking and waiting on glibc's 64-bit sem_t: glibc's own calls abort on scribbles
- *   waiting     a bounded look at the hot rings, a bounded futex wait
+ *   epoll       the sockets of a service, and their place in Bun's event loop
+ *   waiting     a bounded look at the active rings, a bounded futex wait
  *   processors  leaving the one that a client waits for
  *   fuse        mounting, requests in, answers out, and two ways of being woken for them
  *   guard       a page that vanished (truncated file) costs its connection, not the process
@@ -42,13 +43,14 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
 #define API __attribute__((visibility("default")))
 
 static_assert(sizeof(struct sockaddr_un) == 110, "libqb binds and connects with all 110 bytes");
-static_assert(sizeof(sem_t) == 32, "WIRE.md 3: the semaphore takes 32 bytes of the ring header");
+static_assert(sizeof(sem_t) == 32, "the semaphore takes 32 bytes of the ring header");
 static_assert(sizeof(void *) == 8, "64-bit only");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a semaphore shared with other processes needs it");
 
@@ -85,6 +87,7 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 	struct sockaddr_un address;
 	int is_path = service_address(name, &address);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
 
 	if (fd < 0)
 		return -errno;
@@ -96,40 +99,12 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 		return close_with(fd, errno);
 	if (is_path && chmod(address.sun_path, 0777) < 0)
 		return close_with(fd, errno);
+	/* Accepted sockets inherit it: who sends the set-up message is known by its real ids. */
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return close_with(fd, errno);
 	if (listen(fd, backlog) < 0)
 		return close_with(fd, errno);
 	return fd;
-}
-
-/* Sets the length of a listening socket's queue, up to net.core.somaxconn. */
-API int64_t shim_backlog(int32_t listener, int32_t backlog)
-{
-	return listen(listener, backlog) < 0 ? -errno : 0;
-}
-
-/*
- * For a turn of accepting that must end although more peers keep coming. Bun accepts until the
- * backlog is empty, which it never is when peers connect faster than that: nobody else would be
- * served again. So the descriptor of the listener stands for a socket that nobody can connect to
- * while others get their turn. `shim_accept_hold` makes what that takes: a second descriptor of
- * the listener (out[0]), which keeps its queue alive, and the socket that takes its place (out[1]).
- */
-API int64_t shim_accept_hold(int32_t listener, int32_t *out)
-{
-	int kept = fcntl(listener, F_DUPFD_CLOEXEC, 0);
-	int empty;
-
-	if (kept < 0)
-		return -errno;
-	empty = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (empty < 0) {
-		int error = errno;
-
-		return close_with(kept, error);
-	}
-	out[0] = kept;
-	out[1] = empty;
-	return 0;
 }
 
 /* Makes descriptor `to` stand for what `from` stands for; never closes what others still use. */
@@ -240,6 +215,57 @@ API int64_t shim_send_as(int32_t fd, const void *bytes, int64_t length, int32_t 
 	return sent < 0 ? -errno : sent;
 }
 
+/* The next connection of a listening socket; the caller owns the descriptor. EAGAIN: none. */
+API int64_t shim_accept(int32_t listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * recvmsg(2) of one sender's bytes, never blocking; their number, 0 at the end of the stream. pid
+ * and real ids of the sender go into out[0..2], or pid -1 when the kernel attached none. There is
+ * no room for descriptors that were sent along: the kernel closes them.
+ */
+API int64_t shim_receive_from(int32_t fd, void *bytes, int64_t length, int32_t *out)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = { .iov_base = bytes, .iov_len = (size_t)length };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.space,
+				  .msg_controllen = sizeof(control.space) };
+	struct cmsghdr *header;
+	ssize_t received = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	out[0] = -1;
+	if (received < 0)
+		return -errno;
+	for (header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
+		struct ucred sender;
+
+		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS)
+			continue;
+		memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+		out[0] = sender.pid;
+		out[1] = (int32_t)sender.uid;
+		out[2] = (int32_t)sender.gid;
+	}
+	return received;
+}
+
+/* No credentials with further messages: attaching them costs each sender. */
+API int64_t shim_stop_credentials(int32_t fd)
+{
+	int off = 0;
+
+	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)) < 0 ? -errno : 0;
+}
+
 /* recv(2), never blocking; 0 is the end of the stream. Descriptors sent along are not taken. */
 API int64_t shim_receive(int32_t fd, void *bytes, int64_t length)
 {
@@ -348,6 +374,54 @@ API int64_t shim_give(int32_t fd, int32_t uid, int32_t gid, int32_t mode)
 	if (fstat(fd, &status) < 0)
 		return -errno;
 	return status.st_nlink == 0 ? -ENOENT : 0;
+}
+
+/*
+ * Lets user `uid`, beside the owner, use a file (perms 6) or search a directory (1): an access list
+ * (acl(5)) in the kernel's own form, for a server that may not give files away. EOPNOTSUPP: this
+ * file system has none.
+ */
+API int64_t shim_share(int32_t fd, int32_t uid, int32_t perms)
+{
+	struct {
+		uint32_t version;
+		struct {
+			uint16_t tag;
+			uint16_t perm;
+			uint32_t id;
+		} entries[5];
+	} list = { .version = 2,
+		   .entries = { { 0x01, 6, UINT32_MAX },	/* the owner */
+				{ 0x02, (uint16_t)perms, (uint32_t)uid },
+				{ 0x04, 0, UINT32_MAX },	/* the group */
+				{ 0x10, (uint16_t)perms, UINT32_MAX }, /* the mask */
+				{ 0x20, 0, UINT32_MAX } } };
+
+	if (perms == 1)
+		list.entries[0].perm = 7;
+	return fsetxattr(fd, "system.posix_acl_access", &list, sizeof(list), 0) < 0 ? -errno : 0;
+}
+
+/* As shim_give for a group alone: possible without privileges for the process's own groups. */
+API int64_t shim_give_group(int32_t fd, int32_t gid, int32_t mode)
+{
+	return fchown(fd, (uid_t)-1, (gid_t)gid) < 0 || fchmod(fd, (mode_t)mode) < 0 ? -errno : 0;
+}
+
+/*
+ * What stands at `name`, no link followed: owner, 1 for a directory, seconds since its last
+ * change.
+ */
+API int64_t shim_look_at(int32_t directory, const char *name, int32_t *out)
+{
+	struct stat status;
+
+	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	out[0] = (int32_t)status.st_uid;
+	out[1] = S_ISDIR(status.st_mode);
+	out[2] = (int32_t)(time(NULL) - status.st_ctime);
+	return 0;
 }
 
 /* What a file or directory is, whatever it is called. */
@@ -616,17 +690,129 @@ API int64_t shim_wait(int64_t at, int64_t spin_us, int64_t timeout_us)
 	}
 }
 
+/* ---- epoll ---------------------------------------------------------------------------------- */
+
+/* Events handed out by one shim_epoll_turn. */
+#define TURN_EVENTS 64
+/* Notify bytes read by one recv(2). */
+#define DRAIN_BYTES 256
+
+/* A watched descriptor, as epoll keeps it for us: a token, the descriptor, and whether to drain. */
+#define DRAINED (1ull << 63)
+#define WATCH(token, fd) ((uint64_t)(uint32_t)(token) | ((uint64_t)(uint32_t)(fd) << 32))
+
+/* What src/platform/epoll.ts reads: a token, and what is up with its descriptor. */
+struct turn_event {
+	int32_t token;
+	int32_t what;
+};
+
+enum { CAN_READ = 1, CAN_WRITE = 2, ENDED = 4 };
+
+/* Reads and drops notify bytes: how many, 0 at the end of the stream, -1 when there are none. */
+static ssize_t drain(int fd)
+{
+	char bytes[DRAIN_BYTES];
+	ssize_t received = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (received < 0 && errno != EAGAIN && errno != EINTR)
+		return 0;
+	return received;
+}
+
+API int64_t shim_epoll(void)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Adds (how 1), changes (3) or removes (2) descriptor `fd`. `what`: CAN_READ, CAN_WRITE; `drained`:
+ * notify bytes are read and dropped by shim_epoll_turn itself. Closing a descriptor removes it.
+ */
+API int64_t shim_epoll_watch(int32_t epoll, int32_t how, int32_t fd, int32_t token, int32_t what,
+			     int32_t drained)
+{
+	struct epoll_event event = { 0 };
+
+	if (what & CAN_READ)
+		event.events |= EPOLLIN | EPOLLRDHUP;
+	if (what & CAN_WRITE)
+		event.events |= EPOLLOUT;
+	event.data.u64 = WATCH(token, fd) | (drained ? DRAINED : 0);
+	return epoll_ctl(epoll, how, fd, &event) < 0 ? -errno : 0;
+}
+
+/* What is ready now, at most TURN_EVENTS, into the table at `at`; how many. Never waits. */
+API int64_t shim_epoll_turn(int32_t epoll, int64_t at)
+{
+	struct epoll_event events[TURN_EVENTS];
+	struct turn_event *out = (struct turn_event *)(intptr_t)at;
+	int count = epoll_wait(epoll, events, TURN_EVENTS, 0);
+	int told = 0;
+
+	if (count < 0)
+		return errno == EINTR ? 0 : -errno;
+	for (int i = 0; i < count; i++) {
+		uint64_t watch = events[i].data.u64;
+		int32_t what = events[i].events & EPOLLOUT ? CAN_WRITE : 0;
+
+		if (events[i].events & ~(uint32_t)EPOLLOUT) {
+			ssize_t bytes = 1;
+
+			if (watch & DRAINED)
+				bytes = drain((int)((watch & ~DRAINED) >> 32));
+			what |= bytes > 0 ? CAN_READ : bytes == 0 ? ENDED : 0;
+		}
+		if (what != 0)
+			out[told++] = (struct turn_event){ (int32_t)(uint32_t)watch, what };
+	}
+	return told;
+}
+
+/*
+ * Has Bun's event loop watch `fd` in place of `carrier`, a UDP socket of Bun's that nobody sends
+ * to: its descriptor becomes another one of `fd`, under the same user data in the loop's epoll set.
+ * What Bun does when it is readable, recvmmsg(2), fails with ENOTSOCK, and the socket's error
+ * handler runs. See src/platform/loop-watch.ts.
+ */
+API int64_t shim_graft(int32_t loop, int32_t carrier, int32_t fd, int64_t data)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	event.data.u64 = (uint64_t)data;
+	if (epoll_ctl(loop, EPOLL_CTL_DEL, carrier, NULL) < 0)
+		return -errno;
+	if (dup3(fd, carrier, O_CLOEXEC) < 0)
+		return -errno;
+	return epoll_ctl(loop, EPOLL_CTL_ADD, carrier, &event) < 0 ? -errno : 0;
+}
+
 /* ---- polling -------------------------------------------------------------------------------- */
 
 /* Looks at the clock once in so many rounds: reading it costs more than a round. */
 #define ROUNDS_PER_CLOCK 16
 
-/* The semaphore behind `after`, other than `skip`, that has a value, or -1. */
-static int32_t posted(const int64_t *table, int32_t count, int32_t after, int32_t skip)
+/* One connection that is looked at: src/ipc/scheduling/ring-poller.ts writes it. */
+struct hot_ring {
+	int64_t semaphore;
+	/* Its setup socket, and requests taken since its notify bytes were read. */
+	int32_t fd;
+	int32_t undrained;
+};
+
+/* Notify bytes are read this many at a time. */
+#define DRAIN_AT 16
+/* recv(2) calls for one ring when all are drained. */
+#define DRAIN_READS 16
+
+/* The ring after `after`, other than `skip`, whose semaphore has a value, or -1. */
+static int32_t posted(const struct hot_ring *rings, int32_t count, int32_t after, int32_t skip)
 {
 	for (int32_t step = 1; step <= count; step++) {
 		int32_t index = (after + step) % count;
-		struct semaphore *semaphore = (struct semaphore *)(intptr_t)table[index];
+		struct semaphore *semaphore = (struct semaphore *)(intptr_t)rings[index].semaphore;
 
 		if (index == skip)
 			continue;
@@ -637,36 +823,70 @@ static int32_t posted(const int64_t *table, int32_t count, int32_t after, int32_
 }
 
 /*
- * Looks at `count` semaphores (addresses in table[]) until one of them has a value or `budget_ns`
- * is over; the first index that has, or -ETIMEDOUT. Starts behind `after`, so that each gets its
- * turn, and leaves out `skip` (-1: none).
+ * Reads the notify bytes of one ring that has enough of them. Between a reply and the next request
+ * this costs its client nothing. Each byte's request is in its ring by now: look again afterwards.
  */
-API int64_t shim_poll(const int64_t *table, int32_t count, int32_t after, int32_t skip,
-		      int64_t budget_ns)
+static void drain_one(struct hot_ring *rings, int32_t count)
 {
-	int32_t index = posted(table, count, after, skip);
+	for (int32_t index = 0; index < count; index++) {
+		if (rings[index].undrained < DRAIN_AT)
+			continue;
+		rings[index].undrained = 0;
+		drain(rings[index].fd);
+		return;
+	}
+}
+
+/* Reads the notify bytes of all of them that have any: before their sockets are watched again. */
+API int64_t shim_drain_all(int64_t at, int32_t count)
+{
+	struct hot_ring *rings = (struct hot_ring *)(intptr_t)at;
+
+	for (int32_t index = 0; index < count; index++) {
+		if (rings[index].undrained == 0)
+			continue;
+		rings[index].undrained = 0;
+		/* Bounded: a client that writes bytes without end keeps nobody waiting. */
+		for (int reads = 0; reads < DRAIN_READS; reads++)
+			if (drain(rings[index].fd) < DRAIN_BYTES)
+				break;
+	}
+	return 0;
+}
+
+/* 1 when descriptor `fd` is readable, else 0. */
+API int64_t shim_readable(int32_t fd)
+{
+	struct pollfd look = { .fd = fd, .events = POLLIN };
+
+	return poll(&look, 1, 0) == 1;
+}
+
+/*
+ * Looks at the semaphores of `count` rings until one of them has a value or `budget_ns` is over;
+ * its index, or -ETIMEDOUT. Starts after `after`, so that each gets its turn, and leaves out `skip`
+ * (-1: none). A budget of 0 is one look.
+ */
+API int64_t shim_poll(int64_t at, int32_t count, int32_t after, int32_t skip, int64_t budget_ns)
+{
+	struct hot_ring *rings = (struct hot_ring *)(intptr_t)at;
+	int32_t index = posted(rings, count, after, skip);
 	int64_t deadline;
 
 	if (index >= 0)
 		return index;
+	if (budget_ns <= 0)
+		return -ETIMEDOUT;
+	drain_one(rings, count);
 	deadline = now_ns() + budget_ns;
 	for (int round = 1;; round++) {
-		index = posted(table, count, after, skip);
+		index = posted(rings, count, after, skip);
 		if (index >= 0)
 			return index;
 		if (round % ROUNDS_PER_CLOCK == 0 && now_ns() >= deadline)
 			return -ETIMEDOUT;
 		relax();
 	}
-}
-
-/* Reads and drops up to 256 notify bytes of a setup socket; how many, 0 when there are none. */
-API int64_t shim_drain(int32_t fd)
-{
-	char bytes[256];
-	ssize_t received = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-
-	return received < 0 ? 0 : received;
 }
 
 /* ---- processors ----------------------------------------------------------------------------- */
@@ -887,7 +1107,10 @@ API int64_t shim_watch(int32_t watched, int32_t bell)
 	return control[0];
 }
 
-/* flock(2), exclusive, not waiting. -EAGAIN: another process has it. */
+/*
+ * flock(2), exclusive, not waiting; held until the descriptor is closed and nothing of the file is
+ * mapped any more. -EAGAIN: another process has it.
+ */
 API int64_t shim_lock(int32_t fd)
 {
 	return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;

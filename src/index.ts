@@ -24,10 +24,14 @@ export {
   type Credentials,
   EMPTY_REPLY,
   type Handler,
+  NO_REPLY,
   type Peer,
   type Permissions,
+  type PlainReply,
   type Reply,
+  type ReplyMessage,
   type Request,
+  withError,
 } from "./ipc/handler.ts";
 export type { ListenFailure } from "./ipc/setup/listener.ts";
 export { type ConnectionReport, Service as Server } from "./ipc/service.ts";

@@ -36,7 +36,8 @@ function logged(handle: Handler["handle"], more: Partial<Handler> = {}, text?: R
   const write = (line: string) => lines.push(line.replace(/\d+\.\d us\n$/, "T us"));
   const handler: Handler = { authenticate: () => "read-only", handle, ...more };
   const log = createLog({ level: "debug", format: "journal", write });
-  return { handler, lines, requests: new RequestLog(handler, text ?? OPAQUE.text, log) };
+  const requests = new RequestLog(handler, text ?? OPAQUE.text, log);
+  return { handler: requests, lines, requests };
 }
 
 describe("a line", () => {
@@ -60,7 +61,7 @@ describe("a line", () => {
     expect(await handler.handle(request(3, ""))).toBe(Errno.EIO);
     expect(() => handler.handle(request(4, ""))).toThrow("broken");
     expect(async () => await handler.handle(request(5, ""))).toThrow("broken late");
-    expect(handler.malformed?.(request(6, "abc"))).toBe(Errno.EINVAL);
+    expect(handler.malformed(request(6, "abc"))).toBe(Errno.EINVAL);
     const who = "<7>debug: #7 pid 4711 uid 33";
     expect(lines).toEqual([
       `${who} request-0 body_bytes=3 -> 4 bytes, T us`,
@@ -86,14 +87,6 @@ describe("a line", () => {
   });
 });
 
-function failing(): Reply {
-  return Errno.EIO;
-}
-
-function malformed(): Errno {
-  return Errno.EPERM;
-}
-
 class Counter implements Handler {
   #count = 0;
   authenticate = () => "read-only" as const;
@@ -101,33 +94,32 @@ class Counter implements Handler {
   handle(_request: Request): Reply {
     return Buffer.alloc(++this.#count);
   }
+
+  malformed(): Errno {
+    return Errno.EPERM;
+  }
 }
 
-describe("on and off", () => {
-  test("off, the handler's own methods are called and nothing else", () => {
-    const bare = logged(failing);
-    const whole = logged(failing, { malformed });
-    for (const { handler, requests } of [bare, whole]) {
-      expect(handler.handle).toBe(failing);
-      requests.show(true);
-      expect(handler.handle).not.toBe(failing);
-      requests.show(true);
-      requests.show(false);
-      expect(handler.handle).toBe(failing);
-    }
-    expect("malformed" in bare.handler).toBe(false);
-    expect(whole.handler.malformed).toBe(malformed);
-  });
+test("off, nothing is decoded or logged, and the handler answers", () => {
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line);
+  const log = createLog({ level: "debug", format: "json", write });
+  let decoded = 0;
+  const requests = new RequestLog(new Counter(), () => `${++decoded}`, log);
+  expect(requests.handle(request(1, ""))).toHaveLength(1);
+  expect(requests.malformed(request(1, ""))).toBe(Errno.EPERM);
+  requests.show(true);
+  expect(requests.handle(request(1, ""))).toHaveLength(2);
+  requests.show(false);
+  expect(requests.handle(request(1, ""))).toHaveLength(3);
+  expect([decoded, lines.length]).toEqual([1, 1]);
+});
 
-  test("a handler that needs its this has it", () => {
-    const counter = new Counter();
-    const log = createLog({ level: "debug", format: "json", write: () => true });
-    const requests = new RequestLog(counter, OPAQUE.text, log);
-    requests.show(true);
-    expect(counter.handle(request(1, ""))).toHaveLength(1);
-    requests.show(false);
-    expect(counter.handle(request(1, ""))).toHaveLength(2);
-  });
+test("the errno of a malformed request is EINVAL where the handler gives none", () => {
+  const { handler, requests } = logged(() => Errno.EIO);
+  expect(handler.malformed(request(1, ""))).toBe(Errno.EINVAL);
+  requests.show(true);
+  expect(handler.malformed(request(1, ""))).toBe(Errno.EINVAL);
 });
 
 test("a flood has its share, others have theirs, and the rest is counted", async () => {

@@ -31,6 +31,10 @@ export const IpcLimits = {
   reservedMappings: 8_192,
   /** Connections root may have beyond the bound on all, so that it can look at a full server. */
   rootReserve: 8,
+  /** Part of /dev/shm that the rings of one uid other than root may take. */
+  shmShareOfUid: 0.5,
+  /** Part of /dev/shm that is kept for root's connections, but no more than those may need. */
+  shmShareForRoot: 1 / 16,
   /** Descriptors one connection holds: its setup socket. */
   descriptorsPerConnection: 1,
   /** listen(2) backlog. */
@@ -55,19 +59,21 @@ export const IpcLimits = {
   stopDeadlineMs: 3_000,
 } as const;
 
-/** Adaptive polling (src/ipc/scheduling/ring-poller.ts), measured in DESIGN.md 4. */
+/** Adaptive polling (src/ipc/scheduling/ring-poller.ts). */
 export const PollLimits = {
-  /** Keep looking at the hot rings for this long after the last message. */
+  /** Keep looking at the active rings for this long after the last message. */
   idleUs: 20,
-  /** Go back to the event loop after this, however busy: timers and sockets get their turn. */
-  perWakeUs: 350,
-  /** A connection whose predicted gap is longer than this is not polled for. */
+  /** One connection is served for this long at most before others get their turn ... */
+  perConnectionUs: 350,
+  /** ... and the event loop gets its turn after this, or when anything else in it is ready. */
+  perTurnUs: 1_500,
+  /** A connection whose next request is predicted later than this is not polled for. */
   maxGapUs: 100,
   /** Misses in a row that end polling for a connection. */
   missesToStop: 2,
   /** Connections looked at in one round; with 16 here 16 clients got a quarter less done. */
-  hotConnections: 4,
-  /** Requests of one connection in a row while others are hot ... */
+  activeConnections: 4,
+  /** Requests of one connection in a row while others are active ... */
   requestsInARow: 32,
   /** ... before it is left alone for this long, so that another client gets its processor. */
   yieldUs: 10,

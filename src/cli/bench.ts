@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc bench`: load a running service and say how it did. */
+import { jsonText } from "../base/escape.ts";
 import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../tools/bench/load-child.ts";
 import { runLoad } from "../tools/bench/load.ts";
 import { figures, ratios, ratiosText, text as resultText } from "../tools/bench/report.ts";
@@ -97,7 +98,7 @@ export const benchCommand = command({
       const compared = second === undefined ? {} : { ratios: ratios(first, second) };
       const services = results.map(figures);
       const report = { schema_version: 1, client, connections, rounds, services, ...compared };
-      print(`${JSON.stringify(report, undefined, 2)}\n`);
+      print(`${jsonText(report, 2)}\n`);
       return undefined;
     }
     const what = chosen.id === undefined ? chosen.request : `request ${chosen.id}`;

@@ -2,6 +2,7 @@
  * `pmxcfs-ipc config`: builds a config.db, gets files back out of one, lists, prints, checks.
  * Works on the file alone, whoever else has it open; never writes one that exists, unless told.
  */
+import { escapeText } from "../base/escape.ts";
 import {
   importDirectory,
   verifyDatabase,
@@ -29,12 +30,10 @@ const database = pathOption({
 function showName(name: string): string {
   const bytes = Buffer.from(name, "latin1");
   const decoded = bytes.toString("utf8");
-  const shown = decoded.includes("\uFFFD") ? bytes.toString("latin1") : decoded;
-  const unprintable = decoded.includes("\uFFFD") ? /[^ -~]/g : /\p{Cc}/gu;
-  return shown.replaceAll(
-    unprintable,
-    (each) => `\\x${each.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
+  if (!decoded.includes("\uFFFD")) return escapeText(decoded);
+  return bytes
+    .toString("latin1")
+    .replaceAll(/[^ -~]/g, (each) => `\\x${Buffer.from(each, "latin1").toString("hex")}`);
 }
 
 function warn(line: string): void {

@@ -5,6 +5,7 @@ import { MountLimits } from "../base/limits.ts";
 import { HISTORY_LIMITS } from "../pmxcfs/history/prune.ts";
 import type { DaemonOptions } from "../daemon/daemon.ts";
 import type { NodeOptions } from "../daemon/node/node.ts";
+import type { BackendOptions } from "../pmxcfs/store/open.ts";
 import { PVE_RESTART_FLAG } from "../daemon/restart-flag.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
 import {
@@ -30,6 +31,7 @@ const CLUSTER = "Cluster";
 const RRD = "RRD files";
 const FAULTS = "Faults on purpose";
 const MOUNT = "Mount";
+const DATABASE = "Database";
 const HISTORY = "History";
 
 const DAY_MS = 24 * 3_600_000;
@@ -49,6 +51,16 @@ export const daemonOptions = {
     description: "The kernel ends a mount that answers a request later than this; 0 never does",
     default: MountLimits.requestTimeoutMs,
     group: MOUNT,
+  }),
+  commit: oneOf(["each", "batched"], {
+    description: "When changes go into the database: each at once, or many at a time by a journal",
+    default: "each",
+    group: DATABASE,
+  }),
+  sync: oneOf(["normal", "full"], {
+    description: "full: each change is on the disk before it is answered, for power cuts",
+    default: "normal",
+    group: DATABASE,
   }),
   history: path({
     description: "Where the history of a mounted tree is kept; off keeps none",
@@ -124,6 +136,11 @@ export function daemonSettings(
     restartFlag: restartFlagOf(values.restartFlag, values.socket),
     inject: values.inject.map((rule) => parseFaultRule(rule, Math.floor(Math.random() * SEEDS))),
   };
+}
+
+/** How the node's own database is written. */
+export function writingSettings({ commit, sync }: DaemonValues): BackendOptions["writing"] {
+  return { commit, sync };
 }
 
 /** How the mount is served, and what is kept of its changes. `database`: the node's config.db. */

@@ -1,6 +1,14 @@
 /** `pmxcfs-ipc explain`: what an error line means. Offline; the words are check/'s. */
+import { jsonText } from "../base/escape.ts";
 import { renderDiagnosis } from "../tools/check/diagnosis.ts";
-import { codeNamed, explain } from "../tools/check/explain.ts";
+import {
+  CODE_NAMES,
+  codeNamed,
+  explain,
+  Explainer,
+  type Explanation,
+  looksLikeCode,
+} from "../tools/check/explain.ts";
 import {
   explanationJson,
   renderCode,
@@ -10,18 +18,49 @@ import {
 import { flag, repeated } from "./args.ts";
 import { command } from "./command.ts";
 import { ExitCode, UsageFailure } from "./failure.ts";
+import { nearest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
-/** More than anybody pastes; a log piped in whole is cut. */
-const INPUT_CHARS = 1_000_000;
+/** A log that is piped in whole is read up to here. */
+const INPUT_BYTES = 64 * 1024 * 1024;
 
-async function given(words: readonly string[]): Promise<string> {
-  const typed = words.join(" ");
-  if (typed !== "" && typed !== "-") return typed;
-  if (typed === "" && process.stdin.isTTY) {
-    throw new UsageFailure("TEXT is missing: an error line, or the name of a code");
+/** What to do about a line that is not known. */
+const NEXT = `\
+Nothing is known about this text. What to run next:
+  pmxcfs-ipc --check                              looks at this node itself
+  journalctl -b -u pve-cluster -u corosync -n 50  the lines around it
+  pmxcfs-ipc explain -                            reads a whole log: pipe one in
+`;
+
+interface Piped {
+  readonly explanations: Explanation[];
+  /** The beginning, which may be the name of a code. */
+  readonly words: string;
+}
+
+const WORDS_CHARS = 100;
+
+/** Explains stdin while it is read. */
+async function piped(): Promise<Piped> {
+  const explainer = new Explainer();
+  const decoder = new TextDecoder();
+  let bytes = 0;
+  let words = "";
+  for await (const piece of Bun.stdin.stream()) {
+    const text = decoder.decode(piece, { stream: true });
+    explainer.write(text);
+    if (words.length < WORDS_CHARS) words += text.slice(0, WORDS_CHARS);
+    bytes += piece.length;
+    if (bytes >= INPUT_BYTES) break;
   }
-  return (await Bun.stdin.text()).slice(0, INPUT_CHARS);
+  return { explanations: explainer.end(), words };
+}
+
+function unknown(words: string): string {
+  const name = words.trim().toUpperCase();
+  const meant = looksLikeCode(words) ? nearest(name, CODE_NAMES) : undefined;
+  if (meant === undefined) return NEXT;
+  return `${name} is no code of --check. Did you mean ${meant}?\n`;
 }
 
 export const explainCommand = command({
@@ -34,6 +73,7 @@ export const explainCommand = command({
   examples: [
     ['explain "ipcc_send_rec[1] failed: Unknown error -1"', "an error line"],
     ["explain SOCKET_ABSENT", "a code of --check"],
+    ['explain -- "-bash: cd: /etc/pve: Transport endpoint is not connected"', "after --, any text"],
     ["explain --list", "all codes"],
   ],
   exits: [[ExitCode.FAILURE, "Nothing is known about this text"]],
@@ -54,19 +94,23 @@ export const explainCommand = command({
       print(renderDiagnosis());
       return ExitCode.OK;
     }
-    const pasted = await given(values.text);
-    const code = codeNamed(pasted);
+    const typed = values.text.join(" ");
+    if (typed === "" && process.stdin.isTTY) {
+      throw new UsageFailure("TEXT is missing: an error line, or the name of a code");
+    }
+    const { explanations, words } =
+      typed === "" || typed === "-"
+        ? await piped()
+        : { explanations: explain(typed), words: typed };
+    const code = codeNamed(words);
     if (code !== undefined) {
       print(renderCode(code, style));
       return ExitCode.OK;
     }
-    const explanations = explain(pasted);
     if (values.json) {
-      print(`${JSON.stringify(explanations.map(explanationJson), undefined, 2)}\n`);
+      print(`${jsonText(explanations.map(explanationJson), 2)}\n`);
     } else if (explanations.length === 0) {
-      print(
-        "Nothing is known about this text. `pmxcfs-ipc --check` looks at the machine itself.\n",
-      );
+      print(unknown(words));
     } else {
       print(explanations.map((one) => renderExplanation(one, style)).join("\n"));
     }

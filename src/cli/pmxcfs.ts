@@ -25,6 +25,7 @@ import {
   type DaemonValues,
   hostNode,
   mountSettings,
+  writingSettings,
 } from "./daemon-options.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { readWords } from "./parse-args.ts";
@@ -162,7 +163,7 @@ async function serveNode(asked: Asked, values: DaemonValues, log: Log): Promise<
   };
   const failure = await runDaemon({
     ...daemonSettings(values),
-    store: { own: PVE.database, nodeName },
+    store: { own: PVE.database, writing: writingSettings(values), nodeName },
     node: {
       ...PVE,
       local: asked.local,

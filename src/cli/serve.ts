@@ -14,6 +14,7 @@ import {
   type DaemonValues,
   hostNode,
   mountSettings,
+  writingSettings,
 } from "./daemon-options.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { leaveSoon, logOf } from "./service-options.ts";
@@ -107,7 +108,9 @@ export const serveCommand = command({
       ...node,
       store: {
         dir: values.dir,
-        ...(mount === undefined ? { db: values.db } : { own: database }),
+        ...(mount === undefined
+          ? { db: values.db }
+          : { own: database, writing: writingSettings(values) }),
         state: values.state,
         nodeName: values.node ?? hostNode(),
         corosyncConf: values.corosyncConf,

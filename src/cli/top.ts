@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc top`: who asks a running server of ours for what, and how much. */
+import { jsonText } from "../base/escape.ts";
 import { statusPath } from "../observe/status.ts";
 import { showLive } from "../tools/top/live.ts";
 import { readStatus } from "../observe/read-status.ts";
@@ -34,7 +35,7 @@ async function stream(where: string, intervalMs: number): Promise<never> {
   for (;;) {
     const status = await readStatus(where);
     if (typeof status === "string") throw new CommandFailure(status);
-    print(`${JSON.stringify(viewOf(status, typeof last === "string" ? undefined : last))}\n`);
+    print(`${jsonText(viewOf(status, typeof last === "string" ? undefined : last))}\n`);
     last = status;
     await Bun.sleep(intervalMs);
   }
@@ -74,7 +75,7 @@ export const topCommand = command({
     const look = stdoutStyle(values.noColor);
     if (values.json && !values.once) await stream(where, intervalMs);
     if (values.json) {
-      print(`${JSON.stringify(await lookTwice(where, intervalMs), undefined, 2)}\n`);
+      print(`${jsonText(await lookTwice(where, intervalMs), 2)}\n`);
       return ExitCode.OK;
     }
     if (values.once || !process.stdout.isTTY) {

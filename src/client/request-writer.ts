@@ -22,7 +22,7 @@ export class RequestWriter {
   write(id: number, body: Uint8Array, claimedBytes: number | undefined): QbFailure | undefined {
     const size = RequestHeader.size + body.byteLength;
     if (size > this.#maxMessageBytes) return tooLarge(size, this.#maxMessageBytes);
-    const at = this.#ring.claim(size);
+    const at = this.#ring.allocChunk(size);
     if (at < 0) return this.#cannotClaim(at as Errno, size);
     RequestHeader.write.id(this.#header, id);
     RequestHeader.write.size(this.#header, claimedBytes ?? size);

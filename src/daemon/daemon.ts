@@ -158,11 +158,12 @@ async function serveStore(
   using opened = backend;
   const inCluster = node && claimed ? joinCluster(node, claimed, opened) : false;
   if (typeof inCluster === "string") return inCluster;
+  if (inCluster) opened.tree?.journalWhenLocked();
   const rrdFiles =
     options.rrd === undefined
       ? undefined
       : new RrdFiles({ ...options.rrd, log: log.tagged("status") });
-  const composition = composeServices(opened, rrdFiles, inCluster);
+  const composition = composeServices(opened, rrdFiles, inCluster, log);
   if (node !== undefined && inCluster) {
     const { memdb, members } = opened;
     followCorosyncConf(memdb, members.nodeName, node.hostCorosyncConf, log.tagged("dcdb"));
@@ -179,6 +180,7 @@ async function serveStore(
   if (typeof mounted === "string") return mounted;
   using mount = mounted;
   log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
+  await composition.cluster?.start();
   const stop = Promise.race([signal, ...(mount === undefined ? [] : [mount.lost])]);
   const failure = await serveRequests(options, group, {
     ...context,
@@ -190,6 +192,9 @@ async function serveStore(
     },
     stopping: () => mount && log.tagged("main").info("teardown filesystem"),
   });
+  // Unmounted first: what still waits for the cluster has nobody left who reads the answer.
+  mount?.[Symbol.dispose]();
+  await composition.cluster?.stop();
   rrdFiles?.close();
   return failure;
 }

@@ -4,36 +4,56 @@ import { ClusterLog } from "../pmxcfs/state/cluster-log.ts";
 import { Rrd } from "../pmxcfs/state/rrd-values.ts";
 import { Status } from "../pmxcfs/state/status.ts";
 import { LocalReplicator } from "../pmxcfs/replication/local.ts";
-import { DisconnectedReplicator, ReplicatorSwitch } from "../pmxcfs/replication/switch.ts";
+import type { Replicator } from "../pmxcfs/replication/replicator.ts";
+import { ClusterReplicator } from "../pmxcfs/replication/services/cluster-replicator.ts";
+import { Cluster } from "../pmxcfs/replication/services/cluster.ts";
 import { FsVersionText } from "../pmxcfs/requests/fs-version.ts";
 import type { Services } from "../pmxcfs/requests/request.ts";
 import type { RrdFiles } from "../pmxcfs/rrd/files.ts";
 import type { SpecialTexts } from "../pmxcfs/mount/special.ts";
+import type { Log } from "../base/log.ts";
+import { resolveNodeAddress } from "./node/node-address.ts";
 
 /** Entries of .clusterlog. */
 const LOG_ENTRIES = 50;
 
 export interface Composition {
   readonly services: Services;
-  /** Takes every change; in a cluster without quorum until corosync's services take its place. */
-  readonly replicator: ReplicatorSwitch;
+  /** Takes every change. */
+  readonly replicator: Replicator;
+  /** This node's part in its cluster; undefined on a node of none. Not started yet. */
+  readonly cluster: Cluster | undefined;
   /** The mount's special files, without their debug switch. */
   readonly texts: Omit<SpecialTexts, "debug" | "setDebug">;
 }
 
-/** `inCluster`: this node is of a cluster, which it is not connected to yet. */
+/** `inCluster`: changes go through the node's corosync, and are refused without quorum. */
 export function composeServices(
   backend: Backend,
   rrdFiles: RrdFiles | undefined,
   inCluster: boolean,
+  log: Log,
 ): Composition {
-  const { memdb, versions, guests, members, tokens } = backend;
+  const { memdb, versions, guests, members, tokens, tree } = backend;
   const rrd = new Rrd();
   const status = new Status({ members, rrd, ...(rrdFiles === undefined ? {} : { rrdFiles }) });
   const clusterLog = new ClusterLog({ nodeName: members.nodeName, pid: process.pid });
   const fsVersion = new FsVersionText({ versions, status });
-  const local = new LocalReplicator({ tree: backend.tree, status, clusterLog });
-  const replicator = new ReplicatorSwitch(inCluster ? new DisconnectedReplicator(local) : local);
+  const cluster =
+    inCluster && tree !== undefined
+      ? new Cluster({
+          tree,
+          members,
+          status,
+          clusterLog,
+          address: () => resolveNodeAddress(members.nodeName),
+          log,
+        })
+      : undefined;
+  const replicator =
+    cluster === undefined || tree === undefined
+      ? new LocalReplicator({ tree, status, clusterLog })
+      : new ClusterReplicator(cluster, tree);
   const services = {
     memdb,
     guests,
@@ -53,5 +73,5 @@ export function composeServices(
     // The request's text ends in a NUL.
     rrd: () => rrd.dump().subarray(0, -1),
   };
-  return { services, replicator, texts };
+  return { services, replicator, cluster, texts };
 }

@@ -11,7 +11,10 @@ export type { Credentials } from "../platform/socket.ts";
 /** What an accepted caller may do; the handler's word, handed back to it with each request. */
 export type Permissions = "read-write" | "read-only";
 
-/** The process at the other end: ids as the kernel gave them when it connected (SO_PEERCRED). */
+/**
+ * The process at the other end: the real ids of the sender of the set-up request, as libqb has
+ * it.
+ */
 export interface Caller extends Credentials {
   readonly permissions: Permissions;
 }
@@ -38,7 +41,7 @@ export interface Peer {
 /**
  * One request. `span` is the body as far as its header claims (all of it, when it claims more than
  * there is; nothing, when it claims less than a header), private memory that no client can change;
- * it is good until `handle` returns or, when that returns a promise, until its answer is sent. The
+ * it is good until `handle` returns or, when that returns a promise, until its reply is sent. The
  * 4 bytes after the span are readable: what the client sent beyond the claimed size, then zeros.
  */
 export interface Request {
@@ -48,20 +51,62 @@ export interface Request {
   readonly peer: Peer;
 }
 
-/** A body (it may be empty), answered with error 0; or an errno, answered without a body. */
-export type Reply = Uint8Array | Errno;
+/** A reply whose header is not the usual one. */
+export interface ReplyMessage {
+  /** The message id, an i32; the request's own unless given. */
+  readonly id?: number;
+  /** The header's error field, an i32; 0 unless given. */
+  readonly error?: number;
+  /** What follows the header; nothing unless given. */
+  readonly body?: Uint8Array;
+}
+
+/** What a one-way request is answered with: nothing is sent. */
+export const NO_REPLY: unique symbol = Symbol("no reply");
+
+/**
+ * A reply most handlers give: a body (it may be empty) with error 0, or an errno without a body.
+ */
+export type PlainReply = Uint8Array | Errno;
+
+/** What a request is answered with. */
+export type Reply = PlainReply | ReplyMessage | typeof NO_REPLY;
 
 /** A reply that says "done" and no more. */
 export const EMPTY_REPLY: Uint8Array = new Uint8Array(0);
 
+/** A reply with an error and a body (libqb's qb_ipcs_response_send allows both). */
+export function withError(error: number, body: Uint8Array): ReplyMessage {
+  return { error, body };
+}
+
+/** The error field of a reply: 0, or a negative errno as a rule. */
+export function replyError(reply: Reply): number {
+  if (typeof reply === "number") return reply;
+  if (reply instanceof Uint8Array || reply === NO_REPLY) return 0;
+  return reply.error ?? 0;
+}
+
+/** The body of a reply, empty when it has none. */
+export function replyBody(reply: Reply): Uint8Array {
+  if (reply instanceof Uint8Array) return reply;
+  if (typeof reply === "number" || reply === NO_REPLY) return EMPTY_REPLY;
+  return reply.body ?? EMPTY_REPLY;
+}
+
 /** What a service does. One connection's requests come in order, and are answered in order. */
 export interface Handler {
-  /** Once per connection, before any request: what it may do, or the errno it is refused with. */
+  /**
+   * What a peer may do, or the errno it is refused with; before any request. `peer` has the real
+   * ids of the sender of the set-up request. A peer whose request is late, or whose effective ids
+   * differ, is asked about twice, once with the effective ids it had at connect(2).
+   */
   authenticate(peer: Credentials): Permissions | Errno;
   /**
    * Answers one request. A promise is awaited without holding up others; of one connection at
    * most 8 are under way (IpcLimits.queuedRequests). A reply may lie in its request's memory;
-   * it is copied once, into the ring. Throwing, or rejecting, ends the connection.
+   * it is copied once, into the ring. Throwing, or rejecting, ends the connection and is logged
+   * with its stack.
    */
   handle(request: Request): Reply | Promise<Reply>;
   /** Why `peer` was refused, for the log; `command` is what it calls itself. */

@@ -1,7 +1,7 @@
-/** What a service can be told, and what it does when it is not: limits.ts, and this machine. */
+/** What a service can be told, and its defaults: limits.ts, and what this machine has room for. */
 import { readFileSync, statfsSync } from "node:fs";
 import { IpcLimits, PollLimits } from "../base/limits.ts";
-import { type Log, silentLog } from "../base/log.ts";
+import { createLog, defaultFormat, type Log } from "../base/log.ts";
 import { SHM } from "../shm/ring-directory.ts";
 import { connectionBytes, MAPPINGS_PER_CONNECTION } from "../shm/ring-set.ts";
 import { raiseDescriptorLimit } from "../platform/files.ts";
@@ -13,6 +13,11 @@ const USUAL_MAPPINGS = 65_530;
 /** Handshakes may take this part of a small RLIMIT_NOFILE. */
 const HANDSHAKE_SHARE = 1 / 8;
 
+/**
+ * What PVE's clients ask for (IPCC.xs); the room in /dev/shm is told in connections of this size.
+ */
+const USUAL_MESSAGE_BYTES = 1024 * 1024;
+
 /** Everything a service needs to know besides its name and handler. */
 export interface ServiceSettings {
   readonly log: Log;
@@ -21,6 +26,10 @@ export interface ServiceSettings {
   readonly connections: number;
   readonly connectionsPerUid: number;
   readonly rootReserve: number;
+  /** Bytes of /dev/shm for the rings of one uid other than root. */
+  readonly shmBytesPerUid: number;
+  /** Bytes of /dev/shm kept for root's connections. */
+  readonly shmRootReserveBytes: number;
   readonly handshakeTimeoutMs: number;
   readonly pendingHandshakes: number;
   readonly unwantedHandshakes: number;
@@ -38,19 +47,24 @@ export interface ServiceSettings {
   readonly poll: PollSettings;
 }
 
-/** Settings a caller may give; `connections: 0` = as many as descriptors and /dev/shm allow. */
+/**
+ * Settings a caller may give. `connections` and `shmBytesPerUid`: 0, the default, is as much as
+ * this machine allows. `log`: lines go to stderr unless given.
+ */
 export type ServiceOptions = Partial<Omit<ServiceSettings, "poll">> & {
   readonly poll?: Partial<PollSettings>;
 };
 
-/** The size of /dev/shm, in connections that ask for the least; their rings may fill it up. */
-function roomInMemory(minMessageBytes: number): number {
+/** Size of /dev/shm and what is free of it, in bytes; Infinity when it cannot be told. */
+export function shmSpace(): { readonly sizeBytes: number; readonly freeBytes: number } {
   try {
-    const { blocks, bsize } = statfsSync(SHM);
-    return Math.floor((blocks * bsize) / connectionBytes(minMessageBytes));
+    const { blocks, bavail, bsize } = statfsSync(SHM);
+    // A tmpfs without a limit has no size.
+    if (blocks === 0) return { sizeBytes: Infinity, freeBytes: Infinity };
+    return { sizeBytes: blocks * bsize, freeBytes: bavail * bsize };
   } catch {
     // Opening /dev/shm reports what is wrong with it.
-    return Infinity;
+    return { sizeBytes: Infinity, freeBytes: Infinity };
   }
 }
 
@@ -70,17 +84,30 @@ function roomForConnections(settings: ServiceSettings, descriptors: number): num
   const byDescriptors = (descriptors - reserved) / IpcLimits.descriptorsPerConnection;
   const mappings = mappingLimit() - IpcLimits.reservedMappings;
   const byMappings = mappings / MAPPINGS_PER_CONNECTION - rootReserve;
-  const byMemory = roomInMemory(minMessageBytes);
+  const byMemory = shmSpace().sizeBytes / connectionBytes(minMessageBytes);
   return Math.max(1, Math.floor(Math.min(byDescriptors, byMappings, byMemory)));
 }
 
-/** Fills what `options` leaves out with the defaults of base/limits.ts. */
+/** Bytes of /dev/shm for one uid and for root alone, where the caller gave none. */
+function shmBounds(settings: ServiceSettings): Partial<ServiceSettings> {
+  const { sizeBytes } = shmSpace();
+  const forRoot = settings.rootReserve * connectionBytes(USUAL_MESSAGE_BYTES);
+  return {
+    shmBytesPerUid: settings.shmBytesPerUid || sizeBytes * IpcLimits.shmShareOfUid,
+    shmRootReserveBytes:
+      settings.shmRootReserveBytes || Math.min(forRoot, sizeBytes * IpcLimits.shmShareForRoot),
+  };
+}
+
+/** The settings of a service: what was given, and defaults that fit this machine. */
 export function settingsOf(options: ServiceOptions): ServiceSettings {
   const { poll, ...given } = options;
   const settings: ServiceSettings = {
     ...IpcLimits,
-    log: silentLog,
+    log: given.log ?? createLog({ level: "info", format: defaultFormat(process.env) }),
     connections: 0,
+    shmBytesPerUid: 0,
+    shmRootReserveBytes: 0,
     ...given,
     poll: { ...PollLimits, ...poll },
   };
@@ -88,6 +115,7 @@ export function settingsOf(options: ServiceOptions): ServiceSettings {
   const share = Math.max(1, Math.floor(descriptors * HANDSHAKE_SHARE));
   const bounded = {
     ...settings,
+    ...shmBounds(settings),
     pendingHandshakes: Math.min(settings.pendingHandshakes, share),
     unwantedHandshakes: Math.min(settings.unwantedHandshakes, share),
   };

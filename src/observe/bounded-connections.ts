@@ -5,7 +5,7 @@
  */
 import type { Socket } from "bun";
 
-export interface VisitorLimits {
+export interface ConnectionBounds {
   readonly atOnce: number;
   readonly forMs: number;
 }
@@ -15,31 +15,31 @@ export interface Unsent {
   bytes: Uint8Array | undefined;
 }
 
-export class Visitors<T> {
-  readonly #limits: VisitorLimits;
+export class BoundedConnections<T> {
+  readonly #limits: ConnectionBounds;
   /** Oldest first, with what ends each. */
   readonly #present = new Map<Socket<T>, Timer>();
 
-  constructor(limits: VisitorLimits) {
+  constructor(limits: ConnectionBounds) {
     this.#limits = limits;
   }
 
-  came(visitor: Socket<T>): void {
+  came(connection: Socket<T>): void {
     const [oldest] = this.#present.keys();
     if (oldest !== undefined && this.#present.size >= this.#limits.atOnce) this.#cutOff(oldest);
-    const timer = setTimeout(() => this.#cutOff(visitor), this.#limits.forMs);
-    this.#present.set(visitor, timer);
+    const timer = setTimeout(() => this.#cutOff(connection), this.#limits.forMs);
+    this.#present.set(connection, timer);
   }
 
   /** It has closed. */
-  gone(visitor: Socket<T>): void {
-    clearTimeout(this.#present.get(visitor));
-    this.#present.delete(visitor);
+  gone(connection: Socket<T>): void {
+    clearTimeout(this.#present.get(connection));
+    this.#present.delete(connection);
   }
 
-  #cutOff(visitor: Socket<T>): void {
-    this.gone(visitor);
-    visitor.terminate();
+  #cutOff(connection: Socket<T>): void {
+    this.gone(connection);
+    connection.terminate();
   }
 }
 

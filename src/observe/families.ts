@@ -5,7 +5,7 @@ import type { Service } from "../ipc/service.ts";
 import { SHM } from "../shm/ring-directory.ts";
 import { buildInfo } from "../base/version.ts";
 import { type Bound, MetricRegistry, type Reading } from "./registry.ts";
-import { DURATION_BOUNDS_NS, type Tally, TIMED_ONE_IN } from "./request-counters.ts";
+import { DURATION_BOUNDS_NS, type RequestCounters, TIMED_ONE_IN } from "./request-counters.ts";
 
 /** What the transport does not know of; left out where there is none. */
 export interface MetricSources {
@@ -47,7 +47,7 @@ const DURATIONS: readonly Bound[] = DURATION_BOUNDS_NS.map((ns, index) => {
   return { le: ns / NS_PER_SECOND, buckets: index + 1 };
 });
 
-/** Powers of two, from 64 bytes to a mebibyte; the tally's slot n goes up to 2^n. */
+/** Powers of two, from 64 bytes to a mebibyte; the counters's slot n goes up to 2^n. */
 const SIZES: readonly Bound[] = [6, 8, 10, 12, 14, 16, 18, 20].map((power) => {
   return { le: 2 ** power, buckets: power + 1 };
 });
@@ -120,12 +120,12 @@ function aboutTraffic(metrics: MetricRegistry, service: Service): void {
   }
 }
 
-function aboutOperations(metrics: MetricRegistry, tally: Tally): void {
+function aboutOperations(metrics: MetricRegistry, counters: RequestCounters): void {
   metrics.counter("requests_total", "Requests that reached the handler.", () =>
-    tally.operations().map(({ operation, requests }) => [{ operation }, requests]),
+    counters.operations().map(({ operation, requests }) => [{ operation }, requests]),
   );
   metrics.counter("request_errors_total", "Answers that carried an errno.", () =>
-    tally
+    counters
       .operations()
       .flatMap(({ operation, errors }) =>
         [...errors].map(
@@ -134,14 +134,14 @@ function aboutOperations(metrics: MetricRegistry, tally: Tally): void {
       ),
   );
   metrics.histogram("request_bytes", "Bodies of requests.", SIZES, () =>
-    tally.operations().map(({ operation, requestBytes }) => [{ operation }, requestBytes]),
+    counters.operations().map(({ operation, requestBytes }) => [{ operation }, requestBytes]),
   );
   metrics.histogram("reply_bytes", "Bodies of answers without an errno.", SIZES, () =>
-    tally.operations().map(({ operation, replyBytes }) => [{ operation }, replyBytes]),
+    counters.operations().map(({ operation, replyBytes }) => [{ operation }, replyBytes]),
   );
   const timed = `Time in the handler, of one request in ${TIMED_ONE_IN} of each operation.`;
   metrics.histogram("request_duration_seconds", timed, DURATIONS, () =>
-    tally
+    counters
       .operations()
       .map(({ operation, durations: { counts, sum } }) => [
         { operation },
@@ -217,12 +217,16 @@ function aboutStore(metrics: MetricRegistry, { versions, reloads, rrd }: MetricS
 }
 
 /** All metrics of one service. */
-export function metricsOf(service: Service, tally: Tally, sources: MetricSources): MetricRegistry {
+export function metricsOf(
+  service: Service,
+  counters: RequestCounters,
+  sources: MetricSources,
+): MetricRegistry {
   const metrics = new MetricRegistry();
   aboutProcess(metrics);
   aboutConnections(metrics, service);
   aboutTraffic(metrics, service);
-  aboutOperations(metrics, tally);
+  aboutOperations(metrics, counters);
   aboutMemory(metrics);
   aboutStore(metrics, sources);
   aboutHistory(metrics, sources);

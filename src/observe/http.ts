@@ -5,7 +5,12 @@
  */
 import type { Socket, SocketHandler } from "bun";
 import { ObserveLimits } from "../base/limits.ts";
-import { sendOn, type Unsent, type VisitorLimits, Visitors } from "./bounded-connections.ts";
+import {
+  sendOn,
+  type Unsent,
+  type ConnectionBounds,
+  BoundedConnections,
+} from "./bounded-connections.ts";
 
 const REASONS = {
   200: "OK",
@@ -29,7 +34,7 @@ export interface HttpAnswer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export interface HttpLimits extends VisitorLimits {
+export interface HttpLimits extends ConnectionBounds {
   readonly headBytes: number;
 }
 
@@ -74,7 +79,7 @@ export function httpHandler(
   answer: (request: HttpRequest) => Promise<HttpAnswer>,
   { headBytes, ...limits }: HttpLimits = LIMITS,
 ): SocketHandler<Visit> {
-  const visitors = new Visitors<Visit>(limits);
+  const connections = new BoundedConnections<Visit>(limits);
   const say = (socket: Socket<Visit>, bytes: Uint8Array): void => {
     socket.data.bytes = bytes;
     sendOn(socket);
@@ -86,7 +91,7 @@ export function httpHandler(
   return {
     open(socket) {
       socket.data = { head: "", bytes: undefined };
-      visitors.came(socket);
+      connections.came(socket);
     },
     data(socket, bytes) {
       const visit = socket.data;
@@ -104,7 +109,7 @@ export function httpHandler(
       const { head, bytes } = socket.data;
       if (head !== undefined || bytes?.byteLength === 0) socket.end();
     },
-    close: (socket) => visitors.gone(socket),
+    close: (socket) => connections.gone(socket),
     error: (socket) => socket.terminate(),
   };
 }

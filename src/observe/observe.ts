@@ -8,7 +8,7 @@ import type { Log } from "../base/log.ts";
 import type { MetricsAddress, Running } from "./endpoint.ts";
 import type { MetricSources } from "./families.ts";
 import { serveStatus, serveStatusBelow, statusOf } from "./status.ts";
-import { Tally } from "./request-counters.ts";
+import { RequestCounters } from "./request-counters.ts";
 import { RequestLog, type RequestText } from "./request-log.ts";
 
 /** Where to; undefined is nowhere. */
@@ -45,13 +45,13 @@ export const NOTHING_OBSERVED: Observe = {
 /** Opens what was asked for; a string says what could not be. */
 async function openMetrics(
   service: Service,
-  tally: Tally,
+  counters: RequestCounters,
   { metrics: address, textfile, sources }: Observe,
   log: Log,
 ): Promise<readonly Running[] | string> {
   const { metricsOf } = await import("./families.ts");
   const { keepTextfile, serveMetrics } = await import("./endpoint.ts");
-  const metrics = metricsOf(service, tally, sources);
+  const metrics = metricsOf(service, counters, sources);
   const opened: Running[] = [];
   const outlets = [
     () => (address === undefined ? undefined : serveMetrics(address, metrics)),
@@ -68,24 +68,24 @@ async function openMetrics(
   return opened;
 }
 
-/** The eyes on one server. */
+/** The outlets of one server, and the handlers around its own that feed them. */
 export class Observation {
-  /** What the service shall ask. */
+  /** The handler that the service calls. */
   readonly handler: Handler;
   readonly #observe: Observe;
-  readonly #tally: Tally | undefined;
+  readonly #counters: RequestCounters | undefined;
   readonly #requests: RequestLog;
   readonly #log: Log;
   readonly #running: Running[] = [];
 
-  /** Without metrics the handler stays as it is, and costs nothing. */
+  /** Requests are counted only for metrics, and logged only while debug is on. */
   constructor(handler: Handler, observe: Observe, log: Log) {
     this.#observe = observe;
     this.#log = log;
     const wanted = observe.metrics !== undefined || observe.textfile !== undefined;
-    this.#tally = wanted ? new Tally(handler, observe.names) : undefined;
-    this.handler = this.#tally ?? handler;
-    this.#requests = new RequestLog(this.handler, observe.text, log.tagged("request"));
+    this.#counters = wanted ? new RequestCounters(handler, observe.names) : undefined;
+    this.#requests = new RequestLog(this.#counters ?? handler, observe.text, log.tagged("request"));
+    this.handler = this.#requests;
     if (log.debugOn) this.#requests.show(true);
   }
 
@@ -117,8 +117,8 @@ export class Observation {
   }
 
   async #openMetrics(service: Service, log: Log): Promise<string | undefined> {
-    if (this.#tally === undefined) return undefined;
-    const opened = await openMetrics(service, this.#tally, this.#observe, log);
+    if (this.#counters === undefined) return undefined;
+    const opened = await openMetrics(service, this.#counters, this.#observe, log);
     if (typeof opened === "string") return opened;
     this.#running.push(...opened);
     return undefined;

@@ -4,7 +4,14 @@
  * taken for one in sixteen of each operation, because two looks at the clock cost more than that.
  */
 import { Errno } from "../base/errno.ts";
-import type { Handler, Reply, Request } from "../ipc/handler.ts";
+import {
+  type Handler,
+  NO_REPLY,
+  type Reply,
+  replyBody,
+  replyError,
+  type Request,
+} from "../ipc/handler.ts";
 
 /** One request of this many of an operation is timed, the first one included. */
 export const TIMED_ONE_IN = 16;
@@ -30,7 +37,7 @@ export interface Buckets {
 }
 
 /** One operation since the start. */
-export interface OperationTally {
+export interface OperationCounts {
   readonly operation: string;
   /** Slot n: bodies of at most 2^n bytes, and more than 2^(n-1). */
   readonly requestBytes: Buckets;
@@ -76,7 +83,7 @@ class BucketRows {
 }
 
 /** The handler with counters. */
-export class Tally implements Handler {
+export class RequestCounters implements Handler {
   readonly #inner: Handler;
   readonly #names: readonly string[];
   /** Id -> row; 0 is `other`. */
@@ -106,7 +113,7 @@ export class Tally implements Handler {
   }
 
   /** Operations that were asked for at least once. */
-  operations(): OperationTally[] {
+  operations(): OperationCounts[] {
     return this.#names.flatMap((operation, row) => {
       const requestBytes = this.#requestBytes.row(row);
       const requests = requestBytes.counts.reduce((sum, count) => sum + count, 0);
@@ -171,10 +178,12 @@ export class Tally implements Handler {
   }
 
   #answered(row: number, reply: Reply): Reply {
-    if (typeof reply === "number") {
-      add(this.#errors, row * ERRNOS + Math.min(Math.abs(reply), ERRNOS - 1), 1);
-    } else {
-      this.#replyBytes.record(row, sizeSlot(reply.byteLength), reply.byteLength);
+    const error = replyError(reply);
+    if (error !== 0) {
+      add(this.#errors, row * ERRNOS + Math.min(Math.abs(error), ERRNOS - 1), 1);
+    } else if (reply !== NO_REPLY) {
+      const { byteLength } = replyBody(reply);
+      this.#replyBytes.record(row, sizeSlot(byteLength), byteLength);
     }
     return reply;
   }

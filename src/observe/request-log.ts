@@ -1,11 +1,17 @@
 /**
- * Every request as one line of the log, while debug is on. Off it costs nothing: no handler stands
- * around the handler, whose own methods are exchanged when debug goes on, and back when it goes
- * off. Bounded as the log is: of a flood each client has its share of lines, the others are
- * counted, and are neither decoded nor timed.
+ * Every request as one line of the log while debug is on: a Handler around another one, made at
+ * construction. Off it costs one test per request. Bounded as the log is: of a flood each client
+ * has its share of lines, the others are counted, and are neither decoded nor timed.
  */
 import { Errno, errnoName } from "../base/errno.ts";
-import type { Handler, Reply, Request } from "../ipc/handler.ts";
+import {
+  type Handler,
+  NO_REPLY,
+  type Reply,
+  replyBody,
+  replyError,
+  type Request,
+} from "../ipc/handler.ts";
 import { LogLimits } from "../base/limits.ts";
 import { LineBudget, type Log } from "../base/log.ts";
 
@@ -15,41 +21,63 @@ export type RequestText = (id: number, body: Buffer) => string;
 const NS_PER_US = 1000;
 
 function outcomeOf(reply: Reply): string {
-  return typeof reply === "number" ? errnoName(reply) : `${reply.byteLength} bytes`;
+  if (reply === NO_REPLY) return "no reply";
+  const error = replyError(reply);
+  const { byteLength } = replyBody(reply);
+  if (error === 0) return `${byteLength} bytes`;
+  return byteLength === 0 ? errnoName(error) : `${errnoName(error)} and ${byteLength} bytes`;
 }
 
-export class RequestLog {
-  readonly #handler: Handler;
-  readonly #handle: Handler["handle"];
-  readonly #malformed: Handler["malformed"];
+export class RequestLog implements Handler {
+  readonly #inner: Handler;
   readonly #text: RequestText;
   readonly #log: Log;
   readonly #budget: LineBudget;
+  #isOn = false;
+  readonly refusal?: NonNullable<Handler["refusal"]>;
 
-  /** `handler` is the one that the service asks. */
-  constructor(handler: Handler, text: RequestText, log: Log) {
-    this.#handler = handler;
-    this.#handle = handler.handle;
-    this.#malformed = handler.malformed;
+  constructor(inner: Handler, text: RequestText, log: Log) {
+    this.#inner = inner;
     this.#text = text;
     this.#log = log;
     const { requestLinesPerSecond: perSecond, requestLinesOfOne: ofOne } = LogLimits;
     this.#budget = new LineBudget(perSecond, ofOne, (leftOut, busiest) => {
       log.debug(`${leftOut} more requests in the last second, left out; most from #${busiest}`);
     });
+    if (inner.refusal !== undefined) {
+      this.refusal = (peer, command) => inner.refusal?.(peer, command) ?? "";
+    }
   }
 
-  show(on: boolean): void {
-    const handler = this.#handler;
-    handler.handle = on ? (request) => this.#logged(request) : this.#handle;
-    if (on) handler.malformed = (request) => this.#loggedMalformed(request);
-    else if (this.#malformed === undefined) delete handler.malformed;
-    else handler.malformed = this.#malformed;
+  /** Requests are logged from now on, or not. */
+  show(isOn: boolean): void {
+    this.#isOn = isOn;
+  }
+
+  authenticate(peer: Parameters<Handler["authenticate"]>[0]): ReturnType<Handler["authenticate"]> {
+    return this.#inner.authenticate(peer);
+  }
+
+  handle(request: Request): Reply | Promise<Reply> {
+    return this.#isOn ? this.#logged(request) : this.#inner.handle(request);
+  }
+
+  malformed(request: Request): Errno {
+    if (this.#isOn) return this.#loggedMalformed(request);
+    return this.#inner.malformed?.(request) ?? Errno.EINVAL;
+  }
+
+  connected(peer: Request["peer"]): void {
+    this.#inner.connected?.(peer);
+  }
+
+  disconnected(peer: Request["peer"]): void {
+    this.#inner.disconnected?.(peer);
   }
 
   #logged(request: Request): Reply | Promise<Reply> {
-    if (!this.#budget.take(request.peer.number)) return this.#handle.call(this.#handler, request);
-    // Now: when a late answer comes, the request's memory is another one's.
+    if (!this.#budget.take(request.peer.number)) return this.#inner.handle(request);
+    // Now: when a late reply comes, the request's memory is in use by another one.
     const asked = this.#describe(request);
     const startNs = Bun.nanoseconds();
     const answered = (reply: Reply): Reply => {
@@ -61,9 +89,8 @@ export class RequestLog {
       throw error;
     };
     try {
-      const reply = this.#handle.call(this.#handler, request);
-      const isThere = typeof reply === "number" || reply instanceof Uint8Array;
-      return isThere ? answered(reply) : reply.then(answered, failed);
+      const reply = this.#inner.handle(request);
+      return reply instanceof Promise ? reply.then(answered, failed) : answered(reply);
     } catch (error) {
       return failed(error);
     }
@@ -71,7 +98,7 @@ export class RequestLog {
 
   #loggedMalformed(request: Request): Errno {
     const startNs = Bun.nanoseconds();
-    const errno = this.#malformed?.call(this.#handler, request) ?? Errno.EINVAL;
+    const errno = this.#inner.malformed?.(request) ?? Errno.EINVAL;
     if (this.#budget.take(request.peer.number)) {
       const outcome = `${errnoName(errno)} (its header lies about its size)`;
       this.#say(this.#describe(request), outcome, startNs);

@@ -3,6 +3,7 @@
  * connects: `pmxcfs-ipc top` reads it. Counters that the service keeps anyway, so a server that
  * nobody looks at pays nothing for it. Only root and the server's own user can connect.
  */
+import { jsonText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
 import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -12,7 +13,7 @@ import { ObserveLimits } from "../base/limits.ts";
 import { buildInfo } from "../base/version.ts";
 import type { Running } from "./endpoint.ts";
 import { makeWay, withUmask } from "./unix-path.ts";
-import { sendOn, type Unsent, Visitors } from "./bounded-connections.ts";
+import { sendOn, type Unsent, BoundedConnections } from "./bounded-connections.ts";
 
 /** Moves when a reader of the document would have to change. */
 export const STATUS_SCHEMA_VERSION = 1;
@@ -137,14 +138,14 @@ export function statusOf(service: Service): StatusDocument {
 
 function listenAt(path: string, read: () => StatusDocument): Running {
   const { statusReaders: atOnce, statusReadMs: forMs } = ObserveLimits;
-  const readers = new Visitors<Unsent>({ atOnce, forMs });
+  const readers = new BoundedConnections<Unsent>({ atOnce, forMs });
   const listener = withUmask(OWNER_ONLY, () =>
     Bun.listen<Unsent>({
       unix: path,
       socket: {
         open(socket) {
           readers.came(socket);
-          socket.data = { bytes: Buffer.from(`${JSON.stringify(read())}\n`) };
+          socket.data = { bytes: Buffer.from(`${jsonText(read())}\n`) };
           sendOn(socket);
         },
         data() {},

@@ -33,6 +33,37 @@ export function giveFile(fd: number, uid: number, gid: number, mode: number): 0 
   return shim.shim_give(fd, uid, gid, mode) as 0 | Errno;
 }
 
+/** As `giveFile` for the group alone, which a process may do for its own groups. EPERM. */
+export function giveFileToGroup(fd: number, gid: number, mode: number): 0 | Errno {
+  return shim.shim_give_group(fd, gid, mode) as 0 | Errno;
+}
+
+/** What a user gets on a file, or on a directory, that is another's. */
+export const Share = { FILE: 6, DIRECTORY: 1 } as const;
+
+/** Lets `uid` use an open file of ours, by an access list. EOPNOTSUPP: the file system has none. */
+export function shareFile(fd: number, uid: number, what: number): 0 | Errno {
+  return shim.shim_share(fd, uid | 0, what) as 0 | Errno;
+}
+
+/**
+ * Locks an open file (flock(2)) until its descriptor is closed and all its mappings are gone: for
+ * other processes to see that its owner lives, whatever pid namespace they are in. EAGAIN: another
+ * process holds the lock.
+ */
+export function lockFile(fd: number): 0 | Errno {
+  return shim.shim_lock(fd) as 0 | Errno;
+}
+
+const look = new Int32Array(3);
+
+/** What stands at a name: whose, whether a directory, and seconds since it was last changed. */
+export interface Entry {
+  readonly uid: number;
+  readonly isDirectory: boolean;
+  readonly ageS: number;
+}
+
 /** What is asked of a directory: a seam, where tests let each call fail. */
 export interface FileDirectory extends Disposable {
   /** Its inode number: stays, whatever it is renamed to. */
@@ -45,6 +76,9 @@ export interface FileDirectory extends Disposable {
   makeFile(name: string, size: number): number;
   /** Gives the directory away: mode, then owner. ENOENT: somebody has removed it. */
   give(uid: number, gid: number, mode: number): 0 | Errno;
+  /** As `giveFileToGroup` and `shareFile`, for the directory. */
+  giveToGroup(gid: number, mode: number): 0 | Errno;
+  share(uid: number): 0 | Errno;
   rename(from: string, to: string): 0 | Errno;
   unlink(name: string): 0 | Errno;
   removeSub(name: string): 0 | Errno;
@@ -62,6 +96,20 @@ export class Directory implements FileDirectory {
   static open(path: string): Directory | Errno {
     const fd = shim.shim_dir_open(NO_PARENT, cString(path));
     return fd < 0 ? (fd as Errno) : new Directory(fd);
+  }
+
+  /** What stands at `name`, no link followed; undefined: nothing. */
+  lookAt(name: string): Entry | undefined {
+    if (shim.shim_look_at(this.fd, cString(name), look) < 0) return undefined;
+    const [uid = 0, isDirectory = 0, ageS = 0] = look;
+    return { uid: uid >>> 0, isDirectory: isDirectory === 1, ageS };
+  }
+
+  /**
+   * Opens a regular file in this one read-write, not through a symlink; a descriptor or an errno.
+   */
+  openFile(name: string): number {
+    return shim.shim_file_open(this.fd, cString(name));
   }
 
   openSub(name: string): Directory | Errno {
@@ -86,6 +134,14 @@ export class Directory implements FileDirectory {
     return giveFile(this.fd, uid, gid, mode);
   }
 
+  giveToGroup(gid: number, mode: number): 0 | Errno {
+    return giveFileToGroup(this.fd, gid, mode);
+  }
+
+  share(uid: number): 0 | Errno {
+    return shareFile(this.fd, uid, Share.DIRECTORY);
+  }
+
   rename(from: string, to: string): 0 | Errno {
     return shim.shim_rename(this.fd, cString(from), cString(to)) as 0 | Errno;
   }
@@ -103,9 +159,4 @@ export class Directory implements FileDirectory {
     this.#closed = true;
     shim.shim_close(this.fd);
   }
-}
-
-/** flock(2), exclusive, not waiting. EAGAIN: another process has locked the file. */
-export function lockFile(fd: number): 0 | Errno {
-  return shim.shim_lock(fd) as 0 | Errno;
 }

@@ -15,9 +15,10 @@ export function takeWaiting(address: Address, spinUs: number, timeoutUs: number)
 }
 
 /**
- * Looks at `count` semaphores, whose addresses stand in the table at `table`, until one has a
- * value or `budgetNs` is over; its index, or a negative errno. Starts behind index `after`, and
- * leaves out index `skip` (-1: none).
+ * Looks at the semaphores of the first `count` rows of a table (struct hot_ring of native/shim.c:
+ * at `table`) until one has a value or `budgetNs` is over; its index, or a negative errno. Starts
+ * after index `after`, and leaves out index `skip` (-1: none). Reads notify bytes that have
+ * gathered.
  */
 export function pollSemaphores(
   table: Address,
@@ -27,4 +28,9 @@ export function pollSemaphores(
   budgetNs: number,
 ): number {
   return shim.shim_poll(table, count, after, skip, budgetNs);
+}
+
+/** Reads and drops the notify bytes of every row that has any. */
+export function drainAll(table: Address, count: number): void {
+  shim.shim_drain_all(table, count);
 }

@@ -7,7 +7,7 @@ import { toArrayBuffer } from "bun:ffi";
 import { Errno } from "../base/errno.ts";
 import { shim, type Address } from "./shim.ts";
 
-/** Bytes of a page; sysconf, not 4096 (WIRE.md 3). */
+/** Bytes of a page; sysconf, not 4096: other machines have larger ones. */
 export const PAGE_BYTES = shim.shim_page_size();
 
 /** `bytes` rounded up to whole pages. */

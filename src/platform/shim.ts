@@ -11,9 +11,10 @@ export type Address = number;
 
 const SYMBOLS = {
   shim_listen: { args: ["buffer", "i32"], returns: "i64_fast" },
-  shim_backlog: { args: ["i32", "i32"], returns: "i64_fast" },
-  shim_accept_hold: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_replace: { args: ["i32", "i32"], returns: "i64_fast" },
+  shim_accept: { args: ["i32"], returns: "i64_fast" },
+  shim_receive_from: { args: ["i32", "buffer", "i64_fast", "buffer"], returns: "i64_fast" },
+  shim_stop_credentials: { args: ["i32"], returns: "i64_fast" },
   shim_connect: { args: ["buffer"], returns: "i64_fast" },
   shim_peer: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_send: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
@@ -28,6 +29,9 @@ const SYMBOLS = {
   shim_file_open: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_file_size: { args: ["i32"], returns: "i64_fast" },
   shim_give: { args: ["i32", "i32", "i32", "i32"], returns: "i64_fast" },
+  shim_give_group: { args: ["i32", "i32", "i32"], returns: "i64_fast" },
+  shim_share: { args: ["i32", "i32", "i32"], returns: "i64_fast" },
+  shim_look_at: { args: ["i32", "buffer", "buffer"], returns: "i64_fast" },
   shim_inode: { args: ["i32"], returns: "i64_fast" },
   shim_rename: { args: ["i32", "buffer", "buffer"], returns: "i64_fast" },
   shim_unlink: { args: ["i32", "buffer"], returns: "i64_fast" },
@@ -44,6 +48,8 @@ const SYMBOLS = {
   shim_wake: { args: ["i64_fast"], returns: "i64_fast" },
   shim_wait: { args: ["i64_fast", "i64_fast", "i64_fast"], returns: "i64_fast" },
   shim_poll: { args: ["i64_fast", "i32", "i32", "i32", "i64_fast"], returns: "i64_fast" },
+  shim_drain_all: { args: ["i64_fast", "i32"], returns: "i64_fast" },
+  shim_readable: { args: ["i32"], returns: "i64_fast" },
   shim_step_aside: { args: ["i32"], returns: "i64_fast" },
   shim_fuse_open: { args: [], returns: "i64_fast" },
   shim_fuse_mount: { args: ["buffer", "buffer"], returns: "i64_fast" },
@@ -58,7 +64,10 @@ const SYMBOLS = {
   shim_epoll_remove: { args: ["i32", "i32"], returns: "i64_fast" },
   shim_watch: { args: ["i32", "i32"], returns: "i64_fast" },
   shim_lock: { args: ["i32"], returns: "i64_fast" },
-  shim_drain: { args: ["i32"], returns: "i64_fast" },
+  shim_epoll: { args: [], returns: "i64_fast" },
+  shim_epoll_watch: { args: ["i32", "i32", "i32", "i32", "i32", "i32"], returns: "i64_fast" },
+  shim_epoll_turn: { args: ["i32", "i64_fast"], returns: "i64_fast" },
+  shim_graft: { args: ["i32", "i32", "i32", "i64_fast"], returns: "i64_fast" },
 } as const;
 
 type Argument<T> = T extends "buffer" ? NodeJS.TypedArray : number;

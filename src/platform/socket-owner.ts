@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { commandOf } from "./processes.ts";
 import { isAbstractName, parseUnixSockets } from "./unix-sockets.ts";
 
-export interface Holder {
+export interface SocketOwner {
   readonly pid: number;
   readonly command: string;
 }
@@ -31,7 +31,7 @@ function holds(pid: string, sockets: ReadonlySet<string>): boolean {
 }
 
 /** The process that listens on `name`, when it can be seen from here. */
-export function findHolder(name: string): Holder | undefined {
+export function findSocketOwner(name: string): SocketOwner | undefined {
   try {
     const sockets = listeningSockets(readFileSync("/proc/net/unix", "latin1"), name);
     if (sockets.size === 0) return undefined;

@@ -9,8 +9,9 @@ import { cString, shim } from "./shim.ts";
 /** When this file exists, services are paths under /run instead of abstract names (libqb). */
 const FORCE_FILESYSTEM_SOCKETS = "/etc/libqb/force-filesystem-sockets";
 
-/** Who is at the other end, as the kernel knows it (SO_PEERCRED). */
+/** Who is at the other end, as the kernel knows it. */
 export interface Credentials {
+  /** 0 when it lives in a pid namespace that cannot be seen from here. */
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
@@ -21,50 +22,9 @@ export function listenOn(name: string, backlog: number): number {
   return shim.shim_listen(cString(name), backlog);
 }
 
-/** Sets how many connections may wait to be accepted by listening socket `fd`. */
-export function setBacklog(fd: number, backlog: number): void {
-  shim.shim_backlog(fd, backlog);
-}
-
-const pair = new Int32Array(2);
-
-/**
- * Stops a listening socket's accept loop and lets it go on: while held, its descriptor `fd` stands
- * for a socket nobody can connect to, and its queue waits. Owns two descriptors until closed.
- */
-export class AcceptGate {
-  readonly #fd: number;
-  readonly #listener: number;
-  readonly #empty: number;
-  #held = false;
-
-  private constructor(fd: number, listener: number, empty: number) {
-    this.#fd = fd;
-    this.#listener = listener;
-    this.#empty = empty;
-  }
-
-  static of(fd: number): AcceptGate | Errno {
-    const result = shim.shim_accept_hold(fd, pair);
-    if (result < 0) return result as Errno;
-    const [listener = -1, empty = -1] = pair;
-    return new AcceptGate(fd, listener, empty);
-  }
-
-  hold(): void {
-    if (!this.#held) this.#held = shim.shim_replace(this.#empty, this.#fd) === 0;
-  }
-
-  release(): void {
-    if (this.#held) this.#held = shim.shim_replace(this.#listener, this.#fd) !== 0;
-  }
-
-  /** Before the listening descriptor itself is closed. */
-  close(): void {
-    this.release();
-    shim.shim_close(this.#listener);
-    shim.shim_close(this.#empty);
-  }
+/** The next connection of listening socket `fd`; a descriptor, or EAGAIN, EMFILE, ENFILE, ... */
+export function acceptOn(fd: number): number {
+  return shim.shim_accept(fd);
 }
 
 /** The path of a service's socket where libqb is told to use the file system, else undefined. */
@@ -103,7 +63,7 @@ export function mayShowOthers(): boolean {
 
 const peer = new Int32Array(3);
 
-/** Credentials of the peer of `fd` at the time it connected. */
+/** pid and effective ids of the peer of `fd` at the time it connected (SO_PEERCRED). */
 export function peerCredentials(fd: number): Credentials | Errno {
   const result = shim.shim_peer(fd, peer);
   if (result < 0) return result as Errno;
@@ -121,10 +81,23 @@ export function receiveBytes(fd: number, bytes: Uint8Array): number {
   return shim.shim_receive(fd, bytes, bytes.byteLength);
 }
 
-/** Notify bytes that one `drainNotifies` takes at most. */
-export const DRAIN_BYTES = 256;
+const sender = new Int32Array(3);
 
-/** Reads and drops up to DRAIN_BYTES notify bytes; how many. The end of the stream stays. */
-export function drainNotifies(fd: number): number {
-  return shim.shim_drain(fd);
+/**
+ * Receives without blocking, from a socket that `acceptOn` made; as `receiveBytes`. `from` tells
+ * the sender's pid and real ids (SCM_CREDENTIALS); undefined when nothing came.
+ */
+export function receiveFrom(
+  fd: number,
+  bytes: Uint8Array,
+): { readonly received: number; readonly from: Credentials | undefined } {
+  const received = shim.shim_receive_from(fd, bytes, bytes.byteLength, sender);
+  const [pid = -1, uid = 0, gid = 0] = sender;
+  if (received <= 0 || pid < 0) return { received, from: undefined };
+  return { received, from: { pid, uid: uid >>> 0, gid: gid >>> 0 } };
+}
+
+/** No more credentials with what comes on `fd`: attaching them costs its sender. */
+export function stopCredentials(fd: number): void {
+  shim.shim_stop_credentials(fd);
 }

@@ -1,14 +1,29 @@
 /**
  * A connection's directory in /dev/shm and the six files in it, from the server's side: made,
- * named, given to the client, removed (WIRE.md 3). The directory stays the server's (mode 0710),
- * so its client can use the files but not rename, replace or remove them.
+ * named, given to the client, removed (libqb ipc_shm.c). The directory stays the server's (mode
+ * 0710), so its client can use the files but not rename, replace or remove them.
  */
 import { readdirSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
-import { closeDescriptor, type FileDirectory, giveFile } from "../platform/files.ts";
+import {
+  closeDescriptor,
+  type FileDirectory,
+  giveFile,
+  giveFileToGroup,
+  lockFile,
+  Share,
+  shareFile,
+} from "../platform/files.ts";
 import type { Credentials } from "../platform/socket.ts";
 import { RingHeader } from "../wire/qb.ts";
-import { initRing, RING_NAMES, type RingFiles, type RingName, RingSet } from "./ring-set.ts";
+import {
+  initRing,
+  RING_NAMES,
+  type RingFiles,
+  type RingName,
+  RingSet,
+  ringSetBytes,
+} from "./ring-set.ts";
 
 /** Where rings live; libqb's SOCKETDIR for shared memory. */
 export const SHM = "/dev/shm";
@@ -16,6 +31,7 @@ export const SHM = "/dev/shm";
 /** Search for the client's group: enough to open files whose names it was told. */
 const DIRECTORY_MODE = 0o710;
 const FILE_MODE = 0o600;
+const GROUP_FILE_MODE = 0o660;
 
 /** `qb-request-pve2`: the name of a ring's files without their ending. */
 function stem(ring: RingName, service: string): string {
@@ -82,7 +98,8 @@ export class RingDirectory implements Disposable {
 
   /**
    * Names the directory after its client and gives the files to it. EPERM: this process may not
-   * give files to that uid. ENOENT: somebody removed them meanwhile.
+   * give files to that uid, share them with it, or give them to its group. ENOENT: somebody removed
+   * them meanwhile.
    */
   giveTo(peer: Credentials, socketFd: number): 0 | Errno {
     const name = `qb-${process.pid}-${peer.pid}-${socketFd}-${randomSuffix()}`;
@@ -93,15 +110,43 @@ export class RingDirectory implements Disposable {
       const prefix = this.prefix(ring);
       initRing(this.set.rings[ring], `${prefix}-header`, `${prefix}-data`);
     }
-    for (const fd of this.#descriptors) {
-      const given = giveFile(fd, peer.uid, peer.gid, FILE_MODE);
-      if (given) return given;
-    }
-    const ownUid = process.geteuid?.() ?? 0;
-    const opened = this.#directory?.give(ownUid, peer.gid, DIRECTORY_MODE) ?? Errno.EBADF;
+    const given = this.#giveFiles(peer);
     this.#closeFiles();
     // Truncated by now: they were not only ours.
-    return opened || (this.set.vanished ? Errno.ENOENT : 0);
+    return given || (this.set.vanished ? Errno.ENOENT : 0);
+  }
+
+  /** By owner if this process may; else, for a server that is not root, as far as it can. */
+  #giveFiles(peer: Credentials): 0 | Errno {
+    const directory = this.#directory;
+    if (directory === undefined) return Errno.EBADF;
+    const ownUid = process.geteuid?.() ?? 0;
+    const given =
+      this.#each((fd) => giveFile(fd, peer.uid, peer.gid, FILE_MODE)) ||
+      directory.give(ownUid, peer.gid, DIRECTORY_MODE);
+    if (given !== Errno.EPERM) return given;
+    // Their owner, or root, opens them as they are.
+    if (peer.uid === ownUid || peer.uid === 0) return 0;
+    const shared =
+      this.#each((fd) => shareFile(fd, peer.uid, Share.FILE)) || directory.share(peer.uid);
+    if (shared === 0) return 0;
+    const byGroup =
+      this.#each((fd) => giveFileToGroup(fd, peer.gid, GROUP_FILE_MODE)) ||
+      directory.giveToGroup(peer.gid, DIRECTORY_MODE);
+    return byGroup === 0 ? 0 : Errno.EPERM;
+  }
+
+  #each(action: (fd: number) => 0 | Errno): 0 | Errno {
+    for (const fd of this.#descriptors) {
+      const failed = action(fd);
+      if (failed) return failed;
+    }
+    return 0;
+  }
+
+  /** Bytes of /dev/shm it takes. */
+  get bytes(): number {
+    return ringSetBytes(this.dataBytes);
   }
 
   /** The absolute path that the set-up answer names: `<prefix>-header` and `<prefix>-data`. */
@@ -164,6 +209,8 @@ function makeFiles(made: Made): RingSet | Errno {
     const header = directory.makeFile(`${stem(ring, service)}-header`, RingHeader.fileBytes);
     if (header < 0) return header as Errno;
     descriptors.push(header);
+    // Says until it is unmapped that its server lives (src/shm/stale-directories.ts).
+    if (files.length === 0) lockFile(header);
     const data = directory.makeFile(`${stem(ring, service)}-data`, dataBytes);
     if (data < 0) return data as Errno;
     descriptors.push(data);

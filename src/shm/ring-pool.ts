@@ -1,6 +1,6 @@
 /**
  * Ring directories made ahead, while the server is idle, for the client that comes next: they
- * take the reserving of pages out of a connect (DESIGN.md 4). Each is used once; the pool follows
+ * take the reserving of pages out of a connect. Each is used once; the pool follows
  * the size that was asked for last.
  */
 import type { Errno } from "../base/errno.ts";
@@ -25,6 +25,11 @@ export class RingPool implements Disposable {
     this.#parent = parent;
     this.#service = service;
     this.#count = count;
+  }
+
+  /** Bytes of /dev/shm that they take. */
+  get bytes(): number {
+    return this.#ready.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   get readyCount(): number {

@@ -131,7 +131,7 @@ export function headerFacts(memory: RingMemory): { wordCount: number; references
   };
 }
 
-/** Sets the flow control word (of a request ring: WIRE.md 6). */
+/** Sets the flow control word (of a request ring). */
 export function setFlowControl(memory: RingMemory, level: number): void {
   Atomics.store(memory.words, memory.headerWord + (RingHeader.flowControl >> 2), level);
 }
@@ -146,7 +146,12 @@ export function ringDataBytes(maxMessageBytes: number): number {
   return pages(maxMessageBytes + 13);
 }
 
+/** Bytes of /dev/shm that three rings with `dataBytes` of data each take. */
+export function ringSetBytes(dataBytes: number): number {
+  return RING_NAMES.length * (HEADER_BYTES + dataBytes);
+}
+
 /** Bytes of /dev/shm that one connection takes. */
 export function connectionBytes(maxMessageBytes: number): number {
-  return 3 * (HEADER_BYTES + ringDataBytes(maxMessageBytes));
+  return ringSetBytes(ringDataBytes(maxMessageBytes));
 }

@@ -1,5 +1,5 @@
 /**
- * One ring in shared memory: chunks in, chunks out (libqb ringbuffer.c; WIRE.md 3 and 4). A
+ * One ring in shared memory: chunks in, chunks out (libqb ringbuffer.c). A
  * reader and a writer, each owning its index privately; the peer's index, sizes and magic are
  * read once, bounded, and never believed twice. The memory belongs to a RingSet.
  */
@@ -78,7 +78,7 @@ export class RingReader {
   }
 
   /** Chunks to read, as the semaphore says: a hint, for `peek` decides. */
-  get posted(): number {
+  get pendingCount(): number {
     const { words, headerWord } = this.#memory;
     return Atomics.load(words, headerWord + SEMAPHORE) >>> 0;
   }
@@ -154,7 +154,7 @@ export class RingReader {
 export class RingWriter {
   readonly memory: RingMemory;
   #writePt = 0;
-  #claimed = 0;
+  #allocated = 0;
   #wakes = 0;
 
   constructor(memory: RingMemory) {
@@ -172,11 +172,11 @@ export class RingWriter {
   }
 
   /**
-   * Claims a chunk of `size` payload bytes; the byte offset of its payload in the ring's `bytes`.
-   * EMSGSIZE: never fits; EAGAIN: no room until the reader reads; EPROTO: the reader's index lies
-   * outside the ring. Follow with commit.
+   * Allocates a chunk of `size` payload bytes; the byte offset of its payload in the ring's
+   * `bytes`. EMSGSIZE: never fits; EAGAIN: no room until the reader reads; EPROTO: the reader's
+   * index lies outside the ring. Follow with commit.
    */
-  claim(size: number): number {
+  allocChunk(size: number): number {
     const { words, headerWord, dataWord, wordCount } = this.memory;
     if (size + CHUNK_MARGIN_BYTES > wordCount * 4) return Errno.EMSGSIZE;
     const readPt = Atomics.load(words, headerWord + READ_PT) >>> 0;
@@ -185,7 +185,7 @@ export class RingWriter {
     const chunk = dataWord + this.#writePt;
     words[chunk] = 0;
     Atomics.store(words, chunk + 1, ChunkMagic.ALLOC);
-    this.#claimed = size;
+    this.#allocated = size;
     return (chunk + CHUNK_HEADER_WORDS) * 4;
   }
 
@@ -198,13 +198,13 @@ export class RingWriter {
     return Atomics.load(words, headerWord + SEMAPHORE) === 0 ? wordCount : 0;
   }
 
-  /** Publishes the claimed chunk and wakes its reader. EPROTO: the semaphore was scribbled. */
+  /** Publishes the allocated chunk and wakes its reader. EPROTO: the semaphore was scribbled. */
   commit(): 0 | Errno {
     const { words, headerWord, dataWord, wordCount, semaphoreAddress } = this.memory;
     const chunk = dataWord + this.#writePt;
-    const next = this.#writePt + CHUNK_HEADER_WORDS + ((this.#claimed + 3) >> 2);
+    const next = this.#writePt + CHUNK_HEADER_WORDS + ((this.#allocated + 3) >> 2);
     this.#writePt = next >= wordCount ? next - wordCount : next;
-    words[chunk] = this.#claimed;
+    words[chunk] = this.#allocated;
     Atomics.store(words, headerWord + WRITE_PT, this.#writePt);
     Atomics.store(words, chunk + 1, ChunkMagic.LIVE);
     const before = Atomics.add(words, headerWord + SEMAPHORE, 1);

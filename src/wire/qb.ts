@@ -82,4 +82,4 @@ export const CHUNK_HEADER_WORDS = 2;
 export const CHUNK_MARGIN_BYTES = 12;
 
 /** Flow control levels (qb_ipcs_rate_limit); OFF_2 stops only clients that asked for it. */
-export const FlowControl = { ON: 0, STOP: 1, STOP_WILLING: 2 } as const;
+export const FlowControl = { ON: 0, RATE_OFF: 1, RATE_OFF_2: 2 } as const;

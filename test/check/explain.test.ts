@@ -1,13 +1,14 @@
 /** `explain`: every error text the issue names, pasted the way people paste. */
 import { expect, test } from "bun:test";
 import { type CodeName, CODES, EFFECTS, isCode } from "../../src/tools/check/catalog/codes.ts";
+import { remedyOf } from "../../src/tools/check/explain-text.ts";
 import { explain, TEXTS, textsOf } from "../../src/tools/check/explain.ts";
 import { PROGRAM, run } from "./support/run.ts";
 
 /** A pasted line, the text it must be found as, and the cause it must put first. */
 const LINES: readonly (readonly [line: string, id: string, first?: CodeName])[] = [
-  ["ipcc_send_rec[1] failed: Unknown error -1", "unknown-error", "ACCESS_REFUSED_GID"],
-  ["Unable to load access control list: Unknown error -1", "acl-list", "ACCESS_REFUSED_GID"],
+  ["ipcc_send_rec[1] failed: Unknown error -1", "unknown-error", "ACCESS_REFUSED_UID"],
+  ["Unable to load access control list: Unknown error -1", "acl-list", "ACCESS_REFUSED_UID"],
   [
     "Nov 23 10:11:12 pve1 pvedaemon[99]: ipcc_send_rec[2] failed: Connection refused",
     "connection-refused",
@@ -157,19 +158,42 @@ test("as a command: the line, its causes, its fix", async () => {
   ]);
   expect(out).toMatch(/^Unknown error -1\n/);
   expect(out).toMatch(/The line is about request GET_FS_VERSION\./);
-  expect(out).toMatch(/1\. .*\[ACCESS_REFUSED_GID\]/);
+  expect(out).toMatch(/1\. .*\[ACCESS_REFUSED_UID\]/);
+  expect(out).toMatch(/tell: .*without root \(no sudo\)/);
+  expect(out).toMatch(/2\. .*\[ACCESS_REFUSED_GID\]/);
   expect(out).toMatch(/next: Run the program with gid 0: `setpriv --regid 0 --clear-groups`/);
   expect(exitCode).toBe(0);
 });
 
 test("as a command: from stdin, and a code, and text nobody knows", async () => {
-  const piped = await run([...PROGRAM, "explain"], "foo: Connection refused\n");
+  const piped = await run([...PROGRAM, "explain"], "pvesh: Connection refused\n");
   expect(piped.out).toMatch(/^Connection refused\n/);
   const code = await run([...PROGRAM, "explain", "shm_full"]);
   expect(code.out).toMatch(/^SHM_FULL: \/dev\/shm is full/);
   const unknown = await run([...PROGRAM, "explain", "no such error"]);
   expect(unknown.out).toMatch(/^Nothing is known/);
+  expect(unknown.out).toMatch(/What to run next:\n {2}pmxcfs-ipc --check /);
   expect(unknown.exitCode).toBe(1);
+});
+
+test("as a command: text after --, a code with a slip, a code from stdin", async () => {
+  const shell = "-bash: cd: /etc/pve: Transport endpoint is not connected";
+  const dashed = await run([...PROGRAM, "explain", "--", shell]);
+  expect(dashed.out).toMatch(/^Transport endpoint is not connected\n/);
+  expect(dashed.out).toMatch(/1\. a dead FUSE mount \[PVE_DEAD_MOUNT\]/);
+  const slip = await run([...PROGRAM, "explain", "SHM_FUL"]);
+  expect(slip.out).toBe("SHM_FUL is no code of --check. Did you mean SHM_FULL?\n");
+  expect(slip.exitCode).toBe(1);
+  expect((await run([...PROGRAM, "explain"], "SHM_FULL\n")).out).toMatch(/^SHM_FULL: /);
+});
+
+test("a fix of explain has no placeholder: it names the check that knows the values", async () => {
+  const { out } = await run([...PROGRAM, "explain", "DB_LOCKED_BY_OTHER"]);
+  expect(out).toMatch(/^fix: {3}pmxcfs-ipc --check --only database$/m);
+  for (const code of Object.keys(CODES)) {
+    const { fix } = remedyOf(code as CodeName);
+    expect(fix ?? "").not.toMatch(/\{\w+\}/);
+  }
 });
 
 test("as a command: JSON for programs, and the list of codes", async () => {

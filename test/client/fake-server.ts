@@ -105,7 +105,7 @@ export class FakeConnection {
 
   /** Writes any bytes at all into the response ring. */
   write(message: Uint8Array): void {
-    const at = this.#responses.claim(message.byteLength);
+    const at = this.#responses.allocChunk(message.byteLength);
     if (at < 0) throw new Error(`no room in the response ring (${at})`);
     this.rings.set.rings.response.bytes.set(message, at);
     this.#responses.commit();
@@ -115,7 +115,7 @@ export class FakeConnection {
     const header = newSpan(ResponseHeader.size);
     ResponseHeader.write.id(header, id);
     ResponseHeader.write.size(header, ResponseHeader.size + body.byteLength);
-    const at = this.#events.claim(ResponseHeader.size + body.byteLength);
+    const at = this.#events.allocChunk(ResponseHeader.size + body.byteLength);
     this.rings.set.rings.event.bytes.set(Buffer.concat([header.bytes, body]), at);
     this.#events.commit();
     this.#socket.write(new Uint8Array(1));

@@ -5,7 +5,8 @@ import { CpgReason } from "../../src/corosync/cpg-events.ts";
 import { CmapTrack } from "../../src/corosync/layouts.ts";
 import { eventually } from "../support/eventually.ts";
 import { testUnless } from "../support/unless.ts";
-import { Agent, type AgentEvent } from "./support/agent.ts";
+import { Agent } from "./support/agent.ts";
+import type { ReportedEvent } from "./support/json-process.ts";
 import { noCluster, TestCluster } from "./support/cluster.ts";
 
 const reason = noCluster();
@@ -38,7 +39,7 @@ function texts(agent: Agent): unknown[] {
   return agent.of("deliver").map(({ text }) => text);
 }
 
-function last(agent: Agent): AgentEvent {
+function last(agent: Agent): ReportedEvent {
   return agent.of("confchg").at(-1) ?? { event: "none" };
 }
 

@@ -4,8 +4,8 @@
  */
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
-import type { End } from "../../src/ipc/connection/connection.ts";
-import type { Reply, Request } from "../../src/ipc/handler.ts";
+import type { CloseReason } from "../../src/ipc/connection/connection.ts";
+import { NO_REPLY, type Reply, type Request } from "../../src/ipc/handler.ts";
 import { RingWriter } from "../../src/shm/ring.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { RingHeader } from "../../src/wire/qb.ts";
@@ -23,6 +23,10 @@ function answer({ id, span }: Request): Reply | Promise<Reply> {
       return new Uint8Array(PAGE_BYTES * 3);
     case 3:
       return Promise.resolve(Errno.EAGAIN);
+    case 4:
+      return NO_REPLY;
+    case 5:
+      return Promise.resolve({ id: id ^ 7, error: -id, body: new Uint8Array(id & 0xff) });
     default:
       return span.bytes.subarray(span.at, span.at + span.size);
   }
@@ -42,7 +46,7 @@ const message: fc.Arbitrary<Message> = fc.record({
 
 /** As a client would write it, the header's size apart. */
 function send(writer: RingWriter, { id, size, claimed }: Message): void {
-  const at = writer.claim(size);
+  const at = writer.allocChunk(size);
   if (at < 0) return;
   writer.memory.words[at >> 2] = id;
   writer.memory.words[(at >> 2) + 2] = claimed ?? size;
@@ -61,13 +65,15 @@ export function connectionFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
   });
   return fc.property(fc.array(step, { maxLength: 8 }), (steps) => {
     clear(rings.set);
-    const ends: End[] = [];
-    const connection = connectionOver(rings, { ...host, ended: (_, end) => void ends.push(end) });
+    const ends: CloseReason[] = [];
+    const onEnded = (_: unknown, reason: CloseReason) => void ends.push(reason);
+    const connection = connectionOver(rings, { ...host, onEnded });
     const client = new RingWriter(request);
     for (const { messages, scribbles, readAll, limit } of steps) {
       for (const one of messages) send(client, one);
       for (const { at, value } of scribbles) request.words[request.dataWord + at] = value;
-      const served = connection.wake(limit);
+      connection.retry();
+      const served = connection.serve(limit);
       if (served < 0 || served > limit) throw new Error(`served ${served} of ${limit}`);
       if (!readAll) continue;
       const { words, headerWord } = response;

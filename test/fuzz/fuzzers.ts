@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import type { CfsReply } from "../../src/pmxcfs/requests/request.ts";
 import { Errno } from "../../src/base/errno.ts";
-import { GreetingReader } from "../../src/ipc/setup/handshake.ts";
+import { SetupRequestReader } from "../../src/ipc/setup/handshake.ts";
 import { REQUESTS } from "../../src/pmxcfs/requests/table.ts";
 import { describe } from "../../src/pmxcfs/requests/wording.ts";
 import { ConnectionRequest, ConnectionResponse, QbMessage } from "../../src/wire/qb.ts";
@@ -69,18 +69,19 @@ function handshake(): fc.IProperty<unknown> {
     const proper = newSpan(ConnectionRequest.size);
     ConnectionRequest.write.id(proper, QbMessage.AUTHENTICATE);
     const start = valid ? [proper.bytes.subarray(0, cut), proper.bytes.subarray(cut)] : [];
-    const reader = new GreetingReader();
+    const reader = new SetupRequestReader();
     const all = Buffer.concat([...start, ...given]);
-    let received = 0;
+    const isValid = all.byteLength >= 4 && all.readInt32LE(0) === QbMessage.AUTHENTICATE;
+    let taken = 0;
     for (const piece of [...start, ...given]) {
-      const greeting = reader.take(piece);
-      received += piece.length;
-      if (received < ConnectionRequest.size !== (greeting.kind === "incomplete"))
-        throw new Error(`${greeting.kind} after ${received} bytes`);
-      if (greeting.kind === "incomplete") continue;
-      const whole = all.readInt32LE(0) === QbMessage.AUTHENTICATE;
-      if (whole !== (greeting.kind === "whole")) throw new Error("the id was misjudged");
-      if (greeting.kind === "whole" && greeting.maxMessageBytes !== all.readUInt32LE(16))
+      const part = piece.subarray(0, reader.missing);
+      const wrong = reader.take(part);
+      taken += part.length;
+      if (reader.missing !== ConnectionRequest.size - taken) throw new Error("bytes were lost");
+      if (reader.missing > 0 && wrong !== undefined) throw new Error("it was judged too early");
+      if (reader.missing > 0) continue;
+      if (isValid === (wrong !== undefined)) throw new Error("the id was misjudged");
+      if (reader.maxMessageBytes !== all.readUInt32LE(16))
         throw new Error("another size was read than was sent");
       break;
     }

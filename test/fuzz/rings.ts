@@ -97,7 +97,7 @@ export function ringWriterFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
     for (const { size, readPt, semaphore } of steps) {
       if (readPt !== undefined) response.words[response.headerWord + READ_PT] = readPt;
       if (semaphore !== undefined) response.words[response.headerWord + SEMAPHORE] = semaphore;
-      const at = writer.claim(size);
+      const at = writer.allocChunk(size);
       if (at < 0 && !ALLOWED.has(at)) throw new Error(`claim said ${at}`);
       if (at < 0) continue;
       if (at < first || at + size > first + 2 * PAGE_BYTES) throw new Error(`claimed ${at}`);

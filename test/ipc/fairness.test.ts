@@ -1,7 +1,7 @@
 /** Slow handlers and late answers: what one connection costs the others, and the poller. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { Pace } from "../../src/ipc/scheduling/request-gap.ts";
-import { Poller, type Polled } from "../../src/ipc/scheduling/ring-poller.ts";
+import { RequestGapPredictor } from "../../src/ipc/scheduling/request-gap.ts";
+import { type Polled, RingPoller } from "../../src/ipc/scheduling/ring-poller.ts";
 import { PollLimits } from "../../src/base/limits.ts";
 import { allocatePermanent, PAGE_BYTES } from "../../src/platform/memory.ts";
 import { LineProcess } from "../support/lines.ts";
@@ -30,7 +30,7 @@ test("a client that floods a slow handler leaves others their turns", async () =
 });
 
 /** Looks on however busy the machine is. */
-const PATIENT = { ...PollLimits, idleUs: 1_000_000, perWakeUs: 10_000_000 };
+const PATIENT = { ...PollLimits, idleUs: 1_000_000, perTurnUs: 10_000_000 };
 
 test("an answer that is there when its handler has returned is sent at once", async () => {
   const { address, buffer } = allocatePermanent(PAGE_BYTES);
@@ -43,30 +43,32 @@ test("an answer that is there when its handler has returned is sent at once", as
   const connection: Polled = {
     semaphoreAddress: address,
     notifyFd: -1,
-    pace: new Pace(PATIENT),
+    predictor: new RequestGapPredictor(PATIENT),
     wakes: 0,
     caller: { pid: 0 },
     ended: false,
     get underWay() {
       return asked > answered;
     },
-    serve() {
-      behind.push(asked - answered);
-      if (asked === 20) return 0;
-      asked++;
-      void Promise.resolve().then(() => answered++);
-      return 1;
-    },
-    took(_, served) {
+    hasRequests: true,
+    setQuiet() {},
+    recordLatency(_, served) {
       timed += served;
     },
   };
-  const poller = new Poller(PATIENT, 1);
-  poller.heat(connection, Bun.nanoseconds(), 1);
+  const serve = (): number => {
+    behind.push(asked - answered);
+    if (asked === 20) return 0;
+    asked++;
+    void Promise.resolve().then(() => answered++);
+    return 1;
+  };
+  const poller = new RingPoller(PATIENT, { serve, again() {}, isLoopReady: () => false });
+  poller.activate(connection, Bun.nanoseconds(), 1);
   await new Promise((resolve) => {
     setImmediate(resolve);
   });
   expect(behind.slice(0, 20)).toEqual(Array.from({ length: 20 }, () => 0));
-  // Late answers are timed when they are sent; here only what `heat` was told of.
+  // Late answers are timed when they are sent; here only what `activate` was told of.
   expect(timed).toBe(1);
 });

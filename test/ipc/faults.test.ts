@@ -86,6 +86,7 @@ test("notify bytes that a full socket did not take are sent when it drains", () 
   const wire = {
     fd: -1,
     close: () => {},
+    setQuiet: () => {},
     notify(count: number) {
       const taken = Math.min(count, room);
       room -= taken;

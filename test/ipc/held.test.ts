@@ -9,7 +9,7 @@ import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
 const BODY = 1000;
 
 function ask(client: RingWriter, byte: number): void {
-  const at = client.claim(RequestHeader.size + BODY);
+  const at = client.allocChunk(RequestHeader.size + BODY);
   const { words, bytes } = client.memory;
   words[(at + RequestHeader.offset.id) >> 2] = 1;
   words[(at + RequestHeader.offset.size) >> 2] = RequestHeader.size + BODY;

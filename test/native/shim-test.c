@@ -21,6 +21,40 @@ static int failures;
 
 static char name[64], directory_name[64];
 
+/* Who sent it, while that is asked for; descriptors that come along are closed. */
+static void test_senders(int32_t accepted, int32_t client)
+{
+	char bytes[64], space[CMSG_SPACE(sizeof(int))] = { 0 };
+	int32_t from[3] = { 0, -1, -1 };
+	struct iovec part = { .iov_base = bytes, .iov_len = 3 };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = space,
+				  .msg_controllen = sizeof(space) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	int before = dup(0);
+
+	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == -EAGAIN && from[0] == -1);
+	CHECK(shim_send(client, "one", 3) == 3);
+	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == 3);
+	CHECK(from[0] == getpid() && from[1] == (int32_t)getuid() && from[2] == (int32_t)getgid());
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &client, sizeof(int));
+	CHECK(sendmsg(client, &message, 0) == 3);
+	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == 3 && from[0] == getpid());
+	close(before);
+	int after = dup(0);
+	CHECK(before == after);
+	close(after);
+	CHECK(shim_stop_credentials(accepted) == 0);
+	CHECK(shim_stop_credentials(-1) == -EBADF);
+	CHECK(shim_send(client, "two", 3) == 3);
+	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == 3 && from[0] == -1);
+	CHECK(shim_receive_from(-1, bytes, sizeof(bytes), from) == -EBADF);
+}
+
 static void test_sockets(void)
 {
 	int32_t peer[3] = { -1, -1, -1 };
@@ -29,19 +63,20 @@ static void test_sockets(void)
 
 	CHECK(listener >= 0);
 	CHECK(shim_listen(name, 8) == -EADDRINUSE);
-	CHECK(shim_backlog((int32_t)listener, 16) == 0);
-	CHECK(shim_backlog(-1, 16) == -EBADF);
 	client = shim_connect(name);
 	CHECK(client >= 0);
 	CHECK(shim_connect("nobody-listens-on-this") == -ECONNREFUSED);
-	accepted = accept((int)listener, NULL, NULL);
+	accepted = shim_accept((int32_t)listener);
 	CHECK(accepted >= 0);
+	CHECK(shim_accept((int32_t)listener) == -EAGAIN);
+	CHECK(shim_accept(-1) == -EBADF);
 	CHECK(shim_peer((int32_t)accepted, peer) == 0);
 	CHECK(peer[0] == getpid() && peer[1] == (int32_t)getuid() && peer[2] == (int32_t)getgid());
 	CHECK(shim_peer(-1, peer) == -EBADF);
 	CHECK(shim_receive((int32_t)accepted, bytes, sizeof(bytes)) == -EAGAIN);
 	CHECK(shim_send((int32_t)client, "hello", 5) == 5);
 	CHECK(shim_receive((int32_t)accepted, bytes, sizeof(bytes)) == 5);
+	test_senders((int32_t)accepted, (int32_t)client);
 	CHECK(shim_close((int32_t)client) == 0);
 	CHECK(shim_receive((int32_t)accepted, bytes, sizeof(bytes)) == 0);
 	CHECK(shim_send((int32_t)accepted, "x", 1) == -EPIPE);
@@ -67,30 +102,51 @@ static void test_names(void)
 	CHECK(shim_notify("@nobody-there", "READY=1") == -ECONNREFUSED);
 }
 
-static void test_accept_gate(void)
+static void test_epoll(void)
 {
-	int32_t pair[2] = { -1, -1 };
-	int64_t listener = shim_listen(name, 8), client = shim_connect(name);
+	struct turn_event events[TURN_EVENTS];
+	int64_t at = (int64_t)(intptr_t)events;
+	int32_t pair[2], set = (int32_t)shim_epoll(), outer = (int32_t)shim_epoll(), carrier;
+	char bytes[300] = { 0 };
 
-	CHECK(shim_accept_hold((int32_t)listener, pair) == 0);
-	CHECK(shim_accept_hold(-1, pair) == -EBADF);
-	CHECK(shim_replace(pair[1], (int32_t)listener) == 0);
-	CHECK(accept((int)listener, NULL, NULL) < 0 && errno == EINVAL);
-	CHECK(shim_replace(pair[0], (int32_t)listener) == 0);
-	int accepted = accept((int)listener, NULL, NULL);
-	CHECK(accepted >= 0);
-	CHECK(shim_replace(-1, (int32_t)listener) == -EBADF);
-	close(accepted);
-	close(pair[0]);
+	CHECK(set >= 0 && outer >= 0);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+	CHECK(shim_epoll_watch(set, EPOLL_CTL_ADD, pair[0], 7, CAN_READ, 0) == 0);
+	CHECK(shim_epoll_watch(set, EPOLL_CTL_ADD, pair[0], 7, CAN_READ, 0) == -EEXIST);
+	CHECK(shim_epoll_watch(set, EPOLL_CTL_ADD, -1, 7, CAN_READ, 0) == -EBADF);
+	CHECK(shim_epoll_turn(set, at) == 0);
+	CHECK(shim_epoll_turn(-1, at) == -EBADF);
+	CHECK(write(pair[1], bytes, sizeof(bytes)) == sizeof(bytes));
+	CHECK(shim_epoll_turn(set, at) == 1 && events[0].token == 7 && events[0].what == CAN_READ);
+	CHECK(shim_epoll_watch(set, EPOLL_CTL_MOD, pair[0], INT32_MAX, CAN_READ | CAN_WRITE, 1) == 0);
+	CHECK(shim_epoll_turn(set, at) == 1 && events[0].token == INT32_MAX);
+	CHECK(events[0].what == (CAN_READ | CAN_WRITE));
+	CHECK(shim_epoll_watch(set, EPOLL_CTL_MOD, pair[0], 7, CAN_READ, 1) == 0);
+	CHECK(shim_readable(set) == 1);
+	CHECK(shim_epoll_turn(set, at) == 1);
+	CHECK(shim_readable(set) == 0 && shim_readable(-1) == 0);
+	CHECK(shim_replace(-1, pair[0]) == -EBADF);
+	/* The carrier is closed by its owner; the set stays. */
+	carrier = dup(pair[1]);
+	CHECK(shim_graft(outer, carrier, set, 42) == -ENOENT);
+	CHECK(shim_epoll_watch(outer, EPOLL_CTL_ADD, carrier, 42, CAN_READ, 0) == 0);
+	CHECK(shim_graft(outer, carrier, set, 42) == 0);
+	CHECK(shim_epoll_turn(outer, at) == 0);
 	close(pair[1]);
-	shim_close((int32_t)client);
-	shim_close((int32_t)listener);
+	CHECK(shim_epoll_turn(outer, at) == 1 && events[0].token == 42);
+	CHECK(shim_epoll_turn(set, at) == 1 && events[0].what == ENDED);
+	CHECK(shim_epoll_watch(set, EPOLL_CTL_DEL, pair[0], 0, 0, 0) == 0);
+	CHECK(shim_epoll_turn(set, at) == 0);
+	close(carrier);
+	close(pair[0]);
+	close(set);
+	close(outer);
 }
 
 static void test_files(void)
 {
 	int64_t shm = shim_dir_open(-1, "/dev/shm"), directory, file, again;
-	int32_t uid = (int32_t)getuid(), gid = (int32_t)getgid();
+	int32_t uid = (int32_t)getuid(), gid = (int32_t)getgid(), look[3];
 
 	CHECK(shm >= 0);
 	CHECK(shim_dir_open(-1, "/dev/null") == -ENOTDIR);
@@ -115,6 +171,14 @@ static void test_files(void)
 	CHECK(shim_rename((int32_t)directory, "file", "other") == -ENOENT);
 	CHECK(shim_unlink((int32_t)directory, "other") == 0);
 	CHECK(shim_give((int32_t)file, uid, gid, 0600) == -ENOENT);
+	CHECK(shim_give_group((int32_t)file, gid, 0660) == 0 && shim_give_group(-1, gid, 0) == -EBADF);
+	CHECK(shim_share((int32_t)file, 4711, 6) == 0 && shim_share(-1, 0, 6) == -EBADF);
+	CHECK(shim_lock((int32_t)again) == 0 && shim_lock((int32_t)again) == 0);
+	CHECK(shim_lock((int32_t)file) == -EAGAIN && shim_lock(-1) == -EBADF);
+	CHECK(shim_look_at((int32_t)shm, directory_name, look) == 0);
+	CHECK(look[0] == uid && look[1] == 1 && look[2] >= 0 && look[2] < 3600);
+	CHECK(shim_look_at((int32_t)directory, "link", look) == 0 && look[1] == 0);
+	CHECK(shim_look_at((int32_t)directory, "none", look) == -ENOENT);
 	CHECK(shim_rmdir((int32_t)shm, directory_name) == -ENOTEMPTY);
 	CHECK(shim_unlink((int32_t)directory, "link") == 0);
 	CHECK(shim_rmdir((int32_t)shm, directory_name) == 0);
@@ -193,7 +257,10 @@ static void test_semaphores(void)
 {
 	int64_t at = shim_allocate(4096), empty = at + 64;
 	_Atomic uint64_t *data = (_Atomic uint64_t *)(intptr_t)at;
-	int64_t table[2] = { empty, at };
+	int32_t pair[2];
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+	struct hot_ring rings[2] = { { empty, pair[0], 0 }, { at, pair[0], 0 } };
+	int64_t table = (int64_t)(intptr_t)rings;
 	pthread_t thread;
 
 	CHECK(shim_wait(at, 0, 1000) == 0 && atomic_load(data) == 0);
@@ -203,7 +270,19 @@ static void test_semaphores(void)
 	CHECK(shim_poll(table, 2, 0, -1, 1000) == 1);
 	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT);
 	CHECK(shim_poll(table, 1, 0, -1, 1000) == -ETIMEDOUT);
-	CHECK(shim_drain(-1) == 0);
+	CHECK(shim_poll(table, 1, 0, -1, 0) == -ETIMEDOUT);
+	/* Notify bytes are read when there are enough, or when all are asked for. */
+	CHECK(write(pair[1], "bytes", 5) == 5);
+	rings[0].undrained = DRAIN_AT - 1;
+	CHECK(shim_poll(table, 1, 0, -1, 1000) == -ETIMEDOUT && rings[0].undrained == DRAIN_AT - 1);
+	rings[0].undrained = DRAIN_AT;
+	CHECK(shim_poll(table, 1, 0, -1, 1000) == -ETIMEDOUT && rings[0].undrained == 0);
+	CHECK(drain(pair[0]) == -1);
+	CHECK(write(pair[1], "bytes", 5) == 5);
+	rings[1].undrained = 1;
+	CHECK(shim_drain_all(table, 2) == 0 && rings[1].undrained == 0 && drain(pair[0]) == -1);
+	close(pair[0]);
+	close(pair[1]);
 	CHECK(shim_wake(at) == 0);
 	CHECK(shim_wake(8) == -EFAULT);
 	pthread_create(&thread, NULL, scribbler, data);
@@ -222,7 +301,7 @@ int main(void)
 	snprintf(directory_name, sizeof(directory_name), "qb-%d-0-0-shimtest", getpid());
 	test_sockets();
 	test_names();
-	test_accept_gate();
+	test_epoll();
 	test_files();
 	test_guard();
 	test_guard_chain();

@@ -3,6 +3,7 @@
  * clients connected; no more descriptors. In namespaces of its own where that needs one.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { IpcLimits } from "../../src/base/limits.ts";
 import { eventually } from "../support/eventually.ts";
 import { isRunning } from "../support/process-state.ts";
 import { LineProcess } from "../support/lines.ts";
@@ -88,6 +89,8 @@ asRoot("what is kept ready goes to those who connect when memory is short", asyn
   await using server = await inItsOwnShm("size=24m");
   // The ready rings are for 1 MiB; this client wants others, and there is no room beside them.
   expect(await tryConnect(server)).toBe(0);
+  const ready = `test $(ls -d /dev/shm/qb-${server.pid}-0-0-* | wc -l) = ${IpcLimits.pooledRings}`;
+  await eventually("all rings ready", () => runInside(server, ready) === 0);
   runInside(server, "dd if=/dev/zero of=/dev/shm/filler bs=64k; true");
   const command = [native("qb-client"), server.name, "--max-msg-size", "1500000"];
   await using client = new LineProcess<Connected>([...inside(server), ...command]);

@@ -46,6 +46,8 @@ function faulty(real: FileDirectory, plan: Plan): FileDirectory {
     makeSub: (name) => orFail(() => wrapped(real.makeSub(name))),
     makeFile: (name, size) => orFail(() => real.makeFile(name, size)),
     give: (uid, gid, mode) => orFail(() => real.give(uid, gid, mode)),
+    giveToGroup: (gid, mode) => real.giveToGroup(gid, mode),
+    share: (uid) => real.share(uid),
     rename: (from, to) => orFail(() => real.rename(from, to)),
     // What cleans up does not fail: nothing could be done about it.
     openSub: (name) => wrapped(real.openSub(name)),

@@ -41,7 +41,7 @@ const scratch = newScratch(DATA_BYTES);
 
 /** Writes `size` bytes that start at `seed`; 0 or why not. */
 function write(writer: RingWriter, size: number, seed: number): number {
-  const at = writer.claim(size);
+  const at = writer.allocChunk(size);
   if (at < 0) return at;
   for (let i = 0; i < size; i++) writer.memory.bytes[at + i] = (seed + i) & 0xff;
   return writer.commit();

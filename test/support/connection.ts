@@ -1,7 +1,11 @@
 /** One connection of ours over real rings, without a service or a client around it. */
-import { Connection, type ConnectionHost, type Wire } from "../../src/ipc/connection/connection.ts";
+import {
+  Connection,
+  type ConnectionCallbacks,
+  type SetupChannel,
+} from "../../src/ipc/connection/connection.ts";
 import type { Handler } from "../../src/ipc/handler.ts";
-import { ScratchPool } from "../../src/ipc/connection/request-buffers.ts";
+import { RequestBuffers } from "../../src/ipc/connection/request-buffers.ts";
 import { PollLimits } from "../../src/base/limits.ts";
 import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
 import { Directory } from "../../src/platform/files.ts";
@@ -20,34 +24,39 @@ export function makeRings(name: string, kept: DisposableStack): RingDirectory {
   return kept.use(made);
 }
 
-/** A host that does nothing but let everybody in, but for what `more` says. */
+/** Callbacks of a service that accepts everybody and does nothing else; `more` replaces some. */
 export function hostOf(
   handle: Handler["handle"],
-  more: Partial<ConnectionHost> = {},
-): ConnectionHost {
+  more: Partial<ConnectionCallbacks> = {},
+): ConnectionCallbacks {
   return {
     handler: { authenticate: () => "read-write", handle },
-    scratch: new ScratchPool(PAGE_BYTES),
+    buffers: new RequestBuffers(PAGE_BYTES),
     queuedRequests: 8,
     outstandingNotifies: 3,
     poll: PollLimits,
-    stalled: () => {},
-    more: () => {},
-    ended: () => {},
-    discard: () => {},
+    onStalled: () => {},
+    onMore: () => {},
+    onEnded: () => {},
+    dispose: () => {},
     ...more,
   };
 }
 
-const DEAF: Wire = { fd: -1, close: () => {}, notify: (count) => count };
+const SILENT: SetupChannel = {
+  fd: -1,
+  close: () => {},
+  notify: (count) => count,
+  setQuiet: () => {},
+};
 
 /** Root's connection `number` over `rings`. */
 export function connectionOver(
   rings: RingDirectory,
-  host: ConnectionHost,
+  host: ConnectionCallbacks,
   number = 1,
-  wire = DEAF,
+  channel = SILENT,
 ): Connection {
   const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
-  return new Connection(number, caller, rings, MAX_MESSAGE, wire, host);
+  return new Connection(number, caller, rings, MAX_MESSAGE, channel, host);
 }

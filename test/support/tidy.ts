@@ -218,6 +218,12 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/a.ts", text: "// TODO: later" },
   },
   {
+    name: "controls are escaped in one place",
+    covers: (path) => under("src")(path) && path !== "src/base/escape.ts",
+    find: ({ text }) => lines(uncommented(text), /\\p\{C[cf]\}/, "use base/escape.ts"),
+    bad: { path: "src/cli/a.ts", text: "text.replaceAll(/\\p{Cc}/gu, hex);" },
+  },
+  {
     name: "no default exports",
     covers: (path) => under("src")(path) && !path.endsWith(".d.ts"),
     find: ({ text }) => lines(text, /^export default\b|\bas default\b/, "name the export"),

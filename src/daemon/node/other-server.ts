@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync, statSync, type Stats } from "node:fs";
 import { commandOf, isAlive } from "../../platform/processes.ts";
-import { findHolder } from "../../platform/socket-owner.ts";
+import { findSocketOwner } from "../../platform/socket-owner.ts";
 
 export interface OtherServerOptions {
   readonly database: string;
@@ -80,7 +80,7 @@ export function findOtherServer(options: OtherServerOptions): string | undefined
   if (user !== undefined) {
     return `another pmxcfs (${describe(user)}) uses ${database}: stop it first (kill ${user})`;
   }
-  const listener = findHolder(socket)?.pid;
+  const listener = findSocketOwner(socket)?.pid;
   if (listener !== undefined && isOther(listener)) {
     return (
       `another server (${commandOf(listener)}, ${describe(listener)}) listens on "${socket}": ` +

@@ -3,58 +3,66 @@
  * leaves or breaks the protocol. Owns the rings; is freed only when nothing of it is on the stack.
  * Counterpart: qb_ipcs_connection (libqb ipcs.c).
  */
-import { errorText } from "../../base/error-text.ts";
 import { Errno } from "../../base/errno.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import { setFlowControl } from "../../shm/ring-set.ts";
 import { BROKEN, NOTHING, RingReader, RingWriter } from "../../shm/ring.ts";
 import { vanishedCount } from "../../platform/memory.ts";
 import { FlowControl, QbMessage, RequestHeader } from "../../wire/qb.ts";
-import type { Caller, Handler, Peer, Reply, Request } from "../handler.ts";
-import { Latencies } from "./latencies.ts";
-import { writeMessage } from "./message-writer.ts";
-import { Pace } from "../scheduling/request-gap.ts";
+import { type Caller, EMPTY_REPLY, type Handler, NO_REPLY, type Peer } from "../handler.ts";
+import type { Reply, ReplyMessage, Request } from "../handler.ts";
+import { RequestGapPredictor } from "../scheduling/request-gap.ts";
 import type { Polled, PollSettings } from "../scheduling/ring-poller.ts";
-import { AnswerQueue } from "./reply-queue.ts";
-import type { RequestMemory, ScratchPool } from "./request-buffers.ts";
+import type { Runnable } from "../scheduling/run-queue.ts";
+import { TurnBudget } from "../scheduling/turn-budget.ts";
+import { Latencies } from "./latencies.ts";
+import { isReply, keepReply } from "./reply.ts";
+import { writeMessage } from "./message-writer.ts";
+import { ReplyQueue } from "./reply-queue.ts";
+import type { RequestBuffers, RequestMemory } from "./request-buffers.ts";
 import { type ConnectionStats, newConnectionStats } from "./stats.ts";
-import { TurnClock } from "../scheduling/turn-budget.ts";
 
 /** The setup socket, as a connection uses it: one byte per event, and the end. */
-export interface Wire {
+export interface SetupChannel {
   readonly fd: number;
   /** Sends `count` notify bytes; how many went out. */
   notify(count: number): number;
+  /** While quiet, notify bytes of the client wake nobody. */
+  setQuiet(isQuiet: boolean): void;
   close(): void;
 }
 
 /** What a connection needs of its service. */
-export interface ConnectionHost {
+export interface ConnectionCallbacks {
   readonly handler: Handler;
-  readonly scratch: ScratchPool;
+  readonly buffers: RequestBuffers;
   readonly queuedRequests: number;
   readonly outstandingNotifies: number;
   readonly poll: PollSettings;
   /** A reply waits for room: call `retry` again soon. */
-  stalled(connection: Connection): void;
+  onStalled(connection: Connection): void;
   /** There may be more to serve: call `serve` again, after others had their turn. */
-  more(connection: Connection): void;
+  onMore(connection: Connection): void;
   /** It is over: its memory must not be looked at any more. */
-  ended(connection: Connection, end: End): void;
+  onEnded(connection: Connection, reason: CloseReason): void;
   /** Removes the rings of a connection that has ended, when it is their turn. */
-  discard(rings: RingDirectory, peer: Caller): void;
+  dispose(rings: RingDirectory, peer: Caller): void;
 }
 
-/** Why a connection ended; `violation` when its peer broke the protocol. */
-export interface End {
+/**
+ * Why a connection ended: as its peer or the server wished, because the peer broke the protocol, or
+ * because the handler failed (`error` is what it threw).
+ */
+export interface CloseReason {
+  readonly kind: "normal" | "violation" | "failure";
   readonly reason: string;
-  readonly violation: boolean;
+  readonly error?: unknown;
 }
 
 type MutableRequest = { -readonly [K in keyof Request]: Request[K] };
 
-const HUNG_UP: End = { reason: "hung up", violation: false };
-const TRUNCATED: End = { reason: "truncated its ring files", violation: true };
+const HUNG_UP: CloseReason = { kind: "normal", reason: "hung up" };
+const TRUNCATED: CloseReason = { kind: "violation", reason: "truncated its ring files" };
 
 const ID = RequestHeader.offset.id >> 2;
 const SIZE = RequestHeader.offset.size >> 2;
@@ -62,58 +70,58 @@ const SIZE = RequestHeader.offset.size >> 2;
 /** A request ring filled to this part stops even clients that do not expect it. */
 const SATURATED = 0.75;
 
-export class Connection implements Peer, Polled {
+export class Connection implements Peer, Polled, Runnable {
   readonly number: number;
   readonly caller: Caller;
   readonly stats: ConnectionStats;
-  readonly pace: Pace;
+  readonly predictor: RequestGapPredictor;
   /** From a request's being seen here to its answer's being sent. */
   readonly latencies = new Latencies();
   readonly semaphoreAddress: number;
   readonly notifyFd: number;
   readonly openedAt = Date.now();
-  readonly #host: ConnectionHost;
-  readonly #wire: Wire;
+  readonly #callbacks: ConnectionCallbacks;
+  readonly #channel: SetupChannel;
   readonly #rings: RingDirectory;
   readonly #requests: RingReader;
   readonly #responses: RingWriter;
   readonly #events: RingWriter;
-  readonly #answers: AnswerQueue;
-  /** Used again for each request; one whose answer is awaited keeps it. */
+  readonly #replies: ReplyQueue;
+  /** Used again for each request; one whose reply is awaited keeps it. */
   #request: MutableRequest;
-  readonly #turn: TurnClock;
+  readonly #turn: TurnBudget;
   #vanished = vanishedCount();
   /** The reply that found no room, and since when it waits. */
   #held: { id: number; reply: Reply; since: number } | undefined;
   #outstanding = 0;
   #heldLevel: 0 | 1 | 2 = FlowControl.ON;
   #serving = false;
-  #end: End | undefined;
+  #end: CloseReason | undefined;
 
   constructor(
     number: number,
     caller: Caller,
     rings: RingDirectory,
     maxMessageBytes: number,
-    wire: Wire,
-    host: ConnectionHost,
+    channel: SetupChannel,
+    callbacks: ConnectionCallbacks,
   ) {
     this.number = number;
     this.caller = caller;
     this.#rings = rings;
-    this.#wire = wire;
-    this.#host = host;
-    this.pace = new Pace(host.poll);
+    this.#channel = channel;
+    this.#callbacks = callbacks;
+    this.predictor = new RequestGapPredictor(callbacks.poll);
     this.stats = newConnectionStats(caller.pid);
     const { request, response, event } = rings.set.rings;
     this.semaphoreAddress = request.semaphoreAddress;
-    this.notifyFd = wire.fd;
+    this.notifyFd = channel.fd;
     this.#requests = new RingReader(request, RequestHeader.size, maxMessageBytes);
     this.#responses = new RingWriter(response);
     this.#events = new RingWriter(event);
     this.#request = this.#newRequest();
-    this.#turn = new TurnClock(host.poll.perWakeUs * 1000);
-    this.#answers = new AnswerQueue(host.queuedRequests, (end) => this.#settled(end));
+    this.#turn = new TurnBudget(callbacks.poll.perConnectionUs * 1000);
+    this.#replies = new ReplyQueue(callbacks.queuedRequests, (end) => this.#settled(end));
   }
 
   /** True once the end is decided; nothing is served or sent any more. */
@@ -126,9 +134,15 @@ export class Connection implements Peer, Polled {
     return this.#held?.since;
   }
 
-  /** True while answers are awaited or wait for room. */
+  /** True while replies are awaited or wait for room. */
   get underWay(): boolean {
-    return this.#held !== undefined || this.#answers.length > 0;
+    return this.#held !== undefined || this.#replies.length > 0;
+  }
+
+  /** Requests are in the ring, or the ring has been truncated: `serve` tells. */
+  get hasRequests(): boolean {
+    if (this.ended) return false;
+    return this.#requests.pendingCount > 0 || vanishedCount() !== this.#vanished;
   }
 
   /** How often a reply had to wake the client. */
@@ -144,7 +158,7 @@ export class Connection implements Peer, Polled {
   serve(limit: number): number {
     if (this.ended || this.#serving) return 0;
     this.#serving = true;
-    const posted = Math.min(limit, this.#requests.posted);
+    const posted = Math.min(limit, this.#requests.pendingCount);
     let served = 0;
     let isOver = false;
     this.#turn.begin();
@@ -163,21 +177,17 @@ export class Connection implements Peer, Polled {
     if (vanishedCount() !== this.#vanished) this.#checkVanished();
     this.#serving = false;
     if (this.#end !== undefined) this.#finish(this.#end);
-    else if (isOver || served === limit) this.#host.more(this);
+    else if (isOver || served === limit) this.#callbacks.onMore(this);
     return served;
   }
 
-  /** Late answers are timed one by one, when they are sent. */
-  took(ns: number, count: number): void {
+  /** Late replies are timed one by one, when they are sent. */
+  recordLatency(ns: number, count: number): void {
     if (count > 0 && !this.underWay) this.latencies.record(ns / count, count);
   }
 
-  /** The notify bytes of a wake-up have been read: serves what is there. */
-  wake(limit: number): number {
-    if (this.#held !== undefined) this.retry();
-    const served = this.serve(limit);
-    if (served === 0) this.stats.recvRetries++;
-    return served;
+  setQuiet(isQuiet: boolean): void {
+    this.#channel.setQuiet(isQuiet);
   }
 
   /** Tries the held reply again; true when it is sent and requests are taken again. */
@@ -185,7 +195,7 @@ export class Connection implements Peer, Polled {
     const held = this.#held;
     if (held === undefined || this.ended) return true;
     this.#held = undefined;
-    this.#send(held.id, held.reply, held.since);
+    this.#reply(held.id, held.reply, held.since);
     if (this.#held !== undefined) return false;
     this.#flush();
     return this.#held === undefined;
@@ -193,7 +203,7 @@ export class Connection implements Peer, Polled {
 
   sendEvent(id: number, body: Uint8Array): 0 | Errno {
     if (this.ended) return Errno.ENOTCONN;
-    if (this.#outstanding >= this.#host.outstandingNotifies) return Errno.EAGAIN;
+    if (this.#outstanding >= this.#callbacks.outstandingNotifies) return Errno.EAGAIN;
     const result = writeMessage(this.#events, id, 0, body);
     if (result === Errno.EPROTO) {
       this.#violate("scribbled over its event ring");
@@ -209,7 +219,7 @@ export class Connection implements Peer, Polled {
   /** Sends the notify bytes that are owed: at an event, and when the socket drains. */
   flushNotifies(): void {
     if (this.#outstanding === 0 || this.ended) return;
-    this.#outstanding -= this.#wire.notify(this.#outstanding);
+    this.#outstanding -= this.#channel.notify(this.#outstanding);
   }
 
   holdRequests(level: 0 | 1 | 2): void {
@@ -218,7 +228,7 @@ export class Connection implements Peer, Polled {
   }
 
   disconnect(reason: string): void {
-    this.end({ reason, violation: false });
+    this.end({ kind: "normal", reason });
   }
 
   /** The setup socket reported the end of the stream. */
@@ -227,23 +237,28 @@ export class Connection implements Peer, Polled {
   }
 
   /** Ends it now, or as soon as the request on the stack is done. */
-  end(end: End): void {
+  end(reason: CloseReason): void {
     if (this.#end !== undefined) return;
-    this.#end = end;
-    if (!this.#serving) this.#finish(end);
+    this.#end = reason;
+    if (!this.#serving) this.#finish(reason);
   }
 
-  #finish(end: End): void {
+  /** Ends it because serving it failed: a bug of the handler, or of ours. */
+  fail(action: string, error: unknown): void {
+    this.end({ kind: "failure", reason: `${action} failed`, error });
+  }
+
+  #finish(reason: CloseReason): void {
     // Its peer reads nothing after this, so what is queued is dropped with the rings.
-    this.#answers.drop();
+    this.#replies.drop();
     this.#held = undefined;
-    this.#host.ended(this, end);
-    this.#wire.close();
-    this.#host.discard(this.#rings, this.caller);
+    this.#callbacks.onEnded(this, reason);
+    this.#channel.close();
+    this.#callbacks.dispose(this.#rings, this.caller);
   }
 
   #violate(reason: string): void {
-    this.end({ reason, violation: true });
+    this.end({ kind: "violation", reason });
   }
 
   #checkVanished(): void {
@@ -253,16 +268,16 @@ export class Connection implements Peer, Polled {
 
   #takesRequests(): boolean {
     if (this.#held !== undefined) return false;
-    if (!this.#answers.full) return true;
+    if (!this.#replies.full) return true;
     this.#regulate();
     return false;
   }
 
   #serveOne(size: number): void {
-    const memory = this.#host.scratch.current;
+    const memory = this.#callbacks.buffers.current;
     this.#requests.copyTo(memory.scratch);
     this.#requests.reclaim();
-    // Zeroes of ours where the client's message was are nobody's request.
+    // The SIGBUS guard may have zero-filled this page: do not parse it.
     if (vanishedCount() !== this.#vanished) this.#checkVanished();
     if (this.#end !== undefined) return;
     const { words } = memory.scratch;
@@ -281,7 +296,7 @@ export class Connection implements Peer, Polled {
   }
 
   #ask(id: number, memory: RequestMemory, sound: boolean): void {
-    const { handler } = this.#host;
+    const { handler } = this.#callbacks;
     const request = this.#request;
     request.id = id;
     request.span = memory.span;
@@ -290,75 +305,78 @@ export class Connection implements Peer, Polled {
       if (sound) reply = handler.handle(request);
       else reply = handler.malformed?.(request) ?? Errno.EINVAL;
     } catch (error) {
-      this.#failed(id, error);
+      this.fail(`serving request ${id}`, error);
       return;
     }
-    if (typeof reply === "number" || reply instanceof Uint8Array) {
-      if (this.#answers.length === 0) this.#send(id, reply, 0);
-      else this.#answers.push(id, kept(reply));
+    if (typeof reply === "number" || reply instanceof Uint8Array || isReply(reply)) {
+      if (this.#replies.length === 0) this.#reply(id, reply, 0);
+      else this.#replies.push(id, keepReply(reply));
       return;
     }
     this.#request = this.#newRequest();
-    this.#answers.await(id, reply, this.#host.scratch.lend(memory));
-    this.stats.eventQueueLength = this.#answers.length;
+    this.#replies.await(id, reply, this.#callbacks.buffers.lend(memory));
+    this.stats.eventQueueLength = this.#replies.length;
   }
 
   #newRequest(): MutableRequest {
-    return { id: 0, span: this.#host.scratch.current.span, caller: this.caller, peer: this };
-  }
-
-  #failed(id: number, error: unknown): void {
-    const what = errorText(error);
-    this.end({ reason: `serving request ${id} failed: ${what}`, violation: false });
+    return { id: 0, span: this.#callbacks.buffers.current.span, caller: this.caller, peer: this };
   }
 
   /** Sends one reply, or holds it when there is no room; `since` when it began to wait. */
-  #send(id: number, reply: Reply, since: number): void {
+  #reply(id: number, reply: Reply, since: number): void {
+    if (reply instanceof Uint8Array) this.#send(id, 0, reply, reply, since);
+    else if (typeof reply === "number") this.#send(id, reply, EMPTY_REPLY, reply, since);
+    else if (reply !== NO_REPLY) this.#sendMessage(id, reply, since);
+  }
+
+  #sendMessage(id: number, reply: ReplyMessage, since: number): void {
+    this.#send(reply.id ?? id, reply.error ?? 0, reply.body ?? EMPTY_REPLY, reply, since);
+  }
+
+  #send(id: number, error: number, body: Uint8Array, reply: Reply, since: number): void {
     if (this.#end !== undefined) return;
-    const isError = typeof reply === "number";
-    const body = isError ? NO_BODY : reply;
-    const result = writeMessage(this.#responses, id, isError ? reply : 0, body);
+    const result = writeMessage(this.#responses, id, error, body);
     if (result === 0) {
       this.stats.responses++;
       this.stats.responseBytes += body.byteLength;
-      if (isError) this.stats.errors++;
+      if (error !== 0) this.stats.errors++;
       return;
     }
     if (result === Errno.EMSGSIZE) {
-      this.#send(id, Errno.EMSGSIZE, since);
+      this.#reply(id, Errno.EMSGSIZE, since);
     } else if (result === Errno.EAGAIN) {
       this.stats.sendRetries++;
       // Copied when it begins to wait, not each time it is tried again.
-      if (since === 0) this.#held = { id, reply: kept(reply), since: Date.now() };
+      if (since === 0) this.#held = { id, reply: keepReply(reply), since: Date.now() };
       else this.#held = { id, reply, since };
-      this.#host.stalled(this);
+      this.#callbacks.onStalled(this);
     } else {
       this.#violate("scribbled over its response ring");
     }
   }
 
-  /** An asynchronous answer has come: sends what is due, and takes requests again. */
+  /** An asynchronous reply has come: sends what is due, and takes requests again. */
   #settled(failure: { id: number; error: unknown } | undefined): void {
     if (this.ended) return;
     if (failure !== undefined) {
-      this.#failed(failure.id, failure.error);
+      this.fail(`serving request ${failure.id}`, failure.error);
       return;
     }
-    const wasFull = this.#answers.full;
+    const wasFull = this.#replies.full;
     this.#flush();
-    if (wasFull && !this.ended) this.#host.more(this);
+    if (wasFull && !this.ended) this.#callbacks.onMore(this);
   }
 
   #flush(): void {
     for (;;) {
       if (this.#held !== undefined || this.ended) break;
-      const due = this.#answers.shift();
+      const due = this.#replies.shift();
       if (due === undefined) break;
-      this.#send(due.id, due.reply, 0);
+      this.#reply(due.id, due.reply, 0);
       this.latencies.record(Bun.nanoseconds() - due.sinceNs, 1);
       due.done();
     }
-    this.stats.eventQueueLength = this.#answers.length;
+    this.stats.eventQueueLength = this.#replies.length;
     this.#regulate();
   }
 
@@ -366,22 +384,14 @@ export class Connection implements Peer, Polled {
   #regulate(): void {
     if (this.ended) return;
     let level: 0 | 1 | 2 = this.#heldLevel;
-    if (this.#answers.full && level !== FlowControl.STOP) {
+    if (this.#replies.full && level !== FlowControl.RATE_OFF) {
       const { wordCount } = this.#rings.set.rings.request;
       const saturated = this.#requests.backlogWords > wordCount * SATURATED;
-      level = saturated ? FlowControl.STOP : FlowControl.STOP_WILLING;
+      level = saturated ? FlowControl.RATE_OFF : FlowControl.RATE_OFF_2;
     }
     if (level === this.stats.flowControlState) return;
     if (level !== FlowControl.ON) this.stats.flowControlCount++;
     this.stats.flowControlState = level;
     setFlowControl(this.#rings.set.rings.request, level);
   }
-}
-
-const NO_BODY = new Uint8Array(0);
-
-/** A reply that has to wait, out of memory that the next request will use. */
-function kept(reply: Reply): Reply {
-  // Not slice(): of a Buffer that is a view.
-  return typeof reply === "number" ? reply : new Uint8Array(reply);
 }

@@ -20,7 +20,7 @@ export function writeMessage(
 ): 0 | Errno {
   const bodyBytes = body.byteLength;
   const size = ResponseHeader.size + bodyBytes;
-  const at = ring.claim(size);
+  const at = ring.allocChunk(size);
   if (at < 0) return at as Errno;
   const { words, bytes } = ring.memory;
   const word = at >> 2;

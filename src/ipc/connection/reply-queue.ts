@@ -1,8 +1,9 @@
 /**
- * The answers of one connection that are not there yet: at most so many, sent in the order of
+ * The replies of one connection that are not there yet: at most so many, sent in the order of
  * their requests whatever order they come in.
  */
 import type { Reply } from "../handler.ts";
+import { isReply } from "./reply.ts";
 
 /** One place in the queue; `reply` is undefined until its promise settles. */
 interface Place {
@@ -12,7 +13,7 @@ interface Place {
   readonly done: () => void;
 }
 
-/** An answer that is due. */
+/** A reply that is due. */
 export interface Due {
   readonly id: number;
   readonly reply: Reply;
@@ -24,12 +25,12 @@ export interface Due {
 
 const NOTHING_TO_FREE = () => {};
 
-export class AnswerQueue {
+export class ReplyQueue {
   readonly #limit: number;
   readonly #settled: (failure: { id: number; error: unknown } | undefined) => void;
   readonly #places: Place[] = [];
 
-  /** `settled` is called when an answer came, or failed to. */
+  /** `settled` is called when a reply came, or failed to. */
   constructor(
     limit: number,
     settled: (failure: { id: number; error: unknown } | undefined) => void,
@@ -46,32 +47,32 @@ export class AnswerQueue {
     return this.#places.length >= this.#limit;
   }
 
-  /** Queues an answer that is there already, behind others that are not. */
+  /** Queues a reply that is there already, after others that are not. */
   push(id: number, reply: Reply): void {
     this.#places.push({ id, reply, sinceNs: Bun.nanoseconds(), done: NOTHING_TO_FREE });
   }
 
-  /** Queues an answer to come; `done` frees the request's memory. */
-  await(id: number, answer: Promise<Reply>, done: () => void): void {
+  /** Queues a reply to come; `done` frees the request's memory. */
+  await(id: number, reply: Promise<Reply>, done: () => void): void {
     const place: Place = { id, reply: undefined, sinceNs: Bun.nanoseconds(), done };
     this.#places.push(place);
-    void this.#follow(place, answer);
+    void this.#follow(place, reply);
   }
 
-  async #follow(place: Place, answer: Promise<Reply>): Promise<void> {
+  async #follow(place: Place, promised: Promise<Reply>): Promise<void> {
     const { id } = place;
     let failure: { id: number; error: unknown } | undefined;
     try {
-      const reply = await answer;
-      if (typeof reply === "number" || reply instanceof Uint8Array) place.reply = reply;
-      else failure = { id, error: new TypeError("the handler's answer is no Reply") };
+      const reply = await promised;
+      if (isReply(reply)) place.reply = reply;
+      else failure = { id, error: new TypeError("the handler's promise gave no Reply") };
     } catch (error) {
       failure = { id, error };
     }
     this.#settled(failure);
   }
 
-  /** Takes the first answer when it is there. */
+  /** Takes the first reply when it is there. */
   shift(): Due | undefined {
     const [first] = this.#places;
     if (first?.reply === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
  * Private memory that requests are copied to before anyone looks into them. One piece serves all
- * synchronous requests; an asynchronous one keeps its piece until its answer is there.
+ * synchronous requests; an asynchronous one keeps its piece until its reply is sent.
  */
 import { newScratch, type Scratch } from "../../shm/ring.ts";
 import { type Span, spanOf } from "../../wire/struct.ts";
@@ -14,7 +14,7 @@ export interface RequestMemory {
 /** Pieces kept for the next asynchronous requests; more than these go back to the heap. */
 const SPARE_PIECES = 16;
 
-export class ScratchPool {
+export class RequestBuffers {
   readonly #spare: RequestMemory[] = [];
   #bytes: number;
   #current: RequestMemory;

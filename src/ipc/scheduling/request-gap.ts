@@ -1,10 +1,11 @@
 /**
- * How soon the next request of a connection comes after a reply, as seen so far: until when the
- * poller waits for it, and whether that pays at all (DESIGN.md 4).
+ * Predicts how soon the next request of a connection comes after a reply: until when the poller
+ * waits for it, and whether waiting pays at all. The prediction is a moving average of the gaps
+ * seen; after misses, the connection is not polled for until quick requests come again.
  */
 
 /** As in PollLimits (src/base/limits.ts). */
-export interface PaceSettings {
+export interface RequestGapSettings {
   readonly idleUs: number;
   readonly maxGapUs: number;
   readonly missesToStop: number;
@@ -16,15 +17,15 @@ const NEWEST_WEIGHT = 0.25;
 /** A gap counts as at most this many times the longest that is polled for. */
 const LONGEST_GAP = 1.5;
 
-/** What it takes to be awake: a part of each gap in which we or the client slept. */
+/** Time it takes to wake up: part of each gap in which the server or the client slept. */
 const WAKE_UP_NS = 50_000;
 
-/** Quick requests wanted before polling again, doubled after each time it did not pay. */
+/** Quick requests in a row before polling starts again; doubled after each time it did not pay. */
 const QUICK_WANTED = 2;
 const QUICK_WANTED_MAX = 256;
 
-export class Pace {
-  readonly #settings: PaceSettings;
+export class RequestGapPredictor {
+  readonly #settings: RequestGapSettings;
   #gapNs = 0;
   #repliedNs = 0;
   #slept = false;
@@ -34,7 +35,7 @@ export class Pace {
   #quickWanted = QUICK_WANTED;
   #polled = true;
 
-  constructor(settings: PaceSettings) {
+  constructor(settings: RequestGapSettings) {
     this.#settings = settings;
   }
 
@@ -54,30 +55,30 @@ export class Pace {
     this.#slept = slept;
     this.#dueNs = 0;
     if (!this.#polled) return;
-    const patience = Math.max(this.#settings.idleUs * 1000, 2 * this.#gapNs);
-    this.#dueNs = nowNs + patience + (slept ? WAKE_UP_NS : 0);
+    const wait = Math.max(this.#settings.idleUs * 1000, 2 * this.#gapNs);
+    this.#dueNs = nowNs + wait + (slept ? WAKE_UP_NS : 0);
   }
 
-  /** A request was found while looking. */
+  /** A request was found while polling. */
   found(nowNs: number): void {
     this.#misses = 0;
     const maxGapNs = this.#settings.maxGapUs * 1000;
     const awake = nowNs - this.#repliedNs - (this.#slept ? WAKE_UP_NS : 0);
-    // Clipped: one long wait for a processor is no change of habits.
+    // Clipped: one long wait for a processor does not mean that the client has slowed down.
     const gap = Math.min(Math.max(0, awake), LONGEST_GAP * maxGapNs);
     this.#gapNs += (gap - this.#gapNs) * NEWEST_WEIGHT;
-    if (!this.#polled) this.#came(gap);
-    else if (this.#gapNs > maxGapNs) this.#giveUp();
+    if (!this.#polled) this.#countQuick(gap);
+    else if (this.#gapNs > maxGapNs) this.#stopPolling();
     else this.#quickWanted = QUICK_WANTED;
   }
 
   /** A request woke us: the gap contains a sleep. */
   woke(nowNs: number): void {
-    if (!this.#polled) this.#came(nowNs - this.#repliedNs - WAKE_UP_NS);
+    if (!this.#polled) this.#countQuick(nowNs - this.#repliedNs - WAKE_UP_NS);
   }
 
-  /** A request came that nobody waited for; enough quick ones in a row, and the next is. */
-  #came(gapNs: number): void {
+  /** A request that was not polled for; enough quick ones in a row start polling again. */
+  #countQuick(gapNs: number): void {
     this.#quick = gapNs <= this.#settings.maxGapUs * 1000 ? this.#quick + 1 : 0;
     if (this.#quick < this.#quickWanted) return;
     this.#polled = true;
@@ -86,19 +87,19 @@ export class Pace {
   }
 
   /**
-   * We looked until now: counts a request that was due and did not come. True when that was one
-   * too many, and its next requests wake us again.
+   * Polled until `nowNs`: counts a request that was due and did not come. True when that was one
+   * miss too many, so that its next requests wake us again.
    */
-  looked(nowNs: number): boolean {
+  lookedUntil(nowNs: number): boolean {
     if (this.#dueNs === 0 || nowNs < this.#dueNs) return false;
     this.#dueNs = 0;
     this.#misses++;
     if (this.#misses < this.#settings.missesToStop) return false;
-    this.#giveUp();
+    this.#stopPolling();
     return true;
   }
 
-  #giveUp(): void {
+  #stopPolling(): void {
     this.#polled = false;
     this.#dueNs = 0;
     this.#quick = 0;

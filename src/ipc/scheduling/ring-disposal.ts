@@ -1,58 +1,64 @@
 /**
- * Rings whose connection has ended, removed a moment later: whoever lets go of them last frees
- * their pages, 0.4 ms for the smallest, and a client that connects again should not be the one.
+ * Removes the rings of ended connections a moment later: the last process to unmap them frees
+ * their pages, 0.4 ms for the smallest, and that should not be in the way of a client that
+ * connects again at once.
  */
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import type { Credentials } from "../../platform/socket.ts";
-import { TimedTurns } from "./time-sliced-queue.ts";
+import { TimeSlicedQueue } from "./time-sliced-queue.ts";
 
 /** A client that has hung up has unmapped its rings by then. */
-const AFTER_MS = 2;
+const DELAY_MS = 2;
 
-interface Discard {
+interface DisposalJob {
   readonly peer: Credentials;
   readonly rings: RingDirectory;
 }
 
 /** Owns what it was given until it is removed. */
-export class Discards {
-  readonly #turns: TimedTurns<Discard>;
-  readonly #waiting: Discard[] = [];
+export class RingDisposal {
+  readonly #queue: TimeSlicedQueue<DisposalJob>;
+  readonly #delayed: DisposalJob[] = [];
+  #bytes = 0;
   #timer: Timer | undefined;
-  #scheduled = false;
+  #isScheduled = false;
 
-  /** Removing takes its turns, `msPerTurn` of the event loop each. */
+  /** Removing is work of `msPerTurn` per turn of the event loop. */
   constructor(msPerTurn: number) {
-    this.#turns = new TimedTurns(msPerTurn, ({ rings }) => rings[Symbol.dispose]());
+    this.#queue = new TimeSlicedQueue(msPerTurn, ({ rings }) => {
+      this.#bytes -= rings.bytes;
+      rings[Symbol.dispose]();
+    });
   }
 
-  /** So many are not removed yet. */
-  get size(): number {
-    return this.#waiting.length + this.#turns.size;
+  /** Bytes of /dev/shm that are not freed yet. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   add(rings: RingDirectory, peer: Credentials): void {
-    this.#waiting.push({ rings, peer });
-    this.#timer ??= setTimeout(() => this.#remove(), AFTER_MS);
+    this.#bytes += rings.bytes;
+    this.#delayed.push({ rings, peer });
+    this.#timer ??= setTimeout(() => this.#start(), DELAY_MS);
   }
 
-  /** A client got its answer and is busy with its rings for longer than removing others takes. */
-  takeChance(): void {
-    if (this.#waiting.length === 0 || this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.#remove());
+  /** A client got its answer, and is busy with its rings for longer than removing others takes. */
+  runSoon(): void {
+    if (this.#delayed.length === 0 || this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#start());
   }
 
-  #remove(): void {
-    this.#scheduled = false;
+  #start(): void {
+    this.#isScheduled = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const discard of this.#waiting.splice(0)) this.#turns.take(discard);
+    for (const job of this.#delayed.splice(0)) this.#queue.add(job);
   }
 
   /** Removes all, now. */
   finish(): void {
-    this.#remove();
-    this.#turns.finish();
+    this.#start();
+    this.#queue.finish();
   }
 }

@@ -1,140 +1,165 @@
 /**
- * Adaptive polling (DESIGN.md 4): after a wake-up, keep looking at the rings of the connections
- * that were active just now instead of going to sleep, because most of a round trip's time is
- * the sleep and the wake of both sides. Bounded per turn of the event loop, and only while the
- * next request is predicted to come soon; idle connections cost nothing.
+ * Adaptive polling: after a wake-up, keep looking at the request rings of the connections that were
+ * active just now instead of going to sleep, because most of a round trip's time is the sleep and
+ * the wake of both sides. Only while the next request is predicted to come soon, and only until
+ * anything else in the event loop is ready; idle connections cost nothing.
  */
 import { drainMicrotasks } from "bun:jsc";
 import { availableParallelism } from "node:os";
 import type { PollLimits } from "../../base/limits.ts";
-import { pollSemaphores } from "../../platform/futex.ts";
-import { DRAIN_BYTES, drainNotifies } from "../../platform/socket.ts";
-import { allocatePermanent, PAGE_BYTES } from "../../platform/memory.ts";
+import { drainAll, pollSemaphores } from "../../platform/futex.ts";
+import { allocatePermanent, PAGE_BYTES, vanishedCount } from "../../platform/memory.ts";
 import { stepAside } from "../../platform/processors.ts";
-import type { Pace } from "./request-gap.ts";
+import type { RequestGapPredictor } from "./request-gap.ts";
 
 /** What the poller needs of a connection. */
 export interface Polled {
-  /** Where its request semaphore is. */
+  /** Address of its request semaphore. */
   readonly semaphoreAddress: number;
   /** Its setup socket, where the notify bytes come. */
   readonly notifyFd: number;
-  readonly pace: Pace;
+  readonly predictor: RequestGapPredictor;
   /** How often a reply of it had to wake its client. */
   readonly wakes: number;
   readonly caller: { readonly pid: number };
   /** Its socket is closed, or about to be. */
   readonly ended: boolean;
-  /** Answers are awaited. */
+  /** Replies are awaited. */
   readonly underWay: boolean;
-  /** Serves up to `limit` requests that are there; how many. */
-  serve(limit: number): number;
-  /** What was served just now, `count` requests, took `ns` in all. */
-  took(ns: number, count: number): void;
+  /** Its semaphore says that there are requests. */
+  readonly hasRequests: boolean;
+  /** While quiet, its notify bytes wake nobody: the poller reads them. */
+  setQuiet(isQuiet: boolean): void;
+  /** `count` requests, served just now, took `ns` in all. */
+  recordLatency(ns: number, count: number): void;
 }
 
 /** A connection is looked at, beside those that are polled for, for this long after a request. */
 const WARM_NS = 2_000_000;
 
+/** A connection that was polled for so many requests in a row is made quiet. */
+const QUIET_AFTER = 8;
+
+/** Between looks at whether anything else in the event loop is ready. */
+const LOOP_LOOK_NS = 100_000;
+
+/** Words of a row of the table in shared memory, struct hot_ring of native/shim.c. */
+const ROW_WORDS = 4;
+const [FD, UNDRAINED] = [2, 3] as const;
+
 export type PollSettings = { readonly [K in keyof typeof PollLimits]: number };
 
-/** The hot set of a service and the loop over it. */
-export class Poller {
+/** How the poller reaches the rest of the service. */
+export interface PollerCallbacks<T extends Polled> {
+  /** Serves requests of `connection` that are there; how many. */
+  serve(connection: T): number;
+  /** Has `connection` served in the next turn of the event loop. */
+  again(connection: T): void;
+  /** Whether anything else waits for the event loop. */
+  isLoopReady(): boolean;
+}
+
+/** The active connections of a service and the loop over them. */
+export class RingPoller<T extends Polled> {
   readonly #settings: PollSettings;
-  readonly #turn: number;
-  readonly #table: BigInt64Array;
+  readonly #callbacks: PollerCallbacks<T>;
+  readonly #rows: Int32Array;
+  readonly #addresses: BigInt64Array;
   readonly #tableAddress: number;
-  readonly #hot: Polled[] = [];
+  readonly #active: T[] = [];
+  readonly #quiet = new Set<T>();
   readonly #enabled: boolean;
   /** Until when anybody's next request is waited for. */
   #dueNs = 0;
   #last = 0;
   #inARow = 0;
   #scheduled = false;
+  #vanished = vanishedCount();
 
-  /** `requestsPerTurn`: served from one connection before the others are looked at again. */
-  constructor(settings: PollSettings, requestsPerTurn: number) {
+  constructor(settings: PollSettings, callbacks: PollerCallbacks<T>) {
     this.#settings = settings;
-    this.#turn = requestsPerTurn;
+    this.#callbacks = callbacks;
     this.#enabled = settings.idleUs > 0 && availableParallelism() > 1;
     // C reads this table while JS writes it, so it cannot live on the JS heap.
     const { address, buffer } = allocatePermanent(PAGE_BYTES);
     this.#tableAddress = address;
-    this.#table = new BigInt64Array(buffer);
+    this.#rows = new Int32Array(buffer);
+    this.#addresses = new BigInt64Array(buffer);
   }
 
-  /** This connection had `served` requests since `sinceNs`: look at it for a while. */
-  heat(connection: Polled, sinceNs: number, served: number): void {
+  /** This connection had `served` requests since `sinceNs`: looks at it for a while. */
+  activate(connection: T, sinceNs: number, served: number): void {
     // Its memory is gone when the request that was served was its last.
     if (connection.ended) return;
     const now = Bun.nanoseconds();
-    // Who wakes us falls asleep meanwhile, mostly.
-    connection.pace.replied(now, true);
-    connection.took(now - sinceNs, served);
+    // A client that had to send a wake-up byte is usually blocked by the time our reply arrives.
+    connection.predictor.replied(now, true);
+    connection.recordLatency(now - sinceNs, served);
     if (!this.#enabled) return;
-    if (!this.#hot.includes(connection)) this.#admit(connection);
+    if (!this.#active.includes(connection)) this.#admit(connection);
     this.#await(connection);
-    if (connection.pace.dueNs > 0) this.#schedule();
+    if (connection.predictor.dueNs > 0) this.#schedule();
   }
 
-  /** A wake-up of this connection begins: now, in ns. */
-  woke(connection: Polled): number {
-    const now = Bun.nanoseconds();
-    connection.pace.woke(now);
-    return now;
-  }
-
-  /** The connection ends, or stops taking requests: its address must not be looked at again. */
-  cool(connection: Polled): void {
-    const index = this.#hot.indexOf(connection);
+  /** The connection ends, or stops taking requests: its memory must not be looked at again. */
+  deactivate(connection: T): void {
+    const index = this.#active.indexOf(connection);
     if (index === -1) return;
-    this.#hot.splice(index, 1);
+    this.#active.splice(index, 1);
     this.#write();
+    const wasQuiet = this.#quiet.delete(connection);
+    if (connection.ended) return;
+    if (wasQuiet) connection.setQuiet(false);
+    // The notify byte of a request that came just now may have been read with others.
+    if (connection.hasRequests) this.#callbacks.again(connection);
   }
 
   /**
-   * Who has had its turn while others are hot, or -1: left alone for a moment it falls asleep, and
-   * leaves its processor to a client that waits for one. Otherwise nobody takes it away before
-   * the scheduler does, milliseconds later.
+   * The connection that has had its turn while others are active, or -1. Left alone for a moment
+   * its client falls asleep, and leaves its processor to a client that waits for one; otherwise the
+   * scheduler takes it away only milliseconds later.
    */
   #skipped(): number {
-    const isOver = this.#hot.length > 1 && this.#inARow >= this.#settings.requestsInARow;
+    const isOver = this.#active.length > 1 && this.#inARow >= this.#settings.requestsInARow;
     return isOver ? this.#last : -1;
   }
 
   /** Its next request is waited for as long as that pays. */
-  #await({ pace }: Polled): void {
-    this.#dueNs = Math.max(this.#dueNs, pace.dueNs);
+  #await({ predictor }: T): void {
+    this.#dueNs = Math.max(this.#dueNs, predictor.dueNs);
   }
 
   #look(skip: number, budget: number): number {
-    const { length } = this.#hot;
+    const { length } = this.#active;
     const looking = skip < 0 ? budget : Math.min(budget, this.#settings.yieldUs * 1000);
     return pollSemaphores(this.#tableAddress, length, this.#last, skip, looking);
   }
 
-  /** Those that asked nothing for a while wait for their wake-up again. */
-  #forgetCold(now: number): void {
-    const warm = this.#hot.filter(({ pace }) => now - pace.repliedNs < WARM_NS);
-    if (warm.length === this.#hot.length) return;
-    this.#hot.length = 0;
-    this.#hot.push(...warm);
-    this.#write();
+  /** Those without a request for a while wait for their wake-up again. */
+  #forgetIdle(now: number): void {
+    const idle = this.#active.filter(({ predictor }) => now - predictor.repliedNs >= WARM_NS);
+    for (const connection of idle) this.deactivate(connection);
   }
 
-  #admit(connection: Polled): void {
-    if (this.#hot.length >= this.#settings.hotConnections) this.#hot.shift();
-    this.#hot.push(connection);
+  #admit(connection: T): void {
+    const [first] = this.#active;
+    if (first !== undefined && this.#active.length >= this.#settings.activeConnections) {
+      this.deactivate(first);
+    }
+    this.#active.push(connection);
     this.#write();
   }
 
   #write(): void {
-    for (const [index, { semaphoreAddress }] of this.#hot.entries()) {
-      this.#table[index] = BigInt(semaphoreAddress);
+    for (const [index, { semaphoreAddress, notifyFd }] of this.#active.entries()) {
+      this.#addresses[(index * ROW_WORDS) / 2] = BigInt(semaphoreAddress);
+      this.#rows[index * ROW_WORDS + FD] = notifyFd;
+      // Counted anew: a byte too few is read with the others at the end.
+      this.#rows[index * ROW_WORDS + UNDRAINED] = 1;
     }
   }
 
-  /** Once per turn of the event loop, behind its sockets and timers. */
+  /** Once per turn of the event loop, after its sockets and timers. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -146,61 +171,85 @@ export class Poller {
 
   #run(): void {
     let now = Bun.nanoseconds();
-    this.#forgetCold(now);
-    const lookedAt = [...this.#hot];
-    const deadline = now + this.#settings.perWakeUs * 1000;
-    while (now < deadline && this.#hot.length > 0) {
-      const budget = Math.min(this.#dueNs, deadline) - now;
-      if (budget <= 0) break;
+    this.#forgetIdle(now);
+    const lookedAt = [...this.#active];
+    const deadline = now + this.#settings.perTurnUs * 1000;
+    let loopLook = now + LOOP_LOOK_NS;
+    while (now < deadline && this.#active.length > 0) {
+      // Nobody is waited for: one look.
+      const budget = Math.max(0, Math.min(this.#dueNs, deadline) - now);
       const skip = this.#skipped();
       const index = this.#look(skip, budget);
       now = Bun.nanoseconds();
-      const connection = this.#hot[index];
+      const connection = this.#active[index];
       if (connection !== undefined) {
         this.#inARow = index === this.#last ? this.#inARow + 1 : 1;
         this.#last = index;
-        now = this.#serve(connection, now);
+        now = this.#serve(connection, now, index);
       } else if (skip >= 0) {
         this.#inARow = 0;
       } else {
         break;
       }
+      if (now < loopLook) continue;
+      if (this.#callbacks.isLoopReady()) break;
+      loopLook = now + LOOP_LOOK_NS;
     }
-    for (const { pace, caller } of lookedAt) if (pace.looked(now)) stepAside(caller.pid);
-    this.#drain(lookedAt, now);
-    if (this.#hot.length > 0 && this.#dueNs > now) this.#schedule();
+    for (const { predictor, caller } of lookedAt) {
+      if (predictor.lookedUntil(now)) stepAside(caller.pid);
+    }
+    if (this.#active.length > 0 && this.#dueNs > now) this.#schedule();
+    else this.#rest(now);
+  }
+
+  /** A semaphore that was looked at is gone: its client truncated the file, and is found out. */
+  #checkVanished(): void {
+    const vanished = vanishedCount();
+    if (vanished === this.#vanished) return;
+    this.#vanished = vanished;
+    for (const connection of this.#active) this.#callbacks.again(connection);
   }
 
   /** Serves one that was found to have a request, seen at `seenNs`; when that was done. */
-  #serve(connection: Polled, seenNs: number): number {
-    const { pace, wakes } = connection;
-    pace.found(seenNs);
-    const served = connection.serve(this.#turn);
-    if (served === 0) this.cool(connection);
-    // Answers that are there already, behind promises, are sent before we look on, and timed then.
+  #serve(connection: T, seenNs: number, index: number): number {
+    const { predictor, wakes } = connection;
+    predictor.found(seenNs);
+    const served = this.#callbacks.serve(connection);
+    if (served === 0) this.deactivate(connection);
+    else this.#count(connection, index, served);
+    // Replies that are there already, in promises, are sent before we look on, and timed then.
     const isLate = connection.underWay;
     if (isLate) drainMicrotasks();
     const now = Bun.nanoseconds();
-    pace.replied(now, connection.wakes !== wakes);
+    predictor.replied(now, connection.wakes !== wakes);
     this.#await(connection);
-    if (!isLate) connection.took(now - seenNs, served);
+    if (!isLate) connection.recordLatency(now - seenNs, served);
     return now;
   }
 
+  /** Its notify bytes are read by pollSemaphores from now on, and wake nobody. */
+  #count(connection: T, index: number, served: number): void {
+    if (this.#active[index] !== connection) return;
+    const at = index * ROW_WORDS + UNDRAINED;
+    const undrained = (this.#rows[at] ?? 0) + served;
+    this.#rows[at] = undrained;
+    if (undrained < QUIET_AFTER || this.#quiet.has(connection)) return;
+    this.#quiet.add(connection);
+    connection.setQuiet(true);
+  }
+
   /**
-   * Reads the notify bytes that came while we looked, before the event loop does: there a heap of
-   * them is a wake-up of its own. All at once: each pause in which one is answered costs a wake.
+   * Nobody is waited for any more: the notify bytes that came are read, and the next ones wake us.
+   * A request may have come meanwhile whose byte is gone: its ring is looked at once more.
    */
-  #drain(lookedAt: readonly Polled[], nowNs: number): void {
-    const untilNs = nowNs + this.#settings.perWakeUs * 1000;
-    for (const connection of lookedAt) {
-      let drained = DRAIN_BYTES;
-      while (drained === DRAIN_BYTES && !connection.ended && Bun.nanoseconds() < untilNs) {
-        drained = drainNotifies(connection.notifyFd);
-        // Whoever takes a byte must look: the request it announces has no other herald.
-        const served = drained > 0 ? connection.serve(this.#turn) : 0;
-        if (served > 0) this.heat(connection, nowNs, served);
-      }
-    }
+  #rest(now: number): void {
+    if (this.#active.length === 0) return;
+    drainAll(this.#tableAddress, this.#active.length);
+    this.#checkVanished();
+    for (const connection of this.#quiet) connection.setQuiet(false);
+    this.#quiet.clear();
+    if (pollSemaphores(this.#tableAddress, this.#active.length, this.#last, -1, 0) < 0) return;
+    this.#dueNs = Math.max(this.#dueNs, now + this.#settings.idleUs * 1000);
+    this.#schedule();
   }
 }

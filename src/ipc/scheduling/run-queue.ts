@@ -1,61 +1,62 @@
 /**
- * Turns of the event loop for connections that could not finish in theirs: more requests than one
- * turn allows, or a reply that waits for room. No timer runs while there are none.
+ * Connections that get another turn of the event loop: those with requests left in their ring, and
+ * those whose reply waits for room. No timer runs while there are none.
  */
-import type { Connection } from "../connection/connection.ts";
+import type { CloseReason } from "../connection/connection.ts";
 
-export interface TurnSettings {
-  readonly requestsPerTurn: number;
+export interface RunQueueSettings {
   readonly replyRetryMs: number;
   readonly replyDeadlineMs: number;
 }
 
-/** A connection had `served` requests in an extra turn, which began at `sinceNs`. */
-export type Served = (connection: Connection, sinceNs: number, served: number) => void;
+/** What the queue needs of a connection. */
+export interface Runnable {
+  /** Since when a reply waits for room (Date.now()), undefined when none does. */
+  readonly stalledSince: number | undefined;
+  /** Tries that reply again; true when it is sent. */
+  retry(): boolean;
+  end(reason: CloseReason): void;
+}
 
-export class Turns {
-  readonly #settings: TurnSettings;
-  readonly #served: Served;
-  readonly #ready = new Set<Connection>();
-  readonly #stalled = new Set<Connection>();
-  #immediate = false;
+export class RunQueue<T extends Runnable> {
+  readonly #settings: RunQueueSettings;
+  readonly #serve: (connection: T) => void;
+  readonly #ready = new Set<T>();
+  readonly #stalled = new Set<T>();
+  #isScheduled = false;
   #retry: Timer | undefined;
 
-  /** `served` hears of each connection that had requests in its extra turn. */
-  constructor(settings: TurnSettings, served: Served) {
+  /** `serve` gives a connection its turn. */
+  constructor(settings: RunQueueSettings, serve: (connection: T) => void) {
     this.#settings = settings;
-    this.#served = served;
+    this.#serve = serve;
   }
 
-  /** Serves `connection` again behind what is ready now. */
-  again(connection: Connection): void {
+  /** A turn for `connection` in the next turn of the event loop. */
+  add(connection: T): void {
     this.#ready.add(connection);
-    if (this.#immediate) return;
-    this.#immediate = true;
-    setImmediate(() => this.#takeTurns());
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#run());
   }
 
   /** Tries the reply of `connection` again every few milliseconds, until a deadline. */
-  stalled(connection: Connection): void {
+  addStalled(connection: T): void {
     this.#stalled.add(connection);
     this.#retry ??= setInterval(() => this.#retryAll(), this.#settings.replyRetryMs);
   }
 
-  forget(connection: Connection): void {
+  remove(connection: T): void {
     this.#ready.delete(connection);
     this.#stalled.delete(connection);
-    this.#restWhenIdle();
+    this.#stopTimer();
   }
 
-  #takeTurns(): void {
-    this.#immediate = false;
+  #run(): void {
+    this.#isScheduled = false;
     const ready = [...this.#ready];
     this.#ready.clear();
-    for (const connection of ready) {
-      const since = Bun.nanoseconds();
-      const served = connection.serve(this.#settings.requestsPerTurn);
-      if (served > 0) this.#served(connection, since, served);
-    }
+    for (const connection of ready) this.#serve(connection);
   }
 
   #retryAll(): void {
@@ -63,16 +64,16 @@ export class Turns {
     for (const connection of this.#stalled) {
       if (connection.retry()) {
         this.#stalled.delete(connection);
-        this.again(connection);
+        this.add(connection);
       } else if (now - (connection.stalledSince ?? now) > this.#settings.replyDeadlineMs) {
         const seconds = this.#settings.replyDeadlineMs / 1000;
-        connection.end({ reason: `read no reply for ${seconds} s`, violation: true });
+        connection.end({ kind: "violation", reason: `read no reply for ${seconds} s` });
       }
     }
-    this.#restWhenIdle();
+    this.#stopTimer();
   }
 
-  #restWhenIdle(): void {
+  #stopTimer(): void {
     if (this.#stalled.size > 0) return;
     clearInterval(this.#retry);
     this.#retry = undefined;

@@ -1,52 +1,52 @@
 /**
- * Turns for making and removing rings: that costs a millisecond, or twenty for the largest, and
- * hundreds of clients may come or go at once. So much time per turn of the event loop, process by
- * process, so that one with a hundred wishes does not stand before everybody else's first.
+ * Time-sliced work queue, round-robin by client pid. Making rings takes a millisecond, or twenty
+ * for the largest, and hundreds of clients may come or go at once: so much time per turn of the
+ * event loop goes to it, and no process with many jobs delays the first job of another.
  */
 
-/** Whatever waits for its turn; `pid` is the process it belongs to. */
-export interface Waiting {
+/** A job; `pid` is the process it is for. */
+export interface QueuedJob {
   readonly peer: { readonly pid: number };
 }
 
-export class TimedTurns<T extends Waiting> {
+export class TimeSlicedQueue<T extends QueuedJob> {
   readonly #msPerTurn: number;
-  readonly #work: (waiting: T) => void;
+  readonly #work: (job: T) => void;
   /** By process; the process whose turn is next comes first. */
-  readonly #waiting = new Map<number, Set<T>>();
+  readonly #jobs = new Map<number, Set<T>>();
   #spentMs = 0;
   #scheduled = false;
 
-  /** `work` is called for each when its turn has come, for `msPerTurn` or a little longer. */
-  constructor(msPerTurn: number, work: (waiting: T) => void) {
+  /** `work` does one job; per turn of the event loop for `msPerTurn`, or one job longer. */
+  constructor(msPerTurn: number, work: (job: T) => void) {
     this.#msPerTurn = msPerTurn;
     this.#work = work;
   }
 
-  /** Works on `waiting`: at once while there is time in this turn, else in one of the next. */
-  take(waiting: T): void {
-    const { pid } = waiting.peer;
-    const ofProcess = this.#waiting.get(pid) ?? new Set();
-    this.#waiting.set(pid, ofProcess.add(waiting));
+  /** Does `job`: at once while there is time in this turn, else in one of the next. */
+  add(job: T): void {
+    const { pid } = job.peer;
+    const ofProcess = this.#jobs.get(pid) ?? new Set();
+    this.#jobs.set(pid, ofProcess.add(job));
     this.#run();
   }
 
   get size(): number {
     let size = 0;
-    for (const ofProcess of this.#waiting.values()) size += ofProcess.size;
+    for (const ofProcess of this.#jobs.values()) size += ofProcess.size;
     return size;
   }
 
-  /** Works on all that wait, now. */
+  /** Does all that are left, now. */
   finish(): void {
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.#work(next);
   }
 
-  /** It does not wait any more. */
-  forget(waiting: T): void {
-    const { pid } = waiting.peer;
-    const ofProcess = this.#waiting.get(pid);
-    if (ofProcess?.delete(waiting) === true && ofProcess.size === 0) this.#waiting.delete(pid);
+  /** `job` need not be done any more. */
+  remove(job: T): void {
+    const { pid } = job.peer;
+    const ofProcess = this.#jobs.get(pid);
+    if (ofProcess?.delete(job) === true && ofProcess.size === 0) this.#jobs.delete(pid);
   }
 
   #run(): void {
@@ -60,14 +60,14 @@ export class TimedTurns<T extends Waiting> {
     }
   }
 
-  /** Takes the first of the process whose turn it is, which goes to the back. */
+  /** Takes the first job of the process whose turn it is, which goes to the end of the line. */
   #next(): T | undefined {
-    for (const [pid, ofProcess] of this.#waiting) {
-      this.#waiting.delete(pid);
-      for (const waiting of ofProcess) {
-        ofProcess.delete(waiting);
-        if (ofProcess.size > 0) this.#waiting.set(pid, ofProcess);
-        return waiting;
+    for (const [pid, ofProcess] of this.#jobs) {
+      this.#jobs.delete(pid);
+      for (const job of ofProcess) {
+        ofProcess.delete(job);
+        if (ofProcess.size > 0) this.#jobs.set(pid, ofProcess);
+        return job;
       }
     }
     return undefined;

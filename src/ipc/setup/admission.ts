@@ -1,57 +1,85 @@
 /**
- * Who may take up room before and after acceptance: bounds on half-open handshakes, on all
- * connections and on those of one uid, with room kept for root (DESIGN.md 6 and 8).
+ * Who may take up room before and after acceptance: bounds on half-open handshakes, on connections
+ * and on bytes of /dev/shm, of all and of one uid, with room kept for root.
  */
 import type { Credentials } from "../../platform/socket.ts";
 
-/** The bounds, all counts. */
+/** The bounds: counts, and bytes of /dev/shm. */
 export interface AdmissionLimits {
   readonly connections: number;
   /** Of one uid other than root; 0 = no bound of its own. */
   readonly connectionsPerUid: number;
   /** Beyond `connections`, for root only. */
   readonly rootReserve: number;
+  /** Bytes of rings of one uid other than root. */
+  readonly shmBytesPerUid: number;
+  /** Bytes of /dev/shm that only root's rings may use. */
+  readonly shmRootReserveBytes: number;
 }
 
 /** A service this full or less counts as having room again. */
 const ROOM_AGAIN = 0.9;
 
+/** The bound that a peer would exceed. */
+export type Excess = "connections" | "connections of its uid" | "bytes of its uid" | "free bytes";
+
+interface Usage {
+  connections: number;
+  bytes: number;
+}
+
+/** Counts what each uid has. */
 export class Admission {
   readonly #limits: AdmissionLimits;
-  readonly #byUid = new Map<number, number>();
+  readonly #byUid = new Map<number, Usage>();
   #total = 0;
-  #fullSaid = false;
+  #isFullLogged = false;
 
   constructor(limits: AdmissionLimits) {
     this.#limits = limits;
   }
 
-  /** Room for one more of `uid`? */
-  allows(uid: number): boolean {
-    const { connections, connectionsPerUid, rootReserve } = this.#limits;
-    if (uid === 0) return this.#total < connections + rootReserve;
-    if (this.#total >= connections) return false;
-    return connectionsPerUid === 0 || (this.#byUid.get(uid) ?? 0) < connectionsPerUid;
+  /**
+   * The bound that one more connection of `uid` with `bytes` of rings would exceed; undefined when
+   * it may come. `freeBytes`: of /dev/shm, what the service itself can give back included.
+   */
+  excessOf(uid: number, bytes: number, freeBytes: number): Excess | undefined {
+    const limits = this.#limits;
+    const isRoot = uid === 0;
+    if (this.#total >= limits.connections + (isRoot ? limits.rootReserve : 0)) return "connections";
+    if (bytes > freeBytes - (isRoot ? 0 : limits.shmRootReserveBytes)) return "free bytes";
+    if (isRoot) return undefined;
+    const used = this.#byUid.get(uid) ?? { connections: 0, bytes: 0 };
+    if (limits.connectionsPerUid !== 0 && used.connections >= limits.connectionsPerUid) {
+      return "connections of its uid";
+    }
+    return used.bytes + bytes > limits.shmBytesPerUid ? "bytes of its uid" : undefined;
   }
 
-  add(uid: number): void {
+  add(uid: number, bytes: number): void {
+    const used = this.#byUid.get(uid) ?? { connections: 0, bytes: 0 };
+    used.connections++;
+    used.bytes += bytes;
     this.#total++;
-    this.#byUid.set(uid, (this.#byUid.get(uid) ?? 0) + 1);
+    this.#byUid.set(uid, used);
   }
 
-  remove(uid: number): void {
+  remove(uid: number, bytes: number): void {
     this.#total--;
-    const left = (this.#byUid.get(uid) ?? 1) - 1;
-    if (left === 0) this.#byUid.delete(uid);
-    else this.#byUid.set(uid, left);
-    // Not at the first that leaves: one that comes and goes at the bound is no news.
-    if (this.#total < this.#limits.connections * ROOM_AGAIN) this.#fullSaid = false;
+    const used = this.#byUid.get(uid);
+    if (used !== undefined) {
+      used.connections--;
+      used.bytes -= bytes;
+      if (used.connections <= 0) this.#byUid.delete(uid);
+    }
+    // Not at the first that leaves: one that comes and goes at the bound is not worth a line.
+    if (this.#total < this.#limits.connections * ROOM_AGAIN) this.#isFullLogged = false;
   }
 
-  /** True the first time the service is found full, until it is not any more: say it once. */
-  shouldSayFull(): boolean {
-    if (this.#fullSaid) return false;
-    this.#fullSaid = true;
+  /** True the first time the service is found full, until it is not any more: log it once. */
+  shouldLogFull(): boolean {
+    if (this.#isFullLogged) return false;
+    this.#isFullLogged = true;
     return true;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The set-up messages of libqb (WIRE.md 2): collects the client's 24 bytes, however they arrive,
+ * The set-up messages of libqb (ipc_setup.c): collects the client's 24 bytes, however they arrive,
  * and writes the 12328 bytes of the answer.
  */
 import { Errno } from "../../base/errno.ts";
@@ -10,30 +10,29 @@ import { newSpan } from "../../wire/struct.ts";
 const { read } = ConnectionRequest;
 const { write } = ConnectionResponse;
 
-/** What a client's set-up request asked for, once it is whole. */
-export type Greeting =
-  | { readonly kind: "incomplete" }
-  | { readonly kind: "wrong"; readonly why: string }
-  /** `rest`: bytes that came behind it (notify bytes of an eager client). */
-  | { readonly kind: "whole"; readonly maxMessageBytes: number; readonly rest: number };
-
-/** Collects one set-up request. */
-export class GreetingReader {
+/** Collects one set-up request, however its bytes arrive. */
+export class SetupRequestReader {
   readonly #span = newSpan(ConnectionRequest.size);
   #received = 0;
 
-  take(bytes: Uint8Array): Greeting {
-    const wanted = ConnectionRequest.size - this.#received;
-    const part = bytes.subarray(0, wanted);
-    this.#span.bytes.set(part, this.#received);
-    this.#received += part.byteLength;
-    if (this.#received < ConnectionRequest.size) return { kind: "incomplete" };
+  /** Bytes that are not there yet. */
+  get missing(): number {
+    return ConnectionRequest.size - this.#received;
+  }
+
+  /** What the client asked for, once nothing is missing. */
+  get maxMessageBytes(): number {
+    return read.maxMessageBytes(this.#span);
+  }
+
+  /** Takes at most `missing` bytes; a string says what is wrong with the request. */
+  take(bytes: Uint8Array): string | undefined {
+    this.#span.bytes.set(bytes, this.#received);
+    this.#received += bytes.byteLength;
+    if (this.missing > 0) return undefined;
     const id = read.id(this.#span);
-    if (id !== QbMessage.AUTHENTICATE) {
-      return { kind: "wrong", why: `message ${id} where the set-up request (-1) belongs` };
-    }
-    const maxMessageBytes = read.maxMessageBytes(this.#span);
-    return { kind: "whole", maxMessageBytes, rest: bytes.byteLength - wanted };
+    if (id === QbMessage.AUTHENTICATE) return undefined;
+    return `message ${id} where the set-up request (-1) belongs`;
   }
 }
 

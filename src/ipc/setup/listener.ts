@@ -2,15 +2,16 @@
  * The listening socket of a service, and what can be in its way, each as one sentence for the
  * user: a name too long or taken, /dev/shm missing, no permission.
  */
-import type { Socket, SocketHandler } from "bun";
 import { unlinkSync } from "node:fs";
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
 import { IpcLimits } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
 import { SHM } from "../../shm/ring-directory.ts";
 import { closeDescriptor, Directory } from "../../platform/files.ts";
-import { AcceptGate, listenOn, setBacklog, socketPath } from "../../platform/socket.ts";
-import { findHolder } from "../../platform/socket-owner.ts";
-import type { SetupSocket } from "./setup-socket.ts";
+import { Ready } from "../../platform/epoll.ts";
+import { acceptOn, listenOn, socketPath } from "../../platform/socket.ts";
+import { findSocketOwner } from "../../platform/socket-owner.ts";
+import type { SocketEvents, SocketLoop } from "./socket-loop.ts";
 
 /** Why a service cannot be published. */
 export interface ListenFailure {
@@ -23,15 +24,15 @@ export interface Listener {
   close(): void;
 }
 
-/** A fresh connection's Bun socket and its descriptor; returns what its events go to. */
-export type Accept = (socket: Socket<SetupSocket>, fd: number) => SetupSocket | undefined;
+/** Takes over the descriptor of a fresh connection. Never throws. */
+export type Accept = (fd: number) => void;
 
 function fail(error: Errno, message: string): ListenFailure {
   return { error, message };
 }
 
 /** Opens /dev/shm, where rings live; checks that directories can be made in it. */
-export function openShm(): Directory | ListenFailure {
+export function openShm(log: Log): Directory | ListenFailure {
   const shm = Directory.open(SHM);
   if (typeof shm === "number") {
     const why = `${SHM} cannot be opened (${errnoText(shm)}), and clients get their rings there`;
@@ -44,14 +45,31 @@ export function openShm(): Directory | ListenFailure {
     const why = `cannot make a directory in ${SHM} (${errnoText(made)}), and clients get their`;
     return fail(made, `${why} rings there: see df -h ${SHM}, df -i ${SHM} and ls -ld ${SHM}`);
   }
+  warnIfNotSharable(made, log);
   made[Symbol.dispose]();
   shm.removeSub(probe);
   return shm;
 }
 
+/** Any uid but root's and our own: nobody's. */
+const ANOTHER_UID = 65_534;
+
+/**
+ * A server that may not give files away, where access lists do not help either, says so at once.
+ */
+function warnIfNotSharable(directory: Directory, log: Log): void {
+  if (directory.give(ANOTHER_UID, ANOTHER_UID, 0o700) === 0) return;
+  if (directory.share(ANOTHER_UID) === 0) return;
+  const uid = process.geteuid?.();
+  log.warn(
+    `uid ${uid} may not give files to others, and ${SHM} has no access lists: clients with other ` +
+      `uids are refused (--allow-uid included), but for root and members of this process's groups`,
+  );
+}
+
 function taken(name: string): ListenFailure {
-  const holder = findHolder(name);
-  const who = holder === undefined ? "another process" : `pid ${holder.pid} (${holder.command})`;
+  const owner = findSocketOwner(name);
+  const who = owner === undefined ? "another process" : `pid ${owner.pid} (${owner.command})`;
   const next = "stop it first, or serve another name with --socket";
   return fail(Errno.EADDRINUSE, `${name} is held by ${who}: ${next}`);
 }
@@ -78,78 +96,94 @@ function checkName(name: string): ListenFailure | undefined {
   return fail(Errno.ENAMETOOLONG, `${why}: choose a shorter one with --socket`);
 }
 
+/** Out of descriptors or memory: so long until the next attempt to accept. */
+const RETRY_MS = 100;
+
 /**
- * So many connections are accepted in a turn of the event loop, then everybody else gets theirs:
- * Bun itself would go on for as long as somebody connects, and serve nobody (rule 7).
+ * A published name in the event loop. A bounded number of connections is accepted per turn, so that
+ * a storm of connects leaves others their turns; without descriptors it pauses instead of spinning.
  */
-class AcceptTurns {
-  readonly #gate: AcceptGate;
+class AcceptingSocket implements Listener, SocketEvents {
+  readonly #fd: number;
+  readonly #loop: SocketLoop;
   readonly #perTurn: number;
-  #accepted = 0;
+  readonly #accept: Accept;
+  readonly #path: string | undefined;
+  #token = -1;
+  #retry: Timer | undefined;
 
-  constructor(gate: AcceptGate, perTurn: number) {
-    this.#gate = gate;
-    this.#perTurn = perTurn;
+  constructor(fd: number, name: string, loop: SocketLoop, options: ListenOptions) {
+    this.#fd = fd;
+    this.#loop = loop;
+    this.#perTurn = options.acceptsPerTurn;
+    this.#accept = options.accept;
+    this.#path = socketPath(name);
   }
 
-  /** One more was accepted. */
-  count(): void {
-    if (this.#accepted === 0) setImmediate(() => this.#next());
-    this.#accepted++;
-    if (this.#accepted >= this.#perTurn) this.#gate.hold();
+  begin(): 0 | Errno {
+    const token = this.#loop.add(this.#fd, this);
+    if (token < 0) return token as Errno;
+    this.#token = token;
+    return 0;
   }
 
-  #next(): void {
-    this.#accepted = 0;
-    this.#gate.release();
+  onReadable(): void {
+    for (let accepted = 0; accepted < this.#perTurn; accepted++) {
+      const fd = acceptOn(this.#fd);
+      if (fd >= 0) this.#accept(fd);
+      else if (fd === Errno.EAGAIN) return;
+      // The peer has gone again, or a signal came.
+      else if (fd !== Errno.ECONNABORTED && fd !== Errno.EINTR) {
+        this.#pause();
+        return;
+      }
+    }
   }
+
+  /** Still readable, and out of descriptors: looked at again when some may have been closed. */
+  #pause(): void {
+    this.#loop.change(this.#fd, this.#token, 0, false);
+    this.#retry = setTimeout(() => {
+      this.#loop.change(this.#fd, this.#token, Ready.READ, false);
+    }, RETRY_MS);
+  }
+
+  onWritable(): void {}
+
+  onHangUp(): void {}
+
+  onFailure(): void {}
 
   close(): void {
-    this.#gate.close();
+    clearTimeout(this.#retry);
+    this.#loop.remove(this.#fd, this.#token);
+    closeDescriptor(this.#fd);
+    if (this.#path !== undefined) removePath(this.#path);
   }
 }
 
-/** Publishes `name`; `accept` gets each connection. */
+/** How a name is listened on, and who gets its connections. */
+export interface ListenOptions {
+  readonly backlog: number;
+  readonly acceptsPerTurn: number;
+  readonly accept: Accept;
+}
+
+/** Publishes `name`; `options.accept` gets the descriptor of each connection. */
 export function listen(
   name: string,
-  settings: { readonly backlog: number; readonly acceptsPerTurn: number },
-  accept: Accept,
+  loop: SocketLoop,
+  options: ListenOptions,
 ): Listener | ListenFailure {
   const wrong = checkName(name);
   if (wrong !== undefined) return wrong;
-  const fd = listenOn(name, settings.backlog);
+  const fd = listenOn(name, options.backlog);
   if (fd < 0) return explain(name, fd as Errno);
-  const gate = AcceptGate.of(fd);
-  if (!(gate instanceof AcceptGate)) {
-    closeDescriptor(fd);
-    return explain(name, gate);
-  }
-  const turns = new AcceptTurns(gate, settings.acceptsPerTurn);
-  const handlers: SocketHandler<SetupSocket> = {
-    open(socket) {
-      turns.count();
-      const setup = accept(socket, (socket as unknown as { fd: number }).fd);
-      if (setup === undefined) socket.terminate();
-      else socket.data = setup;
-    },
-    data: (socket, bytes) => socket.data?.data(bytes),
-    drain: (socket) => socket.data?.drain(),
-    close: (socket) => socket.data?.hungUp(),
-    error: (socket) => socket.data?.hungUp(),
-  };
-  // `fd` is not in Bun's types for listen, and works (DESIGN.md 4).
-  const options = { fd, socket: handlers } as unknown as Parameters<typeof Bun.listen>[0];
-  const server = Bun.listen(options as Parameters<typeof Bun.listen<SetupSocket>>[0]);
-  // Bun has set it to 512; clients do not wait when the queue is full, they fail with EAGAIN.
-  setBacklog(fd, settings.backlog);
-  return {
-    close() {
-      turns.close();
-      server.stop();
-      const path = socketPath(name);
-      if (path !== undefined) removePath(path);
-    },
-  };
+  const listener = new AcceptingSocket(fd, name, loop, options);
+  const failed = listener.begin();
+  if (failed === 0) return listener;
+  closeDescriptor(fd);
+  return explain(name, failed);
 }
 
 function removePath(path: string): void {

@@ -1,6 +1,6 @@
 /**
  * Log lines that peers can cause, so many per interval and no more; what was held back is
- * counted and said (ROBUSTNESS.md, rule 10).
+ * counted and logged.
  */
 import { LineBudget, type Log } from "../../base/log.ts";
 
@@ -25,6 +25,11 @@ export class PeerLog {
     if (this.#budget.take()) this.#log.warn(line());
   }
 
+  /** Something of ours or of the handler's threw: what, and where. */
+  failure(what: string, error: unknown): void {
+    if (this.#budget.take()) this.#log.error(`${what}: ${errorWithStack(error)}`);
+  }
+
   /** For developers, not counted; the line is built only when it is wanted. */
   debug(line: () => string): void {
     if (this.#log.debugOn) this.#log.debug(line());
@@ -33,4 +38,14 @@ export class PeerLog {
   close(): void {
     this.#budget.close();
   }
+}
+
+/** `TypeError: x is undefined <- handle (server.ts:12:5) <- ...`: a log line is one line. */
+function errorWithStack(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const frames = (error.stack ?? "")
+    .split("\n")
+    .map((line) => line.trim().replace(/^at /, ""))
+    .filter((line) => line !== "" && !line.startsWith(error.name));
+  return [`${error.name}: ${error.message}`, ...frames].join(" <- ");
 }

@@ -125,7 +125,9 @@ export class DatabaseGroup implements Application {
     }
     const command = decodeCommand(subtype, body);
     if (command === undefined) return refused(from, `change of ${body.length} bytes`);
-    return this.#checked(this.#tree.apply(command, origin));
+    const result = this.#tree.apply(command, origin);
+    // Another process has the database's write lock: the others have the change, this node not.
+    return this.#checked(result === Errno.EBUSY ? Errno.EIO : result);
   }
 
   #checked(result: number): Applied {

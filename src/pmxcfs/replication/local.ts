@@ -22,7 +22,7 @@ export interface LocalReplicatorOptions {
 }
 
 /** True for a utime that asks for a lock: mtime 0 on a directory below priv/lock. */
-function isUnlockRequest(memdb: Memdb, command: TreeCommand): boolean {
+export function isUnlockRequest(memdb: Memdb, command: TreeCommand): boolean {
   if (command.kind !== "utime" || command.mtime !== 0) return false;
   return isBelowLocks(normalPath(command.path)) && memdb.find(command.path)?.kind === "directory";
 }

@@ -5,6 +5,7 @@
  * line says so, the newest values are kept, and both are tried again. C counterpart: status.c,
  * update_rrd_data, which does this in the thread that answers, under the lock.
  */
+import { jsonText } from "../../base/escape.ts";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -171,7 +172,7 @@ export class RrdFiles {
       if (typeof update === "object") {
         const path = join(this.#options.baseDirectory, update.file);
         prepared.push({ path, values: update.values, update });
-      } else this.#reject(`${update} key or value: ${JSON.stringify(`rrd/${key}`)}`);
+      } else this.#reject(`${update} key or value: ${jsonText(`rrd/${key}`)}`);
     }
     return prepared;
   }

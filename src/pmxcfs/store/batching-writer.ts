@@ -3,8 +3,8 @@
  * before it is answered (one small write, the same promise: SIGKILL loses nothing), and many go
  * into config.db as one transaction in which only the last state of a row is written: after 5 s,
  * at 256 changes, when somebody else opens the database, at fsync and at the stop.
- * With `--commit each` the journal is used only while another process holds config.db's write lock
- * and the change cannot wait (a cluster's, which all nodes apply alike).
+ * With `--commit each` the journal is used only in a cluster, while another process holds the
+ * database's write lock: the change cannot wait, and all nodes must apply the same.
  *
  * While changes wait, row 0 has another name than the C server accepts: it says what to do instead
  * of starting without them. Versions, counters and rows end up as with `--commit each`.
@@ -40,7 +40,7 @@ export interface BatchingOptions {
   /** What the database has: all rows, and row 0. */
   readonly rows: readonly RowImage[];
   readonly root: RootRow;
-  /** False: the journal is used only while the database is locked by others. */
+  /** Many changes go into the database at once; else each by itself. */
   readonly batched: boolean;
   /** fsync the journal at each change. */
   readonly durable: boolean;
@@ -55,6 +55,7 @@ export class BatchingWriter implements RowWriter {
   readonly #durable: boolean;
   readonly #log: Log;
   readonly #limits: Record<keyof typeof BatchLimits, number>;
+  #journalWhenLocked = false;
   #journal: Journal;
   /** Row 0 as the database has it, and as it will be. */
   #root: RootRow;
@@ -80,12 +81,19 @@ export class BatchingWriter implements RowWriter {
     this.#limits = { ...BatchLimits, ...options.limits };
     this.#journal = new Journal(this.#database.file, this.#durable);
     this.#database.onMoved = () => this.#moved();
-    if (this.#batched) this.#watchOpens();
+    if (!this.#batched) return;
+    // Now, and not with the first change: the whole tree is hashed once.
+    this.#fingerprint.value();
+    this.#watchOpens();
   }
 
   /** Changes that are in the journal and not in the database. */
   get waiting(): number {
     return this.#changes;
+  }
+
+  journalWhenLocked(): void {
+    this.#journalWhenLocked = true;
   }
 
   /** As RowWriter.commit. Without a record (a sync) the database is written at once. */
@@ -98,7 +106,9 @@ export class BatchingWriter implements RowWriter {
     if (direct && this.#changes === 0) {
       const outcome = this.#database.commit(change);
       if (outcome === 0) this.#written(change);
-      if (outcome !== Errno.EBUSY || record === undefined) return outcome;
+      if (outcome !== Errno.EBUSY || record === undefined || !this.#journalWhenLocked) {
+        return outcome;
+      }
     }
     return record === undefined ? Errno.EBUSY : this.#append(change, record);
   }

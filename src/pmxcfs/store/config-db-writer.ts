@@ -15,7 +15,7 @@ import { Checkpointer, type CheckpointerOptions, CheckpointLimits } from "./chec
 import { readRows } from "./config-db.ts";
 import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
-import type { RowChange, RowWriter } from "./row-writer.ts";
+import type { RowChange } from "./row-writer.ts";
 import { selectAll } from "./sqlite-file.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
 import { compact, isWorthCompacting, keepCopy, type KeptCopy } from "./upkeep.ts";
@@ -103,7 +103,7 @@ function disconnect(connection: Connection): void {
   database.close();
 }
 
-export class ConfigDbWriter implements RowWriter {
+export class ConfigDbWriter implements Disposable {
   readonly #log: Log;
   readonly #sync: SyncMode;
   readonly #limits: CheckpointerOptions["limits"];
@@ -197,11 +197,6 @@ export class ConfigDbWriter implements RowWriter {
   /** Keeps a copy in `backup/` beside the database (upkeep.ts). */
   keepCopy(reason: string): KeptCopy {
     return keepCopy(this.#connection.database, this.#file, reason);
-  }
-
-  /** Every change is in the database already. */
-  flush(): 0 {
-    return 0;
   }
 
   /** Moves everything into config.db and removes the WAL, as SQLite's last connection does. */

@@ -22,11 +22,6 @@ export type CommitMode = "each" | "batched";
 export interface OpenTreeOptions extends ConfigDbWriterOptions {
   /** `each` unless given. */
   readonly commit?: CommitMode;
-  /**
-   * With `each`: while others hold the database's lock, changes go into the journal instead of
-   * failing with EBUSY. For a cluster, where all nodes must apply the same.
-   */
-  readonly spill?: boolean;
   /** Other bounds than BatchLimits. */
   readonly batches?: BatchingOptions["limits"];
   /** Seconds of a clock that never goes back, for the lock timers. */
@@ -58,7 +53,6 @@ export function openTree(options: OpenTreeOptions): TreeStore | string {
 
 function writerOf(options: OpenTreeOptions, database: ConfigDbWriter, loaded: Loaded): RowWriter {
   const batched = options.commit === "batched";
-  if (!batched && options.spill !== true) return database;
   const { rows, root } = loaded;
   return new BatchingWriter({
     database,

@@ -11,7 +11,7 @@ import { defaultStateDirectory, ensureEmbeddedDb } from "./embedded.ts";
 import { Guests } from "../state/guests.ts";
 import { Members } from "../state/members.ts";
 import { Memdb } from "../state/memdb.ts";
-import { openTree } from "./open-tree.ts";
+import { openTree, type OpenTreeOptions } from "./open-tree.ts";
 import { Reloads, type ReloadCounts } from "./reloads.ts";
 import type { TreeStore } from "./tree-store.ts";
 import { errorText } from "../../base/error-text.ts";
@@ -26,6 +26,8 @@ export interface BackendOptions {
   readonly db?: string | undefined;
   /** The node's own config.db, which is written; made when it is not there. */
   readonly own?: string | undefined;
+  /** How `own` is written (open-tree.ts). */
+  readonly writing?: Pick<OpenTreeOptions, "commit" | "sync"> | undefined;
   /** Where our own config.db is or shall be. */
   readonly state?: string | undefined;
   readonly nodeName: string;
@@ -126,7 +128,7 @@ export function openBackend(options: BackendOptions): Backend | string {
 
 function load(options: BackendOptions): Loaded | string {
   const { dir, db, own, state, nodeName, log } = options;
-  if (own !== undefined) return loadOwn(own, log);
+  if (own !== undefined) return loadOwn(own, options);
   const memdb = new Memdb();
   if (dir !== undefined) {
     const source = DirectorySource.open({ directory: dir, memdb, log });
@@ -148,8 +150,8 @@ function loadDb(file: string, memdb: Memdb, log: Log): Loaded | string {
   return { memdb, source, origin: `database ${file}` };
 }
 
-function loadOwn(file: string, log: Log): Loaded | string {
-  const tree = openTree({ file, log });
+function loadOwn(file: string, { writing, log }: BackendOptions): Loaded | string {
+  const tree = openTree({ ...writing, file, log });
   if (typeof tree === "string") return `unable to open database '${file}': ${tree}`;
   return { memdb: tree.memdb, source: new OwnTree(tree), origin: `database ${file} (read-write)` };
 }

@@ -20,15 +20,17 @@ export class RowFingerprint {
   /** Not hashed yet; undefined: gone. */
   readonly #changed = new Map<number, RowImage | undefined>();
 
-  /** Of rows as they are in the database; row 0 does not count. */
+  /** Of rows as they are in the database; row 0 does not count. Hashed when asked for. */
   constructor(rows: Iterable<RowImage>) {
     for (const row of rows) if (row.inode !== 0) this.#changed.set(row.inode, row);
-    this.value();
   }
 
   /** The database has this change. */
   apply({ deleted, replaced }: Pick<RowChange, "deleted" | "replaced">): void {
-    for (const inode of deleted) this.#changed.set(inode, undefined);
+    for (const inode of deleted) {
+      if (this.#digests.has(inode)) this.#changed.set(inode, undefined);
+      else this.#changed.delete(inode);
+    }
     for (const row of replaced) this.#changed.set(row.inode, row);
   }
 

@@ -1,7 +1,7 @@
 /**
  * Where the writable tree's changes go before memory follows: rows of the table `tree`. There are
- * three: the database itself (config-db-writer.ts), a journal beside it (batching-writer.ts), plain
- * memory for tests and the cluster simulator (here).
+ * two: the database with a journal beside it (batching-writer.ts), and plain memory for tests and
+ * the cluster simulator (here).
  */
 import type { Errno } from "../../base/errno.ts";
 import type { JournalRecord } from "./journal-format.ts";
@@ -44,6 +44,9 @@ export interface RowWriter extends Disposable {
   /** Puts everything that `commit` took into the database: what fsync(2) asks for. */
   flush(): 0 | Errno;
 
+  /** From now on a locked database is no EBUSY: changes go into a journal until it is free. */
+  journalWhenLocked(): void;
+
   /** Keeps a copy of everything under a name with `reason` in it. */
   keepCopy(reason: string): KeptCopy;
 }
@@ -65,6 +68,10 @@ export class MemoryRows implements RowWriter {
 
   flush(): 0 {
     return 0;
+  }
+
+  journalWhenLocked(): void {
+    // Memory is never locked.
   }
 
   keepCopy(): KeptCopy {

@@ -164,11 +164,26 @@ export class TreeStore implements Disposable {
   }
 
   /**
+   * For a node of a cluster: a database that is locked by others is no EBUSY, since all nodes must
+   * apply the same; changes go into the journal until it is free.
+   */
+  journalWhenLocked(): void {
+    this.#writer.journalWhenLocked();
+  }
+
+  /**
    * Keeps a verified copy of the database as it is, before something that cannot be undone (a sync
    * that deletes); the loop stands still for about 10 ms a megabyte.
    */
   keepCopy(reason: string): KeptCopy {
     return this.#writer.keepCopy(reason);
+  }
+
+  /** Whether the database can be written now: row 0 is written as it is. */
+  probe(): boolean {
+    const { version, writer, mtime } = this.memdb.root;
+    const root = { version, writer, mtime, type: RowType.FILE };
+    return this.#writer.commit({ deleted: [], replaced: [], root }) === 0;
   }
 
   /** Writes what is not in the database yet, and closes it. */

@@ -1,18 +1,37 @@
 /**
- * `explain`: from a pasted line to what it means. Offline and tolerant: whatever stands around the
- * known words (time stamps, program names, quotes, colours, line breaks of a mail) is ignored.
+ * `explain`: from pasted lines to what they mean. Offline and tolerant: whatever stands around the
+ * known words (time stamps, program names, quotes, colours) is ignored. A log is read line by
+ * line, and each line for itself, so that time grows with its length and words of different lines
+ * are never taken together. A libc text counts only in a line that is about the IPC, /etc/pve,
+ * /dev/shm or the database, or where it stands alone: everything else prints them too.
  */
 import { stripVTControlCharacters } from "node:util";
 import { requestOf as cfsRequest } from "../../pmxcfs/requests/table.ts";
-import { type CodeName, CODES, isCode } from "./catalog/codes.ts";
-import type { Cause, ErrorText } from "./catalog/error-text.ts";
 import { CLIENT_TEXTS } from "./catalog/client-texts.ts";
+import { CLUSTER_TEXTS } from "./catalog/cluster-texts.ts";
+import { type CodeName, CODES, isCode, rowOf } from "./catalog/codes.ts";
+import type { Cause, ErrnoWord, ErrorText, Place } from "./catalog/error-text.ts";
+import { NEIGHBOUR_TEXTS } from "./catalog/neighbour-texts.ts";
 import { SERVER_TEXTS } from "./catalog/server-texts.ts";
+import strerror from "./catalog/strerror.json";
 
-export const TEXTS: readonly ErrorText[] = [...CLIENT_TEXTS, ...SERVER_TEXTS];
+export const TEXTS: readonly ErrorText[] = [
+  ...CLIENT_TEXTS,
+  ...SERVER_TEXTS,
+  ...CLUSTER_TEXTS,
+  ...NEIGHBOUR_TEXTS,
+];
 
-/** A message of the server's own says more than the libc words at its end. */
-const BY_DETAIL: readonly ErrorText[] = [...SERVER_TEXTS, ...CLIENT_TEXTS];
+/** A message of a program's own says more than the libc words at its end. */
+const BY_DETAIL: readonly ErrorText[] = [
+  ...SERVER_TEXTS,
+  ...CLUSTER_TEXTS,
+  ...NEIGHBOUR_TEXTS,
+  ...CLIENT_TEXTS,
+];
+
+/** What a failed request means whose words are no errno of any request. */
+const OTHER_ERROR = TEXTS.find(({ id }) => id === "ipc-other-error");
 
 export interface Explanation {
   readonly text: ErrorText;
@@ -22,8 +41,58 @@ export interface Explanation {
   readonly request: string | undefined;
 }
 
+/** Longer lines are looked at in pieces of this length, which overlap by the second number. */
+const PIECE_CHARS = 2_000;
+const OVERLAP_CHARS = 200;
+
+/** Any pattern of any text: most lines of a log match none, and are done with. */
+const ANY = new RegExp(
+  BY_DETAIL.flatMap(({ patterns = [] }) => patterns.map(({ source }) => source)).join("|"),
+);
+
+const PLACES: Readonly<Record<Place, RegExp>> = {
+  ipc: /\bipcc\b|ipcc_|access control list|\bqb_|@pve2\b|cluster log failed/,
+  pve: /\/etc\/pve\b|\bpmxcfs\b/,
+  shm: /\/dev\/shm\b/,
+  database: /config\.db|\/var\/lib\/pve-cluster|\[database\]|\[main\] crit/,
+};
+const ANY_PLACE = new RegExp(
+  Object.values(PLACES)
+    .map(({ source }) => source)
+    .join("|"),
+);
+
+/** A request that failed, and the words after it. */
+const FAILED_REQUEST = /ipcc_?send_rec ?(?:\[\d+\])? ?failed:? ?(.*)$/;
+
+/** Words of strerror(3) -> its name; longer ones first, for some contain others. */
+const WORDS: readonly (readonly [string, ErrnoWord])[] = Object.entries(strerror)
+  .flatMap(([name, texts]) => texts.map((text) => [plain(text), name as ErrnoWord] as const))
+  .toSorted(([a], [b]) => b.length - a.length);
+
+/** Numbers of Linux, for those who print only them. */
+const NUMBERS: Readonly<Record<number, ErrnoWord>> = {
+  1: "EPERM",
+  2: "ENOENT",
+  5: "EIO",
+  9: "EBADF",
+  11: "EAGAIN",
+  12: "ENOMEM",
+  13: "EACCES",
+  22: "EINVAL",
+  24: "EMFILE",
+  27: "EFBIG",
+  28: "ENOSPC",
+  30: "EROFS",
+  98: "EADDRINUSE",
+  105: "ENOBUFS",
+  107: "ENOTCONN",
+  110: "ETIMEDOUT",
+  111: "ECONNREFUSED",
+};
+
 /** In the form the patterns are written for. */
-function normalize(text: string): string {
+function plain(text: string): string {
   return stripVTControlCharacters(text)
     .replaceAll(/[\u2018\u2019\u201C\u201D"`]/g, "'")
     .replaceAll(/\s+/g, " ")
@@ -31,9 +100,64 @@ function normalize(text: string): string {
     .toLowerCase();
 }
 
+/** Programs whose lines are about the IPC when they have nothing but a libc text. */
+const PVE_PROGRAM =
+  /^(pve\w*|qm|pct|ha-manager|pvesh|vzdump|pmxcfs(-ipc)?|spiceproxy|pvestatd|error|fatal|failed)$/;
+
+/** What a line says after time stamp, host and program; undefined when another program says it. */
+function bare(line: string): string | undefined {
+  const logged = /^.{0,60}?\b([\w.-]+)\[\d+\]: (.*)$/.exec(line);
+  const named = logged ?? /^(?:-?\w*sh: )?([\w.-]+): (.*)$/.exec(line);
+  const [, program = "", rest = ""] = named ?? [];
+  if (named === null) return line;
+  return PVE_PROGRAM.test(program) ? rest.replace(/^(error|failed): /, "") : undefined;
+}
+
+/** The errno that the words of a line stand for. */
+function errnoIn(line: string): ErrnoWord | undefined {
+  const named = WORDS.find(([words]) => line.includes(words))?.[1];
+  if (named !== undefined) return named;
+  const [, symbol] = /\b(e[a-z]{3,14})\b/.exec(line) ?? [];
+  const name = symbol?.toUpperCase() ?? "";
+  if (Object.hasOwn(strerror, name)) return name as ErrnoWord;
+  const [, number] = /\b(?:errno|os error|error|rc)\b[:= ]*-?(\d{1,3})\b/.exec(line) ?? [];
+  if (number === undefined) return /\berrno\b[:= ]*-1\b/.test(line) ? "UNKNOWN" : undefined;
+  return Number(number) === 1 && line.includes("-1") ? "UNKNOWN" : NUMBERS[Number(number)];
+}
+
+/** The errno of a line that is nothing else than its words, perhaps with a number. */
+function errnoAlone(line: string): ErrnoWord | undefined {
+  const rest = bare(line);
+  if (rest === undefined || rest.length > 60) return undefined;
+  const words = rest.replace(/[.!:]*( ?\(\d+\))?$/, "").replace(/:? -?1$/, "");
+  const exact = WORDS.find(([known]) => known === words)?.[1];
+  if (exact !== undefined) return exact;
+  return /^(errno:? ?-?\d+|e[a-z]{3,14})$/.test(rest) ? errnoIn(rest) : undefined;
+}
+
+interface Reading {
+  readonly places: ReadonlySet<Place>;
+  readonly errno: ErrnoWord | undefined;
+}
+
+/** What a line is about, and which errno it names. */
+function read(line: string): Reading {
+  const alone = errnoAlone(line);
+  if (alone !== undefined) return { places: new Set(["ipc"]), errno: alone };
+  if (!ANY_PLACE.test(line)) return { places: new Set(), errno: undefined };
+  const all = Object.entries(PLACES).filter(([, words]) => words.test(line));
+  return { places: new Set(all.map(([place]) => place as Place)), errno: errnoIn(line) };
+}
+
+function tells({ patterns = [], errno = [], places = [] }: ErrorText, line: string, of: Reading) {
+  if (patterns.some((pattern) => pattern.test(line))) return true;
+  const named = of.errno !== undefined && errno.includes(of.errno);
+  return named && places.some((place) => of.places.has(place));
+}
+
 /** `ipcc_send_rec[4]` -> `SET_STATUS`. */
 function requestOf(line: string): string | undefined {
-  const id = Number(/ipcc_send_rec ?\[(\d+)\]/.exec(line)?.[1] ?? Number.NaN);
+  const id = Number(/ipcc_?send_rec ?\[(\d+)\]/.exec(line)?.[1] ?? Number.NaN);
   return cfsRequest(id)?.name;
 }
 
@@ -42,23 +166,96 @@ function inOrder(causes: readonly Cause[], line: string): Cause[] {
   return [...pointed, ...causes.filter((cause) => !pointed.includes(cause))];
 }
 
+/** The texts one line is known by. */
+function textsIn(line: string): ErrorText[] {
+  const reading = read(line);
+  if (reading.errno === undefined && !ANY.test(line)) {
+    return FAILED_REQUEST.test(line) && OTHER_ERROR !== undefined ? [OTHER_ERROR] : [];
+  }
+  const found = BY_DETAIL.filter((text) => tells(text, line, reading));
+  if (found.length > 0 || OTHER_ERROR === undefined) return found;
+  return FAILED_REQUEST.test(line) ? [OTHER_ERROR] : [];
+}
+
+/** A line that begins like a record of a log: a date, a time, or a program with its pid. */
+const RECORD = /^(\w{3} [ \d]\d |\d{4}-\d\d-\d\d|\d\d:\d\d|\[|[\w.-]+\[\d+\]:|\S+ \S+\[\d+\]:)/;
+
+/** Collects what the lines of a text mean, each once, in the order of their detail. */
+export class Explainer {
+  readonly #found = new Map<ErrorText, Explanation>();
+  #line = "";
+  #rest = "";
+
+  /** The next piece of the text, of any length. */
+  write(piece: string): void {
+    const lines = `${this.#rest}${piece}`.split("\n");
+    this.#rest = lines.pop() ?? "";
+    for (const line of lines) this.#add(line);
+    // A text without line breaks is not collected without end.
+    while (this.#rest.length > PIECE_CHARS) {
+      this.#add(this.#rest.slice(0, PIECE_CHARS));
+      this.#rest = this.#rest.slice(PIECE_CHARS - OVERLAP_CHARS);
+    }
+  }
+
+  /** What was found; none when nothing is known. */
+  end(): Explanation[] {
+    this.#add(this.#rest);
+    this.#flush();
+    this.#rest = "";
+    return BY_DETAIL.flatMap((text) => this.#found.get(text) ?? []);
+  }
+
+  /** Mail programs break lines: one that is indented and no record of its own goes on. */
+  #add(line: string): void {
+    const goesOn = /^\s+\S/.test(line) && !RECORD.test(line.trimStart());
+    if (!goesOn || this.#line.length + line.length > PIECE_CHARS) this.#flush();
+    this.#line = this.#line === "" ? line : `${this.#line} ${line}`;
+  }
+
+  #flush(): void {
+    const line = this.#line;
+    this.#line = "";
+    for (let at = 0; at < line.length; at += PIECE_CHARS - OVERLAP_CHARS) {
+      this.#explain(plain(line.slice(at, at + PIECE_CHARS)));
+    }
+  }
+
+  #explain(line: string): void {
+    for (const text of textsIn(line)) {
+      if (this.#found.has(text)) continue;
+      this.#found.set(text, {
+        text,
+        causes: inOrder(text.causes, line),
+        request: requestOf(line),
+      });
+    }
+  }
+}
+
 /** What is known about these lines; each text once, the most telling first; empty when nothing. */
 export function explain(pasted: string): Explanation[] {
-  const whole = normalize(pasted);
-  const request = requestOf(whole);
-  const found = BY_DETAIL.filter(({ patterns }) => patterns.some((pattern) => pattern.test(whole)));
-  return found.map((text) => ({ text, causes: inOrder(text.causes, whole), request }));
+  const explainer = new Explainer();
+  explainer.write(pasted);
+  return explainer.end();
 }
 
 /** The code named by the words, in whatever case; undefined when they are none. */
 export function codeNamed(words: string): CodeName | undefined {
-  const name = words.trim().toUpperCase().replaceAll("-", "_");
+  const name = words.trim().toUpperCase().replaceAll(/[- ]/g, "_");
   return isCode(name) ? name : undefined;
+}
+
+/** Words that look like a code (`SHM_FUL`): one word of letters and underscores. */
+export function looksLikeCode(words: string): boolean {
+  return /^[A-Z]{2,}(_[A-Z]+)+$|^[a-z]{2,}(_[a-z]+)+$/.test(words.trim());
 }
 
 /** The texts a person sees because of `code`. */
 export function textsOf(code: CodeName): ErrorText[] {
-  const row = CODES[code];
-  const ids: readonly string[] = "seen" in row ? row.seen : [];
+  const ids = rowOf(code).seen ?? [];
   return TEXTS.filter(({ id }) => ids.includes(id));
 }
+
+/** Names of all codes, for a suggestion. */
+export const CODE_NAMES: readonly string[] = Object.keys(CODES);

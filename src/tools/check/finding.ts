@@ -4,6 +4,7 @@
  * processes, files of other users), so they are cleaned before they reach a terminal, and quoted
  * before they stand in a command to paste.
  */
+import { escapeText } from "../../base/escape.ts";
 import type { CheckName, Severity } from "./catalog/code.ts";
 import { type CodeName, type CodeValues, rowOf } from "./catalog/codes.ts";
 
@@ -53,7 +54,7 @@ interface Extra {
 
 /** Without control characters: what a peer named itself must not drive the terminal. */
 export function clean(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, "?");
+  return escapeText(text);
 }
 
 /** As one word of a shell command. */

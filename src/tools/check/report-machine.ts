@@ -1,4 +1,5 @@
 /** The report for programs: JSON, and what Nagios, Checkmk and Prometheus read. */
+import { jsonText } from "../../base/escape.ts";
 import { CHECKS, type Severity } from "./catalog/code.ts";
 import { textsOf } from "./explain.ts";
 import type { Finding, Measure } from "./finding.ts";
@@ -54,7 +55,7 @@ export function renderJson(report: Report, version: string): string {
     counts: report.counts,
     findings: report.findings.map(jsonFinding),
   };
-  return `${JSON.stringify(whole, undefined, 2)}\n`;
+  return `${jsonText(whole, 2)}\n`;
 }
 
 const STATES = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];

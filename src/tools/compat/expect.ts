@@ -84,9 +84,9 @@ export function mismatch(expect: Expect, answer: Answer): string | undefined {
   }
   const lines = text.replace(/\0$/, "").split("\n");
   const missing = expect.lines.find((line) => !lines.includes(line));
-  if (missing !== undefined) return `the line ${JSON.stringify(missing)}`;
+  if (missing !== undefined) return `the line ${jsonText(missing)}`;
   const unwanted = expect.without?.find((line) => lines.includes(line));
-  return unwanted === undefined ? undefined : `no line ${JSON.stringify(unwanted)}`;
+  return unwanted === undefined ? undefined : `no line ${jsonText(unwanted)}`;
 }
 
 function wrongBody(wanted: Buffer, answer: Answer): string | undefined {

@@ -12,7 +12,7 @@ import type { QbClient } from "../../client/qb-client.ts";
 import type { QbResponse } from "../../client/message.ts";
 import { AdaptiveWait } from "../../client/adaptive-wait.ts";
 import { Errno } from "../../base/errno.ts";
-import { EMPTY_REPLY } from "../../ipc/handler.ts";
+import { EMPTY_REPLY, replyError } from "../../ipc/handler.ts";
 import type { Credentials, Handler, Peer, Permissions, Reply, Request } from "../../ipc/handler.ts";
 import type { Span } from "../../wire/struct.ts";
 import { tail } from "../../wire/text.ts";
@@ -240,7 +240,7 @@ export class Proxy implements Handler {
         caller: peer.caller,
         id,
         body: kept.slab.subarray(kept.at, kept.at + kept.size),
-        error: isReply ? 0 : outcome,
+        error: outcome === undefined ? undefined : replyError(outcome),
         replyBytes,
         reply,
         why,

@@ -1,4 +1,5 @@
 /** Recordings: JSON lines, a header first; docs/recording.md has the format. */
+import { jsonText } from "../../base/escape.ts";
 import type { Permissions } from "../../ipc/handler.ts";
 import { requestName } from "../../pmxcfs/requests/wording.ts";
 import type { Exchange } from "./exchange.ts";
@@ -49,7 +50,7 @@ export interface Recording {
 export function headerLine(upstream: string, redacted: boolean): string {
   const started = new Date().toISOString();
   const header: Header = { format: FORMAT, version: VERSION, upstream, started, redacted };
-  return `${JSON.stringify(header)}\n`;
+  return `${jsonText(header)}\n`;
 }
 
 /** One exchange as its line. */
@@ -75,13 +76,13 @@ export function requestLine(exchange: Exchange, redact: boolean): string {
     refused_here: exchange.refusedHere,
     redacted: cut.filter((part) => part !== ""),
   };
-  return `${JSON.stringify(fields)}\n`;
+  return `${jsonText(fields)}\n`;
 }
 
 /** An event as its line; it came when its connection had sent `after` requests. */
 export function eventLine(connection: number, after: number, id: number, body: Buffer): string {
   const fields = { kind: "event", connection, after, id, body: body.toString("base64") };
-  return `${JSON.stringify(fields)}\n`;
+  return `${jsonText(fields)}\n`;
 }
 
 type Fields = Readonly<Record<string, unknown>>;

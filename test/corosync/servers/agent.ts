@@ -5,15 +5,12 @@
 import { CpgRequestId, CpgJoinRequest, CpgMcastRequest } from "../../../src/corosync/layouts.ts";
 import { encode } from "../../../src/wire/struct.ts";
 import * as library from "../../../src/index.ts";
+import { say, serveCommands } from "../support/json-commands.ts";
 import type { Command, CommandOf } from "../support/agent.ts";
 
 const groups = new Map<string, library.CpgGroup>();
 let quorum: library.Quorum | undefined;
 let cmap: library.Cmap | undefined;
-
-function say(line: object): void {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
-}
 
 /** A message of events: short ones as text, large ones by size and a digest. */
 function shown(message: Buffer): object {
@@ -153,21 +150,8 @@ const operations: { [K in Command["op"]]: (command: CommandOf<K>) => unknown } =
   track: ({ prefix, what }) => cmap?.track(prefix, what),
 };
 
-async function perform<K extends Command["op"]>(op: K, command: CommandOf<K>): Promise<unknown> {
-  return await operations[op](command);
+function perform<K extends Command["op"]>(op: K, command: CommandOf<K>): unknown {
+  return operations[op](command);
 }
 
-let rest = "";
-for await (const chunk of Bun.stdin.stream()) {
-  rest += Buffer.from(chunk).toString("latin1");
-  const lines = rest.split("\n");
-  rest = lines.pop() ?? "";
-  for (const line of lines) {
-    const { number, command } = JSON.parse(line) as { number: number; command: Command };
-    void perform(command.op, command).then(
-      (result) => say({ number, result }),
-      (error: unknown) => say({ number, error: String(error) }),
-    );
-  }
-}
-process.exit(0);
+await serveCommands((command: Command) => perform(command.op, command));

@@ -250,7 +250,11 @@ function setUpOf(name: string, count: number): string {
     ...overlays,
     "mount -t tmpfs -o mode=1777 shm /dev/shm",
     "mount -t tmpfs -o mode=0755 run /run",
-    "mkdir -p /etc/pve /etc/corosync /var/lib/pve-cluster /var/lib/corosync /run/lock",
+    // Nothing of this machine's own cluster, if it has one.
+    ...["/etc/pve", "/etc/corosync", "/var/lib/pve-cluster", "/var/lib/corosync"].flatMap(
+      (path) => [`mkdir -p ${path}`, `mount -t tmpfs tmpfs ${path}`],
+    ),
+    "mkdir -p /run/lock",
     `printf '127.0.0.1 localhost\\n${hosts.join("\\n")}\\n' >/etc/hosts`,
     `hostname ${name}`,
     "ip link set lo up",

@@ -54,12 +54,12 @@ export const ACCESS_CODES = {
     severity: "fail",
     line: "refused: uid {uid} with gid {gid} is neither root nor of group www-data",
     cause:
-      "The server accepts uid 0 with gid 0, or gid {wwwdata} (www-data) as the primary group. " +
+      "The server accepts uid 0 with gid 0, or the gid of group www-data as the primary group. " +
       "Supplementary groups do not count.",
     advice:
       "Run the program as root (sudo). To read only: with www-data as its primary group, " +
       "`setpriv --regid www-data --clear-groups` in front of its command line.",
-    seen: ["unknown-error", "operation-not-permitted"],
+    seen: ["ipc-other-error", "unknown-error", "operation-not-permitted"],
   },
   ACCESS_REFUSED_GID: {
     title: "refused: root with another group",
@@ -72,7 +72,7 @@ export const ACCESS_CODES = {
     advice:
       "Run the program with gid 0: `setpriv --regid 0 --clear-groups` in front of its command " +
       "line; in its unit Group=root.",
-    seen: ["unknown-error"],
+    seen: ["ipc-other-error", "unknown-error"],
   },
   ACCESS_REFUSED_RULE: {
     title: "refused by a rule of this server",

@@ -1,30 +1,38 @@
 /** Error texts that clients print: the libc words for what a libqb client was answered. */
-import type { ErrorText } from "./error-text.ts";
+import type { Cause, ErrorText } from "./error-text.ts";
 
-const IPC = /ipcc?_send_rec|ipcc_|\bqb_|access control list/;
+const REQUEST = /ipcc_?send_rec|access control list|\bqb_/;
+
+/** Whoever is refused by the accept rule, the likeliest first. */
+const REFUSED: readonly Cause[] = [
+  {
+    code: "ACCESS_REFUSED_UID",
+    tell: "`id -u` is not 0: the command was run without root (no sudo), or by a service account",
+  },
+  { code: "ACCESS_REFUSED_GID", tell: "`id -u` is 0 and `id -g` is not" },
+  { code: "CREDENTIALS_DIFFER", tell: "the program has a set-uid or set-gid bit" },
+  { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
+];
 
 export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "unknown-error",
     title: "Unknown error -1",
-    patterns: [/unknown error:? -?1\b/, /\berrno:? -1\b/],
+    errno: ["UNKNOWN"],
+    places: ["ipc"],
     meaning:
       "The server refused this caller at connect. The C server's accept callback answers +1, " +
       "which libqb clients turn into errno -1: a number strerror does not know. The IPC itself " +
       "is well; it is not a sign of a missing cluster.",
-    causes: [
-      { code: "ACCESS_REFUSED_GID", tell: "`id -u` is 0 and `id -g` is not" },
-      { code: "ACCESS_REFUSED_UID", tell: "`id -u` is not 0 and `id -g` is not that of www-data" },
-      { code: "CREDENTIALS_DIFFER", tell: "the program has a set-uid or set-gid bit" },
-      { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
-    ],
+    causes: REFUSED,
   },
   {
     id: "connection-refused",
     title: "Connection refused",
-    patterns: [/connection refused/, /\beconnrefused\b/, /\berrno:? 111\b/],
+    errno: ["ECONNREFUSED"],
+    places: ["ipc"],
     meaning:
-      "Nobody listens on the service's abstract socket in this network namespace. Nothing is " +
+      "Nothing listens on the service's abstract socket in this network namespace. Nothing is " +
       "wrong with the caller.",
     causes: [
       { code: "SOCKET_ABSENT", tell: "`grep @pve2 /proc/net/unix` prints nothing" },
@@ -46,27 +54,31 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "not-connected",
     title: "Transport endpoint is not connected",
-    patterns: [/transport endpoint is not connected/, /\benotconn\b/, /\berrno:? 107\b/],
+    errno: ["ENOTCONN", "ESHUTDOWN"],
+    places: ["ipc", "pve"],
+    patterns: [/fuse: bad mount point '?\/etc\/pve/],
     meaning:
       "One text, three faults: (a) the server went away or closed this connection; (b) the reply " +
       "did not fit into the ring and the C server disconnected, every time the same request is " +
-      "made; (c) printed by ls, cat or stat for a path in /etc/pve, it is a dead FUSE mount.",
+      "made; (c) printed by ls, cat, stat or a shell for a path in /etc/pve, it is a dead FUSE " +
+      "mount.",
     causes: [
       {
         code: "REQUEST_DISCONNECTED",
         tell: "(a) once, at the time of a restart: `systemctl show -p NRestarts pve-cluster`",
-        signs: IPC,
+        signs: REQUEST,
       },
       {
         code: "REPLY_TOO_LARGE",
         tell: "(b) always the same request, and the log has qb_ipcs_response_send",
-        signs: IPC,
+        signs: REQUEST,
       },
       {
         code: "PVE_DEAD_MOUNT",
         tell: "(c) the line names a path below /etc/pve, and `stat -f /etc/pve` fails",
-        signs: /\/etc\/pve|cannot (access|open|stat)|\bls:|\bcat:|\bstat:|\bdf:|statfs|fuse/,
+        signs: /\/etc\/pve/,
       },
+      { code: "PVE_OLD_MOUNT_HELD", tell: "(c) only one container or service shows it" },
       { code: "UNIT_RESTARTS", tell: "(a) again and again: the server crashes" },
       { code: "HANDSHAKE_CLOSED", tell: "(a) at connect: the server is full or ends" },
     ],
@@ -74,7 +86,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "no-buffer-space",
     title: "No buffer space available",
-    patterns: [/no buffer space available/, /\benobufs\b/, /\berrno:? 105\b/],
+    errno: ["ENOBUFS", "EMSGSIZE"],
+    places: ["ipc"],
     meaning:
       "The reply arrived but is larger than the client's buffer of 1 MiB (header included). The " +
       "same request fails each time, from every client.",
@@ -91,7 +104,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "file-too-large",
     title: "File too large",
-    patterns: [/file too large/, /\befbig\b/, /\berrno:? 27\b/],
+    errno: ["EFBIG"],
+    places: ["ipc", "pve"],
     meaning:
       "From SET_STATUS ([4]): the value has more than 32 KiB, and the server keeps the old one. " +
       "From a write to /etc/pve: the file would exceed 1 MiB.",
@@ -107,12 +121,13 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "no-space",
     title: "No space left on device",
-    patterns: [/no space left on device/, /\benospc\b/, /\berrno:? 28\b/],
+    errno: ["ENOSPC"],
+    places: ["ipc", "pve", "shm", "database"],
     meaning:
       "At connect it is about /dev/shm, not about a disk: each client takes 3.05 MiB of it, " +
       "reserved at once. On a path below /etc/pve or in the database's log it is the disk.",
     causes: [
-      { code: "SHM_FULL", tell: "`df /dev/shm` is full", signs: IPC },
+      { code: "SHM_FULL", tell: "`df /dev/shm` is full", signs: /ipcc_?send_rec|\bqb_|\/dev\/shm/ },
       { code: "SHM_STALE", tell: "`pmxcfs-ipc --check --clean-stale --dry-run` lists directories" },
       { code: "SHM_LOW", tell: "a container with the usual 64 MiB: 20 clients" },
       { code: "SHM_INODES_LOW", tell: "`df -i /dev/shm` is full" },
@@ -126,7 +141,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "operation-not-permitted",
     title: "Operation not permitted",
-    patterns: [/operation not permitted/, /\beperm\b/],
+    errno: ["EPERM"],
+    places: ["ipc", "pve"],
     meaning:
       "The server knows this caller and does not let it do this: group www-data may read, but " +
       "not set a status ([4]), write the log ([7]) or read private files ([6] on priv/...). " +
@@ -139,39 +155,47 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         signs: /\[[467]\]/,
       },
       { code: "ACCESS_REFUSED_UID", tell: "it happens at connect, to every request" },
+      { code: "SERVER_READ_ONLY", tell: "a server of ours that was started with --read-only" },
       { code: "PERMISSIONS_WRONG", tell: "`pmxcfs-ipc --check --only permissions` as root fails" },
       {
         text:
           "On a path below /etc/pve: pmxcfs allows neither chmod, chown to others, nor links, to " +
-          "anyone.",
+          "anyone. cp, mv and rsync print it and go on; the file is written.",
         tell: "the line names chmod, chown, ln, rsync or cp -a",
-        signs: /\/etc\/pve|chmod|chown|\bln\b|rsync|preserv/,
+        signs: /\/etc\/pve|chmod|chown|\bln\b|rsync|preserv|\blink\b/,
       },
     ],
   },
   {
     id: "permission-denied",
     title: "Permission denied",
-    patterns: [/permission denied/, /\beacces\b/, /\berrno:? 13\b/],
+    errno: ["EACCES"],
+    places: ["ipc", "pve", "shm"],
     meaning:
       "At connect this is not the accept rule (that would be Unknown error -1): the server " +
       "accepted, but the client cannot open its ring files in /dev/shm. On a path below /etc/pve " +
-      "it is the mode of that file, or the lack of quorum.",
+      "it is the lack of quorum (root too), or a user that is not root.",
     causes: [
-      { code: "RINGS_NOT_OPENABLE", tell: "the line has ipcc_send_rec", signs: IPC },
-      { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
-      { code: "SHM_READ_ONLY", tell: "`grep /dev/shm /proc/mounts` has ro" },
+      { code: "RINGS_NOT_OPENABLE", tell: "the line has ipcc_send_rec", signs: REQUEST },
       {
         code: "PVE_READ_ONLY",
-        tell: "a write to /etc/pve, also as root",
+        tell: "a write to /etc/pve, also as root: `pvecm status` says Quorate: No",
         signs: /\/etc\/pve/,
       },
+      {
+        text: "Only root may write below /etc/pve; group www-data may read most of it.",
+        tell: "`id -u` is not 0",
+        signs: /\/etc\/pve/,
+      },
+      { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
+      { code: "SHM_READ_ONLY", tell: "`grep /dev/shm /proc/mounts` has ro" },
     ],
   },
   {
     id: "bad-descriptor",
     title: "Bad file descriptor",
-    patterns: [/bad file descriptor/, /\bebadf\b/],
+    errno: ["EBADF"],
+    places: ["ipc"],
     meaning:
       "The client's own connection is broken: it closed the descriptor, or inherited it across a " +
       "fork or a daemonisation that closed all descriptors. The server is well.",
@@ -185,7 +209,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "resource-unavailable",
     title: "Resource temporarily unavailable",
-    patterns: [/resource temporarily unavailable/, /\beagain\b/],
+    errno: ["EAGAIN"],
+    places: ["ipc", "database"],
     meaning:
       "The server asked its clients to wait (flow control), or the request ring is full because " +
       "it does not take requests out. PVE clients do not retry. In pmxcfs's own log, next to " +
@@ -196,10 +221,86 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         tell: "the line names the lock",
         signs: /pmxcfs lock|lockfile/,
       },
-      { code: "FLOW_CONTROL_ON", tell: "`pmxcfs-ipc --check --only flow` as root", signs: IPC },
+      { code: "FLOW_CONTROL_ON", tell: "`pmxcfs-ipc --check --only flow` as root", signs: REQUEST },
       { code: "QUEUE_WAITING", tell: "the server hangs: other clients show no error but wait" },
       { code: "HANDSHAKE_ERROR", tell: "at connect: the server is at its bound" },
       { code: "DESCRIPTORS_LOW", tell: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
+    ],
+  },
+  {
+    id: "no-such-entry",
+    title: "ipcc_send_rec[...] failed: No such file or directory",
+    errno: ["ENOENT"],
+    places: ["ipc"],
+    meaning:
+      "An ordinary answer: what was asked for is not there. On [6] the file below /etc/pve, on " +
+      "[5] the status key, on [11] and [13] the guest, on [12] the token.",
+    causes: [
+      {
+        text: "The name is wrong, or the file, guest or token was removed or is on another node.",
+        tell: "`pmxcfs-ipc call get-guest-list`, and `pmxcfs-ipc config ls` as root",
+      },
+      { code: "NODE_DIRECTORY_MISSING", tell: "after the host was renamed" },
+      { code: "DB_NOT_PMXCFS", tell: "everything is gone: the database is empty" },
+    ],
+  },
+  {
+    id: "invalid-argument",
+    title: "ipcc_send_rec[...] failed: Invalid argument",
+    errno: ["EINVAL", "EBADMSG", "EPROTO"],
+    places: ["ipc"],
+    meaning:
+      "The server could not read the request: a name without its end, too long, or with bytes " +
+      "that are not allowed. On [7] (the cluster log) it is a user, tag or text that is not " +
+      "valid; the entry is not written, and nothing else is affected.",
+    causes: [
+      {
+        text: "A client of another version, or one that packs its own requests.",
+        tell: "only one program shows it; PVE's own tools do not",
+      },
+      {
+        text: "A log entry with an empty tag or text.",
+        tell: "the line has [7], or says writing cluster log failed",
+        signs: /\[7\]|cluster log/,
+      },
+    ],
+  },
+  {
+    id: "descriptors",
+    title: "Too many open files / Cannot allocate memory",
+    errno: ["EMFILE", "ENFILE", "ENOMEM"],
+    places: ["ipc", "shm"],
+    meaning: "The server or the client is out of descriptors or of memory.",
+    causes: [
+      { code: "DESCRIPTORS_LOW", tell: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
+      { code: "MEMORY_LOW", tell: "`free -m`" },
+      { code: "SHM_FULL", tell: "`df /dev/shm` is full" },
+    ],
+  },
+  {
+    id: "ipc-timeout",
+    title: "ipcc_send_rec[...] failed: Connection timed out",
+    errno: ["ETIMEDOUT", "EINTR"],
+    places: ["ipc"],
+    meaning:
+      "The server did not answer within the time limit of this client, or it was interrupted.",
+    causes: [
+      { code: "SERVER_STOPPED", tell: "/proc/PID/status says T (stopped)" },
+      { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
+      { code: "REQUEST_HUNG", tell: "`pmxcfs-ipc --check --only requests`" },
+    ],
+  },
+  {
+    id: "ipc-other-error",
+    title: "ipcc_send_rec[...] failed: an errno that no request answers",
+    meaning:
+      "The number stands for a failure to connect, whatever its words say: libqb's client turns " +
+      "any value that the accept callback of a server gives into an errno, and Perl then prints " +
+      "the words of that number. A refused caller was seen with Is a directory.",
+    causes: [
+      ...REFUSED.slice(0, 2),
+      { code: "SOCKET_ABSENT", tell: "`grep @pve2 /proc/net/unix` prints nothing" },
+      { code: "HANDSHAKE_ERROR", tell: "`pmxcfs-ipc --check --only handshake` gives its name" },
     ],
   },
   {
@@ -212,7 +313,12 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "stands after its colon is the fault.",
     causes: [
       { code: "SOCKET_ABSENT", tell: "it ends in Connection refused", signs: /refused/ },
-      { code: "ACCESS_REFUSED_GID", tell: "it ends in Unknown error -1", signs: /unknown error/ },
+      {
+        code: "ACCESS_REFUSED_UID",
+        tell: "it ends in Unknown error -1: not root (no sudo)",
+        signs: /unknown error/,
+      },
+      { code: "ACCESS_REFUSED_GID", tell: "the same as root, with another group" },
       {
         code: "REPLY_NOT_JSON",
         tell: "it ends in a complaint about JSON",
@@ -225,7 +331,11 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     id: "hang",
     title: "(no text at all: commands hang, the GUI is grey)",
     patterns: [
-      /\bhang(s|ing)?\b|\bhung\b|\bblocked for more than \d+ seconds|got timeout|timed out/,
+      /(pmxcfs|pvesh|pvestatd|pvedaemon|pveproxy|\/etc\/pve).*\b(hangs?|hung)\b/,
+      /task '?(pmxcfs|pvesh|pvestatd|pvedaemon|pveproxy)\S* blocked for more than/,
+      /task '?(pve-ha|pvescheduler|pct|qm|corosync)\S* blocked for more than/,
+      /^(it |everything |pvesh |qm |pct |the gui )?(just )?(hangs|is hanging)\b/,
+      /\bd state\b.*(pmxcfs|pve)|(pmxcfs|pve\w*)\b.*\bd state\b/,
     ],
     meaning:
       "PVE's client waits without a time limit. pmxcfs has one IPC thread, and holds a lock " +

@@ -70,7 +70,7 @@ export const CLUSTER_CODES = {
       "pmxcfs was killed or crashed and left its mount; while a process is inside, a new C " +
       "server cannot mount over it.",
     fix: "umount -l {path} && systemctl restart pve-cluster",
-    seen: ["not-connected"],
+    seen: ["not-mounted", "server-killed", "not-connected"],
   },
   PVE_OLD_MOUNT_HELD: {
     title: "processes with an old, dead /etc/pve",
@@ -109,7 +109,7 @@ export const CLUSTER_CODES = {
       "pmxcfs holds its lock for long: a slow disk below /var/lib/pve-cluster, rrdcached, or " +
       "corosync.",
     advice: "Look at `pmxcfs-ipc --check --only rrd,stuck,database` and `corosync-cfgtool -s`.",
-    seen: ["hang"],
+    seen: ["lock-timeout", "hang"],
   },
   PVE_NOT_MOUNTED: {
     title: "/etc/pve is not mounted",
@@ -122,7 +122,7 @@ export const CLUSTER_CODES = {
     advice:
       "Where no fix is printed the server is not the service's own: end pid {pid} by the way it " +
       "was started, then `systemctl start pve-cluster`.",
-    seen: ["empty-after-rename"],
+    seen: ["not-mounted", "empty-after-rename"],
   },
   PVE_WITHOUT_SERVER: {
     title: "/etc/pve is mounted, and nothing serves the IPC",
@@ -148,6 +148,7 @@ export const CLUSTER_CODES = {
     advice:
       "`findmnt {path}` lists them. Stop pve-cluster, `umount {path}` until nothing is mounted, " +
       "start it again.",
+    seen: ["not-mounted"],
   },
   PVE_NAMESPACE_READ_ONLY: {
     title: "/etc/pve is read-only in this mount namespace",
@@ -159,6 +160,7 @@ export const CLUSTER_CODES = {
       "Writes give EROFS (Read-only file system) here and only here: a bind mount with ro, or a " +
       "service with ProtectSystem. Lack of quorum gives EACCES (Permission denied) instead.",
     advice: "In the unit of the service: ReadWritePaths={path}, or no ProtectSystem.",
+    seen: ["read-only-file-system"],
   },
   PVE_NOT_EMPTY: {
     title: "/etc/pve is in the way of its mount",
@@ -207,6 +209,7 @@ export const CLUSTER_CODES = {
       "A task that changes a file of the cluster holds one for up to 120 s; others wait up to " +
       "10 s for it and report a timeout. HA keeps its locks.",
     advice: "A lock that nobody renews is given up by itself after 120 s: do not remove it.",
+    seen: ["lock-timeout"],
   },
   FILES_LEFT: {
     title: "temporary files left in /etc/pve",
@@ -227,7 +230,7 @@ export const CLUSTER_CODES = {
     advice:
       "Look at `pvecm status` and `corosync-cfgtool -s`. Only when the other nodes are certainly " +
       "off and stay off: `pvecm expected 1` on the one that is left.",
-    seen: ["no-quorum"],
+    seen: ["corosync-connect", "ha-lost-lock", "no-quorum"],
   },
   MEMBERS_OFFLINE: {
     title: "nodes are offline",
@@ -236,5 +239,6 @@ export const CLUSTER_CODES = {
     line: "{count} of {nodes} nodes are offline: {list}",
     cause: "They are down, or corosync cannot reach them.",
     advice: "Look at `corosync-cfgtool -s` and `journalctl -u corosync -n 30`.",
+    seen: ["corosync-links"],
   },
 } as const satisfies Record<string, Code>;

@@ -149,7 +149,7 @@ export const DATABASE_CODES = {
     advice:
       "When that does not free enough: `du -xh / --max-depth=3 | sort -h | tail -n 20`; restart " +
       "pve-cluster only after there is room.",
-    seen: ["memdb-open", "no-space"],
+    seen: ["commit-failed", "memdb-open", "no-space"],
   },
   DB_PERMISSIONS: {
     title: "config.db is open to others",
@@ -170,6 +170,7 @@ export const DATABASE_CODES = {
       "SQLite cannot start the log anew while a reader keeps a transaction open: a backup or a " +
       "sqlite3 shell that was left open, or a pmxcfs that was killed again and again.",
     advice: "End the reader; the log is truncated after the next checkpoint. `fuser -v {path}`",
+    seen: ["lock-timeout"],
   },
   DB_LARGE: {
     title: "config.db is nearly full",

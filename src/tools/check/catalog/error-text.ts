@@ -1,9 +1,19 @@
 /**
  * The shape of an entry of `explain`: one error text as people meet it, what it means, and its
- * causes in order of likelihood. Entries live in texts/; causes that `--check` can find name their
- * code, whose cause and fix are then printed, so that both say the same.
+ * causes in order of likelihood. Entries live in the *-texts files beside this one; causes that
+ * `--check` can find name their code, whose cause and fix are then printed, so that both agree.
  */
 import type { CodeName } from "./codes.ts";
+import type strerror from "./strerror.json";
+
+/** What strerror(3) names, by symbol; UNKNOWN is its "Unknown error". */
+export type ErrnoWord = keyof typeof strerror;
+
+/**
+ * What a line with a libc text must be about before that text says anything: a request of the
+ * IPC (or nothing at all: the text stands alone), /etc/pve, /dev/shm, the database.
+ */
+export type Place = "ipc" | "pve" | "shm" | "database";
 
 export interface Cause {
   /** What happened, where no code says it. */
@@ -19,8 +29,11 @@ export interface ErrorText {
   readonly id: string;
   /** As it is printed. */
   readonly title: string;
-  /** Found in a line, whatever stands around it; lines are in lower case, quotes are `'`. */
-  readonly patterns: readonly RegExp[];
+  /** Found in one line, whatever stands around it; lines are in lower case, quotes are `'`. */
+  readonly patterns?: readonly RegExp[];
+  /** Libc texts, in any language, in a line that is about one of `places`. */
+  readonly errno?: readonly ErrnoWord[];
+  readonly places?: readonly Place[];
   readonly meaning: string;
   readonly causes: readonly Cause[];
 }

@@ -93,7 +93,7 @@ export const LISTENER_CODES = {
       "Clients get ECONNREFUSED at once.",
     fix: "systemctl start pve-cluster",
     advice: "When it does not stay up: `journalctl -b -u pve-cluster -n 30`.",
-    seen: ["connection-refused", "acl-list"],
+    seen: ["proxy-key", "ipc-other-error", "connection-refused", "acl-list"],
   },
   RESTART_FLAG: {
     title: "the restart flag is set",
@@ -153,7 +153,7 @@ export const LISTENER_CODES = {
     line: "systemd has restarted {unit} {count} times (limit {limit})",
     cause: "The server crashes or its watchdog ends it; each restart flushes all client caches.",
     advice: "Look at `journalctl -b -u {unit} -n 100` and `coredumpctl list`.",
-    seen: ["not-connected"],
+    seen: ["server-killed", "not-connected"],
   },
   LOG_ERROR: {
     title: "a known error in the log",
@@ -170,7 +170,7 @@ export const LISTENER_CODES = {
     line: "cpg_send_message was retried {count} times in the last hour (limit {limit})",
     cause: "corosync is slow or its links lose packets; pmxcfs waits for it with a lock held.",
     advice: "Look at `corosync-cfgtool -s` and `journalctl -u corosync --since -1h`.",
-    seen: ["cpg-retried"],
+    seen: ["cpg-join", "corosync-links", "cpg-retried"],
   },
   STATUS_SLOW: {
     title: "pvestatd is slow",

@@ -20,7 +20,7 @@ export const MACHINE_CODES = {
     line: "{path} is mounted read-only",
     cause: "No rings can be made: every connection fails.",
     fix: "mount -o remount,rw {path}",
-    seen: ["permission-denied"],
+    seen: ["read-only-file-system", "permission-denied"],
   },
   SHM_FULL: {
     title: "/dev/shm is full",
@@ -144,7 +144,7 @@ export const MACHINE_CODES = {
     advice:
       "The files of each guest move from nodes/OLD-NAME/qemu-server and lxc to the same place " +
       "below nodes/{name}, with mv, one by one (a guest's number may exist only once).",
-    seen: ["empty-after-rename"],
+    seen: ["proxy-key", "no-such-entry", "empty-after-rename"],
   },
   CLOCK_BACKWARDS: {
     title: "the clock went backwards",
@@ -177,6 +177,7 @@ export const MACHINE_CODES = {
       "Little is left before the kernel has to kill something. A killed pmxcfs leaves a dead " +
       "FUSE mount on /etc/pve.",
     advice: "Look at `free -m` and `ps axo rss,comm --sort -rss | head`.",
+    seen: ["server-killed"],
   },
   DESCRIPTORS_LOW: {
     title: "the server runs out of descriptors",

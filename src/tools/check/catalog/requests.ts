@@ -43,7 +43,7 @@ export const REQUEST_CODES = {
       "The server answered the handshake with an error of its own: EMFILE and ENFILE are " +
       "descriptors, ENOMEM is memory, EAGAIN and EBUSY are its bound on connections.",
     advice: "Look at `journalctl -u pve-cluster -n 30` and `ls /proc/{pid}/fd | wc -l`.",
-    seen: ["resource-unavailable"],
+    seen: ["ipc-other-error", "resource-unavailable"],
   },
   SHM_FULL_FOR_CLIENT: {
     title: "no room for this client's rings",
@@ -105,7 +105,7 @@ export const REQUEST_CODES = {
       "The reply did not fit into the ring (the C server then disconnects and logs " +
       "qb_ipcs_response_send), or the server crashed or restarted just now.",
     advice: "Look at `journalctl -u pve-cluster --since -5min`.",
-    seen: ["not-connected"],
+    seen: ["server-killed", "not-connected"],
   },
   REPLY_TOO_LARGE: {
     title: "a reply larger than clients can take",
@@ -162,6 +162,7 @@ export const REQUEST_CODES = {
     line: "{request} was answered with {name} ({text})",
     cause: "A healthy server answers this read request without an error.",
     advice: "Look at `journalctl -u pve-cluster -n 30`.",
+    seen: ["ipc-other-error"],
   },
   PERMISSIONS_WRONG: {
     title: "wrong permissions",

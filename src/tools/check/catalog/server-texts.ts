@@ -1,20 +1,7 @@
-/** Error texts of the server's side: pmxcfs, its service, corosync and the daemons around it. */
+/** Error texts of pmxcfs itself and of its service: start, database, mount, log. */
 import type { ErrorText } from "./error-text.ts";
 
 export const SERVER_TEXTS: readonly ErrorText[] = [
-  {
-    id: "no-quorum",
-    title: "cluster not ready - no quorum?",
-    patterns: [/cluster not ready/, /no quorum\b/, /node lost quorum/, /\bnot quorate\b/],
-    meaning:
-      "This node does not see a majority of the cluster: /etc/pve is read-only, and nothing may " +
-      "be started or changed. The IPC works and answers reads.",
-    causes: [
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
-      { code: "PVE_READ_ONLY", tell: "`stat -c %a /etc/pve/local` has no write bit" },
-      { code: "CPG_RETRIES", tell: "corosync's links lose packets: `corosync-cfgtool -s`" },
-    ],
-  },
   {
     id: "pmxcfs-lock",
     title: "unable to acquire pmxcfs lock",
@@ -34,6 +21,37 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "commit-failed",
+    title: "commit transaction failed: database or disk is full / Input/output error on /etc/pve",
+    patterns: [
+      /(commit|begin|rollback) transaction failed/,
+      /database or disk is full/,
+      /\[database\] crit: (update|insert|delete|replace|write)\S* .*failed/,
+      /(delete_inode|update_inode|backend_write|bdb_backend_\w+)\b.*failed/,
+      /disk i\/o error/,
+    ],
+    errno: ["EIO"],
+    places: ["pve", "ipc"],
+    meaning:
+      "A write to config.db failed, most often because the file system of /var/lib/pve-cluster " +
+      "is full. From then on pmxcfs answers every change with Input/output error, also after " +
+      "there is room again, until it is restarted. Reads go on.",
+    causes: [
+      {
+        code: "DB_DISK_LOW",
+        tell: "`df -h /var/lib/pve-cluster`; make room first, then restart pve-cluster",
+      },
+      {
+        text:
+          "The failed write was long ago and the disk has room again: look for [database] crit " +
+          "in `journalctl -b -u pve-cluster`, then `systemctl restart pve-cluster`.",
+        tell: "every write to /etc/pve gives Input/output error",
+        signs: /input\/output/,
+      },
+      { text: "The disk itself fails.", tell: "`dmesg | grep -i error`, `smartctl -a`" },
+    ],
+  },
+  {
     id: "memdb-open",
     title: "memdb_open failed - unable to open database",
     patterns: [
@@ -42,19 +60,29 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /found entry with duplicate name/,
       /detected duplicate vmid/,
       /missing directory inode/,
+      /parent is not a directory/,
+      /inode has (no name|unknown type)/,
+      /directory inode contains data/,
+      /root inode has unexpected name/,
       /unable to set wal mode/,
-      /sp?lite3_open(_v2)? failed/,
+      /s[pq]l?ite3_open(_v2)? failed/,
       /file is not a database/,
       /database disk image is malformed/,
+      /select returned error/,
+      /unable to open database file/,
+      /\bdatabase is locked\b/,
+      /subdir->type == dt_dir/,
+      /memdb_write failed/,
     ],
     meaning:
       "pmxcfs could not load /var/lib/pve-cluster/config.db and ended. The line before this one " +
-      "in its log says why.",
+      "in its log says why. The fix exports what can be read, builds a new file of it and keeps " +
+      "the old one with its -wal.",
     causes: [
       {
         code: "DB_CORRUPT",
         tell: "`pmxcfs-ipc --check --only database` as root",
-        signs: /wal mode|not a database|malformed|lite3_open/,
+        signs: /wal mode|not a database|malformed|lite3_open|select returned|open database file/,
       },
       {
         code: "DB_DUPLICATE_NAME",
@@ -62,8 +90,21 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /duplicate name/,
       },
       { code: "DB_DUPLICATE_VMID", tell: "detected duplicate VMID", signs: /duplicate vmid/ },
-      { code: "DB_ORPHAN", tell: "missing directory inode", signs: /missing directory/ },
-      { code: "DB_NOT_PMXCFS", tell: "the file has no table `tree`" },
+      {
+        code: "DB_ORPHAN",
+        tell: "missing directory inode",
+        signs: /missing directory|parent is not/,
+      },
+      {
+        code: "DB_ENTRY_REFUSED",
+        tell: "inode has unknown type, inode has no name, directory inode contains data",
+        signs: /inode has|contains data|unexpected name|subdir/,
+      },
+      {
+        code: "DB_LOCKED_BY_OTHER",
+        tell: "database is locked: another program has it open for writing",
+        signs: /is locked/,
+      },
       { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster` is full" },
     ],
   },
@@ -81,51 +122,79 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
-    id: "cpg-retried",
-    title: "cpg_send_message retried N times",
-    patterns: [/cpg_send_message retried/, /cpg_send_message failed/],
-    meaning:
-      "corosync did not take a message at once, because the cluster's token goes round too " +
-      "slowly or not at all. pmxcfs tries again up to 100 times, 100 ms apart, and everybody " +
-      "waits.",
-    causes: [
-      { code: "CPG_RETRIES", tell: "`corosync-cfgtool -s`, and [TOTEM] lines of corosync" },
-      { code: "NO_QUORUM", tell: "`pvecm status`" },
+    id: "server-killed",
+    title: "pmxcfs was killed (out of memory) or crashed",
+    patterns: [
+      /out of memory: killed process \d+ \(pmxcfs\)/,
+      /oom-kill:.*task=pmxcfs/,
+      /pmxcfs invoked oom-killer/,
+      /pmxcfs\[\d+\]: segfault/,
+      /traps: pmxcfs/,
+      /pve-cluster\.service: (main|control) process exited, code=(killed|dumped)/,
+      /pve-cluster\.service: (a process of this unit has been killed)/,
+      /pve-cluster\.service: (failed with result '?(oom-kill|signal|core-dump|watchdog))/,
+      /process \d+ \(pmxcfs\).*dumped core/,
+      /pmxcfs: .*assertion .* failed/,
     ],
-  },
-  {
-    id: "status-update-time",
-    title: "status update time (12.3 seconds)",
-    patterns: [/status update time/],
     meaning:
-      "pvestatd needed longer than 5 s for a round of status values. Until it is done, the GUI " +
-      "shows old values or grey question marks.",
+      "The server ended without a chance to unmount: /etc/pve is then a dead FUSE mount " +
+      "(Transport endpoint is not connected), and clients get Connection refused until it runs " +
+      "again.",
     causes: [
-      { code: "CLIENTS_STUCK", tell: "a hung storage: `ps axo stat,comm | grep ^D`" },
-      { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
-      { code: "LATENCY_HIGH", tell: "`pmxcfs-ipc --check --only latency`" },
-      { code: "MEMORY_PRESSURE", tell: "/proc/pressure/memory" },
+      {
+        code: "MEMORY_LOW",
+        tell: "the kernel's log says Out of memory",
+        signs: /memory|oom/,
+      },
+      { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
+      {
+        code: "UNIT_RESTARTS",
+        tell: "SEGV or ABRT, again and again: `coredumpctl list pmxcfs`",
+        signs: /segfault|segv|abrt|dumped|assertion|traps/,
+      },
     ],
   },
   {
     id: "service-failed",
     title: "pve-cluster.service failed",
     patterns: [
-      /pve-cluster\.service.*(failed|exit)/,
-      /failed to start .*(pve-cluster|proxmox ve cluster)/,
+      /pve-cluster\.service: (failed|start request|scheduled restart)/,
+      /pve-cluster\.service: (main process exited|control process exited|state )/,
+      /pve-cluster\.service: (start operation|unit process|killing)/,
+      /pve-cluster\.service: (stopping timed out|can't open pid file|start-limit)/,
+      /pve-cluster\.service\b.*\b(failed|exit-code|not found)\b/,
+      /pve-cluster\.service\b.*\b(could not be found|is masked|start-limit-hit)\b/,
+      /failed to (re)?start '?(pve-cluster|.*proxmox ve cluster file\s?system)/,
       /job for pve-cluster\.service/,
+      /(job|unit) pve-cluster\.service/,
       /dependency failed for .*(pve|proxmox)/,
+      /active: failed .*result: /,
+      /exit proxmox configuration filesystem \(-1\)/,
     ],
     meaning:
       "pmxcfs ended at its start. Everything else of PVE depends on it; fix this first. Its own " +
-      "last lines say why: journalctl -b -u pve-cluster.",
+      "last lines say why: `journalctl -b -u pve-cluster`. After five failures in a row systemd " +
+      "does not try again before `systemctl reset-failed pve-cluster`.",
     causes: [
+      {
+        code: "UNIT_FAILED",
+        tell: "Start request repeated too quickly: systemd has given up",
+        signs: /repeated too quickly|start-limit/,
+      },
+      { code: "UNIT_MASKED", tell: "the unit is masked", signs: /mask/ },
       { code: "NAME_LOOPBACK", tell: "Unable to resolve node name" },
       { code: "DB_CORRUPT", tell: "memdb_open failed" },
       { code: "DB_LOCKED_BY_OTHER", tell: "unable to acquire pmxcfs lock" },
       { code: "PVE_NOT_EMPTY", tell: "fuse: mountpoint is not empty" },
       { code: "FUSE_MISSING", tell: "fuse: device not found" },
       { code: "GROUP_MISSING", tell: "Unable to get www-data group ID" },
+      {
+        text:
+          "The stop hangs (a known fault of the C server): any connection to its socket frees " +
+          "it.",
+        tell: "stop-sigterm timed out",
+        signs: /stop-sig|stop .*timed out/,
+      },
     ],
   },
   {
@@ -138,31 +207,101 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
   {
     id: "mountpoint",
     title: "fuse: mountpoint is not empty / device not found",
-    patterns: [/mountpoint is not empty/, /fuse_mount error/, /fuse: device not found/],
-    meaning: "pmxcfs could not mount /etc/pve and ended.",
+    patterns: [
+      /mountpoint is not empty/,
+      /fuse_mount error/,
+      /fuse: device not found/,
+      /fuse: failed to (open|exec|access|mount)/,
+      /fusermount3?: .*(\/etc\/pve|device not found|fuse)/,
+      /umount: \/etc\/pve/,
+      /failed to unmount '?\/etc\/pve/,
+    ],
+    meaning: "pmxcfs could not mount (or unmount) /etc/pve.",
     causes: [
       {
         code: "PVE_NOT_EMPTY",
         tell: "files in /etc/pve while nothing is mounted",
         signs: /empty|exists/,
       },
-      { code: "FUSE_MISSING", tell: "/dev/fuse is missing", signs: /device|no such file/ },
-      { code: "PVE_DEAD_MOUNT", tell: "`grep /etc/pve /proc/mounts` while no pmxcfs runs" },
+      {
+        code: "PVE_DEAD_MOUNT",
+        tell: "`grep /etc/pve /proc/mounts` while no pmxcfs runs",
+        signs: /not connected|busy/,
+      },
+      {
+        code: "FUSE_MISSING",
+        tell: "/dev/fuse is missing",
+        signs: /device not found|no such file/,
+      },
+    ],
+  },
+  {
+    id: "not-mounted",
+    title: "pve configuration filesystem not mounted",
+    patterns: [
+      /pve (configuration|cluster) file\s?system (is )?not (mounted|online|ready)/,
+      /(proxmox|cluster) (config) ?file\s?system .*(not mounted|unavailable)/,
+      /(proxmox|cluster) (configuration|cluster) ?file\s?system .*(not mounted|unavailable)/,
+      /(proxmox|cluster) (config|configuration|cluster) ?file\s?system .*(not ready|not online)/,
+      /cluster file\s?system (is )?not (ready|online|mounted)/,
+      /(pmxcfs|\/etc\/pve) (is )?not mounted/,
+      /can't (initialize|create|access|stat|open|find) '?\/etc\/pve\/(local|nodes|priv)/,
+      /\/etc\/pve\/local.*(no such file|not exist)/,
+      /unable to (open|read|load) .*\/etc\/pve\/(local|nodes)\S* .*no such file/,
+    ],
+    meaning:
+      "/etc/pve is not mounted: the service pve-cluster does not run, or its mount is gone. Do " +
+      "not create files in the empty directory: they keep pmxcfs from mounting over it.",
+    causes: [
+      { code: "UNIT_FAILED", tell: "`systemctl status pve-cluster` says failed" },
+      { code: "SOCKET_ABSENT", tell: "`pgrep pmxcfs` prints nothing" },
+      { code: "PVE_NOT_MOUNTED", tell: "pmxcfs runs, and `findmnt /etc/pve` prints nothing" },
+      { code: "PVE_DEAD_MOUNT", tell: "`ls /etc/pve` says Transport endpoint is not connected" },
+      {
+        code: "NODE_DIRECTORY_MISSING",
+        tell: "mounted, and /etc/pve/local leads nowhere: the host was renamed",
+        signs: /\/etc\/pve\/local/,
+      },
+    ],
+  },
+  {
+    id: "read-only-file-system",
+    title: "Read-only file system (on /etc/pve)",
+    errno: ["EROFS"],
+    places: ["pve", "shm", "database"],
+    meaning:
+      "The mount is read-only in the mount namespace of this process. Lack of quorum gives " +
+      "Permission denied instead (old versions of the documentation confuse the two).",
+    causes: [
+      {
+        code: "PVE_NAMESPACE_READ_ONLY",
+        tell: "only one service shows it: its unit has ProtectSystem",
+        signs: /\/etc\/pve/,
+      },
+      { code: "PVE_READ_ONLY", tell: "`pvecm status` says Quorate: No" },
+      { code: "SHM_READ_ONLY", tell: "`grep /dev/shm /proc/mounts` has ro", signs: /\/dev\/shm/ },
+      {
+        text: "The disk had errors and was remounted read-only: `dmesg | grep -i remount`.",
+        tell: "other paths are read-only as well",
+        signs: /\/var\/lib/,
+      },
     ],
   },
   {
     id: "address-in-use",
     title: "Could not bind AF_UNIX (): Address already in use",
-    patterns: [/could not bind af_unix/, /address already in use/],
+    patterns: [/could not bind af_unix/, /withdrawing server sockets/],
+    errno: ["EADDRINUSE"],
+    places: ["ipc"],
     meaning:
       "Another process has the socket. pmxcfs goes on without IPC: /etc/pve is mounted, and " +
-      "every command fails.",
+      "every command fails. (Withdrawing server sockets is also the last line of a normal stop.)",
     causes: [{ code: "SOCKET_TAKEN", tell: "`pmxcfs-ipc --check --only listener` as root" }],
   },
   {
     id: "bad-user",
     title: "connection from bad user 1000! - rejected",
-    patterns: [/connection from bad user/],
+    patterns: [/connection from bad user/, /error in connection setup .*qb-/],
     meaning:
       "The server's side of Unknown error -1. It names the uid only, which misleads when it is " +
       "0: then the gid is at fault.",
@@ -174,7 +313,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
   {
     id: "response-send",
     title: "qb_ipcs_response_send: ...",
-    patterns: [/qb_ipcs_response_send/],
+    patterns: [/qb_ipcs_response_send/, /qb_ipcs_event_send/],
     meaning:
       "The server had an answer and could not put it into the client's ring: it was too large, " +
       "or the client was gone. It then disconnects, and the client prints Transport endpoint is " +
@@ -185,55 +324,16 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
-    id: "rrd-update",
-    title: "RRD update error / RRD create error",
-    patterns: [/rrdc?d? (update|create) error/, /rrd_update|rrdc_update/],
-    meaning: "Graph data could not be written. Answers of the IPC are not affected.",
-    causes: [
-      { code: "RRDCACHED_ABSENT", tell: "`systemctl status rrdcached`" },
-      { code: "RRD_OLD_FORMAT", tell: "after an upgrade to PVE 9, until all nodes are upgraded" },
-      {
-        code: "CLOCK_BACKWARDS",
-        tell: 'it says "illegal attempt to update"',
-        signs: /illegal attempt/,
-      },
-      {
-        text: "/var/lib/rrdcached/db is missing or cannot be written.",
-        tell: 'it says "Cannot create temporary file" or "No such file"',
-        signs: /temporary file|no such file/,
-      },
-    ],
-  },
-  {
-    id: "corosync-connect",
-    title: "quorum_initialize failed: CS_ERR_LIBRARY",
-    patterns: [/(quorum|cmap|cpg)_initialize failed/, /can't initialize service/],
-    meaning:
-      "pmxcfs cannot reach corosync and tries again every few seconds. Until it can, there is no " +
-      "quorum.",
-    causes: [
-      { code: "NO_QUORUM", tell: "`systemctl status corosync`" },
-      {
-        text: "A new cluster without corosync.conf, or corosync is stopped.",
-        tell: "`systemctl start corosync; journalctl -u corosync -n 30`",
-      },
-    ],
-  },
-  {
-    id: "empty-after-rename",
-    title: "(no text: /etc/pve seems empty, guests are gone after a rename)",
+    id: "client-gone",
+    title: "[libqb] warning: epoll_ctl(del): Bad file descriptor",
     patterns: [
-      /(guests?|vms?|configs?|containers?).*(gone|missing|disappeared)/,
-      /no such (vm|ct)\b/,
-      /configuration file '?nodes\/.*does not exist/,
+      /epoll_ctl\(del\): bad file descriptor/,
+      /new_event_notification.*broken pipe/,
+      /\[libqb\] .*(broken pipe|connection reset by peer)/,
     ],
     meaning:
-      "Guests belong to a node by name: after the host was renamed they still lie under the old " +
-      "name.",
-    causes: [
-      { code: "NODE_DIRECTORY_MISSING", tell: "`ls /etc/pve/nodes`" },
-      { code: "NODENAME_DIFFERS", tell: "`pmxcfs-ipc call get-cluster-info`" },
-      { code: "PVE_NOT_MOUNTED", tell: "`findmnt /etc/pve` prints nothing" },
-    ],
+      "The server's own log when a client ends at the wrong moment. Harmless: the connection is " +
+      "cleaned up, and other clients are not affected.",
+    causes: [{ text: "A client ended or was killed.", tell: "nothing to do" }],
   },
 ];

@@ -1,4 +1,5 @@
 /** Each request that only reads: answered, in time, of a size clients can take, and well-formed. */
+import { jsonText } from "../../../base/escape.ts";
 import { errnoName, errnoText } from "../../../base/errno.ts";
 import { QbFailure } from "../../../client/failure.ts";
 import { PVE_MESSAGE_BYTES } from "../../../client/qb-client.ts";
@@ -47,7 +48,7 @@ async function judge(context: Context, read: Read, answer: Answer): Promise<Find
     return found("REPLY_EMPTY", { request, pid: await serverPid(context) });
   }
   if (error === 0 && read.reply === "json" && !isRecord(parseJson(body))) {
-    const detail = `it begins ${JSON.stringify(body.toString("latin1", 0, SAMPLE_CHARS))}`;
+    const detail = `it begins ${jsonText(body.toString("latin1", 0, SAMPLE_CHARS))}`;
     return found("REPLY_NOT_JSON", { request, detail, call: read.call });
   }
   const size = judgeSize(read, answer);

@@ -1,29 +1,29 @@
 /** How long one connection is served before others are: by time, where its requests take some. */
 import { expect, test } from "bun:test";
-import { TurnClock } from "../../src/ipc/scheduling/turn-budget.ts";
+import { TurnBudget } from "../../src/ipc/scheduling/turn-budget.ts";
 
 const TURN_NS = 2_000_000;
 
 /** Requests served in a turn, up to 1000, when each keeps us busy for so long. */
-function servedIn(clock: TurnClock, requestNs: number): number {
-  clock.begin();
+function servedIn(budget: TurnBudget, requestNs: number): number {
+  budget.begin();
   for (let served = 1; ; served++) {
     const until = Bun.nanoseconds() + requestNs;
     while (Bun.nanoseconds() < until);
-    if (served === 1000 || clock.isOver(served)) return served;
+    if (served === 1000 || budget.isOver(served)) return served;
   }
 }
 
 test("slow requests are few in a turn, whatever came before", () => {
-  const clock = new TurnClock(TURN_NS);
+  const budget = new TurnBudget(TURN_NS);
   for (const requestNs of [1_000_000, 300_000, 10_000_000]) {
     const most = Math.ceil(TURN_NS / requestNs) + 1;
-    expect(servedIn(clock, requestNs)).toBeLessThanOrEqual(most);
+    expect(servedIn(budget, requestNs)).toBeLessThanOrEqual(most);
   }
-  expect(servedIn(clock, 10_000_000)).toBe(2);
+  expect(servedIn(budget, 10_000_000)).toBe(2);
 });
 
-test("quick ones are many, and the clock is hardly looked at", () => {
-  const clock = new TurnClock(60_000 * TURN_NS);
-  expect(servedIn(clock, 0)).toBe(1000);
+test("quick ones are many, and the clock is hardly read", () => {
+  const budget = new TurnBudget(60_000 * TURN_NS);
+  expect(servedIn(budget, 0)).toBe(1000);
 });

@@ -5,7 +5,7 @@ import { RingWriter } from "../../src/shm/ring.ts";
 import { RequestHeader } from "../../src/wire/qb.ts";
 import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
-import { TimedTurns } from "../../src/ipc/scheduling/time-sliced-queue.ts";
+import { TimeSlicedQueue } from "../../src/ipc/scheduling/time-sliced-queue.ts";
 
 interface Peer {
   readonly peer: { readonly pid: number; readonly uid: number; readonly gid: number };
@@ -24,31 +24,31 @@ function nextTurn(): Promise<void> {
 
 test("work that takes longer than its turn waits for the next, process by process", async () => {
   const done: string[] = [];
-  const turns = new TimedTurns<Peer>(1, ({ name }) => {
+  const queue = new TimeSlicedQueue<Peer>(1, ({ name }) => {
     done.push(name);
     const until = performance.now() + 1.5;
     while (performance.now() < until);
   });
-  for (const name of ["a1", "a2", "a3"]) turns.take(peerOf(1, name));
-  turns.take(peerOf(2, "b1"));
+  for (const name of ["a1", "a2", "a3"]) queue.add(peerOf(1, name));
+  queue.add(peerOf(2, "b1"));
   expect(done).toEqual(["a1"]);
   await nextTurn();
   expect(done.length).toBe(2);
-  while (turns.size > 0) await nextTurn();
+  while (queue.size > 0) await nextTurn();
   expect(done).toEqual(["a1", "a2", "b1", "a3"]);
 });
 
 test("what is forgotten is not done, and what must be finished is", () => {
   const done: string[] = [];
-  const turns = new TimedTurns<Peer>(0, ({ name }) => void done.push(name));
+  const queue = new TimeSlicedQueue<Peer>(0, ({ name }) => void done.push(name));
   const [first, second] = [peerOf(1, "first"), peerOf(1, "second")];
-  turns.take(first);
-  turns.take(second);
+  queue.add(first);
+  queue.add(second);
   expect(done).toEqual([]);
-  turns.forget(first);
-  turns.finish();
+  queue.remove(first);
+  queue.finish();
   expect(done).toEqual(["second"]);
-  expect(turns.size).toBe(0);
+  expect(queue.size).toBe(0);
 });
 
 test("of too many handshakes the oldest of the busiest process goes", () => {
@@ -70,27 +70,50 @@ test("of too many handshakes the oldest of the busiest process goes", () => {
   expect(pending.size).toBe(3);
 });
 
-test("full is said once, until a tenth has left", () => {
-  const admission = new Admission({ connections: 10, connectionsPerUid: 0, rootReserve: 1 });
-  for (let i = 0; i < 10; i++) admission.add(33);
-  expect(admission.allows(33)).toBe(false);
-  expect(admission.allows(0)).toBe(true);
-  expect(admission.shouldSayFull()).toBe(true);
-  admission.remove(33);
-  expect(admission.allows(33)).toBe(true);
-  admission.add(33);
-  expect(admission.shouldSayFull()).toBe(false);
-  admission.remove(33);
-  admission.remove(33);
-  expect(admission.shouldSayFull()).toBe(true);
+/** No bound but those that a test names. */
+const UNBOUNDED = {
+  connections: 1000,
+  connectionsPerUid: 0,
+  rootReserve: 0,
+  shmBytesPerUid: Infinity,
+  shmRootReserveBytes: 0,
+};
+
+test("a full service is logged once, until a tenth of its connections has left", () => {
+  const admission = new Admission({ ...UNBOUNDED, connections: 10, rootReserve: 1 });
+  for (let i = 0; i < 10; i++) admission.add(33, 1);
+  expect(admission.excessOf(33, 1, 100)).toBe("connections");
+  expect(admission.excessOf(0, 1, 100)).toBeUndefined();
+  expect(admission.shouldLogFull()).toBe(true);
+  admission.remove(33, 1);
+  expect(admission.excessOf(33, 1, 100)).toBeUndefined();
+  admission.add(33, 1);
+  expect(admission.shouldLogFull()).toBe(false);
+  admission.remove(33, 1);
+  admission.remove(33, 1);
+  expect(admission.shouldLogFull()).toBe(true);
 });
 
-test("one uid has its bound, root has none but that of all", () => {
-  const admission = new Admission({ connections: 10, connectionsPerUid: 2, rootReserve: 0 });
-  for (const uid of [33, 33, 0, 0, 0]) admission.add(uid);
-  expect(admission.allows(33)).toBe(false);
-  expect(admission.allows(34)).toBe(true);
-  expect(admission.allows(0)).toBe(true);
+test("one uid has a bound on its connections, root has none but that of all", () => {
+  const admission = new Admission({ ...UNBOUNDED, connections: 10, connectionsPerUid: 2 });
+  for (const uid of [33, 33, 0, 0, 0]) admission.add(uid, 1);
+  expect(admission.excessOf(33, 1, 100)).toBe("connections of its uid");
+  expect(admission.excessOf(34, 1, 100)).toBeUndefined();
+  expect(admission.excessOf(0, 1, 100)).toBeUndefined();
+});
+
+test("one uid has a bound on its bytes of /dev/shm, and leaves some to root", () => {
+  const limits = { ...UNBOUNDED, shmBytesPerUid: 50, shmRootReserveBytes: 10 };
+  const admission = new Admission(limits);
+  admission.add(33, 30);
+  expect(admission.excessOf(33, 20, 70)).toBeUndefined();
+  expect(admission.excessOf(33, 21, 70)).toBe("bytes of its uid");
+  expect(admission.excessOf(34, 21, 70)).toBeUndefined();
+  expect(admission.excessOf(34, 21, 30)).toBe("free bytes");
+  expect(admission.excessOf(0, 21, 30)).toBeUndefined();
+  expect(admission.excessOf(0, 31, 30)).toBe("free bytes");
+  admission.remove(33, 30);
+  expect(admission.excessOf(33, 50, 70)).toBeUndefined();
 });
 
 test("what a client asks while it is served waits for its next turn", () => {
@@ -98,7 +121,7 @@ test("what a client asks while it is served waits for its next turn", () => {
   const rings = makeRings("turns", kept);
   const client = new RingWriter(rings.set.rings.request);
   const ask = (): void => {
-    const word = client.claim(RequestHeader.size) >> 2;
+    const word = client.allocChunk(RequestHeader.size) >> 2;
     client.memory.words[word + (RequestHeader.offset.id >> 2)] = 1;
     client.memory.words[word + (RequestHeader.offset.size >> 2)] = RequestHeader.size;
     client.commit();
@@ -110,7 +133,7 @@ test("what a client asks while it is served waits for its next turn", () => {
     return Errno.EIO;
   };
   const again: number[] = [];
-  const host = hostOf(handle, { more: ({ number }) => void again.push(number) });
+  const host = hostOf(handle, { onMore: ({ number }) => void again.push(number) });
   const connection = connectionOver(rings, host, 7);
   ask();
   ask();

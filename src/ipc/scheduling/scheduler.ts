@@ -1,0 +1,83 @@
+/**
+ * Who is served next, and for how long: the only caller of a connection's `serve`. Requests are
+ * served when notify bytes came, when the poller found one, when a connection's last turn left some
+ * in its ring, and once more for all at a stop; each time at most `requestsPerTurn`, and no longer
+ * than the connection's turn budget.
+ */
+import type { Connection } from "../connection/connection.ts";
+import { type PollSettings, RingPoller } from "./ring-poller.ts";
+import { RunQueue } from "./run-queue.ts";
+
+export interface SchedulerSettings {
+  readonly poll: PollSettings;
+  /** Requests served from one connection before the others get their turn. */
+  readonly requestsPerTurn: number;
+  readonly replyRetryMs: number;
+  readonly replyDeadlineMs: number;
+}
+
+/** Shares the event loop between the connections of a service. */
+export class Scheduler {
+  readonly #requestsPerTurn: number;
+  readonly #poller: RingPoller<Connection>;
+  readonly #runQueue: RunQueue<Connection>;
+
+  /** `isLoopReady`: whether anything but these connections waits for the event loop. */
+  constructor(settings: SchedulerSettings, isLoopReady: () => boolean) {
+    this.#requestsPerTurn = settings.requestsPerTurn;
+    this.#poller = new RingPoller(settings.poll, {
+      serve: (connection) => this.#serve(connection),
+      again: (connection) => this.again(connection),
+      isLoopReady,
+    });
+    this.#runQueue = new RunQueue(settings, (connection) => {
+      this.#serveActive(connection, Bun.nanoseconds());
+    });
+  }
+
+  /** Notify bytes of `connection` have been read. */
+  notified(connection: Connection): void {
+    const sinceNs = Bun.nanoseconds();
+    connection.predictor.woke(sinceNs);
+    connection.retry();
+    const served = this.#serveActive(connection, sinceNs);
+    if (served === 0) connection.stats.recvRetries++;
+  }
+
+  /** Its last turn left requests in the ring: another turn, after those that are ready now. */
+  again(connection: Connection): void {
+    this.#runQueue.add(connection);
+  }
+
+  /** A reply of it waits for room in its ring: tried again every few milliseconds. */
+  stalled(connection: Connection): void {
+    this.#poller.deactivate(connection);
+    this.#runQueue.addStalled(connection);
+  }
+
+  /** It has ended. */
+  forget(connection: Connection): void {
+    this.#poller.deactivate(connection);
+    this.#runQueue.remove(connection);
+  }
+
+  /** Serves every ring once; true when something was served or is still under way. */
+  serveAll(connections: Iterable<Connection>): boolean {
+    let busy = false;
+    for (const connection of connections) {
+      const served = this.#serve(connection);
+      if (served > 0 || connection.underWay) busy = true;
+    }
+    return busy;
+  }
+
+  #serveActive(connection: Connection, sinceNs: number): number {
+    const served = this.#serve(connection);
+    if (served > 0) this.#poller.activate(connection, sinceNs, served);
+    return served;
+  }
+
+  #serve(connection: Connection): number {
+    return connection.serve(this.#requestsPerTurn);
+  }
+}

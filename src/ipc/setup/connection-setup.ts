@@ -1,0 +1,271 @@
+/**
+ * From an accepted socket to a connection (libqb ipc_setup.c): who may come, by the handler's word
+ * and by what there is room for, and rings for those who may. Counts what each uid takes.
+ */
+import { Errno } from "../../base/errno.ts";
+import { closeDescriptor, type Directory } from "../../platform/files.ts";
+import { type Credentials, peerCredentials } from "../../platform/socket.ts";
+import type { RingDirectory } from "../../shm/ring-directory.ts";
+import { RingPool } from "../../shm/ring-pool.ts";
+import { ringDataBytes, ringSetBytes } from "../../shm/ring-set.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { Refusal, ServiceStats } from "../connection/stats.ts";
+import type { Caller, Handler, Permissions } from "../handler.ts";
+import { type ServiceSettings, shmSpace } from "../options.ts";
+import type { RingDisposal } from "../scheduling/ring-disposal.ts";
+import { TimeSlicedQueue } from "../scheduling/time-sliced-queue.ts";
+import { Admission, PendingHandshakes } from "./admission.ts";
+import { refusal } from "./handshake.ts";
+import type { PeerLog } from "./peer-log.ts";
+import { describePeer, RefusalTexts } from "./refusal-texts.ts";
+import { type HandshakeEvents, SetupSocket } from "./setup-socket.ts";
+import type { SocketLoop } from "./socket-loop.ts";
+
+/** Connects pause for this long before the pool makes the next directory. */
+const REFILL_DELAY_MS = 2;
+
+/** What an accepted peer gets: whose its rings are, what it may do, and their size. */
+interface Admitted {
+  readonly owner: Credentials;
+  readonly permissions: Permissions;
+  readonly messageBytes: number;
+  /** Of /dev/shm, as admission counts them. */
+  readonly bytes: number;
+}
+
+/** What a peer becomes a connection with. */
+export interface Established {
+  readonly caller: Caller;
+  readonly rings: RingDirectory;
+  readonly messageBytes: number;
+}
+
+/** The parts of a service that its set-up works with. */
+export interface SetupParts {
+  readonly log: PeerLog;
+  readonly stats: ServiceStats;
+  readonly shm: Directory;
+  readonly sockets: SocketLoop;
+  readonly disposal: RingDisposal;
+  /** Makes a connection of an accepted peer, and sends it the answer. */
+  onEstablished(socket: SetupSocket, established: Established): Connection;
+  /** Notify bytes came on a connection. */
+  onNotify(connection: Connection): void;
+}
+
+/** The set-up of all connections of one service. */
+export class ConnectionSetup {
+  readonly #settings: ServiceSettings;
+  readonly #handler: Handler;
+  readonly #parts: SetupParts;
+  readonly #texts: RefusalTexts;
+  readonly #pool: RingPool;
+  readonly #admission: Admission;
+  readonly #expected: PendingHandshakes<SetupSocket>;
+  readonly #unwanted: PendingHandshakes<SetupSocket>;
+  /** What the handler said of peers whose set-up request is not there yet. */
+  readonly #verdicts = new WeakMap<SetupSocket, Permissions | Errno>();
+  readonly #queue: TimeSlicedQueue<SetupSocket>;
+  /** Peers in the state `queued`, counted by admission. */
+  readonly #queued = new Map<SetupSocket, Admitted>();
+  readonly #ringBytes = new Map<Connection, number>();
+  readonly #events: HandshakeEvents;
+
+  constructor(name: string, handler: Handler, settings: ServiceSettings, parts: SetupParts) {
+    this.#settings = settings;
+    this.#handler = handler;
+    this.#parts = parts;
+    this.#texts = new RefusalTexts(handler, settings);
+    this.#pool = new RingPool(parts.shm, name, settings.pooledRings);
+    this.#admission = new Admission(settings);
+    this.#expected = new PendingHandshakes(settings.pendingHandshakes);
+    this.#unwanted = new PendingHandshakes(settings.unwantedHandshakes);
+    this.#queue = new TimeSlicedQueue(settings.setUpMsPerTurn, (socket) => this.#setUp(socket));
+    this.#events = {
+      onSetupRequest: (socket) => this.#onSetupRequest(socket),
+      onHandshakeEnd: (socket, why) => this.#onHandshakeEnd(socket, why),
+      onNotify: (connection) => parts.onNotify(connection),
+    };
+  }
+
+  /** Peers whose set-up request is not whole. */
+  get pendingCount(): number {
+    return this.#expected.size + this.#unwanted.size;
+  }
+
+  /** Ring directories that are ready for the next client. */
+  get pooledRings(): number {
+    return this.#pool.readyCount;
+  }
+
+  /** A connection has ended: others may have its room. */
+  forget(connection: Connection): void {
+    const bytes = this.#ringBytes.get(connection);
+    if (bytes === undefined) return;
+    this.#ringBytes.delete(connection);
+    this.#admission.remove(connection.caller.uid, bytes);
+  }
+
+  /** Drops all peers that are not connections, and what was made ahead. */
+  stop(): void {
+    for (const waiting of [...this.#expected, ...this.#unwanted, ...this.#queued.keys()]) {
+      waiting.drop("the server stops");
+    }
+    this.#pool[Symbol.dispose]();
+  }
+
+  /** Takes over the descriptor of a fresh connection. Never throws. */
+  accept(fd: number): void {
+    const connectIds = peerCredentials(fd);
+    if (typeof connectIds === "number") {
+      closeDescriptor(fd);
+      return;
+    }
+    const socket = new SetupSocket(fd, connectIds, this.#parts.sockets, this.#events);
+    try {
+      socket.begin();
+    } catch (error) {
+      socket.onFailure(error);
+    }
+    if (socket.state !== "hello") return;
+    // Its request is late: until it comes, the peer is bounded by what its ids at connect allow.
+    const verdict = this.#judge(connectIds);
+    this.#verdicts.set(socket, verdict);
+    (typeof verdict === "number" ? this.#unwanted : this.#expected).add(socket);
+    socket.setDeadline(this.#settings.handshakeTimeoutMs);
+  }
+
+  #judge(peer: Credentials): Permissions | Errno {
+    try {
+      return this.#handler.authenticate(peer);
+    } catch (error) {
+      this.#parts.log.failure(`authenticating uid ${peer.uid} failed`, error);
+      return Errno.EPERM;
+    }
+  }
+
+  /** The peer is not waiting for anything any more. */
+  #settle(socket: SetupSocket): void {
+    this.#expected.delete(socket);
+    this.#unwanted.delete(socket);
+    this.#queue.remove(socket);
+    const admitted = this.#queued.get(socket);
+    if (admitted === undefined) return;
+    this.#queued.delete(socket);
+    this.#admission.remove(socket.peer.uid, admitted.bytes);
+  }
+
+  #onHandshakeEnd(socket: SetupSocket, why: string): void {
+    this.#settle(socket);
+    this.#parts.stats.refused.handshake++;
+    this.#parts.log.debug(() => `handshake of ${describePeer(socket.peer)} ended: ${why}`);
+  }
+
+  /** Refuses what can be refused at no cost; making rings takes its turn. */
+  #onSetupRequest(socket: SetupSocket): void {
+    this.#settle(socket);
+    const { peer, askedBytes } = socket;
+    const texts = this.#texts;
+    const verdict = this.#verdictOn(socket);
+    if (typeof verdict === "number") {
+      this.#refuse(socket, verdict, "denied", () => texts.denied(peer));
+      return;
+    }
+    if (askedBytes > this.#settings.maxMessageBytes) {
+      this.#refuse(socket, Errno.EMSGSIZE, "size", () => texts.tooLarge(peer, askedBytes));
+      return;
+    }
+    const messageBytes = Math.max(askedBytes, this.#settings.minMessageBytes);
+    const bytes = ringSetBytes(ringDataBytes(messageBytes));
+    const excess = this.#admission.excessOf(peer.uid, bytes, this.#availableBytes());
+    if (excess !== undefined) {
+      const isCount = excess === "connections" || excess === "connections of its uid";
+      const line = () => texts.full(peer, excess, bytes, this.#parts.stats.activeConnections);
+      const logged = !isCount || this.#admission.shouldLogFull() ? line : undefined;
+      const kind = isCount ? "full" : "resources";
+      this.#refuse(socket, isCount ? Errno.EMFILE : Errno.ENOSPC, kind, logged);
+      return;
+    }
+    this.#admission.add(peer.uid, bytes);
+    this.#queued.set(socket, { ...this.#grant(socket, verdict), messageBytes, bytes });
+    socket.queue();
+    this.#queue.add(socket);
+  }
+
+  /** What is free of /dev/shm, and what this service can give back. */
+  #availableBytes(): number {
+    return shmSpace().freeBytes + this.#pool.bytes + this.#parts.disposal.bytes;
+  }
+
+  /** What the handler says of who sent the set-up request. */
+  #verdictOn(socket: SetupSocket): Permissions | Errno {
+    const known = this.#verdicts.get(socket);
+    if (known !== undefined && hasSameIds(socket.peer, socket.connectIds)) return known;
+    return this.#judge(socket.peer);
+  }
+
+  /**
+   * A client opens its rings with its effective ids, and is judged by its real ones. Where they
+   * differ, every process with those effective ids can open the rings: they may do no more there
+   * than they are allowed themselves. Where those are allowed nothing the rings are the real ids',
+   * as with libqb, and the client cannot open them.
+   */
+  #grant(
+    { peer, connectIds }: SetupSocket,
+    permissions: Permissions,
+  ): Pick<Admitted, "owner" | "permissions"> {
+    if (hasSameIds(peer, connectIds)) return { owner: peer, permissions };
+    const ofOwner = this.#judge(connectIds);
+    if (typeof ofOwner === "number") return { owner: peer, permissions };
+    const owner = { pid: peer.pid, uid: connectIds.uid, gid: connectIds.gid };
+    return { owner, permissions: ofOwner === "read-only" ? "read-only" : permissions };
+  }
+
+  /** Its turn has come: rings for an accepted peer. */
+  #setUp(socket: SetupSocket): void {
+    const admitted = this.#queued.get(socket);
+    if (admitted === undefined) return;
+    const rings = this.#makeRings(socket, admitted);
+    if (typeof rings === "number") {
+      const line = () => this.#texts.noRings(socket.peer, rings, admitted.bytes);
+      this.#refuse(socket, rings, "resources", line);
+      return;
+    }
+    this.#queued.delete(socket);
+    const { permissions, messageBytes, bytes } = admitted;
+    const caller: Caller = { ...socket.peer, permissions };
+    const connection = this.#parts.onEstablished(socket, { caller, rings, messageBytes });
+    // It may have ended meanwhile: the handler heard of it.
+    if (connection.ended) this.#admission.remove(caller.uid, bytes);
+    else this.#ringBytes.set(connection, bytes);
+    this.#parts.disposal.runSoon();
+    this.#pool.refillLater(rings.dataBytes, REFILL_DELAY_MS);
+  }
+
+  #makeRings(socket: SetupSocket, { owner, messageBytes }: Admitted): RingDirectory | Errno {
+    const dataBytes = ringDataBytes(messageBytes);
+    const isReclaimable = this.#pool.readyCount > 0 || this.#parts.disposal.bytes > 0;
+    const rings = this.#pool.takeFor(owner, socket.fd, dataBytes);
+    if (typeof rings !== "number" || !isReclaimable) return rings;
+    // What was ready may be what is in the way: the memory it takes, or what became of it.
+    this.#pool.drain();
+    this.#parts.disposal.finish();
+    return this.#pool.takeFor(owner, socket.fd, dataBytes);
+  }
+
+  #refuse(
+    socket: SetupSocket,
+    error: Errno,
+    refusalKind: Refusal,
+    line: (() => string) | undefined,
+  ): void {
+    this.#settle(socket);
+    this.#parts.stats.refused[refusalKind]++;
+    if (line !== undefined) this.#parts.log.warn(line);
+    socket.refuse(refusal(error));
+  }
+}
+
+function hasSameIds(one: Credentials, other: Credentials): boolean {
+  return one.uid === other.uid && one.gid === other.gid;
+}

@@ -1,0 +1,101 @@
+/**
+ * The sockets of a service in one epoll set, and that in Bun's event loop: each turn hands what is
+ * ready to its owner. An owner that throws loses its own socket, nothing else.
+ */
+import type { Errno } from "../../base/errno.ts";
+import { EpollSet, Ready } from "../../platform/epoll.ts";
+import { LoopWatch } from "../../platform/loop-watch.ts";
+
+/** Who a socket's events go to. */
+export interface SocketEvents {
+  /** There is something to read, or the end of the stream; of a drained socket, there was. */
+  onReadable(): void;
+  /** There is room to write again. */
+  onWritable(): void;
+  /** The other end has closed a drained socket. */
+  onHangUp(): void;
+  /** One of the above threw. */
+  onFailure(error: unknown): void;
+}
+
+/** Tokens run from 0 to this and start again; a socket's token is not reused while it is open. */
+const LAST_TOKEN = 0x7fff_ffff;
+
+/** Owns the epoll set; sockets stay their owners'. */
+export class SocketLoop implements Disposable {
+  readonly #set: EpollSet;
+  readonly #watch: LoopWatch;
+  readonly #members = new Map<number, SocketEvents>();
+  #nextToken = 0;
+  #turning = false;
+
+  private constructor(set: EpollSet) {
+    this.#set = set;
+    this.#watch = new LoopWatch(set.fd, () => this.#turn());
+  }
+
+  /** EMFILE, ENFILE, ENOMEM. */
+  static make(): SocketLoop | Errno {
+    const set = EpollSet.make();
+    return typeof set === "number" ? set : new SocketLoop(set);
+  }
+
+  /** Whether another part of this process, or another socket, waits for the event loop. */
+  get isLoopReady(): boolean {
+    return this.#watch.isLoopReady;
+  }
+
+  /** Watches `fd` for reading; the token for `change` and `remove`. ENOSPC, ENOMEM. */
+  add(fd: number, events: SocketEvents): number {
+    while (this.#members.has(this.#nextToken)) this.#step();
+    const token = this.#nextToken;
+    this.#step();
+    const failed = this.#set.add(fd, token);
+    if (failed) return failed;
+    this.#members.set(token, events);
+    return token;
+  }
+
+  /** What `fd` is watched for, bits of Ready (0: only the end); `drained`: turns read its bytes. */
+  change(fd: number, token: number, what: number, drained: boolean): void {
+    this.#set.change(fd, token, what, drained);
+  }
+
+  /** Before `fd` is closed. */
+  remove(fd: number, token: number): void {
+    if (this.#members.delete(token)) this.#set.remove(fd);
+  }
+
+  #step(): void {
+    this.#nextToken = this.#nextToken === LAST_TOKEN ? 0 : this.#nextToken + 1;
+  }
+
+  /** Handles what is ready now, at most 64 sockets; the others follow in the next turn. */
+  #turn(): void {
+    // A handler may run the event loop; the table of events is this turn's.
+    if (this.#turning) return;
+    this.#turning = true;
+    const count = this.#set.turn();
+    for (let event = 0; event < count; event++) {
+      const events = this.#members.get(this.#set.token(event));
+      if (events !== undefined) hand(events, this.#set.what(event));
+    }
+    this.#turning = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+    this.#set[Symbol.dispose]();
+    this.#members.clear();
+  }
+}
+
+function hand(events: SocketEvents, what: number): void {
+  try {
+    if ((what & Ready.WRITE) !== 0) events.onWritable();
+    if ((what & Ready.READ) !== 0) events.onReadable();
+    if ((what & Ready.ENDED) !== 0) events.onHangUp();
+  } catch (error) {
+    events.onFailure(error);
+  }
+}

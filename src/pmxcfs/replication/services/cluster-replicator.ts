@@ -1,0 +1,70 @@
+/**
+ * Changes of a node in a cluster: multicast, and answered with what applying them here gave when
+ * they come back. C counterpart: cfs-plug-memdb.c with dfsm.
+ */
+import { Errno } from "../../../base/errno.ts";
+import type { TreeCommand } from "../../state/tree-command.ts";
+import type { TreeStore } from "../../store/tree-store.ts";
+import { isUnlockRequest, withoutPhantoms } from "../local.ts";
+import type { LogMessage, Replicator, Requester } from "../replicator.ts";
+import type { Cluster } from "./cluster.ts";
+
+/** The kernel's largest write to the mount, and so the largest that C nodes send. */
+const WRITE_BYTES = 128 * 1024;
+
+export class ClusterReplicator implements Replicator {
+  readonly #cluster: Cluster;
+  readonly #tree: TreeStore;
+
+  constructor(cluster: Cluster, tree: TreeStore) {
+    this.#cluster = cluster;
+    this.#tree = tree;
+  }
+
+  get quorate(): boolean {
+    return this.#cluster.quorate;
+  }
+
+  propose(given: TreeCommand, _by?: Requester, signal?: AbortSignal): number | Promise<number> {
+    const { database } = this.#cluster;
+    if (!this.#cluster.quorate) return Errno.EACCES;
+    if (database === undefined) return Errno.EBUSY;
+    const { group, service } = database;
+    if (group.writable !== 0) return group.writable;
+    if (isUnlockRequest(this.#tree.memdb, given)) {
+      const request = group.unlockRequest(given.path);
+      if (request !== undefined) service.send(request);
+    }
+    const command = withoutPhantoms(this.#tree.memdb, given);
+    if (command === given) return service.propose(group.encode(command), signal);
+    return this.#fill(command, signal);
+  }
+
+  flush(): 0 | Errno {
+    return this.#tree.flush();
+  }
+
+  setStatus(name: string, data: Uint8Array): 0 | Errno {
+    return this.#cluster.setStatus(name, data);
+  }
+
+  log(message: LogMessage): void {
+    this.#cluster.log(message);
+  }
+
+  /** An empty file that grows: zeros in writes as large as the kernel makes them. 0 or an errno. */
+  async #fill(command: TreeCommand, signal: AbortSignal | undefined): Promise<number> {
+    if (command.kind !== "write") return await this.propose(command, undefined, signal);
+    const { path, data } = command;
+    for (let offset = 0; offset < data.length; offset += WRITE_BYTES) {
+      const piece = data.subarray(offset, offset + WRITE_BYTES);
+      const written = await this.propose(
+        { kind: "write", path, offset, data: piece },
+        undefined,
+        signal,
+      );
+      if (written < 0) return written;
+    }
+    return 0;
+  }
+}

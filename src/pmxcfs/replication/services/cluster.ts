@@ -1,0 +1,240 @@
+/**
+ * A node's part in its cluster: corosync's services, the two replicated groups over them, and what
+ * the rest of the node sees of it (members, keys, log, tree). C counterpart: main() of pmxcfs.c as
+ * far as it starts services, and status.c.
+ */
+import type { Errno } from "../../../base/errno.ts";
+import type { Log } from "../../../base/log.ts";
+import type { LogEntry } from "../../state/cluster-log.ts";
+import type { ClusterFacts } from "../../state/members.ts";
+import type { TreeStore } from "../../store/tree-store.ts";
+import { DatabaseGroup, type OverruledBy } from "../dcdb.ts";
+import { type Member, memberText } from "../events.ts";
+import type { GroupStatus } from "../group-status.ts";
+import { Dfsm } from "../machine.ts";
+import { StatusGroup, type StatusGroupOptions } from "../status-group.ts";
+import { ConfigurationService } from "./configuration-service.ts";
+import { GroupService } from "./group-service.ts";
+import { QuorumService } from "./quorum-service.ts";
+import { Supervisor } from "./service.ts";
+
+/** The groups' names; corosync compares the NUL too. */
+const DATABASE_GROUP = "pve_dcdb_v1\0";
+const STATUS_GROUP = "pve_kvstore_v1\0";
+
+/** What SET_STATUS calls this node's address. */
+const NODE_IP = "nodeip";
+
+export interface ClusterOptions {
+  readonly tree: TreeStore;
+  readonly members: {
+    update(facts: ClusterFacts): void;
+    setOnline(ids: ReadonlySet<number>): void;
+    setQuorate(quorate: boolean): void;
+    nameOf(id: number): string | undefined;
+  };
+  readonly status: StatusGroupOptions["status"] & { membersChanged(): void };
+  readonly clusterLog: StatusGroupOptions["log"] & { add(entry: LogEntry): Buffer | undefined };
+  /** The address that this node's name leads to (latin1); asked for at each join. */
+  readonly address: () => Promise<string | undefined>;
+  /** Milliseconds a change may wait; 30 s unless given. */
+  readonly deadlineMs?: number;
+  readonly log: Log;
+}
+
+/** What there is to see of it. */
+export interface ClusterStatus {
+  readonly quorate: boolean;
+  /** Node ids of this partition, as quorum has them. */
+  readonly nodes: readonly number[];
+  /** Which services are connected. */
+  readonly services: Readonly<Record<"quorum" | "confdb" | "dcdb" | "status", boolean>>;
+  /** The groups; undefined before the first connection. */
+  readonly groups: {
+    readonly dcdb: GroupStatus | undefined;
+    readonly status: GroupStatus | undefined;
+  };
+}
+
+export class Cluster {
+  readonly #options: ClusterOptions;
+  readonly #quorum: QuorumService;
+  readonly #configuration: ConfigurationService;
+  readonly #database: GroupService;
+  readonly #status: GroupService;
+  readonly #supervisor: Supervisor;
+  #databaseGroup: DatabaseGroup | undefined;
+  #statusGroup: StatusGroup | undefined;
+  #address: string | undefined;
+  /** `nodeip` as it was set before the group was there. */
+  #nodeIp: Uint8Array | undefined;
+
+  constructor(options: ClusterOptions) {
+    const { log, members, status } = options;
+    this.#options = options;
+    members.setQuorate(false);
+    this.#quorum = new QuorumService({
+      log,
+      changed: (quorate, nodes) => this.#quorumChanged(quorate, nodes),
+    });
+    this.#configuration = new ConfigurationService({
+      log,
+      read(facts) {
+        members.update(facts);
+        status.membersChanged();
+      },
+    });
+    const shared = {
+      log,
+      beforeEvent: () => this.#quorum.drain(),
+      beforeConfchg: () => this.#quorum.refresh(),
+    };
+    this.#database = new GroupService({
+      ...shared,
+      name: "dcdb",
+      group: DATABASE_GROUP,
+      machineOf: (self) => this.#databaseMachine(self),
+      repaired: () => this.#repaired(),
+    });
+    this.#status = new GroupService({
+      ...shared,
+      name: "status",
+      group: STATUS_GROUP,
+      machineOf: (self) => this.#statusMachine(self),
+    });
+    this.#supervisor = new Supervisor(
+      [this.#quorum, this.#configuration, this.#database, this.#status],
+      log,
+    );
+  }
+
+  /** Starts the services; each comes up as soon as corosync lets it. */
+  async start(): Promise<void> {
+    this.#address = await this.#options.address();
+    this.#supervisor.start();
+  }
+
+  /** Leaves both groups: the others see that this node went on purpose. */
+  async stop(): Promise<void> {
+    await this.#supervisor.stop();
+  }
+
+  get quorate(): boolean {
+    return this.#quorum.quorate;
+  }
+
+  /** The group of changes of the tree; undefined before the first connection. */
+  get database(): { readonly group: DatabaseGroup; readonly service: GroupService } | undefined {
+    const group = this.#databaseGroup;
+    return group && { group, service: this.#database };
+  }
+
+  /** SET_STATUS: applied here, then sent, whatever the local part came to. */
+  setStatus(name: string, data: Uint8Array): 0 | Errno {
+    const outcome = this.#options.status.set(name, data);
+    if (name === NODE_IP) this.#nodeIp = Buffer.from(data);
+    const group = this.#statusGroup;
+    if (group !== undefined) this.#status.send(group.encodeKey(name, data));
+    return outcome;
+  }
+
+  /** LOG_CLUSTER_MSG: logged here, then sent. */
+  log(entry: LogEntry): void {
+    const wire = this.#options.clusterLog.add(entry);
+    const group = this.#statusGroup;
+    if (wire !== undefined && group !== undefined) this.#status.send(group.encodeLog(wire));
+  }
+
+  /** Asks all members to compare their trees; false when this is not possible now. */
+  verify(): boolean {
+    return this.#database.verify();
+  }
+
+  get view(): ClusterStatus {
+    return {
+      quorate: this.#quorum.quorate,
+      nodes: this.#quorum.nodes,
+      services: {
+        quorum: this.#quorum.isUp,
+        confdb: this.#configuration.isUp,
+        dcdb: this.#database.connected,
+        status: this.#status.connected,
+      },
+      groups: { dcdb: this.#database.status, status: this.#status.status },
+    };
+  }
+
+  #quorumChanged(quorate: boolean, nodes: readonly number[]): void {
+    this.#options.members.setQuorate(quorate);
+    if (this.#databaseGroup !== undefined) this.#databaseGroup.quorate = quorate;
+    for (const group of [this.#database, this.#status]) group.quorumView(nodes);
+  }
+
+  #databaseMachine(self: Member): Dfsm {
+    const { tree } = this.#options;
+    const group = new DatabaseGroup({
+      tree,
+      nodeid: self.nodeid,
+      onOverruled: (plan) => this.#overruled(plan),
+    });
+    group.quorate = this.#quorum.quorate;
+    this.#databaseGroup = group;
+    return this.#machine(self, group);
+  }
+
+  #statusMachine(self: Member): Dfsm {
+    const { status, clusterLog, members, log } = this.#options;
+    const group = new StatusGroup({
+      self,
+      status,
+      log: clusterLog,
+      onMembers: (ids) => members.setOnline(ids),
+      address: () => this.#address,
+      onDropped: (text) => log.tagged("status").warn(text),
+    });
+    if (this.#nodeIp !== undefined) group.encodeKey(NODE_IP, this.#nodeIp);
+    this.#statusGroup = group;
+    return this.#machine(self, group);
+  }
+
+  #machine(self: Member, application: DatabaseGroup | StatusGroup): Dfsm {
+    const { members, deadlineMs } = this.#options;
+    return new Dfsm({
+      self,
+      application,
+      startedAt: { seconds: Math.floor(Date.now() / 1000), ms: performance.now() },
+      nameOf: (id) => members.nameOf(id),
+      ...(deadlineMs === undefined ? {} : { deadlineMs }),
+    });
+  }
+
+  #repaired(): boolean {
+    const works = this.#options.tree.probe();
+    if (works) this.#databaseGroup?.repaired();
+    return works;
+  }
+
+  /** A sync is about to take guests or many entries from this node: a copy is kept before. */
+  #overruled(plan: OverruledBy): void {
+    const { tree, log } = this.#options;
+    const leader = this.#nodeText(plan.leader);
+    const copy = tree.keepCopy("overruled");
+    const kept =
+      "path" in copy
+        ? `the database as it was: ${copy.path}`
+        : `no copy of the database could be kept: ${copy.problem}`;
+    log.tagged("dcdb").warn(`${overruledText(plan, leader)}; ${kept}`);
+  }
+
+  #nodeText(member: Member): string {
+    return this.#options.members.nameOf(member.nodeid) ?? memberText(member);
+  }
+}
+
+function overruledText({ deleted, added, changed, guests }: OverruledBy, leader: string): string {
+  const gone = guests.length === 0 ? "" : `; guests that are gone: ${guests.join(", ")}`;
+  return (
+    `this node's tree is replaced by that of ${leader}, which has a higher version: ` +
+    `${deleted} entries deleted, ${added} added, ${changed} changed${gone}`
+  );
+}

@@ -1,0 +1,118 @@
+/**
+ * Makes the sends that a group's machine asks for, in its order: one message at a time, large ones
+ * in fragments, and again when corosync asks to wait. Holds the event loop for at most a
+ * millisecond. C counterpart: dfsm.c, dfsm_send_message_full.
+ */
+import type { CpgGroup } from "../../../corosync/cpg.ts";
+import { CsError } from "../../../corosync/cs-error.ts";
+import { CPG_PIECE_BYTES } from "../../../corosync/layouts.ts";
+import type { Effect, Instant, Outgoing, SendOutcome } from "../events.ts";
+import type { Dfsm } from "../machine.ts";
+
+const TURN_MS = 1;
+/** A refused message is offered again after this: the ring is full for a moment, ... */
+const OFFER_AGAIN_MS = 2;
+/** ... and after this it counts as one try, of which C's log lines speak. */
+const TRY_MS = 100;
+
+/** What the sender works on: those of the present connection. */
+export interface SenderOptions {
+  readonly machine: Dfsm;
+  readonly cpg: CpgGroup;
+  readonly now: () => Instant;
+  /** Carries out what the machine wants after a send. */
+  readonly carryOut: (effects: readonly Effect[]) => void;
+}
+
+export class GroupSender implements Disposable {
+  readonly #options: SenderOptions;
+  readonly #aborted = new AbortController();
+  #refusedSince: number | undefined;
+  #timer: Timer | undefined;
+  #scheduled = false;
+  #pumping = false;
+  #closed = false;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+  }
+
+  /** Sends what can be sent now. Called after everything that may have given the machine work. */
+  pump(): void {
+    // A message that is carried out may make more: the loop below sees them.
+    if (this.#pumping || this.#closed) return;
+    this.#pumping = true;
+    const until = performance.now() + TURN_MS;
+    try {
+      while (!this.#closed && this.#sendNext()) {
+        if (performance.now() < until) continue;
+        this.#schedule();
+        return;
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#aborted.abort();
+  }
+
+  /** True when it makes sense to look at once whether there is another. */
+  #sendNext(): boolean {
+    const { machine, cpg, now } = this.#options;
+    const out = machine.next(now());
+    if (out === undefined) return false;
+    if (out.bytes.byteLength > CPG_PIECE_BYTES) {
+      void this.#sendLarge(out);
+      return false;
+    }
+    const error = cpg.mcast(out.bytes);
+    if (error === CsError.TRY_AGAIN) return this.#refused();
+    this.#report(outcomeOf(error));
+    return true;
+  }
+
+  async #sendLarge(out: Outgoing): Promise<void> {
+    const { cpg } = this.#options;
+    this.#report("pending");
+    const error = await cpg.mcastFragments(out.bytes, this.#aborted.signal);
+    if (this.#closed) return;
+    // The group changed under way: the machine knows whether it still wants it.
+    const again = error === CsError.INTERRUPT || error === CsError.TRY_AGAIN;
+    this.#report(again ? "again" : outcomeOf(error));
+    this.pump();
+  }
+
+  #refused(): false {
+    const now = performance.now();
+    this.#refusedSince ??= now;
+    if (now - this.#refusedSince >= TRY_MS) {
+      this.#report("again");
+      this.#refusedSince = now;
+    }
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.pump(), OFFER_AGAIN_MS);
+    return false;
+  }
+
+  #report(outcome: SendOutcome): void {
+    if (outcome !== "again") this.#refusedSince = undefined;
+    this.#options.carryOut(this.#options.machine.sent(outcome));
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.pump();
+    });
+  }
+}
+
+function outcomeOf(error: CsError): SendOutcome {
+  return error === CsError.OK ? "sent" : "failed";
+}

@@ -1,0 +1,301 @@
+/**
+ * One replicated group on one connection to corosync: joins, feeds the machine (machine.ts) with
+ * events in their order, carries out what it wants, and leaves and joins again on another
+ * connection when it must. C counterpart: dfsm.c, dfsm_initialize and the service callbacks.
+ */
+import { Errno } from "../../../base/errno.ts";
+import type { Log } from "../../../base/log.ts";
+import type { Confchg } from "../../../corosync/cpg-events.ts";
+import { CpgGroup } from "../../../corosync/cpg.ts";
+import { CsError, csErrorName, CsFailure } from "../../../corosync/cs-error.ts";
+import type { NormalSend } from "../application.ts";
+import { type Effect, type Instant, type LeaveReason, type Member, Mode } from "../events.ts";
+import type { GroupStatus } from "../group-status.ts";
+import type { Dfsm } from "../machine.ts";
+import { GroupSender } from "./group-sender.ts";
+import { RejoinPolicy } from "./rejoin-policy.ts";
+import type { ClusterService } from "./service.ts";
+
+/** A join is asked for again until the last leave of this process is complete. */
+const JOIN_MS = 10_000;
+const JOIN_AGAIN_MS = 10;
+/** A leave that corosync does not take is asked for again. */
+const LEAVE_AGAIN_MS = 20;
+/** The confchg without us is waited for no longer than this. */
+const LEAVE_MS = 2000;
+
+export interface GroupServiceOptions {
+  readonly name: string;
+  /** The group's name with its NUL. */
+  readonly group: string;
+  readonly log: Log;
+  /** Made when it is known which node this is, and again if that ever changes. */
+  readonly machineOf: (self: Member) => Dfsm;
+  /** Quorum's events that have come, before each event of the group. */
+  readonly beforeEvent: () => void;
+  /** Before a confchg: until the quorum that belongs to it is known. */
+  readonly beforeConfchg: () => Promise<void>;
+  /** After a failed write to the database: whether one works now. */
+  readonly repaired?: () => boolean;
+  /** Called when the group's mode changes. */
+  readonly modeChanged?: (mode: Mode) => void;
+}
+
+function now(): Instant {
+  return { seconds: Math.floor(Date.now() / 1000) >>> 0, ms: performance.now() };
+}
+
+export class GroupService implements ClusterService {
+  readonly name: string;
+  readonly call = "cpg_initialize";
+  readonly #options: GroupServiceOptions;
+  readonly #log: Log;
+  readonly #policy = new RejoinPolicy();
+  readonly #waiters = new Map<number, (result: number) => void>();
+  #self: Member | undefined;
+  #machine: Dfsm | undefined;
+  #cpg: CpgGroup | undefined;
+  #sender: GroupSender | undefined;
+  #syncedSince: number | undefined;
+  #leaving = false;
+  /** Settled by the confchg without us. */
+  #left: (() => void) | undefined;
+  #working = false;
+  #stopped = false;
+
+  constructor(options: GroupServiceOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.#log = options.log.tagged(options.name);
+  }
+
+  /** Up also while it is kept away on purpose: the supervisor then starts nothing. */
+  get isUp(): boolean {
+    if (this.#cpg !== undefined || this.#leaving || this.#stopped) return true;
+    return !this.#policy.mayJoin(performance.now(), this.#options.repaired ?? (() => true));
+  }
+
+  /** True between a join and the end of its connection. */
+  get connected(): boolean {
+    return this.#cpg !== undefined;
+  }
+
+  get mode(): Mode {
+    return this.#cpg === undefined ? Mode.start : (this.#machine?.mode ?? Mode.start);
+  }
+
+  /** The group as administrators see it; undefined before the first connection. */
+  get status(): GroupStatus | undefined {
+    return this.#machine?.status(now());
+  }
+
+  async start(): Promise<CsFailure | undefined> {
+    const cpg = await CpgGroup.connect(this.#options.group, {
+      beforeEvent: this.#options.beforeEvent,
+      deliver: (from, message) => this.#deliver(from, message),
+      confchg: (change) => this.#confchg(change),
+      dropped: (why) => this.#log.warn(`dropped: ${why}`),
+      ended: (failure) => this.#ended(failure),
+    });
+    if (cpg instanceof CsFailure) return cpg;
+    if (this.#stopped) {
+      cpg.close();
+      return undefined;
+    }
+    const machine = this.#machineFor({ nodeid: cpg.nodeid, pid: cpg.pid });
+    this.#cpg = cpg;
+    this.#sender = new GroupSender({
+      machine,
+      cpg,
+      now,
+      carryOut: (effects) => this.#carryOut(effects),
+    });
+    const failure = await join(cpg);
+    if (failure === undefined) this.#policy.joined();
+    else this.#disconnect();
+    return failure;
+  }
+
+  /** The machine of this node, ready to join: new, or what it was with nothing under way. */
+  #machineFor(self: Member): Dfsm {
+    const known = this.#self?.nodeid === self.nodeid ? this.#machine : undefined;
+    const machine = known ?? this.#options.machineOf(self);
+    this.#self = self;
+    this.#machine = machine;
+    if (known !== undefined) this.#carryOut(known.restart(now()));
+    return machine;
+  }
+
+  /**
+   * A change whose caller waits: its result, or EBUSY, as Dfsm.propose. EINTR when `signal` ends
+   * the wait: the change may still happen.
+   */
+  propose(change: NormalSend, signal?: AbortSignal): number | Promise<number> {
+    const machine = this.#machine;
+    if (machine === undefined || this.#cpg === undefined) return Errno.EBUSY;
+    const proposed = machine.propose(change, now());
+    if (typeof proposed === "number") return proposed;
+    const { ticket } = proposed;
+    const result = new Promise<number>((resolve) => this.#waiters.set(ticket, resolve));
+    const abort = (): void => {
+      machine.withdraw(ticket);
+      this.#settle(ticket, Errno.EINTR);
+    };
+    if (signal?.aborted === true) abort();
+    else signal?.addEventListener("abort", abort, { once: true });
+    this.#sender?.pump();
+    return result;
+  }
+
+  /** A message nobody waits for. Dropped while the group is not there: a sync brings it. */
+  send(message: NormalSend): void {
+    if (this.#cpg === undefined) return;
+    this.#machine?.send(message);
+    this.#sender?.pump();
+  }
+
+  /** Asks for a verification; false when it is not possible now. */
+  verify(): boolean {
+    const asked = this.#machine?.verify() ?? false;
+    this.#sender?.pump();
+    return asked;
+  }
+
+  /** The nodes that quorum has. */
+  quorumView(nodes: readonly number[]): void {
+    this.#machine?.quorumView(nodes);
+  }
+
+  tick(): void {
+    if (this.#machine === undefined || this.#cpg === undefined) return;
+    this.#after(this.#machine.tick(now()));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const cpg = this.#cpg;
+    if (cpg === undefined) return;
+    await this.#leaveGroup(cpg);
+    if (!cpg.closed) await Promise.race([cpg.finalize(), Bun.sleep(LEAVE_MS)]);
+    this.#disconnect();
+    this.#abort();
+  }
+
+  #deliver(from: Member, message: Buffer): void {
+    if (this.#machine !== undefined) this.#after(this.#machine.deliver(from, message, now()));
+  }
+
+  async #confchg(change: Confchg): Promise<void> {
+    await this.#options.beforeConfchg();
+    if (this.#machine === undefined || this.#self === undefined) return;
+    const { nodeid, pid } = this.#self;
+    const isIn = change.members.some((member) => member.nodeid === nodeid && member.pid === pid);
+    this.#after(this.#machine.confchg(change, now()));
+    if (!isIn) this.#left?.();
+  }
+
+  /** After anything that was given to the machine. */
+  #after(effects: readonly Effect[]): void {
+    this.#carryOut(effects);
+    this.#sender?.pump();
+    this.#work();
+  }
+
+  #carryOut(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === "log") this.#log[effect.level](effect.text);
+      else if (effect.kind === "settled") this.#settle(effect.ticket, effect.result);
+      else if (effect.kind === "leave") void this.#leave(effect.reason);
+      else this.#enter(effect.mode);
+    }
+  }
+
+  #enter(mode: Mode): void {
+    if (mode === Mode.synced) this.#syncedSince ??= performance.now();
+    else if (mode === Mode.leave || mode === Mode.versionError) {
+      // Kept for the policy, which `#leave` asks.
+    } else this.#syncedSince = undefined;
+    this.#options.modeChanged?.(mode);
+  }
+
+  #settle(ticket: number, result: number): void {
+    const waiter = this.#waiters.get(ticket);
+    this.#waiters.delete(ticket);
+    waiter?.(result);
+  }
+
+  /** The machine's long work, a step at a time between all other events. */
+  #work(): void {
+    if (this.#working || this.#machine?.busy !== true) return;
+    this.#working = true;
+    setImmediate(() => {
+      this.#working = false;
+      if (this.#machine !== undefined && this.#cpg !== undefined) this.#after(this.#machine.work());
+    });
+  }
+
+  async #leave(reason: LeaveReason): Promise<void> {
+    const cpg = this.#cpg;
+    if (cpg === undefined || this.#leaving) return;
+    this.#leaving = true;
+    const at = performance.now();
+    const inStepMs = this.#syncedSince === undefined ? 0 : at - this.#syncedSince;
+    this.#policy.left(reason, inStepMs, at);
+    this.#log.error(`leaving CPG group (${reason})`);
+    await this.#leaveGroup(cpg);
+    this.#disconnect();
+    // After a newer protocol it stays away, and its mode says so.
+    if (reason !== "version") this.#abort();
+    this.#leaving = false;
+  }
+
+  /** Asks corosync until it takes it, and waits for the confchg without us. */
+  async #leaveGroup(cpg: CpgGroup): Promise<void> {
+    const until = performance.now() + LEAVE_MS;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#left = resolve;
+    while (!cpg.closed && performance.now() < until) {
+      const error = await cpg.leave();
+      if (error !== CsError.TRY_AGAIN && error !== CsError.BUSY) {
+        if (error === CsError.OK) await Promise.race([promise, Bun.sleep(LEAVE_MS)]);
+        break;
+      }
+      await Bun.sleep(LEAVE_AGAIN_MS);
+    }
+    this.#left = undefined;
+  }
+
+  #ended(failure: CsFailure): void {
+    if (this.#cpg === undefined || this.#stopped) return;
+    this.#log.error(`cpg_dispatch failed: ${csErrorName(failure.error)} (${failure.message})`);
+    this.#left?.();
+    this.#disconnect();
+    this.#abort();
+  }
+
+  /** Everybody who waits is answered EBUSY: nothing that was sent comes back here. */
+  #abort(): void {
+    if (this.#machine !== undefined) this.#carryOut(this.#machine.restart(now()));
+    for (const ticket of this.#waiters.keys()) this.#settle(ticket, Errno.EBUSY);
+  }
+
+  #disconnect(): void {
+    this.#sender?.[Symbol.dispose]();
+    this.#sender = undefined;
+    this.#cpg?.close();
+    this.#cpg = undefined;
+    this.#syncedSince = undefined;
+  }
+}
+
+/** Joins; TRY_AGAIN and BUSY while an earlier leave is under way. */
+async function join(cpg: CpgGroup): Promise<CsFailure | undefined> {
+  const until = performance.now() + JOIN_MS;
+  for (;;) {
+    const error = await cpg.join();
+    if (error === CsError.OK) return undefined;
+    const again = error === CsError.TRY_AGAIN || error === CsError.BUSY;
+    if (!again || performance.now() >= until) return new CsFailure(error, "cpg_join");
+    await Bun.sleep(JOIN_AGAIN_MS);
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Whether this partition is quorate, as the node's corosync says: tracked, and asked again in case
+ * that an event was missed. C counterpart: quorum.c.
+ */
+import type { Log } from "../../../base/log.ts";
+import { CsError, CsFailure } from "../../../corosync/cs-error.ts";
+import { Quorum, type QuorumState } from "../../../corosync/quorum.ts";
+import type { ClusterService } from "./service.ts";
+
+/** Ticks of a second between two questions while it is tracked. */
+const ASK_EVERY = 5;
+/** A question whose answer waits for the end of a membership change: no longer than this. */
+const ANSWER_MS = 2000;
+/** Between two questions that corosync does not take. */
+const ASK_AGAIN_MS = 5;
+
+export interface QuorumServiceOptions {
+  readonly log: Log;
+  /** Called at each change of quorum, and with each new list of nodes. */
+  readonly changed: (quorate: boolean, nodes: readonly number[]) => void;
+}
+
+export class QuorumService implements ClusterService {
+  readonly name = "quorum";
+  readonly call = "quorum_initialize";
+  readonly #log: Log;
+  readonly #changed: QuorumServiceOptions["changed"];
+  #quorum: Quorum | undefined;
+  #quorate = false;
+  #nodes: readonly number[] = [];
+  #ticks = 0;
+
+  constructor({ log, changed }: QuorumServiceOptions) {
+    this.#log = log.tagged("status");
+    this.#changed = changed;
+  }
+
+  get isUp(): boolean {
+    return this.#quorum !== undefined;
+  }
+
+  get quorate(): boolean {
+    return this.#quorate;
+  }
+
+  /** The nodes of this partition. */
+  get nodes(): readonly number[] {
+    return this.#nodes;
+  }
+
+  async start(): Promise<CsFailure | undefined> {
+    const quorum = await Quorum.connect({
+      changed: (state) => this.#take(state.quorate, state.nodes),
+      ended: () => {
+        this.#quorum = undefined;
+        this.#take(false, []);
+      },
+    });
+    if (quorum instanceof CsFailure) return quorum;
+    const failure = await trackingFailure(quorum);
+    if (failure !== undefined) {
+      quorum.close();
+      return failure;
+    }
+    this.#quorum = quorum;
+    return undefined;
+  }
+
+  tick(): void {
+    if (++this.#ticks % ASK_EVERY === 0) void this.refresh();
+  }
+
+  /** Hands over the events that have come by now. */
+  drain(): void {
+    this.#quorum?.drain();
+  }
+
+  /**
+   * Asks corosync, which answers when a change of membership that is under way is complete, and
+   * takes the events that have come by then: after a confchg, the quorum that belongs to it.
+   */
+  async refresh(): Promise<void> {
+    const quorum = this.#quorum;
+    if (quorum === undefined) return;
+    const until = performance.now() + ANSWER_MS;
+    for (;;) {
+      const quorate = await within(quorum.quorate(), until - performance.now());
+      quorum.drain();
+      if (quorum !== this.#quorum || quorate === undefined) return;
+      if (typeof quorate === "boolean") {
+        if (quorate === this.#quorate) return;
+        this.#log.warn(`quorum's event did not come: corosync says quorate ${String(quorate)}`);
+        this.#take(quorate, this.#nodes);
+        return;
+      }
+      if (quorate !== CsError.TRY_AGAIN || performance.now() >= until) return;
+      await Bun.sleep(ASK_AGAIN_MS);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.resolve();
+    this.#quorum?.close();
+    this.#quorum = undefined;
+  }
+
+  #take(quorate: boolean, nodes: QuorumState["nodes"]): void {
+    if (quorate !== this.#quorate) {
+      this.#log.info(quorate ? "node has quorum" : "node lost quorum");
+    }
+    this.#quorate = quorate;
+    this.#nodes = nodes;
+    this.#changed(quorate, nodes);
+  }
+}
+
+/** The value of `promise`, or undefined after `ms`. */
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: Timer | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), Math.max(0, ms));
+  });
+  const value = await Promise.race([promise, late]);
+  clearTimeout(timer);
+  return value;
+}
+
+async function trackingFailure(quorum: Quorum): Promise<CsFailure | undefined> {
+  const provider = await quorum.hasProvider();
+  if (provider === false) {
+    const text = "corosync has no quorum provider: set one in corosync.conf (quorum.provider)";
+    return new CsFailure(CsError.NOT_SUPPORTED, text);
+  }
+  if (provider !== true) return new CsFailure(provider, "quorum_getquorate type");
+  const error = await quorum.track();
+  return error === CsError.OK ? undefined : new CsFailure(error, "quorum_trackstart");
+}

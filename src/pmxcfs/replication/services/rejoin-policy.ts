@@ -1,0 +1,44 @@
+/**
+ * When a node that left its group joins it again. At once the first time; a node that leaves again
+ * and again waits longer each time, since every join makes the whole cluster synchronise.
+ */
+import type { LeaveReason } from "../events.ts";
+
+/** A node in step for this long starts from the beginning. */
+const SETTLED_MS = 60_000;
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 60_000;
+
+export class RejoinPolicy {
+  #pauseMs = 0;
+  #notBefore = 0;
+  #reason: LeaveReason | undefined;
+
+  /** It left, after `inStepMs` in step. */
+  left(reason: LeaveReason, inStepMs: number, now: number): void {
+    if (inStepMs >= SETTLED_MS) this.#pauseMs = 0;
+    this.#reason = reason;
+    this.#notBefore = now + this.#pauseMs;
+    const next = this.#pauseMs === 0 ? FIRST_PAUSE_MS : this.#pauseMs * 2;
+    this.#pauseMs = Math.min(next, LONGEST_PAUSE_MS);
+  }
+
+  /** Milliseconds until it may join. */
+  pauseMs(now: number): number {
+    return Math.max(0, this.#notBefore - now);
+  }
+
+  /**
+   * Whether it may join now. Never after a newer protocol; after a failed write to the database
+   * only when `repaired` says that one has worked.
+   */
+  mayJoin(now: number, repaired: () => boolean): boolean {
+    if (this.#reason === "version" || now < this.#notBefore) return false;
+    return this.#reason !== "database" || repaired();
+  }
+
+  /** It has joined. */
+  joined(): void {
+    this.#reason = undefined;
+  }
+}

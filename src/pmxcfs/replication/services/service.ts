@@ -1,0 +1,97 @@
+/**
+ * One of the four services by which a node takes part in its cluster (quorum, confdb, dcdb,
+ * status), and the loop that keeps them up: each is started on its own, and again when its
+ * connection ended. C counterpart: loop.c, which tries every 6 s; a try costs microseconds here, so
+ * that a node is back half a second after its corosync.
+ */
+import { LogOnce } from "../../../base/log-once.ts";
+import type { Log } from "../../../base/log.ts";
+import { CsFailure } from "../../../corosync/cs-error.ts";
+
+/** Pause between two tries of one service. */
+const RETRY_MS = 500;
+/** A start may take this long before the next service is started. */
+const START_MS = 1000;
+
+export interface ClusterService {
+  /** The tag of its log lines. */
+  readonly name: string;
+  /** The call that log lines name when it fails, as in C: `cpg_initialize`. */
+  readonly call: string;
+  /** Connected, or kept away on purpose: there is nothing to start now. */
+  readonly isUp: boolean;
+  /** Connects; why not. Never called twice at once. */
+  start(): Promise<CsFailure | undefined>;
+  /** Once a second. */
+  tick(): void;
+  /** Ends it in order: the others see that this node leaves. */
+  stop(): Promise<void>;
+}
+
+interface Supervised {
+  readonly service: ClusterService;
+  readonly complaints: LogOnce;
+  readonly log: Log;
+  starting: boolean;
+  nextMs: number;
+}
+
+export class Supervisor {
+  readonly #services: readonly Supervised[];
+  #timers: Timer[] = [];
+  #stopped = false;
+  #busy = false;
+
+  /** In the order in which they are started. */
+  constructor(services: readonly ClusterService[], log: Log) {
+    this.#services = services.map((service) => {
+      const tagged = log.tagged(service.name);
+      const complaints = new LogOnce((line) => tagged.error(line));
+      return { service, complaints, log: tagged, starting: false, nextMs: 0 };
+    });
+  }
+
+  start(): void {
+    void this.#startAll();
+    this.#timers = [
+      setInterval(() => void this.#startAll(), RETRY_MS / 2),
+      setInterval(() => {
+        for (const { service } of this.#services) service.tick();
+      }, 1000),
+    ];
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const { service } of this.#services) await service.stop();
+  }
+
+  /** One after the other, so that members are known before their keys come. */
+  async #startAll(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    for (const supervised of this.#services) {
+      const { service, starting, nextMs } = supervised;
+      if (service.isUp || starting || performance.now() < nextMs) continue;
+      supervised.starting = true;
+      supervised.nextMs = performance.now() + RETRY_MS;
+      // One that hangs keeps the others waiting no longer than this.
+      await Promise.race([this.#start(supervised), Bun.sleep(START_MS)]);
+    }
+    this.#busy = false;
+  }
+
+  async #start(supervised: Supervised): Promise<void> {
+    const { service, complaints, log } = supervised;
+    const failure = await service.start();
+    supervised.starting = false;
+    if (this.#stopped) return;
+    if (failure === undefined) {
+      complaints.clear();
+      if (service.isUp) log.debug("connected to corosync");
+      return;
+    }
+    complaints.say(`${service.call} failed: ${failure.toString()}: can't initialize service`);
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Ring directories that a killed server left in /dev/shm: which are they, and removing them. Used
+ * by a server's start and by `check`. The pid in a name says little: containers that share /dev/shm
+ * count pids of their own, and pids are used again. So, in doubt, a directory stays:
+ *
+ *   ours      locked by the server as long as it has it mapped (flock(2) on the request header),
+ *             whatever namespace it is in: not locked means dead
+ *   libqb's   dead when no such pid exists and no process maps its files, seen by root in the
+ *             machine's first pid namespace, where all processes can be seen; else unknown
+ */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { Errno } from "../base/errno.ts";
+import { closeDescriptor, type Directory, lockFile } from "../platform/files.ts";
+import { isAlive } from "../platform/processes.ts";
+import { ringFileNames, SHM } from "./ring-directory.ts";
+
+/**
+ * `qb-<server pid>-<client pid>-<descriptor>-<random>` (libqb ipc_setup.c); ours ends in 12 hex.
+ */
+const RING_DIRECTORY = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-([A-Za-z0-9]+)$/;
+const OUR_SUFFIX = /^[0-9a-f]{12}$/;
+const REQUEST_HEADER = /^qb-request-.+-header$/;
+
+/** The first pid namespace of a machine (PROC_PID_INIT_INO, linux/proc_ns.h). */
+const FIRST_PID_NAMESPACE = "pid:[4026531836]";
+
+/** A directory that was changed this recently may be one that is being made. */
+const YOUNG_S = 5;
+
+/** Whether the server of a ring directory lives, as far as this process can tell. */
+export type Liveness = "alive" | "dead" | "unknown";
+
+function namesIn(path: string): string[] | undefined {
+  try {
+    return readdirSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether this process sees all processes of the machine and what they map. */
+function seesAllProcesses(proc: string): boolean {
+  try {
+    if (process.geteuid?.() !== 0) return false;
+    return readlinkSync(`${proc}/self/ns/pid`) === FIRST_PID_NAMESPACE;
+  } catch {
+    return false;
+  }
+}
+
+/** Names of the ring directories that any process has mapped a file of. */
+function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
+  const mapped = new Set<string>();
+  for (const pid of namesIn(proc) ?? []) {
+    if (!/^[0-9]+$/.test(pid)) continue;
+    let maps: string;
+    try {
+      maps = readFileSync(`${proc}/${pid}/maps`, "latin1");
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" || code === "ESRCH") continue;
+      return undefined;
+    }
+    for (const [, name = ""] of maps.matchAll(/\/(qb-[0-9]+-[0-9]+-[0-9]+-\w+)\//g)) {
+      mapped.add(name);
+    }
+  }
+  return mapped;
+}
+
+/** The rule above. What is the same for all directories of one run is looked up once. */
+class StaleDirectories {
+  readonly #shm: Directory;
+  readonly #path: string;
+  readonly #proc: string;
+  readonly #livePids = new Map<number, boolean>();
+  #mapped: ReadonlySet<string> | undefined | "not read" = "not read";
+
+  /** `shm` is `path`, opened; `path` and `proc` differ from the defaults in tests. */
+  constructor(shm: Directory, path: string = SHM, proc = "/proc") {
+    this.#shm = shm;
+    this.#path = path;
+    this.#proc = proc;
+  }
+
+  /** Whether the server of ring directory `name` lives; names of anything else are unknown. */
+  livenessOf(name: string): Liveness {
+    const [, pid, suffix = ""] = RING_DIRECTORY.exec(name) ?? [];
+    if (pid === undefined) return "unknown";
+    if (!OUR_SUFFIX.test(suffix)) return this.#byProcesses(name, Number(pid));
+    const entry = this.#shm.lookAt(name);
+    const mayTell = process.geteuid?.() === 0 || entry?.uid === process.geteuid?.();
+    if (entry === undefined || !entry.isDirectory || !mayTell) return "unknown";
+    const header = this.#header(name);
+    const isBeingMade = this.#isLive(Number(pid)) || header === undefined;
+    if (entry.ageS < YOUNG_S && isBeingMade) return this.#isLocked(name, header, "unknown");
+    // Its client unlinked the files: what is left holds nothing.
+    if (header === undefined) return this.#isLive(Number(pid)) ? "unknown" : "dead";
+    return this.#isLocked(name, header, "dead");
+  }
+
+  #header(name: string): string | undefined {
+    return namesIn(`${this.#path}/${name}`)?.find((file) => REQUEST_HEADER.test(file));
+  }
+
+  #isLocked(name: string, header: string | undefined, otherwise: Liveness): Liveness {
+    const opened = this.#shm.openSub(name);
+    if (header === undefined || typeof opened === "number") return "unknown";
+    using directory = opened;
+    const file = directory.openFile(header);
+    if (file < 0) return "unknown";
+    const locked = lockFile(file);
+    closeDescriptor(file);
+    if (locked === 0) return otherwise;
+    return locked === Errno.EAGAIN ? "alive" : "unknown";
+  }
+
+  #byProcesses(name: string, pid: number): Liveness {
+    if (this.#isLive(pid)) return "alive";
+    if (this.#mapped === "not read") {
+      this.#mapped = seesAllProcesses(this.#proc) ? mappedDirectories(this.#proc) : undefined;
+    }
+    if (this.#mapped === undefined) return "unknown";
+    return this.#mapped.has(name) ? "alive" : "dead";
+  }
+
+  /** This process's own number counts as gone: in a container the one before us had it, too. */
+  #isLive(pid: number): boolean {
+    if (pid === process.pid) return false;
+    const known = this.#livePids.get(pid);
+    if (known !== undefined) return known;
+    const live = isAlive(pid);
+    this.#livePids.set(pid, live);
+    return live;
+  }
+
+  /**
+   * Removes `name` if its files are those of `service` and no others, by our own six names through
+   * a descriptor of the directory. False: it is another service's, or holds something else.
+   */
+  remove(name: string, service: string): boolean {
+    const opened = this.#shm.openSub(name);
+    if (typeof opened === "number") return false;
+    using directory = opened;
+    const files = namesIn(`${this.#path}/${name}`);
+    if (files === undefined) return false;
+    // An empty one may be another service's, but it is one of this program's.
+    if (files.length === 0 && !OUR_SUFFIX.test(name.split("-").at(-1) ?? "")) return false;
+    const own = new Set(ringFileNames(service));
+    if (!files.every((file) => own.has(file))) return false;
+    for (const file of files) directory.unlink(file);
+    return this.#shm.removeSub(name) === 0;
+  }
+}
+
+/** Time spent on looking for stale directories before others get their turn. */
+const SLICE_MS = 2;
+
+/** Names that look like ring directories in /dev/shm. */
+function ringDirectoryNames(path: string): string[] {
+  return (namesIn(path) ?? []).filter((name) => RING_DIRECTORY.test(name));
+}
+
+/**
+ * Removes the directories that dead servers of `service` left, in slices of 2 ms of the event loop:
+ * anybody can make hundreds of thousands of names in /dev/shm. Resolves to how many were removed;
+ * ends early when `isStopped`.
+ */
+export async function sweepStaleDirectories(
+  shm: Directory,
+  service: string,
+  isStopped: () => boolean,
+): Promise<number> {
+  const stale = new StaleDirectories(shm);
+  let removed = 0;
+  let sliceEnd = performance.now() + SLICE_MS;
+  for (const name of ringDirectoryNames(SHM)) {
+    if (performance.now() >= sliceEnd) {
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+      sliceEnd = performance.now() + SLICE_MS;
+    }
+    if (isStopped()) break;
+    if (stale.livenessOf(name) === "dead" && stale.remove(name, service)) removed++;
+  }
+  return removed;
+}

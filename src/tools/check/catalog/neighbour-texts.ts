@@ -1,0 +1,325 @@
+/**
+ * Error texts of what stands beside pmxcfs: PVE's daemons, graphs, storages, guests, other hosts.
+ * Their lines end in the same libc words, and mean something else.
+ */
+import type { ErrorText } from "./error-text.ts";
+
+export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
+  {
+    id: "rrd-file",
+    title: "rrdcached: Could not read RRD file / mmaping file: Invalid argument",
+    patterns: [
+      /could not read rrd file/,
+      /mmaping file '?\S*\.?rrd|mmaping file '?\/var\/lib\/rrdcached/,
+      /is not an rrd file|not an rrd/,
+      /rrd file .*(corrupt|truncated|damaged)|this rrd was created on another/,
+      /rrdc? ?update error .*: -1\b/,
+    ],
+    meaning:
+      "One RRD file below /var/lib/rrdcached/db is empty or damaged, most often after a power " +
+      "loss. Only the graph of that node, guest or storage is affected.",
+    causes: [
+      {
+        text:
+          "The file is damaged: stop rrdcached, move that file away, start rrdcached; it is made " +
+          "again within a minute. `find /var/lib/rrdcached/db -size 0` finds the empty ones.",
+        tell: "the same path in each line",
+      },
+      { code: "DB_DISK_LOW", tell: "`df /var/lib/rrdcached` is full" },
+    ],
+  },
+  {
+    id: "rrd-update",
+    title: "RRD update error / RRD create error",
+    patterns: [
+      /rrdc?d? (update|create) error/,
+      /rrd_update|rrdc_update/,
+      /rrd error: .*rrdcached/,
+      /unable to connect to rrdcached/,
+      /rrdcached\.(sock|service).*(no such file|refused|failed)/,
+      /illegal attempt to update using time/,
+    ],
+    meaning: "Graph data could not be written or read. Answers of the IPC are not affected.",
+    causes: [
+      { code: "RRDCACHED_ABSENT", tell: "`systemctl status rrdcached`" },
+      { code: "RRD_OLD_FORMAT", tell: "after an upgrade to PVE 9, until all nodes are upgraded" },
+      {
+        code: "CLOCK_BACKWARDS",
+        tell: 'it says "illegal attempt to update"',
+        signs: /illegal attempt/,
+      },
+      {
+        text: "/var/lib/rrdcached/db is missing or cannot be written.",
+        tell: 'it says "Cannot create temporary file" or "No such file"',
+        signs: /temporary file|no such file/,
+      },
+    ],
+  },
+  {
+    id: "proxy-key",
+    title: "/etc/pve/local/pve-ssl.key: failed to load local private key",
+    patterns: [
+      /failed to load local private key/,
+      /failed to use local certificate chain/,
+      /pve-ssl\.(key|pem).*(no such|failed|not found|cannot|can't|missing|permission)/,
+      /(cannot|can't|unable to) (open|read|load) .*pve-ssl/,
+      /key values mismatch/,
+    ],
+    meaning:
+      "pveproxy reads its key below /etc/pve/local: that file system is not mounted, or the link " +
+      "leads nowhere because the node was renamed. Only then is the key itself at fault.",
+    causes: [
+      { code: "SOCKET_ABSENT", tell: "`findmnt /etc/pve` prints nothing: pve-cluster first" },
+      { code: "NODE_DIRECTORY_MISSING", tell: "`ls -l /etc/pve/local/` says No such file" },
+      {
+        text:
+          "Key and certificate are missing or do not belong together: `pvecm updatecerts " +
+          "--force`.",
+        tell: "/etc/pve/local is there, pve-ssl.key is not",
+        signs: /mismatch|chain/,
+      },
+    ],
+  },
+  {
+    id: "token",
+    title: "authentication failure; user=...!token msg=invalid token value!",
+    patterns: [
+      /invalid token value/,
+      /no such token '|no such token\b/,
+      /user=\S+!\S+ msg=/,
+      /token '?\S+!\S+'? .*(expired|invalid|not exist)/,
+    ],
+    meaning:
+      "VERIFY_TOKEN found no such whole line in /etc/pve/priv/token.cfg: the value is wrong, or " +
+      "the token is gone. A carriage return or trailing blank counts as part of the line.",
+    causes: [
+      {
+        text: "The secret of the client is not the one of the token: make a new one.",
+        tell: "`pveum user token list USER@REALM`",
+      },
+      {
+        text: "token.cfg was edited by hand: CRLF or blanks at the ends of lines.",
+        tell: "`cat -A /etc/pve/priv/token.cfg | head` as root",
+      },
+    ],
+  },
+  {
+    id: "ticket",
+    title: "permission denied - invalid PVE ticket (401)",
+    patterns: [
+      /invalid pve ?(vnc)? ?ticket/,
+      /invalid csrf|permission denied - invalid csrf/,
+      /authentication failure; rhost=(?!.*token)/,
+      /authkey\S*.*(permission denied|failed|error|no such)/,
+    ],
+    meaning:
+      "A login is older than 2 hours, or the clocks of two nodes differ, or the key that signs " +
+      "tickets (/etc/pve/authkey.pub) is not the same any more. The IPC is not involved.",
+    causes: [
+      { text: "Wrong password, or the login has expired: log in again.", tell: "only one browser" },
+      { code: "CLOCK_BACKWARDS", tell: "`timedatectl` on both nodes" },
+      { code: "NO_QUORUM", tell: "authkey could not be renewed", signs: /authkey/ },
+    ],
+  },
+  {
+    id: "empty-after-rename",
+    title: "Configuration file ... does not exist / guests are gone after a rename",
+    patterns: [
+      /\b(guests?|vms?) (are |is |have |has |were |seem )?(all )?(gone|missing)\b/,
+      /\b(guests?|vms?) (are |is |have |has |were |seem )?(all )?(disappeared|vanished)\b/,
+      /\b(containers?|configs?) (are |is |have |has |were |seem )?(all )?(gone|missing)\b/,
+      /\b(containers?) (are |is |have |has |were |seem )?(all )?(disappeared|vanished)\b/,
+      /\b(configs?) (are |is |have |has |were |seem )?(all )?(disappeared|vanished)\b/,
+      /no such (vm|ct)\b/,
+      /configuration file '?nodes\/.*does not exist/,
+      /unable to find configuration file for (vm|ct)/,
+      /\/etc\/pve (is|seems|was) empty/,
+    ],
+    meaning:
+      "Guests belong to a node by name: their files lie below /etc/pve/nodes/NAME. The guest is " +
+      "on another node, was removed, or the host was renamed and its guests still lie under the " +
+      "old name.",
+    causes: [
+      { code: "NODE_DIRECTORY_MISSING", tell: "`ls /etc/pve/nodes`" },
+      { code: "NODENAME_DIFFERS", tell: "`pmxcfs-ipc call get-cluster-info`" },
+      { code: "PVE_NOT_MOUNTED", tell: "`findmnt /etc/pve` prints nothing" },
+      { code: "DB_NOT_PMXCFS", tell: "everything is gone, on one node" },
+      {
+        text:
+          "The number is wrong, or the guest is on another node: `pmxcfs-ipc call " +
+          "get-guest-list`.",
+        tell: "other guests are there",
+      },
+    ],
+  },
+  {
+    id: "guest-exists",
+    title: "unable to create VM 100 - VM 100 already exists",
+    patterns: [
+      /(vm|ct|vmid|container) '?\d+'? already exists/,
+      /config file '?\S*\d+\.conf'? already exists|unable to create (vm|ct) \d+/,
+      /\/etc\/pve\/\S*(qemu-server|lxc)\/\d+\.conf.* file exists/,
+      /file exists.*\/etc\/pve\/\S*\d+\.conf/,
+    ],
+    meaning:
+      "A guest's number may exist only once in the whole cluster, on whatever node and of " +
+      "whatever kind: pmxcfs answers EEXIST.",
+    causes: [
+      {
+        text: "The number is in use on another node or by a guest of the other kind.",
+        tell: "`pmxcfs-ipc call get-guest-list` names the node",
+      },
+    ],
+  },
+  {
+    id: "harmless-inotify",
+    title: "got inotify poll request in wrong process - disabling inotify",
+    patterns: [/inotify poll request in wrong process/],
+    meaning: "A forked worker of a PVE daemon asked for its parent's file watch. Harmless.",
+    causes: [{ text: "A forked worker.", tell: "nothing to do" }],
+  },
+  {
+    id: "other-node",
+    title: "595/596/599: another node's pveproxy does not answer",
+    patterns: [
+      /\b59[569] (errors during|broken pipe|connection|no route|tls|ssl|too many|operation)/,
+      /errors during connection establishment/,
+      /proxy handshake/,
+      /hostname lookup '/,
+      /(no route to host|connection (refused|timed out|reset by peer)) \((595|596|599|500)\)/,
+      /tls_process_server_certificate|certificate verify failed/,
+    ],
+    meaning:
+      "The node that was asked passes the request on to another node's pveproxy (port 8006), " +
+      "which does not answer, is not reachable, or has another certificate. Not the IPC.",
+    causes: [
+      {
+        text: "That node is down, its pveproxy does not run, or a firewall is in between.",
+        tell: "`systemctl status pveproxy` there; `curl -k https://NODE:8006` from here",
+      },
+      { code: "MEMBERS_OFFLINE", tell: "`pvecm status`" },
+      {
+        text: "The name of the node does not resolve here: /etc/hosts of all nodes.",
+        tell: "it says hostname lookup failed",
+        signs: /hostname lookup/,
+      },
+      {
+        text: "Its certificate was made anew: `pvecm updatecerts --force` on that node.",
+        tell: "it names tls or certificate",
+        signs: /tls|certificate/,
+      },
+    ],
+  },
+  {
+    id: "backup-server",
+    title: "error fetching datastores - can't connect to a backup server",
+    patterns: [
+      /error fetching datastores/,
+      /can't connect to \S+:8007/,
+      /:8007\b/,
+      /proxmox-backup-(client|proxy).*(refused|failed|timed out|error)/,
+    ],
+    meaning: "A Proxmox Backup Server (port 8007) does not answer. Not the IPC.",
+    causes: [
+      {
+        text: "The backup server is down or not reachable, or its storage entry is out of date.",
+        tell: "`pvesm status` names the storage",
+      },
+    ],
+  },
+  {
+    id: "storage-offline",
+    title: "storage '...' is not online / mount error",
+    patterns: [
+      /storage '?[\w.-]+'? is not (online|active|available)/,
+      /(mount error|mount failed|mount\.(nfs|cifs)\S*:|mount: \S+:)/,
+      /nfs: server \S+ (not responding|ok)/,
+      /activating (lv|storage) .*failed|unable to activate storage/,
+      /error listing (snapshots|images)|rbd error|iscsiadm: /,
+      /stale (nfs )?file handle/,
+    ],
+    meaning:
+      "A storage or a mount does not work. Not the IPC; but pvestatd waits for it, and the GUI " +
+      "shows grey question marks meanwhile.",
+    causes: [
+      { code: "STATUS_SLOW", tell: "`pvesm status` hangs at one storage" },
+      { code: "CLIENTS_STUCK", tell: "`ps axo pid,stat,comm | awk '$2 ~ /^D/'`" },
+    ],
+  },
+  {
+    id: "guest-agent",
+    title: "VM 100 qmp command '...' failed - got timeout",
+    patterns: [
+      /\bqmp (command|socket)/,
+      /\bqga command|guest agent (is )?not running|qemu guest agent/,
+      /vm \d+ not running/,
+      /start failed: (command|qemu|hugepage)|qemu exited with code/,
+    ],
+    meaning: "The QEMU process of that guest, or the agent in it, does not answer. Not pmxcfs.",
+    causes: [
+      {
+        text: "The guest is overloaded, its storage hangs, or it has no agent.",
+        tell: "`qm status VMID --verbose`; only this guest is affected",
+      },
+    ],
+  },
+  {
+    id: "guest-lock",
+    title: "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout",
+    patterns: [
+      /can't lock file '?\/(var|run)\/lock/,
+      /(can't|cannot|unable to) (lock|acquire lock|get exclusive lock)/,
+      /lock-\d+\.conf/,
+      /(vm|ct) is locked \(\w+/,
+    ],
+    meaning: "Another task on this node has that guest's lock. Not pmxcfs.",
+    causes: [
+      {
+        text: "A backup, snapshot or migration of this guest runs, or one ended without its unlock.",
+        tell: "the task list of the guest; `qm config VMID | grep lock`",
+      },
+    ],
+  },
+  {
+    id: "ssh",
+    title: "ssh between the nodes fails",
+    patterns: [
+      /host key verification failed/,
+      /permission denied \((publickey|password)/,
+      /ssh: connect to host|connect to host \S+ port 22/,
+      /remote host identification has changed/,
+      /command '?\/usr\/bin\/ssh .*failed/,
+      /can't create shared ssh key database/,
+    ],
+    meaning:
+      "ssh from one node to another: keys lie in /etc/pve/priv/authorized_keys and known_hosts. " +
+      "Not the IPC.",
+    causes: [
+      {
+        text: "The keys of a node changed: `pvecm updatecerts` on it, then try again.",
+        tell: "`ssh -o BatchMode=yes root@NODE true`",
+      },
+      { code: "PVE_NOT_MOUNTED", tell: "`ls /etc/pve/priv` is empty" },
+    ],
+  },
+  {
+    id: "network-client",
+    title: "a program cannot reach an address and port",
+    patterns: [
+      /curl: \(\d+\)/,
+      /failed to connect to \S+ port \d+/,
+      /connect(ion)? to \S+ port \d+/,
+      /dial tcp |connect econnrefused \d|\[errno \d+\] connection refused.*port/,
+      /(could not|can't|unable to) connect to \S+:\d+/,
+    ],
+    meaning:
+      "A connection over the network, not the IPC of this node: what listens on that port is " +
+      "down or a firewall is in between.",
+    causes: [
+      {
+        text: "The service on that host and port does not run. For port 8006 it is pveproxy.",
+        tell: "`ss -ltn` on that host",
+      },
+    ],
+  },
+];

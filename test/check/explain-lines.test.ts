@@ -1,0 +1,67 @@
+/** `explain` on lines of public reports: each is known as what it is, and no other is. */
+import { expect, test } from "bun:test";
+import strerror from "../../src/tools/check/catalog/strerror.json";
+import { explain, Explainer, TEXTS } from "../../src/tools/check/explain.ts";
+import { ERROR_LINES } from "./support/error-lines.ts";
+
+for (const [line, id] of ERROR_LINES) {
+  test(line, () => {
+    const [first] = explain(line);
+    expect(first?.text.id).toBe(id as string);
+  });
+}
+
+test("there are lines of 125 kinds at least", () => {
+  expect(new Set(ERROR_LINES.map(([line]) => line)).size).toBe(ERROR_LINES.length);
+  expect(ERROR_LINES.filter(([, id]) => id !== undefined).length).toBeGreaterThanOrEqual(125);
+});
+
+test("every entry is met by a line", () => {
+  const met = new Set(ERROR_LINES.map(([, id]) => id));
+  expect(TEXTS.map(({ id }) => id).filter((id) => !met.has(id))).toEqual([]);
+});
+
+test("a failed request is known in every language, by its errno", () => {
+  for (const texts of Object.values(strerror)) {
+    const [english = "", ...others] = texts;
+    const number = english === "Unknown error" ? " -1" : "";
+    const [known] = explain(`ipcc_send_rec[1] failed: ${english}${number}`);
+    for (const other of others) {
+      const [same] = explain(`ipcc_send_rec[1] failed: ${other}${number}`);
+      expect([other, same?.text.id]).toEqual([other, known?.text.id]);
+    }
+  }
+});
+
+test("a log is read line by line: words of different lines are not taken together", () => {
+  const log = [
+    "Nov 25 10:00:00 pve pvestatd[1]: modified config of all vms",
+    "Nov 25 10:00:01 pve cron[2]: file is missing",
+    "Nov 25 10:00:02 pve sshd[3]: Connection refused by 192.0.2.4 port 22",
+  ].join("\n");
+  expect(explain(log)).toEqual([]);
+});
+
+test("a megabyte of harmless log costs linear time, with and without line breaks", () => {
+  const line = "Nov 25 10:00:00 pve pvestatd[1]: modified cpu set for lxc/1: vm config guest ok\n";
+  const texts = [line, "config ", "pve-cluster.service started. "];
+  for (const text of texts) {
+    const took = [100_000, 1_000_000].map((size) => {
+      const whole = text.repeat(Math.ceil(size / text.length));
+      const started = Bun.nanoseconds();
+      expect(explain(whole)).toEqual([]);
+      return Bun.nanoseconds() - started;
+    });
+    const [small = 0, large = 0] = took;
+    // Ten times the text: a square would be a hundred times the time.
+    expect(large / small).toBeLessThan(40);
+  }
+});
+
+test("a line that comes in pieces is one line", () => {
+  const explainer = new Explainer();
+  for (const letter of "ipcc_send_rec[1] failed: Connection refused\nnothing more") {
+    explainer.write(letter);
+  }
+  expect(explainer.end().map(({ text }) => text.id)).toEqual(["connection-refused"]);
+});

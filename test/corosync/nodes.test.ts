@@ -1,0 +1,186 @@
+/** Three nodes with config.db, status and a real corosync: what a cluster must do. */
+import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
+import { eventually } from "../support/eventually.ts";
+import { testUnless } from "../support/unless.ts";
+import { noCluster, TestCluster } from "./support/cluster.ts";
+import { NodeServer, sameTree } from "./support/node-server.ts";
+
+const reason = noCluster();
+const test = testUnless(reason);
+const ALL = [1, 2, 3];
+let cluster: TestCluster;
+let servers: NodeServer[];
+
+beforeAll(async () => {
+  if (reason !== undefined) return;
+  cluster = await TestCluster.up(3);
+  servers = cluster.nodes.map((node) => new NodeServer(node, "--deadline", "4000"));
+  await allInStep();
+}, 120_000);
+
+afterAll(async () => {
+  if (reason !== undefined) return;
+  for (const server of servers) await server[Symbol.asyncDispose]();
+  await cluster[Symbol.asyncDispose]();
+});
+
+async function allInStep(): Promise<void> {
+  await Promise.all(servers.map((one) => one.inStep(ALL)));
+}
+
+function at(id: number): NodeServer {
+  const found = servers[id - 1];
+  if (found === undefined) throw new Error(`no server ${id}`);
+  return found;
+}
+
+describe("three nodes", () => {
+  test("a change is the same everywhere, and its result comes from applying it", async () => {
+    expect(await at(1).do({ op: "mkdir", path: "dir" })).toBe(0);
+    expect(await at(2).do({ op: "create", path: "dir/file" })).toBe(0);
+    expect(await at(3).do({ op: "write", path: "dir/file", text: "hello" })).toBe(5);
+    expect(await at(1).do({ op: "mkdir", path: "dir" })).toBe(Errno.EEXIST);
+    expect(await at(2).do({ op: "remove", path: "dir" })).toBe(Errno.ENOTEMPTY);
+    expect(await at(3).do({ op: "remove", path: "none" })).toBe(Errno.ENOENT);
+    await sameTree(servers);
+    for (const one of servers) expect(await one.do({ op: "read", path: "dir/file" })).toBe("hello");
+  });
+
+  test("an empty file that grows gets zeros, and a lock that is held is refused", async () => {
+    await at(1).do({ op: "create", path: "grown" });
+    expect(await at(1).do({ op: "truncate", path: "grown", size: 300_000 })).toBe(0);
+    const grown = (await at(2).do({ op: "read", path: "grown" })) as string;
+    expect(grown.length).toBe(300_000);
+    await at(1).do({ op: "mkdir", path: "priv" });
+    await at(1).do({ op: "mkdir", path: "priv/lock" });
+    expect(await at(2).do({ op: "mkdir", path: "priv/lock/a" })).toBe(0);
+    const asked = await at(3).do({ op: "utime", path: "priv/lock/a", mtime: 0 });
+    expect(asked).toBe(Errno.EACCES);
+    await sameTree(servers);
+  });
+
+  test("keys, addresses and log entries are on every node", async () => {
+    await at(1).do({ op: "set", name: "k1", text: "of one" });
+    await at(2).do({ op: "log", text: "from two" });
+    await eventually("the key", async () => {
+      return (await at(3).do({ op: "get", node: "n1", name: "k1" })) === "of one";
+    });
+    for (const one of servers) {
+      await eventually("the entry", async () => {
+        const entries = (await one.do({ op: "entries" })) as { msg: string }[];
+        return entries.some(({ msg }) => msg === "from two");
+      });
+      await eventually("all addresses, all online", async () => {
+        const { nodelist } = (await one.do({ op: "members" })) as {
+          nodelist: Record<string, { online: number; ip?: string }>;
+        };
+        return ALL.every((id) => {
+          const node = nodelist[`n${id}`];
+          return node?.online === 1 && node.ip === `10.99.0.${id}`;
+        });
+      });
+    }
+  });
+
+  test("all trees are verified on demand, and nobody leaves", async () => {
+    expect(await at(1).do({ op: "verify" })).toBe(true);
+    await eventually("the word", () => /verif\w* success/.test(at(2).log));
+    expect((await at(2).view()).groups.dcdb?.mode).toBe("synced");
+  });
+});
+
+describe("a partition", () => {
+  test("refuses changes in the smaller part, goes on in the larger, and heals", async () => {
+    cluster.partition([1, 2], [3]);
+    await eventually("no quorum", async () => !(await at(3).view()).quorate, 30_000);
+    expect(await at(3).do({ op: "create", path: "refused" })).toBe(Errno.EACCES);
+    await at(3).do({ op: "log", text: "three alone" });
+    await Promise.all([at(1).inStep([1, 2]), at(2).inStep([1, 2])]);
+    expect(await at(1).do({ op: "create", path: "without-three" })).toBe(0);
+    cluster.heal();
+    await allInStep();
+    await sameTree(servers);
+    expect(await at(3).do({ op: "create", path: "healed" })).toBe(0);
+    await eventually("its entry", async () => {
+      const entries = (await at(1).do({ op: "entries" })) as { msg: string }[];
+      return entries.some(({ msg }) => msg === "three alone");
+    });
+    for (const one of servers) expect(one.log).not.toContain("leaving CPG group");
+  }, 120_000);
+});
+
+describe("a member that does not answer", () => {
+  test("fails changes within the deadline in sum, and is named; gone, writes work", async () => {
+    at(3).signal("SIGSTOP");
+    // A confchg while it is stopped: it owes its state.
+    const start = performance.now();
+    await at(2).stop("SIGKILL");
+    servers[1] = new NodeServer(cluster.node(2), "--deadline", "4000");
+    await eventually("the stall is named", () => at(1).log.includes("(node n3)"), 30_000);
+    const burst = (await at(1).do({ op: "burst", path: "stalled-", count: 50 })) as {
+      result: number;
+      ms: number;
+    }[];
+    expect(burst.every(({ result }) => result === Errno.EBUSY)).toBe(true);
+    expect(Math.max(...burst.map(({ ms }) => ms))).toBeLessThan(6000);
+    // The deadline holds in sum: the next one is refused at once.
+    const again = (await at(1).do({ op: "burst", path: "again-", count: 20 })) as {
+      ms: number;
+    }[];
+    expect(Math.max(...again.map(({ ms }) => ms))).toBeLessThan(1000);
+    expect(performance.now() - start).toBeGreaterThan(4000);
+    at(3).signal("SIGCONT");
+    await allInStep();
+    expect(await at(1).do({ op: "create", path: "thawed" })).toBe(0);
+    await sameTree(servers);
+  }, 120_000);
+
+  test("an interrupted caller is answered EINTR", async () => {
+    at(3).signal("SIGSTOP");
+    await at(2).stop("SIGKILL");
+    servers[1] = new NodeServer(cluster.node(2), "--deadline", "4000");
+    await eventually("out of step", async () => {
+      return (await at(1).view()).groups.dcdb?.mode !== "synced";
+    });
+    const asked = { op: "interrupted", path: "interrupted", afterMs: 200 } as const;
+    expect(await at(1).do(asked)).toMatchObject({ result: Errno.EINTR });
+    at(3).signal("SIGCONT");
+    await allInStep();
+    // It was taken back before it was sent.
+    expect(await at(1).do({ op: "read", path: "interrupted" })).toBe("none");
+  }, 120_000);
+});
+
+describe("life", () => {
+  test("a server that stops leaves, one that is killed comes back, both in step", async () => {
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      await at(2).stop(signal);
+      await Promise.all([at(1).inStep([1, 3]), at(3).inStep([1, 3])]);
+      expect(await at(1).do({ op: "create", path: `while-${signal}` })).toBe(0);
+      await at(1).do({ op: "set", name: `while-${signal}`, text: signal });
+      servers[1] = new NodeServer(cluster.node(2), "--deadline", "4000");
+      await allInStep();
+      await sameTree(servers);
+      await eventually("keys", async () => {
+        const name = `while-${signal}`;
+        return (await at(2).do({ op: "get", node: "n1", name })) === signal;
+      });
+    }
+  }, 120_000);
+
+  test("without corosync it answers; with it again, it is back without a restart", async () => {
+    await cluster.node(3).stopCorosync();
+    await eventually("noticed", async () => !(await at(3).view()).quorate);
+    expect(await at(3).do({ op: "create", path: "no" })).toBe(Errno.EACCES);
+    expect(await at(3).do({ op: "set", name: "offline", text: "kept" })).toBe(0);
+    await Promise.all([at(1).inStep([1, 2]), at(2).inStep([1, 2])]);
+    expect(await at(1).do({ op: "create", path: "while-corosync" })).toBe(0);
+    cluster.node(3).startCorosync();
+    await allInStep();
+    await sameTree(servers);
+    await eventually("the key it was given meanwhile", async () => {
+      return (await at(1).do({ op: "get", node: "n3", name: "offline" })) === "kept";
+    });
+  }, 120_000);
+});

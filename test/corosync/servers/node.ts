@@ -1,0 +1,103 @@
+/**
+ * The replicated part of a node: its config.db, its status and its cluster, driven by commands.
+ * Arguments: `--deadline MS`.
+ */
+import { parseArgs } from "node:util";
+import { hostname } from "node:os";
+import { createLog } from "../../../src/base/log.ts";
+import { stopRequested } from "../../../src/platform/signals.ts";
+import { ClusterReplicator } from "../../../src/pmxcfs/replication/services/cluster-replicator.ts";
+import { Cluster } from "../../../src/pmxcfs/replication/services/cluster.ts";
+import { ClusterLog } from "../../../src/pmxcfs/state/cluster-log.ts";
+import { Rrd } from "../../../src/pmxcfs/state/rrd-values.ts";
+import { Status } from "../../../src/pmxcfs/state/status.ts";
+import { openBackend } from "../../../src/pmxcfs/store/open.ts";
+import { say, serveCommands } from "../support/json-commands.ts";
+import type { NodeCommand, NodeCommandOf } from "../support/node-server.ts";
+
+const { values } = parseArgs({ options: { deadline: { type: "string" } } });
+const log = createLog({ level: "debug", format: "plain" });
+const own = "/var/lib/pve-cluster/config.db";
+const nodeName = hostname();
+const backend = openBackend({ own, nodeName, log });
+if (typeof backend === "string") throw new Error(backend);
+if (backend.tree === undefined) throw new Error("not a tree of this node's own");
+const { tree, memdb, members, versions } = backend;
+const rrd = new Rrd();
+const status = new Status({ members, rrd });
+const clusterLog = new ClusterLog({ nodeName, pid: process.pid });
+const cluster = new Cluster({
+  tree,
+  members,
+  status,
+  clusterLog,
+  address: () => Promise.resolve(`10.99.0.${nodeName.slice(1)}`),
+  log,
+  ...(values.deadline === undefined ? {} : { deadlineMs: Number(values.deadline) }),
+});
+const replicator = new ClusterReplicator(cluster, tree);
+
+function checksum(): string {
+  const step = tree.index.startChecksum();
+  for (;;) {
+    const sum = step(1000);
+    if (sum !== undefined) return Buffer.from(sum).toString("hex");
+  }
+}
+
+async function timed(path: string): Promise<{ result: number; ms: number }> {
+  const start = performance.now();
+  const result = await replicator.propose({ kind: "create", path });
+  return { result, ms: performance.now() - start };
+}
+
+async function interrupted(path: string, afterMs: number): Promise<unknown> {
+  const signal = AbortSignal.timeout(afterMs);
+  const start = performance.now();
+  const result = await replicator.propose({ kind: "create", path }, undefined, signal);
+  return { result, ms: performance.now() - start };
+}
+
+const operations: { [K in NodeCommand["op"]]: (command: NodeCommandOf<K>) => unknown } = {
+  write: ({ path, text }) =>
+    replicator.propose({ kind: "write", path, offset: 0, data: Buffer.from(text) }),
+  create: ({ path }) => replicator.propose({ kind: "create", path }),
+  mkdir: ({ path }) => replicator.propose({ kind: "mkdir", path }),
+  remove: ({ path }) => replicator.propose({ kind: "remove", path }),
+  truncate: ({ path, size }) => replicator.propose({ kind: "truncate", path, size }),
+  rename: ({ path, to }) => replicator.propose({ kind: "rename", path, to }),
+  utime: ({ path, mtime }) => replicator.propose({ kind: "utime", path, mtime }),
+  read: ({ path }) => Buffer.from(memdb.read(path) ?? "none").toString("latin1"),
+  burst: ({ path, count }) =>
+    Promise.all(Array.from({ length: count }, (_, at) => timed(`${path}${at}`))),
+  interrupted: ({ path, afterMs }) => interrupted(path, afterMs),
+  set: ({ name, text }) => replicator.setStatus(name, Buffer.from(text)),
+  get: ({ node, name }) => Buffer.from(status.get(node, name) ?? "none").toString("latin1"),
+  log: ({ text }) =>
+    replicator.log({
+      priority: 6,
+      user: "root@pam",
+      tag: "test",
+      message: text,
+      pid: process.pid,
+    }),
+  entries: () => (JSON.parse(clusterLog.dump("", 500).toString()) as { data: object[] }).data,
+  members: () => JSON.parse(Buffer.from(members.clusterInfo()).toString()) as object,
+  view: () => cluster.view,
+  state: () => ({ version: tree.version, checksum: checksum() }),
+  verify: () => cluster.verify(),
+  counters: () => ({ clinfo: versions.clinfo, vmlist: versions.vmlist }),
+};
+
+function perform<K extends NodeCommand["op"]>(op: K, command: NodeCommandOf<K>): unknown {
+  return operations[op](command);
+}
+
+void stopRequested().then(async () => {
+  await cluster.stop();
+  backend[Symbol.dispose]();
+  process.exit(0);
+});
+await cluster.start();
+say({ event: "started" });
+await serveCommands((command: NodeCommand) => perform(command.op, command));

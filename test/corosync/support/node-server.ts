@@ -1,0 +1,84 @@
+/** The replicated part of a node, without mount and IPC: the tests' end of servers/node.ts. */
+import type { ClusterStatus } from "../../../src/pmxcfs/replication/services/cluster.ts";
+import { eventually } from "../../support/eventually.ts";
+import type { ClusterNode } from "./cluster.ts";
+import { JsonProcess } from "./json-process.ts";
+
+interface At {
+  readonly path: string;
+}
+
+interface Operations {
+  readonly write: At & { readonly text: string };
+  readonly create: At;
+  readonly mkdir: At;
+  readonly remove: At;
+  readonly truncate: At & { readonly size: number };
+  readonly rename: At & { readonly to: string };
+  readonly utime: At & { readonly mtime: number };
+  readonly read: At;
+  /** `count` creates at once; results with their times in ms. */
+  readonly burst: At & { readonly count: number };
+  /** A create that is interrupted after so long. */
+  readonly interrupted: At & { readonly afterMs: number };
+  readonly set: { readonly name: string; readonly text: string };
+  readonly get: { readonly node: string; readonly name: string };
+  readonly log: { readonly text: string };
+  readonly entries: object;
+  readonly members: object;
+  readonly view: object;
+  readonly state: object;
+  readonly verify: object;
+  readonly counters: object;
+}
+
+export type NodeCommandOf<K extends keyof Operations> = { readonly op: K } & Operations[K];
+export type NodeCommand = { [K in keyof Operations]: NodeCommandOf<K> }[keyof Operations];
+
+/** What must be equal on all nodes. */
+export interface NodeState {
+  readonly version: number;
+  readonly checksum: string;
+}
+
+export class NodeServer extends JsonProcess<NodeCommand> {
+  constructor(node: ClusterNode, ...words: readonly string[]) {
+    super(node, "node", ...words);
+  }
+
+  async view(): Promise<ClusterStatus> {
+    return (await this.do({ op: "view" })) as ClusterStatus;
+  }
+
+  async state(): Promise<NodeState> {
+    return (await this.do({ op: "state" })) as NodeState;
+  }
+
+  /** Waits until both groups are in step with these members, and quorum is there. */
+  async inStep(ids: readonly number[], timeoutMs = 30_000): Promise<void> {
+    const wanted = `synced ${ids.join(",")}`;
+    let seen = "";
+    const isInStep = async (): Promise<boolean> => {
+      const { quorate, groups } = await this.view();
+      const parts = [groups.dcdb, groups.status].map(
+        (group) => `${group?.mode} ${group?.members.map(({ nodeid }) => nodeid).join(",")}`,
+      );
+      seen = `quorate ${quorate}, ${parts.join(", ")}`;
+      return quorate && parts.every((part) => part === wanted);
+    };
+    try {
+      await eventually(`both groups ${wanted}`, isInStep, timeoutMs);
+    } catch (error) {
+      throw new Error(`${String(error)}; seen: ${seen}\n${this.log}`, { cause: error });
+    }
+  }
+}
+
+/** Waits until all nodes have one tree. */
+export async function sameTree(servers: readonly NodeServer[]): Promise<NodeState> {
+  return await eventually("one tree everywhere", async () => {
+    const states = await Promise.all(servers.map((server) => server.state()));
+    const [first] = states;
+    return states.every(({ checksum }) => checksum === first?.checksum) ? first : undefined;
+  });
+}

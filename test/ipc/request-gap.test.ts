@@ -1,0 +1,101 @@
+/** Until when the next request of a connection is waited for, and when that is given up. */
+import { expect, test } from "bun:test";
+import { RequestGapPredictor } from "../../src/ipc/scheduling/request-gap.ts";
+import { PollLimits } from "../../src/base/limits.ts";
+
+const US = 1000;
+const IDLE_NS = PollLimits.idleUs * US;
+const WAKE_UP_NS = 50 * US;
+
+/**
+ * A predictor whose client has asked `count` times, each `gapNs` after the reply; now, and the
+ * predictor.
+ */
+function after(count: number, gapNs: number): { predictor: RequestGapPredictor; now: number } {
+  const predictor = new RequestGapPredictor(PollLimits);
+  let now = 1_000_000;
+  predictor.replied(now, false);
+  for (let i = 0; i < count; i++) {
+    now += gapNs;
+    predictor.found(now);
+    predictor.replied(now, false);
+  }
+  return { predictor, now };
+}
+
+test("a quick client is waited for a moment, a thinking one for twice as long as it thinks", () => {
+  const quick = after(20, US);
+  expect(quick.predictor.dueNs - quick.now).toBe(IDLE_NS);
+  const thinking = after(50, 40 * US);
+  const patience = thinking.predictor.dueNs - thinking.now;
+  expect(patience).toBeGreaterThan(79 * US);
+  expect(patience).toBeLessThanOrEqual(80 * US);
+});
+
+test("a client that its reply had to wake is given the time to wake up", () => {
+  const { predictor, now } = after(20, US);
+  predictor.replied(now, true);
+  expect(predictor.dueNs - now).toBe(IDLE_NS + WAKE_UP_NS);
+  // The wake-up is no habit of the client: its next gap is as short as ever.
+  predictor.found(now + WAKE_UP_NS + US);
+  predictor.replied(now + WAKE_UP_NS + US, false);
+  expect(predictor.dueNs - (now + WAKE_UP_NS + US)).toBe(IDLE_NS);
+});
+
+test("two requests in a row that were due and did not come end the waiting", () => {
+  const { predictor, now } = after(20, US);
+  expect(predictor.lookedUntil(now + IDLE_NS - 1)).toBe(false);
+  expect(predictor.lookedUntil(now + IDLE_NS)).toBe(false);
+  expect(predictor.lookedUntil(now + 10 * IDLE_NS)).toBe(false);
+  predictor.replied(now, false);
+  expect(predictor.lookedUntil(now + IDLE_NS)).toBe(true);
+  predictor.replied(now, false);
+  expect(predictor.dueNs).toBe(0);
+});
+
+test("a request that comes in time forgives the miss before it", () => {
+  const { predictor, now } = after(20, US);
+  predictor.lookedUntil(now + IDLE_NS);
+  predictor.found(now + 2 * IDLE_NS);
+  predictor.replied(now + 2 * IDLE_NS, false);
+  expect(predictor.lookedUntil(now + 3 * IDLE_NS)).toBe(false);
+});
+
+test("one that thinks longer than polling pays is not waited for", () => {
+  const { predictor } = after(20, 2 * PollLimits.maxGapUs * US);
+  expect(predictor.dueNs).toBe(0);
+});
+
+test("quick wake-ups bring the waiting back, twice as many after each time it did not pay", () => {
+  const { predictor } = after(20, 2 * PollLimits.maxGapUs * US);
+  let now = 1e9;
+  const wakesUntilPolled = (): number => {
+    for (let wakes = 1; wakes < 1000; wakes++) {
+      predictor.replied(now, true);
+      if (predictor.dueNs > 0) return wakes - 1;
+      now += WAKE_UP_NS + 10 * US;
+      predictor.woke(now);
+    }
+    return Infinity;
+  };
+  const first = wakesUntilPolled();
+  expect(first).toBe(4);
+  for (let miss = 0; miss < PollLimits.missesToStop; miss++) {
+    predictor.replied(now, false);
+    now += 1_000_000;
+    predictor.lookedUntil(now);
+  }
+  expect(wakesUntilPolled()).toBe(2 * first);
+});
+
+test("slow wake-ups do not bring it back", () => {
+  const { predictor } = after(20, 2 * PollLimits.maxGapUs * US);
+  let now = 1e9;
+  for (let i = 0; i < 100; i++) {
+    predictor.replied(now, true);
+    now += 1_000_000;
+    predictor.woke(now);
+  }
+  predictor.replied(now, true);
+  expect(predictor.dueNs).toBe(0);
+});
