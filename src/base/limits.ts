@@ -129,6 +129,11 @@ export const CfsLimits = {
   treeBytes: 128 * MiB,
   /** Files and directories (memdb.h MEMDB_MAX_INODES). */
   treeInodes: 256 * KiB,
+  /** A config.db of others: content of one row that is loaded; no message can be larger ... */
+  loadedFileBytes: 16 * MiB,
+  /** ... of all rows, and rows; the C server has no bounds. */
+  loadedBytes: 512 * MiB,
+  loadedRows: MiB,
   /** One status value (status.h CFS_MAX_STATUS_SIZE); the count includes a final NUL. */
   statusBytes: 32 * KiB,
   /** Status keys of one node; the C server has no bound. */

@@ -1,6 +1,5 @@
 /** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
-import { errorText } from "../base/error-text.ts";
-import { chmodSync, renameSync, writeFileSync } from "node:fs";
+import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { CHECKS } from "../tools/check/catalog/code.ts";
 import { CODES } from "../tools/check/catalog/codes.ts";
 import { DEFAULT_OPTIONS, runCheck } from "../tools/check/check.ts";
@@ -65,15 +64,8 @@ function render(
 
 /** Atomic: a collector reads the old file or the new one. */
 function writeFile(file: string, content: string): void {
-  const temporary = `${file}.${process.pid}.tmp`;
-  try {
-    writeFileSync(temporary, content, { flag: "wx" });
-    chmodSync(temporary, 0o644);
-    renameSync(temporary, file);
-  } catch (error) {
-    const reason = errorText(error);
-    throw new CommandFailure(`--output: ${reason}`, CheckExit.UNKNOWN);
-  }
+  const problem = writeFileAtomically(file, content, 0o644);
+  if (problem !== undefined) throw new CommandFailure(`--output: ${problem}`, CheckExit.UNKNOWN);
 }
 
 /** Makes the bundle; for its owner alone, and never in the place of another file. */

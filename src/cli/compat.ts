@@ -1,5 +1,5 @@
 /** `pmxcfs-ipc compat`: the compatibility runner as a command: what to run, and how to show it. */
-import { writeFileSync } from "node:fs";
+import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { allCases } from "../tools/compat/cases/index.ts";
 import { FLAVORS, type Case, type Flavor } from "../tools/compat/case.ts";
 import { runChild } from "../tools/compat/child.ts";
@@ -225,7 +225,9 @@ export const compatCommand = command({
     const isWhole = results.length === cases.length * work.flavors.length;
     const aborted = failure?.message ?? (isWhole ? undefined : "stopped at the first failure");
     shown.end(results, aborted);
-    if (chosen.junit !== undefined) writeFileSync(chosen.junit, junit(results, aborted));
+    const { junit: file } = chosen;
+    const problem = file && writeFileAtomically(file, junit(results, aborted), 0o644);
+    if (problem !== undefined) throw new CommandFailure(`--junit: ${problem}`);
     if (failure !== undefined) throw failure;
     return exitOf(results);
   },

@@ -1,138 +1,159 @@
 /**
- * `pmxcfs-ipc config`: builds a config.db, gets files back out of one, lists, prints, checks.
- * Works on the file alone, whoever else has it open; never writes one that exists, unless told.
+ * `pmxcfs-ipc config`: builds a config.db, gets files back out of one, lists, prints, checks,
+ * compares. The commands here only read, whoever else has the file open: nothing beside it is
+ * made or changed. Those that write are in config-write.ts.
  */
-import { escapeText } from "../base/escape.ts";
-import {
-  importDirectory,
-  verifyDatabase,
-  verifyDirectory,
-  type Verdict,
-} from "../pmxcfs/rescue/config-tools.ts";
 import { exportTree } from "../pmxcfs/rescue/export.ts";
-import { mountMode } from "../pmxcfs/store/file-modes.ts";
 import { salvage, type Salvaged, type SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
+import {
+  judgeDatabase,
+  problemLine,
+  verifyDatabase,
+  type Problem,
+} from "../pmxcfs/rescue/verify.ts";
+import { verifyDirectory } from "../pmxcfs/rescue/verify-directory.ts";
+import { permissionsOf } from "../pmxcfs/state/modes.ts";
+import { pathParts } from "../pmxcfs/state/private-path.ts";
 import { flag, path as pathOption, text } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
-import { compactCommand, flushCommand } from "./config-upkeep.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
+import { belowPve, similarPath } from "./pve-path.ts";
 import { print } from "./terminal.ts";
+import { counted } from "../base/counted.ts";
+import { showName, warn } from "./config-text.ts";
 
 const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
+/** A path is shown whole up to here: a database may nest directories thousands deep. */
+const SHOWN_BYTES = 1024;
+/** Lines of one kind on stderr before the rest is counted. */
+const SHOWN_LINES = 50;
 
 const database = pathOption({
-  description: "The database",
+  description: "Database, or an SQL dump of one, gzipped or not",
   hint: "FILE",
   default: DEFAULT_DB,
 });
 
-/** Bytes of a name for a terminal: UTF-8 as it is, everything else as \xNN. */
-function showName(name: string): string {
-  const bytes = Buffer.from(name, "latin1");
-  const decoded = bytes.toString("utf8");
-  if (!decoded.includes("\uFFFD")) return escapeText(decoded);
-  return bytes
-    .toString("latin1")
-    .replaceAll(/[^ -~]/g, (each) => `\\x${Buffer.from(each, "latin1").toString("hex")}`);
+/** At most SHOWN_LINES, then how many more. */
+function warnAll(file: string, lines: readonly string[]): void {
+  for (const line of lines.slice(0, SHOWN_LINES)) warn(`${file}: ${showName(line)}`);
+  const more = lines.length - SHOWN_LINES;
+  if (more > 0) warn(`${file}: ${more} more of this kind`);
 }
 
-function warn(line: string): void {
-  process.stderr.write(`${line}\n`);
+interface Read extends Salvaged {
+  /** The C server would not start with it, or not show this. */
+  readonly isUnsound: boolean;
 }
 
-/** What of the database can be had; what is wrong goes to stderr. */
-function read(file: string): Salvaged {
+/** What of the database can be had; what is to be known about it goes to stderr. */
+function read(file: string): Read {
   const salvaged = salvage(file);
-  const { items, problems, rows } = salvaged;
-  if (rows.length === 0) throw new CommandFailure(`${file}: ${problems[0] ?? "nothing in it"}`);
-  for (const problem of problems) warn(`${file}: ${showName(problem)}`);
-  return { items, problems, rows };
+  const { problems, notes } = judgeDatabase(salvaged.database);
+  if (salvaged.items.length === 0 && problems[0] !== undefined) {
+    throw new CommandFailure(`${file}: ${showName(problems[0].text)}`);
+  }
+  warnAll(file, problems.map(problemLine));
+  warnAll(file, notes);
+  return { ...salvaged, isUnsound: problems.length > 0 };
 }
 
-/** A command line's word as names: bytes as latin1, slashes at will. */
+/** A command line's word as names: bytes as latin1, slashes and /etc/pve at will. */
 function namesOf(word: string): string[] {
-  const names = Buffer.from(word, "utf8").toString("latin1").split("/");
-  return names.filter((name) => name !== "");
+  return pathParts(Buffer.from(belowPve(word), "utf8").toString("latin1"));
 }
 
-function isBelow({ path }: SalvagedItem, above: readonly string[]): boolean {
-  return above.every((name, index) => path[index] === name);
+/** Everything at or below a path, from items that stand depth first. */
+function below(items: readonly SalvagedItem[], names: readonly string[]): readonly SalvagedItem[] {
+  if (names.length === 0) return items;
+  const at = items.findIndex(
+    (item) =>
+      item.level === names.length && item.path.every((name, index) => name === names[index]),
+  );
+  const top = items[at];
+  if (top === undefined) return [];
+  const end = items.findIndex((item, index) => index > at && item.level <= top.level);
+  return items.slice(at, end < 0 ? items.length : end);
 }
 
-const importCommand = command({
-  name: "import",
-  summary: "Make a config.db that pmxcfs loads, of a directory that is /etc/pve",
-  details: [
-    "Symlinks, FIFOs, sockets, devices, files over 1 MiB and the files that pmxcfs makes itself " +
-      "(.version, .members, ...) are left out and named on stderr.",
-  ],
-  examples: [["config import ./etc-pve --db ./config.db", "for a test rig"]],
-  options: {
-    db: pathOption({ description: "The database to make", hint: "FILE", required: true }),
-    force: flag({ description: "Put it in the place of one that exists" }),
-  },
-  operands: {
-    dir: pathOption({ description: "The directory", hint: "DIR", required: true }),
-  },
-  run: ({ db, force, dir }) => {
-    const imported = importDirectory(dir, db, { replace: force });
-    if (typeof imported === "string") throw new CommandFailure(imported);
-    for (const { path, reason } of imported.leftOut)
-      warn(`left out: ${showName(path)} (${reason})`);
-    print(`${db}: ${imported.files} files in ${imported.directories} directories\n`);
-  },
-});
+/** The failure for a path that is not there, with what was probably meant. */
+function noSuchPath(file: string, word: string, items: readonly SalvagedItem[]): CommandFailure {
+  const paths = items
+    .filter(({ pathBytes }) => pathBytes < SHOWN_BYTES)
+    .map((item) => item.path.join("/"));
+  const meant = similarPath(Buffer.from(word, "utf8").toString("latin1"), paths);
+  const hint = meant === undefined ? "" : ` (did you mean "${showName(meant)}"?)`;
+  return new CommandFailure(`${file}: no ${word} in it${hint}`);
+}
 
 const exportCommand = command({
   name: "export",
   summary: "Write the files of a config.db into an empty directory",
   details: [
     "Modes are those of the mounted /etc/pve: private files 0600, others 0640, and for root the " +
-      "group www-data. A damaged database gives what can be had of it; what has no place in the " +
-      "tree comes under lost+found, and stderr says what is wrong.",
+      "group www-data. A damaged database gives what can be had of it, from its -wal too. What " +
+      "has no place in the tree comes under lost+found; two directories of one name become one; " +
+      "every name that had to be changed is said. The database is only read.",
   ],
   examples: [["config export --db /mnt/var/lib/pve-cluster/config.db ./rescued", "a dead node"]],
-  exits: [[1, "Something could not be had or written; the rest is there"]],
+  exits: [[1, "Something could not be had or written, or comes from a damaged file"]],
   options: { db: database },
   operands: {
-    dir: pathOption({ description: "Where to; empty or not there", hint: "DIR", required: true }),
+    dir: pathOption({ description: "Target: empty, or not there", hint: "DIR", required: true }),
   },
   run: ({ db, dir }) => {
-    const { items, problems } = read(db);
+    const { items, moved, isUnsound } = read(db);
     const exported = exportTree(items, dir);
     if (typeof exported === "string") throw new CommandFailure(exported);
-    for (const failure of exported.failures) warn(`not written: ${failure}`);
-    print(`${dir}: ${exported.files} files in ${exported.directories} directories\n`);
-    return problems.length + exported.failures.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
+    warnAll(db, moved);
+    warnAll(
+      dir,
+      exported.failures.map((failure) => `not written: ${failure}`),
+    );
+    const { files, directories, failures } = exported;
+    print(`${dir}: ${counted(files, "file")} in ${counted(directories, "directory")}\n`);
+    return isUnsound || failures.length > 0 ? ExitCode.FAILURE : ExitCode.OK;
   },
 });
 
 function longLine({ path, row, kind }: SalvagedItem): string {
-  const mode = mountMode(path, kind).toString(8).padStart(4, "0");
+  const mode = permissionsOf(path.join("/"), kind).toString(8).padStart(4, "0");
   const time = new Date(row.mtime * 1000).toISOString().slice(0, 19);
-  const size = String(row.data.length).padStart(8);
+  const size = String(kind === "file" ? (row.omitted ?? row.data.length) : 0).padStart(8);
   return `${mode} ${size} ${time}Z v${row.version} `;
+}
+
+/** A path for a line; of one that is too long its end, and how many levels are above. */
+function shownPath(item: SalvagedItem): string {
+  if (item.pathBytes <= SHOWN_BYTES) return showName(item.path.join("/"));
+  return `... ${item.level - 1} levels .../${showName(item.name)}`;
 }
 
 const lsCommand = command({
   name: "ls",
   summary: "List what a config.db holds",
-  details: ["Directories end in a slash. Bytes that are no UTF-8 are shown as \\xNN."],
+  details: [
+    "Directories end in a slash. Bytes that are no UTF-8 are shown as \\xNN. Names and places " +
+      "are those that `config export` gives.",
+  ],
   options: {
     db: database,
     long: flag({ alias: "l", description: "Mode, size, time (UTC) and version of each" }),
   },
-  operands: { path: text({ description: "Only this and what is below", hint: "PATH" }) },
+  operands: { path: text({ description: "Only this path and what is below", hint: "PATH" }) },
   run: ({ db, long, path }) => {
     const above = namesOf(path ?? "");
-    const items = read(db).items.filter((item) => isBelow(item, above));
-    if (items.length === 0 && above.length > 0) {
-      throw new CommandFailure(`${db}: no ${path ?? ""} in it`);
-    }
-    const lines = items.map((item) => {
+    const { items } = read(db);
+    const found = below(items, above);
+    if (found.length === 0 && above.length > 0) throw noSuchPath(db, path ?? "", items);
+    let lines: string[] = [];
+    for (const item of found) {
       const slash = item.kind === "directory" ? "/" : "";
-      return `${long ? longLine(item) : ""}${showName(item.path.join("/"))}${slash}\n`;
-    });
+      lines.push(`${long ? longLine(item) : ""}${shownPath(item)}${slash}\n`);
+      if (lines.length < 1000) continue;
+      print(lines.join(""));
+      lines = [];
+    }
     print(lines.join(""));
   },
 });
@@ -141,13 +162,12 @@ const catCommand = command({
   name: "cat",
   summary: "Print a file of a config.db",
   options: { db: database },
-  operands: { path: text({ description: "Which", hint: "PATH", required: true }) },
+  operands: { path: text({ description: "Path below /etc/pve", hint: "PATH", required: true }) },
   run: ({ db, path }) => {
-    const wanted = namesOf(path);
-    const found = read(db).items.find(
-      (item) => item.path.length === wanted.length && isBelow(item, wanted),
-    );
-    if (found === undefined) throw new CommandFailure(`${db}: no ${path} in it`);
+    const { items } = read(db);
+    const names = namesOf(path);
+    const found = names.length === 0 ? undefined : below(items, names)[0];
+    if (found === undefined) throw noSuchPath(db, path, items);
     if (found.kind === "directory") throw new CommandFailure(`${db}: ${path} is a directory`);
     print(found.row.data);
   },
@@ -156,43 +176,81 @@ const catCommand = command({
 const verifyCommand = command({
   name: "verify",
   summary: "Say whether pmxcfs would load a config.db, or what of a directory would be served",
-  details: ["Problems keep the C server from starting; notes do not."],
+  details: [
+    "A problem keeps the C server from starting, in the words of its log, or lets it start with " +
+      "an empty /etc/pve. A note does not. The database is only read.",
+  ],
   exits: [[1, "There are problems"]],
   options: {
-    db: pathOption({ description: `The database (default ${DEFAULT_DB})`, hint: "FILE" }),
+    db: pathOption({ description: `Database (default ${DEFAULT_DB})`, hint: "FILE" }),
     dir: pathOption({ description: "Instead of a database: a directory to serve", hint: "DIR" }),
+    json: flag({ description: "One JSON object" }),
   },
-  run: ({ db, dir }) => {
+  run: ({ db, dir, json }) => {
     if (db !== undefined && dir !== undefined) throw new UsageFailure("--db or --dir, not both");
     const verdict = dir === undefined ? verifyDatabase(db ?? DEFAULT_DB) : verifyDirectory(dir);
     if (typeof verdict === "string") throw new CommandFailure(verdict);
-    print(describe(verdict, dir ?? db ?? DEFAULT_DB));
+    print(json ? inJson(verdict) : describe(verdict, dir ?? db ?? DEFAULT_DB));
     return verdict.problems.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
   },
 });
 
-function describe({ problems, notes, files, directories, bytes }: Verdict, what: string): string {
+interface Shown {
+  readonly problems: readonly { readonly text: string; readonly path?: string }[];
+  readonly notes: readonly string[];
+  readonly files: number;
+  readonly directories: number;
+  readonly bytes: number;
+}
+
+function describe({ problems, notes, files, directories, bytes }: Shown, what: string): string {
   const lines = [
-    ...problems.map((problem) => `problem: ${showName(problem)}`),
+    ...problems.map((problem) => `problem: ${showName(problemLine(problem as Problem))}`),
     ...notes.map((note) => `note: ${showName(note)}`),
-    `${what}: ${files} files in ${directories} directories, ${bytes} bytes: ` +
-      (problems.length === 0 ? "sound" : `${problems.length} problems`),
+    `${what}: ${counted(files, "file")} in ${counted(directories, "directory")}, ` +
+      `${counted(bytes, "byte")}: ` +
+      (problems.length === 0 ? "sound" : counted(problems.length, "problem")),
   ];
   return lines.map((line) => `${line}\n`).join("");
+}
+
+function inJson({ problems, notes, files, directories, bytes, ...rest }: Shown): string {
+  const { wal, format } = rest as { wal?: unknown; format?: unknown };
+  const shown = {
+    schema_version: 1,
+    sound: problems.length === 0,
+    problems: problems.map((problem) => {
+      const { kind, text: line, path } = problem as { kind?: string; text: string; path?: string };
+      return {
+        kind,
+        text: showName(line),
+        ...(path === undefined ? {} : { path: showName(path) }),
+      };
+    }),
+    notes: notes.map(showName),
+    files,
+    directories,
+    bytes,
+    format,
+    wal,
+  };
+  return `${JSON.stringify(shown, undefined, 2)}\n`;
 }
 
 export const configCommand = commandGroup(
   {
     name: "config",
-    summary: "Build, rescue, list and check a config.db",
+    summary: "Build, rescue, list, compare and check a config.db",
   },
   {
-    import: async () => importCommand,
+    import: async () => (await import("./config-write.ts")).importCommand,
     export: async () => exportCommand,
     ls: async () => lsCommand,
     cat: async () => catCommand,
     verify: async () => verifyCommand,
-    flush: async () => flushCommand,
-    compact: async () => compactCommand,
+    flush: async () => (await import("./config-upkeep.ts")).flushCommand,
+    compact: async () => (await import("./config-upkeep.ts")).compactCommand,
+    diff: async () => (await import("./config-diff.ts")).diffCommand,
+    "rename-node": async () => (await import("./config-write.ts")).renameNodeCommand,
   },
 );

@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { exportTree } from "../pmxcfs/rescue/export.ts";
 import type { History, KeptChange } from "../pmxcfs/history/reader.ts";
-import type { SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
+import { SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
 import { unifiedDiff } from "../tools/history/diff.ts";
 import { historyPage } from "../tools/history/page.ts";
 import { changeJson, listingText, showPath, showTime } from "../tools/history/listing.ts";
@@ -181,7 +181,7 @@ function itemsOf(history: History, at: number): { items: SalvagedItem[]; missing
     const { version, writer, mtime } = change;
     const stamp = { version, writer, mtime, inode: 0, parent: 0 };
     const row = { ...stamp, name: names.at(-1) ?? "", type: type === "file" ? 8 : 4, data };
-    items.set(path, { path: names, kind: type, row });
+    items.set(path, new SalvagedItem(row.name, items.get(above), type, row));
   };
   for (const [path, change] of history.treeAt(at)) {
     const data = change.type === "file" ? history.content(change) : NOTHING;
@@ -191,7 +191,10 @@ function itemsOf(history: History, at: number): { items: SalvagedItem[]; missing
       process.stderr.write(`left out: ${showPath(path)}: its content is not kept\n`);
     }
   }
-  return { items: [...items.values()], missing };
+  // Depth first: a NUL sorts before every character of a name.
+  const order = [...items].map(([path, item]) => [path.replaceAll("/", "\0"), item] as const);
+  order.sort(([a], [b]) => (a < b ? -1 : 1));
+  return { items: order.map(([, item]) => item), missing };
 }
 
 const treeCommand = command({

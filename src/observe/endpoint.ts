@@ -1,6 +1,7 @@
 /** Where metrics go: an HTTP endpoint on a unix socket or a loopback port, and a text file. */
 import { errorText } from "../base/error-text.ts";
-import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
+import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { ObserveLimits } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { type HttpAnswer, httpHandler, type HttpRequest } from "./http.ts";
@@ -97,11 +98,8 @@ export async function serveMetrics(
 /** Whole or not at all: a collector never reads half of it. Everybody may read it. */
 async function writeTextfile(file: string, metrics: MetricRegistry): Promise<void> {
   const text = await metrics.text();
-  const draft = `${file}.${process.pid}.tmp`;
-  rmSync(draft, { force: true });
-  writeFileSync(draft, text, { flag: "wx" });
-  chmodSync(draft, 0o644);
-  renameSync(draft, file);
+  const problem = writeFileAtomically(file, text, 0o644);
+  if (problem !== undefined) throw new Error(problem);
 }
 
 /**

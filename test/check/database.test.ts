@@ -134,7 +134,7 @@ test("DB_DUPLICATE_VMID: one guest in two directories", async () => {
   });
 });
 
-test("DB_ORPHAN: an entry without its directory, and directories in a circle", async () => {
+test("DB_ORPHAN: an entry without its directory, not directories in a circle", async () => {
   const report = await examined(write([...TREE, [30, 4711, FILE, "lost"]]));
   expectFound(report, "DB_ORPHAN", {
     line: /missing directory inode \(inode = 0+1267\)$/,
@@ -145,7 +145,7 @@ test("DB_ORPHAN: an entry without its directory, and directories in a circle", a
     [40, 41, DIRECTORY, "a"],
     [41, 40, DIRECTORY, "b"],
   ];
-  expect(codesOf(await examined(write([...TREE, ...circle])))).toContain("DB_ORPHAN");
+  expect(codesOf(await examined(write([...TREE, ...circle])))).not.toContain("DB_ORPHAN");
 });
 
 test("DB_ENTRY_REFUSED: rows that pmxcfs does not load, in its words", async () => {

@@ -18,13 +18,11 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import {
-  importDirectory,
-  verifyDatabase,
-  verifyDirectory,
-} from "../../src/pmxcfs/rescue/config-tools.ts";
+import { importDirectory } from "../../src/pmxcfs/rescue/import.ts";
+import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
+import { verifyDirectory } from "../../src/pmxcfs/rescue/verify-directory.ts";
 import { exportTree } from "../../src/pmxcfs/rescue/export.ts";
-import { mountMode } from "../../src/pmxcfs/store/file-modes.ts";
+import { permissionsOf } from "../../src/pmxcfs/state/modes.ts";
 import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { open, plantGolden, TempDirectory, textOf } from "./support.ts";
 
@@ -51,7 +49,7 @@ function importGolden(directory: TempDirectory): string {
   const imported = importDirectory(directory.at("pve"), directory.at("config.db"), {
     replace: false,
   });
-  expect(imported).toEqual({ files: 48, directories: 25, leftOut: [] });
+  expect(imported).toEqual({ files: 48, directories: 25, leftOut: [], kept: undefined });
   return directory.at("config.db");
 }
 
@@ -68,8 +66,8 @@ describe("import", () => {
   test("what went in comes out: imported, exported, the same files", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
-    const { items, problems } = salvage(file);
-    expect(problems).toEqual([]);
+    const { items, moved } = salvage(file);
+    expect(moved).toEqual([]);
     expect(exportTree(items, directory.at("out"))).toEqual({
       files: 48,
       directories: 25,
@@ -115,18 +113,37 @@ describe("import", () => {
     expect(all("SELECT count(*) FROM tree WHERE typeof(name) <> 'text'")).toEqual([[0]]);
   });
 
-  test("never over a database that is there, unless told; never beside another one's -wal", () => {
+  test("never over a database that is there, unless told; then that is kept, with its -wal", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
+    const before = readFileSync(file);
     expect(importDirectory(directory.at("pve"), file, { replace: false })).toBe(
       `${file} exists already`,
     );
-    expect(importDirectory(directory.at("pve"), file, { replace: true })).toMatchObject({
-      files: 48,
-    });
     directory.put("config.db-wal", "somebody's");
-    expect(importDirectory(directory.at("pve"), file, { replace: true })).toContain("-wal belongs");
-    expect(readdirSync(directory.path).toSorted()).toEqual(["config.db", "config.db-wal", "pve"]);
+    const copies: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      const imported = importDirectory(directory.at("pve"), file, { replace: true });
+      if (typeof imported === "string") throw new Error(imported);
+      expect(imported).toMatchObject({ files: 48, directories: 25 });
+      copies.push(imported.kept ?? "");
+    }
+    // In the same second: each has a name of its own.
+    expect(new Set(copies).size).toBe(3);
+    for (const copy of copies) expect(copy).toStartWith(`${file}.bak-20`);
+    expect(readFileSync(copies[0] ?? "").equals(before)).toBe(true);
+    expect(readFileSync(`${copies[0]}-wal`, "utf8")).toBe("somebody's");
+    expect(readdirSync(directory.path)).toHaveLength(6);
+    expect(verifyDatabase(file)).toMatchObject({ problems: [], files: 48 });
+  });
+
+  test("a -wal without its database is not left beside another one", () => {
+    using directory = new TempDirectory();
+    directory.put("pve/a", "1");
+    const file = directory.at("config.db");
+    directory.put("config.db-wal", "somebody's");
+    expect(importDirectory(directory.at("pve"), file, { replace: false })).toContain("-wal exists");
+    expect(existsSync(file)).toBe(false);
   });
 
   test("refuses two guests of one number, and says what it left out", () => {
@@ -148,7 +165,7 @@ describe("export", () => {
   test.each([
     ["storage.cfg", "file", 0o640],
     ["nodes", "directory", 0o755],
-    ["nodes/a/lxc/100.conf", "file", 0o644],
+    ["nodes/a/lxc/100.conf", "file", 0o640],
     ["nodes/a/qemu-server/100.conf", "file", 0o640],
     ["nodes/a/openvz/101.start", "file", 0o740],
     ["vps.mount", "file", 0o740],
@@ -159,7 +176,7 @@ describe("export", () => {
     ["private.txt", "file", 0o640],
     ["nodes/priv/x", "file", 0o640],
   ] as const)("mode of %s", (path, kind, mode) => {
-    expect(mountMode(path.split("/"), kind).toString(8)).toBe(mode.toString(8));
+    expect(permissionsOf(path, kind).toString(8)).toBe(mode.toString(8));
   });
 
   test("modes and times are on the files", () => {
@@ -180,6 +197,10 @@ describe("export", () => {
     const { items } = salvage(file);
     expect(exportTree(items, directory.at("pve"))).toContain("is not empty");
     expect(exportTree(items, file)).toContain("EEXIST");
+    symlinkSync("elsewhere", directory.at("link"));
+    mkdirSync(directory.at("elsewhere"));
+    expect(exportTree(items, directory.at("link"))).toContain("is no directory");
+    expect(readdirSync(directory.at("elsewhere"))).toEqual([]);
   });
 
   test("names that lead elsewhere stay inside, under another name", () => {
@@ -212,13 +233,13 @@ describe("export", () => {
 
 /** Files of the golden tree that are there with their bytes, anywhere. */
 function rescued(directory: TempDirectory, file: string): { ratio: number; problems: string } {
-  const { items, problems } = salvage(file);
+  const { items, database } = salvage(file);
   exportTree(items, directory.at("out"));
   const bytes = new Set(contents(directory.at("out")).values());
   const all = [...contents(directory.at("pve")).values()];
   return {
     ratio: all.filter((each) => bytes.has(each)).length / all.length,
-    problems: problems.join("\n"),
+    problems: database.problem?.text ?? "",
   };
 }
 
@@ -257,9 +278,9 @@ describe("a damaged database", () => {
         noise[at] = (at * 31 + round * 7919 + (at >> 3)) & 0xff;
       for (let page = 0; page < noise.length; page += 512) noise[page] = 0x0d;
       writeFileSync(directory.at("noise"), noise);
-      expect(salvage(directory.at("noise")).problems.length).toBeGreaterThan(0);
+      expect(salvage(directory.at("noise")).database.problem?.kind).toBe("not-a-database");
     }
-    expect(salvage(directory.at("missing"))).toMatchObject({ items: [], rows: [] });
+    expect(salvage(directory.at("missing"))).toMatchObject({ items: [], database: { rows: [] } });
   });
 
   test("rows without a directory, and two of one name: all there", () => {
@@ -270,8 +291,8 @@ describe("a damaged database", () => {
       database.run("INSERT INTO tree VALUES (900, 7777, 900, 0, 1, 8, 'orphan', x'61')");
       database.run("INSERT INTO tree VALUES (901, 0, 900, 0, 1, 8, 'storage.cfg', x'62')");
     }
-    const { items, problems } = salvage(file);
-    expect(problems).toHaveLength(2);
+    const { items, moved } = salvage(file);
+    expect(moved).toHaveLength(2);
     exportTree(items, directory.at("out"));
     const got = contents(directory.at("out"));
     expect(got.get("lost+found/0000000000000384-orphan")).toBe("YQ==");
@@ -284,9 +305,13 @@ describe("verify", () => {
   test("a database of ours is sound", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
-    expect(verifyDatabase(file)).toEqual({
+    expect(verifyDatabase(file)).toMatchObject({
       problems: [],
       notes: [],
+      wal: undefined,
+      format: "database",
+      nodes: ["bad_node", "pve1", "pve2"],
+      version: 74,
       files: 48,
       directories: 25,
       bytes: 2_627_318,
@@ -308,23 +333,21 @@ describe("verify", () => {
       using database = new Database(file);
       database.run(sql);
     }
-    expect(verifyDatabase(file).problems.join("\n")).toContain(problem);
+    expect(verifyDatabase(file).problems[0]?.text).toContain(problem);
   });
 
-  test("notes: no row 0, an older row 0, a large file, another declaration", () => {
+  test("notes: no row 0, an older row 0, a large file", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     using database = new Database(file);
     database.run("UPDATE tree SET version = 1 WHERE inode = 0");
-    expect(verifyDatabase(file).notes.join()).toContain("row 0 has version 1, but");
+    expect(verifyDatabase(file).notes.join()).toContain("row 0 has version 1, but version 74");
     database.run("DELETE FROM tree WHERE inode = 0");
     database.run("UPDATE tree SET data = zeroblob(1048577) WHERE name = 'empty'");
-    database.run("PRAGMA user_version = 3");
     const { notes, problems } = verifyDatabase(file);
     expect(problems).toEqual([]);
     expect(notes.join("\n")).toContain("no row 0");
     expect(notes.join("\n")).toContain("lab/empty: 1048577 bytes");
-    expect(notes.join("\n")).toContain("user_version is 3");
   });
 
   test("a directory: what would be left out", () => {

@@ -43,7 +43,7 @@ test("a state directory that cannot be made, or two stores at once: one line say
     "unable to create database",
   );
   mkdirSync(directory.at("config.db"));
-  expect(openBackend({ ...options, state: directory.path })).toContain("it is no regular file");
+  expect(openBackend({ ...options, state: directory.path })).toContain("it is a directory");
   expect(openBackend({ ...options, dir: directory.path, db: file })).toContain("only one");
 });
 

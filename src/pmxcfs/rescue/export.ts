@@ -1,26 +1,17 @@
 /**
- * Writes a salvaged tree into an empty directory. Every step is taken from an open directory and
- * nothing that exists is opened or replaced, so nothing is written anywhere else; files are made
- * 0600 and get the mode of the mount when they are complete.
+ * Writes a salvaged tree into an empty directory. The directory is opened once, by a path of which
+ * no component may have become a symlink meanwhile; every further step is taken from an open
+ * directory, and nothing that exists is opened or replaced. Files are made 0600 and get the mode
+ * of the mount when they are complete. Descriptors are held for the directories on the way only.
  */
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fchownSync,
-  futimesSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  writeSync,
-} from "node:fs";
-import { mountMode } from "../store/file-modes.ts";
-import { inside, openRoot, withDirectory } from "../store/file-walk.ts";
-import { errorText } from "../../base/error-text.ts";
+import { futimesSync, readFileSync, writeSync } from "node:fs";
+import { basename } from "node:path";
+import { Errno, errnoText } from "../../base/errno.ts";
+import { closeDescriptor, Directory, giveFile, setMode } from "../../platform/files.ts";
+import { openParent } from "../../platform/atomic-file.ts";
+import { permissionsOf } from "../state/modes.ts";
 import type { SalvagedItem } from "./salvage.ts";
 
-const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const GROUP = "www-data";
 
 export interface Exported {
@@ -44,20 +35,113 @@ function mountGroup(): number | undefined {
   }
 }
 
-function finish(fd: number, item: SalvagedItem, group: number | undefined): void {
-  if (group !== undefined) fchownSync(fd, 0, group);
-  fchmodSync(fd, mountMode(item.path, item.kind));
-  futimesSync(fd, item.row.mtime, item.row.mtime);
+/** Opens the directory, makes it when it is not there; a text when it is not an empty one. */
+function openTarget(target: string): Directory | string {
+  const parent = openParent(target, { makeMissing: true });
+  if (typeof parent === "string") return parent;
+  using above = parent;
+  const name = basename(target);
+  const made = above.makeSub(name);
+  if (typeof made !== "number") {
+    setMode(made.fd, 0o755);
+    return made;
+  }
+  if (made !== Errno.EEXIST) return `${target}: ${errnoText(made)}`;
+  const there = above.openSub(name);
+  if (typeof there === "number") {
+    const isLink = there === Errno.ELOOP || there === Errno.ENOTDIR;
+    return `${target}: ${isLink ? "EEXIST: it is there and is no directory" : errnoText(there)}`;
+  }
+  if (there.isEmpty()) return there;
+  there[Symbol.dispose]();
+  return `${target} is not empty`;
 }
 
-function writeFileIn(directory: number, item: SalvagedItem, group: number | undefined): void {
-  const fd = openSync(inside(directory, item.path.at(-1) ?? ""), NEW_FILE, 0o600);
-  try {
-    const { data } = item.row;
-    for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
-    finish(fd, item, group);
-  } finally {
-    closeSync(fd);
+/** A directory that is being filled. */
+interface Level {
+  readonly item: SalvagedItem | undefined;
+  readonly directory: Directory;
+}
+
+class Writer {
+  readonly #group = mountGroup();
+  readonly #stack: Level[];
+  readonly failures: string[] = [];
+  /** Directories that could not be made: what is in them is not written. */
+  readonly #missing = new Set<SalvagedItem>();
+  files = 0;
+  directories = 0;
+
+  constructor(root: Directory) {
+    this.#stack = [{ item: undefined, directory: root }];
+  }
+
+  write(item: SalvagedItem): void {
+    const { parent } = item;
+    while (this.#stack.length > 1 && this.#stack.at(-1)?.item !== parent) this.#leave();
+    const above = this.#stack.at(-1);
+    if (above === undefined || above.item !== parent) {
+      if (parent !== undefined && this.#missing.has(parent)) this.#missing.add(item);
+      return;
+    }
+    if (item.kind === "file") this.#writeFile(above.directory, item);
+    else this.#enter(above.directory, item);
+  }
+
+  /** Directories get their mode and time when they are full: writing into one changes its time. */
+  finish(): void {
+    while (this.#stack.length > 1) this.#leave();
+  }
+
+  #enter(above: Directory, item: SalvagedItem): void {
+    const directory = above.makeSub(item.name);
+    if (typeof directory === "number") {
+      this.#missing.add(item);
+      this.#fail(item, directory);
+      return;
+    }
+    this.directories++;
+    this.#stack.push({ item, directory });
+  }
+
+  #leave(): void {
+    const level = this.#stack.pop();
+    if (level?.item === undefined) return;
+    this.#dress(level.directory.fd, level.item);
+    level.directory[Symbol.dispose]();
+  }
+
+  #writeFile(above: Directory, item: SalvagedItem): void {
+    const { data, omitted } = item.row;
+    if (omitted !== undefined) {
+      this.failures.push(`${item.path.join("/")}: its ${omitted} bytes are more than is read`);
+      return;
+    }
+    const fd = above.newFile(item.name);
+    if (fd < 0) return this.#fail(item, fd);
+    try {
+      for (let at = 0; at < data.length;) at += writeSync(fd, data, at);
+      this.#dress(fd, item);
+      this.files++;
+    } catch (error) {
+      this.failures.push(`${item.path.join("/")}: ${String(error)}`);
+    } finally {
+      closeDescriptor(fd);
+    }
+    return undefined;
+  }
+
+  /** Mode, owner and time of an entry that is complete. */
+  #dress(fd: number, item: SalvagedItem): void {
+    const mode = permissionsOf(item.path.join("/"), item.kind);
+    const failed =
+      this.#group === undefined ? setMode(fd, mode) : giveFile(fd, 0, this.#group, mode);
+    if (failed < 0) this.#fail(item, failed);
+    futimesSync(fd, item.row.mtime, item.row.mtime);
+  }
+
+  #fail(item: SalvagedItem, errno: number): void {
+    this.failures.push(`${item.path.join("/")}: ${errnoText(errno)}`);
   }
 }
 
@@ -66,44 +150,12 @@ function writeFileIn(directory: number, item: SalvagedItem, group: number | unde
  * that says why when nothing could be written.
  */
 export function exportTree(items: readonly SalvagedItem[], target: string): Exported | string {
-  let root: number;
-  try {
-    mkdirSync(target, { recursive: true });
-    if (readdirSync(target).length > 0) return `${target} is not empty`;
-    root = openRoot(target);
-  } catch (error) {
-    return errorText(error);
-  }
-  try {
-    return writeItems(root, items);
-  } finally {
-    closeSync(root);
-  }
-}
-
-function writeItems(root: number, items: readonly SalvagedItem[]): Exported {
-  const group = mountGroup();
-  const failures: string[] = [];
-  const counts = { file: 0, directory: 0 };
-  const made: SalvagedItem[] = [];
-  const attempt = (names: readonly string[], write: (directory: number) => void): void => {
-    try {
-      withDirectory(root, names, write);
-    } catch (error) {
-      failures.push(errorText(error));
-    }
-  };
-  for (const item of items) {
-    attempt(item.path.slice(0, -1), (directory) => {
-      if (item.kind === "file") writeFileIn(directory, item, group);
-      else mkdirSync(inside(directory, item.path.at(-1) ?? ""), { mode: 0o700 });
-      counts[item.kind]++;
-      if (item.kind === "directory") made.push(item);
-    });
-  }
-  // Directories last and the inner ones first: writing into one changes its time.
-  for (const item of made.toReversed()) {
-    attempt(item.path, (directory) => finish(directory, item, group));
-  }
-  return { files: counts.file, directories: counts.directory, failures };
+  const root = openTarget(target);
+  if (typeof root === "string") return root;
+  using opened = root;
+  const writer = new Writer(opened);
+  for (const item of items) writer.write(item);
+  writer.finish();
+  const { files, directories, failures } = writer;
+  return { files, directories, failures };
 }

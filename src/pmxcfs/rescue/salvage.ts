@@ -1,93 +1,60 @@
 /**
- * A config.db read for people instead of clients: everything that can be had of it, damaged or
- * not, with a list of what is wrong. Rows that have no place in the tree come under lost+found.
+ * Rows placed as files and directories for people: everything gets a name that a file can have and
+ * a place below one directory. Two directories of one name become one; of two files the second is
+ * told apart by its inode; what has no place comes under lost+found, and so does what lies so deep
+ * that its path would be none. Linear in the number of rows, whatever their shape.
  */
-import type { Database } from "bun:sqlite";
-import { readFileSync } from "node:fs";
-import { readRows, rowOf, SELECT_COLUMNS } from "../store/config-db.ts";
-import { carveRows } from "./page-carver.ts";
-import { errorText } from "../../base/error-text.ts";
-import { SqliteFile } from "../store/sqlite-file.ts";
-import { problemsOf, RowType, showInode, type Row } from "../store/tree-rows.ts";
+import { RowType, showInode, type Row } from "../store/tree-rows.ts";
+import { readDatabase, type ReadDatabase } from "./read-database.ts";
 
-export interface SalvagedItem {
-  /** Names from the top, latin1; each could be the name of a file. */
-  readonly path: readonly string[];
-  readonly row: Row;
+/** A file or directory that rows give. */
+export class SalvagedItem {
+  /** Latin1; could be the name of a file. */
+  readonly name: string;
+  readonly parent: SalvagedItem | undefined;
   readonly kind: "file" | "directory";
+  /** The first row, of two directories that became one. */
+  readonly row: Row;
+  readonly level: number;
+  /** Bytes of the path. */
+  readonly pathBytes: number;
+
+  constructor(
+    name: string,
+    parent: SalvagedItem | undefined,
+    kind: "file" | "directory",
+    row: Row,
+  ) {
+    this.name = name;
+    this.parent = parent;
+    this.kind = kind;
+    this.row = row;
+    this.level = (parent?.level ?? 0) + 1;
+    this.pathBytes = (parent?.pathBytes ?? 0) + 1 + name.length;
+  }
+
+  /** Names from the top. */
+  get path(): readonly string[] {
+    const names = [this.name];
+    for (let at = this.parent; at !== undefined; at = at.parent) names.push(at.name);
+    return names.toReversed();
+  }
 }
 
 export interface Salvaged {
-  /** A directory before what is in it. */
+  /** A directory before what is in it, one after another: all below it follows it. */
   readonly items: readonly SalvagedItem[];
-  /** What is wrong; none when the C server would load it. */
-  readonly problems: readonly string[];
-  readonly rows: readonly Row[];
+  /** Entries whose name or place is another one than their row says, a line each. */
+  readonly moved: readonly string[];
+  readonly database: ReadDatabase;
 }
 
 const LOST = "lost+found";
 const NAME_BYTES = 255;
-
-/** All rows, or those that can be read one by one and those that are found in loose pages. */
-function rowsOf(file: string, problems: string[]): Row[] {
-  const opened = SqliteFile.open(file);
-  if (typeof opened === "string") {
-    problems.push(`cannot be opened: ${opened}`);
-    return carve(file, new Map(), problems);
-  }
-  using database = opened;
-  try {
-    return database.read(readRows);
-  } catch (error) {
-    problems.push(`cannot be read through: ${errorText(error)}`);
-    const have = new Map<number, Row>();
-    try {
-      database.read((connection) => readFromBothEnds(connection, have));
-    } catch (other) {
-      problems.push(errorText(other));
-    }
-    return carve(file, have, problems);
-  }
-}
-
-/** Row by row up to the first that cannot be read, from the start and from the end. */
-function readFromBothEnds(database: Database, rows: Map<number, Row>): void {
-  for (const [compare, order, start] of [
-    [">", "ASC", -1],
-    ["<", "DESC", Number.MAX_SAFE_INTEGER],
-  ] as const) {
-    const where = `WHERE inode ${compare} ? ORDER BY inode ${order} LIMIT 1`;
-    let last: number = start;
-    try {
-      const next = database.prepare(`SELECT ${SELECT_COLUMNS} FROM tree ${where}`);
-      for (;;) {
-        const [columns] = next.values(last);
-        if (columns === undefined) break;
-        const row = rowOf(columns);
-        if (rows.has(row.inode)) break;
-        rows.set(row.inode, row);
-        last = row.inode;
-      }
-    } catch {
-      // A damaged page: what lies behind it is reached from the other end, or found in its pages.
-    }
-  }
-}
-
-function carve(file: string, have: Map<number, Row>, problems: string[]): Row[] {
-  try {
-    const found = [...carveRows(readFileSync(file)).values()].filter(
-      ({ inode }) => !have.has(inode),
-    );
-    for (const row of found) have.set(row.inode, row);
-    if (found.length > 0) {
-      problems.push(`${found.length} entries were found in loose pages and may be out of date`);
-    }
-  } catch (error) {
-    problems.push(errorText(error));
-  }
-  return [...have.values()].toSorted((a, b) => a.inode - b.inode);
-}
+/** Deeper directories go to lost+found: descriptors are held for each level ... */
+const MOST_LEVELS = 128;
+/** ... and PATH_MAX is 4096, with the directory they are exported into. */
+const PATH_BYTES = 3000;
 
 /** True for what one path component can be called. */
 function isName(name: string): boolean {
@@ -95,64 +62,159 @@ function isName(name: string): boolean {
   return !odd && !name.includes("/") && !name.includes("\0");
 }
 
-/** A name that tells which row it was, and fits. */
-function substitute({ inode, name }: Row): string {
-  const rest = name.replaceAll(/[/\0]/g, "_").slice(0, NAME_BYTES - 24);
-  return `${showInode(inode)}-${rest === "" ? "unnamed" : rest}`;
+/** A name that says which row it was, and fits. */
+function substitute(row: Row): string {
+  const rest = row.name.replaceAll(/[/\0]/g, "_").slice(0, NAME_BYTES - 24);
+  return `${showInode(row.wideInode ?? row.inode)}-${rest === "" ? "unnamed" : rest}`;
+}
+
+/** A place in the tree that is being put together. */
+interface Place {
+  readonly row: Row;
+  readonly name: string;
+  readonly kind: "file" | "directory";
+  readonly children: Place[];
+  /** By the names of rows. */
+  readonly names: Map<string, Place>;
+  /** Further directories of the same name that became part of this one. */
+  readonly merged: Row[];
+}
+
+const NO_ROW: Row = {
+  inode: 0,
+  parent: 0,
+  version: 0,
+  writer: 0,
+  mtime: 0,
+  type: RowType.DIRECTORY,
+  name: "",
+  data: new Uint8Array(0),
+};
+
+function newPlace(row: Row, name: string, kind: Place["kind"]): Place {
+  return { row, name, kind, children: [], names: new Map(), merged: [] };
 }
 
 class Placer {
-  readonly #byParent = new Map<number, Row[]>();
-  readonly #placed = new Set<number>();
+  readonly #below = new Map<number, Row[]>();
+  readonly #placed = new Set<Row>();
+  readonly #root = newPlace(NO_ROW, "", "directory");
+  readonly #lost: Place[] = [];
   readonly items: SalvagedItem[] = [];
+  readonly moved: string[] = [];
 
   constructor(rows: readonly Row[]) {
+    const inodes = new Set<number>();
     for (const row of rows) {
       if (row.inode === 0) continue;
-      const siblings = this.#byParent.get(row.parent);
-      if (siblings === undefined) this.#byParent.set(row.parent, [row]);
+      inodes.add(row.inode);
+      const siblings = this.#below.get(row.parent);
+      if (siblings === undefined) this.#below.set(row.parent, [row]);
       else siblings.push(row);
     }
-    this.#below(0, []);
-    const lost = rows.filter(({ inode }) => inode !== 0 && !this.#placed.has(inode));
-    for (const row of lost) this.#lose(row);
+    this.#fill(this.#root, this.#below.get(0) ?? []);
+    // First the tops of what has no directory, then what is left: circles.
+    for (const row of rows) if (!inodes.has(row.parent)) this.#lose(row);
+    for (const row of rows) this.#lose(row);
+    this.#list();
   }
 
-  #below(inode: number, path: readonly string[]): void {
-    const names = new Set<string>();
-    for (const row of this.#byParent.get(inode) ?? []) {
-      // Of two rows with one name the first keeps it; the other is told apart by its inode.
-      const clash = !isName(row.name) || names.has(row.name);
-      const name = clash ? substitute(row) : row.name;
-      names.add(name);
-      this.#add(row, [...path, name]);
+  /** Places rows and all that lies below them; without recursion. */
+  #fill(place: Place, rows: readonly Row[]): void {
+    const ahead: [Place, readonly Row[]][] = [[place, rows]];
+    for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+      const [above, children] = next;
+      for (const row of children) {
+        const inner = this.#placed.has(row) ? undefined : this.#add(above, row);
+        if (inner !== undefined) ahead.push([inner, this.#below.get(row.inode) ?? []]);
+      }
     }
   }
 
-  #add(row: Row, path: readonly string[]): void {
-    if (this.#placed.has(row.inode)) return;
-    this.#placed.add(row.inode);
-    const hasChildren = this.#byParent.has(row.inode);
-    const isDirectory = row.type === RowType.DIRECTORY || (hasChildren && row.data.length === 0);
-    this.items.push({ path, row, kind: isDirectory ? "directory" : "file" });
-    if (isDirectory) this.#below(row.inode, path);
+  /** Places one row; the directory to go on with. */
+  #add(above: Place, row: Row): Place | undefined {
+    this.#placed.add(row);
+    const twin = above.names.get(row.name);
+    const isDirectory = this.#isDirectory(row);
+    if (isDirectory && row.data.length > 0) this.#addContent(above, row);
+    if (isDirectory && twin?.kind === "directory") {
+      twin.merged.push(row);
+      return twin;
+    }
+    const name = isName(row.name) && twin === undefined ? row.name : substitute(row);
+    const place = newPlace(row, name, isDirectory ? "directory" : "file");
+    above.children.push(place);
+    if (twin === undefined) above.names.set(row.name, place);
+    return isDirectory ? place : undefined;
+  }
+
+  #isDirectory(row: Row): boolean {
+    const hasChildren = (this.#below.get(row.inode)?.length ?? 0) > 0 && row.inode !== row.parent;
+    return row.type === RowType.DIRECTORY || (hasChildren && row.data.length === 0);
+  }
+
+  /** What a directory must not have is kept as a file beside it. */
+  #addContent(above: Place, row: Row): void {
+    const content = { ...row, type: RowType.FILE };
+    above.children.push(newPlace(content, `${substitute(row)}.content`, "file"));
   }
 
   #lose(row: Row): void {
-    if (this.#placed.has(row.inode)) return;
-    if (!this.items.some(({ path }) => path.length === 1 && path[0] === LOST)) {
-      const directory = { ...row, inode: 0, type: RowType.DIRECTORY, data: new Uint8Array(0) };
-      this.items.push({ path: [LOST], row: directory, kind: "directory" });
+    if (row.inode === 0 || this.#placed.has(row)) return;
+    this.#placed.add(row);
+    const isDirectory = this.#isDirectory(row);
+    const place = newPlace(row, substitute(row), isDirectory ? "directory" : "file");
+    this.#lost.push(place);
+    if (isDirectory) this.#fill(place, this.#below.get(row.inode) ?? []);
+  }
+
+  /** Names everything, depth first; what lies too deep becomes lost. */
+  #list(): void {
+    const kept = this.#root.names.get(LOST);
+    const hasOwn = kept?.kind === "directory";
+    const others = hasOwn
+      ? this.#root.children.filter((each) => each !== kept)
+      : this.#root.children;
+    for (const child of others) this.#listBelow(child, undefined);
+    if (!hasOwn && this.#lost.length === 0) return;
+    const name = kept === undefined || hasOwn ? LOST : `${LOST}.rescued`;
+    const top = new SalvagedItem(name, undefined, "directory", kept?.row ?? NO_ROW);
+    this.items.push(top);
+    for (const child of hasOwn ? kept.children : []) this.#listBelow(child, top);
+    // Grows while it is gone through.
+    for (const child of this.#lost) this.#listBelow(child, top);
+  }
+
+  #listBelow(first: Place, parent: SalvagedItem | undefined): void {
+    const ahead: [Place, SalvagedItem | undefined][] = [[first, parent]];
+    for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+      const [place, above] = next;
+      const { kind, row } = place;
+      const depth = (above?.level ?? 0) >= MOST_LEVELS || (above?.pathBytes ?? 0) > PATH_BYTES;
+      if (depth && kind === "directory") {
+        this.#lost.push({ ...place, name: substitute(row) });
+        continue;
+      }
+      const item = new SalvagedItem(place.name, above, kind, row);
+      this.items.push(item);
+      this.#say(place, item);
+      for (const child of place.children.toReversed()) ahead.push([child, item]);
     }
-    this.#add(row, [LOST, substitute(row)]);
+  }
+
+  #say({ row, name, merged }: Place, item: SalvagedItem): void {
+    if (name !== row.name) this.moved.push(`'${row.name}' is called ${item.path.join("/")}`);
+    for (const other of merged) {
+      const inodes = `inodes ${showInode(row.inode)} and ${showInode(other.inode)}`;
+      const path = item.path.join("/");
+      this.moved.push(`two directories are called ${path} (${inodes}): their entries are together`);
+    }
   }
 }
 
-/** Reads what there is; never throws. The file may be missing: then that is the one problem. */
+/** Reads what there is; never throws for what is in it. */
 export function salvage(file: string): Salvaged {
-  const problems: string[] = [];
-  const rows = rowsOf(file, problems);
-  problems.push(...problemsOf(rows).map(({ reason }) => reason));
-  // Every file of a directory that is gone says so.
-  return { items: new Placer(rows).items, problems: [...new Set(problems)], rows };
+  const database = readDatabase(file);
+  const placer = new Placer(database.rows);
+  return { items: placer.items, moved: placer.moved, database };
 }

@@ -140,9 +140,13 @@ export class Memdb {
 
   /** Every entry, a directory before what is in it. */
   *entries(from: Entry = this.#root): Generator<Entry> {
-    for (const child of from.children.values()) {
-      yield child;
-      if (child.kind === "directory") yield* this.entries(child);
+    // Without recursion: a database may nest directories tens of thousands deep.
+    const open = [from.children.values()];
+    for (let children = open.at(-1); children !== undefined; children = open.at(-1)) {
+      const { value: child, done } = children.next();
+      if (done === true) open.pop();
+      else yield child;
+      if (child !== undefined && child.children.size > 0) open.push(child.children.values());
     }
   }
 
@@ -233,11 +237,17 @@ export class Memdb {
 
   /** Takes an entry out, a directory's entries first. */
   remove(entry: Entry): void {
-    for (const child of entry.children.values()) this.remove(child);
-    const path = pathOf(entry);
-    this.#detach(entry as Mutable);
-    this.#forget(entry);
-    this.#notify({ kind: "removed", path, entry });
+    const order = [entry];
+    for (const above of order) {
+      // The last child first: reversed, entries come in order and a directory after its own.
+      for (const child of [...above.children.values()].toReversed()) order.push(child);
+    }
+    for (const each of order.toReversed()) {
+      const path = this.#subscribers.size === 0 ? "" : pathOf(each);
+      this.#detach(each as Mutable);
+      this.#forget(each);
+      this.#notify({ kind: "removed", path, entry: each });
+    }
   }
 
   #place(entry: Mutable, parent: Mutable, created: boolean): void {
@@ -252,7 +262,9 @@ export class Memdb {
     this.#fileBytes += entry.size;
     this.#entryCount++;
     if (!created) this.#tell("placed", entry);
-    else this.#notify({ kind: "placed", path: pathOf(entry), entry, created });
+    else if (this.#subscribers.size > 0) {
+      this.#notify({ kind: "placed", path: pathOf(entry), entry, created });
+    }
   }
 
   #forget(entry: Entry): void {

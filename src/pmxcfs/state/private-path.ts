@@ -1,4 +1,7 @@
-/** Which paths only root may read, by request and through the mount: the one rule for both. */
+/**
+ * Which paths only root may read, by request and through the mount: the one rule for both. And the
+ * names that the mount makes itself.
+ */
 
 /** The names in a path; slashes that are doubled, leading or trailing do not count. */
 export function pathParts(path: string): string[] {
@@ -12,6 +15,20 @@ export function pathParts(path: string): string[] {
 export function pathIsPrivate(path: string): boolean {
   // Most paths are public, and the mount asks at each stat.
   if (!path.includes("priv")) return false;
-  const parts = pathParts(path);
+  return partsArePrivate(pathParts(path));
+}
+
+/** The same of the names in a path. */
+function partsArePrivate(parts: readonly string[]): boolean {
   return parts[0] === "priv" || (parts[0] === "nodes" && parts[2] === "priv");
 }
+
+/** What the mount shows at the top by itself; in a copy of it these are no files. */
+export const mountMadeNames: ReadonlySet<string> = new Set([
+  ".clusterlog",
+  ".debug",
+  ".members",
+  ".rrd",
+  ".version",
+  ".vmlist",
+]);

@@ -4,6 +4,7 @@
  * directory.ts. Owns the watches of its directories.
  */
 import { closeSync, fstatSync, type Stats } from "node:fs";
+import { mountMadeNames } from "../state/private-path.ts";
 import { CfsLimits } from "../../base/limits.ts";
 import type { Inotify } from "../../platform/inotify.ts";
 import { Watch } from "../../platform/inotify.ts";
@@ -29,16 +30,6 @@ const RACY_MS = 20;
 const REPLACED = Watch.CREATE | Watch.MOVED_TO;
 /** Directories in directories: each level holds a descriptor while it is read. */
 const MAX_DEPTH = 64;
-
-/** What pmxcfs's FUSE mount shows at the top by itself; in a copy of it these are no files. */
-const MADE_BY_MOUNT: ReadonlySet<string> = new Set([
-  ".clusterlog",
-  ".debug",
-  ".members",
-  ".rrd",
-  ".version",
-  ".vmlist",
-]);
 
 /** A name in a directory, as it was when it was last looked at. */
 interface Known {
@@ -217,7 +208,7 @@ export class DirectoryTree {
   }
 
   #read(directory: number, folder: Folder, name: string, mask: number): void {
-    if (folder === this.root && MADE_BY_MOUNT.has(name)) {
+    if (folder === this.root && mountMadeNames.has(name)) {
       return this.#leaveOut(folder, name, UNKNOWN_STAMP, "pmxcfs makes it itself");
     }
     const read = readFileIn(directory, name, CfsLimits.fileBytes);

@@ -64,7 +64,7 @@ export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
 }
 
 /** The path of a name in an open directory, for any call that takes a path. */
-export function inside(directory: number, name: string): Buffer {
+function inside(directory: number, name: string): Buffer {
   return Buffer.from(`/proc/self/fd/${directory}/${name}`, "latin1");
 }
 

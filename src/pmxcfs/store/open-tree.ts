@@ -5,13 +5,14 @@
  */
 import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
-import { type Entry, Memdb, pathOf, type Stamp } from "../state/memdb.ts";
+import { type Entry, Memdb, type Stamp } from "../state/memdb.ts";
 import { BatchingWriter, type BatchingOptions } from "./batching-writer.ts";
 import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.ts";
 import { removeJournal, setJournalAside } from "./journal.ts";
 import { journalState, replayed } from "./replay.ts";
 import type { RowWriter } from "./row-writer.ts";
-import { duplicateGuestsIn, loadedEntries, problemsOf, RowType, type Row } from "./tree-rows.ts";
+import { judgeRows, servedRefusal } from "./tree-rules.ts";
+import { loadedEntries, RowType, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
 import { isPending, settled } from "./version-row.ts";
 
@@ -109,15 +110,21 @@ function load(database: ConfigDbWriter, log: Log): Loaded | string {
   } catch (error) {
     return `select returned error: ${errorText(error)}`;
   }
-  const [problem] = problemsOf(rows.map(settled));
-  if (problem !== undefined) return problem.reason;
+  const judged = judgeRows(rows.map(settled));
+  const refusal = servedRefusal(judged);
+  if (refusal !== undefined) return refusal.text;
+  const wide = rows.find(({ wideInode, wideParent }) => (wideInode ?? wideParent) !== undefined);
+  if (wide !== undefined) return `the inode of '${wide.name}' is beyond 2^53: it cannot be written`;
+  for (const { text, row } of [...judged.refusals, ...judged.remarks]) {
+    log.warn(`${database.file}: ${row.name}: ${text}`);
+  }
   const root = rootOf(rows, database, log);
   if (typeof root === "string") return root;
   const memdb = new Memdb();
-  const entries = memdb.reload(root, loadedEntries(rows), new Map());
-  const files = [...entries.values()].filter(({ kind }) => kind === "file");
-  const [duplicate] = duplicateGuestsIn(files.map(pathOf));
-  return duplicate ?? { memdb, entries, rows, root };
+  const reachable = judged.entries.flatMap(({ row }) => row ?? []);
+  const sorted = reachable.toSorted((a, b) => a.inode - b.inode);
+  const entries = memdb.reload(root, loadedEntries(sorted), new Map());
+  return { memdb, entries, rows, root };
 }
 
 /** Version, writer and mtime of the tree; row 0 is written when there is none (as C does). */

@@ -1,12 +1,12 @@
 /**
- * How often a source took over what others changed, how long it took, how often it failed; apart
- * by what told of the change.
+ * How often a source took over what others changed, how long it took, how often it failed, apart
+ * by what reported the change; and how far it is behind.
  */
 
 /** Upper bounds, in ms. */
 export const RELOAD_BOUNDS_MS: readonly number[] = [0.1, 0.25, 1, 2.5, 10, 25, 100, 250, 1000];
 
-/** `sweep`: nobody told, a file's stamp was found changed. */
+/** `sweep`: no event came, a file's stamp was found changed. */
 export type ReloadTrigger = "inotify" | "sweep" | "database";
 
 /** Those of one trigger. */
@@ -24,12 +24,18 @@ export interface ReloadCounts {
   readonly failures: number;
   /** What reading all of it took at the start. */
   readonly loadMs: number;
+  /** When the source was last found to be what is served; ms since 1970. */
+  readonly stateOf: number;
+  /** For how long there has been a change that is not served yet, in ms; 0 when there is none. */
+  readonly behindMs: number;
 }
 
 export class Reloads implements ReloadCounts {
   readonly byTrigger: ReadonlyMap<ReloadTrigger, { counts: number[]; sumMs: number }>;
-  readonly loadMs: number;
+  loadMs: number;
   failures = 0;
+  stateOf = Date.now();
+  #behindSince: number | undefined;
 
   /** `startedMs`: when loading began (performance.now()); it is over now. */
   constructor(startedMs: number, triggers: readonly ReloadTrigger[]) {
@@ -42,8 +48,29 @@ export class Reloads implements ReloadCounts {
     );
   }
 
+  get behindMs(): number {
+    return this.#behindSince === undefined ? 0 : performance.now() - this.#behindSince;
+  }
+
+  /** Loading that began at `startedMs` is over. */
+  loaded(startedMs: number): void {
+    this.loadMs = performance.now() - startedMs;
+  }
+
+  /** A change was found (performance.now()); what is served is an older state from now on. */
+  began(nowMs: number): void {
+    this.#behindSince ??= nowMs;
+  }
+
+  /** What is served is what is there, and nothing of it was new. */
+  settled(): void {
+    this.#behindSince = undefined;
+    this.stateOf = Date.now();
+  }
+
   /** One was taken over; it began at `startedMs`. */
   done(trigger: ReloadTrigger, startedMs: number): void {
+    this.settled();
     const times = this.byTrigger.get(trigger);
     if (times === undefined) return;
     const ms = performance.now() - startedMs;

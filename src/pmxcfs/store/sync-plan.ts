@@ -12,7 +12,8 @@ import {
   type TreeIndex,
 } from "../state/tree-index.ts";
 import type { RowChange, RowImage } from "./row-writer.ts";
-import { loadedEntries, problemsOf, RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
+import { loadedEntries, RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
+import { treeProblem } from "./tree-rules.ts";
 
 /** One UPDATE message: an entry of the leader's tree; inode 0 is the root, with an empty name. */
 export interface SyncEntry {
@@ -101,8 +102,8 @@ export function planSync(
     }
   }
   const sorted = [...rows.values()].toSorted((a, b) => a.inode - b.inode);
-  const [problem] = problemsOf([root, ...sorted]);
-  if (problem !== undefined) return problem.reason;
+  const problem = treeProblem([root, ...sorted]);
+  if (problem !== undefined) return problem;
   if (leaderIndex !== undefined) {
     const rootDigest = digestOf({ ...hashedRow(root), type: RowType.DIRECTORY, name: "" });
     const all = sorted.map(({ inode }) => [inode, digests.get(inode) ?? NO_DATA] as const);

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { errorText } from "../../base/error-text.ts";
-import { selectAll } from "./sqlite-file.ts";
+import { selectAll } from "./sqlite-rows.ts";
 
 /** A database below this is not worth it. */
 const COMPACT_FROM_BYTES = 8 * 1024 * 1024;

@@ -4,7 +4,7 @@
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { CfsLimits } from "../../../base/limits.ts";
-import { verifyDatabase } from "../../../pmxcfs/rescue/config-tools.ts";
+import { problemLine, verifyDatabase } from "../../../pmxcfs/rescue/verify.ts";
 import { salvage, type SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
 import { NOTHING_READ } from "../catalog/database.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
@@ -130,10 +130,9 @@ interface Examined {
 }
 
 function examine(file: string): Examined {
-  const { problems } = verifyDatabase(file);
-  const { items, rows } = salvage(file);
-  const root = rows.find(({ inode }) => inode === 0);
-  return { problems, items, modifiedS: root?.mtime ?? 0 };
+  const { problems, modifiedS } = verifyDatabase(file);
+  const { items } = salvage(file);
+  return { problems: problems.map(problemLine), items, modifiedS };
 }
 
 /** Copies the file and its log, and examines the copy; a copy torn by a writer is made again. */

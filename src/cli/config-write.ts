@@ -1,0 +1,74 @@
+/** `config import` and `config rename-node`: the commands that write a config.db. */
+import { importDirectory } from "../pmxcfs/rescue/import.ts";
+import { renameNode } from "../pmxcfs/rescue/rename-node.ts";
+import { flag, path as pathOption, text } from "./args.ts";
+import { command } from "./command.ts";
+import { counted } from "../base/counted.ts";
+import { showName, warn } from "./config-text.ts";
+import { CommandFailure } from "./failure.ts";
+import { print } from "./terminal.ts";
+
+const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
+
+export const importCommand = command({
+  name: "import",
+  summary: "Make a config.db that pmxcfs loads, of a directory that is /etc/pve",
+  details: [
+    "Symlinks, FIFOs, sockets, devices, files over 1 MiB and the files that pmxcfs makes itself " +
+      "(.version, .members, ...) are left out and named on stderr. The new database is read back " +
+      "and verified before it takes its place.",
+    "With --force, a database that is there is kept as FILE.bak-TIME, with its -wal and " +
+      "journals. Stop pve-cluster first: a running server does not look at a file that takes " +
+      "the place of its own.",
+  ],
+  examples: [["config import ./etc-pve --db ./config.db", "for a test rig"]],
+  options: {
+    db: pathOption({ description: "Database to make", hint: "FILE", required: true }),
+    force: flag({ description: "Replace one that exists; it is kept as FILE.bak-TIME" }),
+  },
+  operands: {
+    dir: pathOption({ description: "Directory to import", hint: "DIR", required: true }),
+  },
+  run: ({ db, force, dir }) => {
+    const imported = importDirectory(dir, db, { replace: force });
+    if (typeof imported === "string") throw new CommandFailure(imported);
+    const { leftOut, kept, files, directories } = imported;
+    for (const { path, reason } of leftOut) warn(`left out: ${showName(path)} (${reason})`);
+    if (kept !== undefined) warn(`${db}: what was there is kept as ${kept}`);
+    print(`${db}: ${counted(files, "file")} in ${counted(directories, "directory")}\n`);
+  },
+});
+
+export const renameNodeCommand = command({
+  name: "rename-node",
+  summary: "Give a node's directory another name, guests included, in a config.db nobody serves",
+  details: [
+    "All changes are one transaction: after a crash the database has the old name or the new " +
+      "one. If there is a directory of the new name already, entries move into it, and a name " +
+      "that is in both ends the command with nothing changed. A copy is kept as FILE.bak-TIME. " +
+      "What else names the node (corosync.conf, storage.cfg, ha, jobs, the host's own files) is " +
+      "printed.",
+  ],
+  examples: [
+    ["config rename-node pve1 pve-new", "after the host got another name, server stopped"],
+  ],
+  options: {
+    db: pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB }),
+  },
+  operands: {
+    old: text({ description: "Present name", hint: "OLD", required: true }),
+    new: text({ description: "New name", hint: "NEW", required: true }),
+  },
+  run: ({ db, old, new: name }) => {
+    const renamed = renameNode(db, old, name);
+    if (typeof renamed === "string") throw new CommandFailure(`${db}: ${renamed}`);
+    if (renamed.kept !== undefined) warn(`${db}: a copy is kept as ${renamed.kept}`);
+    for (const line of renamed.mentions) warn(`still names ${old}: ${showName(line)}`);
+    print(
+      renamed.entries === 0
+        ? `${db}: nothing to do, nodes/${name} is there and nodes/${old} is not\n`
+        : `${db}: nodes/${name} has ${counted(renamed.entries, "entry")} of nodes/${old}, ` +
+            `${counted(renamed.guests, "guest")} among them\n`,
+    );
+  },
+});

@@ -1,0 +1,40 @@
+/**
+ * Paths of /etc/pve as people type them: copied from a shell with its mount point, relative to the
+ * node's own directories, in the wrong case. What is asked for stays what was typed, less the
+ * mount point; everything else is a hint.
+ */
+import { nearest } from "./suggest.ts";
+
+const MOUNT_POINT = /^\/+etc\/+pve(?:\/+|$)/;
+/** Links at the top of the mount that lead into the node's own directory. */
+const OWN = /^(?:local\/)?(qemu-server|lxc|openvz)(?:\/|$)/;
+
+/** The path below /etc/pve: `/etc/pve/storage.cfg` is `storage.cfg`. */
+export function belowPve(word: string): string {
+  return word.replace(MOUNT_POINT, "");
+}
+
+/** One of `paths` (without slashes at their ends) that was probably meant; undefined for none. */
+export function similarPath(word: string, paths: Iterable<string>): string | undefined {
+  const wanted = belowPve(word)
+    .split("/")
+    .filter((name) => name !== "")
+    .join("/");
+  const all = [...paths];
+  const own = OWN.test(wanted) ? wanted.replace(/^local\//, "") : undefined;
+  const ofNode = all.filter((path) => own !== undefined && /^nodes\/[^/]+\//.test(path));
+  const inNode = ofNode.find((path) => path.endsWith(`/${own}`));
+  if (inNode !== undefined) return inNode;
+  const inOwn = /^local\/(.+)$/.exec(wanted)?.[1];
+  const inLocal = all.find((path) => /^nodes\/[^/]+\//.test(path) && path.endsWith(`/${inOwn}`));
+  if (inOwn !== undefined && inLocal !== undefined) return inLocal;
+  const lower = wanted.toLowerCase();
+  const sameLetters = all.find((path) => path.toLowerCase() === lower);
+  if (sameLetters !== undefined) return sameLetters;
+  const sameName = all.filter((path) => path.split("/").at(-1) === wanted);
+  if (sameName.length === 1) return sameName[0];
+  return nearest(
+    wanted,
+    all.filter((path) => Math.abs(path.length - wanted.length) <= 4),
+  );
+}

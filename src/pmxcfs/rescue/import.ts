@@ -1,0 +1,135 @@
+/**
+ * Makes a config.db of a directory that is /etc/pve. What is replaced is kept under a name with
+ * the time, with its -wal and -journal, and never in the place of an older copy; the new database
+ * is read back and judged before anybody is told that it is there.
+ */
+import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
+import { errorText } from "../../base/error-text.ts";
+import { silentLog } from "../../base/log.ts";
+import { Memdb, pathOf } from "../state/memdb.ts";
+import { writeConfigDb, type TreeItem } from "../store/config-writer.ts";
+import { DirectorySource } from "../store/directory.ts";
+import type { LeftOut } from "../store/directory-tree.ts";
+import { guestPath } from "../state/guests.ts";
+import { verifyDatabase } from "./verify.ts";
+
+/** What SQLite keeps beside a database, and what belongs to it as long as it is there. */
+const COMPANIONS = ["-wal", "-shm", "-journal"] as const;
+
+export interface Imported {
+  readonly files: number;
+  readonly directories: number;
+  readonly leftOut: readonly LeftOut[];
+  /** Where the database that was replaced is now. */
+  readonly kept: string | undefined;
+}
+
+export interface LoadedDirectory {
+  readonly memdb: Memdb;
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** A directory as it would be served; a text when it is none. */
+export function loadDirectory(directory: string): LoadedDirectory | string {
+  const memdb = new Memdb();
+  const source = DirectorySource.open({ directory, memdb, log: silentLog, watch: false });
+  if (typeof source === "string") return source;
+  using opened = source;
+  return { memdb, leftOut: opened.leftOut() };
+}
+
+/** Guest numbers that more than one configuration has, a line each. */
+export function duplicateGuests(memdb: Memdb): readonly string[] {
+  const first = new Map<number, string>();
+  const found: string[] = [];
+  for (const entry of memdb.entries()) {
+    const path = entry.kind === "file" ? pathOf(entry) : "";
+    const vmid = guestPath(path)?.vmid;
+    if (vmid === undefined) continue;
+    const other = first.get(vmid);
+    if (other === undefined) first.set(vmid, path);
+    else found.push(`detected duplicate VMID ${vmid} (${other} and ${path})`);
+  }
+  return found;
+}
+
+/** `20261126T031500Z`, for the name of a copy. */
+function stampOfNow(): string {
+  return new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
+}
+
+function isTaken(name: string): boolean {
+  return ["", ...COMPANIONS].some((suffix) => existsSync(name + suffix));
+}
+
+/** A name beside `file` that nothing has, nor its companions. */
+export function freeName(file: string): string {
+  const name = `${file}.bak-${stampOfNow()}`;
+  for (let count = 1; ; count++) {
+    const tried = count === 1 ? name : `${name}-${count}`;
+    if (!isTaken(tried)) return tried;
+  }
+}
+
+/**
+ * Keeps a database under another name: the file stays in place as a second link until another one
+ * takes it, its -wal and journals move first. Throws what the kernel says.
+ */
+function keepDatabase(file: string): string | undefined {
+  if (!["", ...COMPANIONS].some((suffix) => existsSync(file + suffix))) return undefined;
+  const kept = freeName(file);
+  if (existsSync(file)) linkSync(file, kept);
+  for (const suffix of COMPANIONS) {
+    if (existsSync(file + suffix)) renameSync(file + suffix, kept + suffix);
+  }
+  return kept;
+}
+
+/** Rows for a fresh database: the same directory gives the same, however it is listed. */
+function itemsOf(memdb: Memdb): TreeItem[] {
+  const items: TreeItem[] = [];
+  for (const entry of memdb.entries()) {
+    const bytes = entry.kind === "file" ? entry.bytes : undefined;
+    items.push({ path: pathOf(entry).split("/"), bytes, mtime: entry.mtime });
+  }
+  return items.toSorted((a, b) => (a.path.join("\0") < b.path.join("\0") ? -1 : 1));
+}
+
+/** Makes the database `file` of what `directory` holds; a text that says why it did not. */
+export function importDirectory(
+  directory: string,
+  file: string,
+  options: { readonly replace: boolean },
+): Imported | string {
+  const there = ["", ...COMPANIONS].find((suffix) => existsSync(file + suffix));
+  if (!options.replace && there !== undefined) return `${file}${there} exists already`;
+  const loaded = loadDirectory(directory);
+  if (typeof loaded === "string") return loaded;
+  const { memdb, leftOut } = loaded;
+  // The C server would refuse to start on such a database.
+  const [duplicate] = duplicateGuests(memdb);
+  if (duplicate !== undefined) return duplicate;
+  const draft = `${file}.import-${process.pid}`;
+  const items = itemsOf(memdb);
+  const problem = writeConfigDb(draft, items) ?? verifyDraft(draft, items.length);
+  if (problem !== undefined) {
+    rmSync(draft, { force: true });
+    return problem;
+  }
+  try {
+    const kept = keepDatabase(file);
+    renameSync(draft, file);
+    const files = items.filter(({ bytes }) => bytes !== undefined).length;
+    return { files, directories: items.length - files, leftOut, kept };
+  } catch (error) {
+    rmSync(draft, { force: true });
+    return errorText(error);
+  }
+}
+
+function verifyDraft(draft: string, entries: number): string | undefined {
+  const { problems, files, directories } = verifyDatabase(draft);
+  if (problems[0] !== undefined) return `what was written cannot be read: ${problems[0].text}`;
+  const found = files + directories;
+  return found === entries ? undefined : `${found} of ${entries} entries were written`;
+}

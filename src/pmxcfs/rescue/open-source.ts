@@ -1,0 +1,72 @@
+/**
+ * What is at a path that somebody calls a config.db: a database, a dump of one, either of them
+ * gzipped, or none. Opened for reading only; unpacked in memory, with a bound.
+ */
+import { gunzipSync } from "node:zlib";
+import { errorText } from "../../base/error-text.ts";
+import { InputFile, MemoryFile, type ByteSource } from "../store/sqlite/input-file.ts";
+import { looksLikeDump } from "./sql-dump.ts";
+
+/** A dump, or what a gzipped file unpacks to; pmxcfs's tree is bounded at 128 MiB. */
+const UNPACKED_BYTES = 512 * 1024 * 1024;
+const GZIP = Buffer.from("1f8b", "hex");
+
+export interface RescueSource extends Disposable {
+  readonly kind: "database" | "dump";
+  /** The file was gzipped. */
+  readonly isPacked: boolean;
+  readonly bytes: ByteSource;
+  /** Where -wal and -journal are looked for; undefined for what was unpacked. */
+  readonly path: string | undefined;
+  /** What is wrong with the packing: its end is missing. */
+  readonly problem?: string;
+}
+
+function whole(bytes: ByteSource): Buffer {
+  const content = Buffer.alloc(Math.min(bytes.size(), UNPACKED_BYTES));
+  return content.subarray(0, bytes.read(content, 0));
+}
+
+/** What comes out of a gzipped file, as far as it goes. */
+function unpacked(packed: Buffer): { readonly bytes: Buffer; readonly problem?: string } {
+  try {
+    return { bytes: gunzipSync(packed, { maxOutputLength: UNPACKED_BYTES }) };
+  } catch (error) {
+    try {
+      // Z_SYNC_FLUSH: what can be unpacked, although the end is missing.
+      const bytes = gunzipSync(packed, { maxOutputLength: UNPACKED_BYTES, finishFlush: 2 });
+      return { bytes, problem: `it cannot be unpacked to its end (${errorText(error)})` };
+    } catch {
+      return { bytes: Buffer.alloc(0), problem: `it cannot be unpacked (${errorText(error)})` };
+    }
+  }
+}
+
+/** A text says why there is nothing to be read: `no such file`, `it is a directory`. */
+export function openSource(path: string): RescueSource | string {
+  const file = InputFile.open(path);
+  if (typeof file === "string") return file;
+  const start = Buffer.alloc(512);
+  const head = start.subarray(0, file.read(start, 0));
+  const common = { [Symbol.dispose]: () => file[Symbol.dispose]() };
+  if (head.subarray(0, 2).equals(GZIP)) {
+    const { bytes, problem } = unpacked(whole(file));
+    const kind = looksLikeDump(bytes.subarray(0, 512)) ? "dump" : "database";
+    const said = problem === undefined ? {} : { problem };
+    return {
+      ...common,
+      ...said,
+      kind,
+      isPacked: true,
+      bytes: new MemoryFile(bytes),
+      path: undefined,
+    };
+  }
+  const kind = looksLikeDump(head) ? "dump" : "database";
+  return { ...common, kind, isPacked: false, bytes: file, path };
+}
+
+/** All bytes of a source, as latin1. */
+export function textOfSource({ bytes }: RescueSource): string {
+  return whole(bytes).toString("latin1");
+}

@@ -1,0 +1,184 @@
+/**
+ * Another name for a node's directory, in a database that nobody serves. One transaction, so that
+ * a crash leaves the old name or the new one, and every guest exactly once. Rows are stamped as a
+ * rename by pmxcfs stamps them: a new version for each, row 0 with the last.
+ */
+import { constants, Database } from "bun:sqlite";
+import { readFileSync, writeFileSync } from "node:fs";
+import { errorText } from "../../base/error-text.ts";
+import { guestPath } from "../state/guests.ts";
+import { readRows } from "../store/sqlite-rows.ts";
+import { RowType, type Row } from "../store/tree-rows.ts";
+import { judgeRows, nodePath, type TreeNode } from "../store/tree-rules.ts";
+import { freeName } from "./import.ts";
+import { verifyDatabase } from "./verify.ts";
+
+export interface RenamedNode {
+  /** Files and directories that are below the new name now; 0: it had been renamed already. */
+  readonly entries: number;
+  readonly guests: number;
+  /** Places that still name the node: `storage.cfg line 4: nodes pve1`. */
+  readonly mentions: readonly string[];
+  readonly kept: string | undefined;
+}
+
+const NODE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/;
+/** Files of the host that name nodes; read only. */
+const HOST_FILES = ["/etc/hosts", "/etc/hostname", "/etc/corosync/corosync.conf"];
+const MENTIONS = 50;
+
+/** Moves: an entry gets another directory; what is left empty is removed. */
+interface Plan {
+  readonly moves: readonly { readonly row: Row; readonly parent: number; readonly name: string }[];
+  readonly removed: readonly Row[];
+  readonly entries: number;
+  readonly guests: number;
+}
+
+/** A line says why it was not done; nothing is changed then. */
+export function renameNode(file: string, old: string, name: string): RenamedNode | string {
+  if (!NODE_NAME.test(name)) return `"${name}" cannot be a node's name`;
+  if (old === name) return "old and new name are the same";
+  const { problems } = verifyDatabase(file);
+  if (problems[0] !== undefined) return `it is not sound: ${problems[0].text}`;
+  let database: Database | undefined;
+  try {
+    database = new Database(file, constants.SQLITE_OPEN_READWRITE);
+    // Nobody else may have it open: a server would not see what changes under it.
+    database.run("PRAGMA busy_timeout = 0");
+    database.run("PRAGMA locking_mode = EXCLUSIVE");
+    database.run("BEGIN EXCLUSIVE");
+    const rows = readRows(database);
+    const plan = planRename(rows, old, name);
+    if (typeof plan === "string") return plan;
+    const mentions = mentionsOf(rows, old);
+    if (plan.entries === 0) return { entries: 0, guests: 0, mentions, kept: undefined };
+    database.run("ROLLBACK");
+    database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    const kept = keepCopy(database, file);
+    database.run("BEGIN EXCLUSIVE");
+    applyPlan(database, rows, plan);
+    database.run("COMMIT");
+    return { entries: plan.entries, guests: plan.guests, mentions, kept };
+  } catch (error) {
+    const text = errorText(error);
+    return /locked/.test(text) ? `another process has it open: stop pve-cluster first` : text;
+  } finally {
+    if (database?.inTransaction === true) database.run("ROLLBACK");
+    database?.close();
+  }
+}
+
+/** The whole database as it is, everything of its -wal in it. */
+function keepCopy(database: Database, file: string): string {
+  const kept = freeName(file);
+  // Not by copying the file: closing a descriptor of it would drop the locks of this process.
+  writeFileSync(kept, database.serialize(), { flag: "wx", mode: 0o600 });
+  return kept;
+}
+
+function planRename(rows: readonly Row[], old: string, name: string): Plan | string {
+  const judged = judgeRows(rows);
+  const nodes = judged.entries.find((each) => each.row?.parent === 0 && each.row.name === "nodes");
+  const [from, to] = [nodes?.children.get(old), nodes?.children.get(name)];
+  if (from?.row === undefined) {
+    return to === undefined
+      ? `there is no nodes/${old}`
+      : { moves: [], removed: [], entries: 0, guests: 0 };
+  }
+  if (from.row.type !== RowType.DIRECTORY) return `nodes/${old} is a file`;
+  const counted = countBelow(from, `nodes/${old}`);
+  if (to?.row === undefined) {
+    const move = { row: from.row, parent: from.row.parent, name };
+    return { moves: [move], removed: [], ...counted };
+  }
+  const moves: { row: Row; parent: number; name: string }[] = [];
+  const removed: Row[] = [];
+  const clash = mergeInto(from, to, moves, removed);
+  return clash ?? { moves, removed, ...counted };
+}
+
+/** Entries of `from` go into `to`, directory by directory; a text names one that is in both. */
+function mergeInto(
+  from: TreeNode,
+  to: TreeNode,
+  moves: { row: Row; parent: number; name: string }[],
+  removed: Row[],
+): string | undefined {
+  for (const [name, child] of from.children) {
+    const other = to.children.get(name);
+    if (child.row === undefined) continue;
+    if (other?.row === undefined) moves.push({ row: child.row, parent: to.inode, name });
+    else if (child.row.type === RowType.DIRECTORY && other.row.type === RowType.DIRECTORY) {
+      const clash = mergeInto(child, other, moves, removed);
+      if (clash !== undefined) return clash;
+    } else
+      return `${nodePath(child)} and ${nodePath(other)} are both there: remove one of them first`;
+  }
+  if (from.row !== undefined) removed.push(from.row);
+  return undefined;
+}
+
+function countBelow(top: TreeNode, path: string): { entries: number; guests: number } {
+  let [entries, guests] = [0, 0];
+  const ahead: (readonly [TreeNode, string])[] = [[top, path]];
+  for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+    const [node, at] = next;
+    entries++;
+    if (node.row?.type === RowType.FILE && guestPath(at) !== undefined) guests++;
+    for (const [name, child] of node.children)
+      ahead.push([child, at.length > 1000 ? at : `${at}/${name}`]);
+  }
+  return { entries, guests };
+}
+
+function applyPlan(database: Database, rows: readonly Row[], { moves, removed }: Plan): void {
+  let version = 0;
+  for (const row of rows) version = Math.max(version, row.version, row.inode);
+  const now = Math.floor(Date.now() / 1000);
+  const move = database.prepare(
+    "UPDATE tree SET parent = ?, name = CAST(? AS TEXT), version = ?, mtime = ? WHERE inode = ?",
+  );
+  const remove = database.prepare("DELETE FROM tree WHERE inode = ?");
+  for (const { row, parent, name } of moves) {
+    version++;
+    move.run(parent, Buffer.from(name, "latin1"), version, now, row.inode);
+  }
+  for (const { inode } of removed) {
+    version++;
+    remove.run(inode);
+  }
+  const root = database.prepare(
+    "REPLACE INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
+      "VALUES (0, 0, ?, 0, ?, 8, '__version__', NULL)",
+  );
+  root.run(version, now);
+  for (const statement of [move, remove, root]) statement.finalize();
+}
+
+/** Lines of the tree's files and of the host's that name the node. */
+function mentionsOf(rows: readonly Row[], node: string): string[] {
+  const word = new RegExp(`(?<![\\w.-])${node.replaceAll("-", "\\-")}(?![\\w-])`);
+  const found: string[] = [];
+  const look = (path: string, text: string): void => {
+    for (const [index, line] of text.split("\n").entries()) {
+      if (found.length >= MENTIONS) return;
+      if (word.test(line)) found.push(`${path} line ${index + 1}: ${line.trim().slice(0, 120)}`);
+    }
+  };
+  for (const entry of judgeRows(rows).entries) {
+    const { row } = entry;
+    if (row?.type !== RowType.FILE || row.data.length > 1 << 20) continue;
+    const path = nodePath(entry, 200);
+    if (path.startsWith("priv/") || path.includes("/priv/") || row.data.includes(0)) continue;
+    look(path, Buffer.from(row.data).toString("latin1"));
+  }
+  for (const path of HOST_FILES) {
+    try {
+      look(path, readFileSync(path, "latin1"));
+    } catch {
+      // It is not there.
+    }
+  }
+  return found;
+}

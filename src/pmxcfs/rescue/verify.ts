@@ -1,0 +1,188 @@
+/**
+ * What the C server would do with a config.db, and what else is to be known of it: one verdict for
+ * `config verify` and `--check`. A problem keeps pmxcfs from starting (or lets it start with an
+ * empty /etc/pve), in the C server's words; everything else is a note.
+ *
+ *   const verdict = verifyDatabase("/var/lib/pve-cluster/config.db");
+ *   verdict.problems[0]?.kind     "duplicate-name", "damaged", "empty", ... ; none: it loads
+ *   verdict.problems[0]?.text     what its log would say
+ *   verdict.problems[0]?.path     where in the tree; otherPath of the one it clashes with
+ *   verdict.notes                 lines for people
+ *   verdict.wal                   frames, valid, committed, belongs
+ *   verdict.largest, .nodes, .modifiedS ...   what is in it
+ */
+import { CfsLimits } from "../../base/limits.ts";
+import { SCHEMA } from "../store/config-writer.ts";
+import { mountMadeNames } from "../state/private-path.ts";
+import { RowType, type Row } from "../store/tree-rows.ts";
+import { judgeRows, type JudgedRows, type Refusal, type RefusalKind } from "../store/tree-rules.ts";
+import { readDatabase, type FileProblemKind, type ReadDatabase } from "./read-database.ts";
+import type { WalReport } from "./write-ahead-log.ts";
+
+export interface Problem {
+  readonly kind: FileProblemKind | RefusalKind;
+  /** As the C server logs it, or why it must not be started. */
+  readonly text: string;
+  /** Latin1; of the row it was seen at, as far as its directories are there. */
+  readonly path?: string;
+  /** Of the row it clashes with, which came first. */
+  readonly otherPath?: string;
+  readonly row?: Row;
+  readonly other?: Row;
+  /** With `duplicate-vmid`. */
+  readonly vmid?: number;
+}
+
+export interface Verdict {
+  /** None when the C server starts with it and shows what is in it. */
+  readonly problems: readonly Problem[];
+  readonly notes: readonly string[];
+  readonly wal: WalReport | undefined;
+  /** `dump`: SQL text; `none`: nothing could be opened. */
+  readonly format: ReadDatabase["format"];
+  readonly files: number;
+  readonly directories: number;
+  readonly bytes: number;
+  /** The largest files. */
+  readonly largest: readonly { readonly path: string; readonly bytes: number }[];
+  /** Directories below nodes/. */
+  readonly nodes: readonly string[];
+  /** Version of row 0, and when it was written (seconds since 1970); 0 without one. */
+  readonly version: number;
+  readonly modifiedS: number;
+}
+
+const LARGEST = 5;
+/** Paths are cut beyond this: a database may nest directories thousands deep. */
+const PATH_CHARS = 1024;
+
+/** The problem in one line: C's words, and of two entries that clash where they are. */
+export function problemLine({ text, path, otherPath }: Problem): string {
+  if (otherPath === undefined || path === undefined) return text;
+  return `${text} (${otherPath} and ${path})`;
+}
+
+/** Looks at everything that a database must be. Reads only; throws nothing. */
+export function verifyDatabase(file: string): Verdict {
+  return judgeDatabase(readDatabase(file));
+}
+
+/** The same of what was read already. */
+export function judgeDatabase(database: ReadDatabase): Verdict {
+  const { rows, problem, wal, format, sql } = database;
+  const judged = judgeRows(rows);
+  const paths = new Paths(rows);
+  const notes = [...database.notes];
+  const problems: Problem[] = problem === undefined ? [] : [problem];
+  // What is left of a damaged file says little about what was in it whole.
+  if (!database.isPartial) problems.push(...judged.refusals.map((each) => paths.problem(each)));
+  if (problem === undefined)
+    notes.push(...rowNotes(judged, rows, paths), ...tableNotes(sql, format));
+  return { problems, notes, wal, format, ...contents(judged, rows, paths) };
+}
+
+/** Where rows are, as far as their directories are there. */
+class Paths {
+  readonly #byInode: ReadonlyMap<number, Row>;
+
+  constructor(rows: readonly Row[]) {
+    this.#byInode = new Map(rows.map((row) => [row.inode, row]));
+  }
+
+  of(row: Row): string {
+    const names: string[] = [];
+    let length = 0;
+    const walked = new Set<Row>();
+    for (let at: Row | undefined = row; at !== undefined && at.inode !== 0;) {
+      if (walked.has(at) || length > PATH_CHARS) {
+        names.push("...");
+        break;
+      }
+      walked.add(at);
+      names.push(at.name);
+      length += at.name.length + 1;
+      at = at.parent === 0 ? undefined : (this.#byInode.get(at.parent) ?? MISSING);
+    }
+    return names.toReversed().join("/");
+  }
+
+  problem({ kind, text, row, other, vmid }: Refusal): Problem {
+    const clash = other === undefined ? {} : { other, otherPath: this.of(other) };
+    const path = row.inode === 0 ? {} : { path: this.of(row) };
+    return { kind, text, row, ...path, ...clash, ...(vmid === undefined ? {} : { vmid }) };
+  }
+}
+
+/** Stands for a directory that has no row. */
+const MISSING: Row = {
+  inode: 0.5,
+  parent: 0,
+  version: 0,
+  writer: 0,
+  mtime: 0,
+  type: RowType.DIRECTORY,
+  name: "?",
+  data: new Uint8Array(0),
+};
+
+function rowNotes({ remarks, rootRow }: JudgedRows, rows: readonly Row[], paths: Paths): string[] {
+  const notes: string[] = [];
+  let newest = 0;
+  let highest = 0;
+  for (const { version, inode } of rows) {
+    newest = Math.max(newest, version);
+    highest = Math.max(highest, inode);
+  }
+  if (rootRow === undefined) notes.push("no row 0: the C server adds one, with version 1");
+  else if (rootRow.version === 0) notes.push("row 0 has version 0: the C server makes it 1");
+  else if (rootRow.version < Math.max(newest, highest)) {
+    const used = rootRow.version < newest ? `version ${newest}` : `inode ${highest}`;
+    notes.push(
+      `row 0 has version ${rootRow.version}, but ${used} is in use: ` +
+        "a file that the C server creates may take the place of another one",
+    );
+  }
+  for (const { row, text } of remarks) notes.push(`${paths.of(row)}: ${text}`);
+  for (const row of rows) {
+    const size = row.omitted ?? row.data.length;
+    const isFile = row.inode !== 0 && row.type === RowType.FILE;
+    if (isFile && size > CfsLimits.fileBytes) {
+      notes.push(`${paths.of(row)}: ${size} bytes, more than ${CfsLimits.fileBytes}`);
+    }
+    if (row.inode !== 0 && row.parent === 0 && mountMadeNames.has(row.name)) {
+      notes.push(`${row.name}: hidden by an entry that pmxcfs makes itself`);
+    }
+  }
+  return notes;
+}
+
+function tableNotes(sql: string | undefined, format: ReadDatabase["format"]): string[] {
+  if (format !== "database" || sql === undefined || `${sql};` === SCHEMA) return [];
+  return ["the table is not declared as pmxcfs does"];
+}
+
+function contents({ entries, rootRow }: JudgedRows, rows: readonly Row[], paths: Paths) {
+  let [files, directories, bytes] = [0, 0, 0];
+  const large: { row: Row; bytes: number }[] = [];
+  for (const row of rows) {
+    if (row.inode === 0) continue;
+    if (row.type === RowType.DIRECTORY) directories++;
+    else {
+      const size = row.omitted ?? row.data.length;
+      files++;
+      bytes += size;
+      large.push({ row, bytes: size });
+    }
+  }
+  large.sort((a, b) => b.bytes - a.bytes);
+  const top = entries.find(({ row }) => row?.parent === 0 && row.name === "nodes");
+  const nodes: string[] = [];
+  for (const { row } of top?.children.values() ?? []) {
+    if (row?.type === RowType.DIRECTORY) nodes.push(row.name);
+  }
+  const largest = large
+    .slice(0, LARGEST)
+    .map(({ row, bytes: size }) => ({ path: paths.of(row), bytes: size }));
+  const { version = 0, mtime: modifiedS = 0 } = rootRow ?? {};
+  return { files, directories, bytes, largest, nodes, version, modifiedS };
+}

@@ -1,0 +1,40 @@
+/**
+ * Rows by way of SQLite itself: for the connection that writes the database, and to ask what the C
+ * server would be told. (Who only reads a file uses sqlite/, which touches nothing.)
+ */
+import type { Database } from "bun:sqlite";
+import { rowFrom, RowNumbers } from "./sqlite/row.ts";
+import type { StoredValue } from "./sqlite/record.ts";
+import { COLUMNS, type Column } from "./sqlite/schema.ts";
+import type { Row } from "./tree-rows.ts";
+
+const ALL_ROWS =
+  "SELECT inode, parent, version, writer, mtime, type, CAST(name AS BLOB), CAST(data AS BLOB) " +
+  "FROM tree ORDER BY inode";
+
+/** Rows of one statement, which is closed again: one that is left open keeps its file open. */
+export function selectAll(database: Database, sql: string): unknown[][] {
+  const statement = database.prepare(sql);
+  try {
+    return statement.values();
+  } finally {
+    statement.finalize();
+  }
+}
+
+function stored(value: unknown): StoredValue {
+  if (typeof value === "number") return Number.isInteger(value) ? value : { real: value };
+  if (typeof value === "bigint") return value;
+  if (typeof value === "string") return { text: Buffer.from(value, "utf8") };
+  return value instanceof Uint8Array ? { blob: Buffer.from(value) } : null;
+}
+
+/** All rows in the order in which the C server reads them. Throws what SQLite throws. */
+export function readRows(database: Database): Row[] {
+  const numbers = new RowNumbers();
+  return selectAll(database, ALL_ROWS).map((values) => {
+    const columns = new Map<Column, StoredValue>();
+    for (const [index, column] of COLUMNS.entries()) columns.set(column, stored(values[index]));
+    return rowFrom(columns, "utf8", numbers);
+  });
+}

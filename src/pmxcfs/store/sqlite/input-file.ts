@@ -1,0 +1,94 @@
+/**
+ * A file of somebody else, opened for reading only: its type is looked at before it is opened (a
+ * FIFO or a device would block or answer for ever), and again on the descriptor. Owns that.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { kindOf, stampOf, type FileStamp } from "../file-walk.ts";
+import { errorText } from "../../../base/error-text.ts";
+
+/** Bytes at offsets: a file, or one that was unpacked into memory. */
+export interface ByteSource {
+  size(): number;
+  /** Fills `into` from byte `at`; how many bytes there were. */
+  read(into: Buffer, at: number): number;
+}
+
+/** What was unpacked from another format. */
+export class MemoryFile implements ByteSource {
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  size(): number {
+    return this.#bytes.length;
+  }
+
+  read(into: Buffer, at: number): number {
+    return this.#bytes.copy(into, 0, at, at + into.length);
+  }
+}
+
+const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+
+/** stat(2) of a path, through symlinks; undefined when it leads to nothing. Throws the rest. */
+export function stampAt(path: string): FileStamp | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats === undefined ? undefined : stampOf(stats);
+}
+
+export class InputFile implements ByteSource, Disposable {
+  readonly #fd: number;
+  /** As it was when it was opened. */
+  readonly opened: FileStamp;
+  #closed = false;
+
+  private constructor(fd: number, opened: FileStamp) {
+    this.#fd = fd;
+    this.opened = opened;
+  }
+
+  /** A regular file; a text that says why not: `no such file`, `it is a FIFO`, EACCES's words. */
+  static open(path: string): InputFile | string {
+    let fd: number | undefined;
+    try {
+      const before = statSync(path, { throwIfNoEntry: false });
+      if (before === undefined) return "no such file";
+      if (!before.isFile()) return `it is a ${kindOf(before)}`;
+      fd = openSync(path, FLAGS);
+      const stats = fstatSync(fd);
+      if (stats.isFile()) return new InputFile(fd, stampOf(stats));
+      closeSync(fd);
+      return `it is a ${kindOf(stats)}`;
+    } catch (error) {
+      if (fd !== undefined) closeSync(fd);
+      return errorText(error);
+    }
+  }
+
+  stamp(): FileStamp {
+    return stampOf(fstatSync(this.#fd));
+  }
+
+  size(): number {
+    return fstatSync(this.#fd).size;
+  }
+
+  /** As ByteSource; what read(2) says (EIO) is thrown. */
+  read(into: Buffer, at: number): number {
+    let filled = 0;
+    while (filled < into.length) {
+      const got = readSync(this.#fd, into, filled, into.length - filled, at + filled);
+      if (got === 0) break;
+      filled += got;
+    }
+    return filled;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeSync(this.#fd);
+  }
+}

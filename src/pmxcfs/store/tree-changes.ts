@@ -1,0 +1,211 @@
+/**
+ * What differs between rows and the tree in memory, and how that is taken over: parents before
+ * what is in them, a replaced file told once, in time that grows with the number of changes.
+ */
+import { isWithin, type Entry, type Memdb } from "../state/memdb.ts";
+import type { TableUpdate } from "./sqlite/database-reader.ts";
+import { newEntry, RowType, type Row } from "./tree-rows.ts";
+import { isPathName, rowRefusal, type JudgedRows } from "./tree-rules.ts";
+
+/** What differs from the tree. */
+export interface Difference {
+  readonly changed: readonly Row[];
+  readonly gone: readonly Entry[];
+}
+
+/** A change that sets another mtime than this close to now is a utime, not a write. */
+const WRITE_WITHIN_S = 5;
+/** Rows handled between two chances to stop. */
+const STEP = 16;
+
+const kindOf = (row: Row): Entry["kind"] => (row.type === RowType.DIRECTORY ? "directory" : "file");
+
+/** Same place, same kind. */
+function isInPlace(entry: Entry, row: Row): boolean {
+  const isThere = entry.parent?.inode === row.parent && entry.name === row.name;
+  return isThere && kindOf(row) === entry.kind;
+}
+
+function isEqual(entry: Entry, row: Row): boolean {
+  const stamps = entry.version === row.version && entry.mtime === row.mtime;
+  return stamps && isInPlace(entry, row) && Buffer.compare(entry.bytes, row.data) === 0;
+}
+
+/** The same bytes again: a rewrite sets the time it happened, a utime any other. */
+function isUtime(entry: Entry, row: Row): boolean {
+  const now = Date.now() / 1000;
+  return row.mtime !== entry.mtime && Math.abs(now - row.mtime) > WRITE_WITHIN_S;
+}
+
+export class TreeChanges {
+  readonly #memdb: Memdb;
+  /** The root among them. */
+  readonly #entries: Map<number, Entry>;
+
+  constructor(memdb: Memdb, entries: Map<number, Entry>) {
+    this.#memdb = memdb;
+    this.#entries = entries;
+  }
+
+  /** Without the root. */
+  get entryCount(): number {
+    return this.#entries.size - 1;
+  }
+
+  /** False when applying a change took out more than it was to. */
+  get isComplete(): boolean {
+    return this.#memdb.entryCount === this.entryCount;
+  }
+
+  get(inode: number): Entry | undefined {
+    return this.#entries.get(inode);
+  }
+
+  entries(): Iterable<Entry> {
+    return this.#entries.values();
+  }
+
+  /** An update as far as it is about entries. */
+  known({ changed, gone }: TableUpdate): Difference {
+    const entries = gone.flatMap(({ inode }) => (inode === 0 ? [] : (this.get(inode) ?? [])));
+    return { changed, gone: entries };
+  }
+
+  /** Takes a difference over. Yields now and then: what came so far can be seen already. */
+  *apply({ changed, gone }: Difference): Generator<undefined> {
+    const targets = new Set(changed.map((row) => `${row.parent}/${row.name}`));
+    for (const entry of gone) {
+      this.#entries.delete(entry.inode);
+      // A file that another one replaces is told of once, when that one takes its place.
+      const isReplaced = targets.has(`${entry.parent?.inode ?? 0}/${entry.name}`);
+      if (entry.kind === "file" && !isReplaced) this.#memdb.remove(entry);
+    }
+    let count = 0;
+    let waiting = parentsFirst(changed);
+    while (waiting.length > 0) {
+      const later: Row[] = [];
+      for (const row of waiting) {
+        if (!this.#applyRow(row)) later.push(row);
+        count++;
+        if (count % STEP === 0) yield undefined;
+      }
+      if (later.length === waiting.length) break;
+      waiting = later;
+    }
+    for (const entry of gone) if (entry.parent !== undefined) this.#memdb.remove(entry);
+  }
+
+  /** False while the row's directory is not there yet, or still in the one that moves into it. */
+  #applyRow(row: Row): boolean {
+    if (row.inode === 0) return true;
+    const parent = this.#entries.get(row.parent);
+    const entry = this.#entries.get(row.inode);
+    if (parent === undefined || (entry !== undefined && isWithin(parent, entry))) return false;
+    const kind = kindOf(row);
+    if (entry === undefined || entry.kind !== kind || entry.parent === undefined) {
+      if (entry?.parent !== undefined) this.#memdb.remove(entry);
+      this.#entries.set(row.inode, this.#memdb.add(parent, newEntry(row)));
+      return true;
+    }
+    const sameBytes = Buffer.compare(entry.bytes, row.data) === 0;
+    const isMoved = !isInPlace(entry, row);
+    if (isMoved) this.#memdb.move(entry, parent, row.name, row);
+    if (!sameBytes) this.#memdb.write(entry, row.data, row);
+    else if (isMoved) return true;
+    else if (kind === "file" && !isUtime(entry, row)) this.#memdb.write(entry, row.data, row);
+    else this.#memdb.touch(entry, row);
+    return true;
+  }
+}
+
+/** Rows whose directory is among them come after it; those of a circle as they are. */
+function parentsFirst(rows: readonly Row[]): Row[] {
+  const byInode = new Map(rows.map((row) => [row.inode, row]));
+  const done = new Set<Row>();
+  const sorted: Row[] = [];
+  for (const row of rows) {
+    const above: Row[] = [];
+    const walked = new Set<Row>();
+    let at: Row | undefined = row;
+    while (at !== undefined && !done.has(at) && !walked.has(at)) {
+      walked.add(at);
+      above.push(at);
+      at = byInode.get(at.parent);
+    }
+    for (const each of above.toReversed()) {
+      done.add(each);
+      sorted.push(each);
+    }
+  }
+  return sorted;
+}
+
+/** Compares rows that were judged with the tree, one by one. */
+export function* differenceOf(
+  tree: TreeChanges,
+  { entries }: JudgedRows,
+): Generator<undefined, Difference> {
+  const seen = new Set<number>([0]);
+  const changed: Row[] = [];
+  let count = 0;
+  for (const { row, inode } of entries) {
+    seen.add(inode);
+    const entry = tree.get(inode);
+    if (row !== undefined && (entry === undefined || !isEqual(entry, row))) changed.push(row);
+    count++;
+    if (count % STEP === 0) yield undefined;
+  }
+  const gone: Entry[] = [];
+  for (const entry of tree.entries()) if (!seen.has(entry.inode)) gone.push(entry);
+  return { changed, gone };
+}
+
+/**
+ * Whether a difference surely leaves a tree, judged from what it touches alone: every row sound,
+ * its directory there, its name free, nothing left below what goes. False is no verdict: then all
+ * rows are judged (tree-rows.ts).
+ */
+export function* isPlain(
+  tree: TreeChanges,
+  { changed, gone }: Difference,
+): Generator<undefined, boolean> {
+  const leaving = new Set(gone.map(({ inode }) => inode));
+  const rows = new Map<number, Row>();
+  const names = new Set<string>();
+  const placed = new Map(changed.map((row) => [row.inode, row]));
+  /** No longer where it was. */
+  const isAway = (entry: Entry): boolean => {
+    const row = placed.get(entry.inode);
+    return leaving.has(entry.inode) || (row !== undefined && !isInPlace(entry, row));
+  };
+  let count = 0;
+  for (const row of changed) {
+    count++;
+    if (count % STEP === 0) yield undefined;
+    const isOdd = row.nameCut === true || row.omitted !== undefined || !isPathName(row.name);
+    if (rowRefusal(row) !== undefined) return false;
+    if (row.inode === 0) continue;
+    if (isOdd || leaving.has(row.parent)) return false;
+    const entry = tree.get(row.inode);
+    const isMoved = entry !== undefined && !isInPlace(entry, row);
+    // A directory that moves may come to lie within itself.
+    if (isMoved && (row.type === RowType.DIRECTORY || entry.kind === "directory")) return false;
+    const above = tree.get(row.parent) ?? rows.get(row.parent);
+    const isBelowDirectory =
+      above !== undefined && ("kind" in above ? above.kind === "directory" : isDirectory(above));
+    if (!isBelowDirectory || (placed.get(row.parent)?.type ?? RowType.DIRECTORY) !== 4)
+      return false;
+    const key = `${row.parent}/${row.name}`;
+    const occupant = "kind" in above ? above.children.get(row.name) : undefined;
+    const isTaken = occupant !== undefined && occupant !== entry && !isAway(occupant);
+    if (isTaken || names.has(key)) return false;
+    names.add(key);
+    rows.set(row.inode, row);
+  }
+  for (const entry of gone) {
+    for (const child of entry.children.values()) if (!isAway(child)) return false;
+  }
+  return true;
+}
+
+const isDirectory = (row: Row): boolean => row.type === RowType.DIRECTORY;

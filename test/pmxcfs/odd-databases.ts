@@ -1,0 +1,14 @@
+/**
+ * Odd config.db files, made by code: damaged pages, foreign and torn logs, rows that are no tree,
+ * other formats of the same data. Each is a function that fills an empty directory; the file is
+ * always `config.db`. What the C server did with each is in odd-databases.json of test/golden.
+ */
+import { FORMATS } from "./odd/formats.ts";
+import { LOGS } from "./odd/logs.ts";
+import type { OddDatabase } from "./odd/making.ts";
+import { LAYOUT } from "./odd/pages.ts";
+import { ROWS } from "./odd/rows.ts";
+
+export type { OddDatabase };
+
+export const ODD_DATABASES: readonly OddDatabase[] = [...LAYOUT, ...LOGS, ...ROWS, ...FORMATS];
