@@ -1,4 +1,6 @@
 /** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
+import { writeFileSync } from "node:fs";
+import { errorText } from "../base/error-text.ts";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { CHECKS } from "../tools/check/catalog/code.ts";
 import { CODES } from "../tools/check/catalog/codes.ts";

@@ -9,8 +9,8 @@ import { maskSecrets } from "../../base/mask-secrets.ts";
 import { escapeLines } from "../../base/escape.ts";
 import { buildInfo } from "../../base/version.ts";
 import { History } from "../../pmxcfs/history/reader.ts";
-import { verifyDatabase } from "../../pmxcfs/rescue/config-tools.ts";
 import { salvage } from "../../pmxcfs/rescue/salvage.ts";
+import { problemLine, verifyDatabase } from "../../pmxcfs/rescue/verify.ts";
 import { pathIsPrivate } from "../../pmxcfs/state/private-path.ts";
 import { changeJson, showPath } from "../history/listing.ts";
 
@@ -100,7 +100,8 @@ async function journal(unit: string): Promise<string> {
 
 /** Path, kind, size, time and digest of every entry; contents of none. */
 function treeListing(database: string): string {
-  const { items, problems } = salvage(database);
+  const { items, database: read } = salvage(database);
+  const problem = read.problem === undefined ? [] : [`problem: ${read.problem.text}`];
   const lines = items.map(({ path, kind, row }) => {
     const name = path.join("/");
     const hidden = kind === "directory" || pathIsPrivate(name) || SECRET_FILE.test(name);
@@ -108,14 +109,14 @@ function treeListing(database: string): string {
     const time = new Date(row.mtime * 1000).toISOString();
     return `${kind} ${row.data.length} ${row.version} ${time} ${digest} ${showPath(name)}`;
   });
-  return `${[...problems.map((problem) => `problem: ${problem}`), ...lines].join("\n")}\n`;
+  return `${[...problem, ...lines].join("\n")}\n`;
 }
 
 function state(database: string): string {
   const { problems, notes, files, directories, bytes } = verifyDatabase(database);
   return [
     `${database}: ${files} files in ${directories} directories, ${bytes} bytes`,
-    ...problems.map((problem) => `problem: ${problem}`),
+    ...problems.map((problem) => `problem: ${problemLine(problem)}`),
     ...notes.map((note) => `note: ${note}`),
     "",
   ].join("\n");
