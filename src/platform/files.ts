@@ -33,7 +33,6 @@ export function giveFile(fd: number, uid: number, gid: number, mode: number): 0 
   return shim.shim_give(fd, uid, gid, mode) as 0 | Errno;
 }
 
-<<<<<<< HEAD
 /** As `giveFile` for the group alone, which a process may do for its own groups. EPERM. */
 export function giveFileToGroup(fd: number, gid: number, mode: number): 0 | Errno {
   return shim.shim_give_group(fd, gid, mode) as 0 | Errno;
@@ -63,7 +62,8 @@ export interface Entry {
   readonly uid: number;
   readonly isDirectory: boolean;
   readonly ageS: number;
-=======
+}
+
 /** Sets the mode of an open file or directory. */
 export function setMode(fd: number, mode: number): 0 | Errno {
   return shim.shim_set_mode(fd, mode) as 0 | Errno;
@@ -72,7 +72,6 @@ export function setMode(fd: number, mode: number): 0 | Errno {
 /** Writes the content of an open file to its disk. */
 export function syncFile(fd: number): 0 | Errno {
   return shim.shim_sync(fd) as 0 | Errno;
->>>>>>> dcd3abf (rescue: a database is read without a byte of it changing, and judged as the C server judges it)
 }
 
 /** What is asked of a directory: a seam, where tests let each call fail. */
@@ -132,7 +131,6 @@ export class Directory implements FileDirectory {
     return fd < 0 ? (fd as Errno) : new Directory(fd);
   }
 
-<<<<<<< HEAD
   /** What stands at `name`, no link followed; undefined: nothing. */
   lookAt(name: string): Entry | undefined {
     if (shim.shim_look_at(this.fd, cString(name), look) < 0) return undefined;
@@ -145,12 +143,12 @@ export class Directory implements FileDirectory {
    */
   openFile(name: string): number {
     return shim.shim_file_open(this.fd, cString(name));
-=======
+  }
+
   /** Opens an absolute path in which no component is a symlink; ELOOP or ENOTDIR if one is. */
   static openExact(path: string): Directory | Errno {
     const fd = shim.shim_dir_open_exact(cString(Buffer.from(path, "utf8").toString("latin1")));
     return fd < 0 ? (fd as Errno) : new Directory(fd);
->>>>>>> dcd3abf (rescue: a database is read without a byte of it changing, and judged as the C server judges it)
   }
 
   openSub(name: string): Directory | Errno {

@@ -14,13 +14,8 @@ import type { Log } from "../../base/log.ts";
 import { Checkpointer, type CheckpointerOptions, CheckpointLimits } from "./checkpointer.ts";
 import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
-<<<<<<< HEAD
 import type { RowChange } from "./row-writer.ts";
-import { selectAll } from "./sqlite-file.ts";
-=======
-import type { RowChange, RowWriter } from "./row-writer.ts";
 import { readRows, selectAll } from "./sqlite-rows.ts";
->>>>>>> dcd3abf (rescue: a database is read without a byte of it changing, and judged as the C server judges it)
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
 import { compact, isWorthCompacting, keepCopy, type KeptCopy } from "./upkeep.ts";
 
