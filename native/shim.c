@@ -516,6 +516,36 @@ API int64_t shim_sync(int32_t fd)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
+/* The `count` NUL-terminated strings that stand one after the other at `list`; NULL-terminated. */
+static char **strings_of(char *list, int32_t count)
+{
+	char **strings = calloc((size_t)count + 1, sizeof(*strings));
+
+	for (int32_t i = 0; strings != NULL && i < count; i++, list += strlen(list) + 1)
+		strings[i] = list;
+	return strings;
+}
+
+/*
+ * execve(2) with `count` words and `variables`, as above; returns only when that fails. Unlike
+ * Bun's own, it leaves descriptors that this process was given open (--ready-fd).
+ */
+API int64_t shim_execute(const char *program, char *words, int32_t count, char *environment,
+			 int32_t variables)
+{
+	char **argv = strings_of(words, count);
+	char **envp = strings_of(environment, variables);
+	int error = ENOMEM;
+
+	if (argv != NULL && envp != NULL) {
+		execve(program, argv, envp);
+		error = errno;
+	}
+	free(argv);
+	free(envp);
+	return -error;
+}
+
 /* Raises RLIMIT_NOFILE to its hard limit; the descriptors this process may have. */
 API int64_t shim_raise_descriptors(void)
 {

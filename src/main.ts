@@ -1,10 +1,17 @@
 #!/usr/bin/env bun
 /** The process's entry: hands the words of the command line to cli/main.ts. */
 import { basename } from "node:path";
+import { foreignCode } from "./platform/environment.ts";
 import { restartWithoutTimer } from "./platform/idle.ts";
 
 /** Commands that wait for clients, mostly. */
 const SERVING: readonly string[] = ["serve", "echo", "pmxcfs"];
+
+const refusal = foreignCode(process.env);
+if (refusal !== undefined) {
+  process.stderr.write(`pmxcfs-ipc: ${refusal}\n`);
+  process.exit(1);
+}
 
 const given = process.argv.slice(2);
 // Linked as pmxcfs, the program is the C server's drop-in.

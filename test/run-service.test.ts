@@ -3,6 +3,8 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "./support/eventually.ts";
+import { QbClient } from "./support/qb-client.ts";
 import { Datagrams } from "./support/datagrams.ts";
 import { echoCommand, isListening, program, startService, uniqueName } from "./support/service.ts";
 
@@ -77,4 +79,41 @@ test("a manager that is gone is no reason not to serve", async () => {
   const environment = { NOTIFY_SOCKET: join(directory, "nobody"), WATCHDOG_USEC: "2000" };
   await using server = await startService(echoCommand, { environment });
   expect(await server.stop()).toBe(0);
+});
+
+test("SIGHUP and SIGUSR2 are noticed, and end nothing", async () => {
+  await using server = await startService(echoCommand);
+  await using client = await QbClient.open(server.name);
+  for (const signal of ["SIGHUP", "SIGUSR2"] as const) {
+    server.signal(signal);
+    await eventually(`a line about ${signal}`, () => server.output.includes(`${signal}: `));
+    expect((await client.call(1, "still there")).error).toBe(0);
+  }
+  expect(await server.stop()).toBe(0);
+});
+
+test("--ready-fd gets one line once clients can connect, and is closed", async () => {
+  const name = uniqueName("ready");
+  const script = 'exec "$@" 3>&1 >/dev/null';
+  const server = Bun.spawn(["sh", "-c", script, "sh", ...echoCommand(name), "--ready-fd", "3"], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  try {
+    // Ends where the last descriptor of the pipe is closed, while the server runs.
+    expect(await server.stdout.text()).toBe("ready\n");
+    expect(isListening(name)).toBe(true);
+    expect(server.exitCode).toBeNull();
+  } finally {
+    server.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+  }
+});
+
+test("a ready descriptor that is not open is a mistake, told before anything starts", () => {
+  const words = [...program(), "echo", "--socket", uniqueName("ready"), "--ready-fd", "99"];
+  const { exitCode, stderr } = Bun.spawnSync(words);
+  expect(exitCode).toBe(2);
+  expect(stderr.toString()).toContain("descriptor 99 is not open");
 });

@@ -2,6 +2,7 @@
  * The options that every serving command has: name, limits, polling, log. Defaults are those of
  * limits.ts, and the help shows them.
  */
+import { fstatSync } from "node:fs";
 import type { ServiceOptions } from "../ipc/options.ts";
 import { IpcLimits, PollLimits } from "../base/limits.ts";
 import type { MetricsAddress } from "../observe/endpoint.ts";
@@ -75,6 +76,11 @@ export const serviceOptions = {
     default: IpcLimits.stopDeadlineMs,
     group: LIMITS,
   }),
+  maxShmPerUid: bytes({
+    description: "Room in /dev/shm for the rings of one uid other than root; 0 is half of it",
+    default: 0,
+    group: LIMITS,
+  }),
   pooledRings: count({
     description: "Ring directories kept ready for the next clients",
     default: IpcLimits.pooledRings,
@@ -116,6 +122,12 @@ export const observeOptions = {
     defaultText: "/run/pmxcfs-ipc/NAME.status for root, else below XDG_RUNTIME_DIR",
     group: OBSERVING,
   }),
+  readyFd: count({
+    description: "Write a line to this open descriptor once clients can connect, and close it",
+    hint: "FD",
+    min: 3,
+    group: OBSERVING,
+  }),
 } as const;
 
 /** Where metrics are asked for; nothing beyond this machine. */
@@ -139,6 +151,17 @@ function statusOption(given: string | undefined, service: string): ObserveOption
   return usual === undefined ? undefined : { path: usual, asked: false };
 }
 
+/** Not an open descriptor: a mistake that would be noticed only by what waits for the line. */
+function readyDescriptor(fd: number | undefined): number | undefined {
+  if (fd === undefined) return undefined;
+  try {
+    fstatSync(fd);
+    return fd;
+  } catch {
+    throw new UsageFailure(`--ready-fd: descriptor ${fd} is not open: add ${fd}>FILE, or a pipe`);
+  }
+}
+
 /** What is shown of the server. */
 export function observeSettings(
   values: Values<typeof observeOptions> & { readonly socket: string },
@@ -148,6 +171,7 @@ export function observeSettings(
     metrics: metrics === undefined ? undefined : metricsAddress(metrics),
     textfile,
     status: statusOption(status, socket),
+    readyFd: readyDescriptor(values.readyFd),
   };
 }
 
@@ -173,6 +197,7 @@ export function serviceSettings(values: ServiceValues): ServiceOptions {
     connections: values.maxConnections,
     connectionsPerUid: values.maxConnectionsPerUid,
     rootReserve: values.rootReserve,
+    shmBytesPerUid: values.maxShmPerUid,
     maxMessageBytes: values.maxMessageSize,
     handshakeTimeoutMs: values.handshakeTimeout,
     pendingHandshakes: values.pendingHandshakes,

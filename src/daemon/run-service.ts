@@ -4,12 +4,12 @@
  */
 import type { Handler } from "../ipc/handler.ts";
 import { Service } from "../ipc/service.ts";
-import type { ServiceOptions } from "../ipc/options.ts";
+import type { Capacity, ServiceOptions } from "../ipc/options.ts";
 import type { ListenFailure } from "../ipc/setup/listener.ts";
 import type { Log } from "../base/log.ts";
 import { NOTHING_OBSERVED, Observation, type Observe } from "../observe/observe.ts";
-import { notifier, watchdogIntervalMs } from "../platform/notify.ts";
-import { onDebugToggle, stopRequested } from "../platform/signals.ts";
+import { notifier, tellReady, watchdogIntervalMs } from "../platform/notify.ts";
+import { onDebugToggle, onHangUp, stopRequested } from "../platform/signals.ts";
 
 /** What may be asked of a service that runs. */
 export interface ServiceControls {
@@ -29,6 +29,14 @@ export interface RunOptions {
   readonly stop?: Promise<string>;
   /** Called when it is asked to stop, before it does. */
   readonly stopping?: () => void;
+}
+
+/** How many connections there may be, and what the bound is when it is /dev/shm. */
+function capacityText({ connections, byShm, shmBytes }: Capacity): string {
+  if (connections <= byShm) return `up to ${connections} connections`;
+  const mib = Math.round(shmBytes / 2 ** 20);
+  const more = `/dev/shm has ${mib} MiB; docker run --shm-size, mount -o remount,size= give more`;
+  return `up to ${byShm} connections of PVE's clients, 1 MiB messages each (${more})`;
 }
 
 /**
@@ -61,8 +69,12 @@ export async function runService(
   onDebugToggle(() => {
     main.info(`debug output ${observation.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
   });
+  onHangUp((signal) => {
+    main.info(`${signal}: stderr is the log, and what is served is reread by itself; going on`);
+  });
   ready?.(observation);
-  main.info(`serving ${name}, up to ${service.connectionLimit} connections`);
+  main.info(`serving ${name}, ${capacityText(service.capacity)}`);
+  if (observe.readyFd !== undefined) tellReady(observe.readyFd);
   notify(`READY=1\nSTATUS=serving ${name}`);
   const interval = watchdogIntervalMs(process.env);
   // From the loop that serves: a loop that hangs feeds nobody.

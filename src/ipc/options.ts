@@ -68,6 +68,23 @@ export function shmSpace(): { readonly sizeBytes: number; readonly freeBytes: nu
   }
 }
 
+/** How many connections a service may have. */
+export interface Capacity {
+  /** By descriptors, mappings and settings, whatever size their rings are. */
+  readonly connections: number;
+  /** That ask for messages of 1 MiB, by the size of /dev/shm. */
+  readonly byShm: number;
+  readonly shmBytes: number;
+}
+
+/** What a service with these settings has room for. */
+export function capacityOf({ connections, shmRootReserveBytes }: ServiceSettings): Capacity {
+  const { sizeBytes } = shmSpace();
+  const usable = sizeBytes - shmRootReserveBytes;
+  const byShm = Math.floor(usable / connectionBytes(USUAL_MESSAGE_BYTES));
+  return { connections, byShm, shmBytes: sizeBytes };
+}
+
 /** Mappings this process may have (vm.max_map_count); running out of them ends it. */
 function mappingLimit(): number {
   try {

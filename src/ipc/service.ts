@@ -17,7 +17,13 @@ import {
   type TrafficTotals,
 } from "./connection/stats.ts";
 import type { Caller, Handler } from "./handler.ts";
-import { type ServiceOptions, type ServiceSettings, settingsOf } from "./options.ts";
+import {
+  type Capacity,
+  capacityOf,
+  type ServiceOptions,
+  type ServiceSettings,
+  settingsOf,
+} from "./options.ts";
 import { RingDisposal } from "./scheduling/ring-disposal.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
 import { ConnectionSetup, type Established } from "./setup/connection-setup.ts";
@@ -156,6 +162,11 @@ export class Service {
   /** Connections there may be at once. */
   get connectionLimit(): number {
     return this.#settings.connections;
+  }
+
+  /** How many connections there is room for, and why not for more. */
+  get capacity(): Capacity {
+    return capacityOf(this.#settings);
   }
 
   /** Sends an event to one connection; errors as `Peer.sendEvent`, ENOENT: no such number. */

@@ -17,6 +17,8 @@ export interface ObserveOptions {
   readonly textfile: string | undefined;
   /** The socket of `top`. One that nobody asked for must not be in the way of serving. */
   readonly status: { readonly path: string; readonly asked: boolean } | undefined;
+  /** A descriptor that gets one line when the service listens, and is closed. */
+  readonly readyFd: number | undefined;
 }
 
 /** What is shown of a server, and where. */
@@ -39,6 +41,7 @@ export const NOTHING_OBSERVED: Observe = {
   metrics: undefined,
   textfile: undefined,
   status: undefined,
+  readyFd: undefined,
   ...OPAQUE,
 };
 

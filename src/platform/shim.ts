@@ -42,6 +42,7 @@ const SYMBOLS = {
   shim_file_new: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_set_mode: { args: ["i32", "i32"], returns: "i64_fast" },
   shim_sync: { args: ["i32"], returns: "i64_fast" },
+  shim_execute: { args: ["buffer", "buffer", "i32", "buffer", "i32"], returns: "i64_fast" },
   shim_raise_descriptors: { args: [], returns: "i64_fast" },
   shim_page_size: { args: [], returns: "i64_fast" },
   shim_reserve: { args: ["i64_fast"], returns: "i64_fast" },

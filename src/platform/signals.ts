@@ -16,6 +16,14 @@ export function stopRequested(): Promise<StopSignal> {
   return promise;
 }
 
+/**
+ * SIGHUP and SIGUSR2 end a process that does not expect them, and administrators send them to have
+ * logs reopened or a configuration reread: `noticed` is called instead.
+ */
+export function onHangUp(noticed: (signal: "SIGHUP" | "SIGUSR2") => void): void {
+  for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => noticed(signal));
+}
+
 /** SIGUSR1: more or less to read in the log. */
 export function onDebugToggle(toggle: () => void): void {
   process.on("SIGUSR1", toggle);

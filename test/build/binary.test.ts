@@ -78,6 +78,19 @@ describe("in a hostile directory", () => {
     expect(trace).not.toContain(ROOT);
   });
 
+  test("it does not run as root with foreign code in its environment", () => {
+    for (const name of ["BUN_OPTIONS", "LD_PRELOAD"]) {
+      // A library that does not exist is loaded by nobody; smol changes nothing.
+      const value = name === "LD_PRELOAD" ? "/nonexistent.so" : "--smol";
+      const { exitCode, stderr } = Bun.spawnSync([program, "--version"], {
+        cwd: directory,
+        env: { ...environment(), [name]: value },
+      });
+      if (process.getuid?.() !== 0) expect(exitCode).toBe(0);
+      else expect([exitCode, stderr.toString()]).toEqual([1, expect.stringContaining(name)]);
+    }
+  });
+
   test("a server starts, and has nothing open but what it should", async () => {
     const name = uniqueName("binary");
     const server = Bun.spawn([program, "echo", "--socket", name, "--accept-any"], {

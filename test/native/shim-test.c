@@ -126,6 +126,7 @@ static void test_epoll(void)
 	CHECK(shim_epoll_turn(set, at) == 1);
 	CHECK(shim_readable(set) == 0 && shim_readable(-1) == 0);
 	CHECK(shim_replace(-1, pair[0]) == -EBADF);
+	CHECK(shim_execute("/nonexistent", "a\0\0b", 3, "c=d", 1) == -ENOENT);
 	/* The carrier is closed by its owner; the set stays. */
 	carrier = dup(pair[1]);
 	CHECK(shim_graft(outer, carrier, set, 42) == -ENOENT);
