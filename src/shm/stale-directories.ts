@@ -69,7 +69,7 @@ function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
 }
 
 /** The rule above. What is the same for all directories of one run is looked up once. */
-class StaleDirectories {
+export class StaleDirectories {
   readonly #shm: Directory;
   readonly #path: string;
   readonly #proc: string;

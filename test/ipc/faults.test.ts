@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/index.ts";
+import { eventually } from "../support/eventually.ts";
 import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
 import { libraryCommand, startService, type Service } from "../support/service.ts";
@@ -55,6 +56,15 @@ test("a handler that answers twice has answered once", async () => {
   await using client = await QbClient.open(server.name);
   expect(bodyText(await client.call(4, "once"))).toBe("once");
   expect(bodyText(await client.call(0, "next"))).toBe("next");
+});
+
+test("a handler that throws is in the log, with its stack; so are the server's hooks", async () => {
+  await using own = await startService(libraryCommand("faulty"));
+  await using client = await QbClient.open(own.name);
+  expect((await client.call(1)).res).toBeLessThan(0);
+  const line = /crit: .*serving request 1 failed: Error: asked to fail <- .*faulty\.ts:\d+/;
+  await eventually("a line with a stack", () => line.test(own.output));
+  expect(own.output).toContain("the handler failed: Error: asked to fail <- ");
 });
 
 for (const id of [5, 6]) {

@@ -183,7 +183,7 @@ static void run(char *line)
 
 int main(int argc, char **argv)
 {
-	long uid = -1, gid = -1;
+	long uid = -1, gid = -1, real_uid = -1, real_gid = -1;
 	if (argc < 2 || argc % 2 != 0)
 		die("usage", "qb-client SERVICE [--uid N] [--gid N] [--max-msg-size N] [--recv-buffer N]");
 	client.service = argv[1];
@@ -193,6 +193,10 @@ int main(int argc, char **argv)
 			uid = value;
 		else if (is(argv[i], "--gid"))
 			gid = value;
+		else if (is(argv[i], "--real-uid"))
+			real_uid = value;
+		else if (is(argv[i], "--real-gid"))
+			real_gid = value;
 		else if (is(argv[i], "--max-msg-size"))
 			client.max_msg_size = (size_t)value;
 		else if (is(argv[i], "--recv-buffer"))
@@ -203,7 +207,7 @@ int main(int argc, char **argv)
 	client.buffer = malloc(client.buffer_size);
 	if (client.buffer == NULL)
 		die("buffer", "no memory");
-	become(uid, gid);
+	become_twofold(real_uid, real_gid, uid, gid);
 	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
 	connect_service();
 	fflush(stdout);

@@ -55,6 +55,23 @@ static inline void become(long uid, long gid)
 		die("cannot change identity", strerror(errno));
 }
 
+/*
+ * Become effective `uid` and `gid` with other real ids, as a setuid program or a daemon that dropped
+ * its effective ids is. -1 of the real ones takes the effective one.
+ */
+static inline void become_twofold(long real_uid, long real_gid, long uid, long gid)
+{
+	if (real_uid < 0 && real_gid < 0) {
+		become(uid, gid);
+		return;
+	}
+	real_uid = real_uid < 0 ? uid : real_uid;
+	real_gid = real_gid < 0 ? gid : real_gid;
+	if (setgroups(0, NULL) != 0 || setresgid((gid_t)real_gid, (gid_t)gid, (gid_t)gid) != 0 ||
+	    setresuid((uid_t)real_uid, (uid_t)uid, (uid_t)uid) != 0)
+		die("cannot change identity", strerror(errno));
+}
+
 static inline int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')

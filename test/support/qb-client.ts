@@ -30,6 +30,9 @@ export interface Result {
 export interface ClientOptions {
   readonly uid?: number;
   readonly gid?: number;
+  /** Real ids, where they differ from the effective ones above. */
+  readonly realUid?: number;
+  readonly realGid?: number;
   readonly maxMessageBytes?: number;
   readonly receiveBytes?: number;
 }
@@ -49,6 +52,8 @@ export class QbClient implements AsyncDisposable {
     const flags = Object.entries({
       "--uid": options.uid,
       "--gid": options.gid,
+      "--real-uid": options.realUid,
+      "--real-gid": options.realGid,
       "--max-msg-size": options.maxMessageBytes,
       "--recv-buffer": options.receiveBytes,
     }).flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]));

@@ -205,18 +205,19 @@ export class ConnectionSetup {
   }
 
   /**
-   * A client opens its rings with its effective ids, and is judged by its real ones. Where they
-   * differ, every process with those effective ids can open the rings: they may do no more there
-   * than they are allowed themselves. Where those are allowed nothing the rings are the real ids',
-   * as with libqb, and the client cannot open them.
+   * A client is judged by its real ids and opens its rings with its effective ones; the directory's
+   * group is its effective one. Where the uids differ the files are the effective uid's, and every
+   * process of that uid can open them: no more is permitted there than that uid may do itself. Where
+   * that is nothing the files are the real uid's, as with libqb, and the client cannot open them.
    */
   #grant(
     { peer, connectIds }: SetupSocket,
     permissions: Permissions,
   ): Pick<Admitted, "owner" | "permissions"> {
-    if (hasSameIds(peer, connectIds)) return { owner: peer, permissions };
+    const ofReal = { pid: peer.pid, uid: peer.uid, gid: connectIds.gid };
+    if (peer.uid === connectIds.uid) return { owner: ofReal, permissions };
     const ofOwner = this.#judge(connectIds);
-    if (typeof ofOwner === "number") return { owner: peer, permissions };
+    if (typeof ofOwner === "number") return { owner: ofReal, permissions };
     const owner = { pid: peer.pid, uid: connectIds.uid, gid: connectIds.gid };
     return { owner, permissions: ofOwner === "read-only" ? "read-only" : permissions };
   }

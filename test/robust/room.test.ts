@@ -1,0 +1,80 @@
+/**
+ * Room in /dev/shm: no uid but root may take more than its part, root's connections have a reserve,
+ * and who is refused for want of room gets ENOSPC, with the cause in the log.
+ */
+import { expect, setDefaultTimeout } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
+import { eventually } from "../support/eventually.ts";
+import type { Identity } from "../support/identity.ts";
+import { NOBODY, ROOT, WWW_DATA } from "../support/identity.ts";
+import { LineProcess } from "../support/lines.ts";
+import { native } from "../support/native.ts";
+import { echoCommand, type Service, startService } from "../support/service.ts";
+import { testUnless } from "../support/unless.ts";
+
+setDefaultTimeout(60_000);
+
+const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, to mount");
+
+/** An echo server with 64 MiB of /dev/shm of its own, as a container has by default. */
+async function inAContainer(): Promise<Service> {
+  const mount = `mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"`;
+  const isolate = ["unshare", "-m", "sh", "-c", mount, "sh"];
+  return await startService((name) => [...isolate, ...echoCommand(name)]);
+}
+
+type Client = LineProcess<{ readonly res: number }>;
+
+/** A client that asks for 1 MiB, as PVE's do, and the result of its connect. */
+async function connect(
+  server: Service,
+  { uid, gid }: Identity,
+  held: AsyncDisposableStack,
+): Promise<{ readonly client: Client; readonly res: number }> {
+  const enter = ["nsenter", "-t", String(server.pid), "-m", "--"];
+  const identity = ["--uid", String(uid), "--gid", String(gid)];
+  const client: Client = new LineProcess([...enter, native("qb-client"), server.name, ...identity]);
+  held.use(client);
+  return { client, res: (await client.next()).res };
+}
+
+/** Connections of one uid until it is refused: how many, and with what. */
+async function fill(
+  server: Service,
+  who: Identity,
+  held: AsyncDisposableStack,
+): Promise<{ readonly count: number; readonly res: number }> {
+  for (let count = 0; ; count++) {
+    const { res } = await connect(server, who, held);
+    if (res !== 0 || count > 30) return { count, res };
+  }
+}
+
+asRoot("one uid gets half, all but root leave a reserve, root gets in", async () => {
+  await using server = await inAContainer();
+  await using held = new AsyncDisposableStack();
+  await eventually("what the bound is", () => server.output.includes("serving"));
+  expect(server.output).toMatch(/up to (19|20) connections of PVE's clients.*--shm-size/);
+  // A connection takes 3 MiB and some pages.
+  expect(await fill(server, WWW_DATA, held)).toEqual({ count: 10, res: Errno.ENOSPC });
+  await eventually("the cause", () => server.output.includes("that one uid may have"));
+  expect(server.output).toContain("--max-shm-per-uid");
+  const others = await fill(server, NOBODY, held);
+  expect(others.res).toBe(Errno.ENOSPC);
+  expect(others.count).toBeGreaterThanOrEqual(8);
+  const cause = "kept for root): make /dev/shm larger";
+  await eventually("the cause", () => server.output.includes(cause));
+  expect(server.output).toContain("--shm-size");
+  expect((await connect(server, ROOT, held)).res).toBe(0);
+});
+
+asRoot("who leaves makes room", async () => {
+  await using server = await inAContainer();
+  await using held = new AsyncDisposableStack();
+  const first = await connect(server, WWW_DATA, held);
+  await fill(server, WWW_DATA, held);
+  await first.client[Symbol.asyncDispose]();
+  await eventually("room for one", async () => {
+    return (await connect(server, WWW_DATA, held)).res === 0;
+  });
+});

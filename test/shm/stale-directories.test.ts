@@ -1,0 +1,189 @@
+/**
+ * Which ring directories a start removes: those that dead servers of its own service left, and never
+ * those of a living one, whatever pid namespace that is in and whatever its pid is there.
+ */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { Directory } from "../../src/platform/files.ts";
+import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
+import { StaleDirectories } from "../../src/shm/stale-directories.ts";
+import { PAGE_BYTES } from "../../src/platform/memory.ts";
+import { eventually } from "../support/eventually.ts";
+import { LineProcess } from "../support/lines.ts";
+import { native } from "../support/native.ts";
+import { echoCommand, isListening, uniqueName } from "../support/service.ts";
+import { ringDirectories } from "../support/shm.ts";
+import { testUnless } from "../support/unless.ts";
+
+setDefaultTimeout(60_000);
+
+const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, for namespaces");
+const SERVICE = `stale-${process.pid}`;
+
+let shm: Directory;
+
+beforeAll(() => {
+  const opened = Directory.open(SHM);
+  if (typeof opened === "number") throw new Error(`${SHM}: errno ${-opened}`);
+  shm = opened;
+});
+
+afterAll(() => {
+  for (const name of ringDirectories(process.pid)) rmSync(`${SHM}/${name}`, { recursive: true });
+  shm[Symbol.dispose]();
+});
+
+test("a directory that is mapped is alive, one that was left is dead, for every process", () => {
+  const rings = RingDirectory.make(shm, SERVICE, PAGE_BYTES);
+  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
+  rings.giveTo({ pid: 1, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }, 5);
+  const [name = ""] = ringDirectories(process.pid);
+  const stale = new StaleDirectories(shm);
+  expect(stale.livenessOf(name)).toBe("alive");
+  rings.set[Symbol.dispose]();
+  expect(stale.livenessOf(name)).toBe("dead");
+  expect(stale.remove(name, "another-service")).toBe(false);
+  writeFileSync(`${SHM}/${name}/precious`, "");
+  expect(stale.remove(name, SERVICE)).toBe(false);
+  rmSync(`${SHM}/${name}/precious`);
+  expect(stale.remove(name, SERVICE)).toBe(true);
+  expect(ringDirectories(process.pid)).toEqual([]);
+});
+
+test("what is no ring directory, and libqb's of a living pid, stays", () => {
+  const stale = new StaleDirectories(shm);
+  for (const name of ["qb-", "qb-1-2-3", "sem.qb-1-1-1-abcdef", `qb-${process.pid}-lock`]) {
+    expect(stale.livenessOf(name)).toBe("unknown");
+  }
+  expect(stale.livenessOf(`qb-${process.ppid}-1-1-AbCdEf`)).toBe("alive");
+});
+
+/** A mount namespace with a /dev/shm of its own, which other processes join. */
+class SharedShm implements AsyncDisposable {
+  readonly #holder: LineProcess<object>;
+
+  private constructor(holder: LineProcess<object>) {
+    this.#holder = holder;
+  }
+
+  static async make(): Promise<SharedShm> {
+    const script = "mount -t tmpfs tmpfs /dev/shm && echo '{}' && exec sleep 600";
+    const holder = new LineProcess<object>(["unshare", "-m", "sh", "-c", script]);
+    await holder.next();
+    return new SharedShm(holder);
+  }
+
+  /** Its path, seen from here. */
+  get path(): string {
+    return `/proc/${this.#holder.pid}/root/dev/shm`;
+  }
+
+  /** The words that run a command in it. */
+  get enter(): string[] {
+    return ["nsenter", "-t", String(this.#holder.pid), "-m", "--"];
+  }
+
+  /** Directories of clients of servers that are pid 1 of their namespace. */
+  get ofClients(): string[] {
+    return readdirSync(this.path).filter((each) => /^qb-1-\d+-[1-9]/.test(each));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#holder.kill();
+  }
+}
+
+/** An echo server that is pid 1 of a namespace of its own, in a network of its own. */
+class PidOne implements AsyncDisposable {
+  readonly #parent: Bun.Subprocess;
+  /** Its pid seen from here. */
+  readonly pid: number;
+
+  private constructor(parent: Bun.Subprocess, pid: number) {
+    this.#parent = parent;
+    this.pid = pid;
+  }
+
+  static async start(shared: SharedShm, name: string): Promise<PidOne> {
+    const isolate = ["unshare", "-n", "-p", "-f", "--kill-child", "--mount-proc"];
+    const command = [...shared.enter, ...isolate, ...echoCommand(name)];
+    const parent = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+    const pid = await eventually("the first process of a namespace", async () => {
+      const path = `/proc/${parent.pid}/task/${parent.pid}/children`;
+      return Number((await Bun.file(path).text()).trim()) || undefined;
+    });
+    const look = ["nsenter", "-t", String(pid), "-n", "cat", "/proc/net/unix"];
+    await eventually(`${name} listening`, () => {
+      return Bun.spawnSync(look).stdout.toString().includes(`@${name}`);
+    });
+    return new PidOne(parent, pid);
+  }
+
+  /** The words that run a command beside it. */
+  get enter(): string[] {
+    return ["nsenter", "-t", String(this.pid), "-m", "-n", "--"];
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    process.kill(this.pid, signal);
+    await this.#parent.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#parent.kill("SIGKILL");
+    await this.#parent.exited;
+  }
+}
+
+asRoot(
+  "of two servers that share /dev/shm, both pid 1, only the dead one's is removed",
+  async () => {
+    await using shared = await SharedShm.make();
+    const name = uniqueName("shared");
+    await using first = await PidOne.start(shared, name);
+    await using client = new LineProcess<{ res: number }>([
+      ...first.enter,
+      native("qb-client"),
+      name,
+    ]);
+    expect((await client.next()).res).toBe(0);
+    const before = shared.ofClients;
+    expect(before).toHaveLength(1);
+    {
+      await using second = await PidOne.start(shared, name);
+      expect((await client.ask("sendrecv 1 00")).res).toBeGreaterThan(0);
+      // Asked to stop, it has looked at all of them before it ends.
+      await second.end("SIGTERM");
+    }
+    expect(shared.ofClients).toEqual(before);
+    expect((await client.ask("sendrecv 1 00")).res).toBeGreaterThan(0);
+    await first.end("SIGKILL");
+    expect(shared.ofClients).toEqual(before);
+    await using _third = await PidOne.start(shared, name);
+    await eventually("nothing of the first", () => shared.ofClients.length === 0);
+  },
+);
+
+asRoot("200,000 names of others in /dev/shm do not keep a start from serving", async () => {
+  await using shared = await SharedShm.make();
+  const name = uniqueName("crowd");
+  // Directories cost more than files: some of them, of each kind of name.
+  for (let i = 0; i < 200_000; i++) {
+    const path = `${shared.path}/qb-${4_000_000 + i}-1-1-${i % 2 === 0 ? "abcdef" : "0123456789ab"}`;
+    if (i % 100 < 2) mkdirSync(path);
+    else writeFileSync(path, "");
+  }
+  const command = [...shared.enter, ...echoCommand(name)];
+  const server = Bun.spawn(command, { stdin: "ignore", stderr: "ignore" });
+  try {
+    await eventually("it listens", () => isListening(name));
+    const connect = [...shared.enter, native("qb-client"), name];
+    await using client = new LineProcess<{ res: number }>(connect);
+    expect((await client.next()).res).toBe(0);
+    // Far from all of them have been looked at, and it answers.
+    expect((await client.ask("sendrecv 1 00")).res).toBeGreaterThan(0);
+  } finally {
+    server.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+  }
+});
