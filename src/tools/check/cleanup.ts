@@ -7,7 +7,9 @@
 import { constants } from "node:fs";
 import { open, readdir, rmdir, unlink } from "node:fs/promises";
 import { errnoName, errnoOf } from "../../base/errno.ts";
+import { Directory } from "../../platform/files.ts";
 import { ringFileNames } from "../../shm/ring-directory.ts";
+import { StaleDirectories } from "../../shm/stale-directories.ts";
 import { clean } from "./finding.ts";
 import type { Machine } from "./host.ts";
 import { readRings, type RingDirectoryInfo } from "./rings.ts";
@@ -97,9 +99,15 @@ export async function cleanStale(
       "this is another pid namespace than the machine's: run it outside, or --dry-run";
     return { refused, cleanings: [] };
   }
+  const opened = Directory.open(shm);
+  if (typeof opened === "number") return { refused: errnoName(opened), cleanings: [] };
+  using directory = opened;
+  const stale = new StaleDirectories(directory, shm, proc);
   const cleanings: Cleaning[] = [];
   for (const ring of ours.rings) {
-    const kept = dryRun ? undefined : await removeRing(ring);
+    const isAlive = stale.livenessOf(ring.name) === "alive";
+    const living = "a living process has it mapped, in another pid namespace";
+    const kept = isAlive ? living : dryRun ? undefined : await removeRing(ring);
     cleanings.push({ path: ring.path, bytes: ring.bytes, ...(kept === undefined ? {} : { kept }) });
   }
   return { cleanings };
