@@ -1,7 +1,7 @@
 /**
- * Whose word counts: a peer is judged by the real ids of who sent its set-up request, as libqb judges
- * it, and opens its rings with its effective ids. Setuid and setgid programs, and daemons that
- * dropped ids, as real libqb clients.
+ * Whose word counts: a peer is judged by the real ids of who sent its set-up request, as libqb
+ * judges it, and opens its rings with its effective ids. Setuid and setgid programs, and daemons
+ * that dropped ids, as real libqb clients.
  */
 import { expect, setDefaultTimeout } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -78,7 +78,8 @@ const CASES: readonly Case[] = [
 ];
 
 for (const { who, real, effective, policy, outcome } of CASES) {
-  asRoot(`${who} (real ${real}, effective ${effective}): ${outcome}`, async () => {
+  const ids = `real ${real.join(":")}, effective ${effective.join(":")}`;
+  asRoot(`${who} (${ids}): ${outcome}`, async () => {
     await using server = await startService(libraryCommand("policy", policy));
     await using client = await QbClient.open(server.name, {
       realUid: real[0],

@@ -56,8 +56,8 @@ static inline void become(long uid, long gid)
 }
 
 /*
- * Become effective `uid` and `gid` with other real ids, as a setuid program or a daemon that dropped
- * its effective ids is. -1 of the real ones takes the effective one.
+ * Become effective `uid` and `gid` with other real ids, as a setuid program or a daemon that
+ * dropped its effective ids is. -1 of the real ones takes the effective one.
  */
 static inline void become_twofold(long real_uid, long real_gid, long uid, long gid)
 {

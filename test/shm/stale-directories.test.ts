@@ -1,6 +1,6 @@
 /**
- * Which ring directories a start removes: those that dead servers of its own service left, and never
- * those of a living one, whatever pid namespace that is in and whatever its pid is there.
+ * Which ring directories a start removes: those that dead servers of its own service left, and
+ * never those of a living one, whatever pid namespace that is in and whatever its pid is there.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -169,7 +169,8 @@ asRoot("200,000 names of others in /dev/shm do not keep a start from serving", a
   const name = uniqueName("crowd");
   // Directories cost more than files: some of them, of each kind of name.
   for (let i = 0; i < 200_000; i++) {
-    const path = `${shared.path}/qb-${4_000_000 + i}-1-1-${i % 2 === 0 ? "abcdef" : "0123456789ab"}`;
+    const suffix = i % 2 === 0 ? "abcdef" : "0123456789ab";
+    const path = `${shared.path}/qb-${4_000_000 + i}-1-1-${suffix}`;
     if (i % 100 < 2) mkdirSync(path);
     else writeFileSync(path, "");
   }

@@ -205,10 +205,11 @@ export class ConnectionSetup {
   }
 
   /**
-   * A client is judged by its real ids and opens its rings with its effective ones; the directory's
-   * group is its effective one. Where the uids differ the files are the effective uid's, and every
-   * process of that uid can open them: no more is permitted there than that uid may do itself. Where
-   * that is nothing the files are the real uid's, as with libqb, and the client cannot open them.
+   * A client is judged by its real ids and opens its rings with its effective ones; the
+   * directory's group is its effective one. Where the uids differ the files are the effective
+   * uid's, and every process of that uid can open them: no more is permitted there than that uid
+   * may do itself. Where that is nothing the files are the real uid's, as with libqb, and the
+   * client cannot open them.
    */
   #grant(
     { peer, connectIds }: SetupSocket,
