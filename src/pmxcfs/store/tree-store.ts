@@ -16,6 +16,7 @@ import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
 import { resized, spliced } from "./file-bytes.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import type { RowImage, RowWriter } from "./row-writer.ts";
+import { OrphanRows } from "./orphan-rows.ts";
 import { planSync, type SyncEntry } from "./sync-plan.ts";
 import { directoryOf, isBadName, nameOf, normalPath } from "./tree-path.ts";
 import type { KeptCopy } from "./upkeep.ts";
@@ -49,6 +50,7 @@ export class TreeStore implements Disposable {
   readonly #writer: RowWriter;
   readonly #log: Log;
   readonly #numbers: GuestNumbers;
+  readonly #orphans = new OrphanRows();
   #entries: Map<number, Entry>;
 
   constructor(options: TreeStoreOptions) {
@@ -151,8 +153,11 @@ export class TreeStore implements Disposable {
       this.#log.error(`sync refused: ${plan}`);
       return Errno.EIO;
     }
-    const outcome = this.#writer.commit(plan.change);
+    const orphans = this.#orphans.all();
+    const change = { ...plan.change, deleted: [...plan.change.deleted, ...orphans] };
+    const outcome = this.#writer.commit(change);
     if (outcome !== 0) return outcome;
+    this.#orphans.forget(orphans);
     this.#entries = this.memdb.reload(plan.root, plan.entries, this.#entries);
     this.#restartLocks();
     return true;
@@ -266,6 +271,7 @@ export class TreeStore implements Disposable {
     const source = this.memdb.find(command.path);
     const parent = this.#renameTarget(source, normalPath(command.path), to);
     if (source === undefined || typeof parent === "number") return parent as Errno;
+    if (source.children.size > 0) return this.#refuseFull(parent, to, origin);
     const name = nameOf(to);
     const target = parent.children.get(name);
     const replaced = target === source ? undefined : target;
@@ -290,14 +296,26 @@ export class TreeStore implements Disposable {
       if (guestPath(from)?.vmid !== guestPath(to)?.vmid) return Errno.EEXIST;
     }
     if (source.kind === "directory" && isBelowLocks(from)) return Errno.EACCES;
-    // Both before anything changes: C removes the target first, and is left without it.
-    if (source.children.size > 0) return Errno.ENOTEMPTY;
     const target = this.memdb.find(to);
     if (target === this.memdb.root) return Errno.EACCES;
     if (target !== undefined && target.children.size > 0) return Errno.ENOTEMPTY;
     const parent = this.#parent(to);
     if (typeof parent === "number") return parent;
     return isWithin(parent, source) ? Errno.EINVAL : parent;
+  }
+
+  /**
+   * ENOTEMPTY for a source with something in it. In a cluster the target is gone from memory then,
+   * because every C node has removed it by that time (orphan-rows.ts).
+   */
+  #refuseFull(parent: Entry, to: string, { writer }: Origin): Errno {
+    const target = parent.children.get(nameOf(to));
+    if (writer === 0 || target === undefined) return Errno.ENOTEMPTY;
+    this.#orphans.add(target.inode, { parent: parent.inode, name: target.name });
+    this.memdb.remove(target);
+    this.#entries.delete(target.inode);
+    if (target.kind === "directory") this.locks.forget(to);
+    return Errno.ENOTEMPTY;
   }
 
   #utime(command: UtimeCommand, origin: Origin): 0 | Errno {
@@ -353,9 +371,13 @@ export class TreeStore implements Disposable {
   ): 0 | Errno {
     const { version, writer, mtime } = stamp;
     const root = { version, writer, mtime, type: RowType.FILE };
-    const outcome = this.#writer.commit({ deleted, replaced, root }, record);
-    if (outcome === 0) this.memdb.stampRoot(stamp);
-    return outcome;
+    const orphans = this.#orphans.goingWith(deleted, replaced);
+    const all = orphans.length === 0 ? deleted : [...deleted, ...orphans];
+    const outcome = this.#writer.commit({ deleted: all, replaced, root }, record);
+    if (outcome !== 0) return outcome;
+    this.#orphans.forget(orphans);
+    this.memdb.stampRoot(stamp);
+    return 0;
   }
 
   #lockedAt(path: string): Entry | undefined {

@@ -92,8 +92,9 @@ export class NodeReplay {
     if (pid !== undefined && pid !== this.#process?.self.pid) this.#start(pid, index);
     const process = this.#process;
     if (kind === "quorum" && process !== undefined) process.database.quorate = event.quorate === 1;
-    if (name === undefined || process === undefined) return;
-    const group = process.groups[name];
+    const group = name === undefined ? undefined : process?.groups[name];
+    // Events of a connection that belongs to neither group are not ours.
+    if (name === undefined || process === undefined || group === undefined) return;
     if (kind === "join" && event.result === OK)
       group.settle(group.machine.restart(this.#at), this.#at);
     else if (kind === "leave" || kind === "finalize") group.ended();
@@ -176,8 +177,11 @@ export class NodeReplay {
     return [epoch ?? NO_EPOCH, 0];
   }
 
+  /** Of the process that ran when the recording began; 0 when nobody names it. */
   #ownPid(): number {
-    for (const { from, members = [], left = [] } of this.#events) {
+    const start = this.#events.find(({ event }) => event === "quorum-init" || event === "init");
+    for (const { us, from, members = [], left = [] } of this.#trace.events) {
+      if (start !== undefined && us >= start.us) break;
       const own = [from ?? [], ...members, ...left].find(([nodeid]) => nodeid === this.#id);
       if (own?.[1] !== undefined) return own[1];
     }
@@ -270,8 +274,13 @@ export class NodeReplay {
     for (const group of Object.values(this.#process?.groups ?? {})) group.finish();
     const wanted = this.#after();
     if (wanted === undefined || this.#rows === undefined) return;
-    const tree = this.#process?.tree ?? treeOf(this.#rows, () => 0);
+    // Of the database, as the recording's: memory may lack an entry (store/orphan-rows.ts).
+    const tree = treeOf(this.#rows, () => 0);
     for (const text of differences(tree, this.#rows, wanted)) this.#problem("end", text);
+    const running = this.#process?.tree;
+    if (running !== undefined && running.version !== tree.version) {
+      this.#problem("end", `memory has version ${running.version}, the database ${tree.version}`);
+    }
   }
 }
 
