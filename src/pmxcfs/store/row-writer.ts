@@ -4,13 +4,30 @@
  * the cluster simulator (here).
  */
 import type { Errno } from "../../base/errno.ts";
+import type { Entry, Stamp } from "../state/memdb.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import type { KeptCopy } from "./upkeep.ts";
-import type { Row } from "./tree-rows.ts";
+import { RowType, type Row } from "./tree-rows.ts";
 
 /** A row as it is written: `data` null is SQL NULL, an empty array a blob of no bytes. */
 export interface RowImage extends Omit<Row, "data"> {
   readonly data: Uint8Array | null;
+}
+
+/** An entry's row with a new stamp. C writes a directory it changes with a blob of no bytes. */
+export function imageOf(entry: Entry, { version, writer, mtime }: Stamp): RowImage {
+  const { inode, parent, kind, name, bytes } = entry;
+  const isFile = kind === "file";
+  return {
+    inode,
+    parent: parent?.inode ?? 0,
+    version,
+    writer,
+    mtime,
+    type: isFile ? RowType.FILE : RowType.DIRECTORY,
+    name,
+    data: isFile && bytes.length === 0 ? null : bytes,
+  };
 }
 
 /** Row 0, without its fixed columns. */

@@ -15,7 +15,7 @@ import type { Origin, TreeCommand } from "../state/tree-command.ts";
 import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
 import { resized, spliced } from "./file-bytes.ts";
 import type { JournalRecord } from "./journal-format.ts";
-import type { RowImage, RowWriter } from "./row-writer.ts";
+import { imageOf, type RowImage, type RowWriter } from "./row-writer.ts";
 import { OrphanRows } from "./orphan-rows.ts";
 import { planSync, type SyncEntry } from "./sync-plan.ts";
 import { directoryOf, isBadName, nameOf, normalPath } from "./tree-path.ts";
@@ -392,20 +392,4 @@ export class TreeStore implements Disposable {
       if (entry.kind === "directory") this.locks.restart(pathOf(entry), lockDigestOf(entry));
     }
   }
-}
-
-/** An entry's row with a new stamp. C writes a directory it changes with a blob of no bytes. */
-function imageOf(entry: Entry, { version, writer, mtime }: Stamp): RowImage {
-  const { inode, parent, kind, name, bytes } = entry;
-  const isFile = kind === "file";
-  return {
-    inode,
-    parent: parent?.inode ?? 0,
-    version,
-    writer,
-    mtime,
-    type: isFile ? RowType.FILE : RowType.DIRECTORY,
-    name,
-    data: isFile && bytes.length === 0 ? null : bytes,
-  };
 }
