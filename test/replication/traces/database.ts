@@ -1,13 +1,19 @@
 // A node's database during a replay: rows in memory, as config.db has them, and the tree of them.
 import { createHash } from "node:crypto";
 import { silentLog } from "../../../src/base/log.ts";
+import { decodeUpdate } from "../../../src/pmxcfs/replication/dcdb-message.ts";
+import { decodeControl, Type } from "../../../src/pmxcfs/replication/message.ts";
 import { Memdb } from "../../../src/pmxcfs/state/memdb.ts";
+import { digestOf } from "../../../src/pmxcfs/state/tree-index.ts";
 import { MemoryRows, type RowImage } from "../../../src/pmxcfs/store/row-writer.ts";
 import { loadedEntries, RowType } from "../../../src/pmxcfs/store/tree-rows.ts";
 import { TreeStore } from "../../../src/pmxcfs/store/tree-store.ts";
-import { unhex, type Database, type TraceRow } from "./trace.ts";
+import { unhex, type Database, type Trace, type TraceRow } from "./trace.ts";
 
 const NOTHING = new Uint8Array(0);
+/** An index: its head, then u64 inode and digest for each entry. */
+const INDEX_HEAD = 32;
+const INDEX_ENTRY = 40;
 
 /** The database that `rows` describe. */
 export function rowsOf(rows: readonly TraceRow[]): MemoryRows {
@@ -88,4 +94,51 @@ function shownRecorded(row: TraceRow): string {
 
 function kindOf(data: Uint8Array | null): string {
   return data === null ? "NULL" : `${data.length} bytes`;
+}
+
+/** Every entry that a recording shows: rows before and after, and the leader's updates. */
+function poolOf(trace: Trace): Map<string, RowImage> {
+  const pool = new Map<string, RowImage>();
+  const add = ({ parent, data, ...rest }: RowImage) => {
+    const bytes = data ?? NOTHING;
+    const hashed = { ...rest, parentInode: parent, size: bytes.length, bytes };
+    pool.set(digestOf(hashed).toString("hex"), { parent, data, ...rest });
+  };
+  const databases = [...Object.values(trace.before), ...Object.values(trace.after)];
+  for (const database of databases) {
+    if (typeof database === "string") continue;
+    for (const row of rowsOf(database.rows).rows.values()) add(row);
+  }
+  for (const { hex } of Object.values(trace.messages)) {
+    const control = decodeControl(unhex(hex));
+    if (control?.type !== Type.update) continue;
+    const update = decodeUpdate(control.body);
+    if (update !== undefined && update.inode !== 0) {
+      add({ ...update, data: update.data.length === 0 ? null : update.data });
+    }
+  }
+  return pool;
+}
+
+/**
+ * The database that a STATE's index describes, put together from what the recording shows: of a
+ * node that was changed outside of the recording (in local mode). Undefined when an entry is not
+ * known.
+ */
+export function rebuilt(trace: Trace, index: Buffer): MemoryRows | undefined {
+  const pool = poolOf(trace);
+  const memory = new MemoryRows();
+  const version = Number(index.readBigUInt64LE(0));
+  memory.root = {
+    version,
+    writer: index.readUInt32LE(16),
+    mtime: index.readUInt32LE(20),
+    type: RowType.FILE,
+  };
+  for (let at = INDEX_HEAD + INDEX_ENTRY; at < index.length; at += INDEX_ENTRY) {
+    const row = pool.get(index.toString("hex", at + 8, at + INDEX_ENTRY));
+    if (row === undefined) return undefined;
+    memory.rows.set(row.inode, row);
+  }
+  return memory;
 }

@@ -17,7 +17,7 @@ import { Status } from "../../../src/pmxcfs/state/status.ts";
 import { Versions } from "../../../src/pmxcfs/state/versions.ts";
 import type { MemoryRows } from "../../../src/pmxcfs/store/row-writer.ts";
 import type { TreeStore } from "../../../src/pmxcfs/store/tree-store.ts";
-import { differences, importedRows, rowsOf, treeOf } from "./database.ts";
+import { differences, importedRows, rebuilt, rowsOf, treeOf } from "./database.ts";
 import { GroupReplay, kindOf } from "./group-replay.ts";
 import { unhex, type Database, type GroupName, type Trace, type TraceEvent } from "./trace.ts";
 
@@ -129,13 +129,14 @@ export class NodeReplay {
   /** A process that starts inside the recording. */
   #start(pid: number, index: number): void {
     for (const group of Object.values(this.#process?.groups ?? {})) group.ended();
-    this.#rows ??= this.#imported();
+    this.#rows = this.#databaseOf(pid, index) ?? this.#imported();
     this.#process = this.#newProcess(pid, index);
   }
 
   /** A process that ran before the recording began. */
   #resume(): void {
     const pid = this.#ownPid();
+    this.#rows = this.#databaseOf(pid, 0);
     this.#process = this.#newProcess(pid, 0);
     this.#process.database.quorate = true;
     for (const name of ["dcdb", "status"] as const) this.#resumeGroup(name, pid);
@@ -192,17 +193,16 @@ export class NodeReplay {
     const self = { nodeid: this.#id, pid };
     const tree = treeOf(this.#rows ?? importedRows(new Uint8Array(0), 0), () => this.#at.seconds);
     const database = new DatabaseGroup({ tree, nodeid: this.#id });
-    const { name, ip } = this.#trace.nodes.find(({ id }) => id === this.#id) ?? {
-      name: "",
-      ip: "",
-    };
+    const name = this.#trace.nodes.find(({ id }) => id === this.#id)?.name ?? "";
     const members = new Members({ nodeName: name, versions: new Versions({ memdb: tree.memdb }) });
     const nodes = this.#trace.nodes.map((node) => ({ id: node.id, name: node.name, votes: 1 }));
     members.update({ clusterName: "trace", configVersion: 1, nodes });
     const status = new Status({ members, rrd: new Rrd() });
     const log = new ClusterLog({ nodeName: name, pid, block: this.#logBefore(pid, index) });
+    const ip = this.#addressOf(pid, index);
+    const address = () => ip;
     const onMembers = (ids: ReadonlySet<number>) => members.setOnline(ids);
-    const statusGroup = new StatusGroup({ self, status, log, onMembers, address: () => ip });
+    const statusGroup = new StatusGroup({ self, status, log, onMembers, address });
     const replay = (group: GroupName, application: DatabaseGroup | StatusGroup) =>
       new GroupReplay(self, application, this.#at, {
         left: (reason) => this.#mustLeave(group, reason),
@@ -235,6 +235,50 @@ export class NodeReplay {
       break;
     }
     return block;
+  }
+
+  /**
+   * What a process finds: the database as it was left; of a node that is started in the recording,
+   * and was changed outside of it, the one that its first STATE describes.
+   */
+  #databaseOf(pid: number, index: number): MemoryRows | undefined {
+    const rows = this.#rows;
+    const before = this.#trace.before[this.#id];
+    const restarts = this.#events.some(({ event }) => event === "quorum-init");
+    const state = restarts ? this.#firstIndex(pid, index) : undefined;
+    if (rows === undefined || before === undefined || state === undefined) return rows;
+    for (const candidate of [rows, rowsOf(before.rows), rebuilt(this.#trace, state)]) {
+      const found = candidate && treeOf(candidate, () => 0).index.encode();
+      if (found?.equals(state) === true) return candidate;
+    }
+    return rows;
+  }
+
+  /** The index that a process sends before the recording changes its tree. */
+  #firstIndex(pid: number, index: number): Buffer | undefined {
+    for (const event of this.#events.slice(index)) {
+      if (event.pid !== undefined && event.pid !== pid) return undefined;
+      if (event.group !== "dcdb" || event.message === undefined) continue;
+      const bytes = this.#bytes(event);
+      const { type } = kindOf(bytes);
+      if (type === Type.normal || type === Type.updateComplete) return undefined;
+      if (type === Type.state && event.event === "mcast") return bytes.subarray(STATE_AT);
+    }
+    return undefined;
+  }
+
+  /** The address that a process sends: as it was set before the recording, else the node's. */
+  #addressOf(pid: number, index: number): string {
+    const node = this.#trace.nodes.find(({ id }) => id === this.#id);
+    const startsInside = this.#events[index]?.event === "quorum-init";
+    for (const event of startsInside ? [] : this.#events.slice(index)) {
+      if (event.pid !== undefined && event.pid !== pid) break;
+      if (event.event !== "mcast" || event.group !== "status") continue;
+      const body = this.#bytes(event).subarray(BODY_AT);
+      if (body.toString("latin1", 0, 7) !== "nodeip\0") continue;
+      return body.toString("latin1", 256, body.length - 1);
+    }
+    return node?.ip ?? "";
   }
 
   /** The database of a node that had none: the host's corosync.conf, imported. */
