@@ -245,11 +245,17 @@ describe("a message that cannot be", () => {
     ["STATE without an epoch", control(Type.state).subarray(0, 31), "leave"],
     ["of a newer protocol", encodeNormal({ protocol: 2, time: 0 }, empty), "version-error"],
     ["of an older protocol", encodeNormal({ protocol: 0, time: 0 }, empty), "synced"],
-    ["of a type that is not", control(7), "leave"],
+    ["of a type that is not", control(7), "synced"],
     ["VERIFY_REQUEST in a group without", control(Type.verifyRequest, new Uint8Array(8)), "leave"],
     ["STATE when in step", control(Type.state), "synced"],
     ["UPDATE when in step", control(Type.update), "synced"],
   ];
+  test("of a type that is not, during a synchronisation: leave", () => {
+    const { machine } = machineOf(A);
+    machine.confchg(change([A, B], [B]), at(0));
+    machine.deliver(A, control(7), at(1));
+    expect(machine.mode).toBe("leave");
+  });
   for (const [name, bytes, mode] of cases) {
     test(`${name}: ${mode}`, () => {
       const { machine } = machineOf(A);

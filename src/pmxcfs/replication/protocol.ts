@@ -161,7 +161,8 @@ export class Protocol {
       if (type === Type.updateComplete) return this.#othersComplete(at);
       if (type === Type.verifyRequest) return this.#verifyRequest(from, message);
       if (type === Type.verify) return this.#verified(this.#verification.received(message.body));
-      if (type <= Type.update) return;
+      // Also of types that do not exist: a C server that is in step ignores them.
+      return;
     } else if (this.#mode === Mode.startSync) {
       if (type === Type.syncStart) return this.#syncStart(from, message, at);
       if (type === Type.state) return this.#state(from, peer, message, at);

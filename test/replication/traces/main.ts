@@ -26,7 +26,7 @@ export function* replay(directory: string): Generator<Verdict> {
 if (import.meta.main) {
   const [directory] = process.argv.slice(2);
   if (directory === undefined) {
-    process.stderr.write("bun run traces DIR: a folder of recordings (*.json)\n");
+    process.stderr.write("bun run traces DIR: a folder of recordings (*.json, *.json.gz)\n");
     process.exit(2);
   }
   let passed = 0;

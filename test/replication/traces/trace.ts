@@ -1,5 +1,6 @@
 // Recordings of a cluster (one file a scenario): who multicast, and was delivered, what, in which
-// order, with the databases before and after. Bytes are hex, or {hex, fill, count}.
+// order, with the databases before and after. Bytes are hex, or {hex, fill, count}. A file may be
+// compressed.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -61,8 +62,10 @@ export function unhex(hex: Hex): Buffer {
 /** The traces of a folder, by file name. */
 export function* readTraces(directory: string): Generator<[name: string, trace: Trace]> {
   for (const file of readdirSync(directory).toSorted()) {
-    if (!file.endsWith(".json")) continue;
-    const trace = JSON.parse(readFileSync(join(directory, file), "utf8")) as Trace;
-    yield [file.slice(0, -".json".length), trace];
+    const [, name, compressed] = /^(.*)\.json(\.gz)?$/.exec(file) ?? [];
+    if (name === undefined) continue;
+    const bytes = readFileSync(join(directory, file));
+    const text = compressed === undefined ? bytes : Buffer.from(Bun.gunzipSync(bytes));
+    yield [name, JSON.parse(text.toString("utf8")) as Trace];
   }
 }
