@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
   replay: async () => (await import("./replay.ts")).replayCommand,
   config: async () => (await import("./config.ts")).configCommand,
   history: async () => (await import("./history.ts")).historyCommand,
+  cluster: async () => (await import("./cluster.ts")).clusterCommand,
   top: async () => (await import("./top.ts")).topCommand,
   echo: async () => (await import("./echo.ts")).echoCommand,
 };

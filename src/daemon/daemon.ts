@@ -15,6 +15,8 @@ import type { ServiceOptions } from "../ipc/options.ts";
 import { LogLimits } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { ObserveOptions } from "../observe/observe.ts";
+import { clusterSocketPath, serveCluster } from "../observe/cluster-socket.ts";
+import { clusterSource } from "./cluster-view.ts";
 import { RestartFlag } from "./restart-flag.ts";
 import { followCorosyncConf, importCorosyncConf } from "./node/host-corosync-conf.ts";
 import { Mount } from "./node/mount.ts";
@@ -180,6 +182,7 @@ async function serveStore(
   if (typeof mounted === "string") return mounted;
   using mount = mounted;
   log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
+  using _clusterSocket = await openClusterSocket(options, composition);
   await composition.cluster?.start();
   const stop = Promise.race([signal, ...(mount === undefined ? [] : [mount.lost])]);
   const failure = await serveRequests(options, group, {
@@ -197,6 +200,19 @@ async function serveStore(
   await composition.cluster?.stop();
   rrdFiles?.close();
   return failure;
+}
+
+/** The socket of `pmxcfs-ipc cluster`; without it the server serves on. */
+async function openClusterSocket(
+  { socket, log }: DaemonOptions,
+  { cluster }: Composition,
+): Promise<Disposable | undefined> {
+  const path = clusterSocketPath(socket, process.env, process.getuid?.());
+  if (cluster === undefined || path === undefined) return undefined;
+  const running = await serveCluster(path, clusterSource(cluster));
+  if (typeof running !== "string") return { [Symbol.dispose]: () => running.close() };
+  log.tagged("main").warn(`${running}; pmxcfs-ipc cluster cannot ask this server`);
+  return undefined;
 }
 
 interface Serving {

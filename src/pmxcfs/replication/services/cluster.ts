@@ -12,15 +12,13 @@ import { DatabaseGroup, type OverruledBy } from "../dcdb.ts";
 import { type Member, memberText } from "../events.ts";
 import type { GroupStatus } from "../group-status.ts";
 import { Dfsm } from "../machine.ts";
+import type { GroupName } from "../message-text.ts";
 import { StatusGroup, type StatusGroupOptions } from "../status-group.ts";
 import { ConfigurationService } from "./configuration-service.ts";
-import { GroupService } from "./group-service.ts";
+import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
+import { type GroupEvent, GroupService } from "./group-service.ts";
 import { QuorumService } from "./quorum-service.ts";
 import { Supervisor } from "./service.ts";
-
-/** The groups' names; corosync compares the NUL too. */
-const DATABASE_GROUP = "pve_dcdb_v1\0";
-const STATUS_GROUP = "pve_kvstore_v1\0";
 
 /** What SET_STATUS calls this node's address. */
 const NODE_IP = "nodeip";
@@ -162,6 +160,16 @@ export class Cluster {
       },
       groups: { dcdb: this.#database.status, status: this.#status.status },
     };
+  }
+
+  /** Calls `observer` with each event of both groups, until it is undefined again. */
+  observe(observer: ((group: GroupName, event: GroupEvent) => void) | undefined): void {
+    for (const [name, service] of [
+      ["dcdb", this.#database],
+      ["status", this.#status],
+    ] as const) {
+      service.observer = observer && ((event) => observer(name, event));
+    }
   }
 
   #quorumChanged(quorate: boolean, nodes: readonly number[]): void {

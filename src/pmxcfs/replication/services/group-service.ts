@@ -37,9 +37,13 @@ export interface GroupServiceOptions {
   readonly beforeConfchg: () => Promise<void>;
   /** After a failed write to the database: whether one works now. */
   readonly repaired?: () => boolean;
-  /** Called when the group's mode changes. */
-  readonly modeChanged?: (mode: Mode) => void;
 }
+
+/** What is seen of a group from within, in its order. */
+export type GroupEvent =
+  | { readonly kind: "message"; readonly from: Member; readonly message: Buffer }
+  | { readonly kind: "members"; readonly members: readonly Member[] }
+  | { readonly kind: "mode"; readonly mode: Mode };
 
 function now(): Instant {
   return { seconds: Math.floor(Date.now() / 1000) >>> 0, ms: performance.now() };
@@ -48,6 +52,8 @@ function now(): Instant {
 export class GroupService implements ClusterService {
   readonly name: string;
   readonly call = "cpg_initialize";
+  /** Called with each event while somebody watches. */
+  observer: ((event: GroupEvent) => void) | undefined;
   readonly #options: GroupServiceOptions;
   readonly #log: Log;
   readonly #policy = new RejoinPolicy();
@@ -182,6 +188,7 @@ export class GroupService implements ClusterService {
   }
 
   #deliver(from: Member, message: Buffer): void {
+    this.observer?.({ kind: "message", from, message });
     if (this.#machine !== undefined) this.#after(this.#machine.deliver(from, message, now()));
   }
 
@@ -189,6 +196,7 @@ export class GroupService implements ClusterService {
     await this.#options.beforeConfchg();
     if (this.#machine === undefined || this.#self === undefined) return;
     const { nodeid, pid } = this.#self;
+    this.observer?.({ kind: "members", members: change.members });
     const isIn = change.members.some((member) => member.nodeid === nodeid && member.pid === pid);
     this.#after(this.#machine.confchg(change, now()));
     if (!isIn) this.#left?.();
@@ -215,7 +223,7 @@ export class GroupService implements ClusterService {
     else if (mode === Mode.leave || mode === Mode.versionError) {
       // Kept for the policy, which `#leave` asks.
     } else this.#syncedSince = undefined;
-    this.#options.modeChanged?.(mode);
+    this.observer?.({ kind: "mode", mode });
   }
 
   #settle(ticket: number, result: number): void {

@@ -1,0 +1,176 @@
+/** `pmxcfs-ipc cluster`: the replicated groups of this node's corosync, whoever serves /etc/pve. */
+import { errorText } from "../base/error-text.ts";
+import { escapeText, jsonText } from "../base/escape.ts";
+import { askCluster } from "../observe/ask-cluster.ts";
+import { type ClusterQuestion, clusterSocketPath } from "../observe/cluster-socket.ts";
+import type { ClusterStatus } from "../pmxcfs/replication/services/cluster.ts";
+import { readCorosync } from "../tools/cluster/corosync-view.ts";
+import { type ClusterReport, configVersions, reportOf } from "../tools/cluster/report.ts";
+import { membersText, statusText } from "../tools/cluster/text.ts";
+import { flag, milliseconds, text } from "./args.ts";
+import { command, commandGroup } from "./command.ts";
+import { CommandFailure, ExitCode } from "./failure.ts";
+import { print } from "./terminal.ts";
+
+const socket = text({
+  description: "Service of this node's server",
+  hint: "NAME",
+  default: "pve2",
+});
+const json = flag({ description: "As JSON" });
+
+function socketOf(service: string): string {
+  const path = clusterSocketPath(service, process.env, process.getuid?.());
+  if (path !== undefined) return path;
+  throw new CommandFailure("XDG_RUNTIME_DIR is not set: where does the server tell?");
+}
+
+/** The answers of this node's server; CommandFailure when it is not there or not ours. */
+async function* ask(
+  service: string,
+  question: ClusterQuestion,
+  signal?: AbortSignal,
+): AsyncGenerator<Record<string, unknown>> {
+  const path = socketOf(service);
+  try {
+    yield* askCluster(path, question, signal);
+  } catch (error) {
+    if (signal?.aborted === true) return;
+    throw new CommandFailure(
+      `${path}: ${errorText(error)}: is a server of ours running, with a cluster?`,
+    );
+  }
+}
+
+/** The server's own word; undefined when there is none, which is no failure (C serves). */
+async function serverView(service: string): Promise<ClusterStatus | undefined> {
+  try {
+    for await (const view of ask(service, "view")) return view as unknown as ClusterStatus;
+  } catch (error) {
+    if (!(error instanceof CommandFailure)) throw error;
+  }
+  return undefined;
+}
+
+async function report(service: string): Promise<ClusterReport> {
+  const view = await readCorosync();
+  if (typeof view === "string") throw new CommandFailure(`corosync does not answer: ${view}`);
+  return reportOf(view, configVersions(view.facts.configVersion), await serverView(service));
+}
+
+const status = command({
+  name: "status",
+  summary: "Quorum, members, who is in step, and what is wrong",
+  details: [
+    "Asks this node's corosync, and this node's server when it is one of ours. Joins nothing: the " +
+      "cluster does not notice.",
+  ],
+  exits: [[1, "corosync does not answer, or something is wrong"]],
+  options: { socket, json },
+  async run(values) {
+    const found = await report(values.socket);
+    print(values.json ? `${jsonText(found, 2)}\n` : statusText(found));
+    return found.problems.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
+  },
+});
+
+const members = command({
+  name: "members",
+  summary: "The nodes, and the processes of pmxcfs's groups",
+  options: { socket, json },
+  async run(values) {
+    const found = await report(values.socket);
+    print(values.json ? `${jsonText(found.nodes, 2)}\n` : membersText(found));
+  },
+});
+
+/** After the checksum has come: members that differ leave within this. */
+const LEAVE_MS = 500;
+
+/** Asks for a verification and waits until the checksum was delivered; false: not in time. */
+async function verified(service: string, timeoutMs: number): Promise<boolean> {
+  const stop = AbortSignal.timeout(timeoutMs);
+  const found = new AbortController();
+  const events = ask(service, "watch", AbortSignal.any([stop, found.signal]));
+  // The watch is there before the question: its first event may be the answer.
+  let next = events.next();
+  for await (const { started } of ask(service, "verify")) {
+    if (started === true) continue;
+    found.abort();
+    throw new CommandFailure(
+      "not started: this node is not in step, has not the lowest node id, or one is under way",
+    );
+  }
+  for (let event = await next; event.done !== true; event = await next) {
+    const isAnswer = String(event.value["text"]).startsWith("VERIFY ");
+    if (isAnswer) found.abort();
+    if (isAnswer) return true;
+    next = events.next();
+  }
+  return false;
+}
+
+const verify = command({
+  name: "verify",
+  summary: "Have all members compare their trees now, instead of once an hour",
+  details: [
+    "One node sends the checksum of its tree, all others compare theirs of the same moment. One " +
+      "that differs leaves and takes the leader's data. Asked through this node's server, which " +
+      "must be ours, in step, and the one with the lowest node id.",
+  ],
+  exits: [[1, "It could not be asked for, or a member left because of it"]],
+  options: {
+    socket,
+    json,
+    timeout: milliseconds({ description: "Time for all of it", default: 10_000 }),
+  },
+  async run(values) {
+    const before = (await serverView(values.socket))?.groups.dcdb?.members.length ?? 0;
+    if (!(await verified(values.socket, values.timeout))) {
+      throw new CommandFailure("the checksum did not come back in time: see cluster status");
+    }
+    await Bun.sleep(LEAVE_MS);
+    const group = (await serverView(values.socket))?.groups.dcdb;
+    const equal = group?.mode === "synced" && group.members.length === before;
+    if (values.json) print(`${jsonText({ members: before, equal })}\n`);
+    else print(equal ? `${before} members compared their trees\n` : "a member differed and left\n");
+    return equal ? ExitCode.OK : ExitCode.FAILURE;
+  },
+});
+
+function eventText(event: Record<string, unknown>): string {
+  const { time, group, kind, from, text: words, members: list, mode } = event;
+  const head = `${String(time)} ${String(group)}`;
+  if (kind === "message") return `${head} ${String(from)} ${escapeText(String(words))}`;
+  if (kind === "members") return `${head} members ${(list as string[]).join(", ")}`;
+  return `${head} mode ${String(mode)}`;
+}
+
+const watch = command({
+  name: "watch",
+  summary: "Print each message and each change of members, until it is stopped",
+  details: ["As this node's server sees them, which must be ours."],
+  options: { socket, json },
+  async run(values) {
+    for await (const event of ask(values.socket, "watch")) {
+      print(`${values.json ? jsonText(event) : eventText(event)}\n`);
+    }
+  },
+});
+
+export const clusterCommand = commandGroup(
+  {
+    name: "cluster",
+    summary: "The cluster as this node's corosync and server see it",
+    examples: [
+      ["cluster status", "quorum, members, what is wrong"],
+      ["cluster watch --json", "each change of every node as it comes"],
+    ],
+  },
+  {
+    status: () => Promise.resolve(status),
+    members: () => Promise.resolve(members),
+    verify: () => Promise.resolve(verify),
+    watch: () => Promise.resolve(watch),
+  },
+);

@@ -1,0 +1,155 @@
+/**
+ * The unix socket by which `pmxcfs-ipc cluster` speaks to a running server: one word in, JSON lines
+ * out. `view` answers once, `verify` starts a verification, `watch` goes on until the reader goes.
+ * Only root and the server's own user can connect.
+ */
+import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { errorText } from "../base/error-text.ts";
+import { jsonText } from "../base/escape.ts";
+import type { Running } from "./endpoint.ts";
+import { statusPath } from "./status.ts";
+import { makeWay, withUmask } from "./unix-path.ts";
+
+const OWNER_ONLY = 0o177;
+/** Readers at once; further ones are closed. */
+const READERS = 8;
+/** Bytes that a watcher may leave unread before it is closed. */
+const UNREAD_BYTES = 1024 * 1024;
+
+/** What the socket is asked. */
+export type ClusterQuestion = "view" | "verify" | "watch";
+
+/** Where the answers come from. */
+export interface ClusterSource {
+  /** What `view` answers. */
+  view(): object;
+  /** Starts a verification; false when it is not possible now. */
+  verify(): boolean;
+  /** Calls `observer` with each event until it is called with undefined. */
+  watch(observer: ((event: object) => void) | undefined): void;
+}
+
+/** Where the socket of a service is found; undefined when this user has no place for it. */
+export function clusterSocketPath(
+  service: string,
+  environment: Readonly<Record<string, string | undefined>>,
+  uid: number | undefined,
+): string | undefined {
+  return statusPath(service, environment, uid)?.replace(/\.status$/, ".cluster");
+}
+
+interface Reader {
+  unsent: Buffer;
+}
+type Socket = Bun.Socket<Reader>;
+
+class ClusterSocket {
+  readonly #source: ClusterSource;
+  readonly #sockets = new Set<Socket>();
+  readonly #watchers = new Set<Socket>();
+
+  constructor(source: ClusterSource) {
+    this.#source = source;
+  }
+
+  opened(socket: Socket): void {
+    socket.data = { unsent: Buffer.alloc(0) };
+    this.#sockets.add(socket);
+    if (this.#sockets.size > READERS) socket.terminate();
+  }
+
+  asked(socket: Socket, question: string): void {
+    switch (question.trim()) {
+      case "view":
+        return this.#answer(socket, this.#source.view());
+      case "verify":
+        return this.#answer(socket, { started: this.#source.verify() });
+      case "watch":
+        this.#watchers.add(socket);
+        if (this.#watchers.size === 1) this.#source.watch((event) => this.#tell(event));
+        return undefined;
+      default:
+        socket.terminate();
+        return undefined;
+    }
+  }
+
+  closed(socket: Socket): void {
+    this.#sockets.delete(socket);
+    if (this.#watchers.delete(socket) && this.#watchers.size === 0) this.#source.watch(undefined);
+  }
+
+  drain(socket: Socket): void {
+    const { unsent } = socket.data;
+    if (unsent.length > 0) socket.data.unsent = unsent.subarray(Math.max(0, socket.write(unsent)));
+    if (socket.data.unsent.length === 0 && !this.#watchers.has(socket)) socket.end();
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.terminate();
+  }
+
+  #answer(socket: Socket, answer: object): void {
+    this.#send(socket, answer);
+    this.drain(socket);
+  }
+
+  #tell(event: object): void {
+    for (const socket of this.#watchers) this.#send(socket, event);
+  }
+
+  #send(socket: Socket, value: object): void {
+    const line = Buffer.from(`${jsonText(value)}\n`);
+    socket.data.unsent = Buffer.concat([socket.data.unsent, line]);
+    if (socket.data.unsent.length > UNREAD_BYTES) socket.terminate();
+    else
+      socket.data.unsent = socket.data.unsent.subarray(
+        Math.max(0, socket.write(socket.data.unsent)),
+      );
+  }
+}
+
+/** Answers at `path`; a string says why it cannot. */
+export async function serveCluster(path: string, source: ClusterSource): Promise<Running | string> {
+  const directory = dirname(path);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    const occupied = await makeWay(path);
+    if (occupied !== undefined) return `cluster: ${occupied}`;
+    const served = new ClusterSocket(source);
+    const listener = withUmask(OWNER_ONLY, () =>
+      Bun.listen<Reader>({
+        unix: path,
+        socket: {
+          open: (socket) => served.opened(socket),
+          data: (socket, bytes) => served.asked(socket, bytes.toString("latin1")),
+          drain: (socket) => served.drain(socket),
+          close: (socket) => served.closed(socket),
+          error: (socket) => {
+            socket.terminate();
+          },
+        },
+      }),
+    );
+    chmodSync(path, 0o600);
+    return {
+      close() {
+        served.close();
+        listener.stop(true);
+        rmSync(path, { force: true });
+        removeEmpty(directory);
+      },
+    };
+  } catch (error) {
+    return `cluster: cannot listen on ${path}: ${errorText(error)}`;
+  }
+}
+
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Another server's is in it.
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * What a node's corosync says of its cluster, whoever serves /etc/pve: nodes, quorum, and which
+ * processes are in pmxcfs's groups. Joins nothing, so the cluster does not notice.
+ */
+import { Cmap } from "../../corosync/cmap.ts";
+import { CpgGroup } from "../../corosync/cpg.ts";
+import { csErrorName, CsFailure } from "../../corosync/cs-error.ts";
+import type { CpgMember } from "../../corosync/fragments.ts";
+import { Quorum } from "../../corosync/quorum.ts";
+import { factsOf } from "../../pmxcfs/replication/services/cluster-facts.ts";
+import { DATABASE_GROUP, STATUS_GROUP } from "../../pmxcfs/replication/services/group-names.ts";
+import type { ClusterFacts } from "../../pmxcfs/state/members.ts";
+
+export interface CorosyncView {
+  readonly facts: ClusterFacts;
+  /** The id of this node. */
+  readonly nodeid: number;
+  readonly quorate: boolean;
+  /** Node ids of this partition. */
+  readonly partition: readonly number[];
+  /** Who is in which group. */
+  readonly groups: {
+    readonly dcdb: readonly CpgMember[];
+    readonly status: readonly CpgMember[];
+  };
+}
+
+const TIMES = { connectMs: 3000, callMs: 5000 };
+
+function failed(what: string, failure: CsFailure | number): string {
+  return `${what}: ${typeof failure === "number" ? csErrorName(failure) : failure.toString()}`;
+}
+
+async function readFacts(): Promise<ClusterFacts | string> {
+  const cmap = await Cmap.connect({ changed: () => {}, ended: () => {} }, TIMES);
+  if (cmap instanceof CsFailure) return failed("cmap", cmap);
+  using connected = cmap;
+  const facts = await factsOf(connected);
+  return typeof facts === "number" ? failed("cmap", facts) : facts;
+}
+
+async function readQuorum(): Promise<Pick<CorosyncView, "quorate" | "partition"> | string> {
+  let partition: readonly number[] = [];
+  const quorum = await Quorum.connect(
+    { changed: ({ nodes }) => (partition = nodes), ended: () => {} },
+    TIMES,
+  );
+  if (quorum instanceof CsFailure) return failed("quorum", quorum);
+  using connected = quorum;
+  await connected.track();
+  const quorate = await connected.quorate();
+  connected.drain();
+  return typeof quorate === "number" ? failed("quorum", quorate) : { quorate, partition };
+}
+
+async function readGroup(
+  group: string,
+): Promise<{ readonly nodeid: number; readonly members: readonly CpgMember[] } | string> {
+  const idle = { deliver: () => {}, confchg: () => {}, ended: () => {} };
+  const cpg = await CpgGroup.connect(group, idle, TIMES);
+  if (cpg instanceof CsFailure) return failed("cpg", cpg);
+  using connected = cpg;
+  const members = await connected.members();
+  if (typeof members === "number") return failed("cpg", members);
+  return { nodeid: connected.nodeid, members };
+}
+
+/** Asks all services; one line that says what is wrong, when one does not answer. */
+export async function readCorosync(): Promise<CorosyncView | string> {
+  const facts = await readFacts();
+  if (typeof facts === "string") return facts;
+  const quorum = await readQuorum();
+  if (typeof quorum === "string") return quorum;
+  const dcdb = await readGroup(DATABASE_GROUP);
+  if (typeof dcdb === "string") return dcdb;
+  const status = await readGroup(STATUS_GROUP);
+  if (typeof status === "string") return status;
+  const groups = { dcdb: dcdb.members, status: status.members };
+  return { facts, nodeid: dcdb.nodeid, ...quorum, groups };
+}

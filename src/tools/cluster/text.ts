@@ -1,0 +1,75 @@
+/** `cluster status` and `cluster members` for a terminal. */
+import { escapeText } from "../../base/escape.ts";
+import type { GroupStatus } from "../../pmxcfs/replication/group-status.ts";
+import { type ClusterReport, type NodeRow, shown } from "./report.ts";
+
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+function nodeCells({ id, name, votes, own, reachable, dcdb, status }: NodeRow): string[] {
+  const mark = own ? "*" : "";
+  const seen = reachable ? "yes" : "no";
+  return [`${id}${mark}`, escapeText(name), `${votes}`, seen, shown(dcdb), shown(status)];
+}
+
+/** One line a node. */
+export function membersText({ nodes }: ClusterReport): string {
+  const head = ["ID", "NAME", "VOTES", "REACHABLE", "DCDB PID", "STATUS PID"];
+  return `${columns([head, ...nodes.map(nodeCells)]).join("\n")}\n`;
+}
+
+function groupLine(name: string, group: GroupStatus | undefined): string {
+  if (group === undefined) return `${name}: not connected`;
+  const { mode, modeMs, epoch, members, queued, sending } = group;
+  const inStep = members.filter(({ synced }) => synced).length;
+  const waiting =
+    sending.waiting === 0
+      ? ""
+      : `, ${sending.waiting} changes wait (oldest ${sending.oldestMs} ms)`;
+  return (
+    `${name}: ${mode} since ${Math.floor(modeMs / 1000)} s, epoch ${epoch.nodeid}/${epoch.pid}/` +
+    `${epoch.counter}, ${inStep} of ${members.length} members in step, ${queued} queued${waiting}`
+  );
+}
+
+function clockLines({ server, nodes }: ClusterReport): string[] {
+  const off = (server?.groups.dcdb?.members ?? []).filter(
+    ({ clockSeconds }) => Math.abs(clockSeconds ?? 0) > 2,
+  );
+  return off.map(({ nodeid, clockSeconds }) => {
+    const name = nodes.find(({ id }) => id === nodeid)?.name ?? `id ${nodeid}`;
+    return `clock of ${escapeText(name)}: ${clockSeconds} s from this node's`;
+  });
+}
+
+/** The whole report. */
+export function statusText(report: ClusterReport): string {
+  const { name, quorate, server, versions, problems } = report;
+  const { running, host, tree } = versions;
+  const lines = [
+    `cluster ${escapeText(name)}: ${quorate ? "quorate" : "NO QUORUM"}`,
+    `corosync.conf: running ${running}, /etc/corosync ${shown(host)}, /etc/pve ${shown(tree)}`,
+    "",
+    membersText(report).trimEnd(),
+    "",
+    ...(server === undefined
+      ? ["this node's server says nothing of itself (not ours, or not running)"]
+      : [groupLine("dcdb", server.groups.dcdb), groupLine("status", server.groups.status)]),
+    ...clockLines(report),
+    "",
+    ...(problems.length === 0
+      ? ["no problem found"]
+      : problems.map((text) => `! ${escapeText(text)}`)),
+  ];
+  return `${lines.join("\n")}\n`;
+}
