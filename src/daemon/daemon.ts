@@ -92,6 +92,12 @@ async function mountTree(context: MountContext): Promise<Mounted | string> {
   });
   if (typeof mount === "string") return mount;
   log.debug(`requests of the kernel wake the event loop by ${mount.wakeKind}`);
+  const { cluster } = composition;
+  if (cluster !== undefined) {
+    backend.memdb.subscribe(() => {
+      if (cluster.appliesForOthers) mount.session?.expireNames();
+    });
+  }
   return {
     lost,
     setControls: (given) => void (controls = given),

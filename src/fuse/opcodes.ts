@@ -102,6 +102,8 @@ export const GETATTR_HANDLE = 1;
 /** FOPEN_DIRECT_IO: reads and writes come as they are asked, past the page cache. */
 export const OPEN_DIRECT_IO = 1;
 
+/** FUSE_NOTIFY_INC_EPOCH (Linux 6.16): the kernel asks anew for every name it has cached. */
+export const NOTIFY_INC_EPOCH = 8;
 /** FUSE_NOTIFY_RESEND: the kernel sends again what was read and not answered. */
 export const NOTIFY_RESEND = 7;
 

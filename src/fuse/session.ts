@@ -11,7 +11,7 @@ import { Answer, isErrno } from "./answer.ts";
 import type { FileSystem } from "./file-system.ts";
 import { BatchForgetIn, ForgetIn, ForgetOne, InHeader, InterruptIn, OutHeader } from "./layouts.ts";
 import { negotiate, type Negotiated } from "./negotiation.ts";
-import { NOTIFY_RESEND, Opcode, opcodeName, UNIQUE_RESEND } from "./opcodes.ts";
+import { NOTIFY_INC_EPOCH, NOTIFY_RESEND, Opcode, opcodeName, UNIQUE_RESEND } from "./opcodes.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 import { Asker, FuseRequest } from "./request.ts";
 
@@ -65,6 +65,7 @@ export class Session {
   #hooks: SessionHooks;
   #negotiated: Negotiated | undefined;
   #ended = false;
+  #canExpire = true;
 
   constructor(options: SessionOptions) {
     this.#device = options.device;
@@ -120,12 +121,27 @@ export class Session {
 
   /** After a take-over: has the kernel send again what was read and not answered. */
   resend(): void {
+    const result = this.#notify(NOTIFY_RESEND);
+    if (result < 0) this.#log.warn(`unanswered requests are lost: ${errnoText(result)}`);
+  }
+
+  /**
+   * The tree changed behind the kernel's back: names and attributes it has cached are asked for
+   * anew. Takes no lock in the kernel, so it may be called while a request waits. Before Linux 6.16
+   * it does nothing: what is cached there is a second old at most.
+   */
+  expireNames(): void {
+    if (this.#ended || !this.#canExpire) return;
+    if (this.#notify(NOTIFY_INC_EPOCH) < 0) this.#canExpire = false;
+  }
+
+  /** A notification without a body: its code stands where an answer has its error. */
+  #notify(code: number): number {
     const head = Buffer.alloc(OutHeader.size);
     const span = spanOf(head);
     OutHeader.write.length(span, OutHeader.size);
-    OutHeader.write.error(span, NOTIFY_RESEND);
-    const result = this.#device.answer(head, OutHeader.size);
-    if (result < 0) this.#log.warn(`unanswered requests are lost: ${errnoText(result)}`);
+    OutHeader.write.error(span, code);
+    return this.#device.answer(head, OutHeader.size);
   }
 
   #end(error: number): "ended" {

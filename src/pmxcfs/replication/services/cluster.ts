@@ -121,6 +121,11 @@ export class Cluster {
     return this.#quorum.quorate;
   }
 
+  /** True while a change that another node made is applied to the tree. */
+  get appliesForOthers(): boolean {
+    return this.#database.appliesForOthers;
+  }
+
   /** The group of changes of the tree; undefined before the first connection. */
   get database(): { readonly group: DatabaseGroup; readonly service: GroupService } | undefined {
     const group = this.#databaseGroup;

@@ -67,6 +67,7 @@ export class GroupService implements ClusterService {
   /** Settled by the confchg without us. */
   #left: (() => void) | undefined;
   #working = false;
+  #appliesForOthers = false;
   #stopped = false;
 
   constructor(options: GroupServiceOptions) {
@@ -187,9 +188,17 @@ export class GroupService implements ClusterService {
     this.#abort();
   }
 
+  /** True while what another node sent is applied: changes that the kernel here did not make. */
+  get appliesForOthers(): boolean {
+    return this.#appliesForOthers;
+  }
+
   #deliver(from: Member, message: Buffer): void {
     this.observer?.({ kind: "message", from, message });
-    if (this.#machine !== undefined) this.#after(this.#machine.deliver(from, message, now()));
+    if (this.#machine === undefined) return;
+    this.#appliesForOthers = from.nodeid !== this.#self?.nodeid;
+    this.#after(this.#machine.deliver(from, message, now()));
+    this.#appliesForOthers = false;
   }
 
   async #confchg(change: Confchg): Promise<void> {
@@ -198,7 +207,9 @@ export class GroupService implements ClusterService {
     const { nodeid, pid } = this.#self;
     this.observer?.({ kind: "members", members: change.members });
     const isIn = change.members.some((member) => member.nodeid === nodeid && member.pid === pid);
+    this.#appliesForOthers = true;
     this.#after(this.#machine.confchg(change, now()));
+    this.#appliesForOthers = false;
     if (!isIn) this.#left?.();
   }
 
