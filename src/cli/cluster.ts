@@ -62,8 +62,8 @@ const status = command({
   name: "status",
   summary: "Quorum, members, who is in step, and what is wrong",
   details: [
-    "Asks this node's corosync, and this node's server when it is one of ours. Joins nothing: the " +
-      "cluster does not notice.",
+    "Asks this node's corosync, and this node's server when it is one of ours. Joins nothing: " +
+      "the cluster does not notice.",
   ],
   exits: [[1, "corosync does not answer, or something is wrong"]],
   options: { socket, json },

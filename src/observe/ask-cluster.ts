@@ -6,7 +6,7 @@ const TIMEOUT_MS = 5000;
 /** A line longer than this is no server's of ours. */
 const LINE_BYTES = 16 * 1024 * 1024;
 
-/** The values that the server at `path` answers, until it ends, or `signal`; throws what is wrong. */
+/** The values that the server at `path` answers, until it or `signal` ends; throws on failure. */
 export async function* askCluster(
   path: string,
   question: ClusterQuestion,

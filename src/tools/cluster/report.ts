@@ -83,8 +83,8 @@ function ghosts({ groups, partition, facts }: CorosyncView): string[] {
   const lost = [...groups.dcdb, ...groups.status].filter(({ nodeid }) => !here.has(nodeid));
   return [...new Set(lost.map(({ nodeid, pid }) => `${nodeid}/${pid}`))].map(
     (member) =>
-      `${member} (node ${name(Number(member.split("/")[0]))}) is in a group, but its node is not in ` +
-      "this partition: a ghost. Restart corosync on the remaining members, one at a time",
+      `${member} (node ${name(Number(member.split("/")[0]))}) is in a group, but its node is not ` +
+      "in this partition: a ghost. Restart corosync on the remaining members, one at a time",
   );
 }
 
