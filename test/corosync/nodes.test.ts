@@ -50,6 +50,7 @@ describe("three nodes", () => {
   test("an empty file that grows gets zeros, and a lock that is held is refused", async () => {
     await at(1).do({ op: "create", path: "grown" });
     expect(await at(1).do({ op: "truncate", path: "grown", size: 300_000 })).toBe(0);
+    await sameTree(servers);
     const grown = (await at(2).do({ op: "read", path: "grown" })) as string;
     expect(grown.length).toBe(300_000);
     await at(1).do({ op: "mkdir", path: "priv" });
