@@ -9,9 +9,6 @@ import { isUnlockRequest, withoutPhantoms } from "../local.ts";
 import type { LogMessage, Replicator, Requester } from "../replicator.ts";
 import type { Cluster } from "./cluster.ts";
 
-/** The kernel's largest write to the mount, and so the largest that C nodes send. */
-const WRITE_BYTES = 128 * 1024;
-
 export class ClusterReplicator implements Replicator {
   readonly #cluster: Cluster;
   readonly #tree: TreeStore;
@@ -36,8 +33,8 @@ export class ClusterReplicator implements Replicator {
       if (request !== undefined) service.send(request);
     }
     const command = withoutPhantoms(this.#tree.memdb, given);
-    if (command === given) return service.propose(group.encode(command), signal);
-    return this.#fill(command, signal);
+    const result = service.propose(group.encode(command), signal);
+    return command === given ? result : grown(result);
   }
 
   flush(): 0 | Errno {
@@ -51,20 +48,9 @@ export class ClusterReplicator implements Replicator {
   log(message: LogMessage): void {
     this.#cluster.log(message);
   }
+}
 
-  /** An empty file that grows: zeros in writes as large as the kernel makes them. 0 or an errno. */
-  async #fill(command: TreeCommand, signal: AbortSignal | undefined): Promise<number> {
-    if (command.kind !== "write") return await this.propose(command, undefined, signal);
-    const { path, data } = command;
-    for (let offset = 0; offset < data.length; offset += WRITE_BYTES) {
-      const piece = data.subarray(offset, offset + WRITE_BYTES);
-      const written = await this.propose(
-        { kind: "write", path, offset, data: piece },
-        undefined,
-        signal,
-      );
-      if (written < 0) return written;
-    }
-    return 0;
-  }
+/** A truncate that was sent as a write: 0 instead of the bytes written. */
+async function grown(result: number | Promise<number>): Promise<number> {
+  return Math.min(0, await result);
 }
