@@ -240,7 +240,7 @@ function inJson({ problems, notes, files, directories, bytes, ...rest }: Shown):
 export const configCommand = commandGroup(
   {
     name: "config",
-    summary: "Build, rescue, list, compare and check a config.db",
+    summary: "Build, rescue, list, compare, check and back up a config.db",
   },
   {
     import: async () => (await import("./config-write.ts")).importCommand,
@@ -248,6 +248,8 @@ export const configCommand = commandGroup(
     ls: async () => lsCommand,
     cat: async () => catCommand,
     verify: async () => verifyCommand,
+    backup: async () => (await import("./config-backup.ts")).backupCommand,
+    restore: async () => (await import("./config-backup.ts")).restoreCommand,
     flush: async () => (await import("./config-upkeep.ts")).flushCommand,
     compact: async () => (await import("./config-upkeep.ts")).compactCommand,
     diff: async () => (await import("./config-diff.ts")).diffCommand,

@@ -54,7 +54,7 @@ export function duplicateGuests(memdb: Memdb): readonly string[] {
 }
 
 /** `20261126T031500Z`, for the name of a copy. */
-function stampOfNow(): string {
+export function stampOfNow(): string {
   return new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
 }
 
@@ -75,7 +75,7 @@ export function freeName(file: string): string {
  * Keeps a database under another name: the file stays in place as a second link until another one
  * takes it, its -wal and journals move first. Throws what the kernel says.
  */
-function keepDatabase(file: string): string | undefined {
+export function keepDatabase(file: string): string | undefined {
   if (!["", ...COMPANIONS].some((suffix) => existsSync(file + suffix))) return undefined;
   const kept = freeName(file);
   if (existsSync(file)) linkSync(file, kept);

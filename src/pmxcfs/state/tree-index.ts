@@ -85,6 +85,16 @@ export function digestWithInode(hashed: Hashed): Buffer {
   return hasher.digest();
 }
 
+/** SHA-256 over entries in the order of inodes, root first: the 32 bytes of a VERIFY message. */
+export function treeChecksum(all: Iterable<Hashed>): Buffer {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for (const hashed of all) {
+    hasher.update(headOf(hashed));
+    if (hashed.bytes.length > 0) hasher.update(hashed.bytes);
+  }
+  return hasher.digest();
+}
+
 /** Digest of a directory, 32 bytes: what UNLOCK messages name a lock by. */
 export function lockDigestOf(entry: Entry): Buffer {
   return digestWithInode(hashedOf(entry));

@@ -6,7 +6,7 @@
 import { Database } from "bun:sqlite";
 import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
-import { RowType, VERSION_NAME } from "./tree-rows.ts";
+import { RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
 
 /** As `.schema` shows the C server's, to the byte. */
 export const SCHEMA =
@@ -58,11 +58,37 @@ function fill(database: Database, items: Iterable<TreeItem>, now: number): void 
   }
 }
 
+const INSERT_ROW =
+  "INSERT INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
+  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, CAST(?7 AS TEXT), ?8)";
+
+/** Writes rows as they are, the version row among them. */
+function fillRows(database: Database, rows: Iterable<Row>): void {
+  using insert = database.prepare(INSERT_ROW);
+  for (const { inode, parent, version, writer, mtime, type, name, data } of rows) {
+    const bytes = data.length === 0 ? null : data;
+    const nameBytes = Buffer.from(name, "latin1");
+    insert.run(inode, parent, version, writer, mtime, type, nameBytes, bytes);
+  }
+}
+
+/**
+ * Makes the database at `file`, mode 0600, from rows of another one: same inodes, versions and
+ * times. A text that says why when that failed; then nothing is left behind.
+ */
+export function writeConfigDbRows(file: string, rows: Iterable<Row>): string | undefined {
+  return makeDatabase(file, (database) => fillRows(database, rows));
+}
+
 /**
  * Makes the database at `file`, mode 0600, from entries in the order in which they shall get
  * their inodes. A text that says why when that failed; then nothing is left behind.
  */
 export function writeConfigDb(file: string, items: Iterable<TreeItem>): string | undefined {
+  return makeDatabase(file, (database) => fill(database, items, Math.floor(Date.now() / 1000)));
+}
+
+function makeDatabase(file: string, fillIn: (database: Database) => void): string | undefined {
   const draft = `${file}.new-${process.pid}`;
   try {
     closeSync(openSync(draft, "wx", 0o600));
@@ -72,7 +98,7 @@ export function writeConfigDb(file: string, items: Iterable<TreeItem>): string |
       database.run("PRAGMA synchronous = NORMAL");
       database.run(SCHEMA);
       database.run("BEGIN");
-      fill(database, items, Math.floor(Date.now() / 1000));
+      fillIn(database);
       database.run("COMMIT");
     } finally {
       database.close();

@@ -1,0 +1,109 @@
+/** `config backup` and `config restore`: copies of a node's config.db, and the way back. */
+import { counted } from "../base/counted.ts";
+import { findOtherServer } from "../daemon/node/other-server.ts";
+import { backupDatabase, restoreDatabase } from "../pmxcfs/rescue/backup.ts";
+import { compareDatabases } from "../pmxcfs/rescue/compare.ts";
+import { count, flag, path as pathOption } from "./args.ts";
+import { command } from "./command.ts";
+import { showName, warn } from "./config-text.ts";
+import { CommandFailure, ExitCode } from "./failure.ts";
+import { print } from "./terminal.ts";
+
+const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
+
+/** Differences that are listed one by one. */
+const MOST_LINES = 200;
+
+const database = pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB });
+
+export const backupCommand = command({
+  name: "backup",
+  summary: "Copy a config.db that may be served meanwhile, and verify the copy",
+  details: [
+    "The database is only read: no lock is taken, and no byte of it or beside it changes. The " +
+      "copy is one file of one moment, without a -wal, and pmxcfs loads it.",
+    "Version and checksum are those of the tree: all nodes of a healthy cluster have the same.",
+  ],
+  examples: [
+    ["config backup /var/backups/pve --keep 14", "for a timer: a name with the time, 14 stay"],
+    ["config backup ./before.db", "before something risky"],
+  ],
+  exits: [[1, "There is no copy"]],
+  options: {
+    db: database,
+    keep: count({ description: "In a directory: the newest so many stay", min: 1 }),
+    json: flag({ description: "One JSON object" }),
+  },
+  operands: {
+    target: pathOption({
+      description: "Directory, or file that is not there yet",
+      hint: "FILE|DIR",
+      required: true,
+    }),
+  },
+  run({ db, keep, json, target }) {
+    const made = backupDatabase({ database: db, target, keep });
+    if (typeof made === "string") throw new CommandFailure(`${db}: ${showName(made)}`);
+    const { file, version, checksum, files, directories, removed } = made;
+    if (json) {
+      print(`${JSON.stringify({ schema_version: 1, ...made }, undefined, 2)}\n`);
+      return;
+    }
+    for (const name of removed) warn(`removed ${showName(name)} (--keep ${keep})`);
+    print(
+      `${file}: version ${version}, checksum ${checksum}, ` +
+        `${counted(files, "file")} in ${counted(directories, "directory")}\n`,
+    );
+  },
+});
+
+const SIGNS = { added: "+", removed: "-", changed: "!", touched: "~" } as const;
+
+export const restoreCommand = command({
+  name: "restore",
+  summary: "Say what a backup would change in a config.db, and with --yes put it there",
+  details: [
+    "+ comes back, - goes, ! gets other content. Stop the server first; what is there now is " +
+      "kept as FILE.bak-TIME.",
+    "In a cluster the tree with the highest version wins: other nodes overrule a restored older " +
+      "tree as soon as this node meets them. Restore single files with `history restore`, or " +
+      "restore with all nodes stopped.",
+  ],
+  examples: [
+    ["config restore /var/backups/pve/config-20261126T030000Z.db", "what would change"],
+    ["config restore /var/backups/pve/config-20261126T030000Z.db --yes", "do it"],
+  ],
+  exits: [[1, "Nothing is restored"]],
+  options: {
+    db: database,
+    yes: flag({ description: "Restore it" }),
+  },
+  operands: { backup: pathOption({ description: "Backup", hint: "FILE", required: true }) },
+  run({ db, yes, backup }) {
+    const compared = compareDatabases(db, backup, { times: false });
+    if (typeof compared === "string") warn(showName(compared));
+    else {
+      const { differences } = compared;
+      for (const { kind, path, detail } of differences.slice(0, MOST_LINES)) {
+        print(`${SIGNS[kind]} ${showName(path)}${detail === "" ? "" : `  (${detail})`}\n`);
+      }
+      const more = differences.length - MOST_LINES;
+      if (more > 0) print(`and ${more} more\n`);
+      print(`${counted(differences.length, "difference")}\n`);
+    }
+    if (!yes) {
+      warn("nothing is restored: --yes does it");
+      return ExitCode.FAILURE;
+    }
+    // By the open database alone: a server of another one may run.
+    const socket = `no-service-${process.pid}`;
+    const own = [process.pid];
+    const server = findOtherServer({ database: db, pidFile: undefined, socket, own });
+    if (server !== undefined) throw new CommandFailure(server);
+    const restored = restoreDatabase(backup, db);
+    if (typeof restored === "string") throw new CommandFailure(showName(restored));
+    if (restored.kept !== undefined) warn(`what was there is kept as ${restored.kept}`);
+    print(`${db}: restored, version ${restored.version}\n`);
+    return ExitCode.OK;
+  },
+});

@@ -1,0 +1,199 @@
+/**
+ * Copies of a config.db that somebody serves: read without a lock and without a byte changed,
+ * checked to be of one moment, written as a database of its own (no -wal), and judged by the rules
+ * by which the C server loads. Restoring goes the other way, on a database that nobody serves.
+ */
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { join } from "node:path";
+import { errorText } from "../../base/error-text.ts";
+import { type Hashed, treeChecksum } from "../state/tree-index.ts";
+import { writeConfigDbRows } from "../store/config-writer.ts";
+import { RowType, type Row } from "../store/tree-rows.ts";
+import { keepDatabase, stampOfNow } from "./import.ts";
+import { readDatabase, type ReadDatabase } from "./read-database.ts";
+import { judgeDatabase } from "./verify.ts";
+
+/** Reads that are tried before a database that changes all the time is given up. */
+const TRIES = 20;
+/** Names that --keep counts, and removes: no others. */
+const OWN_NAME = /^config-\d{8}T\d{6}Z(?:-\d+)?\.db$/;
+
+const NO_BYTES = new Uint8Array(0);
+
+export interface Backup {
+  readonly file: string;
+  /** Of the whole tree. */
+  readonly version: number;
+  /** SHA-256 of the tree as the cluster compares it (`cluster verify`), hex. */
+  readonly checksum: string;
+  readonly files: number;
+  readonly directories: number;
+  /** Older copies that --keep removed. */
+  readonly removed: readonly string[];
+}
+
+/** What a WAL begins with, the salts of its frames among it; other bytes: it has begun anew. */
+const WAL_HEAD_BYTES = 32;
+
+function headOf(wal: string): string {
+  let fd: number;
+  try {
+    fd = openSync(wal, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    return "";
+  }
+  try {
+    const head = Buffer.alloc(WAL_HEAD_BYTES);
+    return head.toString("hex", 0, readSync(fd, head, 0, WAL_HEAD_BYTES, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * What moves when pages are written into the database, or its -wal begins anew. Frames that are
+ * appended do not count: a reader stops at the last commit it saw when it began.
+ */
+function stateOf(file: string): string {
+  const stats = statSync(file, { throwIfNoEntry: false, bigint: true });
+  const own = `${stats?.dev} ${stats?.ino} ${stats?.size} ${stats?.mtimeNs}`;
+  return `${own} ${headOf(`${file}-wal`)}`;
+}
+
+/** A read during which the database itself was not written. */
+function readAtRest(file: string): ReadDatabase | string {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const before = stateOf(file);
+    const database = readDatabase(file);
+    if (stateOf(file) === before) return database;
+  }
+  return `it was written all the time (${TRIES} tries): try again`;
+}
+
+function hashedOf(row: Row): Hashed {
+  const { inode, parent, version, writer, mtime, name, data } = row;
+  const isRoot = inode === 0;
+  const isFile = row.type === RowType.FILE && !isRoot;
+  return {
+    inode,
+    parentInode: parent,
+    version,
+    writer,
+    mtime,
+    size: isFile ? data.length : 0,
+    type: isFile ? RowType.FILE : RowType.DIRECTORY,
+    name: isRoot ? "" : name,
+    bytes: isFile ? data : NO_BYTES,
+  };
+}
+
+/** Checksum of a tree from its rows, hex: what VERIFY messages and `cluster verify` show. */
+function checksumOf(rows: readonly Row[]): string {
+  const ordered = rows.toSorted((a, b) => a.inode - b.inode);
+  return treeChecksum(ordered.map(hashedOf)).toString("hex");
+}
+
+interface Sound {
+  readonly rows: readonly Row[];
+  readonly version: number;
+  readonly files: number;
+  readonly directories: number;
+}
+
+/** The rows of a database that the C server would load; a text that says why it would not. */
+function soundRows(file: string): Sound | string {
+  const database = readAtRest(file);
+  if (typeof database === "string") return database;
+  const { problems, files, directories } = judgeDatabase(database);
+  if (problems[0] !== undefined) {
+    return `${problems[0].text} (\`pmxcfs-ipc config verify --db ${file}\` has all)`;
+  }
+  const { rows } = database;
+  return { rows, version: rows.find(({ inode }) => inode === 0)?.version ?? 1, files, directories };
+}
+
+/** A name in `directory` that nothing has. */
+function freshName(directory: string): string {
+  const name = join(directory, `config-${stampOfNow()}`);
+  for (let count = 1; ; count++) {
+    const file = count === 1 ? `${name}.db` : `${name}-${count}.db`;
+    if (!existsSync(file)) return file;
+  }
+}
+
+/** Removes all but the newest `keep` copies that this command made; their names. */
+function removeOldest(directory: string, keep: number): string[] {
+  const names = readdirSync(directory).filter((name) => OWN_NAME.test(name));
+  const old = names.toSorted().slice(0, Math.max(0, names.length - keep));
+  for (const name of old) rmSync(join(directory, name));
+  return old;
+}
+
+export interface BackupOptions {
+  readonly database: string;
+  /** A directory (the copy gets a name with the time), or a file that is not there yet. */
+  readonly target: string;
+  /** In a directory: how many copies stay. */
+  readonly keep: number | undefined;
+}
+
+/** Makes a copy; a text that says why not. Nothing is left behind then. */
+export function backupDatabase({ database, target, keep }: BackupOptions): Backup | string {
+  const sound = soundRows(database);
+  if (typeof sound === "string") return sound;
+  try {
+    const isDirectory = statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
+    if (keep !== undefined && !isDirectory) return `${target}: --keep needs a directory`;
+    const file = isDirectory ? freshName(target) : target;
+    if (existsSync(file)) return `${file} exists already: name another file, or a directory`;
+    const { rows, version, files, directories } = sound;
+    const checksum = checksumOf(rows);
+    const problem = writeConfigDbRows(file, rows) ?? differs(file, checksum);
+    if (problem !== undefined) return problem;
+    const removed = keep === undefined ? [] : removeOldest(target, keep);
+    return { file, version, checksum, files, directories, removed };
+  } catch (error) {
+    return errorText(error);
+  }
+}
+
+/** Reads a copy back: it must be sound, and the same tree. */
+function differs(file: string, checksum: string): string | undefined {
+  const copy = soundRows(file);
+  if (typeof copy !== "string" && checksumOf(copy.rows) === checksum) return undefined;
+  rmSync(file, { force: true });
+  return `what was written is not what was read${typeof copy === "string" ? `: ${copy}` : ""}`;
+}
+
+export interface Restored {
+  readonly version: number;
+  /** Where the database that was there is now. */
+  readonly kept: string | undefined;
+}
+
+/** Puts the tree of `backup` in the place of `database`, which is kept; a text: why not. */
+export function restoreDatabase(backup: string, database: string): Restored | string {
+  const sound = soundRows(backup);
+  if (typeof sound === "string") return `${backup}: ${sound}`;
+  const draft = `${database}.restore-${process.pid}`;
+  const problem = writeConfigDbRows(draft, sound.rows) ?? differs(draft, checksumOf(sound.rows));
+  if (problem !== undefined) return problem;
+  try {
+    const kept = keepDatabase(database);
+    renameSync(draft, database);
+    return { version: sound.version, kept };
+  } catch (error) {
+    rmSync(draft, { force: true });
+    return errorText(error);
+  }
+}
