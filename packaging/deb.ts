@@ -18,7 +18,10 @@ const PACKAGE = "pmxcfs-ipc";
 const DOCUMENTS = `usr/share/doc/${PACKAGE}`;
 
 /** Of docs/, those that help texts and each other point to. */
-const MANUALS = ["deploy", "diagnosis", "operations", "recording", "running", "tracing"];
+/** Pages for people who use the program; the one about the repository stays there. */
+const MANUALS = readdirSync(join(ROOT, "docs"))
+  .filter((name) => name.endsWith(".md") && name !== "hacking.md")
+  .map((name) => name.replace(/\.md$/, ""));
 
 const DESCRIPTION = `Every tool of Proxmox VE asks pmxcfs through a libqb service named pve2.
 This is that service, for unmodified clients: it answers from a plain directory, which lets Proxmox
@@ -39,7 +42,10 @@ export interface DebInput {
   /** Seconds since the epoch. */
   readonly date: number;
   readonly manPages: ReadonlyMap<string, string>;
-  readonly completion: string;
+  readonly completions: Readonly<Record<"bash" | "zsh" | "fish", string>>;
+  /** Alert rules for Prometheus, and a dashboard for Grafana. */
+  readonly alerts: string;
+  readonly dashboard: string;
   readonly copyright: string;
   readonly sbom: string;
   /** Directory that gets the package. */
@@ -103,13 +109,17 @@ function installed(input: DebInput): [path: string, content: string | Uint8Array
     [`usr/lib/${PACKAGE}/name-is-free`, ours("name-is-free"), 0o755],
     [`usr/lib/systemd/system/${PACKAGE}.service`, ours(`${PACKAGE}.service`), 0o644],
     [`etc/default/${PACKAGE}`, ours("default"), 0o644],
-    [`usr/share/bash-completion/completions/${PACKAGE}`, input.completion, 0o644],
+    [`usr/share/bash-completion/completions/${PACKAGE}`, input.completions.bash, 0o644],
+    [`usr/share/zsh/vendor-completions/_${PACKAGE}`, input.completions.zsh, 0o644],
+    [`usr/share/fish/vendor_completions.d/${PACKAGE}.fish`, input.completions.fish, 0o644],
     [`usr/share/lintian/overrides/${PACKAGE}`, ours("lintian-overrides"), 0o644],
     [`${DOCUMENTS}/copyright`, input.copyright, 0o644],
     [`${DOCUMENTS}/LICENSE.gz`, document("LICENSE"), 0o644],
     [`${DOCUMENTS}/changelog.gz`, compressed(changelog), 0o644],
     [`${DOCUMENTS}/changelog.Debian.gz`, compressed(debianChangelog(changelog, input.date)), 0o644],
     [`${DOCUMENTS}/examples/pve-cluster.conf`, ours("pve-cluster.conf"), 0o644],
+    [`${DOCUMENTS}/examples/prometheus-alerts.yml`, input.alerts, 0o644],
+    [`${DOCUMENTS}/examples/grafana-dashboard.json`, input.dashboard, 0o644],
     [`${DOCUMENTS}/sbom.cdx.json`, input.sbom, 0o644],
     ...MANUALS.map((name): [string, Uint8Array, number] => [
       `${DOCUMENTS}/${name}.md.gz`,

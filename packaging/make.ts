@@ -13,6 +13,7 @@ import {
 } from "../build.ts";
 import { version } from "../package.json";
 import { bundledPackages, directNeeds } from "./bundled.ts";
+import { fishCompletion, zshCompletion } from "./completion-shells.ts";
 import { bashCompletion } from "./completion.ts";
 import { copyright } from "./copyright.ts";
 import type { DebInput } from "./deb.ts";
@@ -87,6 +88,7 @@ export async function prepare(architecture: string, out: string): Promise<Prepar
   const shim = buildShim(target);
   const { program, inputs } = await buildBinary(target, shim, commit);
   const { programPlaces } = await import("./tree.ts");
+  const { alertRules, dashboard, metricFamilies } = await import("./monitoring.ts");
   const places = await programPlaces();
   const bundled = bundledPackages(inputs);
   const sbom = billOfMaterials({
@@ -107,7 +109,13 @@ export async function prepare(architecture: string, out: string): Promise<Prepar
     version,
     date,
     manPages: manPages(places, { version, date }),
-    completion: bashCompletion(places),
+    completions: {
+      bash: bashCompletion(places),
+      zsh: zshCompletion(places),
+      fish: fishCompletion(places),
+    },
+    alerts: alertRules(),
+    dashboard: dashboard(await metricFamilies()),
     copyright: copyright(bundled),
     sbom,
     sbomPath,

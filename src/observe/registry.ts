@@ -61,9 +61,23 @@ class ReadHistogram extends Histogram {
   }
 }
 
+/** What is known of a metric before it has a value. */
+export interface Family {
+  /** With its prefix. */
+  readonly name: string;
+  readonly help: string;
+  readonly type: "counter" | "gauge" | "histogram";
+}
+
 /** Metrics named `pmxcfs_ipc_...`. */
 export class MetricRegistry {
   readonly #registry = new Registry();
+  readonly #families: Family[] = [];
+
+  /** In the order in which they were made. */
+  get families(): readonly Family[] {
+    return this.#families;
+  }
 
   get contentType(): string {
     return this.#registry.contentType;
@@ -76,6 +90,7 @@ export class MetricRegistry {
 
   /** What goes up and down. */
   gauge(name: string, help: string, read: () => Reading): void {
+    this.#families.push({ name: PREFIX + name, help, type: "gauge" });
     this.#registry.registerMetric(
       new Gauge({
         name: PREFIX + name,
@@ -94,6 +109,7 @@ export class MetricRegistry {
 
   /** What only grows; the name ends in `_total`. */
   counter(name: string, help: string, read: () => Reading): void {
+    this.#families.push({ name: PREFIX + name, help, type: "counter" });
     this.#registry.registerMetric(
       new Counter({
         name: PREFIX + name,
@@ -118,6 +134,7 @@ export class MetricRegistry {
     read: () => readonly (readonly [labels: Labels, buckets: Buckets])[],
   ): void {
     const full = PREFIX + name;
+    this.#families.push({ name: full, help, type: "histogram" });
     const rows = () => read().flatMap(([labels, each]) => rowsOf(full, labels, each, bounds));
     this.#registry.registerMetric(new ReadHistogram(full, help, rows));
   }

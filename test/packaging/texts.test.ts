@@ -1,13 +1,15 @@
 /** What is written from the commands' declarations: man pages, completion; and the changelog. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fishCompletion, zshCompletion } from "../../packaging/completion-shells.ts";
 import { bashCompletion } from "../../packaging/completion.ts";
 import { debianChangelog } from "../../packaging/documents.ts";
 import { manPages } from "../../packaging/man.ts";
 import { programPlaces, type Place } from "../../packaging/tree.ts";
 import { optionName } from "../../src/cli/parse-args.ts";
+import { eventually } from "../support/eventually.ts";
 
 const EDITION = { version: "1.2.3", date: 1_767_225_600 };
 
@@ -97,6 +99,74 @@ describe("bash completion", () => {
     expect(offered("serve", "--db", "conf")).toEqual(["config.db"]);
     expect(offered("serve", "--max-connections", "")).toEqual([""]);
   });
+});
+
+/** What fish offers for a line. */
+function fish(line: string): string[] {
+  const file = join(directory, "completion.fish");
+  writeFileSync(file, fishCompletion(places));
+  const script = `source ${file}; complete -C '${line}'`;
+  const env = { ...process.env, HOME: directory, XDG_CONFIG_HOME: directory };
+  const words = ["fish", "--no-config", "-c", script];
+  const { stdout, stderr } = Bun.spawnSync(words, { cwd: directory, env });
+  expect(stderr.toString()).toBe("");
+  return stdout
+    .toString()
+    .trim()
+    .split("\n")
+    .map((row) => row.split("\t")[0] ?? "");
+}
+
+describe("fish completion", () => {
+  test("commands, options, the words an option may be", () => {
+    expect(fish("pmxcfs-ipc ser")).toEqual(["serve"]);
+    expect(fish("pmxcfs-ipc call verify-t")).toEqual(["verify-token"]);
+    expect(fish("pmxcfs-ipc echo --socket serve --acc")).toEqual(["--accept-any"]);
+    expect(fish("pmxcfs-ipc serve --no-r")).toEqual(["--no-rrd"]);
+    expect(fish("pmxcfs-ipc serve --log ")).toEqual(["journal", "json", "plain"]);
+  });
+});
+
+/** The line that zsh makes of `typed` and a tab, in a terminal of its own. */
+async function zsh(typed: string): Promise<string> {
+  const functions = join(directory, "zsh");
+  mkdirSync(functions, { recursive: true });
+  writeFileSync(join(functions, "_pmxcfs-ipc"), zshCompletion(places));
+  const rc = `fpath=(${functions} $fpath); autoload -Uz compinit; compinit -D -u; PROMPT='> '\n`;
+  writeFileSync(join(directory, ".zshrc"), rc);
+  // A server of its own: the last one may still be on its way out.
+  const socket = join(directory, `tmux-${typed.length}-${typed.slice(-5).replaceAll(" ", "")}`);
+  const tmux = (...words: string[]) =>
+    Bun.spawnSync(["tmux", "-S", socket, "-f", "/dev/null", ...words]).stdout.toString();
+  tmux(
+    "new-session",
+    "-d",
+    "-x",
+    "200",
+    "-y",
+    "50",
+    `ZDOTDIR=${directory} HOME=${directory} zsh -i`,
+  );
+  try {
+    const screen = () => tmux("capture-pane", "-p");
+    await eventually("zsh is ready", () => screen().startsWith(">"));
+    tmux("send-keys", "-l", typed);
+    await eventually("it is typed", () => screen().includes(typed));
+    tmux("send-keys", "Tab");
+    await eventually("it is completed", () => screen().split("\n")[0] !== `> ${typed}`);
+    return screen().split("\n")[0]?.replace(/^> /, "").trimEnd() ?? "";
+  } finally {
+    tmux("kill-server");
+  }
+}
+
+describe("zsh completion", () => {
+  test("is a function zsh can read, for commands, options and words", async () => {
+    expect(await zsh("pmxcfs-ipc ser")).toBe("pmxcfs-ipc serve");
+    expect(await zsh("pmxcfs-ipc call verify-t")).toBe("pmxcfs-ipc call verify-token");
+    expect(await zsh("pmxcfs-ipc echo --acc")).toBe("pmxcfs-ipc echo --accept-any");
+    expect(await zsh("pmxcfs-ipc serve --log jo")).toBe("pmxcfs-ipc serve --log journal");
+  }, 60_000);
 });
 
 function entry(version: string, ...points: string[]): string {
