@@ -1,10 +1,12 @@
 /** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
-import { writeFileSync } from "node:fs";
 import { errorText } from "../base/error-text.ts";
+import { buildInfo } from "../base/version.ts";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
+import { selfCommand } from "../platform/self.ts";
 import { CHECKS } from "../tools/check/catalog/code.ts";
 import { CODES } from "../tools/check/catalog/codes.ts";
 import { DEFAULT_OPTIONS, runCheck } from "../tools/check/check.ts";
+import { cleanStale } from "../tools/check/rings.ts";
 import { localMachine } from "../tools/check/host.ts";
 import {
   renderCheckmk,
@@ -14,16 +16,14 @@ import {
 } from "../tools/check/report-machine.ts";
 import { renderQuiet, renderText } from "../tools/check/report-text.ts";
 import { CheckExit, type Report } from "../tools/check/report.ts";
-import { makeBundle } from "../tools/bundle/bundle.ts";
-import { BUNDLE_PATHS } from "../tools/bundle/sources.ts";
-import { cleanStale } from "../tools/check/cleanup.ts";
-import { selfCommand } from "../platform/self.ts";
-import { buildInfo } from "../base/version.ts";
 import { count, flag, list, milliseconds, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { nearest } from "./suggest.ts";
 import { createStyle, print, stdoutStyle } from "./terminal.ts";
+import { makeBundle } from "../tools/bundle/bundle.ts";
+import { BUNDLE_PATHS } from "../tools/bundle/sources.ts";
+import { writeFileSync } from "node:fs";
 
 const FORMATS = ["json", "quiet", "nagios", "checkmk", "openmetrics"] as const;
 type Format = (typeof FORMATS)[number];
@@ -84,8 +84,7 @@ async function writeBundle(report: Report, file: string): Promise<void> {
 }
 
 async function clean(service: string, dryRun: boolean): Promise<number> {
-  const { refused, cleanings } = await cleanStale(localMachine(), service, dryRun);
-  if (refused !== undefined) throw new CommandFailure(`--clean-stale: ${refused}`);
+  const cleanings = await cleanStale(localMachine(), service, dryRun);
   const lines = cleanings.map(({ path: directory, bytes, kept }) => {
     const size = `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
     if (kept !== undefined) return `kept ${directory} (${size}): ${kept}\n`;
@@ -159,12 +158,12 @@ export const checkCommand = command({
     checkmk: flag({ description: "Lines for a Checkmk local check", group: OUTPUT }),
     openmetrics: flag({ description: "Metrics for a textfile collector", group: OUTPUT }),
     output: path({ description: "Write to this file instead of stdout", group: OUTPUT }),
-    noColor: flag({ description: "No colours", group: OUTPUT }),
     bundle: path({
       description: "Write a support bundle (.tar.gz): findings, logs, state, without secrets",
       hint: "FILE",
       group: OUTPUT,
     }),
+    noColor: flag({ description: "No colours", group: OUTPUT }),
     cleanStale: flag({ description: "Remove what dead servers left in /dev/shm, and only that" }),
     dryRun: flag({ description: "With --clean-stale: only list it" }),
   },

@@ -1,20 +1,20 @@
 /** `pmxcfs-ipc explain`: what an error line means. Offline; the words are check/'s. */
 import { jsonText } from "../base/escape.ts";
-import { renderDiagnosis } from "../tools/check/diagnosis.ts";
-import {
-  CODE_NAMES,
-  codeNamed,
-  explain,
-  Explainer,
-  type Explanation,
-  looksLikeCode,
-} from "../tools/check/explain.ts";
 import {
   explanationJson,
   renderCode,
   renderCodeList,
+  renderDiagnosis,
   renderExplanation,
 } from "../tools/check/explain-text.ts";
+import {
+  CODE_NAMES,
+  Explainer,
+  type Explanation,
+  codeNamed,
+  explain,
+  looksLikeCode,
+} from "../tools/check/explain.ts";
 import { flag, repeated } from "./args.ts";
 import { command } from "./command.ts";
 import { ExitCode, UsageFailure } from "./failure.ts";

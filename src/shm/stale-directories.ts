@@ -48,6 +48,15 @@ function seesAllProcesses(proc: string): boolean {
   }
 }
 
+/** Whether a process is in no pid namespace but the first: it has one pid (proc(5), NSpid). */
+function isOfFirstNamespace(proc: string, pid: string): boolean {
+  try {
+    return /^NSpid:\t\d+$/m.test(readFileSync(`${proc}/${pid}/status`, "latin1"));
+  } catch {
+    return false;
+  }
+}
+
 /** Names of the ring directories that any process has mapped a file of. */
 function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
   const mapped = new Set<string>();
@@ -59,6 +68,9 @@ function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ESRCH") continue;
+      // One that may not be looked at, but is of the first pid namespace, has the pid that is in
+      // the names of its directories: it cannot be the server of one whose pid is gone.
+      if (isOfFirstNamespace(proc, pid)) continue;
       return undefined;
     }
     for (const [, name = ""] of maps.matchAll(/\/(qb-[0-9]+-[0-9]+-[0-9]+-\w+)\//g)) {

@@ -1,21 +1,21 @@
 /** config.db: real SQLite files with each fault pmxcfs refuses to load, examined on a copy. */
+import { eventually } from "../support/eventually.ts";
+import { needRoot } from "../support/identity.ts";
+import { DIRECTORY, FILE, NODE, type Row, nodeTree, writeDatabase } from "./support/database.ts";
+import { type Told, check, codesOf, expectFound, sandbox, startNode, told } from "./support/run.ts";
 import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
 import {
   chmodSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually } from "../support/eventually.ts";
-import { needRoot } from "../support/identity.ts";
-import { DIRECTORY, FILE, NODE, nodeTree, type Row, writeDatabase } from "./support/database.ts";
-import { check, codesOf, expectFound, sandbox, startNode, told, type Told } from "./support/run.ts";
 
 needRoot();
 

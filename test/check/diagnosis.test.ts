@@ -1,11 +1,11 @@
 /** The document is current, and every code in it is provoked by a test. */
-import { expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { CHECKS } from "../../src/tools/check/catalog/code.ts";
 import { CODES } from "../../src/tools/check/catalog/codes.ts";
-import { renderDiagnosis } from "../../src/tools/check/diagnosis.ts";
+import { renderDiagnosis } from "../../src/tools/check/explain-text.ts";
 import { REPOSITORY } from "../support/native.ts";
+import { expect, test } from "bun:test";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 
 test("docs/diagnosis.md is what the tables say (pmxcfs-ipc explain --markdown)", () => {
   const written = readFileSync(join(REPOSITORY, "docs", "diagnosis.md"), "utf8");

@@ -1,8 +1,8 @@
 /** `explain` on lines of public reports: each is known as what it is, and no other is. */
-import { expect, test } from "bun:test";
 import strerror from "../../src/tools/check/catalog/strerror.json";
-import { explain, Explainer, TEXTS } from "../../src/tools/check/explain.ts";
+import { Explainer, TEXTS, explain } from "../../src/tools/check/explain.ts";
 import { ERROR_LINES } from "./support/error-lines.ts";
+import { expect, test } from "bun:test";
 
 for (const [line, id] of ERROR_LINES) {
   test(line, () => {

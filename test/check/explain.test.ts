@@ -1,9 +1,9 @@
 /** `explain`: every error text the issue names, pasted the way people paste. */
-import { expect, test } from "bun:test";
-import { type CodeName, CODES, EFFECTS, isCode } from "../../src/tools/check/catalog/codes.ts";
+import { CODES, type CodeName, EFFECTS, isCode } from "../../src/tools/check/catalog/codes.ts";
 import { remedyOf } from "../../src/tools/check/explain-text.ts";
-import { explain, TEXTS, textsOf } from "../../src/tools/check/explain.ts";
+import { TEXTS, explain, textsOf } from "../../src/tools/check/explain.ts";
 import { PROGRAM, run } from "./support/run.ts";
+import { expect, test } from "bun:test";
 
 /** A pasted line, the text it must be found as, and the cause it must put first. */
 const LINES: readonly (readonly [line: string, id: string, first?: CodeName])[] = [

@@ -1,12 +1,12 @@
 /** Connecting: every way in which a set-up goes wrong, with real servers that do it. */
-import { expect, test } from "bun:test";
-import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { needRoot } from "../support/identity.ts";
-import { native, REPOSITORY } from "../support/native.ts";
+import { REPOSITORY, native } from "../support/native.ts";
 import { type Service, startService } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
 import { check, codesOf, expectFound, nodeCommand, shell, startNode, told } from "./support/run.ts";
+import { expect, test } from "bun:test";
+import { join } from "node:path";
 
 needRoot();
 

@@ -1,12 +1,12 @@
 /** A healthy node, and a machine without any: the two ends of what a run can say. */
+import { eventually } from "../support/eventually.ts";
+import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
+import { type Told, codesOf, nodeCommand, sandbox, shell } from "./support/run.ts";
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually } from "../support/eventually.ts";
-import { needRoot } from "../support/identity.ts";
-import { native } from "../support/native.ts";
-import { codesOf, nodeCommand, sandbox, shell, type Told } from "./support/run.ts";
 
 needRoot();
 

@@ -1,8 +1,8 @@
 /** Callers and their namespaces: with real ids, user, network and pid namespaces. */
-import { expect, test } from "bun:test";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
+import { expect, test } from "bun:test";
 
 needRoot();
 

@@ -1,14 +1,14 @@
 /** Who listens, and what stands in the way: real sockets, processes and flags. */
-import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { echoCommand, startService, uniqueName } from "../support/service.ts";
 import { check, codesOf, expectFound, nodeCommand, shell, startNode, told } from "./support/run.ts";
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { type Server, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 needRoot();
 

@@ -1,8 +1,8 @@
 /** /etc/pve: real FUSE mounts that are dead or hang, and directories in the way. */
-import { expect, test } from "bun:test";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
+import { expect, test } from "bun:test";
 
 needRoot();
 
@@ -109,7 +109,7 @@ test("PVE_NAMESPACE_READ_ONLY: a read-only bind mount in this namespace only", a
 test("PVE_MOUNTED_TWICE: two file systems on top of each other", async () => {
   const second = shell([native("fuse-node"), "/etc/pve", "0755"]);
   const report =
-    await told(`${LIVE} ${second} & await sh -c "[ $(grep -c /etc/pve /proc/mounts) = 2 ]"
+    await told(`${LIVE} ${second} & await sh -c "[ \\$(grep -c /etc/pve /proc/mounts) = 2 ]"
     $CHECK --socket svc --only mount --json || true`);
   expectFound(report, "PVE_MOUNTED_TWICE", {
     line: /^\/etc\/pve has 2 mounts on top of each other: fuse \(.*\), fuse \(.*\)$/,
@@ -149,7 +149,7 @@ test("PVE_OLD_MOUNT_HELD: a service that kept the mount of a dead server", async
     ${shell([native("fuse-node"), "/etc/pve", "0755"])} & server=$!
     await test -e /etc/pve/local
     unshare -m sleep 60 & holder=$!
-    await sh -c "[ $(readlink /proc/self/ns/mnt) != $(readlink /proc/$holder/ns/mnt) ]"
+    await sh -c "[ \\$(readlink /proc/self/ns/mnt) != \\$(readlink /proc/$holder/ns/mnt) ]"
     await sh -c "readlink /proc/$holder/exe | grep -q sleep"
     kill -9 $server; await sh -c "! stat -f /etc/pve"
     umount -l /etc/pve

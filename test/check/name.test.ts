@@ -1,7 +1,7 @@
 /** The node's name: real hosts files and host names, in namespaces. */
-import { expect, test } from "bun:test";
 import { needRoot } from "../support/identity.ts";
 import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
+import { expect, test } from "bun:test";
 
 needRoot();
 

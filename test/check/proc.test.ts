@@ -1,5 +1,4 @@
 /** What is read from /proc, in the forms the kernel has. */
-import { expect, test } from "bun:test";
 import {
   hostsLines,
   isLoopback,
@@ -10,6 +9,7 @@ import {
   pressure60,
   softLimit,
 } from "../../src/tools/check/proc.ts";
+import { expect, test } from "bun:test";
 
 test("a command's name may hold parentheses and spaces", () => {
   const tail = "S 1 1 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4242 8192 1 18446744073709551615";

@@ -1,9 +1,7 @@
 /** What a run looks like in every mode, and its exit code, which is the same in all of them. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { found, type Finding, pass, shellQuote, skip } from "../../src/tools/check/finding.ts";
+import { createStyle } from "../../src/cli/terminal.ts";
+import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
+import { type Finding, found, pass, shellQuote, skip } from "../../src/tools/check/finding.ts";
 import {
   renderCheckmk,
   renderJson,
@@ -11,11 +9,13 @@ import {
   renderOpenMetrics,
 } from "../../src/tools/check/report-machine.ts";
 import { renderQuiet, renderText } from "../../src/tools/check/report-text.ts";
-import { makeReport, type Report } from "../../src/tools/check/report.ts";
-import { createStyle } from "../../src/cli/terminal.ts";
-import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
+import { type Report, makeReport } from "../../src/tools/check/report.ts";
 import type { Service } from "../support/service.ts";
 import { PROGRAM, run, startNode } from "./support/run.ts";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 const PLAIN = createStyle(false);
 

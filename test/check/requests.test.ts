@@ -1,20 +1,20 @@
 /** Answers: late, large, short, empty, wrong; from C servers on libqb and from ours. */
-import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { CodeName } from "../../src/tools/check/catalog/codes.ts";
-import { localMachine } from "../../src/tools/check/host.ts";
-import { cleanStale } from "../../src/tools/check/cleanup.ts";
-import { QbClient } from "../../src/client/qb-client.ts";
 import { Errno } from "../../src/base/errno.ts";
+import { QbClient } from "../../src/client/qb-client.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
+import type { CodeName } from "../../src/tools/check/catalog/codes.ts";
+import { cleanStale } from "../../src/tools/check/rings.ts";
+import { localMachine } from "../../src/tools/check/host.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { type Service, serveCommand, startService } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
 import type { Faults } from "./servers/node.ts";
-import { check, codesOf, expectFound, startNode, type Told, type Wanted } from "./support/run.ts";
+import { type Told, type Wanted, check, codesOf, expectFound, startNode } from "./support/run.ts";
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 needRoot();
 
@@ -28,7 +28,7 @@ async function faulty(...words: (string | number)[]): Promise<Service> {
 /** Removes what a server that died left in /dev/shm. */
 async function cleanUp(server: Service): Promise<void> {
   await server.stop("SIGKILL");
-  const { cleanings } = await cleanStale(localMachine(), server.name, false);
+  const cleanings = await cleanStale(localMachine(), server.name, false);
   expect(cleanings.map(({ kept }) => kept)).toEqual(cleanings.map(() => undefined));
   await noRingsLeft(server.pid);
 }

@@ -1,8 +1,6 @@
 /** Memory, descriptors, stuck processes, and runs that run into their own deadlines. */
-import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
-import { Facts } from "../../src/tools/check/context.ts";
 import { DEFAULT_OPTIONS } from "../../src/tools/check/check.ts";
+import { Facts } from "../../src/tools/check/context.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
 import { type Probe, runProbes } from "../../src/tools/check/probe.ts";
 import { Session } from "../../src/tools/check/session.ts";
@@ -10,6 +8,8 @@ import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { startService } from "../support/service.ts";
 import { check, expectFound, sandbox, shell, told } from "./support/run.ts";
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 
 needRoot();
 

@@ -1,14 +1,14 @@
 /** Graphs, status values, quorum and the clock: a real rrdcached, and servers that say it. */
-import { expect, test } from "bun:test";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
+import { askRrdcached } from "../../src/tools/check/probes/cluster.ts";
 import { needRoot } from "../support/identity.ts";
 import { RrdcachedFixture } from "../support/rrdcached.ts";
 import { startService } from "../support/service.ts";
 import type { Faults } from "./servers/node.ts";
-import { askRrdcached } from "../../src/tools/check/probes/rrd.ts";
-import { check, codesOf, expectFound, nodeCommand, startNode, type Told } from "./support/run.ts";
+import { type Told, check, codesOf, expectFound, nodeCommand, startNode } from "./support/run.ts";
+import { expect, test } from "bun:test";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 needRoot();
 

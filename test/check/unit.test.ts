@@ -1,10 +1,10 @@
 /** The service and its journal: under a real systemd, and where there is none. */
-import { expect, test } from "bun:test";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { testUnless } from "../support/unless.ts";
 import { codesOf, expectFound, told } from "./support/run.ts";
 import { noSystemd, underSystemd } from "./support/systemd.ts";
+import { expect, test } from "bun:test";
 
 needRoot();
 

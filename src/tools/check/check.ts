@@ -7,21 +7,28 @@ import { Facts } from "./context.ts";
 import type { Finding } from "./finding.ts";
 import type { Machine } from "./host.ts";
 import { type CheckOptions, type Probe, runProbes } from "./probe.ts";
-import { clockProbe, clusterProbe, nodeDirectoryProbe, statusProbe } from "./probes/cluster.ts";
+import {
+  clockProbe,
+  clusterProbe,
+  graphDataProbe,
+  nodeDirectoryProbe,
+  rrdcachedProbe,
+  statusProbe,
+} from "./probes/cluster.ts";
 import { databaseProbe } from "./probes/database.ts";
-import { handshakeProbe } from "./probes/handshake.ts";
-import { identityProbe } from "./probes/identity.ts";
-import { listenerProbe } from "./probes/listener.ts";
-import { leftoversProbe, memoryProbe } from "./probes/memory.ts";
+import { identityProbe, nameProbe } from "./probes/identity.ts";
+import { listenerProbe, unitProbe } from "./probes/listener.ts";
+import { leftoversProbe, memoryProbe, resourcesProbe, stuckProbe } from "./probes/machine.ts";
 import { mountProbe } from "./probes/mount.ts";
-import { nameProbe } from "./probes/name.ts";
-import { requestsProbe } from "./probes/requests.ts";
-import { resourcesProbe, stuckProbe } from "./probes/resources.ts";
-import { graphDataProbe, rrdcachedProbe } from "./probes/rrd.ts";
-import { clientsProbe, flowProbe, latencyProbe, permissionsProbe } from "./probes/traffic.ts";
-import { unitProbe } from "./probes/unit.ts";
-import { wwwDataProbe } from "./probes/www-data.ts";
-import { kept, makeReport, type Report, type Selection, wanted } from "./report.ts";
+import { handshakeProbe, requestsProbe } from "./probes/requests.ts";
+import {
+  clientsProbe,
+  flowProbe,
+  latencyProbe,
+  permissionsProbe,
+  wwwDataProbe,
+} from "./probes/traffic.ts";
+import { type Report, type Selection, kept, makeReport, wanted } from "./report.ts";
 import { Session } from "./session.ts";
 
 /** Looks at the machine; these do not disturb each other. */

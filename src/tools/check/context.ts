@@ -3,11 +3,17 @@
  * rings, the processes. Each is a promise kept from its first use, so that probes can run side by
  * side and none looks twice.
  */
-import type { Machine } from "./host.ts";
 import { fullAddress, isAbstractName, parseUnixSockets } from "../../platform/unix-sockets.ts";
-import { mapId, parseKeys } from "./proc.ts";
-import { type ProcessInfo, readProcess, readProcesses, socketOwners } from "./processes.ts";
-import { readRings, type RingDirectoryInfo } from "./rings.ts";
+import type { Machine } from "./host.ts";
+import {
+  type ProcessInfo,
+  mapId,
+  parseKeys,
+  readProcess,
+  readProcesses,
+  socketOwners,
+} from "./proc.ts";
+import { type RingDirectoryInfo, readRings } from "./rings.ts";
 
 /** The ids this process is judged by, as /proc/self/status tells them. */
 export interface Identity {
@@ -126,7 +132,7 @@ export class Facts {
   }
 
   rings(): Promise<RingDirectoryInfo[]> {
-    return this.#once("rings", () => readRings(this.machine.paths.shm, this.machine.paths.proc));
+    return this.#once("rings", () => readRings(this.machine.paths));
   }
 
   /** The path of the service's socket where libqb is told to use the file system. */

@@ -1,16 +1,19 @@
-/** What `explain` prints: an error text with its causes, or a code; for people and as JSON. */
-import { CHECKS } from "./catalog/code.ts";
-import { type CodeName, CODES, rowOf } from "./catalog/codes.ts";
-import { type Explanation, textsOf } from "./explain.ts";
+/**
+ * What `explain` prints: an error text with its causes, or a code; for people and as JSON; and all
+ * of it as docs/diagnosis.md, so that the document and the program cannot differ.
+ */
+import { markdownTable } from "../../base/table.ts";
+import { CHECKS, type Cause, type CheckName } from "./catalog/code.ts";
+import { CODES, type CodeName, rowOf } from "./catalog/codes.ts";
+import { type Explanation, TEXTS, textsOf } from "./explain.ts";
 import { type Paint, wrap } from "./report-text.ts";
-import type { Cause } from "./catalog/error-text.ts";
 
 const INDENT = "   ";
 /** The service of every PVE node. */
 const SERVICE = "pve2";
 
 /** A template of `code` for reading: its usual path, and `{pid}` as `PID`. */
-export function readable(code: CodeName, template: string): string {
+function readable(code: CodeName, template: string): string {
   return template
     .replaceAll("{path}", rowOf(code).usualPath ?? "PATH")
     .replaceAll("{service}", SERVICE)
@@ -52,7 +55,7 @@ function remedyLines({ fix, advice }: Remedy, paint: Paint, indent: string): str
 }
 
 /** What went wrong, in a sentence or two. */
-export function causeText({ text, code }: Cause): string {
+function causeText({ text, code }: Cause): string {
   if (text !== undefined) return text;
   return code === undefined ? "" : readable(code, CODES[code].cause);
 }
@@ -122,4 +125,109 @@ export function explanationJson({ text, causes, request }: Explanation) {
       advice: cause.code === undefined ? null : (remedyOf(cause.code).advice ?? null),
     })),
   };
+}
+
+const LABELS = markdownTable([
+  ["label", "means", "exit code"],
+  ["PASS", "looked at, and right", "0"],
+  ["SKIP", "not looked at, and why", "0 (3 when nothing else is left)"],
+  ["NOTICE", "worth knowing", "0"],
+  ["WARN", "will break, or does for some", "1"],
+  ["FAIL", "broken", "2"],
+]);
+
+const FIELDS = markdownTable([
+  ["field", "is"],
+  ["schema_version", "1"],
+  ["version", "of pmxcfs-ipc"],
+  ["time", "end of the run, ISO 8601, UTC"],
+  ["duration_ms", "whole milliseconds"],
+  ["host, service", "the node's short name; the service's name"],
+  ["exit_code", "0 to 3"],
+  ["verdict", "severity, text; code, fix and advice, each or null"],
+  ["counts", "number of findings by severity: pass, skip, notice, warn, fail"],
+  [
+    "findings[]",
+    "check, severity, text, details[], seen[]; code, cause, fix, advice, follows_from, docs, each or null",
+  ],
+  ["fix", "a shell command that is safe to paste as root"],
+  ["advice", "what to do by hand or to look at; commands stand in backticks"],
+  ["follows_from", "the code that explains this finding, which has the fix"],
+  ["findings[].measures[]", "name, value, unit, limit_is_lower; request and limit, each or null"],
+  ["unit of a measure", "`s`, `bytes`, `percent`, or empty for a count"],
+]);
+
+const INTRODUCTION = `# Diagnosis
+
+What \`pmxcfs-ipc --check\` looks at and can find, and the error texts \`pmxcfs-ipc explain\` knows.
+Made by \`pmxcfs-ipc explain --markdown > docs/diagnosis.md\`: change the tables in
+src/tools/check, not this file.
+
+## Reading a report
+
+The first and the last lines are the verdict: the worst that was found, and of findings that explain
+each other, the cause. Between them stands what is not PASS, and one line of totals; \`--verbose\`
+prints everything. Each finding has a stable code; \`--only\` and \`--skip\` take codes and checks.
+
+A \`fix\` is a command that is safe to paste as root: it deletes nothing that it does not keep
+elsewhere, overwrites no backup, has no placeholder, and ends no process that it does not identify.
+Each is executed by a test on the fault it is for, and the test compares all files before and after.
+Where no command is safe, \`next\` says what to do by hand. A finding that \`follows from\` another
+has no fix of its own: it goes away with its cause.
+
+${LABELS}
+The exit code is the same in every mode (\`--json\`, \`--quiet\`, \`--nagios\`, \`--checkmk\`,
+\`--openmetrics\`). Each check has a deadline (\`--deadline\`, 2 s), all together have one
+(\`--total-deadline\`, 10 s).
+
+## JSON
+
+\`--json\` prints one object. \`schema_version\` is raised when a field changes its meaning or goes;
+new fields may come without.
+
+${FIELDS}
+`;
+
+function anchor(code: CodeName): string {
+  return `[${code}](#${code.toLowerCase()})`;
+}
+
+function codeEntry(code: CodeName): string {
+  const { title, severity, line, cause } = CODES[code];
+  const remedies = remedyOf(code);
+  const titles = textsOf(code).map((text) => text.title);
+  const lines = [
+    `#### ${code}`,
+    "",
+    `${title}. ${severity.toUpperCase()}: \`${readable(code, line)}\``,
+    "",
+    `- cause: ${readable(code, cause)}`,
+    ...(remedies.fix === undefined ? [] : [`- fix: \`${remedies.fix}\``]),
+    ...(remedies.advice === undefined ? [] : [`- next: ${remedies.advice}`]),
+    ...(titles.length === 0 ? [] : [`- seen as: ${titles.join("; ")}`]),
+  ];
+  return `${lines.join("\n")}\n\n`;
+}
+
+function checkSection(check: CheckName): string {
+  const codes = (Object.keys(CODES) as CodeName[]).filter((code) => CODES[code].check === check);
+  const entries = codes.map(codeEntry).join("");
+  return `### ${check}: ${CHECKS[check]}\n\n${entries}`;
+}
+
+function causeEntry(cause: Cause): string {
+  const { code, tell } = cause;
+  const heading = code === undefined ? "" : `${CODES[code].title} (${anchor(code)}): `;
+  return `1. ${heading}${causeText(cause)} Tell by: ${tell}.\n`;
+}
+
+function textSection({ title, meaning, causes }: (typeof TEXTS)[number]): string {
+  return `### ${title}\n\n${meaning}\n\n${causes.map(causeEntry).join("")}\n`;
+}
+
+/** The whole file. */
+export function renderDiagnosis(): string {
+  const checks = (Object.keys(CHECKS) as CheckName[]).map(checkSection).join("");
+  const texts = TEXTS.map(textSection).join("");
+  return `${INTRODUCTION}## Codes\n\n${checks}## Error texts\n\n${texts}`.trimEnd() + "\n";
 }

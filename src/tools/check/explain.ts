@@ -5,15 +5,15 @@
  * are never taken together. A libc text counts only in a line that is about the IPC, /etc/pve,
  * /dev/shm or the database, or where it stands alone: everything else prints them too.
  */
-import { stripVTControlCharacters } from "node:util";
 import { requestOf as cfsRequest } from "../../pmxcfs/requests/table.ts";
 import { CLIENT_TEXTS } from "./catalog/client-texts.ts";
 import { CLUSTER_TEXTS } from "./catalog/cluster-texts.ts";
-import { type CodeName, CODES, isCode, rowOf } from "./catalog/codes.ts";
-import type { Cause, ErrnoWord, ErrorText, Place } from "./catalog/error-text.ts";
+import type { Cause, ErrnoWord, ErrorText, Place } from "./catalog/code.ts";
+import { CODES, type CodeName, isCode, rowOf } from "./catalog/codes.ts";
 import { NEIGHBOUR_TEXTS } from "./catalog/neighbour-texts.ts";
 import { SERVER_TEXTS } from "./catalog/server-texts.ts";
 import strerror from "./catalog/strerror.json";
+import { stripVTControlCharacters } from "node:util";
 
 export const TEXTS: readonly ErrorText[] = [
   ...CLIENT_TEXTS,

@@ -53,7 +53,7 @@ interface Extra {
 }
 
 /** Without control characters: what a peer named itself must not drive the terminal. */
-export function clean(text: string): string {
+function clean(text: string): string {
   return escapeText(text);
 }
 

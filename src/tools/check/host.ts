@@ -4,10 +4,10 @@
  * changes anything. Whatever may sleep in the kernel without end (a dead FUSE mount, a hung disk)
  * is done by a command, so that only a child hangs. No C counterpart.
  */
-import { constants } from "node:fs";
-import { access, readdir, readFile, readlink, stat, statfs } from "node:fs/promises";
-import { hostname } from "node:os";
 import { type Errno, errnoOf } from "../../base/errno.ts";
+import { constants } from "node:fs";
+import { access, readFile, readdir, readlink, stat, statfs } from "node:fs/promises";
+import { hostname } from "node:os";
 
 export interface Paths {
   readonly proc: string;

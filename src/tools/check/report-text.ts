@@ -2,7 +2,7 @@
 import { CHECKS, type CheckName, type Severity } from "./catalog/code.ts";
 import { textsOf } from "./explain.ts";
 import type { Finding } from "./finding.ts";
-import { isNotInstalled, type Report } from "./report.ts";
+import { type Report, isNotInstalled } from "./report.ts";
 
 /** The colours wanted; identity functions where none are. */
 export interface Paint {

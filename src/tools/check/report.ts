@@ -3,7 +3,7 @@
  * exit code. Renderers (report-text.ts, report-machine.ts) turn it into what was asked for.
  */
 import type { CheckName, Severity } from "./catalog/code.ts";
-import { type CodeName, CODES, EFFECTS } from "./catalog/codes.ts";
+import { CODES, type CodeName, EFFECTS } from "./catalog/codes.ts";
 import type { Finding, Measure } from "./finding.ts";
 
 export type Counts = Readonly<Record<Severity, number>>;

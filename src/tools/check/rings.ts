@@ -1,13 +1,15 @@
 /**
  * The ring directories in /dev/shm, as libqb and as ours name them: whose they are, whether their
- * server lives, how much they hold, and what stands in their request ring (WIRE.md 3, 6). Read
- * with plain file reads: nothing is mapped, nothing is changed.
+ * server lives (shm/stale-directories has the rule), how much they hold, what stands in their
+ * request ring, and removing those that dead servers left. Reading maps and changes nothing.
  */
+import { Directory } from "../../platform/files.ts";
+import { type Liveness, StaleDirectories } from "../../shm/stale-directories.ts";
+import { RingHeader } from "../../wire/qb.ts";
+import type { Machine, Paths } from "./host.ts";
+import { type ProcessInfo, readProcess } from "./proc.ts";
 import { constants } from "node:fs";
 import { lstat, open, readdir } from "node:fs/promises";
-import { RingHeader } from "../../wire/qb.ts";
-import type { ProcessInfo } from "./processes.ts";
-import { readProcess } from "./processes.ts";
 
 export interface RingDirectoryInfo {
   readonly name: string;
@@ -23,6 +25,8 @@ export interface RingDirectoryInfo {
   readonly gid: number;
   readonly mode: number;
   readonly server: ProcessInfo | undefined;
+  /** Whether its server lives, as far as this process can tell. */
+  readonly liveness: Liveness;
   /** Names like ours rather than like libqb's. */
   readonly ours: boolean;
 }
@@ -56,9 +60,9 @@ async function bytesOf(path: string): Promise<number> {
 }
 
 async function inspect(
-  shm: string,
-  proc: string,
+  { shm, proc }: Pick<Paths, "shm" | "proc">,
   name: string,
+  stale: StaleDirectories,
 ): Promise<RingDirectoryInfo | undefined> {
   const [, server, client, suffix = ""] = DIRECTORY.exec(name) ?? [];
   if (server === undefined) return undefined;
@@ -75,11 +79,12 @@ async function inspect(
       serverPid: Number(server),
       clientPid: Number(client),
       service: services[0],
-      bytes: sizes.reduce((sum, size) => sum + size, 0),
+      bytes: sizes.reduce((total, size) => total + size, 0),
       uid: found.uid,
       gid: found.gid,
       mode: found.mode & 0o7777,
       server: readProcess(proc, Number(server)),
+      liveness: stale.livenessOf(name),
       ours: OUR_SUFFIX.test(suffix),
     };
   } catch {
@@ -88,10 +93,14 @@ async function inspect(
   }
 }
 
-/** All ring directories below `shm`. */
-export async function readRings(shm: string, proc: string): Promise<RingDirectoryInfo[]> {
-  const names = await filesIn(shm);
-  const all = await Promise.all(names.map((name) => inspect(shm, proc, name)));
+/** All ring directories below `shm`; none when it cannot be listed. */
+export async function readRings(paths: Pick<Paths, "shm" | "proc">): Promise<RingDirectoryInfo[]> {
+  const opened = Directory.open(paths.shm);
+  if (typeof opened === "number") return [];
+  using directory = opened;
+  const stale = new StaleDirectories(directory, paths.shm, paths.proc);
+  const names = await filesIn(paths.shm);
+  const all = await Promise.all(names.map((name) => inspect(paths, name, stale)));
   return all.filter((ring) => ring !== undefined);
 }
 
@@ -119,4 +128,82 @@ export async function readRingState(ring: RingDirectoryInfo): Promise<RingState 
     // Another uid's, or gone.
     return undefined;
   }
+}
+
+/** The name every PVE client knows (pmxcfs server.c). */
+const PMXCFS_SERVICE = "pve2";
+
+/** Dead directories of one kind, summed up. */
+export interface DeadRings {
+  readonly count: number;
+  readonly bytes: number;
+  readonly services: readonly string[];
+  readonly rings: readonly RingDirectoryInfo[];
+}
+
+function sum(rings: readonly RingDirectoryInfo[]): DeadRings {
+  const services = new Set(rings.flatMap((ring) => ring.service ?? []));
+  const bytes = rings.reduce((total, ring) => total + ring.bytes, 0);
+  return { count: rings.length, bytes, services: [...services].toSorted(), rings };
+}
+
+function isFamily(ring: RingDirectoryInfo, service: string): boolean {
+  return ring.service === service || ring.service === PMXCFS_SERVICE;
+}
+
+/** Directories whose server is gone: of `service` or pmxcfs, and of other libqb programs. */
+export function deadRings(
+  rings: readonly RingDirectoryInfo[],
+  service: string,
+): { ours: DeadRings; foreign: DeadRings } {
+  const dead = rings.filter(({ liveness }) => liveness === "dead");
+  const mine = dead.filter((ring) => isFamily(ring, service));
+  return { ours: sum(mine), foreign: sum(dead.filter((ring) => !mine.includes(ring))) };
+}
+
+/** Of `service` or pmxcfs, without a process of their pid, and not known to be dead. */
+export function unknownRings(
+  rings: readonly RingDirectoryInfo[],
+  service: string,
+): RingDirectoryInfo[] {
+  return rings.filter((ring) => {
+    return ring.liveness === "unknown" && ring.server === undefined && isFamily(ring, service);
+  });
+}
+
+export interface Cleaning {
+  readonly path: string;
+  readonly bytes: number;
+  /** Why it is still there; absent when it was (or, in a dry run, would be) removed. */
+  readonly kept?: string;
+}
+
+const UNSEEN = "whether its server lives cannot be seen from this pid namespace, or by this user";
+const NOT_ITS_OWN = "it holds other files than a server's, or they cannot be removed";
+
+/** Removes (or with `dryRun` lists) what dead servers of `service` and of pmxcfs left. */
+export async function cleanStale(
+  { paths }: Machine,
+  service: string,
+  dryRun: boolean,
+): Promise<Cleaning[]> {
+  const rings = await readRings(paths);
+  const opened = Directory.open(paths.shm);
+  if (typeof opened === "number") return [];
+  using directory = opened;
+  const stale = new StaleDirectories(directory, paths.shm, paths.proc);
+  const done = deadRings(rings, service).ours.rings.map((ring): Cleaning => {
+    const { name, path, bytes } = ring;
+    // Looked at again: a server may have started meanwhile.
+    const remove = () => {
+      return stale.livenessOf(name) === "dead" && stale.remove(name, ring.service ?? service);
+    };
+    return dryRun || remove() ? { path, bytes } : { path, bytes, kept: NOT_ITS_OWN };
+  });
+  const kept = unknownRings(rings, service).map(({ path, bytes }) => ({
+    path,
+    bytes,
+    kept: UNSEEN,
+  }));
+  return [...done, ...kept];
 }

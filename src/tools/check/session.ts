@@ -1,12 +1,38 @@
 /**
- * The connection of a run to the service, and the answers it got: connected once, each read asked
- * once, kept for the probes that look at the same answer from different sides.
+ * The connection of a run to the service, and the answers it got: connected once, each request
+ * that changes nothing made once, kept for the probes that look at the same answer from different
+ * sides.
  */
+import type { Errno } from "../../base/errno.ts";
 import { QbFailure } from "../../client/failure.ts";
 import { PVE_MESSAGE_BYTES, QbClient } from "../../client/qb-client.ts";
-import { ResponseHeader } from "../../wire/qb.ts";
+import { READ_REQUESTS } from "../../pmxcfs/requests/read-requests.ts";
 import type { CfsName } from "../../pmxcfs/requests/table.ts";
-import { type Read, READS } from "./read-requests.ts";
+import { ResponseHeader } from "../../wire/qb.ts";
+
+export interface Read {
+  readonly name: CfsName;
+  /** What follows `pmxcfs-ipc call` to ask the same; a command line, not a word. */
+  readonly call: string;
+  readonly id: number;
+  readonly body: Buffer;
+  /** What the reply must be: JSON, text of at least a byte, or anything. */
+  readonly reply: "json" | "text" | "any";
+  /** Errors that are right answers. */
+  readonly mayFail: readonly Errno[];
+  /** No error would be wrong. */
+  readonly mustFail: true | undefined;
+}
+
+export const READS: readonly Read[] = READ_REQUESTS.map(({ request, body, call }) => ({
+  name: request.name as CfsName,
+  call,
+  id: request.id,
+  body,
+  reply: request.probe?.reply ?? "any",
+  mayFail: request.probe?.mayFail ?? [],
+  mustFail: request.probe?.mustFail,
+}));
 
 export interface Answer {
   /** 0 or a negative errno. */

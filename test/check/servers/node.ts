@@ -2,10 +2,10 @@
  * A server with the answers of a healthy node, on our library, and with whatever faults it is told:
  * `node.ts SERVICE [JSON]`, the JSON a `Faults`. The texts have the C server's form.
  */
-import { chmodSync, readdirSync } from "node:fs";
 import { Errno, type Reply } from "../../../src/index.ts";
 import { CfsIpc } from "../../../src/pmxcfs/requests/table.ts";
 import { serveHandler } from "../../support/servers/serving.ts";
+import { chmodSync, readdirSync } from "node:fs";
 
 export interface Faults {
   /** Name of the node in GET_CLUSTER_INFO. */

@@ -3,9 +3,9 @@
  * a shell, runs the diagnosis again, and compares all files before and after. Runs inside of a
  * sandbox: `try-fix.ts JSON`, the JSON an `Attempt`; prints a `Tried`.
  */
-import { readFileSync } from "node:fs";
 import type { CodeName } from "../../../src/tools/check/catalog/codes.ts";
 import { PROGRAM, type Told } from "../support/run.ts";
+import { readFileSync } from "node:fs";
 
 export interface Attempt {
   readonly code: CodeName;

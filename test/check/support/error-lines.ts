@@ -2,6 +2,7 @@
  * Lines as people paste them, from public reports (addresses, names and numbers replaced), each
  * with the entry of `explain` that is right for it; undefined where nothing should be known.
  */
+
 export const ERROR_LINES: readonly (readonly [line: string, id: string | undefined])[] = [
   // Clients of the IPC.
   ["ipcc_send_rec[1] failed: Unknown error -1", "unknown-error"],

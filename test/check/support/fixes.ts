@@ -3,11 +3,11 @@
  * the command it prints, the diagnosis again. /run is empty there, so that no service manager of
  * the machine is reached, and `pmxcfs-ipc` is on the path.
  */
-import { expect } from "bun:test";
-import { join } from "node:path";
 import { REPOSITORY } from "../../support/native.ts";
 import type { Attempt, Tried } from "../servers/try-fix.ts";
-import { codesOf, machineSandbox, PROGRAM, sandbox, shell } from "./run.ts";
+import { PROGRAM, codesOf, machineSandbox, sandbox, shell } from "./run.ts";
+import { expect } from "bun:test";
+import { join } from "node:path";
 
 const DRIVER = join(REPOSITORY, "test", "check", "servers", "try-fix.ts");
 

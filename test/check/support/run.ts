@@ -2,16 +2,16 @@
  * Running the diagnosis in tests: in this process with some paths replaced, or as a command in
  * namespaces of its own, where mounts, names, ids and processes are the test's alone.
  */
-import { expect } from "bun:test";
-import { join } from "node:path";
+import { CODES, type CodeName } from "../../../src/tools/check/catalog/codes.ts";
 import { DEFAULT_OPTIONS, runCheck } from "../../../src/tools/check/check.ts";
-import { type CodeName, CODES } from "../../../src/tools/check/catalog/codes.ts";
-import { localMachine, type Paths } from "../../../src/tools/check/host.ts";
+import { type Paths, localMachine } from "../../../src/tools/check/host.ts";
 import type { CheckOptions } from "../../../src/tools/check/probe.ts";
 import type { Report } from "../../../src/tools/check/report.ts";
 import { REPOSITORY } from "../../support/native.ts";
 import { type Service, startService } from "../../support/service.ts";
 import type { Faults } from "../servers/node.ts";
+import { expect } from "bun:test";
+import { join } from "node:path";
 
 /** A run as `--json` tells it. */
 export interface Told {
@@ -145,11 +145,12 @@ await() {
     sleep 0.02
   done
 }
-# own_etc: from here on /etc is a copy that the script may change
+# own_etc: from here on /etc is a copy that the script may change, with an empty /etc/pve
 own_etc() {
   mount -t tmpfs tmpfs /mnt
   cp -a /etc/. /mnt
-  mkdir -p /mnt/pve
+  rm -rf /mnt/pve
+  mkdir /mnt/pve
   mount --bind /mnt /etc
 }
 listening() { grep -q " 00010000 .* @$1" /proc/net/unix; }

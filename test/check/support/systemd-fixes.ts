@@ -49,8 +49,8 @@ ExecStartPre=/bin/mkdir -p /etc/pve /run/bin
 ExecStartPre=/bin/test ! -e /run/broken
 ExecStartPre=/bin/cp ${native("qb-faulty-server")} /run/bin/pmxcfs
 ExecStart=/bin/bash -c '/run/bin/pmxcfs svc & ${native("fuse-node")} /etc/pve 0755 & wait'
-ExecStartPost=/bin/bash -c 'until stat /etc/pve/local; do sleep 0.02; done'
-ExecStopPost=-/bin/umount -l /etc/pve
+ExecStartPost=/bin/bash -c 'until test -e /etc/pve/local; do sleep 0.02; done'
+ExecStopPost=-/bin/bash -c 'umount -l /etc/pve 2> /dev/null'
 `;
 
 const RRDCACHED = `[Service]
@@ -61,7 +61,7 @@ TimeoutStopSec=5
 
 const PRELUDE = `
 until_silent() { for i in $(seq 500); do ${LISTENING} || break; sleep 0.02; done; }
-mkdir -p /var/lib/rrdcached/db
+rm -rf /etc/pve; mkdir -p /etc/pve /var/lib/rrdcached/db
 systemctl start rrdcached
 `;
 

@@ -4,7 +4,7 @@
  * the diagnosis once and ends. It takes a second, and nothing of it is left.
  */
 import { REPOSITORY } from "../../support/native.ts";
-import { PROGRAM, run, type Told } from "./run.ts";
+import { PROGRAM, type Told, run } from "./run.ts";
 
 /** Why no systemd can be booted here, or undefined. */
 export function noSystemd(): string | undefined {

@@ -1,5 +1,5 @@
 /** Error texts of the cluster: quorum, corosync, the group of databases, locks, HA. */
-import type { ErrorText } from "./error-text.ts";
+import type { ErrorText } from "./code.ts";
 
 const LINKS = "`corosync-cfgtool -s`, and the [KNET] and [TOTEM] lines of `journalctl -u corosync`";
 

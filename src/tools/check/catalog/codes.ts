@@ -3,11 +3,10 @@
  * and `--skip` name it. Which finding explains which others is data too (EFFECTS): the verdict
  * names the first cause, and only that one has a fix.
  */
-import { ACCESS_CODES } from "./access.ts";
 import { CLUSTER_CODES } from "./cluster.ts";
 import type { Code, ValueNames } from "./code.ts";
 import { DATABASE_CODES } from "./database.ts";
-import { LISTENER_CODES } from "./listener.ts";
+import { ACCESS_CODES, LISTENER_CODES } from "./listener.ts";
 import { MACHINE_CODES } from "./machine.ts";
 import { REQUEST_CODES } from "./requests.ts";
 

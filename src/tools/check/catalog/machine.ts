@@ -77,7 +77,6 @@ export const MACHINE_CODES = {
     line: "{count} ring directories of dead pmxcfs servers hold {size} MiB of {path}",
     cause: "A server that was killed cannot remove them, and libqb never sweeps.",
     fix: "pmxcfs-ipc --check --clean-stale --socket {service}",
-    advice: "In a container it must run on the host: in here every server looks dead.",
     seen: ["no-space"],
   },
   SHM_STALE_FOREIGN: {

@@ -1,5 +1,5 @@
 /** Error texts of pmxcfs itself and of its service: start, database, mount, log. */
-import type { ErrorText } from "./error-text.ts";
+import type { ErrorText } from "./code.ts";
 
 export const SERVER_TEXTS: readonly ErrorText[] = [
   {

@@ -2,17 +2,17 @@
  * config.db: examined on a private copy, never on the file a pmxcfs writes to, by the rules of
  * `config verify` (pmxcfs/rescue), which are the ones pmxcfs loads it by.
  */
-import { mkdtemp, rm } from "node:fs/promises";
 import { CfsLimits } from "../../../base/limits.ts";
-import { problemLine, verifyDatabase } from "../../../pmxcfs/rescue/verify.ts";
-import { salvage, type SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
+import { type Problem, problemLine, verifyDatabase } from "../../../pmxcfs/rescue/verify.ts";
+import { type SalvagedItem, salvage } from "../../../pmxcfs/rescue/salvage.ts";
+import type { CodeName } from "../catalog/codes.ts";
 import { NOTHING_READ } from "../catalog/database.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
-import { lockHolders } from "../proc.ts";
-import { openBy, readProcess } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
+import { lockHolders, openBy, readProcess } from "../proc.ts";
 import { filesLeft, locksHeld } from "./tree.ts";
+import { mkdtemp, rm } from "node:fs/promises";
 
 const MiB = 1024 * 1024;
 
@@ -123,7 +123,7 @@ async function lock(context: Context): Promise<Finding[]> {
 
 /** The faults that pmxcfs refuses the file for, and what else verify says, with the tree's data. */
 interface Examined {
-  readonly problems: readonly string[];
+  readonly problems: readonly Problem[];
   readonly items: readonly SalvagedItem[];
   /** Seconds since 1970 of the last change. */
   readonly modifiedS: number;
@@ -131,8 +131,7 @@ interface Examined {
 
 function examine(file: string): Examined {
   const { problems, modifiedS } = verifyDatabase(file);
-  const { items } = salvage(file);
-  return { problems: problems.map(problemLine), items, modifiedS };
+  return { problems, items: salvage(file).items, modifiedS };
 }
 
 /** Copies the file and its log, and examines the copy; a copy torn by a writer is made again. */
@@ -164,19 +163,26 @@ async function examineCopy(context: Context, path: string): Promise<Examined | s
   }
 }
 
-/** The code of a problem, by the words that pmxcfs has for it. */
-const PROBLEM_CODES = [
-  [/^found entry with duplicate name/, "DB_DUPLICATE_NAME"],
-  [/^detected duplicate VMID/, "DB_DUPLICATE_VMID"],
-  [/^missing directory inode|^parent is not a directory|is within itself/, "DB_ORPHAN"],
-  [/^it is empty|no such table: tree|no table/, "DB_NOT_PMXCFS"],
-  [/^(root )?inode has |directory inode contains data|assertion /, "DB_ENTRY_REFUSED"],
-  [/ out of range/, "DB_ENTRY_REFUSED"],
-] as const;
-
-function codeOf(problem: string) {
-  return PROBLEM_CODES.find(([words]) => words.test(problem))?.[1] ?? "DB_CORRUPT";
-}
+/** The code of each kind of problem. */
+const PROBLEM_CODES = {
+  missing: "DB_CORRUPT",
+  "not-a-file": "DB_CORRUPT",
+  unreadable: "DB_CORRUPT",
+  "not-a-database": "DB_CORRUPT",
+  damaged: "DB_CORRUPT",
+  empty: "DB_NOT_PMXCFS",
+  "empty-with-wal": "DB_NOT_PMXCFS",
+  "no-table": "DB_NOT_PMXCFS",
+  "root-name": "DB_ENTRY_REFUSED",
+  "no-name": "DB_ENTRY_REFUSED",
+  "unknown-type": "DB_ENTRY_REFUSED",
+  "directory-data": "DB_ENTRY_REFUSED",
+  "guest-directory-is-file": "DB_ENTRY_REFUSED",
+  "parent-is-file": "DB_ORPHAN",
+  "missing-directory": "DB_ORPHAN",
+  "duplicate-name": "DB_DUPLICATE_NAME",
+  "duplicate-vmid": "DB_DUPLICATE_VMID",
+} as const satisfies Record<Problem["kind"], CodeName>;
 
 /**
  * The problems as findings, and the fix once: it removes all of them. With a guest twice there is
@@ -184,12 +190,13 @@ function codeOf(problem: string) {
  */
 function fatal(path: string, { problems, items }: Examined): Finding[] {
   const directory = path.slice(0, path.lastIndexOf("/"));
-  const shown = problems.slice(0, FAULTS_LISTED).map((detail) => [codeOf(detail), detail] as const);
-  const open = problems.some((problem) => codeOf(problem) === "DB_DUPLICATE_VMID");
-  return shown.map(([code, detail], index) => {
+  const shown = problems.slice(0, FAULTS_LISTED);
+  const open = problems.some(({ kind }) => kind === "duplicate-vmid");
+  return shown.map((problem, index) => {
+    const code = PROBLEM_CODES[problem.kind];
     const whole = index === 0 && problems.length > shown.length;
     const more = whole ? ` (and ${problems.length - 1} more)` : "";
-    const values = { path, directory, detail: `${detail}${more}` };
+    const values = { path, directory, detail: `${problemLine(problem)}${more}` };
     if (items.length === 0) return found(code, values, { fix: null, advice: NOTHING_READ });
     return found(code, values, index === 0 && !open ? {} : { fix: null });
   });

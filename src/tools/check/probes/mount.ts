@@ -4,9 +4,8 @@
  */
 import { Errno } from "../../../base/errno.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
-import { type Mount, parseMounts } from "../proc.ts";
-import { type ProcessInfo, workingDirectory } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
+import { type Mount, type ProcessInfo, parseMounts, workingDirectory } from "../proc.ts";
 
 /** PVE's own rule for quorum: the owner's write bit of /etc/pve/local (Cluster.pm). */
 const WRITE_BIT = 0o200;

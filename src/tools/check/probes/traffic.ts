@@ -1,17 +1,21 @@
-/** How fast it answers, what this caller may do, whether requests queue up, who is connected. */
-import { existsSync } from "node:fs";
+/**
+ * How fast the server answers, what this caller and www-data may do, whether requests queue up, and
+ * which clients are connected.
+ */
 import { Errno, errnoName } from "../../../base/errno.ts";
 import { QbFailure } from "../../../client/failure.ts";
+import { readStatus } from "../../../observe/read-status.ts";
+import { statusPath } from "../../../observe/status.ts";
 import { terminated } from "../../../pmxcfs/requests/encoding.ts";
 import { CfsIpc } from "../../../pmxcfs/requests/table.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
-import { readRingState, type RingDirectoryInfo, type RingState } from "../rings.ts";
-import { readProcess } from "../processes.ts";
 import type { Context, Probe } from "../probe.ts";
-import { readStatus } from "../../../observe/read-status.ts";
-import { statusPath } from "../../../observe/status.ts";
-import { serverPid } from "./handshake.ts";
+import { readProcess } from "../proc.ts";
+import { type RingDirectoryInfo, type RingState, readRingState } from "../rings.ts";
+import { isRecord, parseJson } from "../session.ts";
 import { standing } from "./identity.ts";
+import { serverPid } from "./requests.ts";
+import { existsSync } from "node:fs";
 
 /** A server answers in well under a millisecond; a busy machine may add some tens. */
 const P99_LIMIT_MS = 100;
@@ -227,5 +231,48 @@ export const clientsProbe: Probe = {
     const seen = pass("clients", `${count} clients are connected${who}`, measures);
     const own = await ownCount(context);
     return own === undefined ? [seen] : [seen, own];
+  },
+};
+
+/** The worst line of a child's report; undefined when it found nothing wrong. */
+function worst(report: Record<string, unknown>): string | undefined {
+  const { verdict, exit_code: exitCode } = report as Partial<Record<string, unknown>>;
+  if (exitCode === 0 || !isRecord(verdict)) return undefined;
+  const { text, code } = verdict as Partial<Record<string, unknown>>;
+  const line = typeof text === "string" ? text : "no verdict";
+  return typeof code === "string" ? `${line} (${code})` : line;
+}
+
+async function ask(context: Context, self: readonly string[]): Promise<Finding> {
+  const { machine, options } = context;
+  const become = ["setpriv", "--reuid", "www-data", "--regid", "www-data", "--clear-groups"];
+  const deadline = `${options.deadlineMs}ms`;
+  const checks = ["--only", "handshake,permissions", "--deadline", deadline];
+  const words = [...become, ...self, "--check", "--socket", options.service, "--json", ...checks];
+  const { out, error, timedOut } = await machine.run(words, context.left());
+  const report = parseJson(Buffer.from(out));
+  if (!isRecord(report)) {
+    const why = error.trim().split("\n")[0] ?? "";
+    const what = timedOut ? "no answer in time" : `the check did not run (${why})`;
+    return found("WWW_DATA_FAILS", { what }, { severity: timedOut ? "fail" : "notice" });
+  }
+  const bad = worst(report);
+  if (bad !== undefined) return found("WWW_DATA_FAILS", { what: bad });
+  return pass("permissions", "www-data, the user of pveproxy, connects and is read-only");
+}
+
+/** The child connects, and asks twice. */
+const OPERATIONS = 4;
+
+export const wwwDataProbe: Probe = {
+  check: "permissions",
+  operations: OPERATIONS,
+  async run(context) {
+    const { machine, facts, session } = context;
+    const { uid } = await facts.identity();
+    const known = (await facts.group("www-data")) !== undefined && machine.has("setpriv");
+    if (uid !== 0 || !known || machine.self === undefined) return [];
+    if (!(await session.ready(context.left()))) return [];
+    return [await ask(context, machine.self)];
   },
 };

@@ -3,12 +3,11 @@
  * locks with their holder and age. Read from the copy of config.db, where each entry has the node
  * that wrote it.
  */
-import { parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
 import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
+import { parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
 import { type Finding, found, shellQuote } from "../finding.ts";
-import { parseMounts } from "../proc.ts";
-import { openBy, startSeconds } from "../processes.ts";
 import type { Context } from "../probe.ts";
+import { openBy, parseMounts, startSeconds } from "../proc.ts";
 
 /** Other temporary files than those with a pid are left over when they are older than this. */
 const OLD_S = 3_600;
