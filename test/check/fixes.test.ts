@@ -82,15 +82,15 @@ function damaged(): string {
 function emptyWithLog(): string {
   const path = join(directory, "open.db");
   writeDatabase(path, []);
-  const database = new Database(path);
-  const insert = database.query("INSERT INTO tree VALUES (?, ?, 1, 0, 0, ?, ?, ?)");
+  const opened = new Database(path);
+  const insert = opened.query("INSERT INTO tree VALUES (?, ?, 1, 0, 0, ?, ?, ?)");
   for (const [inode, parent, type, name, content] of GUESTS) {
     insert.run(inode, parent, type, name, typeof content === "string" ? content : null);
   }
   const log = join(directory, "left.wal");
   writeFileSync(log, readFileSync(`${path}-wal`));
-  database.close();
-  return `hostname pve1; : > /var/lib/pve-cluster/config.db; chmod 0600 /var/lib/pve-cluster/config.db
+  opened.close();
+  return `hostname pve1; (umask 077; : > /var/lib/pve-cluster/config.db)
     cp ${log} /var/lib/pve-cluster/config.db-wal`;
 }
 

@@ -56,8 +56,8 @@ export const DATABASE_CODES = {
     line: "{path}: {detail}",
     cause:
       "An interrupted copy, a failed restore, a full disk, or the file of another program. " +
-      "pmxcfs would start with it, make its table, delete a -wal that is there, and show an empty " +
-      "/etc/pve.",
+      "pmxcfs would start with it, make its table, delete a -wal that is there, and show an " +
+      "empty /etc/pve.",
     fix: REBUILD,
     advice: `${REBUILT}Do not start pve-cluster with the file as it is.`,
     seen: ["empty-after-rename"],
