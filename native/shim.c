@@ -901,8 +901,11 @@ struct hot_ring {
 	int32_t undrained;
 };
 
-/* Notify bytes are read this many at a time. */
-#define DRAIN_AT 16
+/*
+ * Notify bytes are read this many at a time: reading costs a sleep of the client, whatever their
+ * number, and a socket takes about 277 of them (wmem_default, one page of accounting each).
+ */
+#define DRAIN_AT 200
 /* recv(2) calls for one ring when all are drained. */
 #define DRAIN_READS 16
 

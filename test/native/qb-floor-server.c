@@ -20,7 +20,7 @@ enum {
 	REFERENCES = 8204,
 	SEMAPHORE = 8208,
 	ANSWER_BYTES = 12328,
-	IDLE_ROUNDS = 64,
+	IDLE_ROUNDS = 4096,
 	NAP_US = 200,
 };
 
@@ -196,7 +196,7 @@ static int round_over_all(int is_idle)
 		    VALUE_MASK) {
 			answer(c);
 			answered = 1;
-		} else if (c->undrained >= 16 || is_idle) {
+		} else if (c->undrained >= 200 || is_idle) {
 			c->undrained = 0;
 			if (drain(c->fd) == 0)
 				drop(i--);

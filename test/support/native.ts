@@ -9,6 +9,7 @@ import { join } from "node:path";
 export const REPOSITORY = join(import.meta.dir, "..", "..");
 
 const SOURCES = join(REPOSITORY, "test", "native");
+const SHIM = join(REPOSITORY, "native", "shim.c");
 const CACHE = join(REPOSITORY, "node_modules", ".cache", "pmxcfs-ipc-native");
 const FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"];
 
@@ -28,7 +29,9 @@ export function native(name: string): string {
 function contentHash(source: string): string {
   const hash = new Bun.CryptoHasher("sha256");
   hash.update(FLAGS.join(" "));
-  hash.update(readFileSync(source));
+  const text = readFileSync(source, "utf8");
+  hash.update(text);
+  if (text.includes("native/shim.c")) hash.update(readFileSync(SHIM));
   for (const file of readdirSync(SOURCES).toSorted()) {
     if (file.endsWith(".h")) hash.update(readFileSync(join(SOURCES, file)));
   }

@@ -37,9 +37,6 @@ export interface Polled {
 /** A connection is looked at, beside those that are polled for, for this long after a request. */
 const WARM_NS = 2_000_000;
 
-/** A connection that was polled for so many requests in a row is made quiet. */
-const QUIET_AFTER = 8;
-
 /** Between looks at whether anything else in the event loop is ready. */
 const LOOP_LOOK_NS = 100_000;
 
@@ -103,15 +100,20 @@ export class RingPoller<T extends Polled> {
 
   /** The connection ends, or stops taking requests: its memory must not be looked at again. */
   deactivate(connection: T): void {
+    // The notify byte of a request that came just now may have been read with others.
+    if (this.#remove(connection) && connection.hasRequests) this.#callbacks.again(connection);
+  }
+
+  /** True when it was active, and has not ended. */
+  #remove(connection: T): boolean {
     const index = this.#active.indexOf(connection);
-    if (index === -1) return;
+    if (index === -1) return false;
     this.#active.splice(index, 1);
     this.#write();
     const wasQuiet = this.#quiet.delete(connection);
-    if (connection.ended) return;
+    if (connection.ended) return false;
     if (wasQuiet) connection.setQuiet(false);
-    // The notify byte of a request that came just now may have been read with others.
-    if (connection.hasRequests) this.#callbacks.again(connection);
+    return true;
   }
 
   /**
@@ -144,7 +146,8 @@ export class RingPoller<T extends Polled> {
   #admit(connection: T): void {
     const [first] = this.#active;
     if (first !== undefined && this.#active.length >= this.#settings.activeConnections) {
-      this.deactivate(first);
+      // Served here: as another active connection it would push out the next one.
+      if (this.#remove(first) && first.hasRequests) this.#callbacks.serve(first);
     }
     this.#active.push(connection);
     this.#write();
@@ -173,8 +176,11 @@ export class RingPoller<T extends Polled> {
     let now = Bun.nanoseconds();
     this.#forgetIdle(now);
     const lookedAt = [...this.#active];
-    const deadline = now + this.#settings.perTurnUs * 1000;
-    let loopLook = now + LOOP_LOOK_NS;
+    // With all notify bytes out of the way, the loop itself says when it is needed.
+    const isAlone = this.#quiet.size === this.#active.length;
+    const turnUs = isAlone ? this.#settings.perTurnUs : this.#settings.perConnectionUs;
+    const deadline = now + turnUs * 1000;
+    let loopLook = isAlone ? now + LOOP_LOOK_NS : Infinity;
     while (now < deadline && this.#active.length > 0) {
       // Nobody is waited for: one look.
       const budget = Math.max(0, Math.min(this.#dueNs, deadline) - now);
@@ -198,7 +204,7 @@ export class RingPoller<T extends Polled> {
     for (const { predictor, caller } of lookedAt) {
       if (predictor.lookedUntil(now)) stepAside(caller.pid);
     }
-    if (this.#active.length > 0 && this.#dueNs > now) this.#schedule();
+    if (this.#active.length > 0 && this.#dueNs > now) this.#goOn(lookedAt);
     else this.#rest(now);
   }
 
@@ -227,15 +233,24 @@ export class RingPoller<T extends Polled> {
     return now;
   }
 
-  /** Its notify bytes are read by pollSemaphores from now on, and wake nobody. */
+  /** Requests whose notify bytes pollSemaphores has to read. */
   #count(connection: T, index: number, served: number): void {
     if (this.#active[index] !== connection) return;
     const at = index * ROW_WORDS + UNDRAINED;
-    const undrained = (this.#rows[at] ?? 0) + served;
-    this.#rows[at] = undrained;
-    if (undrained < QUIET_AFTER || this.#quiet.has(connection)) return;
-    this.#quiet.add(connection);
-    connection.setQuiet(true);
+    this.#rows[at] = (this.#rows[at] ?? 0) + served;
+  }
+
+  /**
+   * Another turn. Connections that were polled for a whole turn, and still are, become quiet: only
+   * pollSemaphores reads their notify bytes from now on, and sending one costs its client less.
+   */
+  #goOn(lookedAt: readonly T[]): void {
+    this.#schedule();
+    for (const connection of lookedAt) {
+      if (this.#quiet.has(connection) || !this.#active.includes(connection)) continue;
+      this.#quiet.add(connection);
+      connection.setQuiet(true);
+    }
   }
 
   /**
