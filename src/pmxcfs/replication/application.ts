@@ -76,6 +76,9 @@ export interface Application {
   dropSync(): void;
   /** The mode became SYNCED: what to send then. */
   synced(at: Instant): readonly NormalSend[];
+  /** There is work to do between events; `work` does a step of it. */
+  readonly busy?: boolean;
+  work?(): void;
   /** Undefined in a group that is not verified. */
   checksum?(): ChecksumJob;
   /** A message that changes nothing anywhere, to see whether sends come back. */

@@ -7,7 +7,7 @@ import { guestPath } from "../state/guests.ts";
 import { pathOf, type Entry } from "../state/memdb.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import { hashedOf } from "../state/tree-index.ts";
-import type { SyncEntry } from "../store/sync-plan.ts";
+import { syncDigest, type SyncEntry } from "../store/sync-plan.ts";
 import type { TreeStore } from "../store/tree-store.ts";
 import {
   protocolLeave,
@@ -62,6 +62,8 @@ export interface DatabaseGroupOptions {
 const MOST_DELETED = 10;
 /** A step of the verification, in milliseconds. */
 const STEP_MS = 1;
+/** Changed entries that are hashed when the index is asked for, and not before. */
+const MOST_PENDING = 64;
 const ROOT_INODE = 0;
 const NOWHERE = Buffer.alloc(32);
 
@@ -206,7 +208,8 @@ export class DatabaseGroup implements Application {
   keepUpdate(body: Buffer): Leave | undefined {
     const update = decodeUpdate(body);
     if (update === undefined) return protocolLeave(`an update of ${body.length} bytes`);
-    this.#updates.set(update.inode, update);
+    // Hashed one by one as they come, so that the commit does not hash them all at once.
+    this.#updates.set(update.inode, { ...update, digest: syncDigest(update) });
     return undefined;
   }
 
@@ -251,6 +254,15 @@ export class DatabaseGroup implements Application {
 
   synced(): readonly NormalSend[] {
     return [];
+  }
+
+  /** More entries changed than can be hashed at once when a STATE is asked for. */
+  get busy(): boolean {
+    return this.#tree.index.pending > MOST_PENDING;
+  }
+
+  work(): void {
+    this.#tree.index.prepare(STEP_MS);
   }
 
   checksum(): ChecksumJob {

@@ -57,7 +57,7 @@ export class Dfsm {
     return this.#protocol.facts.mode;
   }
 
-  /** A checksum is being computed: `work` has something to do. */
+  /** Digests or a checksum are being computed: `work` has something to do. */
   get busy(): boolean {
     return this.#protocol.busy;
   }
@@ -87,7 +87,7 @@ export class Dfsm {
     return this.#take();
   }
 
-  /** One step of the checksum: at most a few hundred microseconds. */
+  /** One step of that, of about a millisecond. */
   work(): Effect[] {
     this.#protocol.work();
     return this.#take();

@@ -299,14 +299,15 @@ export class Protocol {
     }
   }
 
-  /** A checksum is being computed. */
+  /** Digests are computed, or a checksum. */
   get busy(): boolean {
-    return this.#verification.busy;
+    return this.#verification.busy || this.#app.busy === true;
   }
 
-  /** One step of it. */
+  /** One step of it; digests also while this node is out of the group. */
   work(): void {
-    if (!this.failed) this.#verified(this.#verification.work());
+    if (this.#verification.busy && !this.failed) this.#verified(this.#verification.work());
+    else this.#app.work?.();
   }
 
   /** Once a second: the hourly verification. */

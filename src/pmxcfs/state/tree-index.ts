@@ -4,7 +4,7 @@
  * index costs hashing only what changed since the last one. C counterpart: memdb.c,
  * memdb_encode_index, memdb_compute_checksum, memdb_tree_entry_csum.
  */
-import type { Entry } from "./memdb.ts";
+import type { Entry, Memdb } from "./memdb.ts";
 
 /** dirent.h's DT_DIR and DT_REG, as the type column and the digests have them. */
 const EntryType = { DIRECTORY: 4, FILE: 8 } as const;
@@ -31,6 +31,20 @@ const INDEX_ENTRY = 40;
 /** inode u64, version u64, writer, mtime, size u32, type u8, parent u64; then the name. */
 const HEAD_BYTES = 37;
 const INODE_BYTES = 8;
+const DIGEST_BYTES = 32;
+/** Where the entries below the root begin in an index. */
+const FIRST_ENTRY = INDEX_HEAD + INDEX_ENTRY;
+
+/** Of the whole tree. */
+interface Version {
+  readonly version: number;
+  readonly writer: number;
+  readonly mtime: number;
+}
+
+function getU64(source: Buffer, at: number): number {
+  return source.readUInt32LE(at) + source.readUInt32LE(at + 4) * 0x1_0000_0000;
+}
 
 function putU64(target: Buffer, value: number, at: number): void {
   target.writeUInt32LE(value % 0x1_0000_0000, at);
@@ -100,19 +114,24 @@ export function lockDigestOf(entry: Entry): Buffer {
   return digestWithInode(hashedOf(entry));
 }
 
+/** The head of an index of `bytes` bytes. */
+function putHead(index: Buffer, root: Version, lastInode: number, bytes: number): void {
+  putU64(index, root.version, 0);
+  putU64(index, lastInode, 8);
+  index.writeUInt32LE(root.writer, 16);
+  index.writeUInt32LE(root.mtime, 20);
+  index.writeUInt32LE((bytes - INDEX_HEAD) / INDEX_ENTRY, 24);
+  index.writeUInt32LE(bytes, 28);
+}
+
 /** Encodes an index from entries in the order of inodes, root included, and their digests. */
 export function encodeIndex(
-  root: { readonly version: number; readonly writer: number; readonly mtime: number },
+  root: Version,
   digests: readonly (readonly [inode: number, digest: Uint8Array])[],
 ): Buffer {
   const bytes = INDEX_HEAD + INDEX_ENTRY * digests.length;
   const index = Buffer.allocUnsafe(bytes);
-  putU64(index, root.version, 0);
-  putU64(index, digests.at(-1)?.[0] ?? 0, 8);
-  index.writeUInt32LE(root.writer, 16);
-  index.writeUInt32LE(root.mtime, 20);
-  index.writeUInt32LE(digests.length, 24);
-  index.writeUInt32LE(bytes, 28);
+  putHead(index, root, digests.at(-1)?.[0] ?? 0, bytes);
   let at = INDEX_HEAD;
   for (const [inode, digest] of digests) {
     putU64(index, inode, at);
@@ -122,66 +141,121 @@ export function encodeIndex(
   return index;
 }
 
-/** A kept digest and the state of the entry that it is of. */
-interface CachedDigest {
-  readonly of: Hashed;
-  readonly digest: Buffer;
-}
-
-function isSame(a: Hashed, entry: Entry): boolean {
-  return (
-    a.version === entry.version &&
-    a.mtime === entry.mtime &&
-    a.writer === entry.writer &&
-    a.size === entry.size &&
-    a.bytes === entry.bytes &&
-    a.parentInode === (entry.parent?.inode ?? 0) &&
-    a.name === entry.name
-  );
-}
-
-/** The digests of one tree. `entries`: all but the root, in the order of inodes. */
+/**
+ * The digests of one tree, kept as the index that a STATE carries: a change marks its entry, and
+ * only marked entries are hashed for the next index.
+ */
 export class TreeIndex {
   readonly #root: Entry;
-  readonly #entries: () => Iterable<Entry>;
-  readonly #cache = new WeakMap<Entry, CachedDigest>();
+  readonly #entries: () => ReadonlyMap<number, Entry>;
+  /** Head and root (written last), then inode and digest of each entry, by inode. */
+  #encoded: Buffer = Buffer.alloc(FIRST_ENTRY);
+  #bytes = FIRST_ENTRY;
+  /** Inodes whose entry came, went or changed since. */
+  readonly #changed = new Set<number>();
 
-  constructor(root: Entry, entries: () => Iterable<Entry>) {
-    this.#root = root;
+  /** `entries`: all but the root, in the order of inodes. */
+  constructor(memdb: Memdb, entries: () => ReadonlyMap<number, Entry>) {
+    this.#root = memdb.root;
     this.#entries = entries;
+    this.restart();
+    memdb.subscribe(({ kind, entry }) => {
+      if (kind !== "reloaded") this.changed(entry.inode);
+    });
   }
 
-  /** 32 bytes, hashed again only after the entry changed. */
+  /** Entries that the next index has to hash. */
+  get pending(): number {
+    return this.#changed.size;
+  }
+
+  /** Also for what Memdb does not tell: an entry that was replaced by another one. */
+  changed(inode: number): void {
+    if (inode !== 0) this.#changed.add(inode);
+  }
+
+  /** After a sync: the tree is the one of this index. */
+  adopt(index: Uint8Array): void {
+    this.#encoded = Buffer.from(index);
+    this.#bytes = index.length;
+    this.#changed.clear();
+  }
+
+  /** 32 bytes, hashed again only after the entry changed; not of the root. */
   digest(entry: Entry): Buffer {
-    const cached = this.#cache.get(entry);
-    if (cached !== undefined && isSame(cached.of, entry)) return cached.digest;
-    const of = hashedOf(entry);
-    const digest = digestOf(of);
-    this.#cache.set(entry, { of, digest });
-    return digest;
+    if (this.#changed.delete(entry.inode)) this.#refresh(entry.inode);
+    const at = this.#find(entry.inode) + INODE_BYTES;
+    return Buffer.from(this.#encoded.subarray(at, at + DIGEST_BYTES));
   }
 
   /** The body of a STATE message of the database group. */
   encode(): Buffer {
-    return encodeIndex(
-      this.#root,
-      this.#all((entry) => [entry.inode, this.digest(entry)] as const),
-    );
+    for (const inode of this.#changed) this.#refresh(inode);
+    this.#changed.clear();
+    const last = this.#bytes === FIRST_ENTRY ? 0 : getU64(this.#encoded, this.#bytes - INDEX_ENTRY);
+    putHead(this.#encoded, this.#root, last, this.#bytes);
+    putU64(this.#encoded, 0, INDEX_HEAD);
+    this.#encoded.set(digestOf(hashedOf(this.#root)), INDEX_HEAD + INODE_BYTES);
+    return Buffer.from(this.#encoded.subarray(0, this.#bytes));
   }
 
   /**
-   * Hashes entries whose digest is missing for at most `maxMs`, so that `encode` is quick later.
-   * True when all are there. A single file (1 MiB) takes about a millisecond.
+   * Hashes changed entries for at most `maxMs`, so that `encode` is quick later. True when none is
+   * left. A single file (1 MiB) takes about a millisecond.
    */
   prepare(maxMs: number): boolean {
     const end = performance.now() + maxMs;
-    for (const entry of this.#entries()) {
-      const cached = this.#cache.get(entry);
-      if (cached !== undefined && isSame(cached.of, entry)) continue;
+    for (const inode of this.#changed) {
       if (performance.now() >= end) return false;
-      this.digest(entry);
+      this.#changed.delete(inode);
+      this.#refresh(inode);
     }
     return true;
+  }
+
+  /** The tree is another one: everything is hashed again. */
+  restart(): void {
+    this.#bytes = FIRST_ENTRY;
+    this.#changed.clear();
+    for (const inode of this.#entries().keys()) this.#changed.add(inode);
+  }
+
+  /** Byte position of an inode, or where it belongs. */
+  #find(inode: number): number {
+    let low = 0;
+    let high = (this.#bytes - FIRST_ENTRY) / INDEX_ENTRY;
+    // Most often the newest entry, or one behind it.
+    if (high > 0 && getU64(this.#encoded, this.#bytes - INDEX_ENTRY) < inode) return this.#bytes;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (getU64(this.#encoded, FIRST_ENTRY + middle * INDEX_ENTRY) < inode) low = middle + 1;
+      else high = middle;
+    }
+    return FIRST_ENTRY + low * INDEX_ENTRY;
+  }
+
+  #refresh(inode: number): void {
+    const entry = this.#entries().get(inode);
+    const at = this.#find(inode);
+    const there = at < this.#bytes && getU64(this.#encoded, at) === inode;
+    if (entry === undefined) {
+      if (there) this.#shift(at + INDEX_ENTRY, -INDEX_ENTRY);
+      return;
+    }
+    if (!there) this.#shift(at, INDEX_ENTRY);
+    putU64(this.#encoded, inode, at);
+    this.#encoded.set(digestOf(hashedOf(entry)), at + INODE_BYTES);
+  }
+
+  /** Moves what lies from `at` on. */
+  #shift(at: number, by: number): void {
+    if (this.#bytes + by > this.#encoded.length) {
+      const larger = Buffer.alloc(Math.max(this.#bytes + by, this.#encoded.length * 2));
+      larger.set(this.#encoded.subarray(0, this.#bytes));
+      this.#encoded = larger;
+    }
+    this.#encoded.copyWithin(at + by, at, this.#bytes);
+    this.#bytes += by;
   }
 
   /** SHA-256 over all entries: the 32 bytes of a VERIFY message. Hashes every byte of the tree. */
@@ -216,7 +290,7 @@ export class TreeIndex {
 
   #all<T>(take: (entry: Entry) => T): T[] {
     const taken = [take(this.#root)];
-    for (const entry of this.#entries()) taken.push(take(entry));
+    for (const entry of this.#entries().values()) taken.push(take(entry));
     return taken;
   }
 }

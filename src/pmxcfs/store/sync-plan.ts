@@ -29,6 +29,8 @@ export interface SyncEntry {
   readonly name: string;
   /** Empty for a directory. */
   readonly data: Uint8Array;
+  /** Of the index (32 bytes), when it was computed before. */
+  readonly digest?: Uint8Array;
 }
 
 export interface SyncRequest {
@@ -50,9 +52,15 @@ export interface SyncPlan {
 const NO_DATA = new Uint8Array(0);
 
 function rowOf(update: SyncEntry): Row {
-  const isRoot = update.inode === 0;
-  const data = update.type === RowType.FILE ? update.data : NO_DATA;
-  return { ...update, name: isRoot ? VERSION_NAME : update.name, data };
+  const { inode, parent, version, writer, mtime, type } = update;
+  const name = inode === 0 ? VERSION_NAME : update.name;
+  const data = type === RowType.FILE ? update.data : NO_DATA;
+  return { inode, parent, version, writer, mtime, type, name, data };
+}
+
+/** The digest of an entry in the index of its tree; not of the root. */
+export function syncDigest(update: SyncEntry): Uint8Array {
+  return digestOf(hashedRow(rowOf(update)));
 }
 
 /** As a C node stores what it got: no bytes are NULL, of a file and of a directory. */
@@ -98,7 +106,7 @@ export function planSync(
     else {
       rows.set(row.inode, row);
       sizes.delete(row.inode);
-      digests.set(row.inode, digestOf(hashedRow(row)));
+      digests.set(row.inode, update.digest ?? syncDigest(update));
     }
   }
   const sorted = [...rows.values()].toSorted((a, b) => a.inode - b.inode);

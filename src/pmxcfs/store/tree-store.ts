@@ -57,7 +57,7 @@ export class TreeStore implements Disposable {
     this.memdb = options.memdb;
     this.locks = new LockTable(options.now);
     this.#entries = new Map(options.entries);
-    this.index = new TreeIndex(this.memdb.root, () => this.#entries.values());
+    this.index = new TreeIndex(this.memdb, () => this.#entries);
     this.#writer = options.writer;
     this.#log = options.log;
     this.#numbers = new GuestNumbers(this.memdb);
@@ -159,6 +159,8 @@ export class TreeStore implements Disposable {
     if (outcome !== 0) return outcome;
     this.#orphans.forget(orphans);
     this.#entries = this.memdb.reload(plan.root, plan.entries, this.#entries);
+    if (leaderIndex === undefined) this.index.restart();
+    else this.index.adopt(leaderIndex);
     this.#restartLocks();
     return true;
   }
@@ -283,6 +285,7 @@ export class TreeStore implements Disposable {
     this.memdb.move(source, parent, name, stamp);
     if (replaced !== undefined) {
       this.#entries.delete(replaced.inode);
+      this.index.changed(replaced.inode);
       if (replaced.kind === "directory") this.locks.forget(to);
     }
     return 0;
