@@ -26,7 +26,9 @@ mkdir /run/bin
 ln -s "$1" /run/bin/pmxcfs
 ln -s "$1" /run/bin/pmxcfs-ipc
 echo ready
-exec sleep infinity
+# The first process of the namespace takes in orphans: a shell reaps them, sleep would not.
+sleep infinity &
+wait
 `;
 
 /** Why there can be no such node here, or undefined. */

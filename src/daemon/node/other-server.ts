@@ -16,6 +16,8 @@ export interface OtherServerOptions {
   readonly own: readonly number[];
 }
 
+/** A daemon's own word, which nobody typed. */
+const INTERNAL = "--ready-fd=";
 /** Servers call themselves so: C, and ours under either name. */
 const SERVER_NAME = /^pmxcfs/;
 
@@ -61,7 +63,9 @@ function serversByName(): number[] {
 /** When it was started, and how, in the words of an administrator. */
 function describe(pid: number): string {
   const words = text(`/proc/${pid}/cmdline`).split("\0").filter(Boolean);
-  const options = words.slice(1).filter((word) => word.startsWith("-"));
+  const options = words
+    .slice(1)
+    .filter((word) => word.startsWith("-") && !word.startsWith(INTERNAL));
   const started = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.mtime;
   const since = started === undefined ? "" : `, since ${started.toISOString()}`;
   const byHand = text(`/proc/${pid}/cgroup`).includes("pve-cluster.service")
