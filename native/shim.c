@@ -38,12 +38,14 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
@@ -1216,4 +1218,139 @@ API int64_t shim_watch(int32_t watched, int32_t bell)
 API int64_t shim_lock(int32_t fd)
 {
 	return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+}
+
+/* Closes every descriptor but two, which become 0 and 1. */
+static void keep_two(int first, int second)
+{
+	int kept[2] = { fcntl(first, F_DUPFD, 16), fcntl(second, F_DUPFD, 16) };
+
+	for (int index = 0; index < 2; index++)
+		dup2(kept[index], index);
+	syscall(SYS_close_range, 2u, ~0u, 0u);
+}
+
+/* Whether requests of the connection wait: 1, 0, or -1 when it is gone. The file reads once. */
+static int requests_wait(int connection)
+{
+	int fd = openat(connection, "waiting", O_RDONLY);
+	char number[16] = { 0 };
+	ssize_t got;
+
+	if (fd < 0)
+		return -1;
+	got = read(fd, number, sizeof(number) - 1);
+	close(fd);
+	return got <= 0 ? -1 : number[0] != '0';
+}
+
+/* The watchdog's life: see shim_watchdog. */
+static void guard_connection(int64_t limit_ms)
+{
+	int64_t heard = now_ns();
+
+	prctl(PR_SET_NAME, "mount-watchdog");
+	for (;;) {
+		struct pollfd polled = { .fd = 0, .events = POLLIN };
+		char bytes[256];
+		int waiting;
+		int fd;
+
+		if (poll(&polled, 1, 1000) > 0) {
+			ssize_t got = read(0, bytes, sizeof(bytes));
+
+			if (got == 0 || (got < 0 && errno != EINTR))
+				_exit(0);
+			heard = now_ns();
+			continue;
+		}
+		if (now_ns() - heard < limit_ms * 1000000)
+			continue;
+		/* Nobody waits: a server that is stopped harms nobody yet. */
+		waiting = requests_wait(1);
+		if (waiting == 0)
+			continue;
+		fd = waiting < 0 ? -1 : openat(1, "abort", O_WRONLY);
+		if (fd < 0 || write(fd, "1", 1) == 1)
+			_exit(0);
+		close(fd);
+	}
+}
+
+/*
+ * For kernels without a request timeout: a process of its own (SIGSTOP stops every thread of this
+ * one) that reads `heartbeat` and, when it was silent for `limit_ms` and requests wait, aborts the
+ * connection whose directory of fusectl is `connection`. It ends with `heartbeat`, has no other
+ * descriptor, and makes system calls only. Its parent is init: nobody has to reap it.
+ */
+API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_ms)
+{
+	sigset_t all;
+	sigset_t before;
+	long child;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	/* Not fork(3), whose handlers of other libraries expect their threads. */
+	child = syscall(SYS_clone, 0, 0, 0, 0, 0, 0);
+	if (child == 0) {
+		if (syscall(SYS_clone, 0, 0, 0, 0, 0, 0) != 0)
+			_exit(0);
+		keep_two(heartbeat, connection);
+		guard_connection(limit_ms);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (child < 0)
+		return -errno;
+	while (waitpid((pid_t)child, NULL, __WALL) < 0 && errno == EINTR)
+		continue;
+	return 0;
+}
+
+/* As shim_notify, with descriptor `passed` for systemd's descriptor store. */
+API int64_t shim_notify_descriptor(const char *path, const char *text, int32_t passed)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct iovec part = { (void *)text, strlen(text) };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr message = { .msg_name = &address,
+				  .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	size_t length = strlen(path);
+	ssize_t sent;
+	int error;
+	int fd;
+
+	if (length < 2 || length >= sizeof(address.sun_path))
+		return -EINVAL;
+	memcpy(address.sun_path, path, length);
+	if (path[0] == '@')
+		address.sun_path[0] = 0;
+	message.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+	error = errno;
+	close(fd);
+	return sent < 0 ? -error : 0;
+}
+
+/* Keeps a descriptor that was inherited from children, and reads from it from blocking. */
+API int64_t shim_adopt(int32_t fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }

@@ -19,7 +19,7 @@ import {
   repeated,
   type Values,
 } from "./args.ts";
-import { parseFaultRule } from "./inject-rules.ts";
+import { isMountRule, parseFaultRule, parseMountRule } from "./inject-rules.ts";
 import {
   observeOptions,
   observeSettings,
@@ -39,6 +39,10 @@ const DAY_MS = 24 * 3_600_000;
 /** Seeds end here. */
 const SEEDS = 2 ** 32;
 
+function randomSeed(): number {
+  return Math.floor(Math.random() * SEEDS);
+}
+
 export const daemonOptions = {
   ...serviceOptions,
   ...observeOptions,
@@ -48,8 +52,13 @@ export const daemonOptions = {
     group: MOUNT,
   }),
   requestTimeout: milliseconds({
-    description: "The kernel ends a mount that answers a request later than this; 0 never does",
+    description: "A mount whose server answers a request later than this is ended; 0 never is",
     default: MountLimits.requestTimeoutMs,
+    group: MOUNT,
+  }),
+  hangGuard: oneOf(["auto", "process", "off"], {
+    description: "Who ends it: the kernel where it can, else a process; always a process; nobody",
+    default: "auto",
     group: MOUNT,
   }),
   commit: oneOf(["each", "batched"], {
@@ -134,7 +143,9 @@ export function daemonSettings(
     service: serviceSettings(values),
     observe: observeSettings(values),
     restartFlag: restartFlagOf(values.restartFlag, values.socket),
-    inject: values.inject.map((rule) => parseFaultRule(rule, Math.floor(Math.random() * SEEDS))),
+    inject: values.inject
+      .filter((rule) => !isMountRule(rule))
+      .map((rule) => parseFaultRule(rule, randomSeed())),
   };
 }
 
@@ -147,12 +158,14 @@ export function writingSettings({ commit, sync }: DaemonValues): BackendOptions[
 export function mountSettings(
   values: DaemonValues,
   database: string,
-): Pick<NodeOptions, "wake" | "requestTimeoutSeconds" | "history"> {
+): Pick<NodeOptions, "wake" | "requestTimeoutSeconds" | "hangGuard" | "inject" | "history"> {
   const file = values.history ?? join(dirname(database), "history.db");
   const limits = { bytes: values.historySize, ageMs: values.historyDays * DAY_MS };
   return {
     history: file === "off" ? undefined : { file, keepPrivate: values.historyPrivate, limits },
     wake: values.wake,
+    hangGuard: values.hangGuard,
+    inject: values.inject.filter(isMountRule).map((rule) => parseMountRule(rule, randomSeed())),
     requestTimeoutSeconds: Math.ceil(values.requestTimeout / 1000),
   };
 }

@@ -4,6 +4,8 @@
  */
 import { Errno } from "../base/errno.ts";
 import type { FaultAction, FaultRule } from "../daemon/fault-injection.ts";
+import { ANY_MOUNT_OPERATION, type MountFaultRule } from "../daemon/node/mount-faults.ts";
+import { Opcode } from "../fuse/opcodes.ts";
 import { REQUEST_IDS } from "../pmxcfs/requests/wording.ts";
 import { UsageFailure } from "./failure.ts";
 import { requestId } from "./request-words.ts";
@@ -12,9 +14,16 @@ import { parseMilliseconds } from "./units.ts";
 
 const ACTIONS = ["errno", "disconnect", "silent", "busy"] as const;
 const WORDS = [...ACTIONS, "delay", "prob", "seed", "uid", "gid"] as const;
-type Word = (typeof WORDS)[number];
+const MOUNT_WORDS = ["errno", "delay", "loop", "path", "prob", "seed", "uid"] as const;
+type Word = (typeof WORDS)[number] | (typeof MOUNT_WORDS)[number];
 
 const MOST = 0xffffffff;
+
+/** Operations of the mount, as linux/fuse.h names them, and all of them. */
+const MOUNT_OPERATIONS = [
+  ...Object.keys(Opcode).map((name) => name.toLowerCase()),
+  ANY_MOUNT_OPERATION,
+];
 
 /** How the failures of one rule begin. */
 function wrong(rule: string, what: string, hint?: string): UsageFailure {
@@ -25,18 +34,19 @@ function target(rule: string, word: string): FaultRule["on"] {
   if (word === "any" || word === "refuse") return word;
   const id = requestId(word);
   if (id !== undefined) return id;
-  const known = [...REQUEST_IDS.keys(), "any", "refuse"];
-  throw wrong(rule, `"${word}" is no request, nor any, nor refuse`, nearest(word, known));
+  const known = [...REQUEST_IDS.keys(), "any", "refuse", ...MOUNT_OPERATIONS];
+  const what = `"${word}" is no request, nor any, nor refuse, nor an operation of the mount`;
+  throw wrong(rule, what, nearest(word, known));
 }
 
 /** `a=1,b` as a map; each word is known and comes once. */
-function settings(rule: string, text: string): Map<Word, string> {
+function settings(rule: string, text: string, words: readonly Word[]): Map<Word, string> {
   const given = new Map<Word, string>();
   for (const piece of text.split(",").map((word) => word.trim())) {
     const [name = "", ...rest] = piece.split("=");
     if (piece === "") throw wrong(rule, "says nothing between two commas, or after the colon");
-    if (!(WORDS as readonly string[]).includes(name)) {
-      throw wrong(rule, `"${name}" is none of ${WORDS.join(", ")}`, nearest(name, WORDS));
+    if (!(words as readonly string[]).includes(name)) {
+      throw wrong(rule, `"${name}" is none of ${words.join(", ")}`, nearest(name, words));
     }
     if (given.has(name as Word)) throw wrong(rule, `${name} is given twice`);
     given.set(name as Word, rest.join("="));
@@ -87,7 +97,7 @@ export function parseFaultRule(text: string, seed: number): FaultRule {
   const where = colon < 0 ? text : text.slice(0, colon);
   const on = target(text, where);
   if (colon < 0) throw wrong(text, `needs what to do: ${where}:errno=EIO`);
-  const given = settings(text, text.slice(colon + 1));
+  const given = settings(text, text.slice(colon + 1), WORDS);
   let does = action(text, given);
   if (on === "refuse") {
     const foreign = (["delay", "disconnect", "silent", "busy"] as const).find((w) => given.has(w));
@@ -106,5 +116,36 @@ export function parseFaultRule(text: string, seed: number): FaultRule {
     seed: whole(text, "seed", given.get("seed")) ?? seed,
     delayMs: delay === undefined ? 0 : time(text, "delay", delay),
     action: does,
+  };
+}
+
+/** True for a rule about operations of the mount: `write:path=storage.cfg,errno=EIO`. */
+export function isMountRule(text: string): boolean {
+  return MOUNT_OPERATIONS.includes(text.split(":")[0] ?? "");
+}
+
+/** One rule about the mount out of its words; `seed` is used when it names none. */
+export function parseMountRule(text: string, seed: number): MountFaultRule {
+  const colon = text.indexOf(":");
+  const operation = colon < 0 ? text : text.slice(0, colon);
+  if (colon < 0) throw wrong(text, `needs what to do: ${operation}:errno=EIO`);
+  const given = settings(text, text.slice(colon + 1), MOUNT_WORDS);
+  const errno = given.get("errno");
+  const delay = given.get("delay");
+  const loop = given.get("loop");
+  if ((errno ?? delay ?? loop) === undefined) {
+    throw wrong(text, "needs one of errno, delay and loop");
+  }
+  const path = given.get("path")?.replaceAll(/^\/+|\/+$/g, "");
+  return {
+    text,
+    operation,
+    path: path === undefined ? undefined : Buffer.from(path).toString("latin1"),
+    uid: whole(text, "uid", given.get("uid")),
+    probability: chance(text, given.get("prob")),
+    seed: whole(text, "seed", given.get("seed")) ?? seed,
+    delayMs: delay === undefined ? 0 : time(text, "delay", delay),
+    errno: errno === undefined ? undefined : errnoNamed(text, errno),
+    loopMs: loop === undefined ? 0 : time(text, "loop", loop),
   };
 }

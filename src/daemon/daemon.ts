@@ -20,9 +20,11 @@ import { clusterSource } from "./cluster-view.ts";
 import { RestartFlag } from "./restart-flag.ts";
 import { followCorosyncConf, importCorosyncConf } from "./node/host-corosync-conf.ts";
 import { Mount } from "./node/mount.ts";
+import { MountFaults } from "./node/mount-faults.ts";
 import { Node, type NodeOptions } from "./node/node.ts";
 import { runService, type ServiceControls } from "./run-service.ts";
 import { type Composition, composeServices } from "./services.ts";
+import { isRestarting } from "../platform/descriptor-store.ts";
 import { stopRequested } from "../platform/signals.ts";
 import { describe, descriptionText, REQUEST_IDS, requestName } from "../pmxcfs/requests/wording.ts";
 
@@ -52,6 +54,7 @@ function* versionsOf({ versions }: Backend): Iterable<readonly [string, number]>
 
 /** A tree that this node's own server mounts, and what ends with it. */
 interface Mounted extends Disposable {
+  readonly mount: Mount;
   readonly lost: Promise<string>;
   readonly setControls: (controls: ServiceControls) => void;
 }
@@ -71,6 +74,8 @@ async function mountTree(context: MountContext): Promise<Mounted | string> {
   const { replicator } = composition;
   const { promise: lost, resolve } = Promise.withResolvers<string>();
   let controls: ServiceControls | undefined;
+  const faults =
+    node.inject.length === 0 ? undefined : new MountFaults(node.inject, log.tagged("inject"));
   const mount = await Mount.open({
     directory: node.mount,
     memdb: backend.memdb,
@@ -86,7 +91,9 @@ async function mountTree(context: MountContext): Promise<Mounted | string> {
     gid,
     wake: node.wake,
     requestTimeoutSeconds: node.requestTimeoutSeconds,
-    hooks: {},
+    hangGuard: node.hangGuard,
+    hooks:
+      faults === undefined ? {} : { intercept: (request, fs) => faults.intercept(request, fs) },
     log,
     lost: () => resolve(`${node.mount} was unmounted`),
   });
@@ -99,9 +106,13 @@ async function mountTree(context: MountContext): Promise<Mounted | string> {
     });
   }
   return {
+    mount,
     lost,
     setControls: (given) => void (controls = given),
-    [Symbol.dispose]: () => mount.close(),
+    [Symbol.dispose]() {
+      mount.close();
+      faults?.stop();
+    },
   };
 }
 
@@ -205,6 +216,8 @@ async function serveStore(
   mount?.[Symbol.dispose]();
   await composition.cluster?.stop();
   rrdFiles?.close();
+  // A restart by systemd leaves the mount to the next server: nobody in it notices.
+  if (mount?.mount.isStored === true && (await isRestarting(process.env))) mount.mount.handOver();
   return failure;
 }
 

@@ -49,8 +49,8 @@ interface Armed {
   strikes: number;
 }
 
-/** mulberry32: small, seeded, good enough to roll dice with. Numbers from 0 up to 1. */
-function dice(seed: number): () => number {
+/** mulberry32: a small seeded generator. Numbers from 0 up to 1. */
+export function dice(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

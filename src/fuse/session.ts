@@ -25,9 +25,9 @@ export interface SessionHooks {
   /** An operation was answered: 0 or an errno, and the time since it was read. */
   answered?(opcode: number, error: number, ns: number): void;
   /** Before the file system is asked; an errno is answered instead, a promise waited for. */
-  intercept?(request: FuseRequest): number | Promise<number>;
+  intercept?(request: FuseRequest, fs: FileSystem): number | Promise<number>;
   /** Before the file system is asked: what a trace shows of it; the function gets the result. */
-  trace?(request: FuseRequest): (result: unknown, ns: number) => void;
+  trace?(request: FuseRequest, fs: FileSystem): (error: number, ns: number) => void;
 }
 
 export interface SessionOptions {
@@ -39,6 +39,8 @@ export interface SessionOptions {
   /** What was agreed on by the server that had this device before. */
   readonly negotiated?: Negotiated;
   readonly hooks?: SessionHooks;
+  /** INIT was answered: `negotiated` is set. */
+  readonly initialized?: () => void;
 }
 
 /** A change that waits for its answer. */
@@ -62,6 +64,7 @@ export class Session {
   readonly #request: FuseRequest;
   readonly #answer = new Answer();
   readonly #pending = new Map<number, PendingOperation>();
+  readonly #initialized: (() => void) | undefined;
   #hooks: SessionHooks;
   #negotiated: Negotiated | undefined;
   #ended = false;
@@ -73,6 +76,7 @@ export class Session {
     this.#log = options.log;
     this.#timeoutSeconds = options.requestTimeoutSeconds;
     this.#request = new FuseRequest(spanOf(options.device.request));
+    this.#initialized = options.initialized;
     this.#hooks = options.hooks ?? {};
     this.#negotiated = options.negotiated;
   }
@@ -199,6 +203,7 @@ export class Session {
     const result = negotiate(body, this.#answer, this.#timeoutSeconds);
     if (typeof result === "object") this.#negotiated = result;
     this.#send(uniqueLow, uniqueHigh, typeof result === "number" ? result : 0);
+    if (typeof result === "object") this.#initialized?.();
   }
 
   #forgetBatch({ body }: FuseRequest): void {
@@ -220,8 +225,8 @@ export class Session {
 
   #perform(request: FuseRequest, row: Operation): void {
     const since = Bun.nanoseconds();
-    const traced = this.#hooks.trace?.(request);
-    const early = this.#hooks.intercept?.(request) ?? 0;
+    const traced = this.#hooks.trace?.(request, this.#fs);
+    const early = this.#hooks.intercept?.(request, this.#fs) ?? 0;
     if (early instanceof Promise) {
       this.#performLater(request, row, early);
       return;
@@ -293,7 +298,7 @@ export class Session {
       (row.encode as (answer: Answer, result: unknown) => void)(this.#answer, result);
       this.#finish(request, 0, ns);
     }
-    traced?.(result, ns);
+    traced?.(isErrno(result) ? result : 0, ns);
   }
 
   #finish({ opcode, uniqueLow, uniqueHigh }: Unanswered, error: number, ns: number): void {
@@ -318,7 +323,7 @@ type Unanswered = Pick<FuseRequest, "opcode" | "uniqueLow" | "uniqueHigh">;
 interface Outcome {
   readonly result: unknown;
   readonly since: number;
-  readonly traced: ((result: unknown, ns: number) => void) | undefined;
+  readonly traced: ((error: number, ns: number) => void) | undefined;
 }
 
 /** Operations that change nothing are not asked on anybody's behalf, and never wait. */

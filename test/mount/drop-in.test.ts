@@ -107,6 +107,23 @@ print(s.recv(100).decode(), p.wait())
   });
 });
 
+/** What a second start says while the first server, which is stopped, has the database. */
+async function refused(prepare: string): Promise<string> {
+  await using node = await PrivateNode.start();
+  await node.sh("pmxcfs -l; echo first >/etc/pve/f");
+  const pid = await node.sh("cat /run/pve-cluster.pid");
+  // Stopped, it cannot put its lock file back; the mount is not looked at meanwhile.
+  const script = `kill -STOP ${pid}; ${prepare}; timeout 20 pmxcfs -l; echo $?; kill -CONT ${pid}`;
+  const said = await node.run(["bash", "-c", script]);
+  expect(said.stdout).toBe("255\n");
+  expect(await node.sh("cat /etc/pve/f; pgrep -x pmxcfs")).toBe(`first\n${pid}`);
+  await eventually("the lock file is there again", async () => {
+    return (await node.run(["flock", "-n", "/var/lib/pve-cluster/.pmxcfs.lockfile", "true"]))
+      .exitCode;
+  });
+  return said.stderr.replaceAll(`pid ${pid}`, "pid N");
+}
+
 describe("two servers on one database", () => {
   testOnNode(
     "the recipe that resets a node works as it stands, without sleeps, 20 times",
@@ -130,21 +147,6 @@ describe("two servers on one database", () => {
   testOnNode(
     "a start is refused while one serves, also when a recipe removed the lock file",
     async () => {
-      const refused = async (prepare: string): Promise<string> => {
-        await using node = await PrivateNode.start();
-        await node.sh("pmxcfs -l; echo first >/etc/pve/f");
-        const pid = await node.sh("cat /run/pve-cluster.pid");
-        // Stopped, it cannot put its lock file back; the mount is not looked at meanwhile.
-        const script = `kill -STOP ${pid}; ${prepare}; timeout 20 pmxcfs -l; echo $?; kill -CONT ${pid}`;
-        const said = await node.run(["bash", "-c", script]);
-        expect(said.stdout).toBe("255\n");
-        expect(await node.sh("cat /etc/pve/f; pgrep -x pmxcfs")).toBe(`first\n${pid}`);
-        await eventually("the lock file is there again", async () => {
-          return (await node.run(["flock", "-n", "/var/lib/pve-cluster/.pmxcfs.lockfile", "true"]))
-            .exitCode;
-        });
-        return said.stderr.replaceAll(`pid ${pid}`, "pid N");
-      };
       const [locked, unlocked] = await Promise.all([
         refused(":"),
         refused("rm /var/lib/pve-cluster/.pmxcfs.lockfile"),

@@ -1,26 +1,34 @@
 /**
  * The mount of this node: the file system over the tree, on a FUSE session, at a directory. Mounts
- * anew when its connection was aborted (by the kernel's request timeout, or by an administrator
- * through /sys/fs/fuse), ends when somebody unmounts it.
+ * anew when its connection was aborted (by the kernel's request timeout, the watchdog, or an
+ * administrator), ends when somebody unmounts it. Under systemd the mount outlives a restart of
+ * the server: the device is kept in the manager's descriptor store, requests wait in the kernel.
  */
 import { Errno, errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
-import { REQUEST_BYTES } from "../../fuse/negotiation.ts";
+import { type Negotiated, REQUEST_BYTES } from "../../fuse/negotiation.ts";
 import { Serving } from "../../fuse/serving.ts";
 import { Session, type SessionHooks } from "../../fuse/session.ts";
+import { forgetDescriptor, storeDescriptor } from "../../platform/descriptor-store.ts";
 import { detachMount, FuseDevice } from "../../platform/fuse-device.ts";
 import type { WakeKind } from "../../platform/fuse-wake.ts";
+import { MountWatchdog } from "../../platform/mount-watchdog.ts";
 import { mountsAt } from "../../platform/mounts.ts";
 import { PveFileSystem, type PveFileSystemOptions } from "../../pmxcfs/mount/file-system.ts";
+import { inheritedDevice, storedName } from "./inherited-device.ts";
 import { clearDeadMounts, prepareMountPoint } from "./mount-point.ts";
 
 /** As libfuse mounts it for pmxcfs: all users, the kernel checks modes. */
 const OPTIONS = "rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other";
 
+/** Who ends a mount whose server hangs: the kernel where it can, else a process of ours; or nobody. */
+export type HangGuard = "auto" | "process" | "off";
+
 export interface MountOptions extends PveFileSystemOptions {
   readonly directory: string;
   readonly wake: WakeKind | undefined;
-  /** The kernel ends the connection when a request waits longer than this; 0: never. */
+  readonly hangGuard: HangGuard;
+  /** A request that waits longer than this means that the server hangs. */
   readonly requestTimeoutSeconds: number;
   readonly hooks: SessionHooks;
   readonly log: Log;
@@ -43,6 +51,9 @@ export class Mount {
   readonly fileSystem: PveFileSystem;
   readonly #options: MountOptions;
   #serving: Serving | undefined;
+  #watchdog: MountWatchdog | undefined;
+  /** What the manager keeps the device under. */
+  #stored: string | undefined;
   #closed = false;
 
   private constructor(options: MountOptions) {
@@ -50,12 +61,22 @@ export class Mount {
     this.fileSystem = new PveFileSystem(options);
   }
 
-  /** Mounts and serves; a string says why not, and nothing is mounted then. */
+  /** Mounts (or takes over) and serves; a string says why not, and nothing is mounted then. */
   static async open(options: MountOptions): Promise<Mount | string> {
     const mount = new Mount(options);
+    const { directory, log } = options;
+    const inherited = inheritedDevice(directory, log);
+    if (inherited !== undefined) {
+      const failure = await mount.#serve(inherited.device, inherited.negotiated);
+      if (failure === undefined && mount.session?.ended === false) {
+        log.info(`${directory}: took over the mount of the server before`);
+        return mount;
+      }
+      inherited.device[Symbol.dispose]();
+    }
     const failure =
-      (await clearDeadMounts(options.directory, options.log)) ??
-      prepareMountPoint(options.directory) ??
+      (await clearDeadMounts(directory, log)) ??
+      prepareMountPoint(directory) ??
       (await mount.#start());
     return failure ?? mount;
   }
@@ -70,7 +91,7 @@ export class Mount {
   }
 
   async #start(): Promise<string | undefined> {
-    const { directory, log, requestTimeoutSeconds, hooks, wake } = this.#options;
+    const { directory } = this.#options;
     const device = openDevice();
     if (typeof device === "string") return device;
     const mounted = device.mount(directory, OPTIONS);
@@ -79,23 +100,73 @@ export class Mount {
       const hint = mounted === Errno.EPERM ? `; ${IN_A_CONTAINER}` : "";
       return `fuse_mount error: ${errnoText(mounted)}${hint}`;
     }
+    const failure = await this.#serve(device, undefined);
+    if (failure !== undefined) detachMount(directory);
+    return failure;
+  }
+
+  /** Serves a mounted device; `negotiated` when another server began with it. */
+  async #serve(
+    device: FuseDevice,
+    negotiated: Negotiated | undefined,
+  ): Promise<string | undefined> {
+    const { log, requestTimeoutSeconds, hangGuard, hooks, wake } = this.#options;
     const { fileSystem } = this;
-    const session = new Session({ device, fileSystem, log, requestTimeoutSeconds, hooks });
-    const ended = (): void => void this.#ended();
+    const byKernel = hangGuard === "auto" ? requestTimeoutSeconds : 0;
+    const session = new Session({
+      device,
+      fileSystem,
+      log,
+      requestTimeoutSeconds: byKernel,
+      hooks,
+      ...(negotiated === undefined ? {} : { negotiated }),
+      initialized: () => this.#initialized(device, session),
+    });
+    const ended = (): void => void this.#ended(session);
     const serving = await Serving.start({ device, session, wake, ended });
     if (typeof serving === "string") {
-      detachMount(directory);
       device[Symbol.dispose]();
       return `fuse_mount error: /dev/fuse cannot be watched: ${serving}`;
     }
     this.#serving = serving;
+    if (negotiated === undefined || session.ended) return undefined;
+    if (negotiated.canResend) session.resend();
+    this.#initialized(device, session);
     return undefined;
   }
 
+  /** What was agreed on is known: the manager keeps the device, and somebody watches us. */
+  #initialized(device: FuseDevice, session: Session): void {
+    const { negotiated } = session;
+    if (negotiated === undefined) return;
+    const name = storedName(negotiated);
+    this.#stored = storeDescriptor(process.env, device.fd, name) ? name : undefined;
+    this.#watch(negotiated);
+  }
+
+  #watch({ requestTimeoutSeconds: byKernel }: Negotiated): void {
+    const { directory, hangGuard, requestTimeoutSeconds, log } = this.#options;
+    if (hangGuard === "off" || byKernel > 0 || requestTimeoutSeconds === 0) return;
+    const minor = mountsAt(directory).at(-1)?.minor;
+    if (minor === undefined) return;
+    const watchdog = MountWatchdog.start(minor, requestTimeoutSeconds * 1000);
+    if (typeof watchdog === "string") {
+      log.warn(
+        `nobody ends ${directory} if this server hangs: ${watchdog}; ` +
+          "whoever looks at it would wait for ever then",
+      );
+      return;
+    }
+    this.#watchdog?.[Symbol.dispose]();
+    this.#watchdog = watchdog;
+  }
+
   /** The device says ENODEV: unmounted when the mount is gone, aborted when it is still there. */
-  async #ended(): Promise<void> {
-    if (this.#closed) return;
+  async #ended(session: Session): Promise<void> {
+    // One that could not be taken over ends before it serves.
+    if (this.#closed || this.#serving?.session !== session) return;
     const { directory, log, lost } = this.#options;
+    this.#release();
     if (!mountsAt(directory).some(({ type }) => type.startsWith("fuse"))) {
       this.#closed = true;
       lost();
@@ -115,11 +186,34 @@ export class Mount {
     lost();
   }
 
+  /** Neither manager nor watchdog keep what is gone. */
+  #release(): void {
+    if (this.#stored !== undefined) forgetDescriptor(process.env, this.#stored);
+    this.#stored = undefined;
+    this.#watchdog?.[Symbol.dispose]();
+    this.#watchdog = undefined;
+  }
+
+  /** True when the manager keeps the device: the next server can take the mount over. */
+  get isStored(): boolean {
+    return this.#stored !== undefined;
+  }
+
+  /** Stops serving and leaves the mount to the next server: requests wait for it in the kernel. */
+  handOver(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watchdog?.[Symbol.dispose]();
+    this.#serving?.release();
+    this.#options.log.info(`${this.#options.directory}: left to the server that starts next`);
+  }
+
   /** Unmounts: open files and processes inside do not hinder it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     const { directory, log } = this.#options;
+    this.#release();
     const result = detachMount(directory);
     if (result < 0) log.warn(`${directory} cannot be unmounted: ${errnoText(result)}`);
     this.#serving?.close();

@@ -9,6 +9,8 @@ import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
 import type { WakeKind } from "../../platform/fuse-wake.ts";
 import { isBelow } from "../../platform/mounts.ts";
+import type { HangGuard } from "./mount.ts";
+import type { MountFaultRule } from "./mount-faults.ts";
 import { findOtherServer } from "./other-server.ts";
 import { NodeLock } from "./node-lock.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
@@ -35,10 +37,13 @@ export interface NodeOptions {
   /** corosync's own configuration on this host. */
   readonly hostCorosyncConf: string;
   readonly wake: WakeKind | undefined;
-  /** The kernel ends the connection when a request waits longer than this; 0: never. */
+  /** A request that waits longer than this means that the server hangs; 0: nothing does. */
   readonly requestTimeoutSeconds: number;
   /** The history of the tree; undefined: none is kept. */
   readonly history: HistoryOptions | undefined;
+  readonly hangGuard: HangGuard;
+  /** Faults of the mount on purpose; none in earnest. */
+  readonly inject: readonly MountFaultRule[];
   /** The server is ready: mounted, listening. */
   readonly ready?: () => void;
 }

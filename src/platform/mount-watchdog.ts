@@ -1,0 +1,53 @@
+/**
+ * Ends a mount whose server no longer answers, where the kernel does not do it by itself
+ * (FUSE_REQUEST_TIMEOUT, Linux 6.14): a process of its own with nothing but the connection's files
+ * below /sys/fs/fuse/connections.
+ */
+import { existsSync } from "node:fs";
+import { errnoText } from "../base/errno.ts";
+import { closeDescriptor, Directory } from "./files.ts";
+import { shim } from "./shim.ts";
+
+const CONNECTIONS = "/sys/fs/fuse/connections";
+const BEAT_MS = 1000;
+const BYTE = new Uint8Array(1);
+const pair = new Int32Array(2);
+
+/** A running watchdog; owns the heartbeat. */
+export class MountWatchdog implements Disposable {
+  readonly #heartbeat: number;
+  readonly #timer: Timer;
+
+  private constructor(heartbeat: number) {
+    this.#heartbeat = heartbeat;
+    this.#timer = setInterval(() => shim.shim_send(heartbeat, BYTE, 1), BEAT_MS);
+    this.#timer.unref();
+  }
+
+  /**
+   * Watches connection `minor` (of st_dev): aborts it when this process's event loop stood still
+   * for `limitMs` and requests wait. A string says why that cannot be.
+   */
+  static start(minor: number, limitMs: number): MountWatchdog | string {
+    const directory = `${CONNECTIONS}/${minor}`;
+    if (!existsSync(directory)) {
+      return `${CONNECTIONS} is not mounted (mount -t fusectl fusectl ${CONNECTIONS})`;
+    }
+    const connection = Directory.open(directory);
+    if (!(connection instanceof Directory)) return `${directory}: ${errnoText(connection)}`;
+    using opened = connection;
+    const made = shim.shim_socket_pair(pair);
+    if (made < 0) return errnoText(made);
+    const [ours = -1, theirs = -1] = pair;
+    const started = shim.shim_watchdog(theirs, opened.fd, limitMs);
+    closeDescriptor(theirs);
+    if (started >= 0) return new MountWatchdog(ours);
+    closeDescriptor(ours);
+    return errnoText(started);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    closeDescriptor(this.#heartbeat);
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * A mount whose server hangs, is stopped, is killed or starts again: who looks at it gets an answer
+ * or an error, never waits for ever, and nothing that was written is lost.
+ */
+import { expect } from "bun:test";
+import { mkdirSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import { REPOSITORY } from "../support/native.ts";
+import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
+import { testUnless } from "../support/unless.ts";
+
+const testOnNode = testUnless(noPrivateNode());
+
+/** The control file system of FUSE connections, and the number of the node's. */
+const CONNECTION = `
+mount -t fusectl fusectl /sys/fs/fuse/connections
+n=$(awk '$5 == "/etc/pve" { split($3, d, ":"); print d[2] }' /proc/self/mountinfo)
+`;
+
+testOnNode("an aborted mount is mounted again, with everything that was written", async () => {
+  await using node = await PrivateNode.start();
+  const server = await node.serve("pmxcfs", "-l", "-f");
+  await node.sh(`echo kept >/etc/pve/f; ${CONNECTION} echo 1 >/sys/fs/fuse/connections/$n/abort`);
+  await eventually("mounted again", () => server.output().includes("/etc/pve: mounted again"));
+  expect(await node.sh("cat /etc/pve/f; grep -c ' /etc/pve fuse ' /proc/mounts")).toBe("kept\n1");
+  expect(await node.stop(server)).toBe(0);
+});
+
+/** What a process sees that looks at the mount of a stopped server, and after how many seconds. */
+async function lookAtStopped(...options: string[]): Promise<{ said: string; seconds: number }> {
+  await using node = await PrivateNode.start();
+  await node.sh("mount -t fusectl fusectl /sys/fs/fuse/connections");
+  const server = await node.serve("pmxcfs", "-l", "-f", "--request-timeout", "1s", ...options);
+  await node.sh("echo kept >/etc/pve/f; pkill -STOP -x pmxcfs");
+  const since = performance.now();
+  const { stderr } = await node.run(["stat", "/etc/pve/nobody-looked-here"], 75_000);
+  const seconds = (performance.now() - since) / 1000;
+  await node.sh("pkill -CONT -x pmxcfs");
+  await eventually("mounted again", () => server.output().includes("/etc/pve: mounted again"));
+  expect(await node.sh("cat /etc/pve/f; pgrep -x mount-watchdog -c; true")).toMatch(/^kept\n[01]$/);
+  expect(await node.stop(server)).toBe(0);
+  await eventually("no watchdog is left", async () => {
+    return (await node.run(["pgrep", "-x", "mount-watchdog"])).exitCode === 1;
+  });
+  return { said: stderr, seconds };
+}
+
+testOnNode(
+  "a stopped server hangs nobody for ever, by the kernel's timeout or by a watchdog process",
+  async () => {
+    const looks = await Promise.all([lookAtStopped(), lookAtStopped("--hang-guard", "process")]);
+    for (const { said, seconds } of looks) {
+      expect(said).toMatch(/connection abort|not connected|I\/O error|Input\/output/);
+      expect(seconds).toBeLessThan(75);
+    }
+  },
+  90_000,
+);
+
+testOnNode("a server that loops for ever is noticed as well", async () => {
+  await using node = await PrivateNode.start();
+  await node.sh("mount -t fusectl fusectl /sys/fs/fuse/connections");
+  const guard = ["--hang-guard", "process", "--request-timeout", "1s"];
+  const server = await node.serve("pmxcfs", "-l", "-f", ...guard, "--inject", "statfs:loop=4s");
+  await node.sh("echo kept >/etc/pve/f");
+  const { stderr } = await node.run(["stat", "-f", "/etc/pve"]);
+  expect(stderr).toMatch(/connection abort|not connected/);
+  await eventually(
+    "mounted again",
+    () => server.output().includes("/etc/pve: mounted again"),
+    20_000,
+  );
+  expect(await node.sh("cat /etc/pve/f")).toBe("kept");
+});
+
+testOnNode(
+  "50 restarts by a service manager with a descriptor store: nobody in the mount sees one",
+  async () => {
+    // The server asks its manager whether the stop is a restart, for the unit its control group names.
+    const group = `/sys/fs/cgroup/pids/pmxcfs-ipc-test-${process.pid}`;
+    const unit = `${group}/pve-cluster.service`;
+    mkdirSync(unit, { recursive: true });
+    try {
+      await using node = await PrivateNode.start();
+      const manager = join(REPOSITORY, "test", "mount", "manager.py");
+      const { exitCode, stdout, stderr } = await node.run(["python3", manager, unit, "50"], 60_000);
+      expect(`${exitCode} ${stdout}${exitCode === 0 ? "" : stderr}`).toMatch(
+        /^0 50 restarts, \d+ operations, no error, longest 0\.\d+ s, versions without a gap\n$/,
+      );
+    } finally {
+      await eventually("the control group is empty", () => {
+        try {
+          rmdirSync(unit);
+          rmdirSync(group);
+          return true;
+        } catch {
+          return false;
+        }
+      });
+    }
+  },
+  90_000,
+);
