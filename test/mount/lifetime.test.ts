@@ -37,6 +37,8 @@ async function lookAtStopped(...options: string[]): Promise<{ said: string; seco
   const { stderr } = await node.run(["stat", "/etc/pve/nobody-looked-here"], 75_000);
   const seconds = (performance.now() - since) / 1000;
   await node.sh("pkill -CONT -x pmxcfs");
+  // nsenter stops with its child, and does not go on by itself.
+  server.child.kill("SIGCONT");
   await eventually("mounted again", () => server.output().includes("/etc/pve: mounted again"));
   expect(await node.sh("cat /etc/pve/f; pgrep -x mount-watchdog -c; true")).toMatch(/^kept\n[01]$/);
   expect(await node.stop(server)).toBe(0);
