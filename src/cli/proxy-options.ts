@@ -16,7 +16,7 @@ import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
 
 export const proxyOptions = {
   ...serviceOptions,
-  socket: text({ description: "Service name to listen on", hint: "NAME", required: true }),
+  socket: text({ description: "Service name to listen on", hint: "NAME" }),
   upstream: text({ description: "The service behind it", hint: "NAME", default: "pve2" }),
   upstreamMessageSize: bytes({
     description: "Largest message of the connections to it",
@@ -53,10 +53,12 @@ export async function runProxy(
   values: Values<typeof proxyOptions>,
   watcher: Watcher,
 ): Promise<void> {
-  if (values.socket === values.upstream) {
+  const { socket } = values;
+  if (socket === undefined) throw new UsageFailure("--socket is missing");
+  if (socket === values.upstream) {
     throw new UsageFailure("--socket and --upstream are the same name: it cannot be behind itself");
   }
-  const log = logOf(values);
+  const log = logOf({ ...values, socket });
   const rules = accessRules(values);
   const access = accessOf(rules, findGroup(rules.group), log.tagged("main"));
   const { upstream: name, upstreamMessageSize, asClient } = values;
@@ -64,9 +66,9 @@ export async function runProxy(
   if (behind instanceof QbFailure) throw new CommandFailure(String(behind));
   using upstream = behind;
   const proxy = new Proxy(upstream, access, watcher);
-  const failure = await runService(values.socket, proxy, {
+  const failure = await runService(socket, proxy, {
     log,
-    service: serviceSettings(values),
+    service: serviceSettings({ ...values, socket }),
   });
   proxy.tellAll();
   if (failure !== undefined) throw new CommandFailure(failure.message);

@@ -10,6 +10,7 @@ import { nearest } from "./suggest.ts";
 import { proxyOptions, runProxy } from "./proxy-options.ts";
 import { requestIds } from "./request-words.ts";
 import { print } from "./terminal.ts";
+import { traceMount } from "./trace-mount.ts";
 
 const FILTER = "What is shown";
 
@@ -23,6 +24,10 @@ const options = {
     group: FILTER,
   }),
   json: flag({ description: "One JSON object a line", group: FILTER }),
+  fuse: flag({
+    description: "Show the operations of the mount of --upstream instead; --socket is not needed",
+    group: FILTER,
+  }),
 } as const;
 
 function errnos(words: readonly string[]): number[] {
@@ -100,13 +105,19 @@ export const traceCommand = command({
       "tracer refuses whom the server's rule would refuse, and denies read-only clients what it " +
       "would deny them.",
     "Secrets of tokens are never printed.",
+    "--fuse needs nothing in between: the server itself tells, while somebody looks.",
   ],
   examples: [
     ["trace --socket pve2x --upstream pve2", "clients of @pve2x are traced"],
+    ["trace --fuse --operation write", "which process writes what to /etc/pve"],
     ["trace --socket pve2x --operation get-config --errno ENOENT", "files that are missed"],
   ],
   options,
   async run(values) {
+    if (values.fuse) {
+      await traceMount(values);
+      return;
+    }
     const output = new Output();
     await runProxy(values, printer(values, output));
     if (output.closed) throw new ClosedOutput();

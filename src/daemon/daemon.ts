@@ -6,7 +6,6 @@ import { accessOf, type AccessRules, findGroup, type Group } from "./access-rule
 import { type Backend, type BackendOptions, openBackend } from "../pmxcfs/store/open.ts";
 import { RELOAD_BOUNDS_MS } from "../pmxcfs/store/reloads.ts";
 import { HistoryRecorder } from "../pmxcfs/history/recorder.ts";
-import { RecordedReplicator } from "../pmxcfs/history/replicator.ts";
 import { pathIsPrivate } from "../pmxcfs/state/private-path.ts";
 import { RrdFiles } from "../pmxcfs/rrd/files.ts";
 import { cfsHandler } from "../pmxcfs/requests/handler.ts";
@@ -14,13 +13,14 @@ import { FaultInjector, type FaultRule } from "./fault-injection.ts";
 import type { ServiceOptions } from "../ipc/options.ts";
 import { LogLimits } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
+import type { MetricSources } from "../observe/families.ts";
 import type { ObserveOptions } from "../observe/observe.ts";
 import { clusterSocketPath, serveCluster } from "../observe/cluster-socket.ts";
 import { clusterSource } from "./cluster-view.ts";
 import { RestartFlag } from "./restart-flag.ts";
 import { followCorosyncConf, importCorosyncConf } from "./node/host-corosync-conf.ts";
-import { Mount } from "./node/mount.ts";
-import { MountFaults } from "./node/mount-faults.ts";
+import { MountedTree } from "./node/mounted-tree.ts";
+import { tracePathOf } from "./node/trace-socket.ts";
 import { Node, type NodeOptions } from "./node/node.ts";
 import { runService, type ServiceControls } from "./run-service.ts";
 import { type Composition, composeServices } from "./services.ts";
@@ -50,70 +50,6 @@ function* versionsOf({ versions }: Backend): Iterable<readonly [string, number]>
   yield ["clinfo", versions.clinfo];
   yield ["vmlist", versions.vmlist];
   for (const path of versions.observed) yield [path, versions.of(path)];
-}
-
-/** A tree that this node's own server mounts, and what ends with it. */
-interface Mounted extends Disposable {
-  readonly mount: Mount;
-  readonly lost: Promise<string>;
-  readonly setControls: (controls: ServiceControls) => void;
-}
-
-interface MountContext {
-  readonly node: NodeOptions;
-  readonly backend: Backend;
-  readonly composition: Composition;
-  readonly history: HistoryRecorder | undefined;
-  readonly gid: number;
-  readonly log: Log;
-}
-
-/** Mounts the tree; a line that says why not. */
-async function mountTree(context: MountContext): Promise<Mounted | string> {
-  const { node, backend, composition, history, gid, log } = context;
-  const { replicator } = composition;
-  const { promise: lost, resolve } = Promise.withResolvers<string>();
-  let controls: ServiceControls | undefined;
-  const faults =
-    node.inject.length === 0 ? undefined : new MountFaults(node.inject, log.tagged("inject"));
-  const mount = await Mount.open({
-    directory: node.mount,
-    memdb: backend.memdb,
-    replicator: history === undefined ? replicator : new RecordedReplicator(replicator, history),
-    texts: {
-      ...composition.texts,
-      debug: () => log.debugOn,
-      setDebug(on) {
-        if (log.debugOn !== on) controls?.toggleDebug();
-      },
-    },
-    nodeName: Buffer.from(backend.members.nodeName).toString("latin1"),
-    gid,
-    wake: node.wake,
-    requestTimeoutSeconds: node.requestTimeoutSeconds,
-    hangGuard: node.hangGuard,
-    hooks:
-      faults === undefined ? {} : { intercept: (request, fs) => faults.intercept(request, fs) },
-    log,
-    lost: () => resolve(`${node.mount} was unmounted`),
-  });
-  if (typeof mount === "string") return mount;
-  log.debug(`requests of the kernel wake the event loop by ${mount.wakeKind}`);
-  const { cluster } = composition;
-  if (cluster !== undefined) {
-    backend.memdb.subscribe(() => {
-      if (cluster.appliesForOthers) mount.session?.expireNames();
-    });
-  }
-  return {
-    mount,
-    lost,
-    setControls: (given) => void (controls = given),
-    [Symbol.dispose]() {
-      mount.close();
-      faults?.stop();
-    },
-  };
 }
 
 /** The history of the tree that is served, when one is kept. */
@@ -159,6 +95,11 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
   return await serveStore(options, group, owned);
 }
 
+/** Where operations of the mount can be watched: beside the status. */
+function tracePath({ observe }: DaemonOptions): string | undefined {
+  return observe.status === undefined ? undefined : tracePathOf(observe.status.path);
+}
+
 /** Why the database is refused, in C's words: the reason first. */
 function notOpened(reason: string, { database }: NodeOptions): string {
   const opening = `unable to open database '${database}'`;
@@ -195,7 +136,7 @@ async function serveStore(
     gid: group?.gid ?? 0,
     log: log.tagged("main"),
   };
-  const mounted = node === undefined ? undefined : await mountTree({ ...context, node });
+  const mounted = node === undefined ? undefined : await MountedTree.open({ ...context, node });
   if (typeof mounted === "string") return mounted;
   using mount = mounted;
   log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
@@ -205,19 +146,22 @@ async function serveStore(
   const failure = await serveRequests(options, group, {
     ...context,
     rrdFiles,
+    ...(mount === undefined ? {} : { mount: () => mount.reading() }),
     stop,
     ready(controls) {
       mount?.setControls(controls);
+      const trace = tracePath(options);
+      if (trace !== undefined) void mount?.openTrace(trace, context.log);
       claimed?.announce();
     },
     stopping: () => mount && log.tagged("main").info("teardown filesystem"),
   });
+  // A restart by systemd leaves the mount to the next server: nobody in it notices.
+  if (mount?.mount.isStored === true && (await isRestarting(process.env))) mount.mount.handOver();
   // Unmounted first: what still waits for the cluster has nobody left who reads the answer.
   mount?.[Symbol.dispose]();
   await composition.cluster?.stop();
   rrdFiles?.close();
-  // A restart by systemd leaves the mount to the next server: nobody in it notices.
-  if (mount?.mount.isStored === true && (await isRestarting(process.env))) mount.mount.handOver();
   return failure;
 }
 
@@ -239,6 +183,7 @@ interface Serving {
   readonly composition: Composition;
   readonly history: HistoryRecorder | undefined;
   readonly rrdFiles: RrdFiles | undefined;
+  readonly mount?: MetricSources["mount"];
   readonly stop: Promise<string>;
   readonly ready: (controls: ServiceControls) => void;
   readonly stopping: () => void;
@@ -247,7 +192,7 @@ interface Serving {
 async function serveRequests(
   options: DaemonOptions,
   group: Group | undefined,
-  { backend, composition, history, rrdFiles, stop, ready, stopping }: Serving,
+  { backend, composition, history, rrdFiles, mount, stop, ready, stopping }: Serving,
 ): Promise<string | undefined> {
   const { log } = options;
   const access = accessOf(options.access, group, log.tagged("main"));
@@ -273,6 +218,7 @@ async function serveRequests(
         versions: () => versionsOf(backend),
         reloads: () => ({ ...backend.reloads, boundsMs: RELOAD_BOUNDS_MS }),
         ...(history === undefined ? {} : { history: () => history.counters }),
+        ...(mount === undefined ? {} : { mount }),
         ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
       },
     },

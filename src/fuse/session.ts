@@ -20,7 +20,10 @@ const REQUESTS_PER_TURN = 64;
 /** A turn ends after this, whatever is still there: other sockets and timers get theirs. */
 const TURN_NS = 1_500_000;
 
-/** Watches or changes what a session does. Each is called for every operation, so it is quick. */
+/**
+ * Watches or changes what a session does. Each is called for every operation, so it is quick; it
+ * may be set and removed while the session runs.
+ */
 export interface SessionHooks {
   /** An operation was answered: 0 or an errno, and the time since it was read. */
   answered?(opcode: number, error: number, ns: number): void;
@@ -65,7 +68,7 @@ export class Session {
   readonly #answer = new Answer();
   readonly #pending = new Map<number, PendingOperation>();
   readonly #initialized: (() => void) | undefined;
-  #hooks: SessionHooks;
+  readonly #hooks: SessionHooks;
   #negotiated: Negotiated | undefined;
   #ended = false;
   #canExpire = true;
@@ -98,11 +101,6 @@ export class Session {
 
   get pendingCount(): number {
     return this.#pending.size;
-  }
-
-  /** From now on `hooks` instead of those before. */
-  setHooks(hooks: SessionHooks): void {
-    this.#hooks = hooks;
   }
 
   /**

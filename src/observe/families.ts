@@ -7,6 +7,24 @@ import { buildInfo } from "../base/version.ts";
 import { type Bound, MetricRegistry, type Reading } from "./registry.ts";
 import { DURATION_BOUNDS_NS, type RequestCounters, TIMED_ONE_IN } from "./request-counters.ts";
 
+/** A mount as of now. */
+export interface MountReading {
+  readonly directory: string;
+  /** Answered operations by their name in linux/fuse.h. */
+  readonly operations: readonly {
+    readonly operation: string;
+    readonly answered: number;
+    readonly errors: number;
+    readonly ns: number;
+  }[];
+  /** Changes that wait for the cluster, and how long the oldest has. */
+  readonly waiting: number;
+  readonly oldestWaitMs: number;
+  /** Nodes that the kernel knows, and open handles that hold something. */
+  readonly nodes: number;
+  readonly handles: number;
+}
+
 /** What the transport does not know of; left out where there is none. */
 export interface MetricSources {
   /** Version counters by what they count, `clinfo` and `vmlist` among them. */
@@ -29,6 +47,7 @@ export interface MetricSources {
     readonly dropped: number;
     readonly pending: number;
   };
+  readonly mount?: () => MountReading;
   /** The history of the tree (pmxcfs/history/recorder.ts). */
   readonly history?: () => {
     readonly written: number;
@@ -187,6 +206,20 @@ function aboutReloads(
   metrics.counter("config_reload_failures_total", failed, () => reloads().failures);
 }
 
+function aboutMount(metrics: MetricRegistry, { mount }: MetricSources): void {
+  if (mount === undefined) return;
+  const by = (field: "answered" | "errors" | "ns", unit: number) => () =>
+    mount().operations.map((each) => [{ operation: each.operation }, each[field] / unit] as const);
+  metrics.counter("mount_operations_total", "Operations of the mount.", by("answered", 1));
+  metrics.counter("mount_errors_total", "Operations answered with an errno.", by("errors", 1));
+  const time = "Time in operations of the mount, waiting for the cluster included.";
+  metrics.counter("mount_operation_seconds_total", time, by("ns", NS_PER_SECOND));
+  metrics.gauge("mount_waiting", "Changes that wait for the cluster.", () => mount().waiting);
+  const oldest = "How long the oldest change has waited for the cluster.";
+  metrics.gauge("mount_oldest_wait_seconds", oldest, () => mount().oldestWaitMs / MS_PER_SECOND);
+  metrics.gauge("mount_nodes", "Entries of the mount that the kernel knows.", () => mount().nodes);
+}
+
 function aboutHistory(metrics: MetricRegistry, { history }: MetricSources): void {
   if (history === undefined) return;
   metrics.counter("history_changes_total", "Changes of the tree kept.", () => history().written);
@@ -229,6 +262,7 @@ export function metricsOf(
   aboutOperations(metrics, counters);
   aboutMemory(metrics);
   aboutStore(metrics, sources);
+  aboutMount(metrics, sources);
   aboutHistory(metrics, sources);
   return metrics;
 }

@@ -112,7 +112,9 @@ export class Observation {
     const { status } = this.#observe;
     if (status === undefined) return undefined;
     const serve = status.asked ? serveStatus : serveStatusBelow;
-    const running = await serve(status.path, () => statusOf(service));
+    const running = await serve(status.path, () =>
+      statusOf(service, this.#observe.sources.mount?.()),
+    );
     if (typeof running !== "string") this.#running.push(running);
     else if (status.asked) return running;
     else log.warn(`${running}; pmxcfs-ipc top cannot see this server`);

@@ -12,6 +12,7 @@ import type { TrafficTotals } from "../ipc/connection/stats.ts";
 import { ObserveLimits } from "../base/limits.ts";
 import { buildInfo } from "../base/version.ts";
 import type { Running } from "./endpoint.ts";
+import type { MountReading } from "./families.ts";
 import { makeWay, withUmask } from "./unix-path.ts";
 import { sendOn, type Unsent, BoundedConnections } from "./bounded-connections.ts";
 
@@ -51,6 +52,16 @@ export interface ConnectionStatus extends TrafficStatus {
   readonly durations_ns: readonly (readonly [atMostNs: number, count: number])[];
 }
 
+/** A mount; the first two only grow. */
+export interface MountStatus {
+  readonly operations: number;
+  readonly errors: number;
+  readonly directory: string;
+  /** Changes that wait for the cluster, and how long the oldest has. */
+  readonly waiting: number;
+  readonly oldest_wait_ms: number;
+}
+
 /** What the socket answers. */
 export interface StatusDocument {
   readonly schema_version: number;
@@ -67,6 +78,8 @@ export interface StatusDocument {
   readonly refused: Readonly<Record<string, number>>;
   readonly handshakes: number;
   readonly pooled_rings: number;
+  /** Where the tree is mounted by this server; null where it is not. */
+  readonly mount: MountStatus | null;
   /** Over all connections there ever were. */
   readonly totals: TrafficStatus;
   readonly connections: readonly ConnectionStatus[];
@@ -114,8 +127,18 @@ function connectionOf(report: ConnectionReport): ConnectionStatus {
   };
 }
 
+function mountOf({ directory, operations, waiting, oldestWaitMs }: MountReading): MountStatus {
+  return {
+    operations: operations.reduce((sum, { answered }) => sum + answered, 0),
+    errors: operations.reduce((sum, { errors }) => sum + errors, 0),
+    directory,
+    waiting,
+    oldest_wait_ms: Math.round(oldestWaitMs),
+  };
+}
+
 /** As of now. */
-export function statusOf(service: Service): StatusDocument {
+export function statusOf(service: Service, mount: MountReading | undefined): StatusDocument {
   const { handshakes, pooledRings } = service.standby;
   return {
     schema_version: STATUS_SCHEMA_VERSION,
@@ -131,6 +154,7 @@ export function statusOf(service: Service): StatusDocument {
     refused: service.stats.refused,
     handshakes,
     pooled_rings: pooledRings,
+    mount: mount === undefined ? null : mountOf(mount),
     totals: trafficOf(service.totals()),
     connections: service.connections().map(connectionOf),
   };

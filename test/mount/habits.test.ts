@@ -1,6 +1,6 @@
 /**
- * What PVE's tools, administrators and backup programs do to /etc/pve, with the tools themselves: the rows
- * of the table in docs/mount.md, each with its outcome and the tool's own line.
+ * What PVE's tools, administrators and backup programs do to /etc/pve, with the tools themselves:
+ * the rows of the table in docs/mount.md, each with its outcome and the tool's own line.
  */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { join } from "node:path";

@@ -86,7 +86,7 @@ testOnNode("a server that loops for ever is noticed as well", async () => {
 testOnNode(
   "50 restarts by a service manager with a descriptor store: nobody in the mount sees one",
   async () => {
-    // The server asks its manager whether the stop is a restart, for the unit its control group names.
+    // The server asks its manager whether the stop is a restart of its control group's unit.
     const group = `/sys/fs/cgroup/pids/pmxcfs-ipc-test-${process.pid}`;
     const unit = `${group}/pve-cluster.service`;
     mkdirSync(unit, { recursive: true });

@@ -56,6 +56,7 @@ function document(now: number, connections: readonly ConnectionStatus[]): Status
     violations: 0,
     refused: { denied: 2, full: 0, handshake: 1 },
     handshakes: 0,
+    mount: null,
     pooled_rings: 4,
     totals: { ...NO_TRAFFIC, requests: sum("requests"), errors: sum("errors") },
     connections,

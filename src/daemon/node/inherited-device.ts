@@ -35,7 +35,7 @@ function isOfConnection(fd: number, minor: number): boolean {
   }
 }
 
-/** A device that belongs to the mount at `directory`; all others that were handed over are closed. */
+/** The device of the mount at `directory`; all others that were handed over are closed. */
 export function inheritedDevice(
   directory: string,
   log: Log,

@@ -21,7 +21,7 @@ import { clearDeadMounts, prepareMountPoint } from "./mount-point.ts";
 /** As libfuse mounts it for pmxcfs: all users, the kernel checks modes. */
 const OPTIONS = "rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other";
 
-/** Who ends a mount whose server hangs: the kernel where it can, else a process of ours; or nobody. */
+/** Who ends a mount whose server hangs: the kernel where it can, else a process; or nobody. */
 export type HangGuard = "auto" | "process" | "off";
 
 export interface MountOptions extends PveFileSystemOptions {

@@ -9,7 +9,7 @@ import { LogOnce } from "../../base/log-once.ts";
 import type { Log } from "../../base/log.ts";
 import { lockFile } from "../../platform/files.ts";
 
-/** C tries for 10 s, once a second; more often, so that a restart does not wait for its next try. */
+/** C tries for 10 s, once a second. More often, a restart need not wait for its next try. */
 const TRIES = 101;
 const BETWEEN_TRIES_MS = 100;
 

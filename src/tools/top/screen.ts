@@ -114,13 +114,17 @@ function head(view: View): readonly [string, string, string] {
   const perSecond = `${short(totals.requests_per_second)} requests/s`;
   const errors = `${short(totals.errors_per_second)} errors/s`;
   const bytes = (count: number) => short(count, 1024);
+  const { mount } = view;
+  const operations = `${short(view.mount_operations_per_second)} operations/s`;
+  const waiting = mount !== null && mount.waiting > 0 ? `, ${mount.waiting} wait` : "";
+  const mounted = mount === null ? "" : `  ${mount.directory} ${operations}${waiting}`;
   return [
     `${view.service}  pid ${view.pid}  version ${view.version}  up ${up}  ${room}`,
     `${perSecond}, ${errors}  in all ${short(totals.requests)} requests, ` +
       `bytes ${bytes(totals.request_bytes)} in, ${bytes(totals.response_bytes)} out`,
     `${refusals(view)}  violations ${short(view.violations)}  ` +
       `closed ${short(view.closed_connections)}  handshakes ${view.handshakes}  ` +
-      `rings ready ${view.pooled_rings}`,
+      `rings ready ${view.pooled_rings}${mounted}`,
   ];
 }
 

@@ -22,6 +22,8 @@ export interface ConnectionView extends Omit<ConnectionStatus, "durations_ns"> {
 export interface View extends Omit<StatusDocument, "connections" | "totals"> {
   /** Between the two looks; 0 for the first. */
   readonly interval_ms: number;
+  /** Of the mount; 0 where there is none. */
+  readonly mount_operations_per_second: number;
   readonly totals: TrafficStatus & {
     readonly requests_per_second: number;
     readonly errors_per_second: number;
@@ -64,6 +66,11 @@ export function viewOf(
   return {
     ...rest,
     interval_ms: interval,
+    mount_operations_per_second: rate(
+      now.mount?.operations ?? 0,
+      same?.mount?.operations ?? 0,
+      interval,
+    ),
     totals: {
       ...totals,
       requests_per_second: rate(totals.requests, same?.totals.requests ?? 0, interval),

@@ -1,0 +1,77 @@
+/** `pmxcfs-ipc trace --fuse`: the operations of a mount, as its server decodes them. */
+import type { Socket } from "bun";
+import { escapeText } from "../base/escape.ts";
+import { type TracedOperation, tracePathOf } from "../daemon/node/trace-socket.ts";
+import { statusPath } from "../observe/status.ts";
+import { commandOf } from "../platform/processes.ts";
+import { stopRequested } from "../platform/signals.ts";
+import { ClosedOutput, CommandFailure } from "./failure.ts";
+import { print } from "./terminal.ts";
+
+/** What of the options of `trace` counts here. */
+export interface MountTraceOptions {
+  /** Service name of the server that mounts. */
+  readonly upstream: string;
+  readonly operation: readonly string[];
+  readonly uid: readonly string[];
+  readonly errno: readonly string[];
+  readonly json: boolean;
+}
+
+const TIME_WIDTH = 24;
+const OPERATION_WIDTH = 10;
+
+function textOf(line: TracedOperation): string {
+  const { at_ms: at, operation, path, arguments: words, pid, uid, result, us } = line;
+  const time = new Date(at).toISOString().padEnd(TIME_WIDTH);
+  const what = `${operation.padEnd(OPERATION_WIDTH)} /${path}${words === "" ? "" : ` ${words}`}`;
+  const lost = line.left_out > 0 ? ` (${line.left_out} before it left out)` : "";
+  return `${time} ${escapeText(what)} = ${result} ${us}us pid ${pid} (${commandOf(pid)}) uid ${uid}${lost}`;
+}
+
+/** No words mean any. */
+function among(words: readonly string[], word: string): boolean {
+  return words.length === 0 || words.some((each) => each.toLowerCase() === word.toLowerCase());
+}
+
+function isWanted(line: TracedOperation, options: MountTraceOptions): boolean {
+  return (
+    among(options.operation, line.operation) &&
+    among(options.uid, String(line.uid)) &&
+    among(options.errno, line.result)
+  );
+}
+
+/** Prints until SIGTERM or SIGINT, or until the server ends. */
+export async function traceMount(options: MountTraceOptions): Promise<void> {
+  const status = statusPath(options.upstream, process.env, process.getuid?.());
+  if (status === undefined) throw new CommandFailure("there is no place for servers of this user");
+  const path = tracePathOf(status);
+  const decoder = new TextDecoder();
+  let rest = "";
+  const show = (socket: Socket, chunk: Uint8Array): void => {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    try {
+      for (const text of lines) {
+        const line = JSON.parse(text) as TracedOperation;
+        if (isWanted(line, options)) print(options.json ? `${text}\n` : `${textOf(line)}\n`);
+      }
+    } catch (error) {
+      if (!(error instanceof ClosedOutput)) throw error;
+      socket.terminate();
+    }
+  };
+  const { promise: ended, resolve } = Promise.withResolvers<undefined>();
+  const close = (): void => resolve(undefined);
+  let socket: Socket;
+  try {
+    socket = await Bun.connect({ unix: path, socket: { data: show, close, error: close } });
+  } catch {
+    throw new CommandFailure(
+      `nothing to trace at ${path}: is "${options.upstream}" a server with a mount, and are you root?`,
+    );
+  }
+  await Promise.race([ended, stopRequested()]);
+  socket.terminate();
+}

@@ -1,0 +1,143 @@
+/** The node's tree, mounted: the mount with its counters, faults on purpose and trace socket. */
+import type { Log } from "../../base/log.ts";
+import { OperationCounters } from "../../fuse/counters.ts";
+import type { SessionHooks } from "../../fuse/session.ts";
+import type { MountReading } from "../../observe/families.ts";
+import type { HistoryRecorder } from "../../pmxcfs/history/recorder.ts";
+import { RecordedReplicator } from "../../pmxcfs/history/replicator.ts";
+import type { Backend } from "../../pmxcfs/store/open.ts";
+import type { ServiceControls } from "../run-service.ts";
+import type { Composition } from "../services.ts";
+import { Mount } from "./mount.ts";
+import { MountFaults } from "./mount-faults.ts";
+import type { NodeOptions } from "./node.ts";
+import { TraceSocket } from "./trace-socket.ts";
+
+export interface MountedTreeOptions {
+  readonly node: NodeOptions;
+  readonly backend: Backend;
+  readonly composition: Composition;
+  readonly history: HistoryRecorder | undefined;
+  /** Of group www-data. */
+  readonly gid: number;
+  readonly log: Log;
+}
+
+/** Owns the mount. */
+export class MountedTree implements Disposable {
+  readonly mount: Mount;
+  /** Resolves, to the reason, when the mount was taken away. */
+  readonly lost: Promise<string>;
+  readonly #directory: string;
+  readonly #counters: OperationCounters;
+  readonly #faults: MountFaults | undefined;
+  readonly #hooks: SessionHooks;
+  #trace: TraceSocket | undefined;
+  readonly #debug: { controls: ServiceControls | undefined };
+
+  private constructor(parts: Parts) {
+    this.mount = parts.mount;
+    this.lost = parts.lost;
+    this.#directory = parts.directory;
+    this.#counters = parts.counters;
+    this.#faults = parts.faults;
+    this.#hooks = parts.hooks;
+    this.#debug = parts.debug;
+  }
+
+  /** Mounts the tree; a line that says why not. */
+  static async open(options: MountedTreeOptions): Promise<MountedTree | string> {
+    const { node, log } = options;
+    const counters = new OperationCounters();
+    const faults =
+      node.inject.length === 0 ? undefined : new MountFaults(node.inject, log.tagged("inject"));
+    const hooks: SessionHooks = {
+      answered: (opcode, error, ns) => counters.count(opcode, error, ns),
+    };
+    if (faults !== undefined) {
+      hooks.intercept = (request, fs) => faults.intercept(request, fs);
+    }
+    const { promise: lost, resolve } = Promise.withResolvers<string>();
+    const debug: { controls: ServiceControls | undefined } = { controls: undefined };
+    const mount = await Mount.open({
+      ...mountOptions(options, debug),
+      hooks,
+      lost: () => resolve(`${node.mount} was unmounted`),
+    });
+    if (typeof mount === "string") return mount;
+    log.debug(`requests of the kernel wake the event loop by ${mount.wakeKind}`);
+    const { cluster } = options.composition;
+    if (cluster !== undefined) {
+      options.backend.memdb.subscribe(() => {
+        if (cluster.appliesForOthers) mount.session?.expireNames();
+      });
+    }
+    return new MountedTree({ mount, lost, hooks, directory: node.mount, counters, faults, debug });
+  }
+
+  /** Operations can be watched at `path` from now on. */
+  async openTrace(path: string, log: Log): Promise<void> {
+    const trace = await TraceSocket.open(path, this.#hooks);
+    if (typeof trace === "string") log.warn(`${trace}; trace --fuse cannot see this mount`);
+    else this.#trace = trace;
+  }
+
+  /** The service is up: `.debug` switches its debug output. */
+  setControls(controls: ServiceControls): void {
+    this.#debug.controls = controls;
+  }
+
+  /** For metrics and status. */
+  reading(): MountReading {
+    const { mount } = this;
+    const ages = [...(mount.session?.pending ?? [])].map(({ asker }) => asker.ageMs);
+    return {
+      directory: this.#directory,
+      operations: [...this.#counters.all()],
+      waiting: ages.length,
+      oldestWaitMs: Math.max(0, ...ages),
+      ...mount.fileSystem.held,
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#trace?.[Symbol.dispose]();
+    this.mount.close();
+    this.#faults?.stop();
+  }
+}
+
+interface Parts {
+  readonly mount: Mount;
+  readonly lost: Promise<string>;
+  readonly directory: string;
+  readonly counters: OperationCounters;
+  readonly faults: MountFaults | undefined;
+  readonly hooks: SessionHooks;
+  readonly debug: { controls: ServiceControls | undefined };
+}
+
+function mountOptions(
+  { node, backend, composition, history, gid, log }: MountedTreeOptions,
+  debug: { readonly controls: ServiceControls | undefined },
+): Omit<Parameters<typeof Mount.open>[0], "hooks" | "lost"> {
+  const { replicator, texts } = composition;
+  return {
+    directory: node.mount,
+    memdb: backend.memdb,
+    replicator: history === undefined ? replicator : new RecordedReplicator(replicator, history),
+    texts: {
+      ...texts,
+      debug: () => log.debugOn,
+      setDebug(on) {
+        if (log.debugOn !== on) debug.controls?.toggleDebug();
+      },
+    },
+    nodeName: Buffer.from(backend.members.nodeName).toString("latin1"),
+    gid,
+    wake: node.wake,
+    requestTimeoutSeconds: node.requestTimeoutSeconds,
+    hangGuard: node.hangGuard,
+    log,
+  };
+}

@@ -1,0 +1,57 @@
+/** A mount seen from outside: trace --fuse, metrics, the status of top, faults on purpose. */
+import { expect } from "bun:test";
+import { eventually } from "../support/eventually.ts";
+import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
+import { testUnless } from "../support/unless.ts";
+
+const testOnNode = testUnless(noPrivateNode());
+
+testOnNode("trace --fuse shows who does what, and stops costing when nobody looks", async () => {
+  await using node = await PrivateNode.start();
+  await node.serve("pmxcfs", "-l", "-f");
+  const trace = node.spawn(["pmxcfs-ipc", "trace", "--fuse"]);
+  await eventually("it traces", async () => {
+    await node.sh(
+      "echo content >/etc/pve/f; mv /etc/pve/f /etc/pve/g; ! cat /etc/pve/missing 2>/dev/null",
+    );
+    return /write[^]*missing/.test(trace.output());
+  });
+  const lines = trace.output();
+  expect(lines).toMatch(/write +\/f offset=0 size=8 = OK \d+us pid \d+ \(\S+\) uid 0/);
+  expect(lines).toMatch(/rename2? +\/f to=g = OK/);
+  expect(lines).toMatch(/lookup +\/missing = ENOENT/);
+});
+
+testOnNode("metrics and status count operations of the mount", async () => {
+  await using node = await PrivateNode.start();
+  await node.serve("pmxcfs", "-l", "-f", "--metrics", "unix:/run/metrics");
+  await node.sh(
+    "for i in 1 2 3; do echo $i >/etc/pve/f$i; done; ! mkdir /etc/pve/f1/x 2>/dev/null; ! rmdir /etc/pve/local 2>/dev/null",
+  );
+  const metrics = await node.sh(
+    'python3 -c \'import socket; s = socket.socket(socket.AF_UNIX); s.connect("/run/metrics"); s.send(b"GET /metrics HTTP/1.0\\r\\n\\r\\n"); print(b"".join(iter(lambda: s.recv(65536), b"")).decode())\'',
+  );
+  expect(metrics).toMatch(/^pmxcfs_ipc_mount_operations_total\{operation="create"\} 3$/m);
+  expect(metrics).toMatch(/^pmxcfs_ipc_mount_operations_total\{operation="write"\} 3$/m);
+  expect(metrics).toMatch(/^pmxcfs_ipc_mount_waiting 0$/m);
+  const status = JSON.parse(await node.sh("pmxcfs-ipc top --json --once")) as {
+    mount: { directory: string; operations: number };
+  };
+  expect(status.mount.directory).toBe("/etc/pve");
+  expect(status.mount.operations).toBeGreaterThan(6);
+});
+
+testOnNode("--inject fails one path's writes, delays others, and nobody else notices", async () => {
+  await using node = await PrivateNode.start();
+  const rules = ["--inject", "write:path=storage.cfg,errno=EIO", "--inject", "mkdir:delay=300ms"];
+  await node.serve("pmxcfs", "-l", "-f", ...rules);
+  const { stderr } = await node.run(["sh", "-c", "echo x >/etc/pve/storage.cfg"]);
+  expect(stderr).toContain("I/O error");
+  const script =
+    "mkdir /etc/pve/d; mkdir /etc/pve/d/slow & sleep 0.05; s=$(date +%s%N); cat /etc/pve/.version >/dev/null; echo $((($(date +%s%N) - s) / 1000000)); wait; ls -d /etc/pve/d/slow";
+  const [milliseconds, directory] = (await node.sh(script)).split("\n");
+  expect(Number(milliseconds)).toBeLessThan(200);
+  expect(directory).toBe("/etc/pve/d/slow");
+  const wrong = await node.run(["pmxcfs-ipc", "serve", "--mount", "--inject", "wriet:errno=EIO"]);
+  expect(wrong.stderr).toContain('did you mean "write"?');
+});
