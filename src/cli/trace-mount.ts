@@ -26,7 +26,8 @@ function textOf(line: TracedOperation): string {
   const time = new Date(at).toISOString().padEnd(TIME_WIDTH);
   const what = `${operation.padEnd(OPERATION_WIDTH)} /${path}${words === "" ? "" : ` ${words}`}`;
   const lost = line.left_out > 0 ? ` (${line.left_out} before it left out)` : "";
-  return `${time} ${escapeText(what)} = ${result} ${us}us pid ${pid} (${commandOf(pid)}) uid ${uid}${lost}`;
+  const who = `pid ${pid} (${commandOf(pid)}) uid ${uid}`;
+  return `${time} ${escapeText(what)} = ${result} ${us}us ${who}${lost}`;
 }
 
 /** No words mean any. */
