@@ -83,9 +83,14 @@ os.environ["NOTIFY_SOCKET"] = "/tmp/notify"
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind("/tmp/notify")
 p = subprocess.Popen(["pmxcfs", "-l"])
-print(s.recv(100).decode().split("\\n")[0], os.readlink("/etc/pve/local"), p.poll())
+said = ""
+while not said.startswith("READY"):
+    said = s.recv(100).decode()
+print(said.split("\\n")[0], os.readlink("/etc/pve/local"), p.poll())
 p.terminate()
-print(s.recv(100).decode(), p.wait())
+while not said.startswith("STOPPING"):
+    said = s.recv(100).decode()
+print(said, p.wait())
 `;
     await write(node, "/tmp/notify.py", script);
     expect(await node.sh("python3 /tmp/notify.py 2>/dev/null")).toBe(

@@ -50,23 +50,28 @@ class Manager:
         os.unlink(JOBS)
 
 
-def worker(path, stop, seen):
-    """Writes and reads back, all the time."""
-    number = 0
+def write_file(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def worker(path, stop, rounds, waits, errors):
+    """Writes and reads back, all the time; notes how long each call took."""
+    directory, number = os.path.dirname(path), 0
     while not stop.is_set():
         number += 1
-        since = time.monotonic()
-        try:
-            with open(path + ".tmp", "w") as f:
-                f.write(str(number))
-            os.rename(path + ".tmp", path)
-            if open(path).read() != str(number):
-                seen.append(("wrong content", 0))
-            os.statvfs(os.path.dirname(path))
-            os.listdir(os.path.dirname(path))
-            seen.append((None, time.monotonic() - since))
-        except OSError as e:
-            seen.append((str(e), time.monotonic() - since))
+        calls = [lambda: write_file(path + ".tmp", str(number)), lambda: os.rename(path + ".tmp", path), lambda: open(path).read(),
+                 lambda: os.statvfs(directory), lambda: os.listdir(directory)]
+        for call in calls:
+            since = time.monotonic()
+            try:
+                result = call()
+                if isinstance(result, str) and result != str(number):
+                    errors.append("wrong content")
+            except OSError as e:
+                errors.append(str(e))
+            waits.append(time.monotonic() - since)
+        rounds.append(path)
 
 
 with open("/run/bin/systemctl", "w") as script:
@@ -80,17 +85,20 @@ held.write("held"), held.flush()
 os.mkdir("/run/bound")
 subprocess.run(["mount", "--bind", "/etc/pve/d", "/run/bound"], check=True)
 shell = subprocess.Popen(["sleep", "infinity"], cwd="/etc/pve/d")
-stop, seen = threading.Event(), []
-workers = [threading.Thread(target=worker, args=(path, stop, seen)) for path in ("/etc/pve/d/one", "/run/bound/two")]
+stop, rounds, waits, errors = threading.Event(), [], [], []
+paths = ("/etc/pve/d/one", "/run/bound/two")
+workers = [threading.Thread(target=worker, args=(path, stop, rounds, waits, errors)) for path in paths]
 for each in workers:
     each.start()
 for _ in range(TIMES):
+    wanted = len(rounds) + 4
+    while len(rounds) < wanted:
+        time.sleep(0.001)
     manager.stop("restart")
     manager.start()
 stop.set()
 for each in workers:
     each.join()
-errors = [what for what, _ in seen if what]
 held.seek(0)
 if held.read() != "held" or os.listdir("/proc/%d/cwd" % shell.pid) != os.listdir("/etc/pve/d"):
     errors.append("what was open or entered is another one")
@@ -101,8 +109,8 @@ if any(line.split()[1] == "/etc/pve" for line in open("/proc/mounts")):
     errors.append("a plain stop left the mount")
 rows = sqlite3.connect("/var/lib/pve-cluster/config.db").execute("select max(version), count(*) from tree").fetchone()
 # mkdir 1, held 2 (create, write), then 3 for each round that ended.
-expected = 1 + 1 + 2 + 3 * len(seen)
+expected = 1 + 1 + 2 + 3 * len(rounds)
 if rows[0] != expected:
     errors.append("version %d, not %d" % (rows[0], expected))
 print("%d restarts, %d operations, %s, longest %.2f s, versions %s" % (
-    TIMES, len(seen), errors[:5] or "no error", max(t for _, t in seen), "without a gap" if rows[0] == expected else "with a gap"))
+    TIMES, len(waits), errors[:5] or "no error", max(waits), "without a gap" if rows[0] == expected else "with a gap"))
