@@ -21,6 +21,14 @@ const SOURCES: Required<MetricSources> = {
     loadMs: 0,
   }),
   rrd: () => ({ written: 0, rejected: 0, dropped: 0, pending: 0 }),
+  mount: () => ({
+    directory: "/etc/pve",
+    operations: [],
+    waiting: 0,
+    oldestWaitMs: 0,
+    nodes: 0,
+    handles: 0,
+  }),
   history: () => ({ written: 0, waiting: 0, lostChanges: 0, lostContents: 0, failures: 0 }),
 };
 
@@ -51,6 +59,16 @@ const P = "pmxcfs_ipc_";
 const SIXTEEN_CLIENTS_BYTES = 16 * 3 * 1024 * 1024;
 
 export const ALERTS: readonly Alert[] = [
+  {
+    name: "PmxcfsIpcMountWaits",
+    expr: `${P}mount_oldest_wait_seconds > 5`,
+    for: "10s",
+    severity: "critical",
+    summary: "A change of /etc/pve has waited for the cluster for more than 5 s",
+    description:
+      "Another member does not answer. Processes that change /etc/pve queue behind it; " +
+      "pmxcfs-ipc cluster status names the member.",
+  },
   {
     name: "PmxcfsIpcAbsent",
     expr: `absent(${P}build_info)`,
