@@ -1,9 +1,11 @@
 /** A node's part in its cluster as the `cluster` socket and the metrics show it. */
 import type { ClusterSource } from "../observe/cluster-socket.ts";
+import type { ClusterFigures, GroupFigures } from "../observe/cluster-families.ts";
 import { memberText } from "../pmxcfs/replication/events.ts";
+import type { GroupStatus } from "../pmxcfs/replication/group-status.ts";
 import { messageText } from "../pmxcfs/replication/message-text.ts";
 import type { Cluster } from "../pmxcfs/replication/services/cluster.ts";
-import type { GroupEvent } from "../pmxcfs/replication/services/group-service.ts";
+import type { GroupEvent, GroupTimes } from "../pmxcfs/replication/services/group-service.ts";
 
 function eventOf(group: "dcdb" | "status", event: GroupEvent, now: Date): object {
   const head = { time: now.toISOString(), group, kind: event.kind };
@@ -29,5 +31,39 @@ export function clusterSource(cluster: Cluster): ClusterSource {
     verify: () => cluster.verify(),
     watch: (observer) =>
       cluster.observe(observer && ((group, event) => observer(eventOf(group, event, new Date())))),
+  };
+}
+
+function figuresOf(status: GroupStatus, times: GroupTimes): GroupFigures {
+  const { mode, epoch, members, missing, queued, queuedBytes, sending } = status;
+  return {
+    mode,
+    epoch: epoch.counter,
+    members: members.length,
+    synced: members.filter(({ synced }) => synced).length,
+    missing: missing.length,
+    queued,
+    queuedBytes,
+    outbox: sending.outbox,
+    waiting: sending.waiting,
+    oldestMs: sending.oldestMs,
+    sentMessages: sending.sent.messages,
+    sentBytes: sending.sent.bytes,
+    retries: sending.sent.retries,
+    ...times,
+  };
+}
+
+/** What the metrics and `top` show of it. */
+export function clusterFigures(cluster: Cluster): ClusterFigures {
+  const { quorate, services, groups } = cluster.view;
+  const { dcdb, status } = groups;
+  return {
+    quorate,
+    services,
+    groups: {
+      ...(dcdb === undefined ? {} : { dcdb: figuresOf(dcdb, cluster.times.dcdb) }),
+      ...(status === undefined ? {} : { status: figuresOf(status, cluster.times.status) }),
+    },
   };
 }

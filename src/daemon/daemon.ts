@@ -16,7 +16,7 @@ import type { Log } from "../base/log.ts";
 import type { MetricSources } from "../observe/families.ts";
 import type { ObserveOptions } from "../observe/observe.ts";
 import { clusterSocketPath, serveCluster } from "../observe/cluster-socket.ts";
-import { clusterSource } from "./cluster-view.ts";
+import { clusterFigures, clusterSource } from "./cluster-view.ts";
 import { RestartFlag } from "./restart-flag.ts";
 import { followCorosyncConf, importCorosyncConf } from "./node/host-corosync-conf.ts";
 import { MountedTree } from "./node/mounted-tree.ts";
@@ -195,6 +195,7 @@ async function serveRequests(
   { backend, composition, history, rrdFiles, mount, stop, ready, stopping }: Serving,
 ): Promise<string | undefined> {
   const { log } = options;
+  const { cluster } = composition;
   const access = accessOf(options.access, group, log.tagged("main"));
   const handler = cfsHandler(composition.services, access, () => backend.refresh());
   const faults =
@@ -217,6 +218,7 @@ async function serveRequests(
       sources: {
         versions: () => versionsOf(backend),
         reloads: () => ({ ...backend.reloads, boundsMs: RELOAD_BOUNDS_MS }),
+        ...(cluster === undefined ? {} : { cluster: () => clusterFigures(cluster) }),
         ...(history === undefined ? {} : { history: () => history.counters }),
         ...(mount === undefined ? {} : { mount }),
         ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),

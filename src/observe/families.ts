@@ -4,6 +4,7 @@ import { errnoName } from "../base/errno.ts";
 import type { Service } from "../ipc/service.ts";
 import { SHM } from "../shm/ring-directory.ts";
 import { buildInfo } from "../base/version.ts";
+import { aboutCluster, type ClusterFigures } from "./cluster-families.ts";
 import { type Bound, MetricRegistry, type Reading } from "./registry.ts";
 import { DURATION_BOUNDS_NS, type RequestCounters, TIMED_ONE_IN } from "./request-counters.ts";
 
@@ -48,6 +49,8 @@ export interface MetricSources {
     readonly pending: number;
   };
   readonly mount?: () => MountReading;
+  /** This node's part in its cluster. */
+  readonly cluster?: () => ClusterFigures;
   /** The history of the tree (pmxcfs/history/recorder.ts). */
   readonly history?: () => {
     readonly written: number;
@@ -263,6 +266,7 @@ export function metricsOf(
   aboutMemory(metrics);
   aboutStore(metrics, sources);
   aboutMount(metrics, sources);
+  if (sources.cluster !== undefined) aboutCluster(metrics, sources.cluster);
   aboutHistory(metrics, sources);
   return metrics;
 }

@@ -109,12 +109,10 @@ export class Observation {
   }
 
   async #openStatus(service: Service, log: Log): Promise<string | undefined> {
-    const { status } = this.#observe;
+    const { status, sources } = this.#observe;
     if (status === undefined) return undefined;
     const serve = status.asked ? serveStatus : serveStatusBelow;
-    const running = await serve(status.path, () =>
-      statusOf(service, this.#observe.sources.mount?.()),
-    );
+    const running = await serve(status.path, () => statusOf(service, sources));
     if (typeof running !== "string") this.#running.push(running);
     else if (status.asked) return running;
     else log.warn(`${running}; pmxcfs-ipc top cannot see this server`);

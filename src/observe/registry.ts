@@ -27,7 +27,10 @@ interface Row {
 const PREFIX = "pmxcfs_ipc_";
 
 /** Every label of ours: prom-client wants to know them ahead. */
-const LABELS = "operation errno reason level what config version revision bun target".split(" ");
+const LABELS = (
+  "operation errno reason level config version revision bun target trigger what " +
+  "group mode service"
+).split(" ");
 
 /** The lines of one histogram, whose buckets sum up to what lies below each bound. */
 function rowsOf(name: string, labels: Labels, buckets: Buckets, bounds: readonly Bound[]): Row[] {

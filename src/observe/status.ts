@@ -11,8 +11,9 @@ import type { ConnectionReport, Service } from "../ipc/service.ts";
 import type { TrafficTotals } from "../ipc/connection/stats.ts";
 import { ObserveLimits } from "../base/limits.ts";
 import { buildInfo } from "../base/version.ts";
+import type { ClusterFigures } from "./cluster-families.ts";
 import type { Running } from "./endpoint.ts";
-import type { MountReading } from "./families.ts";
+import type { MetricSources, MountReading } from "./families.ts";
 import { makeWay, withUmask } from "./unix-path.ts";
 import { sendOn, type Unsent, BoundedConnections } from "./bounded-connections.ts";
 
@@ -83,6 +84,8 @@ export interface StatusDocument {
   /** Over all connections there ever were. */
   readonly totals: TrafficStatus;
   readonly connections: readonly ConnectionStatus[];
+  /** This node's part in its cluster, when it has one. */
+  readonly cluster?: ClusterFigures;
 }
 
 const OWNER_ONLY = 0o177;
@@ -137,8 +140,13 @@ function mountOf({ directory, operations, waiting, oldestWaitMs }: MountReading)
   };
 }
 
+/** Readings besides the service's own. */
+export type StatusSources = Pick<MetricSources, "mount" | "cluster">;
+
 /** As of now. */
-export function statusOf(service: Service, mount: MountReading | undefined): StatusDocument {
+export function statusOf(service: Service, sources: StatusSources): StatusDocument {
+  const mount = sources.mount?.();
+  const cluster = sources.cluster?.();
   const { handshakes, pooledRings } = service.standby;
   return {
     schema_version: STATUS_SCHEMA_VERSION,
@@ -157,6 +165,7 @@ export function statusOf(service: Service, mount: MountReading | undefined): Sta
     mount: mount === undefined ? null : mountOf(mount),
     totals: trafficOf(service.totals()),
     connections: service.connections().map(connectionOf),
+    ...(cluster === undefined ? {} : { cluster }),
   };
 }
 

@@ -15,6 +15,8 @@ const ALL = [1, 2, 3];
 const [major = 0, minor = 0] = release().split(".").map(Number);
 const canExpire = major > 6 || (major === 6 && minor >= 16);
 const expiryTest = testUnless(reason ?? (canExpire ? undefined : "needs Linux 6.16"));
+/** In each node's own network. */
+const METRICS = "127.0.0.1:9090";
 /** Regular files of the tree with their digests, as a node's mount has them. */
 const TREE =
   "cd /etc/pve && find . -path ./local -prune -o -type f -not -name '.[a-z]*' -print0 | " +
@@ -35,7 +37,7 @@ afterAll(async () => {
 });
 
 function serve(node: ClusterNode): NodeProcess {
-  return node.start([...program(), "pmxcfs", "-f"]);
+  return node.start([...program(), "pmxcfs", "-f", "--metrics", METRICS]);
 }
 
 function at(id: number): ClusterNode {
@@ -120,6 +122,13 @@ describe("three nodes with /etc/pve", () => {
     await watch.stop("SIGKILL");
     expect((await ours(1, "verify")).stdout).toBe("3 members compared their trees\n");
     expect((await ours(2, "verify")).exitCode).toBe(1);
+    const top = await at(1).run(...program(), "top", "--once");
+    expect(top.stdout).toContain("cluster quorate, dcdb synced 3/3, status synced 3/3, 0 changes");
+    const scrape = `console.log(await (await fetch("http://${METRICS}/metrics")).text())`;
+    const { stdout: metrics } = await at(1).run(process.execPath, "-e", scrape);
+    expect(metrics).toContain("pmxcfs_ipc_cluster_quorate 1");
+    expect(metrics).toMatch(/pmxcfs_ipc_cluster_group_mode\{[^}]*mode="synced"[^}]*\} 1/);
+    expect(metrics).toMatch(/pmxcfs_ipc_cluster_changes_total\{group="dcdb"\} [1-9]/);
   });
 });
 

@@ -1,4 +1,4 @@
-/** The view as text: a head of three lines and a table that is 80 columns wide. Pure. */
+/** The view as text: a head of three lines (four in a cluster) and a table that is 80 columns wide. Pure. */
 import { type ConnectionView, sorted, type SortName, SORTS, type View } from "./view.ts";
 
 /** How things that matter stand out; each gives its text back where there is no colour. */
@@ -106,6 +106,17 @@ function refusals(view: View): string {
   return `refused ${short(total)}${which === "" ? "" : ` (${which})`}`;
 }
 
+/** `cluster quorate, dcdb synced 3/3, status synced 3/3, 0 changes wait`. */
+function clusterLine({ cluster }: Pick<View, "cluster">): string | undefined {
+  if (cluster === undefined) return undefined;
+  const groups = Object.entries(cluster.groups).map(
+    ([name, { mode, synced, members }]) => `${name} ${mode} ${synced}/${members}`,
+  );
+  const waiting = cluster.groups["dcdb"]?.waiting ?? 0;
+  const quorum = cluster.quorate ? "quorate" : "NO QUORUM";
+  return `cluster ${[quorum, ...groups, `${waiting} changes wait`].join(", ")}`;
+}
+
 /** Name and size; traffic; what went wrong, and what stands by. */
 function head(view: View): readonly [string, string, string] {
   const { totals } = view;
@@ -143,7 +154,14 @@ export function screen(view: View, options: ScreenOptions): string[] {
   const { columns, rows, look, sort, reverse } = options;
   const cut = (line: string) => line.slice(0, columns);
   const [name, traffic, faults] = head(view).map(cut);
-  const above = [look.bold(name ?? ""), traffic ?? "", faults ?? "", ""];
+  const cluster = clusterLine(view);
+  const above = [
+    look.bold(name ?? ""),
+    traffic ?? "",
+    faults ?? "",
+    ...(cluster === undefined ? [] : [cut(cluster)]),
+    "",
+  ];
   const titles = look.bold(cut(tableRow(({ title }) => title)));
   const room = rows === undefined ? Infinity : Math.max(0, rows - above.length - 2);
   const all = sorted(view, sort, reverse);

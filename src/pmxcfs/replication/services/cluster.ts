@@ -16,7 +16,7 @@ import type { GroupName } from "../message-text.ts";
 import { StatusGroup, type StatusGroupOptions } from "../status-group.ts";
 import { ConfigurationService } from "./configuration-service.ts";
 import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
-import { type GroupEvent, GroupService } from "./group-service.ts";
+import { type GroupEvent, GroupService, type GroupTimes } from "./group-service.ts";
 import { QuorumService } from "./quorum-service.ts";
 import { Supervisor } from "./service.ts";
 
@@ -175,6 +175,11 @@ export class Cluster {
     ] as const) {
       service.observer = observer && ((event) => observer(name, event));
     }
+  }
+
+  /** Times of both groups since the start. */
+  get times(): Readonly<Record<GroupName, GroupTimes>> {
+    return { dcdb: this.#database.times, status: this.#status.times };
   }
 
   #quorumChanged(quorate: boolean, nodes: readonly number[]): void {

@@ -45,6 +45,16 @@ export type GroupEvent =
   | { readonly kind: "members"; readonly members: readonly Member[] }
   | { readonly kind: "mode"; readonly mode: Mode };
 
+/** Counts and times since the start, in ms. */
+export interface GroupTimes {
+  /** Synchronisations that ended in step. */
+  readonly syncs: number;
+  readonly syncMs: number;
+  /** Changes of this node that came back, from send to answer. */
+  readonly changes: number;
+  readonly changeMs: number;
+}
+
 function now(): Instant {
   return { seconds: Math.floor(Date.now() / 1000) >>> 0, ms: performance.now() };
 }
@@ -63,6 +73,8 @@ export class GroupService implements ClusterService {
   #cpg: CpgGroup | undefined;
   #sender: GroupSender | undefined;
   #syncedSince: number | undefined;
+  #unsyncedSince = performance.now();
+  readonly #times = { syncs: 0, syncMs: 0, changes: 0, changeMs: 0 };
   #leaving = false;
   /** Settled by the confchg without us. */
   #left: (() => void) | undefined;
@@ -94,6 +106,10 @@ export class GroupService implements ClusterService {
   /** The group as administrators see it; undefined before the first connection. */
   get status(): GroupStatus | undefined {
     return this.#machine?.status(now());
+  }
+
+  get times(): GroupTimes {
+    return this.#times;
   }
 
   async start(): Promise<CsFailure | undefined> {
@@ -143,7 +159,14 @@ export class GroupService implements ClusterService {
     const proposed = machine.propose(change, now());
     if (typeof proposed === "number") return proposed;
     const { ticket } = proposed;
-    const result = new Promise<number>((resolve) => this.#waiters.set(ticket, resolve));
+    const start = performance.now();
+    const result = new Promise<number>((resolve) => {
+      this.#waiters.set(ticket, (value) => {
+        this.#times.changes++;
+        this.#times.changeMs += performance.now() - start;
+        resolve(value);
+      });
+    });
     const abort = (): void => {
       machine.withdraw(ticket);
       this.#settle(ticket, Errno.EINTR);
@@ -207,10 +230,11 @@ export class GroupService implements ClusterService {
     const { nodeid, pid } = this.#self;
     this.observer?.({ kind: "members", members: change.members });
     const isIn = change.members.some((member) => member.nodeid === nodeid && member.pid === pid);
+    // The end of a leave that was asked for: nothing the machine has to react to.
+    if (!isIn && this.#left !== undefined) return this.#left();
     this.#appliesForOthers = true;
     this.#after(this.#machine.confchg(change, now()));
     this.#appliesForOthers = false;
-    if (!isIn) this.#left?.();
   }
 
   /** After anything that was given to the machine. */
@@ -230,10 +254,19 @@ export class GroupService implements ClusterService {
   }
 
   #enter(mode: Mode): void {
-    if (mode === Mode.synced) this.#syncedSince ??= performance.now();
-    else if (mode === Mode.leave || mode === Mode.versionError) {
+    const at = performance.now();
+    if (mode === Mode.synced) {
+      if (this.#syncedSince === undefined) {
+        this.#times.syncs++;
+        this.#times.syncMs += at - this.#unsyncedSince;
+      }
+      this.#syncedSince ??= at;
+    } else if (mode === Mode.leave || mode === Mode.versionError) {
       // Kept for the policy, which `#leave` asks.
-    } else this.#syncedSince = undefined;
+    } else {
+      if (this.#syncedSince !== undefined) this.#unsyncedSince = at;
+      this.#syncedSince = undefined;
+    }
     this.observer?.({ kind: "mode", mode });
   }
 

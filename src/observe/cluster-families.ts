@@ -1,0 +1,87 @@
+/** The metrics of a node's part in its cluster, and the summary that `top` shows. */
+import type { MetricRegistry } from "./registry.ts";
+
+/** One replicated group. */
+export interface GroupFigures {
+  readonly mode: string;
+  /** Confchgs seen by whoever made the epoch. */
+  readonly epoch: number;
+  readonly members: number;
+  /** Members in step. */
+  readonly synced: number;
+  /** Members that a synchronisation waits for. */
+  readonly missing: number;
+  /** Messages and bytes that wait for the end of a synchronisation. */
+  readonly queued: number;
+  readonly queuedBytes: number;
+  /** Messages that corosync has not taken yet. */
+  readonly outbox: number;
+  /** Changes whose callers wait, and for how long the oldest does. */
+  readonly waiting: number;
+  readonly oldestMs: number;
+  readonly sentMessages: number;
+  readonly sentBytes: number;
+  readonly retries: number;
+  /** Since the start: synchronisations that ended in step, and their time. */
+  readonly syncs: number;
+  readonly syncMs: number;
+  /** Since the start: changes of this node that came back, and their time from send to answer. */
+  readonly changes: number;
+  readonly changeMs: number;
+}
+
+export interface ClusterFigures {
+  readonly quorate: boolean;
+  /** Connected to corosync, by service. */
+  readonly services: Readonly<Record<string, boolean>>;
+  readonly groups: Readonly<Record<string, GroupFigures>>;
+}
+
+const MS_PER_SECOND = 1000;
+
+const GAUGES = [
+  ["epoch", "Counter of the group's epoch.", ({ epoch }) => epoch],
+  ["members", "Processes in the group.", ({ members }) => members],
+  ["synced_members", "Members in step.", ({ synced }) => synced],
+  ["missing_members", "Members that a synchronisation waits for.", ({ missing }) => missing],
+  ["queued_messages", "Messages that wait for a synchronisation.", ({ queued }) => queued],
+  ["queued_bytes", "Their bytes.", ({ queuedBytes }) => queuedBytes],
+  ["outbox_messages", "Messages corosync has not taken yet.", ({ outbox }) => outbox],
+  ["waiting_changes", "Changes whose callers wait.", ({ waiting }) => waiting],
+  [
+    "oldest_change_seconds",
+    "How long the oldest of them waits.",
+    ({ oldestMs, waiting }) => (waiting === 0 ? 0 : oldestMs / MS_PER_SECOND),
+  ],
+] as const satisfies readonly Family[];
+
+const COUNTERS = [
+  ["sent_messages_total", "Messages that corosync took.", ({ sentMessages }) => sentMessages],
+  ["sent_bytes_total", "Their bytes.", ({ sentBytes }) => sentBytes],
+  ["send_retries_total", "Times that corosync asked to wait 100 ms.", ({ retries }) => retries],
+  ["syncs_total", "Synchronisations that ended in step.", ({ syncs }) => syncs],
+  ["sync_seconds_total", "Time they took.", ({ syncMs }) => syncMs / MS_PER_SECOND],
+  ["changes_total", "Changes of this node that came back.", ({ changes }) => changes],
+  [
+    "change_seconds_total",
+    "Time from a change's send to its answer.",
+    ({ changeMs }) => changeMs / MS_PER_SECOND,
+  ],
+] as const satisfies readonly Family[];
+
+type Family = readonly [name: string, help: string, value: (group: GroupFigures) => number];
+
+/** Adds `pmxcfs_ipc_cluster_...`. */
+export function aboutCluster(metrics: MetricRegistry, read: () => ClusterFigures): void {
+  metrics.gauge("cluster_quorate", "1 with quorum.", () => (read().quorate ? 1 : 0));
+  metrics.gauge("cluster_service_up", "1 while connected to corosync.", () =>
+    Object.entries(read().services).map(([service, up]) => [{ service }, up ? 1 : 0]),
+  );
+  metrics.gauge("cluster_group_mode", "The mode that each group is in; always 1.", () =>
+    Object.entries(read().groups).map(([group, { mode }]) => [{ group, mode }, 1]),
+  );
+  const each = (value: Family[2]) => () =>
+    Object.entries(read().groups).map(([group, figures]) => [{ group }, value(figures)] as const);
+  for (const [name, help, value] of GAUGES) metrics.gauge(`cluster_${name}`, help, each(value));
+  for (const [name, help, value] of COUNTERS) metrics.counter(`cluster_${name}`, help, each(value));
+}
