@@ -29,6 +29,7 @@ const SOURCES: Required<MetricSources> = {
     nodes: 0,
     handles: 0,
   }),
+  cluster: () => ({ quorate: true, services: {}, groups: {} }),
   history: () => ({ written: 0, waiting: 0, lostChanges: 0, lostContents: 0, failures: 0 }),
 };
 
@@ -163,6 +164,26 @@ export const ALERTS: readonly Alert[] = [
     severity: "warning",
     summary: "RRD values wait or are dropped",
     description: "rrdcached hangs, or neither it nor rrdtool is there: systemctl status rrdcached.",
+  },
+  {
+    name: "PmxcfsIpcNoQuorum",
+    expr: `${P}cluster_quorate == 0`,
+    for: "1m",
+    severity: "critical",
+    summary: "A node has no quorum: its /etc/pve is read-only",
+    description:
+      "Configuration cannot be changed there, guests cannot be started. `pmxcfs-ipc cluster status` " +
+      "on the node says which nodes it reaches; `corosync-cfgtool -s` says which links are down.",
+  },
+  {
+    name: "PmxcfsIpcClusterWaits",
+    expr: `${P}cluster_oldest_change_seconds > 5 or ${P}cluster_missing_members > 0`,
+    for: "30s",
+    severity: "critical",
+    summary: "Changes of /etc/pve wait for the cluster",
+    description:
+      "A member does not answer, and until it does no write of any node is answered. " +
+      "`pmxcfs-ipc cluster status` names it and says what to do.",
   },
   {
     name: "PmxcfsIpcHistoryNotWritten",
