@@ -172,8 +172,8 @@ export const ALERTS: readonly Alert[] = [
     severity: "critical",
     summary: "A node has no quorum: its /etc/pve is read-only",
     description:
-      "Configuration cannot be changed there, guests cannot be started. `pmxcfs-ipc cluster status` " +
-      "on the node says which nodes it reaches; `corosync-cfgtool -s` says which links are down.",
+      "Configuration cannot be changed there, guests cannot be started. `pmxcfs-ipc cluster " +
+      "status` on the node says which nodes it reaches; `corosync-cfgtool -s` says which links are down.",
   },
   {
     name: "PmxcfsIpcClusterWaits",

@@ -1,4 +1,4 @@
-/** The view as text: a head of three lines (four in a cluster) and a table that is 80 columns wide. Pure. */
+/** The view as text: a head, with a line for the cluster, and a table 80 columns wide. Pure. */
 import { type ConnectionView, sorted, type SortName, SORTS, type View } from "./view.ts";
 
 /** How things that matter stand out; each gives its text back where there is no colour. */
