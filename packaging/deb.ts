@@ -108,6 +108,8 @@ function installed(input: DebInput): [path: string, content: string | Uint8Array
   return [
     [`usr/lib/${PACKAGE}/name-is-free`, ours("name-is-free"), 0o755],
     [`usr/lib/systemd/system/${PACKAGE}.service`, ours(`${PACKAGE}.service`), 0o644],
+    [`usr/lib/systemd/system/${PACKAGE}-backup.service`, ours(`${PACKAGE}-backup.service`), 0o644],
+    [`usr/lib/systemd/system/${PACKAGE}-backup.timer`, ours(`${PACKAGE}-backup.timer`), 0o644],
     [`etc/default/${PACKAGE}`, ours("default"), 0o644],
     [`usr/share/bash-completion/completions/${PACKAGE}`, input.completions.bash, 0o644],
     [`usr/share/zsh/vendor-completions/_${PACKAGE}`, input.completions.zsh, 0o644],

@@ -47,6 +47,8 @@ describe("the package", () => {
     expect(names).toEqual(
       expect.arrayContaining([
         "usr/bin/pmxcfs-ipc",
+        "usr/lib/systemd/system/pmxcfs-ipc-backup.service",
+        "usr/lib/systemd/system/pmxcfs-ipc-backup.timer",
         "usr/lib/systemd/system/pmxcfs-ipc.service",
         "etc/default/pmxcfs-ipc",
         "usr/share/man/man1/pmxcfs-ipc-serve.1.gz",
@@ -145,6 +147,14 @@ describe("the unit", () => {
   test("systemd would say so, had it", () => {
     const units = { "pmxcfs-ipc.service": `${ours()}\n[Service]\nWatchdogSeconds=3\n` };
     expect(verify(units, "pmxcfs-ipc.service").stderr).toContain("WatchdogSeconds");
+  });
+
+  test.each(["service", "timer"])("systemd has nothing against the backup's %s", (kind) => {
+    const names = ["service", "timer"].map((each) => `pmxcfs-ipc-backup.${each}`);
+    const units = Object.fromEntries(
+      names.map((name) => [name, readFileSync(join(DEBIAN, name), "utf8")]),
+    );
+    expect(verify(units, `pmxcfs-ipc-backup.${kind}`)).toEqual({ exitCode: 0, stderr: "" });
   });
 
   test("the drop-in turns a forking pve-cluster into ours", () => {
