@@ -42,9 +42,6 @@ export type {
   ServiceStats as ServerStats,
 } from "./ipc/connection/stats.ts";
 export type { Span } from "./wire/struct.ts";
-export { DatabaseGroup, type DatabaseGroupOptions } from "./pmxcfs/replication/dcdb.ts";
-export { Dfsm, type MachineOptions } from "./pmxcfs/replication/machine.ts";
-export { StatusGroup, type StatusGroupOptions } from "./pmxcfs/replication/status-group.ts";
 export { type CmapCallbacks, type CmapChange, Cmap } from "./corosync/cmap.ts";
 export type { CmapValue } from "./corosync/cmap-value.ts";
 export { type CpgCallbacks, CpgGroup, type CpgOptions } from "./corosync/cpg.ts";

@@ -44,6 +44,7 @@ function keyFields(key: string): { readonly keyLength: number; readonly keyName:
   return { keyLength: key.length, keyName: key };
 }
 
+/** A connection to the cmap service: keys read, walked and tracked. */
 export class Cmap implements Disposable {
   readonly #service: ServiceConnection;
   #tracks = 0n;

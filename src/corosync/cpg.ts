@@ -57,6 +57,9 @@ export interface CpgOptions extends ServiceOptions {
   readonly pid?: number;
 }
 
+/**
+ * One membership of a process group: messages out, messages and member lists in, in total order.
+ */
 export class CpgGroup implements Disposable {
   /** Name of the group, one character per byte; a counted NUL is part of it. */
   readonly group: string;

@@ -30,6 +30,7 @@ export interface QuorumCallbacks {
   ended(failure: CsFailure): void;
 }
 
+/** A connection to the quorum service: whether this node is quorate, and each change of it. */
 export class Quorum implements Disposable {
   readonly #service: ServiceConnection;
 
