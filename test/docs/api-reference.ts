@@ -36,7 +36,10 @@ function exportsOf(text: string): Exported[] {
   const clauses = text.matchAll(/^export (?:type )?(?:\{([^}]*)\}|\*) from "([^"]+)";/gm);
   return [...clauses].flatMap(([, clause, from = ""]) => {
     const file = join("src", from);
-    if (clause !== undefined) return namesOf(clause).map((each) => ({ ...each, file }));
+    if (clause !== undefined)
+      return namesOf(clause).map(({ name, declared }) => {
+        return { name, declared, file };
+      });
     const source = readFileSync(join(ROOT, file), "utf8");
     const types = [...source.matchAll(/^export (?:interface|type) (\w+)/gm)];
     return types.map(([, name = ""]) => ({ name, declared: name, file }));
@@ -87,7 +90,7 @@ function membersOf(lines: readonly string[], line: number): string[] {
     const member = /^ {2}(?:static |async |get |set |\[Symbol)?[\w.[\] ]*\(?/.test(text);
     if (!member || NOT_PUBLIC.test(text) || !/^ {2}\S.*[({]$|^ {2}\S.*\).*\{$/.test(text)) continue;
     let last = at;
-    while (last < lines.length && !/\{$/.test(lines[last] ?? "")) last++;
+    while (last < lines.length && !(lines[last] ?? "").endsWith("{")) last++;
     const shown = lines.slice(at, last + 1).map((each) => each.slice(2));
     const declaration = shown.join("\n").replace(/\s*\{$/, "");
     const comment = commentAbove(lines, at);
