@@ -9,14 +9,16 @@
  *   --smoke       seconds, for CI: fails when a ratio is far from baseline.json or its bound
  *   --baseline    store this run's ratios in baseline.json
  *   --list        name the scenarios
+ *   --html        also write dist/bench.html: the report with plots, one file without references
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { arch, cpus, release, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { REPOSITORY } from "../test/support/native.ts";
+import { native, REPOSITORY } from "../test/support/native.ts";
 import { regressions, storeBaseline } from "./baseline.ts";
 import type { Effort } from "./measure.ts";
+import { html } from "./html.ts";
 import { markdown, meets, plot, type Report, textTable } from "./report.ts";
 import { type Outcome, runScenario } from "./run.ts";
 import type { Scenario } from "./scenario.ts";
@@ -35,6 +37,7 @@ const { values: options } = parseArgs({
     baseline: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
     add: { type: "boolean", default: false },
+    html: { type: "boolean", default: false },
     results: { type: "boolean", default: false },
     rounds: { type: "string" },
     out: { type: "string", default: join(REPOSITORY, "dist", "bench.json") },
@@ -68,6 +71,19 @@ function machine(): Record<string, string> {
     system: `${distribution?.[1] ?? "Linux"}, kernel ${release()}`,
     libqb,
     bun: Bun.version,
+    ...costs(),
+  };
+}
+
+/** The three costs that every figure depends on. */
+function costs(): Record<string, string> {
+  const text = Bun.spawnSync([native("machine-costs")]).stdout.toString();
+  const inNs = JSON.parse(text) as Record<string, number>;
+  const ns = (key: string): string => `${inNs[key] ?? "?"} ns`;
+  return {
+    "system call": ns("system_call_ns"),
+    "send of one byte": ns("send_ns"),
+    "cache line, there and back": ns("cache_line_ns"),
   };
 }
 
@@ -137,6 +153,11 @@ async function main(): Promise<number> {
   writeFileSync(options.out, `${JSON.stringify(report, undefined, 1)}\n`);
   if (options.results) {
     writeFileSync(join(import.meta.dir, "RESULTS.md"), markdown(report, SCENARIOS));
+  }
+  if (options.html) {
+    const page = options.out.replace(/\.json$/, "") + ".html";
+    writeFileSync(page, html(report, SCENARIOS));
+    console.log(`report: ${page}`);
   }
   if (options.baseline) storeBaseline(outcomes);
   if (options.smoke) {

@@ -13,7 +13,7 @@ import {
 } from "./measure.ts";
 import { foreignLoad } from "./process.ts";
 import type { Measured, Metric, Scenario } from "./scenario.ts";
-import { command, SIDES, startBoth, type Side, type Task } from "./target.ts";
+import { command, SIDES, sidesOf, startAll, type Side, type Task } from "./target.ts";
 import { makeFiles, makeTree } from "./tree.ts";
 
 /** A scenario's runs, and the median of each number per side. */
@@ -22,9 +22,12 @@ export interface Outcome {
   readonly group: string;
   /** Part of the machine that others kept busy when it began: above a tenth, do not trust it. */
   readonly foreignLoad: number;
-  readonly runs: Readonly<Record<Side, readonly Measured[]>>;
-  readonly median: Readonly<Record<Side, Measured>>;
+  readonly runs: BySide<readonly Measured[]>;
+  readonly median: BySide<Measured>;
 }
+
+/** Something of each side that took part; the floor did not in every row. */
+type BySide<T> = { readonly c: T; readonly ours: T; readonly floor?: T };
 
 export async function runScenario(scenario: Scenario, effort: Effort): Promise<Outcome> {
   const trees = treesOf(scenario);
@@ -35,7 +38,12 @@ export async function runScenario(scenario: Scenario, effort: Effort): Promise<O
         ? await onRunningServers(scenario, trees, effort)
         : await onFreshServers(scenario, trees, effort);
     const { name, group } = scenario;
-    const median = { c: medians(runs.c), ours: medians(runs.ours) };
+    const [c, ours, floor] = [runs.c, runs.ours, runs.floor];
+    const median = {
+      c: medians(c),
+      ours: medians(ours),
+      ...(floor.length === 0 ? {} : { floor: medians(floor) }),
+    };
     return { name, group, foreignLoad: foreign, runs, median };
   } finally {
     for (const tree of trees) rmSync(tree, { recursive: true });
@@ -57,9 +65,9 @@ function taskOf(scenario: Scenario, [dir]: readonly string[]): Task {
 
 type Runs = Record<Side, Measured[]>;
 
-/** C first in even rounds, ours first in odd ones. */
-function order(round: number): readonly Side[] {
-  return round % 2 === 0 ? SIDES : SIDES.toReversed();
+/** C first in even rounds, last in odd ones. */
+function order(sides: readonly Side[], round: number): readonly Side[] {
+  return round % 2 === 0 ? sides : sides.toReversed();
 }
 
 async function onRunningServers(
@@ -67,23 +75,27 @@ async function onRunningServers(
   trees: readonly string[],
   effort: Effort,
 ): Promise<Runs> {
-  const runs: Runs = { c: [], ours: [] };
-  const servers = await startBoth(taskOf(scenario, trees));
+  const runs: Runs = { c: [], ours: [], floor: [] };
+  const sides = sidesOf(scenario);
+  const servers = await startAll(sides, taskOf(scenario, trees));
   const measure = (server: Service) =>
     scenario.kind === "load"
       ? measureLoad(server, scenario, effort)
       : measureIdle(server, scenario.connections, effort);
   try {
     if (scenario.kind === "load") {
-      for (const side of SIDES) await prepare(servers[side], scenario.prepare);
+      for (const server of servers.values()) await prepare(server, scenario.prepare);
       // Once unmeasured: what is compiled or mapped on first use is not what runs for months.
-      for (const side of SIDES) await measureLoad(servers[side], scenario, warmUp(effort));
+      for (const server of servers.values()) await measureLoad(server, scenario, warmUp(effort));
     }
     for (let round = 0; round < effort.rounds; round++) {
-      for (const side of order(round)) runs[side].push(await measure(servers[side]));
+      for (const side of order(sides, round)) {
+        const server = servers.get(side);
+        if (server !== undefined) runs[side].push(await measure(server));
+      }
     }
   } finally {
-    await stopAll(Object.values(servers));
+    await stopAll([...servers.values()]);
   }
   return runs;
 }
@@ -103,7 +115,7 @@ async function onFreshServers(
   trees: readonly string[],
   effort: Effort,
 ): Promise<Runs> {
-  const runs: Runs = { c: [], ours: [] };
+  const runs: Runs = { c: [], ours: [], floor: [] };
   const task = taskOf(scenario, trees);
   const measure = async (side: Side): Promise<Measured> => {
     if (scenario.kind === "start") return await measureStart(side, task);
@@ -112,7 +124,7 @@ async function onFreshServers(
     return await measureMemory(server, scenario.connections);
   };
   for (let round = 0; round < effort.rounds; round++) {
-    for (const side of order(round)) runs[side].push(await measure(side));
+    for (const side of order(SIDES, round)) runs[side].push(await measure(side));
   }
   return runs;
 }

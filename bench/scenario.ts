@@ -34,9 +34,14 @@ export interface Measured {
 
 export type Metric = keyof Measured;
 
-/** A promise: ours divided by C's lies at or beyond a bound; or ours alone stays below one. */
+/**
+ * A promise: ours divided by C's, or by the floor's, lies at or beyond a bound; or ours alone stays
+ * below one.
+ */
 export interface Goal {
   readonly metric: Metric;
+  /** What ours is divided by; C's unless given. */
+  readonly of?: "c" | "floor";
   readonly atLeast?: number;
   readonly atMost?: number;
   readonly below?: number;

@@ -1,17 +1,31 @@
-/** The servers that are compared: ours, and the C ones of test/native on libqb. */
+/**
+ * The servers that are compared: ours, the C ones of test/native on libqb, and the floor, which
+ * never sleeps and checks nothing: what no server of this protocol can beat on this machine.
+ */
 import { join } from "node:path";
 import { native } from "../test/support/native.ts";
 import { program, startService, type Service } from "../test/support/service.ts";
+import type { Scenario } from "./scenario.ts";
 import { NODE } from "./tree.ts";
 
-export type Side = "c" | "ours";
-export const SIDES: readonly Side[] = ["c", "ours"];
+export type Side = "c" | "ours" | "floor";
+
+/** Those that do every task. */
+export const SIDES = ["c", "ours"] as const;
+
+/** Those that take part in a row; the floor echoes, whatever is asked. */
+export function sidesOf(scenario: Scenario): readonly Side[] {
+  if (scenario.kind !== "load" || scenario.requests !== undefined) return SIDES;
+  const isOther = scenario.echo !== undefined || scenario.beside !== undefined;
+  return isOther ? SIDES : [...SIDES, "floor"];
+}
 
 /** What both servers do: answer from a tree, or echo, in the way that these flags say. */
 export type Task = { readonly dir: string } | { readonly echo: readonly string[] };
 
 /** The command of one side's server. */
 export function command(side: Side, name: string, task: Task): string[] {
+  if (side === "floor") return [native("qb-floor-server"), name];
   if ("dir" in task) {
     return side === "c"
       ? [native("qb-answer-server"), name, task.dir, NODE]
@@ -22,13 +36,19 @@ export function command(side: Side, name: string, task: Task): string[] {
   return [process.execPath, join(import.meta.dir, "late-server.ts"), name, ...task.echo];
 }
 
-/** Starts both sides; they take turns, and whichever is not measured is idle. */
-export async function startBoth(task: Task): Promise<Record<Side, Service>> {
-  const c = await startService((name) => command("c", name, task));
+/** Starts these sides; they take turns, and whichever is not measured is idle. */
+export async function startAll(
+  sides: readonly Side[],
+  task: Task,
+): Promise<ReadonlyMap<Side, Service>> {
+  const started = new Map<Side, Service>();
   try {
-    return { c, ours: await startService((name) => command("ours", name, task)) };
+    for (const side of sides) {
+      started.set(side, await startService((name) => command(side, name, task)));
+    }
+    return started;
   } catch (error) {
-    await c.stop();
+    for (const service of started.values()) await service.stop();
     throw error;
   }
 }

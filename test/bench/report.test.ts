@@ -1,6 +1,7 @@
 /** What the benchmark says of its figures: ratios, goals, and what is set against ours alone. */
 import { describe, expect, test } from "bun:test";
 import { regressions, updated } from "../../bench/baseline.ts";
+import { html } from "../../bench/html.ts";
 import { meets, ratio, rows } from "../../bench/report.ts";
 import type { Outcome } from "../../bench/run.ts";
 import type { Goal, Measured } from "../../bench/scenario.ts";
@@ -24,10 +25,44 @@ describe("a goal", () => {
     expect(meets(apart, goal)).toBe(true);
     expect(ratio(apart, "p99Added")).toBeUndefined();
     expect(rows(apart, [goal])).toEqual([
-      ["p99 above alone", "9,000 us", "1,000 us", "", "< 1,000 us: met"],
+      ["p99 above alone", "9,000 us", "1,000 us", "", "", "", "< 1,000 us: met"],
     ]);
     expect(meets(outcome({ p99Added: 0 }, { p99Added: 1_000_000 }), goal)).toBe(false);
   });
+});
+
+test("a goal of the floor is held against the floor", () => {
+  const goal: Goal = { metric: "perSecond", of: "floor", atLeast: 0.75 };
+  const core = outcome({ perSecond: 10 }, { perSecond: 80 });
+  const withFloor = { ...core, median: { ...core.median, floor: { perSecond: 100 } } };
+  expect(meets(withFloor, goal)).toBe(true);
+  expect(ratio(withFloor, "perSecond", "floor")).toBe(0.8);
+  expect(rows(withFloor, [goal])[0]).toEqual([
+    "per second",
+    "10",
+    "80",
+    "100",
+    "8x",
+    "0.8x",
+    ">= 0.75x of the floor: met",
+  ]);
+  const slower = { ...withFloor, median: { ...withFloor.median, floor: { perSecond: 110 } } };
+  expect(meets(slower, goal)).toBe(false);
+  expect(updated({}, [withFloor])).toEqual({ "one client, empty": { perSecond: 0.8 } });
+});
+
+test("the page of the report refers to nothing outside, and shows every row", () => {
+  const core = outcome({ perSecond: 10, p50: 9 }, { perSecond: 80, p50: 1 });
+  const report = {
+    machine: { cpu: '<2> x "A"' },
+    taken: "2026-01-01",
+    rounds: 1,
+    outcomes: [core],
+  };
+  const page = html(report, SCENARIOS);
+  expect(page).not.toMatch(/(src|href)=|https?:|@import|<script/);
+  expect(page).toContain("one client, empty");
+  expect(page).toContain("&lt;2&gt; x &quot;A&quot;");
 });
 
 describe("the baseline", () => {
