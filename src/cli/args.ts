@@ -5,7 +5,7 @@
  * are the raw words, in order, and a bad one ends as a UsageFailure that names the option.
  */
 import { UsageFailure } from "./failure.ts";
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 import { parseBytes, parseMilliseconds, showBytes, showMilliseconds } from "./units.ts";
 
 /** One option (`--name VALUE`) or operand. `T` is what the command gets. */
@@ -219,7 +219,7 @@ export function oneOf<
   const parse = (word: string, label: string): C[number] => {
     if (choices.includes(word)) return word;
     const message = `${label}: "${word}" is none of ${choices.join(", ")}`;
-    throw new UsageFailure(message, nearest(word, choices));
+    throw new UsageFailure(message, suggest(word, choices));
   };
   const inOneWord = choices.join("|");
   const short = inOneWord.length <= LONGEST_CHOICES;

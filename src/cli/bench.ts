@@ -26,31 +26,34 @@ const CONNECTIONS_MAX = 256;
 
 const options = {
   socket: text({ description: "Service to load", hint: "NAME", default: "pve2" }),
-  vs: text({ description: "Load this one in turns with it, and compare", hint: "NAME" }),
+  vs: text({
+    description: "Second service, loaded in turns with the first and compared",
+    hint: "NAME",
+  }),
   client: oneOf(["libqb", "own"], {
-    description: "Load through the machine's libqb or our own library",
+    description: "Client library: the machine's libqb, or our own",
     defaultText: "libqb where there is one",
   }),
   connections: count({
-    description: "Connections at once, a process each",
+    description: "Number of connections, a process each",
     default: 1,
     min: 1,
     max: CONNECTIONS_MAX,
   }),
-  request: oneOf(KINDS, { description: "What to ask", default: "get-fs-version" }),
-  path: text({ description: "The file get-config asks for", default: "storage.cfg" }),
-  id: integer({ description: "Any request id instead, as for an echo server" }),
-  payload: bytes({ description: "Body of --id", default: 0, max: 16 * 1024 * 1024 }),
-  duration: milliseconds({ description: "How long, for each service", default: 3000, min: 50 }),
-  count: count({ description: "So many requests of each connection instead", default: 0 }),
-  rounds: count({ description: "In so many rounds", default: 4, min: 1, max: 1000 }),
+  request: oneOf(KINDS, { description: "Request to send", default: "get-fs-version" }),
+  path: text({ description: "Path that get-config asks for", default: "storage.cfg" }),
+  id: integer({ description: "Message id to send instead, for an echo server" }),
+  payload: bytes({ description: "Body size of --id", default: 0, max: 16 * 1024 * 1024 }),
+  duration: milliseconds({ description: "Duration per service", default: 3000, min: 50 }),
+  count: count({ description: "Requests per connection, instead of a duration", default: 0 }),
+  rounds: count({ description: "Number of rounds", default: 4, min: 1, max: 1000 }),
   messageSize: bytes({
-    description: "Largest message of a connection",
+    description: "Largest message",
     default: 1024 * 1024,
     min: IpcLimits.minMessageBytes,
   }),
-  timeout: milliseconds({ description: "Give up on an answer after", default: 10_000, min: 1 }),
-  json: flag({ description: "The figures as one JSON object" }),
+  timeout: milliseconds({ description: "Answer timeout", default: 10_000, min: 1 }),
+  json: flag({ description: "Print the figures as one JSON object" }),
 } as const;
 
 type Chosen = Values<typeof options>;

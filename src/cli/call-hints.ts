@@ -3,11 +3,10 @@ import { QbFailure } from "../client/failure.ts";
 import type { QbClient } from "../client/qb-client.ts";
 import { guestDirectory } from "../pmxcfs/state/guests.ts";
 import type { AnswerFormat } from "../pmxcfs/requests/request.ts";
-import { getClusterInfo } from "../pmxcfs/requests/rows/get-cluster-info.ts";
 import { getConfig } from "../pmxcfs/requests/rows/get-config.ts";
 import { getFsVersion } from "../pmxcfs/requests/rows/get-fs-version.ts";
 import { getGuestList } from "../pmxcfs/requests/rows/get-guest-list.ts";
-import { pathHint } from "./tree-path.ts";
+import { belowPve, similarPath } from "./pve-path.ts";
 
 /** A hint is not worth a longer wait than this. */
 const TIMEOUT_MS = 1000;
@@ -31,18 +30,30 @@ async function exists(client: QbClient, path: string): Promise<boolean> {
   return !(response instanceof QbFailure) && response.error === 0;
 }
 
+/** True for the root, and for a path that something known lies below. */
+function isDirectory(typed: string, paths: readonly string[]): boolean {
+  const path = belowPve(typed)
+    .split("/")
+    .filter((name) => name !== "")
+    .join("/");
+  return path === "" || paths.some((known) => known.startsWith(`${path}/`));
+}
+
 /**
- * What was meant by a path that the server does not have: from the files it watches, the guests'
- * and its node name. A file is suggested only when it exists. Undefined when nothing is close.
+ * What was meant by a path that the server does not have, from the files it watches and the
+ * guests': `it is a directory`, or `did you mean "..."?` with a file that exists. Undefined when
+ * nothing is close.
  */
 export async function configHint(client: QbClient, typed: string): Promise<string | undefined> {
   const watched = Object.keys((await ask(client, getFsVersion))?.files ?? {});
   const ids = Object.entries((await ask(client, getGuestList))?.ids ?? {});
-  const node = (await ask(client, getClusterInfo))?.nodename;
-  const guests = ids.map(([vmid, { node: home, type }]) => {
-    return `nodes/${home}/${guestDirectory(type)}/${vmid}.conf`;
+  const guests = ids.map(([vmid, { node, type }]) => {
+    return `nodes/${node}/${guestDirectory(type)}/${vmid}.conf`;
   });
   const there: string[] = [];
   for (const path of watched) if (await exists(client, path)) there.push(path);
-  return pathHint(typed, { paths: [...there, ...guests], node });
+  const paths = [...there, ...guests];
+  if (isDirectory(typed, paths)) return "it is a directory";
+  const meant = similarPath(typed, paths);
+  return meant === undefined ? undefined : `did you mean "${meant}"?`;
 }

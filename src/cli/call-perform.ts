@@ -159,7 +159,7 @@ function valueIn({ answer }: Ask, body: Buffer): unknown {
   return value;
 }
 
-/** A file goes out byte by byte, but to a terminal without what a terminal would obey. */
+/** A file is printed byte by byte; on a terminal its control characters are escaped. */
 function printValue(what: Ask, body: Buffer): void {
   const shown = what.answer.text(valueIn(what, body));
   if (typeof shown === "string" || !process.stdout.isTTY) print(shown);

@@ -8,7 +8,7 @@ import { count, flag, hex, integer, list, path, text, type Option, type Options 
 import { callOptions, perform, rawAnswer } from "./call-perform.ts";
 import { command, commandGroup, type Command, type Load } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
-import { treePath } from "./tree-path.ts";
+import { belowPve } from "./pve-path.ts";
 
 const EMPTY = Buffer.alloc(0);
 
@@ -101,7 +101,7 @@ function argumentsOf(request: AnyRequest, given: Given): Given {
     Object.entries(request.parameters).map(([key, { kind }]) => {
       if (kind === "value") return [key, valueOf(key, given)];
       if (kind === "secret") return [key, secretOf(key, given)];
-      if (kind === "path") return [key, treePath(String(given[key]))];
+      if (kind === "path") return [key, belowPve(String(given[key]))];
       return [key, given[key]];
     }),
   );

@@ -19,7 +19,7 @@ import { CheckExit, type Report } from "../tools/check/report.ts";
 import { count, flag, list, milliseconds, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 import { createStyle, print, stdoutStyle } from "./terminal.ts";
 import { makeBundle } from "../tools/bundle/bundle.ts";
 import { BUNDLE_PATHS } from "../tools/bundle/sources.ts";
@@ -47,7 +47,7 @@ function names(words: readonly string[], label: string): string[] {
     const name = known.find((one) => one.toLowerCase() === word.toLowerCase().replaceAll("-", "_"));
     if (name !== undefined) return name;
     const wrong = `${label}: "${word}" is neither a check nor a code`;
-    throw new UsageFailure(wrong, nearest(word, known));
+    throw new UsageFailure(wrong, suggest(word, known));
   });
 }
 

@@ -24,13 +24,13 @@ import { print, stdoutStyle } from "./terminal.ts";
 const OUTPUT = "Output";
 
 const options = {
-  socket: text({ description: "Run against this service instead of one of our own", hint: "NAME" }),
+  socket: text({ description: "Service under test, instead of one of our own", hint: "NAME" }),
   command: text({
-    description: "Start the service with this shell command; {socket} in it is the name",
+    description: "Shell command that starts the service; {socket} in it is the name",
     hint: "COMMAND",
   }),
   reference: text({
-    description: "Run against this service, too, and show only what differs",
+    description: "Second service; only the differences between both are shown",
     hint: "NAME",
   }),
   client: list({
@@ -38,19 +38,19 @@ const options = {
     hint: "KIND",
     default: FLAVORS,
   }),
-  filter: list({ description: "Only cases whose name contains one of these", hint: "TEXT" }),
-  list: flag({ description: "Say what the cases are, and run nothing" }),
-  seed: count({ description: "Seed of the random cases", defaultText: "another one each time" }),
+  filter: list({ description: "Parts of the names of cases to run", hint: "TEXT" }),
+  list: flag({ description: "List the cases and run none" }),
+  seed: count({ description: "Seed of the random cases", defaultText: "random" }),
   deadline: milliseconds({
-    description: "Longest a case may take",
+    description: "Time limit of a case",
     defaultText: "10s, and 20s for the long ones",
     min: 100,
   }),
-  failFast: flag({ description: "Stop at the first case that does not hold" }),
+  failFast: flag({ description: "Stop at the first case that fails" }),
   writes: flag({ description: "Allow cases that write status and log of a running service" }),
-  tap: flag({ description: "TAP 14, also on a terminal", group: OUTPUT }),
-  json: flag({ description: "One JSON object at the end", group: OUTPUT }),
-  junit: path({ description: "Write a JUnit file, too", hint: "FILE", group: OUTPUT }),
+  tap: flag({ description: "Print TAP 14, also on a terminal", group: OUTPUT }),
+  json: flag({ description: "Print one JSON object at the end", group: OUTPUT }),
+  junit: path({ description: "JUnit file to write", hint: "FILE", group: OUTPUT }),
   noColor: flag({ description: "No colours", group: OUTPUT }),
 };
 

@@ -18,7 +18,7 @@ import {
 import { flag, repeated } from "./args.ts";
 import { command } from "./command.ts";
 import { ExitCode, UsageFailure } from "./failure.ts";
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
 /** A log that is piped in whole is read up to here. */
@@ -58,7 +58,7 @@ async function piped(): Promise<Piped> {
 
 function unknown(words: string): string {
   const name = words.trim().toUpperCase();
-  const meant = looksLikeCode(words) ? nearest(name, CODE_NAMES) : undefined;
+  const meant = looksLikeCode(words) ? suggest(name, CODE_NAMES) : undefined;
   if (meant === undefined) return NEXT;
   return `${name} is no code of --check. Did you mean ${meant}?\n`;
 }

@@ -9,7 +9,7 @@ import { Opcode } from "../fuse/opcodes.ts";
 import { REQUEST_IDS } from "../pmxcfs/requests/wording.ts";
 import { UsageFailure } from "./failure.ts";
 import { requestId } from "./request-words.ts";
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 import { parseMilliseconds } from "./units.ts";
 
 const ACTIONS = ["errno", "disconnect", "silent", "busy"] as const;
@@ -36,7 +36,7 @@ function target(rule: string, word: string): FaultRule["on"] {
   if (id !== undefined) return id;
   const known = [...REQUEST_IDS.keys(), "any", "refuse", ...MOUNT_OPERATIONS];
   const what = `"${word}" is no request, nor any, nor refuse, nor an operation of the mount`;
-  throw wrong(rule, what, nearest(word, known));
+  throw wrong(rule, what, suggest(word, known));
 }
 
 /** `a=1,b` as a map; each word is known and comes once. */
@@ -46,7 +46,7 @@ function settings(rule: string, text: string, words: readonly Word[]): Map<Word,
     const [name = "", ...rest] = piece.split("=");
     if (piece === "") throw wrong(rule, "says nothing between two commas, or after the colon");
     if (!(words as readonly string[]).includes(name)) {
-      throw wrong(rule, `"${name}" is none of ${words.join(", ")}`, nearest(name, words));
+      throw wrong(rule, `"${name}" is none of ${words.join(", ")}`, suggest(name, words));
     }
     if (given.has(name as Word)) throw wrong(rule, `${name} is given twice`);
     given.set(name as Word, rest.join("="));
@@ -77,7 +77,7 @@ function errnoNamed(rule: string, word: string): Errno {
   const names = Object.keys(Errno) as (keyof typeof Errno)[];
   const name = names.find((one) => one === word.toUpperCase());
   if (name !== undefined) return Errno[name];
-  throw wrong(rule, `"${word}" is no errno`, nearest(word.toUpperCase(), names));
+  throw wrong(rule, `"${word}" is no errno`, suggest(word.toUpperCase(), names));
 }
 
 function action(rule: string, given: ReadonlyMap<Word, string>): FaultAction {

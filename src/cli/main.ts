@@ -10,7 +10,7 @@ import type { Command } from "./command.ts";
 import { rootCommand } from "./commands.ts";
 import { ClosedOutput, CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { helpText } from "./help.ts";
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 import { HELP_FLAGS } from "./parse-args.ts";
 import { print } from "./terminal.ts";
 import { versionText } from "./version.ts";
@@ -61,7 +61,7 @@ async function find(root: Command, argv: readonly string[]): Promise<Found> {
     if (name === undefined) return found;
     const load = children.get(name);
     if (load === undefined) {
-      const hint = nearest(name, [...children.keys(), ...aliases.keys()]);
+      const hint = suggest(name, [...children.keys(), ...aliases.keys()]);
       throw new UsageFailure(`unknown command "${name}"`, hint);
     }
     found = { path: [...found.path, name], command: await load(), words };
@@ -82,7 +82,7 @@ function nothingToDo({ path, command, words: [word] }: Found): UsageFailure {
       `a command is missing, one of: ${names.join(", ")} (${path[0]} --help)`,
     );
   }
-  const hint = nearest(word, ["--help", "--version"]);
+  const hint = suggest(word, ["--help", "--version"]);
   const order = hint === undefined ? " before a command: options come after it" : "";
   return new UsageFailure(`unknown option "${word}"${order}`, hint);
 }

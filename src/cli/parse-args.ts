@@ -1,11 +1,11 @@
 /**
  * Splits what follows a command's name into options and operands, by the command's own tables, and
  * reads them. citty's parser accepts unknown options, options without their value and `--no-x` for
- * anything; here each of these is a UsageFailure that names the nearest right word.
+ * anything; here each of these is a UsageFailure that names the suggest right word.
  */
 import type { Option, Options, Values } from "./args.ts";
 import { UsageFailure } from "./failure.ts";
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 
 /** Options every command has, besides its own. */
 export const HELP_FLAGS: readonly string[] = ["--help", "-h"];
@@ -64,7 +64,7 @@ function unknown(label: string, options: Options): UsageFailure {
   const names = Object.entries(options).flatMap(([key, { onByDefault }]) =>
     onByDefault === true ? [`--no-${optionName(key)}`] : [`--${optionName(key)}`],
   );
-  return new UsageFailure(`unknown option "${label}"`, nearest(label, [...names, "--help"]));
+  return new UsageFailure(`unknown option "${label}"`, suggest(label, [...names, "--help"]));
 }
 
 /** Sorts words into options and operands; `--` ends the options. */

@@ -6,9 +6,9 @@ import { IpcLimits } from "../base/limits.ts";
 import { mayShowOthers } from "../platform/socket.ts";
 import { runService } from "../daemon/run-service.ts";
 import type { Watcher } from "../tools/trace/exchange.ts";
-import { AsClients } from "../tools/trace/impersonating-upstream.ts";
+import { ImpersonatingUpstream } from "../tools/trace/impersonating-upstream.ts";
 import { Proxy } from "../tools/trace/proxy.ts";
-import { type Behind, Upstream } from "../tools/trace/upstream.ts";
+import { type UpstreamPool, Upstream } from "../tools/trace/upstream.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
 import { bytes, flagOn, text, type Values } from "./args.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
@@ -17,9 +17,9 @@ import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
 export const proxyOptions = {
   ...serviceOptions,
   socket: text({ description: "Service name to listen on", hint: "NAME" }),
-  upstream: text({ description: "The service behind it", hint: "NAME", default: "pve2" }),
+  upstream: text({ description: "Service to forward to", hint: "NAME", default: "pve2" }),
   upstreamMessageSize: bytes({
-    description: "Largest message of the connections to it",
+    description: "Largest message of upstream connections",
     default: PVE_MESSAGE_BYTES,
     min: IpcLimits.minMessageBytes,
   }),
@@ -34,12 +34,12 @@ async function behindOf(
   name: string,
   messageBytes: number,
   asClient: boolean,
-): Promise<Behind | QbFailure> {
+): Promise<UpstreamPool | QbFailure> {
   if (asClient && process.getuid?.() === 0 && mayShowOthers()) {
     const first = await QbClient.connect(name, { maxMessageBytes: messageBytes });
     if (first instanceof QbFailure) return first;
     first.close();
-    return new AsClients(name, messageBytes);
+    return new ImpersonatingUpstream(name, messageBytes);
   }
   const upstream = new Upstream(name, messageBytes);
   const first = await upstream.probe();
@@ -48,7 +48,7 @@ async function behindOf(
   return first;
 }
 
-/** Stands between until SIGTERM or SIGINT; `ending` is called when nothing more will be told. */
+/** Runs the proxy until SIGTERM or SIGINT; `ending` is called after the last report. */
 export async function runProxy(
   values: Values<typeof proxyOptions>,
   watcher: Watcher,
@@ -70,6 +70,6 @@ export async function runProxy(
     log,
     service: serviceSettings({ ...values, socket }),
   });
-  proxy.tellAll();
+  proxy.flush();
   if (failure !== undefined) throw new CommandFailure(failure.message);
 }

@@ -3,7 +3,7 @@
  * node's own directories, in the wrong case. What is asked for stays what was typed, less the
  * mount point; everything else is a hint.
  */
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 
 const MOUNT_POINT = /^\/+etc\/+pve(?:\/+|$)/;
 /** Links at the top of the mount that lead into the node's own directory. */
@@ -33,7 +33,7 @@ export function similarPath(word: string, paths: Iterable<string>): string | und
   if (sameLetters !== undefined) return sameLetters;
   const sameName = all.filter((path) => path.split("/").at(-1) === wanted);
   if (sameName.length === 1) return sameName[0];
-  return nearest(
+  return suggest(
     wanted,
     all.filter((path) => Math.abs(path.length - wanted.length) <= 4),
   );

@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc record`: stands between clients and a server, and keeps what they say in a file. */
+/** `pmxcfs-ipc record`: a proxy that writes requests and answers to a file. */
 import { errorText } from "../base/error-text.ts";
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import type { Watcher } from "../tools/trace/exchange.ts";
@@ -8,7 +8,7 @@ import { command } from "./command.ts";
 import { CommandFailure } from "./failure.ts";
 import { proxyOptions, runProxy } from "./proxy-options.ts";
 
-/** Configurations are in it: its owner reads it, nobody else. */
+/** A recording holds configurations: only its owner may read it. */
 const MODE = 0o600;
 
 /** The file of a recording. The first line that cannot be written ends the recording. */
@@ -49,9 +49,9 @@ class RecordingFile implements Disposable {
 
 export const recordCommand = command({
   name: "record",
-  summary: "Stand between clients and a server, and keep each request and its answer in a file",
+  summary: "Proxy between clients and a server that writes each request and its answer to a file",
   details: [
-    "Stands where `trace` does. FILE is made and must not exist; docs/recording.md has its format.",
+    "Used like `trace`. FILE is created and must not exist; docs/recording.md has its format.",
     "Left out unless --no-redact is given: private files and keys, secrets of tokens, passwords " +
       "and ssh keys of guests, messages of the cluster log, and the texts in status values.",
   ],
@@ -62,7 +62,7 @@ export const recordCommand = command({
     ...proxyOptions,
     redact: flagOn({ without: "Keep secrets in the file: it is for its owner only" }),
   },
-  operands: { file: path({ description: "The file to make", hint: "FILE", required: true }) },
+  operands: { file: path({ description: "Output file", hint: "FILE", required: true }) },
   async run(values) {
     using file = new RecordingFile(values.file);
     file.add(headerLine(values.upstream, values.redact));
@@ -73,12 +73,12 @@ export const recordCommand = command({
       opened: () => {},
       refused: () => {},
       exchanged(exchange) {
-        // A replay could not tell it from the true request of these bytes.
+        // In a replay it would be the same as a sound request with these bytes.
         if (!exchange.malformed) file.add(requestLine(exchange, values.redact));
       },
       event: ({ number }, _, { after, id, body }) => file.add(eventLine(number, after, id, body)),
       closed: () => {},
-      toldAll: () => file.write(),
+      batchEnd: () => file.write(),
     };
     await runProxy(values, watcher);
     if (file.failure !== undefined) {

@@ -5,7 +5,7 @@ import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
 import { PVE_MESSAGE_BYTES } from "../client/qb-client.ts";
 import { runService } from "../daemon/run-service.ts";
-import { compareAgainst } from "../tools/trace/compare-replay.ts";
+import { compareReplay } from "../tools/trace/compare-replay.ts";
 import { readRecording, type Recording } from "../tools/trace/recording.ts";
 import { Replayer } from "../tools/trace/replay.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
@@ -20,14 +20,14 @@ const AGAINST = "Against a server";
 
 const options = {
   ...serviceOptions,
-  socket: text({ description: "Answer from the recording under this name", hint: "NAME" }),
+  socket: text({ description: "Service name to answer under", hint: "NAME" }),
   against: text({
-    description: "Send the recorded requests to this service, and compare",
+    description: "Service to send the recorded requests to, for comparison",
     hint: "NAME",
     group: AGAINST,
   }),
-  writes: flag({ description: "Send those that change it, too", group: AGAINST }),
-  ignore: list({ description: "Leave these requests out", hint: "REQUEST", group: AGAINST }),
+  writes: flag({ description: "Send requests that change the server, too", group: AGAINST }),
+  ignore: list({ description: "Requests to leave out", hint: "REQUEST", group: AGAINST }),
   ...accessOptions,
 } as const;
 
@@ -58,7 +58,7 @@ async function serveFrom(recording: Recording, socket: string, chosen: Chosen): 
 }
 
 async function compare(recording: Recording, service: string, chosen: Chosen): Promise<number> {
-  const result = await compareAgainst(recording, {
+  const result = await compareReplay(recording, {
     service,
     writes: chosen.writes,
     ignore: requestIds(chosen.ignore, "--ignore"),
@@ -85,7 +85,7 @@ export const replayCommand = command({
   ],
   exits: [[1, "Answers differ, or it did not work"]],
   options,
-  operands: { file: path({ description: "The recording", hint: "FILE", required: true }) },
+  operands: { file: path({ description: "Recording file", hint: "FILE", required: true }) },
   async run(values) {
     const { socket, against, file } = values;
     if ((socket === undefined) === (against === undefined)) {

@@ -1,7 +1,7 @@
 /** Requests as words of the command line: `get-config`, an alias, a C name, or a number. */
 import { REQUEST_IDS, requestNamed } from "../pmxcfs/requests/wording.ts";
 import { UsageFailure } from "./failure.ts";
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 
 /** The id of a request given by name or number; undefined when it is none. */
 export function requestId(word: string): number | undefined {
@@ -13,7 +13,7 @@ export function requestIds(words: readonly string[], option: string): number[] {
   return words.map((word) => {
     const id = requestId(word);
     if (id !== undefined) return id;
-    const hint = nearest(word, REQUEST_IDS.keys());
+    const hint = suggest(word, REQUEST_IDS.keys());
     throw new UsageFailure(`${option}: "${word}" is no request`, hint);
   });
 }

@@ -27,7 +27,7 @@ function distance(left: string, right: string): number {
  * The closest of `candidates`, or undefined when none is close (a third of the word may differ).
  * A unique beginning counts as close: `vers` finds `version`.
  */
-export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   let found: string | undefined;
   let least = Math.max(1, Math.floor(word.length / 3)) + 1;
   const beginnings: string[] = [];

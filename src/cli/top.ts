@@ -12,14 +12,14 @@ import { print, stdoutStyle } from "./terminal.ts";
 
 const SORT_NAMES = Object.keys(SORTS) as SortName[];
 
-/** Where the server tells, as given or as it is found. */
+/** The server's status socket, as given or found. */
 function whereOf(values: { readonly socket: string; readonly status: string | undefined }): string {
   const found = values.status ?? statusPath(values.socket, process.env, process.getuid?.());
   if (found !== undefined) return found;
   throw new CommandFailure("XDG_RUNTIME_DIR is not set: say with --status where the server tells");
 }
 
-/** Two looks at a server, `intervalMs` apart: without the first there are no rates. */
+/** Two readings, `intervalMs` apart: rates need both. */
 async function lookTwice(where: string, intervalMs: number): Promise<View> {
   const first = await readStatus(where);
   if (typeof first === "string") throw new CommandFailure(first);
@@ -29,7 +29,7 @@ async function lookTwice(where: string, intervalMs: number): Promise<View> {
   return viewOf(second, first);
 }
 
-/** One JSON object per look, until nobody reads them or the server is gone. */
+/** One JSON object per reading, until stdout closes or the server ends. */
 async function stream(where: string, intervalMs: number): Promise<never> {
   let last: Awaited<ReturnType<typeof readStatus>> | undefined;
   for (;;) {
@@ -59,14 +59,18 @@ export const topCommand = command({
   options: {
     socket: text({ description: "Service to watch", hint: "NAME", default: "pve2" }),
     status: path({
-      description: "Where the server tells",
+      description: "Status socket path",
       defaultText: "/run/pmxcfs-ipc/NAME.status for root, else below XDG_RUNTIME_DIR",
     }),
-    interval: milliseconds({ description: "Between two looks", default: 2000, min: 50 }),
-    sort: oneOf(SORT_NAMES, { description: "What comes first", default: "requests" }),
-    reverse: flag({ description: "The other way round, without the live screen" }),
-    once: flag({ description: "Look twice, print once; also when stdout is no terminal" }),
-    json: flag({ description: "As JSON: with --once one object, else one for each look" }),
+    interval: milliseconds({
+      description: "Interval between two readings",
+      default: 2000,
+      min: 50,
+    }),
+    sort: oneOf(SORT_NAMES, { description: "Sort order", default: "requests" }),
+    reverse: flag({ description: "Reverse the order (without the live screen)" }),
+    once: flag({ description: "Print one screen; the default when stdout is no terminal" }),
+    json: flag({ description: "Print JSON: one object with --once, else one per reading" }),
     noColor: flag({ description: "No colours" }),
   },
   async run(values) {

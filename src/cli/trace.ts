@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc trace`: stands between clients and a server, and prints what they say. */
+/** `pmxcfs-ipc trace`: a proxy that prints requests and answers. */
 import { Errno } from "../base/errno.ts";
 import type { Watcher } from "../tools/trace/exchange.ts";
 import * as show from "../tools/trace/show.ts";
@@ -6,7 +6,7 @@ import { ids } from "./access-options.ts";
 import { flag, list, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { ClosedOutput, UsageFailure } from "./failure.ts";
-import { nearest } from "./suggest.ts";
+import { suggest } from "./suggest.ts";
 import { proxyOptions, runProxy } from "./proxy-options.ts";
 import { requestIds } from "./request-words.ts";
 import { print } from "./terminal.ts";
@@ -16,14 +16,14 @@ const FILTER = "What is shown";
 
 const options = {
   ...proxyOptions,
-  operation: list({ description: "Only these requests", hint: "REQUEST", group: FILTER }),
-  uid: list({ description: "Only of these uids", hint: "UID", group: FILTER }),
+  operation: list({ description: "Requests to show", hint: "REQUEST", group: FILTER }),
+  uid: list({ description: "Uids whose requests are shown", hint: "UID", group: FILTER }),
   errno: list({
-    description: "Only with these outcomes: ENOENT, or OK",
+    description: "Outcomes to show: ENOENT, or OK",
     hint: "ERRNO",
     group: FILTER,
   }),
-  json: flag({ description: "One JSON object a line", group: FILTER }),
+  json: flag({ description: "Print one JSON object per line", group: FILTER }),
   fuse: flag({
     description: "Show the operations of the mount of --upstream instead; --socket is not needed",
     group: FILTER,
@@ -37,12 +37,12 @@ function errnos(words: readonly string[]): number[] {
     if (wanted === "OK") return 0;
     const name = names.find((one) => one === wanted);
     if (name !== undefined) return Errno[name];
-    const hint = nearest(wanted, [...names, "OK"]);
+    const hint = suggest(wanted, [...names, "OK"]);
     throw new UsageFailure(`--errno: "${word}" is no errno`, hint);
   });
 }
 
-/** stdout, until nobody reads it any more: then the trace is over. */
+/** Lines for stdout; when its reader ends, so does the trace. */
 class Output {
   closed = false;
   #lines: string[] = [];
@@ -91,13 +91,13 @@ function printer(values: Values<typeof options>, output: Output): Watcher {
     event: (peer, atMs, { id, body }) =>
       notice(show.noticeOf("event", peer, atMs, { id, body_bytes: body.byteLength })),
     closed: (peer, atMs) => notice(show.noticeOf("disconnect", peer, atMs)),
-    toldAll: () => output.write(),
+    batchEnd: () => output.write(),
   };
 }
 
 export const traceCommand = command({
   name: "trace",
-  summary: "Stand between clients and a server, and print each request and its answer",
+  summary: "Proxy between clients and a server that prints each request and its answer",
   details: [
     "Clients connect to --socket and are connected to --upstream, each with a connection of its " +
       "own. When root runs it, with each client's uid and gid, though with the tracer's pid. " +

@@ -16,7 +16,7 @@ import {
   text,
 } from "../../src/cli/args.ts";
 import { ExitCode, UsageFailure } from "../../src/cli/failure.ts";
-import { nearest } from "../../src/cli/suggest.ts";
+import { suggest } from "../../src/cli/suggest.ts";
 import { optionName, readWords } from "../../src/cli/parse-args.ts";
 import { showBytes, showMilliseconds } from "../../src/cli/units.ts";
 
@@ -117,7 +117,7 @@ describe("values", () => {
 });
 
 describe("wrong usage is refused with the right word", () => {
-  test("unknown options name the nearest", () => {
+  test("unknown options name the suggest", () => {
     expect(refused("1", "--sokcet", "a")).toMatchInlineSnapshot(
       `"unknown option "--sokcet" (did you mean "--socket"?)"`,
     );
@@ -182,12 +182,12 @@ describe("names", () => {
     expect(optionName("maxConnectionsPerUid")).toBe("max-connections-per-uid");
   });
 
-  test("the nearest name is near: a slip of the hand, or the beginning of one", () => {
+  test("the suggest name is near: a slip of the hand, or the beginning of one", () => {
     const names = ["serve", "check", "call", "compat", "explain"];
-    expect(nearest("sevre", names)).toBe("serve");
-    expect(nearest("chekc", names)).toBe("check");
-    expect(nearest("exp", names)).toBe("explain");
-    expect(nearest("frobnicate", names)).toBeUndefined();
-    expect(nearest("c", names)).toBeUndefined();
+    expect(suggest("sevre", names)).toBe("serve");
+    expect(suggest("chekc", names)).toBe("check");
+    expect(suggest("exp", names)).toBe("explain");
+    expect(suggest("frobnicate", names)).toBeUndefined();
+    expect(suggest("c", names)).toBeUndefined();
   });
 });

@@ -1,7 +1,6 @@
 /** `call` as people type it: paths, other words for commands, waiting, suggestions. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fixtures from "../../src/tools/compat/fixtures.ts";
-import { pathHint, treePath } from "../../src/cli/tree-path.ts";
 import { READ_REQUESTS } from "../../src/pmxcfs/requests/read-requests.ts";
 import { REQUESTS } from "../../src/pmxcfs/requests/table.ts";
 import { aliasesOf, requestNamed, wordOf } from "../../src/pmxcfs/requests/wording.ts";
@@ -52,22 +51,6 @@ describe("paths", () => {
 
   test("nothing close, no hint", async () => {
     expect((await call("get-config", "entirely/else")).err).not.toContain("did you mean");
-  });
-
-  test("a hint names only what is there, and links lead to this node", () => {
-    const paths = ["nodes/b/lxc/7.conf", "nodes/a/priv/x", "user.cfg"];
-    const hint = (typed: string, node?: string) => pathHint(typed, { paths, node });
-    expect(hint("lxc/7.conf", "a")).toBe('did you mean "nodes/b/lxc/7.conf"?');
-    expect(hint("local/priv/x", "a")).toBe('did you mean "nodes/a/priv/x"?');
-    expect(hint("local/priv", "a")).toBe("it is a directory, nodes/a/priv");
-    expect(hint("USER.CFG")).toBe('did you mean "user.cfg"?');
-    expect(hint("user.cfg")).toBeUndefined();
-    expect(hint("qemu-server/8.conf", "a")).toBeUndefined();
-    expect([treePath("/etc/pve"), treePath("etc/pve/x"), treePath("//etc//pve//x")]).toEqual([
-      "/etc/pve",
-      "etc/pve/x",
-      "x",
-    ]);
   });
 });
 

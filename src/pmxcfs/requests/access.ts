@@ -18,7 +18,7 @@ export interface AccessOptions {
   readonly readOnly?: boolean;
 }
 
-/** The rule by which a peer is let in. */
+/** The rule by which a connection is accepted, and what its caller may do. */
 export class Access {
   readonly #group: AccessOptions["group"];
   readonly #writers: ReadonlySet<number>;

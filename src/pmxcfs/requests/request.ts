@@ -116,7 +116,7 @@ export interface CfsRequest<A, R> {
   readonly errors: Readonly<Partial<Record<Errno, string>>>;
   readonly redact?: Redaction;
   readonly probe?: ProbeSpec<A>;
-  /** Answers on the server, from a body that is gone when this returns. */
+  /** Answers on the server. The body is valid during the call only. */
   run(services: Services, body: Span, caller: Caller): CfsReply;
   /** The errno when the header claims less than a header (dispatch.ts); EINVAL unless given. */
   malformed?(services: Services, body: Span): Errno;

@@ -57,10 +57,10 @@ const DEFAULTS = {
   maxPending: 16_384,
 };
 
-/** Values in one batch: small enough that preparing one delays nobody. */
+/** Values in one batch: preparing it takes well under a millisecond. */
 const BATCH_VALUES = 100;
 
-/** When the queue is full this part of it goes at once, so that dropping costs little. */
+/** When the queue is full an eighth of it is dropped at once, so that dropping is rare. */
 const DROPPED_PART = 8;
 
 /** Complaints about values go to the log at most this often, with how many there were. */

@@ -104,7 +104,7 @@ export class Rrdcached implements RrdWriter {
     this.#fail("closed");
   }
 
-  /** What is written before the connection stands is sent when it does. */
+  /** Bytes written before the connection is made are sent when it is. */
   #open(): Socket {
     const socket = connect({ path: this.#socketPath });
     socket.unref();

@@ -77,7 +77,7 @@ export class Rrdtool implements RrdWriter {
     return refused;
   }
 
-  /** Made under another name and linked: whoever looks sees a whole file or none. */
+  /** Created under another name, then linked: readers see a whole file or none. */
   async create({ path, layout, start }: RrdFile): Promise<string | Unavailable | undefined> {
     const draft = join(dirname(path), `.pmxcfs-ipc-${process.pid}`);
     const replies = await this.#run([`create ${quoted(draft)} ${createArguments(layout, start)}`]);

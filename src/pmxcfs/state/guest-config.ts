@@ -63,11 +63,11 @@ export function scanProperties(
 /** A configuration read once: its properties by name, good for names without a colon. */
 export interface PropertyIndex {
   readonly values: ReadonlyMap<string, string>;
-  /** True when a name occurs twice: then the answer depends on what else is asked for. */
+  /** True when a name occurs twice: then the value depends on the other names of the request. */
   readonly repeats: boolean;
 }
 
-/** Indexes a configuration by what stands before each line's first colon. */
+/** Indexes a configuration by the text before each line's first colon. */
 export function indexProperties(config: string): PropertyIndex {
   const values = new Map<string, string>();
   let repeats = false;

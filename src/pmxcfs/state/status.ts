@@ -13,7 +13,7 @@ interface Value {
   version: number;
 }
 
-/** The nodes, and where `nodeip` goes. */
+/** The nodes; takes the values of `nodeip`. */
 export interface NodeDirectory {
   readonly nodeName: string;
   /** Another node's id; undefined for this node and for unknown ones. */
@@ -24,12 +24,12 @@ export interface NodeDirectory {
   setNodeIp(ip: string, id?: number): void;
 }
 
-/** Where `rrd/KEY` goes, to be dumped. */
+/** Takes the values of `rrd/KEY` for the dump. */
 export interface RrdEntries {
   set(key: string, value: string): 0 | Errno;
 }
 
-/** Where `rrd/KEY` goes besides, to be written to files some time later. Must not block. */
+/** Takes the values of `rrd/KEY` for the RRD files, which are written later. Must not block. */
 export interface RrdArchive {
   update(key: string, value: string): void;
 }
@@ -83,7 +83,7 @@ export class Status {
 
   /**
    * The same from another node, as a KV_UPDATE message brings it. ENOENT: the members do not have
-   * that node, or it is this one. Errors are for the log: nobody waits for an answer.
+   * that node, or it is this one. Errors are for the log: the sender gets no answer.
    */
   setOf(id: number, name: string, data: Uint8Array): 0 | Errno {
     const node = this.#members.nameOf(id);
@@ -112,7 +112,7 @@ export class Status {
     }
   }
 
-  /** The members are other ones: keys stay with the node's id, those of nodes that are gone go. */
+  /** The members changed: keys stay with the node's id, those of removed nodes are dropped. */
   membersChanged(): void {
     for (const id of this.#others.keys()) {
       if (this.#members.nameOf(id) === undefined) this.#others.delete(id);

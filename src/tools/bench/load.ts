@@ -10,7 +10,7 @@ import { selfCommand } from "../../platform/self.ts";
 import { Histogram } from "../../base/histogram.ts";
 import { LOAD_VARIABLE, type LoadReport, type LoadWork } from "./load-child.ts";
 
-/** A child is ready within this, and reports within that much more than it was told to work. */
+/** A child must be ready within this, and report within this much more than its working time. */
 const READY_MS = 20_000;
 const REPORT_MS = 20_000;
 /** Clock ticks per second of /proc/PID/stat (sysconf _SC_CLK_TCK; 100 wherever Linux runs). */

@@ -35,7 +35,7 @@ export type Need =
 /** Who a client is. */
 export type As = "self" | "www-data" | "stranger";
 
-/** What must come back. */
+/** The expected answer. */
 export type Expect =
   /** Error 0 and exactly this body. */
   | { readonly body: Body }
@@ -70,7 +70,7 @@ export type Step = Of &
         readonly as?: As;
         /** Largest message asked for; PVE's 1 MiB unless given. */
         readonly size?: number;
-        /** Connects, unless an errno is given; `refused`: any errno but "nobody there". */
+        /** The errnos a refusal may have; `refused`: any but ECONNREFUSED and ETIMEDOUT. */
         readonly expect?: "refused" | readonly Errno[];
       }
     | {
@@ -84,7 +84,7 @@ export type Step = Of &
         /** Asked again for so long: the C server keeps its RRD dump for 2 s. */
         readonly withinMs?: number;
       }
-    /** An id nobody has: ECHRNG from pmxcfs, itself from an echo. */
+    /** An unused id: ECHRNG from pmxcfs, the body itself from an echo. */
     | { readonly do: "ping"; readonly body?: Body }
     | {
         readonly do: "send";
@@ -103,10 +103,10 @@ export type Step = Of &
     | { readonly do: "flow control"; readonly max: 1 | 2 }
     /** Asks for flow control at this level, again and again, until a send fails with EAGAIN. */
     | { readonly do: "await held"; readonly level: 1 | 2 }
-    /** Waits until a send goes through again. */
+    /** Waits until a send succeeds again. */
     | { readonly do: "await sending" }
     | { readonly do: "disconnect" }
-    /** Waits until the client sees that its server is gone. */
+    /** Waits until the client notices the end of the connection. */
     | { readonly do: "await hang-up" }
     | { readonly do: "kill" }
     /** A forked child connects anew and pings; the parent's connection stays whole. */

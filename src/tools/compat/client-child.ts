@@ -11,7 +11,7 @@ import { LibqbDriver } from "./libqb-driver.ts";
 import { OwnDriver } from "./own-driver.ts";
 import type { Answer } from "./protocol.ts";
 
-/** What a kind of client can do; each returns what goes back to the runner. */
+/** Operations of a client; each returns the answer for the runner. */
 export interface Driver {
   connect(name: string, size: number): Answer | Promise<Answer>;
   send(id: number, body: Buffer, claimed: number): Answer;

@@ -1,4 +1,4 @@
-/** A run's results as TAP 14, JUnit XML and JSON: texts, written by whoever asked for them. */
+/** A run's results as TAP 14, JUnit XML and JSON texts. */
 import { escapeLines, escapeText, jsonText } from "../../base/escape.ts";
 import { type Result, totals } from "./run.ts";
 

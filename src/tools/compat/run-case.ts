@@ -21,7 +21,7 @@ const DEADLINE_MS = 10_000;
 const ANSWER_MS = 5000;
 /** A client that must get nothing waits this long for it. */
 const NOTHING_MS = 150;
-/** Beyond what the client was told to wait: libqb's own slices, and the pipes. */
+/** Added to a client's own timeout: libqb waits in slices, and the pipes take time. */
 const GRACE_MS = 2000;
 const LOOK_MS = 2;
 /** Between two tries of a call that may take a while to be right. */

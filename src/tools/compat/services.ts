@@ -47,7 +47,7 @@ function ownServers(directory: string): ToStart[] {
   ];
 }
 
-/** Finds or starts what the user wants; the reason when it cannot be talked to. */
+/** Finds or starts the services under test; a string says why they cannot be tested. */
 export async function openServices(wanted: Wanted): Promise<Services | string> {
   const { socket, command, writes } = wanted;
   if (socket !== undefined && command === undefined) return await running(socket, writes);

@@ -55,7 +55,7 @@ export function ringsOf(serverPid: number, clientPid: number): string[] {
   return readdirSync(SHM).filter((name) => name.startsWith(`qb-${serverPid}-${clientPid}-`));
 }
 
-/** What is asked for besides the name. */
+/** Options besides the name. */
 export interface TargetOptions {
   readonly server?: ServerProcess;
   /** What it answers, when the runner made it, with its own files. */

@@ -1,5 +1,5 @@
 /**
- * The live screen: looks at the server again and again, redraws, takes keys, and leaves the
+ * The live screen: reads the server's status at intervals, redraws, takes keys, and leaves the
  * terminal as it was. Plain ANSI (ECMA-48, and xterm's alternate screen).
  */
 import type { StatusDocument } from "../../observe/status.ts";
@@ -56,7 +56,7 @@ class Live {
     }
   }
 
-  /** Looks until it is told to stop. */
+  /** Reads and draws until it is stopped. */
   async #look(): Promise<void> {
     const quit = this.#quit.promise;
     while (!this.#over) {

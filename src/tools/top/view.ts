@@ -1,6 +1,7 @@
 /**
- * What `top` shows, from two looks at a server: rates from the difference, commands from /proc (the
- * server does not look there for everybody who asks). Field names are those of `top --json`.
+ * What `top` shows, from two readings of a server's status: rates from the difference, commands
+ * from /proc (read here, so that the server does not have to). Field names are those of
+ * `top --json`.
  */
 import type { ConnectionStatus, StatusDocument, TrafficStatus } from "../../observe/status.ts";
 import { commandOf } from "../../platform/processes.ts";
@@ -91,7 +92,7 @@ export function viewOf(
   };
 }
 
-/** What the table can be sorted by: its key, the screen's word for it, and which goes first. */
+/** Sort orders of the table: key, word on the screen, direction. */
 export const SORTS = {
   requests: {
     key: "r",

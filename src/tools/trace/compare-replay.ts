@@ -1,4 +1,4 @@
-/** The requests of a recording sent to a server, and its answers held against the recorded ones. */
+/** Sends the requests of a recording to a server and compares the answers with those recorded. */
 import { requestOf } from "../../pmxcfs/requests/table.ts";
 import { QbFailure } from "../../client/failure.ts";
 import type { QbResponse } from "../../client/message.ts";
@@ -8,7 +8,7 @@ import { escapeText } from "../../base/escape.ts";
 import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wording.ts";
 import type { RecordedRequest, Recording } from "./recording.ts";
 
-export interface AgainstOptions {
+export interface CompareOptions {
   readonly service: string;
   /** Requests that change the server are sent too. */
   readonly writes: boolean;
@@ -42,18 +42,18 @@ function difference(recorded: RecordedRequest, answer: QbResponse | QbFailure): 
 }
 
 /** Not answered by a server, not whole, or not to be asked again. */
-function isLeftOut(request: RecordedRequest, { writes, ignore }: AgainstOptions): boolean {
+function isLeftOut(request: RecordedRequest, { writes, ignore }: CompareOptions): boolean {
   const { id, error, redacted, refusedHere } = request;
   if (error === null || refusedHere || redacted.includes("body")) return true;
   return ignore.includes(id) || (!writes && requestOf(id)?.access === "write");
 }
 
-/** The clients that stand for the recorded connections: each from its first to its last request. */
+/** One client per recorded connection, open from its first to its last request. */
 class Clients implements Disposable {
-  readonly #options: AgainstOptions;
+  readonly #options: CompareOptions;
   readonly #open = new Map<number, QbClient>();
 
-  constructor(options: AgainstOptions) {
+  constructor(options: CompareOptions) {
     this.#options = options;
   }
 
@@ -78,9 +78,9 @@ class Clients implements Disposable {
 }
 
 /** Asks everything again, in the recorded order. A failure: the server does not let us in. */
-export async function compareAgainst(
+export async function compareReplay(
   recording: Recording,
-  options: AgainstOptions,
+  options: CompareOptions,
 ): Promise<Comparison | QbFailure> {
   using clients = new Clients(options);
   const asked = recording.requests.filter((request) => !isLeftOut(request, options));

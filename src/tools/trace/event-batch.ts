@@ -1,61 +1,62 @@
 /**
- * What a watcher is told, kept back for some milliseconds and then told in one go: whoever waits
- * for an answer waits for nothing else, and the processor is free for it when it wakes up.
+ * Observations of a proxy, delivered to its watcher in batches some milliseconds later. Formatting
+ * and writing a line costs more than passing a request on, and a client waits for its answer: the
+ * processor is left to the client when it wakes up.
  */
 import type { Span } from "../../wire/struct.ts";
 import type { Watcher } from "./exchange.ts";
 
-/** People do not notice, and a client that asks once a millisecond is disturbed once in fifty. */
+/** Delay of a batch: invisible to people, and one wake-up per 50 requests of a client at 1 kHz. */
 const KEPT_MS = 50;
-/** Kept back at most: what is beyond is told in the next turn of the event loop. */
+/** Bounds of a batch; one that is full is delivered in the next turn of the event loop. */
 const KEPT_MAX = 256;
 const KEPT_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Bodies are copied into one piece of memory after the other: making one for each costs more. */
+/** Bodies are copied into slabs: one allocation per body would cost more than the copy. */
 const SLAB_BYTES = 64 * 1024;
 
-/** A copy of a body; its slab goes when the last of its bodies has been told. */
+/** A copy of a body. Its slab is collected with the last of its bodies. */
 export interface Kept {
   readonly slab: Buffer;
   readonly at: number;
   readonly size: number;
 }
 
-/** performance.now() is corrected by the clock on the wall when they are so far apart. */
+/** performance.now() is realigned with the wall clock when they differ by more than this. */
 const DRIFT_MS = 2;
 
-/** Called with the time of what it tells, ms since 1970. */
-export type Tell = (watcher: Watcher, atMs: number) => void;
+/** Reports one observation; called with its time, ms since 1970. */
+export type Report = (watcher: Watcher, atMs: number) => void;
 
-export class Tellings {
+export class EventBatch {
   readonly #watcher: Watcher;
-  #kept: { readonly start: number; readonly tell: Tell }[] = [];
+  #kept: { readonly start: number; readonly report: Report }[] = [];
   #originMs = 0;
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   #used = 0;
   #bytes = 0;
   #timer: Timer | undefined;
-  #hurried = false;
+  #scheduled = false;
 
   constructor(watcher: Watcher) {
     this.#watcher = watcher;
   }
 
   /**
-   * Has `tell` called later, behind all that was added before, about what happened at `start` of
-   * performance.now(); it holds on to `bytes`.
+   * Queues a report behind those added before. `start` is its time by performance.now(); `bytes`
+   * is what it keeps in memory.
    */
-  add(start: number, tell: Tell, bytes = 0): void {
-    this.#kept.push({ start, tell });
+  add(start: number, report: Report, bytes = 0): void {
+    this.#kept.push({ start, report });
     this.#bytes += bytes;
-    this.#timer ??= setTimeout(() => this.tellNow(), KEPT_MS);
+    this.#timer ??= setTimeout(() => this.flush(), KEPT_MS);
     if (this.#kept.length < KEPT_MAX && this.#bytes < KEPT_BYTES_MAX) return;
-    if (this.#hurried) return;
-    this.#hurried = true;
-    setImmediate(() => this.tellNow());
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.flush());
   }
 
-  /** A copy of a message's body. */
+  /** Copies a body. */
   keep({ bytes, at: from, size }: Span): Kept {
     if (this.#used + size > this.#slab.byteLength) {
       this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, size));
@@ -67,11 +68,11 @@ export class Tellings {
     return { slab: this.#slab, at, size };
   }
 
-  /** Tells all there is. */
-  tellNow(): void {
+  /** Delivers everything now. */
+  flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#hurried = false;
+    this.#scheduled = false;
     const kept = this.#kept;
     if (kept.length === 0) return;
     this.#kept = [];
@@ -79,7 +80,7 @@ export class Tellings {
     const originMs = Date.now() - performance.now();
     // Kept where it is good enough: what came later never seems to have come before.
     if (Math.abs(originMs - this.#originMs) > DRIFT_MS) this.#originMs = originMs;
-    for (const { start, tell } of kept) tell(this.#watcher, this.#originMs + start);
-    this.#watcher.toldAll();
+    for (const { start, report } of kept) report(this.#watcher, this.#originMs + start);
+    this.#watcher.batchEnd();
   }
 }

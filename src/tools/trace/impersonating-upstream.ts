@@ -1,16 +1,16 @@
 /**
- * Connections to the server behind a proxy that root runs, each with its client's uid and gid: the
- * server itself refuses and denies what it would without the proxy. Only the pid is the proxy's.
+ * Upstream connections of a proxy that root runs, each with its client's uid and gid: the server
+ * applies its own access rules. Only the pid is the proxy's.
  */
 import type { Connected, Connecting } from "../../client/connecting.ts";
 import { QbClient } from "../../client/qb-client.ts";
 import type { Credentials } from "../../platform/socket.ts";
-import { type Behind, PATIENT_MS, type Taken, type Verdict } from "./upstream.ts";
+import { type UpstreamPool, CLIENT_WAIT_MS, type Taken, type Verdict } from "./upstream.ts";
 
-/** Everybody stands still for a handshake this long, once: then the server counts as hung. */
+/** A handshake may block the event loop this long, once; then the server counts as hung. */
 const VERDICT_WITHIN_MS = 50;
 
-/** What was made for a client that did not come is kept this long for the next one like it. */
+/** An unclaimed connection is kept this long for the next client with the same ids. */
 const KEPT_MS = 2000;
 
 interface Ready {
@@ -19,12 +19,12 @@ interface Ready {
 }
 
 /** Owns connections that no client has taken yet. */
-export class AsClients implements Behind {
+export class ImpersonatingUpstream implements UpstreamPool {
   readonly name: string;
   readonly showsClients = true;
   readonly #messageBytes: number;
   readonly #ready = new Map<string, Ready>();
-  /** It left a handshake without an answer, and has answered none since. */
+  /** The last handshake got no answer. */
   #hung = false;
 
   constructor(name: string, messageBytes: number) {
@@ -33,8 +33,9 @@ export class AsClients implements Behind {
   }
 
   /**
-   * Connects at once, for `take`: a handshake is answered with what the server says. While that is
-   * hung nobody waits for its word: the handshakes that come then are what asks it.
+   * Connects at once, for `take`: the client's handshake is answered with the server's decision.
+   * While the server hangs the decision is "unknown" at once; later handshakes find out when it
+   * answers again.
    */
   judge(peer: Credentials): Verdict {
     const key = keyOf(peer);
@@ -65,7 +66,7 @@ export class AsClients implements Behind {
   }
 
   async #await(connecting: Connecting): Promise<Connected> {
-    const result = await connecting.later(PATIENT_MS);
+    const result = await connecting.later(CLIENT_WAIT_MS);
     if (connecting.answered) this.#hung = false;
     return result;
   }

@@ -1,7 +1,7 @@
 /**
- * A service that stands before another one: each client connection has a connection of its own to
- * the server behind, requests go there and answers and events come back as they are. Where the
- * server sees this process's credentials, what its rules would deny a client is denied here.
+ * A proxy service: each client connection has an upstream connection of its own; requests, answers
+ * and events pass unchanged. Where the upstream server sees this process's credentials instead of
+ * the client's, the proxy applies the server's access rules to the client.
  */
 import { Access } from "../../pmxcfs/requests/access.ts";
 import { pathIsPrivate } from "../../pmxcfs/state/private-path.ts";
@@ -17,11 +17,11 @@ import type { Credentials, Handler, Peer, Permissions, Reply, Request } from "..
 import type { Span } from "../../wire/struct.ts";
 import { tail } from "../../wire/text.ts";
 import type { Watcher } from "./exchange.ts";
-import { type Kept, type Tell, Tellings } from "./event-batch.ts";
-import { type Behind, PATIENT_MS, type Taken } from "./upstream.ts";
+import { type Kept, type Report, EventBatch } from "./event-batch.ts";
+import { type UpstreamPool, CLIENT_WAIT_MS, type Taken } from "./upstream.ts";
 
-const PATIENT = { timeoutMs: PATIENT_MS };
-/** Between two tries at a server that asked to wait. */
+const CLIENT_WAIT = { timeoutMs: CLIENT_WAIT_MS };
+/** Between two tries while the server's flow control is on. */
 const BUSY_PAUSE_MS = 1;
 
 interface Session {
@@ -31,51 +31,51 @@ interface Session {
   closed: boolean;
 }
 
-/** What a request was, before its outcome is known. */
-interface Asked {
+/** A request before its outcome is known. */
+interface Pending {
   /** Of performance.now(). */
   readonly start: number;
   readonly peer: Peer;
   readonly id: number;
-  /** As good as the request itself. */
+  /** Valid as long as the request is. */
   readonly span: Span;
-  /** Its body, unless the watcher does not want it. */
+  /** Its body, when the watcher wants it. */
   kept: Kept | undefined;
   readonly malformed: boolean;
 }
 
-/** Why an outcome is not the server's. */
+/** What is noted with an outcome that is not the server's. */
 interface Remark {
   readonly why: string;
   readonly refusedHere: boolean;
 }
 
-/** Why those are refused that only a server could let in which answers nobody. */
+/** The refusal of clients that this process would refuse, while the upstream server hangs. */
 const SILENT = new QbFailure("timeout", Errno.ETIMEDOUT, "it does not answer");
 
 const NO_REMARK: Remark = { why: "", refusedHere: false };
 const REFUSED_HERE: Remark = { why: "", refusedHere: true };
 
 export class Proxy implements Handler {
-  readonly #upstream: Behind;
+  readonly #upstream: UpstreamPool;
   readonly #access: Access;
   readonly #watcher: Watcher;
-  readonly #tellings: Tellings;
+  readonly #batch: EventBatch;
   readonly #wait = new AdaptiveWait();
   readonly #sessions = new Map<Peer, Session>();
-  /** What the server behind said of those it does not let in. */
+  /** The upstream server's refusals, by peer. */
   readonly #refusals = new WeakMap<Credentials, QbFailure>();
 
-  constructor(upstream: Behind, access: Access, watcher: Watcher) {
+  constructor(upstream: UpstreamPool, access: Access, watcher: Watcher) {
     this.#upstream = upstream;
     this.#access = access;
     this.#watcher = watcher;
-    this.#tellings = new Tellings(watcher);
+    this.#batch = new EventBatch(watcher);
   }
 
-  /** Tells the watcher what it was not told yet. */
-  tellAll(): void {
-    this.#tellings.tellNow();
+  /** Delivers what is still batched to the watcher. */
+  flush(): void {
+    this.#batch.flush();
   }
 
   authenticate(peer: Credentials): Permissions | Errno {
@@ -91,9 +91,9 @@ export class Proxy implements Handler {
     const { showsClients } = this.#upstream;
     if (typeof own === "number" && !showsClients) return own;
     const verdict = this.#upstream.judge(peer);
-    // Whom the server sees it judges itself; what we think of them is for the trace.
+    // The server judges by the client's own ids; ours are for the trace.
     if (verdict === "welcome") return typeof own === "number" ? "read-write" : own;
-    // It may let them in yet: until then they wait, as they would for its own answer.
+    // Not decided yet: the client waits, as it would for the server itself.
     if (verdict === "unknown" && typeof own !== "number") return own;
     const refusal = verdict === "unknown" ? SILENT : verdict;
     this.#refusals.set(peer, refusal);
@@ -129,7 +129,7 @@ export class Proxy implements Handler {
     this.#note((watcher, atMs) => watcher.closed(peer, atMs));
   }
 
-  /** Passes events on until the server or the client has gone. */
+  /** Passes events on until the server or the client ends the connection. */
   async #attend(peer: Peer, session: Session): Promise<void> {
     const client = await session.taken.done;
     if (client instanceof QbFailure) {
@@ -153,87 +153,89 @@ export class Proxy implements Handler {
 
   handle(request: Request): Reply | Promise<Reply> {
     const session = this.#sessions.get(request.peer);
-    const asked = askedIn(request, false);
-    if (session === undefined) return this.#answerHere(asked, Errno.ENOTCONN);
+    const pending = pendingOf(request, false);
+    if (session === undefined) return this.#answerHere(pending, Errno.ENOTCONN);
     session.requests++;
     const denied = this.#deniedHere(request);
-    return denied === undefined ? this.#forward(session, asked) : this.#answerHere(asked, denied);
+    return denied === undefined
+      ? this.#forward(session, pending)
+      : this.#answerHere(pending, denied);
   }
 
-  #answerHere(asked: Asked, error: Errno): Errno {
-    this.#keep(asked);
-    this.#tell(asked, error, REFUSED_HERE);
+  #answerHere(pending: Pending, error: Errno): Errno {
+    this.#keep(pending);
+    this.#report(pending, error, REFUSED_HERE);
     return error;
   }
 
-  #keep(asked: Asked): void {
-    const { id, peer, span } = asked;
-    if (this.#watcher.wants(id, peer.caller)) asked.kept = this.#tellings.keep(span);
+  #keep(pending: Pending): void {
+    const { id, peer, span } = pending;
+    if (this.#watcher.wants(id, peer.caller)) pending.kept = this.#batch.keep(span);
   }
 
-  /** What the server would deny this client, if it saw the client's credentials. */
+  /** The errno the server would give this client if it saw the client's credentials. */
   #deniedHere({ id, caller, span }: Request): Errno | undefined {
     if (this.#upstream.showsClients || caller.permissions === "read-write") return undefined;
     if (requestOf(id)?.access === "write") return Errno.EPERM;
     return id === CfsIpc.GET_CONFIG && pathIsPrivate(tail(span, 0)) ? Errno.EPERM : undefined;
   }
 
-  /** Sizes that lie cannot be passed on; what pmxcfs answers to them can. */
+  /** A header with a wrong size cannot be forwarded: answered here, as pmxcfs does. */
   malformed(request: Request): Errno {
     const error = malformed(request.caller, request.id, request.span);
-    return this.#answerHere(askedIn(request, true), error);
+    return this.#answerHere(pendingOf(request, true), error);
   }
 
-  #forward(session: Session, asked: Asked): Reply | Promise<Reply> {
+  #forward(session: Session, pending: Pending): Reply | Promise<Reply> {
     const { client } = session;
-    const { id, span } = asked;
-    if (client === undefined || client.busy) return this.#forwardLater(session, asked);
+    const { id, span } = pending;
+    if (client === undefined || client.busy) return this.#forwardLater(session, pending);
     const failure = client.send(id, bodyOf(span));
-    // The server is at work already.
-    this.#keep(asked);
-    if (failure !== undefined) return this.#notPassed(session, asked, failure);
-    const answer = client.answer(id, this.#wait, PATIENT);
-    if (answer instanceof Promise) return answer.then((late) => this.#outcome(asked, late));
-    return this.#outcome(asked, answer);
+    // After the send: the server works while the body is copied.
+    this.#keep(pending);
+    if (failure !== undefined) return this.#notPassed(session, pending, failure);
+    const answer = client.answer(id, this.#wait, CLIENT_WAIT);
+    if (answer instanceof Promise) return answer.then((late) => this.#outcome(pending, late));
+    return this.#outcome(pending, answer);
   }
 
-  #notPassed(session: Session, asked: Asked, failure: QbFailure): Reply | Promise<Reply> {
-    if (failure.kind === "busy") return this.#forwardLater(session, asked);
-    return this.#outcome(asked, failure);
+  #notPassed(session: Session, pending: Pending, failure: QbFailure): Reply | Promise<Reply> {
+    if (failure.kind === "busy") return this.#forwardLater(session, pending);
+    return this.#outcome(pending, failure);
   }
 
-  /** When the connection is still being made, or the server asks to wait. */
-  async #forwardLater(session: Session, asked: Asked): Promise<Reply> {
-    if (asked.kept === undefined) this.#keep(asked);
+  /** While the upstream connection is being made, or its flow control is on. */
+  async #forwardLater(session: Session, pending: Pending): Promise<Reply> {
+    if (pending.kept === undefined) this.#keep(pending);
     const client = session.client ?? (await session.taken.done);
     const answer =
-      client instanceof QbFailure ? client : await askPatiently(client, session, asked);
-    return this.#outcome(asked, answer);
+      client instanceof QbFailure ? client : await sendWhenReady(client, session, pending);
+    return this.#outcome(pending, answer);
   }
 
-  #outcome(asked: Asked, answer: QbResponse | QbFailure): Reply {
+  #outcome(pending: Pending, answer: QbResponse | QbFailure): Reply {
     if (!(answer instanceof QbFailure)) {
       const outcome = answer.error === 0 ? answer.body : (answer.error as Errno);
-      this.#tell(asked, outcome, NO_REMARK);
+      this.#report(pending, outcome, NO_REMARK);
       return outcome;
     }
     if (answer.kind === "size") {
-      this.#tell(asked, answer.errno, { why: answer.message, refusedHere: true });
+      this.#report(pending, answer.errno, { why: answer.message, refusedHere: true });
       return answer.errno;
     }
-    this.#tell(asked, undefined, { why: String(answer), refusedHere: false });
-    asked.peer.disconnect(`lost @${this.#upstream.name}: ${String(answer)}`);
+    this.#report(pending, undefined, { why: String(answer), refusedHere: false });
+    pending.peer.disconnect(`lost @${this.#upstream.name}: ${String(answer)}`);
     return EMPTY_REPLY;
   }
 
-  #tell(asked: Asked, outcome: Reply | undefined, { why, refusedHere }: Remark): void {
-    const { start, peer, id, kept } = asked;
+  #report(pending: Pending, outcome: Reply | undefined, { why, refusedHere }: Remark): void {
+    const { start, peer, id, kept } = pending;
     if (kept === undefined) return;
     const latencyUs = (performance.now() - start) * 1000;
     const isReply = outcome instanceof Uint8Array;
     const replyBytes = isReply ? outcome.byteLength : 0;
     const reply = isReply && this.#watcher.wantsReplies ? outcome : EMPTY_REPLY;
-    const tell: Tell = (watcher, atMs) => {
+    const report: Report = (watcher, atMs) => {
       watcher.exchanged({
         atMs,
         connection: peer.number,
@@ -245,15 +247,15 @@ export class Proxy implements Handler {
         reply,
         why,
         latencyUs: Math.round(latencyUs),
-        malformed: asked.malformed,
+        malformed: pending.malformed,
         refusedHere,
       });
     };
-    this.#tellings.add(start, tell, kept.size + reply.byteLength);
+    this.#batch.add(start, report, kept.size + reply.byteLength);
   }
 
-  #note(tell: Tell, bytes = 0): void {
-    this.#tellings.add(performance.now(), tell, bytes);
+  #note(report: Report, bytes = 0): void {
+    this.#batch.add(performance.now(), report, bytes);
   }
 }
 
@@ -261,24 +263,24 @@ function bodyOf({ bytes, at, size }: Span): Buffer {
   return bytes.subarray(at, at + size);
 }
 
-function askedIn({ id, peer, span }: Request, isMalformed: boolean): Asked {
+function pendingOf({ id, peer, span }: Request, isMalformed: boolean): Pending {
   const start = performance.now();
   return { start, peer, id, span, kept: undefined, malformed: isMalformed };
 }
 
-/** As long as the server asks to wait, so is the client asked. */
-async function askPatiently(
+/** Sends under the server's flow control, which is applied to the client meanwhile. */
+async function sendWhenReady(
   client: QbClient,
   session: Session,
-  { peer, id, span }: Asked,
+  { peer, id, span }: Pending,
 ): Promise<QbResponse | QbFailure> {
   const body = bodyOf(span);
-  let answer = await client.sendRecv(id, body, PATIENT);
+  let answer = await client.sendRecv(id, body, CLIENT_WAIT);
   if (!(answer instanceof QbFailure) || answer.kind !== "busy") return answer;
   peer.holdRequests(1);
   while (answer instanceof QbFailure && answer.kind === "busy" && !session.closed) {
     await Bun.sleep(BUSY_PAUSE_MS);
-    answer = await client.sendRecv(id, body, PATIENT);
+    answer = await client.sendRecv(id, body, CLIENT_WAIT);
   }
   peer.holdRequests(0);
   return answer;

@@ -156,7 +156,7 @@ export function readRecording(text: string): Recording | string {
     requests.push(request);
   }
   const ofConnection = Map.groupBy(requests, ({ connection }) => connection);
-  // An event is told at once, a request when it is answered: its line may come later.
+  // An event is written at once, a request when it is answered: its line may come later.
   for (const event of events) attach(event, ofConnection);
   return { header, requests };
 }

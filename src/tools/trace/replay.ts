@@ -1,4 +1,4 @@
-/** A service that answers from a recording: for tests of clients without the server they need. */
+/** A service that answers from a recording: tests of clients then need no server. */
 import type { Access } from "../../pmxcfs/requests/access.ts";
 import { Errno } from "../../base/errno.ts";
 import { EMPTY_REPLY } from "../../ipc/handler.ts";
@@ -8,7 +8,7 @@ import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wo
 import type { RecordedRequest, Recording } from "./recording.ts";
 import { redactBody } from "./redact.ts";
 
-/** What nobody asked while it was recorded; pmxcfs answers it to nothing. */
+/** The answer to a request that was not recorded; pmxcfs never gives it. */
 const NOT_RECORDED = Errno.ENOSYS;
 
 /** The recorded answers to one and the same request, in their order. */
@@ -69,7 +69,7 @@ export class Replayer implements Handler {
 
   #miss(id: number, body: Buffer): Errno {
     const what = `${requestName(id)} ${descriptionText(describe(id, body))}`.trimEnd();
-    if (!this.#missed.has(what)) this.#log.warn(`nobody asked ${what} while it was recorded`);
+    if (!this.#missed.has(what)) this.#log.warn(`not recorded: ${what}`);
     this.#missed.add(what);
     return NOT_RECORDED;
   }

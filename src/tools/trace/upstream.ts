@@ -1,42 +1,42 @@
 /**
- * Connections to the server behind a proxy with the proxy's own credentials, one ready ahead of the
- * next client: so it is known at that client's handshake whether the server lets anybody in, and
- * with which errno not.
+ * Upstream connections with the proxy's own credentials. One is made ahead of the next client, so
+ * that at the client's handshake it is known whether the server accepts, or with which errno it
+ * refuses.
  */
 import type { Connected } from "../../client/connecting.ts";
 import { QbFailure } from "../../client/failure.ts";
 import { QbClient } from "../../client/qb-client.ts";
 import type { Credentials } from "../../platform/socket.ts";
 
-/** A server that is away or refuses is asked again this often. */
+/** Interval between tries to connect to a server that is absent or refuses. */
 const RETRY_MS = 100;
 
-/** The client decides how long it waits; when it leaves, so does its proxy. */
-export const PATIENT_MS = 3_600_000;
+/** Upper bound of a wait; the client's own deadline ends it earlier. */
+export const CLIENT_WAIT_MS = 3_600_000;
 
-/** Whether a server lets somebody in; unknown while it does not answer. */
+/** The server's decision about a peer; unknown while it does not answer. */
 export type Verdict = "welcome" | "unknown" | QbFailure;
 
-/** A connection that is there, or that is being made. */
+/** A connection, made or under way. */
 export interface Taken {
   readonly done: Promise<Connected>;
-  /** The taker waits no longer. What comes all the same is still the taker's. */
+  /** Gives up waiting. A connection that is made all the same still belongs to the caller. */
   cancel(): void;
 }
 
-/** Where a proxy's connections come from. */
-export interface Behind extends Disposable {
+/** Source of a proxy's upstream connections. */
+export interface UpstreamPool extends Disposable {
   readonly name: string;
   /** The server sees each client's uid and gid, not the proxy's. */
   readonly showsClients: boolean;
-  /** Asks, where it is not known, whether the server lets `peer` in. */
+  /** The server's decision about `peer`; asks the server when it is not known. */
   judge(peer: Credentials): Verdict;
-  /** A connection for `peer`; from here on the taker's. */
+  /** A connection for `peer`; the caller owns it. */
   take(peer: Credentials): Taken;
 }
 
-/** Owns the one that is ready; those that were taken are their takers'. */
-export class Upstream implements Behind {
+/** Owns the connection that is ready; callers own those they took. */
+export class Upstream implements UpstreamPool {
   readonly name: string;
   readonly showsClients = false;
   readonly #messageBytes: number;
@@ -51,12 +51,12 @@ export class Upstream implements Behind {
     this.#next = this.#connect();
   }
 
-  /** The connection that is ready or under way, or what it failed with, left where it is. */
+  /** The connection that is ready or under way, or its failure; it is not taken. */
   async probe(): Promise<Connected> {
     return await this.#next;
   }
 
-  /** Why the server lets nobody in, as far as is known. */
+  /** The server's refusal, as far as it is known. */
   judge(): Verdict {
     return this.#ready instanceof QbFailure ? this.#ready : "welcome";
   }
@@ -71,7 +71,7 @@ export class Upstream implements Behind {
     this.#replace();
     const client = await taken;
     if (client instanceof QbFailure || client.connected) return client;
-    // It was ready for so long that its server is another one by now.
+    // The server was restarted since this connection was made.
     client.close();
     const fresh = this.#next;
     this.#replace();
