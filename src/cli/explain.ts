@@ -6,6 +6,7 @@ import {
   renderCodeList,
   renderDiagnosis,
   renderExplanation,
+  renderSymptoms,
 } from "../tools/check/explain-text.ts";
 import {
   CODE_NAMES,
@@ -80,12 +81,16 @@ export const explainCommand = command({
   options: {
     json: flag({ description: "As JSON" }),
     list: flag({ description: "List all codes" }),
-    markdown: flag({ description: "Everything: docs/diagnosis.md" }),
+    markdown: flag({ description: "Everything: docs/diagnosis.md; with --list docs/symptoms.md" }),
     noColor: flag({ description: "No colours" }),
   },
   operands: { text: repeated({ description: "The error line, or a code", hint: "TEXT" }) },
   async run(values) {
     const style = stdoutStyle(values.noColor);
+    if (values.list && values.markdown) {
+      print(renderSymptoms());
+      return ExitCode.OK;
+    }
     if (values.list) {
       print(renderCodeList(style));
       return ExitCode.OK;

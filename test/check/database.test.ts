@@ -32,9 +32,17 @@ function write(rows: readonly Row[], mtime?: number): string {
   return path;
 }
 
-async function examined(database: string, service = "test-no-server"): Promise<Told> {
+async function examined(
+  database: string,
+  service = "test-no-server",
+  only = ["database"],
+): Promise<Told> {
   const paths = { database, lockFile: `${database}.lock`, scratch: directory };
-  return await check(service, { only: ["database"], paths });
+  return await check(service, { only, paths });
+}
+
+async function inTree(rows: readonly Row[]): Promise<Told> {
+  return await examined(write(rows), "test-no-server", ["files"]);
 }
 
 test("a sound file passes, and nothing of it is touched or left", async () => {
@@ -186,15 +194,13 @@ test("LOCKS_HELD: with the node that wrote them and their age", async () => {
   const now = Math.floor(Date.now() / 1000);
   const conf = `totem {\n  cluster_name: c\n  config_version: 1\n}\nnodelist {
     node {\n name: pve2\n nodeid: 2\n quorum_votes: 1\n ring0_addr: 192.0.2.2\n }\n}\n`;
-  const report = await examined(
-    write([
-      ...TREE,
-      [60, 0, DIRECTORY, "priv"],
-      [61, 60, DIRECTORY, "lock"],
-      [62, 61, DIRECTORY, "file-storage_cfg", 0, { mtime: now - 7, writer: 2 }],
-      [63, 0, FILE, "corosync.conf", conf],
-    ]),
-  );
+  const report = await inTree([
+    ...TREE,
+    [60, 0, DIRECTORY, "priv"],
+    [61, 60, DIRECTORY, "lock"],
+    [62, 61, DIRECTORY, "file-storage_cfg", 0, { mtime: now - 7, writer: 2 }],
+    [63, 0, FILE, "corosync.conf", conf],
+  ]);
   expectFound(report, "LOCKS_HELD", {
     line: /^1 locks in \/etc\/pve\/priv\/lock: file-storage_cfg \(pve2, (7|8|9|1\d) s old\)$/,
     fix: /given up by itself after 120 s/,
@@ -213,12 +219,12 @@ test("FILES_LEFT: temporary files whose writer has ended, and no others", async 
     [74, 0, FILE, ".ansible_tmpabc", "young", { mtime: now }],
     [75, 0, FILE, "notes.tmp.txt", "no temporary name"],
   ];
-  const report = await examined(write([...TREE, ...rows]));
+  const report = await inTree([...TREE, ...rows]);
   const hidden = "/etc/pve/.fuse_hidden0000000000000001";
   const left = `/etc/pve/nodes/${NODE}/qemu-server/100.conf.tmp.${dead}`;
   expectFound(report, "FILES_LEFT", {
     line: new RegExp(`^2 temporary files were left in /etc/pve: ${left}, ${hidden}$`),
-    fix: /^Look at them/,
+    fix: /^The command keeps a copy/,
     exit: 0,
   });
 });

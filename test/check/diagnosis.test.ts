@@ -1,7 +1,7 @@
 /** The document is current, and every code in it is provoked by a test. */
 import { CHECKS } from "../../src/tools/check/catalog/code.ts";
 import { CODES } from "../../src/tools/check/catalog/codes.ts";
-import { renderDiagnosis } from "../../src/tools/check/explain-text.ts";
+import { renderDiagnosis, renderSymptoms } from "../../src/tools/check/explain-text.ts";
 import { REPOSITORY } from "../support/native.ts";
 import { expect, test } from "bun:test";
 import { readFileSync, readdirSync } from "node:fs";
@@ -10,6 +10,11 @@ import { join } from "node:path";
 test("docs/diagnosis.md is what the tables say (pmxcfs-ipc explain --markdown)", () => {
   const written = readFileSync(join(REPOSITORY, "docs", "diagnosis.md"), "utf8");
   expect(written).toBe(renderDiagnosis());
+});
+
+test("docs/symptoms.md is what the tables say (pmxcfs-ipc explain --list --markdown)", () => {
+  const written = readFileSync(join(REPOSITORY, "docs", "symptoms.md"), "utf8");
+  expect(written).toBe(renderSymptoms());
 });
 
 test("every code is expected, with its line, fix and exit code, by a test", () => {

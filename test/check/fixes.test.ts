@@ -197,6 +197,23 @@ const SCENARIOS: Partial<Record<CodeName, Scenario>> = {
     only: DATABASE,
     also: ({ fixes }) => expect(fixes[0]).toMatch(/^\[ \/proc\/\d+\/fd\/\d+ -ef .* \] && kill \d+/),
   },
+  FILES_LEFT: {
+    // The node's own /etc/pve, with a file of a shell that has ended and one of the server.
+    script: `${named("127.0.0.1 localhost\n192.0.2.7 pve1\n")}
+      pmxcfs-ipc serve --mount /etc/pve --local --no-rrd > /run/log 2>&1 & server=$!
+      await test -L /etc/pve/local
+      mkdir -p /etc/pve/nodes/pve1/qemu-server; echo keep > /etc/pve/storage.cfg
+      sh -c 'echo left > /etc/pve/nodes/pve1/qemu-server/100.conf.tmp.$$'
+      echo busy > /etc/pve/user.cfg.tmp.$server`,
+    only: ["files"],
+    roots: ["/etc/pve/nodes", "/etc/pve/storage.cfg", "/root"],
+    look: "ls /etc/pve /etc/pve/nodes/pve1/qemu-server; find /root -type f",
+    also({ looked }) {
+      expect(looked).toMatch(/^user\.cfg\.tmp\.\d+$/m);
+      expect(looked).not.toMatch(/^100\.conf\.tmp/m);
+      expect(looked).toMatch(/^\/root\/pve-left-\S+\/100\.conf\.tmp\.\d+$/m);
+    },
+  },
   DB_CORRUPT: {
     script: damaged(),
     only: DATABASE,

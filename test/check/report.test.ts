@@ -63,7 +63,6 @@ const SKIPPED = skip("unit", "systemctl is not installed");
 const VERDICT = `\
 WARN: /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) [SHM_LOW]
       fix:   mount -o remount,size=384M /dev/shm
-      next:  To keep it: size= in /etc/fstab; in a container --shm-size=512m.
 `;
 const LOW_SECTION = `\
 = CHECKING SHARED MEMORY =

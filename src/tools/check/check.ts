@@ -15,7 +15,7 @@ import {
   rrdcachedProbe,
   statusProbe,
 } from "./probes/cluster.ts";
-import { databaseProbe } from "./probes/database.ts";
+import { databaseProbe, filesProbe } from "./probes/database.ts";
 import { identityProbe, nameProbe } from "./probes/identity.ts";
 import { listenerProbe, unitProbe } from "./probes/listener.ts";
 import { leftoversProbe, memoryProbe, resourcesProbe, stuckProbe } from "./probes/machine.ts";
@@ -69,6 +69,7 @@ const LANES: readonly (readonly Probe[])[] = [
   MACHINE_LANE,
   ...SERVER_PROBES.map((probe) => [probe]),
   [databaseProbe],
+  [filesProbe],
 ];
 
 export const DEFAULT_OPTIONS: CheckOptions = {

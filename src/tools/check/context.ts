@@ -85,14 +85,15 @@ export class Facts {
     this.service = service;
   }
 
-  #once<T>(key: string, find: () => Promise<T>): Promise<T> {
+  /** What `find` gives at the first call with this key, for several probes. */
+  once<T>(key: string, find: () => Promise<T>): Promise<T> {
     const kept = this.#kept.get(key) ?? find();
     this.#kept.set(key, kept);
     return kept as Promise<T>;
   }
 
   identity(): Promise<Identity> {
-    return this.#once("identity", async () => {
+    return this.once("identity", async () => {
       const text = await this.machine.text(`${this.machine.paths.proc}/self/status`);
       const keys = parseKeys(typeof text === "string" ? text : "");
       const [realUid, uid] = ids(keys.get("Uid"));
@@ -103,7 +104,7 @@ export class Facts {
 
   /** Undefined outside of user namespaces. */
   outerIds(): Promise<OuterIds | undefined> {
-    return this.#once("outer ids", async () => {
+    return this.once("outer ids", async () => {
       const { proc } = this.machine.paths;
       const { uid, gid } = await this.identity();
       const uids = await this.machine.text(`${proc}/self/uid_map`);
@@ -116,7 +117,7 @@ export class Facts {
 
   /** By name or number; undefined when there is none. */
   group(key: string): Promise<Group | undefined> {
-    return this.#once(`group ${key}`, async () => {
+    return this.once(`group ${key}`, async () => {
       const { code, out } = await this.machine.run(["getent", "group", key], LOOKUP_MS);
       if (code === 0) return parseGroups(out)[0];
       if (code === NOT_FOUND) return undefined;
@@ -128,11 +129,11 @@ export class Facts {
   }
 
   processes(): Promise<ProcessInfo[]> {
-    return this.#once("processes", async () => readProcesses(this.machine.paths.proc));
+    return this.once("processes", async () => readProcesses(this.machine.paths.proc));
   }
 
   rings(): Promise<RingDirectoryInfo[]> {
-    return this.#once("rings", () => readRings(this.machine.paths));
+    return this.once("rings", () => readRings(this.machine.paths));
   }
 
   /** The path of the service's socket where libqb is told to use the file system. */
@@ -142,7 +143,7 @@ export class Facts {
 
   /** Whether libqb clients use sockets in the file system here. */
   usesFilesystem(): Promise<boolean> {
-    return this.#once("filesystem", async () => {
+    return this.once("filesystem", async () => {
       return typeof (await this.machine.info(this.machine.paths.filesystemSockets)) !== "number";
     });
   }
@@ -154,7 +155,7 @@ export class Facts {
 
   /** Every socket that listens under the service's name, in whatever way. */
   listeners(): Promise<Listener[]> {
-    return this.#once("listeners", async () => {
+    return this.once("listeners", async () => {
       const path = this.socketPath();
       const found = (await this.#sockets()).filter(
         (row) => row.listening && (row.path === path || isAbstractName(row.path, this.service)),
@@ -192,7 +193,7 @@ export class Facts {
 
   /** Which program serves; `unknown` too when its process may not be seen. */
   serverKind(): Promise<ServerKind> {
-    return this.#once("kind", async () => {
+    return this.once("kind", async () => {
       const owner = (await this.server())?.owner;
       if (owner === undefined) return "unknown";
       if (owner.command === "pmxcfs" || owner.command === "pmxcfs-ipc") return owner.command;
@@ -205,7 +206,7 @@ export class Facts {
 
   /** The server's command line; empty when it may not be read. */
   serverWords(): Promise<readonly string[]> {
-    return this.#once("words", async () => {
+    return this.once("words", async () => {
       const pid = (await this.server())?.owner?.pid;
       if (pid === undefined) return [];
       const line = await this.machine.text(`${this.machine.paths.proc}/${pid}/cmdline`);

@@ -5,7 +5,7 @@
 import { markdownTable } from "../../base/table.ts";
 import { CHECKS, type Cause, type CheckName } from "./catalog/code.ts";
 import { CODES, type CodeName, rowOf } from "./catalog/codes.ts";
-import { type Explanation, TEXTS, textsOf } from "./explain.ts";
+import { type Explanation, TEXT_GROUPS, TEXTS, textsOf } from "./explain.ts";
 import { type Paint, wrap } from "./report-text.ts";
 
 const INDENT = "   ";
@@ -230,4 +230,35 @@ export function renderDiagnosis(): string {
   const checks = (Object.keys(CHECKS) as CheckName[]).map(checkSection).join("");
   const texts = TEXTS.map(textSection).join("");
   return `${INTRODUCTION}## Codes\n\n${checks}## Error texts\n\n${texts}`.trimEnd() + "\n";
+}
+
+const SYMPTOMS = `# Symptoms
+
+Which line, where it comes from, and what to look at first. Paste a whole line, or a log, into
+\`pmxcfs-ipc explain\` for all causes and their fixes; \`pmxcfs-ipc --check\` looks at the node
+itself. Made by \`pmxcfs-ipc explain --list --markdown > docs/symptoms.md\`.
+`;
+
+/** The first sentence of a meaning. */
+function firstSentence(text: string): string {
+  return /^.*?[.:](?= |$)/.exec(text)?.[0].replace(/:$/, ".") ?? text;
+}
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|");
+}
+
+function symptomRow({ title, meaning, causes }: (typeof TEXTS)[number]): string[] {
+  const codes = [...new Set(causes.flatMap(({ code }) => code ?? []))];
+  const links = codes.map((code) => `[${code}](diagnosis.md#${code.toLowerCase()})`);
+  return [title, firstSentence(meaning), causes[0]?.tell ?? "", links.join(", ")].map(cell);
+}
+
+/** docs/symptoms.md: one row for each error text. */
+export function renderSymptoms(): string {
+  const heading = ["you see", "it means", "look first", "codes"];
+  const sections = TEXT_GROUPS.map(([title, texts]) => {
+    return `\n## ${title}\n\n${markdownTable([heading, ...texts.map(symptomRow)])}`;
+  });
+  return `${SYMPTOMS}${sections.join("")}`;
 }

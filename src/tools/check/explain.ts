@@ -15,12 +15,15 @@ import { SERVER_TEXTS } from "./catalog/server-texts.ts";
 import strerror from "./catalog/strerror.json";
 import { stripVTControlCharacters } from "node:util";
 
-export const TEXTS: readonly ErrorText[] = [
-  ...CLIENT_TEXTS,
-  ...SERVER_TEXTS,
-  ...CLUSTER_TEXTS,
-  ...NEIGHBOUR_TEXTS,
-];
+/** All texts, by what prints them. */
+export const TEXT_GROUPS = [
+  ["Commands, and programs that use the IPC or /etc/pve", CLIENT_TEXTS],
+  ["pmxcfs and its service", SERVER_TEXTS],
+  ["The cluster: quorum, corosync, locks, HA", CLUSTER_TEXTS],
+  ["What stands beside pmxcfs, and is no fault of it", NEIGHBOUR_TEXTS],
+] as const satisfies readonly (readonly [heading: string, texts: readonly ErrorText[]])[];
+
+export const TEXTS: readonly ErrorText[] = TEXT_GROUPS.flatMap(([, texts]) => texts);
 
 /** A message of a program's own says more than the libc words at its end. */
 const BY_DETAIL: readonly ErrorText[] = [

@@ -106,9 +106,11 @@ function totals({ counts }: Report, paint: Paint): string {
   return parts.join("  ");
 }
 
-/** The verdict with what to do about it. */
+/** The verdict with its fix; what to do by hand where there is none. */
 function verdictLines(report: Report, paint: Paint): string[] {
-  return [headline(report, paint), ...remedyLines(report.verdict, paint)];
+  const { fix } = report.verdict;
+  const remedy = fix === undefined ? report.verdict : { fix };
+  return [headline(report, paint), ...remedyLines(remedy, paint)];
 }
 
 function notInstalled(report: Report, paint: Paint): string {

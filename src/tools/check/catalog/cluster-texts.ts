@@ -211,7 +211,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       {
         text:
           "Traces of an earlier cluster, or guests of its own. Keep a copy first " +
-          "(`pmxcfs-ipc config export`), then follow Proxmox's page on separating a node.",
+          "(`pmxcfs-ipc config export /root/rescued`), then follow Proxmox's page on separating a node.",
         tell: "the lines above name each obstacle",
       },
     ],

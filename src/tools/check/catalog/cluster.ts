@@ -219,7 +219,8 @@ export const CLUSTER_CODES = {
     cause:
       "A program ended between writing a file and renaming it. They cost space on all nodes and " +
       "nothing reads them.",
-    advice: "Look at them, keep a copy, and remove them from one node.",
+    fix: "{command}",
+    advice: "The command keeps a copy of each below /root. Without a live mount none is printed.",
   },
   NO_QUORUM: {
     title: "no quorum",

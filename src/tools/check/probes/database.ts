@@ -134,6 +134,14 @@ function examine(file: string): Examined {
   return { problems, items: salvage(file).items, modifiedS };
 }
 
+/** With the file's own directory in the texts, not that of the copy. */
+function named(examined: Examined, copy: string, original: string): Examined {
+  const problems = examined.problems.map((problem) =>
+    Object.assign({}, problem, { text: problem.text.replaceAll(copy, original) }),
+  );
+  return { ...examined, problems };
+}
+
 /** Copies the file and its log, and examines the copy; a copy torn by a writer is made again. */
 async function examineCopy(context: Context, path: string): Promise<Examined | string> {
   const { machine } = context;
@@ -150,6 +158,8 @@ async function examineCopy(context: Context, path: string): Promise<Examined | s
       }
       const name = path.slice(path.lastIndexOf("/") + 1);
       result = examine(`${directory}/${name}`);
+      const original = path.slice(0, path.lastIndexOf("/"));
+      result = named(result, directory, original);
       const after = await machine.info(path);
       const same =
         typeof before !== "number" &&
@@ -236,8 +246,13 @@ function clock({ machine }: Context, modifiedS: number): Finding[] {
   return [found("CLOCK_BACKWARDS", { what, seconds, limit: CLOCK_LIMIT_S })];
 }
 
+/** The examined copy, made once for both probes; a text that says why there is none. */
+function examinedOnce(context: Context, path: string): Promise<Examined | string> {
+  return context.facts.once("config.db", () => examineCopy(context, path));
+}
+
 async function inside(context: Context, path: string): Promise<Finding[]> {
-  const examined = await examineCopy(context, path);
+  const examined = await examinedOnce(context, path);
   if (typeof examined === "string") return [skip("database", `${path}: ${examined}`)];
   const bad = fatal(path, examined);
   if (bad.length > 0) return bad;
@@ -250,8 +265,6 @@ async function inside(context: Context, path: string): Promise<Finding[]> {
     ...sizes(path, items),
     ...nodeDirectory(context, items),
     ...clock(context, modifiedS),
-    ...(await filesLeft(context, items)),
-    ...locksHeld(context, items),
   ];
 }
 
@@ -278,5 +291,25 @@ export const databaseProbe: Probe = {
       findings.push(...(await inside(context, path)));
     }
     return findings;
+  },
+};
+
+/** What lies in the tree that nothing uses any more, and the locks. */
+export const filesProbe: Probe = {
+  check: "files",
+  async run(context) {
+    const { machine } = context;
+    const path = machine.paths.database;
+    const info = await machine.info(path);
+    const isUsable = typeof info !== "number" && info.kind === "file";
+    if (!isUsable || info.size > COPY_LIMIT_BYTES || !(await machine.readable(path))) {
+      return [skip("files", `${path} cannot be read`)];
+    }
+    const examined = await examinedOnce(context, path);
+    if (typeof examined === "string") return [skip("files", `${path}: ${examined}`)];
+    const { items } = examined;
+    const findings = [...(await filesLeft(context, items)), ...locksHeld(context, items)];
+    if (findings.length > 0) return findings;
+    return [pass("files", "no temporary file was left behind, no lock is held")];
   },
 };
