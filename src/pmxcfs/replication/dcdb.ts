@@ -165,7 +165,9 @@ export class DatabaseGroup implements Application {
     const leading = leaderOf(heads);
     const leader = states[leading];
     if (leader === undefined) return protocolLeave("no states to compare");
-    const synced = states.map(({ state }) => state.equals(leader.state));
+    // Equal states are one object (roster.ts), most often.
+    const same = (state: Buffer) => state === leader.state || state.equals(leader.state);
+    const synced = states.map(({ state }) => same(state));
     this.#leader = leader.member;
     this.#leaderIndex = leader.state;
     const comparison = { synced, leader: leader.member };
@@ -230,18 +232,26 @@ export class DatabaseGroup implements Application {
     return updates.size;
   }
 
-  /** Says what will be lost, when it is much: entries whose place nothing else takes. */
+  /**
+   * Says what will be lost, when it is much: entries whose place nothing else takes. An inode may
+   * be another entry in the leader's tree, when both went their own ways.
+   */
   #announce(leader: Member, gone: readonly Entry[]): void {
-    if (this.#options.onOverruled === undefined || gone.length === 0) return;
-    const places = new Set<string>();
-    for (const { parent, name } of this.#updates.values()) places.add(`${parent}/${name}`);
-    const lost = gone.filter(({ parent, name }) => !places.has(`${parent?.inode ?? 0}/${name}`));
-    const paths = lost.map(pathOf).filter((path) => guestPath(path) !== undefined);
-    const moved = new Set([...this.#updates.values()].map(({ name }) => name));
-    const guests = paths.filter((path) => !moved.has(path.slice(path.lastIndexOf("/") + 1)));
+    if (this.#options.onOverruled === undefined) return;
+    const updates = [...this.#updates.values()].filter(({ inode }) => inode !== ROOT_INODE);
+    const places = new Set(updates.map(({ parent, name }) => `${parent}/${name}`));
+    const before = updates.flatMap(({ inode }) => this.#tree.entry(inode) ?? []);
+    const lost = [...gone, ...before].filter(({ parent, name }) => {
+      return !places.has(`${parent?.inode ?? 0}/${name}`);
+    });
+    const names = new Set(updates.map(({ name }) => name));
+    // A guest that moved to another node keeps its file's name.
+    const guests = lost
+      .filter(({ name }) => !names.has(name))
+      .map(pathOf)
+      .filter((path) => guestPath(path) !== undefined);
     if (guests.length === 0 && lost.length <= MOST_DELETED) return;
-    const updates = [...this.#updates.keys()].filter((inode) => inode !== ROOT_INODE);
-    const changed = updates.filter((inode) => this.#tree.entry(inode) !== undefined).length;
+    const changed = before.length;
     const added = updates.length - changed;
     this.#options.onOverruled({ leader, deleted: lost.length, added, changed, guests });
   }

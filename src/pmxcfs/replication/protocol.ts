@@ -194,7 +194,7 @@ export class Protocol {
     if (peer.state !== undefined) {
       return this.#leave(protocolLeave(`a second state of ${sender} in one synchronisation`));
     }
-    peer.state = Buffer.from(body);
+    this.#roster.keepState(peer, body);
     this.#compare(at);
   }
 

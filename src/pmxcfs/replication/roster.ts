@@ -61,6 +61,12 @@ export class Roster {
     return this.#peers.find((peer) => sameMember(peer.member, member));
   }
 
+  /** A member's state, copied; most members send the same one, which is kept once. */
+  keepState(peer: Peer, body: Buffer): void {
+    const same = this.#peers.find(({ state }) => state?.equals(body) === true);
+    peer.state = same?.state ?? Buffer.from(body);
+  }
+
   /** A synchronisation begins anew. */
   dropStates(): void {
     for (const peer of this.#peers) peer.state = undefined;
