@@ -118,7 +118,7 @@ async function serveStore(
   using opened = backend;
   const inCluster = node && claimed ? joinCluster(node, claimed, opened) : false;
   if (typeof inCluster === "string") return inCluster;
-  if (inCluster) opened.tree?.journalWhenLocked();
+  if (inCluster) opened.tree?.enterCluster();
   const rrdFiles =
     options.rrd === undefined
       ? undefined

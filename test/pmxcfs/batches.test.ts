@@ -110,7 +110,7 @@ describe("random commands in batches", () => {
         expect(rowsIn(file)).toEqual(model.rows());
         expect(readdirSync(directory.path).filter((name) => name.includes("changes"))).toEqual([]);
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   }, 60_000);
 
@@ -189,7 +189,7 @@ describe("when changes go into the database", () => {
     const file = directory.at("config.db");
     for (const commit of ["batched", "each"] as const) {
       using tree = opened(file, { batches: { flushMs: 20, retryMs: 20 }, commit });
-      if (commit === "each") tree.journalWhenLocked();
+      if (commit === "each") tree.enterCluster();
       const before = tree.version;
       const other = new Database(file);
       other.run("BEGIN IMMEDIATE");

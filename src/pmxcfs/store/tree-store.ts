@@ -8,9 +8,8 @@ import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { GuestNumbers } from "../state/guest-numbers.ts";
-import { guestPath } from "../state/guests.ts";
 import { isBelowLocks, isLockPath, LOCK_DIRECTORY, LockTable } from "../state/locks.ts";
-import { isWithin, pathOf, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
+import { pathOf, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
 import type { Origin, TreeCommand } from "../state/tree-command.ts";
 import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
 import { resized, spliced } from "./file-bytes.ts";
@@ -18,7 +17,8 @@ import type { JournalRecord } from "./journal-format.ts";
 import { imageOf, type RowImage, type RowWriter } from "./row-writer.ts";
 import { OrphanRows } from "./orphan-rows.ts";
 import { planSync, type SyncEntry } from "./sync-plan.ts";
-import { directoryOf, isBadName, nameOf, normalPath } from "./tree-path.ts";
+import { type CheckedTree, fileAt, parentOf, renameTarget } from "./tree-checks.ts";
+import { nameOf, normalPath } from "./tree-path.ts";
 import type { KeptCopy } from "./upkeep.ts";
 import { RowType } from "./tree-rows.ts";
 
@@ -29,6 +29,9 @@ type RenameCommand = Extract<TreeCommand, { kind: "rename" }>;
 type UtimeCommand = Extract<TreeCommand, { kind: "utime" }>;
 
 const NO_BYTES = new Uint8Array(0);
+/** Hashing ahead: so long, so often. */
+const DIGEST_SLICE_MS = 1;
+const DIGEST_PAUSE_MS = 5;
 const MAX_U32 = 0xffff_ffff;
 
 export interface TreeStoreOptions {
@@ -49,9 +52,10 @@ export class TreeStore implements Disposable {
   readonly index: TreeIndex;
   readonly #writer: RowWriter;
   readonly #log: Log;
-  readonly #numbers: GuestNumbers;
+  readonly #checked: CheckedTree;
   readonly #orphans = new OrphanRows();
   #entries: Map<number, Entry>;
+  #digestTimer: Timer | undefined;
 
   constructor(options: TreeStoreOptions) {
     this.memdb = options.memdb;
@@ -60,7 +64,7 @@ export class TreeStore implements Disposable {
     this.index = new TreeIndex(this.memdb, () => this.#entries);
     this.#writer = options.writer;
     this.#log = options.log;
-    this.#numbers = new GuestNumbers(this.memdb);
+    this.#checked = { memdb: this.memdb, numbers: new GuestNumbers(this.memdb) };
     this.#restartLocks();
   }
 
@@ -171,11 +175,17 @@ export class TreeStore implements Disposable {
   }
 
   /**
-   * For a node of a cluster: a database that is locked by others is no EBUSY, since all nodes must
-   * apply the same; changes go into the journal until it is free.
+   * This node is one of a cluster. A database that is locked by others is no EBUSY any more, since
+   * all nodes must apply the same: changes go into the journal until it is free. And the digests of
+   * all entries are made ready in small slices, so that the first index costs nothing.
    */
-  journalWhenLocked(): void {
+  enterCluster(): void {
     this.#writer.journalWhenLocked();
+    const prepare = (): void => {
+      if (this.index.prepare(DIGEST_SLICE_MS)) clearInterval(this.#digestTimer);
+    };
+    this.#digestTimer = setInterval(prepare, DIGEST_PAUSE_MS);
+    this.#digestTimer.unref();
   }
 
   /**
@@ -195,13 +205,14 @@ export class TreeStore implements Disposable {
 
   /** Writes what is not in the database yet, and closes it. */
   [Symbol.dispose](): void {
+    clearInterval(this.#digestTimer);
     this.#writer[Symbol.dispose]();
   }
 
   #write(command: WriteCommand, origin: Origin): number {
     const { path: given, offset, data } = command;
     if (offset + data.length > CfsLimits.fileBytes) return Errno.EFBIG;
-    const file = this.#file(normalPath(given));
+    const file = fileAt(this.#checked, normalPath(given));
     if (typeof file === "number") return file;
     const bytes = spliced(file.bytes, offset, data);
     return this.#rewrite(file, bytes, bytes.length, { command, origin }) || data.length;
@@ -210,7 +221,7 @@ export class TreeStore implements Disposable {
   #truncate(command: TruncateCommand, origin: Origin): number {
     const { path: given, size } = command;
     if (size > CfsLimits.fileBytes) return Errno.EFBIG;
-    const file = this.#file(normalPath(given));
+    const file = fileAt(this.#checked, normalPath(given));
     if (typeof file === "number") return file;
     // As C does: an empty file that grows gets a size and no bytes. Local changes do not come here
     // with one (replication/growth.ts); those of C nodes do, and all nodes must agree.
@@ -230,12 +241,12 @@ export class TreeStore implements Disposable {
   #create(command: PathCommand, origin: Origin): 0 | Errno {
     const { kind, path: given } = command;
     const path = normalPath(given);
-    const parent = this.#parent(path);
+    const parent = parentOf(this.memdb, path);
     if (typeof parent === "number") return parent;
     const name = nameOf(path);
     const there = parent.children.get(name);
     if (kind === "create") {
-      if (this.#numbers.elsewhere(path) !== undefined) return Errno.EEXIST;
+      if (this.#checked.numbers.elsewhere(path) !== undefined) return Errno.EEXIST;
       if (there?.kind === "directory") return Errno.ENOTDIR;
     }
     if (there !== undefined) return Errno.EEXIST;
@@ -254,7 +265,7 @@ export class TreeStore implements Disposable {
 
   #remove(command: PathCommand, origin: Origin): 0 | Errno {
     const path = normalPath(command.path);
-    const parent = this.#parent(path);
+    const parent = parentOf(this.memdb, path);
     if (typeof parent === "number") return parent;
     const entry = parent.children.get(nameOf(path));
     if (entry === undefined) return Errno.ENOENT;
@@ -271,7 +282,7 @@ export class TreeStore implements Disposable {
   #rename(command: RenameCommand, origin: Origin): 0 | Errno {
     const to = normalPath(command.to);
     const source = this.memdb.find(command.path);
-    const parent = this.#renameTarget(source, normalPath(command.path), to);
+    const parent = renameTarget(this.#checked, source, { from: normalPath(command.path), to });
     if (source === undefined || typeof parent === "number") return parent as Errno;
     if (source.children.size > 0) return this.#refuseFull(parent, to, origin);
     const name = nameOf(to);
@@ -289,22 +300,6 @@ export class TreeStore implements Disposable {
       if (replaced.kind === "directory") this.locks.forget(to);
     }
     return 0;
-  }
-
-  /** The directory that `source` goes into, or why it must not. */
-  #renameTarget(source: Entry | undefined, from: string, to: string): Entry | Errno {
-    if (source === undefined) return Errno.ENOENT;
-    if (source === this.memdb.root) return Errno.EACCES;
-    if (source.kind === "file" && this.#numbers.elsewhere(to) !== undefined) {
-      if (guestPath(from)?.vmid !== guestPath(to)?.vmid) return Errno.EEXIST;
-    }
-    if (source.kind === "directory" && isBelowLocks(from)) return Errno.EACCES;
-    const target = this.memdb.find(to);
-    if (target === this.memdb.root) return Errno.EACCES;
-    if (target !== undefined && target.children.size > 0) return Errno.ENOTEMPTY;
-    const parent = this.#parent(to);
-    if (typeof parent === "number") return parent;
-    return isWithin(parent, source) ? Errno.EINVAL : parent;
   }
 
   /**
@@ -335,31 +330,6 @@ export class TreeStore implements Disposable {
     this.memdb.touch(entry, stamp);
     if (isLock) this.locks.restart(path, lockDigestOf(entry));
     return 0;
-  }
-
-  /** The file at a path that write and truncate may change. */
-  #file(path: string): Entry | Errno {
-    const parent = this.#parent(path);
-    if (typeof parent === "number") return parent;
-    if (this.#numbers.elsewhere(path) !== undefined) return Errno.EEXIST;
-    const entry = parent.children.get(nameOf(path));
-    if (entry?.kind === "directory") return Errno.ENOTDIR;
-    return entry ?? Errno.ENOENT;
-  }
-
-  /** The directory that has or gets the last name of `path`. */
-  #parent(path: string): Entry | Errno {
-    let at: Entry | undefined = this.memdb.root;
-    const directory = directoryOf(path);
-    if (directory !== "") {
-      for (const name of directory.split("/")) {
-        if (at.kind !== "directory") return Errno.ENOTDIR;
-        at = at.children.get(name);
-        if (at === undefined) return Errno.ENOENT;
-      }
-    }
-    if (at.kind !== "directory") return Errno.ENOTDIR;
-    return isBadName(nameOf(path)) ? Errno.EACCES : at;
   }
 
   #stamp({ writer, time }: Origin): Stamp {

@@ -1,0 +1,71 @@
+/**
+ * What a change must meet before anything is written, in the order in which the C server checks it:
+ * the directory, the name, the guest number, what is there already. C counterpart: memdb.c.
+ */
+import { Errno } from "../../base/errno.ts";
+import type { GuestNumbers } from "../state/guest-numbers.ts";
+import { guestPath } from "../state/guests.ts";
+import { isBelowLocks } from "../state/locks.ts";
+import { isWithin, type Entry, type Memdb } from "../state/memdb.ts";
+import { directoryOf, isBadName, nameOf } from "./tree-path.ts";
+
+/** The tree, and who has which guest number in it. */
+export interface CheckedTree {
+  readonly memdb: Memdb;
+  readonly numbers: GuestNumbers;
+}
+
+/**
+ * The directory that has or gets the last name of a normal path. ENOENT: it is missing; ENOTDIR: it
+ * is none; EACCES: a name that no entry may have, the root's among them.
+ */
+export function parentOf(memdb: Memdb, path: string): Entry | Errno {
+  let at: Entry | undefined = memdb.root;
+  const directory = directoryOf(path);
+  if (directory !== "") {
+    for (const name of directory.split("/")) {
+      if (at.kind !== "directory") return Errno.ENOTDIR;
+      at = at.children.get(name);
+      if (at === undefined) return Errno.ENOENT;
+    }
+  }
+  if (at.kind !== "directory") return Errno.ENOTDIR;
+  return isBadName(nameOf(path)) ? Errno.EACCES : at;
+}
+
+/**
+ * The file at a path that write and truncate may change; as parentOf, and EEXIST: its guest number
+ * is another one's; ENOTDIR: a directory; ENOENT: nothing.
+ */
+export function fileAt({ memdb, numbers }: CheckedTree, path: string): Entry | Errno {
+  const parent = parentOf(memdb, path);
+  if (typeof parent === "number") return parent;
+  if (numbers.elsewhere(path) !== undefined) return Errno.EEXIST;
+  const entry = parent.children.get(nameOf(path));
+  if (entry?.kind === "directory") return Errno.ENOTDIR;
+  return entry ?? Errno.ENOENT;
+}
+
+/**
+ * The directory that `source`, which is at `from`, goes into as `to`. ENOENT: no source; EACCES: the
+ * root, or a lock; EEXIST: the guest number is another one's; ENOTEMPTY: the target is a full
+ * directory (whether the source is one is for the caller); EINVAL: into itself; as parentOf for the target.
+ */
+export function renameTarget(
+  { memdb, numbers }: CheckedTree,
+  source: Entry | undefined,
+  { from, to }: { readonly from: string; readonly to: string },
+): Entry | Errno {
+  if (source === undefined) return Errno.ENOENT;
+  if (source === memdb.root) return Errno.EACCES;
+  if (source.kind === "file" && numbers.elsewhere(to) !== undefined) {
+    if (guestPath(from)?.vmid !== guestPath(to)?.vmid) return Errno.EEXIST;
+  }
+  if (source.kind === "directory" && isBelowLocks(from)) return Errno.EACCES;
+  const target = memdb.find(to);
+  if (target === memdb.root) return Errno.EACCES;
+  if (target !== undefined && target.children.size > 0) return Errno.ENOTEMPTY;
+  const parent = parentOf(memdb, to);
+  if (typeof parent === "number") return parent;
+  return isWithin(parent, source) ? Errno.EINVAL : parent;
+}
