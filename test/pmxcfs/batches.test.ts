@@ -27,9 +27,11 @@ import {
   encodeRecord,
   type JournalRecord,
 } from "../../src/pmxcfs/store/journal-format.ts";
+import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
+import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { eventually } from "../support/eventually.ts";
-import { rememberingLog, TempDirectory } from "./support.ts";
+import { open, rememberingLog, TempDirectory } from "./support.ts";
 import { anyCommand, TreeModel } from "./tree-model.ts";
 import { rowsIn, rowsOf } from "./tree-rows-of.ts";
 
@@ -224,9 +226,24 @@ describe("a server that was killed", () => {
     expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
     const log = rememberingLog();
     opened(file, { commit: "each" }, log)[Symbol.dispose]();
-    expect(log.lines).toEqual([`${file}: 1 changes taken over from config.db.changes`]);
+    expect(log.lines).toEqual([`${file}: 1 change taken over from config.db.changes`]);
     expect(nameOfRoot(file)).toBe("__version__");
     expect(rowsIn(file).length).toBe(3);
+  });
+
+  test("leaves a database that people read with the changes in place, and a note", () => {
+    const { copies, file } = left([mkdir("a"), { kind: "create", path: "a/f" }]);
+    using _copies = copies;
+    const { problems, notes, version } = verifyDatabase(file);
+    expect(problems).toEqual([]);
+    expect(notes.join("\n")).toContain("2 changes in config.db.changes beside it, shown in place");
+    expect(version).toBe(4);
+    const paths = salvage(file).items.map(({ path }) => path.join("/"));
+    expect(paths).toEqual(["before", "a", "a/f"]);
+    expect(existsSync(`${file}.changes`)).toBe(true);
+    using served = open({ db: file });
+    expect(served.memdb.find("before")).toBeDefined();
+    expect(served.memdb.find("a")).toBeUndefined();
   });
 
   test("a change whose record is torn was not answered, and is left out", () => {
@@ -246,7 +263,7 @@ describe("a server that was killed", () => {
     const log = rememberingLog();
     using tree = opened(file, {}, log);
     expect([...tree.entries()].map(({ name }) => name)).toEqual(["edited"]);
-    expect(log.lines.join("\n")).toContain("its 1 changes, to a, are kept in");
+    expect(log.lines.join("\n")).toContain("its 1 change, to a, are kept in");
     expect(readdirSync(copies.path).some((name) => /changes\.set-aside-\d+T/.test(name))).toBe(
       true,
     );

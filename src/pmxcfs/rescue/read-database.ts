@@ -16,6 +16,7 @@ import { drained, TreeTable } from "../store/sqlite/tree-table.ts";
 import type { Row } from "../store/tree-rows.ts";
 import { readRows, selectAll } from "../store/sqlite-rows.ts";
 import { openSource, textOfSource, type RescueSource } from "./open-source.ts";
+import { withPendingChanges } from "./pending-changes.ts";
 import { parseDump } from "./sql-dump.ts";
 import {
   describeWal,
@@ -78,7 +79,8 @@ export function readDatabase(file: string): ReadDatabase {
   if (typeof source === "string") return nothing(notAFile(source));
   using opened = source;
   try {
-    return opened.kind === "dump" ? readDump(opened) : new Reading(file, opened).read();
+    if (opened.kind === "dump") return readDump(opened);
+    return withPendingChanges(file, new Reading(file, opened).read());
   } catch (error) {
     return nothing({ kind: "unreadable", text: errorText(error) });
   }

@@ -9,6 +9,7 @@
  * While changes wait, row 0 has another name than the C server accepts: it says what to do instead
  * of starting without them. Versions, counters and rows end up as with `--commit each`.
  */
+import { counted } from "../../base/counted.ts";
 import { Errno } from "../../base/errno.ts";
 import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
@@ -154,8 +155,8 @@ export class BatchingWriter implements RowWriter {
   [Symbol.dispose](): void {
     if (this.flush() !== 0) {
       this.#log.error(
-        `${this.#database.file}: ${this.#changes} changes could not be written; they are in ` +
-          "config.db.changes beside it, and go in at the next start",
+        `${this.#database.file}: ${counted(this.#changes, "change")} not written: kept in ` +
+          "config.db.changes beside it, for the next start",
       );
     }
     clearTimeout(this.#flushTimer);

@@ -14,6 +14,7 @@ import { SlicedWork } from "./sliced-work.ts";
 import { DatabaseReader, type TableUpdate } from "./sqlite/database-reader.ts";
 import { drained } from "./sqlite/tree-table.ts";
 import { type Difference, differenceOf, isPlain, TreeChanges } from "./tree-changes.ts";
+import { isPending } from "./version-row.ts";
 import { judging, plant, servedRefusal, type JudgedRows } from "./tree-rules.ts";
 
 /** A file that could not be read is looked at again after this, doubled each time up to ... */
@@ -74,6 +75,12 @@ export class ConfigDb implements Disposable {
     if (!reader.hasTable) {
       options.log.warn(
         `${options.file}: it is empty: pmxcfs would start with it and show an empty /etc/pve`,
+      );
+    }
+    if (isPending(judged.rootRow)) {
+      options.log.warn(
+        `${options.file}: changes wait in config.db.changes beside it and are not shown: run ` +
+          "pmxcfs-ipc config flush, unless a server is at work",
       );
     }
     const opened = new ConfigDb(options, reader, judged);

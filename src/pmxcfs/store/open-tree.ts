@@ -3,6 +3,7 @@
  * takes over what a journal beside it holds, and makes the tree of it. C counterpart: memdb.c,
  * memdb_open; database.c, bdb_backend_open.
  */
+import { counted } from "../../base/counted.ts";
 import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
 import { type Entry, Memdb, type Stamp } from "../state/memdb.ts";
@@ -14,7 +15,7 @@ import type { RowWriter } from "./row-writer.ts";
 import { judgeRows, servedRefusal } from "./tree-rules.ts";
 import { loadedEntries, RowType, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
-import { isPending, settled } from "./version-row.ts";
+import { isPending } from "./version-row.ts";
 
 /** When a change goes into config.db: at once, as in C, or with others (batching-writer.ts). */
 export type CommitMode = "each" | "batched";
@@ -79,7 +80,8 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
     if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
     if (database.commit(change) !== 0) return "the changes of config.db.changes cannot be written";
     removeJournal(file);
-    log.info(`${file}: ${state.journal.records.length} changes taken over from config.db.changes`);
+    const taken = counted(state.journal.records.length, "change");
+    log.info(`${file}: ${taken} taken over from config.db.changes`);
     return load(database, log);
   }
   if (state.kind === "foreign") {
@@ -87,7 +89,7 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
     const paths = new Set(state.journal.records.map(({ command }) => command.path));
     log.error(
       `${file}: config.db.changes is not of this database (${state.why}): its ` +
-        `${state.journal.records.length} changes, to ${[...paths].slice(0, 10).join(", ")}, are ` +
+        `${counted(state.journal.records.length, "change")}, to ${[...paths].slice(0, 10).join(", ")}, are ` +
         `kept in ${aside}`,
     );
   } else if (state.kind === "none" && marked) {
@@ -110,7 +112,7 @@ function load(database: ConfigDbWriter, log: Log): Loaded | string {
   } catch (error) {
     return `select returned error: ${errorText(error)}`;
   }
-  const judged = judgeRows(rows.map(settled));
+  const judged = judgeRows(rows);
   const refusal = servedRefusal(judged);
   if (refusal !== undefined) return refusal.text;
   const wide = rows.find(({ wideInode, wideParent }) => (wideInode ?? wideParent) !== undefined);

@@ -16,6 +16,7 @@ import {
   VERSION_NAME,
   type Row,
 } from "./tree-rows.ts";
+import { isPending } from "./version-row.ts";
 
 /** What the C server refuses to start with. */
 export type RefusalKind =
@@ -73,7 +74,7 @@ export function rowRefusal(row: Row): Refusal | undefined {
   const { inode, type, name, data } = row;
   const at = `(inode = ${inodeText(row)}`;
   if (inode === 0) {
-    if (name === VERSION_NAME) return undefined;
+    if (name === VERSION_NAME || isPending(row)) return undefined;
     return { kind: "root-name", text: `root inode has unexpected name '${name}'`, row };
   }
   if (name === "" && row.nameCut !== true) {

@@ -1,0 +1,47 @@
+/**
+ * A database whose last changes are in the journal beside it (config.db.changes): people see them
+ * in place, as the next start of the server would make them. Nothing is written.
+ */
+import { counted } from "../../base/counted.ts";
+import { journalState, replayed } from "../store/replay.ts";
+import { type Row, VERSION_NAME } from "../store/tree-rows.ts";
+import { isPending } from "../store/version-row.ts";
+import type { ReadDatabase } from "./read-database.ts";
+
+const NO_DATA = new Uint8Array(0);
+
+/** The rows after the journal's changes, or why they cannot be had. */
+function continued(file: string, rows: readonly Row[]): { rows: Row[]; count: number } | string {
+  const root = rows.find(({ inode }) => inode === 0);
+  const version = rows.reduce((most, row) => Math.max(most, row.inode, row.version), 1);
+  const state = journalState(file, rows, version);
+  if (typeof state === "string") return state;
+  if (state.kind === "foreign") return `config.db.changes is of another state: ${state.why}`;
+  if (state.kind === "none" && isPending(root)) {
+    return "changes waited in config.db.changes, which is not there: they are lost";
+  }
+  if (state.kind !== "replay") return { rows: [...rows], count: 0 };
+  const change = replayed(state.journal, rows, version);
+  if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
+  const byInode = new Map(rows.map((row) => [row.inode, row]));
+  for (const inode of change.deleted) byInode.delete(inode);
+  for (const row of change.replaced) byInode.set(row.inode, { ...row, data: row.data ?? NO_DATA });
+  const fixed = { inode: 0, parent: 0, name: VERSION_NAME, data: NO_DATA };
+  byInode.set(0, { ...change.root, ...fixed });
+  const sorted = [...byInode.values()].toSorted((a, b) => a.inode - b.inode);
+  return { rows: sorted, count: state.journal.records.length };
+}
+
+/** What was read of `file`, with the changes that wait beside it; notes say so. */
+export function withPendingChanges(file: string, read: ReadDatabase): ReadDatabase {
+  const { rows, notes, problem, format, isPartial } = read;
+  if (format !== "database" || problem !== undefined || isPartial) return read;
+  const found = continued(file, rows);
+  if (typeof found === "string") return { ...read, notes: [...notes, found] };
+  if (found.count === 0) return read;
+  const note =
+    `${counted(found.count, "change")} in config.db.changes beside it, shown in place: pmxcfs-ipc ` +
+    "takes them over at its next start; the original pmxcfs refuses the database until then, or " +
+    "until `pmxcfs-ipc config flush`";
+  return { ...read, rows: found.rows, notes: [...notes, note] };
+}
