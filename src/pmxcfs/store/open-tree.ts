@@ -87,10 +87,10 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
   if (state.kind === "foreign") {
     const aside = setJournalAside(file);
     const paths = new Set(state.journal.records.map(({ command }) => command.path));
+    const changes = counted(state.journal.records.length, "change");
     log.error(
-      `${file}: config.db.changes is not of this database (${state.why}): its ` +
-        `${counted(state.journal.records.length, "change")}, to ${[...paths].slice(0, 10).join(", ")}, are ` +
-        `kept in ${aside}`,
+      `${file}: config.db.changes is not of this database (${state.why}): its ${changes}, to ` +
+        `${[...paths].slice(0, 10).join(", ")}, are kept in ${aside}`,
     );
   } else if (state.kind === "none" && marked) {
     log.error(

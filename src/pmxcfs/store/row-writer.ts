@@ -99,19 +99,3 @@ export class MemoryRows implements RowWriter {
     this.rows.clear();
   }
 }
-
-/** An entry's row with a new stamp. C writes a directory it changes with a blob of no bytes. */
-export function imageOf(entry: Entry, { version, writer, mtime }: Stamp): RowImage {
-  const { inode, parent, kind, name, bytes } = entry;
-  const isFile = kind === "file";
-  return {
-    inode,
-    parent: parent?.inode ?? 0,
-    version,
-    writer,
-    mtime,
-    type: isFile ? RowType.FILE : RowType.DIRECTORY,
-    name,
-    data: isFile && bytes.length === 0 ? null : bytes,
-  };
-}

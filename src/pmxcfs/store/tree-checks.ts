@@ -49,8 +49,8 @@ export function fileAt({ memdb, numbers }: CheckedTree, path: string): Entry | E
 /**
  * The directory that `source`, which is at `from`, goes into as `to`. ENOENT: no source; EACCES:
  * the root, or a lock; EEXIST: the guest number is another one's; ENOTEMPTY: the target is a full
- * directory (whether the source is one, is for the caller); EINVAL: into itself; as parentOf for the
- * target.
+ * directory (whether the source is one, is for the caller); EINVAL: into itself; as parentOf for
+ * the target.
  */
 export function renameTarget(
   { memdb, numbers }: CheckedTree,

@@ -346,7 +346,9 @@ export class TreeStore implements Disposable {
     const root = { version, writer, mtime, type: RowType.FILE };
     const orphans = this.#orphans.goingWith(deleted, replaced);
     const all = orphans.length === 0 ? deleted : [...deleted, ...orphans];
-    const outcome = this.#writer.commit({ deleted: all, replaced, root }, record);
+    // What the journal replays meets the database's rows, orphans among them: not this one.
+    const kept = orphans.length === 0 ? record : undefined;
+    const outcome = this.#writer.commit({ deleted: all, replaced, root }, kept);
     if (outcome !== 0) return outcome;
     this.#orphans.forget(orphans);
     this.memdb.stampRoot(stamp);
