@@ -41,7 +41,7 @@ export function withPendingChanges(file: string, read: ReadDatabase): ReadDataba
   if (found.count === 0) return read;
   const note =
     `${counted(found.count, "change")} in config.db.changes beside it, shown in place: ` +
-    "pmxcfs-ipc takes them over at its next start; the original pmxcfs refuses the database until then, or " +
-    "until `pmxcfs-ipc config flush`";
+    "pmxcfs-ipc takes them over at its next start; the original pmxcfs refuses the " +
+    "database until then, or until `pmxcfs-ipc config flush`";
   return { ...read, rows: found.rows, notes: [...notes, note] };
 }
