@@ -17,7 +17,7 @@ import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { rememberingLog, TempDirectory, textOf } from "./support.ts";
-import { anyCommand, TreeModel } from "./tree-model.ts";
+import { anyCommand, TreeModel, writerOf } from "./tree-model.ts";
 import { rowsIn, rowsOf } from "./tree-rows-of.ts";
 
 const ORIGIN = { writer: 0, time: 1_700_000_000 };
@@ -82,7 +82,7 @@ function watched() {
 
 describe("random commands", () => {
   const step = fc.tuple(anyCommand, fc.nat(2), fc.nat(5));
-  // 7,000 commands or so in all.
+  // 3,500 commands or so in all.
   const steps = fc.array(step, { maxLength: 120, size: "max" });
 
   test("answers, rows on disk, memory and the next start are the model's", () => {
@@ -94,7 +94,8 @@ describe("random commands", () => {
         {
           using store = opened(file);
           model.mtime = store.memdb.root.mtime;
-          for (const [given, writer, tick] of commands) {
+          for (const [given, drawn, tick] of commands) {
+            const writer = writerOf(given, drawn);
             const command = withoutPhantoms(store.memdb, given);
             const time = 1000 + tick;
             const answer = store.apply(command, { writer, time });
@@ -115,7 +116,7 @@ describe("random commands", () => {
         expect(again.version).toBe(model.version);
         expect(again.memdb.root.mtime).toBe(model.mtime);
       }),
-      { numRuns: 120 },
+      { numRuns: 60 },
     );
   }, 60_000);
 });
