@@ -49,8 +49,8 @@ export function fileAt({ memdb, numbers }: CheckedTree, path: string): Entry | E
 /**
  * The directory that `source`, which is at `from`, goes into as `to`. ENOENT: no source; EACCES:
  * the root, or a lock; EEXIST: the guest number is another one's; ENOTEMPTY: the target is a full
- * directory, or the source is one and there is no target (with one, the caller refuses it); EINVAL:
- * into itself; as parentOf for the target.
+ * directory, or the source is one and there is no target elsewhere (with one, the caller refuses
+ * it); EINVAL: into itself; as parentOf for the target.
  */
 export function renameTarget(
   { memdb, numbers }: CheckedTree,
@@ -66,7 +66,8 @@ export function renameTarget(
   const target = memdb.find(to);
   if (target === memdb.root) return Errno.EACCES;
   if (target !== undefined && target.children.size > 0) return Errno.ENOTEMPTY;
-  if (target === undefined && source.children.size > 0) return Errno.ENOTEMPTY;
+  const isFull = source.children.size > 0;
+  if (isFull && (target === undefined || isWithin(target, source))) return Errno.ENOTEMPTY;
   const parent = parentOf(memdb, to);
   if (typeof parent === "number") return parent;
   return isWithin(parent, source) ? Errno.EINVAL : parent;
