@@ -44,6 +44,8 @@ export class GroupReplay {
   readonly #report: (text: string) => void;
   /** What the machine wants to send and the C server has not sent yet. */
   #wanted: Buffer[] = [];
+  /** Messages that corosync refused (TRY_AGAIN): the C server gives up after 100 tries. */
+  readonly #refused = new Set<string>();
   /** Own NORMAL messages as the C server sent them. */
   readonly #own = new Set<string>();
 
@@ -72,15 +74,26 @@ export class GroupReplay {
     }
   }
 
+  /** The C server tried to send this, and corosync took nothing. */
+  refused(bytes: Buffer): void {
+    this.#refused.add(masked(bytes).toString("latin1"));
+  }
+
+  #wasRefused(bytes: Buffer): boolean {
+    return this.#refused.has(masked(bytes).toString("latin1"));
+  }
+
   /** What the C server sent; returns whether the machine wanted it (else a local change). */
   sent(bytes: Buffer): boolean {
     const { type, subtype } = kindOf(bytes);
     if (type === Type.normal) return this.#sentNormal(bytes, subtype);
     if (type === Type.verifyRequest) return true;
-    const controls = this.#wanted.filter((want) => kindOf(want).type !== Type.normal);
     const text = masked(bytes);
+    const isThis = (want: Buffer) => masked(want).equals(text);
+    this.#wanted = this.#wanted.filter((want) => isThis(want) || !this.#wasRefused(want));
+    const controls = this.#wanted.filter((want) => kindOf(want).type !== Type.normal);
     const candidates = type === Type.update ? controls.filter(isUpdate) : controls.slice(0, 1);
-    const found = candidates.find((want) => masked(want).equals(text));
+    const found = candidates.find(isThis);
     if (found === undefined) {
       const [head] = controls;
       const instead = head === undefined ? "nothing" : differenceOf(head, bytes);
@@ -114,7 +127,9 @@ export class GroupReplay {
 
   /** The recording ends: everything the machine wanted must have been sent. */
   finish(): void {
-    for (const want of this.#wanted) this.#report(`did not send ${nameOf(want)}`);
+    for (const want of this.#wanted) {
+      if (!this.#wasRefused(want)) this.#report(`did not send ${nameOf(want)}`);
+    }
   }
 }
 

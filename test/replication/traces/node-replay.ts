@@ -107,7 +107,8 @@ export class NodeReplay {
       const [nodeid, processId] = event.from ?? [0, 0];
       const from = { nodeid, pid: processId };
       group.settle(group.machine.deliver(from, this.#bytes(event), this.#at), this.#at);
-    } else if (kind === "mcast" && event.result !== TRY_AGAIN) this.#sent(process, name, event);
+    } else if (kind === "mcast" && event.result === TRY_AGAIN) group.refused(this.#bytes(event));
+    else if (kind === "mcast") this.#sent(process, name, event);
   }
 
   /** The C server sent something: wanted by the machine, or a change of this node's own. */
@@ -314,8 +315,20 @@ export class NodeReplay {
     this.#problems[about].push(`${(this.#at.ms / 1000).toFixed(6)} s: ${text}`);
   }
 
+  /** Others saw its process go after the last thing it did. */
+  #wasKilled(): boolean {
+    const last = this.#events.at(-1)?.us ?? 0;
+    const pid = this.#process?.self.pid;
+    return this.#trace.events.some(
+      ({ us, left = [] }) =>
+        us >= last && left.some(([nodeid, gone]) => nodeid === this.#id && gone === pid),
+    );
+  }
+
   #finish(): void {
-    for (const group of Object.values(this.#process?.groups ?? {})) group.finish();
+    if (!this.#wasKilled()) {
+      for (const group of Object.values(this.#process?.groups ?? {})) group.finish();
+    }
     const wanted = this.#after();
     if (wanted === undefined || this.#rows === undefined) return;
     // Of the database, as the recording's: memory may lack an entry (store/orphan-rows.ts).
