@@ -451,22 +451,20 @@ API int64_t shim_rmdir(int32_t directory, const char *name)
 }
 
 /*
- * Opens the directory at an absolute path without following a symlink in any component: in one
- * call where the kernel has openat2 (Linux 5.6), else component by component.
+ * Opens the directory at a path without following a symlink in any component: in one call where
+ * the kernel has openat2 (Linux 5.6), else component by component. `..` is not resolved.
  */
-API int64_t shim_dir_open_exact(const char *path)
+static int64_t dir_open_plain(int directory, const char *path, uint64_t resolve)
 {
 	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	struct open_how how = { .flags = (uint64_t)flags, .resolve = RESOLVE_NO_SYMLINKS };
+	struct open_how how = { .flags = (uint64_t)flags, .resolve = RESOLVE_NO_SYMLINKS | resolve };
 	char name[NAME_MAX + 1];
-	int64_t fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	int64_t fd = syscall(SYS_openat2, directory, path, &how, sizeof(how));
 
-	if (fd >= 0)
-		return fd;
 	/* EPERM: a container's filter that does not know the call. */
-	if (errno != ENOSYS && errno != EPERM)
-		return -errno;
-	fd = open("/", flags);
+	if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+		return fd < 0 ? -errno : fd;
+	fd = openat(directory, *path == '/' ? "/" : ".", flags);
 	while (fd >= 0 && *(path += strspn(path, "/")) != '\0') {
 		size_t length = strcspn(path, "/");
 		int next;
@@ -475,14 +473,26 @@ API int64_t shim_dir_open_exact(const char *path)
 			return close_with((int)fd, ENAMETOOLONG);
 		memcpy(name, path, length);
 		name[length] = '\0';
-		next = openat((int)fd, name, flags);
+		next = strcmp(name, "..") == 0 ? -1 : openat((int)fd, name, flags);
 		if (next < 0)
-			return close_with((int)fd, errno);
+			return close_with((int)fd, strcmp(name, "..") == 0 ? EXDEV : errno);
 		close((int)fd);
 		fd = next;
 		path += length;
 	}
 	return fd < 0 ? -errno : fd;
+}
+
+/* An absolute path. */
+API int64_t shim_dir_open_exact(const char *path)
+{
+	return dir_open_plain(AT_FDCWD, path, 0);
+}
+
+/* A path from an open directory down. EXDEV: it leads out of it. */
+API int64_t shim_dir_open_below(int32_t directory, const char *path)
+{
+	return dir_open_plain(directory, path, RESOLVE_BENEATH);
 }
 
 /* The next entries of a directory as struct linux_dirent64; bytes filled, 0 at the end. */

@@ -217,7 +217,11 @@ async function serveRequests(
         `${requestName(id)} ${descriptionText(describe(id, body, LogLimits.requestBytes))}`,
       sources: {
         versions: () => versionsOf(backend),
-        reloads: () => ({ ...backend.reloads, boundsMs: RELOAD_BOUNDS_MS }),
+        reloads: () => {
+          const { byTrigger, failures, loadMs, stateOf, behindMs } = backend.reloads;
+          const boundsMs = RELOAD_BOUNDS_MS;
+          return { byTrigger, failures, loadMs, stateOf, behindMs, boundsMs };
+        },
         ...(cluster === undefined ? {} : { cluster: () => clusterFigures(cluster) }),
         ...(history === undefined ? {} : { history: () => history.counters }),
         ...(mount === undefined ? {} : { mount }),

@@ -40,6 +40,10 @@ export interface MetricSources {
     >;
     readonly failures: number;
     readonly loadMs: number;
+    /** When the store was last found to be what is served; ms since 1970. */
+    readonly stateOf: number;
+    /** For how long a change has not been served yet; 0: there is none. */
+    readonly behindMs: number;
   };
   /** RRD values: given to rrdcached, refused by it, dropped for want of room, and waiting. */
   readonly rrd?: () => {
@@ -207,6 +211,10 @@ function aboutReloads(
   });
   const failed = "Changes that could not be taken over: what was there before is served on.";
   metrics.counter("config_reload_failures_total", failed, () => reloads().failures);
+  const behind = "Age of the oldest change in the store that is not served yet; 0 without one.";
+  metrics.gauge("config_behind_seconds", behind, () => reloads().behindMs / MS_PER_SECOND);
+  const state = "When the store was last found to be what is served, in seconds since 1970.";
+  metrics.gauge("config_state_timestamp_seconds", state, () => reloads().stateOf / MS_PER_SECOND);
 }
 
 function aboutMount(metrics: MetricRegistry, { mount }: MetricSources): void {

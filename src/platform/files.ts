@@ -117,6 +117,22 @@ function* parseEntries(buffer: Buffer, length: number): Generator<DirectoryEntry
   }
 }
 
+/** Opens a directory below an open one, through no symlink; a descriptor, or an errno. */
+export function openDirectoryBelow(directory: number, path: string): number {
+  return shim.shim_dir_open_below(directory, cString(path));
+}
+
+/** Begins the listing of an open directory anew. */
+export function rewindDirectory(directory: number): void {
+  shim.shim_dir_rewind(directory);
+}
+
+/** The next entries of an open directory, as many as the buffer takes; none at the end. */
+export function readDirectory(directory: number, buffer: Buffer): DirectoryEntry[] | Errno {
+  const got = shim.shim_dir_read(directory, buffer, buffer.length);
+  return got < 0 ? (got as Errno) : [...parseEntries(buffer, got)];
+}
+
 /** An open directory. */
 export class Directory implements FileDirectory {
   readonly fd: number;
@@ -173,23 +189,12 @@ export class Directory implements FileDirectory {
   /** Whether nothing is in it; false also when it cannot be listed. */
   isEmpty(): boolean {
     const buffer = Buffer.alloc(4096);
-    for (const { name } of this.list(buffer)) if (name !== "." && name !== "..") return false;
-    return this.#listed;
-  }
-
-  #listed = false;
-
-  /** What the directory holds, from its start, a buffer at a time. EIO and such end it. */
-  *list(buffer: Buffer): Generator<DirectoryEntry> {
-    this.#listed = false;
-    shim.shim_dir_rewind(this.fd);
+    rewindDirectory(this.fd);
     for (;;) {
-      const got = shim.shim_dir_read(this.fd, buffer, buffer.length);
-      if (got <= 0) {
-        this.#listed = got === 0;
-        return;
-      }
-      yield* parseEntries(buffer, got);
+      const entries = readDirectory(this.fd, buffer);
+      if (typeof entries === "number") return false;
+      if (entries.length === 0) return true;
+      if (entries.some(({ name }) => name !== "." && name !== "..")) return false;
     }
   }
 

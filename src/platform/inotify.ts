@@ -119,9 +119,12 @@ export class Inotify implements Disposable {
     this.#libc.inotify_rm_watch(this.#fd, watch);
   }
 
-  /** Hands over every event so far, in order; false when there was none. */
-  drain(onEvent: OnEvent): boolean {
-    for (let turn = 0; turn < READS_PER_DRAIN; turn++) {
+  /**
+   * Hands over events in order: every one so far unless `reads` bounds how often the kernel is
+   * asked, for 64 KiB of events each time. False when there was none.
+   */
+  drain(onEvent: OnEvent, reads: number = READS_PER_DRAIN): boolean {
+    for (let turn = 0; turn < reads; turn++) {
       const size = this.#libc.read(this.#fd, this.#buffer, this.#buffer.length);
       if (size <= 0) return turn > 0;
       this.#parse(size, onEvent);

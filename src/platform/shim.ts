@@ -36,6 +36,7 @@ const SYMBOLS = {
   shim_rename: { args: ["i32", "buffer", "buffer"], returns: "i64_fast" },
   shim_unlink: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_rmdir: { args: ["i32", "buffer"], returns: "i64_fast" },
+  shim_dir_open_below: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_dir_open_exact: { args: ["buffer"], returns: "i64_fast" },
   shim_dir_read: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
   shim_dir_rewind: { args: ["i32"], returns: "i64_fast" },

@@ -123,6 +123,7 @@ test("what clients did is what the metrics say", async () => {
   expect(reloadTimes(after, "sum")).toBeGreaterThan(0);
   expect(reloadTimes(after, "count", 'trigger="sweep"')).toBe(0);
   expect(sample(after, "config_reload_failures_total")).toBe(0);
+  expect(sample(after, "config_behind_seconds")).toBe(0);
   // Those of the connection that has ended are still counted.
   expect(sample(after, "responses_total")).toBeGreaterThan(23);
   expect(await server.stop()).toBe(0);

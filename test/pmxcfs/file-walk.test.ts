@@ -3,18 +3,37 @@ import { expect, test } from "bun:test";
 import { closeSync, readdirSync, symlinkSync } from "node:fs";
 import {
   listDirectory,
+  openBelow,
   openRoot,
   readFileIn,
-  withDirectory,
+  type Listed,
 } from "../../src/pmxcfs/store/file-walk.ts";
 import { TempDirectory, textOf } from "./support.ts";
 
 function withRoot(directory: TempDirectory, use: (root: number) => void): void {
-  const root = openRoot(directory.path);
+  const { fd } = openRoot(directory.path);
   try {
-    use(root);
+    use(fd);
   } finally {
-    closeSync(root);
+    closeSync(fd);
+  }
+}
+
+function withDirectory(root: number, names: readonly string[], use: (fd: number) => void): void {
+  const fd = openBelow(root, names);
+  try {
+    use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** All at once. */
+function listed(directory: number, most = 1000): { listed: Listed[]; isWhole: boolean } {
+  const steps = listDirectory(directory, most);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
   }
 }
 
@@ -24,12 +43,13 @@ test("a symlink is neither walked through nor read, wherever it leads", () => {
   symlinkSync("real", directory.at("link"));
   symlinkSync("file", directory.at("real", "alias"));
   withRoot(directory, (root) => {
-    expect(() => withDirectory(root, ["link"], () => 1)).toThrow(/ENOTDIR|ELOOP/);
-    expect(() => withDirectory(root, ["real", "..", "link"], () => 1)).toThrow(/ENOTDIR|ELOOP/);
+    expect(() => openBelow(root, ["link"])).toThrow(/ENOTDIR|ELOOP/);
+    expect(() => openBelow(root, ["real", "..", "link"])).toThrow(/ENOTDIR|ELOOP/);
+    expect(() => openBelow(root, [".."])).toThrow("EXDEV");
     withDirectory(root, ["real"], (real) => {
       expect(() => readFileIn(real, "alias", 100)).toThrow("ELOOP");
       expect(textOf(readFileIn(real, "file", 100)?.bytes ?? 0)).toBe("content");
-      expect(listDirectory(real).toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual([
+      expect(listed(real).listed.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual([
         { name: "alias", kind: "symlink" },
         { name: "file", kind: "file" },
       ]);
@@ -53,7 +73,7 @@ test("the limit: to the byte", () => {
 });
 
 test("a file whose size says 0 and that has content is read to its end", () => {
-  const root = openRoot("/proc/self");
+  const { fd: root } = openRoot("/proc/self");
   try {
     const read = readFileIn(root, "status", 1 << 20);
     expect(read?.stamp.size).toBe(0);
@@ -74,7 +94,19 @@ test("no descriptor stays open, whatever is thrown", () => {
         throw new Error("inside");
       });
     expect(fail).toThrow("inside");
-    expect(() => withDirectory(root, ["a", "missing"], () => 1)).toThrow("ENOENT");
+    expect(() => openBelow(root, ["a", "missing"])).toThrow("ENOENT");
     expect(readdirSync("/proc/self/fd").length).toBe(before);
+  });
+});
+
+test("a listing stops at the limit, and again begins at the start", () => {
+  using directory = new TempDirectory();
+  for (let at = 0; at < 500; at++) directory.put(`file-with-a-rather-long-name-${at}`);
+  withRoot(directory, (root) => {
+    expect(listed(root, 100)).toMatchObject({ isWhole: false });
+    expect(listed(root, 100).listed).toHaveLength(100);
+    const all = listed(root);
+    expect(all.isWhole).toBe(true);
+    expect(new Set(all.listed.map(({ name }) => name)).size).toBe(500);
   });
 });

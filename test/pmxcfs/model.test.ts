@@ -60,6 +60,12 @@ function expectSame(backend: Backend, fresh: Backend): void {
   }
 }
 
+/** Takes over all changes, however many slices that takes. */
+function settle(backend: Backend): void {
+  do backend.refresh();
+  while (backend.reloads.isReading);
+}
+
 type Step =
   | { readonly do: "write"; readonly name: string; readonly content: string }
   | { readonly do: "mkdir"; readonly name: string }
@@ -114,7 +120,7 @@ test("a directory", () => {
           perform(directory, one);
           continue;
         }
-        backend.refresh();
+        settle(backend);
         using fresh = open({ dir: directory.path });
         expectSame(backend, fresh);
       }
@@ -150,7 +156,7 @@ test("a database: whenever a fresh load takes it, so does the one that follows",
           commit(writer, one);
           continue;
         }
-        backend.refresh();
+        settle(backend);
         const before = shapeOf(backend.memdb);
         const fresh = freshOf(directory);
         if (fresh !== undefined) expectSame(backend, fresh);

@@ -9,7 +9,7 @@ import { silentLog } from "../../base/log.ts";
 import { Memdb, pathOf } from "../state/memdb.ts";
 import { writeConfigDb, type TreeItem } from "../store/config-writer.ts";
 import { DirectorySource } from "../store/directory.ts";
-import type { LeftOut } from "../store/directory-tree.ts";
+import type { LeftOut } from "../store/directory-folder.ts";
 import { guestPath } from "../state/guests.ts";
 import { verifyDatabase } from "./verify.ts";
 

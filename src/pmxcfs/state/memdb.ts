@@ -225,7 +225,7 @@ export class Memdb {
     const moved = entry as Mutable;
     if (moved.parent !== undefined) this.#forget(moved);
     const below = [...this.entries(entry)];
-    const paths = [entry, ...below].map((each) => [pathOf(each), each] as const);
+    const paths = [entry, ...below].map((each) => [toldPath(each), each] as const);
     this.#detach(moved);
     this.#stamp(moved, stamp);
     moved.name = name;
@@ -243,7 +243,7 @@ export class Memdb {
       for (const child of [...above.children.values()].toReversed()) order.push(child);
     }
     for (const each of order.toReversed()) {
-      const path = this.#subscribers.size === 0 ? "" : pathOf(each);
+      const path = this.#subscribers.size === 0 ? "" : toldPath(each);
       this.#detach(each as Mutable);
       this.#forget(each);
       this.#notify({ kind: "removed", path, entry: each });
@@ -263,7 +263,7 @@ export class Memdb {
     this.#entryCount++;
     if (!created) this.#tell("placed", entry);
     else if (this.#subscribers.size > 0) {
-      this.#notify({ kind: "placed", path: pathOf(entry), entry, created });
+      this.#notify({ kind: "placed", path: toldPath(entry), entry, created });
     }
   }
 
@@ -284,7 +284,7 @@ export class Memdb {
   }
 
   #tell(kind: Change["kind"], entry: Entry): void {
-    if (this.#subscribers.size > 0) this.#notify({ kind, path: pathOf(entry), entry });
+    if (this.#subscribers.size > 0) this.#notify({ kind, path: toldPath(entry), entry });
   }
 
   #notify(change: Change): void {
@@ -301,6 +301,19 @@ export function isWithin(entry: Entry, above: Entry): boolean {
   let at: Entry | undefined = entry;
   while (at !== undefined && at !== above) at = at.parent;
   return at === above;
+}
+
+/** Levels whose names a change's path has; no path that anybody waits for is as deep. */
+const TOLD_LEVELS = 256;
+
+/** The path of a change: of an entry that lies deeper its last names, after three dots. */
+function toldPath(entry: Entry): string {
+  const names = [entry.name];
+  for (let above = entry.parent; above?.parent !== undefined; above = above.parent) {
+    names.push(above.name);
+    if (names.length === TOLD_LEVELS) return `.../${names.toReversed().join("/")}`;
+  }
+  return names.toReversed().join("/");
 }
 
 /** Where an entry is, without slashes at either end; "" for the root. */

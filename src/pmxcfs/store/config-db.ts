@@ -146,7 +146,7 @@ export class ConfigDb implements Disposable {
   *#differenceOf(update: TableUpdate): Generator<undefined, Difference | string> {
     if (!this.#reader.hasTable && this.#changes.entryCount > 0) return "no such table: tree";
     if (!this.#behind) {
-      const difference = this.#changes.known(update);
+      const difference = yield* this.#changes.known(update);
       if (yield* isPlain(this.#changes, difference)) return difference;
     }
     const judged = yield* judging(this.#reader.rows());
@@ -174,7 +174,7 @@ export class ConfigDb implements Disposable {
   }
 
   #fail(why: string): void {
-    this.reloads.failures++;
+    this.reloads.failed();
     this.#failures++;
     const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
     this.#retryAt = performance.now() + wait;

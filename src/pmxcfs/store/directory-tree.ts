@@ -13,15 +13,27 @@ import {
   isSameStamp,
   kindOf,
   listDirectory,
+  openBelow,
   readFileIn,
   stampOf,
   statIn,
-  withDirectory,
   type FileRead,
   type FileStamp,
-  type Kind,
 } from "./file-walk.ts";
 import type { Entry, Memdb, Stamp } from "../state/memdb.ts";
+import {
+  aKind,
+  codeOf,
+  isTransient,
+  type Folder,
+  isDirectoryAt,
+  isThere,
+  type Known,
+  type LeftOut,
+  newFolder,
+  UNKNOWN_STAMP,
+} from "./directory-folder.ts";
+import type { Steps } from "./sliced-work.ts";
 import { errorText } from "../../base/error-text.ts";
 
 /** A state this fresh may change again without a new time stamp (the kernel's clock ticks). */
@@ -31,31 +43,8 @@ const REPLACED = Watch.CREATE | Watch.MOVED_TO;
 /** Directories in directories: each level holds a descriptor while it is read. */
 const MAX_DEPTH = 64;
 
-/** A name in a directory, as it was when it was last looked at. */
-interface Known {
-  stamp: FileStamp;
-  /** Look at the content again although the stamp is the same. */
-  racy: boolean;
-  /** Why it is not in the tree; undefined when it is. */
-  leftOut: string | undefined;
-}
-
-export interface Folder {
-  readonly entry: Entry;
-  /** Names from the root to it. */
-  readonly names: readonly string[];
-  readonly above: Folder | undefined;
-  readonly known: Map<string, Known>;
-  readonly folders: Map<string, Folder>;
-  stamp: FileStamp;
-  /** inotify's number, negative when it is not watched. */
-  watch: number;
-}
-
-export interface LeftOut {
-  readonly path: string;
-  readonly reason: string;
-}
+/** Read and compared in some 50 us. */
+const STEP_BYTES = 64 * 1024;
 
 export interface DirectoryTreeOptions {
   readonly memdb: Memdb;
@@ -64,11 +53,7 @@ export interface DirectoryTreeOptions {
   readonly onLeftOut: (what: LeftOut) => void;
 }
 
-const UNKNOWN_STAMP: FileStamp = { dev: 0, ino: 0, size: 0, mtimeMs: 0, ctimeMs: 0 };
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
+const NO_BYTES = new Uint8Array(0);
 
 export class DirectoryTree {
   readonly #memdb: Memdb;
@@ -80,6 +65,10 @@ export class DirectoryTree {
   #rootFd: number;
   #version = 0;
   #removals = 0;
+  /** Bytes of files read since `stepLength` was asked last. */
+  #bytesRead = 0;
+  /** Files and names that are left out, in all folders. */
+  #names = 0;
 
   constructor(options: DirectoryTreeOptions, rootFd: number) {
     this.#memdb = options.memdb;
@@ -88,7 +77,11 @@ export class DirectoryTree {
     this.#rootFd = rootFd;
     this.root = newFolder(options.memdb.root, undefined, []);
     this.#folders.add(this.root);
-    this.enter(rootFd, this.root);
+  }
+
+  /** Looks at everything for the first time. */
+  *load(): Steps {
+    yield* this.#inside(this.root, (directory) => this.enter(directory, this.root));
   }
 
   get folders(): ReadonlySet<Folder> {
@@ -121,10 +114,17 @@ export class DirectoryTree {
   }
 
   /** Another directory stands at the root's path: everything is looked at again. */
-  reroot(rootFd: number): void {
+  *reroot(rootFd: number): Steps {
     closeSync(this.#rootFd);
     this.#rootFd = rootFd;
-    this.enter(rootFd, this.root);
+    yield* this.load();
+  }
+
+  /** How long what was looked at since the last call took, in steps of 50 us. */
+  stepLength(): number {
+    const length = 1 + this.#bytesRead / STEP_BYTES;
+    this.#bytesRead = 0;
+    return length;
   }
 
   close(): void {
@@ -132,54 +132,90 @@ export class DirectoryTree {
   }
 
   /** Runs `use` with an open directory; a folder that is no more is taken out of the tree. */
-  within(folder: Folder, use: (directory: number) => void): void {
+  *within(folder: Folder, use: (directory: number) => Steps): Steps {
     try {
-      withDirectory(this.#rootFd, folder.names, use);
+      yield* this.#inside(folder, use);
     } catch (error) {
       const { above } = folder;
       const name = folder.names.at(-1);
       if (above === undefined || name === undefined) return;
       if (["ENOENT", "ENOTDIR", "ELOOP"].includes(codeOf(error))) {
-        this.within(above, (directory) => this.look(directory, above, name, 0));
+        yield* this.within(above, (directory) => this.look(directory, above, name, 0));
       } else {
         this.#leaveOut(above, name, UNKNOWN_STAMP, errorText(error));
       }
     }
   }
 
+  *#inside(folder: Folder, use: (directory: number) => Steps): Steps {
+    const directory = openBelow(this.#rootFd, folder.names);
+    try {
+      yield* use(directory);
+    } finally {
+      closeSync(directory);
+    }
+  }
+
   /** Watches a directory, then looks at all that is in it, to the bottom. */
-  enter(directory: number, folder: Folder): void {
+  *enter(directory: number, folder: Folder): Steps {
     // Those that are new are entered when they are found.
     const before = [...folder.folders.keys()];
-    this.visit(directory, folder, true);
-    for (const name of before) this.#enterAgain(directory, folder, name);
+    yield* this.visit(directory, folder, true);
+    for (const name of before) yield* this.#enterAgain(directory, folder, name);
   }
 
   /** Watches a directory and takes over which names came and went; or looks at `all` names. */
-  visit(directory: number, folder: Folder, all: boolean): void {
+  *visit(directory: number, folder: Folder, all: boolean): Steps {
     this.#watch(directory, folder);
     folder.stamp = stampOf(fstatSync(directory));
-    const listed = listDirectory(directory);
+    // Names that are left out count as well: each is remembered, with its stamp.
+    const room = Math.max(0, CfsLimits.treeInodes - this.#names + folder.known.size);
+    const { listed, isWhole } = yield* listDirectory(directory, room);
     const names = new Set(listed.map(({ name }) => name));
-    for (const name of folder.known.keys()) if (!names.has(name)) this.#gone(folder, name);
-    for (const name of folder.folders.keys()) if (!names.has(name)) this.#gone(folder, name);
+    for (const name of [...folder.known.keys(), ...folder.folders.keys()]) {
+      // It may have come since the listing was read.
+      if (names.has(name) || isThere(directory, name)) continue;
+      yield* this.#empty(folder.folders.get(name));
+      this.#gone(folder, name);
+      yield undefined;
+    }
     for (const { name, kind } of listed) {
       const isNew = !folder.known.has(name) && !folder.folders.has(name);
       if (isNew && kind === "file") {
         this.#guarded(folder, name, () => this.#read(directory, folder, name, Watch.CREATE));
+      } else if (isNew && kind === "symlink") {
+        this.#leaveOut(folder, name, UNKNOWN_STAMP, aKind(kind));
       } else if (isNew || all || kind !== "file") {
-        this.look(directory, folder, name, 0);
+        yield* this.look(directory, folder, name, 0);
       }
+      yield this.stepLength();
+      if (!this.#folders.has(folder)) return;
+    }
+    if (!isWhole) {
+      const path = [...folder.names, "..."].join("/");
+      this.#onLeftOut({ path, reason: `more than ${CfsLimits.treeInodes} names` });
     }
   }
 
-  /** Looks at one name; `mask` is what inotify said of it, 0 when nobody said anything. */
-  look(directory: number, folder: Folder, name: string, mask: number): void {
+  /** Looks at one name; `mask` is what inotify said of it, 0 when there was no event. */
+  *look(directory: number, folder: Folder, name: string, mask: number): Steps {
+    const sub = folder.folders.get(name);
+    if (sub !== undefined && !isDirectoryAt(directory, name)) yield* this.#empty(sub);
+    const enters = this.lookOnly(directory, folder, name, mask);
+    if (enters) yield* this.#enterAgain(directory, folder, name);
+  }
+
+  /** The same without what is below a directory; true when that is to be looked at. */
+  lookOnly(directory: number, folder: Folder, name: string, mask: number): boolean {
+    let enters = false;
     this.#guarded(folder, name, () => {
       const stats = statIn(directory, name);
       if (stats === undefined) return this.#gone(folder, name);
       const kind = kindOf(stats);
-      if (kind === "directory") return this.#lookDirectory(directory, folder, name, stats, mask);
+      if (kind === "directory") {
+        enters = this.#lookDirectory(folder, name, stats, mask);
+        return undefined;
+      }
       const stamp = stampOf(stats);
       const known = folder.known.get(name);
       const same = known !== undefined && isSameStamp(known.stamp, stamp);
@@ -187,6 +223,7 @@ export class DirectoryTree {
       if (kind !== "file") return this.#leaveOut(folder, name, stamp, aKind(kind));
       return this.#read(directory, folder, name, mask);
     });
+    return enters;
   }
 
   #guarded(folder: Folder, name: string, look: () => void): void {
@@ -195,13 +232,14 @@ export class DirectoryTree {
     } catch (error) {
       const code = codeOf(error);
       if (code === "ENOENT") this.#gone(folder, name);
-      else if (["EMFILE", "ENFILE", "ENOMEM", "EINTR"].includes(code)) this.#later(folder, name);
+      else if (isTransient(code)) this.#later(folder, name, code);
       else this.#leaveOut(folder, name, UNKNOWN_STAMP, errorText(error));
     }
   }
 
-  /** No descriptor or memory now: what was served stays until the next look. */
-  #later(folder: Folder, name: string): void {
+  /** Not now: what was served stays until the next look. */
+  #later(folder: Folder, name: string, code: string): void {
+    this.#onLeftOut({ path: [...folder.names, name].join("/"), reason: `not read now (${code})` });
     const known = folder.known.get(name);
     if (known === undefined) folder.stamp = UNKNOWN_STAMP;
     else known.racy = true;
@@ -213,17 +251,18 @@ export class DirectoryTree {
     }
     const read = readFileIn(directory, name, CfsLimits.fileBytes);
     if (read === undefined) return this.#leaveOut(folder, name, UNKNOWN_STAMP, "no regular file");
+    this.#bytesRead += read.bytes?.length ?? 0;
     const reason = this.#tooMuch(folder.entry.children.get(name), read);
     if (reason !== undefined) return this.#leaveOut(folder, name, read.stamp, reason);
     return this.#keep(folder, name, read, mask);
   }
 
-  #keep(folder: Folder, name: string, { stamp, bytes = EMPTY }: FileRead, mask: number): void {
+  #keep(folder: Folder, name: string, { stamp, bytes = NO_BYTES }: FileRead, mask: number): void {
     const before = folder.known.get(name);
     const racy = Date.now() - Math.max(stamp.mtimeMs, stamp.ctimeMs) < RACY_MS;
     const entry = folder.entry.children.get(name);
     if (entry?.kind === "directory") this.#gone(folder, name, false);
-    folder.known.set(name, { stamp, racy, leftOut: undefined });
+    this.#remember(folder, name, { stamp, racy, leftOut: undefined });
     if (entry?.kind !== "file") {
       const stamps = this.#next(stamp.mtimeMs);
       const inode = stamps.version;
@@ -253,24 +292,18 @@ export class DirectoryTree {
     return full ? `more than ${CfsLimits.treeInodes} files and directories` : undefined;
   }
 
-  #lookDirectory(
-    directory: number,
-    folder: Folder,
-    name: string,
-    stats: Stats,
-    mask: number,
-  ): void {
+  /** True when what is in it is to be looked at. */
+  #lookDirectory(folder: Folder, name: string, stats: Stats, mask: number): boolean {
     const sub = folder.folders.get(name);
     if (sub !== undefined) {
       const same = sub.stamp.ino === stats.ino && sub.stamp.dev === stats.dev;
-      if (!same || (mask & REPLACED) !== 0) this.#enterAgain(directory, folder, name);
-      return;
+      return !same || (mask & REPLACED) !== 0;
     }
     const depth = folder.names.length + 1;
     const reason = depth > MAX_DEPTH ? `more than ${MAX_DEPTH} levels deep` : this.#tooMany();
     if (reason !== undefined) {
       this.#leaveOut(folder, name, stampOf(stats), reason);
-      return;
+      return false;
     }
     if (folder.known.has(name)) this.#gone(folder, name);
     const stamps = this.#next(stats.mtimeMs);
@@ -279,15 +312,38 @@ export class DirectoryTree {
     const made = newFolder(entry, folder, [...folder.names, name]);
     folder.folders.set(name, made);
     this.#folders.add(made);
-    this.#enterAgain(directory, folder, name);
+    return true;
   }
 
-  #enterAgain(directory: number, folder: Folder, name: string): void {
+  /** Takes out what is below a directory, from the bottom, so that it can go in one step. */
+  *#empty(folder: Folder | undefined): Steps {
+    if (folder === undefined) return;
+    for (const [name, sub] of folder.folders) {
+      yield* this.#empty(sub);
+      this.#gone(folder, name);
+      yield undefined;
+    }
+    for (const name of folder.known.keys()) {
+      this.#gone(folder, name);
+      yield undefined;
+    }
+  }
+
+  *#enterAgain(directory: number, folder: Folder, name: string): Steps {
     const sub = folder.folders.get(name);
     if (sub === undefined) return;
-    this.#guarded(folder, name, () =>
-      withDirectory(directory, [name], (inner) => this.enter(inner, sub)),
-    );
+    try {
+      const inner = openBelow(directory, [name]);
+      try {
+        yield* this.enter(inner, sub);
+      } finally {
+        closeSync(inner);
+      }
+    } catch (error) {
+      this.#guarded(folder, name, () => {
+        throw error;
+      });
+    }
   }
 
   #watch(directory: number, folder: Folder): void {
@@ -306,7 +362,7 @@ export class DirectoryTree {
 
   /** Takes a name out; `told` is false when something else takes its place at once. */
   #gone(folder: Folder, name: string, told = true): void {
-    folder.known.delete(name);
+    if (folder.known.delete(name)) this.#names--;
     this.#forget(folder.folders.get(name));
     folder.folders.delete(name);
     const entry = folder.entry.children.get(name);
@@ -319,29 +375,25 @@ export class DirectoryTree {
     if (folder === undefined) return;
     this.#unwatch(folder);
     this.#folders.delete(folder);
+    this.#names -= folder.known.size;
+    folder.known.clear();
     for (const sub of folder.folders.values()) this.#forget(sub);
   }
 
   #leaveOut(folder: Folder, name: string, stamp: FileStamp, reason: string): void {
     const before = folder.known.get(name)?.leftOut;
     this.#gone(folder, name);
-    folder.known.set(name, { stamp, racy: false, leftOut: reason });
+    this.#remember(folder, name, { stamp, racy: false, leftOut: reason });
     if (before !== reason) this.#onLeftOut({ path: [...folder.names, name].join("/"), reason });
+  }
+
+  #remember(folder: Folder, name: string, known: Known): void {
+    if (!folder.known.has(name)) this.#names++;
+    folder.known.set(name, known);
   }
 
   #next(mtimeMs: number): Stamp {
     this.#version++;
     return { version: this.#version, writer: 0, mtime: Math.floor(mtimeMs / 1000) >>> 0 };
   }
-}
-
-const EMPTY = new Uint8Array(0);
-
-function newFolder(entry: Entry, above: Folder | undefined, names: readonly string[]): Folder {
-  const [known, folders] = [new Map<string, Known>(), new Map<string, Folder>()];
-  return { entry, names, above, known, folders, stamp: UNKNOWN_STAMP, watch: -1 };
-}
-
-function aKind(kind: Kind): string {
-  return kind === "unknown" ? "neither file nor directory" : `a ${kind}`;
 }

@@ -10,15 +10,21 @@ import {
   fstatSync,
   lstatSync,
   openSync,
-  readdirSync,
   readSync,
+  realpathSync,
   type Stats,
 } from "node:fs";
+import { errnoName, errnoText } from "../../base/errno.ts";
+import {
+  Directory,
+  openDirectoryBelow,
+  readDirectory,
+  rewindDirectory,
+} from "../../platform/files.ts";
 
 /** O_NOCTTY is for terminals that lie about being files. */
 const FILE_FLAGS =
   constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
-const DIRECTORY_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /** What a name stands for; `other` is what is left out, and why. */
 export type Kind = "file" | "directory" | "symlink" | "FIFO" | "socket" | "device" | "unknown";
@@ -74,49 +80,76 @@ export function descriptorPath(directory: number): string {
 }
 
 /** Opens the directory `path` for reading below it; throws the error of open(2). */
-export function openRoot(path: string): number {
-  // The directory that was named may be a symlink; nothing in it is followed.
-  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+/**
+ * Opens the directory that is to be served; a descriptor. The path may lead through symlinks: it
+ * is the caller's word. `realPath` is where it led, for looking again. Throws what the kernel says.
+ */
+export function openRoot(path: string): { readonly fd: number; readonly realPath: string } {
+  const realPath = realpathSync(path);
+  return { fd: reopenRoot(realPath), realPath };
 }
 
-/** Runs `use` with the directory `names` leads to from `root`. Throws what the kernel says. */
-export function withDirectory<T>(
-  root: number,
-  names: readonly string[],
-  use: (directory: number) => T,
-): T {
-  const [first, ...rest] = names;
-  if (first === undefined) return use(root);
-  const directory = openSync(inside(root, first), DIRECTORY_FLAGS);
-  try {
-    return withDirectory(directory, rest, use);
-  } finally {
-    closeSync(directory);
+/** Opens it again: by now no component may have become a symlink. */
+export function reopenRoot(realPath: string): number {
+  const opened = Directory.openExact(realPath);
+  if (typeof opened === "number") throw errnoError(opened, realPath);
+  return opened.fd;
+}
+
+function errnoError(errno: number, path: string): Error {
+  const error = new Error(`${errnoName(errno)}: ${errnoText(errno)}, '${path}'`);
+  return Object.assign(error, { code: errnoName(errno) });
+}
+
+/**
+ * A descriptor of the directory `names` lead to from `root`, through no symlink; the caller closes
+ * it. Throws an Error with the kernel's `code`.
+ */
+export function openBelow(root: number, names: readonly string[]): number {
+  const path = names.length === 0 ? "." : names.join("/");
+  const fd = openDirectoryBelow(root, path);
+  if (fd < 0) throw errnoError(fd, Buffer.from(path, "latin1").toString("utf8"));
+  return fd;
+}
+
+/** Bytes of one read of a directory: some 200 entries. */
+const LISTING_BYTES = 8 * 1024;
+
+/** dirent.h's DT_*. */
+const KINDS: Readonly<Record<number, Kind>> = {
+  1: "FIFO",
+  2: "device",
+  4: "directory",
+  6: "device",
+  8: "file",
+  10: "symlink",
+  12: "socket",
+};
+
+/**
+ * What an open directory holds, in the order in which it lists it; stops after `most` names. Yields
+ * between reads. Throws an Error with the kernel's `code`.
+ */
+export function* listDirectory(
+  directory: number,
+  most: number,
+): Generator<undefined, { readonly listed: Listed[]; readonly isWhole: boolean }> {
+  const listed: Listed[] = [];
+  const buffer = Buffer.alloc(LISTING_BYTES);
+  rewindDirectory(directory);
+  for (;;) {
+    const entries = readDirectory(directory, buffer);
+    if (typeof entries === "number") throw errnoError(entries, descriptorPath(directory));
+    if (entries.length === 0) return { listed, isWhole: true };
+    for (const { name, type } of entries) {
+      if (name === "." || name === "..") continue;
+      if (listed.length >= most) return { listed, isWhole: false };
+      // A file system that does not say what an entry is.
+      const kind = KINDS[type] ?? kindAt(directory, name);
+      if (kind !== undefined) listed.push({ name, kind });
+    }
+    yield undefined;
   }
-}
-
-/** What a directory holds, in the order in which it lists it. */
-export function listDirectory(directory: number): Listed[] {
-  const path = descriptorPath(directory);
-  const entries = readdirSync(path, { withFileTypes: true });
-  const exact = entries.every(({ name }) => !name.includes("\uFFFD"));
-  if (exact) {
-    return entries.map((entry) => {
-      const name = toLatin1(entry.name);
-      const kind = kindOf(entry);
-      return { name, kind: kind === "unknown" ? (kindAt(directory, name) ?? kind) : kind };
-    });
-  }
-  // A name that is not UTF-8: only the bytes are right, and they come without kinds.
-  return readdirSync(path, { encoding: "buffer" }).flatMap((bytes) => {
-    const name = bytes.toString("latin1");
-    const kind = kindAt(directory, name);
-    return kind === undefined ? [] : [{ name, kind }];
-  });
-}
-
-function toLatin1(name: string): string {
-  return /^[ -~]*$/.test(name) ? name : Buffer.from(name, "utf8").toString("latin1");
 }
 
 function kindAt(directory: number, name: string): Kind | undefined {

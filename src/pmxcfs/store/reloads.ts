@@ -26,6 +26,8 @@ export interface ReloadCounts {
   readonly loadMs: number;
   /** When the source was last found to be what is served; ms since 1970. */
   readonly stateOf: number;
+  /** A change is being taken over in slices at this moment. */
+  readonly isReading: boolean;
   /** For how long there has been a change that is not served yet, in ms; 0 when there is none. */
   readonly behindMs: number;
 }
@@ -35,6 +37,7 @@ export class Reloads implements ReloadCounts {
   loadMs: number;
   failures = 0;
   stateOf = Date.now();
+  isReading = false;
   #behindSince: number | undefined;
 
   /** `startedMs`: when loading began (performance.now()); it is over now. */
@@ -60,11 +63,19 @@ export class Reloads implements ReloadCounts {
   /** A change was found (performance.now()); what is served is an older state from now on. */
   began(nowMs: number): void {
     this.#behindSince ??= nowMs;
+    this.isReading = true;
+  }
+
+  /** What was found could not be taken over; what is served stays the older state. */
+  failed(): void {
+    this.failures++;
+    this.isReading = false;
   }
 
   /** What is served is what is there, and nothing of it was new. */
   settled(): void {
     this.#behindSince = undefined;
+    this.isReading = false;
     this.stateOf = Date.now();
   }
 

@@ -16,7 +16,7 @@ export interface Difference {
 /** A change that sets another mtime than this close to now is a utime, not a write. */
 const WRITE_WITHIN_S = 5;
 /** Rows handled between two chances to stop. */
-const STEP = 16;
+const STEP = 64;
 
 const kindOf = (row: Row): Entry["kind"] => (row.type === RowType.DIRECTORY ? "directory" : "file");
 
@@ -66,33 +66,45 @@ export class TreeChanges {
   }
 
   /** An update as far as it is about entries. */
-  known({ changed, gone }: TableUpdate): Difference {
-    const entries = gone.flatMap(({ inode }) => (inode === 0 ? [] : (this.get(inode) ?? [])));
+  *known({ changed, gone }: TableUpdate): Generator<undefined, Difference> {
+    const entries: Entry[] = [];
+    for (const [index, { inode }] of gone.entries()) {
+      const entry = inode === 0 ? undefined : this.get(inode);
+      if (entry !== undefined) entries.push(entry);
+      if (index % STEP === 0) yield undefined;
+    }
     return { changed, gone: entries };
   }
 
   /** Takes a difference over. Yields now and then: what came so far can be seen already. */
   *apply({ changed, gone }: Difference): Generator<undefined> {
-    const targets = new Set(changed.map((row) => `${row.parent}/${row.name}`));
-    for (const entry of gone) {
+    const targets = new Set<string>();
+    for (const [index, row] of changed.entries()) {
+      targets.add(`${row.parent}/${row.name}`);
+      if (index % STEP === 0) yield undefined;
+    }
+    for (const [index, entry] of gone.entries()) {
+      if (index % STEP === 0) yield undefined;
       this.#entries.delete(entry.inode);
       // A file that another one replaces is told of once, when that one takes its place.
       const isReplaced = targets.has(`${entry.parent?.inode ?? 0}/${entry.name}`);
       if (entry.kind === "file" && !isReplaced) this.#memdb.remove(entry);
     }
-    let count = 0;
-    let waiting = parentsFirst(changed);
+    let waiting = yield* parentsFirst(changed);
     while (waiting.length > 0) {
       const later: Row[] = [];
       for (const row of waiting) {
         if (!this.#applyRow(row)) later.push(row);
-        count++;
-        if (count % STEP === 0) yield undefined;
+        yield undefined;
       }
       if (later.length === waiting.length) break;
       waiting = later;
     }
-    for (const entry of gone) if (entry.parent !== undefined) this.#memdb.remove(entry);
+    // What was made last lies deepest, mostly: few entries go with each directory.
+    for (const entry of gone.toReversed()) {
+      if (entry.parent !== undefined) this.#memdb.remove(entry);
+      yield undefined;
+    }
   }
 
   /** False while the row's directory is not there yet, or still in the one that moves into it. */
@@ -119,11 +131,16 @@ export class TreeChanges {
 }
 
 /** Rows whose directory is among them come after it; those of a circle as they are. */
-function parentsFirst(rows: readonly Row[]): Row[] {
-  const byInode = new Map(rows.map((row) => [row.inode, row]));
+function* parentsFirst(rows: readonly Row[]): Generator<undefined, Row[]> {
+  const byInode = new Map<number, Row>();
+  for (const [index, row] of rows.entries()) {
+    byInode.set(row.inode, row);
+    if (index % STEP === 0) yield undefined;
+  }
   const done = new Set<Row>();
   const sorted: Row[] = [];
-  for (const row of rows) {
+  for (const [index, row] of rows.entries()) {
+    if (index % STEP === 0) yield undefined;
     const above: Row[] = [];
     const walked = new Set<Row>();
     let at: Row | undefined = row;
@@ -156,7 +173,11 @@ export function* differenceOf(
     if (count % STEP === 0) yield undefined;
   }
   const gone: Entry[] = [];
-  for (const entry of tree.entries()) if (!seen.has(entry.inode)) gone.push(entry);
+  for (const entry of tree.entries()) {
+    if (!seen.has(entry.inode)) gone.push(entry);
+    count++;
+    if (count % STEP === 0) yield undefined;
+  }
   return { changed, gone };
 }
 
@@ -172,7 +193,11 @@ export function* isPlain(
   const leaving = new Set(gone.map(({ inode }) => inode));
   const rows = new Map<number, Row>();
   const names = new Set<string>();
-  const placed = new Map(changed.map((row) => [row.inode, row]));
+  const placed = new Map<number, Row>();
+  for (const [index, row] of changed.entries()) {
+    placed.set(row.inode, row);
+    if (index % STEP === 0) yield undefined;
+  }
   /** No longer where it was. */
   const isAway = (entry: Entry): boolean => {
     const row = placed.get(entry.inode);

@@ -204,7 +204,10 @@ class Judge {
       }
     }
     this.#hide(hidden, reached);
+    let count = 0;
     for (const node of this.#nodes.values()) {
+      count++;
+      if (count % STEP === 0) yield undefined;
       if (node.row === undefined || reached.has(node) || this.#isBelowMissing(node)) continue;
       reached.add(node);
       this.remarks.push({ kind: "unreachable", text: unreachableText(node), row: node.row });

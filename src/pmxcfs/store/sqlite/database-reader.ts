@@ -177,7 +177,8 @@ export class DatabaseReader implements Disposable {
       this.#pages = pages;
       this.#unreadable = undefined;
       const isOther = was?.ino !== files.stamp.ino || was.dev !== files.stamp.dev;
-      return { ...difference(before, pages), replaced: was !== undefined && isOther };
+      const found = yield* difference(before, pages);
+      return { ...found, replaced: was !== undefined && isOther };
     }
     return this.#failed("it changes faster than it is read");
   }
@@ -307,17 +308,20 @@ function isEqual(a: Row, b: Row): boolean {
 }
 
 /** Rows of pages that are not the same objects. */
-function difference(
+function* difference(
   before: ReadonlyMap<number, PageRows>,
   after: ReadonlyMap<number, PageRows>,
-): { readonly changed: Row[]; readonly gone: Row[] } {
+): Generator<undefined, { readonly changed: Row[]; readonly gone: Row[] }> {
   const old = new Map<number, Row>();
   for (const [number, page] of before) {
-    if (after.get(number) !== page) for (const row of page.rows) old.set(row.inode, row);
+    if (after.get(number) === page) continue;
+    for (const row of page.rows) old.set(row.inode, row);
+    yield undefined;
   }
   const changed: Row[] = [];
   for (const [number, page] of after) {
     if (before.get(number) === page) continue;
+    yield undefined;
     for (const row of page.rows) {
       const was = old.get(row.inode);
       old.delete(row.inode);
