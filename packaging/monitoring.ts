@@ -19,6 +19,8 @@ const SOURCES: Required<MetricSources> = {
     byTrigger: new Map(),
     failures: 0,
     loadMs: 0,
+    stateOf: 0,
+    behindMs: 0,
   }),
   rrd: () => ({ written: 0, rejected: 0, dropped: 0, pending: 0 }),
   mount: () => ({
