@@ -45,7 +45,7 @@ class LogAxis {
 
   x(value: number): number {
     const part = (Math.log10(Math.max(value, 1e-9)) - this.#from) / (this.#to - this.#from);
-    return MARGIN + Math.max(0, part) * (WIDTH - MARGIN - 20);
+    return MARGIN + Math.max(0, part) * (WIDTH - MARGIN - 50);
   }
 
   ticks(height: number, show: (value: number) => string): string {
