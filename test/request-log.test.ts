@@ -27,7 +27,8 @@ function request(id: number, body: string, number = 7): Request {
     holdRequests() {},
     disconnect() {},
   };
-  return { id, span: spanOf(Buffer.from(body, "latin1")), caller, peer };
+  const span = spanOf(Buffer.from(body, "latin1"));
+  return { id, backToBackNs: 0, span, caller, peer };
 }
 
 /** A handler, its log, and the lines of that without their times. */

@@ -69,6 +69,8 @@ export const PollLimits = {
   perTurnUs: 1_500,
   /** A connection whose next request is predicted later than this is not polled for. */
   maxGapUs: 100,
+  /** A request this soon after its connection's last reply counts as back to back. */
+  backToBackUs: 4,
   /** Misses in a row that end polling for a connection. */
   missesToStop: 2,
   /** Connections looked at in one round; with 16 here 16 clients got a quarter less done. */

@@ -112,6 +112,12 @@ export const daemonOptions = {
     default: "/var/lib/rrdcached/db",
     group: RRD,
   }),
+  strictReads: flag({
+    description:
+      "Look for changes in --dir or --db before every request, and not, under a client that " +
+      "asks without pause, every 100 microseconds",
+    group: DATABASE,
+  }),
   inject: repeated({
     description: "Make requests fail or wait, for tests; docs/tracing.md has the words",
     hint: "RULE",
@@ -143,6 +149,7 @@ export function daemonSettings(
     service: serviceSettings(values),
     observe: observeSettings(values),
     restartFlag: restartFlagOf(values.restartFlag, values.socket),
+    strictReads: values.strictReads,
     inject: values.inject
       .filter((rule) => !isMountRule(rule))
       .map((rule) => parseFaultRule(rule, randomSeed())),

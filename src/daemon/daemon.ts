@@ -40,6 +40,8 @@ export interface DaemonOptions {
   readonly restartFlag: string | undefined;
   /** This node's own tree: mounted, written. Undefined where a tree of somebody else is served. */
   readonly node?: NodeOptions;
+  /** The store is looked at before every request. */
+  readonly strictReads: boolean;
   /** Faults on purpose; none in earnest. */
   readonly inject: readonly FaultRule[];
   readonly log: Log;
@@ -197,7 +199,12 @@ async function serveRequests(
   const { log } = options;
   const { cluster } = composition;
   const access = accessOf(options.access, group, log.tagged("main"));
-  const handler = cfsHandler(composition.services, access, () => backend.refresh());
+  const handler = cfsHandler(
+    composition.services,
+    access,
+    () => backend.refresh(),
+    options.strictReads,
+  );
   const faults =
     options.inject.length === 0
       ? undefined

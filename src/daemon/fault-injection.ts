@@ -64,7 +64,7 @@ export function dice(seed: number): () => number {
 function kept(request: Request): Request {
   const { span, id, caller, peer } = request;
   const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
-  return { id, caller, peer, span: spanOf(body) };
+  return { id, backToBackNs: 0, caller, peer, span: spanOf(body) };
 }
 
 /** The handler with faults. The first rule that matches a request and wins its dice strikes. */

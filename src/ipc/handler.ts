@@ -45,6 +45,11 @@ export interface Peer {
  * 4 bytes after the span are readable: what the client sent beyond the claimed size, then zeros.
  */
 export interface Request {
+  /**
+   * Bun.nanoseconds() at which it was found, when it followed its connection's last reply within
+   * `PollLimits.backToBackUs`: its sender has done next to nothing in between. Else 0.
+   */
+  readonly backToBackNs: number;
   readonly id: number;
   readonly span: Span;
   readonly caller: Caller;

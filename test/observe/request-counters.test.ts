@@ -16,7 +16,7 @@ function request(id: number, bytes: number): Request {
     holdRequests() {},
     disconnect() {},
   };
-  return { id, span: spanOf(Buffer.alloc(bytes)), caller, peer };
+  return { id, backToBackNs: 0, span: spanOf(Buffer.alloc(bytes)), caller, peer };
 }
 
 function handler(handle: Handler["handle"]): Handler {

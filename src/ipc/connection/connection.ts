@@ -96,6 +96,7 @@ export class Connection implements Peer, Polled, Runnable {
   #outstanding = 0;
   #heldLevel: 0 | 1 | 2 = FlowControl.ON;
   #serving = false;
+  #backToBackNs = 0;
   #end: CloseReason | undefined;
 
   constructor(
@@ -151,13 +152,13 @@ export class Connection implements Peer, Polled, Runnable {
   }
 
   /**
-   * Serves up to `limit` of the requests that are in the ring now; how many. What comes meanwhile
-   * waits for its turn: a client on our processor would go on and on. Slow requests are left for
-   * later turns, too. Never throws.
+   * Serves up to `limit` of the requests that are in the ring now; how many. What comes meanwhile,
+   * and what follows slow requests, waits for the next turn. Never throws.
    */
-  serve(limit: number): number {
+  serve(limit: number, backToBackNs = 0): number {
     if (this.ended || this.#serving) return 0;
     this.#serving = true;
+    this.#backToBackNs = backToBackNs;
     const posted = Math.min(limit, this.#requests.pendingCount);
     let served = 0;
     let isOver = false;
@@ -299,6 +300,7 @@ export class Connection implements Peer, Polled, Runnable {
     const { handler } = this.#callbacks;
     const request = this.#request;
     request.id = id;
+    request.backToBackNs = this.#backToBackNs;
     request.span = memory.span;
     let reply: Reply | Promise<Reply>;
     try {
@@ -319,7 +321,8 @@ export class Connection implements Peer, Polled, Runnable {
   }
 
   #newRequest(): MutableRequest {
-    return { id: 0, span: this.#callbacks.buffers.current.span, caller: this.caller, peer: this };
+    const { span } = this.#callbacks.buffers.current;
+    return { id: 0, backToBackNs: 0, span, caller: this.caller, peer: this };
   }
 
   /** Sends one reply, or holds it when there is no room; `since` when it began to wait. */

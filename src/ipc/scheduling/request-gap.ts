@@ -59,6 +59,14 @@ export class RequestGapPredictor {
     this.#dueNs = nowNs + wait + (slept ? WAKE_UP_NS : 0);
   }
 
+  /**
+   * Whether a request that is found now follows the last reply at once: within `withinNs`, and its
+   * client did not have to be woken for that reply.
+   */
+  isBackToBack(nowNs: number, withinNs: number): boolean {
+    return !this.#slept && nowNs - this.#repliedNs <= withinNs;
+  }
+
   /** A request was found while polling. */
   found(nowNs: number): void {
     this.#misses = 0;

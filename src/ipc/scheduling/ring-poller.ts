@@ -48,8 +48,8 @@ export type PollSettings = { readonly [K in keyof typeof PollLimits]: number };
 
 /** How the poller reaches the rest of the service. */
 export interface PollerCallbacks<T extends Polled> {
-  /** Serves requests of `connection` that are there; how many. */
-  serve(connection: T): number;
+  /** Serves requests of `connection` that are there; how many. `backToBackNs` as in Request. */
+  serve(connection: T, backToBackNs: number): number;
   /** Has `connection` served in the next turn of the event loop. */
   again(connection: T): void;
   /** Whether anything else waits for the event loop. */
@@ -147,7 +147,7 @@ export class RingPoller<T extends Polled> {
     const [first] = this.#active;
     if (first !== undefined && this.#active.length >= this.#settings.activeConnections) {
       // Served here: as another active connection it would push out the next one.
-      if (this.#remove(first) && first.hasRequests) this.#callbacks.serve(first);
+      if (this.#remove(first) && first.hasRequests) this.#callbacks.serve(first, 0);
     }
     this.#active.push(connection);
     this.#write();
@@ -219,8 +219,9 @@ export class RingPoller<T extends Polled> {
   /** Serves one that was found to have a request, seen at `seenNs`; when that was done. */
   #serve(connection: T, seenNs: number, index: number): number {
     const { predictor, wakes } = connection;
+    const isBackToBack = predictor.isBackToBack(seenNs, this.#settings.backToBackUs * 1000);
     predictor.found(seenNs);
-    const served = this.#callbacks.serve(connection);
+    const served = this.#callbacks.serve(connection, isBackToBack ? seenNs : 0);
     if (served === 0) this.deactivate(connection);
     else this.#count(connection, index, served);
     // Replies that are there already, in promises, are sent before we look on, and timed then.

@@ -26,7 +26,7 @@ export class Scheduler {
   constructor(settings: SchedulerSettings, isLoopReady: () => boolean) {
     this.#requestsPerTurn = settings.requestsPerTurn;
     this.#poller = new RingPoller(settings.poll, {
-      serve: (connection) => this.#serve(connection),
+      serve: (connection, backToBackNs) => this.#serve(connection, backToBackNs),
       again: (connection) => this.again(connection),
       isLoopReady,
     });
@@ -77,7 +77,7 @@ export class Scheduler {
     return served;
   }
 
-  #serve(connection: Connection): number {
-    return connection.serve(this.#requestsPerTurn);
+  #serve(connection: Connection, backToBackNs = 0): number {
+    return connection.serve(this.#requestsPerTurn, backToBackNs);
   }
 }

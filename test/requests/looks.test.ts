@@ -1,0 +1,120 @@
+/**
+ * How often the store is looked at: before every request, but for a client that asks without pause
+ * every 100 us; what it changes itself is in its next answer all the same.
+ */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Errno } from "../../src/base/errno.ts";
+import type { Request } from "../../src/ipc/handler.ts";
+import { Access } from "../../src/pmxcfs/requests/access.ts";
+import { cfsHandler, STORE_AGE_NS } from "../../src/pmxcfs/requests/handler.ts";
+import { spanOf } from "../../src/wire/struct.ts";
+import { memdbOf, servicesOf } from "../support/cfs-services.ts";
+import { bodyText, QbClient } from "../support/qb-client.ts";
+import { loadService } from "../support/qb-load.ts";
+import { program, serveCommand, startService } from "../support/service.ts";
+import { testUnless } from "../support/unless.ts";
+
+setDefaultTimeout(60_000);
+
+function request(backToBackNs: number): Request {
+  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
+  const peer = {
+    caller,
+    number: 1,
+    sendEvent: () => Errno.ENOTCONN,
+    holdRequests() {},
+    disconnect() {},
+  };
+  return { id: 1, backToBackNs, span: spanOf(Buffer.alloc(0)), caller, peer };
+}
+
+/** Looks at the store that requests at these times take. */
+function looksFor(times: readonly number[], isStrict: boolean): number {
+  let looks = 0;
+  const access = new Access({ group: undefined, ownUid: 0 });
+  const handler = cfsHandler(servicesOf(memdbOf([])), access, () => looks++, isStrict);
+  for (const ns of times) void handler.handle(request(ns));
+  return looks;
+}
+
+test("back-to-back requests of a millisecond take ten looks, all others one each", () => {
+  const start = Bun.nanoseconds() + STORE_AGE_NS;
+  const steady = Array.from({ length: 1000 }, (_, index) => start + index * 1000);
+  expect(looksFor(steady, false)).toBe(10);
+  expect(looksFor(steady, true)).toBe(1000);
+  const woken = Array.from({ length: 100 }, () => 0);
+  expect(looksFor(woken, false)).toBe(100);
+});
+
+test("a client that changes a file and then asks sees it, a thousand times in a row", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-looks-"));
+  try {
+    writeFileSync(join(directory, "storage.cfg"), "0");
+    await using server = await startService(serveCommand("--dir", directory, "--no-rrd"));
+    await using client = await QbClient.open(server.name);
+    await using busy = await QbClient.open(server.name);
+    // Another client that asks without pause keeps the server from ever being idle.
+    const load = busy.run("pipeline 20000 1 -");
+    for (let change = 1; change <= 1000; change++) {
+      writeFileSync(join(directory, "storage.cfg"), `${change}`);
+      expect(bodyText(await client.call(6, "storage.cfg\0"))).toBe(`${change}`);
+    }
+    expect((await load).received).toBe(20_000);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+/** System calls that looking at a store consists of. */
+const LOOKS = ["read", "pread64", "newfstatat", "fstat", "statx", "fcntl", "openat", "lseek"];
+
+const perf = Bun.which("perf");
+const traced = testUnless(perf === null ? "needs perf, to count system calls" : undefined);
+
+/** System calls of that kind per 1,000 requests of one client that asks without pause. */
+async function looksPerThousand(service: string, pid: number): Promise<number | undefined> {
+  const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-perf-"));
+  const out = join(directory, "out");
+  try {
+    const events = LOOKS.map((name) => `syscalls:sys_enter_${name}`).join(",");
+    const words = ["stat", "-x", ",", "-e", events, "-p", String(pid), "-o", out];
+    const counting = Bun.spawn(["perf", ...words, "--", "sleep", "0.6"], { stderr: "ignore" });
+    const { requests } = await loadService(service, "--id", "1", "--ms", "300");
+    if ((await counting.exited) !== 0) return undefined;
+    const lines = readFileSync(out, "latin1").split("\n");
+    const count = lines.reduce((sum, line) => sum + (Number.parseInt(line, 10) || 0), 0);
+    return (count * 1000) / requests;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Others on the machine only ever add to it: a client that is not running asks nothing. */
+const ATTEMPTS = 20;
+
+for (const kind of ["--dir", "--db"]) {
+  traced(`serve ${kind} looks at its store at most 30 times per 1,000 requests`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-looks-"));
+    try {
+      const tree = join(directory, "tree");
+      const config = join(directory, "config.db");
+      mkdirSync(tree);
+      writeFileSync(join(tree, "storage.cfg"), "x");
+      Bun.spawnSync([...program(), "config", "import", "--db", config, tree]);
+      const store = kind === "--dir" ? tree : config;
+      await using server = await startService(serveCommand(kind, store, "--no-rrd"));
+      let least = Infinity;
+      for (let attempt = 0; attempt < ATTEMPTS && least > 30; attempt++) {
+        const looks = await looksPerThousand(server.name, server.pid);
+        if (looks === undefined) return;
+        least = Math.min(least, looks);
+      }
+      expect(least).toBeLessThan(30);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+}
