@@ -49,10 +49,7 @@ export interface ConnectionCallbacks {
   dispose(rings: RingDirectory, peer: Caller): void;
 }
 
-/**
- * Why a connection ended: as its peer or the server wished, because the peer broke the protocol, or
- * because the handler failed (`error` is what it threw).
- */
+/** Why it ended: as one side wished, the protocol was broken, or the handler threw `error`. */
 export interface CloseReason {
   readonly kind: "normal" | "violation" | "failure";
   readonly reason: string;
