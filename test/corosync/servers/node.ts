@@ -1,11 +1,12 @@
 /**
  * The replicated part of a node: its config.db, its status and its cluster, driven by commands.
- * Arguments: `--deadline MS`.
+ * Arguments: `--deadline MS`, `--local` (no cluster, as pmxcfs -l).
  */
 import { parseArgs } from "node:util";
 import { hostname } from "node:os";
 import { createLog } from "../../../src/base/log.ts";
 import { stopRequested } from "../../../src/platform/signals.ts";
+import { LocalReplicator } from "../../../src/pmxcfs/replication/local.ts";
 import { ClusterReplicator } from "../../../src/pmxcfs/replication/services/cluster-replicator.ts";
 import { Cluster } from "../../../src/pmxcfs/replication/services/cluster.ts";
 import { ClusterLog } from "../../../src/pmxcfs/state/cluster-log.ts";
@@ -15,7 +16,9 @@ import { openBackend } from "../../../src/pmxcfs/store/open.ts";
 import { say, serveCommands } from "../support/json-commands.ts";
 import type { NodeCommand, NodeCommandOf } from "../support/node-server.ts";
 
-const { values } = parseArgs({ options: { deadline: { type: "string" } } });
+const { values } = parseArgs({
+  options: { deadline: { type: "string" }, local: { type: "boolean" } },
+});
 const log = createLog({ level: "debug", format: "plain" });
 const own = "/var/lib/pve-cluster/config.db";
 const nodeName = hostname();
@@ -35,7 +38,10 @@ const cluster = new Cluster({
   log,
   ...(values.deadline === undefined ? {} : { deadlineMs: Number(values.deadline) }),
 });
-const replicator = new ClusterReplicator(cluster, tree);
+const local = values.local === true;
+const replicator = local
+  ? new LocalReplicator({ tree, status, clusterLog })
+  : new ClusterReplicator(cluster, tree);
 
 function checksum(): string {
   const step = tree.index.startChecksum();
@@ -98,6 +104,6 @@ void stopRequested().then(async () => {
   backend[Symbol.dispose]();
   process.exit(0);
 });
-await cluster.start();
+if (!local) await cluster.start();
 say({ event: "started" });
 await serveCommands((command: NodeCommand) => perform(command.op, command));
