@@ -15,6 +15,7 @@ import {
   rrdcachedProbe,
   statusProbe,
 } from "./probes/cluster.ts";
+import { corosyncProbe } from "./probes/corosync.ts";
 import { databaseProbe, filesProbe } from "./probes/database.ts";
 import { identityProbe, nameProbe } from "./probes/identity.ts";
 import { listenerProbe, unitProbe } from "./probes/listener.ts";
@@ -70,6 +71,7 @@ const LANES: readonly (readonly Probe[])[] = [
   ...SERVER_PROBES.map((probe) => [probe]),
   [databaseProbe],
   [filesProbe],
+  [corosyncProbe],
 ];
 
 export const DEFAULT_OPTIONS: CheckOptions = {

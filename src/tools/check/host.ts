@@ -20,6 +20,8 @@ export interface Paths {
   readonly restartFlag: string;
   readonly database: string;
   readonly lockFile: string;
+  /** corosync's own copy of its configuration. */
+  readonly corosyncConf: string;
   readonly rrdSocket: string;
   readonly rrdFiles: string;
   /** With this file libqb uses sockets in the file system. */
@@ -40,6 +42,7 @@ const PATHS: Paths = {
   restartFlag: "/run/pve-cluster/cfs-restart-flag",
   database: "/var/lib/pve-cluster/config.db",
   lockFile: "/var/lib/pve-cluster/.pmxcfs.lockfile",
+  corosyncConf: "/etc/corosync/corosync.conf",
   rrdSocket: "/var/run/rrdcached.sock",
   rrdFiles: "/var/lib/rrdcached/db",
   filesystemSockets: "/etc/libqb/force-filesystem-sockets",

@@ -233,6 +233,42 @@ export const CLUSTER_CODES = {
       "off and stay off: `pvecm expected 1` on the one that is left.",
     seen: ["corosync-connect", "ha-lost-lock", "no-quorum"],
   },
+  COROSYNC_CONF_DIFFERS: {
+    title: "corosync.conf is not the same everywhere",
+    check: "cluster",
+    severity: "warn",
+    line: "config_version: {tree} in /etc/pve, {host} in /etc/corosync, {running} running{odd}",
+    cause:
+      "The file in /etc/pve is the cluster's, the other one this node's copy. A node that comes " +
+      "back with an older version leaves its corosync again and again.",
+    advice:
+      "With quorum pmxcfs writes the copy itself. Otherwise compare both files, put the higher " +
+      "version into /etc/corosync on every node, then `systemctl restart corosync` on one node " +
+      "after the other, and `systemctl restart pve-cluster`.",
+    seen: ["corosync-conf"],
+  },
+  NODE_GONE: {
+    title: "a directory of a node that is no member",
+    check: "cluster",
+    severity: "notice",
+    line: "nodes/{node} is there, but {node} is no node of the cluster; its guests: {guests}",
+    cause:
+      "The node was removed or renamed, and its directory stays: the GUI shows it grey for ever.",
+    advice:
+      "Move the files of guests that live on to another node's directory, one by one, with mv; " +
+      "keep a copy of the rest (`pmxcfs-ipc config export /root/rescued`), then remove it.",
+  },
+  NODE_ADDRESS_GONE: {
+    title: "the address of this node has changed",
+    check: "cluster",
+    severity: "warn",
+    line: "pmxcfs has {address} for {name}, which is on no interface of this machine",
+    cause:
+      "pmxcfs looks the address up at its start; since then it was changed. Other nodes connect " +
+      "to the old one.",
+    advice: "Correct the line of {name} in /etc/hosts, then `systemctl restart pve-cluster`.",
+    seen: ["other-node"],
+  },
   MEMBERS_OFFLINE: {
     title: "nodes are offline",
     check: "cluster",

@@ -294,20 +294,31 @@ export const databaseProbe: Probe = {
   },
 };
 
+/** The entries of the database; a text that says why they cannot be had. */
+async function itemsOf(context: Context): Promise<readonly SalvagedItem[] | string> {
+  const { machine } = context;
+  const path = machine.paths.database;
+  const info = await machine.info(path);
+  const isUsable = typeof info !== "number" && info.kind === "file";
+  if (!isUsable || info.size > COPY_LIMIT_BYTES || !(await machine.readable(path))) {
+    return `${path} cannot be read`;
+  }
+  const examined = await examinedOnce(context, path);
+  return typeof examined === "string" ? `${path}: ${examined}` : examined.items;
+}
+
+/** The entries of the database; undefined when they cannot be had. */
+export async function treeItems(context: Context): Promise<readonly SalvagedItem[] | undefined> {
+  const items = await itemsOf(context);
+  return typeof items === "string" ? undefined : items;
+}
+
 /** What lies in the tree that nothing uses any more, and the locks. */
 export const filesProbe: Probe = {
   check: "files",
   async run(context) {
-    const { machine } = context;
-    const path = machine.paths.database;
-    const info = await machine.info(path);
-    const isUsable = typeof info !== "number" && info.kind === "file";
-    if (!isUsable || info.size > COPY_LIMIT_BYTES || !(await machine.readable(path))) {
-      return [skip("files", `${path} cannot be read`)];
-    }
-    const examined = await examinedOnce(context, path);
-    if (typeof examined === "string") return [skip("files", `${path}: ${examined}`)];
-    const { items } = examined;
+    const items = await itemsOf(context);
+    if (typeof items === "string") return [skip("files", items)];
     const findings = [...(await filesLeft(context, items)), ...locksHeld(context, items)];
     if (findings.length > 0) return findings;
     return [pass("files", "no temporary file was left behind, no lock is held")];
