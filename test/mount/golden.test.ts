@@ -37,3 +37,9 @@ testOnNode("as serve --mount, woken by a thread, files and locks are the same", 
   const found = await replay("--server", server, "--only", "random");
   expect(found).toBe("6 scenarios, 718 steps, 0 differences");
 });
+
+testOnNode("with --commit batched, files, locks, versions and rows are the same", async () => {
+  const server = "pmxcfs-ipc serve --mount --local --commit batched";
+  const found = await replay("--server", server, "--only", "random");
+  expect(found).toBe("6 scenarios, 718 steps, 0 differences");
+});

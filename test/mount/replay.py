@@ -50,7 +50,18 @@ def dot(name):
     return json.loads(S.read_whole(path).decode("latin1"))
 
 
+def settle():
+    """With --commit batched, changes wait in a journal until somebody opens the database."""
+    open(DATABASE).close()
+    for _ in range(200):
+        try:
+            if os.stat(DATABASE + ".changes").st_size == 0: return
+        except FileNotFoundError: return
+        time.sleep(0.01)
+
+
 def rows():
+    settle()
     database = sqlite3.connect("file:%s?mode=ro" % DATABASE, uri=True, timeout=10)
     try:
         return database.execute("select inode, parent, version, writer, mtime, type, cast(name as blob), data, typeof(data) from tree order by inode").fetchall()

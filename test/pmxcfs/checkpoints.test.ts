@@ -152,6 +152,28 @@ describe("another process that writes", () => {
     expect(replicator.propose({ kind: "mkdir", path: "c" })).toBe(0);
   });
 
+  test("checkpoints of another process, one after another, cost no change", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, rememberingLog());
+    const replicator = replicatorOf(tree);
+    expect(replicator.propose({ kind: "create", path: "a" })).toBe(0);
+    const script =
+      "import { Database } from 'bun:sqlite';" +
+      "const database = new Database(process.argv[1]); process.stdout.write('at work');" +
+      "for (;;) { database.query('PRAGMA wal_checkpoint(TRUNCATE)').values(); await Bun.sleep(1); }";
+    const other = Bun.spawn([process.execPath, "-e", script, file], { stdout: "pipe" });
+    try {
+      await other.stdout.getReader().read();
+      for (let round = 0; round < 300; round++) {
+        expect(await replicator.propose(write("a", 2000))).toBe(2000);
+      }
+    } finally {
+      other.kill("SIGKILL");
+      await other.exited;
+    }
+  });
+
   test("for longer than three seconds: EIO, and the next change works", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");

@@ -35,7 +35,7 @@ export const BatchLimits = {
   /** Before a flush that failed is tried again. */
   retryMs: 100,
   /** How often is looked whether somebody opened the database, while changes wait. */
-  openedCheckMs: 100,
+  openedCheckMs: 20,
 } as const;
 
 export interface BatchingOptions {
