@@ -15,6 +15,7 @@ const change = (members: Member[], joined: Member[] = []) => ({ members, joined,
 class Notes implements Application {
   readonly tag = "notes";
   readonly protocol = 1;
+  readonly whileSyncing = "notes wait";
   readonly applied: string[] = [];
   apply({ body }: { body: Buffer }) {
     this.applied.push(body.toString());
@@ -163,6 +164,17 @@ describe("two members", () => {
       text: expect.stringContaining("2/200: quorum does not"),
     });
     expect(machine.status(at(5000)).missing).toEqual([B]);
+  });
+
+  test("a member that quorum has is said to hold up everybody", () => {
+    const { machine } = machineOf(B);
+    machine.confchg(change([A, B], [B]), at(0));
+    machine.quorumView([1, 2]);
+    const [line] = machine.tick(at(5000));
+    const text = "waits since 5 s for the sync request of 1/100: until it comes, notes wait";
+    expect(line).toEqual({ kind: "log", level: "warn", text });
+    expect(machine.tick(at(14_999))).toEqual([]);
+    expect(machine.tick(at(15_000))).toHaveLength(1);
   });
 });
 

@@ -61,6 +61,8 @@ export interface Application {
   /** The tag of log lines: `dcdb`, `status`. */
   readonly tag: string;
   readonly protocol: number;
+  /** What waits during a synchronisation, for log lines. */
+  readonly whileSyncing: string;
   apply(message: NormalMessage, from: Member, at: Instant): Applied;
   /** The members changed; sorted by (nodeid, pid), this node among them. */
   membersChanged(members: readonly Member[], at: Instant): void;

@@ -70,6 +70,7 @@ const NOWHERE = Buffer.alloc(32);
 export class DatabaseGroup implements Application {
   readonly tag = "dcdb";
   readonly protocol = 1;
+  readonly whileSyncing = "no write of any node is answered";
   /** The quorum service's last word: a change that arrives without it is not applied. */
   quorate = false;
   readonly #tree: TreeStore;

@@ -59,13 +59,16 @@ const LINE_MS = 10_000;
 
 /** Says who keeps a synchronisation from ending, and since when. */
 export class StallReport {
+  readonly #consequence: string;
   readonly #nameOf: (nodeid: number) => string | undefined;
   #view: ReadonlySet<number> | undefined;
   #mode: Mode | undefined;
   #modeSince = 0;
   #nextAt = 0;
 
-  constructor(nameOf?: (nodeid: number) => string | undefined) {
+  /** `consequence`: what waits meanwhile, as in `no write is answered`. */
+  constructor(consequence: string, nameOf?: (nodeid: number) => string | undefined) {
+    this.#consequence = consequence;
     this.#nameOf = nameOf ?? (() => undefined);
   }
 
@@ -97,7 +100,7 @@ export class StallReport {
         "Restart corosync on the remaining members, one at a time"
       );
     }
-    return `${head}: until it comes, no write of any node is answered`;
+    return `${head}: until it comes, ${this.#consequence}`;
   }
 }
 

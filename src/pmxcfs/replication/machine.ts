@@ -50,7 +50,7 @@ export class Dfsm {
     const sending = new Sending(application, emit, deadlineMs);
     this.#sending = sending;
     this.#protocol = new Protocol({ self, application, sending, startedAt, emit });
-    this.#stall = new StallReport(nameOf);
+    this.#stall = new StallReport(application.whileSyncing, nameOf);
   }
 
   get mode(): Mode {

@@ -49,6 +49,7 @@ function encodeKey(name: string, data: Uint8Array): NormalSend {
 export class StatusGroup implements Application {
   readonly tag = "status";
   readonly protocol = 0;
+  readonly whileSyncing = "status values and log entries of all nodes wait";
   readonly #options: StatusGroupOptions;
   /** As SET_STATUS gave it last, with its NUL. */
   #nodeIp: Uint8Array | undefined;
