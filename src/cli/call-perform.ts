@@ -12,7 +12,7 @@ import { errorMeaning } from "../pmxcfs/requests/wording.ts";
 import { bytes, count, flag, milliseconds, text, type Values } from "./args.ts";
 import { configHint } from "./call-hints.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
-import { print } from "./terminal.ts";
+import { print, printFile } from "./terminal.ts";
 
 const ASKING = "Asking";
 
@@ -159,11 +159,10 @@ function valueIn({ answer }: Ask, body: Buffer): unknown {
   return value;
 }
 
-/** A file is printed byte by byte; on a terminal its control characters are escaped. */
 function printValue(what: Ask, body: Buffer): void {
   const shown = what.answer.text(valueIn(what, body));
-  if (typeof shown === "string" || !process.stdout.isTTY) print(shown);
-  else print(escapeLines(Buffer.from(shown).toString("utf8")));
+  if (typeof shown === "string") print(shown);
+  else printFile(shown);
 }
 
 function printJson(what: Ask, { error, body }: QbResponse): void {

@@ -18,7 +18,7 @@ import { flag, path as pathOption, text } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { belowPve, similarPath } from "./pve-path.ts";
-import { print } from "./terminal.ts";
+import { print, printFile } from "./terminal.ts";
 import { counted } from "../base/counted.ts";
 import { showName, warn } from "./config-text.ts";
 
@@ -169,7 +169,7 @@ const catCommand = command({
     const found = names.length === 0 ? undefined : below(items, names)[0];
     if (found === undefined) throw noSuchPath(db, path, items);
     if (found.kind === "directory") throw new CommandFailure(`${db}: ${path} is a directory`);
-    print(found.row.data);
+    printFile(found.row.data);
   },
 });
 

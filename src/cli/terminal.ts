@@ -3,6 +3,7 @@
  * the command quietly. Logs and failures belong on stderr (log.ts, main.ts).
  */
 import { writeSync } from "node:fs";
+import { escapeLines } from "../base/escape.ts";
 import { ClosedOutput } from "./failure.ts";
 
 const STDOUT = 1;
@@ -30,6 +31,12 @@ export function print(text: string | Uint8Array): void {
       Bun.sleepSync(RETRY_MS);
     }
   }
+}
+
+/** Prints a file's bytes: as they are, but with control characters escaped on a terminal. */
+export function printFile(content: Uint8Array): void {
+  if (process.stdout.isTTY) print(escapeLines(Buffer.from(content).toString("utf8")));
+  else print(content);
 }
 
 /** What decides about colour. */

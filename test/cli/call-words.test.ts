@@ -1,5 +1,7 @@
 /** `call` as people type it: paths, other words for commands, waiting, suggestions. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import * as fixtures from "../../src/tools/compat/fixtures.ts";
 import { READ_REQUESTS } from "../../src/pmxcfs/requests/read-requests.ts";
 import { REQUESTS } from "../../src/pmxcfs/requests/table.ts";
@@ -89,6 +91,14 @@ describe("words", () => {
       expect(err).toContain("out of range");
     },
   );
+});
+
+test("a file's control characters are escaped on a terminal, and only there", async () => {
+  writeFileSync(join(directory, "odd.cfg"), "a\u001b]0;x\u0007b\n\tc\n");
+  expect((await call("get-config", "odd.cfg")).out).toBe("a\u001b]0;x\u0007b\n\tc\n");
+  const line = [...SOURCES, "call", "get-config", "odd.cfg", "--socket", service.name].join(" ");
+  const { stdout } = Bun.spawnSync(["script", "-qec", line, "/dev/null"], { stdin: "ignore" });
+  expect(stdout.toString().replaceAll("\r", "")).toContain(String.raw`a\x1b]0;x\x07b` + "\n");
 });
 
 test("every command that --check names for a read is carried out as it stands", async () => {
