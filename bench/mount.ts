@@ -1,0 +1,89 @@
+/**
+ * `bun bench/mount.ts [--c PATH] [--seconds N] [--rounds N]`: the mount under one process's load, by
+ * our binary and beside it a C server, in private namespaces: operations per second, p50, p99, the
+ * server's CPU per operation, and IPC round trips while the mount is written. Rounds alternate.
+ */
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { native } from "../test/support/native.ts";
+import { PrivateNode } from "../test/support/private-node.ts";
+
+interface Row {
+  readonly kind: string;
+  readonly perSecond: number;
+  readonly p50: number;
+  readonly p99: number;
+  /** Of the server, per operation. */
+  readonly cpuUs: number;
+}
+
+const KINDS = [
+  "stat",
+  "open-read-close",
+  "create-write-rename",
+  "readdir-1000",
+  "write-1MiB",
+  "mkdir-rmdir",
+];
+/** Clock ticks of /proc/PID/stat are 10 ms. */
+const TICK_US = 10_000;
+
+const { values } = parseArgs({
+  options: {
+    c: { type: "string" },
+    seconds: { type: "string", default: "2" },
+    rounds: { type: "string", default: "3" },
+  },
+});
+
+/** User and system time of a process, in microseconds. */
+function cpuUs(stat: string): number {
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * TICK_US;
+}
+
+/** One server, each kind for so many seconds. */
+async function round(command: string): Promise<Row[]> {
+  await using node = await PrivateNode.start();
+  // The C server's file is bind-mounted under the name both have.
+  if (command !== "pmxcfs") await node.sh(`rm /run/bin/pmxcfs; ln -s ${command} /run/bin/pmxcfs`);
+  await node.sh("pmxcfs -l; until readlink /etc/pve/local; do :; done; mkdir /etc/pve/b");
+  const pid = await node.sh("cat /run/pve-cluster.pid");
+  const rows: Row[] = [];
+  for (const kind of KINDS) {
+    const stat = node.path(`/proc/${pid}/stat`);
+    const before = cpuUs(readFileSync(stat, "latin1"));
+    const ms = Number(values.seconds) * 1000;
+    const line = await node.sh(`${native("mount-load")} /etc/pve/b ${ms} ${kind}`);
+    const measured = JSON.parse(line) as Row & { readonly operations: number };
+    const spent = cpuUs(readFileSync(stat, "latin1")) - before;
+    rows.push({ ...measured, cpuUs: spent / measured.operations });
+  }
+  return rows;
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+}
+
+async function main(): Promise<void> {
+  const servers = ["pmxcfs", ...(values.c === undefined ? [] : [values.c])];
+  const results = new Map<string, Row[]>(servers.map((server) => [server, []]));
+  for (let index = 0; index < Number(values.rounds); index++) {
+    for (const server of servers) results.get(server)?.push(...(await round(server)));
+  }
+  for (const kind of KINDS) {
+    for (const [server, rows] of results) {
+      const own = rows.filter((row) => row.kind === kind);
+      const of = (field: "perSecond" | "p50" | "p99" | "cpuUs", digits: number): string =>
+        median(own.map((row) => row[field])).toFixed(digits);
+      const name = server === "pmxcfs" ? "ours" : "C";
+      console.log(
+        `${kind.padEnd(20)} ${name.padEnd(5)} ${of("perSecond", 0).padStart(8)}/s  ` +
+          `p50 ${of("p50", 1)} us  p99 ${of("p99", 1)} us  server CPU ${of("cpuUs", 1)} us`,
+      );
+    }
+  }
+}
+
+await main();
