@@ -1,7 +1,8 @@
 /**
- * `bun bench/mount.ts [--c PATH] [--seconds N] [--rounds N]`: the mount under one process's load, by
- * our binary and beside it a C server, in private namespaces: operations per second, p50, p99, the
- * server's CPU per operation, and IPC round trips while the mount is written. Rounds alternate.
+ * `bun bench/mount.ts [--c PATH] [--seconds N] [--rounds N]`: the mount under one process's load,
+ * ours and beside it a C server's, in private namespaces: operations per second, p50, p99, the
+ * server's CPU per operation; IPC round trips while nobody and while somebody writes the mount.
+ * Rounds alternate; the median is printed.
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -25,6 +26,7 @@ const KINDS = [
   "write-1MiB",
   "mkdir-rmdir",
 ];
+const SHOWN = [...KINDS, "ipc, mount idle", "ipc, mount written"];
 /** Clock ticks of /proc/PID/stat are 10 ms. */
 const TICK_US = 10_000;
 
@@ -59,7 +61,36 @@ async function round(command: string): Promise<Row[]> {
     const spent = cpuUs(readFileSync(stat, "latin1")) - before;
     rows.push({ ...measured, cpuUs: spent / measured.operations });
   }
+  rows.push(...(await roundTrips(node)));
   return rows;
+}
+
+interface Trips {
+  readonly per_second: number;
+  readonly p99_ns: number;
+}
+
+/** Round trips of one libqb client (GET_FS_VERSION) with the mount idle, then written. */
+async function roundTrips(node: PrivateNode): Promise<readonly [idle: Row, written: Row]> {
+  const ms = Number(values.seconds) * 1000;
+  const load = [native("qb-load"), "pve2", "--ms", String(ms), "--id", "1"];
+  const measure = async (kind: string): Promise<Row> => {
+    const { stdout } = await node.run(load);
+    const {
+      per_second: perSecond,
+      p50_ns: p50,
+      p99_ns: p99,
+    } = JSON.parse(stdout) as Trips & {
+      readonly p50_ns: number;
+    };
+    return { kind, perSecond, p50: p50 / 1000, p99: p99 / 1000, cpuUs: 0 };
+  };
+  const idle = await measure("ipc, mount idle");
+  const writer = [native("mount-load"), "/etc/pve/b", String(ms), "create-write-rename"];
+  const writing = node.run(writer);
+  const written = await measure("ipc, mount written");
+  await writing;
+  return [idle, written];
 }
 
 function median(numbers: readonly number[]): number {
@@ -72,7 +103,7 @@ async function main(): Promise<void> {
   for (let index = 0; index < Number(values.rounds); index++) {
     for (const server of servers) results.get(server)?.push(...(await round(server)));
   }
-  for (const kind of KINDS) {
+  for (const kind of SHOWN) {
     for (const [server, rows] of results) {
       const own = rows.filter((row) => row.kind === kind);
       const of = (field: "perSecond" | "p50" | "p99" | "cpuUs", digits: number): string =>

@@ -2,7 +2,7 @@
  * What is mounted in this process's namespace, from /proc/self/mountinfo (proc(5)): the only way to
  * look at a mount of one's own without asking oneself.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 
 export interface MountEntry {
   readonly id: number;
@@ -52,4 +52,13 @@ export function mountsAt(path: string): MountEntry[] {
 /** True when `path` lies on or below `directory`. Both absolute and normal. */
 export function isBelow(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+}
+
+/** Whether this process sees other mounts than pid 1; false where that cannot be told. */
+export function hasOwnMounts(): boolean {
+  try {
+    return readlinkSync("/proc/self/ns/mnt") !== readlinkSync("/proc/1/ns/mnt");
+  } catch {
+    return false;
+  }
 }

@@ -228,6 +228,12 @@ describe("starting", () => {
     });
   }
 
+  testOnNode("a mount namespace of its own, as hardening settings make one, is said", async () => {
+    await using node = await PrivateNode.start();
+    const said = await node.sh("unshare -m pmxcfs -l 2>&1; killall pmxcfs");
+    expect(said).toContain("/etc/pve is mounted in a mount namespace of this server's own");
+  });
+
   testOnNode("serve --mount refuses a path of its own below the mount", async () => {
     await using node = await PrivateNode.start();
     const { exitCode, stderr } = await node.run([

@@ -15,7 +15,7 @@ import { testUnless } from "../support/unless.ts";
 const SUITE = process.env["PMXCFS_IPC_SYSTEMD"];
 const PACKAGES = "systemd,systemd-sysv,dbus,init-system-helpers,procps,util-linux";
 const LONGEST_S = 150;
-const TRIED = 20;
+const TRIED = 21;
 
 function missing(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root, for a container";
@@ -66,7 +66,8 @@ describe("under a real systemd", () => {
         printf %s ${Bun.$.escape(UNIT)} > ${units}/on-systemd.service
         printf %s ${Bun.$.escape(TARGET)} > ${units}/on-systemd.target
         rm -f /mnt/root/usr/bin/pmxcfs /mnt/root/usr/sbin/policy-rc.d /mnt/root/root/results
-        timeout -k 5 ${LONGEST_S} systemd-nspawn -q --register=no --keep-unit -D /mnt/root \\
+        timeout -k 5 ${LONGEST_S} systemd-nspawn -q --register=no --keep-unit --bind=/dev/fuse \\
+          -D /mnt/root \\
           --boot systemd.unit=on-systemd.target < /dev/null > /mnt/boot 2>&1 || true
         cat /mnt/root/root/results || cat /mnt/boot`;
       const { stdout } = Bun.spawnSync([

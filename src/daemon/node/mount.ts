@@ -13,7 +13,7 @@ import { forgetDescriptor, storeDescriptor } from "../../platform/descriptor-sto
 import { detachMount, FuseDevice } from "../../platform/fuse-device.ts";
 import type { WakeKind } from "../../platform/fuse-wake.ts";
 import { MountWatchdog } from "../../platform/mount-watchdog.ts";
-import { mountsAt } from "../../platform/mounts.ts";
+import { hasOwnMounts, mountsAt } from "../../platform/mounts.ts";
 import { PveFileSystem, type PveFileSystemOptions } from "../../pmxcfs/mount/file-system.ts";
 import { inheritedDevice, storedName } from "./inherited-device.ts";
 import { clearDeadMounts, prepareMountPoint } from "./mount-point.ts";
@@ -73,6 +73,12 @@ export class Mount {
         return mount;
       }
       inherited.device[Symbol.dispose]();
+    }
+    if (hasOwnMounts()) {
+      log.warn(
+        `${directory} is mounted in a mount namespace of this server's own: processes outside do ` +
+          "not see it. Under systemd, ProtectSystem, PrivateTmp, ReadWritePaths and the like make one",
+      );
     }
     const failure =
       (await clearDeadMounts(directory, log)) ??
