@@ -1,5 +1,6 @@
 /** `config import` and `config rename-node`: the commands that write a config.db. */
 import { importDirectory } from "../pmxcfs/rescue/import.ts";
+import { renameMountedNode } from "../pmxcfs/rescue/rename-mounted-node.ts";
 import { renameNode } from "../pmxcfs/rescue/rename-node.ts";
 import { flag, path as pathOption, text } from "./args.ts";
 import { command } from "./command.ts";
@@ -8,6 +9,7 @@ import { showName, warn } from "./config-text.ts";
 import { CommandFailure } from "./failure.ts";
 import { print } from "./terminal.ts";
 
+const DEFAULT_MOUNT = "/etc/pve";
 const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
 
 export const importCommand = command({
@@ -41,26 +43,35 @@ export const importCommand = command({
 
 export const renameNodeCommand = command({
   name: "rename-node",
-  summary: "Give a node's directory another name, guests included, in a config.db nobody serves",
+  summary: "Give a node's directory another name, guests included",
   details: [
-    "All changes are one transaction: after a crash the database has the old name or the new " +
+    "In a config.db that nobody serves, all changes are one transaction: after a crash the database has the old name or the new " +
       "one. If there is a directory of the new name already, entries move into it, and a name " +
       "that is in both ends the command with nothing changed. A copy is kept as FILE.bak-TIME. " +
       "What else names the node (corosync.conf, storage.cfg, ha, jobs, the host's own files) is " +
       "printed.",
+    "With --mount it works on a tree that is served, file by file, and needs quorum: each guest " +
+      "exists once at every moment, and a run that was interrupted is completed by the next.",
   ],
   examples: [
     ["config rename-node pve1 pve-new", "after the host got another name, server stopped"],
   ],
   options: {
     db: pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB }),
+    mount: pathOption({
+      description: `Work through the mount instead; alone: ${DEFAULT_MOUNT}`,
+      hint: "DIR",
+      bare: DEFAULT_MOUNT,
+    }),
   },
   operands: {
     old: text({ description: "Present name", hint: "OLD", required: true }),
     new: text({ description: "New name", hint: "NEW", required: true }),
   },
-  run: ({ db, old, new: name }) => {
-    const renamed = renameNode(db, old, name);
+  run: ({ db: file, mount, old, new: name }) => {
+    const db = mount ?? file;
+    const renamed =
+      mount === undefined ? renameNode(file, old, name) : renameMountedNode(mount, old, name);
     if (typeof renamed === "string") throw new CommandFailure(`${db}: ${renamed}`);
     if (renamed.kept !== undefined) warn(`${db}: a copy is kept as ${renamed.kept}`);
     for (const line of renamed.mentions) warn(`still names ${old}: ${showName(line)}`);

@@ -22,7 +22,8 @@ export interface RenamedNode {
   readonly kept: string | undefined;
 }
 
-const NODE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/;
+/** What a node may be called. */
+export const NODE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/;
 /** Files of the host that name nodes; read only. */
 const HOST_FILES = ["/etc/hosts", "/etc/hostname", "/etc/corosync/corosync.conf"];
 const MENTIONS = 50;
@@ -158,6 +159,19 @@ function applyPlan(database: Database, rows: readonly Row[], { moves, removed }:
 
 /** Lines of the tree's files and of the host's that name the node. */
 function mentionsOf(rows: readonly Row[], node: string): string[] {
+  const files = judgeRows(rows).entries.flatMap((entry) => {
+    const { row } = entry;
+    if (row?.type !== RowType.FILE) return [];
+    return [{ path: nodePath(entry, 200), data: row.data }];
+  });
+  return findMentions(files, node);
+}
+
+/** As `storage.cfg line 4: nodes pve1`: where files (private ones left out) and the host name it. */
+export function findMentions(
+  files: Iterable<{ readonly path: string; readonly data: Uint8Array }>,
+  node: string,
+): string[] {
   const word = new RegExp(`(?<![\\w.-])${node.replaceAll("-", "\\-")}(?![\\w-])`);
   const found: string[] = [];
   const look = (path: string, text: string): void => {
@@ -166,12 +180,9 @@ function mentionsOf(rows: readonly Row[], node: string): string[] {
       if (word.test(line)) found.push(`${path} line ${index + 1}: ${line.trim().slice(0, 120)}`);
     }
   };
-  for (const entry of judgeRows(rows).entries) {
-    const { row } = entry;
-    if (row?.type !== RowType.FILE || row.data.length > 1 << 20) continue;
-    const path = nodePath(entry, 200);
-    if (path.startsWith("priv/") || path.includes("/priv/") || row.data.includes(0)) continue;
-    look(path, Buffer.from(row.data).toString("latin1"));
+  for (const { path, data } of files) {
+    if (data.length > 1 << 20 || path.startsWith("priv/") || path.includes("/priv/")) continue;
+    if (!data.includes(0)) look(path, Buffer.from(data).toString("latin1"));
   }
   for (const path of HOST_FILES) {
     try {
