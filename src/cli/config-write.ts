@@ -45,11 +45,11 @@ export const renameNodeCommand = command({
   name: "rename-node",
   summary: "Give a node's directory another name, guests included",
   details: [
-    "In a config.db that nobody serves, all changes are one transaction: after a crash the database has the old name or the new " +
-      "one. If there is a directory of the new name already, entries move into it, and a name " +
-      "that is in both ends the command with nothing changed. A copy is kept as FILE.bak-TIME. " +
-      "What else names the node (corosync.conf, storage.cfg, ha, jobs, the host's own files) is " +
-      "printed.",
+    "In a config.db that nobody serves, all changes are one transaction: after a crash the " +
+      "database has the old name or the new one. If there is a directory of the new name " +
+      "already, entries move into it, and a name that is in both ends the command with nothing " +
+      "changed. A copy is kept as FILE.bak-TIME. What else names the node (corosync.conf, " +
+      "storage.cfg, ha, jobs, the host's own files) is printed.",
     "With --mount it works on a tree that is served, file by file, and needs quorum: each guest " +
       "exists once at every moment, and a run that was interrupted is completed by the next.",
   ],

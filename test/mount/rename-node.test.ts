@@ -28,7 +28,8 @@ testOnNode(
     await node.sh(TREE);
     const script = `
 for i in 2 5 8 11 14 18 22 30 40 60 90; do
-  timeout -s KILL "$((i / 10)).$((i % 10))" pmxcfs-ipc config rename-node --mount /etc/pve old new && break
+  after="$((i / 10)).$((i % 10))"
+  timeout -s KILL $after pmxcfs-ipc config rename-node --mount /etc/pve old new && break
   python3 -c 'import json; print(len(json.load(open("/etc/pve/.vmlist"))["ids"]))'
 done; echo "runs $i"; find /etc/pve/nodes -type f | sort; ls /etc/pve/nodes`;
     const lines = (await node.sh(script, 50_000)).split("\n");

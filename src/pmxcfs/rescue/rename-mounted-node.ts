@@ -34,7 +34,7 @@ function clashOf(from: Buffer, to: Buffer): string | undefined {
     const [own, other] = [kindOf(source), kindOf(target)];
     if (other === undefined) continue;
     if (own !== "directory" || other !== "directory") {
-      return `${source.toString()} and ${target.toString()} are both there: remove one of them first`;
+      return `${source.toString()} and ${target.toString()} are both there: remove one first`;
     }
     const below = clashOf(source, target);
     if (below !== undefined) return below;

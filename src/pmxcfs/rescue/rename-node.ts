@@ -167,7 +167,7 @@ function mentionsOf(rows: readonly Row[], node: string): string[] {
   return findMentions(files, node);
 }
 
-/** As `storage.cfg line 4: nodes pve1`: where files (private ones left out) and the host name it. */
+/** As `storage.cfg line 4: nodes pve1`: where files (not private ones) and the host name it. */
 export function findMentions(
   files: Iterable<{ readonly path: string; readonly data: Uint8Array }>,
   node: string,
