@@ -1,7 +1,8 @@
 // `bun run traces DIR`: replays every recording of a folder against the state machine, node by node
 // and group by group, and prints `N passed, N failed`.
+import { existsSync } from "node:fs";
 import { NodeReplay } from "./node-replay.ts";
-import { readTraces } from "./trace.ts";
+import { readTraces, type Trace } from "./trace.ts";
 
 const MOST_LINES = 5;
 
@@ -10,11 +11,22 @@ export interface Verdict {
   readonly problems: readonly string[];
 }
 
+/** Differences by what they are about; a recording that cannot be read is one, too. */
+function problemsOf(trace: Trace, id: number): Record<string, readonly string[]> {
+  try {
+    return new NodeReplay(trace, id).run();
+  } catch (error) {
+    return {
+      end: [`cannot be replayed: ${error instanceof Error ? error.message : String(error)}`],
+    };
+  }
+}
+
 /** The verdicts of all recordings in `directory`: three for each node of each. */
 export function* replay(directory: string): Generator<Verdict> {
   for (const [name, trace] of readTraces(directory)) {
     for (const { id } of trace.nodes) {
-      const found = new NodeReplay(trace, id).run();
+      const found = problemsOf(trace, id);
       for (const [part, problems] of Object.entries(found)) {
         const what = part === "end" ? "the database at the end" : `group ${part}`;
         yield { name: `${name}: node ${id}, ${what}`, problems };
@@ -25,8 +37,9 @@ export function* replay(directory: string): Generator<Verdict> {
 
 if (import.meta.main) {
   const [directory] = process.argv.slice(2);
-  if (directory === undefined) {
-    process.stderr.write("bun run traces DIR: a folder of recordings (*.json, *.json.gz)\n");
+  if (directory === undefined || !existsSync(directory)) {
+    const missing = directory === undefined ? "" : `: ${directory} is not there`;
+    process.stderr.write(`bun run traces DIR (a folder of *.json, *.json.gz)${missing}\n`);
     process.exit(2);
   }
   let passed = 0;
