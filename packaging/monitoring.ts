@@ -14,6 +14,7 @@ import { RELOAD_BOUNDS_MS } from "../src/pmxcfs/store/reloads.ts";
 /** Every source there can be, at rest: a family of its own must not be missing here. */
 const SOURCES: Required<MetricSources> = {
   versions: () => [],
+  pauses: () => ({ counts: [], sum: 0 }),
   reloads: () => ({
     boundsMs: RELOAD_BOUNDS_MS,
     byTrigger: new Map(),

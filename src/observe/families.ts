@@ -6,7 +6,13 @@ import { SHM } from "../shm/ring-directory.ts";
 import { buildInfo } from "../base/version.ts";
 import { aboutCluster, type ClusterFigures } from "./cluster-families.ts";
 import { type Bound, MetricRegistry, type Reading } from "./registry.ts";
-import { DURATION_BOUNDS_NS, type RequestCounters, TIMED_ONE_IN } from "./request-counters.ts";
+import { PAUSE_BOUNDS_MS } from "./loop-pauses.ts";
+import {
+  type Buckets,
+  DURATION_BOUNDS_NS,
+  type RequestCounters,
+  TIMED_ONE_IN,
+} from "./request-counters.ts";
 
 /** A mount as of now. */
 export interface MountReading {
@@ -28,6 +34,8 @@ export interface MountReading {
 
 /** What the transport does not know of; left out where there is none. */
 export interface MetricSources {
+  /** How late timers came, by PAUSE_BOUNDS_MS of loop-pauses.ts, in ms. */
+  readonly pauses?: () => Buckets;
   /** Version counters by what they count, `clinfo` and `vmlist` among them. */
   readonly versions?: () => Iterable<readonly [name: string, version: number]>;
   /** Changes taken over from the store, by what told of them: `counts` by `boundsMs`, one more
@@ -260,6 +268,18 @@ function aboutStore(metrics: MetricRegistry, { versions, reloads, rrd }: MetricS
   }
 }
 
+function aboutLoop(metrics: MetricRegistry, { pauses }: MetricSources): void {
+  if (pauses === undefined) return;
+  const bounds = PAUSE_BOUNDS_MS.map((ms, index) => {
+    return { le: ms / MS_PER_SECOND, buckets: index + 1 };
+  });
+  const help = "How late a timer came that is due every 20 ms: what the event loop is held for.";
+  metrics.histogram("loop_pause_seconds", help, bounds, () => {
+    const { counts, sum } = pauses();
+    return [[{}, { counts, sum: sum / MS_PER_SECOND }]];
+  });
+}
+
 /** All metrics of one service. */
 export function metricsOf(
   service: Service,
@@ -268,6 +288,7 @@ export function metricsOf(
 ): MetricRegistry {
   const metrics = new MetricRegistry();
   aboutProcess(metrics);
+  aboutLoop(metrics, sources);
   aboutConnections(metrics, service);
   aboutTraffic(metrics, service);
   aboutOperations(metrics, counters);

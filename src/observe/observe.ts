@@ -7,6 +7,7 @@ import type { Service } from "../ipc/service.ts";
 import type { Log } from "../base/log.ts";
 import type { MetricsAddress, Running } from "./endpoint.ts";
 import type { MetricSources } from "./families.ts";
+import { LoopPauses } from "./loop-pauses.ts";
 import { serveStatus, serveStatusBelow, statusOf } from "./status.ts";
 import { RequestCounters } from "./request-counters.ts";
 import { RequestLog, type RequestText } from "./request-log.ts";
@@ -54,8 +55,9 @@ async function openMetrics(
 ): Promise<readonly Running[] | string> {
   const { metricsOf } = await import("./families.ts");
   const { keepTextfile, serveMetrics } = await import("./endpoint.ts");
-  const metrics = metricsOf(service, counters, sources);
-  const opened: Running[] = [];
+  const pauses = new LoopPauses();
+  const metrics = metricsOf(service, counters, { ...sources, pauses: () => pauses.buckets });
+  const opened: Running[] = [pauses];
   const outlets = [
     () => (address === undefined ? undefined : serveMetrics(address, metrics)),
     () => (textfile === undefined ? undefined : keepTextfile(textfile, metrics, log)),

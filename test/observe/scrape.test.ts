@@ -100,6 +100,8 @@ test("what clients did is what the metrics say", async () => {
   expect(get('request_duration_seconds_sum{operation="get-config"}')).toBeGreaterThan(0);
   expect(get('config_version{config="storage.cfg"}')).toBe(1);
   expect(get("config_load_seconds")).toBeGreaterThan(0);
+  expect(get('loop_pause_seconds_bucket{le="+Inf"}')).toBeGreaterThanOrEqual(0);
+  expect(get("loop_pause_seconds_count")).toBe(get('loop_pause_seconds_bucket{le="+Inf"}') ?? -1);
   expect(get("responses_total")).toBe(23);
   expect(get("shm_size_bytes")).toBeGreaterThan(get("shm_free_bytes") ?? Infinity);
   const build = [...(during.get("pmxcfs_ipc_build_info")?.samples ?? [])];
