@@ -1,12 +1,13 @@
 /**
- * How long the event loop keeps what is ready waiting: a timer that is due every 20 ms, and how late
- * it comes. Made only where metrics are wanted: it is what wakes such a server when it is idle.
+ * How long the event loop keeps what is ready waiting: a timer that is due every 20 ms, and how
+ * late it comes. Made only where metrics are wanted: it is what wakes such a server when it is
+ * idle.
  */
 import type { Buckets } from "./request-counters.ts";
 
 const INTERVAL_MS = 20;
 
-/** Upper bounds of the pauses, in ms: 2 is what nothing may take, 20 what is reported as a fault. */
+/** Upper bounds of the pauses, in ms: no part of the server may hold the loop for more than 2. */
 export const PAUSE_BOUNDS_MS: readonly number[] = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 500, 1000];
 
 export class LoopPauses {
