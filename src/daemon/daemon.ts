@@ -143,7 +143,7 @@ async function serveStore(
   using mount = mounted;
   log.tagged("main").info(`node ${store.nodeName}, ${opened.origin}`);
   using _clusterSocket = await openClusterSocket(options, composition);
-  await composition.cluster?.start();
+  composition.cluster?.start();
   const stop = Promise.race([signal, ...(mount === undefined ? [] : [mount.lost])]);
   const failure = await serveRequests(options, group, {
     ...context,

@@ -104,6 +104,6 @@ void stopRequested().then(async () => {
   backend[Symbol.dispose]();
   process.exit(0);
 });
-if (!local) await cluster.start();
+if (!local) cluster.start();
 say({ event: "started" });
 await serveCommands((command: NodeCommand) => perform(command.op, command));

@@ -14,11 +14,17 @@ import type { GroupStatus } from "../group-status.ts";
 import { Dfsm } from "../machine.ts";
 import type { GroupName } from "../message-text.ts";
 import { StatusGroup, type StatusGroupOptions } from "../status-group.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import { ConfigurationService } from "./configuration-service.ts";
 import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
 import { type GroupEvent, GroupService, type GroupTimes } from "./group-service.ts";
 import { QuorumService } from "./quorum-service.ts";
 import { Supervisor } from "./service.ts";
+
+/** The name server has this long to say where this node's name leads. */
+const ADDRESS_MS = 2000;
+/** Between two looks at the clock. */
+const CLOCK_MS = 1000;
 
 /** What SET_STATUS calls this node's address. */
 const NODE_IP = "nodeip";
@@ -63,6 +69,8 @@ export class Cluster {
   readonly #supervisor: Supervisor;
   #databaseGroup: DatabaseGroup | undefined;
   #statusGroup: StatusGroup | undefined;
+  readonly #clock: ClockWatch;
+  #clockTimer: Timer | undefined;
   #address: string | undefined;
   /** `nodeip` as it was set before the group was there. */
   #nodeIp: Uint8Array | undefined;
@@ -71,6 +79,7 @@ export class Cluster {
     const { log, members, status } = options;
     this.#options = options;
     members.setQuorate(false);
+    this.#clock = new ClockWatch({ report: (text) => log.tagged("main").error(text) });
     this.#quorum = new QuorumService({
       log,
       changed: (quorate, nodes) => this.#quorumChanged(quorate, nodes),
@@ -99,6 +108,7 @@ export class Cluster {
       name: "status",
       group: STATUS_GROUP,
       machineOf: (self) => this.#statusMachine(self),
+      beforeJoin: () => this.#resolveAddress(),
     });
     this.#supervisor = new Supervisor(
       [this.#quorum, this.#configuration, this.#database, this.#status],
@@ -107,13 +117,14 @@ export class Cluster {
   }
 
   /** Starts the services; each comes up as soon as corosync lets it. */
-  async start(): Promise<void> {
-    this.#address = await this.#options.address();
+  start(): void {
     this.#supervisor.start();
+    this.#clockTimer = setInterval(() => this.#clock.tick(), CLOCK_MS);
   }
 
   /** Leaves both groups: the others see that this node went on purpose. */
   async stop(): Promise<void> {
+    clearInterval(this.#clockTimer);
     await this.#supervisor.stop();
   }
 
@@ -186,6 +197,12 @@ export class Cluster {
     this.#options.members.setQuorate(quorate);
     if (this.#databaseGroup !== undefined) this.#databaseGroup.quorate = quorate;
     for (const group of [this.#database, this.#status]) group.quorumView(nodes);
+  }
+
+  /** The node may have moved since the last join. A name server that hangs holds up nothing. */
+  async #resolveAddress(): Promise<void> {
+    const late = Bun.sleep(ADDRESS_MS).then(() => this.#address);
+    this.#address = await Promise.race([this.#options.address(), late]);
   }
 
   #databaseMachine(self: Member): Dfsm {

@@ -35,6 +35,8 @@ export interface GroupServiceOptions {
   readonly beforeEvent: () => void;
   /** Before a confchg: until the quorum that belongs to it is known. */
   readonly beforeConfchg: () => Promise<void>;
+  /** Before a join: what must be known then. Bounded by whoever gives it. */
+  readonly beforeJoin?: () => Promise<void>;
   /** After a failed write to the database: whether one works now. */
   readonly repaired?: () => boolean;
 }
@@ -133,6 +135,7 @@ export class GroupService implements ClusterService {
       now,
       carryOut: (effects) => this.#carryOut(effects),
     });
+    await this.#options.beforeJoin?.();
     const failure = await join(cpg);
     if (failure === undefined) this.#policy.joined();
     else this.#disconnect();
