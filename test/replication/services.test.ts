@@ -29,7 +29,7 @@ describe("joining again", () => {
     expect(policy.mayJoin(0, works)).toBe(true);
   });
 
-  test("waits for a write that works after the database failed, and for ever after a version", () => {
+  test("needs a write that works after the database failed, and never follows a version", () => {
     const policy = new RejoinPolicy();
     policy.left("database", 0, 0);
     expect(policy.mayJoin(1_000_000, fails)).toBe(false);
