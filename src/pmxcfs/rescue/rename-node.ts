@@ -50,6 +50,8 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
     database.run("PRAGMA locking_mode = EXCLUSIVE");
     database.run("BEGIN EXCLUSIVE");
     const rows = readRows(database);
+    const wide = rows.find(({ wideInode, wideParent }) => (wideInode ?? wideParent) !== undefined);
+    if (wide !== undefined) return `the inode of '${wide.name}' is beyond 2^53`;
     const plan = planRename(rows, old, name);
     if (typeof plan === "string") return plan;
     const mentions = mentionsOf(rows, old);

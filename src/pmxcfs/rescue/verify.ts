@@ -59,7 +59,7 @@ const PATH_CHARS = 1024;
 /** The problem in one line: C's words, and of two entries that clash where they are. */
 export function problemLine({ text, path, otherPath }: Problem): string {
   if (otherPath === undefined || path === undefined) return text;
-  return `${text} (${otherPath} and ${path})`;
+  return otherPath === path ? `${text} (${path})` : `${text} (${otherPath} and ${path})`;
 }
 
 /** Looks at everything that a database must be. Reads only; throws nothing. */

@@ -1,0 +1,64 @@
+/** Files in directories of others: whole, with their mode, and never where a link leads. */
+import { expect, test } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { openParent, writeFileAtomically } from "../../src/platform/atomic-file.ts";
+import { Directory } from "../../src/platform/files.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { TempDirectory } from "../pmxcfs/support.ts";
+
+test("the file is there with its mode, an older one is replaced, no draft is left", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("metrics.prom");
+  expect(writeFileAtomically(file, "one\n", 0o644)).toBeUndefined();
+  expect(writeFileAtomically(file, "two\n", 0o640)).toBeUndefined();
+  expect(readFileSync(file, "utf8")).toBe("two\n");
+  expect(statSync(file).mode & 0o777).toBe(0o640);
+  expect(readdirSync(directory.path)).toEqual(["metrics.prom"]);
+});
+
+test("a link, a device, a directory in its place: nothing is written through it", () => {
+  using directory = new TempDirectory();
+  const secret = directory.put("secret", "secret\n");
+  symlinkSync("secret", directory.at("link"));
+  mkdirSync(directory.at("directory"));
+  for (const name of ["link", "directory"]) {
+    expect(writeFileAtomically(directory.at(name), "x", 0o644)).toContain("is no regular file");
+  }
+  expect(writeFileAtomically("/dev/null", "x", 0o644)).toContain("is no regular file");
+  expect(writeFileAtomically(directory.at("none", "file"), "x", 0o644)).toContain("ENOENT");
+  expect(readFileSync(secret, "utf8")).toBe("secret\n");
+});
+
+test("a component that became a symlink after the path was resolved is not followed", () => {
+  using directory = new TempDirectory();
+  mkdirSync(directory.at("a/b"), { recursive: true });
+  mkdirSync(directory.at("other/b"), { recursive: true });
+  const opened = Directory.openExact(directory.at("a/b"));
+  if (typeof opened === "number") throw new Error(`errno ${opened}`);
+  opened[Symbol.dispose]();
+  renameSync(directory.at("a"), directory.at("moved"));
+  symlinkSync("other", directory.at("a"));
+  expect([Errno.ELOOP, Errno.ENOTDIR] as unknown[]).toContain(
+    Directory.openExact(directory.at("a/b")),
+  );
+});
+
+test("missing directories are made one by one, and only when asked", () => {
+  using directory = new TempDirectory();
+  expect(openParent(directory.at("x/y/file"))).toContain("ENOENT");
+  const parent = openParent(directory.at("x/y/file"), { makeMissing: true });
+  if (typeof parent === "string") throw new Error(parent);
+  parent[Symbol.dispose]();
+  expect(existsSync(directory.at("x/y"))).toBe(true);
+  writeFileSync(directory.at("plain"), "");
+  expect(openParent(directory.at("plain/z/file"), { makeMissing: true })).toContain("ENOTDIR");
+});

@@ -1,0 +1,141 @@
+/** config rename-node and config diff: all guests stay, nothing is half done, both tell what is. */
+import { Database } from "bun:sqlite";
+import { describe, expect, test } from "bun:test";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { compareDatabases } from "../../src/pmxcfs/rescue/compare.ts";
+import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
+import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
+import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
+import { item, makeDb, TempDirectory, Writer } from "./support.ts";
+
+const paths = (file: string): string[] => salvage(file).items.map(({ path }) => path.join("/"));
+const GUESTS = [
+  item("nodes/pve1/lxc/200.conf", "hostname: a\n"),
+  item("nodes/pve1/priv"),
+  item("nodes/pve1/priv/lock", "x"),
+];
+
+describe("renameNode", () => {
+  test("to a name that is free: one row changes its name, every guest is there once", () => {
+    using directory = new TempDirectory();
+    const more = [...GUESTS, item("jobs.cfg", "vzdump: a\n\tnode pve1\n\tother pve11 pve1x\n")];
+    const file = makeDb(directory, more);
+    const before = verifyDatabase(file);
+    const renamed = renameNode(file, "pve1", "new");
+    if (typeof renamed === "string") throw new Error(renamed);
+    expect(renamed).toMatchObject({ entries: 7, guests: 2 });
+    expect(renamed.mentions).toContain("jobs.cfg line 2: node pve1");
+    expect(renamed.mentions.filter((line) => line.startsWith("jobs.cfg"))).toHaveLength(1);
+    const after = verifyDatabase(file);
+    expect(after.problems).toEqual([]);
+    expect(after.nodes).toEqual(["new", "pve2"]);
+    expect([after.files, after.bytes]).toEqual([before.files, before.bytes]);
+    expect(after.version).toBe(before.version + 1);
+    expect(paths(file)).toContain("nodes/new/qemu-server/100.conf");
+    expect(verifyDatabase(renamed.kept ?? "").nodes).toEqual(["pve1", "pve2"]);
+    expect(renameNode(file, "pve1", "new")).toMatchObject({ entries: 0, kept: undefined });
+  });
+
+  test("onto a node that is there: the entries move into it, the empty directories go", () => {
+    using directory = new TempDirectory();
+    const file = makeDb(directory, GUESTS);
+    expect(renameNode(file, "pve1", "pve2")).toMatchObject({ guests: 2 });
+    expect(verifyDatabase(file)).toMatchObject({ problems: [], nodes: ["pve2"] });
+    const found = paths(file).filter((path) => path.startsWith("nodes/"));
+    expect(found.toSorted()).toEqual([
+      "nodes/pve2",
+      "nodes/pve2/lxc",
+      "nodes/pve2/lxc/200.conf",
+      "nodes/pve2/priv",
+      "nodes/pve2/priv/lock",
+      "nodes/pve2/qemu-server",
+      "nodes/pve2/qemu-server/100.conf",
+    ]);
+  });
+
+  test("a file that is on both, a bad name, an unsound database, an open one: nothing changes", () => {
+    using directory = new TempDirectory();
+    const both = [item("nodes/pve1/a.cfg", "1"), item("nodes/pve2/a.cfg", "2")];
+    const file = makeDb(directory, both);
+    const before = readFileSync(file);
+    expect(renameNode(file, "pve1", "pve2")).toContain("nodes/pve1/a.cfg and nodes/pve2/a.cfg");
+    expect(renameNode(file, "pve1", "a/b")).toContain("cannot be a node's name");
+    expect(renameNode(file, "gone", "lost")).toBe("there is no nodes/gone");
+    expect(renameNode(directory.at("none.db"), "a", "b")).toContain("it is not sound: no such");
+    expect(readFileSync(file).equals(before)).toBe(true);
+    using writer = new Writer(file);
+    writer.database.run("BEGIN IMMEDIATE");
+    expect(renameNode(file, "pve1", "new")).toContain("stop pve-cluster first");
+    writer.database.run("ROLLBACK");
+  });
+
+  test("killed at any moment: the old name or the new one, and again brings the end", async () => {
+    using directory = new TempDirectory();
+    const source = makeDb(directory, GUESTS);
+    const before = verifyDatabase(source);
+    const module = join(import.meta.dir, "../../src/pmxcfs/rescue/rename-node.ts");
+    const code = `import { renameNode } from ${JSON.stringify(module)};
+      process.stdout.write("ready\\n");
+      renameNode(process.argv[1], "pve1", "new");`;
+    for (let round = 0; round < 6; round++) {
+      const file = directory.at(`round${round}.db`);
+      copyFileSync(source, file);
+      const child = Bun.spawn([process.execPath, "-e", code, file], { stdout: "pipe" });
+      for await (const _ of child.stdout) break;
+      // A little later each time: spinning, because a sleep is too coarse.
+      const until = performance.now() + round * 1.5;
+      while (performance.now() < until);
+      child.kill("SIGKILL");
+      await child.exited;
+      const { nodes, problems } = verifyDatabase(file);
+      expect(problems).toEqual([]);
+      expect([
+        ["pve1", "pve2"],
+        ["new", "pve2"],
+      ]).toContainEqual([...nodes]);
+      const again = renameNode(file, "pve1", "new");
+      expect(typeof again).toBe("object");
+      const after = verifyDatabase(file);
+      expect([after.nodes, after.files, after.bytes]).toEqual([
+        ["new", "pve2"],
+        before.files,
+        before.bytes,
+      ]);
+    }
+  }, 60_000);
+});
+
+test("compareDatabases: added, removed, changed, of other kind; versions only when asked", () => {
+  using directory = new TempDirectory();
+  const file = makeDb(directory, [item("a.cfg", "1"), item("b.cfg", "1"), item("c.cfg", "1")]);
+  const other = directory.at("other.db");
+  copyFileSync(file, other);
+  {
+    using writer = new Writer(other);
+    writer.remove("a.cfg");
+    writer.write("b.cfg", "22");
+    writer.create("d", 4);
+    writer.write("storage.cfg", "dir: local\n");
+  }
+  const compared = compareDatabases(file, other, { times: false });
+  expect(compared).toEqual({
+    problems: [],
+    differences: [
+      { kind: "removed", path: "a.cfg", detail: "1 bytes" },
+      { kind: "changed", path: "b.cfg", detail: "1 -> 2 bytes" },
+      { kind: "added", path: "d", detail: "directory" },
+    ],
+  });
+  const timed = compareDatabases(file, other, { times: true });
+  if (typeof timed === "string") throw new Error(timed);
+  expect(timed.differences.map(({ kind, path }) => `${kind} ${path}`)).toContain(
+    "touched storage.cfg",
+  );
+  expect(compareDatabases(file, directory.at("none"), { times: false })).toContain("no such file");
+  expect(existsSync(`${other}-wal`)).toBe(false);
+  using database = new Database(file, { readonly: true });
+  expect(database.query("SELECT count(*) FROM tree").values()).toEqual([[15]]);
+  writeFileSync(other, "");
+  expect(compareDatabases(file, other, { times: false })).toContain("it is empty");
+});
