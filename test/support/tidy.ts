@@ -134,6 +134,13 @@ function undocumented({ text }: Source): string[] {
 
 const MOST_LINES = 400;
 
+/**
+ * Files that change modes, owners and names by path: in /run, in /var/lib/pve-cluster, beside a
+ * database, below /etc/pve, where only root or the server's own user can put anything.
+ */
+const OWN_DIRECTORIES =
+  /^src\/(?:platform|daemon\/node|pmxcfs\/(?:history|store|rescue))\/|^src\/observe\/(?:status|cluster-socket)\.ts$|^src\/cli\/history-restore\.ts$/;
+
 /** The words and paths that rules look for stand in this file itself. */
 const SELF = "test/support/tidy.ts";
 
@@ -166,6 +173,17 @@ export const RULES: readonly Rule[] = [
     find: ({ text }) =>
       lines(uncommented(text), /\bDataView\b/, "layouts belong in src/wire, src/shm"),
     bad: { path: "src/pmxcfs/state/a.ts", text: "const view = new DataView(buffer);" },
+  },
+  {
+    name: "no step by path in a directory that is not ours",
+    covers: (path) => under("src")(path) && !OWN_DIRECTORIES.test(path),
+    find: ({ text }) =>
+      lines(
+        uncommented(text),
+        /\b(?:l?chmodSync|l?chownSync|renameSync|lutimesSync)\b/,
+        "somebody may lead the path elsewhere: use platform/atomic-file, or a descriptor",
+      ),
+    bad: { path: "src/cli/a.ts", text: 'import { renameSync } from "node:fs";' },
   },
   {
     name: "no console in src",
