@@ -6,7 +6,7 @@ import {
   openBelow,
   openRoot,
   readFileIn,
-  type Listed,
+  type Listing,
 } from "../../src/pmxcfs/store/file-walk.ts";
 import { TempDirectory, textOf } from "./support.ts";
 
@@ -29,7 +29,7 @@ function withDirectory(root: number, names: readonly string[], use: (fd: number)
 }
 
 /** All at once. */
-function listed(directory: number, most = 1000): { listed: Listed[]; isWhole: boolean } {
+function listed(directory: number, most = 1000): Listing {
   const steps = listDirectory(directory, most);
   for (;;) {
     const step = steps.next();

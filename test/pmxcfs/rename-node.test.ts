@@ -54,7 +54,7 @@ describe("renameNode", () => {
     ]);
   });
 
-  test("a file that is on both, a bad name, an unsound database, an open one: nothing changes", () => {
+  test("a file on both, a bad name, an unsound database, an open one: nothing changes", () => {
     using directory = new TempDirectory();
     const both = [item("nodes/pve1/a.cfg", "1"), item("nodes/pve2/a.cfg", "2")];
     const file = makeDb(directory, both);

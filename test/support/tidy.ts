@@ -138,8 +138,10 @@ const MOST_LINES = 400;
  * Files that change modes, owners and names by path: in /run, in /var/lib/pve-cluster, beside a
  * database, below /etc/pve, where only root or the server's own user can put anything.
  */
-const OWN_DIRECTORIES =
-  /^src\/(?:platform|daemon\/node|pmxcfs\/(?:history|store|rescue))\/|^src\/observe\/(?:status|cluster-socket)\.ts$|^src\/cli\/history-restore\.ts$/;
+const OWN_DIRECTORIES = new RegExp(
+  "^src/(?:platform/|daemon/node/|pmxcfs/(?:history|store|rescue)/|" +
+    "observe/(?:status|cluster-socket)[.]ts|cli/history-restore[.]ts)",
+);
 
 /** The words and paths that rules look for stand in this file itself. */
 const SELF = "test/support/tidy.ts";

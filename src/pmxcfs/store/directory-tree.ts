@@ -1,7 +1,6 @@
 /**
- * A directory of somebody else as the in-memory tree: which names were seen in which state, what
- * is left out and why, and how one name is looked at again. Knows nothing of when to look; that is
- * directory.ts. Owns the watches of its directories.
+ * A directory of somebody else as the in-memory tree: which names were seen in which state, and
+ * how one is looked at again; when, is directory.ts's. Owns the watches of its directories.
  */
 import { closeSync, fstatSync, type Stats } from "node:fs";
 import { mountMadeNames } from "../state/private-path.ts";
@@ -170,8 +169,7 @@ export class DirectoryTree {
     folder.stamp = stampOf(fstatSync(directory));
     // Names that are left out count as well: each is remembered, with its stamp.
     const room = Math.max(0, CfsLimits.treeInodes - this.#names + folder.known.size);
-    const { listed, isWhole } = yield* listDirectory(directory, room);
-    const names = new Set(listed.map(({ name }) => name));
+    const { listed, names, isWhole } = yield* listDirectory(directory, room);
     for (const name of [...folder.known.keys(), ...folder.folders.keys()]) {
       // It may have come since the listing was read.
       if (names.has(name) || isThere(directory, name)) continue;
@@ -208,6 +206,8 @@ export class DirectoryTree {
   /** The same without what is below a directory; true when that is to be looked at. */
   lookOnly(directory: number, folder: Folder, name: string, mask: number): boolean {
     let enters = false;
+    // Its descriptor may lead to a directory that was moved away meanwhile.
+    if (!this.#folders.has(folder)) return enters;
     this.#guarded(folder, name, () => {
       const stats = statIn(directory, name);
       if (stats === undefined) return this.#gone(folder, name);

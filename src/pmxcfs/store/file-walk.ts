@@ -112,6 +112,13 @@ export function openBelow(root: number, names: readonly string[]): number {
   return fd;
 }
 
+/** What a directory holds; not all of it if there is more than was wanted. */
+export interface Listing {
+  readonly listed: readonly Listed[];
+  readonly names: ReadonlySet<string>;
+  readonly isWhole: boolean;
+}
+
 /** Bytes of one read of a directory: some 200 entries. */
 const LISTING_BYTES = 8 * 1024;
 
@@ -130,23 +137,23 @@ const KINDS: Readonly<Record<number, Kind>> = {
  * What an open directory holds, in the order in which it lists it; stops after `most` names. Yields
  * between reads. Throws an Error with the kernel's `code`.
  */
-export function* listDirectory(
-  directory: number,
-  most: number,
-): Generator<undefined, { readonly listed: Listed[]; readonly isWhole: boolean }> {
+export function* listDirectory(directory: number, most: number): Generator<undefined, Listing> {
   const listed: Listed[] = [];
+  const names = new Set<string>();
   const buffer = Buffer.alloc(LISTING_BYTES);
   rewindDirectory(directory);
   for (;;) {
     const entries = readDirectory(directory, buffer);
     if (typeof entries === "number") throw errnoError(entries, descriptorPath(directory));
-    if (entries.length === 0) return { listed, isWhole: true };
+    if (entries.length === 0) return { listed, names, isWhole: true };
     for (const { name, type } of entries) {
       if (name === "." || name === "..") continue;
-      if (listed.length >= most) return { listed, isWhole: false };
+      if (listed.length >= most) return { listed, names, isWhole: false };
       // A file system that does not say what an entry is.
       const kind = KINDS[type] ?? kindAt(directory, name);
-      if (kind !== undefined) listed.push({ name, kind });
+      if (kind === undefined) continue;
+      listed.push({ name, kind });
+      names.add(name);
     }
     yield undefined;
   }
