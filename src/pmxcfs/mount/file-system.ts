@@ -6,6 +6,7 @@
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
 import {
   type AddEntry,
   type AttributeChange,
@@ -25,6 +26,7 @@ import { type Entry, type Memdb, pathOf } from "../state/memdb.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import { contentOf, resizeDetached, writeDetached } from "./detached.ts";
 import { whenDone } from "./eventual.ts";
+import { GuestClashes } from "./guest-clash.ts";
 import { Handles, NO_HANDLE } from "./handles.ts";
 import { indexBehind, isReachable, listDirectory } from "./listing.ts";
 import { acceptedMode, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
@@ -40,6 +42,7 @@ export interface PveFileSystemOptions {
   readonly nodeName: string;
   /** Group of every entry: www-data. */
   readonly gid: number;
+  readonly log: Log;
 }
 
 const BLOCK_BYTES = 4096;
@@ -61,6 +64,7 @@ export class PveFileSystem implements FileSystem {
   readonly #specialList: readonly Special[];
   readonly #nodes: NodeTable;
   readonly #handles = new Handles();
+  readonly #clashes: GuestClashes;
 
   constructor(options: PveFileSystemOptions) {
     this.#memdb = options.memdb;
@@ -69,6 +73,7 @@ export class PveFileSystem implements FileSystem {
     this.#special = specialEntries(options.nodeName, options.texts);
     this.#specialList = [...this.#special.values()];
     this.#nodes = new NodeTable(options.memdb);
+    this.#clashes = new GuestClashes(options.memdb, options.log);
   }
 
   /** Nodes the kernel knows, and handles that hold something. */
@@ -243,7 +248,10 @@ export class PveFileSystem implements FileSystem {
   }
 
   #propose(command: TreeCommand, by: Requester): Eventual<number> {
-    return this.#replicator.propose(command, by, by.signal);
+    return whenDone(this.#replicator.propose(command, by, by.signal), (result) => {
+      if (result === Errno.EEXIST) this.#clashes.refused(command);
+      return result;
+    });
   }
 
   #specialOf(id: number): Special | undefined {
