@@ -113,7 +113,9 @@ function bare(line: string): string | undefined {
   const named = logged ?? /^(?:-?\w*sh: )?([\w.-]+): (.*)$/.exec(line);
   const [, program = "", rest = ""] = named ?? [];
   if (named === null) return line;
-  return PVE_PROGRAM.test(program) ? rest.replace(/^(error|failed): /, "") : undefined;
+  return PVE_PROGRAM.test(program)
+    ? rest.replace(/^(?:[\w ]{1,30} )?(?:error|failed): /, "")
+    : undefined;
 }
 
 /** The errno that the words of a line stand for. */

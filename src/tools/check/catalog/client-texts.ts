@@ -54,7 +54,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "not-connected",
     title: "Transport endpoint is not connected",
-    errno: ["ENOTCONN", "ESHUTDOWN"],
+    errno: ["ENOTCONN", "ESHUTDOWN", "ECONNABORTED"],
     places: ["ipc", "pve"],
     patterns: [/fuse: bad mount point '?\/etc\/pve/],
     meaning:
@@ -122,6 +122,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     id: "no-space",
     title: "No space left on device",
     errno: ["ENOSPC"],
+    patterns: [/couldn't (create|allocate) .*(\/dev\/shm\/|\bqb-)/],
     places: ["ipc", "pve", "shm", "database"],
     meaning:
       "At connect it is about /dev/shm, not about a disk: each client takes 3.05 MiB of it, " +
@@ -141,7 +142,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "operation-not-permitted",
     title: "Operation not permitted",
-    errno: ["EPERM"],
+    errno: ["EPERM", "ENOSYS", "EOPNOTSUPP"],
     places: ["ipc", "pve"],
     meaning:
       "The server knows this caller and does not let it do this: group www-data may read, but " +

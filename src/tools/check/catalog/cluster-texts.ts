@@ -15,6 +15,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /activity blocked/,
       /quorate: +no\b/,
       /non-primary component/,
+      /wait_for_quorum/,
       /(waiting for|wait_for|without|lost|loss of) quorum/,
       /received write while not quorate/,
       /quorum (not reached|lost)/,
@@ -103,6 +104,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /(quorum|cmap|cpg|votequorum|cfg|confdb)_(fd_get|track\w*|trackstart)\S* failed/,
       /cannot (initialise|initialize) (cmap|quorum|votequorum|cfg|cpg)/,
       /can't initialize service/,
+      /corosync cluster engine exiting|service engine unloaded: corosync/,
       /failed to (initialize|connect to) (the )?(cmap|corosync|cpg|quorum)/,
       /could not (initialise|initialize) corosync/,
       /cs_err_(library|bad_handle|not_exist)/,
@@ -178,7 +180,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /local node (address )?not found|failed to parse node address|no interfaces defined/,
       /nodelist.*(two|same) nodeid|duplicate nodeid/,
       /corosync\.conf.*(not|cannot|failed|invalid|differs|missing)/,
-      /unable to import corosync\.conf/,
+      /unable to import corosync\.conf|invalid corosync\.conf/,
       /config version .*(different|lower|mismatch)|received config version/,
     ],
     meaning:
@@ -284,7 +286,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
   {
     id: "status-update-time",
     title: "status update time (12.3 seconds)",
-    patterns: [/status update time/],
+    patterns: [/status update time/, /pvestatd\[\d+\]: .{0,20}got timeout/],
     meaning:
       "pvestatd needed longer than 5 s for a round of status values. Until it is done, the GUI " +
       "shows old values, then grey question marks.",
@@ -306,6 +308,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /\[status\] notice: (received (log|sync|all)|node has quorum|members:|starting data sync)/,
       /\[status\] notice: (all data is up to date|update cluster info|sent all|queue)/,
       /\[status\] notice: quorum gained/,
+      /\[quorum *\] (members\[\d+\]|sync (members|joined))/,
       /within the primary component and will provide service/,
       /\[main\] notice: (teardown filesystem)/,
       /\[main\] notice: (exit proxmox configuration filesystem \(0\)|resolved node name)/,

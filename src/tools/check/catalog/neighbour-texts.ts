@@ -64,6 +64,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /pve-ssl\.(key|pem).*(no such|failed|not found|cannot|can't|missing|permission)/,
       /(cannot|can't|unable to) (open|read|load) .*pve-ssl/,
       /key values mismatch/,
+      /pve-ssl\.(key|pem)'? does not exist/,
     ],
     meaning:
       "pveproxy reads its key below /etc/pve/local: that file system is not mounted, or the link " +
@@ -108,6 +109,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "permission denied - invalid PVE ticket (401)",
     patterns: [
       /invalid pve ?(vnc)? ?ticket/,
+      /\b401 no ticket|no such user \('/,
       /invalid csrf|permission denied - invalid csrf/,
       /authentication failure; rhost=(?!.*token)/,
       /authkey\S*.*(permission denied|failed|error|no such)/,
@@ -172,6 +174,32 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "harmless-client",
+    title: "proxy detected vanished client connection",
+    patterns: [
+      /detected vanished client connection/,
+      /\/etc\/pve\/\.\w+: file changed as we read it/,
+    ],
+    meaning:
+      "A browser was closed while it waited, or a backup read one of pmxcfs's own files " +
+      "(.version, .rrd, .clusterlog), which change all the time. Harmless; leave those out of backups.",
+    causes: [{ text: "Nothing is wrong.", tell: "nothing to do" }],
+  },
+  {
+    id: "daemon-failed",
+    title: "pveproxy.service (or another daemon of PVE) failed",
+    patterns: [
+      /(pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy)\.service: (failed|main|start request)/,
+      /pve-(ha-[cl]rm|firewall|guests|lxc-syscalld)\.service: (failed|main|start request)/,
+      /failed to start (pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy|pve-)/,
+    ],
+    meaning: "All daemons of PVE need pmxcfs: look at that first, then at the daemon's own log.",
+    causes: [
+      { code: "SOCKET_ABSENT", tell: "`systemctl status pve-cluster`" },
+      { text: "The daemon itself fails.", tell: "`journalctl -b -u pveproxy -n 30`, or its unit" },
+    ],
+  },
+  {
     id: "harmless-inotify",
     title: "got inotify poll request in wrong process - disabling inotify",
     patterns: [/inotify poll request in wrong process/],
@@ -185,8 +213,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /\b59[569] (errors during|broken pipe|connection|no route|tls|ssl|too many|operation)/,
       /errors during connection establishment/,
       /proxy handshake/,
+      /connection error (- server offline|59[569])|communication failure \(0\)/,
       /hostname lookup '/,
-      /(no route to host|connection (refused|timed out|reset by peer)) \((595|596|599|500)\)/,
+      /(no route to host|connection (refused|timed out|reset by peer)) \((595|596|599)\)/,
       /tls_process_server_certificate|certificate verify failed/,
     ],
     meaning:
@@ -232,7 +261,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "storage '...' is not online / mount error",
     patterns: [
       /storage '?[\w.-]+'? is not (online|active|available)/,
-      /(mount error|mount failed|mount\.(nfs|cifs)\S*:|mount: \S+:)/,
+      /(\bmount error|mount failed|mount\.(nfs|cifs)\S*:|mount: \S+:)/,
       /nfs: server \S+ (not responding|ok)/,
       /activating (lv|storage) .*failed|unable to activate storage/,
       /error listing (snapshots|images)|rbd error|iscsiadm: /,
@@ -288,6 +317,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /permission denied \((publickey|password)/,
       /ssh: connect to host|connect to host \S+ port 22/,
       /remote host identification has changed/,
+      /command '(\/usr\/bin\/)?ssh .*failed/,
       /command '?\/usr\/bin\/ssh .*failed/,
       /can't create shared ssh key database/,
     ],

@@ -111,7 +111,11 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
   {
     id: "node-name",
     title: "Unable to resolve node name '...' to a non-loopback IP address",
-    patterns: [/unable to resolve node name/, /unable to get local ip address/],
+    patterns: [
+      /unable to resolve node name/,
+      /unable to get local ip address/,
+      /^hostname: (name or|temporary)/,
+    ],
     meaning:
       "pmxcfs looks its host name up at start and needs one address that is not 127.x or ::1. It " +
       "does not start without.",
@@ -196,6 +200,14 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /stop-sig|stop .*timed out/,
       },
     ],
+  },
+  {
+    id: "not-installed",
+    title: "pmxcfs: command not found",
+    patterns: [/pmxcfs: (command )?not found/, /pmxcfs\.service (could not be|not) found/],
+    meaning:
+      "pmxcfs is not installed here, or this is not a node. Its unit is called pve-cluster.service.",
+    causes: [{ code: "NOT_INSTALLED", tell: "`systemctl status pve-cluster`" }],
   },
   {
     id: "www-data-group",
