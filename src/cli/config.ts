@@ -86,6 +86,9 @@ function noSuchPath(file: string, word: string, items: readonly SalvagedItem[]):
   return new CommandFailure(`${file}: no ${word} in it${hint}`);
 }
 
+/** An export that must not be imported again: files are missing that the database has. */
+const INCOMPLETE = 3;
+
 const exportCommand = command({
   name: "export",
   summary: "Write the files of a config.db into an empty directory",
@@ -96,7 +99,10 @@ const exportCommand = command({
       "every name that had to be changed is said. The database is only read.",
   ],
   examples: [["config export --db /mnt/var/lib/pve-cluster/config.db ./rescued", "a dead node"]],
-  exits: [[1, "Something could not be had or written, or comes from a damaged file"]],
+  exits: [
+    [1, "Something could not be had, or comes from a damaged file"],
+    [INCOMPLETE, "Something could not be written: the target is not complete"],
+  ],
   options: { db: database },
   operands: {
     dir: pathOption({ description: "Target: empty, or not there", hint: "DIR", required: true }),
@@ -112,7 +118,8 @@ const exportCommand = command({
     );
     const { files, directories, failures } = exported;
     print(`${dir}: ${counted(files, "file")} in ${counted(directories, "directory")}\n`);
-    return isUnsound || failures.length > 0 ? ExitCode.FAILURE : ExitCode.OK;
+    if (failures.length > 0) return INCOMPLETE;
+    return isUnsound ? ExitCode.FAILURE : ExitCode.OK;
   },
 });
 

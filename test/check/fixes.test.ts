@@ -9,7 +9,7 @@ import { testUnless } from "../support/unless.ts";
 import type { Attempt, Tried } from "./servers/try-fix.ts";
 import { DIRECTORY, FILE, type Row, nodeTree, writeDatabase } from "./support/database.ts";
 import { expectFixed, follow } from "./support/fixes.ts";
-import { nodeCommand, shell } from "./support/run.ts";
+import { codesOf, nodeCommand, shell } from "./support/run.ts";
 import { SYSTEMD_FIXES, followUnderSystemd } from "./support/systemd-fixes.ts";
 import { noSystemd } from "./support/systemd.ts";
 import { Database } from "bun:sqlite";
@@ -66,7 +66,7 @@ const GUESTS: Row[] = [
 
 /** One leaf page of a file that has many, overwritten with zeroes. */
 function damaged(): string {
-  const path = join(directory, "damaged.db");
+  const path = join(directory, `damaged-${files++}.db`);
   const many = Array.from({ length: 60 }, (_, index): Row => {
     return [100 + index, 0, FILE, `file-${index}`, `${index}`.repeat(300)];
   });
@@ -268,6 +268,20 @@ for (const [code, { script, also, inMachine, ...attempt }] of Object.entries(SCE
     also?.(tried);
   });
 }
+
+test("the fix of a damaged file changes nothing where there is no room for it", async () => {
+  const script = `${damaged()}
+    size=$(stat -c %s /var/lib/pve-cluster/config.db); mkdir /run/small
+    mount -t tmpfs -o size=$((size / 1024 + 16))k tmpfs /run/small
+    mv /var/lib/pve-cluster/config.db /run/small; mount --bind /run/small /var/lib/pve-cluster`;
+  const attempt = { code: "DB_CORRUPT", only: DATABASE, look: "ls /var/lib/pve-cluster" } as const;
+  const { first, second, output, looked, lost } = await follow(script, attempt);
+  expect(codesOf(first)).toContain("DB_CORRUPT");
+  expect(output).toMatch(/not written: .*no space/i);
+  expect(lost).toEqual([]);
+  expect(looked).not.toMatch(/^(new|broken)-/m);
+  expect(codesOf(second)).toContain("DB_CORRUPT");
+});
 
 test("the fix of NETNS_DIFFERS asks where the server is", async () => {
   const attempt = { code: "NETNS_DIFFERS", only: ["identity", "listener"] } as const;

@@ -8,13 +8,14 @@ import type { Code } from "./code.ts";
 const USUAL = "/var/lib/pve-cluster/config.db";
 
 /**
- * `import` and `verify` come before anything is moved; the copy takes config.db-wal along. Runs
+ * An export that could not write everything (exit code 3) ends it; `import` and `verify` come
+ * before anything is moved; the copy takes config.db-wal along. Runs
  * in a subshell, so that neither the umask nor the directory of the shell it is pasted into moves.
  */
 const REBUILD =
   "systemctl stop pve-cluster; (umask 077; t=$(date +%Y%m%d-%H%M%S); cd {directory} && " +
   'flock -w 20 .pmxcfs.lockfile sh -c "' +
-  "pmxcfs-ipc config export --db config.db rescued-$t; " +
+  "pmxcfs-ipc config export --db config.db rescued-$t; [ \\$? -le 1 ] && " +
   "pmxcfs-ipc config import --db new-$t.db rescued-$t && " +
   "pmxcfs-ipc config verify --db new-$t.db && " +
   "mkdir broken-$t && cp -a config.db* broken-$t/ && " +
