@@ -51,6 +51,20 @@ async function filesIn(path: string): Promise<string[]> {
   }
 }
 
+/** Ring directories by name: anybody can put hundreds of thousands of files beside them. */
+async function directoriesIn(shm: string): Promise<string[]> {
+  try {
+    const entries = await readdir(shm, { withFileTypes: true });
+    const directories = entries.filter(
+      (entry) => entry.isDirectory() && DIRECTORY.test(entry.name),
+    );
+    return directories.map(({ name }) => name);
+  } catch {
+    // Not mounted, or not ours to list.
+    return [];
+  }
+}
+
 async function bytesOf(path: string): Promise<number> {
   try {
     return (await lstat(path)).blocks * BLOCK_BYTES;
@@ -99,7 +113,7 @@ export async function readRings(paths: Pick<Paths, "shm" | "proc">): Promise<Rin
   if (typeof opened === "number") return [];
   using directory = opened;
   const stale = new StaleDirectories(directory, paths.shm, paths.proc);
-  const names = await filesIn(paths.shm);
+  const names = await directoriesIn(paths.shm);
   const all = await Promise.all(names.map((name) => inspect(paths, name, stale)));
   return all.filter((ring) => ring !== undefined);
 }
