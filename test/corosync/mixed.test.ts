@@ -1,0 +1,57 @@
+/**
+ * C servers and ours in one cluster. Needs the C server as a binary of its own:
+ * PMXCFS_C_SERVER=/path/to/pmxcfs bun test test/corosync/mixed.test.ts
+ */
+import { expect } from "bun:test";
+import { eventually } from "../support/eventually.ts";
+import { noPrivateNode } from "../support/private-node.ts";
+import { program } from "../support/service.ts";
+import { testUnless } from "../support/unless.ts";
+import { noCluster, TestCluster } from "./support/cluster.ts";
+
+const original = process.env["PMXCFS_C_SERVER"];
+const reason = original === undefined ? "needs PMXCFS_C_SERVER" : (noCluster() ?? noPrivateNode());
+
+testUnless(reason)(
+  "between two C servers ours has their tree, their keys' nodes and their verification",
+  async () => {
+    await using cluster = await TestCluster.up(3);
+    const commands = [
+      [original ?? "", "-f"],
+      [...program(), "pmxcfs", "-f"],
+      [original ?? "", "-f"],
+    ];
+    const servers = cluster.nodes.map((node, index) => node.start(commands[index] ?? []));
+    for (const node of cluster.nodes) {
+      await eventually(
+        `all online on ${node.name}`,
+        async () => {
+          const { stdout } = await node.run("cat", "/etc/pve/.members");
+          return stdout.match(/"online": 1/g)?.length === 3 && stdout.includes('"quorate": 1');
+        },
+        30_000,
+      );
+    }
+    for (const node of cluster.nodes) {
+      const own = `/etc/pve/${node.name}`;
+      const done = await node.sh(`mkdir ${own} && echo one >${own}/a && mv ${own}/a ${own}/b`);
+      expect(done.stderr).toBe("");
+    }
+    const tree = "cd /etc/pve && sha256sum n1/b n2/b n3/b && ls n1 n2 n3";
+    await eventually("the same files", async () => {
+      const seen = await Promise.all(cluster.nodes.map(async (node) => await node.sh(tree)));
+      return seen.every(({ exitCode, stdout }) => exitCode === 0 && stdout === seen[0]?.stdout);
+    });
+    // Ours asks corosync alone, and knows the C servers by it.
+    const status = await cluster.node(2).run(...program(), "cluster", "status");
+    expect(status.stdout).toContain("3 of 3 members in step");
+    expect(status.stdout).toContain("no problem found");
+    const seenByC = await cluster.node(1).run(...program(), "cluster", "members", "--json");
+    expect(JSON.parse(seenByC.stdout)).toHaveLength(3);
+    for (const { running, output } of servers) {
+      expect(running).toBe(true);
+      expect(output).not.toContain("leave");
+    }
+  },
+  120_000,
+);
