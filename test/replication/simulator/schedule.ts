@@ -67,7 +67,7 @@ export function runSchedule(seed: number): Outcome {
 function settle(simulation: Simulation): boolean {
   const end = simulation.steps + MOST_STEPS;
   while (simulation.steps < end) {
-    for (let step = 0; step < 20; step++) simulation.step();
+    for (let step = 0; step < 8; step++) simulation.step();
     if (simulation.quiet && simulation.waiting === 0) return true;
   }
   return false;

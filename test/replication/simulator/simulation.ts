@@ -28,7 +28,7 @@ export interface SimNode {
   stalled: number;
 }
 
-const LOG_BYTES = 16 * 1024;
+const LOG_BYTES = 8 * 1024;
 const PATHS = ["a", "b", "d", "d/x", "d/y", "nodes/n1/lxc/100.conf", "priv/lock/l"];
 const DIRECTORIES = ["d", "nodes", "nodes/n1", "nodes/n1/lxc", "priv", "priv/lock"];
 
@@ -172,7 +172,7 @@ export class Simulation {
       if (node.stalled > 0) node.stalled--;
     }
     const roll = this.random.next();
-    if (this.#brisk && roll < 0.25) this.#round();
+    if ((this.#brisk || this.calm) && roll < 0.25) this.#round();
     else if (roll < 0.42) this.#look();
     else if (roll < 0.57) this.#send();
     else if (roll < 0.69) this.#order();
