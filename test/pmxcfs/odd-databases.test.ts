@@ -271,6 +271,16 @@ describe("a -wal is mentioned", () => {
   });
 });
 
+test("an empty file beside a full -wal: that is served, and what must not be done is said", () => {
+  const log = rememberingLog();
+  const file = fileOf("zero-bytes-with-wal");
+  const backend = openBackend({ db: file, nodeName: "pve1", log });
+  if (typeof backend === "string") throw new Error(backend);
+  using opened = backend;
+  expect(opened.memdb.entryCount).toBe(12);
+  expect(log.lines.join()).toContain("pmxcfs must not be started");
+});
+
 test("what is left out of what is served is said in one line", () => {
   const log = rememberingLog();
   const file = fileOf("circle");

@@ -83,6 +83,12 @@ export class ConfigDb implements Disposable {
           "pmxcfs-ipc config flush, unless a server is at work",
       );
     }
+    if (reader.isWalAlone) {
+      options.log.warn(
+        `${options.file}: it is empty, what its -wal holds is served: pmxcfs must not be ` +
+          "started, it would delete the -wal and show an empty /etc/pve",
+      );
+    }
     const opened = new ConfigDb(options, reader, judged);
     opened.reloads.loaded(startedMs);
     return opened;

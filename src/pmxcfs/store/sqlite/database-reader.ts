@@ -78,6 +78,8 @@ export class DatabaseReader implements Disposable {
   #unreadable: string | undefined;
   /** The file had a table at the last update. */
   hasTable = false;
+  /** It had no bytes then, and what there was came from its -wal. */
+  isWalAlone = false;
 
   private constructor(path: string, limits: ReaderLimits, watch: FileWatch) {
     this.path = path;
@@ -249,6 +251,7 @@ export class DatabaseReader implements Disposable {
     if (typeof table === "string") return table;
     if (table === undefined) return pages;
     this.hasTable = true;
+    this.isWalAlone = files.main.size() <= 1;
     let [count, rows, bytes] = [0, 0, 0];
     for (const page of table.pages()) {
       const old = known.get(page);
