@@ -16,7 +16,7 @@ import { bundle, lacking } from "./shipped.ts";
 
 const DEBIAN = join(REPOSITORY, "packaging/debian");
 /** Enough for a build and two packages on a busy machine. */
-const BUILD_MS = 180_000;
+const BUILD_MS = 500_000;
 
 let directory: string;
 let prepared: Prepared;

@@ -57,6 +57,9 @@ describe("files", () => {
   test("of a guest's configuration only passwords and ssh keys are left out", () => {
     expect(file("nodes/n/qemu-server/100.conf", config(SECRET))).toBe(config(REDACTED));
     expect(file("nodes/n/lxc/200.conf", "hostname: a\n")).toBe("hostname: a\n");
+    expect(file("x.conf", `sshkeys: a\r${SECRET}\u0085${SECRET}\nname: b`)).toBe(
+      `sshkeys: ${REDACTED}\nname: b`,
+    );
   });
 });
 

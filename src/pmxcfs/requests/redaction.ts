@@ -10,7 +10,11 @@ export const REDACTED = "REDACTED";
 /** Properties of a guest's configuration that hold secrets of the guest. */
 const SECRET_PROPERTIES: readonly string[] = ["cipassword", "sshkeys", "ssh-public-keys"];
 
-const SECRET_LINES = new RegExp(`^((?:${SECRET_PROPERTIES.join("|")}):[ \\t]*).*$`, "gm");
+/** A line ends at a newline only, as for the server; `.` and `$` also stop at a carriage return. */
+const SECRET_LINES = new RegExp(
+  `((?:^|\\n)(?:${SECRET_PROPERTIES.join("|")}):[ \\t]*)[^\\n]*`,
+  "g",
+);
 
 /** A private key, or a copy of one: pve-ssl.key, pve-ssl.key.bak. */
 const KEY_FILE = /\.(?:key|pem\.key|p12|pfx)(?:$|[.~_-])/i;
