@@ -46,7 +46,7 @@ export async function whatIsLeft(pid: number, before: Footprint): Promise<string
         left = excess(before, footprintOf(pid));
         return left.length === 0;
       },
-      6000,
+      30_000,
     );
     return "nothing";
   } catch {
