@@ -228,7 +228,10 @@ export class GroupService implements ClusterService {
   }
 
   async #confchg(change: Confchg): Promise<void> {
+    const cpg = this.#cpg;
     await this.#options.beforeConfchg();
+    // The connection may have ended meanwhile: its events are not those of the next one.
+    if (this.#cpg !== cpg) return;
     if (this.#machine === undefined || this.#self === undefined) return;
     const { nodeid, pid } = this.#self;
     this.observer?.({ kind: "members", members: change.members });
