@@ -1,6 +1,7 @@
 /**
- * What the benchmark measures, as data. A scenario names the servers that take part, what the
- * load does and, where DESIGN.md and the README promise something, the ratio to the C server.
+ * What the benchmark measures, as data. A scenario names the servers that take part, what the load
+ * does and, where docs/internals/scheduling.md and the README promise something, the ratio to the C
+ * server.
  */
 
 /** The numbers one run of a scenario on one server gives. Times in ns unless the name says so. */

@@ -11,7 +11,10 @@ const MiB = 1024 * KiB;
 export const IpcLimits = {
   /** sun_path of the abstract address, less the leading NUL (unix(7)). */
   addressPathBytes: 108,
-  /** Longer service names are refused: NAME_MAX - 20 (libqb ipc_setup.c; WIRE.md 1). */
+  /**
+   * Longer service names are refused: NAME_MAX - 20 (libqb ipc_setup.c;
+   * docs/internals/handshake.md).
+   */
   serviceNameBytes: 235,
   /** Smallest message size a connection gets: the set-up answer itself (libqb qb_ipcc_connect). */
   minMessageBytes: 12_328,
@@ -140,7 +143,7 @@ export const CfsLimits = {
   statusBytes: 32 * KiB,
   /** Status keys of one node; the C server has no bound. */
   statusKeys: 4_096,
-  /** Bytes of a fixed name field that count; the 256th is taken as NUL (OPERATIONS.md). */
+  /** Bytes of a fixed name field that count; the 256th is taken as NUL (docs/operations.md). */
   nameBytes: 255,
   /** An RRD value: 1..4095 bytes ending in NUL. */
   rrdBytes: 4_096,

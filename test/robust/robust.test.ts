@@ -1,6 +1,6 @@
 /**
- * ROBUSTNESS.md, behaviour by behaviour: every row of test/native/qb-attack.c against each setup.
- * With PMXCFS_IPC_ROBUSTNESS=FILE the outcomes go there as a table (`npm run robustness`).
+ * docs/robustness.md, behaviour by behaviour: every row of test/native/qb-attack.c against each
+ * setup. With PMXCFS_IPC_ROBUSTNESS=FILE the outcomes go there as a table (`npm run robustness`).
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";

@@ -9,7 +9,7 @@ import { type Footprint, footprintOf, whatIsLeft } from "./footprint.ts";
 import type { Setup } from "./setups.ts";
 import { type Seen, Steady } from "./steady.ts";
 
-/** What ROBUSTNESS.md allows the well-behaved client to wait. */
+/** What docs/robustness.md allows the well-behaved client to wait. */
 const WORST_MS = 1000;
 
 export interface Outcome extends Behaviour {

@@ -232,6 +232,19 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/base/a.ts", text: "// A.\n\nexport function a(): void {}\n" },
   },
   {
+    name: "no page is cited that is not in the repository",
+    covers: (path) => code(path) || /\.(c|h|md)$/.test(path),
+    find: ({ path, text }) =>
+      path === SELF || path === "CHANGELOG.md"
+        ? []
+        : lines(
+            text,
+            /\b(?!README|CHANGELOG|CONTRIBUTING|RESULTS|LICENSE)[A-Z-]{4,}\.md\b/,
+            "cite docs/",
+          ),
+    bad: { path: "src/base/a.ts", text: `// ${"WIRE"}.md 3` },
+  },
+  {
     name: "nothing left to do",
     covers: (path) => path !== SELF,
     find: ({ text }) => lines(text, LEFTOVER, "do it, or file it"),

@@ -193,7 +193,7 @@ export class Guests {
       return;
     }
     const place = guestPath(path);
-    // A new mtime alone is no change of the guest (CONFIG-DB.md: utime does not move vmlist).
+    // A new mtime alone is no change of the guest: utime does not move vmlist.
     if (place === undefined || kind === "touched") return;
     const gone = kind === "removed" || entry.kind === "directory";
     const listChanged = gone ? this.#release(place.vmid, entry) : this.#claim(entry, place, path);

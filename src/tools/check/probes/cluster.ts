@@ -212,7 +212,7 @@ interface Entry {
   readonly time: number;
 }
 
-/** Fields before the time stamp, by the kind of key (status.c; OPERATIONS.md). */
+/** Fields before the time stamp, by the kind of key (status.c; docs/operations.md). */
 function fieldsBefore(key: string): number | undefined {
   if (/^pve2?-node/.test(key)) return 2;
   if (/^pve(2\.3)?-vm/.test(key)) return 4;
