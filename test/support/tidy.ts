@@ -242,7 +242,7 @@ export const RULES: readonly Rule[] = [
             /\b(?!README|CHANGELOG|CONTRIBUTING|RESULTS|LICENSE)[A-Z-]{4,}\.md\b/,
             "cite docs/",
           ),
-    bad: { path: "src/base/a.ts", text: `// ${"WIRE"}.md 3` },
+    bad: { path: "src/base/a.ts", text: "// WIRE.md 3" },
   },
   {
     name: "nothing left to do",
