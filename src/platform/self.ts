@@ -10,6 +10,14 @@ export function selfCommand(): readonly string[] {
   return [process.execPath, join(import.meta.dir, "..", "main.ts")];
 }
 
+/**
+ * Where `new Worker` finds a file of ours: `source` is its URL in a checkout, `path` its path from
+ * the top of the repository, under which a compiled binary carries it (build.ts lists these files).
+ */
+export function threadFile(source: URL, path: string): string {
+  return COMPILED ? `/$bunfs/root/${path}` : source.href;
+}
+
 /** Becomes another user for good: no other groups, then gid, then uid. Throws if not root. */
 export function becomeUser(uid: number, gid: number): void {
   process.setgroups?.([]);

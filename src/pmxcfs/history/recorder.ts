@@ -4,6 +4,7 @@
  * the tree never waits for it and never fails with it: what cannot be written is kept up to the
  * collector's bounds and tried again, and one line of the log says so.
  */
+import { threadFile } from "../../platform/self.ts";
 import type { Log } from "../../base/log.ts";
 import { LogOnce } from "../../base/log-once.ts";
 import { pathOf, type Entry, type Memdb } from "../state/memdb.ts";
@@ -12,11 +13,10 @@ import { HistoryCollector } from "./collector.ts";
 import type { HistoryAnswer, HistoryJob } from "./history-worker.ts";
 import type { HistoryFile, LastKnown } from "./writer.ts";
 
-/** A compiled program has its files below this URL, under their paths from the repository's top. */
-const EMBEDDED = "file:///$bunfs/";
-const WORKER = import.meta.url.startsWith(EMBEDDED)
-  ? "/$bunfs/root/src/pmxcfs/history/history-worker.ts"
-  : new URL("./history-worker.ts", import.meta.url).href;
+const WORKER = threadFile(
+  new URL("./history-worker.ts", import.meta.url),
+  "src/pmxcfs/history/history-worker.ts",
+);
 
 /** A change is on its way to the disk this long after it was made, at most. */
 const BATCH_MS = 500;

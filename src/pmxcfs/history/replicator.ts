@@ -1,6 +1,6 @@
 /** A Replicator whose changes are told to the history, with the process that asked for each. */
-import { readFileSync } from "node:fs";
 import type { Errno } from "../../base/errno.ts";
+import { commandOf } from "../../platform/processes.ts";
 import type { LogMessage, Replicator, Requester } from "../replication/replicator.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import type { Author } from "./change.ts";
@@ -14,14 +14,6 @@ export interface ChangeRecorder {
 const NAME_MS = 1_000;
 /** Names that are remembered. */
 const NAMES = 256;
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, "latin1").trimEnd();
-  } catch {
-    return "?";
-  }
-}
 
 export class RecordedReplicator implements Replicator {
   readonly #inner: Replicator;

@@ -5,6 +5,7 @@
  */
 import { Database } from "bun:sqlite";
 import { chmodSync, closeSync, existsSync, openSync, renameSync, statSync } from "node:fs";
+import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import type { HistoryChange } from "./change.ts";
 import { prune, type PruneLimits } from "./prune.ts";
@@ -73,8 +74,7 @@ export class HistoryWriter implements Disposable {
     const reason = objection(file, node);
     let notice: string | undefined;
     if (reason !== undefined) {
-      const stamp = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
-      notice = `${file}: ${reason}; kept as ${setAside(file, stamp)}, and a new one begun`;
+      notice = `${file}: ${reason}; kept as ${setAside(file, compactTime())}, and a new one begun`;
     }
     const isNew = !existsSync(file);
     // Made with its mode: there is no moment in which others could open it.

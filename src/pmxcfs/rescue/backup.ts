@@ -15,11 +15,12 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
+import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { type Hashed, treeChecksum } from "../state/tree-index.ts";
 import { writeConfigDbRows } from "../store/config-writer.ts";
 import { RowType, type Row } from "../store/tree-rows.ts";
-import { keepDatabase, stampOfNow } from "./import.ts";
+import { keepDatabase } from "./import.ts";
 import { readDatabase, type ReadDatabase } from "./read-database.ts";
 import { judgeDatabase } from "./verify.ts";
 
@@ -124,7 +125,7 @@ function soundRows(file: string): Sound | string {
 
 /** A name in `directory` that nothing has. */
 function freshName(directory: string): string {
-  const name = join(directory, `config-${stampOfNow()}`);
+  const name = join(directory, `config-${compactTime()}`);
   for (let count = 1; ; count++) {
     const file = count === 1 ? `${name}.db` : `${name}-${count}.db`;
     if (!existsSync(file)) return file;

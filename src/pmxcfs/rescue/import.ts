@@ -4,6 +4,7 @@
  * is read back and judged before anybody is told that it is there.
  */
 import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
+import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { silentLog } from "../../base/log.ts";
 import { Memdb, pathOf } from "../state/memdb.ts";
@@ -53,18 +54,13 @@ export function duplicateGuests(memdb: Memdb): readonly string[] {
   return found;
 }
 
-/** `20261126T031500Z`, for the name of a copy. */
-export function stampOfNow(): string {
-  return new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
-}
-
 function isTaken(name: string): boolean {
   return ["", ...COMPANIONS].some((suffix) => existsSync(name + suffix));
 }
 
 /** A name beside `file` that nothing has, nor its companions. */
 export function freeName(file: string): string {
-  const name = `${file}.bak-${stampOfNow()}`;
+  const name = `${file}.bak-${compactTime()}`;
   for (let count = 1; ; count++) {
     const tried = count === 1 ? name : `${name}-${count}`;
     if (!isTaken(tried)) return tried;

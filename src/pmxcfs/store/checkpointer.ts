@@ -4,16 +4,17 @@
  * steady changes. The work is done by a thread (checkpoint-worker.ts). A reader that keeps the WAL
  * from being emptied is named in the log.
  */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
+import { commandOf } from "../../platform/processes.ts";
+import { threadFile } from "../../platform/self.ts";
 import type { Log } from "../../base/log.ts";
 import type { CheckpointJob, CheckpointResult } from "./checkpoint-worker.ts";
 import { lockHolders } from "./lock-holders.ts";
 
-/** A compiled program has its files below this URL, under their paths from the repository's top. */
-const EMBEDDED = "file:///$bunfs/";
-const WORKER = import.meta.url.startsWith(EMBEDDED)
-  ? "/$bunfs/root/src/pmxcfs/store/checkpoint-worker.ts"
-  : new URL("./checkpoint-worker.ts", import.meta.url).href;
+const WORKER = threadFile(
+  new URL("./checkpoint-worker.ts", import.meta.url),
+  "src/pmxcfs/store/checkpoint-worker.ts",
+);
 
 const MIB = 1024 * 1024;
 
@@ -200,12 +201,4 @@ export class Checkpointer implements Disposable {
 
 function walBytes(file: string): number {
   return statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
-}
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, "latin1").trim();
-  } catch {
-    return "gone";
-  }
 }

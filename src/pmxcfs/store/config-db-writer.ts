@@ -9,6 +9,7 @@
  */
 import { constants, Database, type Statement } from "bun:sqlite";
 import { chmodSync, closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
 import { Checkpointer, type CheckpointerOptions, CheckpointLimits } from "./checkpointer.ts";
@@ -240,7 +241,7 @@ export class ConfigDbWriter implements Disposable {
     const now = statSync(this.#file, { throwIfNoEntry: false });
     if (now !== undefined && now.dev === device && now.ino === inode) return;
     const happened = now === undefined ? "was removed" : "was replaced by another file";
-    const time = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
+    const time = compactTime();
     const kept = `${this.#file}.replaced-${time}`;
     try {
       this.#moveTo(kept);

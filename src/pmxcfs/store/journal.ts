@@ -16,6 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import {
   decodeJournal,
@@ -52,7 +53,7 @@ export function removeJournal(file: string): void {
 
 /** Keeps a journal that does not belong to its database; returns where. */
 export function setJournalAside(file: string): string {
-  const time = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  const time = compactTime();
   const aside = `${journalPath(file)}.set-aside-${time}`;
   renameSync(journalPath(file), aside);
   return aside;

@@ -3,6 +3,7 @@
  * in one .tar.gz, with an index page that opens without a network. Contents of files are not in it.
  */
 import { gzipSync } from "node:zlib";
+import { compactTime } from "../../base/compact-time.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
 import { buildInfo } from "../../base/version.ts";
 import { renderJson } from "../check/report-machine.ts";
@@ -36,7 +37,7 @@ export async function makeBundle(
     },
     ...(await collectParts(paths)),
   ];
-  const directory = `pmxcfs-ipc-${report.host}-${stamp(report.at)}`;
+  const directory = `pmxcfs-ipc-${report.host}-${compactTime(report.at)}`;
   const files: Record<string, string> = {
     [`${directory}/index.html`]: indexPage(report, parts),
   };
@@ -51,8 +52,4 @@ function maskedJson(text: string): string {
     typeof value === "string" ? maskSecrets(value) : value,
   );
   return `${JSON.stringify(masked, undefined, 2)}\n`;
-}
-
-function stamp(ms: number): string {
-  return new Date(ms).toISOString().replaceAll(/[-:]|\.\d+/g, "");
 }

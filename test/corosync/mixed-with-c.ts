@@ -1,6 +1,6 @@
 /**
- * C servers and ours in one cluster. Needs the C server as a binary of its own:
- * PMXCFS_C_SERVER=/path/to/pmxcfs bun test test/corosync/mixed.test.ts
+ * C servers and ours in one cluster; by hand, because it needs the C server as a binary of its own:
+ * PMXCFS_C_SERVER=/path/to/pmxcfs bun test ./test/corosync/mixed-with-c.ts
  */
 import { expect } from "bun:test";
 import { eventually } from "../support/eventually.ts";
