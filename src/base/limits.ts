@@ -96,7 +96,7 @@ export const LogLimits = {
   requestChars: 400,
   /** ... and bytes of its body that are looked at; more than the longest fixed layout, 528. */
   requestBytes: KiB,
-  /** Lines that wait because nobody reads stderr; when there are more, new ones are lost. */
+  /** Lines that wait while stderr has no reader; when there are more, new ones are lost. */
   unreadBytes: MiB,
 } as const;
 
@@ -120,8 +120,8 @@ export const ObserveLimits = {
 export const MountLimits = {
   /**
    * The kernel ends the connection when a request is answered later than this, so that a stopped
-   * server does not hang whoever looks at the mount. Well above what a change may wait for the
-   * cluster.
+   * server does not hang processes that look at the mount. Well above what a change may wait for
+   * the cluster.
    */
   requestTimeoutMs: 45_000,
 } as const;

@@ -50,7 +50,7 @@ export function defaultFormat(environment: NodeJS.ProcessEnv): LogFormat {
 /** Writes to stderr, which Bun keeps for a reader that does not come: up to a bound, then not. */
 function stderrWriter(): (line: string) => boolean {
   let unreadBytes = 0;
-  // Whoever read it is gone: no reason to stop serving, and there is nowhere left to say so.
+  // Its reader has gone: no reason to stop serving, and there is nowhere left to say so.
   process.stderr.on("error", () => {});
   return (line) => {
     if (unreadBytes >= LogLimits.unreadBytes) return false;

@@ -33,7 +33,7 @@ export class UsageFailure extends CommandFailure {
   }
 }
 
-/** Nobody reads stdout any more: ends the command without a word. */
+/** stdout has no reader any more: ends the command without a word. */
 export class ClosedOutput extends CommandFailure {
   constructor() {
     super("", ExitCode.CLOSED_OUTPUT);

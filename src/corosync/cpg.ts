@@ -187,7 +187,7 @@ export class CpgGroup implements Disposable {
 
   /**
    * Multicasts a message of any size in fragments, one answered after the other. Send nothing else
-   * meanwhile if order matters. INTERRUPT: the group changed on the way, nobody gets it, start
+   * meanwhile if order matters. INTERRUPT: the group changed on the way, no member gets it, start
    * over; `signal` ends it between two fragments, with INTERRUPT too.
    */
   async mcastFragments(message: Uint8Array, signal?: AbortSignal): Promise<CsError> {

@@ -158,9 +158,9 @@ async function serveStore(
     },
     stopping: () => mount && log.tagged("main").info("teardown filesystem"),
   });
-  // A restart by systemd leaves the mount to the next server: nobody in it notices.
+  // A restart by systemd leaves the mount to the next server: processes inside do not notice.
   if (mount?.mount.isStored === true && (await isRestarting(process.env))) mount.mount.handOver();
-  // Unmounted first: what still waits for the cluster has nobody left who reads the answer.
+  // Unmounted first: no caller is left then who reads the answer of a pending change.
   mount?.[Symbol.dispose]();
   await composition.cluster?.stop();
   rrdFiles?.close();

@@ -77,7 +77,7 @@ export async function runService(
   if (observe.readyFd !== undefined) tellReady(observe.readyFd);
   notify(`READY=1\nSTATUS=serving ${name}`);
   const interval = watchdogIntervalMs(process.env);
-  // From the loop that serves: a loop that hangs feeds nobody.
+  // From the loop that serves: a loop that hangs sends no keep-alive.
   const watchdog =
     interval === undefined ? undefined : setInterval(() => notify("WATCHDOG=1"), interval);
   const signal = await stop;

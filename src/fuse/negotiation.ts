@@ -12,7 +12,9 @@ import type { Span } from "../wire/struct.ts";
 /** Bytes of one WRITE at most. */
 const MAX_WRITE_BYTES = 128 * 1024;
 
-/** The largest request: 4096 bytes, as the kernel wants them, for the head, and a whole WRITE. */
+/**
+ * The largest request: 4096 bytes, as the kernel requires them, for the head, and a whole WRITE.
+ */
 export const REQUEST_BYTES = 4096 + MAX_WRITE_BYTES;
 
 /** fuse_init_in of kernels before 7.6, and what must be there at least. */

@@ -55,7 +55,10 @@ export class Serving {
     this.#ended();
   }
 
-  /** Stops serving; who still waits gets ENOTCONN once nobody else has the device. */
+  /**
+   * Stops serving; pending requests fail with ENOTCONN once no other descriptor of the device is
+   * open.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -214,7 +214,7 @@ export class Session {
     }
   }
 
-  /** Answered requests are not pending: an interrupt that comes late is for nobody. */
+  /** Answered requests are not pending: a late interrupt matches none. */
   #interrupt({ body }: FuseRequest): void {
     if (body.size < InterruptIn.size) return;
     const { uniqueLow, uniqueHigh } = InterruptIn.read;
@@ -309,7 +309,7 @@ export class Session {
     const answer = this.#answer;
     answer.seal(uniqueLow, uniqueHigh, error);
     const result = this.#device.answer(answer.bytes, answer.size, answer.content);
-    // ENOENT: whoever asked was killed meanwhile. ENODEV: unmounted, the next read says so.
+    // ENOENT: the requesting process was killed. ENODEV: unmounted, the next read says so.
     if (result >= 0 || result === Errno.ENOENT || result === Errno.ENODEV) return;
     this.#log.error(`the kernel refused an answer: ${errnoText(result)}`);
   }

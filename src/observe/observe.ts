@@ -16,7 +16,7 @@ import { RequestLog, type RequestText } from "./request-log.ts";
 export interface ObserveOptions {
   readonly metrics: MetricsAddress | undefined;
   readonly textfile: string | undefined;
-  /** The socket of `top`. One that nobody asked for must not be in the way of serving. */
+  /** The socket of `top`. It is opened by default: a failure must not stop the server. */
   readonly status: { readonly path: string; readonly asked: boolean } | undefined;
   /** A descriptor that gets one line when the service listens, and is closed. */
   readonly readyFd: number | undefined;

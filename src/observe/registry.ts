@@ -1,6 +1,6 @@
 /**
  * prom-client with metrics that are read when they are asked for, instead of being kept up to
- * date: no counter of ours is counted twice, and nobody pays before somebody scrapes. The only
+ * date: no counter of ours is counted twice, and there is no cost before the first scrape. The only
  * file that imports prom-client; loaded when metrics are wanted, not at every start.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
@@ -26,7 +26,7 @@ interface Row {
 /** Before every name. */
 const PREFIX = "pmxcfs_ipc_";
 
-/** Every label of ours: prom-client wants to know them ahead. */
+/** Every label of ours: prom-client needs them in advance. */
 const LABELS = (
   "operation errno reason level config version revision bun target trigger what " +
   "group mode service"

@@ -1,6 +1,6 @@
 /**
  * Counts what a handler is asked and answers, by operation: a Handler around another one, made
- * only when somebody wants metrics. A request costs a few additions in typed arrays; its time is
+ * only when metrics are enabled. A request costs a few additions in typed arrays; its time is
  * taken for one in sixteen of each operation, because two looks at the clock cost more than that.
  */
 import { Errno } from "../base/errno.ts";

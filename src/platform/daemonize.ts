@@ -70,13 +70,13 @@ export function writeStderr(text: string): void {
   try {
     writeSync(STDERR, text);
   } catch {
-    // Nobody reads it.
+    // The reader has closed it.
   }
 }
 
 /**
  * Lets go of the terminal: stdio, and every copy of it that the runtime made, is /dev/null from now
- * on; the directory is the root. Whoever reads the other end of a pipe sees its end.
+ * on; the directory is the root. A reader of the pipe sees its end.
  */
 export function becomeDaemon(): void {
   process.chdir("/");
@@ -95,6 +95,6 @@ export function sayReady(fd: number): void {
     writeSync(fd, "1");
     closeSync(fd);
   } catch {
-    // Whoever waited has gone.
+    // The waiting process has ended.
   }
 }

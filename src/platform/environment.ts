@@ -1,8 +1,8 @@
 /**
- * Variables that make Bun, or the loader, run code of whoever set the environment. The binary
- * refuses to run as root with them. It can refuse only once it runs: what LD_PRELOAD or BUN_OPTIONS
- * name has been loaded by then, and with BUN_BE_BUN none of our code runs at all. So a service
- * manager must unset them, as packaging/debian/pmxcfs-ipc.service does.
+ * Variables that make Bun, or the loader, run code chosen by the process that set the environment.
+ * The binary refuses to run as root with them. It can refuse only once it runs: what LD_PRELOAD or
+ * BUN_OPTIONS name has been loaded by then, and with BUN_BE_BUN none of our code runs at all. So a
+ * service manager must unset them, as packaging/debian/pmxcfs-ipc.service does.
  */
 import { COMPILED } from "./self.ts";
 

@@ -1,5 +1,5 @@
 /**
- * A server that nobody asks anything should cost nothing. Bun looks after its heap once a second,
+ * An idle server should cost nothing. Bun looks after its heap once a second,
  * which wakes five threads; how often can only be said in the environment, before it starts. A
  * server says "hardly ever", and has its heap looked after when there may be garbage.
  */

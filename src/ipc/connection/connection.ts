@@ -27,7 +27,7 @@ export interface SetupChannel {
   readonly fd: number;
   /** Sends `count` notify bytes; how many went out. */
   notify(count: number): number;
-  /** While quiet, notify bytes of the client wake nobody. */
+  /** While quiet, notify bytes of the client wake no loop. */
   setQuiet(isQuiet: boolean): void;
   close(): void;
 }

@@ -28,7 +28,7 @@ export interface Polled {
   readonly underWay: boolean;
   /** Its semaphore says that there are requests. */
   readonly hasRequests: boolean;
-  /** While quiet, its notify bytes wake nobody: the poller reads them. */
+  /** While quiet, its notify bytes wake no loop: the poller reads them. */
   setQuiet(isQuiet: boolean): void;
   /** `count` requests, served just now, took `ns` in all. */
   recordLatency(ns: number, count: number): void;
@@ -182,7 +182,7 @@ export class RingPoller<T extends Polled> {
     const deadline = now + turnUs * 1000;
     let loopLook = isAlone ? now + LOOP_LOOK_NS : Infinity;
     while (now < deadline && this.#active.length > 0) {
-      // Nobody is waited for: one look.
+      // No client is waited for: one look.
       const budget = Math.max(0, Math.min(this.#dueNs, deadline) - now);
       const skip = this.#skipped();
       const index = this.#look(skip, budget);
@@ -255,8 +255,8 @@ export class RingPoller<T extends Polled> {
   }
 
   /**
-   * Nobody is waited for any more: the notify bytes that came are read, and the next ones wake us.
-   * A request may have come meanwhile whose byte is gone: its ring is looked at once more.
+   * No client is waited for any more: the notify bytes that came are read, and the next ones wake
+   * us. A request may have come meanwhile whose byte is gone: its ring is looked at once more.
    */
   #rest(now: number): void {
     if (this.#active.length === 0) return;

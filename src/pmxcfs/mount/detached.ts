@@ -1,7 +1,7 @@
 /**
- * Files that were removed or replaced while they were open: whoever has them open goes on with
- * their content, which is in memory only. C renames them to .fuse_hidden instead, visible to all
- * and left behind by a crash.
+ * Files that were removed or replaced while they were open: processes that have them open go on
+ * with their content, which is in memory only. C renames them to .fuse_hidden instead, visible to
+ * all and left behind by a crash.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";

@@ -15,7 +15,7 @@ export function acceptedMode(path: string): number {
   return pathIsPrivate(path) ? 0o600 : 0o640;
 }
 
-/** Type and permission bits of an entry of the tree. Without quorum nobody may write. */
+/** Type and permission bits of an entry of the tree. Without quorum there are no write bits. */
 export function modeOf(path: string, kind: "file" | "directory", quorate: boolean): number {
   const type = kind === "directory" ? S_IFDIR : S_IFREG;
   return type | (permissionsOf(path, kind) & (quorate ? 0o777 : 0o555));

@@ -19,7 +19,7 @@ export interface Node {
   path: string;
   /** How often its id was given out. */
   lookups: number;
-  /** Content of a removed file that was changed since; only whoever has it open sees it. */
+  /** Content of a removed file that was changed since; seen only through open handles. */
   detached: { bytes: Uint8Array; mtime: number } | undefined;
 }
 

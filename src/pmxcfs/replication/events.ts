@@ -1,6 +1,6 @@
 /**
  * The vocabulary of a replicated group: what the machine is fed (by corosync and by this process)
- * and what it gives back. The machine has no clock and no socket; whoever runs it passes the time
+ * and what it gives back. The machine has no clock and no socket; its runner passes the time
  * with every event, makes the sends it asks for, and carries out its effects in order.
  */
 import type { Errno } from "../../base/errno.ts";
@@ -68,7 +68,7 @@ export interface Outgoing {
   readonly name: string;
 }
 
-/** What the machine wants done, in this order. */
+/** Effects to carry out, in this order. */
 export type Effect =
   | { readonly kind: "log"; readonly level: "info" | "warn" | "error"; readonly text: string }
   /** The answer to a proposal: 0, a length, or a negative errno. Each ticket is settled once. */

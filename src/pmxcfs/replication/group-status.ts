@@ -35,7 +35,7 @@ export interface GroupStatus {
     /** Its clock less ours, in seconds, when its last message came. */
     readonly clockSeconds: number | undefined;
   }[];
-  /** Whose message the synchronisation waits for; empty when it waits for nobody. */
+  /** Whose message the synchronisation waits for; empty when it waits for none. */
   readonly missing: readonly Member[];
   readonly queued: number;
   readonly queuedBytes: number;

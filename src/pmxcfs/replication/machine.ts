@@ -102,7 +102,7 @@ export class Dfsm {
     return this.#protocol.failed ? Errno.EBUSY : this.#sending.propose(change, at);
   }
 
-  /** A message nobody waits for; dropped when this node is out of the group. */
+  /** A message without a waiter; dropped when this node is out of the group. */
   send(message: NormalSend): void {
     if (!this.#protocol.failed) this.#sending.send([message]);
   }

@@ -1,6 +1,6 @@
 /**
- * NORMAL messages that wait: sorted by count whoever sent them, equal counts in the order of
- * arrival, as C keeps them (`dfsm.c`, msg_queue). The messages are copies.
+ * NORMAL messages that wait: sorted by count, whichever member sent them, equal counts in the order
+ * of arrival, as C keeps them (`dfsm.c`, msg_queue). The messages are copies.
  */
 import type { Member } from "./events.ts";
 import type { NormalMessage } from "./message.ts";

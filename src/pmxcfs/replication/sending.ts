@@ -51,7 +51,7 @@ export class Sending {
     this.#outbox.addAgain(bytes);
   }
 
-  /** NORMAL messages nobody waits for. */
+  /** NORMAL messages without a waiter. */
   send(sends: readonly NormalSend[]): void {
     for (const item of sends) this.#outbox.addNormal(item);
   }

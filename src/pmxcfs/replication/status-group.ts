@@ -1,6 +1,6 @@
 /**
  * The status group (`status.c`): keys of all nodes, RRD values, node addresses and the cluster log.
- * Nobody waits for its messages; own ones were applied before they were sent. At a sync the logs
+ * Its messages have no waiters; own ones were applied before they were sent. At a sync the logs
  * are merged and every node sends its keys again. What could not be sent is kept once per key, the
  * latest value; the latest 1,000 log entries.
  */

@@ -1,6 +1,6 @@
 /**
  * The verification: the lowest member asks for it, everybody computes the checksum of its tree at
- * that point of the total order, the requester sends its own, and whoever has another one leaves
+ * that point of the total order, the requester sends its own, and a member with another one leaves
  * and takes the leader's data at the synchronisation that follows. The checksum is computed in
  * steps; a VERIFY that comes earlier waits for it. C counterpart: dfsm.c, verify_*.
  */

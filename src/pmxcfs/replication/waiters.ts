@@ -44,7 +44,7 @@ export class Waiters {
     return this.#waiting.size;
   }
 
-  /** When the oldest began to wait, in milliseconds; undefined when nobody waits. */
+  /** When the oldest began to wait, in milliseconds; undefined without waiters. */
   get oldest(): number | undefined {
     for (const { since } of this.#waiting.values()) return since;
     return undefined;

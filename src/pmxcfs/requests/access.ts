@@ -14,7 +14,7 @@ export interface AccessOptions {
   readonly allowUids?: readonly number[];
   /** Further gids that may read. */
   readonly allowGids?: readonly number[];
-  /** Nobody may write. */
+  /** All callers are read-only. */
   readonly readOnly?: boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Copies of a config.db that somebody serves: read without a lock and without a byte changed,
  * checked to be of one moment, written as a database of its own (no -wal), and judged by the rules
- * by which the C server loads. Restoring goes the other way, on a database that nobody serves.
+ * by which the C server loads. Restoring goes the other way, on a database that no server has open.
  */
 import {
   closeSync,

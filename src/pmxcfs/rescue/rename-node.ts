@@ -1,7 +1,7 @@
 /**
- * Another name for a node's directory, in a database that nobody serves. One transaction, so that
- * a crash leaves the old name or the new one, and every guest exactly once. Rows are stamped as a
- * rename by pmxcfs stamps them: a new version for each, row 0 with the last.
+ * Another name for a node's directory, in a database that no server has open. One transaction, so
+ * that a crash leaves the old name or the new one, and every guest exactly once. Rows are stamped
+ * as a rename by pmxcfs stamps them: a new version for each, row 0 with the last.
  */
 import { constants, Database } from "bun:sqlite";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -45,7 +45,7 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
   let database: Database | undefined;
   try {
     database = new Database(file, constants.SQLITE_OPEN_READWRITE);
-    // Nobody else may have it open: a server would not see what changes under it.
+    // No other process may have it open: a server would not see what changes under it.
     database.run("PRAGMA busy_timeout = 0");
     database.run("PRAGMA locking_mode = EXCLUSIVE");
     database.run("BEGIN EXCLUSIVE");

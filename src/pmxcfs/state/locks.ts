@@ -7,7 +7,7 @@
 /** The directory whose directories are locks. */
 export const LOCK_DIRECTORY = "priv/lock";
 
-/** A lock that was not refreshed for longer than this is given up to whoever asks. */
+/** A lock that was not refreshed for longer than this is given up to the next process that asks. */
 const LOCK_TIMEOUT_S = 120;
 
 /** True for a path anywhere below priv/lock. */

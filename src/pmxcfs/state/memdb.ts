@@ -167,7 +167,10 @@ export class Memdb {
     this.#tell("written", entry);
   }
 
-  /** Version, writer and mtime of the whole tree: those of its last change. Nobody is called. */
+  /**
+   * Version, writer and mtime of the whole tree: those of its last change. Subscribers are not
+   * called.
+   */
   stampRoot(stamp: Stamp): void {
     this.#stamp(this.#root, stamp);
   }
@@ -175,7 +178,7 @@ export class Memdb {
   /**
    * Replaces the whole tree and tells it as one `reloaded`. `entries` are in the order of inodes;
    * each parent is among them, whatever the order. `old` are entries of this tree by inode: one
-   * whose inode and kind stay keeps its object, so that whoever holds it (the mount's open
+   * whose inode and kind stay keeps its object, so that holders of it (the mount's open
    * handles) sees the new state. Returns the new entries by inode, without the root.
    */
   reload(

@@ -100,7 +100,7 @@ class OwnTree implements Source {
     this.tree = tree;
   }
 
-  /** Nobody else changes it. */
+  /** No other process changes it. */
   refresh(): void {}
 
   [Symbol.dispose](): void {

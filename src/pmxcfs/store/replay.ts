@@ -1,6 +1,6 @@
 /**
  * What a journal adds to the rows of its database: found at the start of a server, by
- * `config flush`, and by whoever reads a database whose server is gone.
+ * `config flush`, and by commands that read a database whose server has ended.
  */
 import { silentLog } from "../../base/log.ts";
 import { Memdb } from "../state/memdb.ts";

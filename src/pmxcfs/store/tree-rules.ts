@@ -1,6 +1,6 @@
 /**
  * The one set of rules that make a tree of a config.db's rows: what keeps the C server from
- * starting, in its words, and what it loads although it is odd. Used by whoever reads a database:
+ * starting, in its words, and what it loads although it is odd. Used by every reader of a database:
  * serve, the mount, `config verify`, `--check`. Checked against what the C server did with some
  * 140 databases (odd-databases.json of test/golden).
  * C counterpart: database.c, bdb_backend_load_index; memdb.c, memdb_recreate_vmlist.

@@ -20,7 +20,7 @@ export interface SenderOptions {
   readonly machine: Dfsm;
   readonly cpg: CpgGroup;
   readonly now: () => Instant;
-  /** Carries out what the machine wants after a send. */
+  /** Carries out the machine's effects after a send. */
   readonly carryOut: (effects: readonly Effect[]) => void;
 }
 
@@ -80,7 +80,7 @@ export class GroupSender implements Disposable {
     this.#report("pending");
     const error = await cpg.mcastFragments(out.bytes, this.#aborted.signal);
     if (this.#closed) return;
-    // The group changed under way: the machine knows whether it still wants it.
+    // The group changed under way: the machine decides whether it is still due.
     const again = error === CsError.INTERRUPT || error === CsError.TRY_AGAIN;
     this.#report(again ? "again" : outcomeOf(error));
     this.pump();

@@ -1,6 +1,6 @@
 /**
  * One replicated group on one connection to corosync: joins, feeds the machine (machine.ts) with
- * events in their order, carries out what it wants, and leaves and joins again on another
+ * events in their order, carries out its effects, and leaves and joins again on another
  * connection when it must. C counterpart: dfsm.c, dfsm_initialize and the service callbacks.
  */
 import { Errno } from "../../../base/errno.ts";
@@ -35,7 +35,7 @@ export interface GroupServiceOptions {
   readonly beforeEvent: () => void;
   /** Before a confchg: until the quorum that belongs to it is known. */
   readonly beforeConfchg: () => Promise<void>;
-  /** Before a join: what must be known then. Bounded by whoever gives it. */
+  /** Before a join: what must be known then. Bounded by its giver. */
   readonly beforeJoin?: () => Promise<void>;
   /** After a failed write to the database: whether one works now. */
   readonly repaired?: () => boolean;
@@ -180,7 +180,7 @@ export class GroupService implements ClusterService {
     return result;
   }
 
-  /** A message nobody waits for. Dropped while the group is not there: a sync brings it. */
+  /** A message without a waiter. Dropped while the group is not there: a sync brings it. */
   send(message: NormalSend): void {
     if (this.#cpg === undefined) return;
     this.#machine?.send(message);

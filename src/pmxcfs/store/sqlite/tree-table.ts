@@ -71,7 +71,7 @@ function parseBytes(source: PageSource, bytes: Buffer, header: number): Page {
   return { bytes, kind, header, cells };
 }
 
-/** What a value takes at most, and what of it a reader wants. */
+/** What a value takes at most, and how much of it a reader takes. */
 export interface TableLimits {
   /** Content of a row beyond this is not read; the row says how much there is. */
   readonly dataBytes: number;
