@@ -140,7 +140,10 @@ test("a seed makes the same faults each time, as often as prob says", async () =
 
 describe("what is wrong with a rule is said, with what was probably meant", () => {
   const cases: readonly (readonly [rule: string, message: string])[] = [
-    ["get-confg:errno=EIO", 'is no request, nor any, nor refuse (did you mean "get-config"?)'],
+    [
+      "get-confg:errno=EIO",
+      'is no request, nor any, nor refuse, nor an operation of the mount (did you mean "get-config"?)',
+    ],
     ["get-config:dealy=1s", 'seed, uid, gid (did you mean "delay"?)'],
     ["get-config:errno=ENONET", '"ENONET" is no errno (did you mean "ENOENT"?)'],
     ["get-config", "needs what to do: get-config:errno=EIO"],
