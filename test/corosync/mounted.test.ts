@@ -75,6 +75,37 @@ async function sameFiles(ids: readonly number[] = ALL): Promise<void> {
 }
 
 describe("three nodes with /etc/pve", () => {
+  test("a guest removed on one node is found by its number and restored on another", async () => {
+    const path = "nodes/n1/qemu-server/4711.conf";
+    const made = await at(1).sh(`set -e; cd /etc/pve; mkdir -p nodes/n1/qemu-server
+      echo 'name: a' >x.tmp; mv x.tmp ${path}; sleep 1; rm ${path}`);
+    expect(made.stderr).toBe("");
+    const changes = async (id: number): Promise<Record<string, unknown>[]> => {
+      const words = ["history", "guest", "4711", "--json"];
+      const { stdout } = await at(id).run(...program(), ...words);
+      return stdout
+        .split("\n")
+        .filter(Boolean)
+        .map((line) => JSON.parse(line));
+    };
+    for (const id of ALL) {
+      await eventually(`node ${id} knows both changes`, async () => (await changes(id)).length > 1);
+      const kept = await changes(id);
+      expect(kept.map(({ change, node_id }) => [change, node_id])).toEqual([
+        ["replace", 1],
+        ["remove", 1],
+      ]);
+      // The process is known on the node where it ran, the node everywhere.
+      expect(kept.map(({ command }) => command)).toEqual(id === 1 ? ["mv", "rm"] : [null, null]);
+    }
+    const version = Number((await changes(3))[0]?.["version"]);
+    const back = await at(3).run(...program(), "history", "restore", `${path}@${version}`);
+    expect(back.stdout).toContain(`restored ${path}`);
+    await sameFiles();
+    for (const id of ALL)
+      expect((await at(id).sh(`cat /etc/pve/${path}`)).stdout).toBe("name: a\n");
+  });
+
   test("write, append, copy and rename are seen everywhere", async () => {
     for (const id of ALL) {
       const own = `/etc/pve/own-${id}`;

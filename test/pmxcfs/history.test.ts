@@ -65,7 +65,7 @@ class Rig {
   apply(command: TreeCommand, pid = 7): number {
     const author = { pid, uid: 0, command: "test" };
     const origin = { writer: 0, time: Math.floor(this.nowMs / 1000) };
-    return this.collector.by(author, command.path, () => this.store.apply(command, origin));
+    return this.collector.by(author, [command.path], () => this.store.apply(command, origin));
   }
 
   /** Ends a batch: what waits is written. */

@@ -84,15 +84,17 @@ export class HistoryCollector {
   }
 
   /**
-   * Runs `change`, which asks for a change of `path`: what changes in the tree before it returns is
+   * Runs `change`, which asks for a change of `paths`: what changes in the tree before it returns is
    * by `author`; where it returns a promise (a cluster), so is what changes at that path until the
    * promise is settled.
    */
-  by<T>(author: Author | undefined, path: string, change: () => T): T {
+  by<T>(author: Author | undefined, paths: readonly string[], change: () => T): T {
     this.#author = author;
     try {
       const result = change();
-      if (author !== undefined && result instanceof Promise) this.#expect(author, path, result);
+      if (author !== undefined && result instanceof Promise) {
+        for (const path of paths) this.#expect(author, path, result);
+      }
       return result;
     } finally {
       this.#author = undefined;

@@ -93,8 +93,8 @@ export class HistoryRecorder implements AsyncDisposable {
   }
 
   /** Whose change `change` is: see HistoryCollector.by. */
-  by<T>(author: Author | undefined, path: string, change: () => T): T {
-    return this.#collector.by(author, path, change);
+  by<T>(author: Author | undefined, paths: readonly string[], change: () => T): T {
+    return this.#collector.by(author, paths, change);
   }
 
   /** Writes what waits, for up to three seconds, and ends the thread. */

@@ -7,7 +7,7 @@ import type { Author } from "./change.ts";
 
 /** Where changes are told to: HistoryRecorder. */
 export interface ChangeRecorder {
-  by<T>(author: Author | undefined, path: string, change: () => T): T;
+  by<T>(author: Author | undefined, paths: readonly string[], change: () => T): T;
 }
 
 /** A process is asked for its name once in so long, ms: a pid is not used again that soon. */
@@ -30,7 +30,8 @@ export class RecordedReplicator implements Replicator {
   }
 
   propose(command: TreeCommand, by?: Requester, signal?: AbortSignal): number | Promise<number> {
-    return this.#recorder.by(this.#authorOf(by), command.path, () =>
+    const paths = command.kind === "rename" ? [command.path, command.to] : [command.path];
+    return this.#recorder.by(this.#authorOf(by), paths, () =>
       this.#inner.propose(command, by, signal),
     );
   }
