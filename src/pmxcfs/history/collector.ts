@@ -84,9 +84,9 @@ export class HistoryCollector {
   }
 
   /**
-   * Runs `change`, which asks for a change of `paths`: what changes in the tree before it returns is
-   * by `author`; where it returns a promise (a cluster), so is what changes at that path until the
-   * promise is settled.
+   * Runs `change`, which asks for a change of `paths`: what changes in the tree before it returns
+   * is by `author`; where it returns a promise (a cluster), so is what changes at that path until
+   * the promise is settled.
    */
   by<T>(author: Author | undefined, paths: readonly string[], change: () => T): T {
     this.#author = author;
