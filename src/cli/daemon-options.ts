@@ -1,6 +1,6 @@
 /** The options of the commands that are the server: transport, metrics, access, RRD, mount. */
 import { hostname } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { MountLimits } from "../base/limits.ts";
 import { HISTORY_LIMITS } from "../pmxcfs/history/prune.ts";
 import type { DaemonOptions } from "../daemon/daemon.ts";
@@ -136,6 +136,29 @@ export function hostNode(): string {
 function restartFlagOf(given: string | undefined, socket: string): string | undefined {
   if (given !== undefined) return given === "off" ? undefined : given;
   return socket === "pve2" && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
+}
+
+/** A path of the command line, whatever directory the server goes to; `off` and the like stay. */
+export function fromHere<T extends string | undefined>(word: T): T | string {
+  return word === undefined || word === "off" ? word : resolve(word);
+}
+
+/**
+ * The values of a server that mounts: it goes to the root directory, as C does, so its paths count
+ * from where it was started.
+ */
+export function withAbsolutePaths<V extends DaemonValues>(values: V): V {
+  const { history, restartFlag, rrdcached, rrdDir, metrics, metricsTextfile, status } = values;
+  return {
+    ...values,
+    history: fromHere(history),
+    restartFlag: fromHere(restartFlag),
+    rrdcached: resolve(rrdcached),
+    rrdDir: resolve(rrdDir),
+    metrics: metrics?.replace(/^unix:(.+)$/, (_, at: string) => `unix:${resolve(at)}`),
+    metricsTextfile: fromHere(metricsTextfile),
+    status: fromHere(status),
+  };
 }
 
 /** Everything the options decide but which tree is served. */

@@ -2,7 +2,7 @@
  * `pmxcfs-ipc history`: who changed what below /etc/pve and when, how a file was, what differs, and
  * how to get it back.
  */
-import { writeFileSync } from "node:fs";
+import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { exportTree } from "../pmxcfs/rescue/export.ts";
 import type { History, KeptChange } from "../pmxcfs/history/reader.ts";
 import { SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
@@ -80,7 +80,9 @@ const listCommand = command({
       most,
     });
     if (html === undefined) return printChanges(changes, asJson);
-    writeFileSync(html, historyPage(history, changes, { showSecrets: all }), { mode: 0o600 });
+    const page = historyPage(history, changes, { showSecrets: all });
+    const problem = writeFileAtomically(html, page, 0o600);
+    if (problem !== undefined) throw new CommandFailure(`--html: ${problem}`);
     print(`${html}: ${changes.length} changes\n`);
     return ExitCode.OK;
   },

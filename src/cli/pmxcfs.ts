@@ -25,6 +25,7 @@ import {
   type DaemonValues,
   hostNode,
   mountSettings,
+  withAbsolutePaths,
   writingSettings,
 } from "./daemon-options.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
@@ -185,7 +186,8 @@ export async function runPmxcfs(
   out: (text: string) => void,
 ): Promise<number> {
   const asked = parsePmxcfsWords(words);
-  const values = readRest(asked.rest);
+  const read = readRest(asked.rest);
+  const values = "code" in read ? read : withAbsolutePaths(read);
   if (asked.help) {
     out(USAGE);
     return ExitCode.OK;

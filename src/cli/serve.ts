@@ -12,8 +12,10 @@ import {
   daemonOptions,
   daemonSettings,
   type DaemonValues,
+  fromHere,
   hostNode,
   mountSettings,
+  withAbsolutePaths,
   writingSettings,
 } from "./daemon-options.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
@@ -94,14 +96,15 @@ export const serveCommand = command({
       group: CLUSTER,
     }),
   },
-  async run(values) {
+  async run(given) {
+    const values = given.mount === undefined ? given : withAbsolutePaths(given);
     if (values.dir !== undefined && (values.db ?? values.mount) !== undefined) {
       const other = values.db === undefined ? "--mount" : "--db";
       throw new UsageFailure(`--dir and ${other} exclude each other: serve one of them`);
     }
     const { mount } = values;
     const settings = daemonSettings(values);
-    const database = values.db ?? PVE.database;
+    const database = resolve(values.db ?? PVE.database);
     const node = mount === undefined ? {} : { node: nodeOf(values, resolve(mount), database) };
     const failure = await runDaemon({
       ...settings,
@@ -113,7 +116,7 @@ export const serveCommand = command({
           : { own: database, writing: writingSettings(values) }),
         state: values.state,
         nodeName: values.node ?? hostNode(),
-        corosyncConf: values.corosyncConf,
+        corosyncConf: mount === undefined ? values.corosyncConf : fromHere(values.corosyncConf),
         online: values.online.length === 0 ? undefined : values.online,
       },
       log: logOf(values),

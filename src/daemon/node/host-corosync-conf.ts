@@ -2,11 +2,12 @@
  * corosync.conf in the tree and on the host: taken in when the database is new, written back when
  * the tree's is newer. C counterpart: pmxcfs.c (import), cfs-plug-memdb.c.
  */
-import { chownSync, chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorText } from "../../base/error-text.ts";
 import { errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
+import { readRegularFile } from "../../platform/regular-file.ts";
 import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { Memdb } from "../../pmxcfs/state/memdb.ts";
 import type { TreeStore } from "../../pmxcfs/store/tree-store.ts";
@@ -21,7 +22,7 @@ const RELOAD_AFTER_MS = 1000;
 
 function readHost(path: string): Buffer | undefined {
   try {
-    return readFileSync(path);
+    return readRegularFile(path);
   } catch {
     return undefined;
   }

@@ -2,20 +2,23 @@
  * The lock of a node's database: flock(2) on a file beside it, as C takes it, so that C and this
  * server exclude each other. Held until the very end; put back when somebody removes the file.
  */
-import { closeSync, fstatSync, openSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, statSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { Errno, errnoText } from "../../base/errno.ts";
 import { LogOnce } from "../../base/log-once.ts";
 import type { Log } from "../../base/log.ts";
 import { lockFile } from "../../platform/files.ts";
+import { openRegularFile } from "../../platform/regular-file.ts";
 
 /** C tries for 10 s, once a second. More often, a restart need not wait for its next try. */
 const TRIES = 101;
 const BETWEEN_TRIES_MS = 100;
 
+const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND;
+
 /** Opens and locks the file; a negative errno when another process has it. */
 function openLocked(path: string): number {
-  const fd = openSync(path, "a", 0o600);
+  const fd = openRegularFile(path, FLAGS, 0o600);
   const locked = lockFile(fd);
   if (locked === 0) return fd;
   closeSync(fd);

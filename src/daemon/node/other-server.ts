@@ -2,7 +2,8 @@
  * Another server on this node's database, found without the lock file, which public recipes remove:
  * by the pid file, by the listener of the service name, by an open config.db.
  */
-import { readdirSync, readFileSync, statSync, type Stats } from "node:fs";
+import { readdirSync, statSync, type Stats } from "node:fs";
+import { readRegularFile } from "../../platform/regular-file.ts";
 import { commandOf, isAlive } from "../../platform/processes.ts";
 import { findSocketOwner } from "../../platform/socket-owner.ts";
 
@@ -23,7 +24,7 @@ const SERVER_NAME = /^pmxcfs/;
 
 function text(path: string): string {
   try {
-    return readFileSync(path, "latin1");
+    return readRegularFile(path).toString("latin1");
   } catch {
     return "";
   }

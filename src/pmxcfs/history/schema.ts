@@ -5,6 +5,7 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
+import { demandRegularDatabase } from "../../platform/regular-file.ts";
 
 /** Version of the layout below; a higher one was written by a newer program. */
 const HISTORY_FORMAT = 1;
@@ -86,6 +87,7 @@ export function openForReading(file: string): Database | string {
     return `${file}: there is no history (a server with --mount keeps one unless --history off)`;
   }
   try {
+    demandRegularDatabase(file);
     const database = new Database(file, { readonly: true });
     const reason = unusable(database);
     if (reason === undefined) return database;

@@ -7,6 +7,7 @@ import { Database } from "bun:sqlite";
 import { chmodSync, closeSync, existsSync, openSync, renameSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
+import { demandRegularDatabase } from "../../platform/regular-file.ts";
 import type { HistoryChange } from "./change.ts";
 import { prune, type PruneLimits } from "./prune.ts";
 import { createHistory, nodeOf, unusable } from "./schema.ts";
@@ -44,6 +45,7 @@ function objection(file: string, node: string): string | undefined {
   if (!existsSync(file)) return undefined;
   if (!statSync(file).isFile()) return "it is no regular file";
   try {
+    demandRegularDatabase(file);
     using database = new Database(file, { readwrite: true, create: false });
     const reason = unusable(database);
     if (reason !== undefined) return reason;

@@ -4,8 +4,9 @@
  * as a rename by pmxcfs stamps them: a new version for each, row 0 with the last.
  */
 import { constants, Database } from "bun:sqlite";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
+import { demandRegularDatabase, readRegularFile } from "../../platform/regular-file.ts";
 import { guestPath } from "../state/guests.ts";
 import { readRows } from "../store/sqlite-rows.ts";
 import { RowType, type Row } from "../store/tree-rows.ts";
@@ -44,6 +45,7 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
   if (problems[0] !== undefined) return `it is not sound: ${problems[0].text}`;
   let database: Database | undefined;
   try {
+    demandRegularDatabase(file);
     database = new Database(file, constants.SQLITE_OPEN_READWRITE);
     // No other process may have it open: a server would not see what changes under it.
     database.run("PRAGMA busy_timeout = 0");
@@ -188,7 +190,7 @@ export function findMentions(
   }
   for (const path of HOST_FILES) {
     try {
-      look(path, readFileSync(path, "latin1"));
+      look(path, readRegularFile(path).toString("latin1"));
     } catch {
       // It is not there.
     }

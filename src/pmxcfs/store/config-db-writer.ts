@@ -15,6 +15,7 @@ import type { Log } from "../../base/log.ts";
 import { Checkpointer, type CheckpointerOptions, CheckpointLimits } from "./checkpointer.ts";
 import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
+import { demandRegularDatabase } from "../../platform/regular-file.ts";
 import type { RowChange } from "./row-writer.ts";
 import { readRows, selectAll } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
@@ -65,6 +66,7 @@ interface Connection {
 /** Opens as C does; throws what SQLite throws, in C's words where it has some. */
 function connect(file: string, sync: SyncMode): Connection {
   // Before SQLite makes it with the umask's mode; nothing of it is for others.
+  demandRegularDatabase(file);
   closeSync(openSync(file, "a", 0o600));
   chmodSync(file, 0o600);
   const { dev: device, ino: inode } = statSync(file);

@@ -10,7 +10,6 @@ import {
   fsyncSync,
   ftruncateSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
   writeSync,
@@ -18,6 +17,7 @@ import {
 import { dirname } from "node:path";
 import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
+import { openRegularFile, readRegularFile } from "../../platform/regular-file.ts";
 import {
   decodeJournal,
   encodeBase,
@@ -29,6 +29,9 @@ import {
 
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
 
+/** Far more than is ever left in one: a file of that size is not ours. */
+const MOST_BYTES = 1024 * 1024 * 1024;
+
 /** Where the journal of a database is. */
 function journalPath(file: string): string {
   return `${file}.changes`;
@@ -38,7 +41,7 @@ function journalPath(file: string): string {
 export function readJournal(file: string): DecodedJournal | string | undefined {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(journalPath(file));
+    bytes = readRegularFile(journalPath(file), MOST_BYTES);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : errorText(error);
   }
@@ -112,7 +115,7 @@ export class Journal implements Disposable {
 
   #open(): number {
     const path = journalPath(this.#file);
-    const fd = openSync(path, FLAGS, 0o600);
+    const fd = openRegularFile(path, FLAGS, 0o600);
     ftruncateSync(fd, 0);
     if (this.#durable) {
       const directory = openSync(dirname(path), "r");

@@ -2,8 +2,8 @@
  * Opens one of the stores (a directory, a config.db of somebody else's, the node's own config.db,
  * or ours under the state directory) and what is derived from it. Nothing stays open on failure.
  */
-import { readFileSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
+import { readRegularFile } from "../../platform/regular-file.ts";
 import { ConfigDb } from "./config-db.ts";
 import { parseCorosyncConf, type CorosyncConfig } from "../state/corosync-conf.ts";
 import { DirectorySource } from "./directory.ts";
@@ -174,7 +174,7 @@ function readCorosyncConf(options: BackendOptions): CorosyncConfig | string | un
 
 function readConf(path: string): CorosyncConfig | string {
   try {
-    return parseCorosyncConf(readFileSync(path, "latin1"));
+    return parseCorosyncConf(readRegularFile(path).toString("latin1"));
   } catch (error) {
     return errorText(error);
   }

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { errorText } from "../../base/error-text.ts";
+import { demandRegularDatabase } from "../../platform/regular-file.ts";
 import { selectAll } from "./sqlite-rows.ts";
 
 /** A database below this is not worth it. */
@@ -64,6 +65,7 @@ export function compact(database: Database): Compacted {
 export function compactFile(file: string): Compacted | string {
   if (!existsSync(file)) return "no such file";
   try {
+    demandRegularDatabase(file);
     using database = new Database(file, { readwrite: true, create: false });
     database.run(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}`);
     database.run("PRAGMA synchronous = NORMAL");

@@ -3,11 +3,11 @@
  * masked, never of the contents of files below /etc/pve. A part that cannot be had says why.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
 import { escapeLines } from "../../base/escape.ts";
 import { buildInfo } from "../../base/version.ts";
+import { readRegularFile } from "../../platform/regular-file.ts";
 import { History } from "../../pmxcfs/history/reader.ts";
 import { salvage } from "../../pmxcfs/rescue/salvage.ts";
 import { problemLine, verifyDatabase } from "../../pmxcfs/rescue/verify.ts";
@@ -72,7 +72,7 @@ async function output(...words: string[]): Promise<string> {
 
 function file(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return readRegularFile(path).toString("utf8");
   } catch (error) {
     return `${errorText(error)}\n`;
   }

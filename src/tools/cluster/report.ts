@@ -2,7 +2,7 @@
  * What `cluster status` shows: corosync's view, this node's server (when it is ours), and what is
  * wrong between the two, each with what to do.
  */
-import { readFileSync } from "node:fs";
+import { readRegularFile } from "../../platform/regular-file.ts";
 import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { CpgMember } from "../../corosync/fragments.ts";
 import type { ClusterStatus } from "../../pmxcfs/replication/services/cluster.ts";
@@ -43,7 +43,7 @@ export interface ClusterReport {
 
 function versionIn(path: string): number | undefined {
   try {
-    const config = parseCorosyncConf(readFileSync(path, "latin1"));
+    const config = parseCorosyncConf(readRegularFile(path).toString("latin1"));
     return typeof config === "string" ? undefined : config.configVersion;
   } catch {
     return undefined;

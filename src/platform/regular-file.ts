@@ -1,0 +1,83 @@
+/**
+ * Files that somebody may have put something else in the place of: a FIFO would hold the process
+ * for ever, a device answers without an end, a file may be larger than memory. Only a regular file
+ * is opened here, and only a bounded one is read.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from "node:fs";
+
+/** O_NONBLOCK: what became a FIFO between the look and the open does not hold us either. */
+const SAFE = constants.O_NONBLOCK | constants.O_NOCTTY;
+
+const CHUNK_BYTES = 64 * 1024;
+
+/** What is read of a file when nothing else is said. */
+const USUAL_BYTES = 16 * 1024 * 1024;
+
+function refusal(code: string, text: string): Error {
+  return Object.assign(new Error(text), { code });
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return "directory";
+  if (stats.isFIFO()) return "FIFO";
+  return stats.isSocket() ? "socket" : "device";
+}
+
+function demandRegular(path: string, stats: Stats | undefined): void {
+  if (stats === undefined || stats.isFile()) return;
+  const code = stats.isDirectory() ? "EISDIR" : "EINVAL";
+  throw refusal(code, `${path} is a ${kindOf(stats)}, not a regular file`);
+}
+
+/**
+ * Opens a regular file; `flags` and `mode` as open(2) has them. Throws what openSync throws, and
+ * EISDIR or EINVAL for what is no regular file: that is not opened, for a device may act on it.
+ */
+export function openRegularFile(path: string, flags: number, mode?: number): number {
+  demandRegular(path, statSync(path, { throwIfNoEntry: false }));
+  const fd = openSync(path, flags | SAFE, mode);
+  try {
+    demandRegular(path, fstatSync(fd));
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/**
+ * All of a regular file, also of one whose size the kernel does not know (/proc). Throws as
+ * `openRegularFile`, and EFBIG when there is more than `mostBytes`.
+ */
+export function readRegularFile(path: string, mostBytes = USUAL_BYTES): Buffer {
+  const fd = openRegularFile(path, constants.O_RDONLY);
+  try {
+    const chunks: Buffer[] = [];
+    let total = fstatSync(fd).size;
+    if (total <= mostBytes) {
+      for (total = 0; total <= mostBytes;) {
+        const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+        const got = readSync(fd, chunk, 0, chunk.length, null);
+        if (got === 0) return Buffer.concat(chunks);
+        chunks.push(chunk.subarray(0, got));
+        total += got;
+      }
+    }
+    throw refusal("EFBIG", `${path} has more than ${mostBytes} bytes`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** What SQLite opens beside a database, without a look at what it is. */
+const SIDE_FILES = ["", "-wal", "-shm", "-journal"];
+
+/**
+ * Throws when the database `file`, or what SQLite would open with it, is there and is no regular
+ * file: SQLite opens a FIFO and waits.
+ */
+export function demandRegularDatabase(file: string): void {
+  for (const suffix of SIDE_FILES) {
+    demandRegular(file + suffix, statSync(file + suffix, { throwIfNoEntry: false }));
+  }
+}

@@ -1,0 +1,57 @@
+/** What stands where a file is expected is looked at before it is opened, and never waited for. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { constants, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  demandRegularDatabase,
+  openRegularFile,
+  readRegularFile,
+} from "../../src/platform/regular-file.ts";
+
+let directory: string;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "regular-file-"));
+});
+afterAll(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function fifo(name: string): string {
+  const path = join(directory, name);
+  expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+  return path;
+}
+
+test("a FIFO, a device and a directory are named, not opened", () => {
+  const path = fifo("fifo");
+  expect(() => readRegularFile(path)).toThrow(`${path} is a FIFO, not a regular file`);
+  expect(() => openRegularFile(path, constants.O_WRONLY)).toThrow("is a FIFO");
+  expect(() => readRegularFile("/dev/zero")).toThrow("/dev/zero is a device, not a regular file");
+  expect(() => readRegularFile(directory)).toThrow("is a directory, not a regular file");
+});
+
+test("a file is read whole, also one of /proc, and none that is larger than asked for", () => {
+  const path = join(directory, "file");
+  writeFileSync(path, "x".repeat(200_000));
+  expect(readRegularFile(path, 200_000).length).toBe(200_000);
+  expect(() => readRegularFile(path, 199_999)).toThrow(`${path} has more than 199999 bytes`);
+  expect(readRegularFile("/proc/self/status").toString("latin1")).toMatch(/^Name:/);
+  truncateSync(path, 2 ** 40);
+  expect(() => readRegularFile(path)).toThrow("has more than");
+});
+
+test("a database is not opened when SQLite would wait for what stands beside it", () => {
+  const path = join(directory, "x.db");
+  demandRegularDatabase(path);
+  writeFileSync(path, "");
+  demandRegularDatabase(path);
+  for (const suffix of ["-wal", "-shm", "-journal"]) {
+    const side = fifo(`x.db${suffix}`);
+    expect(() => {
+      demandRegularDatabase(path);
+    }).toThrow(`${side} is a FIFO`);
+    rmSync(side);
+  }
+});
