@@ -1,23 +1,27 @@
 /** `explain` on lines of public reports: each is known as what it is, and no other is. */
 import strerror from "../../src/tools/check/catalog/strerror.json";
 import { Explainer, TEXTS, explain } from "../../src/tools/check/explain.ts";
-import { ERROR_LINES } from "./support/error-lines.ts";
+import { ERROR_LINES, reportedLines } from "./support/error-lines.ts";
 import { expect, test } from "bun:test";
 
-for (const [line, id] of ERROR_LINES) {
+const REPORTED = await reportedLines();
+const ALL = [...ERROR_LINES, ...REPORTED];
+
+for (const [line, id] of ALL) {
   test(line, () => {
     const [first] = explain(line);
     expect(first?.text.id).toBe(id as string);
   });
 }
 
-test("there are lines of 125 kinds at least", () => {
-  expect(new Set(ERROR_LINES.map(([line]) => line)).size).toBe(ERROR_LINES.length);
+test("there are lines of 125 kinds at least, and many more in the forms they are logged in", () => {
+  expect(new Set(ALL.map(([line]) => line)).size).toBe(ALL.length);
+  expect(REPORTED.length).toBeGreaterThan(300);
   expect(ERROR_LINES.filter(([, id]) => id !== undefined).length).toBeGreaterThanOrEqual(125);
 });
 
 test("every entry is met by a line", () => {
-  const met = new Set(ERROR_LINES.map(([, id]) => id));
+  const met = new Set(ALL.map(([, id]) => id));
   expect(TEXTS.map(({ id }) => id).filter((id) => !met.has(id))).toEqual([]);
 });
 
@@ -56,6 +60,32 @@ test("a megabyte of harmless log costs linear time, with and without line breaks
     // Ten times the text: a square would be a hundred times the time.
     expect(large / small).toBeLessThan(40);
   }
+});
+
+test("a megabyte of reported lines costs linear time too", () => {
+  const log = REPORTED.map(([line]) => line).join("\n");
+  const took = [3, 30].map((times) => {
+    const whole = `${log}\n`.repeat(times);
+    const started = Bun.nanoseconds();
+    expect(explain(whole).length).toBeGreaterThan(60);
+    return Bun.nanoseconds() - started;
+  });
+  const [small = 0, large = 0] = took;
+  expect(large / small).toBeLessThan(40);
+});
+
+test("what another program says of its own quorum or database is not taken as ours", () => {
+  const lines = [
+    "etcd[12]: cluster has no quorum",
+    "rabbitmq: node is not quorate",
+    "sonarr[4]: database is locked",
+    "mysqld[5]: Connection refused",
+    "dockerd[9]: Transport endpoint is not connected",
+  ];
+  expect(lines.filter((line) => explain(line).length > 0)).toEqual([]);
+  // It is when the line is about the node's own.
+  const [known] = explain("ansible-pvesh[7]: ipcc_send_rec[1] failed: Connection refused");
+  expect(known?.text.id).toBe("connection-refused");
 });
 
 test("a line that comes in pieces is one line", () => {

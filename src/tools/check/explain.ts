@@ -10,7 +10,11 @@ import { CLIENT_TEXTS } from "./catalog/client-texts.ts";
 import { CLUSTER_TEXTS } from "./catalog/cluster-texts.ts";
 import type { Cause, ErrnoWord, ErrorText, Place } from "./catalog/code.ts";
 import { CODES, type CodeName, isCode, rowOf } from "./catalog/codes.ts";
+import { HA_TEXTS } from "./catalog/ha-texts.ts";
+import { LOG_TEXTS } from "./catalog/log-texts.ts";
+import { COROSYNC_TEXTS } from "./catalog/corosync-texts.ts";
 import { NEIGHBOUR_TEXTS } from "./catalog/neighbour-texts.ts";
+import { PVE_TEXTS } from "./catalog/pve-texts.ts";
 import { SERVER_TEXTS } from "./catalog/server-texts.ts";
 import strerror from "./catalog/strerror.json";
 import { stripVTControlCharacters } from "node:util";
@@ -19,8 +23,12 @@ import { stripVTControlCharacters } from "node:util";
 export const TEXT_GROUPS = [
   ["Commands, and programs that use the IPC or /etc/pve", CLIENT_TEXTS],
   ["pmxcfs and its service", SERVER_TEXTS],
-  ["The cluster: quorum, corosync, locks, HA", CLUSTER_TEXTS],
+  ["The cluster: quorum, locks", CLUSTER_TEXTS],
+  ["corosync", COROSYNC_TEXTS],
+  ["High availability", HA_TEXTS],
+  ["PVE's own tools and daemons", PVE_TEXTS],
   ["What stands beside pmxcfs, and is no fault of it", NEIGHBOUR_TEXTS],
+  ["Other lines of these logs and paths", LOG_TEXTS],
 ] as const satisfies readonly (readonly [heading: string, texts: readonly ErrorText[]])[];
 
 export const TEXTS: readonly ErrorText[] = TEXT_GROUPS.flatMap(([, texts]) => texts);
@@ -28,8 +36,11 @@ export const TEXTS: readonly ErrorText[] = TEXT_GROUPS.flatMap(([, texts]) => te
 /** A message of a program's own says more than the libc words at its end. */
 const BY_DETAIL: readonly ErrorText[] = [
   ...SERVER_TEXTS,
+  ...HA_TEXTS,
   ...CLUSTER_TEXTS,
+  ...COROSYNC_TEXTS,
   ...NEIGHBOUR_TEXTS,
+  ...PVE_TEXTS,
   ...CLIENT_TEXTS,
 ];
 
@@ -50,7 +61,9 @@ const OVERLAP_CHARS = 200;
 
 /** Any pattern of any text: most lines of a log match none, and are done with. */
 const ANY = new RegExp(
-  BY_DETAIL.flatMap(({ patterns = [] }) => patterns.map(({ source }) => source)).join("|"),
+  [...BY_DETAIL, ...LOG_TEXTS]
+    .flatMap(({ patterns = [] }) => patterns.map(({ source }) => source))
+    .join("|"),
 );
 
 const PLACES: Readonly<Record<Place, RegExp>> = {
@@ -105,7 +118,7 @@ function plain(text: string): string {
 
 /** Programs whose lines are about the IPC when they have nothing but a libc text. */
 const PVE_PROGRAM =
-  /^(pve\w*|qm|pct|ha-manager|pvesh|vzdump|pmxcfs(-ipc)?|spiceproxy|pvestatd|error|fatal|failed)$/;
+  /^(pve[\w-]*|qm|pct|ha-manager|vzdump|pmxcfs(-ipc)?|spiceproxy|error|fatal|failed)$/;
 
 /** What a line says after time stamp, host and program; undefined when another program says it. */
 function bare(line: string): string | undefined {
@@ -114,7 +127,7 @@ function bare(line: string): string | undefined {
   const [, program = "", rest = ""] = named ?? [];
   if (named === null) return line;
   return PVE_PROGRAM.test(program)
-    ? rest.replace(/^(?:[\w ]{1,30} )?(?:error|failed): /, "")
+    ? rest.replace(/^(?:[\w ]{1,60} )?(?:error|failed): /, "")
     : undefined;
 }
 
@@ -171,15 +184,43 @@ function inOrder(causes: readonly Cause[], line: string): Cause[] {
   return [...pointed, ...causes.filter((cause) => !pointed.includes(cause))];
 }
 
-/** The texts one line is known by. */
+/** A line that names its program with a pid, and what of ours such a line may be about. */
+const PROGRAM = /^.{0,60}?\b([\w.@/-]+)\[\d+\]: /;
+const OURS = alternatives(
+  "ipcc /etc/pve pmxcfs pve proxmox corosync rrdcached watchdog cfs[-_]lock",
+  "\\bha[-_] systemd\\[ kernel\\[ config\\.db",
+);
+/** Programs that speak of quorum, locks and databases of their own, logged without a pid. */
+const OTHERS = new RegExp(
+  `^.{0,30}?\\b(${
+    alternatives(
+      "etcd rabbitmq consul vault galera wsrep redis mongod elasticsearch nomad patroni glusterd?",
+      "pihole sonarr radarr minio kube[\\w-]* k3s docker\\w* containerd nginx apache2",
+      "mysqld mariadbd? postgres psql",
+    ).source
+  }): `,
+);
+
+function alternatives(...words: readonly string[]): RegExp {
+  return new RegExp(words.flatMap((some) => some.split(" ")).join("|"));
+}
+
+/** True when another program than those of a node says this, about something of its own. */
+function isForeign(line: string): boolean {
+  if (OURS.test(line)) return false;
+  return PROGRAM.test(line) || OTHERS.test(line);
+}
+
+/** The texts one line is known by; those that only name its log where no other knows it. */
 function textsIn(line: string): ErrorText[] {
   const reading = read(line);
-  if (reading.errno === undefined && !ANY.test(line)) {
-    return FAILED_REQUEST.test(line) && OTHER_ERROR !== undefined ? [OTHER_ERROR] : [];
-  }
-  const found = BY_DETAIL.filter((text) => tells(text, line, reading));
-  if (found.length > 0 || OTHER_ERROR === undefined) return found;
-  return FAILED_REQUEST.test(line) ? [OTHER_ERROR] : [];
+  const failed = FAILED_REQUEST.test(line);
+  if (reading.errno === undefined && !failed && !ANY.test(line)) return [];
+  const texts = isForeign(line) ? NEIGHBOUR_TEXTS : BY_DETAIL;
+  const found = texts.filter((text) => tells(text, line, reading));
+  if (found.length > 0) return found;
+  if (failed && OTHER_ERROR !== undefined) return [OTHER_ERROR];
+  return LOG_TEXTS.filter((text) => tells(text, line, reading)).slice(0, 1);
 }
 
 /** A line that begins like a record of a log: a date, a time, or a program with its pid. */
@@ -208,7 +249,7 @@ export class Explainer {
     this.#add(this.#rest);
     this.#flush();
     this.#rest = "";
-    return BY_DETAIL.flatMap((text) => this.#found.get(text) ?? []);
+    return [...BY_DETAIL, ...LOG_TEXTS].flatMap((text) => this.#found.get(text) ?? []);
   }
 
   /** Mail programs break lines: one that is indented and no record of its own goes on. */

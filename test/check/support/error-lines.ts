@@ -3,6 +3,20 @@
  * with the entry of `explain` that is right for it; undefined where nothing should be known.
  */
 
+/**
+ * More of them, one a line: an entry of `explain` (or - where nothing should be known), a
+ * tabulator, and the line as it was pasted.
+ */
+export async function reportedLines(): Promise<[line: string, id: string | undefined][]> {
+  const [, ...rows] = (await Bun.file(`${import.meta.dir}/reported-lines.tsv`).text())
+    .trimEnd()
+    .split("\n");
+  return rows.map((row) => {
+    const [id = "", line = ""] = row.split("\t");
+    return [line, id === "-" ? undefined : id];
+  });
+}
+
 export const ERROR_LINES: readonly (readonly [line: string, id: string | undefined])[] = [
   // Clients of the IPC.
   ["ipcc_send_rec[1] failed: Unknown error -1", "unknown-error"],

@@ -172,6 +172,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     title: "Permission denied",
     errno: ["EACCES"],
     places: ["ipc", "pve", "shm"],
+    patterns: [/\/etc\/pve\/\S*.*(e212|e166|e45:|can't open file for writing)/],
     meaning:
       "At connect this is not the accept rule (that would be Unknown error -1): the server " +
       "accepted, but the client cannot open its ring files in /dev/shm. On a path below /etc/pve " +
@@ -333,8 +334,10 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     title: "(no text at all: commands hang, the GUI is grey)",
     patterns: [
       /(pmxcfs|pvesh|pvestatd|pvedaemon|pveproxy|\/etc\/pve).*\b(hangs?|hung)\b/,
-      /task '?(pmxcfs|pvesh|pvestatd|pvedaemon|pveproxy)\S* blocked for more than/,
-      /task '?(pve-ha|pvescheduler|pct|qm|corosync)\S* blocked for more than/,
+      /task '?(pmxcfs|cfs_loop|pve|spiceproxy|pct|qm|corosync)[^:]{0,20}:\d+ blocked for more/,
+      /task:(pmxcfs|cfs_loop|pve\S*|corosync)( worker)? +state:d\b/,
+      /\b(pmxcfs|cfs_loop|pve\w+) +d +\d/,
+      /soft lockup.*\[(pmxcfs|cfs_loop|corosync|pve\S*):\d+\]/,
       /^(it |everything |pvesh |qm |pct |the gui )?(just )?(hangs|is hanging)\b/,
       /\bd state\b.*(pmxcfs|pve)|(pmxcfs|pve\w*)\b.*\bd state\b/,
     ],

@@ -1,7 +1,6 @@
-/** Error texts of the cluster: quorum, corosync, the group of databases, locks, HA. */
+/** Error texts of the cluster: quorum, the group of databases, locks. */
 import type { ErrorText } from "./code.ts";
-
-const LINKS = "`corosync-cfgtool -s`, and the [KNET] and [TOTEM] lines of `journalctl -u corosync`";
+import { LINKS } from "./corosync-texts.ts";
 
 export const CLUSTER_TEXTS: readonly ErrorText[] = [
   {
@@ -15,7 +14,8 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /activity blocked/,
       /quorate: +no\b/,
       /non-primary component/,
-      /wait_for_quorum/,
+      /(?<!startup => )wait_for_quorum/,
+      /waiting for all cluster members|unable to set expected votes/,
       /(waiting for|wait_for|without|lost|loss of) quorum/,
       /received write while not quorate/,
       /quorum (not reached|lost)/,
@@ -64,6 +64,8 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /received unknown node leave|received unexpected (state|sync)/,
       /dfsm .*failed|wrong (checksum|message|sync)|bad sync/,
       /(remove|ignore|got) message from non-?member/,
+      /serious internal error|ignore (sync|verify|update|state) (request|message)/,
+      /we \(\d+\/\w+\) left the process group|not a member of the process group/,
     ],
     meaning:
       "pmxcfs left its process group in corosync and joined it again. CS_ERR_EXIST: corosync " +
@@ -97,102 +99,30 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
-    id: "corosync-connect",
-    title: "quorum_initialize failed / Cannot initialize CMAP service",
+    id: "node-unknown",
+    title: "no such cluster node 'pve3'",
     patterns: [
-      /(quorum|cmap|cpg|votequorum|cfg|confdb)_(initialize|dispatch)\S* failed/,
-      /(quorum|cmap|cpg|votequorum|cfg|confdb)_(fd_get|track\w*|trackstart)\S* failed/,
-      /cannot (initialise|initialize) (cmap|quorum|votequorum|cfg|cpg)/,
-      /can't initialize service/,
-      /corosync cluster engine exiting|service engine unloaded: corosync/,
-      /failed to (initialize|connect to) (the )?(cmap|corosync|cpg|quorum)/,
-      /could not (initialise|initialize) corosync/,
-      /cs_err_(library|bad_handle|not_exist)/,
-      /corosync\.service.*(failed|inactive|not found|exit)/,
-      /failed to start corosync|corosync cluster engine.*failed/,
+      /no such (cluster )?node\b/,
+      /(target |cluster )?node '?[\w.-]+'? (does not exist|is not online|not online|is unknown)/,
+      /node\/ip: .*not a known host|is not a known host of the cluster/,
+      /could not kill node/,
+      /node '?[\w.-]+'? not (found|in cluster|part of)/,
     ],
     meaning:
-      "corosync does not run, ended or was restarted: pmxcfs and pvecm cannot reach it. pmxcfs " +
-      "tries again every few seconds; until it can, there is no quorum.",
-    causes: [
-      { code: "NO_QUORUM", tell: "`systemctl status corosync`" },
-      {
-        text:
-          "A node without a cluster has no corosync.conf, and no corosync: pvecm has nothing to " +
-          "ask.",
-        tell: "/etc/pve/corosync.conf does not exist",
-      },
-      {
-        text: "corosync ended: its last lines say why.",
-        tell: "`systemctl start corosync; journalctl -u corosync -n 30`",
-      },
-    ],
-  },
-  {
-    id: "corosync-links",
-    title: "[KNET] link: host: 2 link: 0 is down / [TOTEM] Retransmit List",
-    patterns: [
-      /\[knet *\] (link: )?host: .*(is down|no active links)/,
-      /host: \d+ has no active links/,
-      /link: \d+ is down/,
-      /\[totem *\] (retransmit list|token has not been received|a processor failed)/,
-      /\[totem *\] (failed to receive|process pause detected|totem is unable|marking ringid)/,
-      /retransmit list:/,
-      /token has not been received|token timed out/,
-      /a processor failed, forming new configuration/,
-      /failed to receive the leave message/,
-      /corosync .*not scheduled for/,
-      /main process was not scheduled|was not scheduled \(on time\)/,
-      /different crypto type|crypto: .*(failed|wrong)|packet has different/,
-    ],
-    meaning:
-      "corosync loses packets or a whole link: the network between the nodes is overloaded, slow " +
-      "or interrupted, or a node was not scheduled. The cluster forms anew each time; pmxcfs " +
-      "waits meanwhile.",
-    causes: [
-      { code: "CPG_RETRIES", tell: LINKS },
-      {
-        text:
-          "Backup, storage or migration traffic on the network of corosync: give it one of its " +
-          "own.",
-        tell: "it happens at the time of backups",
-      },
-      {
-        text: "The nodes have different keys in /etc/corosync/authkey.",
-        tell: "the line names the crypto type or key",
-        signs: /crypto|key/,
-      },
-      {
-        code: "MEMORY_PRESSURE",
-        tell: "Process pause detected, not scheduled",
-        signs: /pause|scheduled/,
-      },
-    ],
-  },
-  {
-    id: "corosync-conf",
-    title: "corosync.conf: cannot be used, or differs between nodes",
-    patterns: [
-      /unable to parse cluster config_version/,
-      /local corosync\.conf is newer/,
-      /parse error in (config|\/etc)/,
-      /(can't|could not|cannot|unable to) (read|open) (file )?'?\/etc\/corosync/,
-      /local node (address )?not found|failed to parse node address|no interfaces defined/,
-      /nodelist.*(two|same) nodeid|duplicate nodeid/,
-      /corosync\.conf.*(not|cannot|failed|invalid|differs|missing)/,
-      /unable to import corosync\.conf|invalid corosync\.conf/,
-      /config version .*(different|lower|mismatch)|received config version/,
-    ],
-    meaning:
-      "The configuration of corosync in /etc/pve/corosync.conf is the cluster's, the one in " +
-      "/etc/corosync is this node's copy; a node whose config_version is older than the others' " +
-      "leaves again and again.",
+      "The name is not in the member list that pmxcfs gives (GET_CLUSTER_INFO). Names are the " +
+      "short ones of corosync.conf, in the same case. After `pvecm delnode`, Could not kill " +
+      "node is harmless: the node was off already.",
     causes: [
       {
-        text: "The copy of this node is old: compare config_version of both files on all nodes.",
-        tell: "`grep config_version /etc/pve/corosync.conf /etc/corosync/corosync.conf`",
+        text: "Another name, a full name with its domain, or other case than in the cluster.",
+        tell: "`pvecm nodes`, `pmxcfs-ipc call get-cluster-info`",
       },
-      { code: "NAME_UNRESOLVED", tell: "an address in it is a name that does not resolve" },
+      {
+        code: "NODENAME_DIFFERS",
+        tell: "the host was renamed: `hostname` and `pvecm nodes` differ",
+      },
+      { code: "MEMBERS_OFFLINE", tell: "the node is known and down: `pvecm status`" },
+      { code: "NODE_GONE", tell: "the node was removed, and its directory is still there" },
     ],
   },
   {
@@ -204,7 +134,12 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /corosync is already running/,
       /this host already contains virtual guests/,
       /check if node may join a cluster failed/,
-      /is already (part of|in) a cluster|node .* already defined/,
+      /is already (part of|in) (a |the )?cluster|node .* already defined/,
+      /\/etc\/corosync\/authkey: file exists/,
+      /no links given but multiple|an error occurred on the cluster node|cluster join aborted/,
+      /eof while reading password|establishing api connection with host .*(40\d|fail|error)/,
+      /hostname verification failed|fingerprint .*(not verified|mismatch)/,
+      /pvecm\.lock|can't join cluster|(join|cluster) api version/,
     ],
     meaning:
       "Only a node without guests and without traces of an earlier cluster can join: its own " +
@@ -212,37 +147,16 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text:
+          "The other node's API refused: password of root@pam, fingerprint, or --link0 and " +
+          "--link1 as the cluster has them. By ssh instead: `pvecm add HOST --use_ssh`.",
+        tell: "it names links, a password, a fingerprint, 401 or host name verification",
+        signs: /links|password|40\d|verif|fingerprint|aborted|occurred/,
+      },
+      {
+        text:
           "Traces of an earlier cluster, or guests of its own. Keep a copy first " +
           "(`pmxcfs-ipc config export /root/rescued`), then follow Proxmox's page on separating a node.",
         tell: "the lines above name each obstacle",
-      },
-    ],
-  },
-  {
-    id: "ha-lost-lock",
-    title: "HA: lost lock 'ha_agent_...' / watchdog",
-    patterns: [
-      /lost lock 'ha_/,
-      /unable to (write|read) lrm status/,
-      /ha_(agent|manager)\S*lock.*(failed|error|lost)/,
-      /client watchdog expired/,
-      /watchdog-mux.*(expired|exit)/,
-      /unable to open watchdog socket/,
-      /loop take too long/,
-      /lost_agent_lock|lost_manager_lock|=> lost_/,
-      /got unexpected error - (error )?(during|ipcc|unable)/,
-    ],
-    meaning:
-      "HA keeps its lock by touching it below /etc/pve/priv/lock. When it cannot for 60 s the " +
-      "watchdog resets the node.",
-    causes: [
-      { code: "NO_QUORUM", tell: "`pvecm status`" },
-      { code: "PVE_SLOW", tell: "`time stat /etc/pve/local`" },
-      { code: "CLOCK_BACKWARDS", tell: "Operation not permitted or Permission denied with quorum" },
-      {
-        text: "The service watchdog-mux does not run.",
-        tell: "`systemctl status watchdog-mux`",
-        signs: /watchdog socket/,
       },
     ],
   },
@@ -253,6 +167,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /got lock request timeout/,
       /cfs[- ]lock(ed)?( operation)? '?\S+'? error/,
       /(can't|could not|unable to|trying to) (get|acquire|acquiring) cfs lock/,
+      /'-locked command timed out/,
       /error (during|with) cfs lock/,
       /cfs lock update failed/,
       /unable to acquire lock .*\/etc\/pve/,
@@ -286,7 +201,11 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
   {
     id: "status-update-time",
     title: "status update time (12.3 seconds)",
-    patterns: [/status update time/, /pvestatd\[\d+\]: .{0,20}got timeout/],
+    patterns: [
+      /status update time/,
+      /pvestatd\[\d+\]: .{0,20}got timeout/,
+      /pvestatd\[\d+\]: [\w ]{1,20}status update error: (?!.*(refused|not connected|ipcc))/,
+    ],
     meaning:
       "pvestatd needed longer than 5 s for a round of status values. Until it is done, the GUI " +
       "shows old values, then grey question marks.",
@@ -308,7 +227,13 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /\[status\] notice: (received (log|sync|all)|node has quorum|members:|starting data sync)/,
       /\[status\] notice: (all data is up to date|update cluster info|sent all|queue)/,
       /\[status\] notice: quorum gained/,
-      /\[quorum *\] (members\[\d+\]|sync (members|joined))/,
+      /\[quorum *\] (members\[\d+\]|sync (members|joined|left))/,
+      /\[dcdb\] notice: (update complete|wrote new corosync config|all data)/,
+      /deliver_(sync_)?queue: queue length/,
+      /\[cfg *\] config reload requested/,
+      /completed service synchronization|ready to provide service/,
+      /\[knet *\] (rx|link): .*is up|global data mtu changed|pmtud link change/,
+      /forcing local mode|within the primary component/,
       /within the primary component and will provide service/,
       /\[main\] notice: (teardown filesystem)/,
       /\[main\] notice: (exit proxmox configuration filesystem \(0\)|resolved node name)/,

@@ -11,7 +11,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     patterns: [
       /could not read rrd file/,
       /mmaping file '?\S*\.?rrd|mmaping file '?\/var\/lib\/rrdcached/,
-      /is not an rrd file|not an rrd/,
+      /is not an rrd file|not an rrd|\/rrdcached\/db\/\S+ is (truncated|corrupt)/,
       /rrd file .*(corrupt|truncated|damaged)|this rrd was created on another/,
       /rrdc? ?update error .*: -1\b/,
     ],
@@ -34,6 +34,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     patterns: [
       /rrdc?d? (update|create) error/,
       /rrd_update|rrdc_update/,
+      /rrd error: |no ds called '|got wrong time resolution/,
       /rrd error: .*rrdcached/,
       /unable to connect to rrdcached/,
       /rrdcached\.(sock|service).*(no such file|refused|failed)/,
@@ -53,6 +54,11 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
         tell: 'it says "Cannot create temporary file" or "No such file"',
         signs: /temporary file|no such file/,
       },
+      {
+        text: "The file has the step or the columns of another version of PVE, or a program asks for others.",
+        tell: "it names a time resolution or a DS: `rrdtool info FILE | grep -E 'step|ds'`",
+        signs: /resolution|no ds/,
+      },
     ],
   },
   {
@@ -61,9 +67,12 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     patterns: [
       /failed to load local private key/,
       /failed to use local certificate chain/,
-      /pve-ssl\.(key|pem).*(no such|failed|not found|cannot|can't|missing|permission)/,
+      /pve-ssl\.(key|pem).*(no such|failed|not found|cannot|can't|missing)/,
       /(cannot|can't|unable to) (open|read|load) .*pve-ssl/,
       /key values mismatch/,
+      /(pve|pveproxy)-ssl\.(key|pem).*(does not match|expired|not yet valid)/,
+      /unable to (generate|create|write|sign|load) .*(certificate|ssl key|root ca|ca key)/,
+      /pve-root-ca\.(key|pem|srl).*(no such|failed|cannot|can't|denied|unable)/,
       /pve-ssl\.(key|pem)'? does not exist/,
     ],
     meaning:
@@ -108,11 +117,12 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     id: "ticket",
     title: "permission denied - invalid PVE ticket (401)",
     patterns: [
-      /invalid pve ?(vnc)? ?ticket/,
+      /invalid pve\S*( vnc)? ?ticket/,
       /\b401 no ticket|no such user \('/,
       /invalid csrf|permission denied - invalid csrf/,
+      /authentication failure \(401\)|^login failed\b/,
       /authentication failure; rhost=(?!.*token)/,
-      /authkey\S*.*(permission denied|failed|error|no such)/,
+      /(\/etc\/pve\/\S*|^|[^/])authkey(?!\S*\.tmp)\S*.*(permission denied|failed|error|no such)/,
     ],
     meaning:
       "A login is older than 2 hours, or the clocks of two nodes differ, or the key that signs " +
@@ -134,7 +144,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /\b(configs?) (are |is |have |has |were |seem )?(all )?(disappeared|vanished)\b/,
       /no such (vm|ct)\b/,
       /configuration file '?nodes\/.*does not exist/,
-      /unable to find configuration file for (vm|ct)/,
+      /unable to find configuration file for (vm|ct)|(vm|ct) '?\d+'? does not exist/,
       /\/etc\/pve (is|seems|was) empty/,
     ],
     meaning:
@@ -159,7 +169,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "unable to create VM 100 - VM 100 already exists",
     patterns: [
       /(vm|ct|vmid|container) '?\d+'? already exists/,
-      /config file '?\S*\d+\.conf'? already exists|unable to create (vm|ct) \d+/,
+      /config file '?\S*\d+\.conf'? already exists|unable to create (vm|ct) \d+ - .*exists/,
       /\/etc\/pve\/\S*(qemu-server|lxc)\/\d+\.conf.* file exists/,
       /file exists.*\/etc\/pve\/\S*\d+\.conf/,
     ],
@@ -192,6 +202,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /(pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy)\.service: (failed|main|start request)/,
       /pve-(ha-[cl]rm|firewall|guests|lxc-syscalld)\.service: (failed|main|start request)/,
       /failed to start (pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy|pve-)/,
+      /job for (pve\w*|pve-\S+|spiceproxy)\.service (failed|canceled)/,
+      /(traps: )?(pve\w+|pve-ha-\w+|spiceproxy)\[\d+\]:? (general protection|segfault|trap )/,
     ],
     meaning: "All daemons of PVE need pmxcfs: look at that first, then at the daemon's own log.",
     causes: [
@@ -212,7 +224,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     patterns: [
       /\b59[569] (errors during|broken pipe|connection|no route|tls|ssl|too many|operation)/,
       /errors during connection establishment/,
-      /proxy handshake/,
+      /proxy handshake|proxy (detected )?loop/,
       /connection error (- server offline|59[569])|communication failure \(0\)/,
       /hostname lookup '/,
       /(no route to host|connection (refused|timed out|reset by peer)) \((595|596|599)\)/,
@@ -266,6 +278,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /activating (lv|storage) .*failed|unable to activate storage/,
       /error listing (snapshots|images)|rbd error|iscsiadm: /,
       /stale (nfs )?file handle/,
+      /zfs error: |no such pool\b|could not activate storage/,
+      /\/mnt\/pve\/\S+.*(no space|denied|stale|error|no such|timed out|unreachable)/,
+      /(volume|storage) '[^']+' does not exist|no such (volume|logical volume|storage)\b/,
     ],
     meaning:
       "A storage or a mount does not work. Not the IPC; but pvestatd waits for it, and the GUI " +
@@ -282,7 +297,6 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /\bqmp (command|socket)/,
       /\bqga command|guest agent (is )?not running|qemu guest agent/,
       /vm \d+ not running/,
-      /start failed: (command|qemu|hugepage)|qemu exited with code/,
     ],
     meaning: "The QEMU process of that guest, or the agent in it, does not answer. Not pmxcfs.",
     causes: [
@@ -320,6 +334,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /command '(\/usr\/bin\/)?ssh .*failed/,
       /command '?\/usr\/bin\/ssh .*failed/,
       /can't create shared ssh key database/,
+      /can't connect to destination address using public key/,
     ],
     meaning:
       "ssh from one node to another: keys lie in /etc/pve/priv/authorized_keys and known_hosts. " +
@@ -341,6 +356,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /connect(ion)? to \S+ port \d+/,
       /dial tcp |connect econnrefused \d|\[errno \d+\] connection refused.*port/,
       /(could not|can't|unable to) connect to \S+:\d+/,
+      /max retries exceeded with url|newconnectionerror|failed to establish a new connection/,
     ],
     meaning:
       "A connection over the network, not the IPC of this node: what listens on that port is " +

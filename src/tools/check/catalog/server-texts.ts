@@ -1,6 +1,9 @@
 /** Error texts of pmxcfs itself and of its service: start, database, mount, log. */
 import type { ErrorText } from "./code.ts";
 
+/** What the sqlite3 shell prints before its words. */
+const SQLITE = String.raw`^(\w+ )?(error:? )?(.{0,20}line \d+: )?(.{0,20}stepping, )?`;
+
 export const SERVER_TEXTS: readonly ErrorText[] = [
   {
     id: "pmxcfs-lock",
@@ -66,11 +69,11 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /root inode has unexpected name/,
       /unable to set wal mode/,
       /s[pq]l?ite3_open(_v2)? failed/,
-      /file is not a database/,
-      /database disk image is malformed/,
-      /select returned error/,
-      /unable to open database file/,
-      /\bdatabase is locked\b/,
+      // SQLite's words are printed by many programs: only of this file, or alone.
+      /(\[\w+\] crit|config\.db|pve-cluster|pmxcfs).*(not a database|is malformed|returned error)/,
+      /(\[\w+\] crit|config\.db|pve-cluster|pmxcfs).*(open database file|database is locked)/,
+      new RegExp(`${SQLITE}database (disk image is malformed|is locked)[ .]*(\\(\\d+\\))?$`),
+      new RegExp(`${SQLITE}(file is not a database|unable to open database file)[ .]*$`),
       /subdir->type == dt_dir/,
       /memdb_write failed/,
     ],
@@ -113,7 +116,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "Unable to resolve node name '...' to a non-loopback IP address",
     patterns: [
       /unable to resolve node name/,
-      /unable to get local ip address/,
+      /unable to get local ip address|unable to read local node name/,
       /^hostname: (name or|temporary)/,
     ],
     meaning:
@@ -139,6 +142,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /pve-cluster\.service: (failed with result '?(oom-kill|signal|core-dump|watchdog))/,
       /process \d+ \(pmxcfs\).*dumped core/,
       /pmxcfs: .*assertion .* failed/,
+      /(sigterm|sigkill) to process \d+ .*pmxcfs|killed \S*pve-cluster\.service/,
     ],
     meaning:
       "The server ended without a chance to unmount: /etc/pve is then a dead FUSE mount " +
@@ -170,7 +174,9 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /pve-cluster\.service\b.*\b(could not be found|is masked|start-limit-hit)\b/,
       /failed to (re)?start '?(pve-cluster|.*proxmox ve cluster file\s?system)/,
       /job for pve-cluster\.service/,
-      /(job|unit) pve-cluster\.service/,
+      /(job|unit) pve-cluster\.service|see 'systemctl status pve-cluster/,
+      /left-over process \d+ \(pmxcfs\)/,
+      /execstart=\S*pmxcfs.*status=(?!0)/,
       /dependency failed for .*(pve|proxmox)/,
       /active: failed .*result: /,
       /exit proxmox configuration filesystem \(-1\)/,
@@ -210,6 +216,18 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [{ code: "NOT_INSTALLED", tell: "`systemctl status pve-cluster`" }],
   },
   {
+    id: "options",
+    title: "[main] crit: option parsing failed: Unknown option --x",
+    patterns: [/option parsing failed|\[main\] crit: too many arguments/],
+    meaning: "pmxcfs was started with an option it does not know, and ended.",
+    causes: [
+      {
+        text: "A drop-in of pve-cluster.service, or /etc/default/pve-cluster (DAEMON_OPTS).",
+        tell: "`systemctl cat pve-cluster`, `cat /etc/default/pve-cluster`",
+      },
+    ],
+  },
+  {
     id: "www-data-group",
     title: "Unable to get www-data group ID",
     patterns: [/unable to get www-data group/],
@@ -224,7 +242,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /fuse_mount error/,
       /fuse: device not found/,
       /fuse: failed to (open|exec|access|mount)/,
-      /fusermount3?: .*(\/etc\/pve|device not found|fuse)/,
+      /fusermount3?: (mount failed|.*(\/etc\/pve|device not found|fuse))/,
       /umount: \/etc\/pve/,
       /failed to unmount '?\/etc\/pve/,
     ],
@@ -256,7 +274,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /(proxmox|cluster) (configuration|cluster) ?file\s?system .*(not mounted|unavailable)/,
       /(proxmox|cluster) (config|configuration|cluster) ?file\s?system .*(not ready|not online)/,
       /cluster file\s?system (is )?not (ready|online|mounted)/,
-      /(pmxcfs|\/etc\/pve) (is )?not mounted/,
+      /(pmxcfs|\/etc\/pve) (is )?not (mounted|a mount ?point)/,
       /can't (initialize|create|access|stat|open|find) '?\/etc\/pve\/(local|nodes|priv)/,
       /\/etc\/pve\/local.*(no such file|not exist)/,
       /unable to (open|read|load) .*\/etc\/pve\/(local|nodes)\S* .*no such file/,

@@ -1,0 +1,269 @@
+/**
+ * Error texts of PVE's own tools and daemons which have a cause of their own: contents of
+ * configuration files, rights, migration, guests that do not start, metrics.
+ */
+import type { ErrorText } from "./code.ts";
+
+export const PVE_TEXTS: readonly ErrorText[] = [
+  {
+    id: "config-parse",
+    title: "unable to parse value of '...' / file /etc/pve/storage.cfg line 14",
+    patterns: [
+      /unable to parse (value of|config|vm|ct|volume|line|section|drive|net\d|guest|worker|zfs)/,
+      /file '?\/etc\/pve\/\S+ line \d+/,
+      /\/etc\/pve\/\S+'?:? .{0,30}(syntax error|parse error|format error|line \d+)/,
+      /(vm|ct) \d+ - unable to parse/,
+      /missing '\w+' - internal error/,
+      /unknown section type|unexpected property '|property is not defined in schema/,
+      /(400 )?parameter verification failed/,
+      /ignor\w+ (invalid|malformed|unknown) (line|config|property|setting)/,
+    ],
+    meaning:
+      "A line of a configuration file, or a value of a command, is not in the form PVE expects. " +
+      "pmxcfs stores files as they are and does not read most of them: the text was written so.",
+    causes: [
+      {
+        text:
+          "The file was edited by hand, written by a script or a plugin, or by a newer version " +
+          "of PVE on another node.",
+        tell: "`pmxcfs-ipc config cat PATH | cat -A` as root shows the line; versions: `pveversion`",
+      },
+      { code: "DB_CORRUPT", tell: "the file has bytes that nobody wrote" },
+    ],
+  },
+  {
+    id: "permission-check",
+    title: "Permission check failed (/vms/100, VM.PowerMgmt) (403)",
+    patterns: [
+      /permission check failed/,
+      /ignore invalid (acl|user|group|role|pool|token)/,
+      /403 (forbidden|permission)|\(403\)/,
+      /user config - .*(invalid|ignore|unable)/,
+      /user name '\S+' (is )?(too short|not)|no such (user|role|group|realm|pool) \(?'/,
+    ],
+    meaning:
+      "The user or token has not the right that is named in brackets, or /etc/pve/user.cfg has " +
+      "an entry for somebody who is gone. PVE checks this itself; neither IPC nor quorum is " +
+      "involved.",
+    causes: [
+      {
+        text:
+          "The right is missing on that path. A token with privilege separation has only its " +
+          "own rights, not those of its user.",
+        tell: "`pveum user permissions USER@REALM --path PATH` (for a token: USER@REALM!TOKEN)",
+      },
+    ],
+  },
+  {
+    id: "move-config",
+    title: "failed to move config to node 'pve2' - rename failed",
+    patterns: [
+      /failed to move config/,
+      /rename '?\/etc\/pve\/\S+.*failed/,
+      /rename failed: (permission|device|file exists|input|read-only|no such|operation|transport)/,
+    ],
+    meaning:
+      "A guest moves to another node by the rename of its file in /etc/pve, the last step of a " +
+      "migration. That write was refused. The disks may be on the other node already: look " +
+      "before trying again.",
+    causes: [
+      { code: "NO_QUORUM", tell: "Permission denied: `pvecm status`", signs: /permission|denied/ },
+      {
+        code: "CPG_RETRIES",
+        tell: "Device or resource busy: the write did not get through the cluster in time",
+        signs: /busy/,
+      },
+      {
+        text: "The other node has a file of that number already.",
+        tell: "File exists: `ls /etc/pve/nodes/*/*/ID.conf`",
+        signs: /exists/,
+      },
+      { code: "DB_DISK_LOW", tell: "Input/output error", signs: /input/ },
+    ],
+  },
+  {
+    id: "migration",
+    title: "migration aborted / can't migrate VM",
+    patterns: [
+      /migration (aborted|problems|finished with problems|failed)/,
+      /can't migrate (vm|ct|running|local)/,
+      /online migrate failure|migrate(_\w+)? failed/,
+      /failed to clear migrate lock|migration status error/,
+      /replication job \S+ .*error|replication error/,
+    ],
+    meaning:
+      "A migration or replication did not end well; the line before this one says why. Mostly " +
+      "ssh between the nodes, a storage that is not on both, or a local device.",
+    causes: [
+      {
+        text: "The task's log has the reason above its last line.",
+        tell: "the task list of the guest; `pvenode task list --errors`",
+      },
+      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
+    ],
+  },
+  {
+    id: "guest-run",
+    title: "startup for container '103' failed",
+    patterns: [
+      /startup for container '\d+' failed/,
+      /start failed: (command|qemu|hugepage)|qemu exited with code/,
+      /(__lxc_start|lxc_init|lxc_setup|lxc_mount\w*|lxc_spawn|sync_wait|do_start): \d+/,
+      /lxc-console: |lxc-start: |pve-container@\d+\.service: /,
+      /failed to (run|start|spawn) (lxc|container|kvm|vm)/,
+      /unable to (start|stop|shutdown|create|restore|clone) (vm|ct|container) (?!.*\/etc\/pve)/,
+      /command '?\/usr\/bin\/(kvm|lxc-\w+)\S*.*failed/,
+      /kvm: (-|error|failed|cannot|could not)|kvm: .*(failed|not supported|unable)/,
+    ],
+    meaning: "The guest itself does not start. Not pmxcfs; its configuration could be read.",
+    causes: [
+      {
+        text: "Its storage, a mount, a device, or its configuration.",
+        tell: "`pct start ID --debug`, or `qm start ID` and the lines above the last one",
+      },
+    ],
+  },
+  {
+    id: "metrics",
+    title: "metrics send error 'influx': failed to send metrics",
+    patterns: [/metrics send error|failed to send metrics|metric server .*(failed|error)/],
+    meaning:
+      "pvestatd could not send values to an external metric server (/etc/pve/status.cfg). The " +
+      "GUI's own graphs do not need it; but pvestatd waits for its time limit in each round.",
+    causes: [
+      { text: "The metric server is down or not reachable.", tell: "`cat /etc/pve/status.cfg`" },
+      { code: "STATUS_SLOW", tell: "the log has `status update time` as well" },
+    ],
+  },
+  {
+    id: "ceph",
+    title: "rados_connect failed / unable to get monitor info",
+    patterns: [
+      /rados_connect failed|unable to get monitor info|error connecting to the cluster/,
+      /ceph-(mon|osd|mgr|mds)@?\S*\.service\b.*(failed|exited)/,
+      /binary not installed: \/usr\/bin\/ceph|ceph .*not fully installed|pveceph .*not initialized/,
+    ],
+    meaning:
+      "Ceph does not answer or is not set up. Not the IPC; but /etc/ceph/ceph.conf is a link to " +
+      "/etc/pve/ceph.conf: without the mount Ceph finds no configuration.",
+    causes: [
+      {
+        text: "Ceph's monitors are down, or it is not set up.",
+        tell: "`ceph -s`, `pveceph status`",
+      },
+      { code: "PVE_NOT_MOUNTED", tell: "`ls -lL /etc/ceph/ceph.conf` says No such file" },
+    ],
+  },
+  {
+    id: "firewall",
+    title: "pve-firewall: status update error: iptables_restore_cmdlist",
+    patterns: [
+      /pve-firewall\[\d+\]: (?!.*ipcc).*(update (error|time)|iptables|ipset|ebtables|nft)/,
+    ],
+    meaning:
+      "pve-firewall could not load a rule set, or needed long for it. It reads " +
+      "/etc/pve/firewall, but the fault is in a rule, a set, or the kernel's tables.",
+    causes: [
+      { text: "A rule or an alias that iptables refuses.", tell: "`pve-firewall compile | head`" },
+      {
+        code: "PVE_SLOW",
+        tell: "it says update time: `time stat /etc/pve/local`",
+        signs: /update time/,
+      },
+    ],
+  },
+  {
+    id: "out-of-memory",
+    title: "Out of memory: Killed process 4455 (kvm)",
+    patterns: [
+      /out of memory: killed process \d+ \((?!pmxcfs|corosync)/,
+      /oom-kill:.*task=(?!pmxcfs|corosync)/,
+    ],
+    meaning:
+      "The kernel ended a process because memory was short: here not pmxcfs, mostly a guest. " +
+      "pmxcfs is slow while memory is short, and may be the next.",
+    causes: [
+      { code: "MEMORY_LOW", tell: "`free -m`, `dmesg | grep -i killed`" },
+      { code: "MEMORY_PRESSURE", tell: "`cat /proc/pressure/memory`" },
+    ],
+  },
+  {
+    id: "proxy-log",
+    title: "unable to open log file '/var/log/pveproxy/access.log' - Permission denied",
+    patterns: [
+      /unable to open log file '/,
+      /\/var\/log\/pveproxy\S*.*(permission denied|no such file|not permitted)/,
+    ],
+    meaning: "pveproxy runs as www-data and cannot write its log: it ends. Not pmxcfs.",
+    causes: [
+      {
+        text: "Owner or mode of the directory or the file, after a cleaning script or a log mount.",
+        tell: "`chown -R www-data:www-data /var/log/pveproxy; systemctl restart pveproxy`",
+      },
+    ],
+  },
+  {
+    id: "perl-module",
+    title: "Can't locate PVE/... in @INC / BEGIN failed--compilation aborted",
+    patterns: [
+      /can't locate \S+\.pm in @inc/,
+      /begin failed--compilation aborted|compilation failed in require/,
+      /undefined subroutine &?pve::|can't locate object method '\S+' via package 'pve/,
+      /symbol lookup error: .*(perl|pve|libqb)/,
+    ],
+    meaning:
+      "A program of PVE could not load its own code: packages of different versions stand side " +
+      "by side (an upgrade that did not end), or a file was changed by hand. Not pmxcfs.",
+    causes: [
+      {
+        text: "Half an upgrade: `apt -f install`, then `apt full-upgrade`.",
+        tell: "`pveversion -v`, `dpkg -l | grep -v ^ii`",
+      },
+      {
+        text: "A plugin for another version, or files that a script has patched.",
+        tell: "`dpkg --verify pve-manager libpve-common-perl libpve-cluster-perl`",
+      },
+    ],
+  },
+  {
+    id: "port-used",
+    title: "pveproxy: cannot bind: Address already in use",
+    patterns: [
+      /(pveproxy|spiceproxy|pvedaemon)\b.*address already in use/,
+      /unable to create socket - .*address already in use/,
+    ],
+    meaning: "The TCP port of this daemon (8006, 3128, 85) belongs to another program.",
+    causes: [
+      { text: "An old copy of the daemon, or a web server.", tell: "`ss -ltnp 'sport = :8006'`" },
+    ],
+  },
+  {
+    id: "package",
+    title: "dpkg: error processing package pve-manager (--configure)",
+    patterns: [
+      /error processing package '?(pve|proxmox|libpve|qemu-server|corosync|libqb|spiceterm)/,
+      /installed (pve|proxmox|libpve|qemu-server|corosync)\S* package post-installation/,
+      /(pve|proxmox)-\S+ depends on |package (pve|proxmox)-\S+ is not configured/,
+    ],
+    meaning:
+      "A package of PVE could not be set up, mostly because a service it starts does not run. " +
+      "On a fresh Debian that is nearly always pve-cluster, and with it the host name.",
+    causes: [
+      { code: "NAME_LOOPBACK", tell: "`getent ahosts $(hostname)` shows only 127.x or ::1" },
+      { code: "UNIT_FAILED", tell: "`systemctl status pve-cluster`; then `dpkg --configure -a`" },
+    ],
+  },
+  {
+    id: "daemon-normal",
+    title: "pvedaemon: worker 16103 started",
+    patterns: [
+      /auth key pair too old, rotating/,
+      /> (starting|end) task upid:[^ ]+(: ok)?$/,
+      /(pve\w+|spiceproxy)\[\d+\]: (starting \d+ worker|starting server|worker \d+ )/,
+      /(pve\w+|spiceproxy)\[\d+\]: (restarting server|server (closing|stopped|received|shutdown))/,
+      /(pve\w+|spiceproxy)\[\d+\]: (worker exit|received (signal|terminate)|send \w+ to \d+)/,
+    ],
+    meaning: "The daemons of PVE write these when they start, stop, or renew their workers.",
+    causes: [{ text: "Normal operation.", tell: "look for error lines instead" }],
+  },
+];
