@@ -32,6 +32,15 @@ const SOURCES: Required<MetricSources> = {
     nodes: 0,
     handles: 0,
   }),
+  store: () => ({
+    waiting: 0,
+    journalBytes: 0,
+    walBytes: 0,
+    checkpoints: 0,
+    checkpointFailures: 0,
+    checkpointedAt: 0,
+    commitFailures: 0,
+  }),
   cluster: () => ({ quorate: true, services: {}, groups: {} }),
   history: () => ({ written: 0, waiting: 0, lostChanges: 0, lostContents: 0, failures: 0 }),
 };
@@ -61,6 +70,8 @@ const P = "pmxcfs_ipc_";
 
 /** One client takes about 3 MiB of /dev/shm (docs/running.md). */
 const SIXTEEN_CLIENTS_BYTES = 16 * 3 * 1024 * 1024;
+
+const WAL_LIMIT_BYTES = 16 * 1024 * 1024;
 
 export const ALERTS: readonly Alert[] = [
   {
@@ -187,6 +198,24 @@ export const ALERTS: readonly Alert[] = [
     description:
       "A member does not answer, and until it does no write of any node is answered. " +
       "`pmxcfs-ipc cluster status` names it and says what to do.",
+  },
+  {
+    name: "PmxcfsIpcChangesNotWritten",
+    expr: `increase(${P}store_commit_failures_total[10m]) > 0`,
+    for: "0m",
+    severity: "critical",
+    summary: "A change of /etc/pve could not be written and was answered with EIO",
+    description: "The disk below /var/lib/pve-cluster is full or fails: pmxcfs-ipc --check.",
+  },
+  {
+    name: "PmxcfsIpcWalGrows",
+    expr: `${P}store_wal_bytes > ${WAL_LIMIT_BYTES}`,
+    for: "5m",
+    severity: "warning",
+    summary: "config.db-wal is larger than 16 MiB",
+    description:
+      "Another process keeps a transaction of config.db open; pmxcfs-ipc --check --only database " +
+      "names it.",
   },
   {
     name: "PmxcfsIpcHistoryNotWritten",

@@ -198,6 +198,7 @@ async function serveRequests(
 ): Promise<string | undefined> {
   const { log } = options;
   const { cluster } = composition;
+  const { tree } = backend;
   const access = accessOf(options.access, group, log.tagged("main"));
   const handler = cfsHandler(
     composition.services,
@@ -232,6 +233,7 @@ async function serveRequests(
         ...(cluster === undefined ? {} : { cluster: () => clusterFigures(cluster) }),
         ...(history === undefined ? {} : { history: () => history.counters }),
         ...(mount === undefined ? {} : { mount }),
+        ...(tree === undefined ? {} : { store: () => tree.figures }),
         ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
       },
     },

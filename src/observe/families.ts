@@ -4,6 +4,7 @@ import { errnoName } from "../base/errno.ts";
 import type { Service } from "../ipc/service.ts";
 import { SHM } from "../shm/ring-directory.ts";
 import { buildInfo } from "../base/version.ts";
+import { aboutDatabase, type StoreReading } from "./database-families.ts";
 import { aboutCluster, type ClusterFigures } from "./cluster-families.ts";
 import { type Bound, MetricRegistry, type Reading } from "./registry.ts";
 import { PAUSE_BOUNDS_MS } from "./loop-pauses.ts";
@@ -61,6 +62,8 @@ export interface MetricSources {
     readonly pending: number;
   };
   readonly mount?: () => MountReading;
+  /** The writable store, where there is one (pmxcfs/store/row-writer.ts). */
+  readonly store?: () => StoreReading | undefined;
   /** This node's part in its cluster. */
   readonly cluster?: () => ClusterFigures;
   /** The history of the tree (pmxcfs/history/recorder.ts). */
@@ -294,6 +297,7 @@ export function metricsOf(
   aboutOperations(metrics, counters);
   aboutMemory(metrics);
   aboutStore(metrics, sources);
+  if (sources.store !== undefined) aboutDatabase(metrics, sources.store);
   aboutMount(metrics, sources);
   if (sources.cluster !== undefined) aboutCluster(metrics, sources.cluster);
   aboutHistory(metrics, sources);

@@ -13,6 +13,7 @@ import { ObserveLimits } from "../base/limits.ts";
 import { buildInfo } from "../base/version.ts";
 import type { ClusterFigures } from "./cluster-families.ts";
 import type { Running } from "./endpoint.ts";
+import type { StoreReading } from "./database-families.ts";
 import type { MetricSources, MountReading } from "./families.ts";
 import { makeWay, withUmask } from "./unix-path.ts";
 import { sendOn, type Unsent, BoundedConnections } from "./bounded-connections.ts";
@@ -63,6 +64,18 @@ export interface MountStatus {
   readonly oldest_wait_ms: number;
 }
 
+/** The database that the server writes; counters since its start. */
+export interface StoreStatus {
+  readonly waiting_changes: number;
+  readonly journal_bytes: number;
+  readonly wal_bytes: number;
+  readonly checkpoints: number;
+  readonly checkpoint_failures: number;
+  /** ms since 1970; 0: none yet. */
+  readonly checkpointed_ms: number;
+  readonly commit_failures: number;
+}
+
 /** What the socket answers. */
 export interface StatusDocument {
   readonly schema_version: number;
@@ -86,6 +99,8 @@ export interface StatusDocument {
   readonly connections: readonly ConnectionStatus[];
   /** This node's part in its cluster, when it has one. */
   readonly cluster?: ClusterFigures;
+  /** The database that it writes, when it writes one. */
+  readonly store?: StoreStatus;
 }
 
 const OWNER_ONLY = 0o177;
@@ -140,13 +155,26 @@ function mountOf({ directory, operations, waiting, oldestWaitMs }: MountReading)
   };
 }
 
+function storeOf(store: StoreReading): StoreStatus {
+  return {
+    waiting_changes: store.waiting,
+    journal_bytes: store.journalBytes,
+    wal_bytes: store.walBytes,
+    checkpoints: store.checkpoints,
+    checkpoint_failures: store.checkpointFailures,
+    checkpointed_ms: store.checkpointedAt,
+    commit_failures: store.commitFailures,
+  };
+}
+
 /** Readings besides the service's own. */
-export type StatusSources = Pick<MetricSources, "mount" | "cluster">;
+export type StatusSources = Pick<MetricSources, "mount" | "cluster" | "store">;
 
 /** As of now. */
 export function statusOf(service: Service, sources: StatusSources): StatusDocument {
   const mount = sources.mount?.();
   const cluster = sources.cluster?.();
+  const store = sources.store?.();
   const { handshakes, pooledRings } = service.standby;
   return {
     schema_version: STATUS_SCHEMA_VERSION,
@@ -166,6 +194,7 @@ export function statusOf(service: Service, sources: StatusSources): StatusDocume
     totals: trafficOf(service.totals()),
     connections: service.connections().map(connectionOf),
     ...(cluster === undefined ? {} : { cluster }),
+    ...(store === undefined ? {} : { store: storeOf(store) }),
   };
 }
 

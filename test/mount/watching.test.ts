@@ -34,6 +34,11 @@ testOnNode("metrics and status count operations of the mount", async () => {
   expect(metrics).toMatch(/^pmxcfs_ipc_mount_operations_total\{operation="create"\} 3$/m);
   expect(metrics).toMatch(/^pmxcfs_ipc_mount_operations_total\{operation="write"\} 3$/m);
   expect(metrics).toMatch(/^pmxcfs_ipc_mount_waiting 0$/m);
+  const wal = await node.sh("stat -c %s /var/lib/pve-cluster/config.db-wal");
+  expect(metrics).toMatch(new RegExp(`^pmxcfs_ipc_store_wal_bytes ${wal}$`, "m"));
+  expect(metrics).toMatch(/^pmxcfs_ipc_store_waiting_changes 0$/m);
+  expect(metrics).toMatch(/^pmxcfs_ipc_store_commit_failures_total 0$/m);
+  expect(metrics).toMatch(/^pmxcfs_ipc_store_checkpoints_total \d+$/m);
   const status = JSON.parse(await node.sh("pmxcfs-ipc top --json --once")) as {
     mount: { directory: string; operations: number };
   };

@@ -127,6 +127,16 @@ describe("checkpoints", () => {
     void reader.stdin.end();
     await reader.exited;
     await eventually("the WAL is short", () => statSync(`${file}-wal`).size <= 2 ** 18);
+    const { walBytes, checkpoints: done, checkpointedAt, ...rest } = tree.figures ?? {};
+    expect(walBytes).toBe(statSync(`${file}-wal`).size);
+    expect(done).toBeGreaterThan(0);
+    expect(Date.now() - (checkpointedAt ?? 0)).toBeLessThan(60_000);
+    expect(rest).toEqual({
+      waiting: 0,
+      journalBytes: 0,
+      checkpointFailures: 0,
+      commitFailures: 0,
+    });
     expect(await replicatorOf(tree).propose(write("a", 10))).toBe(10);
   });
 });

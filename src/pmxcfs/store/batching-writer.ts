@@ -18,7 +18,7 @@ import type { ConfigDbWriter } from "./config-db-writer.ts";
 import { Journal } from "./journal.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import { RowFingerprint } from "./row-fingerprint.ts";
-import type { RootRow, RowChange, RowImage, RowWriter } from "./row-writer.ts";
+import type { RootRow, RowChange, RowImage, RowWriter, StoreFigures } from "./row-writer.ts";
 import type { KeptCopy } from "./upkeep.ts";
 import { VERSION_NAME } from "./tree-rows.ts";
 import { PENDING_NAME } from "./version-row.ts";
@@ -72,6 +72,7 @@ export class BatchingWriter implements RowWriter {
   #openedTimer: Timer | undefined;
   #inotify: Inotify | undefined;
   #failing = false;
+  #journalFailures = 0;
 
   constructor(options: BatchingOptions) {
     this.#database = options.database;
@@ -93,6 +94,16 @@ export class BatchingWriter implements RowWriter {
   /** Changes that are in the journal and not in the database. */
   get waiting(): number {
     return this.#changes;
+  }
+
+  get figures(): StoreFigures {
+    const figures = this.#database.figures;
+    return {
+      ...figures,
+      waiting: this.#changes,
+      journalBytes: this.#journal.bytes,
+      commitFailures: figures.commitFailures + this.#journalFailures,
+    };
   }
 
   journalWhenLocked(): void {
@@ -212,6 +223,7 @@ export class BatchingWriter implements RowWriter {
   }
 
   #failed(error: unknown): Errno {
+    this.#journalFailures++;
     if (!this.#failing) {
       this.#log.error(
         `config.db.changes: a change was not written (${errorText(error)}): EIO; ` +

@@ -42,6 +42,22 @@ export interface CheckpointerOptions {
   readonly inode: number;
   readonly log: Log;
   readonly limits?: Partial<Record<keyof typeof CheckpointLimits, number>>;
+  /** Counted on; new ones unless given. */
+  readonly counters?: CheckpointCounters;
+}
+
+/** Checkpoints since the start. */
+export interface CheckpointCounters {
+  /** Those that moved everything into config.db. */
+  done: number;
+  failed: number;
+  /** End of the last one that moved everything, ms since 1970; 0: none yet. */
+  doneAt: number;
+}
+
+/** Nothing happened yet. */
+export function newCheckpointCounters(): CheckpointCounters {
+  return { done: 0, failed: 0, doneAt: 0 };
 }
 
 export class Checkpointer implements Disposable {
@@ -50,6 +66,7 @@ export class Checkpointer implements Disposable {
   readonly #inode: number;
   readonly #log: Log;
   readonly #limits: Record<keyof typeof CheckpointLimits, number>;
+  readonly #counters: CheckpointCounters;
   readonly #running = new Int32Array(new SharedArrayBuffer(4));
   #worker: Worker | undefined;
   #timer: Timer | undefined;
@@ -69,6 +86,7 @@ export class Checkpointer implements Disposable {
     this.#inode = options.inode;
     this.#log = options.log;
     this.#limits = { ...CheckpointLimits, ...options.limits };
+    this.#counters = options.counters ?? newCheckpointCounters();
   }
 
   /** A change of about so many pages was committed. */
@@ -165,6 +183,8 @@ export class Checkpointer implements Disposable {
       return;
     }
     this.#longWalSaid = false;
+    this.#counters.done++;
+    this.#counters.doneAt = Date.now();
     this.#changes = Math.max(0, this.#changes - before.changes);
     this.#pages = Math.max(0, this.#pages - before.pages);
     this.#firstChangeMs = before.atMs;
@@ -174,6 +194,7 @@ export class Checkpointer implements Disposable {
   }
 
   #failed(error: string): void {
+    this.#counters.failed++;
     if (error === this.#failure) return;
     this.#failure = error;
     this.#log.warn(`${this.#file}: checkpoint failed (${error}): the WAL is kept, and tried again`);
@@ -199,6 +220,7 @@ export class Checkpointer implements Disposable {
   }
 }
 
-function walBytes(file: string): number {
+/** Size of the WAL beside `file`; 0 without one. */
+export function walBytes(file: string): number {
   return statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
 }

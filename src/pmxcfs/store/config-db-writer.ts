@@ -12,11 +12,17 @@ import { chmodSync, closeSync, openSync, readdirSync, rmSync, statSync } from "n
 import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
-import { Checkpointer, type CheckpointerOptions, CheckpointLimits } from "./checkpointer.ts";
+import {
+  Checkpointer,
+  type CheckpointerOptions,
+  CheckpointLimits,
+  newCheckpointCounters,
+  walBytes,
+} from "./checkpointer.ts";
 import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase } from "../../platform/regular-file.ts";
-import type { RowChange } from "./row-writer.ts";
+import type { RowChange, StoreFigures } from "./row-writer.ts";
 import { readRows, selectAll } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
 import { compact, isWorthCompacting, keepCopy, type KeptCopy } from "./upkeep.ts";
@@ -113,6 +119,9 @@ export class ConfigDbWriter implements Disposable {
   onMoved: () => void = () => {};
   #file: string;
   #connection: Connection;
+  readonly #checkpoints = newCheckpointCounters();
+  /** Commits that could not be written; a busy database is none. */
+  #commitFailures = 0;
   #checkpointer: Checkpointer;
   #identityTimer: Timer | undefined;
   /** The last commit failed, and that was said. */
@@ -148,6 +157,18 @@ export class ConfigDbWriter implements Disposable {
   /** True while the thread that checkpoints has the database open. */
   get checkpointing(): boolean {
     return this.#checkpointer.running;
+  }
+
+  /** Since the start, with the WAL as it is now. */
+  get figures(): Omit<StoreFigures, "waiting" | "journalBytes"> {
+    const { done, failed, doneAt } = this.#checkpoints;
+    return {
+      walBytes: walBytes(this.#file),
+      checkpoints: done,
+      checkpointFailures: failed,
+      checkpointedAt: doneAt,
+      commitFailures: this.#commitFailures,
+    };
   }
 
   /** All rows, in the order of inodes. Throws what SQLite throws. */
@@ -212,7 +233,15 @@ export class ConfigDbWriter implements Disposable {
   #newCheckpointer(): Checkpointer {
     const { device, inode } = this.#connection;
     const limits = this.#limits === undefined ? {} : { limits: this.#limits };
-    return new Checkpointer({ file: this.#file, device, inode, log: this.#log, ...limits });
+    const counters = this.#checkpoints;
+    return new Checkpointer({
+      file: this.#file,
+      device,
+      inode,
+      log: this.#log,
+      counters,
+      ...limits,
+    });
   }
 
   #failed(error: unknown): Errno {
@@ -223,6 +252,7 @@ export class ConfigDbWriter implements Disposable {
       this.#log.error(`${this.#file}: rollback failed: ${errorText(failure)}`);
     }
     if (isBusy(error)) return Errno.EBUSY;
+    this.#commitFailures++;
     if (!this.#failing) {
       this.#log.error(
         `${this.#file}: a change was not written (${errorText(error)}): EIO; ` +

@@ -50,6 +50,21 @@ export interface RowChange {
   readonly root: RootRow;
 }
 
+/** What a writer has done since it was opened. */
+export interface StoreFigures {
+  /** Changes that are answered and not in the database yet, and bytes of their journal. */
+  readonly waiting: number;
+  readonly journalBytes: number;
+  readonly walBytes: number;
+  /** Checkpoints that moved everything into config.db, and those that failed. */
+  readonly checkpoints: number;
+  readonly checkpointFailures: number;
+  /** End of the last one, ms since 1970; 0: none yet. */
+  readonly checkpointedAt: number;
+  /** Changes that could not be written (EIO). */
+  readonly commitFailures: number;
+}
+
 export interface RowWriter extends Disposable {
   /**
    * `record`: the command that made the change, for writers that keep a journal.
@@ -66,11 +81,15 @@ export interface RowWriter extends Disposable {
 
   /** Keeps a copy of everything under a name with `reason` in it. */
   keepCopy(reason: string): KeptCopy;
+
+  /** Undefined without a database. */
+  readonly figures: StoreFigures | undefined;
 }
 
 /** Rows in a map. */
 export class MemoryRows implements RowWriter {
   readonly rows = new Map<number, RowImage>();
+  readonly figures = undefined;
   root: RootRow = { version: 1, writer: 0, mtime: 0, type: 8 };
   /** Answer of the next commits instead of writing, until it is 0 again. */
   failure: 0 | Errno = 0;

@@ -14,7 +14,7 @@ import type { Origin, TreeCommand } from "../state/tree-command.ts";
 import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
 import { resized, spliced } from "./file-bytes.ts";
 import type { JournalRecord } from "./journal-format.ts";
-import { imageOf, type RowImage, type RowWriter } from "./row-writer.ts";
+import { imageOf, type RowImage, type RowWriter, type StoreFigures } from "./row-writer.ts";
 import { OrphanRows } from "./orphan-rows.ts";
 import { planSync, type SyncEntry } from "./sync-plan.ts";
 import { type CheckedTree, fileAt, parentOf, renameTarget } from "./tree-checks.ts";
@@ -167,6 +167,11 @@ export class TreeStore implements Disposable {
     else this.index.adopt(leaderIndex);
     this.#restartLocks();
     return true;
+  }
+
+  /** What was written, and what waits; undefined without a database. */
+  get figures(): StoreFigures | undefined {
+    return this.#writer.figures;
   }
 
   /** Everything that was answered is in config.db afterwards (fsync). EBUSY, EIO: not now. */
