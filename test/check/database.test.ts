@@ -1,4 +1,4 @@
-/** config.db: real SQLite files with each fault pmxcfs refuses to load, examined on a copy. */
+/** config.db: real SQLite files with each fault pmxcfs refuses to load, examined where they are. */
 import { eventually } from "../support/eventually.ts";
 import { needRoot } from "../support/identity.ts";
 import { DIRECTORY, FILE, NODE, type Row, nodeTree, writeDatabase } from "./support/database.ts";
@@ -37,7 +37,7 @@ async function examined(
   service = "test-no-server",
   only = ["database"],
 ): Promise<Told> {
-  const paths = { database, lockFile: `${database}.lock`, scratch: directory };
+  const paths = { database, lockFile: `${database}.lock` };
   return await check(service, { only, paths });
 }
 
@@ -54,8 +54,8 @@ test("a sound file passes, and nothing of it is touched or left", async () => {
   ]);
   expect(report.exit_code).toBe(0);
   expect(readFileSync(path).equals(before)).toBe(true);
-  expect(readdirSync(directory).filter((name) => name.startsWith("pmxcfs-ipc-check-"))).toEqual([]);
   expect(readdirSync(directory).filter((name) => /-(wal|shm)$/.test(name))).toEqual([]);
+  expect(readdirSync(tmpdir()).filter((name) => name.startsWith("pmxcfs-ipc-check-"))).toEqual([]);
 });
 
 test("what is only in the write-ahead log counts as well", async () => {

@@ -29,8 +29,6 @@ export interface Paths {
   readonly filesystemSockets: string;
   /** The directory of those sockets. */
   readonly socketDirectory: string;
-  /** Where private copies go. */
-  readonly scratch: string;
 }
 
 const PATHS: Paths = {
@@ -48,7 +46,6 @@ const PATHS: Paths = {
   rrdFiles: "/var/lib/rrdcached/db",
   filesystemSockets: "/etc/libqb/force-filesystem-sockets",
   socketDirectory: "/run",
-  scratch: "/tmp",
 };
 
 /** How a command ended. */

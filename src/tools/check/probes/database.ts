@@ -1,9 +1,9 @@
 /**
- * config.db: examined on a private copy, never on the file a pmxcfs writes to, by the rules of
- * `config verify` (pmxcfs/rescue), which are the ones pmxcfs loads it by.
+ * config.db: examined where it is, without SQLite's locks and without a byte written, by the rules
+ * of `config verify` (pmxcfs/rescue), which are the ones pmxcfs loads it by.
  */
 import { CfsLimits } from "../../../base/limits.ts";
-import { type Problem, problemLine, verifyDatabase } from "../../../pmxcfs/rescue/verify.ts";
+import { judgeDatabase, type Problem, problemLine } from "../../../pmxcfs/rescue/verify.ts";
 import { type SalvagedItem, salvage } from "../../../pmxcfs/rescue/salvage.ts";
 import type { CodeName } from "../catalog/codes.ts";
 import { NOTHING_READ } from "../catalog/database.ts";
@@ -12,15 +12,14 @@ import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
 import { lockHolders, openBy, readProcess } from "../proc.ts";
 import { filesLeft, locksHeld } from "./tree.ts";
-import { mkdtemp, rm } from "node:fs/promises";
 
 const MiB = 1024 * 1024;
 
 /** SQLite starts the log anew at 1000 pages, 4 MiB; far beyond that a reader keeps it from it. */
 const WAL_LIMIT_BYTES = 16 * MiB;
 
-/** A larger file is not pmxcfs's, and copying it would not be done in time. */
-const COPY_LIMIT_BYTES = 512 * MiB;
+/** A larger file is not pmxcfs's, and reading it would not be done in time. */
+const READ_LIMIT_BYTES = 512 * MiB;
 const DISK_LIMIT_BYTES = 100 * MiB;
 const LARGE_PERCENT = 75;
 const MODE = 0o600;
@@ -28,18 +27,37 @@ const MODE = 0o600;
 const FAULTS_LISTED = 5;
 const READERS_LISTED = 5;
 const CLOCK_LIMIT_S = 60;
+/** Times a file is read that is written meanwhile, and the pause between. */
+const READS = 4;
+const AGAIN_MS = 50;
 
 function mib(bytes: number): number {
   return Math.round((bytes / MiB) * 10) / 10;
 }
 
-async function walSize({ machine, facts }: Context, path: string): Promise<Finding[]> {
-  const info = await machine.info(path);
-  if (typeof info === "number" || info.size <= WAL_LIMIT_BYTES) return [];
+/** Bytes of the -shm file that a transaction which reads has a lock on (SQLite's WAL format). */
+const READ_LOCKS = [123, 127] as const;
+
+/** Processes with a transaction open on the log; else those that have it open at all. */
+async function walReaders({ machine, facts }: Context, path: string): Promise<string> {
   const server = (await facts.server())?.owner?.pid;
-  const others = openBy(machine.paths.proc, path).filter(({ pid }) => pid !== server);
-  const list = others.slice(0, READERS_LISTED).map(({ pid, command }) => `pid ${pid} (${command})`);
-  const readers = list.length === 0 ? "" : `; also open in ${list.join(", ")}`;
+  const { proc } = machine.paths;
+  const index = await machine.info(path.replace(/wal$/, "shm"));
+  const text = await machine.text(`${proc}/locks`);
+  const known = typeof index !== "number" && typeof text === "string";
+  const reading = new Set(known ? lockHolders(text, index.inode, READ_LOCKS) : []);
+  const others = openBy(proc, path).filter(({ pid }) => pid !== server);
+  const holders = others.filter(({ pid }) => reading.has(pid));
+  const named = (holders.length > 0 ? holders : others).slice(0, READERS_LISTED);
+  if (named.length === 0) return "";
+  const list = named.map(({ pid, command }) => `pid ${pid} (${command})`).join(", ");
+  return holders.length > 0 ? `; a transaction is open in ${list}` : `; also open in ${list}`;
+}
+
+async function walSize(context: Context, path: string): Promise<Finding[]> {
+  const info = await context.machine.info(path);
+  if (typeof info === "number" || info.size <= WAL_LIMIT_BYTES) return [];
+  const readers = await walReaders(context, path);
   const values = { path, size: mib(info.size), limit: mib(WAL_LIMIT_BYTES), readers };
   return [found("DB_WAL_LARGE", values)];
 }
@@ -130,47 +148,51 @@ interface Examined {
 }
 
 function examine(file: string): Examined {
-  const { problems, modifiedS } = verifyDatabase(file);
-  return { problems, items: salvage(file).items, modifiedS };
+  const { items, database } = salvage(file);
+  const { problems, modifiedS } = judgeDatabase(database);
+  return { problems, items, modifiedS };
 }
 
-/** With the file's own directory in the texts, not that of the copy. */
-function named(examined: Examined, copy: string, original: string): Examined {
-  const problems = examined.problems.map((problem) =>
-    Object.assign({}, problem, { text: problem.text.replaceAll(copy, original) }),
-  );
-  return { ...examined, problems };
+/** What a database consists of: the file, SQLite's log, and a journal of changes of ours. */
+function partsOf(path: string): string[] {
+  return [path, `${path}-wal`, `${path}.changes`];
 }
 
-/** Copies the file and its log, and examines the copy; a copy torn by a writer is made again. */
-async function examineCopy(context: Context, path: string): Promise<Examined | string> {
-  const { machine } = context;
-  const directory = await mkdtemp(`${machine.paths.scratch}/pmxcfs-ipc-check-`);
-  try {
-    let result: Examined | string = "not copied";
-    for (let attempt = 0; attempt < 2; attempt++) {
-      const before = await machine.info(path);
-      const log = typeof (await machine.info(`${path}-wal`)) === "number" ? [] : [`${path}-wal`];
-      const words = ["cp", "--", path, ...log, directory];
-      const copied = await machine.run(words, context.left());
-      if (copied.code !== 0) {
-        return copied.timedOut ? "it could not be read in time" : copied.error.trim();
-      }
-      const name = path.slice(path.lastIndexOf("/") + 1);
-      result = examine(`${directory}/${name}`);
-      const original = path.slice(0, path.lastIndexOf("/"));
-      result = named(result, directory, original);
-      const after = await machine.info(path);
-      const same =
-        typeof before !== "number" &&
-        typeof after !== "number" &&
-        before.modifiedMs === after.modifiedMs;
-      if (same || result.problems.length === 0) return result;
-    }
-    return result;
-  } finally {
-    await rm(directory, { recursive: true, force: true });
+/** What changes when somebody writes the database. */
+async function stampOf({ machine }: Context, path: string): Promise<string> {
+  const infos = await Promise.all(partsOf(path).map((part) => machine.info(part)));
+  return infos
+    .map((info) =>
+      typeof info === "number" ? "-" : `${info.inode} ${info.size} ${info.modifiedMs}`,
+    )
+    .join(", ");
+}
+
+/** Reads it once by a child: a disk that hangs must not hold this process. Why it cannot be. */
+async function unreadable({ machine, left }: Context, path: string): Promise<string | undefined> {
+  for (const part of partsOf(path)) {
+    if (typeof (await machine.info(part)) === "number") continue;
+    const words = ["dd", `if=${part}`, "of=/dev/null", "bs=1M", "status=none"];
+    const { code, timedOut, error } = await machine.run(words, left());
+    if (timedOut) return "it could not be read in time";
+    if (code !== 0 && part === path) return error.trim();
   }
+  return undefined;
+}
+
+/** Examines it where it is, without a lock or a copy; what a writer tore is read again. */
+async function examineInPlace(context: Context, path: string): Promise<Examined | string> {
+  const reason = await unreadable(context, path);
+  if (reason !== undefined) return reason;
+  for (let attempt = 1; attempt <= READS; attempt++) {
+    const before = await stampOf(context, path);
+    const examined = examine(path);
+    if (examined.problems.length === 0 || (await stampOf(context, path)) === before) {
+      return examined;
+    }
+    await Bun.sleep(Math.min(AGAIN_MS, context.left()));
+  }
+  return "it is written faster than it can be read: try again";
 }
 
 /** The code of each kind of problem. */
@@ -246,9 +268,9 @@ function clock({ machine }: Context, modifiedS: number): Finding[] {
   return [found("CLOCK_BACKWARDS", { what, seconds, limit: CLOCK_LIMIT_S })];
 }
 
-/** The examined copy, made once for both probes; a text that says why there is none. */
+/** What was examined, once for both probes; a text that says why there is none. */
 function examinedOnce(context: Context, path: string): Promise<Examined | string> {
-  return context.facts.once("config.db", () => examineCopy(context, path));
+  return context.facts.once("config.db", () => examineInPlace(context, path));
 }
 
 async function inside(context: Context, path: string): Promise<Finding[]> {
@@ -285,8 +307,8 @@ export const databaseProbe: Probe = {
       findings.push(found("DB_CORRUPT", values, { fix: null, advice: NOTHING_READ }));
     } else if (!(await machine.readable(path))) {
       findings.push(skip("database", `${path} is readable by root only`));
-    } else if (info.size > COPY_LIMIT_BYTES) {
-      findings.push(skip("database", `${path} has ${mib(info.size)} MiB: too large to copy`));
+    } else if (info.size > READ_LIMIT_BYTES) {
+      findings.push(skip("database", `${path} has ${mib(info.size)} MiB: too large to read`));
     } else {
       findings.push(...(await inside(context, path)));
     }
@@ -300,7 +322,7 @@ async function itemsOf(context: Context): Promise<readonly SalvagedItem[] | stri
   const path = machine.paths.database;
   const info = await machine.info(path);
   const isUsable = typeof info !== "number" && info.kind === "file";
-  if (!isUsable || info.size > COPY_LIMIT_BYTES || !(await machine.readable(path))) {
+  if (!isUsable || info.size > READ_LIMIT_BYTES || !(await machine.readable(path))) {
     return `${path} cannot be read`;
   }
   const examined = await examinedOnce(context, path);
