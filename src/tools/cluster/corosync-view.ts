@@ -25,25 +25,40 @@ export interface CorosyncView {
   };
 }
 
-const TIMES = { connectMs: 3000, callMs: 5000 };
+/** How long to wait for a connection, and for each answer. */
+interface Times {
+  readonly connectMs: number;
+  readonly callMs: number;
+}
+
+const TIMES: Times = { connectMs: 3000, callMs: 5000 };
+
+type QuorumView = Pick<CorosyncView, "quorate" | "partition">;
+
+/** What each service says; a line where it does not answer. */
+export interface CorosyncAnswers {
+  readonly cmap: ClusterFacts | string;
+  readonly quorum: QuorumView | string;
+  readonly cpg: Pick<CorosyncView, "nodeid" | "groups"> | string;
+}
 
 function failed(what: string, failure: CsFailure | number): string {
   return `${what}: ${typeof failure === "number" ? csErrorName(failure) : failure.toString()}`;
 }
 
-async function readFacts(): Promise<ClusterFacts | string> {
-  const cmap = await Cmap.connect({ changed: () => {}, ended: () => {} }, TIMES);
+async function readFacts(times: Times): Promise<ClusterFacts | string> {
+  const cmap = await Cmap.connect({ changed: () => {}, ended: () => {} }, times);
   if (cmap instanceof CsFailure) return failed("cmap", cmap);
   using connected = cmap;
   const facts = await factsOf(connected);
   return typeof facts === "number" ? failed("cmap", facts) : facts;
 }
 
-async function readQuorum(): Promise<Pick<CorosyncView, "quorate" | "partition"> | string> {
+async function readQuorum(times: Times): Promise<QuorumView | string> {
   let partition: readonly number[] = [];
   const quorum = await Quorum.connect(
     { changed: ({ nodes }) => (partition = nodes), ended: () => {} },
-    TIMES,
+    times,
   );
   if (quorum instanceof CsFailure) return failed("quorum", quorum);
   using connected = quorum;
@@ -55,9 +70,10 @@ async function readQuorum(): Promise<Pick<CorosyncView, "quorate" | "partition">
 
 async function readGroup(
   group: string,
+  times: Times,
 ): Promise<{ readonly nodeid: number; readonly members: readonly CpgMember[] } | string> {
   const idle = { deliver: () => {}, confchg: () => {}, ended: () => {} };
-  const cpg = await CpgGroup.connect(group, idle, TIMES);
+  const cpg = await CpgGroup.connect(group, idle, times);
   if (cpg instanceof CsFailure) return failed("cpg", cpg);
   using connected = cpg;
   const members = await connected.members();
@@ -65,16 +81,33 @@ async function readGroup(
   return { nodeid: connected.nodeid, members };
 }
 
+async function readGroups(times: Times): Promise<CorosyncAnswers["cpg"]> {
+  const dcdb = await readGroup(DATABASE_GROUP, times);
+  if (typeof dcdb === "string") return dcdb;
+  const status = await readGroup(STATUS_GROUP, times);
+  if (typeof status === "string") return status;
+  return { nodeid: dcdb.nodeid, groups: { dcdb: dcdb.members, status: status.members } };
+}
+
+/** Asks all services, side by side. */
+export async function askCorosync(times: Times = TIMES): Promise<CorosyncAnswers> {
+  const [cmap, quorum, cpg] = await Promise.all([
+    readFacts(times),
+    readQuorum(times),
+    readGroups(times),
+  ]);
+  return { cmap, quorum, cpg };
+}
+
+/** The whole view; one line that says what is wrong, when a service does not answer. */
+export function viewOf({ cmap, quorum, cpg }: CorosyncAnswers): CorosyncView | string {
+  if (typeof cmap === "string") return cmap;
+  if (typeof quorum === "string") return quorum;
+  if (typeof cpg === "string") return cpg;
+  return { facts: cmap, ...quorum, ...cpg };
+}
+
 /** Asks all services; one line that says what is wrong, when one does not answer. */
 export async function readCorosync(): Promise<CorosyncView | string> {
-  const facts = await readFacts();
-  if (typeof facts === "string") return facts;
-  const quorum = await readQuorum();
-  if (typeof quorum === "string") return quorum;
-  const dcdb = await readGroup(DATABASE_GROUP);
-  if (typeof dcdb === "string") return dcdb;
-  const status = await readGroup(STATUS_GROUP);
-  if (typeof status === "string") return status;
-  const groups = { dcdb: dcdb.members, status: status.members };
-  return { facts, nodeid: dcdb.nodeid, ...quorum, groups };
+  return viewOf(await askCorosync());
 }

@@ -6,7 +6,8 @@ import { CODES, type CodeName } from "../../../src/tools/check/catalog/codes.ts"
 import { DEFAULT_OPTIONS, runCheck } from "../../../src/tools/check/check.ts";
 import { type Paths, localMachine } from "../../../src/tools/check/host.ts";
 import type { CheckOptions } from "../../../src/tools/check/probe.ts";
-import type { Report } from "../../../src/tools/check/report.ts";
+import type { Finding } from "../../../src/tools/check/finding.ts";
+import { makeReport, type Report } from "../../../src/tools/check/report.ts";
 import { REPOSITORY } from "../../support/native.ts";
 import { type Service, startService } from "../../support/service.ts";
 import type { Faults } from "../servers/node.ts";
@@ -77,6 +78,11 @@ function asTold({ exitCode, verdict, findings }: Report): Told {
       cause: cause ?? null,
     })),
   };
+}
+
+/** The report of a run that found these. */
+export function reported(findings: readonly Finding[]): Told {
+  return asTold(makeReport({ host: "n1", service: "pve2", at: 0, durationMs: 0 }, findings));
 }
 
 export interface InProcess {

@@ -8,6 +8,7 @@ import type { Code, ValueNames } from "./code.ts";
 import { DATABASE_CODES } from "./database.ts";
 import { ACCESS_CODES, LISTENER_CODES } from "./listener.ts";
 import { MACHINE_CODES } from "./machine.ts";
+import { MEMBER_CODES } from "./members.ts";
 import { REQUEST_CODES } from "./requests.ts";
 
 export const CODES = {
@@ -16,6 +17,7 @@ export const CODES = {
   ...REQUEST_CODES,
   ...MACHINE_CODES,
   ...CLUSTER_CODES,
+  ...MEMBER_CODES,
   ...DATABASE_CODES,
 } as const satisfies Record<string, Code>;
 
@@ -112,7 +114,9 @@ export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> =
   WWW_DATA_FAILS: [...KEEPS_FROM_CONNECTING, "SOCKET_TAKEN"],
   SHM_FULL: ["SHM_STALE"],
   SHM_LOW: ["SHM_STALE"],
-  PVE_READ_ONLY: ["NO_QUORUM"],
+  PVE_READ_ONLY: ["COROSYNC_UNREACHABLE", "NO_QUORUM"],
+  NO_QUORUM: ["COROSYNC_UNREACHABLE"],
+  MEMBERS_OFFLINE: ["COROSYNC_UNREACHABLE"],
   REPLY_NOT_JSON: ["SOCKET_TAKEN"],
   REPLY_EMPTY: ["SOCKET_TAKEN"],
   REPLY_MALFORMED: ["SOCKET_TAKEN"],

@@ -1,44 +1,74 @@
 /**
  * The configuration of corosync: its version in the tree, on the host and in the corosync that
- * runs; directories of nodes that are no members; the address pmxcfs has for this node.
+ * runs; directories of nodes that are no members; the address pmxcfs has for this node; and what
+ * corosync's services say of quorum and pmxcfs's groups.
  */
 import { networkInterfaces } from "node:os";
-import { Cmap } from "../../../corosync/cmap.ts";
 import { guestPath } from "../../../pmxcfs/state/guests.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
 import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import { isRecord } from "../session.ts";
 import type { Context, Probe } from "../probe.ts";
+import {
+  askCorosync,
+  type CorosyncAnswers,
+  type CorosyncView,
+  viewOf,
+} from "../../cluster/corosync-view.ts";
 import { treeItems } from "./database.ts";
+import { ghostsOf, memberFindings, serverView } from "./members.ts";
 
 /** Guests named of a node that is gone. */
 const GUESTS_SHOWN = 10;
 /** A corosync that starts or hangs takes connections and does not answer. */
 const CALL_MS = 1_000;
 
-/** What the running corosync says of itself; undefined when it does not run or does not answer. */
-interface Running {
-  readonly version: number;
-  readonly names: readonly string[];
+const TIMES = { connectMs: CALL_MS, callMs: CALL_MS };
+/** A process of a node that just left is in its group for a moment longer. */
+const GHOST_AGAIN_MS = 500;
+
+/** Asks corosync; twice when a group has members that quorum does not have. */
+async function asked(context: Context): Promise<CorosyncAnswers> {
+  const answers = await askCorosync(TIMES);
+  const view = viewOf(answers);
+  if (typeof view === "string" || ghostsOf(view).size === 0) return answers;
+  await Bun.sleep(Math.min(GHOST_AGAIN_MS, context.left() / 2));
+  return await askCorosync(TIMES);
 }
 
-async function running(): Promise<Running | undefined> {
-  const quiet = { changed: () => {}, ended: () => {} };
-  const cmap = await Cmap.connect(quiet, { connectMs: CALL_MS, callMs: CALL_MS });
-  if (!(cmap instanceof Cmap)) return undefined;
-  using opened = cmap;
-  const version = await opened.get("totem.config_version");
-  const keys = await opened.keys("nodelist.node.");
-  if (typeof version === "number" || version.kind !== "integer" || !Array.isArray(keys)) {
-    return undefined;
-  }
-  const names: string[] = [];
-  for (const key of keys.filter((each) => each.endsWith(".name"))) {
-    const name = await opened.get(key);
-    if (typeof name !== "number" && name.kind === "string") names.push(name.value);
-  }
-  return { version: Number(version.value), names };
+/** Which services do not answer, and why; corosync speaks to root only. */
+async function silence({ facts }: Context, answers: CorosyncAnswers): Promise<Finding[]> {
+  const reasons = Object.values(answers).filter((answer) => typeof answer === "string");
+  if (reasons.length === 0) return [];
+  const list = [...new Set(reasons)].join("; ");
+  const { uid } = await facts.identity();
+  if (uid !== 0) return [skip("cluster", `corosync does not answer uid ${uid}: ${list}`)];
+  const all = Object.keys(answers).length;
+  return [found("COROSYNC_UNREACHABLE", { count: reasons.length, all, list })];
+}
+
+/** No quorum by corosync, where the server did not say so itself. */
+async function quorum(context: Context, view: CorosyncView): Promise<Finding[]> {
+  if (view.quorate) return [];
+  const info = await context.session.readJson("GET_CLUSTER_INFO", context.left());
+  const cluster = info?.["cluster"];
+  if (isRecord(cluster) && cluster["quorate"] !== 1) return [];
+  const { partition, facts } = view;
+  const values = {
+    cluster: facts.clusterName,
+    online: partition.length,
+    nodes: facts.nodes.length,
+  };
+  return [found("NO_QUORUM", values)];
+}
+
+async function membersSeen(context: Context, answers: CorosyncAnswers): Promise<Finding[]> {
+  const view = viewOf(answers);
+  if (typeof view === "string") return [];
+  const serving = (await context.facts.server()) !== undefined;
+  const server = await serverView(context);
+  return [...(await quorum(context, view)), ...memberFindings({ view, server, serving })];
 }
 
 function parsed(text: string | undefined): CorosyncConfig | undefined {
@@ -97,6 +127,7 @@ async function ownAddress(context: Context): Promise<Finding[]> {
 
 export const corosyncProbe: Probe = {
   check: "cluster",
+  operations: 2,
   async run(context) {
     const { machine } = context;
     const items = (await treeItems(context)) ?? [];
@@ -104,19 +135,22 @@ export const corosyncProbe: Probe = {
     const tree = parsed(treeFile(items, "corosync.conf"));
     const host = parsed(typeof text === "string" ? text : undefined);
     if (tree === undefined && host === undefined) return [];
-    const run = await running();
+    const answers = await asked(context);
+    const run = typeof answers.cmap === "string" ? undefined : answers.cmap;
     // The file that the package of corosync brings is no cluster.
     if (tree === undefined && run === undefined) return [];
-    const differing = versions(tree?.configVersion, host?.configVersion, run?.version);
-    const members = run?.names ?? (tree ?? host)?.nodes.map(({ name }) => name) ?? [];
+    const differing = versions(tree?.configVersion, host?.configVersion, run?.configVersion);
+    const nodes = (run ?? tree ?? host)?.nodes.map(({ name }) => name) ?? [];
     const findings = [
+      ...(await silence(context, answers)),
       ...(differing === undefined ? [] : [found("COROSYNC_CONF_DIFFERS", differing)]),
-      ...(members.length === 0 ? [] : gone(items, members)),
+      ...(nodes.length === 0 ? [] : gone(items, nodes)),
       ...(await ownAddress(context)),
     ];
-    if (findings.length > 0) return findings;
-    if (run === undefined) return [skip("cluster", "corosync does not answer")];
-    const names = `${members.length} nodes in its list`;
-    return [pass("cluster", `corosync runs with config_version ${run.version}, ${names}`)];
+    const about = await membersSeen(context, answers);
+    if (findings.length > 0 || run === undefined) return [...findings, ...about];
+    const list = `${nodes.length} nodes in its list`;
+    const line = `corosync runs with config_version ${run.configVersion}, ${list}`;
+    return [pass("cluster", line), ...about];
   },
 };

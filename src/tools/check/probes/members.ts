@@ -1,0 +1,139 @@
+/**
+ * The processes of pmxcfs's groups, as corosync and this node's server see them: who is not in
+ * them, who is in them and should not be, who keeps the cluster's writes waiting, whose clock is
+ * another one.
+ */
+import { existsSync } from "node:fs";
+import { askCluster } from "../../../observe/ask-cluster.ts";
+import { clusterSocketPath } from "../../../observe/cluster-socket.ts";
+import type { GroupStatus } from "../../../pmxcfs/replication/group-status.ts";
+import type { ClusterStatus } from "../../../pmxcfs/replication/services/cluster.ts";
+import type { CorosyncView } from "../../cluster/corosync-view.ts";
+import { type Finding, found, pass } from "../finding.ts";
+import type { Context } from "../probe.ts";
+import { isRecord } from "../session.ts";
+
+/** Until then a synchronisation is nothing to speak of. */
+const SILENT_LIMIT_S = 5;
+/** Times in messages are whole seconds, and messages take time. */
+const CLOCK_LIMIT_S = 2;
+
+const GROUPS = ["dcdb", "status"] as const;
+
+/** What the members are judged by. */
+export interface Seen {
+  readonly view: CorosyncView;
+  /** The server's own word, when it is one of ours. */
+  readonly server: ClusterStatus | undefined;
+  /** Something serves the IPC here: without it this node is in no group, and that is said. */
+  readonly serving: boolean;
+}
+
+/** What this node's server says of its cluster; undefined when it is not ours, or does not say. */
+export async function serverView(context: Context): Promise<ClusterStatus | undefined> {
+  const { service } = context.options;
+  const path = clusterSocketPath(service, process.env, process.getuid?.());
+  if (path === undefined || !existsSync(path)) return undefined;
+  const owner = (await context.facts.server())?.owner;
+  const stop = AbortSignal.timeout(context.left() / 2);
+  try {
+    for await (const view of askCluster(path, "view", stop)) {
+      const { pid, groups } = view;
+      if (pid === owner?.pid && isRecord(groups)) return view as unknown as ClusterStatus;
+    }
+  } catch {
+    // A server that is stopped says nothing; that it is, other probes say.
+  }
+  return undefined;
+}
+
+function nameOf({ facts }: CorosyncView, id: number): string {
+  return facts.nodes.find((node) => node.id === id)?.name ?? `id ${id}`;
+}
+
+/** `node id/pid` and the groups of each process in a group whose node quorum does not have. */
+export function ghostsOf(view: CorosyncView): ReadonlyMap<string, readonly string[]> {
+  const ghosts = new Map<string, string[]>();
+  for (const group of GROUPS) {
+    for (const { nodeid, pid } of view.groups[group]) {
+      if (view.partition.includes(nodeid)) continue;
+      const member = `${nodeid}/${pid}`;
+      ghosts.set(member, [...(ghosts.get(member) ?? []), group]);
+    }
+  }
+  return ghosts;
+}
+
+function ghostFindings(view: CorosyncView): Finding[] {
+  return [...ghostsOf(view)].map(([member, groups]) => {
+    const node = nameOf(view, Number(member.split("/")[0]));
+    return found("GROUP_GHOST", { member, node, groups: groups.join(", ") });
+  });
+}
+
+function absentFindings({ view, serving }: Seen): Finding[] {
+  return view.facts.nodes.flatMap(({ id, name }) => {
+    if (!view.partition.includes(id) || (id === view.nodeid && !serving)) return [];
+    const missing = GROUPS.filter((group) => {
+      return view.groups[group].every(({ nodeid }) => nodeid !== id);
+    });
+    if (missing.length === 0) return [];
+    return [found("GROUP_MEMBER_ABSENT", { node: name, id, groups: missing.join(", ") })];
+  });
+}
+
+function silentIn(group: string, status: GroupStatus, view: CorosyncView): Finding[] {
+  const seconds = Math.floor(status.modeMs / 1000);
+  if (seconds < SILENT_LIMIT_S) return [];
+  const { waiting, oldestMs } = status.sending;
+  const oldest = `the oldest for ${Math.floor(oldestMs / 1000)} s`;
+  const changes = waiting === 0 ? "" : `; ${waiting} changes wait, ${oldest}`;
+  const awaited = status.mode === "update" ? "updates" : "state";
+  const ghosts = ghostsOf(view);
+  return status.missing.flatMap(({ nodeid, pid }) => {
+    const member = `${nodeid}/${pid}`;
+    // A ghost never answers: it is reported, with what helps against it.
+    if (ghosts.has(member)) return [];
+    const node = nameOf(view, nodeid);
+    return [found("MEMBER_SILENT", { member, node, pid, group, seconds, awaited, changes })];
+  });
+}
+
+function clockFindings({ view, server }: Seen): Finding[] {
+  const members = server?.groups.dcdb?.members ?? [];
+  return members.flatMap(({ nodeid, clockSeconds }) => {
+    if (clockSeconds === undefined || Math.abs(clockSeconds) <= CLOCK_LIMIT_S) return [];
+    const seconds = Math.abs(clockSeconds);
+    const way = clockSeconds > 0 ? "ahead of" : "behind";
+    const values = { node: nameOf(view, nodeid), seconds, way, limit: CLOCK_LIMIT_S };
+    return [found("CLUSTER_CLOCK_DIFFERS", values)];
+  });
+}
+
+function described({ view, server }: Seen): string {
+  const inGroup = view.groups.dcdb.map(({ nodeid, pid }) => {
+    return `${nodeid}/${pid} (${nameOf(view, nodeid)})`;
+  });
+  const line = `corosync is quorate, in pmxcfs's group: ${inGroup.join(", ") || "nobody"}`;
+  const group = server?.groups.dcdb;
+  if (group === undefined) return line;
+  const inStep = group.members.filter(({ synced }) => synced).length;
+  return `${line}; ${group.mode}, ${inStep} of ${group.members.length} in step`;
+}
+
+/** What is wrong with the members; a line that passes when nothing is. */
+export function memberFindings(seen: Seen): Finding[] {
+  const { view, server } = seen;
+  const silent = GROUPS.flatMap((group) => {
+    const status = server?.groups[group];
+    return status === undefined ? [] : silentIn(group, status, view);
+  });
+  const findings = [
+    ...ghostFindings(view),
+    ...silent,
+    ...absentFindings(seen),
+    ...clockFindings(seen),
+  ];
+  if (findings.length > 0 || !view.quorate) return findings;
+  return [pass("cluster", described(seen))];
+}
