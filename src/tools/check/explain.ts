@@ -187,18 +187,22 @@ function inOrder(causes: readonly Cause[], line: string): Cause[] {
 /** A line that names its program with a pid, and what of ours such a line may be about. */
 const PROGRAM = /^.{0,60}?\b([\w.@/-]+)\[\d+\]: /;
 const OURS = alternatives(
-  "ipcc /etc/pve pmxcfs pve proxmox corosync rrdcached watchdog cfs[-_]lock",
+  "ipcc qb_ cs_err_ /etc/pve pmxcfs pve proxmox corosync rrdcached watchdog cfs[-_]lock",
   "\\bha[-_] systemd\\[ kernel\\[ config\\.db",
 );
-/** Programs that speak of quorum, locks and databases of their own, logged without a pid. */
-const OTHERS = new RegExp(
-  `^.{0,30}?\\b(${
+/** A line that names its program without a pid, and the programs and headings that we know. */
+const NAMED = /^([a-z_][\w.@-]*): /;
+const KNOWN = new RegExp(
+  `^(${
     alternatives(
-      "etcd rabbitmq consul vault galera wsrep redis mongod elasticsearch nomad patroni glusterd?",
-      "pihole sonarr radarr minio kube[\\w-]* k3s docker\\w* containerd nginx apache2",
-      "mysqld mariadbd? postgres psql",
+      "error fatal failed warning warn info notice crit message detail tip fence quorum quorate",
+      "expected qm pct vzdump pve[\\w-]* proxmox[\\w-]* kvm qemu[\\w-]* _*lxc[\\w-]* sync_wait",
+      "active loaded process problem issue help output log line status stderr node\\w* host\\w*",
+      "do_start safe_mount fuse fusermount3? umount mount hostname kernel systemd systemctl dpkg",
+      "modprobe (ba|da|z)?sh sudo cat cp mv rm rmdir mkdir touch ls ln find stat df sed tee chmod",
+      "chown tar rsync nano vi vim diff grep sqlite3 tls_\\w+ ceph rados\\w* wget curl ssh scp",
     ).source
-  }): `,
+  })$`,
 );
 
 function alternatives(...words: readonly string[]): RegExp {
@@ -208,7 +212,8 @@ function alternatives(...words: readonly string[]): RegExp {
 /** True when another program than those of a node says this, about something of its own. */
 function isForeign(line: string): boolean {
   if (OURS.test(line)) return false;
-  return PROGRAM.test(line) || OTHERS.test(line);
+  const [, program] = NAMED.exec(line) ?? [];
+  return PROGRAM.test(line) || (program !== undefined && !KNOWN.test(program));
 }
 
 /** The texts one line is known by; those that only name its log where no other knows it. */

@@ -94,7 +94,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     id: "token",
     title: "authentication failure; user=...!token msg=invalid token value!",
     patterns: [
-      /invalid token value/,
+      /invalid token value!/,
       /no such token '|no such token\b/,
       /user=\S+!\S+ msg=/,
       /token '?\S+!\S+'? .*(expired|invalid|not exist)/,
@@ -280,7 +280,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /stale (nfs )?file handle/,
       /zfs error: |no such pool\b|could not activate storage/,
       /\/mnt\/pve\/\S+.*(no space|denied|stale|error|no such|timed out|unreachable)/,
-      /(volume|storage) '[^']+' does not exist|no such (volume|logical volume|storage)\b/,
+      /(volume|storage) '[^']+' does not exist|no such (logical volume|storage)\b|no such volume '/,
     ],
     meaning:
       "A storage or a mount does not work. Not the IPC; but pvestatd waits for it, and the GUI " +

@@ -35,9 +35,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     id: "permission-check",
     title: "Permission check failed (/vms/100, VM.PowerMgmt) (403)",
     patterns: [
-      /permission check failed/,
+      /permission check failed($| \()/,
       /ignore invalid (acl|user|group|role|pool|token)/,
-      /403 (forbidden|permission)|\(403\)/,
       /user config - .*(invalid|ignore|unable)/,
       /user name '\S+' (is )?(too short|not)|no such (user|role|group|realm|pool) \(?'/,
     ],
@@ -85,7 +84,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     id: "migration",
     title: "migration aborted / can't migrate VM",
     patterns: [
-      /migration (aborted|problems|finished with problems|failed)/,
+      /migration (aborted|problems|finished with problems)/,
       /can't migrate (vm|ct|running|local)/,
       /online migrate failure|migrate(_\w+)? failed/,
       /failed to clear migrate lock|migration status error/,
@@ -206,8 +205,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     id: "perl-module",
     title: "Can't locate PVE/... in @INC / BEGIN failed--compilation aborted",
     patterns: [
-      /can't locate \S+\.pm in @inc/,
-      /begin failed--compilation aborted|compilation failed in require/,
+      /can't locate (pve|proxmox|rados|cpg)\S*\.pm in @inc/,
+      /(begin failed--compilation aborted|compilation failed in require) at \S*(pve|perl5)/,
       /undefined subroutine &?pve::|can't locate object method '\S+' via package 'pve/,
       /symbol lookup error: .*(perl|pve|libqb)/,
     ],
