@@ -1,8 +1,8 @@
 /**
  * `bun bench/mount.ts [--c PATH] [--seconds N] [--rounds N]`: the mount under one process's load,
- * ours and beside it a C server's, in private namespaces: operations per second, p50, p99, the
- * server's CPU per operation; IPC round trips while nobody and while somebody writes the mount.
- * Rounds alternate; the median is printed.
+ * ours, ours without a history and a C server's, in private namespaces: operations per second, p50,
+ * p99, the server's CPU per operation; IPC round trips while nobody and while somebody writes the
+ * mount. Rounds alternate; the median is printed.
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -44,12 +44,20 @@ function cpuUs(stat: string): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_US;
 }
 
+interface Side {
+  readonly name: string;
+  /** The C server's file, which takes the name that both have; undefined: ours. */
+  readonly file: string | undefined;
+  readonly options: string;
+}
+
 /** One server, each kind for so many seconds. */
-async function round(command: string): Promise<Row[]> {
+async function round({ file, options }: Side): Promise<Row[]> {
   await using node = await PrivateNode.start();
-  // The C server's file is bind-mounted under the name both have.
-  if (command !== "pmxcfs") await node.sh(`rm /run/bin/pmxcfs; ln -s ${command} /run/bin/pmxcfs`);
-  await node.sh("pmxcfs -l; until readlink /etc/pve/local; do :; done; mkdir /etc/pve/b");
+  if (file !== undefined) await node.sh(`rm /run/bin/pmxcfs; ln -s ${file} /run/bin/pmxcfs`);
+  await node.sh(
+    `pmxcfs -l ${options}; until readlink /etc/pve/local; do :; done; mkdir /etc/pve/b`,
+  );
   const pid = await node.sh("cat /run/pve-cluster.pid");
   const rows: Row[] = [];
   for (const kind of KINDS) {
@@ -98,19 +106,22 @@ function median(numbers: readonly number[]): number {
 }
 
 async function main(): Promise<void> {
-  const servers = ["pmxcfs", ...(values.c === undefined ? [] : [values.c])];
-  const results = new Map<string, Row[]>(servers.map((server) => [server, []]));
+  const sides: Side[] = [
+    { name: "ours", file: undefined, options: "" },
+    { name: "ours, no history", file: undefined, options: "--history off" },
+    ...(values.c === undefined ? [] : [{ name: "C", file: values.c, options: "" }]),
+  ];
+  const results = new Map<Side, Row[]>(sides.map((side) => [side, []]));
   for (let index = 0; index < Number(values.rounds); index++) {
-    for (const server of servers) results.get(server)?.push(...(await round(server)));
+    for (const side of sides) results.get(side)?.push(...(await round(side)));
   }
   for (const kind of SHOWN) {
-    for (const [server, rows] of results) {
+    for (const [{ name }, rows] of results) {
       const own = rows.filter((row) => row.kind === kind);
       const of = (field: "perSecond" | "p50" | "p99" | "cpuUs", digits: number): string =>
         median(own.map((row) => row[field])).toFixed(digits);
-      const name = server === "pmxcfs" ? "ours" : "C";
       console.log(
-        `${kind.padEnd(20)} ${name.padEnd(5)} ${of("perSecond", 0).padStart(8)}/s  ` +
+        `${kind.padEnd(20)} ${name.padEnd(16)} ${of("perSecond", 0).padStart(8)}/s  ` +
           `p50 ${of("p50", 1)} us  p99 ${of("p99", 1)} us  server CPU ${of("cpuUs", 1)} us`,
       );
     }
