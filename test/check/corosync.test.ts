@@ -76,6 +76,21 @@ testCluster("NODE_GONE: a directory without a node, with its guests", async () =
   });
 });
 
+testCluster("LOCK_OF_GONE_NODE: not the lock of a member", async () => {
+  const report = await checked(1, [
+    [91, 0, DIRECTORY, "priv"],
+    [92, 91, DIRECTORY, "lock"],
+    [93, 92, DIRECTORY, "file-user_cfg", "", { writer: 7 }],
+    [94, 92, DIRECTORY, "file-storage_cfg", "", { writer: 1 }],
+  ]);
+  expect(codesOf(report)).toEqual(["LOCK_OF_GONE_NODE"]);
+  expectFound(report, "LOCK_OF_GONE_NODE", {
+    line: /^priv\/lock\/file-user_cfg was taken by node id 7, which is no node .* \(\d+ s old\)$/,
+    fix: /^120 s after its last refresh others may take the lock/,
+    exit: 0,
+  });
+});
+
 testCluster("NODE_ADDRESS_GONE: pmxcfs has the address of last year", async () => {
   const info = {
     nodename: "n1",

@@ -58,6 +58,17 @@ export const MEMBER_CODES = {
     advice: "On node {node}: `pmxcfs-ipc --check` and `journalctl -u pve-cluster -n 30`.",
     seen: ["hang"],
   },
+  LOCK_OF_GONE_NODE: {
+    title: "a lock of a node that is no member",
+    check: "cluster",
+    severity: "notice",
+    line: "priv/lock/{lock} was taken by node id {id}, which is no node of the cluster ({age} s old)",
+    cause: "The node was removed while it held the lock, or it writes by another cluster.",
+    advice:
+      "120 s after its last refresh others may take the lock: nothing has to be removed. Make " +
+      "sure that the node is off and stays off.",
+    seen: ["lock-timeout"],
+  },
   CLUSTER_CLOCK_DIFFERS: {
     title: "a node with another time",
     check: "cluster",

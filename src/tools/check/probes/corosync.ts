@@ -17,6 +17,7 @@ import {
   viewOf,
 } from "../../cluster/corosync-view.ts";
 import { treeItems } from "./database.ts";
+import { locksOfOthers } from "./tree.ts";
 import { ghostsOf, memberFindings, serverView } from "./members.ts";
 
 /** Guests named of a node that is gone. */
@@ -145,6 +146,13 @@ export const corosyncProbe: Probe = {
       ...(await silence(context, answers)),
       ...(differing === undefined ? [] : [found("COROSYNC_CONF_DIFFERS", differing)]),
       ...(nodes.length === 0 ? [] : gone(items, nodes)),
+      ...(run === undefined
+        ? []
+        : locksOfOthers(
+            context,
+            items,
+            run.nodes.map(({ id }) => id),
+          )),
       ...(await ownAddress(context)),
     ];
     const about = await membersSeen(context, answers);

@@ -94,13 +94,32 @@ export async function filesLeft(
   return [found("FILES_LEFT", values, { fix })];
 }
 
+function lockDirectories(items: readonly SalvagedItem[]): SalvagedItem[] {
+  return items.filter(({ path, kind }) => {
+    return kind === "directory" && path.length === 3 && path[0] === "priv" && path[1] === "lock";
+  });
+}
+
+/** Locks whose node is none of `ids`; writer 0 is a node without a cluster. */
+export function locksOfOthers(
+  { machine }: Context,
+  items: readonly SalvagedItem[],
+  ids: readonly number[],
+): Finding[] {
+  const strange = lockDirectories(items).filter(({ row: { writer } }) => {
+    return writer !== 0 && !ids.includes(writer);
+  });
+  return strange.slice(0, SHOWN).map(({ path, row }) => {
+    const age = Math.max(0, Math.round(machine.now() / 1000) - row.mtime);
+    return found("LOCK_OF_GONE_NODE", { lock: path[2] ?? "", id: row.writer, age });
+  });
+}
+
 /** Locks: who wrote them and how long ago. */
 export function locksHeld({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
   const nodes = nodesOf(items, machine.hostName());
   const nowS = Math.round(machine.now() / 1000);
-  const locks = items.filter(({ path, kind }) => {
-    return kind === "directory" && path.length === 3 && path[0] === "priv" && path[1] === "lock";
-  });
+  const locks = lockDirectories(items);
   if (locks.length === 0) return [];
   const list = locks.map(({ path, row }) => {
     const holder = nodes.names.get(row.writer) ?? (row.writer === 0 ? "this node" : row.writer);
