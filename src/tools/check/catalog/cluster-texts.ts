@@ -18,7 +18,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /waiting for all cluster members|unable to set expected votes/,
       /(waiting for|wait_for|without|lost|loss of) quorum/,
       /received write while not quorate/,
-      /quorum (not reached|lost)/,
+      /quorum (not reached|lost)|no longer part of the quorate|quorate status set: false/,
     ],
     meaning:
       "This node does not see a majority of the cluster: /etc/pve is read-only (Permission " +

@@ -144,6 +144,7 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /local node (address )?not found|failed to parse node address|no interfaces defined/,
       /nodelist.*(two|same) nodeid|duplicate nodeid/,
       /corosync\.conf.*(not|cannot|failed|invalid|differs|missing)/,
+      /quorum provider: .*failed|expected_votes must be|configuration error: /,
       /totemip_parse|\[totem *\].*not resolvable/,
       /unable to import corosync\.conf|invalid corosync\.conf|existing corosync\.conf/,
       /new config has different|internal value was not changed|config_version must/,

@@ -39,7 +39,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /unable to (write|read) lrm status/,
       /ha_(agent|manager)\S*lock.*(failed|error|lost)/,
       /client watchdog expired/,
-      /disable watchdog updates/,
+      /disable watchdog updates|watchdog is about to expire/,
       /watchdog-mux.*(expired|exit)/,
       /unable to open watchdog socket/,
       /loop (take|took) too long/,

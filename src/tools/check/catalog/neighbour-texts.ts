@@ -145,6 +145,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /no such (vm|ct)\b/,
       /configuration file '?nodes\/.*does not exist/,
       /unable to find configuration file for (vm|ct)|(vm|ct) '?\d+'? does not exist/,
+      /unable to find (vm|ct) '?\d/,
       /\/etc\/pve (is|seems|was) empty/,
     ],
     meaning:
@@ -194,6 +195,15 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       "A browser was closed while it waited, or a backup read one of pmxcfs's own files " +
       "(.version, .rrd, .clusterlog), which change all the time. Harmless; leave those out of backups.",
     causes: [{ text: "Nothing is wrong.", tell: "nothing to do" }],
+  },
+  {
+    id: "clock-jump",
+    title: "chronyd: System clock was stepped by ... seconds",
+    patterns: [/system clock (wrong by|was stepped)|time has been changed|clock change detected/],
+    meaning:
+      "The clock jumped. Locks, graphs, logins and HA's loop compare times: a jump forward looks " +
+      "like a long pause, after one back locks seem held and graphs stop.",
+    causes: [{ code: "CLOCK_BACKWARDS", tell: "`timedatectl`, `chronyc tracking` on all nodes" }],
   },
   {
     id: "daemon-failed",
@@ -311,7 +321,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout",
     patterns: [
       /can't lock file '?\/(var|run)\/lock/,
-      /(can't|cannot|unable to) (lock|acquire lock|get exclusive lock)/,
+      /(can't|cannot|unable to) (lock|acquire lock|get exclusive lock)(?!.*xtables)/,
       /lock-\d+\.conf/,
       /(vm|ct) is locked \(\w+/,
     ],

@@ -9,7 +9,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     id: "config-parse",
     title: "unable to parse value of '...' / file /etc/pve/storage.cfg line 14",
     patterns: [
-      /unable to parse (value of|config|vm|ct|volume|line|section|drive|net\d|guest|worker|zfs)/,
+      /unable to parse (value of|directory|config)/,
+      /unable to parse (vm|ct|volume|line|section|drive|net\d|guest|worker|zfs)/,
       /file '?\/etc\/pve\/\S+ line \d+/,
       /\/etc\/pve\/\S+'?:? .{0,30}(syntax error|parse error|format error|line \d+)/,
       /(vm|ct) \d+ - unable to parse/,
