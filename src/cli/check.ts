@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
+import { escapeText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
 import { buildInfo } from "../base/version.ts";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
@@ -79,7 +80,7 @@ async function writeBundle(report: Report, file: string): Promise<void> {
     throw new CommandFailure(`--bundle: ${errorText(error)}`, CheckExit.UNKNOWN);
   }
   process.stderr.write(
-    `${file}: ${parts.length} files, ${bytes.length} bytes; look at index.html\n`,
+    `${escapeText(file)}: ${parts.length} files, ${bytes.length} bytes; look at index.html\n`,
   );
 }
 

@@ -7,7 +7,8 @@ import { count, flag, path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
 import { showName, warn } from "./config-text.ts";
 import { CommandFailure, ExitCode } from "./failure.ts";
-import { print } from "./terminal.ts";
+import { jsonText } from "../base/escape.ts";
+import { print, printLine } from "./terminal.ts";
 
 const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
 
@@ -46,13 +47,13 @@ export const backupCommand = command({
     if (typeof made === "string") throw new CommandFailure(`${db}: ${showName(made)}`);
     const { file, version, checksum, files, directories, removed } = made;
     if (json) {
-      print(`${JSON.stringify({ schema_version: 1, ...made }, undefined, 2)}\n`);
+      print(`${jsonText({ schema_version: 1, ...made }, 2)}\n`);
       return;
     }
     for (const name of removed) warn(`removed ${showName(name)} (--keep ${keep})`);
-    print(
+    printLine(
       `${file}: version ${version}, checksum ${checksum}, ` +
-        `${counted(files, "file")} in ${counted(directories, "directory")}\n`,
+        `${counted(files, "file")} in ${counted(directories, "directory")}`,
     );
   },
 });
@@ -103,7 +104,7 @@ export const restoreCommand = command({
     const restored = restoreDatabase(backup, db);
     if (typeof restored === "string") throw new CommandFailure(showName(restored));
     if (restored.kept !== undefined) warn(`what was there is kept as ${restored.kept}`);
-    print(`${db}: restored, version ${restored.version}\n`);
+    printLine(`${db}: restored, version ${restored.version}`);
     return ExitCode.OK;
   },
 });

@@ -2,6 +2,7 @@
 import { compareDatabases, type PathDifference } from "../pmxcfs/rescue/compare.ts";
 import { flag, path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
+import { jsonText } from "../base/escape.ts";
 import { counted } from "../base/counted.ts";
 import { showName, warn } from "./config-text.ts";
 import { CommandFailure, ExitCode } from "./failure.ts";
@@ -42,7 +43,7 @@ export const diffCommand = command({
     const { differences } = compared;
     if (json) {
       const shown = differences.map((each) => ({ ...each, path: showName(each.path) }));
-      print(`${JSON.stringify({ schema_version: 1, differences: shown }, undefined, 2)}\n`);
+      print(`${jsonText({ schema_version: 1, differences: shown }, 2)}\n`);
     } else {
       for (const each of differences) print(line(each));
       print(`${counted(differences.length, "difference")}\n`);

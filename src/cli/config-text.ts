@@ -14,5 +14,5 @@ export function showName(name: string): string {
 
 /** A line on stderr. */
 export function warn(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${escapeText(line)}\n`);
 }

@@ -7,7 +7,7 @@ import { compactFile } from "../pmxcfs/store/upkeep.ts";
 import { path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure } from "./failure.ts";
-import { print } from "./terminal.ts";
+import { printLine } from "./terminal.ts";
 
 const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
 
@@ -33,7 +33,7 @@ export const flushCommand = command({
     const tree = openTree({ file: db, log });
     if (typeof tree === "string") throw new CommandFailure(`${db}: ${tree}`);
     using flushed = tree;
-    print(`${db}: nothing waits, version ${flushed.version}\n`);
+    printLine(`${db}: nothing waits, version ${flushed.version}`);
   },
 });
 
@@ -51,6 +51,6 @@ export const compactCommand = command({
   run: ({ db }) => {
     const compacted = compactFile(db);
     if (typeof compacted === "string") throw new CommandFailure(`${db}: ${compacted}`);
-    print(`${db}: ${kib(compacted.before)} before, ${kib(compacted.after)} now\n`);
+    printLine(`${db}: ${kib(compacted.before)} before, ${kib(compacted.after)} now`);
   },
 });

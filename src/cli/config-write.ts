@@ -7,7 +7,7 @@ import { command } from "./command.ts";
 import { counted } from "../base/counted.ts";
 import { showName, warn } from "./config-text.ts";
 import { CommandFailure } from "./failure.ts";
-import { print } from "./terminal.ts";
+import { printLine } from "./terminal.ts";
 
 const DEFAULT_MOUNT = "/etc/pve";
 const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
@@ -37,7 +37,7 @@ export const importCommand = command({
     const { leftOut, kept, files, directories } = imported;
     for (const { path, reason } of leftOut) warn(`left out: ${showName(path)} (${reason})`);
     if (kept !== undefined) warn(`${db}: what was there is kept as ${kept}`);
-    print(`${db}: ${counted(files, "file")} in ${counted(directories, "directory")}\n`);
+    printLine(`${db}: ${counted(files, "file")} in ${counted(directories, "directory")}`);
   },
 });
 
@@ -75,11 +75,11 @@ export const renameNodeCommand = command({
     if (typeof renamed === "string") throw new CommandFailure(`${db}: ${renamed}`);
     if (renamed.kept !== undefined) warn(`${db}: a copy is kept as ${renamed.kept}`);
     for (const line of renamed.mentions) warn(`still names ${old}: ${showName(line)}`);
-    print(
+    printLine(
       renamed.entries === 0
-        ? `${db}: nothing to do, nodes/${name} is there and nodes/${old} is not\n`
+        ? `${db}: nothing to do, nodes/${name} is there and nodes/${old} is not`
         : `${db}: nodes/${name} has ${counted(renamed.entries, "entry")} of nodes/${old}, ` +
-            `${counted(renamed.guests, "guest")} among them\n`,
+            `${counted(renamed.guests, "guest")} among them`,
     );
   },
 });

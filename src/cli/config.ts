@@ -18,7 +18,8 @@ import { flag, path as pathOption, text } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { belowPve, similarPath } from "./pve-path.ts";
-import { print, printFile } from "./terminal.ts";
+import { print, printFile, printLine } from "./terminal.ts";
+import { escapeText, jsonText } from "../base/escape.ts";
 import { counted } from "../base/counted.ts";
 import { showName, warn } from "./config-text.ts";
 
@@ -117,7 +118,7 @@ const exportCommand = command({
       exported.failures.map((failure) => `not written: ${failure}`),
     );
     const { files, directories, failures } = exported;
-    print(`${dir}: ${counted(files, "file")} in ${counted(directories, "directory")}\n`);
+    printLine(`${dir}: ${counted(files, "file")} in ${counted(directories, "directory")}`);
     if (failures.length > 0) return INCOMPLETE;
     return isUnsound ? ExitCode.FAILURE : ExitCode.OK;
   },
@@ -214,7 +215,7 @@ function describe({ problems, notes, files, directories, bytes }: Shown, what: s
   const lines = [
     ...problems.map((problem) => `problem: ${showName(problemLine(problem as Problem))}`),
     ...notes.map((note) => `note: ${showName(note)}`),
-    `${what}: ${counted(files, "file")} in ${counted(directories, "directory")}, ` +
+    `${escapeText(what)}: ${counted(files, "file")} in ${counted(directories, "directory")}, ` +
       `${counted(bytes, "byte")}: ` +
       (problems.length === 0 ? "sound" : counted(problems.length, "problem")),
   ];
@@ -241,7 +242,7 @@ function inJson({ problems, notes, files, directories, bytes, ...rest }: Shown):
     format,
     wal,
   };
-  return `${JSON.stringify(shown, undefined, 2)}\n`;
+  return `${jsonText(shown, 2)}\n`;
 }
 
 export const configCommand = commandGroup(

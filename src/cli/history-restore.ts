@@ -83,6 +83,9 @@ export const restoreCommand = command({
       print(`would restore ${what}\n`);
       return;
     }
+    if (path.split("/").some((each) => each === "" || each === "." || each === "..")) {
+      throw new CommandFailure(`${name} is not restored: it leads out of ${mount}`);
+    }
     const goal = join(mount, Buffer.from(path, "latin1").toString("utf8"));
     try {
       if (statfsSync(mount).type !== FUSE_SUPER_MAGIC) {

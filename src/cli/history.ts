@@ -3,6 +3,7 @@
  * how to get it back.
  */
 import { writeFileAtomically } from "../platform/atomic-file.ts";
+import { escapeText, jsonText } from "../base/escape.ts";
 import { exportTree } from "../pmxcfs/rescue/export.ts";
 import type { History, KeptChange } from "../pmxcfs/history/reader.ts";
 import { SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
@@ -25,7 +26,7 @@ import {
   treePath,
 } from "./history-options.ts";
 import { restoreCommand } from "./history-restore.ts";
-import { print, stdoutStyle } from "./terminal.ts";
+import { print, printLine, stdoutStyle } from "./terminal.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -40,7 +41,7 @@ const listOptions = {
 
 function printChanges(changes: readonly KeptChange[], asJson: boolean): number {
   if (asJson) {
-    print(changes.map((change) => `${JSON.stringify(changeJson(change))}\n`).join(""));
+    print(changes.map((change) => `${jsonText(changeJson(change))}\n`).join(""));
     return ExitCode.OK;
   }
   if (changes.length === 0) {
@@ -83,7 +84,7 @@ const listCommand = command({
     const page = historyPage(history, changes, { showSecrets: all });
     const problem = writeFileAtomically(html, page, 0o600);
     if (problem !== undefined) throw new CommandFailure(`--html: ${problem}`);
-    print(`${html}: ${changes.length} changes\n`);
+    printLine(`${html}: ${changes.length} changes`);
     return ExitCode.OK;
   },
 });
@@ -226,10 +227,11 @@ const treeCommand = command({
     const { items, missing } = itemsOf(history, at);
     const exported = exportTree(items, dir);
     if (typeof exported === "string") throw new CommandFailure(exported);
-    for (const failure of exported.failures) process.stderr.write(`not written: ${failure}\n`);
-    print(
+    for (const failure of exported.failures)
+      process.stderr.write(`not written: ${escapeText(failure)}\n`);
+    printLine(
       `${dir}: /etc/pve as of ${showTime(at)}: ${exported.files} files in ` +
-        `${exported.directories} directories\n`,
+        `${exported.directories} directories`,
     );
     return missing + exported.failures.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
   },

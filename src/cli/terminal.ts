@@ -3,7 +3,7 @@
  * the command quietly. Logs and failures belong on stderr (log.ts, main.ts).
  */
 import { writeSync } from "node:fs";
-import { escapeLines } from "../base/escape.ts";
+import { escapeLines, escapeText } from "../base/escape.ts";
 import { ClosedOutput } from "./failure.ts";
 
 const STDOUT = 1;
@@ -31,6 +31,11 @@ export function print(text: string | Uint8Array): void {
       Bun.sleepSync(RETRY_MS);
     }
   }
+}
+
+/** One line, whose names of files may hold what a terminal obeys. */
+export function printLine(line: string): void {
+  print(`${escapeText(line)}\n`);
 }
 
 /** Prints a file's bytes: as they are, but with control characters escaped on a terminal. */

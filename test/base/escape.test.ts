@@ -13,6 +13,7 @@ import { getFsVersion } from "../../src/pmxcfs/requests/rows/get-fs-version.ts";
 import { getGuestConfigProperty } from "../../src/pmxcfs/requests/rows/guest-properties.ts";
 import { getGuestList } from "../../src/pmxcfs/requests/rows/get-guest-list.ts";
 import { getRrdDump } from "../../src/pmxcfs/requests/rows/get-rrd-dump.ts";
+import { unifiedDiff } from "../../src/tools/history/diff.ts";
 import { requestLine } from "../../src/tools/trace/recording.ts";
 import { exchangeJson, exchangeText } from "../../src/tools/trace/show.ts";
 
@@ -133,6 +134,17 @@ describe("nothing unsafe comes out of", () => {
     const lines = (text: string): number => out(text).split("\n").length;
     expect(lines("a\nb\r\nc\u2028d\u0085e")).toBe(lines("a"));
   });
+});
+
+test("nothing unsafe comes out of a diff of two files", () => {
+  for (const text of ALL) {
+    const [before, after] = ["a\n", text].map((bytes) => ({
+      label: "x",
+      bytes: Buffer.from(bytes),
+    }));
+    if (before === undefined || after === undefined) throw new Error("there are two");
+    expect(found(unifiedDiff(before, after, true), true)).toEqual([]);
+  }
 });
 
 test("what is harmless stays as it is, whatever its script", () => {

@@ -69,6 +69,25 @@ test("relative paths count from where a mounting server was started", async () =
   expect(await node.stop(server, "pmxcfs-ipc")).toBe(0);
 });
 
+test("a history of somebody else leads no file out of the mount", async () => {
+  await using node = await PrivateNode.start();
+  const server = await node.serve("pmxcfs", "-l", "-f");
+  await node.sh(`echo theirs > /etc/pve/storage.cfg
+    for try in {1..100}; do pmxcfs-ipc history storage.cfg >/dev/null 2>&1 && break; sleep 0.1; done`);
+  expect(await node.stop(server)).toBe(0);
+  const script = `import sqlite3; db = sqlite3.connect("/var/lib/pve-cluster/history.db")
+db.execute("UPDATE change SET path = '../../tmp/led', to_path = NULL WHERE kind != 'remove' AND path = 'storage.cfg'")
+db.commit(); print(db.execute("SELECT max(version) FROM change WHERE path LIKE '..%'").fetchone()[0])`;
+  const { stdout: version } = await node.run(["python3", "-c", script]);
+  const again = await node.serve("pmxcfs", "-l", "-f");
+  const words = ["pmxcfs-ipc", "history", "restore", `../../tmp/led@${version.trim()}`];
+  const { exitCode, stderr } = await node.run(words);
+  expect(stderr).toContain("leads out of /etc/pve");
+  expect(exitCode).toBe(1);
+  expect(await node.run(["test", "-e", "/tmp/led"])).toMatchObject({ exitCode: 1 });
+  expect(await node.stop(again)).toBe(0);
+});
+
 test("a page of the history is not written through a link, nor for others to read", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");

@@ -4,6 +4,7 @@
  */
 import { gzipSync } from "node:zlib";
 import { compactTime } from "../../base/compact-time.ts";
+import { jsonText } from "../../base/escape.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
 import { buildInfo } from "../../base/version.ts";
 import { renderJson } from "../check/report-machine.ts";
@@ -51,5 +52,5 @@ function maskedJson(text: string): string {
   const masked: unknown = JSON.parse(text, (_, value: unknown) =>
     typeof value === "string" ? maskSecrets(value) : value,
   );
-  return `${JSON.stringify(masked, undefined, 2)}\n`;
+  return `${jsonText(masked, 2)}\n`;
 }

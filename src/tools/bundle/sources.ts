@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { errorText } from "../../base/error-text.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
-import { escapeLines } from "../../base/escape.ts";
+import { escapeLines, jsonText } from "../../base/escape.ts";
 import { buildInfo } from "../../base/version.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { History } from "../../pmxcfs/history/reader.ts";
@@ -131,7 +131,7 @@ function recentChanges(path: string): string {
     .changes({ sinceMs: Date.now() - HISTORY_MS })
     .map((change) => {
       const hidden = change.isPrivate || SECRET_FILE.test(change.to ?? change.path);
-      return `${JSON.stringify({ ...changeJson(change), ...(hidden ? { sha256: null } : {}) })}\n`;
+      return `${jsonText({ ...changeJson(change), ...(hidden ? { sha256: null } : {}) })}\n`;
     })
     .join("");
 }

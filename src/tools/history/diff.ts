@@ -1,5 +1,6 @@
 /** Two contents as a unified diff, secrets masked unless asked for. */
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
+import { escapeLines } from "../../base/escape.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
 
 /** Larger files are not compared line by line. */
@@ -38,6 +39,7 @@ export function unifiedDiff(before: Side, after: Side, showSecrets: boolean): st
     undefined,
     { headerOptions: FILE_HEADERS_ONLY },
   );
-  if (patch.includes("@@")) return patch;
+  // A diff is for people to look at: contents may hold what a terminal or a browser obeys.
+  if (patch.includes("@@")) return escapeLines(patch);
   return `--- ${before.label}\n+++ ${after.label}\nonly masked secrets differ\n`;
 }

@@ -3,6 +3,7 @@
  * diff. No network, no foreign code; the data is JSON that the page's script shows as text only.
  */
 import type { History, KeptChange } from "../../pmxcfs/history/reader.ts";
+import { escapeText, jsonText } from "../../base/escape.ts";
 import { unifiedDiff } from "./diff.ts";
 import { showAuthor, showPath, showTime, showVersions, showWhere } from "./listing.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page-parts.ts";
@@ -66,7 +67,7 @@ function diffOf(history: History, before: Before, change: KeptChange, all: boole
 
 /** JSON that cannot end the element it stands in. */
 function embedded(value: unknown): string {
-  return JSON.stringify(value).replaceAll("<", String.raw`\u003c`);
+  return jsonText(value).replaceAll("<", String.raw`\u003c`);
 }
 
 function escapeHtml(text: string): string {
@@ -94,7 +95,7 @@ export function historyPage(
       diff,
     };
   });
-  const node = escapeHtml(history.node);
+  const node = escapeHtml(escapeText(history.node));
   const first = changes[0];
   const last = changes.at(-1);
   const range =
