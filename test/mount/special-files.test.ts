@@ -73,11 +73,15 @@ test("a history of somebody else leads no file out of the mount", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh(`echo theirs > /etc/pve/storage.cfg
-    for try in {1..100}; do pmxcfs-ipc history storage.cfg >/dev/null 2>&1 && break; sleep 0.1; done`);
+    until pmxcfs-ipc history storage.cfg >/tmp/listed 2>&1; do sleep 0.1; done`);
   expect(await node.stop(server)).toBe(0);
-  const script = `import sqlite3; db = sqlite3.connect("/var/lib/pve-cluster/history.db")
-db.execute("UPDATE change SET path = '../../tmp/led', to_path = NULL WHERE kind != 'remove' AND path = 'storage.cfg'")
-db.commit(); print(db.execute("SELECT max(version) FROM change WHERE path LIKE '..%'").fetchone()[0])`;
+  const script = `
+import sqlite3
+db = sqlite3.connect("/var/lib/pve-cluster/history.db")
+db.execute("UPDATE change SET path = '../../tmp/led', to_path = NULL WHERE path = 'storage.cfg'")
+db.commit()
+print(db.execute("SELECT max(version) FROM change WHERE path LIKE '..%'").fetchone()[0])
+`;
   const { stdout: version } = await node.run(["python3", "-c", script]);
   const again = await node.serve("pmxcfs", "-l", "-f");
   const words = ["pmxcfs-ipc", "history", "restore", `../../tmp/led@${version.trim()}`];

@@ -44,6 +44,9 @@ describe("files", () => {
     "nodes/n/pve-ssl.key-old",
     "nodes/n/pve-ssl.KEY",
     "pve.key",
+    "ceph/ceph.client.crash.keyring",
+    "ceph.client.admin.keyring.bak",
+    "ceph/client.secret",
   ])("%j is left out", (path) => {
     expect(file(path, SECRET)).toBe(`${REDACTED}\n`);
     expect(file(path, "")).toBe("");

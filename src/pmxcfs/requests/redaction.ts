@@ -16,8 +16,8 @@ const SECRET_LINES = new RegExp(
   "g",
 );
 
-/** A private key, or a copy of one: pve-ssl.key, pve-ssl.key.bak. */
-const KEY_FILE = /\.(?:key|pem\.key|p12|pfx)(?:$|[.~_-])/i;
+/** A key, or a copy of one: pve-ssl.key, pve-ssl.key.bak, ceph.client.crash.keyring. */
+const KEY_FILE = /\.(?:key|pem\.key|p12|pfx|keyring|secret)(?:$|[.~_-])/i;
 
 /**
  * A configuration file without its secrets: all of a private file or a key, whatever the slashes in
