@@ -94,6 +94,21 @@ function mappingLimit(): number {
   }
 }
 
+/** A connection's directory and six files. */
+const INODES_PER_CONNECTION = 7;
+
+/** Connections that /dev/shm has names for, besides the pool's and root's. */
+function roomByInodes({ pooledRings, rootReserve }: ServiceSettings): number {
+  try {
+    const { files } = statfsSync(SHM);
+    // A tmpfs without a limit has no number.
+    if (files === 0) return Infinity;
+    return files / INODES_PER_CONNECTION - pooledRings - rootReserve - 1;
+  } catch {
+    return Infinity;
+  }
+}
+
 /** Connections this process can hold: by its descriptors, mappings and /dev/shm. */
 function roomForConnections(settings: ServiceSettings, descriptors: number): number {
   const { pendingHandshakes, unwantedHandshakes, rootReserve, minMessageBytes } = settings;
@@ -102,7 +117,10 @@ function roomForConnections(settings: ServiceSettings, descriptors: number): num
   const mappings = mappingLimit() - IpcLimits.reservedMappings;
   const byMappings = mappings / MAPPINGS_PER_CONNECTION - rootReserve;
   const byMemory = shmSpace().sizeBytes / connectionBytes(minMessageBytes);
-  return Math.max(1, Math.floor(Math.min(byDescriptors, byMappings, byMemory)));
+  return Math.max(
+    1,
+    Math.floor(Math.min(byDescriptors, byMappings, byMemory, roomByInodes(settings))),
+  );
 }
 
 /** Bytes of /dev/shm for one uid and for root alone, where the caller gave none. */

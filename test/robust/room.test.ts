@@ -17,8 +17,8 @@ setDefaultTimeout(60_000);
 const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, to mount");
 
 /** An echo server with 64 MiB of /dev/shm of its own, as a container has by default. */
-async function inAContainer(): Promise<Service> {
-  const mount = `mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"`;
+async function inAContainer(more = ""): Promise<Service> {
+  const mount = `mount -t tmpfs -o size=64m${more} tmpfs /dev/shm && exec "$@"`;
   const isolate = ["unshare", "-m", "sh", "-c", mount, "sh"];
   return await startService((name) => [...isolate, ...echoCommand(name)]);
 }
@@ -65,6 +65,17 @@ asRoot("one uid gets half, all but root leave a reserve, root gets in", async ()
   const cause = "kept for root): make /dev/shm larger";
   await eventually("the cause", () => server.output.includes(cause));
   expect(server.output).toContain("--shm-size");
+  expect((await connect(server, ROOT, held)).res).toBe(0);
+});
+
+asRoot("names for files in /dev/shm are kept for root, too", async () => {
+  await using server = await inAContainer(",nr_inodes=140");
+  await using held = new AsyncDisposableStack();
+  await eventually("what the bound is", () => server.output.includes("serving"));
+  expect(server.output).toContain("up to 7 connections");
+  const { count, res } = await fill(server, WWW_DATA, held);
+  expect(count).toBe(7);
+  expect(res).toBeLessThan(0);
   expect((await connect(server, ROOT, held)).res).toBe(0);
 });
 
