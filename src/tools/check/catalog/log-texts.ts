@@ -11,7 +11,7 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     patterns: [/\[(database|main|memdb|cfs-plug\S*)\] (crit|error|err|fatal|warning)/],
     meaning:
       "A severe line of pmxcfs about its start or its database. When it ended after it, the last " +
-      "lines before `exit proxmox configuration filesystem` say why.",
+      'lines before "exit proxmox configuration filesystem" say why.',
     causes: [
       { code: "DB_CORRUPT", tell: "`pmxcfs-ipc --check --only database` as root" },
       { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster`" },
@@ -115,7 +115,7 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       { code: "CPG_RETRIES", tell: "the log of pmxcfs has cpg_send_message at that time" },
       {
         text: "A node joined, left or was restarted just then: try again.",
-        tell: "`journalctl -u pve-cluster -n 30` has `starting data syncronisation`",
+        tell: '`journalctl -u pve-cluster -n 30` has "starting data syncronisation"',
       },
       { code: "NO_QUORUM", tell: "`pvecm status`" },
     ],

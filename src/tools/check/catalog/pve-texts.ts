@@ -132,7 +132,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       "GUI's own graphs do not need it; but pvestatd waits for its time limit in each round.",
     causes: [
       { text: "The metric server is down or not reachable.", tell: "`cat /etc/pve/status.cfg`" },
-      { code: "STATUS_SLOW", tell: "the log has `status update time` as well" },
+      { code: "STATUS_SLOW", tell: 'the log has "status update time" as well' },
     ],
   },
   {
