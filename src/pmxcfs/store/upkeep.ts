@@ -54,8 +54,13 @@ export interface Compacted {
 export function compact(database: Database): Compacted {
   const before = sizes(database).bytes;
   database.run("VACUUM");
-  selectAll(database, "PRAGMA wal_checkpoint(TRUNCATE)");
+  checkpointTruncated(database);
   return { before, after: sizes(database).bytes };
+}
+
+/** False while another process checkpoints: SQLite does not wait for that lock. */
+function checkpointTruncated(database: Database): boolean {
+  return selectAll(database, "PRAGMA wal_checkpoint(TRUNCATE)")[0]?.[0] === 0;
 }
 
 /**
@@ -71,6 +76,10 @@ export function compactFile(file: string): Compacted | string {
     database.run("PRAGMA synchronous = NORMAL");
     const before = statSync(file).size;
     const { after } = compact(database);
+    for (let waitedMs = 0; statSync(file).size > after && waitedMs < LOCK_WAIT_MS; waitedMs += 10) {
+      if (checkpointTruncated(database)) break;
+      Bun.sleepSync(10);
+    }
     return { before, after };
   } catch (error) {
     return errorText(error);
