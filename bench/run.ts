@@ -1,8 +1,9 @@
 /** Runs scenarios: both servers alternately, so that whatever else the machine does hits both. */
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { loadService } from "../test/support/qb-load.ts";
 import { startService, type Service } from "../test/support/service.ts";
-import { noRingsLeft } from "../test/support/shm.ts";
+import { ringDirectories } from "../test/support/shm.ts";
 import {
   type Effort,
   measureFiles,
@@ -129,9 +130,18 @@ async function onFreshServers(
   return runs;
 }
 
+/** Stops them; one that did not end properly is told with its last words, and cleared away. */
 async function stopAll(servers: readonly Service[]): Promise<void> {
-  for (const server of servers) await server.stop();
-  await noRingsLeft(...servers.map((server) => server.pid));
+  for (const server of servers) {
+    const code = await server.stop();
+    const left = ringDirectories(server.pid);
+    if (code === 0 && left.length === 0) continue;
+    const words = server.output.trim().split("\n").at(-1) ?? "";
+    console.error(
+      `server ${server.pid} ended with ${code} and left ${left.length} rings: ${words}`,
+    );
+    for (const name of left) rmSync(join("/dev/shm", name), { recursive: true, force: true });
+  }
 }
 
 function medians(runs: readonly Measured[]): Measured {
