@@ -17,8 +17,8 @@ const ATTACK = join(REPOSITORY, "test/robust/mount-attack.py");
 /** What the well-behaved client may wait, ms; as for the IPC (docs/robustness.md). */
 const WORST_MS = 1000;
 /**
- * Resident memory may grow by this over all rows together, KiB. Five rounds of them level off at
- * 30 to 70 MiB above the start; uncollected garbage (pieces of written files, contents that wait for
+ * Resident memory may grow by this over all rows together, KiB. Five rounds of them level off at 30
+ * to 70 MiB above the start; uncollected garbage (pieces of written files, contents that wait for
  * the history) was up to 200 MiB at the moment of measuring.
  */
 const GROWTH_KIB = 256 * 1024;
