@@ -10,6 +10,8 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
+  readlinkSync,
   renameSync,
   rmSync,
   truncateSync,
@@ -23,6 +25,15 @@ import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { eventually } from "../support/eventually.ts";
 import { GUEST, open, plant, seen, TempDirectory, textOf } from "./support.ts";
+
+/** Where a link of /proc leads; nowhere when it is gone. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}
 
 interface Change {
   readonly does: string;
@@ -260,6 +271,28 @@ describe("any program changes the directory", () => {
 });
 
 describe("without inotify", () => {
+  test("an idle source holds its directory open once, wherever its comparing stands", async () => {
+    using directory = new TempDirectory();
+    for (let file = 0; file < 300; file++) directory.put(`sub${file % 3}/${file}`, "x");
+    const found = DirectorySource.open({
+      directory: directory.path,
+      memdb: new Memdb(),
+      log: silentLog,
+      watch: false,
+    });
+    if (typeof found === "string") throw new Error(found);
+    using source = found;
+    const held = (): number => {
+      const links = readdirSync("/proc/self/fd").map((fd) => linkOf(`/proc/self/fd/${fd}`));
+      return links.filter((link) => link.startsWith(directory.path)).length;
+    };
+    for (let round = 0; round < 60; round++) {
+      source.refresh();
+      await eventually("only the root is open", () => held() === 1);
+      await Bun.sleep(11);
+    }
+  });
+
   test("a change is seen within a second", async () => {
     using directory = new TempDirectory();
     plant(directory);

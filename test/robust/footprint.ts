@@ -2,7 +2,7 @@
  * What a server holds, as /proc and /dev/shm tell: to compare before and after an attack. Sockets
  * count among the descriptors.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { eventually } from "../support/eventually.ts";
 import { ringDirectories } from "../support/shm.ts";
 
@@ -36,6 +36,25 @@ function excess(before: Footprint, now: Footprint): string[] {
     .map((name) => `${now[name] - before[name]} ${name}`);
 }
 
+/** What its descriptors are, each kind once with its number: `socket x3, /dev/shm x1`. */
+function descriptorKinds(pid: number): string {
+  const counts = new Map<string, number>();
+  for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+    const kind = kindOf(`/proc/${pid}/fd/${fd}`);
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return [...counts].map(([kind, count]) => `${kind} x${count}`).join(", ");
+}
+
+/** The target of a link below /proc/PID/fd, without numbers; "gone" when it was closed meanwhile. */
+function kindOf(link: string): string {
+  try {
+    return readlinkSync(link).replace(/:?\[\d+\]$/, "");
+  } catch {
+    return "gone";
+  }
+}
+
 /** Waits until the server holds no more than `before`; what it does hold more, when it stays. */
 export async function whatIsLeft(pid: number, before: Footprint): Promise<string> {
   let left: string[] = [];
@@ -50,6 +69,6 @@ export async function whatIsLeft(pid: number, before: Footprint): Promise<string
     );
     return "nothing";
   } catch {
-    return left.join(", ");
+    return `${left.join(", ")} of ${descriptorKinds(pid)}`;
   }
 }

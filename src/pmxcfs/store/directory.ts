@@ -71,6 +71,10 @@ export class DirectorySource implements Disposable {
   #reportedAt = -REPORT_EVERY_MS;
   #overflowed = false;
   #round: Steps | undefined;
+  /** The round has a directory open. */
+  #holdsDescriptor = false;
+  /** Stamps that are due; negative when a sweep compared more, to reach the end of a slice. */
+  #due = 0;
   #sweptAt = performance.now();
   #saidBehind = false;
   readonly #complaints: LogOnce;
@@ -236,16 +240,19 @@ export class DirectorySource implements Disposable {
       if (folder.watch < 0) unwatched = true;
     }
     const share = Math.ceil((stamps * elapsed) / SWEEP_ROUND_MS);
-    let budget = Math.min(share, stamps);
-    if (!unwatched && !this.#remote) budget = Math.min(budget, SWEEP_BUDGET);
-    for (; budget > 0; budget--) {
+    const most = unwatched || this.#remote ? stamps : SWEEP_BUDGET;
+    this.#due = Math.min(this.#due + share, stamps, most);
+    // Nobody may ask again for hours: no descriptor is held between two sweeps.
+    while (this.#due > 0 || this.#holdsDescriptor) {
       this.#round ??= this.#stamps();
       const { done, value } = this.#round.next();
       if (done === true) {
         this.#round = undefined;
+        this.#due = 0;
         break;
       }
-      if (budget % SWEEP_STEP === 0 || (value ?? 1) > 1) yield value;
+      this.#due--;
+      if (this.#due % SWEEP_STEP === 0 || (value ?? 1) > 1) yield value;
     }
     if (this.#tree.changes !== changes) this.reloads.done("sweep", now);
     this.#report();
@@ -258,23 +265,35 @@ export class DirectorySource implements Disposable {
 
   /** One round over all stamps; each step compares one. */
   *#stamps(): Steps {
-    yield* this.#checkRoot();
+    yield* this.#inOneSweep(this.#checkRoot());
     for (const folder of this.#tree.folders) {
       if (!this.#tree.folders.has(folder)) continue;
-      yield* this.#tree.within(folder, (directory) => this.#compareFolder(directory, folder));
+      const compare = (directory: number): Steps => this.#compareFolder(directory, folder);
+      yield* this.#inOneSweep(this.#tree.within(folder, compare));
       const names = [...folder.known.keys()];
       for (let at = 0; at < names.length; at += SWEEP_SLICE) {
         const slice = new Map(names.slice(at, at + SWEEP_SLICE).map((name) => [name, 0]));
         if (!this.#tree.folders.has(folder)) break;
-        yield* this.#tree.within(folder, (directory) => this.#lookAll(directory, folder, slice));
+        const look = (directory: number): Steps => this.#lookAll(directory, folder, slice);
+        yield* this.#inOneSweep(this.#tree.within(folder, look));
       }
     }
+  }
+
+  /** A part of a round that a sweep does not leave unfinished. */
+  *#inOneSweep(part: Steps): Steps {
+    this.#holdsDescriptor = true;
+    try {
+      yield* part;
+    } finally {
+      this.#holdsDescriptor = false;
+    }
+    yield undefined;
   }
 
   *#compareFolder(directory: number, folder: Folder): Steps {
     const stamp = stampOf(fstatSync(directory));
     if (!isSameStamp(stamp, folder.stamp)) yield* this.#tree.visit(directory, folder, false);
-    yield undefined;
   }
 
   /** Another directory may stand at the path by now, or none; a symlink is not followed. */

@@ -79,7 +79,6 @@ export function descriptorPath(directory: number): string {
   return `/proc/self/fd/${directory}`;
 }
 
-/** Opens the directory `path` for reading below it; throws the error of open(2). */
 /**
  * Opens the directory that is to be served; a descriptor. The path may lead through symlinks: it
  * is the caller's word. `realPath` is where it led, for looking again. Throws what the kernel says.
