@@ -114,7 +114,10 @@ export interface Handler {
    * with its stack.
    */
   handle(request: Request): Reply | Promise<Reply>;
-  /** Why `peer` was refused, for the log; `command` is what it calls itself. */
+  /**
+   * Why `peer` was refused, for the log: the object that `authenticate` refused, which may keep
+   * what it found under it. `command` is what the peer calls itself.
+   */
   refusal?(peer: Credentials, command: string): string;
   /** The errno for a request whose header lies about its size; EINVAL unless given. */
   malformed?(request: Request): Errno;

@@ -4,11 +4,11 @@
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { IpcLimits } from "../../src/base/limits.ts";
-import { ConnectionRequest, ConnectionResponse, QbMessage } from "../../src/wire/qb.ts";
-import { newSpan, spanOf } from "../../src/wire/struct.ts";
+import { ConnectionResponse } from "../../src/wire/qb.ts";
+import { spanOf } from "../../src/wire/struct.ts";
 import { eventually } from "../support/eventually.ts";
 import { QbClient } from "../support/qb-client.ts";
-import { RawClient } from "../support/raw-client.ts";
+import { handshake, RawClient } from "../support/raw-client.ts";
 import { echoCommand, startService, type Service } from "../support/service.ts";
 import { noRingsLeft, ringDirectories } from "../support/shm.ts";
 
@@ -24,14 +24,6 @@ afterAll(async () => {
   expect(await server.stop()).toBe(0);
   await noRingsLeft(server.pid);
 });
-
-function handshake(fields: { id?: number; size?: number; maxMessageBytes?: number } = {}): Buffer {
-  const span = newSpan(ConnectionRequest.size);
-  ConnectionRequest.write.id(span, fields.id ?? QbMessage.AUTHENTICATE);
-  ConnectionRequest.write.size(span, fields.size ?? ConnectionRequest.size);
-  ConnectionRequest.write.maxMessageBytes(span, fields.maxMessageBytes ?? 1 << 20);
-  return span.bytes;
-}
 
 async function accepted(client: RawClient): Promise<number> {
   const { bytes } = await client.read(ConnectionResponse.size);

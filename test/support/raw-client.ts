@@ -1,4 +1,6 @@
 /** The setup socket without libqb, through test/native/qb-raw.c: handshakes no client makes. */
+import { ConnectionRequest, QbMessage } from "../../src/wire/qb.ts";
+import { newSpan } from "../../src/wire/struct.ts";
 import type { Identity } from "./identity.ts";
 import { LineProcess } from "./lines.ts";
 import { native } from "./native.ts";
@@ -7,6 +9,17 @@ interface RawResult {
   readonly res: number;
   readonly hex?: string;
   readonly ended?: boolean;
+}
+
+/** A set-up request, with fields as they should not be. */
+export function handshake(
+  fields: { id?: number; size?: number; maxMessageBytes?: number } = {},
+): Buffer {
+  const span = newSpan(ConnectionRequest.size);
+  ConnectionRequest.write.id(span, fields.id ?? QbMessage.AUTHENTICATE);
+  ConnectionRequest.write.size(span, fields.size ?? ConnectionRequest.size);
+  ConnectionRequest.write.maxMessageBytes(span, fields.maxMessageBytes ?? 1 << 20);
+  return span.bytes;
 }
 
 export class RawClient implements AsyncDisposable {

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { eventually } from "../support/eventually.ts";
-import { WWW_DATA } from "../support/identity.ts";
+import { NOBODY, WWW_DATA } from "../support/identity.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
 import { loadService } from "../support/qb-load.ts";
+import { handshake, RawClient } from "../support/raw-client.ts";
 import {
   isListening,
   program,
@@ -130,6 +131,16 @@ test("the server behind sees each client's uid and gid, and judges by them", asy
   expect(output).toContain(`as @${server.name} does`);
   expect(server.output).toContain("uid 65534, gid 65534: needs uid 0 or 1234");
   expect(await server.stop()).toBe(0);
+});
+
+test("a refusal names the server behind also when the set-up request comes late", async () => {
+  await using server = await startService(serveCommand("--dir", directory, "--no-rrd"));
+  await using tracer = await startProxy("trace", server.name);
+  await using stranger = await RawClient.open(tracer.name, NOBODY);
+  await eventually("it is judged at its connect", () => tracer.output.includes("refuse error="));
+  await stranger.write(handshake());
+  await eventually("the refusal is logged", () => tracer.output.includes("bad user"));
+  expect(tracer.output).toContain(`as @${server.name} does`);
 });
 
 test("a C server sees them too, and gives its rings to them", async () => {

@@ -166,9 +166,9 @@ export class ConnectionSetup {
     this.#settle(socket);
     const { peer, askedBytes } = socket;
     const texts = this.#texts;
-    const verdict = this.#verdictOn(socket);
+    const { verdict, judged } = this.#verdictOn(socket);
     if (typeof verdict === "number") {
-      this.#refuse(socket, verdict, "denied", () => texts.denied(peer));
+      this.#refuse(socket, verdict, "denied", () => texts.denied(judged));
       return;
     }
     if (askedBytes > this.#settings.maxMessageBytes) {
@@ -197,11 +197,17 @@ export class ConnectionSetup {
     return shmSpace().freeBytes + this.#pool.bytes + this.#parts.disposal.bytes;
   }
 
-  /** What the handler says of who sent the set-up request. */
-  #verdictOn(socket: SetupSocket): Permissions | Errno {
+  /** What the handler says, or said, of who sent the set-up request, and which ids it judged. */
+  #verdictOn(socket: SetupSocket): {
+    readonly verdict: Permissions | Errno;
+    readonly judged: Credentials;
+  } {
+    const { peer, connectIds } = socket;
     const known = this.#verdicts.get(socket);
-    if (known !== undefined && hasSameIds(socket.peer, socket.connectIds)) return known;
-    return this.#judge(socket.peer);
+    if (known !== undefined && hasSameIds(peer, connectIds)) {
+      return { verdict: known, judged: connectIds };
+    }
+    return { verdict: this.#judge(peer), judged: peer };
   }
 
   /**
