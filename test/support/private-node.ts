@@ -9,6 +9,7 @@ import { REPOSITORY } from "./native.ts";
 
 const SET_UP = `
 set -e
+exec 9<"$2"
 mount -t tmpfs -o size=512m,mode=0755 tmpfs /mnt
 for lower in /etc /var/lib; do
   up=/mnt$lower; mkdir -p $up.up $up.work
@@ -17,6 +18,9 @@ done
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=1777 tmpfs /tmp
+# A checkout below one of these is seen where it was.
+[ -d "$2" ] || { mkdir -p "$2" && mount --no-canonicalize --bind /proc/self/fd/9 "$2"; }
+exec 9<&-
 printf '127.0.0.1 localhost\\n192.0.2.11 pve1\\n' >/etc/hosts
 rm -rf /etc/corosync /etc/pve /var/lib/pve-cluster
 mkdir -p /etc/corosync /etc/pve
@@ -68,7 +72,7 @@ export class PrivateNode implements AsyncDisposable {
   static async start(): Promise<PrivateNode> {
     const unshare = "--mount --net --uts --ipc --pid --fork --kill-child --mount-proc";
     const words = ["unshare", ...unshare.split(" "), "--propagation", "private"];
-    const holder = Bun.spawn([...words, "bash", "-c", SET_UP, "set-up", BINARY], {
+    const holder = Bun.spawn([...words, "bash", "-c", SET_UP, "set-up", BINARY, REPOSITORY], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
