@@ -46,7 +46,7 @@ function descriptorKinds(pid: number): string {
   return [...counts].map(([kind, count]) => `${kind} x${count}`).join(", ");
 }
 
-/** The target of a link below /proc/PID/fd, without numbers; "gone" when it was closed meanwhile. */
+/** The target of a link of /proc/PID/fd, without numbers; "gone" when it was closed meanwhile. */
 function kindOf(link: string): string {
   try {
     return readlinkSync(link).replace(/:?\[\d+\]$/, "");
