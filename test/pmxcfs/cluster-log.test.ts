@@ -55,6 +55,29 @@ describe("dump", () => {
     }
   });
 
+  test("is made once, and again when an entry came by any way", () => {
+    const { log, add, text } = setUp();
+    const other = setUp({ nodeName: "pve2" });
+    expect(log.dump("", 0)).toBe(log.dump("", 0));
+    add("own");
+    expect(text("", 1)).toContain('"msg": "own"');
+    const wire = other.add("foreign");
+    if (wire === undefined) throw new Error("not logged");
+    log.insert(wire);
+    expect(text("", 1)).toContain('"msg": "foreign"');
+    const before = text();
+    other.add("merged");
+    log.merge([Buffer.from(log.block), Buffer.from(other.log.block)], 0);
+    expect(before).not.toContain("merged");
+    expect(text()).toContain('"msg": "merged"');
+    log.sort();
+    expect((JSON.parse(text()) as { data: unknown[] }).data).toHaveLength(5);
+    // More users than names are kept of, and a name too long for an entry.
+    for (let index = 0; index < 200; index++) add("m", { user: `user${index % 70}` });
+    expect(text("user69", 1)).toContain('"user": "user69"');
+    expect(text("u".repeat(300))).toBe('{\n"data": [\n]\n}\n');
+  });
+
   test("priorities above 7 are dropped without a uid, the others kept", () => {
     const { add, shown } = setUp();
     for (const priority of [0, 7, 8, 255]) add(`p${priority}`, { priority });

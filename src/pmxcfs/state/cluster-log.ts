@@ -4,11 +4,13 @@
  * of all nodes are merged. C counterpart: logger.c.
  */
 import { CfsLimits } from "../../base/limits.ts";
-import { fnv1a64 } from "./fnv.ts";
+import { fnv1a64, type Hash64 } from "./fnv.ts";
 import { quoteEscapedJson, quoteJson } from "./json-text.ts";
 import { append, entryBytes, ENTRY_BYTES, Field, Head } from "./log-block.ts";
 import { merged, newBlock, sorted } from "./log-block.ts";
 import { escapeLogText } from "./log-text.ts";
+
+const DIGEST_BYTES = Field.userDigest - Field.nodeDigest;
 
 /** A length field of names is one byte, and counts the NUL. */
 const MAX_NAME_BYTES = 255;
@@ -37,6 +39,20 @@ export interface ClusterLogOptions {
   readonly block?: Buffer;
 }
 
+/** Answers kept until the next entry: the API and the web interface ask for one or two. */
+const KEPT_DUMPS = 4;
+
+/** Names whose digests are kept: a node has few users and programs that log. */
+const KEPT_NAMES = 64;
+
+/** A node, user or tag as entries hold it: cut, with its NUL, and with its digest. */
+interface Name {
+  readonly bytes: Buffer;
+  readonly digest: Hash64;
+  /** The digest as the key of `#latest`. */
+  readonly key: string;
+}
+
 /** The latest entry of a node, by which older ones are known to be duplicates. */
 interface Latest {
   readonly time: number;
@@ -51,6 +67,9 @@ export class ClusterLog {
   /** By node digest. */
   #latest = new Map<string, Latest>();
   #uid = 0;
+  readonly #names = new Map<string, Name>();
+  /** By number of entries and user; emptied when the block changes. */
+  readonly #dumps = new Map<string, Buffer>();
 
   constructor(options: ClusterLogOptions) {
     this.#block = newBlock(options.sizeBytes ?? CfsLimits.clusterLogBytes);
@@ -81,24 +100,25 @@ export class ClusterLog {
    */
   add(entry: LogEntry): Buffer | undefined {
     if (entry.priority > MAX_PRIORITY) return undefined;
-    const node = cutName(this.#nodeName);
-    const user = cutName(entry.user);
-    const tag = cutName(entry.tag);
-    const names = node.length + user.length + tag.length + 3;
+    const node = this.#name(this.#nodeName);
+    const user = this.#name(entry.user);
+    const tag = this.#name(entry.tag);
+    const names = node.bytes.length + user.bytes.length + tag.bytes.length;
     const room = CfsLimits.clusterLogEntryBytes - Field.strings - names;
     const message = escapeLogText(entry.message, room);
     const wire = Buffer.alloc(ENTRY_BYTES + names + message.length + 1);
     wire.writeUInt32LE(entry.pid >>> 0, Field.pid);
     wire[Field.priority] = entry.priority;
     wire.writeUInt32LE(message.length + 1, Field.messageBytes);
-    let end: number = Field.strings;
-    end = putName(wire, node, end, Field.nodeBytes, Field.nodeDigest);
-    end = putName(wire, user, end, Field.userBytes, Field.userDigest);
-    end = putName(wire, tag, end, Field.tagBytes);
-    wire.write(message, end, "latin1");
-    this.#stamp(wire);
-    append(this.#block, wire);
-    this.#note(wire);
+    putDigest(wire, node.digest, Field.nodeDigest);
+    putDigest(wire, user.digest, Field.userDigest);
+    const userAt = putName(wire, node, Field.strings, Field.nodeBytes);
+    const tagAt = putName(wire, user, userAt, Field.userBytes);
+    const messageAt = putName(wire, tag, tagAt, Field.tagBytes);
+    wire.write(message, messageAt, "latin1");
+    this.#stamp(wire, node.key);
+    this.#append(wire);
+    this.#note(wire, node.key);
     return wire;
   }
 
@@ -109,27 +129,52 @@ export class ClusterLog {
   insert(wire: Buffer): "inserted" | "duplicate" | "malformed" {
     if (wire.length > CfsLimits.clusterLogEntryBytes + ENTRY_BYTES) return "malformed";
     if (entryBytes(wire, 0) !== wire.length) return "malformed";
-    if (!this.#note(wire)) return "duplicate";
-    append(this.#block, wire);
+    if (!this.#note(wire, digestText(wire))) return "duplicate";
+    this.#append(wire);
     return "inserted";
   }
 
   /** Puts the entries in order (log-block.ts): done before the block is sent to others. */
   sort(): void {
-    this.#block = sorted(this.#block);
+    this.#replace(sorted(this.#block));
   }
 
   /** Takes the latest entries of all blocks, this one's in the place `own` of the members. */
   merge(blocks: readonly Buffer[], own: number): void {
     this.#latest = new Map();
     const all = blocks.with(own, this.#block);
-    this.#block = merged(all, this.#block.length, (entry) => void this.#note(entry));
+    const note = (entry: Buffer): void => void this.#note(entry, digestText(entry));
+    this.#replace(merged(all, this.#block.length, note));
+  }
+
+  #append(wire: Buffer): void {
+    append(this.#block, wire);
+    this.#dumps.clear();
+  }
+
+  #replace(block: Buffer): void {
+    this.#block = block;
+    this.#dumps.clear();
+  }
+
+  #name(given: string): Name {
+    const text = cutName(given);
+    const kept = this.#names.get(text);
+    if (kept !== undefined) return kept;
+    const bytes = Buffer.from(`${text}\0`, "latin1");
+    const digest = fnv1a64(bytes, 0, bytes.length);
+    const key = Buffer.alloc(DIGEST_BYTES);
+    putDigest(key, digest, 0);
+    const name = { bytes, digest, key: key.toString("latin1") };
+    if (this.#names.size >= KEPT_NAMES) this.#names.clear();
+    this.#names.set(text, name);
+    return name;
   }
 
   /** uid and time of an own entry. */
-  #stamp(wire: Buffer): void {
+  #stamp(wire: Buffer, node: string): void {
     const now = Math.floor(this.#now() / 1000) >>> 0;
-    const latest = this.#latest.get(digestText(wire));
+    const latest = this.#latest.get(node);
     const time = Math.max(now, latest?.time ?? 0);
     this.#uid = (this.#uid + 1) >>> 0;
     // After a restart within one second, or with a clock that went back, an older uid is taken.
@@ -138,25 +183,36 @@ export class ClusterLog {
     wire.writeUInt32LE(time, Field.time);
   }
 
-  /** Notes the latest entry of a node; false when `wire` is none. */
-  #note(wire: Buffer): boolean {
-    const digest = digestText(wire);
+  /** Notes the latest entry of a node, given by its key; false when `wire` is none. */
+  #note(wire: Buffer, node: string): boolean {
     const uid = wire.readUInt32LE(Field.uid);
     const time = wire.readUInt32LE(Field.time);
-    const latest = this.#latest.get(digest);
+    const latest = this.#latest.get(node);
     if (latest !== undefined) {
       const later = time > latest.time || (time === latest.time && uid > latest.uid);
       if (!later) return false;
     }
-    this.#latest.set(digest, { time, uid });
+    this.#latest.set(node, { time, uid });
     return true;
   }
 
   /**
    * GET_CLUSTER_LOG: the newest `maxEntries` entries (0: 50) of `user` (latin1; empty: of all),
-   * newest first, as JSON.
+   * newest first, as JSON. The bytes are kept and given again until the log changes.
    */
   dump(user: string, maxEntries: number): Buffer {
+    // No entry has a longer one, and a question should not take room.
+    if (user.length > MAX_NAME_BYTES) return this.#dump(user, maxEntries);
+    const question = `${maxEntries} ${user}`;
+    const kept = this.#dumps.get(question);
+    if (kept !== undefined) return kept;
+    const answer = this.#dump(user, maxEntries);
+    if (this.#dumps.size >= KEPT_DUMPS) this.#dumps.clear();
+    this.#dumps.set(question, answer);
+    return answer;
+  }
+
+  #dump(user: string, maxEntries: number): Buffer {
     const most = maxEntries === 0 ? CfsLimits.clusterLogDefaultEntries : maxEntries;
     const entries: string[] = [];
     for (const at of this.#positions()) {
@@ -225,23 +281,16 @@ function cutName(name: string): string {
   return name.slice(0, nul === -1 ? MAX_NAME_BYTES - 1 : Math.min(nul, MAX_NAME_BYTES - 1));
 }
 
-/** Writes a name with its NUL at `at`, and its length and digest; returns where it ends. */
-function putName(
-  wire: Buffer,
-  name: string,
-  at: number,
-  lengthAt: number,
-  digestAt?: number,
-): number {
-  const end = at + name.length + 1;
-  wire.write(name, at, "latin1");
-  wire[lengthAt] = name.length + 1;
-  if (digestAt !== undefined) {
-    const digest = fnv1a64(wire, at, end);
-    wire.writeUInt32LE(digest.low, digestAt);
-    wire.writeUInt32LE(digest.high, digestAt + 4);
-  }
-  return end;
+/** Writes a name at `at`, and its length; returns where it ends. */
+function putName(wire: Buffer, { bytes }: Name, at: number, lengthAt: number): number {
+  bytes.copy(wire, at);
+  wire[lengthAt] = bytes.length;
+  return at + bytes.length;
+}
+
+function putDigest(wire: Buffer, { low, high }: Hash64, at: number): void {
+  wire.writeUInt32LE(low, at);
+  wire.writeUInt32LE(high, at + 4);
 }
 
 /** The node digest of an entry, as a key. */

@@ -7,6 +7,9 @@ import { isUtf8 } from "node:buffer";
 /** The longest escape, `\uXXXX`, and a NUL: what must still fit when a character is begun. */
 const ROOM_BYTES = 7;
 
+/** What needs no escape: printable ASCII without quotes. */
+const PLAIN = /^[ !#-~]*$/;
+
 /**
  * `message` (latin1, up to its first NUL) escaped: `"` gets a backslash, control characters and
  * 0x7f become `#` and three digits, the rest of the BMP \uXXXX, and what lies beyond is dropped.
@@ -14,6 +17,7 @@ const ROOM_BYTES = 7;
  * fits into `maxBytes`; an escape is never cut in two.
  */
 export function escapeLogText(message: string, maxBytes: number): string {
+  if (message.length < maxBytes - ROOM_BYTES && PLAIN.test(message)) return message;
   const nul = message.indexOf("\0");
   const bytes = Buffer.from(nul === -1 ? message : message.slice(0, nul), "latin1");
   const stop = maxBytes - ROOM_BYTES;
