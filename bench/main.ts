@@ -9,6 +9,7 @@
  *   --smoke       seconds, for CI: fails when a ratio is far from baseline.json or its bound
  *   --baseline    store this run's ratios in baseline.json
  *   --list        name the scenarios
+ *   --c-server PATH  a pmxcfs that rows of the mount are set beside; without it they have no C side
  *   --html        also write dist/bench.html: the report with plots, one file without references
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -40,6 +41,7 @@ const { values: options } = parseArgs({
     html: { type: "boolean", default: false },
     results: { type: "boolean", default: false },
     rounds: { type: "string" },
+    "c-server": { type: "string" },
     out: { type: "string", default: join(REPOSITORY, "dist", "bench.json") },
   },
 });
@@ -104,7 +106,7 @@ const SMOKE_ATTEMPTS = 6;
 const TOO_DISTURBED = 0.3;
 
 async function measured(scenario: Scenario): Promise<Outcome> {
-  let outcome = await runScenario(scenario, effort());
+  let outcome = await runScenario(scenario, effort(), options["c-server"]);
   if (!options.smoke) return outcome;
   for (let attempt = 1; attempt < SMOKE_ATTEMPTS && broken([outcome]).length > 0; attempt++) {
     console.log(`${scenario.name}: below its bound, measured again`);

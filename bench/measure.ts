@@ -47,9 +47,9 @@ async function measureOnce(
       : ["--requests", String(Math.max(2, Math.ceil(turns * effort.share)))];
   const beside = await startBeside(server, scenario.beside);
   try {
-    const before = costsOf(server.pid);
+    const before = costsOf(`/proc/${server.pid}`);
     const load = await loadService(server.name, ...scenario.flags, ...amount);
-    return summarise(scenario, load, costSince(server.pid, before));
+    return summarise(scenario, load, costSince(`/proc/${server.pid}`, before));
   } finally {
     await beside?.kill();
   }
@@ -111,9 +111,9 @@ export async function measureIdle(
   return await withIdle(server, connections, async () => {
     // What connecting set in motion settles first: Bun's compiler threads leave after seconds.
     await Bun.sleep(SETTLING * effort.idleMs);
-    const before = costsOf(server.pid);
+    const before = costsOf(`/proc/${server.pid}`);
     await Bun.sleep(effort.idleMs);
-    const { cpuNs, wakeups } = costSince(server.pid, before);
+    const { cpuNs, wakeups } = costSince(`/proc/${server.pid}`, before);
     const seconds = effort.idleMs / 1000;
     return { idleCpuMs: cpuNs / 1e6 / seconds, wakeups: wakeups / seconds };
   });

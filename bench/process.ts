@@ -13,10 +13,11 @@ export interface Cost {
 /** What each living thread of a process has cost so far, by its id. */
 export type Costs = ReadonlyMap<string, Cost>;
 
-export function costsOf(pid: number): Costs {
+/** Of the process that `process` is the directory in a /proc of. */
+export function costsOf(process: string): Costs {
   const costs = new Map<string, Cost>();
-  for (const task of readdirSync(`/proc/${pid}/task`)) {
-    const directory = `/proc/${pid}/task/${task}`;
+  for (const task of readdirSync(`${process}/task`)) {
+    const directory = `${process}/task/${task}`;
     const cpuNs = Number(readFileSync(`${directory}/schedstat`, "latin1").split(" ")[0]);
     const status = readFileSync(`${directory}/status`, "latin1");
     const wakeups = field(status, "voluntary_ctxt_switches");
@@ -26,10 +27,10 @@ export function costsOf(pid: number): Costs {
   return costs;
 }
 
-/** What `pid` has cost since `before`; a thread that left meanwhile takes its part with it. */
-export function costSince(pid: number, before: Costs): Cost {
+/** What a process has cost since `before`; a thread that left meanwhile takes its part with it. */
+export function costSince(process: string, before: Costs): Cost {
   const since = { cpuNs: 0, wakeups: 0, switches: 0 };
-  for (const [task, cost] of costsOf(pid)) {
+  for (const [task, cost] of costsOf(process)) {
     const then = before.get(task);
     since.cpuNs += cost.cpuNs - (then?.cpuNs ?? 0);
     since.wakeups += cost.wakeups - (then?.wakeups ?? 0);

@@ -54,9 +54,9 @@ function load(flags: readonly string[]): string[] {
 async function switches(side: Side, flags: readonly string[]): Promise<string> {
   await using server = await startService((name) => command(side, name, { echo: [] }));
   await loadService(server.name, ...load(flags));
-  const before = costsOf(server.pid);
+  const before = costsOf(`/proc/${server.pid}`);
   await loadService(server.name, ...load(flags));
-  return trim(costSince(server.pid, before).switches / requests);
+  return trim(costSince(`/proc/${server.pid}`, before).switches / requests);
 }
 
 async function heap(side: Side, flags: readonly string[]): Promise<string> {

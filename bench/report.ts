@@ -69,10 +69,9 @@ function timesText(by: number | undefined): string {
 /** One line per metric of an outcome: C, ours, floor, both ratios, and the goals there are. */
 export function rows(outcome: Outcome, goals: readonly Goal[]): string[][] {
   return (Object.keys(COLUMNS) as Metric[]).flatMap((metric) => {
-    const { c, ours } = outcome.median;
-    const mine = ours[metric];
-    const theirs = c[metric];
-    if (mine === undefined || theirs === undefined) return [];
+    const mine = outcome.median.ours[metric];
+    const theirs = outcome.median.c?.[metric];
+    if (mine === undefined) return [];
     const floor = outcome.median.floor?.[metric];
     const { title, show } = COLUMNS[metric];
     const verdicts = goals
@@ -80,7 +79,8 @@ export function rows(outcome: Outcome, goals: readonly Goal[]): string[][] {
       .map((goal) => `${goalText(goal)}: ${met(outcome, goal)}`);
     const ratios = (["c", "floor"] as const).map((of) => timesText(ratio(outcome, metric, of)));
     const floorText = floor === undefined ? "" : show(floor);
-    return [[title, show(theirs), show(mine), floorText, ...ratios, verdicts.join("; ")]];
+    const theirText = theirs === undefined ? "" : show(theirs);
+    return [[title, theirText, show(mine), floorText, ...ratios, verdicts.join("; ")]];
   });
 }
 
@@ -99,6 +99,8 @@ export function meets(outcome: Outcome, goal: Goal): boolean {
 }
 
 function met(outcome: Outcome, goal: Goal): string {
+  const isKnown = goal.below !== undefined || ratio(outcome, goal.metric, goal.of) !== undefined;
+  if (!isKnown) return "not measured";
   return meets(outcome, goal) ? "met" : "NOT met";
 }
 

@@ -13,7 +13,8 @@ import {
   measureStart,
 } from "./measure.ts";
 import { foreignLoad } from "./process.ts";
-import type { Measured, Metric, Scenario } from "./scenario.ts";
+import { ServedNode } from "./on-mount.ts";
+import type { Measured, Metric, MountScenario, Scenario } from "./scenario.ts";
 import { command, SIDES, sidesOf, startAll, type Side, type Task } from "./target.ts";
 import { makeFiles, makeTree } from "./tree.ts";
 
@@ -27,22 +28,24 @@ export interface Outcome {
   readonly median: BySide<Measured>;
 }
 
-/** Something of each side that took part; the floor did not in every row. */
-type BySide<T> = { readonly c: T; readonly ours: T; readonly floor?: T };
+/** Something of each side that took part; the floor and the C server do not in every row. */
+type BySide<T> = { readonly c?: T; readonly ours: T; readonly floor?: T };
 
-export async function runScenario(scenario: Scenario, effort: Effort): Promise<Outcome> {
+/** Rows of the mount have a C side when `cServer`, the file of a C server, is given. */
+export async function runScenario(
+  scenario: Scenario,
+  effort: Effort,
+  cServer?: string,
+): Promise<Outcome> {
   const trees = treesOf(scenario);
   const foreign = await foreignLoad();
   try {
-    const runs =
-      scenario.kind === "load" || scenario.kind === "idle"
-        ? await onRunningServers(scenario, trees, effort)
-        : await onFreshServers(scenario, trees, effort);
+    const runs = await runsOf(scenario, trees, effort, cServer);
     const { name, group } = scenario;
-    const [c, ours, floor] = [runs.c, runs.ours, runs.floor];
+    const { c, ours, floor } = runs;
     const median = {
-      c: medians(c),
       ours: medians(ours),
+      ...(c.length === 0 ? {} : { c: medians(c) }),
       ...(floor.length === 0 ? {} : { floor: medians(floor) }),
     };
     return { name, group, foreignLoad: foreign, runs, median };
@@ -65,6 +68,18 @@ function taskOf(scenario: Scenario, [dir]: readonly string[]): Task {
 }
 
 type Runs = Record<Side, Measured[]>;
+
+async function runsOf(
+  scenario: Scenario,
+  trees: readonly string[],
+  effort: Effort,
+  cServer: string | undefined,
+): Promise<Runs> {
+  if (scenario.kind === "mount") return await onMounts(scenario, effort, cServer);
+  return scenario.kind === "load" || scenario.kind === "idle"
+    ? await onRunningServers(scenario, trees, effort)
+    : await onFreshServers(scenario, trees, effort);
+}
 
 /** C first in even rounds, last in odd ones. */
 function order(sides: readonly Side[], round: number): readonly Side[] {
@@ -112,7 +127,7 @@ function warmUp(effort: Effort): Effort {
 }
 
 async function onFreshServers(
-  scenario: Exclude<Scenario, { kind: "load" | "idle" }>,
+  scenario: Exclude<Scenario, { kind: "load" | "idle" | "mount" }>,
   trees: readonly string[],
   effort: Effort,
 ): Promise<Runs> {
@@ -126,6 +141,28 @@ async function onFreshServers(
   };
   for (let round = 0; round < effort.rounds; round++) {
     for (const side of order(SIDES, round)) runs[side].push(await measure(side));
+  }
+  return runs;
+}
+
+/** Each side on a node of its own; they take turns. */
+async function onMounts(
+  scenario: MountScenario,
+  effort: Effort,
+  cServer: string | undefined,
+): Promise<Runs> {
+  const runs: Runs = { c: [], ours: [], floor: [] };
+  await using nodes = new AsyncDisposableStack();
+  const sides = new Map<Side, ServedNode>();
+  for (const side of cServer === undefined ? (["ours"] as const) : SIDES) {
+    sides.set(side, nodes.use(await ServedNode.start(side, scenario, cServer ?? "")));
+  }
+  for (const node of sides.values()) await node.measure(scenario, warmUp(effort));
+  for (let round = 0; round < effort.rounds; round++) {
+    for (const side of order([...sides.keys()], round)) {
+      const measured = await sides.get(side)?.measure(scenario, effort);
+      if (measured !== undefined) runs[side].push(measured);
+    }
   }
   return runs;
 }

@@ -100,4 +100,21 @@ export interface FilesScenario extends Named {
   readonly many: number;
 }
 
-export type Scenario = LoadScenario | IdleScenario | StartScenario | MemoryScenario | FilesScenario;
+/** One process on the mount of a node without a cluster. */
+export interface MountScenario extends Named {
+  readonly kind: "mount";
+  /** Of test/native/mount-load.c; `ipc`: round trips of GET_FS_VERSION instead. */
+  readonly operation: string;
+  /** The operation of a second process meanwhile. */
+  readonly beside?: string;
+  /** Options of our server; the C server runs as it is. */
+  readonly options?: readonly string[];
+}
+
+export type Scenario =
+  | LoadScenario
+  | IdleScenario
+  | StartScenario
+  | MemoryScenario
+  | FilesScenario
+  | MountScenario;

@@ -1,5 +1,5 @@
 /** The rows of the benchmark: everything `bun run bench` measures, in the order of the report. */
-import type { Goal, LoadScenario, Scenario } from "./scenario.ts";
+import type { Goal, LoadScenario, MountScenario, Scenario } from "./scenario.ts";
 
 const RATE = "perSecond";
 
@@ -163,6 +163,28 @@ const MEMORY: Scenario[] = [
   { kind: "idle", group: "memory", name: "idle, 500 connections", connections: 500 },
 ];
 
+function onMount(operation: string, more: Partial<MountScenario> = {}): MountScenario {
+  return { kind: "mount", group: "mount", name: `mount: ${operation}`, operation, ...more };
+}
+
+const AS_C: readonly Goal[] = [atLeast(RATE, 1)];
+const TWICE_C: readonly Goal[] = [atLeast(RATE, 2)];
+const WRITING = "create-write-rename";
+
+/** As root only, with /dev/fuse; beside a C server when its file is given. */
+const MOUNT: Scenario[] = [
+  onMount("stat", { goals: TWICE_C }),
+  onMount("open-read-close", { goals: TWICE_C }),
+  onMount("readdir-1000", { goals: TWICE_C }),
+  onMount(WRITING, { goals: AS_C }),
+  onMount(WRITING, { name: "mount: the same without a history", options: ["--history", "off"] }),
+  onMount(WRITING, { name: "mount: the same in batches", options: ["--commit", "batched"] }),
+  onMount("mkdir-rmdir", { goals: AS_C }),
+  onMount("write-1MiB", { goals: AS_C }),
+  onMount("ipc", { name: "mount: IPC while nobody writes" }),
+  onMount("ipc", { name: "mount: IPC while somebody writes", beside: WRITING }),
+];
+
 /** qb-load flags for one request. */
 function asking(id: number, body: Buffer): string[] {
   return ["--id", String(id), "--body-hex", body.toString("hex") || "-"];
@@ -231,6 +253,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...CONNECTS,
   ...START,
   ...MEMORY,
+  ...MOUNT,
   ...requests(200),
   ...requests(2000),
 ];

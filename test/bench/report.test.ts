@@ -31,6 +31,14 @@ describe("a goal", () => {
   });
 });
 
+test("without a C server a row has its own figures, and a goal of C's is not called met", () => {
+  const { median, ...rest } = outcome({}, { perSecond: 80 });
+  const alone: Outcome = { ...rest, median: { ours: median.ours } };
+  expect(rows(alone, [{ metric: "perSecond", atLeast: 2 }])).toEqual([
+    ["per second", "", "80", "", "", "", ">= 2x: not measured"],
+  ]);
+});
+
 test("a goal of the floor is held against the floor", () => {
   const goal: Goal = { metric: "perSecond", of: "floor", atLeast: 0.75 };
   const core = outcome({ perSecond: 10 }, { perSecond: 80 });
