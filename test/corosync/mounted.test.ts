@@ -91,10 +91,10 @@ describe("three nodes with /etc/pve", () => {
     for (const id of ALL) {
       await eventually(`node ${id} knows both changes`, async () => (await changes(id)).length > 1);
       const kept = await changes(id);
-      expect(kept.map(({ change, node_id }) => [change, node_id])).toEqual([
-        ["replace", 1],
-        ["remove", 1],
-      ]);
+      expect(kept.map(({ node_id }) => node_id)).toEqual([1, 1]);
+      // Two changes where the history is written out between the file and its rename.
+      expect(["replace", "rename"]).toContain(String(kept[0]?.["change"]));
+      expect(kept[1]?.["change"]).toBe("remove");
       // The process is known on the node where it ran, the node everywhere.
       expect(kept.map(({ command }) => command)).toEqual(id === 1 ? ["mv", "rm"] : [null, null]);
     }
