@@ -12,15 +12,13 @@ import { silentLog } from "../../src/base/log.ts";
 import type { HistoryChange } from "../../src/pmxcfs/history/change.ts";
 import { HistoryCollector } from "../../src/pmxcfs/history/collector.ts";
 import { History } from "../../src/pmxcfs/history/reader.ts";
-import { HistoryRecorder } from "../../src/pmxcfs/history/recorder.ts";
 import { HistoryWriter } from "../../src/pmxcfs/history/writer.ts";
 import { pathIsPrivate } from "../../src/pmxcfs/state/private-path.ts";
 import { Memdb, pathOf } from "../../src/pmxcfs/state/memdb.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
-import { eventually } from "../support/eventually.ts";
-import { rememberingLog, TempDirectory } from "./support.ts";
+import { TempDirectory } from "./support.ts";
 import { anyCommand } from "./tree-model.ts";
 
 const LIMITS = { bytes: 64 * 1024 * 1024, ageMs: 1_000_000_000 };
@@ -310,65 +308,5 @@ describe("a database that cannot be used is set aside with a new name", () => {
     using history = History.open(file) as History;
     expect(history.changes()).toEqual([]);
     expect(statSync(file).mode & 0o777).toBe(0o600);
-  });
-});
-
-function recorded(file: string, memdb: Memdb, log = silentLog): HistoryRecorder {
-  const options = { isPrivate: pathIsPrivate, keepPrivate: false, limits: LIMITS };
-  return new HistoryRecorder({ ...options, file, node: "n1", memdb, log });
-}
-
-function storeOf(): TreeStore {
-  const memdb = new Memdb();
-  memdb.stampRoot({ version: 1, writer: 0, mtime: 0 });
-  const entries = new Map();
-  return new TreeStore({ memdb, entries, writer: new MemoryRows(), log: silentLog });
-}
-
-describe("the recorder", () => {
-  test("writes behind the changes, and at the next start adds what it missed", async () => {
-    const file = place();
-    const store = storeOf();
-    const origin = { writer: 0, time: 1_700_000_000 };
-    store.apply({ kind: "create", path: "before" }, origin);
-    const first = recorded(file, store.memdb);
-    store.apply({ kind: "create", path: "during" }, origin);
-    await first.close();
-    store.apply({ kind: "create", path: "between" }, origin);
-    store.apply({ kind: "remove", path: "before" }, origin);
-    const second = recorded(file, store.memdb);
-    await eventually("four changes", () => second.counters.written >= 2);
-    await second.close();
-    using history = History.open(file) as History;
-    const shown = history.changes().map(({ kind, cause, path }) => [kind, cause, path].join(" "));
-    expect(shown.toSorted()).toEqual([
-      "create change during",
-      "create start before",
-      "create start between",
-      "remove start before",
-    ]);
-  });
-
-  test("while it cannot be written the tree goes on, with one line of the log", async () => {
-    const file = place();
-    const store = storeOf();
-    const log = rememberingLog();
-    const recorder = recorded(file, store.memdb, log);
-    const origin = { writer: 0, time: 1_700_000_000 };
-    store.apply({ kind: "create", path: "a" }, origin);
-    await eventually("the first change", () => recorder.counters.written === 1);
-    // Another connection holds the database: as good as a disk that takes nothing.
-    const other = new Database(file);
-    other.run("BEGIN EXCLUSIVE");
-    store.apply({ kind: "create", path: "b" }, origin);
-    await eventually("a failure", () => recorder.counters.failures > 0);
-    expect(store.apply({ kind: "create", path: "c" }, origin)).toBe(0);
-    other.run("COMMIT");
-    other.close();
-    await eventually("all three", () => recorder.counters.written >= 3, 20_000);
-    await recorder.close();
-    expect(log.lines.filter((line) => line.includes("cannot be written"))).toHaveLength(1);
-    using history = History.open(file) as History;
-    expect(history.changes().map(({ path }) => path)).toEqual(["a", "b", "c"]);
   });
 });

@@ -127,6 +127,11 @@ export class HistoryCollector {
     this.#removed(path, type, "start", this.#options.memdb.root.version);
   }
 
+  /** When the newest waiting change was made, ms since 1970; undefined when none waits. */
+  get newestMs(): number | undefined {
+    return this.#pending.findLast((change) => change !== undefined)?.timeMs;
+  }
+
   /** Takes changes out, oldest first, until their contents exceed `bytes`; at least one. */
   take(bytes: number): HistoryChange[] {
     const taken: HistoryChange[] = [];

@@ -18,8 +18,14 @@ const WORKER = threadFile(
   "src/pmxcfs/history/history-worker.ts",
 );
 
-/** A change is on its way to the disk this long after it was made, at most. */
-const BATCH_MS = 500;
+/** Between a change and its way to the disk, unless changes follow each other just then. */
+export const BATCH_MS = 350;
+/**
+ * A batch does not end in the middle of what belongs together (create, write, rename): it waits
+ * until nothing changed for so long, and so many times at most, which makes half a second.
+ */
+const QUIET_MS = 30;
+const MOST_WAITS = 5;
 /** Bytes of contents in one message to the thread; copying them takes under a millisecond. */
 const BATCH_BYTES = 1024 * 1024;
 /** Pauses between tries while it cannot be written: doubled up to the second. */
@@ -59,6 +65,8 @@ export class HistoryRecorder implements AsyncDisposable {
   #isOpen = false;
   #isBusy = false;
   #isClosed = false;
+  /** Times the batch that is due has waited for the changes to pause. */
+  #quietWaits = 0;
   #timer: Timer | undefined;
   #pruneTimer: Timer | undefined;
   #retryMs: number = RETRY_MS[0];
@@ -136,6 +144,14 @@ export class HistoryRecorder implements AsyncDisposable {
       await this.#open();
       return;
     }
+    const { newestMs } = this.#collector;
+    const isMidway = newestMs !== undefined && Math.abs(Date.now() - newestMs) < QUIET_MS;
+    if (isMidway && this.#quietWaits < MOST_WAITS) {
+      this.#quietWaits++;
+      this.#arm(QUIET_MS);
+      return;
+    }
+    this.#quietWaits = 0;
     while (this.#waits() && !this.#isClosed) {
       if (!(await this.#writeBatch())) return;
     }

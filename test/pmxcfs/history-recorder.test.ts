@@ -1,0 +1,112 @@
+/** The recorder of the history: behind the changes, whole, and never in the way of the tree. */
+import { Database } from "bun:sqlite";
+import { afterEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { silentLog } from "../../src/base/log.ts";
+import { History } from "../../src/pmxcfs/history/reader.ts";
+import { BATCH_MS, HistoryRecorder } from "../../src/pmxcfs/history/recorder.ts";
+import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
+import { pathIsPrivate } from "../../src/pmxcfs/state/private-path.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
+import { eventually } from "../support/eventually.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
+
+const LIMITS = { bytes: 64 * 1024 * 1024, ageMs: 1_000_000_000 };
+
+const directories: TempDirectory[] = [];
+afterEach(() => {
+  for (const directory of directories.splice(0)) directory[Symbol.dispose]();
+});
+
+function place(): string {
+  const directory = new TempDirectory();
+  directories.push(directory);
+  return join(directory.path, "history.db");
+}
+
+function recorded(file: string, memdb: Memdb, log = silentLog): HistoryRecorder {
+  const options = { isPrivate: pathIsPrivate, keepPrivate: false, limits: LIMITS };
+  return new HistoryRecorder({ ...options, file, node: "n1", memdb, log });
+}
+
+function storeOf(): TreeStore {
+  const memdb = new Memdb();
+  memdb.stampRoot({ version: 1, writer: 0, mtime: 0 });
+  const entries = new Map();
+  return new TreeStore({ memdb, entries, writer: new MemoryRows(), log: silentLog });
+}
+
+describe("the recorder", () => {
+  test("writes behind the changes, and at the next start adds what it missed", async () => {
+    const file = place();
+    const store = storeOf();
+    const origin = { writer: 0, time: 1_700_000_000 };
+    store.apply({ kind: "create", path: "before" }, origin);
+    const first = recorded(file, store.memdb);
+    store.apply({ kind: "create", path: "during" }, origin);
+    await first.close();
+    store.apply({ kind: "create", path: "between" }, origin);
+    store.apply({ kind: "remove", path: "before" }, origin);
+    const second = recorded(file, store.memdb);
+    await eventually("four changes", () => second.counters.written >= 2);
+    await second.close();
+    using history = History.open(file) as History;
+    const shown = history.changes().map(({ kind, cause, path }) => [kind, cause, path].join(" "));
+    expect(shown.toSorted()).toEqual([
+      "create change during",
+      "create start before",
+      "create start between",
+      "remove start before",
+    ]);
+  });
+
+  test("what belongs together is not torn when its batch is due in the middle of it", async () => {
+    const file = place();
+    const store = storeOf();
+    const origin = { writer: 0, time: 1_700_000_000 };
+    const recorder = recorded(file, store.memdb);
+    /** Whether a file made just before its batch is due, and renamed after, is one change. */
+    const isWhole = async (name: string): Promise<boolean> => {
+      const before = recorder.counters.written;
+      const started = performance.now();
+      const passed = (ms: number) => () => performance.now() - started > ms;
+      store.apply({ kind: "create", path: `${name}.first` }, origin);
+      await eventually("the batch is nearly due", passed(BATCH_MS - 10));
+      store.apply({ kind: "create", path: `${name}.tmp` }, origin);
+      await eventually("the batch was due", passed(BATCH_MS + 8));
+      store.apply({ kind: "rename", path: `${name}.tmp`, to: name }, origin);
+      const written = (): number => recorder.counters.written - before;
+      await eventually("all is written", () => written() > 1 && recorder.counters.waiting === 0);
+      return written() === 2;
+    };
+    // On a busy machine the time may run out between two of the steps.
+    let whole = false;
+    for (let round = 0; round < 20 && !whole; round++) whole = await isWhole(`file${round}`);
+    expect(whole).toBe(true);
+    await recorder.close();
+  }, 60_000);
+
+  test("while it cannot be written the tree goes on, with one line of the log", async () => {
+    const file = place();
+    const store = storeOf();
+    const log = rememberingLog();
+    const recorder = recorded(file, store.memdb, log);
+    const origin = { writer: 0, time: 1_700_000_000 };
+    store.apply({ kind: "create", path: "a" }, origin);
+    await eventually("the first change", () => recorder.counters.written === 1);
+    // Another connection holds the database: as good as a disk that takes nothing.
+    const other = new Database(file);
+    other.run("BEGIN EXCLUSIVE");
+    store.apply({ kind: "create", path: "b" }, origin);
+    await eventually("a failure", () => recorder.counters.failures > 0);
+    expect(store.apply({ kind: "create", path: "c" }, origin)).toBe(0);
+    other.run("COMMIT");
+    other.close();
+    await eventually("all three", () => recorder.counters.written >= 3, 20_000);
+    await recorder.close();
+    expect(log.lines.filter((line) => line.includes("cannot be written"))).toHaveLength(1);
+    using history = History.open(file) as History;
+    expect(history.changes().map(({ path }) => path)).toEqual(["a", "b", "c"]);
+  });
+});
