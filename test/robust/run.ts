@@ -27,7 +27,8 @@ export class Attacked implements AsyncDisposable {
   readonly server: Service;
   readonly #setup: Setup;
   readonly #steady: Steady;
-  readonly #before: Footprint;
+  /** What it held before the behaviours that left something: each answers for itself. */
+  #before: Footprint;
   readonly #started = Date.now();
 
   private constructor(setup: Setup, server: Service, steady: Steady, before: Footprint) {
@@ -62,6 +63,7 @@ export class Attacked implements AsyncDisposable {
       seen = await this.#steady.stop();
     }
     const left = await whatIsLeft(this.server.pid, this.#before);
+    if (left !== "nothing") this.#before = footprintOf(this.server.pid);
     return { ...behaviour, did, seen, left };
   }
 
