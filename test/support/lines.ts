@@ -2,6 +2,7 @@
  * A child process that answers each line of its stdin with one line of JSON: how the scriptable
  * native clients are driven. `await using` closes its stdin and waits for its end.
  */
+import { sendSignal } from "./process-state.ts";
 
 export class LineProcess<R> implements AsyncDisposable {
   readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
@@ -32,7 +33,7 @@ export class LineProcess<R> implements AsyncDisposable {
 
   /** Sends it a signal; SIGSTOP and SIGKILL make the unlucky clients. */
   signal(signal: NodeJS.Signals): void {
-    this.#process.kill(signal);
+    if (this.#process.exitCode === null) sendSignal(this.#process.pid, signal);
   }
 
   /** Ends it as a crash would. */

@@ -2,10 +2,22 @@
  * A real rrdcached with a directory of its own, for one test.
  */
 import type { Subprocess } from "bun";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "./eventually.ts";
+import { sendSignal } from "./process-state.ts";
+
+/** True when somebody listens on the socket: its file is there a moment earlier. */
+async function accepts(unix: string): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ unix, socket: { data: () => {} } });
+    socket.end();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Owns the directory and the daemon, which need not run. */
 export class RrdcachedFixture {
@@ -26,11 +38,11 @@ export class RrdcachedFixture {
     this.#daemon = Bun.spawn(["rrdcached", ...options, "-w", "3600", "-t", "1"], {
       stdio: ["ignore", "ignore", "ignore"],
     });
-    await eventually("rrdcached listens", () => existsSync(socketPath));
+    await eventually("rrdcached listens", () => accepts(socketPath));
   }
 
   signal(name: "SIGSTOP" | "SIGCONT"): void {
-    this.#daemon?.kill(name);
+    if (this.#daemon !== undefined) sendSignal(this.#daemon.pid, name);
   }
 
   /** Ends the daemon; resolves when it is gone. */

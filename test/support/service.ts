@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { statusPath } from "../../src/observe/status.ts";
 import { eventually } from "./eventually.ts";
 import { native, REPOSITORY } from "./native.ts";
+import { sendSignal } from "./process-state.ts";
 
 let names = 0;
 
@@ -58,7 +59,7 @@ export class Service implements AsyncDisposable {
   }
 
   signal(signal: NodeJS.Signals): void {
-    this.#process.kill(signal);
+    if (this.#process.exitCode === null) sendSignal(this.#process.pid, signal);
   }
 
   /** Sends `signal` and waits for the end, as `ended` does. */

@@ -7,6 +7,7 @@
 import type { Subprocess } from "bun";
 import { linkSync, unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { errorText } from "../../base/error-text.ts";
 import { createArguments } from "./formats.ts";
 import { type RrdFile, type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
@@ -109,8 +110,7 @@ export class Rrdtool implements RrdWriter {
     clearTimeout(this.#idle);
     const deadline = setTimeout(() => this.#fail("no answer", false), this.#timeoutMs);
     deadline.unref();
-    const failure = this.#write(program, `${commands.join("\n")}\n`);
-    if (failure !== undefined) this.#fail(failure, true);
+    this.#send(program, `${commands.join("\n")}\n`);
     const outcome = await promise;
     clearTimeout(deadline);
     this.#idle = setTimeout(() => this.#fail("idle", false), this.#idleMs);
@@ -118,14 +118,23 @@ export class Rrdtool implements RrdWriter {
     return outcome;
   }
 
-  #write(program: string, text: string): string | undefined {
+  #send(program: string, text: string): void {
     try {
       this.#child ??= this.#start(program);
-      void this.#child.stdin.write(Buffer.from(text, "latin1"));
-      void this.#child.stdin.flush();
-      return undefined;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      this.#fail(errorText(error), true);
+      return;
+    }
+    const child = this.#child;
+    // EPIPE, thrown or in a promise: it has ended, which may be seen here before its output ends.
+    const ended = (): void => {
+      if (child === this.#child) this.#fail("rrdtool ended", false);
+    };
+    try {
+      Promise.resolve(child.stdin.write(Buffer.from(text, "latin1"))).catch(ended);
+      Promise.resolve(child.stdin.flush()).catch(ended);
+    } catch {
+      ended();
     }
   }
 
