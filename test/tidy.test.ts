@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   brokenCitations,
+  circles,
   importsOf,
   partOf,
   RULES,
@@ -51,6 +52,10 @@ describe("the repository is tidy", () => {
     expect(unreached(sources)).toEqual([]);
   });
 
+  test("imports form no circle, types included", () => {
+    expect(circles(sources)).toEqual([]);
+  });
+
   test("a cited path exists", () => {
     expect(brokenCitations(sources)).toEqual([]);
   });
@@ -80,6 +85,16 @@ describe("each rule can fail", () => {
     const lost = { path: "src/ipc/b.ts", text: "" };
     expect(unreached([main, { path: "src/ipc/a.ts", text: "" }, lost])).toEqual(["src/ipc/b.ts"]);
   });
+});
+
+test("a circle of imports is found, of types and through a third file", () => {
+  const circle = circles([
+    { path: "src/ipc/a.ts", text: 'import type { B } from "./b.ts";' },
+    { path: "src/ipc/b.ts", text: 'import { c } from "./c.ts";' },
+    { path: "src/ipc/c.ts", text: 'import type { A } from "./a.ts";' },
+    { path: "src/ipc/d.ts", text: 'import { a } from "./a.ts";\nimport { c } from "./c.ts";' },
+  ]);
+  expect(circle).toEqual(["src/ipc/a.ts -> src/ipc/b.ts -> src/ipc/c.ts -> src/ipc/a.ts"]);
 });
 
 test("a citation of a file that is not there is found", () => {

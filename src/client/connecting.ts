@@ -3,33 +3,30 @@
  * blocking after that. Owns the resulting client until it is handed over.
  */
 import { CLOSED, QbFailure } from "./failure.ts";
-import type { QbClient } from "./qb-client.ts";
 import { type Accepted, Handshake, type HandshakeOptions } from "./handshake.ts";
 import { waitBlockingFor, waitFor } from "./waiting.ts";
 
-/** The client, or why there is none. */
-export type Connected = QbClient | QbFailure;
-
-export class Connecting {
+/** `Client` is what `attach` makes of an accepted set-up; this file knows only how to close it. */
+export class Connecting<Client extends { close(): void }> {
   readonly #handshake: Handshake;
-  readonly #attach: (accepted: Accepted) => Connected;
-  #result: Connected | undefined;
+  readonly #attach: (accepted: Accepted) => Client | QbFailure;
+  #result: Client | QbFailure | undefined;
   #answered = false;
 
   /** `attach` makes a client of an accepted set-up. */
-  constructor(options: HandshakeOptions, attach: (accepted: Accepted) => Connected) {
+  constructor(options: HandshakeOptions, attach: (accepted: Accepted) => Client | QbFailure) {
     this.#handshake = new Handshake(options);
     this.#attach = attach;
   }
 
   /** The result within `withinMs`, blocking the event loop; 0: one look. */
-  now(withinMs: number): Connected | undefined {
+  now(withinMs: number): Client | QbFailure | undefined {
     const deadline = performance.now() + withinMs;
     return waitBlockingFor(() => this.#look(), deadline);
   }
 
   /** The result within `timeoutMs`, other events of the loop served meanwhile. */
-  async later(timeoutMs: number): Promise<Connected> {
+  async later(timeoutMs: number): Promise<Client | QbFailure> {
     const deadline = performance.now() + timeoutMs;
     const found = await waitFor(() => this.#look(), deadline);
     if (found !== undefined) return found;
@@ -50,7 +47,7 @@ export class Connecting {
     this.#result = CLOSED;
   }
 
-  #look(): Connected | undefined {
+  #look(): Client | QbFailure | undefined {
     if (this.#result !== undefined) return this.#result;
     const settled = this.#handshake.step();
     if (settled === undefined) return undefined;

@@ -51,6 +51,9 @@ function handshakeOptions(name: string, options: ConnectOptions): HandshakeOptio
   return { name, maxMessageBytes: asked, identity };
 }
 
+/** The client, or why there is none. */
+export type Connected = QbClient | QbFailure;
+
 /** One connection to a service. */
 export class QbClient implements Disposable {
   readonly name: string;
@@ -116,12 +119,12 @@ export class QbClient implements Disposable {
   }
 
   /** Connects to service `name` (`pve2`), or says why not. */
-  static async connect(name: string, options: ConnectOptions = {}): Promise<QbClient | QbFailure> {
+  static async connect(name: string, options: ConnectOptions = {}): Promise<Connected> {
     return await QbClient.begin(name, options).later(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   }
 
   /** Begins to connect, for callers that poll for the result. */
-  static begin(name: string, options: ConnectOptions = {}): Connecting {
+  static begin(name: string, options: ConnectOptions = {}): Connecting<QbClient> {
     const handshake = handshakeOptions(name, options);
     return new Connecting(handshake, (accepted) => QbClient.#attached(name, options, accepted));
   }

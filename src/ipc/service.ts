@@ -6,7 +6,8 @@ import { Errno } from "../base/errno.ts";
 import type { Directory } from "../platform/files.ts";
 import { collectSoon } from "../platform/idle.ts";
 import { sweepStaleDirectories } from "../shm/stale-directories.ts";
-import { type CloseReason, Connection, type ConnectionCallbacks } from "./connection/connection.ts";
+import { type CloseReason, STOPPED } from "./connection/close-reason.ts";
+import { Connection, type ConnectionCallbacks } from "./connection/connection.ts";
 import type { LatencyCounts } from "./connection/latencies.ts";
 import { RequestBuffers } from "./connection/request-buffers.ts";
 import {
@@ -42,8 +43,6 @@ export interface ConnectionReport extends ConnectionStats {
   readonly openedAt: number;
   readonly latencies: LatencyCounts;
 }
-
-const STOPPED: CloseReason = { kind: "normal", reason: "the server stops" };
 
 /** Between looks at what is still under way at a stop. */
 const STOP_STEP_MS = 5;

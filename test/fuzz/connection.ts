@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
-import type { CloseReason } from "../../src/ipc/connection/connection.ts";
+import type { CloseReason } from "../../src/ipc/connection/close-reason.ts";
 import { NO_REPLY, type Reply, type Request } from "../../src/ipc/handler.ts";
 import { RingWriter } from "../../src/shm/ring.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";

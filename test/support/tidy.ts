@@ -317,6 +317,28 @@ export function unreached(sources: readonly Source[]): string[] {
     .filter((path) => under("src")(path) && !path.endsWith(".d.ts") && !reached.has(path));
 }
 
+/**
+ * Circles of imports in src/, each as `a.ts -> b.ts -> a.ts`. Types count: two files that know each
+ * other's types cannot be read, moved or tested one without the other.
+ */
+export function circles(sources: readonly Source[]): string[] {
+  const imports = new Map(sources.map((source) => [source.path, importsOf(source)]));
+  const found: string[] = [];
+  const done = new Set<string>();
+  const way: string[] = [];
+  const visit = (path: string): void => {
+    const start = way.indexOf(path);
+    if (start >= 0) found.push([...way.slice(start), path].join(" -> "));
+    if (start >= 0 || done.has(path) || !path.startsWith("src/")) return;
+    way.push(path);
+    for (const to of imports.get(path) ?? []) visit(to);
+    way.pop();
+    done.add(path);
+  };
+  for (const path of imports.keys()) visit(path);
+  return found;
+}
+
 /** Paths of the repository as comments, documents and messages spell them. */
 const CITED =
   /(?<![\w./@-])((?:src|test|native|bench|docs|packaging)\/[\w./-]*\.(?:ts|md|c|h|json|sh|pl))\b/g;

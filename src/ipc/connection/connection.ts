@@ -15,6 +15,7 @@ import { RequestGapPredictor } from "../scheduling/request-gap.ts";
 import type { Polled, PollSettings } from "../scheduling/ring-poller.ts";
 import type { Runnable } from "../scheduling/run-queue.ts";
 import { TurnBudget } from "../scheduling/turn-budget.ts";
+import { type CloseReason, HUNG_UP, TRUNCATED } from "./close-reason.ts";
 import { Latencies } from "./latencies.ts";
 import { isReply, keepReply } from "./reply.ts";
 import { writeMessage } from "./message-writer.ts";
@@ -49,17 +50,7 @@ export interface ConnectionCallbacks {
   dispose(rings: RingDirectory, peer: Caller): void;
 }
 
-/** Why it ended: as one side wished, the protocol was broken, or the handler threw `error`. */
-export interface CloseReason {
-  readonly kind: "normal" | "violation" | "failure";
-  readonly reason: string;
-  readonly error?: unknown;
-}
-
 type MutableRequest = { -readonly [K in keyof Request]: Request[K] };
-
-const HUNG_UP: CloseReason = { kind: "normal", reason: "hung up" };
-const TRUNCATED: CloseReason = { kind: "violation", reason: "truncated its ring files" };
 
 const ID = RequestHeader.offset.id >> 2;
 const SIZE = RequestHeader.offset.size >> 2;

@@ -2,7 +2,7 @@
  * Connections that get another turn of the event loop: those with requests left in their ring, and
  * those whose reply waits for room. No timer runs while there are none.
  */
-import type { CloseReason } from "../connection/connection.ts";
+import { type CloseReason, readNoReply } from "../connection/close-reason.ts";
 
 export interface RunQueueSettings {
   readonly replyRetryMs: number;
@@ -66,8 +66,7 @@ export class RunQueue<T extends Runnable> {
         this.#stalled.delete(connection);
         this.add(connection);
       } else if (now - (connection.stalledSince ?? now) > this.#settings.replyDeadlineMs) {
-        const seconds = this.#settings.replyDeadlineMs / 1000;
-        connection.end({ kind: "violation", reason: `read no reply for ${seconds} s` });
+        connection.end(readNoReply(this.#settings.replyDeadlineMs));
       }
     }
     this.#stopTimer();

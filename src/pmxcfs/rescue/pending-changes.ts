@@ -6,7 +6,6 @@ import { counted } from "../../base/counted.ts";
 import { journalState, replayed } from "../store/replay.ts";
 import { type Row, VERSION_NAME } from "../store/tree-rows.ts";
 import { isPending } from "../store/version-row.ts";
-import type { ReadDatabase } from "./read-database.ts";
 
 const NO_DATA = new Uint8Array(0);
 
@@ -32,16 +31,20 @@ function continued(file: string, rows: readonly Row[]): { rows: Row[]; count: nu
   return { rows: sorted, count: state.journal.records.length };
 }
 
-/** What was read of `file`, with the changes that wait beside it; notes say so. */
-export function withPendingChanges(file: string, read: ReadDatabase): ReadDatabase {
-  const { rows, notes, problem, format, isPartial } = read;
-  if (format !== "database" || problem !== undefined || isPartial) return read;
+/**
+ * `rows` of the database `file` with the changes of the journal beside it; `note` says what was
+ * done, or why it could not be done. No note: there are no such changes.
+ */
+export function afterPendingChanges(
+  file: string,
+  rows: readonly Row[],
+): { readonly rows: readonly Row[]; readonly note?: string } {
   const found = continued(file, rows);
-  if (typeof found === "string") return { ...read, notes: [...notes, found] };
-  if (found.count === 0) return read;
+  if (typeof found === "string") return { rows, note: found };
+  if (found.count === 0) return { rows };
   const note =
     `${counted(found.count, "change")} in config.db.changes beside it, shown in place: ` +
     "pmxcfs-ipc takes them over at its next start; the original pmxcfs refuses the " +
     "database until then, or until `pmxcfs-ipc config flush`";
-  return { ...read, rows: found.rows, notes: [...notes, note] };
+  return { rows: found.rows, note };
 }

@@ -16,7 +16,7 @@ import { drained, TreeTable } from "../store/sqlite/tree-table.ts";
 import type { Row } from "../store/tree-rows.ts";
 import { readRows, selectAll } from "../store/sqlite-rows.ts";
 import { openSource, textOfSource, type RescueSource } from "./open-source.ts";
-import { withPendingChanges } from "./pending-changes.ts";
+import { afterPendingChanges } from "./pending-changes.ts";
 import { parseDump } from "./sql-dump.ts";
 import {
   describeWal,
@@ -84,6 +84,14 @@ export function readDatabase(file: string): ReadDatabase {
   } catch (error) {
     return nothing({ kind: "unreadable", text: errorText(error) });
   }
+}
+
+/** A database that is whole is shown with the changes that its journal has and it has not. */
+function withPendingChanges(file: string, read: ReadDatabase): ReadDatabase {
+  const { format, problem, isPartial, notes } = read;
+  if (format !== "database" || problem !== undefined || isPartial) return read;
+  const { rows, note } = afterPendingChanges(file, read.rows);
+  return note === undefined ? read : { ...read, rows, notes: [...notes, note] };
 }
 
 function nothing(problem: FileProblem): ReadDatabase {

@@ -9,20 +9,7 @@ import { becomeUser } from "../../platform/self.ts";
 import { bodyOfWord } from "./body.ts";
 import { LibqbDriver } from "./libqb-driver.ts";
 import { OwnDriver } from "./own-driver.ts";
-import type { Answer } from "./protocol.ts";
-
-/** Operations of a client; each returns the answer for the runner. */
-export interface Driver {
-  connect(name: string, size: number): Answer | Promise<Answer>;
-  send(id: number, body: Buffer, claimed: number): Answer;
-  receive(timeoutMs: number): Answer | Promise<Answer>;
-  event(timeoutMs: number): Answer | Promise<Answer>;
-  pipeline(count: number, id: number, timeoutMs: number): Answer | Promise<Answer>;
-  repeat(count: number, id: number, body: Buffer, timeoutMs: number): Answer | Promise<Answer>;
-  flowControlMax(level: number): Answer;
-  alive(): Answer;
-  disconnect(): Answer;
-}
+import type { Answer, Driver } from "./protocol.ts";
 
 /** Answers one line. */
 async function perform(driver: Driver, line: string): Promise<Answer> {

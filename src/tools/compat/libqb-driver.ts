@@ -4,8 +4,7 @@ import { Libqb, type LibqbConnection } from "../../platform/libqb.ts";
 import { RequestHeader, ResponseHeader } from "../../wire/qb.ts";
 import { spanOf } from "../../wire/struct.ts";
 import { checksum, SHOWN_BYTES } from "./body.ts";
-import type { Driver } from "./client-child.ts";
-import { COUNTER_BYTES, type Answer } from "./protocol.ts";
+import { COUNTER_BYTES, type Answer, type Driver } from "./protocol.ts";
 
 /** Room for the largest message a case asks for. */
 const BUFFER_BYTES = 8 * 1024 * 1024;

@@ -4,8 +4,7 @@ import type { QbMessageIn } from "../../client/message.ts";
 import { QbClient } from "../../client/qb-client.ts";
 import { Errno } from "../../base/errno.ts";
 import { checksum, SHOWN_BYTES } from "./body.ts";
-import type { Driver } from "./client-child.ts";
-import { COUNTER_BYTES, type Answer } from "./protocol.ts";
+import { COUNTER_BYTES, type Answer, type Driver } from "./protocol.ts";
 
 const CONNECT_MS = 5000;
 /** How long a server may take to read the wake-up bytes of requests it has answered. */

@@ -29,6 +29,19 @@ export interface Answer {
   readonly unread?: number;
 }
 
+/** A client library behind these lines: one operation per verb, each returns its answer. */
+export interface Driver {
+  connect(name: string, size: number): Answer | Promise<Answer>;
+  send(id: number, body: Buffer, claimed: number): Answer;
+  receive(timeoutMs: number): Answer | Promise<Answer>;
+  event(timeoutMs: number): Answer | Promise<Answer>;
+  pipeline(count: number, id: number, timeoutMs: number): Answer | Promise<Answer>;
+  repeat(count: number, id: number, body: Buffer, timeoutMs: number): Answer | Promise<Answer>;
+  flowControlMax(level: number): Answer;
+  alive(): Answer;
+  disconnect(): Answer;
+}
+
 /** Bodies of pipelined requests: a counter, so that answers prove their order. */
 export const COUNTER_BYTES = 4;
 

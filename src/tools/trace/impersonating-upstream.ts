@@ -2,8 +2,8 @@
  * Upstream connections of a proxy that root runs, each with its client's uid and gid: the server
  * applies its own access rules. Only the pid is the proxy's.
  */
-import type { Connected, Connecting } from "../../client/connecting.ts";
-import { QbClient } from "../../client/qb-client.ts";
+import type { Connecting } from "../../client/connecting.ts";
+import { type Connected, QbClient } from "../../client/qb-client.ts";
 import type { Credentials } from "../../platform/socket.ts";
 import { type UpstreamPool, CLIENT_WAIT_MS, type Taken, type Verdict } from "./upstream.ts";
 
@@ -14,7 +14,7 @@ const VERDICT_WITHIN_MS = 50;
 const KEPT_MS = 2000;
 
 interface Ready {
-  readonly connecting: Connecting;
+  readonly connecting: Connecting<QbClient>;
   readonly expiry: Timer;
 }
 
@@ -65,13 +65,13 @@ export class ImpersonatingUpstream implements UpstreamPool {
     return { done: this.#await(connecting), cancel: () => connecting.cancel() };
   }
 
-  async #await(connecting: Connecting): Promise<Connected> {
+  async #await(connecting: Connecting<QbClient>): Promise<Connected> {
     const result = await connecting.later(CLIENT_WAIT_MS);
     if (connecting.answered) this.#hung = false;
     return result;
   }
 
-  #begin({ uid, gid }: Credentials): Connecting {
+  #begin({ uid, gid }: Credentials): Connecting<QbClient> {
     return QbClient.begin(this.name, {
       maxMessageBytes: this.#messageBytes,
       identity: { uid, gid },

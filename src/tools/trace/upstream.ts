@@ -3,9 +3,8 @@
  * that at the client's handshake it is known whether the server accepts, or with which errno it
  * refuses.
  */
-import type { Connected } from "../../client/connecting.ts";
 import { QbFailure } from "../../client/failure.ts";
-import { QbClient } from "../../client/qb-client.ts";
+import { type Connected, QbClient } from "../../client/qb-client.ts";
 import type { Credentials } from "../../platform/socket.ts";
 
 /** Interval between tries to connect to a server that is absent or refuses. */
