@@ -1,4 +1,13 @@
-/** Text for people in columns and lines of limited width: tables and wrapped paragraphs. */
+/** Text for people: colours, tables, and paragraphs wrapped to a width. */
+
+/** The colours of a terminal; identity functions where the output has none. */
+export interface Paint {
+  bold(text: string): string;
+  red(text: string): string;
+  green(text: string): string;
+  yellow(text: string): string;
+  dim(text: string): string;
+}
 
 /** Rows whose columns are as wide as their longest cell, two spaces apart; no trailing spaces. */
 export function alignColumns(rows: readonly (readonly string[])[]): string[] {
@@ -38,4 +47,9 @@ export function wrap(text: string, width: number): string[] {
     } else line = line === "" ? word : `${line} ${word}`;
   }
   return [...lines, line];
+}
+
+/** `text` after `label`, wrapped to `width` with each further line indented to the label's end. */
+export function labelled(label: string, text: string, width = 100): string {
+  return label + wrap(text, width - label.length).join(`\n${" ".repeat(label.length)}`);
 }

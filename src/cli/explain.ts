@@ -7,7 +7,7 @@ import {
   renderDiagnosis,
   renderExplanation,
   renderSymptoms,
-} from "../tools/check/explain-text.ts";
+} from "../tools/diagnosis/explain-text.ts";
 import {
   CODE_NAMES,
   Explainer,
@@ -15,7 +15,7 @@ import {
   codeNamed,
   explain,
   looksLikeCode,
-} from "../tools/check/explain.ts";
+} from "../tools/diagnosis/explain.ts";
 import { flag, repeated } from "./args.ts";
 import { command } from "./command.ts";
 import { ExitCode, UsageFailure } from "./failure.ts";

@@ -1,7 +1,7 @@
 /** Every command that the diagnosis and `explain` print is one that can be run as it stands. */
 import { expect, test } from "bun:test";
-import { CODES, type CodeName, rowOf } from "../../src/tools/check/catalog/codes.ts";
-import { TEXTS } from "../../src/tools/check/explain.ts";
+import { CODES, type CodeName, rowOf } from "../../src/tools/diagnosis/codes.ts";
+import { TEXTS } from "../../src/tools/diagnosis/explain.ts";
 import { READS } from "../../src/tools/check/session.ts";
 import { needRoot } from "../support/identity.ts";
 import { nodeCommand, run, sandbox, shell } from "./support/run.ts";

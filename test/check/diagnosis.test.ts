@@ -1,7 +1,7 @@
 /** The document is current, and every code in it is provoked by a test. */
-import { CHECKS } from "../../src/tools/check/catalog/code.ts";
-import { CODES } from "../../src/tools/check/catalog/codes.ts";
-import { renderDiagnosis, renderSymptoms } from "../../src/tools/check/explain-text.ts";
+import { CHECKS } from "../../src/tools/diagnosis/code.ts";
+import { CODES } from "../../src/tools/diagnosis/codes.ts";
+import { renderDiagnosis, renderSymptoms } from "../../src/tools/diagnosis/explain-text.ts";
 import { REPOSITORY } from "../support/native.ts";
 import { expect, test } from "bun:test";
 import { readFileSync, readdirSync } from "node:fs";

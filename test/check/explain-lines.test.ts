@@ -1,6 +1,6 @@
 /** `explain` on lines of public reports: each is known as what it is, and no other is. */
-import strerror from "../../src/tools/check/catalog/strerror.json";
-import { Explainer, TEXTS, explain } from "../../src/tools/check/explain.ts";
+import strerror from "../../src/tools/diagnosis/strerror.json";
+import { Explainer, TEXTS, explain } from "../../src/tools/diagnosis/explain.ts";
 import { ERROR_LINES, reportedLines } from "./support/error-lines.ts";
 import { expect, test } from "bun:test";
 

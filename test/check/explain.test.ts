@@ -1,7 +1,7 @@
 /** `explain`: every error text the issue names, pasted the way people paste. */
-import { CODES, type CodeName, EFFECTS, isCode } from "../../src/tools/check/catalog/codes.ts";
-import { remedyOf } from "../../src/tools/check/explain-text.ts";
-import { TEXTS, explain, textsOf } from "../../src/tools/check/explain.ts";
+import { CODES, type CodeName, EFFECTS, isCode } from "../../src/tools/diagnosis/codes.ts";
+import { remedyOf } from "../../src/tools/diagnosis/explain-text.ts";
+import { TEXTS, explain, textsOf } from "../../src/tools/diagnosis/explain.ts";
 import { PROGRAM, run } from "./support/run.ts";
 import { expect, test } from "bun:test";
 

@@ -2,7 +2,7 @@
  * Every fix that the diagnosis prints, followed on the state that it is for: the fault is gone
  * afterwards, and the content of every file of the node is still in some file.
  */
-import { CODES, type CodeName, rowOf } from "../../src/tools/check/catalog/codes.ts";
+import { CODES, type CodeName, rowOf } from "../../src/tools/diagnosis/codes.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { testUnless } from "../support/unless.ts";

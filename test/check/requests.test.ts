@@ -2,7 +2,7 @@
 import { Errno } from "../../src/base/errno.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
-import type { CodeName } from "../../src/tools/check/catalog/codes.ts";
+import type { CodeName } from "../../src/tools/diagnosis/codes.ts";
 import { cleanStale } from "../../src/tools/check/rings.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
 import { needRoot } from "../support/identity.ts";

@@ -2,7 +2,7 @@
  * `pmxcfs-ipc --check`: all probes, run and reported. Needs no configuration, changes nothing, and
  * ends within its bound whatever hangs.
  */
-import type { CheckName } from "./catalog/code.ts";
+import type { CheckName } from "../diagnosis/code.ts";
 import { Facts } from "./context.ts";
 import type { Finding } from "./finding.ts";
 import type { Machine } from "./host.ts";

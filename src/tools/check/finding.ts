@@ -5,8 +5,8 @@
  * before they stand in a command to paste.
  */
 import { escapeText } from "../../base/escape.ts";
-import type { CheckName, Severity } from "./catalog/code.ts";
-import { type CodeName, type CodeValues, rowOf } from "./catalog/codes.ts";
+import type { CheckName, Severity } from "../diagnosis/code.ts";
+import { type CodeName, type CodeValues, rowOf } from "../diagnosis/codes.ts";
 
 /** A measured number; `unit` is a base unit (`s`, `bytes`, `percent`, or nothing for a count). */
 export interface Measure {

@@ -4,7 +4,7 @@
  * finding and nothing else.
  */
 import { errorText } from "../../base/error-text.ts";
-import { CHECKS, type CheckName } from "./catalog/code.ts";
+import { CHECKS, type CheckName } from "../diagnosis/code.ts";
 import type { Facts } from "./context.ts";
 import { type Finding, found } from "./finding.ts";
 import type { Machine } from "./host.ts";

@@ -1,7 +1,7 @@
 /** The report for programs: JSON, and what Nagios, Checkmk and Prometheus read. */
 import { jsonText } from "../../base/escape.ts";
-import { CHECKS, type Severity } from "./catalog/code.ts";
-import { textsOf } from "./explain.ts";
+import { CHECKS, type Severity } from "../diagnosis/code.ts";
+import { textsOf } from "../diagnosis/explain.ts";
 import type { Finding, Measure } from "./finding.ts";
 import type { Report } from "./report.ts";
 

@@ -1,22 +1,11 @@
 /** The report for people: the verdict, sections as PVE's upgrade checkers have, the totals. */
-import { CHECKS, type CheckName, type Severity } from "./catalog/code.ts";
-import { textsOf } from "./explain.ts";
+import { labelled, type Paint } from "../../base/table.ts";
+import { CHECKS, type CheckName, type Severity } from "../diagnosis/code.ts";
+import { textsOf } from "../diagnosis/explain.ts";
 import type { Finding } from "./finding.ts";
 import { type Report, isNotInstalled } from "./report.ts";
 
-/** The colours wanted; identity functions where none are. */
-export interface Paint {
-  bold(text: string): string;
-  red(text: string): string;
-  green(text: string): string;
-  yellow(text: string): string;
-  dim(text: string): string;
-}
-
-const WIDTH = 100;
 const INDENT = " ".repeat(6);
-/** Below the text that follows a label. */
-const UNDER = `${INDENT}       `;
 
 const LABELS: Readonly<Record<Severity, string>> = {
   pass: "PASS",
@@ -25,22 +14,6 @@ const LABELS: Readonly<Record<Severity, string>> = {
   warn: "WARN",
   fail: "FAIL",
 };
-
-/** Words of `text` in lines of at most WIDTH, all but the first after `indent`. */
-export function wrap(text: string, first: string, indent: string, width = WIDTH): string {
-  const lines: string[] = [];
-  let line = first;
-  for (const word of text.split(" ")) {
-    const start = lines.length === 0 ? first : indent;
-    if (line !== start && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = indent + word;
-    } else {
-      line += line === start ? word : ` ${word}`;
-    }
-  }
-  return [...lines, line].join("\n");
-}
 
 function paintLabel(severity: Severity, paint: Paint): (text: string) => string {
   if (severity === "pass") return paint.green;
@@ -62,14 +35,14 @@ function headline(report: Report, paint: Paint): string {
 function remedyLines({ fix, advice }: Pick<Finding, "fix" | "advice">, paint: Paint): string[] {
   return [
     ...(fix === undefined ? [] : [`${INDENT}fix:   ${paint.bold(fix)}`]),
-    ...(advice === undefined ? [] : [wrap(advice, `${INDENT}next:  `, UNDER)]),
+    ...(advice === undefined ? [] : [labelled(`${INDENT}next:  `, advice)]),
   ];
 }
 
 function seenLines(finding: Finding): string[] {
   if (finding.code === undefined) return [];
   const titles = textsOf(finding.code).map(({ title }) => title);
-  return titles.length === 0 ? [] : [wrap(titles.join("; "), `${INDENT}seen:  `, UNDER)];
+  return titles.length === 0 ? [] : [labelled(`${INDENT}seen:  `, titles.join("; "))];
 }
 
 function findingLines(finding: Finding, paint: Paint): string[] {
@@ -78,7 +51,7 @@ function findingLines(finding: Finding, paint: Paint): string[] {
   const line = paintLabel(severity, paint)(`${LABELS[severity]}: ${text}${name}`);
   const lines = [severity === "skip" ? `${LABELS.skip}: ${text}` : line];
   if (followsFrom === undefined) {
-    if (cause !== undefined) lines.push(wrap(cause, `${INDENT}cause: `, UNDER));
+    if (cause !== undefined) lines.push(labelled(`${INDENT}cause: `, cause));
     lines.push(...remedyLines(finding, paint), ...seenLines(finding));
   } else {
     lines.push(`${INDENT}follows from: ${followsFrom}`);

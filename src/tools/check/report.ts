@@ -2,8 +2,8 @@
  * A finished run: its findings, counted, with the one line that says how it is (verdict) and the
  * exit code. Renderers (report-text.ts, report-machine.ts) turn it into what was asked for.
  */
-import type { CheckName, Severity } from "./catalog/code.ts";
-import { CODES, type CodeName, EFFECTS } from "./catalog/codes.ts";
+import type { CheckName, Severity } from "../diagnosis/code.ts";
+import { CODES, type CodeName, EFFECTS } from "../diagnosis/codes.ts";
 import type { Finding, Measure } from "./finding.ts";
 
 export type Counts = Readonly<Record<Severity, number>>;

@@ -3,7 +3,7 @@
  * a shell, runs the diagnosis again, and compares all files before and after. Runs inside of a
  * sandbox: `try-fix.ts JSON`, the JSON an `Attempt`; prints a `Tried`.
  */
-import type { CodeName } from "../../../src/tools/check/catalog/codes.ts";
+import type { CodeName } from "../../../src/tools/diagnosis/codes.ts";
 import { PROGRAM, type Told } from "../support/run.ts";
 import { readFileSync } from "node:fs";
 

@@ -2,7 +2,7 @@
  * Running the diagnosis in tests: in this process with some paths replaced, or as a command in
  * namespaces of its own, where mounts, names, ids and processes are the test's alone.
  */
-import { CODES, type CodeName } from "../../../src/tools/check/catalog/codes.ts";
+import { CODES, type CodeName } from "../../../src/tools/diagnosis/codes.ts";
 import { DEFAULT_OPTIONS, runCheck } from "../../../src/tools/check/check.ts";
 import { type Paths, localMachine } from "../../../src/tools/check/host.ts";
 import type { CheckOptions } from "../../../src/tools/check/probe.ts";

@@ -2,7 +2,7 @@
  * Fixes that are systemctl's, followed under a real systemd: one boot, the states one after the
  * other, each made from a node that works.
  */
-import type { CodeName } from "../../../src/tools/check/catalog/codes.ts";
+import type { CodeName } from "../../../src/tools/diagnosis/codes.ts";
 import { native } from "../../support/native.ts";
 import type { Tried } from "../servers/try-fix.ts";
 import { driver, triedOf } from "./fixes.ts";

@@ -5,8 +5,8 @@
 import { CfsLimits } from "../../../base/limits.ts";
 import { judgeDatabase, type Problem, problemLine } from "../../../pmxcfs/rescue/verify.ts";
 import { type SalvagedItem, salvage } from "../../../pmxcfs/rescue/salvage.ts";
-import type { CodeName } from "../catalog/codes.ts";
-import { NOTHING_READ } from "../catalog/database.ts";
+import type { CodeName } from "../../diagnosis/codes.ts";
+import { NOTHING_READ } from "../../diagnosis/codes/database.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";

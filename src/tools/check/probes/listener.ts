@@ -3,7 +3,7 @@
  * as systemd sees it, and what it and pvestatd wrote into the journal.
  */
 import type { Listener } from "../context.ts";
-import { explain } from "../explain.ts";
+import { explain } from "../../diagnosis/explain.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import { type ProcessInfo, parseKeys, readProcess } from "../proc.ts";

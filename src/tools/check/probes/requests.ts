@@ -7,7 +7,7 @@ import { Errno, errnoName, errnoText } from "../../../base/errno.ts";
 import { buildInfo } from "../../../base/version.ts";
 import { QbFailure } from "../../../client/failure.ts";
 import { PVE_MESSAGE_BYTES, type QbClient } from "../../../client/qb-client.ts";
-import type { CodeName } from "../catalog/codes.ts";
+import type { CodeName } from "../../diagnosis/codes.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import type { ProcessInfo } from "../proc.ts";

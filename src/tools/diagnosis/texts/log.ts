@@ -2,7 +2,7 @@
  * What is known of a line only from who wrote it, how severe it is, or the path in it: said when
  * no other text knows the line, so that the reader learns where to look next.
  */
-import type { ErrorText } from "./code.ts";
+import type { ErrorText } from "../error-text.ts";
 
 export const LOG_TEXTS: readonly ErrorText[] = [
   {

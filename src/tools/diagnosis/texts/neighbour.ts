@@ -2,7 +2,7 @@
  * Error texts of what stands beside pmxcfs: PVE's daemons, graphs, storages, guests, other hosts.
  * Their lines end in the same libc words, and mean something else.
  */
-import type { ErrorText } from "./code.ts";
+import type { ErrorText } from "../error-text.ts";
 
 export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
   {

@@ -1,5 +1,5 @@
 /** Codes about connecting, the rings, and the answers to requests. */
-import type { Code } from "./code.ts";
+import type { Code } from "../code.ts";
 
 export const REQUEST_CODES = {
   HANDSHAKE_HUNG: {

@@ -3,13 +3,13 @@
  * and `--skip` name it. Which finding explains which others is data too (EFFECTS): the verdict
  * names the first cause, and only that one has a fix.
  */
-import { CLUSTER_CODES } from "./cluster.ts";
+import { CLUSTER_CODES } from "./codes/cluster.ts";
 import type { Code, ValueNames } from "./code.ts";
-import { DATABASE_CODES } from "./database.ts";
-import { ACCESS_CODES, LISTENER_CODES } from "./listener.ts";
-import { MACHINE_CODES } from "./machine.ts";
-import { MEMBER_CODES } from "./members.ts";
-import { REQUEST_CODES } from "./requests.ts";
+import { DATABASE_CODES } from "./codes/database.ts";
+import { ACCESS_CODES, LISTENER_CODES } from "./codes/listener.ts";
+import { MACHINE_CODES } from "./codes/machine.ts";
+import { MEMBER_CODES } from "./codes/members.ts";
+import { REQUEST_CODES } from "./codes/requests.ts";
 
 export const CODES = {
   ...LISTENER_CODES,

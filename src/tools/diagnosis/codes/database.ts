@@ -3,7 +3,7 @@
  * same: export what can be read, build a new file of it, verify that, keep the old one with its
  * log under a name that has the time, put the new one in place. All of it under pmxcfs's lock.
  */
-import type { Code } from "./code.ts";
+import type { Code } from "../code.ts";
 
 const USUAL = "/var/lib/pve-cluster/config.db";
 

@@ -1,12 +1,8 @@
 /**
- * The shapes of the tables beside this file. A code is what `--check` can find wrong, in words:
- * probes name its row and give the values its templates ask for. An error text is what people see
- * and paste into `explain`; its causes name codes, so that both say the same. Report, `explain` and
- * docs/diagnosis.md are made from the same rows. No C counterpart.
+ * The shape of a code: something that `--check` can find wrong, in words. Probes name the row and
+ * give the values its templates ask for; the report, `explain` and docs/diagnosis.md are made from
+ * the same rows. No C counterpart.
  */
-import type { CodeName } from "./codes.ts";
-import type strerror from "./strerror.json";
-
 /** From best to worst, as PVE's upgrade checkers print them. */
 export type Severity = "pass" | "skip" | "notice" | "warn" | "fail";
 
@@ -57,7 +53,7 @@ export interface Code {
   readonly fix?: string;
   /** What to do where no command is safe, and what to look at. Commands stand in backticks. */
   readonly advice?: string;
-  /** Error lines a person sees because of it (ids of catalog/client-texts, server-texts). */
+  /** Error lines a person sees because of it (ids of the rows in texts/). */
   readonly seen?: readonly string[];
 }
 
@@ -79,35 +75,3 @@ export type ValueNames<Row> =
   | Placeholders<Template<Row, "cause">>
   | Placeholders<Template<Row, "fix">>
   | Placeholders<Template<Row, "advice">>;
-
-/** What strerror(3) names, by symbol; UNKNOWN is its "Unknown error". */
-export type ErrnoWord = keyof typeof strerror;
-
-/**
- * What a line with a libc text must be about before that text says anything: a request of the
- * IPC (or nothing at all: the text stands alone), /etc/pve, /dev/shm, the database.
- */
-export type Place = "ipc" | "pve" | "shm" | "database";
-
-export interface Cause {
-  /** What happened, where no code says it. */
-  readonly text?: string;
-  readonly code?: CodeName;
-  /** How to see that it is this one. */
-  readonly tell: string;
-  /** When the pasted line matches, this cause comes first. */
-  readonly signs?: RegExp;
-}
-
-export interface ErrorText {
-  readonly id: string;
-  /** As it is printed. */
-  readonly title: string;
-  /** Found in one line, whatever stands around it; lines are in lower case, quotes are `'`. */
-  readonly patterns?: readonly RegExp[];
-  /** Libc texts, in any language, in a line that is about one of `places`. */
-  readonly errno?: readonly ErrnoWord[];
-  readonly places?: readonly Place[];
-  readonly meaning: string;
-  readonly causes: readonly Cause[];
-}

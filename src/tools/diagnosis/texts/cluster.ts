@@ -1,6 +1,6 @@
 /** Error texts of the cluster: quorum, the group of databases, locks. */
-import type { ErrorText } from "./code.ts";
-import { LINKS } from "./corosync-texts.ts";
+import type { ErrorText } from "../error-text.ts";
+import { LINKS } from "./corosync.ts";
 
 export const CLUSTER_TEXTS: readonly ErrorText[] = [
   {

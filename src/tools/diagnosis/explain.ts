@@ -6,17 +6,17 @@
  * /dev/shm or the database, or where it stands alone: everything else prints them too.
  */
 import { requestOf as cfsRequest } from "../../pmxcfs/requests/table.ts";
-import { CLIENT_TEXTS } from "./catalog/client-texts.ts";
-import { CLUSTER_TEXTS } from "./catalog/cluster-texts.ts";
-import type { Cause, ErrnoWord, ErrorText, Place } from "./catalog/code.ts";
-import { CODES, type CodeName, isCode, rowOf } from "./catalog/codes.ts";
-import { HA_TEXTS } from "./catalog/ha-texts.ts";
-import { LOG_TEXTS } from "./catalog/log-texts.ts";
-import { COROSYNC_TEXTS } from "./catalog/corosync-texts.ts";
-import { NEIGHBOUR_TEXTS } from "./catalog/neighbour-texts.ts";
-import { PVE_TEXTS } from "./catalog/pve-texts.ts";
-import { SERVER_TEXTS } from "./catalog/server-texts.ts";
-import strerror from "./catalog/strerror.json";
+import { CLIENT_TEXTS } from "./texts/client.ts";
+import { CLUSTER_TEXTS } from "./texts/cluster.ts";
+import { CODES, type CodeName, isCode, rowOf } from "./codes.ts";
+import type { Cause, ErrnoWord, ErrorText, Place } from "./error-text.ts";
+import { HA_TEXTS } from "./texts/ha.ts";
+import { LOG_TEXTS } from "./texts/log.ts";
+import { COROSYNC_TEXTS } from "./texts/corosync.ts";
+import { NEIGHBOUR_TEXTS } from "./texts/neighbour.ts";
+import { PVE_TEXTS } from "./texts/pve.ts";
+import { SERVER_TEXTS } from "./texts/server.ts";
+import strerror from "./strerror.json";
 import { stripVTControlCharacters } from "node:util";
 
 /** All texts, by what prints them. */

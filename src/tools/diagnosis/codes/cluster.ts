@@ -1,5 +1,5 @@
 /** Codes about what pmxcfs shows and keeps: /etc/pve, quorum, graphs, status values. */
-import type { Code } from "./code.ts";
+import type { Code } from "../code.ts";
 
 export const CLUSTER_CODES = {
   RRDCACHED_HUNG: {

@@ -2,11 +2,11 @@
  * What `explain` prints: an error text with its causes, or a code; for people and as JSON; and all
  * of it as docs/diagnosis.md, so that the document and the program cannot differ.
  */
-import { markdownTable } from "../../base/table.ts";
-import { CHECKS, type Cause, type CheckName } from "./catalog/code.ts";
-import { CODES, type CodeName, rowOf } from "./catalog/codes.ts";
+import { labelled, markdownTable, type Paint } from "../../base/table.ts";
+import { CHECKS, type CheckName } from "./code.ts";
+import { CODES, type CodeName, rowOf } from "./codes.ts";
+import type { Cause } from "./error-text.ts";
 import { type Explanation, TEXT_GROUPS, TEXTS, textsOf } from "./explain.ts";
-import { type Paint, wrap } from "./report-text.ts";
 
 const INDENT = "   ";
 /** The service of every PVE node. */
@@ -47,10 +47,9 @@ export function remedyOf(code: CodeName): Remedy {
 
 /** Fix and advice in lines after a label each. */
 function remedyLines({ fix, advice }: Remedy, paint: Paint, indent: string): string[] {
-  const under = `${indent}      `;
   return [
     ...(fix === undefined ? [] : [`${indent}fix:  ${paint.bold(fix)}`]),
-    ...(advice === undefined ? [] : [wrap(advice, `${indent}next: `, under)]),
+    ...(advice === undefined ? [] : [labelled(`${indent}next: `, advice)]),
   ];
 }
 
@@ -63,8 +62,8 @@ function causeText({ text, code }: Cause): string {
 function causeLines(cause: Cause, index: number, paint: Paint): string[] {
   const { code, tell } = cause;
   const heading = code === undefined ? "" : `${CODES[code].title} [${code}]: `;
-  const lines = [wrap(`${heading}${causeText(cause)}`, `${index + 1}. `, INDENT)];
-  lines.push(wrap(tell, `${INDENT}tell: `, `${INDENT}      `));
+  const lines = [labelled(`${index + 1}. `, `${heading}${causeText(cause)}`)];
+  lines.push(labelled(`${INDENT}tell: `, tell));
   if (code !== undefined) lines.push(...remedyLines(remedyOf(code), paint, INDENT));
   return lines;
 }
@@ -77,7 +76,7 @@ export function renderExplanation({ text, causes, request }: Explanation, paint:
   return [
     paint.bold(text.title),
     "",
-    wrap(text.meaning, "", ""),
+    labelled("", text.meaning),
     "",
     ...about,
     several,
@@ -93,11 +92,11 @@ export function renderCode(code: CodeName, paint: Paint): string {
   const lines = [
     `${paint.bold(code)}: ${title} (${severity}; check "${check}": ${CHECKS[check]})`,
     "",
-    wrap(readable(code, line), "line:  ", "       "),
-    wrap(readable(code, cause), "cause: ", "       "),
+    labelled("line:  ", readable(code, line)),
+    labelled("cause: ", readable(code, cause)),
     ...remedyLines(remedyOf(code), paint, "").map((text) => text.replace(/^(fix|next):/, "$1: ")),
   ];
-  if (seen.length > 0) lines.push(wrap(seen.join("; "), "seen:  ", "       "));
+  if (seen.length > 0) lines.push(labelled("seen:  ", seen.join("; ")));
   return [...lines, ""].join("\n");
 }
 
@@ -161,7 +160,7 @@ const INTRODUCTION = `# Diagnosis
 
 What \`pmxcfs-ipc --check\` looks at and can find, and the error texts \`pmxcfs-ipc explain\` knows.
 Made by \`pmxcfs-ipc explain --markdown > docs/diagnosis.md\`: change the tables in
-src/tools/check, not this file.
+src/tools/diagnosis, not this file.
 
 ## Reading a report
 

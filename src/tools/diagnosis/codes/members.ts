@@ -1,5 +1,5 @@
 /** Codes about corosync and the members of pmxcfs's groups. */
-import type { Code } from "./code.ts";
+import type { Code } from "../code.ts";
 
 export const MEMBER_CODES = {
   COROSYNC_UNREACHABLE: {

@@ -1,5 +1,5 @@
 /** Error texts of pmxcfs itself and of its service: start, database, mount, log. */
-import type { ErrorText } from "./code.ts";
+import type { ErrorText } from "../error-text.ts";
 
 /** What the sqlite3 shell prints before its words. */
 const SQLITE = String.raw`^(\w+ )?(error:? )?(.{0,20}line \d+: )?(.{0,20}stepping, )?`;

@@ -1,5 +1,5 @@
 /** Error texts that clients print: the libc words for what a libqb client was answered. */
-import type { Cause, ErrorText } from "./code.ts";
+import type { Cause, ErrorText } from "../error-text.ts";
 
 const REQUEST = /ipcc_?send_rec|access control list|\bqb_/;
 

@@ -1,5 +1,5 @@
 /** Error texts of high availability: the lock of a node, the watchdog, fencing, services. */
-import type { ErrorText } from "./code.ts";
+import type { ErrorText } from "../error-text.ts";
 
 export const HA_TEXTS: readonly ErrorText[] = [
   {

@@ -2,7 +2,7 @@
  * Error texts of PVE's own tools and daemons which have a cause of their own: contents of
  * configuration files, rights, migration, guests that do not start, metrics.
  */
-import type { ErrorText } from "./code.ts";
+import type { ErrorText } from "../error-text.ts";
 
 export const PVE_TEXTS: readonly ErrorText[] = [
   {

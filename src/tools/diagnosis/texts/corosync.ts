@@ -1,5 +1,5 @@
 /** Error texts of corosync itself: its service, links, members, configuration, extra vote. */
-import type { ErrorText } from "./code.ts";
+import type { ErrorText } from "../error-text.ts";
 
 /** Where to see how its links are. */
 export const LINKS =

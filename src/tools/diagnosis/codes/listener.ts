@@ -2,7 +2,7 @@
  * Codes about the two ends of a connection: the listening socket with its process, unit and log,
  * and the caller with its ids, its namespaces and the accept rule that judges them.
  */
-import type { Code } from "./code.ts";
+import type { Code } from "../code.ts";
 
 export const LISTENER_CODES = {
   NOT_INSTALLED: {

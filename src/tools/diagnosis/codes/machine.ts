@@ -1,5 +1,5 @@
 /** Codes about the machine under the server: shared memory, node name, memory, clock, processes. */
-import type { Code } from "./code.ts";
+import type { Code } from "../code.ts";
 
 export const MACHINE_CODES = {
   SHM_MISSING: {
