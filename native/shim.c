@@ -277,8 +277,8 @@ API int64_t shim_receive(int32_t fd, void *bytes, int64_t length)
 	return received < 0 ? -errno : received;
 }
 
-/* One datagram to systemd's notify socket (sd_notify(3)); `@` starts an abstract name. */
-API int64_t shim_notify(const char *path, const char *text)
+/* Sends one datagram to systemd's notify socket (sd_notify(3)); `@` starts an abstract name. */
+static int64_t send_to_notify_socket(const char *path, struct msghdr *message, int flags)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	size_t length = strlen(path);
@@ -291,14 +291,24 @@ API int64_t shim_notify(const char *path, const char *text)
 	memcpy(address.sun_path, path, length);
 	if (path[0] == '@')
 		address.sun_path[0] = 0;
+	message->msg_name = &address;
+	message->msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
-		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+	sent = sendmsg(fd, message, MSG_NOSIGNAL | flags);
 	error = errno;
 	close(fd);
 	return sent < 0 ? -error : 0;
+}
+
+/* sd_notify(3); -EAGAIN while systemd's socket is full. */
+API int64_t shim_notify(const char *path, const char *text)
+{
+	struct iovec part = { (void *)text, strlen(text) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	return send_to_notify_socket(path, &message, MSG_DONTWAIT);
 }
 
 /* ---- files ---------------------------------------------------------------------------------- */
@@ -1317,42 +1327,27 @@ API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_m
 	return 0;
 }
 
-/* As shim_notify, with descriptor `passed` for systemd's descriptor store. */
+/*
+ * sd_notify(3) with descriptor `passed`, for systemd's descriptor store. Waits while systemd's
+ * socket is full: the caller has to know whether the descriptor was accepted.
+ */
 API int64_t shim_notify_descriptor(const char *path, const char *text, int32_t passed)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct iovec part = { (void *)text, strlen(text) };
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	struct msghdr message = { .msg_name = &address,
-				  .msg_iov = &part,
+	struct msghdr message = { .msg_iov = &part,
 				  .msg_iovlen = 1,
 				  .msg_control = control.bytes,
 				  .msg_controllen = sizeof(control.bytes) };
-	size_t length = strlen(path);
-	ssize_t sent;
-	int error;
-	int fd;
 
-	if (length < 2 || length >= sizeof(address.sun_path))
-		return -EINVAL;
-	memcpy(address.sun_path, path, length);
-	if (path[0] == '@')
-		address.sun_path[0] = 0;
-	message.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-	error = errno;
-	close(fd);
-	return sent < 0 ? -error : 0;
+	return send_to_notify_socket(path, &message, 0);
 }
 
 /* Keeps a descriptor that was inherited from children, and reads from it from blocking. */

@@ -64,6 +64,11 @@ class ReadHistogram extends Histogram {
   }
 }
 
+/** A reading as samples: a bare number has no labels. */
+function samplesOf(reading: Reading): readonly (readonly [labels: Labels, value: number])[] {
+  return typeof reading === "number" ? [[{}, reading]] : reading;
+}
+
 /** What is known of a metric before it has a value. */
 export interface Family {
   /** With its prefix. */
@@ -102,9 +107,7 @@ export class MetricRegistry {
         registers: [],
         collect() {
           this.reset();
-          const value = read();
-          if (typeof value === "number") this.set(value);
-          else for (const [labels, each] of value) this.set(labels, each);
+          for (const [labels, value] of samplesOf(read())) this.set(labels, value);
         },
       }),
     );
@@ -121,9 +124,7 @@ export class MetricRegistry {
         registers: [],
         collect() {
           this.reset();
-          const value = read();
-          if (typeof value === "number") this.inc(value);
-          else for (const [labels, each] of value) this.inc(labels, each);
+          for (const [labels, value] of samplesOf(read())) this.inc(labels, value);
         },
       }),
     );

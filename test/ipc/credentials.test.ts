@@ -14,70 +14,45 @@ setDefaultTimeout(60_000);
 
 const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, to be others");
 
-interface Case {
-  readonly who: string;
-  /** uid and gid. */
-  readonly real: readonly [number, number];
-  readonly effective: readonly [number, number];
-  readonly policy: "proxmox" | "by-group";
-  /** What it may do, or the errno of its connect. */
-  readonly outcome: string | Errno;
-}
+type Ids = readonly [uid: number, gid: number];
 
-const CASES: readonly Case[] = [
-  {
-    who: "www-data, running a setuid-root program",
-    real: [33, 33],
-    effective: [0, 33],
-    policy: "proxmox",
-    outcome: "read-only",
-  },
-  {
-    who: "a user, running a setuid-root program",
-    real: [1000, 1000],
-    effective: [0, 0],
-    policy: "proxmox",
-    outcome: Errno.EPERM,
-  },
-  {
-    who: "root's daemon with the effective ids of www-data, whose other processes share its rings",
-    real: [0, 0],
-    effective: [33, 33],
-    policy: "proxmox",
-    outcome: "read-only",
-  },
-  {
-    // Accepted, as by libqb; its rings are root's, because uid 1000 may do nothing here.
-    who: "root's daemon with the effective ids of a user who has no access",
-    real: [0, 0],
-    effective: [1000, 1000],
-    policy: "proxmox",
-    outcome: Errno.EACCES,
-  },
-  {
-    who: "a user, running a setgid-www-data program",
-    real: [1000, 1000],
-    effective: [1000, 33],
-    policy: "by-group",
-    outcome: Errno.EPERM,
-  },
-  {
-    who: "a member of www-data with another effective group",
-    real: [1000, 33],
-    effective: [1000, 1000],
-    policy: "by-group",
-    outcome: "read-write",
-  },
-  {
-    who: "root with www-data as its real group",
-    real: [0, 33],
-    effective: [0, 0],
-    policy: "by-group",
-    outcome: "read-write",
-  },
+/** `outcome`: what the client may do, or the errno of its connect. */
+const CASES: readonly (readonly [
+  who: string,
+  real: Ids,
+  effective: Ids,
+  policy: "proxmox" | "by-group",
+  outcome: string | Errno,
+])[] = [
+  ["www-data, running a setuid-root program", [33, 33], [0, 33], "proxmox", "read-only"],
+  ["a user, running a setuid-root program", [1000, 1000], [0, 0], "proxmox", Errno.EPERM],
+  [
+    "root's daemon with the effective ids of www-data, whose other processes share its rings",
+    [0, 0],
+    [33, 33],
+    "proxmox",
+    "read-only",
+  ],
+  // Accepted, as by libqb; its rings are root's, because uid 1000 may do nothing here.
+  [
+    "root's daemon with the effective ids of a user who has no access",
+    [0, 0],
+    [1000, 1000],
+    "proxmox",
+    Errno.EACCES,
+  ],
+  ["a user, running a setgid-www-data program", [1000, 1000], [1000, 33], "by-group", Errno.EPERM],
+  [
+    "a member of www-data with another effective group",
+    [1000, 33],
+    [1000, 1000],
+    "by-group",
+    "read-write",
+  ],
+  ["root with www-data as its real group", [0, 33], [0, 0], "by-group", "read-write"],
 ];
 
-for (const { who, real, effective, policy, outcome } of CASES) {
+for (const [who, real, effective, policy, outcome] of CASES) {
   const ids = `real ${real.join(":")}, effective ${effective.join(":")}`;
   asRoot(`${who} (${ids}): ${outcome}`, async () => {
     await using server = await startService(libraryCommand("policy", policy));

@@ -14,6 +14,7 @@ import {
   unlinkSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { compactTimeWithMs } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase } from "../../platform/regular-file.ts";
 import { selectAll } from "./sqlite-rows.ts";
@@ -95,8 +96,7 @@ export type KeptCopy = { readonly path: string } | { readonly problem: string };
  */
 export function keepCopy(database: Database, file: string, reason: string): KeptCopy {
   const directory = join(dirname(file), "backup");
-  const time = new Date().toISOString().replaceAll(/[-:.]/g, "");
-  const path = join(directory, `${basename(file)}.${reason}-${time}`);
+  const path = join(directory, `${basename(file)}.${reason}-${compactTimeWithMs()}`);
   const draft = `${path}.new`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
