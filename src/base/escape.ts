@@ -1,9 +1,9 @@
 /**
- * Texts of peers made safe for the outlet they go to. A terminal obeys C0 and C1 controls and DEL,
- * a viewer is reordered by bidirectional controls, and a line break forges a line of a log. Every
- * text that holds bytes of a client, a server or a file passes one of these on its way out:
- * `escapeText` (one line: log, journal, trace, tables), `escapeLines` (files shown on a terminal),
- * `jsonText` (JSON).
+ * Makes text of peers safe for its destination. A terminal executes C0 and C1 controls and DEL,
+ * bidirectional controls reorder the text in a viewer, and a line break forges a line of a log.
+ * Every text that contains bytes of a client, a server or a file passes one of these functions
+ * before it is written: `escapeText` (one line: log, journal, trace, tables), `escapeLines` (files
+ * shown on a terminal), `jsonText` (JSON).
  */
 
 /** Controls, lone surrogates, line and paragraph separators, bidirectional controls. */
@@ -25,7 +25,7 @@ function escaped(character: string): string {
   return character.charCodeAt(0) < 0x100 ? `\\x${hex(character, 2)}` : `\\u${hex(character, 4)}`;
 }
 
-/** `text` on one line, without anything a terminal or a viewer obeys. */
+/** `text` on one line, with every control character escaped. */
 export function escapeText(text: string): string {
   return text.replaceAll(UNSAFE, escaped);
 }

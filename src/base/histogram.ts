@@ -1,17 +1,17 @@
 /**
- * Latencies by count: an HDR-style histogram (Gil Tene's), log-linear: 128 steps per power of two,
- * so that a value is off by less than 1 % whatever its size, in fixed memory.
+ * Log-linear latency histogram, after Gil Tene's HdrHistogram: 128 buckets per power of two, so
+ * that a value is at most 1 % off at any magnitude, in fixed memory.
  */
 
-/** Steps per power of two. */
+/** Buckets per power of two. */
 const STEPS = 128;
 const STEP_BITS = 7;
-/** Values up to 2^40 ns (18 minutes); larger ones count as that. */
+/** Largest value with a bucket of its own, 2^40 ns (18 minutes); larger ones count as that. */
 const VALUE_BITS = 40;
 const SLOTS = (VALUE_BITS - STEP_BITS + 1) * STEPS;
 const LARGEST = 2 ** VALUE_BITS - 1;
 
-/** Values below STEPS have a slot each; above, the slots grow with the power of two. */
+/** Values below STEPS have a bucket each; above, each power of two has STEPS of them. */
 function slotOf(value: number): number {
   if (value < STEPS) return value;
   const bits = 31 - Math.clz32(value > 0xffffffff ? value / 0x100000000 : value);
@@ -20,7 +20,7 @@ function slotOf(value: number): number {
   return (shift + 1) * STEPS + Math.floor(value / 2 ** shift) - STEPS;
 }
 
-/** The largest value of a slot. */
+/** The largest value of a bucket. */
 function valueOf(slot: number): number {
   if (slot < STEPS) return slot;
   const shift = Math.floor(slot / STEPS) - 1;
@@ -74,7 +74,7 @@ export class Histogram {
     return this.#max;
   }
 
-  /** How many values lie in (from, to], by slots. */
+  /** Number of values in (from, to], as precise as the buckets. */
   between(from: number, to: number): number {
     let count = 0;
     for (const [slot, each] of this.#counts.entries()) {
@@ -84,7 +84,7 @@ export class Histogram {
     return count;
   }
 
-  /** Slots that are not empty, as pairs: what a child hands to its parent. */
+  /** Buckets that are not empty, as pairs: how a child process reports to its parent. */
   toPairs(): { pairs: [slot: number, count: number][]; max: number; min: number; sum: number } {
     const pairs: [number, number][] = [];
     for (const [slot, count] of this.#counts.entries()) if (count > 0) pairs.push([slot, count]);

@@ -22,17 +22,17 @@ export const IpcLimits = {
   maxMessageBytes: 16 * MiB,
   /** Half-open handshakes end after this; libqb waits for ever. */
   handshakeTimeoutMs: 2_000,
-  /** Handshakes under way from peers that will be refused; the oldest goes first. */
+  /** Handshakes under way of peers that will be refused; beyond it, as for pendingHandshakes. */
   unwantedHandshakes: 16,
-  /** Handshakes under way from peers that will be accepted. */
+  /** Those of peers that will be accepted; beyond it the process with most loses its oldest. */
   pendingHandshakes: 128,
   /** Connections of one uid other than root; 0 = as many as there may be in all. */
   connectionsPerUid: 0,
-  /** Descriptors kept back for files, databases and root. */
+  /** Descriptors reserved for files, databases and root. */
   reservedDescriptors: 96,
-  /** Mappings kept back for the runtime (of vm.max_map_count); without them it ends. */
+  /** Mappings (of vm.max_map_count) reserved for the runtime, which aborts without them. */
   reservedMappings: 8_192,
-  /** Connections root may have beyond the bound on all, so that it can look at a full server. */
+  /** Connections that root may have beyond the bound, so that root can inspect a full server. */
   rootReserve: 8,
   /** Part of /dev/shm that the rings of one uid other than root may take. */
   shmShareOfUid: 0.5,
@@ -48,27 +48,27 @@ export const IpcLimits = {
   setUpMsPerTurn: 2,
   /** Requests served from one connection before others get their turn. */
   requestsPerTurn: 64,
-  /** Requests of one connection whose asynchronous answers are awaited (as the seed's queue). */
+  /** Requests of one connection whose asynchronous answers are awaited. */
   queuedRequests: 8,
-  /** A client that does not read: its reply is retried this often ... */
+  /** Interval of the tries to send a reply for which the response ring has no room. */
   replyRetryMs: 5,
-  /** ... and it is disconnected after this. */
+  /** A client that makes no room for a reply within this is disconnected. */
   replyDeadlineMs: 10_000,
   /** Events whose notify byte could not be sent yet (libqb: outstanding_notifiers). */
   outstandingNotifies: 1_024,
-  /** Ring directories made ahead for clients to come. */
+  /** Ring directories prepared for the next clients. */
   pooledRings: 4,
-  /** Answer what is in the rings at a stop, for at most this long. */
+  /** At a stop, requests in the rings are still answered, for at most this long. */
   stopDeadlineMs: 3_000,
 } as const;
 
 /** Adaptive polling (src/ipc/scheduling/ring-poller.ts). */
 export const PollLimits = {
-  /** Keep looking at the active rings for this long after the last message. */
+  /** The active rings are polled for this long after the last message. */
   idleUs: 20,
-  /** One connection is served for this long at most before others get their turn ... */
+  /** Longest turn of one connection. */
   perConnectionUs: 350,
-  /** ... and the event loop gets its turn after this, or when anything else in it is ready. */
+  /** Longest turn of the poller; it ends earlier when anything else in the event loop is ready. */
   perTurnUs: 1_500,
   /** A connection whose next request is predicted later than this is not polled for. */
   maxGapUs: 100,
@@ -76,43 +76,43 @@ export const PollLimits = {
   backToBackUs: 4,
   /** Misses in a row that end polling for a connection. */
   missesToStop: 2,
-  /** Connections looked at in one round; with 16 here 16 clients got a quarter less done. */
+  /** Connections polled at once. Measured: with 16, 16 clients complete 25 % fewer requests. */
   activeConnections: 4,
-  /** Requests of one connection in a row while others are active ... */
+  /** Requests served in a row from one connection while others are active. */
   requestsInARow: 32,
-  /** ... before it is left alone for this long, so that another client gets its processor. */
+  /** After them it is not polled for this long, which frees its client's processor for another. */
   yieldUs: 10,
 } as const;
 
 /** What is written to the log (src/base/log.ts, src/observe/request-log.ts). */
 export const LogLimits = {
-  /** Debug lines a second: beyond 10000 in 30 s journald drops any line (RateLimitBurst). */
+  /** Debug lines per second: beyond 10000 in 30 s journald drops any line (RateLimitBurst). */
   debugLinesPerSecond: 200,
-  /** Those of them that are about requests ... */
+  /** Debug lines per second about requests. */
   requestLinesPerSecond: 150,
-  /** ... and about requests of one connection. */
+  /** Debug lines per second about the requests of one connection. */
   requestLinesOfOne: 100,
-  /** Characters of a request and its arguments ... */
+  /** Characters of a request and its arguments in the log. */
   requestChars: 400,
-  /** ... and bytes of its body that are looked at; more than the longest fixed layout, 528. */
+  /** Bytes of a body that are decoded for them; more than the longest fixed layout, 528. */
   requestBytes: KiB,
-  /** Lines that wait while stderr has no reader; when there are more, new ones are lost. */
+  /** Bytes of lines that wait while stderr has no reader; further lines are dropped. */
   unreadBytes: MiB,
 } as const;
 
-/** The sockets by which a server is watched (src/observe). */
+/** The sockets for metrics and status (src/observe). */
 export const ObserveLimits = {
   /** Connections for metrics at once; one more ends the oldest. */
   scrapers: 16,
-  /** A scrape is over within this (Prometheus's scrape_timeout, unless it is set). */
+  /** A scrape that takes longer is ended (Prometheus's default scrape_timeout). */
   scrapeMs: 10_000,
-  /** What comes before the empty line that ends a request (nginx: 8 KiB). */
+  /** Bytes of a request line with its headers (nginx: 8 KiB). */
   scrapeHeadBytes: 8 * KiB,
-  /** Writing the metrics takes one part in so many of the time, whoever asks how often. */
+  /** Rendering the metrics takes at most one part in this many of the time, however many scrape. */
   renderShare: 10,
   /** Readers of the status at once; one more ends the oldest. */
   statusReaders: 16,
-  /** A reader has read it within this. */
+  /** A status reader that takes longer is ended. */
   statusReadMs: 10_000,
 } as const;
 
@@ -134,9 +134,9 @@ export const CfsLimits = {
   treeBytes: 128 * MiB,
   /** Files and directories (memdb.h MEMDB_MAX_INODES). */
   treeInodes: 256 * KiB,
-  /** A config.db of others: content of one row that is loaded; no message can be larger ... */
+  /** Content of one row of a config.db that is loaded; no message can carry a larger one. */
   loadedFileBytes: 16 * MiB,
-  /** ... of all rows, and rows; the C server has no bounds. */
+  /** Content of all rows that are loaded, and their number; the C server has no bounds. */
   loadedBytes: 512 * MiB,
   loadedRows: MiB,
   /** One status value (status.h CFS_MAX_STATUS_SIZE); the count includes a final NUL. */
@@ -155,16 +155,16 @@ export const CfsLimits = {
   clusterLogBytes: 128 * KiB,
   /** One entry of it (logger.c CLOG_MAX_ENTRY_SIZE). */
   clusterLogEntryBytes: 4 * KiB,
-  /** Entries of a GET_CLUSTER_LOG that names no number. */
+  /** Entries of a GET_CLUSTER_LOG that asks for no number of them. */
   clusterLogDefaultEntries: 50,
 } as const;
 
 /** How changes wait (src/pmxcfs/replication). */
 export const ReplicationLimits = {
-  /** A change waits so long for another process's write lock on config.db, then it is EIO. */
+  /** A change waits this long for another process's write lock on config.db, then fails: EIO. */
   lockedDatabaseMs: 3_000,
-  /** Between two tries meanwhile. */
+  /** Interval of its tries. */
   lockedRetryMs: 5,
-  /** Changes that wait at once; the kernel has about as many requests under way. */
+  /** Changes that wait at once; the kernel has about as many requests in flight. */
   waitingChanges: 1_024,
 } as const;

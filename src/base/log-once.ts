@@ -1,4 +1,4 @@
-/** A complaint that stays the same is logged once, until what it is about has worked again. */
+/** Logs a repeated complaint once, until its cause has gone. */
 
 export class LogOnce {
   readonly #write: (line: string) => void;
@@ -16,7 +16,7 @@ export class LogOnce {
     this.#write(line);
   }
 
-  /** It works again: the same complaint is logged the next time. */
+  /** The cause has gone: the same complaint is logged the next time. */
   clear(): void {
     this.#last = "";
   }

@@ -24,7 +24,10 @@ export interface Log {
   error(message: string): void;
   warn(message: string): void;
   info(message: string): void;
-  /** At most LogLimits.debugLinesPerSecond of all parts together; then how many more there were. */
+  /**
+   * At most LogLimits.debugLinesPerSecond of all parts together; those left out are counted and the
+   * count is logged.
+   */
   debug(message: string): void;
   /** True when debug lines are wanted; check it before building one on a hot path. */
   readonly debugOn: boolean;
@@ -47,10 +50,10 @@ export function defaultFormat(environment: NodeJS.ProcessEnv): LogFormat {
   return environment["JOURNAL_STREAM"] === undefined ? "plain" : "journal";
 }
 
-/** Writes to stderr, which Bun keeps for a reader that does not come: up to a bound, then not. */
+/** Writes to stderr. Bun buffers what is not read; beyond a bound lines are dropped. */
 function stderrWriter(): (line: string) => boolean {
   let unreadBytes = 0;
-  // Its reader has gone: no reason to stop serving, and there is nowhere left to say so.
+  // The reader has closed stderr: no reason to stop serving, and nowhere to report it.
   process.stderr.on("error", () => {});
   return (line) => {
     if (unreadBytes >= LogLimits.unreadBytes) return false;
@@ -67,7 +70,10 @@ function stderrWriter(): (line: string) => boolean {
 
 const A_SECOND_MS = 1000;
 
-/** So many lines in an interval, so many of them from one source; what is left out is told. */
+/**
+ * Rate limit: lines per interval, and of these the lines per source. Lines left out are counted,
+ * and the count is reported.
+ */
 export class LineBudget {
   readonly #lines: number;
   readonly #ofOne: number;
@@ -79,7 +85,9 @@ export class LineBudget {
   #leftOut = 0;
   #timer: Timer | undefined;
 
-  /** `tell` hears after the interval how many were left out, and which source asked for most. */
+  /**
+   * `tell` gets, after an interval, the number of lines left out and the source with most lines.
+   */
   constructor(
     lines: number,
     ofOne: number,
@@ -92,7 +100,7 @@ export class LineBudget {
     this.#intervalMs = intervalMs;
   }
 
-  /** Whether `source` may have a line now; if not, it is counted. */
+  /** Whether `source` may write a line now; if not, the line is counted. */
   take(source = 0): boolean {
     const now = performance.now();
     if (now >= this.#endsAt) this.#next();
@@ -107,7 +115,7 @@ export class LineBudget {
     return false;
   }
 
-  /** It ends here: what was left out is told now. */
+  /** Ends the budget and reports what was left out so far. */
   close(): void {
     this.#next();
   }
@@ -133,7 +141,7 @@ function render(format: LogFormat, entry: LogObject, at: Date): string {
     const fields = { time: at.toISOString(), level: label, tag: entry.tag, message: text };
     return `${jsonText(fields)}\n`;
   }
-  // One event, one line: peers choose their names.
+  // One event is one line: text of peers may contain line breaks.
   const line = `${tag}${label}: ${escapeText(text)}\n`;
   if (format === "journal") return `<${PRIORITIES[entry.level] ?? 6}>${line}`;
   return format === "bare" ? line : `${at.toISOString()} ${line}`;
@@ -162,7 +170,7 @@ export function createLog(options: LogOptions): Log {
   return wrap(consola, { level, debugLines }, level);
 }
 
-/** A log that keeps nothing: for library users who bring none. */
+/** A log that writes nothing: the default for users of the library. */
 export const silentLog: Log = {
   error: () => {},
   warn: () => {},

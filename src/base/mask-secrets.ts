@@ -1,7 +1,6 @@
 /**
- * Secrets in texts for people: configuration lines, logs, command lines. What looks like a
- * password, a token, a ticket or a private key is replaced by `***`; too much rather than too
- * little.
+ * Masks secrets in texts for people: configuration lines, logs, command lines. What looks like a
+ * password, a token, a ticket or a private key becomes `***`; in doubt it is masked.
  */
 
 /** Keys whose values are secret. */

@@ -1,4 +1,4 @@
-/** The options of every command that answers PVE's clients: who gets in. */
+/** The access options of every command that serves PVE's clients. */
 import type { AccessRules } from "../daemon/access-rules.ts";
 import { flag, list, text, type Values } from "./args.ts";
 import { UsageFailure } from "./failure.ts";
@@ -26,7 +26,7 @@ export function ids(words: readonly string[], option: string): number[] {
   });
 }
 
-/** What was given, read. */
+/** The access rules that the options ask for. */
 export function accessRules(values: Values<typeof accessOptions>): AccessRules {
   return {
     group: values.group,

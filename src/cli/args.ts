@@ -1,44 +1,44 @@
 /**
- * The kinds of values a command line carries: each constructor declares one option or operand once
- * (text for --help, man page and completion, and the reader that checks and types what was given).
- * citty knows only strings and booleans, and lets most mistakes pass; so what is given to `read`
- * are the raw words, in order, and a bad one ends as a UsageFailure that names the option.
+ * The kinds of values on a command line: each constructor declares one option or operand once (text
+ * for --help, man page and completion, and the reader that checks and types its value). citty knows
+ * only strings and booleans, and accepts most mistakes; so `read` gets the raw words, in order, and
+ * a bad one ends as a UsageFailure that names the option.
  */
 import { UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";
 import { parseBytes, parseMilliseconds, showBytes, showMilliseconds } from "./units.ts";
 
-/** One option (`--name VALUE`) or operand. `T` is what the command gets. */
+/** One option (`--name VALUE`) or operand. `T` is the type of its value for the command. */
 export interface Option<T> {
   /** A flag takes no value. */
   readonly type: "boolean" | "string";
   readonly description: string;
   /** Stands for the value in the help: `NAME`, `BYTES`. */
   readonly valueHint?: string;
-  /** What holds when it is not given, as a person would write it. */
+  /** The value when it is not given, as a person would write it. */
   readonly defaultText?: string;
   /** One letter. */
   readonly alias?: string;
-  /** Heading it stands under in the help; `Options` unless given. */
+  /** Its heading in the help; `Options` unless given. */
   readonly group?: string;
   /** The words a value may be, for completion. */
   readonly choices?: readonly string[];
   /** Values are file names, for completion. */
   readonly files?: boolean;
-  /** May be given more than once; as an operand it takes all that are left. */
+  /** May be given more than once; as an operand it takes all remaining words. */
   readonly repeatable?: boolean;
   /** The value when none follows: the option may stand alone. */
   readonly bare?: string;
   /** A flag that is on unless `--no-name` is given; the description is that of `--no-name`. */
   readonly onByDefault?: boolean;
-  /** `label` is how to name it to the user: `--socket`, or `PATH`. */
+  /** `label` names it in messages to the user: `--socket`, or `PATH`. */
   readonly read: (words: readonly string[], label: string) => T;
 }
 
 /** By name; the key `maxConnections` is `--max-connections` on the command line. */
 export type Options = Readonly<Record<string, Option<unknown>>>;
 
-/** What a command's `run` gets for its options. */
+/** The option values that a command's `run` gets. */
 export type Values<O extends Options> = {
   readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never;
 };
@@ -52,11 +52,11 @@ interface Spec {
 
 interface ValueSpec<T> extends Spec {
   readonly default?: T;
-  /** It must be given. */
+  /** It has no default and must be given. */
   readonly required?: boolean;
-  /** Taken when the option stands without a value. */
+  /** The value when the option stands alone. */
   readonly bare?: string;
-  /** Replaces the default in the help, when that is worked out at run time. */
+  /** Replaces the default in the help, when that is computed at run time. */
   readonly defaultText?: string;
 }
 
@@ -79,7 +79,7 @@ interface Shape<T> {
   readonly unit?: string | undefined;
 }
 
-/** The fields of `spec` that are passed on as they are. */
+/** The fields of `spec` that are copied unchanged. */
 function common(spec: Spec): Pick<Option<unknown>, "alias" | "group" | "description"> {
   return {
     description: spec.description,
@@ -143,12 +143,12 @@ export function flagOn({ without, group }: { without: string; group?: string }):
   };
 }
 
-/** Any words but none at all. */
+/** Any text but the empty one. */
 export function text<const S extends ValueSpec<string>>(spec: S): Option<Given<string, S>> {
   return value<string, S>(spec, { hint: "TEXT", parse: parseText, show: (word) => word });
 }
 
-/** A file or directory; it is not looked at here. */
+/** A file or directory; whether it exists is not checked here. */
 export function path<const S extends ValueSpec<string>>(spec: S): Option<Given<string, S>> {
   const shape = { hint: "PATH", parse: parseText, show: (word: string) => word };
   return { ...value<string, S>(spec, shape), files: true };
@@ -197,7 +197,7 @@ export function bytes<const S extends NumberSpec>(spec: S): Option<Given<number,
   return value<number, S>(spec, { hint: "SIZE", parse, show: showBytes, unit });
 }
 
-/** A length of time, in ms, s, m or h. */
+/** A duration, in ms, s, m or h. */
 export function milliseconds<const S extends NumberSpec>(spec: S): Option<Given<number, S>> {
   const parse = (word: string, label: string) => {
     const time = parseMilliseconds(word);
@@ -208,7 +208,7 @@ export function milliseconds<const S extends NumberSpec>(spec: S): Option<Given<
   return value<number, S>(spec, { hint: "TIME", parse, show: showMilliseconds, unit });
 }
 
-/** More choices than this do not fit beside an option; the description lists them. */
+/** Longer lists of choices do not fit beside an option; its description lists them. */
 const LONGEST_CHOICES = 32;
 
 /** One of a few words. */
@@ -239,12 +239,15 @@ function showHex(raw: Uint8Array): string {
   return Buffer.from(raw).toString("hex");
 }
 
-/** Bytes as hexadecimal digits, with or without spaces or colons between; none is none. */
+/**
+ * Bytes as hexadecimal digits, optionally separated by spaces or colons; the empty text is no
+ * bytes.
+ */
 export function hex<const S extends ValueSpec<Uint8Array>>(spec: S): Option<Given<Uint8Array, S>> {
   return value<Uint8Array, S>(spec, { hint: "HEX", parse: parseHex, show: showHex });
 }
 
-/** Several words: repeated, or separated by commas. As an operand: all that are left. */
+/** Several words: repeated, or separated by commas. As an operand: all remaining words. */
 export function list(
   spec: Spec & { readonly default?: readonly string[]; readonly required?: boolean },
 ): Option<readonly string[]> {
@@ -264,7 +267,7 @@ export function list(
   };
 }
 
-/** The same option given again and again, each value kept whole, commas and all. */
+/** An option that may be repeated, each value kept whole, commas included. */
 export function repeated(spec: Spec & { readonly required?: boolean }): Option<readonly string[]> {
   return {
     ...common(spec),

@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc bench`: load a running service and say how it did. */
+/** `pmxcfs-ipc bench`: loads a running service and prints how fast it answered. */
 import { jsonText } from "../base/escape.ts";
 import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../tools/bench/load-child.ts";
 import { runLoad } from "../tools/bench/load.ts";
@@ -14,14 +14,14 @@ import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { print } from "./terminal.ts";
 
-/** Any request that reads, or only connecting. */
+/** Any request that only reads, or only connecting. */
 const KINDS: readonly string[] = [
   ...READ_REQUESTS.map(({ request }) => wordOf(request)),
   ...READ_REQUESTS.flatMap(({ request }) => aliasesOf(request)),
   "connect",
 ];
 
-/** More processes than this say nothing about a server any more. */
+/** More processes measure the machine and not the server. */
 const CONNECTIONS_MAX = 256;
 
 const options = {

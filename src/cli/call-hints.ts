@@ -1,4 +1,4 @@
-/** What to say when GET_CONFIG answers ENOENT: asks the same server which files it does have. */
+/** Hints for a GET_CONFIG that was answered with ENOENT: asks the same server which files exist. */
 import { QbFailure } from "../client/failure.ts";
 import type { QbClient } from "../client/qb-client.ts";
 import { guestDirectory } from "../pmxcfs/state/guests.ts";
@@ -8,7 +8,7 @@ import { getFsVersion } from "../pmxcfs/requests/rows/get-fs-version.ts";
 import { getGuestList } from "../pmxcfs/requests/rows/get-guest-list.ts";
 import { belowPve, similarPath } from "./pve-path.ts";
 
-/** A hint is not worth a longer wait than this. */
+/** Longest wait for a hint. */
 const TIMEOUT_MS = 1000;
 
 interface Asked<R> {
@@ -30,7 +30,7 @@ async function exists(client: QbClient, path: string): Promise<boolean> {
   return !(response instanceof QbFailure) && response.error === 0;
 }
 
-/** True for the root, and for a path that something known lies below. */
+/** True for the root, and for a path below which a known file lies. */
 function isDirectory(typed: string, paths: readonly string[]): boolean {
   const path = belowPve(typed)
     .split("/")
@@ -40,9 +40,9 @@ function isDirectory(typed: string, paths: readonly string[]): boolean {
 }
 
 /**
- * What was meant by a path that the server does not have, from the files it watches and the
- * guests': `it is a directory`, or `did you mean "..."?` with a file that exists. Undefined when
- * nothing is close.
+ * A hint about a path that the server does not have, from the files it watches and those of guests:
+ * `it is a directory`, or `did you mean "..."?` with a file that exists. Undefined when nothing is
+ * close.
  */
 export async function configHint(client: QbClient, typed: string): Promise<string | undefined> {
   const watched = Object.keys((await ask(client, getFsVersion))?.files ?? {});

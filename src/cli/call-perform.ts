@@ -1,4 +1,7 @@
-/** What every `call` does: connect, ask, show the answer or say why there is none. */
+/**
+ * What all `call` commands share: connect, ask, and show the answer or the reason why there is
+ * none.
+ */
 import { QbFailure } from "../client/failure.ts";
 import type { QbResponse } from "../client/message.ts";
 import { QbClient } from "../client/qb-client.ts";
@@ -16,7 +19,7 @@ import { print, printFile } from "./terminal.ts";
 
 const ASKING = "Asking";
 
-/** Between two looks for a service that `--wait` waits for. */
+/** Interval of the connects while `--wait` waits for a service. */
 const WAIT_PAUSE_MS = 50;
 
 /** Options of every call. */
@@ -66,7 +69,7 @@ function isControl(byte: number): boolean {
   return byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d;
 }
 
-/** Answers of unknown requests: text where it is text, else hex. */
+/** The format for answers of unknown requests: text if it is text, else hex. */
 export const rawAnswer: AnswerFormat<Buffer> = {
   read: (body) => body,
   json: carried,
@@ -79,7 +82,7 @@ export const rawAnswer: AnswerFormat<Buffer> = {
   },
 };
 
-/** What can be done about a transport that did not work. */
+/** What to do about a failure of the transport. */
 const HINTS: Readonly<Partial<Record<QbFailure["kind"], string>>> = {
   absent: "is pmxcfs running, in this network namespace? (--wait 10s waits for it)",
   refused: "pmxcfs lets in uid 0 with gid 0, and gid www-data",
@@ -104,13 +107,13 @@ function timesText(times: Float64Array): string {
 
 function ask(client: QbClient, { id, body }: Ask, timeoutMs: number): QbResponse {
   if (body instanceof QbFailure) throw new UsageFailure(body.message);
-  // This process does nothing else: asleep in the kernel is quickest.
+  // This process does nothing else: sleeping in the kernel is the quickest way to wait.
   const response = client.sendRecvBlocking(id, body, { timeoutMs });
   if (response instanceof QbFailure) throw new CommandFailure(explainFailure(response));
   return response;
 }
 
-/** Connects; while nothing listens, again until `waitMs` are over. */
+/** Connects; while nothing listens, tries again until `waitMs` are over. */
 async function connect({ socket, timeout, wait, messageSize }: CallValues): Promise<QbClient> {
   const options = { maxMessageBytes: messageSize, timeoutMs: timeout };
   const deadline = performance.now() + wait;
@@ -123,7 +126,10 @@ async function connect({ socket, timeout, wait, messageSize }: CallValues): Prom
   return client;
 }
 
-/** Carries it out; throws CommandFailure when it is not answered, or with an error. */
+/**
+ * Sends the request and prints the answer; throws CommandFailure without an answer, or for an
+ * error.
+ */
 export async function perform(what: Ask, values: CallValues): Promise<void> {
   if (values.json && values.hex) throw new UsageFailure("--json and --hex: only one of them");
   if (what.body instanceof QbFailure) throw new UsageFailure(what.body.message);
@@ -152,7 +158,7 @@ async function failureOf(client: QbClient, what: Ask, error: number): Promise<Co
   return new CommandFailure(hint === undefined ? meaning : `${meaning}: ${hint}`);
 }
 
-/** The value in an answer, or the end of the command. */
+/** The value in an answer; ends the command when there is none. */
 function valueIn({ answer }: Ask, body: Buffer): unknown {
   const value = answer.read(body);
   if (value instanceof QbFailure) throw new CommandFailure(`${value.message} (--hex shows it)`);

@@ -19,7 +19,7 @@ type Given = Readonly<Record<string, unknown>>;
 const ID_MIN = -0x8000_0000;
 const ID_MAX = 0x7fff_ffff;
 
-/** What a parameter has in common with the option made of it. */
+/** The fields that an option has from its parameter. */
 function common({ description, required, defaultText }: Parameter) {
   return {
     description,

@@ -1,4 +1,7 @@
-/** `pmxcfs-ipc --check`: diagnose the IPC of this machine. Probes and reports are check/'s. */
+/**
+ * `pmxcfs-ipc --check`: diagnoses the IPC of this machine. The probes and reports are in
+ * src/tools/check.
+ */
 import { escapeText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
 import { buildInfo } from "../base/version.ts";
@@ -32,7 +35,7 @@ type Formats = Readonly<Record<Format, boolean>>;
 
 const OUTPUT = "Output";
 
-/** Whatever of a run still sleeps in the kernel is left behind after this. */
+/** Delay before the process exits although a system call of the run still sleeps in the kernel. */
 const LEAVE_MS = 50;
 
 function formatOf(values: Formats): Format | undefined {
@@ -41,7 +44,7 @@ function formatOf(values: Formats): Format | undefined {
   return given[0];
 }
 
-/** Names of checks (lower case) and codes (upper case), as the table has them. */
+/** Names of checks (lower case) and codes (upper case), as the tables spell them. */
 function names(words: readonly string[], label: string): string[] {
   const known = [...Object.keys(CHECKS), ...Object.keys(CODES)];
   return words.map((word) => {
@@ -71,7 +74,7 @@ function writeFile(file: string, content: string): void {
   if (problem !== undefined) throw new CommandFailure(`--output: ${problem}`, CheckExit.UNKNOWN);
 }
 
-/** Makes the bundle; for its owner alone, and never in the place of another file. */
+/** Writes the bundle, readable by its owner only; never replaces a file. */
 async function writeBundle(report: Report, file: string): Promise<void> {
   const { bytes, names: parts } = await makeBundle(report, BUNDLE_PATHS, createStyle(false));
   try {

@@ -1,4 +1,6 @@
-/** `pmxcfs-ipc cluster`: the replicated groups of this node's corosync, whoever serves /etc/pve. */
+/**
+ * `pmxcfs-ipc cluster`: the replicated groups as this node's corosync sees them, with any server.
+ */
 import { errorText } from "../base/error-text.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
 import { askCluster } from "../observe/ask-cluster.ts";
@@ -25,7 +27,7 @@ function socketOf(service: string): string {
   throw new CommandFailure("XDG_RUNTIME_DIR is not set: where does the server tell?");
 }
 
-/** The answers of this node's server; CommandFailure when it is not there or not ours. */
+/** The answers of this node's server; throws CommandFailure when none runs, or it is not ours. */
 async function* ask(
   service: string,
   question: ClusterQuestion,
@@ -42,7 +44,7 @@ async function* ask(
   }
 }
 
-/** The server's own word; undefined when there is none, which is no failure (C serves). */
+/** The status of this node's server; undefined for the C server, which has none. */
 async function serverView(service: string): Promise<ClusterStatus | undefined> {
   try {
     for await (const view of ask(service, "view")) return view as unknown as ClusterStatus;
@@ -84,15 +86,15 @@ const members = command({
   },
 });
 
-/** After the checksum has come: members that differ leave within this. */
+/** Time after the checksum in which members that differ leave the group. */
 const LEAVE_MS = 500;
 
-/** Asks for a verification and waits until the checksum was delivered; false: not in time. */
+/** Asks for a verification and waits for the checksum to be delivered; false: not in time. */
 async function verified(service: string, timeoutMs: number): Promise<boolean> {
   const stop = AbortSignal.timeout(timeoutMs);
   const found = new AbortController();
   const events = ask(service, "watch", AbortSignal.any([stop, found.signal]));
-  // The watch is there before the question: its first event may be the answer.
+  // Watch before asking: the first event may be the answer.
   let next = events.next();
   for await (const { started } of ask(service, "verify")) {
     if (started === true) continue;

@@ -1,13 +1,13 @@
 /**
- * Makes citty commands from one declaration: `command` for one that does something, `commandGroup`
- * for one that only has commands below it. The declaration stays on the citty object, so that help,
- * man pages and completion are written from the same words that parse.
+ * Makes citty commands from one declaration: `command` for one that runs, `commandGroup` for one
+ * that only has commands below it. The declaration stays on the citty object, so that help, man
+ * pages and completion use the same text as the parser.
  */
 import { defineCommand, type CommandDef } from "citty";
 import type { Options, Values } from "./args.ts";
 import { optionName, readWords } from "./parse-args.ts";
 
-/** What help, man page and completion say about a command. */
+/** The texts about a command in help, man page and completion. */
 export interface CommandText {
   readonly name: string;
   /** One sentence without its full stop: the line in the list of commands. */
@@ -18,11 +18,11 @@ export interface CommandText {
   readonly examples?: readonly (readonly [line: string, meaning: string])[];
   /** Exit codes other than 0, 1 and 2, or what 1 means here. */
   readonly exits?: readonly (readonly [code: number, meaning: string])[];
-  /** Of a group: the command that words mean which name none. */
+  /** Of a group: the command for words that name none of its commands. */
   readonly fallback?: string;
 }
 
-/** Makes the command below a group, or a root command, when it is asked for. */
+/** Makes the command on demand. */
 export type Load = () => Promise<Command>;
 
 /** A citty command with the declaration it came from. */
@@ -32,7 +32,7 @@ export interface Command extends CommandDef {
   readonly operands: Options;
   /** Commands below this one; a command has these or a `run`, never both (citty runs both). */
   readonly children: ReadonlyMap<string, Load>;
-  /** Other words for them, which no list shows. */
+  /** Other names for them, which no list shows. */
   readonly aliases: ReadonlyMap<string, string>;
 }
 
@@ -40,11 +40,13 @@ export interface CommandSpec<O extends Options, P extends Options> extends Comma
   readonly options?: O;
   /** Positional words, in order; only the last may take several. */
   readonly operands?: P;
-  /** Does it; resolves to the exit code (nothing is 0). Throws CommandFailure when it cannot. */
+  /** Runs it; resolves to the exit code (nothing is 0). Throws CommandFailure when it fails. */
   readonly run: (values: Values<O> & Values<P>) => Promise<number | void> | number | void;
 }
 
-/** citty's view of an option: enough for its parser not to stumble; reading is scan.ts's. */
+/**
+ * citty's view of an option, enough for its parser to accept it; parse-args.ts does the reading.
+ */
 function cittyArgs(options: Options): NonNullable<CommandDef["args"]> {
   return Object.fromEntries(
     Object.entries(options).map(([key, { type, description, alias }]) => [
@@ -73,8 +75,8 @@ export function command<O extends Options = None, P extends Options = None>(
 }
 
 /**
- * Declares a command that has only commands below it, each loaded when it is needed; `aliases` are
- * other words for them.
+ * Declares a command that only has commands below it, each loaded when it is needed; `aliases` are
+ * other names for them.
  */
 export function commandGroup(
   text: CommandText,

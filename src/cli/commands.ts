@@ -1,6 +1,6 @@
 /**
- * The command tree's root: one row per command, loaded only when it is asked for, so that starting
- * one does not read the others. A new command is a file with a `...Command` export and a row here.
+ * The root of the command tree: one row per command, loaded only when it is used, so that starting
+ * one does not load the others. A new command is a file with a `...Command` export and a row here.
  */
 import { commandGroup, type Load } from "./command.ts";
 
@@ -37,6 +37,6 @@ export const rootCommand = commandGroup(
     ],
   },
   COMMANDS,
-  // What people type first on a machine they do not know.
+  // What people try first on a machine they do not know.
   { "--check": "check", doctor: "check", status: "check" },
 );

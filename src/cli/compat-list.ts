@@ -1,4 +1,4 @@
-/** The compatibility runner on a terminal: a line per case as it is done, and one that moves. */
+/** The compatibility runner on a terminal: a line per finished case, and one line of progress. */
 import type { Case, Flavor } from "../tools/compat/case.ts";
 import { escapeText } from "../base/escape.ts";
 import { type Result, totals } from "../tools/compat/run.ts";

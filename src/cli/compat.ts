@@ -1,4 +1,7 @@
-/** `pmxcfs-ipc compat`: the compatibility runner as a command: what to run, and how to show it. */
+/**
+ * `pmxcfs-ipc compat`: the compatibility runner as a command: which cases to run, and how to show
+ * results.
+ */
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { allCases } from "../tools/compat/cases/index.ts";
 import { FLAVORS, type Case, type Flavor } from "../tools/compat/case.ts";
@@ -56,7 +59,7 @@ const options = {
 
 type Chosen = Values<typeof options>;
 
-/** A seed for those who give none; printed, so that a run can be repeated. */
+/** A seed when none is given; it is printed, so that the run can be repeated. */
 function newSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }
@@ -88,7 +91,7 @@ function printList(cases: readonly Case[]): void {
 /** 128 + the signal's number, as a shell shows it. */
 const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** The signal that asked to stop: cases end, and everything that was made for them is removed. */
+/** The signal that interrupted the run: no further case starts, and what was made is removed. */
 let interrupted: keyof typeof SIGNAL_EXITS | undefined;
 
 function stopped(): boolean {
@@ -104,7 +107,7 @@ function endOnSignals(): void {
   process.once("SIGTERM", () => (interrupted = "SIGTERM"));
 }
 
-/** Runs against one service, telling `finished`; throws when it cannot be talked to. */
+/** Runs against one service and calls `finished` per case; throws when it cannot be reached. */
 async function runAgainst(
   chosen: Chosen,
   socket: string | undefined,
@@ -146,7 +149,7 @@ async function compare(
   return differing > 0 ? RunExit.FAILED : RunExit.HELD;
 }
 
-/** How results are shown while they come, and at the end. */
+/** How results are shown, during the run and at its end. */
 interface Shown {
   readonly starting?: (which: Case, flavor: Flavor) => void;
   readonly finished: (result: Result) => void;

@@ -1,4 +1,4 @@
-/** `config backup` and `config restore`: copies of a node's config.db, and the way back. */
+/** `config backup` and `config restore`: copies of a node's config.db, and putting one back. */
 import { counted } from "../base/counted.ts";
 import { findOtherServer } from "../daemon/node/other-server.ts";
 import { backupDatabase, restoreDatabase } from "../pmxcfs/rescue/backup.ts";
@@ -96,7 +96,7 @@ export const restoreCommand = command({
       warn("nothing is restored: --yes does it");
       return ExitCode.FAILURE;
     }
-    // By the open database alone: a server of another one may run.
+    // Found by the open database only: a server of another database may run.
     const socket = `no-service-${process.pid}`;
     const own = [process.pid];
     const server = findOtherServer({ database: db, pidFile: undefined, socket, own });

@@ -1,8 +1,8 @@
-/** What the `config` commands share: names for a terminal, stderr. */
+/** Shared by the `config` commands: names for a terminal, and lines on stderr. */
 
 import { escapeText } from "../base/escape.ts";
 
-/** Bytes of a name for a terminal: UTF-8 as it is, everything else as \xNN. */
+/** Bytes of a name for a terminal: UTF-8 unchanged, anything else as \xNN. */
 export function showName(name: string): string {
   const bytes = Buffer.from(name, "latin1");
   const decoded = bytes.toString("utf8");

@@ -1,7 +1,7 @@
 /**
- * `pmxcfs-ipc config`: builds a config.db, gets files back out of one, lists, prints, checks,
- * compares. The commands here only read, whoever else has the file open: nothing beside it is
- * made or changed. Those that write are in config-write.ts.
+ * `pmxcfs-ipc config`: makes a config.db, exports files from one, lists, prints, checks and
+ * compares it. The commands in this file only read, even while another process has the file open:
+ * nothing beside it is made or changed. Those that write are in config-write.ts.
  */
 import { exportTree } from "../pmxcfs/rescue/export.ts";
 import { salvage, type Salvaged, type SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
@@ -24,7 +24,7 @@ import { counted } from "../base/counted.ts";
 import { showName, warn } from "./config-text.ts";
 
 const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
-/** A path is shown whole up to here: a database may nest directories thousands deep. */
+/** Longer paths are cut: a database may nest directories thousands deep. */
 const SHOWN_BYTES = 1024;
 /** Lines of one kind on stderr before the rest is counted. */
 const SHOWN_LINES = 50;
@@ -35,7 +35,7 @@ const database = pathOption({
   default: DEFAULT_DB,
 });
 
-/** At most SHOWN_LINES, then how many more. */
+/** At most SHOWN_LINES lines, then the number of the others. */
 function warnAll(file: string, lines: readonly string[]): void {
   for (const line of lines.slice(0, SHOWN_LINES)) warn(`${file}: ${showName(line)}`);
   const more = lines.length - SHOWN_LINES;
@@ -43,11 +43,11 @@ function warnAll(file: string, lines: readonly string[]): void {
 }
 
 interface Read extends Salvaged {
-  /** The C server would not start with it, or not show this. */
+  /** The C server would not start with it, or would not show all of it. */
   readonly isUnsound: boolean;
 }
 
-/** What of the database can be had; what is to be known about it goes to stderr. */
+/** Everything that can be read of the database; problems and notes go to stderr. */
 function read(file: string): Read {
   const salvaged = salvage(file);
   const { problems, notes } = judgeDatabase(salvaged.database);
@@ -59,12 +59,14 @@ function read(file: string): Read {
   return { ...salvaged, isUnsound: problems.length > 0 };
 }
 
-/** A command line's word as names: bytes as latin1, slashes and /etc/pve at will. */
+/**
+ * The names in a path from the command line: latin1, with any slashes, with or without /etc/pve.
+ */
 function namesOf(word: string): string[] {
   return pathParts(Buffer.from(belowPve(word), "utf8").toString("latin1"));
 }
 
-/** Everything at or below a path, from items that stand depth first. */
+/** The item at a path and all below it, from items in depth-first order. */
 function below(items: readonly SalvagedItem[], names: readonly string[]): readonly SalvagedItem[] {
   if (names.length === 0) return items;
   const at = items.findIndex(
@@ -77,7 +79,7 @@ function below(items: readonly SalvagedItem[], names: readonly string[]): readon
   return items.slice(at, end < 0 ? items.length : end);
 }
 
-/** The failure for a path that is not there, with what was probably meant. */
+/** The failure for a path that does not exist, with the path that was probably meant. */
 function noSuchPath(file: string, word: string, items: readonly SalvagedItem[]): CommandFailure {
   const paths = items
     .filter(({ pathBytes }) => pathBytes < SHOWN_BYTES)
@@ -87,7 +89,7 @@ function noSuchPath(file: string, word: string, items: readonly SalvagedItem[]):
   return new CommandFailure(`${file}: no ${word} in it${hint}`);
 }
 
-/** An export that must not be imported again: files are missing that the database has. */
+/** Exit code of an export that must not be imported again: it lacks files of the database. */
 const INCOMPLETE = 3;
 
 const exportCommand = command({
@@ -131,7 +133,7 @@ function longLine({ path, row, kind }: SalvagedItem): string {
   return `${mode} ${size} ${time}Z v${row.version} `;
 }
 
-/** A path for a line; of one that is too long its end, and how many levels are above. */
+/** A path for a line; of one that is too long its end, and the number of levels above. */
 function shownPath(item: SalvagedItem): string {
   if (item.pathBytes <= SHOWN_BYTES) return showName(item.path.join("/"));
   return `... ${item.level - 1} levels .../${showName(item.name)}`;

@@ -1,4 +1,4 @@
-/** The options of the commands that are the server: transport, metrics, access, RRD, mount. */
+/** The options of the commands that run the server: transport, metrics, access, RRD, mount. */
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { MountLimits } from "../base/limits.ts";
@@ -36,7 +36,7 @@ const HISTORY = "History";
 
 const DAY_MS = 24 * 3_600_000;
 
-/** Seeds end here. */
+/** Seeds are below this. */
 const SEEDS = 2 ** 32;
 
 function randomSeed(): number {
@@ -127,25 +127,25 @@ export const daemonOptions = {
 
 export type DaemonValues = Values<typeof daemonOptions>;
 
-/** The host's name without its domain, as pmxcfs takes it. */
+/** The host's name without its domain: pmxcfs's node name. */
 export function hostNode(): string {
   return hostname().split(".")[0] ?? "localhost";
 }
 
-/** The restart flag's path: PVE's clients look for it at a server that stands in for pmxcfs. */
+/** The restart flag's path: PVE's clients look for it when the server stands in for pmxcfs. */
 function restartFlagOf(given: string | undefined, socket: string): string | undefined {
   if (given !== undefined) return given === "off" ? undefined : given;
   return socket === "pve2" && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
 }
 
-/** A path of the command line, whatever directory the server goes to; `off` and the like stay. */
+/** A path of the command line made absolute; `off` and undefined stay. */
 export function fromHere<T extends string | undefined>(word: T): T | string {
   return word === undefined || word === "off" ? word : resolve(word);
 }
 
 /**
- * The values of a server that mounts: it goes to the root directory, as C does, so its paths count
- * from where it was started.
+ * The values of a server that mounts: it changes to the root directory, as C does, so that its
+ * paths are resolved against the directory it was started in.
  */
 export function withAbsolutePaths<V extends DaemonValues>(values: V): V {
   const { history, restartFlag, rrdcached, rrdDir, metrics, metricsTextfile, status } = values;
@@ -161,7 +161,7 @@ export function withAbsolutePaths<V extends DaemonValues>(values: V): V {
   };
 }
 
-/** Everything the options decide but which tree is served. */
+/** All settings of the server except the tree that it serves. */
 export function daemonSettings(
   values: DaemonValues,
 ): Omit<DaemonOptions, "store" | "node" | "log"> {
@@ -184,7 +184,9 @@ export function writingSettings({ commit, sync }: DaemonValues): BackendOptions[
   return { commit, sync };
 }
 
-/** How the mount is served, and what is kept of its changes. `database`: the node's config.db. */
+/**
+ * How the mount is served, and which changes its history keeps. `database`: the node's config.db.
+ */
 export function mountSettings(
   values: DaemonValues,
   database: string,

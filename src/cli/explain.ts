@@ -1,4 +1,7 @@
-/** `pmxcfs-ipc explain`: what an error line means. Offline; the words are check/'s. */
+/**
+ * `pmxcfs-ipc explain`: what an error line means. Works offline; the texts are in
+ * src/tools/diagnosis.
+ */
 import { jsonText } from "../base/escape.ts";
 import {
   explanationJson,
@@ -22,7 +25,7 @@ import { ExitCode, UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
-/** A log that is piped in whole is read up to here. */
+/** Bytes of a piped log that are read. */
 const INPUT_BYTES = 64 * 1024 * 1024;
 
 /** What to do about a line that is not known. */
@@ -35,13 +38,13 @@ Nothing is known about this text. What to run next:
 
 interface Piped {
   readonly explanations: Explanation[];
-  /** The beginning, which may be the name of a code. */
+  /** The beginning of the text, which may be the name of a code. */
   readonly words: string;
 }
 
 const WORDS_CHARS = 100;
 
-/** Explains stdin while it is read. */
+/** Explains stdin while it is being read. */
 async function piped(): Promise<Piped> {
   const explainer = new Explainer();
   const decoder = new TextDecoder();

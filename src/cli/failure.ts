@@ -1,20 +1,20 @@
 /**
- * How a command says that it did not work: it throws one of these, and main.ts prints its one line
- * on stderr and ends with its exit code. Everything else that is thrown is a bug of ours.
+ * How a command reports that it failed: it throws one of these, and main.ts prints its one line on
+ * stderr and exits with its exit code. Anything else that is thrown is a bug of ours.
  */
 
 /** Exit codes of every command; a command that answers a question (check, compat) adds its own. */
 export const ExitCode = {
   OK: 0,
-  /** It was asked rightly and did not work. */
+  /** The command line was right, and the command failed. */
   FAILURE: 1,
-  /** It was asked wrongly: unknown command or option, a value that cannot be read. */
+  /** The command line was wrong: unknown command or option, a value that cannot be read. */
   USAGE: 2,
   /** The reader of stdout went away (128 + SIGPIPE, as a shell shows it for a C program). */
   CLOSED_OUTPUT: 141,
 } as const;
 
-/** A command that did not work. `message` is one line for a person, without the program's name. */
+/** A command that failed. `message` is one line for a person, without the program's name. */
 export class CommandFailure extends Error {
   readonly exitCode: number;
 
@@ -33,7 +33,7 @@ export class UsageFailure extends CommandFailure {
   }
 }
 
-/** stdout has no reader any more: ends the command without a word. */
+/** stdout has no reader any more: ends the command silently. */
 export class ClosedOutput extends CommandFailure {
   constructor() {
     super("", ExitCode.CLOSED_OUTPUT);

@@ -1,4 +1,4 @@
-/** `--help`, written from a command's own declaration: usage, options with defaults, examples. */
+/** `--help`, generated from a command's declaration: usage, options with defaults, examples. */
 import { wrap } from "../base/table.ts";
 import type { Option, Options } from "./args.ts";
 import type { Command } from "./command.ts";
@@ -10,7 +10,7 @@ const COLUMN = 30;
 
 type Row = readonly [left: string, right: string];
 
-/** Two columns; a left side that is too long gets a line of its own. */
+/** Two columns; a left cell that is too long gets a line of its own. */
 function table(rows: readonly Row[]): string[] {
   const longest = Math.max(...rows.map(([left]) => left.length));
   const column = Math.min(COLUMN, longest + 4);
@@ -55,7 +55,7 @@ export function optionLabel(key: string, option: Option<unknown>): string {
   return `${short}--${name}${option.valueHint === undefined ? "" : ` ${option.valueHint}`}`;
 }
 
-/** Description, default, and that it may be repeated. */
+/** Description and default, and whether it may be repeated. */
 export function optionMeaning(option: Option<unknown>): string {
   const repeat = option.repeatable === true ? "; may be repeated" : "";
   const otherwise = option.defaultText === undefined ? "" : ` (default: ${option.defaultText})`;
@@ -82,7 +82,7 @@ async function childRows(command: Command): Promise<Row[]> {
   return Promise.all(loads);
 }
 
-/** The whole help of one command; `path` is what the user types, program name first. */
+/** The help of one command; `path` is what the user types, program name first. */
 export async function helpText(path: readonly string[], command: Command): Promise<string> {
   const { summary, details = [], examples = [], exits = [] } = command.text;
   const lines = [`Usage: ${usageLine(path, command)}`, "", ...wrap(`${summary}.`, WIDTH)];

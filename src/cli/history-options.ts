@@ -1,4 +1,4 @@
-/** What the commands of `history` share: the database, paths and versions as people type them. */
+/** Shared by the `history` commands: the database, and how paths and versions are typed. */
 import { History, isThere, type KeptChange } from "../pmxcfs/history/reader.ts";
 import { showPath } from "../tools/history/listing.ts";
 import { parseMoment } from "../tools/history/moments.ts";
@@ -23,14 +23,14 @@ export const target = text({
   required: true,
 });
 
-/** Opens the history for reading, or ends the command. */
+/** Opens the history for reading; ends the command when it cannot. */
 export function openHistory(file: string): History {
   const history = History.open(file);
   if (typeof history === "string") throw new CommandFailure(history);
   return history;
 }
 
-/** A path as it is typed or pasted, as latin1 without slashes at the ends and without /etc/pve. */
+/** A path as it is typed or pasted, to latin1 without outer slashes and without /etc/pve. */
 export function treePath(word: string): string {
   const bytes = Buffer.from(word, "utf8").toString("latin1");
   return bytes
@@ -47,7 +47,7 @@ export function parseTarget(word: string): { path: string; version: number | und
   return { path: treePath(found[1] ?? ""), version: Number(found[2]) };
 }
 
-/** A moment, or the end of the command. */
+/** A point in time; ends the command when it is none. */
 export function moment(word: string | undefined, label: string): number | undefined {
   if (word === undefined) return undefined;
   const ms = parseMoment(word, Date.now());
@@ -57,7 +57,7 @@ export function moment(word: string | undefined, label: string): number | undefi
   );
 }
 
-/** The change that left `path` as it was at `version`; without one, the command ends. */
+/** The change that made `path` what it was at `version`; ends the command when there is none. */
 export function stateOf(history: History, path: string, version: number | undefined): KeptChange {
   const newest = history.newestVersion;
   if (version !== undefined && version > newest) {
@@ -82,7 +82,7 @@ export function stateOf(history: History, path: string, version: number | undefi
   return state;
 }
 
-/** The content of a file as of a version; ends the command when it is none or was not kept. */
+/** The content of a file at a version; ends the command when it was no file or was not kept. */
 export function contentOf(history: History, path: string, state: KeptChange): Uint8Array {
   const name = showPath(path);
   if (state.type === "directory") throw new CommandFailure(`${name}: is a directory`);

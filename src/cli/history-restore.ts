@@ -1,5 +1,5 @@
 /**
- * `pmxcfs-ipc history restore`: a file as it was, written through the mount, so that it is an
+ * `pmxcfs-ipc history restore`: writes an old version of a file through the mount, so that it is an
  * ordinary change with its checks: guest numbers, quorum, replication.
  */
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, statfsSync, writeSync } from "node:fs";
@@ -40,7 +40,7 @@ function failure(what: string, error: unknown): CommandFailure {
   );
 }
 
-/** Writes a file the way PVE does: beside it, whole, then renamed over it. */
+/** Writes a file as PVE does: a temporary file beside it, then a rename over it. */
 function replaceFile(file: string, content: Uint8Array): void {
   const draft = `${file}.tmp.${process.pid}`;
   const fd = openSync(draft, "wx", 0o640);

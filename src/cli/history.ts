@@ -1,6 +1,6 @@
 /**
- * `pmxcfs-ipc history`: who changed what below /etc/pve and when, how a file was, what differs, and
- * how to get it back.
+ * `pmxcfs-ipc history`: who changed what below /etc/pve and when, old versions of files, their
+ * differences, and restoring them.
  */
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
@@ -173,7 +173,7 @@ const diffCommand = command({
   },
 });
 
-/** The tree as of a moment, as export takes it; `missing`: files whose content is not kept. */
+/** The tree at a point in time, as export takes it; `missing`: files whose content is not kept. */
 function itemsOf(history: History, at: number): { items: SalvagedItem[]; missing: number } {
   const items = new Map<string, SalvagedItem>();
   let missing = 0;
@@ -194,7 +194,7 @@ function itemsOf(history: History, at: number): { items: SalvagedItem[]; missing
       process.stderr.write(`left out: ${showPath(path)}: its content is not kept\n`);
     }
   }
-  // Depth first: a NUL sorts before every character of a name.
+  // Sorted depth first: a NUL sorts before every character of a name.
   const order = [...items].map(([path, item]) => [path.replaceAll("/", "\0"), item] as const);
   order.sort(([a], [b]) => (a < b ? -1 : 1));
   return { items: order.map(([, item]) => item), missing };

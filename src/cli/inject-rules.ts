@@ -1,6 +1,6 @@
 /**
- * The words of `--inject`: `WHERE:WHAT[=VALUE],...`, as in `get-config:delay=200ms,prob=0.1`. What
- * is wrong with one ends as a UsageFailure that names the word that was probably meant.
+ * The syntax of `--inject`: `WHERE:WHAT[=VALUE],...`, as in `get-config:delay=200ms,prob=0.1`. A
+ * mistake ends as a UsageFailure that names the word that was probably meant.
  */
 import { Errno } from "../base/errno.ts";
 import type { FaultAction, FaultRule } from "../daemon/fault-injection.ts";
@@ -25,7 +25,7 @@ const MOUNT_OPERATIONS = [
   ANY_MOUNT_OPERATION,
 ];
 
-/** How the failures of one rule begin. */
+/** How all failures about a rule begin. */
 function wrong(rule: string, what: string, hint?: string): UsageFailure {
   return new UsageFailure(`--inject "${rule}": ${what}`, hint);
 }
@@ -39,7 +39,7 @@ function target(rule: string, word: string): FaultRule["on"] {
   throw wrong(rule, what, suggest(word, known));
 }
 
-/** `a=1,b` as a map; each word is known and comes once. */
+/** `a=1,b` as a map; each word must be known, and may occur once. */
 function settings(rule: string, text: string, words: readonly Word[]): Map<Word, string> {
   const given = new Map<Word, string>();
   for (const piece of text.split(",").map((word) => word.trim())) {
@@ -91,7 +91,7 @@ function action(rule: string, given: ReadonlyMap<Word, string>): FaultAction {
   return { kind };
 }
 
-/** One rule out of its words; `seed` is used when it names none. */
+/** Parses one rule; `seed` is used when it names none. */
 export function parseFaultRule(text: string, seed: number): FaultRule {
   const colon = text.indexOf(":");
   const where = colon < 0 ? text : text.slice(0, colon);
@@ -124,7 +124,7 @@ export function isMountRule(text: string): boolean {
   return MOUNT_OPERATIONS.includes(text.split(":")[0] ?? "");
 }
 
-/** One rule about the mount out of its words; `seed` is used when it names none. */
+/** Parses one rule about the mount; `seed` is used when it names none. */
 export function parseMountRule(text: string, seed: number): MountFaultRule {
   const colon = text.indexOf(":");
   const operation = colon < 0 ? text : text.slice(0, colon);

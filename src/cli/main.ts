@@ -1,6 +1,6 @@
 /**
- * From words to an exit code: finds the command, answers --help and --version, runs it through
- * citty, and turns whatever it throws into one line on stderr. Never a stack trace, unless
+ * From a command line to an exit code: finds the command, answers --help and --version, runs the
+ * command through citty, and turns what it throws into one line on stderr. A stack trace only when
  * PMXCFS_IPC_DEBUG is set.
  */
 import { errorText } from "../base/error-text.ts";
@@ -15,14 +15,14 @@ import { HELP_FLAGS } from "./parse-args.ts";
 import { print } from "./terminal.ts";
 import { versionText } from "./version.ts";
 
-/** Where a command line leads: the command, the words that led there, and those that are left. */
+/** The command that a command line names, the words that named it, and the words that are left. */
 interface Found {
   readonly path: readonly string[];
   readonly command: Command;
   readonly words: readonly string[];
 }
 
-/** What the process gives a command line; a test gives its own. */
+/** Output and settings of a command line; a test gives its own. */
 export interface Stage {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
@@ -30,12 +30,13 @@ export interface Stage {
   readonly debug: boolean;
 }
 
-/** All that people try. */
+/** All spellings that people try. */
 const VERSION_WORDS: ReadonlySet<string> = new Set(["--version", "-V", "-v", "version"]);
 
 /**
- * The child that `given` names and the words it gets. With a fallback: `tree@TIME` is `tree TIME`,
- * and what names no child belongs to the fallback, but for a request for the group's own help.
+ * The child command that `given` names, and its words. In a group with a fallback `tree@TIME` is
+ * `tree TIME`, and words that name no child belong to the fallback, except for a request for the
+ * group's own help.
  */
 function childOf(
   children: Command["children"],
@@ -107,7 +108,9 @@ async function perform(root: Command, argv: readonly string[], stage: Stage): Pr
   return typeof result === "number" ? result : ExitCode.OK;
 }
 
-/** The line (or, for debugging, the trace) that says why a command ended, and its exit code. */
+/**
+ * The line (or, for debugging, the stack trace) that says why a command ended, and its exit code.
+ */
 function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: number } {
   if (error instanceof ClosedOutput) return { text: "", exitCode: error.exitCode };
   const trace = debug && error instanceof Error ? `${error.stack}\n` : "";
@@ -144,11 +147,11 @@ function writeStderr(text: string): void {
   try {
     process.stderr.write(text);
   } catch {
-    // Nobody reads stderr: there is nowhere left to say so.
+    // stderr has no reader: there is nowhere to report it.
   }
 }
 
-/** The process: runs argv, and leaves the exit code behind. */
+/** The process: runs argv, and sets the exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
   const debug = (process.env["PMXCFS_IPC_DEBUG"] ?? "") !== "";
   const end = (error: unknown) => {

@@ -1,7 +1,7 @@
 /**
  * Splits what follows a command's name into options and operands, by the command's own tables, and
  * reads them. citty's parser accepts unknown options, options without their value and `--no-x` for
- * anything; here each of these is a UsageFailure that names the suggest right word.
+ * anything; here each of these is a UsageFailure that suggests the right word.
  */
 import type { Option, Options, Values } from "./args.ts";
 import { UsageFailure } from "./failure.ts";
@@ -33,7 +33,7 @@ interface Target {
   readonly negated: boolean;
 }
 
-/** Every way an option may be written, `--name`, `-n` and `--no-name`, to what it sets. */
+/** Every spelling of every option, `--name`, `-n` and `--no-name`, and what it sets. */
 function spellings(options: Options): Map<string, Target> {
   const found = new Map<string, Target>();
   for (const [key, option] of Object.entries(options)) {

@@ -1,7 +1,7 @@
 /**
  * `pmxcfs`: the C server's command line under its own name, for units, recipes and scripts that use
- * it: options, texts, exit codes, pid file, daemonizing. Options of `serve` are taken as well (C
- * refuses them), so that DAEMON_OPTS of /etc/default/pve-cluster can carry them.
+ * it: options, messages, exit codes, pid file, daemonizing. Options of `serve` are accepted too (C
+ * refuses them), so that DAEMON_OPTS of /etc/default/pve-cluster can hold them.
  */
 import { dirname, join } from "node:path";
 import { createLog, type Log } from "../base/log.ts";
@@ -32,7 +32,7 @@ import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { readWords } from "./parse-args.ts";
 import { leaveSoon } from "./service-options.ts";
 
-/** As C's: GLib's text, with its own list. */
+/** As C prints it: GLib's text with C's list of options. */
 const USAGE = `Usage:
   pmxcfs [OPTION…]
 
@@ -47,12 +47,12 @@ Application Options:
 Options of "pmxcfs-ipc serve" are taken as well: pmxcfs-ipc help serve lists them.
 `;
 
-/** C: a word it does not know. */
+/** C's exit code for an unknown option. */
 const BAD_OPTION = 1;
-/** C: everything else, exit(-1). */
+/** C's exit code for every other failure: exit(-1). */
 const FAILED = 255;
 
-/** The daemon's own word: where it says that it is ready. */
+/** Internal option of the daemon: the descriptor by which it reports readiness. */
 const READY_FD = "--ready-fd=";
 
 interface Asked {
@@ -81,7 +81,7 @@ const WORDS: Readonly<Record<string, keyof Asked>> = {
   "--local": "local",
 };
 
-/** The fields that one word sets; undefined when it is none of C's. */
+/** The fields that a word sets; undefined when it is no option of C's. */
 function fieldsOf(word: string): readonly (keyof Asked)[] | undefined {
   const long = WORDS[word];
   if (long !== undefined) return [long];
@@ -93,7 +93,7 @@ function fieldsOf(word: string): readonly (keyof Asked)[] | undefined {
   return fields.every((field) => field !== undefined) ? fields : undefined;
 }
 
-/** Sorts C's options from the other words. */
+/** Separates C's options from the other words. */
 export function parsePmxcfsWords(words: readonly string[]): Asked {
   const flags = new Set<keyof Asked>();
   const rest: string[] = [];
@@ -117,7 +117,10 @@ export function parsePmxcfsWords(words: readonly string[]): Asked {
   };
 }
 
-/** The options of `serve`, from what is left; the exit code and C's words when they are wrong. */
+/**
+ * Reads the options of `serve` from the other words; the exit code, after C's message, when they
+ * are wrong.
+ */
 function readRest(rest: readonly string[]): DaemonValues | { code: number; text: string } {
   try {
     return readWords(rest, daemonOptions, {});
@@ -136,7 +139,7 @@ function readRest(rest: readonly string[]): DaemonValues | { code: number; text:
 
 function logOf(asked: Asked, values: DaemonValues): Log {
   const level = asked.debug ? "debug" : values.logLevel;
-  // A daemon's stderr is closed once it is ready; until then C says on it why it cannot start.
+  // A daemon closes its stderr once it is ready; until then C reports on it why it cannot start.
   if (asked.readyFd !== undefined) {
     return createLog({ level, format: "journal", write: syslogWriter("pmxcfs", writeStderr) });
   }
@@ -144,7 +147,7 @@ function logOf(asked: Asked, values: DaemonValues): Log {
   return createLog({ level, format: values.log ?? (underSystemd ? "journal" : "bare") });
 }
 
-/** Says each line of `text` as C does, and gives back `code`. */
+/** Prints each line of `text` as C does, and returns `code`. */
 function fail(log: Log, text: string, code: number): number {
   for (const line of text.split("\n")) log.tagged("main").error(line);
   return code;
@@ -195,7 +198,7 @@ export async function runPmxcfs(
   if ("code" in values) {
     return fail(createLog({ level: "info", format: "bare" }), values.text, values.code);
   }
-  // systemd waits for READY=1 of this very process where the unit says Type=notify.
+  // With Type=notify systemd waits for READY=1 of this very process.
   const stays = asked.foreground || process.env["NOTIFY_SOCKET"] !== undefined;
   if (!stays && asked.readyFd === undefined) {
     const code = await startDetached(["pmxcfs", ...words], READY_FD);

@@ -1,4 +1,6 @@
-/** The options of `trace` and `record`: which server, under which name, and how it is served. */
+/**
+ * The options of `trace` and `record`: which server, under which name, and the limits of the proxy.
+ */
 import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
 import { PVE_MESSAGE_BYTES, QbClient } from "../client/qb-client.ts";
@@ -29,7 +31,7 @@ export const proxyOptions = {
   ...accessOptions,
 } as const;
 
-/** Connections as the clients where that can be, else with our own credentials. */
+/** Connections with each client's own credentials where possible, else with this process's. */
 async function behindOf(
   name: string,
   messageBytes: number,

@@ -1,7 +1,7 @@
 /**
- * Paths of /etc/pve as people type them: copied from a shell with its mount point, relative to the
- * node's own directories, in the wrong case. What is asked for stays what was typed, less the
- * mount point; everything else is a hint.
+ * Paths of /etc/pve as people type them: copied from a shell with the mount point, relative to the
+ * node's own directories, in the wrong case. Only the mount point is removed from what was typed;
+ * everything else is a hint.
  */
 import { suggest } from "./suggest.ts";
 

@@ -11,7 +11,7 @@ import { proxyOptions, runProxy } from "./proxy-options.ts";
 /** A recording holds configurations: only its owner may read it. */
 const MODE = 0o600;
 
-/** The file of a recording. The first line that cannot be written ends the recording. */
+/** The file of a recording. The first write that fails ends the recording. */
 class RecordingFile implements Disposable {
   readonly #file: number;
   #lines: string[] = [];
@@ -29,7 +29,7 @@ class RecordingFile implements Disposable {
     if (this.failure === undefined) this.#lines.push(line);
   }
 
-  /** All that was added, in one write. */
+  /** Writes all lines that were added, in one write. */
   write(): void {
     const text = this.#lines.join("");
     this.#lines = [];
@@ -73,7 +73,7 @@ export const recordCommand = command({
       opened: () => {},
       refused: () => {},
       exchanged(exchange) {
-        // In a replay it would be the same as a sound request with these bytes.
+        // A replay could not distinguish it from a well-formed request with these bytes.
         if (!exchange.malformed) file.add(requestLine(exchange, values.redact));
       },
       event: ({ number }, _, { after, id, body }) => file.add(eventLine(number, after, id, body)),

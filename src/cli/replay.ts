@@ -1,4 +1,7 @@
-/** `pmxcfs-ipc replay`: answers from a recording, or asks a server what was recorded. */
+/**
+ * `pmxcfs-ipc replay`: serves the answers of a recording, or sends its requests to a server and
+ * compares.
+ */
 import { errorText } from "../base/error-text.ts";
 import { readFileSync } from "node:fs";
 import { accessOf, findGroup } from "../daemon/access-rules.ts";

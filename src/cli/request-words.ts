@@ -1,4 +1,4 @@
-/** Requests as words of the command line: `get-config`, an alias, a C name, or a number. */
+/** Requests on the command line: `get-config`, an alias, a C name, or a number. */
 import { REQUEST_IDS, requestNamed } from "../pmxcfs/requests/wording.ts";
 import { UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";

@@ -1,4 +1,7 @@
-/** `pmxcfs-ipc serve`: the server, from a directory, a config.db or a store of its own. */
+/**
+ * `pmxcfs-ipc serve`: the server of a directory, of another server's config.db, or of a tree of its
+ * own.
+ */
 import { dirname, join, resolve } from "node:path";
 import { CfsLimits } from "../base/limits.ts";
 import { runDaemon } from "../daemon/daemon.ts";
@@ -24,7 +27,7 @@ import { leaveSoon, logOf } from "./service-options.ts";
 const STORE = "Store";
 const CLUSTER = "Cluster";
 
-/** The node that is mounted at `mount` from `database`, beside which its lock file is. */
+/** The node that is mounted at `mount` from `database`; its lock file is beside the database. */
 function nodeOf(
   values: DaemonValues & { readonly local: boolean },
   mount: string,

@@ -105,7 +105,7 @@ export const serviceOptions = {
   debug: flag({ description: "Same as --log-level debug", alias: "d", group: LOGGING }),
 } as const;
 
-/** The options of the commands that can be watched while they serve. */
+/** The options of the commands that can be monitored while they serve. */
 export const observeOptions = {
   metrics: text({
     description: "Answer GET /metrics on a unix socket or a loopback port",
@@ -130,7 +130,7 @@ export const observeOptions = {
   }),
 } as const;
 
-/** Where metrics are asked for; nothing beyond this machine. */
+/** The address of --metrics; only on this machine. */
 function metricsAddress(word: string): MetricsAddress {
   const unix = /^unix:(.+)$/.exec(word)?.[1];
   if (unix !== undefined) return { unix };
@@ -143,7 +143,7 @@ function metricsAddress(word: string): MetricsAddress {
   return { hostname: (loopback[1] ?? "").replaceAll(/[[\]]/g, ""), port };
 }
 
-/** Where the status is told: as given, or in this user's place for it, if there is one. */
+/** Where the status socket is: as given, or in this user's runtime directory, if there is one. */
 function statusOption(given: string | undefined, service: string): ObserveOptions["status"] {
   if (given === "off") return undefined;
   if (given !== undefined) return { path: given, asked: true };
@@ -151,7 +151,7 @@ function statusOption(given: string | undefined, service: string): ObserveOption
   return usual === undefined ? undefined : { path: usual, asked: false };
 }
 
-/** Not an open descriptor: a mistake that would be noticed only by what waits for the line. */
+/** Refuses a descriptor that is not open: only the reader that waits for the line would notice. */
 function readyDescriptor(fd: number | undefined): number | undefined {
   if (fd === undefined) return undefined;
   try {
@@ -162,7 +162,7 @@ function readyDescriptor(fd: number | undefined): number | undefined {
   }
 }
 
-/** What is shown of the server. */
+/** What the server shows to the outside. */
 export function observeSettings(
   values: Values<typeof observeOptions> & { readonly socket: string },
 ): ObserveOptions {
@@ -183,10 +183,10 @@ export function logOf(values: ServiceValues): Log {
   return createLog({ level: values.debug ? "debug" : values.logLevel, format });
 }
 
-/** What is still to be written to stderr at the end has this long. */
+/** Time to write what is left for stderr at the end. */
 const LEAVE_MS = 500;
 
-/** The server has stopped: lines that nobody reads off stderr keep its process no longer. */
+/** Exits soon after the server has stopped, even when nobody reads its stderr. */
 export function leaveSoon(): void {
   setTimeout(() => process.exit(), LEAVE_MS).unref();
 }

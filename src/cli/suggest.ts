@@ -1,4 +1,4 @@
-/** The name somebody probably meant: edit distance with swapped neighbours counted as one. */
+/** The word that was probably meant: by edit distance, swapped neighbours counted as one edit. */
 
 /** Optimal string alignment distance of two short words. */
 function distance(left: string, right: string): number {
@@ -24,8 +24,8 @@ function distance(left: string, right: string): number {
 }
 
 /**
- * The closest of `candidates`, or undefined when none is close (a third of the word may differ).
- * A unique beginning counts as close: `vers` finds `version`.
+ * The closest of `candidates`, or undefined when none is close (a third of the word may differ). A
+ * unique prefix counts as close: `vers` finds `version`.
  */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   let found: string | undefined;

@@ -1,13 +1,13 @@
 /**
- * stdout and its looks: results go out here, whole and in order, and a reader that went away ends
- * the command quietly. Logs and failures belong on stderr (log.ts, main.ts).
+ * stdout: results are written here, complete and in order, and a reader that closes ends the
+ * command silently. Logs and failures belong on stderr (log.ts, main.ts).
  */
 import { writeSync } from "node:fs";
 import { escapeLines, escapeText } from "../base/escape.ts";
 import { ClosedOutput } from "./failure.ts";
 
 const STDOUT = 1;
-/** A full pipe that somebody made non-blocking: look again after this. */
+/** Interval of the tries to write to a full pipe that is non-blocking. */
 const RETRY_MS = 2;
 
 function codeOf(error: unknown): string | undefined {
@@ -15,8 +15,8 @@ function codeOf(error: unknown): string | undefined {
 }
 
 /**
- * Writes all of `text` to stdout before it returns (so ending the process loses nothing). Throws
- * ClosedOutput when nobody reads it any more.
+ * Writes all of `text` to stdout before it returns (so that exiting loses nothing). Throws
+ * ClosedOutput when stdout has no reader any more.
  */
 export function print(text: string | Uint8Array): void {
   const whole = typeof text === "string" ? Buffer.from(text, "utf8") : text;
@@ -33,18 +33,18 @@ export function print(text: string | Uint8Array): void {
   }
 }
 
-/** One line, whose names of files may hold what a terminal obeys. */
+/** Prints one line, with control characters of file names escaped. */
 export function printLine(line: string): void {
   print(`${escapeText(line)}\n`);
 }
 
-/** Prints a file's bytes: as they are, but with control characters escaped on a terminal. */
+/** Prints a file's bytes: unchanged, but with control characters escaped on a terminal. */
 export function printFile(content: Uint8Array): void {
   if (process.stdout.isTTY) print(escapeLines(Buffer.from(content).toString("utf8")));
   else print(content);
 }
 
-/** What decides about colour. */
+/** What decides about colours. */
 export interface Look {
   /** `--no-color` was given. */
   readonly plain?: boolean;
@@ -53,9 +53,9 @@ export interface Look {
 }
 
 /**
- * Colour or not: --no-color and NO_COLOR (no-color.org: any value but "") say no, CLICOLOR_FORCE
- * (any value but "" and "0") says yes even into a file, TERM=dumb and CLICOLOR=0 say no, and else a
- * terminal gets it.
+ * Whether to print colours: --no-color and NO_COLOR (no-color.org: any value but "") turn them off,
+ * CLICOLOR_FORCE (any value but "" and "0") turns them on even for a file, TERM=dumb and CLICOLOR=0
+ * turn them off; otherwise a terminal gets them.
  */
 export function wantsColor({ plain, environment, isTerminal }: Look): boolean {
   if (plain === true || (environment["NO_COLOR"] ?? "") !== "") return false;
@@ -65,7 +65,7 @@ export function wantsColor({ plain, environment, isTerminal }: Look): boolean {
   return isTerminal;
 }
 
-/** Styles; each gives its text back unchanged where colour is not wanted. */
+/** Styles; each returns its text unchanged where colours are off. */
 export interface Style {
   readonly color: boolean;
   bold(text: string): string;

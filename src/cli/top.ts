@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc top`: who asks a running server of ours for what, and how much. */
+/** `pmxcfs-ipc top`: which clients ask a running server of ours, what they ask, and how much. */
 import { jsonText } from "../base/escape.ts";
 import { statusPath } from "../observe/status.ts";
 import { showLive } from "../tools/top/live.ts";
@@ -12,7 +12,7 @@ import { print, stdoutStyle } from "./terminal.ts";
 
 const SORT_NAMES = Object.keys(SORTS) as SortName[];
 
-/** The server's status socket, as given or found. */
+/** The path of the server's status socket, as given or the usual one. */
 function whereOf(values: { readonly socket: string; readonly status: string | undefined }): string {
   const found = values.status ?? statusPath(values.socket, process.env, process.getuid?.());
   if (found !== undefined) return found;

@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc trace --fuse`: the operations of a mount, as its server decodes them. */
+/** `pmxcfs-ipc trace --fuse`: the operations of a mount, as the server that mounts decodes them. */
 import type { Socket } from "bun";
 import { escapeText } from "../base/escape.ts";
 import { type TracedOperation, tracePathOf } from "../daemon/node/trace-socket.ts";
@@ -8,7 +8,7 @@ import { stopRequested } from "../platform/signals.ts";
 import { ClosedOutput, CommandFailure } from "./failure.ts";
 import { print } from "./terminal.ts";
 
-/** What of the options of `trace` counts here. */
+/** The options of `trace` that apply to a mount. */
 export interface MountTraceOptions {
   /** Service name of the server that mounts. */
   readonly upstream: string;
@@ -30,7 +30,7 @@ function textOf(line: TracedOperation): string {
   return `${time} ${escapeText(what)} = ${result} ${us}us ${who}${lost}`;
 }
 
-/** No words mean any. */
+/** An empty list means any. */
 function among(words: readonly string[], word: string): boolean {
   return words.length === 0 || words.some((each) => each.toLowerCase() === word.toLowerCase());
 }

@@ -42,7 +42,7 @@ function errnos(words: readonly string[]): number[] {
   });
 }
 
-/** Lines for stdout; when its reader ends, so does the trace. */
+/** Lines for stdout; ends the trace when stdout has no reader any more. */
 class Output {
   closed = false;
   #lines: string[] = [];
@@ -51,7 +51,7 @@ class Output {
     if (!this.closed) this.#lines.push(line);
   }
 
-  /** All that was added, in one write. */
+  /** Writes all lines that were added, in one write. */
   write(): void {
     const lines = this.#lines;
     if (lines.length === 0) return;
@@ -75,7 +75,7 @@ function printer(values: Values<typeof options>, output: Output): Watcher {
   const filtered = filter.ids.length + filter.uids.length + filter.errors.length > 0;
   const exchanged = values.json ? show.exchangeJson : show.exchangeText;
   const noticed = values.json ? show.noticeJson : show.noticeText;
-  // Who filters looks for requests.
+  // A filter asks for requests: other notices are left out.
   const notice = (told: show.Notice) => (filtered ? undefined : output.add(noticed(told)));
   return {
     wantsReplies: false,

@@ -1,4 +1,4 @@
-/** Sizes and times as people write them: `64K`, `16M`; `250ms`, `2s`. */
+/** Sizes and durations as people write them: `64K`, `16M`; `250ms`, `2s`. */
 
 const BYTE_UNITS = ["", "K", "M", "G", "T"];
 

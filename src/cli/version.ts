@@ -1,8 +1,8 @@
-/** What `--version` prints: the program, and the protocol facts that a bug report needs. */
+/** The text of `--version`: the program, and the protocol facts that a bug report needs. */
 import { buildInfo } from "../base/version.ts";
 import { ConnectionResponse, QbMessage, RequestHeader, ResponseHeader } from "../wire/qb.ts";
 
-/** Four lines: this program, its libqb side, what it was held against, its pmxcfs side. */
+/** Four lines: this program, its libqb side, what it was tested against, its pmxcfs side. */
 export function versionText(): string {
   const { version, revision, bun, target } = buildInfo;
   const headers = `headers ${RequestHeader.size} and ${ResponseHeader.size} bytes`;

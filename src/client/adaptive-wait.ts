@@ -9,9 +9,9 @@ const SPIN_US = 15;
 /** Blocking in all. The event loop serves nothing meanwhile. */
 const HOLD_US = 100;
 
-/** After this many failures in a row the wait is skipped for some occasions, ... */
+/** After this many failures in a row some of the next waits are skipped. */
 const FAILURES = 2;
-/** ... at most this many; each further failure doubles them. */
+/** Most waits that are skipped; each further failure doubles their number up to this. */
 const SKIPPED_MAX = 256;
 
 /** Exponential back-off of an attempt that may or may not pay. */

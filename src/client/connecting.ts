@@ -40,7 +40,7 @@ export class Connecting<Client extends { close(): void }> {
     return this.#answered;
   }
 
-  /** Gives it up: closes what there is. */
+  /** Gives up the attempt: closes its socket, or the client that was made. */
   cancel(): void {
     if (this.#result === undefined) this.#handshake.close();
     else if (!(this.#result instanceof QbFailure)) this.#result.close();

@@ -7,7 +7,7 @@
 import { QbFailure } from "./failure.ts";
 import type { QbMessageIn } from "./message.ts";
 
-/** Events are handed over for at most this long per turn, in ms; one long callback is its own. */
+/** Longest time in ms that events are handed over in one turn; callbacks are not interrupted. */
 const TURN_MS = 1;
 
 /** What the receiver of events gives. */

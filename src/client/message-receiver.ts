@@ -12,7 +12,7 @@ import { spinFor, waitFor } from "./waiting.ts";
 
 /** Blocking waits look at the setup socket this often: a hang-up wakes no semaphore. */
 const LIVENESS_SLICE_US = 50_000;
-/** ... and this often while it has not taken all notify bytes. */
+/** Their interval while the socket has not taken all notify bytes. */
 const OWING_SLICE_US = 1000;
 /** Blocking waits spin this long before they sleep: a polling server answers within it. */
 const SPIN_US = 30;

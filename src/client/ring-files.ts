@@ -1,7 +1,7 @@
 /**
- * The server's ring files from the client's side: paths, owners and sizes are judged before a
- * byte is mapped, and nothing in them is believed twice. Removes them only when their server is
- * dead, as libqb's client does (ipc_shm.c, qb_rb_force_close).
+ * The server's ring files from the client's side: paths, owners and sizes are checked before a byte
+ * is mapped, and read only once. Removes them only when their server is dead, as libqb's client
+ * does (ipc_shm.c, qb_rb_force_close).
  */
 import { fstatSync, ftruncateSync, readSync } from "node:fs";
 import { Errno, errnoName } from "../base/errno.ts";

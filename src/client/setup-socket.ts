@@ -70,7 +70,7 @@ export class SetupSocket {
       // A hang-up found here is found again by the next call, or reported by the watch.
       if (this.#owed > 0) this.notify(0);
     }, PAY_AGAIN_MS);
-    // A process that ends closes the socket, and with it the debt.
+    // A process that ends closes the socket, and then nothing is owed any more.
     this.#payment.unref();
   }
 

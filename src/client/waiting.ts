@@ -4,13 +4,13 @@
  * once per turn of the loop (a server in the same process gets its turn), then by timers that grow.
  */
 
-/** Looking without letting go: what a polling server needs for an answer. */
+/** Polling in a tight loop: what a server that polls needs for an answer. */
 const SPIN_MS = 0.015;
-/** Looking once per turn of the event loop: what a server needs to wake up and answer. */
+/** Polling once per turn of the event loop: what a server needs to wake up and answer. */
 const EAGER_MS = 1;
 /** The longest pause between two looks. */
 const PAUSE_MAX_MS = 8;
-/** Between two looks of a blocking wait. */
+/** Interval of the looks of a blocking wait. */
 const BLOCKING_PAUSE_MS = 0.1;
 
 function nextTurn(): Promise<void> {

@@ -1,4 +1,7 @@
-/** Who gets in besides root and the server's own uid, from what the command line says. */
+/**
+ * The access rules of a server, from its command line: who may connect besides root and its own
+ * uid.
+ */
 import { readFileSync } from "node:fs";
 import { Access } from "../pmxcfs/requests/access.ts";
 import type { Log } from "../base/log.ts";
@@ -32,7 +35,7 @@ export function findGroup(group: string): Group | undefined {
   return undefined;
 }
 
-/** The rule; `group` is what `findGroup` made of the name, and a missing one is said. */
+/** The rule; `group` is the result of `findGroup`. A group that does not exist is logged. */
 export function accessOf(rules: AccessRules, group: Group | undefined, log: Log): Access {
   if (group === undefined) {
     log.warn(

@@ -24,7 +24,7 @@ function eventOf(group: "dcdb" | "status", event: GroupEvent, now: Date): object
   }
 }
 
-/** What the socket of this server answers. */
+/** The answers of this server's socket. */
 export function clusterSource(cluster: Cluster): ClusterSource {
   return {
     view: () => ({ schema_version: 1, pid: process.pid, ...cluster.view }),
@@ -54,7 +54,7 @@ function figuresOf(status: GroupStatus, times: GroupTimes): GroupFigures {
   };
 }
 
-/** What the metrics and `top` show of it. */
+/** The figures for metrics and `top`. */
 export function clusterFigures(cluster: Cluster): ClusterFigures {
   const { quorate, services, groups } = cluster.view;
   const { dcdb, status } = groups;

@@ -1,6 +1,6 @@
 /**
- * The composition root of `serve`: a store, what is derived from it, what nodes report, the
- * operations over all that, and the service that clients connect to.
+ * The composition root of `serve`: makes the store, what is derived from it, what nodes report, the
+ * requests over all that, and the service that clients connect to.
  */
 import { accessOf, type AccessRules, findGroup, type Group } from "./access-rules.ts";
 import { type Backend, type BackendOptions, openBackend } from "../pmxcfs/store/open.ts";
@@ -38,11 +38,11 @@ export interface DaemonOptions {
   readonly observe: ObserveOptions;
   /** The file that makes PVE's clients wait for a restart; undefined makes none. */
   readonly restartFlag: string | undefined;
-  /** This node's own tree: mounted, written. Undefined where a tree of somebody else is served. */
+  /** This node's own tree: mounted, written. Undefined where another server's tree is served. */
   readonly node?: NodeOptions;
-  /** The store is looked at before every request. */
+  /** Check the store for changes before every request. */
   readonly strictReads: boolean;
-  /** Faults on purpose; none in earnest. */
+  /** Faults on purpose; empty in production. */
   readonly inject: readonly FaultRule[];
   readonly log: Log;
 }
@@ -65,7 +65,10 @@ function openHistory(
   return new HistoryRecorder({ ...node.history, node: members.nodeName, memdb, isPrivate, log });
 }
 
-/** True when the tree makes this node one of a cluster. Its corosync.conf is taken in before. */
+/**
+ * True when the tree says that this node is in a cluster. The host's corosync.conf is imported
+ * before.
+ */
 function joinCluster(node: NodeOptions, claimed: Node, backend: Backend): boolean | string {
   const { tree, memdb } = backend;
   if (node.local || tree === undefined) return false;
@@ -73,7 +76,7 @@ function joinCluster(node: NodeOptions, claimed: Node, backend: Backend): boolea
   return failure ?? memdb.find("corosync.conf")?.kind === "file";
 }
 
-/** Serves until SIGTERM or SIGINT; a string says why it could not. */
+/** Serves until SIGTERM or SIGINT; a string says why it could not start. */
 export async function runDaemon(options: DaemonOptions): Promise<string | undefined> {
   const { node, log } = options;
   const group = findGroup(options.access.group);
@@ -97,7 +100,7 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
   return await serveStore(options, group, owned);
 }
 
-/** Where operations of the mount can be watched: beside the status. */
+/** The socket for watching operations of the mount, beside the status socket. */
 function tracePath({ observe }: DaemonOptions): string | undefined {
   return observe.status === undefined ? undefined : tracePathOf(observe.status.path);
 }
@@ -158,16 +161,16 @@ async function serveStore(
     },
     stopping: () => mount && log.tagged("main").info("teardown filesystem"),
   });
-  // A restart by systemd leaves the mount to the next server: processes inside do not notice.
+  // In a restart by systemd the next server takes the mount over: processes inside notice nothing.
   if (mount?.mount.isStored === true && (await isRestarting(process.env))) mount.mount.handOver();
-  // Unmounted first: no caller is left then who reads the answer of a pending change.
+  // Unmount first: then no caller is left that could read the answer of a pending change.
   mount?.[Symbol.dispose]();
   await composition.cluster?.stop();
   rrdFiles?.close();
   return failure;
 }
 
-/** The socket of `pmxcfs-ipc cluster`; without it the server serves on. */
+/** The socket of `pmxcfs-ipc cluster`; a failure does not stop the server. */
 async function openClusterSocket(
   { socket, log }: DaemonOptions,
   { cluster }: Composition,

@@ -1,5 +1,5 @@
 /**
- * A libqb echo server: the shortest whole use of the library, and the target of benchmarks and
+ * A libqb echo server: the shortest complete use of the library, and the target of benchmarks and
  * robustness tests. A reply's body is its request's body.
  */
 import { Errno } from "../base/errno.ts";

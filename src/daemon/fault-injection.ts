@@ -1,7 +1,7 @@
 /**
- * Faults on request, for people who test what their tools do when pmxcfs is slow, broken or gone:
- * a Handler around another one that delays, fails, drops or refuses by rules. Off unless asked
- * for; it says so in the log, and at the end how often it struck.
+ * Faults on request, for people who test their tools against a pmxcfs that is slow, broken or gone:
+ * a Handler around another one that delays, fails, drops or refuses by rules. Off by default; the
+ * log names the rules, and at the end how often each was applied.
  */
 import { Errno } from "../base/errno.ts";
 import {
@@ -22,7 +22,7 @@ export type FaultAction =
   | { readonly kind: "errno"; readonly errno: Errno }
   /** The connection ends without an answer. */
   | { readonly kind: "disconnect" }
-  /** No answer, nor to what follows on that connection: answers keep their order. */
+  /** No answer, nor any to later requests of that connection: answers keep their order. */
   | { readonly kind: "silent" }
   /** Answered as usual, then flow control: sends fail with EAGAIN for so long. */
   | { readonly kind: "busy"; readonly forMs: number };
@@ -37,7 +37,7 @@ export interface FaultRule {
   readonly gid: number | undefined;
   /** 0 to 1. */
   readonly probability: number;
-  /** Makes the same sequence of strikes each time. */
+  /** The same seed makes the same sequence of decisions. */
   readonly seed: number;
   readonly delayMs: number;
   readonly action: FaultAction;
@@ -60,14 +60,17 @@ export function dice(seed: number): () => number {
   };
 }
 
-/** A request that outlives its turn needs its own memory: the connection may end meanwhile. */
+/** A request that is answered later needs its own memory: the connection may end meanwhile. */
 function kept(request: Request): Request {
   const { span, id, caller, peer } = request;
   const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
   return { id, backToBackNs: 0, caller, peer, span: spanOf(body) };
 }
 
-/** The handler with faults. The first rule that matches a request and wins its dice strikes. */
+/**
+ * The handler with faults. The first rule that matches a request, and whose probability is met, is
+ * applied.
+ */
 export class FaultInjector implements Handler {
   readonly #inner: Handler;
   readonly #rules: readonly Armed[];
@@ -83,7 +86,7 @@ export class FaultInjector implements Handler {
     log.warn(`FAULT INJECTION IS ON: requests will fail on purpose, by ${listed}`);
   }
 
-  /** The server stops: lets go of whom it left without an answer, and says what it did. */
+  /** At a stop: releases the requests left without an answer, and logs what was applied. */
   stop(): void {
     for (const peer of this.#silenced) peer.disconnect("was left without an answer (--inject)");
     for (const timer of this.#held.values()) clearTimeout(timer);

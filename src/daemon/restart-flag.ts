@@ -1,7 +1,7 @@
 /**
- * The file by which PVE's clients tell a restart from a server that is gone: while it exists they
- * try to connect again for ten seconds (IPCC.xs). Made at a clean stop, removed when the service
- * is up again. C counterpart: RESTART_FLAG_FILE in pmxcfs.c.
+ * The file by which PVE's clients distinguish a restart from a server that is gone: while it exists
+ * they retry their connect for ten seconds (IPCC.xs). Made at a clean stop, removed when the
+ * service is up again. C counterpart: RESTART_FLAG_FILE in pmxcfs.c.
  */
 import { closeSync, constants, fchownSync, openSync, rmSync } from "node:fs";
 import type { Log } from "../base/log.ts";
@@ -9,7 +9,7 @@ import type { Log } from "../base/log.ts";
 /** Where PVE's clients look. */
 export const PVE_RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
 
-/** Everybody who may ask for anything may also see it: root and www-data. */
+/** Readable for all who have access to the service: root and www-data. */
 const MODE = 0o440;
 
 /**
@@ -25,7 +25,7 @@ function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
 
-/** The flag of one server. Its directory is not made: without it no client looks. */
+/** The flag of one server. Its directory is not made: without it no client looks for the flag. */
 export class RestartFlag {
   readonly #path: string;
   readonly #gid: number | undefined;
@@ -39,13 +39,13 @@ export class RestartFlag {
     this.#log = log;
   }
 
-  /** The service listens: the file goes, a moment later. */
+  /** The service listens: removes the file a moment later. */
   up(): void {
     this.#removal = setTimeout(() => this.#remove(), LINGER_MS);
     this.#removal.unref();
   }
 
-  /** The service is about to stop, and still listens. */
+  /** The service is about to stop, and still listens: makes the file. */
   down(): void {
     clearTimeout(this.#removal);
     let file: number;
@@ -53,7 +53,7 @@ export class RestartFlag {
       file = openSync(this.#path, CREATE, MODE);
     } catch (error) {
       const code = codeOf(error);
-      // Left over from the last stop, or a machine without PVE's directory.
+      // The file of the last stop is still there, or the machine has no such directory.
       if (code === "EEXIST" || code === "ENOENT") return;
       this.#log.warn(`cannot make ${this.#path}: clients will not wait for a restart (${code})`);
       return;

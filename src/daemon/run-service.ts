@@ -1,6 +1,6 @@
 /**
- * The life of a serving process: a published service between a start that systemd hears of and a
- * SIGTERM after which nothing is left.
+ * The life of a serving process: publishes a service, reports readiness to systemd, and after
+ * SIGTERM leaves nothing behind.
  */
 import type { Handler } from "../ipc/handler.ts";
 import { Service } from "../ipc/service.ts";
@@ -11,27 +11,27 @@ import { NOTHING_OBSERVED, Observation, type Observe } from "../observe/observe.
 import { notifier, tellReady, watchdogIntervalMs } from "../platform/notify.ts";
 import { onDebugToggle, onHangUp, stopRequested } from "../platform/signals.ts";
 
-/** What may be asked of a service that runs. */
+/** Controls of a running service. */
 export interface ServiceControls {
-  /** Debug output, requests included, on or off; what it is now. */
+  /** Switches debug output, requests included; returns the new state. */
   toggleDebug(): boolean;
 }
 
-/** Runs around a service: what is told when it listens, and what ends with it. */
+/** Callbacks and outlets around a service. */
 export interface RunOptions {
   readonly log: Log;
   readonly service: ServiceOptions;
-  /** What can be seen from outside; nothing unless given. */
+  /** What it shows to the outside; nothing unless given. */
   readonly observe?: Observe;
   /** Called when it listens. */
   readonly ready?: (controls: ServiceControls) => void;
-  /** Ends it when it resolves, to the reason; SIGTERM and SIGINT unless given. */
+  /** Stops the service when it resolves, to the reason; SIGTERM and SIGINT unless given. */
   readonly stop?: Promise<string>;
-  /** Called when it is asked to stop, before it does. */
+  /** Called when a stop begins. */
   readonly stopping?: () => void;
 }
 
-/** How many connections there may be, and what the bound is when it is /dev/shm. */
+/** The number of connections there is room for, and the bound when that is /dev/shm. */
 function capacityText({ connections, byShm, shmBytes }: Capacity): string {
   if (connections <= byShm) return `up to ${connections} connections`;
   const mib = Math.round(shmBytes / 2 ** 20);
@@ -40,8 +40,8 @@ function capacityText({ connections, byShm, shmBytes }: Capacity): string {
 }
 
 /**
- * Publishes `name` and serves it until SIGTERM or SIGINT; resolves when nothing of it is left. A
- * failure says why it could not be published.
+ * Publishes `name` and serves it until SIGTERM or SIGINT; resolves when all is closed. A failure
+ * says why it could not be published.
  */
 export async function runService(
   name: string,
@@ -77,7 +77,7 @@ export async function runService(
   if (observe.readyFd !== undefined) tellReady(observe.readyFd);
   notify(`READY=1\nSTATUS=serving ${name}`);
   const interval = watchdogIntervalMs(process.env);
-  // From the loop that serves: a loop that hangs sends no keep-alive.
+  // Sent from the loop that serves, so that a hung loop sends no keep-alive.
   const watchdog =
     interval === undefined ? undefined : setInterval(() => notify("WATCHDOG=1"), interval);
   const signal = await stop;

@@ -1,4 +1,4 @@
-/** What requests and the mount work on, made over one store. */
+/** The services that requests and the mount use, composed over one store. */
 import type { Backend } from "../pmxcfs/store/open.ts";
 import { ClusterLog } from "../pmxcfs/state/cluster-log.ts";
 import { Rrd } from "../pmxcfs/state/rrd-values.ts";
@@ -21,7 +21,7 @@ export interface Composition {
   readonly services: Services;
   /** Takes every change. */
   readonly replicator: Replicator;
-  /** This node's part in its cluster; undefined on a node of none. Not started yet. */
+  /** This node's part in its cluster, not started yet; undefined outside a cluster. */
   readonly cluster: Cluster | undefined;
   /** The mount's special files, without their debug switch. */
   readonly texts: Omit<SpecialTexts, "debug" | "setDebug">;

@@ -8,7 +8,7 @@ import type { Span } from "../wire/struct.ts";
 
 export type { Credentials } from "../platform/socket.ts";
 
-/** What an accepted caller may do; the handler's word, handed back to it with each request. */
+/** What an accepted caller may do: `authenticate` decides it, and each request carries it. */
 export type Permissions = "read-write" | "read-only";
 
 /**
@@ -103,8 +103,8 @@ export function replyBody(reply: Reply): Uint8Array {
 export interface Handler {
   /**
    * What a peer may do, or the errno it is refused with; before any request. `peer` has the real
-   * ids of the sender of the set-up request. A peer whose request is late, or whose effective ids
-   * differ, is asked about twice, once with the effective ids it had at connect(2).
+   * ids of the sender of the set-up request. Called twice for a peer whose request is late, or
+   * whose effective ids differ: once with the effective ids it had at connect(2).
    */
   authenticate(peer: Credentials): Permissions | Errno;
   /**
@@ -115,8 +115,8 @@ export interface Handler {
    */
   handle(request: Request): Reply | Promise<Reply>;
   /**
-   * Why `peer` was refused, for the log: the object that `authenticate` refused, which may keep
-   * what it found under it. `command` is what the peer calls itself.
+   * Why `peer` was refused, for the log. It is the object that `authenticate` got, so that a
+   * handler can keep the reason in a WeakMap. `command` is the name of the peer's process.
    */
   refusal?(peer: Credentials, command: string): string;
   /** The errno for a request whose header lies about its size; EINVAL unless given. */

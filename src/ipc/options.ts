@@ -1,4 +1,7 @@
-/** What a service can be told, and its defaults: limits.ts, and what this machine has room for. */
+/**
+ * The settings of a service, and their defaults: those of limits.ts, and what this machine has room
+ * for.
+ */
 import { readFileSync, statfsSync } from "node:fs";
 import { IpcLimits, PollLimits } from "../base/limits.ts";
 import { createLog, defaultFormat, type Log } from "../base/log.ts";
@@ -7,14 +10,14 @@ import { connectionBytes, MAPPINGS_PER_CONNECTION } from "../shm/ring-set.ts";
 import { raiseDescriptorLimit } from "../platform/files.ts";
 import type { PollSettings } from "./scheduling/ring-poller.ts";
 
-/** vm.max_map_count where nobody changed it. */
+/** The kernel's default of vm.max_map_count. */
 const USUAL_MAPPINGS = 65_530;
 
 /** Handshakes may take this part of a small RLIMIT_NOFILE. */
 const HANDSHAKE_SHARE = 1 / 8;
 
 /**
- * What PVE's clients ask for (IPCC.xs); the room in /dev/shm is told in connections of this size.
+ * What PVE's clients ask for (IPCC.xs); room in /dev/shm is reported in connections of this size.
  */
 const USUAL_MESSAGE_BYTES = 1024 * 1024;
 
@@ -55,7 +58,7 @@ export type ServiceOptions = Partial<Omit<ServiceSettings, "poll">> & {
   readonly poll?: Partial<PollSettings>;
 };
 
-/** Size of /dev/shm and what is free of it, in bytes; Infinity when it cannot be told. */
+/** Size of /dev/shm and what is free of it, in bytes; Infinity when unknown. */
 export function shmSpace(): { readonly sizeBytes: number; readonly freeBytes: number } {
   try {
     const { blocks, bavail, bsize } = statfsSync(SHM);
@@ -63,16 +66,16 @@ export function shmSpace(): { readonly sizeBytes: number; readonly freeBytes: nu
     if (blocks === 0) return { sizeBytes: Infinity, freeBytes: Infinity };
     return { sizeBytes: blocks * bsize, freeBytes: bavail * bsize };
   } catch {
-    // Opening /dev/shm reports what is wrong with it.
+    // Opening /dev/shm reports the problem.
     return { sizeBytes: Infinity, freeBytes: Infinity };
   }
 }
 
 /** How many connections a service may have. */
 export interface Capacity {
-  /** By descriptors, mappings and settings, whatever size their rings are. */
+  /** By descriptors, mappings and settings, whatever the size of the rings. */
   readonly connections: number;
-  /** That ask for messages of 1 MiB, by the size of /dev/shm. */
+  /** By the size of /dev/shm, for clients that ask for messages of 1 MiB. */
   readonly byShm: number;
   readonly shmBytes: number;
 }
@@ -97,7 +100,7 @@ function mappingLimit(): number {
 /** A connection's directory and six files. */
 const INODES_PER_CONNECTION = 7;
 
-/** Connections that /dev/shm has names for, besides the pool's and root's. */
+/** Connections that /dev/shm has inodes for, besides the pool's and root's. */
 function roomByInodes({ pooledRings, rootReserve }: ServiceSettings): number {
   try {
     const { files } = statfsSync(SHM);

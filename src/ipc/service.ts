@@ -44,7 +44,7 @@ export interface ConnectionReport extends ConnectionStats {
   readonly latencies: LatencyCounts;
 }
 
-/** Between looks at what is still under way at a stop. */
+/** Interval of the checks for requests still in progress at a stop. */
 const STOP_STEP_MS = 5;
 
 /** A published service. Made by `Service.start`; owns its name, rings and connections. */
@@ -102,8 +102,8 @@ export class Service {
   }
 
   /**
-   * Publishes `name` and serves it until `stop`. A failure says what is in the way: the name is
-   * taken (EADDRINUSE, with its owner), too long (ENAMETOOLONG), /dev/shm missing or full.
+   * Publishes `name` and serves it until `stop`. A failure names the obstacle: the name is taken
+   * (EADDRINUSE, with its owner), too long (ENAMETOOLONG), /dev/shm missing or full.
    */
   static start(
     name: string,

@@ -3,10 +3,10 @@ import { connect } from "node:net";
 import type { ClusterQuestion } from "./cluster-socket.ts";
 
 const TIMEOUT_MS = 5000;
-/** A line longer than this is no server's of ours. */
+/** Bound of a line; a server that sends a longer one is not ours. */
 const LINE_BYTES = 16 * 1024 * 1024;
 
-/** The values that the server at `path` answers, until it or `signal` ends; throws on failure. */
+/** The values that the server at `path` sends, until it or `signal` ends; throws on failure. */
 export async function* askCluster(
   path: string,
   question: ClusterQuestion,

@@ -4,7 +4,7 @@ import type { MetricRegistry } from "./registry.ts";
 /** One replicated group. */
 export interface GroupFigures {
   readonly mode: string;
-  /** Confchgs seen by whoever made the epoch. */
+  /** Configuration changes (confchg) counted by the node that started the epoch. */
   readonly epoch: number;
   readonly members: number;
   /** Members in step. */

@@ -1,7 +1,7 @@
 /**
- * The unix socket by which `pmxcfs-ipc cluster` speaks to a running server: one word in, JSON lines
- * out. `view` answers once, `verify` starts a verification, `watch` goes on until the reader goes.
- * Only root and the server's own user can connect.
+ * The unix socket by which `pmxcfs-ipc cluster` asks a running server: one word in, JSON lines out.
+ * `view` answers once, `verify` starts a verification, `watch` sends events until the reader
+ * closes. Only root and the server's own user can connect.
  */
 import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
@@ -14,7 +14,7 @@ import { makeWay, withUmask } from "./unix-path.ts";
 const OWNER_ONLY = 0o177;
 /** Readers at once; further ones are closed. */
 const READERS = 8;
-/** Bytes that a watcher may leave unread before it is closed. */
+/** Bytes that a slow watcher may have pending before it is closed. */
 const UNREAD_BYTES = 1024 * 1024;
 
 /** What the socket is asked. */
@@ -30,7 +30,7 @@ export interface ClusterSource {
   watch(observer: ((event: object) => void) | undefined): void;
 }
 
-/** Where the socket of a service is found; undefined when this user has no place for it. */
+/** The path of a service's socket; undefined when this user has no directory for it. */
 export function clusterSocketPath(
   service: string,
   environment: Readonly<Record<string, string | undefined>>,
@@ -150,6 +150,6 @@ function removeEmpty(directory: string): void {
   try {
     rmdirSync(directory);
   } catch {
-    // Another server's is in it.
+    // The directory holds another server's socket.
   }
 }

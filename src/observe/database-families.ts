@@ -1,9 +1,9 @@
-/** The metrics of the database that a server writes: what waits, its WAL, checkpoints, failures. */
+/** Metrics of the database that a server writes: waiting changes, WAL, checkpoints, failures. */
 import type { MetricRegistry, Reading } from "./registry.ts";
 
 const MS_PER_SECOND = 1000;
 
-/** The database that a server writes, and what waits for it. */
+/** State of the database that a server writes. */
 export interface StoreReading {
   /** Changes that are answered and not in the database yet, and bytes of their journal. */
   readonly waiting: number;

@@ -1,4 +1,7 @@
-/** Where metrics go: an HTTP endpoint on a unix socket or a loopback port, and a text file. */
+/**
+ * Where metrics are published: an HTTP endpoint on a unix socket or a loopback port, and a text
+ * file.
+ */
 import { errorText } from "../base/error-text.ts";
 import { rmSync } from "node:fs";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
@@ -20,10 +23,12 @@ export interface Running {
 
 const TEXTFILE_INTERVAL_MS = 15_000;
 
-/** Others than owner and group may not connect. */
+/** Only owner and group may connect. */
 const SOCKET_MASK = 0o117;
 
-/** The text of the metrics, written as often as it is asked for, but not all the time. */
+/**
+ * The text of the metrics, kept for a while so that rendering it takes a bounded part of the time.
+ */
 class RecentText {
   readonly #metrics: MetricRegistry;
   #text: Promise<string> | undefined;
@@ -95,7 +100,7 @@ export async function serveMetrics(
   }
 }
 
-/** Whole or not at all: a collector never reads half of it. Everybody may read it. */
+/** Atomic, so that a collector never reads half of it. Everybody may read it. */
 async function writeTextfile(file: string, metrics: MetricRegistry): Promise<void> {
   const text = await metrics.text();
   const problem = writeFileAtomically(file, text, 0o644);
@@ -103,8 +108,8 @@ async function writeTextfile(file: string, metrics: MetricRegistry): Promise<voi
 }
 
 /**
- * Keeps a file for node_exporter's textfile collector, now and every 15 s; removed at the end, so
- * that nobody takes the last numbers for the present ones. A string says why the first one failed.
+ * Writes a file for node_exporter's textfile collector, now and every 15 s; removes it at the end,
+ * so that old numbers are not taken for current ones. A string says why the first write failed.
  */
 export async function keepTextfile(
   file: string,

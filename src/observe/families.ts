@@ -15,7 +15,7 @@ import {
   TIMED_ONE_IN,
 } from "./request-counters.ts";
 
-/** A mount as of now. */
+/** State of the mount. */
 export interface MountReading {
   readonly directory: string;
   /** Answered operations by their name in linux/fuse.h. */
@@ -33,14 +33,16 @@ export interface MountReading {
   readonly handles: number;
 }
 
-/** What the transport does not know of; left out where there is none. */
+/** Sources besides the transport; left out where there are none. */
 export interface MetricSources {
-  /** How late timers came, by PAUSE_BOUNDS_MS of loop-pauses.ts, in ms. */
+  /** Delays of timers, by PAUSE_BOUNDS_MS of loop-pauses.ts, in ms. */
   readonly pauses?: () => Buckets;
   /** Version counters by what they count, `clinfo` and `vmlist` among them. */
   readonly versions?: () => Iterable<readonly [name: string, version: number]>;
-  /** Changes taken over from the store, by what told of them: `counts` by `boundsMs`, one more
-   *  without a bound. */
+  /**
+   * Changes taken over from the store, by what reported them: `counts` by `boundsMs`, one more
+   * without a bound.
+   */
   readonly reloads?: () => {
     readonly boundsMs: readonly number[];
     readonly byTrigger: ReadonlyMap<
@@ -49,12 +51,14 @@ export interface MetricSources {
     >;
     readonly failures: number;
     readonly loadMs: number;
-    /** When the store was last found to be what is served; ms since 1970. */
+    /** When the store was last found equal to what is served; ms since 1970. */
     readonly stateOf: number;
-    /** For how long a change has not been served yet; 0: there is none. */
+    /** For how long a change has waited to be served; 0: none waits. */
     readonly behindMs: number;
   };
-  /** RRD values: given to rrdcached, refused by it, dropped for want of room, and waiting. */
+  /**
+   * RRD values: given to rrdcached, refused by it, dropped because the queue was full, and waiting.
+   */
   readonly rrd?: () => {
     readonly written: number;
     readonly rejected: number;
@@ -84,7 +88,7 @@ const DURATIONS: readonly Bound[] = DURATION_BOUNDS_NS.map((ns, index) => {
   return { le: ns / NS_PER_SECOND, buckets: index + 1 };
 });
 
-/** Powers of two, from 64 bytes to a mebibyte; the counters's slot n goes up to 2^n. */
+/** Powers of two, from 64 bytes to a mebibyte; slot n of a counter goes up to 2^n. */
 const SIZES: readonly Bound[] = [6, 8, 10, 12, 14, 16, 18, 20].map((power) => {
   return { le: 2 ** power, buckets: power + 1 };
 });
@@ -187,7 +191,7 @@ function aboutOperations(metrics: MetricRegistry, counters: RequestCounters): vo
   );
 }
 
-/** Bytes of /dev/shm; no number when it is unmounted meanwhile, rather than a wrong one. */
+/** Bytes of /dev/shm; no number when it has been unmounted, rather than a wrong one. */
 function sharedMemory(part: "blocks" | "bavail"): Reading {
   try {
     const filesystem = statfsSync(SHM);

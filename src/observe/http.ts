@@ -1,7 +1,7 @@
 /**
- * As much HTTP/1.1 as a scraper needs: one request without a body, one answer, the end of the
- * connection. Not Bun.serve, which bounds neither the connections nor the time a request takes to
- * come in: every user of this machine can reach a loopback port.
+ * The part of HTTP/1.1 that a scraper needs: one request without a body, one answer, end of the
+ * connection. Not Bun.serve, which bounds neither the connections nor the time for a request to
+ * arrive: every user of this machine can connect to a loopback port.
  */
 import type { Socket, SocketHandler } from "bun";
 import { ObserveLimits } from "../base/limits.ts";
@@ -46,11 +46,14 @@ const LIMITS: HttpLimits = {
 
 /** One connection. */
 interface Visit extends Unsent {
-  /** What has come of its request, latin1; undefined once that is whole: the rest is ignored. */
+  /**
+   * The part of its request that has arrived, latin1; undefined once it is complete: the rest is
+   * ignored.
+   */
   head: string | undefined;
 }
 
-/** The request, or the status it is refused with; undefined when more of it is to come. */
+/** The request, or the status it is refused with; undefined while it is incomplete. */
 function readHead(head: string, headBytes: number): HttpRequest | 400 | 431 | undefined {
   const end = head.search(/\r?\n\r?\n/);
   if ((end === -1 ? head.length : end) > headBytes) return 431;
@@ -74,7 +77,10 @@ function bytesOf({ status, body, headers }: HttpAnswer, method = "GET"): Uint8Ar
   return Buffer.from(method === "HEAD" ? head : head + body);
 }
 
-/** What listens; `answer` may reject, which is a 500. For Bun.listen, with `allowHalfOpen`. */
+/**
+ * The socket handlers; `answer` may reject, which gives status 500. For Bun.listen, with
+ * `allowHalfOpen`.
+ */
 export function httpHandler(
   answer: (request: HttpRequest) => Promise<HttpAnswer>,
   { headBytes, ...limits }: HttpLimits = LIMITS,
@@ -91,7 +97,7 @@ export function httpHandler(
   return {
     open(socket) {
       socket.data = { head: "", bytes: undefined };
-      connections.came(socket);
+      connections.add(socket);
     },
     data(socket, bytes) {
       const visit = socket.data;
@@ -104,12 +110,12 @@ export function httpHandler(
       else say(socket, bytesOf({ status: request, body: `${REASONS[request]}\n` }));
     },
     drain: sendOn,
-    /** It sends no more: over, unless it waits for its answer. */
+    /** The client has sent all: close, unless it waits for its answer. */
     end(socket) {
       const { head, bytes } = socket.data;
       if (head !== undefined || bytes?.byteLength === 0) socket.end();
     },
-    close: (socket) => connections.gone(socket),
+    close: (socket) => connections.remove(socket),
     error: (socket) => socket.terminate(),
   };
 }

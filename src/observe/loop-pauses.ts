@@ -1,7 +1,6 @@
 /**
- * How long the event loop keeps what is ready waiting: a timer that is due every 20 ms, and how
- * late it comes. Made only where metrics are wanted: it is what wakes such a server when it is
- * idle.
+ * Measures how long the event loop delays work that is ready: a timer every 20 ms, and how late it
+ * fires. Made only for metrics, because it wakes an idle server.
  */
 import type { Buckets } from "./request-counters.ts";
 
@@ -23,7 +22,7 @@ export class LoopPauses {
 
   #record(): void {
     const now = performance.now();
-    // The clock of timers counts whole milliseconds: one that comes early was in time.
+    // Timers have a resolution of 1 ms: one that fires early counts as on time.
     const pauseMs = Math.max(0, now - this.#dueMs);
     this.#dueMs = now + INTERVAL_MS;
     const found = PAUSE_BOUNDS_MS.findIndex((bound) => pauseMs <= bound);

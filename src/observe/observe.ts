@@ -1,6 +1,6 @@
 /**
- * What can be seen of a serving process from outside: its status, and metrics when they are asked
- * for. Made around its handler before it is published, opened once it is.
+ * What a serving process shows to the outside: its status, and metrics on request. Made around the
+ * handler before the service is published, opened afterwards.
  */
 import type { Handler } from "../ipc/handler.ts";
 import type { Service } from "../ipc/service.ts";
@@ -12,7 +12,7 @@ import { serveStatus, serveStatusBelow, statusOf } from "./status.ts";
 import { RequestCounters } from "./request-counters.ts";
 import { RequestLog, type RequestText } from "./request-log.ts";
 
-/** Where to; undefined is nowhere. */
+/** Where to publish; undefined is nowhere. */
 export interface ObserveOptions {
   readonly metrics: MetricsAddress | undefined;
   readonly textfile: string | undefined;
@@ -31,7 +31,7 @@ export interface Observe extends ObserveOptions {
   readonly text: RequestText;
 }
 
-/** A service whose requests mean nothing to anybody but its handler. */
+/** A service whose requests have a meaning only to its handler. */
 export const OPAQUE: Pick<Observe, "sources" | "names" | "text"> = {
   sources: {},
   names: new Map(),
@@ -46,7 +46,7 @@ export const NOTHING_OBSERVED: Observe = {
   ...OPAQUE,
 };
 
-/** Opens what was asked for; a string says what could not be. */
+/** Opens the metrics that were asked for; a string says which could not be opened. */
 async function openMetrics(
   service: Service,
   counters: RequestCounters,
@@ -73,7 +73,7 @@ async function openMetrics(
   return opened;
 }
 
-/** The outlets of one server, and the handlers around its own that feed them. */
+/** The outlets of one server, and the handlers around the server's own that feed them. */
 export class Observation {
   /** The handler that the service calls. */
   readonly handler: Handler;
@@ -94,14 +94,17 @@ export class Observation {
     if (log.debugOn) this.#requests.show(true);
   }
 
-  /** Debug on or off, requests included; what it is now. */
+  /** Switches debug output, requests included; returns the new state. */
   toggleDebug(): boolean {
     const on = this.#log.toggleDebug();
     this.#requests.show(on);
     return on;
   }
 
-  /** The service is published; a string says what could not be opened, and nothing stays open. */
+  /**
+   * Called once the service is published; a string says what could not be opened, and then nothing
+   * stays open.
+   */
   async open(service: Service): Promise<string | undefined> {
     const log = this.#log.tagged("main");
     const failure =

@@ -5,7 +5,7 @@ import { STATUS_SCHEMA_VERSION, type StatusDocument } from "./status.ts";
 /** A server that takes longer is stuck. */
 const TIMEOUT_MS = 5_000;
 
-/** More than any server has to say; what answers is no server of ours. */
+/** Bound of an answer; a server that sends more is not ours. */
 const MOST_BYTES = 64 * 1024 * 1024;
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 /**
- * prom-client with metrics that are read when they are asked for, instead of being kept up to
- * date: no counter of ours is counted twice, and there is no cost before the first scrape. The only
- * file that imports prom-client; loaded when metrics are wanted, not at every start.
+ * prom-client with metrics that are read at a scrape instead of being kept up to date: no counter
+ * is kept twice, and nothing is spent before the first scrape. The only file that imports
+ * prom-client; loaded only when metrics are on.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Buckets } from "./request-counters.ts";
@@ -11,7 +11,7 @@ type Labels = Readonly<Record<string, string>>;
 /** One number, or one for each set of labels. */
 export type Reading = number | readonly (readonly [labels: Labels, value: number])[];
 
-/** A finite upper bound as shown, and how many of the buckets lie below it. */
+/** A finite upper bound as shown, and the number of buckets below it. */
 export interface Bound {
   readonly le: number;
   readonly buckets: number;
@@ -23,10 +23,10 @@ interface Row {
   readonly value: number;
 }
 
-/** Before every name. */
+/** Prefix of every name. */
 const PREFIX = "pmxcfs_ipc_";
 
-/** Every label of ours: prom-client needs them in advance. */
+/** Every label in use: prom-client needs them in advance. */
 const LABELS = (
   "operation errno reason level config version revision bun target trigger what " +
   "group mode service"
@@ -48,7 +48,7 @@ function rowsOf(name: string, labels: Labels, buckets: Buckets, bounds: readonly
   ];
 }
 
-/** A histogram that is counted elsewhere. */
+/** A histogram whose counts are kept elsewhere. */
 class ReadHistogram extends Histogram {
   readonly #read: () => Row[];
 
@@ -96,7 +96,7 @@ export class MetricRegistry {
     return await this.#registry.metrics();
   }
 
-  /** What goes up and down. */
+  /** A value that goes up and down. */
   gauge(name: string, help: string, read: () => Reading): void {
     this.#families.push({ name: PREFIX + name, help, type: "gauge" });
     this.#registry.registerMetric(
@@ -113,7 +113,7 @@ export class MetricRegistry {
     );
   }
 
-  /** What only grows; the name ends in `_total`. */
+  /** A value that only grows; the name ends in `_total`. */
   counter(name: string, help: string, read: () => Reading): void {
     this.#families.push({ name: PREFIX + name, help, type: "counter" });
     this.#registry.registerMetric(

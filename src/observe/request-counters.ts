@@ -1,7 +1,7 @@
 /**
- * Counts what a handler is asked and answers, by operation: a Handler around another one, made
- * only when metrics are enabled. A request costs a few additions in typed arrays; its time is
- * taken for one in sixteen of each operation, because two looks at the clock cost more than that.
+ * Counts requests and answers by operation: a Handler around another one, made only when metrics
+ * are on. A request costs a few additions in typed arrays; one in sixteen of each operation is
+ * timed, because two clock reads cost more than that.
  */
 import { Errno } from "../base/errno.ts";
 import {
@@ -13,7 +13,7 @@ import {
   type Request,
 } from "../ipc/handler.ts";
 
-/** One request of this many of an operation is timed, the first one included. */
+/** One request out of this many of an operation is timed, the first one included. */
 export const TIMED_ONE_IN = 16;
 
 /** Upper bounds of the durations, in ns. */
@@ -24,7 +24,7 @@ export const DURATION_BOUNDS_NS: readonly number[] = [
 /** Sizes are counted by power of two: slot n has those up to 2^n bytes. */
 const SIZE_SLOTS = 33;
 
-/** Errno numbers that have a place of their own; anything else counts as the last. */
+/** Errno numbers that have a counter of their own; any other counts as the last. */
 const ERRNOS = 134;
 
 /** Ids below this can have a name; others count as `other`. */

@@ -1,7 +1,7 @@
 /**
- * Every request as one line of the log while debug is on: a Handler around another one, made at
- * construction. Off it costs one test per request. Bounded as the log is: of a flood each client
- * has its share of lines, the others are counted, and are neither decoded nor timed.
+ * Logs every request as one line while debug is on: a Handler around another one, made at
+ * construction. Switched off it costs one test per request. Rate-limited: in a flood each client
+ * gets its share of lines; further requests are counted, and are neither decoded nor timed.
  */
 import { Errno, errnoName } from "../base/errno.ts";
 import {
@@ -15,7 +15,7 @@ import {
 import { LogLimits } from "../base/limits.ts";
 import { LineBudget, type Log } from "../base/log.ts";
 
-/** `get-config path="storage.cfg"`: what is asked, without what is secret. */
+/** `get-config path="storage.cfg"`: the request without its secrets. */
 export type RequestText = (id: number, body: Buffer) => string;
 
 const NS_PER_US = 1000;
@@ -49,7 +49,7 @@ export class RequestLog implements Handler {
     }
   }
 
-  /** Requests are logged from now on, or not. */
+  /** Switches the logging of requests. */
   show(isOn: boolean): void {
     this.#isOn = isOn;
   }

@@ -1,7 +1,7 @@
 /**
- * The status of a server as one JSON document, and the unix socket that gives it to whoever
- * connects: `pmxcfs-ipc top` reads it. Counters that the service keeps anyway, so a server that
- * nobody looks at pays nothing for it. Only root and the server's own user can connect.
+ * The status of a server as one JSON document, and the unix socket that sends it to each reader:
+ * `pmxcfs-ipc top` reads it. It is made from counters that the service keeps anyway, so a server
+ * without readers spends nothing on it. Only root and the server's own user can connect.
  */
 import { jsonText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
@@ -18,7 +18,7 @@ import type { MetricSources, MountReading } from "./families.ts";
 import { makeWay, withUmask } from "./unix-path.ts";
 import { sendOn, type Unsent, BoundedConnections } from "./bounded-connections.ts";
 
-/** Moves when a reader of the document would have to change. */
+/** Incremented when readers of the document would have to change. */
 export const STATUS_SCHEMA_VERSION = 1;
 
 /** Traffic of one connection, or of all; each number only grows. */
@@ -31,7 +31,7 @@ export interface TrafficStatus {
   readonly request_bytes: number;
   /** Headers not included. */
   readonly response_bytes: number;
-  /** Tries to send an answer for which there was no room. */
+  /** Attempts to send an answer for which there was no room. */
   readonly response_waits: number;
   /** Times flow control was switched on. */
   readonly flow_controls: number;
@@ -46,11 +46,11 @@ export interface ConnectionStatus extends TrafficStatus {
   readonly permissions: "read-write" | "read-only";
   /** ms since 1970. */
   readonly opened_ms: number;
-  /** Requests whose answers are not there yet. */
+  /** Requests whose answers are pending. */
   readonly queued: number;
   /** 0 is off. */
   readonly flow_control: number;
-  /** `[at_most_ns, count]`, shortest first: how long requests took, from seen to answered. */
+  /** `[at_most_ns, count]`, shortest first: time from finding a request to answering it. */
   readonly durations_ns: readonly (readonly [atMostNs: number, count: number])[];
 }
 
@@ -76,7 +76,7 @@ export interface StoreStatus {
   readonly commit_failures: number;
 }
 
-/** What the socket answers. */
+/** The document that the socket sends. */
 export interface StatusDocument {
   readonly schema_version: number;
   readonly service: string;
@@ -105,7 +105,7 @@ export interface StatusDocument {
 
 const OWNER_ONLY = 0o177;
 
-/** Where the status of a service is found; undefined when this user has no place for it. */
+/** The path of a service's status socket; undefined when this user has no directory for it. */
 export function statusPath(
   service: string,
   environment: Readonly<Record<string, string | undefined>>,
@@ -206,13 +206,13 @@ function listenAt(path: string, read: () => StatusDocument): Running {
       unix: path,
       socket: {
         open(socket) {
-          readers.came(socket);
+          readers.add(socket);
           socket.data = { bytes: Buffer.from(`${jsonText(read())}\n`) };
           sendOn(socket);
         },
         data() {},
         drain: sendOn,
-        close: (socket) => readers.gone(socket),
+        close: (socket) => readers.remove(socket),
         error: (socket) => socket.terminate(),
       },
     }),
@@ -226,7 +226,7 @@ function listenAt(path: string, read: () => StatusDocument): Running {
   };
 }
 
-/** Answers at `path` whose directory is there; a string says why it cannot. */
+/** Listens at `path`, whose directory exists; a string says why it cannot. */
 export async function serveStatus(
   path: string,
   read: () => StatusDocument,
@@ -239,7 +239,7 @@ export async function serveStatus(
   }
 }
 
-/** The same at the place of `statusPath`, whose directory is ours to make and to remove. */
+/** The same at the path of `statusPath`, whose directory is made and removed here. */
 export async function serveStatusBelow(
   path: string,
   read: () => StatusDocument,
@@ -258,7 +258,7 @@ export async function serveStatusBelow(
       try {
         rmdirSync(directory);
       } catch {
-        // Another server's is in it.
+        // The directory holds another server's socket.
       }
     },
   };

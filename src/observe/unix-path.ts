@@ -1,6 +1,6 @@
 /**
- * A path for a listening unix socket: a socket that a dead server left there is removed, one that
- * somebody answers on is left alone, and so is anything that is no socket.
+ * A path for a listening unix socket: a socket that a dead server left there is removed; one with a
+ * live server, and anything that is no socket, is left alone.
  */
 import { lstatSync, rmSync } from "node:fs";
 
@@ -14,7 +14,7 @@ async function answers(path: string): Promise<boolean> {
   }
 }
 
-/** Makes way at `path`; a string says why it cannot be had. */
+/** Clears `path` for a new socket; a string says why it cannot be used. */
 export async function makeWay(path: string): Promise<string | undefined> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
@@ -24,7 +24,10 @@ export async function makeWay(path: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** Binds what `listen` binds, so that nobody but the modes of `mask`'s complement may connect. */
+/**
+ * Runs `listen` with umask `mask`, so that the socket is never open to more users, not even
+ * briefly.
+ */
 export function withUmask<T>(mask: number, listen: () => T): T {
   const before = process.umask(mask);
   try {

@@ -1,8 +1,7 @@
 /**
- * Files in directories that are not ours: written whole or not at all, under their final mode,
- * without a step by path that somebody who owns a directory on the way could lead elsewhere. The
- * directory is opened once, no component of its path may be a symlink by then, and everything
- * else goes through its descriptor.
+ * Writes files into directories that others may control: atomically, with the final mode, and
+ * without path lookups that the owner of a directory on the path could redirect. The directory is
+ * opened once, with no symlink in any component, and everything else uses its descriptor.
  */
 import { randomBytes } from "node:crypto";
 import { lstatSync, realpathSync, writeSync } from "node:fs";
@@ -17,8 +16,8 @@ function failure(path: string, errno: number): string {
 }
 
 /**
- * The directory that `path` is in. Symlinks of the path as it is given are followed once, at the
- * start (it is the caller's word); the result is then opened without following any.
+ * Opens the directory that `path` is in. Symlinks in the given path are resolved once, at the start
+ * (the caller chose the path); the result is then opened without following any.
  */
 export function openParent(
   path: string,
@@ -43,7 +42,7 @@ export function openParent(
   for (const name of missing) {
     const made = directory.makeSub(name);
     const sub = made === Errno.EEXIST ? directory.openSub(name) : made;
-    // Others may have made it meanwhile; what we make ourselves can be entered by all.
+    // EEXIST: another process has made it meanwhile. Those made here everybody may enter.
     if (typeof made !== "number") setMode(made.fd, 0o755);
     directory[Symbol.dispose]();
     if (typeof sub === "number") return failure(join(parent, ...missing), sub);
@@ -53,8 +52,8 @@ export function openParent(
 }
 
 /**
- * Puts a file with this content and mode under `path`: a draft beside it, then a rename, both in
- * the opened directory. Undefined, or a line that says what failed; then nothing is left behind.
+ * Writes `path` with this content and mode: a temporary file beside it, then a rename, both in the
+ * opened directory. Undefined, or a line that says what failed; no temporary file is left then.
  */
 export function writeFileAtomically(
   path: string,
@@ -64,7 +63,7 @@ export function writeFileAtomically(
   const parent = openParent(path);
   if (typeof parent === "string") return parent;
   using directory = parent;
-  // A device, a pipe, a link like /dev/stdout: nothing to put a file in the place of.
+  // A device, a pipe or a symlink like /dev/stdout must not be replaced by a file.
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there !== undefined && !there.isFile()) return `${path}: it is there and is no regular file`;
   const name = basename(path);

@@ -1,7 +1,7 @@
 /**
- * Becoming a daemon without fork(2), which a runtime with threads cannot: the program starts itself
- * anew in a session of its own and waits for a byte that says it is ready. Like C's parent it ends
- * with the daemon's exit code when that fails.
+ * Becomes a daemon without fork(2), which is unsafe in a runtime with threads: the program starts
+ * itself again in a new session and waits for a ready byte. As the C server's parent does, it exits
+ * with the daemon's exit code when the start fails.
  */
 import { closeSync, openSync, readdirSync, readlinkSync, writeFileSync, writeSync } from "node:fs";
 import { COMPILED, selfCommand } from "./self.ts";
@@ -17,7 +17,7 @@ export function nameProcess(name: string): void {
   try {
     writeFileSync("/proc/self/comm", name);
   } catch {
-    // Only a name.
+    // The name is only informative.
   }
 }
 
@@ -65,7 +65,7 @@ function target(fd: number | string): string | undefined {
   }
 }
 
-/** Writes to stderr itself, past the runtime, which would keep a copy of it open. */
+/** Writes to stderr directly: the runtime's stream would keep a duplicate of it open. */
 export function writeStderr(text: string): void {
   try {
     writeSync(STDERR, text);
@@ -75,8 +75,8 @@ export function writeStderr(text: string): void {
 }
 
 /**
- * Lets go of the terminal: stdio, and every copy of it that the runtime made, is /dev/null from now
- * on; the directory is the root. A reader of the pipe sees its end.
+ * Detaches from the terminal: stdio, and every duplicate of it that the runtime made, becomes
+ * /dev/null; the working directory becomes /. The reader of a pipe sees the end of the stream.
  */
 export function becomeDaemon(): void {
   process.chdir("/");
@@ -89,7 +89,7 @@ export function becomeDaemon(): void {
   closeSync(nothing);
 }
 
-/** Says to the process that started this one that it is ready. */
+/** Reports readiness to the process that started this one. */
 export function sayReady(fd: number): void {
   try {
     writeSync(fd, "1");

@@ -35,7 +35,7 @@ export function storeDescriptor(environment: NodeJS.ProcessEnv, fd: number, name
   return shim.shim_notify_descriptor(cString(path), cString(text), fd) === 0;
 }
 
-/** Has the manager let go of what it keeps under `name`. */
+/** Removes what the manager keeps under `name`. */
 export function forgetDescriptor(environment: NodeJS.ProcessEnv, name: string): void {
   const path = environment["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return;
@@ -52,7 +52,7 @@ function ownUnit(): string | undefined {
   }
 }
 
-/** True when the stop that is under way is the first half of a restart, as the manager has it. */
+/** True when the stop in progress is the first half of a restart, according to the manager. */
 export async function isRestarting(environment: NodeJS.ProcessEnv): Promise<boolean> {
   const unit = ownUnit();
   if (unit === undefined || environment["INVOCATION_ID"] === undefined) return false;

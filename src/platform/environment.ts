@@ -1,8 +1,8 @@
 /**
- * Variables that make Bun, or the loader, run code chosen by the process that set the environment.
- * The binary refuses to run as root with them. It can refuse only once it runs: what LD_PRELOAD or
- * BUN_OPTIONS name has been loaded by then, and with BUN_BE_BUN none of our code runs at all. So a
- * service manager must unset them, as packaging/debian/pmxcfs-ipc.service does.
+ * Environment variables that make Bun or the dynamic loader run foreign code. The binary refuses to
+ * run as root with them. That check comes late: what LD_PRELOAD or BUN_OPTIONS name has been loaded
+ * by then, and with BUN_BE_BUN none of our code runs at all. So a service manager must unset them,
+ * as packaging/debian/pmxcfs-ipc.service does.
  */
 import { COMPILED } from "./self.ts";
 
@@ -18,7 +18,7 @@ const FOREIGN_CODE = [
   "LD_AUDIT",
 ] as const;
 
-/** Why this process must not go on, or undefined: root's binary, with foreign code in it. */
+/** Why this process must not run (root, with foreign code loaded); undefined when it may. */
 export function foreignCode(
   environment: NodeJS.ProcessEnv,
   uid = process.getuid?.(),

@@ -1,12 +1,12 @@
 /**
- * One epoll set of ours for all sockets of a service. A turn reads and drops the notify bytes of
- * its connections in C, so that however many sockets are ready, it is one call from JavaScript.
+ * One epoll set for all sockets of a service. A turn reads and drops the notify bytes of its
+ * connections in C, so that one call from JavaScript handles any number of ready sockets.
  */
 import type { Errno } from "../base/errno.ts";
 import { allocatePermanent, PAGE_BYTES } from "./memory.ts";
 import { shim } from "./shim.ts";
 
-/** What is up with a descriptor; bits of a turn's `what` (native/shim.c). */
+/** Readiness of a descriptor: bits of a turn's `what` (native/shim.c). */
 export const Ready = { READ: 1, WRITE: 2, ENDED: 4 } as const;
 
 const [ADD, REMOVE, CHANGE] = [1, 2, 3] as const;
@@ -37,17 +37,17 @@ export class EpollSet implements Disposable {
     return shim.shim_epoll_watch(this.fd, ADD, fd, token, Ready.READ, 0) as 0 | Errno;
   }
 
-  /** What `fd` is watched for from now on, bits of Ready; `drained`: turns read its bytes. */
+  /** Changes what `fd` is watched for, bits of Ready; `drained`: turns read and drop its bytes. */
   change(fd: number, token: number, what: number, drained: boolean): 0 | Errno {
     return shim.shim_epoll_watch(this.fd, CHANGE, fd, token, what, drained ? 1 : 0) as 0 | Errno;
   }
 
-  /** Watches `fd` no more. Closing its last descriptor does the same. */
+  /** Stops watching `fd`. Closing its last descriptor does the same. */
   remove(fd: number): void {
     shim.shim_epoll_watch(this.fd, REMOVE, fd, 0, 0, 0);
   }
 
-  /** What is ready now, without waiting: the number of events, at most 64. */
+  /** Collects what is ready now, without waiting; the number of events, at most 64. */
   turn(): number {
     return Math.max(0, shim.shim_epoll_turn(this.fd, this.#address));
   }
@@ -57,7 +57,7 @@ export class EpollSet implements Disposable {
     return this.#table[2 * event] ?? -1;
   }
 
-  /** What is up with it, bits of Ready. */
+  /** Readiness in an event of the last turn, bits of Ready. */
   what(event: number): number {
     return this.#table[2 * event + 1] ?? 0;
   }

@@ -1,6 +1,6 @@
 /**
  * Directories and files by descriptor: made with O_EXCL|O_NOFOLLOW, given away by fchown, removed
- * by unlinkat. No path is followed twice. A `Directory` owns its descriptor.
+ * by unlinkat. No path is looked up twice. A `Directory` owns its descriptor.
  */
 import { Errno } from "../base/errno.ts";
 import { cString, shim } from "./shim.ts";
@@ -23,7 +23,7 @@ export function fileSize(fd: number): number {
   return shim.shim_file_size(fd);
 }
 
-/** Raises RLIMIT_NOFILE as far as it goes; how many descriptors this process may have. */
+/** Raises RLIMIT_NOFILE as far as permitted; the number of descriptors this process may have. */
 export function raiseDescriptorLimit(): number {
   return shim.shim_raise_descriptors();
 }
@@ -38,7 +38,7 @@ export function giveFileToGroup(fd: number, gid: number, mode: number): 0 | Errn
   return shim.shim_give_group(fd, gid, mode) as 0 | Errno;
 }
 
-/** What a user gets on a file, or on a directory, that is another's. */
+/** What an access list grants a user on another user's file or directory. */
 export const Share = { FILE: 6, DIRECTORY: 1 } as const;
 
 /** Lets `uid` use an open file of ours, by an access list. EOPNOTSUPP: the file system has none. */
@@ -57,7 +57,7 @@ export function lockFile(fd: number): 0 | Errno {
 
 const look = new Int32Array(3);
 
-/** What stands at a name: whose, whether a directory, and seconds since it was last changed. */
+/** An entry of a directory: its owner, whether it is a directory, seconds since its last change. */
 export interface Entry {
   readonly uid: number;
   readonly isDirectory: boolean;
@@ -74,7 +74,7 @@ export function syncFile(fd: number): 0 | Errno {
   return shim.shim_sync(fd) as 0 | Errno;
 }
 
-/** What is asked of a directory: a seam, where tests let each call fail. */
+/** Operations on a directory. An interface, so that tests can make each call fail. */
 export interface FileDirectory extends Disposable {
   /** Its inode number: stays, whatever it is renamed to. */
   readonly inode: number;
@@ -122,7 +122,7 @@ export function openDirectoryBelow(directory: number, path: string): number {
   return shim.shim_dir_open_below(directory, cString(path));
 }
 
-/** Begins the listing of an open directory anew. */
+/** Restarts the listing of an open directory. */
 export function rewindDirectory(directory: number): void {
   shim.shim_dir_rewind(directory);
 }
@@ -147,7 +147,7 @@ export class Directory implements FileDirectory {
     return fd < 0 ? (fd as Errno) : new Directory(fd);
   }
 
-  /** What stands at `name`, no link followed; undefined: nothing. */
+  /** The entry `name`, no symlink followed; undefined when there is none. */
   lookAt(name: string): Entry | undefined {
     if (shim.shim_look_at(this.fd, cString(name), look) < 0) return undefined;
     const [uid = 0, isDirectory = 0, ageS = 0] = look;
@@ -186,7 +186,7 @@ export class Directory implements FileDirectory {
     return shim.shim_file_new(this.fd, cString(name));
   }
 
-  /** Whether nothing is in it; false also when it cannot be listed. */
+  /** Whether it has no entries; false also when it cannot be listed. */
   isEmpty(): boolean {
     const buffer = Buffer.alloc(4096);
     rewindDirectory(this.fd);

@@ -12,7 +12,7 @@ const MNT_DETACH = 2;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Request memory lives as long as the process: a device takes what a closed one gave back. */
+/** Request memory is never freed, for C may write to it: a device reuses that of a closed one. */
 const spareMemory: { readonly address: number; readonly bytes: Buffer }[] = [];
 
 function takeMemory(length: number): { readonly address: number; readonly bytes: Buffer } {
@@ -78,7 +78,7 @@ export class FuseDevice implements Disposable {
   }
 }
 
-/** Unmounts lazily what is mounted at `directory`. EINVAL: nothing is; EPERM: may not. */
+/** Unmounts `directory` lazily. EINVAL: nothing is mounted there; EPERM: not permitted. */
 export function detachMount(directory: string): 0 | Errno {
   return shim.shim_unmount(cString(directory), MNT_DETACH) as 0 | Errno;
 }

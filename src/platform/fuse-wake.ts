@@ -2,8 +2,9 @@
  * Wakes the event loop when a descriptor that Bun cannot watch (/dev/fuse) can be read. Two ways:
  *
  * - epoll: the descriptor joins Bun's own epoll set under the user data of one end of a socket pair
- *   in which a byte always waits. No thread, lowest latency. Leans on how uSockets dispatches
- *   (event -> user data -> recv), so it is taken only when that entry is found, and is under test.
+ *   in which a byte always waits. No thread, lowest latency. It relies on how uSockets dispatches
+ *   (event -> user data -> recv), so it is used only when that entry is found, and a test covers
+ *   it.
  * - thread: a thread of the shim waits in poll(2) and sends the byte, once for each `arm`.
  */
 import type { Socket } from "bun";
@@ -17,9 +18,9 @@ export type WakeKind = "epoll" | "thread";
 /** A watched descriptor. */
 export interface Wake {
   readonly kind: WakeKind;
-  /** Wanted again: call it after all that was there has been read. */
+  /** Requests the next wake-up; call it after everything that was there has been read. */
   arm(): void;
-  /** Before the watched descriptor is closed. */
+  /** Ends the watch; call it before the watched descriptor is closed. */
   close(): void;
 }
 
@@ -52,7 +53,7 @@ function membershipOf(fd: number): Membership | undefined {
   return undefined;
 }
 
-/** Has Bun own `fd`, one end of a socket pair; calls `onByte` for what arrives at it. */
+/** Gives Bun `fd`, one end of a socket pair; calls `onByte` for what arrives at it. */
 async function adopt(fd: number, onByte: () => void, onEnd: () => void): Promise<Socket> {
   const socket = { data: onByte, close: onEnd, error: onEnd };
   // @types/bun does not know that a connected descriptor may be handed over.
@@ -60,7 +61,7 @@ async function adopt(fd: number, onByte: () => void, onEnd: () => void): Promise
   return (await Bun.connect(options)) as Socket;
 }
 
-/** The epoll way; undefined when Bun's entry of the pair is not found or not accepted. */
+/** The way by epoll; undefined when Bun's entry of the pair is not found or not accepted. */
 function graft(fd: number, ours: number, theirs: number): (() => void) | undefined {
   const member = membershipOf(theirs);
   if (member === undefined) return undefined;
@@ -74,7 +75,7 @@ function graft(fd: number, ours: number, theirs: number): (() => void) | undefin
 
 /**
  * Calls `onReady` from the event loop when `fd` can be read (or has an error: read to see it).
- * `kind` asks for one way; without it the epoll way is tried first. A string says why none works.
+ * `kind` selects one way; without it epoll is tried first. A string says why none works.
  */
 export async function wakeOn(
   fd: number,
@@ -94,7 +95,7 @@ export async function wakeOn(
     onReady();
   };
   const ended = (): void => {
-    // An error on `fd` is taken for one of the pair: its entry must go before Bun frees its data.
+    // Bun takes an error on `fd` for one of the pair: remove its entry before Bun frees its data.
     const grafted = detach !== undefined;
     release();
     if (grafted) onReady();

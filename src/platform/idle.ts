@@ -1,16 +1,16 @@
 /**
- * An idle server should cost nothing. Bun looks after its heap once a second,
- * which wakes five threads; how often can only be said in the environment, before it starts. A
- * server says "hardly ever", and has its heap looked after when there may be garbage.
+ * Lets an idle server sleep. Bun's garbage collection timer runs once a second and wakes five
+ * threads; its interval can be set only by an environment variable, before the start. A server all
+ * but turns it off, and requests a collection itself when there may be garbage.
  */
 import { selfCommand } from "./self.ts";
 import { shim } from "./shim.ts";
 
-/** Milliseconds between those looks (Bun's GarbageCollectionController). */
+/** Interval of that timer in ms (Bun's GarbageCollectionController). */
 const INTERVAL = "BUN_GC_TIMER_INTERVAL";
 const AN_HOUR = "3600000";
 
-/** Garbage waits this long for more of its kind. */
+/** Delay of a requested collection, so that one collection serves several requests. */
 const COLLECT_AFTER_MS = 1000;
 
 let timer: Timer | undefined;
@@ -21,9 +21,9 @@ function terminated(...strings: readonly string[]): Buffer {
 }
 
 /**
- * Starts this process again, under the same pid, with that timer all but off; returns when it is
- * so already, or the kernel refuses. Takes 10 ms, once. `words` are its arguments. Descriptors that
- * this process was given stay open.
+ * Executes this program again under the same pid, with that timer all but off (10 ms, once).
+ * Returns when it is off already, or the kernel refuses. `words` are its arguments. Descriptors
+ * that this process was given stay open.
  */
 export function restartWithoutTimer(words: readonly string[]): void {
   if (process.env[INTERVAL] !== undefined) return;
@@ -40,7 +40,7 @@ export function restartWithoutTimer(words: readonly string[]): void {
   );
 }
 
-/** There may be garbage: has it collected in a second. Bun's timer does that, where it runs. */
+/** Requests a garbage collection in a second; where Bun's timer runs, the timer does it. */
 export function collectSoon(): void {
   if (timer !== undefined || process.env[INTERVAL] !== AN_HOUR) return;
   timer = setTimeout(() => {

@@ -1,8 +1,8 @@
 /**
- * inotify(7), asked instead of awaited: `drain` takes what the kernel noted until now, in one
- * system call, so that a change is known to the very next request; and while nobody asks nothing
- * runs. Straight from the C library, which every Bun runs on; where that cannot be loaded, or the
- * kernel gives no instance, `open` says so and its users look at the files instead.
+ * inotify(7), read on demand: `drain` takes the events that the kernel has queued, in one system
+ * call, so that the very next request sees a change, and nothing runs between requests. Calls the C
+ * library directly, which every Bun runs on; where it cannot be loaded, or the kernel gives no
+ * instance, `open` returns undefined and its users check the files instead.
  */
 import { dlopen, read, type FFIFunction, type Pointer } from "bun:ffi";
 
@@ -22,13 +22,13 @@ export const Watch = {
   OVERFLOW: 0x4000,
   /** The watch is gone; its number is not used again. */
   IGNORED: 0x8000,
-  /** Take only a directory. */
+  /** Fail for anything but a directory. */
   ONLY_DIRECTORY: 0x0100_0000,
-  /** No events of files that have no name any more. */
+  /** No events of files that have been unlinked. */
   EXCLUDE_UNLINKED: 0x0400_0000,
 } as const;
 
-/** What is of interest about a directory and its files. */
+/** The events of a directory and its files that are watched for. */
 const MASK =
   Watch.MODIFY |
   Watch.ATTRIB |
@@ -51,7 +51,7 @@ const EVENT_BYTES = 16;
 const MASK_AT = 4;
 const LENGTH_AT = 12;
 
-/** A writer that never rests must not keep the reader: the rest is taken at the next call. */
+/** Bound of a drain: a writer that never rests must not hold the reader. The next drain goes on. */
 const READS_PER_DRAIN = 16;
 
 const SYMBOLS = {
@@ -78,7 +78,7 @@ function loadLibc(): Libc | undefined {
       return dlopen(name, SYMBOLS as unknown as Record<string, FFIFunction>)
         .symbols as unknown as Libc;
     } catch {
-      // Another C library names itself otherwise; the last failure is the answer.
+      // Other C libraries have other file names; without any there is no inotify.
     }
   }
   return undefined;
@@ -99,7 +99,7 @@ export class Inotify implements Disposable {
     this.#fd = fd;
   }
 
-  /** Undefined where there is no inotify to be had (fs.inotify.max_user_instances). */
+  /** Undefined where no inotify instance is available (fs.inotify.max_user_instances). */
   static open(): Inotify | undefined {
     const libc = loadLibc();
     const fd = libc?.inotify_init1(NONBLOCK | CLOEXEC) ?? -1;

@@ -1,7 +1,8 @@
 /**
  * The machine's own libqb, when it has one, through bun:ffi: the client half, for comparing servers
  * with the library that all real clients use. Calls block, and libqb may wait for ever on a broken
- * server: only for child processes that somebody watches. Nothing else in this program needs libqb.
+ * server: only for child processes that a parent supervises. Nothing else in this program needs
+ * libqb.
  */
 import { dlopen, type FFIFunction, read } from "bun:ffi";
 import { Errno } from "../base/errno.ts";
@@ -103,7 +104,7 @@ export class Libqb {
         const library = open(soname, SYMBOLS);
         return new Libqb(soname, library, open("libc.so.6", LIBC).__errno_location);
       } catch {
-        // Not this one; dlopen's message would only say so.
+        // Not installed under this name; the message of dlopen(3) says no more.
       }
     }
     return undefined;

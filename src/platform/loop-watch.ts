@@ -1,18 +1,17 @@
 /**
- * A descriptor that is no socket (an epoll set of ours, /dev/fuse) in Bun's event loop: a callback
- * while it is readable. Bun's own sockets read for themselves, and keep a timer of 4 s going.
+ * Watches a descriptor that is no socket (an epoll set, /dev/fuse) in Bun's event loop: a callback
+ * while it is readable. Bun's own stream sockets would read from it, and keep a 4 s timer running.
  *
- * A UDP socket of Bun's is the carrier: another descriptor of the watched one takes the place of
- * its own (dup3), under the same user data in the loop's epoll set, which /proc/self/fdinfo
- * shows. When it is readable Bun calls recvmmsg(2), gets ENOTSOCK, and calls the socket's error
- * handler: one failed system call per wake-up, nothing to put back, no timer.
- * test/platform/loop-watch.test.ts fails when an update of Bun ends this; the fallback is a timer
- * of 1 ms.
+ * The carrier is a UDP socket of Bun: a duplicate of the watched descriptor takes the place of its
+ * own (dup3), under the same user data in the loop's epoll set, which /proc/self/fdinfo shows. When
+ * it is readable Bun calls recvmmsg(2), gets ENOTSOCK, and calls the socket's error handler: one
+ * failed system call per wake-up, no state to restore, no timer. test/platform/loop-watch.test.ts
+ * fails when an update of Bun changes this; the fallback is a timer of 1 ms.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { shim } from "./shim.ts";
 
-/** Without a place in the loop: how often the descriptor is looked at. */
+/** Interval of the fallback timer. */
 const FALLBACK_MS = 1;
 
 /** Bun's UDP socket has a descriptor, which its types do not mention. */
@@ -56,7 +55,9 @@ export class LoopWatch implements Disposable {
     void this.#begin();
   }
 
-  /** False when Bun's loop could not be had, and a timer looks instead: slower, and never idle. */
+  /**
+   * False when Bun's loop could not be joined and a timer polls instead: slower, and never idle.
+   */
   get isInLoop(): boolean {
     return this.#carrier !== undefined;
   }

@@ -1,7 +1,7 @@
 /**
- * Ends a mount whose server no longer answers, where the kernel does not do it by itself
- * (FUSE_REQUEST_TIMEOUT, Linux 6.14): a process of its own with nothing but the connection's files
- * below /sys/fs/fuse/connections.
+ * Aborts a mount whose server no longer answers, where the kernel does not do it by itself
+ * (FUSE_REQUEST_TIMEOUT, Linux 6.14): a separate process that holds nothing but the connection's
+ * files below /sys/fs/fuse/connections.
  */
 import { existsSync } from "node:fs";
 import { errnoText } from "../base/errno.ts";

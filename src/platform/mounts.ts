@@ -1,6 +1,6 @@
 /**
- * What is mounted in this process's namespace, from /proc/self/mountinfo (proc(5)): the only way to
- * look at a mount of one's own without asking oneself.
+ * What is mounted in this process's namespace, from /proc/self/mountinfo (proc(5)). Reading it
+ * sends no request to a mount, which matters when this process serves that mount.
  */
 import { readFileSync, readlinkSync } from "node:fs";
 

@@ -2,7 +2,7 @@
 import { closeSync, writeSync } from "node:fs";
 import { cString, shim } from "./shim.ts";
 
-/** Tells the service manager, when there is one; 0, or a negative errno worth a log line. */
+/** Sends a message to the service manager, if there is one; 0, or a negative errno to log. */
 export type Notify = (text: string) => number;
 
 /** A notifier for the socket that systemd named in the environment. */
@@ -12,17 +12,17 @@ export function notifier(environment: NodeJS.ProcessEnv): Notify {
   return (text) => shim.shim_notify(cString(path), cString(text));
 }
 
-/** Writes a line to descriptor `fd` and closes it; whatever waits there has gone if that fails. */
+/** Writes a line to descriptor `fd` and closes it. A failure means that its reader has gone. */
 export function tellReady(fd: number): void {
   try {
     writeSync(fd, "ready\n");
     closeSync(fd);
   } catch {
-    // Nobody reads it any more: no reason not to serve.
+    // The reader has closed it: no reason not to serve.
   }
 }
 
-/** How often the manager wants WATCHDOG=1, in ms: half its limit; undefined when it does not. */
+/** Interval of WATCHDOG=1 in ms: half the manager's limit; undefined when it has none. */
 export function watchdogIntervalMs(environment: NodeJS.ProcessEnv): number | undefined {
   const limitUs = Number(environment["WATCHDOG_USEC"]);
   const pid = environment["WATCHDOG_PID"];

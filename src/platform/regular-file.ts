@@ -1,16 +1,16 @@
 /**
- * Files that somebody may have put something else in the place of: a FIFO would hold the process
- * for ever, a device answers without an end, a file may be larger than memory. Only a regular file
- * is opened here, and only a bounded one is read.
+ * Opens files that another user may have replaced: a FIFO would block the process for ever, a
+ * device has no end, a file may be larger than memory. Only a regular file is opened, and reads are
+ * bounded.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from "node:fs";
 
-/** O_NONBLOCK: what became a FIFO between the look and the open does not hold us either. */
+/** O_NONBLOCK: a file replaced by a FIFO between check and open does not block either. */
 const SAFE = constants.O_NONBLOCK | constants.O_NOCTTY;
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** What is read of a file when nothing else is said. */
+/** Default bound of a read. */
 const USUAL_BYTES = 16 * 1024 * 1024;
 
 function refusal(code: string, text: string): Error {
@@ -69,7 +69,7 @@ export function readRegularFile(path: string, mostBytes = USUAL_BYTES): Buffer {
   }
 }
 
-/** What SQLite opens beside a database, without a look at what it is. */
+/** Suffixes of the files that SQLite opens with a database, without checking their type. */
 const SIDE_FILES = ["", "-wal", "-shm", "-journal"];
 
 /**

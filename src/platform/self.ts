@@ -1,7 +1,7 @@
-/** How to start this very program again, for children that do what a process can do only once. */
+/** How to start this program again, as a child process or a thread. */
 import { join } from "node:path";
 
-/** Whether this is the compiled binary: Bun mounts what that carries here. */
+/** Whether this is the compiled binary: Bun mounts its embedded files here. */
 export const COMPILED = import.meta.dir.startsWith("/$bunfs/");
 
 /** The first words of its command line: the binary, or Bun and the sources' entry. */

@@ -1,4 +1,4 @@
-/** Signals that ask for something, as promises and callbacks. */
+/** Signals as promises and callbacks. */
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
@@ -24,7 +24,7 @@ export function onHangUp(noticed: (signal: "SIGHUP" | "SIGUSR2") => void): void 
   for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => noticed(signal));
 }
 
-/** SIGUSR1: more or less to read in the log. */
+/** SIGUSR1: debug lines on or off. */
 export function onDebugToggle(toggle: () => void): void {
   process.on("SIGUSR1", toggle);
 }

@@ -1,6 +1,6 @@
 /**
- * Who listens on a service's name: /proc/net/unix has the socket's inode, /proc/PID/fd its owner.
- * For one line of an error message, so anything unreadable is simply not known.
+ * Which process listens on a service's name: /proc/net/unix has the socket's inode, /proc/PID/fd
+ * its owner. Only for a line of an error message: what cannot be read is left out.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { commandOf } from "./processes.ts";

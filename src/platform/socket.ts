@@ -9,7 +9,7 @@ import { cString, shim } from "./shim.ts";
 /** When this file exists, services are paths under /run instead of abstract names (libqb). */
 const FORCE_FILESYSTEM_SOCKETS = "/etc/libqb/force-filesystem-sockets";
 
-/** Who is at the other end, as the kernel knows it. */
+/** The process at the other end, as the kernel reports it. */
 export interface Credentials {
   /** 0 when it lives in a pid namespace that cannot be seen from here. */
   readonly pid: number;
@@ -37,7 +37,7 @@ export function connectTo(name: string): number {
   return shim.shim_connect(cString(name));
 }
 
-/** Whose credentials a peer is shown. Only root may show others than its own. */
+/** The ids that a peer sees. Only root may show others than its own. */
 export type Identity = Pick<Credentials, "uid" | "gid">;
 
 /** As `connectTo`, seen by the peer as `identity`; EPERM when this process may not. */
@@ -53,9 +53,9 @@ export function sendBytesAs(fd: number, bytes: Uint8Array, { uid, gid }: Identit
 /** nobody, nogroup: anybody but root. */
 const SOMEBODY: Identity = { uid: 65_534, gid: 65_534 };
 
-/** Whether this process may be seen as others: root, with the capabilities of root. */
+/** Whether this process may show ids of others: root, with the capabilities of root. */
 export function mayShowOthers(): boolean {
-  // No service has the empty name: only the change of ids is tried.
+  // No service has the empty name: this only tests the change of ids.
   const result = connectAs("", SOMEBODY);
   if (result >= 0) shim.shim_close(result);
   return result !== Errno.EPERM && result !== Errno.EINVAL;
@@ -84,8 +84,8 @@ export function receiveBytes(fd: number, bytes: Uint8Array): number {
 const sender = new Int32Array(3);
 
 /**
- * Receives without blocking, from a socket that `acceptOn` made; as `receiveBytes`. `from` tells
- * the sender's pid and real ids (SCM_CREDENTIALS); undefined when nothing came.
+ * Receives without blocking, from a socket that `acceptOn` made; as `receiveBytes`. `from` has the
+ * sender's pid and real ids (SCM_CREDENTIALS); undefined when nothing came.
  */
 export function receiveFrom(
   fd: number,
@@ -97,7 +97,7 @@ export function receiveFrom(
   return { received, from: { pid, uid: uid >>> 0, gid: gid >>> 0 } };
 }
 
-/** No more credentials with what comes on `fd`: attaching them costs its sender. */
+/** Stops credentials on `fd`: attaching them to each message costs the sender time. */
 export function stopCredentials(fd: number): void {
   shim.shim_stop_credentials(fd);
 }

@@ -21,7 +21,7 @@ export function syslogWriter(
     also(`${text}\n`);
     const message = `<${FACILITY | Number(priority)}>${name}[${process.pid}]: ${text}`;
     shim.shim_notify(socket, cString(message));
-    // There may be no syslog: nothing is left to say so to.
+    // There may be no syslog: there is nowhere to report that.
     return true;
   };
 }

@@ -28,7 +28,7 @@ import {
 /** Where rings live; libqb's SOCKETDIR for shared memory. */
 export const SHM = "/dev/shm";
 
-/** Search for the client's group: enough to open files whose names it was told. */
+/** Search permission for the client's group: enough to open files whose names it knows. */
 const DIRECTORY_MODE = 0o710;
 const FILE_MODE = 0o600;
 const GROUP_FILE_MODE = 0o660;
@@ -112,11 +112,13 @@ export class RingDirectory implements Disposable {
     }
     const given = this.#giveFiles(peer);
     this.#closeFiles();
-    // Truncated by now: they were not only ours.
+    // Truncated already: another process could open the files before they were given away.
     return given || (this.set.vanished ? Errno.ENOENT : 0);
   }
 
-  /** By owner if this process may; else, for a server that is not root, as far as it can. */
+  /**
+   * Changes the owner if permitted; else (a server that is not root) by access list, or by group.
+   */
   #giveFiles(peer: Credentials): 0 | Errno {
     const directory = this.#directory;
     if (directory === undefined) return Errno.EBADF;
@@ -125,7 +127,7 @@ export class RingDirectory implements Disposable {
       this.#each((fd) => giveFile(fd, peer.uid, peer.gid, FILE_MODE)) ||
       directory.give(ownUid, peer.gid, DIRECTORY_MODE);
     if (given !== Errno.EPERM) return given;
-    // Their owner, or root, opens them as they are.
+    // The server's own uid, or root, can open them as they are.
     if (peer.uid === ownUid || peer.uid === 0) return 0;
     const shared =
       this.#each((fd) => shareFile(fd, peer.uid, Share.FILE)) || directory.share(peer.uid);
@@ -161,7 +163,7 @@ export class RingDirectory implements Disposable {
     this.#directory = undefined;
   }
 
-  /** Unmaps, removes our six names and the directory; what a client added stays unfollowed. */
+  /** Unmaps, removes our six names and the directory; names that a client added are not touched. */
   [Symbol.dispose](): void {
     this.set[Symbol.dispose]();
     this.#closeFiles();
@@ -172,7 +174,7 @@ export class RingDirectory implements Disposable {
     this.#parent.removeSub(this.#name);
   }
 
-  /** Opens it by name, if what has that name is it. */
+  /** Opens it by `name`; undefined when that name is another directory's, or nobody's. */
   #open(name: string): FileDirectory | undefined {
     const directory = this.#parent.openSub(name);
     if (typeof directory === "number") return undefined;
@@ -181,7 +183,10 @@ export class RingDirectory implements Disposable {
     return undefined;
   }
 
-  /** Somebody with our rights has renamed it: its memory would stay taken for ever. */
+  /**
+   * Finds it under another name: a process of our uid has renamed it, and its memory would stay in
+   * use for ever.
+   */
   #find(): FileDirectory | undefined {
     for (const name of namesIn(SHM)) {
       const directory = this.#open(name);
@@ -209,7 +214,8 @@ function makeFiles(made: Made): RingSet | Errno {
     const header = directory.makeFile(`${stem(ring, service)}-header`, RingHeader.fileBytes);
     if (header < 0) return header as Errno;
     descriptors.push(header);
-    // Says until it is unmapped that its server lives (src/shm/stale-directories.ts).
+    // Marks the directory as that of a live server until it is unmapped
+    // (src/shm/stale-directories.ts).
     if (files.length === 0) lockFile(header);
     const data = directory.makeFile(`${stem(ring, service)}-data`, dataBytes);
     if (data < 0) return data as Errno;

@@ -1,7 +1,6 @@
 /**
- * Ring directories made ahead, while the server is idle, for the client that comes next: they
- * take the reserving of pages out of a connect. Each is used once; the pool follows
- * the size that was asked for last.
+ * Ring directories prepared while the server is idle, so that a connect need not wait until their
+ * pages are reserved. Each is used once; the pool follows the size that was asked for last.
  */
 import type { Errno } from "../base/errno.ts";
 import type { FileDirectory } from "../platform/files.ts";
@@ -9,7 +8,7 @@ import type { Credentials } from "../platform/socket.ts";
 import { RingDirectory } from "./ring-directory.ts";
 import { ringDataBytes } from "./ring-set.ts";
 
-/** Larger rings are made when they are asked for: kept ready, they would hold much of /dev/shm. */
+/** Larger rings are made on demand: prepared ones would occupy much of /dev/shm. */
 const LARGEST_READY = ringDataBytes(1024 * 1024);
 
 export class RingPool implements Disposable {
@@ -38,7 +37,7 @@ export class RingPool implements Disposable {
 
   /**
    * A directory with fresh rings of `dataBytes`, given to `peer` on `socketFd`; the caller's from
-   * now on. Errors as `make` and `giveTo`. When what was ready is in the way, `drain` it.
+   * now on. Errors as `make` and `giveTo`. For lack of memory `drain` the pool, and try again.
    */
   takeFor(peer: Credentials, socketFd: number, dataBytes: number): RingDirectory | Errno {
     const found = this.#ready.findIndex((ready) => ready.dataBytes === dataBytes);
@@ -64,13 +63,13 @@ export class RingPool implements Disposable {
   #refillOne(delayMs: number): void {
     if (this.#ready.length >= this.#count) return;
     const made = RingDirectory.make(this.#parent, this.#service, this.#wantedBytes);
-    // Full /dev/shm: leave it to those who connect.
+    // /dev/shm is full: leave what is left to clients that connect.
     if (typeof made === "number") return;
     this.#ready.push(made);
     this.refillLater(this.#wantedBytes, delayMs);
   }
 
-  /** Removes what is ready. */
+  /** Removes the prepared directories. */
   drain(): void {
     for (const ready of this.#ready.splice(0)) ready[Symbol.dispose]();
   }

@@ -91,7 +91,7 @@ export class RingSet implements Disposable {
     return new RingSet(reservation, [memoryOf(request), memoryOf(response), memoryOf(event)]);
   }
 
-  /** True when the peer truncated a file under us: end the connection, believe nothing in it. */
+  /** True when the peer truncated a file under us: end the connection, use nothing in it. */
   get vanished(): boolean {
     return this.#reservation.vanished;
   }
@@ -122,7 +122,7 @@ export function addReference(memory: RingMemory): void {
   Atomics.add(memory.words, memory.headerWord + (RingHeader.refCount >> 2), 1);
 }
 
-/** What the header says: words of data and references; a client checks them before it believes. */
+/** What the header says: words of data and references; a client checks them before use. */
 export function headerFacts(memory: RingMemory): { wordCount: number; references: number } {
   const { words, headerWord } = memory;
   return {

@@ -1,7 +1,7 @@
 /**
- * One ring in shared memory: chunks in, chunks out (libqb ringbuffer.c). A
- * reader and a writer, each owning its index privately; the peer's index, sizes and magic are
- * read once, bounded, and never believed twice. The memory belongs to a RingSet.
+ * One ring in shared memory: chunks in, chunks out (libqb ringbuffer.c). A reader and a writer,
+ * each with a private copy of its own index; the peer's index, sizes and magic are read once and
+ * checked against bounds. The memory belongs to a RingSet.
  */
 import { Errno } from "../base/errno.ts";
 import { wakeOne } from "../platform/futex.ts";
@@ -29,7 +29,7 @@ const WAITERS = RingHeader.semaphoreWaiters >> 2;
 /** glibc's SEM_VALUE_MAX; a value at or above it has been scribbled. */
 const SEMAPHORE_MAX = 0x7fffffff;
 
-/** Attempts at a compare-and-swap before the other side counts as scribbling. */
+/** Attempts at a compare-and-swap; after them the peer counts as corrupting the semaphore. */
 const TAKE_ATTEMPTS = 64;
 
 /** Copies up to this many words in a loop: under it the loop beats the native call (17 ns). */
@@ -40,7 +40,7 @@ export const NOTHING = 0;
 /** `peek` found what no libqb client writes; the connection must end. */
 export const BROKEN = -1;
 
-/** Where messages are copied to before anyone looks into them: private memory, two views. */
+/** Private memory that messages are copied to before they are parsed, in two views. */
 export interface Scratch {
   readonly bytes: Buffer;
   readonly words: Int32Array;
@@ -70,14 +70,14 @@ export class RingReader {
     this.#maxBytes = Math.min(maxBytes, memory.wordCount * 4 - CHUNK_MARGIN_BYTES);
   }
 
-  /** Words between our index and the writer's, as it says: a hint for flow control, no more. */
+  /** Words between our index and the writer's, by the shared header: a hint for flow control. */
   get backlogWords(): number {
     const { words, headerWord, wordCount } = this.#memory;
     const writePt = (Atomics.load(words, headerWord + WRITE_PT) >>> 0) % wordCount;
     return writePt < this.#readPt ? writePt + wordCount - this.#readPt : writePt - this.#readPt;
   }
 
-  /** Chunks to read, as the semaphore says: a hint, for `peek` decides. */
+  /** Chunks to read, by the semaphore's value: a hint; `peek` decides. */
   get pendingCount(): number {
     const { words, headerWord } = this.#memory;
     return Atomics.load(words, headerWord + SEMAPHORE) >>> 0;

@@ -1,10 +1,10 @@
 /**
- * Ring directories that a killed server left in /dev/shm: which are they, and removing them. Used
- * by a server's start and by `check`. The pid in a name says little: containers that share /dev/shm
- * count pids of their own, and pids are used again. So, in doubt, a directory stays:
+ * Finds and removes ring directories that a killed server left in /dev/shm, for a server's start
+ * and for `--check`. The pid in a name proves little: containers that share /dev/shm count pids of
+ * their own, and pids are reused. In doubt a directory stays:
  *
- *   ours      locked by the server as long as it has it mapped (flock(2) on the request header),
- *             whatever namespace it is in: not locked means dead
+ *   ours      locked by its server as long as it is mapped (flock(2) on the request header), in
+ *             whatever namespace: not locked means dead
  *   libqb's   dead when no such pid exists and no process maps its files, seen by root in the
  *             machine's first pid namespace, where all processes can be seen; else unknown
  */
@@ -24,7 +24,7 @@ const REQUEST_HEADER = /^qb-request-.+-header$/;
 /** The first pid namespace of a machine (PROC_PID_INIT_INO, linux/proc_ns.h). */
 const FIRST_PID_NAMESPACE = "pid:[4026531836]";
 
-/** A directory that was changed this recently may be one that is being made. */
+/** A directory that was changed this recently may be still in the making. */
 const YOUNG_S = 5;
 
 /** Whether the server of a ring directory lives, as far as this process can tell. */
@@ -68,8 +68,8 @@ function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ESRCH") continue;
-      // One that may not be looked at, but is of the first pid namespace, has the pid that is in
-      // the names of its directories: it cannot be the server of one whose pid is gone.
+      // A process whose maps may not be read, in the first pid namespace, has the pid that its
+      // directories are named after: it cannot be the server of a directory whose pid is gone.
       if (isOfFirstNamespace(proc, pid)) continue;
       return undefined;
     }
@@ -80,7 +80,7 @@ function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
   return mapped;
 }
 
-/** The rule above. What is the same for all directories of one run is looked up once. */
+/** Applies the rule above. What is the same for all directories of a run is looked up once. */
 export class StaleDirectories {
   readonly #shm: Directory;
   readonly #path: string;
@@ -106,7 +106,7 @@ export class StaleDirectories {
     const header = this.#header(name);
     const isBeingMade = this.#isLive(Number(pid)) || header === undefined;
     if (entry.ageS < YOUNG_S && isBeingMade) return this.#isLocked(name, header, "unknown");
-    // Its client unlinked the files: what is left holds nothing.
+    // Its client unlinked the files: the directory is empty.
     if (header === undefined) return this.#isLive(Number(pid)) ? "unknown" : "dead";
     return this.#isLocked(name, header, "dead");
   }
@@ -136,7 +136,7 @@ export class StaleDirectories {
     return this.#mapped.has(name) ? "alive" : "dead";
   }
 
-  /** This process's own number counts as gone: in a container the one before us had it, too. */
+  /** This process's own pid counts as gone: in a container the previous server had the same one. */
   #isLive(pid: number): boolean {
     if (pid === process.pid) return false;
     const known = this.#livePids.get(pid);
@@ -156,7 +156,7 @@ export class StaleDirectories {
     using directory = opened;
     const files = namesIn(`${this.#path}/${name}`);
     if (files === undefined) return false;
-    // An empty one may be another service's, but it is one of this program's.
+    // An empty one may be another service's, but it was made by this program.
     if (files.length === 0 && !OUR_SUFFIX.test(name.split("-").at(-1) ?? "")) return false;
     const own = new Set(ringFileNames(service));
     if (!files.every((file) => own.has(file))) return false;

@@ -1,7 +1,7 @@
 /**
  * libqb's own layouts and numbers, as real clients use them (qbipc_common.h, ipc_int.h,
- * ringbuffer_int.h; docs/internals/handshake.md to 6). Data only: nothing here reads a socket or a
- * ring.
+ * ringbuffer_int.h; docs/internals/handshake.md, docs/internals/ring.md). Data only: nothing here
+ * reads a socket or a ring.
  */
 import { char, i32Aligned8, struct, u32, u32Aligned8, u64 } from "./struct.ts";
 

@@ -5,7 +5,7 @@
  * that prints offsetof (test/wire/layout.test.ts).
  */
 
-/** A message in place: `size` bytes of `bytes` from `at`. Lives as long as its owner says. */
+/** A message in place: `size` bytes of `bytes` from `at`. Its owner says how long it is valid. */
 export interface Span {
   bytes: Buffer;
   view: DataView;

@@ -1,5 +1,5 @@
 /**
- * corosync.conf in the tree and on the host: taken in when the database is new, written back when
+ * corosync.conf in the tree and on the host: imported when the database is new, written back when
  * the tree's is newer. C counterpart: pmxcfs.c (import), cfs-plug-memdb.c.
  */
 import { chownSync, chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -12,12 +12,12 @@ import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { Memdb } from "../../pmxcfs/state/memdb.ts";
 import type { TreeStore } from "../../pmxcfs/store/tree-store.ts";
 
-/** Where corosync reads it. */
+/** The path that corosync reads. */
 export const HOST_COROSYNC_CONF = "/etc/corosync/corosync.conf";
 
 /** Its name in the tree. */
 const NAME = "corosync.conf";
-/** corosync is asked to read it again this long after it was written. */
+/** corosync is told to reload it this long after it was written. */
 const RELOAD_AFTER_MS = 1000;
 
 function readHost(path: string): Buffer | undefined {
@@ -34,7 +34,7 @@ function configVersion(text: Uint8Array): number {
   return Number(match?.[1] ?? 0);
 }
 
-/** Takes the host's file into a new tree; a line that says why that failed. */
+/** Imports the host's file into a new tree; a line that says why that failed. */
 export function importCorosyncConf(tree: TreeStore, path: string): string | undefined {
   const data = readHost(path);
   if (data === undefined) return undefined;
@@ -48,7 +48,9 @@ export function importCorosyncConf(tree: TreeStore, path: string): string | unde
   return undefined;
 }
 
-/** Writes the tree's file to the host when that differs and is not newer. True: it was written. */
+/**
+ * Writes the tree's file to the host when it differs and the host's is not newer. True: written.
+ */
 function writeHost(memdb: Memdb, path: string, log: Log): boolean {
   const data = memdb.read(NAME);
   if (data === undefined) return false;
@@ -80,7 +82,7 @@ function writeHost(memdb: Memdb, path: string, log: Log): boolean {
   return true;
 }
 
-/** Has corosync read its configuration again. It may not be there, or not run. */
+/** Has corosync reload its configuration. It may be not installed, or not running. */
 async function reloadCorosync(log: Log): Promise<void> {
   await Bun.sleep(RELOAD_AFTER_MS);
   try {
@@ -100,14 +102,14 @@ function ownId(memdb: Memdb, nodeName: string): number | undefined {
   return config.nodes.find(({ name }) => name === nodeName)?.id;
 }
 
-/** Keeps the host's file up to the tree's, from now on: in a cluster only. */
+/** Keeps the host's file equal to the tree's from now on; only in a cluster. */
 export function followCorosyncConf(memdb: Memdb, nodeName: string, path: string, log: Log): void {
   writeHost(memdb, path, log);
   memdb.subscribe(({ kind, path: changed, entry }) => {
     const isIt = changed === NAME && (kind === "placed" || kind === "written");
     if (!isIt && kind !== "reloaded") return;
     if (!writeHost(memdb, path, log) || kind === "reloaded") return;
-    // The node that wrote it asks corosync, once for all nodes.
+    // The node that wrote the file triggers the reload, once for all nodes.
     if (entry.writer === ownId(memdb, nodeName)) void reloadCorosync(log);
   });
 }

@@ -1,6 +1,6 @@
 /**
- * The FUSE device of the server before, when systemd kept it: what was agreed on with the kernel
- * stands in its name, because INIT comes once per mount.
+ * The FUSE device of the previous server, when systemd kept it. What was negotiated with the kernel
+ * is encoded in its name, because INIT comes once per mount.
  */
 import { readFileSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
@@ -24,7 +24,7 @@ function negotiatedOf(name: string): Negotiated | undefined {
   return { minor: Number(minor), requestTimeoutSeconds, canResend: resend === "1" };
 }
 
-/** Whether the device is that of the mount: where the kernel does not say (< 6.17), it may be. */
+/** Whether the device belongs to the mount; where the kernel does not tell (< 6.17), it may. */
 function isOfConnection(fd: number, minor: number): boolean {
   try {
     const text = readFileSync(`/proc/self/fdinfo/${fd}`, "latin1");

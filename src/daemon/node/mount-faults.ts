@@ -1,6 +1,6 @@
 /**
- * Faults of the mount on request, for people who test what their tools do when /etc/pve is slow,
- * broken or hangs: rules that delay an operation, fail it, or hold the event loop.
+ * Faults of the mount on request, for people who test their tools against a /etc/pve that is slow,
+ * broken or hangs: rules that delay an operation, fail it, or block the event loop.
  */
 import type { Errno } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
@@ -24,7 +24,7 @@ export interface MountFaultRule {
   readonly seed: number;
   readonly delayMs: number;
   readonly errno: Errno | undefined;
-  /** The event loop is held for so long: nothing at all is answered. */
+  /** The event loop is blocked for so long: nothing at all is answered. */
   readonly loopMs: number;
 }
 
@@ -61,7 +61,7 @@ export class MountFaults {
     return rule.delayMs === 0 ? errno : Bun.sleep(rule.delayMs).then(() => errno);
   }
 
-  /** The server stops: how often each rule struck. */
+  /** At a stop: logs how often each rule was applied. */
   stop(): void {
     const counts = this.#rules.map(({ rule, strikes }) => `${strikes} by "${rule.text}"`);
     this.#log.warn(`injected faults of the mount: ${counts.join(", ")}`);

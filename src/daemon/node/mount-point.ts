@@ -1,6 +1,6 @@
 /**
- * The directory that is mounted on: made if it is not there, cleared of a dead server's mount, and
- * refused when it is in use. A dead mount is told by statfs, which FUSE always asks the server.
+ * The directory to mount on: made if missing, cleared of a dead server's mount, and refused when it
+ * is in use. statfs tells whether a mount is dead, because FUSE always asks the server for it.
  */
 import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
@@ -13,7 +13,7 @@ import { mountsAt } from "../../platform/mounts.ts";
 const MODE = 0o750;
 /** Mounts on top of each other that are looked at. */
 const MOST_MOUNTS = 64;
-/** A live server answers within this; one that hangs is not dead. */
+/** A live server answers within this; a server that hangs does not count as dead. */
 const ANSWER_MS = 5000;
 
 function codeOf(error: unknown): string | undefined {
@@ -30,8 +30,8 @@ async function isDead(path: string): Promise<boolean> {
 }
 
 /**
- * Takes dead FUSE mounts off `path`; a line that says why when a live one is there. Processes that
- * stand in a dead mount do not matter.
+ * Unmounts dead FUSE mounts at `path`; a line that says why when there is a live one. Processes
+ * inside a dead mount do not hinder it.
  */
 export async function clearDeadMounts(path: string, log: Log): Promise<string | undefined> {
   for (let count = 0; count < MOST_MOUNTS; count++) {
@@ -50,7 +50,7 @@ export async function clearDeadMounts(path: string, log: Log): Promise<string | 
   return `${path}: more than ${MOST_MOUNTS} dead mounts on top of each other`;
 }
 
-/** Makes `path` when it is not there; a line that says why when it cannot be mounted on. */
+/** Makes `path` when it is missing; a line that says why it cannot be mounted on. */
 export function prepareMountPoint(path: string): string | undefined {
   try {
     mkdirSync(path, { mode: MODE });
@@ -59,7 +59,7 @@ export function prepareMountPoint(path: string): string | undefined {
   }
   try {
     if (!statSync(path).isDirectory()) return `fuse_mount error: ${errnoText(Errno.ENOTDIR)}`;
-    // What is below would be hidden, and is somebody's data.
+    // A mount would hide what is in the directory.
     if (readdirSync(path).length > 0) return NOT_EMPTY;
     return undefined;
   } catch (error) {

@@ -1,8 +1,8 @@
 /**
  * The mount of this node: the file system over the tree, on a FUSE session, at a directory. Mounts
- * anew when its connection was aborted (by the kernel's request timeout, the watchdog, or an
- * administrator), ends when somebody unmounts it. Under systemd the mount outlives a restart of
- * the server: the device is kept in the manager's descriptor store, requests wait in the kernel.
+ * again when its connection was aborted (by the kernel's request timeout, the watchdog, or an
+ * administrator), ends when somebody unmounts it. Under systemd the mount outlives a restart of the
+ * server: the device is kept in the manager's descriptor store, and requests wait in the kernel.
  */
 import { Errno, errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
@@ -18,25 +18,25 @@ import { PveFileSystem, type PveFileSystemOptions } from "../../pmxcfs/mount/fil
 import { inheritedDevice, storedName } from "./inherited-device.ts";
 import { clearDeadMounts, prepareMountPoint } from "./mount-point.ts";
 
-/** As libfuse mounts it for pmxcfs: all users, the kernel checks modes. */
+/** Options as libfuse mounts pmxcfs with: all users, the kernel checks modes. */
 const OPTIONS = "rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other";
 
-/** Who ends a mount whose server hangs: the kernel where it can, else a process; or nobody. */
+/** What aborts a mount whose server hangs: the kernel where it can, else a process; or nothing. */
 export type HangGuard = "auto" | "process" | "off";
 
 export interface MountOptions extends PveFileSystemOptions {
   readonly directory: string;
   readonly wake: WakeKind | undefined;
   readonly hangGuard: HangGuard;
-  /** A request that waits longer than this means that the server hangs. */
+  /** Requests that wait longer than this mean that the server hangs. */
   readonly requestTimeoutSeconds: number;
   readonly hooks: SessionHooks;
   readonly log: Log;
-  /** Somebody has unmounted it. */
+  /** Called when somebody has unmounted it. */
   readonly lost: () => void;
 }
 
-/** Containers lack the device or the right to mount, each in its own words. */
+/** Why a mount fails in containers, which lack the device or the right to mount. */
 const IN_A_CONTAINER =
   "in a container it takes --device /dev/fuse --cap-add SYS_ADMIN (podman, docker)" +
   " or features: fuse=1 (LXC)";
@@ -52,7 +52,7 @@ export class Mount {
   readonly #options: MountOptions;
   #serving: Serving | undefined;
   #watchdog: MountWatchdog | undefined;
-  /** What the manager keeps the device under. */
+  /** The name under which the manager keeps the device. */
   #stored: string | undefined;
   #closed = false;
 
@@ -91,7 +91,7 @@ export class Mount {
     return this.#serving?.session;
   }
 
-  /** How the event loop hears of requests. */
+  /** How the event loop learns of requests. */
   get wakeKind(): WakeKind | undefined {
     return this.#serving?.wakeKind;
   }
@@ -141,7 +141,7 @@ export class Mount {
     return undefined;
   }
 
-  /** What was agreed on is known: the manager keeps the device, and somebody watches us. */
+  /** The negotiation is done: has the manager keep the device, and starts the watchdog. */
   #initialized(device: FuseDevice, session: Session): void {
     const { negotiated } = session;
     if (negotiated === undefined) return;
@@ -167,9 +167,11 @@ export class Mount {
     this.#watchdog = watchdog;
   }
 
-  /** The device says ENODEV: unmounted when the mount is gone, aborted when it is still there. */
+  /**
+   * Reading the device gave ENODEV: unmounted if the mount is gone, aborted if it is still there.
+   */
   async #ended(session: Session): Promise<void> {
-    // One that could not be taken over ends before it serves.
+    // A device that could not be taken over ends before it serves.
     if (this.#closed || this.#serving?.session !== session) return;
     const { directory, log, lost } = this.#options;
     this.#release();
@@ -192,7 +194,7 @@ export class Mount {
     lost();
   }
 
-  /** Neither manager nor watchdog keep what is gone. */
+  /** Releases what manager and watchdog keep of a mount that is gone. */
   #release(): void {
     if (this.#stored !== undefined) forgetDescriptor(process.env, this.#stored);
     this.#stored = undefined;
@@ -200,7 +202,7 @@ export class Mount {
     this.#watchdog = undefined;
   }
 
-  /** True when the manager keeps the device: the next server can take the mount over. */
+  /** True when the manager keeps the device, so that the next server can take the mount over. */
   get isStored(): boolean {
     return this.#stored !== undefined;
   }
@@ -214,7 +216,7 @@ export class Mount {
     this.#options.log.info(`${this.#options.directory}: left to the server that starts next`);
   }
 
-  /** Unmounts: open files and processes inside do not hinder it. */
+  /** Unmounts lazily: open files and processes inside do not hinder it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,4 +1,4 @@
-/** The node's tree, mounted: the mount with its counters, faults on purpose and trace socket. */
+/** The node's tree, mounted: the mount with its counters, injected faults and trace socket. */
 import type { Log } from "../../base/log.ts";
 import { OperationCounters } from "../../fuse/counters.ts";
 import type { SessionHooks } from "../../fuse/session.ts";
@@ -75,7 +75,7 @@ export class MountedTree implements Disposable {
     return new MountedTree({ mount, lost, hooks, directory: node.mount, counters, faults, debug });
   }
 
-  /** Operations can be watched at `path` from now on. */
+  /** Opens the socket at `path` by which operations can be watched. */
   async openTrace(path: string, log: Log): Promise<void> {
     const trace = await TraceSocket.open(path, this.#hooks);
     if (typeof trace === "string") log.warn(`${trace}; trace --fuse cannot see this mount`);

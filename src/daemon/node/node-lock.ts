@@ -1,6 +1,7 @@
 /**
- * The lock of a node's database: flock(2) on a file beside it, as C takes it, so that C and this
- * server exclude each other. Held until the very end; put back when somebody removes the file.
+ * The lock of a node's database: flock(2) on a file beside it, as in C, so that the C server and
+ * this one exclude each other. Held until the very end; the file is made again when somebody
+ * removes it.
  */
 import { closeSync, constants, fstatSync, statSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
@@ -10,7 +11,7 @@ import type { Log } from "../../base/log.ts";
 import { lockFile } from "../../platform/files.ts";
 import { openRegularFile } from "../../platform/regular-file.ts";
 
-/** C tries for 10 s, once a second. More often, a restart need not wait for its next try. */
+/** C tries once a second for 10 s. The same time in shorter steps lets a restart go on sooner. */
 const TRIES = 101;
 const BETWEEN_TRIES_MS = 100;
 
@@ -46,9 +47,9 @@ export class NodeLock implements Disposable {
   }
 
   /**
-   * Takes the lock, within 10 s, so that a start waits for the end of the server before. A
-   * line that says why not. `inUse` tells of a server that works without the lock: then it is
-   * waited for as for the lock itself.
+   * Takes the lock, within 10 s, so that a start waits for the end of the previous server. A line
+   * that says why not. `inUse` finds a server that works without the lock; it is waited for as the
+   * lock is.
    */
   static async take(
     path: string,
@@ -77,7 +78,7 @@ export class NodeLock implements Disposable {
     return other === undefined || other === reason ? reason : `${reason}\n${other}`;
   }
 
-  /** Recipes remove the file of a server that runs: it is put back, or that is said. */
+  /** Some recipes remove the file of a running server: makes it again, or logs why it cannot. */
   check(): void {
     try {
       if (isSame(this.path, this.#fd)) {
@@ -98,7 +99,7 @@ export class NodeLock implements Disposable {
     }
   }
 
-  /** The file stays, as C leaves it: removing it would let two servers lock two files. */
+  /** The file stays, as in C: removing it would let two servers lock two different files. */
   [Symbol.dispose](): void {
     closeSync(this.#fd);
   }

@@ -1,7 +1,7 @@
 /**
- * This node's own server, as C's pmxcfs is it: the database is ours alone (lock file), the tree is
- * mounted, a pid file says who serves, corosync.conf of tree and host are kept together. What is
- * here is what `serve --mount` and the `pmxcfs` command have beyond serving requests.
+ * This node's own server, as C's pmxcfs is: the database is ours alone (lock file), the tree is
+ * mounted, a pid file names the server, corosync.conf of tree and host are kept equal. Holds what
+ * `serve --mount` and the `pmxcfs` command do beyond serving requests.
  */
 import { chownSync, existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
@@ -18,7 +18,7 @@ import type { PruneLimits } from "../../pmxcfs/history/prune.ts";
 
 export interface HistoryOptions {
   readonly file: string;
-  /** Contents of private files are kept, too. */
+  /** Keep contents of private files too. */
   readonly keepPrivate: boolean;
   readonly limits: PruneLimits;
 }
@@ -26,32 +26,36 @@ export interface HistoryOptions {
 export interface NodeOptions {
   /** Where the tree is mounted: absolute. */
   readonly mount: string;
-  /** The database; made when it is not there. */
+  /** The database; made when it is missing. */
   readonly database: string;
-  /** No cluster even with a corosync.conf; then the host's is neither read nor written. */
+  /** No cluster even with a corosync.conf; the host's file is neither read nor written then. */
   readonly local: boolean;
   readonly lockFile: string;
   readonly pidFile: string | undefined;
-  /** PVE's directory below /run, which must be there for the restart flag; undefined: not ours. */
+  /**
+   * PVE's directory below /run, made if missing: the restart flag needs it; undefined: left alone.
+   */
   readonly runDirectory: string | undefined;
   /** corosync's own configuration on this host. */
   readonly hostCorosyncConf: string;
   readonly wake: WakeKind | undefined;
-  /** A request that waits longer than this means that the server hangs; 0: nothing does. */
+  /** Requests that wait longer than this mean that the server hangs; 0: no limit. */
   readonly requestTimeoutSeconds: number;
   /** The history of the tree; undefined: none is kept. */
   readonly history: HistoryOptions | undefined;
   readonly hangGuard: HangGuard;
-  /** Faults of the mount on purpose; none in earnest. */
+  /** Faults of the mount on purpose; empty in production. */
   readonly inject: readonly MountFaultRule[];
   /** The server is ready: mounted, listening. */
   readonly ready?: () => void;
 }
 
-/** Looks after the lock file this often. */
+/** Interval of the checks of the lock file. */
 const CHECK_MS = 1000;
 
-/** Nothing that this server opens may lie below its own mount: it would wait for itself. */
+/**
+ * Says which path lies below the server's own mount: to open it the server would wait for itself.
+ */
 function pathsBelowMount(
   mount: string,
   paths: readonly (string | undefined)[],
@@ -66,11 +70,11 @@ function makeDirectory(path: string, gid: number | undefined): void {
     mkdirSync(path, { recursive: true, mode: 0o750 });
     if (gid !== undefined) chownSync(path, 0, gid);
   } catch {
-    // Opening what is in it says what is wrong.
+    // Opening a file in it reports the problem.
   }
 }
 
-/** What the server of a node has and uses besides its database. */
+/** What a server of a node uses besides its database. */
 export interface NodeServer {
   /** Of group www-data. */
   readonly gid: number;
@@ -123,7 +127,7 @@ export class Node implements Disposable {
     return typeof lock === "string" ? lock : new Node(options, lock, log);
   }
 
-  /** Mounted and serving: says so to who looks for a pid. */
+  /** Mounted and serving: writes the pid file. */
   announce(): void {
     const { pidFile, ready } = this.#options;
     if (pidFile !== undefined) {
@@ -134,7 +138,7 @@ export class Node implements Disposable {
     ready?.();
   }
 
-  /** Removes the pid file, then lets go of the lock. */
+  /** Removes the pid file, then releases the lock. */
   [Symbol.dispose](): void {
     clearInterval(this.#checks);
     const { pidFile } = this.#options;

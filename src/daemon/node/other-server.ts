@@ -1,5 +1,5 @@
 /**
- * Another server on this node's database, found without the lock file, which public recipes remove:
+ * Finds another server on this node's database without the lock file, which public recipes remove:
  * by the pid file, by the listener of the service name, by an open config.db.
  */
 import { readdirSync, statSync, type Stats } from "node:fs";
@@ -13,13 +13,13 @@ export interface OtherServerOptions {
   readonly pidFile: string | undefined;
   /** The service name that this server will listen on. */
   readonly socket: string;
-  /** Processes of this start: never the other server. */
+  /** Processes of this start, which do not count as another server. */
   readonly own: readonly number[];
 }
 
-/** A daemon's own word, which nobody typed. */
+/** An argument that only the daemon's own start uses. */
 const INTERNAL = "--ready-fd=";
-/** Servers call themselves so: C, and ours under either name. */
+/** Process names of servers: C's, and ours under either name. */
 const SERVER_NAME = /^pmxcfs/;
 
 function text(path: string): string {
@@ -61,7 +61,7 @@ function serversByName(): number[] {
   }
 }
 
-/** When it was started, and how, in the words of an administrator. */
+/** When it was started, and by which command line, for an administrator. */
 function describe(pid: number): string {
   const words = text(`/proc/${pid}/cmdline`).split("\0").filter(Boolean);
   const options = words

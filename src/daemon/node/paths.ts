@@ -1,4 +1,4 @@
-/** Where pmxcfs keeps its things on a node: the C server has no options for them. */
+/** Paths that pmxcfs uses on a node; the C server has no options for them. */
 
 export const PVE = {
   mount: "/etc/pve",

@@ -1,4 +1,4 @@
-/** The pid file that systemd and recipes read: written beside and renamed, removed at the end. */
+/** The pid file that systemd and recipes read: written atomically, removed at the end. */
 import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 
@@ -16,7 +16,7 @@ export function writePidFile(path: string, pid: number): string | undefined {
   }
 }
 
-/** Removes it; nothing happens when it is gone. Throws what unlink(2) says. */
+/** Removes it; a missing file is no error. Throws what unlink(2) says. */
 export function removePidFile(path: string): void {
   rmSync(path, { force: true });
 }

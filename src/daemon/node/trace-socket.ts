@@ -1,6 +1,6 @@
 /**
- * The unix socket that `trace --fuse` reads: each operation of the mount as a line of JSON, from
- * when somebody connects until they go. Without a reader nothing is decoded. Only root can connect.
+ * The unix socket that `trace --fuse` reads: each operation of the mount as a line of JSON, while a
+ * reader is connected. Without a reader nothing is decoded. Only root can connect.
  */
 import { chmodSync, rmSync } from "node:fs";
 import type { Socket } from "bun";
@@ -16,7 +16,7 @@ import { makeWay, withUmask } from "../../observe/unix-path.ts";
 const OWNER_ONLY = 0o177;
 /** Readers at once; one more is closed. */
 const MOST_READERS = 8;
-/** Bytes that wait for a slow reader; lines that come then are left out, and counted. */
+/** Bytes that may wait for a slow reader; further lines are left out, and counted. */
 const MOST_UNREAD = 1024 * 1024;
 const NS_PER_US = 1000;
 
@@ -55,7 +55,7 @@ function push(socket: Socket<Reader>): void {
   }
 }
 
-/** Where `trace --fuse` finds a server whose status is at `statusPath`. */
+/** The trace socket of the server whose status socket is at `statusPath`. */
 export function tracePathOf(statusPath: string): string {
   return `${statusPath.replace(/\.status$/, "")}.trace`;
 }

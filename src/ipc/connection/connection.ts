@@ -1,7 +1,7 @@
 /**
- * One client: takes its requests from the ring, has them answered, in order, and ends when it
- * leaves or breaks the protocol. Owns the rings; is freed only when nothing of it is on the stack.
- * Counterpart: qb_ipcs_connection (libqb ipcs.c).
+ * One client: takes its requests from the ring, has the handler answer them in order, and ends when
+ * the client leaves or breaks the protocol. Owns the rings; they are freed only when none of its
+ * methods is on the stack. Counterpart: qb_ipcs_connection (libqb ipcs.c).
  */
 import { Errno } from "../../base/errno.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
@@ -28,7 +28,7 @@ export interface SetupChannel {
   readonly fd: number;
   /** Sends `count` notify bytes; how many went out. */
   notify(count: number): number;
-  /** While quiet, notify bytes of the client wake no loop. */
+  /** While quiet, notify bytes of the client do not wake the event loop. */
   setQuiet(isQuiet: boolean): void;
   close(): void;
 }
@@ -55,7 +55,10 @@ type MutableRequest = { -readonly [K in keyof Request]: Request[K] };
 const ID = RequestHeader.offset.id >> 2;
 const SIZE = RequestHeader.offset.size >> 2;
 
-/** A request ring filled to this part stops even clients that do not expect it. */
+/**
+ * Fill level of the request ring from which flow control stops all clients (level 1), not only
+ * those that asked for level 2.
+ */
 const SATURATED = 0.75;
 
 export class Connection implements Peer, Polled, Runnable {
@@ -63,7 +66,7 @@ export class Connection implements Peer, Polled, Runnable {
   readonly caller: Caller;
   readonly stats: ConnectionStats;
   readonly predictor: RequestGapPredictor;
-  /** From a request's being seen here to its answer's being sent. */
+  /** From the time a request is found to the time its answer is sent. */
   readonly latencies = new Latencies();
   readonly semaphoreAddress: number;
   readonly notifyFd: number;
@@ -128,7 +131,7 @@ export class Connection implements Peer, Polled, Runnable {
     return this.#held !== undefined || this.#replies.length > 0;
   }
 
-  /** Requests are in the ring, or the ring has been truncated: `serve` tells. */
+  /** Requests are in the ring, or the ring has been truncated, which `serve` finds out. */
   get hasRequests(): boolean {
     if (this.ended) return false;
     return this.#requests.pendingCount > 0 || vanishedCount() !== this.#vanished;

@@ -1,21 +1,21 @@
 /**
- * How long the requests of one connection took, counted by slots that grow: four to each power of
- * two, so that a percentile is right to a quarter. Half a KiB, and one addition for a request.
+ * Log-linear latency histogram of one connection: 4 buckets per power of two; a percentile is at
+ * most 25 % too high. 0.5 KiB, and one addition per request.
  */
 
 /** The smallest step, in ns. */
 const UNIT_NS = 64;
 
-/** Slots of one power of two. */
+/** Buckets per power of two. */
 const STEPS = 4;
 const STEPS_LOG2 = 2;
 
-/** The largest number of units that has a slot of its own: two minutes. */
+/** The largest number of units that has a bucket of its own: two minutes. */
 const MOST_UNITS = 0x7fff_ffff;
 
 const SLOTS = (31 - STEPS_LOG2 + 1) * STEPS;
 
-/** `[upper, count]`: so many took at most `upper` ns, and more than the entry before. */
+/** `[upper, count]`: `count` requests took at most `upper` ns, and more than the entry before. */
 export type LatencyCounts = readonly (readonly [upperNs: number, count: number])[];
 
 function slotOf(units: number): number {
@@ -24,7 +24,7 @@ function slotOf(units: number): number {
   return (power - STEPS_LOG2 + 1) * STEPS + ((units >> (power - STEPS_LOG2)) & (STEPS - 1));
 }
 
-/** The first number of units that is above the slot. */
+/** The first number of units that is above the bucket. */
 function endOf(slot: number): number {
   if (slot < STEPS) return slot + 1;
   const shift = Math.floor(slot / STEPS) - 1;
@@ -40,7 +40,7 @@ export class Latencies {
     this.#counts[slot] = (this.#counts[slot] ?? 0) + count;
   }
 
-  /** What was recorded, shortest first; slots without any are left out. */
+  /** What was recorded, shortest first; empty buckets are left out. */
   counts(): LatencyCounts {
     return [...this.#counts.entries()]
       .filter(([, count]) => count > 0)

@@ -1,6 +1,6 @@
 /**
- * The replies of one connection that are not there yet: at most so many, sent in the order of
- * their requests whatever order they come in.
+ * Pending replies of one connection: a bounded number, sent in the order of their requests, in
+ * whatever order they are completed.
  */
 import type { Reply } from "../handler.ts";
 import { isReply } from "./reply.ts";
@@ -30,7 +30,7 @@ export class ReplyQueue {
   readonly #settled: (failure: { id: number; error: unknown } | undefined) => void;
   readonly #places: Place[] = [];
 
-  /** `settled` is called when a reply came, or failed to. */
+  /** `settled` is called when the promise of a reply is fulfilled or rejected. */
   constructor(
     limit: number,
     settled: (failure: { id: number; error: unknown } | undefined) => void,
@@ -47,12 +47,12 @@ export class ReplyQueue {
     return this.#places.length >= this.#limit;
   }
 
-  /** Queues a reply that is there already, after others that are not. */
+  /** Queues a reply that is complete, after others that are pending. */
   push(id: number, reply: Reply): void {
     this.#places.push({ id, reply, sinceNs: Bun.nanoseconds(), done: NOTHING_TO_FREE });
   }
 
-  /** Queues a reply to come; `done` frees the request's memory. */
+  /** Queues a pending reply; `done` frees the request's memory. */
   await(id: number, reply: Promise<Reply>, done: () => void): void {
     const place: Place = { id, reply: undefined, sinceNs: Bun.nanoseconds(), done };
     this.#places.push(place);
@@ -72,7 +72,7 @@ export class ReplyQueue {
     this.#settled(failure);
   }
 
-  /** Takes the first reply when it is there. */
+  /** Takes the first reply if it is complete. */
   shift(): Due | undefined {
     const [first] = this.#places;
     if (first?.reply === undefined) return undefined;
@@ -81,7 +81,7 @@ export class ReplyQueue {
     return { id, reply, sinceNs, done };
   }
 
-  /** Forgets all: the connection has ended. */
+  /** Drops all: the connection has ended. */
   drop(): void {
     this.#places.length = 0;
   }

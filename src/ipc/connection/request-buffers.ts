@@ -1,5 +1,5 @@
 /**
- * Private memory that requests are copied to before anyone looks into them. One piece serves all
+ * Private memory that requests are copied to before they are parsed. One piece serves all
  * synchronous requests; an asynchronous one keeps its piece until its reply is sent.
  */
 import { newScratch, type Scratch } from "../../shm/ring.ts";

@@ -1,6 +1,7 @@
 /**
  * Counters of a service and of each connection, with libqb's names (qb_ipcs_stats,
- * qb_ipcs_connection_stats_2) and a few of our own. Plain numbers, bumped where it happens.
+ * qb_ipcs_connection_stats_2) and a few of our own. Plain numbers, incremented where the event
+ * happens.
  */
 
 /** Of one connection. */

@@ -1,7 +1,7 @@
 /**
- * Removes the rings of ended connections a moment later: the last process to unmap them frees
- * their pages, 0.4 ms for the smallest, and that should not be in the way of a client that
- * connects again at once.
+ * Removes the rings of ended connections a moment later: the last process to unmap them frees their
+ * pages, 0.4 ms for the smallest, and a client that connects again at once should not wait for
+ * that.
  */
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import type { Credentials } from "../../platform/socket.ts";
@@ -42,7 +42,10 @@ export class RingDisposal {
     this.#timer ??= setTimeout(() => this.#start(), DELAY_MS);
   }
 
-  /** A client got its answer, and is busy with its rings for longer than removing others takes. */
+  /**
+   * Removes them in the next turn: a client just got its set-up answer, and mapping its own rings
+   * takes it longer than this.
+   */
   runSoon(): void {
     if (this.#delayed.length === 0 || this.#isScheduled) return;
     this.#isScheduled = true;

@@ -34,10 +34,13 @@ export interface Polled {
   recordLatency(ns: number, count: number): void;
 }
 
-/** A connection is looked at, beside those that are polled for, for this long after a request. */
+/**
+ * A connection stays active for this long after its last request, also while its next one is not
+ * predicted to come soon.
+ */
 const WARM_NS = 2_000_000;
 
-/** Between looks at whether anything else in the event loop is ready. */
+/** Interval of the checks whether anything else in the event loop is ready. */
 const LOOP_LOOK_NS = 100_000;
 
 /** Words of a row of the table in shared memory, struct hot_ring of native/shim.c. */
@@ -66,7 +69,7 @@ export class RingPoller<T extends Polled> {
   readonly #active: T[] = [];
   readonly #quiet = new Set<T>();
   readonly #enabled: boolean;
-  /** Until when anybody's next request is waited for. */
+  /** The latest time at which a request of any active connection is still waited for. */
   #dueNs = 0;
   #last = 0;
   #inARow = 0;
@@ -117,16 +120,16 @@ export class RingPoller<T extends Polled> {
   }
 
   /**
-   * The connection that has had its turn while others are active, or -1. Left alone for a moment
-   * its client falls asleep, and leaves its processor to a client that waits for one; otherwise the
-   * scheduler takes it away only milliseconds later.
+   * Index of the connection that has used up its requests in a row while others are active, or -1.
+   * Not polled for a moment, its client goes to sleep and frees its processor for a client that
+   * waits for one; otherwise the kernel preempts it only milliseconds later.
    */
   #skipped(): number {
     const isOver = this.#active.length > 1 && this.#inARow >= this.#settings.requestsInARow;
     return isOver ? this.#last : -1;
   }
 
-  /** Its next request is waited for as long as that pays. */
+  /** Extends the polling to when its next request is due, if waiting for that pays. */
   #await({ predictor }: T): void {
     this.#dueNs = Math.max(this.#dueNs, predictor.dueNs);
   }
@@ -137,7 +140,7 @@ export class RingPoller<T extends Polled> {
     return pollSemaphores(this.#tableAddress, length, this.#last, skip, looking);
   }
 
-  /** Those without a request for a while wait for their wake-up again. */
+  /** Connections without a request for a while are woken by their notify bytes again. */
   #forgetIdle(now: number): void {
     const idle = this.#active.filter(({ predictor }) => now - predictor.repliedNs >= WARM_NS);
     for (const connection of idle) this.deactivate(connection);
@@ -146,7 +149,7 @@ export class RingPoller<T extends Polled> {
   #admit(connection: T): void {
     const [first] = this.#active;
     if (first !== undefined && this.#active.length >= this.#settings.activeConnections) {
-      // Served here: as another active connection it would push out the next one.
+      // Served directly: as another active connection it would evict the next one.
       if (this.#remove(first) && first.hasRequests) this.#callbacks.serve(first, 0);
     }
     this.#active.push(connection);
@@ -157,7 +160,7 @@ export class RingPoller<T extends Polled> {
     for (const [index, { semaphoreAddress, notifyFd }] of this.#active.entries()) {
       this.#addresses[(index * ROW_WORDS) / 2] = BigInt(semaphoreAddress);
       this.#rows[index * ROW_WORDS + FD] = notifyFd;
-      // Counted anew: a byte too few is read with the others at the end.
+      // Restarted at 1: bytes that this misses are drained with the others at the end.
       this.#rows[index * ROW_WORDS + UNDRAINED] = 1;
     }
   }
@@ -176,13 +179,13 @@ export class RingPoller<T extends Polled> {
     let now = Bun.nanoseconds();
     this.#forgetIdle(now);
     const lookedAt = [...this.#active];
-    // With all notify bytes out of the way, the loop itself says when it is needed.
+    // While all connections are quiet, the loop is ready only for other work.
     const isAlone = this.#quiet.size === this.#active.length;
     const turnUs = isAlone ? this.#settings.perTurnUs : this.#settings.perConnectionUs;
     const deadline = now + turnUs * 1000;
     let loopLook = isAlone ? now + LOOP_LOOK_NS : Infinity;
     while (now < deadline && this.#active.length > 0) {
-      // No client is waited for: one look.
+      // When no request is due, look once.
       const budget = Math.max(0, Math.min(this.#dueNs, deadline) - now);
       const skip = this.#skipped();
       const index = this.#look(skip, budget);
@@ -208,7 +211,7 @@ export class RingPoller<T extends Polled> {
     else this.#rest(now);
   }
 
-  /** A semaphore that was looked at is gone: its client truncated the file, and is found out. */
+  /** A polled semaphore is gone, because its client truncated the file: has each one checked. */
   #checkVanished(): void {
     const vanished = vanishedCount();
     if (vanished === this.#vanished) return;
@@ -216,7 +219,7 @@ export class RingPoller<T extends Polled> {
     for (const connection of this.#active) this.#callbacks.again(connection);
   }
 
-  /** Serves one that was found to have a request, seen at `seenNs`; when that was done. */
+  /** Serves a connection whose request was found at `seenNs`; the time when that was done. */
   #serve(connection: T, seenNs: number, index: number): number {
     const { predictor, wakes } = connection;
     const isBackToBack = predictor.isBackToBack(seenNs, this.#settings.backToBackUs * 1000);
@@ -224,7 +227,7 @@ export class RingPoller<T extends Polled> {
     const served = this.#callbacks.serve(connection, isBackToBack ? seenNs : 0);
     if (served === 0) this.deactivate(connection);
     else this.#count(connection, index, served);
-    // Replies that are there already, in promises, are sent before we look on, and timed then.
+    // Replies in promises that are settled already are sent before polling goes on, and timed.
     const isLate = connection.underWay;
     if (isLate) drainMicrotasks();
     const now = Bun.nanoseconds();

@@ -1,7 +1,7 @@
 /**
  * Time-sliced work queue, round-robin by client pid. Making rings takes a millisecond, or twenty
- * for the largest, and hundreds of clients may come or go at once: so much time per turn of the
- * event loop goes to it, and no process with many jobs delays the first job of another.
+ * for the largest, and hundreds of clients may come or go at once: a bounded time per turn of the
+ * event loop is spent on it, and no process with many jobs delays the first job of another.
  */
 
 /** A job; `pid` is the process it is for. */

@@ -1,6 +1,6 @@
 /**
- * Who may take up room before and after acceptance: bounds on half-open handshakes, on connections
- * and on bytes of /dev/shm, of all and of one uid, with room kept for root.
+ * Admission control, before and after acceptance: bounds on half-open handshakes, on connections
+ * and on bytes of /dev/shm, in total and per uid, with a reserve for root.
  */
 import type { Credentials } from "../../platform/socket.ts";
 
@@ -72,11 +72,11 @@ export class Admission {
       used.bytes -= bytes;
       if (used.connections <= 0) this.#byUid.delete(uid);
     }
-    // Not at the first that leaves: one that comes and goes at the bound is not worth a line.
+    // Hysteresis: a client that comes and goes at the bound must not cause a line each time.
     if (this.#total < this.#limits.connections * ROOM_AGAIN) this.#isFullLogged = false;
   }
 
-  /** True the first time the service is found full, until it is not any more: log it once. */
+  /** True once for each period in which the service is full: log it then. */
   shouldLogFull(): boolean {
     if (this.#isFullLogged) return false;
     this.#isFullLogged = true;
@@ -99,7 +99,7 @@ export class PendingHandshakes<T extends Pending> {
     this.#limit = limit;
   }
 
-  /** Adds one; when there are too many, the oldest of the process that has most goes. */
+  /** Adds one; when there are too many, drops the oldest of the process that has most. */
   add(handshake: T): void {
     this.#waiting.add(handshake);
     if (this.#waiting.size <= this.#limit) return;

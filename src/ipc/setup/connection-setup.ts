@@ -1,6 +1,6 @@
 /**
- * From an accepted socket to a connection (libqb ipc_setup.c): who may come, by the handler's word
- * and by what there is room for, and rings for those who may. Counts what each uid takes.
+ * From an accepted socket to a connection (libqb ipc_setup.c): asks the handler and admission
+ * control, then makes the rings. Counts what each uid takes.
  */
 import { Errno } from "../../base/errno.ts";
 import { closeDescriptor, type Directory } from "../../platform/files.ts";
@@ -33,7 +33,7 @@ interface Admitted {
   readonly bytes: number;
 }
 
-/** What a peer becomes a connection with. */
+/** What a connection of an accepted peer is made from. */
 export interface Established {
   readonly caller: Caller;
   readonly rings: RingDirectory;
@@ -161,7 +161,7 @@ export class ConnectionSetup {
     this.#parts.log.debug(() => `handshake of ${describePeer(socket.peer)} ended: ${why}`);
   }
 
-  /** Refuses what can be refused at no cost; making rings takes its turn. */
+  /** Refuses at once what costs nothing to refuse; making rings is queued. */
   #onSetupRequest(socket: SetupSocket): void {
     this.#settle(socket);
     const { peer, askedBytes } = socket;
@@ -229,7 +229,7 @@ export class ConnectionSetup {
     return { owner, permissions: ofOwner === "read-only" ? "read-only" : permissions };
   }
 
-  /** Its turn has come: rings for an accepted peer. */
+  /** The peer's turn in the queue has come: makes its rings. */
   #setUp(socket: SetupSocket): void {
     const admitted = this.#queued.get(socket);
     if (admitted === undefined) return;
@@ -255,7 +255,7 @@ export class ConnectionSetup {
     const isReclaimable = this.#pool.readyCount > 0 || this.#parts.disposal.bytes > 0;
     const rings = this.#pool.takeFor(owner, socket.fd, dataBytes);
     if (typeof rings !== "number" || !isReclaimable) return rings;
-    // What was ready may be what is in the way: the memory it takes, or what became of it.
+    // The pool and the disposal may hold the memory that is missing, or a ready one was removed.
     this.#pool.drain();
     this.#parts.disposal.finish();
     return this.#pool.takeFor(owner, socket.fd, dataBytes);

@@ -1,6 +1,6 @@
 /**
- * The listening socket of a service, and what can be in its way, each as one sentence for the
- * user: a name too long or taken, /dev/shm missing, no permission.
+ * The listening socket of a service, and why a name cannot be published, each reason as one
+ * sentence for the user: a name too long or taken, /dev/shm missing, no permission.
  */
 import { unlinkSync } from "node:fs";
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
@@ -51,12 +51,10 @@ export function openShm(log: Log): Directory | ListenFailure {
   return shm;
 }
 
-/** Any uid but root's and our own: nobody's. */
+/** Any uid but root's and our own. */
 const ANOTHER_UID = 65_534;
 
-/**
- * A server that may not give files away, where access lists do not help either, says so at once.
- */
+/** Warns at the start when this server can neither give files away nor use access lists. */
 function warnIfNotSharable(directory: Directory, log: Log): void {
   if (directory.give(ANOTHER_UID, ANOTHER_UID, 0o700) === 0) return;
   if (directory.share(ANOTHER_UID) === 0) return;
@@ -81,7 +79,9 @@ function explain(name: string, error: Errno): ListenFailure {
   return fail(error, `cannot listen on ${where}: ${errnoText(error)} (${errnoName(error)})`);
 }
 
-/** A name that no two addresses share, or why not. */
+/**
+ * Checks that the name fits a socket address: a longer one would be cut, and could be another's.
+ */
 function checkName(name: string): ListenFailure | undefined {
   if (name === "" || name.includes("\0") || name.includes("/")) {
     return fail(
@@ -190,6 +190,6 @@ function removePath(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // Somebody removed it before us; that is what we wanted.
+    // Another process removed it first: the result is the same.
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Log lines that peers can cause, so many per interval and no more; what was held back is
- * counted and logged.
+ * Log lines that peers can cause, rate-limited; lines left out are counted, and the count is
+ * logged.
  */
 import { LineBudget, type Log } from "../../base/log.ts";
 
@@ -20,12 +20,15 @@ export class PeerLog {
     this.#budget = new LineBudget(LINES_PER_INTERVAL, LINES_PER_INTERVAL, tell, INTERVAL_MS);
   }
 
-  /** The line is built only when it is written: that may cost more than what it is about. */
+  /**
+   * Takes a function: the line is built only when it is written, which may cost more than the
+   * event.
+   */
   warn(line: () => string): void {
     if (this.#budget.take()) this.#log.warn(line());
   }
 
-  /** Something of ours or of the handler's threw: what, and where. */
+  /** Logs an exception of our code or the handler's: where it happened, and the stack. */
   failure(what: string, error: unknown): void {
     if (this.#budget.take()) this.#log.error(`${what}: ${errorWithStack(error)}`);
   }

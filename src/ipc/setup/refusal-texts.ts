@@ -1,4 +1,4 @@
-/** Why a peer was refused, as log lines: who it was, the rule or the bound, and what to do. */
+/** Why a peer was refused, as log lines: the peer, the rule or the bound, and what to do. */
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
 import { commandOf } from "../../platform/processes.ts";
 import type { Credentials } from "../../platform/socket.ts";
@@ -78,7 +78,7 @@ export class RefusalTexts {
     return `${NO_SPACE}: its rings take ${mib(bytes)}, and ${room}: ${MORE_SHM}`;
   }
 
-  /** There are bytes enough, and still no file could be made. */
+  /** ENOSPC although bytes are free: no inodes are left. */
   #noInodes(): string {
     const next = `see df -i ${SHM}; mount -o remount,nr_inodes=1m ${SHM} allows more`;
     return `${NO_SPACE}: ${SHM} is out of inodes: ${next}`;

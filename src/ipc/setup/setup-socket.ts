@@ -65,6 +65,8 @@ export class SetupSocket implements SetupChannel, SocketEvents {
   #sender: Credentials | undefined;
   #deadline: Timer | undefined;
   #connection: Connection | undefined;
+  /** Notify bytes are unsent because the socket is full; it is watched for room. */
+  #unsentNotifies = false;
   /** The part of an answer that did not fit the socket yet. */
   #unsent: Uint8Array | undefined;
   #closed = false;
@@ -216,9 +218,6 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     if (this.#connection === undefined) this.drop(`failed: ${String(error)}`);
     else this.#connection.fail("handling its socket", error);
   }
-
-  /** The socket did not take all notify bytes: it says when it has room. */
-  #unsentNotifies = false;
 
   notify(count: number): number {
     if (this.#state !== "connected") return 0;

@@ -6,9 +6,11 @@ import type { Errno } from "../../base/errno.ts";
 import { EpollSet, Ready } from "../../platform/epoll.ts";
 import { LoopWatch } from "../../platform/loop-watch.ts";
 
-/** Who a socket's events go to. */
+/** Receives the events of one socket. */
 export interface SocketEvents {
-  /** There is something to read, or the end of the stream; of a drained socket, there was. */
+  /**
+   * There is something to read, or the end of the stream; of a drained socket the bytes are gone.
+   */
   onReadable(): void;
   /** There is room to write again. */
   onWritable(): void;
@@ -61,7 +63,7 @@ export class SocketLoop implements Disposable {
     this.#set.change(fd, token, what, drained);
   }
 
-  /** Before `fd` is closed. */
+  /** Stops watching `fd`; call it before `fd` is closed. */
   remove(fd: number, token: number): void {
     if (this.#members.delete(token)) this.#set.remove(fd);
   }

@@ -1,7 +1,7 @@
 /**
- * pmxcfs's twelve requests as calls: arguments in; the parsed result, the errno the server
- * answered, or why there was no answer. `typeof result === "number"` is the errno,
- * `result instanceof QbFailure` the transport.
+ * pmxcfs's twelve requests as calls: arguments in; out comes the parsed result, the errno the
+ * server answered, or the failure of the transport. `typeof result === "number"` is the errno,
+ * `result instanceof QbFailure` the failure.
  */
 import type { Errno } from "../../base/errno.ts";
 import { QbFailure } from "../../client/failure.ts";

@@ -1,7 +1,7 @@
 /**
- * A connection that comes back, as PVE's Perl client has it (IPCC.xs): connects when first used,
+ * A connection that is renewed, as in PVE's Perl client (IPCC.xs): connects when first used,
  * reconnects once on any failure, and while pmxcfs restarts (it leaves a flag file) keeps trying
- * for ten seconds. Unlike IPCC.xs it never removes that file, which is not ours.
+ * for ten seconds. Unlike IPCC.xs it never removes that file, which belongs to the server.
  */
 import { existsSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
@@ -44,7 +44,7 @@ export class PveConnection implements Disposable {
     return client instanceof QbFailure ? client : undefined;
   }
 
-  /** One request and its response; a failure is the second one in a row. */
+  /** One request and its response; reports a failure only after a second try. */
   async sendRecv(
     id: number,
     body?: Uint8Array,
@@ -104,8 +104,9 @@ export class PveConnection implements Disposable {
 }
 
 /**
- * What a fresh connection may mend. A request that is too large stays too large, and a server that
- * gave no answer in time may still carry out the request: sending it twice is the caller's choice.
+ * Whether a new connection may help. A request that is too large stays too large, and a server that
+ * gave no answer in time may still carry out the request: sending it twice is the caller's
+ * decision.
  */
 function worthAnother({ kind }: QbFailure): boolean {
   return kind !== "size" && kind !== "timeout";

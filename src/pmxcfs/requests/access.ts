@@ -34,8 +34,8 @@ export class Access {
   }
 
   /**
-   * A group that may read makes its members read-only whatever their uid is, root included, as in
-   * C; then come the uids with full access. Anybody else is refused with EPERM.
+   * A group that may read makes its members read-only whatever their uid, root included, as in C;
+   * then the uids with full access count. Anybody else is refused with EPERM.
    */
   authenticate(peer: Credentials): Permissions | Errno {
     if (this.#readers.has(peer.gid)) return "read-only";

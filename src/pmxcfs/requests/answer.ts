@@ -25,7 +25,7 @@ function parsed<R>(what: string, body: Buffer, read: (value: Json) => R): R | Qb
     const value: unknown = JSON.parse(body.toString("utf8"));
     if (typeof value === "object" && value !== null) return read(value as Json);
   } catch {
-    // Said below; `call --hex` shows where it breaks.
+    // Reported by the line below; `call --hex` shows where the JSON is broken.
   }
   return garbage(`the ${what} the server sent is not the JSON it should be`);
 }
@@ -36,7 +36,7 @@ export function carried(body: Buffer): { text: string } | { base64: string } {
   return Buffer.from(text, "utf8").equals(body) ? { text } : { base64: body.toString("base64") };
 }
 
-/** Files and status values: exactly their bytes. */
+/** Files and status values: their bytes, unchanged. */
 export const bytesAnswer: AnswerFormat<Buffer> = {
   read: (body) => body,
   text: (body) => body,
@@ -46,7 +46,7 @@ export const bytesAnswer: AnswerFormat<Buffer> = {
 /** Requests that answer nothing but success. */
 export const doneAnswer: AnswerFormat<true> = { read: () => true, text: () => "done\n" };
 
-/** Aligned lines, each with its newline; cells are a server's words and may hold anything. */
+/** Aligned lines, each with its newline; cells are texts of a server and may contain any bytes. */
 export function table(rows: readonly (readonly string[])[]): string {
   return alignColumns(rows.map((row) => row.map(escapeText)))
     .map((line) => `${line}\n`)

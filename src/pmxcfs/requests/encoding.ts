@@ -8,7 +8,7 @@ import { QbFailure } from "../../client/failure.ts";
 /** Bytes of a fixed name field; 255 count, the last is taken as NUL. */
 export const NAME_FIELD_BYTES = 256;
 
-/** The longest text in a name field. */
+/** The longest text of a name field. */
 export const NAME_BYTES = NAME_FIELD_BYTES - 1;
 
 /** No body, and the answer that says no more than "done". */

@@ -1,6 +1,6 @@
 /**
- * The twelve requests as the transport's handler: who may connect, and what every request passes
- * before its row sees it, in the order in which server.c checks. Nothing is allocated here.
+ * The twelve requests as the transport's handler: who may connect, and the checks of every request
+ * before its row runs, in the order of server.c. Nothing is allocated here.
  */
 import { Errno } from "../../base/errno.ts";
 import type { Caller, Handler } from "../../ipc/handler.ts";
@@ -11,7 +11,7 @@ import { requestOf } from "./table.ts";
 
 /**
  * Answers one request. `body` is what follows the 16-byte header; it is read during the call only.
- * The reply's bytes belong to the services and stay as they are.
+ * The reply's bytes belong to the services, which do not change them.
  */
 export function dispatch(services: Services, caller: Caller, id: number, body: Span): CfsReply {
   const request = requestOf(id);
@@ -35,16 +35,16 @@ export function malformed(caller: Caller, id: number, body: Span, services?: Ser
 }
 
 /**
- * Requests of a client that asks without pause are answered from a store that was looked at within
- * this time: a look is a system call, several times the cost of the answer.
+ * A client that asks without pause is answered from a store that was checked for changes within
+ * this time: a check is a system call, several times the cost of the answer.
  */
 export const STORE_AGE_NS = 100_000;
 
 /**
- * `refresh` is called before a request: changes by other programs are in its answer. Left out are
- * looks for requests that follow their client's last reply within 4 us while the last look is
- * younger than 100 us: so a change is in every answer 100 us later, and at once in those of a
- * client that took the time to make it. `isStrict`: nothing is left out.
+ * Calls `refresh` before a request, so that its answer includes changes by other programs. The call
+ * is skipped for a request that follows its client's last reply within 4 us, while the last check
+ * is younger than 100 us. So a change is in every answer 100 us later, and at once in those to a
+ * client that itself took the time to make it. `isStrict`: never skipped.
  */
 export function cfsHandler(
   services: Services,

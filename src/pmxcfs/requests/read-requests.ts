@@ -1,4 +1,7 @@
-/** The requests that change nothing, with arguments any server takes: for `--check` and `bench`. */
+/**
+ * The requests that change nothing, with arguments that any server accepts: for `--check` and
+ * `bench`.
+ */
 import { bodyOf } from "./encoding.ts";
 import { type AnyRequest, REQUESTS } from "./table.ts";
 import { callWords } from "./wording.ts";

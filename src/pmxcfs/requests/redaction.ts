@@ -1,10 +1,10 @@
 /**
- * What is left out of recordings: private files and keys by their canonical path, passwords and ssh
- * keys of guests, the strings of status values. Tokens and log messages are cut by their own rows.
+ * What recordings leave out: private files and keys by their canonical path, passwords and ssh keys
+ * of guests, the strings of status values. Tokens and log messages are redacted by their own rows.
  */
 import { pathIsPrivate, pathParts } from "../state/private-path.ts";
 
-/** Stands where something was cut. */
+/** Replaces what was cut. */
 export const REDACTED = "REDACTED";
 
 /** Properties of a guest's configuration that hold secrets of the guest. */

@@ -17,7 +17,7 @@ import type { Tokens } from "../state/tokens.ts";
 import type { Span } from "../../wire/struct.ts";
 import type { FsVersionText } from "./fs-version.ts";
 
-/** What the server's side works on. Changes go through the replicator, reads do not. */
+/** What the requests read and change. Changes go through the replicator, reads do not. */
 export interface Services {
   readonly memdb: Memdb;
   readonly fsVersion: FsVersionText;
@@ -33,7 +33,7 @@ export interface Services {
 /** A body, answered with error 0, or an errno, answered without a body. */
 export type CfsReply = Uint8Array | Errno;
 
-/** What a request is described by: names and values, without secrets. */
+/** The description of a request: names and values, without secrets. */
 export type Description = Readonly<Record<string, string | number | readonly string[]>>;
 
 /** One argument of a request, as `call` takes it. */
@@ -48,7 +48,7 @@ export interface Parameter {
   readonly positional?: boolean;
   readonly required?: boolean;
   readonly default?: string | number;
-  /** What holds without it, where the server decides that. */
+  /** The default in words, where the server decides it. */
   readonly defaultText?: string;
   /** Of a number. */
   readonly max?: number;
@@ -64,7 +64,7 @@ export interface AnswerFormat<R> {
   json?(value: R): unknown;
 }
 
-/** What a recording leaves out. Both give back the same object when there is nothing to hide. */
+/** What a recording leaves out. Both return the same object when nothing is secret. */
 export interface Redaction {
   body?(body: Buffer): Buffer;
   /** `reply` came with error 0 for `body`. */
@@ -90,9 +90,9 @@ export interface CfsRequest<A, R> {
   readonly summary: string;
   /** Paragraphs for `call NAME --help`. */
   readonly details?: readonly string[];
-  /** What follows `call NAME`, and what it asks. */
+  /** Arguments for `call NAME`, and what that asks. */
   readonly example: readonly [words: string, meaning: string];
-  /** `write`: a read-only caller gets EPERM before anything else is looked at. */
+  /** `write`: a read-only caller gets EPERM before anything else is checked. */
   readonly access: "read" | "write";
   /** Bodies of fewer or more bytes get EINVAL. */
   readonly minBytes: number;
@@ -118,7 +118,7 @@ export interface CfsRequest<A, R> {
   readonly probe?: ProbeSpec<A>;
   /** Answers on the server. The body is valid during the call only. */
   run(services: Services, body: Span, caller: Caller): CfsReply;
-  /** The errno when the header claims less than a header (dispatch.ts); EINVAL unless given. */
+  /** The errno when the header claims less than a header (handler.ts); EINVAL unless given. */
   malformed?(services: Services, body: Span): Errno;
 }
 

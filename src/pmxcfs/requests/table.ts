@@ -32,7 +32,9 @@ const ROWS = [
 
 type AnyRow = (typeof ROWS)[number];
 
-/** A row of which no more is known than that it is one: its arguments come from outside. */
+/**
+ * A row whose argument and result types are not known: its arguments come from the command line.
+ */
 export type AnyRequest = CfsRequest<Readonly<Record<string, unknown>>, unknown>;
 
 /** In the order of their ids. */

@@ -43,7 +43,7 @@ export function requestName(id: number): string {
 
 /**
  * The arguments of a request without its secrets; only its size when it is no request of pmxcfs, or
- * a broken one. Of a body beyond `mostBytes` (528 at least) the beginning is read.
+ * malformed. Of a body beyond `mostBytes` (528 at least) only the beginning is read.
  */
 export function describe(id: number, body: Buffer, mostBytes = Infinity): Description {
   const request = requestOf(id);
@@ -62,7 +62,7 @@ export function descriptionText(given: Description): string {
     .join(" ");
 }
 
-/** What an errno means whatever was asked. */
+/** The meaning of an errno that every request may have. */
 const GENERAL: Readonly<Partial<Record<number, string>>> = {
   [Errno.EPERM]: "this caller may only read (www-data, or a group that may)",
   [Errno.EINVAL]: "the server finds the request malformed",

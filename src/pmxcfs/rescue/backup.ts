@@ -1,7 +1,7 @@
 /**
- * Copies of a config.db that somebody serves: read without a lock and without a byte changed,
- * checked to be of one moment, written as a database of its own (no -wal), and judged by the rules
- * by which the C server loads. Restoring goes the other way, on a database that no server has open.
+ * Copies of a config.db that a server may have open: read without a lock and without changing a
+ * byte, checked to be of one moment, written as a database of its own (no -wal), and checked by the
+ * rules by which the C server loads. Restoring works on a database that no server has open.
  */
 import {
   closeSync,
@@ -24,9 +24,9 @@ import { keepDatabase } from "./import.ts";
 import { readDatabase, type ReadDatabase } from "./read-database.ts";
 import { judgeDatabase } from "./verify.ts";
 
-/** Reads that are tried before a database that changes all the time is given up. */
+/** Attempts to read a database that keeps changing. */
 const TRIES = 20;
-/** Names that --keep counts, and removes: no others. */
+/** Names of the copies that --keep counts and removes; no others. */
 const OWN_NAME = /^config-\d{8}T\d{6}Z(?:-\d+)?\.db$/;
 
 const NO_BYTES = new Uint8Array(0);
@@ -43,7 +43,7 @@ export interface Backup {
   readonly removed: readonly string[];
 }
 
-/** What a WAL begins with, the salts of its frames among it; other bytes: it has begun anew. */
+/** The head of a WAL, which has the salts of its frames; other bytes mean that it was restarted. */
 const WAL_HEAD_BYTES = 32;
 
 function headOf(wal: string): string {
@@ -62,8 +62,8 @@ function headOf(wal: string): string {
 }
 
 /**
- * What moves when pages are written into the database, or its -wal begins anew. Frames that are
- * appended do not count: a reader stops at the last commit it saw when it began.
+ * State that changes when pages are written into the database, or its -wal is restarted. Appended
+ * frames do not count: a reader stops at the last commit it saw when it began.
  */
 function stateOf(file: string): string {
   const stats = statSync(file, { throwIfNoEntry: false, bigint: true });
@@ -71,7 +71,7 @@ function stateOf(file: string): string {
   return `${own} ${headOf(`${file}-wal`)}`;
 }
 
-/** A read during which the database itself was not written. */
+/** A read during which nothing was written into the database itself. */
 function readAtRest(file: string): ReadDatabase | string {
   for (let tries = 0; tries < TRIES; tries++) {
     const before = stateOf(file);
@@ -123,7 +123,7 @@ function soundRows(file: string): Sound | string {
   return { rows, version: rows.find(({ inode }) => inode === 0)?.version ?? 1, files, directories };
 }
 
-/** A name in `directory` that nothing has. */
+/** A name that does not exist in `directory`. */
 function freshName(directory: string): string {
   const name = join(directory, `config-${compactTime()}`);
   for (let count = 1; ; count++) {
@@ -142,13 +142,13 @@ function removeOldest(directory: string, keep: number): string[] {
 
 export interface BackupOptions {
   readonly database: string;
-  /** A directory (the copy gets a name with the time), or a file that is not there yet. */
+  /** A directory (the copy gets a name with the time), or a file that does not exist. */
   readonly target: string;
-  /** In a directory: how many copies stay. */
+  /** In a directory: the number of copies to keep. */
   readonly keep: number | undefined;
 }
 
-/** Makes a copy; a text that says why not. Nothing is left behind then. */
+/** Makes a copy; a text says why not, and nothing is left behind then. */
 export function backupDatabase({ database, target, keep }: BackupOptions): Backup | string {
   const sound = soundRows(database);
   if (typeof sound === "string") return sound;
@@ -168,7 +168,7 @@ export function backupDatabase({ database, target, keep }: BackupOptions): Backu
   }
 }
 
-/** Reads a copy back: it must be sound, and the same tree. */
+/** Reads a copy back: it must be sound, and have the same tree. */
 function differs(file: string, checksum: string): string | undefined {
   const copy = soundRows(file);
   if (typeof copy !== "string" && checksumOf(copy.rows) === checksum) return undefined;
@@ -178,11 +178,14 @@ function differs(file: string, checksum: string): string | undefined {
 
 export interface Restored {
   readonly version: number;
-  /** Where the database that was there is now. */
+  /** The new name of the previous database. */
   readonly kept: string | undefined;
 }
 
-/** Puts the tree of `backup` in the place of `database`, which is kept; a text: why not. */
+/**
+ * Replaces `database` by the tree of `backup`, and keeps it under another name; a text says why
+ * not.
+ */
 export function restoreDatabase(backup: string, database: string): Restored | string {
   const sound = soundRows(backup);
   if (typeof sound === "string") return `${backup}: ${sound}`;

@@ -1,4 +1,4 @@
-/** What differs between two databases, by path, in the order of paths. */
+/** The differences between two databases by path, in the order of paths. */
 import { salvage, type SalvagedItem } from "./salvage.ts";
 
 export interface PathDifference {
@@ -12,7 +12,7 @@ export interface PathDifference {
 
 export interface Comparison {
   readonly differences: readonly PathDifference[];
-  /** Of either file: rows that could not be read may be missing in the comparison. */
+  /** Problems of either file: rows that could not be read may be missing in the comparison. */
   readonly problems: readonly string[];
 }
 
@@ -49,7 +49,7 @@ function difference(
   return { kind: "touched", path, detail };
 }
 
-/** A text when one of them gives nothing. */
+/** Compares two databases; a text says which of them cannot be read. */
 export function compareDatabases(
   first: string,
   second: string,

@@ -1,8 +1,8 @@
 /**
- * Writes a salvaged tree into an empty directory. The directory is opened once, by a path of which
- * no component may have become a symlink meanwhile; every further step is taken from an open
- * directory, and nothing that exists is opened or replaced. Files are made 0600 and get the mode
- * of the mount when they are complete. Descriptors are held for the directories on the way only.
+ * Writes a salvaged tree into an empty directory. The directory is opened once, by a path without
+ * symlinks; every further step starts from an open directory, and nothing that exists is opened or
+ * replaced. Files are made 0600 and get the mode of the mount when they are complete. Only the
+ * directories of the current path are kept open.
  */
 import { futimesSync, readFileSync, writeSync } from "node:fs";
 import { basename } from "node:path";
@@ -35,7 +35,7 @@ function mountGroup(): number | undefined {
   }
 }
 
-/** Opens the directory, makes it when it is not there; a text when it is not an empty one. */
+/** Opens the directory, and makes it if missing; a text when it is not an empty directory. */
 function openTarget(target: string): Directory | string {
   const parent = openParent(target, { makeMissing: true });
   if (typeof parent === "string") return parent;
@@ -67,7 +67,7 @@ class Writer {
   readonly #group = mountGroup();
   readonly #stack: Level[];
   readonly failures: string[] = [];
-  /** Directories that could not be made: what is in them is not written. */
+  /** Directories that could not be made, and whose content is not written. */
   readonly #missing = new Set<SalvagedItem>();
   files = 0;
   directories = 0;
@@ -88,7 +88,9 @@ class Writer {
     else this.#enter(above.directory, item);
   }
 
-  /** Directories get their mode and time when they are full: writing into one changes its time. */
+  /**
+   * Directories get their mode and time when they are complete: writing into one changes its time.
+   */
   finish(): void {
     while (this.#stack.length > 1) this.#leave();
   }
@@ -131,7 +133,7 @@ class Writer {
     return undefined;
   }
 
-  /** Mode, owner and time of an entry that is complete. */
+  /** Sets mode, owner and time of an entry that is complete. */
   #dress(fd: number, item: SalvagedItem): void {
     const mode = permissionsOf(item.path.join("/"), item.kind);
     const failed =
@@ -146,8 +148,8 @@ class Writer {
 }
 
 /**
- * Writes the items into `target`, which is made when it is not there and must be empty. A text
- * that says why when nothing could be written.
+ * Writes the items into `target`, which is made if missing and must be empty. A text says why when
+ * nothing could be written.
  */
 export function exportTree(items: readonly SalvagedItem[], target: string): Exported | string {
   const root = openTarget(target);

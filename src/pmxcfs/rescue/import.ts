@@ -1,7 +1,7 @@
 /**
- * Makes a config.db of a directory that is /etc/pve. What is replaced is kept under a name with
- * the time, with its -wal and -journal, and never in the place of an older copy; the new database
- * is read back and judged before anybody is told that it is there.
+ * Makes a config.db from a directory that is a copy of /etc/pve. A database that is replaced is
+ * kept under a name with the time, with its -wal and -journal, and never over an older copy; the
+ * new database is read back and checked before success is reported.
  */
 import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
@@ -14,14 +14,14 @@ import type { LeftOut } from "../store/directory-folder.ts";
 import { guestPath } from "../state/guests.ts";
 import { verifyDatabase } from "./verify.ts";
 
-/** What SQLite keeps beside a database, and what belongs to it as long as it is there. */
+/** Files that SQLite keeps beside a database, and that belong to it. */
 const COMPANIONS = ["-wal", "-shm", "-journal"] as const;
 
 export interface Imported {
   readonly files: number;
   readonly directories: number;
   readonly leftOut: readonly LeftOut[];
-  /** Where the database that was replaced is now. */
+  /** The new name of the previous database. */
   readonly kept: string | undefined;
 }
 
@@ -30,7 +30,7 @@ export interface LoadedDirectory {
   readonly leftOut: readonly LeftOut[];
 }
 
-/** A directory as it would be served; a text when it is none. */
+/** A directory as `serve --dir` loads it; a text when it is none. */
 export function loadDirectory(directory: string): LoadedDirectory | string {
   const memdb = new Memdb();
   const source = DirectorySource.open({ directory, memdb, log: silentLog, watch: false });
@@ -39,7 +39,7 @@ export function loadDirectory(directory: string): LoadedDirectory | string {
   return { memdb, leftOut: opened.leftOut() };
 }
 
-/** Guest numbers that more than one configuration has, a line each. */
+/** Guest numbers that several configurations have, a line each. */
 export function duplicateGuests(memdb: Memdb): readonly string[] {
   const first = new Map<number, string>();
   const found: string[] = [];
@@ -58,7 +58,7 @@ function isTaken(name: string): boolean {
   return ["", ...COMPANIONS].some((suffix) => existsSync(name + suffix));
 }
 
-/** A name beside `file` that nothing has, nor its companions. */
+/** A name beside `file` that is free, also for its companions. */
 export function freeName(file: string): string {
   const name = `${file}.bak-${compactTime()}`;
   for (let count = 1; ; count++) {
@@ -81,7 +81,9 @@ export function keepDatabase(file: string): string | undefined {
   return kept;
 }
 
-/** Rows for a fresh database: the same directory gives the same, however it is listed. */
+/**
+ * Rows for a new database: equal directories give equal rows, in whatever order they are listed.
+ */
 function itemsOf(memdb: Memdb): TreeItem[] {
   const items: TreeItem[] = [];
   for (const entry of memdb.entries()) {
@@ -91,7 +93,7 @@ function itemsOf(memdb: Memdb): TreeItem[] {
   return items.toSorted((a, b) => (a.path.join("\0") < b.path.join("\0") ? -1 : 1));
 }
 
-/** Makes the database `file` of what `directory` holds; a text that says why it did not. */
+/** Makes the database `file` from the content of `directory`; a text says why it did not. */
 export function importDirectory(
   directory: string,
   file: string,

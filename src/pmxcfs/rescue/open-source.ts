@@ -1,5 +1,5 @@
 /**
- * What is at a path that somebody calls a config.db: a database, a dump of one, either of them
+ * Opens a file that is given as a config.db: a database, an SQL dump of one, either of them
  * gzipped, or none. Opened for reading only; unpacked in memory, with a bound.
  */
 import { gunzipSync } from "node:zlib";
@@ -7,7 +7,7 @@ import { errorText } from "../../base/error-text.ts";
 import { InputFile, MemoryFile, type ByteSource } from "../store/sqlite/input-file.ts";
 import { looksLikeDump } from "./sql-dump.ts";
 
-/** A dump, or what a gzipped file unpacks to; pmxcfs's tree is bounded at 128 MiB. */
+/** Bound on a dump and on an unpacked file; pmxcfs's tree is bounded at 128 MiB. */
 const UNPACKED_BYTES = 512 * 1024 * 1024;
 const GZIP = Buffer.from("1f8b", "hex");
 
@@ -16,9 +16,9 @@ export interface RescueSource extends Disposable {
   /** The file was gzipped. */
   readonly isPacked: boolean;
   readonly bytes: ByteSource;
-  /** Where -wal and -journal are looked for; undefined for what was unpacked. */
+  /** The path beside which -wal and -journal are; undefined for what was unpacked. */
   readonly path: string | undefined;
-  /** What is wrong with the packing: its end is missing. */
+  /** What is wrong with the gzip data: its end is missing. */
   readonly problem?: string;
 }
 
@@ -27,7 +27,7 @@ function whole(bytes: ByteSource): Buffer {
   return content.subarray(0, bytes.read(content, 0));
 }
 
-/** What comes out of a gzipped file, as far as it goes. */
+/** The content of a gzipped file, as far as it can be unpacked. */
 function unpacked(packed: Buffer): { readonly bytes: Buffer; readonly problem?: string } {
   try {
     return { bytes: gunzipSync(packed, { maxOutputLength: UNPACKED_BYTES }) };
@@ -42,7 +42,7 @@ function unpacked(packed: Buffer): { readonly bytes: Buffer; readonly problem?: 
   }
 }
 
-/** A text says why there is nothing to be read: `no such file`, `it is a directory`. */
+/** A text says why it cannot be read: `no such file`, `it is a directory`. */
 export function openSource(path: string): RescueSource | string {
   const file = InputFile.open(path);
   if (typeof file === "string") return file;

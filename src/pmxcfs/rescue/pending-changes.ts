@@ -1,6 +1,6 @@
 /**
- * A database whose last changes are in the journal beside it (config.db.changes): people see them
- * in place, as the next start of the server would make them. Nothing is written.
+ * Changes that wait in the journal beside a database (config.db.changes): shown as the next start
+ * of the server will apply them. Nothing is written.
  */
 import { counted } from "../../base/counted.ts";
 import { journalState, replayed } from "../store/replay.ts";
@@ -9,7 +9,7 @@ import { isPending } from "../store/version-row.ts";
 
 const NO_DATA = new Uint8Array(0);
 
-/** The rows after the journal's changes, or why they cannot be had. */
+/** The rows with the journal's changes applied, or why they cannot be applied. */
 function continued(file: string, rows: readonly Row[]): { rows: Row[]; count: number } | string {
   const root = rows.find(({ inode }) => inode === 0);
   const version = rows.reduce((most, row) => Math.max(most, row.inode, row.version), 1);

@@ -1,8 +1,8 @@
 /**
- * All that can be had of a config.db for people: its rows as the C server would read them, or,
- * where it would not, those of every page that can still be read, of the file and of its -wal.
- * Nothing is written, made or locked. What SQLite (and so the C server) would say is asked of
- * SQLite itself, on an image in memory.
+ * Everything that can be read of a config.db: its rows as the C server would read them, or, where
+ * it would not, those of every readable page of the file and of its -wal. Nothing is written, made
+ * or locked. What SQLite (and so the C server) would report is found by running SQLite itself on an
+ * image in memory.
  */
 import { Database } from "bun:sqlite";
 import { counted } from "../../base/counted.ts";
@@ -27,13 +27,13 @@ import {
   type WalReport,
 } from "./write-ahead-log.ts";
 
-/** A database beyond this is not put into memory to ask SQLite. */
+/** A larger database is not copied into memory to run SQLite on it. */
 const IMAGE_BYTES = 256 * 1024 * 1024;
-/** Content of one row that is read; the tree's own bound is as large. */
+/** Bound on the content of one row; as large as the whole tree may be. */
 const LIMITS = { dataBytes: 128 * 1024 * 1024 };
 const PAGE_SIZES = [4096, 512, 1024, 2048, 8192, 16_384, 32_768, 65_536];
 
-/** What keeps the C server from reading rows at all, before any rule about them. */
+/** Why the C server cannot read rows at all, before any rule about them. */
 export type FileProblemKind =
   | "missing"
   | "not-a-file"
@@ -55,10 +55,10 @@ export interface ReadDatabase {
   readonly rows: readonly Row[];
   /** Why the C server would not read these rows; undefined when it would. */
   readonly problem: FileProblem | undefined;
-  /** What is odd and keeps nobody from reading. */
+  /** What is unusual and does not keep it from being read. */
   readonly notes: readonly string[];
   readonly wal: WalReport | undefined;
-  /** Rows were put together from what is left: some may be missing, some out of date. */
+  /** Rows were salvaged: some may be missing, some out of date. */
   readonly isPartial: boolean;
   /** The declaration of the table, where one was found. */
   readonly sql: string | undefined;
@@ -73,7 +73,7 @@ interface Walk {
   readonly numbers: RowNumbers;
 }
 
-/** Reads `file` whatever it is. Nothing is thrown for what is in it. */
+/** Reads `file`, whatever it contains. Its content makes nothing throw. */
 export function readDatabase(file: string): ReadDatabase {
   const source = openSource(file);
   if (typeof source === "string") return nothing(notAFile(source));
@@ -86,7 +86,7 @@ export function readDatabase(file: string): ReadDatabase {
   }
 }
 
-/** A database that is whole is shown with the changes that its journal has and it has not. */
+/** Applies the changes of the journal beside a database that is whole. */
 function withPendingChanges(file: string, read: ReadDatabase): ReadDatabase {
   const { format, problem, isPartial, notes } = read;
   if (format !== "database" || problem !== undefined || isPartial) return read;
@@ -171,7 +171,7 @@ class Reading {
     return this.#result(rows, problem, wal, walk, true);
   }
 
-  /** 0 bytes: SQLite removes the -wal of such a file when it opens it, and begins a new one. */
+  /** 0 bytes: SQLite removes the -wal of such a file when it opens it, and starts a new one. */
   #empty(wal: OpenWal | undefined): ReadDatabase {
     const size = this.#source.bytes.size();
     if (wal === undefined || wal.report.bytes === 0) {
@@ -225,7 +225,10 @@ class Reading {
     return { file, log };
   }
 
-  /** What SQLite says to the statements of the C server's start; undefined when it has the rows. */
+  /**
+   * What SQLite reports for the statements of the C server's start; undefined when it reads the
+   * rows.
+   */
   #ask(overlay: Overlay | undefined): FileProblem | undefined {
     const { bytes } = this.#source;
     const head = PageSource.open(bytes, overlay);
@@ -249,7 +252,7 @@ class Reading {
     if (!isDamaged || (first !== undefined && first.rows.size > 0 && first.damaged === 0)) {
       return first;
     }
-    // Where the schema can be read its page size is right, whatever else is wrong.
+    // Where the schema can be read the page size is right, whatever else is damaged.
     let best = first;
     if (first !== undefined) return first;
     const said = typeof source === "string" ? 0 : source.pageBytes;
@@ -268,7 +271,7 @@ class Reading {
     return best;
   }
 
-  /** Says whose -wal it is: the rows with and without it are compared. */
+  /** Notes which database the -wal belongs to: compares the rows with and without it. */
   #sayWal(wal: OpenWal, together: Walk | undefined): void {
     const { frames, report } = wal;
     if (frames === undefined || report.committed === 0 || together === undefined) return;
@@ -278,7 +281,9 @@ class Reading {
     report.belongs = ownerOf(alone?.rows ?? new Map(), together.rows, hasTablePage);
   }
 
-  /** Rows of the walk, and of every page image that no walk leads to; of one inode the newest. */
+  /**
+   * Rows of the walk, and of every page image that the walk did not reach; of one inode the newest.
+   */
   #salvaged(walk: Walk | undefined, wal: OpenWal | undefined): Row[] {
     const rows = new Map(walk?.rows);
     const before = rows.size;
@@ -294,7 +299,7 @@ class Reading {
   }
 }
 
-/** The table by its b-tree; pages that are damaged are passed over and counted. */
+/** The table by its b-tree; damaged pages are skipped and counted. */
 function walkTable(source: PageSource): Walk | undefined {
   const numbers = new RowNumbers();
   const visited = new Set<number>();
@@ -349,12 +354,12 @@ function* looseRows(
   }
 }
 
-/** One that the C server prepares: it fails without the columns, or on a view. */
+/** A statement that the C server prepares: it fails without the columns, or on a view. */
 const STATEMENT =
   "INSERT INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/** As the C server opens it: journal mode, its statements, its SELECT. */
+/** Runs the steps by which the C server opens it: journal mode, its statements, its SELECT. */
 function askSqlite(image: Buffer, notes: string[]): FileProblem | undefined {
   let database: Database | undefined;
   let step = "unable to set WAL mode: ";
@@ -383,7 +388,7 @@ function askSqlite(image: Buffer, notes: string[]): FileProblem | undefined {
   }
 }
 
-/** What SQLite's own check finds beside what a SELECT runs into. */
+/** What SQLite's own check finds besides the errors of a SELECT. */
 function quickCheck(database: Database): string[] {
   return selectAll(database, "PRAGMA quick_check(5)")
     .flatMap(([text]) => String(text).split("\n"))

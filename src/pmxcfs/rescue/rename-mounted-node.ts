@@ -1,17 +1,17 @@
 /**
- * Another name for a node's directory, through a mount that is served: file by file, because pmxcfs
- * renames only empty directories, and a guest's configuration exists once at every moment. What a
- * crash leaves half done the next run completes.
+ * Renames a node's directory through a mount that is served: file by file, because pmxcfs renames
+ * only empty directories, and each guest's configuration exists exactly once at every moment. If a
+ * crash interrupts it, the next run completes it.
  */
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { guestPath } from "../state/guests.ts";
 import { findMentions, NODE_NAME, type RenamedNode } from "./rename-node.ts";
 
-/** The bit of `local` by which pmxcfs shows that changes are accepted. */
+/** The mode bit of `local` by which pmxcfs shows that changes are accepted. */
 const QUORATE_BIT = 0o200;
 
-/** A path as bytes: names may be anything. */
+/** A path as bytes: names may have any encoding. */
 function join(directory: Buffer, name: Buffer | string): Buffer {
   return Buffer.concat([directory, Buffer.from("/"), Buffer.from(name)]);
 }
@@ -27,7 +27,7 @@ function kindOf(path: Buffer): "directory" | "file" | "link" | undefined {
   return status.isDirectory() ? "directory" : "file";
 }
 
-/** A file that is in both directories, which nobody can decide about but a person. */
+/** A file that is in both directories; a person must decide which one to keep. */
 function clashOf(from: Buffer, to: Buffer): string | undefined {
   for (const name of entriesOf(from)) {
     const [source, target] = [join(from, name), join(to, name)];
@@ -47,7 +47,7 @@ interface Counts {
   guests: number;
 }
 
-/** Moves what is in `from` into `to`, then removes `from`. `path`: of `from`, for guests. */
+/** Moves the content of `from` into `to`, then removes `from`. `path`: of `from`, for guests. */
 function moveInto(from: Buffer, to: Buffer, path: string, counts: Counts): void {
   if (kindOf(to) === undefined) mkdirSync(to);
   for (const name of entriesOf(from)) {

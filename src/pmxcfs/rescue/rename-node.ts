@@ -1,7 +1,7 @@
 /**
- * Another name for a node's directory, in a database that no server has open. One transaction, so
- * that a crash leaves the old name or the new one, and every guest exactly once. Rows are stamped
- * as a rename by pmxcfs stamps them: a new version for each, row 0 with the last.
+ * Renames a node's directory in a database that no server has open. One transaction, so that a
+ * crash leaves the old name or the new one, and every guest exactly once. Rows are stamped as a
+ * rename by pmxcfs stamps them: a new version for each, row 0 with the last.
  */
 import { constants, Database } from "bun:sqlite";
 import { writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import { freeName } from "./import.ts";
 import { verifyDatabase } from "./verify.ts";
 
 export interface RenamedNode {
-  /** Files and directories that are below the new name now; 0: it had been renamed already. */
+  /** Files and directories below the new name; 0: it had been renamed before. */
   readonly entries: number;
   readonly guests: number;
   /** Places that still name the node: `storage.cfg line 4: nodes pve1`. */
@@ -23,13 +23,13 @@ export interface RenamedNode {
   readonly kept: string | undefined;
 }
 
-/** What a node may be called. */
+/** The syntax of a node name. */
 export const NODE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/;
-/** Files of the host that name nodes; read only. */
+/** Files of the host that may contain node names; only read. */
 const HOST_FILES = ["/etc/hosts", "/etc/hostname", "/etc/corosync/corosync.conf"];
 const MENTIONS = 50;
 
-/** Moves: an entry gets another directory; what is left empty is removed. */
+/** Moves: an entry gets another directory; directories that become empty are removed. */
 interface Plan {
   readonly moves: readonly { readonly row: Row; readonly parent: number; readonly name: string }[];
   readonly removed: readonly Row[];
@@ -37,7 +37,7 @@ interface Plan {
   readonly guests: number;
 }
 
-/** A line says why it was not done; nothing is changed then. */
+/** Renames it; a line says why not, and then nothing is changed. */
 export function renameNode(file: string, old: string, name: string): RenamedNode | string {
   if (!NODE_NAME.test(name)) return `"${name}" cannot be a node's name`;
   if (old === name) return "old and new name are the same";
@@ -74,10 +74,10 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
   }
 }
 
-/** The whole database as it is, everything of its -wal in it. */
+/** Keeps a copy of the whole database, the content of its -wal included. */
 function keepCopy(database: Database, file: string): string {
   const kept = freeName(file);
-  // Not by copying the file: closing a descriptor of it would drop the locks of this process.
+  // Not a copy of the file: closing a descriptor of it would release the locks of this process.
   writeFileSync(kept, database.serialize(), { flag: "wx", mode: 0o600 });
   return kept;
 }
@@ -103,7 +103,9 @@ function planRename(rows: readonly Row[], old: string, name: string): Plan | str
   return clash ?? { moves, removed, ...counted };
 }
 
-/** Entries of `from` go into `to`, directory by directory; a text names one that is in both. */
+/**
+ * Moves the entries of `from` into `to`, directory by directory; a text names one that is in both.
+ */
 function mergeInto(
   from: TreeNode,
   to: TreeNode,
@@ -171,7 +173,10 @@ function mentionsOf(rows: readonly Row[], node: string): string[] {
   return findMentions(files, node);
 }
 
-/** As `storage.cfg line 4: nodes pve1`: where files (not private ones) and the host name it. */
+/**
+ * Places as `storage.cfg line 4: nodes pve1`: files of the tree (not private ones) and of the host
+ * that contain the name.
+ */
 export function findMentions(
   files: Iterable<{ readonly path: string; readonly data: Uint8Array }>,
   node: string,
@@ -192,7 +197,7 @@ export function findMentions(
     try {
       look(path, readRegularFile(path).toString("latin1"));
     } catch {
-      // It is not there.
+      // The file does not exist.
     }
   }
   return found;

@@ -1,19 +1,19 @@
 /**
- * Rows placed as files and directories for people: everything gets a name that a file can have and
- * a place below one directory. Two directories of one name become one; of two files the second is
- * told apart by its inode; what has no place comes under lost+found, and so does what lies so deep
- * that its path would be none. Linear in the number of rows, whatever their shape.
+ * Places rows as files and directories: everything gets a name that a file can have and a place
+ * below one directory. Two directories of one name become one; of two files the second gets its
+ * inode in the name; rows without a place go below lost+found, as do those whose path would be too
+ * deep or too long. Linear in the number of rows, whatever their shape.
  */
 import { RowType, showInode, type Row } from "../store/tree-rows.ts";
 import { readDatabase, type ReadDatabase } from "./read-database.ts";
 
-/** A file or directory that rows give. */
+/** A file or directory made from rows. */
 export class SalvagedItem {
   /** Latin1; could be the name of a file. */
   readonly name: string;
   readonly parent: SalvagedItem | undefined;
   readonly kind: "file" | "directory";
-  /** The first row, of two directories that became one. */
+  /** Its row; of two directories that became one, the first row. */
   readonly row: Row;
   readonly level: number;
   /** Bytes of the path. */
@@ -42,33 +42,33 @@ export class SalvagedItem {
 }
 
 export interface Salvaged {
-  /** A directory before what is in it, one after another: all below it follows it. */
+  /** In depth-first order: a directory is followed by everything below it. */
   readonly items: readonly SalvagedItem[];
-  /** Entries whose name or place is another one than their row says, a line each. */
+  /** Entries whose name or place differs from their row, a line each. */
   readonly moved: readonly string[];
   readonly database: ReadDatabase;
 }
 
 const LOST = "lost+found";
 const NAME_BYTES = 255;
-/** Deeper directories go to lost+found: descriptors are held for each level ... */
+/** Deeper directories go to lost+found: a descriptor is held for each level. */
 const MOST_LEVELS = 128;
-/** ... and PATH_MAX is 4096, with the directory they are exported into. */
+/** Longer paths go there, too: PATH_MAX is 4096, with the directory they are exported into. */
 const PATH_BYTES = 3000;
 
-/** True for what one path component can be called. */
+/** True for a valid path component. */
 function isName(name: string): boolean {
   const odd = name === "" || name === "." || name === ".." || name.length > NAME_BYTES;
   return !odd && !name.includes("/") && !name.includes("\0");
 }
 
-/** A name that says which row it was, and fits. */
+/** A valid name that contains the row's inode. */
 function substitute(row: Row): string {
   const rest = row.name.replaceAll(/[/\0]/g, "_").slice(0, NAME_BYTES - 24);
   return `${showInode(row.wideInode ?? row.inode)}-${rest === "" ? "unnamed" : rest}`;
 }
 
-/** A place in the tree that is being put together. */
+/** A place in the tree under construction. */
 interface Place {
   readonly row: Row;
   readonly name: string;
@@ -113,7 +113,7 @@ class Placer {
       else siblings.push(row);
     }
     this.#fill(this.#root, this.#below.get(0) ?? []);
-    // First the tops of what has no directory, then what is left: circles.
+    // First the topmost rows without a directory, then what is left: circles.
     for (const row of rows) if (!inodes.has(row.parent)) this.#lose(row);
     for (const row of rows) this.#lose(row);
     this.#list();
@@ -131,7 +131,7 @@ class Placer {
     }
   }
 
-  /** Places one row; the directory to go on with. */
+  /** Places one row; returns the directory to continue with. */
   #add(above: Place, row: Row): Place | undefined {
     this.#placed.add(row);
     const twin = above.names.get(row.name);
@@ -153,7 +153,7 @@ class Placer {
     return row.type === RowType.DIRECTORY || (hasChildren && row.data.length === 0);
   }
 
-  /** What a directory must not have is kept as a file beside it. */
+  /** Content of a directory row is kept as a file beside the directory. */
   #addContent(above: Place, row: Row): void {
     const content = { ...row, type: RowType.FILE };
     above.children.push(newPlace(content, `${substitute(row)}.content`, "file"));
@@ -181,7 +181,7 @@ class Placer {
     const top = new SalvagedItem(name, undefined, "directory", kept?.row ?? NO_ROW);
     this.items.push(top);
     for (const child of hasOwn ? kept.children : []) this.#listBelow(child, top);
-    // Grows while it is gone through.
+    // The list grows during the loop.
     for (const child of this.#lost) this.#listBelow(child, top);
   }
 
@@ -212,7 +212,7 @@ class Placer {
   }
 }
 
-/** Reads what there is; never throws for what is in it. */
+/** Reads everything that can be read; the content of the file makes nothing throw. */
 export function salvage(file: string): Salvaged {
   const database = readDatabase(file);
   const placer = new Placer(database.rows);

@@ -1,5 +1,5 @@
 /**
- * The rows of an SQL dump of a config.db: what `sqlite3 .dump` writes, and with it the
+ * The rows of an SQL dump of a config.db: the output of `sqlite3 .dump`, and so the
  * config-TIME.sql.gz that pvecm keeps in /var/lib/pve-cluster/backup. Only INSERT statements into
  * `tree` are read, and only their literals: nothing in the file is executed.
  */
@@ -10,13 +10,13 @@ import type { Row } from "../store/tree-rows.ts";
 
 export interface DumpRows {
   readonly rows: readonly Row[];
-  /** The transaction of the dump ends: nothing is missing at the end. */
+  /** The transaction of the dump is committed: nothing is missing at the end. */
   readonly isWhole: boolean;
   /** INSERT statements into `tree` that could not be read. */
   readonly unread: number;
 }
 
-/** Whether a file begins as a dump does. */
+/** Whether a file begins like a dump. */
 export function looksLikeDump(start: Buffer): boolean {
   const text = start.toString("latin1").trimStart();
   return /^(?:PRAGMA\b|BEGIN\b|--|\/\*|CREATE TABLE\b|INSERT INTO\b)/i.test(text);
@@ -65,7 +65,7 @@ function isWhole(text: string): boolean {
   );
 }
 
-/** One function deep in another is what `.dump` writes: replace(replace(...)). */
+/** Nesting of functions in a value; `.dump` writes two: replace(replace(...)). */
 const MAX_CALLS = 8;
 
 class Values {

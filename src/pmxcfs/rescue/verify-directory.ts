@@ -1,8 +1,8 @@
-/** What of a directory `serve --dir` would serve, and what `config import` would leave out. */
+/** What `serve --dir` would serve of a directory, and what `config import` would leave out. */
 import { duplicateGuests, loadDirectory } from "./import.ts";
 
 export interface DirectoryVerdict {
-  /** What keeps pmxcfs from starting on a database made of it. */
+  /** Reasons why pmxcfs would not start on a database made from it. */
   readonly problems: readonly { readonly text: string }[];
   readonly notes: readonly string[];
   readonly files: number;
@@ -10,7 +10,7 @@ export interface DirectoryVerdict {
   readonly bytes: number;
 }
 
-/** A text when there is no such directory. */
+/** Verifies a directory; a text when there is no such directory. */
 export function verifyDirectory(directory: string): DirectoryVerdict | string {
   const loaded = loadDirectory(directory);
   if (typeof loaded === "string") return loaded;

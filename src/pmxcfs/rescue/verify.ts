@@ -23,13 +23,13 @@ export interface Problem {
   readonly kind: FileProblemKind | RefusalKind;
   /** As the C server logs it, or why it must not be started. */
   readonly text: string;
-  /** Latin1; of the row it was seen at, as far as its directories are there. */
+  /** Path of the row, latin1, as far as its directories exist. */
   readonly path?: string;
-  /** Of the row it clashes with, which came first. */
+  /** Path of the other row of a clash, which came first. */
   readonly otherPath?: string;
   readonly row?: Row;
   readonly other?: Row;
-  /** With `duplicate-vmid`. */
+  /** Only of `duplicate-vmid`. */
   readonly vmid?: number;
 }
 
@@ -56,32 +56,32 @@ const LARGEST = 5;
 /** Paths are cut beyond this: a database may nest directories thousands deep. */
 const PATH_CHARS = 1024;
 
-/** The problem in one line: C's words, and of two entries that clash where they are. */
+/** The problem in one line: C's message, and for two entries that clash their paths. */
 export function problemLine({ text, path, otherPath }: Problem): string {
   if (otherPath === undefined || path === undefined) return text;
   return otherPath === path ? `${text} (${path})` : `${text} (${otherPath} and ${path})`;
 }
 
-/** Looks at everything that a database must be. Reads only; throws nothing. */
+/** Applies all rules to a database. Only reads; throws nothing. */
 export function verifyDatabase(file: string): Verdict {
   return judgeDatabase(readDatabase(file));
 }
 
-/** The same of what was read already. */
+/** The same for what has been read already. */
 export function judgeDatabase(database: ReadDatabase): Verdict {
   const { rows, problem, wal, format, sql } = database;
   const judged = judgeRows(rows);
   const paths = new Paths(rows);
   const notes = [...database.notes];
   const problems: Problem[] = problem === undefined ? [] : [problem];
-  // What is left of a damaged file says little about what was in it whole.
+  // What is left of a damaged file says little about its whole content.
   if (!database.isPartial) problems.push(...judged.refusals.map((each) => paths.problem(each)));
   if (problem === undefined)
     notes.push(...rowNotes(judged, rows, paths), ...tableNotes(sql, format));
   return { problems, notes, wal, format, ...contents(judged, rows, paths) };
 }
 
-/** Where rows are, as far as their directories are there. */
+/** Paths of rows, as far as their directories exist. */
 class Paths {
   readonly #byInode: ReadonlyMap<number, Row>;
 
@@ -113,7 +113,7 @@ class Paths {
   }
 }
 
-/** Stands for a directory that has no row. */
+/** Stands in for a directory that has no row. */
 const MISSING: Row = {
   inode: 0.5,
   parent: 0,

@@ -1,6 +1,6 @@
 /**
- * How the -wal beside a config.db stands, for people and for salvage: how many frames, how many
- * valid, whether they are this file's, when it was written last. And its page images, torn and
+ * State of the -wal beside a config.db, for reports and for salvage: its frames, how many are
+ * valid, whether they belong to this file, when it was last written; and its page images, torn and
  * uncommitted ones too.
  */
 import { counted } from "../../base/counted.ts";
@@ -16,13 +16,13 @@ export interface WalReport {
   readonly bytes: number;
   /** Seconds since 1970. */
   readonly mtime: number;
-  /** Frames that the file has room for. */
+  /** Frames that fit the size of the file. */
   readonly frames: number;
   /** Frames with the right salts and checksums, from the first on. */
   readonly valid: number;
   /** Those up to the last commit: what SQLite reads. */
   readonly committed: number;
-  /** Why no frame counts, when the header says so. */
+  /** Why no frame counts, if the header is not sound. */
   readonly problem?: string;
   /** `older`: the file has newer rows; `other`: it was written for another database. */
   belongs: "yes" | "older" | "other" | "unknown";
@@ -31,11 +31,11 @@ export interface WalReport {
 export interface OpenWal extends Disposable {
   readonly file: InputFile;
   readonly report: WalReport;
-  /** Set when the header is sound. */
+  /** Undefined when the header is not sound. */
   readonly frames: WalFrames | undefined;
 }
 
-/** Undefined when there is none; a text when it is no file. */
+/** Undefined when there is no -wal; a text when it is no regular file. */
 export function openWal(path: string): OpenWal | string | undefined {
   const file = InputFile.open(`${path}-wal`);
   if (file === "no such file") return undefined;
@@ -55,7 +55,7 @@ export function openWal(path: string): OpenWal | string | undefined {
   return { ...dispose, file, report, frames: wal };
 }
 
-/** Every page image that stands in the file, whether it counts or not. */
+/** Every page image in the file, whether its frame is valid or not. */
 export function* frameImages(file: ByteSource, pageBytes: number): Generator<Buffer> {
   const frame = FRAME_HEADER_BYTES + pageBytes;
   const size = file.size();
@@ -66,8 +66,9 @@ export function* frameImages(file: ByteSource, pageBytes: number): Generator<Buf
 }
 
 /**
- * Whose frames they are, from the rows of the file alone and of file and log together. Every
- * commit of pmxcfs writes row 0, so a log of this file has at least one page of the table.
+ * Which database the frames belong to, from the rows of the file alone and of file and log
+ * together. Every commit of pmxcfs writes row 0, so a log of this file has at least one page of the
+ * table.
  */
 export function ownerOf(
   alone: ReadonlyMap<number, Row>,

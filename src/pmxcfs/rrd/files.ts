@@ -1,9 +1,9 @@
 /**
- * Reported statistics on their way to RRD files: a bounded queue, written in batches by a task of
- * its own, so that `update` only appends. Values go to rrdcached; while none runs, to rrdtool (a
- * child process). When neither can be used (rrdcached hangs, rrdtool is not installed), one log
- * line says so, the newest values are kept, and both are tried again. C counterpart: status.c,
- * update_rrd_data, which does this in the thread that answers, under the lock.
+ * Reported statistics, written to RRD files: a bounded queue, emptied in batches by a task of its
+ * own, so that `update` only appends. Values go to rrdcached; while none runs, to rrdtool (a child
+ * process). When neither can be used (rrdcached hangs, rrdtool is not installed), one log line says
+ * so, the newest values are kept, and both are tried again. C counterpart: status.c,
+ * update_rrd_data, which writes in the thread that answers, with the lock held.
  */
 import { jsonText } from "../../base/escape.ts";
 import { existsSync } from "node:fs";
@@ -34,13 +34,13 @@ export interface RrdFilesOptions {
   readonly now?: () => number;
 }
 
-/** What became of the values, for metrics. */
+/** Counts of values by outcome, for metrics. */
 export interface RrdFilesCounters {
   /** Accepted by rrdcached or rrdtool. */
   readonly written: number;
   /** Refused by it, or not fit to be sent. */
   readonly rejected: number;
-  /** Given up because too many were waiting. */
+  /** Dropped because too many were waiting. */
   readonly dropped: number;
   readonly pending: number;
 }
@@ -63,7 +63,7 @@ const BATCH_VALUES = 100;
 /** When the queue is full an eighth of it is dropped at once, so that dropping is rare. */
 const DROPPED_PART = 8;
 
-/** Complaints about values go to the log at most this often, with how many there were. */
+/** Complaints about values are logged at most this often, with their number. */
 const COMPLAINT_INTERVAL_MS = 60_000;
 
 interface Reported {
@@ -79,7 +79,7 @@ interface Prepared extends RrdValues {
 /** How values are being written. */
 type Mode = "rrdcached" | "rrdtool" | "neither";
 
-/** Owns the queue, both writers and the timer; none of them holds the process open. */
+/** Owns the queue, both writers and the timer; none of them keeps the process alive. */
 export class RrdFiles {
   readonly #log: Log;
   readonly #daemon: Rrdcached;
@@ -122,7 +122,7 @@ export class RrdFiles {
     };
   }
 
-  /** Takes note of a value (latin1) reported under `rrd/` + `key`. */
+  /** Queues a value (latin1) reported under `rrd/` + `key`. */
   update(key: string, value: string): void {
     if (this.#closed) return;
     if (this.#queue.length >= this.#options.maxPending) {
@@ -133,7 +133,7 @@ export class RrdFiles {
     if (!this.#working) this.#schedule(this.#options.gatherMs);
   }
 
-  /** Stops. What is still waiting is lost. */
+  /** Stops. Values that still wait are lost. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -192,7 +192,7 @@ export class RrdFiles {
     const why = `rrdcached at ${this.#options.socketPath}: ${failure.reason}`;
     if (!failure.isAbsent || this.#closed) return why;
     const { baseDirectory } = this.#options;
-    // Not made here: on a machine that keeps no graphs none are to appear.
+    // Not made here: a machine that keeps no graphs must not get any.
     if (!existsSync(baseDirectory)) return `${why}; ${baseDirectory} does not exist`;
     const second = await this.#writeThrough(this.#tool, values);
     if (second !== undefined) return `${why}; rrdtool: ${second.reason}`;
@@ -200,7 +200,7 @@ export class RrdFiles {
     return undefined;
   }
 
-  /** Files that turn out to be missing are created, and their values written once more. */
+  /** Creates files that turn out to be missing, and writes their values again. */
   async #writeThrough(
     writer: RrdWriter,
     values: readonly Prepared[],
@@ -213,7 +213,8 @@ export class RrdFiles {
       const reason = refused.get(value);
       if (reason === undefined) continue;
       if (reason.startsWith("No such file")) missing.push(value);
-      // A batch that is sent again may have arrived the first time, its answer too late.
+      // A batch that is sent again may have been written the first time, and only its answer was
+      // late.
       else if (this.#mode === "neither" && reason.startsWith("illegal attempt")) this.#written++;
       else this.#reject(`${value.update.file}: ${reason}`);
     }

@@ -28,14 +28,17 @@ const MAX_PENDING_REPLY = 1 << 20;
 
 const STATUS_LINE = /^(-?\d+) (.*)$/;
 
-/** An exchange under way: replies still to come, and who waits for them. */
+/** An exchange under way: the number of replies to come, and the promise of its caller. */
 interface Exchange {
   readonly expected: number;
   readonly replies: RrdcachedReply[];
   readonly settle: (outcome: readonly RrdcachedReply[] | Unavailable) => void;
 }
 
-/** `connect` errors that say no rrdcached runs; after any other one it may, with values queued. */
+/**
+ * Errors of `connect` that mean that no rrdcached runs; after any other one it may, with values
+ * queued.
+ */
 const NO_LISTENER: ReadonlySet<string | undefined> = new Set(["ENOENT", "ECONNREFUSED"]);
 
 /** Fields of a command end at white space, which a backslash escapes. */
@@ -43,7 +46,7 @@ function field(text: string): string {
   return text.replaceAll(/[\s\\]/g, "\\$&");
 }
 
-/** Owns the socket, which holds no process open. */
+/** Owns the socket, which does not keep the process alive. */
 export class Rrdcached implements RrdWriter {
   readonly #socketPath: string;
   readonly #timeoutMs: number;

@@ -11,7 +11,7 @@ import { errorText } from "../../base/error-text.ts";
 import { createArguments } from "./formats.ts";
 import { type RrdFile, type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
-/** Only here: a server that runs as root takes no program from the caller's PATH. */
+/** A fixed path: a server that runs as root takes no program from its caller's PATH. */
 const PROGRAM_PATH = "/usr/bin:/usr/local/bin";
 
 /** More than the replies to any batch; a child that writes more is not rrdtool. */
@@ -19,7 +19,7 @@ const MAX_REPLY_BYTES = 1 << 20;
 
 const DEFAULTS = { timeoutMs: 10_000, idleMs: 60_000 };
 
-/** A word of a command line; its quotes know no escape, but may follow each other. */
+/** A word of a command line; its quotes have no escape, but may follow each other. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'"'"'`)}'`;
 }
@@ -40,7 +40,10 @@ export interface RrdtoolOptions {
   readonly program?: string;
 }
 
-/** Owns the child, which holds no process open. One call at a time: await it before the next. */
+/**
+ * Owns the child, which does not keep the process alive. One call at a time: await it before the
+ * next.
+ */
 export class Rrdtool implements RrdWriter {
   readonly #timeoutMs: number;
   readonly #idleMs: number;
@@ -156,7 +159,7 @@ export class Rrdtool implements RrdWriter {
         this.#receive(Buffer.from(piece).toString("latin1"));
       }
     } catch {
-      // Ends as a child that closed its output does.
+      // The same as when the child closes its output.
     }
     if (child === this.#child) this.#fail("rrdtool ended", false);
   }

@@ -17,7 +17,7 @@ export interface RrdFile {
   readonly start: number;
 }
 
-/** A writer that cannot be used now, and why in words. */
+/** A writer that cannot be used now, with the reason. */
 export class Unavailable {
   readonly reason: string;
   /** True when it does not run at all, so that nothing is queued in it. */

@@ -15,7 +15,7 @@ const DIGEST_BYTES = Field.userDigest - Field.nodeDigest;
 /** A length field of names is one byte, and counts the NUL. */
 const MAX_NAME_BYTES = 255;
 
-/** Priorities are syslog's; anything above debug is not kept. */
+/** The lowest priority that is kept: debug, by syslog's numbers. */
 const MAX_PRIORITY = 7;
 
 /** What a client logs. Strings are latin1; each ends at its first NUL. */
@@ -30,12 +30,12 @@ export interface LogEntry {
 
 export interface ClusterLogOptions {
   readonly nodeName: string;
-  /** Of this process, for the first entry. */
+  /** Of this process, for the entry of its start. */
   readonly pid: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
   readonly sizeBytes?: number;
-  /** A block to go on with, instead of a new one with the entry of a start. */
+  /** An existing block to continue, instead of a new one with the entry of a start. */
   readonly block?: Buffer;
 }
 
@@ -96,7 +96,7 @@ export class ClusterLog {
   /**
    * Appends an entry of this node; one whose priority is not syslog's is dropped, as in C. Returns
    * the entry as it is multicast (`insert` takes it on the other nodes). Its time is never before
-   * that of the last one, whatever the clock does: the others would take it for a duplicate.
+   * that of the last one, even when the clock goes back: the others would take it for a duplicate.
    */
   add(entry: LogEntry): Buffer | undefined {
     if (entry.priority > MAX_PRIORITY) return undefined;
@@ -134,7 +134,7 @@ export class ClusterLog {
     return "inserted";
   }
 
-  /** Puts the entries in order (log-block.ts): done before the block is sent to others. */
+  /** Sorts the entries (log-block.ts), before the block is sent to others. */
   sort(): void {
     this.#replace(sorted(this.#block));
   }
@@ -177,7 +177,7 @@ export class ClusterLog {
     const latest = this.#latest.get(node);
     const time = Math.max(now, latest?.time ?? 0);
     this.#uid = (this.#uid + 1) >>> 0;
-    // After a restart within one second, or with a clock that went back, an older uid is taken.
+    // After a restart within a second, or when the clock went back: continue the older uid.
     if (latest?.time === time && this.#uid <= latest.uid) this.#uid = (latest.uid + 1) >>> 0;
     wire.writeUInt32LE(this.#uid, Field.uid);
     wire.writeUInt32LE(time, Field.time);

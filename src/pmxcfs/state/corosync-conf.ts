@@ -1,5 +1,5 @@
 /**
- * Reads corosync.conf(5) as far as the list of members needs it. C counterpart: confdb.c and
+ * Reads the parts of corosync.conf(5) that the list of members needs. C counterpart: confdb.c and
  * cfs-utils.c (cluster_config_version), which get the same from a running corosync.
  */
 
@@ -15,7 +15,7 @@ export interface CorosyncConfig {
   readonly clusterName: string;
   readonly configVersion: number;
   readonly nodes: readonly CorosyncNode[];
-  /** quorum.expected_votes, which overrules the sum of the nodes' votes. */
+  /** quorum.expected_votes, which overrides the sum of the nodes' votes. */
   readonly expectedVotes: number | undefined;
   readonly twoNode: boolean;
 }
@@ -33,7 +33,7 @@ function newSection(name: string): Section {
   return { name, values: new Map(), sections: [] };
 }
 
-/** The sections of a file; a text that says what is wrong with it otherwise. */
+/** The sections of a file, or a text that says what is wrong with it. */
 function parseSections(text: string): Section | string {
   const root = newSection("");
   const open = [root];
@@ -62,7 +62,7 @@ function sectionsOf(above: Section, name: string): Section[] {
   return above.sections.filter((section) => section.name === name);
 }
 
-/** A value of the last section of a name that has it. */
+/** A value in the last section with this name that has it. */
 function valueIn(root: Section, section: string, name: string): string | undefined {
   return sectionsOf(root, section)
     .findLast((each) => each.values.has(name))
@@ -73,7 +73,7 @@ function wholeNumber(word: string | undefined): number | undefined {
   return word !== undefined && /^\d{1,10}$/.test(word) ? Number(word) : undefined;
 }
 
-/** Parses the file (latin1); a text that says what is wrong when it cannot be used. */
+/** Parses the file (latin1); a text that says why it cannot be used. */
 export function parseCorosyncConf(text: string): CorosyncConfig | string {
   const root = parseSections(text);
   if (typeof root === "string") return root;

@@ -1,6 +1,6 @@
 /**
  * FNV-1a with 64 bits, in two 32-bit halves: the digest by which C nodes compare node names and
- * users of cluster log entries (logger.c). BigInt would do, at a hundred times the cost.
+ * users of cluster log entries (logger.c). BigInt would be a hundred times slower.
  */
 
 /** A 64-bit hash as two unsigned halves. */

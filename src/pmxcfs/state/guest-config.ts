@@ -10,9 +10,9 @@ function isSpace(code: number): boolean {
 }
 
 /**
- * What follows `name:` in a line that is `nameLength` + 1 characters into it: without the white
- * space around it, up to a NUL. A last character is never trimmed at the left (`tags: ` is " ");
- * undefined where C finds nothing: no character at all, or a NUL before the first other one.
+ * The value after `name:`, which are the first `nameLength` + 1 characters of the line: without the
+ * white space around it, up to a NUL. A last character is never trimmed at the left (`tags: ` is "
+ * "); undefined where C finds nothing: no character at all, or a NUL before the first other one.
  */
 function valueAfter(line: string, nameLength: number): string | undefined {
   let from = nameLength + 1;
@@ -25,7 +25,7 @@ function valueAfter(line: string, nameLength: number): string | undefined {
   return line.slice(from, nul < 0 || nul > last ? last + 1 : nul);
 }
 
-/** The lines that are looked at. */
+/** The lines that count: those before the first section. */
 function* mainLines(config: string): Generator<string> {
   let from = 0;
   while (from < config.length && config.charCodeAt(from) !== 91) {
@@ -37,8 +37,8 @@ function* mainLines(config: string): Generator<string> {
 }
 
 /**
- * Scans as C does, for configurations in which the order of lines decides: each further hit of a
- * name that was found already counts one, and the scan ends when that count (a byte) equals the
+ * Scans as C does, for configurations in which the order of lines decides: each further match of a
+ * name that was found already increases a count (a byte), and the scan ends when it equals the
  * number of names asked for.
  */
 export function scanProperties(
@@ -60,7 +60,7 @@ export function scanProperties(
   return found;
 }
 
-/** A configuration read once: its properties by name, good for names without a colon. */
+/** A parsed configuration: its properties by name, usable for names without a colon. */
 export interface PropertyIndex {
   readonly values: ReadonlyMap<string, string>;
   /** True when a name occurs twice: then the value depends on the other names of the request. */

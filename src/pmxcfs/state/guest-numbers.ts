@@ -1,12 +1,12 @@
 /**
  * Which configuration has which guest number: a number exists once over all nodes and kinds. The
- * writable tree asks here before it creates, writes or renames. C counterpart: status.c,
+ * writable tree checks here before it creates, writes or renames. C counterpart: status.c,
  * vmlist_different_vm_exists.
  */
 import { guestPath } from "./guests.ts";
 import { pathOf, type Change, type Memdb } from "./memdb.ts";
 
-/** Kept up by the tree's changes. */
+/** Updated by the tree's changes. */
 export class GuestNumbers {
   readonly #memdb: Memdb;
   readonly #paths = new Map<number, string>();
@@ -17,7 +17,9 @@ export class GuestNumbers {
     memdb.subscribe((change) => this.#changed(change));
   }
 
-  /** The path that has the number of `path` elsewhere; undefined when it is free or no guest's. */
+  /**
+   * The other path that has the guest number of `path`; undefined when it is free or no guest's.
+   */
   elsewhere(path: string): string | undefined {
     const vmid = guestPath(path)?.vmid;
     if (vmid === undefined) return undefined;
@@ -33,7 +35,7 @@ export class GuestNumbers {
     if (kind === "removed" && held === path) this.#paths.delete(vmid);
     if (kind !== "placed") return;
     if (entry.kind === "file" && held === undefined) this.#paths.set(vmid, path);
-    // A directory that took a configuration's place.
+    // A directory has replaced a configuration.
     if (entry.kind === "directory" && held === path) this.#paths.delete(vmid);
   }
 

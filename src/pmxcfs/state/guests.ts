@@ -1,8 +1,8 @@
 /**
  * The guests, from the names of configuration files: the list of GET_GUEST_LIST and the properties
- * of GET_GUEST_CONFIG_PROPERTY(S). Kept up by the tree's changes; a configuration is read into an
- * index once after it changed, answers are kept as bytes until a guest changes.
- * C counterpart: status.c (vmlist), memdb.c (which names are guests).
+ * of GET_GUEST_CONFIG_PROPERTY(S). Updated by the tree's changes; a configuration is indexed once
+ * after a change, answers are kept as bytes until a guest changes. C counterpart: status.c
+ * (vmlist), memdb.c (which names are guests).
  */
 import { Errno } from "../../base/errno.ts";
 import { indexProperties, scanProperties, type PropertyIndex } from "./guest-config.ts";
@@ -27,21 +27,21 @@ const GUEST_PATH = new RegExp(
   `^nodes/(${NODE_NAME})/(qemu-server|lxc|openvz)/([1-9][0-9]*)\\.conf$`,
 );
 const MAX_VMID = 0xffff_ffff;
-/** Below it a single guest cannot be asked for. */
+/** Lower numbers cannot be asked for one by one. */
 const FIRST_VMID = 100;
 
-/** Answers kept: as many, and as long in all, as clients that ask the same again and again need. */
+/** Answers that are kept, by number and by size: enough for clients that repeat their requests. */
 const KEPT_ANSWERS = 64;
-/** Questions about all guests whose parts are kept over a change: the API and HA ask two. */
+/** Requests for all guests whose parts are kept when a guest changes: the API and HA make two. */
 const KEPT_QUESTIONS = 4;
 const KEPT_BYTES = 16 * 1024 * 1024;
 
-/** One state of a guest; a change makes another one. */
+/** One state of a guest; a change makes a new one. */
 interface Guest {
   readonly entry: Entry;
   /** Its part of the list. */
   readonly line: string;
-  /** Its properties, read when they are first asked for. */
+  /** Its properties, parsed at the first request for them. */
   index: PropertyIndex | undefined;
 }
 
@@ -75,7 +75,7 @@ export class Guests {
   readonly #versions: Versions;
   readonly #onDuplicate: (vmid: number, paths: readonly string[]) => void;
   readonly #guests = new Map<number, Guest>();
-  /** Configurations whose number another one has; the first takes over when that one goes. */
+  /** Configurations whose number another one has; when that one goes, the first takes over. */
   readonly #waiting = new Map<number, Entry[]>();
   readonly #answers = new Map<string, Uint8Array>();
   readonly #rendered = new Map<string, Map<Guest, string>>();
@@ -122,7 +122,7 @@ export class Guests {
    * 100; the operation refuses those). ENOENT: no such guest; EIO: its configuration is empty.
    */
   properties(vmid: number, names: readonly string[]): Uint8Array | Errno {
-    // The count keeps no names and one empty name apart.
+    // The count distinguishes no names from one empty name.
     const key = `${vmid}:${names.length}:${names.join("\0")}`;
     const kept = this.#answers.get(key);
     if (kept !== undefined) return kept;
@@ -141,7 +141,7 @@ export class Guests {
     return `{\n${render(vmid, guest, names, names.map(quoteJson))}\n}\n`;
   }
 
-  /** Only guests that changed since this was asked last are rendered again. */
+  /** Renders only the guests that changed since this was asked last. */
   #allProperties(key: string, names: readonly string[]): string {
     const quoted = names.map(quoteJson);
     const rendered = this.#renderedFor(key);
@@ -193,7 +193,7 @@ export class Guests {
       return;
     }
     const place = guestPath(path);
-    // A new mtime alone is no change of the guest: utime does not move vmlist.
+    // A new mtime alone does not change the guest: utime does not move vmlist.
     if (place === undefined || kind === "touched") return;
     const gone = kind === "removed" || entry.kind === "directory";
     const listChanged = gone ? this.#release(place.vmid, entry) : this.#claim(entry, place, path);
@@ -202,7 +202,7 @@ export class Guests {
     this.#drop();
   }
 
-  /** Another tree: the list is made anew, and every guest gets a new version. */
+  /** The tree was replaced: makes the list again, with a new version for every guest. */
   #rebuild(): void {
     this.#guests.clear();
     this.#waiting.clear();
@@ -240,7 +240,9 @@ export class Guests {
     this.#onDuplicate(vmid, [pathOf(holder.entry), path]);
   }
 
-  /** Takes a configuration off the list, and lists one that waited; true when the list changed. */
+  /**
+   * Removes a configuration from the list, and lists one that waited; true when the list changed.
+   */
   #release(vmid: number, entry: Entry): boolean {
     const waiting = (this.#waiting.get(vmid) ?? []).filter(
       (other) => other !== entry && other.parent !== undefined,
@@ -293,10 +295,10 @@ function configOf(guest: Guest): string {
   return Buffer.from(buffer, byteOffset, length).toString("latin1");
 }
 
-/** What needs no escape and is valid UTF-8 as it is. */
+/** Texts that need no escape and are valid UTF-8. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 
-/** A value as C shows it (`\` and `"` escaped), and valid JSON where C's is not. */
+/** A value as C prints it (`\` and `"` escaped), and valid JSON where C's is not. */
 function quoteValue(value: string): string {
   if (PLAIN.test(value)) return `"${value}"`;
   const decoded = Buffer.from(value, "latin1").toString("utf8");

@@ -1,12 +1,12 @@
 /**
- * Byte strings as JSON strings. The C server prints its bytes between quotes as they are; where
- * that gives valid JSON so do we, byte for byte, and where it would not (quotes, stray
- * backslashes, control characters, invalid UTF-8) the string is escaped properly instead.
- * Texts are latin1 (one character per byte), in and out: write the result with "latin1".
+ * Byte strings as JSON strings. The C server prints its bytes between quotes unchanged; where that
+ * gives valid JSON so does this, byte for byte, and where it would not (quotes, stray backslashes,
+ * control characters, invalid UTF-8) the string is escaped properly instead. Texts are latin1 (one
+ * character per byte), in and out: write the result with "latin1".
  */
 import { isUtf8 } from "node:buffer";
 
-/** What needs no second look: printable ASCII without quote and backslash. */
+/** The common case: printable ASCII without quote and backslash. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 
 /** What JSON allows between quotes, on bytes: whole escapes, no raw control characters. */

@@ -1,13 +1,13 @@
 /**
- * The timers of the locks below priv/lock: how long a lock has stayed as it is. They live in
- * memory only, so a restart or a sync gives every holder the full time again.
- * C counterpart: memdb.c, memdb->locktable and memdb_lock_expired.
+ * The timers of the locks below priv/lock: for how long a lock has not changed. They live in memory
+ * only, so that a restart or a sync gives every holder the full time again. C counterpart: memdb.c,
+ * memdb->locktable and memdb_lock_expired.
  */
 
 /** The directory whose directories are locks. */
 export const LOCK_DIRECTORY = "priv/lock";
 
-/** A lock that was not refreshed for longer than this is given up to the next process that asks. */
+/** A lock that was not refreshed for longer than this is granted to the next process that asks. */
 const LOCK_TIMEOUT_S = 120;
 
 /** True for a path anywhere below priv/lock. */
@@ -20,7 +20,9 @@ export function isLockPath(path: string): boolean {
   return isBelowLocks(path) && path.indexOf("/", LOCK_DIRECTORY.length + 1) < 0;
 }
 
-/** What asking for a lock's expiry found; `changed`: it is not the lock the timer was for. */
+/**
+ * The state of a lock whose expiry was asked for; `changed`: it is another lock than the timer's.
+ */
 export type LockAge = "expired" | "held" | "changed";
 
 interface Timer {
@@ -45,7 +47,7 @@ export class LockTable {
     return this.#timers.size;
   }
 
-  /** Starts the timer of a lock, or starts it anew. */
+  /** Starts or restarts the timer of a lock. */
   restart(path: string, digest: Uint8Array): void {
     this.#timers.set(path, { digest: hex(digest), since: this.#now() });
   }
@@ -55,14 +57,14 @@ export class LockTable {
     this.#timers.delete(path);
   }
 
-  /** All locks are gone, or will be noted anew. */
+  /** All locks are gone, or their timers start again. */
   clear(): void {
     this.#timers.clear();
   }
 
   /**
-   * Whether the lock has been as `digest` says for more than 120 s. A lock that changed, or has
-   * no timer yet, gets a new one.
+   * Whether the lock has been as `digest` says for more than 120 s. A lock that changed, or has no
+   * timer yet, gets a new timer.
    */
   age(path: string, digest: Uint8Array): LockAge {
     const timer = this.#timers.get(path);

@@ -83,7 +83,7 @@ export function append(block: Buffer, entry: Buffer): void {
 
 /**
  * Positions of the entries that a sort or a merge takes, newest first. Ends at an entry that is
- * none, and after as many as a block can hold: a chain in a circle is not followed for ever.
+ * none, and after the most entries that a block can hold, so that a circular chain ends.
  */
 export function* chain(block: Buffer): Generator<number> {
   const newest = block.readUInt32LE(Head.newest);

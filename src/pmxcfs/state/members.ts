@@ -13,7 +13,7 @@ export interface MembersOptions {
   readonly versions: Versions;
   /** Without it the node is alone. */
   readonly corosync?: CorosyncConfig;
-  /** Nodes that count as online besides this one; for test rigs. */
+  /** Nodes that count as online besides this one; for tests. */
   readonly online?: readonly string[];
 }
 
@@ -52,7 +52,8 @@ export class Members {
     const up = new Set([nodeName, ...online]);
     for (const [name, member] of this.#members) member.online = up.has(name);
     for (const { name, id, address } of corosync?.nodes ?? []) {
-      // A host name stands here in old files; the C server shows what a node resolved itself to.
+      // Old files have a host name here; the C server shows the address that a node resolved itself
+      // to.
       if (address === undefined || isIP(address) === 0) continue;
       if (name === nodeName) this.#ownAddress = address;
       else this.#addresses.set(id, address);
@@ -106,7 +107,7 @@ export class Members {
     this.#changed();
   }
 
-  /** The quorum service's last word. Moves no counter. */
+  /** Sets what the quorum service last reported. Moves no counter. */
   setQuorate(quorate: boolean): void {
     this.#quorate = quorate;
     this.#text = undefined;

@@ -1,8 +1,8 @@
 /**
- * The configuration tree in memory: what GET_CONFIG reads and everything else is derived from.
- * One source fills and changes it (directory.ts, config-db.ts or tree-store.ts); subscribers are
- * called after every change, in order. It owns the entries. File bytes are immutable: a change
- * replaces them, so a reader may keep the bytes it got. C counterpart: memdb.c.
+ * The configuration tree in memory: GET_CONFIG reads it and everything else is derived from it. One
+ * source fills and changes it (directory.ts, config-db.ts or tree-store.ts); subscribers are called
+ * after every change, in order. It owns the entries. File bytes are immutable: a change replaces
+ * them, so a reader may keep the bytes it got. C counterpart: memdb.c.
  */
 
 /** A file or a directory. Only Memdb changes one. */
@@ -10,7 +10,7 @@ export interface Entry {
   /** Unique in the tree; 0 is the root. */
   readonly inode: number;
   readonly kind: "file" | "directory";
-  /** One character per byte (latin1), without slashes where a path shall lead to it. */
+  /** One character per byte (latin1); no slashes, if a path is to find it. */
   readonly name: string;
   /** Undefined for the root, and for an entry that is no longer in the tree. */
   readonly parent: Entry | undefined;
@@ -35,7 +35,7 @@ type Mutable = { -readonly [K in keyof Omit<Entry, "parent" | "children">]: Entr
   children: Map<string, Mutable>;
 };
 
-/** What a change says besides where: all of it may move with any change. */
+/** The metadata of a change: any of it may differ with any change. */
 export interface Stamp {
   readonly version: number;
   readonly writer: number;
@@ -58,10 +58,10 @@ export interface LoadedEntry extends NewEntry {
 }
 
 /**
- * `placed`: there is an entry at the path now (new, moved there, or instead of another one);
- * `written`: its content; `touched`: its mtime only; `removed`: nothing is at the path any more.
- * A rename is `removed` then `placed`; over an existing target the target is only `placed`.
- * `reloaded`: the whole tree is another one; `path` is "" and `entry` the root.
+ * `placed`: there is an entry at the path now (new, moved there, or in place of another one);
+ * `written`: its content changed; `touched`: only its mtime; `removed`: nothing is at the path any
+ * more. A rename is `removed` then `placed`; over an existing target the target is only `placed`.
+ * `reloaded`: the whole tree was replaced; `path` is "" and `entry` the root.
  */
 export interface Change {
   readonly kind: "placed" | "written" | "touched" | "removed" | "reloaded";
@@ -107,13 +107,13 @@ export class Memdb {
     return this.#entryCount;
   }
 
-  /** Calls `subscriber` after every change from now on; the function returned ends that. */
+  /** Calls `subscriber` after every change from now on; the returned function ends that. */
   subscribe(subscriber: Subscriber): () => void {
     this.#subscribers.add(subscriber);
     return () => this.#subscribers.delete(subscriber);
   }
 
-  /** What is at `path`, whatever its slashes: leading, trailing and repeated ones do not count. */
+  /** The entry at `path`, with any slashes: leading, trailing and repeated ones do not count. */
   find(path: string): Entry | undefined {
     let entry: Entry | undefined = this.#root;
     let from = 0;
@@ -138,7 +138,7 @@ export class Memdb {
     return entry?.kind === "file" ? entry.bytes : undefined;
   }
 
-  /** Every entry, a directory before what is in it. */
+  /** Every entry, each directory before its content. */
   *entries(from: Entry = this.#root): Generator<Entry> {
     // Without recursion: a database may nest directories tens of thousands deep.
     const open = [from.children.values()];
@@ -150,14 +150,14 @@ export class Memdb {
     }
   }
 
-  /** Puts a new entry into `parent`, in place of what has that name there. */
+  /** Adds a new entry to `parent`, replacing an entry of the same name. */
   add(parent: Entry, from: NewEntry): Entry {
     const entry = newMutable(from);
     this.#place(entry, parent as Mutable, true);
     return entry;
   }
 
-  /** New content. `size` differs from the length of `bytes` as told at Entry.size. */
+  /** Replaces the content. `size` differs from the length of `bytes` only as Entry.size says. */
   write(entry: Entry, bytes: Uint8Array, stamp: Stamp, size: number = bytes.length): void {
     this.#fileBytes += size - entry.size;
     const written = entry as Mutable;
@@ -176,10 +176,10 @@ export class Memdb {
   }
 
   /**
-   * Replaces the whole tree and tells it as one `reloaded`. `entries` are in the order of inodes;
-   * each parent is among them, whatever the order. `old` are entries of this tree by inode: one
-   * whose inode and kind stay keeps its object, so that holders of it (the mount's open
-   * handles) sees the new state. Returns the new entries by inode, without the root.
+   * Replaces the whole tree and reports it as one `reloaded`. `entries` are in the order of inodes;
+   * each parent is among them, at any place. `old` are entries of this tree by inode: one whose
+   * inode and kind stay keeps its object, so that its holders (the mount's open handles) see the
+   * new state. Returns the new entries by inode, without the root.
    */
   reload(
     root: Stamp,
@@ -213,15 +213,16 @@ export class Memdb {
     return next;
   }
 
-  /** A new mtime, the content as it was. */
+  /** Sets the mtime; the content stays. */
   touch(entry: Entry, stamp: Stamp): void {
     this.#stamp(entry as Mutable, stamp);
     this.#tell("touched", entry);
   }
 
   /**
-   * Renames; what is below moves along, and each of it is told as removed and placed. `parent` must
-   * not be in `entry`: a directory in itself has no path, and asking for it would never end.
+   * Renames; what is below moves along, and each entry of it is reported as removed and placed.
+   * `parent` must not be in `entry`: a directory inside itself has no path, and looking for it
+   * would never end.
    */
   move(entry: Entry, parent: Entry, name: string, stamp: Stamp): void {
     if (isWithin(parent, entry)) throw new Error(`${pathOf(entry)} cannot move into itself`);
@@ -238,7 +239,7 @@ export class Memdb {
     for (const each of below) this.#tell("placed", each);
   }
 
-  /** Takes an entry out, a directory's entries first. */
+  /** Removes an entry, the content of a directory first. */
   remove(entry: Entry): void {
     const order = [entry];
     for (const above of order) {
@@ -306,10 +307,10 @@ export function isWithin(entry: Entry, above: Entry): boolean {
   return at === above;
 }
 
-/** Levels whose names a change's path has; no path that anybody waits for is as deep. */
+/** Levels that the path of a change shows; no path that anybody watches is as deep. */
 const TOLD_LEVELS = 256;
 
-/** The path of a change: of an entry that lies deeper its last names, after three dots. */
+/** The path of a change; for a deeper entry its last names after three dots. */
 function toldPath(entry: Entry): string {
   const names = [entry.name];
   for (let above = entry.parent; above?.parent !== undefined; above = above.parent) {
@@ -319,7 +320,7 @@ function toldPath(entry: Entry): string {
   return names.toReversed().join("/");
 }
 
-/** Where an entry is, without slashes at either end; "" for the root. */
+/** The path of an entry, without outer slashes; "" for the root. */
 export function pathOf(entry: Entry): string {
   let path = entry.name;
   for (let above = entry.parent; above?.parent !== undefined; above = above.parent) {

@@ -1,6 +1,6 @@
 /**
- * Which paths only root may read, by request and through the mount: the one rule for both. And the
- * names that the mount makes itself.
+ * Which paths only root may read, by request and through the mount: one rule for both. Also the
+ * names of the mount's special entries.
  */
 
 /** The names in a path; slashes that are doubled, leading or trailing do not count. */
@@ -18,12 +18,12 @@ export function pathIsPrivate(path: string): boolean {
   return partsArePrivate(pathParts(path));
 }
 
-/** The same of the names in a path. */
+/** The same for the names in a path. */
 function partsArePrivate(parts: readonly string[]): boolean {
   return parts[0] === "priv" || (parts[0] === "nodes" && parts[2] === "priv");
 }
 
-/** What the mount shows at the top by itself; in a copy of it these are no files. */
+/** Entries that the mount adds at the top; in a copy of the tree they are no files. */
 export const mountMadeNames: ReadonlySet<string> = new Set([
   ".clusterlog",
   ".debug",

@@ -23,7 +23,7 @@ export interface RrdOptions {
 /** An empty dump: no lines, one NUL. */
 const EMPTY_DUMP = Buffer.from([0]);
 
-/** The latest value per key. Owns the dump's bytes, which are never changed once returned. */
+/** The latest value per key. Owns the dump's bytes, which it does not change once returned. */
 export class Rrd {
   /** In the order of reporting: a key that reports again moves to the end, so the first entry is
    *  always the oldest. */
@@ -39,14 +39,14 @@ export class Rrd {
     this.#expiryMs = options.expiryMs ?? CfsLimits.rrdExpiryMs;
   }
 
-  /** Keys held, the expired ones among them until something is set or dumped. */
+  /** Keys that are held, with those that expired since the last set or dump. */
   get count(): number {
     return this.#entries.size;
   }
 
   /**
-   * Keeps `value` (latin1, without NUL) under `key` until it expires; the key may be empty and
-   * need not have a shape that is known. ENOSPC when there are too many keys.
+   * Keeps `value` (latin1, without NUL) under `key` until it expires; the key may be empty or of an
+   * unknown kind. ENOSPC when there are too many keys.
    */
   set(key: string, value: string): 0 | Errno {
     const now = this.#now();

@@ -1,15 +1,15 @@
 /**
- * The status store behind SET_STATUS and GET_STATUS: one key-value map per node (this node's keys,
- * and those that other nodes of the cluster sent), and the two special names `nodeip` and
- * `rrd/KEY`, which live elsewhere. Values are copied in and never changed afterwards.
- * C counterpart: status.c, kvhash.
+ * The status store of SET_STATUS and GET_STATUS: one key-value map per node (this node's keys, and
+ * those that other nodes of the cluster sent), and the two special names `nodeip` and `rrd/KEY`,
+ * whose values are passed on. Values are copied in and never changed afterwards. C counterpart:
+ * status.c, kvhash.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
 
 interface Value {
   bytes: Buffer;
-  /** 0 when created, one more with every set, the same bytes included. */
+  /** 0 when created; each set increments it, also with the same bytes. */
   version: number;
 }
 
@@ -73,17 +73,17 @@ export class Status {
   }
 
   /**
-   * SET_STATUS. Empty `data` removes the key, which need not exist. EFBIG above 32 KiB; ENOMEM
-   * for a `nodeip` or `rrd/` value that is empty, too long or lacks its NUL (as in C); ENOSPC
-   * for one key more than the bound, which C does not have.
+   * SET_STATUS. Empty `data` removes the key, which need not exist. EFBIG above 32 KiB; ENOMEM for
+   * a `nodeip` or `rrd/` value that is empty, too long or lacks its NUL (as in C); ENOSPC beyond
+   * the bound on keys, which C does not have.
    */
   set(name: string, data: Uint8Array): 0 | Errno {
     return this.#set(this.#own, undefined, name, data);
   }
 
   /**
-   * The same from another node, as a KV_UPDATE message brings it. ENOENT: the members do not have
-   * that node, or it is this one. Errors are for the log: the sender gets no answer.
+   * The same for another node, from a KV_UPDATE message. ENOENT: the members do not have that node,
+   * or it is this one. Errors are for the log: the sender gets no answer.
    */
   setOf(id: number, name: string, data: Uint8Array): 0 | Errno {
     const node = this.#members.nameOf(id);
@@ -98,7 +98,7 @@ export class Status {
     return id === undefined ? undefined : this.#others.get(id)?.get(name)?.bytes;
   }
 
-  /** This node's keys and values, in the order of creation: what a sync sends to the others. */
+  /** This node's keys and values in the order of creation: a sync sends them to the others. */
   *ownKeys(): IterableIterator<[name: string, bytes: Uint8Array]> {
     for (const [name, value] of this.#own) yield [name, value.bytes];
   }

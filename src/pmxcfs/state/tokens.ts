@@ -1,5 +1,5 @@
 /**
- * API tokens: whole lines of priv/token.cfg, looked up in a set that is made anew after the file
+ * API tokens: whole lines of priv/token.cfg, looked up in a set that is rebuilt after the file
  * changed. C counterpart: server.c, VERIFY_TOKEN (which searches the file each time).
  */
 import type { Memdb } from "./memdb.ts";
@@ -24,7 +24,7 @@ export class Tokens {
   }
 }
 
-/** A last line without a newline counts; what follows the last newline, if empty, is no line. */
+/** The lines of a file; the last one need not end in a newline. */
 function linesOf(content: Uint8Array | undefined): ReadonlySet<string> {
   if (content === undefined) return new Set();
   const lines = Buffer.from(content).toString("latin1").split("\n");

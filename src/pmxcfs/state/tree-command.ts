@@ -1,6 +1,6 @@
 /**
- * A change of the tree as data: what a system call on the mount asks for, what a message of the
- * database group carries (docs/internals/replication.md), and what the journal keeps.
+ * A change of the tree as data: the request of a system call on the mount, the content of a message
+ * of the database group (docs/internals/replication.md), and of a record of the journal.
  */
 
 /** Paths are latin1, one character per byte, without a slash at either end; "" is the root. */
@@ -8,9 +8,9 @@ export type TreeCommand =
   | {
       readonly kind: "write";
       readonly path: string;
-      /** Bytes; what lies between the file's end and it becomes zeros. */
+      /** Bytes; a gap between the file's end and the offset is filled with zeros. */
       readonly offset: number;
-      /** Not kept: the caller may use its memory again afterwards. */
+      /** Copied: the caller may reuse its memory afterwards. */
       readonly data: Uint8Array;
     }
   | { readonly kind: "truncate"; readonly path: string; readonly size: number }

@@ -1,15 +1,15 @@
 /**
  * Digests of the tree as the cluster compares it: per entry (the index of a STATE message), over
  * everything (VERIFY), and of a lock. Digests of entries are cached until the entry changes, so an
- * index costs hashing only what changed since the last one. C counterpart: memdb.c,
- * memdb_encode_index, memdb_compute_checksum, memdb_tree_entry_csum.
+ * index hashes only what changed since the last one. C counterpart: memdb.c, memdb_encode_index,
+ * memdb_compute_checksum, memdb_tree_entry_csum.
  */
 import type { Entry, Memdb } from "./memdb.ts";
 
 /** dirent.h's DT_DIR and DT_REG, as the type column and the digests have them. */
 const EntryType = { DIRECTORY: 4, FILE: 8 } as const;
 
-/** What of an entry goes into its digest. */
+/** The fields of an entry that its digest covers. */
 export interface Hashed {
   readonly inode: number;
   readonly parentInode: number;
@@ -66,7 +66,7 @@ function headOf(hashed: Hashed): Buffer {
   return head;
 }
 
-/** What a digest is made from, of an entry in the tree. */
+/** The fields for the digest of an entry in the tree. */
 export function hashedOf(entry: Entry): Hashed {
   const { inode, parent, version, writer, mtime, size, kind, name, bytes } = entry;
   const type = kind === "directory" ? EntryType.DIRECTORY : EntryType.FILE;
@@ -142,8 +142,8 @@ export function encodeIndex(
 }
 
 /**
- * The digests of one tree, kept as the index that a STATE carries: a change marks its entry, and
- * only marked entries are hashed for the next index.
+ * The digests of one tree, kept in the form of the index of a STATE message: a change marks its
+ * entry, and only marked entries are hashed for the next index.
  */
 export class TreeIndex {
   readonly #root: Entry;
@@ -151,7 +151,7 @@ export class TreeIndex {
   /** Head and root (written last), then inode and digest of each entry, by inode. */
   #encoded: Buffer = Buffer.alloc(FIRST_ENTRY);
   #bytes = FIRST_ENTRY;
-  /** Inodes whose entry came, went or changed since. */
+  /** Inodes of entries that were added, removed or changed since the last index. */
   readonly #changed = new Set<number>();
 
   /** `entries`: all but the root, in the order of inodes. */
@@ -169,12 +169,12 @@ export class TreeIndex {
     return this.#changed.size;
   }
 
-  /** Also for what Memdb does not tell: an entry that was replaced by another one. */
+  /** Marks an entry; needed for an entry that was replaced, which Memdb does not report. */
   changed(inode: number): void {
     if (inode !== 0) this.#changed.add(inode);
   }
 
-  /** After a sync: the tree is the one of this index. */
+  /** After a sync: takes over the leader's index, which describes this tree now. */
   adopt(index: Uint8Array): void {
     this.#encoded = Buffer.from(index);
     this.#bytes = index.length;
@@ -213,18 +213,18 @@ export class TreeIndex {
     return true;
   }
 
-  /** The tree is another one: everything is hashed again. */
+  /** The tree was replaced: everything is hashed again. */
   restart(): void {
     this.#bytes = FIRST_ENTRY;
     this.#changed.clear();
     for (const inode of this.#entries().keys()) this.#changed.add(inode);
   }
 
-  /** Byte position of an inode, or where it belongs. */
+  /** Byte position of an inode, or where it would be inserted. */
   #find(inode: number): number {
     let low = 0;
     let high = (this.#bytes - FIRST_ENTRY) / INDEX_ENTRY;
-    // Most often the newest entry, or one behind it.
+    // Usually the newest entry, or a new one after it.
     if (high > 0 && getU64(this.#encoded, this.#bytes - INDEX_ENTRY) < inode) return this.#bytes;
     while (low < high) {
       const middle = (low + high) >>> 1;
@@ -247,7 +247,7 @@ export class TreeIndex {
     this.#encoded.set(digestOf(hashedOf(entry)), at + INODE_BYTES);
   }
 
-  /** Moves what lies from `at` on. */
+  /** Moves everything from `at` on. */
   #shift(at: number, by: number): void {
     if (this.#bytes + by > this.#encoded.length) {
       const larger = Buffer.alloc(Math.max(this.#bytes + by, this.#encoded.length * 2));
@@ -268,7 +268,7 @@ export class TreeIndex {
   }
 
   /**
-   * The same in slices: the tree's state is noted now; each call of the returned function hashes
+   * The same in slices: the tree's state is recorded now; each call of the returned function hashes
    * for about `maxMs` (at least one entry), and the last one returns the checksum.
    */
   startChecksum(): (maxMs: number) => Buffer | undefined {

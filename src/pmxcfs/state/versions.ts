@@ -1,11 +1,11 @@
 /**
- * The counters behind GET_FS_VERSION: one for each observed path, one for the guest list, one for
- * the members. They live in memory only: a client compares the start time first. Bumped by the
- * tree's changes from the moment it is loaded. C counterpart: status.c, memdb_change_array.
+ * The counters of GET_FS_VERSION: one for each observed path, one for the guest list, one for the
+ * members. They live in memory only: a client compares the start time first. Incremented by the
+ * tree's changes once it is loaded. C counterpart: status.c, memdb_change_array.
  */
 import type { Change, Memdb } from "./memdb.ts";
 
-/** The paths clients keep in caches by version, in the order in which they are shown. */
+/** The paths that clients cache by version, in the order in which they are shown. */
 export const OBSERVED_PATHS = [
   "corosync.conf",
   "corosync.conf.new",
@@ -82,7 +82,7 @@ export class Versions {
     return this.#vmlist;
   }
 
-  /** Moves whenever a counter here moves. */
+  /** Changes whenever a counter here changes. */
   get generation(): number {
     return this.#generation;
   }
@@ -98,7 +98,7 @@ export class Versions {
     this.#generation++;
   }
 
-  /** A guest came, went, or its configuration changed. */
+  /** A guest was added or removed, or its configuration changed. */
   bumpVmlist(): void {
     this.#vmlist++;
     this.#generation++;

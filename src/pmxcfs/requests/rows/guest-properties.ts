@@ -1,7 +1,7 @@
 /**
  * GET_GUEST_CONFIG_PROPERTY and GET_GUEST_CONFIG_PROPERTIES: one property of any name, or several.
- * The guest's number is read and judged before anything else of the body, however short the body
- * is. C counterpart: server.c, which reads zeros behind a short body.
+ * The guest's number is read and checked before the rest of the body, even when the body is too
+ * short. C counterpart: server.c, which reads zeros after a short body.
  */
 import { Errno } from "../../../base/errno.ts";
 import { newSpan, prefix, type Span, u32, u8 } from "../../../wire/struct.ts";
@@ -12,7 +12,7 @@ import { badNumber, badText, shownText, terminated, unfit } from "../encoding.ts
 import { redactProperties } from "../redaction.ts";
 import { defineRequest, type Parameter, type Redaction, type Services } from "../request.ts";
 
-/** Guests are numbered from here; 0 asks for all of them. */
+/** The lowest guest number; 0 asks for all guests. */
 const FIRST_VMID = 100;
 
 /** By vmid, then property; only what is set. */
@@ -36,27 +36,29 @@ const answer = jsonAnswer<GuestProperties>(
   },
 );
 
-/** The server's checks of the guest, which come first. */
+/** The server's checks of the guest, which are the first ones. */
 const GUEST_CHECKS: readonly string[] = [
   "vmid 1 to 99: EINVAL; from 100 on, unknown: ENOENT (what a short body lacks of it is 0)",
 ];
 
 const redact: Redaction = { reply: (_, reply) => redactProperties(reply) };
 
-/** The u32 at the body's start; what the message does not have of it is 0. */
+/** The u32 at the body's start; bytes that the message does not have are 0. */
 function vmidOf({ bytes, at }: Span): number {
   const byte = (offset: number) => bytes[at + offset] ?? 0;
   return (byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24)) >>> 0;
 }
 
-/** Why this guest cannot be asked for: EINVAL for 1 to 99, ENOENT for one that does not exist. */
+/**
+ * Why this guest cannot be asked for: EINVAL for 1 to 99, ENOENT for a guest that does not exist.
+ */
 function guestError(guests: Guests, vmid: number): Errno | undefined {
   if (vmid === 0) return undefined;
   if (vmid < FIRST_VMID) return Errno.EINVAL;
   return guests.has(vmid) ? undefined : Errno.ENOENT;
 }
 
-/** The errno of a request whose header claims less than a header: the guest comes first. */
+/** The errno of a request whose header claims less than a header: the guest is checked first. */
 function malformedProperties({ guests }: Services, body: Span): Errno {
   return guestError(guests, vmidOf(body)) ?? Errno.EINVAL;
 }

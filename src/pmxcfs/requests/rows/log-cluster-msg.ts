@@ -85,10 +85,10 @@ export const logClusterMsg = defineRequest({
     },
   },
   /**
-   * Each string is read from where the lengths say it begins up to its NUL, wherever that is. Only
-   * three bytes are checked: those before tag and message (with an empty ident the first of them
-   * is the tag length itself), and the one after the claimed end, which is 0 unless the header
-   * claims less than was sent. A message needs no NUL of its own.
+   * Each string is read from the start that the lengths give up to its NUL, wherever that is. Only
+   * three bytes are checked: those before tag and message (with an empty ident the first of them is
+   * the tag length itself), and the one after the claimed end, which is 0 unless the header claims
+   * less than was sent. A message needs no NUL of its own.
    */
   run({ replicator }, body, caller) {
     const tagAt = layout.size + identBytes(body);

@@ -12,7 +12,7 @@ const NEWLINE = 0x0a;
 /** A token that does not exist: its answer is ENOENT. */
 const NO_TOKEN = "pmxcfs-ipc-check@pve!none 00000000-0000-0000-0000-000000000000";
 
-/** `root@pam!ci`, of a token's line; undefined when it has another form and may be all secret. */
+/** `root@pam!ci`, of a token's line; undefined for any other form, all of which may be secret. */
 function nameOf(text: string): string | undefined {
   return /^([^ =!]+![^ =]+)[ =]/.exec(text)?.[1];
 }
