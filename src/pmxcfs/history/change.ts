@@ -1,10 +1,13 @@
-/** One change of the tree as the history keeps it. Plain data: it is sent to the writing thread. */
+/**
+ * One change of the tree as the history keeps it. Plain data, because it is sent to the writing
+ * thread.
+ */
 
 export type ChangeKind = "create" | "mkdir" | "write" | "replace" | "rename" | "touch" | "remove";
 
 /**
- * Why a change happened: somebody changed the tree; a sync of the cluster; or it was found so when
- * the server started (changed while no history was kept).
+ * Why a change happened: a process changed the tree; a sync of the cluster; or it was found at the
+ * start of the server (changed while no history was kept).
  */
 export type ChangeCause = "change" | "sync" | "start";
 
@@ -27,9 +30,9 @@ export interface HistoryChange {
   readonly timeMs: number;
   /** Id of the node that made it; 0 outside a cluster. */
   readonly writer: number;
-  /** Latin1, without slashes at either end; of a rename, where the entry was. */
+  /** Latin1, without outer slashes; for a rename, the old path. */
   readonly path: string;
-  /** Of a rename: where the entry is now. */
+  /** For a rename: the new path. */
   readonly to: string | undefined;
   readonly type: "file" | "directory";
   /** Bytes of the file after the change; 0 for a directory and a removal. */
@@ -43,7 +46,7 @@ export interface HistoryChange {
   readonly author: Author | undefined;
 }
 
-/** Where the entry is after the change. */
+/** The path of the entry after the change. */
 export function placeOf(change: Pick<HistoryChange, "path" | "to">): string {
   return change.to ?? change.path;
 }

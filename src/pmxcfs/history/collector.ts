@@ -1,9 +1,9 @@
 /**
  * Turns the changes of a Memdb into history, on the thread that serves: an object per change, no
- * I/O. Changes of one entry that follow each other within one batch are joined, so that PVE's way
- * to write (temporary file, write, rename) is one change of the target, and a file written in
- * pieces is one change with its last content. Bounded: beyond its limits contents, then changes are
- * left out and counted, because a history must never hold up a write.
+ * I/O. Consecutive changes of one entry within one batch are joined, so that PVE's way to write
+ * (temporary file, write, rename) is one change of the target, and a file written in pieces is one
+ * change with its last content. Bounded: beyond its limits contents, then changes are dropped and
+ * counted, because a history must never delay a write.
  */
 import { isBelowLocks } from "../state/locks.ts";
 import { pathOf, type Change, type Entry, type Memdb } from "../state/memdb.ts";
@@ -24,7 +24,7 @@ export interface CollectorOptions {
   readonly isPrivate: (path: string) => boolean;
   /** Keep contents of private files too. */
   readonly keepPrivate: boolean;
-  /** Called when the first change waits after none did. */
+  /** Called when a change waits and none did before. */
   readonly pending: () => void;
   readonly limits?: CollectorLimits;
   /** Ms since 1970. */
@@ -33,7 +33,7 @@ export interface CollectorOptions {
 
 type Pending = { -readonly [K in keyof HistoryChange]: HistoryChange[K] };
 
-/** What the tree looked like: enough to tell what a sync changed. */
+/** The previous state of the tree, as far as needed to find what a sync changed. */
 interface Known {
   readonly version: number;
   readonly type: "file" | "directory";
@@ -42,7 +42,7 @@ interface Known {
 interface Removal {
   readonly entry: Entry;
   readonly path: string;
-  /** Its place in the pending changes; the newest change of the path before it. */
+  /** Its index in the pending changes; the previous change of the path. */
   readonly at: number;
   readonly before: number | undefined;
 }
@@ -58,16 +58,16 @@ export class HistoryCollector {
   #pending: (Pending | undefined)[] = [];
   #waiting = 0;
   #bytes = 0;
-  /** The newest pending change of each path, by its place in #pending. */
+  /** The newest pending change of each path, by its index in #pending. */
   #newest = new Map<string, number>();
   #author: Author | undefined;
-  /** Authors whose changes wait for the cluster, by path, in the order of asking. */
+  /** Authors whose changes wait for the cluster, by path, in the order of their requests. */
   readonly #expected = new Map<string, readonly Author[]>();
   /** A `removed` that may turn out to be the first half of a rename. */
   #removal: Removal | undefined;
-  /** Changes left out because too many waited. */
+  /** Changes dropped because too many waited. */
   lostChanges = 0;
-  /** Contents left out because too many bytes waited. */
+  /** Contents dropped because too many bytes waited. */
   lostContents = 0;
 
   constructor(options: CollectorOptions) {
@@ -84,9 +84,9 @@ export class HistoryCollector {
   }
 
   /**
-   * Runs `change`, which asks for a change of `paths`: what changes in the tree before it returns
-   * is by `author`; where it returns a promise (a cluster), so is what changes at that path until
-   * the promise is settled.
+   * Runs `change`, which requests a change of `paths`: what changes in the tree before it returns
+   * is attributed to `author`; where it returns a promise (a cluster), so is what changes at that
+   * path until the promise is settled.
    */
   by<T>(author: Author | undefined, paths: readonly string[], change: () => T): T {
     this.#author = author;
@@ -112,17 +112,17 @@ export class HistoryCollector {
     result.then(over, over);
   }
 
-  /** Who asked for the change of `path` that has just been applied, if it was asked for here. */
+  /** The process that requested the change of `path` that was just applied, if it runs here. */
   #authorOf(path: string): Author | undefined {
     return this.#author ?? this.#expected.get(path)?.[0];
   }
 
-  /** Adds a change that was found at the start (`found`), or an entry that is gone (`gone`). */
+  /** Adds a change that was found at the start. */
   found(path: string, entry: Entry): void {
     this.#push(entry.kind === "file" ? "create" : "mkdir", path, entry, { cause: "start" });
   }
 
-  /** Adds the removal of an entry that was there when the history ended, and is not now. */
+  /** Adds the removal of an entry that the history has and the tree has not. */
   gone(path: string, type: "file" | "directory"): void {
     this.#removed(path, type, "start", this.#options.memdb.root.version);
   }
@@ -154,7 +154,7 @@ export class HistoryCollector {
     return taken;
   }
 
-  /** No more changes are collected. */
+  /** Stops collecting. */
   close(): void {
     this.#unsubscribe();
   }
@@ -241,7 +241,7 @@ export class HistoryCollector {
     this.#append(change);
   }
 
-  /** Content as long as there is room for it. */
+  /** The content, while the bound on contents permits it. */
   #bounded(bytes: Uint8Array): Uint8Array | undefined {
     if (this.#bytes + bytes.length <= this.#limits.bytes) return bytes;
     this.lostContents++;
@@ -302,7 +302,7 @@ export class HistoryCollector {
     });
   }
 
-  /** A sync has replaced the tree: what differs is what it changed. */
+  /** A sync has replaced the tree: the differences are its changes. */
   #reloaded(): void {
     const left = new Map(this.#known);
     const { memdb } = this.#options;

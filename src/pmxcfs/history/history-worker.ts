@@ -1,5 +1,5 @@
 /**
- * The thread that writes the history, so that hashing, compressing and disk never hold the event
+ * The thread that writes the history, so that hashing, compressing and disk never block the event
  * loop. One job at a time, answered in order; recorder.ts is the other end.
  */
 import { errorText } from "../../base/error-text.ts";
@@ -19,7 +19,7 @@ export type HistoryAnswer =
   | { readonly kind: "closed" }
   | { readonly kind: "failed"; readonly reason: string };
 
-/** The thread as it is seen from inside. */
+/** The worker's own scope. */
 interface Thread {
   onmessage: ((event: { readonly data: HistoryJob }) => void) | null;
   postMessage(answer: HistoryAnswer): void;

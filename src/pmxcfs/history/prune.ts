@@ -1,6 +1,7 @@
 /**
  * Keeps the history within its size and its age, a slice at a time. The newest change of each path
- * stays whatever its age, unless it is a removal: the tree as of any kept moment can be told.
+ * stays whatever its age, unless it is a removal, so that the tree at any kept moment can be
+ * rebuilt.
  */
 import type { Database } from "bun:sqlite";
 
@@ -16,15 +17,15 @@ export const HISTORY_LIMITS: PruneLimits = {
   ageMs: 90 * 24 * 3_600_000,
 };
 
-/** Changes looked at in one slice. */
+/** Changes examined in one slice. */
 const SLICE = 500;
-/** Pages given back to the file system in one slice. */
+/** Pages returned to the file system in one slice. */
 const VACUUM_PAGES = 256;
 
 /**
- * Of the `window` oldest changes those that can go: a later change of the same place, or a removal,
- * makes them superfluous. A removal or a rename must outlive every older change of the path it
- * emptied, or that entry would seem to be there again.
+ * Those of the `window` oldest changes that can be deleted: a later change of the same place, or a
+ * removal, supersedes them. A removal or a rename must outlive every older change of the path it
+ * emptied, or that entry would seem to exist again.
  */
 const SUPERFLUOUS = `
   SELECT id, digest FROM (SELECT * FROM change ORDER BY id LIMIT ?) AS old
@@ -48,7 +49,10 @@ function usedBytes(database: Database): number {
   return pages * number(database, "PRAGMA page_size");
 }
 
-/** Deletes up to SLICE superfluous changes and the contents only they had; how many changes. */
+/**
+ * Deletes up to SLICE superfluous changes and the contents that only they had; the number of
+ * changes.
+ */
 function deleteSlice(database: Database, window: number, olderThanMs: number): number {
   const rows = database.query(SUPERFLUOUS).values(window, olderThanMs, SLICE) as [
     number,

@@ -1,6 +1,6 @@
 /**
- * Questions to a history database: which changes, which content, the whole tree at a moment. Read
- * only; a server may write it meanwhile.
+ * Queries on a history database: changes, contents, the whole tree at a moment. Read only; a server
+ * may write it meanwhile.
  */
 import type { Database } from "bun:sqlite";
 import { nodeOf, openForReading } from "./schema.ts";
@@ -31,12 +31,12 @@ export interface KeptChange {
 export interface ChangeFilter {
   /** Changes of this path, of what is below it, and renames from or to them. */
   readonly path?: string | undefined;
-  /** Changes of the configuration of this guest, whatever its node and kind. */
+  /** Changes of the configuration of this guest, on any node and of any kind. */
   readonly guest?: number | undefined;
   readonly sinceMs?: number | undefined;
   readonly untilMs?: number | undefined;
   readonly writer?: number | undefined;
-  /** The newest so many. */
+  /** Only this many, the newest ones. */
   readonly most?: number | undefined;
 }
 
@@ -116,7 +116,7 @@ export class History implements Disposable {
     return Number(row?.[0] ?? 0);
   }
 
-  /** The last change of what stands at `path`, as of `version` of the tree (default: now). */
+  /** The last change of the entry at `path`, up to `version` of the tree (default: now). */
   stateAt(path: string, version: number = Number.MAX_SAFE_INTEGER): KeptChange | undefined {
     const row = this.#database
       .query(
@@ -137,7 +137,7 @@ export class History implements Disposable {
     return packed instanceof Uint8Array ? Bun.zstdDecompressSync(packed) : undefined;
   }
 
-  /** The whole tree as of a moment: the last change of every path that was there. */
+  /** The whole tree at a moment: the last change of every path that existed. */
   treeAt(timeMs: number): Map<string, KeptChange> {
     const tree = new Map<string, KeptChange>();
     const rows = this.#database
@@ -162,7 +162,7 @@ export class History implements Disposable {
   }
 }
 
-/** Whether the path was there after the change `state` (History.stateAt). */
+/** Whether the path existed after the change `state` (History.stateAt). */
 export function isThere(path: string, state: KeptChange): boolean {
   return state.kind !== "remove" && (state.to ?? state.path) === path;
 }

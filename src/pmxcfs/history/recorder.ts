@@ -1,7 +1,7 @@
 /**
  * Keeps the history of a served tree: collects changes (collector.ts), sends them in batches to the
- * thread that writes (history-worker.ts), and at the start adds what changed in between. A write of
- * the tree never waits for it and never fails with it: what cannot be written is kept up to the
+ * writing thread (history-worker.ts), and at the start adds what changed in between. A write of the
+ * tree never waits for it and never fails with it: what cannot be written is kept up to the
  * collector's bounds and tried again, and one line of the log says so.
  */
 import { threadFile } from "../../platform/self.ts";
@@ -18,23 +18,23 @@ const WORKER = threadFile(
   "src/pmxcfs/history/history-worker.ts",
 );
 
-/** Between a change and its way to the disk, unless changes follow each other just then. */
+/** Time from a change to its being sent to the disk, unless more changes follow just then. */
 export const BATCH_MS = 350;
 /**
- * A batch does not end in the middle of what belongs together (create, write, rename): it waits
- * until nothing changed for so long, and so many times at most, which makes half a second.
+ * A batch must not end between changes that belong together (create, write, rename): it waits until
+ * nothing has changed for QUIET_MS, MOST_WAITS times at most, half a second in all.
  */
 const QUIET_MS = 30;
 const MOST_WAITS = 5;
 /** Bytes of contents in one message to the thread; copying them takes under a millisecond. */
 const BATCH_BYTES = 1024 * 1024;
-/** Pauses between tries while it cannot be written: doubled up to the second. */
+/** Shortest and longest pause between tries to write; it doubles each time. */
 const RETRY_MS = [1_000, 60_000] as const;
-/** Between looks at size and age. */
+/** Interval of the checks of size and age. */
 const PRUNE_EVERY_MS = 60_000;
-/** A stop waits so long for what is not written yet. */
+/** At a stop, longest wait for what is not written yet. */
 const CLOSE_MS = 3_000;
-/** Time the search for changes at the start may take of one turn of the loop, ms. */
+/** Longest part of a turn of the loop for the search for changes at the start, ms. */
 const SLICE_MS = 1;
 
 export interface RecorderOptions extends HistoryFile {
@@ -57,10 +57,10 @@ export class HistoryRecorder implements AsyncDisposable {
   readonly #collector: HistoryCollector;
   readonly #worker: Worker;
   readonly #complaints: LogOnce;
-  /** Version of the tree when collecting began: what is newer comes as a change. */
+  /** Version of the tree when collecting began: later versions come as changes. */
   readonly #startVersion: number;
   #answered: ((answer: HistoryAnswer) => void) | undefined;
-  /** The batch that is being written, kept until it is. */
+  /** The batch being written, kept until it is. */
   #batch: readonly HistoryChange[] = [];
   #isOpen = false;
   #isBusy = false;
@@ -100,7 +100,7 @@ export class HistoryRecorder implements AsyncDisposable {
     };
   }
 
-  /** Whose change `change` is: see HistoryCollector.by. */
+  /** Attributes changes to `author`: see HistoryCollector.by. */
   by<T>(author: Author | undefined, paths: readonly string[], change: () => T): T {
     return this.#collector.by(author, paths, change);
   }
@@ -197,7 +197,7 @@ export class HistoryRecorder implements AsyncDisposable {
     }
   }
 
-  /** False when it could not be written; then the next try is armed. */
+  /** False when it could not be written; then the next try is scheduled. */
   async #writeBatch(): Promise<boolean> {
     if (this.#batch.length === 0) this.#batch = this.#collector.take(BATCH_BYTES);
     if (this.#batch.length === 0) return true;

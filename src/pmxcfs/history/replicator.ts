@@ -1,16 +1,16 @@
-/** A Replicator whose changes are told to the history, with the process that asked for each. */
+/** A Replicator that reports its changes to the history, with the process that requested each. */
 import type { Errno } from "../../base/errno.ts";
 import { commandOf } from "../../platform/processes.ts";
 import type { LogMessage, Replicator, Requester } from "../replication/replicator.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import type { Author } from "./change.ts";
 
-/** Where changes are told to: HistoryRecorder. */
+/** Receives the changes: HistoryRecorder. */
 export interface ChangeRecorder {
   by<T>(author: Author | undefined, paths: readonly string[], change: () => T): T;
 }
 
-/** A process is asked for its name once in so long, ms: a pid is not used again that soon. */
+/** How long a process's name is remembered, ms: a pid is not reused that soon. */
 const NAME_MS = 1_000;
 /** Names that are remembered. */
 const NAMES = 256;

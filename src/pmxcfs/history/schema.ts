@@ -1,6 +1,6 @@
 /**
- * The history database: its tables, how it is made, and whether one that is there is ours. It lies
- * beside config.db, root only; nothing of the tree depends on it.
+ * The history database: its tables, how it is made, and whether an existing one is ours. It lies
+ * beside config.db, readable by root only; nothing of the tree depends on it.
  */
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
  * Writes changes into the history database, and prunes it. Synchronous; runs in the history's own
- * thread (history-worker.ts). A database that cannot be used is set aside under a new name and a
- * new one begun; nothing is ever deleted but by the limits.
+ * thread (history-worker.ts). A database that cannot be used is renamed and a new one begun;
+ * nothing is ever deleted except by the limits.
  */
 import { Database } from "bun:sqlite";
 import { chmodSync, closeSync, existsSync, openSync, renameSync, statSync } from "node:fs";
@@ -28,10 +28,10 @@ const INSERT_CHANGE = `INSERT INTO change (version, first_version, time_ms, writ
 
 const INSERT_CONTENT = "INSERT OR IGNORE INTO content (digest, size, packed) VALUES (?, ?, ?)";
 
-/** Changes of one transaction; between two of them a reader gets in. */
+/** Changes in one transaction; between two of them a reader can proceed. */
 const CHANGES_PER_TRANSACTION = 500;
 
-/** Moves a database and what belongs to it; returns the new name. */
+/** Renames a database and its companions; returns the new name. */
 function setAside(file: string, stamp: string): string {
   const aside = `${file}.set-aside-${stamp}`;
   for (const suffix of ["-wal", "-shm", ""]) {
@@ -40,7 +40,7 @@ function setAside(file: string, stamp: string): string {
   return aside;
 }
 
-/** Why the file cannot be written on; undefined when it can, or is not there. */
+/** Why the file cannot be continued; undefined when it can, or does not exist. */
 function objection(file: string, node: string): string | undefined {
   if (!existsSync(file)) return undefined;
   if (!statSync(file).isFile()) return "it is no regular file";
@@ -60,7 +60,7 @@ export class HistoryWriter implements Disposable {
   readonly #options: HistoryFile;
   readonly #database: Database;
   readonly #inode: number;
-  /** What was set aside at the opening, for the log. */
+  /** What was renamed at the opening, for the log. */
   readonly notice: string | undefined;
 
   private constructor(options: HistoryFile, database: Database, notice: string | undefined) {
@@ -79,7 +79,7 @@ export class HistoryWriter implements Disposable {
       notice = `${file}: ${reason}; kept as ${setAside(file, compactTime())}, and a new one begun`;
     }
     const isNew = !existsSync(file);
-    // Made with its mode: there is no moment in which others could open it.
+    // Created with its mode, so that others can open it at no moment.
     if (isNew) closeSync(openSync(file, "ax", 0o600));
     else chmodSync(file, 0o600);
     const database = new Database(file, { readwrite: true });
@@ -89,12 +89,12 @@ export class HistoryWriter implements Disposable {
     return new HistoryWriter(options, database, notice);
   }
 
-  /** Whether the file at the path is another one than the open one, or none. */
+  /** Whether the path names another file than the open one, or none. */
   get replaced(): boolean {
     return statSync(this.#options.file, { throwIfNoEntry: false })?.ino !== this.#inode;
   }
 
-  /** What the history says is at each path. */
+  /** The newest entry of each path in the history. */
   lastKnown(): LastKnown {
     const known: LastKnown = new Map();
     const rows = this.#database

@@ -1,6 +1,6 @@
 /**
  * One loading client: this program started again by `bench`, with one connection of libqb or of our
- * own library. Says `ready`, waits for `go`, loads, and reports one line of JSON.
+ * own library. Prints `ready`, waits for `go`, sends requests, and reports one line of JSON.
  */
 import { writeSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
@@ -20,7 +20,7 @@ export type LoadClient = "libqb" | "own";
 export interface LoadWork {
   readonly socket: string;
   readonly client: LoadClient;
-  /** Request id; `connect`: connecting and disconnecting is what is measured. */
+  /** Request id; `connect`: connecting and disconnecting is measured instead. */
   readonly id: number | "connect";
   /** The body, base64. */
   readonly body: string;
@@ -38,7 +38,7 @@ export interface LoadReport {
   readonly cpuMs: number;
 }
 
-/** One operation: 0, a server's errno (answered), or a failure that ends the load. */
+/** One operation: 0, the errno of an answer, or a text for a failure that ends the load. */
 type Operation = () => number | string | Promise<number | string>;
 
 const RESPONSE_ROOM = 64 * 1024;

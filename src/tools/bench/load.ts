@@ -1,7 +1,7 @@
 /**
- * Loading a service: children with one connection each, all started before any goes, run in rounds;
- * and what the server's process used meanwhile. With two services the rounds alternate, so that
- * whatever else the machine does hits both.
+ * Loads a service: children with one connection each, all started before any of them sends, run in
+ * rounds; and what the server's process used meanwhile. With two services the rounds alternate, so
+ * that other activity of the machine affects both.
  */
 import { readFileSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
@@ -10,13 +10,13 @@ import { selfCommand } from "../../platform/self.ts";
 import { Histogram } from "../../base/histogram.ts";
 import { LOAD_VARIABLE, type LoadReport, type LoadWork } from "./load-child.ts";
 
-/** A child must be ready within this, and report within this much more than its working time. */
+/** Time for a child to be ready; and to report, after its working time. */
 const READY_MS = 20_000;
 const REPORT_MS = 20_000;
 /** Clock ticks per second of /proc/PID/stat (sysconf _SC_CLK_TCK; 100 wherever Linux runs). */
 const TICKS = 100;
 
-/** What came of loading one service. */
+/** Results of loading one service. */
 export interface LoadResult {
   readonly socket: string;
   readonly serverPid: number;
@@ -36,7 +36,7 @@ export interface LoadResult {
 export interface LoadOptions {
   readonly connections: number;
   readonly rounds: number;
-  /** Of all rounds together; or `count` requests of each connection. */
+  /** Duration of all rounds together; or `count` requests per connection. */
   readonly durationMs: number;
   readonly count: number;
 }
@@ -45,7 +45,7 @@ export interface LoadOptions {
 function cpuMsOf(pid: number): number | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The command's name may hold anything; fields count from behind it.
+    // The command's name may contain anything: the fields are counted from its end.
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
     return ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS;
   } catch {
@@ -93,7 +93,7 @@ class LoadingClient {
   async go(durationMs: number, count: number): Promise<LoadReport | string> {
     await this.#process.stdin.write(`go ${durationMs} ${count}\n`);
     await this.#process.stdin.flush();
-    // A count has no end of its own; the children's own timeouts bound each request.
+    // A number of requests has no end time; the children's own timeouts bound each request.
     const next = await this.next(count > 0 ? 24 * 3_600_000 : durationMs + REPORT_MS);
     if ("failure" in next) return next.failure;
     const report = JSON.parse(next.line) as LoadReport | { failure: string };
@@ -179,7 +179,7 @@ async function serverPidOf(socket: string): Promise<number | string> {
   return client.server.pid;
 }
 
-/** Loads each service of `works` in turns; results in their order, or why it did not work. */
+/** Loads each service of `works` in turns; the results in their order, or why it failed. */
 export async function runLoad(
   works: readonly LoadWork[],
   { connections, rounds, durationMs, count }: LoadOptions,

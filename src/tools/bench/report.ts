@@ -40,7 +40,7 @@ export function figures(result: LoadResult): Record<string, number | string | un
   };
 }
 
-/** A bar for each half power of two that holds a ten-thousandth of all values. */
+/** A bar for each half power of two that holds at least a ten-thousandth of all values. */
 function plot({ latencies }: LoadResult): string {
   if (latencies.total === 0) return "";
   const rows: { label: string; count: number }[] = [];
@@ -111,7 +111,7 @@ export function ratios(first: LoadResult, second: LoadResult): Record<string, nu
   };
 }
 
-/** The second result in multiples of the first, one line. */
+/** The second result as multiples of the first, in one line. */
 export function ratiosText(first: LoadResult, second: LoadResult): string {
   const parts = Object.entries(ratios(first, second)).map(([name, value]) => {
     return `${name.replaceAll("_", " ")} ${value === null ? "unknown" : `x${value}`}`;

@@ -1,6 +1,7 @@
 /**
  * A support bundle: findings, versions, logs, corosync, the tree's listing and its recent changes
- * in one .tar.gz, with an index page that opens without a network. Contents of files are not in it.
+ * in one .tar.gz, with an index page that opens without a network. It contains no contents of files
+ * of the tree.
  */
 import { gzipSync } from "node:zlib";
 import { compactTime } from "../../base/compact-time.ts";
@@ -48,7 +49,7 @@ export async function makeBundle(
   return { bytes: gzipSync(tar), names: Object.keys(files) };
 }
 
-/** JSON whose strings are masked one by one: it stays JSON. */
+/** JSON whose strings are masked one by one, so that it stays JSON. */
 function maskedJson(text: string): string {
   const masked: unknown = JSON.parse(text, (_, value: unknown) =>
     typeof value === "string" ? maskSecrets(value) : value,

@@ -20,7 +20,7 @@ pre { overflow: auto; max-height: 32rem; font: 12.5px/1.45 ui-monospace, monospa
 summary { cursor: pointer; }
 `;
 
-/** Of a part as much as a browser shows quickly; the file beside the page has all of it. */
+/** Characters of a part that the page shows; the file beside the page has all of it. */
 const SHOWN = 200_000;
 
 function escapeHtml(text: string): string {

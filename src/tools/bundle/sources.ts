@@ -1,6 +1,6 @@
 /**
- * What goes into a support bundle, each part by name: made of facts and of texts whose secrets are
- * masked, never of the contents of files below /etc/pve. A part that cannot be had says why.
+ * The parts of a support bundle, each by name: facts, and texts whose secrets are masked, never the
+ * contents of files below /etc/pve. A part that cannot be read says why.
  */
 import { createHash } from "node:crypto";
 import { errorText } from "../../base/error-text.ts";
@@ -37,12 +37,12 @@ export const BUNDLE_PATHS: BundlePaths = {
 
 /** A command must have ended within this, ms. */
 const COMMAND_MS = 5_000;
-/** Bytes of a part; the end is kept, because in logs it is what matters. */
+/** Bytes of a part; the end is kept, because it matters most in logs. */
 const MOST_BYTES = 1024 * 1024;
-/** Of the history, the changes of so long, ms. */
+/** Age of the history's changes that are included, ms. */
 const HISTORY_MS = 24 * 3_600_000;
 
-/** Names of files whose content is a secret, and whose digest would give short ones away. */
+/** Names of files with secret content, whose digest would reveal a short one. */
 const SECRET_FILE = /\.(?:key|pem\.key|pw|p12|pfx|cred|keyring)(?:$|[.~_-])/i;
 
 function lastBytes(text: string): string {
@@ -98,7 +98,7 @@ async function journal(unit: string): Promise<string> {
   return await output("journalctl", ...words);
 }
 
-/** Path, kind, size, time and digest of every entry; contents of none. */
+/** Path, kind, size, time and digest of every entry, without contents. */
 function treeListing(database: string): string {
   const { items, database: read } = salvage(database);
   const problem = read.problem === undefined ? [] : [`problem: ${read.problem.text}`];
@@ -148,7 +148,7 @@ function part(name: string, about: string, text: string): Part {
   return { name, about, text: safe(text) };
 }
 
-/** All parts but the check's own report. */
+/** All parts except the check's own report. */
 export async function collectParts(paths: BundlePaths): Promise<Part[]> {
   const { database, history, corosyncConf } = paths;
   const listing = attempt(() => treeListing(database));

@@ -1,6 +1,6 @@
 /**
- * `pmxcfs-ipc --check`: all probes, run and reported. Needs no configuration, changes nothing, and
- * ends within its bound whatever hangs.
+ * `pmxcfs-ipc --check`: runs all probes and makes the report. Needs no configuration, changes
+ * nothing, and ends within its time bound whatever hangs.
  */
 import type { CheckName } from "../diagnosis/code.ts";
 import { Facts } from "./context.ts";
@@ -32,7 +32,7 @@ import {
 import { type Report, type Selection, kept, makeReport, wanted } from "./report.ts";
 import { Session } from "./session.ts";
 
-/** Looks at the machine; these do not disturb each other. */
+/** Probes of the machine; they do not disturb each other. */
 const MACHINE_LANE: readonly Probe[] = [
   identityProbe,
   listenerProbe,
@@ -48,7 +48,7 @@ const MACHINE_LANE: readonly Probe[] = [
   flowProbe,
 ];
 
-/** Talk to the server: one after the other, or they would measure each other. */
+/** Probes that ask the server: one after the other, or they would measure each other. */
 const SERVER_PROBES: readonly Probe[] = [
   requestsProbe,
   latencyProbe,
@@ -62,8 +62,8 @@ const SERVER_PROBES: readonly Probe[] = [
 ];
 
 /**
- * The connection comes first: it tells who serves, which the others judge by. The examination of
- * config.db keeps the processor for itself, so it comes last.
+ * The connection is first: it shows which program serves, which other probes depend on. The
+ * examination of config.db is last: it keeps the processor busy.
  */
 const LANES: readonly (readonly Probe[])[] = [
   [handshakeProbe],
@@ -83,7 +83,7 @@ export const DEFAULT_OPTIONS: CheckOptions = {
 
 const EVERYTHING: Selection = { only: [], skip: [] };
 
-/** Runs the probes that are wanted; never throws, takes hardly longer than `totalMs`. */
+/** Runs the selected probes; never throws, takes hardly longer than `totalMs`. */
 export async function runCheck(
   machine: Machine,
   options: CheckOptions,

@@ -1,7 +1,7 @@
 /**
- * What several probes need to know, found out once per run: the caller's ids, who listens, the
- * rings, the processes. Each is a promise kept from its first use, so that probes can run side by
- * side and none looks twice.
+ * Facts that several probes need, found once per run: the caller's ids, who listens, the rings, the
+ * processes. Each is a promise kept from its first use, so that probes can run side by side and
+ * none looks twice.
  */
 import { fullAddress, isAbstractName, parseUnixSockets } from "../../platform/unix-sockets.ts";
 import type { Machine } from "./host.ts";
@@ -15,7 +15,7 @@ import {
 } from "./proc.ts";
 import { type RingDirectoryInfo, readRings } from "./rings.ts";
 
-/** The ids this process is judged by, as /proc/self/status tells them. */
+/** The ids this process is judged by, from /proc/self/status. */
 export interface Identity {
   readonly realUid: number;
   readonly uid: number;
@@ -42,7 +42,7 @@ export interface Listener {
 /** Which program a server is, by its process. */
 export type ServerKind = "pmxcfs" | "pmxcfs-ipc" | "unknown";
 
-/** A command that answers at once or not at all. */
+/** A lookup that takes longer has no answer. */
 const LOOKUP_MS = 700;
 
 /** getent(1): the key was not found. */
@@ -61,7 +61,7 @@ function ids(line: string | undefined): [number, number] {
   return [real, effective];
 }
 
-/** Ids of the caller outside of its user namespace; `unmapped` where the map has none. */
+/** Ids of the caller outside its user namespace; `unmapped` where the map has none. */
 export interface OuterIds {
   readonly uid: number | "unmapped";
   readonly gid: number | "unmapped";
@@ -85,7 +85,7 @@ export class Facts {
     this.service = service;
   }
 
-  /** What `find` gives at the first call with this key, for several probes. */
+  /** The result of `find` at the first call with this key, kept for later calls. */
   once<T>(key: string, find: () => Promise<T>): Promise<T> {
     const kept = this.#kept.get(key) ?? find();
     this.#kept.set(key, kept);
@@ -102,7 +102,7 @@ export class Facts {
     });
   }
 
-  /** Undefined outside of user namespaces. */
+  /** Undefined outside a user namespace. */
   outerIds(): Promise<OuterIds | undefined> {
     return this.once("outer ids", async () => {
       const { proc } = this.machine.paths;
@@ -121,7 +121,7 @@ export class Facts {
       const { code, out } = await this.machine.run(["getent", "group", key], LOOKUP_MS);
       if (code === 0) return parseGroups(out)[0];
       if (code === NOT_FOUND) return undefined;
-      // A directory service that hangs says nothing about a group of this machine.
+      // A directory service that hangs does not hide a group of this machine.
       const text = await this.machine.text(this.machine.paths.etcGroup);
       const groups = parseGroups(typeof text === "string" ? text : "");
       return groups.find(({ name, gid }) => name === key || String(gid) === key);
@@ -153,7 +153,7 @@ export class Facts {
     return parseUnixSockets(typeof text === "string" ? text : "");
   }
 
-  /** Every socket that listens under the service's name, in whatever way. */
+  /** Every socket that listens under the service's name, abstract or in the file system. */
   listeners(): Promise<Listener[]> {
     return this.once("listeners", async () => {
       const path = this.socketPath();
@@ -170,19 +170,19 @@ export class Facts {
           kind: row.path === path ? "file" : abstract,
           inode: row.inode,
           owner: pid === undefined ? undefined : readProcess(proc, pid),
-          // The family's two bytes come before the path.
+          // The address starts with the two bytes of its family.
           length: row.path.length + 2,
         };
       });
     });
   }
 
-  /** Who answered a connection: tells the server's process also to those who may not look it up. */
+  /** Records which process answered a connection: known even to callers that may not look it up. */
   learnServer(pid: number): void {
     if (pid > 0) this.#connectedTo = pid;
   }
 
-  /** The listener that libqb clients reach, if any. */
+  /** The listener that libqb clients reach; undefined when there is none. */
   async server(): Promise<Listener | undefined> {
     const wanted = (await this.usesFilesystem()) ? "file" : "full";
     const server = (await this.listeners()).find((listener) => listener.kind === wanted);
@@ -191,7 +191,7 @@ export class Facts {
     return { ...server, owner: readProcess(this.machine.paths.proc, pid) };
   }
 
-  /** Which program serves; `unknown` too when its process may not be seen. */
+  /** Which program serves; `unknown` also when its process may not be seen. */
   serverKind(): Promise<ServerKind> {
     return this.once("kind", async () => {
       const owner = (await this.server())?.owner;

@@ -1,8 +1,8 @@
 /**
  * The result of a probe: findings, one line each, with measured values. `found` fills a code's
  * templates; the compiler checks that no value is missing. Values come from the machine (names of
- * processes, files of other users), so they are cleaned before they reach a terminal, and quoted
- * before they stand in a command to paste.
+ * processes, files of other users), so they are escaped for terminals, and quoted in commands to
+ * paste.
  */
 import { escapeText } from "../../base/escape.ts";
 import type { CheckName, Severity } from "../diagnosis/code.ts";
@@ -14,7 +14,7 @@ export interface Measure {
   readonly name: string;
   readonly value: number;
   readonly unit: "s" | "bytes" | "percent" | "";
-  /** At or beyond this it is a finding. */
+  /** A value at or beyond it is a finding. */
   readonly limit?: number;
   /** The limit is a lower one. */
   readonly low?: boolean;
@@ -32,9 +32,9 @@ export interface Finding {
   readonly cause?: string;
   /** A command to paste. */
   readonly fix?: string;
-  /** What to do by hand, or to look at. */
+  /** What to do, or to look at, by hand. */
   readonly advice?: string;
-  /** The finding that explains this one: that one has the fix. */
+  /** The finding that explains this one, and has the fix. */
   readonly followsFrom?: CodeName;
   readonly measures: readonly Measure[];
   /** Further lines: log lines, processes. */
@@ -52,7 +52,7 @@ interface Extra {
   readonly advice?: string;
 }
 
-/** Without control characters: what a peer named itself must not drive the terminal. */
+/** Control characters escaped: the name that a peer gave itself must not control the terminal. */
 function clean(text: string): string {
   return escapeText(text);
 }
@@ -72,7 +72,7 @@ function fill(
     const value = values[name];
     if (value === undefined) return whole;
     const text = clean(String(value));
-    // A command line of our own making, whose words are quoted already.
+    // A command line made here, whose words are quoted already.
     return name === "call" ? text : quote(text);
   });
 }
@@ -104,7 +104,7 @@ export function found<C extends CodeName>(
   };
 }
 
-/** Looked at and right. */
+/** Checked, and right. */
 export function pass(
   check: CheckName,
   text: string,
@@ -114,7 +114,7 @@ export function pass(
   return { check, severity: "pass", text: clean(text), measures, details: details.map(clean) };
 }
 
-/** Not looked at, and why. */
+/** Not checked, and why. */
 export function skip(check: CheckName, reason: string): Finding {
   return { check, severity: "skip", text: clean(reason), measures: [], details: [] };
 }

@@ -1,8 +1,8 @@
 /**
- * The machine as the probes see it: files under given roots, and commands that are killed when
- * they take too long. Tests give other roots or run in namespaces of their own; nothing in here
- * changes anything. Whatever may sleep in the kernel without end (a dead FUSE mount, a hung disk)
- * is done by a command, so that only a child hangs. No C counterpart.
+ * The machine as the probes see it: files under given roots, and commands that are killed when they
+ * take too long. Tests give other roots or run in namespaces of their own; nothing here changes
+ * anything. Whatever may sleep in the kernel without end (a dead FUSE mount, a hung disk) is done
+ * by a command, so that only a child hangs. No C counterpart.
  */
 import { type Errno, errnoOf } from "../../base/errno.ts";
 import { constants } from "node:fs";
@@ -50,12 +50,12 @@ const PATHS: Paths = {
 
 /** How a command ended. */
 export interface Outcome {
-  /** Undefined when it was killed at its deadline, or could not be started. */
+  /** Undefined when it was killed at its deadline, or did not start. */
   readonly code: number | undefined;
   readonly out: string;
   readonly error: string;
   readonly timedOut: boolean;
-  /** No such program. */
+  /** The program does not exist. */
   readonly missing: boolean;
 }
 
@@ -79,10 +79,10 @@ export interface Space {
   readonly freeInodes: number;
 }
 
-/** Errors are values: an Errno where a probe has to tell them apart. */
+/** Access to the machine. Errors are values: an Errno where a probe has to distinguish them. */
 export interface Machine {
   readonly paths: Paths;
-  /** The words that start this program; undefined when it is not one (a library, a test). */
+  /** The command line that starts this program; undefined in a library or a test. */
   readonly self: readonly string[] | undefined;
   /** Milliseconds since 1970. */
   now(): number;
@@ -177,7 +177,7 @@ async function run(words: readonly string[], deadlineMs: number): Promise<Outcom
   clearTimeout(timer);
   if (done === undefined) {
     child.kill("SIGKILL");
-    // A child that the kernel does not let die must not keep this process.
+    // A child that the kernel does not let end must not keep this process alive.
     child.unref();
     return { code: undefined, out: "", error: "", timedOut: true, missing: false };
   }
@@ -185,7 +185,7 @@ async function run(words: readonly string[], deadlineMs: number): Promise<Outcom
   return { code, out, error, timedOut: false, missing: false };
 }
 
-/** This machine; `paths` replaces some of the usual ones, `self` starts this program. */
+/** This machine; `paths` replaces some of the usual paths, `self` starts this program. */
 export function localMachine(paths: Partial<Paths> = {}, self?: readonly string[]): Machine {
   return {
     paths: { ...PATHS, ...paths },

@@ -1,7 +1,7 @@
 /**
  * What a probe is, and how probes are run: each with a deadline, those of one lane side by side,
- * the lanes one after the other, all within one bound. A probe that hangs or throws costs its own
- * finding and nothing else.
+ * the lanes one after the other, all within one time bound. A probe that hangs or throws loses its
+ * own finding and no other.
  */
 import { errorText } from "../../base/error-text.ts";
 import { CHECKS, type CheckName } from "../diagnosis/code.ts";
@@ -12,9 +12,9 @@ import type { Session } from "./session.ts";
 
 export interface CheckOptions {
   readonly service: string;
-  /** For one probe. */
+  /** Time for one probe. */
   readonly deadlineMs: number;
-  /** For all of them. */
+  /** Time for all of them. */
   readonly totalMs: number;
   /** Round trips of the latency probe. */
   readonly rounds: number;
@@ -26,18 +26,20 @@ export interface Context {
   readonly facts: Facts;
   readonly session: Session;
   readonly options: CheckOptions;
-  /** Milliseconds an operation may still take, so that the probe itself can say what hung. */
+  /**
+   * Milliseconds that an operation may still take, so that the probe itself can report what hung.
+   */
   left(): number;
 }
 
 export interface Probe {
   readonly check: CheckName;
-  /** Operations that have the deadline each: the probe as a whole gets it so many times. */
+  /** Operations with a deadline of their own: the time of the whole probe is a multiple of it. */
   readonly operations?: number;
   run(context: Context): Promise<readonly Finding[]>;
 }
 
-/** Kept back from an operation's time, for the probe to report in. */
+/** Part of an operation's time that is left for the probe's report. */
 const REPORT_MS = 100;
 
 function now(): number {
@@ -69,7 +71,7 @@ async function runOne(
   }
 }
 
-/** Runs all probes; the findings that `keep` wants of each, in the order of CHECKS. */
+/** Runs all probes; their findings for which `keep` is true, in the order of CHECKS. */
 export async function runProbes(
   lanes: readonly (readonly Probe[])[],
   base: Omit<Context, "left">,

@@ -1,8 +1,8 @@
 /**
- * What the kernel says under /proc: parsers from a file's text to values, and processes with their
- * descriptors. Formats: proc(5), Documentation/filesystems/proc.rst. Reads are synchronous:
- * /proc/PID/stat and the links in /proc/PID/fd are answered by the kernel alone and do not sleep
- * (unlike cmdline, which waits for the process's memory lock and is read asynchronously elsewhere).
+ * Parsers for files below /proc, and processes with their descriptors. Formats: proc(5),
+ * Documentation/filesystems/proc.rst. Reads are synchronous: the kernel alone answers for
+ * /proc/PID/stat and the links in /proc/PID/fd, without sleeping (unlike cmdline, which waits for
+ * the process's memory lock and is read asynchronously elsewhere).
  */
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 
@@ -52,9 +52,9 @@ export interface Mount {
   readonly device: string;
   readonly type: string;
   readonly source: string;
-  /** Nobody can write through this mount. */
+  /** Mounted read-only, here or as a whole file system. */
   readonly readOnly: boolean;
-  /** The file system itself is writable: only this mount, in this namespace, is not. */
+  /** The file system itself is writable; only this mount, in this namespace, is read-only. */
   readonly readOnlyHere: boolean;
 }
 
@@ -65,7 +65,7 @@ function unescape(word: string): string {
   );
 }
 
-/** Mounts in the order of mounting: the last one at a point is the one that is seen. */
+/** Mounts in the order of mounting: of several at one point, the last one is visible. */
 export function parseMounts(text: string): Mount[] {
   return text.split("\n").flatMap((line) => {
     const [left = "", right] = line.split(" - ");
@@ -158,9 +158,9 @@ export interface ProcessInfo {
   readonly command: string;
   /** R, S, D, T, t, Z, ... */
   readonly state: string;
-  /** Start, in clock ticks since boot; with the pid it names one process for ever. */
+  /** Start, in clock ticks since boot; with the pid it identifies a process for ever. */
   readonly startTicks: number;
-  /** No memory of its own: a kernel thread. */
+  /** A kernel thread, which has no memory of its own. */
   readonly kernel: boolean;
 }
 
@@ -168,7 +168,7 @@ function quietly<T>(read: () => T, otherwise: T): T {
   try {
     return read();
   } catch {
-    // The process ended, or belongs to somebody else.
+    // The process has ended, or is another user's.
     return otherwise;
   }
 }
@@ -213,8 +213,8 @@ function sockets(proc: string, pid: number): number[] {
 }
 
 /**
- * Who holds these sockets: inode -> first process found, likely ones asked first. Sockets of other
- * users' processes stay unknown unless this is root.
+ * The processes that hold these sockets: inode -> first process found, likely ones checked first.
+ * Sockets of other users' processes stay unknown unless this is root.
  */
 export function socketOwners(
   proc: string,

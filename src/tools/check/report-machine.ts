@@ -1,11 +1,11 @@
-/** The report for programs: JSON, and what Nagios, Checkmk and Prometheus read. */
+/** The report for programs: JSON, and the formats of Nagios, Checkmk and Prometheus. */
 import { jsonText } from "../../base/escape.ts";
 import { CHECKS, type Severity } from "../diagnosis/code.ts";
 import { textsOf } from "../diagnosis/explain.ts";
 import type { Finding, Measure } from "./finding.ts";
 import type { Report } from "./report.ts";
 
-/** Raised when a field changes its meaning or goes; new fields may come without. */
+/** Incremented when a field changes its meaning or is removed; new fields do not count. */
 const SCHEMA_VERSION = 1;
 
 function jsonFinding(finding: Finding) {
@@ -60,7 +60,7 @@ export function renderJson(report: Report, version: string): string {
 
 const STATES = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];
 
-/** Severity as a plugin's state; what was skipped is no fault. */
+/** Severity as a plugin's state; a skipped check is no fault. */
 const STATE_OF: Readonly<Record<Severity, number>> = {
   pass: 0,
   skip: 0,
@@ -88,7 +88,7 @@ function decimal(value: number): string {
   return String(Math.round(value * 1e9) / 1e9);
 }
 
-/** One line of text for a plugin: `|` and newlines mean something there. */
+/** One line of text for a plugin, without `|` and newlines, which its syntax uses. */
 function plain(text: string): string {
   return text.replaceAll(/[|\r\n]/g, " ");
 }

@@ -1,4 +1,6 @@
-/** The report for people: the verdict, sections as PVE's upgrade checkers have, the totals. */
+/**
+ * The report for people: the verdict, sections in the style of PVE's upgrade checkers, the totals.
+ */
 import { labelled, type Paint } from "../../base/table.ts";
 import { CHECKS, type CheckName, type Severity } from "../diagnosis/code.ts";
 import { textsOf } from "../diagnosis/explain.ts";
@@ -31,7 +33,7 @@ function headline(report: Report, paint: Paint): string {
   return paintLabel(verdict.severity, paint)(`${label}: ${verdict.text}${code}${more}`);
 }
 
-/** Fix and advice. A command is not wrapped: it is there to be pasted. */
+/** Fix and advice. A command is not wrapped, so that it can be pasted. */
 function remedyLines({ fix, advice }: Pick<Finding, "fix" | "advice">, paint: Paint): string[] {
   return [
     ...(fix === undefined ? [] : [`${INDENT}fix:   ${paint.bold(fix)}`]),
@@ -79,7 +81,7 @@ function totals({ counts }: Report, paint: Paint): string {
   return parts.join("  ");
 }
 
-/** The verdict with its fix; what to do by hand where there is none. */
+/** The verdict with its fix; with its advice where there is none. */
 function verdictLines(report: Report, paint: Paint): string[] {
   const { fix } = report.verdict;
   const remedy = fix === undefined ? report.verdict : { fix };
@@ -94,9 +96,9 @@ function notInstalled(report: Report, paint: Paint): string {
 }
 
 /**
- * The report: first the verdict, then what is not PASS (`verbose`: everything), then one line of
- * totals, and the verdict with its fix once more, where the terminal has not scrolled it away. A
- * machine without pmxcfs gets that one finding.
+ * The report: first the verdict, then what did not pass (`verbose`: everything), then one line of
+ * totals, and the verdict with its fix again, where it is still on the screen. A machine without
+ * pmxcfs gets that one finding.
  */
 export function renderText(report: Report, paint: Paint, verbose = false): string {
   if (isNotInstalled(report) && !verbose) return notInstalled(report, paint);
@@ -119,7 +121,7 @@ export function renderText(report: Report, paint: Paint, verbose = false): strin
   return `${lines.join("\n")}\n`;
 }
 
-/** Nothing when all is well; otherwise the verdict with its reasons, and what else is wrong. */
+/** Nothing when all is well; otherwise the verdict with its reasons, and the other findings. */
 export function renderQuiet(report: Report, paint: Paint): string {
   if (report.exitCode === 0) return "";
   if (isNotInstalled(report)) return notInstalled(report, paint);

@@ -1,6 +1,6 @@
 /**
- * A finished run: its findings, counted, with the one line that says how it is (verdict) and the
- * exit code. Renderers (report-text.ts, report-machine.ts) turn it into what was asked for.
+ * A finished run: its findings, their counts, the verdict (one line), and the exit code. Renderers
+ * (report-text.ts, report-machine.ts) make the requested format of it.
  */
 import type { CheckName, Severity } from "../diagnosis/code.ts";
 import { CODES, type CodeName, EFFECTS } from "../diagnosis/codes.ts";
@@ -42,7 +42,7 @@ function seriously(code: CodeName, findings: readonly Finding[]): Finding | unde
   return findings.find((one) => one.code === code && one.severity !== "notice");
 }
 
-/** Follows a finding to what explains it, as far as that was found as well. */
+/** Follows a finding to the one that explains it, as far as that was found as well. */
 function rootOf(finding: Finding, findings: readonly Finding[]): Finding {
   const seen = new Set<Finding>();
   let root = finding;
@@ -55,7 +55,7 @@ function rootOf(finding: Finding, findings: readonly Finding[]): Finding {
 }
 
 /**
- * Marks what follows from another finding and takes its fix away: treating a consequence changes
+ * Marks findings that follow from another one and removes their fix: treating a consequence changes
  * the wrong thing.
  */
 function withCauses(findings: readonly Finding[]): Finding[] {
@@ -109,7 +109,7 @@ const EXITS: Readonly<Record<Severity, number>> = {
   skip: CheckExit.UNKNOWN,
 };
 
-/** Two probes may find one fault from two sides: it is reported once. */
+/** Two probes may report one fault: it is kept once. */
 function unique(findings: readonly Finding[]): Finding[] {
   const seen = new Set<string>();
   return findings.filter(({ code, text }) => {
@@ -120,7 +120,7 @@ function unique(findings: readonly Finding[]): Finding[] {
   });
 }
 
-/** Sums the findings of a run up: verdict, totals, exit code. */
+/** Summarizes the findings of a run: verdict, totals, exit code. */
 export function makeReport(
   run: Pick<Report, "host" | "service" | "at" | "durationMs">,
   all: readonly Finding[],
@@ -131,12 +131,12 @@ export function makeReport(
   return { ...run, findings, counts, verdict, exitCode: EXITS[verdict.severity] };
 }
 
-/** True when there is nothing here that could be checked: the report is that one finding. */
+/** True when there is nothing here to check: the report is that one finding. */
 export function isNotInstalled({ findings }: Report): boolean {
   return findings.some(({ code }) => code === "NOT_INSTALLED");
 }
 
-/** What of a run to keep: checks and codes by name. */
+/** What to report: checks and codes by name. */
 export interface Selection {
   readonly only: readonly string[];
   readonly skip: readonly string[];

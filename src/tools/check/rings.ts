@@ -1,7 +1,7 @@
 /**
- * The ring directories in /dev/shm, as libqb and as ours name them: whose they are, whether their
- * server lives (shm/stale-directories has the rule), how much they hold, what stands in their
- * request ring, and removing those that dead servers left. Reading maps and changes nothing.
+ * The ring directories in /dev/shm, with libqb's names and with ours: their service, whether their
+ * server lives (shm/stale-directories has the rule), their size, the state of their request ring,
+ * and removal of those that dead servers left. Reading maps and changes nothing.
  */
 import { Directory } from "../../platform/files.ts";
 import { type Liveness, StaleDirectories } from "../../shm/stale-directories.ts";
@@ -15,11 +15,11 @@ export interface RingDirectoryInfo {
   readonly name: string;
   readonly path: string;
   readonly serverPid: number;
-  /** 0: made ahead, no client yet. */
+  /** 0: prepared, without a client yet. */
   readonly clientPid: number;
   /** Undefined when its files may not be listed. */
   readonly service: string | undefined;
-  /** What it takes of the file system. */
+  /** Bytes of the file system that it uses. */
   readonly bytes: number;
   readonly uid: number;
   readonly gid: number;
@@ -27,7 +27,7 @@ export interface RingDirectoryInfo {
   readonly server: ProcessInfo | undefined;
   /** Whether its server lives, as far as this process can tell. */
   readonly liveness: Liveness;
-  /** Names like ours rather than like libqb's. */
+  /** It has a name by our server and not by libqb. */
   readonly ours: boolean;
 }
 
@@ -51,7 +51,10 @@ async function filesIn(path: string): Promise<string[]> {
   }
 }
 
-/** Ring directories by name: anybody can put hundreds of thousands of files beside them. */
+/**
+ * Ring directories by name. Read in pieces: anybody can make hundreds of thousands of files beside
+ * them.
+ */
 async function directoriesIn(shm: string): Promise<string[]> {
   try {
     const entries = await readdir(shm, { withFileTypes: true });
@@ -60,7 +63,7 @@ async function directoriesIn(shm: string): Promise<string[]> {
     );
     return directories.map(({ name }) => name);
   } catch {
-    // Not mounted, or not ours to list.
+    // Not mounted, or not readable for us.
     return [];
   }
 }
@@ -102,7 +105,7 @@ async function inspect(
       ours: OUR_SUFFIX.test(suffix),
     };
   } catch {
-    // It went away while we looked.
+    // It was removed meanwhile.
     return undefined;
   }
 }
@@ -125,7 +128,7 @@ export interface RingState {
   readonly flowControl: number;
 }
 
-/** What stands in the header of the request ring; undefined when it may not be read. */
+/** The state in the header of the request ring; undefined when it may not be read. */
 export async function readRingState(ring: RingDirectoryInfo): Promise<RingState | undefined> {
   const path = `${ring.path}/qb-request-${ring.service ?? ""}-header`;
   try {
@@ -147,7 +150,7 @@ export async function readRingState(ring: RingDirectoryInfo): Promise<RingState 
 /** The name every PVE client knows (pmxcfs server.c). */
 const PMXCFS_SERVICE = "pve2";
 
-/** Dead directories of one kind, summed up. */
+/** Dead directories of one kind, with their number and size. */
 export interface DeadRings {
   readonly count: number;
   readonly bytes: number;
@@ -175,7 +178,9 @@ export function deadRings(
   return { ours: sum(mine), foreign: sum(dead.filter((ring) => !mine.includes(ring))) };
 }
 
-/** Of `service` or pmxcfs, without a process of their pid, and not known to be dead. */
+/**
+ * Those of `service` or pmxcfs that have no process with their pid, and are not known to be dead.
+ */
 export function unknownRings(
   rings: readonly RingDirectoryInfo[],
   service: string,
@@ -188,14 +193,16 @@ export function unknownRings(
 export interface Cleaning {
   readonly path: string;
   readonly bytes: number;
-  /** Why it is still there; absent when it was (or, in a dry run, would be) removed. */
+  /** Why it was kept; undefined when it was (or, in a dry run, would be) removed. */
   readonly kept?: string;
 }
 
 const UNSEEN = "whether its server lives cannot be seen from this pid namespace, or by this user";
 const NOT_ITS_OWN = "it holds other files than a server's, or they cannot be removed";
 
-/** Removes (or with `dryRun` lists) what dead servers of `service` and of pmxcfs left. */
+/**
+ * Removes (or with `dryRun` lists) directories that dead servers of `service` and of pmxcfs left.
+ */
 export async function cleanStale(
   { paths }: Machine,
   service: string,
@@ -208,7 +215,7 @@ export async function cleanStale(
   const stale = new StaleDirectories(directory, paths.shm, paths.proc);
   const done = deadRings(rings, service).ours.rings.map((ring): Cleaning => {
     const { name, path, bytes } = ring;
-    // Looked at again: a server may have started meanwhile.
+    // Checked again: a server may have started meanwhile.
     const remove = () => {
       return stale.livenessOf(name) === "dead" && stale.remove(name, ring.service ?? service);
     };

@@ -1,7 +1,6 @@
 /**
- * The connection of a run to the service, and the answers it got: connected once, each request
- * that changes nothing made once, kept for the probes that look at the same answer from different
- * sides.
+ * The connection of a run to the service, and the answers on it: connected once, each request that
+ * changes nothing made once, its answer kept for all probes that use it.
  */
 import type { Errno } from "../../base/errno.ts";
 import { QbFailure } from "../../client/failure.ts";
@@ -12,7 +11,7 @@ import { ResponseHeader } from "../../wire/qb.ts";
 
 export interface Read {
   readonly name: CfsName;
-  /** What follows `pmxcfs-ipc call` to ask the same; a command line, not a word. */
+  /** Arguments of `pmxcfs-ipc call` for the same request; a command line, not a word. */
   readonly call: string;
   readonly id: number;
   readonly body: Buffer;
@@ -38,19 +37,19 @@ export interface Answer {
   /** 0 or a negative errno. */
   readonly error: number;
   readonly body: Buffer;
-  /** Header included: what must fit into a client's buffer. */
+  /** Header included: the size that must fit into a client's buffer. */
   readonly bytes: number;
   readonly ms: number;
 }
 
-/** Large enough for any reply a server can have: to measure what a PVE client cannot take. */
+/** Large enough for any reply: to measure one that a PVE client cannot take. */
 const LARGE_MESSAGE_BYTES = 8 * 1024 * 1024;
 
 const HANGS = "the server does not answer";
 
 export class Session implements Disposable {
   readonly #service: string;
-  /** A server that lets less time than half of this pass is not said to hang. */
+  /** A server that was given less than half of this time is not said to hang. */
   readonly #deadlineMs: number;
   #client: QbClient | QbFailure | undefined;
   #givenUp: string | undefined;
@@ -68,7 +67,7 @@ export class Session implements Disposable {
     return this.#client;
   }
 
-  /** Whether requests can be made; connects when nobody has, or when the last one ended. */
+  /** Whether requests can be made; connects when there is no connection, or it has ended. */
   async ready(timeoutMs: number): Promise<boolean> {
     if (this.#givenUp !== undefined) return false;
     if (this.#client instanceof QbClient && !this.#client.connected) this.reconnect();
@@ -85,17 +84,17 @@ export class Session implements Disposable {
     return this.#client instanceof QbClient && this.#client.connected;
   }
 
-  /** No further request is tried: the server hangs, or is gone. */
+  /** Makes no further request: the server hangs, or is gone. */
   giveUp(why: string): void {
     this.#givenUp ??= why;
   }
 
-  /** No answer, and it had the time for one. */
+  /** No answer, although the server had the time for one. */
   isHang(failure: QbFailure, timeoutMs: number): boolean {
     return failure.kind === "timeout" && timeoutMs >= this.#deadlineMs / 2;
   }
 
-  /** Gives up a connection that ended, so that the next call makes another. */
+  /** Drops a connection that has ended, so that the next call makes another. */
   reconnect(): void {
     this[Symbol.dispose]();
     this.#client = undefined;
@@ -109,7 +108,7 @@ export class Session implements Disposable {
     return answer;
   }
 
-  /** The answer to a read, asked for at the first call. */
+  /** The answer to a read request, which is made at the first call. */
   async read(read: Read, timeoutMs: number): Promise<Answer | QbFailure> {
     const kept = this.#answers.get(read.name);
     if (kept !== undefined) return kept;
@@ -118,14 +117,14 @@ export class Session implements Disposable {
     return answer;
   }
 
-  /** The answer to a read as a JSON object; undefined when it is none or did not come. */
+  /** The answer to a read request as a JSON object; undefined when it is none or did not come. */
   async readJson(name: CfsName, timeoutMs: number): Promise<Record<string, unknown> | undefined> {
     const body = await this.readBody(name, timeoutMs);
     const value = body === undefined ? undefined : parseJson(body);
     return isRecord(value) ? value : undefined;
   }
 
-  /** The body of a read without an error; undefined when there is none. */
+  /** The body of a successful read request; undefined when there is none. */
   async readBody(name: CfsName, timeoutMs: number): Promise<Buffer | undefined> {
     const read = READS.find((one) => one.name === name);
     if (read === undefined || !(await this.ready(timeoutMs))) return undefined;
@@ -133,7 +132,7 @@ export class Session implements Disposable {
     return answer instanceof QbFailure || answer.error !== 0 ? undefined : answer.body;
   }
 
-  /** The same read on a connection of its own that takes larger replies. */
+  /** The same request on a connection of its own that takes larger replies. */
   async readLarge(read: Read, timeoutMs: number): Promise<Answer | QbFailure> {
     const maxMessageBytes = LARGE_MESSAGE_BYTES;
     const client = await QbClient.connect(this.#service, { maxMessageBytes, timeoutMs });

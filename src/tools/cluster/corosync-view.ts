@@ -1,6 +1,6 @@
 /**
- * What a node's corosync says of its cluster, whoever serves /etc/pve: nodes, quorum, and which
- * processes are in pmxcfs's groups. Joins nothing, so the cluster does not notice.
+ * A node's cluster as its corosync sees it, with any server of /etc/pve: nodes, quorum, and the
+ * processes in pmxcfs's groups. Joins nothing, so the cluster does not notice.
  */
 import { Cmap } from "../../corosync/cmap.ts";
 import { CpgGroup } from "../../corosync/cpg.ts";
@@ -18,7 +18,7 @@ export interface CorosyncView {
   readonly quorate: boolean;
   /** Node ids of this partition. */
   readonly partition: readonly number[];
-  /** Who is in which group. */
+  /** The members of each group. */
   readonly groups: {
     readonly dcdb: readonly CpgMember[];
     readonly status: readonly CpgMember[];
@@ -35,7 +35,7 @@ const TIMES: Times = { connectMs: 3000, callMs: 5000 };
 
 type QuorumView = Pick<CorosyncView, "quorate" | "partition">;
 
-/** What each service says; a line where it does not answer. */
+/** The answer of each service; a line where it does not answer. */
 export interface CorosyncAnswers {
   readonly cmap: ClusterFacts | string;
   readonly quorum: QuorumView | string;
@@ -99,7 +99,7 @@ export async function askCorosync(times: Times = TIMES): Promise<CorosyncAnswers
   return { cmap, quorum, cpg };
 }
 
-/** The whole view; one line that says what is wrong, when a service does not answer. */
+/** The whole view; a line that says what is wrong when a service does not answer. */
 export function viewOf({ cmap, quorum, cpg }: CorosyncAnswers): CorosyncView | string {
   if (typeof cmap === "string") return cmap;
   if (typeof quorum === "string") return quorum;
@@ -107,7 +107,7 @@ export function viewOf({ cmap, quorum, cpg }: CorosyncAnswers): CorosyncView | s
   return { facts: cmap, ...quorum, ...cpg };
 }
 
-/** Asks all services; one line that says what is wrong, when one does not answer. */
+/** Asks all services; a line that says what is wrong when one does not answer. */
 export async function readCorosync(): Promise<CorosyncView | string> {
   return viewOf(await askCorosync());
 }

@@ -1,6 +1,6 @@
 /**
- * What `cluster status` shows: corosync's view, this node's server (when it is ours), and what is
- * wrong between the two, each with what to do.
+ * The content of `cluster status`: corosync's view, this node's server (when it is ours), and
+ * problems between the two, each with what to do.
  */
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
@@ -17,7 +17,7 @@ export interface NodeRow {
   readonly own: boolean;
   /** In this partition. */
   readonly reachable: boolean;
-  /** pid of its server in the group; undefined: it is not in it. */
+  /** pid of its server in the group; undefined: it has none there. */
   readonly dcdb: number | undefined;
   readonly status: number | undefined;
 }
@@ -62,7 +62,7 @@ function pidOf(members: readonly CpgMember[], id: number): number | undefined {
   return members.find(({ nodeid }) => nodeid === id)?.pid;
 }
 
-/** A version, or what stands for one that is not there. */
+/** A version, or a word for one that does not exist. */
 export function shown(version: number | undefined): string {
   return version === undefined ? "?" : `${version}`;
 }
@@ -102,7 +102,7 @@ function missing(server: ClusterStatus | undefined, nodes: readonly NodeRow[]): 
   });
 }
 
-/** Puts together what was read. */
+/** Composes the report from what was read. */
 export function reportOf(
   view: CorosyncView,
   versions: ConfigVersions,

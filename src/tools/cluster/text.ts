@@ -22,7 +22,7 @@ function nodeCells({ id, name, votes, own, reachable, dcdb, status }: NodeRow): 
   return [`${id}${mark}`, escapeText(name), `${votes}`, seen, shown(dcdb), shown(status)];
 }
 
-/** One line a node. */
+/** One line per node. */
 export function membersText({ nodes }: ClusterReport): string {
   const head = ["ID", "NAME", "VOTES", "REACHABLE", "DCDB PID", "STATUS PID"];
   return `${columns([head, ...nodes.map(nodeCells)]).join("\n")}\n`;

@@ -1,7 +1,7 @@
 /**
- * What a compatibility case is: data. Steps that a libqb client can take, what must come of each,
- * and what the C server does instead where we differ on purpose. The runner (run-case.ts) gives
- * every case to each kind of client.
+ * A compatibility case is data: the steps of a libqb client, the expected result of each, and what
+ * the C server does where we differ on purpose. The runner (run-case.ts) gives every case to each
+ * kind of client.
  */
 import type { Errno } from "../../base/errno.ts";
 import type { Body } from "./body.ts";
@@ -11,7 +11,7 @@ export const FLAVORS = ["libqb", "c", "own"] as const;
 export type Flavor = (typeof FLAVORS)[number];
 
 /**
- * What a service answers, found out by asking it: `echo` its requests, `control` an echo that sends
+ * What a service answers, found by asking it: `echo` its requests, `control` an echo that sends
  * events and holds requests when asked, `pmxcfs` the twelve requests, `other` something else.
  */
 export const PROFILES = ["pmxcfs", "echo", "control", "other"] as const;
@@ -19,20 +19,20 @@ export type Profile = (typeof PROFILES)[number];
 
 /** What a case needs besides a service; where it is missing, the case is skipped. */
 export type Need =
-  /** The runner's own files behind a pmxcfs that has just been started. */
+  /** The runner's own files in a pmxcfs that has just been started. */
   | "fixtures"
   /** The service may be written to: status, cluster log. */
   | "writes"
   /** The runner may stop and start the service. */
   | "restart"
-  /** To become www-data and a stranger. */
+  /** Permission to become www-data and an unknown user. */
   | "root"
-  /** The service is on this machine with its files in our /dev/shm. */
+  /** The service runs on this machine and uses our /dev/shm. */
   | "rings"
-  /** The service lets users in by pmxcfs's rule. */
+  /** The service has pmxcfs's access rule. */
   | "pmxcfs-access";
 
-/** Who a client is. */
+/** The user of a client. */
 export type As = "self" | "www-data" | "stranger";
 
 /** The expected answer. */
@@ -49,17 +49,17 @@ export type Expect =
   | { readonly starts: string }
   /** Any answer to this very request. */
   | "any answer"
-  /** The call itself fails with this errno: nothing comes. */
+  /** The call itself fails with this errno: there is no answer. */
   | { readonly fails: Errno | readonly Errno[] };
 
-/** What the C server does instead, and why ours does not. */
+/** What the C server does instead, and why ours differs. */
 export interface Deviation {
   readonly why: string;
   readonly expect: Expect;
 }
 
 interface Of {
-  /** Which of the case's clients; `a` unless given. */
+  /** Which of the case's clients takes the step; `a` unless given. */
   readonly of?: string;
 }
 
@@ -77,11 +77,11 @@ export type Step = Of &
         readonly do: "call";
         readonly id: number;
         readonly body?: Body;
-        /** What the header says instead of the true size. */
+        /** What the header claims instead of the true size. */
         readonly claims?: number;
         readonly expect: Expect;
         readonly deviation?: Deviation;
-        /** Asked again for so long: the C server keeps its RRD dump for 2 s. */
+        /** Asked again for this long: the C server keeps its RRD dump for 2 s. */
         readonly withinMs?: number;
       }
     /** An unused id: ECHRNG from pmxcfs, the body itself from an echo. */
@@ -101,7 +101,7 @@ export type Step = Of &
     | { readonly do: "repeat"; readonly count: number; readonly body?: Body }
     /** Flow control levels up to this stop the client. */
     | { readonly do: "flow control"; readonly max: 1 | 2 }
-    /** Asks for flow control at this level, again and again, until a send fails with EAGAIN. */
+    /** Asks for flow control at this level, repeatedly, until a send fails with EAGAIN. */
     | { readonly do: "await held"; readonly level: 1 | 2 }
     /** Waits until a send succeeds again. */
     | { readonly do: "await sending" }
@@ -119,7 +119,7 @@ export type Step = Of &
 export interface Case {
   /** `group.what`, unique. */
   readonly name: string;
-  /** What it shows, as a sentence. */
+  /** What it proves, as a sentence. */
   readonly shows: string;
   /** Services it makes sense for; any unless given. */
   readonly on?: readonly Profile[];

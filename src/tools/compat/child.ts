@@ -1,8 +1,8 @@
-/** What this program is when the runner starts it again: a client, or the runner's echo server. */
+/** The program as a child of the runner: a client, or the runner's echo server. */
 import { runClientChild } from "./client-child.ts";
 import { runControlServer } from "./control-server.ts";
 
-/** Does what `role` (CHILD_VARIABLE) says until it is over; the exit code. */
+/** Runs `role` (CHILD_VARIABLE) to its end; the exit code. */
 export async function runChild(role: string): Promise<number> {
   const [kind, name = ""] = role.split(" ");
   if (kind !== "control") {

@@ -1,7 +1,7 @@
 /**
  * A client process: this program started again by the runner, so that a client may hang, be killed
- * or become another user. Reads lines of protocol.ts from stdin, does them with libqb or with our
- * own library, and answers on stdout.
+ * or become another user. Reads lines of protocol.ts from stdin, carries them out with libqb or
+ * with our own library, and answers on stdout.
  */
 import { writeSync } from "node:fs";
 import { Errno } from "../../base/errno.ts";
@@ -40,7 +40,7 @@ async function perform(driver: Driver, line: string): Promise<Answer> {
   }
 }
 
-/** Writes all of a line: a pipe that is full is waited for. */
+/** Writes a whole line, also to a pipe that is full for a while. */
 function say(answer: Answer): void {
   const bytes = Buffer.from(`${JSON.stringify(answer)}\n`);
   for (let at = 0; at < bytes.byteLength;) {

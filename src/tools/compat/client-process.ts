@@ -1,7 +1,7 @@
 /**
- * The runner's end of a client process: starts it, gives it lines, reads its answers, and ends it
- * when it does not answer (libqb waits for ever on some broken servers). Processes that ended their
- * case in good order are used again.
+ * The runner's end of a client process: starts it, sends it lines, reads its answers, and ends it
+ * when it does not answer (libqb waits for ever on some broken servers). Processes that completed
+ * their case are reused.
  */
 import { selfCommand } from "../../platform/self.ts";
 import type { As, Flavor } from "./case.ts";
@@ -64,7 +64,7 @@ export class ClientProcess {
       await this.#process.stdin.write(`${line}\n`);
       await this.#process.stdin.flush();
     } catch {
-      // It died between two lines; the end of its output says how.
+      // It ended between two lines; the end of its output says how.
     }
     return await this.#answer(timeoutMs);
   }
@@ -118,7 +118,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
   }
 }
 
-/** Clients that are at rest, by kind and user; owns them. */
+/** Idle clients, by kind and user; owns them. */
 export class ClientPool implements AsyncDisposable {
   readonly #cPath: string;
   readonly #resting = new Map<string, ClientProcess[]>();
@@ -137,7 +137,7 @@ export class ClientPool implements AsyncDisposable {
     try {
       if (!client.ended) await client.ask("disconnect", 1000);
     } catch {
-      // It is dead now; the case that used it has said why.
+      // It has ended by now; the case that used it has reported why.
     }
     if (client.ended) return await client.end();
     const key = `${flavor} ${client.as}`;

@@ -1,6 +1,6 @@
 /**
- * The runner's own echo server that also sends events and holds requests when asked, as
- * cases/control.ts says. Runs as a child, until SIGTERM.
+ * The runner's own echo server that also sends events and holds requests when asked, as described
+ * in cases/control.ts. Runs as a child, until SIGTERM.
  */
 import { Service } from "../../ipc/service.ts";
 import type { Handler, Peer, Reply, Request } from "../../ipc/handler.ts";
@@ -32,7 +32,7 @@ function controlHandler(): Handler {
     handle({ id, span, peer }: Request): Reply {
       const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
       const value = body.byteLength >= 4 ? body.readUInt32LE(0) : 0;
-      // The answer goes first.
+      // The answer must be sent first.
       if (id === ControlId.EVENTS) setImmediate(sendEvents, [peer], value);
       if (id === ControlId.BROADCAST) setImmediate(sendEvents, peers, value);
       if (id === ControlId.HOLD) setImmediate(hold, peers, value);

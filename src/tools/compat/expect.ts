@@ -1,4 +1,4 @@
-/** Whether an answer is what a case expects; what is wrong with it in words when it is not. */
+/** Whether an answer is what a case expects; if not, what is wrong with it in words. */
 import { errnoName } from "../../base/errno.ts";
 import { jsonText } from "../../base/escape.ts";
 import { bytesOf, checksum } from "./body.ts";
@@ -21,10 +21,10 @@ export function describe(answer: Answer): string {
   return `${answer.length} bytes ${jsonText(shown)}`;
 }
 
-/** Fields whose numbers are another server's or another moment's. */
+/** Fields whose numbers differ between servers or over time. */
 const MOMENTARY = /^(?:starttime|time|pid|uid|version|clinfo|vmlist|\w+list)$/;
 
-/** A value with keys in one order and momentary numbers masked, so that two servers compare. */
+/** A value with sorted keys and such numbers masked, so that two servers can be compared. */
 function steadyValue(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(steadyValue);
   if (typeof value !== "object" || value === null) return value;
@@ -51,7 +51,7 @@ export function steady(answer: Answer): string {
   }
 }
 
-/** What must hold for every answer: its request's id, a true size, no body beside an error. */
+/** What every answer must have: its request's id, a true size, no body with an error. */
 export function malformed(answer: Answer, id: number): string | undefined {
   if (answer.id !== id) return `the answer has id ${answer.id}, not ${id}`;
   if (answer.size !== answer.res) {
@@ -63,7 +63,7 @@ export function malformed(answer: Answer, id: number): string | undefined {
   return undefined;
 }
 
-/** Undefined when `answer` is as expected, else what it should have been. */
+/** Undefined when `answer` is as expected, else a text that says what was expected. */
 export function mismatch(expect: Expect, answer: Answer): string | undefined {
   if (typeof expect === "object" && "fails" in expect) {
     const allowed = typeof expect.fails === "number" ? [expect.fails] : expect.fails;

@@ -1,13 +1,13 @@
 /**
- * The files behind the runner's own pmxcfs: a plain directory with what the cases ask for, made
- * anew for each run. Nothing in it is a real secret.
+ * The files of the runner's own pmxcfs: a plain directory with what the cases ask for, made for
+ * each run. Nothing in it is a real secret.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { patternBytes } from "./body.ts";
 
-/** The node the runner's own pmxcfs is. */
+/** The node name of the runner's own pmxcfs. */
 export const NODE = "pve1";
 
 const VM_CONFIG = [
@@ -28,7 +28,7 @@ export const TOKEN = "root@pam!monitoring 11111111-2222-3333-4444-555555555555";
 export const LAST_TOKEN = "alice@pve!last 99999999-8888-7777-6666-555555555555";
 export const STORAGE_CONFIG = "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup\n";
 
-/** Files by path. The last token has no newline behind it. */
+/** Files by path. The last token ends without a newline. */
 export const FILES: Readonly<Record<string, Uint8Array | string>> = {
   "storage.cfg": STORAGE_CONFIG,
   "user.cfg": "user:root@pam:1:0:::root@example.test::\n",

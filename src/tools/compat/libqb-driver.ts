@@ -91,7 +91,7 @@ export class LibqbDriver implements Driver {
     return { res: Math.min(res, 0), ...seen, unread: 0 };
   }
 
-  /** Receives the answer to `body` and counts it; what the call returned. */
+  /** Receives the answer to `body` and counts it; the result of the call. */
   #next(
     id: number,
     body: Buffer,

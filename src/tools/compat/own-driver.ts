@@ -105,7 +105,7 @@ export class OwnDriver implements Driver {
   }
 }
 
-/** Counts a response that is an error, or is not the one whose turn it is. */
+/** Counts a response that is an error, or out of order. */
 function tally(
   seen: { misordered: number; errors: number },
   response: QbMessageIn,

@@ -11,7 +11,7 @@
  *   fc LEVEL, alive, disconnect, fork NAME SIZE ID          res
  */
 
-/** What a line is answered with; `res` is what the libqb call returned: >= 0 or -errno. */
+/** The answer to a line; `res` is the result of the libqb call: >= 0 or -errno. */
 export interface Answer {
   readonly res: number;
   readonly id?: number;

@@ -17,7 +17,7 @@ function yaml(fields: Readonly<Record<string, string | number | readonly string[
   return ["  ---", ...lines, "  ...", ""].join("\n");
 }
 
-/** One test point; `#` in text would start a directive. */
+/** One test point; a `#` in the text would start a directive, and is escaped. */
 export function tapLine(number: number, result: Result): string {
   const title = titleOf(result).replaceAll("#", "\\#");
   const { outcome, reason = "", which, service, ms, deviations } = result;
@@ -46,7 +46,7 @@ export function tapTotals(results: readonly Result[], planned: number): string {
   return `# ${held} held, ${failed} failed, ${skipped} skipped${unrun}\n`;
 }
 
-/** Control characters are not allowed in XML 1.0 at all; line ends stay. */
+/** Control characters are invalid in XML 1.0; line ends stay. */
 function xml(text: string): string {
   return escapeLines(text)
     .replaceAll(/[\uFFFE\uFFFF]/g, "?")
@@ -68,7 +68,7 @@ function junitCase(result: Result): string {
   return `${head}><${tag} message="${xml(reason)}">${text}</${tag}></testcase>\n`;
 }
 
-/** A suite for a service that could not be tested at all, or a run that was stopped. */
+/** The suite for a service that could not be tested, or for a run that was stopped. */
 function junitError(reason: string): string {
   const counts = 'tests="1" failures="0" errors="1" skipped="0"';
   const head = `  <testsuite name="compat" ${counts} time="0">`;
@@ -138,7 +138,7 @@ export function difference(first: Result, second: Result): string | undefined {
   return escapeText(`${inShort(first)}; ${inShort(second)}`);
 }
 
-/** Shown of two texts on both sides of their first difference. */
+/** Characters shown on both sides of the first difference of two texts. */
 const CONTEXT_CHARS = 40;
 
 function inShort({ service, outcome, reason }: Result): string {

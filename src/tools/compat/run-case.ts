@@ -1,6 +1,6 @@
 /**
- * One case with one kind of client: takes its steps in order, stops at the first that does not
- * hold, and gives its clients back. What each step brought is noted, for comparing two services.
+ * Runs one case with one kind of client: takes its steps in order, stops at the first that fails,
+ * and returns its clients to the pool. Each step's result is recorded, for comparing two services.
  */
 import { Errno, errnoName } from "../../base/errno.ts";
 import { bytesOf, wordOf, type Body } from "./body.ts";
@@ -11,35 +11,35 @@ import { describe, malformed, mismatch, steady } from "./expect.ts";
 import type { Answer } from "./protocol.ts";
 import { ringsOf, type Target } from "./target.ts";
 
-/** What PVE's clients ask for. */
+/** The message size that PVE's clients ask for. */
 const PVE_BYTES = 1024 * 1024;
 /** An id that no service uses. */
 const PING = 9;
-/** A case takes this long at most, unless it says more. */
+/** A case takes at most this long, unless it says otherwise. */
 const DEADLINE_MS = 10_000;
-/** A server that is well answers within this. */
+/** A healthy server answers within this. */
 const ANSWER_MS = 5000;
 /** A client that must get nothing waits this long for it. */
 const NOTHING_MS = 150;
 /** Added to a client's own timeout: libqb waits in slices, and the pipes take time. */
 const GRACE_MS = 2000;
 const LOOK_MS = 2;
-/** Between two tries of a call that may take a while to be right. */
+/** Interval of the tries of a call whose answer becomes right after a while. */
 const ASK_AGAIN_MS = 100;
-/** A server that holds requests does so before so many are answered. */
+/** A server that holds requests does so before this many are answered. */
 const PINGS_PER_HOLD = 20;
 
 type StepOf<D extends Step["do"]> = Extract<Step, { readonly do: D }>;
 
-/** A step that did not hold. */
+/** A step failed. */
 class StepFailed extends Error {}
 
 export interface Ran {
-  /** Why it does not hold; undefined when it does. */
+  /** Why it failed; undefined when it held. */
   readonly failure?: string;
-  /** Where the service does as the C server, and ours differs on purpose. */
+  /** Places where the service behaves as the C server, and ours differs on purpose. */
   readonly deviations: readonly string[];
-  /** What each step brought, without what is different each time. */
+  /** The result of each step, without what differs each time. */
   readonly seen: readonly string[];
   readonly ms: number;
 }
@@ -189,7 +189,7 @@ class Session {
     return client;
   }
 
-  /** Asks again until the answer is as expected, or `withinMs` are over: the last one counts. */
+  /** Asks again until the answer is as expected, or `withinMs` are over: the last answer counts. */
   async #call(step: StepOf<"call">): Promise<void> {
     const until = performance.now() + (step.withinMs ?? 0);
     for (;;) {
@@ -238,7 +238,7 @@ class Session {
     await this.#call({ do: "call", id: PING, body, expect, ...(of === undefined ? {} : { of }) });
   }
 
-  /** A hold is over after a while, and this process may have slept through it: ask again. */
+  /** A hold ends by itself, and this process may have slept through it: asks again. */
   async #awaitHeld({ of, level }: StepOf<"await held">): Promise<void> {
     const hold = u32Bytes(level);
     await this.#until("hold", async () => {
@@ -315,7 +315,7 @@ class Session {
     else await server.stop(action === "kill" ? "SIGKILL" : "SIGTERM");
   }
 
-  /** Gives the clients back; ended ones are waited for. */
+  /** Returns the clients to the pool; waits for those that end. */
   async end(): Promise<void> {
     for (const client of this.#clients.values()) {
       await this.#pool.giveBack(this.#flavor, client);

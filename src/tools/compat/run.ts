@@ -1,6 +1,6 @@
 /**
  * The whole run: which case applies to which service and which kind of client, in order, one at a
- * time; skips carry their reasons. Results go to a listener as they come.
+ * time; a skip has a reason. Results are reported as they come.
  */
 import { compatClient } from "../../platform/compat-client.ts";
 import { FLAVORS, type Case, type Flavor, type Need } from "./case.ts";
@@ -8,7 +8,7 @@ import { ClientEnded, ClientPool } from "./client-process.ts";
 import { runCase } from "./run-case.ts";
 import type { Target } from "./target.ts";
 
-/** What came of one case with one kind of client. */
+/** The result of one case with one kind of client. */
 export interface Result {
   readonly which: Case;
   readonly flavor: Flavor;
@@ -17,7 +17,7 @@ export interface Result {
   readonly outcome: "held" | "failed" | "skipped";
   /** Why it failed or was skipped. */
   readonly reason?: string;
-  /** Where the service does as the C server and not as ours. */
+  /** Places where the service behaves as the C server and not as ours. */
   readonly deviations: readonly string[];
   readonly seen: readonly string[];
   readonly ms: number;
@@ -27,17 +27,17 @@ export interface RunOptions {
   readonly cases: readonly Case[];
   readonly targets: readonly Target[];
   readonly flavors: readonly Flavor[];
-  /** For every case, instead of its own. */
+  /** Replaces the deadline of every case. */
   readonly deadlineMs: number | undefined;
   readonly failFast: boolean;
-  /** True when nothing more is to be started. */
+  /** True when no further case is to be started. */
   readonly stopped: () => boolean;
-  /** Told before each case that really runs, and after each. */
+  /** Called before each case that really runs, and after each. */
   readonly starting?: (which: Case, flavor: Flavor) => void;
   readonly finished: (result: Result) => void;
 }
 
-/** The service a case is for: the first whose kind it fits. A control server is an echo, too. */
+/** The service for a case: the first whose kind fits. A control server is an echo, too. */
 function targetOf({ on }: Case, targets: readonly Target[]): Target | undefined {
   if (on === undefined) return targets[0];
   return targets.find(({ profile }) => {
@@ -52,7 +52,7 @@ function reasonToSkip(which: Case, flavor: Flavor, target: Target | undefined): 
   return unmet === undefined ? undefined : target.missing.get(unmet);
 }
 
-/** Which kinds of clients there are on this machine; a reason for each that is missing. */
+/** Why kinds of clients are not available on this machine. */
 async function missingFlavors(
   flavors: readonly Flavor[],
   pool: ClientPool,

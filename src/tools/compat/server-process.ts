@@ -6,15 +6,15 @@ import { readdirSync, rmdirSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
 import { QbClient } from "../../client/qb-client.ts";
 
-/** A server is up within this, and down within that. */
+/** Time for a server to be up, and to be down. */
 const UP_MS = 20_000;
 const DOWN_MS = 10_000;
 const LOOK_MS = 10;
 const SHM = "/dev/shm";
-/** So much of what it says is kept, for the message when it does not come up. */
+/** Bytes of its output that are kept, for the message when it does not come up. */
 const SAID_BYTES = 2000;
 
-/** The server could not be started; `message` says what it said. */
+/** The server could not be started; `message` has its output. */
 export class ServerFailure extends Error {}
 
 export class ServerProcess {
@@ -26,7 +26,7 @@ export class ServerProcess {
   #servingPid = 0;
   readonly #killed = new Set<number>();
 
-  /** `command` serves `name` when it is run; it is not run yet. */
+  /** `command` serves `name` when it is run, which `start` does. */
   constructor(
     name: string,
     command: readonly string[],
@@ -42,7 +42,9 @@ export class ServerProcess {
     return process !== undefined && process.exitCode === null && process.signalCode === null;
   }
 
-  /** Who served at the last start: not the child itself when the command is a script. */
+  /**
+   * The pid that served after the last start: not the child itself when the command is a script.
+   */
   get servingPid(): number {
     return this.#servingPid;
   }
@@ -75,7 +77,7 @@ export class ServerProcess {
     throw this.#failure(`did not serve ${this.name} within ${UP_MS / 1000} s`);
   }
 
-  /** Removes the directories that killed servers left: libqb's clients empty them, and no more. */
+  /** Removes the directories that killed servers left: libqb's clients only empty them. */
   sweep(): void {
     for (const pid of this.#killed) {
       for (const name of readdirSync(SHM)) {
@@ -83,7 +85,7 @@ export class ServerProcess {
         try {
           rmdirSync(`${SHM}/${name}`);
         } catch {
-          // Not empty, so a client still has it; or gone already.
+          // Not empty, so a client still uses it; or gone already.
         }
       }
     }

@@ -1,6 +1,6 @@
 /**
- * The services a run is against: one that runs already, one that the runner starts by a command,
- * or the runner's own two: a pmxcfs on fixtures, and an echo server that sends events.
+ * The services of a run: one that runs already, one that the runner starts by a command, or the
+ * runner's own two: a pmxcfs on fixtures, and an echo server that sends events.
  */
 import { QbFailure } from "../../client/failure.ts";
 import { selfCommand } from "../../platform/self.ts";

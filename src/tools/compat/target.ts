@@ -1,6 +1,6 @@
 /**
- * What cases run against: one service, what it answers, and what the runner may do with it. Found
- * out by asking it; a service the runner started itself can be stopped and started again.
+ * The target of cases: one service, what it answers, and what the runner may do with it. Found by
+ * asking it; a service that the runner started can be stopped and started again.
  */
 import { readdirSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
@@ -12,7 +12,7 @@ import type { ServerProcess } from "./server-process.ts";
 
 const SHM = "/dev/shm";
 const ASK_MS = 10_000;
-/** An event comes within this, or the service sends none. */
+/** A service that sends no event within this sends none. */
 const EVENT_MS = 1000;
 const NOBODYS_ID = 9;
 
@@ -20,7 +20,7 @@ const NOBODYS_ID = 9;
 export interface Target {
   readonly name: string;
   readonly profile: Profile;
-  /** Needs of cases it meets; the others are missing for these reasons. */
+  /** Needs of cases that it does not meet, with the reasons. */
   readonly missing: ReadonlyMap<Need, string>;
   /** Of the server, which a restart changes. */
   readonly pid: () => number;
@@ -45,7 +45,7 @@ async function profileOf(client: QbClient): Promise<Profile | QbFailure> {
   return version.body.includes('"starttime"') ? "pmxcfs" : "other";
 }
 
-/** A server that answers wrongly is one to run cases against; one that does not answer is not. */
+/** A server that answers wrongly is a target, too; one that does not answer is none. */
 function unlessLate(failure: QbFailure): "other" | QbFailure {
   return failure.kind === "timeout" ? failure : "other";
 }
@@ -64,7 +64,7 @@ export interface TargetOptions {
   readonly writes?: boolean;
 }
 
-/** Looks at service `name`, which must be up; why not, when it cannot be talked to. */
+/** Examines service `name`, which must be up; a failure says why it cannot be reached. */
 export async function lookAt(name: string, options: TargetOptions): Promise<Target | QbFailure> {
   const client = await QbClient.connect(name, { timeoutMs: ASK_MS });
   if (client instanceof QbFailure) return client;

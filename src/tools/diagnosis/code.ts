@@ -3,7 +3,7 @@
  * give the values its templates ask for; the report, `explain` and docs/diagnosis.md are made from
  * the same rows. No C counterpart.
  */
-/** From best to worst, as PVE's upgrade checkers print them. */
+/** From best to worst, in the words of PVE's upgrade checkers. */
 export type Severity = "pass" | "skip" | "notice" | "warn" | "fail";
 
 /** The checks of a report, in the order they are printed; each is one probe or more. */
@@ -32,26 +32,26 @@ export const CHECKS = {
 
 export type CheckName = keyof typeof CHECKS;
 
-/** `{name}` in a template stands for a value the probe gives. */
+/** One row. `{name}` in a template stands for a value that the probe gives. */
 export interface Code {
   /** A few words for a list or a heading. */
   readonly title: string;
   readonly check: CheckName;
   /** The severity, unless the probe gives another (a fault that matters at the next start only). */
   readonly severity: Exclude<Severity, "pass" | "skip">;
-  /** What `{path}` is on most machines, where nothing was measured. */
+  /** The value of `{path}` on most machines, where nothing was measured. */
   readonly usualPath?: string;
   /** The finding in one line, with the measured value next to its limit. */
   readonly line: string;
   /** Why this happens, in a sentence or two. */
   readonly cause: string;
   /**
-   * A shell command that removes the cause. It is safe to paste as root: it deletes nothing that
-   * is not kept elsewhere, has no placeholder, and ends no process that it does not identify.
-   * Executed by a test on the state that the code stands for (test/check/fixes).
+   * A shell command that removes the cause. It is safe to paste as root: it deletes nothing that is
+   * not kept elsewhere, has no placeholder, and ends no process that it does not identify. A test
+   * executes it on the state that the code describes (test/check/fixes.test.ts).
    */
   readonly fix?: string;
-  /** What to do where no command is safe, and what to look at. Commands stand in backticks. */
+  /** What to do where no command is safe, and what to look at. Commands are in backticks. */
   readonly advice?: string;
   /** Error lines a person sees because of it (ids of the rows in texts/). */
   readonly seen?: readonly string[];
@@ -67,8 +67,8 @@ type Template<Row, Key extends string> =
   Row extends Readonly<Record<Key, infer Text>> ? Extract<Text, string> : never;
 
 /**
- * The values that the templates of a row ask for, as far as the compiler sees them: a text that is
- * put together with + is no literal to it (a test looks for what is not filled).
+ * The values that the templates of a row need, as far as the compiler sees them: a text
+ * concatenated with + is no literal type (a test finds what is not filled).
  */
 export type ValueNames<Row> =
   | Placeholders<Template<Row, "line">>

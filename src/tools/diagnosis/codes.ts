@@ -1,7 +1,7 @@
 /**
- * The table of codes: everything `--check` can find wrong. A code is stable: scripts, dashboards
- * and `--skip` name it. Which finding explains which others is data too (EFFECTS): the verdict
- * names the first cause, and only that one has a fix.
+ * The table of codes: everything that `--check` can find wrong. A code is stable: scripts,
+ * dashboards and `--skip` use it. Which finding explains which others is data too (EFFECTS): the
+ * verdict names the first cause, and only that one has a fix.
  */
 import { CLUSTER_CODES } from "./codes/cluster.ts";
 import type { Code, ValueNames } from "./code.ts";
@@ -23,7 +23,7 @@ export const CODES = {
 
 export type CodeName = keyof typeof CODES;
 
-/** The values a code's templates ask for, and others. */
+/** The values for a code's templates, and others. */
 export type CodeValues<C extends CodeName> = Readonly<
   Record<ValueNames<(typeof CODES)[C]>, string | number>
 > &
@@ -34,7 +34,7 @@ export function isCode(word: string): word is CodeName {
   return Object.hasOwn(CODES, word);
 }
 
-/** The row of a code, for those who do not need its exact text. */
+/** The row of a code, for users that do not need its exact type. */
 export function rowOf(code: CodeName): Code {
   return CODES[code];
 }

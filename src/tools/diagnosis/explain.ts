@@ -33,7 +33,7 @@ export const TEXT_GROUPS = [
 
 export const TEXTS: readonly ErrorText[] = TEXT_GROUPS.flatMap(([, texts]) => texts);
 
-/** A message of a program's own says more than the libc words at its end. */
+/** Texts of a program say more than the libc words at the end of its line: they are tried first. */
 const BY_DETAIL: readonly ErrorText[] = [
   ...SERVER_TEXTS,
   ...HA_TEXTS,
@@ -44,22 +44,22 @@ const BY_DETAIL: readonly ErrorText[] = [
   ...CLIENT_TEXTS,
 ];
 
-/** What a failed request means whose words are no errno of any request. */
+/** The meaning of a failed request whose words are no errno of any request. */
 const OTHER_ERROR = TEXTS.find(({ id }) => id === "ipc-other-error");
 
 export interface Explanation {
   readonly text: ErrorText;
-  /** Those the pasted line points to first. */
+  /** Those that the pasted line points to first. */
   readonly causes: readonly Cause[];
-  /** The request the line is about, when it says so. */
+  /** The request that the line names, if any. */
   readonly request: string | undefined;
 }
 
-/** Longer lines are looked at in pieces of this length, which overlap by the second number. */
+/** Longer lines are searched in pieces of this length, which overlap by OVERLAP_CHARS. */
 const PIECE_CHARS = 2_000;
 const OVERLAP_CHARS = 200;
 
-/** Any pattern of any text: most lines of a log match none, and are done with. */
+/** Any pattern of any text: a line that does not match this needs no further search, as most. */
 const ANY = new RegExp(
   [...BY_DETAIL, ...LOG_TEXTS]
     .flatMap(({ patterns = [] }) => patterns.map(({ source }) => source))
@@ -81,12 +81,12 @@ const ANY_PLACE = new RegExp(
 /** A request that failed, and the words after it. */
 const FAILED_REQUEST = /ipcc_?send_rec ?(?:\[\d+\])? ?failed:? ?(.*)$/;
 
-/** Words of strerror(3) -> its name; longer ones first, for some contain others. */
+/** Words of strerror(3) -> its name; longer ones first, because some contain others. */
 const WORDS: readonly (readonly [string, ErrnoWord])[] = Object.entries(strerror)
   .flatMap(([name, texts]) => texts.map((text) => [plain(text), name as ErrnoWord] as const))
   .toSorted(([a], [b]) => b.length - a.length);
 
-/** Numbers of Linux, for those who print only them. */
+/** Linux errno numbers, for programs that print only the number. */
 const NUMBERS: Readonly<Record<number, ErrnoWord>> = {
   1: "EPERM",
   2: "ENOENT",
@@ -107,7 +107,7 @@ const NUMBERS: Readonly<Record<number, ErrnoWord>> = {
   111: "ECONNREFUSED",
 };
 
-/** In the form the patterns are written for. */
+/** Normalizes a line for the patterns: lower case, plain quotes, single spaces. */
 function plain(text: string): string {
   return stripVTControlCharacters(text)
     .replaceAll(/[\u2018\u2019\u201C\u201D"`]/g, "'")
@@ -116,11 +116,11 @@ function plain(text: string): string {
     .toLowerCase();
 }
 
-/** Programs whose lines are about the IPC when they have nothing but a libc text. */
+/** Programs whose lines with nothing but a libc text are about the IPC. */
 const PVE_PROGRAM =
   /^(pve[\w-]*|qm|pct|ha-manager|vzdump|pmxcfs(-ipc)?|spiceproxy|error|fatal|failed)$/;
 
-/** What a line says after time stamp, host and program; undefined when another program says it. */
+/** A line without time stamp, host and program; undefined when another program wrote it. */
 function bare(line: string): string | undefined {
   const logged = /^.{0,60}?\b([\w.-]+)\[\d+\]: (.*)$/.exec(line);
   const named = logged ?? /^(?:-?\w*sh: )?([\w.-]+): (.*)$/.exec(line);
@@ -143,7 +143,7 @@ function errnoIn(line: string): ErrnoWord | undefined {
   return Number(number) === 1 && line.includes("-1") ? "UNKNOWN" : NUMBERS[Number(number)];
 }
 
-/** The errno of a line that is nothing else than its words, perhaps with a number. */
+/** The errno of a line that consists of its words only, perhaps with a number. */
 function errnoAlone(line: string): ErrnoWord | undefined {
   const rest = bare(line);
   if (rest === undefined || rest.length > 60) return undefined;
@@ -158,7 +158,7 @@ interface Reading {
   readonly errno: ErrnoWord | undefined;
 }
 
-/** What a line is about, and which errno it names. */
+/** The subject of a line, and the errno it contains. */
 function read(line: string): Reading {
   const alone = errnoAlone(line);
   if (alone !== undefined) return { places: new Set(["ipc"]), errno: alone };
@@ -184,13 +184,13 @@ function inOrder(causes: readonly Cause[], line: string): Cause[] {
   return [...pointed, ...causes.filter((cause) => !pointed.includes(cause))];
 }
 
-/** A line that names its program with a pid, and what of ours such a line may be about. */
+/** A line that names its program with a pid; and words that make such a line relevant here. */
 const PROGRAM = /^.{0,60}?\b([\w.@/-]+)\[\d+\]: /;
 const OURS = alternatives(
   "ipcc qb_ cs_err_ /etc/pve pmxcfs pve proxmox corosync rrdcached watchdog cfs[-_]lock",
   "\\bha[-_] systemd\\[ kernel\\[ config\\.db",
 );
-/** A line that names its program without a pid, and the programs and headings that we know. */
+/** A line that names its program without a pid; and the programs and headings that are known. */
 const NAMED = /^([a-z_][\w.@-]*): /;
 const KNOWN = new RegExp(
   `^(${
@@ -209,14 +209,14 @@ function alternatives(...words: readonly string[]): RegExp {
   return new RegExp(words.flatMap((some) => some.split(" ")).join("|"));
 }
 
-/** True when another program than those of a node says this, about something of its own. */
+/** True when a program that is no part of a node wrote this line, about something else. */
 function isForeign(line: string): boolean {
   if (OURS.test(line)) return false;
   const [, program] = NAMED.exec(line) ?? [];
   return PROGRAM.test(line) || (program !== undefined && !KNOWN.test(program));
 }
 
-/** The texts one line is known by; those that only name its log where no other knows it. */
+/** The texts that match a line; those that only identify its log where no other matches. */
 function textsIn(line: string): ErrorText[] {
   const reading = read(line);
   const failed = FAILED_REQUEST.test(line);
@@ -231,7 +231,7 @@ function textsIn(line: string): ErrorText[] {
 /** A line that begins like a record of a log: a date, a time, or a program with its pid. */
 const RECORD = /^(\w{3} [ \d]\d |\d{4}-\d\d-\d\d|\d\d:\d\d|\[|[\w.-]+\[\d+\]:|\S+ \S+\[\d+\]:)/;
 
-/** Collects what the lines of a text mean, each once, in the order of their detail. */
+/** Collects the meanings of the lines of a text, each once, the most specific first. */
 export class Explainer {
   readonly #found = new Map<ErrorText, Explanation>();
   #line = "";
@@ -242,14 +242,14 @@ export class Explainer {
     const lines = `${this.#rest}${piece}`.split("\n");
     this.#rest = lines.pop() ?? "";
     for (const line of lines) this.#add(line);
-    // A text without line breaks is not collected without end.
+    // A text without line breaks must not be buffered without end.
     while (this.#rest.length > PIECE_CHARS) {
       this.#add(this.#rest.slice(0, PIECE_CHARS));
       this.#rest = this.#rest.slice(PIECE_CHARS - OVERLAP_CHARS);
     }
   }
 
-  /** What was found; none when nothing is known. */
+  /** What was found; empty when nothing is known. */
   end(): Explanation[] {
     this.#add(this.#rest);
     this.#flush();
@@ -257,7 +257,10 @@ export class Explainer {
     return [...BY_DETAIL, ...LOG_TEXTS].flatMap((text) => this.#found.get(text) ?? []);
   }
 
-  /** Mail programs break lines: one that is indented and no record of its own goes on. */
+  /**
+   * Mail programs break lines: an indented line that is no record of its own continues the last
+   * one.
+   */
   #add(line: string): void {
     const goesOn = /^\s+\S/.test(line) && !RECORD.test(line.trimStart());
     if (!goesOn || this.#line.length + line.length > PIECE_CHARS) this.#flush();
@@ -284,7 +287,9 @@ export class Explainer {
   }
 }
 
-/** What is known about these lines; each text once, the most telling first; empty when nothing. */
+/**
+ * What is known about these lines; each text once, the most specific first; empty when nothing is.
+ */
 export function explain(pasted: string): Explanation[] {
   const explainer = new Explainer();
   explainer.write(pasted);

@@ -1,4 +1,4 @@
-/** Two contents as a unified diff, secrets masked unless asked for. */
+/** Two contents as a unified diff; secrets are masked unless asked for. */
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
 import { escapeLines } from "../../base/escape.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
@@ -12,7 +12,7 @@ function isText(bytes: Uint8Array): boolean {
 }
 
 export interface Side {
-  /** What stands in the head of the diff: `storage.cfg@12`. */
+  /** The name in the head of the diff: `storage.cfg@12`. */
   readonly label: string;
   /** Undefined: there was no file. */
   readonly bytes: Uint8Array | undefined;
@@ -39,7 +39,7 @@ export function unifiedDiff(before: Side, after: Side, showSecrets: boolean): st
     undefined,
     { headerOptions: FILE_HEADERS_ONLY },
   );
-  // A diff is for people to look at: contents may hold what a terminal or a browser obeys.
+  // A diff is shown to people: contents may contain control characters.
   if (patch.includes("@@")) return escapeLines(patch);
   return `--- ${before.label}\n+++ ${after.label}\nonly masked secrets differ\n`;
 }

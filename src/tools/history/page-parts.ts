@@ -1,4 +1,4 @@
-/** The style and the script of the history page (page.ts), put into it as they are. */
+/** The style and the script of the history page (page.ts), inserted unchanged. */
 
 export const PAGE_STYLE = `
 :root { color-scheme: light dark; --bg: #fff; --fg: #1c2128; --dim: #667; --line: #d8dee4;

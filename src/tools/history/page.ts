@@ -8,7 +8,7 @@ import { unifiedDiff } from "./diff.ts";
 import { showAuthor, showPath, showTime, showVersions, showWhere } from "./listing.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page-parts.ts";
 
-/** Longer diffs are cut in the page; `history diff` shows them whole. */
+/** Longer diffs are cut in the page; `history diff` shows all of them. */
 const MOST_DIFF = 64 * 1024;
 
 export interface PageOptions {
@@ -27,7 +27,7 @@ interface Shown {
   readonly diff: string;
 }
 
-/** The state of a path before each change of it, so that a page is made in one pass. */
+/** The state of a path before each change of it, kept so that the page is made in one pass. */
 class Before {
   readonly #history: History;
   readonly #last = new Map<string, KeptChange>();
@@ -65,7 +65,7 @@ function diffOf(history: History, before: Before, change: KeptChange, all: boole
   return diff.length > MOST_DIFF ? `${diff.slice(0, MOST_DIFF)}\n(cut here)\n` : diff;
 }
 
-/** JSON that cannot end the element it stands in. */
+/** JSON that cannot close the HTML element it is in. */
 function embedded(value: unknown): string {
   return jsonText(value).replaceAll("<", String.raw`\u003c`);
 }

@@ -93,7 +93,7 @@ class Live {
     const { columns, rows } = process.stdout;
     const options = { columns, rows, sort: this.#sort, reverse: this.#reverse, look };
     const lines = this.#view === undefined ? [""] : screen(this.#view, options);
-    // The numbers stay, with what is wrong above them.
+    // The last numbers stay, with the failure above them.
     if (this.#trouble !== undefined) lines[0] = look.red(this.#trouble.slice(0, columns));
     process.stdout.write(`${HOME}${lines.join(`${CLEAR_LINE}\r\n`)}${CLEAR_LINE}${CLEAR_BELOW}`);
   }

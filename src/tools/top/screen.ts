@@ -1,7 +1,7 @@
 /** The view as text: a head, with a line for the cluster, and a table 80 columns wide. Pure. */
 import { type ConnectionView, sorted, type SortName, SORTS, type View } from "./view.ts";
 
-/** How things that matter stand out; each gives its text back where there is no colour. */
+/** Emphasis of texts; each returns its text unchanged where there is no colour. */
 export interface Look {
   bold(text: string): string;
   dim(text: string): string;
@@ -11,7 +11,7 @@ export interface Look {
 
 export interface ScreenOptions {
   readonly columns: number;
-  /** Lines there are, all of them used at most; undefined shows every connection. */
+  /** Lines of the terminal, which the screen does not exceed; undefined shows every connection. */
   readonly rows: number | undefined;
   readonly sort: SortName;
   readonly reverse: boolean;
@@ -69,7 +69,7 @@ interface Column {
   readonly text: (each: ConnectionView) => string;
 }
 
-/** With eleven gaps 79: a terminal forgets what was written into its last column. */
+/** 79 columns with eleven gaps: some terminals wrap after the last column. */
 const COLUMNS: readonly Column[] = [
   { title: "PID", width: 7, text: ({ pid }) => String(pid) },
   { title: "COMMAND", width: 13, left: true, text: ({ command }) => command },
@@ -89,7 +89,7 @@ const COLUMNS: readonly Column[] = [
   { title: "AGE", width: 7, text: (each) => age(each.age_seconds) },
 ];
 
-/** What does not fit ends in `+`. */
+/** A text cut to the column's width ends in `+`. */
 function cell(text: string, { width, left }: Column): string {
   const fitted = text.length > width ? `${text.slice(0, width - 1)}+` : text;
   return left === true ? fitted.padEnd(width) : fitted.padStart(width);
@@ -117,7 +117,7 @@ function clusterLine({ cluster }: Pick<View, "cluster">): string | undefined {
   return `cluster ${[quorum, ...groups, `${waiting} changes wait`].join(", ")}`;
 }
 
-/** Name and size; traffic; what went wrong, and what stands by. */
+/** Name and size; traffic; failures, and what is prepared. */
 function head(view: View): readonly [string, string, string] {
   const { totals } = view;
   const up = age(Math.round((view.now_ms - view.started_ms) / 1000));
@@ -139,7 +139,7 @@ function head(view: View): readonly [string, string, string] {
   ];
 }
 
-/** The keys, in one line that is shorter than 80. */
+/** The keys, in one line of less than 80 characters. */
 const KEYS = `${Object.values(SORTS)
   .map(({ label }) => label)
   .join(" ")} (R)ev (q)uit`;
@@ -149,7 +149,7 @@ function highlighted(line: string, each: ConnectionView, look: Look): string {
   return each.errors_per_second > 0 ? look.yellow(line) : line;
 }
 
-/** Lines without their ends, none wider than the screen, no more of them than it has. */
+/** Lines without line ends, none wider and no more than the screen has. */
 export function screen(view: View, options: ScreenOptions): string[] {
   const { columns, rows, look, sort, reverse } = options;
   const cut = (line: string) => line.slice(0, columns);

@@ -12,16 +12,16 @@ export interface ConnectionView extends Omit<ConnectionStatus, "durations_ns"> {
   readonly command: string;
   readonly requests_per_second: number;
   readonly errors_per_second: number;
-  /** Of the requests between the two looks; null when none was timed. */
+  /** Of the requests between the two readings; null when none was timed. */
   readonly p99_us: number | null;
   /** Both ways. */
   readonly bytes: number;
   readonly age_seconds: number;
 }
 
-/** One look, with what changed since the one before. */
+/** One reading, with the changes since the one before. */
 export interface View extends Omit<StatusDocument, "connections" | "totals"> {
-  /** Between the two looks; 0 for the first. */
+  /** Time between the two readings; 0 for the first. */
   readonly interval_ms: number;
   /** Of the mount; 0 where there is none. */
   readonly mount_operations_per_second: number;
@@ -41,7 +41,7 @@ function rate(now: number, before: number, ms: number): number {
 
 type Durations = ConnectionStatus["durations_ns"];
 
-/** The time that 99 of 100 requests took at most, of those that `before` does not count yet. */
+/** The 99th percentile of the requests that `before` does not count yet. */
 export function p99Us(now: Durations, before: Durations): number | null {
   const counted = new Map(before);
   const fresh = now.map(([ns, count]) => [ns, count - (counted.get(ns) ?? 0)] as const);
@@ -54,7 +54,7 @@ export function p99Us(now: Durations, before: Durations): number | null {
   return null;
 }
 
-/** `before` is the look before this one at the same server, undefined for the first. */
+/** `before` is the previous reading of the same server, undefined for the first. */
 export function viewOf(
   now: StatusDocument,
   before: StatusDocument | undefined,

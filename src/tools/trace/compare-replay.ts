@@ -1,4 +1,6 @@
-/** Sends the requests of a recording to a server and compares the answers with those recorded. */
+/**
+ * Sends the requests of a recording to a server and compares its answers with the recorded ones.
+ */
 import { requestOf } from "../../pmxcfs/requests/table.ts";
 import { QbFailure } from "../../client/failure.ts";
 import type { QbResponse } from "../../client/message.ts";
@@ -10,9 +12,9 @@ import type { RecordedRequest, Recording } from "./recording.ts";
 
 export interface CompareOptions {
   readonly service: string;
-  /** Requests that change the server are sent too. */
+  /** Requests that change the server are sent as well. */
   readonly writes: boolean;
-  /** Ids that are left out. */
+  /** Ids of requests that are left out. */
   readonly ignore: readonly number[];
   readonly messageBytes: number;
 }
@@ -41,7 +43,7 @@ function difference(recorded: RecordedRequest, answer: QbResponse | QbFailure): 
   return `${before} recorded, now ${outcomeOf(answer)}, different from byte ${at} on`;
 }
 
-/** Not answered by a server, not whole, or not to be asked again. */
+/** Not answered by the server, incomplete, or not to be sent again. */
 function isLeftOut(request: RecordedRequest, { writes, ignore }: CompareOptions): boolean {
   const { id, error, redacted, refusedHere } = request;
   if (error === null || refusedHere || redacted.includes("body")) return true;
@@ -77,7 +79,7 @@ class Clients implements Disposable {
   }
 }
 
-/** Asks everything again, in the recorded order. A failure: the server does not let us in. */
+/** Sends everything again, in the recorded order. A failure: the server refuses the connection. */
 export async function compareReplay(
   recording: Recording,
   options: CompareOptions,

@@ -78,7 +78,7 @@ export class EventBatch {
     this.#kept = [];
     this.#bytes = 0;
     const originMs = Date.now() - performance.now();
-    // Kept where it is good enough: what came later never seems to have come before.
+    // Kept where it is accurate enough, so that times never go back.
     if (Math.abs(originMs - this.#originMs) > DRIFT_MS) this.#originMs = originMs;
     for (const { start, report } of kept) report(this.#watcher, this.#originMs + start);
     this.#watcher.batchEnd();

@@ -18,7 +18,7 @@ interface Header {
   readonly redacted: boolean;
 }
 
-/** What was sent without being asked for, after a request. */
+/** A message that the server sent on its own, after a request. */
 interface RecordedEvent {
   readonly id: number;
   readonly body: Buffer;
@@ -33,7 +33,7 @@ export interface RecordedRequest {
   /** 0 or a negative errno; null when there was no answer. */
   readonly error: number | null;
   readonly reply: Buffer;
-  /** What of it was cut. */
+  /** The parts of it that were cut. */
   readonly redacted: readonly string[];
   /** The recorder denied it; the server never saw it. */
   readonly refusedHere: boolean;

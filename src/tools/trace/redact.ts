@@ -1,6 +1,6 @@
 /**
- * What a recording leaves out unless asked to, by the request's row (src/pmxcfs/requests). The same
- * cut is made to a request before it is looked up, so that replays find it.
+ * What a recording leaves out unless asked to keep it, by the request's row (src/pmxcfs/requests).
+ * A request is redacted the same way before it is looked up, so that replays find it.
  */
 import { requestOf } from "../../pmxcfs/requests/table.ts";
 

@@ -1,4 +1,4 @@
-/** A service that answers from a recording: tests of clients then need no server. */
+/** A service that answers from a recording, so that tests of clients need no server. */
 import type { Access } from "../../pmxcfs/requests/access.ts";
 import { Errno } from "../../base/errno.ts";
 import { EMPTY_REPLY } from "../../ipc/handler.ts";
@@ -11,7 +11,7 @@ import { redactBody } from "./redact.ts";
 /** The answer to a request that was not recorded; pmxcfs never gives it. */
 const NOT_RECORDED = Errno.ENOSYS;
 
-/** The recorded answers to one and the same request, in their order. */
+/** The recorded answers to one request, in their order. */
 interface Answers {
   readonly list: RecordedRequest[];
   next: number;
@@ -19,7 +19,7 @@ interface Answers {
 
 /**
  * Equal requests get their recorded answers one after the other, and then the last one again and
- * again; a caller with the recorded one's permissions gets what that one got.
+ * again; callers get the answers of recorded callers with the same permissions.
  */
 export class Replayer implements Handler {
   readonly #access: Access;

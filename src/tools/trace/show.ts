@@ -1,4 +1,4 @@
-/** What a proxy sees as lines: aligned text for people, one JSON object each for programs. */
+/** Lines for what a proxy sees: aligned text for people, one JSON object each for programs. */
 import { errnoName, errnoText } from "../../base/errno.ts";
 import { escapeText, jsonText } from "../../base/escape.ts";
 import type { Peer } from "../../ipc/handler.ts";
@@ -14,7 +14,7 @@ export interface Filter {
   readonly errors: readonly number[];
 }
 
-/** What of the filter can be said before there is an answer. */
+/** The part of the filter that can be decided before there is an answer. */
 export function mayMatch({ ids, uids }: Filter, id: number, uid: number): boolean {
   return (ids.length === 0 || ids.includes(id)) && (uids.length === 0 || uids.includes(uid));
 }
@@ -73,7 +73,7 @@ export function exchangeJson(exchange: Exchange): string {
   return `${jsonText(fields)}\n`;
 }
 
-/** A line about something that is no request. */
+/** A line about something other than a request. */
 export interface Notice {
   readonly kind: "connect" | "refuse" | "event" | "disconnect";
   readonly atMs: number;

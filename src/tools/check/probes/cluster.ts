@@ -1,6 +1,6 @@
 /**
- * What the server says about the cluster: its own name, quorum, members, status values, clock, and
- * the graph data with rrdcached, which pmxcfs waits for.
+ * What the server reports about the cluster: its own name, quorum, members, status values, clock,
+ * and the graph data with rrdcached, which pmxcfs waits for.
  */
 import { errnoOf, errnoText } from "../../../base/errno.ts";
 import { CfsLimits } from "../../../base/limits.ts";
@@ -17,10 +17,10 @@ const LARGE_PERCENT = 75;
 /** A clock may be a little off between two machines, not between two processes of one. */
 const CLOCK_LIMIT_S = 5;
 
-/** Values asked for in one run; a node has some ten. */
+/** Values asked for in one run; a node has about ten. */
 const VALUES_ASKED = 400;
 
-/** With --node a server of ours has the name it was given, and nobody renamed the host. */
+/** The node name of a server of ours is the value of --node, if it was given; else the host's. */
 async function nodeName({ machine, facts }: Context, server: unknown): Promise<Finding[]> {
   const name = machine.hostName();
   if (typeof server !== "string" || server === name) return [];
@@ -66,7 +66,7 @@ export const clusterProbe: Probe = {
   },
 };
 
-/** Node directories, as the mount shows them; config.db is asked by its own probe. */
+/** Node directories, as the mount shows them; config.db has a probe of its own. */
 export const nodeDirectoryProbe: Probe = {
   check: "name",
   async run(context) {
@@ -113,7 +113,7 @@ export const statusProbe: Probe = {
     let largest = 0;
     let asked = 0;
     for (const { node, key } of keys.slice(0, VALUES_ASKED)) {
-      // Half of the deadline is enough for an answer; with less left the rest is not looked at.
+      // Half of the deadline is enough for an answer; with less time the others are not asked.
       if (context.left() < options.deadlineMs / 2) break;
       asked++;
       const body = bodyOf(getStatus, { key, node });
@@ -181,7 +181,7 @@ export function askRrdcached(path: string, command: string, timeoutMs: number): 
   return promise;
 }
 
-/** Whether the daemon answers: this machine's side of it. */
+/** Whether the daemon answers on this machine. */
 export const rrdcachedProbe: Probe = {
   check: "rrd",
   async run({ machine, options, left }) {
@@ -257,7 +257,7 @@ function age({ machine }: Context, entries: readonly Entry[]): Finding {
   return pass("rrd", `${line} (limit ${AGE_LIMIT_S} s)`, measures);
 }
 
-/** What the server has of it: the RRD dump. */
+/** The graph data that the server has: the RRD dump. */
 export const graphDataProbe: Probe = {
   check: "rrd",
   async run(context) {

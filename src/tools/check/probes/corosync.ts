@@ -1,7 +1,7 @@
 /**
- * The configuration of corosync: its version in the tree, on the host and in the corosync that
- * runs; directories of nodes that are no members; the address pmxcfs has for this node; and what
- * corosync's services say of quorum and pmxcfs's groups.
+ * The configuration of corosync: its version in the tree, on the host and in the running corosync;
+ * directories of nodes that are no members; this node's address in pmxcfs; and what corosync's
+ * services report about quorum and pmxcfs's groups.
  */
 import { networkInterfaces } from "node:os";
 import { guestPath } from "../../../pmxcfs/state/guests.ts";
@@ -20,16 +20,16 @@ import { treeItems } from "./database.ts";
 import { locksOfOthers } from "./tree.ts";
 import { ghostsOf, memberFindings, serverView } from "./members.ts";
 
-/** Guests named of a node that is gone. */
+/** Guests that are listed of a node that is gone. */
 const GUESTS_SHOWN = 10;
-/** A corosync that starts or hangs takes connections and does not answer. */
+/** A corosync that starts or hangs accepts connections and does not answer. */
 const CALL_MS = 1_000;
 
 const TIMES = { connectMs: CALL_MS, callMs: CALL_MS };
-/** A process of a node that just left is in its group for a moment longer. */
+/** A process of a node that just left stays in its group for a moment. */
 const GHOST_AGAIN_MS = 500;
 
-/** Asks corosync; twice when a group has members that quorum does not have. */
+/** Asks corosync; twice when a group has members whose nodes quorum does not have. */
 async function asked(context: Context): Promise<CorosyncAnswers> {
   const answers = await askCorosync(TIMES);
   const view = viewOf(answers);
@@ -38,7 +38,7 @@ async function asked(context: Context): Promise<CorosyncAnswers> {
   return await askCorosync(TIMES);
 }
 
-/** Which services do not answer, and why; corosync speaks to root only. */
+/** The services that do not answer, and why; corosync answers root only. */
 async function silence({ facts }: Context, answers: CorosyncAnswers): Promise<Finding[]> {
   const reasons = Object.values(answers).filter((answer) => typeof answer === "string");
   if (reasons.length === 0) return [];
@@ -49,7 +49,7 @@ async function silence({ facts }: Context, answers: CorosyncAnswers): Promise<Fi
   return [found("COROSYNC_UNREACHABLE", { count: reasons.length, all, list })];
 }
 
-/** No quorum by corosync, where the server did not say so itself. */
+/** No quorum according to corosync, where the server does not report it itself. */
 async function quorum(context: Context, view: CorosyncView): Promise<Finding[]> {
   if (view.quorate) return [];
   const info = await context.session.readJson("GET_CLUSTER_INFO", context.left());
@@ -82,7 +82,7 @@ function treeFile(items: readonly SalvagedItem[], name: string): string | undefi
   return item === undefined ? undefined : Buffer.from(item.row.data).toString("latin1");
 }
 
-/** The three numbers, and which of them is not as the others. */
+/** The three numbers, and the one that differs from the others. */
 function versions(tree: number | undefined, host: number | undefined, run: number | undefined) {
   const named = [
     ["/etc/pve", tree],
@@ -98,7 +98,7 @@ function versions(tree: number | undefined, host: number | undefined, run: numbe
   return { tree: tree ?? "none", host: host ?? "none", running: run ?? "none", odd };
 }
 
-/** Node directories whose node is no member, with the guests that lie in them. */
+/** Node directories whose node is no member, with the guests in them. */
 function gone(items: readonly SalvagedItem[], members: readonly string[]): Finding[] {
   const directories = items.filter(({ path, kind }) => {
     return kind === "directory" && path.length === 2 && path[0] === "nodes";
@@ -114,7 +114,9 @@ function gone(items: readonly SalvagedItem[], members: readonly string[]): Findi
   });
 }
 
-/** The address that pmxcfs looked up at its start is on an interface of this machine. */
+/**
+ * Whether the address that pmxcfs looked up at its start is still on an interface of this machine.
+ */
 async function ownAddress(context: Context): Promise<Finding[]> {
   const info = await context.session.readJson("GET_CLUSTER_INFO", context.left());
   const { nodename, nodelist } = (info ?? {}) as Partial<Record<string, unknown>>;
@@ -138,7 +140,7 @@ export const corosyncProbe: Probe = {
     if (tree === undefined && host === undefined) return [];
     const answers = await asked(context);
     const run = typeof answers.cmap === "string" ? undefined : answers.cmap;
-    // The file that the package of corosync brings is no cluster.
+    // The file that corosync's package installs does not make a cluster.
     if (tree === undefined && run === undefined) return [];
     const differing = versions(tree?.configVersion, host?.configVersion, run?.configVersion);
     const nodes = (run ?? tree ?? host)?.nodes.map(({ name }) => name) ?? [];

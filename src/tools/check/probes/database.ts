@@ -1,6 +1,6 @@
 /**
- * config.db: examined where it is, without SQLite's locks and without a byte written, by the rules
- * of `config verify` (pmxcfs/rescue), which are the ones pmxcfs loads it by.
+ * config.db: examined in place, without SQLite's locks and without writing a byte, by the rules of
+ * `config verify` (pmxcfs/rescue), which are those by which pmxcfs loads it.
  */
 import { CfsLimits } from "../../../base/limits.ts";
 import { judgeDatabase, type Problem, problemLine } from "../../../pmxcfs/rescue/verify.ts";
@@ -15,10 +15,12 @@ import { filesLeft, locksHeld } from "./tree.ts";
 
 const MiB = 1024 * 1024;
 
-/** SQLite starts the log anew at 1000 pages, 4 MiB; far beyond that a reader keeps it from it. */
+/**
+ * SQLite restarts the log at 1000 pages, 4 MiB; a much larger one means that a reader prevents it.
+ */
 const WAL_LIMIT_BYTES = 16 * MiB;
 
-/** A larger file is not pmxcfs's, and reading it would not be done in time. */
+/** A larger file is not pmxcfs's, and reading it would take too long. */
 const READ_LIMIT_BYTES = 512 * MiB;
 const DISK_LIMIT_BYTES = 100 * MiB;
 const LARGE_PERCENT = 75;
@@ -27,7 +29,7 @@ const MODE = 0o600;
 const FAULTS_LISTED = 5;
 const READERS_LISTED = 5;
 const CLOCK_LIMIT_S = 60;
-/** Times a file is read that is written meanwhile, and the pause between. */
+/** Attempts to read a file that is being written, and the pause between them. */
 const READS = 4;
 const AGAIN_MS = 50;
 
@@ -35,10 +37,10 @@ function mib(bytes: number): number {
   return Math.round((bytes / MiB) * 10) / 10;
 }
 
-/** Bytes of the -shm file that a transaction which reads has a lock on (SQLite's WAL format). */
+/** Bytes of the -shm file that a reading transaction locks (SQLite's WAL format). */
 const READ_LOCKS = [123, 127] as const;
 
-/** Processes with a transaction open on the log; else those that have it open at all. */
+/** Processes with an open transaction on the log; else those that have it open at all. */
 async function walReaders({ machine, facts }: Context, path: string): Promise<string> {
   const server = (await facts.server())?.owner?.pid;
   const { proc } = machine.paths;
@@ -62,7 +64,7 @@ async function walSize(context: Context, path: string): Promise<Finding[]> {
   return [found("DB_WAL_LARGE", values)];
 }
 
-/** What can be said without opening the file. */
+/** Findings that need no look into the file. */
 async function outside(context: Context, path: string, info: FileInfo): Promise<Finding[]> {
   const { machine } = context;
   const findings: Finding[] = [];
@@ -84,8 +86,8 @@ async function outside(context: Context, path: string, info: FileInfo): Promise<
 const SERVERS = /\/(pmxcfs|pmxcfs-ipc)( \(deleted\))?$/;
 
 /**
- * The descriptor by which `pid` has this very file open: device and inode are compared by find(1),
- * a child, because a descriptor of a hung file system would not let this process go.
+ * The descriptor by which `pid` has this file open. find(1), a child, compares device and inode,
+ * because looking at a descriptor on a hung file system would block this process.
  */
 async function descriptorOf(context: Context, pid: number, path: string) {
   const { machine } = context;
@@ -97,9 +99,9 @@ async function descriptorOf(context: Context, pid: number, path: string) {
 }
 
 /**
- * Whether `pid` is a pmxcfs that neither serves nor is the node's own: the one kind of process a
- * fix may end. One in another network namespace serves there, and the one of the service's unit
- * is the node's.
+ * Whether `pid` is a pmxcfs that neither serves nor is the node's own: the only kind of process
+ * that a fix may end. A process in another network namespace may serve there, and the process of
+ * the service's unit is the node's own.
  */
 async function isStray({ machine, facts }: Context, pid: number): Promise<boolean> {
   const { proc } = machine.paths;
@@ -118,7 +120,7 @@ async function isStray({ machine, facts }: Context, pid: number): Promise<boolea
   );
 }
 
-/** A process holds pmxcfs's lock and does not serve. */
+/** A process that holds pmxcfs's lock and does not serve. */
 async function lock(context: Context): Promise<Finding[]> {
   const { machine, facts } = context;
   const path = machine.paths.lockFile;
@@ -139,7 +141,7 @@ async function lock(context: Context): Promise<Finding[]> {
   return [];
 }
 
-/** The faults that pmxcfs refuses the file for, and what else verify says, with the tree's data. */
+/** The faults for which pmxcfs refuses the file, further notes, and data about the tree. */
 interface Examined {
   readonly problems: readonly Problem[];
   readonly items: readonly SalvagedItem[];
@@ -153,12 +155,12 @@ function examine(file: string): Examined {
   return { problems, items, modifiedS };
 }
 
-/** What a database consists of: the file, SQLite's log, and a journal of changes of ours. */
+/** The files of a database: itself, SQLite's log, and the journal of changes of our server. */
 function partsOf(path: string): string[] {
   return [path, `${path}-wal`, `${path}.changes`];
 }
 
-/** What changes when somebody writes the database. */
+/** State that changes when the database is written. */
 async function stampOf({ machine }: Context, path: string): Promise<string> {
   const infos = await Promise.all(partsOf(path).map((part) => machine.info(part)));
   return infos
@@ -168,7 +170,9 @@ async function stampOf({ machine }: Context, path: string): Promise<string> {
     .join(", ");
 }
 
-/** Reads it once by a child: a disk that hangs must not hold this process. Why it cannot be. */
+/**
+ * Reads it once in a child, because a hung disk must not block this process; why it cannot be read.
+ */
 async function unreadable({ machine, left }: Context, path: string): Promise<string | undefined> {
   for (const part of partsOf(path)) {
     if (typeof (await machine.info(part)) === "number") continue;
@@ -180,7 +184,7 @@ async function unreadable({ machine, left }: Context, path: string): Promise<str
   return undefined;
 }
 
-/** Examines it where it is, without a lock or a copy; what a writer tore is read again. */
+/** Examines it in place, without a lock or a copy; reads again what a writer changed meanwhile. */
 async function examineInPlace(context: Context, path: string): Promise<Examined | string> {
   const reason = await unreadable(context, path);
   if (reason !== undefined) return reason;
@@ -217,8 +221,9 @@ const PROBLEM_CODES = {
 } as const satisfies Record<Problem["kind"], CodeName>;
 
 /**
- * The problems as findings, and the fix once: it removes all of them. With a guest twice there is
- * none, for the new file would have it twice as well; nor with a file without anything in it.
+ * The problems as findings, with the fix once: it removes all of them. There is no fix for a guest
+ * that exists twice, because the new file would have it twice as well, nor for a file with nothing
+ * in it.
  */
 function fatal(path: string, { problems, items }: Examined): Finding[] {
   const directory = path.slice(0, path.lastIndexOf("/"));
@@ -251,7 +256,7 @@ function sizes(path: string, items: readonly SalvagedItem[]): Finding[] {
   return [...largest, found("DB_LARGE", { path, size, percent, limit })];
 }
 
-/** The machine's own name among the node directories, when there are any. */
+/** This machine's own name among the node directories, when there are any. */
 function nodeDirectory({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
   const name = machine.hostName();
   const nodes = items.flatMap(({ path, kind }) =>
@@ -268,7 +273,7 @@ function clock({ machine }: Context, modifiedS: number): Finding[] {
   return [found("CLOCK_BACKWARDS", { what, seconds, limit: CLOCK_LIMIT_S })];
 }
 
-/** What was examined, once for both probes; a text that says why there is none. */
+/** The result of the examination, made once for both probes; a text that says why there is none. */
 function examinedOnce(context: Context, path: string): Promise<Examined | string> {
   return context.facts.once("config.db", () => examineInPlace(context, path));
 }
@@ -335,7 +340,7 @@ export async function treeItems(context: Context): Promise<readonly SalvagedItem
   return typeof items === "string" ? undefined : items;
 }
 
-/** What lies in the tree that nothing uses any more, and the locks. */
+/** Files in the tree that nothing uses any more, and the locks. */
 export const filesProbe: Probe = {
   check: "files",
   async run(context) {

@@ -1,6 +1,6 @@
 /**
- * Who this is: the caller's ids against the accept rule, the namespaces between it and the server,
- * and the node's own name, which pmxcfs needs a non-loopback address for.
+ * The caller and the node: the caller's ids against the access rule, the namespaces between it and
+ * the server, and the node's own name, for which pmxcfs needs a non-loopback address.
  */
 import type { Group, Identity } from "../context.ts";
 import { type Finding, found, pass, shellQuote, skip } from "../finding.ts";
@@ -10,7 +10,7 @@ import { networkInterfaces } from "node:os";
 
 export type Standing = "read-write" | "read-only" | "refused";
 
-/** What pmxcfs's accept rule makes of these ids: (uid 0 and gid 0) or gid www-data. */
+/** The result of pmxcfs's access rule for these ids: (uid 0 and gid 0) or gid www-data. */
 export function standing(uid: number, gid: number, wwwData: Group | undefined): Standing {
   if (wwwData !== undefined && gid === wwwData.gid) return "read-only";
   return uid === 0 && gid === 0 ? "read-write" : "refused";
@@ -38,13 +38,13 @@ async function networkNamespace({ machine, facts }: Context): Promise<Finding[]>
   const { proc } = machine.paths;
   const own = await machine.link(`${proc}/self/ns/net`);
   const init = await machine.link(`${proc}/1/ns/net`);
-  // Only root may look at pid 1's; without a value there is nothing to compare.
+  // Only root may read that of pid 1; without it there is nothing to compare.
   if (typeof own === "number" || typeof init === "number" || own === init) return [];
   const severity = (await facts.server()) === undefined ? "fail" : "notice";
   return [found("NETNS_DIFFERS", { own, init, service: facts.service }, { severity })];
 }
 
-/** Worth a note; the cause, when the server refused these ids. */
+/** A notice; the cause, when the server refused these ids. */
 async function userNamespace({ facts }: Context, { uid, gid }: Identity): Promise<Finding[]> {
   const outer = await facts.outerIds();
   if (outer === undefined) return [];
@@ -80,7 +80,7 @@ export const identityProbe: Probe = {
     if (allowed !== "refused") {
       findings.push(pass("identity", `uid ${uid}, gid ${gid}: ${allowed} by pmxcfs's rule`));
     } else if ((await facts.server()) === undefined) {
-      // With a server, connecting to it tells for certain.
+      // With a server the connection itself is the test.
       findings.push(await refusal(context, identity, "notice"));
     }
     return [
@@ -96,7 +96,9 @@ export const identityProbe: Probe = {
 /** getent(1): the key was not found. */
 const NOT_FOUND = 2;
 
-/** Of the time of this check; the rest is for what to do about a name server that is silent. */
+/**
+ * Part of this check's time for the lookup; the rest is for a fix when the name server is silent.
+ */
 const LOOKUP_SHARE = 0.75;
 
 /** The interface of the default route in /proc/net/route: destination and mask are zero. */
@@ -109,8 +111,8 @@ function defaultInterface(table: string): string | undefined {
 }
 
 /**
- * The address of this node for a line of /etc/hosts: the one of the default route's interface,
- * else the first; undefined when the machine has none.
+ * The address of this node for a line of /etc/hosts: that of the default route's interface, else
+ * the first one; undefined when the machine has none.
  */
 async function ownAddress({ machine }: Context): Promise<string | undefined> {
   const table = await machine.text(`${machine.paths.proc}/net/route`);
@@ -135,9 +137,9 @@ async function lineOf(
 }
 
 /**
- * The command that gives the name an address of this machine: changes the address of its line and
- * keeps the file as it was under a name with the time; or appends a line, where there is none or
- * it is localhost's as well. Null without an address.
+ * The command that gives the name an address of this machine: it changes the address in the name's
+ * line and keeps the old file under a name with the time; or it appends a line, where there is none
+ * or the line is localhost's as well. Null without an address.
  */
 function rewrite(
   path: string,
@@ -165,10 +167,10 @@ async function loopback(context: Context, name: string, address: string): Promis
   const row = await lineOf(context, name, address);
   const where = row === undefined ? "not from /etc/hosts" : `line ${row.line} of ${hosts}`;
   if ((await facts.serverKind()) === "pmxcfs-ipc") {
-    // Ours needs no address of its own to start.
+    // Our server needs no address to start.
     return pass("name", `${name} resolves to ${address} (${where}); a C pmxcfs would not start so`);
   }
-  // A server that runs already is affected at its next start.
+  // A running server is affected only at its next start.
   const running = (await facts.server()) !== undefined;
   const own = await ownAddress(context);
   const fix = rewrite(hosts, row, name, own, running ? "" : RESTART);
@@ -176,7 +178,7 @@ async function loopback(context: Context, name: string, address: string): Promis
   return found("NAME_LOOPBACK", values, { severity: running ? "warn" : "fail", fix });
 }
 
-/** No address, or none in time: a line in /etc/hosts is the fix. */
+/** No address, or not in time: a line in /etc/hosts is the fix. */
 async function nameless(
   context: Context,
   code: "NAME_UNRESOLVED" | "NAME_SLOW",

@@ -1,6 +1,6 @@
 /**
- * Which process listens on the service's name and whether it runs, the restart flag, the service
- * as systemd sees it, and what it and pvestatd wrote into the journal.
+ * Which process listens on the service's name and whether it runs, the restart flag, the state of
+ * the service in systemd, and what it and pvestatd wrote into the journal.
  */
 import type { Listener } from "../context.ts";
 import { explain } from "../../diagnosis/explain.ts";
@@ -8,10 +8,10 @@ import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import { type ProcessInfo, parseKeys, readProcess } from "../proc.ts";
 
-/** A process that sleeps uninterruptibly is looked at again after this. */
+/** Interval after which a process in uninterruptible sleep is looked at again. */
 const STUCK_SAMPLE_MS = 150;
 
-/** A start removes the flag within moments; younger than this it may still be starting. */
+/** A start removes the flag quickly; with a younger flag it may still be in progress. */
 const FLAG_GRACE_S = 15;
 
 function describe(owner: ProcessInfo | undefined): string {
@@ -27,7 +27,7 @@ function where(listener: Listener, service: string, path: string): string {
 async function running({ machine }: Context, owner: ProcessInfo): Promise<Finding[]> {
   const { pid, command, state } = owner;
   const values = { pid, command, state };
-  // A process that a debugger holds is not continued by a signal.
+  // A process that a debugger has stopped is not continued by a signal.
   if (state === "t") return [found("SERVER_STOPPED", values, { fix: null })];
   if (state === "T") return [found("SERVER_STOPPED", values)];
   if (state !== "D") return [];
@@ -48,7 +48,7 @@ async function restartFlag({ machine }: Context, listening: boolean): Promise<Fi
   return age < FLAG_GRACE_S ? [] : [found("RESTART_FLAG_STALE", { path, age })];
 }
 
-/** Listeners that are there although libqb clients do not reach them. */
+/** Listeners that libqb clients do not reach. */
 async function unreachable({ machine, facts }: Context): Promise<Finding[]> {
   const service = facts.service;
   const path = facts.socketPath();
@@ -66,7 +66,7 @@ async function unreachable({ machine, facts }: Context): Promise<Finding[]> {
   });
 }
 
-/** A pmxcfs of this network namespace that runs but is not the one that listens. */
+/** A pmxcfs in this network namespace that runs but is not the process that listens. */
 async function taken({ machine, facts }: Context, server: Listener): Promise<Finding[]> {
   const { owner } = server;
   const rivals = (await facts.processes()).filter(({ command }) => command === "pmxcfs");
@@ -74,7 +74,7 @@ async function taken({ machine, facts }: Context, server: Listener): Promise<Fin
   const { proc } = machine.paths;
   const here = await machine.link(`${proc}/self/ns/net`);
   for (const { pid: pmxcfs } of rivals) {
-    // One in a container has a name of its own, and is no rival.
+    // A server in a container has its own network namespace, and does not take the name.
     if ((await machine.link(`${proc}/${pmxcfs}/ns/net`)) !== here) continue;
     const { pid, command } = owner;
     const rival = `; the running pmxcfs is pid ${pmxcfs}`;
@@ -83,7 +83,7 @@ async function taken({ machine, facts }: Context, server: Listener): Promise<Fin
   return [];
 }
 
-/** Nothing here that would ever listen. */
+/** Nothing on this machine would ever listen. */
 async function notInstalled({ machine, facts }: Context): Promise<boolean> {
   const { database, pve } = machine.paths;
   if (machine.has("pmxcfs") || typeof (await machine.info(database)) !== "number") return false;
@@ -95,7 +95,7 @@ async function notInstalled({ machine, facts }: Context): Promise<boolean> {
   return !/loaded|masked/.test(out);
 }
 
-/** `systemctl start` helps where there is a unit. */
+/** With a unit, `systemctl start` is the fix. */
 async function hasUnit({ machine }: Context): Promise<boolean> {
   const words = ["systemctl", "show", "-P", "LoadState", "pve-cluster.service"];
   const { out } = await machine.run(words, 1_000);
@@ -212,12 +212,12 @@ function counted(lines: readonly string[]): Finding[] {
   return findings;
 }
 
-/** A line of pmxcfs's log (`[main] crit: ...`), of libfuse or of the C library in it. */
+/** A line of pmxcfs's log (`[main] crit: ...`), or one by libfuse or the C library within it. */
 const SERVER_LINE = /\[\w+ *\] \w+:|fuse|memdb|assert|segfault/i;
 
 /**
- * systemd's own lines say that a service failed, which its state says as well; the others are of a
- * server that works.
+ * Lines by systemd that a service failed, which its state shows as well, and lines by a server that
+ * works.
  */
 const SAYS_NOTHING_NEW: ReadonlySet<string> = new Set([
   "service-failed",
@@ -226,10 +226,10 @@ const SAYS_NOTHING_NEW: ReadonlySet<string> = new Set([
   "harmless-inotify",
 ]);
 
-/** The last line of a service that does not serve, when it is one with a known meaning. */
+/** The last line by a service that does not serve, if its meaning is known. */
 function known(lines: readonly string[], unit: string): Finding[] {
   for (const message of lines.toReversed()) {
-    // What a program that the unit starts besides prints is no word of the server.
+    // Output of other programs that the unit starts is not the server's.
     if (!SERVER_LINE.test(message)) continue;
     const told = explain(message).find(({ text }) => !SAYS_NOTHING_NEW.has(text.id));
     if (told === undefined) continue;

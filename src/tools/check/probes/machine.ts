@@ -1,6 +1,6 @@
 /**
- * The machine under the server: room in /dev/shm and what dead servers left there, memory pressure,
- * descriptors of the server, and processes that the kernel does not let go.
+ * The machine of the server: room in /dev/shm and leftovers of dead servers, memory pressure,
+ * descriptors of the server, and processes in uninterruptible sleep.
  */
 import { Errno, errnoText } from "../../../base/errno.ts";
 import { type DeadRings, deadRings, unknownRings } from "../rings.ts";
@@ -22,12 +22,12 @@ import {
 const MiB = 1024 * 1024;
 const PAGE = 4096;
 
-/** What one PVE client takes: three rings, each a header of 8252 bytes and 1 MiB + 13 of data. */
+/** Bytes for one PVE client: three rings, each a header of 8252 bytes and 1 MiB + 13 of data. */
 export const CLIENT_BYTES = 3 * (roundUp(8252) + roundUp(MiB + 13));
 /** A directory and six files. */
 const CLIENT_INODES = 7;
 
-/** A busy node has some forty clients; fewer than this is too few. */
+/** A busy node has about forty clients; room for fewer than this is too little. */
 const CLIENTS_LOW = 50;
 
 /** statfs(2): tmpfs and ramfs. */
@@ -43,7 +43,7 @@ function mib(bytes: number): number {
 
 function room(path: string, space: Space): Finding {
   const byBytes = Math.floor(space.freeBytes / CLIENT_BYTES);
-  // A tmpfs without a bound on inodes says 0 of 0.
+  // A tmpfs without a bound on inodes reports 0 of 0.
   const byInodes = space.inodes === 0 ? byBytes : Math.floor(space.freeInodes / CLIENT_INODES);
   const clients = Math.min(byBytes, byInodes);
   const measures = [
@@ -53,7 +53,7 @@ function room(path: string, space: Space): Finding {
   ] as const;
   const free = mib(space.freeBytes);
   const size = mib(space.sizeBytes);
-  // Room for what is there, and for twice as many clients as the limit.
+  // Room for the current content, and for twice as many clients as the limit.
   const used = space.sizeBytes - space.freeBytes;
   const target = Math.ceil(mib(used + 2 * CLIENTS_LOW * CLIENT_BYTES) / 128) * 128;
   if (clients < 1 && byBytes < 1) {
@@ -139,10 +139,10 @@ const PRESSURE_PERCENT = 10;
 const AVAILABLE_PERCENT = 5;
 const DESCRIPTORS_PERCENT = 75;
 const DESCRIPTORS_FAIL_PERCENT = 95;
-/** What a limit is raised to, as far as the hard one lets it. */
+/** What a limit is raised to, as far as the hard limit permits. */
 const DESCRIPTORS = 65_536;
 
-/** Processes sleep in state D for moments all the time: stuck is who still does after this. */
+/** Processes are in state D for moments all the time: one that still is after this is stuck. */
 const STUCK_SAMPLE_MS = 300;
 const PROCESSES_SHOWN = 8;
 

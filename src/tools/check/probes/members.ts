@@ -1,7 +1,6 @@
 /**
- * The processes of pmxcfs's groups, as corosync and this node's server see them: who is not in
- * them, who is in them and should not be, who keeps the cluster's writes waiting, whose clock is
- * another one.
+ * The processes of pmxcfs's groups, as corosync and this node's server see them: which are missing,
+ * which should not be there, which ones delay the cluster's writes, whose clock differs.
  */
 import { existsSync } from "node:fs";
 import { askCluster } from "../../../observe/ask-cluster.ts";
@@ -13,23 +12,26 @@ import { type Finding, found, pass } from "../finding.ts";
 import type { Context } from "../probe.ts";
 import { isRecord } from "../session.ts";
 
-/** Until then a synchronisation is nothing to speak of. */
+/** A synchronisation that takes less is normal. */
 const SILENT_LIMIT_S = 5;
-/** Times in messages are whole seconds, and messages take time. */
+/** Times in messages are whole seconds, and a message takes time to arrive. */
 const CLOCK_LIMIT_S = 2;
 
 const GROUPS = ["dcdb", "status"] as const;
 
-/** What the members are judged by. */
+/** The views by which the members are judged. */
 export interface Seen {
   readonly view: CorosyncView;
-  /** The server's own word, when it is one of ours. */
+  /** The status by the server itself, when it is one of ours. */
   readonly server: ClusterStatus | undefined;
-  /** Something serves the IPC here: without it this node is in no group, and that is said. */
+  /**
+   * Something serves the IPC here: without it this node is in no group, which another probe
+   * reports.
+   */
   readonly serving: boolean;
 }
 
-/** What this node's server says of its cluster; undefined when it is not ours, or does not say. */
+/** The cluster status by this node's server; undefined when it is not ours, or gives none. */
 export async function serverView(context: Context): Promise<ClusterStatus | undefined> {
   const { service } = context.options;
   const path = clusterSocketPath(service, process.env, process.getuid?.());
@@ -42,7 +44,7 @@ export async function serverView(context: Context): Promise<ClusterStatus | unde
       if (pid === owner?.pid && isRecord(groups)) return view as unknown as ClusterStatus;
     }
   } catch {
-    // A server that is stopped says nothing; that it is, other probes say.
+    // A stopped server does not answer; other probes report that.
   }
   return undefined;
 }
@@ -92,7 +94,7 @@ function silentIn(group: string, status: GroupStatus, view: CorosyncView): Findi
   const ghosts = ghostsOf(view);
   return status.missing.flatMap(({ nodeid, pid }) => {
     const member = `${nodeid}/${pid}`;
-    // A ghost never answers: it is reported, with what helps against it.
+    // A ghost never answers: it has a finding of its own, with the remedy.
     if (ghosts.has(member)) return [];
     const node = nameOf(view, nodeid);
     return [found("MEMBER_SILENT", { member, node, pid, group, seconds, awaited, changes })];
@@ -121,7 +123,7 @@ function described({ view, server }: Seen): string {
   return `${line}; ${group.mode}, ${inStep} of ${group.members.length} in step`;
 }
 
-/** What is wrong with the members; a line that passes when nothing is. */
+/** What is wrong with the members; one line that passes when nothing is. */
 export function memberFindings(seen: Seen): Finding[] {
   const { view, server } = seen;
   const silent = GROUPS.flatMap((group) => {

@@ -1,6 +1,6 @@
 /**
  * /etc/pve: mounted once, alive, answering, writable; and processes that still see an old, dead
- * one. Only children touch the mount: it may hang.
+ * mount. Only children touch the mount, because it may hang.
  */
 import { Errno } from "../../../base/errno.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
@@ -13,10 +13,10 @@ const WRITE_BIT = 0o200;
 /** Names shown of a directory that should be empty, and processes of a list. */
 const NAMES_SHOWN = 5;
 
-/** One stat, with the start of a child: far below this on an idle machine. */
+/** A stat, with the start of a child, takes far less on an idle machine. */
 const SLOW_MS = 1_000;
 
-/** Other mount namespaces looked at: a host with many containers has some hundred. */
+/** Other mount namespaces that are checked: a host with many containers has some hundred. */
 const NAMESPACES_LOOKED_AT = 500;
 
 function isFuse({ type }: Mount): boolean {
@@ -27,7 +27,7 @@ function named({ pid, command }: ProcessInfo): string {
   return `${pid} (${command})`;
 }
 
-/** Processes whose working directory is in the mount: they keep a new one from its place. */
+/** Processes whose working directory is inside the mount: they prevent a new one at its path. */
 async function inside({ machine, facts }: Context): Promise<string> {
   const { pve, proc } = machine.paths;
   const list = (await facts.processes()).filter(({ pid }) => {
@@ -60,7 +60,7 @@ async function writable(context: Context, mount: Mount): Promise<Finding> {
   return pass("mount", `${path} is mounted (${mount.type}), answers and is writable`);
 }
 
-/** Whether a second stat is slow as well, beside a child that touches no file system. */
+/** Whether a second stat is slow as well, compared to a child that touches no file system. */
 async function isSlowAgain(context: Context): Promise<boolean> {
   const { machine } = context;
   const times: number[] = [];
@@ -91,7 +91,7 @@ async function mounted(context: Context, mount: Mount): Promise<Finding[]> {
   return findings;
 }
 
-/** Whether this process is the service's own, which `systemctl restart` starts anew. */
+/** Whether this process is the service's own, which `systemctl restart` replaces. */
 async function isUnitOf({ machine }: Context, pid: number): Promise<boolean> {
   const group = await machine.text(`${machine.paths.proc}/${pid}/cgroup`);
   return typeof group === "string" && group.includes("/pve-cluster.service");
@@ -102,7 +102,7 @@ async function unmounted(context: Context): Promise<Finding[]> {
   const path = machine.paths.pve;
   const kind = await facts.serverKind();
   const names = await machine.list(path);
-  // Hidden from mountinfo (hidepid, a broken /proc), and still a dead mount.
+  // Hidden from mountinfo (hidepid, a broken /proc), and a dead mount all the same.
   if (names === Errno.ENOTCONN) return [await dead(context)];
   if (kind === "pmxcfs-ipc") {
     const what = typeof names === "number" ? "is not there" : "is a plain directory";
@@ -122,7 +122,7 @@ async function unmounted(context: Context): Promise<Finding[]> {
   return [skip("mount", `${path} is not mounted, and no pmxcfs runs`)];
 }
 
-/** Different file systems on top of each other; a bind mount of the same one is none of them. */
+/** Several file systems on one mount point; bind mounts of the same one do not count. */
 function twice(path: string, mounts: readonly Mount[]): Finding[] {
   const devices = new Set(mounts.map((mount) => mount.device));
   if (devices.size < 2) return [];
@@ -159,8 +159,8 @@ async function otherNamespaces({ machine, facts }: Context): Promise<Map<string,
 }
 
 /**
- * Processes of other mount namespaces that have a FUSE file system of /etc/pve (by its mount
- * point, wherever a container has put it) which is not the present one and has no server.
+ * Processes of other mount namespaces that see a FUSE file system of /etc/pve (by its mount point,
+ * at whatever path a container has it) which is not the present one and has no server.
  */
 async function heldElsewhere(context: Context, present: readonly Mount[]): Promise<Finding[]> {
   const { machine } = context;

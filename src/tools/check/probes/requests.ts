@@ -1,6 +1,6 @@
 /**
- * Connecting as a PVE client does: the set-up, the rings it gives, which program answered; then
- * each request that only reads: answered, in time, of a size clients can take, and well-formed.
+ * Connecting as a PVE client does: the set-up, its rings, and the program that answered; then each
+ * request that only reads: answered, in time, of a size that clients accept, and well-formed.
  */
 import { jsonText } from "../../../base/escape.ts";
 import { Errno, errnoName, errnoText } from "../../../base/errno.ts";
@@ -15,10 +15,10 @@ import { readRings } from "../rings.ts";
 import { type Answer, READS, type Read, isRecord, parseJson } from "../session.ts";
 import { refusal, standing } from "./identity.ts";
 
-/** What a ring directory may allow at most (libqb's own; ours allows less). */
+/** The most that a ring directory may permit (libqb's own mode; ours permits less). */
 const DIRECTORY_MODE_LIMIT = 0o770;
 
-/** For advice; the word where the process of the server may not be seen. */
+/** The pid for a piece of advice; the word PID where the server's process may not be seen. */
 export async function serverPid({ facts }: Context): Promise<number | string> {
   return (await facts.server())?.owner?.pid ?? "PID";
 }
@@ -28,7 +28,7 @@ async function refused(context: Context, failure: QbFailure): Promise<Finding> {
   const name = errnoName(failure.errno);
   const text = errnoText(failure.errno);
   if (failure.errno === Errno.ENOSPC) return found("SHM_FULL_FOR_CLIENT", { text });
-  // The accept rule, here and in C (whose +1 is EPERM by its number): no other fault gives this.
+  // Only the access rule gives this errno, here and in C (whose +1 is EPERM by its number).
   if (failure.errno === Errno.EPERM || failure.errno === Errno.EACCES) {
     facts.refused = true;
     return await refusal(context, await facts.identity(), "fail");
@@ -64,8 +64,8 @@ async function failed(context: Context, failure: QbFailure): Promise<Finding> {
 }
 
 /**
- * A process that is no pmxcfs by its name and does not answer as a libqb server does: a stranger.
- * One that is stopped answers nothing whoever it is.
+ * A process that neither has pmxcfs's name nor answers as a libqb server does: a stranger. A
+ * stopped process answers nothing, and proves nothing.
  */
 async function stranger({ facts }: Context): Promise<Finding[]> {
   const owner = (await facts.server())?.owner;
@@ -75,7 +75,7 @@ async function stranger({ facts }: Context): Promise<Finding[]> {
   return [found("SOCKET_TAKEN", { service: facts.service, pid, command, rival: "" })];
 }
 
-/** Failures that a pmxcfs does not have. */
+/** Failures that a pmxcfs does not cause. */
 const STRANGE: ReadonlySet<CodeName | undefined> = new Set([
   "HANDSHAKE_GARBAGE",
   "HANDSHAKE_CLOSED",
@@ -94,14 +94,14 @@ async function rings({ machine }: Context): Promise<Finding[]> {
   return [found("RING_PERMISSIONS", { path: own.path, mode: octal(own.mode), limit })];
 }
 
-/** The version of the package that brings this server; undefined without dpkg. */
+/** The version of the package that installs this server; undefined without dpkg. */
 async function packageVersion(context: Context, name: string): Promise<string | undefined> {
   const query = ["dpkg-query", "-W", "-f", "${Version}", name];
   const { code, out } = await context.machine.run(query, context.left());
   return code === 0 && out !== "" ? out.trim() : undefined;
 }
 
-/** Our own version, when the server is the very program that asks. */
+/** Our own version, when the server is the program that runs this check. */
 async function sameProgram({ machine }: Context, owner: ProcessInfo): Promise<string | undefined> {
   if (owner.command !== "pmxcfs-ipc") return undefined;
   const theirs = await machine.info(`${machine.paths.proc}/${owner.pid}/exe`);
@@ -150,13 +150,13 @@ export const handshakeProbe: Probe = {
   },
 };
 
-/** From this share of a client's buffer a reply is a warning. */
+/** A reply that takes this share of a client's buffer is a warning. */
 const LARGE_PERCENT = 75;
 
-/** With less of the time of all checks left, no further request is made. */
+/** With less time left of that for all checks, no further request is made. */
 const LEAST_MS = 1_000;
 
-/** Characters of a reply that is no JSON, shown to recognise it by. */
+/** Characters shown of a reply that is not JSON. */
 const SAMPLE_CHARS = 40;
 
 function measure({ name: request }: Read, { bytes, ms }: Answer) {
@@ -199,7 +199,7 @@ async function judge(context: Context, read: Read, answer: Answer): Promise<Find
   return pass("requests", line, measure(read, answer));
 }
 
-/** The connection ended instead of an answer: was the reply too large for it? */
+/** The connection ended instead of an answer: finds out whether the reply was too large for it. */
 async function ended(context: Context, read: Read): Promise<Finding> {
   context.session.reconnect();
   const again = await context.session.readLarge(read, context.left());
@@ -230,7 +230,7 @@ async function unanswered(context: Context, read: Read, failure: QbFailure): Pro
   return await ended(context, read);
 }
 
-/** Each read has the deadline for itself: a server that is slow ten times does not hang. */
+/** Each request has the whole deadline: a server that is slow ten times does not hang. */
 export const requestsProbe: Probe = {
   check: "requests",
   operations: READS.length,
@@ -240,7 +240,7 @@ export const requestsProbe: Probe = {
     if (!(await session.ready(budget()))) return [skip("requests", session.why)];
     const findings: Finding[] = [];
     for (const read of READS) {
-      // What is left of all time is no measure of the server.
+      // A request that is cut short by the total time does not measure the server.
       if (context.left() < Math.min(options.deadlineMs, LEAST_MS)) break;
       const answer = await session.read(read, budget());
       const finding =
@@ -248,12 +248,12 @@ export const requestsProbe: Probe = {
           ? await unanswered(context, read, answer)
           : await judge(context, read, answer);
       findings.push(finding);
-      // A garbled connection stays garbled; the next request gets a fresh one.
+      // After garbage the connection is unusable; the next request gets a new one.
       if (answer instanceof QbFailure) session.reconnect();
       if (!(await session.ready(budget()))) break;
     }
     const left = READS.length - findings.length;
-    // Every pmxcfs answers this one, whatever else is wrong.
+    // Every pmxcfs answers this request, whatever else is wrong.
     const [versions] = findings;
     if (versions?.severity === "fail" && versions.code !== "REQUEST_HUNG") {
       findings.push(...(await stranger(context)));

@@ -20,7 +20,7 @@ import { existsSync } from "node:fs";
 /** A server answers in well under a millisecond; a busy machine may add some tens. */
 const P99_LIMIT_MS = 100;
 
-/** A request that lies in a ring for this long is not being served. */
+/** A request that is in a ring for this long is not being served. */
 const QUEUE_SAMPLE_MS = 200;
 const SHOWN = 8;
 
@@ -56,7 +56,8 @@ export const latencyProbe: Probe = {
       const started = performance.now();
       const timeoutMs = context.left();
       const response = client.sendRecvBlocking(CfsIpc.GET_FS_VERSION, undefined, { timeoutMs });
-      // Slow answers are cut off by the deadline; only the first one that fails is a hang.
+      // Later answers may be cut off by the deadline; only a failure of the first request is a
+      // hang.
       if (response instanceof QbFailure && times.length > 0) break;
       if (response instanceof QbFailure) {
         return [await hung(context, "latency", response, timeoutMs)];
@@ -79,7 +80,7 @@ export const latencyProbe: Probe = {
   },
 };
 
-/** Requests that tell what a caller may do and change nothing, whoever asks. */
+/** Requests whose answers show a caller's permissions and that change nothing for any caller. */
 const ATTEMPTS = [
   {
     attempt: "SET_STATUS without a body",
@@ -105,7 +106,7 @@ export const permissionsProbe: Probe = {
     if (!(await session.ready(context.left()))) return [skip("permissions", session.why)];
     const { uid, gid } = await facts.identity();
     const rule = standing(uid, gid, await facts.group("www-data"));
-    // Accepted although the rule says no: an option of the server, then read-write is right.
+    // Accepted against the default rule: by an option of the server, and then read-write is right.
     const expected = rule === "refused" ? "read-write" : rule;
     const findings: Finding[] = [];
     const answered: number[] = [];
@@ -187,7 +188,7 @@ export const flowProbe: Probe = {
   },
 };
 
-/** How many connections each program has, the busiest first. */
+/** Number of connections per program, the largest first. */
 function byCommand({ machine }: Context, rings: readonly RingDirectoryInfo[]): string[] {
   const counts = new Map<string, number>();
   for (const { clientPid } of rings) {
@@ -198,12 +199,14 @@ function byCommand({ machine }: Context, rings: readonly RingDirectoryInfo[]): s
   return sorted.map(([command, count]) => `${count} ${command}`);
 }
 
-/** What a server of ours says by its status socket; undefined when it says nothing to us. */
+/**
+ * The number of connections by the status socket of a server of ours; undefined without an answer.
+ */
 async function ownCount(context: Context): Promise<Finding | undefined> {
   const { facts, options } = context;
   const path = statusPath(options.service, process.env, process.getuid?.());
   if (path === undefined || !existsSync(path)) return undefined;
-  // Half of what is left: what /proc told must be said even when the server is stopped.
+  // Half of the time left: what /proc showed must be reported even when the server is stopped.
   const status = await readStatus(path, context.left() / 2);
   const owner = (await facts.server())?.owner;
   if (typeof status === "string" || status.pid !== owner?.pid) return undefined;
@@ -222,7 +225,7 @@ export const clientsProbe: Probe = {
   async run(context) {
     const { facts, session } = context;
     if ((await facts.server()) === undefined) return [skip("clients", "nobody listens")];
-    // Our own connection is none of theirs.
+    // This check's own connection does not count.
     const count = Math.max(0, (await facts.connectionCount()) - (session.connected ? 1 : 0));
     const rings = await liveRings(context);
     const measures = [{ name: "connections", value: count, unit: "" }] as const;
@@ -261,7 +264,7 @@ async function ask(context: Context, self: readonly string[]): Promise<Finding> 
   return pass("permissions", "www-data, the user of pveproxy, connects and is read-only");
 }
 
-/** The child connects, and asks twice. */
+/** The child connects, and makes two requests. */
 const OPERATIONS = 4;
 
 export const wwwDataProbe: Probe = {

@@ -1,5 +1,5 @@
 /**
- * What lies in the tree that is nobody's any more: temporary files whose writer ended, and the
+ * Files in the tree that nothing uses any more: temporary files whose writer has ended, and the
  * locks with their holder and age. Read from the copy of config.db, where each entry has the node
  * that wrote it.
  */
@@ -9,20 +9,20 @@ import { type Finding, found, shellQuote } from "../finding.ts";
 import type { Context } from "../probe.ts";
 import { openBy, parseMounts, startSeconds } from "../proc.ts";
 
-/** Other temporary files than those with a pid are left over when they are older than this. */
+/** Age from which temporary files without a pid in their name are leftovers. */
 const OLD_S = 3_600;
-/** A process that started this long after its file was written is another one with its pid. */
+/** A process that started this long after the file was written has reused the pid. */
 const REUSED_PID_S = 2;
 const SHOWN = 5;
-/** A command line has room for some thousand names. */
+/** Names that fit a command line. */
 const REMOVED_AT_ONCE = 500;
 
 /** PVE's file_set_contents writes NAME.tmp.PID and renames it. */
 const WITH_PID = /\.tmp\.(\d{1,10})$/;
-/** libfuse's names of removed open files, and those of configuration management. */
+/** Names by libfuse for open files that were removed, and by configuration management. */
 const WITHOUT_PID = /^(\.fuse_hidden[0-9a-f]{16,}|\.ansible_tmp.*)$/;
 
-/** Which node is which, and which one this is. */
+/** The names of the nodes by id, and the id of this one. */
 interface Nodes {
   readonly own: number;
   readonly names: ReadonlyMap<number, string>;
@@ -45,7 +45,7 @@ function isLeft({ machine }: Context, item: SalvagedItem, nodes: Nodes, nowS: nu
   const pid = Number(WITH_PID.exec(name)?.[1] ?? 0);
   const { proc } = machine.paths;
   if (pid > 0) {
-    // Of another node's processes nothing is known here.
+    // Processes of other nodes are not visible here.
     if (writer !== nodes.own && writer !== 0) return false;
     const started = startSeconds(proc, pid);
     return started === undefined || started > mtime + REUSED_PID_S;
@@ -58,7 +58,7 @@ function pathIn(pve: string, { path }: SalvagedItem): string {
   return `${pve}/${Buffer.from(path.join("/"), "latin1").toString("utf8")}`;
 }
 
-/** Copies exactly these files, with their paths, and removes them: only what was copied. */
+/** The command that copies exactly these files, with their paths, and removes what was copied. */
 function removal(paths: readonly string[]): string {
   const words = paths.slice(0, REMOVED_AT_ONCE).map(shellQuote).join(" ");
   const copy = `mkdir -m 0700 "$d" && cp -a --parents -t "$d" -- ${words}`;
@@ -75,7 +75,7 @@ function shown(list: readonly string[]): string {
   return `${list.slice(0, SHOWN).join(", ")}${list.length > SHOWN ? ", ..." : ""}`;
 }
 
-/** Temporary files whose owner has ended; nothing that is open here, nothing of other nodes. */
+/** Temporary files whose owner has ended; none that is open here, none of other nodes. */
 export async function filesLeft(
   context: Context,
   items: readonly SalvagedItem[],

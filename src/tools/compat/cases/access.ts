@@ -1,4 +1,4 @@
-/** Cases about who gets in and what he may do: pmxcfs's rule for root, www-data and strangers. */
+/** Cases about access and permissions: pmxcfs's rule for root, www-data and unknown users. */
 import { Errno } from "../../../base/errno.ts";
 import { logClusterMsg } from "../../../pmxcfs/requests/rows/log-cluster-msg.ts";
 import { setStatus } from "../../../pmxcfs/requests/rows/set-status.ts";

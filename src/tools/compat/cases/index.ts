@@ -1,4 +1,4 @@
-/** All cases, in the order they run: what breaks everything first. */
+/** All cases, in the order they run: first those whose failure would break all others. */
 import type { Case } from "../case.ts";
 import { ACCESS_CASES } from "./access.ts";
 import { CONTROL_CASES } from "./control.ts";

@@ -1,7 +1,9 @@
-/** Cases that are different in each run: traffic from a seed. The same seed makes the same ones. */
+/**
+ * Cases that differ in each run: random traffic from a seed. The same seed makes the same cases.
+ */
 import type { Case, Step } from "../case.ts";
 
-/** Ids that write nothing, and some that mean nothing. -3 would end the connection. */
+/** Ids that write nothing, and some without a meaning. -3 would end the connection. */
 const IDS = [0, 1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13, 14, 99, -7, 0x7fffffff];
 const STEPS = 60;
 const BODY_MAX = 40_000;

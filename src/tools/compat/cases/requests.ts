@@ -1,6 +1,6 @@
 /**
- * Cases about the twelve requests that any pmxcfs can be asked: they write nothing and expect no
- * particular files. The facts and the order of checks are the C server's (server.c).
+ * Cases about the twelve requests for any pmxcfs: they write nothing and expect no particular
+ * files. The facts and the order of checks are the C server's (server.c).
  */
 import { Errno } from "../../../base/errno.ts";
 import { bodyOf } from "../../../pmxcfs/requests/encoding.ts";
@@ -61,7 +61,7 @@ export function token(text: string, expect: Expect): Step {
   return ask(verifyToken, { token: text }, expect);
 }
 
-/** vmid, count and names as raw bytes: for what the encoders refuse to make. */
+/** vmid, count and names as raw bytes: for requests that the encoders refuse to make. */
 function rawProperties(vmid: number, count: number, names: string): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32LE(vmid);

@@ -1,6 +1,6 @@
 /**
- * Cases that write: status keys, RRD values, log entries. Only for services that may be written to.
- * Keys and users are the runner's own, and keys are removed again.
+ * Cases that write: status keys, RRD values, log entries. Only for services that may be changed.
+ * Keys and users are the runner's own, and the keys are removed again.
  */
 import { Errno } from "../../../base/errno.ts";
 import { getClusterLog } from "../../../pmxcfs/requests/rows/get-cluster-log.ts";
@@ -39,7 +39,7 @@ function log(message: string, priority: number, expect: Expect): Step {
   return ask(logClusterMsg, entry, expect);
 }
 
-/** LOG_CLUSTER_MSG with lengths that need not be true. */
+/** LOG_CLUSTER_MSG whose lengths need not be true. */
 function rawLog(identBytes: number, tagBytes: number, rest: string, expect: Expect): Step {
   const head = Buffer.from([6, identBytes, tagBytes]);
   return call(CfsIpc.LOG_CLUSTER_MSG, Buffer.concat([head, Buffer.from(rest)]), expect);

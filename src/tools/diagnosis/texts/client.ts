@@ -3,7 +3,7 @@ import type { Cause, ErrorText } from "../error-text.ts";
 
 const REQUEST = /ipcc_?send_rec|access control list|\bqb_/;
 
-/** Whoever is refused by the accept rule, the likeliest first. */
+/** Causes of a refusal by the access rule, the likeliest first. */
 const REFUSED: readonly Cause[] = [
   {
     code: "ACCESS_REFUSED_UID",

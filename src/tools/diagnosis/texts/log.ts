@@ -1,6 +1,6 @@
 /**
- * What is known of a line only from who wrote it, how severe it is, or the path in it: said when
- * no other text knows the line, so that the reader learns where to look next.
+ * What is known of a line only from its program, its severity, or a path in it: used when no other
+ * text matches, so that the reader learns where to look next.
  */
 import type { ErrorText } from "../error-text.ts";
 

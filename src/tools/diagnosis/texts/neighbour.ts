@@ -1,5 +1,5 @@
 /**
- * Error texts of what stands beside pmxcfs: PVE's daemons, graphs, storages, guests, other hosts.
+ * Error texts of software beside pmxcfs: PVE's daemons, graphs, storages, guests, other hosts.
  * Their lines end in the same libc words, and mean something else.
  */
 import type { ErrorText } from "../error-text.ts";

@@ -1,7 +1,7 @@
 /** Error texts of pmxcfs itself and of its service: start, database, mount, log. */
 import type { ErrorText } from "../error-text.ts";
 
-/** What the sqlite3 shell prints before its words. */
+/** What the sqlite3 shell prints before its message. */
 const SQLITE = String.raw`^(\w+ )?(error:? )?(.{0,20}line \d+: )?(.{0,20}stepping, )?`;
 
 export const SERVER_TEXTS: readonly ErrorText[] = [
@@ -69,7 +69,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /root inode has unexpected name/,
       /unable to set wal mode/,
       /s[pq]l?ite3_open(_v2)? failed/,
-      // SQLite's words are printed by many programs: only of this file, or alone.
+      // Many programs print SQLite's messages: only in a line about this file, or alone.
       /(\[\w+\] crit|config\.db|pve-cluster|pmxcfs).*(not a database|is malformed|returned error)/,
       /(\[\w+\] crit|config\.db|pve-cluster|pmxcfs).*(open database file|database is locked)/,
       new RegExp(`${SQLITE}database (disk image is malformed|is locked)[ .]*(\\(\\d+\\))?$`),
