@@ -7,14 +7,14 @@ const ACCESS = "Access";
 
 export const accessOptions = {
   group: text({
-    description: "Members of this group may read",
+    description: "Group whose members may read",
     hint: "GROUP",
     default: "www-data",
     group: ACCESS,
   }),
-  allowUid: list({ description: "These uids may do all", hint: "UID", group: ACCESS }),
-  allowGid: list({ description: "These gids may read", hint: "GID", group: ACCESS }),
-  readOnly: flag({ description: "Nobody may write", group: ACCESS }),
+  allowUid: list({ description: "Uid with full access", hint: "UID", group: ACCESS }),
+  allowGid: list({ description: "Gid that may read", hint: "GID", group: ACCESS }),
+  readOnly: flag({ description: "Refuse all writes", group: ACCESS }),
 } as const;
 
 /** Ids given as words. */

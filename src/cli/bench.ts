@@ -72,7 +72,7 @@ function asked({ request, path, id, payload }: Chosen): Pick<LoadWork, "id" | "b
 
 export const benchCommand = command({
   name: "bench",
-  summary: "Load a running service: throughput, latencies, what the server used",
+  summary: "Load a running service: throughput, latencies, CPU and memory of the server",
   details: [
     "Every connection is a process of its own that sends its next request as soon as the last is " +
       "answered. The server's CPU and memory are those of the process that listens.",

@@ -26,13 +26,13 @@ const WAIT_PAUSE_MS = 50;
 export const callOptions = {
   socket: text({ description: "Service to ask", hint: "NAME", default: "pve2", group: ASKING }),
   timeout: milliseconds({
-    description: "Give up on an answer after",
+    description: "Time limit of an answer",
     default: 5000,
     min: 1,
     group: ASKING,
   }),
   wait: milliseconds({
-    description: "Wait so long for a service that does not run yet",
+    description: "Time to wait for a service that does not run yet",
     default: 0,
     group: ASKING,
   }),
@@ -43,7 +43,7 @@ export const callOptions = {
     group: ASKING,
   }),
   repeat: count({
-    description: "Ask so many times, show the last answer and the times they took",
+    description: "Number of calls; shows the last answer and all times",
     default: 1,
     min: 1,
     max: 10_000_000,

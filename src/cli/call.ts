@@ -164,7 +164,7 @@ const ALIASES: Readonly<Record<string, string>> = Object.fromEntries(
 export const callCommand = commandGroup(
   {
     name: "call",
-    summary: "Ask a running service one request",
+    summary: "Send one request to a running service",
     details: [
       `Each of pmxcfs's ${Object.keys(CfsIpc).length} requests is a command; raw asks anything ` +
         "else. get- may be left out: `call cluster-log`.",

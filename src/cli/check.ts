@@ -106,7 +106,7 @@ function leave(exitCode: number): number {
 
 export const checkCommand = command({
   name: "check",
-  summary: "Diagnose the IPC of this machine, whoever serves it",
+  summary: "Diagnose the IPC of this machine, with any server",
   details: [
     "Looks at the caller, the socket, the server, its answers, /dev/shm, the node name, " +
       "/etc/pve, quorum, config.db, rrdcached and the machine, and changes nothing. The first " +
@@ -137,31 +137,31 @@ export const checkCommand = command({
       hint: "NAME",
       default: DEFAULT_OPTIONS.service,
     }),
-    only: list({ description: "Only these checks or codes", hint: "CODE" }),
-    skip: list({ description: "Not these checks or codes", hint: "CODE" }),
+    only: list({ description: "Check or code to report, and no other", hint: "CODE" }),
+    skip: list({ description: "Check or code to leave out", hint: "CODE" }),
     deadline: milliseconds({
-      description: "One check must be done within",
+      description: "Time limit of one check",
       default: DEFAULT_OPTIONS.deadlineMs,
       min: 100,
     }),
     totalDeadline: milliseconds({
-      description: "All checks must be done within",
+      description: "Time limit of all checks",
       default: DEFAULT_OPTIONS.totalMs,
       min: 100,
     }),
     rounds: count({
-      description: "Round trips to measure latency with",
+      description: "Round trips of the latency check",
       default: DEFAULT_OPTIONS.rounds,
       min: 1,
       max: 1_000_000,
     }),
     json: flag({ description: "The report as JSON", group: OUTPUT }),
-    verbose: flag({ description: "What passed and was skipped as well", group: OUTPUT }),
+    verbose: flag({ description: "Show passed and skipped checks, too", group: OUTPUT }),
     quiet: flag({ description: "Only what is wrong", alias: "q", group: OUTPUT }),
     nagios: flag({ description: "One line for a monitoring plugin", group: OUTPUT }),
     checkmk: flag({ description: "Lines for a Checkmk local check", group: OUTPUT }),
     openmetrics: flag({ description: "Metrics for a textfile collector", group: OUTPUT }),
-    output: path({ description: "Write to this file instead of stdout", group: OUTPUT }),
+    output: path({ description: "File to write instead of stdout", group: OUTPUT }),
     bundle: path({
       description: "Write a support bundle (.tar.gz): findings, logs, state, without secrets",
       hint: "FILE",

@@ -116,15 +116,15 @@ const verify = command({
   name: "verify",
   summary: "Have all members compare their trees now, instead of once an hour",
   details: [
-    "One node sends the checksum of its tree, all others compare theirs of the same moment. One " +
-      "that differs leaves and takes the leader's data. Asked through this node's server, which " +
-      "must be ours, in step, and the one with the lowest node id.",
+    "One node sends the checksum of its tree, all others compare theirs of the same moment. A " +
+      "member that differs leaves the group and takes the leader's data. This node's server must " +
+      "be ours, in step, and have the lowest node id.",
   ],
-  exits: [[1, "It could not be asked for, or a member left because of it"]],
+  exits: [[1, "It could not be started, or a member left because of it"]],
   options: {
     socket,
     json,
-    timeout: milliseconds({ description: "Time for all of it", default: 10_000 }),
+    timeout: milliseconds({ description: "Time limit of the verification", default: 10_000 }),
   },
   async run(values) {
     const before = (await serverView(values.socket))?.groups.dcdb?.members.length ?? 0;
@@ -150,8 +150,8 @@ function eventText(event: Record<string, unknown>): string {
 
 const watch = command({
   name: "watch",
-  summary: "Print each message and each change of members, until it is stopped",
-  details: ["As this node's server sees them, which must be ours."],
+  summary: "Print each message and each change of members, until it is interrupted",
+  details: ["It shows what this node's server sees, which must be ours."],
   options: { socket, json },
   async run(values) {
     for await (const event of ask(values.socket, "watch")) {
@@ -163,7 +163,7 @@ const watch = command({
 export const clusterCommand = commandGroup(
   {
     name: "cluster",
-    summary: "The cluster as this node's corosync and server see it",
+    summary: "Show the cluster as this node's corosync and server see it",
     examples: [
       ["cluster status", "quorum, members, what is wrong"],
       ["cluster watch --json", "each change of every node as it comes"],

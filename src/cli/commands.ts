@@ -27,12 +27,12 @@ export const rootCommand = commandGroup(
     name: "pmxcfs-ipc",
     summary: "The IPC server of Proxmox VE's cluster file system, and tools around it",
     details: [
-      "pmxcfs-ipc COMMAND --help tells more about a command. Results go to stdout, everything " +
+      "pmxcfs-ipc COMMAND --help describes a command. Results go to stdout, everything " +
         "else to stderr.",
     ],
     exits: [
-      [0, "It worked"],
-      [1, "It did not; one line on stderr says why"],
+      [0, "Success"],
+      [1, "Failure; one line on stderr says why"],
       [2, "Wrong usage"],
     ],
   },

@@ -197,9 +197,9 @@ export const compatCommand = command({
     ["compat --socket pve2 --reference other", "only what differs between two services"],
   ],
   exits: [
-    [0, "All that ran held"],
-    [1, "Something did not"],
-    [77, "Nothing could run"],
+    [0, "Every case that ran passed"],
+    [1, "A case failed"],
+    [77, "No case could run"],
   ],
   options,
   async run(chosen) {

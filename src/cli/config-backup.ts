@@ -19,7 +19,7 @@ const database = pathOption({ description: "Database", hint: "FILE", default: DE
 
 export const backupCommand = command({
   name: "backup",
-  summary: "Copy a config.db that may be served meanwhile, and verify the copy",
+  summary: "Copy a config.db, also one in use, and verify the copy",
   details: [
     "The database is only read: no lock is taken, and no byte of it or beside it changes. The " +
       "copy is one file of one moment, without a -wal, and pmxcfs loads it.",
@@ -32,12 +32,12 @@ export const backupCommand = command({
   exits: [[1, "There is no copy"]],
   options: {
     db: database,
-    keep: count({ description: "In a directory: the newest so many stay", min: 1 }),
+    keep: count({ description: "Number of copies to keep in a directory, the newest", min: 1 }),
     json: flag({ description: "One JSON object" }),
   },
   operands: {
     target: pathOption({
-      description: "Directory, or file that is not there yet",
+      description: "Directory, or a file that does not exist",
       hint: "FILE|DIR",
       required: true,
     }),
@@ -62,12 +62,12 @@ const SIGNS = { added: "+", removed: "-", changed: "!", touched: "~" } as const;
 
 export const restoreCommand = command({
   name: "restore",
-  summary: "Say what a backup would change in a config.db, and with --yes put it there",
+  summary: "Show what restoring a backup would change in a config.db; with --yes, restore it",
   details: [
-    "+ comes back, - goes, ! gets other content. Stop the server first; what is there now is " +
-      "kept as FILE.bak-TIME.",
-    "In a cluster the tree with the highest version wins: other nodes overrule a restored older " +
-      "tree as soon as this node meets them. Restore single files with `history restore`, or " +
+    "`+` would be added, `-` removed, `!` changed. Stop the server before --yes; the present " +
+      "database is kept as FILE.bak-TIME.",
+    "In a cluster the tree with the highest version wins: other nodes replace a restored older " +
+      "tree as soon as this node joins them. Restore single files with `history restore`, or " +
       "restore with all nodes stopped.",
   ],
   examples: [

@@ -41,10 +41,10 @@ const kib = (bytes: number): string => `${Math.ceil(bytes / 1024)} KiB`;
 
 export const compactCommand = command({
   name: "compact",
-  summary: "Give the free pages of a config.db back",
+  summary: "Shrink a config.db by its free pages",
   details: [
     "Files that were removed leave free pages in the database, which stays as large as it once " +
-      "was. It may be served meanwhile: changes wait until it is done, reads do not.",
+      "was. A server may have it open: its changes wait until this is done, reads do not.",
   ],
   examples: [["config compact", "after a large file was removed"]],
   options: { db: database },

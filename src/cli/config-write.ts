@@ -14,19 +14,18 @@ const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
 
 export const importCommand = command({
   name: "import",
-  summary: "Make a config.db that pmxcfs loads, of a directory that is /etc/pve",
+  summary: "Make a config.db that pmxcfs loads from a copy of /etc/pve",
   details: [
     "Symlinks, FIFOs, sockets, devices, files over 1 MiB and the files that pmxcfs makes itself " +
       "(.version, .members, ...) are left out and named on stderr. The new database is read back " +
       "and verified before it takes its place.",
-    "With --force, a database that is there is kept as FILE.bak-TIME, with its -wal and " +
-      "journals. Stop pve-cluster first: a running server does not look at a file that takes " +
-      "the place of its own.",
+    "With --force, an existing database is kept as FILE.bak-TIME, with its -wal and journals. " +
+      "Stop pve-cluster first: a running server goes on with the file that was replaced.",
   ],
   examples: [["config import ./etc-pve --db ./config.db", "for a test rig"]],
   options: {
     db: pathOption({ description: "Database to make", hint: "FILE", required: true }),
-    force: flag({ description: "Replace one that exists; it is kept as FILE.bak-TIME" }),
+    force: flag({ description: "Replace an existing database, which is kept as FILE.bak-TIME" }),
   },
   operands: {
     dir: pathOption({ description: "Directory to import", hint: "DIR", required: true }),
@@ -43,7 +42,7 @@ export const importCommand = command({
 
 export const renameNodeCommand = command({
   name: "rename-node",
-  summary: "Give a node's directory another name, guests included",
+  summary: "Rename a node's directory, guests included",
   details: [
     "In a config.db that nobody serves, all changes are one transaction: after a crash the " +
       "database has the old name or the new one. If there is a directory of the new name " +

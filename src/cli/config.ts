@@ -97,18 +97,22 @@ const exportCommand = command({
   summary: "Write the files of a config.db into an empty directory",
   details: [
     "Modes are those of the mounted /etc/pve: private files 0600, others 0640, and for root the " +
-      "group www-data. A damaged database gives what can be had of it, from its -wal too. What " +
-      "has no place in the tree comes under lost+found; two directories of one name become one; " +
-      "every name that had to be changed is said. The database is only read.",
+      "group www-data. From a damaged database everything readable is exported, also from its " +
+      "-wal. Entries without a place in the tree go below lost+found; two directories of one " +
+      "name become one; every changed name is reported. The database is only read.",
   ],
   examples: [["config export --db /mnt/var/lib/pve-cluster/config.db ./rescued", "a dead node"]],
   exits: [
-    [1, "Something could not be had, or comes from a damaged file"],
+    [1, "Something could not be read, or comes from a damaged file"],
     [INCOMPLETE, "Something could not be written: the target is not complete"],
   ],
   options: { db: database },
   operands: {
-    dir: pathOption({ description: "Target: empty, or not there", hint: "DIR", required: true }),
+    dir: pathOption({
+      description: "Target directory: empty, or not existing",
+      hint: "DIR",
+      required: true,
+    }),
   },
   run: ({ db, dir }) => {
     const { items, moved, isUnsound } = read(db);
@@ -143,7 +147,7 @@ const lsCommand = command({
   name: "ls",
   summary: "List what a config.db holds",
   details: [
-    "Directories end in a slash. Bytes that are no UTF-8 are shown as \\xNN. Names and places " +
+    "Directories end in a slash. Bytes that are not UTF-8 are shown as \\xNN. Names and places " +
       "are those that `config export` gives.",
   ],
   options: {
@@ -185,10 +189,10 @@ const catCommand = command({
 
 const verifyCommand = command({
   name: "verify",
-  summary: "Say whether pmxcfs would load a config.db, or what of a directory would be served",
+  summary: "Check whether pmxcfs would load a config.db, or what it would serve of a directory",
   details: [
-    "A problem keeps the C server from starting, in the words of its log, or lets it start with " +
-      "an empty /etc/pve. A note does not. The database is only read.",
+    "A problem, in the words of the C server's log, keeps it from starting, or lets it start " +
+      "with an empty /etc/pve; a note does neither. The database is only read.",
   ],
   exits: [[1, "There are problems"]],
   options: {
@@ -250,7 +254,7 @@ function inJson({ problems, notes, files, directories, bytes, ...rest }: Shown):
 export const configCommand = commandGroup(
   {
     name: "config",
-    summary: "Build, rescue, list, compare, check and back up a config.db",
+    summary: "Make, rescue, list, compare, check and back up a config.db",
   },
   {
     import: async () => (await import("./config-write.ts")).importCommand,

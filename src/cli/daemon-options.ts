@@ -52,12 +52,14 @@ export const daemonOptions = {
     group: MOUNT,
   }),
   requestTimeout: milliseconds({
-    description: "A mount whose server answers a request later than this is ended; 0 never is",
+    description:
+      "Time after which a mount whose server does not answer a request is ended; 0: never",
     default: MountLimits.requestTimeoutMs,
     group: MOUNT,
   }),
   hangGuard: oneOf(["auto", "process", "off"], {
-    description: "Who ends it: the kernel where it can, else a process; always a process; nobody",
+    description:
+      "What ends it: auto, the kernel where it can, else a process; process, always a process; off, nothing",
     default: "auto",
     group: MOUNT,
   }),
@@ -72,14 +74,14 @@ export const daemonOptions = {
     group: DATABASE,
   }),
   history: path({
-    description: "Where the history of a mounted tree is kept; off keeps none",
+    description: "History database of a mounted tree; off: none",
     hint: "FILE",
     defaultText: "history.db beside the database",
     group: HISTORY,
   }),
   historyPrivate: flag({ description: "Keep contents of private files, too", group: HISTORY }),
   historySize: bytes({
-    description: "Largest size of the history",
+    description: "Size limit of the history",
     default: HISTORY_LIMITS.bytes,
     min: 1024 * 1024,
     group: HISTORY,
@@ -91,7 +93,7 @@ export const daemonOptions = {
     group: HISTORY,
   }),
   restartFlag: path({
-    description: "Made at a stop, so that PVE's clients wait for a restart; off makes none",
+    description: "File made at a stop, so that PVE's clients wait for a restart; off: none",
     hint: "FILE",
     defaultText: `${PVE_RESTART_FLAG} for root and pve2, else off`,
     group: CLUSTER,
@@ -114,8 +116,8 @@ export const daemonOptions = {
   }),
   strictReads: flag({
     description:
-      "Look for changes in --dir or --db before every request, and not, under a client that " +
-      "asks without pause, every 100 microseconds",
+      "Check --dir or --db for changes before every request; without it at most every 100 " +
+      "microseconds, for a client that asks without pause",
     group: DATABASE,
   }),
   inject: repeated({

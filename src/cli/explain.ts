@@ -69,7 +69,7 @@ function unknown(words: string): string {
 
 export const explainCommand = command({
   name: "explain",
-  summary: "Tell what an error line of any PVE tool or log means, and how to fix it",
+  summary: "Explain an error line of any PVE tool or log, and how to fix its cause",
   details: [
     "Whatever stands around the known words is ignored; without TEXT, or with -, stdin is read. " +
       "A code of --check is explained as well. Needs no network and no server.",

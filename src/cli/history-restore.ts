@@ -60,9 +60,7 @@ function replaceFile(file: string, content: Uint8Array): void {
 export const restoreCommand = command({
   name: "restore",
   summary: "Put a file back as it was at a version, as a new change through the mount",
-  details: [
-    "Directories that are missing are made. Nothing is lost: what is there now is a version, too.",
-  ],
+  details: ["Missing directories are made. Nothing is lost: the present file is a version, too."],
   examples: [
     ["history restore nodes/pve1/qemu-server/100.conf@120", "the configuration of a deleted guest"],
   ],

@@ -35,7 +35,7 @@ const listOptions = {
   since: text({ description: "Only changes since then: 2h, 14:30, 2026-11-26", hint: "TIME" }),
   until: text({ description: "Only changes until then", hint: "TIME" }),
   node: count({ description: "Only changes made by the node with this id", hint: "ID" }),
-  most: count({ description: "The newest so many", default: 200, min: 1 }),
+  most: count({ description: "Number of changes to list, the newest", default: 200, min: 1 }),
   json,
 };
 
@@ -147,7 +147,7 @@ const diffCommand = command({
   name: "diff",
   summary: "Compare two versions of a file; by default the last two",
   details: ["Values of passwords, tokens and keys are masked unless --secrets is given."],
-  exits: [[1, "They differ, or one of them cannot be had"]],
+  exits: [[1, "They differ, or one of them was not kept"]],
   options: { history: historyFile, secrets },
   operands: {
     path: text({ description: "Path below /etc/pve", hint: "PATH", required: true }),
@@ -202,13 +202,13 @@ function itemsOf(history: History, at: number): { items: SalvagedItem[]; missing
 
 const treeCommand = command({
   name: "tree",
-  summary: "Write the whole /etc/pve as of a moment into an empty directory",
+  summary: "Write the whole /etc/pve as it was at a point in time into an empty directory",
   details: [
     "tree@TIME is the same as tree TIME. Private files whose contents are not kept are named on " +
       "stderr and left out.",
   ],
   examples: [["history tree@2026-11-26T02:00 export ./before", "the state before an incident"]],
-  exits: [[1, "Something could not be had or written; the rest is there"]],
+  exits: [[1, "Something was not kept or could not be written; the rest is complete"]],
   options: { history: historyFile },
   operands: {
     time: text({ description: "2h, 14:30, 2026-11-26, 2026-11-26T14:30", required: true }),
@@ -240,7 +240,7 @@ const treeCommand = command({
 export const historyCommand = commandGroup(
   {
     name: "history",
-    summary: "Show who changed /etc/pve, compare versions, get them back",
+    summary: "Show who changed /etc/pve, compare and restore versions",
     details: [
       "A server with --mount keeps a history beside its config.db. Without a command the changes " +
         "are listed: history [PATH].",

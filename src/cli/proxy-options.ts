@@ -26,7 +26,7 @@ export const proxyOptions = {
     min: IpcLimits.minMessageBytes,
   }),
   asClient: flagOn({
-    without: "Do not connect with each client's uid and gid, which root does otherwise",
+    without: "Do not connect with each client's uid and gid, as root does by default",
   }),
   ...accessOptions,
 } as const;

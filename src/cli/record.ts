@@ -60,7 +60,7 @@ export const recordCommand = command({
   ],
   options: {
     ...proxyOptions,
-    redact: flagOn({ without: "Keep secrets in the file: it is for its owner only" }),
+    redact: flagOn({ without: "Keep secrets in the file, which only its owner can read" }),
   },
   operands: { file: path({ description: "Output file", hint: "FILE", required: true }) },
   async run(values) {

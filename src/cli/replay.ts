@@ -86,7 +86,7 @@ export const replayCommand = command({
     ["replay node.jsonl --socket test", "a node's answers without the node"],
     ["replay node.jsonl --against pve2 --ignore get-fs-version", "does it still answer the same?"],
   ],
-  exits: [[1, "Answers differ, or it did not work"]],
+  exits: [[1, "Answers differ, or a failure"]],
   options,
   operands: { file: path({ description: "Recording file", hint: "FILE", required: true }) },
   async run(values) {

@@ -77,7 +77,7 @@ export const serveCommand = command({
       group: STORE,
     }),
     state: path({
-      description: "Where the database of its own is kept",
+      description: "Directory of the server's own database",
       hint: "DIR",
       defaultText: "/var/lib/pmxcfs-ipc for root, else below ~/.local/state",
       group: STORE,
@@ -89,12 +89,12 @@ export const serveCommand = command({
       group: CLUSTER,
     }),
     corosyncConf: path({
-      description: "Take cluster and nodes from this corosync.conf",
+      description: "corosync.conf with the cluster and its nodes",
       hint: "FILE",
       group: CLUSTER,
     }),
     online: list({
-      description: "Nodes that count as online besides this one",
+      description: "Node that counts as online besides this one",
       hint: "NODE",
       group: CLUSTER,
     }),

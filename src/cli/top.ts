@@ -45,11 +45,11 @@ export const topCommand = command({
   name: "top",
   summary: "Watch the connections of a running server of ours",
   details: [
-    "Only root and the user the server runs as can see it. A server tells through a unix socket " +
-      "of its own (serve --status); pmxcfs's own server has none.",
-    "FC is the flow control level, Q counts requests whose answers are not there yet, BYTES are " +
-      `both ways. Keys: ${SORT_NAMES.map((name) => `${SORTS[name].key} ${name}`).join(", ")}, ` +
-      "R the other way round, q quit.",
+    "Only root and the user of the server may watch it. It reads a unix socket of the server " +
+      "(serve --status); the original pmxcfs has none.",
+    "FC is the flow control level, Q the number of pending requests, BYTES counts both " +
+      `directions. Keys: ${SORT_NAMES.map((name) => `${SORTS[name].key} ${name}`).join(", ")}, ` +
+      "R reverse, q quit.",
   ],
   examples: [
     ["top --socket test", "the live screen"],
