@@ -76,7 +76,7 @@ describe("formats", () => {
     expect(lines[0]).toContain("evil\\n<0>");
   });
 
-  test("no text is obeyed by a terminal", () => {
+  test("no text controls a terminal", () => {
     const { log, lines } = capture("plain");
     log.info("\x1b[2Jpid\t7 \x9b1m\x7f ünd");
     expect(lines[0]).toEndWith("info: \\x1b[2Jpid\\x097 \\x9b1m\\x7f ünd\n");
@@ -134,7 +134,7 @@ describe("levels", () => {
 });
 
 describe("bounds", () => {
-  test("so many debug lines a second in all parts, then one that counts the others", async () => {
+  test("debug lines per second are limited in all, then one counts the others", async () => {
     const { log, lines } = capture("journal", "info");
     log.toggleDebug();
     const parts = [log, log.tagged("part")];
@@ -224,7 +224,7 @@ const CHATTERBOX = `
 `;
 
 describe("a real process", () => {
-  test("keeps so much for who reads its stderr late, and counts the lines beyond", async () => {
+  test("buffers lines for a late reader up to a bound, and counts the others", async () => {
     const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-log-"));
     const fifo = join(directory, "stderr");
     Bun.spawnSync(["mkfifo", fifo]);
@@ -235,12 +235,15 @@ describe("a real process", () => {
     try {
       await child.stdout.getReader().read();
       let text = "";
-      const lost = await eventually("who reads again is told what is lost", () => {
-        text += drain(reader);
-        void child.stdin.write("x");
-        void child.stdin.flush();
-        return /warning: (\d+) lines before the last one are lost/.exec(text)?.[1];
-      });
+      const lost = await eventually(
+        "a reader that comes back gets the number of lost lines",
+        () => {
+          text += drain(reader);
+          void child.stdin.write("x");
+          void child.stdin.flush();
+          return /warning: (\d+) lines before the last one are lost/.exec(text)?.[1];
+        },
+      );
       expect(Number(lost)).toBeGreaterThan(1900);
       expect(Number(lost)).toBeLessThan(2100);
     } finally {

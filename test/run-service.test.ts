@@ -111,7 +111,7 @@ test("--ready-fd gets one line once clients can connect, and is closed", async (
   }
 });
 
-test("a ready descriptor that is not open is a mistake, told before anything starts", () => {
+test("a ready descriptor that is not open is refused before anything starts", () => {
   const words = [...program(), "echo", "--socket", uniqueName("ready"), "--ready-fd", "99"];
   const { exitCode, stderr } = Bun.spawnSync(words);
   expect(exitCode).toBe(2);

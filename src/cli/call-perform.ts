@@ -130,31 +130,31 @@ async function connect({ socket, timeout, wait, messageSize }: CallValues): Prom
  * Sends the request and prints the answer; throws CommandFailure without an answer, or for an
  * error.
  */
-export async function perform(what: Ask, values: CallValues): Promise<void> {
+export async function perform(request: Ask, values: CallValues): Promise<void> {
   if (values.json && values.hex) throw new UsageFailure("--json and --hex: only one of them");
-  if (what.body instanceof QbFailure) throw new UsageFailure(what.body.message);
+  if (request.body instanceof QbFailure) throw new UsageFailure(request.body.message);
   const { timeout, repeat } = values;
   using client = await connect(values);
   const times = new Float64Array(repeat);
   let response: QbResponse | undefined;
   for (let turn = 0; turn < repeat; turn++) {
     const start = Bun.nanoseconds();
-    response = ask(client, what, timeout);
+    response = ask(client, request, timeout);
     times[turn] = (Bun.nanoseconds() - start) / 1000;
   }
   if (response === undefined) return;
   if (repeat > 1) process.stderr.write(timesText(times));
-  if (values.json) printJson(what, response);
-  if (response.error !== 0) throw await failureOf(client, what, response.error);
+  if (values.json) printJson(request, response);
+  if (response.error !== 0) throw await failureOf(client, request, response.error);
   if (values.hex) print(`${response.body.toString("hex")}\n`);
-  else if (!values.json) printValue(what, response.body);
+  else if (!values.json) printValue(request, response.body);
 }
 
-async function failureOf(client: QbClient, what: Ask, error: number): Promise<CommandFailure> {
-  const { path } = what.given;
-  const isMissing = what.id === CfsIpc.GET_CONFIG && error === Errno.ENOENT;
+async function failureOf(client: QbClient, request: Ask, error: number): Promise<CommandFailure> {
+  const { path } = request.given;
+  const isMissing = request.id === CfsIpc.GET_CONFIG && error === Errno.ENOENT;
   const hint = isMissing && typeof path === "string" ? await configHint(client, path) : undefined;
-  const meaning = errorMeaning(what.id, error);
+  const meaning = errorMeaning(request.id, error);
   return new CommandFailure(hint === undefined ? meaning : `${meaning}: ${hint}`);
 }
 
@@ -165,15 +165,15 @@ function valueIn({ answer }: Ask, body: Buffer): unknown {
   return value;
 }
 
-function printValue(what: Ask, body: Buffer): void {
-  const shown = what.answer.text(valueIn(what, body));
+function printValue(request: Ask, body: Buffer): void {
+  const shown = request.answer.text(valueIn(request, body));
   if (typeof shown === "string") print(shown);
   else printFile(shown);
 }
 
-function printJson(what: Ask, { error, body }: QbResponse): void {
-  const { id, name, answer } = what;
-  const value = error === 0 ? valueIn(what, body) : undefined;
+function printJson(request: Ask, { error, body }: QbResponse): void {
+  const { id, name, answer } = request;
+  const value = error === 0 ? valueIn(request, body) : undefined;
   const result =
     error === 0 ? { result: answer.json === undefined ? value : answer.json(value) } : {};
   print(`${jsonText({ schema_version: 1, request: name, id, error, ...result }, 2)}\n`);

@@ -20,14 +20,15 @@ export class LiveList {
     this.#seed = seed;
   }
 
-  starting(which: Case, flavor: Flavor): void {
-    const line = `[${this.#done + 1}/${this.#planned}] ${which.name} (${flavor})`;
+  starting(testCase: Case, flavor: Flavor): void {
+    const line = `[${this.#done + 1}/${this.#planned}] ${testCase.name} (${flavor})`;
     print(`${CLEAR_LINE}${this.#style.dim(line)}`);
   }
 
   finished(result: Result): void {
     this.#done++;
-    if (this.#pending[0] !== undefined && this.#pending[0].which !== result.which) this.#flush();
+    if (this.#pending[0] !== undefined && this.#pending[0].testCase !== result.testCase)
+      this.#flush();
     this.#pending.push(result);
     if (result.outcome === "failed") this.#flush();
   }
@@ -38,13 +39,13 @@ export class LiveList {
     if (first === undefined) return;
     const marks = this.#pending.map((result) => this.#mark(result)).join(" ");
     const ms = this.#pending.reduce((sum, result) => sum + result.ms, 0);
-    const name = first.which.name.padEnd(NAME_COLUMNS);
+    const name = first.testCase.name.padEnd(NAME_COLUMNS);
     const time = ms === 0 ? "" : this.#style.dim(` ${Math.round(ms)} ms`);
     print(`${CLEAR_LINE}${name} ${marks}${time}\n`);
-    for (const { outcome, flavor, reason = "", which } of this.#pending) {
+    for (const { outcome, flavor, reason = "", testCase } of this.#pending) {
       if (outcome !== "failed") continue;
       print(
-        `    ${this.#style.red(`${flavor}: ${escapeText(reason)}`)}\n    ${this.#style.dim(which.shows)}\n`,
+        `    ${this.#style.red(`${flavor}: ${escapeText(reason)}`)}\n    ${this.#style.dim(testCase.shows)}\n`,
       );
     }
     this.#pending = [];

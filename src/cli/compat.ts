@@ -112,7 +112,7 @@ async function runAgainst(
   chosen: Chosen,
   socket: string | undefined,
   work: { cases: readonly Case[]; flavors: readonly Flavor[] },
-  show: { starting?: (which: Case, flavor: Flavor) => void; finished: (result: Result) => void },
+  show: { starting?: (testCase: Case, flavor: Flavor) => void; finished: (result: Result) => void },
 ): Promise<Result[]> {
   const { command: line, writes, deadline, failFast } = chosen;
   const services = await openServices({ socket, command: line, writes });
@@ -141,7 +141,7 @@ async function compare(
     const what = difference(result, other);
     if (what === undefined) continue;
     differing++;
-    print(`${result.which.name} (${result.flavor}): ${what}\n`);
+    print(`${result.testCase.name} (${result.flavor}): ${what}\n`);
   }
   print(`${compared} cases ran on both, ${differing} differ\n`);
   if (interrupted !== undefined) throw interruption(interrupted);
@@ -151,7 +151,7 @@ async function compare(
 
 /** How results are shown, during the run and at its end. */
 interface Shown {
-  readonly starting?: (which: Case, flavor: Flavor) => void;
+  readonly starting?: (testCase: Case, flavor: Flavor) => void;
   readonly finished: (result: Result) => void;
   /** `aborted`: why not all of them ran. */
   readonly end: (results: readonly Result[], aborted?: string) => void;
@@ -164,7 +164,7 @@ function shownAs(chosen: Chosen, planned: number, seed: number): Shown {
   if (process.stdout.isTTY && !chosen.tap) {
     const live = new LiveList(stdoutStyle(chosen.noColor), planned, seed);
     return {
-      starting: (which, flavor) => live.starting(which, flavor),
+      starting: (testCase, flavor) => live.starting(testCase, flavor),
       finished: (result) => live.finished(result),
       end: (results, aborted) => live.end(results, aborted),
     };

@@ -76,7 +76,7 @@ function printer(values: Values<typeof options>, output: Output): Watcher {
   const exchanged = values.json ? show.exchangeJson : show.exchangeText;
   const noticed = values.json ? show.noticeJson : show.noticeText;
   // A filter asks for requests: other notices are left out.
-  const notice = (told: show.Notice) => (filtered ? undefined : output.add(noticed(told)));
+  const notice = (event: show.Notice) => (filtered ? undefined : output.add(noticed(event)));
   return {
     wantsReplies: false,
     wants: (id, { uid }) => show.mayMatch(filter, id, uid),

@@ -81,11 +81,11 @@ export class RequestLog implements Handler {
     const asked = this.#describe(request);
     const startNs = Bun.nanoseconds();
     const answered = (reply: Reply): Reply => {
-      this.#say(asked, outcomeOf(reply), startNs);
+      this.#write(asked, outcomeOf(reply), startNs);
       return reply;
     };
     const failed = (error: unknown): never => {
-      this.#say(asked, `failed: ${String(error)}`, startNs);
+      this.#write(asked, `failed: ${String(error)}`, startNs);
       throw error;
     };
     try {
@@ -101,7 +101,7 @@ export class RequestLog implements Handler {
     const errno = this.#inner.malformed?.(request) ?? Errno.EINVAL;
     if (this.#budget.take(request.peer.number)) {
       const outcome = `${errnoName(errno)} (its header lies about its size)`;
-      this.#say(this.#describe(request), outcome, startNs);
+      this.#write(this.#describe(request), outcome, startNs);
     }
     return errno;
   }
@@ -115,8 +115,8 @@ export class RequestLog implements Handler {
     return `#${peer.number} pid ${caller.pid} uid ${caller.uid} ${what}`;
   }
 
-  #say(asked: string, outcome: string, startNs: number): void {
+  #write(request: string, outcome: string, startNs: number): void {
     const us = (Bun.nanoseconds() - startNs) / NS_PER_US;
-    this.#log.debug(`${asked} -> ${outcome}, ${us.toFixed(1)} us`);
+    this.#log.debug(`${request} -> ${outcome}, ${us.toFixed(1)} us`);
   }
 }

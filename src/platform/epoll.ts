@@ -38,8 +38,10 @@ export class EpollSet implements Disposable {
   }
 
   /** Changes what `fd` is watched for, bits of Ready; `drained`: turns read and drop its bytes. */
-  change(fd: number, token: number, what: number, drained: boolean): 0 | Errno {
-    return shim.shim_epoll_watch(this.fd, CHANGE, fd, token, what, drained ? 1 : 0) as 0 | Errno;
+  change(fd: number, token: number, interest: number, drained: boolean): 0 | Errno {
+    return shim.shim_epoll_watch(this.fd, CHANGE, fd, token, interest, drained ? 1 : 0) as
+      | 0
+      | Errno;
   }
 
   /** Stops watching `fd`. Closing its last descriptor does the same. */

@@ -42,8 +42,8 @@ export function giveFileToGroup(fd: number, gid: number, mode: number): 0 | Errn
 export const Share = { FILE: 6, DIRECTORY: 1 } as const;
 
 /** Lets `uid` use an open file of ours, by an access list. EOPNOTSUPP: the file system has none. */
-export function shareFile(fd: number, uid: number, what: number): 0 | Errno {
-  return shim.shim_share(fd, uid | 0, what) as 0 | Errno;
+export function shareFile(fd: number, uid: number, permissions: number): 0 | Errno {
+  return shim.shim_share(fd, uid | 0, permissions) as 0 | Errno;
 }
 
 /**

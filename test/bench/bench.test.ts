@@ -66,7 +66,7 @@ test("answers that are errors are counted, not hidden", async () => {
   expect(figures).toMatchObject({ requests: 12, errors: 12, last_error: "ECHRNG" });
 }, 30_000);
 
-test("what does not work is said in one line", async () => {
+test("a failure is reported in one line", async () => {
   const absent = await runProgram(["bench", "--socket", uniqueName("absent")]);
   expect([absent.code, absent.err]).toEqual([1, expect.stringContaining("nobody listens")]);
   const payload = await runProgram(["bench", "--socket", "x", "--payload", "5"]);

@@ -56,7 +56,7 @@ for (const side of SIDES) {
       expect(result.p50_ns).toBeGreaterThan(19 * MS);
     });
 
-    test("clients that do not wait for them harm nobody", async () => {
+    test("clients that do not wait for them disturb no other", async () => {
       for (let i = 0; i < 5; i++) {
         await using client = await connect();
         for (let sent = 0; sent < 8; sent++) await client.run("send 1 0011");

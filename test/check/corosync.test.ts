@@ -91,7 +91,7 @@ testCluster("LOCK_OF_GONE_NODE: not the lock of a member", async () => {
   });
 });
 
-testCluster("NODE_ADDRESS_GONE: pmxcfs has the address of last year", async () => {
+testCluster("NODE_ADDRESS_GONE: pmxcfs has an old address of the node", async () => {
   const info = {
     nodename: "n1",
     version: 3,

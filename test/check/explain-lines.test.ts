@@ -20,7 +20,7 @@ test("there are lines of 125 kinds at least, and many more in the forms they are
   expect(ERROR_LINES.filter(([, id]) => id !== undefined).length).toBeGreaterThanOrEqual(125);
 });
 
-test("every entry is met by a line", () => {
+test("every entry is matched by a line", () => {
   const met = new Set(ALL.map(([, id]) => id));
   expect(TEXTS.map(({ id }) => id).filter((id) => !met.has(id))).toEqual([]);
 });

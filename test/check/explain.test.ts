@@ -131,7 +131,7 @@ test("nothing is known about other text", () => {
   expect(explain("everything is fine, thank you")).toEqual([]);
 });
 
-test("every code is told in the texts it names, and every text has causes", () => {
+test("every code is a cause in the texts it names, and every text has causes", () => {
   const ids = TEXTS.map(({ id }) => id);
   expect(new Set(ids).size).toBe(ids.length);
   for (const [code, row] of Object.entries(CODES)) {
@@ -176,7 +176,7 @@ test("as a command: from stdin, and a code, and text nobody knows", async () => 
   expect(unknown.exitCode).toBe(1);
 });
 
-test("as a command: text after --, a code with a slip, a code from stdin", async () => {
+test("as a command: text after --, a code with a typo, a code from stdin", async () => {
   const shell = "-bash: cd: /etc/pve: Transport endpoint is not connected";
   const dashed = await run([...PROGRAM, "explain", "--", shell]);
   expect(dashed.out).toMatch(/^Transport endpoint is not connected\n/);

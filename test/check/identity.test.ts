@@ -100,7 +100,7 @@ test("USER_NAMESPACE: root in here is somebody else outside", async () => {
   });
 });
 
-test("a user namespace is why this caller is refused, by ours and by a C server", async () => {
+test("a user namespace is the reason why ours and a C server refuse this caller", async () => {
   const within = "setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Ur";
   for (const server of [OURS, REFUSING]) {
     const report = await told(

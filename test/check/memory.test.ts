@@ -92,7 +92,7 @@ test("SHM_NOT_TMPFS: a directory on a disk", async () => {
   });
 });
 
-test("what a client is said to take is what it takes", async () => {
+test("a client takes as much shared memory as the report says", async () => {
   await using server = await startService((name) => [native("qb-faulty-server"), name]);
   const client = await QbClient.connect(server.name);
   if (!(client instanceof QbClient)) throw new Error(client.message);

@@ -130,7 +130,7 @@ test("PVE_SLOW: the mount takes its time to answer", async () => {
   });
 });
 
-test("a dead mount names who stands in it", async () => {
+test("a dead mount lists the processes inside it", async () => {
   const report = await told(`own_etc
     ${shell([native("fuse-node"), "/etc/pve", "0755"])} & server=$!
     await test -e /etc/pve/local

@@ -60,7 +60,7 @@ test("a database that is written and checkpointed meanwhile is not called damage
   }
 });
 
-test("DB_WAL_LARGE: named is who has a transaction open, not who only has it open", async () => {
+test("DB_WAL_LARGE: the process with an open transaction is named, no other", async () => {
   const path = written("read.db");
   using writer = new Database(path);
   writer.run("PRAGMA journal_mode=WAL");

@@ -51,7 +51,7 @@ test("the verdict comes first and names the cause, not the first symptom", () =>
   );
 });
 
-test("of two explanations the more telling one is the verdict", () => {
+test("of two explanations the more specific one is the verdict", () => {
   const unit = "pve-cluster.service";
   const failed = found("UNIT_FAILED", { unit, result: "exit-code" });
   const logged = found("LOG_ERROR", { unit, message: "DB load failed", meaning: "x" });
@@ -110,7 +110,7 @@ test("a machine without pmxcfs gets the cause and what to do", () => {
   );
 });
 
-test("no line of prose is wider than a terminal; commands are left whole", () => {
+test("no line of prose is wider than a terminal; commands are not wrapped", () => {
   const text = renderText(report(ABSENT, LOOPBACK, LOW), PLAIN);
   const wide = text
     .split("\n")
@@ -142,7 +142,7 @@ test("exit codes: 0, 1 for warnings, 2 for failures, 3 when nothing could be che
   expect(report(skip("unit", "x")).exitCode).toBe(3);
 });
 
-test("one fault seen from two sides is told once", () => {
+test("one fault seen from two sides is reported once", () => {
   expect(report(ABSENT, ABSENT).counts.fail).toBe(1);
 });
 

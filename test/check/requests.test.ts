@@ -71,7 +71,7 @@ test("REQUEST_DISCONNECTED: a C server that hangs up instead", async () => {
   expect(report.findings.filter(({ severity }) => severity === "pass").length).toBeGreaterThan(4);
 });
 
-test("a server that crashes on a request is told once, and left alone", async () => {
+test("a server that crashes on a request is reported once, and not asked again", async () => {
   await using server = await faulty("--crash", CfsIpc.GET_GUEST_LIST);
   const report = await check(server.name, { only: ["requests"] });
   expect(codesOf(report)).toEqual(["REQUEST_DISCONNECTED"]);
@@ -183,7 +183,7 @@ test("a server that takes a third of the deadline for each answer does not hang"
   expect(report.findings.filter(({ severity }) => severity === "pass").length).toBe(10);
 });
 
-test("SERVER_READ_ONLY: a server of ours that lets nobody write", async () => {
+test("SERVER_READ_ONLY: a server of ours that refuses all writes", async () => {
   const dir = mkdtempSync(join(tmpdir(), "check-read-only-"));
   try {
     await using server = await startService(serveCommand("--read-only", "--dir", dir));

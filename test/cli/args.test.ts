@@ -117,7 +117,7 @@ describe("values", () => {
 });
 
 describe("wrong usage is refused with the right word", () => {
-  test("unknown options name the suggest", () => {
+  test("unknown options get a suggestion", () => {
     expect(refused("1", "--sokcet", "a")).toMatchInlineSnapshot(
       `"unknown option "--sokcet" (did you mean "--socket"?)"`,
     );
@@ -148,7 +148,7 @@ describe("wrong usage is refused with the right word", () => {
     expect(refused("1", "--no-quiet=true")).toBe("--no-quiet takes no value");
   });
 
-  test("one value is one value", () => {
+  test("an option that takes one value is refused when it is given twice", () => {
     expect(refused("1", "--socket", "a", "--socket", "b")).toBe(
       "--socket is given 2 times, it takes one value",
     );
@@ -182,7 +182,7 @@ describe("names", () => {
     expect(optionName("maxConnectionsPerUid")).toBe("max-connections-per-uid");
   });
 
-  test("the suggest name is near: a slip of the hand, or the beginning of one", () => {
+  test("a suggestion is near: a typo, or the beginning of a name", () => {
     const names = ["serve", "check", "call", "compat", "explain"];
     expect(suggest("sevre", names)).toBe("serve");
     expect(suggest("chekc", names)).toBe("check");

@@ -78,7 +78,7 @@ describe("words", () => {
     expect(out).toBe((await runProgram(["check", "--help"])).out.replace(/ check /, " check "));
   });
 
-  test("a slip is told", async () => {
+  test("a typo gets a suggestion", async () => {
     expect((await call("get-conifg", "x")).err).toContain('did you mean "get-config"?');
     expect((await call("clusterlog")).err).toContain('did you mean "cluster-log"?');
   });
@@ -125,7 +125,7 @@ describe("--wait", () => {
     expect(await waiting).toMatchObject({ code: 0, out: fixtures.STORAGE_CONFIG, err: "" });
   }, 60_000);
 
-  test("one that never starts is given up, and without --wait at once", async () => {
+  test("a service that never starts fails after the wait, and at once without --wait", async () => {
     const name = uniqueName("never");
     const { code, err } = await runProgram(["call", "get-rrd-dump", "--socket", name]);
     expect([code, err.includes("--wait 10s")]).toEqual([1, true]);

@@ -124,7 +124,7 @@ describe("failures, each in one line", () => {
     });
   }
 
-  test("nobody there, and nobody who answers", async () => {
+  test("a service that is absent, and one that does not answer", async () => {
     const absent = await runProgram(["call", "get-fs-version", "--socket", uniqueName("absent")]);
     expect([absent.code, absent.err]).toEqual([1, expect.stringMatching(/nobody listens on @abs/)]);
     using server = new FakeServer(uniqueName(), { instead: () => {} });

@@ -34,7 +34,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["history", "--history", `${ODD}.db`],
 ];
 
-test("no command says the name of a file raw", () => {
+test("no command prints the name of a file unescaped", () => {
   for (const words of COMMANDS) {
     const command = [process.execPath, join(REPOSITORY, "src/main.ts"), ...words];
     const ran = Bun.spawnSync(command, { cwd: directory, stdin: "ignore" });

@@ -17,31 +17,31 @@ function tried(wait: AdaptiveWait, times: number, tookUs: number): { held: numbe
   return seen;
 }
 
-test("a server that polls is waited for awake", () => {
+test("for a server that polls the wait spins", () => {
   expect(tried(new AdaptiveWait(), 1000, 2)).toEqual({ held: 1000, spun: 1000 });
 });
 
-test("one that has to wake up is waited for asleep, but for a try now and then", () => {
+test("for a server that must wake up the wait sleeps, and spins only now and then", () => {
   const { held, spun } = tried(new AdaptiveWait(), 1000, 60);
   expect(held).toBe(1000);
   expect(spun).toBeGreaterThan(2);
   expect(spun).toBeLessThan(20);
 });
 
-test("nobody stands still for one that takes long, but for a try now and then", () => {
+test("for a slow server the caller does not block, except for a try now and then", () => {
   const { held } = tried(new AdaptiveWait(), 10_000, 5000);
   expect(held).toBeGreaterThan(10);
   expect(held).toBeLessThan(60);
 });
 
-test("one that was hung and answers again is stood still for again at the first try", () => {
+test("for a server that hung and answers again the caller blocks at the first try", () => {
   const wait = new AdaptiveWait();
   tried(wait, 40, Infinity);
   const { held } = tried(wait, 1000, 2);
   expect(held).toBeGreaterThan(950);
 });
 
-test("a quick answer that nobody stood still for is learned from", () => {
+test("a quick answer counts although the caller did not block for it", () => {
   const wait = new AdaptiveWait();
   tried(wait, 10_000, Infinity);
   wait.answered(50, 0);

@@ -15,7 +15,7 @@ function descriptors(): number {
   return readdirSync("/proc/self/fd").length;
 }
 
-test("waited for asleep, it is there when the server is quick", async () => {
+test("a blocking wait returns the client when the server is quick", async () => {
   await using service = await startService((name) => [native("qb-echo-server"), name]);
   const connecting = QbClient.begin(service.name, SMALL);
   const client = connecting.now(10_000);
@@ -42,7 +42,7 @@ test("a stopped server's word comes later, on the same connection", async () => 
   await noRingsLeft(service.pid);
 });
 
-test("given up, or waited for in vain, it leaves nothing, and tells who still waits", async () => {
+test("cancelled or timed out, it leaves nothing, and pending waits get a failure", async () => {
   using server = new FakeServer(uniqueName(), { silent: true });
   const before = descriptors();
   const connecting = QbClient.begin(server.name, SMALL);
@@ -58,7 +58,7 @@ test("given up, or waited for in vain, it leaves nothing, and tells who still wa
   await eventually("every descriptor is back", () => descriptors() <= before);
 });
 
-test("given up when it is there, it is closed", async () => {
+test("cancelled after the client was made, it closes the client", async () => {
   await using service = await startService((name) => [native("qb-echo-server"), name]);
   const connecting = QbClient.begin(service.name, SMALL);
   expect(connecting.now(10_000)).toBeInstanceOf(QbClient);
@@ -66,7 +66,7 @@ test("given up when it is there, it is closed", async () => {
   await noRingsLeft(service.pid);
 });
 
-test("nobody there, or no name at all, is a word too", () => {
+test("an absent server and an invalid name are failures, too", () => {
   for (const name of [uniqueName(), "", "x".repeat(200)]) {
     const connecting = QbClient.begin(name, SMALL);
     expect(connecting.now(0)).toBeInstanceOf(QbFailure);

@@ -157,7 +157,7 @@ describe("a server in the same event loop", () => {
     expect(client.connected).toBe(false);
   });
 
-  test("told to watch, it hears of events and of the end, once", async () => {
+  test("a watch gets the events, and the end once", async () => {
     using server = new FakeServer(uniqueName());
     using client = await connected(server.name);
     const [connection] = server.connections;
@@ -181,7 +181,7 @@ describe("a server in the same event loop", () => {
     expect(ends.map(({ kind }) => kind)).toEqual(["disconnected"]);
   });
 
-  test("closed while it watches, it hears of nothing more", async () => {
+  test("a watch gets nothing more after close", async () => {
     using server = new FakeServer(uniqueName());
     const client = await connected(server.name);
     const heard: unknown[] = [];
@@ -198,7 +198,7 @@ describe("a server in the same event loop", () => {
     expect(heard).toHaveLength(1);
   });
 
-  test("what nobody could answer while it stood still is answered later", async () => {
+  test("a request that the blocked event loop could not answer is answered later", async () => {
     using server = new FakeServer(uniqueName());
     using client = await connected(server.name);
     const wait = new AdaptiveWait();
@@ -248,7 +248,7 @@ describe("a C server on libqb", () => {
     expect(client.unsentNotifies).toBe(0);
   }, 60_000);
 
-  test("answers while its client stands still", async () => {
+  test("answers while its client blocks", async () => {
     await using service = await startService((name) => [native("qb-echo-server"), name]);
     using client = await connected(service.name);
     const wait = new AdaptiveWait();

@@ -37,7 +37,7 @@ describe("the command", () => {
     expect(steady(answer("plain 1"))).not.toBe(steady(answer("plain 2")));
   });
 
-  test("says what is wrong with its words", async () => {
+  test("names what is wrong with its arguments", async () => {
     const none = await runProgram(["compat", "--filter", "no-such-case"]);
     expect([none.code, none.err]).toEqual([2, expect.stringContaining("no case's name contains")]);
     const kind = await runProgram(["compat", "--client", "perl"]);
@@ -190,7 +190,7 @@ describe("the command", () => {
   });
 
   test(
-    "interrupted, it takes everything down that it started",
+    "interrupted, it stops everything that it started",
     async () => {
       using temporary = new OwnTemporary();
       const child = Bun.spawn([...SOURCES, "compat", "--tap"], {
@@ -220,7 +220,7 @@ describe("the command", () => {
   );
 
   test(
-    "on a terminal it shows a list that moves, and a sum",
+    "on a terminal it shows a live list and totals",
     async () => {
       if (Bun.which("script") === null) throw new Error("no script(1): apt-get install bsdutils");
       const words = [...SOURCES, "compat", "--filter", "handshake.connect,flow.stop"].join(" ");

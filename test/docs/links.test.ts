@@ -5,7 +5,7 @@ import { dirname, join, normalize } from "node:path";
 import { REPOSITORY } from "../support/native.ts";
 
 const PAGES = ["*.md", "bench/*.md", "docs/**/*.md"].flatMap((pattern) => {
-  return [...new Bun.Glob(pattern).scanSync({ cwd: REPOSITORY })];
+  return Array.from(new Bun.Glob(pattern).scanSync({ cwd: REPOSITORY }));
 });
 const LINK = /\]\(([^)\s]+)\)/g;
 

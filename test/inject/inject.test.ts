@@ -54,7 +54,7 @@ test("an errno for one request, not for another, loudly", async () => {
   expect(log).toContain('warning: injected 1 faults: 1 by "set-status:errno=EIO"');
 });
 
-test("without --inject nothing is said of it", async () => {
+test("without --inject the log has no line about it", async () => {
   const log = await under([], async ({ name }) => {
     await using client = await QbClient.open(name);
     expect((await client.call(CfsIpc.GET_CONFIG, PATH)).error).toBe(0);
@@ -107,7 +107,7 @@ test("busy: flow control makes sends fail with EAGAIN for a while", async () => 
   });
 });
 
-test("refuse: one uid is turned away at the door", async () => {
+test("refuse: one uid is refused at the handshake", async () => {
   const log = await under(["refuse:uid=33"], async ({ name }) => {
     await using www = await QbClient.open(name, WWW_DATA);
     expect(www.connected.res).toBeLessThan(0);
@@ -138,7 +138,7 @@ test("a seed makes the same faults each time, as often as prob says", async () =
   expect(count).toBeLessThan(48);
 });
 
-describe("what is wrong with a rule is said, with what was probably meant", () => {
+describe("a wrong rule is refused with a suggestion", () => {
   const cases: readonly (readonly [rule: string, message: string])[] = [
     [
       "get-confg:errno=EIO",

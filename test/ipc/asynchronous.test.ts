@@ -74,7 +74,7 @@ test("more requests than are awaited at once: all are answered, in order", async
   }
 });
 
-test("a client that leaves while its answer is awaited harms nobody", async () => {
+test("a client that leaves while its answer is awaited disturbs no other", async () => {
   await using leaving = await QbClient.open(server.name);
   await using other = await QbClient.open(server.name);
   await leaving.run(`send ${WHEN_TOLD} 07`);

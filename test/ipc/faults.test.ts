@@ -75,7 +75,7 @@ for (const id of [5, 6]) {
   });
 }
 
-test("a malformed request whose errno cannot be had ends that connection only", async () => {
+test("a handler whose malformed() throws ends that connection only", async () => {
   await using client = await QbClient.open(server.name);
   expect((await client.call(0, "", 5)).res).toBeLessThan(0);
   await othersAreServed();
@@ -83,7 +83,7 @@ test("a malformed request whose errno cannot be had ends that connection only", 
 
 const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, to be a stranger");
 
-asRoot("a judgement that throws is a refusal", async () => {
+asRoot("an authenticate that throws refuses the client", async () => {
   await using client = await QbClient.open(server.name, { uid: 65_534, gid: 65_534 });
   expect(client.connected.res).toBeLessThan(0);
   await othersAreServed();

@@ -6,7 +6,7 @@ import { eventually } from "../support/eventually.ts";
 import { native } from "../support/native.ts";
 import { uniqueName } from "../support/service.ts";
 
-test("every time lies below its slot's bound, and no further than a quarter and one step", () => {
+test("a time is below its bucket's bound, by at most a quarter and one step", () => {
   for (let ns = 1; ns < 1e11; ns = Math.ceil(ns * 1.07)) {
     const latencies = new Latencies();
     latencies.record(ns, 3);
@@ -19,7 +19,7 @@ test("every time lies below its slot's bound, and no further than a quarter and 
   }
 });
 
-test("shortest first; what is longer than minutes is in the last slot", () => {
+test("shortest first; more than two minutes is in the last bucket", () => {
   const latencies = new Latencies();
   for (const ns of [1e15, 0, 1e6, 1e3]) latencies.record(ns, 1);
   const bounds = latencies.counts().map(([upper]) => upper);

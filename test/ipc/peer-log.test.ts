@@ -25,7 +25,7 @@ test("twenty lines are written, the others counted, and none of them built", () 
   expect(lines.at(-1)).toContain("980 more lines about clients held back");
 });
 
-test("after a while it says how many were held back, and writes again", () => {
+test("after the interval it logs how many were left out, and writes again", () => {
   jest.useFakeTimers();
   try {
     const { log, lines } = listening();

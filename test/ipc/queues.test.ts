@@ -38,7 +38,7 @@ test("work that takes longer than its turn waits for the next, process by proces
   expect(done).toEqual(["a1", "a2", "b1", "a3"]);
 });
 
-test("what is forgotten is not done, and what must be finished is", () => {
+test("removed jobs are not done, and finish() does the others", () => {
   const done: string[] = [];
   const queue = new TimeSlicedQueue<Peer>(0, ({ name }) => void done.push(name));
   const [first, second] = [peerOf(1, "first"), peerOf(1, "second")];
@@ -51,7 +51,7 @@ test("what is forgotten is not done, and what must be finished is", () => {
   expect(queue.size).toBe(0);
 });
 
-test("of too many handshakes the oldest of the busiest process goes", () => {
+test("of too many handshakes the oldest of the busiest process is dropped", () => {
   const dropped: string[] = [];
   const pending = new PendingHandshakes<Peer & { drop(): void }>(3);
   const add = (pid: number, name: string) => {

@@ -23,7 +23,7 @@ function after(count: number, gapNs: number): { predictor: RequestGapPredictor; 
   return { predictor, now };
 }
 
-test("a quick client is waited for a moment, a thinking one for twice as long as it thinks", () => {
+test("a quick client is polled for briefly, a slower one for twice its usual gap", () => {
   const quick = after(20, US);
   expect(quick.predictor.dueNs - quick.now).toBe(IDLE_NS);
   const thinking = after(50, 40 * US);
@@ -42,7 +42,7 @@ test("a client that its reply had to wake is given the time to wake up", () => {
   expect(predictor.dueNs - (now + WAKE_UP_NS + US)).toBe(IDLE_NS);
 });
 
-test("two requests in a row that were due and did not come end the waiting", () => {
+test("two misses in a row end the polling", () => {
   const { predictor, now } = after(20, US);
   expect(predictor.lookedUntil(now + IDLE_NS - 1)).toBe(false);
   expect(predictor.lookedUntil(now + IDLE_NS)).toBe(false);
@@ -53,7 +53,7 @@ test("two requests in a row that were due and did not come end the waiting", () 
   expect(predictor.dueNs).toBe(0);
 });
 
-test("a request that comes in time forgives the miss before it", () => {
+test("a request in time resets the misses", () => {
   const { predictor, now } = after(20, US);
   predictor.lookedUntil(now + IDLE_NS);
   predictor.found(now + 2 * IDLE_NS);
@@ -61,12 +61,12 @@ test("a request that comes in time forgives the miss before it", () => {
   expect(predictor.lookedUntil(now + 3 * IDLE_NS)).toBe(false);
 });
 
-test("one that thinks longer than polling pays is not waited for", () => {
+test("a client whose gaps are too long is not polled for", () => {
   const { predictor } = after(20, 2 * PollLimits.maxGapUs * US);
   expect(predictor.dueNs).toBe(0);
 });
 
-test("quick wake-ups bring the waiting back, twice as many after each time it did not pay", () => {
+test("quick requests start the polling again, twice as many after each time it did not pay", () => {
   const { predictor } = after(20, 2 * PollLimits.maxGapUs * US);
   let now = 1e9;
   const wakesUntilPolled = (): number => {
@@ -88,7 +88,7 @@ test("quick wake-ups bring the waiting back, twice as many after each time it di
   expect(wakesUntilPolled()).toBe(2 * first);
 });
 
-test("slow wake-ups do not bring it back", () => {
+test("slow requests do not start it again", () => {
   const { predictor } = after(20, 2 * PollLimits.maxGapUs * US);
   let now = 1e9;
   for (let i = 0; i < 100; i++) {

@@ -14,7 +14,7 @@ function servedIn(budget: TurnBudget, requestNs: number): number {
   }
 }
 
-test("slow requests are few in a turn, whatever came before", () => {
+test("a turn serves few slow requests, whatever came before", () => {
   const budget = new TurnBudget(TURN_NS);
   for (const requestNs of [1_000_000, 300_000, 10_000_000]) {
     const most = Math.ceil(TURN_NS / requestNs) + 1;
@@ -23,7 +23,7 @@ test("slow requests are few in a turn, whatever came before", () => {
   expect(servedIn(budget, 10_000_000)).toBe(2);
 });
 
-test("quick ones are many, and the clock is hardly read", () => {
+test("a turn serves many quick requests, with few clock reads", () => {
   const budget = new TurnBudget(60_000 * TURN_NS);
   expect(servedIn(budget, 0)).toBe(1000);
 });

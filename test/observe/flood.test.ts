@@ -140,7 +140,7 @@ describe("requests", () => {
     expect(await hears(listener.port, request)).toStartWith(answer);
   });
 
-  test("in parts, and with more behind than anybody asked for", async () => {
+  test("arrive in parts, and with bytes after their end", async () => {
     using listener = listening(fine);
     const parts = ["GET /a?b HT", "TP/1.1\r\nx: y\r", "\n\r\nGET /never HTTP/1.1\r\n\r\n"];
     expect(await hears(listener.port, ...parts)).toMatch(/^HTTP[^]*\r\n\r\nfine$/);
@@ -153,7 +153,7 @@ describe("requests", () => {
     expect(answer).toEndWith("\r\n\r\n");
   });
 
-  test("an answer that cannot be had is a 500", async () => {
+  test("an answer that fails is a 500", async () => {
     using listener = listening(() => Promise.reject(new Error("no")));
     const answer = await hears(listener.port, "GET / HTTP/1.1\r\n\r\n");
     expect(answer).toStartWith("HTTP/1.1 500 Internal Server Error\r\n");
@@ -166,7 +166,7 @@ describe("requests", () => {
     expect(await hears(listener.port, ..."GET / HTTP/1.1".split(""))).toBe("");
   });
 
-  test("the oldest goes when one more comes", async () => {
+  test("one more connection closes the oldest", async () => {
     using listener = listening(fine);
     const first = hears(listener.port);
     const others = [hears(listener.port), hears(listener.port)];

@@ -1,6 +1,6 @@
 /**
  * All twelve requests from Perl, packed and unpacked as PVE's own client packs them, through
- * libqb. PVE itself is Perl: this is the suggest to it that needs no PVE.
+ * libqb. PVE itself is Perl: this is the closest to it that needs no PVE.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

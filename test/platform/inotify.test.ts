@@ -18,7 +18,7 @@ function drained(inotify: Inotify): Map<string, number> {
   return masks;
 }
 
-test("what happened is known to the very next question, and asked for once", () => {
+test("an event is returned by the very next drain, and by one only", () => {
   using directory = new TempDirectory();
   using inotify = opened();
   expect(inotify.watch(directory.path)).toBeGreaterThanOrEqual(0);
@@ -57,7 +57,7 @@ test("more events than fit into one read", () => {
   expect([...drained(inotify).keys()]).toEqual(names);
 });
 
-test("the same directory has one number; an end of a watch is told; errors are errnos", () => {
+test("the same directory has one number; the end of a watch is reported; errors are errnos", () => {
   using directory = new TempDirectory();
   using inotify = opened();
   mkdirSync(directory.at("d"));

@@ -55,7 +55,7 @@ testUnless(oneOnly)("nobody steps aside for one that sleeps, or is gone", async 
   expect(stepAside(2 ** 31 - 1)).toBe(false);
 });
 
-test("a pid that is none does no harm", () => {
+test("a pid without a process has no effect", () => {
   expect(stepAside(0)).toBe(false);
   expect(stepAside(-1)).toBe(false);
 });

@@ -40,7 +40,7 @@ function looksFor(times: readonly number[], isStrict: boolean): number {
   return looks;
 }
 
-test("back-to-back requests of a millisecond take ten looks, all others one each", () => {
+test("back-to-back requests of a millisecond cause ten checks, all others one each", () => {
   const start = Bun.nanoseconds() + STORE_AGE_NS;
   const steady = Array.from({ length: 1000 }, (_, index) => start + index * 1000);
   expect(looksFor(steady, false)).toBe(10);

@@ -85,7 +85,7 @@ asRoot("a /dev/shm out of inodes refuses connects until there are some again", a
   await survives("size=200m,nr_inodes=120", fill);
 });
 
-asRoot("what is kept ready goes to those who connect when memory is short", async () => {
+asRoot("prepared rings are given up when memory is short", async () => {
   await using server = await inItsOwnShm("size=24m");
   // The ready rings are for 1 MiB; this client wants others, and there is no room beside them.
   expect(await tryConnect(server)).toBe(0);

@@ -79,7 +79,7 @@ asRoot("names for files in /dev/shm are kept for root, too", async () => {
   expect((await connect(server, ROOT, held)).res).toBe(0);
 });
 
-asRoot("who leaves makes room", async () => {
+asRoot("a client that disconnects frees its room", async () => {
   await using server = await inAContainer();
   await using held = new AsyncDisposableStack();
   const first = await connect(server, WWW_DATA, held);

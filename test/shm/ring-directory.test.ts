@@ -82,7 +82,7 @@ test("without faults there is a directory with six files, and then there is none
 });
 
 for (const error of ERRORS) {
-  test(`errno ${-error} at any call is told, and nothing is left`, () => {
+  test(`errno ${-error} at any call is returned, and nothing is left`, () => {
     const before = held();
     expect(counting.calls).toBe(9);
     for (let failing = 0; failing < counting.calls; failing++) {
@@ -92,7 +92,7 @@ for (const error of ERRORS) {
   });
 }
 
-test("a file that cannot be mapped is told, and nothing is left", () => {
+test("a file that cannot be mapped is an errno, and nothing is left", () => {
   const before = held();
   const plan: Plan = { calls: 0, failing: -1, error: Errno.EIO };
   const parent = faulty(shm, plan);

@@ -78,7 +78,7 @@ test("rates are what changed, by connection number; a newcomer's are all it did"
   ]);
 });
 
-test("the first look, and one at another server, have no rates", () => {
+test("the first reading, and one of another server, have no rates", () => {
   const now = document(3000, [connection(1, { requests: 300 })]);
   expect(viewOf(now, undefined).totals.requests_per_second).toBe(0);
   const other = { ...document(1000, []), pid: 8 };
@@ -131,7 +131,7 @@ describe("the screen", () => {
     expect(lines[2]).toStartWith("refused 3 (denied 2, handshake 1)  violations 0");
   });
 
-  test("sorts by what is asked for, and the other way round", () => {
+  test("sorts by any key, and in reverse", () => {
     const view = viewOf(document(1000, many), undefined, () => "x");
     const first = (options: Partial<ScreenOptions>) =>
       screen(view, { ...OPTIONS, ...options })[5]
@@ -144,7 +144,7 @@ describe("the screen", () => {
   });
 });
 
-test("p99 is of what came since the last look", () => {
+test("p99 is that of the requests since the last reading", () => {
   const before = [
     [1000, 90],
     [900_000, 10],

@@ -115,7 +115,7 @@ test("--once prints a table, --json the same for programs", () => {
   ]);
 });
 
-test("a server that is not there is one line and exit code 1", () => {
+test("an absent server is one line and exit code 1", () => {
   const words = [...program(), "top", "--once", "--status", join(directory, "nobody")];
   const { exitCode, stderr } = Bun.spawnSync(words, { stderr: "pipe" });
   expect(exitCode).toBe(1);

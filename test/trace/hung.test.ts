@@ -1,4 +1,4 @@
-/** A server that leaves handshakes without an answer: nobody behind the tracer waits for it. */
+/** A server that does not answer handshakes: no client of the tracer waits because of another. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { FakeServer } from "../client/fake-server.ts";
@@ -26,7 +26,7 @@ async function timeOf(clients: readonly QbClient[], calls: number): Promise<numb
   return performance.now() - start;
 }
 
-test("its clients go on while it leaves those who come without an answer", async () => {
+test("connected clients go on while a hung server leaves new ones without an answer", async () => {
   let silent = false;
   using server = new FakeServer(uniqueName(), {
     get silent() {
@@ -53,7 +53,7 @@ test("its clients go on while it leaves those who come without an answer", async
   expect(await tracer.stop()).toBe(0);
 });
 
-test("those who came are let in, or let go, once it says which", async () => {
+test("waiting clients are accepted or refused once the server decides", async () => {
   await using server = await startC("qb-echo-server");
   await using tracer = await startProxy("trace", server.name, "--group", "33");
   {

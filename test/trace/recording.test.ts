@@ -128,7 +128,7 @@ test("a private file that root read is not in it", async () => {
   expect(text).not.toContain(Buffer.from(`${TOKEN}\n`).toString("base64"));
 });
 
-test("nothing differs from the server it came from; what does from another is said", async () => {
+test("no answer of the recorded server differs; those of another server are listed", async () => {
   const file = join(files, "against.jsonl");
   await record(file);
   const volatile = ["--ignore", "get-fs-version"];
@@ -172,7 +172,7 @@ test("events are replayed after the request they followed", async () => {
   expect(await askForEvents(service.name)).toEqual(recorded);
 });
 
-describe("what cannot be done is said", () => {
+describe("a failure is one line", () => {
   const cases: readonly (readonly [text: string, message: string])[] = [
     ["hello\n", "it does not begin as a recording does"],
     ['{"format":"pmxcfs-ipc-recording","version":2}\n', "it has version 2, this program reads 1"],

@@ -223,7 +223,7 @@ test("a load of clients gets every byte back", async () => {
   await printed(tracer);
 });
 
-test("when the server goes, its clients are let go and new ones refused", async () => {
+test("when the server ends, its clients are disconnected and new ones refused", async () => {
   await using echo = await startC("qb-echo-server", "--accept-any");
   await using tracer = await startProxy("trace", echo.name);
   {
@@ -246,7 +246,7 @@ test("no server behind it is a failure that says so, at once", () => {
   expect(stderr.toString()).toContain("nobody listens on @never");
 });
 
-test("a reader that goes away ends the trace, as it ends other commands", async () => {
+test("a reader that closes stdout ends the trace, as it ends other commands", async () => {
   const name = uniqueName();
   const words = ["trace", "--socket", name, "--upstream", answers.name];
   const tracer = Bun.spawn([...program(), ...words], { stdout: "pipe", stderr: "ignore" });

@@ -174,15 +174,15 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     this.#watch(Ready.READ, true);
   }
 
-  #watch(what: number, drained: boolean): void {
+  #watch(interest: number, drained: boolean): void {
     if (this.#closed) return;
     if (this.#token === undefined) {
       const token = this.#loop.add(this.fd, this);
       if (token < 0) throw new Error(`epoll_ctl failed (errno ${-token})`);
       this.#token = token;
-      if (what === Ready.READ && !drained) return;
+      if (interest === Ready.READ && !drained) return;
     }
-    this.#loop.change(this.fd, this.#token, what, drained);
+    this.#loop.change(this.fd, this.#token, interest, drained);
   }
 
   setQuiet(isQuiet: boolean): void {

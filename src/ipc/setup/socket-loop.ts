@@ -59,8 +59,8 @@ export class SocketLoop implements Disposable {
   }
 
   /** What `fd` is watched for, bits of Ready (0: only the end); `drained`: turns read its bytes. */
-  change(fd: number, token: number, what: number, drained: boolean): void {
-    this.#set.change(fd, token, what, drained);
+  change(fd: number, token: number, interest: number, drained: boolean): void {
+    this.#set.change(fd, token, interest, drained);
   }
 
   /** Stops watching `fd`; call it before `fd` is closed. */
@@ -80,7 +80,7 @@ export class SocketLoop implements Disposable {
     const count = this.#set.turn();
     for (let event = 0; event < count; event++) {
       const events = this.#members.get(this.#set.token(event));
-      if (events !== undefined) hand(events, this.#set.what(event));
+      if (events !== undefined) dispatch(events, this.#set.what(event));
     }
     this.#turning = false;
   }
@@ -92,11 +92,12 @@ export class SocketLoop implements Disposable {
   }
 }
 
-function hand(events: SocketEvents, what: number): void {
+/** Calls `events` for the bits of Ready that are set. */
+function dispatch(events: SocketEvents, ready: number): void {
   try {
-    if ((what & Ready.WRITE) !== 0) events.onWritable();
-    if ((what & Ready.READ) !== 0) events.onReadable();
-    if ((what & Ready.ENDED) !== 0) events.onHangUp();
+    if ((ready & Ready.WRITE) !== 0) events.onWritable();
+    if ((ready & Ready.READ) !== 0) events.onReadable();
+    if ((ready & Ready.ENDED) !== 0) events.onHangUp();
   } catch (error) {
     events.onFailure(error);
   }

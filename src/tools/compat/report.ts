@@ -3,8 +3,8 @@ import { escapeLines, escapeText, jsonText } from "../../base/escape.ts";
 import { type Result, totals } from "./run.ts";
 
 /** `handshake.connect (libqb)`. */
-function titleOf({ which, flavor }: Result): string {
-  return `${which.name} (${flavor})`;
+function titleOf({ testCase, flavor }: Result): string {
+  return `${testCase.name} (${flavor})`;
 }
 
 /** The first lines of a TAP 14 stream of `count` tests. */
@@ -20,11 +20,11 @@ function yaml(fields: Readonly<Record<string, string | number | readonly string[
 /** One test point; a `#` in the text would start a directive, and is escaped. */
 export function tapLine(number: number, result: Result): string {
   const title = titleOf(result).replaceAll("#", "\\#");
-  const { outcome, reason = "", which, service, ms, deviations } = result;
+  const { outcome, reason = "", testCase, service, ms, deviations } = result;
   if (outcome === "skipped") return `ok ${number} - ${title} # SKIP ${escapeText(reason)}\n`;
   const word = outcome === "held" ? "ok" : "not ok";
   const fields = {
-    shows: which.shows,
+    shows: testCase.shows,
     service,
     duration_ms: Math.round(ms * 10) / 10,
     ...(reason === "" ? {} : { message: reason }),
@@ -57,14 +57,14 @@ function xml(text: string): string {
 }
 
 function junitCase(result: Result): string {
-  const { which, flavor, outcome, reason = "", ms } = result;
+  const { testCase, flavor, outcome, reason = "", ms } = result;
   const seconds = (ms / 1000).toFixed(3);
-  const group = which.name.split(".")[0] ?? "";
-  const names = `classname="${flavor}.${group}" name="${xml(which.name)}"`;
+  const group = testCase.name.split(".")[0] ?? "";
+  const names = `classname="${flavor}.${group}" name="${xml(testCase.name)}"`;
   const head = `    <testcase ${names} time="${seconds}"`;
   if (outcome === "held") return `${head}/>\n`;
   const tag = outcome === "failed" ? "failure" : "skipped";
-  const text = outcome === "failed" ? xml(`${which.shows}\n${reason}`) : "";
+  const text = outcome === "failed" ? xml(`${testCase.shows}\n${reason}`) : "";
   return `${head}><${tag} message="${xml(reason)}">${text}</${tag}></testcase>\n`;
 }
 
@@ -106,9 +106,9 @@ export function json(results: readonly Result[], seed: number, aborted?: string)
     seed,
     ...totals(results),
     ...(aborted === undefined ? {} : { aborted }),
-    cases: results.map(({ which, flavor, service, outcome, reason, deviations, ms }) => ({
-      name: which.name,
-      shows: which.shows,
+    cases: results.map(({ testCase, flavor, service, outcome, reason, deviations, ms }) => ({
+      name: testCase.name,
+      shows: testCase.shows,
       client: flavor,
       service,
       outcome,

@@ -44,19 +44,19 @@ export interface Ran {
   readonly ms: number;
 }
 
-/** Runs `which` against `target` with clients of kind `flavor`. */
+/** Runs `testCase` against `target` with clients of kind `flavor`. */
 export async function runCase(
-  which: Case,
+  testCase: Case,
   flavor: Flavor,
   target: Target,
   pool: ClientPool,
   deadlineMs: number | undefined,
 ): Promise<Ran> {
   const start = performance.now();
-  const deadline = start + (deadlineMs ?? which.deadlineMs ?? DEADLINE_MS);
+  const deadline = start + (deadlineMs ?? testCase.deadlineMs ?? DEADLINE_MS);
   const session = new Session(flavor, target, pool, deadline);
   let failure: string | undefined;
-  for (const [index, step] of which.steps.entries()) {
+  for (const [index, step] of testCase.steps.entries()) {
     try {
       await session.take(step);
     } catch (error) {

@@ -10,7 +10,7 @@ import type { Target } from "./target.ts";
 
 /** The result of one case with one kind of client. */
 export interface Result {
-  readonly which: Case;
+  readonly testCase: Case;
   readonly flavor: Flavor;
   /** The service it ran against. */
   readonly service: string;
@@ -33,7 +33,7 @@ export interface RunOptions {
   /** True when no further case is to be started. */
   readonly stopped: () => boolean;
   /** Called before each case that really runs, and after each. */
-  readonly starting?: (which: Case, flavor: Flavor) => void;
+  readonly starting?: (testCase: Case, flavor: Flavor) => void;
   readonly finished: (result: Result) => void;
 }
 
@@ -45,10 +45,15 @@ function targetOf({ on }: Case, targets: readonly Target[]): Target | undefined 
   });
 }
 
-function reasonToSkip(which: Case, flavor: Flavor, target: Target | undefined): string | undefined {
-  if (target === undefined) return `no service here is ${which.on?.join(" or ")}`;
-  if (which.clients?.includes(flavor) === false) return `only for ${which.clients.join(", ")}`;
-  const unmet = which.needs?.find((need: Need) => target.missing.has(need));
+function reasonToSkip(
+  testCase: Case,
+  flavor: Flavor,
+  target: Target | undefined,
+): string | undefined {
+  if (target === undefined) return `no service here is ${testCase.on?.join(" or ")}`;
+  if (testCase.clients?.includes(flavor) === false)
+    return `only for ${testCase.clients.join(", ")}`;
+  const unmet = testCase.needs?.find((need: Need) => target.missing.has(need));
   return unmet === undefined ? undefined : target.missing.get(unmet);
 }
 
@@ -76,10 +81,10 @@ export async function runAll(options: RunOptions): Promise<Result[]> {
   await using pool = new ClientPool(cClient.path);
   const missing = await missingFlavors(options.flavors, pool);
   const results: Result[] = [];
-  for (const which of options.cases) {
+  for (const testCase of options.cases) {
     for (const flavor of FLAVORS.filter((each) => options.flavors.includes(each))) {
       if (options.stopped()) return results;
-      const result = await runOne(which, flavor, missing.get(flavor), pool, options);
+      const result = await runOne(testCase, flavor, missing.get(flavor), pool, options);
       results.push(result);
       options.finished(result);
       if (result.outcome === "failed" && options.failFast) return results;
@@ -89,27 +94,27 @@ export async function runAll(options: RunOptions): Promise<Result[]> {
 }
 
 async function runOne(
-  which: Case,
+  testCase: Case,
   flavor: Flavor,
   noClient: string | undefined,
   pool: ClientPool,
   options: RunOptions,
 ): Promise<Result> {
-  const target = targetOf(which, options.targets);
-  const skip = noClient ?? reasonToSkip(which, flavor, target);
-  const base = { which, flavor, service: target?.name ?? "", deviations: [], seen: [], ms: 0 };
+  const target = targetOf(testCase, options.targets);
+  const skip = noClient ?? reasonToSkip(testCase, flavor, target);
+  const base = { testCase, flavor, service: target?.name ?? "", deviations: [], seen: [], ms: 0 };
   if (skip !== undefined || target === undefined) {
     return { ...base, outcome: "skipped", reason: skip ?? "no service" };
   }
-  options.starting?.(which, flavor);
+  options.starting?.(testCase, flavor);
   try {
     await target.server?.start();
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     return { ...base, outcome: "failed", reason: error.message };
   }
-  const { failure, ...ran } = await runCase(which, flavor, target, pool, options.deadlineMs);
-  const expectedDown = which.steps.some((step) => step.do === "server");
+  const { failure, ...ran } = await runCase(testCase, flavor, target, pool, options.deadlineMs);
+  const expectedDown = testCase.steps.some((step) => step.do === "server");
   const died = target.server !== undefined && !target.server.running && !expectedDown;
   const reason = died ? `${failure ?? "all steps held"}; the server died` : failure;
   if (reason === undefined) return { ...base, ...ran, outcome: "held" };

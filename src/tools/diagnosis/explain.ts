@@ -167,10 +167,15 @@ function read(line: string): Reading {
   return { places: new Set(all.map(([place]) => place as Place)), errno: errnoIn(line) };
 }
 
-function tells({ patterns = [], errno = [], places = [] }: ErrorText, line: string, of: Reading) {
+/** Whether a text is about this line. */
+function matches(
+  { patterns = [], errno = [], places = [] }: ErrorText,
+  line: string,
+  reading: Reading,
+): boolean {
   if (patterns.some((pattern) => pattern.test(line))) return true;
-  const named = of.errno !== undefined && errno.includes(of.errno);
-  return named && places.some((place) => of.places.has(place));
+  const named = reading.errno !== undefined && errno.includes(reading.errno);
+  return named && places.some((place) => reading.places.has(place));
 }
 
 /** `ipcc_send_rec[4]` -> `SET_STATUS`. */
@@ -222,10 +227,10 @@ function textsIn(line: string): ErrorText[] {
   const failed = FAILED_REQUEST.test(line);
   if (reading.errno === undefined && !failed && !ANY.test(line)) return [];
   const texts = isForeign(line) ? NEIGHBOUR_TEXTS : BY_DETAIL;
-  const found = texts.filter((text) => tells(text, line, reading));
+  const found = texts.filter((text) => matches(text, line, reading));
   if (found.length > 0) return found;
   if (failed && OTHER_ERROR !== undefined) return [OTHER_ERROR];
-  return LOG_TEXTS.filter((text) => tells(text, line, reading)).slice(0, 1);
+  return LOG_TEXTS.filter((text) => matches(text, line, reading)).slice(0, 1);
 }
 
 /** A line that begins like a record of a log: a date, a time, or a program with its pid. */
