@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { foreignCode } from "./platform/environment.ts";
 import { restartWithoutTimer } from "./platform/idle.ts";
 
-/** Commands that wait for clients, mostly. */
+/** Commands that spend most of their time waiting for clients. */
 const SERVING: readonly string[] = ["serve", "echo", "pmxcfs"];
 
 const refusal = foreignCode(process.env);

@@ -85,7 +85,7 @@ export const rawAnswer: AnswerFormat<Buffer> = {
 /** What to do about a failure of the transport. */
 const HINTS: Readonly<Partial<Record<QbFailure["kind"], string>>> = {
   absent: "is pmxcfs running, in this network namespace? (--wait 10s waits for it)",
-  refused: "pmxcfs lets in uid 0 with gid 0, and gid www-data",
+  refused: "pmxcfs accepts uid 0 with gid 0, and gid www-data",
   size: "--message-size makes a larger connection",
 };
 

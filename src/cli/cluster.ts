@@ -100,7 +100,7 @@ async function verified(service: string, timeoutMs: number): Promise<boolean> {
     if (started === true) continue;
     found.abort();
     throw new CommandFailure(
-      "not started: this node is not in step, has not the lowest node id, or one is under way",
+      "not started: this node is not in step, does not have the lowest node id, or one is under way",
     );
   }
   for (let event = await next; event.done !== true; event = await next) {

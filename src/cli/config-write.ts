@@ -44,7 +44,7 @@ export const renameNodeCommand = command({
   name: "rename-node",
   summary: "Rename a node's directory, guests included",
   details: [
-    "In a config.db that nobody serves, all changes are one transaction: after a crash the " +
+    "In a config.db that no server has open, all changes are one transaction: after a crash the " +
       "database has the old name or the new one. If there is a directory of the new name " +
       "already, entries move into it, and a name that is in both ends the command with nothing " +
       "changed. A copy is kept as FILE.bak-TIME. What else names the node (corosync.conf, " +

@@ -105,7 +105,7 @@ export const traceCommand = command({
       "tracer refuses whom the server's rule would refuse, and denies read-only clients what it " +
       "would deny them.",
     "Secrets of tokens are never printed.",
-    "--fuse needs nothing in between: the server itself tells, while somebody looks.",
+    "--fuse needs no proxy: the server itself reports operations while a reader is connected.",
   ],
   examples: [
     ["trace --socket pve2x --upstream pve2", "clients of @pve2x are traced"],

@@ -159,7 +159,7 @@ export class Mount {
     if (typeof watchdog === "string") {
       log.warn(
         `nobody ends ${directory} if this server hangs: ${watchdog}; ` +
-          "whoever looks at it would wait for ever then",
+          "a process that accesses it would wait for ever then",
       );
       return;
     }

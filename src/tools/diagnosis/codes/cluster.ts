@@ -248,7 +248,7 @@ export const CLUSTER_CODES = {
     seen: ["corosync-conf"],
   },
   NODE_GONE: {
-    title: "a directory of a node that is no member",
+    title: "a directory of a node that is not a member",
     check: "cluster",
     severity: "notice",
     line: "nodes/{node} is there, but {node} is no node of the cluster; its guests: {guests}",

@@ -8,7 +8,7 @@ export const MEMBER_CODES = {
     severity: "fail",
     line: "{count} of {all} services of corosync do not answer: {list}",
     cause:
-      "corosync does not run, hangs, or just starts. Without it this node is no part of its " +
+      "corosync does not run, hangs, or is starting. Without it this node is not part of its " +
       "cluster: /etc/pve is read-only, and shows what it had before.",
     advice:
       "Look at `systemctl status corosync` and `journalctl -u corosync -n 30`. When it runs " +
@@ -59,7 +59,7 @@ export const MEMBER_CODES = {
     seen: ["hang"],
   },
   LOCK_OF_GONE_NODE: {
-    title: "a lock of a node that is no member",
+    title: "a lock of a node that is not a member",
     check: "cluster",
     severity: "notice",
     line: "priv/lock/{lock} was taken by node id {id}, which is no node of the cluster ({age} s old)",

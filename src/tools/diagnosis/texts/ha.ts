@@ -14,7 +14,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /watchdog-mux\.service\b.*(failed|exited|not found|could not)/,
     ],
     meaning:
-      "watchdog-mux cannot have the watchdog device, or there is none; without it the HA daemons " +
+      "watchdog-mux cannot open the watchdog device, or there is none; without it the HA daemons " +
       "(pve-ha-lrm, pve-ha-crm) end. Not pmxcfs.",
     causes: [
       {

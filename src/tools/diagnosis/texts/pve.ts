@@ -29,7 +29,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
           "of PVE on another node.",
         tell: "`pmxcfs-ipc config cat PATH | cat -A` as root shows the line; versions: `pveversion`",
       },
-      { code: "DB_CORRUPT", tell: "the file has bytes that nobody wrote" },
+      { code: "DB_CORRUPT", tell: "the file has bytes that no program wrote" },
     ],
   },
   {
@@ -42,8 +42,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /user name '\S+' (is )?(too short|not)|no such (user|role|group|realm|pool) \(?'/,
     ],
     meaning:
-      "The user or token has not the right that is named in brackets, or /etc/pve/user.cfg has " +
-      "an entry for somebody who is gone. PVE checks this itself; neither IPC nor quorum is " +
+      "The user or token lacks the permission named in brackets, or /etc/pve/user.cfg has " +
+      "an entry for a user that is gone. PVE checks this itself; neither IPC nor quorum is " +
       "involved.",
     causes: [
       {

@@ -350,7 +350,10 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       "not connected.",
     causes: [
       { code: "REPLY_TOO_LARGE", tell: "again and again: `pmxcfs-ipc --check --only requests`" },
-      { text: "The client ended while it was served.", tell: "once, and nobody complains" },
+      {
+        text: "The client ended while it was served.",
+        tell: "once, and no client reports an error",
+      },
     ],
   },
   {
