@@ -12,8 +12,8 @@ export interface FuzzResult {
 
 const RUNS_MAX = 10_000_000;
 
-/** Runs `name` for `ms` at most. Throws when there is no such fuzzer. */
-export function fuzz(name: string, seed: number, ms: number): FuzzResult {
+/** Runs `name` for `ms` at most, or `most` times. Throws when there is no such fuzzer. */
+export function fuzz(name: string, seed: number, ms: number, most = RUNS_MAX): FuzzResult {
   const fuzzer = FUZZERS[name];
   if (fuzzer === undefined) {
     throw new Error(`no fuzzer "${name}": ${Object.keys(FUZZERS).join(", ")}, or smoke`);
@@ -21,7 +21,7 @@ export function fuzz(name: string, seed: number, ms: number): FuzzResult {
   using kept = new DisposableStack();
   const result = fc.check(fuzzer(kept), {
     seed,
-    numRuns: RUNS_MAX,
+    numRuns: most,
     interruptAfterTimeLimit: ms,
     markInterruptAsFailure: false,
   });
