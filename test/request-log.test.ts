@@ -225,10 +225,10 @@ describe("a real server", () => {
     await using server = await startService((name) => [...echoCommand(name), "--debug"]);
     const load = await loadService(server.name, "--ms", "1500", "--clients", "2", "--verify");
     expect(load).toMatchObject({ errors: 0, mismatches: 0 });
-    expect(load.requests).toBeGreaterThan(10_000);
+    expect(load.requests).toBeGreaterThan(5 * LogLimits.debugLinesPerSecond);
     expect(await server.stop()).toBe(0);
     const lines = server.output.trim().split("\n");
     expect(lines.length).toBeLessThan(4 * (LogLimits.debugLinesPerSecond + 2) + 10);
-    expect(server.output).toMatch(/\d{4} more requests in the last second, left out; most from #/);
+    expect(server.output).toMatch(/\d+ more requests in the last second, left out; most from #/);
   });
 });
