@@ -10,7 +10,11 @@ import { version } from "./package.json";
 const ROOT = import.meta.dir;
 
 /** Files that run in threads of their own; the program finds them by these paths. */
-const THREADS = ["src/pmxcfs/history/history-worker.ts", "src/pmxcfs/store/checkpoint-worker.ts"];
+const THREADS = [
+  "src/pmxcfs/history/history-worker.ts",
+  "src/pmxcfs/store/checkpoint-worker.ts",
+  "src/pmxcfs/store/transaction-worker.ts",
+];
 
 /** `file-prefix-map` and no build id: the same bytes from every checkout directory. */
 const COMPILER_FLAGS = [

@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
+import { drained } from "../../src/base/steps.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
 import type { SyncEntry } from "../../src/pmxcfs/store/sync-plan.ts";
@@ -48,7 +49,7 @@ function storeOf(state: NodeState, versions?: (memdb: Memdb) => void): TreeStore
   versions?.(memdb);
   const writer = new MemoryRows();
   const store = new TreeStore({ memdb, entries: new Map(), writer, log: silentLog });
-  expect(store.commitSync([], state.rows.map(entryOf), bytesOf(state.index))).toBe(true);
+  expect(drained(store.commitSync([], state.rows.map(entryOf), bytesOf(state.index)))).toBe(true);
   return store;
 }
 
@@ -96,7 +97,7 @@ describe("the end of a sync", () => {
     using store = storeOf(before, (memdb) => void (versions = new Versions({ memdb })));
     const counters = versions!.observed.map((path) => versions!.of(path));
     const updates = after.rows.map(entryOf).toReversed();
-    expect(store.commitSync(gone, updates, bytesOf(after.index))).toBe(true);
+    expect(drained(store.commitSync(gone, updates, bytesOf(after.index)))).toBe(true);
     expect(store.index.checksum().toString("hex")).toBe(after.checksum);
     expect(versions!.observed.map((path) => versions!.of(path))).toEqual(
       counters.map((counter) => counter + 1),
@@ -106,10 +107,10 @@ describe("the end of a sync", () => {
   test("a tree that would not be the leader's is refused with EIO, and nothing changed", () => {
     using store = storeOf(before);
     const updates = after.rows.map(entryOf);
-    expect(store.commitSync(gone, updates.slice(0, -1), bytesOf(after.index))).toBe(-5);
-    expect(store.commitSync([], updates.slice(1, 3))).toBe(true);
+    expect(drained(store.commitSync(gone, updates.slice(0, -1), bytesOf(after.index)))).toBe(-5);
+    expect(drained(store.commitSync([], updates.slice(1, 3)))).toBe(true);
     const orphan = { ...updates[1]!, inode: 900, parent: 899 };
-    expect(store.commitSync([], [orphan])).toBe(-5);
+    expect(drained(store.commitSync([], [orphan]))).toBe(-5);
     expect(store.entry(900)).toBeUndefined();
   });
 
@@ -119,7 +120,7 @@ describe("the end of a sync", () => {
     const old = file.bytes;
     const row = after.rows.map(entryOf).find(({ inode }) => inode === file.inode)!;
     const data = Buffer.from("other");
-    expect(store.commitSync([], [{ ...row, data }])).toBe(true);
+    expect(drained(store.commitSync([], [{ ...row, data }]))).toBe(true);
     expect(store.entry(file.inode)).toBe(file);
     expect(file.bytes).toEqual(data);
     expect(old).not.toEqual(data);

@@ -9,6 +9,7 @@ import fc from "fast-check";
 import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
+import { drained } from "../../src/base/steps.ts";
 import type { HistoryChange } from "../../src/pmxcfs/history/change.ts";
 import { HistoryCollector } from "../../src/pmxcfs/history/collector.ts";
 import { History } from "../../src/pmxcfs/history/reader.ts";
@@ -202,11 +203,11 @@ test("a sync of the cluster is recorded as what it changed", () => {
   const changed = rig.store.memdb.find("change")!;
   const stamp = { version: 50, writer: 2, mtime: 1_700_000_100 };
   const data = Buffer.from("by the leader");
-  const outcome = rig.store.commitSync([gone.inode], [
+  const steps = rig.store.commitSync([gone.inode], [
     { ...stamp, inode: 0, parent: 0, type: 4, name: "", data: Buffer.alloc(0), size: 0 },
     { ...stamp, inode: changed.inode, parent: 0, type: 8, name: "change", data, size: 13 },
   ] as never);
-  expect(outcome).toBe(true);
+  expect(drained(steps)).toBe(true);
   expect(rig.written()).toMatchObject([
     { kind: "remove", cause: "sync", path: "go" },
     { kind: "replace", cause: "sync", path: "change", writer: 2, version: 50, size: 13 },

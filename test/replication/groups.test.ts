@@ -2,6 +2,7 @@
 // and addresses.
 import { describe, expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
+import { drained } from "../../src/base/steps.ts";
 import { DatabaseGroup, type OverruledBy } from "../../src/pmxcfs/replication/dcdb.ts";
 import { encodeCommand } from "../../src/pmxcfs/replication/dcdb-message.ts";
 import type { Instant, Member } from "../../src/pmxcfs/replication/events.ts";
@@ -37,14 +38,14 @@ function sync(one: ReturnType<typeof node>, other: ReturnType<typeof node>): unk
     member: index === 0 ? A : B,
     state: Buffer.from(group.state()),
   }));
-  const leading = one.group.compare(states, A);
-  const lagging = other.group.compare(states, B);
+  const leading = drained(one.group.compare(states, A));
+  const lagging = drained(other.group.compare(states, B));
   if ("reason" in leading || "reason" in lagging) return "leave";
   const updates = leading.updates;
   for (let next = updates?.next(); next?.done === false; next = updates?.next()) {
     other.group.keepUpdate(Buffer.from(next.value));
   }
-  return lagging.synced[1] === true ? 0 : other.group.commit();
+  return lagging.synced[1] === true ? 0 : drained(other.group.commit());
 }
 
 const create = (path: string): TreeCommand => ({ kind: "create", path });

@@ -1,6 +1,7 @@
 // The machine alone, with an application of two lines: modes, epochs, queues, sends and waiters.
 import { describe, expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
+import type { Steps } from "../../src/base/steps.ts";
 import type { Application, Comparison } from "../../src/pmxcfs/replication/application.ts";
 import type { Effect, Instant, Member } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
@@ -23,9 +24,26 @@ class Notes implements Application {
   }
   membersChanged() {}
   state = () => new Uint8Array([1]);
-  compare = (states: readonly unknown[]): Comparison => ({ synced: states.map(() => true) });
+  /** What each comparison comes to; everybody is in step unless given. */
+  comparison: Comparison | undefined;
+  /** False: the commit goes on and on. */
+  mayCommit = true;
+  commits = { begun: 0, ended: 0, done: 0 };
+  *compare(states: readonly unknown[]): Steps<Comparison> {
+    yield undefined;
+    return this.comparison ?? { synced: states.map(() => true) };
+  }
   keepUpdate = () => undefined;
-  commit = () => 0;
+  *commit(): Steps<number> {
+    this.commits.begun++;
+    try {
+      while (!this.mayCommit) yield undefined;
+      this.commits.done++;
+      return 0;
+    } finally {
+      this.commits.ended++;
+    }
+  }
   dropSync() {}
   synced = () => [];
 }
@@ -187,7 +205,7 @@ describe("a member that waits for the leader's updates", () => {
 
   function lagging(synced: readonly boolean[]) {
     const { machine, notes } = machineOf(C);
-    notes.compare = () => ({ synced: [...synced], leader: A });
+    notes.comparison = { synced: [...synced], leader: A };
     machine.confchg(change([A, B, C], [C]), at(0));
     machine.deliver(A, control(Type.syncStart), at(0));
     for (const member of [A, B, C]) machine.deliver(member, control(Type.state), at(0));
@@ -205,9 +223,48 @@ describe("a member that waits for the leader's updates", () => {
     expect(machine.mode).toBe("synced");
   });
 
+  test("a commit takes several turns: the machine holds events until its last one", () => {
+    const { machine, notes } = lagging([true, true, false]);
+    machine.deliver(A, normal(9, "before"), at(1));
+    notes.mayCommit = false;
+    machine.deliver(A, control(Type.updateComplete), at(1));
+    for (let turn = 0; turn < 3; turn++) machine.work();
+    expect([machine.holding, machine.busy, machine.mode]).toEqual([true, true, "update"]);
+    expect(notes.applied).toEqual([]);
+    notes.mayCommit = true;
+    machine.work();
+    expect([machine.holding, machine.mode]).toEqual([false, "synced"]);
+    expect(notes.applied).toEqual(["before"]);
+  });
+
+  test("an event that comes in the middle of a commit is looked at after its end", () => {
+    for (const next of ["message", "confchg"]) {
+      const { machine, notes } = lagging([true, true, false]);
+      machine.deliver(A, normal(9, "before"), at(1));
+      notes.mayCommit = false;
+      machine.deliver(A, control(Type.updateComplete), at(1));
+      notes.mayCommit = true;
+      if (next === "message") machine.deliver(B, normal(3, "after"), at(1));
+      else machine.confchg(change([C]), at(1));
+      expect(notes.commits).toEqual({ begun: 1, ended: 1, done: 1 });
+      expect(notes.applied).toEqual(next === "message" ? ["before", "after"] : ["before"]);
+    }
+  });
+
+  test("the end of the connection ends a commit where it is", () => {
+    const { machine, notes } = lagging([true, true, false]);
+    notes.mayCommit = false;
+    machine.deliver(A, control(Type.updateComplete), at(1));
+    machine.restart(at(2));
+    expect(notes.commits).toEqual({ begun: 1, ended: 1, done: 0 });
+    expect([machine.holding, machine.mode]).toEqual([false, "start"]);
+    machine.confchg(change([C], [C]), at(3));
+    expect(machine.mode).toBe("synced");
+  });
+
   test("applies what was queued before by count, and what other laggards sent last", () => {
     const { machine, notes } = machineOf(C);
-    notes.compare = () => ({ synced: [true, false, false], leader: A });
+    notes.comparison = { synced: [true, false, false], leader: A };
     machine.confchg(change([A, B, C], [C]), at(0));
     machine.deliver(A, normal(9, "nine"), at(0));
     machine.deliver(B, normal(5, "of a laggard"), at(0));
@@ -230,7 +287,7 @@ describe("a member that waits for the leader's updates", () => {
 
   test("a member in step keeps what a laggard sent until the update is complete", () => {
     const { machine, notes } = machineOf(A);
-    notes.compare = () => ({ synced: [true, false], leader: A });
+    notes.comparison = { synced: [true, false], leader: A };
     machine.confchg(change([A, B], [B]), at(0));
     machine.deliver(B, normal(1, "early"), at(0));
     const [start] = drain(machine, at(0));

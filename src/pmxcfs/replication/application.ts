@@ -1,8 +1,9 @@
 /**
  * What the machine needs of the thing it replicates: the database (dcdb.ts) or the status
- * (status-group.ts). All calls are synchronous, and a function of what was delivered so far: every
- * member must come to the same result.
+ * (status-group.ts). All calls are a function of what was delivered so far: every member must come
+ * to the same result. What takes long is done in steps; the group's next event waits for the last.
  */
+import type { Steps } from "../../base/steps.ts";
 import type { Instant, LeaveReason, Member } from "./events.ts";
 import type { NormalMessage } from "./message.ts";
 
@@ -51,7 +52,10 @@ export interface Comparison {
   readonly sends?: readonly NormalSend[];
 }
 
-/** A checksum computed in steps that are short enough for the event loop. */
+/**
+ * A checksum of what was noted at one point of the order, computed in steps that are short enough
+ * for the event loop.
+ */
 export interface ChecksumJob {
   /** One step; the 32 bytes when it was the last one. */
   step(): Uint8Array | undefined;
@@ -69,11 +73,11 @@ export interface Application {
   /** What a STATE says, now. */
   state(at: Instant): Uint8Array;
   /** All states are there, sorted by (nodeid, pid), `own` among them. */
-  compare(states: readonly MemberState[], own: Member, at: Instant): Comparison | Leave;
+  compare(states: readonly MemberState[], own: Member, at: Instant): Steps<Comparison | Leave>;
   /** Keeps the body of an UPDATE until `commit`. */
   keepUpdate(body: Buffer): Leave | undefined;
-  /** Makes this node equal to the leader; the number of updates. */
-  commit(at: Instant): number | Leave;
+  /** Makes this node equal to the leader; the number of updates. Ended early, nothing changed. */
+  commit(at: Instant): Steps<number | Leave>;
   /** A synchronisation that began is over or was broken off: forget its states and updates. */
   dropSync(): void;
   /** The mode became SYNCED: what to send then. */
@@ -82,7 +86,7 @@ export interface Application {
   readonly busy?: boolean;
   work?(): void;
   /** Undefined in a group that is not verified. */
-  checksum?(): ChecksumJob;
+  checksum?(): Steps<ChecksumJob>;
   /** A message that changes nothing anywhere, to see whether sends come back. */
   probe?(): NormalSend;
 }

@@ -3,6 +3,7 @@
  * of the leader's tree, and the index of a tree. Lengths must add up exactly; every decoder gives
  * undefined for a body that C refuses.
  */
+import type { Steps } from "../../base/steps.ts";
 import { prefix, spanOf, u32, u64, u8 } from "../../wire/struct.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import type { SyncEntry } from "../store/sync-plan.ts";
@@ -45,6 +46,8 @@ const Index = prefix({
 const DIGEST_BYTES = 32;
 /** One entry of an index: u64 inode, digest. */
 const INDEX_ENTRY_BYTES = 8 + DIGEST_BYTES;
+/** Entries compared between two chances to stop. */
+const ENTRIES_A_STEP = 256;
 
 /** A change as it is multicast. */
 export function encodeCommand(command: TreeCommand): NormalSend {
@@ -225,26 +228,33 @@ export function* inodesOf(index: Buffer): Generator<number> {
 }
 
 /** Where each inode stands in an index. */
-function positionsOf(index: Buffer): Map<number, number> {
-  return new Map([...inodesOf(index)].map((inode, position) => [inode, position]));
+function* positionsOf(index: Buffer): Steps<Map<number, number>> {
+  const positions = new Map<number, number>();
+  let position = 0;
+  for (const inode of inodesOf(index)) {
+    positions.set(inode, position++);
+    if (position % ENTRIES_A_STEP === 0) yield undefined;
+  }
+  return positions;
 }
 
 /**
  * Inodes of `index` that `other` lacks or has with another digest, added to `found`. Both are
  * walked side by side; an index that is not in the order of inodes (C sends none) is looked up.
  */
-export function addDifferences(index: Buffer, other: Buffer, found: Set<number>): void {
+export function* addDifferences(index: Buffer, other: Buffer, found: Set<number>): Steps {
   const count = (index.length - Index.size) / INDEX_ENTRY_BYTES;
   let positions: Map<number, number> | undefined;
   let guess = 0;
   for (let position = 0; position < count; position++) {
+    if (position % ENTRIES_A_STEP === 0) yield undefined;
     const at = Index.size + position * INDEX_ENTRY_BYTES;
     if (sameEntry(index, at, other, Index.size + guess * INDEX_ENTRY_BYTES)) {
       guess++;
       continue;
     }
     const inode = inodeAt(index, position);
-    positions ??= positionsOf(other);
+    positions ??= yield* positionsOf(other);
     const there = positions.get(inode);
     if (there === undefined) {
       found.add(inode);

@@ -3,6 +3,7 @@
  * updates, their commit, verification, and locks that are given up. Knows the tree, not corosync.
  */
 import { Errno } from "../../base/errno.ts";
+import { inParts, sortedBy, type Steps } from "../../base/steps.ts";
 import { guestPath } from "../state/guests.ts";
 import { pathOf, type Entry } from "../state/memdb.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
@@ -62,6 +63,8 @@ export interface DatabaseGroupOptions {
 const MOST_DELETED = 10;
 /** A step of the verification, in milliseconds. */
 const STEP_MS = 1;
+/** Entries looked at between two chances to stop. */
+const ENTRIES_A_STEP = 256;
 /** Changed entries that are hashed when the index is asked for, and not before. */
 const MOST_PENDING = 64;
 const ROOT_INODE = 0;
@@ -154,7 +157,7 @@ export class DatabaseGroup implements Application {
     return this.#tree.index.encode();
   }
 
-  compare(states: readonly MemberState[], own: Member): Comparison | Leave {
+  *compare(states: readonly MemberState[], own: Member): Steps<Comparison | Leave> {
     const heads: IndexHead[] = [];
     for (const { member, state } of states) {
       const head = decodeIndex(state);
@@ -163,47 +166,67 @@ export class DatabaseGroup implements Application {
       }
       heads.push(head);
     }
+    yield undefined;
     const leading = leaderOf(heads);
     const leader = states[leading];
     if (leader === undefined) return protocolLeave("no states to compare");
     // Equal states are one object (roster.ts), most often.
     const same = (state: Buffer) => state === leader.state || state.equals(leader.state);
-    const synced = states.map(({ state }) => same(state));
+    const synced: boolean[] = [];
+    for (const { state } of states) {
+      synced.push(same(state));
+      yield undefined;
+    }
     this.#leader = leader.member;
     this.#leaderIndex = leader.state;
     const comparison = { synced, leader: leader.member };
     const at = states.findIndex(({ member }) => sameMember(member, own));
     if (synced[at] !== true) return comparison;
     const leads = sameMember(leader.member, own);
-    if (!leads && this.#phantoms().length === 0) return comparison;
+    const phantoms = yield* this.#phantoms();
+    if (!leads && phantoms.length === 0) return comparison;
     const lagging = states.flatMap(({ state }, index) => (synced[index] === true ? [] : [state]));
-    const inodes = differing(leader.state, lagging);
-    this.#dropPhantoms(inodes);
-    return leads ? { ...comparison, updates: this.#updatesFor(inodes) } : comparison;
+    const inodes = yield* differing(leader.state, lagging);
+    this.#dropPhantoms(phantoms, inodes);
+    return leads ? { ...comparison, updates: yield* this.#updatesFor(inodes) } : comparison;
   }
 
   /** Files that have a size and no bytes (memdb.ts): a C node's change, which cannot be sent. */
-  #phantoms(): Entry[] {
-    return [...this.#tree.entries()].filter(({ size, bytes }) => size > bytes.length);
+  #phantoms(): Steps<Entry[]> {
+    return this.#entriesThat(({ size, bytes }) => size > bytes.length);
+  }
+
+  *#entriesThat(holds: (entry: Entry) => boolean): Steps<Entry[]> {
+    const found: Entry[] = [];
+    let count = 0;
+    for (const entry of this.#tree.entries()) {
+      if (holds(entry)) found.push(entry);
+      if (++count % ENTRIES_A_STEP === 0) yield undefined;
+    }
+    return found;
   }
 
   /**
    * A member lacks such a file: everybody who is in step makes it empty again, as a restart does.
    * Who lags refuses the leader's tree once, because its index was another one, and comes back.
    */
-  #dropPhantoms(inodes: ReadonlySet<number>): void {
-    for (const entry of this.#phantoms()) {
+  #dropPhantoms(phantoms: readonly Entry[], inodes: ReadonlySet<number>): void {
+    for (const entry of phantoms) {
       const { version, writer, mtime, bytes } = entry;
       if (inodes.has(entry.inode)) this.#tree.memdb.write(entry, bytes, { version, writer, mtime });
     }
   }
 
   /** Noted now: the tree may change before the last one is sent. Encoded one by one. */
-  #updatesFor(inodes: ReadonlySet<number>): Iterator<Uint8Array> {
+  *#updatesFor(inodes: ReadonlySet<number>): Steps<Iterator<Uint8Array>> {
     const noted: SyncEntry[] = [];
-    for (const inode of [...inodes].toSorted((a, b) => a - b)) {
-      const entry = inode === ROOT_INODE ? this.#tree.memdb.root : this.#tree.entry(inode);
-      if (entry !== undefined) noted.push(syncEntry(entry));
+    const sorted = yield* sortedBy([...inodes], (inode) => inode);
+    for (const part of inParts(sorted)) {
+      for (const inode of part) {
+        const entry = inode === ROOT_INODE ? this.#tree.memdb.root : this.#tree.entry(inode);
+        if (entry !== undefined) noted.push(syncEntry(entry));
+      }
+      yield undefined;
     }
     return encoded(noted);
   }
@@ -216,14 +239,18 @@ export class DatabaseGroup implements Application {
     return undefined;
   }
 
-  commit(): number | Leave {
+  *commit(): Steps<number | Leave> {
     const [leader, index, updates] = [this.#leader, this.#leaderIndex, this.#updates];
     if (leader === undefined || index === undefined) return protocolLeave("an end without a sync");
-    const kept = new Set(inodesOf(index));
-    const gone = [...this.#tree.entries()].filter(({ inode }) => !kept.has(inode));
-    this.#announce(leader, gone);
+    const kept = new Set<number>();
+    for (const inode of inodesOf(index)) {
+      kept.add(inode);
+      if (kept.size % ENTRIES_A_STEP === 0) yield undefined;
+    }
+    const gone = yield* this.#entriesThat(({ inode }) => !kept.has(inode));
+    yield* this.#announce(leader, gone);
     const deleted = gone.map(({ inode }) => inode);
-    const outcome = this.#tree.commitSync(deleted, [...updates.values()], index);
+    const outcome = yield* this.#tree.commitSync(deleted, [...updates.values()], index);
     this.dropSync();
     if (outcome !== true) {
       const text = "the leader's data could not be taken over: the reason is logged above";
@@ -237,20 +264,35 @@ export class DatabaseGroup implements Application {
    * Says what will be lost, when it is much: entries whose place nothing else takes. An inode may
    * be another entry in the leader's tree, when both went their own ways.
    */
-  #announce(leader: Member, gone: readonly Entry[]): void {
+  *#announce(leader: Member, gone: readonly Entry[]): Steps {
     if (this.#options.onOverruled === undefined) return;
     const updates = [...this.#updates.values()].filter(({ inode }) => inode !== ROOT_INODE);
-    const places = new Set(updates.map(({ parent, name }) => `${parent}/${name}`));
-    const before = updates.flatMap(({ inode }) => this.#tree.entry(inode) ?? []);
-    const lost = [...gone, ...before].filter(({ parent, name }) => {
-      return !places.has(`${parent?.inode ?? 0}/${name}`);
-    });
-    const names = new Set(updates.map(({ name }) => name));
-    // A guest that moved to another node keeps its file's name.
-    const guests = lost
-      .filter(({ name }) => !names.has(name))
-      .map(pathOf)
-      .filter((path) => guestPath(path) !== undefined);
+    const places = new Set<string>();
+    const names = new Set<string>();
+    const before: Entry[] = [];
+    for (const part of inParts(updates)) {
+      for (const { inode, parent, name } of part) {
+        places.add(`${parent}/${name}`);
+        names.add(name);
+        const entry = this.#tree.entry(inode);
+        if (entry !== undefined) before.push(entry);
+      }
+      yield undefined;
+    }
+    const lost: Entry[] = [];
+    const guests: string[] = [];
+    for (const part of inParts([...gone, ...before])) {
+      for (const entry of part) {
+        const { parent, name } = entry;
+        if (places.has(`${parent?.inode ?? 0}/${name}`)) continue;
+        lost.push(entry);
+        // A guest that moved to another node keeps its file's name.
+        if (names.has(name)) continue;
+        const path = pathOf(entry);
+        if (guestPath(path) !== undefined) guests.push(path);
+      }
+      yield undefined;
+    }
     if (guests.length === 0 && lost.length <= MOST_DELETED) return;
     const changed = before.length;
     const added = updates.length - changed;
@@ -276,9 +318,9 @@ export class DatabaseGroup implements Application {
     this.#tree.index.prepare(STEP_MS);
   }
 
-  checksum(): ChecksumJob {
-    const slice = this.#tree.index.startChecksum();
-    return { step: () => slice(STEP_MS) };
+  *checksum(): Steps<ChecksumJob> {
+    const hash = yield* this.#tree.index.startChecksum();
+    return { step: () => hash(STEP_MS) };
   }
 
   /** A question about a lock that is not there: ignored by every node. */
@@ -299,13 +341,13 @@ function leaderOf(heads: readonly IndexHead[]): number {
 }
 
 /** Inodes that some of `others` lack, or have otherwise than `index`. */
-function differing(index: Buffer, others: readonly Buffer[]): Set<number> {
+function* differing(index: Buffer, others: readonly Buffer[]): Steps<Set<number>> {
   const found = new Set<number>();
   const compared: Buffer[] = [];
   for (const other of others) {
     if (compared.some((done) => done.equals(other))) continue;
     compared.push(other);
-    addDifferences(index, other, found);
+    yield* addDifferences(index, other, found);
   }
   return found;
 }

@@ -7,6 +7,7 @@
  *   after each of these, and after each outcome:  out = machine.next(at); mcast it;
  *                                                 effects = machine.sent(outcome)
  *   while machine.busy, between other work:       effects = machine.work()
+ *   while machine.holding:                        no further event
  *
  * Events of one group come in the order of corosync. A send that must be tried again does not hold
  * up events: what is out of date by then is dropped (outbox.ts).
@@ -57,9 +58,17 @@ export class Dfsm {
     return this.#protocol.facts.mode;
   }
 
-  /** Digests or a checksum are being computed: `work` has something to do. */
+  /** An event is not over, digests or a checksum are computed: `work` has something to do. */
   get busy(): boolean {
     return this.#protocol.busy;
+  }
+
+  /**
+   * An event takes several turns (the commit of a sync): the next one is to wait. One that comes
+   * nevertheless does the rest of it first.
+   */
+  get holding(): boolean {
+    return this.#protocol.holding;
   }
 
   /** The members changed. */

@@ -3,7 +3,9 @@
  * each type of message, and the order in which changes are applied. Its effects are collected by
  * machine.ts. The rules: docs/internals/replication.md.
  */
-import { protocolLeave, type Application, type Leave } from "./application.ts";
+import type { Steps } from "../../base/steps.ts";
+import { protocolLeave, type Application, type Leave, type MemberState } from "./application.ts";
+import { APPLY_STEPS, EventSteps } from "./event-steps.ts";
 import {
   memberText,
   membersText,
@@ -29,11 +31,8 @@ import {
 } from "./message.ts";
 import { MessageQueue, type Queued } from "./queue.ts";
 import { Roster, type Peer } from "./roster.ts";
-import type { Phase, Sending } from "./sending.ts";
+import { once, type Phase, type Sending } from "./sending.ts";
 import { Verification, type VerifyStep } from "./verification.ts";
-
-/** A message without a body after its epoch. */
-const NO_BODY = new Uint8Array(0);
 
 export interface ProtocolOptions {
   readonly self: Member;
@@ -52,6 +51,7 @@ export class Protocol {
   readonly #roster = new Roster();
   readonly #queue = new MessageQueue();
   #syncQueue: Queued[] = [];
+  readonly #steps = new EventSteps();
   #mode: Mode = Mode.start;
   #modeSince: number;
   #epoch: Epoch = NO_EPOCH;
@@ -81,6 +81,7 @@ export class Protocol {
 
   /** The members changed. */
   confchg(change: Confchg, at: Instant): void {
+    this.#steps.finish();
     const { nodeid, pid } = this.#self;
     this.#counter = (this.#counter + 1) >>> 0;
     this.#epoch = { counter: this.#counter, time: at.seconds, nodeid, pid };
@@ -98,7 +99,7 @@ export class Protocol {
     if (this.#roster.peers.length > 1) return this.#startSync(change, at);
     this.#roster.allSynced();
     this.#enter(Mode.synced, at);
-    this.#deliverQueue(at);
+    this.#steps.begin(this.#deliverQueue(at));
   }
 
   #startSync(change: Confchg, at: Instant): void {
@@ -115,6 +116,7 @@ export class Protocol {
 
   /** A message of the group; `bytes` may be overwritten afterwards. */
   deliver(from: Member, bytes: Buffer, at: Instant): void {
+    this.#steps.finish();
     if (this.failed) return;
     const header = decodeHeader(bytes);
     const sender = memberText(from);
@@ -144,7 +146,7 @@ export class Protocol {
     if (message === undefined) {
       return this.#malformed(`a NORMAL message of ${bytes.length} bytes`, memberText(from));
     }
-    if (this.#mode === Mode.synced) return this.#apply({ from, bytes, message }, at);
+    if (this.#mode === Mode.synced) return void this.#apply({ from, bytes, message }, at);
     if (peer === undefined) {
       return this.#leave(protocolLeave(`a message of ${memberText(from)}, which is no member`));
     }
@@ -159,7 +161,7 @@ export class Protocol {
     const verifies = type === Type.verifyRequest || type === Type.verify;
     if (this.#mode === Mode.synced) {
       if (type === Type.updateComplete) return this.#othersComplete(at);
-      if (type === Type.verifyRequest) return this.#verifyRequest(from, message);
+      if (type === Type.verifyRequest) return this.#steps.begin(this.#verifyRequest(from, message));
       if (type === Type.verify) return this.#verified(this.#verification.received(message.body));
       // Also of types that do not exist: a C server that is in step ignores them.
       return;
@@ -169,7 +171,7 @@ export class Protocol {
       if (verifies) return;
     } else if (this.#mode === Mode.update) {
       if (type === Type.update) return this.#update(message);
-      if (type === Type.updateComplete) return this.#commit(at);
+      if (type === Type.updateComplete) return this.#steps.begin(this.#commit(at));
       if (verifies) return;
     }
     this.#malformed(`${typeName(type)} in mode ${this.#mode}`, memberText(from));
@@ -195,15 +197,14 @@ export class Protocol {
       return this.#leave(protocolLeave(`a second state of ${sender} in one synchronisation`));
     }
     this.#roster.keepState(peer, body);
-    this.#compare(at);
+    const states = this.#roster.takeStates();
+    if (states !== undefined) this.#steps.begin(this.#compare(states, at));
   }
 
-  /** When all states are there: who is in step, who leads. */
-  #compare(at: Instant): void {
-    const states = this.#roster.takeStates();
-    if (states === undefined) return;
+  /** All states are there: who is in step, who leads. */
+  *#compare(states: readonly MemberState[], at: Instant): Steps {
     this.#log("info", "received all states");
-    const comparison = this.#app.compare(states, this.#self, at);
+    const comparison = yield* this.#app.compare(states, this.#self, at);
     if ("reason" in comparison) return this.#leave(comparison);
     const { peers } = this.#roster;
     for (const [index, peer] of peers.entries()) peer.synced = comparison.synced[index] ?? false;
@@ -214,14 +215,10 @@ export class Protocol {
       this.#control(Type.updateComplete, once());
     }
     this.#sending.send(comparison.sends ?? []);
-    if (this.#roster.find(this.#self)?.synced === true) {
-      this.#log("info", "all data is up to date");
-      this.#enter(Mode.synced, at);
-    } else {
-      this.#log("info", "waiting for updates from leader");
-      this.#enter(Mode.update, at);
-    }
-    this.#deliverQueue(at);
+    const inStep = this.#roster.find(this.#self)?.synced === true;
+    this.#log("info", inStep ? "all data is up to date" : "waiting for updates from leader");
+    this.#enter(inStep ? Mode.synced : Mode.update, at);
+    return yield* this.#deliverQueue(at);
   }
 
   #logLeader(leader: Member): void {
@@ -237,8 +234,8 @@ export class Protocol {
     if (leave !== undefined) this.#leave(leave);
   }
 
-  #commit(at: Instant): void {
-    const committed = this.#app.commit(at);
+  *#commit(at: Instant): Steps {
+    const committed = yield* this.#app.commit(at);
     if (typeof committed !== "number") return this.#leave(committed);
     this.#log("info", `update complete: committed ${committed} entries of the leader`);
     this.#roster.allSynced();
@@ -246,19 +243,19 @@ export class Protocol {
     const queue = this.#syncQueue;
     this.#syncQueue = [];
     for (const item of queue) {
-      if (this.failed) return;
-      this.#apply(item, at);
+      if (this.failed) return undefined;
+      yield this.#apply(item, at);
     }
-    this.#deliverQueue(at);
+    return yield* this.#deliverQueue(at);
   }
 
   #othersComplete(at: Instant): void {
     this.#roster.allSynced();
-    this.#deliverQueue(at);
+    this.#steps.begin(this.#deliverQueue(at));
   }
 
   /** Applies, keeps or drops each message of the queue, by what its sender is now. */
-  #deliverQueue(at: Instant): void {
+  *#deliverQueue(at: Instant): Steps {
     if (this.#queue.length === 0) return;
     this.#log("info", `delivers the queue: ${this.#queue.length} messages`);
     for (const item of this.#queue.takeAll()) {
@@ -267,26 +264,31 @@ export class Protocol {
       if (peer === undefined) {
         this.#log("info", `drops a queued message of ${memberText(item.from)}, which is gone`);
       } else if (!peer.synced) this.#queue.insert(item);
-      else if (this.#mode === Mode.synced) this.#apply(item, at);
-      else this.#syncQueue.push(item);
+      else if (this.#mode !== Mode.synced) this.#syncQueue.push(item);
+      else yield this.#apply(item, at);
     }
   }
 
-  #apply({ from, message }: Queued, at: Instant): void {
+  /** Its length in steps. */
+  #apply({ from, message }: Queued, at: Instant): number {
     const applied = this.#app.apply(message, from, at);
     if (sameMember(from, this.#self)) {
       this.#sending.cameBack(message.count, applied.result);
     }
     this.#sending.send(applied.sends ?? []);
     if (applied.leave !== undefined) this.#leave(applied.leave);
+    return APPLY_STEPS;
   }
 
-  #verifyRequest(from: Member, { body }: ControlMessage): void {
-    const job = this.#app.checksum?.();
-    if (job === undefined) {
+  *#verifyRequest(from: Member, { body }: ControlMessage): Steps {
+    const noting = this.#app.checksum?.();
+    if (noting === undefined) {
       return this.#malformed("VERIFY_REQUEST in a group without", memberText(from));
     }
-    this.#verified(this.#verification.requested(body, sameMember(from, this.#self), job));
+    // The message may be overwritten after the first step.
+    const request = Buffer.from(body);
+    const job = yield* noting;
+    return this.#verified(this.#verification.requested(request, sameMember(from, this.#self), job));
   }
 
   #verified(step: VerifyStep): void {
@@ -299,14 +301,19 @@ export class Protocol {
     }
   }
 
-  /** Digests are computed, or a checksum. */
+  get holding(): boolean {
+    return this.#steps.pending;
+  }
+
+  /** An event is not over, or digests are computed, or a checksum. */
   get busy(): boolean {
-    return this.#verification.busy || this.#app.busy === true;
+    return this.holding || this.#verification.busy || this.#app.busy === true;
   }
 
   /** One step of it; digests also while this node is out of the group. */
   work(): void {
-    if (this.#verification.busy && !this.failed) this.#verified(this.#verification.work());
+    if (this.holding) this.#steps.work();
+    else if (this.#verification.busy && !this.failed) this.#verified(this.#verification.work());
     else this.#app.work?.();
   }
 
@@ -328,6 +335,7 @@ export class Protocol {
 
   /** Before the join on a new connection: all that waited is given up, counters go on. */
   restart(at: Instant): void {
+    this.#steps.abort();
     this.#queue.clear();
     this.#syncQueue = [];
     this.#roster.set([]);
@@ -387,8 +395,4 @@ export class Protocol {
   #log(level: "info" | "warn" | "error", text: string): void {
     this.#emit({ kind: "log", level, text });
   }
-}
-
-function* once(body: Uint8Array = NO_BODY): Generator<Uint8Array> {
-  yield body;
 }

@@ -139,3 +139,8 @@ function overdue(count: number): string {
     "Further ones are refused at once until a message of this node comes back"
   );
 }
+
+/** The body of a control message that is sent once; none after its epoch unless given. */
+export function* once(body: Uint8Array = new Uint8Array(0)): Generator<Uint8Array> {
+  yield body;
+}

@@ -6,6 +6,7 @@
  */
 import { CfsLimits } from "../../base/limits.ts";
 import type { Errno } from "../../base/errno.ts";
+import type { Steps } from "../../base/steps.ts";
 import type { Application, Applied, Comparison, MemberState, NormalSend } from "./application.ts";
 import { memberText, sameMember, type Member } from "./events.ts";
 import type { NormalMessage } from "./message.ts";
@@ -108,7 +109,8 @@ export class StatusGroup implements Application {
     return this.#options.log.block;
   }
 
-  compare(states: readonly MemberState[], own: Member): Comparison {
+  // oxlint-disable-next-line require-yield -- a merge is one step
+  *compare(states: readonly MemberState[], own: Member): Steps<Comparison> {
     const at = states.findIndex(({ member }) => sameMember(member, own));
     this.#options.log.merge(
       states.map(({ state }) => state),
@@ -132,7 +134,8 @@ export class StatusGroup implements Application {
     return undefined;
   }
 
-  commit(): number {
+  // oxlint-disable-next-line require-yield -- there is nothing to do
+  *commit(): Steps<number> {
     return 0;
   }
 

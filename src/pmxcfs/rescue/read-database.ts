@@ -7,12 +7,13 @@
 import { Database } from "bun:sqlite";
 import { counted } from "../../base/counted.ts";
 import { errorText } from "../../base/error-text.ts";
+import { drained } from "../../base/steps.ts";
 import { InputFile } from "../store/sqlite/input-file.ts";
 import { Malformed } from "../store/sqlite/malformed.ts";
 import { PageSource, type Overlay } from "../store/sqlite/page-source.ts";
 import { readJournal } from "../store/sqlite/rollback-journal.ts";
 import { RowNumbers } from "../store/sqlite/row.ts";
-import { drained, TreeTable } from "../store/sqlite/tree-table.ts";
+import { TreeTable } from "../store/sqlite/tree-table.ts";
 import type { Row } from "../store/tree-rows.ts";
 import { readRows, selectAll } from "../store/sqlite-rows.ts";
 import { openSource, textOfSource, type RescueSource } from "./open-source.ts";

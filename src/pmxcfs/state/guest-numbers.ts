@@ -3,18 +3,26 @@
  * writable tree checks here before it creates, writes or renames. C counterpart: status.c,
  * vmlist_different_vm_exists.
  */
-import { guestPath } from "./guests.ts";
-import { pathOf, type Change, type Memdb } from "./memdb.ts";
+import type { Steps } from "../../base/steps.ts";
+import type { ComingTree } from "./coming-tree.ts";
+import { guestConfigs, guestPath } from "./guests.ts";
+import type { Change, Entry, Memdb } from "./memdb.ts";
+
+/** Configurations looked at between two chances to stop. */
+const CONFIGS_A_STEP = 64;
 
 /** Updated by the tree's changes. */
 export class GuestNumbers {
-  readonly #memdb: Memdb;
-  readonly #paths = new Map<number, string>();
+  #paths = new Map<number, string>();
+  /** Of the tree that was prepared last. */
+  #coming = new Map<number, string>();
 
   constructor(memdb: Memdb) {
-    this.#memdb = memdb;
-    this.#collect();
+    for (const { vmid, path } of guestConfigs(memdb.root)) {
+      if (!this.#paths.has(vmid)) this.#paths.set(vmid, path);
+    }
     memdb.subscribe((change) => this.#changed(change));
+    memdb.prepareWith((coming) => this.#prepare(memdb.root, coming));
   }
 
   /**
@@ -28,7 +36,7 @@ export class GuestNumbers {
   }
 
   #changed({ kind, path, entry }: Change): void {
-    if (kind === "reloaded") this.#collect();
+    if (kind === "reloaded") this.#paths = this.#coming;
     const vmid = guestPath(path)?.vmid;
     if (vmid === undefined) return;
     const held = this.#paths.get(vmid);
@@ -39,13 +47,13 @@ export class GuestNumbers {
     if (entry.kind === "directory" && held === path) this.#paths.delete(vmid);
   }
 
-  #collect(): void {
-    this.#paths.clear();
-    for (const entry of this.#memdb.entries()) {
-      if (entry.kind === "directory") continue;
-      const path = pathOf(entry);
-      const vmid = guestPath(path)?.vmid;
-      if (vmid !== undefined && !this.#paths.has(vmid)) this.#paths.set(vmid, path);
+  *#prepare(root: Entry, coming: ComingTree): Steps {
+    const paths = new Map<number, string>();
+    let count = 0;
+    for (const { vmid, path } of guestConfigs(root, (entry) => coming.childrenOf(entry))) {
+      if (!paths.has(vmid)) paths.set(vmid, path);
+      if (++count % CONFIGS_A_STEP === 0) yield undefined;
     }
+    this.#coming = paths;
   }
 }

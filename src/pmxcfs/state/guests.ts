@@ -6,6 +6,8 @@
  */
 import { Errno } from "../../base/errno.ts";
 import { indexProperties, scanProperties, type PropertyIndex } from "./guest-config.ts";
+import type { Steps } from "../../base/steps.ts";
+import type { ComingTree } from "./coming-tree.ts";
 import { quoteJson } from "./json-text.ts";
 import { pathOf, type Change, type Entry, type Memdb } from "./memdb.ts";
 import type { Versions } from "./versions.ts";
@@ -30,6 +32,9 @@ const MAX_VMID = 0xffff_ffff;
 /** Lower numbers cannot be asked for one by one. */
 const FIRST_VMID = 100;
 
+/** Configurations listed between two chances to stop. */
+const CONFIGS_A_STEP = 32;
+
 /** Answers that are kept, by number and by size: enough for clients that repeat their requests. */
 const KEPT_ANSWERS = 64;
 /** Requests for all guests whose parts are kept when a guest changes: the API and HA make two. */
@@ -43,6 +48,22 @@ interface Guest {
   readonly line: string;
   /** Its properties, parsed at the first request for them. */
   index: PropertyIndex | undefined;
+}
+
+/** The guests of a tree by their numbers. */
+interface Listed {
+  readonly guests: Map<number, Guest>;
+  /** Configurations whose number another one has; when that one goes, the first takes over. */
+  readonly waiting: Map<number, Entry[]>;
+}
+
+/** Those of a tree that is about to be taken, and what is reported then. */
+interface ComingGuests extends Listed {
+  readonly duplicates: { readonly vmid: number; readonly paths: readonly string[] }[];
+}
+
+function newListed(): Listed {
+  return { guests: new Map(), waiting: new Map() };
 }
 
 /** A guest's number, node and type, from the path of its configuration. */
@@ -71,12 +92,11 @@ export interface GuestsOptions {
 }
 
 export class Guests {
-  readonly #memdb: Memdb;
   readonly #versions: Versions;
   readonly #onDuplicate: (vmid: number, paths: readonly string[]) => void;
-  readonly #guests = new Map<number, Guest>();
-  /** Configurations whose number another one has; when that one goes, the first takes over. */
-  readonly #waiting = new Map<number, Entry[]>();
+  #listed = newListed();
+  /** Of the tree that was prepared last. */
+  #coming: ComingGuests = { ...newListed(), duplicates: [] };
   readonly #answers = new Map<string, Uint8Array>();
   readonly #rendered = new Map<string, Map<Guest, string>>();
   #answerBytes = 0;
@@ -87,13 +107,14 @@ export class Guests {
   constructor(options: GuestsOptions) {
     this.#versions = options.versions;
     this.#onDuplicate = options.onDuplicate ?? (() => {});
-    this.#memdb = options.memdb;
-    for (const entry of configsOf(options.memdb)) this.#claimFile(entry);
-    options.memdb.subscribe((change) => this.#changed(change));
+    const { memdb } = options;
+    for (const config of guestConfigs(memdb.root)) this.#claim(config.entry, config, config.path);
+    memdb.subscribe((change) => this.#changed(change));
+    memdb.prepareWith((coming) => this.#prepare(memdb.root, coming));
   }
 
   get count(): number {
-    return this.#guests.size;
+    return this.#listed.guests.size;
   }
 
   /** The text of GET_GUEST_LIST. */
@@ -102,11 +123,11 @@ export class Guests {
     if (this.#list !== undefined && this.#listedAt === version) return this.#list;
     let text = `{\n"version": ${version}`;
     let separator = ',\n"ids": {\n';
-    for (const guest of this.#guests.values()) {
+    for (const guest of this.#listed.guests.values()) {
       text += separator + guest.line;
       separator = ",\n";
     }
-    text += this.#guests.size === 0 ? "\n\n}\n" : "}\n\n}\n";
+    text += this.#listed.guests.size === 0 ? "\n\n}\n" : "}\n\n}\n";
     this.#list = Buffer.from(text, "latin1");
     this.#listedAt = version;
     return this.#list;
@@ -114,7 +135,7 @@ export class Guests {
 
   /** True when a guest has this number. */
   has(vmid: number): boolean {
-    return this.#guests.has(vmid);
+    return this.#listed.guests.has(vmid);
   }
 
   /**
@@ -135,7 +156,7 @@ export class Guests {
   }
 
   #propertiesOf(vmid: number, names: readonly string[]): string | Errno {
-    const guest = this.#guests.get(vmid);
+    const guest = this.#listed.guests.get(vmid);
     if (guest === undefined) return Errno.ENOENT;
     if (guest.entry.bytes.length === 0) return Errno.EIO;
     return `{\n${render(vmid, guest, names, names.map(quoteJson))}\n}\n`;
@@ -147,7 +168,7 @@ export class Guests {
     const rendered = this.#renderedFor(key);
     let text = "{\n";
     let separator = "";
-    for (const [vmid, guest] of this.#guests) {
+    for (const [vmid, guest] of this.#listed.guests) {
       let found = rendered.get(guest);
       if (found === undefined) {
         found = render(vmid, guest, names, quoted);
@@ -189,7 +210,7 @@ export class Guests {
 
   #changed({ kind, path, entry }: Change): void {
     if (kind === "reloaded") {
-      this.#rebuild();
+      this.#takeComing();
       return;
     }
     const place = guestPath(path);
@@ -202,30 +223,56 @@ export class Guests {
     this.#drop();
   }
 
-  /** The tree was replaced: makes the list again, with a new version for every guest. */
-  #rebuild(): void {
-    this.#guests.clear();
-    this.#waiting.clear();
+  /** Another tree: the list is made anew, and every guest gets a new version. */
+  *#prepare(root: Entry, tree: ComingTree): Steps {
+    const { guests, waiting } = newListed();
+    const paths = new Map<number, string>();
+    const duplicates: ComingGuests["duplicates"] = [];
+    let count = 0;
+    for (const config of guestConfigs(root, (entry) => tree.childrenOf(entry))) {
+      if (++count % CONFIGS_A_STEP === 0) yield undefined;
+      const { vmid, entry, path } = config;
+      const first = paths.get(vmid);
+      if (first === undefined) {
+        paths.set(vmid, path);
+        guests.set(vmid, this.#newGuest(config));
+        continue;
+      }
+      waiting.set(vmid, [...(waiting.get(vmid) ?? []), entry]);
+      duplicates.push({ vmid, paths: [first, path] });
+    }
+    this.#coming = { guests, waiting, duplicates };
+  }
+
+  #takeComing(): void {
+    const { guests, waiting, duplicates } = this.#coming;
+    this.#listed = { guests, waiting };
+    this.#coming = { ...newListed(), duplicates: [] };
+    for (const { vmid, paths } of duplicates) this.#onDuplicate(vmid, paths);
     this.#rendered.clear();
-    for (const entry of configsOf(this.#memdb)) this.#claimFile(entry);
     this.#versions.bumpVmlist();
     this.#drop();
   }
 
   /** Lists the guest or its new state; false when another configuration has its number. */
-  #claim(entry: Entry, { vmid, node, type }: GuestPath, path: string): boolean {
-    const holder = this.#guests.get(vmid);
+  #claim(entry: Entry, place: GuestPath, path: string): boolean {
+    const { vmid } = place;
+    const holder = this.#listed.guests.get(vmid);
     if (holder !== undefined && this.#isHeldElsewhere(holder, entry)) {
       this.#wait(vmid, holder, entry, path);
       return false;
     }
+    this.#forget(holder);
+    this.#listed.guests.set(vmid, this.#newGuest({ ...place, entry }));
+    return true;
+  }
+
+  #newGuest({ vmid, node, type, entry }: GuestPath & { readonly entry: Entry }): Guest {
     this.#lastVersion++;
     // The version is from one counter for all guests: a new value with every change.
     const version = this.#lastVersion;
     const line = `"${vmid}": { "node": "${node}", "type": "${type}", "version": ${version} }`;
-    this.#forget(holder);
-    this.#guests.set(vmid, { entry, line, index: undefined });
-    return true;
+    return { entry, line, index: undefined };
   }
 
   /** True when another configuration that is still in the tree has the number. */
@@ -234,9 +281,9 @@ export class Guests {
   }
 
   #wait(vmid: number, holder: Guest, entry: Entry, path: string): void {
-    const waiting = this.#waiting.get(vmid) ?? [];
+    const waiting = this.#listed.waiting.get(vmid) ?? [];
     if (waiting.includes(entry)) return;
-    this.#waiting.set(vmid, [...waiting, entry]);
+    this.#listed.waiting.set(vmid, [...waiting, entry]);
     this.#onDuplicate(vmid, [pathOf(holder.entry), path]);
   }
 
@@ -244,21 +291,21 @@ export class Guests {
    * Removes a configuration from the list, and lists one that waited; true when the list changed.
    */
   #release(vmid: number, entry: Entry): boolean {
-    const waiting = (this.#waiting.get(vmid) ?? []).filter(
+    const waiting = (this.#listed.waiting.get(vmid) ?? []).filter(
       (other) => other !== entry && other.parent !== undefined,
     );
-    this.#waiting.delete(vmid);
-    const holder = this.#guests.get(vmid);
+    this.#listed.waiting.delete(vmid);
+    const holder = this.#listed.guests.get(vmid);
     const configured = holder?.entry;
     const listed =
       configured !== undefined && (configured === entry || configured.parent === undefined);
     if (listed) {
       this.#forget(holder);
-      this.#guests.delete(vmid);
+      this.#listed.guests.delete(vmid);
       const next = waiting.shift();
       if (next !== undefined) this.#claimFile(next);
     }
-    if (waiting.length > 0) this.#waiting.set(vmid, waiting);
+    if (waiting.length > 0) this.#listed.waiting.set(vmid, waiting);
     return listed;
   }
 
@@ -305,11 +352,29 @@ function quoteValue(value: string): string {
   return Buffer.from(JSON.stringify(decoded), "utf8").toString("latin1");
 }
 
-/** Every entry where a guest configuration can be. */
-function* configsOf(memdb: Memdb): Generator<Entry> {
-  for (const node of memdb.find("nodes")?.children.values() ?? []) {
-    for (const directory of Object.keys(TYPES)) {
-      yield* node.children.get(directory)?.children.values() ?? [];
+/** A guest's configuration in a tree. */
+interface GuestConfig extends GuestPath {
+  readonly entry: Entry;
+  readonly path: string;
+}
+
+type Children = (entry: Entry) => ReadonlyMap<string, Entry>;
+
+/** Every guest configuration of the tree below `root`; `childrenOf`: as that tree has them. */
+export function* guestConfigs(
+  root: Entry,
+  childrenOf: Children = ({ children }) => children,
+): Generator<GuestConfig> {
+  const nodes = childrenOf(root).get("nodes");
+  if (nodes === undefined) return;
+  for (const [node, nodeEntry] of childrenOf(nodes)) {
+    for (const name of Object.keys(TYPES)) {
+      const directory = childrenOf(nodeEntry).get(name);
+      for (const [file, entry] of directory === undefined ? [] : childrenOf(directory)) {
+        const path = `nodes/${node}/${name}/${file}`;
+        const place = entry.kind === "file" ? guestPath(path) : undefined;
+        if (place !== undefined) yield { ...place, entry, path };
+      }
     }
   }
 }

@@ -4,58 +4,18 @@
  * after every change, in order. It owns the entries. File bytes are immutable: a change replaces
  * them, so a reader may keep the bytes it got. C counterpart: memdb.c.
  */
+import { drained, type Steps } from "../../base/steps.ts";
+import { comingTree, type ComingTree } from "./coming-tree.ts";
+import {
+  newMutable,
+  type Entry,
+  type LoadedEntry,
+  type Mutable,
+  type NewEntry,
+  type Stamp,
+} from "./entry.ts";
 
-/** A file or a directory. Only Memdb changes one. */
-export interface Entry {
-  /** Unique in the tree; 0 is the root. */
-  readonly inode: number;
-  readonly kind: "file" | "directory";
-  /** One character per byte (latin1); no slashes, if a path is to find it. */
-  readonly name: string;
-  /** Undefined for the root, and for an entry that is no longer in the tree. */
-  readonly parent: Entry | undefined;
-  readonly version: number;
-  /** Id of the node that wrote it last; 0 outside a cluster. */
-  readonly writer: number;
-  /** Seconds since 1970. */
-  readonly mtime: number;
-  /** A file's content; empty for a directory. */
-  readonly bytes: Uint8Array;
-  /**
-   * Bytes of a file as stat shows it; 0 for a directory. It differs from `bytes.length` in one
-   * case: a C node grew an empty file by truncate, which gives it a size and no bytes.
-   */
-  readonly size: number;
-  /** A directory's entries by name; empty for a file. */
-  readonly children: ReadonlyMap<string, Entry>;
-}
-
-type Mutable = { -readonly [K in keyof Omit<Entry, "parent" | "children">]: Entry[K] } & {
-  parent: Mutable | undefined;
-  children: Map<string, Mutable>;
-};
-
-/** The metadata of a change: any of it may differ with any change. */
-export interface Stamp {
-  readonly version: number;
-  readonly writer: number;
-  readonly mtime: number;
-}
-
-export interface NewEntry extends Stamp {
-  readonly inode: number;
-  readonly kind: Entry["kind"];
-  readonly name: string;
-  readonly bytes?: Uint8Array;
-  /** When it differs from the length of `bytes` (see Entry.size). */
-  readonly size?: number;
-}
-
-/** An entry of a tree that is loaded as a whole. */
-export interface LoadedEntry extends NewEntry {
-  /** Inode of its directory; 0 for the root. */
-  readonly parentInode: number;
-}
+export type { Entry, LoadedEntry, Stamp } from "./entry.ts";
 
 /**
  * `placed`: there is an entry at the path now (new, moved there, or in place of another one);
@@ -72,6 +32,9 @@ export interface Change {
 }
 
 export type Subscriber = (change: Change) => void;
+
+/** Makes ready, in steps, what a subscriber has to have when the tree is taken. */
+export type Preparer = (coming: ComingTree) => Steps;
 
 const NOTHING = new Uint8Array(0);
 const SLASH = 47;
@@ -90,6 +53,7 @@ export class Memdb {
     children: new Map(),
   };
   readonly #subscribers = new Set<Subscriber>();
+  readonly #preparers = new Set<Preparer>();
   #fileBytes = 0;
   #entryCount = 0;
 
@@ -176,41 +140,41 @@ export class Memdb {
   }
 
   /**
-   * Replaces the whole tree and reports it as one `reloaded`. `entries` are in the order of inodes;
-   * each parent is among them, at any place. `old` are entries of this tree by inode: one whose
-   * inode and kind stay keeps its object, so that its holders (the mount's open handles) see the
-   * new state. Returns the new entries by inode, without the root.
+   * Prepares another tree in place of this one, in steps, between which this one must not change:
+   * until `take` it answers as it is. `entries` are in the order of inodes; each parent is among
+   * them, whatever the order. `old` are entries of this tree by inode.
    */
+  *prepare(entries: Iterable<LoadedEntry>, old: ReadonlyMap<number, Entry>): Steps<ComingTree> {
+    const coming = yield* comingTree(this.#root, entries, old);
+    for (const preparer of this.#preparers) yield* preparer(coming);
+    return coming;
+  }
+
+  /** Calls `preparer` with each tree that is prepared, before it is taken, and may not be. */
+  prepareWith(preparer: Preparer): void {
+    this.#preparers.add(preparer);
+  }
+
+  /**
+   * Takes a tree that was prepared last, and tells it as one `reloaded`. Returns its entries by
+   * inode, without the root.
+   */
+  take(coming: ComingTree, root: Stamp): Map<number, Entry> {
+    coming.place();
+    this.#fileBytes = coming.fileBytes;
+    this.#entryCount = coming.entries.size;
+    this.#stamp(this.#root, root);
+    this.#notify({ kind: "reloaded", path: "", entry: this.#root });
+    return coming.entries;
+  }
+
+  /** Both at once. */
   reload(
     root: Stamp,
     entries: Iterable<LoadedEntry>,
     old: ReadonlyMap<number, Entry>,
   ): Map<number, Entry> {
-    const next = new Map<number, Mutable>();
-    const parents: [Mutable, number][] = [];
-    for (const { parentInode, ...loaded } of entries) {
-      const kept = old.get(loaded.inode) as Mutable | undefined;
-      const fresh = newMutable(loaded);
-      const entry = kept?.kind === fresh.kind ? Object.assign(kept, fresh) : fresh;
-      next.set(entry.inode, entry);
-      parents.push([entry, parentInode]);
-    }
-    for (const entry of old.values()) {
-      if (next.get(entry.inode) !== entry) (entry as Mutable).parent = undefined;
-    }
-    this.#root.children = new Map();
-    this.#fileBytes = 0;
-    this.#entryCount = next.size;
-    for (const [entry, parentInode] of parents) {
-      const parent = parentInode === 0 ? this.#root : next.get(parentInode);
-      if (parent === undefined) throw new Error(`inode ${entry.inode} has no parent`);
-      parent.children.set(entry.name, entry);
-      entry.parent = parent;
-      this.#fileBytes += entry.size;
-    }
-    this.#stamp(this.#root, root);
-    this.#notify({ kind: "reloaded", path: "", entry: this.#root });
-    return next;
+    return this.take(drained(this.prepare(entries, old)), root);
   }
 
   /** Sets the mtime; the content stays. */
@@ -294,10 +258,6 @@ export class Memdb {
   #notify(change: Change): void {
     for (const subscriber of this.#subscribers) subscriber(change);
   }
-}
-
-function newMutable({ bytes = NOTHING, size = bytes.length, ...rest }: NewEntry): Mutable {
-  return { ...rest, bytes, size, parent: undefined, children: new Map() };
 }
 
 /** Whether `entry` is `above` or anywhere below it. */

@@ -4,6 +4,7 @@
  * index hashes only what changed since the last one. C counterpart: memdb.c, memdb_encode_index,
  * memdb_compute_checksum, memdb_tree_entry_csum.
  */
+import { drained } from "../../base/steps.ts";
 import type { Entry, Memdb } from "./memdb.ts";
 
 /** dirent.h's DT_DIR and DT_REG, as the type column and the digests have them. */
@@ -32,6 +33,8 @@ const INDEX_ENTRY = 40;
 const HEAD_BYTES = 37;
 const INODE_BYTES = 8;
 const DIGEST_BYTES = 32;
+/** Entries that are compared or noted in one step. */
+const ENTRIES_A_STEP = 128;
 /** Where the entries below the root begin in an index. */
 const FIRST_ENTRY = INDEX_HEAD + INDEX_ENTRY;
 
@@ -124,21 +127,30 @@ function putHead(index: Buffer, root: Version, lastInode: number, bytes: number)
   index.writeUInt32LE(bytes, 28);
 }
 
-/** Encodes an index from entries in the order of inodes, root included, and their digests. */
-export function encodeIndex(
+/**
+ * Whether `index` is the one of these entries: in the order of inodes, root included, with their
+ * digests. In steps.
+ */
+export function* isIndexOf(
+  index: Uint8Array,
   root: Version,
-  digests: readonly (readonly [inode: number, digest: Uint8Array])[],
-): Buffer {
-  const bytes = INDEX_HEAD + INDEX_ENTRY * digests.length;
-  const index = Buffer.allocUnsafe(bytes);
-  putHead(index, root, digests.at(-1)?.[0] ?? 0, bytes);
+  digests: Iterable<readonly [inode: number, digest: Uint8Array]>,
+): Generator<undefined, boolean> {
+  const entry = Buffer.alloc(INDEX_ENTRY);
   let at = INDEX_HEAD;
+  let last = 0;
   for (const [inode, digest] of digests) {
-    putU64(index, inode, at);
-    index.set(digest, at + INODE_BYTES);
+    putU64(entry, inode, 0);
+    entry.set(digest, INODE_BYTES);
+    if (at + INDEX_ENTRY > index.length) return false;
+    if (entry.compare(index, at, at + INDEX_ENTRY) !== 0) return false;
+    last = inode;
     at += INDEX_ENTRY;
+    if (at % (INDEX_ENTRY * ENTRIES_A_STEP) === INDEX_HEAD) yield undefined;
   }
-  return index;
+  const head = Buffer.alloc(INDEX_HEAD);
+  putHead(head, root, last, at);
+  return at === index.length && head.compare(index, 0, INDEX_HEAD) === 0;
 }
 
 /**
@@ -260,7 +272,7 @@ export class TreeIndex {
 
   /** SHA-256 over all entries: the 32 bytes of a VERIFY message. Hashes every byte of the tree. */
   checksum(): Buffer {
-    const slices = this.startChecksum();
+    const slices = drained(this.startChecksum());
     for (;;) {
       const checksum = slices(Infinity);
       if (checksum !== undefined) return checksum;
@@ -268,11 +280,16 @@ export class TreeIndex {
   }
 
   /**
-   * The same in slices: the tree's state is recorded now; each call of the returned function hashes
-   * for about `maxMs` (at least one entry), and the last one returns the checksum.
+   * The same in slices: the tree's state is noted first, in steps between which it must not change;
+   * each call of the returned function hashes for about `maxMs` (at least one entry), and the last
+   * one returns the checksum.
    */
-  startChecksum(): (maxMs: number) => Buffer | undefined {
-    const noted = this.#all(hashedOf);
+  *startChecksum(): Generator<undefined, (maxMs: number) => Buffer | undefined> {
+    const noted = [hashedOf(this.#root)];
+    for (const entry of this.#entries().values()) {
+      noted.push(hashedOf(entry));
+      if (noted.length % ENTRIES_A_STEP === 0) yield undefined;
+    }
     const hasher = new Bun.CryptoHasher("sha256");
     let next = 0;
     return (maxMs) => {
@@ -286,11 +303,5 @@ export class TreeIndex {
       } while (performance.now() < end);
       return undefined;
     };
-  }
-
-  #all<T>(take: (entry: Entry) => T): T[] {
-    const taken = [take(this.#root)];
-    for (const entry of this.#entries().values()) taken.push(take(entry));
-    return taken;
   }
 }

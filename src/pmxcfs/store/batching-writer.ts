@@ -13,6 +13,7 @@ import { counted } from "../../base/counted.ts";
 import { Errno } from "../../base/errno.ts";
 import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
+import type { Steps } from "../../base/steps.ts";
 import { Inotify, Watch } from "../../platform/inotify.ts";
 import type { ConfigDbWriter } from "./config-db-writer.ts";
 import { Journal } from "./journal.ts";
@@ -110,7 +111,7 @@ export class BatchingWriter implements RowWriter {
     this.#journalWhenLocked = true;
   }
 
-  /** As RowWriter.commit. Without a record (a sync) the database is written at once. */
+  /** As RowWriter.commit. Without a record (a probe) the database is written at once. */
   commit(change: RowChange, record?: JournalRecord): 0 | Errno {
     const direct = record === undefined || !this.#batched;
     if (direct && this.#changes > 0) {
@@ -125,6 +126,21 @@ export class BatchingWriter implements RowWriter {
       }
     }
     return record === undefined ? Errno.EBUSY : this.#append(change, record);
+  }
+
+  *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
+    const failure = this.flush();
+    if (failure !== 0) return failure;
+    return yield* this.#database.commitInSteps(change, () => {
+      this.#fingerprint.applyLater(change);
+      this.#root = change.root;
+      this.#nextRoot = change.root;
+      committed();
+    });
+  }
+
+  *settle(): Steps {
+    yield* this.#batched ? this.#fingerprint.prepare() : this.#fingerprint.settle();
   }
 
   /** Writes what waits into the database. EBUSY, EIO: not now; it is tried again. */

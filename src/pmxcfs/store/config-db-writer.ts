@@ -21,8 +21,11 @@ import {
 } from "./checkpointer.ts";
 import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
+import type { Steps } from "../../base/steps.ts";
+import { longTransaction } from "./long-transaction.ts";
+import { isBusy, RowStatements } from "./row-statements.ts";
 import { demandRegularDatabase } from "../../platform/regular-file.ts";
-import type { RowChange, StoreFigures } from "./row-writer.ts";
+import type { RootRow, RowChange, RowImage, StoreFigures } from "./row-writer.ts";
 import { readRows, selectAll } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
 import { compact, isWorthCompacting, keepCopy, type KeptCopy } from "./upkeep.ts";
@@ -36,14 +39,10 @@ const BUSY_TIMEOUT_MS = 2;
 const PAGE_BYTES = 4096;
 /** Pages that any change touches: the table's leaf, and the one with row 0. */
 const PAGES_PER_CHANGE = 2;
+/** A transaction of more is written by a thread, if whoever asks for it can wait. */
+const PAGES_AT_ONCE = 64;
 /** How often the file is compared with what its path leads to. */
 const IDENTITY_CHECK_MS = 1_000;
-
-/** Names are bound as blobs: a string would be taken for UTF-16 and stored as UTF-8 of that. */
-const REPLACE =
-  "REPLACE INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
-  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, CAST(?7 AS TEXT), ?8)";
-const VERSION_NAME_BYTES = Buffer.from(VERSION_NAME);
 
 /** Durability: `normal` as C (a SIGKILL loses nothing, a power cut the last changes), or `full`. */
 export type SyncMode = "normal" | "full";
@@ -57,13 +56,24 @@ export interface ConfigDbWriterOptions {
   readonly checkpoints?: CheckpointerOptions["limits"];
 }
 
+/** About as many pages as a change writes; a row that goes is one. */
+function pagesOf({ deleted, replaced }: RowChange): number {
+  let pages = PAGES_PER_CHANGE + deleted.length;
+  for (const { data } of replaced)
+    pages += Math.max(1, Math.ceil((data?.length ?? 0) / PAGE_BYTES));
+  return pages;
+}
+
+function rowOfRoot({ name = VERSION_NAME, ...stamp }: RootRow): RowImage {
+  return { inode: 0, parent: 0, ...stamp, name, data: null };
+}
+
 interface Connection {
   readonly database: Database;
   readonly begin: Statement;
   readonly commit: Statement;
   readonly rollback: Statement;
-  readonly replace: Statement;
-  readonly remove: Statement;
+  readonly rows: RowStatements;
   /** Of the file, as it was opened. */
   readonly device: number;
   readonly inode: number;
@@ -94,8 +104,7 @@ function connect(file: string, sync: SyncMode): Connection {
       begin: database.prepare("BEGIN TRANSACTION"),
       commit: database.prepare("COMMIT TRANSACTION"),
       rollback: database.prepare("ROLLBACK TRANSACTION"),
-      replace: database.prepare(REPLACE),
-      remove: database.prepare("DELETE FROM tree WHERE inode = ?1"),
+      rows: new RowStatements(database),
       device,
       inode,
     };
@@ -106,8 +115,9 @@ function connect(file: string, sync: SyncMode): Connection {
 }
 
 function disconnect(connection: Connection): void {
-  const { database, begin, commit, rollback, replace, remove } = connection;
-  for (const statement of [begin, commit, rollback, replace, remove]) statement.finalize();
+  const { database, begin, commit, rollback, rows } = connection;
+  for (const statement of [begin, commit, rollback]) statement.finalize();
+  rows[Symbol.dispose]();
   database.close();
 }
 
@@ -124,6 +134,8 @@ export class ConfigDbWriter implements Disposable {
   #commitFailures = 0;
   #checkpointer: Checkpointer;
   #identityTimer: Timer | undefined;
+  /** A thread writes a long transaction. */
+  #inSteps = false;
   /** The last commit failed, and that was said. */
   #failing = false;
   /** The file was replaced, what was in it could not be kept, and that was said. */
@@ -180,29 +192,50 @@ export class ConfigDbWriter implements Disposable {
    * EBUSY: another process writes just now, try again; EIO: it could not be written, said once
    * until a commit works again. Nothing was written then.
    */
-  commit({ deleted, replaced, root }: RowChange): 0 | Errno {
-    const { begin, commit, replace, remove } = this.#connection;
-    let pages = PAGES_PER_CHANGE;
+  commit(change: RowChange): 0 | Errno {
+    const { begin, commit, rows } = this.#connection;
     try {
       begin.run();
-      for (const inode of deleted) remove.run(inode);
-      for (const row of replaced) {
-        const name = Buffer.from(row.name, "latin1");
-        const { inode, parent, version, writer, mtime, type, data } = row;
-        replace.run(inode, parent, version, writer, mtime, type, name, data);
-        pages += Math.ceil((data?.length ?? 0) / PAGE_BYTES);
-      }
-      const { version, writer, mtime, type, name } = root;
-      const rootName = name === undefined ? VERSION_NAME_BYTES : Buffer.from(name);
-      replace.run(0, 0, version, writer, mtime, type, rootName, null);
+      for (const inode of change.deleted) rows.remove(inode);
+      for (const row of change.replaced) rows.replace(row);
+      rows.replace(rowOfRoot(change.root));
       commit.run();
     } catch (error) {
       return this.#failed(error);
     }
+    this.#succeeded(pagesOf(change));
+    return 0;
+  }
+
+  /** As RowWriter.commitInSteps: what takes long is written by a thread (long-transaction.ts). */
+  *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
+    const pages = pagesOf(change);
+    if (pages <= PAGES_AT_ONCE) {
+      const outcome = this.commit(change);
+      if (outcome === 0) committed();
+      return outcome;
+    }
+    const { device, inode } = this.#connection;
+    const place = { file: this.#file, device, inode, sync: this.#sync };
+    const replaced = [rowOfRoot(change.root), ...change.replaced];
+    this.#inSteps = true;
+    try {
+      const { deleted } = change;
+      const end = yield* longTransaction(place, { deleted, replaced }, () => {
+        this.#succeeded(pages);
+        committed();
+      });
+      if (end.outcome === "committed") return 0;
+      return end.outcome === "busy" ? Errno.EBUSY : this.#refused(end.text);
+    } finally {
+      this.#inSteps = false;
+    }
+  }
+
+  #succeeded(pages: number): void {
     this.#checkpointer.changed(pages);
     if (this.#failing) this.#log.info(`${this.#file}: changes are written again`);
     this.#failing = false;
-    return 0;
   }
 
   /** Gives free pages back when more than half of more than 8 MiB is free; said, also a failure. */
@@ -251,12 +284,14 @@ export class ConfigDbWriter implements Disposable {
     } catch (failure) {
       this.#log.error(`${this.#file}: rollback failed: ${errorText(failure)}`);
     }
-    if (isBusy(error)) return Errno.EBUSY;
+    return isBusy(error) ? Errno.EBUSY : this.#refused(errorText(error));
+  }
+
+  #refused(why: string): Errno {
     this.#commitFailures++;
     if (!this.#failing) {
       this.#log.error(
-        `${this.#file}: a change was not written (${errorText(error)}): EIO; ` +
-          "the next changes are tried again",
+        `${this.#file}: a change was not written (${why}): EIO; the next changes are tried again`,
       );
     }
     this.#failing = true;
@@ -269,6 +304,8 @@ export class ConfigDbWriter implements Disposable {
    * into the new one; the -wal and -shm of ours are taken away from beside it.
    */
   #checkIdentity(): void {
+    // A thread writes: another look follows.
+    if (this.#inSteps) return;
     const { device, inode } = this.#connection;
     const now = statSync(this.#file, { throwIfNoEntry: false });
     if (now !== undefined && now.dev === device && now.ino === inode) return;
@@ -322,9 +359,4 @@ function ownSideFiles(file: string): string[] {
     const state = statSync(path, { throwIfNoEntry: false });
     return state !== undefined && open.has(`${state.dev}:${state.ino}`);
   });
-}
-
-function isBusy(error: unknown): boolean {
-  const code = (error as { code?: unknown }).code;
-  return typeof code === "string" && /^SQLITE_(BUSY|LOCKED)/.test(code);
 }

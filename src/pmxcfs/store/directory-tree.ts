@@ -32,7 +32,7 @@ import {
   newFolder,
   UNKNOWN_STAMP,
 } from "./directory-folder.ts";
-import type { Steps } from "./sliced-work.ts";
+import type { Steps } from "../../base/steps.ts";
 import { errorText } from "../../base/error-text.ts";
 
 /** A state this fresh may change again without a new time stamp (the kernel's clock ticks). */

@@ -14,8 +14,9 @@ import { isSameStamp, openRoot, reopenRoot, stampOf } from "./file-walk.ts";
 import type { Memdb } from "../state/memdb.ts";
 import { LogOnce } from "../../base/log-once.ts";
 import { errorText } from "../../base/error-text.ts";
+import type { Steps } from "../../base/steps.ts";
 import { Reloads } from "./reloads.ts";
-import { SlicedWork, type Steps } from "./sliced-work.ts";
+import { SlicedWork } from "./sliced-work.ts";
 
 /** Between two looks at stamps, so that requests in quick succession do not pay for one each. */
 const SWEEP_EVERY_MS = 10;

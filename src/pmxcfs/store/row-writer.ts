@@ -4,6 +4,7 @@
  * the cluster simulator (here).
  */
 import type { Errno } from "../../base/errno.ts";
+import type { Steps } from "../../base/steps.ts";
 import type { Entry, Stamp } from "../state/memdb.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import type { KeptCopy } from "./upkeep.ts";
@@ -73,6 +74,16 @@ export interface RowWriter extends Disposable {
    */
   commit(change: RowChange, record?: JournalRecord): 0 | Errno;
 
+  /**
+   * The same without a record, in steps, between which nothing else may be asked of the writer.
+   * `committed` is called when the change is written, in the same turn in which that is known; also
+   * when the steps are ended early and it was too late for that.
+   */
+  commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno>;
+
+  /** What a long change leaves to be done, in steps; whatever is asked for before does it. */
+  settle(): Steps;
+
   /** Puts everything that `commit` took into the database: what fsync(2) asks for. */
   flush(): 0 | Errno;
 
@@ -101,6 +112,15 @@ export class MemoryRows implements RowWriter {
     this.root = root;
     return 0;
   }
+
+  *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
+    yield undefined;
+    const outcome = this.commit(change);
+    if (outcome === 0) committed();
+    return outcome;
+  }
+
+  *settle(): Steps {}
 
   flush(): 0 {
     return 0;

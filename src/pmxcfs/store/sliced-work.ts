@@ -1,17 +1,8 @@
 /**
  * Work that is too long for one turn of the event loop, in slices: a part at once when a request
- * asks, the rest between other events. One job at a time. A job yields after every step: nothing
- * for one of about 50 us, or its length in such steps. A slice has a least number of them, so that
- * a small change is taken over at once on a machine that is busy with other things too.
+ * asks, the rest between other events. One job at a time.
  */
-
-/** A slice, in ms: the loop may be held for 2. */
-const SLICE_MS = 1;
-/** Steps of every slice, however long they take by the clock. */
-const LEAST_STEPS = 20;
-
-/** A job: yields wherever it can be interrupted, with how long the step was. */
-export type Steps = Generator<number | undefined, void>;
+import { slice, type Steps } from "../../base/steps.ts";
 
 export class SlicedWork implements Disposable {
   #steps: Steps | undefined;
@@ -37,12 +28,8 @@ export class SlicedWork implements Disposable {
   work(): void {
     const steps = this.#steps;
     if (steps === undefined) return;
-    const end = performance.now() + SLICE_MS;
     try {
-      for (let count = 0; count < LEAST_STEPS || performance.now() < end;) {
-        const { done, value } = steps.next();
-        count += value ?? 1;
-        if (done !== true) continue;
+      if (slice(steps) !== undefined) {
         this.#steps = undefined;
         return;
       }

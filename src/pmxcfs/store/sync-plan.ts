@@ -4,13 +4,8 @@
  * dcdb_sync_corosync_conf and dcdb_commit.
  */
 import type { Entry, LoadedEntry, Stamp } from "../state/memdb.ts";
-import {
-  digestOf,
-  encodeIndex,
-  hashedOf,
-  type Hashed,
-  type TreeIndex,
-} from "../state/tree-index.ts";
+import { inParts, sortedBy, type Steps } from "../../base/steps.ts";
+import { digestOf, hashedOf, isIndexOf, type Hashed, type TreeIndex } from "../state/tree-index.ts";
 import type { RowChange, RowImage } from "./row-writer.ts";
 import { loadedEntries, RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
 import { treeProblem } from "./tree-rules.ts";
@@ -50,6 +45,8 @@ export interface SyncPlan {
 }
 
 const NO_DATA = new Uint8Array(0);
+/** Rows noted between two chances to stop. */
+const ROWS_A_STEP = 32;
 
 function rowOf(update: SyncEntry): Row {
   const { inode, parent, version, writer, mtime, type } = update;
@@ -82,24 +79,84 @@ function withSize(entry: LoadedEntry, size: number | undefined): LoadedEntry {
   return size === undefined ? entry : { ...entry, size };
 }
 
-/** The plan, or one line that says why not. `entries`: the own tree without its root. */
-export function planSync(
+/**
+ * The plan, or one line that says why not. In steps, between which the tree must not change.
+ * `entries`: the own tree without its root.
+ */
+export function* planSync(
   ownRoot: Entry,
   entries: Iterable<Entry>,
   request: SyncRequest,
-): SyncPlan | string {
-  const { deleted, updates, index, leaderIndex } = request;
+): Steps<SyncPlan | string> {
+  const { leaderIndex } = request;
+  const { root, rows, digests, sizes, replaced } = yield* rowsToCome(ownRoot, entries, request);
+  const sorted = yield* sortedBy([...rows.values()], ({ inode }) => inode);
+  const problem = yield* treeProblem([root, ...sorted]);
+  if (problem !== undefined) return problem;
+  if (leaderIndex !== undefined) {
+    const rootDigest = digestOf({ ...hashedRow(root), type: RowType.DIRECTORY, name: "" });
+    const all = digestsOf(sorted, rootDigest, digests);
+    if (!(yield* isIndexOf(leaderIndex, root, all))) {
+      return "the tree would not be the leader's: its index differs";
+    }
+  }
+  const loaded: LoadedEntry[] = [];
+  for (const part of inParts(sorted)) {
+    for (const entry of loadedEntries(part)) loaded.push(withSize(entry, sizes.get(entry.inode)));
+    yield undefined;
+  }
+  const { version, writer, mtime, type } = root;
+  return {
+    change: {
+      deleted: yield* sortedBy(request.deleted, (inode) => inode),
+      replaced: yield* sortedBy(replaced, ({ inode }) => inode),
+      root: { version, writer, mtime, type },
+    },
+    root: { version, writer, mtime },
+    entries: loaded,
+  };
+}
+
+function* digestsOf(
+  sorted: readonly Row[],
+  rootDigest: Uint8Array,
+  digests: ReadonlyMap<number, Uint8Array>,
+): Generator<readonly [inode: number, digest: Uint8Array]> {
+  yield [0, rootDigest];
+  for (const { inode } of sorted) yield [inode, digests.get(inode) ?? NO_DATA];
+}
+
+/** What the tree to come consists of, by inode but for `replaced`: rows that are written. */
+interface RowsToCome {
+  readonly root: Row;
+  readonly rows: ReadonlyMap<number, Row>;
+  readonly digests: ReadonlyMap<number, Uint8Array>;
+  /** Of files with a size and no bytes (memdb.ts): the leader has them too, or sends them. */
+  readonly sizes: ReadonlyMap<number, number>;
+  readonly replaced: readonly RowImage[];
+}
+
+function* rowsToCome(
+  ownRoot: Entry,
+  entries: Iterable<Entry>,
+  { deleted, updates, index }: SyncRequest,
+): Steps<RowsToCome> {
   const rows = new Map<number, Row>();
   const digests = new Map<number, Uint8Array>();
-  // Files with a size and no bytes (memdb.ts): the leader has them like this too, or sends them.
   const sizes = new Map<number, number>();
+  let count = 0;
   for (const entry of entries) {
     if (entry.size !== entry.bytes.length) sizes.set(entry.inode, entry.size);
     rows.set(entry.inode, rowOfEntry(entry));
     digests.set(entry.inode, index.digest(entry));
+    if (++count % ROWS_A_STEP === 0) yield undefined;
   }
-  for (const inode of deleted) rows.delete(inode);
+  for (const part of inParts(deleted)) {
+    for (const inode of part) rows.delete(inode);
+    yield undefined;
+  }
   let root: Row = { ...rowOfEntry(ownRoot), type: RowType.FILE, name: VERSION_NAME };
+  const replaced: RowImage[] = [];
   for (const update of updates) {
     const row = rowOf(update);
     if (row.inode === 0) root = row;
@@ -107,24 +164,9 @@ export function planSync(
       rows.set(row.inode, row);
       sizes.delete(row.inode);
       digests.set(row.inode, update.digest ?? syncDigest(update));
+      replaced.push(imageOf(row));
     }
+    if (++count % ROWS_A_STEP === 0) yield undefined;
   }
-  const sorted = [...rows.values()].toSorted((a, b) => a.inode - b.inode);
-  const problem = treeProblem([root, ...sorted]);
-  if (problem !== undefined) return problem;
-  if (leaderIndex !== undefined) {
-    const rootDigest = digestOf({ ...hashedRow(root), type: RowType.DIRECTORY, name: "" });
-    const all = sorted.map(({ inode }) => [inode, digests.get(inode) ?? NO_DATA] as const);
-    const made = encodeIndex(root, [[0, rootDigest], ...all]);
-    if (!made.equals(leaderIndex)) return "the tree would not be the leader's: its index differs";
-  }
-  const { version, writer, mtime, type } = root;
-  const replaced = updates
-    .filter(({ inode }) => inode !== 0)
-    .map((update) => imageOf(rowOf(update)));
-  return {
-    change: { deleted, replaced, root: { version, writer, mtime, type } },
-    root: { version, writer, mtime },
-    entries: [...loadedEntries(sorted)].map((entry) => withSize(entry, sizes.get(entry.inode))),
-  };
+  return { root, rows, digests, sizes, replaced };
 }

@@ -5,6 +5,7 @@
  * 140 databases (odd-databases.json of test/golden).
  * C counterpart: database.c, bdb_backend_load_index; memdb.c, memdb_recreate_vmlist.
  */
+import { drained } from "../../base/steps.ts";
 import { guestPath } from "../state/guests.ts";
 import type { Entry, Memdb } from "../state/memdb.ts";
 import {
@@ -254,23 +255,27 @@ class Judge {
     return node.row.parent !== node.inode;
   }
 
-  guests(): void {
+  *guests(): Generator<undefined> {
     const first = new Map<number, Node>();
     for (const node of this.root.children.get("nodes")?.children.values() ?? []) {
+      yield undefined;
       for (const name of GUEST_DIRECTORIES) {
         const directory = node.children.get(name);
         if (directory?.row?.type === RowType.FILE) {
           const text = "vmlist_add_dir: assertion 'subdir->type == DT_DIR' failed";
           this.refusals.push({ kind: "guest-directory-is-file", text, row: directory.row });
         } else if (directory !== undefined) {
-          this.#guestsIn(`nodes/${node.row?.name ?? ""}/${name}`, directory, first);
+          yield* this.#guestsIn(`nodes/${node.row?.name ?? ""}/${name}`, directory, first);
         }
       }
     }
   }
 
-  #guestsIn(path: string, directory: Node, first: Map<number, Node>): void {
+  *#guestsIn(path: string, directory: Node, first: Map<number, Node>): Generator<undefined> {
+    let count = 0;
     for (const child of directory.children.values()) {
+      count++;
+      if (count % STEP === 0) yield undefined;
       if (child.row?.type !== RowType.FILE) continue;
       const vmid = guestPath(`${path}/${child.row.name}`)?.vmid;
       if (vmid === undefined) continue;
@@ -306,18 +311,14 @@ export function* judging(rows: Iterable<Row>): Generator<undefined, JudgedRows> 
   }
   judge.missing();
   yield* judge.reach();
-  judge.guests();
+  yield* judge.guests();
   const { refusals, remarks, entries, rootRow } = judge;
   return { refusals, remarks, entries, rootRow };
 }
 
 /** The same at once. */
 export function judgeRows(rows: Iterable<Row>): JudgedRows {
-  const steps = judging(rows);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
+  return drained(judging(rows));
 }
 
 /** What keeps us from serving: all that keeps the C server from starting, but for one. */
@@ -352,8 +353,8 @@ export function plant(memdb: Memdb, judged: JudgedRows): Map<number, Entry> {
 }
 
 /** What keeps rows from being a tree in which a path leads to each of them; undefined for one. */
-export function treeProblem(rows: Iterable<Row>): string | undefined {
-  const { refusals, remarks } = judgeRows(rows);
+export function* treeProblem(rows: Iterable<Row>): Generator<undefined, string | undefined> {
+  const { refusals, remarks } = yield* judging(rows);
   // The guests are no matter of the tree: numbers that clash are found when they are listed.
   const refusal = refusals.find(({ kind }) => !GUEST_REFUSALS.has(kind));
   const unreachable = remarks.find(({ kind }) => kind === "unreachable");

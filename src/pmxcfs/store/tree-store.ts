@@ -7,6 +7,7 @@
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
+import type { Steps } from "../../base/steps.ts";
 import { GuestNumbers } from "../state/guest-numbers.ts";
 import { isBelowLocks, isLockPath, LOCK_DIRECTORY, LockTable } from "../state/locks.ts";
 import { pathOf, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
@@ -137,17 +138,19 @@ export class TreeStore implements Disposable {
   }
 
   /**
-   * The end of a cluster's sync: rows of `deleted` inodes go, `updates` come (the root among them
-   * as inode 0), in one transaction. `leaderIndex`: the index that must come out (tree-index.ts).
+   * The end of a cluster's sync, in steps, between which nothing may be applied: rows of `deleted`
+   * inodes go, `updates` come (the root among them as inode 0), in one transaction; then the tree
+   * in memory is the new one, at once. `leaderIndex`: the index that must come out (tree-index.ts).
    * Afterwards every observed counter is one higher, the guests are listed anew, and all lock
-   * timers start. EIO: not a tree, not the leader's index, or not written; nothing changed then.
+   * timers start. EIO, EBUSY: not a tree, not the leader's index, or not written; nothing changed
+   * then. Steps that are ended early leave the old tree or the new one, on disk as in memory.
    */
-  commitSync(
+  *commitSync(
     deleted: readonly number[],
     updates: readonly SyncEntry[],
     leaderIndex?: Uint8Array,
-  ): true | Errno {
-    const plan = planSync(this.memdb.root, this.#entries.values(), {
+  ): Steps<true | Errno> {
+    const plan = yield* planSync(this.memdb.root, this.#entries.values(), {
       deleted,
       updates,
       index: this.index,
@@ -157,15 +160,18 @@ export class TreeStore implements Disposable {
       this.#log.error(`sync refused: ${plan}`);
       return Errno.EIO;
     }
+    const coming = yield* this.memdb.prepare(plan.entries, this.#entries);
     const orphans = this.#orphans.all();
     const change = { ...plan.change, deleted: [...plan.change.deleted, ...orphans] };
-    const outcome = this.#writer.commit(change);
+    const outcome = yield* this.#writer.commitInSteps(change, () => {
+      this.#orphans.forget(orphans);
+      this.#entries = this.memdb.take(coming, plan.root);
+      if (leaderIndex === undefined) this.index.restart();
+      else this.index.adopt(leaderIndex);
+      this.#restartLocks();
+    });
     if (outcome !== 0) return outcome;
-    this.#orphans.forget(orphans);
-    this.#entries = this.memdb.reload(plan.root, plan.entries, this.#entries);
-    if (leaderIndex === undefined) this.index.restart();
-    else this.index.adopt(leaderIndex);
-    this.#restartLocks();
+    yield* this.#writer.settle();
     return true;
   }
 

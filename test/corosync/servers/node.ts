@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import { hostname } from "node:os";
 import { createLog } from "../../../src/base/log.ts";
+import { drained } from "../../../src/base/steps.ts";
 import { stopRequested } from "../../../src/platform/signals.ts";
 import { LocalReplicator } from "../../../src/pmxcfs/replication/local.ts";
 import { ClusterReplicator } from "../../../src/pmxcfs/replication/services/cluster-replicator.ts";
@@ -44,7 +45,7 @@ const replicator = local
   : new ClusterReplicator(cluster, tree);
 
 function checksum(): string {
-  const step = tree.index.startChecksum();
+  const step = drained(tree.index.startChecksum());
   for (;;) {
     const sum = step(1000);
     if (sum !== undefined) return Buffer.from(sum).toString("hex");

@@ -81,6 +81,8 @@ export class GroupService implements ClusterService {
   /** Settled by the confchg without us. */
   #left: (() => void) | undefined;
   #working = false;
+  /** Lets the next event come. */
+  #eventOver: (() => void) | undefined;
   #appliesForOthers = false;
   #stopped = false;
 
@@ -219,12 +221,21 @@ export class GroupService implements ClusterService {
     return this.#appliesForOthers;
   }
 
-  #deliver(from: Member, message: Buffer): void {
+  /** A promise when the next event must wait for the end of this one. */
+  #deliver(from: Member, message: Buffer): void | Promise<void> {
     this.observer?.({ kind: "message", from, message });
-    if (this.#machine === undefined) return;
+    const machine = this.#machine;
+    if (machine === undefined) return undefined;
     this.#appliesForOthers = from.nodeid !== this.#self?.nodeid;
-    this.#after(this.#machine.deliver(from, message, now()));
+    this.#after(machine.deliver(from, message, now()));
     this.#appliesForOthers = false;
+    return machine.holding ? this.#eventEnd() : undefined;
+  }
+
+  async #eventEnd(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#eventOver = resolve;
+    await promise;
   }
 
   async #confchg(change: Confchg): Promise<void> {
@@ -241,13 +252,20 @@ export class GroupService implements ClusterService {
     this.#appliesForOthers = true;
     this.#after(this.#machine.confchg(change, now()));
     this.#appliesForOthers = false;
+    if (this.#machine.holding) await this.#eventEnd();
   }
 
   /** After anything that was given to the machine. */
   #after(effects: readonly Effect[]): void {
     this.#carryOut(effects);
     this.#sender?.pump();
+    if (this.#machine?.holding !== true) this.#endEvent();
     this.#work();
+  }
+
+  #endEvent(): void {
+    this.#eventOver?.();
+    this.#eventOver = undefined;
   }
 
   #carryOut(effects: readonly Effect[]): void {
@@ -288,7 +306,12 @@ export class GroupService implements ClusterService {
     this.#working = true;
     setImmediate(() => {
       this.#working = false;
-      if (this.#machine !== undefined && this.#cpg !== undefined) this.#after(this.#machine.work());
+      const machine = this.#machine;
+      if (machine === undefined || this.#cpg === undefined) return;
+      // What an event still has to do: others' changes, or the leader's tree.
+      this.#appliesForOthers = machine.holding;
+      this.#after(machine.work());
+      this.#appliesForOthers = false;
     });
   }
 
@@ -334,6 +357,7 @@ export class GroupService implements ClusterService {
   /** Everybody who waits is answered EBUSY: nothing that was sent comes back here. */
   #abort(): void {
     if (this.#machine !== undefined) this.#carryOut(this.#machine.restart(now()));
+    this.#endEvent();
     for (const ticket of this.#waiters.keys()) this.#settle(ticket, Errno.EBUSY);
   }
 

@@ -3,6 +3,7 @@
  * again by itself when it changed. Long values are read in steps, so that a caller with a deadline
  * can stop in between. Throws Malformed, in SQLite's words, where SQLite would report damage.
  */
+import { drained } from "../../../base/steps.ts";
 import type { Row } from "../tree-rows.ts";
 import { Malformed } from "./malformed.ts";
 import { HEADER_BYTES, type PageSource } from "./page-source.ts";
@@ -331,13 +332,5 @@ function* schemaRows(source: PageSource, number: number): Generator<StoredValue[
     const columns = columnsOf(bytes, cell.payload);
     if (columns.length < SCHEMA_SHAPE_COLUMNS) continue;
     yield columns.map(({ type, at: from }) => storedValue(bytes, type, from));
-  }
-}
-
-/** Runs a generator to its end. */
-export function drained<T>(steps: Generator<unknown, T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
   }
 }

@@ -1,0 +1,113 @@
+/**
+ * A whole tree that is about to take another one's place: put together in steps while the old one
+ * answers, then placed at once. An entry whose inode and kind stay keeps its object, so that
+ * holders of it (the mount's open handles) see the new state; until then it shows the old one.
+ */
+import type { Steps } from "../../base/steps.ts";
+import { newMutable, type Entry, type LoadedEntry, type Mutable } from "./entry.ts";
+
+/** Entries handled between two chances to stop. */
+const ENTRIES_A_STEP = 64;
+
+/** An entry of both trees, and how it is in the new one. */
+interface Kept {
+  readonly entry: Mutable;
+  readonly next: Omit<Mutable, "children">;
+}
+
+const NO_CHILDREN: ReadonlyMap<string, Entry> = new Map();
+
+/** Made by `comingTree`. */
+export class ComingTree {
+  /** By inode, in the order of inodes, without the root. */
+  readonly entries: Map<number, Entry>;
+  /** Sizes of all files, added up. */
+  readonly fileBytes: number;
+  readonly #changed: readonly Kept[];
+  readonly #dropped: readonly Mutable[];
+  /** Of directories that are in the old tree too. */
+  readonly #children: ReadonlyMap<Mutable, Map<string, Mutable>>;
+
+  constructor(parts: {
+    readonly entries: Map<number, Entry>;
+    readonly fileBytes: number;
+    readonly changed: readonly Kept[];
+    readonly dropped: readonly Mutable[];
+    readonly children: ReadonlyMap<Mutable, Map<string, Mutable>>;
+  }) {
+    this.entries = parts.entries;
+    this.fileBytes = parts.fileBytes;
+    this.#changed = parts.changed;
+    this.#dropped = parts.dropped;
+    this.#children = parts.children;
+  }
+
+  /** What will be in a directory of the new tree, by name; empty for a file. */
+  childrenOf(entry: Entry): ReadonlyMap<string, Entry> {
+    if (entry.kind === "file") return NO_CHILDREN;
+    return this.#children.get(entry as Mutable) ?? entry.children;
+  }
+
+  /** At once: 50 ns for each entry that changed, and for each directory. */
+  place(): void {
+    for (const { entry, next } of this.#changed) {
+      entry.name = next.name;
+      entry.parent = next.parent;
+      entry.version = next.version;
+      entry.writer = next.writer;
+      entry.mtime = next.mtime;
+      entry.bytes = next.bytes;
+      entry.size = next.size;
+    }
+    for (const entry of this.#dropped) entry.parent = undefined;
+    for (const [directory, children] of this.#children) directory.children = children;
+  }
+}
+
+/**
+ * The tree of `entries`, which are in the order of inodes; each parent is among them, whatever the
+ * order. `root` and `old` (by inode) are the tree that is there, which stays as it is.
+ */
+export function* comingTree(
+  root: Entry,
+  loaded: Iterable<LoadedEntry>,
+  old: ReadonlyMap<number, Entry>,
+): Steps<ComingTree> {
+  const entries = new Map<number, Mutable>();
+  const children = new Map([[root as Mutable, new Map<string, Mutable>()]]);
+  const links: { entry: Mutable; fresh: Mutable; parentInode: number }[] = [];
+  let count = 0;
+  for (const { parentInode, ...each } of loaded) {
+    const fresh = newMutable(each);
+    const known = old.get(each.inode) as Mutable | undefined;
+    const entry = known?.kind === fresh.kind ? known : fresh;
+    entries.set(entry.inode, entry);
+    if (entry !== fresh && entry.kind === "directory") children.set(entry, fresh.children);
+    links.push({ entry, fresh, parentInode });
+    if (++count % ENTRIES_A_STEP === 0) yield undefined;
+  }
+  const changed: Kept[] = [];
+  let fileBytes = 0;
+  for (const { entry, fresh, parentInode } of links) {
+    const parent = parentInode === 0 ? (root as Mutable) : entries.get(parentInode);
+    if (parent === undefined) throw new Error(`inode ${entry.inode} has no parent`);
+    (children.get(parent) ?? parent.children).set(fresh.name, entry);
+    fresh.parent = parent;
+    fileBytes += fresh.size;
+    if (entry !== fresh && !isSame(entry, fresh)) changed.push({ entry, next: fresh });
+    if (++count % ENTRIES_A_STEP === 0) yield undefined;
+  }
+  const dropped: Mutable[] = [];
+  for (const entry of old.values()) {
+    if (entries.get(entry.inode) !== entry) dropped.push(entry as Mutable);
+    if (++count % ENTRIES_A_STEP === 0) yield undefined;
+  }
+  return new ComingTree({ entries, fileBytes, changed, dropped, children });
+}
+
+function isSame(entry: Entry, next: Entry): boolean {
+  const stamps = entry.version === next.version && entry.mtime === next.mtime;
+  const place = entry.parent === next.parent && entry.name === next.name;
+  const content = entry.bytes === next.bytes && entry.size === next.size;
+  return stamps && place && content && entry.writer === next.writer;
+}

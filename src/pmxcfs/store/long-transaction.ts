@@ -1,0 +1,110 @@
+/**
+ * One transaction that is too long for the event loop: its rows are handed to a thread
+ * (transaction-worker.ts) in steps, which writes and commits them while the loop goes on.
+ */
+import { WAITS, type Steps } from "../../base/steps.ts";
+import { threadFile } from "../../platform/self.ts";
+import type { RowChange, RowImage } from "./row-writer.ts";
+import { TransactionState, type PartRow, type TransactionPart } from "./transaction-state.ts";
+
+const WORKER = threadFile(
+  new URL("./transaction-worker.ts", import.meta.url),
+  "src/pmxcfs/store/transaction-worker.ts",
+);
+
+/** Rows of one message, and bytes of their content. */
+const PART_ROWS = 64;
+const PART_BYTES = 128 * 1024;
+/** What a message takes, in steps (base/steps.ts). */
+const PART_STEPS = 6;
+/** A transaction that is given up is waited for, since it has the database's lock. */
+const END_MS = 30_000;
+
+/** Where it is written. */
+export interface TransactionPlace {
+  readonly file: string;
+  /** Of the file that is meant: another one in its place is left alone. */
+  readonly device: number;
+  readonly inode: number;
+  /** `full`: fsync at the commit. */
+  readonly sync: "normal" | "full";
+}
+
+/** How it ended, and why it failed. */
+export interface TransactionEnd {
+  readonly outcome: "committed" | "busy" | "failed";
+  readonly text: string;
+}
+
+/**
+ * Writes `change` (row 0 among `replaced`). `committed` is called as soon as the database has it:
+ * also when the steps are ended while the thread commits, which is waited for then.
+ */
+export function* longTransaction(
+  place: TransactionPlace,
+  { deleted, replaced }: Pick<RowChange, "deleted" | "replaced">,
+  committed: () => void,
+): Steps<TransactionEnd> {
+  const state = new TransactionState();
+  const worker = new Worker(WORKER);
+  worker.addEventListener("error", ({ message }) => state.end("failed", message), { once: true });
+  const post = (part: TransactionPart, transferred: ArrayBuffer[] = []): void => {
+    worker.postMessage(part, transferred);
+  };
+  let isTold = false;
+  const end = (): TransactionEnd => {
+    const { outcome } = state;
+    if (outcome === "committed" && !isTold) committed();
+    isTold = true;
+    return { outcome: outcome === "pending" ? "failed" : outcome, text: state.text };
+  };
+  try {
+    post({ kind: "begin", ...place, shared: state.shared });
+    for (let from = 0; from < deleted.length; from += PART_ROWS) {
+      const part = deleted.slice(from, from + PART_ROWS);
+      post({ kind: "rows", deleted: part, rows: [], data: new Uint8Array(0) });
+      yield undefined;
+    }
+    for (const { rows, data } of parts(replaced)) {
+      post({ kind: "rows", deleted: [], rows, data }, [data.buffer]);
+      yield PART_STEPS;
+    }
+    post({ kind: "end" });
+    while (state.outcome === "pending") yield WAITS;
+    return end();
+  } finally {
+    if (state.outcome === "pending") {
+      state.giveUp();
+      post({ kind: "end" });
+      state.wait(END_MS);
+      end();
+    }
+    worker.terminate();
+  }
+}
+
+/** Rows as they are sent: content is copied, since a view may be of much more than itself. */
+function* parts(
+  rows: readonly RowImage[],
+): Generator<{ readonly rows: PartRow[]; readonly data: Uint8Array<ArrayBuffer> }> {
+  for (let from = 0; from < rows.length;) {
+    const part: RowImage[] = [];
+    let bytes = 0;
+    for (let at = from; at < rows.length && part.length < PART_ROWS; at++) {
+      const row = rows[at];
+      if (row === undefined || (bytes > 0 && bytes + (row.data?.length ?? 0) > PART_BYTES)) break;
+      part.push(row);
+      bytes += row.data?.length ?? 0;
+    }
+    from += part.length;
+    const data = new Uint8Array(bytes);
+    let filled = 0;
+    const sent: PartRow[] = [];
+    for (const { data: content, ...row } of part) {
+      sent.push({ ...row, length: content?.length });
+      if (content !== null) data.set(content, filled);
+      filled += content?.length ?? 0;
+    }
+    yield { rows: sent, data };
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * What the event loop and the thread of a long transaction (transaction-worker.ts) have in common:
+ * the messages, and memory that says how far it is, readable without waiting for an event.
+ */
+import type { RowImage } from "./row-writer.ts";
+
+/** A row without its content, of which `length` bytes stand in the message; undefined: NULL. */
+export type PartRow = Omit<RowImage, "data"> & { readonly length: number | undefined };
+
+/** Messages to the thread, in this order: one `begin`, `rows` as many as needed, one `end`. */
+export type TransactionPart =
+  | {
+      readonly kind: "begin";
+      readonly file: string;
+      /** The file that must be there: another one is left alone. */
+      readonly device: number;
+      readonly inode: number;
+      readonly sync: "normal" | "full";
+      readonly shared: SharedArrayBuffer;
+    }
+  | {
+      readonly kind: "rows";
+      readonly deleted: readonly number[];
+      readonly rows: readonly PartRow[];
+      /** Their content, one after the other. */
+      readonly data: Uint8Array;
+    }
+  | { readonly kind: "end" };
+
+const OUTCOMES = ["pending", "committed", "busy", "failed"] as const;
+/** Nothing of it was written unless it is `committed`. */
+export type TransactionOutcome = (typeof OUTCOMES)[number];
+
+/** Fields of the memory: the outcome's number, whether it was given up, bytes of the text. */
+const OUTCOME = 0;
+const GIVEN_UP = 1;
+const TEXT_BYTES = 2;
+const HEAD_BYTES = 12;
+const MOST_TEXT_BYTES = 1024;
+
+/** One side's view of it. */
+export class TransactionState {
+  readonly shared: SharedArrayBuffer;
+  readonly #fields: Int32Array<SharedArrayBuffer>;
+  readonly #text: Uint8Array<SharedArrayBuffer>;
+
+  constructor(shared = new SharedArrayBuffer(HEAD_BYTES + MOST_TEXT_BYTES)) {
+    this.shared = shared;
+    this.#fields = new Int32Array(shared, 0, HEAD_BYTES / 4);
+    this.#text = new Uint8Array(shared, HEAD_BYTES);
+  }
+
+  get outcome(): TransactionOutcome {
+    return OUTCOMES[Atomics.load(this.#fields, OUTCOME)] ?? "failed";
+  }
+
+  /** Why it failed. */
+  get text(): string {
+    return Buffer.from(this.#text.slice(0, this.#fields[TEXT_BYTES])).toString("utf8");
+  }
+
+  get isGivenUp(): boolean {
+    return Atomics.load(this.#fields, GIVEN_UP) === 1;
+  }
+
+  /** Rows that were not written yet are not written any more. */
+  giveUp(): void {
+    Atomics.store(this.#fields, GIVEN_UP, 1);
+  }
+
+  /** The transaction is over; the first outcome counts. */
+  end(outcome: TransactionOutcome, text: string): void {
+    if (this.outcome !== "pending") return;
+    const bytes = Buffer.from(text).subarray(0, MOST_TEXT_BYTES);
+    this.#text.set(bytes);
+    this.#fields[TEXT_BYTES] = bytes.length;
+    Atomics.store(this.#fields, OUTCOME, OUTCOMES.indexOf(outcome));
+    Atomics.notify(this.#fields, OUTCOME);
+  }
+
+  /** Blocks until it is over, or for `maxMs`. */
+  wait(maxMs: number): void {
+    Atomics.wait(this.#fields, OUTCOME, 0, maxMs);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The thread that writes one long transaction (long-transaction.ts): its COMMIT alone can take
+ * longer than the event loop may be held, since SQLite has to sum up again every page of the WAL
+ * after one that it wrote twice. Has a connection of its own, and one transaction in its life.
+ */
+import { Database } from "bun:sqlite";
+import { statSync } from "node:fs";
+import { errorText } from "../../base/error-text.ts";
+import { isBusy, RowStatements } from "./row-statements.ts";
+import { TransactionState, type TransactionPart } from "./transaction-state.ts";
+
+/** Another process's write lock is waited for so long. */
+const BUSY_TIMEOUT_MS = 1_000;
+
+/** The thread as it is seen from inside. */
+interface Thread {
+  onmessage: ((event: { readonly data: TransactionPart }) => void) | null;
+}
+
+interface Open {
+  readonly database: Database;
+  readonly statements: RowStatements;
+  readonly state: TransactionState;
+}
+
+let open: Open | undefined;
+
+function begin({ shared, ...part }: Extract<TransactionPart, { kind: "begin" }>): void {
+  const state = new TransactionState(shared);
+  try {
+    // Before it is opened: SQLite would apply the WAL beside it to whatever file is there.
+    const { dev, ino } = statSync(part.file);
+    if (dev !== part.device || ino !== part.inode) throw new Error("another file is in its place");
+    const database = new Database(part.file, { readwrite: true, create: false });
+    try {
+      database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+      database.run(`PRAGMA synchronous = ${part.sync.toUpperCase()}`);
+      database.run("PRAGMA wal_autocheckpoint = 0");
+      database.run("BEGIN IMMEDIATE");
+      open = { database, statements: new RowStatements(database), state };
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  } catch (error) {
+    fail(state, error);
+  }
+}
+
+function fail(state: TransactionState, error: unknown): void {
+  close();
+  state.end(isBusy(error) ? "busy" : "failed", errorText(error));
+}
+
+/** An open transaction is rolled back. */
+function close(): void {
+  open?.statements[Symbol.dispose]();
+  open?.database.close();
+  open = undefined;
+}
+
+function take({ database, statements, state }: Open, part: TransactionPart): void {
+  if (part.kind === "rows" && !state.isGivenUp) {
+    for (const inode of part.deleted) statements.remove(inode);
+    let at = 0;
+    for (const { length, ...row } of part.rows) {
+      const data = length === undefined ? null : part.data.subarray(at, at + length);
+      statements.replace({ ...row, data });
+      at += length ?? 0;
+    }
+  } else if (part.kind === "end") {
+    if (state.isGivenUp) throw new Error("given up");
+    database.run("COMMIT");
+    close();
+    state.end("committed", "");
+  }
+}
+
+(globalThis as unknown as Thread).onmessage = ({ data: part }) => {
+  if (part.kind === "begin") return begin(part);
+  // What comes after a failure belongs to nothing.
+  if (open === undefined) return undefined;
+  const { state } = open;
+  try {
+    return take(open, part);
+  } catch (error) {
+    return fail(state, error);
+  }
+};
