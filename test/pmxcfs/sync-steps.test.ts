@@ -1,0 +1,127 @@
+/**
+ * The end of a cluster's sync in steps, on a config.db: readers of memory and of the file have the
+ * old tree until the new one is whole; whenever it is broken off, both have the same; a SIGKILL
+ * leaves the old one.
+ */
+import { expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { statSync } from "node:fs";
+import { WAITS, type Steps } from "../../src/base/steps.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { Guests } from "../../src/pmxcfs/state/guests.ts";
+import { Versions } from "../../src/pmxcfs/state/versions.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
+import { eventually } from "../support/eventually.ts";
+import { filesOfLeader } from "./leader-files.ts";
+import { TempDirectory } from "./support.ts";
+
+/** More than one step of any part handles, and more pages than are written at once. */
+const FILES = 1_000;
+const ORIGIN = { writer: 1, time: 1000 };
+
+function opened(file: string): TreeStore {
+  const tree = openTree({ file, log: silentLog });
+  if (typeof tree === "string") throw new Error(tree);
+  return tree;
+}
+
+/** A tree of one file, with what is derived from it. */
+function nodeWith(file: string) {
+  const tree = opened(file);
+  expect(tree.apply({ kind: "create", path: "own" }, ORIGIN)).toBe(0);
+  const versions = new Versions({ memdb: tree.memdb });
+  return { tree, versions, guests: new Guests({ memdb: tree.memdb, versions }) };
+}
+
+/** Inodes in the file as another process that opens it sees them. */
+function inFile(file: string): number {
+  using database = new Database(file, { readonly: true });
+  return Number(database.query("SELECT count(*) FROM tree WHERE inode > 0").values()[0]?.[0]);
+}
+
+function seen({ tree, versions, guests }: ReturnType<typeof nodeWith>): string {
+  const { entryCount, root } = tree.memdb;
+  const counters = versions.observed.map((path) => versions.of(path)).join();
+  return `${entryCount} ${root.children.size} ${guests.count} ${versions.vmlist} ${counters}`;
+}
+
+const own = (node: ReturnType<typeof nodeWith>): number =>
+  [...node.tree.entries()].find(({ name }) => name === "own")!.inode;
+
+const sync = (node: ReturnType<typeof nodeWith>): Steps<unknown> =>
+  node.tree.commitSync([own(node)], filesOfLeader(FILES, 600));
+
+test("memory and the file have the old tree until the sync is whole, and no step does much", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  const node = nodeWith(file);
+  using _tree = node.tree;
+  const before = seen(node);
+  const steps = sync(node);
+  let count = 0;
+  for (let step = steps.next(); step.done !== true; step = steps.next()) {
+    if (step.value === WAITS) continue;
+    count++;
+    if (node.tree.memdb.entryCount !== 1) continue;
+    expect(seen(node)).toBe(before);
+    if (count % 50 === 0) expect(inFile(file)).toBe(1);
+  }
+  expect([node.tree.memdb.entryCount, inFile(file), node.guests.count]).toEqual([
+    FILES + 3,
+    FILES + 3,
+    FILES / 4,
+  ]);
+  expect(node.versions.of("storage.cfg")).toBe(2);
+  // Rows are noted, sorted, judged, loaded, linked and written: 64 at most in one step.
+  expect(count).toBeGreaterThan((6 * FILES) / 64);
+});
+
+test("a sync that is broken off leaves one tree, on disk as in memory, and the lock free", () => {
+  using directory = new TempDirectory();
+  const all = { old: 0, new: 0 };
+  for (const stopAt of [1, 60, 120, "the last row", "the commit"] as const) {
+    const file = directory.at(`${stopAt}.db`);
+    const node = nodeWith(file);
+    using _tree = node.tree;
+    const steps = sync(node);
+    let rows = 0;
+    for (let step = steps.next(), count = 1; step.done !== true; step = steps.next(), count++) {
+      if (step.value !== WAITS && (step.value ?? 1) > 1) rows++;
+      if (count === stopAt || (stopAt === "the commit" && step.value === WAITS)) break;
+      if (stopAt === "the last row" && rows > FILES / 64) break;
+    }
+    steps.return(undefined);
+    const { entryCount } = node.tree.memdb;
+    expect([stopAt, inFile(file)]).toEqual([stopAt, entryCount]);
+    all[entryCount === 1 ? "old" : "new"]++;
+    expect(node.tree.apply({ kind: "create", path: "after" }, ORIGIN)).toBe(0);
+    expect(inFile(file)).toBe(entryCount + 1);
+  }
+  expect(all.old).toBeGreaterThan(3);
+});
+
+test("a SIGKILL while the rows are being written leaves the old tree", async () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  nodeWith(file).tree[Symbol.dispose]();
+  const program = new URL("./servers/sync.ts", import.meta.url).pathname;
+  const child = Bun.spawn([process.execPath, program, file, "4000", "2000"], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  try {
+    const { value } = await child.stdout.getReader().read();
+    expect(Buffer.from(value ?? "").toString()).toBe("given\n");
+    // What does not fit SQLite's cache is in the log before the commit.
+    const logBytes = (): number => statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+    await eventually("rows in the -wal", () => logBytes() > 4_000_000, 30_000);
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+  using tree = opened(file);
+  expect([...tree.entries()].map(({ name }) => name)).toEqual(["own"]);
+  using database = new Database(file, { readonly: true });
+  expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
+}, 60_000);
