@@ -212,7 +212,7 @@ class Reading {
   #journal(): Overlay | undefined {
     const file = InputFile.open(`${this.#path}-journal`);
     if (typeof file === "string") return undefined;
-    const log = readJournal(file);
+    const log = drained(readJournal(file));
     if (log === undefined) {
       const size = file.size();
       file[Symbol.dispose]();

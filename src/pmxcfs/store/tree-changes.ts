@@ -2,6 +2,7 @@
  * What differs between rows and the tree in memory, and how that is taken over: parents before
  * what is in them, a replaced file told once, in time that grows with the number of changes.
  */
+import { inParts } from "../../base/steps.ts";
 import { isWithin, type Entry, type Memdb } from "../state/memdb.ts";
 import type { TableUpdate } from "./sqlite/database-reader.ts";
 import { newEntry, RowType, type Row } from "./tree-rows.ts";
@@ -83,39 +84,65 @@ export class TreeChanges {
       targets.add(`${row.parent}/${row.name}`);
       if (index % STEP === 0) yield undefined;
     }
-    for (const [index, entry] of gone.entries()) {
-      if (index % STEP === 0) yield undefined;
+    // What was made last lies deepest, mostly: few entries go with each directory.
+    const last: Entry[] = [];
+    for (let at = gone.length - 1; at >= 0; at--) {
+      const entry = gone[at];
+      if (entry === undefined) continue;
       this.#entries.delete(entry.inode);
-      // A file that another one replaces is told of once, when that one takes its place.
+      // What another one replaces is told of once, when that one takes its place. A directory stays
+      // while there is something in it, which may move elsewhere.
       const isReplaced = targets.has(`${entry.parent?.inode ?? 0}/${entry.name}`);
-      if (entry.kind === "file" && !isReplaced) this.#memdb.remove(entry);
+      if (isReplaced || entry.children.size > 0) last.push(entry);
+      else this.#memdb.remove(entry);
+      yield undefined;
     }
     let waiting = yield* parentsFirst(changed);
     while (waiting.length > 0) {
       const later: Row[] = [];
       for (const row of waiting) {
-        if (!this.#applyRow(row)) later.push(row);
+        if (!(yield* this.#applyRow(row))) later.push(row);
         yield undefined;
       }
       if (later.length === waiting.length) break;
       waiting = later;
     }
-    // What was made last lies deepest, mostly: few entries go with each directory.
-    for (const entry of gone.toReversed()) {
-      if (entry.parent !== undefined) this.#memdb.remove(entry);
+    for (const entry of last) {
+      if (entry.parent !== undefined) yield* this.#remove(entry);
+      yield undefined;
+    }
+  }
+
+  /** Takes an entry out, what lies deepest first. */
+  *#remove(entry: Entry): Generator<undefined> {
+    yield* this.#empty(entry);
+    this.#memdb.remove(entry);
+  }
+
+  *#empty(directory: Entry): Generator<undefined> {
+    if (directory.children.size === 0) return;
+    const below: Entry[] = [];
+    for (const entry of this.#memdb.entries(directory)) {
+      below.push(entry);
+      if (below.length % STEP === 0) yield undefined;
+    }
+    for (const entry of below.toReversed()) {
+      this.#memdb.remove(entry);
       yield undefined;
     }
   }
 
   /** False while the row's directory is not there yet, or still in the one that moves into it. */
-  #applyRow(row: Row): boolean {
+  *#applyRow(row: Row): Generator<undefined, boolean> {
     if (row.inode === 0) return true;
     const parent = this.#entries.get(row.parent);
     const entry = this.#entries.get(row.inode);
     if (parent === undefined || (entry !== undefined && isWithin(parent, entry))) return false;
     const kind = kindOf(row);
+    const occupant = parent.children.get(row.name);
+    if (occupant !== undefined && occupant !== entry) yield* this.#empty(occupant);
     if (entry === undefined || entry.kind !== kind || entry.parent === undefined) {
-      if (entry?.parent !== undefined) this.#memdb.remove(entry);
+      if (entry?.parent !== undefined) yield* this.#remove(entry);
       this.#entries.set(row.inode, this.#memdb.add(parent, newEntry(row)));
       return true;
     }
@@ -148,10 +175,12 @@ function* parentsFirst(rows: readonly Row[]): Generator<undefined, Row[]> {
       walked.add(at);
       above.push(at);
       at = byInode.get(at.parent);
+      if (above.length % STEP === 0) yield undefined;
     }
-    for (const each of above.toReversed()) {
+    for (let each = above.pop(); each !== undefined; each = above.pop()) {
       done.add(each);
       sorted.push(each);
+      if (above.length % STEP === STEP - 1) yield undefined;
     }
   }
   return sorted;
@@ -190,7 +219,11 @@ export function* isPlain(
   tree: TreeChanges,
   { changed, gone }: Difference,
 ): Generator<undefined, boolean> {
-  const leaving = new Set(gone.map(({ inode }) => inode));
+  const leaving = new Set<number>();
+  for (const part of inParts(gone)) {
+    for (const { inode } of part) leaving.add(inode);
+    yield undefined;
+  }
   const rows = new Map<number, Row>();
   const names = new Set<string>();
   const placed = new Map<number, Row>();
@@ -228,7 +261,11 @@ export function* isPlain(
     rows.set(row.inode, row);
   }
   for (const entry of gone) {
-    for (const child of entry.children.values()) if (!isAway(child)) return false;
+    for (const child of entry.children.values()) {
+      if (!isAway(child)) return false;
+      count++;
+      if (count % STEP === 0) yield undefined;
+    }
   }
   return true;
 }

@@ -182,8 +182,11 @@ class Judge {
   }
 
   /** Rows whose directory never came: the C server finds this after the last row. */
-  missing(): void {
+  *missing(): Generator<undefined> {
+    let count = 0;
     for (const [node, row] of this.#awaited) {
+      count++;
+      if (count % STEP === 0) yield undefined;
       const wide = row.parent === node.inode ? (row.wideParent ?? row.parent) : node.inode;
       const text = `missing directory inode (inode = ${showInode(wide)})`;
       this.refusals.push({ kind: "missing-directory", text, row });
@@ -196,15 +199,15 @@ class Judge {
     const ahead: Node[] = [this.root];
     const hidden: Node[] = [];
     for (let node = ahead.pop(); node !== undefined; node = ahead.pop()) {
-      if (reached.size % STEP === 0) yield undefined;
       for (const [name, child] of node.children) {
         reached.add(child);
+        if (reached.size % STEP === 0) yield undefined;
         if (!isPathName(name)) hidden.push(child);
         else if (child.row?.type === RowType.DIRECTORY) ahead.push(child);
         if (isPathName(name)) this.entries.push(child);
       }
     }
-    this.#hide(hidden, reached);
+    yield* this.#hide(hidden, reached);
     let count = 0;
     for (const node of this.#nodes.values()) {
       count++;
@@ -215,7 +218,7 @@ class Judge {
     }
   }
 
-  #hide(hidden: readonly Node[], reached: Set<Node>): void {
+  *#hide(hidden: readonly Node[], reached: Set<Node>): Generator<undefined> {
     for (const node of hidden) {
       if (node.row === undefined) continue;
       const text = `no path leads to a name like '${node.row.name}'`;
@@ -225,6 +228,7 @@ class Judge {
         for (const child of at.children.values()) {
           reached.add(child);
           ahead.push(child);
+          if (reached.size % STEP === 0) yield undefined;
         }
       }
     }
@@ -309,7 +313,7 @@ export function* judging(rows: Iterable<Row>): Generator<undefined, JudgedRows> 
     count++;
     if (count % STEP === 0) yield undefined;
   }
-  judge.missing();
+  yield* judge.missing();
   yield* judge.reach();
   yield* judge.guests();
   const { refusals, remarks, entries, rootRow } = judge;

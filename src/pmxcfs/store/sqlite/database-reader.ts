@@ -241,7 +241,7 @@ export class DatabaseReader implements Disposable {
     known: ReadonlyMap<number, PageRows>,
     touched: ReadonlySet<number> | "all",
   ): Generator<undefined, Map<number, PageRows> | string> {
-    const overlay = overlayOf(files);
+    const overlay = yield* overlayOf(files);
     const pages = new Map<number, PageRows>();
     this.hasTable = false;
     if (overlay === undefined && files.main.size() <= 1) return pages;
@@ -289,10 +289,10 @@ function* readFrames(log: OpenLog): Generator<undefined> {
   log.next = log.frames.peek();
 }
 
-function overlayOf({ main, wal, journal }: Files): Overlay | undefined {
+function* overlayOf({ main, wal, journal }: Files): Generator<undefined, Overlay | undefined> {
   if (wal !== undefined && wal.frames.committed > 0) return { file: wal.file, log: wal.frames };
   if (journal === undefined || main.size() <= 1) return undefined;
-  const log = readJournal(journal);
+  const log = yield* readJournal(journal);
   return log === undefined ? undefined : { file: journal, log };
 }
 

@@ -2,7 +2,7 @@
  * A file of somebody else, opened for reading only: its type is looked at before it is opened (a
  * FIFO or a device would block or answer for ever), and again on the descriptor. Owns that.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { close, closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { kindOf, stampOf, type FileStamp } from "../file-walk.ts";
 import { errorText } from "../../../base/error-text.ts";
 
@@ -89,6 +89,8 @@ export class InputFile implements ByteSource, Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    closeSync(this.#fd);
+    // The last descriptor of a file that was replaced frees its pages: 90 ms for 400 MB.
+    if (fstatSync(this.#fd).nlink === 0) close(this.#fd);
+    else closeSync(this.#fd);
   }
 }

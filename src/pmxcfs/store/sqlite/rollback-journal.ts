@@ -10,6 +10,8 @@ const HEADER_BYTES = 28;
 const TO_THE_END = 0xffff_ffff;
 /** The checksum adds every 200th byte, from the end. */
 const STRIDE = 200;
+/** Pages read between two chances to stop. */
+const STEP_PAGES = 16;
 /** Segments in one journal; each sync begins another one. */
 const MAX_SEGMENTS = 1 << 16;
 
@@ -27,8 +29,8 @@ function checksumOf(page: Buffer, nonce: number): number {
   return sum;
 }
 
-/** Undefined when there is nothing to put back: no header, zeroed, or not synced. */
-export function readJournal(file: ByteSource): JournalPages | undefined {
+/** Undefined when there is nothing to put back: no header, zeroed, or not synced. In steps. */
+export function* readJournal(file: ByteSource): Generator<undefined, JournalPages | undefined> {
   const size = file.size();
   const pages = new Map<number, number>();
   const header = Buffer.alloc(HEADER_BYTES);
@@ -46,7 +48,7 @@ export function readJournal(file: ByteSource): JournalPages | undefined {
     const from = at + first.sector;
     const room = Math.floor((size - from) / recordBytes);
     const count = records === TO_THE_END ? room : Math.min(records, room);
-    const whole = take(file, from, Math.max(0, count), first.pageBytes, header, pages);
+    const whole = yield* take(file, from, Math.max(0, count), first.pageBytes, header, pages);
     if (!whole || count < records) break;
     at = Math.ceil((from + count * recordBytes) / first.sector) * first.sector;
   }
@@ -58,17 +60,18 @@ function isSize(value: number, least: number): boolean {
 }
 
 /** Notes the pages of one segment up to the first that is not whole. */
-function take(
+function* take(
   file: ByteSource,
   from: number,
   count: number,
   pageBytes: number,
   header: Buffer,
   pages: Map<number, number>,
-): boolean {
+): Generator<undefined, boolean> {
   const nonce = header.readUInt32BE(12);
   const record = Buffer.alloc(pageBytes + 8);
   for (let index = 0; index < count; index++) {
+    if (index % STEP_PAGES === 0) yield undefined;
     const at = from + index * record.length;
     if (file.read(record, at) < record.length) return false;
     const page = record.readUInt32BE(0);

@@ -19,8 +19,10 @@ const LEAF_TABLE = 0x0d;
 const SCHEMA_SHAPE_COLUMNS = 5;
 /** Levels of a b-tree; more are a circle. */
 const MAX_LEVELS = 40;
-/** Overflow pages read before the caller gets the chance to stop. */
-const CHAIN_STEP = 16;
+/** Overflow pages read before the caller gets the chance to stop, ... */
+const CHAIN_STEP = 8;
+/** ... and rows. */
+const STEP_ROWS = 12;
 /** Bytes of a record that are read to find out what is in it. */
 const HEAD_BYTES = 8192;
 
@@ -187,6 +189,7 @@ export class TreeTable {
       const row = rowFrom(values, this.#source.encoding, this.#numbers);
       bytes += row.data.length;
       rows.push(row);
+      if (rows.length % STEP_ROWS === 0) yield undefined;
     }
     return { page: number, rows, overflow, bytes };
   }
