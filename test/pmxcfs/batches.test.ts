@@ -176,6 +176,26 @@ describe("when changes go into the database", () => {
     expect(existsSync(`${file}.changes`)).toBe(false);
   });
 
+  test("when their content is more than a transaction of 2 ms takes", () => {
+    using directory = new TempDirectory();
+    using tree = opened(directory.at("config.db"));
+    let most = 0;
+    for (let at = 0; at < 40; at++) {
+      const path = `f${at % 8}`;
+      if (at < 8) expect(apply(tree, { kind: "create", path })).toBe(0);
+      const data = Buffer.alloc(300_000, 65 + (at % 26));
+      apply(tree, { kind: "write", path, offset: 0, data });
+      // 1 MiB is three of them, which were created before.
+      most = Math.max(most, tree.figures?.waiting ?? Infinity);
+    }
+    expect(most).toBeLessThanOrEqual(2 * 3);
+    // The same file again and again counts once.
+    expect(tree.flush()).toBe(0);
+    const data = Buffer.alloc(300_000, 48);
+    for (let at = 0; at < 20; at++) apply(tree, { kind: "write", path: "f0", offset: 0, data });
+    expect(tree.figures?.waiting).toBe(20);
+  });
+
   test("when another process opens it", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");

@@ -2,7 +2,7 @@
  * Changes by way of a journal. `--commit batched`: each change is appended to config.db.changes
  * before it is answered (one small write, the same promise: SIGKILL loses nothing), and many go
  * into config.db as one transaction in which only the last state of a row is written: after 5 s,
- * at 256 changes, when somebody else opens the database, at fsync and at the stop.
+ * at 256 changes or 1 MiB of files, when somebody else opens the database, at fsync and at the stop.
  * With `--commit each` the journal is used only in a cluster, while another process holds the
  * database's write lock: the change cannot wait, and all nodes must apply the same.
  *
@@ -31,6 +31,8 @@ export const BatchLimits = {
   changes: 256,
   /** Rows that wait: writing them takes about 2 ms, and the event loop stands still meanwhile. */
   rows: 100,
+  /** Bytes of their content: likewise, 5 us for each page of 4 KiB. */
+  rowBytes: 1024 * 1024,
   /** Bytes of the journal: beyond, changes fail until the database can be written again. */
   journalBytes: 16 * 1024 * 1024,
   /** Before a flush that failed is tried again. */
@@ -68,6 +70,7 @@ export class BatchingWriter implements RowWriter {
   #marked = false;
   /** The last state of each row that waits; undefined: gone. */
   readonly #pending = new Map<number, RowImage | undefined>();
+  #pendingBytes = 0;
   #changes = 0;
   #flushTimer: Timer | undefined;
   #openedTimer: Timer | undefined;
@@ -165,6 +168,7 @@ export class BatchingWriter implements RowWriter {
     this.#written(change);
     this.#journal.reset();
     this.#pending.clear();
+    this.#pendingBytes = 0;
     this.#changes = 0;
     clearInterval(this.#openedTimer);
     this.#openedTimer = undefined;
@@ -214,16 +218,23 @@ export class BatchingWriter implements RowWriter {
     this.#failing = false;
     for (const inode of change.deleted) {
       // Inodes are versions: one made since the database was written has no row there.
+      this.#pend(inode, undefined);
       if (inode > this.#root.version) this.#pending.delete(inode);
-      else this.#pending.set(inode, undefined);
     }
-    for (const row of change.replaced) this.#pending.set(row.inode, row);
+    for (const row of change.replaced) this.#pend(row.inode, row);
     this.#nextRoot = change.root;
     this.#changes++;
-    const { changes, rows } = this.#limits;
-    if (this.#changes >= changes || this.#pending.size >= rows) this.flush(true);
+    const { changes, rows, rowBytes } = this.#limits;
+    const isMuch = this.#pending.size >= rows || this.#pendingBytes >= rowBytes;
+    if (this.#changes >= changes || isMuch) this.flush(true);
     else this.#arm(this.#batched ? this.#limits.flushMs : this.#limits.retryMs);
     return 0;
+  }
+
+  #pend(inode: number, row: RowImage | undefined): void {
+    this.#pendingBytes -= this.#pending.get(inode)?.data?.length ?? 0;
+    this.#pendingBytes += row?.data?.length ?? 0;
+    this.#pending.set(inode, row);
   }
 
   /** The first change that waits: from now on a C server must not start on this database. */
