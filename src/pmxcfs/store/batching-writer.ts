@@ -2,7 +2,8 @@
  * Changes by way of a journal. `--commit batched`: each change is appended to config.db.changes
  * before it is answered (one small write, the same promise: SIGKILL loses nothing), and many go
  * into config.db as one transaction in which only the last state of a row is written: after 5 s,
- * at 256 changes or 1 MiB of files, when somebody else opens the database, at fsync and at the stop.
+ * at 256 changes or 1 MiB of files, when somebody else opens the database, at fsync and at the
+ * stop.
  * With `--commit each` the journal is used only in a cluster, while another process holds the
  * database's write lock: the change cannot wait, and all nodes must apply the same.
  *
