@@ -5,6 +5,8 @@
  * change with its last content. Bounded: beyond its limits contents, then changes are dropped and
  * counted, because a history must never delay a write.
  */
+import { inParts, type Steps } from "../../base/steps.ts";
+import type { ComingTree } from "../state/coming-tree.ts";
 import { isBelowLocks } from "../state/locks.ts";
 import { pathOf, type Change, type Entry, type Memdb } from "../state/memdb.ts";
 import type { Author, ChangeCause, ChangeKind, HistoryChange } from "./change.ts";
@@ -30,6 +32,9 @@ export interface CollectorOptions {
   /** Ms since 1970. */
   readonly now?: () => number;
 }
+
+/** Entries compared between two chances to stop. */
+const ENTRIES_A_STEP = 64;
 
 type Pending = { -readonly [K in keyof HistoryChange]: HistoryChange[K] };
 
@@ -75,7 +80,13 @@ export class HistoryCollector {
     this.#limits = options.limits ?? COLLECTOR_LIMITS;
     this.#now = options.now ?? Date.now;
     for (const entry of options.memdb.entries()) this.#know(pathOf(entry), entry);
-    this.#unsubscribe = options.memdb.subscribe((change) => this.#changed(change));
+    const ends = [
+      options.memdb.subscribe((change) => this.#changed(change)),
+      options.memdb.prepareWith((coming) => this.#prepare(coming)),
+    ];
+    this.#unsubscribe = () => {
+      for (const end of ends) end();
+    };
   }
 
   /** Changes that wait. */
@@ -181,7 +192,7 @@ export class HistoryCollector {
         return;
       }
       case "reloaded":
-        this.#reloaded();
+        // `#prepare` has seen what differs, and notes it afterwards.
         return;
       default:
         kind satisfies never;
@@ -302,24 +313,43 @@ export class HistoryCollector {
     });
   }
 
-  /** A sync has replaced the tree: the differences are its changes. */
-  #reloaded(): void {
-    const left = new Map(this.#known);
-    const { memdb } = this.#options;
-    const placed: [string, Entry][] = [];
-    for (const entry of memdb.entries()) {
-      const path = pathOf(entry);
-      const before = left.get(path);
-      left.delete(path);
-      if (before?.version !== entry.version || before.type !== entry.kind) {
+  /** A sync replaces the tree: what differs is what it changes. */
+  *#prepare(coming: ComingTree): Steps {
+    const seen = new Set<string>();
+    const placed: (readonly [path: string, entry: Entry])[] = [];
+    for (const [path, entry] of coming.paths()) {
+      seen.add(path);
+      const before = this.#known.get(path);
+      if (before?.version !== coming.versionOf(entry) || before.type !== entry.kind) {
         placed.push([path, entry]);
       }
+      if (seen.size % ENTRIES_A_STEP === 0) yield undefined;
     }
-    for (const [path, { type }] of left) this.#removed(path, type, "sync", memdb.root.version);
-    for (const [path, entry] of placed) {
-      const isNew = !this.#known.has(path);
-      const kind = entry.kind === "directory" ? "mkdir" : isNew ? "create" : "replace";
-      this.#push(kind, path, entry, { cause: "sync" });
+    const gone: (readonly [path: string, type: Entry["kind"]])[] = [];
+    let count = 0;
+    for (const [path, { type }] of this.#known) {
+      if (!seen.has(path)) gone.push([path, type]);
+      if (++count % ENTRIES_A_STEP === 0) yield undefined;
+    }
+    coming.after.push(() => this.#synced(placed, gone));
+  }
+
+  *#synced(
+    placed: readonly (readonly [path: string, entry: Entry])[],
+    gone: readonly (readonly [path: string, type: Entry["kind"]])[],
+  ): Steps {
+    const { version } = this.#options.memdb.root;
+    for (const part of inParts(gone)) {
+      for (const [path, type] of part) this.#removed(path, type, "sync", version);
+      yield undefined;
+    }
+    for (const part of inParts(placed)) {
+      for (const [path, entry] of part) {
+        const isNew = !this.#known.has(path);
+        const kind = entry.kind === "directory" ? "mkdir" : isNew ? "create" : "replace";
+        this.#push(kind, path, entry, { cause: "sync" });
+      }
+      yield undefined;
     }
   }
 

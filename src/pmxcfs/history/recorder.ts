@@ -27,7 +27,7 @@ export const BATCH_MS = 350;
 const QUIET_MS = 30;
 const MOST_WAITS = 5;
 /** Bytes of contents in one message to the thread; copying them takes under a millisecond. */
-const BATCH_BYTES = 1024 * 1024;
+const BATCH_BYTES = 256 * 1024;
 /** Shortest and longest pause between tries to write; it doubles each time. */
 const RETRY_MS = [1_000, 60_000] as const;
 /** Interval of the checks of size and age. */

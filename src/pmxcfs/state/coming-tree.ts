@@ -9,12 +9,6 @@ import { newMutable, type Entry, type LoadedEntry, type Mutable } from "./entry.
 /** Entries handled between two chances to stop. */
 const ENTRIES_A_STEP = 64;
 
-/** An entry of both trees, and how it is in the new one. */
-interface Kept {
-  readonly entry: Mutable;
-  readonly next: Omit<Mutable, "children">;
-}
-
 const NO_CHILDREN: ReadonlyMap<string, Entry> = new Map();
 
 /** Made by `comingTree`. */
@@ -23,18 +17,24 @@ export class ComingTree {
   readonly entries: Map<number, Entry>;
   /** Sizes of all files, added up. */
   readonly fileBytes: number;
-  readonly #changed: readonly Kept[];
+  /** What is done after it was taken, in steps, before it changes. */
+  readonly after: (() => Steps)[] = [];
+  readonly #root: Entry;
+  /** Entries of both trees, and how they are in the new one. */
+  readonly #changed: ReadonlyMap<Mutable, Omit<Mutable, "children">>;
   readonly #dropped: readonly Mutable[];
   /** Of directories that are in the old tree too. */
   readonly #children: ReadonlyMap<Mutable, Map<string, Mutable>>;
 
   constructor(parts: {
+    readonly root: Entry;
     readonly entries: Map<number, Entry>;
     readonly fileBytes: number;
-    readonly changed: readonly Kept[];
+    readonly changed: ReadonlyMap<Mutable, Omit<Mutable, "children">>;
     readonly dropped: readonly Mutable[];
     readonly children: ReadonlyMap<Mutable, Map<string, Mutable>>;
   }) {
+    this.#root = parts.root;
     this.entries = parts.entries;
     this.fileBytes = parts.fileBytes;
     this.#changed = parts.changed;
@@ -48,9 +48,31 @@ export class ComingTree {
     return this.#children.get(entry as Mutable) ?? entry.children;
   }
 
+  /** The version that an entry of the new tree will have. */
+  versionOf(entry: Entry): number {
+    return (this.#changed.get(entry as Mutable) ?? entry).version;
+  }
+
+  /** Every entry of the new tree with its path there, a directory before what is in it. */
+  *paths(): Generator<readonly [path: string, entry: Entry]> {
+    const open = [{ prefix: "", children: this.childrenOf(this.#root).entries() }];
+    for (let at = open.at(-1); at !== undefined; at = open.at(-1)) {
+      const next = at.children.next();
+      if (next.done === true) {
+        open.pop();
+        continue;
+      }
+      const [name, entry] = next.value;
+      const path = at.prefix + name;
+      yield [path, entry];
+      const children = this.childrenOf(entry);
+      if (children.size > 0) open.push({ prefix: `${path}/`, children: children.entries() });
+    }
+  }
+
   /** At once: 50 ns for each entry that changed, and for each directory. */
   place(): void {
-    for (const { entry, next } of this.#changed) {
+    for (const [entry, next] of this.#changed) {
       entry.name = next.name;
       entry.parent = next.parent;
       entry.version = next.version;
@@ -86,7 +108,7 @@ export function* comingTree(
     links.push({ entry, fresh, parentInode });
     if (++count % ENTRIES_A_STEP === 0) yield undefined;
   }
-  const changed: Kept[] = [];
+  const changed = new Map<Mutable, Mutable>();
   let fileBytes = 0;
   for (const { entry, fresh, parentInode } of links) {
     const parent = parentInode === 0 ? (root as Mutable) : entries.get(parentInode);
@@ -94,7 +116,7 @@ export function* comingTree(
     (children.get(parent) ?? parent.children).set(fresh.name, entry);
     fresh.parent = parent;
     fileBytes += fresh.size;
-    if (entry !== fresh && !isSame(entry, fresh)) changed.push({ entry, next: fresh });
+    if (entry !== fresh && !isSame(entry, fresh)) changed.set(entry, fresh);
     if (++count % ENTRIES_A_STEP === 0) yield undefined;
   }
   const dropped: Mutable[] = [];
@@ -102,7 +124,7 @@ export function* comingTree(
     if (entries.get(entry.inode) !== entry) dropped.push(entry as Mutable);
     if (++count % ENTRIES_A_STEP === 0) yield undefined;
   }
-  return new ComingTree({ entries, fileBytes, changed, dropped, children });
+  return new ComingTree({ root, entries, fileBytes, changed, dropped, children });
 }
 
 function isSame(entry: Entry, next: Entry): boolean {

@@ -150,9 +150,13 @@ export class Memdb {
     return coming;
   }
 
-  /** Calls `preparer` with each tree that is prepared, before it is taken, and may not be. */
-  prepareWith(preparer: Preparer): void {
+  /**
+   * Calls `preparer` with each tree that is prepared, before it is taken, and may not be; the
+   * function returned ends that.
+   */
+  prepareWith(preparer: Preparer): () => void {
     this.#preparers.add(preparer);
+    return () => this.#preparers.delete(preparer);
   }
 
   /**
@@ -168,13 +172,21 @@ export class Memdb {
     return coming.entries;
   }
 
-  /** Both at once. */
+  /** What is left to do after `take`, in steps, between which the tree must not change. */
+  *settle(coming: ComingTree): Steps {
+    for (const after of coming.after) yield* after();
+  }
+
+  /** All of it at once. */
   reload(
     root: Stamp,
     entries: Iterable<LoadedEntry>,
     old: ReadonlyMap<number, Entry>,
   ): Map<number, Entry> {
-    return this.take(drained(this.prepare(entries, old)), root);
+    const coming = drained(this.prepare(entries, old));
+    const taken = this.take(coming, root);
+    drained(this.settle(coming));
+    return taken;
   }
 
   /** Sets the mtime; the content stays. */

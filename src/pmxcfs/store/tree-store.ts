@@ -171,6 +171,7 @@ export class TreeStore implements Disposable {
       this.#restartLocks();
     });
     if (outcome !== 0) return outcome;
+    yield* this.memdb.settle(coming);
     yield* this.#writer.settle();
     return true;
   }
