@@ -162,7 +162,8 @@ async function serveStore(
     stopping: () => mount && log.tagged("main").info("teardown filesystem"),
   });
   // In a restart by systemd the next server takes the mount over: processes inside notice nothing.
-  if (mount?.mount.isStored === true && (await isRestarting(process.env))) mount.mount.handOver();
+  if (mount?.mount.canBeHandedOver === true && (await isRestarting(process.env)))
+    mount.mount.handOver();
   // Unmount first: then no caller is left that could read the answer of a pending change.
   mount?.[Symbol.dispose]();
   await composition.cluster?.stop();

@@ -32,6 +32,8 @@ export interface Requester {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
+  /** The kernel's number of the request: the same when it is sent again after a take-over. */
+  readonly request: number;
   /** Aborted when the waiting process was interrupted and the request is older than a second. */
   readonly signal: AbortSignal;
 }

@@ -4,7 +4,13 @@
  */
 import type { Requester } from "./file-system.ts";
 import { InHeader } from "./layouts.ts";
+import { UNIQUE_RESEND } from "./opcodes.ts";
 import { spanOf, type Span } from "../wire/struct.ts";
+
+/** The two words of `unique` as one number, the same when the request is sent again. */
+export function requestNumber(low: number, high: number): number {
+  return low + (high & ~UNIQUE_RESEND & 0x1f_ffff) * 2 ** 32;
+}
 
 /** The request under way. One object per session, filled anew for each request. */
 export class FuseRequest {
@@ -43,6 +49,11 @@ export class FuseRequest {
     return copied;
   }
 
+  /** `unique` as one number: its words count up and stay below 2^53. */
+  get number(): number {
+    return requestNumber(this.uniqueLow, this.uniqueHigh);
+  }
+
   get pid(): number {
     return InHeader.read.pid(this.#header);
   }
@@ -78,15 +89,17 @@ export class Asker implements Requester {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
+  readonly request: number;
   readonly #sinceMs = performance.now();
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
   #interrupted = false;
 
-  constructor({ pid, uid, gid }: FuseRequest) {
+  constructor({ pid, uid, gid, number }: FuseRequest) {
     this.pid = pid;
     this.uid = uid;
     this.gid = gid;
+    this.request = number;
   }
 
   get signal(): AbortSignal {

@@ -11,9 +11,9 @@ import { Answer, isErrno } from "./answer.ts";
 import type { FileSystem } from "./file-system.ts";
 import { BatchForgetIn, ForgetIn, ForgetOne, InHeader, InterruptIn, OutHeader } from "./layouts.ts";
 import { negotiate, type Negotiated } from "./negotiation.ts";
-import { NOTIFY_INC_EPOCH, NOTIFY_RESEND, Opcode, opcodeName, UNIQUE_RESEND } from "./opcodes.ts";
+import { NOTIFY_INC_EPOCH, NOTIFY_RESEND, Opcode, opcodeName } from "./opcodes.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
-import { Asker, FuseRequest } from "./request.ts";
+import { Asker, FuseRequest, requestNumber } from "./request.ts";
 
 /** Requests read in one turn of the event loop. */
 const REQUESTS_PER_TURN = 64;
@@ -52,11 +52,6 @@ export interface PendingOperation {
   readonly asker: Asker;
   /** For people, made when it began to wait. */
   readonly path: string;
-}
-
-/** One number for the two words of `unique`, which count up and stay below 2^53. */
-function keyOf(low: number, high: number): number {
-  return low + (high & ~UNIQUE_RESEND & 0x1f_ffff) * 2 ** 32;
 }
 
 export class Session {
@@ -121,7 +116,10 @@ export class Session {
     return "more";
   }
 
-  /** After a take-over: has the kernel send again what was read and not answered. */
+  /**
+   * At a take-over, before anything is read: has the kernel send again what was read and not
+   * answered. It does not know by whom: what this session has read comes again, too.
+   */
   resend(): void {
     const result = this.#notify(NOTIFY_RESEND);
     if (result < 0) this.#log.warn(`unanswered requests are lost: ${errnoText(result)}`);
@@ -218,7 +216,7 @@ export class Session {
   #interrupt({ body }: FuseRequest): void {
     if (body.size < InterruptIn.size) return;
     const { uniqueLow, uniqueHigh } = InterruptIn.read;
-    this.#pending.get(keyOf(uniqueLow(body), uniqueHigh(body)))?.asker.interrupt();
+    this.#pending.get(requestNumber(uniqueLow(body), uniqueHigh(body)))?.asker.interrupt();
   }
 
   #perform(request: FuseRequest, row: Operation): void {
@@ -255,15 +253,15 @@ export class Session {
     return Errno.EIO;
   }
 
-  #park({ uniqueLow, uniqueHigh, opcode, node }: FuseRequest, asker: Asker): void {
+  #park({ number, opcode, node }: FuseRequest, asker: Asker): void {
     const path = this.#fs.describe(node);
-    this.#pending.set(keyOf(uniqueLow, uniqueHigh), { opcode, asker, path });
+    this.#pending.set(number, { opcode, asker, path });
   }
 
   #wait(request: Unanswered, row: Operation, { result, since, traced }: Outcome): void {
     const { opcode, uniqueLow, uniqueHigh } = request;
     const waiting = { opcode, uniqueLow, uniqueHigh };
-    const key = keyOf(uniqueLow, uniqueHigh);
+    const key = requestNumber(uniqueLow, uniqueHigh);
     void this.#settle(result as Promise<unknown>, opcode).then((settled) => {
       this.#pending.get(key)?.asker.done();
       this.#pending.delete(key);
@@ -325,4 +323,4 @@ interface Outcome {
 }
 
 /** Operations that change nothing are not asked on anybody's behalf, and never wait. */
-const NOBODY = { pid: 0, uid: 0, gid: 0, signal: new AbortController().signal };
+const NOBODY = { pid: 0, uid: 0, gid: 0, request: 0, signal: new AbortController().signal };

@@ -3,18 +3,12 @@
  * or an error, never waits for ever, and nothing that was written is lost.
  */
 import { expect } from "bun:test";
-import { mkdirSync, rmdirSync } from "node:fs";
 import { release } from "node:os";
-import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
-import { REPOSITORY } from "../support/native.ts";
 import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
 import { testUnless } from "../support/unless.ts";
 
 const testOnNode = testUnless(noPrivateNode());
-
-/** Everything in full length, which takes two minutes. */
-const SLOW = process.env["PMXCFS_SLOW_TESTS"] !== undefined;
 
 /** The control file system of FUSE connections, and the number of the node's. */
 const CONNECTION = `
@@ -91,36 +85,3 @@ testOnNode("a server that loops for ever is noticed as well", async () => {
   );
   expect(await node.sh("cat /etc/pve/f")).toBe("kept");
 });
-
-testOnNode(
-  "restarts by a service manager with a descriptor store: nobody in the mount sees one",
-  async () => {
-    // The server asks its manager whether the stop is a restart of its control group's unit.
-    const group = `/sys/fs/cgroup/pids/pmxcfs-ipc-test-${process.pid}`;
-    const unit = `${group}/pve-cluster.service`;
-    mkdirSync(unit, { recursive: true });
-    try {
-      await using node = await PrivateNode.start();
-      const times = SLOW ? "50" : "12";
-      const manager = join(REPOSITORY, "test", "mount", "manager.py");
-      const { exitCode, stdout, stderr } = await node.run(
-        ["python3", manager, unit, times],
-        60_000,
-      );
-      expect(`${exitCode} ${stdout}${exitCode === 0 ? "" : stderr}`).toMatch(
-        /^0 \d+ restarts, \d+ operations, no error, longest \d+\.\d+ s, versions without a gap\n$/,
-      );
-    } finally {
-      await eventually("the control group is empty", () => {
-        try {
-          rmdirSync(unit);
-          rmdirSync(group);
-          return true;
-        } catch {
-          return false;
-        }
-      });
-    }
-  },
-  90_000,
-);

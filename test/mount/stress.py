@@ -1,4 +1,5 @@
-"""stress.py OPERATIONS SEED: random operations from four processes on /etc/pve, each with a model of its own directory.
+"""stress.py OPERATIONS SEED [STOP]: random operations from four processes on /etc/pve, each with a model of its own
+directory; they end early when there is a file STOP.
 
 Every result (errno, content, listing) must be the model's; at the end mount, database and models hold the
 same tree, the database is sound, and its version counts every change.
@@ -8,6 +9,7 @@ import errno, os, random, sqlite3, stat, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from steps import page_aligned
 
+STOP = sys.argv[3] if len(sys.argv) > 3 else None
 ROOT, DATABASE, LIMIT, PROCESSES = b"/etc/pve", "/var/lib/pve-cluster/config.db", 1 << 20, 4
 NAMES = [b"a", b"b", b"c.conf", b"\xff\xfe", b"long" * 20, b".hidden"]
 SIZES = [0, 1, 10, 300, 4095, 4096, 4097, 131072, 131073, 300000]
@@ -17,7 +19,7 @@ class Model:
     """A directory as it should be: path -> bytes, or None for a directory."""
 
     def __init__(self, top):
-        self.top, self.tree, self.changes = top, {top: None}, 0
+        self.top, self.tree, self.changes, self.operations = top, {top: None}, 0, 0
 
     def children(self, path):
         return [p for p in self.tree if p.startswith(path + b"/") and b"/" not in p[len(path) + 1:]]
@@ -166,11 +168,14 @@ def work(number, operations, seed):
     os.mkdir(model.top)
     model.changes += 1
     for index in range(operations):
+        if STOP is not None and os.path.exists(STOP):
+            break
         operation, arguments = choose(rng, model)
         want, got = attempt(getattr(model, operation), *arguments), attempt(getattr(real, operation), *arguments)
         if want != got:
             shown = [a[:80] if isinstance(a, bytes) else a for a in (arguments + (got, want))]
             sys.exit("seed %d, process %d, operation %d: %s%s" % (seed, number, index, operation, shown))
+        model.operations += 1
     return model
 
 
@@ -205,18 +210,19 @@ def main():
         if os.fork() == 0:
             model = work(number, operations, seed)
             with os.fdopen(theirs, "wb") as out:
-                out.write(repr((model.tree, model.changes)).encode())
+                out.write(repr((model.tree, model.changes, model.operations)).encode())
             os._exit(0)
         os.close(theirs)
         pipes.append(ours)
-    tree, changes = {}, 0
+    tree, changes, done = {}, 0, 0
     for pipe in pipes:
         text = os.fdopen(pipe, "rb").read()
         if not text:
             sys.exit("a process failed")
-        part, count = eval(text)
+        part, count, operations = eval(text)
         tree.update(part)
         changes += count
+        done += operations
     found = dict(stored())
     version = found.pop(b"version")
     if found != tree:
@@ -229,7 +235,7 @@ def main():
         sys.exit("the mount differs")
     if version != changes + 1:
         sys.exit("%d changes, version %d" % (changes, version))
-    print("%d operations, %d changes, %d entries, equal" % (operations * PROCESSES, changes, len(tree)))
+    print("%d operations, %d changes, %d entries, equal" % (done, changes, len(tree)))
 
 
 main()

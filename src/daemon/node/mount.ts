@@ -14,6 +14,7 @@ import { detachMount, FuseDevice } from "../../platform/fuse-device.ts";
 import type { WakeKind } from "../../platform/fuse-wake.ts";
 import { MountWatchdog } from "../../platform/mount-watchdog.ts";
 import { hasOwnMounts, mountsAt } from "../../platform/mounts.ts";
+import type { ChangeLedger } from "../../pmxcfs/store/change-ledger.ts";
 import { PveFileSystem, type PveFileSystemOptions } from "../../pmxcfs/mount/file-system.ts";
 import { inheritedDevice, storedName } from "./inherited-device.ts";
 import { clearDeadMounts, prepareMountPoint } from "./mount-point.ts";
@@ -31,6 +32,8 @@ export interface MountOptions extends PveFileSystemOptions {
   /** Requests that wait longer than this mean that the server hangs. */
   readonly requestTimeoutSeconds: number;
   readonly hooks: SessionHooks;
+  /** Of the changes, for the server that takes the mount over. */
+  readonly ledger: ChangeLedger;
   readonly log: Log;
   /** Called when somebody has unmounted it. */
   readonly lost: () => void;
@@ -51,6 +54,7 @@ export class Mount {
   readonly fileSystem: PveFileSystem;
   readonly #options: MountOptions;
   #serving: Serving | undefined;
+  #device: FuseDevice | undefined;
   #watchdog: MountWatchdog | undefined;
   /** The name under which the manager keeps the device. */
   #stored: string | undefined;
@@ -129,14 +133,18 @@ export class Mount {
       initialized: () => this.#initialized(device, session),
     });
     const ended = (): void => void this.#ended(session);
+    if (negotiated?.canResend === true) {
+      this.#options.ledger.resume(this.#connection ?? 0);
+      session.resend();
+    }
     const serving = await Serving.start({ device, session, wake, ended });
     if (typeof serving === "string") {
       device[Symbol.dispose]();
       return `fuse_mount error: /dev/fuse cannot be watched: ${serving}`;
     }
     this.#serving = serving;
+    this.#device = device;
     if (negotiated === undefined || session.ended) return undefined;
-    if (negotiated.canResend) session.resend();
     this.#initialized(device, session);
     return undefined;
   }
@@ -145,15 +153,27 @@ export class Mount {
   #initialized(device: FuseDevice, session: Session): void {
     const { negotiated } = session;
     if (negotiated === undefined) return;
+    // What a killed server has read would be answered by nobody: then its mount ends with it.
+    if (negotiated.canResend) this.#store(device, negotiated);
+    const { ledger } = this.#options;
+    if (this.#stored !== undefined && !ledger.isOpen) ledger.begin(this.#connection ?? 0);
+    this.#watch(negotiated);
+  }
+
+  /** Minor number of the mount: names its connection. */
+  get #connection(): number | undefined {
+    return mountsAt(this.#options.directory).at(-1)?.minor;
+  }
+
+  #store(device: FuseDevice, negotiated: Negotiated): void {
     const name = storedName(negotiated);
     this.#stored = storeDescriptor(process.env, device.fd, name) ? name : undefined;
-    this.#watch(negotiated);
   }
 
   #watch({ requestTimeoutSeconds: byKernel }: Negotiated): void {
     const { directory, hangGuard, requestTimeoutSeconds, log } = this.#options;
     if (hangGuard === "off" || byKernel > 0 || requestTimeoutSeconds === 0) return;
-    const minor = mountsAt(directory).at(-1)?.minor;
+    const minor = this.#connection;
     if (minor === undefined) return;
     const watchdog = MountWatchdog.start(minor, requestTimeoutSeconds * 1000);
     if (typeof watchdog === "string") {
@@ -196,20 +216,31 @@ export class Mount {
 
   /** Releases what manager and watchdog keep of a mount that is gone. */
   #release(): void {
+    this.#options.ledger.end();
     if (this.#stored !== undefined) forgetDescriptor(process.env, this.#stored);
     this.#stored = undefined;
     this.#watchdog?.[Symbol.dispose]();
     this.#watchdog = undefined;
   }
 
-  /** True when the manager keeps the device, so that the next server can take the mount over. */
-  get isStored(): boolean {
-    return this.#stored !== undefined;
+  /** True when the next server can take the mount over, as far as is known before `handOver`. */
+  get canBeHandedOver(): boolean {
+    return this.#stored !== undefined || this.session?.negotiated?.canResend === false;
   }
 
-  /** Stops serving and leaves the mount to the next server: requests wait for it in the kernel. */
+  /**
+   * Stops serving and leaves the mount to the next server: requests wait for it in the kernel. Does
+   * nothing where the manager does not keep the device, or a change waits that the kernel cannot
+   * send again.
+   */
   handOver(): void {
-    if (this.#closed) return;
+    const { session } = this;
+    const negotiated = session?.negotiated;
+    if (this.#closed || this.#device === undefined || negotiated === undefined) return;
+    if (!negotiated.canResend && session?.pendingCount === 0) {
+      this.#store(this.#device, negotiated);
+    }
+    if (this.#stored === undefined) return;
     this.#closed = true;
     this.#watchdog?.[Symbol.dispose]();
     this.#serving?.release();

@@ -1,16 +1,20 @@
 /** The node's tree, mounted: the mount with its counters, injected faults and trace socket. */
+import { dirname, join } from "node:path";
 import type { Log } from "../../base/log.ts";
 import { OperationCounters } from "../../fuse/counters.ts";
 import type { SessionHooks } from "../../fuse/session.ts";
 import type { MountReading } from "../../observe/families.ts";
 import type { HistoryRecorder } from "../../pmxcfs/history/recorder.ts";
 import { RecordedReplicator } from "../../pmxcfs/history/replicator.ts";
+import { AnsweredChanges } from "../../pmxcfs/mount/answered-changes.ts";
+import { ChangeLedger } from "../../pmxcfs/store/change-ledger.ts";
 import type { Backend } from "../../pmxcfs/store/open.ts";
 import type { ServiceControls } from "../run-service.ts";
 import type { Composition } from "../services.ts";
 import { Mount } from "./mount.ts";
 import { MountFaults } from "./mount-faults.ts";
 import type { NodeOptions } from "./node.ts";
+import { LEDGER_FILE } from "./paths.ts";
 import { TraceSocket } from "./trace-socket.ts";
 
 export interface MountedTreeOptions {
@@ -60,7 +64,7 @@ export class MountedTree implements Disposable {
     const { promise: lost, resolve } = Promise.withResolvers<string>();
     const debug: { controls: ServiceControls | undefined } = { controls: undefined };
     const mount = await Mount.open({
-      ...mountOptions(options, debug),
+      ...mountOptions(options, debug, openLedger(options)),
       hooks,
       lost: () => resolve(`${node.mount} was unmounted`),
     });
@@ -117,15 +121,29 @@ interface Parts {
   readonly debug: { controls: ServiceControls | undefined };
 }
 
+/** Of the tree's changes; kept where a reboot removes it, for the mount does not outlive one. */
+function openLedger({ node, backend, log }: MountedTreeOptions): ChangeLedger {
+  const { tree } = backend;
+  const directory = node.runDirectory ?? dirname(node.database);
+  const file = join(directory, LEDGER_FILE);
+  const loadedVersion = tree?.loadedVersion ?? 0;
+  const ledger = new ChangeLedger({ file, loadedVersion, log });
+  if (tree !== undefined) tree.ledger = ledger;
+  return ledger;
+}
+
 function mountOptions(
   { node, backend, composition, history, gid, log }: MountedTreeOptions,
   debug: { readonly controls: ServiceControls | undefined },
+  ledger: ChangeLedger,
 ): Omit<Parameters<typeof Mount.open>[0], "hooks" | "lost"> {
   const { replicator, texts } = composition;
+  const recorded = history === undefined ? replicator : new RecordedReplicator(replicator, history);
   return {
     directory: node.mount,
     memdb: backend.memdb,
-    replicator: history === undefined ? replicator : new RecordedReplicator(replicator, history),
+    replicator: new AnsweredChanges(recorded, ledger),
+    ledger,
     texts: {
       ...texts,
       debug: () => log.debugOn,

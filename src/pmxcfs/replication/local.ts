@@ -44,6 +44,7 @@ export function withoutPhantoms(memdb: Memdb, command: TreeCommand): TreeCommand
 /** A change that waits for the database's write lock. */
 interface Waiting {
   readonly command: TreeCommand;
+  readonly request: number | undefined;
   readonly deadlineMs: number;
   readonly answer: (outcome: number) => void;
 }
@@ -64,13 +65,13 @@ export class LocalReplicator implements Replicator {
     this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
   }
 
-  propose(command: TreeCommand, _by?: Requester, signal?: AbortSignal): number | Promise<number> {
+  propose(command: TreeCommand, by?: Requester, signal?: AbortSignal): number | Promise<number> {
     if (this.#tree === undefined) return Errno.EROFS;
     if (this.#waiting.length === 0) {
-      const outcome = this.#apply(this.#tree, command);
+      const outcome = this.#apply(this.#tree, command, by?.request);
       if (outcome !== Errno.EBUSY) return outcome;
     }
-    return this.#wait(command, signal);
+    return this.#wait(command, by?.request, signal);
   }
 
   flush(): 0 | Errno {
@@ -85,18 +86,22 @@ export class LocalReplicator implements Replicator {
     this.#clusterLog.add(message);
   }
 
-  #apply(tree: TreeStore, given: TreeCommand): number {
+  #apply(tree: TreeStore, given: TreeCommand, request: number | undefined): number {
     const origin: Origin = { writer: 0, time: this.#clock() };
     if (isUnlockRequest(tree.memdb, given) && tree.lockExpired(given.path)) {
       const outcome = tree.apply({ kind: "remove", path: given.path }, origin);
       return outcome === 0 ? Errno.ENOENT : outcome;
     }
     const command = withoutPhantoms(tree.memdb, given);
-    const outcome = tree.apply(command, origin);
+    const outcome = tree.apply(command, origin, request);
     return command.kind !== given.kind && outcome > 0 ? 0 : outcome;
   }
 
-  #wait(command: TreeCommand, signal: AbortSignal | undefined): number | Promise<number> {
+  #wait(
+    command: TreeCommand,
+    request: number | undefined,
+    signal: AbortSignal | undefined,
+  ): number | Promise<number> {
     if (this.#waiting.length >= ReplicationLimits.waitingChanges) return Errno.EIO;
     return new Promise((resolve) => {
       const abort = (): void => {
@@ -108,7 +113,7 @@ export class LocalReplicator implements Replicator {
         resolve(outcome);
       };
       const deadlineMs = performance.now() + ReplicationLimits.lockedDatabaseMs;
-      const waiting = { command: kept(command), deadlineMs, answer };
+      const waiting = { command: kept(command), request, deadlineMs, answer };
       this.#waiting.push(waiting);
       signal?.addEventListener("abort", abort, { once: true });
       this.#timer ??= setInterval(() => this.#retry(), ReplicationLimits.lockedRetryMs);
@@ -119,7 +124,8 @@ export class LocalReplicator implements Replicator {
   #retry(): void {
     const tree = this.#tree;
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      const outcome = tree === undefined ? Errno.EROFS : this.#apply(tree, next.command);
+      const outcome =
+        tree === undefined ? Errno.EROFS : this.#apply(tree, next.command, next.request);
       const late = performance.now() >= next.deadlineMs;
       if (outcome === Errno.EBUSY && !late) return;
       this.#waiting.shift();

@@ -11,6 +11,8 @@ export interface Requester {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
+  /** The mount's number of the request, the same when it is sent again; 0 or undefined: none. */
+  readonly request?: number;
 }
 
 /** One line for the cluster log, as LOG_CLUSTER_MSG brings it. Texts are latin1. */

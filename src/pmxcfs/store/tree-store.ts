@@ -13,6 +13,7 @@ import { isBelowLocks, isLockPath, LOCK_DIRECTORY, LockTable } from "../state/lo
 import { pathOf, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
 import type { Origin, TreeCommand } from "../state/tree-command.ts";
 import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
+import type { ChangeLedger } from "./change-ledger.ts";
 import { resized, spliced } from "./file-bytes.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import { imageOf, type RowImage, type RowWriter, type StoreFigures } from "./row-writer.ts";
@@ -51,15 +52,22 @@ export class TreeStore implements Disposable {
   readonly locks: LockTable;
   /** Digests for the cluster. */
   readonly index: TreeIndex;
+  /** Version of the tree as it was loaded. */
+  readonly loadedVersion: number;
+  /** Notes for which request of the mount a change is; undefined: nobody asks for that. */
+  ledger: Pick<ChangeLedger, "note" | "withdraw"> | undefined;
   readonly #writer: RowWriter;
   readonly #log: Log;
   readonly #checked: CheckedTree;
   readonly #orphans = new OrphanRows();
   #entries: Map<number, Entry>;
   #digestTimer: Timer | undefined;
+  /** Of the mount: what the change under way is for. */
+  #request: number | undefined;
 
   constructor(options: TreeStoreOptions) {
     this.memdb = options.memdb;
+    this.loadedVersion = this.version;
     this.locks = new LockTable(options.now);
     this.#entries = new Map(options.entries);
     this.index = new TreeIndex(this.memdb, () => this.#entries);
@@ -89,9 +97,16 @@ export class TreeStore implements Disposable {
    * ENOENT, ENOTDIR: the directory; EACCES: the root, a name that is none, a lock; EEXIST: exists,
    * or the guest number is taken; EFBIG: beyond 1 MiB; ENOTEMPTY; EINVAL: a directory into itself;
    * EBUSY: another process writes to the database just now, apply it again; EIO: it could not be
-   * written (the next one may work).
+   * written (the next one may work). `request`: of the mount, for the ledger.
    */
-  apply(command: TreeCommand, origin: Origin): number {
+  apply(command: TreeCommand, origin: Origin, request?: number): number {
+    this.#request = request;
+    const outcome = this.#perform(command, origin);
+    this.#request = undefined;
+    return outcome;
+  }
+
+  #perform(command: TreeCommand, origin: Origin): number {
     switch (command.kind) {
       case "write":
         return this.#write(command, origin);
@@ -360,8 +375,13 @@ export class TreeStore implements Disposable {
     const all = orphans.length === 0 ? deleted : [...deleted, ...orphans];
     // What the journal replays meets the database's rows, orphans among them: not this one.
     const kept = orphans.length === 0 ? record : undefined;
+    const request = this.#request ?? 0;
+    this.ledger?.note(request, version);
     const outcome = this.#writer.commit({ deleted: all, replaced, root }, kept);
-    if (outcome !== 0) return outcome;
+    if (outcome !== 0) {
+      this.ledger?.withdraw(request);
+      return outcome;
+    }
     this.#orphans.forget(orphans);
     this.memdb.stampRoot(stamp);
     return 0;

@@ -1,0 +1,38 @@
+/**
+ * What the mount's changes go through: one that a server before this one stored, and did not
+ * answer, is answered as it would have been, and not made again.
+ */
+import type { Errno } from "../../base/errno.ts";
+import type { Replicator, Requester } from "../replication/replicator.ts";
+import type { TreeCommand } from "../state/tree-command.ts";
+
+/** Knows what was stored: ChangeLedger. */
+export interface StoredChanges {
+  wasStored(request: number): boolean;
+}
+
+export class AnsweredChanges implements Pick<Replicator, "propose" | "quorate" | "flush"> {
+  readonly #inner: Replicator;
+  readonly #stored: StoredChanges;
+
+  constructor(inner: Replicator, stored: StoredChanges) {
+    this.#inner = inner;
+    this.#stored = stored;
+  }
+
+  get quorate(): boolean {
+    return this.#inner.quorate;
+  }
+
+  propose(command: TreeCommand, by?: Requester, signal?: AbortSignal): number | Promise<number> {
+    const request = by?.request;
+    if (request !== undefined && this.#stored.wasStored(request)) {
+      return command.kind === "write" ? command.data.length : 0;
+    }
+    return this.#inner.propose(command, by, signal);
+  }
+
+  flush(): 0 | Errno {
+    return this.#inner.flush();
+  }
+}

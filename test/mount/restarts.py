@@ -1,0 +1,72 @@
+"""restarts.py CGROUP TIMES: restarts the server TIMES, in order, while processes write, read, stand in the mount and
+have a bind mount of it, and says what they saw.
+"""
+import os, sqlite3, subprocess, sys, threading, time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from manager import Manager
+
+GROUP, TIMES = sys.argv[1], int(sys.argv[2])
+
+
+def write_file(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def worker(path, stop, rounds, waits, errors):
+    """Writes and reads back, all the time; notes how long each call took."""
+    directory, number = os.path.dirname(path), 0
+    while not stop.is_set():
+        number += 1
+        calls = [lambda: write_file(path + ".tmp", str(number)), lambda: os.rename(path + ".tmp", path), lambda: open(path).read(),
+                 lambda: os.statvfs(directory), lambda: os.listdir(directory)]
+        for call in calls:
+            since = time.monotonic()
+            try:
+                result = call()
+                if isinstance(result, str) and result != str(number):
+                    errors.append("wrong content")
+            except OSError as e:
+                errors.append(str(e))
+            waits.append(time.monotonic() - since)
+        rounds.append(path)
+
+
+manager = Manager(GROUP)
+manager.start()
+os.mkdir("/etc/pve/d")
+held = open("/etc/pve/d/held", "w+")
+held.write("held"), held.flush()
+os.mkdir("/run/bound")
+subprocess.run(["mount", "--bind", "/etc/pve/d", "/run/bound"], check=True)
+shell = subprocess.Popen(["sleep", "infinity"], cwd="/etc/pve/d")
+stop, rounds, waits, errors = threading.Event(), [], [], []
+paths = ("/etc/pve/d/one", "/run/bound/two")
+workers = [threading.Thread(target=worker, args=(path, stop, rounds, waits, errors)) for path in paths]
+for each in workers:
+    each.start()
+for _ in range(TIMES):
+    wanted = len(rounds) + 4
+    while len(rounds) < wanted:
+        time.sleep(0.001)
+    manager.stop("restart")
+    manager.start()
+stop.set()
+for each in workers:
+    each.join()
+held.seek(0)
+if held.read() != "held" or os.listdir("/proc/%d/cwd" % shell.pid) != os.listdir("/etc/pve/d"):
+    errors.append("what was open or entered is another one")
+shell.kill(), held.close()
+subprocess.run(["umount", "/run/bound"], check=True)
+manager.stop("stop")
+if any(line.split()[1] == "/etc/pve" for line in open("/proc/mounts")):
+    errors.append("a plain stop left the mount")
+rows = sqlite3.connect("/var/lib/pve-cluster/config.db").execute("select max(version), count(*) from tree").fetchone()
+# mkdir 1, held 2 (create, write), then 3 for each round that ended.
+expected = 1 + 1 + 2 + 3 * len(rounds)
+if rows[0] != expected:
+    errors.append("version %d, not %d" % (rows[0], expected))
+print("%d restarts, %d operations, %s, longest %.2f s, versions %s" % (
+    TIMES, len(waits), errors[:5] or "no error", max(waits), "without a gap" if rows[0] == expected else "with a gap"))

@@ -1,0 +1,85 @@
+/**
+ * A service manager with a descriptor store (manager.py) keeps the mount while its server is
+ * restarted or killed: processes in it see neither, no change is lost and none happens twice.
+ */
+import { expect } from "bun:test";
+import { mkdirSync, rmdirSync } from "node:fs";
+import { release } from "node:os";
+import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
+import { REPOSITORY } from "../support/native.ts";
+import { noPrivateNode, PrivateNode, type Ran } from "../support/private-node.ts";
+import { testUnless } from "../support/unless.ts";
+
+/** Everything in full length, which takes minutes. */
+const SLOW = process.env["PMXCFS_SLOW_TESTS"] !== undefined;
+
+/**
+ * Runs a script of this directory in a node, with a control group for the server: it asks its
+ * manager whether the stop is a restart of its control group's unit.
+ */
+async function runManaged(script: string, ...words: string[]): Promise<Ran> {
+  const group = `/sys/fs/cgroup/pids/pmxcfs-ipc-test-${process.pid}`;
+  const unit = `${group}/pve-cluster.service`;
+  mkdirSync(unit, { recursive: true });
+  try {
+    await using node = await PrivateNode.start();
+    const path = join(REPOSITORY, "test", "mount", script);
+    return await node.run(["python3", path, unit, ...words], SLOW ? 600_000 : 80_000);
+  } finally {
+    await eventually("the control group is empty", () => {
+      try {
+        rmdirSync(unit);
+        rmdirSync(group);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+  }
+}
+
+/** FUSE_NOTIFY_RESEND came with Linux 6.9. */
+function lacksResend(): string | undefined {
+  const [major = 0, minor = 0] = release().split(".").map(Number.parseFloat);
+  const has = major > 6 || (major === 6 && minor >= 9);
+  return has ? undefined : `needs Linux 6.9, this is ${release()}`;
+}
+
+const said = ({ exitCode, stdout, stderr }: Ran): string =>
+  `${exitCode} ${stdout}${exitCode === 0 ? "" : stderr}`;
+
+const testOnNode = testUnless(noPrivateNode());
+const testCrash = testUnless(noPrivateNode() ?? lacksResend());
+
+testOnNode(
+  "restarts by a service manager: nobody in the mount sees one",
+  async () => {
+    expect(said(await runManaged("restarts.py", SLOW ? "50" : "12"))).toMatch(
+      /^0 \d+ restarts, \d+ operations, no error, longest \d+\.\d+ s, versions without a gap\n$/,
+    );
+  },
+  90_000,
+);
+
+testCrash(
+  "a server that is killed at random moments: nobody in the mount sees it, nothing is lost",
+  async () => {
+    const seed = String(Math.floor(Math.random() * 1e6));
+    const ran = await runManaged("crashes.py", seed, "storm", SLOW ? "500" : "20");
+    expect(`seed ${seed}: ${said(ran)}`).toMatch(
+      /^seed \d+: 0 \d+ operations, \d+ changes, \d+ entries, equal\n$/,
+    );
+  },
+  90_000,
+);
+
+testUnless(noPrivateNode() ?? lacksResend() ?? (Bun.which("strace") ? undefined : "needs strace"))(
+  "a server that is killed before an answer: the next one gives it, no change happens twice",
+  async () => {
+    expect(said(await runManaged("crashes.py", "1", "answers"))).toMatch(
+      /^0 \d+ answers of \d+ kinds lost, no error\n$/,
+    );
+  },
+  90_000,
+);

@@ -1,0 +1,168 @@
+/** The ledger of the mount's requests: what a server knows of the changes of a killed one. */
+import { expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { existsSync, statSync, writeFileSync } from "node:fs";
+import { Errno } from "../../src/base/errno.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { AnsweredChanges } from "../../src/pmxcfs/mount/answered-changes.ts";
+import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
+import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
+import { ChangeLedger } from "../../src/pmxcfs/store/change-ledger.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
+
+const CONNECTION = 40;
+const CREATE: TreeCommand = { kind: "create", path: "f" };
+const WRITE: TreeCommand = { kind: "write", path: "f", offset: 0, data: Buffer.from("four") };
+
+const by = (request: number) => ({ pid: 1, uid: 0, gid: 0, request });
+
+/** A server on the database in `directory`; the scope's end is its crash: the ledger stays. */
+function server(directory: string) {
+  const tree = openTree({ file: `${directory}/config.db`, log: silentLog });
+  if (typeof tree === "string") throw new Error(tree);
+  const { loadedVersion } = tree;
+  const ledger = new ChangeLedger({ file: `${directory}/ledger`, loadedVersion, log: silentLog });
+  tree.ledger = ledger;
+  const clusterLog = { add: () => {} };
+  const local = new LocalReplicator({ tree, status: { set: () => 0 }, clusterLog });
+  const changes = new AnsweredChanges(local, ledger);
+  return { tree, ledger, changes, [Symbol.dispose]: () => tree[Symbol.dispose]() };
+}
+
+test("what was stored is answered once by the next server, and not made again", () => {
+  using directory = new TempDirectory();
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    expect(first.changes.propose(CREATE, by(10))).toBe(0);
+    expect(first.changes.propose(WRITE, by(12))).toBe(4);
+  }
+  using second = server(directory.path);
+  second.ledger.resume(CONNECTION);
+  const { version } = second.tree;
+  expect(second.changes.propose(CREATE, by(10))).toBe(0);
+  expect(second.changes.propose(WRITE, by(12))).toBe(4);
+  expect(second.tree.version).toBe(version);
+  expect(second.changes.propose(CREATE, by(10))).toBe(Errno.EEXIST);
+  expect(second.changes.propose(CREATE, by(14))).toBe(Errno.EEXIST);
+});
+
+test("a request of two changes, killed between them, makes only the second", () => {
+  using directory = new TempDirectory();
+  const truncate: TreeCommand = { kind: "truncate", path: "f", size: 0 };
+  const utime: TreeCommand = { kind: "utime", path: "f", mtime: 5 };
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    expect(first.changes.propose(CREATE, by(10))).toBe(0);
+    expect(first.changes.propose(truncate, by(12))).toBe(0);
+  }
+  using second = server(directory.path);
+  second.ledger.resume(CONNECTION);
+  const { version } = second.tree;
+  expect(second.changes.propose(truncate, by(12))).toBe(0);
+  expect(second.changes.propose(utime, by(12))).toBe(0);
+  expect(second.tree.version).toBe(version + 1);
+});
+
+test("a record of a change that was not stored is dropped before its version comes", () => {
+  using directory = new TempDirectory();
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    // Killed between the record and the commit.
+    first.ledger.note(10, first.tree.version + 1);
+  }
+  {
+    using second = server(directory.path);
+    second.ledger.resume(CONNECTION);
+    expect(second.changes.propose(CREATE, by(12))).toBe(0);
+  }
+  using third = server(directory.path);
+  third.ledger.resume(CONNECTION);
+  expect(third.ledger.wasStored(10)).toBe(false);
+  expect(third.ledger.wasStored(12)).toBe(true);
+});
+
+test("a change that waits for the database is noted when it is stored", async () => {
+  using directory = new TempDirectory();
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    using other = new Database(`${directory.path}/config.db`);
+    other.run("BEGIN IMMEDIATE");
+    const waiting = first.changes.propose(CREATE, by(10));
+    expect(waiting).toBeInstanceOf(Promise);
+    other.run("ROLLBACK");
+    expect(await waiting).toBe(0);
+  }
+  using second = server(directory.path);
+  second.ledger.resume(CONNECTION);
+  expect(second.ledger.wasStored(10)).toBe(true);
+});
+
+test("a server that is killed, too, leaves the records to the one after it", () => {
+  using directory = new TempDirectory();
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    expect(first.changes.propose(CREATE, by(10))).toBe(0);
+  }
+  {
+    using second = server(directory.path);
+    second.ledger.resume(CONNECTION);
+    // Goes behind the record it found.
+    expect(second.changes.propose({ kind: "mkdir", path: "d" }, by(12))).toBe(0);
+  }
+  using third = server(directory.path);
+  third.ledger.resume(CONNECTION);
+  expect([10, 12].map((request) => third.ledger.wasStored(request))).toEqual([true, true]);
+});
+
+test("records of another mount, or of another format, count for nothing", () => {
+  using directory = new TempDirectory();
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    expect(first.changes.propose(CREATE, by(10))).toBe(0);
+  }
+  {
+    using second = server(directory.path);
+    second.ledger.resume(CONNECTION + 1);
+    expect(second.ledger.wasStored(10)).toBe(false);
+    expect(second.ledger.isOpen).toBe(true);
+  }
+  writeFileSync(`${directory.path}/ledger`, "cut");
+  using third = server(directory.path);
+  third.ledger.resume(CONNECTION);
+  expect(third.ledger.isOpen).toBe(true);
+});
+
+test("the file is root's alone, and goes with the mount", () => {
+  using directory = new TempDirectory();
+  using only = server(directory.path);
+  const file = `${directory.path}/ledger`;
+  writeFileSync(file, "", { mode: 0o644 });
+  only.ledger.begin(CONNECTION);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  only.ledger.end();
+  expect(existsSync(file)).toBe(false);
+  expect(only.changes.propose(CREATE, by(10))).toBe(0);
+});
+
+test("a ledger that cannot be written says so once and fails no change", () => {
+  using directory = new TempDirectory();
+  using only = server(directory.path);
+  const log = rememberingLog();
+  only.tree.ledger = new ChangeLedger({
+    file: `${directory.path}/missing/ledger`,
+    loadedVersion: 1,
+    log,
+  });
+  const ledger = only.tree.ledger as ChangeLedger;
+  ledger.begin(CONNECTION);
+  expect(ledger.isOpen).toBe(false);
+  expect(only.changes.propose(CREATE, by(10))).toBe(0);
+  expect(log.lines.filter((line) => line.includes("after a crash of this server"))).toHaveLength(1);
+});
