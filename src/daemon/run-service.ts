@@ -15,6 +15,8 @@ import { onDebugToggle, onHangUp, stopRequested } from "../platform/signals.ts";
 export interface ServiceControls {
   /** Switches debug output, requests included; returns the new state. */
   toggleDebug(): boolean;
+  /** As Service.needsLoop. */
+  needsLoop(): boolean;
 }
 
 /** Callbacks and outlets around a service. */
@@ -72,7 +74,10 @@ export async function runService(
   onHangUp((signal) => {
     main.info(`${signal}: stderr is the log, and what is served is reread by itself; going on`);
   });
-  ready?.(observation);
+  ready?.({
+    toggleDebug: () => observation.toggleDebug(),
+    needsLoop: () => service.needsLoop,
+  });
   main.info(`serving ${name}, ${capacityText(service.capacity)}`);
   if (observe.readyFd !== undefined) tellReady(observe.readyFd);
   notify(`READY=1\nSTATUS=serving ${name}`);

@@ -46,7 +46,7 @@ export class Serving {
 
   #turn(): void {
     if (this.#closed) return;
-    const state = this.session.drain(0);
+    const state = this.session.drain();
     if (state !== "ended") {
       this.#wake?.arm();
       return;

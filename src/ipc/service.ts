@@ -163,6 +163,11 @@ export class Service {
     return this.#settings.connections;
   }
 
+  /** The thread is needed: it looks for a client's next request, or an event waits for it. */
+  get needsLoop(): boolean {
+    return this.#scheduler.isPolling || this.#sockets.isLoopReady;
+  }
+
   /** How many connections there is room for, and why not for more. */
   get capacity(): Capacity {
     return capacityOf(this.#settings);

@@ -67,11 +67,16 @@ async function entries(name: string): Promise<string[]> {
   return lines.filter((line) => !line.includes(" d "));
 }
 
+/** vim over the file `v`, in a word that is in it. */
+const edit = (settings: string, text: string): string =>
+  `vim -N -u NONE -i NONE -n -es --cmd '${settings}' -c '%s/old/${text}/' -c 'wq' v`;
+/** Until a shell condition holds; the test's limit ends it otherwise. */
+const wait = (condition: string): string => `until ${condition}; do :; done`;
+const screen = (text: string): string => `tmux capture-pane -p -t n | grep -q '${text}'`;
+
 testPrograms(
   "vim replaces a file: no backup, no swap file stays, also with backups on",
   async () => {
-    const edit = (settings: string, text: string): string =>
-      `vim -N -u NONE -i NONE -n -es --cmd '${settings}' -c '%s/old/${text}/' -c 'wq' v`;
     const script =
       `echo old >v; ${edit("set nowritebackup", "a old")}; ` +
       `${edit("set writebackup backupcopy=no", "b old")}; ` +
@@ -104,8 +109,6 @@ testPrograms("a vim that is killed leaves a swap file from which vim recovers", 
 });
 
 testPrograms("nano writes in place, and its backup beside", async () => {
-  const wait = (condition: string): string => `until ${condition}; do :; done`;
-  const screen = (text: string): string => `tmux capture-pane -p -t n | grep -q '${text}'`;
   const script =
     `echo old >n; tmux -f /dev/null new-session -d -s n 'nano -I -B n'; ${wait(screen("old"))}; ` +
     `tmux send-keys -t n 'new '; ${wait(screen("new old"))}; tmux send-keys -t n C-s; ` +

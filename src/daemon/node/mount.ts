@@ -32,6 +32,8 @@ export interface MountOptions extends PveFileSystemOptions {
   /** Requests that wait longer than this mean that the server hangs. */
   readonly requestTimeoutSeconds: number;
   readonly hooks: SessionHooks;
+  /** False while others have a use for the thread when the kernel has no request. */
+  readonly mayLook: () => boolean;
   /** Of the changes, for the server that takes the mount over. */
   readonly ledger: ChangeLedger;
   readonly log: Log;
@@ -120,7 +122,7 @@ export class Mount {
     device: FuseDevice,
     negotiated: Negotiated | undefined,
   ): Promise<string | undefined> {
-    const { log, requestTimeoutSeconds, hangGuard, hooks, wake } = this.#options;
+    const { log, requestTimeoutSeconds, hangGuard, hooks, mayLook, wake } = this.#options;
     const { fileSystem } = this;
     const byKernel = hangGuard === "auto" ? requestTimeoutSeconds : 0;
     const session = new Session({
@@ -129,6 +131,7 @@ export class Mount {
       log,
       requestTimeoutSeconds: byKernel,
       hooks,
+      mayLook,
       ...(negotiated === undefined ? {} : { negotiated }),
       initialized: () => this.#initialized(device, session),
     });

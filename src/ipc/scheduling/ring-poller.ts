@@ -87,6 +87,11 @@ export class RingPoller<T extends Polled> {
     this.#addresses = new BigInt64Array(buffer);
   }
 
+  /** A client's next request is looked for in this turn of the event loop, or in the next one. */
+  get isPolling(): boolean {
+    return this.#scheduled;
+  }
+
   /** This connection had `served` requests since `sinceNs`: looks at it for a while. */
   activate(connection: T, sinceNs: number, served: number): void {
     // Its memory is gone when the request that was served was its last.

@@ -35,6 +35,11 @@ export class Scheduler {
     });
   }
 
+  /** As RingPoller.isPolling. */
+  get isPolling(): boolean {
+    return this.#poller.isPolling;
+  }
+
   /** Notify bytes of `connection` have been read. */
   notified(connection: Connection): void {
     const sinceNs = Bun.nanoseconds();
