@@ -10,7 +10,7 @@ import { spanOf } from "../wire/struct.ts";
 import { Answer, isErrno } from "./answer.ts";
 import type { FileSystem } from "./file-system.ts";
 import { BatchForgetIn, ForgetIn, ForgetOne, InHeader, InterruptIn, OutHeader } from "./layouts.ts";
-import { Look } from "./look.ts";
+import { DevicePoll } from "./device-poll.ts";
 import { negotiate, type Negotiated } from "./negotiation.ts";
 import { NOTIFY_INC_EPOCH, NOTIFY_RESEND, Opcode, opcodeName } from "./opcodes.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
@@ -20,8 +20,8 @@ import { Asker, FuseRequest, requestNumber } from "./request.ts";
 const REQUESTS_PER_TURN = 64;
 /** A turn ends after this, whatever is still there: other sockets and timers get theirs. */
 const TURN_NS = 1_500_000;
-/** One look for the next request. */
-const LOOK_NS = 20_000;
+/** One poll for the next request. */
+const POLL_NS = 20_000;
 
 /**
  * Watches or changes what a session does. Each is called for every operation, so it is quick; it
@@ -46,7 +46,7 @@ export interface SessionOptions {
   readonly negotiated?: Negotiated;
   readonly hooks?: SessionHooks;
   /** False while others have a use for the thread when there is no request; true unless given. */
-  readonly mayLook?: () => boolean;
+  readonly mayPoll?: () => boolean;
   /** INIT was answered: `negotiated` is set. */
   readonly initialized?: () => void;
 }
@@ -66,11 +66,11 @@ export class Session {
   readonly #timeoutSeconds: number;
   readonly #request: FuseRequest;
   readonly #answer = new Answer();
-  readonly #look = new Look(LOOK_NS);
+  readonly #poll = new DevicePoll(POLL_NS);
   readonly #pending = new Map<number, PendingOperation>();
   readonly #initialized: (() => void) | undefined;
   readonly #hooks: SessionHooks;
-  readonly #mayLook: () => boolean;
+  readonly #mayPoll: () => boolean;
   #negotiated: Negotiated | undefined;
   #ended = false;
   #canExpire = true;
@@ -83,7 +83,7 @@ export class Session {
     this.#request = new FuseRequest(spanOf(options.device.request));
     this.#initialized = options.initialized;
     this.#hooks = options.hooks ?? {};
-    this.#mayLook = options.mayLook ?? (() => true);
+    this.#mayPoll = options.mayPoll ?? (() => true);
     this.#negotiated = options.negotiated;
   }
 
@@ -114,10 +114,10 @@ export class Session {
     if (this.#ended) return "ended";
     const until = Bun.nanoseconds() + TURN_NS;
     for (let count = 0; count < REQUESTS_PER_TURN; count++) {
-      const due = count === 0 ? 0 : this.#look.take();
-      const lookNs = due > 0 && this.#mayLook() ? due : 0;
-      const length = this.#device.read(lookNs);
-      this.#look.ended(lookNs, length !== Errno.EAGAIN);
+      const due = count === 0 ? 0 : this.#poll.take();
+      const pollNs = due > 0 && this.#mayPoll() ? due : 0;
+      const length = this.#device.read(pollNs);
+      this.#poll.ended(pollNs, length !== Errno.EAGAIN);
       if (length === Errno.EAGAIN) return "idle";
       if (length < 0) return this.#end(length);
       this.#serve(length);

@@ -58,11 +58,11 @@ export class FuseDevice implements Disposable {
 
   /**
    * Reads one request into `request`; its bytes, or an errno: EAGAIN when there is none (after
-   * `lookNs` of looking), ENODEV after unmount or abort.
+   * `pollNs` of polling), ENODEV after unmount or abort.
    */
-  read(lookNs: number): number {
+  read(pollNs: number): number {
     const { address, bytes } = this.#memory;
-    return shim.shim_fuse_read(this.fd, address, bytes.length, lookNs);
+    return shim.shim_fuse_read(this.fd, address, bytes.length, pollNs);
   }
 
   /** Writes `size` bytes of `head`, then `body`. ENOENT: the request is gone; EINVAL: refused. */

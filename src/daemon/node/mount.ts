@@ -33,7 +33,7 @@ export interface MountOptions extends PveFileSystemOptions {
   readonly requestTimeoutSeconds: number;
   readonly hooks: SessionHooks;
   /** False while others have a use for the thread when the kernel has no request. */
-  readonly mayLook: () => boolean;
+  readonly mayPoll: () => boolean;
   /** Of the changes, for the server that takes the mount over. */
   readonly ledger: ChangeLedger;
   readonly log: Log;
@@ -122,7 +122,7 @@ export class Mount {
     device: FuseDevice,
     negotiated: Negotiated | undefined,
   ): Promise<string | undefined> {
-    const { log, requestTimeoutSeconds, hangGuard, hooks, mayLook, wake } = this.#options;
+    const { log, requestTimeoutSeconds, hangGuard, hooks, mayPoll, wake } = this.#options;
     const { fileSystem } = this;
     const byKernel = hangGuard === "auto" ? requestTimeoutSeconds : 0;
     const session = new Session({
@@ -131,7 +131,7 @@ export class Mount {
       log,
       requestTimeoutSeconds: byKernel,
       hooks,
-      mayLook,
+      mayPoll,
       ...(negotiated === undefined ? {} : { negotiated }),
       initialized: () => this.#initialized(device, session),
     });

@@ -151,7 +151,7 @@ function mountOptions(
         if (log.debugOn !== on) debug.controls?.toggleDebug();
       },
     },
-    mayLook: () => debug.controls?.needsLoop() !== true,
+    mayPoll: () => debug.controls?.needsLoop() !== true,
     nodeName: Buffer.from(backend.members.nodeName).toString("latin1"),
     gid,
     wake: node.wake,
