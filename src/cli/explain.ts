@@ -19,6 +19,7 @@ import {
   explain,
   looksLikeCode,
 } from "../tools/diagnosis/explain.ts";
+import { programOf } from "../tools/diagnosis/log-line.ts";
 import { flag, repeated } from "./args.ts";
 import { command } from "./command.ts";
 import { ExitCode, UsageFailure } from "./failure.ts";
@@ -29,12 +30,23 @@ import { print, stdoutStyle } from "./terminal.ts";
 const INPUT_BYTES = 64 * 1024 * 1024;
 
 /** What to do about a line that is not known. */
-const NEXT = `\
-Nothing is known about this text. What to run next:
-  pmxcfs-ipc --check                              looks at this node itself
-  journalctl -b -u pve-cluster -u corosync -n 50  the lines around it
-  pmxcfs-ipc explain -                            reads a whole log: pipe one in
-`;
+const NEXT = [
+  ["pmxcfs-ipc --check", "looks at this node itself"],
+  ["journalctl -b -u pve-cluster -u corosync -n 50", "the lines around it"],
+  ["pmxcfs-ipc explain -", "reads a whole log: pipe one in"],
+] as const;
+
+/** The same, with the log of the program that says the line. */
+function nextSteps(words: string): string {
+  const program = programOf(words);
+  const own = /^[\w.@-]+$/.test(program ?? "")
+    ? [[`journalctl -b -t ${program} -n 50`, `what ${program} says before and after it`] as const]
+    : [];
+  const steps = [...own, ...NEXT];
+  const width = Math.max(...steps.map(([text]) => text.length));
+  const lines = steps.map(([text, what]) => `  ${text.padEnd(width)}  ${what}\n`);
+  return `Nothing is known about this text. What to run next:\n${lines.join("")}`;
+}
 
 interface Piped {
   readonly explanations: Explanation[];
@@ -63,7 +75,7 @@ async function piped(): Promise<Piped> {
 function unknown(words: string): string {
   const name = words.trim().toUpperCase();
   const meant = looksLikeCode(words) ? suggest(name, CODE_NAMES) : undefined;
-  if (meant === undefined) return NEXT;
+  if (meant === undefined) return nextSteps(words);
   return `${name} is no code of --check. Did you mean ${meant}?\n`;
 }
 

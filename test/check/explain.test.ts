@@ -127,6 +127,47 @@ test("a paste of several lines explains each error once", () => {
   expect(ids.map(({ text }) => text.id)).toEqual(["connection-refused", "acl-list"]);
 });
 
+test("a record of the journal in JSON is the line that syslog has", () => {
+  const record = {
+    SYSLOG_IDENTIFIER: "pmxcfs",
+    _PID: "1012",
+    MESSAGE: "[main] crit: Unable to get www-data group ID",
+    // A record has some forty fields: more than a line of a log usually has.
+    _CMDLINE: "x".repeat(6_000),
+  };
+  const bytes = { ...record, MESSAGE: [...Buffer.from("\u001B[31mnode lost quorum\u001B[0m")] };
+  const log = `${JSON.stringify(record)}\n${JSON.stringify(bytes)}\n`;
+  expect(explain(log).map(({ text }) => text.id)).toEqual(["www-data-group", "no-quorum"]);
+  const foreign = { SYSLOG_IDENTIFIER: "mysqld", _PID: "5", MESSAGE: "Connection refused" };
+  expect(explain(JSON.stringify(foreign))).toEqual([]);
+});
+
+test("of a log the cause comes before what follows from it, and normal lines last", () => {
+  const log = [
+    "Nov 25 10:00:00 pve1 pvedaemon[9]: starting 3 worker(s)",
+    "Nov 25 10:00:00 pve1 pveproxy[7]: ipcc_send_rec[1] failed: Connection refused",
+    "Nov 25 10:00:01 pve1 systemd[1]: pve-cluster.service: Start request repeated too quickly.",
+    "Nov 25 10:00:02 pve1 corosync[5]: [KNET  ] link: host: 2 link: 0 is down",
+    "Nov 25 10:00:03 pve1 pmxcfs[4]: [main] crit: Unable to resolve node name 'pve1' to a x",
+  ].join("\n");
+  expect(explain(log).map(({ text }) => text.id)).toEqual([
+    "corosync-links",
+    "node-name",
+    "connection-refused",
+    "service-failed",
+    "daemon-normal",
+  ]);
+});
+
+test("a host called pve makes no line of another program ours", () => {
+  const lines = [
+    "Nov 25 10:11:12 pve1 mysqld[551]: [ERROR] InnoDB: Unable to lock ./ibdata1 error: 11",
+    "Nov 25 10:11:12 pve sonarr[4]: database is locked",
+    "Nov 25 10:11:12 pve1 etcd[12]: cluster has no quorum",
+  ];
+  expect(lines.filter((line) => explain(line).length > 0)).toEqual([]);
+});
+
 test("nothing is known about other text", () => {
   expect(explain("everything is fine, thank you")).toEqual([]);
 });
@@ -174,6 +215,9 @@ test("as a command: from stdin, and a code, and text nobody knows", async () => 
   expect(unknown.out).toMatch(/^Nothing is known/);
   expect(unknown.out).toMatch(/What to run next:\n {2}pmxcfs-ipc --check /);
   expect(unknown.exitCode).toBe(1);
+  const named = await run([...PROGRAM, "explain", "pve1 smartd[7]: 8 unreadable sectors"]);
+  expect(named.out).toMatch(/^Nothing is known/);
+  expect(named.out).toMatch(/\n {2}journalctl -b -t smartd -n 50 {2,}what smartd says/);
 });
 
 test("as a command: text after --, a code with a typo, a code from stdin", async () => {

@@ -28,6 +28,8 @@ export interface ErrorText {
   readonly id: string;
   /** As it is printed. */
   readonly title: string;
+  /** In a log that has its cause as well, a symptom comes after it; a normal line comes last. */
+  readonly kind?: "cause" | "symptom" | "normal";
   /** Found in one line, whatever stands around it; lines are in lower case, quotes are `'`. */
   readonly patterns?: readonly RegExp[];
   /** Libc texts, in any language, in a line that is about one of `places`. */

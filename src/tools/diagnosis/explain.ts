@@ -5,6 +5,7 @@
  * are never taken together. A libc text counts only in a line that is about the IPC, /etc/pve,
  * /dev/shm or the database, or where it stands alone: everything else prints them too.
  */
+import { anyOf } from "./any-pattern.ts";
 import { requestOf as cfsRequest } from "../../pmxcfs/requests/table.ts";
 import { CLIENT_TEXTS } from "./texts/client.ts";
 import { CLUSTER_TEXTS } from "./texts/cluster.ts";
@@ -13,20 +14,28 @@ import type { Cause, ErrnoWord, ErrorText, Place } from "./error-text.ts";
 import { HA_TEXTS } from "./texts/ha.ts";
 import { LOG_TEXTS } from "./texts/log.ts";
 import { COROSYNC_TEXTS } from "./texts/corosync.ts";
+import { COROSYNC_MESSAGE_TEXTS, COROSYNC_TAG } from "./texts/corosync-messages.ts";
+import { JOIN_TEXTS } from "./texts/join.ts";
+import { SYNC_TEXTS } from "./texts/sync.ts";
+import { UNIT_NAME, UNIT_TEXTS } from "./texts/units.ts";
 import { NEIGHBOUR_TEXTS } from "./texts/neighbour.ts";
 import { PVE_TEXTS } from "./texts/pve.ts";
 import { SERVER_TEXTS } from "./texts/server.ts";
+import { isForeign, isRecord, plain, unwrapped } from "./log-line.ts";
 import strerror from "./strerror.json";
-import { stripVTControlCharacters } from "node:util";
 
 /** All texts, by what prints them. */
 export const TEXT_GROUPS = [
   ["Commands, and programs that use the IPC or /etc/pve", CLIENT_TEXTS],
   ["pmxcfs and its service", SERVER_TEXTS],
   ["The cluster: quorum, locks", CLUSTER_TEXTS],
+  ["Nodes that compare their trees", SYNC_TEXTS],
+  ["Forming a cluster", JOIN_TEXTS],
   ["corosync", COROSYNC_TEXTS],
+  ["Other messages of corosync", COROSYNC_MESSAGE_TEXTS],
   ["High availability", HA_TEXTS],
   ["PVE's own tools and daemons", PVE_TEXTS],
+  ["Units of PVE", UNIT_TEXTS],
   ["What stands beside pmxcfs, and is no fault of it", NEIGHBOUR_TEXTS],
   ["Other lines of these logs and paths", LOG_TEXTS],
 ] as const satisfies readonly (readonly [heading: string, texts: readonly ErrorText[]])[];
@@ -38,9 +47,13 @@ const BY_DETAIL: readonly ErrorText[] = [
   ...SERVER_TEXTS,
   ...HA_TEXTS,
   ...CLUSTER_TEXTS,
+  ...SYNC_TEXTS,
+  ...JOIN_TEXTS,
   ...COROSYNC_TEXTS,
+  ...COROSYNC_MESSAGE_TEXTS,
   ...NEIGHBOUR_TEXTS,
   ...PVE_TEXTS,
+  ...UNIT_TEXTS,
   ...CLIENT_TEXTS,
 ];
 
@@ -58,12 +71,30 @@ export interface Explanation {
 /** Longer lines are searched in pieces of this length, which overlap by OVERLAP_CHARS. */
 const PIECE_CHARS = 2_000;
 const OVERLAP_CHARS = 200;
+/** A line is waited for up to this length; a record of the journal in JSON takes 2 KiB or more. */
+const LINE_CHARS = 32_768;
 
-/** Any pattern of any text: a line that does not match this needs no further search, as most. */
-const ANY = new RegExp(
+/** The order of an answer: causes, what follows from them, normal operation. */
+const KINDS = ["cause", "symptom", "normal"] as const;
+
+function rankOf({ kind = "cause" }: ErrorText): number {
+  return KINDS.indexOf(kind);
+}
+
+interface Found extends Explanation {
+  /** The least rank of the texts of its line, and the number of that line. */
+  readonly rank: number;
+  readonly line: number;
+}
+
+/** Beginnings that many patterns share. */
+const BEGINNINGS: readonly string[] = [COROSYNC_TAG, UNIT_NAME];
+
+/** Any pattern of any text, a shared beginning once: most lines match none and end here. */
+const ANY = anyOf(
   [...BY_DETAIL, ...LOG_TEXTS]
     .flatMap(({ patterns = [] }) => patterns.map(({ source }) => source))
-    .join("|"),
+    .map((source) => BEGINNINGS.find((words) => source.startsWith(words)) ?? source),
 );
 
 const PLACES: Readonly<Record<Place, RegExp>> = {
@@ -106,15 +137,6 @@ const NUMBERS: Readonly<Record<number, ErrnoWord>> = {
   110: "ETIMEDOUT",
   111: "ECONNREFUSED",
 };
-
-/** Normalizes a line for the patterns: lower case, plain quotes, single spaces. */
-function plain(text: string): string {
-  return stripVTControlCharacters(text)
-    .replaceAll(/[\u2018\u2019\u201C\u201D"`]/g, "'")
-    .replaceAll(/\s+/g, " ")
-    .trim()
-    .toLowerCase();
-}
 
 /** Programs whose lines with nothing but a libc text are about the IPC. */
 const PVE_PROGRAM =
@@ -167,13 +189,18 @@ function read(line: string): Reading {
   return { places: new Set(all.map(([place]) => place as Place)), errno: errnoIn(line) };
 }
 
+/** The patterns of a text as one: a call for each would cost more than the search itself. */
+const PATTERN_OF: ReadonlyMap<ErrorText, RegExp> = new Map(
+  [...BY_DETAIL, ...LOG_TEXTS].flatMap((text) => {
+    const sources = (text.patterns ?? []).map(({ source }) => source);
+    return sources.length === 0 ? [] : [[text, new RegExp(sources.join("|"))] as const];
+  }),
+);
+
 /** Whether a text is about this line. */
-function matches(
-  { patterns = [], errno = [], places = [] }: ErrorText,
-  line: string,
-  reading: Reading,
-): boolean {
-  if (patterns.some((pattern) => pattern.test(line))) return true;
+function matches(text: ErrorText, line: string, reading: Reading): boolean {
+  if (PATTERN_OF.get(text)?.test(line) === true) return true;
+  const { errno = [], places = [] } = text;
   const named = reading.errno !== undefined && errno.includes(reading.errno);
   return named && places.some((place) => reading.places.has(place));
 }
@@ -189,38 +216,6 @@ function inOrder(causes: readonly Cause[], line: string): Cause[] {
   return [...pointed, ...causes.filter((cause) => !pointed.includes(cause))];
 }
 
-/** A line that names its program with a pid; and words that make such a line relevant here. */
-const PROGRAM = /^.{0,60}?\b([\w.@/-]+)\[\d+\]: /;
-const OURS = alternatives(
-  "ipcc qb_ cs_err_ /etc/pve pmxcfs pve proxmox corosync rrdcached watchdog cfs[-_]lock",
-  "\\bha[-_] systemd\\[ kernel\\[ config\\.db",
-);
-/** A line that names its program without a pid; and the programs and headings that are known. */
-const NAMED = /^([a-z_][\w.@-]*): /;
-const KNOWN = new RegExp(
-  `^(${
-    alternatives(
-      "error fatal failed warning warn info notice crit message detail tip fence quorum quorate",
-      "expected qm pct vzdump pve[\\w-]* proxmox[\\w-]* kvm qemu[\\w-]* _*lxc[\\w-]* sync_wait",
-      "active loaded process problem issue help output log line status stderr node\\w* host\\w*",
-      "do_start safe_mount fuse fusermount3? umount mount hostname kernel systemd systemctl dpkg",
-      "modprobe (ba|da|z)?sh sudo cat cp mv rm rmdir mkdir touch ls ln find stat df sed tee chmod",
-      "chown tar rsync nano vi vim diff grep sqlite3 tls_\\w+ ceph rados\\w* wget curl ssh scp",
-    ).source
-  })$`,
-);
-
-function alternatives(...words: readonly string[]): RegExp {
-  return new RegExp(words.flatMap((some) => some.split(" ")).join("|"));
-}
-
-/** True when a program that is no part of a node wrote this line, about something else. */
-function isForeign(line: string): boolean {
-  if (OURS.test(line)) return false;
-  const [, program] = NAMED.exec(line) ?? [];
-  return PROGRAM.test(line) || (program !== undefined && !KNOWN.test(program));
-}
-
 /** The texts that match a line; those that only identify its log where no other matches. */
 function textsIn(line: string): ErrorText[] {
   const reading = read(line);
@@ -233,12 +228,13 @@ function textsIn(line: string): ErrorText[] {
   return LOG_TEXTS.filter((text) => matches(text, line, reading)).slice(0, 1);
 }
 
-/** A line that begins like a record of a log: a date, a time, or a program with its pid. */
-const RECORD = /^(\w{3} [ \d]\d |\d{4}-\d\d-\d\d|\d\d:\d\d|\[|[\w.-]+\[\d+\]:|\S+ \S+\[\d+\]:)/;
-
-/** Collects the meanings of the lines of a text, each once, the most specific first. */
+/**
+ * Collects what the lines of a text mean, each once: causes before what follows from them, the
+ * earlier line first, and the texts of one line in the order of their detail.
+ */
 export class Explainer {
-  readonly #found = new Map<ErrorText, Explanation>();
+  readonly #found = new Map<ErrorText, Found>();
+  #lines = 0;
   #line = "";
   #rest = "";
 
@@ -247,10 +243,10 @@ export class Explainer {
     const lines = `${this.#rest}${piece}`.split("\n");
     this.#rest = lines.pop() ?? "";
     for (const line of lines) this.#add(line);
-    // A text without line breaks must not be buffered without end.
-    while (this.#rest.length > PIECE_CHARS) {
-      this.#add(this.#rest.slice(0, PIECE_CHARS));
-      this.#rest = this.#rest.slice(PIECE_CHARS - OVERLAP_CHARS);
+    // A text without line breaks is not collected without end.
+    while (this.#rest.length > LINE_CHARS) {
+      this.#add(this.#rest.slice(0, LINE_CHARS));
+      this.#rest = this.#rest.slice(LINE_CHARS - OVERLAP_CHARS);
     }
   }
 
@@ -259,7 +255,10 @@ export class Explainer {
     this.#add(this.#rest);
     this.#flush();
     this.#rest = "";
-    return [...BY_DETAIL, ...LOG_TEXTS].flatMap((text) => this.#found.get(text) ?? []);
+    return [...BY_DETAIL, ...LOG_TEXTS]
+      .flatMap((text) => this.#found.get(text) ?? [])
+      .toSorted((a, b) => a.rank - b.rank || a.line - b.line)
+      .map(({ text, causes, request }) => ({ text, causes, request }));
   }
 
   /**
@@ -267,26 +266,34 @@ export class Explainer {
    * one.
    */
   #add(line: string): void {
-    const goesOn = /^\s+\S/.test(line) && !RECORD.test(line.trimStart());
+    const goesOn = /^\s+\S/.test(line) && !isRecord(line.trimStart());
     if (!goesOn || this.#line.length + line.length > PIECE_CHARS) this.#flush();
     this.#line = this.#line === "" ? line : `${this.#line} ${line}`;
   }
 
   #flush(): void {
-    const line = this.#line;
+    const line = unwrapped(this.#line);
     this.#line = "";
-    for (let at = 0; at < line.length; at += PIECE_CHARS - OVERLAP_CHARS) {
-      this.#explain(plain(line.slice(at, at + PIECE_CHARS)));
+    for (const part of line.split("\n")) {
+      for (let at = 0; at < part.length; at += PIECE_CHARS - OVERLAP_CHARS) {
+        this.#explain(plain(part.slice(at, at + PIECE_CHARS)));
+      }
     }
   }
 
   #explain(line: string): void {
-    for (const text of textsIn(line)) {
-      if (this.#found.has(text)) continue;
+    this.#lines += 1;
+    const texts = textsIn(line);
+    const rank = Math.min(...texts.map(rankOf));
+    for (const text of texts) {
+      const seen = this.#found.get(text);
+      if (seen !== undefined && seen.rank <= rank) continue;
       this.#found.set(text, {
         text,
         causes: inOrder(text.causes, line),
         request: requestOf(line),
+        rank,
+        line: this.#lines,
       });
     }
   }

@@ -3,14 +3,18 @@
  * with the entry of `explain` that is right for it; undefined where nothing should be known.
  */
 
+/** Lines of public reports; and those of two further collections, half of each judged unseen. */
+const LINE_FILES = ["reported-lines.tsv", "field-lines.tsv"] as const;
+
 /**
  * More of them, one a line: an entry of `explain` (or - where nothing should be known), a
  * tabulator, and the line as it was pasted.
  */
 export async function reportedLines(): Promise<[line: string, id: string | undefined][]> {
-  const [, ...rows] = (await Bun.file(`${import.meta.dir}/reported-lines.tsv`).text())
-    .trimEnd()
-    .split("\n");
+  const texts = await Promise.all(
+    LINE_FILES.map((name) => Bun.file(`${import.meta.dir}/${name}`).text()),
+  );
+  const rows = texts.flatMap((text) => text.trimEnd().split("\n").slice(1));
   return rows.map((row) => {
     const [id = "", line = ""] = row.split("\t");
     return [line, id === "-" ? undefined : id];
@@ -317,4 +321,6 @@ export const ERROR_LINES: readonly (readonly [line: string, id: string | undefin
   ["kernel: usb 1-1: device descriptor read/64, error -110", undefined],
   ["pvestatd[1234]: modified cpu set for lxc/101: 0-3", undefined],
   ["everything is fine, thank you", undefined],
+  ["pveproxy[2201]: connect to 'pve2:5900' failed: Connection refused", "console-connect"],
+  ["corosync[1130]: [MAIN  ] temp_key: failed, res: 2, nodeid: 1", "corosync-log"],
 ];

@@ -97,7 +97,7 @@ export const CLUSTER_CODES = {
     advice:
       "`pmxcfs-ipc call get-fs-version` frees a stop that hangs; otherwise " +
       "`systemctl restart pve-cluster`.",
-    seen: ["hang"],
+    seen: ["hang", "daemon-timeout"],
   },
   PVE_SLOW: {
     title: "/etc/pve answers slowly",
@@ -209,7 +209,7 @@ export const CLUSTER_CODES = {
       "A task that changes a file of the cluster holds one for up to 120 s; others wait up to " +
       "10 s for it and report a timeout. HA keeps its locks.",
     advice: "A lock that nobody renews is given up by itself after 120 s: do not remove it.",
-    seen: ["lock-timeout"],
+    seen: ["lock-timeout", "replication"],
   },
   FILES_LEFT: {
     title: "temporary files left in /etc/pve",

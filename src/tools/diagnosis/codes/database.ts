@@ -152,7 +152,7 @@ export const DATABASE_CODES = {
     advice:
       "When that does not free enough: `du -xh / --max-depth=3 | sort -h | tail -n 20`; restart " +
       "pve-cluster only after there is room.",
-    seen: ["commit-failed", "memdb-open", "no-space"],
+    seen: ["commit-failed", "memdb-open", "no-space", "join-database"],
   },
   DB_PERMISSIONS: {
     title: "config.db is open to others",

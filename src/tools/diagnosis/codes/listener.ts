@@ -173,7 +173,7 @@ export const LISTENER_CODES = {
     line: "cpg_send_message was retried {count} times in the last hour (limit {limit})",
     cause: "corosync is slow or its links lose packets; pmxcfs waits for it with a lock held.",
     advice: "Look at `corosync-cfgtool -s` and `journalctl -u corosync --since -1h`.",
-    seen: ["cpg-join", "corosync-links", "cpg-retried"],
+    seen: ["cpg-join", "corosync-links", "cpg-retried", "sync-failed"],
   },
   STATUS_SLOW: {
     title: "pvestatd is slow",
@@ -184,7 +184,7 @@ export const LISTENER_CODES = {
       "A status update took over 5 s: a hung storage, a guest that does not answer, or a slow " +
       "pmxcfs. The GUI shows grey question marks meanwhile.",
     advice: "Look at `journalctl -u pvestatd --since -1h` and `pvesm status`.",
-    seen: ["status-update-time"],
+    seen: ["status-update-time", "daemon-timeout"],
   },
 } as const satisfies Record<string, Code>;
 

@@ -33,7 +33,7 @@ export const MACHINE_CODES = {
       "killed servers and other programs' files use the same space.",
     fix: "mount -o remount,size={target}M {path}",
     advice: "What takes the space: `du -sh {path}/* | sort -h | tail`. In a container: --shm-size.",
-    seen: ["no-space"],
+    seen: ["no-space", "pmxcfs-ipc-crit"],
   },
   SHM_LOW: {
     title: "/dev/shm is nearly full",
@@ -186,7 +186,7 @@ export const MACHINE_CODES = {
     cause: "Each client takes descriptors; at the limit no further client can connect.",
     fix: "prlimit --pid {pid} --nofile={target}:",
     advice: "To keep it: LimitNOFILE=65536 in the unit.",
-    seen: ["resource-unavailable"],
+    seen: ["resource-unavailable", "pmxcfs-ipc-crit"],
   },
   CLIENTS_STUCK: {
     title: "stuck processes",

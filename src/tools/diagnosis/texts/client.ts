@@ -17,6 +17,7 @@ const REFUSED: readonly Cause[] = [
 export const CLIENT_TEXTS: readonly ErrorText[] = [
   {
     id: "unknown-error",
+    kind: "symptom",
     title: "Unknown error -1",
     errno: ["UNKNOWN"],
     places: ["ipc"],
@@ -28,9 +29,11 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "connection-refused",
+    kind: "symptom",
     title: "Connection refused",
     errno: ["ECONNREFUSED"],
     places: ["ipc"],
+    patterns: [/(unable|failed|could not|cannot) .*(from|to|reach|contact|query) pmxcfs$/],
     meaning:
       "Nothing listens on the service's abstract socket in this network namespace. Nothing is " +
       "wrong with the caller.",
@@ -53,6 +56,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "not-connected",
+    kind: "symptom",
     title: "Transport endpoint is not connected",
     errno: ["ENOTCONN", "ESHUTDOWN", "ECONNABORTED"],
     places: ["ipc", "pve"],
@@ -169,6 +173,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "permission-denied",
+    kind: "symptom",
     title: "Permission denied",
     errno: ["EACCES"],
     places: ["ipc", "pve", "shm"],
@@ -188,6 +193,11 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         text: "Only root may write below /etc/pve; group www-data may read most of it.",
         tell: "`id -u` is not 0",
         signs: /\/etc\/pve/,
+      },
+      {
+        text: "pmxcfs itself may not: it does not run as root, or a directory of it is not root's.",
+        tell: "`ps -o user= -C pmxcfs`, `ls -ld /var/lib/pve-cluster /run`",
+        signs: /\[(main|database|status|dcdb)\] (crit|notice)|\/var\/lib\/pve-cluster/,
       },
       { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
       { code: "SHM_READ_ONLY", tell: "`grep /dev/shm /proc/mounts` has ro" },
@@ -307,6 +317,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "acl-list",
+    kind: "symptom",
     title: "Unable to load access control list",
     patterns: [/unable to load access control list/],
     meaning:

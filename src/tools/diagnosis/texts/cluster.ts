@@ -16,7 +16,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /non-primary component/,
       /(?<!startup => )wait_for_quorum/,
       /waiting for all cluster members|unable to set expected votes/,
-      /(waiting for|wait_for|without|lost|loss of) quorum/,
+      /(waiting for|wait_for|without|lost|loss of) quorum(?!\.* ?ok)/,
       /received write while not quorate/,
       /quorum (not reached|lost)|no longer part of the quorate|quorate status set: false/,
     ],
@@ -40,7 +40,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     title: "cpg_send_message retried N times",
     patterns: [
       /cpg_send_message (retr|failed)/,
-      /cpg_mcast_joined (retr|failed)/,
+      /cpg_mcast_joined (retr|failed)|(cmap|quorum|cpg)_(dispatch|leave)\w* retr/,
       /failed: cs_err_try_again/,
     ],
     meaning:
@@ -61,10 +61,10 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /leaving cpg group/,
       /cpg_leave failed/,
       /(start|starting) cluster connection/,
-      /received unknown node leave|received unexpected (state|sync)/,
-      /dfsm .*failed|wrong (checksum|message|sync)|bad sync/,
+      /received unknown node leave/,
       /(remove|ignore|got) message from non-?member/,
-      /serious internal error|ignore (sync|verify|update|state) (request|message)/,
+      /\[(dcdb|status)\] crit: serious internal error/,
+      /ignore (sync|verify|update|state) (request|message)/,
       /we \(\d+\/\w+\) left the process group|not a member of the process group/,
     ],
     meaning:
@@ -102,10 +102,10 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     id: "node-unknown",
     title: "no such cluster node 'pve3'",
     patterns: [
-      /no such (cluster )?node\b/,
+      /no such (cluster )?node\b|unknown node '/,
       /(target |cluster )?node '?[\w.-]+'? (does not exist|is not online|not online|is unknown)/,
       /node\/ip: .*not a known host|is not a known host of the cluster/,
-      /could not kill node/,
+      /could not kill node|all nodes must be online|node \S+ is offline, abort/,
       /node '?[\w.-]+'? not (found|in cluster|part of)/,
     ],
     meaning:
@@ -126,42 +126,8 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
-    id: "join-refused",
-    title: "pvecm add: this node cannot join",
-    patterns: [
-      /authentication key '?\/etc\/corosync\/authkey'? already exists/,
-      /cluster config '?\/etc\/pve\/corosync\.conf'? already exists/,
-      /corosync is already running/,
-      /this host already contains virtual guests/,
-      /check if node may join a cluster failed/,
-      /is already (part of|in) (a |the )?cluster|node .* already defined/,
-      /\/etc\/corosync\/authkey: file exists/,
-      /no links given but multiple|an error occurred on the cluster node|cluster join aborted/,
-      /eof while reading password|establishing api connection with host .*(40\d|fail|error)/,
-      /hostname verification failed|fingerprint .*(not verified|mismatch)/,
-      /pvecm\.lock|can't join cluster|(join|cluster) api version/,
-    ],
-    meaning:
-      "Only a node without guests and without traces of an earlier cluster can join: its own " +
-      "/etc/pve is replaced by the cluster's.",
-    causes: [
-      {
-        text:
-          "The other node's API refused: password of root@pam, fingerprint, or --link0 and " +
-          "--link1 as the cluster has them. By ssh instead: `pvecm add HOST --use_ssh`.",
-        tell: "it names links, a password, a fingerprint, 401 or host name verification",
-        signs: /links|password|40\d|verif|fingerprint|aborted|occurred/,
-      },
-      {
-        text:
-          "Traces of an earlier cluster, or guests of its own. Keep a copy first " +
-          "(`pmxcfs-ipc config export /root/rescued`), then follow Proxmox's page on separating a node.",
-        tell: "the lines above name each obstacle",
-      },
-    ],
-  },
-  {
     id: "lock-timeout",
+    kind: "symptom",
     title: "cfs-lock '...' error: got lock request timeout",
     patterns: [
       /got lock request timeout/,
@@ -200,6 +166,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "status-update-time",
+    kind: "symptom",
     title: "status update time (12.3 seconds)",
     patterns: [
       /status update time/,
@@ -210,6 +177,11 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       "pvestatd needed longer than 5 s for a round of status values. Until it is done, the GUI " +
       "shows old values, then grey question marks.",
     causes: [
+      {
+        text: "A guest ended while its values were read: harmless when it comes once.",
+        tell: "it names a file of one guest below /sys or /proc",
+        signs: /cgroup|\/proc\/|\btail\b/,
+      },
       { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
       { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
       { code: "CPG_RETRIES", tell: "the log has cpg_send_message retried" },
@@ -218,6 +190,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "cluster-normal",
+    kind: "normal",
     title: "lines of a healthy cluster",
     patterns: [
       /\[dcdb\] notice: (data verification successful|all data is up to date)/,
@@ -235,7 +208,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /\[knet *\] (rx|link): .*is up|global data mtu changed|pmtud link change/,
       /forcing local mode|within the primary component/,
       /within the primary component and will provide service/,
-      /\[main\] notice: (teardown filesystem)/,
+      /\[main\] notice: teardown filesystem/,
       /\[main\] notice: (exit proxmox configuration filesystem \(0\)|resolved node name)/,
     ],
     meaning: "pmxcfs and corosync write these while everything works. Nothing to do.",

@@ -46,15 +46,21 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /could not (initialise|initialize) corosync/,
       /cs_err_(library|bad_handle|not_exist)/,
       /corosync\.service.*(failed|inactive|not found|exit|start request|killed|timed out)/,
-      /(killed process \d+ |process \d+ )\(corosync\)|task=corosync\b/,
       /\[main *\] node was shut down by a signal/,
+      /cpg iteration error|(start|stop) quorum status tracking/,
+      /(unable|failed) to (set votes|get (node|quorum|ring|link|expected)|kill node|set expected)/,
       /failed to start corosync|corosync cluster engine.*failed/,
+      /\[(quorum|confdb|loop)\] crit: /,
+      /(killed process \d+ |process \d+ )\(corosync\)|task=corosync\b/,
+      /corosync\[\d+\]: segfault|traps: corosync/,
+      /\b(quorum|cmap|cpg|votequorum)_(iter|context|fd|track|local|membership)\w* .*(fail|error)/,
+      /qb_loop_poll_(add|mod) .*fail|disabling service$/,
     ],
     meaning:
       "corosync does not run, ended or was restarted: pmxcfs and pvecm cannot reach it. pmxcfs " +
       "tries again every few seconds; until it can, there is no quorum.",
     causes: [
-      { code: "NO_QUORUM", tell: "`systemctl status corosync`" },
+      { code: "COROSYNC_UNREACHABLE", tell: "`systemctl status corosync`" },
       {
         text:
           "A node without a cluster has no corosync.conf, and no corosync: pvecm has nothing to " +
@@ -63,7 +69,14 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       },
       {
         text: "corosync ended: its last lines say why.",
-        tell: "`systemctl start corosync; journalctl -u corosync -n 30`",
+        tell: "`journalctl -u corosync -n 30`; `corosync -t` reads its configuration",
+      },
+      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
+      { code: "MEMORY_LOW", tell: "Out of memory: `free -m`", signs: /out of memory|oom|task=/ },
+      {
+        text: "It crashed: update corosync and libknet1t64; systemd starts it again.",
+        tell: "`coredumpctl list corosync`",
+        signs: /segfault|traps/,
       },
     ],
   },
@@ -82,12 +95,11 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /failed to receive the leave message/,
       /corosync .*not scheduled for/,
       /main process was not scheduled|was not scheduled \(on time\)/,
-      /different crypto type|crypto: .*(failed|wrong)|packet has different/,
-      /\[totem *\] .*(consensus timeout|bad magic number|network interface is down|not delivered)/,
-      /\[totem *\] .*(invalid|rejecting|incompatible|digest|sendmsg|failed|faulty)/,
-      /\[knet *\] (nsscrypto|opensslcrypto|crypto|loopback|udp|sctp): /,
-      /\[knet *\] .*(misconfiguration|not acknowledg|unable to|failed)/,
-      /\[knet *\] .*(error|rejected|not permitted)/,
+      /\[totem *\] .*(consensus timeout|network interface is down|not delivered)/,
+      /\[totem *\] .*(sendmsg|sendto|faulty|interface .*down)/,
+      /\[knet *\] (loopback|udp|sctp): /,
+      /\[knet *\] .*(misconfiguration|not acknowledg|not reachable|unable to (send|find|get))/,
+      /\[knet *\] .*(icmp error|not permitted|link .*(down|dead|not connected))/,
     ],
     meaning:
       "corosync loses packets or a whole link: the network between the nodes is overloaded, slow " +
@@ -102,9 +114,11 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
         tell: "it happens at the time of backups",
       },
       {
-        text: "The nodes have different keys in /etc/corosync/authkey.",
-        tell: "the line names the crypto type or key",
-        signs: /crypto|key/,
+        text:
+          "The MTU of the path is smaller than that of the interface: set netmtu, or the " +
+          "switch.",
+        tell: "`ping -M do -s 1472` to the other node fails",
+        signs: /mtu/,
       },
       {
         code: "MEMORY_PRESSURE",
@@ -134,38 +148,9 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
-    id: "corosync-conf",
-    title: "corosync.conf: cannot be used, or differs between nodes",
-    patterns: [
-      /unable to parse cluster config_version/,
-      /local corosync\.conf is newer/,
-      /parse error in (config|\/etc)/,
-      /(can't|could not|cannot|unable to) (read|open) (file )?'?\/etc\/corosync/,
-      /local node (address )?not found|failed to parse node address|no interfaces defined/,
-      /nodelist.*(two|same) nodeid|duplicate nodeid/,
-      /corosync\.conf.*(not|cannot|failed|invalid|differs|missing)/,
-      /quorum provider: .*failed|expected_votes must be|configuration error: /,
-      /totemip_parse|\[totem *\].*not resolvable/,
-      /unable to import corosync\.conf|invalid corosync\.conf|existing corosync\.conf/,
-      /new config has different|internal value was not changed|config_version must/,
-      /config version .*(different|lower|mismatch)|received config version/,
-    ],
-    meaning:
-      "The configuration of corosync in /etc/pve/corosync.conf is the cluster's, the one in " +
-      "/etc/corosync is this node's copy; a node whose config_version is older than the others' " +
-      "leaves again and again.",
-    causes: [
-      {
-        text: "The copy of this node is old: compare config_version of both files on all nodes.",
-        tell: "`grep config_version /etc/pve/corosync.conf /etc/corosync/corosync.conf`",
-      },
-      { code: "NAME_UNRESOLVED", tell: "an address in it is a name that does not resolve" },
-    ],
-  },
-  {
     id: "qdevice",
     title: "corosync-qdevice: Can't connect to qnetd host",
-    patterns: [/corosync-q(device|netd)|\bqdevice\b|\bqnetd\b/],
+    patterns: [/corosync-q(device|netd)|\bqdevice\b|\bqnetd\b|quorum device/],
     meaning:
       "The extra vote of a small cluster comes from a qnetd on another machine, and it does not " +
       "answer. The cluster goes on as long as the nodes alone have a majority.",
@@ -173,6 +158,11 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       {
         text: "That machine, its corosync-qnetd (TCP port 5403), or a firewall.",
         tell: "`pvecm status` (flags A, V, NMW); there `systemctl status corosync-qnetd`",
+      },
+      {
+        text: "Setting it up was refused: all nodes must be online, and an old one removed before.",
+        tell: "`pvecm qdevice remove`, then `pvecm qdevice setup ADDRESS` again",
+        signs: /already (configured|set)|setup|not configured|must be/,
       },
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
     ],

@@ -12,6 +12,8 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /'?\/dev\/watchdog\d*'?.*(busy|no such|denied|cannot|can't|not found)/,
       /(busy|no such|denied|cannot|can't).*'?\/dev\/watchdog/,
       /watchdog-mux\.service\b.*(failed|exited|not found|could not)/,
+      /watchdog-mux\S*: .*(modprobe|command|unable|can't|cannot|error|no such|update failed)/,
+      /watchdog-mux\S*: .*(socket|epoll|peer credentials|malloc|bind|listen|accept|open|ioctl)/,
     ],
     meaning:
       "watchdog-mux cannot open the watchdog device, or there is none; without it the HA daemons " +
@@ -33,6 +35,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "ha-lost-lock",
+    kind: "symptom",
     title: "HA: lost lock 'ha_agent_...' / watchdog",
     patterns: [
       /lost lock 'ha_/,
@@ -40,11 +43,14 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /ha_(agent|manager)\S*lock.*(failed|error|lost)/,
       /client watchdog expired/,
       /disable watchdog updates|watchdog is about to expire/,
-      /watchdog-mux.*(expired|exit)/,
+      /watchdog-mux.*(expired|exit watchdog-mux with active)/,
       /unable to open watchdog socket/,
-      /loop (take|took) too long/,
+      /loop (take|took) too long|watchdog (update|close) failed|watchdog active - unable/,
+      /cluster file ?system update failed/,
+      /status from manager failed(?!.*(refused|quorum|not connected))|lost agent lock/,
+      /needs to be fenced/,
       /lost_agent_lock|lost_manager_lock|=> lost_/,
-      /got unexpected error - (error )?(during|ipcc|unable)/,
+      /pve-ha-[cl]rm\[\d+\]: .{0,30}got unexpected error - /,
       /watchdog: watchdog\d: watchdog did not stop/,
     ],
     meaning:
@@ -68,6 +74,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "ha-fence",
+    kind: "symptom",
     title: "HA: node 'pve2': state changed from 'online' => 'unknown' / fence",
     patterns: [
       /state changed from '\w+' (=>|to) '?(unknown|fence|gone|recovery)/,
@@ -76,7 +83,8 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /fenced node|successfully acquired lock 'ha_agent_\S+ .*fenc|fencing (of )?node|fence node/,
       /node '?\S+'? (is|was) (being )?fenced/,
       /(starting|force) fencing|awaiting fenc|pve-ha-crm.*fencing: /,
-      /(error|fencing).*fence the node/,
+      /(error|fencing).*fence the node|fence (job|commands?|devices?|agent)\b/,
+      /no fenc\w+ (device|command)/,
     ],
     meaning:
       "The HA master has not heard of a node for 60 s, waits until its lock has run out (the " +
@@ -97,6 +105,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "ha-service",
+    kind: "symptom",
     title: "HA: service 'vm:100' in error state, must be disabled and fixed first",
     patterns: [
       /service '?(vm|ct|fa):\d+'? (is )?(in|=>) '?error/,
@@ -107,7 +116,10 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /(no such|unknown|invalid) (ha )?(resource|service) '?(vm|ct):/,
       /resource '?(vm|ct):\d+'? .*(not (ha )?managed|already defined|does not exist)/,
       /starting service (vm|ct):\d+ .*(failed|return)/,
-      /crm command error|no such service/,
+      /crm command (error|'\S+' error)|no such service|tried all available nodes|retry number/,
+      /resource agent .* finished - (got signal|failed)|guest with id \d+ is not/,
+      /missing resource conf/,
+      /unable to (parse|detect) (service id|sid)|'(vm|ct):\d+' failed - |not on this node/,
       /max(imum)? (restart|relocate).*(reached|exceeded)/,
     ],
     meaning:
@@ -124,7 +136,53 @@ export const HA_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "ha-scheduler",
+    title: "HA: fallback to 'basic' scheduler mode / did not get static node usage information",
+    patterns: [
+      /(static|dynamic) (node|service) (usage|info|imbalance)|static scheduling|scheduler mode/,
+      /unable to (score|calculate|decode|initialize) .*(node|usage|scheduling|balancing|imbalance)/,
+      /initializing (static|dynamic) node|node not in usage hash/,
+    ],
+    meaning:
+      "The HA master picks nodes by the number of their services (basic) because it does not " +
+      "know " +
+      "the load of a node: its pvestatd has not sent it. Services run on; only the choice is " +
+      "plainer.",
+    causes: [
+      {
+        text: "pvestatd of that node does not run, or the node has just started.",
+        tell: "`systemctl status pvestatd` on that node",
+      },
+      { code: "STATUS_SLOW", tell: "status update time in its log" },
+      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
+    ],
+  },
+  {
+    id: "ha-config",
+    title: "HA: value does not look like a valid ha resource id / unknown state",
+    patterns: [
+      /value does not look like a valid ha|unable to (parse|get|read) ha /,
+      /ha settings from datacenter/,
+      /pve-ha-[cl]rm\[\d+\]: .*(unknown|invalid|not implemented|no such (option|resource type))/,
+      /pve-ha-[cl]rm\[\d+\]: .*(already declared|already connected)/,
+      /pve-ha-[cl]rm\[\d+\]: .*(must be (declared|unique)|on parsing)/,
+      /unknown (shutdown|recovery) policy|ha groups migration failed|not a valid node_preference/,
+    ],
+    meaning:
+      "Something in /etc/pve/ha or the ha and crs lines of /etc/pve/datacenter.cfg is not " +
+      "known to " +
+      "this version: edited by hand, or written by a node of another version. Not the IPC.",
+    causes: [
+      {
+        text: "The line or name that it gives: correct it with `ha-manager`, not with an editor.",
+        tell: "`ha-manager config`, `cat /etc/pve/ha/*.cfg`, `pveversion` on each node",
+      },
+      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum|permission/ },
+    ],
+  },
+  {
     id: "ha-normal",
+    kind: "normal",
     title: "HA: status change startup => wait_for_quorum",
     patterns: [
       /status change startup => /,
@@ -136,6 +194,10 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /service status (vm|ct):\d+ (started|stopped)/,
       /pve-ha-[cl]rm\[\d+\]: ((starting|stopping) service|got shutdown|shutdown lrm)/,
       /pve-ha-[cl]rm\[\d+\]: watchdog closed/,
+      /pve-ha-[cl]rm\[\d+\]: .*(maintenance|disarm|no state change)/,
+      /pve-ha-[cl]rm\[\d+\]: .*(recovery policy|removed leftover)/,
+      /watchdog-mux\S*: (clean exit|got sighup|added new client|loading watchdog|close )/,
+      /watchdog-mux\S*: (exit watchdog-mux(?! with)|watchdog driver|got terminate|starting)/,
       /pve-ha-[cl]rm\[\d+\]: (migrate service|adding new service|removing (stale )?service|<)/,
     ],
     meaning: "The HA daemons write these while they start, change roles, and move guests.",

@@ -7,11 +7,11 @@ import type { ErrorText } from "../error-text.ts";
 export const LOG_TEXTS: readonly ErrorText[] = [
   {
     id: "pmxcfs-database-crit",
-    title: "[database] crit: ... / [main] crit: ...",
-    patterns: [/\[(database|main|memdb|cfs-plug\S*)\] (crit|error|err|fatal|warning)/],
+    title: "[database] crit: ...",
+    patterns: [/\[(database|memdb|cfs-plug\S*)\] (crit|error|err|fatal|warning)/],
     meaning:
-      "A severe line of pmxcfs about its start or its database. When it ended after it, the last " +
-      'lines before "exit proxmox configuration filesystem" say why.',
+      "A severe line of pmxcfs about its database or the tree in memory. When it ended after it, " +
+      'the last lines before "exit proxmox configuration filesystem" say why.',
     causes: [
       { code: "DB_CORRUPT", tell: "`pmxcfs-ipc --check --only database` as root" },
       { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster`" },
@@ -22,27 +22,74 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "pmxcfs-main-crit",
+    title: "[main] crit: ...",
+    patterns: [/\[main\] (crit|error|err|fatal|warning)/],
+    meaning:
+      "pmxcfs could not set something up at its start: a directory, its pid file, the mount, a " +
+      "process. After most of these lines it ends. The words at the end of the line are the " +
+      "system's reason.",
+    causes: [
+      {
+        text:
+          "A directory or file of it is missing, or not root's: /var/lib/pve-cluster, /run, " +
+          "/etc/pve.",
+        tell: "`ls -ld /var/lib/pve-cluster /run /etc/pve`, `df /run /var/lib/pve-cluster`",
+      },
+      {
+        code: "UNIT_FAILED",
+        tell: "`systemctl status pve-cluster`, `journalctl -b -u pve-cluster`",
+      },
+      { code: "MEMORY_LOW", tell: "Cannot allocate memory", signs: /allocate|memory/ },
+    ],
+  },
+  {
+    id: "pmxcfs-ipc-crit",
+    title: "[ipcs] crit: ... / [libqb] error: ...",
+    patterns: [/\[(ipcs|ipcc|libqb|qb) *\] (crit|error|err|fatal|warning)/],
+    meaning:
+      "The part of pmxcfs that answers requests (libqb) could not serve a client or set up its " +
+      "socket. Clients then see Connection refused, Transport endpoint is not connected, or hang.",
+    causes: [
+      {
+        text: "What a client sees now: one call tells.",
+        tell:
+          "`pmxcfs-ipc call get-fs-version`, then `pmxcfs-ipc --check --only " +
+          "listener,handshake`",
+      },
+      { code: "SHM_FULL", tell: "`df /dev/shm`", signs: /shm|space|allocat/ },
+      { code: "DESCRIPTORS_LOW", tell: "Too many open files, rlimit", signs: /too many|rlimit/ },
+    ],
+  },
+  {
     id: "pmxcfs-cluster-crit",
+    kind: "symptom",
     title: "[dcdb] crit: ... / [status] crit: ...",
     patterns: [
-      /\[(dcdb|status|quorum|confdb|cpg|dfsm)\] (crit|error|err|fatal|warning)/,
-      /\[(cluster|loop|ipcs|ipcc|libqb)\] (crit|error|err|fatal|warning)/,
+      /\[(dcdb|status|quorum|confdb|cpg|dfsm|cluster|loop)\] (crit|error|err|fatal|warning)/,
     ],
     meaning:
-      "A severe line of pmxcfs about the cluster or its clients. After most of them it leaves " +
-      "its group in corosync, joins again and compares the trees; it is worth a look when the " +
-      "same line comes again.",
+      "A severe line of pmxcfs about the cluster. After most of them it leaves its group in " +
+      "corosync, joins again and compares the trees; it is worth a look when the same line comes " +
+      "again.",
     causes: [
-      { code: "NO_QUORUM", tell: "`pvecm status`" },
-      { code: "CPG_RETRIES", tell: "`corosync-cfgtool -s`, `journalctl -u corosync -n 50`" },
+      {
+        text: "It came once, at the time a node or a link went away: nothing to do.",
+        tell:
+          "`pvecm status` says Quorate: Yes; `journalctl -u pve-cluster -n 50` goes on " +
+          "normally",
+      },
       {
         text: "This node is not in step: `systemctl restart pve-cluster` (guests go on running).",
         tell: "the same line every few seconds, and other nodes do not have it",
       },
+      { code: "CPG_RETRIES", tell: "`corosync-cfgtool -s`, `journalctl -u corosync -n 50`" },
+      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
     ],
   },
   {
     id: "pmxcfs-notice",
+    kind: "normal",
     title: "pmxcfs: [dcdb] notice: ...",
     patterns: [
       /pmxcfs\[\d+\]: \[[\w-]+\] (notice|info|message|debug)/,
@@ -58,6 +105,7 @@ export const LOG_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "corosync-log",
+    kind: "symptom",
     title: "corosync: [TOTEM ] / [KNET ] / [QUORUM] ...",
     patterns: [
       /corosync\[\d+\]: .{0,60}\[(totem|knet|quorum|voteq|main|cpg) *\]/,
@@ -69,15 +117,16 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       "A line of corosync that is not among the known ones. corosync decides who is in the " +
       "cluster and whether there is quorum; pmxcfs follows it.",
     causes: [
-      { code: "NO_QUORUM", tell: "`pvecm status` tells whether it matters now" },
       {
-        text: "Its links: are all of them connected, on all nodes?",
-        tell: "`corosync-cfgtool -n`, `journalctl -u corosync -p warning -n 50`",
+        text: "Whether it matters: are all links connected, and is there quorum?",
+        tell: "`corosync-cfgtool -n`, `pvecm status`, `journalctl -u corosync -p warning -n 50`",
       },
+      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
     ],
   },
   {
     id: "ha-log",
+    kind: "symptom",
     title: "pve-ha-lrm: ... / pve-ha-crm: ...",
     patterns: [/pve-ha-[cl]rm\[\d+\]: /],
     meaning: "A line of the HA daemons that is not among the known ones. Not the IPC.",
@@ -87,22 +136,8 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
-    id: "task-error",
-    title: "TASK ERROR: ...",
-    patterns: [/^.{0,40}\btask error: /, /> end task upid:/, /^error: (backup|restore|vzdump) of /],
-    meaning:
-      "The last line of a failed task. What stands after the colon comes from the tool it ran; " +
-      "it is not among the texts that are known here.",
-    causes: [
-      {
-        text: "The lines above it in the task's log have the reason.",
-        tell: "`pvenode task list --errors`, then `pvenode task log UPID`",
-      },
-      { code: "UNIT_FAILED", tell: "every task fails: `pmxcfs-ipc --check`" },
-    ],
-  },
-  {
     id: "pve-busy",
+    kind: "symptom",
     title: "unable to open file '/etc/pve/...' - Device or resource busy",
     errno: ["EBUSY", "EAGAIN", "EINTR", "ETIMEDOUT"],
     places: ["pve"],
@@ -143,9 +178,11 @@ export const LOG_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "pve-no-file",
+    kind: "symptom",
     title: "/etc/pve/...: No such file or directory",
     errno: ["ENOENT"],
     places: ["pve"],
+    patterns: [/\/etc\/pve\/\S+ (does not exist|not found|is missing)/],
     meaning:
       "The file is not in the cluster's tree, or the tree is not mounted. Many files of PVE " +
       "exist only once something was set (datacenter.cfg, ceph.conf, ha/resources.cfg).",
@@ -158,6 +195,28 @@ export const LOG_TEXTS: readonly ErrorText[] = [
         text: "It was never made, was removed, or lies below another node's name.",
         tell: "`pmxcfs-ipc config ls` as root lists what the database has",
       },
+    ],
+  },
+  {
+    id: "task-error",
+    kind: "symptom",
+    title: "TASK ERROR: ... / ... (500)",
+    patterns: [
+      /^.{0,40}\btask error: /,
+      /> end task upid:/,
+      /^error: (backup|restore|vzdump) of /,
+      /\S \((400|404|500|501)\)$/,
+      /received an http (400|404|500|501) response/,
+    ],
+    meaning:
+      "The last line of a failed task, or what the API answered. What stands in it comes from " +
+      "the tool that was run; it is not among the texts that are known here, and not the IPC.",
+    causes: [
+      {
+        text: "The lines above it in the task's log have the reason.",
+        tell: "`pvenode task list --errors`, then `pvenode task log UPID`",
+      },
+      { code: "UNIT_FAILED", tell: "every task fails: `pmxcfs-ipc --check`" },
     ],
   },
 ];

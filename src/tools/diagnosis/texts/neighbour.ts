@@ -38,6 +38,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /rrd error: .*rrdcached/,
       /unable to connect to rrdcached/,
       /rrdcached\.(sock|service).*(no such file|refused|failed)/,
+      /rrdcached(\[\d+\])?: .*(assertion|error|fail|cannot|can't|unable|denied|no space)/,
+      /\[status\] notice: (could not|unable to|failed to|can't) (create|open|update)/,
       /illegal attempt to update using time/,
     ],
     meaning: "Graph data could not be written or read. Answers of the IPC are not affected.",
@@ -51,11 +53,13 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       },
       {
         text: "/var/lib/rrdcached/db is missing or cannot be written.",
-        tell: 'it says "Cannot create temporary file" or "No such file"',
-        signs: /temporary file|no such file/,
+        tell: "`ls -ld /var/lib/rrdcached/db`, `df /var/lib/rrdcached`",
+        signs: /temporary file|no such file|directory|denied|space/,
       },
       {
-        text: "The file has the step or the columns of another version of PVE, or a program asks for others.",
+        text:
+          "The file has the step or the columns of another version of PVE, or a program asks " +
+          "for others.",
         tell: "it names a time resolution or a DS: `rrdtool info FILE | grep -E 'step|ds'`",
         signs: /resolution|no ds/,
       },
@@ -63,6 +67,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "proxy-key",
+    kind: "symptom",
     title: "/etc/pve/local/pve-ssl.key: failed to load local private key",
     patterns: [
       /failed to load local private key/,
@@ -71,7 +76,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /(cannot|can't|unable to) (open|read|load) .*pve-ssl/,
       /key values mismatch/,
       /(pve|pveproxy)-ssl\.(key|pem).*(does not match|expired|not yet valid)/,
-      /unable to (generate|create|write|sign|load) .*(certificate|ssl key|root ca|ca key)/,
+      /(unable to|can't|failed to) (generate|create|write|sign|load) .*(certificate|root ca)/,
+      /(unable to|can't|failed to) (generate|create|write|sign|load) .*((ssl|ca|private|www) key)/,
+      /generating \S+ (root |node )?(certificate|key) failed|no authentication key available/,
       /pve-root-ca\.(key|pem|srl).*(no such|failed|cannot|can't|denied|unable)/,
       /pve-ssl\.(key|pem)'? does not exist/,
     ],
@@ -122,7 +129,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /invalid csrf|permission denied - invalid csrf/,
       /authentication failure \(401\)|^login failed\b/,
       /authentication failure; rhost=(?!.*token)/,
-      /(\/etc\/pve\/\S*|^|[^/])authkey(?!\S*\.tmp)\S*.*(permission denied|failed|error|no such)/,
+      /(\/etc\/pve\/\S*|^)authkey(?!\S*\.tmp|.*corosync)\S*.*(permission denied|failed)/,
+      /((?<!corosync\/)\b)authkey(?!\S*\.tmp|.*corosync)\S*.*(permission denied|failed)/,
+      /(\/etc\/pve\/\S*|^|(?<!corosync\/)\b)authkey(?!\S*\.tmp|.*corosync)\S*.*(error|no such)/,
     ],
     meaning:
       "A login is older than 2 hours, or the clocks of two nodes differ, or the key that signs " +
@@ -135,6 +144,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "empty-after-rename",
+    kind: "symptom",
     title: "Configuration file ... does not exist / guests are gone after a rename",
     patterns: [
       /\b(guests?|vms?) (are |is |have |has |were |seem )?(all )?(gone|missing)\b/,
@@ -170,7 +180,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "unable to create VM 100 - VM 100 already exists",
     patterns: [
       /(vm|ct|vmid|container) '?\d+'? already exists/,
-      /config file '?\S*\d+\.conf'? already exists|unable to create (vm|ct) \d+ - .*exists/,
+      /config file ('?\S*\d+\.conf'? )?already exists|unable to create (vm|ct) \d+ - .*exists/,
       /\/etc\/pve\/\S*(qemu-server|lxc)\/\d+\.conf.* file exists/,
       /file exists.*\/etc\/pve\/\S*\d+\.conf/,
     ],
@@ -186,14 +196,17 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "harmless-client",
+    kind: "normal",
     title: "proxy detected vanished client connection",
     patterns: [
-      /detected vanished client connection/,
+      /detected vanished client connection|problem with client \S+; /,
+      /ev: error in callback \(ignoring\)|push_write' on an undefined value/,
       /\/etc\/pve\/\.\w+: file changed as we read it/,
     ],
     meaning:
       "A browser was closed while it waited, or a backup read one of pmxcfs's own files " +
-      "(.version, .rrd, .clusterlog), which change all the time. Harmless; leave those out of backups.",
+      "(.version, .rrd, .clusterlog), which change all the time. Harmless; leave those out of " +
+      "backups.",
     causes: [{ text: "Nothing is wrong.", tell: "nothing to do" }],
   },
   {
@@ -206,23 +219,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [{ code: "CLOCK_BACKWARDS", tell: "`timedatectl`, `chronyc tracking` on all nodes" }],
   },
   {
-    id: "daemon-failed",
-    title: "pveproxy.service (or another daemon of PVE) failed",
-    patterns: [
-      /(pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy)\.service: (failed|main|start request)/,
-      /pve-(ha-[cl]rm|firewall|guests|lxc-syscalld)\.service: (failed|main|start request)/,
-      /failed to start (pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy|pve-)/,
-      /job for (pve\w*|pve-\S+|spiceproxy)\.service (failed|canceled)/,
-      /(traps: )?(pve\w+|pve-ha-\w+|spiceproxy)\[\d+\]:? (general protection|segfault|trap )/,
-    ],
-    meaning: "All daemons of PVE need pmxcfs: look at that first, then at the daemon's own log.",
-    causes: [
-      { code: "SOCKET_ABSENT", tell: "`systemctl status pve-cluster`" },
-      { text: "The daemon itself fails.", tell: "`journalctl -b -u pveproxy -n 30`, or its unit" },
-    ],
-  },
-  {
     id: "harmless-inotify",
+    kind: "normal",
     title: "got inotify poll request in wrong process - disabling inotify",
     patterns: [/inotify poll request in wrong process/],
     meaning: "A forked worker of a PVE daemon asked for its parent's file watch. Harmless.",
@@ -230,11 +228,13 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "other-node",
+    kind: "symptom",
     title: "595/596/599: another node's pveproxy does not answer",
     patterns: [
       /\b59[569] (errors during|broken pipe|connection|no route|tls|ssl|too many|operation)/,
       /errors during connection establishment/,
-      /proxy handshake|proxy (detected )?loop/,
+      /proxy handshake|proxy (detected )?loop|proxy handler failed/,
+      /\b(refused|timed out|no route to host|host is unreachable) \(59[5-9]\)/,
       /connection error (- server offline|59[569])|communication failure \(0\)/,
       /hostname lookup '/,
       /(no route to host|connection (refused|timed out|reset by peer)) \((595|596|599)\)/,
@@ -321,14 +321,16 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout",
     patterns: [
       /can't lock file '?\/(var|run)\/lock/,
-      /(can't|cannot|unable to) (lock|acquire lock|get exclusive lock)(?!.*xtables)/,
+      /(can't|cannot|unable to) (lock file|acquire lock|get exclusive lock)(?!.*(xtables|dpkg))/,
       /lock-\d+\.conf/,
-      /(vm|ct) is locked \(\w+/,
+      /(vm|ct) is locked \(\w+|trying to get global lock - waiting/,
     ],
     meaning: "Another task on this node has that guest's lock. Not pmxcfs.",
     causes: [
       {
-        text: "A backup, snapshot or migration of this guest runs, or one ended without its unlock.",
+        text:
+          "A backup, snapshot or migration of this guest runs, or one ended without its " +
+          "unlock.",
         tell: "the task list of the guest; `qm config VMID | grep lock`",
       },
     ],
@@ -343,7 +345,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /remote host identification has changed/,
       /command '(\/usr\/bin\/)?ssh .*failed/,
       /command '?\/usr\/bin\/ssh .*failed/,
-      /can't create shared ssh key database/,
+      /unable to copy ssh id\b|can't create shared ssh key database/,
       /can't connect to destination address using public key/,
     ],
     meaning:

@@ -27,7 +27,9 @@ export const PVE_TEXTS: readonly ErrorText[] = [
         text:
           "The file was edited by hand, written by a script or a plugin, or by a newer version " +
           "of PVE on another node.",
-        tell: "`pmxcfs-ipc config cat PATH | cat -A` as root shows the line; versions: `pveversion`",
+        tell:
+          "`pmxcfs-ipc config cat PATH | cat -A` as root shows the line; versions: " +
+          "`pveversion`",
       },
       { code: "DB_CORRUPT", tell: "the file has bytes that no program wrote" },
     ],
@@ -79,6 +81,11 @@ export const PVE_TEXTS: readonly ErrorText[] = [
         signs: /exists/,
       },
       { code: "DB_DISK_LOW", tell: "Input/output error", signs: /input/ },
+      {
+        text: "The file is gone from this node: HA or another task has moved the guest already.",
+        tell: "No such file: `ls /etc/pve/nodes/*/*/ID.conf`",
+        signs: /no such/,
+      },
     ],
   },
   {
@@ -88,8 +95,9 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /migration (aborted|problems|finished with problems)/,
       /can't migrate (vm|ct|running|local)/,
       /online migrate failure|migrate(_\w+)? failed/,
-      /failed to clear migrate lock|migration status error/,
-      /replication job \S+ .*error|replication error/,
+      /failed to clear migrate lock|migration status error|can't get migration ip/,
+      /(could not|failed to|unable to) get (migration )?ip\b|no ip address configured on/,
+      /different,? ip address/,
     ],
     meaning:
       "A migration or replication did not end well; the line before this one says why. Mostly " +
@@ -100,6 +108,55 @@ export const PVE_TEXTS: readonly ErrorText[] = [
         tell: "the task list of the guest; `pvenode task list --errors`",
       },
       { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
+    ],
+  },
+  {
+    id: "replication",
+    title: "replication job 100-0 failed / cannot receive incremental stream",
+    patterns: [
+      /replication job:? \S+ .*(fail|error)|replication (error|job error|failed)/,
+      /unexpected replication job error|\bpvesr\b(?!.*ipcc).*(fail|error|timeout)/,
+      /cannot receive (incremental|new|resume)|does not match incremental source/,
+      /(no|missing) replication snapshot|__replicate_\S+.*(fail|error|exist|timeout)/,
+    ],
+    meaning:
+      "A replication run of a guest's disks (ZFS) to another node did not end well; PVE tries " +
+      "again, up to 30 minutes later each time. The guest runs on. Not pmxcfs.",
+    causes: [
+      {
+        text: "The words after the last colon: ssh to the node, a busy pool, no space.",
+        tell: "`pvesr status`, the replication log of the guest",
+      },
+      {
+        text:
+          "Both nodes have no common snapshot any more: remove the job, remove the copy on the " +
+          "target once it is sure that it is the copy, and add the job again.",
+        tell: "`zfs list -t snapshot | grep __replicate_` on both nodes",
+        signs: /incremental|snapshot/,
+      },
+      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
+      { code: "LOCKS_HELD", tell: "got lock request timeout", signs: /lock/ },
+    ],
+  },
+  {
+    id: "editor",
+    title: 'vim: "/etc/pve/..." E667: Fsync failed',
+    patterns: [
+      /\/etc\/pve\/\S*.*\be(667|514|13|72|303|325|505|510): /,
+      /\be(667|514|72|303|505|510): .*\/etc\/pve\//,
+      /\/etc\/pve\/\S+ .*(readonly option is set|write error in)/,
+    ],
+    meaning:
+      "An editor could not write a file below /etc/pve. The old text is still there. Keep yours: " +
+      "write it to another place first (`:w /root/FILE`), then find out why.",
+    causes: [
+      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
+      {
+        code: "DB_DISK_LOW",
+        tell: "Input/output error: `df /var/lib/pve-cluster`, then restart pve-cluster",
+        signs: /fsync|input|e667/,
+      },
+      { text: "Only root writes there.", tell: "`id -u` is not 0" },
     ],
   },
   {
@@ -207,6 +264,9 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     title: "Can't locate PVE/... in @INC / BEGIN failed--compilation aborted",
     patterns: [
       /can't locate (pve|proxmox|rados|cpg)\S*\.pm in @inc/,
+      /(missing right curly|syntax error) .*\/perl5\/pve/,
+      /(unmatched right|global symbol '\S+' requires) .*\/perl5\/pve/,
+      /can't (use|call) .*(string|undef\w*|unblessed|value|reference|method).* at \S*\/perl5\/pve/,
       /(begin failed--compilation aborted|compilation failed in require) at \S*(pve|perl5)/,
       /undefined subroutine &?pve::|can't locate object method '\S+' via package 'pve/,
       /symbol lookup error: .*(perl|pve|libqb)/,
@@ -238,10 +298,69 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "web-files",
+    title: "501 no such file '/PVE/StdWorkspace.js'",
+    patterns: [
+      /\b501 no such file '|no such file '?\/(pve|pve2|proxmoxlib|api2|xtermjs|novnc)\S*\.(js|css)/,
+    ],
+    meaning:
+      "The browser asked pveproxy for a file of the web interface that this version does not " +
+      "have: " +
+      "its cache is of another version, or pve-manager is not whole. Not pmxcfs.",
+    causes: [
+      {
+        text: "An old cache after an upgrade: reload with Ctrl+Shift+R, and restart pveproxy.",
+        tell: "another browser shows the page",
+      },
+      {
+        text: "Half an upgrade: `apt -f install`, then `apt full-upgrade`.",
+        tell: "`dpkg --verify pve-manager proxmox-widget-toolkit`",
+      },
+    ],
+  },
+  {
+    id: "console-connect",
+    title: "connect to '127.0.0.1:5900' failed / failed to connect to console",
+    patterns: [
+      /connect to '\S+:\w+' failed/,
+      /(vncproxy|termproxy|vncshell|xtermjs).*(failed|timeout|refused)|failed running vnc proxy/,
+      /command '?\/usr\/bin\/(nc6?|termproxy|vncterm|dtach|socat)\b.*failed/,
+    ],
+    meaning:
+      "The console (noVNC, SPICE, xterm.js) could not be connected to the guest's or the node's " +
+      "port. Not the IPC.",
+    causes: [
+      {
+        text: "The guest ended meanwhile, has no such display, or its node is not reachable.",
+        tell: "`qm status ID` or `pct status ID`; for another node `pvecm status`",
+      },
+    ],
+  },
+  {
+    id: "dot-files",
+    title: "/etc/pve/.clusterlog: file changed as we read it",
+    patterns: [
+      /\/etc\/pve\/\.\w+.*(changed|shrank|shrunk|size|grew|differs|padding|truncated)/,
+      /(changed|shrank|shrunk|size|grew|padding)\b.*\/etc\/pve\/\.\w+/,
+    ],
+    meaning:
+      "The dot files of /etc/pve are made anew at each read (log, graphs, versions, members): " +
+      "they " +
+      "change while a backup reads them. They hold nothing that can be restored.",
+    causes: [
+      {
+        text: "Harmless. Leave them out: `--exclude='/etc/pve/.*'`, or back up config.db instead.",
+        tell: "only names that begin with a dot are named",
+      },
+    ],
+  },
+  {
     id: "package",
+    kind: "symptom",
     title: "dpkg: error processing package pve-manager (--configure)",
     patterns: [
       /error processing package '?(pve|proxmox|libpve|qemu-server|corosync|libqb|spiceterm)/,
+      /errors were encountered while processing: .*(pve|proxmox|qemu-server|corosync)/,
       /installed (pve|proxmox|libpve|qemu-server|corosync)\S* package post-installation/,
       /(pve|proxmox)-\S+ depends on |package (pve|proxmox)-\S+ is not configured/,
     ],
@@ -255,6 +374,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "daemon-normal",
+    kind: "normal",
     title: "pvedaemon: worker 16103 started",
     patterns: [
       /auth key pair too old, rotating/,

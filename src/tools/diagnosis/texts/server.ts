@@ -2,7 +2,9 @@
 import type { ErrorText } from "../error-text.ts";
 
 /** What the sqlite3 shell prints before its message. */
-const SQLITE = String.raw`^(\w+ )?(error:? )?(.{0,20}line \d+: )?(.{0,20}stepping, )?`;
+const SQLITE =
+  String.raw`^(sqlite3: )?(\w+ )?(error:? )?(.{0,20}line \d+: )?` +
+  "(.{0,20}(stepping|in prepare), )?";
 
 export const SERVER_TEXTS: readonly ErrorText[] = [
   {
@@ -75,6 +77,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       new RegExp(`${SQLITE}database (disk image is malformed|is locked)[ .]*(\\(\\d+\\))?$`),
       new RegExp(`${SQLITE}(file is not a database|unable to open database file)[ .]*$`),
       /subdir->type == dt_dir/,
+      /\[database\] crit: serious internal error|memdb_recreate_vmlist/,
+      /sqlite3_(step|prepare|open|exec)\w* .*failed/,
       /memdb_write failed/,
     ],
     meaning:
@@ -138,7 +142,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /pmxcfs\[\d+\]: segfault/,
       /traps: pmxcfs/,
       /pve-cluster\.service: (main|control) process exited, code=(killed|dumped)/,
-      /pve-cluster\.service: (a process of this unit has been killed)/,
+      /pve-cluster\.service: a process of this unit has been killed/,
       /pve-cluster\.service: (failed with result '?(oom-kill|signal|core-dump|watchdog))/,
       /process \d+ \(pmxcfs\).*dumped core/,
       /pmxcfs: .*assertion .* failed/,
@@ -164,6 +168,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "service-failed",
+    kind: "symptom",
     title: "pve-cluster.service failed",
     patterns: [
       /pve-cluster\.service: (failed|start request|scheduled restart)/,
@@ -179,7 +184,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /execstart=\S*pmxcfs.*status=(?!0)/,
       /dependency failed for .*(pve|proxmox)/,
       /active: failed .*result: /,
-      /exit proxmox configuration filesystem \(-1\)/,
+      /exit proxmox configuration filesystem \((?!0\))/,
     ],
     meaning:
       "pmxcfs ended at its start. Everything else of PVE depends on it; fix this first. Its own " +
@@ -212,7 +217,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "pmxcfs: command not found",
     patterns: [/pmxcfs: (command )?not found/, /pmxcfs\.service (could not be|not) found/],
     meaning:
-      "pmxcfs is not installed here, or this is not a node. Its unit is called pve-cluster.service.",
+      "pmxcfs is not installed here, or this is not a node. Its unit is called " +
+      "pve-cluster.service.",
     causes: [{ code: "NOT_INSTALLED", tell: "`systemctl status pve-cluster`" }],
   },
   {
@@ -239,10 +245,12 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "fuse: mountpoint is not empty / device not found",
     patterns: [
       /mountpoint is not empty/,
-      /fuse_mount error/,
+      /fuse_(mount|new|session|loop|main|parse|set|daemonize)\w* (error|fail)/,
+      /failed to (create|setup) fuse/,
       /fuse: device not found/,
       /fuse: failed to (open|exec|access|mount)/,
       /fusermount3?: (mount failed|.*(\/etc\/pve|device not found|fuse))/,
+      /\bfuse: (unknown symbol|.*(unable|failed|cannot))|unknown filesystem type 'fuse/,
       /umount: \/etc\/pve/,
       /failed to unmount '?\/etc\/pve/,
     ],
@@ -261,20 +269,21 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       {
         code: "FUSE_MISSING",
         tell: "/dev/fuse is missing",
-        signs: /device not found|no such file/,
+        signs: /device not found|no such file|unknown (symbol|filesystem)|module/,
       },
     ],
   },
   {
     id: "not-mounted",
+    kind: "symptom",
     title: "pve configuration filesystem not mounted",
     patterns: [
       /pve (configuration|cluster) file\s?system (is )?not (mounted|online|ready)/,
-      /(proxmox|cluster) (config) ?file\s?system .*(not mounted|unavailable)/,
+      /(proxmox|cluster) config ?file\s?system .*(not mounted|unavailable)/,
       /(proxmox|cluster) (configuration|cluster) ?file\s?system .*(not mounted|unavailable)/,
       /(proxmox|cluster) (config|configuration|cluster) ?file\s?system .*(not ready|not online)/,
       /cluster file\s?system (is )?not (ready|online|mounted)/,
-      /(pmxcfs|\/etc\/pve) (is )?not (mounted|a mount ?point)/,
+      /(pmxcfs\)?|\/etc\/pve) (is )?(not|isn't) (mounted|a mount ?point)/,
       /can't (initialize|create|access|stat|open|find) '?\/etc\/pve\/(local|nodes|priv)/,
       /\/etc\/pve\/local.*(no such file|not exist)/,
       /unable to (open|read|load) .*\/etc\/pve\/(local|nodes)\S* .*no such file/,
@@ -358,6 +367,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "client-gone",
+    kind: "normal",
     title: "[libqb] warning: epoll_ctl(del): Bad file descriptor",
     patterns: [
       /epoll_ctl\(del\): bad file descriptor/,

@@ -1,0 +1,41 @@
+/**
+ * One expression for many: it matches a line that any of them matches. An engine tries alternatives
+ * one after the other at each position; those that begin with the same letter are put together, so
+ * that most are passed over with one comparison. No C counterpart.
+ */
+/** The alternatives of an expression, split where no bracket is open. */
+function alternativesOf(source: string): string[] {
+  const found: string[] = [];
+  let depth = 0;
+  let inClass = false;
+  let start = 0;
+  for (let at = 0; at < source.length; at += 1) {
+    const char = source[at];
+    if (char === "\\") at += 1;
+    else if (inClass) inClass = char !== "]";
+    else if (char === "[") inClass = true;
+    else if (char === "(") depth += 1;
+    else if (char === ")") depth -= 1;
+    else if (char === "|" && depth === 0) {
+      found.push(source.slice(start, at));
+      start = at + 1;
+    }
+  }
+  return [...found, source.slice(start)];
+}
+
+/** A first letter that stands for itself, once. */
+const FIRST_LETTER = /^([a-z])(?![?*+{])(.*)$/;
+
+/** One expression that matches a line when any of `patterns` does. */
+export function anyOf(sources: readonly string[]): RegExp {
+  const byLetter = new Map<string, string[]>();
+  const others: string[] = [];
+  for (const source of new Set(sources.flatMap(alternativesOf))) {
+    const [, letter, rest = ""] = FIRST_LETTER.exec(source) ?? [];
+    if (letter === undefined) others.push(source);
+    else byLetter.set(letter, [...(byLetter.get(letter) ?? []), rest]);
+  }
+  const grouped = [...byLetter].map(([letter, rests]) => `${letter}(?:${rests.join("|")})`);
+  return new RegExp([...grouped, ...others].join("|"));
+}

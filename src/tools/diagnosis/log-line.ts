@@ -1,0 +1,103 @@
+/**
+ * A line of a log, whatever it is wrapped in: the journal as JSON, colours, typographic quotes; and
+ * which program says it. No C counterpart.
+ */
+import { stripVTControlCharacters } from "node:util";
+
+/** In the form the patterns are written for. */
+export function plain(text: string): string {
+  return stripVTControlCharacters(text)
+    .replaceAll(/[\u2018\u2019\u201C\u201D"`]/g, "'")
+    .replaceAll(/\s+/g, " ")
+    .trim()
+    .toLowerCase();
+}
+
+/** Keys that log collectors put the text under, the journal's own first. */
+const TEXT_KEYS = ["MESSAGE", "message", "msg", "log", "line", "t"] as const;
+
+function textIn(record: Readonly<Record<string, unknown>>): string | undefined {
+  for (const key of TEXT_KEYS) {
+    const text = record[key];
+    if (typeof text === "string") return text;
+    // journalctl gives a text that is not plain as an array of its bytes.
+    if (Array.isArray(text)) return Buffer.from(text.filter(Number.isInteger)).toString("utf8");
+  }
+  return undefined;
+}
+
+/** A record in JSON (`journalctl -o json`) as the line that syslog would have written. */
+export function unwrapped(line: string): string {
+  if (!/^\s*\{.*\}\s*$/.test(line)) return line;
+  try {
+    const record = JSON.parse(line) as Readonly<Record<string, unknown>>;
+    const text = textIn(record);
+    if (text === undefined) return line;
+    const program = record["SYSLOG_IDENTIFIER"] ?? record["_COMM"];
+    if (typeof program !== "string") return text;
+    return `${program}[${Number(record["_PID"] ?? record["SYSLOG_PID"] ?? 0) || 0}]: ${text}`;
+  } catch {
+    return line;
+  }
+}
+
+/** A line that names its program with a pid, and what of ours such a line may be about. */
+const PROGRAM = /^.{0,60}?\b([\w.@/-]+)\[\d+\]: /;
+const OURS = alternatives(
+  "ipcc qb_ cs_err_ /etc/pve pmxcfs \\bpve(?!\\d) proxmox corosync rrdcached watchdog cfs[-_]lock",
+  "\\bha[-_] config\\.db",
+);
+/** Programs of a node: what they say is looked at whole. */
+const NODE_PROGRAM = new RegExp(
+  `^\\(?(${
+    alternatives(
+      "pve pmxcfs proxmox corosync qm pct vzdump ha-manager spice rrdc watchdog",
+      "systemd kernel kvm qemu lxc",
+    ).source
+  })`,
+);
+/** A line that names its program without a pid, and the programs and headings that we know. */
+const NAMED = /^([a-z_][\w.@-]*): /;
+const KNOWN = new RegExp(
+  `^(${
+    alternatives(
+      "error fatal failed warning warn info notice crit message detail tip fence quorum quorate",
+      "expected qm pct vzdump pve[\\w-]* proxmox[\\w-]* kvm qemu[\\w-]* _*lxc[\\w-]* sync_wait",
+      "active loaded process problem issue help output log line status stderr node\\w* host\\w*",
+      "do_start safe_mount fuse fusermount3? umount mount hostname kernel systemd systemctl dpkg",
+      "modprobe (ba|da|z)?sh sudo cat cp mv rm rmdir mkdir touch ls ln find stat df sed tee chmod",
+      "chown tar rsync nano vi vim diff grep sqlite3 tls_\\w+ ceph rados\\w* wget curl ssh scp",
+    ).source
+  })$`,
+);
+
+/** The program that says a line, where it is named with a pid (`pvestatd` of `pvestatd[12]: `). */
+export function programOf(line: string): string | undefined {
+  const [, program] = PROGRAM.exec(unwrapped(line)) ?? [];
+  return program;
+}
+
+function alternatives(...words: readonly string[]): RegExp {
+  return new RegExp(words.flatMap((some) => some.split(" ")).join("|"));
+}
+
+/** True when another program than those of a node says this, about something of its own. */
+export function isForeign(line: string): boolean {
+  const [prefix = "", program = ""] = PROGRAM.exec(line) ?? [];
+  if (prefix === "") {
+    const [, named] = NAMED.exec(line) ?? [];
+    return named !== undefined && !KNOWN.test(named) && !OURS.test(line);
+  }
+  // A host may be called pve as well: only what the program says counts.
+  return (
+    !NODE_PROGRAM.test(program) && !OURS.test(program) && !OURS.test(line.slice(prefix.length))
+  );
+}
+
+/** A date, a time, or a program with its pid. */
+const RECORD = /^(\w{3} [ \d]\d |\d{4}-\d\d-\d\d|\d\d:\d\d|\[|[\w.-]+\[\d+\]:|\S+ \S+\[\d+\]:)/;
+
+/** True when a line begins like a record of a log. */
+export function isRecord(line: string): boolean {
+  return RECORD.test(line);
+}

@@ -1,0 +1,192 @@
+/**
+ * Messages of corosync that are neither a link that is down nor a change of its members: foreign
+ * or undecipherable packets, options it refuses, what it runs short of, and its normal lines.
+ */
+import type { ErrorText } from "../error-text.ts";
+
+/** How corosync begins a message: the part of it that speaks; pmxcfs has a severity after it. */
+export const COROSYNC_TAG =
+  String.raw`\[(totem|knet|main|cfg|cmap|cpg|quorum|voteq|qb|sync|serv|wd|mon) *\] ` +
+  "(?!(crit|notice|info|message|debug|warning|error): )";
+
+/** A pattern of words after corosync's tag of the part that speaks. */
+function tagged(words: string): RegExp {
+  return new RegExp(`${COROSYNC_TAG}(.{0,60}\\b)?(${words})`);
+}
+
+export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
+  {
+    id: "corosync-packets",
+    title: "[TOTEM] Digest does not match / [KNET] Authentication failed / bad magic number",
+    patterns: [
+      tagged("digest|bad magic number|invalid packet data|received message (is too short|has)"),
+      tagged("incorrect (signature|hash)|(authentication|decrypt\\w*|signature) (failed|error)"),
+      tagged(
+        "crypto(graphic)?\\b.*(fail|error|wrong|unable|not|invalid|missing|unsupported|reconfigur)",
+      ),
+      tagged("cannot get \\w+ crypto"),
+      tagged(
+        "(nss|openssl|gcrypt)\\w*:? .*(fail|error|wrong|unable|unsupported|invalid|incorrect)",
+      ),
+      tagged("(on-?wire|packet|protocol) version.*(lower|higher|not supported|reject|unsupported)"),
+      tagged("packet rejected from|message received from .*ignoring|received too big message"),
+      tagged("unsupported (version|message)|incompatible|knet_handle_crypto\\w* .*failed"),
+      /different crypto type|packet has different (crypto|key|hash)/,
+    ],
+    meaning:
+      "corosync got packets that it cannot read and drops them: the sender has another key, " +
+      "other " +
+      "crypto options, another version of corosync, or belongs to another cluster on the same " +
+      "network. A node whose packets are dropped is not seen as a member.",
+    causes: [
+      {
+        text:
+          "The nodes have different keys or copies of corosync.conf: both must be the same " +
+          "everywhere. Copy them from a good node, then `systemctl restart corosync` here.",
+        tell: "`sha256sum /etc/corosync/authkey /etc/corosync/corosync.conf` on all nodes",
+      },
+      {
+        text: "A host that is no node sends here: an old node, a second cluster, a scanner.",
+        tell: "the address in the line is in no `nodelist` of corosync.conf",
+        signs: /rejected from|magic|too big|attack|ignoring/,
+      },
+      {
+        text: "Nodes of different versions: upgrade corosync and libknet1 on all of them.",
+        tell: "`dpkg -l corosync libknet1t64 libknet1` on all nodes",
+        signs: /version|incompatible|unsupported/,
+      },
+    ],
+  },
+  {
+    id: "corosync-conf",
+    title: "corosync.conf: cannot be used, or differs between nodes",
+    patterns: [
+      /parse error in config|error parsing config|corosync\.conf: .*(error|invalid|line \d+)/,
+      tagged("unknown (value|option|keyword|key|section)|invalid (value|option|key|name|link)"),
+      tagged(
+        "missing (closing|\\w+ (option|value|key|in))|(must|should) be (set|between|a|at|\\w+)",
+      ),
+      tagged("no (valid name|multicast|interface|nodelist|ring|link|bindnetaddr|local node)"),
+      tagged("(value|option|parameter|key) .*(is not|not a|out of range|invalid|deprecated)"),
+      tagged("transport is deprecated|(can't|cannot|can not) (have|use|mix|be) .*"),
+      tagged("(nodeid|link ?number|ring\\d_addr|crypto_\\w+|token|knet_\\w+) .*(must|invalid|not)"),
+      tagged("(open|read|find) (config|authkey|/etc/corosync)|no (config|key) file"),
+      tagged("(can't|cannot|could not|unable to) (open|read|stat) .*/etc/corosync"),
+      tagged("could not open /etc/corosync|local node \\w* ?(not|is not)|no node with"),
+      tagged("requires that a node ?id|unable to reload config|config reload .*(fail|error)"),
+      /corosync-cfgtool -r failed|invalid corosync config|unable to read corosync config/,
+      /unable to read authkey/,
+      tagged("file open failed|icmap_\\w+ .*(fail|error)|exiting with status (8|18|20)"),
+      /(unable to|can't|cant) (parse|read|write|open) cluster config/,
+      /local corosync\.conf is newer/,
+      /local node (address )?not found|failed to parse node address|no interfaces defined/,
+      /nodelist.*(two|same) nodeid|duplicate nodeid/,
+      /corosync\.conf.*(not|cannot|failed|invalid|differs|missing|read-only)/,
+      /quorum provider: .*failed|expected_votes must be|configuration error: /,
+      /totemip_parse|\[totem *\].*not resolvable/,
+      /unable to import corosync\.conf|invalid corosync\.conf|existing corosync\.conf/,
+      /new config has different|internal value was not changed|config_version must/,
+      /config version .*(different|lower|mismatch)|received config version/,
+    ],
+    meaning:
+      "The configuration of corosync in /etc/pve/corosync.conf is the cluster's, the one in " +
+      "/etc/corosync is this node's copy; a node whose config_version is older than the others' " +
+      "leaves again and again.",
+    causes: [
+      {
+        text: "The copy of this node is old: compare config_version of both files on all nodes.",
+        tell: "`grep config_version /etc/pve/corosync.conf /etc/corosync/corosync.conf`",
+      },
+      {
+        text:
+          "The option that the line names. Change the file in /etc/pve (with quorum) and raise " +
+          "config_version; without quorum take /etc/corosync/corosync.conf of a good node.",
+        tell: "`corosync -t` reads it and says what is wrong; `journalctl -u corosync -n 30`",
+        signs: /parse error|unknown|invalid|must|should|missing|can't|cannot|no \w+ |option|value/,
+      },
+      {
+        text: "/etc/corosync/authkey is missing: copy it from another node, mode 0400.",
+        tell: "`ls -l /etc/corosync`",
+        signs: /authkey|key file/,
+      },
+      {
+        text: "Only a warning: corosync runs on. Change it at the next opportunity.",
+        tell: "`systemctl status corosync` says active",
+        signs: /deprecated|warning/,
+      },
+      { code: "NAME_UNRESOLVED", tell: "an address in it is a name that does not resolve" },
+    ],
+  },
+  {
+    id: "corosync-resources",
+    title: "corosync: not enough memory / cannot set up a socket, thread or priority",
+    patterns: [
+      tagged("(not enough|out of|no) memory|(memory|malloc|calloc|allocat\\w*)\\b.*fail"),
+      tagged("(fail\\w*|unable|cannot|could not|can't) .*(allocat|memory|mlock|lock)"),
+      tagged(
+        "(set|get)sockopt|(set|get)rlimit|(fail\\w*|unable) .*(socket|thread|pipe|epoll|poll)",
+      ),
+      tagged("(socket|thread|epoll|pipe|timerfd|bind|eventfd)\\w*\\b.*(fail|error|denied)"),
+      tagged("sched_(set|get)\\w+|(real ?time|rr) (priority|scheduling)|cgroup.*(fail|error)"),
+      tagged("(no space left|too many open files|cannot allocate)"),
+      tagged(
+        "(couldn't|could not|failed to|unable to|can't) (create|open|truncate|chmod|chown|bind)",
+      ),
+    ],
+    meaning:
+      "corosync lacks something of this machine: memory, a socket, a thread, a file, or the " +
+      "right " +
+      "to real-time priority. It may end over it, or run late and lose packets.",
+    causes: [
+      {
+        text: "What the end of the line says: its limits, /dev/shm, a missing interface.",
+        tell: "`systemctl status corosync`, `df /dev/shm`, `ip -br address`",
+      },
+      { code: "MEMORY_LOW", tell: "Out of memory: `free -m`", signs: /memory|alloc/ },
+    ],
+  },
+  {
+    id: "corosync-client",
+    title: "[QB] / [IPC] of corosync: a client of it does not take its messages",
+    patterns: [
+      tagged(
+        "event_send|denied connection|(client|connection).*(disconnect|slow|not ready|denied)",
+      ),
+      tagged("ipc (connection|credentials|client)|new_event_notification|job->poll"),
+      tagged("dispatch\\w* .*(full|fail|block)|flow control"),
+    ],
+    meaning:
+      "A program that is connected to corosync on this node (pmxcfs is the main one) ended, or " +
+      "did " +
+      "not read what corosync sent it.",
+    causes: [
+      {
+        text: "pmxcfs was stopped, restarted or hangs just then.",
+        tell: "`systemctl status pve-cluster`, `time stat /etc/pve/local`",
+      },
+    ],
+  },
+  {
+    id: "corosync-normal",
+    kind: "normal",
+    title: "corosync: [KNET] link: Resetting MTU for link 0 because host 2 joined",
+    patterns: [
+      tagged("resetting mtu|pmtud: (pmtud link|global data|starting|completed)"),
+      tagged("(was|being) shut ?down by sysadmin|default onwire version|using quorum provider"),
+      tagged("initializing (transport|transmit)|kronosnet crypto initialized"),
+      tagged("(service engine|corosync (configuration|cluster closed|vote)).*(loaded|unloaded)"),
+      tagged("corosync (cluster engine|built-in features|main process).*(start|ready|features)"),
+      tagged("the network interface \\[.*is now up|adding new (udpu )?(member|host)|server name: "),
+      tagged("removing (host|link|old)|adding (host|link)|configured link number|totem config"),
+      tagged("please migrate|waiting for .*sync|sync (members|joined|left)|watchdog not enabled"),
+      tagged("resource monitoring|no configured|interface .* configured"),
+    ],
+    meaning: "corosync writes these when it starts, stops, or when a node comes or goes.",
+    causes: [
+      {
+        text: "Normal operation.",
+        tell: "`journalctl -u corosync -p warning -n 30` shows whether there is more",
+      },
+    ],
+  },
+];

@@ -1,0 +1,91 @@
+/** Lines of systemd about PVE's own units, pve-cluster and corosync aside. */
+import type { ErrorText } from "../error-text.ts";
+
+/** How systemd begins a line about a unit of PVE. */
+export const UNIT_NAME =
+  "\\b(pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy|pvebanner|pvenetcommit|pvesr|qmeventd" +
+  "|pve-(ha-[cl]rm|firewall|guests|lxc-syscalld|daily-update|storage)|proxmox-firewall)" +
+  "\\.(service|timer): ";
+
+/** A pattern of a PVE unit and what systemd says of it. */
+function unit(words: string): RegExp {
+  return new RegExp(`${UNIT_NAME}(${words})`);
+}
+
+export const UNIT_TEXTS: readonly ErrorText[] = [
+  {
+    id: "unit-normal",
+    kind: "normal",
+    title: "corosync.service: Referenced but unset environment variable",
+    patterns: [
+      /referenced but unset environment variable evaluates to an empty string/,
+      /(pve\S*|corosync|rrdcached)\.service: (deactivated successfully|consumed|succeeded)/,
+      /(spiceproxy|watchdog-mux)\.service: (deactivated successfully|consumed|succeeded)/,
+    ],
+    meaning: "systemd writes these when units of a node start and stop.",
+    causes: [{ text: "Normal operation.", tell: "look for failed and timed out instead" }],
+  },
+  {
+    id: "mount-unit",
+    title: "systemd: Failed to mount /etc/pve",
+    patterns: [
+      /failed to (re)?mount '?\/etc\/pve\b/,
+      /\betc-pve\.mount\b.*(fail|error|exit|not found|timed out)/,
+      /dependency failed for .*\/etc\/pve|(mounting|mount of) '?\/etc\/pve.*failed/,
+    ],
+    meaning:
+      "/etc/pve is mounted by pmxcfs itself, not by systemd. A mount unit for it comes from a " +
+      "line " +
+      "in /etc/fstab or a unit of somebody's own, and stands in the way of pmxcfs.",
+    causes: [
+      {
+        text:
+          "Remove that line or unit, then `systemctl daemon-reload; systemctl restart " +
+          "pve-cluster`.",
+        tell: "`grep -n /etc/pve /etc/fstab`, `systemctl cat etc-pve.mount`",
+      },
+      { code: "PVE_NOT_MOUNTED", tell: "`findmnt /etc/pve` prints nothing" },
+    ],
+  },
+  {
+    id: "daemon-failed",
+    kind: "symptom",
+    title: "pveproxy.service (or another daemon of PVE) failed",
+    patterns: [
+      unit(
+        "failed|main|control|start request|state '|killing|scheduled restart|unit entered failed",
+      ),
+      /failed to start (pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy|pve-)/,
+      /failed to start .*(pve (api|status|local ha|cluster ha|spice|guests))/,
+      /failed to start .*(proxmox ve (firewall|sched))/,
+      /job for (pve\w*|pve-\S+|spiceproxy)\.service (failed|canceled)/,
+      /(traps: )?(pve\w+|pve-ha-\w+|spiceproxy)\[\d+\]:? (general protection|segfault|trap )/,
+      /\b(pve\w*|pve-ha-\w+|spiceproxy)\[\d+\]: (start failed|start-stop failed)/,
+      /\b(pve\w*|pve-ha-\w+|spiceproxy)\[\d+\]: (unable to create (pid|lock))/,
+    ],
+    meaning: "All daemons of PVE need pmxcfs: look at that first, then at the daemon's own log.",
+    causes: [
+      { code: "SOCKET_ABSENT", tell: "`systemctl status pve-cluster`" },
+      { text: "The daemon itself fails.", tell: "`journalctl -b -u pveproxy -n 30`, or its unit" },
+    ],
+  },
+  {
+    id: "daemon-timeout",
+    kind: "symptom",
+    title: "pveproxy.service: Start-pre operation timed out. Terminating.",
+    patterns: [
+      unit("(start|stop|start-pre|start-post|reload|stop-\\w+) .*timed out|stopping timed out"),
+      unit("(unit process|processes still|found left-over process|killing process) .*"),
+      /timed out (starting|stopping|while waiting for) .*(pve|proxmox)/,
+    ],
+    meaning:
+      "A daemon of PVE did not start or stop in time: it waits for /etc/pve. At its start " +
+      "pveproxy " +
+      "runs `pvecm updatecerts`, which waits for quorum and for the lock of the file system.",
+    causes: [
+      { code: "PVE_HUNG", tell: "`time stat /etc/pve/local` does not come back" },
+      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
+      { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
+    ],
+  },
+];
