@@ -11,7 +11,9 @@ import { CLIENT_TEXTS } from "./texts/client.ts";
 import { CLUSTER_TEXTS } from "./texts/cluster.ts";
 import { CODES, type CodeName, isCode, rowOf } from "./codes.ts";
 import type { Cause, ErrnoWord, ErrorText, Place } from "./error-text.ts";
+import { GUEST_TEXTS } from "./texts/guests.ts";
 import { HA_TEXTS } from "./texts/ha.ts";
+import { LISTENER_TEXTS } from "./texts/listener.ts";
 import { LOG_TEXTS } from "./texts/log.ts";
 import { COROSYNC_TEXTS } from "./texts/corosync.ts";
 import { COROSYNC_MESSAGE_TEXTS, COROSYNC_TAG } from "./texts/corosync-messages.ts";
@@ -28,6 +30,7 @@ import strerror from "./strerror.json";
 export const TEXT_GROUPS = [
   ["Commands, and programs that use the IPC or /etc/pve", CLIENT_TEXTS],
   ["pmxcfs and its service", SERVER_TEXTS],
+  ["pmxcfs about its socket and its clients", LISTENER_TEXTS],
   ["The cluster: quorum, locks", CLUSTER_TEXTS],
   ["Nodes that compare their trees", SYNC_TEXTS],
   ["Forming a cluster", JOIN_TEXTS],
@@ -35,6 +38,7 @@ export const TEXT_GROUPS = [
   ["Other messages of corosync", COROSYNC_MESSAGE_TEXTS],
   ["High availability", HA_TEXTS],
   ["PVE's own tools and daemons", PVE_TEXTS],
+  ["Guests", GUEST_TEXTS],
   ["Units of PVE", UNIT_TEXTS],
   ["What stands beside pmxcfs, and is no fault of it", NEIGHBOUR_TEXTS],
   ["Other lines of these logs and paths", LOG_TEXTS],
@@ -45,6 +49,7 @@ export const TEXTS: readonly ErrorText[] = TEXT_GROUPS.flatMap(([, texts]) => te
 /** Texts of a program say more than the libc words at the end of its line: they are tried first. */
 const BY_DETAIL: readonly ErrorText[] = [
   ...SERVER_TEXTS,
+  ...LISTENER_TEXTS,
   ...HA_TEXTS,
   ...CLUSTER_TEXTS,
   ...SYNC_TEXTS,
@@ -53,6 +58,7 @@ const BY_DETAIL: readonly ErrorText[] = [
   ...COROSYNC_MESSAGE_TEXTS,
   ...NEIGHBOUR_TEXTS,
   ...PVE_TEXTS,
+  ...GUEST_TEXTS,
   ...UNIT_TEXTS,
   ...CLIENT_TEXTS,
 ];

@@ -65,7 +65,7 @@ const KNOWN = new RegExp(
       "expected qm pct vzdump pve[\\w-]* proxmox[\\w-]* kvm qemu[\\w-]* _*lxc[\\w-]* sync_wait",
       "active loaded process problem issue help output log line status stderr node\\w* host\\w*",
       "do_start safe_mount fuse fusermount3? umount mount hostname kernel systemd systemctl dpkg",
-      "modprobe (ba|da|z)?sh sudo cat cp mv rm rmdir mkdir touch ls ln find stat df sed tee chmod",
+      "\\w+_wdt softdog modprobe (ba|da|z)?sh sudo cat cp mv rm rmdir mkdir touch ls ln find stat df sed tee chmod",
       "chown tar rsync nano vi vim diff grep sqlite3 tls_\\w+ ceph rados\\w* wget curl ssh scp",
     ).source
   })$`,
@@ -84,6 +84,8 @@ function alternatives(...words: readonly string[]): RegExp {
 /** True when another program than those of a node says this, about something of its own. */
 export function isForeign(line: string): boolean {
   const [prefix = "", program = ""] = PROGRAM.exec(line) ?? [];
+  // The kernel names the process that it is about in the same form.
+  if (/\bkernel: /.test(prefix)) return false;
   if (prefix === "") {
     const [, named] = NAMED.exec(line) ?? [];
     return named !== undefined && !KNOWN.test(named) && !OURS.test(line);

@@ -60,7 +60,10 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     title: "Transport endpoint is not connected",
     errno: ["ENOTCONN", "ESHUTDOWN", "ECONNABORTED"],
     places: ["ipc", "pve"],
-    patterns: [/fuse: bad mount point '?\/etc\/pve/],
+    patterns: [
+      /fuse: bad mount point '?\/etc\/pve/,
+      /can't stat\(\) fuse\S* file system '?\/etc\/pve/,
+    ],
     meaning:
       "One text, three faults: (a) the server went away or closed this connection; (b) the reply " +
       "did not fit into the ring and the C server disconnected, every time the same request is " +
@@ -350,6 +353,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       /\b(pmxcfs|cfs_loop|pve\w+) +d +\d/,
       /soft lockup.*\[(pmxcfs|cfs_loop|corosync|pve\S*):\d+\]/,
       /^(it |everything |pvesh |qm |pct |the gui )?(just )?(hangs|is hanging)\b/,
+      /fuse_(request|wait|simple|get|dev|lookup|readdir|send|do)\w*\+0x/,
       /\bd state\b.*(pmxcfs|pve)|(pmxcfs|pve\w*)\b.*\bd state\b/,
     ],
     meaning:

@@ -17,7 +17,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /(?<!startup => )wait_for_quorum/,
       /waiting for all cluster members|unable to set expected votes/,
       /(waiting for|wait_for|without|lost|loss of) quorum(?!\.* ?ok)/,
-      /received write while not quorate/,
+      /received write while not quorate|quorum timeout/,
       /quorum (not reached|lost)|no longer part of the quorate|quorate status set: false/,
     ],
     meaning:

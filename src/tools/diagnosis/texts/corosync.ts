@@ -42,7 +42,7 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /cannot (initialise|initialize) (cmap|quorum|votequorum|cfg|cpg)/,
       /can't initialize service/,
       /corosync cluster engine exiting|service engine unloaded: corosync/,
-      /failed to (initialize|connect to) (the )?(cmap|corosync|cpg|quorum)/,
+      /failed to (initialize|finalize|connect to) (the )?(cmap|corosync|cpg|quorum)/,
       /could not (initialise|initialize) corosync/,
       /cs_err_(library|bad_handle|not_exist)/,
       /corosync\.service.*(failed|inactive|not found|exit|start request|killed|timed out)/,
@@ -95,6 +95,8 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /failed to receive the leave message/,
       /corosync .*not scheduled for/,
       /main process was not scheduled|was not scheduled \(on time\)/,
+      /\[totem *\] .*(token was lost|multicast (group|packets)|heartbeat timer expired|queue full)/,
+      /totem is unable to form a cluster|incrementing problem counter/,
       /\[totem *\] .*(consensus timeout|network interface is down|not delivered)/,
       /\[totem *\] .*(sendmsg|sendto|faulty|interface .*down)/,
       /\[knet *\] (loopback|udp|sctp): /,
@@ -135,7 +137,7 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /downlist left_list|entering (gather|commit|recovery|operational) state/,
       /\[knet *\] host: host: \d+ .*best link/,
       /join or leave message was thrown away/,
-      /node \d+ was shut ?down/,
+      /node \d+ was shut ?down|\[cfg *\] killed by node/,
     ],
     meaning:
       "corosync's members or the link in use have changed. Once, when a node or a switch was " +
@@ -144,7 +146,11 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
     causes: [
       { text: "A node was started, stopped or restarted.", tell: "it comes once: nothing to do" },
       { code: "CPG_RETRIES", tell: `it comes again and again: ${LINKS}` },
-      { code: "NO_QUORUM", tell: "too few members are left: `pvecm status`", signs: /left/ },
+      {
+        code: "NO_QUORUM",
+        tell: "too few members are left: `pvecm status`",
+        signs: /members left|left: \d/,
+      },
     ],
   },
   {

@@ -7,7 +7,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
     title: "watchdog open: Device or resource busy",
     patterns: [
       /watchdog-mux.*(watchdog open|unable to open|failed to|no such device|invalid argument)/,
-      /watchdog open: /,
+      /watchdog open: |(itco|sp5100|hpwdt|ipmi)\w*: .*(unable|disabled|fail|cannot|no_reboot)/,
       /unable to (open|set|get) watchdog (device|timeout)/,
       /'?\/dev\/watchdog\d*'?.*(busy|no such|denied|cannot|can't|not found)/,
       /(busy|no such|denied|cannot|can't).*'?\/dev\/watchdog/,
@@ -51,7 +51,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /needs to be fenced/,
       /lost_agent_lock|lost_manager_lock|=> lost_/,
       /pve-ha-[cl]rm\[\d+\]: .{0,30}got unexpected error - /,
-      /watchdog: watchdog\d: watchdog did not stop/,
+      /watchdog: \w+: watchdog did not stop|softdog: initiating system re/,
     ],
     meaning:
       "HA keeps its lock by touching it below /etc/pve/priv/lock. When it cannot for 60 s the " +
@@ -116,6 +116,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /(no such|unknown|invalid) (ha )?(resource|service) '?(vm|ct):/,
       /resource '?(vm|ct):\d+'? .*(not (ha )?managed|already defined|does not exist)/,
       /starting service (vm|ct):\d+ .*(failed|return)/,
+      /service status (vm|ct):\d+ error/,
       /crm command (error|'\S+' error)|no such service|tried all available nodes|retry number/,
       /resource agent .* finished - (got signal|failed)|guest with id \d+ is not/,
       /missing resource conf/,
@@ -163,7 +164,9 @@ export const HA_TEXTS: readonly ErrorText[] = [
     patterns: [
       /value does not look like a valid ha|unable to (parse|get|read) ha /,
       /ha settings from datacenter/,
-      /pve-ha-[cl]rm\[\d+\]: .*(unknown|invalid|not implemented|no such (option|resource type))/,
+      /pve-ha-[cl]rm\[\d+\]: (?!.*state changed).*(unknown|invalid)/,
+      /pve-ha-[cl]rm\[\d+\]: (?!.*state changed).*(not implemented)/,
+      /pve-ha-[cl]rm\[\d+\]: (?!.*state changed).*(no such (option|resource type))/,
       /pve-ha-[cl]rm\[\d+\]: .*(already declared|already connected)/,
       /pve-ha-[cl]rm\[\d+\]: .*(must be (declared|unique)|on parsing)/,
       /unknown (shutdown|recovery) policy|ha groups migration failed|not a valid node_preference/,

@@ -12,7 +12,7 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
       /this host already contains virtual guests/,
       /check if node may join a cluster failed/,
       /is already (part of|in) (a |the )?cluster|node .* already defined/,
-      /\/etc\/corosync\/authkey: file exists/,
+      /\/etc\/corosync\/authkey'?(:| -) file exists/,
       /no links given but multiple|an error occurred on the cluster node|cluster join aborted/,
       /eof while reading password|establishing api connection with host .*(40\d|fail|error)/,
       /hostname verification failed|fingerprint .*(not verified|mismatch)/,

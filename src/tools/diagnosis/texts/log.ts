@@ -46,7 +46,7 @@ export const LOG_TEXTS: readonly ErrorText[] = [
   {
     id: "pmxcfs-ipc-crit",
     title: "[ipcs] crit: ... / [libqb] error: ...",
-    patterns: [/\[(ipcs|ipcc|libqb|qb) *\] (crit|error|err|fatal|warning)/],
+    patterns: [/\[(ipcs|ipcc|libqb) *\] (crit|error|err|fatal|warning)/],
     meaning:
       "The part of pmxcfs that answers requests (libqb) could not serve a client or set up its " +
       "socket. Clients then see Connection refused, Transport endpoint is not connected, or hang.",
@@ -195,6 +195,20 @@ export const LOG_TEXTS: readonly ErrorText[] = [
         text: "It was never made, was removed, or lies below another node's name.",
         tell: "`pmxcfs-ipc config ls` as root lists what the database has",
       },
+    ],
+  },
+  {
+    id: "pve-path",
+    kind: "symptom",
+    title: "ls: '/etc/pve': (words in a language that is not known here)",
+    patterns: [/^[\w./-]+: .{0,80}['\s]\/etc\/pve\b/, /^[\w./-]+: '?\/etc\/pve\b/],
+    meaning:
+      "A command failed at a path below /etc/pve. Its words are not among the known ones: run it " +
+      "again with `LC_ALL=C` before it, and paste that line.",
+    causes: [
+      { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
+      { code: "PVE_READ_ONLY", tell: "only writes fail: `pvecm status` says Quorate: No" },
+      { code: "PVE_NOT_MOUNTED", tell: "`findmnt /etc/pve` prints nothing" },
     ],
   },
   {

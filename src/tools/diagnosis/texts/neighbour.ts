@@ -40,7 +40,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /rrdcached\.(sock|service).*(no such file|refused|failed)/,
       /rrdcached(\[\d+\])?: .*(assertion|error|fail|cannot|can't|unable|denied|no space)/,
       /\[status\] notice: (could not|unable to|failed to|can't) (create|open|update)/,
-      /illegal attempt to update using time/,
+      /illegal attempt to update|rrdcached\[\d+\]: \w+: (fopen|open|mkdir|stat)/,
     ],
     meaning: "Graph data could not be written or read. Answers of the IPC are not affected.",
     causes: [
@@ -52,9 +52,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
         signs: /illegal attempt/,
       },
       {
-        text: "/var/lib/rrdcached/db is missing or cannot be written.",
+        text: "/var/lib/rrdcached (db, journal) is missing or cannot be written.",
         tell: "`ls -ld /var/lib/rrdcached/db`, `df /var/lib/rrdcached`",
-        signs: /temporary file|no such file|directory|denied|space/,
+        signs: /temporary file|no such file|directory|denied|space|fopen|journal/,
       },
       {
         text:
@@ -72,6 +72,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     patterns: [
       /failed to load local private key/,
       /failed to use local certificate chain/,
+      /can't open '\/etc\/pve\/local\/pve\S*-ssl/,
       /pve-ssl\.(key|pem).*(no such|failed|not found|cannot|can't|missing)/,
       /(cannot|can't|unable to) (open|read|load) .*pve-ssl/,
       /key values mismatch/,
@@ -88,6 +89,11 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       { code: "SOCKET_ABSENT", tell: "`findmnt /etc/pve` prints nothing: pve-cluster first" },
       { code: "NODE_DIRECTORY_MISSING", tell: "`ls -l /etc/pve/local/` says No such file" },
+      {
+        text: "pveproxy runs as www-data: /etc/pve/local is another file system, or not mounted.",
+        tell: "`ls -l /etc/pve/local/` shows no group www-data",
+        signs: /permission denied/,
+      },
       {
         text:
           "Key and certificate are missing or do not belong together: `pvecm updatecerts " +
@@ -125,7 +131,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "permission denied - invalid PVE ticket (401)",
     patterns: [
       /invalid pve\S*( vnc)? ?ticket/,
-      /\b401 no ticket|no such user \('/,
+      /\bno ticket$|\b401 no ticket|no such user \('/,
       /invalid csrf|permission denied - invalid csrf/,
       /authentication failure \(401\)|^login failed\b/,
       /authentication failure; rhost=(?!.*token)/,
@@ -283,14 +289,14 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "storage '...' is not online / mount error",
     patterns: [
       /storage '?[\w.-]+'? is not (online|active|available)/,
-      /(\bmount error|mount failed|mount\.(nfs|cifs)\S*:|mount: \S+:)/,
+      /(\bmount error|mount failed|mount\.(nfs|cifs)\S*:|mount: (?!\/etc\/pve)\S+:)/,
       /nfs: server \S+ (not responding|ok)/,
       /activating (lv|storage) .*failed|unable to activate storage/,
       /error listing (snapshots|images)|rbd error|iscsiadm: /,
       /stale (nfs )?file handle/,
       /zfs error: |no such pool\b|could not activate storage/,
       /\/mnt\/pve\/\S+.*(no space|denied|stale|error|no such|timed out|unreachable)/,
-      /(volume|storage) '[^']+' does not exist|no such (logical volume|storage)\b|no such volume '/,
+      /storage '[^']+' does not exist|no such storage\b/,
     ],
     meaning:
       "A storage or a mount does not work. Not the IPC; but pvestatd waits for it, and the GUI " +

@@ -33,7 +33,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /database or disk is full/,
       /\[database\] crit: (update|insert|delete|replace|write)\S* .*failed/,
       /(delete_inode|update_inode|backend_write|bdb_backend_\w+)\b.*failed/,
-      /disk i\/o error/,
+      /disk i\/o error|attempt to write a readonly database/,
     ],
     errno: ["EIO"],
     places: ["pve", "ipc"],
@@ -52,6 +52,11 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
           "in `journalctl -b -u pve-cluster`, then `systemctl restart pve-cluster`.",
         tell: "every write to /etc/pve gives Input/output error",
         signs: /input\/output/,
+      },
+      {
+        text: "The file or its file system is read-only, or this user may not write it.",
+        tell: "`ls -l /var/lib/pve-cluster`, `findmnt -T /var/lib/pve-cluster`, `id -u`",
+        signs: /readonly/,
       },
       { text: "The disk itself fails.", tell: "`dmesg | grep -i error`, `smartctl -a`" },
     ],
@@ -139,7 +144,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /out of memory: killed process \d+ \(pmxcfs\)/,
       /oom-kill:.*task=pmxcfs/,
       /pmxcfs invoked oom-killer/,
-      /pmxcfs\[\d+\]: segfault/,
+      /(pmxcfs|cfs_loop|server_ipc)\[\d+\]:? (segfault|general protection)/,
+      /segfault .* in (pmxcfs|libqb|libsqlite3|libfuse)/,
       /traps: pmxcfs/,
       /pve-cluster\.service: (main|control) process exited, code=(killed|dumped)/,
       /pve-cluster\.service: a process of this unit has been killed/,
@@ -157,6 +163,13 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         code: "MEMORY_LOW",
         tell: "the kernel's log says Out of memory",
         signs: /memory|oom/,
+      },
+      {
+        text:
+          "It was stopped with a signal: by a person, a script, or systemd at the end of its " +
+          "time.",
+        tell: "`journalctl -b -u pve-cluster -n 30` says Stopping or timed out before it",
+        signs: /status=\d+\/(term|kill|int|hup)/,
       },
       { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
       {
@@ -251,7 +264,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /fuse: failed to (open|exec|access|mount)/,
       /fusermount3?: (mount failed|.*(\/etc\/pve|device not found|fuse))/,
       /\bfuse: (unknown symbol|.*(unable|failed|cannot))|unknown filesystem type 'fuse/,
-      /umount: \/etc\/pve/,
+      /\bfuse: (reading|writing) device|special device pmxcfs already mounted/,
+      /mount: \/etc\/pve: (?!not mounted)|umount: \/etc\/pve: (?!not mounted)/,
       /failed to unmount '?\/etc\/pve/,
     ],
     meaning: "pmxcfs could not mount (or unmount) /etc/pve.",
@@ -260,6 +274,11 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         code: "PVE_NOT_EMPTY",
         tell: "files in /etc/pve while nothing is mounted",
         signs: /empty|exists/,
+      },
+      {
+        text: "The mount was taken away while pmxcfs ran: `systemctl restart pve-cluster`.",
+        tell: "`findmnt /etc/pve` prints nothing and `pgrep pmxcfs` a number",
+        signs: /(reading|writing) device/,
       },
       {
         code: "PVE_DEAD_MOUNT",
@@ -284,7 +303,9 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /(proxmox|cluster) (config|configuration|cluster) ?file\s?system .*(not ready|not online)/,
       /cluster file\s?system (is )?not (ready|online|mounted)/,
       /(pmxcfs\)?|\/etc\/pve) (is )?(not|isn't) (mounted|a mount ?point)/,
-      /can't (initialize|create|access|stat|open|find) '?\/etc\/pve\/(local|nodes|priv)/,
+      /can't (initialize|create|access) '?\/etc\/pve\/(local|nodes|priv)(?!.*denied)/,
+      /can't (stat|open|find) '?\/etc\/pve\/(local|nodes|priv)(?!.*denied)/,
+      /umount: \/etc\/pve: not mounted|mkdir '?\/etc\/pve\/\S* failed - no such/,
       /\/etc\/pve\/local.*(no such file|not exist)/,
       /unable to (open|read|load) .*\/etc\/pve\/(local|nodes)\S* .*no such file/,
     ],
@@ -325,58 +346,5 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /\/var\/lib/,
       },
     ],
-  },
-  {
-    id: "address-in-use",
-    title: "Could not bind AF_UNIX (): Address already in use",
-    patterns: [/could not bind af_unix/, /withdrawing server sockets/],
-    errno: ["EADDRINUSE"],
-    places: ["ipc"],
-    meaning:
-      "Another process has the socket. pmxcfs goes on without IPC: /etc/pve is mounted, and " +
-      "every command fails. (Withdrawing server sockets is also the last line of a normal stop.)",
-    causes: [{ code: "SOCKET_TAKEN", tell: "`pmxcfs-ipc --check --only listener` as root" }],
-  },
-  {
-    id: "bad-user",
-    title: "connection from bad user 1000! - rejected",
-    patterns: [/connection from bad user/, /error in connection setup .*qb-/],
-    meaning:
-      "The server's side of Unknown error -1. It names the uid only, which misleads when it is " +
-      "0: then the gid is at fault.",
-    causes: [
-      { code: "ACCESS_REFUSED_GID", tell: "the user is 0", signs: /user 0\b/ },
-      { code: "ACCESS_REFUSED_UID", tell: "the user is not 0" },
-    ],
-  },
-  {
-    id: "response-send",
-    title: "qb_ipcs_response_send: ...",
-    patterns: [/qb_ipcs_response_send/, /qb_ipcs_event_send/],
-    meaning:
-      "The server had an answer and could not put it into the client's ring: it was too large, " +
-      "or the client was gone. It then disconnects, and the client prints Transport endpoint is " +
-      "not connected.",
-    causes: [
-      { code: "REPLY_TOO_LARGE", tell: "again and again: `pmxcfs-ipc --check --only requests`" },
-      {
-        text: "The client ended while it was served.",
-        tell: "once, and no client reports an error",
-      },
-    ],
-  },
-  {
-    id: "client-gone",
-    kind: "normal",
-    title: "[libqb] warning: epoll_ctl(del): Bad file descriptor",
-    patterns: [
-      /epoll_ctl\(del\): bad file descriptor/,
-      /new_event_notification.*broken pipe/,
-      /\[libqb\] .*(broken pipe|connection reset by peer)/,
-    ],
-    meaning:
-      "The server's own log when a client ends at the wrong moment. Harmless: the connection is " +
-      "cleaned up, and other clients are not affected.",
-    causes: [{ text: "A client ended or was killed.", tell: "nothing to do" }],
   },
 ];
