@@ -1,7 +1,7 @@
 /**
- * One expression for many: it matches a line that any of them matches. An engine tries alternatives
- * one after the other at each position; those that begin with the same letter are put together, so
- * that most are passed over with one comparison. No C counterpart.
+ * One expression for many. An engine tries alternatives one after the other at each position;
+ * alternatives with the same first letter become one group, so that one comparison rejects all of
+ * them. No C counterpart.
  */
 /** The alternatives of an expression, split where no bracket is open. */
 function alternativesOf(source: string): string[] {
@@ -24,7 +24,7 @@ function alternativesOf(source: string): string[] {
   return [...found, source.slice(start)];
 }
 
-/** A first letter that stands for itself, once. */
+/** A literal first letter without a quantifier. */
 const FIRST_LETTER = /^([a-z])(?![?*+{])(.*)$/;
 
 /** One expression that matches a line when any of `patterns` does. */

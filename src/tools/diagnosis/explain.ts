@@ -77,7 +77,7 @@ export interface Explanation {
 /** Longer lines are searched in pieces of this length, which overlap by OVERLAP_CHARS. */
 const PIECE_CHARS = 2_000;
 const OVERLAP_CHARS = 200;
-/** A line is waited for up to this length; a record of the journal in JSON takes 2 KiB or more. */
+/** The longest line that is not split while it is read: a JSON record takes 2 KiB and more. */
 const LINE_CHARS = 32_768;
 
 /** The order of an answer: causes, what follows from them, normal operation. */
@@ -93,10 +93,10 @@ interface Found extends Explanation {
   readonly line: number;
 }
 
-/** Beginnings that many patterns share. */
+/** Prefixes that many patterns share. */
 const BEGINNINGS: readonly string[] = [COROSYNC_TAG, UNIT_NAME];
 
-/** Any pattern of any text, a shared beginning once: most lines match none and end here. */
+/** Any pattern of any text, a shared prefix once: most lines match none and end here. */
 const ANY = anyOf(
   [...BY_DETAIL, ...LOG_TEXTS]
     .flatMap(({ patterns = [] }) => patterns.map(({ source }) => source))
@@ -195,7 +195,7 @@ function read(line: string): Reading {
   return { places: new Set(all.map(([place]) => place as Place)), errno: errnoIn(line) };
 }
 
-/** The patterns of a text as one: a call for each would cost more than the search itself. */
+/** The patterns of a text as one expression: one call per pattern costs more than the search. */
 const PATTERN_OF: ReadonlyMap<ErrorText, RegExp> = new Map(
   [...BY_DETAIL, ...LOG_TEXTS].flatMap((text) => {
     const sources = (text.patterns ?? []).map(({ source }) => source);

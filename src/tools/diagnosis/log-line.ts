@@ -1,10 +1,10 @@
 /**
- * A line of a log, whatever it is wrapped in: the journal as JSON, colours, typographic quotes; and
- * which program says it. No C counterpart.
+ * Normalizes a line of a log (the journal as JSON, colours, typographic quotes) and finds the
+ * program that wrote it. No C counterpart.
  */
 import { stripVTControlCharacters } from "node:util";
 
-/** In the form the patterns are written for. */
+/** Normalizes a line for the patterns: lower case, plain quotes, single spaces. */
 export function plain(text: string): string {
   return stripVTControlCharacters(text)
     .replaceAll(/[\u2018\u2019\u201C\u201D"`]/g, "'")
@@ -13,20 +13,20 @@ export function plain(text: string): string {
     .toLowerCase();
 }
 
-/** Keys that log collectors put the text under, the journal's own first. */
+/** Keys of the message in records of log collectors, the journal's own first. */
 const TEXT_KEYS = ["MESSAGE", "message", "msg", "log", "line", "t"] as const;
 
 function textIn(record: Readonly<Record<string, unknown>>): string | undefined {
   for (const key of TEXT_KEYS) {
     const text = record[key];
     if (typeof text === "string") return text;
-    // journalctl gives a text that is not plain as an array of its bytes.
+    // journalctl writes a message with control characters as an array of bytes.
     if (Array.isArray(text)) return Buffer.from(text.filter(Number.isInteger)).toString("utf8");
   }
   return undefined;
 }
 
-/** A record in JSON (`journalctl -o json`) as the line that syslog would have written. */
+/** Turns a record in JSON (`journalctl -o json`) into the line that syslog writes. */
 export function unwrapped(line: string): string {
   if (!/^\s*\{.*\}\s*$/.test(line)) return line;
   try {
@@ -41,13 +41,13 @@ export function unwrapped(line: string): string {
   }
 }
 
-/** A line that names its program with a pid, and what of ours such a line may be about. */
+/** A line that names its program with a pid; and words that make such a line relevant here. */
 const PROGRAM = /^.{0,60}?\b([\w.@/-]+)\[\d+\]: /;
 const OURS = alternatives(
   "ipcc qb_ cs_err_ /etc/pve pmxcfs \\bpve(?!\\d) proxmox corosync rrdcached watchdog cfs[-_]lock",
   "\\bha[-_] config\\.db",
 );
-/** Programs of a node: what they say is looked at whole. */
+/** Programs of a node: their lines are compared with all texts. */
 const NODE_PROGRAM = new RegExp(
   `^\\(?(${
     alternatives(
@@ -56,7 +56,7 @@ const NODE_PROGRAM = new RegExp(
     ).source
   })`,
 );
-/** A line that names its program without a pid, and the programs and headings that we know. */
+/** A line that names its program without a pid; and the programs and headings that are known. */
 const NAMED = /^([a-z_][\w.@-]*): /;
 const KNOWN = new RegExp(
   `^(${
@@ -71,7 +71,7 @@ const KNOWN = new RegExp(
   })$`,
 );
 
-/** The program that says a line, where it is named with a pid (`pvestatd` of `pvestatd[12]: `). */
+/** The program of a line that names it with a pid (`pvestatd` of `pvestatd[12]: `). */
 export function programOf(line: string): string | undefined {
   const [, program] = PROGRAM.exec(unwrapped(line)) ?? [];
   return program;
@@ -81,7 +81,7 @@ function alternatives(...words: readonly string[]): RegExp {
   return new RegExp(words.flatMap((some) => some.split(" ")).join("|"));
 }
 
-/** True when another program than those of a node says this, about something of its own. */
+/** True when a program that is no part of a node wrote this line, about something else. */
 export function isForeign(line: string): boolean {
   const [prefix = "", program = ""] = PROGRAM.exec(line) ?? [];
   // The kernel names the process that it is about in the same form.
@@ -90,7 +90,7 @@ export function isForeign(line: string): boolean {
     const [, named] = NAMED.exec(line) ?? [];
     return named !== undefined && !KNOWN.test(named) && !OURS.test(line);
   }
-  // A host may be called pve as well: only what the program says counts.
+  // The host may be named pve as well: only the message counts.
   return (
     !NODE_PROGRAM.test(program) && !OURS.test(program) && !OURS.test(line.slice(prefix.length))
   );
