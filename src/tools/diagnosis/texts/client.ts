@@ -33,7 +33,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     title: "Connection refused",
     errno: ["ECONNREFUSED"],
     places: ["ipc"],
-    patterns: [/(unable|failed|could not|cannot) .*(from|to|reach|contact|query) pmxcfs$/],
+    patterns: [
+      /(unable|failed|could not|cannot|can't) .*(from|to|reach|contact|query) pmxcfs($|:.*refused)/,
+    ],
     meaning:
       "Nothing listens on the service's abstract socket in this network namespace. Nothing is " +
       "wrong with the caller.",
@@ -322,7 +324,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     id: "acl-list",
     kind: "symptom",
     title: "Unable to load access control list",
-    patterns: [/unable to load access control list/],
+    patterns: [/unable to load access control list/, /malformed json string.*\/pve\/cluster\.pm/],
     meaning:
       "Every PVE command asks for the versions first; when that fails, this line follows the " +
       "three ipcc_send_rec lines and repeats their reason. It says nothing about ACLs: what " +

@@ -10,7 +10,7 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
     id: "no-cluster",
     title: "Corosync config does not exist - is this node part of a cluster?",
     patterns: [
-      /is this node part of a cluster/,
+      /is this node part of a cluster|(host|node) is not (part of|in) a cluster/,
       /corosync cluster engine (being |was )?skipped/,
       /conditionpathexists=\S*corosync\.conf/,
       /exec of corosync\S* .*failed|corosync(-\w+)?: (command )?not found/,

@@ -42,6 +42,7 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       /can't migrate (vm|ct|running|local)/,
       /online migrate failure|migrate(_\w+)? failed/,
       /failed to clear migrate lock|migration status error|can't get migration ip/,
+      /__migration__.*fail/,
       /(could not|failed to|unable to) get (migration )?ip\b|no ip address configured on/,
       /different,? ip address/,
     ],

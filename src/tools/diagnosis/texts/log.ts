@@ -198,6 +198,32 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "pve-log",
+    kind: "symptom",
+    title: "pvestatd, pveproxy, pvedaemon, ...: an error that is not among the known ones",
+    patterns: [
+      /\b(pvestatd|pveproxy|pvedaemon)\[\d+\]: .*(error|fail|unable|can't|cannot)/,
+      /\b(pvescheduler|spiceproxy)\[\d+\]: .*(error|fail|unable|can't|cannot)/,
+      /\b(pvestatd|pveproxy|pvedaemon)\[\d+\]: .*(could not|refused|denied)/,
+      /\b(pvestatd|pveproxy|pvedaemon)\[\d+\]: .*(time(d )?out|malformed)/,
+      /\b(pvescheduler|spiceproxy)\[\d+\]: .*(could not|refused|denied|time(d )?out|malformed)/,
+      /\b(pve-guests|pvesr|vzdump|qmeventd)\[\d+\]: .*(error|fail|unable|can't|cannot)/,
+      /\b(pve-guests|pvesr|vzdump|qmeventd)\[\d+\]: .*(could not|refused|denied)/,
+      /\b(pve-guests|pvesr|vzdump|qmeventd)\[\d+\]: .*(time(d )?out|malformed)/,
+      /^vzdump(\[\d+\])?: job errors/,
+    ],
+    meaning:
+      "A daemon of PVE reports an error of what it works on: a storage, a guest, another host, a " +
+      "file. It got that far, so pmxcfs answered it; its words name the part that failed.",
+    causes: [
+      {
+        text: "The part that the line names. The lines of the same second often say more.",
+        tell: "`journalctl -b -t PROGRAM -n 50`, `pvesm status`, the task list",
+      },
+      { code: "UNIT_FAILED", tell: "every daemon reports errors: `pmxcfs-ipc --check`" },
+    ],
+  },
+  {
     id: "pve-path",
     kind: "symptom",
     title: "ls: '/etc/pve': (words in a language that is not known here)",

@@ -130,7 +130,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     id: "ticket",
     title: "permission denied - invalid PVE ticket (401)",
     patterns: [
-      /invalid pve\S*( vnc)? ?ticket/,
+      /invalid pve\S*( vnc)? ?ticket|authentication key pair generation failed/,
       /\bno ticket$|\b401 no ticket|no such user \('/,
       /invalid csrf|permission denied - invalid csrf/,
       /authentication failure \(401\)|^login failed\b/,
@@ -242,7 +242,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /proxy handshake|proxy (detected )?loop|proxy handler failed/,
       /\b(refused|timed out|no route to host|host is unreachable) \(59[5-9]\)/,
       /connection error (- server offline|59[569])|communication failure \(0\)/,
-      /hostname lookup '/,
+      /hostname lookup '|failed to get address info for: |list of pinned certificates/,
+      /can't connect to \S+:8006\b/,
       /(no route to host|connection (refused|timed out|reset by peer)) \((595|596|599)\)/,
       /tls_process_server_certificate|certificate verify failed/,
     ],
@@ -258,12 +259,12 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       {
         text: "The name of the node does not resolve here: /etc/hosts of all nodes.",
         tell: "it says hostname lookup failed",
-        signs: /hostname lookup/,
+        signs: /hostname lookup|address info/,
       },
       {
         text: "Its certificate was made anew: `pvecm updatecerts --force` on that node.",
         tell: "it names tls or certificate",
-        signs: /tls|certificate/,
+        signs: /tls|certificate|verification/,
       },
     ],
   },
@@ -289,7 +290,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "storage '...' is not online / mount error",
     patterns: [
       /storage '?[\w.-]+'? is not (online|active|available)/,
-      /(\bmount error|mount failed|mount\.(nfs|cifs)\S*:|mount: (?!\/etc\/pve)\S+:)/,
+      /(\bmount error|mount failed)/,
+      /(mount\.(nfs|cifs)\S*:|mount: (?!\/etc\/pve)\S+:)/,
       /nfs: server \S+ (not responding|ok)/,
       /activating (lv|storage) .*failed|unable to activate storage/,
       /error listing (snapshots|images)|rbd error|iscsiadm: /,

@@ -164,6 +164,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /(missing right curly|syntax error) .*\/perl5\/pve/,
       /(unmatched right|global symbol '\S+' requires) .*\/perl5\/pve/,
       /can't (use|call) .*(string|undef\w*|unblessed|value|reference|method).* at \S*\/perl5\/pve/,
+      /use of uninitialized value .* at \S*\/perl5\/pve/,
       /(begin failed--compilation aborted|compilation failed in require) at \S*(pve|perl5)/,
       /undefined subroutine &?pve::|can't locate object method '\S+' via package 'pve/,
       /symbol lookup error: .*(perl|pve|libqb)/,

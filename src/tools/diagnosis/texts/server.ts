@@ -47,6 +47,21 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         tell: "`df -h /var/lib/pve-cluster`; make room first, then restart pve-cluster",
       },
       {
+        code: "DB_CORRUPT",
+        tell: "it says malformed: `pmxcfs-ipc --check --only database` as root",
+        signs: /malformed|not a database/,
+      },
+      {
+        code: "DB_LOCKED_BY_OTHER",
+        tell: "it says locked: another program has the file open for writing",
+        signs: /is locked/,
+      },
+      {
+        text: "The disk itself fails.",
+        tell: "`dmesg | grep -i error`, `smartctl -a`",
+        signs: /disk i\/o/,
+      },
+      {
         text:
           "The failed write was long ago and the disk has room again: look for [database] crit " +
           "in `journalctl -b -u pve-cluster`, then `systemctl restart pve-cluster`.",
@@ -58,7 +73,6 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         tell: "`ls -l /var/lib/pve-cluster`, `findmnt -T /var/lib/pve-cluster`, `id -u`",
         signs: /readonly/,
       },
-      { text: "The disk itself fails.", tell: "`dmesg | grep -i error`, `smartctl -a`" },
     ],
   },
   {
@@ -169,7 +183,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
           "It was stopped with a signal: by a person, a script, or systemd at the end of its " +
           "time.",
         tell: "`journalctl -b -u pve-cluster -n 30` says Stopping or timed out before it",
-        signs: /status=\d+\/(term|kill|int|hup)/,
+        signs: /status=\d+\/(term|kill|int|hup)|result '?signal/,
       },
       { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
       {
@@ -210,6 +224,11 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /repeated too quickly|start-limit/,
       },
       { code: "UNIT_MASKED", tell: "the unit is masked", signs: /mask/ },
+      {
+        code: "NOT_INSTALLED",
+        tell: "`dpkg -l pve-cluster`",
+        signs: /could not be found|not found/,
+      },
       { code: "NAME_LOOPBACK", tell: "Unable to resolve node name" },
       { code: "DB_CORRUPT", tell: "memdb_open failed" },
       { code: "DB_LOCKED_BY_OTHER", tell: "unable to acquire pmxcfs lock" },
@@ -288,7 +307,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       {
         code: "FUSE_MISSING",
         tell: "/dev/fuse is missing",
-        signs: /device not found|no such file|unknown (symbol|filesystem)|module/,
+        signs: /device not found|no such file|unknown (symbol|filesystem)|module|not permitted/,
       },
     ],
   },
