@@ -71,7 +71,42 @@ const LINES: readonly (readonly [line: string, id: string, first?: CodeName])[] 
   ],
   ["Unable to get local IP address", "node-name"],
   ["[dcdb] notice: cpg_send_message retried 25 times", "cpg-retried", "CPG_RETRIES"],
-  ["pvestatd[1234]: status update time (12.3 seconds)", "status-update-time"],
+  ["pvestatd[1234]: status update time (12.3 seconds)", "status-update-time", "STATUS_SLOW"],
+  ["[database] crit: insert failed: database or disk is full", "commit-failed", "DB_DISK_LOW"],
+  ["touch: cannot touch '/etc/pve/x': Input/output error", "commit-failed"],
+  [
+    "[database] crit: begin transaction failed: database is locked",
+    "commit-failed",
+    "DB_LOCKED_BY_OTHER",
+  ],
+  [
+    "[database] crit: delete_inode failed: database disk image is malformed",
+    "commit-failed",
+    "DB_CORRUPT",
+  ],
+  ["Unit pve-cluster.service could not be found.", "service-failed", "NOT_INSTALLED"],
+  ["fusermount3: mount failed: Operation not permitted", "mountpoint", "FUSE_MISSING"],
+  [
+    "kernel: cfs_loop[1013]: segfault at 8 ip 0 sp 0 error 4 in pmxcfs[5591000+12000]",
+    "server-killed",
+    "UNIT_RESTARTS",
+  ],
+  [
+    "pvestatd[9]: malformed JSON string at /usr/share/perl5/PVE/Cluster.pm line 130.",
+    "acl-list",
+    "REPLY_NOT_JSON",
+  ],
+  [
+    "pmxcfs[1012]: [confdb] crit: cmap_initialize failed: 2",
+    "corosync-connect",
+    "COROSYNC_UNREACHABLE",
+  ],
+  [
+    "systemd[1]: pveproxy.service: Start-pre operation timed out. Terminating.",
+    "daemon-timeout",
+    "PVE_HUNG",
+  ],
+  ["[dcdb] crit: serious problem - (re)sync failed, leaving group", "sync-failed", "CPG_RETRIES"],
   [
     "Job for pve-cluster.service failed because the control process exited with error code.",
     "service-failed",

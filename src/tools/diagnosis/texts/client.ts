@@ -287,10 +287,16 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     title: "Too many open files / Cannot allocate memory",
     errno: ["EMFILE", "ENFILE", "ENOMEM"],
     places: ["ipc", "shm"],
-    meaning: "The server or the client is out of descriptors or of memory.",
+    patterns: [/fork rejected by pids controller/],
+    meaning: "The server or the client is out of descriptors, of memory, or of processes.",
     causes: [
       { code: "DESCRIPTORS_LOW", tell: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
-      { code: "MEMORY_LOW", tell: "`free -m`" },
+      { code: "MEMORY_LOW", tell: "`free -m`", signs: /memory|enomem/ },
+      {
+        text: "The unit has as many processes and threads as it may have (TasksMax).",
+        tell: "`systemctl show -p TasksCurrent -p TasksMax pve-cluster`",
+        signs: /pids controller/,
+      },
       { code: "SHM_FULL", tell: "`df /dev/shm` is full" },
     ],
   },

@@ -15,7 +15,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /quorate: +no\b/,
       /non-primary component/,
       /(?<!startup => )wait_for_quorum/,
-      /waiting for all cluster members|unable to set expected votes/,
+      /waiting for all cluster members|(unable to|can't) set expected votes/,
       /(waiting for|wait_for|without|lost|loss of) quorum(?!\.* ?ok)/,
       /received write while not quorate|quorum timeout/,
       /quorum (not reached|lost)|no longer part of the quorate|quorate status set: false/,
@@ -177,12 +177,12 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       "pvestatd needed longer than 5 s for a round of status values. Until it is done, the GUI " +
       "shows old values, then grey question marks.",
     causes: [
+      { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
       {
         text: "A guest ended while its values were read: harmless when it comes once.",
         tell: "it names a file of one guest below /sys or /proc",
         signs: /cgroup|\/proc\/|\btail\b/,
       },
-      { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
       { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
       { code: "CPG_RETRIES", tell: "the log has cpg_send_message retried" },
       { code: "MEMORY_PRESSURE", tell: "`cat /proc/pressure/memory`" },

@@ -85,6 +85,7 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
         "(is|are) (the )?(only )?allowed|section|system\\.\\w+|bindnetaddr|will fail to start",
       ),
       tagged("requires that a node ?id|unable to reload config|config reload .*(fail|error)"),
+      /corosync config '|config_version in corosync|nodeid \d+ not in nodelist/,
       /corosync-cfgtool -r failed|invalid corosync config|unable to read corosync config/,
       /unable to read authkey/,
       tagged("file open failed|icmap_\\w+ .*(fail|error)|exiting with status (8|18|20)"),

@@ -244,7 +244,7 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     patterns: [
       /^.{0,40}\btask error: /,
       /> end task upid:/,
-      /^error: (backup|restore|vzdump) of /,
+      /^error: (backup|restore|vzdump) of |^error: job failed with err/,
       /\S \((400|404|500|501)\)$/,
       /received an http (400|404|500|501) response/,
     ],

@@ -37,7 +37,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /rrd error: |no ds called '|got wrong time resolution/,
       /rrd error: .*rrdcached/,
       /unable to connect to rrdcached/,
-      /rrdcached\.(sock|service).*(no such file|refused|failed)/,
+      /rrdcached\.(sock|service).*(no such file|refused|failed|exited|timed out)/,
       /rrdcached(\[\d+\])?: .*(assertion|error|fail|cannot|can't|unable|denied|no space)/,
       /\[status\] notice: (could not|unable to|failed to|can't) (create|open|update)/,
       /illegal attempt to update|rrdcached\[\d+\]: \w+: (fopen|open|mkdir|stat)/,
@@ -135,9 +135,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /invalid csrf|permission denied - invalid csrf/,
       /authentication failure \(401\)|^login failed\b/,
       /authentication failure; rhost=(?!.*token)/,
-      /(\/etc\/pve\/\S*|^)authkey(?!\S*\.tmp|.*corosync)\S*.*(permission denied|failed)/,
-      /((?<!corosync\/)\b)authkey(?!\S*\.tmp|.*corosync)\S*.*(permission denied|failed)/,
-      /(\/etc\/pve\/\S*|^|(?<!corosync\/)\b)authkey(?!\S*\.tmp|.*corosync)\S*.*(error|no such)/,
+      /^(?!\w+: '?\/etc)(?!.*corosync).*authkey(?!\S*\.tmp)\S* .*(denied|failed|error|no such)/,
     ],
     meaning:
       "A login is older than 2 hours, or the clocks of two nodes differ, or the key that signs " +
@@ -331,7 +329,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /can't lock file '?\/(var|run)\/lock/,
       /(can't|cannot|unable to) (lock file|acquire lock|get exclusive lock)(?!.*(xtables|dpkg))/,
       /lock-\d+\.conf/,
-      /(vm|ct) is locked \(\w+|trying to get global lock - waiting/,
+      /(vm|ct)( \d+)? is locked \(\w+|trying to get global lock - waiting/,
     ],
     meaning: "Another task on this node has that guest's lock. Not pmxcfs.",
     causes: [
@@ -375,7 +373,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /failed to connect to \S+ port \d+/,
       /connect(ion)? to \S+ port \d+/,
       /dial tcp |connect econnrefused \d|\[errno \d+\] connection refused.*port/,
-      /(could not|can't|unable to) connect to \S+:\d+/,
+      /(could not|can't|unable to) connect to (?!127\.0\.0\.1:85\b)\S+:\d+/,
       /max retries exceeded with url|newconnectionerror|failed to establish a new connection/,
     ],
     meaning:

@@ -58,6 +58,7 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       /failed to start (pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy|pve-)/,
       /failed to start .*(pve (api|status|local ha|cluster ha|spice|guests))/,
       /failed to start .*(proxmox ve (firewall|sched))/,
+      /can't connect to (127\.0\.0\.1|localhost):85\b/,
       /job for (pve\w*|pve-\S+|spiceproxy)\.service (failed|canceled)/,
       /(traps: )?(pve\w+|pve-ha-\w+|spiceproxy)\[\d+\]:? (general protection|segfault|trap )/,
       /\b(pve\w*|pve-ha-\w+|spiceproxy)\[\d+\]: (start failed|start-stop failed)/,
