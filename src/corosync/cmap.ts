@@ -51,15 +51,7 @@ export class Cmap implements Disposable {
 
   private constructor(service: ServiceConnection, callbacks: CmapCallbacks) {
     this.#service = service;
-    service.watch({
-      event(id, body) {
-        if (id !== CmapEventId.CHANGE) return;
-        const change = decodeChange(body);
-        if (typeof change === "string") service.broken(`corosync sent ${change}`);
-        else callbacks.changed(change);
-      },
-      ended: (failure) => callbacks.ended(failure),
-    });
+    service.watchOne(CmapEventId.CHANGE, decodeChange, callbacks);
   }
 
   /** Connects; why not, as ServiceConnection.connect. */

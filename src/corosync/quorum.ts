@@ -36,15 +36,7 @@ export class Quorum implements Disposable {
 
   private constructor(service: ServiceConnection, callbacks: QuorumCallbacks) {
     this.#service = service;
-    service.watch({
-      event(id, body) {
-        if (id !== QuorumEventId.NOTIFICATION) return;
-        const state = decodeNotification(body);
-        if (typeof state === "string") service.broken(`corosync sent ${state}`);
-        else callbacks.changed(state);
-      },
-      ended: (failure) => callbacks.ended(failure),
-    });
+    service.watchOne(QuorumEventId.NOTIFICATION, decodeNotification, callbacks);
   }
 
   /** Connects; why not, as ServiceConnection.connect. */

@@ -92,6 +92,26 @@ export class ServiceConnection implements Disposable {
     });
   }
 
+  /**
+   * As `watch`, for a service with one kind of event, `id`: others are ignored. `decode` gives the
+   * event, or what is wrong with it, which ends the connection: corosync itself makes these.
+   */
+  watchOne<T extends object>(
+    id: number,
+    decode: (body: Buffer) => T | string,
+    callbacks: { changed(event: T): void; ended(failure: CsFailure): void },
+  ): void {
+    this.watch({
+      event: (received, body) => {
+        if (received !== id) return;
+        const found = decode(body);
+        if (typeof found === "string") this.broken(`corosync sent ${found}`);
+        else callbacks.changed(found);
+      },
+      ended: (failure) => callbacks.ended(failure),
+    });
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
