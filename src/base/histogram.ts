@@ -74,6 +74,24 @@ export class Histogram {
     return this.#max;
   }
 
+  /** All values, summed up. */
+  get sum(): number {
+    return this.#sum;
+  }
+
+  /** Counts by slots: up to each of the ascending `bounds`, above the one before; then the rest. */
+  bucketCounts(bounds: readonly number[]): number[] {
+    const counts = Array.from({ length: bounds.length + 1 }, () => 0);
+    let bucket = 0;
+    for (const [slot, count] of this.#counts.entries()) {
+      if (count === 0) continue;
+      const value = valueOf(slot);
+      while (bucket < bounds.length && value > (bounds[bucket] ?? Infinity)) bucket++;
+      counts[bucket] = (counts[bucket] ?? 0) + count;
+    }
+    return counts;
+  }
+
   /** Number of values in (from, to], as precise as the buckets. */
   between(from: number, to: number): number {
     let count = 0;

@@ -1,6 +1,12 @@
 /** A node's part in its cluster as the `cluster` socket and the metrics show it. */
 import type { ClusterSource } from "../observe/cluster-socket.ts";
-import type { ClusterFigures, GroupFigures } from "../observe/cluster-families.ts";
+import {
+  CHANGE_BOUNDS_NS,
+  type ChangeTimes,
+  type ClusterFigures,
+  type GroupFigures,
+} from "../observe/cluster-families.ts";
+import type { Histogram } from "../base/histogram.ts";
 import { memberText } from "../pmxcfs/replication/events.ts";
 import type { GroupStatus } from "../pmxcfs/replication/group-status.ts";
 import { messageText } from "../pmxcfs/replication/message-text.ts";
@@ -34,6 +40,16 @@ export function clusterSource(cluster: Cluster): ClusterSource {
   };
 }
 
+function changeTimes(changes: Histogram): ChangeTimes {
+  return {
+    p50Ns: changes.quantile(0.5),
+    p99Ns: changes.quantile(0.99),
+    maxNs: changes.max,
+    sumNs: changes.sum,
+    counts: changes.bucketCounts(CHANGE_BOUNDS_NS),
+  };
+}
+
 function figuresOf(status: GroupStatus, times: GroupTimes): GroupFigures {
   const { mode, epoch, members, missing, queued, queuedBytes, sending } = status;
   return {
@@ -50,7 +66,10 @@ function figuresOf(status: GroupStatus, times: GroupTimes): GroupFigures {
     sentMessages: sending.sent.messages,
     sentBytes: sending.sent.bytes,
     retries: sending.sent.retries,
-    ...times,
+    syncs: times.syncs,
+    syncMs: times.syncMs,
+    changes: times.changes.total,
+    changeTimes: changeTimes(times.changes),
   };
 }
 

@@ -25,10 +25,25 @@ export interface GroupFigures {
   /** Since the start: synchronisations that ended in step, and their time. */
   readonly syncs: number;
   readonly syncMs: number;
-  /** Since the start: changes of this node that came back, and their time from send to answer. */
+  /** Since the start: changes of this node that were answered, and how long callers waited. */
   readonly changes: number;
-  readonly changeMs: number;
+  readonly changeTimes: ChangeTimes;
 }
+
+/** Times of changes, in ns. */
+export interface ChangeTimes {
+  readonly p50Ns: number;
+  readonly p99Ns: number;
+  readonly maxNs: number;
+  readonly sumNs: number;
+  /** By CHANGE_BOUNDS_NS; the last one is above all bounds. */
+  readonly counts: readonly number[];
+}
+
+/** From a token that comes at once to the deadline of a change (30 s). */
+export const CHANGE_BOUNDS_NS: readonly number[] = [
+  2.5e5, 5e5, 1e6, 2e6, 4e6, 8e6, 1.6e7, 3.2e7, 6.4e7, 1.28e8, 2.5e8, 1e9, 5e9, 3e10,
+];
 
 export interface ClusterFigures {
   readonly quorate: boolean;
@@ -38,6 +53,7 @@ export interface ClusterFigures {
 }
 
 const MS_PER_SECOND = 1000;
+const NS_PER_SECOND = 1e9;
 
 const GAUGES = [
   ["epoch", "Counter of the group's epoch.", ({ epoch }) => epoch],
@@ -61,12 +77,7 @@ const COUNTERS = [
   ["send_retries_total", "Times that corosync asked to wait 100 ms.", ({ retries }) => retries],
   ["syncs_total", "Synchronisations that ended in step.", ({ syncs }) => syncs],
   ["sync_seconds_total", "Time they took.", ({ syncMs }) => syncMs / MS_PER_SECOND],
-  ["changes_total", "Changes of this node that came back.", ({ changes }) => changes],
-  [
-    "change_seconds_total",
-    "Time from a change's send to its answer.",
-    ({ changeMs }) => changeMs / MS_PER_SECOND,
-  ],
+  ["changes_total", "Changes of this node that were answered.", ({ changes }) => changes],
 ] as const satisfies readonly Family[];
 
 type Family = readonly [name: string, help: string, value: (group: GroupFigures) => number];
@@ -84,4 +95,14 @@ export function aboutCluster(metrics: MetricRegistry, read: () => ClusterFigures
     Object.entries(read().groups).map(([group, figures]) => [{ group }, value(figures)] as const);
   for (const [name, help, value] of GAUGES) metrics.gauge(`cluster_${name}`, help, each(value));
   for (const [name, help, value] of COUNTERS) metrics.counter(`cluster_${name}`, help, each(value));
+  const bounds = CHANGE_BOUNDS_NS.map((ns, index) => {
+    return { le: ns / NS_PER_SECOND, buckets: index + 1 };
+  });
+  const took =
+    "How long callers waited for their change: multicast, delivered, applied, committed.";
+  metrics.histogram("cluster_change_duration_seconds", took, bounds, () => {
+    return Object.entries(read().groups).map(([group, { changeTimes }]) => {
+      return [{ group }, { counts: changeTimes.counts, sum: changeTimes.sumNs / NS_PER_SECOND }];
+    });
+  });
 }

@@ -52,6 +52,19 @@ test("every value is in exactly one range", () => {
   );
 });
 
+test("buckets count each value once, where its slot ends", () => {
+  const bounds = [100, 10_000, 1_000_000];
+  fc.assert(
+    fc.property(values, (all) => {
+      const histogram = new Histogram();
+      for (const value of all) histogram.record(value);
+      const edges = [-1, ...bounds, Infinity];
+      const between = edges.slice(1).map((to, at) => histogram.between(edges[at] ?? 0, to));
+      expect(histogram.bucketCounts(bounds)).toEqual(between);
+    }),
+  );
+});
+
 test("an empty one has no values, and odd ones are bounded", () => {
   const histogram = new Histogram();
   expect([histogram.quantile(0.5), histogram.max, histogram.min, histogram.mean]).toEqual([

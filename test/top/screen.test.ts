@@ -1,5 +1,6 @@
 /** What `top` draws, from documents made up here: widths, order, rates, and what does not fit. */
 import { describe, expect, test } from "bun:test";
+import type { GroupFigures } from "../../src/observe/cluster-families.ts";
 import type { ConnectionStatus, StatusDocument } from "../../src/observe/status.ts";
 import { age, duration, screen, type ScreenOptions, short } from "../../src/tools/top/screen.ts";
 import { p99Us, viewOf } from "../../src/tools/top/view.ts";
@@ -121,6 +122,37 @@ describe("the screen", () => {
       expect(lines).toHaveLength(rows);
       for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
     }
+  });
+
+  test("shows the cluster, and the times of changes once there were some", () => {
+    const times = { p50Ns: 1.1e6, p99Ns: 4.2e6, maxNs: 32e6, sumNs: 1.4e9, counts: [] };
+    const group = (changes: number): GroupFigures => ({
+      mode: "synced",
+      epoch: 1,
+      members: 3,
+      synced: 3,
+      missing: 0,
+      queued: 0,
+      queuedBytes: 0,
+      outbox: 0,
+      waiting: 2,
+      oldestMs: 1,
+      sentMessages: 9,
+      sentBytes: 9,
+      retries: 0,
+      syncs: 1,
+      syncMs: 5,
+      changes,
+      changeTimes: times,
+    });
+    const shown = (changes: number): string[] => {
+      const cluster = { quorate: true, services: {}, groups: { dcdb: group(changes) } };
+      const view = viewOf({ ...document(1000, []), cluster }, undefined, () => "p");
+      return screen(view, OPTIONS).slice(3, 5);
+    };
+    const line = "cluster quorate, dcdb synced 3/3, 2 changes wait";
+    expect(shown(1204)).toEqual([line, "changes 1204, p50 1.1ms, p99 4.2ms, longest 32ms"]);
+    expect(shown(0)).toEqual([line, ""]);
   });
 
   test("a file gets all of them and no keys", () => {

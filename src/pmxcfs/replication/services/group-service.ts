@@ -4,6 +4,7 @@
  * connection when it must. C counterpart: dfsm.c, dfsm_initialize and the service callbacks.
  */
 import { Errno } from "../../../base/errno.ts";
+import { Histogram } from "../../../base/histogram.ts";
 import type { Log } from "../../../base/log.ts";
 import type { Confchg } from "../../../corosync/cpg-events.ts";
 import { CpgGroup } from "../../../corosync/cpg.ts";
@@ -16,6 +17,7 @@ import { GroupSender } from "./group-sender.ts";
 import { RejoinPolicy } from "./rejoin-policy.ts";
 import type { ClusterService } from "./service.ts";
 
+const NS_PER_MS = 1e6;
 /** A join is asked for again until the last leave of this process is complete. */
 const JOIN_MS = 10_000;
 const JOIN_AGAIN_MS = 10;
@@ -47,14 +49,13 @@ export type GroupEvent =
   | { readonly kind: "members"; readonly members: readonly Member[] }
   | { readonly kind: "mode"; readonly mode: Mode };
 
-/** Counts and times since the start, in ms. */
+/** Counts and times since the start. */
 export interface GroupTimes {
   /** Synchronisations that ended in step. */
   readonly syncs: number;
   readonly syncMs: number;
-  /** Changes of this node that came back, from send to answer. */
-  readonly changes: number;
-  readonly changeMs: number;
+  /** Changes of this node, from their proposal to their answer, in ns. */
+  readonly changes: Histogram;
 }
 
 function now(): Instant {
@@ -76,7 +77,7 @@ export class GroupService implements ClusterService {
   #sender: GroupSender | undefined;
   #syncedSince: number | undefined;
   #unsyncedSince = performance.now();
-  readonly #times = { syncs: 0, syncMs: 0, changes: 0, changeMs: 0 };
+  readonly #times = { syncs: 0, syncMs: 0, changes: new Histogram() };
   #leaving = false;
   /** Settled by the confchg without us. */
   #left: (() => void) | undefined;
@@ -167,8 +168,7 @@ export class GroupService implements ClusterService {
     const start = performance.now();
     const result = new Promise<number>((resolve) => {
       this.#waiters.set(ticket, (value) => {
-        this.#times.changes++;
-        this.#times.changeMs += performance.now() - start;
+        this.#times.changes.record((performance.now() - start) * NS_PER_MS);
         resolve(value);
       });
     });
