@@ -171,6 +171,16 @@ export class QbClient implements Disposable {
     return this.#notify(1);
   }
 
+  /**
+   * Calls `sends`, whose requests are announced together: one system call and one wake-up of the
+   * server for up to 16 of them. Brief: the server may take a request before its byte is there, and
+   * blocks until it is.
+   */
+  announceTogether(sends: () => void): QbFailure | undefined {
+    const failure = this.#socket.together(sends);
+    return failure === undefined ? this.#over() : this.#ends(failure);
+  }
+
   /** The next response, in the order of the requests (qb_ipcc_recv). */
   async receive(options: CallOptions = {}): Promise<QbResponse | QbFailure> {
     return await this.#responses.wait(options.timeoutMs ?? this.#timeoutMs, true);

@@ -185,6 +185,11 @@ export class CpgGroup implements Disposable {
     return this.#service.sendMcast(CpgRequestId.MCAST, encode(CpgMcastRequest, values, message));
   }
 
+  /** Calls `sends`, whose mcasts wake corosync once for all of them, and may share a frame. */
+  together(sends: () => void): void {
+    this.#service.together(sends);
+  }
+
   /**
    * Multicasts a message of any size in fragments, one answered after the other. Send nothing else
    * meanwhile if order matters. INTERRUPT: the group changed on the way, no member gets it, start

@@ -51,6 +51,8 @@ interface Socket {
 /** One client of it. */
 export class FakeConnection {
   readonly rings: RingDirectory;
+  /** Notify bytes of each wake-up of this server. */
+  readonly wakeUps: number[] = [];
   readonly #requests: RingReader;
   readonly #responses: RingWriter;
   readonly #events: RingWriter;
@@ -156,8 +158,10 @@ export class FakeServer implements Disposable {
           socket.data = undefined;
         },
         data: (socket: Socket & { data: unknown }, bytes: Buffer) => {
-          if (socket.data instanceof FakeConnection) socket.data.drain();
-          else socket.data = this.#setUp(socket, bytes);
+          if (socket.data instanceof FakeConnection) {
+            socket.data.wakeUps.push(bytes.byteLength);
+            socket.data.drain();
+          } else socket.data = this.#setUp(socket, bytes);
         },
         close: (socket: { data: unknown }) => this.#closed(socket.data),
       },

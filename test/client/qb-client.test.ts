@@ -112,6 +112,34 @@ describe("a server in the same event loop", () => {
     ]);
   });
 
+  test("announces up to 16 requests at once, also when the caller throws", async () => {
+    using server = new FakeServer(uniqueName());
+    using client = await connected(server.name);
+    const send = (count: number): void => {
+      for (let i = 0; i < count; i++) expect(client.send(1, Buffer.from(`${i}`))).toBeUndefined();
+    };
+    const answers = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) expect(bodyOf(await client.receive())).toBe(`${i}`);
+    };
+    expect(client.announceTogether(() => send(20))).toBeUndefined();
+    await answers(20);
+    const [connection] = server.connections;
+    const wakeUps = connection?.wakeUps ?? [];
+    expect(wakeUps.reduce((sum, bytes) => sum + bytes, 0)).toBe(20);
+    // 16 and 4, or both in one look at the socket.
+    expect(wakeUps[0]).toBeGreaterThanOrEqual(16);
+    const throws = (): void => {
+      send(2);
+      throw new Error("a bug of the caller");
+    };
+    expect(() => client.announceTogether(throws)).toThrow("a bug");
+    await answers(2);
+    expect(wakeUps.at(-1)).toBe(2);
+    connection?.hangUp();
+    await client.receive();
+    expect(client.announceTogether(() => {})).toBeInstanceOf(QbFailure);
+  });
+
   test("refuses to send while more notify bytes are owed than allowed", async () => {
     using server = new FakeServer(uniqueName(), { neverReadsNotifies: true });
     using client = await connected(server.name, { ...SMALL, maxOwedNotifies: 0 });

@@ -30,6 +30,7 @@ export class GroupSender implements Disposable {
   #refusedSince: number | undefined;
   #timer: Timer | undefined;
   #scheduled = false;
+  #soon = false;
   #pumping = false;
   #closed = false;
 
@@ -42,15 +43,32 @@ export class GroupSender implements Disposable {
     // A message that is carried out may make more: the loop below sees them.
     if (this.#pumping || this.#closed) return;
     this.#pumping = true;
-    const until = performance.now() + TURN_MS;
     try {
-      while (!this.#closed && this.#sendNext()) {
-        if (performance.now() < until) continue;
-        this.#schedule();
-        return;
-      }
+      this.#options.cpg.together(() => this.#sendAll());
     } finally {
       this.#pumping = false;
+    }
+  }
+
+  /**
+   * As `pump`, when the present turn is over: requests that the kernel or clients hand over in one
+   * turn go out together.
+   */
+  pumpSoon(): void {
+    if (this.#soon) return;
+    this.#soon = true;
+    queueMicrotask(() => {
+      this.#soon = false;
+      this.pump();
+    });
+  }
+
+  #sendAll(): void {
+    const until = performance.now() + TURN_MS;
+    while (!this.#closed && this.#sendNext()) {
+      if (performance.now() < until) continue;
+      this.#schedule();
+      return;
     }
   }
 

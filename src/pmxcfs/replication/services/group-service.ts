@@ -178,7 +178,7 @@ export class GroupService implements ClusterService {
     };
     if (signal?.aborted === true) abort();
     else signal?.addEventListener("abort", abort, { once: true });
-    this.#sender?.pump();
+    this.#sender?.pumpSoon();
     return result;
   }
 
@@ -186,7 +186,7 @@ export class GroupService implements ClusterService {
   send(message: NormalSend): void {
     if (this.#cpg === undefined) return;
     this.#machine?.send(message);
-    this.#sender?.pump();
+    this.#sender?.pumpSoon();
   }
 
   /** Asks for a verification; false when it is not possible now. */
