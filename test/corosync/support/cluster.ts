@@ -115,6 +115,12 @@ export class ClusterNode {
     );
   }
 
+  /** Process id of this node's corosync on this machine; it runs. */
+  get corosyncPid(): Promise<number> {
+    if (this.#corosync === undefined) throw new Error(`no corosync on ${this.name}`);
+    return this.#corosync.pid;
+  }
+
   startCorosync(): void {
     this.#corosync = this.start(["corosync", "-f"]);
   }

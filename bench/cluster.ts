@@ -1,0 +1,216 @@
+/**
+ * `bun bench/cluster.ts [--c PATH] [--other COMMAND] [--writes N] [--rounds N] [--files N]`: three
+ * nodes with a real corosync each and one server each: ours, a C server's, and any other command
+ * that serves in the foreground (an earlier build: `--other '/path/pmxcfs-ipc pmxcfs -f'`). Writes
+ * of 1000 bytes through /etc/pve of node 1 by 1, 4 and 16 writers at once, N each in all rounds:
+ * writes per second, p50, p99, CPU of a write; an idle member's CPU and memory; the join of a node
+ * that lacks N files. Servers take turns in one rig, round by round, each after writes that are not
+ * measured; the medians of the rounds are printed, with the least and the most. As root.
+ */
+import { parseArgs } from "node:util";
+import { alignColumns } from "../src/base/table.ts";
+import { noCluster, type NodeProcess, TestCluster } from "../test/corosync/support/cluster.ts";
+import { native } from "../test/support/native.ts";
+import { eventually } from "../test/support/eventually.ts";
+import { noPrivateNode } from "../test/support/private-node.ts";
+import { program } from "../test/support/service.ts";
+import { costsOf, costSince, privateBytes } from "./process.ts";
+
+const WRITERS = [1, 4, 16];
+const IDLE_MS = 5000;
+const ONLINE_MS = 30_000;
+const JOIN_MS = 60_000;
+/** Writes before the measured ones: a server that just started compiles its code. */
+const WARM_WRITES = 6000;
+
+const { values } = parseArgs({
+  options: {
+    c: { type: "string" },
+    other: { type: "string", multiple: true, default: [] },
+    writes: { type: "string", default: "10000" },
+    rounds: { type: "string", default: "5" },
+    files: { type: "string", default: "5000" },
+  },
+});
+const rounds = Number(values.rounds);
+/** Of one number of writers, in one round. */
+const writes = Math.ceil(Number(values.writes) / rounds);
+
+interface Side {
+  readonly name: string;
+  readonly command: readonly string[];
+}
+
+/** One figure of one round, by its name, with its unit. */
+type Figures = Map<string, number>;
+
+/** What test/native/write-load.c prints; times in us. */
+interface Written {
+  readonly perSecond: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** Three servers of one side on fresh databases, until they are stopped. */
+class Servers implements AsyncDisposable {
+  readonly #cluster: TestCluster;
+  readonly #command: readonly string[];
+  readonly #servers: NodeProcess[];
+
+  private constructor(cluster: TestCluster, command: readonly string[]) {
+    this.#cluster = cluster;
+    this.#command = command;
+    this.#servers = cluster.nodes.map((node) => node.start(command));
+  }
+
+  static async start(cluster: TestCluster, command: readonly string[]): Promise<Servers> {
+    for (const node of cluster.nodes) await node.sh("rm -rf /var/lib/pve-cluster/*");
+    const servers = new Servers(cluster, command);
+    await servers.online();
+    return servers;
+  }
+
+  /** Waits until each node sees all nodes online, with quorum. */
+  async online(): Promise<void> {
+    for (const node of this.#cluster.nodes) {
+      const isOnline = async (): Promise<boolean> => {
+        const { stdout } = await node.run("cat", "/etc/pve/.members");
+        return stdout.match(/"online": 1/g)?.length === 3 && stdout.includes('"quorate": 1');
+      };
+      try {
+        await eventually("all online", isOnline, ONLINE_MS);
+      } catch (error) {
+        const outputs = this.#servers.map(({ output }) => output).join("\n");
+        throw new Error(`${node.name}: ${String(error)}\n${outputs}`, { cause: error });
+      }
+    }
+  }
+
+  /** The process id of a node's server on this machine. */
+  async pid(id: number): Promise<number> {
+    const server = this.#servers[id - 1];
+    if (server === undefined) throw new Error(`no server ${id}`);
+    return await server.pid;
+  }
+
+  async stop(id: number): Promise<void> {
+    await this.#servers[id - 1]?.stop("SIGTERM");
+  }
+
+  restart(id: number): void {
+    this.#servers[id - 1] = this.#cluster.node(id).start(this.#command);
+  }
+
+  output(id: number): string {
+    return this.#servers[id - 1]?.output ?? "";
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const server of this.#servers) await server.stop("SIGTERM");
+  }
+}
+
+async function write(cluster: TestCluster, writers: number, count: number): Promise<Written> {
+  const words = ["/etc/pve/bench", String(writers), String(count)];
+  const { stdout, stderr } = await cluster.node(1).run(native("write-load"), ...words);
+  if (stderr !== "") throw new Error(stderr);
+  return JSON.parse(stdout) as Written;
+}
+
+async function measureWrites(cluster: TestCluster, servers: Servers, to: Figures): Promise<void> {
+  const processes = {
+    "writing server": `/proc/${await servers.pid(1)}`,
+    "another server": `/proc/${await servers.pid(2)}`,
+    "writing node's corosync": `/proc/${await cluster.node(1).corosyncPid}`,
+  };
+  await cluster.node(1).sh("mkdir /etc/pve/bench");
+  await write(cluster, 4, WARM_WRITES);
+  for (const writers of WRITERS) {
+    const before = Object.values(processes).map(costsOf);
+    const { perSecond, p50, p99 } = await write(cluster, writers, writes);
+    to.set(`${writers} writers: writes/s`, perSecond);
+    to.set(`${writers} writers: p50 ms`, p50 / 1000);
+    to.set(`${writers} writers: p99 ms`, p99 / 1000);
+    for (const [index, [name, process]] of Object.entries(processes).entries()) {
+      const { cpuNs } = costSince(process, before[index] ?? new Map());
+      to.set(`${writers} writers: us CPU a write, ${name}`, cpuNs / 1000 / writes);
+    }
+  }
+}
+
+async function measureIdle(servers: Servers, to: Figures): Promise<void> {
+  const pid = await servers.pid(3);
+  const before = costsOf(`/proc/${pid}`);
+  await Bun.sleep(IDLE_MS);
+  to.set(
+    "idle member: CPU ms in 10 s",
+    (costSince(`/proc/${pid}`, before).cpuNs / 1e6 / IDLE_MS) * 10_000,
+  );
+  to.set("idle member: MiB", privateBytes(pid) / 1024 / 1024);
+}
+
+/** From the start of the server to the last file in its mount. */
+async function measureJoin(cluster: TestCluster, servers: Servers, to: Figures): Promise<void> {
+  const files = Number(values.files);
+  if (files === 0) return;
+  const [writer, joining] = [cluster.node(1), cluster.node(3)];
+  await servers.stop(3);
+  const made = await writer.sh(`set -e; mkdir /etc/pve/joined; cd /etc/pve/joined
+    seq ${files} | while read n; do echo "name: $n" >$n; done`);
+  if (made.exitCode !== 0) throw new Error(made.stderr);
+  // A loop inside the node: entering it anew for each look would cost more than the join.
+  const waits = joining.sh(
+    `until [ "$(ls /etc/pve/joined 2>/dev/null | wc -l)" = ${files} ]; do sleep 0.01; done`,
+  );
+  const start = performance.now();
+  servers.restart(3);
+  const late = Bun.sleep(JOIN_MS).then(() => undefined);
+  const joined = await Promise.race([waits, late]);
+  if (joined === undefined) throw new Error(`node 3 does not join\n${servers.output(3)}`);
+  to.set(`join of a node that lacks ${files} files: s`, (performance.now() - start) / 1000);
+}
+
+async function round(cluster: TestCluster, side: Side): Promise<Figures> {
+  const figures: Figures = new Map();
+  await using servers = await Servers.start(cluster, side.command);
+  await measureWrites(cluster, servers, figures);
+  await measureIdle(servers, figures);
+  await measureJoin(cluster, servers, figures);
+  return figures;
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+}
+
+function shown(value: number): string {
+  return value.toFixed(value < 10 ? 2 : 0);
+}
+
+async function main(): Promise<void> {
+  const reason = noCluster() ?? noPrivateNode();
+  if (reason !== undefined) throw new Error(reason);
+  const sides: Side[] = [
+    { name: "ours", command: [...program(), "pmxcfs", "-f"] },
+    ...(values.c === undefined ? [] : [{ name: "C", command: [values.c, "-f"] }]),
+    ...values.other.map((command) => ({ name: command, command: command.split(" ") })),
+  ];
+  const results = new Map<Side, Figures[]>(sides.map((side) => [side, []]));
+  await using cluster = await TestCluster.up(3);
+  for (let index = 0; index < rounds; index++) {
+    for (const side of sides) results.get(side)?.push(await round(cluster, side));
+    console.error(`round ${index + 1} of ${rounds}`);
+  }
+  const names = [...(results.get(sides[0] as Side)?.[0]?.keys() ?? [])];
+  const rows = names.map((name) => {
+    const cells = [...results.values()].map((figures) => {
+      const all = figures.map((each) => each.get(name) ?? 0);
+      return `${shown(median(all))} (${shown(Math.min(...all))} to ${shown(Math.max(...all))})`;
+    });
+    return [name].concat(cells);
+  });
+  const head = ["median (least to most)", ...sides.map(({ name }) => name)];
+  for (const line of alignColumns([head, ...rows])) console.log(line);
+}
+
+await main();
