@@ -5,73 +5,28 @@ import { eventually } from "../support/eventually.ts";
 import { noPrivateNode } from "../support/private-node.ts";
 import { program } from "../support/service.ts";
 import { testUnless } from "../support/unless.ts";
-import { type ClusterNode, noCluster, type NodeProcess, TestCluster } from "./support/cluster.ts";
-import type { Ran } from "./support/holder.ts";
+import { type ClusterNode, noCluster } from "./support/cluster.ts";
+import { METRICS, MountedCluster } from "./support/mounted-cluster.ts";
+import { ALL } from "./support/served-cluster.ts";
 
 const reason = noCluster() ?? noPrivateNode();
 const test = testUnless(reason);
-const ALL = [1, 2, 3];
 /** FUSE_NOTIFY_INC_EPOCH came with Linux 6.16; before, names of others are up to a second old. */
 const [major = 0, minor = 0] = release().split(".").map(Number);
 const canExpire = major > 6 || (major === 6 && minor >= 16);
 const expiryTest = testUnless(reason ?? (canExpire ? undefined : "needs Linux 6.16"));
-/** In each node's own network. */
-const METRICS = "127.0.0.1:9090";
-/** Regular files of the tree with their digests, as a node's mount has them. */
-const TREE =
-  "cd /etc/pve && find . -path ./local -prune -o -type f -not -name '.[a-z]*' -print0 | " +
-  "sort -z | xargs -0 sha256sum";
-
-let cluster: TestCluster;
-let servers: NodeProcess[];
+let mounted: MountedCluster;
 
 beforeAll(async () => {
-  if (reason !== undefined) return;
-  cluster = await TestCluster.up(3);
-  servers = cluster.nodes.map(serve);
-  await allOnline();
+  if (reason === undefined) mounted = await MountedCluster.up();
 }, 120_000);
 
 afterAll(async () => {
-  if (reason === undefined) await cluster[Symbol.asyncDispose]();
+  if (reason === undefined) await mounted[Symbol.asyncDispose]();
 });
 
-function serve(node: ClusterNode): NodeProcess {
-  return node.start([...program(), "pmxcfs", "-f", "--metrics", METRICS]);
-}
-
 function at(id: number): ClusterNode {
-  return cluster.node(id);
-}
-
-/** Runs our program's `cluster` in a node. */
-async function ours(id: number, ...words: readonly string[]): Promise<Ran> {
-  return await at(id).run(...program(), "cluster", ...words);
-}
-
-/** Waits until every node's .members has all nodes online and quorum. */
-async function allOnline(): Promise<void> {
-  for (const { id, holder } of cluster.nodes) {
-    await eventually(
-      `node ${id} sees all online\n${servers[id - 1]?.output ?? ""}`,
-      async () => {
-        const { stdout } = await holder.run(["cat", "/etc/pve/.members"]);
-        return stdout.includes('"quorate": 1') && stdout.match(/"online": 1/g)?.length === 3;
-      },
-      30_000,
-    );
-  }
-}
-
-async function treeOf(id: number): Promise<string> {
-  return (await at(id).sh(TREE)).stdout;
-}
-
-async function sameFiles(ids: readonly number[] = ALL): Promise<void> {
-  await eventually("the same files", async () => {
-    const trees = await Promise.all(ids.map(treeOf));
-    return trees.every((tree) => tree === trees[0]);
-  });
+  return mounted.at(id);
 }
 
 describe("three nodes with /etc/pve", () => {
@@ -82,7 +37,7 @@ describe("three nodes with /etc/pve", () => {
     expect(made.stderr).toBe("");
     const changes = async (id: number): Promise<Record<string, unknown>[]> => {
       const words = ["history", "guest", "4711", "--json"];
-      const { stdout } = await at(id).run(...program(), ...words);
+      const { stdout } = await mounted.ours(id, ...words);
       return stdout
         .split("\n")
         .filter(Boolean)
@@ -99,9 +54,9 @@ describe("three nodes with /etc/pve", () => {
       expect(kept.map(({ command }) => command)).toEqual(id === 1 ? ["mv", "rm"] : [null, null]);
     }
     const version = Number((await changes(3))[0]?.["version"]);
-    const back = await at(3).run(...program(), "history", "restore", `${path}@${version}`);
+    const back = await mounted.ours(3, "history", "restore", `${path}@${version}`);
     expect(back.stdout).toContain(`restored ${path}`);
-    await sameFiles();
+    await mounted.sameFiles();
     for (const id of ALL)
       expect((await at(id).sh(`cat /etc/pve/${path}`)).stdout).toBe("name: a\n");
   });
@@ -116,7 +71,7 @@ describe("three nodes with /etc/pve", () => {
         head -c 300000 /dev/urandom >${own}/random`);
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     }
-    await sameFiles();
+    await mounted.sameFiles();
     const refused = await at(1).sh("mkdir /etc/pve/own-2; rmdir /etc/pve/own-3");
     expect(refused.stderr).toContain("File exists");
     expect(refused.stderr).toContain("Directory not empty");
@@ -138,12 +93,14 @@ describe("three nodes with /etc/pve", () => {
   );
 
   test("status, members, verification and messages are shown", async () => {
-    const status = await ours(1, "status");
+    const status = await mounted.ours(1, "cluster", "status");
     expect(status.stderr).toBe("");
     expect(status.stdout).toContain("cluster test: quorate");
     expect(status.stdout).toContain("3 of 3 members in step");
     expect(status.stdout).toContain("no problem found");
-    const members = JSON.parse((await ours(2, "members", "--json")).stdout) as object[];
+    const members = JSON.parse(
+      (await mounted.ours(2, "cluster", "members", "--json")).stdout,
+    ) as object[];
     expect(members).toMatchObject([{ id: 1 }, { id: 2, own: true }, { id: 3, reachable: true }]);
     const watch = at(3).start([...program(), "cluster", "watch"]);
     await eventually("a message", async () => {
@@ -151,32 +108,37 @@ describe("three nodes with /etc/pve", () => {
       return watch.output.includes("write watched offset 0 bytes 5");
     });
     await watch.stop("SIGKILL");
-    expect((await ours(1, "verify")).stdout).toBe("3 members compared their trees\n");
-    expect((await ours(2, "verify")).exitCode).toBe(1);
-    const top = await at(1).run(...program(), "top", "--once");
+    expect((await mounted.ours(1, "cluster", "verify")).stdout).toBe(
+      "3 members compared their trees\n",
+    );
+    expect((await mounted.ours(2, "cluster", "verify")).exitCode).toBe(1);
+    const top = await mounted.ours(1, "top", "--once");
     expect(top.stdout).toContain("cluster quorate, dcdb synced 3/3, status synced 3/3, 0 changes");
     const scrape = `console.log(await (await fetch("http://${METRICS}/metrics")).text())`;
     const { stdout: metrics } = await at(1).run(process.execPath, "-e", scrape);
     expect(metrics).toContain("pmxcfs_ipc_cluster_quorate 1");
     expect(metrics).toMatch(/pmxcfs_ipc_cluster_group_mode\{[^}]*mode="synced"[^}]*\} 1/);
     expect(metrics).toMatch(/pmxcfs_ipc_cluster_changes_total\{group="dcdb"\} [1-9]/);
+    const took = /pmxcfs_ipc_cluster_change_duration_seconds_count\{group="dcdb"\} [1-9]/;
+    expect(metrics).toMatch(took);
+    expect(top.stdout).toMatch(/changes \d+, p50 \S+, p99 \S+, longest /);
   });
 });
 
 describe("quorum", () => {
   test("lost, it is read-only at once; back, it is writable within moments", async () => {
-    cluster.partition([1, 2], [3]);
+    mounted.cluster.partition([1, 2], [3]);
     await eventually("alone", async () => !(await at(3).view()).quorate, 30_000);
     await eventually("no write bits", async () => {
       return (await at(3).sh("stat -c %a /etc/pve/local")).stdout === "555\n";
     });
     const refused = await at(3).sh("echo x >/etc/pve/refused");
     expect(refused.stderr).toContain("Permission denied");
-    expect((await ours(3, "status")).stdout).toContain("NO QUORUM");
+    expect((await mounted.ours(3, "cluster", "status")).stdout).toContain("NO QUORUM");
     await eventually("the others go on", async () => {
       return (await at(1).sh("echo two >/etc/pve/without-three")).exitCode === 0;
     });
-    cluster.heal();
+    mounted.cluster.heal();
     await eventually("quorate", async () => (await at(3).view()).quorate, 30_000);
     const start = performance.now();
     await eventually("writable", async () => {
@@ -184,8 +146,8 @@ describe("quorum", () => {
     });
     // 1.5 s on a machine of its own; this one is shared.
     expect(performance.now() - start).toBeLessThan(5000);
-    await allOnline();
-    await sameFiles();
+    await mounted.allOnline();
+    await mounted.sameFiles();
   }, 120_000);
 });
 
@@ -195,26 +157,26 @@ describe("a server", () => {
     await eventually("it writes", async () => {
       return (await at(1).sh("ls /etc/pve")).stdout.includes("w-20");
     });
-    await servers[1]?.stop("SIGKILL");
+    await mounted.server(2).stop("SIGKILL");
     await writing;
     await at(2).run("umount", "-l", "/etc/pve");
     await at(1).sh("echo meanwhile >/etc/pve/meanwhile");
-    servers[1] = serve(at(2));
-    await allOnline();
-    await sameFiles();
+    mounted.restart(2);
+    await mounted.allOnline();
+    await mounted.sameFiles();
     expect((await at(2).sh("cat /etc/pve/meanwhile")).stdout).toBe("meanwhile\n");
   }, 120_000);
 
   test("stopped, it leaves the groups and the mount, and the others go on", async () => {
-    expect(await servers[2]?.stop()).toBe(0);
+    expect(await mounted.server(3).stop()).toBe(0);
     await eventually("the others see it go", async () => {
-      const { stdout } = await ours(1, "members", "--json");
+      const { stdout } = await mounted.ours(1, "cluster", "members", "--json");
       const rows = JSON.parse(stdout) as { id: number; dcdb?: number }[];
       return rows.find(({ id }) => id === 3)?.dcdb === undefined;
     });
     expect((await at(1).sh("echo on >/etc/pve/without-3")).exitCode).toBe(0);
-    servers[2] = serve(at(3));
-    await allOnline();
-    await sameFiles();
+    mounted.restart(3);
+    await mounted.allOnline();
+    await mounted.sameFiles();
   }, 120_000);
 });

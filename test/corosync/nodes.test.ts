@@ -3,36 +3,24 @@ import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { eventually } from "../support/eventually.ts";
 import { testUnless } from "../support/unless.ts";
-import { noCluster, TestCluster } from "./support/cluster.ts";
-import { NodeServer, sameTree } from "./support/node-server.ts";
+import { noCluster } from "./support/cluster.ts";
+import { type NodeServer, sameTree } from "./support/node-server.ts";
+import { ALL, ServedCluster } from "./support/served-cluster.ts";
 
 const reason = noCluster();
 const test = testUnless(reason);
-const ALL = [1, 2, 3];
-let cluster: TestCluster;
-let servers: NodeServer[];
+let served: ServedCluster;
 
 beforeAll(async () => {
-  if (reason !== undefined) return;
-  cluster = await TestCluster.up(3);
-  servers = cluster.nodes.map((node) => new NodeServer(node, "--deadline", "4000"));
-  await allInStep();
+  if (reason === undefined) served = await ServedCluster.up(4000);
 }, 120_000);
 
 afterAll(async () => {
-  if (reason !== undefined) return;
-  for (const server of servers) await server[Symbol.asyncDispose]();
-  await cluster[Symbol.asyncDispose]();
+  if (reason === undefined) await served[Symbol.asyncDispose]();
 });
 
-async function allInStep(): Promise<void> {
-  await Promise.all(servers.map((one) => one.inStep(ALL)));
-}
-
 function at(id: number): NodeServer {
-  const found = servers[id - 1];
-  if (found === undefined) throw new Error(`no server ${id}`);
-  return found;
+  return served.at(id);
 }
 
 describe("three nodes", () => {
@@ -43,14 +31,15 @@ describe("three nodes", () => {
     expect(await at(1).do({ op: "mkdir", path: "dir" })).toBe(Errno.EEXIST);
     expect(await at(2).do({ op: "remove", path: "dir" })).toBe(Errno.ENOTEMPTY);
     expect(await at(3).do({ op: "remove", path: "none" })).toBe(Errno.ENOENT);
-    await sameTree(servers);
-    for (const one of servers) expect(await one.do({ op: "read", path: "dir/file" })).toBe("hello");
+    await sameTree(served.servers);
+    for (const one of served.servers)
+      expect(await one.do({ op: "read", path: "dir/file" })).toBe("hello");
   });
 
   test("an empty file that grows gets zeros, and a lock that is held is refused", async () => {
     await at(1).do({ op: "create", path: "grown" });
     expect(await at(1).do({ op: "truncate", path: "grown", size: 300_000 })).toBe(0);
-    await sameTree(servers);
+    await sameTree(served.servers);
     const grown = (await at(2).do({ op: "read", path: "grown" })) as string;
     expect(grown.length).toBe(300_000);
     await at(1).do({ op: "mkdir", path: "priv" });
@@ -58,7 +47,7 @@ describe("three nodes", () => {
     expect(await at(2).do({ op: "mkdir", path: "priv/lock/a" })).toBe(0);
     const asked = await at(3).do({ op: "utime", path: "priv/lock/a", mtime: 0 });
     expect(asked).toBe(Errno.EACCES);
-    await sameTree(servers);
+    await sameTree(served.servers);
   });
 
   test("keys, addresses and log entries are on every node", async () => {
@@ -67,7 +56,7 @@ describe("three nodes", () => {
     await eventually("the key", async () => {
       return (await at(3).do({ op: "get", node: "n1", name: "k1" })) === "of one";
     });
-    for (const one of servers) {
+    for (const one of served.servers) {
       await eventually("the entry", async () => {
         const entries = (await one.do({ op: "entries" })) as { msg: string }[];
         return entries.some(({ msg }) => msg === "from two");
@@ -93,21 +82,21 @@ describe("three nodes", () => {
 
 describe("a partition", () => {
   test("refuses changes in the smaller part, goes on in the larger, and heals", async () => {
-    cluster.partition([1, 2], [3]);
+    served.cluster.partition([1, 2], [3]);
     await eventually("no quorum", async () => !(await at(3).view()).quorate, 30_000);
     expect(await at(3).do({ op: "create", path: "refused" })).toBe(Errno.EACCES);
     await at(3).do({ op: "log", text: "three alone" });
-    await Promise.all([at(1).inStep([1, 2]), at(2).inStep([1, 2])]);
+    await served.inStep(1, 2);
     expect(await at(1).do({ op: "create", path: "without-three" })).toBe(0);
-    cluster.heal();
-    await allInStep();
-    await sameTree(servers);
+    served.cluster.heal();
+    await served.allInStep();
+    await sameTree(served.servers);
     expect(await at(3).do({ op: "create", path: "healed" })).toBe(0);
     await eventually("its entry", async () => {
       const entries = (await at(1).do({ op: "entries" })) as { msg: string }[];
       return entries.some(({ msg }) => msg === "three alone");
     });
-    for (const one of servers) expect(one.log).not.toContain("leaving CPG group");
+    for (const one of served.servers) expect(one.log).not.toContain("leaving CPG group");
   }, 120_000);
 });
 
@@ -117,7 +106,7 @@ describe("a member that does not answer", () => {
     // A confchg while it is stopped: it owes its state.
     const start = performance.now();
     await at(2).stop("SIGKILL");
-    servers[1] = new NodeServer(cluster.node(2), "--deadline", "4000");
+    served.restart(2);
     await eventually("the stall is named", () => at(1).log.includes("(node n3)"), 30_000);
     const burst = (await at(1).do({ op: "burst", path: "stalled-", count: 50 })) as {
       result: number;
@@ -132,22 +121,22 @@ describe("a member that does not answer", () => {
     expect(Math.max(...again.map(({ ms }) => ms))).toBeLessThan(1000);
     expect(performance.now() - start).toBeGreaterThan(4000);
     at(3).signal("SIGCONT");
-    await allInStep();
+    await served.allInStep();
     expect(await at(1).do({ op: "create", path: "thawed" })).toBe(0);
-    await sameTree(servers);
+    await sameTree(served.servers);
   }, 120_000);
 
   test("an interrupted caller is answered EINTR", async () => {
     at(3).signal("SIGSTOP");
     await at(2).stop("SIGKILL");
-    servers[1] = new NodeServer(cluster.node(2), "--deadline", "4000");
+    served.restart(2);
     await eventually("out of step", async () => {
       return (await at(1).view()).groups.dcdb?.mode !== "synced";
     });
     const asked = { op: "interrupted", path: "interrupted", afterMs: 200 } as const;
     expect(await at(1).do(asked)).toMatchObject({ result: Errno.EINTR });
     at(3).signal("SIGCONT");
-    await allInStep();
+    await served.allInStep();
     // It was taken back before it was sent.
     expect(await at(1).do({ op: "read", path: "interrupted" })).toBe("none");
   }, 120_000);
@@ -157,12 +146,12 @@ describe("life", () => {
   test("a server that stops leaves, one that is killed comes back, both in step", async () => {
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       await at(2).stop(signal);
-      await Promise.all([at(1).inStep([1, 3]), at(3).inStep([1, 3])]);
+      await served.inStep(1, 3);
       expect(await at(1).do({ op: "create", path: `while-${signal}` })).toBe(0);
       await at(1).do({ op: "set", name: `while-${signal}`, text: signal });
-      servers[1] = new NodeServer(cluster.node(2), "--deadline", "4000");
-      await allInStep();
-      await sameTree(servers);
+      served.restart(2);
+      await served.allInStep();
+      await sameTree(served.servers);
       await eventually("keys", async () => {
         const name = `while-${signal}`;
         return (await at(2).do({ op: "get", node: "n1", name })) === signal;
@@ -171,15 +160,15 @@ describe("life", () => {
   }, 120_000);
 
   test("without corosync it answers; with it again, it is back without a restart", async () => {
-    await cluster.node(3).stopCorosync();
+    await served.cluster.node(3).stopCorosync();
     await eventually("noticed", async () => !(await at(3).view()).quorate);
     expect(await at(3).do({ op: "create", path: "no" })).toBe(Errno.EACCES);
     expect(await at(3).do({ op: "set", name: "offline", text: "kept" })).toBe(0);
-    await Promise.all([at(1).inStep([1, 2]), at(2).inStep([1, 2])]);
+    await served.inStep(1, 2);
     expect(await at(1).do({ op: "create", path: "while-corosync" })).toBe(0);
-    cluster.node(3).startCorosync();
-    await allInStep();
-    await sameTree(servers);
+    served.cluster.node(3).startCorosync();
+    await served.allInStep();
+    await sameTree(served.servers);
     await eventually("the key it was given meanwhile", async () => {
       return (await at(1).do({ op: "get", node: "n3", name: "offline" })) === "kept";
     });

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { hostname } from "node:os";
+import { Histogram } from "../../../src/base/histogram.ts";
 import { createLog } from "../../../src/base/log.ts";
 import { drained } from "../../../src/base/steps.ts";
 import { stopRequested } from "../../../src/platform/signals.ts";
@@ -15,7 +16,7 @@ import { Rrd } from "../../../src/pmxcfs/state/rrd-values.ts";
 import { Status } from "../../../src/pmxcfs/state/status.ts";
 import { openBackend } from "../../../src/pmxcfs/store/open.ts";
 import { say, serveCommands } from "../support/json-commands.ts";
-import type { NodeCommand, NodeCommandOf } from "../support/node-server.ts";
+import type { Measured, NodeCommand, NodeCommandOf } from "../support/node-server.ts";
 
 const { values } = parseArgs({
   options: { deadline: { type: "string" }, local: { type: "boolean" } },
@@ -58,6 +59,28 @@ async function timed(path: string): Promise<{ result: number; ms: number }> {
   return { result, ms: performance.now() - start };
 }
 
+const NS_PER_MS = 1e6;
+
+/** Calls `one` for so long, with a pause after each; how long the calls took. */
+async function measured(
+  forMs: number,
+  pauseMs: number,
+  one: (at: number) => number | Promise<number>,
+): Promise<Measured> {
+  const times = new Histogram();
+  let failed = 0;
+  const before = process.memoryUsage.rss();
+  const end = performance.now() + forMs;
+  while (performance.now() < end) {
+    const start = Bun.nanoseconds();
+    if ((await one(times.total)) < 0) failed++;
+    times.record(Bun.nanoseconds() - start);
+    if (pauseMs > 0) await Bun.sleep(pauseMs);
+  }
+  const grown = process.memoryUsage.rss() - before;
+  return { count: times.total, failed, p99: times.quantile(0.99) / NS_PER_MS, grown };
+}
+
 async function interrupted(path: string, afterMs: number): Promise<unknown> {
   const signal = AbortSignal.timeout(afterMs);
   const start = performance.now();
@@ -77,6 +100,14 @@ const operations: { [K in NodeCommand["op"]]: (command: NodeCommandOf<K>) => unk
   read: ({ path }) => Buffer.from(memdb.read(path) ?? "none").toString("latin1"),
   burst: ({ path, count }) =>
     Promise.all(Array.from({ length: count }, (_, at) => timed(`${path}${at}`))),
+  stream: ({ path, forMs }) =>
+    measured(forMs, 0, (at) =>
+      replicator.propose({ kind: "write", path, offset: 0, data: Buffer.from(`${at}`) }),
+    ),
+  keys: ({ perSecond, forMs, keys }) =>
+    measured(forMs, 1000 / perSecond, (at) =>
+      replicator.setStatus(`k${at % keys}`, Buffer.from(`value ${at}`)),
+    ),
   interrupted: ({ path, afterMs }) => interrupted(path, afterMs),
   set: ({ name, text }) => replicator.setStatus(name, Buffer.from(text)),
   get: ({ node, name }) => Buffer.from(status.get(node, name) ?? "none").toString("latin1"),

@@ -8,8 +8,9 @@ export function say(line: object): void {
 /** Performs each command that comes, at once; ends the process with stdin. */
 export async function serveCommands(perform: (command: never) => unknown): Promise<never> {
   let rest = "";
+  const decoder = new TextDecoder();
   for await (const chunk of Bun.stdin.stream()) {
-    rest += Buffer.from(chunk).toString("latin1");
+    rest += decoder.decode(chunk, { stream: true });
     const lines = rest.split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {

@@ -19,6 +19,10 @@ interface Operations {
   readonly read: At;
   /** `count` creates at once; results with their times in ms. */
   readonly burst: At & { readonly count: number };
+  /** Writes to one file, one after the other, for so long. */
+  readonly stream: At & { readonly forMs: number };
+  /** So many keys a second, for so long: times of the calls, and what memory grew by. */
+  readonly keys: { readonly perSecond: number; readonly forMs: number; readonly keys: number };
   /** A create that is interrupted after so long. */
   readonly interrupted: At & { readonly afterMs: number };
   readonly set: { readonly name: string; readonly text: string };
@@ -41,6 +45,16 @@ export interface NodeState {
   readonly checksum: string;
 }
 
+/** What `stream` and `keys` give: times in ms. */
+export interface Measured {
+  readonly count: number;
+  /** Results below 0. */
+  readonly failed: number;
+  readonly p99: number;
+  /** Bytes that the process grew by. */
+  readonly grown: number;
+}
+
 export class NodeServer extends JsonProcess<NodeCommand> {
   constructor(node: ClusterNode, ...words: readonly string[]) {
     super(node, "node", ...words);
@@ -48,6 +62,10 @@ export class NodeServer extends JsonProcess<NodeCommand> {
 
   async view(): Promise<ClusterStatus> {
     return (await this.do({ op: "view" })) as ClusterStatus;
+  }
+
+  async measure(command: NodeCommandOf<"stream"> | NodeCommandOf<"keys">): Promise<Measured> {
+    return (await this.do(command, command.forMs + 60_000)) as Measured;
   }
 
   async state(): Promise<NodeState> {
