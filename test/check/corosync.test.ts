@@ -91,6 +91,22 @@ testCluster("LOCK_OF_GONE_NODE: not the lock of a member", async () => {
   });
 });
 
+testCluster("LOCK_FROM_FUTURE: a lock that a clock which went back cannot refresh", async () => {
+  const mtime = Math.floor(Date.now() / 1000) + 3600;
+  const report = await checked(1, [
+    [91, 0, DIRECTORY, "priv"],
+    [92, 91, DIRECTORY, "lock"],
+    [93, 92, DIRECTORY, "ha_agent_n1_lock", "", { writer: 1, mtime }],
+    [94, 92, DIRECTORY, "file-storage_cfg", "", { writer: 1 }],
+  ]);
+  expect(codesOf(report)).toEqual(["LOCK_FROM_FUTURE"]);
+  expectFound(report, "LOCK_FROM_FUTURE", {
+    line: /^priv\/lock\/ha_agent_n1_lock, taken by node id 1, has a time \d{4} s after now/,
+    fix: /chronyc tracking/,
+    exit: 1,
+  });
+});
+
 testCluster("NODE_ADDRESS_GONE: pmxcfs has an old address of the node", async () => {
   const info = {
     nodename: "n1",

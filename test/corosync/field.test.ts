@@ -175,6 +175,29 @@ describe("quorum", () => {
   }, 90_000);
 });
 
+describe("a clock that goes back by an hour", () => {
+  test("hides no log entry, and is told with the locks that cannot be refreshed", async () => {
+    for (const path of ["priv", "priv/lock", "priv/lock/ha_agent_n2_lock"]) {
+      expect(await at(2).do({ op: "mkdir", path })).toBe(0);
+    }
+    await at(2).do({ op: "log", text: "before the step" });
+    await at(2).do({ op: "shift", ms: -3_600_000 });
+    await at(2).do({ op: "log", text: "after the step" });
+    await eventually("the entry is on node 1", async () => {
+      const entries = (await at(1).do({ op: "entries" })) as { msg: string }[];
+      return entries[0]?.msg === "after the step" && entries[1]?.msg === "before the step";
+    });
+    const line = /crit: the clock went back by 3600 s: until it shows .* its locks (\S+) below/;
+    await eventually("the line", () => line.exec(at(2).log)?.[1] === "ha_agent_n2_lock");
+    // As C: a refresh with an older time is refused.
+    const mtime = Math.floor(Date.now() / 1000) - 3600;
+    const path = "priv/lock/ha_agent_n2_lock";
+    expect(await at(2).do({ op: "utime", path, mtime })).toBe(Errno.EACCES);
+    await at(2).do({ op: "shift", ms: 0 });
+    expect(await at(2).do({ op: "utime", path, mtime: mtime + 3601 })).toBe(0);
+  }, 60_000);
+});
+
 describe("a corosync that takes no messages", () => {
   const forMs = LONG ? 20_000 : 3000;
   test(

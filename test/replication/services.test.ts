@@ -46,6 +46,7 @@ describe("a clock", () => {
     const watch = new ClockWatch({
       wall: () => at.wall,
       steady: () => at.steady,
+      locksAfter: (seconds) => (seconds === 1_700_000_000 ? ["a", "b"] : ["wrong time"]),
       report: (text) => lines.push(text),
     });
     const pass = (seconds: number, stepMs: number): void => {
@@ -61,5 +62,6 @@ describe("a clock", () => {
     pass(1, 0);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain("went back by 3600 s: until it shows 2023-11-14T23:13:20");
+    expect(lines[0]).toContain("cannot refresh its locks a, b below priv/lock");
   });
 });

@@ -18,6 +18,11 @@ import { openBackend } from "../../../src/pmxcfs/store/open.ts";
 import { say, serveCommands } from "../support/json-commands.ts";
 import type { Measured, NodeCommand, NodeCommandOf } from "../support/node-server.ts";
 
+// A process cannot have a real clock of its own: what asks for the time is given another one.
+const wall = Date.now;
+let shiftMs = 0;
+Date.now = () => wall() + shiftMs;
+
 const { values } = parseArgs({
   options: { deadline: { type: "string" }, local: { type: "boolean" } },
 });
@@ -111,6 +116,7 @@ const operations: { [K in NodeCommand["op"]]: (command: NodeCommandOf<K>) => unk
   interrupted: ({ path, afterMs }) => interrupted(path, afterMs),
   set: ({ name, text }) => replicator.setStatus(name, Buffer.from(text)),
   get: ({ node, name }) => Buffer.from(status.get(node, name) ?? "none").toString("latin1"),
+  shift: ({ ms }) => void (shiftMs = ms),
   log: ({ text }) =>
     replicator.log({
       priority: 6,

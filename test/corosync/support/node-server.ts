@@ -27,6 +27,8 @@ interface Operations {
   readonly interrupted: At & { readonly afterMs: number };
   readonly set: { readonly name: string; readonly text: string };
   readonly get: { readonly node: string; readonly name: string };
+  /** Sets the wall clock of this process alone. */
+  readonly shift: { readonly ms: number };
   readonly log: { readonly text: string };
   readonly entries: object;
   readonly members: object;

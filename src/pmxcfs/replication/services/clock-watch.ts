@@ -11,6 +11,8 @@ export interface ClockWatchOptions {
   /** Milliseconds since 1970, and of a clock that never goes back. */
   readonly wall?: () => number;
   readonly steady?: () => number;
+  /** Locks of this node below priv/lock that are later than so many seconds since 1970. */
+  readonly locksAfter?: (seconds: number) => readonly string[];
   /** Called once for each step back, with one line. */
   readonly report: (text: string) => void;
 }
@@ -18,14 +20,17 @@ export interface ClockWatchOptions {
 export class ClockWatch {
   readonly #wall: () => number;
   readonly #steady: () => number;
+  readonly #locksAfter: (seconds: number) => readonly string[];
   readonly #report: (text: string) => void;
   /** Wall clock less steady clock, when it was looked at last. */
   #offset: number;
 
-  constructor({ wall = Date.now, steady = () => performance.now(), report }: ClockWatchOptions) {
+  constructor(options: ClockWatchOptions) {
+    const { wall = Date.now, steady = () => performance.now() } = options;
     this.#wall = wall;
     this.#steady = steady;
-    this.#report = report;
+    this.#locksAfter = options.locksAfter ?? (() => []);
+    this.#report = options.report;
     this.#offset = wall() - steady();
   }
 
@@ -37,9 +42,11 @@ export class ClockWatch {
     if (backMs < STEP_MS) return;
     const seconds = Math.round(backMs / 1000);
     const until = new Date(this.#wall() + backMs).toISOString();
+    const locks = this.#locksAfter(Math.floor(this.#wall() / 1000));
+    const held = locks.length === 0 ? "locks it holds" : `its locks ${locks.join(", ")}`;
     this.#report(
       `the clock went back by ${seconds} s: until it shows ${until} this node cannot refresh ` +
-        "locks it holds below priv/lock, and HA may lose its lock. Set the clock forward again, or wait",
+        `${held} below priv/lock, and HA may lose its lock. Set the clock forward again, or wait`,
     );
   }
 }

@@ -6,6 +6,7 @@
 import type { Errno } from "../../../base/errno.ts";
 import type { Log } from "../../../base/log.ts";
 import type { LogEntry } from "../../state/cluster-log.ts";
+import { LOCK_DIRECTORY } from "../../state/locks.ts";
 import type { ClusterFacts } from "../../state/members.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
 import { DatabaseGroup, type OverruledBy } from "../dcdb.ts";
@@ -68,6 +69,7 @@ export class Cluster {
   readonly #status: GroupService;
   readonly #supervisor: Supervisor;
   #databaseGroup: DatabaseGroup | undefined;
+  #nodeid: number | undefined;
   #statusGroup: StatusGroup | undefined;
   readonly #clock: ClockWatch;
   #clockTimer: Timer | undefined;
@@ -79,7 +81,10 @@ export class Cluster {
     const { log, members, status } = options;
     this.#options = options;
     members.setQuorate(false);
-    this.#clock = new ClockWatch({ report: (text) => log.tagged("main").error(text) });
+    this.#clock = new ClockWatch({
+      locksAfter: (seconds) => this.#ownLocksAfter(seconds),
+      report: (text) => log.tagged("main").error(text),
+    });
     this.#quorum = new QuorumService({
       log,
       changed: (quorate, nodes) => this.#quorumChanged(quorate, nodes),
@@ -214,6 +219,7 @@ export class Cluster {
     });
     group.quorate = this.#quorum.quorate;
     this.#databaseGroup = group;
+    this.#nodeid = self.nodeid;
     return this.#machine(self, group);
   }
 
@@ -241,6 +247,16 @@ export class Cluster {
       nameOf: (id) => members.nameOf(id),
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
     });
+  }
+
+  /** Locks that this node wrote at a later time: refreshing them is refused everywhere. */
+  #ownLocksAfter(seconds: number): string[] {
+    const locks = this.#options.tree.memdb.find(LOCK_DIRECTORY)?.children.values() ?? [];
+    return [...locks]
+      .filter(({ kind, writer, mtime }) => {
+        return kind === "directory" && writer === this.#nodeid && mtime > seconds;
+      })
+      .map(({ name }) => name);
   }
 
   #repaired(): boolean {

@@ -17,7 +17,7 @@ import {
   viewOf,
 } from "../../cluster/corosync-view.ts";
 import { treeItems } from "./database.ts";
-import { locksOfOthers } from "./tree.ts";
+import { locksOfFuture, locksOfOthers } from "./tree.ts";
 import { ghostsOf, memberFindings, serverView } from "./members.ts";
 
 /** Guests that are listed of a node that is gone. */
@@ -155,6 +155,7 @@ export const corosyncProbe: Probe = {
             items,
             run.nodes.map(({ id }) => id),
           )),
+      ...locksOfFuture(context, items),
       ...(await ownAddress(context)),
     ];
     const about = await membersSeen(context, answers);

@@ -100,6 +100,9 @@ function lockDirectories(items: readonly SalvagedItem[]): SalvagedItem[] {
   });
 }
 
+/** Clocks of a cluster differ by less. */
+const FUTURE_LIMIT_S = 5;
+
 /** Locks whose node is none of `ids`; writer 0 is a node without a cluster. */
 export function locksOfOthers(
   { machine }: Context,
@@ -112,6 +115,16 @@ export function locksOfOthers(
   return strange.slice(0, SHOWN).map(({ path, row }) => {
     const age = Math.max(0, Math.round(machine.now() / 1000) - row.mtime);
     return found("LOCK_OF_GONE_NODE", { lock: path[2] ?? "", id: row.writer, age });
+  });
+}
+
+/** Locks that are later than this machine's clock: their holders cannot refresh them. */
+export function locksOfFuture({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
+  const nowS = Math.round(machine.now() / 1000);
+  const late = lockDirectories(items).filter(({ row: { mtime } }) => mtime > nowS + FUTURE_LIMIT_S);
+  return late.slice(0, SHOWN).map(({ path, row: { writer: id, mtime } }) => {
+    const seconds = mtime - nowS;
+    return found("LOCK_FROM_FUTURE", { lock: path[2] ?? "", id, seconds, limit: FUTURE_LIMIT_S });
   });
 }
 

@@ -69,6 +69,19 @@ export const MEMBER_CODES = {
       "sure that the node is off and stays off.",
     seen: ["lock-timeout"],
   },
+  LOCK_FROM_FUTURE: {
+    title: "a lock with a time that is still to come",
+    check: "cluster",
+    severity: "warn",
+    line: "priv/lock/{lock}, taken by node id {id}, has a time {seconds} s after now (limit {limit} s)",
+    cause:
+      "The clock of that node, or this one's, went back. A refresh with an older time is refused " +
+      "on every node, so the lock's holder cannot keep it: HA gives up its services.",
+    advice:
+      "Look at `chronyc tracking` (or `timedatectl`) on both nodes. The lock can be refreshed " +
+      "again when the clock of its node shows the later time.",
+    seen: ["lock-timeout"],
+  },
   CLUSTER_CLOCK_DIFFERS: {
     title: "a node with another time",
     check: "cluster",
