@@ -61,6 +61,13 @@ export async function runService(
   const notify = notifier(process.env);
   const observation = new Observation(handler, observe, log);
   const settings = { ...options, log: log.tagged("ipcs") };
+  // Before there is anything to leave behind: without a handler these end a process.
+  onDebugToggle(() => {
+    main.info(`debug output ${observation.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
+  });
+  onHangUp((signal) => {
+    main.info(`${signal}: stderr is the log, and what is served is reread by itself; going on`);
+  });
   const service = Service.start(name, observation.handler, settings);
   if (!(service instanceof Service)) return service;
   const unobserved = await observation.open(service);
@@ -68,12 +75,6 @@ export async function runService(
     await service.stop();
     return { message: unobserved };
   }
-  onDebugToggle(() => {
-    main.info(`debug output ${observation.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
-  });
-  onHangUp((signal) => {
-    main.info(`${signal}: stderr is the log, and what is served is reread by itself; going on`);
-  });
   ready?.({
     toggleDebug: () => observation.toggleDebug(),
     needsLoop: () => service.needsLoop,

@@ -4,13 +4,18 @@ const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
 export type StopSignal = (typeof STOP_SIGNALS)[number];
 
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
+/**
+ * Resolves at the first SIGTERM or SIGINT; a second one ends the process at once, and what it would
+ * leave is removed (at-exit.ts). The handlers stay: between two a signal would kill the process.
+ */
 export function stopRequested(): Promise<StopSignal> {
   const { promise, resolve } = Promise.withResolvers<StopSignal>();
+  let isStopping = false;
   for (const signal of STOP_SIGNALS) {
-    process.once(signal, () => {
+    process.on(signal, () => {
+      if (isStopping) process.exit(1);
+      isStopping = true;
       resolve(signal);
-      process.once(signal, () => process.exit(1));
     });
   }
   return promise;

@@ -5,6 +5,7 @@
  */
 import { readdirSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
+import { atExit } from "../platform/at-exit.ts";
 import {
   closeDescriptor,
   type FileDirectory,
@@ -68,6 +69,7 @@ export class RingDirectory implements Disposable {
   #directory: FileDirectory | undefined;
   readonly #descriptors: number[];
   readonly #inode: number;
+  readonly #atExit = atExit(() => this[Symbol.dispose]());
   #name: string;
 
   private constructor(made: Made, set: RingSet) {
@@ -165,6 +167,7 @@ export class RingDirectory implements Disposable {
 
   /** Unmaps, removes our six names and the directory; names that a client added are not touched. */
   [Symbol.dispose](): void {
+    this.#atExit[Symbol.dispose]();
     this.set[Symbol.dispose]();
     this.#closeFiles();
     const directory = this.#open(this.#name) ?? this.#find();

@@ -25,6 +25,23 @@ testOnNode("an aborted mount is mounted again, with everything that was written"
   expect(await node.stop(server)).toBe(0);
 });
 
+testOnNode("a second SIGTERM during the stop leaves no dead mount and no rings", async () => {
+  await using node = await PrivateNode.start();
+  const server = await node.serve("pmxcfs", "-l", "-f");
+  await node.sh("pmxcfs-ipc call get-fs-version >/dev/null; echo kept >/etc/pve/f");
+  // Both are there when it goes on.
+  await node.sh("for s in STOP TERM INT CONT; do kill -$s $(pgrep -x pmxcfs); done");
+  // nsenter has stopped with it.
+  server.child.kill("SIGCONT");
+  expect(await server.child.exited).toBe(1);
+  expect(await node.sh("ls /etc/pve /dev/shm; grep -c ' /etc/pve ' /proc/mounts || true")).toBe(
+    "/dev/shm:\n\n/etc/pve:\n0",
+  );
+  const again = await node.serve("pmxcfs", "-l", "-f");
+  expect(await node.sh("cat /etc/pve/f")).toBe("kept");
+  expect(await node.stop(again)).toBe(0);
+});
+
 /** What a process sees that looks at the mount of a stopped server, and after how many seconds. */
 async function lookAtStopped(...options: string[]): Promise<{ said: string; seconds: number }> {
   await using node = await PrivateNode.start();

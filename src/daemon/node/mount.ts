@@ -9,6 +9,7 @@ import type { Log } from "../../base/log.ts";
 import { type Negotiated, REQUEST_BYTES } from "../../fuse/negotiation.ts";
 import { Serving } from "../../fuse/serving.ts";
 import { Session, type SessionHooks } from "../../fuse/session.ts";
+import { atExit } from "../../platform/at-exit.ts";
 import { forgetDescriptor, storeDescriptor } from "../../platform/descriptor-store.ts";
 import { detachMount, FuseDevice } from "../../platform/fuse-device.ts";
 import type { WakeKind } from "../../platform/fuse-wake.ts";
@@ -61,6 +62,10 @@ export class Mount {
   /** The name under which the manager keeps the device. */
   #stored: string | undefined;
   #closed = false;
+  /** Processes would meet ENOTCONN there; one that the manager keeps is the next server's. */
+  readonly #atExit = atExit(() => {
+    if (!this.isStored && this.#serving !== undefined) this.close();
+  });
 
   private constructor(options: MountOptions) {
     this.#options = options;
@@ -245,6 +250,7 @@ export class Mount {
     }
     if (this.#stored === undefined) return;
     this.#closed = true;
+    this.#atExit[Symbol.dispose]();
     this.#watchdog?.[Symbol.dispose]();
     this.#serving?.release();
     this.#options.log.info(`${this.#options.directory}: left to the server that starts next`);
@@ -254,6 +260,7 @@ export class Mount {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#atExit[Symbol.dispose]();
     const { directory, log } = this.#options;
     this.#release();
     const result = detachMount(directory);
