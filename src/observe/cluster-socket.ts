@@ -3,15 +3,14 @@
  * `view` answers once, `verify` starts a verification, `watch` sends events until the reader
  * closes. Only root and the server's own user can connect.
  */
-import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorText } from "../base/error-text.ts";
 import { jsonText } from "../base/escape.ts";
 import type { Running } from "./endpoint.ts";
 import { statusPath } from "./status.ts";
-import { makeWay, withUmask } from "./unix-path.ts";
+import { listenAtPath, SocketMask } from "./unix-path.ts";
 
-const OWNER_ONLY = 0o177;
 /** Readers at once; further ones are closed. */
 const READERS = 8;
 /** Bytes that a slow watcher may have pending before it is closed. */
@@ -115,35 +114,32 @@ export async function serveCluster(path: string, source: ClusterSource): Promise
   const directory = dirname(path);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    const occupied = await makeWay(path);
-    if (occupied !== undefined) return `cluster: ${occupied}`;
-    const served = new ClusterSocket(source);
-    const listener = withUmask(OWNER_ONLY, () =>
-      Bun.listen<Reader>({
-        unix: path,
-        socket: {
-          open: (socket) => served.opened(socket),
-          data: (socket, bytes) => served.asked(socket, bytes.toString("latin1")),
-          drain: (socket) => served.drain(socket),
-          close: (socket) => served.closed(socket),
-          error: (socket) => {
-            socket.terminate();
-          },
-        },
-      }),
-    );
-    chmodSync(path, 0o600);
-    return {
-      close() {
-        served.close();
-        listener.stop(true);
-        rmSync(path, { force: true });
-        removeEmpty(directory);
-      },
-    };
   } catch (error) {
-    return `cluster: cannot listen on ${path}: ${errorText(error)}`;
+    return `cluster: cannot make ${directory}: ${errorText(error)}`;
   }
+  const served = new ClusterSocket(source);
+  const listener = await listenAtPath(path, SocketMask.OWNER, (opened) =>
+    Bun.listen<Reader>({
+      unix: opened,
+      socket: {
+        open: (socket) => served.opened(socket),
+        data: (socket, bytes) => served.asked(socket, bytes.toString("latin1")),
+        drain: (socket) => served.drain(socket),
+        close: (socket) => served.closed(socket),
+        error: (socket) => {
+          socket.terminate();
+        },
+      },
+    }),
+  );
+  if (typeof listener === "string") return `cluster: ${listener}`;
+  return {
+    close() {
+      served.close();
+      listener.close();
+      removeEmpty(directory);
+    },
+  };
 }
 
 function removeEmpty(directory: string): void {

@@ -3,13 +3,12 @@
  * file.
  */
 import { errorText } from "../base/error-text.ts";
-import { rmSync } from "node:fs";
-import { writeFileAtomically } from "../platform/atomic-file.ts";
+import { FilePlace } from "../platform/atomic-file.ts";
 import { ObserveLimits } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { type HttpAnswer, httpHandler, type HttpRequest } from "./http.ts";
 import type { MetricRegistry } from "./registry.ts";
-import { makeWay, withUmask } from "./unix-path.ts";
+import { listenAtPath, SocketMask } from "./unix-path.ts";
 
 /** What a scraper connects to. */
 export type MetricsAddress =
@@ -22,9 +21,6 @@ export interface Running {
 }
 
 const TEXTFILE_INTERVAL_MS = 15_000;
-
-/** Only owner and group may connect. */
-const SOCKET_MASK = 0o117;
 
 /**
  * The text of the metrics, kept for a while so that rendering it takes a bounded part of the time.
@@ -84,26 +80,15 @@ export async function serveMetrics(
     }
   }
   const { unix } = address;
-  const occupied = await makeWay(unix);
-  if (occupied !== undefined) return `metrics: ${occupied}`;
-  try {
-    const listen = () => Bun.listen({ unix, socket, allowHalfOpen: true });
-    const server = withUmask(SOCKET_MASK, listen);
-    return {
-      close() {
-        server.stop(true);
-        rmSync(unix, { force: true });
-      },
-    };
-  } catch (error) {
-    return `metrics: cannot listen on ${unix}: ${errorText(error)}`;
-  }
+  const listener = await listenAtPath(unix, SocketMask.GROUP, (opened) =>
+    Bun.listen({ unix: opened, socket, allowHalfOpen: true }),
+  );
+  return typeof listener === "string" ? `metrics: ${listener}` : listener;
 }
 
 /** Atomic, so that a collector never reads half of it. Everybody may read it. */
-async function writeTextfile(file: string, metrics: MetricRegistry): Promise<void> {
-  const text = await metrics.text();
-  const problem = writeFileAtomically(file, text, 0o644);
+async function writeTextfile(place: FilePlace, metrics: MetricRegistry): Promise<void> {
+  const problem = place.write(await metrics.text(), 0o644);
   if (problem !== undefined) throw new Error(problem);
 }
 
@@ -116,18 +101,20 @@ export async function keepTextfile(
   metrics: MetricRegistry,
   log: Log,
 ): Promise<Running | string> {
+  const place = FilePlace.of(file);
+  if (typeof place === "string") return `metrics: cannot write ${file}: ${place}`;
   try {
-    await writeTextfile(file, metrics);
+    await writeTextfile(place, metrics);
   } catch (error) {
     return `metrics: cannot write ${file}: ${errorText(error)}`;
   }
   let failing = false;
   let closed = false;
   const timer = setInterval(() => {
-    writeTextfile(file, metrics).then(
+    writeTextfile(place, metrics).then(
       () => {
         failing = false;
-        if (closed) rmSync(file, { force: true });
+        if (closed) place.remove();
         return undefined;
       },
       (error: unknown) => {
@@ -140,7 +127,7 @@ export async function keepTextfile(
     close() {
       closed = true;
       clearInterval(timer);
-      rmSync(file, { force: true });
+      place.remove();
     },
   };
 }

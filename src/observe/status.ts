@@ -5,7 +5,7 @@
  */
 import { jsonText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
-import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ConnectionReport, Service } from "../ipc/service.ts";
 import type { TrafficTotals } from "../ipc/connection/stats.ts";
@@ -15,7 +15,7 @@ import type { ClusterFigures } from "./cluster-families.ts";
 import type { Running } from "./endpoint.ts";
 import type { StoreReading } from "./database-families.ts";
 import type { MetricSources, MountReading } from "./families.ts";
-import { makeWay, withUmask } from "./unix-path.ts";
+import { listenAtPath, SocketMask, type Stoppable } from "./unix-path.ts";
 import { sendOn, type Unsent, BoundedConnections } from "./bounded-connections.ts";
 
 /** Incremented when readers of the document would have to change. */
@@ -102,8 +102,6 @@ export interface StatusDocument {
   /** The database that it writes, when it writes one. */
   readonly store?: StoreStatus;
 }
-
-const OWNER_ONLY = 0o177;
 
 /** The path of a service's status socket; undefined when this user has no directory for it. */
 export function statusPath(
@@ -198,32 +196,23 @@ export function statusOf(service: Service, sources: StatusSources): StatusDocume
   };
 }
 
-function listenAt(path: string, read: () => StatusDocument): Running {
+function listenAt(path: string, read: () => StatusDocument): Stoppable {
   const { statusReaders: atOnce, statusReadMs: forMs } = ObserveLimits;
   const readers = new BoundedConnections<Unsent>({ atOnce, forMs });
-  const listener = withUmask(OWNER_ONLY, () =>
-    Bun.listen<Unsent>({
-      unix: path,
-      socket: {
-        open(socket) {
-          readers.add(socket);
-          socket.data = { bytes: Buffer.from(`${jsonText(read())}\n`) };
-          sendOn(socket);
-        },
-        data() {},
-        drain: sendOn,
-        close: (socket) => readers.remove(socket),
-        error: (socket) => socket.terminate(),
+  return Bun.listen<Unsent>({
+    unix: path,
+    socket: {
+      open(socket) {
+        readers.add(socket);
+        socket.data = { bytes: Buffer.from(`${jsonText(read())}\n`) };
+        sendOn(socket);
       },
-    }),
-  );
-  chmodSync(path, 0o600);
-  return {
-    close() {
-      listener.stop(true);
-      rmSync(path, { force: true });
+      data() {},
+      drain: sendOn,
+      close: (socket) => readers.remove(socket),
+      error: (socket) => socket.terminate(),
     },
-  };
+  });
 }
 
 /** Listens at `path`, whose directory exists; a string says why it cannot. */
@@ -231,12 +220,8 @@ export async function serveStatus(
   path: string,
   read: () => StatusDocument,
 ): Promise<Running | string> {
-  try {
-    const occupied = await makeWay(path);
-    return occupied === undefined ? listenAt(path, read) : `status: ${occupied}`;
-  } catch (error) {
-    return `status: cannot listen on ${path}: ${errorText(error)}`;
-  }
+  const listener = await listenAtPath(path, SocketMask.OWNER, (opened) => listenAt(opened, read));
+  return typeof listener === "string" ? `status: ${listener}` : listener;
 }
 
 /** The same at the path of `statusPath`, whose directory is made and removed here. */

@@ -1,8 +1,32 @@
 /**
- * A path for a listening unix socket: a socket that a dead server left there is removed; one with a
- * live server, and anything that is no socket, is left alone.
+ * A listening unix socket at a path: a socket that a dead server left there is removed, one that
+ * somebody answers on is left alone, and so is anything that is no socket. The directory is opened
+ * once; everything else goes through its descriptor, so that who owns a directory on the way leads
+ * no step of ours elsewhere.
  */
-import { lstatSync, rmSync } from "node:fs";
+import { lstatSync } from "node:fs";
+import { basename } from "node:path";
+import { errorText } from "../base/error-text.ts";
+import { openParent } from "../platform/atomic-file.ts";
+import type { Directory } from "../platform/files.ts";
+
+/** Who may connect: the umask for the bind, since a mode set afterwards is set by path. */
+export const SocketMask = {
+  /** This user. */
+  OWNER: 0o177,
+  /** And its group. */
+  GROUP: 0o117,
+} as const;
+
+/** What `Bun.listen` returns of use here. */
+export interface Stoppable {
+  stop(closeActiveConnections?: boolean): void;
+}
+
+export interface UnixListener {
+  /** Ends it, its connections and its name. */
+  close(): void;
+}
 
 async function answers(path: string): Promise<boolean> {
   try {
@@ -14,25 +38,56 @@ async function answers(path: string): Promise<boolean> {
   }
 }
 
-/** Clears `path` for a new socket; a string says why it cannot be used. */
-export async function makeWay(path: string): Promise<string | undefined> {
-  const found = lstatSync(path, { throwIfNoEntry: false });
+/** Makes way for a socket in an open directory; a string says why it cannot be had. */
+async function makeWay(directory: Directory, path: string): Promise<string | undefined> {
+  const name = basename(path);
+  const opened = `/proc/self/fd/${directory.fd}/${name}`;
+  const found = lstatSync(opened, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
   if (!found.isSocket()) return `${path} is there already, and is no socket`;
-  if (await answers(path)) return `somebody answers on ${path} already`;
-  rmSync(path, { force: true });
+  if (await answers(opened)) return `somebody answers on ${path} already`;
+  directory.unlink(name);
   return undefined;
 }
 
-/**
- * Runs `listen` with umask `mask`, so that the socket is never open to more users, not even
- * briefly.
- */
-export function withUmask<T>(mask: number, listen: () => T): T {
+function withUmask<T>(mask: number, bind: () => T): T {
   const before = process.umask(mask);
   try {
-    return listen();
+    return bind();
   } finally {
     process.umask(before);
+  }
+}
+
+/**
+ * Listens at `path` with what `listen` makes of the path that it is given. A string says why that
+ * cannot be.
+ */
+export async function listenAtPath(
+  path: string,
+  mask: (typeof SocketMask)[keyof typeof SocketMask],
+  listen: (opened: string) => Stoppable,
+): Promise<UnixListener | string> {
+  const directory = openParent(path);
+  if (typeof directory === "string") return `cannot listen on ${path}: ${directory}`;
+  try {
+    const occupied = await makeWay(directory, path);
+    if (occupied === undefined) {
+      const name = basename(path);
+      const listener = withUmask(mask, () => listen(`/proc/self/fd/${directory.fd}/${name}`));
+      return {
+        close() {
+          // Removes the name by the path it was given: the descriptor is open until then.
+          listener.stop(true);
+          directory.unlink(name);
+          directory[Symbol.dispose]();
+        },
+      };
+    }
+    directory[Symbol.dispose]();
+    return occupied;
+  } catch (error) {
+    directory[Symbol.dispose]();
+    return `cannot listen on ${path}: ${errorText(error)}`;
   }
 }

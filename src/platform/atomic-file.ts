@@ -52,35 +52,80 @@ export function openParent(
 }
 
 /**
- * Writes `path` with this content and mode: a temporary file beside it, then a rename, both in the
- * opened directory. Undefined, or a line that says what failed; no temporary file is left then.
+ * A file that is written again and again, or removed later: where its directory is was found out
+ * once, and no component of that may be a symlink at any later step.
  */
+export class FilePlace {
+  readonly #path: string;
+  readonly #parent: string;
+  readonly #name: string;
+
+  private constructor(path: string, parent: string) {
+    this.#path = path;
+    this.#parent = parent;
+    this.#name = basename(path);
+  }
+
+  /** Of a path whose directory is there; a line that says what failed. */
+  static of(path: string): FilePlace | string {
+    try {
+      return new FilePlace(path, realpathSync(dirname(resolve(path))));
+    } catch (error) {
+      return errorText(error);
+    }
+  }
+
+  #open(): Directory | string {
+    const opened = Directory.openExact(this.#parent);
+    return typeof opened === "number" ? failure(this.#parent, opened) : opened;
+  }
+
+  /**
+   * Puts a file with this content and mode there: a draft beside it, then a rename, both in the
+   * opened directory. Undefined, or a line that says what failed; then nothing is left behind.
+   */
+  write(content: string | Uint8Array, mode: number): string | undefined {
+    const parent = this.#open();
+    if (typeof parent === "string") return parent;
+    using directory = parent;
+    const name = this.#name;
+    // A device, a pipe, a link like /dev/stdout: nothing to put a file in the place of.
+    const there = lstatSync(`/proc/self/fd/${directory.fd}/${name}`, { throwIfNoEntry: false });
+    if (there?.isFile() === false) return `${this.#path}: it is there and is no regular file`;
+    const draft = `.${name}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+    const fd = directory.newFile(draft);
+    if (fd < 0) return failure(this.#path, fd);
+    const bytes = typeof content === "string" ? Buffer.from(content) : content;
+    let problem: string | undefined;
+    try {
+      for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+      const failed = setMode(fd, mode) || syncFile(fd) || directory.rename(draft, name);
+      if (failed < 0) problem = failure(this.#path, failed);
+    } catch (error) {
+      problem = errorText(error);
+    } finally {
+      closeDescriptor(fd);
+    }
+    if (problem !== undefined) directory.unlink(draft);
+    return problem;
+  }
+
+  /** Removes it; what failed. Nothing happens when it is gone. */
+  remove(): string | undefined {
+    const parent = this.#open();
+    if (typeof parent === "string") return parent;
+    using directory = parent;
+    const failed = directory.unlink(this.#name);
+    return failed === 0 || failed === Errno.ENOENT ? undefined : failure(this.#path, failed);
+  }
+}
+
+/** Puts a file under `path`, once; as `FilePlace.write`. */
 export function writeFileAtomically(
   path: string,
   content: string | Uint8Array,
   mode: number,
 ): string | undefined {
-  const parent = openParent(path);
-  if (typeof parent === "string") return parent;
-  using directory = parent;
-  // A device, a pipe or a symlink like /dev/stdout must not be replaced by a file.
-  const there = lstatSync(path, { throwIfNoEntry: false });
-  if (there !== undefined && !there.isFile()) return `${path}: it is there and is no regular file`;
-  const name = basename(path);
-  const draft = `.${name}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
-  const fd = directory.newFile(draft);
-  if (fd < 0) return failure(path, fd);
-  const bytes = typeof content === "string" ? Buffer.from(content) : content;
-  let problem: string | undefined;
-  try {
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
-    const failed = setMode(fd, mode) || syncFile(fd) || directory.rename(draft, name);
-    if (failed < 0) problem = failure(path, failed);
-  } catch (error) {
-    problem = errorText(error);
-  } finally {
-    closeDescriptor(fd);
-  }
-  if (problem !== undefined) directory.unlink(draft);
-  return problem;
+  const place = FilePlace.of(path);
+  return typeof place === "string" ? place : place.write(content, mode);
 }

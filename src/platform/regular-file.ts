@@ -3,7 +3,16 @@
  * device has no end, a file may be larger than memory. Only a regular file is opened, and reads are
  * bounded.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, statSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+  type Stats,
+} from "node:fs";
 
 /** O_NONBLOCK: a file replaced by a FIFO between check and open does not block either. */
 const SAFE = constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -64,6 +73,25 @@ export function readRegularFile(path: string, mostBytes = USUAL_BYTES): Buffer {
       }
     }
     throw refusal("EFBIG", `${path} has more than ${mostBytes} bytes`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Makes a file its owner's alone. One that is a symlink is left as it is: who owns its directory
+ * could have the mode of any other file changed. Throws what open(2) and fchmod(2) say.
+ */
+export function makePrivate(path: string): void {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | SAFE);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ELOOP") return;
+    throw error;
+  }
+  try {
+    if (fstatSync(fd).isFile()) fchmodSync(fd, 0o600);
   } finally {
     closeSync(fd);
   }

@@ -139,8 +139,7 @@ const MOST_LINES = 400;
  * database, below /etc/pve, where only root or the server's own user can put anything.
  */
 const OWN_DIRECTORIES = new RegExp(
-  "^src/(?:platform/|daemon/node/|pmxcfs/(?:history|store|rescue)/|" +
-    "observe/(?:status|cluster-socket)[.]ts|cli/history-restore[.]ts)",
+  "^src/(?:platform/|daemon/node/|pmxcfs/(?:history|store|rescue)/|cli/history-restore[.]ts)",
 );
 
 /** The words and paths that rules look for stand in this file itself. */

@@ -5,7 +5,6 @@
  */
 import { chownSync, existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
 import type { WakeKind } from "../../platform/fuse-wake.ts";
 import { isBelow } from "../../platform/mounts.ts";
@@ -13,7 +12,7 @@ import type { HangGuard } from "./mount.ts";
 import type { MountFaultRule } from "./mount-faults.ts";
 import { findOtherServer } from "./other-server.ts";
 import { NodeLock } from "./node-lock.ts";
-import { removePidFile, writePidFile } from "./pid-file.ts";
+import { PidFile } from "./pid-file.ts";
 import type { PruneLimits } from "../../pmxcfs/history/prune.ts";
 
 export interface HistoryOptions {
@@ -93,7 +92,7 @@ export class Node implements Disposable {
   readonly #lock: NodeLock;
   readonly #log: Log;
   readonly #checks: Timer;
-  #hasPidFile = false;
+  #pid: PidFile | undefined;
 
   private constructor(options: NodeOptions, lock: NodeLock, log: Log) {
     this.#options = options;
@@ -131,9 +130,9 @@ export class Node implements Disposable {
   announce(): void {
     const { pidFile, ready } = this.#options;
     if (pidFile !== undefined) {
-      const failure = writePidFile(pidFile, process.pid);
-      this.#hasPidFile = failure === undefined;
-      if (failure !== undefined) this.#log.error(failure);
+      const written = PidFile.write(pidFile, process.pid);
+      if (typeof written === "string") this.#log.error(written);
+      else this.#pid = written;
     }
     ready?.();
   }
@@ -141,12 +140,8 @@ export class Node implements Disposable {
   /** Removes the pid file, then releases the lock. */
   [Symbol.dispose](): void {
     clearInterval(this.#checks);
-    const { pidFile } = this.#options;
-    try {
-      if (this.#hasPidFile && pidFile !== undefined) removePidFile(pidFile);
-    } catch (error) {
-      this.#log.warn(`unable to remove ${pidFile}: ${errorText(error)}`);
-    }
+    const failure = this.#pid?.remove();
+    if (failure !== undefined) this.#log.warn(failure);
     this.#lock[Symbol.dispose]();
   }
 }

@@ -1,22 +1,29 @@
 /** The pid file that systemd and recipes read: written atomically, removed at the end. */
-import { chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { errorText } from "../../base/error-text.ts";
+import { FilePlace } from "../../platform/atomic-file.ts";
 
-/** Writes it, 0644; a line that says why that failed. */
-export function writePidFile(path: string, pid: number): string | undefined {
-  const draft = `${path}.tmp.${process.pid}`;
-  try {
-    writeFileSync(draft, `${pid}\n`, { mode: 0o644 });
-    chmodSync(draft, 0o644);
-    renameSync(draft, path);
-    return undefined;
-  } catch (error) {
-    rmSync(draft, { force: true });
-    return `unable to write pid file ${path}: ${errorText(error)}`;
+/** A pid file that is there. */
+export class PidFile {
+  readonly #path: string;
+  readonly #place: FilePlace;
+
+  private constructor(path: string, place: FilePlace) {
+    this.#path = path;
+    this.#place = place;
   }
-}
 
-/** Removes it; a missing file is no error. Throws what unlink(2) says. */
-export function removePidFile(path: string): void {
-  rmSync(path, { force: true });
+  /** Writes it, 0644; a line that says why that failed. */
+  static write(path: string, pid: number): PidFile | string {
+    const place = FilePlace.of(path);
+    const failure = typeof place === "string" ? place : place.write(`${pid}\n`, 0o644);
+    if (typeof place === "string" || failure !== undefined) {
+      return `unable to write pid file ${path}: ${failure}`;
+    }
+    return new PidFile(path, place);
+  }
+
+  /** Removes it; a line that says why that failed. */
+  remove(): string | undefined {
+    const failure = this.#place.remove();
+    return failure === undefined ? undefined : `unable to remove ${this.#path}: ${failure}`;
+  }
 }

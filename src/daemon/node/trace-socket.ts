@@ -2,18 +2,15 @@
  * The unix socket that `trace --fuse` reads: each operation of the mount as a line of JSON, while a
  * reader is connected. Without a reader nothing is decoded. Only root can connect.
  */
-import { chmodSync, rmSync } from "node:fs";
 import type { Socket } from "bun";
 import { errnoName } from "../../base/errno.ts";
 import { jsonText } from "../../base/escape.ts";
-import { errorText } from "../../base/error-text.ts";
 import { describeRequest } from "../../fuse/describe.ts";
 import type { FileSystem } from "../../fuse/file-system.ts";
 import type { FuseRequest } from "../../fuse/request.ts";
 import type { SessionHooks } from "../../fuse/session.ts";
-import { makeWay, withUmask } from "../../observe/unix-path.ts";
+import { listenAtPath, SocketMask, type UnixListener } from "../../observe/unix-path.ts";
 
-const OWNER_ONLY = 0o177;
 /** Readers at once; one more is closed. */
 const MOST_READERS = 8;
 /** Bytes that may wait for a slow reader; further lines are left out, and counted. */
@@ -61,43 +58,36 @@ export function tracePathOf(statusPath: string): string {
 }
 
 export class TraceSocket implements Disposable {
-  readonly #path: string;
   readonly #hooks: SessionHooks;
   readonly #readers = new Set<Socket<Reader>>();
-  readonly #listener: { stop(closeActive?: boolean): void };
+  #listener: UnixListener | undefined;
 
-  private constructor(path: string, hooks: SessionHooks) {
-    this.#path = path;
+  private constructor(hooks: SessionHooks) {
     this.#hooks = hooks;
-    this.#listener = withUmask(OWNER_ONLY, () =>
-      Bun.listen<Reader>({
-        unix: path,
-        socket: {
-          open: (socket) => this.#came(socket),
-          data() {},
-          drain: push,
-          close: (socket) => this.#gone(socket),
-          error: (socket) => socket.terminate(),
-        },
-      }),
-    );
-    chmodSync(path, 0o600);
   }
 
   /** Listens at `path`; sets `hooks.trace` while somebody reads. A string says why it cannot. */
   static async open(path: string, hooks: SessionHooks): Promise<TraceSocket | string> {
-    const occupied = await makeWay(path);
-    if (occupied !== undefined) return occupied;
-    try {
-      return new TraceSocket(path, hooks);
-    } catch (error) {
-      return `cannot listen on ${path}: ${errorText(error)}`;
-    }
+    const trace = new TraceSocket(hooks);
+    const listener = await listenAtPath(path, SocketMask.OWNER, (opened) =>
+      Bun.listen<Reader>({
+        unix: opened,
+        socket: {
+          open: (socket) => trace.#came(socket),
+          data() {},
+          drain: push,
+          close: (socket) => trace.#gone(socket),
+          error: (socket) => socket.terminate(),
+        },
+      }),
+    );
+    if (typeof listener === "string") return listener;
+    trace.#listener = listener;
+    return trace;
   }
 
   [Symbol.dispose](): void {
-    this.#listener.stop(true);
-    rmSync(this.#path, { force: true });
+    this.#listener?.close();
   }
 
   #came(socket: Socket<Reader>): void {

@@ -4,10 +4,10 @@
  * nothing is ever deleted except by the limits.
  */
 import { Database } from "bun:sqlite";
-import { chmodSync, closeSync, existsSync, openSync, renameSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, renameSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
-import { demandRegularDatabase } from "../../platform/regular-file.ts";
+import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
 import type { HistoryChange } from "./change.ts";
 import { prune, type PruneLimits } from "./prune.ts";
 import { createHistory, nodeOf, unusable } from "./schema.ts";
@@ -81,7 +81,7 @@ export class HistoryWriter implements Disposable {
     const isNew = !existsSync(file);
     // Created with its mode, so that others can open it at no moment.
     if (isNew) closeSync(openSync(file, "ax", 0o600));
-    else chmodSync(file, 0o600);
+    else makePrivate(file);
     const database = new Database(file, { readwrite: true });
     database.run("PRAGMA busy_timeout = 1000");
     if (isNew) createHistory(database, node);

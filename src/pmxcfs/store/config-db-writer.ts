@@ -8,7 +8,7 @@
  * all of the process's POSIX locks on it (fcntl(2)).
  */
 import { constants, Database, type Statement } from "bun:sqlite";
-import { chmodSync, closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
@@ -24,7 +24,7 @@ import { errorText } from "../../base/error-text.ts";
 import type { Steps } from "../../base/steps.ts";
 import { longTransaction } from "./long-transaction.ts";
 import { isBusy, RowStatements } from "./row-statements.ts";
-import { demandRegularDatabase } from "../../platform/regular-file.ts";
+import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
 import type { RootRow, RowChange, RowImage, StoreFigures } from "./row-writer.ts";
 import { readRows, selectAll } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
@@ -84,7 +84,7 @@ function connect(file: string, sync: SyncMode): Connection {
   // Before SQLite makes it with the umask's mode; nothing of it is for others.
   demandRegularDatabase(file);
   closeSync(openSync(file, "a", 0o600));
-  chmodSync(file, 0o600);
+  makePrivate(file);
   const { dev: device, ino: inode } = statSync(file);
   const database = new Database(file, { readwrite: true, create: true });
   try {
