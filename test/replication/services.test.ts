@@ -21,6 +21,23 @@ describe("joining again", () => {
     expect(pauses).toEqual([0, 1, 2, 4, 8, 16, 32, 60, 60].map((seconds) => seconds * 1000));
   });
 
+  test("waits no longer than C's 6 s for a network that is cut again and again", () => {
+    const policy = new RejoinPolicy();
+    let now = 0;
+    const pauses: number[] = [];
+    for (let round = 0; round < 8; round++) {
+      policy.left("no-quorum", 20_000, now);
+      pauses.push(policy.pauseMs(now));
+      now += policy.pauseMs(now);
+      policy.joined();
+    }
+    expect(pauses).toEqual([0, 1, 2, 4, 6, 6, 6, 6].map((seconds) => seconds * 1000));
+    // What the node itself does wrong goes on from there.
+    policy.left("mismatch", 0, now);
+    policy.left("mismatch", 0, now);
+    expect(policy.pauseMs(now)).toBe(12_000);
+  });
+
   test("starts from the beginning after a minute in step", () => {
     const policy = new RejoinPolicy();
     policy.left("mismatch", 0, 0);

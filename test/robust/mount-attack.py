@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Misbehaviour on a mounted /etc/pve, by name: mount-attack.py BEHAVIOUR. Runs as root inside a node
 of its own, ends by itself within seconds, and says in one line what it did. `steady SECONDS` is the
-well-behaved client beside it: it prints its worst wait in ms, and how many answers were wrong."""
+well-behaved client beside it: it prints its worst wait in ms, how many answers were wrong, and of
+how many. `steady SECONDS reads` changes nothing."""
 import errno, os, resource, signal, sys, time
 
 PVE = "/etc/pve"
@@ -153,16 +154,22 @@ def limits():
     return "beyond the end: %s" % " ".join(told)
 
 
-def steady(seconds):
-    make("steady", b"s" * 1024)
+STOP = "/run/steady-stop"
+
+
+def steady(seconds, changes=True):
+    """Reads and, unless told otherwise, changes a time; until STOP is there."""
+    if not os.path.exists(path("steady")):
+        make("steady", b"s" * 1024)
     worst, wrong, asked, end = 0.0, 0, 0, time.monotonic() + seconds
-    while time.monotonic() < end and not os.path.exists("/tmp/steady-stop"):
+    while time.monotonic() < end and not os.path.exists(STOP):
         start = time.monotonic()
         with open(path("steady"), "rb") as file:
             wrong += file.read() != b"s" * 1024
         with open(path(".version"), "rb") as file:
             wrong += not file.read().startswith(b"{")
-        os.utime(path("steady"))
+        if changes:
+            os.utime(path("steady"))
         worst = max(worst, time.monotonic() - start)
         asked += 1
         time.sleep(0.002)
@@ -175,6 +182,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "list":
         print(" ".join(WORK))
     elif sys.argv[1] == "steady":
-        print(steady(float(sys.argv[2])))
+        print(steady(float(sys.argv[2]), "reads" not in sys.argv[3:]))
     else:
         print(WORK[sys.argv[1]]())

@@ -1,5 +1,5 @@
-/** The outcomes as docs/robustness.md: one row per behaviour, written by the run that saw them. */
-import { appendFileSync, writeFileSync } from "node:fs";
+/** The outcomes as docs/robustness.md: one row per behaviour, by the run that saw it. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { type Outcome, worstMs } from "./run.ts";
 
 const HEAD = `# Misbehaving clients, and what became of them
@@ -9,25 +9,54 @@ Written by \`npm run robustness\`: not by hand. Each row is one behaviour of
 client sends a request every millisecond and connects anew now and then; "worst" is the longest it
 waited for either. "Left" is what the server holds more than before: descriptors, mappings,
 directories in /dev/shm. What each setup protects against is told in [security.md](security.md).
-`;
 
-let begun = false;
+For the mount and for clusters (\`test/robust/mount.test.ts\`, \`test/robust/cluster.test.ts\`) the
+well-behaved client reads and changes /etc/pve every 2 ms; beside a hostile member it only reads,
+since changes wait for all members.
+`;
 
 function cell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
-/** Appends the table of one setup to the file that was asked for, if one was. */
-export function addToTable(setup: string, outcomes: readonly Outcome[]): void {
+/** Puts a section into the file that was asked for, if one was: anew, or at the end. */
+function putSection(title: string, body: string): void {
   const file = process.env["PMXCFS_IPC_ROBUSTNESS"];
-  if (file === undefined || outcomes.length === 0) return;
-  if (!begun) writeFileSync(file, HEAD);
-  begun = true;
+  if (file === undefined) return;
+  const text = existsSync(file) ? readFileSync(file, "utf8") : HEAD;
+  const sections = text.split(/^(?=## )/m);
+  const written = `## ${title}\n\n${body}\n`;
+  const at = sections.findIndex((section) => section.startsWith(`## ${title}\n`));
+  if (at === -1) sections.push(`\n${written}`);
+  else sections[at] = at === sections.length - 1 ? written : `${written}\n`;
+  writeFileSync(file, sections.join(""));
+}
+
+/** The table of one setup of the IPC. */
+export function addToTable(setup: string, outcomes: readonly Outcome[]): void {
+  if (outcomes.length === 0) return;
   const rows = outcomes.map((outcome) => {
     const { group, name, did, left } = outcome;
     return `| ${group} | ${cell(name)} | ${cell(did)} | ${worstMs(outcome).toFixed(1)} | ${left} |`;
   });
   const columns = "| group | what was done | what the server did | worst, ms | left |";
-  const head = `\n## ${setup}\n\n${columns}\n| --- | --- | --- | ---: | --- |`;
-  appendFileSync(file, `${head}\n${rows.join("\n")}\n`);
+  putSection(setup, [columns, "| --- | --- | --- | ---: | --- |", ...rows].join("\n"));
+}
+
+/** A behaviour beside a client that asks every 2 ms: what it came to, and what that client saw. */
+export interface SeenRow {
+  readonly name: string;
+  readonly did: string;
+  readonly worstMs: number;
+  readonly wrong: number;
+}
+
+/** A table of such rows. */
+export function replaceSection(title: string, seen: readonly SeenRow[]): void {
+  if (seen.length === 0) return;
+  const rows = seen.map(
+    ({ name, did, worstMs: worst, wrong }) => `| ${name} | ${cell(did)} | ${worst} | ${wrong} |`,
+  );
+  const columns = "| behaviour | what happened | worst, ms | wrong answers |";
+  putSection(title, [columns, "| --- | --- | ---: | ---: |", ...rows].join("\n"));
 }

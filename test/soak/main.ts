@@ -1,21 +1,40 @@
 /**
- * `bun run soak [--minutes N]`: one minute unless given. Prints what was done and memory and
- * descriptors over time; ends with 1 when a byte was wrong, something failed, or something grew.
+ * `bun run soak [--mount | --cluster] [--minutes N]`: one minute unless given, of the transport
+ * alone, of a node with its mount, or of three nodes with a corosync each. Prints what was done and
+ * memory and descriptors over time; ends with 1 when a byte was wrong, something failed, or
+ * something grew.
  */
+import { parseArgs } from "node:util";
+import { noCluster } from "../corosync/support/cluster.ts";
 import { type Footprint, whatIsLeft } from "../robust/footprint.ts";
 import { echoCommand, startService } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
+import { NodesSoak } from "./nodes/nodes-soak.ts";
 import { plot } from "./plot.ts";
 import { soak, type SoakResult } from "./soak.ts";
 
 /** What an idle server may hold: its own, and four ready ring directories. */
 const IDLE: Footprint = { descriptors: 48, mappings: 36, directories: 4 };
 
-function minutesOf(words: readonly string[]): number {
-  if (words.length === 0) return 1;
-  const minutes = Number(words[1]);
-  if (words[0] === "--minutes" && words.length === 2 && minutes > 0) return minutes;
-  throw new Error("usage: bun run soak [--minutes N]");
+interface Wanted {
+  readonly minutes: number;
+  readonly nodes: 0 | 1 | 3;
+}
+
+function wanted(words: readonly string[]): Wanted {
+  const { values } = parseArgs({
+    args: [...words],
+    options: {
+      minutes: { type: "string", default: "1" },
+      mount: { type: "boolean", default: false },
+      cluster: { type: "boolean", default: false },
+    },
+  });
+  const minutes = Number(values.minutes);
+  if (!(minutes > 0) || (values.mount && values.cluster)) {
+    throw new Error("usage: bun run soak [--mount | --cluster] [--minutes N]");
+  }
+  return { minutes, nodes: values.cluster ? 3 : values.mount ? 1 : 0 };
 }
 
 function print({ samples, requests, connects, killed }: SoakResult): void {
@@ -32,10 +51,22 @@ function print({ samples, requests, connects, killed }: SoakResult): void {
   }
 }
 
-async function main(): Promise<boolean> {
-  const minutes = minutesOf(process.argv.slice(2));
+function told(faults: readonly string[]): boolean {
+  for (const fault of faults) console.log(`FAILED ${fault}`);
+  console.log(faults.length === 0 ? "nothing wrong" : `${faults.length} faults`);
+  return faults.length === 0;
+}
+
+async function soakNodes(count: 1 | 3, ms: number): Promise<boolean> {
+  const reason = noCluster();
+  if (reason !== undefined) throw new Error(reason);
+  await using soaked = await NodesSoak.start(count);
+  return told(await soaked.run(ms));
+}
+
+async function soakTransport(ms: number): Promise<boolean> {
   await using server = await startService(echoCommand);
-  const result = await soak(server, minutes * 60_000);
+  const result = await soak(server, ms);
   print(result);
   const faults = [...result.faults];
   const left = server.exitCode === undefined ? await whatIsLeft(server.pid, IDLE) : "nothing";
@@ -43,8 +74,12 @@ async function main(): Promise<boolean> {
   const code = await server.stop();
   if (code !== 0) faults.push(`the server ended with ${code}:\n${server.output}`);
   await noRingsLeft(server.pid);
-  for (const fault of faults) console.log(`FAILED ${fault}`);
-  return faults.length === 0;
+  return told(faults);
+}
+
+async function main(): Promise<boolean> {
+  const { minutes, nodes } = wanted(process.argv.slice(2));
+  return await (nodes === 0 ? soakTransport(minutes * 60_000) : soakNodes(nodes, minutes * 60_000));
 }
 
 try {

@@ -8,6 +8,11 @@ import type { LeaveReason } from "../events.ts";
 const SETTLED_MS = 60_000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
+/**
+ * After a change that arrived without quorum: nothing is wrong with this node, its network was cut,
+ * and while it waits it is read-only although the cluster is whole. C's services start after 6 s.
+ */
+const WITHOUT_QUORUM_MS = 6000;
 
 export class RejoinPolicy {
   #pauseMs = 0;
@@ -18,9 +23,10 @@ export class RejoinPolicy {
   left(reason: LeaveReason, inStepMs: number, now: number): void {
     if (inStepMs >= SETTLED_MS) this.#pauseMs = 0;
     this.#reason = reason;
-    this.#notBefore = now + this.#pauseMs;
+    const longestMs = reason === "no-quorum" ? WITHOUT_QUORUM_MS : LONGEST_PAUSE_MS;
+    this.#notBefore = now + Math.min(this.#pauseMs, longestMs);
     const next = this.#pauseMs === 0 ? FIRST_PAUSE_MS : this.#pauseMs * 2;
-    this.#pauseMs = Math.min(next, LONGEST_PAUSE_MS);
+    this.#pauseMs = Math.max(this.#pauseMs, Math.min(next, longestMs));
   }
 
   /** Milliseconds until it may join. */

@@ -1,0 +1,35 @@
+/**
+ * Contents that say in their first line what they must be, so that every reader on every node can
+ * check every byte of what it got, whoever wrote it.
+ */
+
+/** The smallest: its first line. */
+const LEAST_BYTES = 64;
+
+function fill(bytes: Buffer, from: number, number: number): void {
+  for (let at = from; at < bytes.byteLength; at++)
+    bytes[at] = (number * 31 + at * 7 + (at >> 8)) & 0xff;
+}
+
+/** Content `number` of `owner`, of `size` bytes or a little more. */
+export function contentOf(owner: string, number: number, size: number): Buffer {
+  const bytes = Buffer.alloc(Math.max(size, LEAST_BYTES));
+  const written = bytes.write(`${owner} ${number} ${bytes.byteLength}\n`, "latin1");
+  fill(bytes, written, number);
+  return bytes;
+}
+
+/** What is wrong with bytes that `contentOf` made, or undefined. */
+export function wrongIn(bytes: Uint8Array): string | undefined {
+  const given = Buffer.from(bytes);
+  const [, owner = "", number = "", size = ""] =
+    /^(\w+) (\d+) (\d+)\n/.exec(given.toString("latin1", 0, LEAST_BYTES)) ?? [];
+  if (Number(size) !== given.byteLength || size === "") {
+    const head = JSON.stringify(given.toString("latin1", 0, 24));
+    return `${given.byteLength} bytes that begin ${head}`;
+  }
+  const meant = contentOf(owner, Number(number), given.byteLength);
+  if (meant.equals(given)) return undefined;
+  const at = meant.findIndex((byte, index) => byte !== given[index]);
+  return `byte ${at} of ${size} of content ${number} is ${given[at]}, not ${meant[at]}`;
+}

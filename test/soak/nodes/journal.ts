@@ -1,0 +1,69 @@
+/** What a worker found, with times: whether it may be is judged by who knows what was disturbed. */
+
+/** Something that is no fault only while this node is disturbed. */
+export interface Incident {
+  readonly at: number;
+  readonly what: string;
+}
+
+/** An acknowledged change that is not there any more. */
+export interface Loss {
+  /** When it was acknowledged, ms since the epoch. */
+  readonly at: number;
+  readonly what: string;
+}
+
+/** A lock that was held, by the outermost moments in which it surely was. */
+export interface Held {
+  readonly lock: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Report {
+  readonly counts: Readonly<Record<string, number>>;
+  /** What must never be. */
+  readonly faults: readonly string[];
+  readonly incidents: readonly Incident[];
+  readonly held: readonly Held[];
+}
+
+const MOST_KEPT = 200;
+
+export class Journal {
+  #counts: Record<string, number> = {};
+  #faults: string[] = [];
+  #incidents: Incident[] = [];
+  #held: Held[] = [];
+
+  count(what: string): void {
+    this.#counts[what] = (this.#counts[what] ?? 0) + 1;
+  }
+
+  fault(what: string): void {
+    if (this.#faults.length < MOST_KEPT) this.#faults.push(what);
+  }
+
+  incident(what: string): void {
+    if (this.#incidents.length < MOST_KEPT) this.#incidents.push({ at: Date.now(), what });
+  }
+
+  held(lock: string, from: number, to: number): void {
+    this.#held.push({ lock, from, to });
+  }
+
+  /** All since the last call. */
+  take(): Report {
+    const taken = {
+      counts: this.#counts,
+      faults: this.#faults,
+      incidents: this.#incidents,
+      held: this.#held,
+    };
+    this.#counts = {};
+    this.#faults = [];
+    this.#incidents = [];
+    this.#held = [];
+    return taken;
+  }
+}

@@ -1,0 +1,95 @@
+/** What a soak of nodes came to: sums printed, and the faults among what was found. */
+import { plot } from "../plot.ts";
+import type { Holding, SoakedNode } from "./soaked-node.ts";
+
+/**
+ * A change that was acknowledged this long before a cut, or before the cut was noticed, may be lost
+ * (docs/internals/replication.md, "What can be lost"): the token is given up after 1 s, and a new
+ * ring formed after 1.2 s more.
+ */
+const BEFORE_CUT_MS = 1_000;
+/** A failed call may be written down this much later than its cause was over. */
+const AFTERMATH_MS = 3_000;
+/** Own memory may end this much above where it was after the warm-up. */
+const GROWTH_KIB = 48 * 1024;
+/** Rounds until what is made on first use is there. */
+const WARM_UP = 2;
+const SLACK = 6;
+
+function isWithin(at: number, { disturbances }: SoakedNode): boolean {
+  return disturbances.some(({ from, to }) => at >= from - BEFORE_CUT_MS && at <= to + AFTERMATH_MS);
+}
+
+/** Acknowledged changes that are gone, where no disturbance explains it. */
+function lost(node: SoakedNode): string[] {
+  return node.losses
+    .filter(({ at }) => !isWithin(at, node))
+    .map(({ what }) => `${node.name}: acknowledged and lost: ${what}`);
+}
+
+function undisturbed(node: SoakedNode): string[] {
+  return node.incidents
+    .filter(({ at }) => !isWithin(at, node))
+    .map(({ at, what }) => `${node.name}, undisturbed at ${new Date(at).toISOString()}: ${what}`);
+}
+
+/** The same lock held by two nodes at once, where neither was cut off. */
+function heldTwice(nodes: readonly SoakedNode[]): string[] {
+  const all = nodes
+    .flatMap((node) => node.held.map((held) => ({ node, ...held })))
+    .filter(({ node, from }) => !isWithin(from, node))
+    .toSorted((one, other) => one.from - other.from);
+  return all.flatMap((one, index) => {
+    const next = all.slice(index + 1).find(({ lock }) => lock === one.lock);
+    if (next === undefined || next.from >= one.to) return [];
+    return [`${one.lock}: held by ${one.node.name} and ${next.node.name} at once`];
+  });
+}
+
+const KINDS = ["descriptors", "shm", "files"] as const;
+
+function least(some: readonly Holding[]): number {
+  return Math.min(...some.map(({ residentKib }) => residentKib));
+}
+
+function grown({ name, holdings }: SoakedNode): string[] {
+  const rest = holdings.slice(WARM_UP);
+  const last = rest.at(-1);
+  if (last === undefined || rest.length < 3) return [];
+  const part = Math.ceil(rest.length / 3);
+  const memory = least(rest.slice(-part)) - least(rest.slice(0, part));
+  const warm = rest.slice(0, part);
+  const most = (kind: (typeof KINDS)[number]) => Math.max(...warm.map((each) => each[kind]));
+  return [
+    ...(memory > GROWTH_KIB ? [`${name}: memory has grown by ${memory} KiB`] : []),
+    ...KINDS.filter((kind) => last[kind] > most(kind) + SLACK).map(
+      (kind) => `${name}: ${kind} have grown from ${most(kind)} to ${last[kind]}`,
+    ),
+  ];
+}
+
+function print(nodes: readonly SoakedNode[]): void {
+  for (const { name, counts, holdings, losses, incidents } of nodes) {
+    const sums = Object.entries(counts).map(([what, count]) => `${count} ${what}`);
+    console.log(`${name}: ${sums.join(", ")}`);
+    console.log(
+      `${name}: ${incidents.length} calls failed and ${losses.length} acknowledged changes were ` +
+        "lost while it was disturbed",
+    );
+    const memory = holdings.map(({ residentKib }) => Math.round(residentKib / 1024));
+    if (holdings.length > 0) console.log(plot(`${name} own memory`, memory, " MiB"));
+    for (const kind of KINDS) {
+      const values = holdings.map((each) => each[kind]);
+      if (values.length > 0) console.log(plot(`${name} ${kind}`, values));
+    }
+  }
+}
+
+/** Prints what was done; what must not be. */
+export function judge(nodes: readonly SoakedNode[]): string[] {
+  print(nodes);
+  return [
+    ...nodes.flatMap((node) => [...lost(node), ...undisturbed(node), ...grown(node)]),
+    ...heldTwice(nodes),
+  ];
+}
