@@ -9,26 +9,34 @@ const KEYS =
   "bindpw|encryption-key|master-pubkey|apikey|api_key|authorization|cookie|key";
 
 /** A secret's key within a line, quoted or not, alone or as the end of a longer name. */
-const NAME = String.raw`["']?\b(?:[\w-]*[-_])?(?:${KEYS})["']?`;
+const NAME = String.raw`(?:\b|(?<=_))(?:${KEYS})["']?`;
 
+/** Space within a line. */
+const BLANK = String.raw`[^\S\n]`;
+const SPACE = `${BLANK}{0,64}`;
+
+/**
+ * Whatever repeats in front of what is replaced is bounded, or begins at one place only: lines of
+ * logs are as long as a client likes, and each rule takes time in proportion to the text.
+ */
 const RULES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   // `key: value`, `key = value` and `key value` at the start of a line, as PVE's files have them.
-  [new RegExp(String.raw`^(\s*(?:${KEYS})\s*[:= ]\s*)\S.*$`, "gim"), "$1***"],
+  [new RegExp(`^(${BLANK}*(?:${KEYS})(?:${BLANK}*[:=]|${BLANK})${BLANK}*)\\S.*$`, "gim"), "$1***"],
   // `key=value`, `"key": "value"` and `--key value` within a line.
-  [new RegExp(String.raw`(${NAME}\s*[:=]\s*)"[^"]*"`, "gi"), '$1"***"'],
-  [new RegExp(String.raw`(${NAME}\s*[:=]\s*)[^\s"',;&]+`, "gi"), "$1***"],
-  [new RegExp(String.raw`(--?(?:[\w-]+-)?(?:${KEYS})\s+)\S+`, "gi"), "$1***"],
+  [new RegExp(`(${NAME}${SPACE}[:=]${SPACE})"[^"]*"`, "gi"), '$1"***"'],
+  [new RegExp(`(${NAME}${SPACE}[:=]${SPACE})[^\\s"',;&]+`, "gi"), "$1***"],
+  [new RegExp(`(?<![\\w-])(--?(?:[\\w-]{1,64}-)?(?:${KEYS})\\s{1,64})\\S+`, "gi"), "$1***"],
   // API tokens (user@realm!name=secret), and UUIDs wherever they stand.
-  [/(\S+@[\w.-]+![\w.-]+\s*[=: ]\s*)\S+/g, "$1***"],
+  [/(@[\w.-]{1,128}![\w.-]{1,128}\s{0,64}[=: ]\s{0,64})\S+/g, "$1***"],
   [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/gi, "***"],
   // Tickets: PVE:user@realm:TIME::SIGNATURE.
-  [/\b(PVE\w*:[^:\s]+:)[0-9A-F]{8}::\S+/g, "$1***"],
+  [/\b(PVE\w{0,64}:[^:\s]{1,256}:)[0-9A-F]{8}::\S+/g, "$1***"],
   // scheme://user:password@host
-  [/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]+:)[^\s@/]+@/gi, "$1***@"],
+  [/(:\/\/[^\s:/@]{1,256}:)[^\s@/]{1,1024}@/g, "$1***@"],
 ];
 
 const PRIVATE_KEY =
-  /(-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g;
+  /(-----BEGIN [A-Z ]{0,64}PRIVATE KEY-----)[\s\S]*?(-----END [A-Z ]{0,64}PRIVATE KEY-----|$)/g;
 
 /** `text` with every secret it can recognise replaced by `***`. */
 export function maskSecrets(text: string): string {
