@@ -227,6 +227,16 @@ describe("a running corosync", () => {
     );
   });
 
+  test("who is online is kept for nodes that become known later", () => {
+    const { members: one } = members(undefined);
+    one.setOnline(new Set([1, 2]));
+    one.update(facts);
+    expect(textOf(one.clusterInfo()).match(/"online": 1/g)).toHaveLength(2);
+    one.setOnline(new Set([1]));
+    one.update(facts);
+    expect(textOf(one.clusterInfo()).match(/"online": 1/g)).toHaveLength(1);
+  });
+
   test("keeps online flags and addresses with the node ids", () => {
     const { members: one } = members(undefined);
     one.update(facts);

@@ -41,6 +41,8 @@ export class Members {
   #ownAddress: string | undefined;
   /** Of other nodes, by id. */
   readonly #addresses = new Map<number, string>();
+  /** As `setOnline` gave them last: a cmap that is late makes the nodes known afterwards. */
+  #online: ReadonlySet<number> = new Set();
   #quorate: boolean;
   #text: Uint8Array | undefined;
 
@@ -51,6 +53,8 @@ export class Members {
     if (corosync !== undefined) this.#take(corosync);
     const up = new Set([nodeName, ...online]);
     for (const [name, member] of this.#members) member.online = up.has(name);
+    const here = [...this.#members.values()].filter(({ online: isOnline }) => isOnline);
+    this.#online = new Set(here.map(({ id }) => id));
     for (const { name, id, address } of corosync?.nodes ?? []) {
       // Old files have a host name here; the C server shows the address that a node resolved itself
       // to.
@@ -103,6 +107,7 @@ export class Members {
 
   /** The node ids whose servers are in the status group now. Moves clinfo. */
   setOnline(ids: ReadonlySet<number>): void {
+    this.#online = ids;
     for (const member of this.#members.values()) member.online = ids.has(member.id);
     this.#changed();
   }
@@ -123,7 +128,7 @@ export class Members {
   }
 
   #take({ clusterName, configVersion, nodes }: ClusterFacts): void {
-    const online = new Set([...this.#members.values()].flatMap((m) => (m.online ? [m.id] : [])));
+    const online = this.#online;
     this.#cluster = { name: clusterName, version: configVersion };
     this.#members.clear();
     this.#names.clear();

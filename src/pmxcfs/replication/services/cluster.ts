@@ -24,6 +24,8 @@ import { Supervisor } from "./service.ts";
 
 /** The name server has this long to say where this node's name leads. */
 const ADDRESS_MS = 2000;
+/** The status group is joined without knowing the nodes after this. */
+const NODES_MS = 10_000;
 /** Between two looks at the clock. */
 const CLOCK_MS = 1000;
 
@@ -113,7 +115,7 @@ export class Cluster {
       name: "status",
       group: STATUS_GROUP,
       machineOf: (self) => this.#statusMachine(self),
-      beforeJoin: () => this.#resolveAddress(),
+      beforeJoin: () => this.#beforeStatus(),
     });
     this.#supervisor = new Supervisor(
       [this.#quorum, this.#configuration, this.#database, this.#status],
@@ -202,6 +204,12 @@ export class Cluster {
     this.#options.members.setQuorate(quorate);
     if (this.#databaseGroup !== undefined) this.#databaseGroup.quorate = quorate;
     for (const group of [this.#database, this.#status]) group.quorumView(nodes);
+  }
+
+  /** Keys of nodes that are not known yet would be dropped; a cmap that hangs is not awaited long. */
+  async #beforeStatus(): Promise<void> {
+    await Promise.race([this.#configuration.known, Bun.sleep(NODES_MS)]);
+    await this.#resolveAddress();
   }
 
   /** The node may have moved since the last join. A name server that hangs holds up nothing. */

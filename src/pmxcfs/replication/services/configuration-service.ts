@@ -22,6 +22,7 @@ export class ConfigurationService implements ClusterService {
   readonly #log: Log;
   readonly #read: (facts: ClusterFacts) => void;
   #cmap: Cmap | undefined;
+  readonly #known = Promise.withResolvers<void>();
   /** Changes that came and were not followed by a read yet. */
   #changes = 0;
   #reading = false;
@@ -33,6 +34,11 @@ export class ConfigurationService implements ClusterService {
 
   get isUp(): boolean {
     return this.#cmap !== undefined;
+  }
+
+  /** Resolves once the nodes are known. */
+  get known(): Promise<void> {
+    return this.#known.promise;
   }
 
   async start(): Promise<CsFailure | undefined> {
@@ -89,5 +95,6 @@ export class ConfigurationService implements ClusterService {
     );
     if (nodes.length === 0) this.#log.warn("corosync's nodelist names no node");
     this.#read(facts);
+    this.#known.resolve();
   }
 }
