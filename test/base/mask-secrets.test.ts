@@ -32,13 +32,11 @@ describe("secrets", () => {
 });
 
 /** Each took from a minute to hours when a rule could begin anywhere and repeat without a bound. */
-const LONG: readonly string[] = [
-  ...["a", "-", "_", " ", "\n", "a@", "a-", "x_", "a.", "--a-", "a@b!", "PVE:", "a://b:", 'key:"'],
-  ...["key ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----"],
-];
+const LONG =
+  'a|-|_| |\n|a@|a-|x_|a.|--a-|a@b!|PVE:|a://b:|key:"|key |-----BEGIN |-----BEGIN PRIVATE KEY-----';
 
 test("lines of 200,000 characters take time in proportion to their length", () => {
-  for (const part of LONG) {
+  for (const part of LONG.split("|")) {
     const text = part.repeat(Math.ceil(200_000 / part.length));
     expect(maskSecrets(text).length).toBeGreaterThan(0);
     expect(maskSecrets(`key${text}`).length).toBeGreaterThan(0);

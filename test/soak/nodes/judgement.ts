@@ -15,6 +15,8 @@ const GROWTH_KIB = 48 * 1024;
 /** Rounds until what is made on first use is there. */
 const WARM_UP = 2;
 const SLACK = 6;
+/** Garbage that is not collected yet is more than any growth in fewer rounds. */
+const ROUNDS_FOR_MEMORY = 12;
 
 function isWithin(at: number, { disturbances }: SoakedNode): boolean {
   return disturbances.some(({ from, to }) => at >= from - BEFORE_CUT_MS && at <= to + AFTERMATH_MS);
@@ -61,7 +63,9 @@ function grown({ name, holdings }: SoakedNode): string[] {
   const warm = rest.slice(0, part);
   const most = (kind: (typeof KINDS)[number]) => Math.max(...warm.map((each) => each[kind]));
   return [
-    ...(memory > GROWTH_KIB ? [`${name}: memory has grown by ${memory} KiB`] : []),
+    ...(rest.length >= ROUNDS_FOR_MEMORY && memory > GROWTH_KIB
+      ? [`${name}: memory has grown by ${memory} KiB`]
+      : []),
     ...KINDS.filter((kind) => last[kind] > most(kind) + SLACK).map(
       (kind) => `${name}: ${kind} have grown from ${most(kind)} to ${last[kind]}`,
     ),

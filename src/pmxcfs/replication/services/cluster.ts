@@ -206,7 +206,7 @@ export class Cluster {
     for (const group of [this.#database, this.#status]) group.quorumView(nodes);
   }
 
-  /** Keys of nodes that are not known yet would be dropped; a cmap that hangs is not awaited long. */
+  /** Keys of nodes that are not known yet would be dropped; a cmap that hangs is not awaited. */
   async #beforeStatus(): Promise<void> {
     await Promise.race([this.#configuration.known, Bun.sleep(NODES_MS)]);
     await this.#resolveAddress();
