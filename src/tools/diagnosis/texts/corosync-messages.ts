@@ -49,7 +49,7 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
       },
       {
         text: "A host that is no node sends here: an old node, a second cluster, a scanner.",
-        tell: "the address in the line is in no `nodelist` of corosync.conf",
+        tell: "the address in the line is in no nodelist of corosync.conf",
         signs: /rejected from|magic|too big|attack|ignoring/,
       },
       {

@@ -230,7 +230,7 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     patterns: [/^[\w./-]+: .{0,80}['\s]\/etc\/pve\b/, /^[\w./-]+: '?\/etc\/pve\b/],
     meaning:
       "A command failed at a path below /etc/pve. Its words are not among the known ones: run it " +
-      "again with `LC_ALL=C` before it, and paste that line.",
+      "again with LC_ALL=C before it, and paste that line.",
     causes: [
       { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
       { code: "PVE_READ_ONLY", tell: "only writes fail: `pvecm status` says Quorate: No" },

@@ -66,7 +66,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     ],
     meaning:
       "An editor could not write a file below /etc/pve. The old text is still there. Keep yours: " +
-      "write it to another place first (`:w /root/FILE`), then find out why.",
+      "save it to another directory first (in vim :w /root/FILE), then find out why.",
     causes: [
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
       {
@@ -248,7 +248,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       "change while a backup reads them. They hold nothing that can be restored.",
     causes: [
       {
-        text: "Harmless. Leave them out: `--exclude='/etc/pve/.*'`, or back up config.db instead.",
+        text: "Harmless. Exclude /etc/pve/.* from the backup, or back up config.db instead.",
         tell: "only names that begin with a dot are named",
       },
     ],

@@ -36,7 +36,7 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
     meaning:
       "/etc/pve is mounted by pmxcfs itself, not by systemd. A mount unit for it comes from a " +
       "line " +
-      "in /etc/fstab or a unit of somebody's own, and stands in the way of pmxcfs.",
+      "in /etc/fstab or a unit that was added, and keeps pmxcfs from mounting.",
     causes: [
       {
         text:
