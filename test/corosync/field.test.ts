@@ -5,7 +5,8 @@ import { Errno } from "../../src/base/errno.ts";
 import { CsError } from "../../src/corosync/cs-error.ts";
 import { encodeUpdate } from "../../src/pmxcfs/replication/dcdb-message.ts";
 import { decodeControl, encodeControl, Type } from "../../src/pmxcfs/replication/message.ts";
-import { encodeIndex } from "../../src/pmxcfs/state/tree-index.ts";
+import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
+import { TreeIndex } from "../../src/pmxcfs/state/tree-index.ts";
 import { eventually } from "../support/eventually.ts";
 import { testUnless } from "../support/unless.ts";
 import { Agent } from "./support/agent.ts";
@@ -251,7 +252,9 @@ describe("a leader that sends no updates", () => {
       await leader.do({ op: "mcast", group: DATABASE_GROUP, text });
     };
     // An empty tree of a version that nobody has: the leader's.
-    await send(Type.state, encodeIndex({ version: 2 ** 40, writer: 3, mtime: 1 }, []));
+    const newest = new Memdb();
+    newest.stampRoot({ version: 2 ** 40, writer: 3, mtime: 1 });
+    await send(Type.state, new TreeIndex(newest, () => new Map()).encode());
     const name = "never-committed";
     const entry = { inode: 5, parent: 0, version: 5, writer: 3, mtime: 1, type: 8, name };
     await send(Type.update, encodeUpdate({ ...entry, data: Buffer.from("x") }));

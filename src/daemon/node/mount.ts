@@ -64,7 +64,7 @@ export class Mount {
   #closed = false;
   /** Processes would meet ENOTCONN there; one that the manager keeps is the next server's. */
   readonly #atExit = atExit(() => {
-    if (!this.isStored && this.#serving !== undefined) this.close();
+    if (this.#stored === undefined && this.#serving !== undefined) this.close();
   });
 
   private constructor(options: MountOptions) {

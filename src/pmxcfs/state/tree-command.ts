@@ -20,6 +20,12 @@ export type TreeCommand =
   /** mtime: unix seconds, u32. */
   | { readonly kind: "utime"; readonly path: string; readonly mtime: number };
 
+/** The commands of some kinds. */
+export type CommandOf<Kind extends TreeCommand["kind"]> = Extract<
+  TreeCommand,
+  { readonly kind: Kind }
+>;
+
 /** Who changes the tree and when: the same on every node that applies the change. */
 export interface Origin {
   /** Node id (u32) of the writing node; 0 in local mode. */

@@ -11,7 +11,7 @@ import type { Steps } from "../../base/steps.ts";
 import { GuestNumbers } from "../state/guest-numbers.ts";
 import { isBelowLocks, isLockPath, LOCK_DIRECTORY, LockTable } from "../state/locks.ts";
 import { pathOf, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
-import type { Origin, TreeCommand } from "../state/tree-command.ts";
+import type { CommandOf, Origin, TreeCommand } from "../state/tree-command.ts";
 import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
 import type { ChangeLedger } from "./change-ledger.ts";
 import { resized, spliced } from "./file-bytes.ts";
@@ -24,11 +24,7 @@ import { nameOf, normalPath } from "./tree-path.ts";
 import type { KeptCopy } from "./upkeep.ts";
 import { RowType } from "./tree-rows.ts";
 
-type PathCommand = Extract<TreeCommand, { kind: "create" | "mkdir" | "remove" }>;
-type WriteCommand = Extract<TreeCommand, { kind: "write" }>;
-type TruncateCommand = Extract<TreeCommand, { kind: "truncate" }>;
-type RenameCommand = Extract<TreeCommand, { kind: "rename" }>;
-type UtimeCommand = Extract<TreeCommand, { kind: "utime" }>;
+type PathCommand = CommandOf<"create" | "mkdir" | "remove">;
 
 const NO_BYTES = new Uint8Array(0);
 /** Hashing ahead: so long, so often. */
@@ -236,7 +232,7 @@ export class TreeStore implements Disposable {
     this.#writer[Symbol.dispose]();
   }
 
-  #write(command: WriteCommand, origin: Origin): number {
+  #write(command: CommandOf<"write">, origin: Origin): number {
     const { path: given, offset, data } = command;
     if (offset + data.length > CfsLimits.fileBytes) return Errno.EFBIG;
     const file = fileAt(this.#checked, normalPath(given));
@@ -245,7 +241,7 @@ export class TreeStore implements Disposable {
     return this.#rewrite(file, bytes, bytes.length, { command, origin }) || data.length;
   }
 
-  #truncate(command: TruncateCommand, origin: Origin): number {
+  #truncate(command: CommandOf<"truncate">, origin: Origin): number {
     const { path: given, size } = command;
     if (size > CfsLimits.fileBytes) return Errno.EFBIG;
     const file = fileAt(this.#checked, normalPath(given));
@@ -306,7 +302,7 @@ export class TreeStore implements Disposable {
     return 0;
   }
 
-  #rename(command: RenameCommand, origin: Origin): 0 | Errno {
+  #rename(command: CommandOf<"rename">, origin: Origin): 0 | Errno {
     const to = normalPath(command.to);
     const source = this.memdb.find(command.path);
     const parent = renameTarget(this.#checked, source, { from: normalPath(command.path), to });
@@ -343,7 +339,7 @@ export class TreeStore implements Disposable {
     return Errno.ENOTEMPTY;
   }
 
-  #utime(command: UtimeCommand, origin: Origin): 0 | Errno {
+  #utime(command: CommandOf<"utime">, origin: Origin): 0 | Errno {
     const { mtime } = command;
     const path = normalPath(command.path);
     const entry = this.memdb.find(path);
