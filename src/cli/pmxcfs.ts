@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { createLog, type Log } from "../base/log.ts";
 import { runDaemon } from "../daemon/daemon.ts";
 import { HOST_COROSYNC_CONF } from "../daemon/node/host-corosync-conf.ts";
-import { resolveNodeAddress, unresolved } from "../daemon/node/node-address.ts";
+import { findNodeAddress, unresolved } from "../daemon/node/node-address.ts";
 import { LOCK_FILE, PVE } from "../daemon/node/paths.ts";
 import {
   becomeDaemon,
@@ -156,9 +156,9 @@ function fail(log: Log, text: string, code: number): number {
 async function serveNode(asked: Asked, values: DaemonValues, log: Log): Promise<number> {
   const main = log.tagged("main");
   const nodeName = hostNode();
-  const address = await resolveNodeAddress(nodeName);
-  if (address === undefined) return fail(log, unresolved(nodeName), FAILED);
-  main.info(`resolved node name '${nodeName}' to '${address}' for default node IP address`);
+  const looked = await findNodeAddress(nodeName);
+  if ("reason" in looked) return fail(log, unresolved(nodeName, looked.reason), FAILED);
+  main.info(`resolved node name '${nodeName}' to '${looked.address}' for default node IP address`);
   const { readyFd } = asked;
   const ready = (): void => {
     if (readyFd === undefined) return;
