@@ -30,10 +30,14 @@ function isStopped(pid: number): boolean {
 
 /**
  * Sends a signal; returns when it has taken effect, if it is SIGSTOP: kill(2) returns before the
- * threads of the process have stopped.
+ * threads of the process have stopped. Nothing happens when the process has ended.
  */
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
-  process.kill(pid, signal);
+  try {
+    process.kill(pid, signal);
+  } catch {
+    return;
+  }
   if (signal !== "SIGSTOP") return;
   const deadline = performance.now() + STOP_MS;
   while (!isStopped(pid) && performance.now() < deadline) Bun.sleepSync(1);
