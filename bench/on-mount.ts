@@ -37,7 +37,7 @@ export class ServedNode implements AsyncDisposable {
     try {
       const words = side === "c" ? [] : (scenario.options ?? []);
       if (side === "c") await node.sh(`rm /run/bin/pmxcfs; ln -s ${cServer} /run/bin/pmxcfs`);
-      await node.sh(`pmxcfs -l ${words.join(" ")}; until readlink /etc/pve/local; do :; done`);
+      await node.sh(`pmxcfs -l ${words.join(" ")} && until readlink /etc/pve/local; do :; done`);
       await node.sh(`mkdir ${DIRECTORY}`);
       return new ServedNode(node, await node.sh("cat /run/pve-cluster.pid"));
     } catch (error) {
