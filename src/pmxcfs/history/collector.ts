@@ -44,12 +44,18 @@ interface Known {
   readonly type: "file" | "directory";
 }
 
+/** A pending change and its number in the order of changes. */
+interface Slot {
+  readonly order: number;
+  readonly change: Pending;
+}
+
 interface Removal {
   readonly entry: Entry;
   readonly path: string;
-  /** Its index in the pending changes; the previous change of the path. */
-  readonly at: number;
-  readonly before: number | undefined;
+  /** Its slot, and that of the previous change of the path. */
+  readonly slot: Slot | undefined;
+  readonly before: Slot | undefined;
 }
 
 const JOINED: ReadonlySet<ChangeKind> = new Set(["create", "write", "replace"]);
@@ -60,11 +66,13 @@ export class HistoryCollector {
   readonly #now: () => number;
   readonly #known = new Map<string, Known>();
   readonly #unsubscribe: () => void;
-  #pending: (Pending | undefined)[] = [];
-  #waiting = 0;
+  /** In their order. */
+  readonly #pending = new Set<Slot>();
+  #lastOrder = 0;
+  #lastMs = 0;
   #bytes = 0;
-  /** The newest pending change of each path, by its index in #pending. */
-  #newest = new Map<string, number>();
+  /** The newest pending change of each path. */
+  readonly #newest = new Map<string, Slot>();
   #author: Author | undefined;
   /** Authors whose changes wait for the cluster, by path, in the order of their requests. */
   readonly #expected = new Map<string, readonly Author[]>();
@@ -91,7 +99,7 @@ export class HistoryCollector {
 
   /** Changes that wait. */
   get waiting(): number {
-    return this.#waiting;
+    return this.#pending.size;
   }
 
   /**
@@ -140,26 +148,18 @@ export class HistoryCollector {
 
   /** When the newest waiting change was made, ms since 1970; undefined when none waits. */
   get newestMs(): number | undefined {
-    return this.#pending.findLast((change) => change !== undefined)?.timeMs;
+    return this.#pending.size === 0 ? undefined : this.#lastMs;
   }
 
   /** Takes changes out, oldest first, until their contents exceed `bytes`; at least one. */
   take(bytes: number): HistoryChange[] {
     const taken: HistoryChange[] = [];
     let size = 0;
-    let end = 0;
-    for (; end < this.#pending.length && (size === 0 || size < bytes); end++) {
-      const change = this.#pending[end];
-      if (change === undefined) continue;
-      taken.push(change);
-      size += change.bytes?.length ?? 0;
-    }
-    this.#pending = this.#pending.slice(end);
-    this.#waiting -= taken.length;
-    this.#bytes -= size;
-    this.#newest = new Map();
-    for (const [index, change] of this.#pending.entries()) {
-      if (change !== undefined) this.#newest.set(placeOf(change), index);
+    for (const slot of this.#pending) {
+      if (size >= bytes && taken.length > 0) break;
+      taken.push(slot.change);
+      size += slot.change.bytes?.length ?? 0;
+      this.#drop(slot);
     }
     this.#removal = undefined;
     return taken;
@@ -188,7 +188,8 @@ export class HistoryCollector {
       case "removed": {
         const before = this.#newest.get(path);
         this.#removed(path, entry.kind, "change", this.#options.memdb.root.version);
-        this.#removal = { entry, path, at: this.#pending.length - 1, before };
+        const slot = this.#newest.get(path);
+        this.#removal = { entry, path, slot: slot === before ? undefined : slot, before };
         return;
       }
       case "reloaded":
@@ -205,14 +206,12 @@ export class HistoryCollector {
       this.#push("replace", path, entry);
       return;
     }
-    const last = this.#pending[removal.at];
-    if (last?.kind === "remove" && last.path === removal.path) this.#drop(removal.at);
+    if (removal.slot !== undefined) this.#drop(removal.slot);
     const { before } = removal;
-    const source = before === undefined ? undefined : this.#pending[before];
-    const isNewest = before !== undefined && before > (this.#newest.get(path) ?? -1);
-    if (source?.kind === "create" && source.cause === "change" && isNewest) {
+    const isNewest = before !== undefined && before.order > (this.#newest.get(path)?.order ?? 0);
+    if (isNewest && before.change.kind === "create" && before.change.cause === "change") {
       // Made in this batch under a temporary name: one change of the target.
-      const { firstVersion } = source;
+      const { firstVersion } = before.change;
       this.#drop(before);
       this.#push("replace", path, entry, { firstVersion });
       return;
@@ -261,35 +260,35 @@ export class HistoryCollector {
 
   /** Joins a write with the pending change of the same file by the same author. */
   #join(change: Pending): boolean {
-    const at = this.#newest.get(change.path);
-    const last = at === undefined ? undefined : this.#pending[at];
+    const last = this.#newest.get(change.path)?.change;
     if (last === undefined || !JOINED.has(last.kind) || last.cause !== change.cause) return false;
     if (last.author?.pid !== change.author?.pid || last.writer !== change.writer) return false;
     this.#bytes += (change.bytes?.length ?? 0) - (last.bytes?.length ?? 0);
     const { version, timeMs, size, mtime, bytes } = change;
     Object.assign(last, { version, timeMs, size, mtime, bytes });
+    this.#lastMs = timeMs;
     return true;
   }
 
   #append(change: Pending): void {
-    if (this.#waiting >= this.#limits.changes) {
+    if (this.#pending.size >= this.#limits.changes) {
       this.lostChanges++;
       return;
     }
-    this.#pending.push(change);
-    this.#newest.set(placeOf(change), this.#pending.length - 1);
+    const slot = { order: ++this.#lastOrder, change };
+    this.#pending.add(slot);
+    this.#newest.set(placeOf(change), slot);
+    this.#lastMs = change.timeMs;
     this.#bytes += change.bytes?.length ?? 0;
-    if (this.#waiting++ === 0) this.#options.pending();
+    if (this.#pending.size === 1) this.#options.pending();
   }
 
-  #drop(at: number): void {
-    const change = this.#pending[at];
-    if (change === undefined) return;
-    this.#pending[at] = undefined;
-    this.#waiting--;
-    this.#bytes -= change.bytes?.length ?? 0;
-    const place = placeOf(change);
-    if (this.#newest.get(place) === at) this.#newest.delete(place);
+  /** Takes a pending change out. */
+  #drop(slot: Slot): void {
+    if (!this.#pending.delete(slot)) return;
+    this.#bytes -= slot.change.bytes?.length ?? 0;
+    const place = placeOf(slot.change);
+    if (this.#newest.get(place) === slot) this.#newest.delete(place);
   }
 
   #removed(path: string, type: "file" | "directory", cause: ChangeCause, version: number): void {
