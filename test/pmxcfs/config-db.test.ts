@@ -3,6 +3,8 @@
  * counters clients see afterwards; changes that leave no sound tree.
  */
 import { describe, expect, test } from "bun:test";
+import { pathOf } from "../../src/pmxcfs/state/memdb.ts";
+import type { Backend } from "../../src/pmxcfs/store/open.ts";
 import {
   GUEST,
   item,
@@ -278,5 +280,54 @@ describe("a change that leaves no sound tree is not taken over", () => {
     expect(seen(backend, "storage.cfg")).toEqual([1, 1, 1]);
     expect(log.lines).toHaveLength(1);
     expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
+  });
+});
+
+function pathsOf({ memdb }: Backend): string[] {
+  return [...memdb.entries()].map(pathOf).toSorted();
+}
+
+describe("between two looks", () => {
+  /** Files and directories that there are before the first look. */
+  const DIRECTORIES = ["d", "d/s", "d/s/t", "e"];
+  const CASES: Readonly<Record<string, (writer: Writer) => void>> = {
+    "a directory takes the place of the one above it, with a new file below it": (writer) => {
+      writer.create("d/s/t/new");
+      writer.rename("d/s", "d");
+    },
+    "it takes the place of one two levels above it": (writer) => {
+      writer.create("d/s/t/new");
+      writer.rename("d/s/t", "t");
+      writer.remove("d/s");
+      writer.rename("t", "d");
+    },
+    "another takes the place of a directory whose content went elsewhere": (writer) => {
+      writer.create("d/s/t/new");
+      writer.rename("d/s", "kept");
+      writer.rename("e", "d");
+    },
+    "two directories change places, and each gets a new file": (writer) => {
+      writer.create("d/s/new");
+      writer.create("e/new");
+      writer.rename("d", "x");
+      writer.rename("e", "d");
+      writer.rename("x", "e");
+    },
+  };
+  test.each(Object.entries(CASES))("%s", (_, change) => {
+    using directory = new TempDirectory();
+    using backend = open({ state: directory.path });
+    using writer = new Writer(directory.at("config.db"));
+    const look = (): void => {
+      do backend.refresh();
+      while (backend.reloads.isReading);
+    };
+    for (const path of DIRECTORIES) writer.create(path, 4);
+    look();
+    change(writer);
+    look();
+    using fresh = open({ state: directory.path });
+    expect(pathsOf(backend)).toEqual(pathsOf(fresh));
+    expect(backend.memdb.entryCount).toBe(fresh.memdb.entryCount);
   });
 });

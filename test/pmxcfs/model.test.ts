@@ -165,7 +165,7 @@ test("a database: whenever a fresh load takes it, so does the one that follows",
         fresh?.[Symbol.dispose]();
       }
     }),
-    { numRuns: 100 },
+    { numRuns: 200 },
   );
 });
 

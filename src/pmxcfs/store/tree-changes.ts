@@ -138,9 +138,13 @@ export class TreeChanges {
     const parent = this.#entries.get(row.parent);
     const entry = this.#entries.get(row.inode);
     if (parent === undefined || (entry !== undefined && isWithin(parent, entry))) return false;
+    // Taken out with what was above it: put back, with what is in it, when all rows are compared.
+    if (parent !== this.#memdb.root && parent.parent === undefined) return false;
     const kind = kindOf(row);
     const occupant = parent.children.get(row.name);
-    if (occupant !== undefined && occupant !== entry) yield* this.#empty(occupant);
+    // Where an entry takes the place of a directory above it, it is in what would be emptied.
+    const isAbove = occupant !== undefined && entry !== undefined && isWithin(entry, occupant);
+    if (occupant !== undefined && !isAbove) yield* this.#empty(occupant);
     if (entry === undefined || entry.kind !== kind || entry.parent === undefined) {
       if (entry?.parent !== undefined) yield* this.#remove(entry);
       this.#entries.set(row.inode, this.#memdb.add(parent, newEntry(row)));
