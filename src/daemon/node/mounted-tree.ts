@@ -7,6 +7,7 @@ import type { MountReading } from "../../observe/families.ts";
 import type { HistoryRecorder } from "../../pmxcfs/history/recorder.ts";
 import { RecordedReplicator } from "../../pmxcfs/history/replicator.ts";
 import { AnsweredChanges } from "../../pmxcfs/mount/answered-changes.ts";
+import { GuestClashes } from "../../pmxcfs/mount/guest-clash.ts";
 import { ChangeLedger } from "../../pmxcfs/store/change-ledger.ts";
 import type { Backend } from "../../pmxcfs/store/open.ts";
 import type { ServiceControls } from "../run-service.ts";
@@ -144,6 +145,7 @@ function mountOptions(
     memdb: backend.memdb,
     replicator: new AnsweredChanges(recorded, ledger),
     ledger,
+    clashes: new GuestClashes(backend.tree?.numbers, log),
     texts: {
       ...texts,
       debug: () => log.debugOn,

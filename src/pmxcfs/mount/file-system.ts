@@ -6,7 +6,6 @@
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
-import type { Log } from "../../base/log.ts";
 import {
   type AddEntry,
   type AttributeChange,
@@ -26,7 +25,7 @@ import { type Entry, type Memdb, pathOf } from "../state/memdb.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import { contentOf, resizeDetached, writeDetached } from "./detached.ts";
 import { whenDone } from "./eventual.ts";
-import { GuestClashes } from "./guest-clash.ts";
+import type { GuestClashes } from "./guest-clash.ts";
 import { Handles, NO_HANDLE } from "./handles.ts";
 import { indexBehind, isReachable, listDirectory } from "./listing.ts";
 import { acceptedMode, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
@@ -38,11 +37,11 @@ export interface PveFileSystemOptions {
   /** What changes go through; without quorum it answers EACCES, and modes show it. */
   readonly replicator: Pick<Replicator, "propose" | "quorate" | "flush">;
   readonly texts: SpecialTexts;
+  readonly clashes: GuestClashes;
   /** Latin1. */
   readonly nodeName: string;
   /** Group of every entry: www-data. */
   readonly gid: number;
-  readonly log: Log;
 }
 
 const BLOCK_BYTES = 4096;
@@ -73,7 +72,7 @@ export class PveFileSystem implements FileSystem {
     this.#special = specialEntries(options.nodeName, options.texts);
     this.#specialList = [...this.#special.values()];
     this.#nodes = new NodeTable(options.memdb);
-    this.#clashes = new GuestClashes(options.memdb, options.log);
+    this.#clashes = options.clashes;
   }
 
   /** Nodes the kernel knows, and handles that hold something. */

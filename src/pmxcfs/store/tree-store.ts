@@ -19,7 +19,7 @@ import type { JournalRecord } from "./journal-format.ts";
 import { imageOf, type RowImage, type RowWriter, type StoreFigures } from "./row-writer.ts";
 import { OrphanRows } from "./orphan-rows.ts";
 import { planSync, type SyncEntry } from "./sync-plan.ts";
-import { type CheckedTree, fileAt, parentOf, renameTarget } from "./tree-checks.ts";
+import { fileAt, parentOf, renameTarget } from "./tree-checks.ts";
 import { nameOf, normalPath } from "./tree-path.ts";
 import type { KeptCopy } from "./upkeep.ts";
 import { RowType } from "./tree-rows.ts";
@@ -46,6 +46,7 @@ export interface TreeStoreOptions {
 export class TreeStore implements Disposable {
   readonly memdb: Memdb;
   readonly locks: LockTable;
+  readonly numbers: GuestNumbers;
   /** Digests for the cluster. */
   readonly index: TreeIndex;
   /** Version of the tree as it was loaded. */
@@ -54,7 +55,6 @@ export class TreeStore implements Disposable {
   ledger: Pick<ChangeLedger, "note" | "withdraw"> | undefined;
   readonly #writer: RowWriter;
   readonly #log: Log;
-  readonly #checked: CheckedTree;
   readonly #orphans = new OrphanRows();
   #entries: Map<number, Entry>;
   #digestTimer: Timer | undefined;
@@ -69,7 +69,7 @@ export class TreeStore implements Disposable {
     this.index = new TreeIndex(this.memdb, () => this.#entries);
     this.#writer = options.writer;
     this.#log = options.log;
-    this.#checked = { memdb: this.memdb, numbers: new GuestNumbers(this.memdb) };
+    this.numbers = new GuestNumbers(this.memdb);
     this.#restartLocks();
   }
 
@@ -235,7 +235,7 @@ export class TreeStore implements Disposable {
   #write(command: CommandOf<"write">, origin: Origin): number {
     const { path: given, offset, data } = command;
     if (offset + data.length > CfsLimits.fileBytes) return Errno.EFBIG;
-    const file = fileAt(this.#checked, normalPath(given));
+    const file = fileAt(this, normalPath(given));
     if (typeof file === "number") return file;
     const bytes = spliced(file.bytes, offset, data);
     return this.#rewrite(file, bytes, bytes.length, { command, origin }) || data.length;
@@ -244,7 +244,7 @@ export class TreeStore implements Disposable {
   #truncate(command: CommandOf<"truncate">, origin: Origin): number {
     const { path: given, size } = command;
     if (size > CfsLimits.fileBytes) return Errno.EFBIG;
-    const file = fileAt(this.#checked, normalPath(given));
+    const file = fileAt(this, normalPath(given));
     if (typeof file === "number") return file;
     // As C does: an empty file that grows gets a size and no bytes. Local changes do not come here
     // with one (replication/growth.ts); those of C nodes do, and all nodes must agree.
@@ -269,7 +269,7 @@ export class TreeStore implements Disposable {
     const name = nameOf(path);
     const there = parent.children.get(name);
     if (kind === "create") {
-      if (this.#checked.numbers.elsewhere(path) !== undefined) return Errno.EEXIST;
+      if (this.numbers.elsewhere(path) !== undefined) return Errno.EEXIST;
       if (there?.kind === "directory") return Errno.ENOTDIR;
     }
     if (there !== undefined) return Errno.EEXIST;
@@ -305,7 +305,7 @@ export class TreeStore implements Disposable {
   #rename(command: CommandOf<"rename">, origin: Origin): 0 | Errno {
     const to = normalPath(command.to);
     const source = this.memdb.find(command.path);
-    const parent = renameTarget(this.#checked, source, { from: normalPath(command.path), to });
+    const parent = renameTarget(this, source, { from: normalPath(command.path), to });
     if (source === undefined || typeof parent === "number") return parent as Errno;
     if (source.children.size > 0) return this.#refuseFull(parent, to, origin);
     const name = nameOf(to);
