@@ -1,7 +1,7 @@
 /**
- * What must not outlive this process, undone when the process exits before its owner has done it: a
- * second SIGTERM during a stop, an exception that nobody caught, process.exit() anywhere. Nothing
- * can be done for SIGKILL.
+ * Removes what must not outlive this process (rings, the mount) when the process exits before the
+ * owner has removed it: a second SIGTERM during a stop, an uncaught exception, process.exit().
+ * Nothing can be done for SIGKILL.
  */
 
 const pending = new Set<() => void>();

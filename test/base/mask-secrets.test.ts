@@ -1,4 +1,4 @@
-/** What is taken for a secret in a text, and that no text takes long. */
+/** Which parts of a text are masked as secrets, in time proportional to its length. */
 import { describe, expect, test } from "bun:test";
 import { maskSecrets } from "../../src/base/mask-secrets.ts";
 

@@ -1,4 +1,4 @@
-/** A file whose name holds what a terminal obeys: no command says it raw. */
+/** A file name with control characters: no command prints them unescaped. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * A node whose files are something else than files, and whose paths are relative: the compiled
- * server says what it found and ends, or serves; it never waits, and never takes another file.
+ * A node with a FIFO, a directory or a link in place of its files, or with relative paths: the
+ * compiled server names the problem and ends, or serves; it never waits or uses another file.
  */
 import { expect, setDefaultTimeout } from "bun:test";
 import { noPrivateNode, PrivateNode } from "../support/private-node.ts";

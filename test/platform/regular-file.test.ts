@@ -1,4 +1,4 @@
-/** What stands where a file is expected is looked at before it is opened, and never waited for. */
+/** The type of a file is checked before it is opened: no FIFO or device blocks the process. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { constants, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

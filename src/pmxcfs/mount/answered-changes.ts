@@ -1,6 +1,6 @@
 /**
- * What the mount's changes go through: one that a server before this one stored, and did not
- * answer, is answered as it would have been, and not made again.
+ * Answers changes of the mount that the previous server stored but did not answer: such a change
+ * gets the answer it would have got, and is not made a second time.
  */
 import type { Errno } from "../../base/errno.ts";
 import type { Replicator, Requester } from "../replication/replicator.ts";

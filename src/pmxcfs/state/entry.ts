@@ -1,4 +1,4 @@
-/** The entries of the tree in memory (memdb.ts), and what one is made from. */
+/** Types of the entries of the tree in memory (memdb.ts), and of the values they are made from. */
 
 /** A file or a directory. Only Memdb changes one. */
 export interface Entry {

@@ -74,7 +74,7 @@ export class DirectorySource implements Disposable {
   #round: Steps | undefined;
   /** The round has a directory open. */
   #holdsDescriptor = false;
-  /** Stamps that are due; negative when a sweep compared more, to reach the end of a slice. */
+  /** Stamps to compare; negative after a sweep that compared more, to finish its directory. */
   #due = 0;
   #sweptAt = performance.now();
   #saidBehind = false;
@@ -243,7 +243,7 @@ export class DirectorySource implements Disposable {
     const share = Math.ceil((stamps * elapsed) / SWEEP_ROUND_MS);
     const most = unwatched || this.#remote ? stamps : SWEEP_BUDGET;
     this.#due = Math.min(this.#due + share, stamps, most);
-    // Nobody may ask again for hours: no descriptor is held between two sweeps.
+    // The next request may come in hours: no descriptor stays open between two sweeps.
     while (this.#due > 0 || this.#holdsDescriptor) {
       this.#round ??= this.#stamps();
       const { done, value } = this.#round.next();

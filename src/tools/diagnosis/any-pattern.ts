@@ -3,6 +3,7 @@
  * alternatives with the same first letter become one group, so that one comparison rejects all of
  * them. No C counterpart.
  */
+
 /** The alternatives of an expression, split where no bracket is open. */
 function alternativesOf(source: string): string[] {
   const found: string[] = [];

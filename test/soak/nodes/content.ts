@@ -1,6 +1,6 @@
 /**
- * Contents that say in their first line what they must be, so that every reader on every node can
- * check every byte of what it got, whoever wrote it.
+ * File contents whose first line describes the rest, so that a reader on any node can check every
+ * byte without knowing the writer.
  */
 
 /** The smallest: its first line. */

@@ -1,4 +1,7 @@
-/** What a worker found, with times: whether it may be is judged by who knows what was disturbed. */
+/**
+ * Observations of a worker, with their times. judgement.ts decides which of them are faults: it
+ * knows when a node was disturbed.
+ */
 
 /** Something that is no fault only while this node is disturbed. */
 export interface Incident {

@@ -1,4 +1,4 @@
-/** What a soak of nodes came to: sums printed, and the faults among what was found. */
+/** The result of a soak of nodes: totals, and which observations are faults. */
 import { plot } from "../plot.ts";
 import type { Holding, SoakedNode } from "./soaked-node.ts";
 
