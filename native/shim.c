@@ -598,11 +598,15 @@ API int64_t shim_reserve(int64_t length)
 	return at == MAP_FAILED ? -errno : (int64_t)(intptr_t)at;
 }
 
-/* Zeroed private memory that C may keep pointers to; the address. */
+/*
+ * Zeroed private memory that C may keep pointers to; the address. Its pages are there at once: a
+ * process that is killed gets no new ones, and /dev/fuse fails a request with EIO that it cannot
+ * copy into its reader's memory.
+ */
 API int64_t shim_allocate(int64_t length)
 {
-	void *at = mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			0);
+	void *at = mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	return at == MAP_FAILED ? -errno : (int64_t)(intptr_t)at;
 }
