@@ -53,9 +53,27 @@ export interface Ran {
 /** The compiled program: nodes run it under both of its names. */
 const BINARY = join(REPOSITORY, "dist", "pmxcfs-ipc");
 
+/** What comes out of a pipe, as it comes. */
+class Collected {
+  text = "";
+  /** All who write to it have closed it. */
+  readonly ended: Promise<void>;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.ended = this.#collect(stream);
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) this.text += decoder.decode(chunk, { stream: true });
+  }
+}
+
 /** A process in the node that goes on while the test does other things. */
 export interface Running {
   readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly stdout: Collected;
+  readonly stderr: Collected;
   /** What it wrote so far. */
   output(): string;
 }
@@ -95,21 +113,16 @@ export class PrivateNode implements AsyncDisposable {
     return [...enter, "--wd=/", "env", `PATH=/run/bin:${process.env["PATH"]}`, ...words];
   }
 
-  /** Runs a command to its end, which comes within `timeoutMs`. */
+  /** Runs a command to its end; after `timeoutMs` it is left to the end of the node. */
   async run(words: readonly string[], timeoutMs = 30_000): Promise<Ran> {
-    const child = Bun.spawn(this.command(words), {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      timeout: timeoutMs,
-      killSignal: "SIGKILL",
-    });
-    const [stdout, stderr, exitCode] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    return { exitCode, stdout, stderr };
+    const { child, stdout, stderr } = this.spawn(words);
+    const { promise, resolve } = Promise.withResolvers<"late">();
+    const timer = setTimeout(() => resolve("late"), timeoutMs);
+    const ended = Promise.all([stdout.ended, stderr.ended, child.exited]);
+    const isLate = (await Promise.race([ended, promise])) === "late";
+    clearTimeout(timer);
+    const late = isLate ? `\nstill running after ${timeoutMs} ms\n` : "";
+    return { exitCode: child.exitCode ?? -1, stdout: stdout.text, stderr: stderr.text + late };
   }
 
   /** Runs a shell script; throws with what it said when it fails. Its stdout, trimmed. */
@@ -123,14 +136,8 @@ export class PrivateNode implements AsyncDisposable {
   spawn(words: readonly string[]): Running {
     const stdio = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;
     const child = Bun.spawn(this.command(words), stdio);
-    let output = "";
-    const collect = async (stream: ReadableStream<Uint8Array>): Promise<void> => {
-      const decoder = new TextDecoder();
-      for await (const chunk of stream) output += decoder.decode(chunk, { stream: true });
-    };
-    void collect(child.stdout);
-    void collect(child.stderr);
-    return { child, output: () => output };
+    const [stdout, stderr] = [new Collected(child.stdout), new Collected(child.stderr)];
+    return { child, stdout, stderr, output: () => stdout.text + stderr.text };
   }
 
   /** Starts a server in the foreground; returns when the mount answers. */
