@@ -19,6 +19,11 @@ afterAll(async () => {
   if (reason === undefined) await served[Symbol.asyncDispose]();
 });
 
+/** Of GET_CLUSTER_INFO. */
+interface Nodelist {
+  readonly nodelist: Readonly<Record<string, { readonly online: number; readonly ip?: string }>>;
+}
+
 function at(id: number): NodeServer {
   return served.at(id);
 }
@@ -62,9 +67,7 @@ describe("three nodes", () => {
         return entries.some(({ msg }) => msg === "from two");
       });
       await eventually("all addresses, all online", async () => {
-        const { nodelist } = (await one.do({ op: "members" })) as {
-          nodelist: Record<string, { online: number; ip?: string }>;
-        };
+        const { nodelist } = (await one.do({ op: "members" })) as Nodelist;
         return ALL.every((id) => {
           const node = nodelist[`n${id}`];
           return node?.online === 1 && node.ip === `10.99.0.${id}`;
@@ -172,5 +175,17 @@ describe("life", () => {
     await eventually("the key it was given meanwhile", async () => {
       return (await at(1).do({ op: "get", node: "n3", name: "offline" })) === "kept";
     });
+  }, 120_000);
+
+  test("a node that moved is shown so, also when its name service is slow", async () => {
+    await at(3).stop("SIGTERM");
+    served.restart(3, "--moved", "4000");
+    await served.allInStep();
+    for (const one of served.servers) {
+      await eventually("the address", async () => {
+        const { nodelist } = (await one.do({ op: "members" })) as Nodelist;
+        return nodelist["n3"]?.ip === "10.99.7.3";
+      });
+    }
   }, 120_000);
 });

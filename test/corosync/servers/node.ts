@@ -1,6 +1,7 @@
 /**
  * The replicated part of a node: its config.db, its status and its cluster, driven by commands.
- * Arguments: `--deadline MS`, `--local` (no cluster, as pmxcfs -l).
+ * Arguments: `--deadline MS`, `--local` (no cluster, as pmxcfs -l), `--moved MS` (to 10.99.7.ID, which
+ * the name service needs so long to say).
  */
 import { parseArgs } from "node:util";
 import { hostname } from "node:os";
@@ -24,7 +25,7 @@ let shiftMs = 0;
 Date.now = () => wall() + shiftMs;
 
 const { values } = parseArgs({
-  options: { deadline: { type: "string" }, local: { type: "boolean" } },
+  options: { deadline: { type: "string" }, local: { type: "boolean" }, moved: { type: "string" } },
 });
 const log = createLog({ level: "debug", format: "plain" });
 const own = "/var/lib/pve-cluster/config.db";
@@ -36,12 +37,20 @@ const { tree, memdb, members, versions } = backend;
 const rrd = new Rrd();
 const status = new Status({ members, rrd });
 const clusterLog = new ClusterLog({ nodeName, pid: process.pid });
+
+async function address(): Promise<string> {
+  const id = nodeName.slice(1);
+  if (values.moved === undefined) return `10.99.0.${id}`;
+  await Bun.sleep(Number(values.moved));
+  return `10.99.7.${id}`;
+}
+
 const cluster = new Cluster({
   tree,
   members,
   status,
   clusterLog,
-  address: () => Promise.resolve(`10.99.0.${nodeName.slice(1)}`),
+  address,
   log,
   ...(values.deadline === undefined ? {} : { deadlineMs: Number(values.deadline) }),
 });

@@ -19,11 +19,10 @@ import { ClockWatch } from "./clock-watch.ts";
 import { ConfigurationService } from "./configuration-service.ts";
 import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
 import { type GroupEvent, GroupService, type GroupTimes } from "./group-service.ts";
+import { OwnAddress } from "./own-address.ts";
 import { QuorumService } from "./quorum-service.ts";
 import { Supervisor } from "./service.ts";
 
-/** The name server has this long to say where this node's name leads. */
-const ADDRESS_MS = 2000;
 /** The status group is joined without knowing the nodes after this. */
 const NODES_MS = 10_000;
 /** Between two looks at the clock. */
@@ -42,7 +41,7 @@ export interface ClusterOptions {
   };
   readonly status: StatusGroupOptions["status"] & { membersChanged(): void };
   readonly clusterLog: StatusGroupOptions["log"] & { add(entry: LogEntry): Buffer | undefined };
-  /** The address that this node's name leads to (latin1); asked for at each join. */
+  /** Looks up the address that this node's name leads to (latin1). Does not throw. */
   readonly address: () => Promise<string | undefined>;
   /** Milliseconds a change may wait; 30 s unless given. */
   readonly deadlineMs?: number;
@@ -75,7 +74,7 @@ export class Cluster {
   #statusGroup: StatusGroup | undefined;
   readonly #clock: ClockWatch;
   #clockTimer: Timer | undefined;
-  #address: string | undefined;
+  readonly #address: OwnAddress;
   /** `nodeip` as it was set before the group was there. */
   #nodeIp: Uint8Array | undefined;
 
@@ -86,6 +85,10 @@ export class Cluster {
     this.#clock = new ClockWatch({
       locksAfter: (seconds) => this.#ownLocksAfter(seconds),
       report: (text) => log.tagged("main").error(text),
+    });
+    this.#address = new OwnAddress({
+      find: options.address,
+      changed: () => this.#addressChanged(),
     });
     this.#quorum = new QuorumService({
       log,
@@ -132,6 +135,7 @@ export class Cluster {
   /** Leaves both groups: the others see that this node went on purpose. */
   async stop(): Promise<void> {
     clearInterval(this.#clockTimer);
+    this.#address[Symbol.dispose]();
     await this.#supervisor.stop();
   }
 
@@ -209,13 +213,12 @@ export class Cluster {
   /** Keys of nodes that are not known yet would be dropped; a cmap that hangs is not awaited. */
   async #beforeStatus(): Promise<void> {
     await Promise.race([this.#configuration.known, Bun.sleep(NODES_MS)]);
-    await this.#resolveAddress();
+    await this.#address.refresh();
   }
 
-  /** The node may have moved since the last join. A name server that hangs holds up nothing. */
-  async #resolveAddress(): Promise<void> {
-    const late = Bun.sleep(ADDRESS_MS).then(() => this.#address);
-    this.#address = await Promise.race([this.#options.address(), late]);
+  /** It was found after the join: the others have an old one, or none. */
+  #addressChanged(): void {
+    for (const message of this.#statusGroup?.synced() ?? []) this.#status.send(message);
   }
 
   #databaseMachine(self: Member): Dfsm {
@@ -238,7 +241,7 @@ export class Cluster {
       status,
       log: clusterLog,
       onMembers: (ids) => members.setOnline(ids),
-      address: () => this.#address,
+      address: () => this.#address.current,
       onDropped: (text) => log.tagged("status").warn(text),
     });
     if (this.#nodeIp !== undefined) group.encodeKey(NODE_IP, this.#nodeIp);
