@@ -1,4 +1,5 @@
 /** Three nodes with config.db, status and a real corosync: what a cluster must do. */
+import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { eventually } from "../support/eventually.ts";
@@ -29,6 +30,15 @@ function at(id: number): NodeServer {
 }
 
 describe("three nodes", () => {
+  test("have files of their own", async () => {
+    for (const path of ["/etc", "/var/lib", "/run", "/dev/shm"]) {
+      const file = `${path}/of-node-1`;
+      expect((await served.cluster.node(1).run("touch", file)).exitCode).toBe(0);
+      expect((await served.cluster.node(2).run("test", "-e", file)).exitCode).toBe(1);
+      expect(existsSync(file)).toBe(false);
+    }
+  });
+
   test("a change is the same everywhere, and its result comes from applying it", async () => {
     expect(await at(1).do({ op: "mkdir", path: "dir" })).toBe(0);
     expect(await at(2).do({ op: "create", path: "dir/file" })).toBe(0);

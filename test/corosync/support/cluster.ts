@@ -247,7 +247,7 @@ function addressOf(id: number): string {
 function setUpOf(name: string, count: number): string {
   const hosts = Array.from({ length: count }, (_, at) => `${addressOf(at + 1)} n${at + 1}`);
   const overlays = ["/etc", "/var/lib"].map((path) => {
-    const at = `/mnt${path.replaceAll("/", "-")}`;
+    const at = `/mnt${path}`;
     const layers = `lowerdir=${path},upperdir=${at}/upper,workdir=${at}/work`;
     return `mkdir -p ${at}/upper ${at}/work\nmount -t overlay overlay -o ${layers} ${path}`;
   });
