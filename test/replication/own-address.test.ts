@@ -6,16 +6,19 @@ import { eventually } from "../support/eventually.ts";
 /** A name service whose answers the test gives, in the order of the questions. */
 function nameService() {
   const questions: ((address: string | undefined) => void)[] = [];
+  const counts = { answered: 0 };
   const find = async (): Promise<string | undefined> => {
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     questions.push(resolve);
-    return await promise;
+    const answer = await promise;
+    counts.answered++;
+    return answer;
   };
-  return { questions, find };
+  return { questions, counts, find };
 }
 
 function watched(waitMs: number) {
-  const { questions, find } = nameService();
+  const { questions, counts, find } = nameService();
   const announced: (string | undefined)[] = [];
   const address: OwnAddress = new OwnAddress({
     find,
@@ -23,7 +26,7 @@ function watched(waitMs: number) {
     waitMs,
     againMs: 1,
   });
-  return { questions, announced, address };
+  return { questions, counts, announced, address };
 }
 
 test("an address that is found in time is there after the call, and is not announced", async () => {
@@ -65,7 +68,7 @@ test("a name that is not known yet is asked for again, and the last address stay
 });
 
 test("what an earlier call started, or one before the end, changes nothing", async () => {
-  const { questions, announced, address } = watched(1);
+  const { questions, counts, announced, address } = watched(1);
   await address.refresh();
   await address.refresh();
   questions[1]?.("192.0.2.2");
@@ -74,7 +77,7 @@ test("what an earlier call started, or one before the end, changes nothing", asy
   await address.refresh();
   address[Symbol.dispose]();
   questions[2]?.("192.0.2.3");
-  await Bun.sleep(0);
+  await eventually("all are answered", () => counts.answered === 3);
   expect(address.current).toBe("192.0.2.2");
   expect(announced).toEqual(["192.0.2.2"]);
 });

@@ -1,7 +1,7 @@
 /**
  * The replicated part of a node: its config.db, its status and its cluster, driven by commands.
- * Arguments: `--deadline MS`, `--local` (no cluster, as pmxcfs -l), `--moved MS` (to 10.99.7.ID, which
- * the name service needs so long to say).
+ * Arguments: `--deadline MS`, `--local` (no cluster, as pmxcfs -l), `--moved MS` (to 10.99.7.ID,
+ * which the name service needs so long to say).
  */
 import { parseArgs } from "node:util";
 import { hostname } from "node:os";

@@ -1,7 +1,7 @@
 /**
- * The address that this node's name leads to. It is looked up before each join of the status group:
- * the node may have moved since the last one. A name service that is slow, or does not know the name
- * yet, holds up no join; what it says later is announced.
+ * The address that this node's name leads to. It is looked up before each join of the status
+ * group: the node may have moved since the last one. A name service that is slow, or does not know
+ * the name yet, holds up no join; what it says later is announced.
  */
 
 /** A join waits this long for a lookup. */
