@@ -15,19 +15,22 @@ const LEAST_STEPS = 20;
 /** A job, and what comes of it. */
 export type Steps<T = void> = Generator<number | undefined, T>;
 
+/** What a slice came to: what came of the job, when it is over; else what it needs next. */
+export type SliceEnd<T> = { readonly value: T } | "a turn" | "another thread";
+
 /**
- * One slice of a job; what came of it when it is over. A slice has a least number of steps, so that
- * a small change is taken over at once on a machine that is busy with other things too.
+ * One slice of a job. It has a least number of steps, so that a small change is taken over at once
+ * on a machine that is busy with other things too.
  */
-export function slice<T>(steps: Steps<T>): { readonly value: T } | undefined {
+export function slice<T>(steps: Steps<T>): SliceEnd<T> {
   const end = performance.now() + SLICE_MS;
   for (let count = 0; count < LEAST_STEPS || performance.now() < end;) {
     const step = steps.next();
     if (step.done === true) return { value: step.value };
     count += step.value ?? 1;
-    if (count === WAITS) return undefined;
+    if (count === WAITS) return "another thread";
   }
-  return undefined;
+  return "a turn";
 }
 
 /** A job at once, to its end. */

@@ -68,7 +68,12 @@ export class Dfsm {
    * nevertheless does the rest of it first.
    */
   get holding(): boolean {
-    return this.#protocol.holding;
+    return this.#protocol.steps.pending;
+  }
+
+  /** `work` has nothing to do before another thread is ready: ask it again in a millisecond. */
+  get waits(): boolean {
+    return this.#protocol.steps.waits;
   }
 
   /** The members changed. */

@@ -51,7 +51,8 @@ export class Protocol {
   readonly #roster = new Roster();
   readonly #queue = new MessageQueue();
   #syncQueue: Queued[] = [];
-  readonly #steps = new EventSteps();
+  /** Of the event that is not over. */
+  readonly steps = new EventSteps();
   #mode: Mode = Mode.start;
   #modeSince: number;
   #epoch: Epoch = NO_EPOCH;
@@ -81,7 +82,7 @@ export class Protocol {
 
   /** The members changed. */
   confchg(change: Confchg, at: Instant): void {
-    this.#steps.finish();
+    this.steps.finish();
     const { nodeid, pid } = this.#self;
     this.#counter = (this.#counter + 1) >>> 0;
     this.#epoch = { counter: this.#counter, time: at.seconds, nodeid, pid };
@@ -99,7 +100,7 @@ export class Protocol {
     if (this.#roster.peers.length > 1) return this.#startSync(change, at);
     this.#roster.allSynced();
     this.#enter(Mode.synced, at);
-    this.#steps.begin(this.#deliverQueue(at));
+    this.steps.begin(this.#deliverQueue(at));
   }
 
   #startSync(change: Confchg, at: Instant): void {
@@ -116,7 +117,7 @@ export class Protocol {
 
   /** A message of the group; `bytes` may be overwritten afterwards. */
   deliver(from: Member, bytes: Buffer, at: Instant): void {
-    this.#steps.finish();
+    this.steps.finish();
     if (this.failed) return;
     const header = decodeHeader(bytes);
     const sender = memberText(from);
@@ -161,7 +162,7 @@ export class Protocol {
     const verifies = type === Type.verifyRequest || type === Type.verify;
     if (this.#mode === Mode.synced) {
       if (type === Type.updateComplete) return this.#othersComplete(at);
-      if (type === Type.verifyRequest) return this.#steps.begin(this.#verifyRequest(from, message));
+      if (type === Type.verifyRequest) return this.steps.begin(this.#verifyRequest(from, message));
       if (type === Type.verify) return this.#verified(this.#verification.received(message.body));
       // Also of types that do not exist: a C server that is in step ignores them.
       return;
@@ -171,7 +172,7 @@ export class Protocol {
       if (verifies) return;
     } else if (this.#mode === Mode.update) {
       if (type === Type.update) return this.#update(message);
-      if (type === Type.updateComplete) return this.#steps.begin(this.#commit(at));
+      if (type === Type.updateComplete) return this.steps.begin(this.#commit(at));
       if (verifies) return;
     }
     this.#malformed(`${typeName(type)} in mode ${this.#mode}`, memberText(from));
@@ -198,7 +199,7 @@ export class Protocol {
     }
     this.#roster.keepState(peer, body);
     const states = this.#roster.takeStates();
-    if (states !== undefined) this.#steps.begin(this.#compare(states, at));
+    if (states !== undefined) this.steps.begin(this.#compare(states, at));
   }
 
   /** All states are there: who is in step, who leads. */
@@ -251,7 +252,7 @@ export class Protocol {
 
   #othersComplete(at: Instant): void {
     this.#roster.allSynced();
-    this.#steps.begin(this.#deliverQueue(at));
+    this.steps.begin(this.#deliverQueue(at));
   }
 
   /** Applies, keeps or drops each message of the queue, by what its sender is now. */
@@ -301,18 +302,14 @@ export class Protocol {
     }
   }
 
-  get holding(): boolean {
-    return this.#steps.pending;
-  }
-
   /** An event is not over, or digests are computed, or a checksum. */
   get busy(): boolean {
-    return this.holding || this.#verification.busy || this.#app.busy === true;
+    return this.steps.pending || this.#verification.busy || this.#app.busy === true;
   }
 
   /** One step of it; digests also while this node is out of the group. */
   work(): void {
-    if (this.holding) this.#steps.work();
+    if (this.steps.pending) this.steps.work();
     else if (this.#verification.busy && !this.failed) this.#verified(this.#verification.work());
     else this.#app.work?.();
   }
@@ -335,7 +332,7 @@ export class Protocol {
 
   /** Before the join on a new connection: all that waited is given up, counters go on. */
   restart(at: Instant): void {
-    this.#steps.abort();
+    this.steps.abort();
     this.#queue.clear();
     this.#syncQueue = [];
     this.#roster.set([]);

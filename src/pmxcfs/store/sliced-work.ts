@@ -29,7 +29,7 @@ export class SlicedWork implements Disposable {
     const steps = this.#steps;
     if (steps === undefined) return;
     try {
-      if (slice(steps) !== undefined) {
+      if (typeof slice(steps) === "object") {
         this.#steps = undefined;
         return;
       }

@@ -304,7 +304,8 @@ export class GroupService implements ClusterService {
   #work(): void {
     if (this.#working || this.#machine?.busy !== true) return;
     this.#working = true;
-    setImmediate(() => {
+    const later = this.#machine.waits ? inAMillisecond : setImmediate;
+    later(() => {
       this.#working = false;
       const machine = this.#machine;
       if (machine === undefined || this.#cpg === undefined) return;
@@ -368,6 +369,11 @@ export class GroupService implements ClusterService {
     this.#cpg = undefined;
     this.#syncedSince = undefined;
   }
+}
+
+/** For what waits for another thread: turns without work would take the processor from it. */
+function inAMillisecond(work: () => void): void {
+  setTimeout(work, 1);
 }
 
 /** Joins; TRY_AGAIN and BUSY while an earlier leave is under way. */
