@@ -4,8 +4,10 @@
  * that serves in the foreground (an earlier build: `--other '/path/pmxcfs-ipc pmxcfs -f'`). Writes
  * of 1000 bytes through /etc/pve of node 1 by 1, 4 and 16 writers at once, N each in all rounds:
  * writes per second, p50, p99, CPU of a write; an idle member's CPU and memory; the join of a node
- * that lacks N files. Servers take turns in one rig, round by round, each after writes that are not
- * measured; the medians of the rounds are printed, with the least and the most. As root.
+ * that lacks N files; a partition that heals when a node lacks N files: what a libqb client waits
+ * there that asks each millisecond. Servers take turns in one rig, round by round, each after
+ * writes that are not measured; the medians of the rounds are printed, with the least and the most.
+ * As root.
  */
 import { parseArgs } from "node:util";
 import { alignColumns } from "../src/base/table.ts";
@@ -20,6 +22,10 @@ const WRITERS = [1, 4, 16];
 const IDLE_MS = 5000;
 const ONLINE_MS = 30_000;
 const JOIN_MS = 60_000;
+/** A client asks as long, beside the sync that follows a partition. */
+const CLIENT_MS = 15_000;
+const GET_FS_VERSION = "1";
+const NS_PER_MS = 1e6;
 /** Writes before the measured ones: a server that just started compiles its code. */
 const WARM_WRITES = 6000;
 
@@ -149,25 +155,73 @@ async function measureIdle(servers: Servers, to: Figures): Promise<void> {
   to.set("idle member: MiB", privateBytes(pid) / 1024 / 1024);
 }
 
+/** Makes files on node 1 in a directory of their own. */
+async function makeFiles(cluster: TestCluster, directory: string, count: number): Promise<void> {
+  const made = await cluster.node(1).sh(`set -e; mkdir /etc/pve/${directory}
+    cd /etc/pve/${directory}; seq ${count} | while read n; do echo "name: $n" >$n; done`);
+  if (made.exitCode !== 0) throw new Error(made.stderr);
+}
+
+/** Seconds from `begin` until node 3 has all files. */
+async function untilThere(
+  cluster: TestCluster,
+  servers: Servers,
+  { directory, count }: { readonly directory: string; readonly count: number },
+  begin: () => void,
+): Promise<number> {
+  // A loop inside the node: entering it anew for each look would cost more than the join.
+  const waits = cluster
+    .node(3)
+    .sh(
+      `until [ "$(ls /etc/pve/${directory} 2>/dev/null | wc -l)" = ${count} ]; do sleep 0.01; done`,
+    );
+  const start = performance.now();
+  begin();
+  const late = Bun.sleep(JOIN_MS).then(() => undefined);
+  const isThere = await Promise.race([waits, late]);
+  if (isThere === undefined) throw new Error(`node 3 lacks files\n${servers.output(3)}`);
+  return (performance.now() - start) / 1000;
+}
+
 /** From the start of the server to the last file in its mount. */
 async function measureJoin(cluster: TestCluster, servers: Servers, to: Figures): Promise<void> {
-  const files = Number(values.files);
-  if (files === 0) return;
-  const [writer, joining] = [cluster.node(1), cluster.node(3)];
+  const count = Number(values.files);
+  if (count === 0) return;
   await servers.stop(3);
-  const made = await writer.sh(`set -e; mkdir /etc/pve/joined; cd /etc/pve/joined
-    seq ${files} | while read n; do echo "name: $n" >$n; done`);
-  if (made.exitCode !== 0) throw new Error(made.stderr);
-  // A loop inside the node: entering it anew for each look would cost more than the join.
-  const waits = joining.sh(
-    `until [ "$(ls /etc/pve/joined 2>/dev/null | wc -l)" = ${files} ]; do sleep 0.01; done`,
-  );
-  const start = performance.now();
-  servers.restart(3);
-  const late = Bun.sleep(JOIN_MS).then(() => undefined);
-  const joined = await Promise.race([waits, late]);
-  if (joined === undefined) throw new Error(`node 3 does not join\n${servers.output(3)}`);
-  to.set(`join of a node that lacks ${files} files: s`, (performance.now() - start) / 1000);
+  await makeFiles(cluster, "joined", count);
+  const place = { directory: "joined", count };
+  const seconds = await untilThere(cluster, servers, place, () => servers.restart(3));
+  to.set(`join of a node that lacks ${count} files: s`, seconds);
+  await servers.online();
+}
+
+/** What test/native/qb-load.c prints, as far as it is of use. */
+interface Asked {
+  readonly p99_ns: number;
+  readonly max_ns: number;
+  readonly errors: number;
+}
+
+/** A node was away while others wrote: from the cable to the last file, beside a libqb client. */
+async function measureHeal(cluster: TestCluster, servers: Servers, to: Figures): Promise<void> {
+  const count = Number(values.files);
+  if (count === 0) return;
+  cluster.partition([1, 2], [3]);
+  await eventually("the others know", async () => {
+    const { stdout } = await cluster.node(1).run("cat", "/etc/pve/.members");
+    return stdout.match(/"online": 1/g)?.length === 2;
+  });
+  await makeFiles(cluster, "healed", count);
+  const words = ["pve2", "--ms", String(CLIENT_MS), "--sleep-us", "1000", "--id", GET_FS_VERSION];
+  const asking = cluster.node(3).run(native("qb-load"), ...words);
+  const place = { directory: "healed", count };
+  const seconds = await untilThere(cluster, servers, place, () => cluster.heal());
+  to.set(`a partition heals, ${count} files: s`, seconds);
+  const { stdout, stderr } = await asking;
+  const asked = stdout === "" ? undefined : (JSON.parse(stdout) as Asked);
+  if (asked === undefined || asked.errors > 0) throw new Error(`the client: ${stdout}${stderr}`);
+  to.set("... a client there waits, p99 ms", asked.p99_ns / NS_PER_MS);
+  to.set("... most ms", asked.max_ns / NS_PER_MS);
 }
 
 async function round(cluster: TestCluster, side: Side): Promise<Figures> {
@@ -176,6 +230,7 @@ async function round(cluster: TestCluster, side: Side): Promise<Figures> {
   await measureWrites(cluster, servers, figures);
   await measureIdle(servers, figures);
   await measureJoin(cluster, servers, figures);
+  await measureHeal(cluster, servers, figures);
   return figures;
 }
 
@@ -198,8 +253,12 @@ async function main(): Promise<void> {
   const results = new Map<Side, Figures[]>(sides.map((side) => [side, []]));
   await using cluster = await TestCluster.up(3);
   for (let index = 0; index < rounds; index++) {
-    for (const side of sides) results.get(side)?.push(await round(cluster, side));
-    console.error(`round ${index + 1} of ${rounds}`);
+    for (const side of sides) {
+      const figures = await round(cluster, side);
+      results.get(side)?.push(figures);
+      console.error(`round ${index + 1} of ${rounds}, ${side.name}`);
+      for (const [name, value] of figures) console.error(`  ${name}: ${shown(value)}`);
+    }
   }
   const names = [...(results.get(sides[0] as Side)?.[0]?.keys() ?? [])];
   const rows = names.map((name) => {

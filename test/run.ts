@@ -11,10 +11,10 @@
  * --rounds N     the whole run N times; ends at the first round that fails
  * --record-times writes the seconds of each file to test/times.json
  */
-import { type Subprocess } from "bun";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { join } from "node:path";
+import { busyLoops } from "./support/busy-loops.ts";
 import { type FileResult, runFile } from "./support/file-run.ts";
 
 const ROOT = join(import.meta.dir, "..");
@@ -95,11 +95,6 @@ ${suites}</testsuites>
     .map(({ path, seconds }) => [path, Number(seconds.toFixed(1))] as const)
     .toSorted(([a], [b]) => (a < b ? -1 : 1));
   writeFileSync(TIMES, `${JSON.stringify(Object.fromEntries(times), undefined, 2)}\n`);
-}
-
-/** Processes that keep both processors busy until they are killed. */
-function busyLoops(): Subprocess[] {
-  return [1, 2].map(() => Bun.spawn(["sh", "-c", "while :; do :; done"]));
 }
 
 function total(results: readonly FileResult[], of: "passed" | "failed" | "skipped"): number {
