@@ -9,8 +9,8 @@ const MODULE = join(import.meta.dir, "support/busy-loops.ts");
 test("busy loops end with the process that started them, however it ends", async () => {
   const script = `import { busyLoops } from ${JSON.stringify(MODULE)};
     console.log(JSON.stringify(busyLoops().map(({ pid }) => pid)));
-    await Bun.sleep(3_600_000);`;
-  const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
+    await Bun.stdin.text();`;
+  const child = Bun.spawn([process.execPath, "-e", script], { stdin: "pipe", stdout: "pipe" });
   const { value } = await child.stdout.getReader().read();
   const loops = JSON.parse(new TextDecoder().decode(value)) as number[];
   expect(loops.map(isRunning)).toEqual([true, true]);

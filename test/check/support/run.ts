@@ -151,13 +151,13 @@ await() {
     sleep 0.02
   done
 }
-# own_etc: from here on /etc is a copy that the script may change, with an empty /etc/pve
+# own_etc: from here on the script may change /etc, and /etc/pve is empty
 own_etc() {
   mount -t tmpfs tmpfs /mnt
-  cp -a /etc/. /mnt
-  rm -rf /mnt/pve
-  mkdir /mnt/pve
-  mount --bind /mnt /etc
+  mkdir /mnt/upper /mnt/work
+  mount -t overlay overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc
+  rm -rf /etc/pve
+  mkdir /etc/pve
 }
 listening() { grep -q " 00010000 .* @$1" /proc/net/unix; }
 `;
