@@ -22,6 +22,7 @@ const WRITERS = [1, 4, 16];
 const IDLE_MS = 5000;
 const ONLINE_MS = 30_000;
 const JOIN_MS = 60_000;
+const STOP_MS = 10_000;
 /** A client asks as long, beside the sync that follows a partition. */
 const CLIENT_MS = 15_000;
 const GET_FS_VERSION = "1";
@@ -99,8 +100,15 @@ class Servers implements AsyncDisposable {
     return await server.pid;
   }
 
+  /** A C server may hang at its end: it is killed then, and its mount taken away. */
   async stop(id: number): Promise<void> {
-    await this.#servers[id - 1]?.stop("SIGTERM");
+    const server = this.#servers[id - 1];
+    if (server === undefined) return;
+    const late = Bun.sleep(STOP_MS).then(() => "late" as const);
+    if ((await Promise.race([server.stop("SIGTERM"), late])) !== "late") return;
+    console.error(`  node ${id} did not end within ${STOP_MS} ms: killed`);
+    await server.stop("SIGKILL");
+    await this.#cluster.node(id).run("umount", "-l", "/etc/pve");
   }
 
   restart(id: number): void {
@@ -112,7 +120,7 @@ class Servers implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const server of this.#servers) await server.stop("SIGTERM");
+    for (const { id } of this.#cluster.nodes) await this.stop(id);
   }
 }
 
