@@ -2,7 +2,7 @@
 import { CsError } from "./cs-error.ts";
 import { CmapType } from "./layouts.ts";
 
-/** A value: whole numbers as bigint, so that none loses a digit. */
+/** A value. Integers are bigint: a number cannot hold all 64 bits. */
 export type CmapValue =
   | { readonly kind: "integer"; readonly value: bigint }
   | { readonly kind: "float"; readonly value: number }
@@ -11,7 +11,7 @@ export type CmapValue =
 
 type Reader = (bytes: Buffer) => bigint;
 
-/** By type: bytes of an integer, and how it is read. */
+/** Integer types: size in bytes, and how the value is read. */
 const INTEGERS = new Map<number, readonly [size: number, read: Reader]>([
   [CmapType.INT8, [1, (bytes) => BigInt(bytes.readInt8())]],
   [CmapType.UINT8, [1, (bytes) => BigInt(bytes.readUInt8())]],
@@ -23,7 +23,7 @@ const INTEGERS = new Map<number, readonly [size: number, read: Reader]>([
   [CmapType.UINT64, [8, (bytes) => bytes.readBigUInt64LE()]],
 ]);
 
-/** Reads a value from exactly its bytes; MESSAGE_ERROR for an unknown type or a wrong length. */
+/** Decodes the bytes of one value; MESSAGE_ERROR for an unknown type or a wrong length. */
 export function decodeValue(type: number, bytes: Buffer): CmapValue | CsError {
   const [size, read] = INTEGERS.get(type) ?? [];
   if (read !== undefined) {
@@ -38,7 +38,7 @@ export function decodeValue(type: number, bytes: Buffer): CmapValue | CsError {
   }
   if (type === CmapType.BINARY) return { kind: "binary", value: Buffer.from(bytes) };
   if (type !== CmapType.STRING) return CsError.MESSAGE_ERROR;
-  // Its length counts a NUL, which a text ends at in any case.
+  // The length may count a NUL, which ends the string in any case.
   const end = bytes.indexOf(0);
   return { kind: "string", value: bytes.toString("utf8", 0, end < 0 ? bytes.byteLength : end) };
 }

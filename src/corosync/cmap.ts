@@ -19,9 +19,9 @@ import {
 } from "./layouts.ts";
 import { ServiceConnection, type ServiceOptions } from "./service.ts";
 
-/** Room asked for at first: enough for names and addresses. */
+/** Value bytes that the first request allows: enough for names and addresses. */
 const VALUE_ROOM_BYTES = 512;
-/** Keys of one walk; corosync's statistics have some hundred per connection. */
+/** Most keys of one iteration; corosync's statistics have some hundred per connection. */
 const KEYS_MAX = 65_536;
 
 /** A key that changed. */
@@ -44,7 +44,7 @@ function keyFields(key: string): { readonly keyLength: number; readonly keyName:
   return { keyLength: key.length, keyName: key };
 }
 
-/** A connection to the cmap service: keys read, walked and tracked. */
+/** A connection to the cmap service: reads, iterates and tracks keys. */
 export class Cmap implements Disposable {
   readonly #service: ServiceConnection;
   #tracks = 0n;
@@ -54,7 +54,7 @@ export class Cmap implements Disposable {
     service.watchOne(CmapEventId.CHANGE, decodeChange, callbacks);
   }
 
-  /** Connects; why not, as ServiceConnection.connect. */
+  /** Connects; fails as ServiceConnection.connect. */
   static async connect(
     callbacks: CmapCallbacks,
     options: ServiceOptions = {},
@@ -67,7 +67,7 @@ export class Cmap implements Disposable {
   async get(key: string): Promise<CmapValue | CsError> {
     if (key.length < CMAP_KEY_MIN || key.length > CMAP_KEY_MAX) return CsError.INVALID_PARAM;
     const found = await this.#get(key, VALUE_ROOM_BYTES);
-    // Too little room is INVALID_PARAM; corosync keeps no larger values than this.
+    // INVALID_PARAM: the value is larger. No value of corosync exceeds CMAP_VALUE_BYTES_MAX.
     return found === CsError.INVALID_PARAM ? await this.#get(key, CMAP_VALUE_BYTES_MAX) : found;
   }
 
@@ -124,7 +124,7 @@ export class Cmap implements Disposable {
     return CsError.TOO_BIG;
   }
 
-  /** Asks for changes of `key`; `what` is a sum of CmapTrack flags (PREFIX: of all keys below). */
+  /** Tracks `key`; `what`: a sum of CmapTrack flags (PREFIX: all keys that begin with `key`). */
   async track(key: string, what: number): Promise<CsError> {
     const body = encode(CmapTrackAddRequest, {
       ...keyFields(key),

@@ -1,6 +1,6 @@
 /**
- * The events of cpg, decoded and bounded. Corosync itself makes a confchg; what is in a message or
- * a fragment comes from another node: a bad one is dropped, a bad confchg ends the connection.
+ * Decodes the events of cpg and checks their bounds. A message or a fragment comes from another
+ * node: a bad one is dropped. A confchg is corosync's own: a bad one ends the connection.
  */
 import { spanOf } from "../wire/struct.ts";
 import type { CpgMember, Fragment } from "./fragments.ts";
@@ -34,13 +34,13 @@ export interface Confchg {
   readonly joined: readonly CpgChange[];
 }
 
-/** The group name of an event, NUL included where it is counted; undefined: a bad length. */
+/** The group name of an event, with a NUL if the length counts one; undefined: a bad length. */
 function groupOf(name: Uint8Array, length: number): string | undefined {
   if (length > GROUP_NAME_BYTES) return undefined;
   return Buffer.from(name.buffer, name.byteOffset, length).toString("latin1");
 }
 
-/** A confchg of `group`; undefined: of another group; a line: what is wrong with it. */
+/** A confchg of `group`; undefined: it is another group's; a string: what is wrong with it. */
 export function decodeConfchg(body: Buffer, group: string): Confchg | string | undefined {
   const { size, read } = CpgConfchgEvent;
   if (body.byteLength < size) return `a confchg of ${body.byteLength} bytes`;
@@ -66,7 +66,7 @@ export function decodeConfchg(body: Buffer, group: string): Confchg | string | u
   return { members, left, joined };
 }
 
-/** A message of `group`; undefined: of another group; a line: what is wrong with it. */
+/** A message of `group`; undefined: it is another group's; a string: what is wrong with it. */
 export function decodeDeliver(
   body: Buffer,
   group: string,
@@ -81,7 +81,7 @@ export function decodeDeliver(
   return { from, message: body.subarray(size, size + bytes) };
 }
 
-/** A fragment of a message of `group`; undefined and a line as `decodeDeliver`. */
+/** A fragment of a message of `group`; undefined or a string as in `decodeDeliver`. */
 export function decodeFragment(
   body: Buffer,
   group: string,

@@ -1,6 +1,6 @@
 /**
- * A process group of corosync (service cpg): join, leave, multicast, and the totally ordered stream
- * of messages and membership changes that every member sees alike. One connection, one group.
+ * A process group of corosync (service cpg): join, leave, multicast, and a stream of messages and
+ * membership changes that all members receive in the same order. One group per connection.
  */
 import { encode, spanOf } from "../wire/struct.ts";
 import { type Confchg, decodeConfchg, decodeDeliver, decodeFragment } from "./cpg-events.ts";
@@ -27,41 +27,41 @@ import {
 } from "./layouts.ts";
 import { ServiceConnection, type ServiceOptions } from "./service.ts";
 
-/** A fragment that corosync does not take is offered again after this, ... */
+/** Pause before a fragment is sent again that corosync answered with TRY_AGAIN. */
 const FRAGMENT_PAUSE_MS = 10;
-/** ... this many times (as libcpg's users do with whole messages). */
+/** Most attempts per fragment (as libcpg's users do with whole messages). */
 const FRAGMENT_TRIES = 100;
 
 export interface CpgCallbacks {
   /**
-   * Called before each event is decoded. A receiver that follows quorum too drains that service
-   * here: the two are separate sockets.
+   * Called before each event is decoded. A receiver that also tracks quorum drains that service
+   * here: its events come over another socket.
    */
   beforeEvent?(): void;
-  /** A message. With a promise the next event waits until it is settled. */
+  /** A message. If it returns a promise, the next event waits until that is settled. */
   deliver(from: CpgMember, message: Buffer): void | Promise<void>;
   /**
-   * The members changed. The first one with ourselves in it completes the join. Corosync sends it
-   * before the quorum event of the same change; a receiver that needs quorum first waits for
+   * The members changed. The first confchg with this process in it completes the join. Corosync
+   * sends it before the quorum event of the same change; a receiver that needs quorum first awaits
    * `Quorum.quorate`, which is answered when the change is complete, and then drains.
    */
   confchg(change: Confchg): void | Promise<void>;
-  /** Something from another node was dropped; one line. */
+  /** A malformed event was dropped; one line that says why. */
   dropped?(why: string): void;
   /** The connection has ended: corosync stopped, or broke the protocol. Called once. */
   ended(failure: CsFailure): void;
 }
 
 export interface CpgOptions extends ServiceOptions {
-  /** The process id other members see; our own unless given. */
+  /** The process id that other members see; default: our own. */
   readonly pid?: number;
 }
 
 /**
- * One membership of a process group: messages out, messages and member lists in, in total order.
+ * One membership of a process group: sends messages; receives messages and member lists in order.
  */
 export class CpgGroup implements Disposable {
-  /** Name of the group, one character per byte; a counted NUL is part of it. */
+  /** Name of the group, one character per byte, with the NUL if its length counts one. */
   readonly group: string;
   /** This node's id, unsigned. */
   readonly nodeid: number;
@@ -92,8 +92,8 @@ export class CpgGroup implements Disposable {
   }
 
   /**
-   * Connects for `group` (1 to 128 bytes) and learns our node id; joins nothing yet. Why not, as
-   * ServiceConnection.connect. A name of another length throws: a bug of the caller.
+   * Connects and asks for our node id; does not join `group` (1 to 128 bytes) yet. Fails as
+   * ServiceConnection.connect. A name of another length throws: it is a bug of the caller.
    */
   static async connect(
     group: string,
@@ -123,14 +123,14 @@ export class CpgGroup implements Disposable {
     return this.#service.closed;
   }
 
-  /** True while corosync asks to send nothing: an mcast would be TRY_AGAIN. */
+  /** True while corosync's flow control forbids sending: an mcast returns TRY_AGAIN. */
   get congested(): boolean {
     return this.#service.holdsMcasts;
   }
 
   /**
-   * Asks to join. OK: a confchg with us in it will come. EXIST: this pid is in already; TRY_AGAIN:
-   * its leave is under way; BUSY: this connection's leave is: repeat.
+   * Asks to join. OK: a confchg with us in it will follow. EXIST: this pid is a member already.
+   * TRY_AGAIN, BUSY: the leave of this pid or of this connection is in progress; repeat.
    */
   async join(): Promise<CsError> {
     const body = encode(CpgJoinRequest, { ...this.#name, pid: this.pid, flags: 0 });
@@ -142,8 +142,8 @@ export class CpgGroup implements Disposable {
   }
 
   /**
-   * Asks to leave: a confchg without us will come. Afterwards corosync answers a join on this
-   * connection with EXIST for good: close it and connect anew. BUSY: the join is not complete.
+   * Asks to leave: a confchg without us will follow. Corosync then answers every join on this
+   * connection with EXIST: close it and connect again. BUSY: the join is not complete.
    */
   async leave(): Promise<CsError> {
     const body = encode(CpgLeaveRequest, { ...this.#name, pid: this.pid });
@@ -154,7 +154,7 @@ export class CpgGroup implements Disposable {
     });
   }
 
-  /** The members as corosync knows them, also of a group that was not joined. */
+  /** The members of the group; may be asked without joining it. */
   async members(): Promise<CpgMember[] | CsError> {
     const body = await this.#service.call({
       id: CpgRequestId.MEMBERSHIP_GET,
@@ -174,8 +174,8 @@ export class CpgGroup implements Disposable {
   }
 
   /**
-   * Multicasts one message of at most CPG_PIECE_BYTES to all members, ourselves included. OK says
-   * that corosync took it, not that it will be delivered: a change of membership can lose it.
+   * Multicasts one message of at most CPG_PIECE_BYTES to all members, ourselves included. OK means
+   * that corosync took it, not that it will be delivered: a membership change can lose it.
    * TRY_AGAIN: not sent; TOO_BIG: use mcastFragments.
    */
   mcast(message: Uint8Array): CsError {
@@ -185,15 +185,15 @@ export class CpgGroup implements Disposable {
     return this.#service.sendMcast(CpgRequestId.MCAST, encode(CpgMcastRequest, values, message));
   }
 
-  /** Calls `sends`, whose mcasts wake corosync once for all of them, and may share a frame. */
+  /** Calls `sends`; its mcasts wake corosync only once, and may share a totem frame. */
   together(sends: () => void): void {
     this.#service.together(sends);
   }
 
   /**
-   * Multicasts a message of any size in fragments, one answered after the other. Send nothing else
-   * meanwhile if order matters. INTERRUPT: the group changed on the way, no member gets it, start
-   * over; `signal` ends it between two fragments, with INTERRUPT too.
+   * Multicasts a message of any size in fragments, each sent after the answer to the one before.
+   * Send nothing else meanwhile if order matters. INTERRUPT: the membership changed and no member
+   * gets the message, start over; or `signal` was aborted, which is checked between fragments.
    */
   async mcastFragments(message: Uint8Array, signal?: AbortSignal): Promise<CsError> {
     const messageBytes = message.byteLength;
@@ -233,13 +233,13 @@ export class CpgGroup implements Disposable {
     }
   }
 
-  /** Tells corosync that this connection ends, and closes it. Leaves the group, if still in it. */
+  /** Sends FINALIZE, which leaves the group if it was joined, and closes the connection. */
   async finalize(): Promise<void> {
     await this.#service.command({ id: CpgRequestId.FINALIZE, responseId: CpgResponseId.FINALIZE });
     this.close();
   }
 
-  /** Closes the connection; corosync takes a member that did not leave for a process that died. */
+  /** Closes the connection. A member that did not leave first is reported as PROCESS_DOWN. */
   close(): void {
     this.#service.close();
   }
@@ -253,7 +253,7 @@ export class CpgGroup implements Disposable {
     if (id === CpgEventId.DELIVER) return this.#deliver(body);
     if (id === CpgEventId.CONFCHG) return this.#confchg(body);
     if (id === CpgEventId.PARTIAL_DELIVER) return this.#fragment(body);
-    // Changes of the ring go to every connection; members follow from the confchg.
+    // Every connection gets ring changes; the members follow from the confchg, so ignore them.
     if (id !== CpgEventId.TOTEM_CONFCHG) this.#callbacks.dropped?.(`an event with id ${id}`);
     return undefined;
   }

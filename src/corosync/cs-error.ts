@@ -1,17 +1,16 @@
 /**
- * Corosync's result codes (corosync/corotypes.h, cs_error_t): what a call on one of its services
- * came to. 1 is success; none of them is an errno. A libqb errno maps to one as in corosync's own
- * libraries.
+ * Corosync's result codes (corosync/corotypes.h, cs_error_t). 1 is success; they are not errnos.
+ * libqb's errnos are mapped to them as in corosync's own libraries.
  */
 import { Errno } from "../base/errno.ts";
 
 export const CsError = {
   OK: 1,
-  /** No connection to corosync, or it was lost. */
+  /** There is no connection to corosync, or it was lost. */
   LIBRARY: 2,
   VERSION: 3,
   TIMEOUT: 5,
-  /** Overloaded, or the membership is changing: ask again. */
+  /** Overloaded, or the membership is changing: try again. */
   TRY_AGAIN: 6,
   INVALID_PARAM: 7,
   NO_MEMORY: 8,
@@ -43,7 +42,7 @@ export function csErrorName(error: number): string {
   return NAMES.get(error) ?? `cs_error_t ${error}`;
 }
 
-/** A number from the wire as a CsError; one that corosync does not have is MESSAGE_ERROR. */
+/** A number from the wire as a CsError; MESSAGE_ERROR for one that corosync does not define. */
 export function csErrorOf(value: number): CsError {
   return NAMES.has(value) ? (value as CsError) : CsError.MESSAGE_ERROR;
 }
@@ -70,7 +69,7 @@ const FROM_ERRNO = new Map<number, CsError>([
   [-7, CsError.TOO_BIG], // E2BIG
 ]);
 
-/** The code for a failed libqb call (qb_to_cs_error); all other errnos are LIBRARY. */
+/** The code of a failed libqb call (qb_to_cs_error); LIBRARY for errnos not in the table. */
 export function csErrorOfErrno(errno: number): CsError {
   return FROM_ERRNO.get(errno) ?? CsError.LIBRARY;
 }
@@ -78,7 +77,7 @@ export function csErrorOfErrno(errno: number): CsError {
 /** Why a service could not be reached, or its connection ended. */
 export class CsFailure {
   readonly error: CsError;
-  /** One line for people. */
+  /** One line for the log. */
   readonly message: string;
 
   constructor(error: CsError, message: string) {

@@ -1,7 +1,6 @@
 /**
- * Messages that came in fragments, put together per sender (libcpg, partial deliver). A sender is
- * another node's process: its counts are bounded and never believed, and however it cuts a message
- * is accepted.
+ * Reassembles fragmented messages, per sender (libcpg, partial deliver). A sender is a process of
+ * another node: the sizes it states are checked, and any division into fragments is accepted.
  */
 import { CPG_MEMBERS_MAX, FragmentType } from "./layouts.ts";
 
@@ -11,16 +10,16 @@ export interface CpgMember {
   readonly pid: number;
 }
 
-/** One fragment as it came. */
+/** One fragment as received. */
 export interface Fragment {
-  /** Bytes of the whole message, as the sender says. */
+  /** Bytes of the whole message, as the sender states. */
   readonly messageBytes: number;
   /** One of FragmentType. */
   readonly type: number;
   readonly bytes: Uint8Array;
 }
 
-/** Bytes of one message, and of all unfinished ones. */
+/** Most bytes of one message, and of all unfinished messages. */
 export interface FragmentLimits {
   readonly messageBytes: number;
   readonly totalBytes: number;
@@ -49,8 +48,8 @@ export class FragmentAssembler {
   }
 
   /**
-   * Takes one fragment: the whole message when it was the last one, undefined when more are to
-   * come, or a line that says why the message was dropped.
+   * Adds one fragment. Returns the whole message after the last one, undefined before, or a string
+   * that says why the message was dropped.
    */
   add(from: CpgMember, fragment: Fragment): Buffer | string | undefined {
     const key = keyOf(from);
@@ -64,7 +63,7 @@ export class FragmentAssembler {
       this.#unfinished.set(key, { messageBytes: fragment.messageBytes, parts: [], bytes: 0 });
     }
     const message = this.#unfinished.get(key);
-    // Its beginning came before we joined, or was dropped.
+    // The first fragment was sent before we joined, or the message was dropped.
     if (message === undefined) return undefined;
     message.parts.push(fragment.bytes);
     message.bytes += fragment.bytes.byteLength;
@@ -79,7 +78,7 @@ export class FragmentAssembler {
     return Buffer.concat(message.parts, message.bytes);
   }
 
-  /** Forgets what is unfinished of a sender: it left, or starts anew. */
+  /** Drops a sender's unfinished message: the sender left, or begins another. */
   drop(from: CpgMember): void {
     const key = keyOf(from);
     this.#bytes -= this.#unfinished.get(key)?.bytes ?? 0;

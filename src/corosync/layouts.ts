@@ -1,7 +1,7 @@
 /**
  * The messages of corosync's services cpg, quorum and cmap (ipc_cpg.h, ipc_quorum.h, ipc_cmap.h of
- * corosync 3.1) as data. Offsets count from the body, behind libqb's header: 16 bytes of a request,
- * 24 of a response or event. Every field starts at a multiple of 8 (mar_gen.h).
+ * corosync 3.1) as data. Offsets are relative to the body, which follows libqb's header (16 bytes
+ * in a request, 24 in a response or event). Fields start at multiples of 8 (mar_gen.h).
  */
 import {
   aligned8,
@@ -20,7 +20,7 @@ import {
 /** Names of the services' sockets. */
 export const ServiceName = { cpg: "cpg", quorum: "quorum", cmap: "cmap" } as const;
 
-/** The message size that corosync's libraries ask for, and get. */
+/** The message size that corosync's libraries request. */
 export const COROSYNC_MESSAGE_BYTES = 1024 * 1024;
 
 /** Bytes of a group name (CPG_MAX_NAME_LENGTH). */
@@ -44,7 +44,7 @@ export const CpgRequestId = {
   PARTIAL_MCAST: 12,
 } as const;
 
-/** Responses are numbered by themselves. */
+/** Responses have their own numbers. */
 export const CpgResponseId = {
   JOIN: 0,
   LEAVE: 1,
@@ -73,7 +73,7 @@ export const FragmentType = { FIRST: 1, CONTINUED: 2, LAST: 3 } as const;
 export const CpgJoinRequest = struct({ ...group, pid: u32Aligned8, flags: u32Aligned8 });
 export const CpgLeaveRequest = struct({ ...group, pid: u32Aligned8 });
 export const CpgMembershipRequest = struct({ ...group });
-/** Both mcast requests have a third header word, which is not used. */
+/** Both mcast requests have a third header word, which is unused. */
 export const CpgMcastRequest = struct({
   unused: u64,
   guarantee: u32Aligned8,
@@ -89,12 +89,12 @@ export const CpgPartialMcastRequest = struct({
 export const CpgLocalGetResponse = struct({ nodeid: u32Aligned8 });
 export const CpgMembershipResponse = struct({ count: u32Aligned8 });
 
-/** struct mar_cpg_address_t: a member, and why it is in a list of a confchg. */
+/** struct mar_cpg_address_t: a member, and the reason why a confchg lists it. */
 export const CpgAddress = struct({ nodeid: u32Aligned8, pid: u32Aligned8, reason: u32Aligned8 });
-/** Addresses a confchg can carry (CPG_MEMBERS_MAX). */
+/** Most addresses in a list of a confchg (CPG_MEMBERS_MAX). */
 export const CPG_MEMBERS_MAX = 384;
 
-/** The counts stand in another order than the lists: members, left, joined. */
+/** The lists follow in another order than their counts: members, left, joined. */
 export const CpgConfchgEvent = struct({
   ...group,
   memberCount: u32Aligned8,
@@ -123,23 +123,23 @@ export const QuorumEventId = { NOTIFICATION: 3 } as const;
 export const TRACK_CHANGES = 2;
 
 export const QuorumTrackRequest = struct({ flags: u32Aligned8 });
-/** Of getquorate and gettype. */
+/** The response to GETQUORATE and GETTYPE. */
 export const QuorumWordResponse = struct({ value: u32Aligned8 });
-/** Ends in u32 node ids, which start right after the count. */
+/** Followed by `count` u32 node ids, directly after the count. */
 export const QuorumNotification = prefix({
   quorate: i32Aligned8,
   ringSeq: u64,
   count: aligned8(u32),
 });
 
-/** Bytes of a key's array; a key itself has 3 to 255. */
+/** Bytes of the array that holds a key; the key itself has 3 to 255. */
 const CMAP_KEY_BYTES = 256;
 export const CMAP_KEY_MIN = 3;
 export const CMAP_KEY_MAX = 255;
-/** Largest value corosync keeps (ICMAP_MAX_VALUE_LEN). */
+/** Most bytes of a value (ICMAP_MAX_VALUE_LEN). */
 export const CMAP_VALUE_BYTES_MAX = 16 * 1024;
 
-/** struct mar_name_t with a key: its length without the NUL. */
+/** struct mar_name_t with a key; the length does not count the NUL. */
 const key = { keyLength: aligned8(u16), keyName: aligned8(char(CMAP_KEY_BYTES)) } as const;
 
 /** The same numbers in requests and responses. */
@@ -153,7 +153,7 @@ export const CmapMessageId = {
 } as const;
 export const CmapEventId = { CHANGE: 9 } as const;
 
-/** What happened to a key, and what is tracked; flags. */
+/** Flags: what happened to a key, and which changes are tracked. */
 export const CmapTrack = { DELETE: 1, MODIFY: 2, ADD: 4, PREFIX: 8 } as const;
 
 /** Types of values; 1 to 8 are integers. */

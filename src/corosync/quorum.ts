@@ -13,10 +13,10 @@ import {
 } from "./layouts.ts";
 import { ServiceConnection, type ServiceOptions } from "./service.ts";
 
-/** Node ids a notification may carry; knet has 511 nodes. */
+/** Most node ids in a notification; knet allows 511 nodes. */
 const NODES_MAX = 1024;
 
-/** The quorum service's last word. */
+/** The state that the quorum service reported last. */
 export interface QuorumState {
   readonly quorate: boolean;
   readonly ringSeq: bigint;
@@ -30,7 +30,7 @@ export interface QuorumCallbacks {
   ended(failure: CsFailure): void;
 }
 
-/** A connection to the quorum service: whether this node is quorate, and each change of it. */
+/** A connection to the quorum service. */
 export class Quorum implements Disposable {
   readonly #service: ServiceConnection;
 
@@ -39,7 +39,7 @@ export class Quorum implements Disposable {
     service.watchOne(QuorumEventId.NOTIFICATION, decodeNotification, callbacks);
   }
 
-  /** Connects; why not, as ServiceConnection.connect. */
+  /** Connects; fails as ServiceConnection.connect. */
   static async connect(
     callbacks: QuorumCallbacks,
     options: ServiceOptions = {},
@@ -58,7 +58,7 @@ export class Quorum implements Disposable {
     return await this.#word(QuorumRequestId.GETQUORATE, QuorumResponseId.GETQUORATE);
   }
 
-  /** Asks for the state at once and at each change, as `changed`. */
+  /** Has `changed` called with the state at once, and at each change. */
   async track(): Promise<CsError> {
     return await this.#service.command({
       id: QuorumRequestId.TRACKSTART,
@@ -67,7 +67,7 @@ export class Quorum implements Disposable {
     });
   }
 
-  /** Hands over the changes that have come by now. */
+  /** Delivers the changes that have arrived. */
   drain(): void {
     this.#service.drain();
   }

@@ -1,6 +1,6 @@
 /**
- * One connection to a service of corosync: requests answered by response ids of their own, events
- * one at a time, and the end of the connection as a CsFailure. Knows no service in particular.
+ * One connection to any service of corosync: requests and responses, which have separate ids;
+ * events, delivered one at a time; and the end of the connection, reported as a CsFailure.
  */
 import { QbFailure } from "../client/failure.ts";
 import type { EventWatch } from "../client/event-watch.ts";
@@ -9,38 +9,38 @@ import { QbClient } from "../client/qb-client.ts";
 import { CsError, csErrorOf, csErrorOfErrno, CsFailure } from "./cs-error.ts";
 import { COROSYNC_MESSAGE_BYTES } from "./layouts.ts";
 
-/** corosync holds requests while it changes membership; its libraries wait without a limit. */
+/** Corosync delays requests during a membership change; its own libraries wait without a limit. */
 const CALL_MS = 30_000;
 
-/** Level of the flow control word at which corosync takes no mcast. */
+/** Level of the flow control word from which on corosync takes no mcast. */
 const FLOW_CONTROL_MCAST = 2;
 
-/** Deadlines of a connection, in ms. */
+/** Timeouts of a connection, in ms. */
 export interface ServiceOptions {
-  /** For the handshake; 5 s unless given. */
+  /** Of the handshake; default: 5 s. */
   readonly connectMs?: number;
-  /** For each call; 30 s unless given. */
+  /** Of each call; default: 30 s. */
   readonly callMs?: number;
 }
 
 export interface ServiceEvents {
   /**
-   * One event. With a promise the next one waits until it is settled, so that whatever the receiver
-   * sends for this event is sent before it sees another.
+   * One event. If it returns a promise, the next event waits until that is settled, so that
+   * everything the receiver sends for this event is sent before it sees the next one.
    */
   event(id: number, body: Buffer): void | Promise<void>;
-  /** The connection has ended, and was not closed by us. Called once. */
+  /** The connection ended without a call of `close`. Called once. */
   ended(failure: CsFailure): void;
 }
 
-/** What a request is and how its response is told from garbage. */
+/** A request, and what a valid response to it looks like. */
 export interface ServiceCall {
   readonly id: number;
   readonly body?: Uint8Array;
   readonly responseId: number;
-  /** Bytes of the response's body, at least, when it succeeded. */
+  /** Least bytes of a successful response's body. */
   readonly leastBytes?: number;
-  /** True for requests that must not be sent while corosync asks mcasts to wait. */
+  /** True for requests that flow control stops together with mcasts. */
   readonly isMcast?: boolean;
 }
 
@@ -59,8 +59,8 @@ export class ServiceConnection implements Disposable {
   }
 
   /**
-   * Connects to service `name`. TRY_AGAIN: corosync is starting; LIBRARY: it does not run; ACCESS:
-   * it refuses this user, or the listener is neither root's nor ours.
+   * Connects to service `name`. TRY_AGAIN: corosync is starting; LIBRARY: it is not running;
+   * ACCESS: it refuses this user, or the listener belongs to neither root nor this user.
    */
   static async connect(
     name: string,
@@ -83,7 +83,7 @@ export class ServiceConnection implements Disposable {
     return new ServiceConnection(client, options);
   }
 
-  /** Begins to hand over events, those that came before included. Once. */
+  /** Starts delivering events, including those that arrived before. Call it once. */
   watch(events: ServiceEvents): void {
     this.#events = events;
     this.#watch = this.#client.watch({
@@ -93,8 +93,8 @@ export class ServiceConnection implements Disposable {
   }
 
   /**
-   * As `watch`, for a service with one kind of event, `id`: others are ignored. `decode` gives the
-   * event, or what is wrong with it, which ends the connection: corosync itself makes these.
+   * As `watch`, for a service with one kind of event, `id`; others are ignored. `decode` returns
+   * the event, or what is wrong with it. A bad event ends the connection: it is corosync's own.
    */
   watchOne<T extends object>(
     id: number,
@@ -121,12 +121,12 @@ export class ServiceConnection implements Disposable {
     return this.#client.server.pid;
   }
 
-  /** True while corosync asks to send no mcasts. */
+  /** True while corosync's flow control stops mcasts. */
   get holdsMcasts(): boolean {
     return this.#client.flowControl >= FLOW_CONTROL_MCAST;
   }
 
-  /** One request and its response: the response's body, or an error (never OK). */
+  /** Sends a request; returns the response's body, or an error (never OK). */
   async call(call: ServiceCall): Promise<Buffer | CsError> {
     if (this.#closed) return CsError.LIBRARY;
     const response = await this.#client.sendRecv(call.id, call.body, {
@@ -144,32 +144,32 @@ export class ServiceConnection implements Disposable {
     return this.#broken(`request ${call.id} of ${this.name} was answered with ${byteLength} bytes`);
   }
 
-  /** A request whose response has nothing but its error: OK, or why not. */
+  /** Sends a request whose response has only an error code, and returns that. */
   async command(call: ServiceCall): Promise<CsError> {
     const body = await this.call(call);
     return typeof body === "number" ? body : CsError.OK;
   }
 
-  /** Sends a request that has no response. TRY_AGAIN: corosync asks to wait; nothing was sent. */
+  /** Sends a request that has no response. TRY_AGAIN: flow control; nothing was sent. */
   sendMcast(id: number, body: Uint8Array): CsError {
     if (this.#closed) return CsError.LIBRARY;
     const failure = this.#client.send(id, body, { fcEnableMax: FLOW_CONTROL_MCAST });
     return failure === undefined ? CsError.OK : this.#failed(failure);
   }
 
-  /** Calls `sends`, whose mcasts wake corosync once for all of them. */
+  /** Calls `sends`; its mcasts wake corosync only once. */
   together(sends: () => void): void {
     if (this.#closed) return sends();
     const failure = this.#client.announceTogether(sends);
     if (failure !== undefined) this.#failed(failure);
   }
 
-  /** Hands over the events that have come by now, unless one is still being worked on. */
+  /** Delivers the events that have arrived, unless the receiver still works on one. */
   drain(): void {
     this.#watch?.drain();
   }
 
-  /** Ends the connection because what came is not corosync's. */
+  /** Ends the connection because corosync broke the protocol; `what` is for the log. */
   broken(what: string): void {
     this.#broken(what);
   }
@@ -210,6 +210,6 @@ function dispatch(events: ServiceEvents, { id, body }: QbMessageIn, watch: Event
 }
 
 function failureOf(failure: QbFailure): CsFailure {
-  // A handshake that times out is corosync busy or stopped: later is better.
+  // A handshake times out when corosync is busy or stopped: ETIMEDOUT maps to TRY_AGAIN.
   return new CsFailure(csErrorOfErrno(failure.errno), failure.message);
 }

@@ -1,6 +1,6 @@
 /**
- * Answers: a header and a body, encoded into one buffer per session; file content is not copied but
- * written from where it lies.
+ * Answers: a header and a body, encoded into one buffer per session. File content is not copied:
+ * writev takes it from where it lies.
  */
 import type { Errno } from "../base/errno.ts";
 import type { Attributes, Created, FileSystemFigures, Opened } from "./file-system.ts";
@@ -16,17 +16,17 @@ import {
 import { OPEN_DIRECT_IO } from "./opcodes.ts";
 import { newSpan, type Span } from "../wire/struct.ts";
 
-/** Bytes of a listing that one READDIR may take: 32 pages, the kernel's most. */
+/** Most bytes of a listing in one READDIR answer: 32 pages, the kernel's limit. */
 const LISTING_BYTES = 128 * 1024;
 
-/** st_blksize, and the unit that statfs counts in. */
+/** st_blksize, and the unit of statfs. */
 const BLOCK_BYTES = 4096;
-/** st_blocks counts in these (stat(2)). */
+/** The unit of st_blocks (stat(2)). */
 const SECTOR_BYTES = 512;
 const DIRENT_ALIGN = 8;
 const NO_BYTES = new Uint8Array(0);
 
-/** Writes the parts that entry and attribute answers have in common. */
+/** Writes the fields that entry and attribute answers share. */
 function putAttributes(
   write: typeof EntryOut.write | typeof AttributesOut.write,
   span: Span,
@@ -45,29 +45,29 @@ function putAttributes(
   write.blockSize(span, BLOCK_BYTES);
 }
 
-/** One answer at a time: filled by one of the methods, then taken by the session. */
+/** One answer at a time: one of the methods fills it, then the session sends it. */
 export class Answer {
   readonly #span = newSpan(OutHeader.size + LISTING_BYTES);
   readonly #body: Span = { ...this.#span, at: OutHeader.size };
   #size = 0;
   #content: Uint8Array = NO_BYTES;
 
-  /** The encoded bytes: header and body. */
+  /** The buffer; its first `size` bytes are the header and the body. */
   get bytes(): Buffer {
     return this.#span.bytes;
   }
 
-  /** Of `bytes`. */
+  /** Bytes of the header and the body. */
   get size(): number {
     return OutHeader.size + this.#size;
   }
 
-  /** What follows `bytes`. */
+  /** Sent after the body. */
   get content(): Uint8Array {
     return this.#content;
   }
 
-  /** Writes the header in front of what was filled in; an errno drops that. */
+  /** Writes the header. With an errno, body and content are dropped. */
   seal(uniqueLow: number, uniqueHigh: number, error: number): void {
     if (error < 0) this.empty();
     const { write } = OutHeader;
@@ -77,7 +77,7 @@ export class Answer {
     write.uniqueHigh(this.#span, uniqueHigh);
   }
 
-  /** The body, cleared, for an answer of `size` bytes. */
+  /** Zeroes a body of `size` bytes and returns it. */
   fill(size: number): Span {
     this.#content = NO_BYTES;
     this.#size = size;
@@ -127,7 +127,7 @@ export class Answer {
     WriteOut.write.size(this.fill(WriteOut.size), size);
   }
 
-  /** File content or a link's target, as it lies in memory. */
+  /** File content or a link's target; not copied. */
   data(content: Uint8Array): void {
     this.#size = 0;
     this.#content = content;
@@ -146,12 +146,12 @@ export class Answer {
     write.nameLength(body, figures.nameLength);
   }
 
-  /** An empty listing, to which `add` gives entries. */
+  /** Starts an empty listing; `add` appends entries. */
   listing(): void {
     this.empty();
   }
 
-  /** Adds one entry while a listing of `most` bytes has room; false when it has none. */
+  /** Appends one entry; false when the listing would exceed `most` bytes. */
   add(most: number, name: string, node: number, type: number, offset: number): boolean {
     const unpadded = Dirent.size + name.length;
     const size = Math.ceil(unpadded / DIRENT_ALIGN) * DIRENT_ALIGN;

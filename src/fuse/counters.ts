@@ -1,7 +1,7 @@
 /** How many operations a session answered, how many with an error, and how long they took. */
 import { opcodeName } from "./opcodes.ts";
 
-/** Opcodes are small; an unknown one counts as the last. */
+/** Opcodes are below this; larger, unknown ones share the last slot. */
 const SLOTS = 64;
 
 /** Counts of one operation since the start. */
@@ -17,7 +17,7 @@ export class OperationCounters {
   readonly #errors = new Float64Array(SLOTS);
   readonly #ns = new Float64Array(SLOTS);
 
-  /** For SessionHooks. */
+  /** To be used as SessionHooks.answered. */
   count(opcode: number, error: number, ns: number): void {
     const slot = Math.min(opcode, SLOTS - 1);
     this.#answered[slot] = (this.#answered[slot] ?? 0) + 1;

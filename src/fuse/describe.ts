@@ -1,4 +1,4 @@
-/** Requests in words, for traces and for rules that pick some out: operation, path, arguments. */
+/** Requests as text, for traces and fault rules: operation, path, arguments. */
 import type { FileSystem } from "./file-system.ts";
 import {
   CreateIn,
@@ -14,7 +14,7 @@ import {
 import { Opcode, opcodeName, SetattrValid } from "./opcodes.ts";
 import type { FuseRequest } from "./request.ts";
 
-/** Bytes in front of a name, for the operations that have one. */
+/** Offset of the (first) name in the body, for the operations that have one. */
 const NAME_AT: ReadonlyMap<number, number> = new Map([
   [Opcode.LOOKUP, 0],
   [Opcode.MKNOD, MknodIn.size],
@@ -26,7 +26,7 @@ const NAME_AT: ReadonlyMap<number, number> = new Map([
   [Opcode.CREATE, CreateIn.size],
 ]);
 
-/** The path an operation is about, latin1, below the mount; "" is the root. */
+/** The path of a request, latin1, relative to the mount; "" is the root. */
 export function pathOfRequest(request: FuseRequest, fs: FileSystem): string {
   const at = NAME_AT.get(request.opcode);
   return fs.describe(request.node, at === undefined ? undefined : request.name(at));
@@ -55,7 +55,7 @@ function setattrText({ body }: FuseRequest): string {
     .join(" ");
 }
 
-/** Arguments besides the path; "" when there are none. The row's length was checked before. */
+/** Arguments besides the path, or "". The body's length was checked against the row before. */
 function argumentsText(request: FuseRequest, fs: FileSystem): string {
   const { body } = request;
   switch (request.opcode) {
@@ -87,7 +87,7 @@ export interface DescribedRequest {
   readonly uid: number;
 }
 
-/** `write` `storage.cfg` `offset=0 size=12`; to be called before the request is performed. */
+/** `write`, `storage.cfg`, `offset=0 size=12`. Call it before the request is performed. */
 export function describeRequest(request: FuseRequest, fs: FileSystem): DescribedRequest {
   return {
     operation: opcodeName(request.opcode),

@@ -1,16 +1,16 @@
 /**
- * How long the device is polled after an answer, before the thread sleeps. A process that works on
- * the mount sends its next request within microseconds of the answer; a sleep until then costs two
- * system calls of the event loop, the way through a socket pair, and the wake-up of a processor.
- * A poll that finds nothing pauses polling: for 1 request, then for 2, 4 ... 64.
+ * How long the device is polled after an answer before the thread sleeps. A process that works on
+ * the mount sends its next request within microseconds of the answer; sleeping until then costs two
+ * system calls of the event loop, a detour through a socket pair, and a processor's wake-up.
+ * After a poll that finds nothing, the next 1, 2, 4 ... 64 requests are not polled for.
  */
 import { availableParallelism } from "node:os";
 
-/** Most requests without a poll. */
+/** Most requests in a row that are not polled for. */
 const MOST_SKIPPED = 64;
 
 export class DevicePoll {
-  /** Of one poll; 0: never. With one processor a poll would keep the caller from asking. */
+  /** Nanoseconds of one poll; 0: never. On one processor, polling would keep the caller waiting. */
   readonly #ns: number;
   #pause = 0;
   #skipped = 0;
@@ -19,7 +19,7 @@ export class DevicePoll {
     this.#ns = availableParallelism() > 1 ? ns : 0;
   }
 
-  /** The length of the poll that is due now, in nanoseconds; 0: none. */
+  /** Nanoseconds to poll now; 0: do not poll. */
   take(): number {
     if (this.#skipped < this.#pause) {
       this.#skipped++;
@@ -28,7 +28,7 @@ export class DevicePoll {
     return this.#ns;
   }
 
-  /** A poll of `ns` has ended: with a request (`found`), or without. */
+  /** Records a poll of `ns`; `found`: it ended with a request. */
   ended(ns: number, found: boolean): void {
     if (ns === 0) return;
     this.#skipped = 0;

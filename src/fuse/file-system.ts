@@ -1,17 +1,17 @@
 /**
- * What a FUSE session asks of a file system. Nodes are numbers (the root is 1); a node that was
- * given out by an answer stays valid until it is forgotten as often. Results are values or negative
- * Errno numbers; a changing operation may answer later, by a promise, without blocking others.
+ * What a FUSE session requires of a file system. Nodes are numbers (the root is 1). Each lookup
+ * adds 1 to a node's count, and a node stays valid until FORGET has taken off as many. Results are
+ * values or negative Errno numbers; a change may return a promise, and others go on meanwhile.
  */
 import type { Errno } from "../base/errno.ts";
 
 /** The root directory's node id (FUSE_ROOT_ID). */
 export const ROOT_NODE = 1;
 
-/** Now or later. */
+/** A result that is there now, or a promise of it. */
 export type Eventual<T> = T | Promise<T>;
 
-/** stat(2) of a node, and how long the kernel may keep it. */
+/** stat(2) of a node, and how long the kernel may cache it. */
 export interface Attributes {
   /** Node id and st_ino. */
   readonly node: number;
@@ -23,22 +23,22 @@ export interface Attributes {
   readonly size: number;
   /** Unix seconds: atime, mtime and ctime. */
   readonly mtime: number;
-  /** Seconds that name and attributes stay valid in the kernel; 0 asks each time. */
+  /** Seconds the kernel may cache name and attributes; 0: it asks each time. */
   readonly validSeconds: number;
 }
 
-/** Who asks, and for how long an answer is waited for. */
+/** The process that sent a request, and the signal that ends its wait. */
 export interface Requester {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
-  /** The kernel's number of the request: the same when it is sent again after a take-over. */
+  /** The kernel's `unique`: unchanged when the request is sent again after a take-over. */
   readonly request: number;
-  /** Aborted when the waiting process was interrupted and the request is older than a second. */
+  /** Aborted when the process was interrupted (FUSE_INTERRUPT) and the request is 1 s old. */
   readonly signal: AbortSignal;
 }
 
-/** SETATTR: only what is to change. `mtime` (u32 seconds) only when both times were given. */
+/** SETATTR: undefined stays as it is. `mtime` (u32 seconds) is set only if atime was given too. */
 export interface AttributeChange {
   readonly mode: number | undefined;
   readonly uid: number | undefined;
@@ -50,16 +50,16 @@ export interface AttributeChange {
 /** An open file or directory. */
 export interface Opened {
   readonly handle: number;
-  /** Past the page cache (FOPEN_DIRECT_IO). */
+  /** FOPEN_DIRECT_IO: reads and writes bypass the page cache. */
   readonly direct: boolean;
 }
 
-/** A node that was made and opened at once. */
+/** A file that was created and opened by one request. */
 export interface Created extends Opened {
   readonly attributes: Attributes;
 }
 
-/** Takes one entry of a listing; false when it did not fit, and the listing goes on later. */
+/** Takes one entry of a listing; false: no room, the next READDIR continues with this entry. */
 export type AddEntry = (name: string, node: number, type: number, offset: number) => boolean;
 
 /** statfs(2). */
@@ -72,7 +72,7 @@ export interface FileSystemFigures {
   readonly nameLength: number;
 }
 
-/** Names are latin1, one character per byte. `written` bytes are good only during the call. */
+/** Names are latin1, one character per byte. `written` is valid only during the call. */
 export interface FileSystem {
   /** Counts one lookup of the node. */
   lookup(parent: number, name: string): Attributes | Errno;
@@ -93,15 +93,15 @@ export interface FileSystem {
   read(node: number, handle: number, offset: number, size: number): Uint8Array | Errno;
   /** Bytes written. */
   write(node: number, at: WriteAt, written: Uint8Array, by: Requester): Eventual<number>;
-  /** Everything that was answered is on disk as fsync(2) wants it. */
+  /** Puts every change that was answered on the disk (fsync(2)). */
   fsync(): 0 | Errno;
   release(node: number, handle: number): void;
   opendir(node: number): Opened | Errno;
-  /** Entries behind `offset` (0: from the start). */
+  /** Lists the entries after `offset` (0: from the start). */
   readdir(node: number, handle: number, offset: number, add: AddEntry): 0 | Errno;
   releasedir(node: number, handle: number): void;
   statfs(): FileSystemFigures;
-  /** A path for people: of the node, or of `name` in it. Made only for logs and traces. */
+  /** The path of the node, or of `name` in it, for logs and traces. */
   describe(node: number, name?: string): string;
 }
 

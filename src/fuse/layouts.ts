@@ -5,7 +5,7 @@
  */
 import { i32, prefix, struct, u16, u32, u53 } from "../wire/struct.ts";
 
-/** fuse_in_header: what every request begins with. */
+/** fuse_in_header: the start of every request. */
 export const InHeader = struct({
   length: u32,
   opcode: u32,
@@ -20,7 +20,7 @@ export const InHeader = struct({
   padding: u16,
 });
 
-/** fuse_out_header: what every answer begins with; `error` is 0 or a negative errno. */
+/** fuse_out_header: the start of every answer; `error` is 0 or a negative errno. */
 export const OutHeader = struct({ length: u32, error: i32, uniqueLow: u32, uniqueHigh: u32 });
 
 const ATTRIBUTES = {
@@ -42,7 +42,7 @@ const ATTRIBUTES = {
   flags: u32,
 } as const;
 
-/** fuse_entry_out, fuse_attr within. */
+/** fuse_entry_out, with its fuse_attr. */
 export const EntryOut = struct({
   node: u53,
   generation: u53,
@@ -53,7 +53,7 @@ export const EntryOut = struct({
   ...ATTRIBUTES,
 });
 
-/** fuse_attr_out, fuse_attr within. */
+/** fuse_attr_out, with its fuse_attr. */
 export const AttributesOut = struct({
   valid: u53,
   validNs: u32,
@@ -102,7 +102,7 @@ export const SetattrIn = struct({
   size: u53,
   lockOwner: u53,
   atime: u53,
-  /** Seconds, signed in the kernel: the low word is what pmxcfs keeps. */
+  /** Signed 64-bit seconds in the kernel; pmxcfs keeps the low word. */
   mtimeLow: u32,
   mtimeHigh: u32,
   ctime: u53,
@@ -153,7 +153,7 @@ export const WriteIn = struct({
 });
 export const WriteOut = struct({ size: u32, padding: u32 });
 
-/** fuse_kstatfs, whose end is reserved. */
+/** fuse_kstatfs; its last fields are reserved. */
 export const StatfsOut = struct({
   blocks: u53,
   blocksFree: u53,
@@ -170,7 +170,7 @@ export const StatfsOut = struct({
 });
 
 export const ForgetIn = struct({ lookups: u53 });
-/** Followed by `count` times a ForgetOne. */
+/** Followed by `count` ForgetOne. */
 export const BatchForgetIn = struct({ count: u32, padding: u32 });
 export const ForgetOne = struct({ node: u53, lookups: u53 });
 export const InterruptIn = struct({ uniqueLow: u32, uniqueHigh: u32 });

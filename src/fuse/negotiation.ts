@@ -1,7 +1,7 @@
 /**
- * INIT: what the kernel offers, what this server takes (as libfuse 2.9 does for pmxcfs,
- * and what is safe beyond it). Sizes of writes decide version numbers, so max_write stays 128 KiB
- * and the kernel's writeback cache and larger pages are never taken.
+ * INIT: from the features that the kernel offers, this server takes those that libfuse 2.9 takes
+ * for pmxcfs, and some more that are safe. Each WRITE makes a version, so max_write stays 128 KiB,
+ * and the writeback cache and larger requests (max_pages) are never taken.
  */
 import { Errno } from "../base/errno.ts";
 import type { Answer } from "./answer.ts";
@@ -13,13 +13,13 @@ import type { Span } from "../wire/struct.ts";
 const MAX_WRITE_BYTES = 128 * 1024;
 
 /**
- * The largest request: 4096 bytes, as the kernel requires them, for the head, and a whole WRITE.
+ * The largest request: a whole WRITE, and 4096 bytes for its headers, which the kernel requires.
  */
 export const REQUEST_BYTES = 4096 + MAX_WRITE_BYTES;
 
-/** fuse_init_in of kernels before 7.6, and what must be there at least. */
+/** Bytes of fuse_init_in without `flags2`; a shorter one is EINVAL. */
 const SHORT_INIT_IN = 16;
-/** fuse_init_out as kernels before 7.23 want it. */
+/** Bytes of fuse_init_out for protocol versions before 7.23. */
 const SHORT_INIT_OUT = 24;
 
 const WANTED =
@@ -30,18 +30,18 @@ const WANTED =
   InitFlag.INIT_EXT;
 const WANTED2 = InitFlag2.HAS_RESEND | InitFlag2.REQUEST_TIMEOUT;
 
-/** What was agreed on. */
+/** The result of the negotiation. */
 export interface Negotiated {
   readonly minor: number;
-  /** After a take-over the kernel sends unanswered requests again when asked (NOTIFY_RESEND). */
+  /** The kernel obeys NOTIFY_RESEND: after a take-over it sends unanswered requests again. */
   readonly canResend: boolean;
-  /** The kernel ends the connection when a request is not answered within this; 0: it does not. */
+  /** The kernel aborts the connection when a request is unanswered for longer; 0: it does not. */
   readonly requestTimeoutSeconds: number;
 }
 
 /**
- * Answers INIT. "again": the kernel is newer than version 7, which it will speak next. EPROTO: it
- * is older than 7.
+ * Answers INIT. "again": the kernel's major version is above 7, and it will send INIT again with 7.
+ * EPROTO: it is below 7. EINVAL: the request is too short.
  */
 export function negotiate(
   body: Span,

@@ -1,9 +1,9 @@
 /** Numbers of the kernel's FUSE protocol (linux/fuse.h): operations, flags, version. */
 
-/** The protocol version this server speaks; the kernel's own is used when it is older. */
+/** The protocol version this server speaks; with an older kernel, the kernel's. */
 export const FUSE_VERSION = { major: 7, minor: 45 } as const;
 
-/** Below this minor version INIT's answer is 24 bytes long. */
+/** Below this minor version the answer to INIT has 24 bytes. */
 export const FIRST_LONG_INIT_MINOR = 23;
 
 /** enum fuse_opcode. */
@@ -67,7 +67,7 @@ export function opcodeName(opcode: number): string {
   return NAMES.get(opcode) ?? `operation ${opcode}`;
 }
 
-/** Flags of INIT. */
+/** Flags of INIT, the lower 32 bits. */
 export const InitFlag = {
   ASYNC_READ: 1 << 0,
   EXPORT_SUPPORT: 1 << 4,
@@ -85,7 +85,7 @@ export const InitFlag2 = {
   REQUEST_TIMEOUT: 1 << 10,
 } as const;
 
-/** FATTR_*: which parts of SETATTR are meant. */
+/** FATTR_*: which attributes SETATTR sets. */
 export const SetattrValid = {
   MODE: 1 << 0,
   UID: 1 << 1,
@@ -99,12 +99,12 @@ export const SetattrValid = {
 /** FUSE_GETATTR_FH. */
 export const GETATTR_HANDLE = 1;
 
-/** FOPEN_DIRECT_IO: reads and writes come as they are asked, past the page cache. */
+/** FOPEN_DIRECT_IO: reads and writes bypass the page cache. */
 export const OPEN_DIRECT_IO = 1;
 
-/** FUSE_NOTIFY_INC_EPOCH (Linux 6.16): the kernel asks anew for every name it has cached. */
+/** FUSE_NOTIFY_INC_EPOCH (Linux 6.16): the kernel looks every cached name up again. */
 export const NOTIFY_INC_EPOCH = 8;
-/** FUSE_NOTIFY_RESEND: the kernel sends again what was read and not answered. */
+/** FUSE_NOTIFY_RESEND: the kernel sends the requests again that were read but not answered. */
 export const NOTIFY_RESEND = 7;
 
 /** FUSE_UNIQUE_RESEND, in the upper word of `unique`: a request that is sent again. */

@@ -1,7 +1,7 @@
 /**
- * The operations a file system answers, one row each: how many bytes the kernel must have sent,
- * how they are decoded and asked, how the result is encoded. What has no row is answered ENOSYS,
- * which tells the kernel not to ask again (flush, xattr, lseek) or makes the call fail (symlink).
+ * The operations of a file system, one row each: how many bytes the request must have, how it is
+ * decoded and passed on, how the result is encoded. An opcode without a row is answered ENOSYS:
+ * the kernel does not send it again (flush, xattr, lseek), or the call fails (symlink).
  */
 import { Errno } from "../base/errno.ts";
 import type { Answer } from "./answer.ts";
@@ -32,18 +32,18 @@ import {
 import { GETATTR_HANDLE, Opcode, SetattrValid } from "./opcodes.ts";
 import type { FuseRequest } from "./request.ts";
 
-/** One operation. `T` is what the file system gives back when it is no errno. */
+/** One operation. `T` is the file system's result when it is not an errno. */
 interface Row<T> {
-  /** Bytes behind the header, at least; fewer are answered EINVAL. */
+  /** Least bytes of the body; fewer are answered EINVAL. */
   readonly bytes: number;
-  /** Asks the file system. `by` is set for changes, which may wait. */
+  /** Calls the file system. `by` is real only in rows with `changes`. */
   ask(fs: FileSystem, request: FuseRequest, by: Requester, answer: Answer): Eventual<T | number>;
   encode(answer: Answer, result: T): void;
-  /** Changes something: may be answered later, and is asked with a requester. */
+  /** It changes the tree: its result may be a promise, and `by` is the process that sent it. */
   readonly changes?: boolean;
 }
 
-/** Operation rows take any result: each row encodes what it asked for. */
+/** A row of the table. The result's type is erased: a row encodes only its own results. */
 export type Operation = Row<never>;
 
 const nothing = (answer: Answer): void => answer.empty();
@@ -72,7 +72,7 @@ function changeOf({ body }: FuseRequest): AttributeChange {
   };
 }
 
-/** Asks with one name; EINVAL without one. */
+/** Calls `ask` with the name at `from`; EINVAL when there is none. */
 function named<T>(request: FuseRequest, from: number, ask: (name: string) => T): T | Errno {
   const name = request.name(from);
   return name === undefined ? Errno.EINVAL : ask(name);
@@ -211,7 +211,7 @@ const RELEASE: Row<0> = {
   encode: nothing,
 };
 
-/** FSYNC and FSYNCDIR. */
+/** For FSYNC and FSYNCDIR. */
 const FSYNC: Row<0> = {
   bytes: 0,
   ask: (fs) => fs.fsync(),

@@ -1,20 +1,20 @@
 /**
- * A request as it lies in the device's memory, and the readers of what follows its header. A
- * request is good until the next one is read: what must outlive that is copied.
+ * A request in the device's memory, and readers of its body. It is valid until the next one is
+ * read: copy what is needed longer.
  */
 import type { Requester } from "./file-system.ts";
 import { InHeader } from "./layouts.ts";
 import { UNIQUE_RESEND } from "./opcodes.ts";
 import { spanOf, type Span } from "../wire/struct.ts";
 
-/** The two words of `unique` as one number, the same when the request is sent again. */
+/** The two words of `unique` as one number, without the bit of a request that is sent again. */
 export function requestNumber(low: number, high: number): number {
   return low + (high & ~UNIQUE_RESEND & 0x1f_ffff) * 2 ** 32;
 }
 
-/** The request under way. One object per session, filled anew for each request. */
+/** The current request. One object per session, refilled for each request. */
 export class FuseRequest {
-  /** Of the whole memory; `at` and `size` are the body's, behind the header. */
+  /** The device's memory; `at` and `size` are those of the body, which follows the header. */
   readonly body: Span;
   readonly #header: Span;
   opcode = 0;
@@ -27,7 +27,7 @@ export class FuseRequest {
     this.body = { ...memory };
   }
 
-  /** Takes the header of the `length` bytes that were read; false when it lies about its length. */
+  /** Decodes the header of `length` bytes; false when it states another length. */
   take(length: number): boolean {
     const header = this.#header;
     if (length < InHeader.size) return false;
@@ -36,12 +36,12 @@ export class FuseRequest {
     this.uniqueHigh = InHeader.read.uniqueHigh(header);
     this.node = InHeader.read.node(header);
     this.body.at = InHeader.size;
-    // Extensions (security contexts, groups) are never asked for; they would follow the names.
+    // Extensions (security contexts, groups) follow the names; INIT never asked for them.
     this.body.size = length - InHeader.size - 8 * InHeader.read.extensions(header);
     return InHeader.read.length(header) === length && this.body.size >= 0;
   }
 
-  /** The request in memory of its own. */
+  /** A copy in its own memory. */
   copy(): FuseRequest {
     const { bytes, at, size } = this.body;
     const copied = new FuseRequest(spanOf(Buffer.from(bytes.subarray(0, at + size))));
@@ -49,7 +49,7 @@ export class FuseRequest {
     return copied;
   }
 
-  /** `unique` as one number: its words count up and stay below 2^53. */
+  /** `unique` as one number; the kernel counts it up from 0, so it stays below 2^53. */
   get number(): number {
     return requestNumber(this.uniqueLow, this.uniqueHigh);
   }
@@ -66,7 +66,7 @@ export class FuseRequest {
     return InHeader.read.gid(this.#header);
   }
 
-  /** The NUL-terminated name that begins `from` bytes into the body; undefined without its NUL. */
+  /** The NUL-terminated name at `from` in the body; undefined if empty or without its NUL. */
   name(from: number): string | undefined {
     const { bytes, at, size } = this.body;
     const start = at + from;
@@ -75,16 +75,16 @@ export class FuseRequest {
     return nul <= 0 ? undefined : bytes.toString("latin1", start, start + nul);
   }
 
-  /** Body bytes from `from` on, as a view. */
+  /** A view of the body from `from` on. */
   rest(from: number): Buffer {
     return this.body.bytes.subarray(this.body.at + from, this.body.at + this.body.size);
   }
 }
 
-/** Milliseconds a request may take before an interrupt ends it: a younger one is let finish. */
+/** An interrupt ends a request no earlier than this: younger ones may still finish. */
 const INTERRUPTIBLE_AFTER_MS = 1000;
 
-/** Who asked, kept beyond the request's memory; the signal is made only for who waits. */
+/** The process that asked, copied from the request. The AbortSignal is made on first use. */
 export class Asker implements Requester {
   readonly pid: number;
   readonly uid: number;
@@ -112,7 +112,7 @@ export class Asker implements Requester {
     return performance.now() - this.#sinceMs;
   }
 
-  /** The process that waits got a signal: the wait ends, when it is a second old. */
+  /** FUSE_INTERRUPT: aborts the signal once the request is INTERRUPTIBLE_AFTER_MS old. */
   interrupt(): void {
     if (this.#interrupted) return;
     this.#interrupted = true;
@@ -120,7 +120,7 @@ export class Asker implements Requester {
     this.#timer = setTimeout(() => this.#controller?.abort(), wait);
   }
 
-  /** It was answered. */
+  /** The request was answered: a later interrupt has no effect. */
   done(): void {
     clearTimeout(this.#timer);
   }

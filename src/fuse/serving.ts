@@ -1,6 +1,6 @@
 /**
- * A mounted session in the event loop: woken when the kernel has requests, served in turns, ended
- * by an unmount or an abort. Owns the device and its watch.
+ * Serves a mounted session from the event loop: wakes when the kernel has requests, serves them in
+ * turns, ends after an unmount or an abort. Owns the device and its watch.
  */
 import type { FuseDevice } from "../platform/fuse-device.ts";
 import { wakeOn, type Wake, type WakeKind } from "../platform/fuse-wake.ts";
@@ -9,9 +9,9 @@ import type { Session } from "./session.ts";
 export interface ServingOptions {
   readonly device: FuseDevice;
   readonly session: Session;
-  /** The way of waking; the best that works unless given. */
+  /** How the loop is woken; default: the best way that works. */
   readonly wake?: WakeKind | undefined;
-  /** The mount is gone: unmounted by somebody, or its connection aborted. Not called by `close`. */
+  /** Called when the mount was unmounted or its connection aborted; not called by `close`. */
   readonly ended: () => void;
 }
 
@@ -28,18 +28,18 @@ export class Serving {
     this.#ended = ended;
   }
 
-  /** Serves from now on; a string says why the device cannot be watched. */
+  /** Starts serving; a string says why the device cannot be watched. */
   static async start(options: ServingOptions): Promise<Serving | string> {
     const serving = new Serving(options);
     const wake = await wakeOn(options.device.fd, () => serving.#turn(), options.wake);
     if (typeof wake === "string") return wake;
     serving.#wake = wake;
-    // What came before the watch was there has no other wake-up.
+    // No wake-up comes for requests that arrived before the watch.
     serving.#turn();
     return serving;
   }
 
-  /** How the loop is woken. */
+  /** How the loop is woken; undefined before `start` is done. */
   get wakeKind(): WakeKind | undefined {
     return this.#wake?.kind;
   }
@@ -66,7 +66,7 @@ export class Serving {
     this.#device[Symbol.dispose]();
   }
 
-  /** Stops serving and leaves the device open, for the server that takes it over. */
+  /** Stops serving and leaves the device open for the server that takes over; its descriptor. */
   release(): number {
     if (!this.#closed) {
       this.#closed = true;

@@ -1,6 +1,6 @@
 /**
- * A FUSE session on one device: reads requests, asks the file system, writes answers. Nothing a
- * kernel or a process behind it sends ends the session but an unmount or an abort (ENODEV).
+ * A FUSE session on one device: reads requests, calls the file system, writes answers. Only an
+ * unmount or an abort (ENODEV) ends the session; no request does, however malformed.
  * Requests are answered in the order in which they are read, except changes that wait.
  */
 import { Errno, errnoText } from "../base/errno.ts";
@@ -18,21 +18,21 @@ import { Asker, FuseRequest, requestNumber } from "./request.ts";
 
 /** Requests read in one turn of the event loop. */
 const REQUESTS_PER_TURN = 64;
-/** A turn ends after this, whatever is still there: other sockets and timers get theirs. */
+/** Longest turn: what is left is served in the next one, after other sockets and timers. */
 const TURN_NS = 1_500_000;
-/** One poll for the next request. */
+/** Longest poll for the next request. */
 const POLL_NS = 20_000;
 
 /**
- * Watches or changes what a session does. Each is called for every operation, so it is quick; it
- * may be set and removed while the session runs.
+ * Watches or changes what a session does. Hooks run for every operation, so they must be quick;
+ * they may be set and removed while the session runs.
  */
 export interface SessionHooks {
-  /** An operation was answered: 0 or an errno, and the time since it was read. */
+  /** After an answer: 0 or an errno, and the time since the request was read. */
   answered?(opcode: number, error: number, ns: number): void;
-  /** Before the file system is asked; an errno is answered instead, a promise waited for. */
+  /** Before the file system is called. An errno is answered instead; a promise delays the call. */
   intercept?(request: FuseRequest, fs: FileSystem): number | Promise<number>;
-  /** Before the file system is asked: what a trace shows of it; the function gets the result. */
+  /** Before the file system is called; the function that it returns is called with the result. */
   trace?(request: FuseRequest, fs: FileSystem): (error: number, ns: number) => void;
 }
 
@@ -40,14 +40,14 @@ export interface SessionOptions {
   readonly device: FuseDevice;
   readonly fileSystem: FileSystem;
   readonly log: Log;
-  /** The kernel ends the connection when a request waits longer than this; 0: never. */
+  /** The kernel aborts the connection when a request waits longer than this; 0: never. */
   readonly requestTimeoutSeconds: number;
-  /** What was agreed on by the server that had this device before. */
+  /** At a take-over: what INIT agreed on when the device was opened. */
   readonly negotiated?: Negotiated;
   readonly hooks?: SessionHooks;
-  /** False while others have a use for the thread when there is no request; true unless given. */
+  /** False while the thread has other work, so that it must not poll; default: always true. */
   readonly mayPoll?: () => boolean;
-  /** INIT was answered: `negotiated` is set. */
+  /** Called when INIT was answered and `negotiated` is set. */
   readonly initialized?: () => void;
 }
 
@@ -55,7 +55,7 @@ export interface SessionOptions {
 export interface PendingOperation {
   readonly opcode: number;
   readonly asker: Asker;
-  /** For people, made when it began to wait. */
+  /** For logs; the path when the wait began. */
   readonly path: string;
 }
 
@@ -87,7 +87,7 @@ export class Session {
     this.#negotiated = options.negotiated;
   }
 
-  /** What was agreed on with the kernel; undefined before INIT. */
+  /** The result of INIT; undefined before it. */
   get negotiated(): Negotiated | undefined {
     return this.#negotiated;
   }
@@ -107,8 +107,8 @@ export class Session {
   }
 
   /**
-   * Serves what is there, for a turn at most. "more": the turn ended first; "idle": all is read;
-   * "ended": the file system is unmounted, or its connection was aborted.
+   * Serves waiting requests for one turn. "more": the turn ended first; "idle": none is left;
+   * "ended": the file system was unmounted, or its connection aborted.
    */
   drain(): "more" | "idle" | "ended" {
     if (this.#ended) return "ended";
@@ -128,8 +128,8 @@ export class Session {
   }
 
   /**
-   * At a take-over, before anything is read: has the kernel send again what was read and not
-   * answered. It does not know by whom: what this session has read comes again, too.
+   * Has the kernel send unanswered requests again. Call it at a take-over before the first read:
+   * the kernel does not know which server read a request, and would resend this session's as well.
    */
   resend(): void {
     const result = this.#notify(NOTIFY_RESEND);
@@ -137,16 +137,16 @@ export class Session {
   }
 
   /**
-   * The tree changed behind the kernel's back: names and attributes it has cached are asked for
-   * anew. Takes no lock in the kernel, so it may be called while a request waits. Before Linux 6.16
-   * it does nothing: what is cached there is a second old at most.
+   * The tree changed without the kernel's knowledge: invalidates the names and attributes that it
+   * caches. Takes no lock in the kernel, so it may be called while a request waits. Does nothing
+   * before Linux 6.16: there, cached names are up to 1 s old.
    */
   expireNames(): void {
     if (this.#ended || !this.#canExpire) return;
     if (this.#notify(NOTIFY_INC_EPOCH) < 0) this.#canExpire = false;
   }
 
-  /** A notification without a body: its code stands where an answer has its error. */
+  /** Sends a notification without a body; the header's `error` field holds its code. */
   #notify(code: number): number {
     const head = Buffer.alloc(OutHeader.size);
     const span = spanOf(head);
@@ -165,7 +165,7 @@ export class Session {
   #serve(length: number): void {
     const request = this.#request;
     if (!request.take(length)) {
-      // Nothing in it can be believed but, when there is a header, whom to answer.
+      // Only `unique` is used, if there is a whole header: the caller gets EIO.
       this.#log.warn(`malformed request of ${length} bytes from the kernel`);
       if (length >= InHeader.size) this.#send(request.uniqueLow, request.uniqueHigh, Errno.EIO);
       return;
@@ -179,7 +179,7 @@ export class Session {
     else this.#perform(request, row);
   }
 
-  /** Requests of the protocol itself; those but INIT have no answer. */
+  /** Handles the protocol's own requests; of these, only INIT and DESTROY are answered. */
   #serveControl(request: FuseRequest): boolean {
     switch (request.opcode) {
       case Opcode.INIT:
@@ -223,7 +223,7 @@ export class Session {
     }
   }
 
-  /** Answered requests are not pending: a late interrupt matches none. */
+  /** An interrupt of a request that was answered meanwhile finds nothing pending. */
   #interrupt({ body }: FuseRequest): void {
     if (body.size < InterruptIn.size) return;
     const { uniqueLow, uniqueHigh } = InterruptIn.read;
@@ -246,7 +246,7 @@ export class Session {
     this.#conclude(request, row, { result, since, traced });
   }
 
-  /** Asks the file system; what it throws is a bug of ours, and this call's EIO. */
+  /** Calls the file system. An exception is a bug: it is logged, and the request gets EIO. */
   #ask(request: FuseRequest, row: Operation, from: FuseRequest): unknown {
     const by = row.changes === true ? new Asker(from) : NOBODY;
     try {
@@ -289,7 +289,7 @@ export class Session {
     }
   }
 
-  /** A request that an interception delays outlives its memory. */
+  /** A delayed request is copied: its memory is reused by the next read. */
   #performLater(request: FuseRequest, row: Operation, early: Promise<number>): void {
     const copy = request.copy();
     const asking = early.then((error) => (error < 0 ? error : this.#ask(copy, row, copy)));
@@ -318,13 +318,13 @@ export class Session {
     const answer = this.#answer;
     answer.seal(uniqueLow, uniqueHigh, error);
     const result = this.#device.answer(answer.bytes, answer.size, answer.content);
-    // ENOENT: the requesting process was killed. ENODEV: unmounted, the next read says so.
+    // ENOENT: the calling process was killed. ENODEV: unmounted; the next read reports it.
     if (result >= 0 || result === Errno.ENOENT || result === Errno.ENODEV) return;
     this.#log.error(`the kernel refused an answer: ${errnoText(result)}`);
   }
 }
 
-/** What an answer needs of a request. */
+/** The part of a request that its answer needs. */
 type Unanswered = Pick<FuseRequest, "opcode" | "uniqueLow" | "uniqueHigh">;
 
 interface Outcome {
@@ -333,5 +333,5 @@ interface Outcome {
   readonly traced: ((error: number, ns: number) => void) | undefined;
 }
 
-/** Operations that change nothing are not asked on anybody's behalf, and never wait. */
+/** The requester of operations that change nothing: they check no caller and never wait. */
 const NOBODY = { pid: 0, uid: 0, gid: 0, request: 0, signal: new AbortController().signal };

@@ -1,12 +1,12 @@
 /**
- * Answers changes of the mount that the previous server stored but did not answer: such a change
- * gets the answer it would have got, and is not made a second time.
+ * Answers changes of the mount that the previous server stored but did not answer: they get the
+ * answer that server owed, and are not made twice.
  */
 import type { Errno } from "../../base/errno.ts";
 import type { Replicator, Requester } from "../replication/replicator.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 
-/** Knows what was stored: ChangeLedger. */
+/** The changes the previous server stored (ChangeLedger). */
 export interface StoredChanges {
   wasStored(request: number): boolean;
 }

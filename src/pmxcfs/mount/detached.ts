@@ -1,20 +1,23 @@
 /**
- * Files that were removed or replaced while they were open: processes that have them open go on
- * with their content, which is in memory only. C renames them to .fuse_hidden instead, visible to
- * all and left behind by a crash.
+ * Files that were removed or replaced while open: processes that have them open still read and
+ * write their content, which is in memory only. The C server renames such a file to .fuse_hidden
+ * instead, which everyone sees and a crash leaves in the tree.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
 import type { Node } from "./node-table.ts";
 
-/** What a file's node reads. A file that a C node grew from nothing has a size and no bytes. */
+/**
+ * The content of a file's node. A file that truncate grew from empty on a C node has a size but no
+ * bytes: it reads as zeros.
+ */
 export function contentOf({ detached, entry }: Node): Uint8Array {
   if (detached !== undefined) return detached.bytes;
   const { bytes, size } = entry;
   return bytes.length < size ? new Uint8Array(size) : bytes;
 }
 
-/** Cuts or grows a removed file. ENOENT: a directory; EFBIG: over 1 MiB. */
+/** Truncates or grows a removed file. ENOENT: it is a directory; EFBIG: over 1 MiB. */
 export function resizeDetached(node: Node, size: number): 0 | Errno {
   if (node.entry.kind !== "file") return Errno.ENOENT;
   if (size > CfsLimits.fileBytes) return Errno.EFBIG;
@@ -24,7 +27,7 @@ export function resizeDetached(node: Node, size: number): 0 | Errno {
   return 0;
 }
 
-/** Writes to a removed file: bytes written, or as `resizeDetached`. */
+/** Writes to a removed file: the bytes written, or an errno of `resizeDetached`. */
 export function writeDetached(node: Node, offset: number, written: Uint8Array): number {
   const end = offset + written.length;
   const resized = resizeDetached(node, Math.max(end, contentOf(node).length));

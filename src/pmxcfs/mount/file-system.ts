@@ -1,7 +1,7 @@
 /**
  * /etc/pve: the tree as a file system. Reads come from memory; changes go through the replicator,
- * which stores them (and, in a cluster, has them agreed on) before they are answered. What a call
- * answers is MOUNT's table of operations; what the kernel checks by itself is not checked again.
+ * which stores them (in a cluster, after corosync has ordered them) before they are answered.
+ * docs/mount.md lists the errnos; what the kernel itself checks is not checked again.
  * C counterpart: pmxcfs.c, cfs-plug-memdb.c.
  */
 import { Errno } from "../../base/errno.ts";
@@ -27,14 +27,14 @@ import { contentOf, resizeDetached, writeDetached } from "./detached.ts";
 import { whenDone } from "./eventual.ts";
 import type { GuestClashes } from "./guest-clash.ts";
 import { Handles, NO_HANDLE } from "./handles.ts";
-import { indexBehind, isReachable, listDirectory } from "./listing.ts";
+import { indexAfter, isReachable, listDirectory } from "./listing.ts";
 import { acceptedMode, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
 import { isRemoved, type Node, NodeTable } from "./node-table.ts";
 import { type Special, specialEntries, type SpecialTexts } from "./special.ts";
 
 export interface PveFileSystemOptions {
   readonly memdb: Memdb;
-  /** What changes go through; without quorum it answers EACCES, and modes show it. */
+  /** Makes the changes; without quorum it answers EACCES, and modes lose their write bits. */
   readonly replicator: Pick<Replicator, "propose" | "quorate" | "flush">;
   readonly texts: SpecialTexts;
   readonly clashes: GuestClashes;
@@ -45,14 +45,14 @@ export interface PveFileSystemOptions {
 }
 
 const BLOCK_BYTES = 4096;
-/** As C counts: bytes written and deleted in the same blocks (memdb.h). */
+/** Blocks of statfs, from the C server's limit of the whole tree (memdb.h). */
 const BLOCKS = CfsLimits.treeBytes / BLOCK_BYTES;
-/** statfs(2) says so, although names may have 1024 bytes. */
+/** f_namemax of the C server, although names may have up to 1024 bytes. */
 const NAME_LENGTH = 256;
 
 const NO_SPECIAL: ReadonlyMap<string, Special> = new Map();
 
-/** Seconds that the kernel keeps names and attributes: changes of other nodes show within it. */
+/** Seconds the kernel caches names and attributes; a change by another node is seen after that. */
 const VALID_SECONDS = 1;
 
 export class PveFileSystem implements FileSystem {
@@ -75,7 +75,7 @@ export class PveFileSystem implements FileSystem {
     this.#clashes = options.clashes;
   }
 
-  /** Nodes the kernel knows, and handles that hold something. */
+  /** Number of nodes the kernel knows, and of handles with content. */
   get held(): { readonly nodes: number; readonly handles: number } {
     return { nodes: this.#nodes.size, handles: this.#handles.size };
   }
@@ -85,7 +85,7 @@ export class PveFileSystem implements FileSystem {
     if (special !== undefined) return this.#specialAttributes(special);
     const directory = this.#directory(parent);
     if (typeof directory === "number") return directory;
-    // Asked for by who exports the file system (EXPORT_SUPPORT).
+    // Sent when the file system is exported by NFS (EXPORT_SUPPORT).
     if (name === ".") return this.#given(directory.entry, directory.path);
     if (name === "..") {
       const above = directory.entry.parent ?? directory.entry;
@@ -135,7 +135,7 @@ export class PveFileSystem implements FileSystem {
   }
 
   create(parent: number, name: string, by: Requester): Eventual<Created | Errno> {
-    // Not past the page cache, as C: a mapping of a file that was just made works.
+    // Not direct, as in C: a file that was just created can be mapped (mmap).
     return whenDone(this.#make("create", { parent, name }, by), (made) =>
       typeof made === "number" ? made : { attributes: made, handle: NO_HANDLE, direct: false },
     );
@@ -214,7 +214,7 @@ export class PveFileSystem implements FileSystem {
     const listing = this.#handles.listing(handle, offset, () =>
       listDirectory(this.#nodes, node.entry, special),
     );
-    for (let at = indexBehind(listing, offset); at < listing.length; at++) {
+    for (let at = indexAfter(listing, offset); at < listing.length; at++) {
       const listed = listing[at];
       if (listed === undefined) break;
       if (!add(listed.name, listed.node, listed.type, listed.offset)) break;
@@ -266,7 +266,7 @@ export class PveFileSystem implements FileSystem {
     return this.#specialAt(parent, name) !== undefined;
   }
 
-  /** A directory that is in the tree, its path up to date. */
+  /** A directory of the tree, with its current path. */
   #directory(id: number): Node | Errno {
     const node = this.#nodes.get(id);
     if (node === undefined || isRemoved(node)) return Errno.ENOENT;
@@ -278,7 +278,7 @@ export class PveFileSystem implements FileSystem {
     return typeof directory === "number" ? directory : join(directory.path, name);
   }
 
-  /** Its path may be another one since it was given out; a removed entry keeps its last. */
+  /** Updates the path, which a rename may have changed. A removed entry keeps its last one. */
   #refresh(node: Node): Node {
     if (!isRemoved(node)) node.path = pathOf(node.entry);
     return node;
@@ -313,12 +313,12 @@ export class PveFileSystem implements FileSystem {
       gid: this.#gid,
       size: size ?? special.content().length,
       mtime: 0,
-      // The size of a text must be that of the text which is read next.
+      // Not cached: stat must report the size of the text that the next open makes.
       validSeconds: special.kind === "link" ? VALID_SECONDS : 0,
     };
   }
 
-  /** chmod to the one mode, chown to the owner it has: accepted and not stored. Else EPERM. */
+  /** chmod and chown to the values it already has: accepted, not stored. Anything else: EPERM. */
   #refusesOwnership({ mode, uid, gid }: AttributeChange, path: string): 0 | Errno {
     if (mode !== undefined && (mode & 0o7777) !== acceptedMode(path)) return Errno.EPERM;
     if (uid !== undefined && uid !== 0) return Errno.EPERM;
@@ -379,7 +379,7 @@ export class PveFileSystem implements FileSystem {
     const path = this.#pathAt(place);
     if (typeof path === "number") return path;
     const entry = this.#memdb.find(path);
-    // The kernel has checked the kind; it is another one only when another node was faster.
+    // The kernel has checked the kind; it differs only if another node replaced the entry since.
     if (entry !== undefined && entry.kind !== kind) {
       return kind === "file" ? Errno.EISDIR : Errno.ENOTDIR;
     }
@@ -387,7 +387,7 @@ export class PveFileSystem implements FileSystem {
   }
 }
 
-/** Directories always count 2, also with directories in them, as C has it; removed entries 0. */
+/** st_nlink as in C: 2 for every directory, whatever it contains; 0 for a removed entry. */
 function linksOf(node: Node): number {
   if (isRemoved(node)) return 0;
   return node.entry.kind === "directory" ? 2 : 1;

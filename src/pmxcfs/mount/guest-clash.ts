@@ -1,22 +1,22 @@
-/** Why a guest's configuration is refused: `File exists` does not say where the other one is. */
+/** Logs where the other guest of a number is: `File exists` alone does not say it. */
 import { LogOnce } from "../../base/log-once.ts";
 import type { Log } from "../../base/log.ts";
 import type { GuestNumbers } from "../state/guest-numbers.ts";
 import { guestPath } from "../state/guests.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 
-/** Logs where the number lives when a change was refused with EEXIST for it; each once in a row. */
+/** Logs which file holds a guest's number that a change was refused for; no line twice in a row. */
 export class GuestClashes {
   readonly #numbers: Pick<GuestNumbers, "elsewhere"> | undefined;
   readonly #log: LogOnce;
 
-  /** `numbers`: of the writable tree; undefined where none is, and nothing is refused for one. */
+  /** `numbers`: of the writable tree; undefined without one, when no number is ever refused. */
   constructor(numbers: Pick<GuestNumbers, "elsewhere"> | undefined, log: Log) {
     this.#numbers = numbers;
     this.#log = new LogOnce((line) => log.warn(line));
   }
 
-  /** `command` was answered EEXIST. */
+  /** To be called when `command` was answered EEXIST. */
   refused(command: TreeCommand): void {
     const path = command.kind === "rename" ? command.to : command.path;
     const guest = guestPath(path);

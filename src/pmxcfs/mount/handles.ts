@@ -1,6 +1,6 @@
 /**
- * Open handles that hold something: the text of a special file as it was at open, and the entries
- * of a directory as they were when reading began. Ordinary files need none: their node is enough.
+ * Open handles with content: the text of a special file, made at open, and the entries of a
+ * directory, collected when reading begins. Ordinary files need no handle, only their node.
  */
 
 /** One entry of a listing. */
@@ -9,11 +9,11 @@ export interface Listed {
   readonly node: number;
   /** DT_*. */
   readonly type: number;
-  /** Where the listing goes on behind it; grows within a listing. */
+  /** d_off: a listing continues after this entry when given it. Ascending within a listing. */
   readonly offset: number;
 }
 
-/** The handle of whatever needs none. */
+/** The handle of files that need none. */
 export const NO_HANDLE = 0;
 
 export class Handles {
@@ -21,7 +21,7 @@ export class Handles {
   readonly #listings = new Map<number, readonly Listed[]>();
   #next = 1;
 
-  /** Handles that hold something now. */
+  /** Number of handles with content. */
   get size(): number {
     return this.#texts.size + this.#listings.size;
   }
@@ -32,7 +32,7 @@ export class Handles {
     return handle;
   }
 
-  /** Undefined for a handle that another server gave out. */
+  /** Undefined for a handle of a previous server. */
   text(handle: number | undefined): Uint8Array | undefined {
     return handle === undefined ? undefined : this.#texts.get(handle);
   }
@@ -41,7 +41,7 @@ export class Handles {
     return this.#next++;
   }
 
-  /** The listing of `handle`, made anew when reading begins (`offset` 0) or none is kept. */
+  /** The listing of `handle`; made anew at `offset` 0, or when there is none. */
   listing(handle: number, offset: number, make: () => readonly Listed[]): readonly Listed[] {
     const kept = offset === 0 ? undefined : this.#listings.get(handle);
     if (kept !== undefined) return kept;

@@ -1,7 +1,7 @@
 /**
- * A directory's listing: `.`, `..`, in the root the special entries, then the tree's by node id.
- * Offsets are made from ids, so a listing goes on at the right place also in a server that took
- * the mount over.
+ * A directory's listing: `.`, `..`, in the root the special entries, then the tree's entries by
+ * node id. Offsets are derived from ids, so a server that takes over the mount continues a listing
+ * at the right entry.
  */
 import type { Entry } from "../state/memdb.ts";
 import type { Listed } from "./handles.ts";
@@ -11,16 +11,16 @@ import type { Special } from "./special.ts";
 /** DT_* of readdir(3). */
 const FileType = { UNKNOWN: 0, DIRECTORY: 4, FILE: 8, LINK: 10 } as const;
 
-/** Offsets of tree entries begin here; before are `.`, `..` and the special ones. */
+/** Offsets of tree entries begin here; `.`, `..` and the special entries come before. */
 const FIRST_OFFSET = 64;
 const FIRST_SPECIAL_OFFSET = 3;
 
-/** Names that no path leads to; a foreign database may hold them. */
+/** False for names that no path can contain; a foreign database may hold such names. */
 export function isReachable(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !name.includes("/");
 }
 
-/** `special`: the special entries, for the root; they hide what has their names. */
+/** `special`: the special entries, for the root. They hide entries of the same names. */
 export function listDirectory(
   nodes: NodeTable,
   entry: Entry,
@@ -46,8 +46,8 @@ export function listDirectory(
   return listed.concat(children.toSorted((a, b) => a.offset - b.offset));
 }
 
-/** Index of the first entry of a listing behind `offset`. */
-export function indexBehind(listing: readonly Listed[], offset: number): number {
+/** Index of a listing's first entry whose offset is above `offset`. */
+export function indexAfter(listing: readonly Listed[], offset: number): number {
   let low = 0;
   let high = listing.length;
   while (low < high) {

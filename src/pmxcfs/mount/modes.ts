@@ -1,6 +1,6 @@
 /**
- * Modes as the mount shows them: from path, kind and quorum alone; nothing stores one. C
- * counterpart: pmxcfs.c, cfs_fuse_getattr; cfs-plug-memdb.c, tree_entry_stat.
+ * Modes as the mount shows them: derived from path, kind and quorum, never stored. C counterpart:
+ * pmxcfs.c, cfs_fuse_getattr; cfs-plug-memdb.c, tree_entry_stat.
  */
 import { permissionsOf } from "../state/modes.ts";
 import { pathIsPrivate } from "../state/private-path.ts";
@@ -10,7 +10,7 @@ export const S_IFDIR = 0o040_000;
 export const S_IFREG = 0o100_000;
 export const S_IFLNK = 0o120_000;
 
-/** The only modes that chmod takes: that of a file, whatever the entry is. */
+/** The only mode that chmod accepts: a file's, for directories too. */
 export function acceptedMode(path: string): number {
   return pathIsPrivate(path) ? 0o600 : 0o640;
 }

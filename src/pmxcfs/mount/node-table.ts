@@ -1,25 +1,25 @@
 /**
- * Node ids: what the kernel calls the entries it knows. An id is the entry's inode, so that it
- * outlives a restart of the server that keeps the mount; it is kept until the kernel forgets it,
- * and with it the content of a file that was removed while it was open.
+ * Node ids: the kernel's names for the entries it knows. An id is the entry's inode, so that it
+ * stays valid when another server takes over the mount. A node is kept until the kernel forgets it;
+ * it also holds the content of a file that was removed while open.
  */
 import { ROOT_NODE } from "../../fuse/file-system.ts";
 import type { Entry, Memdb } from "../state/memdb.ts";
 
-/** Special entries have ids from here on. */
+/** First id of the special entries. */
 const FIRST_SPECIAL = 2 ** 52;
-/** Entries whose inode cannot be an id (1 is the root's; negative or huge: a foreign database). */
+/** First id of entries whose inode cannot be one: 1 (the root's id), or negative or huge. */
 const FIRST_ALIAS = 2 ** 51;
 
 /** A node the kernel knows. */
 export interface Node {
   readonly id: number;
   readonly entry: Entry;
-  /** Where it was last seen; of a removed entry, where it was. Latin1. */
+  /** The last known path, latin1; for a removed entry, the one that it had. */
   path: string;
-  /** How often its id was given out. */
+  /** The kernel's lookup count: lookups answered less those forgotten. */
   lookups: number;
-  /** Content of a removed file that was changed since; seen only through open handles. */
+  /** Content of a file that was changed after its removal; seen only through open descriptors. */
   detached: { bytes: Uint8Array; mtime: number } | undefined;
 }
 
@@ -38,17 +38,17 @@ export class NodeTable {
     this.#memdb = memdb;
   }
 
-  /** Nodes the kernel knows. */
+  /** Number of nodes the kernel knows. */
   get size(): number {
     return this.#nodes.size;
   }
 
-  /** The id of a special entry by its place in their list. */
+  /** The id of the special entry at `index` of their list. */
   static specialId(index: number): number {
     return FIRST_SPECIAL + index;
   }
 
-  /** The place of a special entry in their list; below zero for a node of the tree. */
+  /** The index of a special entry in their list; negative for a node of the tree. */
   static specialIndex(id: number): number {
     return id - FIRST_SPECIAL;
   }
@@ -69,16 +69,16 @@ export class NodeTable {
   get(id: number): Node | undefined {
     const known = this.#nodes.get(id);
     if (known !== undefined) return known;
-    // The root needs no lookup; others were given out by the server before this one.
+    // The root needs no lookup. Other unknown ids were given out by the previous server.
     const entry = id === ROOT_NODE ? this.#memdb.root : this.#search(id);
     return entry === undefined ? undefined : this.#add(id, entry);
   }
 
-  /** The node of an entry at `path`, given out once more. */
+  /** The node of an entry at `path`; adds 1 to its lookup count. */
   lookUp(entry: Entry, path: string): Node {
     const id = this.idOf(entry);
     let node = this.#nodes.get(id);
-    // An inode that was taken anew (the database was replaced) is another entry.
+    // When the database was replaced, the inode may belong to another entry.
     if (node === undefined || node.entry !== entry) {
       const lookups = node?.lookups ?? 0;
       node = this.#add(id, entry);

@@ -1,11 +1,11 @@
 /**
- * Entries of the root that are not in the tree: links to this node's directories and texts made
- * when they are opened. C counterpart: cfs-plug-link.c, cfs-plug-func.c.
+ * Entries of the root that are not in the tree: links to this node's directories, and texts that
+ * are made when they are opened. C counterpart: cfs-plug-link.c, cfs-plug-func.c.
  */
 import { Errno } from "../../base/errno.ts";
 import { S_IFLNK, S_IFREG } from "./modes.ts";
 
-/** What the texts are made from. Bytes that were returned are never changed. */
+/** The sources of the texts. Bytes that were returned are never changed. */
 export interface SpecialTexts {
   /** GET_FS_VERSION. */
   version(): Uint8Array;
@@ -26,11 +26,11 @@ export interface SpecialTexts {
 export interface Special {
   readonly name: string;
   readonly kind: "link" | "text";
-  /** A link's target, a text's content; made anew at each call. */
+  /** A link's target or a text's content; texts are made anew at each call. */
   content(): Uint8Array;
-  /** The answer to a write; EIO for all but .debug. */
+  /** Answers a write; EIO for all but .debug. */
   write(offset: number, written: Uint8Array): number;
-  /** The answer to a truncation. */
+  /** Answers a truncation; EIO for all but .debug. */
   truncate(): 0 | Errno;
   /** Type and permission bits. */
   mode(quorate: boolean): number;
@@ -38,7 +38,7 @@ export interface Special {
 
 const ON = Buffer.from("1\n");
 const OFF = Buffer.from("0\n");
-/** Bytes that a write to .debug must begin with, and its answer. */
+/** Bytes of ON and OFF: a write to .debug must begin with one of them, and is answered with 2. */
 const SWITCH_BYTES = 2;
 
 const linkMode = (quorate: boolean): number => S_IFLNK | (quorate ? 0o755 : 0o555);
