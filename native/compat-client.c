@@ -1,7 +1,7 @@
 /*
- * A client in C on the machine's own libqb, for `pmxcfs-ipc compat`: takes the lines of
- * src/tools/compat/protocol.ts on stdin and answers each with one line of JSON. libqb is loaded
- * when it starts, so that building needs none and a machine without it gets a reason.
+ * A C client on the host's own libqb, for `pmxcfs-ipc compat`: reads the lines described in
+ * src/tools/compat/protocol.ts on stdin and answers each with one line of JSON. libqb is loaded at
+ * the start, so that the build does not need it and a host without it gets an error message.
  *
  * compat-client [UID GID]: becomes that user first.
  */
@@ -42,7 +42,7 @@ static struct {
 	int32_t (*is_connected)(qb_ipcc_connection_t *c);
 } qb;
 
-/* The functions of libqb; 0 when one of them is missing. */
+/* Loads libqb; 0 when it or one of the functions is missing. */
 static int load(void)
 {
 	static const char *const names[] = {
@@ -58,7 +58,7 @@ static int load(void)
 		void *found = dlsym(library, names[i]);
 		if (found == NULL)
 			return 0;
-		/* All members are pointers to functions, in this order. */
+		/* The members of `qb` are function pointers in the order of `names`. */
 		memcpy((char *)&qb + i * sizeof found, &found, sizeof found);
 	}
 	return 1;
@@ -81,7 +81,7 @@ static int digit(char c)
 	return c <= '9' ? c - '0' : c - 'a' + 10;
 }
 
-/* The body that a word means, behind the header in out[]; its size. */
+/* Writes the body that a word describes after the header in `out`; returns its size. */
 static size_t body(const char *word)
 {
 	uint8_t *to = out + sizeof(struct qb_ipc_request_header);

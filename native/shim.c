@@ -1,20 +1,20 @@
 /*
- * The one piece of C: what Bun cannot do by itself.
+ * The only C in the server: system calls that Bun does not offer.
  *
- *   sockets     the abstract address in its full 110 bytes, peer credentials (also of others, for
- *               a proxy that root runs), sd_notify datagrams
- *   files       made, given away and removed through descriptors, pages reserved
- *   memory      one reservation per connection, files placed into it (twice, for circular data)
- *   semaphores  waking and waiting on glibc's 64-bit sem_t: glibc's own calls abort on scribbles
- *   epoll       the sockets of a service, and their place in Bun's event loop
- *   waiting     a bounded look at the active rings, a bounded futex wait
- *   processors  leaving the one that a client waits for
- *   fuse        mounting, requests in, answers out, and two ways of being woken for them
- *   guard       a page that vanished (truncated file) costs its connection, not the process
+ *   sockets     abstract addresses of all 110 bytes, peer credentials (and sending those of other
+ *               users, for a proxy that root runs), sd_notify datagrams
+ *   files       created, given to their user and removed through descriptors; pages are reserved
+ *   memory      one reservation per connection, into which files are mapped (ring data twice)
+ *   semaphores  post and wait on glibc's 64-bit sem_t; sem_wait and sem_post may abort the process
+ *               when the client has overwritten the semaphore
+ *   epoll       the sockets of a service, and adding them to Bun's event loop
+ *   polling     a bounded poll of the active rings
+ *   processors  moving off the processor that a client is waiting for
+ *   fuse        mounting, reading requests, writing answers, two ways of waking the loop
+ *   guard       a page that vanished (truncated file) ends its connection, not the process
  *
- * Every function returns a value >= 0 or -errno. No allocation but mmap and what a thread is
- * started with; the guard's table is the only state, because a signal handler has no other way to
- * reach it.
+ * Every function returns a value >= 0 or -errno. Memory comes from mmap, except the arguments of a
+ * thread and of execve. The guard's table is the only state: a signal handler cannot be given any.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -102,7 +102,7 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 		return close_with(fd, errno);
 	if (is_path && chmod(address.sun_path, 0777) < 0)
 		return close_with(fd, errno);
-	/* Accepted sockets inherit it: who sends the set-up message is known by its real ids. */
+	/* Accepted sockets inherit it, so the setup message arrives with the sender's real ids. */
 	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
 		return close_with(fd, errno);
 	if (listen(fd, backlog) < 0)
@@ -110,7 +110,7 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 	return fd;
 }
 
-/* Makes descriptor `to` stand for what `from` stands for; never closes what others still use. */
+/* dup3(2): makes `to` a duplicate of `from`, atomically; retries on EINTR and EBUSY. */
 API int64_t shim_replace(int32_t from, int32_t to)
 {
 	int result;
@@ -158,8 +158,8 @@ API int64_t shim_send(int32_t fd, const void *bytes, int64_t length)
 }
 
 /*
- * Effective ids of this thread alone (glibc's calls would change those of all threads). The real
- * and the saved uid stay: kill(2) looks at those of its target, so nobody else may signal us.
+ * Sets the effective ids of this thread only (glibc's calls change all threads). The real and saved
+ * uid stay: kill(2) checks those of its target, so the other user gains no right to signal us.
  */
 static int set_effective(uid_t uid, gid_t gid)
 {
@@ -169,8 +169,8 @@ static int set_effective(uid_t uid, gid_t gid)
 }
 
 /*
- * As shim_connect, with `uid` and `gid` as this thread's effective ids: the kernel keeps them for
- * the peer's SO_PEERCRED. The gid is set first, and the uid first restored: only root may set it.
+ * As shim_connect, with `uid` and `gid` as this thread's effective ids, which SO_PEERCRED then shows
+ * to the peer. The gid is set before the uid and restored after it: only root may change it.
  */
 API int64_t shim_connect_as(const char *name, int32_t uid, int32_t gid)
 {
@@ -184,15 +184,15 @@ API int64_t shim_connect_as(const char *name, int32_t uid, int32_t gid)
 		result = -errno;
 	else
 		result = shim_connect(name);
-	/* The saved ids never changed, so it cannot fail; going on as another user would be worse. */
+	/* Cannot fail, as the saved ids never changed. Continuing as another user would be worse. */
 	if (set_effective(own_uid, own_gid) != 0)
 		abort();
 	return result;
 }
 
 /*
- * As shim_send, with explicit credentials beside the bytes: what a peer with SO_PASSCRED is told.
- * The ids of this process do not change; CAP_SETUID and CAP_SETGID allow others.
+ * As shim_send, with explicit credentials, which a peer with SO_PASSCRED receives. The ids of this
+ * process do not change. Ids other than its own need CAP_SETUID and CAP_SETGID.
  */
 API int64_t shim_send_as(int32_t fd, const void *bytes, int64_t length, int32_t uid, int32_t gid)
 {
@@ -227,9 +227,9 @@ API int64_t shim_accept(int32_t listener)
 }
 
 /*
- * recvmsg(2) of one sender's bytes, never blocking; their number, 0 at the end of the stream. pid
- * and real ids of the sender go into out[0..2], or pid -1 when the kernel attached none. There is
- * no room for descriptors that were sent along: the kernel closes them.
+ * recvmsg(2), never blocking: the bytes of one sender; 0 is the end of the stream. The sender's pid
+ * and real ids go into out[0..2]; pid -1: the kernel attached none. There is no room for passed
+ * descriptors: the kernel closes them.
  */
 API int64_t shim_receive_from(int32_t fd, void *bytes, int64_t length, int32_t *out)
 {
@@ -261,7 +261,7 @@ API int64_t shim_receive_from(int32_t fd, void *bytes, int64_t length, int32_t *
 	return received;
 }
 
-/* No credentials with further messages: attaching them costs each sender. */
+/* Turns SO_PASSCRED off: attaching credentials costs the sender time. */
 API int64_t shim_stop_credentials(int32_t fd)
 {
 	int off = 0;
@@ -269,7 +269,7 @@ API int64_t shim_stop_credentials(int32_t fd)
 	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)) < 0 ? -errno : 0;
 }
 
-/* recv(2), never blocking; 0 is the end of the stream. Descriptors sent along are not taken. */
+/* recv(2), never blocking; 0 is the end of the stream. Passed descriptors are dropped. */
 API int64_t shim_receive(int32_t fd, void *bytes, int64_t length)
 {
 	ssize_t received = recv(fd, bytes, (size_t)length, MSG_DONTWAIT);
@@ -335,7 +335,7 @@ API int64_t shim_dir_make(int32_t parent, const char *name)
 	return shim_dir_open(parent, name);
 }
 
-/* Makes file `name`, mode 0600, with `size` reserved zero bytes; nothing is left on failure. */
+/* Creates file `name`, mode 0600, with `size` reserved zero bytes; on failure it is removed. */
 API int64_t shim_file_make(int32_t directory, const char *name, int64_t size)
 {
 	int fd = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -376,12 +376,12 @@ API int64_t shim_file_size(int32_t fd)
 	return fstat(fd, &status) < 0 ? -errno : status.st_size;
 }
 
-/* Gives a file or directory away: mode, then owner. ENOENT: somebody has removed it. */
+/* Sets the mode, then the owner, of a file or directory. ENOENT: it was removed meanwhile. */
 API int64_t shim_give(int32_t fd, int32_t uid, int32_t gid, int32_t mode)
 {
 	struct stat status;
 
-	/* In this order CAP_CHOWN is enough: what was given away, only CAP_FOWNER may change. */
+	/* In this order CAP_CHOWN suffices: fchmod on another user's file needs CAP_FOWNER. */
 	if (fchmod(fd, (mode_t)mode) < 0 || fchown(fd, (uid_t)uid, (gid_t)gid) < 0)
 		return -errno;
 	if (fstat(fd, &status) < 0)
@@ -390,9 +390,9 @@ API int64_t shim_give(int32_t fd, int32_t uid, int32_t gid, int32_t mode)
 }
 
 /*
- * Lets user `uid`, beside the owner, use a file (perms 6) or search a directory (1): an access list
- * (acl(5)) in the kernel's own form, for a server that may not give files away. EOPNOTSUPP: this
- * file system has none.
+ * Lets user `uid` use a file (perms 6) or search a directory (perms 1) besides the owner: an access
+ * ACL (acl(5)) in the kernel's xattr format, for a server that may not chown. EOPNOTSUPP: the file
+ * system has no ACLs.
  */
 API int64_t shim_share(int32_t fd, int32_t uid, int32_t perms)
 {
@@ -415,15 +415,14 @@ API int64_t shim_share(int32_t fd, int32_t uid, int32_t perms)
 	return fsetxattr(fd, "system.posix_acl_access", &list, sizeof(list), 0) < 0 ? -errno : 0;
 }
 
-/* As shim_give for a group alone: possible without privileges for the process's own groups. */
+/* As shim_give, for the group only: needs no privileges if the process is a member. */
 API int64_t shim_give_group(int32_t fd, int32_t gid, int32_t mode)
 {
 	return fchown(fd, (uid_t)-1, (gid_t)gid) < 0 || fchmod(fd, (mode_t)mode) < 0 ? -errno : 0;
 }
 
 /*
- * What stands at `name`, no link followed: owner, 1 for a directory, seconds since its last
- * change.
+ * lstat(2) of `name` into out[0..2]: owner, 1 for a directory (else 0), seconds since its ctime.
  */
 API int64_t shim_look_at(int32_t directory, const char *name, int32_t *out)
 {
@@ -437,7 +436,7 @@ API int64_t shim_look_at(int32_t directory, const char *name, int32_t *out)
 	return 0;
 }
 
-/* What a file or directory is, whatever it is called. */
+/* The inode, which identifies an open file or directory after a rename. */
 API int64_t shim_inode(int32_t fd)
 {
 	struct stat status;
@@ -461,8 +460,8 @@ API int64_t shim_rmdir(int32_t directory, const char *name)
 }
 
 /*
- * Opens the directory at a path without following a symlink in any component: in one call where
- * the kernel has openat2 (Linux 5.6), else component by component. `..` is not resolved.
+ * Opens a directory by path without following a symlink in any component: by openat2 (Linux 5.6),
+ * or, where that is missing, component by component, which refuses `..`.
  */
 static int64_t dir_open_plain(int directory, const char *path, uint64_t resolve)
 {
@@ -471,7 +470,7 @@ static int64_t dir_open_plain(int directory, const char *path, uint64_t resolve)
 	char name[NAME_MAX + 1];
 	int64_t fd = syscall(SYS_openat2, directory, path, &how, sizeof(how));
 
-	/* EPERM: a container's filter that does not know the call. */
+	/* EPERM: a container's seccomp filter that does not know the call. */
 	if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
 		return fd < 0 ? -errno : fd;
 	fd = openat(directory, *path == '/' ? "/" : ".", flags);
@@ -493,13 +492,13 @@ static int64_t dir_open_plain(int directory, const char *path, uint64_t resolve)
 	return fd < 0 ? -errno : fd;
 }
 
-/* An absolute path. */
+/* For an absolute path. */
 API int64_t shim_dir_open_exact(const char *path)
 {
 	return dir_open_plain(AT_FDCWD, path, 0);
 }
 
-/* A path from an open directory down. EXDEV: it leads out of it. */
+/* For a path below an open directory. EXDEV: it leads out of it. */
 API int64_t shim_dir_open_below(int32_t directory, const char *path)
 {
 	return dir_open_plain(directory, path, RESOLVE_BENEATH);
@@ -513,13 +512,13 @@ API int64_t shim_dir_read(int32_t fd, void *entries, int64_t length)
 	return got < 0 ? -errno : got;
 }
 
-/* The next shim_dir_read begins anew. */
+/* The next shim_dir_read starts from the first entry. */
 API int64_t shim_dir_rewind(int32_t fd)
 {
 	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
 }
 
-/* Makes an empty file, mode 0600, and opens it for writing. */
+/* Creates a file, mode 0600, and opens it for writing. EEXIST: there is one. */
 API int64_t shim_file_new(int32_t directory, const char *name)
 {
 	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -538,7 +537,7 @@ API int64_t shim_sync(int32_t fd)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-/* The `count` NUL-terminated strings that stand one after the other at `list`; NULL-terminated. */
+/* A NULL-terminated array of the `count` NUL-terminated strings at `list`; NULL: no memory. */
 static char **strings_of(char *list, int32_t count)
 {
 	char **strings = calloc((size_t)count + 1, sizeof(*strings));
@@ -549,8 +548,8 @@ static char **strings_of(char *list, int32_t count)
 }
 
 /*
- * execve(2) with `count` words and `variables`, as above; returns only when that fails. Unlike
- * Bun's own, it leaves descriptors that this process was given open (--ready-fd).
+ * execve(2) with `count` words and `variables` environment entries, laid out as for strings_of;
+ * returns only on failure. Unlike Bun's spawn it keeps inherited descriptors open (--ready-fd).
  */
 API int64_t shim_execute(const char *program, char *words, int32_t count, char *environment,
 			 int32_t variables)
@@ -568,7 +567,7 @@ API int64_t shim_execute(const char *program, char *words, int32_t count, char *
 	return -error;
 }
 
-/* Raises RLIMIT_NOFILE to its hard limit; the descriptors this process may have. */
+/* Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
 API int64_t shim_raise_descriptors(void)
 {
 	struct rlimit limit;
@@ -589,7 +588,7 @@ API int64_t shim_page_size(void)
 	return sysconf(_SC_PAGESIZE);
 }
 
-/* `length` bytes of address space, no memory behind them yet; the address. */
+/* Reserves `length` bytes of address space without memory; returns the address. */
 API int64_t shim_reserve(int64_t length)
 {
 	void *at = mmap(NULL, (size_t)length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -599,9 +598,9 @@ API int64_t shim_reserve(int64_t length)
 }
 
 /*
- * Zeroed private memory that C may keep pointers to; the address. Its pages are there at once: a
- * process that is killed gets no new ones, and /dev/fuse fails a request with EIO that it cannot
- * copy into its reader's memory.
+ * Zeroed private memory, not garbage collected, so C may keep pointers to it; its address. The
+ * pages are present at once: a process that is being killed gets no new ones, and the kernel fails
+ * a request with EIO when it cannot copy it into the memory of the reader of /dev/fuse.
  */
 API int64_t shim_allocate(int64_t length)
 {
@@ -611,7 +610,7 @@ API int64_t shim_allocate(int64_t length)
 	return at == MAP_FAILED ? -errno : (int64_t)(intptr_t)at;
 }
 
-/* Maps the first `length` bytes of `fd` at `at`, inside a reservation. */
+/* Maps the first `length` bytes of `fd` at address `at`, which lies in a reservation. */
 API int64_t shim_place(int64_t at, int32_t fd, int64_t length)
 {
 	void *address = (void *)(intptr_t)at;
@@ -631,7 +630,7 @@ API int64_t shim_release(int64_t at, int64_t length)
 
 #define GUARD_SLOTS 65536
 
-/* One reservation; `hits` counts the times its memory vanished. Read by src/platform/memory.ts. */
+/* The address range of one reservation; end 0: the slot is free. */
 struct guard_range {
 	_Atomic uintptr_t start;
 	_Atomic uintptr_t end;
@@ -640,7 +639,7 @@ struct guard_range {
 static struct guard_range guard_ranges[GUARD_SLOTS];
 static _Atomic int32_t guard_used;
 static struct sigaction guard_previous;
-/* hits[0]: all; hits[1 + slot]: of that range. */
+/* Handled faults: [0] all, [1 + slot] those of that range. Read by src/platform/memory.ts. */
 static _Atomic int32_t guard_hits[1 + GUARD_SLOTS];
 
 static void guard_chain(int number, siginfo_t *info, void *context)
@@ -648,7 +647,7 @@ static void guard_chain(int number, siginfo_t *info, void *context)
 	if ((guard_previous.sa_flags & SA_SIGINFO) && guard_previous.sa_sigaction != NULL) {
 		guard_previous.sa_sigaction(number, info, context);
 	} else if (guard_previous.sa_handler == SIG_DFL || guard_previous.sa_handler == SIG_IGN) {
-		/* Returning faults again, now with the default action: a core, as without us. */
+		/* On return the access faults again, with the default action: a core, as without the guard. */
 		signal(number, SIG_DFL);
 		if (info->si_code <= 0)
 			raise(number);
@@ -663,7 +662,7 @@ static void guard_handler(int number, siginfo_t *info, void *context)
 	int32_t used = atomic_load(&guard_used);
 	int saved = errno;
 
-	/* Sent by a process (kill -BUS): there is no address, and returning would hide it. */
+	/* Sent by a process (kill -BUS): si_addr is not a fault, so no range may match. */
 	if (info->si_code <= 0)
 		used = 0;
 	for (int32_t slot = 0; slot < used; slot++) {
@@ -672,7 +671,7 @@ static void guard_handler(int number, siginfo_t *info, void *context)
 
 		if (address < start || address >= end)
 			continue;
-		/* All of it: its connection ends anyway, and one fault is cheaper than hundreds. */
+		/* Replaces the whole range: the connection ends anyway, and this saves further faults. */
 		if (mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 			break;
@@ -685,7 +684,7 @@ static void guard_handler(int number, siginfo_t *info, void *context)
 	guard_chain(number, info, context);
 }
 
-/* Installs the SIGBUS handler; the address of the hit counters, 1 + 65536 int32. */
+/* Installs the SIGBUS handler; returns the address of guard_hits, 1 + 65536 int32. */
 API int64_t shim_guard_install(void)
 {
 	struct sigaction action = { .sa_sigaction = guard_handler,
@@ -703,7 +702,7 @@ API int64_t shim_guard_install(void)
 	return (int64_t)(intptr_t)guard_hits;
 }
 
-/* Watches [at, at + length); the slot. ENFILE: the table is full. */
+/* Guards [at, at + length); returns the slot. ENFILE: the table is full. */
 API int64_t shim_guard_add(int64_t at, int64_t length)
 {
 	int32_t used = atomic_load(&guard_used);
@@ -732,14 +731,14 @@ API int64_t shim_guard_remove(int32_t slot)
 
 /* ---- semaphores ----------------------------------------------------------------------------- */
 
-/* glibc's new_sem on 64 bits: value in the low half of `data`, number of waiters in the high. */
+/* glibc's struct new_sem, 64-bit: `data` has the value in its low, the waiters in its high half. */
 struct semaphore {
 	_Atomic uint64_t data;
 };
 
 #define VALUE_MASK 0xffffffffull
 #define ONE_WAITER (1ull << 32)
-/* Compare-and-swap attempts before giving up: the other side is scribbling, not counting. */
+/* Most compare-and-swap attempts: after that many, the peer is writing garbage to the semaphore. */
 #define TAKE_ATTEMPTS 64
 
 static uint32_t *value_word(struct semaphore *semaphore)
@@ -747,7 +746,7 @@ static uint32_t *value_word(struct semaphore *semaphore)
 	return (uint32_t *)&semaphore->data;
 }
 
-/* Takes one if there is one: 1, or 0. */
+/* sem_trywait: 1 when the value was decremented, else 0. */
 static int take(struct semaphore *semaphore)
 {
 	uint64_t data = atomic_load_explicit(&semaphore->data, memory_order_relaxed);
@@ -758,7 +757,7 @@ static int take(struct semaphore *semaphore)
 	return 0;
 }
 
-/* Wakes one waiter of the semaphore at `at`; src/shm/ring.ts has added to its value. */
+/* Wakes one waiter of the semaphore at `at`; src/shm/ring.ts has incremented it before. */
 API int64_t shim_wake(int64_t at)
 {
 	uint32_t *value = value_word((struct semaphore *)(intptr_t)at);
@@ -785,8 +784,8 @@ static void relax(void)
 }
 
 /*
- * For clients: takes one, waiting at most `timeout_us`; 1, or 0 when the time is over. Spins for
- * `spin_us` first: a server that answers at once costs no sleep.
+ * sem_timedwait, for clients: 1, or 0 after `timeout_us`. Spins for `spin_us` first, so that a fast
+ * answer costs no sleep.
  */
 API int64_t shim_wait(int64_t at, int64_t spin_us, int64_t timeout_us)
 {
@@ -817,16 +816,16 @@ API int64_t shim_wait(int64_t at, int64_t spin_us, int64_t timeout_us)
 
 /* ---- epoll ---------------------------------------------------------------------------------- */
 
-/* Events handed out by one shim_epoll_turn. */
+/* Most events of one shim_epoll_turn. */
 #define TURN_EVENTS 64
 /* Notify bytes read by one recv(2). */
 #define DRAIN_BYTES 256
 
-/* A watched descriptor, as epoll keeps it for us: a token, the descriptor, and whether to drain. */
+/* The epoll user data of a watched descriptor: a token, the descriptor, and whether to drain it. */
 #define DRAINED (1ull << 63)
 #define WATCH(token, fd) ((uint64_t)(uint32_t)(token) | ((uint64_t)(uint32_t)(fd) << 32))
 
-/* What src/platform/epoll.ts reads: a token, and what is up with its descriptor. */
+/* An event as src/platform/epoll.ts reads it: `what` is a sum of CAN_READ, CAN_WRITE, ENDED. */
 struct turn_event {
 	int32_t token;
 	int32_t what;
@@ -834,7 +833,7 @@ struct turn_event {
 
 enum { CAN_READ = 1, CAN_WRITE = 2, ENDED = 4 };
 
-/* Reads and drops notify bytes: how many, 0 at the end of the stream, -1 when there are none. */
+/* Reads and drops notify bytes: their number, 0 at the end of the stream, -1: there are none. */
 static ssize_t drain(int fd)
 {
 	char bytes[DRAIN_BYTES];
@@ -853,8 +852,8 @@ API int64_t shim_epoll(void)
 }
 
 /*
- * Adds (how 1), changes (3) or removes (2) descriptor `fd`. `what`: CAN_READ, CAN_WRITE; `drained`:
- * notify bytes are read and dropped by shim_epoll_turn itself. Closing a descriptor removes it.
+ * epoll_ctl(2) for descriptor `fd`; `how`: EPOLL_CTL_ADD (1), _DEL (2) or _MOD (3); `what`: a sum of
+ * CAN_READ and CAN_WRITE; `drained`: shim_epoll_turn reads and drops its notify bytes.
  */
 API int64_t shim_epoll_watch(int32_t epoll, int32_t how, int32_t fd, int32_t token, int32_t what,
 			     int32_t drained)
@@ -869,7 +868,7 @@ API int64_t shim_epoll_watch(int32_t epoll, int32_t how, int32_t fd, int32_t tok
 	return epoll_ctl(epoll, how, fd, &event) < 0 ? -errno : 0;
 }
 
-/* What is ready now, at most TURN_EVENTS, into the table at `at`; how many. Never waits. */
+/* Stores up to TURN_EVENTS events at `at` and returns their number. Never waits. */
 API int64_t shim_epoll_turn(int32_t epoll, int64_t at)
 {
 	struct epoll_event events[TURN_EVENTS];
@@ -897,10 +896,10 @@ API int64_t shim_epoll_turn(int32_t epoll, int64_t at)
 }
 
 /*
- * Has Bun's event loop watch `fd` in place of `carrier`, a UDP socket of Bun's that nobody sends
- * to: its descriptor becomes another one of `fd`, under the same user data in the loop's epoll set.
- * What Bun does when it is readable, recvmmsg(2), fails with ENOTSOCK, and the socket's error
- * handler runs. See src/platform/loop-watch.ts.
+ * Has Bun's event loop watch `fd`. `carrier` is an unused UDP socket of Bun's: its descriptor
+ * becomes a duplicate of `fd`, with the same user data in the loop's epoll set. When `fd` is ready,
+ * Bun's recvmmsg(2) fails with ENOTSOCK and the socket's error handler runs. See
+ * src/platform/loop-watch.ts.
  */
 API int64_t shim_graft(int32_t loop, int32_t carrier, int32_t fd, int64_t data)
 {
@@ -916,26 +915,26 @@ API int64_t shim_graft(int32_t loop, int32_t carrier, int32_t fd, int64_t data)
 
 /* ---- polling -------------------------------------------------------------------------------- */
 
-/* Looks at the clock once in so many rounds: reading it costs more than a round. */
+/* Rounds per look at the clock: reading it costs more than a round. */
 #define ROUNDS_PER_CLOCK 16
 
-/* One connection that is looked at: src/ipc/scheduling/ring-poller.ts writes it. */
+/* One polled connection; src/ipc/scheduling/ring-poller.ts writes the table. */
 struct hot_ring {
 	int64_t semaphore;
-	/* Its setup socket, and requests taken since its notify bytes were read. */
+	/* Its setup socket, and the number of requests taken since its notify bytes were drained. */
 	int32_t fd;
 	int32_t undrained;
 };
 
 /*
- * Notify bytes are read this many at a time: reading costs a sleep of the client, whatever their
- * number, and a socket takes about 277 of them (wmem_default, one page of accounting each).
+ * Notify bytes are drained when there are this many: draining costs the client a sleep, whatever
+ * their number, and a socket holds about 277 of them (wmem_default; each is charged one page).
  */
 #define DRAIN_AT 200
-/* recv(2) calls for one ring when all are drained. */
+/* Most recv(2) calls per ring in shim_drain_all. */
 #define DRAIN_READS 16
 
-/* The ring after `after`, other than `skip`, whose semaphore has a value, or -1. */
+/* The next ring after `after`, except `skip`, whose semaphore is not 0; -1: none. */
 static int32_t posted(const struct hot_ring *rings, int32_t count, int32_t after, int32_t skip)
 {
 	for (int32_t step = 1; step <= count; step++) {
@@ -951,8 +950,9 @@ static int32_t posted(const struct hot_ring *rings, int32_t count, int32_t after
 }
 
 /*
- * Reads the notify bytes of one ring that has enough of them. Between a reply and the next request
- * this costs its client nothing. Each byte's request is in its ring by now: look again afterwards.
+ * Drains one ring with at least DRAIN_AT notify bytes. Between a reply and the next request this
+ * costs the client nothing. A byte may announce a request that was not seen yet: check the rings
+ * again afterwards.
  */
 static void drain_one(struct hot_ring *rings, int32_t count)
 {
@@ -965,7 +965,7 @@ static void drain_one(struct hot_ring *rings, int32_t count)
 	}
 }
 
-/* Reads the notify bytes of all of them that have any: before their sockets are watched again. */
+/* Drains all rings that have notify bytes, before their sockets are watched again. */
 API int64_t shim_drain_all(int64_t at, int32_t count)
 {
 	struct hot_ring *rings = (struct hot_ring *)(intptr_t)at;
@@ -974,7 +974,7 @@ API int64_t shim_drain_all(int64_t at, int32_t count)
 		if (rings[index].undrained == 0)
 			continue;
 		rings[index].undrained = 0;
-		/* Bounded: a client that writes bytes without end keeps nobody waiting. */
+		/* Bounded: a client that keeps writing bytes must not delay others. */
 		for (int reads = 0; reads < DRAIN_READS; reads++)
 			if (drain(rings[index].fd) < DRAIN_BYTES)
 				break;
@@ -991,9 +991,9 @@ API int64_t shim_readable(int32_t fd)
 }
 
 /*
- * Looks at the semaphores of `count` rings until one of them has a value or `budget_ns` is over;
- * its index, or -ETIMEDOUT. Starts after `after`, so that each gets its turn, and leaves out `skip`
- * (-1: none). A budget of 0 is one look.
+ * Polls the semaphores of `count` rings until one is not 0, at most for `budget_ns`; returns its
+ * index or -ETIMEDOUT. Starts after ring `after`, so that all get their turn, and omits `skip` (-1:
+ * none). With a budget of 0 each ring is checked once.
  */
 API int64_t shim_poll(int64_t at, int32_t count, int32_t after, int32_t skip, int64_t budget_ns)
 {
@@ -1022,7 +1022,7 @@ API int64_t shim_poll(int64_t at, int32_t count, int32_t after, int32_t skip, in
 /* Fields of /proc/PID/stat from the state, behind the name's `)`, to the processor (proc(5)). */
 #define FIELDS_TO_PROCESSOR 36
 
-/* The processor that process `pid` runs on or waits for, or -1: it is gone, or sleeps. */
+/* The processor that process `pid` runs on or waits for; -1: it sleeps, or is gone. */
 static int runnable_on(int32_t pid)
 {
 	char path[32];
@@ -1050,8 +1050,8 @@ static int runnable_on(int32_t pid)
 }
 
 /*
- * Moves this thread to another processor when process `pid` wants to run on the one it is on: 1, or
- * 0 when it does not, or there is no other. Where this thread may run stays as it was.
+ * Moves this thread to another processor if process `pid` is runnable on the current one: 1, or 0 if
+ * it is not or there is no other processor. The affinity mask is restored.
  */
 API int64_t shim_step_aside(int32_t pid)
 {
@@ -1072,7 +1072,7 @@ API int64_t shim_step_aside(int32_t pid)
 
 /* ---- fuse ----------------------------------------------------------------------------------- */
 
-/* The FUSE device: not blocking, and no child keeps the mount of a dead server waiting. */
+/* Opens the FUSE device; O_CLOEXEC: a child must not keep a dead server's mount waiting. */
 API int64_t shim_fuse_open(void)
 {
 	int fd = open("/dev/fuse", O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -1088,16 +1088,16 @@ API int64_t shim_fuse_mount(const char *directory, const char *options)
 	return 0;
 }
 
-/* umount2(2). MNT_DETACH works with processes inside, MNT_FORCE ends requests that wait. */
+/* umount2(2). MNT_DETACH works with processes inside, MNT_FORCE aborts waiting requests. */
 API int64_t shim_unmount(const char *directory, int32_t flags)
 {
 	return umount2(directory, flags) < 0 ? -errno : 0;
 }
 
 /*
- * One request into the memory at `at`; its bytes. Looks again for up to `look_ns` while there is
- * none: -EAGAIN. EINTR and ENOENT (a request that was aborted) mean: read again. -ENODEV: the
- * mount is gone.
+ * Reads one request into the memory at `at`; returns its size. While there is none, polls for up to
+ * `look_ns`, then -EAGAIN. After EINTR and ENOENT (the request was aborted) it reads again. -ENODEV:
+ * the mount is gone.
  */
 API int64_t shim_fuse_read(int32_t fd, int64_t at, int64_t length, int64_t look_ns)
 {
@@ -1121,7 +1121,7 @@ API int64_t shim_fuse_read(int32_t fd, int64_t at, int64_t length, int64_t look_
 	}
 }
 
-/* One answer: a header and what follows it, in one write. -ENOENT: nobody waits for it any more. */
+/* Writes one answer, head and body, in one call. -ENOENT: the request is no longer waited for. */
 API int64_t shim_fuse_answer(int32_t fd, const void *head, int64_t head_length, const void *body,
 			     int64_t body_length)
 {
@@ -1141,8 +1141,7 @@ API int64_t shim_socket_pair(int32_t *out)
 }
 
 /*
- * Has epoll set `set` report that `fd` can be read, under the user data (`low`, `high`) that
- * another member of the set has.
+ * Adds `fd` to the epoll set `set` (EPOLLIN), with the user data (`low`, `high`) of another member.
  */
 API int64_t shim_epoll_add(int32_t set, int32_t fd, uint32_t low, uint32_t high)
 {
@@ -1157,7 +1156,7 @@ API int64_t shim_epoll_remove(int32_t set, int32_t fd)
 	return epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
 }
 
-/* What the waiting thread works with. The thread frees it. */
+/* The descriptors of the watching thread, which frees this. */
 struct watcher {
 	int watched;
 	int control;
@@ -1165,8 +1164,8 @@ struct watcher {
 };
 
 /*
- * Waits for a byte on `control`, which arms it (the end of the stream ends it), then until
- * `watched` can be read, and sends a byte to `bell`.
+ * The thread: a byte on `control` arms it; when `watched` is then readable, it sends a byte to
+ * `bell`. The end of the stream of `control` ends it.
  */
 static void *watch(void *argument)
 {
@@ -1197,8 +1196,8 @@ static void *watch(void *argument)
 }
 
 /*
- * Starts a thread that sends a byte to `bell` when `watched` can be read, once for each byte sent
- * to the descriptor returned; closing that one ends the thread. It owns `bell`.
+ * Starts a thread that sends a byte to `bell` when `watched` is readable, once for each byte that is
+ * sent to the returned descriptor; closing that ends the thread. The thread owns `bell`.
  */
 API int64_t shim_watch(int32_t watched, int32_t bell)
 {
@@ -1221,7 +1220,7 @@ API int64_t shim_watch(int32_t watched, int32_t bell)
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, 65536);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	/* Signals are the event loop's. */
+	/* Signals must be delivered to the event loop's thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&thread, &attributes, watch, watcher);
@@ -1236,8 +1235,8 @@ API int64_t shim_watch(int32_t watched, int32_t bell)
 }
 
 /*
- * flock(2), exclusive, not waiting; held until the descriptor is closed and nothing of the file is
- * mapped any more. -EAGAIN: another process has it.
+ * flock(2), exclusive, non-blocking. Held until the descriptor is closed and no mapping of the file
+ * is left. -EAGAIN: another process holds it.
  */
 API int64_t shim_lock(int32_t fd)
 {
@@ -1254,7 +1253,7 @@ static void keep_two(int first, int second)
 	syscall(SYS_close_range, 2u, ~0u, 0u);
 }
 
-/* Whether requests of the connection wait: 1, 0, or -1 when it is gone. The file reads once. */
+/* Whether requests of the connection wait: 1 or 0; -1: it is gone. Opened anew for each read. */
 static int requests_wait(int connection)
 {
 	int fd = openat(connection, "waiting", O_RDONLY);
@@ -1268,7 +1267,7 @@ static int requests_wait(int connection)
 	return got <= 0 ? -1 : number[0] != '0';
 }
 
-/* The watchdog's life: see shim_watchdog. */
+/* The watchdog's loop; see shim_watchdog. */
 static void guard_connection(int64_t limit_ms)
 {
 	int64_t heard = now_ns();
@@ -1290,7 +1289,7 @@ static void guard_connection(int64_t limit_ms)
 		}
 		if (now_ns() - heard < limit_ms * 1000000)
 			continue;
-		/* Nobody waits: a server that is stopped harms nobody yet. */
+		/* No request waits: a stopped server harms nobody yet. */
 		waiting = requests_wait(1);
 		if (waiting == 0)
 			continue;
@@ -1302,10 +1301,11 @@ static void guard_connection(int64_t limit_ms)
 }
 
 /*
- * For kernels without a request timeout: a process of its own (SIGSTOP stops every thread of this
- * one) that reads `heartbeat` and, when it was silent for `limit_ms` and requests wait, aborts the
- * connection whose directory of fusectl is `connection`. It ends with `heartbeat`, has no other
- * descriptor, and makes system calls only. Its parent is init: nobody has to reap it.
+ * For kernels without a request timeout: starts a process (a thread would be stopped by SIGSTOP,
+ * too) that reads `heartbeat`. When it was silent for `limit_ms` and requests wait, the process
+ * aborts the FUSE connection whose fusectl directory is `connection`. It ends when `heartbeat` is
+ * closed, keeps only these two descriptors, and makes only system calls. Its parent is init, which
+ * reaps it.
  */
 API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_ms)
 {
@@ -1315,7 +1315,7 @@ API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_m
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	/* Not fork(3), whose handlers of other libraries expect their threads. */
+	/* Not fork(3): it runs pthread_atfork handlers of libraries whose threads are gone. */
 	child = syscall(SYS_clone, 0, 0, 0, 0, 0, 0);
 	if (child == 0) {
 		if (syscall(SYS_clone, 0, 0, 0, 0, 0, 0) != 0)
@@ -1332,8 +1332,8 @@ API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_m
 }
 
 /*
- * sd_notify(3) with descriptor `passed`, for systemd's descriptor store. Waits while systemd's
- * socket is full: the caller has to know whether the descriptor was accepted.
+ * sd_notify(3) with descriptor `passed`, for systemd's descriptor store. Blocks while systemd's
+ * socket is full: the caller must know whether the descriptor was sent.
  */
 API int64_t shim_notify_descriptor(const char *path, const char *text, int32_t passed)
 {
@@ -1354,7 +1354,7 @@ API int64_t shim_notify_descriptor(const char *path, const char *text, int32_t p
 	return send_to_notify_socket(path, &message, 0);
 }
 
-/* Keeps a descriptor that was inherited from children, and reads from it from blocking. */
+/* Makes an inherited descriptor non-blocking and close-on-exec. */
 API int64_t shim_adopt(int32_t fd)
 {
 	int flags = fcntl(fd, F_GETFL);

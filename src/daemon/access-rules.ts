@@ -1,7 +1,4 @@
-/**
- * The access rules of a server, from its command line: who may connect besides root and its own
- * uid.
- */
+/** The access rules of a server, from its command line: who may connect besides root and itself. */
 import { readFileSync } from "node:fs";
 import { Access } from "../pmxcfs/requests/access.ts";
 import type { Log } from "../base/log.ts";
@@ -19,7 +16,7 @@ export interface Group {
   readonly gid: number;
 }
 
-/** The gid of a group, given by number or by its name in /etc/group. */
+/** Finds a group by its gid or by its name in /etc/group. */
 export function findGroup(group: string): Group | undefined {
   if (/^\d+$/.test(group)) return { name: group, gid: Number(group) };
   let table: string;
@@ -35,12 +32,12 @@ export function findGroup(group: string): Group | undefined {
   return undefined;
 }
 
-/** The rule; `group` is the result of `findGroup`. A group that does not exist is logged. */
+/** The rules; `group` is the result of `findGroup`. A missing group is logged. */
 export function accessOf(rules: AccessRules, group: Group | undefined, log: Log): Access {
   if (group === undefined) {
     log.warn(
       `there is no group "${rules.group}" on this machine, so only root` +
-        ` and uid ${process.getuid?.()} get in: make it (addgroup --system ${rules.group})` +
+        ` and uid ${process.getuid?.()} can connect: create it (addgroup --system ${rules.group})` +
         ` or name another with --group`,
     );
   }

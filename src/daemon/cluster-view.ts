@@ -1,4 +1,4 @@
-/** A node's part in its cluster as the `cluster` socket and the metrics show it. */
+/** A node's cluster state, as the `cluster` socket and the metrics show it. */
 import type { ClusterSource } from "../observe/cluster-socket.ts";
 import {
   CHANGE_BOUNDS_NS,

@@ -1,6 +1,6 @@
 /**
- * The composition root of `serve`: makes the store, what is derived from it, what nodes report, the
- * requests over all that, and the service that clients connect to.
+ * The composition root of `serve`: makes the store, the indexes and texts derived from it, the
+ * status of the nodes, the request handler, and the service that clients connect to.
  */
 import { accessOf, type AccessRules, findGroup, type Group } from "./access-rules.ts";
 import { type Backend, type BackendOptions, openBackend } from "../pmxcfs/store/open.ts";
@@ -36,9 +36,9 @@ export interface DaemonOptions {
   readonly rrd: { readonly socketPath: string; readonly baseDirectory: string } | undefined;
   readonly service: ServiceOptions;
   readonly observe: ObserveOptions;
-  /** The file that makes PVE's clients wait for a restart; undefined makes none. */
+  /** The file that makes PVE's clients wait for a restart; undefined: none is made. */
   readonly restartFlag: string | undefined;
-  /** This node's own tree: mounted, written. Undefined where another server's tree is served. */
+  /** Mounts the tree and takes changes; undefined: the store of another server is only read. */
   readonly node?: NodeOptions;
   /** Check the store for changes before every request. */
   readonly strictReads: boolean;
@@ -54,7 +54,7 @@ function* versionsOf({ versions }: Backend): Iterable<readonly [string, number]>
   for (const path of versions.observed) yield [path, versions.of(path)];
 }
 
-/** The history of the tree that is served, when one is kept. */
+/** The history of the served tree; undefined when none is kept. */
 function openHistory(
   node: NodeOptions | undefined,
   { memdb, members }: Backend,
@@ -66,8 +66,8 @@ function openHistory(
 }
 
 /**
- * True when the tree says that this node is in a cluster. The host's corosync.conf is imported
- * before.
+ * True when the tree has a corosync.conf, which means that this node is in a cluster. A new
+ * database first imports the host's. A string says why the import failed.
  */
 function joinCluster(node: NodeOptions, claimed: Node, backend: Backend): boolean | string {
   const { tree, memdb } = backend;
@@ -100,12 +100,12 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
   return await serveStore(options, group, owned);
 }
 
-/** The socket for watching operations of the mount, beside the status socket. */
+/** The trace socket of the mount, in the directory of the status socket. */
 function tracePath({ observe }: DaemonOptions): string | undefined {
   return observe.status === undefined ? undefined : tracePathOf(observe.status.path);
 }
 
-/** Why the database is refused, in C's words: the reason first. */
+/** Why the database cannot be opened, in the C server's words: the reason first. */
 function notOpened(reason: string, { database }: NodeOptions): string {
   const opening = `unable to open database '${database}'`;
   return `${reason.replace(`${opening}: `, "")}\nmemdb_open failed - ${opening}`;
@@ -161,10 +161,10 @@ async function serveStore(
     },
     stopping: () => mount && log.tagged("main").info("teardown filesystem"),
   });
-  // In a restart by systemd the next server takes the mount over: processes inside notice nothing.
+  // In a restart by systemd the next server takes the mount over: processes in it notice nothing.
   if (mount?.mount.canBeHandedOver === true && (await isRestarting(process.env)))
     mount.mount.handOver();
-  // Unmount first: then no caller is left that could read the answer of a pending change.
+  // Unmount first: then no process can see the answer to a change that is still pending.
   mount?.[Symbol.dispose]();
   await composition.cluster?.stop();
   rrdFiles?.close();

@@ -1,11 +1,11 @@
 /**
- * A libqb echo server: the shortest complete use of the library, and the target of benchmarks and
- * robustness tests. A reply's body is its request's body.
+ * A libqb echo server: a reply's body is its request's body. The shortest complete use of src/ipc,
+ * and the server that benchmarks and robustness tests run against.
  */
 import { Errno } from "../base/errno.ts";
 import type { Handler, Permissions, Reply, Request } from "../ipc/handler.ts";
 
-/** Accepts root and the server's own uid, or anybody. */
+/** Accepts root and the server's own uid, or every uid. */
 export function echoHandler(acceptAny: boolean): Handler {
   const ownUid = process.getuid?.() ?? 0;
   return {

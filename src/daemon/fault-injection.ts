@@ -1,7 +1,7 @@
 /**
- * Faults on request, for people who test their tools against a pmxcfs that is slow, broken or gone:
- * a Handler around another one that delays, fails, drops or refuses by rules. Off by default; the
- * log names the rules, and at the end how often each was applied.
+ * Fault injection, for testing tools against a pmxcfs that is slow, broken or gone: a Handler
+ * around another one that delays, fails, drops or refuses requests by rules. Off by default. The
+ * log lists the rules at the start, and how often each was applied at the end.
  */
 import { Errno } from "../base/errno.ts";
 import {
@@ -16,20 +16,20 @@ import {
 import type { Log } from "../base/log.ts";
 import { spanOf } from "../wire/struct.ts";
 
-/** What happens to a request besides the delay. */
+/** What is done to a request after the delay. */
 export type FaultAction =
   | { readonly kind: "none" }
   | { readonly kind: "errno"; readonly errno: Errno }
-  /** The connection ends without an answer. */
+  /** The connection is closed without an answer. */
   | { readonly kind: "disconnect" }
-  /** No answer, nor any to later requests of that connection: answers keep their order. */
+  /** Never answered; later requests of the connection are not either, as answers keep order. */
   | { readonly kind: "silent" }
-  /** Answered as usual, then flow control: sends fail with EAGAIN for so long. */
+  /** Answered as usual; then flow control makes the client's sends fail with EAGAIN for `forMs`. */
   | { readonly kind: "busy"; readonly forMs: number };
 
 /** One `--inject`. */
 export interface FaultRule {
-  /** As it was written, for the log. */
+  /** The option's text, for the log. */
   readonly text: string;
   /** A request id, every request, or the handshake. */
   readonly on: number | "any" | "refuse";
@@ -37,7 +37,7 @@ export interface FaultRule {
   readonly gid: number | undefined;
   /** 0 to 1. */
   readonly probability: number;
-  /** The same seed makes the same sequence of decisions. */
+  /** The same seed gives the same sequence of decisions. */
   readonly seed: number;
   readonly delayMs: number;
   readonly action: FaultAction;
@@ -49,7 +49,7 @@ interface Armed {
   strikes: number;
 }
 
-/** mulberry32: a small seeded generator. Numbers from 0 up to 1. */
+/** mulberry32, a small seeded generator: numbers from 0 up to but excluding 1. */
 export function dice(seed: number): () => number {
   let state = seed | 0;
   return () => {
@@ -60,7 +60,7 @@ export function dice(seed: number): () => number {
   };
 }
 
-/** A request that is answered later needs its own memory: the connection may end meanwhile. */
+/** Copies a request that is answered later: its memory goes when the connection ends. */
 function kept(request: Request): Request {
   const { span, id, caller, peer } = request;
   const body = Buffer.from(span.bytes.subarray(span.at, span.at + span.size));
@@ -68,8 +68,8 @@ function kept(request: Request): Request {
 }
 
 /**
- * The handler with faults. The first rule that matches a request, and whose probability is met, is
- * applied.
+ * The handler with faults. Of the rules that match a request, the first whose probability is met
+ * is applied.
  */
 export class FaultInjector implements Handler {
   readonly #inner: Handler;
@@ -86,7 +86,7 @@ export class FaultInjector implements Handler {
     log.warn(`FAULT INJECTION IS ON: requests will fail on purpose, by ${listed}`);
   }
 
-  /** At a stop: releases the requests left without an answer, and logs what was applied. */
+  /** At a stop: disconnects clients that wait for an answer, and logs how often rules applied. */
   stop(): void {
     for (const peer of this.#silenced) peer.disconnect("was left without an answer (--inject)");
     for (const timer of this.#held.values()) clearTimeout(timer);

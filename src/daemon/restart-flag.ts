@@ -1,7 +1,7 @@
 /**
- * The file by which PVE's clients distinguish a restart from a server that is gone: while it exists
- * they retry their connect for ten seconds (IPCC.xs). Made at a clean stop, removed when the
- * service is up again. C counterpart: RESTART_FLAG_FILE in pmxcfs.c.
+ * The restart flag: while this file exists, PVE's clients retry a failed connect for 10 s
+ * (IPCC.xs). It is made at a clean stop and removed when the service is up again. C counterpart:
+ * RESTART_FLAG_FILE in pmxcfs.c.
  */
 import { closeSync, constants, fchownSync, openSync, rmSync } from "node:fs";
 import type { Log } from "../base/log.ts";
@@ -9,12 +9,12 @@ import type { Log } from "../base/log.ts";
 /** Where PVE's clients look. */
 export const PVE_RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
 
-/** Readable for all who have access to the service: root and www-data. */
+/** Readable by root and www-data, who have access to the service. */
 const MODE = 0o440;
 
 /**
- * A client whose connect failed just before we listened looks for the file just after; it must
- * still be there then.
+ * Delay of the removal: a client whose connect failed just before we listened checks for the file
+ * only afterwards, and must still find it.
  */
 const LINGER_MS = 1000;
 
@@ -25,27 +25,27 @@ function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
 
-/** The flag of one server. Its directory is not made: without it no client looks for the flag. */
+/** The flag of one server. Its directory is not made: where it is missing, nobody uses the flag. */
 export class RestartFlag {
   readonly #path: string;
   readonly #gid: number | undefined;
   readonly #log: Log;
   #removal: Timer | undefined;
 
-  /** `gid` is the group that may read it; without one it keeps this process's. */
+  /** `gid`: the group that may read it; default: this process's. */
   constructor(path: string, gid: number | undefined, log: Log) {
     this.#path = path;
     this.#gid = gid;
     this.#log = log;
   }
 
-  /** The service listens: removes the file a moment later. */
+  /** To be called when the service listens: removes the file after LINGER_MS. */
   up(): void {
     this.#removal = setTimeout(() => this.#remove(), LINGER_MS);
     this.#removal.unref();
   }
 
-  /** The service is about to stop, and still listens: makes the file. */
+  /** To be called before the service stops listening: makes the file. */
   down(): void {
     clearTimeout(this.#removal);
     let file: number;
@@ -53,7 +53,7 @@ export class RestartFlag {
       file = openSync(this.#path, CREATE, MODE);
     } catch (error) {
       const code = codeOf(error);
-      // The file of the last stop is still there, or the machine has no such directory.
+      // The previous stop's file is still there, or the host has no such directory.
       if (code === "EEXIST" || code === "ENOENT") return;
       this.#log.warn(`cannot make ${this.#path}: clients will not wait for a restart (${code})`);
       return;
@@ -71,7 +71,10 @@ export class RestartFlag {
     try {
       rmSync(this.#path, { force: true });
     } catch (error) {
-      this.#log.warn(`cannot remove ${this.#path}: clients will wait in vain (${codeOf(error)})`);
+      this.#log.warn(
+        `cannot remove ${this.#path}: when this server is gone, clients wait 10 s for it to come ` +
+          `back (${codeOf(error)})`,
+      );
     }
   }
 }

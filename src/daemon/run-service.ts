@@ -1,6 +1,6 @@
 /**
- * The life of a serving process: publishes a service, reports readiness to systemd, and after
- * SIGTERM leaves nothing behind.
+ * Runs a service from start to stop: publishes it, reports readiness to systemd, and at SIGTERM
+ * closes everything and removes its files.
  */
 import type { Handler } from "../ipc/handler.ts";
 import { Service } from "../ipc/service.ts";
@@ -19,21 +19,21 @@ export interface ServiceControls {
   needsLoop(): boolean;
 }
 
-/** Callbacks and outlets around a service. */
+/** Options of `runService`. */
 export interface RunOptions {
   readonly log: Log;
   readonly service: ServiceOptions;
-  /** What it shows to the outside; nothing unless given. */
+  /** Metrics, status socket, request log; default: none. */
   readonly observe?: Observe;
-  /** Called when it listens. */
+  /** Called when the service listens. */
   readonly ready?: (controls: ServiceControls) => void;
-  /** Stops the service when it resolves, to the reason; SIGTERM and SIGINT unless given. */
+  /** Stops the service when it resolves (to the reason); default: SIGTERM and SIGINT. */
   readonly stop?: Promise<string>;
   /** Called when a stop begins. */
   readonly stopping?: () => void;
 }
 
-/** The number of connections there is room for, and the bound when that is /dev/shm. */
+/** How many connections there is room for, and a hint when /dev/shm is the limit. */
 function capacityText({ connections, byShm, shmBytes }: Capacity): string {
   if (connections <= byShm) return `up to ${connections} connections`;
   const mib = Math.round(shmBytes / 2 ** 20);
@@ -42,8 +42,8 @@ function capacityText({ connections, byShm, shmBytes }: Capacity): string {
 }
 
 /**
- * Publishes `name` and serves it until SIGTERM or SIGINT; resolves when all is closed. A failure
- * says why it could not be published.
+ * Publishes `name` and serves it until `stop` resolves; returns when everything is closed. A
+ * failure says why it could not be published.
  */
 export async function runService(
   name: string,
@@ -61,12 +61,12 @@ export async function runService(
   const notify = notifier(process.env);
   const observation = new Observation(handler, observe, log);
   const settings = { ...options, log: log.tagged("ipcs") };
-  // Before there is anything to leave behind: without a handler these end a process.
+  // Before anything is made that must be removed: without handlers these signals end the process.
   onDebugToggle(() => {
     main.info(`debug output ${observation.toggleDebug() ? "on" : "off"} (SIGUSR1)`);
   });
   onHangUp((signal) => {
-    main.info(`${signal}: stderr is the log, and what is served is reread by itself; going on`);
+    main.info(`${signal}: ignored; the log is stderr, and changed files are reread automatically`);
   });
   const service = Service.start(name, observation.handler, settings);
   if (!(service instanceof Service)) return service;
@@ -83,7 +83,7 @@ export async function runService(
   if (observe.readyFd !== undefined) tellReady(observe.readyFd);
   notify(`READY=1\nSTATUS=serving ${name}`);
   const interval = watchdogIntervalMs(process.env);
-  // Sent from the loop that serves, so that a hung loop sends no keep-alive.
+  // Sent by the event loop that serves: when it hangs, no keep-alive is sent.
   const watchdog =
     interval === undefined ? undefined : setInterval(() => notify("WATCHDOG=1"), interval);
   const signal = await stop;

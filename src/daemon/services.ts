@@ -1,4 +1,4 @@
-/** The services that requests and the mount use, composed over one store. */
+/** Builds the services that requests and the mount use, over one store. */
 import type { Backend } from "../pmxcfs/store/open.ts";
 import { ClusterLog } from "../pmxcfs/state/cluster-log.ts";
 import { Rrd } from "../pmxcfs/state/rrd-values.ts";
@@ -21,7 +21,7 @@ export interface Composition {
   readonly services: Services;
   /** Takes every change. */
   readonly replicator: Replicator;
-  /** This node's part in its cluster, not started yet; undefined outside a cluster. */
+  /** The cluster services, not started yet; undefined outside a cluster. */
   readonly cluster: Cluster | undefined;
   /** The mount's special files, without their debug switch. */
   readonly texts: Omit<SpecialTexts, "debug" | "setDebug">;
@@ -70,7 +70,7 @@ export function composeServices(
     members: () => members.clusterInfo(),
     vmlist: () => guests.list(),
     clusterLog: () => clusterLog.dump("", LOG_ENTRIES),
-    // The request's text ends in a NUL.
+    // The dump ends in a NUL, which the request's answer has and the file does not.
     rrd: () => rrd.dump().subarray(0, -1),
   };
   return { services, replicator, cluster, texts };

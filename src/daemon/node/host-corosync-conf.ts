@@ -1,6 +1,7 @@
 /**
- * corosync.conf in the tree and on the host: imported when the database is new, written back when
- * the tree's is newer. C counterpart: pmxcfs.c (import), cfs-plug-memdb.c.
+ * corosync.conf in the tree and on the host: the host's is imported into a new database, the tree's
+ * is written to the host unless the host's is newer. C counterpart: pmxcfs.c (import),
+ * cfs-plug-memdb.c.
  */
 import { chownSync, chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -17,7 +18,7 @@ export const HOST_COROSYNC_CONF = "/etc/corosync/corosync.conf";
 
 /** Its name in the tree. */
 const NAME = "corosync.conf";
-/** corosync is told to reload it this long after it was written. */
+/** Delay between the write of the file and its reload by corosync. */
 const RELOAD_AFTER_MS = 1000;
 
 function readHost(path: string): Buffer | undefined {
@@ -34,7 +35,7 @@ function configVersion(text: Uint8Array): number {
   return Number(match?.[1] ?? 0);
 }
 
-/** Imports the host's file into a new tree; a line that says why that failed. */
+/** Imports the host's file, if there is one, into a new tree; a string says why that failed. */
 export function importCorosyncConf(tree: TreeStore, path: string): string | undefined {
   const data = readHost(path);
   if (data === undefined) return undefined;
@@ -49,7 +50,7 @@ export function importCorosyncConf(tree: TreeStore, path: string): string | unde
 }
 
 /**
- * Writes the tree's file to the host when it differs and the host's is not newer. True: written.
+ * Writes the tree's file to the host unless the host's is equal or newer. True: it was written.
  */
 function writeHost(memdb: Memdb, path: string, log: Log): boolean {
   const data = memdb.read(NAME);
@@ -75,14 +76,14 @@ function writeHost(memdb: Memdb, path: string, log: Log): boolean {
     renameSync(draft, path);
   } catch (error) {
     rmSync(draft, { force: true });
-    log.error(`unable to write ${path}: ${errorText(error)} (is there ${dirname(path)}?)`);
+    log.error(`unable to write ${path}: ${errorText(error)} (does ${dirname(path)} exist?)`);
     return false;
   }
   log.info(`wrote new corosync config '${path}' (version = ${version})`);
   return true;
 }
 
-/** Has corosync reload its configuration. It may be not installed, or not running. */
+/** Has corosync reload its configuration. Corosync may not be installed, or not run. */
 async function reloadCorosync(log: Log): Promise<void> {
   await Bun.sleep(RELOAD_AFTER_MS);
   try {
@@ -95,14 +96,14 @@ async function reloadCorosync(log: Log): Promise<void> {
   }
 }
 
-/** This node's id, as the tree's corosync.conf has it. */
+/** This node's id in the tree's corosync.conf. */
 function ownId(memdb: Memdb, nodeName: string): number | undefined {
   const config = parseCorosyncConf(Buffer.from(memdb.read(NAME) ?? "").toString("latin1"));
   if (typeof config === "string") return undefined;
   return config.nodes.find(({ name }) => name === nodeName)?.id;
 }
 
-/** Keeps the host's file equal to the tree's from now on; only in a cluster. */
+/** Writes the tree's file to the host now and after each change. Only for a node in a cluster. */
 export function followCorosyncConf(memdb: Memdb, nodeName: string, path: string, log: Log): void {
   writeHost(memdb, path, log);
   memdb.subscribe(({ kind, path: changed, entry }) => {

@@ -1,6 +1,6 @@
 /**
- * The FUSE device of the previous server, when systemd kept it. What was negotiated with the kernel
- * is encoded in its name, because INIT comes once per mount.
+ * The FUSE device of the previous server, kept by systemd's descriptor store. Its name there
+ * encodes the result of INIT, which the kernel sends only once per mount.
  */
 import { readFileSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
@@ -12,7 +12,7 @@ import { mountsAt } from "../../platform/mounts.ts";
 
 const NAME = /^fuse-(\d+)-(\d+)-([01])$/;
 
-/** The name under which the manager keeps a device: minor version, timeout, resend. */
+/** The device's name in the descriptor store: minor version, timeout, resend. */
 export function storedName({ minor, requestTimeoutSeconds, canResend }: Negotiated): string {
   return `fuse-${minor}-${requestTimeoutSeconds}-${canResend ? 1 : 0}`;
 }
@@ -24,7 +24,7 @@ function negotiatedOf(name: string): Negotiated | undefined {
   return { minor: Number(minor), requestTimeoutSeconds, canResend: resend === "1" };
 }
 
-/** Whether the device belongs to the mount; where the kernel does not tell (< 6.17), it may. */
+/** Whether the device belongs to the mount. Kernels before 6.17 do not say: true is assumed. */
 function isOfConnection(fd: number, minor: number): boolean {
   try {
     const text = readFileSync(`/proc/self/fdinfo/${fd}`, "latin1");
@@ -35,7 +35,7 @@ function isOfConnection(fd: number, minor: number): boolean {
   }
 }
 
-/** The device of the mount at `directory`; all others that were handed over are closed. */
+/** The stored device of the mount at `directory`; other stored descriptors are closed. */
 export function inheritedDevice(
   directory: string,
   log: Log,

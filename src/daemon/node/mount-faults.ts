@@ -1,6 +1,6 @@
 /**
- * Faults of the mount on request, for people who test their tools against a /etc/pve that is slow,
- * broken or hangs: rules that delay an operation, fail it, or block the event loop.
+ * Fault injection for the mount, for testing tools against an /etc/pve that is slow, broken or
+ * hangs: rules that delay an operation, fail it, or block the event loop.
  */
 import type { Errno } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
@@ -12,7 +12,7 @@ import { dice } from "../fault-injection.ts";
 
 /** One `--inject` for operations of the mount. */
 export interface MountFaultRule {
-  /** As it was written, for the log. */
+  /** The option's text, for the log. */
   readonly text: string;
   /** An operation's name (linux/fuse.h, lower case), or every operation. */
   readonly operation: string;
@@ -24,7 +24,7 @@ export interface MountFaultRule {
   readonly seed: number;
   readonly delayMs: number;
   readonly errno: Errno | undefined;
-  /** The event loop is blocked for so long: nothing at all is answered. */
+  /** The event loop is blocked for this long: nothing is answered, IPC included. */
   readonly loopMs: number;
 }
 
@@ -52,7 +52,7 @@ export class MountFaults {
     log.warn(`FAULT INJECTION IS ON: operations of the mount will fail on purpose, by ${listed}`);
   }
 
-  /** For SessionHooks: the errno to answer instead, 0 to go on, a promise to go on later. */
+  /** As SessionHooks.intercept: an errno is the answer, 0 continues, a promise delays. */
   intercept(request: FuseRequest, fs: FileSystem): number | Promise<number> {
     const rule = this.#strike(request, fs);
     if (rule === undefined) return 0;

@@ -1,6 +1,6 @@
 /**
- * The directory to mount on: made if missing, cleared of a dead server's mount, and refused when it
- * is in use. statfs tells whether a mount is dead, because FUSE always asks the server for it.
+ * The mount point: made if missing, freed of a dead server's mount, refused when it is in use.
+ * statfs shows whether a mount is dead, because FUSE never answers it from a cache.
  */
 import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
@@ -11,16 +11,16 @@ import { detachMount } from "../../platform/fuse-device.ts";
 import { mountsAt } from "../../platform/mounts.ts";
 
 const MODE = 0o750;
-/** Mounts on top of each other that are looked at. */
+/** Most stacked mounts that are removed. */
 const MOST_MOUNTS = 64;
-/** A live server answers within this; a server that hangs does not count as dead. */
+/** How long to wait for statfs. A server that does not answer hangs, but does not count as dead. */
 const ANSWER_MS = 5000;
 
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
 
-/** Whether the server of the mount at `path` is gone. In the thread pool: it may hang. */
+/** Whether the server of the mount at `path` is gone. statfs may hang, so a thread calls it. */
 async function isDead(path: string): Promise<boolean> {
   const asked = statfs(path).then(
     () => false,
@@ -30,8 +30,8 @@ async function isDead(path: string): Promise<boolean> {
 }
 
 /**
- * Unmounts dead FUSE mounts at `path`; a line that says why when there is a live one. Processes
- * inside a dead mount do not hinder it.
+ * Detaches dead FUSE mounts at `path`, also with processes inside. A string says why that failed,
+ * or that a mount is alive.
  */
 export async function clearDeadMounts(path: string, log: Log): Promise<string | undefined> {
   for (let count = 0; count < MOST_MOUNTS; count++) {
@@ -39,8 +39,8 @@ export async function clearDeadMounts(path: string, log: Log): Promise<string | 
     if (top === undefined || !top.type.startsWith("fuse")) return undefined;
     if (!(await isDead(path))) {
       return (
-        `${path} is served already, by a process that does not use our database: ` +
-        `stop that one first (fuser -vm ${path} and cat /proc/mounts show more)`
+        `${path} is already mounted by a process that does not use our database: ` +
+        `stop that process first (fuser -vm ${path} and cat /proc/mounts show more)`
       );
     }
     const result = detachMount(path);
@@ -50,7 +50,7 @@ export async function clearDeadMounts(path: string, log: Log): Promise<string | 
   return `${path}: more than ${MOST_MOUNTS} dead mounts on top of each other`;
 }
 
-/** Makes `path` when it is missing; a line that says why it cannot be mounted on. */
+/** Makes `path` if it is missing; a string says why it cannot be mounted on. */
 export function prepareMountPoint(path: string): string | undefined {
   try {
     mkdirSync(path, { mode: MODE });
@@ -59,11 +59,11 @@ export function prepareMountPoint(path: string): string | undefined {
   }
   try {
     if (!statSync(path).isDirectory()) return `fuse_mount error: ${errnoText(Errno.ENOTDIR)}`;
-    // A mount would hide what is in the directory.
+    // A mount would hide the files in the directory.
     if (readdirSync(path).length > 0) return NOT_EMPTY;
     return undefined;
   } catch (error) {
-    return `cannot look at ${path}: ${errorText(error)}`;
+    return `cannot read ${path}: ${errorText(error)}`;
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * The mount of this node: the file system over the tree, on a FUSE session, at a directory. Mounts
- * again when its connection was aborted (by the kernel's request timeout, the watchdog, or an
- * administrator), ends when somebody unmounts it. Under systemd the mount outlives a restart of the
+ * This node's mount: the file system over the tree, on a FUSE session, at a directory. Mounts again
+ * when its connection was aborted (by the kernel's request timeout, the watchdog, or an
+ * administrator); ends when it is unmounted. Under systemd the mount outlives a restart of the
  * server: the device is kept in the manager's descriptor store, and requests wait in the kernel.
  */
 import { Errno, errnoText } from "../../base/errno.ts";
@@ -20,10 +20,10 @@ import { PveFileSystem, type PveFileSystemOptions } from "../../pmxcfs/mount/fil
 import { inheritedDevice, storedName } from "./inherited-device.ts";
 import { clearDeadMounts, prepareMountPoint } from "./mount-point.ts";
 
-/** Options as libfuse mounts pmxcfs with: all users, the kernel checks modes. */
+/** The options with which libfuse mounts pmxcfs: open to all users, modes checked by the kernel. */
 const OPTIONS = "rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other";
 
-/** What aborts a mount whose server hangs: the kernel where it can, else a process; or nothing. */
+/** What aborts the mount of a hung server: the kernel if it can ("auto"), a process, or nothing. */
 export type HangGuard = "auto" | "process" | "off";
 
 export interface MountOptions extends PveFileSystemOptions {
@@ -33,18 +33,18 @@ export interface MountOptions extends PveFileSystemOptions {
   /** Requests that wait longer than this mean that the server hangs. */
   readonly requestTimeoutSeconds: number;
   readonly hooks: SessionHooks;
-  /** False while others have a use for the thread when the kernel has no request. */
+  /** As SessionOptions.mayPoll. */
   readonly mayPoll: () => boolean;
-  /** Of the changes, for the server that takes the mount over. */
+  /** Records changes for the server that takes the mount over. */
   readonly ledger: ChangeLedger;
   readonly log: Log;
-  /** Called when somebody has unmounted it. */
+  /** Called when the mount was unmounted, or cannot be mounted again. */
   readonly lost: () => void;
 }
 
-/** Why a mount fails in containers, which lack the device or the right to mount. */
+/** Hint for containers, which lack the device or the right to mount. */
 const IN_A_CONTAINER =
-  "in a container it takes --device /dev/fuse --cap-add SYS_ADMIN (podman, docker)" +
+  "in a container this needs --device /dev/fuse --cap-add SYS_ADMIN (podman, docker)" +
   " or features: fuse=1 (LXC)";
 
 function openDevice(): FuseDevice | string {
@@ -59,10 +59,10 @@ export class Mount {
   #serving: Serving | undefined;
   #device: FuseDevice | undefined;
   #watchdog: MountWatchdog | undefined;
-  /** The name under which the manager keeps the device. */
+  /** The device's name in the descriptor store; undefined while it is not stored. */
   #stored: string | undefined;
   #closed = false;
-  /** Processes would meet ENOTCONN there; one that the manager keeps is the next server's. */
+  /** A mount left behind would answer ENOTCONN. A stored one stays, for the next server. */
   readonly #atExit = atExit(() => {
     if (this.#stored === undefined && this.#serving !== undefined) this.close();
   });
@@ -72,7 +72,7 @@ export class Mount {
     this.fileSystem = new PveFileSystem(options);
   }
 
-  /** Mounts (or takes over) and serves; a string says why not, and nothing is mounted then. */
+  /** Mounts or takes over, and serves. A string says why that failed; nothing is mounted then. */
   static async open(options: MountOptions): Promise<Mount | string> {
     const mount = new Mount(options);
     const { directory, log } = options;
@@ -80,7 +80,7 @@ export class Mount {
     if (inherited !== undefined) {
       const failure = await mount.#serve(inherited.device, inherited.negotiated);
       if (failure === undefined && mount.session?.ended === false) {
-        log.info(`${directory}: took over the mount of the server before`);
+        log.info(`${directory}: took over the mount of the previous server`);
         return mount;
       }
       inherited.device[Symbol.dispose]();
@@ -88,7 +88,7 @@ export class Mount {
     if (hasOwnMounts()) {
       log.warn(
         `${directory} is mounted in a mount namespace of this server's own: processes outside do ` +
-          "not see it. Under systemd, ProtectSystem, PrivateTmp, ReadWritePaths and the like make one",
+          "not see it. Under systemd, ProtectSystem, PrivateTmp, ReadWritePaths and so on make one",
       );
     }
     const failure =
@@ -102,7 +102,7 @@ export class Mount {
     return this.#serving?.session;
   }
 
-  /** How the event loop learns of requests. */
+  /** How the event loop is woken for requests. */
   get wakeKind(): WakeKind | undefined {
     return this.#serving?.wakeKind;
   }
@@ -122,7 +122,7 @@ export class Mount {
     return failure;
   }
 
-  /** Serves a mounted device; `negotiated` when another server began with it. */
+  /** Serves a mounted device; `negotiated`: INIT was answered by a previous server. */
   async #serve(
     device: FuseDevice,
     negotiated: Negotiated | undefined,
@@ -157,18 +157,18 @@ export class Mount {
     return undefined;
   }
 
-  /** The negotiation is done: has the manager keep the device, and starts the watchdog. */
+  /** After the negotiation: stores the device with the manager, and starts the watchdog. */
   #initialized(device: FuseDevice, session: Session): void {
     const { negotiated } = session;
     if (negotiated === undefined) return;
-    // What a killed server has read would be answered by nobody: then its mount ends with it.
+    // Without RESEND, requests that a killed server had read stay unanswered: its mount must end.
     if (negotiated.canResend) this.#store(device, negotiated);
     const { ledger } = this.#options;
     if (this.#stored !== undefined && !ledger.isOpen) ledger.begin(this.#connection ?? 0);
     this.#watch(negotiated);
   }
 
-  /** Minor number of the mount: names its connection. */
+  /** Minor device number of the mount, which is the id of its FUSE connection. */
   get #connection(): number | undefined {
     return mountsAt(this.#options.directory).at(-1)?.minor;
   }
@@ -186,8 +186,8 @@ export class Mount {
     const watchdog = MountWatchdog.start(minor, requestTimeoutSeconds * 1000);
     if (typeof watchdog === "string") {
       log.warn(
-        `nobody ends ${directory} if this server hangs: ${watchdog}; ` +
-          "a process that accesses it would wait for ever then",
+        `nothing aborts ${directory} if this server hangs: ${watchdog}; ` +
+          "processes that access it would then wait forever",
       );
       return;
     }
@@ -196,10 +196,10 @@ export class Mount {
   }
 
   /**
-   * Reading the device gave ENODEV: unmounted if the mount is gone, aborted if it is still there.
+   * The session ended (ENODEV): unmounted if the mount is gone, aborted if it is still there.
    */
   async #ended(session: Session): Promise<void> {
-    // A device that could not be taken over ends before it serves.
+    // Not this mount's session: a device that could not be taken over ends before it serves.
     if (this.#closed || this.#serving?.session !== session) return;
     const { directory, log, lost } = this.#options;
     this.#release();
@@ -209,8 +209,8 @@ export class Mount {
       return;
     }
     log.error(
-      `${directory}: the kernel ended the connection (a request was not answered in time, or ` +
-        "it was aborted): mounting anew; files that were open there give ENOTCONN",
+      `${directory}: the kernel aborted the connection (a request was not answered in time, or ` +
+        "an administrator aborted it): mounting again; files that were open there give ENOTCONN",
     );
     const failure = (await clearDeadMounts(directory, log)) ?? (await this.#start());
     if (failure === undefined) {
@@ -222,7 +222,7 @@ export class Mount {
     lost();
   }
 
-  /** Releases what manager and watchdog keep of a mount that is gone. */
+  /** Releases the stored device, the ledger and the watchdog of a mount that is gone. */
   #release(): void {
     this.#options.ledger.end();
     if (this.#stored !== undefined) forgetDescriptor(process.env, this.#stored);
@@ -231,15 +231,15 @@ export class Mount {
     this.#watchdog = undefined;
   }
 
-  /** True when the next server can take the mount over, as far as is known before `handOver`. */
+  /** False when `handOver` cannot succeed; true does not promise that it will. */
   get canBeHandedOver(): boolean {
     return this.#stored !== undefined || this.session?.negotiated?.canResend === false;
   }
 
   /**
-   * Stops serving and leaves the mount to the next server: requests wait for it in the kernel. Does
-   * nothing where the manager does not keep the device, or a change waits that the kernel cannot
-   * send again.
+   * Stops serving and leaves the mount to the next server; until then, requests wait in the kernel.
+   * Does nothing when the manager does not store the device, or when a change is pending that the
+   * kernel cannot send again.
    */
   handOver(): void {
     const { session } = this;
@@ -253,10 +253,10 @@ export class Mount {
     this.#atExit[Symbol.dispose]();
     this.#watchdog?.[Symbol.dispose]();
     this.#serving?.release();
-    this.#options.log.info(`${this.#options.directory}: left to the server that starts next`);
+    this.#options.log.info(`${this.#options.directory}: the mount is left to the next server`);
   }
 
-  /** Unmounts lazily: open files and processes inside do not hinder it. */
+  /** Unmounts lazily, so that open files and processes inside do not prevent it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,4 +1,4 @@
-/** The node's tree, mounted: the mount with its counters, injected faults and trace socket. */
+/** The mounted tree of the node: the mount with its counters, injected faults and trace socket. */
 import { dirname, join } from "node:path";
 import type { Log } from "../../base/log.ts";
 import { OperationCounters } from "../../fuse/counters.ts";
@@ -31,7 +31,7 @@ export interface MountedTreeOptions {
 /** Owns the mount. */
 export class MountedTree implements Disposable {
   readonly mount: Mount;
-  /** Resolves, to the reason, when the mount was taken away. */
+  /** Resolves to the reason when the mount was unmounted or is lost. */
   readonly lost: Promise<string>;
   readonly #directory: string;
   readonly #counters: OperationCounters;
@@ -50,7 +50,7 @@ export class MountedTree implements Disposable {
     this.#debug = parts.debug;
   }
 
-  /** Mounts the tree; a line that says why not. */
+  /** Mounts the tree; a string says why that failed. */
   static async open(options: MountedTreeOptions): Promise<MountedTree | string> {
     const { node, log } = options;
     const counters = new OperationCounters();
@@ -80,14 +80,14 @@ export class MountedTree implements Disposable {
     return new MountedTree({ mount, lost, hooks, directory: node.mount, counters, faults, debug });
   }
 
-  /** Opens the socket at `path` by which operations can be watched. */
+  /** Opens the trace socket at `path`. A failure is only logged. */
   async openTrace(path: string, log: Log): Promise<void> {
     const trace = await TraceSocket.open(path, this.#hooks);
     if (typeof trace === "string") log.warn(`${trace}; trace --fuse cannot see this mount`);
     else this.#trace = trace;
   }
 
-  /** The service is up: `.debug` switches its debug output. */
+  /** To be called when the service is up: from then on `.debug` switches its debug output. */
   setControls(controls: ServiceControls): void {
     this.#debug.controls = controls;
   }
@@ -122,7 +122,7 @@ interface Parts {
   readonly debug: { controls: ServiceControls | undefined };
 }
 
-/** Of the tree's changes; kept where a reboot removes it, for the mount does not outlive one. */
+/** The ledger of the tree's changes. On a node it is below /run: a reboot removes it too. */
 function openLedger({ node, backend, log }: MountedTreeOptions): ChangeLedger {
   const { tree } = backend;
   const directory = node.runDirectory ?? dirname(node.database);

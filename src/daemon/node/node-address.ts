@@ -1,10 +1,8 @@
-/**
- * This node's address, as C chooses it: the first of its host name that is not a loopback address.
- */
+/** This node's address, chosen as in C: the first non-loopback address of its host name. */
 import { lookup } from "node:dns/promises";
 import { errorText } from "../../base/error-text.ts";
 
-/** A name service that is starting, or busy, gets this many attempts. */
+/** Attempts, for a name service that is starting or busy. */
 const ATTEMPTS = 5;
 const PAUSE_MS = 100;
 
@@ -12,15 +10,15 @@ function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1";
 }
 
-/** What a lookup gave: the address, or why there is none. */
-type Looked = { readonly address: string } | { readonly reason: string };
+/** The result of a lookup: the address, or why there is none. */
+type Lookup = { readonly address: string } | { readonly reason: string };
 
-/** All addresses of a name, as the name services of this machine give them (nsswitch.conf). */
+/** All addresses of a name, from the name services of this host (nsswitch.conf). */
 async function addressesOf(name: string): Promise<string[]> {
   return (await lookup(name, { all: true })).map(({ address }) => address);
 }
 
-async function lookUp(nodeName: string, find: typeof addressesOf): Promise<Looked> {
+async function lookUp(nodeName: string, find: typeof addressesOf): Promise<Lookup> {
   try {
     const found = await find(nodeName);
     const address = found.find((each) => !isLoopback(each));
@@ -31,10 +29,10 @@ async function lookUp(nodeName: string, find: typeof addressesOf): Promise<Looke
 }
 
 /**
- * The address; when the name has none, or only loopback ones, what the last lookup gave. `find`
- * gives the addresses of a name, or throws.
+ * The address; or, when the name has none or only loopback ones, the reason of the last lookup.
+ * `find` returns the addresses of a name, or throws.
  */
-export async function findNodeAddress(nodeName: string, find = addressesOf): Promise<Looked> {
+export async function findNodeAddress(nodeName: string, find = addressesOf): Promise<Lookup> {
   for (let attempt = 1; ; attempt++) {
     const looked = await lookUp(nodeName, find);
     if ("address" in looked || attempt === ATTEMPTS) return looked;
@@ -48,7 +46,7 @@ export async function resolveNodeAddress(nodeName: string): Promise<string | und
   return "address" in looked ? looked.address : undefined;
 }
 
-/** The C server's message for a node without one, and in a second line what the lookup gave. */
+/** The C server's message for a node without an address; a second line has the lookup's reason. */
 export function unresolved(nodeName: string, reason: string): string {
   return (
     `Unable to resolve node name '${nodeName}' to a non-loopback IP address - ` +

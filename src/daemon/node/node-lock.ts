@@ -1,7 +1,6 @@
 /**
  * The lock of a node's database: flock(2) on a file beside it, as in C, so that the C server and
- * this one exclude each other. Held until the very end; the file is made again when somebody
- * removes it.
+ * this one exclude each other. Held until the process ends; a removed lock file is made again.
  */
 import { closeSync, constants, fstatSync, statSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
@@ -11,13 +10,13 @@ import type { Log } from "../../base/log.ts";
 import { lockFile } from "../../platform/files.ts";
 import { openRegularFile } from "../../platform/regular-file.ts";
 
-/** C tries once a second for 10 s. The same time in shorter steps lets a restart go on sooner. */
+/** C tries once a second for 10 s. Shorter steps over the same time make a restart faster. */
 const TRIES = 101;
 const BETWEEN_TRIES_MS = 100;
 
 const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND;
 
-/** Opens and locks the file; a negative errno when another process has it. */
+/** Opens and locks the file; a negative errno when it cannot be locked. */
 function openLocked(path: string): number {
   const fd = openRegularFile(path, FLAGS, 0o600);
   const locked = lockFile(fd);
@@ -47,9 +46,9 @@ export class NodeLock implements Disposable {
   }
 
   /**
-   * Takes the lock, within 10 s, so that a start waits for the end of the previous server. A line
-   * that says why not. `inUse` finds a server that works without the lock; it is waited for as the
-   * lock is.
+   * Takes the lock within 10 s, so that a start waits for the end of the previous server; a string
+   * says why that failed. `inUse` describes a server that runs without the lock; its end is waited
+   * for as well.
    */
   static async take(
     path: string,
@@ -78,7 +77,7 @@ export class NodeLock implements Disposable {
     return other === undefined || other === reason ? reason : `${reason}\n${other}`;
   }
 
-  /** Some recipes remove the file of a running server: makes it again, or logs why it cannot. */
+  /** Some recipes remove the lock file of a running server: makes and locks a new one, or logs. */
   check(): void {
     try {
       if (isSame(this.path, this.#fd)) {
@@ -88,14 +87,14 @@ export class NodeLock implements Disposable {
       const fd = openLocked(this.path);
       if (fd < 0) {
         const who = fd === Errno.EAGAIN ? "another process has locked the new one" : errnoText(fd);
-        this.#complaint.say(`${this.path} was replaced under a running server: ${who}`);
+        this.#complaint.say(`${this.path} was replaced while this server runs: ${who}`);
         return;
       }
       closeSync(this.#fd);
       this.#fd = fd;
-      this.#log.warn(`${this.path} was removed under a running server: made and locked again`);
+      this.#log.warn(`${this.path} was removed while this server runs: made and locked again`);
     } catch (error) {
-      this.#complaint.say(`${this.path} cannot be looked after: ${errorText(error)}`);
+      this.#complaint.say(`${this.path} cannot be checked: ${errorText(error)}`);
     }
   }
 

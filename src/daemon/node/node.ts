@@ -1,7 +1,6 @@
 /**
- * This node's own server, as C's pmxcfs is: the database is ours alone (lock file), the tree is
- * mounted, a pid file names the server, corosync.conf of tree and host are kept equal. Holds what
- * `serve --mount` and the `pmxcfs` command do beyond serving requests.
+ * What `serve --mount` and the `pmxcfs` command do as the node's own server, as the C pmxcfs does:
+ * lock the database, keep the paths out of the mount, make directories, write the pid file.
  */
 import { chownSync, existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
@@ -23,29 +22,29 @@ export interface HistoryOptions {
 }
 
 export interface NodeOptions {
-  /** Where the tree is mounted: absolute. */
+  /** The mount point; an absolute path. */
   readonly mount: string;
   /** The database; made when it is missing. */
   readonly database: string;
-  /** No cluster even with a corosync.conf; the host's file is neither read nor written then. */
+  /** pmxcfs -l: no cluster, and the host's corosync.conf is neither read nor written. */
   readonly local: boolean;
   readonly lockFile: string;
   readonly pidFile: string | undefined;
   /**
-   * PVE's directory below /run, made if missing: the restart flag needs it; undefined: left alone.
+   * PVE's directory below /run, for the restart flag; made if missing. Undefined: not made.
    */
   readonly runDirectory: string | undefined;
   /** corosync's own configuration on this host. */
   readonly hostCorosyncConf: string;
   readonly wake: WakeKind | undefined;
-  /** Requests that wait longer than this mean that the server hangs; 0: no limit. */
+  /** The server counts as hung when a request waits longer than this; 0: no limit. */
   readonly requestTimeoutSeconds: number;
-  /** The history of the tree; undefined: none is kept. */
+  /** The history of the tree; undefined: none. */
   readonly history: HistoryOptions | undefined;
   readonly hangGuard: HangGuard;
   /** Faults of the mount on purpose; empty in production. */
   readonly inject: readonly MountFaultRule[];
-  /** The server is ready: mounted, listening. */
+  /** Called when the server is mounted and listens. */
   readonly ready?: () => void;
 }
 
@@ -53,7 +52,7 @@ export interface NodeOptions {
 const CHECK_MS = 1000;
 
 /**
- * Says which path lies below the server's own mount: to open it the server would wait for itself.
+ * A message when a path lies below the server's own mount: opening it would deadlock the server.
  */
 function pathsBelowMount(
   mount: string,
@@ -61,7 +60,7 @@ function pathsBelowMount(
 ): string | undefined {
   const path = paths.find((each) => each !== undefined && isBelow(each, mount));
   if (path === undefined) return undefined;
-  return `${path} is below the mount point ${mount}: the server would wait for itself for ever`;
+  return `${path} is below the mount point ${mount}: the server would wait for itself forever`;
 }
 
 function makeDirectory(path: string, gid: number | undefined): void {
@@ -73,20 +72,20 @@ function makeDirectory(path: string, gid: number | undefined): void {
   }
 }
 
-/** What a server of a node uses besides its database. */
+/** What the server uses besides its database. */
 export interface NodeServer {
   /** Of group www-data. */
   readonly gid: number;
   /** Service name. */
   readonly socket: string;
-  /** Files, directories and sockets it opens; none may lie below the mount. */
+  /** Files, directories and sockets that it opens; none may lie below the mount. */
   readonly paths: readonly (string | undefined)[];
   readonly log: Log;
 }
 
 /** A claimed database. Owns the lock. */
 export class Node implements Disposable {
-  /** The database was not there when it was claimed. */
+  /** True when the database did not exist when it was claimed. */
   readonly isNew: boolean;
   readonly #options: NodeOptions;
   readonly #lock: NodeLock;
@@ -103,7 +102,7 @@ export class Node implements Disposable {
     this.#checks.unref();
   }
 
-  /** Takes the database for this process; a line that says why not. Waits up to 10 s. */
+  /** Locks the database; waits up to 10 s. A string says why that failed. */
   static async claim(options: NodeOptions, server: NodeServer): Promise<Node | string> {
     const { mount, database, lockFile, runDirectory, pidFile } = options;
     const { gid, socket, log, paths } = server;
@@ -126,7 +125,7 @@ export class Node implements Disposable {
     return typeof lock === "string" ? lock : new Node(options, lock, log);
   }
 
-  /** Mounted and serving: writes the pid file. */
+  /** To be called when the server is mounted and serves: writes the pid file. */
   announce(): void {
     const { pidFile, ready } = this.#options;
     if (pidFile !== undefined) {

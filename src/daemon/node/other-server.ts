@@ -1,6 +1,6 @@
 /**
- * Finds another server on this node's database without the lock file, which public recipes remove:
- * by the pid file, by the listener of the service name, by an open config.db.
+ * Finds another server on this node's database, by an open config.db, the listener of the service
+ * name, or the pid file. The lock file alone does not show it: published recipes remove that.
  */
 import { readdirSync, statSync, type Stats } from "node:fs";
 import { readRegularFile } from "../../platform/regular-file.ts";
@@ -9,17 +9,17 @@ import { findSocketOwner } from "../../platform/socket-owner.ts";
 
 export interface OtherServerOptions {
   readonly database: string;
-  /** The pid file of servers on that database. */
+  /** The pid file that servers on this database write. */
   readonly pidFile: string | undefined;
   /** The service name that this server will listen on. */
   readonly socket: string;
-  /** Processes of this start, which do not count as another server. */
+  /** Process ids of this start, which are not another server. */
   readonly own: readonly number[];
 }
 
-/** An argument that only the daemon's own start uses. */
+/** An argument that `pmxcfs` passes to its own daemon process; not shown. */
 const INTERNAL = "--ready-fd=";
-/** Process names of servers: C's, and ours under either name. */
+/** Process names of servers: the C server's, and both of ours. */
 const SERVER_NAME = /^pmxcfs/;
 
 function text(path: string): string {
@@ -35,7 +35,7 @@ function pidIn(file: string | undefined): number | undefined {
   return Number.isInteger(pid) && pid > 1 ? pid : undefined;
 }
 
-/** Whether one of the process's descriptors is the file. */
+/** Whether the process has the file open. */
 function hasOpen(pid: number, file: Stats): boolean {
   try {
     const directory = `/proc/${pid}/fd`;
@@ -61,7 +61,7 @@ function serversByName(): number[] {
   }
 }
 
-/** When it was started, and by which command line, for an administrator. */
+/** The pid, when the server was started, and how, for an administrator. */
 function describe(pid: number): string {
   const words = text(`/proc/${pid}/cmdline`).split("\0").filter(Boolean);
   const options = words
@@ -95,5 +95,5 @@ export function findOtherServer(options: OtherServerOptions): string | undefined
   const noted = pidIn(pidFile);
   if (noted === undefined || !isOther(noted) || !isAlive(noted) || !isServer(noted))
     return undefined;
-  return `another pmxcfs (${describe(noted)}) stands in ${pidFile}: stop it first (kill ${noted})`;
+  return `${pidFile} names another pmxcfs (${describe(noted)}): stop it first (kill ${noted})`;
 }

@@ -7,7 +7,7 @@ export const PVE = {
   pidFile: "/run/pve-cluster.pid",
 } as const;
 
-/** In the run directory, or beside a database that is elsewhere (change-ledger.ts). */
+/** In the run directory; without one, beside the database (change-ledger.ts). */
 export const LEDGER_FILE = ".pmxcfs.changes";
 /** Beside the database. */
 export const LOCK_FILE = ".pmxcfs.lockfile";

@@ -1,7 +1,7 @@
-/** The pid file that systemd and recipes read: written atomically, removed at the end. */
+/** The pid file, which systemd and scripts read: written atomically, removed at the end. */
 import { FilePlace } from "../../platform/atomic-file.ts";
 
-/** A pid file that is there. */
+/** A pid file that was written. */
 export class PidFile {
   readonly #path: string;
   readonly #place: FilePlace;
@@ -11,7 +11,7 @@ export class PidFile {
     this.#place = place;
   }
 
-  /** Writes it, 0644; a line that says why that failed. */
+  /** Writes it with mode 0644; a string says why that failed. */
   static write(path: string, pid: number): PidFile | string {
     const place = FilePlace.of(path);
     const failure = typeof place === "string" ? place : place.write(`${pid}\n`, 0o644);
@@ -21,7 +21,7 @@ export class PidFile {
     return new PidFile(path, place);
   }
 
-  /** Removes it; a line that says why that failed. */
+  /** Removes it; a string says why that failed. */
   remove(): string | undefined {
     const failure = this.#place.remove();
     return failure === undefined ? undefined : `unable to remove ${this.#path}: ${failure}`;

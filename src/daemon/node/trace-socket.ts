@@ -1,6 +1,6 @@
 /**
- * The unix socket that `trace --fuse` reads: each operation of the mount as a line of JSON, while a
- * reader is connected. Without a reader nothing is decoded. Only root can connect.
+ * The unix socket that `trace --fuse` reads: one line of JSON per operation of the mount. Without a
+ * reader nothing is decoded. Only root can connect.
  */
 import type { Socket } from "bun";
 import { errnoName } from "../../base/errno.ts";
@@ -11,13 +11,13 @@ import type { FuseRequest } from "../../fuse/request.ts";
 import type { SessionHooks } from "../../fuse/session.ts";
 import { listenAtPath, SocketMask, type UnixListener } from "../../observe/unix-path.ts";
 
-/** Readers at once; one more is closed. */
+/** Most readers at a time; further ones are closed. */
 const MOST_READERS = 8;
-/** Bytes that may wait for a slow reader; further lines are left out, and counted. */
+/** Most bytes that wait for a slow reader; beyond that, lines are left out and counted. */
 const MOST_UNREAD = 1024 * 1024;
 const NS_PER_US = 1000;
 
-/** One line, as `trace --fuse --json` shows it. Paths are latin1 bytes shown as UTF-8. */
+/** One line, as `trace --fuse --json` prints it. Paths are decoded as UTF-8. */
 export interface TracedOperation {
   readonly at_ms: number;
   readonly operation: string;
@@ -28,7 +28,7 @@ export interface TracedOperation {
   /** `OK` or an errno's name. */
   readonly result: string;
   readonly us: number;
-  /** Operations that were left out before this one, because the reader was slow. */
+  /** Operations left out before this one because the reader was slow. */
   readonly left_out: number;
 }
 
@@ -66,7 +66,7 @@ export class TraceSocket implements Disposable {
     this.#hooks = hooks;
   }
 
-  /** Listens at `path`; sets `hooks.trace` while somebody reads. A string says why it cannot. */
+  /** Listens at `path`; sets `hooks.trace` while a reader is connected. A string says why not. */
   static async open(path: string, hooks: SessionHooks): Promise<TraceSocket | string> {
     const trace = new TraceSocket(hooks);
     const listener = await listenAtPath(path, SocketMask.OWNER, (opened) =>
