@@ -169,8 +169,8 @@ static int set_effective(uid_t uid, gid_t gid)
 }
 
 /*
- * As shim_connect, with `uid` and `gid` as this thread's effective ids, which SO_PEERCRED then shows
- * to the peer. The gid is set before the uid and restored after it: only root may change it.
+ * As shim_connect, with `uid` and `gid` as this thread's effective ids, which SO_PEERCRED shows to
+ * the peer. The gid is set before the uid and restored after it: only root may change it.
  */
 API int64_t shim_connect_as(const char *name, int32_t uid, int32_t gid)
 {
@@ -184,7 +184,9 @@ API int64_t shim_connect_as(const char *name, int32_t uid, int32_t gid)
 		result = -errno;
 	else
 		result = shim_connect(name);
-	/* Cannot fail, as the saved ids never changed. Continuing as another user would be worse. */
+	/*
+	 * Cannot fail, as the saved ids never changed. Continuing as another user would be worse.
+	 */
 	if (set_effective(own_uid, own_gid) != 0)
 		abort();
 	return result;
@@ -647,7 +649,10 @@ static void guard_chain(int number, siginfo_t *info, void *context)
 	if ((guard_previous.sa_flags & SA_SIGINFO) && guard_previous.sa_sigaction != NULL) {
 		guard_previous.sa_sigaction(number, info, context);
 	} else if (guard_previous.sa_handler == SIG_DFL || guard_previous.sa_handler == SIG_IGN) {
-		/* On return the access faults again, with the default action: a core, as without the guard. */
+		/*
+		 * The access faults again, now with the default action: a core, as without the
+		 * guard.
+		 */
 		signal(number, SIG_DFL);
 		if (info->si_code <= 0)
 			raise(number);
@@ -671,7 +676,10 @@ static void guard_handler(int number, siginfo_t *info, void *context)
 
 		if (address < start || address >= end)
 			continue;
-		/* Replaces the whole range: the connection ends anyway, and this saves further faults. */
+		/*
+		 * Replaces the whole range: the connection ends anyway, and this saves further
+		 * faults.
+		 */
 		if (mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 			break;
@@ -852,8 +860,8 @@ API int64_t shim_epoll(void)
 }
 
 /*
- * epoll_ctl(2) for descriptor `fd`; `how`: EPOLL_CTL_ADD (1), _DEL (2) or _MOD (3); `what`: a sum of
- * CAN_READ and CAN_WRITE; `drained`: shim_epoll_turn reads and drops its notify bytes.
+ * epoll_ctl(2) for `fd`; `how`: EPOLL_CTL_ADD (1), _DEL (2) or _MOD (3); `what`: a sum of CAN_READ
+ * and CAN_WRITE; `drained`: shim_epoll_turn reads and drops its notify bytes.
  */
 API int64_t shim_epoll_watch(int32_t epoll, int32_t how, int32_t fd, int32_t token, int32_t what,
 			     int32_t drained)
@@ -921,7 +929,9 @@ API int64_t shim_graft(int32_t loop, int32_t carrier, int32_t fd, int64_t data)
 /* One polled connection; src/ipc/scheduling/ring-poller.ts writes the table. */
 struct hot_ring {
 	int64_t semaphore;
-	/* Its setup socket, and the number of requests taken since its notify bytes were drained. */
+	/*
+	 * Its setup socket, and the number of requests taken since its notify bytes were drained.
+	 */
 	int32_t fd;
 	int32_t undrained;
 };
@@ -1050,8 +1060,8 @@ static int runnable_on(int32_t pid)
 }
 
 /*
- * Moves this thread to another processor if process `pid` is runnable on the current one: 1, or 0 if
- * it is not or there is no other processor. The affinity mask is restored.
+ * Moves this thread to another processor if process `pid` is runnable on the current one: 1, or 0
+ * if it is not, or if there is no other processor. The affinity mask is restored.
  */
 API int64_t shim_step_aside(int32_t pid)
 {
@@ -1096,8 +1106,8 @@ API int64_t shim_unmount(const char *directory, int32_t flags)
 
 /*
  * Reads one request into the memory at `at`; returns its size. While there is none, polls for up to
- * `look_ns`, then -EAGAIN. After EINTR and ENOENT (the request was aborted) it reads again. -ENODEV:
- * the mount is gone.
+ * `look_ns`, then -EAGAIN. After EINTR and ENOENT (the request was aborted) it reads again.
+ * -ENODEV: the mount is gone.
  */
 API int64_t shim_fuse_read(int32_t fd, int64_t at, int64_t length, int64_t look_ns)
 {
@@ -1196,8 +1206,8 @@ static void *watch(void *argument)
 }
 
 /*
- * Starts a thread that sends a byte to `bell` when `watched` is readable, once for each byte that is
- * sent to the returned descriptor; closing that ends the thread. The thread owns `bell`.
+ * Starts a thread that sends a byte to `bell` when `watched` is readable, once for each byte sent
+ * to the returned descriptor; closing that ends the thread. The thread owns `bell`.
  */
 API int64_t shim_watch(int32_t watched, int32_t bell)
 {

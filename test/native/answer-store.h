@@ -1,6 +1,6 @@
 /*
- * What qb-answer-server.c keeps in memory: named bytes in chained hash tables, as GHashTable would,
- * and a text that grows. Allocation failures end the program.
+ * The memory of qb-answer-server.c: named byte strings in chained hash tables, in place of glib's
+ * GHashTable, and a growing output text. Allocation failures end the program.
  */
 #ifndef PMXCFS_IPC_ANSWER_STORE_H
 #define PMXCFS_IPC_ANSWER_STORE_H
@@ -35,7 +35,7 @@ static inline entry **slot(table *t, const char *name)
 	return at;
 }
 
-/* The entry of that name with a private copy of the bytes; its version grows with every call. */
+/* Stores a copy of the bytes under `name`; each call increments the entry's version. */
 static inline entry *put(table *t, const char *name, const void *bytes, size_t size)
 {
 	entry **at = slot(t, name);

@@ -1,6 +1,6 @@
 /*
- * The client's half of libqb's shared-memory transport by hand, without libqb and without its
- * manners: handshakes in pieces, rings written as one likes. For qb-attack.c.
+ * The client side of libqb's shared-memory transport without libqb, able to break its rules:
+ * handshakes in pieces, arbitrary ring contents. For qb-attack.c.
  */
 #ifndef PMXCFS_IPC_ATTACK_H
 #define PMXCFS_IPC_ATTACK_H
@@ -40,12 +40,12 @@ struct ring {
 
 struct peer {
 	int fd;
-	int error; /* the server's verdict: 0, a negative errno, or -ENOTCONN when it hung up */
+	int error; /* the server's answer: 0, a negative errno, or -ENOTCONN when it hung up */
 	uint32_t max;
 	struct ring ring[RINGS];
 };
 
-/* One request as it is written, every field as one likes. */
+/* One request to write; each field may be wrong. `body`: the bytes really written. */
 struct message {
 	int32_t id, size;
 	uint32_t chunk, magic, body;
@@ -110,7 +110,7 @@ static inline void greet(int fd, uint32_t max)
 	push(fd, bytes, sizeof bytes);
 }
 
-/* 1 when the server hung up within `timeout_ms`, eating what it sends. */
+/* 1 when the server hung up within `timeout_ms`; what it sends is read and dropped. */
 static inline int hung_up(int fd, int timeout_ms)
 {
 	uint64_t deadline = now_ns() + (uint64_t)timeout_ms * 1000000;
@@ -166,7 +166,7 @@ static inline void open_ring(struct ring *ring)
 	atomic_fetch_add(field(ring, REF_COUNT), 1);
 }
 
-/* Greets on `fd` and reads the answer; look at `error`. */
+/* Reads the answer to a handshake sent on `fd`; the caller checks `error`. */
 static inline struct peer *finish_greeting(int fd, int timeout_ms)
 {
 	static uint8_t answer[ANSWER_BYTES];
@@ -207,7 +207,7 @@ static inline void leave(struct peer *peer)
 	free(peer);
 }
 
-/* Sends notify bytes without blocking; how many went. */
+/* Sends notify bytes without blocking; returns how many were sent. */
 static inline size_t nudge(struct peer *peer, size_t count)
 {
 	static const uint8_t bytes[4096];
@@ -227,7 +227,7 @@ static inline void post(struct ring *ring)
 	atomic_fetch_add((_Atomic uint64_t *)(ring->header + SEMAPHORE), 1);
 }
 
-/* Writes a chunk at our index; neither posted nor announced. The index moves by the true size. */
+/* Writes a chunk without posting or announcing it. The index advances by the true size. */
 static inline void place(struct peer *peer, struct message m)
 {
 	struct ring *ring = &peer->ring[REQUEST];
@@ -258,7 +258,7 @@ static inline void put(struct peer *peer, struct message m)
 	nudge(peer, 1);
 }
 
-/* Whether one more chunk of `body` fits the request ring, as libqb counts. */
+/* Whether one more chunk of `body` bytes fits in the request ring, by libqb's rule. */
 static inline int has_room(struct peer *peer, uint32_t body)
 {
 	struct ring *ring = &peer->ring[REQUEST];
@@ -295,7 +295,7 @@ static inline int take(struct peer *peer, int timeout_ms)
 	return error;
 }
 
-/* One proper round trip; the error of its answer. */
+/* One valid round trip; returns the answer's error. */
 static inline int exchange(struct peer *peer, uint32_t body)
 {
 	put(peer, sound(body));

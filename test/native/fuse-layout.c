@@ -1,6 +1,6 @@
 /*
- * Prints, as one line of JSON, sizes and offsets of the kernel's FUSE structures as its header
- * declares them (linux/fuse.h), by our names.
+ * Prints the sizes and offsets of the FUSE structures in the kernel's header (linux/fuse.h) as one
+ * line of JSON, under the names of src/fuse/layouts.ts.
  */
 #include "tool.h"
 

@@ -1,10 +1,10 @@
 /*
- * The least that /etc/pve can be: a FUSE file system with a root directory and a directory `local`
- * of the mode that was asked for. Spoken on /dev/fuse itself, without libfuse.
+ * A minimal /etc/pve: a FUSE file system with a root directory and a directory `local` of the given
+ * mode. Speaks to /dev/fuse directly, without libfuse.
  *
  *   fuse-node MOUNTPOINT MODE [MS]
  *
- * With MS every statfs is answered so many milliseconds late.
+ * With MS, each statfs is answered MS milliseconds late.
  */
 #include "tool.h"
 

@@ -1,7 +1,7 @@
 /*
- * Prints, as one line of JSON, how libqb lays out what it shares: struct sizes and offsets from its
- * public headers, a ring file as its public API really makes it, and the first bytes its client
- * really sends on the setup socket.
+ * Prints libqb's layouts as one line of JSON: struct sizes and offsets from its public headers, a
+ * ring file as its public API makes it, and the first bytes that its client sends on the setup
+ * socket.
  */
 #include "tool.h"
 
@@ -53,7 +53,7 @@ static void print_ring(void)
 	qb_rb_close(ring);
 }
 
-/* Listen as a server would, let a libqb client connect, and show what it says first. */
+/* Listens as a server does, lets a libqb client connect, and prints the first bytes it sends. */
 static void print_handshake(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

@@ -1,7 +1,7 @@
 /*
- * What this machine takes for what a round trip consists of, in ns, as one line of JSON: a system
- * call that does nothing, a send of one byte to a unix socket that nobody waits on (with its share
- * of the read), and a cache line's way to another processor and back.
+ * Measures the parts of a round trip on this machine, in ns, as one line of JSON: a system call
+ * that does nothing; a send of one byte to a unix socket on which no process waits, with its share
+ * of the read; and the way of a cache line to another processor and back.
  *
  *   machine-costs
  */
@@ -82,7 +82,7 @@ static void *answer(void *unused)
 	return unused;
 }
 
-/* -1 with one processor: there the other end would never run. */
+/* -1 on a single processor, where the other end would not run. */
 static double cache_line(void)
 {
 	cpu_set_t allowed;
@@ -107,7 +107,7 @@ static double cache_line(void)
 	return spent;
 }
 
-/* The least of some rounds: other processes only ever add to it. */
+/* The minimum of several rounds: other processes can only add to it. */
 static double least(double (*measure)(void))
 {
 	double best = measure();

@@ -1,6 +1,6 @@
 /*
- * Loads a mounted tree with one kind of operation after the other and prints, as a line of JSON for
- * each: operations per second, p50, p99 and p99.9 in microseconds.
+ * Loads a mounted tree with each kind of operation in turn and prints one line of JSON per kind:
+ * operations per second, p50, p99 and p99.9 in microseconds.
  *
  *   mount-load DIRECTORY MILLISECONDS [KIND...]
  */
@@ -29,7 +29,7 @@ static void put(const char *name, size_t size)
 	close(fd);
 }
 
-/* The kernel must ask the server: attributes from its cache are no measure of it. */
+/* Forces the kernel to ask the server: attributes from its cache would not measure the server. */
 static void forced_stat(void)
 {
 	struct statx status;

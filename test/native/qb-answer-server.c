@@ -1,7 +1,7 @@
 /*
- * A C server that answers pmxcfs's requests from memory, for like to be compared with like: a tree
- * read once, hash tables, each answer printed when it is asked for, as pmxcfs does it. It checks
- * no permissions and no malformed requests: it is a yardstick, not a server to run.
+ * A C server that answers pmxcfs's requests from memory, so that benchmarks compare servers that do
+ * the same work: a tree read once, hash tables, and each answer formatted on request, as pmxcfs
+ * does. It checks neither permissions nor malformed requests: for benchmarks only.
  *
  *   qb-answer-server SERVICE DIR NODE
  */
@@ -52,7 +52,7 @@ static void guest_list(void)
 	print("}\n\n}\n");
 }
 
-/* One guest's `names` in the config's own order of asking: a scan of its lines for each. */
+/* The properties `names` of one guest, in that order: each scans the lines of the config. */
 static int properties(const entry *guest, const char *names, unsigned count, int first)
 {
 	const entry *file = *slot(&files, guest->bytes);

@@ -1,11 +1,11 @@
 /*
- * Clients that misbehave, one row of a table each: hostile ones, and ones that were just unlucky.
+ * Misbehaving clients, one row of a table each: hostile ones, and unlucky ones (stopped, killed).
  *
  *   qb-attack --list                                    the rows, one line of JSON each
  *   qb-attack SERVICE GROUP NAME [--uid N] [--gid N] [--shm DIRECTORY-PREFIX]
  *
- * Does it, and prints one line of JSON: what became of it. --shm: the ring directories of the
- * server (`/dev/shm/qb-<pid>-`), for behaviours that only its own user or root can show.
+ * Runs one row and prints how the server reacted, as one line of JSON. --shm: the prefix of the
+ * server's ring directories (`/dev/shm/qb-<pid>-`), for rows that need the server's user or root.
  */
 #include "attack.h"
 
@@ -36,7 +36,7 @@ __attribute__((format(printf, 1, 2))) static void report(const char *format, ...
 	va_end(list);
 }
 
-/* A page we cut off ourselves: put an empty one there, and carry on misbehaving. */
+/* The attack has truncated its own mapping: maps an empty page there, so that it can go on. */
 static void on_bus(int number, siginfo_t *info, void *context)
 {
 	(void)number;
@@ -45,7 +45,7 @@ static void on_bus(int number, siginfo_t *info, void *context)
 	mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
-/* fork(2); the child is killed when this process ends, also when that was before its prctl. */
+/* fork(2); the child is killed when this process ends, even if that is before its prctl(2). */
 static pid_t child_process(void)
 {
 	pid_t parent = getpid();
@@ -75,13 +75,13 @@ static void scribble(void *memory, size_t size)
 		*(volatile uint32_t *)((uint8_t *)memory + i) = random_word();
 }
 
-/* What the server made of it: said by most behaviours at their end. */
+/* Reports whether the server disconnected this client. */
 static void say_end(struct peer *peer)
 {
 	report(hung_up(peer->fd, 80) ? "disconnected it" : "kept it");
 }
 
-/* As say_end, after one more proper request, if it still listens. */
+/* As say_end, after one more valid request. */
 static void say_served(struct peer *peer)
 {
 	int error = exchange(peer, 8);
@@ -238,7 +238,7 @@ static void *puncher(void *argument)
 	return NULL;
 }
 
-/* Traffic of one connection while a second thread does something to it. */
+/* Traffic on one connection while a second thread runs `attacker` on it; rounds of traffic. */
 static int race(const struct row *row, void *(*attacker)(void *), int ms, uint32_t body)
 {
 	struct racer racer = { .peer = usual(), .row = row };
@@ -453,7 +453,7 @@ static void *flipper(void *argument)
 	return NULL;
 }
 
-/* Messages of 128 bytes in all, so that the flipper knows where their fields are. */
+/* Each chunk takes 128 bytes, so that the flipper knows where the fields are. */
 static int flood_against_flips(const struct row *row, uint64_t deadline)
 {
 	struct racer racer = { .peer = usual(), .row = row };
@@ -463,7 +463,7 @@ static int flood_against_flips(const struct row *row, uint64_t deadline)
 	pthread_create(&thread, NULL, flipper, &racer);
 	while (now_ns() < deadline) {
 		put(racer.peer, sound(104));
-		/* Takes all responses at once, unread: only the server's reading matters here. */
+		/* Drops all responses unread: only what the server reads is tested. */
 		atomic_store(field(response, SEMAPHORE), 0);
 		atomic_store(field(response, READ_PT), atomic_load(field(response, WRITE_PT)));
 		if (++messages % 64 == 0 && hung_up(racer.peer->fd, 0))
@@ -577,7 +577,7 @@ static void notify_descriptors(const struct row *row)
 
 /* ---- slow and unlucky clients ---------------------------------------------------------------- */
 
-/* Writes as fast as the ring takes it, never reads; messages written. */
+/* Writes as fast as the ring has room and never reads; returns the number of messages written. */
 static long write_only(struct peer *peer, uint32_t body, uint64_t deadline)
 {
 	long written = 0;
@@ -593,7 +593,7 @@ static long write_only(struct peer *peer, uint32_t body, uint64_t deadline)
 	return written;
 }
 
-/* a clients, bodies of b bytes. */
+/* a: clients; b: bytes of each body. */
 static void never_reads(const struct row *row)
 {
 	uint64_t deadline = now_ns() + 1200000000;
@@ -609,7 +609,7 @@ static void never_reads(const struct row *row)
 	report("took %ld requests, then stopped taking", *written);
 }
 
-/* A child does `what` and stops itself; it is killed after b ms. */
+/* A child runs `what` and stops itself (SIGSTOP); it is killed after `ms`. */
 static void with_child(void (*what)(void), int ms)
 {
 	pid_t child = child_process();
@@ -706,7 +706,7 @@ static void flood(const struct row *row)
 
 /* ---- handshakes ------------------------------------------------------------------------------ */
 
-/* a of them, each saying b bytes of its request; held for a moment. */
+/* a: connections; b: bytes of the request that each sends. All are held for 0.3 s. */
 static void half_handshakes(const struct row *row)
 {
 	int *fds = calloc((size_t)row->a, sizeof *fds);
@@ -808,9 +808,9 @@ static void handshake_with_descriptors(const struct row *row)
 	report("accepted %d, took no descriptor", accepted);
 }
 
-/* ---- sizes asked for ------------------------------------------------------------------------- */
+/* ---- requested sizes ------------------------------------------------------------------------- */
 
-/* a = size, b times, all held at once. */
+/* a: message size; b: connections, all held. */
 static void size_asked(const struct row *row)
 {
 	int accepted = 0, refused = 0, error = 0;
@@ -832,7 +832,7 @@ static void size_asked(const struct row *row)
 		report("refused %d: %s", refused, strerror(-error));
 }
 
-/* As size_asked, but nothing waits for anything. */
+/* As size_asked, but all requests are sent before the first answer is read. */
 static void sizes_at_once(const struct row *row)
 {
 	int accepted = 0, fds[1024];
@@ -847,7 +847,7 @@ static void sizes_at_once(const struct row *row)
 
 /* ---- load ------------------------------------------------------------------------------------ */
 
-/* a connections of the smallest size in each of b processes, all held. */
+/* a: connections of the smallest size per process; b: processes. All are held. */
 static void connections(const struct row *row)
 {
 	int *accepted = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -868,7 +868,7 @@ static void connections(const struct row *row)
 	report("accepted %d of %d", *accepted, (int)(row->a * row->b));
 }
 
-/* a connects and disconnects; b: 1 with a round trip, 0 with the handshake only, -1 bare. */
+/* a: connections; b: 1 with a round trip, 0 with the handshake only, -1 without a byte. */
 static void come_and_go(const struct row *row)
 {
 	for (int64_t i = 0; i < row->a; i++) {
@@ -888,7 +888,7 @@ static void come_and_go(const struct row *row)
 	report("closed all %d", (int)row->a);
 }
 
-/* b processes that connect and leave as fast as they can, for a ms. */
+/* b: processes that connect and close as fast as they can; a: for so many ms. */
 static void storm(const struct row *row)
 {
 	uint64_t deadline = now_ns() + (uint64_t)row->a * 1000000;
@@ -910,7 +910,7 @@ static void storm(const struct row *row)
 	report("closed %ld", *count);
 }
 
-/* ---- files: needs the server's own rights ---------------------------------------------------- */
+/* ---- files: needs the server's user or root -------------------------------------------------- */
 
 static char *directory_of(struct peer *peer)
 {
@@ -976,7 +976,7 @@ static void files_changed(const struct row *row)
 	exchange(peer, 100);
 	leave(peer);
 	pause_us(30000);
-	/* On a busy machine the server's turn comes later. */
+	/* On a busy host the server may need longer. */
 	for (int look = 0; look < 1000 && access(other, F_OK) == 0; look++)
 		pause_us(10000);
 	if (row->a == REPLACE)
@@ -991,7 +991,7 @@ static void files_changed(const struct row *row)
 	rmdir(victim_directory);
 }
 
-/* Removes (a = 0) or empties (a = 1) every ring directory it finds while others connect. */
+/* Removes (a = 0) or empties (a = 1) every prepared ring directory while clients connect. */
 static void files_during_setup(const struct row *row)
 {
 	uint64_t deadline = now_ns() + 400000000;
@@ -1002,7 +1002,10 @@ static void files_during_setup(const struct row *row)
 		const char *prefix = strrchr(shm_prefix, '/') + 1;
 		for (struct dirent *entry; (entry = readdir(shm)) != NULL;) {
 			char path[600];
-			/* Ready ones only: nobody else's connection is meant. */
+			/*
+			 * Only prepared directories (0-0-): those of other connections are left
+			 * alone.
+			 */
 			const char *rest = strncmp(entry->d_name, prefix, strlen(prefix)) == 0 ?
 						   entry->d_name + strlen(prefix) : "";
 			if (strncmp(rest, "0-0-", 4) != 0)
@@ -1118,11 +1121,11 @@ static const struct row rows[] = {
 	{ "slow clients", "killed at a random moment, 40 times", killed_at_random, 0, 0 },
 	{ "slow clients", "flood at full speed", flood, 64, 100 },
 	{ "slow clients", "flood of large messages", flood, 3, 300000 },
-	{ "handshake", "nothing said", half_handshakes, 1, 0 },
+	{ "handshake", "nothing sent", half_handshakes, 1, 0 },
 	{ "handshake", "half of it", half_handshakes, 1, 12 },
 	{ "handshake", "half of it, 500 times", half_handshakes, 500, 12 },
 	{ "handshake", "half of it, 1500 times", half_handshakes, 1500, 12 },
-	{ "handshake", "nothing said, 1500 times", half_handshakes, 1500, 0 },
+	{ "handshake", "nothing sent, 1500 times", half_handshakes, 1500, 0 },
 	{ "handshake", "one byte per 50 ms", slow_handshake, 50, 0 },
 	{ "handshake", "id 0", wrong_handshake, 0, 0 },
 	{ "handshake", "id 1", wrong_handshake, 1, 0 },
@@ -1130,23 +1133,23 @@ static const struct row rows[] = {
 	{ "handshake", "id INT_MAX", wrong_handshake, INT_MAX, 0 },
 	{ "handshake", "random bytes, 24 of them", random_handshake, 50, 24 },
 	{ "handshake", "random bytes, a MiB of them", random_handshake, 10, MIB },
-	{ "handshake", "1 byte behind it", trailing_bytes, 1, 0 },
-	{ "handshake", "100000 bytes behind it", trailing_bytes, 100000, 0 },
-	{ "handshake", "closed behind each byte", close_at_every_point, 0, 0 },
-	{ "handshake", "closed behind each byte, a moment later", close_at_every_point, 3000, 0 },
+	{ "handshake", "1 byte after it", trailing_bytes, 1, 0 },
+	{ "handshake", "100000 bytes after it", trailing_bytes, 100000, 0 },
+	{ "handshake", "closed after each byte", close_at_every_point, 0, 0 },
+	{ "handshake", "closed 3 ms after each byte", close_at_every_point, 3000, 0 },
 	{ "handshake", "answers never read", answers_never_read, 200, MIB },
 	{ "handshake", "carrying descriptors", handshake_with_descriptors, 30, 0 },
-	{ "sizes asked for", "0", size_asked, 0, 1 },
-	{ "sizes asked for", "1", size_asked, 1, 1 },
-	{ "sizes asked for", "200 MiB, 8 times", size_asked, 200 * MIB, 8 },
-	{ "sizes asked for", "1 GiB", size_asked, 1024ll * MIB, 1 },
-	{ "sizes asked for", "0x7fffffff", size_asked, 0x7fffffff, 1 },
-	{ "sizes asked for", "0xffffffff", size_asked, 0xffffffff, 1 },
-	{ "sizes asked for", "16 MiB, 100 at once", sizes_at_once, 16 * MIB, 100 },
+	{ "requested sizes", "0", size_asked, 0, 1 },
+	{ "requested sizes", "1", size_asked, 1, 1 },
+	{ "requested sizes", "200 MiB, 8 times", size_asked, 200 * MIB, 8 },
+	{ "requested sizes", "1 GiB", size_asked, 1024ll * MIB, 1 },
+	{ "requested sizes", "0x7fffffff", size_asked, 0x7fffffff, 1 },
+	{ "requested sizes", "0xffffffff", size_asked, 0xffffffff, 1 },
+	{ "requested sizes", "16 MiB, 100 at once", sizes_at_once, 16 * MIB, 100 },
 	{ "load", "1200 connections", connections, 1200, 1 },
 	{ "load", "8 processes with 400 connections each", connections, 400, 8 },
 	{ "load", "5000 connects and disconnects", come_and_go, 5000, 0 },
-	{ "load", "5000 that leave without a word", come_and_go, 5000, -1 },
+	{ "load", "5000 that connect and send nothing", come_and_go, 5000, -1 },
 	{ "load", "500 with a round trip each", come_and_go, 500, 1 },
 	{ "load", "4 processes that connect at full speed", storm, 1500, 4 },
 	{ "files", "its files unlinked", files_changed, UNLINK, 0 },
@@ -1168,7 +1171,7 @@ static int list(void)
 	return 0;
 }
 
-/* Descriptors enough for the behaviours that hold many connections. */
+/* Raises the limit of descriptors, for rows that hold many connections. */
 static void raise_limit(void)
 {
 	struct rlimit limit;

@@ -1,6 +1,6 @@
 /*
- * A libqb client driven by lines: connects once, does what each line of stdin says, and prints
- * one line of JSON per result. For golden vectors and for behaviours.
+ * A libqb client driven by commands on stdin, one a line; connects first and prints one line of
+ * JSON per result. For golden vectors and for tests of behaviour.
  *
  *   qb-client SERVICE [--uid N] [--gid N] [--max-msg-size N] [--recv-buffer N]
  *
@@ -8,8 +8,8 @@
  *   pipeline N ID HEX              event [TIMEOUT_MS]              fc MAX
  *   alive   server   connect   disconnect
  *
- * HEX "-" is an empty body. HEADER_SIZE replaces the true size in the header. `res` is what the
- * libqb call returned: bytes, or a negative errno. Timeouts default to 20 s.
+ * HEX "-" is an empty body. HEADER_SIZE replaces the true size in the header. `res` is the result
+ * of the libqb call: bytes, or a negative errno. Timeouts default to 20 s.
  */
 #include "tool.h"
 
@@ -44,7 +44,10 @@ static void print_message(const char *ev, ssize_t result)
 {
 	printf("{\"ev\":\"%s\",\"res\":%zd", ev, result);
 	if (result >= (ssize_t)sizeof(request_header)) {
-		/* An event has a response header too, but a server may send it a shorter one. */
+		/*
+		 * An event has a response header, too, but a server may send one with a shorter
+		 * header.
+		 */
 		const response_header *header = (const response_header *)client.buffer;
 		size_t body = sizeof *header;
 		printf(",\"id\":%d,\"size\":%d", header->id, header->size);
@@ -57,7 +60,7 @@ static void print_message(const char *ev, ssize_t result)
 	printf("}\n");
 }
 
-/* In short steps: qb_ipcc_recv looks at the setup socket only when its time is up. */
+/* Waits in short steps: qb_ipcc_recv checks the setup socket only when its timeout ends. */
 static ssize_t receive(int timeout_ms)
 {
 	ssize_t result = -ETIMEDOUT;
@@ -81,7 +84,7 @@ static ssize_t send_body(int id, const char *hex, const char *header_size)
 	return result;
 }
 
-/* The body of message `i` of a pipeline is HEX and then i: echoes prove their order. */
+/* The body of message `i` of a pipeline is HEX followed by i, so that echoes show their order. */
 static void pipeline(long count, int id, const char *hex)
 {
 	size_t given;

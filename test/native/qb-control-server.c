@@ -1,15 +1,15 @@
 /*
- * A C server whose clients ask for what servers do on their own: events and flow control. The
- * reference for test/support/servers/control.ts, which does the same with our library.
+ * A C server that sends events and sets flow control when its clients ask for it. The reference for
+ * test/support/servers/control.ts, which does the same with our library.
  *
  *   qb-control-server SERVICE [--accept-any]
  *
  *   id 100, body u32 N:     answers, then sends N events to the asking connection
  *   id 101, body u32 N:     the same to every connection
- *   id 102, body u32 LEVEL: answers, then sets flow control 0 (off), 1 (stop), 2 (stop who agreed),
- *                           and lifts it again after 300 ms
+ *   id 102, body u32 LEVEL: answers, then sets flow control 0 (off), 1 (stop) or 2 (stop clients
+ *                           that agreed to it), and lifts it after 300 ms
  *   any other id:           echo
- * An event has id 200 and its number as body (u32).
+ * An event has id 200; its body is its number (u32).
  */
 #include "qb-server.h"
 

@@ -1,10 +1,10 @@
 /*
- * An echo server as C programs write it: reply body = request body, error 0.
+ * An echo server written as C programs use libqb: reply body = request body, error 0.
  *
  *   qb-echo-server SERVICE [--accept-any] [--refuse ERRNO] [--late | --late-ms MS] [--burn-us US]
  *
- * --late answers from the loop, as soon as the callback has returned; --late-ms from a timer.
- * --burn-us: request 2 keeps its callback busy for so long.
+ * --late answers from the loop after the callback has returned; --late-ms after MS milliseconds.
+ * --burn-us: the callback of request 2 spins for US microseconds.
  */
 #include "qb-server.h"
 
@@ -12,7 +12,7 @@ enum { SLOW = 2 };
 
 static long late = -1, burn_us;
 
-/* An answer that is owed. Its request is gone from the ring, and its client may be gone too. */
+/* A late answer. Its request has left the ring, and its client may be gone, too. */
 typedef struct {
 	qb_ipcs_connection_t *c;
 	int32_t id;
@@ -58,7 +58,9 @@ static int32_t echo_late(qb_ipcs_connection_t *c, void *data, size_t size)
 	*owed = (debt){ .c = c, .id = request->id, .size = body };
 	memcpy(owed->body, request + 1, body);
 	qb_ipcs_connection_ref(c);
-	/* Not a job of the loop: when there are only jobs to do, libqb sleeps 50 ms before them. */
+	/*
+	 * A timer, not a job: when its loop has only jobs, libqb sleeps 50 ms before it runs them.
+	 */
 	qb_loop_timer_handle handle;
 	return qb_loop_timer_add(loop, QB_LOOP_MED, (uint64_t)late * 1000000, owed, pay, &handle);
 }
@@ -66,7 +68,7 @@ static int32_t echo_late(qb_ipcs_connection_t *c, void *data, size_t size)
 int main(int argc, char **argv)
 {
 	if (argc < 2)
-		die("usage", "qb-echo-server SERVICE [options, in the head of its source]");
+		die("usage", "qb-echo-server SERVICE [options: see the head of its source]");
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--accept-any") == 0)
 			accept_rule = 1;

@@ -1,15 +1,15 @@
 /*
- * A libqb server that does wrong what it is told to, for the diagnosis to find. Requests it is not
- * told anything about are answered with `{}`.
+ * A libqb server with the given faults, which the diagnosis must find. Requests without a fault are
+ * answered with `{}`.
  *
  *   qb-faulty-server SERVICE [--refuse RESULT] [FAULT ID]... [--large ID BYTES]
  *
- *   --refuse RESULT    what the accept callback returns: 1 as pmxcfs, -28 and the like
- *   --short ID         8 bytes instead of an answer
+ *   --refuse RESULT    result of the accept callback: 1, as in pmxcfs, or a negative errno
+ *   --short ID         an answer of 8 bytes
  *   --silent ID        no answer
- *   --disconnect ID    disconnects instead
+ *   --disconnect ID    disconnects instead of answering
  *   --crash ID         aborts
- *   --large ID BYTES   an answer of that size; disconnects when it does not fit, as pmxcfs
+ *   --large ID BYTES   an answer of BYTES; disconnects when it does not fit, as pmxcfs does
  */
 #include "qb-server.h"
 
@@ -29,7 +29,7 @@ static int32_t refuse(qb_ipcs_connection_t *c, uid_t uid, gid_t gid)
 	return refuse_with;
 }
 
-/* Not while libqb still handles the message: it asserts on its own reference counts then. */
+/* Called after libqb has handled the message: before, its assertions on reference counts fail. */
 static void disconnect_now(void *connection)
 {
 	qb_ipcs_disconnect(connection);
@@ -91,7 +91,7 @@ static enum fault fault_named(const char *option)
 	die("unknown option", option);
 }
 
-/* serve() of qb-server.h, with our own rule for who gets in. */
+/* As serve() of qb-server.h, with its own accept callback. */
 static int serve_refusing(const char *name)
 {
 	struct qb_ipcs_service_handlers handlers = { .connection_accept = refuse,

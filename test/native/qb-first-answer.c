@@ -1,6 +1,7 @@
 /*
- * Time from starting a server to its first answer: forks COMMAND, connects again and again until
- * it listens, asks once, prints the nanoseconds since the fork, and ends the server with SIGTERM.
+ * Measures the time from a server's start to its first answer: forks COMMAND, retries the connect
+ * until it listens, sends one request, prints the nanoseconds since the fork, and ends the server
+ * with SIGTERM.
  *
  *   qb-first-answer SERVICE ID COMMAND...
  */

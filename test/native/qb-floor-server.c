@@ -1,9 +1,9 @@
 /*
- * The floor of the benchmark: an echo server that never sleeps. It spins over the request rings of
- * all its clients, answers in place, and reads notify bytes between requests; no event loop, no
- * system call per request, no checks of what clients write. What is left is what the clients and
- * the rings themselves cost on this machine: no server of this protocol can be faster. It takes a
- * processor of its own while a client is connected. For clients that mean well.
+ * The lower bound of the benchmark: an echo server that never sleeps. It spins over the request
+ * rings of all clients, answers in place, and reads notify bytes between requests: no event loop,
+ * no system call per request, no checks. What remains is the cost of the clients and the rings on
+ * this machine; no server of this protocol can be faster. While a client is connected it occupies
+ * one processor. For well-behaved clients only.
  *
  *   qb-floor-server SERVICE [--accept-any]
  */
@@ -11,7 +11,7 @@
 
 enum {
 	CLIENTS = 64,
-	HEADER_BYTES = 12288, /* 8252 in whole pages */
+	HEADER_BYTES = 12288, /* 8252, rounded up to whole pages */
 	WRITE_PT = 0,
 	READ_PT = 1,
 	WORD_SIZE = 2,
@@ -51,7 +51,7 @@ static void file_path(char *out, size_t size, const struct client *c, int ring, 
 	snprintf(out, size, "/dev/shm/%s/qb-%s-%s-%s", c->directory, RING[ring], service, part);
 }
 
-/* A file of reserved pages, mapped `times` in a row. */
+/* Makes a file of reserved pages and maps it `times` times, one mapping after the other. */
 static uint8_t *make_file(const char *path, size_t size, int times)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0666);
@@ -154,8 +154,7 @@ static uint32_t next(const struct ring *r, uint32_t bytes)
 }
 
 /*
- * Echoes one request; its reply lies in the response ring before the request's space is given
- * back.
+ * Echoes one request: the body is copied to the response ring before the request's space is freed.
  */
 static void answer(struct client *c)
 {
@@ -184,7 +183,7 @@ static void answer(struct client *c)
 	c->undrained++;
 }
 
-/* One round over all clients; 1 when somebody was answered. */
+/* One round over all clients; 1 when a request was answered. */
 static int round_over_all(int is_idle)
 {
 	int answered = 0;

@@ -1,15 +1,16 @@
 /*
- * A load of libqb clients, each its own process, all started at one instant. Prints one line of
- * JSON: round trips, their rate, latencies in ns from a log-linear histogram, client CPU.
+ * A load of libqb clients, each a process of its own, which all start at the same moment. Prints
+ * one line of JSON: round trips, their rate, latencies in ns from a log-linear histogram, client
+ * CPU.
  *
  *   qb-load SERVICE (--requests N | --ms N) [--clients K] [--id N] [--body BYTES | --body-hex HEX]
  *           [--verify] [--depth N] [--think-us N] [--sleep-us N] [--connects] [--max-msg-size N]
  *           [--idle] [--uid N] [--gid N]
  *
  * --think-us spins between round trips, --sleep-us sleeps. --depth keeps N requests in flight.
- * --connects: one round trip is connect and disconnect. --idle: connect K times in one process,
- * print {"idle":K}, hold them until stdin ends. --verify compares every echoed byte. Killed, it
- * takes its clients with it.
+ * --connects: a round trip is a connect and a disconnect. --idle: connects K times in one process,
+ * prints {"idle":K}, and holds the connections until stdin ends. --verify compares every echoed
+ * byte. When it is killed, its clients are, too.
  */
 #include "tool.h"
 
@@ -96,7 +97,7 @@ static void check(result *r, ssize_t got)
 		r->mismatches++;
 }
 
-/* With --verify every request's body differs from the one before. */
+/* With --verify, each request's body differs from the previous one. */
 static void vary(uint64_t turn)
 {
 	size_t body = load.message_size - sizeof(request_header);
@@ -188,8 +189,8 @@ static void run_client(result *r, pid_t parent)
 	struct rusage usage;
 	become(load.uid, load.gid);
 	/*
-	 * A client ends with its load. Set after the change of identity, which would undo it; the load
-	 * may have ended before, and then no signal comes.
+	 * The client ends with its parent. Set after the change of identity, which resets it; the
+	 * parent may have ended before that, and then no signal comes.
 	 */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -274,7 +275,7 @@ static int hold_idle(void)
 	char byte;
 	while (read(0, &byte, 1) > 0)
 		;
-	/* The exit closes them all: no disconnect, which takes a round trip each. */
+	/* The exit closes all connections; a disconnect would take a round trip each. */
 	_exit(0);
 }
 

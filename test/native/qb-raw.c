@@ -1,6 +1,7 @@
 /*
- * The setup socket without libqb: connects to the service's abstract address and does what each
- * line of stdin says, printing one line of JSON per result. For handshakes no libqb client makes.
+ * The setup socket without libqb: connects to the service's abstract address, performs the commands
+ * on stdin, one a line, and prints one line of JSON per result. For handshakes that no libqb client
+ * makes.
  *
  *   qb-raw SERVICE [--uid N] [--gid N]
  *
@@ -19,7 +20,7 @@ static int connect_abstract(const char *name)
 	if (fd < 0 || strlen(name) >= sizeof address.sun_path - 1)
 		die(name, "no socket");
 	memcpy(address.sun_path + 1, name, strlen(name));
-	/* libqb uses the whole structure: the padding is part of an abstract name. */
+	/* libqb passes the whole structure: the NUL padding is part of the abstract name. */
 	if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
 		die(name, strerror(errno));
 	return fd;

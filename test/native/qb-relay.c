@@ -1,7 +1,7 @@
 /*
- * The least a proxy can be: a C server on libqb that asks another one for each answer, over one
- * connection for all its clients. It shows nothing and bounds nothing; what it costs is what two
- * hops cost on this machine.
+ * A minimal proxy: a C server on libqb that forwards each request to another server, over one
+ * connection for all clients. It records nothing and limits nothing; its cost is that of two hops
+ * on this machine.
  *
  *   qb-relay SERVICE UPSTREAM
  */

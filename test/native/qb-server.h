@@ -1,6 +1,6 @@
 /*
- * What the C servers share: a qb_loop, a QB_IPC_SHM service on it, SIGTERM and SIGINT to stop.
- * Each server gives its options and its msg_process.
+ * Shared by the C servers: a qb_loop, and a QB_IPC_SHM service on it that SIGTERM and SIGINT stop.
+ * Each server has its own options and its own msg_process.
  */
 #ifndef PMXCFS_IPC_QB_SERVER_H
 #define PMXCFS_IPC_QB_SERVER_H
@@ -16,7 +16,9 @@
 static qb_loop_t *loop;
 static qb_ipcs_service_t *service;
 
-/* 0: only root and the server's own uid; 1: anybody; below 0: refuse everybody with it. */
+/*
+ * 0: only root and the server's own uid; 1: every uid; negative: the errno that refuses every uid.
+ */
 static int accept_rule;
 
 static int32_t job_add(enum qb_loop_priority p, void *data, qb_loop_job_dispatch_fn fn)
@@ -59,7 +61,7 @@ static int32_t stop(int32_t signal_number, void *data)
 	return -1;
 }
 
-/* Answer with `error` and `size` bytes of `body`; a client that does not read loses its answer. */
+/* Answers with `error` and `size` bytes of `body`; the answer is lost if the ring is full. */
 static inline int32_t answer(qb_ipcs_connection_t *c, int32_t id, int32_t error, const void *body,
 			     size_t size)
 {

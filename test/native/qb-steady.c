@@ -1,11 +1,11 @@
 /*
- * The well-behaved client beside an attack: a libqb client that keeps asking, a request per
- * millisecond, and connects anew now and then, checking every byte that comes back (of an echo).
+ * A well-behaved libqb client beside an attack: sends a request every millisecond, opens a second
+ * connection after every 40th, and compares every echoed byte.
  *
  *   qb-steady SERVICE [--id N] [--uid N] [--gid N] [--no-verify]
  *
- * Each line of stdin: `go` starts, `stop` says what it saw and rests (its connection stays).
- * One line of JSON: round trips, failures, worst round trip and worst connect with one, in ns.
+ * Lines of stdin: `go` starts; `stop` pauses, keeps the connection, and prints one line of JSON:
+ * round trips, failures, worst round trip, and worst connect with a round trip, in ns.
  */
 #include "tool.h"
 

@@ -1,7 +1,7 @@
 /*
- * The shim under AddressSanitizer and UndefinedBehaviorSanitizer: includes it and calls each of
- * its functions, with what they are given every day and with what they must refuse. Prints one
- * line per failed check; ends with the number of them. Run by shim.test.ts.
+ * The shim under AddressSanitizer and UndefinedBehaviorSanitizer: includes it and calls each
+ * function with usual arguments and with arguments that it must refuse. Prints one line per failed
+ * check, and their number. Run by shim.test.ts.
  */
 #include "../../native/shim.c"
 
@@ -21,7 +21,7 @@ static int failures;
 
 static char name[64], directory_name[64];
 
-/* Who sent it, while that is asked for; descriptors that come along are closed. */
+/* The sender's credentials come until they are turned off; passed descriptors are closed. */
 static void test_senders(int32_t accepted, int32_t client)
 {
 	char bytes[64], space[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -85,7 +85,7 @@ static void test_sockets(void)
 	CHECK(shim_close(-1) == -EBADF);
 }
 
-/* The longest name there is, and one without a place for its NUL. */
+/* The longest name, and one that leaves no room for a NUL. */
 static void test_names(void)
 {
 	char longest[300];
@@ -127,7 +127,7 @@ static void test_epoll(void)
 	CHECK(shim_readable(set) == 0 && shim_readable(-1) == 0);
 	CHECK(shim_replace(-1, pair[0]) == -EBADF);
 	CHECK(shim_execute("/nonexistent", "a\0\0b", 3, "c=d", 1) == -ENOENT);
-	/* The carrier is closed by its owner; the set stays. */
+	/* The owner closes the carrier; the epoll set stays. */
 	carrier = dup(pair[1]);
 	CHECK(shim_graft(outer, carrier, set, 42) == -ENOENT);
 	CHECK(shim_epoll_watch(outer, EPOLL_CTL_ADD, carrier, 42, CAN_READ, 0) == 0);
@@ -190,7 +190,9 @@ static void test_files(void)
 	shim_close((int32_t)shm);
 }
 
-/* A file cut under its mapping: zeroes instead of a signal, and a count that says so. */
+/*
+ * A mapped file is truncated: reads give zeros instead of SIGBUS, and the counter is incremented.
+ */
 static void test_guard(void)
 {
 	int64_t page = shim_page_size(), at = shim_reserve(2 * page);
@@ -219,7 +221,7 @@ static void test_guard(void)
 	close(fd);
 }
 
-/* A signal that is not about guarded memory ends the process, as without the guard. */
+/* A SIGBUS outside guarded memory ends the process, as without the guard. */
 static void test_guard_chain(void)
 {
 	for (int sent = 0; sent < 2; sent++) {
@@ -272,7 +274,7 @@ static void test_semaphores(void)
 	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT);
 	CHECK(shim_poll(table, 1, 0, -1, 1000) == -ETIMEDOUT);
 	CHECK(shim_poll(table, 1, 0, -1, 0) == -ETIMEDOUT);
-	/* Notify bytes are read when there are enough, or when all are asked for. */
+	/* Notify bytes are read when there are DRAIN_AT of them, or by shim_drain_all. */
 	CHECK(write(pair[1], "bytes", 5) == 5);
 	rings[0].undrained = DRAIN_AT - 1;
 	CHECK(shim_poll(table, 1, 0, -1, 1000) == -ETIMEDOUT && rings[0].undrained == DRAIN_AT - 1);

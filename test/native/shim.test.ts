@@ -1,4 +1,4 @@
-/** native/shim.c in a C program of its own, under AddressSanitizer and UBSan. */
+/** Runs shim-test.c, which includes native/shim.c, under AddressSanitizer and UBSan. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ const FLAGS = (
   "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 ).split(" ");
 
-test("the shim passes its checks without a word from the sanitizers", () => {
+test("the shim passes its checks, and the sanitizers report nothing", () => {
   const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-shim-"));
   try {
     const program = join(directory, "shim-test");

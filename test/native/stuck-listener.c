@@ -1,6 +1,6 @@
 /*
- * Listens on libqb's address of a service and then sleeps uninterruptibly (state D): the parent of
- * a vfork waits for its child in the kernel.
+ * Listens on the libqb address of a service and then sleeps uninterruptibly (state D), as the
+ * parent of a vfork(2) whose child does not end.
  *
  *   stuck-listener SERVICE
  */

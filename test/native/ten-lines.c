@@ -1,4 +1,4 @@
-/* Ask pmxcfs for its version counters: cc ten-lines.c -lqb */
+/* Asks pmxcfs for its version counters: cc ten-lines.c -lqb */
 #include <qb/qbipcc.h>
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /*
- * What the native test tools share: time, hex, identity, and dying with one line.
- * Each tool is one .c file on Debian's libqb-dev; test/support/native.ts compiles them.
+ * Shared by the native test tools: time, hex, identity, and exit with a message. Each tool is one
+ * .c file that needs Debian's libqb-dev; test/support/native.ts compiles them.
  */
 #ifndef PMXCFS_IPC_TOOL_H
 #define PMXCFS_IPC_TOOL_H
@@ -18,7 +18,7 @@
 
 #include <qb/qbipc_common.h>
 
-/* The two headers every message starts with: 16 and 24 bytes. */
+/* The headers of requests (16 bytes) and of responses (24 bytes). */
 typedef struct qb_ipc_request_header request_header;
 typedef struct qb_ipc_response_header response_header;
 
@@ -45,7 +45,7 @@ static inline long number(const char *name, const char *text)
 	return value;
 }
 
-/* Become gid, then uid, without supplementary groups. -1 leaves either as it is. */
+/* Sets gid, then uid, without supplementary groups. -1 leaves an id as it is. */
 static inline void become(long uid, long gid)
 {
 	if (uid < 0 && gid < 0)
@@ -56,8 +56,8 @@ static inline void become(long uid, long gid)
 }
 
 /*
- * Become effective `uid` and `gid` with other real ids, as a setuid program or a daemon that
- * dropped its effective ids is. -1 of the real ones takes the effective one.
+ * Sets effective `uid` and `gid` and different real ids, as in a setuid program, or in a daemon
+ * that dropped its effective ids. A real id of -1 is set to the effective one.
  */
 static inline void become_twofold(long real_uid, long real_gid, long uid, long gid)
 {
@@ -81,7 +81,7 @@ static inline int hex_digit(char c)
 	return -1;
 }
 
-/* Decode `text` ("-" is empty) into fresh memory, `before` bytes of room in front of it. */
+/* Decodes `text` ("-" is empty) into new memory, after `before` bytes of room. */
 static inline uint8_t *unhex(const char *text, size_t before, size_t *size)
 {
 	size_t length = strcmp(text, "-") == 0 ? 0 : strlen(text);

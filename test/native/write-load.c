@@ -1,7 +1,7 @@
 /*
- * Writers at work in a mounted tree: each is a process that keeps a file of its own open and writes
- * 1000 bytes to its beginning, again and again. Prints writes per second of all together, p50 and
- * p99 in microseconds, as a line of JSON.
+ * A load of writers in a mounted tree: each is a process that keeps its own file open and
+ * repeatedly writes 1000 bytes at its start. Prints one line of JSON: the writes per second of all
+ * writers, p50 and p99 in microseconds.
  *
  *   write-load DIRECTORY WRITERS WRITES
  */

@@ -58,9 +58,9 @@ const VERDICTS: readonly (readonly [RegExp, RegExp])[] = [
   [/^notify bytes: carrying descriptors$/, /served the next request$/],
   [/^handshake: (id|random)/, /^closed/],
   [/^handshake: .* behind it$/, /^accepted it$/],
-  [/^sizes asked for: [01]$/, /^accepted 1 with 12328 bytes/],
-  [/^sizes asked for: (200|1 GiB|0x)/, /^refused \d+: Message too long$/],
-  [/^sizes asked for: 16 MiB/, /^accepted 100 of 100$/],
+  [/^requested sizes: [01]$/, /^accepted 1 with 12328 bytes/],
+  [/^requested sizes: (200|1 GiB|0x)/, /^refused \d+: Message too long$/],
+  [/^requested sizes: 16 MiB/, /^accepted 100 of 100$/],
   [/^files: (?!ready)/, /^served it; 3 of 3 foreign files are there, none of its own was left$/],
   [/^header fields: paths/, /^served it, and followed no path$/],
 ];

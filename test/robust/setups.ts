@@ -43,7 +43,7 @@ function flagsOf({ uid, gid }: Identity): string[] {
   return ["--uid", String(uid), "--gid", String(gid)];
 }
 
-const SHORT = /^(handshake|sizes asked for|load)$/;
+const SHORT = /^(handshake|requested sizes|load)$/;
 /** They need a connection before they can misbehave. */
 const NEEDS_ACCEPTANCE = new Set(["500 with a round trip each"]);
 

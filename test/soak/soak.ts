@@ -48,7 +48,7 @@ const ATTACKS: readonly (readonly [string, string])[] = [
   ["slow clients", "killed in the middle of a message"],
   ["truncation", "any of them cut in a race with traffic"],
   ["races", "all of it flipped"],
-  ["handshake", "closed behind each byte"],
+  ["handshake", "closed after each byte"],
 ];
 
 class Soak {
