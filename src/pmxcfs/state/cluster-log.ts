@@ -1,7 +1,7 @@
 /**
- * The cluster log: a ring of entries in one block of memory, in the layout of the C server
- * (log-block.ts). Entries of this node and of others go into the same block; at a sync the blocks
- * of all nodes are merged. C counterpart: logger.c.
+ * The cluster log: a ring of entries in one block of memory, in the C server's layout
+ * (log-block.ts). The block holds entries of all nodes; at a sync the blocks of all nodes are
+ * merged. C counterpart: logger.c.
  */
 import { CfsLimits } from "../../base/limits.ts";
 import { fnv1a64, type Hash64 } from "./fnv.ts";
@@ -12,16 +12,16 @@ import { escapeLogText } from "./log-text.ts";
 
 const DIGEST_BYTES = Field.userDigest - Field.nodeDigest;
 
-/** A length field of names is one byte, and counts the NUL. */
+/** The length field of a name is one byte and counts the NUL. */
 const MAX_NAME_BYTES = 255;
 
-/** The lowest priority that is kept: debug, by syslog's numbers. */
+/** The lowest priority, syslog's debug; entries with a higher number are dropped. */
 const MAX_PRIORITY = 7;
 
-/** What a client logs. Strings are latin1; each ends at its first NUL. */
+/** An entry from a client. Strings are latin1 and end at their first NUL. */
 export interface LogEntry {
   readonly priority: number;
-  /** Who did it, as in `root@pam` (the C server says ident). */
+  /** The acting user, such as `root@pam`; "ident" in the C server. */
   readonly user: string;
   readonly tag: string;
   readonly message: string;
@@ -30,22 +30,22 @@ export interface LogEntry {
 
 export interface ClusterLogOptions {
   readonly nodeName: string;
-  /** Of this process, for the entry of its start. */
+  /** Process id, for the entry "starting cluster log". */
   readonly pid: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
   readonly sizeBytes?: number;
-  /** An existing block to continue, instead of a new one with the entry of a start. */
+  /** An existing block to continue; without it, a new one with the entry of the start is made. */
   readonly block?: Buffer;
 }
 
-/** Answers kept until the next entry: the API and the web interface ask for one or two. */
+/** Most answers cached until the next entry; the API and the web interface use one or two. */
 const KEPT_DUMPS = 4;
 
-/** Names whose digests are kept: a node has few users and programs that log. */
+/** Most names whose digests are cached: few users and programs of a node log. */
 const KEPT_NAMES = 64;
 
-/** A node, user or tag as entries hold it: cut, with its NUL, and with its digest. */
+/** A node, user or tag as entries store it: truncated, with its NUL, and its digest. */
 interface Name {
   readonly bytes: Buffer;
   readonly digest: Hash64;
@@ -53,13 +53,13 @@ interface Name {
   readonly key: string;
 }
 
-/** The latest entry of a node, by which older ones are known to be duplicates. */
+/** The latest entry of a node: an entry of that node that is not later is a duplicate. */
 interface Latest {
   readonly time: number;
   readonly uid: number;
 }
 
-/** Owns the block. A new one starts with the entry that every C server starts with. */
+/** Owns the block. A new block begins with the same entry as the C server's. */
 export class ClusterLog {
   #block: Buffer;
   readonly #nodeName: string;
@@ -68,7 +68,7 @@ export class ClusterLog {
   #latest = new Map<string, Latest>();
   #uid = 0;
   readonly #names = new Map<string, Name>();
-  /** By number of entries and user; emptied when the block changes. */
+  /** Cached answers by number of entries and user; cleared when the block changes. */
   readonly #dumps = new Map<string, Buffer>();
 
   constructor(options: ClusterLogOptions) {
@@ -88,15 +88,15 @@ export class ClusterLog {
     });
   }
 
-  /** The block in the C layout; another one, or changed, after the next entry, sort or merge. */
+  /** The block in the C layout; valid until the next entry, sort or merge. */
   get block(): Uint8Array {
     return this.#block;
   }
 
   /**
-   * Appends an entry of this node; one whose priority is not syslog's is dropped, as in C. Returns
-   * the entry as it is multicast (`insert` takes it on the other nodes). Its time is never before
-   * that of the last one, even when the clock goes back: the others would take it for a duplicate.
+   * Appends an entry of this node; one with a priority above 7 is dropped, as in C. Returns the
+   * entry in its multicast form, which other nodes `insert`. Its time is never before that of the
+   * previous entry, even after a clock step: other nodes would drop it as a duplicate.
    */
   add(entry: LogEntry): Buffer | undefined {
     if (entry.priority > MAX_PRIORITY) return undefined;
@@ -123,8 +123,8 @@ export class ClusterLog {
   }
 
   /**
-   * Inserts an entry as it was multicast. "malformed": its lengths do not add up, or a string has
-   * no NUL; "duplicate": not later than the latest one of its node.
+   * Inserts an entry received by multicast. "malformed": its lengths do not add up, or a string has
+   * no NUL; "duplicate": it is not later than the latest entry of its node.
    */
   insert(wire: Buffer): "inserted" | "duplicate" | "malformed" {
     if (wire.length > CfsLimits.clusterLogEntryBytes + ENTRY_BYTES) return "malformed";
@@ -134,12 +134,12 @@ export class ClusterLog {
     return "inserted";
   }
 
-  /** Sorts the entries (log-block.ts), before the block is sent to others. */
+  /** Sorts the entries (log-block.ts). To be called before the block is sent to other nodes. */
   sort(): void {
     this.#replace(sorted(this.#block));
   }
 
-  /** Takes the latest entries of all blocks, this one's in the place `own` of the members. */
+  /** Merges the blocks of all members; `own` is the index of this node, whose block is used. */
   merge(blocks: readonly Buffer[], own: number): void {
     this.#latest = new Map();
     const all = blocks.with(own, this.#block);
@@ -171,19 +171,19 @@ export class ClusterLog {
     return name;
   }
 
-  /** uid and time of an own entry. */
+  /** Sets uid and time of an entry of this node. */
   #stamp(wire: Buffer, node: string): void {
     const now = Math.floor(this.#now() / 1000) >>> 0;
     const latest = this.#latest.get(node);
     const time = Math.max(now, latest?.time ?? 0);
     this.#uid = (this.#uid + 1) >>> 0;
-    // After a restart within a second, or when the clock went back: continue the older uid.
+    // After a restart within a second, or when the clock went back: continue with the next uid.
     if (latest?.time === time && this.#uid <= latest.uid) this.#uid = (latest.uid + 1) >>> 0;
     wire.writeUInt32LE(this.#uid, Field.uid);
     wire.writeUInt32LE(time, Field.time);
   }
 
-  /** Notes the latest entry of a node, given by its key; false when `wire` is none. */
+  /** Records `wire` as the latest entry of a node; false when it is not later than the last one. */
   #note(wire: Buffer, node: string): boolean {
     const uid = wire.readUInt32LE(Field.uid);
     const time = wire.readUInt32LE(Field.time);
@@ -198,10 +198,10 @@ export class ClusterLog {
 
   /**
    * GET_CLUSTER_LOG: the newest `maxEntries` entries (0: 50) of `user` (latin1; empty: of all),
-   * newest first, as JSON. The bytes are kept and given again until the log changes.
+   * newest first, as JSON. The bytes are cached until the log changes.
    */
   dump(user: string, maxEntries: number): Buffer {
-    // No entry has a longer one, and a question should not take room.
+    // No entry has a longer user, and the answer must not occupy the cache.
     if (user.length > MAX_NAME_BYTES) return this.#dump(user, maxEntries);
     const question = `${maxEntries} ${user}`;
     const kept = this.#dumps.get(question);
@@ -223,7 +223,7 @@ export class ClusterLog {
     return Buffer.from(`{\n"data": [\n${lines}]\n}\n`, "latin1");
   }
 
-  /** Positions of the entries that are shown, newest first (rule: head of this file). */
+  /** Positions of the readable entries, newest first; the rule is in the head of log-block.ts. */
   *#positions(): IterableIterator<number> {
     const newest = this.#block.readUInt32LE(Head.newest);
     const unsafeEnd = newest + CfsLimits.clusterLogEntryBytes;
@@ -269,19 +269,19 @@ export class ClusterLog {
     return this.#block[at] ?? 0;
   }
 
-  /** The string of `bytes` bytes at `at`, its NUL among them. */
+  /** The string at `at`; `bytes` counts its NUL. */
   #text(at: number, bytes: number): string {
     return this.#block.toString("latin1", at, at + bytes - 1);
   }
 }
 
-/** Up to the first NUL, and short enough for a one-byte length with its NUL. */
+/** The name up to its first NUL, truncated so that a one-byte length can count its NUL. */
 function cutName(name: string): string {
   const nul = name.indexOf("\0");
   return name.slice(0, nul === -1 ? MAX_NAME_BYTES - 1 : Math.min(nul, MAX_NAME_BYTES - 1));
 }
 
-/** Writes a name at `at`, and its length; returns where it ends. */
+/** Writes a name at `at` and its length at `lengthAt`; returns where the name ends. */
 function putName(wire: Buffer, { bytes }: Name, at: number, lengthAt: number): number {
   bytes.copy(wire, at);
   wire[lengthAt] = bytes.length;

@@ -1,29 +1,29 @@
 /**
- * A whole tree that is about to take another one's place: put together in steps while the old one
- * answers, then placed at once. An entry whose inode and kind stay keeps its object, so that
- * holders of it (the mount's open handles) see the new state; until then it shows the old one.
+ * A tree that will replace the current one: built in steps while the current one still answers,
+ * then swapped in at once. An entry whose inode and kind stay the same keeps its object, so that
+ * holders of the object (the mount's open handles) see the new state after the swap.
  */
 import type { Steps } from "../../base/steps.ts";
 import { newMutable, type Entry, type LoadedEntry, type Mutable } from "./entry.ts";
 
-/** Entries handled between two chances to stop. */
+/** Entries per step. */
 const ENTRIES_A_STEP = 64;
 
 const NO_CHILDREN: ReadonlyMap<string, Entry> = new Map();
 
 /** Made by `comingTree`. */
 export class ComingTree {
-  /** By inode, in the order of inodes, without the root. */
+  /** By inode, in ascending order, without the root. */
   readonly entries: Map<number, Entry>;
-  /** Sizes of all files, added up. */
+  /** The sum of the sizes of all files. */
   readonly fileBytes: number;
-  /** What is done after it was taken, in steps, before it changes. */
+  /** Work for after the swap, in steps; the tree must not change before it is done. */
   readonly after: (() => Steps)[] = [];
   readonly #root: Entry;
-  /** Entries of both trees, and how they are in the new one. */
+  /** Entries that are in both trees and differ, with their fields in the new one. */
   readonly #changed: ReadonlyMap<Mutable, Omit<Mutable, "children">>;
   readonly #dropped: readonly Mutable[];
-  /** Of directories that are in the old tree too. */
+  /** The new children of directories that are in both trees. */
   readonly #children: ReadonlyMap<Mutable, Map<string, Mutable>>;
 
   constructor(parts: {
@@ -42,18 +42,18 @@ export class ComingTree {
     this.#children = parts.children;
   }
 
-  /** What will be in a directory of the new tree, by name; empty for a file. */
+  /** The children of a directory in the new tree, by name; empty for a file. */
   childrenOf(entry: Entry): ReadonlyMap<string, Entry> {
     if (entry.kind === "file") return NO_CHILDREN;
     return this.#children.get(entry as Mutable) ?? entry.children;
   }
 
-  /** The version that an entry of the new tree will have. */
+  /** The version of an entry in the new tree. */
   versionOf(entry: Entry): number {
     return (this.#changed.get(entry as Mutable) ?? entry).version;
   }
 
-  /** Every entry of the new tree with its path there, a directory before what is in it. */
+  /** Every entry of the new tree with its path there; directories before their content. */
   *paths(): Generator<readonly [path: string, entry: Entry]> {
     const open = [{ prefix: "", children: this.childrenOf(this.#root).entries() }];
     for (let at = open.at(-1); at !== undefined; at = open.at(-1)) {
@@ -70,7 +70,7 @@ export class ComingTree {
     }
   }
 
-  /** At once: 50 ns for each entry that changed, and for each directory. */
+  /** The swap, in one go: 50 ns for each entry that changed and for each directory. */
   place(): void {
     for (const [entry, next] of this.#changed) {
       entry.name = next.name;
@@ -87,8 +87,8 @@ export class ComingTree {
 }
 
 /**
- * The tree of `entries`, which are in the order of inodes; each parent is among them, whatever the
- * order. `root` and `old` (by inode) are the tree that is there, which stays as it is.
+ * Builds the tree of `loaded`, which is in the order of inodes; a parent may come after its
+ * children. `root` and `old` (by inode) are the current tree, which is not changed.
  */
 export function* comingTree(
   root: Entry,

@@ -1,6 +1,6 @@
 /**
  * Reads the parts of corosync.conf(5) that the list of members needs. C counterpart: confdb.c and
- * cfs-utils.c (cluster_config_version), which get the same from a running corosync.
+ * cfs-utils.c (cluster_config_version), which get them from a running corosync.
  */
 
 export interface CorosyncNode {
@@ -26,14 +26,14 @@ interface Section {
   readonly sections: Section[];
 }
 
-/** Sections in sections; corosync itself has two levels. */
+/** Most levels of nested sections; corosync uses two. */
 const MAX_DEPTH = 16;
 
 function newSection(name: string): Section {
   return { name, values: new Map(), sections: [] };
 }
 
-/** The sections of a file, or a text that says what is wrong with it. */
+/** The sections of a file; a string says what is wrong with it. */
 function parseSections(text: string): Section | string {
   const root = newSection("");
   const open = [root];
@@ -62,7 +62,7 @@ function sectionsOf(above: Section, name: string): Section[] {
   return above.sections.filter((section) => section.name === name);
 }
 
-/** A value in the last section with this name that has it. */
+/** The value `name` in the last of the sections `section` that has one. */
 function valueIn(root: Section, section: string, name: string): string | undefined {
   return sectionsOf(root, section)
     .findLast((each) => each.values.has(name))
@@ -73,7 +73,7 @@ function wholeNumber(word: string | undefined): number | undefined {
   return word !== undefined && /^\d{1,10}$/.test(word) ? Number(word) : undefined;
 }
 
-/** Parses the file (latin1); a text that says why it cannot be used. */
+/** Parses the file (latin1); a string says why it cannot be used. */
 export function parseCorosyncConf(text: string): CorosyncConfig | string {
   const root = parseSections(text);
   if (typeof root === "string") return root;

@@ -1,37 +1,37 @@
-/** Types of the entries of the tree in memory (memdb.ts), and of the values they are made from. */
+/** Types: an entry of the tree in memory (memdb.ts), and the values that one is made from. */
 
 /** A file or a directory. Only Memdb changes one. */
 export interface Entry {
   /** Unique in the tree; 0 is the root. */
   readonly inode: number;
   readonly kind: "file" | "directory";
-  /** One character per byte (latin1); no slashes, if a path is to find it. */
+  /** One character per byte (latin1). A name with a slash cannot be found by path. */
   readonly name: string;
   /** Undefined for the root, and for an entry that is no longer in the tree. */
   readonly parent: Entry | undefined;
   readonly version: number;
-  /** Id of the node that wrote it last; 0 outside a cluster. */
+  /** Id of the node that made the last change; 0 outside a cluster. */
   readonly writer: number;
   /** Seconds since 1970. */
   readonly mtime: number;
   /** A file's content; empty for a directory. */
   readonly bytes: Uint8Array;
   /**
-   * Bytes of a file as stat shows it; 0 for a directory. It differs from `bytes.length` in one
-   * case: a C node grew an empty file by truncate, which gives it a size and no bytes.
+   * st_size of a file; 0 for a directory. It differs from `bytes.length` in one case: truncate on a
+   * C node gives an empty file a size, but no bytes.
    */
   readonly size: number;
   /** A directory's entries by name; empty for a file. */
   readonly children: ReadonlyMap<string, Entry>;
 }
 
-/** As Memdb has it. */
+/** An entry as Memdb, its owner, may change it. */
 export type Mutable = { -readonly [K in keyof Omit<Entry, "parent" | "children">]: Entry[K] } & {
   parent: Mutable | undefined;
   children: Map<string, Mutable>;
 };
 
-/** The metadata of a change: any of it may differ with any change. */
+/** The metadata that a change sets on its entry. */
 export interface Stamp {
   readonly version: number;
   readonly writer: number;
@@ -43,11 +43,11 @@ export interface NewEntry extends Stamp {
   readonly kind: Entry["kind"];
   readonly name: string;
   readonly bytes?: Uint8Array;
-  /** When it differs from the length of `bytes` (see Entry.size). */
+  /** Only if it differs from the length of `bytes` (see Entry.size). */
   readonly size?: number;
 }
 
-/** An entry of a tree that is loaded as a whole. */
+/** An entry of a tree that is loaded whole. */
 export interface LoadedEntry extends NewEntry {
   /** Inode of its directory; 0 for the root. */
   readonly parentInode: number;
@@ -55,7 +55,7 @@ export interface LoadedEntry extends NewEntry {
 
 const NOTHING = new Uint8Array(0);
 
-/** An entry that is in no tree yet. */
+/** Makes an entry that is not in a tree yet. */
 export function newMutable({ bytes = NOTHING, size = bytes.length, ...rest }: NewEntry): Mutable {
   return { ...rest, bytes, size, parent: undefined, children: new Map() };
 }

@@ -1,6 +1,6 @@
 /**
- * FNV-1a with 64 bits, in two 32-bit halves: the digest by which C nodes compare node names and
- * users of cluster log entries (logger.c). BigInt would be a hundred times slower.
+ * 64-bit FNV-1a in two 32-bit halves: C nodes compare node names and users of cluster log entries
+ * by this digest (logger.c). BigInt would be a hundred times slower.
  */
 
 /** A 64-bit hash as two unsigned halves. */
@@ -12,11 +12,11 @@ export interface Hash64 {
 const OFFSET_HIGH = 0xcbf29ce4;
 const OFFSET_LOW = 0x84222325;
 
-/** The prime is 2^40 + 0x1b3; its upper part is a shift by 8 of the lower half. */
+/** The prime is 2^40 + 0x1b3; multiplying by 2^40 shifts the low half by 8 into the high one. */
 const PRIME_LOW = 0x1b3;
 const TWO_32 = 0x1_0000_0000;
 
-/** Hash of `bytes[from .. to)`. */
+/** The hash of `bytes[from .. to)`. */
 export function fnv1a64(bytes: Uint8Array, from: number, to: number): Hash64 {
   let high = OFFSET_HIGH;
   let low = OFFSET_LOW;

@@ -1,6 +1,6 @@
 /**
- * Properties of one guest configuration, found as the C server finds them: `name:` at a line
- * start, up to the first line that begins with `[`. Texts are latin1, one character per byte.
+ * Properties of one guest configuration, found as the C server finds them: a line that begins with
+ * `name:`, before the first line that begins with `[`. Texts are latin1, one character per byte.
  * C counterpart: status.c, _get_property_values.
  */
 
@@ -10,9 +10,10 @@ function isSpace(code: number): boolean {
 }
 
 /**
- * The value after `name:`, which are the first `nameLength` + 1 characters of the line: without the
- * white space around it, up to a NUL. A last character is never trimmed at the left (`tags: ` is "
- * "); undefined where C finds nothing: no character at all, or a NUL before the first other one.
+ * The value after `name:` (the first `nameLength` + 1 characters of the line), up to a NUL and
+ * without surrounding white space, except that the left trim never removes the last character (the
+ * value of `tags: ` is " "). Undefined where C finds none: there is no character, or the first one
+ * after white space is NUL.
  */
 function valueAfter(line: string, nameLength: number): string | undefined {
   let from = nameLength + 1;
@@ -25,7 +26,7 @@ function valueAfter(line: string, nameLength: number): string | undefined {
   return line.slice(from, nul < 0 || nul > last ? last + 1 : nul);
 }
 
-/** The lines that count: those before the first section. */
+/** The lines before the first section. */
 function* mainLines(config: string): Generator<string> {
   let from = 0;
   while (from < config.length && config.charCodeAt(from) !== 91) {
@@ -37,9 +38,9 @@ function* mainLines(config: string): Generator<string> {
 }
 
 /**
- * Scans as C does, for configurations in which the order of lines decides: each further match of a
- * name that was found already increases a count (a byte), and the scan ends when it equals the
- * number of names asked for.
+ * Scans as C does, for configurations in which a name occurs twice: each further match of a name
+ * that was already found increments a one-byte counter, and the scan ends when that equals the
+ * number of requested names.
  */
 export function scanProperties(
   config: string,
@@ -60,10 +61,10 @@ export function scanProperties(
   return found;
 }
 
-/** A parsed configuration: its properties by name, usable for names without a colon. */
+/** The properties of a configuration by name. Not usable for requested names with a colon. */
 export interface PropertyIndex {
   readonly values: ReadonlyMap<string, string>;
-  /** True when a name occurs twice: then the value depends on the other names of the request. */
+  /** True when a name occurs twice: its value then depends on the other names of the request. */
   readonly repeats: boolean;
 }
 

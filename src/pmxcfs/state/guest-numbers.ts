@@ -1,6 +1,6 @@
 /**
- * Which configuration has which guest number: a number exists once over all nodes and kinds. The
- * writable tree checks here before it creates, writes or renames. C counterpart: status.c,
+ * Maps guest numbers to configurations: a number exists only once over all nodes and types. The
+ * writable tree checks it before a create, write or rename. C counterpart: status.c,
  * vmlist_different_vm_exists.
  */
 import type { Steps } from "../../base/steps.ts";
@@ -8,13 +8,13 @@ import type { ComingTree } from "./coming-tree.ts";
 import { guestConfigs, guestPath } from "./guests.ts";
 import type { Change, Entry, Memdb } from "./memdb.ts";
 
-/** Configurations looked at between two chances to stop. */
+/** Configurations per step. */
 const CONFIGS_A_STEP = 64;
 
-/** Updated by the tree's changes. */
+/** Follows the changes of the tree. */
 export class GuestNumbers {
   #paths = new Map<number, string>();
-  /** Of the tree that was prepared last. */
+  /** The paths in the tree that was prepared last. */
   #coming = new Map<number, string>();
 
   constructor(memdb: Memdb) {
@@ -26,7 +26,8 @@ export class GuestNumbers {
   }
 
   /**
-   * The other path that has the guest number of `path`; undefined when it is free or no guest's.
+   * The other path that has the guest number of `path`; undefined when the number is free, or when
+   * `path` is not a guest's.
    */
   elsewhere(path: string): string | undefined {
     const vmid = guestPath(path)?.vmid;

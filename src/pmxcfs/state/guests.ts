@@ -1,8 +1,8 @@
 /**
- * The guests, from the names of configuration files: the list of GET_GUEST_LIST and the properties
- * of GET_GUEST_CONFIG_PROPERTY(S). Updated by the tree's changes; a configuration is indexed once
- * after a change, answers are kept as bytes until a guest changes. C counterpart: status.c
- * (vmlist), memdb.c (which names are guests).
+ * The guests, derived from the names of configuration files: the list of GET_GUEST_LIST and the
+ * properties of GET_GUEST_CONFIG_PROPERTY(S). Follows the changes of the tree; a configuration is
+ * parsed once after each change, and answers are cached until a guest changes. C counterpart:
+ * status.c (vmlist), memdb.c (which names are guests).
  */
 import { Errno } from "../../base/errno.ts";
 import { indexProperties, scanProperties, type PropertyIndex } from "./guest-config.ts";
@@ -18,30 +18,30 @@ const TYPES: Readonly<Record<string, string>> = {
   openvz: "openvz",
 };
 
-/** The directory that holds the configurations of a type, as the list names it: `qemu`. */
+/** The directory with the configurations of a type: `qemu-server` for `qemu`. */
 export function guestDirectory(type: string): string {
   return Object.entries(TYPES).find(([, name]) => name === type)?.[0] ?? type;
 }
 
-/** nodes/NODE/TYPE/VMID.conf; node names follow the rule for host names, letter case kept. */
+/** nodes/NODE/TYPE/VMID.conf; node names follow the rule for host names and are case-sensitive. */
 const NODE_NAME = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
 const GUEST_PATH = new RegExp(
   `^nodes/(${NODE_NAME})/(qemu-server|lxc|openvz)/([1-9][0-9]*)\\.conf$`,
 );
 const MAX_VMID = 0xffff_ffff;
-/** Lower numbers cannot be asked for one by one. */
+/** The lowest number that a request for one guest may have. */
 const FIRST_VMID = 100;
 
-/** Configurations listed between two chances to stop. */
+/** Configurations per step. */
 const CONFIGS_A_STEP = 32;
 
-/** Answers that are kept, by number and by size: enough for clients that repeat their requests. */
+/** Most cached answers, and their bytes below: enough for clients that repeat their requests. */
 const KEPT_ANSWERS = 64;
-/** Requests for all guests whose parts are kept when a guest changes: the API and HA make two. */
+/** Most requests for all guests whose parts are cached per guest; the API and HA make two. */
 const KEPT_QUESTIONS = 4;
 const KEPT_BYTES = 16 * 1024 * 1024;
 
-/** One state of a guest; a change makes a new one. */
+/** One state of a guest, immutable but for `index`; a change makes a new object. */
 interface Guest {
   readonly entry: Entry;
   /** Its part of the list. */
@@ -53,11 +53,11 @@ interface Guest {
 /** The guests of a tree by their numbers. */
 interface Listed {
   readonly guests: Map<number, Guest>;
-  /** Configurations whose number another one has; when that one goes, the first takes over. */
+  /** Configurations whose number another one has; when that is removed, the first replaces it. */
   readonly waiting: Map<number, Entry[]>;
 }
 
-/** Those of a tree that is about to be taken, and what is reported then. */
+/** The guests of a prepared tree, and the duplicates to report when it is taken. */
 interface ComingGuests extends Listed {
   readonly duplicates: { readonly vmid: number; readonly paths: readonly string[] }[];
 }
@@ -70,11 +70,11 @@ function newListed(): Listed {
 export interface GuestPath {
   readonly vmid: number;
   readonly node: string;
-  /** As the list names it: qemu, lxc, openvz. */
+  /** The list's name: qemu, lxc or openvz. */
   readonly type: string;
 }
 
-/** Which guest a path is the configuration of; undefined when of none. */
+/** The guest whose configuration a path is; undefined for any other path. */
 export function guestPath(path: string): GuestPath | undefined {
   if (!path.startsWith("nodes/")) return undefined;
   const [, node, directory, digits] = GUEST_PATH.exec(path) ?? [];
@@ -87,7 +87,7 @@ export interface GuestsOptions {
   /** Loaded already. */
   readonly memdb: Memdb;
   readonly versions: Versions;
-  /** Two configurations claim one number; the first is listed. */
+  /** Called when two configurations have the same number; the first path is the listed one. */
   readonly onDuplicate?: (vmid: number, paths: readonly string[]) => void;
 }
 
@@ -95,7 +95,7 @@ export class Guests {
   readonly #versions: Versions;
   readonly #onDuplicate: (vmid: number, paths: readonly string[]) => void;
   #listed = newListed();
-  /** Of the tree that was prepared last. */
+  /** The guests of the tree that was prepared last. */
   #coming: ComingGuests = { ...newListed(), duplicates: [] };
   readonly #answers = new Map<string, Uint8Array>();
   readonly #rendered = new Map<string, Map<Guest, string>>();
@@ -139,11 +139,11 @@ export class Guests {
   }
 
   /**
-   * The text of GET_GUEST_CONFIG_PROPERTY(S): of one guest, or of all for vmid 0 (or any below
-   * 100; the operation refuses those). ENOENT: no such guest; EIO: its configuration is empty.
+   * The text of GET_GUEST_CONFIG_PROPERTY(S): for one guest, or for all if vmid is below 100 (of
+   * these the request allows only 0). ENOENT: no such guest; EIO: its configuration is empty.
    */
   properties(vmid: number, names: readonly string[]): Uint8Array | Errno {
-    // The count distinguishes no names from one empty name.
+    // The count distinguishes an empty list from a list of one empty name.
     const key = `${vmid}:${names.length}:${names.join("\0")}`;
     const kept = this.#answers.get(key);
     if (kept !== undefined) return kept;
@@ -162,7 +162,7 @@ export class Guests {
     return `{\n${render(vmid, guest, names, names.map(quoteJson))}\n}\n`;
   }
 
-  /** Renders only the guests that changed since this was asked last. */
+  /** Renders only the guests that changed since the last request with this key. */
   #allProperties(key: string, names: readonly string[]): string {
     const quoted = names.map(quoteJson);
     const rendered = this.#renderedFor(key);
@@ -214,7 +214,7 @@ export class Guests {
       return;
     }
     const place = guestPath(path);
-    // A new mtime alone does not change the guest: utime does not move vmlist.
+    // As in C, utime does not change the guest, and so does not increment vmlist.
     if (place === undefined || kind === "touched") return;
     const gone = kind === "removed" || entry.kind === "directory";
     const listChanged = gone ? this.#release(place.vmid, entry) : this.#claim(entry, place, path);
@@ -223,7 +223,7 @@ export class Guests {
     this.#drop();
   }
 
-  /** Another tree: the list is made anew, and every guest gets a new version. */
+  /** For a new tree: the list is rebuilt, and every guest gets a new version. */
   *#prepare(root: Entry, tree: ComingTree): Steps {
     const { guests, waiting } = newListed();
     const paths = new Map<number, string>();
@@ -254,7 +254,7 @@ export class Guests {
     this.#drop();
   }
 
-  /** Lists the guest or its new state; false when another configuration has its number. */
+  /** Lists the guest in its new state; false when another configuration has its number. */
   #claim(entry: Entry, place: GuestPath, path: string): boolean {
     const { vmid } = place;
     const holder = this.#listed.guests.get(vmid);
@@ -269,7 +269,7 @@ export class Guests {
 
   #newGuest({ vmid, node, type, entry }: GuestPath & { readonly entry: Entry }): Guest {
     this.#lastVersion++;
-    // The version is from one counter for all guests: a new value with every change.
+    // One counter for all guests: each change of any guest takes a new value.
     const version = this.#lastVersion;
     const line = `"${vmid}": { "node": "${node}", "type": "${type}", "version": ${version} }`;
     return { entry, line, index: undefined };
@@ -288,7 +288,8 @@ export class Guests {
   }
 
   /**
-   * Removes a configuration from the list, and lists one that waited; true when the list changed.
+   * Removes a configuration from the list, and lists the first that waits for its number. True when
+   * the list changed.
    */
   #release(vmid: number, entry: Entry): boolean {
     const waiting = (this.#listed.waiting.get(vmid) ?? []).filter(
@@ -342,10 +343,10 @@ function configOf(guest: Guest): string {
   return Buffer.from(buffer, byteOffset, length).toString("latin1");
 }
 
-/** Texts that need no escape and are valid UTF-8. */
+/** Printable ASCII without quote and backslash: needs no escape. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 
-/** A value as C prints it (`\` and `"` escaped), and valid JSON where C's is not. */
+/** A value as C prints it (`\` and `"` escaped), and as valid JSON where C's output is not. */
 function quoteValue(value: string): string {
   if (PLAIN.test(value)) return `"${value}"`;
   const decoded = Buffer.from(value, "latin1").toString("utf8");
@@ -360,7 +361,7 @@ interface GuestConfig extends GuestPath {
 
 type Children = (entry: Entry) => ReadonlyMap<string, Entry>;
 
-/** Every guest configuration of the tree below `root`; `childrenOf`: as that tree has them. */
+/** Every guest configuration below `root`; `childrenOf`: for the children in a prepared tree. */
 export function* guestConfigs(
   root: Entry,
   childrenOf: Children = ({ children }) => children,

@@ -1,13 +1,13 @@
 /**
- * The timers of the locks below priv/lock: for how long a lock has not changed. They live in memory
- * only, so that a restart or a sync gives every holder the full time again. C counterpart: memdb.c,
+ * The timers of the locks in priv/lock: how long each lock has not changed. They exist in memory
+ * only, so a restart or a sync gives every holder the full time again. C counterpart: memdb.c,
  * memdb->locktable and memdb_lock_expired.
  */
 
-/** The directory whose directories are locks. */
+/** The directory whose subdirectories are locks. */
 export const LOCK_DIRECTORY = "priv/lock";
 
-/** A lock that was not refreshed for longer than this is granted to the next process that asks. */
+/** A lock that was not refreshed for longer may be taken by the next process that asks. */
 const LOCK_TIMEOUT_S = 120;
 
 /** True for a path anywhere below priv/lock. */
@@ -15,14 +15,12 @@ export function isBelowLocks(path: string): boolean {
   return path.startsWith("priv/lock/");
 }
 
-/** True for a path directly in priv/lock: there a directory is a lock. */
+/** True for a path directly in priv/lock; a directory there is a lock. */
 export function isLockPath(path: string): boolean {
   return isBelowLocks(path) && path.indexOf("/", LOCK_DIRECTORY.length + 1) < 0;
 }
 
-/**
- * The state of a lock whose expiry was asked for; `changed`: it is another lock than the timer's.
- */
+/** The result of `LockTable.age`; `changed`: the digest is not the timer's. */
 export type LockAge = "expired" | "held" | "changed";
 
 interface Timer {
@@ -37,12 +35,12 @@ export class LockTable {
   readonly #now: () => number;
   readonly #timers = new Map<string, Timer>();
 
-  /** `now`: seconds of a clock that never goes back; whole seconds count, as in C. */
+  /** `now`: seconds of a monotonic clock; rounded down to whole seconds, as in C. */
   constructor(now: () => number = () => performance.now() / 1000) {
     this.#now = () => Math.floor(now());
   }
 
-  /** Locks that have a timer. */
+  /** Number of timers. */
   get count(): number {
     return this.#timers.size;
   }
@@ -52,19 +50,19 @@ export class LockTable {
     this.#timers.set(path, { digest: hex(digest), since: this.#now() });
   }
 
-  /** The lock is gone. */
+  /** Drops the timer of a lock that was removed. */
   forget(path: string): void {
     this.#timers.delete(path);
   }
 
-  /** All locks are gone, or their timers start again. */
+  /** Drops all timers: they start again at the next `age`. */
   clear(): void {
     this.#timers.clear();
   }
 
   /**
-   * Whether the lock has been as `digest` says for more than 120 s. A lock that changed, or has no
-   * timer yet, gets a new timer.
+   * Expired: the lock has had this digest for more than 120 s. A lock that changed or has no timer
+   * gets a new one.
    */
   age(path: string, digest: Uint8Array): LockAge {
     const timer = this.#timers.get(path);

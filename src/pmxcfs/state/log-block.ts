@@ -1,22 +1,22 @@
 /**
- * The block of the cluster log, in the layout of the C server, so that nodes can exchange it as it
- * is (logger.c):
+ * The block of the cluster log, in the C server's layout (logger.c), in which nodes exchange it:
  *
  *   block   u32 size, u32 newest (byte position of the newest entry, 0 when there is none), entries
  *   entry   u32 prev, u32 next, u32 uid, u32 time, u64 node digest, u64 user digest, u32 pid,
  *           u8 priority, u8 node, user and tag lengths, u32 message length, then the four
  *           strings; lengths count the NULs, positions are bytes from the block's start
  *
- * Entries are laid end to end, each rounded up to 8 bytes; one that would reach the end goes to
- * the start of the block instead, over the oldest. Nothing marks what was overwritten. A reader
- * follows `prev` from the newest entry and stops at the first entry that begins within 4096 bytes
- * (the largest entry) after the newest, or whose `prev` shows that it was overwritten.
+ * Entries lie end to end, each rounded up to 8 bytes. An entry that would reach the end of the
+ * block goes to its start, over the oldest entries; overwritten entries are not marked. A reader
+ * follows `prev` from the newest entry. It stops at an entry that begins within 4096 bytes (the
+ * size of the largest entry) after the start of the newest, and at one whose `prev` shows that it
+ * was overwritten.
  *
- * A block may come from another machine: an entry is looked at only after its lengths were checked.
+ * A block may come from another node: the lengths of an entry are checked before it is used.
  */
 import { CfsLimits } from "../../base/limits.ts";
 
-/** Byte positions in the block's head. */
+/** Byte positions in the block's header; `entries`: the first entry. */
 export const Head = { size: 0, newest: 4, entries: 8 } as const;
 
 /** Byte positions in an entry. */
@@ -36,18 +36,18 @@ export const Field = {
   strings: 44,
 } as const;
 
-/** sizeof the C struct: what an entry takes besides its strings, which begin in its padding. */
+/** sizeof the C struct, which an entry takes besides its strings, although these begin at 44. */
 export const ENTRY_BYTES = 48;
 const ALIGNMENT = 8;
 
-/** A block with no entries. */
+/** Makes a block without entries. */
 export function newBlock(sizeBytes: number): Buffer {
   const block = Buffer.alloc(sizeBytes);
   block.writeUInt32LE(sizeBytes, Head.size);
   return block;
 }
 
-/** Bytes of the entry at `at`, not rounded; undefined when it is no entry of `bytes`. */
+/** Size of the entry at `at`, not rounded; undefined when there is no valid entry. */
 export function entryBytes(bytes: Buffer, at: number): number | undefined {
   if (at + ENTRY_BYTES > bytes.length) return undefined;
   let end = at + Field.strings;
@@ -60,7 +60,7 @@ export function entryBytes(bytes: Buffer, at: number): number | undefined {
   return end - at + (ENTRY_BYTES - Field.strings);
 }
 
-/** Links an entry of `bytes` bytes in as the newest; returns its position. */
+/** Makes room for an entry of `bytes` bytes and links it as the newest; returns its position. */
 function allocate(block: Buffer, bytes: number): number {
   const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
   const prev = block.readUInt32LE(Head.newest);
@@ -75,15 +75,15 @@ function allocate(block: Buffer, bytes: number): number {
   return at;
 }
 
-/** Copies an entry in as the newest. */
+/** Copies an entry into the block as the newest. */
 export function append(block: Buffer, entry: Buffer): void {
   const at = allocate(block, entry.length);
   entry.copy(block, at + Field.uid, Field.uid);
 }
 
 /**
- * Positions of the entries that a sort or a merge takes, newest first. Ends at an entry that is
- * none, and after the most entries that a block can hold, so that a circular chain ends.
+ * Positions of the entries for a sort or a merge, newest first. Ends at an invalid entry, and after
+ * as many entries as the block can hold, so that a circular chain ends.
  */
 export function* chain(block: Buffer): Generator<number> {
   const newest = block.readUInt32LE(Head.newest);
@@ -101,7 +101,7 @@ export function* chain(block: Buffer): Generator<number> {
   }
 }
 
-/** Order of entries: time, node, uid; by the low 32 bits of the differences, as C compares. */
+/** Compares entries by time, node, uid: by the low 32 bits of each difference, as C does. */
 function compareEntries(one: Buffer, at: number, other: Buffer, otherAt: number): number {
   for (const field of [Field.time, Field.nodeDigest, Field.uid]) {
     const difference = (one.readUInt32LE(at + field) - other.readUInt32LE(otherAt + field)) | 0;
@@ -116,7 +116,7 @@ interface Place {
   readonly at: number;
 }
 
-/** The entries of `block`, in order, in a fresh block. */
+/** A new block with the entries of `block`, sorted. */
 export function sorted(block: Buffer): Buffer {
   return inOrder(
     [...chain(block)].map((at) => ({ block, at })),
@@ -125,8 +125,8 @@ export function sorted(block: Buffer): Buffer {
 }
 
 /**
- * The latest entries of all blocks, each once, in order, in a fresh block of `sizeBytes`. Blocks of
- * another size are left out. C counterpart: clusterlog_merge.
+ * A new block of `sizeBytes` with the latest entries of all blocks, each once, sorted. Blocks of
+ * another size are ignored. C counterpart: clusterlog_merge.
  */
 export function merged(
   blocks: readonly Buffer[],
@@ -142,7 +142,7 @@ export function merged(
     for (const head of heads) if (head.time > (latest?.time ?? 0)) latest = head;
     if (latest === undefined) break;
     const { block, at } = latest;
-    // uid, time, and the half of the node digest that is compared.
+    // uid, time, and the low half of the node digest: the fields that C compares.
     const key = block.toString("latin1", at + Field.uid, at + Field.nodeDigest + 4);
     if (!taken.has(key)) {
       taken.set(key, { block, at });
@@ -155,7 +155,7 @@ export function merged(
   return inOrder([...taken.values()], sizeBytes);
 }
 
-/** Blocks of the right size, equal ones once: their entries are equal too. */
+/** The blocks of the right size, without duplicates. */
 function distinct(blocks: readonly Buffer[], sizeBytes: number): Buffer[] {
   const found: Buffer[] = [];
   for (const block of blocks) {
@@ -165,12 +165,12 @@ function distinct(blocks: readonly Buffer[], sizeBytes: number): Buffer[] {
   return found;
 }
 
-/** The entry that a merge looks at in one block. */
+/** The position of a merge in one block. */
 class Cursor {
   readonly block: Buffer;
   readonly #chain: Generator<number>;
   #at = 0;
-  /** 0 when there is none. */
+  /** The entry's time; 0 after the last entry. */
   time = 0;
 
   constructor(block: Buffer) {
@@ -192,7 +192,7 @@ class Cursor {
 
 function inOrder(places: Place[], sizeBytes: number): Buffer {
   const block = newBlock(sizeBytes);
-  // The sort keeps the order of equal entries; the one that was found last stays, as in C.
+  // The sort is stable; of equal entries the one that was found last stays, as in C.
   const ordered = places.toSorted((a, b) => compareEntries(a.block, a.at, b.block, b.at));
   for (const [index, { block: from, at }] of ordered.entries()) {
     const next = ordered[index + 1];

@@ -1,20 +1,20 @@
 /**
- * The message of a cluster log entry as the C server stores it: printable ASCII, escaped so that
- * it can stand in JSON. C counterpart: cfs-utils.c, utf8_to_ascii.
+ * The message of a cluster log entry as the C server stores it: printable ASCII, escaped for use in
+ * JSON. C counterpart: cfs-utils.c, utf8_to_ascii.
  */
 import { isUtf8 } from "node:buffer";
 
-/** The longest escape, `\uXXXX`, and a NUL: what must still fit when a character is begun. */
+/** Bytes that must be free before each character: the longest escape, `\uXXXX`, and the NUL. */
 const ROOM_BYTES = 7;
 
-/** What needs no escape: printable ASCII without quotes. */
+/** Needs no escape: printable ASCII without quotes. */
 const PLAIN = /^[ !#-~]*$/;
 
 /**
- * `message` (latin1, up to its first NUL) escaped: `"` gets a backslash, control characters and
- * 0x7f become `#` and three digits, the rest of the BMP \uXXXX, and what lies beyond is dropped.
- * In a message that is not UTF-8, bytes from 0x7f on become `?`. Cut so that with its NUL it
- * fits into `maxBytes`; an escape is never cut in two.
+ * Escapes `message` (latin1, up to its first NUL): `"` gets a backslash; control characters and
+ * 0x7f become `#` and three digits; other characters of the BMP become \uXXXX; characters beyond
+ * the BMP are dropped. If the message is not UTF-8, bytes from 0x7f on become `?`. The result is
+ * truncated, between escapes, so that with its NUL it fits in `maxBytes`.
  */
 export function escapeLogText(message: string, maxBytes: number): string {
   if (message.length < maxBytes - ROOM_BYTES && PLAIN.test(message)) return message;

@@ -1,7 +1,7 @@
 /**
- * Who is in the cluster, for GET_CLUSTER_INFO: this node alone; or the nodes of a corosync.conf
- * with this one (and those named online) online; or what a running corosync says (`update`,
- * `setOnline`, `setQuorate`). C counterpart: status.c, cfs_clinfo.
+ * The nodes of the cluster, for GET_CLUSTER_INFO: this node alone; or the nodes of a corosync.conf,
+ * of which this one (and those in `online`) count as online; or the state of a running corosync
+ * (`update`, `setOnline`, `setQuorate`). C counterpart: status.c, cfs_clinfo.
  */
 import { isIP } from "node:net";
 import type { CorosyncConfig } from "./corosync-conf.ts";
@@ -11,18 +11,18 @@ import type { Versions } from "./versions.ts";
 export interface MembersOptions {
   readonly nodeName: string;
   readonly versions: Versions;
-  /** Without it the node is alone. */
+  /** Without it this node is not in a cluster. */
   readonly corosync?: CorosyncConfig;
   /** Nodes that count as online besides this one; for tests. */
   readonly online?: readonly string[];
 }
 
-/** What corosync's cmap has about the cluster. */
+/** The cluster's configuration in corosync's cmap. */
 export interface ClusterFacts {
   readonly clusterName: string;
   /** totem.config_version. */
   readonly configVersion: number;
-  /** In the order in which they are shown. */
+  /** In the order of the answer. */
   readonly nodes: readonly { readonly id: number; readonly name: string; readonly votes: number }[];
 }
 
@@ -39,9 +39,9 @@ export class Members {
   readonly #members = new Map<string, Member>();
   readonly #names = new Map<number, string>();
   #ownAddress: string | undefined;
-  /** Of other nodes, by id. */
+  /** The addresses of other nodes, by id. */
   readonly #addresses = new Map<number, string>();
-  /** As `setOnline` gave them last: a cmap that is late makes the nodes known afterwards. */
+  /** Kept by id, because cmap may make the nodes known only after `setOnline`. */
   #online: ReadonlySet<number> = new Set();
   #quorate: boolean;
   #text: Uint8Array | undefined;
@@ -56,8 +56,8 @@ export class Members {
     const here = [...this.#members.values()].filter(({ online: isOnline }) => isOnline);
     this.#online = new Set(here.map(({ id }) => id));
     for (const { name, id, address } of corosync?.nodes ?? []) {
-      // Old files have a host name here; the C server shows the address that a node resolved itself
-      // to.
+      // Old files have a host name here. The C server shows the address that each node has
+      // resolved.
       if (address === undefined || isIP(address) === 0) continue;
       if (name === nodeName) this.#ownAddress = address;
       else this.#addresses.set(id, address);
@@ -75,17 +75,19 @@ export class Members {
     return node === this.nodeName ? undefined : this.#members.get(node)?.id;
   }
 
-  /** A node's name, this one's too; undefined when the cluster has no such id. */
+  /** A node's name, also this node's; undefined when the cluster has no such id. */
   nameOf(id: number): string | undefined {
     return this.#names.get(id);
   }
 
-  /** True alone; with a corosync.conf, when more than half of the votes are online. */
+  /**
+   * As `setQuorate` set it. Before: true outside a cluster, else as the votes of corosync.conf say.
+   */
   get quorate(): boolean {
     return this.#quorate;
   }
 
-  /** An address (latin1), as SET_STATUS "nodeip" gives it: this node's, or that of a node id. */
+  /** Sets the address (latin1) from SET_STATUS "nodeip", of this node or of the node `id`. */
   setNodeIp(ip: string, id?: number): void {
     const other = id === undefined || this.nameOf(id) === this.nodeName ? undefined : id;
     const known = other === undefined ? this.#ownAddress : this.#addresses.get(other);
@@ -96,8 +98,8 @@ export class Members {
   }
 
   /**
-   * The cluster as cmap has it. Online flags and addresses stay with the node ids; call
-   * Status.membersChanged afterwards. Moves clinfo, also when nothing differs (as in C).
+   * Takes the cluster from cmap. Online flags and addresses stay with their node ids; call
+   * Status.membersChanged afterwards. Increments clinfo even if nothing changed, as in C.
    */
   update(facts: ClusterFacts): void {
     this.#take(facts);
@@ -105,14 +107,14 @@ export class Members {
     this.#changed();
   }
 
-  /** The node ids whose servers are in the status group now. Moves clinfo. */
+  /** Sets the ids of the nodes whose servers are in the status group. Increments clinfo. */
   setOnline(ids: ReadonlySet<number>): void {
     this.#online = ids;
     for (const member of this.#members.values()) member.online = ids.has(member.id);
     this.#changed();
   }
 
-  /** Sets what the quorum service last reported. Moves no counter. */
+  /** Sets the state from the quorum service. Increments no counter. */
   setQuorate(quorate: boolean): void {
     this.#quorate = quorate;
     this.#text = undefined;
@@ -157,7 +159,7 @@ export class Members {
   }
 }
 
-/** More than half of the votes; with two_node one of two is enough (votequorum(5)). */
+/** More than half of the expected votes are online; with two_node, one node (votequorum(5)). */
 function isQuorate(corosync: CorosyncConfig, members: ReadonlyMap<string, Member>): boolean {
   let all = 0;
   let up = 0;

@@ -1,8 +1,8 @@
 /**
- * The configuration tree in memory: GET_CONFIG reads it and everything else is derived from it. One
- * source fills and changes it (directory.ts, config-db.ts or tree-store.ts); subscribers are called
- * after every change, in order. It owns the entries. File bytes are immutable: a change replaces
- * them, so a reader may keep the bytes it got. C counterpart: memdb.c.
+ * The configuration tree in memory: GET_CONFIG reads it, and the other state is derived from it.
+ * One source fills and changes it (directory.ts, config-db.ts or tree-store.ts); subscribers are
+ * called after every change, in order. It owns the entries. File bytes are immutable: a change
+ * replaces them, so a reader may keep them. C counterpart: memdb.c.
  */
 import { drained, type Steps } from "../../base/steps.ts";
 import { comingTree, type ComingTree } from "./coming-tree.ts";
@@ -18,22 +18,22 @@ import {
 export type { Entry, LoadedEntry, Stamp } from "./entry.ts";
 
 /**
- * `placed`: there is an entry at the path now (new, moved there, or in place of another one);
- * `written`: its content changed; `touched`: only its mtime; `removed`: nothing is at the path any
- * more. A rename is `removed` then `placed`; over an existing target the target is only `placed`.
+ * `placed`: the path has an entry (new, moved there, or in place of another one); `written`: its
+ * content changed; `touched`: only its mtime changed; `removed`: the path has no entry any more. A
+ * rename is `removed`, then `placed`; an entry that it replaces is not reported as removed.
  * `reloaded`: the whole tree was replaced; `path` is "" and `entry` the root.
  */
 export interface Change {
   readonly kind: "placed" | "written" | "touched" | "removed" | "reloaded";
   readonly path: string;
   readonly entry: Entry;
-  /** With `placed`: the entry was not in the tree before (no rename). */
+  /** With `placed`: the entry is new, not renamed. */
   readonly created?: true;
 }
 
 export type Subscriber = (change: Change) => void;
 
-/** Makes ready, in steps, what a subscriber has to have when the tree is taken. */
+/** Prepares, in steps, what a subscriber needs when the new tree is taken. */
 export type Preparer = (coming: ComingTree) => Steps;
 
 const NOTHING = new Uint8Array(0);
@@ -61,23 +61,23 @@ export class Memdb {
     return this.#root;
   }
 
-  /** Sizes of all files, added up. */
+  /** The sum of the sizes of all files. */
   get fileBytes(): number {
     return this.#fileBytes;
   }
 
-  /** Files and directories, without the root. */
+  /** Number of files and directories, without the root. */
   get entryCount(): number {
     return this.#entryCount;
   }
 
-  /** Calls `subscriber` after every change from now on; the returned function ends that. */
+  /** Calls `subscriber` after every change; the returned function ends the subscription. */
   subscribe(subscriber: Subscriber): () => void {
     this.#subscribers.add(subscriber);
     return () => this.#subscribers.delete(subscriber);
   }
 
-  /** The entry at `path`, with any slashes: leading, trailing and repeated ones do not count. */
+  /** The entry at `path`; leading, trailing and repeated slashes are ignored. */
   find(path: string): Entry | undefined {
     let entry: Entry | undefined = this.#root;
     let from = 0;
@@ -96,13 +96,13 @@ export class Memdb {
     return entry;
   }
 
-  /** Content of the regular file at `path`; undefined when there is none. Never changed later. */
+  /** The content of the file at `path`; undefined when there is none. The bytes never change. */
   read(path: string): Uint8Array | undefined {
     const entry = this.find(path);
     return entry?.kind === "file" ? entry.bytes : undefined;
   }
 
-  /** Every entry, each directory before its content. */
+  /** Every entry below `from`, each directory before its content. */
   *entries(from: Entry = this.#root): Generator<Entry> {
     // Without recursion: a database may nest directories tens of thousands deep.
     const open = [from.children.values()];
@@ -121,7 +121,7 @@ export class Memdb {
     return entry;
   }
 
-  /** Replaces the content. `size` differs from the length of `bytes` only as Entry.size says. */
+  /** Replaces the content. For a `size` that is not the length of `bytes`, see Entry.size. */
   write(entry: Entry, bytes: Uint8Array, stamp: Stamp, size: number = bytes.length): void {
     this.#fileBytes += size - entry.size;
     const written = entry as Mutable;
@@ -132,17 +132,17 @@ export class Memdb {
   }
 
   /**
-   * Version, writer and mtime of the whole tree: those of its last change. Subscribers are not
-   * called.
+   * Sets version, writer and mtime of the root, which are those of the tree's last change.
+   * Subscribers are not called.
    */
   stampRoot(stamp: Stamp): void {
     this.#stamp(this.#root, stamp);
   }
 
   /**
-   * Prepares another tree in place of this one, in steps, between which this one must not change:
-   * until `take` it answers as it is. `entries` are in the order of inodes; each parent is among
-   * them, whatever the order. `old` are entries of this tree by inode.
+   * Prepares a tree that `take` puts in place of this one, in steps, between which this one must
+   * not change; until then this one answers. `entries` are in the order of inodes; a parent may
+   * come after its children. `old`: the entries of this tree by inode.
    */
   *prepare(entries: Iterable<LoadedEntry>, old: ReadonlyMap<number, Entry>): Steps<ComingTree> {
     const coming = yield* comingTree(this.#root, entries, old);
@@ -151,8 +151,8 @@ export class Memdb {
   }
 
   /**
-   * Calls `preparer` with each tree that is prepared, before it is taken, and may not be; the
-   * function returned ends that.
+   * Calls `preparer` with each prepared tree, which may then not be taken. The returned function
+   * removes the preparer.
    */
   prepareWith(preparer: Preparer): () => void {
     this.#preparers.add(preparer);
@@ -160,8 +160,8 @@ export class Memdb {
   }
 
   /**
-   * Takes a tree that was prepared last, and tells it as one `reloaded`. Returns its entries by
-   * inode, without the root.
+   * Swaps in the tree that was prepared last, and reports it as one `reloaded`. Returns its entries
+   * by inode, without the root.
    */
   take(coming: ComingTree, root: Stamp): Map<number, Entry> {
     coming.place();
@@ -172,12 +172,12 @@ export class Memdb {
     return coming.entries;
   }
 
-  /** What is left to do after `take`, in steps, between which the tree must not change. */
+  /** The work after `take`, in steps, between which the tree must not change. */
   *settle(coming: ComingTree): Steps {
     for (const after of coming.after) yield* after();
   }
 
-  /** All of it at once. */
+  /** Prepares, takes and settles without a pause. */
   reload(
     root: Stamp,
     entries: Iterable<LoadedEntry>,
@@ -196,9 +196,8 @@ export class Memdb {
   }
 
   /**
-   * Renames; what is below moves along, and each entry of it is reported as removed and placed.
-   * `parent` must not be in `entry`: a directory inside itself has no path, and looking for it
-   * would never end.
+   * Renames an entry; each entry below it is reported as removed and placed, too. `parent` must not
+   * be below `entry`: that would be a cycle, and the search for a path would not end.
    */
   move(entry: Entry, parent: Entry, name: string, stamp: Stamp): void {
     if (isWithin(parent, entry)) throw new Error(`${pathOf(entry)} cannot move into itself`);
@@ -215,11 +214,11 @@ export class Memdb {
     for (const each of below) this.#tell("placed", each);
   }
 
-  /** Removes an entry, the content of a directory first. */
+  /** Removes an entry, after the content of a directory. */
   remove(entry: Entry): void {
     const order = [entry];
     for (const above of order) {
-      // The last child first: reversed, entries come in order and a directory after its own.
+      // Last child first: reversed, children come in order, and a directory after its content.
       for (const child of [...above.children.values()].toReversed()) order.push(child);
     }
     for (const each of order.toReversed()) {
@@ -279,10 +278,10 @@ export function isWithin(entry: Entry, above: Entry): boolean {
   return at === above;
 }
 
-/** Levels that the path of a change shows; no path that anybody watches is as deep. */
+/** Most levels in the path of a change; no path that a subscriber looks for is as deep. */
 const TOLD_LEVELS = 256;
 
-/** The path of a change; for a deeper entry its last names after three dots. */
+/** The path of a change; for a deeper entry `...` and its last names. */
 function toldPath(entry: Entry): string {
   const names = [entry.name];
   for (let above = entry.parent; above?.parent !== undefined; above = above.parent) {

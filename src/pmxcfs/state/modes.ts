@@ -1,7 +1,7 @@
 /**
- * Permission bits of an entry as the mount shows them: computed from its path alone, stored
- * nowhere. The mount, exported files and `config ls -l` use this. C counterpart: pmxcfs.c,
- * cfs_fuse_getattr; cfs-plug-memdb.c, tree_entry_stat.
+ * Permission bits of an entry, computed from its path and kind, never stored. Used by the mount,
+ * for exported files and by `config ls -l`. C counterpart: pmxcfs.c, cfs_fuse_getattr;
+ * cfs-plug-memdb.c, tree_entry_stat.
  */
 import { pathIsPrivate } from "./private-path.ts";
 
@@ -9,7 +9,7 @@ import { pathIsPrivate } from "./private-path.ts";
 const OPENVZ_SCRIPT =
   /(?:^|\/)(?:vps|[1-9][0-9]*)\.(?:mount|umount|start|stop|premount|postumount)$/;
 
-/** For a quorate node; without quorum all write bits are off. */
+/** Permission bits on a quorate node; without quorum the mount clears the write bits. */
 export function permissionsOf(path: string, kind: "file" | "directory"): number {
   const isPrivate = pathIsPrivate(path);
   if (kind === "directory") return isPrivate ? 0o700 : 0o755;

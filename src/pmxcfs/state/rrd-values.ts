@@ -1,7 +1,7 @@
 /**
- * The statistics every node reports under `rrd/KEY`: the latest value of each key, kept for five
+ * The statistics that nodes report under `rrd/KEY`: the latest value of each key, kept for five
  * minutes, and their dump for GET_RRD_DUMP. C counterpart: status.c, rrdentry_hash and
- * cfs_rrd_dump; unlike it the dump is always fresh and always ends in NUL.
+ * cfs_rrd_dump; unlike C's, the dump is always current and always ends in a NUL.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
@@ -9,12 +9,12 @@ import { CfsLimits } from "../../base/limits.ts";
 interface Entry {
   /** `key:value\n`, latin1. */
   line: string;
-  /** When it was reported, in ms of the monotonic clock. */
+  /** The time of the report, in ms of the monotonic clock. */
   at: number;
 }
 
 export interface RrdOptions {
-  /** Milliseconds of a clock that never steps back. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
   readonly maxKeys?: number;
   readonly expiryMs?: number;
@@ -23,10 +23,9 @@ export interface RrdOptions {
 /** An empty dump: no lines, one NUL. */
 const EMPTY_DUMP = Buffer.from([0]);
 
-/** The latest value per key. Owns the dump's bytes, which it does not change once returned. */
+/** The latest value of each key. Bytes of a returned dump are never changed. */
 export class Rrd {
-  /** In the order of reporting: a key that reports again moves to the end, so the first entry is
-   *  always the oldest. */
+  /** In the order of the reports: a repeated key moves to the end, so the first is the oldest. */
   readonly #entries = new Map<string, Entry>();
   readonly #now: () => number;
   readonly #maxKeys: number;
@@ -39,14 +38,14 @@ export class Rrd {
     this.#expiryMs = options.expiryMs ?? CfsLimits.rrdExpiryMs;
   }
 
-  /** Keys that are held, with those that expired since the last set or dump. */
+  /** Number of keys, including those that expired but were not dropped yet. */
   get count(): number {
     return this.#entries.size;
   }
 
   /**
-   * Keeps `value` (latin1, without NUL) under `key` until it expires; the key may be empty or of an
-   * unknown kind. ENOSPC when there are too many keys.
+   * Stores `value` (latin1, without NUL) under `key` until it expires. The key is not checked: it
+   * may be empty or unknown. ENOSPC: there are too many keys.
    */
   set(key: string, value: string): 0 | Errno {
     const now = this.#now();
@@ -60,7 +59,7 @@ export class Rrd {
     return 0;
   }
 
-  /** `key:value\n` of every entry not yet expired, then one NUL. */
+  /** A line `key:value\n` for every entry that has not expired, then one NUL. */
   dump(): Buffer {
     this.#expire(this.#now());
     this.#dump ??= this.#render();

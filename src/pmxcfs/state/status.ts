@@ -1,35 +1,34 @@
 /**
- * The status store of SET_STATUS and GET_STATUS: one key-value map per node (this node's keys, and
- * those that other nodes of the cluster sent), and the two special names `nodeip` and `rrd/KEY`,
- * whose values are passed on. Values are copied in and never changed afterwards. C counterpart:
- * status.c, kvhash.
+ * The status store of SET_STATUS and GET_STATUS: one key-value map per node (this node's own keys,
+ * and those that other nodes sent). The names `nodeip` and `rrd/KEY` are special: their values go
+ * to Members and Rrd. Values are copied and never changed. C counterpart: status.c, kvhash.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
 
 interface Value {
   bytes: Buffer;
-  /** 0 when created; each set increments it, also with the same bytes. */
+  /** 0 when created; incremented by each set, even to the same bytes. */
   version: number;
 }
 
-/** The nodes; takes the values of `nodeip`. */
+/** The nodes of the cluster; receives the values of `nodeip`. */
 export interface NodeDirectory {
   readonly nodeName: string;
   /** Another node's id; undefined for this node and for unknown ones. */
   idOf(node: string): number | undefined;
-  /** A node's name; undefined when it is not (any more) in the cluster. */
+  /** A node's name; undefined when no node of the cluster has this id. */
   nameOf(id: number): string | undefined;
-  /** Of this node, or of the node with this id. */
+  /** Sets the address of this node, or of the node `id`. */
   setNodeIp(ip: string, id?: number): void;
 }
 
-/** Takes the values of `rrd/KEY` for the dump. */
+/** Receives the values of `rrd/KEY` for the dump. */
 export interface RrdEntries {
   set(key: string, value: string): 0 | Errno;
 }
 
-/** Takes the values of `rrd/KEY` for the RRD files, which are written later. Must not block. */
+/** Receives the values of `rrd/KEY` for the RRD files, which it writes later. Must not block. */
 export interface RrdArchive {
   update(key: string, value: string): void;
 }
@@ -51,7 +50,7 @@ export class Status {
   readonly #rrdFiles: RrdArchive | undefined;
   readonly #maxKeys: number;
   readonly #own = new Map<string, Value>();
-  /** Of other nodes, by node id. */
+  /** The keys of other nodes, by node id. */
   readonly #others = new Map<number, Map<string, Value>>();
   #generation = 0;
 
@@ -62,28 +61,28 @@ export class Status {
     this.#maxKeys = options.maxKeys ?? CfsLimits.statusKeys;
   }
 
-  /** Moves whenever anything that GET_FS_VERSION shows of the maps moves. */
+  /** Changes whenever the part of GET_FS_VERSION about these maps changes. */
   get generation(): number {
     return this.#generation;
   }
 
-  /** This node's keys. */
+  /** Number of this node's keys. */
   get count(): number {
     return this.#own.size;
   }
 
   /**
-   * SET_STATUS. Empty `data` removes the key, which need not exist. EFBIG above 32 KiB; ENOMEM for
-   * a `nodeip` or `rrd/` value that is empty, too long or lacks its NUL (as in C); ENOSPC beyond
-   * the bound on keys, which C does not have.
+   * SET_STATUS. Empty `data` removes the key, which need not exist. EFBIG: above 32 KiB; ENOMEM: a
+   * `nodeip` or `rrd/` value is empty, too long or without its NUL (as in C); ENOSPC: too many
+   * keys, a limit that C does not have.
    */
   set(name: string, data: Uint8Array): 0 | Errno {
     return this.#set(this.#own, undefined, name, data);
   }
 
   /**
-   * The same for another node, from a KV_UPDATE message. ENOENT: the members do not have that node,
-   * or it is this one. Errors are for the log: the sender gets no answer.
+   * The same for another node, from a KV_UPDATE message. ENOENT: no such node, or it is this one.
+   * Errors are only logged: the sender gets no answer.
    */
   setOf(id: number, name: string, data: Uint8Array): 0 | Errno {
     const node = this.#members.nameOf(id);
@@ -91,19 +90,19 @@ export class Status {
     return this.#set(this.#others.get(id), id, name, data);
   }
 
-  /** GET_STATUS: the bytes as they were set; an empty node means this one. */
+  /** GET_STATUS: the bytes as set; an empty `node` is this node. */
   get(node: string, name: string): Uint8Array | undefined {
     if (node === "" || node === this.#members.nodeName) return this.#own.get(name)?.bytes;
     const id = this.#members.idOf(node);
     return id === undefined ? undefined : this.#others.get(id)?.get(name)?.bytes;
   }
 
-  /** This node's keys and values in the order of creation: a sync sends them to the others. */
+  /** This node's keys and values in the order of creation, which a sync sends to other nodes. */
   *ownKeys(): IterableIterator<[name: string, bytes: Uint8Array]> {
     for (const [name, value] of this.#own) yield [name, value.bytes];
   }
 
-  /** Every node with keys, this one first, with its keys' versions in the order of creation. */
+  /** Every node that has keys, this one first, with the keys' versions in the order of creation. */
   *versions(): IterableIterator<[node: string, keys: Iterable<[name: string, version: number]>]> {
     yield [this.#members.nodeName, versionsOf(this.#own)];
     for (const [id, values] of this.#others) {
@@ -112,7 +111,7 @@ export class Status {
     }
   }
 
-  /** The members changed: keys stay with the node's id, those of removed nodes are dropped. */
+  /** To be called when the members changed: drops the keys of ids that are no longer members. */
   membersChanged(): void {
     for (const id of this.#others.keys()) {
       if (this.#members.nameOf(id) === undefined) this.#others.delete(id);
@@ -173,7 +172,7 @@ function* versionsOf(values: Map<string, Value>): IterableIterator<[string, numb
   for (const [name, value] of values) yield [name, value.version];
 }
 
-/** 1 to `maxBytes` bytes that end in NUL, up to their first NUL; else undefined. */
+/** The text up to the first NUL, if `data` has 1 to `maxBytes` bytes and ends in a NUL. */
 function specialText(data: Uint8Array, maxBytes: number): string | undefined {
   if (data.length === 0 || data.length > maxBytes || data[data.length - 1] !== 0) return undefined;
   const text = Buffer.from(data.buffer, data.byteOffset, data.length);

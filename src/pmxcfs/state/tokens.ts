@@ -1,6 +1,6 @@
 /**
- * API tokens: whole lines of priv/token.cfg, looked up in a set that is rebuilt after the file
- * changed. C counterpart: server.c, VERIFY_TOKEN (which searches the file each time).
+ * API tokens, the lines of priv/token.cfg: a set of them is rebuilt when the file has changed. C
+ * counterpart: server.c, VERIFY_TOKEN, which searches the file each time.
  */
 import type { Memdb } from "./memdb.ts";
 

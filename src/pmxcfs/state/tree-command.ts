@@ -1,6 +1,6 @@
 /**
- * A change of the tree as data: the request of a system call on the mount, the content of a message
- * of the database group (docs/internals/replication.md), and of a record of the journal.
+ * A change of the tree as data: made from a system call on the mount, sent in a message of the
+ * database group (docs/internals/replication.md), and stored in a record of the journal.
  */
 
 /** Paths are latin1, one character per byte, without a slash at either end; "" is the root. */
@@ -8,16 +8,16 @@ export type TreeCommand =
   | {
       readonly kind: "write";
       readonly path: string;
-      /** Bytes; a gap between the file's end and the offset is filled with zeros. */
+      /** In bytes; a gap between the file's end and the offset is filled with zeros. */
       readonly offset: number;
       /** Copied: the caller may reuse its memory afterwards. */
       readonly data: Uint8Array;
     }
   | { readonly kind: "truncate"; readonly path: string; readonly size: number }
-  /** remove: files and empty directories. */
+  /** `remove` is for files and empty directories. */
   | { readonly kind: "create" | "mkdir" | "remove"; readonly path: string }
   | { readonly kind: "rename"; readonly path: string; readonly to: string }
-  /** mtime: unix seconds, u32. */
+  /** `mtime`: unix seconds, u32. */
   | { readonly kind: "utime"; readonly path: string; readonly mtime: number };
 
 /** The commands of some kinds. */
@@ -26,7 +26,7 @@ export type CommandOf<Kind extends TreeCommand["kind"]> = Extract<
   { readonly kind: Kind }
 >;
 
-/** Who changes the tree and when: the same on every node that applies the change. */
+/** Writer and time of a change: the same on every node that applies it. */
 export interface Origin {
   /** Node id (u32) of the writing node; 0 in local mode. */
   readonly writer: number;

@@ -1,13 +1,13 @@
 /**
- * Digests of the tree as the cluster compares it: per entry (the index of a STATE message), over
- * everything (VERIFY), and of a lock. Digests of entries are cached until the entry changes, so an
- * index hashes only what changed since the last one. C counterpart: memdb.c, memdb_encode_index,
- * memdb_compute_checksum, memdb_tree_entry_csum.
+ * Digests by which the nodes of a cluster compare their trees: of each entry (the index of a STATE
+ * message), of the whole tree (VERIFY), and of a lock. The digest of an entry is cached until it
+ * changes, so an index hashes only entries that changed since the previous one. C counterpart:
+ * memdb.c, memdb_encode_index, memdb_compute_checksum, memdb_tree_entry_csum.
  */
 import { drained } from "../../base/steps.ts";
 import type { Entry, Memdb } from "./memdb.ts";
 
-/** dirent.h's DT_DIR and DT_REG, as the type column and the digests have them. */
+/** DT_DIR and DT_REG of dirent.h, used in the type column and in digests. */
 const EntryType = { DIRECTORY: 4, FILE: 8 } as const;
 
 /** The fields of an entry that its digest covers. */
@@ -25,20 +25,23 @@ export interface Hashed {
   readonly bytes: Uint8Array;
 }
 
-/** Header of an index: version, last inode, writer, mtime, count, bytes. */
+/** Bytes of an index's header: version, last inode, writer, mtime, count, bytes. */
 const INDEX_HEAD = 32;
-/** One entry of an index: inode, digest. */
+/** Bytes of an entry of an index: inode, digest. */
 const INDEX_ENTRY = 40;
-/** inode u64, version u64, writer, mtime, size u32, type u8, parent u64; then the name. */
+/**
+ * The hashed fields: u64 inode, version; u32 writer, mtime, size; u8 type; u64 parent; then the
+ * name.
+ */
 const HEAD_BYTES = 37;
 const INODE_BYTES = 8;
 const DIGEST_BYTES = 32;
-/** Entries that are compared or noted in one step. */
+/** Entries that are compared or copied per step. */
 const ENTRIES_A_STEP = 128;
-/** Where the entries below the root begin in an index. */
+/** Position of the first entry after the root in an index. */
 const FIRST_ENTRY = INDEX_HEAD + INDEX_ENTRY;
 
-/** Of the whole tree. */
+/** The metadata of the root, which is that of the tree's last change. */
 interface Version {
   readonly version: number;
   readonly writer: number;
@@ -54,7 +57,7 @@ function putU64(target: Buffer, value: number, at: number): void {
   target.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4);
 }
 
-/** An entry's fields as they are hashed; a plain digest leaves out the inode in front. */
+/** An entry's fields in hashed form; digestOf omits the inode at the start. */
 function headOf(hashed: Hashed): Buffer {
   const name = Buffer.from(hashed.name, "latin1");
   const head = Buffer.allocUnsafe(HEAD_BYTES + name.length);
@@ -112,12 +115,12 @@ export function treeChecksum(all: Iterable<Hashed>): Buffer {
   return hasher.digest();
 }
 
-/** Digest of a directory, 32 bytes: what UNLOCK messages name a lock by. */
+/** Digest of a directory, 32 bytes, which identifies a lock in UNLOCK messages. */
 export function lockDigestOf(entry: Entry): Buffer {
   return digestWithInode(hashedOf(entry));
 }
 
-/** The head of an index of `bytes` bytes. */
+/** Writes the header of an index of `bytes` bytes. */
 function putHead(index: Buffer, root: Version, lastInode: number, bytes: number): void {
   putU64(index, root.version, 0);
   putU64(index, lastInode, 8);
@@ -128,8 +131,8 @@ function putHead(index: Buffer, root: Version, lastInode: number, bytes: number)
 }
 
 /**
- * Whether `index` is the one of these entries: in the order of inodes, root included, with their
- * digests. In steps.
+ * Whether `index` is the index of these entries, which are in the order of inodes and include the
+ * root. Compares in steps.
  */
 export function* isIndexOf(
   index: Uint8Array,
@@ -154,13 +157,13 @@ export function* isIndexOf(
 }
 
 /**
- * The digests of one tree, kept in the form of the index of a STATE message: a change marks its
- * entry, and only marked entries are hashed for the next index.
+ * The digests of one tree, stored in the form of an index: a change marks its entry, and the next
+ * index hashes only marked entries.
  */
 export class TreeIndex {
   readonly #root: Entry;
   readonly #entries: () => ReadonlyMap<number, Entry>;
-  /** Head and root (written last), then inode and digest of each entry, by inode. */
+  /** Header and root (written last), then inode and digest of each entry, in order of inodes. */
   #encoded: Buffer = Buffer.alloc(FIRST_ENTRY);
   #bytes = FIRST_ENTRY;
   /** Inodes of entries that were added, removed or changed since the last index. */
@@ -176,24 +179,24 @@ export class TreeIndex {
     });
   }
 
-  /** Entries that the next index has to hash. */
+  /** Number of entries that the next index must hash. */
   get pending(): number {
     return this.#changed.size;
   }
 
-  /** Marks an entry; needed for an entry that was replaced, which Memdb does not report. */
+  /** Marks an entry. To be called for a replaced entry, whose removal Memdb does not report. */
   changed(inode: number): void {
     if (inode !== 0) this.#changed.add(inode);
   }
 
-  /** After a sync: takes over the leader's index, which describes this tree now. */
+  /** After a sync: takes the leader's index, which now describes this tree, too. */
   adopt(index: Uint8Array): void {
     this.#encoded = Buffer.from(index);
     this.#bytes = index.length;
     this.#changed.clear();
   }
 
-  /** 32 bytes, hashed again only after the entry changed; not of the root. */
+  /** The digest of an entry, 32 bytes, from the cache if it has not changed; not for the root. */
   digest(entry: Entry): Buffer {
     if (this.#changed.delete(entry.inode)) this.#refresh(entry.inode);
     const at = this.#find(entry.inode) + INODE_BYTES;
@@ -212,8 +215,8 @@ export class TreeIndex {
   }
 
   /**
-   * Hashes changed entries for at most `maxMs`, so that `encode` is quick later. True when none is
-   * left. A single file (1 MiB) takes about a millisecond.
+   * Hashes changed entries for at most `maxMs`, so that a later `encode` is fast. True when none is
+   * left. One file of 1 MiB takes about 1 ms.
    */
   prepare(maxMs: number): boolean {
     const end = performance.now() + maxMs;
@@ -225,7 +228,7 @@ export class TreeIndex {
     return true;
   }
 
-  /** The tree was replaced: everything is hashed again. */
+  /** To be called when the tree was replaced: every entry is hashed again. */
   restart(): void {
     this.#bytes = FIRST_ENTRY;
     this.#changed.clear();
@@ -236,7 +239,7 @@ export class TreeIndex {
   #find(inode: number): number {
     let low = 0;
     let high = (this.#bytes - FIRST_ENTRY) / INDEX_ENTRY;
-    // Usually the newest entry, or a new one after it.
+    // A new entry, which has the highest inode, is the usual case.
     if (high > 0 && getU64(this.#encoded, this.#bytes - INDEX_ENTRY) < inode) return this.#bytes;
     while (low < high) {
       const middle = (low + high) >>> 1;
@@ -259,7 +262,7 @@ export class TreeIndex {
     this.#encoded.set(digestOf(hashedOf(entry)), at + INODE_BYTES);
   }
 
-  /** Moves everything from `at` on. */
+  /** Moves the bytes from `at` on by `by`. */
   #shift(at: number, by: number): void {
     if (this.#bytes + by > this.#encoded.length) {
       const larger = Buffer.alloc(Math.max(this.#bytes + by, this.#encoded.length * 2));
@@ -270,7 +273,7 @@ export class TreeIndex {
     this.#bytes += by;
   }
 
-  /** SHA-256 over all entries: the 32 bytes of a VERIFY message. Hashes every byte of the tree. */
+  /** SHA-256 of all entries: the 32 bytes of a VERIFY message. Hashes every byte of the tree. */
   checksum(): Buffer {
     const slices = drained(this.startChecksum());
     for (;;) {
@@ -280,9 +283,9 @@ export class TreeIndex {
   }
 
   /**
-   * The same in slices: the tree's state is noted first, in steps between which it must not change;
-   * each call of the returned function hashes for about `maxMs` (at least one entry), and the last
-   * one returns the checksum.
+   * The same in slices. First the state of the tree is copied, in steps, between which the tree
+   * must not change. Each call of the returned function then hashes for about `maxMs` (at least one
+   * entry); the last call returns the checksum.
    */
   *startChecksum(): Generator<undefined, (maxMs: number) => Buffer | undefined> {
     const noted = [hashedOf(this.#root)];

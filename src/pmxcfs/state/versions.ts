@@ -1,11 +1,11 @@
 /**
  * The counters of GET_FS_VERSION: one for each observed path, one for the guest list, one for the
- * members. They live in memory only: a client compares the start time first. Incremented by the
- * tree's changes once it is loaded. C counterpart: status.c, memdb_change_array.
+ * members. They are in memory only; a client first compares the start time. They count changes of
+ * the tree after it was loaded. C counterpart: status.c, memdb_change_array.
  */
 import type { Change, Memdb } from "./memdb.ts";
 
-/** The paths that clients cache by version, in the order in which they are shown. */
+/** The paths whose files clients cache by version, in the order of the answer. */
 export const OBSERVED_PATHS = [
   "corosync.conf",
   "corosync.conf.new",
@@ -53,9 +53,9 @@ export const OBSERVED_PATHS = [
 ] as const;
 
 export interface VersionsOptions {
-  /** Loaded already: loading is no change. */
+  /** Must be loaded already, so that loading does not count as changes. */
   readonly memdb: Memdb;
-  /** Seconds since 1970; now unless given. */
+  /** Seconds since 1970; default: now. */
   readonly startTime?: number;
 }
 
@@ -82,7 +82,7 @@ export class Versions {
     return this.#vmlist;
   }
 
-  /** Changes whenever a counter here changes. */
+  /** Changes whenever one of the counters changes. */
   get generation(): number {
     return this.#generation;
   }
@@ -92,13 +92,13 @@ export class Versions {
     return this.#counters.get(path) ?? 0;
   }
 
-  /** Something about the members changed. */
+  /** To be called when the list or state of the members changed. */
   bumpClinfo(): void {
     this.#clinfo++;
     this.#generation++;
   }
 
-  /** A guest was added or removed, or its configuration changed. */
+  /** To be called when a guest was added or removed, or its configuration changed. */
   bumpVmlist(): void {
     this.#vmlist++;
     this.#generation++;
@@ -108,7 +108,7 @@ export class Versions {
     if (kind === "reloaded") {
       for (const observed of OBSERVED_PATHS) this.#bump(observed);
     } else if (created !== true || entry.kind === "file") {
-      // A mkdir at an observed path moves nothing; its rename and removal do (as in C).
+      // As in C, mkdir at an observed path does not count; its rename and removal do.
       this.#bump(path);
     }
   }
