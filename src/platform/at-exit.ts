@@ -1,7 +1,7 @@
 /**
- * Removes what must not outlive this process (rings, the mount) when the process exits before the
- * owner has removed it: a second SIGTERM during a stop, an uncaught exception, process.exit().
- * Nothing can be done for SIGKILL.
+ * Removes what must not outlive this process (rings, the mount) if the process exits before the
+ * owner has removed it: after a second SIGTERM during a stop, an uncaught exception, or
+ * process.exit(). SIGKILL cannot be handled.
  */
 
 const pending = new Set<() => void>();
@@ -11,12 +11,12 @@ function undoAll(): void {
     try {
       undo();
     } catch {
-      // The others are still to be undone, and the process ends.
+      // The process is ending: continue with the others.
     }
   }
 }
 
-/** Calls `undo`, which must be synchronous, at the exit; not any more once disposed. */
+/** Calls `undo`, which must be synchronous, when the process exits, unless disposed before. */
 export function atExit(undo: () => void): Disposable {
   if (pending.size === 0) process.on("exit", undoAll);
   pending.add(undo);

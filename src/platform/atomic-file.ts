@@ -1,7 +1,7 @@
 /**
- * Writes files into directories that others may control: atomically, with the final mode, and
+ * Writes files into directories that other users may control: atomically, with the final mode, and
  * without path lookups that the owner of a directory on the path could redirect. The directory is
- * opened once, with no symlink in any component, and everything else uses its descriptor.
+ * opened once, following no symlink, and all further operations use its descriptor.
  */
 import { randomBytes } from "node:crypto";
 import { lstatSync, realpathSync, writeSync } from "node:fs";
@@ -10,14 +10,14 @@ import { Errno, errnoName, errnoText } from "../base/errno.ts";
 import { errorText } from "../base/error-text.ts";
 import { closeDescriptor, Directory, setMode, syncFile } from "./files.ts";
 
-/** `ENOENT: No such file or directory`, of a path. */
+/** `PATH: ENOENT: No such file or directory`. */
 function failure(path: string, errno: number): string {
   return `${path}: ${errnoName(errno)}: ${errnoText(errno)}`;
 }
 
 /**
- * Opens the directory that `path` is in. Symlinks in the given path are resolved once, at the start
- * (the caller chose the path); the result is then opened without following any.
+ * Opens the directory of `path`. Symlinks in `path` are resolved once, at the start, because the
+ * caller chose the path; the result is then opened without following any.
  */
 export function openParent(
   path: string,
@@ -42,7 +42,7 @@ export function openParent(
   for (const name of missing) {
     const made = directory.makeSub(name);
     const sub = made === Errno.EEXIST ? directory.openSub(name) : made;
-    // EEXIST: another process has made it meanwhile. Those made here everybody may enter.
+    // EEXIST: another process has made it meanwhile. Directories made here are open to all users.
     if (typeof made !== "number") setMode(made.fd, 0o755);
     directory[Symbol.dispose]();
     if (typeof sub === "number") return failure(join(parent, ...missing), sub);
@@ -52,8 +52,8 @@ export function openParent(
 }
 
 /**
- * A file that is written again and again, or removed later: where its directory is was found out
- * once, and no component of that may be a symlink at any later step.
+ * A file that is written repeatedly, or removed later. Its directory is resolved once; at any later
+ * step no component of that path may be a symlink.
  */
 export class FilePlace {
   readonly #path: string;
@@ -66,7 +66,7 @@ export class FilePlace {
     this.#name = basename(path);
   }
 
-  /** Of a path whose directory is there; a line that says what failed. */
+  /** For a path in an existing directory; a string says what failed. */
   static of(path: string): FilePlace | string {
     try {
       return new FilePlace(path, realpathSync(dirname(resolve(path))));
@@ -81,17 +81,17 @@ export class FilePlace {
   }
 
   /**
-   * Puts a file with this content and mode there: a draft beside it, then a rename, both in the
-   * opened directory. Undefined, or a line that says what failed; then nothing is left behind.
+   * Writes the content to a draft in the same directory, with the mode, and renames it to the file.
+   * A string says what failed; then no draft is left.
    */
   write(content: string | Uint8Array, mode: number): string | undefined {
     const parent = this.#open();
     if (typeof parent === "string") return parent;
     using directory = parent;
     const name = this.#name;
-    // A device, a pipe, a link like /dev/stdout: nothing to put a file in the place of.
+    // A device, a pipe, or a link like /dev/stdout must not be replaced by a file.
     const there = lstatSync(`/proc/self/fd/${directory.fd}/${name}`, { throwIfNoEntry: false });
-    if (there?.isFile() === false) return `${this.#path}: it is there and is no regular file`;
+    if (there?.isFile() === false) return `${this.#path}: it exists and is not a regular file`;
     const draft = `.${name}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
     const fd = directory.newFile(draft);
     if (fd < 0) return failure(this.#path, fd);
@@ -110,7 +110,7 @@ export class FilePlace {
     return problem;
   }
 
-  /** Removes it; what failed. Nothing happens when it is gone. */
+  /** Removes the file, if there is one; a string says what failed. */
   remove(): string | undefined {
     const parent = this.#open();
     if (typeof parent === "string") return parent;
@@ -120,7 +120,7 @@ export class FilePlace {
   }
 }
 
-/** Puts a file under `path`, once; as `FilePlace.write`. */
+/** Writes a file once; as `FilePlace.write`. */
 export function writeFileAtomically(
   path: string,
   content: string | Uint8Array,

@@ -1,19 +1,19 @@
 /**
- * The C client of `compat` (native/compat-client.c) as a program that can be started: a file in a
- * checkout; in the compiled binary a memfd, reached through our /proc entry, so that nothing is
- * left on a disk and children that become another user get at it all the same.
+ * Makes the C client of `compat` (native/compat-client.c) startable. In a checkout it is a file. In
+ * the compiled binary it is a memfd, reached through our /proc entry: nothing is left on a disk,
+ * and children that change their user can still open it.
  */
 import { closeSync, readFileSync, writeSync } from "node:fs";
 import embedded from "../../dist/compat-client.elf" with { type: "file" };
 import { memfd } from "./library.ts";
 import { COMPILED } from "./self.ts";
 
-/** The program; its path is good until this is disposed of. */
+/** A program to start; its path is valid until this is disposed. */
 export interface EmbeddedProgram extends Disposable {
   readonly path: string;
 }
 
-/** Makes the C client startable. Throws where memfd_create(2) fails. */
+/** The C client as a program. Throws if memfd_create(2) fails. */
 export function compatClient(): EmbeddedProgram {
   if (!COMPILED) return { path: embedded, [Symbol.dispose]: () => {} };
   const fd = memfd("pmxcfs-ipc-compat-client");

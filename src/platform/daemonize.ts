@@ -1,18 +1,18 @@
 /**
  * Becomes a daemon without fork(2), which is unsafe in a runtime with threads: the program starts
- * itself again in a new session and waits for a ready byte. As the C server's parent does, it exits
- * with the daemon's exit code when the start fails.
+ * itself again in a new session and waits for a ready byte. If the start fails it exits with the
+ * daemon's exit code, as the C server's parent does.
  */
 import { closeSync, openSync, readdirSync, readlinkSync, writeFileSync, writeSync } from "node:fs";
 import { COMPILED, selfCommand } from "./self.ts";
 import { shim } from "./shim.ts";
 
-/** The first descriptor behind stdio. */
+/** The first descriptor after stdio. */
 const READY_FD = 3;
 const STDERR = 2;
 const STDIO = [0, 1, STDERR];
 
-/** What the kernel, `ps`, `pgrep -x` and `killall` call this process: at most 15 bytes. */
+/** Sets the process's name for `ps`, `pgrep -x` and `killall`: at most 15 bytes. */
 export function nameProcess(name: string): void {
   try {
     writeFileSync("/proc/self/comm", name);
@@ -21,16 +21,16 @@ export function nameProcess(name: string): void {
   }
 }
 
-/** Reads the ready byte without blocking the loop: false at the end of the stream. */
+/** Waits for the ready byte; false at the end of the stream. */
 async function readyByte(fd: number): Promise<boolean> {
   for await (const chunk of Bun.file(fd).stream()) return chunk.length > 0;
   return false;
 }
 
 /**
- * Starts this program again, detached, with `words` and a last word of `readyWord` and a
- * descriptor; waits for its ready byte. 0 when it came, the exit code when the process ended
- * before, undefined when a signal ended it.
+ * Starts this program again, detached, with `words` and a last word made of `readyWord` and a
+ * descriptor, and waits for its ready byte. 0: the byte came; otherwise the exit code of the
+ * process, or undefined if a signal ended it.
  */
 export async function startDetached(
   words: readonly string[],
@@ -65,18 +65,18 @@ function target(fd: number | string): string | undefined {
   }
 }
 
-/** Writes to stderr directly: the runtime's stream would keep a duplicate of it open. */
+/** Writes to stderr directly, because the runtime's stream keeps a duplicate of it open. */
 export function writeStderr(text: string): void {
   try {
     writeSync(STDERR, text);
   } catch {
-    // The reader has closed it.
+    // The reader has closed its end.
   }
 }
 
 /**
- * Detaches from the terminal: stdio, and every duplicate of it that the runtime made, becomes
- * /dev/null; the working directory becomes /. The reader of a pipe sees the end of the stream.
+ * Detaches from the terminal: replaces stdio, and every duplicate of it that the runtime made, by
+ * /dev/null, so that the reader of a pipe sees the end of the stream. The working directory is /.
  */
 export function becomeDaemon(): void {
   process.chdir("/");

@@ -1,6 +1,6 @@
 /**
- * systemd's descriptor store (sd_notify(3), FDSTORE): a descriptor that outlives this process and
- * is handed to the next one of the unit, named by us.
+ * systemd's descriptor store (sd_notify(3), FDSTORE): keeps a descriptor, under a name that we
+ * choose, beyond the end of this process and passes it to the unit's next process.
  */
 import { readFileSync } from "node:fs";
 import { shim, cString } from "./shim.ts";
@@ -8,26 +8,26 @@ import { shim, cString } from "./shim.ts";
 /** SD_LISTEN_FDS_START. */
 const FIRST = 3;
 
-/** A descriptor the manager kept. */
+/** A descriptor from the manager's store. */
 export interface StoredDescriptor {
   readonly fd: number;
   readonly name: string;
 }
 
-/** Descriptors that the manager hands to this process; none when they are for another one. */
+/** The descriptors that the manager passed to this process; none if LISTEN_PID is another's. */
 export function storedDescriptors(environment: NodeJS.ProcessEnv): StoredDescriptor[] {
   const count = Number(environment["LISTEN_FDS"] ?? 0);
   if (Number(environment["LISTEN_PID"]) !== process.pid || !(count > 0)) return [];
   const names = (environment["LISTEN_FDNAMES"] ?? "").split(":");
   return Array.from({ length: count }, (_, index) => {
     const fd = FIRST + index;
-    // Children of this process must not have it.
+    // Children of this process must not inherit it.
     shim.shim_adopt(fd);
     return { fd, name: names[index] ?? "" };
   });
 }
 
-/** Has the manager keep a copy of `fd` under `name`; false where there is no such manager. */
+/** Has the manager store a copy of `fd` under `name`; false if there is no manager. */
 export function storeDescriptor(environment: NodeJS.ProcessEnv, fd: number, name: string): boolean {
   const path = environment["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return false;
@@ -35,14 +35,14 @@ export function storeDescriptor(environment: NodeJS.ProcessEnv, fd: number, name
   return shim.shim_notify_descriptor(cString(path), cString(text), fd) === 0;
 }
 
-/** Removes what the manager keeps under `name`. */
+/** Has the manager drop what it stores under `name`. */
 export function forgetDescriptor(environment: NodeJS.ProcessEnv, name: string): void {
   const path = environment["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return;
   shim.shim_notify(cString(path), cString(`FDSTOREREMOVE=1\nFDNAME=${name}`));
 }
 
-/** The unit this process belongs to (`pve-cluster.service`), undefined outside of systemd. */
+/** The unit of this process, such as `pve-cluster.service`; undefined outside systemd. */
 function ownUnit(): string | undefined {
   try {
     const cgroup = readFileSync("/proc/self/cgroup", "latin1");
@@ -52,7 +52,7 @@ function ownUnit(): string | undefined {
   }
 }
 
-/** True when the stop in progress is the first half of a restart, according to the manager. */
+/** True when the stop in progress is part of a restart, according to the manager. */
 export async function isRestarting(environment: NodeJS.ProcessEnv): Promise<boolean> {
   const unit = ownUnit();
   if (unit === undefined || environment["INVOCATION_ID"] === undefined) return false;

@@ -1,7 +1,7 @@
 /**
  * Environment variables that make Bun or the dynamic loader run foreign code. The binary refuses to
- * run as root with them. That check comes late: what LD_PRELOAD or BUN_OPTIONS name has been loaded
- * by then, and with BUN_BE_BUN none of our code runs at all. So a service manager must unset them,
+ * run as root if one is set. That check comes late: by then, LD_PRELOAD and BUN_OPTIONS have taken
+ * effect, and with BUN_BE_BUN none of our code runs at all. So a service manager must unset them,
  * as packaging/debian/pmxcfs-ipc.service does.
  */
 import { COMPILED } from "./self.ts";
@@ -18,7 +18,7 @@ const FOREIGN_CODE = [
   "LD_AUDIT",
 ] as const;
 
-/** Why this process must not run (root, with foreign code loaded); undefined when it may. */
+/** Why this process must not run (as root, with foreign code loaded); undefined if it may. */
 export function foreignCode(
   environment: NodeJS.ProcessEnv,
   uid = process.getuid?.(),

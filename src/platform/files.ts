@@ -1,6 +1,6 @@
 /**
- * Directories and files by descriptor: made with O_EXCL|O_NOFOLLOW, given away by fchown, removed
- * by unlinkat. No path is looked up twice. A `Directory` owns its descriptor.
+ * Directories and files by descriptor: created with O_EXCL|O_NOFOLLOW, given away by fchown,
+ * removed by unlinkat. No path is looked up twice. A `Directory` owns its descriptor.
  */
 import { Errno } from "../base/errno.ts";
 import { cString, shim } from "./shim.ts";
@@ -8,48 +8,50 @@ import { cString, shim } from "./shim.ts";
 /** The parent argument for paths that are absolute or relative to the working directory. */
 const NO_PARENT = -1;
 
-/** Closes a descriptor that a function of this layer returned. */
+/** Closes a descriptor that a function of src/platform returned. */
 export function closeDescriptor(fd: number): void {
   shim.shim_close(fd);
 }
 
-/** Opens a regular file read-write, not through a symlink; a descriptor or an errno. */
+/**
+ * Opens a regular file for reading and writing, not through a symlink; a descriptor or an errno.
+ */
 export function openFile(path: string): number {
   return shim.shim_file_open(NO_PARENT, cString(path));
 }
 
-/** Bytes of an open file, or a negative errno. */
+/** The size of an open file, or a negative errno. */
 export function fileSize(fd: number): number {
   return shim.shim_file_size(fd);
 }
 
-/** Raises RLIMIT_NOFILE as far as permitted; the number of descriptors this process may have. */
+/** Raises RLIMIT_NOFILE to its hard limit; returns the limit of descriptors now in force. */
 export function raiseDescriptorLimit(): number {
   return shim.shim_raise_descriptors();
 }
 
-/** Gives an open file away: mode, then owner. EPERM when this process may not. */
+/** Sets the mode, then the owner, of an open file. EPERM: this process may not. */
 export function giveFile(fd: number, uid: number, gid: number, mode: number): 0 | Errno {
   return shim.shim_give(fd, uid, gid, mode) as 0 | Errno;
 }
 
-/** As `giveFile` for the group alone, which a process may do for its own groups. EPERM. */
+/** As `giveFile`, for the group only, which a process may set to one of its own groups. EPERM. */
 export function giveFileToGroup(fd: number, gid: number, mode: number): 0 | Errno {
   return shim.shim_give_group(fd, gid, mode) as 0 | Errno;
 }
 
-/** What an access list grants a user on another user's file or directory. */
+/** Permissions that an ACL entry grants on a file or a directory. */
 export const Share = { FILE: 6, DIRECTORY: 1 } as const;
 
-/** Lets `uid` use an open file of ours, by an access list. EOPNOTSUPP: the file system has none. */
+/** Adds an ACL entry for `uid` to an open file. EOPNOTSUPP: the file system has no ACLs. */
 export function shareFile(fd: number, uid: number, permissions: number): 0 | Errno {
   return shim.shim_share(fd, uid | 0, permissions) as 0 | Errno;
 }
 
 /**
- * Locks an open file (flock(2)) until its descriptor is closed and all its mappings are gone: for
- * other processes to see that its owner lives, whatever pid namespace they are in. EAGAIN: another
- * process holds the lock.
+ * Locks an open file (flock(2)) until its descriptor is closed and all its mappings are gone, which
+ * shows other processes, in any pid namespace, that its owner is alive. EAGAIN: another process
+ * holds the lock.
  */
 export function lockFile(fd: number): 0 | Errno {
   return shim.shim_lock(fd) as 0 | Errno;
@@ -57,7 +59,7 @@ export function lockFile(fd: number): 0 | Errno {
 
 const look = new Int32Array(3);
 
-/** An entry of a directory: its owner, whether it is a directory, seconds since its last change. */
+/** An entry of a directory: its owner, whether it is a directory, and seconds since its ctime. */
 export interface Entry {
   readonly uid: number;
   readonly isDirectory: boolean;
@@ -74,9 +76,9 @@ export function syncFile(fd: number): 0 | Errno {
   return shim.shim_sync(fd) as 0 | Errno;
 }
 
-/** Operations on a directory. An interface, so that tests can make each call fail. */
+/** Operations on a directory; an interface, so that tests can make each call fail. */
 export interface FileDirectory extends Disposable {
-  /** Its inode number: stays, whatever it is renamed to. */
+  /** Its inode number, which stays the same when it is renamed. */
   readonly inode: number;
   /** Opens a directory in this one, not through a symlink. */
   openSub(name: string): FileDirectory | Errno;
@@ -84,7 +86,7 @@ export interface FileDirectory extends Disposable {
   makeSub(name: string): FileDirectory | Errno;
   /** Makes a file of mode 0600 with `size` reserved zero bytes; its descriptor, or an errno. */
   makeFile(name: string, size: number): number;
-  /** Gives the directory away: mode, then owner. ENOENT: somebody has removed it. */
+  /** Sets the mode, then the owner, of the directory. ENOENT: it was removed meanwhile. */
   give(uid: number, gid: number, mode: number): 0 | Errno;
   /** As `giveFileToGroup` and `shareFile`, for the directory. */
   giveToGroup(gid: number, mode: number): 0 | Errno;
@@ -94,7 +96,7 @@ export interface FileDirectory extends Disposable {
   removeSub(name: string): 0 | Errno;
 }
 
-/** An entry as getdents64(2) gives it. */
+/** An entry from getdents64(2). */
 export interface DirectoryEntry {
   /** Latin1, one character per byte. */
   readonly name: string;
@@ -117,7 +119,7 @@ function* parseEntries(buffer: Buffer, length: number): Generator<DirectoryEntry
   }
 }
 
-/** Opens a directory below an open one, through no symlink; a descriptor, or an errno. */
+/** Opens a directory below an open one, not through a symlink; a descriptor or an errno. */
 export function openDirectoryBelow(directory: number, path: string): number {
   return shim.shim_dir_open_below(directory, cString(path));
 }
@@ -127,7 +129,7 @@ export function rewindDirectory(directory: number): void {
   shim.shim_dir_rewind(directory);
 }
 
-/** The next entries of an open directory, as many as the buffer takes; none at the end. */
+/** The next entries of an open directory, as many as fit in the buffer; none at the end. */
 export function readDirectory(directory: number, buffer: Buffer): DirectoryEntry[] | Errno {
   const got = shim.shim_dir_read(directory, buffer, buffer.length);
   return got < 0 ? (got as Errno) : [...parseEntries(buffer, got)];
@@ -155,7 +157,8 @@ export class Directory implements FileDirectory {
   }
 
   /**
-   * Opens a regular file in this one read-write, not through a symlink; a descriptor or an errno.
+   * Opens a regular file in this directory for reading and writing, not through a symlink; a
+   * descriptor or an errno.
    */
   openFile(name: string): number {
     return shim.shim_file_open(this.fd, cString(name));
@@ -186,7 +189,7 @@ export class Directory implements FileDirectory {
     return shim.shim_file_new(this.fd, cString(name));
   }
 
-  /** Whether it has no entries; false also when it cannot be listed. */
+  /** Whether it has no entries; false if it cannot be listed. */
   isEmpty(): boolean {
     const buffer = Buffer.alloc(4096);
     rewindDirectory(this.fd);

@@ -1,18 +1,18 @@
 /**
- * The FUSE device and mount(2): one descriptor per mount, requests read into memory that C may
- * write to, answers written in one call. Owns the descriptor and the memory. Knows no protocol.
+ * The FUSE device and mount(2): one descriptor per mount; requests are read into memory from the
+ * shim, answers are written in one call. Owns the descriptor and the memory; does not parse either.
  */
 import { Errno } from "../base/errno.ts";
 import { closeDescriptor } from "./files.ts";
 import { allocatePermanent, PAGE_BYTES } from "./memory.ts";
 import { cString, shim } from "./shim.ts";
 
-/** umount2(2): lazily, also with processes inside. */
+/** umount2(2): lazy unmount, which works with processes inside. */
 const MNT_DETACH = 2;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Request memory is never freed, for C may write to it: a device reuses that of a closed one. */
+/** Request memory is never freed, as views of it may exist; a new device reuses a closed one's. */
 const spareMemory: { readonly address: number; readonly bytes: Buffer }[] = [];
 
 function takeMemory(length: number): { readonly address: number; readonly bytes: Buffer } {
@@ -24,20 +24,20 @@ function takeMemory(length: number): { readonly address: number; readonly bytes:
   return { address, bytes: Buffer.from(buffer) };
 }
 
-/** What a FUSE session reads requests from and writes answers to. */
+/** An open FUSE device, from which a session reads requests and to which it writes answers. */
 export class FuseDevice implements Disposable {
   readonly fd: number;
   readonly #memory: { readonly address: number; readonly bytes: Buffer };
   #closed = false;
 
-  /** Takes over `fd`; `requestBytes` is the largest request (4096 + max_write at least). */
+  /** Takes ownership of `fd`; `requestBytes`: the largest request (at least 4096 + max_write). */
   constructor(fd: number, requestBytes: number) {
     this.fd = fd;
     this.#memory = takeMemory(requestBytes);
   }
 
   /**
-   * Opens the device. ENOENT: the kernel has no FUSE; EPERM, EACCES: not permitted here (a
+   * Opens the device. ENOENT: the kernel has no FUSE; EPERM, EACCES: not permitted (as in a
    * container without the device).
    */
   static open(requestBytes: number): FuseDevice | Errno {
@@ -45,27 +45,27 @@ export class FuseDevice implements Disposable {
     return fd < 0 ? (fd as Errno) : new FuseDevice(fd, requestBytes);
   }
 
-  /** The memory of the last request: overwritten by the next `read`. */
+  /** The memory of the last request, which the next `read` overwrites. */
   get request(): Buffer {
     return this.#memory.bytes;
   }
 
-  /** mount(2) at `directory`; `options` beside the descriptor, comma-separated. */
+  /** mount(2) at `directory`; `options`: comma-separated, without the descriptor. */
   mount(directory: string, options: string): 0 | Errno {
     const data = `fd=${this.fd},${options}`;
     return shim.shim_fuse_mount(cString(directory), cString(data)) as 0 | Errno;
   }
 
   /**
-   * Reads one request into `request`; its bytes, or an errno: EAGAIN when there is none (after
-   * `pollNs` of polling), ENODEV after unmount or abort.
+   * Reads one request into `request`; returns its size, or an errno: EAGAIN: there was none within
+   * `pollNs`; ENODEV: unmounted or aborted.
    */
   read(pollNs: number): number {
     const { address, bytes } = this.#memory;
     return shim.shim_fuse_read(this.fd, address, bytes.length, pollNs);
   }
 
-  /** Writes `size` bytes of `head`, then `body`. ENOENT: the request is gone; EINVAL: refused. */
+  /** Writes `size` bytes of `head`, then `body`. ENOENT: the request is gone; EINVAL: malformed. */
   answer(head: Buffer, size: number, body: Uint8Array = NO_BYTES): number {
     return shim.shim_fuse_answer(this.fd, head, size, body, body.length);
   }

@@ -1,10 +1,11 @@
 /**
- * Wakes the event loop when a descriptor that Bun cannot watch (/dev/fuse) can be read. Two ways:
+ * Wakes the event loop when a descriptor that Bun cannot watch (/dev/fuse) is readable. Two ways:
  *
- * - epoll: the descriptor joins Bun's own epoll set under the user data of one end of a socket pair
- *   in which a byte always waits. No thread, lowest latency. It relies on how uSockets dispatches
- *   (event -> user data -> recv), so it is used only when that entry is found, and a test covers
- *   it.
+ * - epoll: the descriptor is added to Bun's own epoll set, with the user data of one end of a
+ * socket
+ *   pair in which a byte always waits. No thread, lowest latency. It relies on how uSockets
+ *   dispatches (event -> user data -> recv), so it is used only if that entry is found; a test
+ *   covers it.
  * - thread: a thread of the shim waits in poll(2) and sends the byte, once for each `arm`.
  */
 import type { Socket } from "bun";
@@ -18,23 +19,23 @@ export type WakeKind = "epoll" | "thread";
 /** A watched descriptor. */
 export interface Wake {
   readonly kind: WakeKind;
-  /** Requests the next wake-up; call it after everything that was there has been read. */
+  /** Requests the next wake-up; to be called after everything available was read. */
   arm(): void;
-  /** Ends the watch; call it before the watched descriptor is closed. */
+  /** Ends the watch; to be called before the watched descriptor is closed. */
   close(): void;
 }
 
 const BYTE = new Uint8Array(1);
 const pair = new Int32Array(2);
 
-/** An epoll set of this process that holds `fd`, and the user data it has there. */
+/** An epoll set of this process that contains a descriptor, and the user data of that entry. */
 interface Membership {
   readonly set: number;
   readonly low: number;
   readonly high: number;
 }
 
-/** Looks through the epoll sets of this process (/proc/self/fdinfo) for `fd`. */
+/** Searches the epoll sets of this process (/proc/self/fdinfo) for `fd`. */
 function membershipOf(fd: number): Membership | undefined {
   for (const name of readdirSync("/proc/self/fd")) {
     try {
@@ -53,7 +54,7 @@ function membershipOf(fd: number): Membership | undefined {
   return undefined;
 }
 
-/** Gives Bun `fd`, one end of a socket pair; calls `onByte` for what arrives at it. */
+/** Hands `fd`, one end of a socket pair, to Bun; calls `onByte` when data arrives. */
 async function adopt(fd: number, onByte: () => void, onEnd: () => void): Promise<Socket> {
   const socket = { data: onByte, close: onEnd, error: onEnd };
   // @types/bun does not know that a connected descriptor may be handed over.
@@ -61,21 +62,21 @@ async function adopt(fd: number, onByte: () => void, onEnd: () => void): Promise
   return (await Bun.connect(options)) as Socket;
 }
 
-/** The way by epoll; undefined when Bun's entry of the pair is not found or not accepted. */
+/** Sets up the epoll way; undefined if Bun's entry of the pair is not found or `fd` is refused. */
 function graft(fd: number, ours: number, theirs: number): (() => void) | undefined {
   const member = membershipOf(theirs);
   if (member === undefined) return undefined;
   const { set, low, high } = member;
   if (shim.shim_epoll_add(set, fd, low, high) < 0) return undefined;
-  // From here on only `fd` reports under that user data.
+  // From now on only `fd` has events with that user data.
   shim.shim_epoll_remove(set, theirs);
   shim.shim_send(ours, BYTE, 1);
   return () => shim.shim_epoll_remove(set, fd);
 }
 
 /**
- * Calls `onReady` from the event loop when `fd` can be read (or has an error: read to see it).
- * `kind` selects one way; without it epoll is tried first. A string says why none works.
+ * Calls `onReady` from the event loop when `fd` is readable or has an error, which a read returns.
+ * `kind` selects the way; by default epoll is tried first. A string says why none works.
  */
 export async function wakeOn(
   fd: number,
@@ -95,7 +96,7 @@ export async function wakeOn(
     onReady();
   };
   const ended = (): void => {
-    // Bun takes an error on `fd` for one of the pair: remove its entry before Bun frees its data.
+    // Bun takes an error of `fd` for one of the pair: remove the entry before Bun frees its data.
     const grafted = detach !== undefined;
     release();
     if (grafted) onReady();

@@ -1,4 +1,4 @@
-/** Sleeping and waking on a word that other processes share: the two calls JS Atomics lack. */
+/** Waiting and waking on semaphores that processes share, which JS Atomics cannot do. */
 import { shim, type Address } from "./shim.ts";
 
 /** Wakes one waiter of the semaphore at `address`. */
@@ -7,18 +7,17 @@ export function wakeOne(address: Address): void {
 }
 
 /**
- * Takes one from the semaphore at `address`, spinning `spinUs`, then sleeping, for at most
- * `timeoutUs` in all. Blocks the event loop: for clients in a process of their own.
+ * Decrements the semaphore at `address`: spins for `spinUs`, then sleeps, `timeoutUs` at most in
+ * total; false: timed out. Blocks the event loop: only for clients in their own process.
  */
 export function takeWaiting(address: Address, spinUs: number, timeoutUs: number): boolean {
   return shim.shim_wait(address, spinUs, timeoutUs) === 1;
 }
 
 /**
- * Looks at the semaphores of the first `count` rows of a table (struct hot_ring of native/shim.c:
- * at `table`) until one has a value or `budgetNs` is over; its index, or a negative errno. Starts
- * after index `after`, and leaves out index `skip` (-1: none). Reads notify bytes that have
- * gathered.
+ * Polls the semaphores of the first `count` rows of a table (of struct hot_ring in native/shim.c)
+ * until one is not 0, at most for `budgetNs`; returns its index, or a negative errno. Starts after
+ * index `after` and omits index `skip` (-1: none). Drains notify bytes of a row that has many.
  */
 export function pollSemaphores(
   table: Address,
@@ -30,7 +29,7 @@ export function pollSemaphores(
   return shim.shim_poll(table, count, after, skip, budgetNs);
 }
 
-/** Reads and drops the notify bytes of every row that has any. */
+/** Drains the notify bytes of every row that has any. */
 export function drainAll(table: Address, count: number): void {
   shim.shim_drain_all(table, count);
 }

@@ -1,12 +1,12 @@
 /**
- * Lets an idle server sleep. Bun's garbage collection timer runs once a second and wakes five
- * threads; its interval can be set only by an environment variable, before the start. A server all
- * but turns it off, and requests a collection itself when there may be garbage.
+ * Lets an idle server sleep. Bun's garbage collection timer fires every second and wakes five
+ * threads; its interval can only be set by an environment variable at the start. A server sets it
+ * to an hour, and requests a collection itself when there may be garbage.
  */
 import { selfCommand } from "./self.ts";
 import { shim } from "./shim.ts";
 
-/** Interval of that timer in ms (Bun's GarbageCollectionController). */
+/** The variable: the interval in ms (Bun's GarbageCollectionController). */
 const INTERVAL = "BUN_GC_TIMER_INTERVAL";
 const AN_HOUR = "3600000";
 
@@ -15,15 +15,15 @@ const COLLECT_AFTER_MS = 1000;
 
 let timer: Timer | undefined;
 
-/** Strings one after the other, each with its NUL. */
+/** The strings, each with a NUL, in one buffer. */
 function terminated(...strings: readonly string[]): Buffer {
   return Buffer.from(strings.map((each) => `${each}\0`).join(""), "utf8");
 }
 
 /**
- * Executes this program again under the same pid, with that timer all but off (10 ms, once).
- * Returns when it is off already, or the kernel refuses. `words` are its arguments. Descriptors
- * that this process was given stay open.
+ * Executes this program again under the same pid, with arguments `words` and the timer at an hour;
+ * costs 10 ms. Returns if the variable is set already, or if the kernel refuses. Inherited
+ * descriptors stay open.
  */
 export function restartWithoutTimer(words: readonly string[]): void {
   if (process.env[INTERVAL] !== undefined) return;
@@ -40,7 +40,7 @@ export function restartWithoutTimer(words: readonly string[]): void {
   );
 }
 
-/** Requests a garbage collection in a second; where Bun's timer runs, the timer does it. */
+/** Requests a garbage collection in 1 s; does nothing where Bun's own timer runs. */
 export function collectSoon(): void {
   if (timer !== undefined || process.env[INTERVAL] !== AN_HOUR) return;
   timer = setTimeout(() => {

@@ -1,12 +1,12 @@
 /**
- * inotify(7), read on demand: `drain` takes the events that the kernel has queued, in one system
- * call, so that the very next request sees a change, and nothing runs between requests. Calls the C
- * library directly, which every Bun runs on; where it cannot be loaded, or the kernel gives no
- * instance, `open` returns undefined and its users check the files instead.
+ * inotify(7), read on demand: `drain` reads the queued events in one system call, so that the next
+ * request sees a change, and nothing runs between requests. Calls the C library directly. If that
+ * cannot be loaded or no inotify instance is available, `open` returns undefined, and its callers
+ * check the files instead.
  */
 import { dlopen, read, type FFIFunction, type Pointer } from "bun:ffi";
 
-/** What happened (linux/inotify.h). */
+/** Bits of an event's mask and of a watch (linux/inotify.h). */
 export const Watch = {
   MODIFY: 0x2,
   ATTRIB: 0x4,
@@ -18,9 +18,9 @@ export const Watch = {
   DELETE: 0x200,
   DELETE_SELF: 0x400,
   MOVE_SELF: 0x800,
-  /** The kernel's queue was full and dropped events: look at everything. */
+  /** The kernel's queue was full and events were dropped: check everything. */
   OVERFLOW: 0x4000,
-  /** The watch is gone; its number is not used again. */
+  /** The watch was removed; its number is not used again. */
   IGNORED: 0x8000,
   /** Fail for anything but a directory. */
   ONLY_DIRECTORY: 0x0100_0000,
@@ -28,7 +28,7 @@ export const Watch = {
   EXCLUDE_UNLINKED: 0x0400_0000,
 } as const;
 
-/** The events of a directory and its files that are watched for. */
+/** The default mask, for a directory and its files. */
 const MASK =
   Watch.MODIFY |
   Watch.ATTRIB |
@@ -51,7 +51,7 @@ const EVENT_BYTES = 16;
 const MASK_AT = 4;
 const LENGTH_AT = 12;
 
-/** Bound of a drain: a writer that never rests must not hold the reader. The next drain goes on. */
+/** Most reads per drain, against a writer that never pauses; the next drain continues. */
 const READS_PER_DRAIN = 16;
 
 const SYMBOLS = {
@@ -78,16 +78,16 @@ function loadLibc(): Libc | undefined {
       return dlopen(name, SYMBOLS as unknown as Record<string, FFIFunction>)
         .symbols as unknown as Libc;
     } catch {
-      // Other C libraries have other file names; without any there is no inotify.
+      // C libraries differ in their file names; if none loads, there is no inotify.
     }
   }
   return undefined;
 }
 
-/** One event: of the directory itself when `name` is "". The name is latin1, a byte a character. */
+/** One event; `name` is latin1, one character per byte, or "" for the directory itself. */
 export type OnEvent = (watch: number, mask: number, name: string) => void;
 
-/** Owns its descriptor and with it all watches. */
+/** Owns its descriptor, and so all its watches. */
 export class Inotify implements Disposable {
   readonly #libc: Libc;
   readonly #fd: number;
@@ -99,7 +99,7 @@ export class Inotify implements Disposable {
     this.#fd = fd;
   }
 
-  /** Undefined where no inotify instance is available (fs.inotify.max_user_instances). */
+  /** Undefined if no inotify instance is available (fs.inotify.max_user_instances). */
   static open(): Inotify | undefined {
     const libc = loadLibc();
     const fd = libc?.inotify_init1(NONBLOCK | CLOEXEC) ?? -1;
@@ -107,8 +107,8 @@ export class Inotify implements Disposable {
   }
 
   /**
-   * Watches a directory, or with a `mask` of its own anything else; its number (the same one for
-   * the same inode), or a negative errno.
+   * Watches a directory, or any other file with a suitable `mask`. Returns the watch's number,
+   * which is the same for the same inode, or a negative errno.
    */
   watch(path: string, mask: number = MASK): number {
     const watch = this.#libc.inotify_add_watch(this.#fd, Buffer.from(`${path}\0`, "latin1"), mask);
@@ -120,8 +120,8 @@ export class Inotify implements Disposable {
   }
 
   /**
-   * Hands over events in order: every one so far unless `reads` bounds how often the kernel is
-   * asked, for 64 KiB of events each time. False when there was none.
+   * Reports the queued events in order, with at most `reads` reads of 64 KiB each. False when there
+   * was none.
    */
   drain(onEvent: OnEvent, reads: number = READS_PER_DRAIN): boolean {
     for (let turn = 0; turn < reads; turn++) {

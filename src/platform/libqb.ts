@@ -1,8 +1,7 @@
 /**
- * The machine's own libqb, when it has one, through bun:ffi: the client half, for comparing servers
- * with the library that all real clients use. Calls block, and libqb may wait for ever on a broken
- * server: only for child processes that a parent supervises. Nothing else in this program needs
- * libqb.
+ * The client functions of the host's own libqb, if there is one, through bun:ffi: for testing
+ * servers with the library that all real clients use. Calls block, and on a broken server libqb may
+ * wait forever, so only supervised child processes use this. Nothing else here needs libqb.
  */
 import { dlopen, type FFIFunction, read } from "bun:ffi";
 import { Errno } from "../base/errno.ts";
@@ -27,7 +26,7 @@ const LIBC = { __errno_location: { args: [], returns: "i64_fast" } } as const;
 type Argument<T> = T extends "buffer" ? Uint8Array : number;
 type Arguments<T> = { -readonly [I in keyof T]: Argument<T[I]> };
 
-/** As in shim.ts: an i64 here is an address or a size below 2^53, so a number. */
+/** As in shim.ts, an i64 is an address or a size below 2^53, so a number. */
 type Typed<S extends Record<string, { readonly args: readonly string[] }>> = {
   readonly [K in keyof S]: (...values: Arguments<S[K]["args"]>) => number;
 };
@@ -66,7 +65,7 @@ export class LibqbConnection {
     return this.#library.qb_ipcc_send(this.#connection, message, message.byteLength);
   }
 
-  /** Bytes received into `buffer`, or a negative errno; `timeoutMs` -1 waits for ever. */
+  /** Bytes received into `buffer`, or a negative errno; `timeoutMs` -1 waits forever. */
   receive(buffer: Uint8Array, timeoutMs: number): number {
     return this.#library.qb_ipcc_recv(this.#connection, buffer, buffer.byteLength, timeoutMs);
   }
@@ -75,7 +74,7 @@ export class LibqbConnection {
     return this.#library.qb_ipcc_event_recv(this.#connection, buffer, buffer.byteLength, timeoutMs);
   }
 
-  /** Flow control levels up to `level` stop this client from now on. */
+  /** Agrees to be stopped by flow control levels up to `level`. */
   setFlowControlMax(level: number): number {
     return this.#library.qb_ipcc_fc_enable_max_set(this.#connection, level);
   }
@@ -97,24 +96,24 @@ export class Libqb {
     this.#errnoLocation = errnoLocation;
   }
 
-  /** libqb of this machine, or undefined when there is none. */
+  /** The host's libqb; undefined when there is none. */
   static load(): Libqb | undefined {
     for (const soname of SONAMES) {
       try {
         const library = open(soname, SYMBOLS);
         return new Libqb(soname, library, open("libc.so.6", LIBC).__errno_location);
       } catch {
-        // Not installed under this name; the message of dlopen(3) says no more.
+        // Not installed under this name.
       }
     }
     return undefined;
   }
 
-  /** Connects; a negative errno when that failed. Waits as long as the server lets it. */
+  /** Connects, without a timeout; a negative errno when that failed. */
   connect(name: string, maxMessageBytes: number): LibqbConnection | number {
     const connection = this.#library.qb_ipcc_connect(cString(name), maxMessageBytes);
     if (connection !== 0) return new LibqbConnection(this.#library, connection);
-    // pmxcfs refuses with +1, which libqb turns into errno -1: keep the sign it has.
+    // pmxcfs refuses with +1, which libqb turns into errno -1: the result is then positive.
     const errno = read.i32(this.#errnoLocation(), 0);
     return errno === 0 ? Errno.EIO : -errno;
   }

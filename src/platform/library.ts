@@ -1,6 +1,6 @@
 /**
- * From the embedded shared object to something dlopen(3) can load: a file on disk in a checkout,
- * a memfd in the compiled binary (a direct dlopen of an embedded file leaves a copy in /tmp).
+ * Makes the shim loadable by dlopen(3): in a checkout it is a file; in the compiled binary it is
+ * copied to a memfd, because a dlopen of an embedded file leaves a copy in /tmp.
  */
 import { dlopen } from "bun:ffi";
 import { closeSync, readFileSync, writeSync } from "node:fs";
@@ -10,7 +10,7 @@ import { COMPILED } from "./self.ts";
 /** MFD_CLOEXEC (memfd_create(2)). */
 const MFD_CLOEXEC = 1;
 
-/** A file in memory, empty, closed on exec (memfd_create(2)); throws when there can be none. */
+/** Makes an empty file in memory, closed on exec (memfd_create(2)); throws if that fails. */
 export function memfd(name: string): number {
   const libc = dlopen("libc.so.6", {
     memfd_create: { args: ["cstring", "u32"], returns: "i32" },
@@ -21,7 +21,7 @@ export function memfd(name: string): number {
   return fd;
 }
 
-/** Calls `load` with a path of the shim; the path is good only during the call. */
+/** Calls `load` with a path of the shim, which is valid only during the call. */
 export function withShimPath<T>(load: (path: string) => T): T {
   if (!COMPILED) return load(embedded);
   const fd = memfd("pmxcfs-ipc-shim");

@@ -1,12 +1,12 @@
 /**
- * Watches a descriptor that is no socket (an epoll set, /dev/fuse) in Bun's event loop: a callback
- * while it is readable. Bun's own stream sockets would read from it, and keep a 4 s timer running.
+ * Watches a descriptor that is not a socket (an epoll set, /dev/fuse) in Bun's event loop: calls a
+ * function while it is readable. Bun's stream sockets would read from it and keep a 4 s timer.
  *
- * The carrier is a UDP socket of Bun: a duplicate of the watched descriptor takes the place of its
- * own (dup3), under the same user data in the loop's epoll set, which /proc/self/fdinfo shows. When
- * it is readable Bun calls recvmmsg(2), gets ENOTSOCK, and calls the socket's error handler: one
+ * The carrier is a UDP socket of Bun: its descriptor is replaced (dup3) by a duplicate of the
+ * watched one, with the same user data in the loop's epoll set (shown by /proc/self/fdinfo). When
+ * it is readable, Bun calls recvmmsg(2), gets ENOTSOCK, and calls the socket's error handler: one
  * failed system call per wake-up, no state to restore, no timer. test/platform/loop-watch.test.ts
- * fails when an update of Bun changes this; the fallback is a timer of 1 ms.
+ * fails if a version of Bun changes this; the fallback is a timer of 1 ms.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { shim } from "./shim.ts";
@@ -14,13 +14,13 @@ import { shim } from "./shim.ts";
 /** Interval of the fallback timer. */
 const FALLBACK_MS = 1;
 
-/** Bun's UDP socket has a descriptor, which its types do not mention. */
+/** A UDP socket of Bun, with the descriptor that Bun's types do not declare. */
 interface Carrier {
   readonly fd?: number;
   close(): void;
 }
 
-/** The epoll set that watches `fd`, and the user data it does so with. */
+/** The epoll set that watches `fd`, and the user data of its entry. */
 function findLoop(fd: number): { readonly loop: number; readonly data: number } | undefined {
   const row = new RegExp(`^tfd:\\s+${fd} events:\\s+\\S+ data:\\s+([0-9a-f]+)`, "mu");
   for (const name of readdirSync("/proc/self/fd")) {
@@ -29,13 +29,13 @@ function findLoop(fd: number): { readonly loop: number; readonly data: number } 
       const data = row.exec(readFileSync(`/proc/self/fdinfo/${name}`, "latin1"))?.[1];
       if (data !== undefined) return { loop: Number(name), data: Number.parseInt(data, 16) };
     } catch {
-      // Closed meanwhile: the descriptor that listed the directory.
+      // The descriptor that listed the directory is closed by now.
     }
   }
   return undefined;
 }
 
-/** Watches a descriptor until disposed; the descriptor stays its caller's. */
+/** Watches a descriptor until disposed; the caller keeps the descriptor. */
 export class LoopWatch implements Disposable {
   readonly #fd: number;
   readonly #readable: () => void;
@@ -46,8 +46,8 @@ export class LoopWatch implements Disposable {
   #disposed = false;
 
   /**
-   * Calls `readable` in each turn of the event loop in which `fd`, which must not be a socket, is
-   * readable. It begins when the current turn is over.
+   * Calls `readable` in each turn of the event loop in which `fd` is readable, from the next turn
+   * on. `fd` must not be a socket.
    */
   constructor(fd: number, readable: () => void) {
     this.#fd = fd;
@@ -56,15 +56,16 @@ export class LoopWatch implements Disposable {
   }
 
   /**
-   * False when Bun's loop could not be joined and a timer polls instead: slower, and never idle.
+   * False when `fd` could not be added to Bun's loop and a timer polls instead, which is slower and
+   * wakes an idle process.
    */
   get isInLoop(): boolean {
     return this.#carrier !== undefined;
   }
 
   /**
-   * Whether anything Bun's loop watches is ready: sockets, pipes, other watches; not timers. Always
-   * true outside the loop.
+   * Whether a descriptor in Bun's loop is ready (sockets, pipes, other watches; not timers). Always
+   * true when `isInLoop` is false.
    */
   get isLoopReady(): boolean {
     return this.#loop === undefined || shim.shim_readable(this.#loop) === 1;
@@ -77,7 +78,7 @@ export class LoopWatch implements Disposable {
       if (this.#disposed || !this.#graft(carrier)) carrier.close();
       else this.#carrier = carrier;
     } catch {
-      // No IPv4 in this process (a seccomp filter, a kernel without it).
+      // No IPv4 sockets here (a seccomp filter, or a kernel without IPv4).
     }
     if (this.#disposed || this.#carrier !== undefined) return;
     this.#timer = setInterval(this.#readable, FALLBACK_MS);
@@ -95,7 +96,7 @@ export class LoopWatch implements Disposable {
   [Symbol.dispose](): void {
     this.#disposed = true;
     clearInterval(this.#timer);
-    // Takes it out of the loop, and closes the carrier's descriptor, not the watched one.
+    // Closes the duplicate and so removes it from the loop; the watched descriptor stays open.
     this.#carrier?.close();
     this.#carrier = undefined;
     this.#loop = undefined;

@@ -1,13 +1,13 @@
 /**
- * Shared memory by address: one reservation of address space per connection, files placed into
- * it, one ArrayBuffer over all of it. The reservation owns the mapping; whoever keeps views must
- * drop them before `release` (a view over unmapped memory is a segfault, not an exception).
+ * Shared memory by address: one reservation of address space per connection, files mapped into it,
+ * one ArrayBuffer over all of it. The reservation owns the mapping; views must be dropped before it
+ * is disposed (access to a view of unmapped memory is a segfault, not an exception).
  */
 import { toArrayBuffer } from "bun:ffi";
 import { Errno } from "../base/errno.ts";
 import { shim, type Address } from "./shim.ts";
 
-/** Bytes of a page; sysconf, not 4096: other machines have larger ones. */
+/** Bytes of a page, from sysconf(3): not all machines have 4096. */
 export const PAGE_BYTES = shim.shim_page_size();
 
 /** `bytes` rounded up to whole pages. */
@@ -15,22 +15,22 @@ export function pages(bytes: number): number {
   return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
 }
 
-/** Views memory that C mapped. */
+/** A view of memory that C mapped. */
 function viewMemory(address: Address, length: number): ArrayBuffer {
   return toArrayBuffer(address, 0, length);
 }
 
-/** Zeroed private memory that C may keep pointers to; lives as long as the process. */
+/** Zeroed private memory that C may keep pointers to; never freed. */
 export function allocatePermanent(length: number): { address: Address; buffer: ArrayBuffer } {
   const address = shim.shim_allocate(length);
   if (address < 0) throw new Error(`cannot map ${length} bytes of memory (errno ${-address})`);
   return { address, buffer: viewMemory(address, length) };
 }
 
-/** Hits per guarded range, written by the SIGBUS handler: [0] all, [1 + slot] of that range. */
+/** Handled faults, counted by the SIGBUS handler: [0] all, [1 + slot] those of that range. */
 const guardHits = new Int32Array(viewMemory(shim.shim_guard_install(), 4 * (1 + 65_536)));
 
-/** Moves whenever any guarded memory vanished under this process (a peer truncated a file). */
+/** Changes whenever guarded memory vanished (a peer truncated a file). */
 export function vanishedCount(): number {
   return guardHits[0] ?? 0;
 }
@@ -59,17 +59,17 @@ export class Reservation implements Disposable {
     return new Reservation(address, length, slot);
   }
 
-  /** Maps the first `length` bytes of `fd` at `offset`; ENOMEM and what else mmap(2) says. */
+  /** Maps the first `length` bytes of `fd` at `offset`; ENOMEM and other errnos of mmap(2). */
   place(offset: number, fd: number, length: number): 0 | Errno {
     return shim.shim_place(this.address + offset, fd, length) as 0 | Errno;
   }
 
-  /** A view of all of it; the parts where nothing is placed must not be touched. */
+  /** A view of the whole reservation; parts without a mapping must not be accessed. */
   view(): ArrayBuffer {
     return viewMemory(this.address, this.length);
   }
 
-  /** True when a page of it vanished: its contents are zeroes of our own from then on. */
+  /** True when a page of it vanished: from then on its content is zeros, in private memory. */
   get vanished(): boolean {
     return guardHits[1 + this.#slot] !== 0;
   }

@@ -1,7 +1,7 @@
 /**
- * Aborts a mount whose server no longer answers, where the kernel does not do it by itself
- * (FUSE_REQUEST_TIMEOUT, Linux 6.14): a separate process that holds nothing but the connection's
- * files below /sys/fs/fuse/connections.
+ * Aborts a mount whose server no longer answers, for kernels without FUSE_REQUEST_TIMEOUT (before
+ * Linux 6.14): a separate process that keeps open only a heartbeat socket and the connection's
+ * directory below /sys/fs/fuse/connections.
  */
 import { existsSync } from "node:fs";
 import { errnoText } from "../base/errno.ts";
@@ -25,8 +25,8 @@ export class MountWatchdog implements Disposable {
   }
 
   /**
-   * Watches connection `minor` (of st_dev): aborts it when this process's event loop stood still
-   * for `limitMs` and requests wait. A string says why that cannot be.
+   * Watches connection `minor` (of st_dev): aborts it when this process's event loop did not run
+   * for `limitMs` and requests wait. A string says why that is not possible.
    */
   static start(minor: number, limitMs: number): MountWatchdog | string {
     const directory = `${CONNECTIONS}/${minor}`;

@@ -1,14 +1,14 @@
 /**
- * What is mounted in this process's namespace, from /proc/self/mountinfo (proc(5)). Reading it
- * sends no request to a mount, which matters when this process serves that mount.
+ * The mounts in this process's namespace, from /proc/self/mountinfo (proc(5)). Reading it sends no
+ * request to a mount, which would deadlock if this process serves that mount.
  */
 import { readFileSync, readlinkSync } from "node:fs";
 
 export interface MountEntry {
   readonly id: number;
-  /** Minor number of st_dev: of a FUSE mount, the name of its connection below /sys/fs/fuse. */
+  /** Minor number of st_dev; for FUSE, the connection's name in /sys/fs/fuse/connections. */
   readonly minor: number;
-  /** Latin1, escapes undone. */
+  /** Latin1, without escapes. */
   readonly mountPoint: string;
   readonly type: string;
   readonly source: string;
@@ -39,7 +39,7 @@ function parseMountInfo(text: string): MountEntry[] {
   });
 }
 
-/** What is mounted at exactly `path`, the visible one last; none where /proc cannot be read. */
+/** The mounts at exactly `path`, the visible one last; none if /proc cannot be read. */
 export function mountsAt(path: string): MountEntry[] {
   try {
     const entries = parseMountInfo(readFileSync("/proc/self/mountinfo", "latin1"));
@@ -49,12 +49,12 @@ export function mountsAt(path: string): MountEntry[] {
   }
 }
 
-/** True when `path` lies on or below `directory`. Both absolute and normal. */
+/** True when `path` is `directory` or below it. Both are absolute and normalized. */
 export function isBelow(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
 }
 
-/** Whether this process sees other mounts than pid 1; false where that cannot be told. */
+/** Whether this process's mount namespace is not that of pid 1; false if that is unknown. */
 export function hasOwnMounts(): boolean {
   try {
     return readlinkSync("/proc/self/ns/mnt") !== readlinkSync("/proc/1/ns/mnt");

@@ -1,7 +1,7 @@
-/** Other processes by their pid: whether they live, and what they call themselves. */
+/** Other processes by pid: whether they exist, and their names. */
 import { readFileSync } from "node:fs";
 
-/** True while process `pid` exists; one that we may not signal does. */
+/** True while process `pid` exists, even if we may not signal it. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -11,10 +11,10 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** What a process calls itself (/proc/PID/comm), `?` when it is gone; printable ASCII only. */
+/** The name of a process (/proc/PID/comm) in printable ASCII; `?` when it is gone. */
 export function commandOf(pid: number): string {
   try {
-    // Any process may choose any bytes: they go to terminals.
+    // A process may set any bytes as its name, and callers print it to terminals.
     return readFileSync(`/proc/${pid}/comm`, "latin1")
       .trim()
       .replaceAll(/[^ -~]/g, "?");

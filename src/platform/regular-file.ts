@@ -1,7 +1,7 @@
 /**
- * Opens files that another user may have replaced: a FIFO would block the process for ever, a
- * device has no end, a file may be larger than memory. Only a regular file is opened, and reads are
- * bounded.
+ * Opens files that another user may have replaced: a FIFO would block the process forever, a device
+ * may have no end, a file may be larger than memory. Only a regular file is opened, and the size of
+ * a read is limited.
  */
 import {
   closeSync,
@@ -14,12 +14,14 @@ import {
   type Stats,
 } from "node:fs";
 
-/** O_NONBLOCK: a file replaced by a FIFO between check and open does not block either. */
+/**
+ * O_NONBLOCK: if the file is replaced by a FIFO between check and open, the open does not block.
+ */
 const SAFE = constants.O_NONBLOCK | constants.O_NOCTTY;
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** Default bound of a read. */
+/** Default limit of a read. */
 const USUAL_BYTES = 16 * 1024 * 1024;
 
 function refusal(code: string, text: string): Error {
@@ -39,8 +41,8 @@ function demandRegular(path: string, stats: Stats | undefined): void {
 }
 
 /**
- * Opens a regular file; `flags` and `mode` as open(2) has them. Throws what openSync throws, and
- * EISDIR or EINVAL for what is no regular file: that is not opened, for a device may act on it.
+ * Opens a regular file; `flags` and `mode` as for open(2). Throws what openSync throws, and EISDIR
+ * or EINVAL for any other kind of file, without opening it: the open of a device may have effects.
  */
 export function openRegularFile(path: string, flags: number, mode?: number): number {
   demandRegular(path, statSync(path, { throwIfNoEntry: false }));
@@ -55,8 +57,8 @@ export function openRegularFile(path: string, flags: number, mode?: number): num
 }
 
 /**
- * All of a regular file, also of one whose size the kernel does not know (/proc). Throws as
- * `openRegularFile`, and EFBIG when there is more than `mostBytes`.
+ * Reads a whole regular file, even if its st_size is 0 (/proc). Throws as `openRegularFile`, and
+ * EFBIG if it has more than `mostBytes`.
  */
 export function readRegularFile(path: string, mostBytes = USUAL_BYTES): Buffer {
   const fd = openRegularFile(path, constants.O_RDONLY);
@@ -79,8 +81,8 @@ export function readRegularFile(path: string, mostBytes = USUAL_BYTES): Buffer {
 }
 
 /**
- * Makes a file its owner's alone. One that is a symlink is left as it is: who owns its directory
- * could have the mode of any other file changed. Throws what open(2) and fchmod(2) say.
+ * Sets the mode of a file to 0600. A symlink is not followed: by one, the owner of the directory
+ * could have the mode of another file changed. Throws the errors of open(2) and fchmod(2).
  */
 export function makePrivate(path: string): void {
   let fd: number;
@@ -97,12 +99,12 @@ export function makePrivate(path: string): void {
   }
 }
 
-/** Suffixes of the files that SQLite opens with a database, without checking their type. */
+/** Suffixes of the files that SQLite opens for a database, without checking their type. */
 const SIDE_FILES = ["", "-wal", "-shm", "-journal"];
 
 /**
- * Throws when the database `file`, or what SQLite would open with it, is there and is no regular
- * file: SQLite opens a FIFO and waits.
+ * Throws if the database `file`, or a file that SQLite opens with it, exists and is not a regular
+ * file: SQLite would block in the open of a FIFO.
  */
 export function demandRegularDatabase(file: string): void {
   for (const suffix of SIDE_FILES) {

@@ -1,12 +1,12 @@
 /**
- * The C shim's functions, typed. Each returns a value >= 0 or a negative errno (native/shim.c).
- * Pointers are plain numbers, and only to memory the shim itself mapped; buffers of the JS heap
- * are passed per call and never kept (Bun moves them).
+ * The C shim's functions with types. Each returns a value >= 0 or a negative errno (native/shim.c).
+ * Addresses are numbers, and only of memory that the shim mapped. Buffers of the JS heap are passed
+ * per call and never kept, because Bun moves them.
  */
 import { dlopen, type FFIFunction } from "bun:ffi";
 import { withShimPath } from "./library.ts";
 
-/** An address the shim returned; good until it is released. */
+/** An address that the shim returned; valid until it is released. */
 export type Address = number;
 
 const SYMBOLS = {
@@ -91,7 +91,7 @@ type Shim = {
   ) => number;
 };
 
-/** The loaded shim; loading takes under a millisecond and happens once, at import. */
+/** The shim, loaded once, at import, in less than 1 ms. */
 export const shim = withShimPath((path) =>
   dlopen(path, SYMBOLS as unknown as Record<string, FFIFunction>),
 ).symbols as unknown as Shim;

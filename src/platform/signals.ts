@@ -5,8 +5,9 @@ const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 export type StopSignal = (typeof STOP_SIGNALS)[number];
 
 /**
- * Resolves at the first SIGTERM or SIGINT; a second one ends the process at once, and what it would
- * leave is removed (at-exit.ts). The handlers stay: between two a signal would kill the process.
+ * Resolves at the first SIGTERM or SIGINT. A second one ends the process at once; at-exit.ts then
+ * removes what would be left. The handlers are never removed: a signal without one would kill the
+ * process.
  */
 export function stopRequested(): Promise<StopSignal> {
   const { promise, resolve } = Promise.withResolvers<StopSignal>();
@@ -22,14 +23,14 @@ export function stopRequested(): Promise<StopSignal> {
 }
 
 /**
- * SIGHUP and SIGUSR2 end a process that does not expect them, and administrators send them to have
- * logs reopened or a configuration reread: `noticed` is called instead.
+ * Calls `noticed` at SIGHUP and SIGUSR2, which would otherwise end the process: administrators send
+ * them to have logs reopened or a configuration reread.
  */
 export function onHangUp(noticed: (signal: "SIGHUP" | "SIGUSR2") => void): void {
   for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => noticed(signal));
 }
 
-/** SIGUSR1: debug lines on or off. */
+/** Calls `toggle` at SIGUSR1, which switches debug output. */
 export function onDebugToggle(toggle: () => void): void {
   process.on("SIGUSR1", toggle);
 }

@@ -1,6 +1,6 @@
 /**
- * Which process listens on a service's name: /proc/net/unix has the socket's inode, /proc/PID/fd
- * its owner. Only for a line of an error message: what cannot be read is left out.
+ * Finds the process that listens on a service's name: /proc/net/unix has the socket's inode,
+ * /proc/PID/fd the owner. Used only in error messages, so failures are ignored.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { commandOf } from "./processes.ts";
@@ -11,7 +11,7 @@ export interface SocketOwner {
   readonly command: string;
 }
 
-/** The sockets that listen on this name, as links in /proc/PID/fd name them. */
+/** The sockets that listen on this name, in the form of the links in /proc/PID/fd. */
 function listeningSockets(table: string, name: string): Set<string> {
   const sockets = new Set<string>();
   for (const { listening, path, inode } of parseUnixSockets(table)) {
@@ -30,7 +30,7 @@ function holds(pid: string, sockets: ReadonlySet<string>): boolean {
   }
 }
 
-/** The process that listens on `name`, when it can be seen from here. */
+/** The process that listens on `name`; undefined if there is none or it cannot be seen. */
 export function findSocketOwner(name: string): SocketOwner | undefined {
   try {
     const sockets = listeningSockets(readFileSync("/proc/net/unix", "latin1"), name);

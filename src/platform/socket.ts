@@ -1,23 +1,23 @@
 /**
- * The setup socket's system calls: listen and connect with libqb's full 110-byte address, peer
- * credentials, and the non-blocking reads and writes of a client without an event loop.
+ * System calls of the setup socket: listen and connect with libqb's full 110-byte address, peer
+ * credentials, non-blocking reads and writes.
  */
 import { existsSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
 import { cString, shim } from "./shim.ts";
 
-/** When this file exists, services are paths under /run instead of abstract names (libqb). */
+/** If this file exists, libqb uses paths below /run instead of abstract names. */
 const FORCE_FILESYSTEM_SOCKETS = "/etc/libqb/force-filesystem-sockets";
 
 /** The process at the other end, as the kernel reports it. */
 export interface Credentials {
-  /** 0 when it lives in a pid namespace that cannot be seen from here. */
+  /** 0 if the process is in a pid namespace that is not visible here. */
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
 }
 
-/** Listens on `name`; a descriptor, or EADDRINUSE, EACCES and what else bind(2) says. */
+/** Listens on `name`; a descriptor, or EADDRINUSE, EACCES and other errnos of bind(2). */
 export function listenOn(name: string, backlog: number): number {
   return shim.shim_listen(cString(name), backlog);
 }
@@ -27,7 +27,7 @@ export function acceptOn(fd: number): number {
   return shim.shim_accept(fd);
 }
 
-/** The path of a service's socket where libqb is told to use the file system, else undefined. */
+/** The path of a service's socket if libqb uses the file system, else undefined. */
 export function socketPath(name: string): string | undefined {
   return existsSync(FORCE_FILESYSTEM_SOCKETS) ? `/run/${name}` : undefined;
 }
@@ -37,7 +37,7 @@ export function connectTo(name: string): number {
   return shim.shim_connect(cString(name));
 }
 
-/** The ids that a peer sees. Only root may show others than its own. */
+/** The ids that a peer sees. Only root may send ids that are not its own. */
 export type Identity = Pick<Credentials, "uid" | "gid">;
 
 /** As `connectTo`, seen by the peer as `identity`; EPERM when this process may not. */
@@ -50,12 +50,12 @@ export function sendBytesAs(fd: number, bytes: Uint8Array, { uid, gid }: Identit
   return shim.shim_send_as(fd, bytes, bytes.byteLength, uid | 0, gid | 0);
 }
 
-/** nobody, nogroup: anybody but root. */
+/** nobody and nogroup, for a test with ids that are not root's. */
 const SOMEBODY: Identity = { uid: 65_534, gid: 65_534 };
 
-/** Whether this process may show ids of others: root, with the capabilities of root. */
+/** Whether this process may send other users' ids: it is root with all of root's capabilities. */
 export function mayShowOthers(): boolean {
-  // No service has the empty name: this only tests the change of ids.
+  // No service has an empty name: this only tests whether the ids can be changed.
   const result = connectAs("", SOMEBODY);
   if (result >= 0) shim.shim_close(result);
   return result !== Errno.EPERM && result !== Errno.EINVAL;
@@ -84,8 +84,8 @@ export function receiveBytes(fd: number, bytes: Uint8Array): number {
 const sender = new Int32Array(3);
 
 /**
- * Receives without blocking, from a socket that `acceptOn` made; as `receiveBytes`. `from` has the
- * sender's pid and real ids (SCM_CREDENTIALS); undefined when nothing came.
+ * As `receiveBytes`, for a socket from `acceptOn`: `from` is the sender's pid and real ids
+ * (SCM_CREDENTIALS); undefined if nothing was received or the kernel attached none.
  */
 export function receiveFrom(
   fd: number,
@@ -97,7 +97,7 @@ export function receiveFrom(
   return { received, from: { pid, uid: uid >>> 0, gid: gid >>> 0 } };
 }
 
-/** Stops credentials on `fd`: attaching them to each message costs the sender time. */
+/** Turns credentials on `fd` off: attaching them to each message costs the sender time. */
 export function stopCredentials(fd: number): void {
   shim.shim_stop_credentials(fd);
 }

@@ -1,15 +1,15 @@
-/** Lines to the system's log (/dev/log, RFC 3164 as syslog(3) writes it), for a daemon. */
+/** Sends a daemon's log lines to /dev/log, in the format of syslog(3) (RFC 3164). */
 import { cString, shim } from "./shim.ts";
 
 const DEV_LOG = "/dev/log";
 /** LOG_DAEMON. */
 const FACILITY = 3 << 3;
-/** Lines begin with their priority, as the log's format `journal` writes them. */
+/** A line of the log format `journal`, which begins with its priority. */
 const LINE = /^<(\d)>(.*)/s;
 
 /**
- * A writer for lines of the format `journal`: each goes to /dev/log as `name[pid]: line`, and to
- * `also` without its priority.
+ * A writer for lines of the format `journal`: sends each to /dev/log as `name[pid]: line`, and to
+ * `also` without the priority.
  */
 export function syslogWriter(
   name: string,
@@ -21,7 +21,7 @@ export function syslogWriter(
     also(`${text}\n`);
     const message = `<${FACILITY | Number(priority)}>${name}[${process.pid}]: ${text}`;
     shim.shim_notify(socket, cString(message));
-    // There may be no syslog: there is nowhere to report that.
+    // A failure is ignored: without syslog there is nowhere to report it.
     return true;
   };
 }

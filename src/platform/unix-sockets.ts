@@ -1,4 +1,4 @@
-/** The kernel's table of unix sockets (/proc/net/unix), parsed, and how it prints libqb's names. */
+/** Parses the kernel's table of unix sockets (/proc/net/unix), and libqb's names in it. */
 import { IpcLimits } from "../base/limits.ts";
 
 /** One row of /proc/net/unix. */
@@ -6,7 +6,7 @@ export interface UnixSocket {
   readonly inode: number;
   readonly listening: boolean;
   readonly connected: boolean;
-  /** As printed: an abstract name starts with `@`, and each further NUL is an `@` as well. */
+  /** As printed: an abstract name starts with `@`, and each NUL in it is printed as `@`, too. */
   readonly path: string;
 }
 
@@ -18,7 +18,7 @@ const ACCEPTS = 0x10000;
 /** SS_CONNECTED (linux/net.h). */
 const CONNECTED = 3;
 
-/** The rows of /proc/net/unix (unix(7)); lines that are not rows are left out. */
+/** The rows of /proc/net/unix (unix(7)); other lines are ignored. */
 export function parseUnixSockets(text: string): UnixSocket[] {
   return text.split("\n").flatMap((line) => {
     const row = UNIX_ROW.exec(line);
@@ -32,12 +32,14 @@ export function parseUnixSockets(text: string): UnixSocket[] {
   });
 }
 
-/** The way /proc/net/unix prints libqb's address of `service`: NUL-padded to all of sun_path. */
+/**
+ * libqb's address of `service` as /proc/net/unix prints it: NUL-padded to the length of sun_path.
+ */
 export function fullAddress(service: string): string {
   return `@${service}`.padEnd(IpcLimits.addressPathBytes, "@");
 }
 
-/** True when the printed path is the abstract name of `service`, of whatever length. */
+/** True when the printed path is the abstract name of `service`, with any padding. */
 export function isAbstractName(path: string, service: string): boolean {
   return path.startsWith(`@${service}`) && /^@*$/.test(path.slice(service.length + 1));
 }

@@ -1,7 +1,7 @@
 /**
- * A connection's directory in /dev/shm and the six files in it, from the server's side: made,
- * named, given to the client, removed (libqb ipc_shm.c). The directory stays the server's (mode
- * 0710), so its client can use the files but not rename, replace or remove them.
+ * The server's side of a connection's directory in /dev/shm with its six files: makes it, names it,
+ * gives the files to the client, removes it (libqb ipc_shm.c). The server keeps the directory (mode
+ * 0710), so the client can use the files but not rename, replace or remove them.
  */
 import { readdirSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
@@ -26,15 +26,15 @@ import {
   ringSetBytes,
 } from "./ring-set.ts";
 
-/** Where rings live; libqb's SOCKETDIR for shared memory. */
+/** The directory of ring directories, as in libqb. */
 export const SHM = "/dev/shm";
 
-/** Search permission for the client's group: enough to open files whose names it knows. */
+/** The client's group may search the directory, which suffices to open files by name. */
 const DIRECTORY_MODE = 0o710;
 const FILE_MODE = 0o600;
 const GROUP_FILE_MODE = 0o660;
 
-/** `qb-request-pve2`: the name of a ring's files without their ending. */
+/** The names of a ring's files without their suffix, such as `qb-request-pve2`. */
 function stem(ring: RingName, service: string): string {
   return `qb-${ring}-${service}`;
 }
@@ -65,7 +65,7 @@ export class RingDirectory implements Disposable {
   readonly dataBytes: number;
   readonly #service: string;
   readonly #parent: FileDirectory;
-  /** Open while the files are prepared; a connection in use holds no descriptor but its socket. */
+  /** Open only until the files are given away: an open connection holds only its socket. */
   #directory: FileDirectory | undefined;
   readonly #descriptors: number[];
   readonly #inode: number;
@@ -84,8 +84,8 @@ export class RingDirectory implements Disposable {
   }
 
   /**
-   * Makes a directory with six files of reserved pages, and maps them. Nothing is left behind on
-   * ENOSPC (/dev/shm full or out of inodes), EMFILE, ENOMEM, EACCES.
+   * Makes a directory with six files of reserved pages, and maps them. On an error nothing is left:
+   * ENOSPC (/dev/shm is full or has no inodes), EMFILE, ENOMEM, EACCES.
    */
   static make(parent: FileDirectory, service: string, dataBytes: number): RingDirectory | Errno {
     const name = `qb-${process.pid}-0-0-${randomSuffix()}`;
@@ -99,9 +99,8 @@ export class RingDirectory implements Disposable {
   }
 
   /**
-   * Names the directory after its client and gives the files to it. EPERM: this process may not
-   * give files to that uid, share them with it, or give them to its group. ENOENT: somebody removed
-   * them meanwhile.
+   * Names the directory after its client and gives it the files. EPERM: this process may not change
+   * their owner or group, nor set an ACL for the client. ENOENT: they were removed meanwhile.
    */
   giveTo(peer: Credentials, socketFd: number): 0 | Errno {
     const name = `qb-${process.pid}-${peer.pid}-${socketFd}-${randomSuffix()}`;
@@ -114,12 +113,13 @@ export class RingDirectory implements Disposable {
     }
     const given = this.#giveFiles(peer);
     this.#closeFiles();
-    // Truncated already: another process could open the files before they were given away.
+    // Truncated already, by a process that opened the files before their owner was changed.
     return given || (this.set.vanished ? Errno.ENOENT : 0);
   }
 
   /**
-   * Changes the owner if permitted; else (a server that is not root) by access list, or by group.
+   * Changes the owner; if that is not permitted (a server that is not root), adds an ACL entry, or
+   * changes the group.
    */
   #giveFiles(peer: Credentials): 0 | Errno {
     const directory = this.#directory;
@@ -129,7 +129,7 @@ export class RingDirectory implements Disposable {
       this.#each((fd) => giveFile(fd, peer.uid, peer.gid, FILE_MODE)) ||
       directory.give(ownUid, peer.gid, DIRECTORY_MODE);
     if (given !== Errno.EPERM) return given;
-    // The server's own uid, or root, can open them as they are.
+    // The server's own uid and root can open them anyway.
     if (peer.uid === ownUid || peer.uid === 0) return 0;
     const shared =
       this.#each((fd) => shareFile(fd, peer.uid, Share.FILE)) || directory.share(peer.uid);
@@ -148,12 +148,12 @@ export class RingDirectory implements Disposable {
     return 0;
   }
 
-  /** Bytes of /dev/shm it takes. */
+  /** Bytes of /dev/shm that the files take. */
   get bytes(): number {
     return ringSetBytes(this.dataBytes);
   }
 
-  /** The absolute path that the set-up answer names: `<prefix>-header` and `<prefix>-data`. */
+  /** The path prefix for the handshake's answer; the files are `<prefix>-header` and `-data`. */
   prefix(ring: RingName): string {
     return `${SHM}/${this.#name}/${stem(ring, this.#service)}`;
   }
@@ -165,7 +165,7 @@ export class RingDirectory implements Disposable {
     this.#directory = undefined;
   }
 
-  /** Unmaps, removes our six names and the directory; names that a client added are not touched. */
+  /** Unmaps, and removes our six files and the directory; files added by others are not touched. */
   [Symbol.dispose](): void {
     this.#atExit[Symbol.dispose]();
     this.set[Symbol.dispose]();
@@ -177,7 +177,7 @@ export class RingDirectory implements Disposable {
     this.#parent.removeSub(this.#name);
   }
 
-  /** Opens it by `name`; undefined when that name is another directory's, or nobody's. */
+  /** Opens this directory by `name`; undefined if that is another directory or does not exist. */
   #open(name: string): FileDirectory | undefined {
     const directory = this.#parent.openSub(name);
     if (typeof directory === "number") return undefined;
@@ -187,8 +187,8 @@ export class RingDirectory implements Disposable {
   }
 
   /**
-   * Finds it under another name: a process of our uid has renamed it, and its memory would stay in
-   * use for ever.
+   * Finds this directory under another name: if a process of our uid has renamed it, its memory
+   * would otherwise never be freed.
    */
   #find(): FileDirectory | undefined {
     for (const name of namesIn(SHM)) {
@@ -217,8 +217,7 @@ function makeFiles(made: Made): RingSet | Errno {
     const header = directory.makeFile(`${stem(ring, service)}-header`, RingHeader.fileBytes);
     if (header < 0) return header as Errno;
     descriptors.push(header);
-    // Marks the directory as that of a live server until it is unmapped
-    // (src/shm/stale-directories.ts).
+    // Marks the directory as used by a live server until it is unmapped (stale-directories.ts).
     if (files.length === 0) lockFile(header);
     const data = directory.makeFile(`${stem(ring, service)}-data`, dataBytes);
     if (data < 0) return data as Errno;

@@ -1,6 +1,6 @@
 /**
- * Ring directories prepared while the server is idle, so that a connect need not wait until their
- * pages are reserved. Each is used once; the pool follows the size that was asked for last.
+ * Ring directories prepared while the server is idle, so that a connect does not wait for the
+ * reservation of pages. Each is used once. All have the size that was requested last.
  */
 import type { Errno } from "../base/errno.ts";
 import type { FileDirectory } from "../platform/files.ts";
@@ -8,7 +8,7 @@ import type { Credentials } from "../platform/socket.ts";
 import { RingDirectory } from "./ring-directory.ts";
 import { ringDataBytes } from "./ring-set.ts";
 
-/** Larger rings are made on demand: prepared ones would occupy much of /dev/shm. */
+/** Larger rings are made on demand: prepared ones would take much of /dev/shm. */
 const LARGEST_READY = ringDataBytes(1024 * 1024);
 
 export class RingPool implements Disposable {
@@ -19,14 +19,14 @@ export class RingPool implements Disposable {
   #wantedBytes = 0;
   #refill: Timer | undefined;
 
-  /** Keeps up to `count` directories ready in `parent`; 0 makes each on demand. */
+  /** Keeps up to `count` directories ready in `parent`; 0: all are made on demand. */
   constructor(parent: FileDirectory, service: string, count: number) {
     this.#parent = parent;
     this.#service = service;
     this.#count = count;
   }
 
-  /** Bytes of /dev/shm that they take. */
+  /** Bytes of /dev/shm that the prepared directories take. */
   get bytes(): number {
     return this.#ready.reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -36,8 +36,8 @@ export class RingPool implements Disposable {
   }
 
   /**
-   * A directory with fresh rings of `dataBytes`, given to `peer` on `socketFd`; the caller's from
-   * now on. Errors as `make` and `giveTo`. For lack of memory `drain` the pool, and try again.
+   * A directory with unused rings of `dataBytes`, given to `peer` on `socketFd`. The caller owns
+   * it. Errors as of `make` and `giveTo`. On ENOSPC, `drain` the pool and try again.
    */
   takeFor(peer: Credentials, socketFd: number, dataBytes: number): RingDirectory | Errno {
     const found = this.#ready.findIndex((ready) => ready.dataBytes === dataBytes);
@@ -50,7 +50,7 @@ export class RingPool implements Disposable {
     return given;
   }
 
-  /** Makes one more after `delayMs` without another call, until the pool is full. */
+  /** Prepares one directory after each `delayMs` without another call, until the pool is full. */
   refillLater(dataBytes: number, delayMs: number): void {
     if (this.#count === 0 || dataBytes > LARGEST_READY) return;
     if (this.#wantedBytes !== dataBytes) this.drain();
@@ -63,7 +63,7 @@ export class RingPool implements Disposable {
   #refillOne(delayMs: number): void {
     if (this.#ready.length >= this.#count) return;
     const made = RingDirectory.make(this.#parent, this.#service, this.#wantedBytes);
-    // /dev/shm is full: leave what is left to clients that connect.
+    // /dev/shm is full: leave the rest to clients that connect.
     if (typeof made === "number") return;
     this.#ready.push(made);
     this.refillLater(this.#wantedBytes, delayMs);

@@ -1,25 +1,25 @@
 /**
- * The three rings of a connection in one reservation: six mappings, one ArrayBuffer, one guard
- * slot. The set owns the memory; its rings are dead once it is disposed.
+ * The three rings of a connection in one reservation: nine mappings (the data is mapped twice), one
+ * ArrayBuffer, one guard slot. The set owns the memory; its rings are unusable once it is disposed.
  */
 import { Errno } from "../base/errno.ts";
 import { pages, Reservation } from "../platform/memory.ts";
 import { RingHeader, SEMAPHORE_SHARED } from "../wire/qb.ts";
 import type { RingMemory } from "./ring.ts";
 
-/** The rings in the order they are laid out, and their names in file names (ipc_shm.c). */
+/** The rings in the order of their mappings, by their names in file names (ipc_shm.c). */
 export const RING_NAMES = ["request", "response", "event"] as const;
 export type RingName = (typeof RING_NAMES)[number];
 
 const HEADER_BYTES = pages(RingHeader.fileBytes);
 
-/** Mappings one set takes of the process's: a header and twice the data, three times. */
+/** Mappings per connection: for each ring a header, and the data twice. */
 export const MAPPINGS_PER_CONNECTION = 3 * RING_NAMES.length;
 
 const NO_WORDS = new Int32Array(0);
 const NO_BYTES = Buffer.alloc(0);
 
-/** Descriptors of one ring's two files, and the bytes of its data (whole pages). */
+/** Descriptors of one ring's two files, and the size of its data (whole pages). */
 export interface RingFiles {
   readonly header: number;
   readonly data: number;
@@ -49,7 +49,7 @@ class Memory implements RingMemory {
   }
 }
 
-/** Three rings, mapped. */
+/** The mapped rings of a connection. */
 export class RingSet implements Disposable {
   readonly rings: Readonly<Record<RingName, RingMemory>>;
   readonly #memories: readonly Memory[];
@@ -61,7 +61,7 @@ export class RingSet implements Disposable {
     this.rings = { request: memories[0], response: memories[1], event: memories[2] };
   }
 
-  /** Maps the files; the descriptors stay the caller's. ENOMEM, ENFILE. */
+  /** Maps the files; the caller keeps the descriptors. ENOMEM, ENFILE. */
   static map(files: readonly [RingFiles, RingFiles, RingFiles]): RingSet | Errno {
     const lengths = files.map(({ dataBytes }) => HEADER_BYTES + 2 * dataBytes);
     const reservation = Reservation.of(lengths.reduce((sum, length) => sum + length, 0));
@@ -91,7 +91,7 @@ export class RingSet implements Disposable {
     return new RingSet(reservation, [memoryOf(request), memoryOf(response), memoryOf(event)]);
   }
 
-  /** True when the peer truncated a file under us: end the connection, use nothing in it. */
+  /** True when a file was truncated: end the connection and use nothing from its memory. */
   get vanished(): boolean {
     return this.#reservation.vanished;
   }
@@ -106,7 +106,7 @@ function writePath(bytes: Buffer, path: string, at: number): void {
   bytes.write(`${path}\0`, at, RingHeader.pathBytes, "latin1");
 }
 
-/** Writes what a fresh header holds besides zeroes: sizes, both paths, the first reference. */
+/** Writes the fields of a new header that are not zero: size, paths, the first reference. */
 export function initRing(memory: RingMemory, headerPath: string, dataPath: string): void {
   const { words, bytes, headerWord, wordCount } = memory;
   const header = headerWord * 4;
@@ -117,12 +117,12 @@ export function initRing(memory: RingMemory, headerPath: string, dataPath: strin
   Atomics.store(words, headerWord + (RingHeader.refCount >> 2), 1);
 }
 
-/** Adds a reference, as a client that has mapped the ring does; a request ring needs two. */
+/** Adds a reference, as a client does after it mapped a ring; a request ring needs two. */
 export function addReference(memory: RingMemory): void {
   Atomics.add(memory.words, memory.headerWord + (RingHeader.refCount >> 2), 1);
 }
 
-/** What the header says: words of data and references; a client checks them before use. */
+/** Words of data and references from the header, which a client checks before use. */
 export function headerFacts(memory: RingMemory): { wordCount: number; references: number } {
   const { words, headerWord } = memory;
   return {
@@ -136,12 +136,14 @@ export function setFlowControl(memory: RingMemory, level: number): void {
   Atomics.store(memory.words, memory.headerWord + (RingHeader.flowControl >> 2), level);
 }
 
-/** The flow control word of the request ring: 0 send, 1 stop, 2 stop for those that agreed. */
+/** The flow control word of a request ring: 0 send, 1 stop, 2 stop if the client agreed to it. */
 export function flowControlOf(memory: RingMemory): number {
   return Atomics.load(memory.words, memory.headerWord + (RingHeader.flowControl >> 2));
 }
 
-/** Data bytes of a ring for messages of `maxMessageBytes` (qb_rb_open: plus margin and a word). */
+/**
+ * Bytes of a ring's data for messages of `maxMessageBytes` (qb_rb_open: 13 more, in whole pages).
+ */
 export function ringDataBytes(maxMessageBytes: number): number {
   return pages(maxMessageBytes + 13);
 }

@@ -1,21 +1,21 @@
 /**
- * One ring in shared memory: chunks in, chunks out (libqb ringbuffer.c). A reader and a writer,
- * each with a private copy of its own index; the peer's index, sizes and magic are read once and
- * checked against bounds. The memory belongs to a RingSet.
+ * One ring of chunks in shared memory (libqb ringbuffer.c). Reader and writer each keep a private
+ * copy of their own index; the peer's index, sizes and magic are read once and bounds-checked. The
+ * memory belongs to a RingSet.
  */
 import { Errno } from "../base/errno.ts";
 import { wakeOne } from "../platform/futex.ts";
 import { CHUNK_HEADER_WORDS, CHUNK_MARGIN_BYTES, ChunkMagic, RingHeader } from "../wire/qb.ts";
 
-/** The memory of one ring: indices in words of `words`, offsets in bytes of `bytes`. */
+/** The memory of one ring, as words and as bytes. */
 export interface RingMemory {
   readonly words: Int32Array;
   readonly bytes: Buffer;
-  /** Where the ring's header starts, in words of `words`. */
+  /** Index of the header's first word in `words`. */
   readonly headerWord: number;
-  /** Where its data starts, in words; mapped twice, so a chunk never wraps. */
+  /** Index of the data's first word. The data is mapped twice, so a chunk never wraps. */
   readonly dataWord: number;
-  /** Words of data (libqb's word_size), our own copy. */
+  /** Words of data (libqb's word_size): our private copy. */
   readonly wordCount: number;
   /** Address of the semaphore, for the system call that wakes a waiter. */
   readonly semaphoreAddress: number;
@@ -26,30 +26,32 @@ const WRITE_PT = RingHeader.writePt >> 2;
 const SEMAPHORE = RingHeader.semaphore >> 2;
 const WAITERS = RingHeader.semaphoreWaiters >> 2;
 
-/** glibc's SEM_VALUE_MAX; a value at or above it has been scribbled. */
+/** glibc's SEM_VALUE_MAX; a value at or above it was corrupted by the peer. */
 const SEMAPHORE_MAX = 0x7fffffff;
 
-/** Attempts at a compare-and-swap; after them the peer counts as corrupting the semaphore. */
+/** Most compare-and-swap attempts: after that many, the peer is corrupting the semaphore. */
 const TAKE_ATTEMPTS = 64;
 
-/** Copies up to this many words in a loop: under it the loop beats the native call (17 ns). */
+/** Up to this many words are copied in a loop, which is faster than the native call (17 ns). */
 const LOOP_WORDS = 16;
 
-/** `peek` found nothing to read. */
+/** `peek`: there is nothing to read. */
 export const NOTHING = 0;
-/** `peek` found what no libqb client writes; the connection must end. */
+/** `peek`: the chunk is not valid for libqb; the connection must end. */
 export const BROKEN = -1;
 
-/** Private memory that messages are copied to before they are parsed, in two views. */
+/** Private memory, in two views, to which messages are copied before they are parsed. */
 export interface Scratch {
   readonly bytes: Buffer;
   readonly words: Int32Array;
 }
 
-/** Zero bytes that follow every copied message: a struct may be read across its short end. */
+/**
+ * Zero bytes after every copied message, so that a field may be read past the end of a short one.
+ */
 const ZERO_TAIL_BYTES = 4;
 
-/** Private memory for messages of at most `size` bytes and the zeros after them. */
+/** Makes memory for messages of up to `size` bytes and the zeros after them. */
 export function newScratch(size: number): Scratch {
   const buffer = new ArrayBuffer(Math.ceil((size + ZERO_TAIL_BYTES) / 8) * 8);
   return { bytes: Buffer.from(buffer), words: new Int32Array(buffer) };
@@ -70,22 +72,23 @@ export class RingReader {
     this.#maxBytes = Math.min(maxBytes, memory.wordCount * 4 - CHUNK_MARGIN_BYTES);
   }
 
-  /** Words between our index and the writer's, by the shared header: a hint for flow control. */
+  /** Words from our index to the writer's in the shared header: a hint for flow control. */
   get backlogWords(): number {
     const { words, headerWord, wordCount } = this.#memory;
     const writePt = (Atomics.load(words, headerWord + WRITE_PT) >>> 0) % wordCount;
     return writePt < this.#readPt ? writePt + wordCount - this.#readPt : writePt - this.#readPt;
   }
 
-  /** Chunks to read, by the semaphore's value: a hint; `peek` decides. */
+  /** The semaphore's value, the number of unread chunks: a hint; `peek` decides. */
   get pendingCount(): number {
     const { words, headerWord } = this.#memory;
     return Atomics.load(words, headerWord + SEMAPHORE) >>> 0;
   }
 
   /**
-   * Takes the semaphore for the next chunk: its payload bytes, NOTHING or BROKEN. The semaphore
-   * counts committed chunks, so a value without one is a broken peer. Follow with copyTo, reclaim.
+   * Decrements the semaphore for the next chunk; returns its payload size, NOTHING or BROKEN. The
+   * semaphore counts committed chunks, so a value without a chunk means that the peer is broken.
+   * Call copyTo and reclaim next.
    */
   peek(): number {
     const { words, headerWord, dataWord } = this.#memory;
@@ -96,7 +99,7 @@ export class RingReader {
     return this.#accept(chunk);
   }
 
-  /** `peek` for a reader that has taken the semaphore already (a client that waited on it). */
+  /** `peek` for a client that has already decremented the semaphore, by waiting on it. */
   peekTaken(): number {
     const { words, dataWord } = this.#memory;
     const chunk = dataWord + this.#readPt;
@@ -111,7 +114,7 @@ export class RingReader {
     return size;
   }
 
-  /** Copies the peeked payload to the start of `scratch`, which must have room for it. */
+  /** Copies the payload to the start of `scratch`, which must have room for it. */
   copyTo(scratch: Scratch): void {
     const { words, bytes, dataWord } = this.#memory;
     const size = this.#size;
@@ -125,7 +128,7 @@ export class RingReader {
     for (let at = size; at < size + ZERO_TAIL_BYTES; at++) scratch.bytes[at] = 0;
   }
 
-  /** Gives the peeked chunk's space back to the writer. */
+  /** Frees the chunk's space for the writer. */
   reclaim(): void {
     const { words, headerWord, dataWord, wordCount } = this.#memory;
     const chunk = dataWord + this.#readPt;
@@ -133,7 +136,7 @@ export class RingReader {
     this.#readPt = next >= wordCount ? next - wordCount : next;
     words[chunk] = 0;
     Atomics.store(words, chunk + 1, ChunkMagic.DEAD);
-    // Last: a fast writer may write its next chunk here as soon as it sees this.
+    // Last: as soon as the writer sees this, it may write its next chunk here.
     Atomics.store(words, headerWord + READ_PT, this.#readPt);
   }
 
@@ -161,20 +164,20 @@ export class RingWriter {
     this.memory = memory;
   }
 
-  /** How often its reader slept when a chunk was published. */
+  /** How often the reader had to be woken for a chunk. */
   get wakes(): number {
     return this.#wakes;
   }
 
-  /** Payload bytes that fit an empty ring. */
+  /** Most payload bytes of a chunk in an empty ring. */
   get capacity(): number {
     return this.memory.wordCount * 4 - CHUNK_MARGIN_BYTES;
   }
 
   /**
-   * Allocates a chunk of `size` payload bytes; the byte offset of its payload in the ring's
-   * `bytes`. EMSGSIZE: never fits; EAGAIN: no room until the reader reads; EPROTO: the reader's
-   * index lies outside the ring. Follow with commit.
+   * Allocates a chunk of `size` payload bytes; returns the offset of its payload in `bytes`.
+   * EMSGSIZE: it never fits; EAGAIN: no room until the reader reads; EPROTO: the reader's index is
+   * outside the ring. Call commit next.
    */
   allocChunk(size: number): number {
     const { words, headerWord, dataWord, wordCount } = this.memory;
@@ -189,7 +192,7 @@ export class RingWriter {
     return (chunk + CHUNK_HEADER_WORDS) * 4;
   }
 
-  /** Words free for a chunk; the writer's half of qb_rb_space_free (ringbuffer.c). */
+  /** Free words; the writer's part of qb_rb_space_free (ringbuffer.c). */
   #freeWords(readPt: number): number {
     const { words, headerWord, wordCount } = this.memory;
     const distance = readPt - this.#writePt;
@@ -198,7 +201,7 @@ export class RingWriter {
     return Atomics.load(words, headerWord + SEMAPHORE) === 0 ? wordCount : 0;
   }
 
-  /** Publishes the allocated chunk and wakes its reader. EPROTO: the semaphore was scribbled. */
+  /** Publishes the allocated chunk and wakes the reader. EPROTO: the semaphore is corrupt. */
   commit(): 0 | Errno {
     const { words, headerWord, dataWord, wordCount, semaphoreAddress } = this.memory;
     const chunk = dataWord + this.#writePt;
@@ -209,7 +212,7 @@ export class RingWriter {
     Atomics.store(words, chunk + 1, ChunkMagic.LIVE);
     const before = Atomics.add(words, headerWord + SEMAPHORE, 1);
     if (before < 0 || before >= SEMAPHORE_MAX) return Errno.EPROTO;
-    // A waiter announces itself before it sleeps (glibc), so one look after the post suffices.
+    // A waiter counts itself before it sleeps (glibc), so one check after the post suffices.
     if (Atomics.load(words, headerWord + WAITERS) !== 0) {
       this.#wakes++;
       wakeOne(semaphoreAddress);

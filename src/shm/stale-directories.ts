@@ -1,12 +1,12 @@
 /**
  * Finds and removes ring directories that a killed server left in /dev/shm, for a server's start
- * and for `--check`. The pid in a name proves little: containers that share /dev/shm count pids of
- * their own, and pids are reused. In doubt a directory stays:
+ * and for `--check`. The pid in a name is not enough: containers that share /dev/shm have their own
+ * pids, and pids are reused. When in doubt, a directory stays:
  *
- *   ours      locked by its server as long as it is mapped (flock(2) on the request header), in
- *             whatever namespace: not locked means dead
- *   libqb's   dead when no such pid exists and no process maps its files, seen by root in the
- *             machine's first pid namespace, where all processes can be seen; else unknown
+ *   ours      its server holds a flock(2) on the request header as long as that is mapped, whatever
+ *             its pid namespace: not locked means dead
+ *   libqb's   dead when no process has the pid and none maps the files. Only root in the initial
+ *             pid namespace can see all processes; for any other process it is unknown
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
@@ -15,19 +15,20 @@ import { isAlive } from "../platform/processes.ts";
 import { ringFileNames, SHM } from "./ring-directory.ts";
 
 /**
- * `qb-<server pid>-<client pid>-<descriptor>-<random>` (libqb ipc_setup.c); ours ends in 12 hex.
+ * `qb-<server pid>-<client pid>-<descriptor>-<random>` (libqb ipc_setup.c); ours end in 12 hex
+ * digits.
  */
 const RING_DIRECTORY = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-([A-Za-z0-9]+)$/;
 const OUR_SUFFIX = /^[0-9a-f]{12}$/;
 const REQUEST_HEADER = /^qb-request-.+-header$/;
 
-/** The first pid namespace of a machine (PROC_PID_INIT_INO, linux/proc_ns.h). */
+/** The initial pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h). */
 const FIRST_PID_NAMESPACE = "pid:[4026531836]";
 
-/** A directory that was changed this recently may be still in the making. */
+/** A directory that was changed more recently may still be under construction. */
 const YOUNG_S = 5;
 
-/** Whether the server of a ring directory lives, as far as this process can tell. */
+/** Whether the server of a ring directory is alive, as far as this process can see. */
 export type Liveness = "alive" | "dead" | "unknown";
 
 function namesIn(path: string): string[] | undefined {
@@ -38,7 +39,7 @@ function namesIn(path: string): string[] | undefined {
   }
 }
 
-/** Whether this process sees all processes of the machine and what they map. */
+/** Whether this process can see all processes of the host and their mappings. */
 function seesAllProcesses(proc: string): boolean {
   try {
     if (process.geteuid?.() !== 0) return false;
@@ -48,7 +49,7 @@ function seesAllProcesses(proc: string): boolean {
   }
 }
 
-/** Whether a process is in no pid namespace but the first: it has one pid (proc(5), NSpid). */
+/** Whether a process is in the initial pid namespace: it has only one pid (proc(5), NSpid). */
 function isOfFirstNamespace(proc: string, pid: string): boolean {
   try {
     return /^NSpid:\t\d+$/m.test(readFileSync(`${proc}/${pid}/status`, "latin1"));
@@ -57,7 +58,7 @@ function isOfFirstNamespace(proc: string, pid: string): boolean {
   }
 }
 
-/** Names of the ring directories that any process has mapped a file of. */
+/** Names of the ring directories of which some process maps a file; undefined: cannot be seen. */
 function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
   const mapped = new Set<string>();
   for (const pid of namesIn(proc) ?? []) {
@@ -68,8 +69,8 @@ function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ESRCH") continue;
-      // A process whose maps may not be read, in the first pid namespace, has the pid that its
-      // directories are named after: it cannot be the server of a directory whose pid is gone.
+      // In the initial pid namespace a process has the pid that its directories are named after: it
+      // is not the server of a directory whose pid is gone, so its maps are not needed.
       if (isOfFirstNamespace(proc, pid)) continue;
       return undefined;
     }
@@ -80,7 +81,7 @@ function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
   return mapped;
 }
 
-/** Applies the rule above. What is the same for all directories of a run is looked up once. */
+/** Applies the rule above. Caches what is the same for all directories of a run. */
 export class StaleDirectories {
   readonly #shm: Directory;
   readonly #path: string;
@@ -88,14 +89,14 @@ export class StaleDirectories {
   readonly #livePids = new Map<number, boolean>();
   #mapped: ReadonlySet<string> | undefined | "not read" = "not read";
 
-  /** `shm` is `path`, opened; `path` and `proc` differ from the defaults in tests. */
+  /** `shm`: the directory `path`, opened; `path` and `proc` are for tests. */
   constructor(shm: Directory, path: string = SHM, proc = "/proc") {
     this.#shm = shm;
     this.#path = path;
     this.#proc = proc;
   }
 
-  /** Whether the server of ring directory `name` lives; names of anything else are unknown. */
+  /** Whether the server of ring directory `name` is alive; unknown for other names. */
   livenessOf(name: string): Liveness {
     const [, pid, suffix = ""] = RING_DIRECTORY.exec(name) ?? [];
     if (pid === undefined) return "unknown";
@@ -106,7 +107,7 @@ export class StaleDirectories {
     const header = this.#header(name);
     const isBeingMade = this.#isLive(Number(pid)) || header === undefined;
     if (entry.ageS < YOUNG_S && isBeingMade) return this.#isLocked(name, header, "unknown");
-    // Its client unlinked the files: the directory is empty.
+    // The directory is empty: its client has unlinked the files.
     if (header === undefined) return this.#isLive(Number(pid)) ? "unknown" : "dead";
     return this.#isLocked(name, header, "dead");
   }
@@ -136,7 +137,7 @@ export class StaleDirectories {
     return this.#mapped.has(name) ? "alive" : "dead";
   }
 
-  /** This process's own pid counts as gone: in a container the previous server had the same one. */
+  /** Our own pid counts as not alive: in a container the previous server had the same pid. */
   #isLive(pid: number): boolean {
     if (pid === process.pid) return false;
     const known = this.#livePids.get(pid);
@@ -147,8 +148,8 @@ export class StaleDirectories {
   }
 
   /**
-   * Removes `name` if its files are those of `service` and no others, by our own six names through
-   * a descriptor of the directory. False: it is another service's, or holds something else.
+   * Removes `name` if it has no files but the six of `service`, by name through a descriptor of the
+   * directory. False: it is another service's, or has other files.
    */
   remove(name: string, service: string): boolean {
     const opened = this.#shm.openSub(name);
@@ -156,7 +157,7 @@ export class StaleDirectories {
     using directory = opened;
     const files = namesIn(`${this.#path}/${name}`);
     if (files === undefined) return false;
-    // An empty one may be another service's, but it was made by this program.
+    // An empty one may be another service's, but must have been made by this program.
     if (files.length === 0 && !OUR_SUFFIX.test(name.split("-").at(-1) ?? "")) return false;
     const own = new Set(ringFileNames(service));
     if (!files.every((file) => own.has(file))) return false;
@@ -165,7 +166,7 @@ export class StaleDirectories {
   }
 }
 
-/** Time spent on looking for stale directories before others get their turn. */
+/** Time of one slice of the search; other work runs between slices. */
 const SLICE_MS = 2;
 
 /** Names that look like ring directories in /dev/shm. */
@@ -174,9 +175,9 @@ function ringDirectoryNames(path: string): string[] {
 }
 
 /**
- * Removes the directories that dead servers of `service` left, in slices of 2 ms of the event loop:
- * anybody can make hundreds of thousands of names in /dev/shm. Resolves to how many were removed;
- * ends early when `isStopped`.
+ * Removes the directories that dead servers of `service` left, in slices of 2 ms, because any user
+ * can make hundreds of thousands of names in /dev/shm. Resolves to the number of removed ones; ends
+ * early when `isStopped` returns true.
  */
 export async function sweepStaleDirectories(
   shm: Directory,

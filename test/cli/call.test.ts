@@ -38,7 +38,7 @@ async function json(...words: string[]): Promise<Record<string, unknown>> {
 describe("each request", () => {
   test("for people", async () => {
     expect(await shown("get-fs-version")).toMatch(/^starttime +\d+ \(.*Z\)\nclinfo +0\n/);
-    expect(await shown("get-cluster-info")).toBe("node pve1, version 0, in no cluster\n");
+    expect(await shown("get-cluster-info")).toBe("node pve1, version 0, not in a cluster\n");
     expect(await shown("get-guest-list")).toMatch(/VMID +TYPE +NODE +VERSION\n100 +qemu +pve1 +\d/);
     expect(await shown("get-config", "storage.cfg")).toBe(fixtures.STORAGE_CONFIG);
     expect(await shown("set-status", "key", "--value", "v")).toBe("done\n");
@@ -103,7 +103,7 @@ describe("failures, each in one line", () => {
     [["get-guest-config-property", "--vmid", "999", "name"], /ENOENT .*no such guest/, 1],
     [["get-guest-config-property", "--vmid", "101", "name"], /EIO .*config file is empty/, 1],
     [["verify-token", "nobody"], /ENOENT .*has no such token/, 1],
-    [["raw", "99"], /ECHRNG .*knows no such request/, 1],
+    [["raw", "99"], /ECHRNG .*has no such request/, 1],
     [["get-config", "lab/512k", "--message-size", "64K"], /EMSGSIZE .*--message-size/, 1],
     [["set-status", "nodeip", "--value", "192.0.2.1"], /ENOMEM .*end in a NUL/, 1],
     [["set-status", "key"], /one of --value, --file and --remove is needed/, 2],

@@ -132,7 +132,7 @@ export const DIFFERENCES: readonly Difference[] = [
     ],
   },
   {
-    where: "LOG_CLUSTER_MSG when the ring has a byte other than 0 behind the message",
+    where: "LOG_CLUSTER_MSG when the ring has a byte other than 0 after the message",
     c: "EINVAL, by chance",
     ours: "only what the client sent counts",
     tests: [

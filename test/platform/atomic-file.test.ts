@@ -31,9 +31,9 @@ test("a link, a device, a directory in its place: nothing is written through it"
   symlinkSync("secret", directory.at("link"));
   mkdirSync(directory.at("directory"));
   for (const name of ["link", "directory"]) {
-    expect(writeFileAtomically(directory.at(name), "x", 0o644)).toContain("is no regular file");
+    expect(writeFileAtomically(directory.at(name), "x", 0o644)).toContain("is not a regular file");
   }
-  expect(writeFileAtomically("/dev/null", "x", 0o644)).toContain("is no regular file");
+  expect(writeFileAtomically("/dev/null", "x", 0o644)).toContain("is not a regular file");
   expect(writeFileAtomically(directory.at("none", "file"), "x", 0o644)).toContain("ENOENT");
   expect(readFileSync(secret, "utf8")).toBe("secret\n");
 });

@@ -1,14 +1,14 @@
 /**
- * Who may connect and what they may do. C counterpart: server.c, s1_connection_accept_fn;
- * docs/operations.md lists where we differ.
+ * The access rule: which peers may connect, and whether they may write. C counterpart: server.c,
+ * s1_connection_accept_fn; docs/operations.md lists the differences.
  */
 import { Errno } from "../../base/errno.ts";
 import type { Credentials, Permissions } from "../../ipc/handler.ts";
 
 export interface AccessOptions {
-  /** The group whose members read (www-data); undefined when this machine has none. */
+  /** The group whose members may read (www-data); undefined when this host has no such group. */
   readonly group: { readonly name: string; readonly gid: number } | undefined;
-  /** The server's own uid, which has full access; root has it anyway. */
+  /** The server's own uid, which has full access, as root always has. */
   readonly ownUid: number;
   /** Further uids with full access. */
   readonly allowUids?: readonly number[];
@@ -18,7 +18,7 @@ export interface AccessOptions {
   readonly readOnly?: boolean;
 }
 
-/** The rule by which a connection is accepted, and what its caller may do. */
+/** Decides whether a connection is accepted and with which permissions. */
 export class Access {
   readonly #group: AccessOptions["group"];
   readonly #writers: ReadonlySet<number>;
@@ -34,8 +34,8 @@ export class Access {
   }
 
   /**
-   * A group that may read makes its members read-only whatever their uid, root included, as in C;
-   * then the uids with full access count. Anybody else is refused with EPERM.
+   * A peer whose gid may read is read-only whatever its uid, even root, as in C. Otherwise a uid
+   * with full access may write. Any other peer is refused with EPERM.
    */
   authenticate(peer: Credentials): Permissions | Errno {
     if (this.#readers.has(peer.gid)) return "read-only";
@@ -43,7 +43,7 @@ export class Access {
     return this.#readOnly ? "read-only" : "read-write";
   }
 
-  /** Why a peer was refused, for the log; `command` is its name as the kernel has it. */
+  /** Why a peer was refused, for the log; `command` is its name from /proc/PID/comm. */
   refusal(peer: Credentials, command: string): string {
     const gids = [...this.#readers].map((gid) =>
       gid === this.#group?.gid ? `${gid} (${this.#group.name})` : String(gid),

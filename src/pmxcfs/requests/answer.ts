@@ -1,13 +1,13 @@
-/** How answers are read and shown: JSON, bytes, or success alone. */
+/** Answer formats: JSON, bytes, or success only. */
 import { escapeText } from "../../base/escape.ts";
 import { alignColumns } from "../../base/table.ts";
 import { garbage, type QbFailure } from "../../client/failure.ts";
 import type { AnswerFormat } from "./request.ts";
 
-/** A JSON object before its fields are looked at. */
+/** A JSON object whose fields are not checked yet. */
 export type Json = Readonly<Record<string, unknown>>;
 
-/** An answer in JSON: `what` names it in failures, `read` picks its fields. */
+/** A JSON answer: `what` is its name in error texts, `read` converts the parsed object. */
 export function jsonAnswer<R>(
   what: string,
   read: (value: Json) => R,
@@ -19,18 +19,18 @@ export function jsonAnswer<R>(
   };
 }
 
-/** The C server emits invalid JSON for quotes in tags: a failure, which is not repaired here. */
+/** Parses an answer. The C server's invalid JSON (quotes in tags) is a failure, not repaired. */
 function parsed<R>(what: string, body: Buffer, read: (value: Json) => R): R | QbFailure {
   try {
     const value: unknown = JSON.parse(body.toString("utf8"));
     if (typeof value === "object" && value !== null) return read(value as Json);
   } catch {
-    // Reported by the line below; `call --hex` shows where the JSON is broken.
+    // Reported below; `call --hex` shows the bytes.
   }
   return garbage(`the ${what} the server sent is not the JSON it should be`);
 }
 
-/** JSON cannot carry all bytes: text when they are UTF-8, else base64. */
+/** Bytes for `--json`: as text if they are UTF-8, else as base64. */
 export function carried(body: Buffer): { text: string } | { base64: string } {
   const text = body.toString("utf8");
   return Buffer.from(text, "utf8").equals(body) ? { text } : { base64: body.toString("base64") };
@@ -43,10 +43,10 @@ export const bytesAnswer: AnswerFormat<Buffer> = {
   json: carried,
 };
 
-/** Requests that answer nothing but success. */
+/** For requests whose answer is only success. */
 export const doneAnswer: AnswerFormat<true> = { read: () => true, text: () => "done\n" };
 
-/** Aligned lines, each with its newline; cells are texts of a server and may contain any bytes. */
+/** Aligned lines, each with a newline. Cells come from a server, so control bytes are escaped. */
 export function table(rows: readonly (readonly string[])[]): string {
   return alignColumns(rows.map((row) => row.map(escapeText)))
     .map((line) => `${line}\n`)

@@ -1,40 +1,40 @@
 /**
- * Arguments to and from the bytes of a body. Text goes out as UTF-8; wire structs hold one latin1
- * character per byte. What the protocol cannot carry is a QbFailure before anything is sent.
+ * Converts arguments to and from the bytes of a body. Text is sent as UTF-8; wire structs hold one
+ * latin1 character per byte. Arguments that do not fit are a QbFailure; nothing is sent then.
  */
 import { Errno } from "../../base/errno.ts";
 import { QbFailure } from "../../client/failure.ts";
 
-/** Bytes of a fixed name field; 255 count, the last is taken as NUL. */
+/** Bytes of a fixed name field; the last one is read as NUL. */
 export const NAME_FIELD_BYTES = 256;
 
-/** The longest text of a name field. */
+/** Most bytes of the text in a name field. */
 export const NAME_BYTES = NAME_FIELD_BYTES - 1;
 
-/** No body, and the answer that says no more than "done". */
+/** An empty body: of requests without arguments, and of answers that are only success. */
 export const EMPTY: Buffer = Buffer.alloc(0);
 
-/** The failure of arguments that do not fit. */
+/** The failure for arguments that do not fit; `what` says why. */
 export function unfit(what: string, errno: Errno = Errno.EINVAL): QbFailure {
   return new QbFailure("size", errno, what);
 }
 
-/** One latin1 character per UTF-8 byte: what wire structs take. */
+/** The form for wire structs: one latin1 character per UTF-8 byte. */
 export function wireText(text: string): string {
   return Buffer.from(text, "utf8").toString("latin1");
 }
 
-/** Wire text as people read it; bytes that are not UTF-8 become U+FFFD. */
+/** Wire text decoded for display; bytes that are not UTF-8 become U+FFFD. */
 export function shownText(text: string): string {
   return Buffer.from(text, "latin1").toString("utf8");
 }
 
-/** UTF-8 with its NUL. */
+/** The text as UTF-8, with a NUL. */
 export function terminated(text: string): Buffer {
   return Buffer.from(`${text}\0`, "utf8");
 }
 
-/** EINVAL: a NUL in it; ENAMETOOLONG: more than `most` bytes. */
+/** The failure of a text: EINVAL: it contains a NUL; ENAMETOOLONG: more than `most` bytes. */
 export function badText(label: string, text: string, most = Infinity): QbFailure | undefined {
   if (text.includes("\0")) return unfit(`${label} has a NUL in it`);
   const size = Buffer.byteLength(text, "utf8");
@@ -42,13 +42,13 @@ export function badText(label: string, text: string, most = Infinity): QbFailure
   return unfit(`${label} has ${size} bytes, at most ${most} fit`, Errno.ENAMETOOLONG);
 }
 
-/** EINVAL unless it is a whole number from 0 to `most`. */
+/** The failure of a number: EINVAL unless it is an integer from 0 to `most`. */
 export function badNumber(label: string, value: number, most: number): QbFailure | undefined {
   const good = Number.isInteger(value) && value >= 0 && value <= most;
   return good ? undefined : unfit(`${label} ${value} is not a whole number from 0 to ${most}`);
 }
 
-/** The body of arguments that are known to fit; throws for others. */
+/** The body for arguments that are known to fit; throws if they do not. */
 export function bodyOf<A>(request: { encode(given: A): Buffer | QbFailure }, given: A): Buffer {
   const body = request.encode(given);
   if (body instanceof QbFailure) throw new Error(body.message);

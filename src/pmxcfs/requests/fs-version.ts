@@ -1,12 +1,13 @@
 /**
- * The text of GET_FS_VERSION: the server's start, every counter, and the versions of all status
- * keys. Clients ask for it before anything else, so it is kept as bytes, in two halves, each
- * built anew only when a counter in it moved. C counterpart: status.c, cfs_create_version_msg.
+ * The text of GET_FS_VERSION: the server's start time, every counter, and the versions of all
+ * status keys. It is the most frequent request, so the bytes are cached, in two halves, each of
+ * which is rebuilt only when one of its counters changed. C counterpart: status.c,
+ * cfs_create_version_msg.
  */
 import { quoteJson } from "../state/json-text.ts";
 import type { Versions } from "../state/versions.ts";
 
-/** The status store's half. */
+/** The source of the second half: the status store. */
 export interface KeyVersions {
   readonly generation: number;
   versions(): Iterable<[node: string, keys: Iterable<[name: string, version: number]>]>;
@@ -17,7 +18,7 @@ export interface FsVersionOptions {
   readonly status: KeyVersions;
 }
 
-/** Owns the bytes, which are never changed once returned. */
+/** Caches the text. Bytes that were returned are never changed. */
 export class FsVersionText {
   readonly #versions: Versions;
   readonly #status: KeyVersions;

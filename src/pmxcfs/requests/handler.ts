@@ -1,6 +1,6 @@
 /**
- * The twelve requests as the transport's handler: who may connect, and the checks of every request
- * before its row runs, in the order of server.c. Nothing is allocated here.
+ * The handler for the transport: the access rule, and the checks that precede every request, in the
+ * order of server.c. Allocates nothing.
  */
 import { Errno } from "../../base/errno.ts";
 import type { Caller, Handler } from "../../ipc/handler.ts";
@@ -10,8 +10,8 @@ import type { CfsReply, Services } from "./request.ts";
 import { requestOf } from "./table.ts";
 
 /**
- * Answers one request. `body` is what follows the 16-byte header; it is read during the call only.
- * The reply's bytes belong to the services, which do not change them.
+ * Answers one request. `body` follows the 16-byte header and is read only during the call. The
+ * reply's bytes belong to the services, which never change them.
  */
 export function dispatch(services: Services, caller: Caller, id: number, body: Span): CfsReply {
   const request = requestOf(id);
@@ -22,9 +22,9 @@ export function dispatch(services: Services, caller: Caller, id: number, body: S
 }
 
 /**
- * The errno of a request whose header claims less than a header or more than the message. `body`
- * is what Request (ipc/handler.ts) says: empty when the header claims too little. Without
- * `services` (a proxy has none) the guest of a request is not looked up.
+ * The errno for a request whose header claims a size below 16 or above the message's. `body` is as
+ * in Request (ipc/handler.ts): empty if the size is below 16. Without `services` (in a proxy) the
+ * guest of a request is not looked up.
  */
 export function malformed(caller: Caller, id: number, body: Span, services?: Services): Errno {
   const request = requestOf(id);
@@ -35,16 +35,16 @@ export function malformed(caller: Caller, id: number, body: Span, services?: Ser
 }
 
 /**
- * A client that asks without pause is answered from a store that was checked for changes within
- * this time: a check is a system call, several times the cost of the answer.
+ * A client that sends requests back to back may be answered from a store whose last check for
+ * changes is this old: a check is a system call and costs several times as much as the answer.
  */
 export const STORE_AGE_NS = 100_000;
 
 /**
- * Calls `refresh` before a request, so that its answer includes changes by other programs. The call
- * is skipped for a request that follows its client's last reply within 4 us, while the last check
- * is younger than 100 us. So a change is in every answer 100 us later, and at once in those to a
- * client that itself took the time to make it. `isStrict`: never skipped.
+ * Calls `refresh` before a request, so that its answer includes changes by other programs. It is
+ * skipped if the request follows its client's last reply within 4 us and the last check is younger
+ * than 100 us. So every answer includes changes older than 100 us, and a client always sees its own
+ * changes, because making one takes longer than 4 us. `isStrict`: never skipped.
  */
 export function cfsHandler(
   services: Services,

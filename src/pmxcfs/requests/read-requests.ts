@@ -1,16 +1,15 @@
 /**
- * The requests that change nothing, with arguments that any server accepts: for `--check` and
- * `bench`.
+ * The read-only requests, with arguments that every server accepts: for `--check` and `bench`.
  */
 import { bodyOf } from "./encoding.ts";
 import { type AnyRequest, REQUESTS } from "./table.ts";
 import { callWords } from "./wording.ts";
 
-/** A request that changes nothing, ready to be sent. */
+/** A read-only request, ready to be sent. */
 export interface ReadRequest {
   readonly request: AnyRequest;
   readonly body: Buffer;
-  /** What follows `pmxcfs-ipc call` to send the same. */
+  /** The words after `pmxcfs-ipc call` that send the same request. */
   readonly call: string;
 }
 

@@ -1,27 +1,31 @@
 /**
- * What recordings leave out: private files and keys by their canonical path, passwords and ssh keys
- * of guests, the strings of status values. Tokens and log messages are redacted by their own rows.
+ * Removes secrets from recordings: private files and key files (by their canonical path), passwords
+ * and ssh keys of guests, the strings in status values. The rows of VERIFY_TOKEN and the cluster
+ * log redact tokens and messages.
  */
 import { pathIsPrivate, pathParts } from "../state/private-path.ts";
 
-/** Replaces what was cut. */
+/** Stands in place of a secret. */
 export const REDACTED = "REDACTED";
 
-/** Properties of a guest's configuration that hold secrets of the guest. */
+/** Properties of a guest's configuration that are secret. */
 const SECRET_PROPERTIES: readonly string[] = ["cipassword", "sshkeys", "ssh-public-keys"];
 
-/** A line ends at a newline only, as for the server; `.` and `$` also stop at a carriage return. */
+/**
+ * As in the server, only a newline ends a line; `.` and `$` would also stop at a carriage return.
+ */
 const SECRET_LINES = new RegExp(
   `((?:^|\\n)(?:${SECRET_PROPERTIES.join("|")}):[ \\t]*)[^\\n]*`,
   "g",
 );
 
-/** A key, or a copy of one: pve-ssl.key, pve-ssl.key.bak, ceph.client.crash.keyring. */
+/** A key file or a copy of one: pve-ssl.key, pve-ssl.key.bak, ceph.client.crash.keyring. */
 const KEY_FILE = /\.(?:key|pem\.key|p12|pfx|keyring|secret)(?:$|[.~_-])/i;
 
 /**
- * A configuration file without its secrets: all of a private file or a key, whatever the slashes in
- * its path; else the values of secret properties. The same object when nothing is secret.
+ * A configuration file without secrets: a private file or a key is replaced as a whole (repeated
+ * slashes in the path do not matter), in others the values of secret properties are. Returns the
+ * same object when nothing is secret.
  */
 export function redactFile(path: string, content: Uint8Array): Uint8Array {
   if (content.byteLength === 0) return content;
@@ -40,10 +44,10 @@ export function redactProperties(reply: Uint8Array): Uint8Array {
   return cut === text ? reply : Buffer.from(cut, "utf8");
 }
 
-/** `"key": "value"`, both as JSON has them. */
+/** `"key": "value"`, in JSON syntax. */
 const MEMBER = /"((?:[^"\\]|\\.)*)"(\s*:\s*)"((?:[^"\\]|\\.)*)"/g;
 
-/** The text of a JSON value in which the strings under some keys are REDACTED. */
+/** JSON text in which the strings under secret keys are REDACTED. */
 export function redactedJson(text: string, isSecret: (key: string) => boolean): string {
   return text.replaceAll(MEMBER, (whole, key: string, colon: string) =>
     isSecret(key) ? `"${key}"${colon}"${REDACTED}"` : whole,
@@ -51,8 +55,8 @@ export function redactedJson(text: string, isSecret: (key: string) => boolean): 
 }
 
 /**
- * A status value without its texts: of JSON the strings are cut, so that a client can still parse
- * it; of anything else all. A final NUL stays.
+ * A status value without its texts. In JSON all strings become empty, so that a client can still
+ * parse it; any other value is replaced as a whole. A final NUL stays.
  */
 export function redactStatus(value: Uint8Array): Uint8Array {
   if (value.byteLength === 0) return value;

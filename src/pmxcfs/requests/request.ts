@@ -1,7 +1,7 @@
 /**
- * The shape of a request: one row of the table in table.ts holds everything the program knows of
- * it. The server runs it, the client and `call` encode it and read its answer, `trace` and the log
- * describe it, recordings redact it, `--check` and `bench` send it, docs/operations.md lists it.
+ * The type of a row of the table in table.ts, which holds everything about one request: the server
+ * runs it, the client and `call` encode it and read its answer, `trace` and the log describe it,
+ * recordings redact it, `--check` and `bench` send it, docs/operations.md lists it.
  */
 import type { QbFailure } from "../../client/failure.ts";
 import type { Errno } from "../../base/errno.ts";
@@ -17,7 +17,7 @@ import type { Tokens } from "../state/tokens.ts";
 import type { Span } from "../../wire/struct.ts";
 import type { FsVersionText } from "./fs-version.ts";
 
-/** What the requests read and change. Changes go through the replicator, reads do not. */
+/** The services that requests use. Changes go through the replicator, reads do not. */
 export interface Services {
   readonly memdb: Memdb;
   readonly fsVersion: FsVersionText;
@@ -30,13 +30,13 @@ export interface Services {
   readonly replicator: Pick<Replicator, "setStatus" | "log">;
 }
 
-/** A body, answered with error 0, or an errno, answered without a body. */
+/** A body, sent with error 0; or an errno, sent without a body. */
 export type CfsReply = Uint8Array | Errno;
 
 /** The description of a request: names and values, without secrets. */
 export type Description = Readonly<Record<string, string | number | readonly string[]>>;
 
-/** One argument of a request, as `call` takes it. */
+/** One argument of a request on the command line of `call`. */
 export interface Parameter {
   /**
    * text, number, names (one or more texts); path: a file below /etc/pve; value: bytes from an
@@ -44,91 +44,91 @@ export interface Parameter {
    */
   readonly kind: "text" | "number" | "names" | "path" | "value" | "secret";
   readonly description: string;
-  /** Given without an option's name. */
+  /** An operand, not an option. */
   readonly positional?: boolean;
   readonly required?: boolean;
   readonly default?: string | number;
-  /** The default in words, where the server decides it. */
+  /** The default in words, if the server chooses it. */
   readonly defaultText?: string;
-  /** Of a number. */
+  /** The largest number. */
   readonly max?: number;
 }
 
-/** How an answer is read and shown. */
+/** How an answer is decoded and printed. */
 export interface AnswerFormat<R> {
-  /** The value in a body that came with error 0; a failure of kind `garbage` when it has none. */
+  /** Decodes a body that came with error 0; a failure of kind `garbage` if it is not valid. */
   read(body: Buffer): R | QbFailure;
-  /** For people; bytes are written as they are. */
+  /** The output without `--json`; bytes are written unchanged. */
   text(value: R): string | Uint8Array;
-  /** For `--json`; the value itself unless given. */
+  /** The output with `--json`; default: the value itself. */
   json?(value: R): unknown;
 }
 
-/** What a recording leaves out. Both return the same object when nothing is secret. */
+/** Removes secrets for a recording. Both return the same object when nothing is secret. */
 export interface Redaction {
   body?(body: Buffer): Buffer;
   /** `reply` came with error 0 for `body`. */
   reply?(body: Buffer, reply: Uint8Array): Uint8Array;
 }
 
-/** How `--check` sends a request that changes nothing, and what a healthy server answers. */
+/** How `--check` sends a read-only request, and what a healthy server answers. */
 export interface ProbeSpec<A> {
   readonly arguments: A;
-  /** JSON, text of at least a byte, or anything. */
+  /** JSON, text of at least one byte, or anything. */
   readonly reply: "json" | "text" | "any";
-  /** Errors that are right answers. */
+  /** Errors that are correct answers. */
   readonly mayFail?: readonly Errno[];
   /** Success would be wrong. */
   readonly mustFail?: true;
 }
 
-/** One of the twelve requests: `A` are its arguments, `R` is what its answer means. */
+/** One of the twelve requests: `A` is the type of its arguments, `R` of its decoded answer. */
 export interface CfsRequest<A, R> {
   readonly id: number;
-  /** The C name without its prefix: GET_CONFIG. */
+  /** The C name without its prefix, such as GET_CONFIG. */
   readonly name: string;
   readonly summary: string;
   /** Paragraphs for `call NAME --help`. */
   readonly details?: readonly string[];
-  /** Arguments for `call NAME`, and what that asks. */
+  /** Arguments for `call NAME`, and what that call does. */
   readonly example: readonly [words: string, meaning: string];
   /** `write`: a read-only caller gets EPERM before anything else is checked. */
   readonly access: "read" | "write";
-  /** Bodies of fewer or more bytes get EINVAL. */
+  /** Bodies below `minBytes` or above `maxBytes` get EINVAL. */
   readonly minBytes: number;
   readonly maxBytes: number;
-  /** The fixed part of the body: its struct, and what follows it. */
+  /** The fixed part of the body, and the name of the variable part that follows it. */
   readonly layout?: { readonly size: number; readonly offset: Readonly<Record<string, number>> };
   readonly tail?: string;
-  /** For the manual: the server's checks in their order, then the answer. */
+  /** For docs/operations.md: the server's checks in order, then the answer. */
   readonly checks: readonly string[];
   readonly result: string;
   readonly parameters: Readonly<Record<string, Parameter>>;
-  /** The body; a failure of kind `size` says what the protocol cannot carry. */
+  /** Encodes the body; a failure of kind `size` says which argument does not fit. */
   encode(given: A): Buffer | QbFailure;
   /**
-   * The arguments in a body of at least the layout's size, without secrets. The span may be only
-   * the beginning of it; `bodyBytes` is the size of all.
+   * Describes the arguments, without secrets. The span has at least the layout's size, but may be
+   * only the start of the body, whose size is `bodyBytes`.
    */
   describe(span: Span, bodyBytes: number): Description;
   readonly answer: AnswerFormat<R>;
-  /** What an errno means for this request. */
+  /** The meanings of errnos for this request. */
   readonly errors: Readonly<Partial<Record<Errno, string>>>;
   readonly redact?: Redaction;
   readonly probe?: ProbeSpec<A>;
-  /** Answers on the server. The body is valid during the call only. */
+  /** Answers on the server. The body is valid only during the call. */
   run(services: Services, body: Span, caller: Caller): CfsReply;
-  /** The errno when the header claims less than a header (handler.ts); EINVAL unless given. */
+  /** The errno when the header claims a size below 16 (handler.ts); default: EINVAL. */
   malformed?(services: Services, body: Span): Errno;
 }
 
-/** A row under its literal id and name. */
+/** A row with the literal types of its id and name. */
 export type Row<Id extends number, Name extends string, A, R> = CfsRequest<A, R> & {
   readonly id: Id;
   readonly name: Name;
 };
 
-/** Declares a row; the types of its id and name are kept. */
+/** Declares a row, with literal types for its id and name. */
 export function defineRequest<const Id extends number, const Name extends string, A, R>(
   row: Row<Id, Name, A, R>,
 ): Row<Id, Name, A, R> {

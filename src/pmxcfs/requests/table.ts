@@ -1,6 +1,6 @@
 /**
  * The table of the twelve requests, in the order of their ids. To add one: a file in rows/, a row
- * here, and a recorded answer. Ids 0, 9 and 14 upwards are free: ECHRNG.
+ * here, and a recorded answer. Ids 0, 9 and those above 13 are unused and answered with ECHRNG.
  */
 import { getClusterInfo } from "./rows/get-cluster-info.ts";
 import { getClusterLog } from "./rows/get-cluster-log.ts";
@@ -33,7 +33,7 @@ const ROWS = [
 type AnyRow = (typeof ROWS)[number];
 
 /**
- * A row whose argument and result types are not known: its arguments come from the command line.
+ * A row without its argument and result types: the arguments come from the command line.
  */
 export type AnyRequest = CfsRequest<Readonly<Record<string, unknown>>, unknown>;
 
@@ -48,13 +48,13 @@ export const CfsIpc = Object.fromEntries(ROWS.map(({ name, id }) => [name, id]))
 export type CfsIpc = AnyRow["id"];
 export type CfsName = AnyRow["name"];
 
-/** By id; ids of no request are holes, so that a lookup is one index. */
+/** Indexed by id, so that a lookup is one array access; undefined for ids without a request. */
 const BY_ID: readonly (AnyRequest | undefined)[] = Array.from(
   { length: Math.max(...REQUESTS.map(({ id }) => id)) + 1 },
   (_, id) => REQUESTS.find((request) => request.id === id),
 );
 
-/** The request with a message id; undefined for any number that is none. */
+/** The request with a message id; undefined when there is none. */
 export function requestOf(id: number): AnyRequest | undefined {
   return id >= 0 && id < BY_ID.length ? BY_ID[id] : undefined;
 }

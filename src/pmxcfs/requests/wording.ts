@@ -1,6 +1,6 @@
 /**
- * Requests as people read and write them: the words of the command line, descriptions without
- * secrets for `trace` and the log, and what an errno means for a request.
+ * Requests as text: their names on the command line, descriptions without secrets for `trace` and
+ * the log, and the meaning of an errno for a request.
  */
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
 import { jsonText } from "../../base/escape.ts";
@@ -8,18 +8,18 @@ import { spanOf } from "../../wire/struct.ts";
 import type { Description } from "./request.ts";
 import { type AnyRequest, requestOf, REQUESTS } from "./table.ts";
 
-/** `get-config` for GET_CONFIG: what people call it. */
+/** The name on the command line: `get-config` for GET_CONFIG. */
 export function wordOf({ name }: Pick<AnyRequest, "name">): string {
   return name.toLowerCase().replaceAll("_", "-");
 }
 
-/** Other words for a request: `config`, for `get-config`. */
+/** Other names of a request: `config` for `get-config`. */
 export function aliasesOf(request: Pick<AnyRequest, "name">): string[] {
   const word = wordOf(request);
   return word.startsWith("get-") ? [word.slice("get-".length)] : [];
 }
 
-/** Message ids by word; aliases are not among them. */
+/** Message ids by name, without aliases. */
 export const REQUEST_IDS: ReadonlyMap<string, number> = new Map(
   REQUESTS.map((request) => [wordOf(request), request.id]),
 );
@@ -30,20 +30,20 @@ const BY_WORD = new Map(
   ),
 );
 
-/** The request with a word, alias or C name. */
+/** The request with this name, alias or C name. */
 export function requestNamed(word: string): AnyRequest | undefined {
   return BY_WORD.get(word.toLowerCase().replaceAll("_", "-"));
 }
 
-/** `get-config` for 6, `request-99` for a number that is no request. */
+/** `get-config` for 6; `request-99` for a number without a request. */
 export function requestName(id: number): string {
   const request = requestOf(id);
   return request === undefined ? `request-${id}` : wordOf(request);
 }
 
 /**
- * The arguments of a request without its secrets; only its size when it is no request of pmxcfs, or
- * malformed. Of a body beyond `mostBytes` (528 at least) only the beginning is read.
+ * The arguments of a request, without secrets; only the body's size if the id is unknown or the
+ * body is malformed. Only the first `mostBytes` (at least 528) of a body are read.
  */
 export function describe(id: number, body: Buffer, mostBytes = Infinity): Description {
   const request = requestOf(id);
@@ -55,18 +55,18 @@ export function describe(id: number, body: Buffer, mostBytes = Infinity): Descri
   return byteLength === 0 ? {} : { body_bytes: byteLength };
 }
 
-/** `path="storage.cfg"`, safe for a terminal. */
+/** A description as `path="storage.cfg"`, safe for a terminal. */
 export function descriptionText(given: Description): string {
   return Object.entries(given)
     .map(([name, value]) => `${name}=${jsonText(value)}`)
     .join(" ");
 }
 
-/** The meaning of an errno that every request may have. */
+/** Meanings of errnos that any request may get. */
 const GENERAL: Readonly<Partial<Record<number, string>>> = {
-  [Errno.EPERM]: "this caller may only read (www-data, or a group that may)",
-  [Errno.EINVAL]: "the server finds the request malformed",
-  [Errno.ECHRNG]: "the server knows no such request",
+  [Errno.EPERM]: "this caller may only read (as www-data may)",
+  [Errno.EINVAL]: "the request is malformed",
+  [Errno.ECHRNG]: "the server has no such request",
   [Errno.EMSGSIZE]: "the answer does not fit the connection: ask for more with --message-size",
   [Errno.EACCES]: "the server could not give its files to this user",
 };
@@ -81,7 +81,7 @@ function shellWord(value: string): string {
   return /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
 }
 
-/** The words after `pmxcfs-ipc call` that ask a request with these arguments. */
+/** The words after `pmxcfs-ipc call` that send a request with these arguments. */
 export function callWords(request: AnyRequest, given: Readonly<Record<string, unknown>>): string {
   const options: string[] = [];
   const operands: string[] = [];

@@ -1,9 +1,9 @@
 /**
- * Reported statistics, written to RRD files: a bounded queue, emptied in batches by a task of its
- * own, so that `update` only appends. Values go to rrdcached; while none runs, to rrdtool (a child
- * process). When neither can be used (rrdcached hangs, rrdtool is not installed), one log line says
- * so, the newest values are kept, and both are tried again. C counterpart: status.c,
- * update_rrd_data, which writes in the thread that answers, with the lock held.
+ * Writes reported statistics to RRD files: `update` only appends to a bounded queue, which a
+ * separate task empties in batches. Values go to rrdcached; while none runs, to rrdtool (a child
+ * process). When neither works (rrdcached hangs, rrdtool is not installed), one line is logged, the
+ * newest values are kept, and both are tried again. C counterpart: status.c, update_rrd_data, which
+ * writes in the thread that answers requests, holding the lock.
  */
 import { jsonText } from "../../base/escape.ts";
 import { existsSync } from "node:fs";
@@ -18,18 +18,18 @@ import { type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 export interface RrdFilesOptions {
   readonly log: Log;
   readonly socketPath?: string;
-  /** Where the files are, absolute; rrdtool needs it to exist. Directories in it are made. */
+  /** The directory of the files, absolute. Only its subdirectories are made, not itself. */
   readonly baseDirectory?: string;
-  /** How long values are gathered before they are sent. */
+  /** Delay before values are sent, so that a batch has more of them. */
   readonly gatherMs?: number;
-  /** rrdcached or rrdtool must have written a batch within this. */
+  /** Timeout for a batch. */
   readonly timeoutMs?: number;
-  /** Where rrdtool is, for tests. */
+  /** Path of rrdtool, for tests. */
   readonly rrdtool?: string;
-  /** First and longest pause before it is tried again. */
+  /** The first and the longest pause before the next attempt. */
   readonly retryMs?: number;
   readonly maxRetryMs?: number;
-  /** Values kept while it does not answer; the oldest go first. */
+  /** Most values in the queue; beyond that the oldest are dropped. */
   readonly maxPending?: number;
   readonly now?: () => number;
 }
@@ -38,14 +38,14 @@ export interface RrdFilesOptions {
 export interface RrdFilesCounters {
   /** Accepted by rrdcached or rrdtool. */
   readonly written: number;
-  /** Refused by it, or not fit to be sent. */
+  /** Refused by the writer, or invalid and not sent. */
   readonly rejected: number;
   /** Dropped because too many were waiting. */
   readonly dropped: number;
   readonly pending: number;
 }
 
-/** As C makes them: graphs are for root and rrdcached's own group. */
+/** As in C: only root and rrdcached's group may read the files. */
 const DIRECTORY_MODE = 0o750;
 
 const DEFAULTS = {
@@ -57,13 +57,13 @@ const DEFAULTS = {
   maxPending: 16_384,
 };
 
-/** Values in one batch: preparing it takes well under a millisecond. */
+/** Most values per batch: preparing them takes well under 1 ms. */
 const BATCH_VALUES = 100;
 
-/** When the queue is full an eighth of it is dropped at once, so that dropping is rare. */
+/** A full queue drops an eighth of its values at a time, so that this happens rarely. */
 const DROPPED_PART = 8;
 
-/** Complaints about values are logged at most this often, with their number. */
+/** Shortest interval between two log lines about bad values; the second counts those between. */
 const COMPLAINT_INTERVAL_MS = 60_000;
 
 interface Reported {
@@ -71,12 +71,12 @@ interface Reported {
   readonly value: string;
 }
 
-/** A value ready to be written. */
+/** A value with its file. */
 interface Prepared extends RrdValues {
   readonly update: RrdUpdate;
 }
 
-/** How values are being written. */
+/** The writer in use. */
 type Mode = "rrdcached" | "rrdtool" | "neither";
 
 /** Owns the queue, both writers and the timer; none of them keeps the process alive. */
@@ -122,7 +122,7 @@ export class RrdFiles {
     };
   }
 
-  /** Queues a value (latin1) reported under `rrd/` + `key`. */
+  /** Queues a value (latin1) that was reported under `rrd/KEY`. */
   update(key: string, value: string): void {
     if (this.#closed) return;
     if (this.#queue.length >= this.#options.maxPending) {
@@ -133,7 +133,7 @@ export class RrdFiles {
     if (!this.#working) this.#schedule(this.#options.gatherMs);
   }
 
-  /** Stops. Values that still wait are lost. */
+  /** Stops; queued values are lost. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -151,7 +151,7 @@ export class RrdFiles {
     this.#timer.unref();
   }
 
-  /** Writes batch after batch until none is left, or until nothing can write. Never rejects. */
+  /** Writes batches until the queue is empty or no writer works. Never rejects. */
   async #work(): Promise<void> {
     this.#working = true;
     let failure: string | undefined;
@@ -178,8 +178,8 @@ export class RrdFiles {
   }
 
   /**
-   * Writes one batch through rrdcached, or through rrdtool when no rrdcached runs (one that hangs
-   * may still write what it has). A string says why neither could.
+   * Writes one batch through rrdcached, or through rrdtool if no rrdcached runs (one that hangs may
+   * still have values to write). A string says why neither worked.
    */
   async #write(values: readonly Prepared[]): Promise<string | undefined> {
     if (values.length === 0) return undefined;
@@ -192,7 +192,7 @@ export class RrdFiles {
     const why = `rrdcached at ${this.#options.socketPath}: ${failure.reason}`;
     if (!failure.isAbsent || this.#closed) return why;
     const { baseDirectory } = this.#options;
-    // Not made here: a machine that keeps no graphs must not get any.
+    // Not made here: without it, this host keeps no graphs.
     if (!existsSync(baseDirectory)) return `${why}; ${baseDirectory} does not exist`;
     const second = await this.#writeThrough(this.#tool, values);
     if (second !== undefined) return `${why}; rrdtool: ${second.reason}`;
@@ -200,7 +200,7 @@ export class RrdFiles {
     return undefined;
   }
 
-  /** Creates files that turn out to be missing, and writes their values again. */
+  /** Writes values; if a file is missing, creates it and writes its values again. */
   async #writeThrough(
     writer: RrdWriter,
     values: readonly Prepared[],
@@ -213,8 +213,7 @@ export class RrdFiles {
       const reason = refused.get(value);
       if (reason === undefined) continue;
       if (reason.startsWith("No such file")) missing.push(value);
-      // A batch that is sent again may have been written the first time, and only its answer was
-      // late.
+      // A repeated batch may have been written the first time: only its answer was late.
       else if (this.#mode === "neither" && reason.startsWith("illegal attempt")) this.#written++;
       else this.#reject(`${value.update.file}: ${reason}`);
     }
@@ -231,7 +230,7 @@ export class RrdFiles {
     return undefined;
   }
 
-  /** Makes the files that are missing, and their directories. */
+  /** Makes missing files and their directories. */
   async #create(writer: RrdWriter, values: readonly Prepared[]): Promise<Unavailable | undefined> {
     const layouts = new Map(values.map(({ path, update }) => [path, update.layout]));
     for (const [path, layout] of layouts) {
@@ -255,7 +254,7 @@ export class RrdFiles {
       this.#mode = "neither";
       this.#log.warn(
         `${reason}; RRD files are not updated until rrdcached answers, or (while none runs) ` +
-          "rrdtool and the directory are there",
+          "until rrdtool and the directory exist",
       );
     }
     this.#schedule(this.#retryMs);

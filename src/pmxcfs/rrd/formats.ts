@@ -1,36 +1,36 @@
 /**
- * Which RRD file a reported `rrd/KEY` belongs to, and its values in that file's columns: the
- * formats of PVE 2 and of 9.0 and later all go to the files of 9.0. C counterpart: status.c,
- * update_rrd_data and the rrd_def tables.
+ * Maps a reported `rrd/KEY` to an RRD file, and its value to the file's columns. The formats of PVE
+ * 2 and of 9.0 and later are all written to files of 9.0. C counterpart: status.c, update_rrd_data
+ * and the rrd_def tables.
  */
 
 /** A kind of RRD file. */
 export interface RrdLayout {
   readonly directory: string;
-  /** Fields of the reported value before the time stamp. */
+  /** Number of fields before the time stamp in a reported value. */
   readonly skippedFields: number;
   readonly columns: readonly Column[];
 }
 
 interface Column {
   readonly name: string;
-  /** DERIVE: a counter that may start again; GAUGE: a value. */
+  /** DERIVE: a counter, which may restart; GAUGE: a value. */
   readonly type: "GAUGE" | "DERIVE";
 }
 
-/** One set of values for one file. */
+/** One update of one file. */
 export interface RrdUpdate {
   readonly layout: RrdLayout;
-  /** Below the base directory, latin1: `pve-vm-9.0/100`. May hold any byte but NUL, CR and LF. */
+  /** Path below the base directory, latin1: `pve-vm-9.0/100`. Any byte except NUL, CR and LF. */
   readonly file: string;
-  /** `time:value:value...`, as rrdtool update takes it; nothing in it but numbers, `U` and `:`. */
+  /** `time:value:value...` for rrdtool update: only numbers, `N`, `U` and `:`. */
   readonly values: string;
 }
 
 const STEP_SECONDS = 60;
 const HEARTBEAT_SECONDS = 120;
 
-/** Steps per row and rows: a day, a month, a year, and ten years' worth of weeks. */
+/** Steps per row, and rows: a day, a month, a year, and ten years of weeks. */
 const ARCHIVES = [
   [1, 1440],
   [30, 1440],
@@ -68,8 +68,8 @@ const STORAGE: RrdLayout = {
 };
 
 /**
- * Key shapes: prefix, version (any text), and the name, which C takes as it is. The first name of a
- * storage (its node) may be empty or `.`; then the file lies in the layout's own directory.
+ * Key shapes: prefix, version (any text), and the name, which C uses unchanged. The first part of a
+ * storage's name (its node) may be empty or `.`; the file then lies in the layout's directory.
  */
 const NAME = "[^/]+";
 const SHAPES: readonly (readonly [RegExp, RrdLayout])[] = [
@@ -78,11 +78,11 @@ const SHAPES: readonly (readonly [RegExp, RrdLayout])[] = [
   [new RegExp(`^(?:pve2-storage|pve-storage-[^/]*)/([^/]*/${NAME})$`), STORAGE],
 ];
 
-/** A newline would begin another command of rrdcached, a NUL would end the name. */
+/** A newline would start another command to rrdcached, a NUL would end the name. */
 // oxlint-disable-next-line no-control-regex
 const UNSAFE = /[\n\r\0]/;
 
-/** The file below its layout's directory; undefined when it would be none, or lie elsewhere. */
+/** The path below the layout's directory; undefined if it would not be a file in there. */
 function fileName(name: string): string | undefined {
   const parts = name.split("/");
   const last = parts.at(-1) ?? "";
@@ -95,10 +95,10 @@ const NUMBER = /^[-+]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][-+]?\d{1,3})?$/;
 const INTEGER = /^[-+]?\d{1,20}$/;
 
 /**
- * Which file and columns `value` (reported under `rrd/` + `key`) belongs to. `unknown`: the key has
- * no known shape, or its file would be a directory or lie outside of its layout's directory.
- * `malformed`: no time where it belongs. Columns that are missing or not numbers are `U` (librrd,
- * and so C, refuses the whole value); those that later versions added are cut.
+ * The update for `value`, reported under `rrd/KEY`. "unknown": the key has no known shape, or its
+ * file would be a directory or lie outside the layout's directory. "malformed": the time stamp is
+ * missing. Columns that are missing or not numbers become `U` (librrd, and so C, refuses the whole
+ * value); columns of later versions are dropped.
  */
 export function rrdUpdate(key: string, value: string): RrdUpdate | "unknown" | "malformed" {
   for (const [shape, layout] of SHAPES) {
@@ -113,8 +113,8 @@ export function rrdUpdate(key: string, value: string): RrdUpdate | "unknown" | "
 }
 
 /**
- * The arguments of rrdtool's create (and rrdcached's CREATE) for a file that begins at
- * `startSeconds`, unix time: options, data sources, archives.
+ * The arguments of rrdtool's create (and rrdcached's CREATE): options, data sources, archives. The
+ * file takes values after `startSeconds`, unix time.
  */
 export function createArguments(layout: RrdLayout, startSeconds: number): string {
   const sources = layout.columns.map(
@@ -126,7 +126,7 @@ export function createArguments(layout: RrdLayout, startSeconds: number): string
   return [`-s ${STEP_SECONDS} -b ${startSeconds}`, ...sources, ...archives].join(" ");
 }
 
-/** The day's beginning in local time, in seconds since 1970: where new files start. */
+/** The start of the day in local time, in seconds since 1970: the start of new files. */
 export function dayStartSeconds(nowMs: number): number {
   return Math.floor(new Date(nowMs).setHours(0, 0, 0, 0) / 1000);
 }
@@ -136,7 +136,7 @@ function cell(column: Column, text: string): string {
   return wanted.test(text) ? text : "U";
 }
 
-/** `name` is a GAUGE, `name*` a DERIVE. */
+/** Columns by name: `name` is a GAUGE, `name*` a DERIVE. */
 function columns(names: string): Column[] {
   return names
     .split(" ")

@@ -1,14 +1,14 @@
 /**
- * RRD files through rrdcached, over its unix socket: commands in, replies out. One exchange at a
- * time; every failure (no listener, silence, nonsense) ends the connection with a reason in words,
- * and the next exchange opens another. Nothing here blocks. Protocol: rrdcached(1). C counterpart:
- * librrd's client, which waits without a deadline.
+ * Writes RRD files through rrdcached, over its unix socket. One exchange of commands and replies at
+ * a time; every failure (no listener, no answer, an invalid one) closes the connection, and the
+ * next exchange opens another. Nothing blocks. Protocol: rrdcached(1). C counterpart: librrd's
+ * client, which waits without a timeout.
  */
 import { connect, type Socket } from "node:net";
 import { createArguments } from "./formats.ts";
 import { type RrdFile, type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
-/** One reply. Status below 0 is an error; above 0 it is the number of lines that follow. */
+/** One reply. A negative status is an error, a positive one the number of lines that follow. */
 export interface RrdcachedReply {
   readonly status: number;
   readonly message: string;
@@ -17,18 +17,18 @@ export interface RrdcachedReply {
 
 export interface RrdcachedOptions {
   readonly socketPath: string;
-  /** Connecting, and each exchange, must be over within this. */
+  /** Timeout for an exchange, with the connect if there is one. */
   readonly timeoutMs?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
-/** More than any reply to what we send; a peer that sends more is not rrdcached. */
+/** Above the size of any reply to our commands: a peer that sends more is not rrdcached. */
 const MAX_PENDING_REPLY = 1 << 20;
 
 const STATUS_LINE = /^(-?\d+) (.*)$/;
 
-/** An exchange under way: the number of replies to come, and the promise of its caller. */
+/** The current exchange: the number of expected replies, and the caller's promise. */
 interface Exchange {
   readonly expected: number;
   readonly replies: RrdcachedReply[];
@@ -36,12 +36,12 @@ interface Exchange {
 }
 
 /**
- * Errors of `connect` that mean that no rrdcached runs; after any other one it may, with values
- * queued.
+ * Errors of `connect` after which no rrdcached can be running; after others it may, with values in
+ * its queue.
  */
 const NO_LISTENER: ReadonlySet<string | undefined> = new Set(["ENOENT", "ECONNREFUSED"]);
 
-/** Fields of a command end at white space, which a backslash escapes. */
+/** A field of a command: white space and backslashes are escaped by a backslash. */
 function field(text: string): string {
   return text.replaceAll(/[\s\\]/g, "\\$&");
 }
@@ -60,8 +60,7 @@ export class Rrdcached implements RrdWriter {
   }
 
   /**
-   * Sends `commands` (whole lines) and waits for `expected` replies. One at a time: await it before
-   * the next.
+   * Sends `commands` (whole lines) and waits for `expected` replies. Await it before the next call.
    */
   async exchange(
     commands: string,
@@ -82,8 +81,8 @@ export class Rrdcached implements RrdWriter {
     const lines = values.map(({ path, values: each }) => `UPDATE ${field(path)} ${each}\n`);
     const replies = await this.exchange(`BATCH\n${lines.join("")}.\n`, 2);
     if (replies instanceof Unavailable) return replies;
-    // The first says go ahead; the second has a line for each error: its number in the batch
-    // and the reason.
+    // The first reply accepts the batch; the second has a line per error: the number of the command
+    // in the batch, and the reason.
     const refused = new Map<RrdValues, string>();
     for (const line of replies[1]?.lines ?? []) {
       const [, number, reason = ""] = /^(\d+) (.*)$/.exec(line) ?? [];
@@ -93,7 +92,7 @@ export class Rrdcached implements RrdWriter {
     return refused;
   }
 
-  /** rrdcached writes new files under a temporary name and renames them. */
+  /** Does not leave half a file: rrdcached writes it under a temporary name and renames it. */
   async create({ path, layout, start }: RrdFile): Promise<string | Unavailable | undefined> {
     const command = `CREATE ${field(path)} ${createArguments(layout, start)} -O\n`;
     const replies = await this.exchange(command, 1);
@@ -102,12 +101,12 @@ export class Rrdcached implements RrdWriter {
     return reply !== undefined && reply.status < 0 ? reply.message : undefined;
   }
 
-  /** Ends the connection; an exchange under way fails. */
+  /** Closes the connection; the current exchange fails. */
   close(): void {
     this.#fail("closed");
   }
 
-  /** Bytes written before the connection is made are sent when it is. */
+  /** Opens the socket. Bytes may be written at once; they are sent when it is connected. */
   #open(): Socket {
     const socket = connect({ path: this.#socketPath });
     socket.unref();
@@ -147,13 +146,13 @@ export class Rrdcached implements RrdWriter {
     }
   }
 
-  /** Moves one whole reply from what was received to the exchange; false when there is none. */
+  /** Moves one complete reply from the received text to the exchange; false if there is none. */
   #takeReply(exchange: Exchange): boolean {
     const lines = this.#received.split("\n");
-    // The last piece has no newline yet.
+    // The last part has no newline yet.
     const whole = lines.length - 1;
     let first = 0;
-    // An error may run over several lines without saying so; only its first has a status.
+    // An error may have more lines than its status says; only the first line has a status.
     while (first < whole && !STATUS_LINE.test(lines[first] ?? "")) first++;
     const [, status, message] = STATUS_LINE.exec(lines[first] ?? "") ?? [];
     const end = first + 1 + Math.max(0, Number(status ?? 0));

@@ -1,8 +1,8 @@
 /**
- * RRD files written by `rrdtool -`, a child process that takes commands on stdin: used while no
- * rrdcached runs. A child, because librrd's calls block on the disk; started when it is first
- * needed, ended when it is idle. C counterpart: librrd's update and create, called in the thread
- * that answers.
+ * Writes RRD files through `rrdtool -`, a child process that reads commands from stdin, while no
+ * rrdcached runs. It is a child because librrd's calls block on the disk; it is started on demand
+ * and ended when idle. C counterpart: librrd's update and create, called in the thread that answers
+ * requests.
  */
 import type { Subprocess } from "bun";
 import { linkSync, unlinkSync } from "node:fs";
@@ -11,38 +11,37 @@ import { errorText } from "../../base/error-text.ts";
 import { createArguments } from "./formats.ts";
 import { type RrdFile, type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
-/** A fixed path: a server that runs as root takes no program from its caller's PATH. */
+/** A fixed path: a server that runs as root must not take a program from its caller's PATH. */
 const PROGRAM_PATH = "/usr/bin:/usr/local/bin";
 
-/** More than the replies to any batch; a child that writes more is not rrdtool. */
+/** Above the size of the replies to any batch: a child that writes more is not rrdtool. */
 const MAX_REPLY_BYTES = 1 << 20;
 
 const DEFAULTS = { timeoutMs: 10_000, idleMs: 60_000 };
 
-/** A word of a command line; its quotes have no escape, but may follow each other. */
+/** A word of a command: rrdtool has no escape for quotes, but joins adjacent quoted parts. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'"'"'`)}'`;
 }
 
 interface Exchange {
   readonly expected: number;
-  /** "" for OK, else the error. */
+  /** "" for OK, else the error text. */
   readonly replies: string[];
   readonly settle: (outcome: readonly string[] | Unavailable) => void;
 }
 
 export interface RrdtoolOptions {
-  /** Each batch must be done within this. */
+  /** Timeout for a batch. */
   readonly timeoutMs?: number;
-  /** The child ends after so long without a command. */
+  /** The child is ended after this time without a command. */
   readonly idleMs?: number;
-  /** Where rrdtool is; for tests. */
+  /** Path of rrdtool, for tests. */
   readonly program?: string;
 }
 
 /**
- * Owns the child, which does not keep the process alive. One call at a time: await it before the
- * next.
+ * Owns the child, which does not keep the process alive. Await each call before the next.
  */
 export class Rrdtool implements RrdWriter {
   readonly #timeoutMs: number;
@@ -51,7 +50,7 @@ export class Rrdtool implements RrdWriter {
   #child: Subprocess<"pipe", "pipe", "ignore"> | undefined;
   #exchange: Exchange | undefined;
   #received = "";
-  /** Of the exchange under way. */
+  /** Bytes received in the current exchange. */
   #receivedBytes = 0;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
@@ -61,7 +60,7 @@ export class Rrdtool implements RrdWriter {
     this.#program = options.program;
   }
 
-  /** The child's pid while there is one. */
+  /** The child's pid; undefined while there is no child. */
   get pid(): number | undefined {
     return this.#child?.pid;
   }
@@ -81,7 +80,7 @@ export class Rrdtool implements RrdWriter {
     return refused;
   }
 
-  /** Created under another name, then linked: readers see a whole file or none. */
+  /** Creates the file under another name, then links it: readers see a whole file or none. */
   async create({ path, layout, start }: RrdFile): Promise<string | Unavailable | undefined> {
     const draft = join(dirname(path), `.pmxcfs-ipc-${process.pid}`);
     const replies = await this.#run([`create ${quoted(draft)} ${createArguments(layout, start)}`]);
@@ -99,7 +98,7 @@ export class Rrdtool implements RrdWriter {
     }
   }
 
-  /** Ends the child; an exchange under way fails. */
+  /** Ends the child; the current exchange fails. */
   close(): void {
     this.#fail("closed", false);
   }
@@ -129,7 +128,8 @@ export class Rrdtool implements RrdWriter {
       return;
     }
     const child = this.#child;
-    // EPIPE, thrown or in a promise: it has ended, which may be seen here before its output ends.
+    // EPIPE, thrown or as a rejection: the child has ended, which may show here before its output
+    // ends.
     const ended = (): void => {
       if (child === this.#child) this.#fail("rrdtool ended", false);
     };
@@ -159,7 +159,7 @@ export class Rrdtool implements RrdWriter {
         this.#receive(Buffer.from(piece).toString("latin1"));
       }
     } catch {
-      // The same as when the child closes its output.
+      // Handled below, as the end of its output is.
     }
     if (child === this.#child) this.#fail("rrdtool ended", false);
   }
@@ -174,7 +174,7 @@ export class Rrdtool implements RrdWriter {
     const lines = this.#received.split("\n");
     this.#received = lines.pop() ?? "";
     for (const line of lines) {
-      // One such line ends each command's output.
+      // Such a line ends the output of each command.
       if (line.startsWith("OK ")) this.#exchange?.replies.push("");
       else if (line.startsWith("ERROR: ")) this.#exchange?.replies.push(line.slice(7));
     }

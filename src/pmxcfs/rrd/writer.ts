@@ -1,26 +1,26 @@
-/** What writes RRD files: rrdcached, or rrdtool where no rrdcached runs. Neither blocks. */
+/** The interface of the writers of RRD files: rrdcached, and rrdtool while no rrdcached runs. */
 import type { RrdLayout } from "./formats.ts";
 
 /** Values for one file. */
 export interface RrdValues {
-  /** Absolute, latin1 (one character per byte); any byte but NUL, CR and LF. */
+  /** Absolute, latin1 (one character per byte); any byte except NUL, CR and LF. */
   readonly path: string;
   /** `time:value:value...`. */
   readonly values: string;
 }
 
-/** A file to be made; its directory is there. */
+/** A file to create, in an existing directory. */
 export interface RrdFile {
   readonly path: string;
   readonly layout: RrdLayout;
-  /** Unix time before which it takes no value. */
+  /** Unix time; earlier values are refused. */
   readonly start: number;
 }
 
-/** A writer that cannot be used now, with the reason. */
+/** The result when a writer does not work now. */
 export class Unavailable {
   readonly reason: string;
-  /** True when it does not run at all, so that nothing is queued in it. */
+  /** True when the writer is not running, so that it has no values in a queue. */
   readonly isAbsent: boolean;
 
   constructor(reason: string, isAbsent: boolean) {
@@ -30,9 +30,9 @@ export class Unavailable {
 }
 
 export interface RrdWriter {
-  /** Writes values in order; the result has those that were refused, with the reason. */
+  /** Writes values in order; returns those that were refused, with the reason. */
   update(values: readonly RrdValues[]): Promise<Map<RrdValues, string> | Unavailable>;
-  /** Makes a file unless it is there; never half a file. A string says why it was refused. */
+  /** Creates a file, completely or not at all, unless it exists. A string says why it failed. */
   create(file: RrdFile): Promise<string | Unavailable | undefined>;
   close(): void;
 }

@@ -10,7 +10,7 @@ export interface ClusterNode {
   readonly ip?: string;
 }
 
-/** Without `cluster` and `nodelist` on a node that is in no cluster. */
+/** `cluster` and `nodelist` are missing on a node that is not in a cluster. */
 export interface ClusterInfo {
   readonly nodename: string;
   readonly version: number;
@@ -25,7 +25,7 @@ export interface ClusterInfo {
 
 function infoText({ nodename, version, cluster, nodelist = {} }: ClusterInfo): string {
   const head = `node ${escapeText(nodename)}, version ${version}`;
-  if (cluster === undefined) return `${head}, in no cluster\n`;
+  if (cluster === undefined) return `${head}, not in a cluster\n`;
   const quorate = cluster.quorate === 1 ? "quorate" : "not quorate";
   const nodes = Object.entries(nodelist).map(([node, { id, online, ip = "-" }]) => [
     `  ${node}`,

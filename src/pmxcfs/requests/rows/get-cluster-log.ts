@@ -1,4 +1,4 @@
-/** GET_CLUSTER_LOG: the newest entries of all users or of one. C: cfs_cluster_log_dump. */
+/** GET_CLUSTER_LOG: the newest entries, of all users or of one. C: cfs_cluster_log_dump. */
 import { escapeText } from "../../../base/escape.ts";
 import { newSpan, prefix, u32 } from "../../../wire/struct.ts";
 import { tail, textAt } from "../../../wire/text.ts";
@@ -7,10 +7,10 @@ import { badNumber, badText, shownText, terminated } from "../encoding.ts";
 import { redactedJson } from "../redaction.ts";
 import { defineRequest } from "../request.ts";
 
-/** The user follows, NUL-terminated, empty for all. */
+/** Followed by the user, NUL-terminated; empty for all users. */
 const layout = prefix({ maxEntries: u32, reserved1: u32, reserved2: u32, reserved3: u32 });
 
-/** An entry of the cluster log, as it is shown. */
+/** An entry of the cluster log in the answer. */
 export interface ClusterLogEntry {
   readonly uid: number;
   /** Unix time. */
@@ -34,9 +34,9 @@ function entriesText(entries: readonly ClusterLogEntry[]): string {
 }
 
 interface Filter {
-  /** 0: the server's 50. */
+  /** 0: the server's default, 50. */
   readonly max?: number | undefined;
-  /** "": of all. */
+  /** "": of all users. */
   readonly user?: string | undefined;
 }
 
@@ -51,9 +51,9 @@ export const getClusterLog = defineRequest({
   layout,
   tail: "user",
   checks: ["size <= 32: EINVAL", "the last byte is taken as NUL"],
-  result: "JSON: entries, newest first; max 0 is 50, no user is all",
+  result: "JSON: entries, newest first; max 0 means 50, an empty user means all",
   parameters: {
-    max: { kind: "number", description: "At most so many", defaultText: "50", max: 0xffffffff },
+    max: { kind: "number", description: "Most entries", defaultText: "50", max: 0xffffffff },
     user: { kind: "text", description: "Only entries of this user" },
   },
   encode({ max = 0, user = "" }: Filter) {

@@ -36,7 +36,7 @@ export const getConfig = defineRequest({
   describe: (span) => ({ path: shownText(textAt(span, 0)) }),
   answer: bytesAnswer,
   errors: {
-    [Errno.ENOENT]: "no such file below /etc/pve (or it is no file)",
+    [Errno.ENOENT]: "no such file below /etc/pve (or it is a directory)",
     [Errno.EPERM]: "the path is private, and this caller may only read",
   },
   redact: { reply: (body, reply) => redactFile(textAt(spanOf(body), 0), reply) },

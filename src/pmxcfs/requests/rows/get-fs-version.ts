@@ -3,9 +3,9 @@ import { jsonAnswer, table, timeText } from "../answer.ts";
 import { EMPTY } from "../encoding.ts";
 import { defineRequest } from "../request.ts";
 
-/** Counters that move when something changes. */
+/** Counters that increase with each change. */
 export interface FsVersions {
-  /** Unix time of the server's start; another value means: forget all you cached. */
+  /** Unix time of the server's start; if it differs, a client must drop everything it cached. */
   readonly starttime: number;
   readonly clinfo: number;
   readonly vmlist: number;
@@ -31,7 +31,7 @@ function versionsText({ starttime, clinfo, vmlist, kvstore, files }: FsVersions)
 export const getFsVersion = defineRequest({
   id: 1,
   name: "GET_FS_VERSION",
-  summary: "Version counters of what PVE watches",
+  summary: "Version counters of the files and lists that PVE caches",
   example: ["--json", "counters as JSON"],
   access: "read",
   minBytes: 0,

@@ -3,10 +3,10 @@ import { escapeText } from "../../../base/escape.ts";
 import { EMPTY } from "../encoding.ts";
 import { type AnswerFormat, defineRequest } from "../request.ts";
 
-/** By key (`pve-node-9.0/pve1`), the fields of its newest entry. */
+/** The fields of the newest entry, by key (`pve-node-9.0/pve1`). */
 export type RrdDump = ReadonlyMap<string, readonly string[]>;
 
-/** Lines of `key:field:field...`; the final NUL is not part of them. */
+/** Decodes lines of `key:field:field...`, up to the NUL. */
 function read(body: Buffer): RrdDump {
   const nul = body.indexOf(0);
   const text = body.toString("utf8", 0, nul === -1 ? body.byteLength : nul);

@@ -20,7 +20,7 @@ export const getStatus = defineRequest({
   maxBytes: Infinity,
   layout,
   checks: ["size < 528: EINVAL (more is ignored)", "unknown key or node: ENOENT"],
-  result: "the bytes as they were set; an empty node is the one that answers",
+  result: "the bytes as set; an empty node means the one that answers",
   parameters: {
     key: { kind: "text", description: "The key", positional: true, required: true },
     node: { kind: "text", description: "The node", defaultText: "the one that answers" },

@@ -1,7 +1,7 @@
 /**
  * GET_GUEST_CONFIG_PROPERTY and GET_GUEST_CONFIG_PROPERTIES: one property of any name, or several.
- * The guest's number is read and checked before the rest of the body, even when the body is too
- * short. C counterpart: server.c, which reads zeros after a short body.
+ * The guest's number is checked before the rest of the body, and even if the body is too short for
+ * it: then the missing bytes are 0, as in C (server.c).
  */
 import { Errno } from "../../../base/errno.ts";
 import { newSpan, prefix, type Span, u32, u8 } from "../../../wire/struct.ts";
@@ -12,15 +12,15 @@ import { badNumber, badText, shownText, terminated, unfit } from "../encoding.ts
 import { redactProperties } from "../redaction.ts";
 import { defineRequest, type Parameter, type Redaction, type Services } from "../request.ts";
 
-/** The lowest guest number; 0 asks for all guests. */
+/** The lowest guest number; 0 means all guests. */
 const FIRST_VMID = 100;
 
-/** By vmid, then property; only what is set. */
+/** By vmid, then by property; only properties that are set. */
 export type GuestProperties = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 const vmidParameter: Parameter = {
   kind: "number",
-  description: "Guest; 0 is all of them",
+  description: "Guest; 0 means all guests",
   required: true,
   max: 0xffffffff,
 };
@@ -36,21 +36,21 @@ const answer = jsonAnswer<GuestProperties>(
   },
 );
 
-/** The server's checks of the guest, which are the first ones. */
+/** The server's checks of the guest, which come first. */
 const GUEST_CHECKS: readonly string[] = [
-  "vmid 1 to 99: EINVAL; from 100 on, unknown: ENOENT (what a short body lacks of it is 0)",
+  "vmid 1 to 99: EINVAL; from 100 on, unknown: ENOENT (bytes missing in a short body count as 0)",
 ];
 
 const redact: Redaction = { reply: (_, reply) => redactProperties(reply) };
 
-/** The u32 at the body's start; bytes that the message does not have are 0. */
+/** The u32 at the start of the body; missing bytes are 0. */
 function vmidOf({ bytes, at }: Span): number {
   const byte = (offset: number) => bytes[at + offset] ?? 0;
   return (byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24)) >>> 0;
 }
 
 /**
- * Why this guest cannot be asked for: EINVAL for 1 to 99, ENOENT for a guest that does not exist.
+ * The errno for a vmid: EINVAL for 1 to 99, ENOENT for a guest that does not exist.
  */
 function guestError(guests: Guests, vmid: number): Errno | undefined {
   if (vmid === 0) return undefined;
@@ -58,7 +58,7 @@ function guestError(guests: Guests, vmid: number): Errno | undefined {
   return guests.has(vmid) ? undefined : Errno.ENOENT;
 }
 
-/** The errno of a request whose header claims less than a header: the guest is checked first. */
+/** The errno when the header claims a size below 16: the guest is checked first. */
 function malformedProperties({ guests }: Services, body: Span): Errno {
   return guestError(guests, vmidOf(body)) ?? Errno.EINVAL;
 }
@@ -80,7 +80,7 @@ export const getGuestConfigProperty = defineRequest({
     "no byte of a property: EINVAL; the last byte is taken as NUL",
     "empty configuration: EIO",
   ],
-  result: "JSON: by vmid, the property; without guests that do not have it",
+  result: "JSON: by vmid, the property; guests without it are omitted",
   parameters: {
     vmid: vmidParameter,
     property: {
@@ -104,7 +104,7 @@ export const getGuestConfigProperty = defineRequest({
   answer,
   errors: {
     [Errno.ENOENT]: "no such guest",
-    [Errno.EINVAL]: "vmids begin at 100; 0 is all guests",
+    [Errno.EINVAL]: "vmids begin at 100; 0 means all guests",
     [Errno.EIO]: "the guest's config file is empty",
   },
   redact,
@@ -119,7 +119,7 @@ export const getGuestConfigProperty = defineRequest({
   },
 });
 
-/** `count` names follow, each NUL-terminated. */
+/** Followed by `count` names, each NUL-terminated. */
 const propertiesLayout = prefix({ vmid: u32, count: u8 });
 
 /** The count is one byte. */
@@ -146,7 +146,7 @@ function encodeProperties({ vmid, properties }: Asked) {
   return Buffer.concat([span.bytes, ...properties.map(terminated)]);
 }
 
-/** The names asked for; undefined unless there is at least one and each begins with a to z. */
+/** The requested names; undefined if there is none or one does not begin with a to z. */
 function propertyNames(body: Span): string[] | undefined {
   const expected = body.size < propertiesLayout.size ? 0 : propertiesLayout.read.count(body);
   if (expected === 0) return undefined;
@@ -158,7 +158,7 @@ export const getGuestConfigProperties = defineRequest({
   id: 13,
   name: "GET_GUEST_CONFIG_PROPERTIES",
   summary: "Several properties of a guest's config",
-  example: ["--vmid 100 name cores", "two of one guest"],
+  example: ["--vmid 100 name cores", "two properties of one guest"],
   access: "read",
   minBytes: 0,
   maxBytes: Infinity,
@@ -166,7 +166,7 @@ export const getGuestConfigProperties = defineRequest({
   tail: "names",
   checks: [
     ...GUEST_CHECKS,
-    "count 0, at most 1 byte of names, a name that is empty, without its NUL or not beginning " +
+    "count 0, at most 1 byte of names, a name that is empty, lacks its NUL or does not begin " +
       "with a to z, bytes left over: EINVAL",
     "empty configuration: EIO",
   ],
@@ -190,7 +190,7 @@ export const getGuestConfigProperties = defineRequest({
   answer,
   errors: {
     [Errno.ENOENT]: "no such guest",
-    [Errno.EINVAL]: "vmids begin at 100 (0 is all guests), and names with a-z",
+    [Errno.EINVAL]: "vmids begin at 100 (0 means all guests), and names begin with a to z",
     [Errno.EIO]: "the guest's config file is empty",
   },
   redact,

@@ -1,4 +1,4 @@
-/** LOG_CLUSTER_MSG: one line for the cluster log, with the caller's pid. C: cfs_cluster_log. */
+/** LOG_CLUSTER_MSG: an entry for the cluster log, with the caller's pid. C: cfs_cluster_log. */
 import { Errno } from "../../../base/errno.ts";
 import { newSpan, prefix, spanOf, u8 } from "../../../wire/struct.ts";
 import { textAt } from "../../../wire/text.ts";
@@ -7,16 +7,16 @@ import { badNumber, badText, EMPTY, shownText, terminated } from "../encoding.ts
 import { REDACTED } from "../redaction.ts";
 import { defineRequest } from "../request.ts";
 
-/** Ident, tag and message follow, each with its NUL; the lengths count it. */
+/** Followed by ident, tag and message, each with a NUL, which the lengths count. */
 const layout = prefix({ priority: u8, identBytes: u8, tagBytes: u8 });
 const { priority, identBytes, tagBytes } = layout.read;
 
-/** Lengths of ident and tag are one byte each and count the NUL. */
+/** Most bytes of ident and of tag: the length field is one byte and counts the NUL. */
 const FIELD_BYTES = 254;
 
-/** An entry of the cluster log, as a caller writes it. */
+/** An entry for the cluster log, as a caller gives it. */
 export interface LogEntry {
-  /** syslog's, 0 to 7; 6 (info) unless given. The server drops what is above 7. */
+  /** syslog's, 0 to 7; default: 6 (info). The server drops entries above 7. */
   readonly priority?: number | undefined;
   /** `root@pam`. */
   readonly user: string;
@@ -53,7 +53,7 @@ export const logClusterMsg = defineRequest({
   checks: [
     "read-only caller: EPERM",
     "size - 19 - identBytes - tagBytes < 1: EINVAL",
-    "the byte before the tag, before the message, or behind the message is not NUL: EINVAL",
+    "the byte before the tag, before the message, or after the message is not NUL: EINVAL",
   ],
   result: "empty; priority 8 and above stores nothing",
   parameters: {
@@ -85,10 +85,10 @@ export const logClusterMsg = defineRequest({
     },
   },
   /**
-   * Each string is read from the start that the lengths give up to its NUL, wherever that is. Only
-   * three bytes are checked: those before tag and message (with an empty ident the first of them is
-   * the tag length itself), and the one after the claimed end, which is 0 unless the header claims
-   * less than was sent. A message needs no NUL of its own.
+   * As in C, each string is read from the position that the lengths give, up to the next NUL. Only
+   * three bytes are checked: those before the tag and before the message (with an empty ident, the
+   * first of them is the tag's length field), and the one after the body, which is 0 unless the
+   * header claims less than was sent. A message needs no NUL of its own.
    */
   run({ replicator }, body, caller) {
     const tagAt = layout.size + identBytes(body);

@@ -1,4 +1,4 @@
-/** SET_STATUS: one status key of this node, its address, or an RRD value. C: cfs_status_set. */
+/** SET_STATUS: sets a status key of this node, its address, or an RRD value. C: cfs_status_set. */
 import { Errno } from "../../../base/errno.ts";
 import { char, newSpan, prefix } from "../../../wire/struct.ts";
 import { rest } from "../../../wire/text.ts";

@@ -1,4 +1,6 @@
-/** VERIFY_TOKEN: is this line in priv/token.cfg? Read-only callers may ask. C: server.c. */
+/**
+ * VERIFY_TOKEN: whether a line is in priv/token.cfg; allowed for read-only callers. C: server.c.
+ */
 import { Errno } from "../../../base/errno.ts";
 import { spanOf } from "../../../wire/struct.ts";
 import { textAt } from "../../../wire/text.ts";
@@ -12,7 +14,10 @@ const NEWLINE = 0x0a;
 /** A token that does not exist: its answer is ENOENT. */
 const NO_TOKEN = "pmxcfs-ipc-check@pve!none 00000000-0000-0000-0000-000000000000";
 
-/** `root@pam!ci`, of a token's line; undefined for any other form, all of which may be secret. */
+/**
+ * The name in a token's line, such as `root@pam!ci`; undefined for other lines, which may be
+ * secret.
+ */
 function nameOf(text: string): string | undefined {
   return /^([^ =!]+![^ =]+)[ =]/.exec(text)?.[1];
 }
