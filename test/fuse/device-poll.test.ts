@@ -1,4 +1,4 @@
-/** The device is polled after an answer while that finds requests, else ever more rarely. */
+/** The device is polled after each answer while that finds requests, otherwise less and less. */
 import { expect, test } from "bun:test";
 import { availableParallelism } from "node:os";
 import { DevicePoll } from "../../src/fuse/device-poll.ts";
@@ -7,7 +7,7 @@ import { testUnless } from "../support/unless.ts";
 const oneProcessor = availableParallelism() > 1 ? undefined : "needs two processors";
 const NS = 20_000;
 
-/** Lengths of the polls before `count` requests, each of which ends like `found`. */
+/** The lengths of the polls before `count` requests, each of which ends with `found`. */
 function polls(poll: DevicePoll, count: number, found: boolean): number[] {
   return Array.from({ length: count }, () => {
     const ns = poll.take();
@@ -38,6 +38,6 @@ testUnless(oneProcessor)("one that finds something again ends the pause", () => 
   expect(polls(poll, 3, true)).toEqual([NS, NS, NS]);
 });
 
-test("a poll of no time is none", () => {
+test("a poll of 0 ns does not count as a poll", () => {
   expect(polls(new DevicePoll(0), 3, true)).toEqual([0, 0, 0]);
 });

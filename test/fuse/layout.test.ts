@@ -1,4 +1,4 @@
-/** Our FUSE structures against the kernel's header, as test/native/fuse-layout.c prints it. */
+/** Compares our FUSE structures with the kernel's header, printed by test/native/fuse-layout.c. */
 import { expect, test } from "bun:test";
 import * as layouts from "../../src/fuse/layouts.ts";
 import { native } from "../support/native.ts";
@@ -15,7 +15,7 @@ const kernel = JSON.parse(Bun.spawnSync([native("fuse-layout")]).stdout.toString
 const ours = layouts as unknown as Record<string, Layout>;
 
 for (const [name, { size, offset }] of Object.entries(kernel)) {
-  test(`${name} lies as in linux/fuse.h`, () => {
+  test(`${name} has the size and offsets of linux/fuse.h`, () => {
     expect(ours[name]?.size).toBe(size);
     expect(ours[name]?.offset).toMatchObject(offset);
   });

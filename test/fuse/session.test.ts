@@ -1,6 +1,6 @@
 /**
- * The FUSE session against what a kernel should not send: each request is answered or dropped, and
- * the next good one is served. The device is memory here, because no kernel sends such requests.
+ * The FUSE session with requests that a kernel does not send: each is answered or dropped, and the
+ * next valid one is served. The device is a fake in memory, because no kernel sends such requests.
  */
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -13,7 +13,7 @@ import { Session } from "../../src/fuse/session.ts";
 import type { FuseDevice } from "../../src/platform/fuse-device.ts";
 import { newSpan, spanOf } from "../../src/wire/struct.ts";
 
-/** A device whose requests a test puts in, and whose answers it takes out. */
+/** A device to which a test adds requests, and from which it takes the answers. */
 class MemoryDevice {
   readonly request = Buffer.alloc(REQUEST_BYTES);
   readonly answers: { unique: number; error: number; size: number }[] = [];
@@ -52,7 +52,7 @@ const INIT = ((): Buffer => {
   return body.bytes;
 })();
 
-/** Answers every call by `result`. */
+/** Answers every call with `result`. */
 function everything(result: unknown): FileSystem {
   return new Proxy({} as FileSystem, { get: () => () => result });
 }
@@ -68,12 +68,12 @@ function start(fileSystem: FileSystem): { device: MemoryDevice; session: Session
   return { device, session };
 }
 
-/** Serves everything that is there: a turn ends early on a busy machine. */
+/** Serves all requests, in several turns if need be: on a busy host a turn ends early. */
 function drain(session: Session): void {
   while (session.drain() === "more");
 }
 
-test("a request before INIT is answered EIO, and INIT works after it", () => {
+test("a request before INIT is answered with EIO, and INIT works after it", () => {
   const { device, session } = start(everything(Errno.ENOENT));
   device.waiting.push(request(Opcode.STATFS, 1, new Uint8Array(0)), request(Opcode.INIT, 2, INIT));
   drain(session);
@@ -83,7 +83,7 @@ test("a request before INIT is answered EIO, and INIT works after it", () => {
   ]);
 });
 
-test("a kernel of version 8 is told 7, one of version 6 is refused", () => {
+test("a kernel of version 8 is answered with 7, one of version 6 is refused", () => {
   const { device, session } = start(everything(Errno.ENOENT));
   const newer = Buffer.from(INIT);
   newer.writeUInt32LE(8, 0);
@@ -95,7 +95,7 @@ test("a kernel of version 8 is told 7, one of version 6 is refused", () => {
   expect(session.negotiated).toBeUndefined();
 });
 
-test("short bodies, unended names, wrong lengths and unknown numbers are answered", () => {
+test("short bodies, unterminated names, wrong lengths and unknown opcodes are answered", () => {
   const { device, session } = start(everything(0));
   const name = Buffer.from("name");
   device.waiting.push(
@@ -122,7 +122,7 @@ test("short bodies, unended names, wrong lengths and unknown numbers are answere
   ]);
 });
 
-test("a file system that throws costs one call its EIO", () => {
+test("an exception of the file system is answered with EIO, and the session continues", () => {
   const broken = { statfs: () => JSON.parse("{") as never } as unknown as FileSystem;
   const { device, session } = start(broken);
   device.waiting.push(request(Opcode.INIT, 1, INIT), request(Opcode.STATFS, 2, new Uint8Array(0)));
@@ -151,7 +151,7 @@ test("random bytes end neither the session nor the process", () => {
   expect(device.answers.at(-1)).toEqual({ unique: 1, error: Errno.ENOENT, size: 16 });
 });
 
-test("a change that waits blocks nobody; an interrupt ends it after a second", async () => {
+test("a change that waits does not block others; an interrupt ends it after 1 s", async () => {
   let signal: AbortSignal | undefined;
   const { promise, resolve } = Promise.withResolvers<number>();
   const fileSystem = {

@@ -1,6 +1,6 @@
 /**
- * Copies of a config.db that is served and written: whole, of one moment, loadable, and nothing of
- * the original touched; and the way back, which says first what it would change.
+ * Backups of a config.db while it is served and written: complete, consistent and loadable, and the
+ * original is not changed. Restore first prints what it would change.
  */
 import { expect, setDefaultTimeout } from "bun:test";
 import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
@@ -11,11 +11,11 @@ const test = testUnless(noPrivateNode());
 
 const DB = "/var/lib/pve-cluster/config.db";
 
-/** Two files get the same number one after the other, each by a rename: a is b, or one ahead. */
+/** Renames write the same number to a, then to b: in a consistent copy a is b or b + 1. */
 const WRITER = `cd /etc/pve; i=0; while [ ! -e /tmp/stop ]; do i=$((i+1))
   echo $i > t; mv t a; echo $i > t; mv t b; done`;
 
-test("copies of a database that is written are of one moment; --keep of them stay", async () => {
+test("backups of a database that is being written are consistent; --keep limits them", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh("mkdir -p /etc/pve/nodes/pve1/qemu-server /tmp/backups; echo 0 > /etc/pve/a");
@@ -39,7 +39,7 @@ test("copies of a database that is written are of one moment; --keep of them sta
   expect(await node.stop(server)).toBe(0);
 });
 
-test("a backup changes no byte of what it reads", async () => {
+test("a backup does not change the database, and does not overwrite a file", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh("for i in $(seq 50); do echo $i > /etc/pve/f$i; done; sleep 3");
@@ -56,7 +56,7 @@ test("a backup changes no byte of what it reads", async () => {
   expect(await node.stop(server)).toBe(0);
 });
 
-test("restore says what it would change, refuses while served, keeps what was there", async () => {
+test("restore shows its changes, refuses while served, and keeps the old database", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh("cd /etc/pve; echo old > storage.cfg; echo x > goes; mkdir -p nodes/pve1/lxc");

@@ -1,9 +1,9 @@
 """crashes.py CGROUP SEED storm TIMES | answers: kills the server while processes use the mount.
 
-storm: TIMES at random moments, beside the operations of stress.py, which holds each result, the tree and the
-number of changes against its models. A kill follows a random pause, or a change of config.db's WAL: then most
-often a change is stored and not answered.
-answers: at each answer that each kind of change needs; what the process sees is what it sees without.
+storm: TIMES kills at random moments, beside stress.py, which compares each result, the tree and the number of
+changes with its models. A kill follows a random pause, or a write to config.db's WAL: a change is then usually
+stored, but not answered.
+answers: a kill before each answer of each kind of change; the process must see the same as without the kill.
 """
 
 import ctypes, os, random, select, sqlite3, subprocess, sys, time
@@ -22,7 +22,7 @@ def version():
 
 
 def wait_for_change(seconds):
-    """Until the WAL is written, or that long."""
+    """Waits until the WAL is written, at most for `seconds`."""
     libc = ctypes.CDLL(None)
     watch = libc.inotify_init1(os.O_NONBLOCK)
     libc.inotify_add_watch(watch, WAL.encode(), IN_MODIFY)
@@ -60,8 +60,8 @@ def exclusive(path):
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
 
 
-# What is done, in a directory with a file "f" of 6 bytes and an empty directory "d"; what is there then, and how
-# many changes it took.
+# By kind: the calls, in a directory with a file "f" of 6 bytes and an empty directory "d"; a check
+# of the result; the number of changes.
 CHANGES = {
     "create": (lambda: exclusive("new"), lambda: read("new") == b"", 1),
     "mknod": (lambda: os.mknod("new"), lambda: read("new") == b"", 1),
@@ -80,7 +80,7 @@ MOST_ANSWERS = 8
 
 
 def strace_until_answer(manager, number):
-    """A tracer that kills the server in place of its next so-manieth answer."""
+    """Starts a tracer that kills the server in place of its `number`th answer from now."""
     inject = "inject=writev:error=EINTR:signal=SIGKILL:when=%d" % number
     words = ["strace", "-p", str(manager.pid), "-e", "trace=writev", "-P", "/dev/fuse", "-e", inject]
     tracer = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
@@ -90,7 +90,7 @@ def strace_until_answer(manager, number):
 
 
 def ask(call):
-    """A process that makes the call and exits with its errno."""
+    """Starts a process that makes the call and exits with its errno."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -110,7 +110,7 @@ def first_ended(*pids):
 
 
 def one_answer(manager, name, number):
-    """True when the server was killed at this answer; False when the change needs fewer."""
+    """True when the server was killed before this answer; False when the change has fewer answers."""
     change, holds, changes = CHANGES[name]
     directory = "/etc/pve/%s %d" % (name, number)
     os.mkdir(directory), os.mkdir(directory + "/d")
@@ -122,7 +122,7 @@ def one_answer(manager, name, number):
     first_ended(worker, manager.pid)
     tracer.terminate()
     tracer.communicate()
-    # No further kill comes; one that came before may not have ended the server yet.
+    # The tracer kills no more; a kill before this may not have ended the server yet.
     probe = ask(lambda: os.statvfs("/etc/pve"))
     crashed = first_ended(probe, manager.pid) == manager.pid
     if crashed:

@@ -1,6 +1,6 @@
 /**
  * The program under the name pmxcfs, as units, recipes and administrators use it: command line,
- * daemon, pid and lock files, start over a dead mount, refusals, stop. Each has a node of its own.
+ * daemon, pid and lock files, start over a dead mount, refusals, stop. Each test has its own node.
  */
 import { describe, expect } from "bun:test";
 import { stat } from "node:fs/promises";
@@ -56,9 +56,9 @@ describe("the command line", () => {
 });
 
 describe("the daemon", () => {
-  testOnNode("the command returns when the mount answers, and holds no descriptor", async () => {
+  testOnNode("the command returns when the mount answers, and keeps no descriptor", async () => {
     await using node = await PrivateNode.start();
-    // $(...) ends only when nobody has the other end of the pipe any more.
+    // $(...) ends only when no process has the other end of the pipe open.
     const said = await node.sh('said=$(pmxcfs -l 2>&1); readlink /etc/pve/local; echo "$said"');
     expect(said).toStartWith("nodes/pve1\n[main] info: resolved node name 'pve1' to '192.0.2.11'");
     const pid = await node.sh("cat /run/pve-cluster.pid");
@@ -75,9 +75,11 @@ describe("the daemon", () => {
     expect(await node.sh("ls /run/pve-cluster.pid; grep -c /etc/pve /proc/mounts; true")).toBe("0");
   });
 
-  testOnNode("under Type=notify it stays, and says READY when the mount answers", async () => {
-    await using node = await PrivateNode.start();
-    const script = `
+  testOnNode(
+    "under Type=notify it stays in the foreground and sends READY once mounted",
+    async () => {
+      await using node = await PrivateNode.start();
+      const script = `
 import os, socket, subprocess
 os.environ["NOTIFY_SOCKET"] = "/tmp/notify"
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -92,11 +94,12 @@ while not said.startswith("STOPPING"):
     said = s.recv(100).decode()
 print(said, p.wait())
 `;
-    await write(node, "/tmp/notify.py", script);
-    expect(await node.sh("python3 /tmp/notify.py 2>/dev/null")).toBe(
-      "READY=1 nodes/pve1 None\nSTOPPING=1 0",
-    );
-  });
+      await write(node, "/tmp/notify.py", script);
+      expect(await node.sh("python3 /tmp/notify.py 2>/dev/null")).toBe(
+        "READY=1 nodes/pve1 None\nSTOPPING=1 0",
+      );
+    },
+  );
 
   testOnNode("an unmount by hand ends the server cleanly", async () => {
     await using node = await PrivateNode.start();
@@ -112,12 +115,12 @@ print(said, p.wait())
   });
 });
 
-/** What a second start says while the first server, which is stopped, has the database. */
+/** The messages of a second start while the first server, which is stopped, has the database. */
 async function refused(prepare: string): Promise<string> {
   await using node = await PrivateNode.start();
   await node.sh("pmxcfs -l; echo first >/etc/pve/f");
   const pid = await node.sh("cat /run/pve-cluster.pid");
-  // Stopped, it cannot put its lock file back; the mount is not looked at meanwhile.
+  // A stopped server cannot make its lock file again; nothing may access the mount meanwhile.
   const script = `kill -STOP ${pid}; ${prepare}; timeout 20 pmxcfs -l; echo $?; kill -CONT ${pid}`;
   const said = await node.run(["bash", "-c", script]);
   expect(said.stdout).toBe("255\n");
@@ -131,7 +134,7 @@ async function refused(prepare: string): Promise<string> {
 
 describe("two servers on one database", () => {
   testOnNode(
-    "the recipe that resets a node works as it stands, without sleeps, 20 times",
+    "the recipe that resets a node works 20 times in a row, without sleeps",
     async () => {
       await using node = await PrivateNode.start();
       await write(node, "/etc/corosync/corosync.conf", COROSYNC_CONF(1));
@@ -150,7 +153,7 @@ describe("two servers on one database", () => {
   );
 
   testOnNode(
-    "a start is refused while one serves, also when a recipe removed the lock file",
+    "a start is refused while a server runs, even if a recipe removed the lock file",
     async () => {
       const [locked, unlocked] = await Promise.all([
         refused(":"),
@@ -168,26 +171,23 @@ describe("two servers on one database", () => {
 });
 
 describe("starting", () => {
-  testOnNode(
-    "a dead mount with a shell in it is taken off, and the shell harms nobody",
-    async () => {
-      await using node = await PrivateNode.start();
-      await node.sh("pmxcfs -l; mkdir /etc/pve/d; echo kept >/etc/pve/d/f");
-      const shell = node.spawn(["sh", "-c", "cd /etc/pve/d && exec sleep infinity"]);
-      await eventually("the shell is inside", async () =>
-        (await node.run(["sh", "-c", "readlink /proc/$(pgrep -x sleep -n)/cwd"])).stdout.includes(
-          "/etc/pve/d",
-        ),
-      );
-      await node.sh("killall -9 pmxcfs; while pgrep -x pmxcfs; do :; done");
-      expect((await node.run(["stat", "/etc/pve"])).stderr).toContain("not connected");
-      await node.sh("pmxcfs -l");
-      expect(await node.sh("cat /etc/pve/d/f; grep -c ' /etc/pve fuse ' /proc/mounts")).toBe(
-        "kept\n1",
-      );
-      shell.child.kill();
-    },
-  );
+  testOnNode("a dead mount with a shell in it is unmounted, and the new mount works", async () => {
+    await using node = await PrivateNode.start();
+    await node.sh("pmxcfs -l; mkdir /etc/pve/d; echo kept >/etc/pve/d/f");
+    const shell = node.spawn(["sh", "-c", "cd /etc/pve/d && exec sleep infinity"]);
+    await eventually("the shell is inside", async () =>
+      (await node.run(["sh", "-c", "readlink /proc/$(pgrep -x sleep -n)/cwd"])).stdout.includes(
+        "/etc/pve/d",
+      ),
+    );
+    await node.sh("killall -9 pmxcfs; while pgrep -x pmxcfs; do :; done");
+    expect((await node.run(["stat", "/etc/pve"])).stderr).toContain("not connected");
+    await node.sh("pmxcfs -l");
+    expect(await node.sh("cat /etc/pve/d/f; grep -c ' /etc/pve fuse ' /proc/mounts")).toBe(
+      "kept\n1",
+    );
+    shell.child.kill();
+  });
 
   const refusals: readonly (readonly [name: string, prepare: string, text: string])[] = [
     [
@@ -202,7 +202,7 @@ describe("starting", () => {
     ],
     ["no group www-data", "sed -i /www-data/d /etc/group", "Unable to get www-data group ID"],
     [
-      "a name that leads to this machine only",
+      "a node name that resolves only to a loopback address",
       "sed -i s/192.0.2.11/127.0.1.1/ /etc/hosts",
       "Unable to resolve node name 'pve1' to a non-loopback IP address",
     ],
@@ -212,13 +212,13 @@ describe("starting", () => {
       "--device /dev/fuse --cap-add SYS_ADMIN",
     ],
     [
-      "a database that is none",
+      "a file that is not a database",
       "mkdir -p /var/lib/pve-cluster; echo $(seq 999) >/var/lib/pve-cluster/config.db",
       "memdb_open failed - unable to open database '/var/lib/pve-cluster/config.db'",
     ],
   ];
   for (const [name, prepare, text] of refusals) {
-    testOnNode(`${name} is refused with 255 and a line that says why`, async () => {
+    testOnNode(`${name} is refused with 255 and the reason`, async () => {
       await using node = await PrivateNode.start();
       await node.sh(prepare);
       const { exitCode, stderr } = await node.run(["pmxcfs", "-l"]);
@@ -228,13 +228,13 @@ describe("starting", () => {
     });
   }
 
-  testOnNode("a mount namespace of its own, as hardening settings make one, is said", async () => {
+  testOnNode("a server in its own mount namespace logs a warning", async () => {
     await using node = await PrivateNode.start();
     const said = await node.sh("unshare -m pmxcfs -l 2>&1; killall pmxcfs");
     expect(said).toContain("/etc/pve is mounted in a mount namespace of this server's own");
   });
 
-  testOnNode("serve --mount refuses a path of its own below the mount", async () => {
+  testOnNode("serve --mount refuses its own paths below the mount", async () => {
     await using node = await PrivateNode.start();
     const { exitCode, stderr } = await node.run([
       "pmxcfs-ipc",
@@ -250,7 +250,7 @@ describe("starting", () => {
 });
 
 describe("corosync.conf", () => {
-  testOnNode("a new node takes the host's in, and is not quorate without corosync", async () => {
+  testOnNode("a new node imports the host's, and is not quorate without corosync", async () => {
     await using node = await PrivateNode.start();
     await write(node, "/etc/corosync/corosync.conf", COROSYNC_CONF(3));
     await node.sh("pmxcfs");
@@ -262,7 +262,7 @@ describe("corosync.conf", () => {
     expect((await node.run(["touch", "/etc/pve/f"])).stderr).toContain("Permission denied");
   });
 
-  testOnNode("an older one of the host is replaced at the start, a newer one stays", async () => {
+  testOnNode("at the start, an older one of the host is replaced, a newer one stays", async () => {
     await using node = await PrivateNode.start();
     await write(node, "/etc/corosync/corosync.conf", COROSYNC_CONF(3));
     await node.sh("pmxcfs; killall pmxcfs; while pgrep -x pmxcfs; do :; done");

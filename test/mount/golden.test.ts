@@ -1,6 +1,6 @@
 /**
- * The recorded behaviour of the C server's mount (mount.json of test/golden) on a real mount of
- * ours: every scenario, by both names of the program and both ways of being woken.
+ * Replays the recorded behaviour of the C server's mount (mount.json in test/golden) on a real
+ * mount: as pmxcfs and as serve --mount, and with both ways of waking.
  */
 import { expect } from "bun:test";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ async function replay(...words: string[]): Promise<string> {
     ["python3", REPLAY, VECTORS, ...words],
     120_000,
   );
-  // A failure shows the differences and what the server said.
+  // A failure shows the differences and the server's output.
   return exitCode === 0 ? (stdout.trim().split("\n").at(-1) ?? "") : `${stdout}${stderr}`;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What PVE's tools, administrators and backup programs do to /etc/pve, with the tools themselves
- * (editors, rsync, git: programs.test.ts): the rows of the table in docs/mount.md, each with its
- * outcome and the tool's own line.
+ * What PVE's tools, administrators and backup programs do in /etc/pve, tested with the tools
+ * themselves (editors, rsync, git: programs.test.ts): the rows of the tables in docs/mount.md, each
+ * with the tool's output.
  */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ afterAll(async () => {
 
 interface Habit {
   readonly name: string;
-  /** In the directory /etc/pve/h. */
+  /** Runs in the directory /etc/pve/h. */
   readonly script: string;
   readonly prints: string;
 }
@@ -51,7 +51,7 @@ const works: readonly Habit[] = [
     prints: "r",
   },
   {
-    name: "truncate -s of an empty file, which C dies of",
+    name: "truncate -s of an empty file, which crashes C",
     script: ": >t; truncate -s 5 t; od -An -tx1 t",
     prints: " 00 00 00 00 00",
   },
@@ -91,7 +91,7 @@ const works: readonly Habit[] = [
   },
 ];
 
-/** Refused, as on the C server: with its errno in the tool's line; what the tool does then. */
+/** Refused, as on the C server: the tool's message with the errno, and what the tool does then. */
 const refused: readonly Habit[] = [
   {
     name: "ln",
@@ -149,7 +149,7 @@ const refused: readonly Habit[] = [
     prints: "rm: cannot remove '/etc/pve/local': Permission denied",
   },
   {
-    name: "a second guest of a number",
+    name: "a second guest with the same number",
     script:
       "touch ../nodes/pve1/qemu-server/100.conf; mkdir -p ../nodes/pve2/lxc; touch ../nodes/pve2/lxc/100.conf",
     prints: "touch: cannot touch '../nodes/pve2/lxc/100.conf': File exists",
@@ -174,17 +174,17 @@ describe("what works", () => {
   }
 });
 
-describe("what does not, and the tool's line", () => {
+describe("what does not work, and the tool's message", () => {
   for (const { name, script, prints } of refused) {
     testOnNode(name, async () => {
       const ran = await node.run(["bash", "-c", `cd /etc/pve/h; ${script}`]);
-      // A message may name the owner that could not be kept in more than one line.
+      // A message about an owner that could not be kept may have more than one line.
       expect(`${ran.stderr}${ran.stdout}`.trim()).toContain(prints);
     });
   }
 });
 
-testOnNode("a refused guest is logged with where its number lives", () => {
+testOnNode("the log names the file that has a refused guest's number", () => {
   expect(server.output()).toContain(
     'nodes/pve2/lxc/100.conf is refused with "File exists": guest 100 is at ' +
       "nodes/pve1/qemu-server/100.conf",
@@ -211,7 +211,7 @@ touch /tmp/stop`;
 });
 
 testOnNode(
-  "an archive of the mount is extracted over it: files come back, special ones are said",
+  "an archive of the mount extracted over it restores files; tar reports the special ones",
   async () => {
     await node.sh(
       "cd /etc/pve/h; echo before >back; tar cf /tmp/h.tar -C /etc pve; echo after >back",
@@ -223,7 +223,7 @@ testOnNode(
 );
 
 testOnNode(
-  "random operations from four processes leave tree and database as the model has them",
+  "random operations from four processes leave tree and database equal to the model",
   async () => {
     await using own = await PrivateNode.start();
     const other = await own.serve("pmxcfs", "-l", "-f");

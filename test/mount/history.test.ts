@@ -1,6 +1,6 @@
 /**
- * The history of a real mount: who changed what, how it was, and getting it back, by the compiled
- * program's own commands; nothing of it is lost but the last half second when the server is killed.
+ * The history of a real mount, through the compiled program's commands: who changed a file, its
+ * earlier contents, and restoring them. A killed server loses at most the last 0.5 s of it.
  */
 import { expect, setDefaultTimeout } from "bun:test";
 import { eventually } from "../support/eventually.ts";
@@ -12,7 +12,7 @@ const test = testUnless(noPrivateNode());
 
 const GUEST = "nodes/pve1/qemu-server/100.conf";
 
-/** Resolves when `history ARGUMENTS` prints something that matches. */
+/** Waits until the output of `history WORDS` matches. */
 async function listed(node: PrivateNode, words: string, wanted: RegExp): Promise<string> {
   return await eventually(`history ${words} shows ${wanted}`, async () => {
     const { stdout } = await node.run(["bash", "-c", `pmxcfs-ipc history ${words}`]);
@@ -20,7 +20,7 @@ async function listed(node: PrivateNode, words: string, wanted: RegExp): Promise
   });
 }
 
-test("a change is listed with its process, shown, compared and taken back", async () => {
+test("a change is listed with its process, compared, and its old content restored", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh(`cd /etc/pve && mkdir -p nodes/pve1/qemu-server priv
@@ -56,7 +56,7 @@ test("a change is listed with its process, shown, compared and taken back", asyn
   expect(raw).toBe("0");
 });
 
-test("the tree of a moment is exported, and what was left out is said", async () => {
+test("the tree of an earlier moment is exported, and omitted files are named", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh(`cd /etc/pve && mkdir -p nodes/pve1/lxc priv && echo a > storage.cfg
@@ -73,7 +73,7 @@ test("the tree of a moment is exported, and what was left out is said", async ()
   expect(await node.stop(server)).toBe(0);
 });
 
-test("a killed server loses half a second of history and nothing of the tree", async () => {
+test("a killed server loses at most 0.5 s of history, and no change of the tree", async () => {
   await using node = await PrivateNode.start();
   await node.serve("pmxcfs", "-l", "-f");
   await node.sh("for i in $(seq 200); do echo $i > /etc/pve/file$i; done");
@@ -83,7 +83,7 @@ test("a killed server loses half a second of history and nothing of the tree", a
   );
   const again = await node.serve("pmxcfs", "-l", "-f");
   expect(await node.sh("cat /etc/pve/file400; ls /etc/pve | wc -l")).toBe("400\n404");
-  // What the first server did not write is found at the start of the second.
+  // Changes that the first server did not record are found at the start of the second.
   await listed(node, "file400", /create +4 +(\(found at start\)|bash\[)/);
   expect(await node.sh("pmxcfs-ipc history show file400")).toBe("400");
   expect(await node.stop(again)).toBe(0);

@@ -1,6 +1,6 @@
 /**
- * A mount whose server hangs, is stopped, is killed or starts again: who looks at it gets an answer
- * or an error, never waits for ever, and nothing that was written is lost.
+ * A mount whose server hangs, is stopped, is killed or starts again: a process that accesses it
+ * gets an answer or an error and never waits forever, and no written data is lost.
  */
 import { expect } from "bun:test";
 import { release } from "node:os";
@@ -10,13 +10,13 @@ import { testUnless } from "../support/unless.ts";
 
 const testOnNode = testUnless(noPrivateNode());
 
-/** The control file system of FUSE connections, and the number of the node's. */
+/** Mounts fusectl and sets n to the number of the mount's connection. */
 const CONNECTION = `
 mount -t fusectl fusectl /sys/fs/fuse/connections
 n=$(awk '$5 == "/etc/pve" { split($3, d, ":"); print d[2] }' /proc/self/mountinfo)
 `;
 
-testOnNode("an aborted mount is mounted again, with everything that was written", async () => {
+testOnNode("an aborted mount is mounted again, with all written data", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh(`echo kept >/etc/pve/f; ${CONNECTION} echo 1 >/sys/fs/fuse/connections/$n/abort`);
@@ -29,9 +29,9 @@ testOnNode("a second SIGTERM during the stop leaves no dead mount and no rings",
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh("pmxcfs-ipc call get-fs-version >/dev/null; echo kept >/etc/pve/f");
-  // Both are there when it goes on.
+  // Both signals are pending when the server continues.
   await node.sh("for s in STOP TERM INT CONT; do kill -$s $(pgrep -x pmxcfs); done");
-  // nsenter has stopped with it.
+  // nsenter was stopped with its child.
   server.child.kill("SIGCONT");
   expect(await server.child.exited).toBe(1);
   expect(await node.sh("ls /etc/pve /dev/shm; grep -c ' /etc/pve ' /proc/mounts || true")).toBe(
@@ -42,7 +42,7 @@ testOnNode("a second SIGTERM during the stop leaves no dead mount and no rings",
   expect(await node.stop(again)).toBe(0);
 });
 
-/** What a process sees that looks at the mount of a stopped server, and after how many seconds. */
+/** The error that a process gets in the mount of a stopped server, and after how many seconds. */
 async function lookAtStopped(...options: string[]): Promise<{ said: string; seconds: number }> {
   await using node = await PrivateNode.start();
   await node.sh("mount -t fusectl fusectl /sys/fs/fuse/connections");
@@ -52,7 +52,7 @@ async function lookAtStopped(...options: string[]): Promise<{ said: string; seco
   const { stderr } = await node.run(["stat", "/etc/pve/nobody-looked-here"], 75_000);
   const seconds = (performance.now() - since) / 1000;
   await node.sh("pkill -CONT -x pmxcfs");
-  // nsenter stops with its child, and does not go on by itself.
+  // nsenter stops with its child, and must be continued separately.
   server.child.kill("SIGCONT");
   await eventually("mounted again", () => server.output().includes("/etc/pve: mounted again"));
   expect(await node.sh("cat /etc/pve/f; pgrep -x mount-watchdog -c; true")).toMatch(/^kept\n[01]$/);
@@ -68,7 +68,7 @@ function expectAnswer({ said, seconds }: { said: string; seconds: number }): voi
   expect(seconds).toBeLessThan(75);
 }
 
-testOnNode("a watchdog process ends the mount of a stopped server", async () => {
+testOnNode("a watchdog process aborts the mount of a stopped server", async () => {
   expectAnswer(await lookAtStopped("--hang-guard", "process"));
 });
 
@@ -80,14 +80,14 @@ function lacksRequestTimeout(): string | undefined {
 }
 
 testUnless(noPrivateNode() ?? lacksRequestTimeout())(
-  "the kernel ends the mount of a stopped server",
+  "the kernel aborts the mount of a stopped server",
   async () => {
     expectAnswer(await lookAtStopped());
   },
   90_000,
 );
 
-testOnNode("a server that loops for ever is noticed as well", async () => {
+testOnNode("the mount of a server in an endless loop is aborted, too", async () => {
   await using node = await PrivateNode.start();
   await node.sh("mount -t fusectl fusectl /sys/fs/fuse/connections");
   const guard = ["--hang-guard", "process", "--request-timeout", "1s"];

@@ -1,6 +1,6 @@
-"""A service manager with a descriptor store, as far as sd_notify(3) and sd_listen_fds(3) say.
+"""A service manager with a descriptor store, by the protocols of sd_notify(3) and sd_listen_fds(3).
 
-Starts `pmxcfs -l` in a control group. `systemctl list-jobs` of this node shows the restart.
+Starts `pmxcfs -l` in a control group. A `systemctl` script of this node lists the restart job.
 """
 import os, signal, socket, sys, threading
 
@@ -36,7 +36,7 @@ class Manager:
             open(self.group + "/cgroup.procs", "w").write(str(os.getpid()))
             os.environ.update(NOTIFY_SOCKET=SOCKET, INVOCATION_ID="0", LISTEN_PID=str(os.getpid()))
             os.environ.update(LISTEN_FDS=str(len(self.stored)), LISTEN_FDNAMES=":".join(self.stored))
-            # Away from where they go first: one may stand in another's place.
+            # Duplicated first: a descriptor may have the number that another one is to get.
             for place, fd in enumerate([os.dup(fd) for fd in self.stored.values()], 3):
                 os.dup2(fd, place, inheritable=True)
             os.execvp("pmxcfs", ["pmxcfs", "-l"])
@@ -52,6 +52,6 @@ class Manager:
         os.unlink(JOBS)
 
     def kill(self):
-        """The server is gone between two of its instructions."""
+        """Kills the server with SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)

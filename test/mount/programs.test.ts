@@ -1,7 +1,7 @@
 /**
- * Editors, rsync, git and the like work on the mount as on any file system: what they leave there
- * (contents, modes, no temporary files), and in config.db. Where the mount refuses a call, what
- * the program then says and does.
+ * Editors, rsync, git and similar programs work on the mount as on any file system: checks the
+ * files they leave (contents, modes, no temporary files) and the rows of config.db. Where the mount
+ * refuses a call, checks the program's message and what it does then.
  */
 import { afterAll, beforeAll, expect } from "bun:test";
 import { noPrivateNode, PrivateNode, type Running } from "../support/private-node.ts";
@@ -24,7 +24,7 @@ beforeAll(async () => {
   if (reason !== undefined) return;
   node = await PrivateNode.start();
   server = await node.serve("pmxcfs", "-l", "-f");
-  // Nobody's own settings, and nobody's terminal.
+  // An empty home directory and a private tmux socket: no user's settings apply.
   await node.sh("mkdir -p /run/home && mkdir -m 700 /run/tmux");
 });
 
@@ -42,7 +42,7 @@ async function inDirectory(name: string, script: string): Promise<string> {
   );
 }
 
-/** Names, modes and sizes in the directory, and that config.db has the same rows. */
+/** Names, modes and sizes of the files in the directory; checks that config.db has the same. */
 async function entries(name: string): Promise<string[]> {
   const query =
     "WITH RECURSIVE at(inode, path) AS (SELECT inode, '' FROM tree WHERE parent = 0 " +
@@ -67,15 +67,15 @@ async function entries(name: string): Promise<string[]> {
   return lines.filter((line) => !line.includes(" d "));
 }
 
-/** vim over the file `v`, in a word that is in it. */
+/** Replaces `old` by `text` in the file `v` with vim. */
 const edit = (settings: string, text: string): string =>
   `vim -N -u NONE -i NONE -n -es --cmd '${settings}' -c '%s/old/${text}/' -c 'wq' v`;
-/** Until a shell condition holds; the test's limit ends it otherwise. */
+/** Waits until a shell condition holds, or the test times out. */
 const wait = (condition: string): string => `until ${condition}; do :; done`;
 const screen = (text: string): string => `tmux capture-pane -p -t n | grep -q '${text}'`;
 
 testPrograms(
-  "vim replaces a file: no backup, no swap file stays, also with backups on",
+  "vim replaces a file, with and without backups, and leaves no other file",
   async () => {
     const script =
       `echo old >v; ${edit("set nowritebackup", "a old")}; ` +
@@ -87,7 +87,7 @@ testPrograms(
 );
 
 testPrograms(
-  "vim's swap file lies beside the file while it is open, and is gone after",
+  "vim's swap file exists beside the file while it is open, and not afterwards",
   async () => {
     const script =
       `echo old >s; vim -N -u NONE -i NONE -es --cmd 'set swapfile directory=.' ` +
@@ -108,7 +108,7 @@ testPrograms("a vim that is killed leaves a swap file from which vim recovers", 
   expect(await entries("recover")).toEqual(["r 640 f 4", "recovered 640 f 8"]);
 });
 
-testPrograms("nano writes in place, and its backup beside", async () => {
+testPrograms("nano writes in place, and makes its backup in the same directory", async () => {
   const script =
     `echo old >n; tmux -f /dev/null new-session -d -s n 'nano -I -B n'; ${wait(screen("old"))}; ` +
     `tmux send-keys -t n 'new '; ${wait(screen("new old"))}; tmux send-keys -t n C-s; ` +
@@ -118,7 +118,7 @@ testPrograms("nano writes in place, and its backup beside", async () => {
   expect(await entries("nano")).toEqual(["n 640 f 8", "n~ 640 f 4"]);
 });
 
-testPrograms("ed, sed -i and perl -i change a file, and no temporary file stays", async () => {
+testPrograms("ed, sed -i and perl -i change a file, and leave no temporary file", async () => {
   const script =
     "echo 1 >f; printf '%s\\n' '1s/1/2/' w q | ed -s f; sed -i.bak s/2/3/ f; " +
     "perl -i.orig -pe s/3/4/ f; sed -i s/4/5/ f; perl -i -pe s/5/6/ f; cat f f.bak f.orig";
@@ -127,7 +127,7 @@ testPrograms("ed, sed -i and perl -i change a file, and no temporary file stays"
 });
 
 testPrograms(
-  "rsync brings a tree here and back, deletes what is gone, changes what differs",
+  "rsync copies a tree to the mount and back, and updates and deletes files",
   async () => {
     const script =
       "o='-rt --chmod=D755,F640'; mkdir -p /tmp/from/d/e; echo one >/tmp/from/one; " +
@@ -145,7 +145,7 @@ testPrograms(
   },
 );
 
-testPrograms("rsync -a copies no file, for it may not set modes, and leaves nothing", async () => {
+testPrograms("rsync -a copies no file, as it may not set modes, and leaves none", async () => {
   const script =
     "mkdir -p /tmp/owned; echo x >/tmp/owned/x; chmod 755 /tmp/owned/x; echo y >/tmp/owned/y; " +
     "chmod 640 /tmp/owned/y; rsync -a --no-group /tmp/owned/ . 2>&1";
@@ -153,13 +153,15 @@ testPrograms("rsync -a copies no file, for it may not set modes, and leaves noth
   expect(said).toMatch(/mkstemp ".*" failed: Operation not permitted \(1\)/);
   expect(said.split("\n").at(-1)).toBe("23");
   expect(await entries("rsync-a")).toEqual([]);
-  // What docs/mount.md advises.
+  // The options that docs/mount.md recommends.
   await inDirectory("rsync-a", "rsync -rt --chmod=D755,F640 /tmp/owned/ .");
   expect(await entries("rsync-a")).toEqual(["x 640 f 2", "y 640 f 2"]);
 });
 
-testPrograms("a git repository on the mount: add, commit, checkout, merge, gc", async () => {
-  const script = `
+testPrograms(
+  "git add, commit, checkout, merge and gc work in a repository on the mount",
+  async () => {
+    const script = `
 export GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b
 export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
 git init -q -b main .
@@ -171,11 +173,12 @@ git fsck --strict 2>&1 && git log --oneline | wc -l
 git mv f moved && git rm -q g && git commit -qm moved
 git gc -q 2>&1; git fsck --strict 2>&1
 ls; find .git -name "*.lock" -o -name "tmp_*"`;
-  expect(await inDirectory("git", script)).toBe("4\nmoved");
-  expect(await entries("git")).toContain("moved 640 f 2");
-});
+    expect(await inDirectory("git", script)).toBe("4\nmoved");
+    expect(await entries("git")).toContain("moved 640 f 2");
+  },
+);
 
-testPrograms("tar writes an archive here and unpacks one", async () => {
+testPrograms("tar writes an archive on the mount and extracts it there", async () => {
   const script =
     "mkdir -p /tmp/t/d; echo t >/tmp/t/d/t; chmod 640 /tmp/t/d/t; chown 0:33 /tmp/t/d/t; " +
     "tar cf a.tar -C /tmp t && tar xf a.tar --no-same-permissions 2>&1; " +

@@ -1,4 +1,4 @@
-/** config rename-node through the mount: killed at any moment, no guest is missing or twice. */
+/** config rename-node through the mount: whenever it is killed, every guest exists exactly once. */
 import { expect } from "bun:test";
 import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
 import { testUnless } from "../support/unless.ts";
@@ -13,7 +13,7 @@ echo key >nodes/old/priv/key; echo fw >nodes/old/host.fw
 printf 'dir: local\\n\\tnodes old\\n' >storage.cfg`;
 
 testOnNode(
-  "config rename-node --mount, killed again and again, ends with every guest once",
+  "config rename-node --mount, killed repeatedly, ends with every guest exactly once",
   async () => {
     await using node = await PrivateNode.start();
     await node.serve(

@@ -1,9 +1,9 @@
-"""replay.py VECTORS --server COMMAND [--cluster COMMAND] [--only WORD] [--slow]: scenarios of mount.json on a server.
+"""replay.py VECTORS --server COMMAND [--cluster COMMAND] [--only WORD] [--slow]: replays mount.json on a server.
 
-Runs inside the namespaces of test/support/private-node.ts. The server is started fresh for each
-scenario on an empty database; it mounts /etc/pve, stays in the foreground and ends on SIGTERM. With
-PMXCFS_C it is the C server, of which nothing is asked that only ours does. Each difference is a
-line; the exit code is 1 when there was one.
+Runs inside the namespaces of test/support/private-node.ts. For each scenario the server is started
+with an empty database; it mounts /etc/pve, stays in the foreground and ends on SIGTERM. PMXCFS_C says
+that it is the C server: scenarios and results that are only ours are then left out. Each difference
+is printed as a line; the exit code is 1 if there was one.
 """
 import argparse, hashlib, json, os, shutil, signal, sqlite3, stat, subprocess, sys, time
 
@@ -29,7 +29,7 @@ class Server:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 sys.exit("the server ended with %d" % self.process.returncode)
-            # Whoever looks before it serves waits in the kernel, which is bounded by its start.
+            # A call before the server serves waits in the kernel until it does.
             if mounted() and os.path.islink(ROOT + "/local"):
                 return
             time.sleep(0.005)
@@ -51,7 +51,7 @@ def dot(name):
 
 
 def settle():
-    """With --commit batched, changes wait in a journal until somebody opens the database."""
+    """With --commit batched, changes are in a journal until a process opens the database."""
     open(DATABASE).close()
     for _ in range(200):
         try:
@@ -74,7 +74,7 @@ def digest(data):
 
 
 class Base:
-    """What counters and versions were at the start: results are relative to it."""
+    """Counters and versions at the start, to which results are relative."""
 
     def __init__(self):
         self.root_version, self.started = rows()[0][2], int(time.time())
@@ -93,7 +93,7 @@ class Base:
                 "oldest_first": sorted(ids, key=lambda n: ids[n]["version"]), "versions": {n: ids[n]["version"] for n in sorted(ids)}}
 
     def special(self, name, text):
-        """A special file's text as it is compared."""
+        """A special file's text in the form for comparison."""
         if name in (".debug", ".rrd"):
             return {"text": text}
         value = json.loads(text)
@@ -127,7 +127,7 @@ def tree_of(shown):
 
 
 def tree_seen():
-    """The same of what the mount shows."""
+    """The same for the tree that the mount shows."""
     tree, ahead = {}, [b""]
     while ahead:
         directory = ahead.pop()
@@ -153,7 +153,7 @@ def compare_end(scenario, base):
             found.append("tree in the database: %s, not %s" % (tree_of(shown), tree_of(want["rows"])))
     else:
         found += ["row missing: %s" % row for row in want["rows"] if row not in shown]
-        found += ["row too much: %s" % row for row in shown if row not in want["rows"]]
+        found += ["unexpected row: %s" % row for row in shown if row not in want["rows"]]
         others = {} if IS_C else scenario.get("ours_end", {})
         for key, got in (("version", base.counters(dot(".version"))), ("vmlist", base.guests(dot(".vmlist")))):
             if got != want[key] and got not in others.get(key, []):
@@ -199,7 +199,8 @@ class Replay:
                 asked = {key: value for key, value in step.items() if key not in ("r", "ours")}
                 found.append("step %d %s: %s, not %s" % (number, json.dumps(asked), json.dumps(got), json.dumps(step["r"])))
         self.close()
-        # The kernel sends the last RELEASE after close(2) has returned; what a removed file held is gone then.
+        # The kernel sends the last RELEASE after close(2) has returned; only then is a removed
+        # file's content dropped.
         return found + (compare_end(scenario, base) if "end" in scenario else [])
 
 

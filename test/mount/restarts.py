@@ -1,5 +1,5 @@
-"""restarts.py CGROUP TIMES: restarts the server TIMES, in order, while processes write, read, stand in the mount and
-have a bind mount of it, and says what they saw.
+"""restarts.py CGROUP TIMES: restarts the server TIMES times through its manager while processes write and read, have
+their working directory in the mount, and use a bind mount of it. Prints their errors and waits.
 """
 import os, sqlite3, subprocess, sys, threading, time
 
@@ -15,7 +15,7 @@ def write_file(path, text):
 
 
 def worker(path, stop, rounds, waits, errors):
-    """Writes and reads back, all the time; notes how long each call took."""
+    """Writes and reads back in a loop; records how long each call takes."""
     directory, number = os.path.dirname(path), 0
     while not stop.is_set():
         number += 1
@@ -57,14 +57,14 @@ for each in workers:
     each.join()
 held.seek(0)
 if held.read() != "held" or os.listdir("/proc/%d/cwd" % shell.pid) != os.listdir("/etc/pve/d"):
-    errors.append("what was open or entered is another one")
+    errors.append("an open file or a working directory is not the same any more")
 shell.kill(), held.close()
 subprocess.run(["umount", "/run/bound"], check=True)
 manager.stop("stop")
 if any(line.split()[1] == "/etc/pve" for line in open("/proc/mounts")):
-    errors.append("a plain stop left the mount")
+    errors.append("a stop that is not a restart left the mount")
 rows = sqlite3.connect("/var/lib/pve-cluster/config.db").execute("select max(version), count(*) from tree").fetchone()
-# mkdir 1, held 2 (create, write), then 3 for each round that ended.
+# The new database 1, mkdir 1, held 2 (create, write), and 3 for each completed round.
 expected = 1 + 1 + 2 + 3 * len(rounds)
 if rows[0] != expected:
     errors.append("version %d, not %d" % (rows[0], expected))

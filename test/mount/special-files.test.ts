@@ -1,6 +1,7 @@
 /**
- * A node with a FIFO, a directory or a link in place of its files, or with relative paths: the
- * compiled server names the problem and ends, or serves; it never waits or uses another file.
+ * A node with a FIFO, a device or a link in place of its files, or with relative paths: the
+ * compiled server names the problem and ends, or serves; it never blocks, and never uses another
+ * file.
  */
 import { expect, setDefaultTimeout } from "bun:test";
 import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
@@ -9,7 +10,9 @@ import { testUnless } from "../support/unless.ts";
 setDefaultTimeout(120_000);
 const test = testUnless(noPrivateNode());
 
-/** Makes, in /var/lib/pve-cluster with a good config.db; what the server has to say and end. */
+/**
+ * Run in /var/lib/pve-cluster with a good config.db; the message with which the server must end.
+ */
 const REFUSED: readonly (readonly [what: string, said: string])[] = [
   ["mkfifo .pmxcfs.lockfile", ".pmxcfs.lockfile is a FIFO"],
   ["rm config.db; mkfifo config.db", "config.db is a FIFO"],
@@ -20,7 +23,7 @@ const REFUSED: readonly (readonly [what: string, said: string])[] = [
   ["truncate -s 1T config.db.changes", "config.db.changes has more than"],
 ];
 
-/** What the server reads beside the database: the same, from its own options. */
+/** The same for files from options. */
 const READ: readonly (readonly [words: string, said: string])[] = [
   ["serve --socket x --status off --node pve1 --corosync-conf /tmp/fifo", "/tmp/fifo is a FIFO"],
   ["serve --socket x --status off --corosync-conf /dev/zero", "/dev/zero is a device"],
@@ -28,7 +31,7 @@ const READ: readonly (readonly [words: string, said: string])[] = [
   ["config compact --db /tmp/fifo", "is a FIFO"],
 ];
 
-test("a FIFO, a device or a file without end is named, and nothing waits for it", async () => {
+test("a FIFO, a device or a huge file is named, and the server does not block", async () => {
   await using node = await PrivateNode.start();
   await node.sh(`mkdir -p /tmp/good /var/lib/pve-cluster && echo hi > /tmp/good/storage.cfg &&
     mkfifo /tmp/fifo && pmxcfs-ipc config import --db /tmp/good.db /tmp/good`);
@@ -51,7 +54,7 @@ test("a FIFO, a device or a file without end is named, and nothing waits for it"
   }
 });
 
-test("relative paths count from where a mounting server was started", async () => {
+test("relative paths are relative to the directory in which a mounting server starts", async () => {
   await using node = await PrivateNode.start();
   await node.sh(`mkdir -p /tmp/here/src && cd /tmp/here && echo hi > src/storage.cfg &&
     pmxcfs-ipc config import --db config.db src`);
@@ -69,7 +72,7 @@ test("relative paths count from where a mounting server was started", async () =
   expect(await node.stop(server, "pmxcfs-ipc")).toBe(0);
 });
 
-test("a history of somebody else leads no file out of the mount", async () => {
+test("a manipulated history cannot make restore write outside the mount", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh(`echo theirs > /etc/pve/storage.cfg
@@ -92,7 +95,7 @@ print(db.execute("SELECT max(version) FROM change WHERE path LIKE '..%'").fetcho
   expect(await node.stop(again)).toBe(0);
 });
 
-test("a page of the history is not written through a link, nor for others to read", async () => {
+test("a history page is not written through a link; only its owner can read it", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
   await node.sh(`echo hi > /etc/pve/storage.cfg; mkdir -m 777 /tmp/theirs; echo keep > /tmp/mine
@@ -100,7 +103,7 @@ test("a page of the history is not written through a link, nor for others to rea
   const { exitCode, stderr } = await node.run(
     "pmxcfs-ipc history --html /tmp/theirs/a.html".split(" "),
   );
-  expect([exitCode, stderr]).toEqual([1, expect.stringContaining("is no regular file")]);
+  expect([exitCode, stderr]).toEqual([1, expect.stringContaining("is not a regular file")]);
   expect(await node.sh("cat /tmp/mine")).toBe("keep");
   await node.sh("pmxcfs-ipc history --html /tmp/theirs/b.html");
   expect(await node.sh("stat -c %a /tmp/theirs/b.html")).toBe("600");

@@ -1,7 +1,7 @@
 """Performs the steps of a mount scenario as system calls, one process for each identity.
 
-A step is a dict: "op", its arguments, "as" (an identity). The result is a dict: {"errno": NAME}, or what
-the call gave. docs/internals/mount.md describes the format of test/golden/mount.json.
+A step is a dict: "op", its arguments, "as" (an identity). The result is a dict: {"errno": NAME}, or the
+call's result. docs/internals/mount.md describes the format of test/golden/mount.json.
 """
 import ctypes, errno, fcntl, hashlib, json, mmap, os, stat, struct
 
@@ -10,9 +10,9 @@ AT_FDCWD, AT_SYMLINK_NOFOLLOW, AT_STATX_FORCE_SYNC = -100, 0x100, 0x2000
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 SYS_RENAMEAT2, SYS_STATX = {"x86_64": (316, 332), "aarch64": (276, 291)}[os.uname().machine]
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link", stat.S_IFIFO: "fifo", stat.S_IFSOCK: "sock"}
-# identity: uid, gid, further groups
+# By identity: uid, gid, supplementary groups.
 IDENTITIES = {"root": (0, 0, []), "www-data": (33, 33, []), "other": (1000, 1000, []), "root-www": (0, 33, []), "other-www": (1000, 1000, [33])}
-# The lengths of these texts depend on counters and on the server's process.
+# The lengths of these texts depend on counters and on the server's pid.
 VARYING = (".version", ".vmlist", ".clusterlog")
 
 
@@ -32,7 +32,7 @@ def bytes_of(data):
 
 
 def page_aligned(data):
-    """In a buffer on a page boundary: the kernel cuts a large direct write where pages end."""
+    """The data in a page-aligned buffer: the kernel splits a large direct write at page boundaries."""
     if not data:
         return data
     buffer = mmap.mmap(-1, len(data))
@@ -41,7 +41,7 @@ def page_aligned(data):
 
 
 def show(data):
-    """Bytes as a result has them: text, hex, or length and digest."""
+    """Bytes in the form of a result: text, hex, or length and digest."""
     if len(data) > 300:
         return {"len": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     try:
@@ -63,7 +63,7 @@ def read_whole(path):
 
 
 def ask_for_attributes(path):
-    """statx that the kernel must not answer from its cache."""
+    """A statx(2) that the kernel does not answer from its cache."""
     buffer = ctypes.create_string_buffer(256)
     raise_errno(LIBC.syscall(SYS_STATX, AT_FDCWD, path, AT_STATX_FORCE_SYNC | AT_SYMLINK_NOFOLLOW, 0x7FF, buffer))
 
@@ -86,7 +86,7 @@ class Steps:
         try:
             return getattr(self, step["op"])(step) or {}
         except OSError as e:
-            # Two numbers have two names each.
+            # These two errnos have two names each.
             return {"errno": {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EAGAIN: "EAGAIN"}.get(e.errno, errno.errorcode.get(e.errno))}
 
     def path(self, step, key="path"):
@@ -200,7 +200,8 @@ class Identity:
         if self.pid == 0:
             uid, gid, groups = IDENTITIES[name]
             os.umask(0o022), os.setgroups(groups), os.setgid(gid), os.setuid(uid)
-            # Also the ends of other identities' pipes: a copy would keep those from seeing the end.
+            # Includes the pipes of other identities, which would not see the end of their input
+            # otherwise.
             for fd in range(3, 256):
                 if fd not in (ours[0], theirs[1]):
                     os.closerange(fd, fd + 1)

@@ -1,8 +1,8 @@
-"""stress.py OPERATIONS SEED [STOP]: random operations from four processes on /etc/pve, each with a model of its own
-directory; they end early when there is a file STOP.
+"""stress.py OPERATIONS SEED [STOP]: random operations on /etc/pve from four processes, each with a model of its own
+directory; they end early when a file STOP exists.
 
-Every result (errno, content, listing) must be the model's; at the end mount, database and models hold the
-same tree, the database is sound, and its version counts every change.
+Every result (errno, content, listing) must equal the model's. At the end mount, database and models must have
+the same tree, the database must be sound, and its version must count every change.
 """
 import errno, os, random, sqlite3, stat, sys
 
@@ -16,7 +16,7 @@ SIZES = [0, 1, 10, 300, 4095, 4096, 4097, 131072, 131073, 300000]
 
 
 class Model:
-    """A directory as it should be: path -> bytes, or None for a directory."""
+    """The expected content of a directory: path -> bytes, or None for a directory."""
 
     def __init__(self, top):
         self.top, self.tree, self.changes, self.operations = top, {top: None}, 0, 0
@@ -49,7 +49,7 @@ class Model:
         if path in self.tree and self.tree[path] is None:
             raise OSError(errno.EISDIR, "")
         self.tree[path] = data
-        # Create or truncate, then pieces of 128 KiB.
+        # A create or a truncation, then one change per 128 KiB.
         self.changes += 1 + (len(data) + 131071) // 131072
 
     def write_at(self, path, offset, data):

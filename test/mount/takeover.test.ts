@@ -1,6 +1,7 @@
 /**
  * A service manager with a descriptor store (manager.py) keeps the mount while its server is
- * restarted or killed: processes in it see neither, no change is lost and none happens twice.
+ * restarted or killed: processes in the mount notice neither, and every change is made exactly
+ * once.
  */
 import { expect } from "bun:test";
 import { mkdirSync, rmdirSync } from "node:fs";
@@ -11,12 +12,12 @@ import { REPOSITORY } from "../support/native.ts";
 import { noPrivateNode, PrivateNode, type Ran } from "../support/private-node.ts";
 import { testUnless } from "../support/unless.ts";
 
-/** Everything in full length, which takes minutes. */
+/** Runs everything at full length, which takes minutes. */
 const SLOW = process.env["PMXCFS_SLOW_TESTS"] !== undefined;
 
 /**
- * Runs a script of this directory in a node, with a control group for the server: it asks its
- * manager whether the stop is a restart of its control group's unit.
+ * Runs a script of this directory in a node, with a control group for the server: the server finds
+ * its unit by its control group, and asks the manager whether that unit is being restarted.
  */
 async function runManaged(script: string, ...words: string[]): Promise<Ran> {
   const group = `/sys/fs/cgroup/pids/pmxcfs-ipc-test-${process.pid}`;
@@ -53,7 +54,7 @@ const testOnNode = testUnless(noPrivateNode());
 const testCrash = testUnless(noPrivateNode() ?? lacksResend());
 
 testOnNode(
-  "restarts by a service manager: nobody in the mount sees one",
+  "processes in the mount do not notice a restart by a service manager",
   async () => {
     expect(said(await runManaged("restarts.py", SLOW ? "50" : "12"))).toMatch(
       /^0 \d+ restarts, \d+ operations, no error, longest \d+\.\d+ s, versions without a gap\n$/,
@@ -63,7 +64,7 @@ testOnNode(
 );
 
 testCrash(
-  "a server that is killed at random moments: nobody in the mount sees it, nothing is lost",
+  "processes in the mount do not notice a server killed at random moments, and lose no change",
   async () => {
     const seed = String(Math.floor(Math.random() * 1e6));
     const ran = await runManaged("crashes.py", seed, "storm", SLOW ? "500" : "20");
@@ -75,7 +76,7 @@ testCrash(
 );
 
 testUnless(noPrivateNode() ?? lacksResend() ?? (Bun.which("strace") ? undefined : "needs strace"))(
-  "a server that is killed before an answer: the next one gives it, no change happens twice",
+  "when a server is killed before an answer, the next one gives it and makes no change twice",
   async () => {
     expect(said(await runManaged("crashes.py", "1", "answers"))).toMatch(
       /^0 \d+ answers of \d+ kinds lost, no error\n$/,

@@ -1,4 +1,4 @@
-/** A mount seen from outside: trace --fuse, metrics, the status of top, faults on purpose. */
+/** Observing a mount: trace --fuse, metrics, the status for `top`; and fault injection. */
 import { expect } from "bun:test";
 import { eventually } from "../support/eventually.ts";
 import { noPrivateNode, PrivateNode } from "../support/private-node.ts";
@@ -6,7 +6,7 @@ import { testUnless } from "../support/unless.ts";
 
 const testOnNode = testUnless(noPrivateNode());
 
-testOnNode("trace --fuse shows who does what, and stops costing when nobody looks", async () => {
+testOnNode("trace --fuse shows each operation with its process and result", async () => {
   await using node = await PrivateNode.start();
   await node.serve("pmxcfs", "-l", "-f");
   const trace = node.spawn(["pmxcfs-ipc", "trace", "--fuse"]);
@@ -22,7 +22,7 @@ testOnNode("trace --fuse shows who does what, and stops costing when nobody look
   expect(lines).toMatch(/lookup +\/missing = ENOENT/);
 });
 
-testOnNode("metrics and status count operations of the mount", async () => {
+testOnNode("metrics and status count the operations of the mount", async () => {
   await using node = await PrivateNode.start();
   await node.serve("pmxcfs", "-l", "-f", "--metrics", "unix:/run/metrics");
   await node.sh(
@@ -46,7 +46,7 @@ testOnNode("metrics and status count operations of the mount", async () => {
   expect(status.mount.operations).toBeGreaterThan(6);
 });
 
-testOnNode("--inject fails one path's writes, delays others, and nobody else notices", async () => {
+testOnNode("--inject fails writes to one path and delays mkdir, but not other calls", async () => {
   await using node = await PrivateNode.start();
   const rules = ["--inject", "write:path=storage.cfg,errno=EIO", "--inject", "mkdir:delay=300ms"];
   await node.serve("pmxcfs", "-l", "-f", ...rules);

@@ -1,4 +1,4 @@
-/** Files in directories of others: whole, with their mode, and never where a link leads. */
+/** Files in other users' directories: written completely, with their mode, never through a link. */
 import { expect, test } from "bun:test";
 import {
   existsSync,
@@ -15,7 +15,7 @@ import { Directory } from "../../src/platform/files.ts";
 import { Errno } from "../../src/base/errno.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
 
-test("the file is there with its mode, an older one is replaced, no draft is left", () => {
+test("a file is written with its mode, replaces an older one, and leaves no draft", () => {
   using directory = new TempDirectory();
   const file = directory.at("metrics.prom");
   expect(writeFileAtomically(file, "one\n", 0o644)).toBeUndefined();
@@ -25,7 +25,7 @@ test("the file is there with its mode, an older one is replaced, no draft is lef
   expect(readdirSync(directory.path)).toEqual(["metrics.prom"]);
 });
 
-test("a link, a device, a directory in its place: nothing is written through it", () => {
+test("a link, a device or a directory in its place is not written through or replaced", () => {
   using directory = new TempDirectory();
   const secret = directory.put("secret", "secret\n");
   symlinkSync("secret", directory.at("link"));
@@ -52,7 +52,7 @@ test("a component that became a symlink after the path was resolved is not follo
   );
 });
 
-test("missing directories are made one by one, and only when asked", () => {
+test("missing directories are made only on request", () => {
   using directory = new TempDirectory();
   expect(openParent(directory.at("x/y/file"))).toContain("ENOENT");
   const parent = openParent(directory.at("x/y/file"), { makeMissing: true });

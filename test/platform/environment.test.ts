@@ -1,4 +1,4 @@
-/** Foreign code in the environment: what root's binary refuses, and nobody else. */
+/** Environment variables that run foreign code: refused by the compiled binary run as root only. */
 import { expect, test } from "bun:test";
 import { foreignCode } from "../../src/platform/environment.ts";
 
@@ -14,7 +14,7 @@ test.each(["BUN_OPTIONS", "BUN_BE_BUN", "BUN_INSPECT", "LD_PRELOAD", "NODE_OPTIO
   },
 );
 
-test("an empty variable, and none, are not refused", () => {
+test("an empty or missing variable is not refused", () => {
   expect(foreignCode({ LD_PRELOAD: "" }, ROOT, true)).toBeUndefined();
   expect(foreignCode({ PATH: "/bin" }, ROOT, true)).toBeUndefined();
 });

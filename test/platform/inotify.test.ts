@@ -1,4 +1,4 @@
-/** inotify, asked instead of awaited. */
+/** inotify, read on demand. */
 import { expect, test } from "bun:test";
 import { mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
@@ -11,14 +11,14 @@ function opened(): Inotify {
   return inotify;
 }
 
-/** Masks by name, of all events so far. */
+/** The masks of all events so far, by name. */
 function drained(inotify: Inotify): Map<string, number> {
   const masks = new Map<string, number>();
   inotify.drain((_, mask, name) => masks.set(name, (masks.get(name) ?? 0) | mask));
   return masks;
 }
 
-test("an event is returned by the very next drain, and by one only", () => {
+test("an event is returned by the next drain, and only by that one", () => {
   using directory = new TempDirectory();
   using inotify = opened();
   expect(inotify.watch(directory.path)).toBeGreaterThanOrEqual(0);
@@ -37,7 +37,7 @@ test("an event is returned by the very next drain, and by one only", () => {
   expect(inotify.drain(() => {})).toBe(false);
 });
 
-test("names are bytes, of any length there is", () => {
+test("names may have any bytes and any length", () => {
   using directory = new TempDirectory();
   using inotify = opened();
   inotify.watch(directory.path);
@@ -48,7 +48,7 @@ test("names are bytes, of any length there is", () => {
   expect([...drained(inotify).keys()]).toEqual([long, "\xe9\xff"]);
 });
 
-test("more events than fit into one read", () => {
+test("more events than fit in one read are all returned", () => {
   using directory = new TempDirectory();
   using inotify = opened();
   inotify.watch(directory.path);
@@ -57,7 +57,7 @@ test("more events than fit into one read", () => {
   expect([...drained(inotify).keys()]).toEqual(names);
 });
 
-test("the same directory has one number; the end of a watch is reported; errors are errnos", () => {
+test("a directory has one watch number; the end of a watch is reported; errors are errnos", () => {
   using directory = new TempDirectory();
   using inotify = opened();
   mkdirSync(directory.at("d"));

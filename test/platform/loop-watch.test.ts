@@ -1,4 +1,6 @@
-/** A place in Bun's event loop for any descriptor: what loop-watch.ts leans on inside Bun. */
+/**
+ * Watching any descriptor in Bun's event loop: the internals of Bun on which loop-watch.ts relies.
+ */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { LoopWatch } from "../../src/platform/loop-watch.ts";
 import { EpollSet, Ready } from "../../src/platform/epoll.ts";
@@ -31,7 +33,7 @@ function pair(): { readonly near: number; readonly far: number; close(): void } 
   return { near, far, close };
 }
 
-/** As many turns of the event loop as a watch needs to begin, and more. */
+/** More turns of the event loop than a watch needs to begin. */
 async function aFewTurns(): Promise<void> {
   for (let turn = 0; turn < 100; turn++) {
     await new Promise((resolve) => {
@@ -40,7 +42,7 @@ async function aFewTurns(): Promise<void> {
   }
 }
 
-/** An epoll set with `fd` in it. */
+/** An epoll set with `fd` as its member. */
 function watching(fd: number): EpollSet {
   const set = EpollSet.make();
   if (typeof set === "number") throw new Error(`errno ${-set}`);
@@ -48,7 +50,7 @@ function watching(fd: number): EpollSet {
   return set;
 }
 
-test("a callback runs while a descriptor is readable, and not after it is disposed", async () => {
+test("the callback runs while the descriptor is readable, and not after disposal", async () => {
   const before = readdirSync("/proc/self/fd").length;
   const { near, far, close } = pair();
   let calls = 0;
@@ -73,7 +75,7 @@ test("a callback runs while a descriptor is readable, and not after it is dispos
   expect(readdirSync("/proc/self/fd").length).toBe(before);
 });
 
-test("a descriptor that is disposed before the turn is over is never watched", async () => {
+test("a watch that is disposed in the same turn never calls back", async () => {
   const { near, far, close } = pair();
   let calls = 0;
   using set = watching(near);
@@ -97,7 +99,7 @@ test("an epoll set reports what is ready, drains notify bytes and sees the end",
   expect([watched.token(0), watched.what(0)]).toEqual([8, Ready.READ | Ready.WRITE]);
   watched.change(near, 8, Ready.READ, true);
   expect(watched.turn()).toBe(1);
-  // 256 bytes went with the first turn, 44 with the second.
+  // The first turn dropped 256 bytes, the second 44.
   expect(watched.turn()).toBe(0);
   closeDescriptor(far);
   expect(watched.turn()).toBe(1);

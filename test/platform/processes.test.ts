@@ -1,8 +1,8 @@
-/** Other processes by their pid: one that lives, one that has ended, one of another user. */
+/** Other processes by pid: one that runs, one that has ended, one of another user. */
 import { expect, test } from "bun:test";
 import { commandOf, isAlive } from "../../src/platform/processes.ts";
 
-test("a process lives until it has ended, and then has no name", async () => {
+test("a process is alive until it has ended, and then has no name", async () => {
   const child = Bun.spawn(["cat"], { stdin: "pipe" });
   expect(isAlive(child.pid)).toBe(true);
   expect(commandOf(child.pid)).not.toBe("?");
@@ -12,6 +12,6 @@ test("a process lives until it has ended, and then has no name", async () => {
   expect(commandOf(child.pid)).toBe("?");
 });
 
-test("a process that may not be signalled lives", () => {
+test("a process that we may not signal counts as alive", () => {
   expect(isAlive(1)).toBe(true);
 });

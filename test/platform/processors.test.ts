@@ -1,4 +1,4 @@
-/** Leaving the processor that a client waits for, and no other one. */
+/** A thread leaves its processor only if the given process is waiting for it. */
 import { afterAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -22,7 +22,7 @@ function allowed(): string {
   return /Cpus_allowed_list:\s+(\S+)/.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "";
 }
 
-/** A process that runs, or sleeps, on `processor` and nowhere else. */
+/** A process that runs or sleeps, pinned to `processor`. */
 function pinned(processor: number, ...command: string[]): number {
   const child = Bun.spawn(["taskset", "-c", String(processor), ...command], { stdin: "pipe" });
   children.push(child);
@@ -32,11 +32,11 @@ function pinned(processor: number, ...command: string[]): number {
 const noTaskset = Bun.which("taskset") === null ? "needs taskset, from util-linux" : undefined;
 const oneOnly = availableParallelism() < 2 ? "needs two processors" : noTaskset;
 
-testUnless(oneOnly)("a thread leaves the processor that a process wants to run on", async () => {
+testUnless(oneOnly)("a thread leaves the processor that a process is waiting for", async () => {
   const before = allowed();
   const processor = statOf(process.pid).processor;
   const spinning = pinned(processor, "sh", "-c", "while :; do :; done");
-  // Beside it, and free to go: where the scheduler was quicker than we are, once more.
+  // On the same processor, and allowed to move; tried again if the scheduler moved it first.
   await eventually("this thread steps aside", () => {
     for (const where of [String(processor), before]) {
       Bun.spawnSync(["taskset", "-pc", where, String(process.pid)]);
@@ -48,7 +48,7 @@ testUnless(oneOnly)("a thread leaves the processor that a process wants to run o
   expect(allowed()).toBe(before);
 });
 
-testUnless(oneOnly)("nobody steps aside for one that sleeps, or is gone", async () => {
+testUnless(oneOnly)("a thread does not move for a process that sleeps or is gone", async () => {
   const sleeping = pinned(statOf(process.pid).processor, "cat");
   await eventually("cat sleeps", () => statOf(sleeping).state === "S");
   for (let i = 0; i < 100; i++) expect(stepAside(sleeping)).toBe(false);

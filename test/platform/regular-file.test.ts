@@ -32,7 +32,7 @@ test("a FIFO, a device and a directory are named, not opened", () => {
   expect(() => readRegularFile(directory)).toThrow("is a directory, not a regular file");
 });
 
-test("a file is read whole, also one of /proc, and none that is larger than asked for", () => {
+test("a file is read completely, also in /proc, unless it exceeds the limit", () => {
   const path = join(directory, "file");
   writeFileSync(path, "x".repeat(200_000));
   expect(readRegularFile(path, 200_000).length).toBe(200_000);
@@ -42,7 +42,7 @@ test("a file is read whole, also one of /proc, and none that is larger than aske
   expect(() => readRegularFile(path)).toThrow("has more than");
 });
 
-test("a database is not opened when SQLite would wait for what stands beside it", () => {
+test("a database is not opened if SQLite would block on a file beside it", () => {
   const path = join(directory, "x.db");
   demandRegularDatabase(path);
   writeFileSync(path, "");

@@ -1,8 +1,8 @@
-/** The kernel's table of unix sockets, in the forms it has. */
+/** The kernel's table of unix sockets, with all forms of rows. */
 import { expect, test } from "bun:test";
 import { fullAddress, isAbstractName, parseUnixSockets } from "../../src/platform/unix-sockets.ts";
 
-test("sockets: listening, connected, without a name, and names with spaces", () => {
+test("listening, connected and unnamed sockets, and names with spaces, are parsed", () => {
   const full = fullAddress("pve2");
   const rows = parseUnixSockets(`Num       RefCount Protocol Flags    Type St Inode Path
 00000000b0c5cf0f: 00000003 00000000 00000000 0001 03 15263 ${full}
@@ -16,7 +16,7 @@ test("sockets: listening, connected, without a name, and names with spaces", () 
   ]);
 });
 
-test("libqb's address is 108 characters, and no other service's name is taken for it", () => {
+test("libqb's address has 108 characters, and no other service's name matches it", () => {
   expect(fullAddress("pve2").length).toBe(108);
   expect(isAbstractName(fullAddress("pve2"), "pve2")).toBe(true);
   expect(isAbstractName("@pve2", "pve2")).toBe(true);

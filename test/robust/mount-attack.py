@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Misbehaviour on a mounted /etc/pve, by name: mount-attack.py BEHAVIOUR. Runs as root inside a node
-of its own, ends by itself within seconds, and says in one line what it did. `steady SECONDS` is the
-well-behaved client beside it: it prints its worst wait in ms, how many answers were wrong, and of
-how many. `steady SECONDS reads` changes nothing."""
+"""Misbehaviour on a mounted /etc/pve, by name: mount-attack.py BEHAVIOUR. Runs as root inside its own
+node, ends within seconds, and prints one line about what it did. `steady SECONDS` is the well-behaved
+client beside it: it prints its longest wait in ms, the number of wrong answers, and the number of
+rounds. `steady SECONDS reads` makes no changes."""
 import errno, os, resource, signal, sys, time
 
 PVE = "/etc/pve"
@@ -18,7 +18,7 @@ def make(name, data=b"x"):
 
 
 def children(count, work):
-    """Runs work(i) in `count` processes at once; how many ended with 0."""
+    """Runs work(i) in `count` processes at once; returns how many exited with 0."""
     pids = []
     for i in range(count):
         pid = os.fork()
@@ -158,7 +158,7 @@ STOP = "/run/steady-stop"
 
 
 def steady(seconds, changes=True):
-    """Reads and, unless told otherwise, changes a time; until STOP is there."""
+    """Reads and, if `changes`, sets a file's time, in a loop until STOP exists."""
     if not os.path.exists(path("steady")):
         make("steady", b"s" * 1024)
     worst, wrong, asked, end = 0.0, 0, 0, time.monotonic() + seconds
