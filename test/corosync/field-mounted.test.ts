@@ -1,6 +1,7 @@
 /**
- * What clusters in the field suffer from, as seen through /etc/pve, the log and the commands: a
- * frozen server, a corosync that is restarted, a tree that overrules, nodes that move and go.
+ * Faults of clusters in the field, seen through /etc/pve, the log and the commands: a frozen
+ * server, a corosync that is restarted, a tree that replaces the others', a changed address, a
+ * removed node.
  */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect } from "bun:test";
@@ -14,10 +15,10 @@ import { ALL } from "./support/served-cluster.ts";
 
 const reason = noCluster() ?? noPrivateNode();
 const test = testUnless(reason);
-/** Of a change, in a server that nobody has told otherwise. */
+/** Default deadline of a change. */
 const DEADLINE_MS = 30_000;
 const HOST_CONF = "/etc/corosync/corosync.conf";
-/** Succeeds once /etc/pve is a tree. */
+/** Succeeds once /etc/pve is mounted. */
 const SERVED = "test -L /etc/pve/local";
 let mounted: MountedCluster;
 
@@ -33,7 +34,7 @@ function at(id: number): ClusterNode {
   return mounted.at(id);
 }
 
-/** Runs a script that has to succeed; its stdout. */
+/** Runs a script that must succeed; returns its stdout. */
 async function sh(id: number, script: string): Promise<string> {
   const { exitCode, stdout, stderr } = await at(id).sh(script);
   if (exitCode !== 0) throw new Error(`node ${id}: ${script}\n${stdout}${stderr}`);
@@ -49,18 +50,20 @@ async function writable(id: number, path: string): Promise<number> {
   return performance.now() - start;
 }
 
-/** What `--check` says about the cluster. */
+/** The output of `--check` about the cluster. */
 async function check(id: number): Promise<string> {
   return (await mounted.ours(id, "--check", "--only", "cluster")).stdout;
 }
 
-/** Changes corosync.conf in the tree, as PVE does: a new file, renamed over the old one. */
+/**
+ * Changes corosync.conf in the tree as PVE does: by a new file that is renamed over the old one.
+ */
 async function editConf(id: number, sed: string): Promise<void> {
   await sh(id, `cd /etc/pve && sed '${sed}' corosync.conf >corosync.conf.new`);
   await sh(id, "cd /etc/pve && mv corosync.conf.new corosync.conf");
 }
 
-/** Waits until all three versions of a node are `version`. */
+/** Waits until all three config versions of a node are `version`. */
 async function runs(id: number, version: number): Promise<void> {
   const wanted = `running ${version}, /etc/corosync ${version}, /etc/pve ${version}`;
   let seen = "";
@@ -80,10 +83,10 @@ function hostConf(id: number): string {
 }
 
 describe("a frozen server", () => {
-  test("hangs no reader, and no writer for longer than it wants to wait; it is named", async () => {
+  test("blocks no reader, and a writer only up to its deadline; the log names it", async () => {
     await sh(1, "mkdir /etc/pve/frozen");
     mounted.server(3).signal("SIGSTOP");
-    // A change of members while it is frozen: it owes its state.
+    // The members change while it is frozen: its state message is missing.
     await mounted.server(2).stop("SIGKILL");
     await at(2).run("umount", "-l", "/etc/pve");
     mounted.restart(2);
@@ -129,7 +132,7 @@ describe("a corosync that is restarted again and again", () => {
   const rounds = LONG ? 30 : 2;
   const everyMs = LONG ? 10_000 : 0;
   test(
-    "leaves its node writable each time, while the others write",
+    "makes its node writable again each time, while the others write",
     async () => {
       const writers = [2, 3].map((id) =>
         at(id).sh(`n=0; while [ ! -e /run/enough ]; do
@@ -154,7 +157,7 @@ describe("a corosync that is restarted again and again", () => {
 });
 
 describe("a tree that was changed in local mode", () => {
-  test("overrules the others; the copy that was kept brings the guests back on all", async () => {
+  test("replaces the others'; the backup that was kept restores all guests", async () => {
     await sh(
       1,
       `mkdir -p /etc/pve/nodes/n1/qemu-server; cd /etc/pve/nodes/n1/qemu-server
@@ -189,7 +192,7 @@ describe("a tree that was changed in local mode", () => {
 });
 
 describe("corosync.conf", () => {
-  test("that differs is named with three versions, before corosync is restarted", async () => {
+  test("that differs is reported with three versions before a corosync restart", async () => {
     await mounted.server(3).stop();
     mounted.restart(3, "-l");
     await eventually("it serves", async () => (await at(3).sh(SERVED)).exitCode === 0);
@@ -199,7 +202,7 @@ describe("corosync.conf", () => {
     expect(status.stdout).toContain("corosync.conf: running 1, /etc/corosync 1, /etc/pve 7");
     expect(await check(3)).toMatch(/\/etc\/pve\s+differs/);
     expect(hostConf(3)).toBe(before);
-    // It has the higher version: all take it over, and corosync with it.
+    // It has a higher version: all nodes and corosync take it over.
     await mounted.server(3).stop();
     mounted.restart(3);
     await mounted.allOnline();
@@ -212,7 +215,7 @@ describe("corosync.conf", () => {
 });
 
 describe("a node", () => {
-  test("that got another address is shown with it everywhere, without a restart", async () => {
+  test("with a new address is shown with it on all nodes, without a restart", async () => {
     for (const id of ALL) {
       await sh(id, "sed 's/^10.99.0.2 n2/10.99.0.22 n2/' /etc/hosts >/run/h; cp /run/h /etc/hosts");
     }
@@ -221,7 +224,7 @@ describe("a node", () => {
       "s/config_version: .*/config_version: 8/; s/addr: 10.99.0.2$/addr: 10.99.0.22/",
     );
     for (const id of ALL) await eventually("written", () => hostConf(id).includes("10.99.0.22"));
-    // A corosync that runs does not take another address: all have to be restarted.
+    // A running corosync does not take a new address: all have to be restarted.
     for (const id of ALL) await at(id).stopCorosync();
     await sh(2, "ip addr del 10.99.0.2/24 dev eth0; ip addr add 10.99.0.22/24 dev eth0; true");
     for (const id of ALL) at(id).startCorosync();
@@ -238,7 +241,7 @@ describe("a node", () => {
     expect(await check(2)).not.toContain("is on no interface");
   }, 120_000);
 
-  test("that was removed from the list is named, with the guests in its directory", async () => {
+  test("that was removed from the list is reported with the guests in its directory", async () => {
     await sh(
       1,
       `mkdir -p /etc/pve/nodes/n3/lxc; echo 'arch: amd64' >/etc/pve/nodes/n3/lxc/303.conf`,

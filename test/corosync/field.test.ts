@@ -1,4 +1,4 @@
-/** What clusters in the field suffer from: sick, silent, hostile and stale members. */
+/** Faults of clusters in the field: failing, silent, hostile and stale members. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { readdirSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
@@ -19,7 +19,7 @@ const reason = noCluster();
 const test = testUnless(reason);
 const FILL = "\xff".repeat(64);
 const DATABASE_GROUP = "pve_dcdb_v1\0";
-/** Of a change. */
+/** Deadline of a change. */
 const DEADLINE_MS = 3000;
 let served: ServedCluster;
 
@@ -40,13 +40,13 @@ function header(type: number, protocol: number): string {
   return Buffer.from(new Uint32Array([type, protocol, 0, 0]).buffer).toString("latin1");
 }
 
-/** How often the members of the database group changed, as a node logged it. */
+/** How often the members of the database group changed, from a node's log. */
 function changesOf(server: NodeServer): number {
   return server.log.match(/\[dcdb\] info: members:/g)?.length ?? 0;
 }
 
-describe("a stale node that overrules the cluster", () => {
-  test("costs guests only after a copy of the database was kept and named", async () => {
+describe("a stale node whose tree replaces the cluster's", () => {
+  test("removes guests only after the database was copied and the copy logged", async () => {
     for (const path of ["nodes", "nodes/n1", "nodes/n1/qemu-server"]) {
       expect(await at(1).do({ op: "mkdir", path })).toBe(0);
     }
@@ -72,8 +72,8 @@ describe("a stale node that overrules the cluster", () => {
   }, 90_000);
 });
 
-describe("a member that joined and says nothing", () => {
-  test("is named, stops writes with EBUSY and nothing else, and its end is enough", async () => {
+describe("a member that joins and sends nothing", () => {
+  test("is named and makes only writes fail, with EBUSY, until it leaves", async () => {
     await using mute = new Agent(served.cluster.node(3));
     await at(3).stop("SIGTERM");
     await served.inStep(1, 2);
@@ -82,7 +82,7 @@ describe("a member that joined and says nothing", () => {
     await eventually("it is named", () => /waits since .*\(node n3\)/.test(at(1).log), 20_000);
     await eventually("on node 2 too", () => /waits since .*\(node n3\)/.test(at(2).log), 20_000);
     const writes = at(1).do({ op: "burst", path: "while-mute-", count: 20 });
-    // Status and reads go on meanwhile.
+    // Status and reads work meanwhile.
     expect(await at(1).do({ op: "set", name: "while-mute", text: "x" })).toBe(0);
     expect(await at(1).do({ op: "read", path: "newer-0" })).toBe("");
     const calls = await at(1).measure({ op: "keys", perSecond: 200, forMs: 1000, keys: 10 });
@@ -92,7 +92,7 @@ describe("a member that joined and says nothing", () => {
     });
     const results = (await writes) as { result: number; ms: number }[];
     expect(results.map(({ result }) => result)).toEqual(Array(20).fill(Errno.EBUSY));
-    // The deadline in sum, and a second until it is looked at.
+    // The deadline applies to all changes together; it is checked once a second.
     expect(Math.max(...results.map(({ ms }) => ms))).toBeLessThan(DEADLINE_MS + limitMs(2000));
     await mute.do({ op: "leave", group: DATABASE_GROUP });
     await served.inStep(1, 2);
@@ -102,7 +102,7 @@ describe("a member that joined and says nothing", () => {
 });
 
 describe("a hostile member", () => {
-  test("makes the others leave and come back, and crashes nobody", async () => {
+  test("makes the others leave and join again, and crashes none", async () => {
     await at(3).stop("SIGTERM");
     await served.inStep(1, 2);
     await using hostile = new Agent(served.cluster.node(3));
@@ -127,7 +127,7 @@ describe("a hostile member", () => {
 describe("a node that cannot write its database", () => {
   const forMs = LONG ? 60_000 : 2000;
   test(
-    "leaves once, does not slow down the others, and is back when there is room",
+    "leaves once, does not slow down the others, and joins again when there is room",
     async () => {
       const path = "after-hostile";
       const healthy = await at(1).measure({ op: "stream", path, forMs });
@@ -146,7 +146,7 @@ describe("a node that cannot write its database", () => {
       const beside = await at(1).measure({ op: "stream", path, forMs });
       expect(beside.failed).toBe(0);
       expect(beside.p99).toBeLessThan(2 * healthy.p99 + limitMs(5));
-      // One for its leave; it stays away while a probe fails.
+      // One change for its leave; it does not join again while its test writes fail.
       expect(changesOf(at(1)) - before).toBeLessThanOrEqual(4);
       expect((await at(3).view()).services).toMatchObject({ quorum: true, status: true });
       await served.cluster.node(3).run("rm", "/var/lib/pve-cluster/fill");
@@ -160,7 +160,7 @@ describe("a node that cannot write its database", () => {
 });
 
 describe("quorum", () => {
-  test("comes back to a server that was stopped while it changed", async () => {
+  test("is noticed by a server that was stopped while it changed", async () => {
     served.cluster.partition([1, 2], [3]);
     await eventually("alone", async () => !(await at(3).view()).quorate, 30_000);
     at(3).signal("SIGSTOP");
@@ -177,7 +177,7 @@ describe("quorum", () => {
 });
 
 describe("a clock that goes back by an hour", () => {
-  test("hides no log entry, and is told with the locks that cannot be refreshed", async () => {
+  test("hides no log entry, and is logged with the locks that cannot be refreshed", async () => {
     for (const path of ["priv", "priv/lock", "priv/lock/ha_agent_n2_lock"]) {
       expect(await at(2).do({ op: "mkdir", path })).toBe(0);
     }
@@ -190,7 +190,7 @@ describe("a clock that goes back by an hour", () => {
     });
     const line = /crit: the clock went back by 3600 s: until it shows .* its locks (\S+) below/;
     await eventually("the line", () => line.exec(at(2).log)?.[1] === "ha_agent_n2_lock");
-    // As C: a refresh with an older time is refused.
+    // As in C, a refresh with an older time is refused.
     const mtime = Math.floor(Date.now() / 1000) - 3600;
     const path = "priv/lock/ha_agent_n2_lock";
     expect(await at(2).do({ op: "utime", path, mtime })).toBe(Errno.EACCES);
@@ -202,18 +202,18 @@ describe("a clock that goes back by an hour", () => {
 describe("a corosync that takes no messages", () => {
   const forMs = LONG ? 20_000 : 3000;
   test(
-    "holds up no status call, lets nothing pile up, and gets the last value of each key",
+    "delays no status call, causes no growing queue, and gets the last value of each key",
     async () => {
       const keys = 100;
       const calls = { op: "keys", perSecond: 200, keys } as const;
-      // Once before, so that the memory of the code that runs is not counted.
+      // Once before, so that memory for the code is not counted.
       await at(2).measure({ ...calls, forMs: 1000 });
       served.cluster.node(2).signalCorosync("SIGSTOP");
       const measured = await at(2).measure({ ...calls, forMs });
       expect(measured.failed).toBe(0);
       expect(measured.p99).toBeLessThan(limitMs(5));
       expect(measured.grown).toBeLessThan(16 * 1024 * 1024);
-      // One message a key at most, whatever was set.
+      // At most one message per key, however often it was set.
       const { status } = (await at(2).view()).groups;
       expect(status?.sending.outbox).toBeLessThanOrEqual(keys + 10);
       served.cluster.node(2).signalCorosync("SIGCONT");
@@ -233,7 +233,7 @@ describe("a corosync that takes no messages", () => {
 });
 
 describe("a leader that sends no updates", () => {
-  test("is named; the old tree is served whole, and its end is enough", async () => {
+  test("is named; the old tree is served until it leaves", async () => {
     await using leader = new Agent(served.cluster.node(3));
     await at(3).stop("SIGTERM");
     await served.inStep(1, 2);
@@ -251,7 +251,7 @@ describe("a leader that sends no updates", () => {
       const text = bytes.toString("latin1");
       await leader.do({ op: "mcast", group: DATABASE_GROUP, text });
     };
-    // An empty tree of a version that nobody has: the leader's.
+    // The leader's: an empty tree with a version that no other node has.
     const newest = new Memdb();
     newest.stampRoot({ version: 2 ** 40, writer: 3, mtime: 1 });
     await send(Type.state, new TreeIndex(newest, () => new Map()).encode());

@@ -1,4 +1,4 @@
-/** Bytes that no corosync sends: decoders refuse them, connections end, nothing throws. */
+/** Bytes that corosync never sends: decoders refuse them, connections end, nothing throws. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
@@ -60,8 +60,8 @@ const CHANGE = encode(
   Buffer.from([5, 0, 0, 0, 4, 0, 0, 0]),
 );
 
-describe("events as corosync sends them", () => {
-  test("a confchg's lists stand in another order than its counts", () => {
+describe("valid events", () => {
+  test("a confchg has its lists in another order than their counts", () => {
     expect(decodeConfchg(CONFCHG, GROUP)).toEqual({
       members: [
         { nodeid: 1, pid: 10 },
@@ -73,7 +73,7 @@ describe("events as corosync sends them", () => {
     expect(decodeConfchg(CONFCHG, "group")).toBeUndefined();
   });
 
-  test("a message is cut at its length, and node ids are unsigned", () => {
+  test("a message ends at its length, and node ids are unsigned", () => {
     expect(decodeDeliver(DELIVER, GROUP)).toEqual({
       from: { nodeid: 0xffff_ffff, pid: 7 },
       message: Buffer.from("hello"),
@@ -81,7 +81,7 @@ describe("events as corosync sends them", () => {
     expect(decodeDeliver(DELIVER, "other\0")).toBeUndefined();
   });
 
-  test("node ids of a quorum notification start right behind their count", () => {
+  test("the node ids of a quorum notification start directly after their count", () => {
     const nodes = [1, 0xffff_ffff];
     expect(decodeNotification(QUORUM)).toEqual({ quorate: true, ringSeq: 12n, nodes });
   });
@@ -100,9 +100,9 @@ const DECODERS: readonly (readonly [string, Buffer, (body: Buffer) => unknown])[
   ["cmap change", CHANGE, decodeChange],
 ];
 
-describe("events as nobody should send them", () => {
+describe("malformed events", () => {
   for (const [kind, good, decode] of DECODERS) {
-    test(`a ${kind} with any words changed or any end cut is refused or decoded`, () => {
+    test(`a ${kind} with changed words or truncated at any point is refused or decoded`, () => {
       const word = fc.tuple(
         fc.nat(Math.floor(good.byteLength / 4) - 1),
         fc.oneof(fc.constantFrom(0, 1, 384, 0x7fff_ffff, 0xffff_ffff), fc.nat()),
@@ -119,7 +119,7 @@ describe("events as nobody should send them", () => {
     });
   }
 
-  test("counts larger than what is there are refused", () => {
+  test("counts above the number of elements are refused", () => {
     const many = Buffer.from(CONFCHG);
     layouts.CpgConfchgEvent.write.memberCount(spanOf(many), 300);
     expect(decodeConfchg(many, GROUP)).toContain("302 addresses");
@@ -143,7 +143,7 @@ describe("fragments", () => {
   const from = { nodeid: 1, pid: 2 };
   const { FIRST, CONTINUED, LAST } = layouts.FragmentType;
 
-  test("a message is put together however it was cut", () => {
+  test("a message is reassembled from any division into fragments", () => {
     const whole = Buffer.from("the quick brown fox jumps over the lazy dog");
     fc.assert(
       fc.property(fc.array(fc.nat(whole.byteLength), { maxLength: 6 }), (points) => {
@@ -156,13 +156,13 @@ describe("fragments", () => {
           const bytes = whole.subarray(cuts[at], cuts[at + 1]);
           message = assembler.add(from, { messageBytes: whole.byteLength, type, bytes });
         }
-        // In one piece it is a first one without a last one, which corosync never sends.
+        // A single fragment would be a FIRST without a LAST, which corosync never sends.
         if (cuts.length > 2) expect(message).toEqual(whole);
       }),
     );
   });
 
-  test("a sender that starts anew, or leaves, costs nothing and mixes nothing up", () => {
+  test("when a sender starts another message or leaves, the unfinished one is dropped", () => {
     const assembler = new FragmentAssembler();
     const bytes = Buffer.alloc(10, 1);
     assembler.add(from, { messageBytes: 20, type: FIRST, bytes });
@@ -176,7 +176,7 @@ describe("fragments", () => {
     expect(assembler.add({ nodeid: 2, pid: 2 }, last)).toBeUndefined();
   });
 
-  test("lengths that lie, and more than the limits, are dropped with a reason", () => {
+  test("wrong lengths, and sizes above the limits, are dropped with a reason", () => {
     const assembler = new FragmentAssembler({ messageBytes: 100, totalBytes: 150 });
     const bytes = Buffer.alloc(80);
     expect(assembler.add(from, { messageBytes: 101, type: FIRST, bytes })).toContain("101");
@@ -189,7 +189,7 @@ describe("fragments", () => {
     expect(assembler.pendingBytes).toBe(80);
   });
 
-  test("any fragments from anywhere stay within the limits", () => {
+  test("arbitrary fragments from any senders stay within the limits", () => {
     const fragment = fc.record({
       messageBytes: fc.nat(300),
       type: fc.nat(4),
@@ -217,7 +217,7 @@ async function connected(server: FakeServer): Promise<[ServiceConnection, CsFail
   return [service, ends];
 }
 
-/** Answers with this id, cs_error_t and body. */
+/** A listener that answers with this id, cs_error_t and body. */
 function answering(id: number, error: number, body: Uint8Array) {
   return {
     instead: (connection: FakeConnection) => {
@@ -230,7 +230,7 @@ function answering(id: number, error: number, body: Uint8Array) {
 describe("a listener that is not corosync", () => {
   const call = { id: 4, responseId: 7, leastBytes: 8 };
 
-  test("a refusal with id 0 is its error, and the connection lives", async () => {
+  test("a refusal with id 0 is returned as its error, and the connection stays open", async () => {
     using server = new FakeServer(uniqueName(), answering(0, CsError.TRY_AGAIN, new Uint8Array()));
     const [service, ends] = await connected(server);
     expect(await service.call(call)).toBe(CsError.TRY_AGAIN);
@@ -253,7 +253,7 @@ describe("a listener that is not corosync", () => {
     });
   }
 
-  test("no answer is a timeout, a hang-up is the library's error", async () => {
+  test("no answer is TIMEOUT, a hang-up is LIBRARY", async () => {
     using server = new FakeServer(uniqueName(), { instead: () => {} });
     const [service, ends] = await connected(server);
     expect(await service.call(call)).toBe(CsError.TIMEOUT);
@@ -264,7 +264,7 @@ describe("a listener that is not corosync", () => {
   });
 
   testUnless(process.getuid?.() === 0 ? undefined : "needs root")(
-    "another user's listener is refused before anything is asked",
+    "another user's listener is refused before a request is sent",
     async () => {
       await using service = await startService((socket) => [
         ..."setpriv --reuid 65534 --regid 65534 --clear-groups".split(" "),

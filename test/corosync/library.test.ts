@@ -1,4 +1,4 @@
-/** The program in docs/library.md that joins a process group, run as it stands there. */
+/** Runs the program in docs/library.md that joins a process group. */
 import { expect } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { testUnless } from "../support/unless.ts";
 import { noCluster, TestCluster } from "./support/cluster.ts";
 
 testUnless(noCluster())(
-  "a program of 20 lines joins a group, talks and leaves, as the page says",
+  "the program joins a group, sends a message and leaves, as the page says",
   async () => {
     const page = readFileSync(join(REPOSITORY, "docs", "library.md"), "utf8");
     const program = /^```ts corosync\n([^]*?)^```$/m.exec(page)?.[1] ?? "";
@@ -22,7 +22,7 @@ testUnless(noCluster())(
       const { exitCode, stdout, stderr } = await cluster.node(1).run(process.execPath, file);
       expect({ exitCode, stdout, stderr }).toEqual({
         exitCode: 0,
-        // The confchg of its leave may come before the connection ends.
+        // The confchg for its leave may arrive before the connection ends.
         stdout: expect.stringMatching(/^1 members, 1 new\n1: hello\n(0 members, 0 new\n)?$/),
         stderr: "",
       });

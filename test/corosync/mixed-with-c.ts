@@ -1,5 +1,5 @@
 /**
- * C servers and ours in one cluster; by hand, because it needs the C server as a binary of its own:
+ * C servers and ours in one cluster. Run by hand, because it needs the C server's binary:
  * PMXCFS_C_SERVER=/path/to/pmxcfs bun test ./test/corosync/mixed-with-c.ts
  */
 import { expect } from "bun:test";
@@ -13,7 +13,7 @@ const original = process.env["PMXCFS_C_SERVER"];
 const reason = original === undefined ? "needs PMXCFS_C_SERVER" : (noCluster() ?? noPrivateNode());
 
 testUnless(reason)(
-  "between two C servers ours has their tree, their keys' nodes and their verification",
+  "beside two C servers, ours has the same tree and keys, and passes their verification",
   async () => {
     await using cluster = await TestCluster.up(3);
     const commands = [
@@ -42,7 +42,7 @@ testUnless(reason)(
       const seen = await Promise.all(cluster.nodes.map(async (node) => await node.sh(tree)));
       return seen.every(({ exitCode, stdout }) => exitCode === 0 && stdout === seen[0]?.stdout);
     });
-    // Ours asks corosync alone, and knows the C servers by it.
+    // Ours knows the C servers from corosync alone.
     const status = await cluster.node(2).run(...program(), "cluster", "status");
     expect(status.stdout).toContain("3 of 3 members in step");
     expect(status.stdout).toContain("no problem found");

@@ -11,7 +11,7 @@ import { ALL } from "./support/served-cluster.ts";
 
 const reason = noCluster() ?? noPrivateNode();
 const test = testUnless(reason);
-/** FUSE_NOTIFY_INC_EPOCH came with Linux 6.16; before, names of others are up to a second old. */
+/** FUSE_NOTIFY_INC_EPOCH came with Linux 6.16; before, names of other nodes are up to 1 s old. */
 const [major = 0, minor = 0] = release().split(".").map(Number);
 const canExpire = major > 6 || (major === 6 && minor >= 16);
 const expiryTest = testUnless(reason ?? (canExpire ? undefined : "needs Linux 6.16"));
@@ -47,10 +47,10 @@ describe("three nodes with /etc/pve", () => {
       await eventually(`node ${id} knows both changes`, async () => (await changes(id)).length > 1);
       const kept = await changes(id);
       expect(kept.map(({ node_id }) => node_id)).toEqual([1, 1]);
-      // Two changes where the history is written out between the file and its rename.
+      // Two changes if the history was written between the create and the rename.
       expect(["replace", "rename"]).toContain(String(kept[0]?.["change"]));
       expect(kept[1]?.["change"]).toBe("remove");
-      // The process is known on the node where it ran, the node everywhere.
+      // The process is known only on the node where it ran, the node on all.
       expect(kept.map(({ command }) => command)).toEqual(id === 1 ? ["mv", "rm"] : [null, null]);
     }
     const version = Number((await changes(3))[0]?.["version"]);
@@ -61,7 +61,7 @@ describe("three nodes with /etc/pve", () => {
       expect((await at(id).sh(`cat /etc/pve/${path}`)).stdout).toBe("name: a\n");
   });
 
-  test("write, append, copy and rename are seen everywhere", async () => {
+  test("write, append, copy and rename are seen on all nodes", async () => {
     for (const id of ALL) {
       const own = `/etc/pve/own-${id}`;
       const { exitCode, stderr } = await at(id).sh(`set -e
@@ -78,14 +78,14 @@ describe("three nodes with /etc/pve", () => {
   });
 
   expiryTest(
-    "a name that another node gave or took is seen at once, not a second later",
+    "a name that another node adds or removes is seen at once, not 1 s later",
     async () => {
       await at(1).sh("mkdir /etc/pve/names; echo 0 >/etc/pve/names/a");
       for (let round = 1; round <= 5; round++) {
-        // Cached by the other node's kernel before it changes.
+        // The other node's kernel caches the names before they change.
         await at(2).sh("cat /etc/pve/names/a; ls -l /etc/pve/names");
         await at(1).sh(`echo ${round} >/etc/pve/names/b; mv /etc/pve/names/b /etc/pve/names/a`);
-        // Delivered here too: a change of ours comes after it in the order of all nodes.
+        // Makes sure that it was delivered here: our own change is ordered after it.
         await at(2).sh(`echo ${round} >/etc/pve/names/own`);
         expect((await at(2).sh("cat /etc/pve/names/a")).stdout).toBe(`${round}\n`);
       }
@@ -126,7 +126,7 @@ describe("three nodes with /etc/pve", () => {
 });
 
 describe("quorum", () => {
-  test("lost, it is read-only at once; back, it is writable within moments", async () => {
+  test("its loss makes the mount read-only at once, its return writable soon after", async () => {
     mounted.cluster.partition([1, 2], [3]);
     await eventually("alone", async () => !(await at(3).view()).quorate, 30_000);
     await eventually("no write bits", async () => {
@@ -144,7 +144,7 @@ describe("quorum", () => {
     await eventually("writable", async () => {
       return (await at(3).sh("echo back >/etc/pve/back")).exitCode === 0;
     });
-    // 1.5 s on a machine of its own; this one is shared.
+    // 1.5 s on a quiet host.
     expect(performance.now() - start).toBeLessThan(5000);
     await mounted.allOnline();
     await mounted.sameFiles();
@@ -152,7 +152,7 @@ describe("quorum", () => {
 });
 
 describe("a server", () => {
-  test("killed in the middle of writes comes back with the tree of the others", async () => {
+  test("that is killed during writes has the others' tree after its restart", async () => {
     const writing = at(2).sh("for i in $(seq 200); do echo $i >/etc/pve/w-$i || exit 1; done");
     await eventually("it writes", async () => {
       return (await at(1).sh("ls /etc/pve")).stdout.includes("w-20");
@@ -167,7 +167,7 @@ describe("a server", () => {
     expect((await at(2).sh("cat /etc/pve/meanwhile")).stdout).toBe("meanwhile\n");
   }, 120_000);
 
-  test("stopped, it leaves the groups and the mount, and the others go on", async () => {
+  test("that is stopped leaves the groups and unmounts, and the others continue", async () => {
     expect(await mounted.server(3).stop()).toBe(0);
     await eventually("the others see it go", async () => {
       const { stdout } = await mounted.ours(1, "cluster", "members", "--json");

@@ -1,4 +1,4 @@
-/** Three nodes with config.db, status and a real corosync: what a cluster must do. */
+/** Three nodes with config.db, status and a real corosync: the required behaviour of a cluster. */
 import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -39,7 +39,7 @@ describe("three nodes", () => {
     }
   });
 
-  test("a change is the same everywhere, and its result comes from applying it", async () => {
+  test("a change is equal on all nodes, and its result is that of applying it", async () => {
     expect(await at(1).do({ op: "mkdir", path: "dir" })).toBe(0);
     expect(await at(2).do({ op: "create", path: "dir/file" })).toBe(0);
     expect(await at(3).do({ op: "write", path: "dir/file", text: "hello" })).toBe(5);
@@ -51,7 +51,7 @@ describe("three nodes", () => {
       expect(await one.do({ op: "read", path: "dir/file" })).toBe("hello");
   });
 
-  test("an empty file that grows gets zeros, and a lock that is held is refused", async () => {
+  test("an empty file that grows reads as zeros, and a held lock is refused", async () => {
     await at(1).do({ op: "create", path: "grown" });
     expect(await at(1).do({ op: "truncate", path: "grown", size: 300_000 })).toBe(0);
     await sameTree(served.servers);
@@ -86,7 +86,7 @@ describe("three nodes", () => {
     }
   });
 
-  test("all trees are verified on demand, and nobody leaves", async () => {
+  test("all trees are verified on demand, and no node leaves", async () => {
     expect(await at(1).do({ op: "verify" })).toBe(true);
     await eventually("the word", () => /verif\w* success/.test(at(2).log));
     expect((await at(2).view()).groups.dcdb?.mode).toBe("synced");
@@ -94,7 +94,7 @@ describe("three nodes", () => {
 });
 
 describe("a partition", () => {
-  test("refuses changes in the smaller part, goes on in the larger, and heals", async () => {
+  test("refuses changes in the smaller part, allows them in the larger, and heals", async () => {
     served.cluster.partition([1, 2], [3]);
     await eventually("no quorum", async () => !(await at(3).view()).quorate, 30_000);
     expect(await at(3).do({ op: "create", path: "refused" })).toBe(Errno.EACCES);
@@ -114,9 +114,9 @@ describe("a partition", () => {
 });
 
 describe("a member that does not answer", () => {
-  test("fails changes within the deadline in sum, and is named; gone, writes work", async () => {
+  test("makes changes fail within one deadline, and is named; without it writes work", async () => {
     at(3).signal("SIGSTOP");
-    // A confchg while it is stopped: it owes its state.
+    // A confchg while it is stopped: its state message is missing.
     const start = performance.now();
     await at(2).stop("SIGKILL");
     served.restart(2);
@@ -127,7 +127,7 @@ describe("a member that does not answer", () => {
     }[];
     expect(burst.every(({ result }) => result === Errno.EBUSY)).toBe(true);
     expect(Math.max(...burst.map(({ ms }) => ms))).toBeLessThan(6000);
-    // The deadline holds in sum: the next one is refused at once.
+    // One deadline for all changes: the next one is refused at once.
     const again = (await at(1).do({ op: "burst", path: "again-", count: 20 })) as {
       ms: number;
     }[];
@@ -139,7 +139,7 @@ describe("a member that does not answer", () => {
     await sameTree(served.servers);
   }, 120_000);
 
-  test("an interrupted caller is answered EINTR", async () => {
+  test("makes an interrupted caller get EINTR", async () => {
     at(3).signal("SIGSTOP");
     await at(2).stop("SIGKILL");
     served.restart(2);
@@ -150,13 +150,13 @@ describe("a member that does not answer", () => {
     expect(await at(1).do(asked)).toMatchObject({ result: Errno.EINTR });
     at(3).signal("SIGCONT");
     await served.allInStep();
-    // It was taken back before it was sent.
+    // The change was withdrawn before it was sent.
     expect(await at(1).do({ op: "read", path: "interrupted" })).toBe("none");
   }, 120_000);
 });
 
-describe("life", () => {
-  test("a server that stops leaves, one that is killed comes back, both in step", async () => {
+describe("stop and restart", () => {
+  test("a server that stops or is killed is in step again after its restart", async () => {
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       await at(2).stop(signal);
       await served.inStep(1, 3);
@@ -172,7 +172,7 @@ describe("life", () => {
     }
   }, 120_000);
 
-  test("without corosync it answers; with it again, it is back without a restart", async () => {
+  test("a server answers without corosync, and joins again without a restart", async () => {
     await served.cluster.node(3).stopCorosync();
     await eventually("noticed", async () => !(await at(3).view()).quorate);
     expect(await at(3).do({ op: "create", path: "no" })).toBe(Errno.EACCES);

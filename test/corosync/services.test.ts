@@ -1,4 +1,4 @@
-/** cpg, quorum and cmap of a real corosync: two nodes in namespaces of their own. */
+/** cpg, quorum and cmap of a real corosync, on two nodes in their own namespaces. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { CsError } from "../../src/corosync/cs-error.ts";
 import { CpgReason } from "../../src/corosync/cpg-events.ts";
@@ -22,7 +22,7 @@ afterAll(async () => {
   if (reason === undefined) await cluster[Symbol.asyncDispose]();
 });
 
-/** A group that no other test uses; the NUL is part of the name, as pmxcfs has it. */
+/** A group that no other test uses; the NUL is part of the name, as in pmxcfs. */
 function newGroup(): string {
   return `group${names++}\0`;
 }
@@ -44,7 +44,7 @@ function last(agent: Agent): ReportedEvent {
 }
 
 describe("a process group", () => {
-  test("members see each other come, and all messages in one order", async () => {
+  test("members see each other join, and get all messages in the same order", async () => {
     const group = newGroup();
     await using one = await joined(1, group);
     await using two = await joined(2, group);
@@ -65,7 +65,7 @@ describe("a process group", () => {
     expect(texts(one).filter((text) => String(text).startsWith("one"))).toEqual(sent);
   });
 
-  test("leaving, closing and dying have different reasons", async () => {
+  test("a leave, a close and a death are reported with different reasons", async () => {
     const group = newGroup();
     await using watcher = await joined(1, group);
     const seen = (): unknown[] =>
@@ -75,7 +75,7 @@ describe("a process group", () => {
     const leaver = await joined(2, group);
     expect(await leaver.do({ op: "leave", group })).toBe(CsError.OK);
     await eventually("it left", () => seen().length === 1);
-    // What the leaver's connection is good for afterwards: nothing.
+    // The connection of a member that left cannot be used again.
     expect(await leaver.do({ op: "join", group })).toBe(CsError.EXIST);
     expect(await leaver.do({ op: "connect", group })).toMatchObject({ nodeid: 2 });
     expect(await leaver.do({ op: "join", group })).toBe(CsError.OK);
@@ -86,7 +86,7 @@ describe("a process group", () => {
     expect(seen()).toEqual([CpgReason.LEAVE, CpgReason.PROCESS_DOWN]);
   });
 
-  test("a message of 3 MB arrives whole, and in its place", async () => {
+  test("a message of 3 MB arrives complete and in order", async () => {
     const group = newGroup();
     await using one = await joined(1, group);
     await using two = await joined(2, group);
@@ -103,7 +103,7 @@ describe("a process group", () => {
     expect(two.of("dropped")).toEqual([]);
   });
 
-  test("a receiver that takes its time gets the next event when it is done", async () => {
+  test("a slow receiver gets the next event when it is done with the last", async () => {
     const group = newGroup();
     await using slow = new Agent(cluster.node(1));
     await slow.do({ op: "connect", group, slowMs: 20 });
@@ -116,7 +116,7 @@ describe("a process group", () => {
     );
   });
 
-  test("not joined, it can be asked for its members and for nothing else", async () => {
+  test("that was not joined can only be asked for its members", async () => {
     const group = newGroup();
     await using agent = new Agent(cluster.node(1));
     await agent.do({ op: "connect", group });
@@ -129,14 +129,14 @@ describe("a process group", () => {
 });
 
 describe("notify bytes", () => {
-  test("owed by a quick sender, they are paid before corosync's token is late", async () => {
+  test("that a fast sender owes are sent before corosync's token is late", async () => {
     const group = newGroup();
     await using sender = new Agent(cluster.node(1));
     await using witness = await joined(2, group);
     await using local = await joined(1, group);
     const owing = await sender.do({ op: "owe", most: 20_000 });
     expect(owing).toEqual({ owed: 100 });
-    // Both corosyncs work on, and the ring has not changed.
+    // Both corosyncs still work, and the ring has not changed.
     expect(await local.do({ op: "mcast", group, text: "on" })).toBe(CsError.OK);
     await eventually("it is delivered on both", () => {
       return texts(witness).includes("on") && texts(local).includes("on");
@@ -145,7 +145,7 @@ describe("notify bytes", () => {
     expect(cluster.node(2).corosyncLog).not.toContain("Token has not been received");
   });
 
-  test("owed by a stopped process, they stop its corosync, until it goes on", async () => {
+  test("that a stopped process owes stop its corosync until it continues", async () => {
     await using sender = new Agent(cluster.node(1));
     const owing = sender.do({ op: "owe", most: 20_000, stops: true });
     await eventually("node 2 is alone", async () => {
@@ -158,7 +158,7 @@ describe("notify bytes", () => {
 });
 
 describe("quorum", () => {
-  test("is known before the change of the group that comes with it", async () => {
+  test("is known before the group change that belongs to it", async () => {
     const group = newGroup();
     await using one = new Agent(cluster.node(1));
     expect(await one.do({ op: "quorum" })).toEqual({
@@ -231,7 +231,7 @@ describe("cmap", () => {
 });
 
 describe("corosync's end", () => {
-  test("is reported on each connection, and a connection is refused until it is back", async () => {
+  test("is reported on each connection; connects are refused until it is back", async () => {
     const group = newGroup();
     await using agent = await joined(2, group);
     await agent.do({ op: "quorum" });

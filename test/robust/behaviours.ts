@@ -1,6 +1,6 @@
 /**
- * The behaviours of test/native/qb-attack.c, and what must become of those who show them. What
- * the server must stay in all of them (alive, quick for others, without leaks) is judged by run.ts.
+ * The behaviours of test/native/qb-attack.c and their required outcomes. What holds for all of them
+ * (the server stays alive, serves others quickly, leaks nothing) is checked by run.ts.
  */
 import type { Identity } from "../support/identity.ts";
 import { native } from "../support/native.ts";
@@ -10,17 +10,17 @@ export interface Behaviour {
   readonly name: string;
 }
 
-/** The table, as the C program lists it. */
+/** The table, listed by the C program. */
 export function behaviours(): Behaviour[] {
   const listed = Bun.spawnSync([native("qb-attack"), "--list"]);
   const lines = listed.stdout.toString().trim().split("\n");
   return lines.map((line) => JSON.parse(line) as Behaviour);
 }
 
-/** How long a behaviour may take; the longest holds for 1.5 s. */
+/** Timeout of a behaviour; the longest takes 1.5 s. */
 const DEADLINE_MS = 40_000;
 
-/** Shows one behaviour; what became of it, in words. Throws when the client itself fails. */
+/** Runs one behaviour; returns its outcome as text. Throws if the client itself fails. */
 export async function misbehave(
   service: string,
   { group, name }: Behaviour,
@@ -41,7 +41,7 @@ export async function misbehave(
   return (JSON.parse(text) as { did: string }).did;
 }
 
-/** What must be said of some of them, by their `group: name`, by an echo that accepts them. */
+/** Required outcomes of some behaviours, by `group: name`, on an echo server that accepts them. */
 const VERDICTS: readonly (readonly [RegExp, RegExp])[] = [
   [/^chunks: (chunk size (?!RING)|magic)/, /^disconnected it$/],
   [/^truncation: request header cut to .* then/, /^disconnected it$/],
@@ -65,14 +65,14 @@ const VERDICTS: readonly (readonly [RegExp, RegExp])[] = [
   [/^header fields: paths/, /^served it, and followed no path$/],
 ];
 
-/** The words that must describe a behaviour's outcome; undefined when any will do. */
+/** The required outcome of a behaviour; undefined if any is correct. */
 export function verdictOf({ group, name }: Behaviour): RegExp | undefined {
   return VERDICTS.find(([which]) => which.test(`${group}: ${name}`))?.[1];
 }
 
 /**
- * Connects may fail while somebody with the server's rights removes rings, or fills its queue;
- * and, for clients of the attacker's own uid, while that takes all there are.
+ * Connects may fail while an attacker with the server's rights removes rings or fills its queue;
+ * and, for clients with the attacker's uid, while the attacker holds all of that uid's connections.
  */
 export function mayFailToConnect({ group, name }: Behaviour, sameUid: boolean): boolean {
   if (group === "files") return name.startsWith("ready");

@@ -1,7 +1,7 @@
 /**
- * A node of a cluster that sends anything, and a node whose disk is full, beside two nodes of ours
- * with their mounts: whoever reads /etc/pve there is answered within a second and rightly all the
- * while; afterwards both take changes, have one tree, and hold no more than before.
+ * A cluster node that sends arbitrary messages, and a node whose disk is full, beside two nodes of
+ * ours with their mounts: readers of /etc/pve there get correct answers within 1 s throughout;
+ * afterwards both nodes accept changes, have the same tree, and use no more resources than before.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
@@ -49,7 +49,7 @@ function header(type: number, protocol: number): string {
   return Buffer.from(new Uint32Array([type, protocol, 0, 0]).buffer).toString("latin1");
 }
 
-/** Sends `texts` to both groups, as a member of both; in words. */
+/** Sends `texts` to both groups, as a member of both; returns a description. */
 async function sends(agent: Agent, texts: readonly string[]): Promise<string> {
   for (const group of GROUPS) {
     for (const text of texts) await agent.do({ op: "mcast", group, text });
@@ -57,7 +57,7 @@ async function sends(agent: Agent, texts: readonly string[]): Promise<string> {
   return `${texts.length} messages to each group`;
 }
 
-/** All in the protocol's own version: at a newer one a node leaves for good, as C does. */
+/** All have the current protocol version: at a newer one a node leaves permanently, as C does. */
 const ROWS: Readonly<Record<string, (agent: Agent) => Promise<string>>> = {
   "each type, random bodies": async (agent) => {
     const kinds = Array.from({ length: 12 }, (_, type) => [0, 1, 2].map((body) => [type, body]));
@@ -90,14 +90,14 @@ function nodeAt(id: number): ClusterNode {
   return cluster.node(id);
 }
 
-/** Starts a node's server; returns when the mount is there. */
+/** Starts a node's server; returns when it is mounted. */
 async function serve(id: number): Promise<NodeProcess> {
   const server = nodeAt(id).start([...program(), "pmxcfs", "-f"]);
   await eventually(`node ${id} serves`, () => server.output.includes("serving pve2"), 30_000);
   return server;
 }
 
-/** Both nodes of ours take changes, and have one tree. */
+/** Checks that both nodes of ours accept changes and have the same tree. */
 async function inStep(): Promise<void> {
   for (const id of [1, 2]) {
     await eventually(
@@ -113,7 +113,7 @@ async function inStep(): Promise<void> {
   });
 }
 
-/** Does `work` beside a reader on node 1; its row. */
+/** Runs `work` beside a reader on node 1; returns the row. */
 async function beside(name: string, work: () => Promise<string>): Promise<SeenRow> {
   await nodeAt(1).run("rm", "-f", "/run/steady-stop");
   const reader = nodeAt(1).start(["python3", ATTACK, "steady", "90", "reads"]);
@@ -161,7 +161,7 @@ for (const [name, attack] of Object.entries(ROWS)) {
   });
 }
 
-test("a full disk: its node's changes fail, the others go on, and it comes back", async () => {
+test("a node with a full disk fails its own changes only, and recovers", async () => {
   const row = await beside("a full disk below config.db", async () => {
     expect(await servers[1]?.stop()).toBe(0);
     await nodeAt(2).sh(`cp -a ${STORE} /run/saved; mount -t tmpfs -o size=4m tmpfs ${STORE}
@@ -186,7 +186,7 @@ test("a full disk: its node's changes fail, the others go on, and it comes back"
   expect(row.wrong).toBe(0);
 });
 
-test("nothing is left: both live, and hold no more memory than before", async () => {
+test("afterwards both servers are alive and use no more memory than before", async () => {
   for (const [index, kib] of (await memory()).entries()) {
     expect(kib).toBeLessThan((beforeKib[index] ?? 0) + GROWTH_KIB);
   }

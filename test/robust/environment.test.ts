@@ -1,6 +1,6 @@
 /**
- * What the machine does to a server: /dev/shm full, out of inodes, and freed again; killed with
- * clients connected; no more descriptors. In namespaces of its own where that needs one.
+ * Effects of the host on a server: /dev/shm full, without inodes, and freed again; SIGKILL with
+ * clients connected; no more descriptors. Uses its own namespaces where needed.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { IpcLimits } from "../../src/base/limits.ts";
@@ -18,7 +18,7 @@ setDefaultTimeout(60_000);
 const isRoot = process.getuid?.() === 0;
 const asRoot = testUnless(isRoot ? undefined : "needs root, to mount");
 
-/** An echo server with a /dev/shm of its own, of this size. */
+/** An echo server with its own /dev/shm, with these mount options. */
 async function inItsOwnShm(mountOptions: string): Promise<Service> {
   const mount = `mount -t tmpfs -o ${mountOptions} tmpfs /dev/shm && exec "$@"`;
   const isolate = ["unshare", "-m", "sh", "-c", mount, "sh"];
@@ -37,7 +37,7 @@ interface Connected {
   readonly res: number;
 }
 
-/** Connects and leaves again; 0 or a negative errno. */
+/** Connects and disconnects; 0 or a negative errno. */
 async function tryConnect(server: Service): Promise<number> {
   const command = [...inside(server), native("qb-client"), server.name];
   await using client = new LineProcess<Connected>(command);
@@ -53,7 +53,7 @@ async function survives(mountOptions: string, fill: string): Promise<void> {
   ]);
   expect((await early.next()).res).toBe(0);
   runInside(server, fill);
-  // Ready rings serve a few more, then the refusals begin, each with its reason.
+  // The prepared rings serve a few more clients; then connects are refused, with the reason.
   const held: LineProcess<Connected>[] = [];
   let refused = 0;
   while (refused === 0 && held.length < 10) {
@@ -66,7 +66,7 @@ async function survives(mountOptions: string, fill: string): Promise<void> {
     held.push(client);
   }
   expect(refused).toBeLessThan(0);
-  // The connected client is served all the while.
+  // The connected client is served throughout.
   expect((await early.ask("sendrecv 1 00ff")).error).toBe(0);
   expect(server.output).toContain("No space left on device");
   for (const client of held) await client[Symbol.asyncDispose]();
@@ -87,7 +87,7 @@ asRoot("a /dev/shm out of inodes refuses connects until there are some again", a
 
 asRoot("prepared rings are given up when memory is short", async () => {
   await using server = await inItsOwnShm("size=24m");
-  // The ready rings are for 1 MiB; this client wants others, and there is no room beside them.
+  // The prepared rings are for 1 MiB; this client needs other ones, for which there is no room.
   expect(await tryConnect(server)).toBe(0);
   const ready = `test $(ls -d /dev/shm/qb-${server.pid}-0-0-* | wc -l) = ${IpcLimits.pooledRings}`;
   await eventually("all rings ready", () => runInside(server, ready) === 0);
@@ -97,7 +97,7 @@ asRoot("prepared rings are given up when memory is short", async () => {
   expect((await client.next()).res).toBe(0);
 });
 
-test("killed with clients connected: the next leaves nothing, clients reconnect", async () => {
+test("after a SIGKILL with clients connected, the next server removes all rings", async () => {
   const first = await startService(echoCommand);
   await using client = await QbClient.open(first.name);
   await using other = await QbClient.open(first.name);

@@ -1,6 +1,6 @@
 /**
- * What a server holds, as /proc and /dev/shm tell: to compare before and after an attack. Sockets
- * count among the descriptors.
+ * The resources of a server, from /proc and /dev/shm, for a comparison before and after an attack.
+ * Descriptors include sockets.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { eventually } from "../support/eventually.ts";
@@ -22,13 +22,13 @@ export function footprintOf(pid: number): Footprint {
   };
 }
 
-/** Resident memory of its own, without shared pages (of rings), in KiB. */
+/** Private resident memory, without shared pages (rings), in KiB. */
 export function residentKib(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
   return Number(/^RssAnon:\s+(\d+)/m.exec(status)?.[1] ?? 0);
 }
 
-/** What `now` has more of than `before`, in words; empty when it has no more. */
+/** The resources that increased from `before` to `now`, as texts; empty if none did. */
 function excess(before: Footprint, now: Footprint): string[] {
   const names = ["descriptors", "mappings", "directories"] as const;
   return names
@@ -36,7 +36,7 @@ function excess(before: Footprint, now: Footprint): string[] {
     .map((name) => `${now[name] - before[name]} ${name}`);
 }
 
-/** What its descriptors are, each kind once with its number: `socket x3, /dev/shm x1`. */
+/** The kinds of its descriptors with their numbers: `socket x3, /dev/shm x1`. */
 function descriptorKinds(pid: number): string {
   const counts = new Map<string, number>();
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {
@@ -46,7 +46,7 @@ function descriptorKinds(pid: number): string {
   return [...counts].map(([kind, count]) => `${kind} x${count}`).join(", ");
 }
 
-/** The target of a link of /proc/PID/fd, without numbers; "gone" when it was closed meanwhile. */
+/** The target of a link in /proc/PID/fd, without numbers; "gone" if it was closed meanwhile. */
 function kindOf(link: string): string {
   try {
     return readlinkSync(link).replace(/:?\[\d+\]$/, "");
@@ -55,7 +55,7 @@ function kindOf(link: string): string {
   }
 }
 
-/** Waits until the server holds no more than `before`; what it does hold more, when it stays. */
+/** Waits until the server uses no more than `before`; returns what stays in excess. */
 export async function whatIsLeft(pid: number, before: Footprint): Promise<string> {
   let left: string[] = [];
   try {

@@ -1,7 +1,7 @@
 /**
  * Processes that misbehave on a mounted /etc/pve, one kind after the other on one server, with a
- * well-behaved client beside each: it gets right answers within a second; afterwards the server
- * lives, its memory and descriptors are as before, and the database is sound and equal to the tree.
+ * well-behaved client beside each, which must get correct answers within 1 s. Afterwards the server
+ * is alive, uses no more memory and descriptors, and the database is sound and equal to the tree.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
@@ -15,19 +15,19 @@ const unless = noPrivateNode();
 const test = testUnless(unless);
 
 const ATTACK = join(REPOSITORY, "test/robust/mount-attack.py");
-/** What the well-behaved client may wait, ms; as for the IPC (docs/robustness.md). */
+/** The longest allowed wait of the well-behaved client, ms, as for the IPC (docs/robustness.md). */
 const WORST_MS = 1000;
 /**
- * Resident memory may grow by this over all rows together, KiB. Five rounds of them level off at 30
- * to 70 MiB above the start; uncollected garbage (pieces of written files, contents that wait for
- * the history) was up to 200 MiB at the moment of measuring.
+ * Allowed growth of resident memory over all rows, KiB. After five rounds it levels off at 30 to 70
+ * MiB above the start; uncollected garbage (parts of written files, contents that wait for the
+ * history) was up to 200 MiB when it was measured.
  */
 const GROWTH_KIB = 256 * 1024;
 
-/** Rows of docs/robustness.md. */
+/** The rows for docs/robustness.md. */
 const outcomes: SeenRow[] = [];
 
-/** Each behaviour, and what it must have come to. */
+/** Each behaviour with its required outcome. */
 const ROWS: Readonly<Record<string, RegExp>> = {
   handles: /^15000 handles of a removed file, which still reads b'x'$/,
   forgets: /^4 of 4 processes /,
@@ -44,7 +44,7 @@ let node: PrivateNode;
 let server: Running;
 let before: { rss: number; fds: number };
 
-/** Resident memory in KiB and open descriptors of the server. */
+/** The server's resident memory in KiB, and the number of its descriptors. */
 async function footprint(): Promise<{ rss: number; fds: number }> {
   const text = await node.sh(`pid=$(pgrep -x pmxcfs); ls /proc/$pid/fd | wc -l
     sed -n 's/^VmRSS:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$pid/status`);
@@ -52,7 +52,7 @@ async function footprint(): Promise<{ rss: number; fds: number }> {
   return { fds: fds ?? 0, rss: rss ?? 0 };
 }
 
-/** Shows a behaviour beside the well-behaved client: what it says, and the client's worst wait. */
+/** Runs a behaviour beside the well-behaved client; its outcome, and the client's longest wait. */
 async function shown(name: string): Promise<{ did: string; worstMs: number; wrong: number }> {
   await node.sh("rm -f /run/steady-stop");
   const steady = node.spawn(["python3", ATTACK, "steady", "90"]);
@@ -76,12 +76,12 @@ afterAll(async () => {
   await node?.[Symbol.asyncDispose]();
 });
 
-test("every behaviour of the script has its row", async () => {
+test("every behaviour of the script has a row", async () => {
   expect((await node.sh(`python3 ${ATTACK} list`)).split(" ")).toEqual(Object.keys(ROWS));
 });
 
 for (const [name, did] of Object.entries(ROWS)) {
-  test(`${name}: others are served, and get right answers`, async () => {
+  test(`${name}: others are served, and get correct answers`, async () => {
     const first = await shown(name).catch((error: unknown) => ({
       did: String(error),
       worstMs: 0,
@@ -90,7 +90,7 @@ for (const [name, did] of Object.entries(ROWS)) {
     outcomes.push({ name, ...first });
     expect(first.did).toMatch(did);
     expect(first.wrong).toBe(0);
-    // Once more where it took long: another process may have had the processors.
+    // Repeated if it took long: another process may have had the processors.
     if (first.worstMs >= WORST_MS) {
       await node.sh("rm -rf /etc/pve/many /etc/pve/log");
       expect((await shown(name)).worstMs).toBeLessThan(WORST_MS);
@@ -98,8 +98,8 @@ for (const [name, did] of Object.entries(ROWS)) {
   });
 }
 
-test("nothing is left in the server, and the database is what the mount shows", async () => {
-  // A name that a file system of the host could not hold: export has to change it.
+test("afterwards the server leaks nothing, and the database is equal to the mount", async () => {
+  // A name that the host's file system cannot store: export has to change it.
   await node.sh("rm /etc/pve/$(printf 'a%.0s' $(seq 1024))");
   await node.sh(`cd /etc/pve && find . -type f ! -name '.*' -print0 | sort -z |
     xargs -0 sha256sum > /tmp/mounted`);

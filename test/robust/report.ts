@@ -1,4 +1,4 @@
-/** The outcomes as docs/robustness.md: one row per behaviour, by the run that saw it. */
+/** Writes the outcomes of a run to docs/robustness.md: one row per behaviour. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { type Outcome, worstMs } from "./run.ts";
 
@@ -19,7 +19,7 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
-/** Puts a section into the file that was asked for, if one was: anew, or at the end. */
+/** Writes a section to the requested file, if there is one: replaces it, or appends it. */
 function putSection(title: string, body: string): void {
   const file = process.env["PMXCFS_IPC_ROBUSTNESS"];
   if (file === undefined) return;
@@ -43,7 +43,7 @@ export function addToTable(setup: string, outcomes: readonly Outcome[]): void {
   putSection(setup, [columns, "| --- | --- | --- | ---: | --- |", ...rows].join("\n"));
 }
 
-/** A behaviour beside a client that asks every 2 ms: what it came to, and what that client saw. */
+/** The outcome of a behaviour, and the results of a client that sends a request every 2 ms. */
 export interface SeenRow {
   readonly name: string;
   readonly did: string;
@@ -51,7 +51,7 @@ export interface SeenRow {
   readonly wrong: number;
 }
 
-/** A table of such rows. */
+/** A table of these rows. */
 export function replaceSection(title: string, seen: readonly SeenRow[]): void {
   if (seen.length === 0) return;
   const rows = seen.map(

@@ -1,6 +1,6 @@
 /**
- * docs/robustness.md, behaviour by behaviour: every row of test/native/qb-attack.c against each
- * setup. With PMXCFS_IPC_ROBUSTNESS=FILE the outcomes go there as a table (`npm run robustness`).
+ * Every row of test/native/qb-attack.c against each setup. With PMXCFS_IPC_ROBUSTNESS=FILE the
+ * outcomes are written to that file as tables (`npm run robustness`: docs/robustness.md).
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
@@ -23,10 +23,10 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 const rows = behaviours();
 
-/** The behaviour that is repeated to see whether memory grows. */
+/** The behaviour that is repeated to check whether memory grows. */
 const AGAIN = "5000 connects and disconnects";
 
-/** Own memory may still grow this much after a first round of everything. */
+/** Allowed growth of private memory after a first round of everything. */
 const GROWTH_KIB = 48 * 1024;
 
 function suite(setup: Setup): void {
@@ -57,10 +57,10 @@ function suite(setup: Setup): void {
   const again = rows.find(({ name }) => name === AGAIN);
   if (again === undefined) throw new Error(`no behaviour is named "${AGAIN}"`);
   if (setup.suits(again)) {
-    test("a second round of connects takes no more memory", async () => {
+    test("a second round of connects does not increase memory", async () => {
       warmKib = residentKib(under().server.pid);
       await under().show(again);
-      // Garbage of the connects is collected when the server is idle.
+      // The garbage of the connects is collected when the server is idle.
       await eventually(
         "no more memory than after the first round",
         () => residentKib(under().server.pid) < warmKib + GROWTH_KIB,
@@ -73,7 +73,7 @@ function suite(setup: Setup): void {
     expect(under().lines).toBeLessThan(under().linesAllowed);
   });
 
-  test("SIGTERM ends it with 0, and nothing is left", async () => {
+  test("SIGTERM ends it with exit code 0, and no file is left", async () => {
     const { server } = under();
     expect(await server.stop()).toBe(0);
     await noRingsLeft(server.pid);

@@ -1,6 +1,6 @@
 /**
- * Room in /dev/shm: no uid but root may take more than its part, root's connections have a reserve,
- * and who is refused for want of room gets ENOSPC, with the cause in the log.
+ * Room in /dev/shm: no uid except root may take more than its share, a reserve is kept for root,
+ * and a client that is refused for lack of room gets ENOSPC, with the cause in the log.
  */
 import { expect, setDefaultTimeout } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -16,7 +16,7 @@ setDefaultTimeout(60_000);
 
 const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, to mount");
 
-/** An echo server with 64 MiB of /dev/shm of its own, as a container has by default. */
+/** An echo server with its own /dev/shm of 64 MiB, the default of a container. */
 async function inAContainer(more = ""): Promise<Service> {
   const mount = `mount -t tmpfs -o size=64m${more} tmpfs /dev/shm && exec "$@"`;
   const isolate = ["unshare", "-m", "sh", "-c", mount, "sh"];
@@ -25,7 +25,7 @@ async function inAContainer(more = ""): Promise<Service> {
 
 type Client = LineProcess<{ readonly res: number }>;
 
-/** A client that asks for 1 MiB, as PVE's do, and the result of its connect. */
+/** A client that requests 1 MiB, as PVE's do, and the result of its connect. */
 async function connect(
   server: Service,
   { uid, gid }: Identity,
@@ -38,7 +38,7 @@ async function connect(
   return { client, res: (await client.next()).res };
 }
 
-/** Connections of one uid until it is refused: how many, and with what. */
+/** Connects as one uid until it is refused: the number of connections, and the errno. */
 async function fill(
   server: Service,
   who: Identity,

@@ -1,6 +1,6 @@
 /**
- * One server, attacked behaviour by behaviour, a well-behaved client beside it: what the server
- * did, how long others waited, what was left.
+ * Runs the behaviours against one server, one after the other, beside a well-behaved client: the
+ * outcome, the longest wait of the client, and the resources that were left.
  */
 import { eventually } from "../support/eventually.ts";
 import { startService, type Service } from "../support/service.ts";
@@ -9,7 +9,7 @@ import { type Footprint, footprintOf, whatIsLeft } from "./footprint.ts";
 import type { Setup } from "./setups.ts";
 import { type Seen, Steady } from "./steady.ts";
 
-/** What docs/robustness.md allows the well-behaved client to wait. */
+/** The longest allowed wait of the well-behaved client (docs/robustness.md). */
 const WORST_MS = 1000;
 
 export interface Outcome extends Behaviour {
@@ -27,7 +27,7 @@ export class Attacked implements AsyncDisposable {
   readonly server: Service;
   readonly #setup: Setup;
   readonly #steady: Steady;
-  /** What it held before the behaviours that left something: each answers for itself. */
+  /** The footprint to compare with; reset after a behaviour that left something. */
   #before: Footprint;
   readonly #started = Date.now();
 
@@ -47,7 +47,7 @@ export class Attacked implements AsyncDisposable {
     return new Attacked(setup, server, steady, await settled(server.pid));
   }
 
-  /** Shows one behaviour; again when the client beside it waited too long: machines are busy. */
+  /** Runs one behaviour; repeats it if the other client waited too long: the host may be busy. */
   async show(behaviour: Behaviour): Promise<Outcome> {
     const outcome = await this.#showOnce(behaviour);
     return worstMs(outcome) < WORST_MS ? outcome : await this.#showOnce(behaviour);
@@ -67,7 +67,7 @@ export class Attacked implements AsyncDisposable {
     return { ...behaviour, did, seen, left };
   }
 
-  /** Lines it may have logged by now: 20 in 10 s, and a few of its own. */
+  /** Allowed number of log lines so far: 20 per 10 s, and a few of the server's own. */
   get linesAllowed(): number {
     return 21 * (Math.ceil((Date.now() - this.#started) / 10_000) + 1) + 10;
   }
@@ -82,7 +82,7 @@ export class Attacked implements AsyncDisposable {
   }
 }
 
-/** The footprint once it is the same for a while: ready ring directories are made when idle. */
+/** The footprint once it is stable: ring directories are prepared while the server is idle. */
 async function settled(pid: number): Promise<Footprint> {
   let last = footprintOf(pid);
   let since = Date.now();
@@ -94,7 +94,7 @@ async function settled(pid: number): Promise<Footprint> {
   });
 }
 
-/** What was wrong with an outcome, in words; empty when nothing was. */
+/** The errors in an outcome, as texts; empty if there are none. */
 export function faults(outcome: Outcome, verdict: RegExp | undefined, mayFail: boolean): string[] {
   const { did, seen, left } = outcome;
   const found: string[] = [];

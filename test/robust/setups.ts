@@ -1,6 +1,6 @@
 /**
- * Who attacks whom: our servers, as root and as a user of their own, with 1024 descriptors, and
- * the users that clients come as.
+ * The setups: our servers, as root and as another user, with 1024 descriptors, and the users of the
+ * clients.
  */
 import type { Identity } from "../support/identity.ts";
 import { NOBODY, ROOT, WWW_DATA } from "../support/identity.ts";
@@ -9,15 +9,15 @@ import type { Behaviour } from "./behaviours.ts";
 
 export interface Setup {
   readonly name: string;
-  /** Why it cannot run here, undefined when it can. */
+  /** Why it cannot run here; undefined if it can. */
   readonly unless: string | undefined;
   command(service: string): readonly string[];
   readonly attacker: Identity;
-  /** The well-behaved client is of the attacker's uid. */
+  /** The well-behaved client has the attacker's uid. */
   readonly sameUid: boolean;
   /** Flags of qb-steady. */
   readonly steady: readonly string[];
-  /** Behaviours that mean something in it. */
+  /** Whether a behaviour makes sense in this setup. */
   suits(behaviour: Behaviour): boolean;
   /** True when answers are echoes. */
   readonly echoes: boolean;
@@ -26,7 +26,7 @@ export interface Setup {
 const isRoot = process.getuid?.() === 0;
 const needsRoot = isRoot ? undefined : "needs root, to serve and attack as two users";
 
-/** As `command`, with room for 1024 descriptors, and as another user when that is given. */
+/** `command` with a limit of 1024 descriptors, and as another user if one is given. */
 function confined(command: readonly string[], as?: Identity): string[] {
   const become =
     as === undefined
@@ -44,14 +44,14 @@ function flagsOf({ uid, gid }: Identity): string[] {
 }
 
 const SHORT = /^(handshake|requested sizes|load)$/;
-/** They need a connection before they can misbehave. */
+/** Behaviours that need an accepted connection. */
 const NEEDS_ACCEPTANCE = new Set(["500 with a round trip each"]);
 
 const OWN: Identity = isRoot
   ? NOBODY
   : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 
-/** The setups; `directory` is an empty one to serve. */
+/** The setups; `directory`: an empty one to serve. */
 export function setups(directory: string): readonly Setup[] {
   const serve = (service: string) =>
     confined([...program(), "serve", "--socket", service, "--dir", directory, "--no-rrd"]);

@@ -2,7 +2,7 @@
 import { LineProcess } from "../support/lines.ts";
 import { native } from "../support/native.ts";
 
-/** What it saw between `go` and `stop`; times in ns, 0 when there was none. */
+/** Its results between `go` and `stop`; times in ns, 0 if there was none. */
 export interface Seen {
   readonly roundTrips: number;
   readonly failures: number;
@@ -20,7 +20,7 @@ export class Steady implements AsyncDisposable {
     this.#lines = lines;
   }
 
-  /** Connects to `service`; `before` are words to start it with (nsenter, for one). */
+  /** Connects to `service`; `before`: words before the command, such as nsenter. */
   static async open(
     service: string,
     flags: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * Runs inside a node of a test cluster and speaks to its corosync through our library. Reads
- * commands from stdin and writes results and events to stdout, one JSON object a line.
+ * Runs inside a node of a test cluster and uses its corosync through our library. Reads commands
+ * from stdin and writes results and events to stdout, one JSON object per line.
  */
 import { CpgRequestId, CpgJoinRequest, CpgMcastRequest } from "../../../src/corosync/layouts.ts";
 import { encode } from "../../../src/wire/struct.ts";
@@ -12,7 +12,7 @@ const groups = new Map<string, library.CpgGroup>();
 let quorum: library.Quorum | undefined;
 let cmap: library.Cmap | undefined;
 
-/** A message of events: short ones as text, large ones by size and a digest. */
+/** A message in an event: as text if it is short, else its size and digest. */
 function shown(message: Buffer): object {
   if (message.byteLength <= 256) return { text: message.toString("latin1") };
   return { size: message.byteLength, hash: Bun.hash(message).toString(16) };
@@ -32,7 +32,7 @@ async function connectGroup(group: string, slowMs: number): Promise<unknown> {
       say({ event: "done", group, ...shown(message) });
     },
     confchg: async (change) => {
-      // Answered when the change is complete: quorum's own event is there then.
+      // Answered when the change is complete; quorum's own event has then arrived.
       await quorum?.quorate();
       quorum?.drain();
       say({ event: "confchg", group, ...change });
@@ -62,7 +62,7 @@ async function mcast(group: library.CpgGroup, bytes: Buffer): Promise<unknown> {
   }
 }
 
-/** Multicasts `text 0`, `text 1`, ...; how often corosync asked to wait. */
+/** Multicasts `text 0`, `text 1`, ...; returns how often corosync answered TRY_AGAIN. */
 async function flood(group: library.CpgGroup, text: string, count: number): Promise<unknown> {
   let refused = 0;
   for (let at = 0; at < count;) {
@@ -77,7 +77,7 @@ async function flood(group: library.CpgGroup, text: string, count: number): Prom
   return { refused };
 }
 
-/** Joins and multicasts without a pause until notify bytes are owed. */
+/** Joins, and multicasts without a pause until notify bytes are owed. */
 async function owe(most: number, stops: boolean): Promise<unknown> {
   const client = await library.Client.connect("cpg", {
     responses: "order",
@@ -95,7 +95,7 @@ async function owe(most: number, stops: boolean): Promise<unknown> {
     if (client.send(CpgRequestId.MCAST, body) !== undefined) break;
     owed = client.unsentNotifies;
   }
-  // Stopped before the timer that pays them has its turn.
+  // Stopped before the timer that sends them runs.
   if (stops) process.kill(process.pid, "SIGSTOP");
   return { owed };
 }

@@ -19,7 +19,7 @@ import { openBackend } from "../../../src/pmxcfs/store/open.ts";
 import { say, serveCommands } from "../support/json-commands.ts";
 import type { Measured, NodeCommand, NodeCommandOf } from "../support/node-server.ts";
 
-// A process cannot have a real clock of its own: what asks for the time is given another one.
+// A process cannot have its own system clock, so the functions that return the time are replaced.
 const wall = Date.now;
 let shiftMs = 0;
 Date.now = () => wall() + shiftMs;
@@ -75,7 +75,7 @@ async function timed(path: string): Promise<{ result: number; ms: number }> {
 
 const NS_PER_MS = 1e6;
 
-/** Calls `one` for so long, with a pause after each; how long the calls took. */
+/** Calls `one` repeatedly for a time, with a pause after each; returns how long the calls took. */
 async function measured(
   forMs: number,
   pauseMs: number,
@@ -90,7 +90,7 @@ async function measured(
     const hasFailed = (await one(times.total)) < 0;
     times.record(Bun.nanoseconds() - start);
     if (hasFailed) failed++;
-    // What fails at once would never let the event loop learn that it works again.
+    // Without a pause, calls that fail at once would keep the event loop from noticing a recovery.
     if (pauseMs > 0 || hasFailed) await Bun.sleep(pauseMs);
   }
   const grown = process.memoryUsage.rss() - before;

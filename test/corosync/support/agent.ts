@@ -1,9 +1,9 @@
-/** Speaks to corosync from within a node of a test cluster: the tests' end of servers/agent.ts. */
+/** Uses corosync inside a node of a test cluster: the tests' side of servers/agent.ts. */
 import type { ClusterNode } from "./cluster.ts";
 import { JsonProcess } from "./json-process.ts";
 
 interface Operations {
-  /** Connects for a group; with `slowMs` each message takes its callback that long. */
+  /** Connects for a group; `slowMs`: how long the callback takes for each message. */
   readonly connect: { readonly group: string; readonly slowMs?: number };
   readonly join: { readonly group: string };
   readonly leave: { readonly group: string };
@@ -12,7 +12,7 @@ interface Operations {
   readonly mcast: { readonly group: string; readonly text: string };
   readonly flood: { readonly group: string; readonly text: string; readonly count: number };
   readonly large: { readonly group: string; readonly text: string; readonly size: number };
-  /** Sends without a pause until 100 notify bytes are owed; stops itself then when told so. */
+  /** Sends without a pause until 100 notify bytes are owed; then stops itself if requested. */
   readonly owe: { readonly most: number; readonly stops?: boolean };
   readonly quorum: object;
   readonly cmap: object;

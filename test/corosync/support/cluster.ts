@@ -1,14 +1,14 @@
 /**
- * A cluster of nodes on this machine with a real corosync each: every node has its own network,
- * mounts (/etc, /var/lib, /run, /dev/shm), host name and processes; cables can be pulled. Needs
- * root. Nothing of it outlives `await using`, or this process.
+ * A cluster of nodes on this host, each with a real corosync: every node has its own network,
+ * mounts (/etc, /var/lib, /run, /dev/shm), host name and processes; links can be cut. Needs root.
+ * Nothing outlives `await using`, or this process.
  */
 import { writeFileSync } from "node:fs";
 import { eventually } from "../../support/eventually.ts";
 import { corosyncConf } from "./corosync-conf.ts";
 import { Holder, innerPid, type Ran, signalInner } from "./holder.ts";
 
-/** Why there can be no cluster here, or undefined. */
+/** Why no cluster can run here; undefined if one can. */
 export function noCluster(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root, for namespaces";
   for (const [command, packageName] of [
@@ -28,7 +28,7 @@ export function noCluster(): string | undefined {
   return tried.success ? undefined : "needs network namespaces with bridges";
 }
 
-/** A process that runs in a node until it is stopped; its output is kept. */
+/** A process that runs in a node until it is stopped, with its output. */
 export class NodeProcess {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly #inner: Promise<number>;
@@ -39,7 +39,7 @@ export class NodeProcess {
   constructor(child: Bun.Subprocess<"ignore", "pipe", "pipe">) {
     this.#child = child;
     this.#inner = innerPid(child.pid);
-    // A command that ends at once has no process to find.
+    // A command that ends at once has no process any more.
     this.#inner.catch(() => {});
     this.drained = Promise.all([this.#collect(child.stdout), this.#collect(child.stderr)]);
   }
@@ -52,7 +52,7 @@ export class NodeProcess {
     return this.#child.exited;
   }
 
-  /** Its process id, as this machine numbers it. */
+  /** Its pid in this host's namespace. */
   get pid(): Promise<number> {
     return this.#inner;
   }
@@ -93,12 +93,12 @@ export class ClusterNode {
     return this.#corosync?.output ?? "";
   }
 
-  /** Runs a command in this node to its end. */
+  /** Runs a command in this node and waits for its end. */
   async run(...command: readonly string[]): Promise<Ran> {
     return await this.holder.run(command);
   }
 
-  /** Runs a shell script in this node to its end. */
+  /** Runs a shell script in this node and waits for its end. */
   async sh(script: string): Promise<Ran> {
     return await this.holder.run(["sh", "-c", script]);
   }
@@ -115,7 +115,7 @@ export class ClusterNode {
     );
   }
 
-  /** Process id of this node's corosync on this machine; it runs. */
+  /** Pid of this node's running corosync in this host's namespace. */
   get corosyncPid(): Promise<number> {
     if (this.#corosync === undefined) throw new Error(`no corosync on ${this.name}`);
     return this.#corosync.pid;
@@ -134,9 +134,9 @@ export class ClusterNode {
     this.#corosync?.signal(signal);
   }
 
-  /** Node ids of this node's partition and whether it is quorate, as corosync's own tool says. */
+  /** Node ids of this node's partition, and whether it is quorate, from corosync-quorumtool. */
   async view(): Promise<{ readonly quorate: boolean; readonly ids: readonly number[] }> {
-    // It waits for ever when it connects while corosync starts.
+    // It waits forever if it connects while corosync starts.
     const { stdout } = await this.run("timeout", "3", "corosync-quorumtool", "-s", "-i");
     const rows = [...stdout.matchAll(/^\s*(\d+)\s+\d+\s+\S+/gm)];
     const ids = rows.map(([, id]) => Number(id)).toSorted((a, b) => a - b);
@@ -145,7 +145,7 @@ export class ClusterNode {
 }
 
 export interface ClusterOptions {
-  /** Start corosync on every node and wait until each sees all; true unless given. */
+  /** Start corosync on every node, and wait until each sees all others; default: true. */
   readonly corosync?: boolean;
   readonly version?: number;
 }
@@ -203,7 +203,7 @@ export class TestCluster implements AsyncDisposable {
     return node;
   }
 
-  /** Nodes of different groups do not hear each other. */
+  /** Cuts the network between nodes of different groups. */
   partition(...groups: readonly (readonly number[])[]): void {
     for (const [side, group] of groups.entries()) {
       for (const id of group) cable(this.#switch, `link set port${id} master br${side + 1}`);
@@ -233,7 +233,7 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** ip(8) in a network namespace; throws what it says. */
+/** Runs ip(8) in a network namespace; throws its error output. */
 function cable(holder: Holder, words: string): void {
   const done = Bun.spawnSync(holder.enterNetwork(["ip", ...words.split(" ")]), { stderr: "pipe" });
   if (!done.success) throw new Error(`ip ${words}: ${done.stderr.toString()}`);
@@ -243,7 +243,7 @@ function addressOf(id: number): string {
   return `10.99.0.${id}`;
 }
 
-/** What a node has for itself; /mnt of its mount namespace holds it in memory. */
+/** Sets up a node's own directories, in memory, below /mnt of its mount namespace. */
 function setUpOf(name: string, count: number): string {
   const hosts = Array.from({ length: count }, (_, at) => `${addressOf(at + 1)} n${at + 1}`);
   const overlays = ["/etc", "/var/lib"].map((path) => {
@@ -256,7 +256,7 @@ function setUpOf(name: string, count: number): string {
     ...overlays,
     "mount -t tmpfs -o mode=1777 shm /dev/shm",
     "mount -t tmpfs -o mode=0755 run /run",
-    // Nothing of this machine's own cluster, if it has one.
+    // Hides the files of the host's own cluster, if it has one.
     ...["/etc/pve", "/etc/corosync", "/var/lib/pve-cluster", "/var/lib/corosync"].flatMap(
       (path) => [`mkdir -p ${path}`, `mount -t tmpfs tmpfs ${path}`],
     ),

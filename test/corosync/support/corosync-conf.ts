@@ -1,4 +1,4 @@
-/** A corosync.conf for a test cluster: short timeouts that still stand a busy machine. */
+/** A corosync.conf for a test cluster: timeouts that are short, but long enough for a busy host. */
 
 /** For nodes 1 to `count`, named n1, n2, ... */
 export function corosyncConf(

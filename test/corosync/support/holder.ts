@@ -1,7 +1,7 @@
 /**
- * A set of namespaces (network, mounts, host name, processes) that lives as long as this object:
- * its first process reads a pipe from us, so it ends when we do, however we end, and the kernel
- * ends every process in it, its mounts and its interfaces.
+ * A set of namespaces (network, mounts, host name, processes) that exists as long as this object.
+ * Its first process reads a pipe from us, so it ends when we end, in whatever way; the kernel then
+ * removes all processes, mounts and interfaces in it.
  */
 import { readFileSync } from "node:fs";
 import { eventually } from "../../support/eventually.ts";
@@ -41,7 +41,7 @@ export class Holder implements AsyncDisposable {
     return this.#process.pid;
   }
 
-  /** The path of a file of its mount namespace, seen from here. */
+  /** The path, in our namespace, of a file in its mount namespace. */
   path(file: string): string {
     return `/proc/${this.pid}/root${file}`;
   }
@@ -52,12 +52,12 @@ export class Holder implements AsyncDisposable {
     return ["nsenter", "-t", `${this.pid}`, "-n", "-m", "-u", `--pid=${own}`, "--", ...command];
   }
 
-  /** A command that runs `command` in its network alone, where process ids are this machine's. */
+  /** A command that runs `command` only in its network namespace, with this host's pids. */
   enterNetwork(command: readonly string[]): string[] {
     return ["nsenter", "-t", `${this.pid}`, "-n", "--", ...command];
   }
 
-  /** Runs a command inside to its end. */
+  /** Runs a command inside and waits for its end. */
   async run(command: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
     const child = Bun.spawn(this.enter(command), {
       env: { ...process.env, ...env },
@@ -79,7 +79,7 @@ export class Holder implements AsyncDisposable {
   }
 }
 
-/** The process that an `nsenter` started: it stays outside of the process namespace itself. */
+/** The process that an `nsenter` started; nsenter itself stays outside the pid namespace. */
 export async function innerPid(nsenter: number): Promise<number> {
   return await eventually("the process inside", () => childOf(nsenter));
 }
@@ -89,12 +89,12 @@ function childOf(pid: number): number | undefined {
   return Number(children.trim().split(" ")[0]) || undefined;
 }
 
-/** Signals what an `nsenter` started; nothing happens when it has ended. */
+/** Signals the process that an `nsenter` started; does nothing if it has ended. */
 export function signalInner(nsenter: number, signal: NodeJS.Signals): void {
   try {
     const inner = childOf(nsenter);
     if (inner !== undefined) process.kill(inner, signal);
-    // nsenter stops when its child does, and does not see it go on or end until it is woken.
+    // nsenter stops with its child, and does not see it continue or end until it is continued.
     if (signal === "SIGCONT" || signal === "SIGKILL") process.kill(nsenter, "SIGCONT");
   } catch {
     // It has ended.

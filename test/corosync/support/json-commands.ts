@@ -1,11 +1,11 @@
-/** The other end of json-process.ts: reads commands from stdin, writes results and events. */
+/** The child's side of json-process.ts: reads commands from stdin, writes results and events. */
 
 /** Writes one line: a result or an event. */
 export function say(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-/** Performs each command that comes, at once; ends the process with stdin. */
+/** Performs each command as it arrives; ends the process at the end of stdin. */
 export async function serveCommands(perform: (command: never) => unknown): Promise<never> {
   let rest = "";
   const decoder = new TextDecoder();

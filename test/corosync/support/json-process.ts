@@ -1,11 +1,11 @@
-/** A Bun program in a node that takes commands and reports events, one JSON object a line. */
+/** A Bun program in a node that takes commands and reports events, one JSON object per line. */
 import { join } from "node:path";
 import { eventually } from "../../support/eventually.ts";
 import { REPOSITORY } from "../../support/native.ts";
 import type { ClusterNode } from "./cluster.ts";
 import { signalInner } from "./holder.ts";
 
-/** An event as the program reports it. */
+/** An event from the program. */
 export type ReportedEvent = Readonly<Record<string, unknown>> & { readonly event: string };
 
 interface Line {
@@ -15,13 +15,13 @@ interface Line {
   readonly event?: string;
 }
 
-/** `C`: its commands, told apart by `op`. */
+/** `C`: the type of its commands, discriminated by `op`. */
 export class JsonProcess<C extends { readonly op: string }> implements AsyncDisposable {
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
   readonly #results = new Map<number, Line>();
   readonly events: ReportedEvent[] = [];
   #numbers = 0;
-  /** What it wrote to stderr. */
+  /** Its output on stderr. */
   log = "";
 
   /** Starts the program of that name in test/corosync/servers in a node. */
@@ -37,7 +37,7 @@ export class JsonProcess<C extends { readonly op: string }> implements AsyncDisp
     void this.#readLog();
   }
 
-  /** Gives a command and waits for its result; throws when it threw. */
+  /** Sends a command and waits for its result; throws if the command threw. */
   async do(command: C, timeoutMs = 60_000): Promise<unknown> {
     const number = this.#numbers++;
     await this.#child.stdin.write(`${JSON.stringify({ number, command })}\n`);

@@ -5,9 +5,9 @@ import { type ClusterNode, type NodeProcess, TestCluster } from "./cluster.ts";
 import type { Ran } from "./holder.ts";
 import { ALL } from "./served-cluster.ts";
 
-/** In each node's own network. */
+/** The same in every node, which has its own network. */
 export const METRICS = "127.0.0.1:9090";
-/** Regular files of the tree with their digests, as a node's mount has them. */
+/** Prints the regular files of a node's mount with their digests. */
 const TREE =
   "cd /etc/pve && find . -path ./local -prune -o -type f -not -name '.[a-z]*' -print0 | " +
   "sort -z | xargs -0 sha256sum";
@@ -21,7 +21,7 @@ export class MountedCluster implements AsyncDisposable {
     this.servers = cluster.nodes.map((node) => serve(node));
   }
 
-  /** Up, all online. */
+  /** Starts it; returns when all nodes are online. */
   static async up(): Promise<MountedCluster> {
     const mounted = new MountedCluster(await TestCluster.up(ALL.length));
     try {
@@ -43,7 +43,7 @@ export class MountedCluster implements AsyncDisposable {
     return found;
   }
 
-  /** Starts the server of a node again, after its end. */
+  /** Starts the server of a node again after it has ended. */
   restart(id: number, ...words: readonly string[]): void {
     this.servers[id - 1] = serve(this.at(id), words);
   }
@@ -53,7 +53,7 @@ export class MountedCluster implements AsyncDisposable {
     return await this.at(id).run(...program(), ...words);
   }
 
-  /** Waits until every node's .members has all nodes online and quorum. */
+  /** Waits until every node's .members shows quorum and all nodes online. */
   async allOnline(): Promise<void> {
     for (const { id, holder } of this.cluster.nodes) {
       const isOnline = async (): Promise<boolean> => {

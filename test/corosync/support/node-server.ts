@@ -1,4 +1,4 @@
-/** The replicated part of a node, without mount and IPC: the tests' end of servers/node.ts. */
+/** The replicated part of a node, without mount and IPC: the tests' side of servers/node.ts. */
 import type { ClusterStatus } from "../../../src/pmxcfs/replication/services/cluster.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { ClusterNode } from "./cluster.ts";
@@ -19,15 +19,15 @@ interface Operations {
   readonly read: At;
   /** `count` creates at once; results with their times in ms. */
   readonly burst: At & { readonly count: number };
-  /** Writes to one file, one after the other, for so long. */
+  /** Writes to one file repeatedly for a time. */
   readonly stream: At & { readonly forMs: number };
-  /** So many keys a second, for so long: times of the calls, and what memory grew by. */
+  /** Sets keys at a rate for a time; returns the times of the calls and the growth of memory. */
   readonly keys: { readonly perSecond: number; readonly forMs: number; readonly keys: number };
-  /** A create that is interrupted after so long. */
+  /** A create that is interrupted after a time. */
   readonly interrupted: At & { readonly afterMs: number };
   readonly set: { readonly name: string; readonly text: string };
   readonly get: { readonly node: string; readonly name: string };
-  /** Sets the wall clock of this process alone. */
+  /** Sets the wall clock of this process only. */
   readonly shift: { readonly ms: number };
   readonly log: { readonly text: string };
   readonly entries: object;
@@ -41,19 +41,19 @@ interface Operations {
 export type NodeCommandOf<K extends keyof Operations> = { readonly op: K } & Operations[K];
 export type NodeCommand = { [K in keyof Operations]: NodeCommandOf<K> }[keyof Operations];
 
-/** What must be equal on all nodes. */
+/** The state that must be equal on all nodes. */
 export interface NodeState {
   readonly version: number;
   readonly checksum: string;
 }
 
-/** What `stream` and `keys` give: times in ms. */
+/** The result of `stream` and `keys`: times in ms. */
 export interface Measured {
   readonly count: number;
-  /** Results below 0. */
+  /** Negative results. */
   readonly failed: number;
   readonly p99: number;
-  /** Bytes that the process grew by. */
+  /** Growth of the process, in bytes. */
   readonly grown: number;
 }
 
@@ -74,7 +74,7 @@ export class NodeServer extends JsonProcess<NodeCommand> {
     return (await this.do({ op: "state" })) as NodeState;
   }
 
-  /** Waits until both groups are in step with these members, and quorum is there. */
+  /** Waits until both groups are in step with these members, and the node is quorate. */
   async inStep(ids: readonly number[], timeoutMs = 30_000): Promise<void> {
     const wanted = `synced ${ids.join(",")}`;
     let seen = "";
@@ -94,7 +94,7 @@ export class NodeServer extends JsonProcess<NodeCommand> {
   }
 }
 
-/** Waits until all nodes have one tree. */
+/** Waits until all nodes have the same tree. */
 export async function sameTree(servers: readonly NodeServer[]): Promise<NodeState> {
   return await eventually("one tree everywhere", async () => {
     const states = await Promise.all(servers.map((server) => server.state()));

@@ -16,7 +16,7 @@ export class ServedCluster implements AsyncDisposable {
     this.servers = cluster.nodes.map((node) => new NodeServer(node, ...words));
   }
 
-  /** Up and in step; a change that is not confirmed fails after `deadlineMs`. */
+  /** Starts it and waits until it is in step; an unconfirmed change fails after `deadlineMs`. */
   static async up(deadlineMs: number): Promise<ServedCluster> {
     const cluster = await TestCluster.up(ALL.length);
     const served = new ServedCluster(cluster, ["--deadline", String(deadlineMs)]);
@@ -36,7 +36,7 @@ export class ServedCluster implements AsyncDisposable {
     return found;
   }
 
-  /** Starts the server of a node again, after its end. */
+  /** Starts the server of a node again after it has ended. */
   restart(id: number, ...words: readonly string[]): void {
     this.servers[id - 1] = new NodeServer(this.cluster.node(id), ...this.#words, ...words);
   }
