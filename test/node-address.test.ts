@@ -1,8 +1,8 @@
-/** The address of a node's name: the first that is not a loopback one, and another try or two. */
+/** The address of a node's name: the first non-loopback one, with retries. */
 import { expect, test } from "bun:test";
 import { findNodeAddress } from "../src/daemon/node/node-address.ts";
 
-/** A name service that gives these answers, the last one for ever. */
+/** A name service that gives these answers, and then repeats the last one. */
 function answering(...answers: readonly (string[] | Error)[]) {
   let asked = 0;
   return async (): Promise<string[]> => {
@@ -12,18 +12,18 @@ function answering(...answers: readonly (string[] | Error)[]) {
   };
 }
 
-test("the first address that is not of the loopback interface is taken", async () => {
+test("the first non-loopback address is used", async () => {
   const find = answering(["127.0.1.1", "::1", "192.0.2.11", "2001:db8::11"]);
   expect(await findNodeAddress("pve1", find)).toEqual({ address: "192.0.2.11" });
 });
 
-test("a name service that fails at first is asked again", async () => {
+test("the lookup is repeated when the name service fails at first", async () => {
   const failure = new Error("getaddrinfo EAI_AGAIN");
   const find = answering(failure, ["127.0.1.1"], ["192.0.2.11"]);
   expect(await findNodeAddress("pve1", find)).toEqual({ address: "192.0.2.11" });
 });
 
-test("when it goes on failing, the last answer is the reason", async () => {
+test("when it keeps failing, the last answer is the reason", async () => {
   const failure = answering(new Error("getaddrinfo ENOTFOUND"));
   expect(await findNodeAddress("pve1", failure)).toEqual({ reason: "getaddrinfo ENOTFOUND" });
   const loopback = answering(["127.0.1.1", "::1"]);

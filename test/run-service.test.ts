@@ -1,4 +1,4 @@
-/** What a service manager hears of a server (sd_notify(3)), on a real datagram socket. */
+/** The messages of a server to its service manager (sd_notify(3)), on a real datagram socket. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-test("READY once the name is there, STOPPING at SIGTERM, nothing between", async () => {
+test("READY is sent once the server listens, STOPPING at SIGTERM, nothing between", async () => {
   const path = join(directory, "notify");
   await using manager = await Datagrams.at(path);
   const name = uniqueName();
@@ -31,7 +31,7 @@ test("READY once the name is there, STOPPING at SIGTERM, nothing between", async
   expect(await server.ended()).toBe(0);
 });
 
-test("WATCHDOG again and again, from half of the time allowed", async () => {
+test("WATCHDOG is sent repeatedly, at half of the allowed interval", async () => {
   const path = `@${uniqueName("notify")}`;
   await using manager = await Datagrams.at(path);
   const environment = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "100000" };
@@ -45,7 +45,7 @@ test("WATCHDOG again and again, from half of the time allowed", async () => {
   expect(await server.ended()).toBe(0);
 });
 
-test("a watchdog meant for another process is not fed", async () => {
+test("no WATCHDOG is sent if WATCHDOG_PID is another process", async () => {
   const path = join(directory, "other");
   await using manager = await Datagrams.at(path);
   const environment = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "2000", WATCHDOG_PID: "1" };
@@ -56,7 +56,7 @@ test("a watchdog meant for another process is not fed", async () => {
   expect(await server.ended()).toBe(0);
 });
 
-test("a server that cannot have its name is never READY", async () => {
+test("a server whose name is taken never sends READY", async () => {
   const path = join(directory, "taken");
   await using manager = await Datagrams.at(path);
   await using holder = await startService(echoCommand);
@@ -68,20 +68,20 @@ test("a server that cannot have its name is never READY", async () => {
   const { exitCode, stderr } = Bun.spawnSync(other, { env: environment, stderr: "pipe" });
   expect(exitCode).toBe(1);
   expect(stderr.toString()).toContain("metrics: cannot listen on /nowhere/metrics");
-  // The next thing heard is from the server after them.
+  // The next message is from the server that is started after them.
   await using server = await startService(echoCommand, { environment: { NOTIFY_SOCKET: path } });
   expect(await manager.next()).toBe(`READY=1\nSTATUS=serving ${server.name}`);
   expect(await server.stop()).toBe(0);
   expect(await holder.stop()).toBe(0);
 });
 
-test("a manager that is gone is no reason not to serve", async () => {
+test("a server serves even if its manager's socket does not exist", async () => {
   const environment = { NOTIFY_SOCKET: join(directory, "nobody"), WATCHDOG_USEC: "2000" };
   await using server = await startService(echoCommand, { environment });
   expect(await server.stop()).toBe(0);
 });
 
-test("SIGHUP and SIGUSR2 are noticed, and end nothing", async () => {
+test("SIGHUP and SIGUSR2 are logged, and do not end the server", async () => {
   await using server = await startService(echoCommand);
   await using client = await QbClient.open(server.name);
   for (const signal of ["SIGHUP", "SIGUSR2"] as const) {
@@ -101,7 +101,7 @@ test("--ready-fd gets one line once clients can connect, and is closed", async (
     stderr: "ignore",
   });
   try {
-    // Ends where the last descriptor of the pipe is closed, while the server runs.
+    // Ends when the last descriptor of the pipe is closed, while the server runs.
     expect(await server.stdout.text()).toBe("ready\n");
     expect(isListening(name)).toBe(true);
     expect(server.exitCode).toBeNull();

@@ -90,7 +90,7 @@ export const DIFFERENCES: readonly Difference[] = [
     ours: "valid JSON; invalid bytes become U+FFFD",
     vectors: ["prop:102:args", "props:102:description,args,utf,comment"],
     tests: [
-      { file: "test/pmxcfs/guests.test.ts", name: "values that C would show as invalid JSON" },
+      { file: "test/pmxcfs/guests.test.ts", name: "values that are invalid JSON in C's answer" },
       {
         file: "test/requests/fs-version.test.ts",
         name: "names that C would print as invalid JSON",
@@ -110,7 +110,7 @@ export const DIFFERENCES: readonly Difference[] = [
     tests: [
       {
         file: "test/pmxcfs/rrd.test.ts",
-        name: "what is no number is U; counters take whole numbers only",
+        name: "a value that is not a number becomes U; counters take integers only",
       },
     ],
   },
@@ -127,7 +127,7 @@ export const DIFFERENCES: readonly Difference[] = [
     tests: [
       {
         file: "test/pmxcfs/rrdtool.test.ts",
-        name: "rrdtool writes the files, which are those that rrdcached writes",
+        name: "rrdtool writes the same files as rrdcached",
       },
     ],
   },

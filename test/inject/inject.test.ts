@@ -1,4 +1,4 @@
-/** Injected faults as real libqb clients see them, and the words that ask for them. */
+/** Injected faults as real libqb clients see them, and the rules of --inject. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,13 +24,13 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** A server with these rules; the test, and then what it logged. */
+/** Runs a test against a server with these rules; returns the server's log. */
 async function under(
   rules: readonly string[],
   run: (server: Service) => Promise<void>,
 ): Promise<string> {
   const words = rules.flatMap((rule) => ["--inject", rule]);
-  // A stop that waited for answers would take longer than the minute that tests have.
+  // A stop that waited for answers would exceed the test's timeout of 1 min.
   const flags = ["--dir", directory, "--no-rrd", "--group", "33", "--stop-deadline", "5m"];
   const server = await startService(serveCommand(...flags, ...words));
   try {
@@ -42,7 +42,7 @@ async function under(
   return server.output;
 }
 
-test("an errno for one request, not for another, loudly", async () => {
+test("a rule's errno is answered to its request only, and the log warns", async () => {
   const log = await under(["set-status:errno=EIO"], async ({ name }) => {
     await using client = await QbClient.open(name);
     expect(await client.call(CfsIpc.SET_STATUS, "x".padEnd(256, "\0"))).toMatchObject({
@@ -54,7 +54,7 @@ test("an errno for one request, not for another, loudly", async () => {
   expect(log).toContain('warning: injected 1 faults: 1 by "set-status:errno=EIO"');
 });
 
-test("without --inject the log has no line about it", async () => {
+test("without --inject the log does not mention it", async () => {
   const log = await under([], async ({ name }) => {
     await using client = await QbClient.open(name);
     expect((await client.call(CfsIpc.GET_CONFIG, PATH)).error).toBe(0);
@@ -62,7 +62,7 @@ test("without --inject the log has no line about it", async () => {
   expect(log.toLowerCase()).not.toContain("inject");
 });
 
-test("a delay holds up its own connection only, and the answer is right", async () => {
+test("a delay affects only its own connection, and the answer is correct", async () => {
   await under(["get-config:delay=300ms,uid=0"], async ({ name }) => {
     await using slow = await QbClient.open(name);
     await using quick = await QbClient.open(name, WWW_DATA);
@@ -83,7 +83,7 @@ test("a disconnect ends the connection, and the next one works again", async () 
   });
 });
 
-test("no answer at all, while others are answered; a stop does not wait for it", async () => {
+test("a silent rule leaves one client without an answer; a stop does not wait for it", async () => {
   const log = await under(["get-guest-list:silent"], async ({ name }) => {
     await using client = await QbClient.open(name);
     await client.run(`send ${CfsIpc.GET_GUEST_LIST} -`);
@@ -117,7 +117,7 @@ test("refuse: one uid is refused at the handshake", async () => {
   expect(log).toMatch(/refused pid \d+ \(.*\), uid 33, on purpose \(--inject\)/);
 });
 
-/** Which of 64 requests fail under a seed: `x`, and which do not: `.`. */
+/** The outcomes of 64 requests under a seed: `x` for a failure, `.` for success. */
 async function strikes(seed: number): Promise<string> {
   let seen = "";
   await under([`any:errno=EIO,prob=0.5,seed=${seed}`], async ({ name }) => {
@@ -129,7 +129,7 @@ async function strikes(seed: number): Promise<string> {
   return seen;
 }
 
-test("a seed makes the same faults each time, as often as prob says", async () => {
+test("a seed gives the same faults each time, with the probability prob", async () => {
   const first = await strikes(7);
   expect(await strikes(7)).toBe(first);
   expect(await strikes(8)).not.toBe(first);
@@ -138,7 +138,7 @@ test("a seed makes the same faults each time, as often as prob says", async () =
   expect(count).toBeLessThan(48);
 });
 
-describe("a wrong rule is refused with a suggestion", () => {
+describe("an invalid rule is refused with a suggestion", () => {
   const cases: readonly (readonly [rule: string, message: string])[] = [
     [
       "get-confg:errno=EIO",
@@ -161,7 +161,7 @@ describe("a wrong rule is refused with a suggestion", () => {
   });
 });
 
-test("a wrong rule is wrong usage: exit code 2, and no server", () => {
+test("an invalid rule is a usage error: exit code 2, and no server", () => {
   const command = serveCommand("--inject", "get-confg:silent")("never");
   const { exitCode, stderr } = Bun.spawnSync([...command]);
   expect({ exitCode, stderr: stderr.toString() }).toMatchObject({ exitCode: 2 });

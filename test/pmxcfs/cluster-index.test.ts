@@ -1,6 +1,6 @@
 /**
- * Digests of the tree against recorded C nodes: the index and the checksum of every node before and
- * after every trace come out of its rows, and the end of a sync makes the leader's index.
+ * Compares digests of the tree with those of recorded C nodes: the index and the checksum of every
+ * node, before and after every trace, computed from its rows; and the index at the end of a sync.
  */
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
@@ -43,7 +43,7 @@ function entryOf([inode, parent, version, writer, mtime, type, name, data]: Gold
   return { inode, parent, version, writer, mtime, type: kind, name: label, data: bytesOf(data) };
 }
 
-/** A store with a recorded node's rows, by way of a sync from nothing. */
+/** A store with the rows of a recorded node, made by a sync of an empty tree. */
 function storeOf(state: NodeState, versions?: (memdb: Memdb) => void): TreeStore {
   const memdb = new Memdb();
   versions?.(memdb);
@@ -67,7 +67,7 @@ function* states(trace: Trace): Generator<readonly [string, NodeState]> {
 describe("digests of recorded C nodes", () => {
   for (const file of readdirSync(TRACES).filter((name) => name.endsWith(".json"))) {
     const trace = JSON.parse(readFileSync(join(TRACES, file), "utf8")) as Trace;
-    test(`${file}: index and checksum of every node come out of its rows`, () => {
+    test(`${file}: index and checksum of every node are computed from its rows`, () => {
       let count = 0;
       for (const [label, state] of states(trace)) {
         const store = storeOf(state);
@@ -92,7 +92,7 @@ describe("the end of a sync", () => {
   const has = new Set(after.rows.map(([inode]) => inode));
   const gone = [...had].filter((inode) => !has.has(inode));
 
-  test("updates in any order make the leader's tree, and every counter moves by one", () => {
+  test("updates in any order give the leader's tree, and increment every counter by 1", () => {
     let versions: Versions | undefined;
     using store = storeOf(before, (memdb) => void (versions = new Versions({ memdb })));
     const counters = versions!.observed.map((path) => versions!.of(path));
@@ -104,7 +104,7 @@ describe("the end of a sync", () => {
     );
   });
 
-  test("a tree that would not be the leader's is refused with EIO, and nothing changed", () => {
+  test("updates that would not give the leader's tree are refused with EIO, with no effect", () => {
     using store = storeOf(before);
     const updates = after.rows.map(entryOf);
     expect(drained(store.commitSync(gone, updates.slice(0, -1), bytesOf(after.index)))).toBe(-5);
@@ -114,7 +114,7 @@ describe("the end of a sync", () => {
     expect(store.entry(900)).toBeUndefined();
   });
 
-  test("an entry whose inode stays keeps its object, and shows the new content", () => {
+  test("an entry with the same inode keeps its object, and has the new content", () => {
     using store = storeOf(after);
     const file = [...store.entries()].find(({ kind, size }) => kind === "file" && size > 0)!;
     const old = file.bytes;

@@ -1,6 +1,6 @@
 /**
- * The cluster log: its ring as C lays it out, what of it is shown, the cuts and escapes of its
- * texts, and that its dump is valid JSON whatever was logged.
+ * The cluster log: the C layout of its ring, which entries are shown, truncation and escapes of its
+ * texts, and that its dump is valid JSON for any entries.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -32,14 +32,14 @@ function setUp(options: { nodeName?: string; sizeBytes?: number } = {}) {
 }
 
 describe("dump", () => {
-  test("starts with the entry of every C server", () => {
+  test("starts with the same entry as the C server's", () => {
     expect(setUp().text()).toBe(
       '{\n"data": [\n{"uid": 1, "time": 1700000000, "pri": 6, "tag": "cluster", "pid": 77, ' +
         '"node": "pve1", "user": "root", "msg": "starting cluster log"}\n]\n}\n',
     );
   });
 
-  test("is newest first, of one user or all, 50 unless told", () => {
+  test("is newest first, of one user or all, with 50 entries by default", () => {
     const { add, shown, text } = setUp();
     for (let index = 0; index < 60; index++) {
       add(`m${index}`, { user: index % 2 === 0 ? "even" : "odd" });
@@ -55,7 +55,7 @@ describe("dump", () => {
     }
   });
 
-  test("is made once, and again when an entry came by any way", () => {
+  test("is cached until an entry is added in any way", () => {
     const { log, add, text } = setUp();
     const other = setUp({ nodeName: "pve2" });
     expect(log.dump("", 0)).toBe(log.dump("", 0));
@@ -72,13 +72,13 @@ describe("dump", () => {
     expect(text()).toContain('"msg": "merged"');
     log.sort();
     expect((JSON.parse(text()) as { data: unknown[] }).data).toHaveLength(5);
-    // More users than names are kept of, and a name too long for an entry.
+    // More users than the cache of names holds, and a name too long for an entry.
     for (let index = 0; index < 200; index++) add("m", { user: `user${index % 70}` });
     expect(text("user69", 1)).toContain('"user": "user69"');
     expect(text("u".repeat(300))).toBe('{\n"data": [\n]\n}\n');
   });
 
-  test("priorities above 7 are dropped without a uid, the others kept", () => {
+  test("entries with a priority above 7 are dropped and take no uid", () => {
     const { add, shown } = setUp();
     for (const priority of [0, 7, 8, 255]) add(`p${priority}`, { priority });
     expect(shown().map(({ uid, pri, msg }) => [uid, pri, msg])).toEqual([
@@ -116,7 +116,7 @@ describe("ring", () => {
     );
   });
 
-  test("an entry that would end where the block ends goes to its start", () => {
+  test("an entry that would reach the end of the block goes to its start", () => {
     const { log, add } = setUp({ sizeBytes: 96 + 60 * 72 });
     const newest = () => Buffer.from(log.block).readUInt32LE(4);
     for (let index = 0; index < 59; index++) add(at72);
@@ -125,7 +125,7 @@ describe("ring", () => {
     expect(newest()).toBe(8);
   });
 
-  test("an entry that begins 4096 bytes after the newest is the last not shown", () => {
+  test("an entry that begins 4096 bytes after the newest is the last one not shown", () => {
     // Every entry has 128 bytes, the first too, so that their positions meet after the wrap.
     const { add, shown } = setUp({ nodeName: "n".repeat(45) });
     for (let index = 0; index < 1023 - 1 + 10; index++) add("x".repeat(20));
@@ -153,7 +153,7 @@ describe("ring", () => {
     expect(block.readUInt32LE(8)).toBe(0);
   });
 
-  test("whatever was logged, what is shown is the newest, gapless and unharmed", () => {
+  test("for any entries, the newest ones are shown, without gaps and unchanged", () => {
     const sizes = fc.array(fc.integer({ min: 0, max: 4500 }), { minLength: 1, maxLength: 150 });
     fc.assert(
       fc.property(sizes, fc.integer({ min: 4_200, max: 20_000 }), (lengths, sizeBytes) => {
@@ -172,7 +172,7 @@ describe("ring", () => {
 });
 
 describe("texts", () => {
-  test("user and tag are cut at 254 bytes, the message where the entry is full", () => {
+  test("user and tag are truncated to 254 bytes, the message to the room in the entry", () => {
     const { add, shown } = setUp();
     add("m", { user: "u".repeat(300), tag: "t".repeat(300) });
     expect(shown()[0]).toMatchObject({ user: "u".repeat(254), tag: "t".repeat(254), msg: "m" });
@@ -185,7 +185,7 @@ describe("texts", () => {
     expect(shown()[0]?.msg).toHaveLength(4096 - 44 - 5 - 255 - 255 - 7);
   });
 
-  test("everything ends at its first NUL", () => {
+  test("every text ends at its first NUL", () => {
     const { add, shown } = setUp();
     add("m\0sg", { user: "ro\0ot", tag: "\0ag" });
     expect(shown()[0]).toMatchObject({ user: "ro", tag: "", msg: "m" });
@@ -217,7 +217,7 @@ describe("texts", () => {
     expect(escapeLogText(message, 4096)).toBe(stored);
   });
 
-  test("an escape is never cut in two, and never too much", () => {
+  test("an escape is never split, and no more is truncated than needed", () => {
     const message = Buffer.from('\u00e4\u2603\t"a😀'.repeat(40), "utf8").toString("latin1");
     const whole = escapeLogText(message, 4096);
     for (let room = 8; room < 600; room++) {
@@ -237,7 +237,7 @@ describe("JSON", () => {
     ["UTF-8", "j\xc3\xb6rg", "jörg"],
     ["not UTF-8", "j\xf6rg", "j\ufffdrg"],
     ["a control character", "a\x01b", "a\x01b"],
-    // Valid JSON as it stands: what C prints, so that is what clients get.
+    // Already valid JSON: clients get what C prints.
     ["an escape", "a\\u0041", "aA"],
   ])("%s in user and tag", (_, bytes, text) => {
     const { add, shown } = setUp();
@@ -257,7 +257,7 @@ describe("JSON", () => {
     expect(shown()[0]?.msg).toBe(text);
   });
 
-  test("is valid whatever bytes were logged, for the node's name too", () => {
+  test("is valid for any bytes, also in the node's name", () => {
     const bytes = fc
       .string({ unit: "binary", maxLength: 40 })
       .map((text) =>
@@ -282,7 +282,7 @@ function halves(bytes: Uint8Array): bigint {
   return (BigInt(high) << 32n) | BigInt(low);
 }
 
-/** The definition, word for word. */
+/** FNV-1a by its definition, with bigint. */
 function fnvBig(bytes: Uint8Array): bigint {
   let hash = 0xcbf29ce484222325n;
   for (const byte of bytes) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);

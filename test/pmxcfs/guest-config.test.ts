@@ -1,4 +1,4 @@
-/** The parser of GET_GUEST_CONFIG_PROPERTY(S), case by case (OPERATIONS: "Parser of 11 and 13"). */
+/** The parser of GET_GUEST_CONFIG_PROPERTY(S), case by case. */
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
 import { indexProperties, scanProperties } from "../../src/pmxcfs/state/guest-config.ts";
@@ -38,24 +38,24 @@ test("the empty name finds a line that begins with a colon", () => {
   expect(one(":empty\n", "")).toBe("empty");
 });
 
-test("a name with a colon in it finds its line, and so does what stands before that colon", () => {
+test("a name with a colon finds its line, and so does the part before the colon", () => {
   expect(scanProperties("a:b: c\n", ["a:b", "a"])).toEqual(["c", "b: c"]);
 });
 
-test("repeats end the scan when there are as many as names", () => {
+test("the scan ends when there are as many repeats as names", () => {
   const config = "name: 1\ncores: 1\nname: 2\ncores: 2\nname: 3\nlock: late\n";
   expect(scanProperties(config, ["name", "cores", "lock"])).toEqual(["3", "2", undefined]);
   expect(scanProperties(config, ["cores", "name"])).toEqual(["2", "2"]);
   expect(scanProperties(config, ["cores", "cores"])).toEqual(["2", "2"]);
 });
 
-test("a name asked for three times counts its repeats three times and can pass the number", () => {
+test("a name requested three times counts each repeat three times, which may skip the end", () => {
   const config = "a: 1\na: 2\na: 3\na: 4\nb: 5\n";
-  // 2nd line: 2 repeats of 3; 3rd line: 4, not equal to 3 any more, so the scan goes on.
+  // 2nd line: 2 repeats for 3 names; 3rd line: 4, no longer equal to 3, so the scan continues.
   expect(scanProperties(config, ["a", "a", "b"])).toEqual(["4", "4", "5"]);
 });
 
-test("without repeated lines the index answers as the scan does", () => {
+test("without repeated lines the index gives the same result as the scan", () => {
   const name = fc.constantFrom("a", "ab", "name", "cores", "");
   const blank = fc.constantFrom("", " ", "\t", "  ");
   const text = fc.string({ unit: fc.constantFrom("x", " ", "\t", "\0", "[", "é", "\\", '"') });

@@ -1,4 +1,4 @@
-/** The guest list, its versions, and the answers of ids 3, 11 and 13 that were recorded. */
+/** The guest list, its versions, and the recorded answers of ids 3, 11 and 13. */
 import { describe, expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { Guests, guestPath } from "../../src/pmxcfs/state/guests.ts";
@@ -43,12 +43,12 @@ describe("which paths are guests", () => {
   ])("not %j", (path) => expect(guestPath(path)).toBeUndefined());
 });
 
-test("no nodes directory: version 0; an empty one: version 1", () => {
+test("the list has version 0 without a nodes directory, 1 with an empty one", () => {
   expect(textOf(guestsOf({ "a.cfg": "" }).guests.list())).toBe('{\n"version": 0\n\n}\n');
   expect(textOf(guestsOf({ "nodes/x": "" }).guests.list())).toBe('{\n"version": 1\n\n}\n');
 });
 
-test("the list, byte for byte", () => {
+test("the list is byte for byte that of C", () => {
   const { guests } = guestsOf({ "nodes/a/lxc/200.conf": "x", "nodes/b/qemu-server/7.conf": "" });
   expect(textOf(guests.list())).toBe(
     '{\n"version": 1,\n"ids": {\n' +
@@ -57,7 +57,7 @@ test("the list, byte for byte", () => {
   );
 });
 
-test("a change of one guest moves the list's version and gives it the next number of all", () => {
+test("a change of one guest increments the list's version, and gives the guest a new one", () => {
   const { memdb, guests } = guestsOf({ "nodes/a/lxc/200.conf": "x", "nodes/a/lxc/201.conf": "x" });
   const stamp = { version: 9, writer: 0, mtime: 9 };
   const before = guests.list();
@@ -74,7 +74,7 @@ test("a change of one guest moves the list's version and gives it the next numbe
   expect(JSON.parse(textOf(guests.list())).version).toBe(2);
 });
 
-test("of two configurations with one number the first is listed, then the other", () => {
+test("of two configurations with one number the first is listed, once removed the other", () => {
   const { memdb, versions, guests, duplicates } = guestsOf({
     "nodes/a/lxc/200.conf": "hostname: first",
     "nodes/b/lxc/200.conf": "hostname: second",
@@ -88,7 +88,7 @@ test("of two configurations with one number the first is listed, then the other"
   expect(textOf(guests.list())).toBe('{\n"version": 3\n\n}\n');
 });
 
-test("answers are kept until a guest changes, and are right afterwards", () => {
+test("answers are cached until a guest changes, and are correct afterwards", () => {
   const { memdb, guests } = guestsOf({ "nodes/a/lxc/200.conf": "a: 1\nb: 2\n" });
   const first = guests.properties(0, ["a", "b"]);
   expect(guests.properties(0, ["a", "b"])).toBe(first);
@@ -101,14 +101,14 @@ test("answers are kept until a guest changes, and are right afterwards", () => {
   expect(textOf(guests.properties(0, ["a", "b"]))).toBe('{\n"200":{"a": "3"}\n}\n');
 });
 
-test("an unknown guest is ENOENT, an empty configuration EIO, and skipped among all", () => {
+test("an unknown guest is ENOENT; an empty configuration is EIO, and omitted among all", () => {
   const { guests } = guestsOf({ "nodes/a/lxc/200.conf": "", "nodes/a/lxc/201.conf": "a: 1" });
   expect(guests.properties(100, ["a"])).toBe(Errno.ENOENT);
   expect(guests.properties(200, ["a"])).toBe(Errno.EIO);
   expect(textOf(guests.properties(0, ["a"]))).toBe('{\n"201":{"a": "1"}\n}\n');
 });
 
-test("values that C would show as invalid JSON are valid here", () => {
+test("values that are invalid JSON in C's answer are valid here", () => {
   const { guests } = guestsOf({
     "nodes/a/lxc/200.conf": 'a: \x01\x7f"\\\xe9\t.\nu: \xc3\xbc "q"\n',
   });
@@ -126,7 +126,7 @@ interface Vector {
   readonly c: { readonly error: number; readonly hex: string };
 }
 
-/** What the C server said, in this process: bodies that operations refuse are not for here. */
+/** The C server's recorded answers, without those whose body the request itself refuses. */
 const RECORDED = (golden("vectors.json") as Vector[]).filter(
   ({ id, c, header_size_field }) =>
     [3, 11, 13].includes(id) && header_size_field === undefined && c.error !== Errno.EINVAL,
@@ -146,7 +146,7 @@ function withoutVersions(text: string): unknown {
   return JSON.parse(text, (key, value: unknown) => (key === "version" ? 0 : value));
 }
 
-test("every recorded answer of ids 3, 11 and 13", () => {
+test("every recorded answer of ids 3, 11 and 13 is the same", () => {
   using directory = new TempDirectory();
   plantGolden(directory.path);
   using backend = open({ dir: directory.path });

@@ -1,4 +1,4 @@
-/** GET_CLUSTER_INFO: alone, and with the members of a corosync.conf. */
+/** GET_CLUSTER_INFO: outside a cluster, and with the members of a corosync.conf. */
 import { describe, expect, test } from "bun:test";
 import { parseCorosyncConf, type CorosyncConfig } from "../../src/pmxcfs/state/corosync-conf.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
@@ -58,7 +58,7 @@ function members(corosync: CorosyncConfig | undefined, online: readonly string[]
 }
 
 describe("corosync.conf", () => {
-  test("nodes, ids, votes, addresses, cluster name and config version", () => {
+  test("nodes, ids, votes, addresses, cluster name and config version are read", () => {
     expect(parsed(CONF)).toEqual({
       clusterName: "lab",
       configVersion: 4,
@@ -88,13 +88,13 @@ describe("corosync.conf", () => {
 });
 
 describe("the text", () => {
-  test("alone", () => {
+  test("outside a cluster has only the node's name and the version", () => {
     expect(textOf(members(undefined).members.clusterInfo())).toBe(
       '{\n"nodename": "a",\n"version": 0\n}\n',
     );
   });
 
-  test("in a cluster, byte for byte", () => {
+  test("in a cluster is byte for byte that of C", () => {
     expect(textOf(members(parsed(CONF), ["b"]).members.clusterInfo())).toBe(
       '{\n"nodename": "a",\n"version": 0,\n' +
         '"cluster": { "name": "lab", "version": 4, "nodes": 3, "quorate": 1 },\n' +
@@ -106,7 +106,7 @@ describe("the text", () => {
     );
   });
 
-  test("the node's own address: counted when it changes, shown in a cluster", () => {
+  test("has the node's address in a cluster; a change of it increments clinfo", () => {
     const { versions, members: one } = members(parsed(CONF));
     one.setNodeIp("192.0.2.1");
     expect(versions.clinfo).toBe(0);
@@ -121,7 +121,7 @@ describe("the text", () => {
     expect(alone.versions.clinfo).toBe(1);
   });
 
-  test("who belongs to it", () => {
+  test("has() is true for this node and the cluster's nodes only", () => {
     const { members: one } = members(parsed(CONF));
     expect(["a", "b", "c.example.test", "d", ""].map((node) => one.has(node))).toEqual([
       true,
@@ -155,11 +155,11 @@ describe("quorate", () => {
     expect(textOf(one.clusterInfo())).toContain(`"quorate": ${quorate ? 1 : 0} `);
   });
 
-  test("alone always", () => expect(members(undefined).members.quorate).toBe(true));
+  test("is true outside a cluster", () => expect(members(undefined).members.quorate).toBe(true));
 });
 
 describe("opened with a backend", () => {
-  test("the file, and nodes that are online", () => {
+  test("the members are those of the file, with the given nodes online", () => {
     using directory = new TempDirectory();
     const corosyncConf = directory.put("corosync.conf", CONF);
     using backend = open({ dir: directory.path, nodeName: "a", corosyncConf, online: ["b"] });
@@ -191,7 +191,7 @@ describe("opened with a backend", () => {
     expect(opened).toEqual(expect.stringContaining(reason));
   });
 
-  test("a node that is not in its own file is told so", () => {
+  test("a node that is not in its own file is reported", () => {
     using directory = new TempDirectory();
     const corosyncConf = directory.put("corosync.conf", CONF);
     const log = rememberingLog();
@@ -208,7 +208,7 @@ describe("a running corosync", () => {
   ];
   const facts = { clusterName: "rig", configVersion: 3, nodes };
 
-  test("adds the cluster once its facts are known; each of its changes moves clinfo", () => {
+  test("adds the cluster once it is known; each of its changes increments clinfo", () => {
     const { versions, members: one } = members(undefined);
     expect(textOf(one.clusterInfo())).toBe('{\n"nodename": "a",\n"version": 0\n}\n');
     one.setQuorate(false);
@@ -227,7 +227,7 @@ describe("a running corosync", () => {
     );
   });
 
-  test("who is online is kept for nodes that become known later", () => {
+  test("keeps online flags for nodes that become known later", () => {
     const { members: one } = members(undefined);
     one.setOnline(new Set([1, 2]));
     one.update(facts);

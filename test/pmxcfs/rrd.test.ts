@@ -1,6 +1,6 @@
 /**
- * The RRD dump: its text, the five minutes of each entry, its bound; and which file and columns
- * a reported key means.
+ * The RRD dump: its text, the expiry of entries after five minutes, its limit; and the file and
+ * columns for a reported key.
  */
 import { describe, expect, test } from "bun:test";
 import { createArguments, dayStartSeconds, rrdUpdate } from "../../src/pmxcfs/rrd/formats.ts";
@@ -20,17 +20,17 @@ function found(key: string, value: string): string {
   return typeof update === "object" ? `${update.file} ${update.values}` : update;
 }
 
-/** So many unknown columns. */
+/** `count` unknown columns. */
 function us(count: number): string {
   return ":U".repeat(count);
 }
 
 describe("dump", () => {
-  test("is one NUL when there is nothing", () => {
+  test("is one NUL when there are no entries", () => {
     expect(setUp().dump()).toBe("\0");
   });
 
-  test("has a line per key, the latest value, and a NUL", () => {
+  test("has a line per key with the latest value, then a NUL", () => {
     const { rrd, dump } = setUp();
     rrd.set("a", "1");
     rrd.set("", "2");
@@ -40,7 +40,7 @@ describe("dump", () => {
     expect(dump().split("\n").toSorted()).toEqual(["\0", ":2", "a:5", "x:4", "\xff:3"].toSorted());
   });
 
-  test("is kept while nothing changes, and what was returned stays as it is", () => {
+  test("is cached while nothing changes, and returned bytes never change", () => {
     const { rrd } = setUp();
     rrd.set("a", "1");
     const first = rrd.dump();
@@ -67,7 +67,7 @@ describe("dump", () => {
     expect(rrd.count).toBe(0);
   });
 
-  test("holds so many keys; expired ones make room", () => {
+  test("has a limited number of keys; expired ones make room", () => {
     const { rrd, clock } = setUp(2);
     expect([rrd.set("a", "1"), rrd.set("b", "1")]).toEqual([0, 0]);
     expect(rrd.set("c", "1")).toBe(Errno.ENOSPC);
@@ -88,7 +88,7 @@ describe("files", () => {
     ["pve2-storage/n1/s", "7:1:2", "pve-storage-9.0/n1/s 7:1:2"],
     ["pve-storage-9.0/n1/s", "7:1:2:3:4", "pve-storage-9.0/n1/s 7:1:2"],
     ["pve2-storage/n1/a.b-c_d", "7:1:2", "pve-storage-9.0/n1/a.b-c_d 7:1:2"],
-    // Versions and names of any kind, as C takes them.
+    // Any versions and names, as in C.
     ["pve-node-/n1", "5::7:1", `pve-node-9.0/n1 7:1${us(18)}`],
     ["pve-node-x y/n1", "5::7:1", `pve-node-9.0/n1 7:1${us(18)}`],
     ["pve2-node/.hidden", "5::7:1", `pve-node-9.0/.hidden 7:1${us(18)}`],
@@ -101,7 +101,7 @@ describe("files", () => {
     expect(found(key, value)).toBe(expected);
   });
 
-  test("what is no number is U; counters take whole numbers only", () => {
+  test("a value that is not a number becomes U; counters take integers only", () => {
     expect(found("pve2-storage/n/s", "7:-1.5e-3:.5")).toBe("pve-storage-9.0/n/s 7:-1.5e-3:.5");
     expect(found("pve2-storage/n/s", "7:nan:")).toBe("pve-storage-9.0/n/s 7:U:U");
     expect(found("pve2-storage/n/s", "7:U:1 2")).toBe("pve-storage-9.0/n/s 7:U:U");
@@ -141,7 +141,7 @@ describe("files", () => {
     },
   );
 
-  test("one is created with all columns and archives", () => {
+  test("a file is created with all columns and archives", () => {
     const update = rrdUpdate("pve2-storage/n/s", "1:2:3");
     if (typeof update !== "object") throw new Error(update);
     expect(createArguments(update.layout, 86_400)).toBe(
@@ -152,7 +152,7 @@ describe("files", () => {
     );
   });
 
-  test("a day begins at its midnight", () => {
+  test("the start of a file is the midnight of its day", () => {
     const noon = new Date(2026, 10, 24, 12, 34, 56).getTime();
     expect(dayStartSeconds(noon)).toBe(new Date(2026, 10, 24).getTime() / 1000);
   });

@@ -17,7 +17,7 @@ import { eventually } from "../support/eventually.ts";
 import { flush, last, NODE_VALUES, open, settled, TIME } from "../support/rrd-files.ts";
 import { RrdcachedFixture } from "../support/rrdcached.ts";
 
-/** Runs against a server that answers as told. */
+/** Runs a test against a server that gives these answers. */
 async function withPeer(
   answer: (server: Server) => void,
   run: (daemon: Rrdcached) => Promise<void>,
@@ -38,7 +38,7 @@ async function withPeer(
   expect(existsSync(socketPath)).toBe(false);
 }
 
-/** A server that answers whatever comes with these chunks. */
+/** A server that answers any input with these chunks. */
 const answerWith =
   (...chunks: string[]) =>
   (server: Server) => {
@@ -51,7 +51,7 @@ const answerWith =
   };
 
 describe("with rrdcached", () => {
-  test("the old and the new format of a node go to one file, padded and cut", async () => {
+  test("the old and the new format of a node go to one file, padded or truncated", async () => {
     await using fixture = new RrdcachedFixture();
     await fixture.start();
     const { files, lines } = open(fixture);
@@ -118,7 +118,7 @@ describe("with rrdcached", () => {
     expect(await last(fixture, "pve-storage-9.0/n1/local")).toBe(`${TIME}: 100 50`);
   });
 
-  test("a file that is there is kept by the next server", async () => {
+  test("an existing file is kept by the next server", async () => {
     await using fixture = new RrdcachedFixture();
     await fixture.start();
     const file = "pve-storage-9.0/n1/local";
@@ -134,7 +134,7 @@ describe("with rrdcached", () => {
     expect(inodes[1]).toBe(inodes[0] ?? 0);
   });
 
-  test("many values in one go, several to a file, all arrive", async () => {
+  test("many values at once, several per file, are all written", async () => {
     await using fixture = new RrdcachedFixture();
     await fixture.start();
     const { files, lines } = open(fixture);
@@ -150,7 +150,7 @@ describe("with rrdcached", () => {
     expect(lines).toEqual([]);
   });
 
-  test("what could be a command or a path elsewhere is not sent, and said once", async () => {
+  test("keys that could be a command or another path are not sent, and logged once", async () => {
     await using fixture = new RrdcachedFixture();
     await fixture.start();
     const { files, lines } = open(fixture);
@@ -191,7 +191,7 @@ describe("with rrdcached", () => {
 });
 
 describe("without rrdcached and rrdtool", () => {
-  test("one line says so; the values are written when rrdcached comes", async () => {
+  test("one line is logged; the values are written when rrdcached starts", async () => {
     await using fixture = new RrdcachedFixture();
     const { files, lines } = open(fixture, { rrdtool: join(fixture.directory, "missing") });
     files.update("pve2-storage/n1/s", `${TIME}:1:2`);
@@ -205,7 +205,7 @@ describe("without rrdcached and rrdtool", () => {
     expect(lines[1]).toContain("rrdcached answers again");
   });
 
-  test("one that dies is found again", async () => {
+  test("a restarted rrdcached is used again", async () => {
     await using fixture = new RrdcachedFixture();
     await fixture.start();
     const { files, lines } = open(fixture, { rrdtool: join(fixture.directory, "missing") });
@@ -221,7 +221,7 @@ describe("without rrdcached and rrdtool", () => {
     expect(lines).toHaveLength(2);
   });
 
-  test("the oldest values go when too many wait", async () => {
+  test("the oldest values are dropped when too many wait", async () => {
     await using fixture = new RrdcachedFixture();
     const rrdtool = join(fixture.directory, "missing");
     const { files } = open(fixture, { maxPending: 16, rrdtool });
@@ -236,7 +236,7 @@ describe("without rrdcached and rrdtool", () => {
 });
 
 describe("a stopped rrdcached (SIGSTOP)", () => {
-  test("delays no answer, is said once, and gets everything when it goes on", async () => {
+  test("delays no answer, is logged once, and gets all values when it continues", async () => {
     await using fixture = new RrdcachedFixture();
     await fixture.start();
     const { files, lines } = open(fixture, { timeoutMs: 50 });
@@ -249,7 +249,7 @@ describe("a stopped rrdcached (SIGSTOP)", () => {
     await settled(files, 1);
     fixture.signal("SIGSTOP");
 
-    // Each of these returns before anything else can happen in this process: no answer waits.
+    // These calls are synchronous: no answer waits.
     let minute = 1;
     await eventually("its silence is noticed, and reported to all the same", () => {
       for (let value = 0; value < 20; value++, minute++) {
@@ -272,7 +272,7 @@ describe("a stopped rrdcached (SIGSTOP)", () => {
 });
 
 describe("a peer that is not rrdcached", () => {
-  test("replies may come in pieces, with lines of their own", async () => {
+  test("replies may arrive in pieces, and have several lines", async () => {
     await withPeer(
       answerWith("2 two l", "ines\nfirst\nsec", "ond\n0 do", "ne\n"),
       async (daemon) => {
@@ -292,7 +292,7 @@ describe("a peer that is not rrdcached", () => {
     });
   });
 
-  test("silence, nonsense, endless replies and hang-ups are failures in words", async () => {
+  test("silence, invalid or endless replies and hang-ups are failures with a reason", async () => {
     await withPeer(answerWith(), async (daemon) => {
       expect(await daemon.exchange("X\n", 1)).toMatchObject({
         reason: "no answer",

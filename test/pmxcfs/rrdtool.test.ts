@@ -1,4 +1,6 @@
-/** RRD files written by a real rrdtool while no rrdcached runs, and by programs that are not it. */
+/**
+ * RRD files written by a real rrdtool while no rrdcached runs; and programs in place of rrdtool.
+ */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +9,7 @@ import { eventually } from "../support/eventually.ts";
 import { flush, last, NODE_VALUES, open, settled, TIME } from "../support/rrd-files.ts";
 import { RrdcachedFixture } from "../support/rrdcached.ts";
 
-/** Child processes of this one with this name, zombies left out. */
+/** Child processes of this one with this name, without zombies. */
 function childrenNamed(name: string): string[] {
   return readdirSync("/proc/self/task")
     .flatMap((task) => readFileSync(`/proc/self/task/${task}/children`, "utf8").split(" "))
@@ -25,14 +27,14 @@ function statOf(pid: string): string {
   }
 }
 
-/** A program that stands in for rrdtool; it need not understand its commands. */
+/** A program in place of rrdtool, which may ignore its commands. */
 function script(fixture: RrdcachedFixture, line: string): string {
   const path = join(fixture.directory, "stand-in");
   writeFileSync(path, `#!/bin/sh\n${line}\n`, { mode: 0o755 });
   return path;
 }
 
-test("rrdtool writes the files, which are those that rrdcached writes", async () => {
+test("rrdtool writes the same files as rrdcached", async () => {
   await using direct = new RrdcachedFixture();
   await using cached = new RrdcachedFixture();
   await cached.start();
@@ -55,13 +57,13 @@ test("rrdtool writes the files, which are those that rrdcached writes", async ()
   }
   for (const file of ["pve-node-9.0/n1", "pve-vm-9.0/100", "pve-storage-9.0/n1/local"]) {
     await flush(cached, file);
-    // Not the bytes: a new file's rows begin at a random one.
+    // Not compared by bytes: the rows of a new file start at a random one.
     expect(direct.rrdtool("dump", file)).toEqual(cached.rrdtool("dump", file));
   }
   expect(statSync(direct.path("pve-node-9.0")).mode & 0o777).toBe(0o750);
 });
 
-test("odd names are those of the files, and no command is made of them", async () => {
+test("unusual names are used for the files, and never as commands", async () => {
   await using fixture = new RrdcachedFixture();
   const names = ["a b", `q'"'q`, "back\\slash", "-x", ".h", "$(id)", "\xe4", "a:b"];
   const write = async () => {
@@ -80,7 +82,7 @@ test("odd names are those of the files, and no command is made of them", async (
   await write();
 });
 
-test("without the directory nothing is made, and the reason is logged", async () => {
+test("without the directory no file is made, and the reason is logged", async () => {
   await using fixture = new RrdcachedFixture();
   const baseDirectory = fixture.path("missing");
   const { files, lines } = open(fixture, { baseDirectory });
@@ -101,7 +103,7 @@ test("values that rrdtool refuses do not stop the others", async () => {
   expect(lines.join("\n")).toContain("illegal attempt to update using time");
 });
 
-test("rrdtool ends when it is idle, and when rrdcached is there again", async () => {
+test("rrdtool ends when it is idle, and when rrdcached runs again", async () => {
   await using fixture = new RrdcachedFixture();
   const { files, lines } = open(fixture);
   files.update("pve2-storage/n1/s", `${TIME}:1:2`);
@@ -119,7 +121,7 @@ test("rrdtool ends when it is idle, and when rrdcached is there again", async ()
   await eventually("an idle rrdtool has ended", () => tool.pid === undefined);
 });
 
-test("a child that does not answer is ended, and what it says is bounded", async () => {
+test("a child that does not answer is killed, and its output is limited", async () => {
   await using fixture = new RrdcachedFixture();
   const values = [{ path: fixture.path("x"), values: "N:1" }];
   const silent = new Rrdtool({ program: script(fixture, "exec sleep 60"), timeoutMs: 50 });

@@ -1,6 +1,5 @@
 /**
- * The status store: what each name does with its value, versions, limits, and that values are
- * copies.
+ * The status store: the effect of each kind of name, versions, limits, and that values are copied.
  */
 import { describe, expect, test } from "bun:test";
 import { Rrd } from "../../src/pmxcfs/state/rrd-values.ts";
@@ -40,7 +39,7 @@ function setUp(maxKeys?: number) {
 }
 
 describe("keys of other nodes", () => {
-  test("are read by the node's name, and counted apart from those of this node", () => {
+  test("are read by the node's name, and counted separately from this node's", () => {
     const { set, setOf, get, versions } = setUp();
     set("k", "own");
     expect([setOf(3, "k", "a"), setOf(3, "k", "b"), setOf(2, "gone", "x")]).toEqual([0, 0, 0]);
@@ -55,7 +54,7 @@ describe("keys of other nodes", () => {
     expect(versions()).toEqual({ pve1: [] });
   });
 
-  test("nodeip and rrd/ values go where this node's go, with the same limits", () => {
+  test("nodeip and rrd/ values are handled as this node's, with the same limits", () => {
     const { setOf, addresses, archived } = setUp();
     expect(setOf(2, "nodeip", "192.0.2.9\0")).toBe(0);
     expect(setOf(2, "nodeip", "192.0.2.9")).toBe(Errno.ENOMEM);
@@ -65,7 +64,7 @@ describe("keys of other nodes", () => {
     expect(archived).toEqual(["pve-storage-9.0/pve2/local=1:2:3"]);
   });
 
-  test("stay with the node's id when it is renamed, and go with the node", () => {
+  test("stay with the node's id when it is renamed, and are dropped with the node", () => {
     const { status, setOf, names, versions } = setUp();
     setOf(2, "k", "x");
     names.set(2, "renamed");
@@ -78,7 +77,7 @@ describe("keys of other nodes", () => {
 });
 
 describe("keys", () => {
-  test("are bytes in, the same bytes out, for this node by name or by none", () => {
+  test("are returned byte for byte, for this node by its name or an empty one", () => {
     const { set, get } = setUp();
     expect(set("kv", "no NUL")).toBe(0);
     expect(set("", "empty name\0")).toBe(0);
@@ -92,7 +91,7 @@ describe("keys", () => {
     expect(get("", "missing")).toBeUndefined();
   });
 
-  test("names that only look special are keys", () => {
+  test("names that only resemble special ones are ordinary keys", () => {
     const { set, get, addresses, rrd } = setUp();
     for (const name of ["nodeip2", "nodei", "NODEIP", "rrd", "rrd2/x", "RRD/x", "__proto__"]) {
       expect(set(name, name)).toBe(0);
@@ -112,7 +111,7 @@ describe("keys", () => {
     expect(Buffer.from(got ?? []).toString()).toBe("first");
   });
 
-  test("versions: 0 when created, one more with every set, forgotten with the key", () => {
+  test("have version 0 when created, and one more with every set, until removed", () => {
     const { status, set, versions } = setUp();
     expect(versions()).toEqual({ pve1: [] });
     const seen = new Set([status.generation]);
@@ -133,14 +132,14 @@ describe("keys", () => {
     expectVersion(0);
   });
 
-  test("removing a key that is not there is fine and changes nothing", () => {
+  test("removing a missing key succeeds and changes nothing", () => {
     const { status, set } = setUp();
     const before = status.generation;
     expect(set("k", "")).toBe(0);
     expect(status.generation).toBe(before);
   });
 
-  test("32 KiB fit, a byte more is EFBIG and leaves the old value, whatever the name", () => {
+  test("32 KiB fit; one byte more is EFBIG and keeps the old value, for any name", () => {
     const { set, get } = setUp();
     const most = "a".repeat(32_768);
     expect(set("k", most)).toBe(0);
@@ -148,7 +147,7 @@ describe("keys", () => {
     expect(get("", "k")).toBe(most);
   });
 
-  test("a key too many is ENOSPC; old ones can still be set, and removing makes room", () => {
+  test("one key too many is ENOSPC; old ones can still be set, and a removal makes room", () => {
     const { status, set } = setUp(2);
     expect([set("a", "1"), set("b", "1")]).toEqual([0, 0]);
     expect(set("c", "1")).toBe(Errno.ENOSPC);
@@ -188,7 +187,7 @@ describe("nodeip", () => {
 });
 
 describe("rrd/", () => {
-  test("goes to the dump and to the files, up to the first NUL, and is no key", () => {
+  test("goes to the dump and to the files, up to the first NUL, and is not a key", () => {
     const { status, set, get, rrd, archived } = setUp();
     const before = status.generation;
     expect(set("rrd/a/b", "1:2\0:3\0")).toBe(0);
@@ -216,7 +215,7 @@ describe("rrd/", () => {
     expect(archived).toEqual([]);
   });
 
-  test("a key too many is ENOSPC, and is not archived either", () => {
+  test("one key too many is ENOSPC, and is not archived either", () => {
     const { set, archived } = setUp();
     for (const key of ["a", "b", "c"]) expect(set(`rrd/${key}`, "1\0")).toBe(0);
     expect(set("rrd/d", "1\0")).toBe(Errno.ENOSPC);

@@ -1,5 +1,5 @@
 /**
- * Who gets in and with what, and which paths a read-only caller may not read.
+ * Which peers are accepted with which permissions, and which paths a read-only caller cannot read.
  */
 import { describe, expect, test } from "bun:test";
 import { Access, type AccessOptions } from "../../src/pmxcfs/requests/access.ts";
@@ -28,13 +28,13 @@ describe("the accept rule", () => {
     expect(verdict(uid, gid)).toBe(expected);
   });
 
-  test("a server that is not root gives its own uid full access, and root", () => {
+  test("a server that is not root gives full access to its own uid and to root", () => {
     expect(verdict(1000, 1000, { ownUid: 1000 })).toBe("read-write");
     expect(verdict(0, 0, { ownUid: 1000 })).toBe("read-write");
     expect(verdict(1001, 1000, { ownUid: 1000 })).toBe(Errno.EPERM);
   });
 
-  test("further uids write, further gids read; a gid that reads decides first", () => {
+  test("further uids write, further gids read; a gid that may read is checked first", () => {
     const options = { allowUids: [1000], allowGids: [2000] };
     expect(verdict(1000, 1000, options)).toBe("read-write");
     expect(verdict(1001, 2000, options)).toBe("read-only");
@@ -43,18 +43,18 @@ describe("the accept rule", () => {
     expect(verdict(1001, 1001, options)).toBe(Errno.EPERM);
   });
 
-  test("read-only is for everybody, and lets nobody else in", () => {
+  test("--read-only applies to all callers, and accepts no further ones", () => {
     expect(verdict(0, 0, { readOnly: true })).toBe("read-only");
     expect(verdict(1000, 1000, { readOnly: true, allowUids: [1000] })).toBe("read-only");
     expect(verdict(1000, 1000, { readOnly: true })).toBe(Errno.EPERM);
   });
 
-  test("without a www-data group only uids get in", () => {
+  test("without a www-data group only uids are accepted", () => {
     expect(verdict(33, 33, { group: undefined })).toBe(Errno.EPERM);
     expect(verdict(0, 33, { group: undefined })).toBe("read-write");
   });
 
-  test("another group can take its place", () => {
+  test("another group can be used instead", () => {
     const group = { name: "pve-readers", gid: 500 };
     expect(verdict(1, 500, { group })).toBe("read-only");
     expect(verdict(33, 33, { group })).toBe(Errno.EPERM);

@@ -1,6 +1,6 @@
 /**
- * Every error branch of the twelve requests, in the order in which the C server checks: each row
- * is wrong in one way more than the row that passes, or in two, where the first check must win.
+ * Every error branch of the twelve requests, in the order of the C server's checks: each row has
+ * one error more than the row that passes; or two, of which the first check must be answered.
  */
 import { describe, expect, test } from "bun:test";
 import { dispatch, malformed } from "../../src/pmxcfs/requests/handler.ts";
@@ -53,13 +53,13 @@ const u32 = (value: number) => {
 
 const ALL = 0xffff_ffff;
 
-/** GET_CLUSTER_LOG's body. */
+/** The body of GET_CLUSTER_LOG. */
 function logOf(most: number, user: string): string {
   return u32(most) + "\0".repeat(12) + user;
 }
 
 describe("the table", () => {
-  test("has the twelve requests, each under its own id and name", () => {
+  test("has twelve requests with different ids and names", () => {
     expect(REQUESTS.map(({ name, id }) => [name, id])).toEqual(Object.entries(CfsIpc) as never);
     for (const request of REQUESTS) expect(requestOf(request.id)).toBe(request);
   });
@@ -75,7 +75,7 @@ describe("the table", () => {
     },
   );
 
-  test("a header that lies about the size is EINVAL, after EPERM", () => {
+  test("a header with a wrong size is EINVAL, after EPERM", () => {
     for (const { id, access } of REQUESTS) {
       const { services } = setUp();
       const denied = access === "write" ? EPERM : EINVAL;
@@ -94,7 +94,7 @@ describe("the table", () => {
       for (const body of ["", "x", ...bodies]) {
         const replies = ["\0", "A", "\xff"].map((around) => {
           const { services } = setUp();
-          // Zeros follow the message, as the transport has it.
+          // Zeros follow the message, as in the transport.
           const behind = `\0\0\0\0${around.repeat(600)}`;
           const bytes = Buffer.from(around.repeat(64) + body + behind, "latin1");
           const before = Buffer.from(bytes);
@@ -115,14 +115,14 @@ describe.each([
   ["GET_GUEST_LIST", 3],
   ["GET_RRD_DUMP", 10],
 ])("%s", (_, id) => {
-  test("takes no body, and anybody may ask", () => {
+  test("takes no body, and every caller may send it", () => {
     const { as } = setUp();
     expect(as(ROOT, id)).toBeString();
     expect(as(WWW_DATA, id)).toBe(as(ROOT, id));
     for (const body of ["\0", "x", "x".repeat(5000)]) expect(as(ROOT, id, body)).toBe(EINVAL);
   });
 
-  test("gives the same bytes again until something changes", () => {
+  test("returns the same bytes until something changes", () => {
     const { services } = setUp();
     const first = ask(services, ROOT, id);
     ask(services, WWW_DATA, id);
@@ -147,7 +147,7 @@ describe("SET_STATUS", () => {
     ["rrd of 4096 bytes", ROOT, `${name256("rrd/x")}${"1".repeat(4095)}\0`, ENOMEM],
   ]);
 
-  test("byte 256 of the name is NUL whatever it is", () => {
+  test("byte 256 of the name is read as NUL", () => {
     const { root } = setUp();
     root(CfsIpc.SET_STATUS, `${"k".repeat(256)}v`);
     expect(root(CfsIpc.GET_STATUS, name256("k".repeat(255)) + name256(""))).toBe("v");
@@ -161,7 +161,7 @@ describe("SET_STATUS", () => {
     expect(root(CfsIpc.GET_STATUS, name256("a\0c") + name256(""))).toBe("v");
   });
 
-  test("the address is told by GET_FS_VERSION's counter, when it changed", () => {
+  test("a changed address increments the counter in GET_FS_VERSION", () => {
     const { root, services } = setUp();
     for (const ip of ["192.0.2.1", "192.0.2.1", "192.0.2.2"]) {
       expect(root(CfsIpc.SET_STATUS, `${name256("nodeip")}${ip}\0`)).toBe("");
@@ -192,7 +192,7 @@ describe("GET_STATUS", () => {
     expect(root(CfsIpc.GET_STATUS, name256("k") + "n".repeat(256))).toBe(ENOENT);
   });
 
-  test("values live as long as they are held, whatever is set later", () => {
+  test("a returned value stays unchanged when the key is set again", () => {
     const { services, root } = setUp();
     root(CfsIpc.SET_STATUS, `${name256("k")}first`);
     const reply = ask(services, ROOT, CfsIpc.GET_STATUS, name256("k") + name256(""));
@@ -284,7 +284,7 @@ describe("GET_CLUSTER_LOG", () => {
     ["16 bytes, read-only", WWW_DATA, logOf(0, ""), EINVAL],
   ]);
 
-  test("the user ends at its NUL or before the last byte; the reserved words do not matter", () => {
+  test("the user ends at its NUL or before the last byte; reserved words are ignored", () => {
     const { root } = setUp();
     const one = root(CfsIpc.GET_CLUSTER_LOG, logOf(0, "\0"));
     expect(one).toContain('"msg": "starting cluster log"}\n]\n}\n');
@@ -360,7 +360,7 @@ describe("GET_GUEST_CONFIG_PROPERTIES", () => {
     ["no body", ROOT, "", EINVAL],
   ]);
 
-  test("255 names are as many as there can be", () => {
+  test("255 names are accepted, the most that the count can express", () => {
     const body = request(100, 255, "name\0".repeat(255));
     const reply = setUp().root(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, body);
     expect(String(reply).match(/"name": "web"/g)).toHaveLength(255);

@@ -1,6 +1,6 @@
 /**
- * The text of GET_FS_VERSION: its bytes, when it is made anew, and that it stays JSON whatever
- * the status keys are called.
+ * The text of GET_FS_VERSION: its bytes, when it is rebuilt, and that it is valid JSON for any
+ * names of status keys.
  */
 import { describe, expect, test } from "bun:test";
 import { Members } from "../../src/pmxcfs/state/members.ts";
@@ -21,7 +21,7 @@ function setUp() {
 }
 
 describe("text", () => {
-  test("is C's, byte for byte: counters in their order, then the keys", () => {
+  test("is byte for byte that of C: counters in order, then the keys", () => {
     const { set, text, versions } = setUp();
     const counters = versions.observed.map((path) => `"${path}": 1,\n`).join("");
     const head = `{\n"starttime": 1700000000,\n"clinfo": 0,\n"vmlist": 0,\n${counters}`;
@@ -60,7 +60,7 @@ describe("text", () => {
     expect(Object.keys(kvstore.pve1).toSorted()).toEqual(shown.toSorted());
   });
 
-  test("names that are valid JSON as they are stay as they are", () => {
+  test("names that are valid JSON are not changed", () => {
     const { set, text } = setUp();
     set(Buffer.from("jörg", "utf8").toString("latin1"), "1");
     set("a\\u0041", "1");
@@ -69,7 +69,7 @@ describe("text", () => {
 });
 
 describe("bytes", () => {
-  test("are the same until a counter or a key moves, and never changed", () => {
+  test("are the same object until a counter or a key changes, and are never modified", () => {
     const { fsVersion, versions, set } = setUp();
     const seen = [fsVersion.text()];
     const first = Buffer.from(fsVersion.text());

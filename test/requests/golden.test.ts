@@ -1,7 +1,7 @@
 /**
- * Every recorded answer of the C server against dispatch, in process: all of them in their order,
- * on one set of services. What lies between a client and dispatch (sizes of headers and rings,
- * the disconnect message) is played here; the same vectors go through a real client elsewhere.
+ * Compares dispatch with every recorded answer of the C server, in this process, in their order, on
+ * one set of services. The transport (sizes of headers and rings, the disconnect message) is
+ * simulated here; other tests send the same vectors through a real client.
  */
 import { describe, expect, test } from "bun:test";
 import { Access } from "../../src/pmxcfs/requests/access.ts";
@@ -42,12 +42,12 @@ function answerOf(services: Services, vector: Vector): Answer {
   return { kind: "reply", error: 0, body: reply };
 }
 
-/** As the transport hands requests over: ipc/handler.ts, Request. */
+/** A request in the form of the transport (ipc/handler.ts, Request). */
 function replyOf(services: Services, vector: Vector, caller: Caller) {
   const sent = vector.body.length;
   const claimed = (vector.headerSize ?? REQUEST_HEADER_BYTES + sent) - REQUEST_HEADER_BYTES;
   const size = Math.max(0, Math.min(claimed, sent));
-  // A buffer of its own with other bytes around: nothing beyond the message may be read.
+  // A separate buffer with other bytes around: nothing beyond the message may be read.
   const scratch = Buffer.alloc(sent + 64, 0x21);
   vector.body.copy(scratch, 32);
   scratch.fill(0, 32 + sent, 36 + sent);
@@ -75,7 +75,7 @@ describe("answers of the C server", () => {
     });
   }
 
-  test("compare tells any other answer from the recorded one", () => {
+  test("the comparison detects any other answer", () => {
     const missed = vectors.filter((vector) => {
       const answer = answers.get(vector);
       if (answer === undefined || vector.expect.check === "skip") return false;
@@ -85,7 +85,7 @@ describe("answers of the C server", () => {
   });
 });
 
-/** Answers that are not `answer`. */
+/** Answers that differ from `answer`. */
 function others(answer: Answer): Answer[] {
   if (answer.kind !== "reply") return [{ kind: answer.kind, errno: Errno.EBADMSG }];
   if (answer.error !== 0) {

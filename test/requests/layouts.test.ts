@@ -1,6 +1,6 @@
 /**
- * Layouts of the twelve requests against the offsets of the C structs, and the strings in their
- * tails: what counts of a name that has no NUL, has one early, or lies beyond the message.
+ * Compares the layouts of the twelve requests with the offsets of the C structs; and tests the
+ * strings in their tails: names without a NUL, with an early one, or beyond the message.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -11,7 +11,7 @@ import { loadVectors } from "../support/vectors.ts";
 
 const HEADER = 16;
 
-/** A span over latin1 text, with bytes around it that are not its own. */
+/** A span over latin1 text, with other bytes around it. */
 function within(text: string, around = "!!"): Span {
   const bytes = Buffer.from(around + text + around, "latin1");
   return { ...spanOf(bytes), at: around.length, size: text.length };
@@ -38,13 +38,13 @@ describe("layouts", () => {
     });
   });
 
-  test("ids and names are the recorded ones", () => {
+  test("ids and names are those of the recordings", () => {
     for (const { id, op } of loadVectors()) {
       if (op !== "?") expect(CfsIpc[op as keyof typeof CfsIpc]).toBe(id as CfsIpc);
     }
   });
 
-  test("of a fixed name 255 bytes count, up to its first NUL", () => {
+  test("a fixed name has at most 255 bytes, up to its first NUL", () => {
     const { name } = prefix({ name: char(256) }).read;
     expect(name(within("k".repeat(256) + "v\0"))).toBe("k".repeat(255));
     expect(name(within("k".repeat(255) + "\0v"))).toBe("k".repeat(255));
@@ -64,7 +64,7 @@ describe("tails", () => {
     expect(textAt(within(""), 0)).toBe("");
   });
 
-  test("tail takes the last byte as NUL", () => {
+  test("tail reads the last byte as NUL", () => {
     expect(tail(within("abc"), 0)).toBe("ab");
     expect(tail(within("abc\0"), 0)).toBe("abc");
     expect(tail(within("a\0bc"), 0)).toBe("a");
@@ -77,18 +77,18 @@ describe("tails", () => {
     expect(rest(within("abc"), 3)).toHaveLength(0);
   });
 
-  test("textList wants each text's NUL, and nothing left over", () => {
+  test("textList requires a NUL for each text, and no bytes left over", () => {
     expect(textList(within("a\0bc\0"), 0, 2)).toEqual(["a", "bc"]);
     expect(textList(within("a\0\0"), 0, 2)).toEqual(["a", ""]);
     expect(textList(within("a\0b"), 0, 2)).toBeUndefined();
     expect(textList(within("a\0b\0"), 0, 1)).toBeUndefined();
     expect(textList(within("a\0"), 0, 2)).toBeUndefined();
-    // The NUL that ends it lies beyond the message.
+    // The NUL that would end it is beyond the message.
     expect(textList(within("ab", "\0\0"), 0, 1)).toBeUndefined();
     expect(textList(within(""), 0, 0)).toEqual([]);
   });
 
-  test("any list of texts comes back as it was", () => {
+  test("any list of texts is decoded to the same list", () => {
     const bytes = fc.array(fc.integer({ min: 1, max: 255 }), { maxLength: 20 });
     const texts = fc.array(
       bytes.map((codes) => String.fromCharCode(...codes)),

@@ -1,6 +1,6 @@
 /**
- * How often the store is looked at: before every request, but for a client that asks without pause
- * every 100 us; what it changes itself is in its next answer all the same.
+ * How often the store is checked: before every request, or every 100 us for a client that sends
+ * requests back to back, whose own changes are in its next answer nevertheless.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -31,7 +31,7 @@ function request(backToBackNs: number): Request {
   return { id: 1, backToBackNs, span: spanOf(Buffer.alloc(0)), caller, peer };
 }
 
-/** Looks at the store that requests at these times take. */
+/** The number of checks for requests at these times. */
 function looksFor(times: readonly number[], isStrict: boolean): number {
   let looks = 0;
   const access = new Access({ group: undefined, ownUid: 0 });
@@ -40,7 +40,7 @@ function looksFor(times: readonly number[], isStrict: boolean): number {
   return looks;
 }
 
-test("back-to-back requests of a millisecond cause ten checks, all others one each", () => {
+test("back-to-back requests over 1 ms cause ten checks, any other request one", () => {
   const start = Bun.nanoseconds() + STORE_AGE_NS;
   const steady = Array.from({ length: 1000 }, (_, index) => start + index * 1000);
   expect(looksFor(steady, false)).toBe(10);
@@ -49,14 +49,14 @@ test("back-to-back requests of a millisecond cause ten checks, all others one ea
   expect(looksFor(woken, false)).toBe(100);
 });
 
-test("a client that changes a file and then asks sees it, a thousand times in a row", async () => {
+test("a client sees its own change of a file in the next answer, 1,000 times", async () => {
   const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-looks-"));
   try {
     writeFileSync(join(directory, "storage.cfg"), "0");
     await using server = await startService(serveCommand("--dir", directory, "--no-rrd"));
     await using client = await QbClient.open(server.name);
     await using busy = await QbClient.open(server.name);
-    // Another client that asks without pause keeps the server from ever being idle.
+    // Another client that sends requests back to back keeps the server from being idle.
     const load = busy.run("pipeline 20000 1 -");
     for (let change = 1; change <= 1000; change++) {
       writeFileSync(join(directory, "storage.cfg"), `${change}`);
@@ -68,13 +68,13 @@ test("a client that changes a file and then asks sees it, a thousand times in a 
   }
 });
 
-/** System calls that looking at a store consists of. */
+/** The system calls of a check of the store. */
 const LOOKS = ["read", "pread64", "newfstatat", "fstat", "statx", "fcntl", "openat", "lseek"];
 
 const perf = Bun.which("perf");
 const traced = testUnless(perf === null ? "needs perf, to count system calls" : undefined);
 
-/** System calls of that kind per 1,000 requests of one client that asks without pause. */
+/** System calls of that kind per 1,000 back-to-back requests of one client. */
 async function looksPerThousand(service: string, pid: number): Promise<number | undefined> {
   const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-perf-"));
   const out = join(directory, "out");
@@ -92,7 +92,7 @@ async function looksPerThousand(service: string, pid: number): Promise<number | 
   }
 }
 
-/** Others on the machine only ever add to it: a client that is not running asks nothing. */
+/** Other processes can only add to it: a client that is not scheduled sends no requests. */
 const ATTEMPTS = 20;
 
 for (const kind of ["--dir", "--db"]) {

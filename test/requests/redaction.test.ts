@@ -1,4 +1,4 @@
-/** What recordings leave out: by canonical path, by property, by request; and what they keep. */
+/** What is removed from recordings, by canonical path, property and request; and what is kept. */
 import { describe, expect, test } from "bun:test";
 import { bodyOf } from "../../src/pmxcfs/requests/encoding.ts";
 import { REDACTED } from "../../src/pmxcfs/requests/redaction.ts";
@@ -57,7 +57,7 @@ describe("files", () => {
     (path) => expect(file(path, SECRET)).toBe(SECRET),
   );
 
-  test("of a guest's configuration only passwords and ssh keys are left out", () => {
+  test("only passwords and ssh keys are removed from a guest's configuration", () => {
     expect(file("nodes/n/qemu-server/100.conf", config(SECRET))).toBe(config(REDACTED));
     expect(file("nodes/n/lxc/200.conf", "hostname: a\n")).toBe("hostname: a\n");
     expect(file("x.conf", `sshkeys: a\r${SECRET}\u0085${SECRET}\nname: b`)).toBe(
@@ -79,7 +79,7 @@ describe("answers", () => {
     },
   );
 
-  test("the cluster log without its messages", () => {
+  test("the cluster log keeps all but its messages", () => {
     expect(redacted(CfsIpc.GET_CLUSTER_LOG, log(`say \\"${SECRET}\\"`))).toBe(log(REDACTED));
   });
 
@@ -91,7 +91,7 @@ describe("answers", () => {
     expect(redacted(CfsIpc.GET_STATUS, "")).toBe("");
   });
 
-  test("what has no secrets is the same object", () => {
+  test("an answer without secrets is returned as the same object", () => {
     const given = Buffer.from("{}");
     expect(redactReply(CfsIpc.GET_FS_VERSION, Buffer.alloc(0), given)).toBe(given);
     expect(redactReply(99, Buffer.alloc(0), given)).toBe(given);
@@ -99,7 +99,7 @@ describe("answers", () => {
 });
 
 describe("requests", () => {
-  test("a token keeps its name only", () => {
+  test("only the name of a token is kept", () => {
     const body = bodyOf(verifyToken, { token: `root@pam!ci ${SECRET}` });
     expect(redactBody(CfsIpc.VERIFY_TOKEN, body).toString()).toBe(`root@pam!ci ${REDACTED}\0`);
     for (const token of [SECRET, `${SECRET} x`, `${SECRET}=x`, ` ${SECRET}`]) {
@@ -108,7 +108,7 @@ describe("requests", () => {
     }
   });
 
-  test("a status value and a log message are cut, what they are about is kept", () => {
+  test("a status value and a log message are removed, key, user and tag are kept", () => {
     const status = redactBody(4, bodyOf(setStatus, { key: "kv", value: Buffer.from(SECRET) }));
     expect(status.toString("latin1", 0, 2)).toBe("kv");
     expect(status.toString()).not.toContain(SECRET);
@@ -119,7 +119,7 @@ describe("requests", () => {
     expect(redactBody(4, removal)).toBe(removal);
   });
 
-  test("a second cut changes nothing, so that replays find what was recorded", () => {
+  test("a second redaction changes nothing, so that a replay finds the recording", () => {
     const bodies = [
       [4, bodyOf(setStatus, { key: "kv", value: Buffer.from(SECRET) })],
       [7, bodyOf(logClusterMsg, { user: "u", tag: "t", message: SECRET })],

@@ -1,4 +1,4 @@
-/** Requests as people read them: each kind, what is never shown, and how much is looked at. */
+/** Descriptions of requests: of each kind, without secrets, and of large bodies. */
 import { describe, expect, test } from "bun:test";
 import { bodyOf } from "../../src/pmxcfs/requests/encoding.ts";
 import { getClusterLog } from "../../src/pmxcfs/requests/rows/get-cluster-log.ts";
@@ -13,7 +13,7 @@ import { setStatus } from "../../src/pmxcfs/requests/rows/set-status.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { describe as described, descriptionText } from "../../src/pmxcfs/requests/wording.ts";
 
-/** A body as text, of which `most` bytes are looked at. */
+/** The description of a body of which at most `most` bytes are read. */
 function shown(id: number, body: Buffer, most?: number): string {
   return descriptionText(described(id, body, most));
 }
@@ -78,7 +78,7 @@ describe("secrets", () => {
     expect(described(CfsIpc.VERIFY_TOKEN, Buffer.from(body))).toEqual({ token });
   });
 
-  test("a status value is only counted, whatever is in its name", () => {
+  test("only the size of a status value is shown, for any name", () => {
     const body = Buffer.concat([Buffer.alloc(256, "n"), Buffer.from("secret")]);
     const text = shown(CfsIpc.SET_STATUS, body);
     expect(text).toContain("value_bytes=6");
@@ -87,10 +87,10 @@ describe("secrets", () => {
   });
 });
 
-describe("of a large body the beginning is read", () => {
+describe("of a large body only the beginning is read", () => {
   const long = "x".repeat(100_000);
 
-  test("a text is cut, what is fixed is whole, and sizes are those of all of it", () => {
+  test("a text is truncated, fixed fields are complete, and sizes are those of the body", () => {
     expect(shown(CfsIpc.GET_CONFIG, bodyOf(getConfig, { path: long }), 600)).toBe(
       `path="${"x".repeat(600)}"`,
     );
@@ -100,7 +100,7 @@ describe("of a large body the beginning is read", () => {
     expect(shown(CfsIpc.LOG_CLUSTER_MSG, entry, 600).length).toBeLessThan(700);
   });
 
-  test("names that are not all there are counted, and not called malformed", () => {
+  test("names that were not all read are counted, not called malformed", () => {
     const names = Array.from({ length: 200 }, (_, at) => `name${at}`);
     const body = bodyOf(getGuestConfigProperties, { vmid: 7, properties: names });
     expect(shown(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, body, 600)).toBe(

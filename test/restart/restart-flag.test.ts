@@ -1,6 +1,6 @@
 /**
- * Restarts under a client in a loop, as PVE's Perl client behaves: with the restart flag no request
- * fails; without it some do, which shows that the flag is what does it.
+ * Restarts under a client in a loop that behaves like PVE's Perl client: with the restart flag no
+ * request fails; without it some do, which shows that the flag has the effect.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -33,7 +33,7 @@ async function start(name: string, flag: string, ...more: string[]): Promise<Ser
   return await startService(serveCommand(...words), { name });
 }
 
-/** Asks without a pause until told to stop; what went wrong. */
+/** Sends requests without a pause until stopped; returns the failures. */
 class Loop {
   readonly failures: string[] = [];
   asked = 0;
@@ -51,7 +51,7 @@ class Loop {
       this.asked++;
       if (!(answer instanceof QbFailure) && answer.error === 0) continue;
       this.failures.push(answer instanceof QbFailure ? String(answer) : `errno ${answer.error}`);
-      // Failing takes no time at all: the rest of this process must get its turn.
+      // A failure returns at once: let the event loop run.
       await Bun.sleep(1);
     }
   }
@@ -85,21 +85,21 @@ async function restarts(flag: string, given: string, times: number): Promise<Loo
   return loop;
 }
 
-test("a client in a loop sees ten restarts and no failed request", async () => {
+test("no request of a client in a loop fails during ten restarts", async () => {
   const flag = join(directory, "loop-flag");
   const { failures, asked } = await restarts(flag, flag, RESTARTS);
   expect(failures).toEqual([]);
   expect(asked).toBeGreaterThan(RESTARTS * 20);
 });
 
-test("without the flag requests fail: nothing else makes clients wait", async () => {
+test("without the flag requests fail", async () => {
   const flag = join(directory, "no-flag");
   const { failures } = await restarts(flag, "off", 1);
   expect(failures).not.toEqual([]);
   expect(existsSync(flag)).toBe(false);
 });
 
-test("the flag is made for root and the group, 0440, and goes after the next start", async () => {
+test("the flag has mode 0440 and the group, and is removed after the next start", async () => {
   const flag = join(directory, "made-flag");
   const name = uniqueName();
   const server = await start(name, flag, "--group", "33");
@@ -114,7 +114,7 @@ test("the flag is made for root and the group, 0440, and goes after the next sta
   expect(existsSync(flag)).toBe(false);
 });
 
-test("no directory, no flag, and no complaint", async () => {
+test("without its directory no flag is made, and nothing is logged", async () => {
   const server = await start(uniqueName(), join(directory, "missing", "flag"));
   expect(await server.stop()).toBe(0);
   expect(server.output).not.toContain("warning: cannot");

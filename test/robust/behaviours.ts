@@ -57,7 +57,7 @@ const VERDICTS: readonly (readonly [RegExp, RegExp])[] = [
   [/^notify bytes: .* without a message$/, /served the next request$/],
   [/^notify bytes: carrying descriptors$/, /served the next request$/],
   [/^handshake: (id|random)/, /^closed/],
-  [/^handshake: .* behind it$/, /^accepted it$/],
+  [/^handshake: .* after it$/, /^accepted it$/],
   [/^requested sizes: [01]$/, /^accepted 1 with 12328 bytes/],
   [/^requested sizes: (200|1 GiB|0x)/, /^refused \d+: Message too long$/],
   [/^requested sizes: 16 MiB/, /^accepted 100 of 100$/],

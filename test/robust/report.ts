@@ -2,13 +2,13 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { type Outcome, worstMs } from "./run.ts";
 
-const HEAD = `# Misbehaving clients, and what became of them
+const HEAD = `# Misbehaving clients and their outcomes
 
-Written by \`npm run robustness\`: not by hand. Each row is one behaviour of
-\`test/native/qb-attack.c\`, shown to a running server that has 1024 descriptors. Beside it a libqb
-client sends a request every millisecond and connects anew now and then; "worst" is the longest it
-waited for either. "Left" is what the server holds more than before: descriptors, mappings,
-directories in /dev/shm. What each setup protects against is told in [security.md](security.md).
+Written by \`npm run robustness\`, not by hand. Each row is one behaviour of
+\`test/native/qb-attack.c\` against a running server that has 1024 descriptors. Beside it a libqb
+client sends a request every millisecond and sometimes opens another connection; "worst" is its
+longest wait for either. "Left" lists what the server uses more than before: descriptors, mappings,
+directories in /dev/shm. [security.md](security.md) describes what the server protects against.
 
 For the mount and for clusters (\`test/robust/mount.test.ts\`, \`test/robust/cluster.test.ts\`) the
 well-behaved client reads and changes /etc/pve every 2 ms; beside a hostile member it only reads,

@@ -1,7 +1,6 @@
 /**
- * Ring directories when things fail: each call to the file system, one after the other, fails once
- * with each errno that it may; nothing is left, no descriptor and no file. And what happens to
- * those that somebody renamed, removed or cut.
+ * Ring directories on errors: each call to the file system in turn fails with each possible errno,
+ * and no descriptor or file is left. And ring directories that were renamed, removed or truncated.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { openSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } from "node:fs";
@@ -28,14 +27,14 @@ beforeAll(() => {
 
 afterAll(() => shm[Symbol.dispose]());
 
-/** Which call fails, and how; `calls` counts those that may. */
+/** Which call fails with which errno; `calls` counts the calls. */
 interface Plan {
   calls: number;
   readonly failing: number;
   readonly error: Errno;
 }
 
-/** A directory whose n-th call fails; in directories made in it, counting goes on. */
+/** A directory whose nth call fails; calls on directories made in it are counted, too. */
 function faulty(real: FileDirectory, plan: Plan): FileDirectory {
   const orFail = <T>(call: () => T): T | Errno =>
     plan.calls++ === plan.failing ? plan.error : call();
@@ -49,7 +48,7 @@ function faulty(real: FileDirectory, plan: Plan): FileDirectory {
     giveToGroup: (gid, mode) => real.giveToGroup(gid, mode),
     share: (uid) => real.share(uid),
     rename: (from, to) => orFail(() => real.rename(from, to)),
-    // What cleans up does not fail: nothing could be done about it.
+    // Calls that clean up do not fail: that could not be handled.
     openSub: (name) => wrapped(real.openSub(name)),
     unlink: (name) => real.unlink(name),
     removeSub: (name) => real.removeSub(name),
@@ -71,7 +70,7 @@ function makeAndGive(parent: FileDirectory): RingDirectory | Errno {
 
 const counting: Plan = { calls: 0, failing: -1, error: Errno.EIO };
 
-test("without faults there is a directory with six files, and then there is none", () => {
+test("without faults a directory with six files is made and then removed", () => {
   const before = held();
   const made = makeAndGive(faulty(shm, counting));
   if (typeof made === "number") throw new Error(`errno ${-made}`);
@@ -92,7 +91,7 @@ for (const error of ERRORS) {
   });
 }
 
-test("a file that cannot be mapped is an errno, and nothing is left", () => {
+test("a file that cannot be mapped gives an errno, and nothing is left", () => {
   const before = held();
   const plan: Plan = { calls: 0, failing: -1, error: Errno.EIO };
   const parent = faulty(shm, plan);
@@ -109,7 +108,7 @@ test("a file that cannot be mapped is an errno, and nothing is left", () => {
   expect(held()).toEqual(before);
 });
 
-/** A ready directory, as a pool keeps it, and its path. */
+/** A prepared directory, as in a pool, and its path. */
 function ready(): { rings: RingDirectory; path: string } {
   const before = new Set(ringDirectories(process.pid));
   const rings = RingDirectory.make(shm, SERVICE, PAGE_BYTES);
@@ -118,7 +117,7 @@ function ready(): { rings: RingDirectory; path: string } {
   return { rings, path: `${SHM}/${name}` };
 }
 
-test("rings that are given have in their headers what libqb's clients rely on", () => {
+test("the headers of rings for a client have the fields that libqb's clients need", () => {
   using rings = ready().rings;
   expect(rings.giveTo(SELF, 9)).toBe(0);
   for (const ring of RING_NAMES) {
@@ -131,21 +130,21 @@ test("rings that are given have in their headers what libqb's clients rely on", 
     expect(word(RingHeader.wordCount)).toBe(wordCount);
     expect(word(RingHeader.refCount)).toBe(1);
     expect(word(RingHeader.semaphore)).toBe(0);
-    // Without it glibc waits where nobody wakes: clients then answer after two seconds, or never.
+    // Without it glibc waits on a private futex that is never woken.
     expect(word(RingHeader.semaphorePrivate)).toBe(128);
     expect(path(RingHeader.headerPath)).toBe(`${rings.prefix(ring)}-header`);
     expect(path(RingHeader.dataPath)).toBe(`${rings.prefix(ring)}-data`);
   }
 });
 
-test("one that was removed cannot be given", () => {
+test("a directory that was removed cannot be given to a client", () => {
   const { rings, path } = ready();
   rmSync(path, { recursive: true });
   expect(rings.giveTo(SELF, 9)).toBe(Errno.ENOENT);
   rings[Symbol.dispose]();
 });
 
-test("one whose files were removed cannot be given", () => {
+test("a directory whose files were removed cannot be given to a client", () => {
   const { rings, path } = ready();
   for (const file of readdirSync(path)) rmSync(`${path}/${file}`);
   expect(rings.giveTo(SELF, 9)).toBe(Errno.ENOENT);
@@ -153,14 +152,14 @@ test("one whose files were removed cannot be given", () => {
   expect(readdirSync(SHM)).not.toContain(path.slice(SHM.length + 1));
 });
 
-test("one whose files were cut cannot be given", () => {
+test("a directory whose files were truncated cannot be given to a client", () => {
   const { rings, path } = ready();
   for (const file of readdirSync(path)) truncateSync(`${path}/${file}`, 0);
   expect(rings.giveTo(SELF, 9)).toBe(Errno.ENOENT);
   rings[Symbol.dispose]();
 });
 
-test("one that was renamed is found and removed; what has its name now is not", () => {
+test("a renamed directory is found and removed; another one with its old name is not", () => {
   const { rings, path } = ready();
   renameSync(path, `${path}-moved`);
   symlinkSync("/etc", path);

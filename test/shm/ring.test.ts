@@ -1,7 +1,7 @@
 /**
- * The ring against a model (an array of messages), over real shared memory: random sequences of
- * writes and reads, wrap-around, odd sizes, a full ring, one byte short of full, a chunk that ends
- * with the ring; and what a reader says to chunks that no libqb client writes.
+ * The ring compared with a model (an array of messages), in real shared memory: random sequences of
+ * writes and reads, wrap-around, odd sizes, a full ring, a ring one byte short of full, a chunk at
+ * the end of the ring; and chunks that no libqb client writes.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
@@ -24,7 +24,7 @@ const MIN_BYTES = 16;
 
 let shm: Directory;
 
-/** A fresh ring of one page, with both ends. */
+/** A new ring of one page, with a reader and a writer. */
 function open(): Disposable & { memory: RingMemory; reader: RingReader; writer: RingWriter } {
   const made = RingDirectory.make(shm, `ring-${process.pid}`, DATA_BYTES);
   if (typeof made === "number") throw new Error(`no ring: errno ${-made}`);
@@ -39,7 +39,7 @@ function open(): Disposable & { memory: RingMemory; reader: RingReader; writer: 
 
 const scratch = newScratch(DATA_BYTES);
 
-/** Writes `size` bytes that start at `seed`; 0 or why not. */
+/** Writes `size` bytes that start with `seed`; 0 or an errno. */
 function write(writer: RingWriter, size: number, seed: number): number {
   const at = writer.allocChunk(size);
   if (at < 0) return at;
@@ -47,7 +47,7 @@ function write(writer: RingWriter, size: number, seed: number): number {
   return writer.commit();
 }
 
-/** Reads one message: its bytes, or what `peek` said. */
+/** Reads one message: its bytes, or the result of `peek`. */
 function read(reader: RingReader): Buffer | number {
   const size = reader.peek();
   if (size <= 0) return size;
@@ -60,12 +60,12 @@ function message(size: number, seed: number): Buffer {
   return Buffer.from(Array.from({ length: size }, (_, i) => (seed + i) & 0xff));
 }
 
-/** Words of a chunk: two of header, and the payload rounded up. */
+/** Words of a chunk: two for the header, and the payload rounded up. */
 function chunkWords(size: number): number {
   return 2 + Math.ceil(size / 4);
 }
 
-/** Commits one message, scribbles, and looks. */
+/** Commits one message, overwrites shared memory, and reads. */
 function peekScribbled(scribble: (memory: RingMemory, chunk: number) => void): number {
   using ring = open();
   expect(write(ring.writer, 64, 0)).toBe(0);
@@ -119,7 +119,7 @@ describe("against a model", () => {
     );
   });
 
-  test("every odd size, many times around the ring", () => {
+  test("messages of every odd size are read unchanged, many times around the ring", () => {
     using ring = open();
     for (let round = 0; round < 40; round++) {
       for (let size = MIN_BYTES; size < 160; size++) {
@@ -131,7 +131,7 @@ describe("against a model", () => {
 });
 
 describe("edges", () => {
-  test("the largest message fits an empty ring, one byte more never does", () => {
+  test("the largest message fits in an empty ring, one byte more does not", () => {
     using ring = open();
     expect(ring.writer.capacity).toBe(DATA_BYTES - CHUNK_MARGIN_BYTES);
     expect(write(ring.writer, ring.writer.capacity + 1, 0)).toBe(Errno.EMSGSIZE);
@@ -154,7 +154,7 @@ describe("edges", () => {
     expect(read(ring.reader)).toEqual(message(MIN_BYTES, 5));
   });
 
-  test("a chunk that ends where the ring ends, and the next one at its start", () => {
+  test("after a chunk at the end of the ring the next one is at its start", () => {
     using ring = open();
     const first = 1000;
     expect(write(ring.writer, first, 1)).toBe(0);
@@ -174,7 +174,7 @@ describe("edges", () => {
   });
 });
 
-describe("what no libqb client writes", () => {
+describe("memory that no libqb client writes", () => {
   test.each([0, 1, 8, 15, DATA_BYTES - CHUNK_MARGIN_BYTES + 1, 0x7fffffff, 0xffffffff | 0])(
     "a chunk of size %d is broken",
     (size) => {
@@ -202,7 +202,7 @@ describe("what no libqb client writes", () => {
     expect(ring.reader.peek()).toBe(BROKEN);
   });
 
-  test("the writer's index is nobody's business: the reader follows its own", () => {
+  test("a wrong index of the writer has no effect: the reader uses its own", () => {
     using ring = open();
     expect(write(ring.writer, 64, 9)).toBe(0);
     const { words, headerWord } = ring.memory;
@@ -218,7 +218,7 @@ describe("what no libqb client writes", () => {
     expect(write(ring.writer, 64, 0)).toBe(Errno.EPROTO);
   });
 
-  test("a semaphore at its maximum is a lie", () => {
+  test("a semaphore at its maximum is broken", () => {
     using ring = open();
     const at = ring.memory.headerWord + (RingHeader.semaphore >> 2);
     expect(write(ring.writer, 64, 0)).toBe(0);

@@ -1,6 +1,6 @@
 /**
- * Which ring directories a start removes: those that dead servers of its own service left, and
- * never those of a living one, whatever pid namespace that is in and whatever its pid is there.
+ * A start removes the ring directories of dead servers of its own service, and never those of a
+ * live server, whatever its pid namespace and its pid in there.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -33,7 +33,7 @@ afterAll(() => {
   shm[Symbol.dispose]();
 });
 
-test("a directory that is mapped is alive, one that was left is dead, for every process", () => {
+test("a mapped directory is alive, one that was left is dead, for every process", () => {
   const rings = RingDirectory.make(shm, SERVICE, PAGE_BYTES);
   if (typeof rings === "number") throw new Error(`errno ${-rings}`);
   rings.giveTo({ pid: 1, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }, 5);
@@ -50,7 +50,7 @@ test("a directory that is mapped is alive, one that was left is dead, for every 
   expect(ringDirectories(process.pid)).toEqual([]);
 });
 
-test("what is no ring directory, and libqb's of a living pid, stays", () => {
+test("other directories, and libqb's whose pid is alive, are kept", () => {
   const stale = new StaleDirectories(shm);
   for (const name of ["qb-", "qb-1-2-3", "sem.qb-1-1-1-abcdef", `qb-${process.pid}-lock`]) {
     expect(stale.livenessOf(name)).toBe("unknown");
@@ -58,7 +58,7 @@ test("what is no ring directory, and libqb's of a living pid, stays", () => {
   expect(stale.livenessOf(`qb-${process.ppid}-1-1-AbCdEf`)).toBe("alive");
 });
 
-/** A mount namespace with a /dev/shm of its own, which other processes join. */
+/** A mount namespace with its own /dev/shm, which other processes join. */
 class SharedShm implements AsyncDisposable {
   readonly #holder: LineProcess<object>;
 
@@ -73,7 +73,7 @@ class SharedShm implements AsyncDisposable {
     return new SharedShm(holder);
   }
 
-  /** Its path, seen from here. */
+  /** Its path in this process's namespace. */
   get path(): string {
     return `/proc/${this.#holder.pid}/root/dev/shm`;
   }
@@ -93,10 +93,10 @@ class SharedShm implements AsyncDisposable {
   }
 }
 
-/** An echo server that is pid 1 of a namespace of its own, in a network of its own. */
+/** An echo server that is pid 1 of its own pid namespace, with its own network. */
 class PidOne implements AsyncDisposable {
   readonly #parent: Bun.Subprocess;
-  /** Its pid seen from here. */
+  /** Its pid in this process's namespace. */
   readonly pid: number;
 
   private constructor(parent: Bun.Subprocess, pid: number) {
@@ -152,7 +152,7 @@ asRoot(
     {
       await using second = await PidOne.start(shared, name);
       expect((await client.ask("sendrecv 1 00")).res).toBeGreaterThan(0);
-      // Asked to stop, it has looked at all of them before it ends.
+      // A server checks all directories before it ends.
       await second.end("SIGTERM");
     }
     expect(shared.ofClients).toEqual(before);
@@ -164,10 +164,10 @@ asRoot(
   },
 );
 
-asRoot("200,000 names of others in /dev/shm do not keep a start from serving", async () => {
+asRoot("200,000 names of other users in /dev/shm do not delay a start", async () => {
   await using shared = await SharedShm.make();
   const name = uniqueName("crowd");
-  // Directories cost more than files: some of them, of each kind of name.
+  // Directories cost more time than files: some of each kind of name.
   for (let i = 0; i < 200_000; i++) {
     const suffix = i % 2 === 0 ? "abcdef" : "0123456789ab";
     const path = `${shared.path}/qb-${4_000_000 + i}-1-1-${suffix}`;
@@ -181,7 +181,7 @@ asRoot("200,000 names of others in /dev/shm do not keep a start from serving", a
     const connect = [...shared.enter, native("qb-client"), name];
     await using client = new LineProcess<{ res: number }>(connect);
     expect((await client.next()).res).toBe(0);
-    // Far from all of them have been looked at, and it answers.
+    // It answers while most of them are not checked yet.
     expect((await client.ask("sendrecv 1 00")).res).toBeGreaterThan(0);
   } finally {
     server.kill("SIGTERM");
