@@ -1029,7 +1029,7 @@ API int64_t shim_poll(int64_t at, int32_t count, int32_t after, int32_t skip, in
 
 /* ---- processors ----------------------------------------------------------------------------- */
 
-/* Fields of /proc/PID/stat from the state, behind the name's `)`, to the processor (proc(5)). */
+/* Fields of /proc/PID/stat from the state, which follows the name's `)`, to the processor. */
 #define FIELDS_TO_PROCESSOR 36
 
 /* The processor that process `pid` runs on or waits for; -1: it sleeps, or is gone. */

@@ -36,7 +36,7 @@ export function findGroup(group: string): Group | undefined {
 export function accessOf(rules: AccessRules, group: Group | undefined, log: Log): Access {
   if (group === undefined) {
     log.warn(
-      `there is no group "${rules.group}" on this machine, so only root` +
+      `there is no group "${rules.group}" on this host, so only root` +
         ` and uid ${process.getuid?.()} can connect: create it (addgroup --system ${rules.group})` +
         ` or name another with --group`,
     );

@@ -16,7 +16,7 @@ function polls(poll: DevicePoll, count: number, found: boolean): number[] {
   });
 }
 
-testUnless(oneProcessor)("polls that find a request go on", () => {
+testUnless(oneProcessor)("polling continues while polls find requests", () => {
   expect(polls(new DevicePoll(NS), 5, true)).toEqual([NS, NS, NS, NS, NS]);
 });
 

@@ -65,7 +65,7 @@ describe("the table", () => {
   });
 
   test.each([0, 9, 14, 15, 255, -1, -2, -4, 2 ** 31 - 1, -(2 ** 31), 4.5, NaN])(
-    "id %d is nobody's, with a header that is right or lies, for every caller",
+    "id %d is unknown (ECHRNG), with a correct or wrong header, for every caller",
     (id) => {
       const { services } = setUp();
       for (const caller of [ROOT, WWW_DATA]) {
@@ -95,8 +95,8 @@ describe("the table", () => {
         const replies = ["\0", "A", "\xff"].map((around) => {
           const { services } = setUp();
           // Zeros follow the message, as in the transport.
-          const behind = `\0\0\0\0${around.repeat(600)}`;
-          const bytes = Buffer.from(around.repeat(64) + body + behind, "latin1");
+          const after = `\0\0\0\0${around.repeat(600)}`;
+          const bytes = Buffer.from(around.repeat(64) + body + after, "latin1");
           const before = Buffer.from(bytes);
           const span = { ...spanOf(bytes), at: 64, size: body.length };
           const reply = dispatch(services, ROOT, id, span);
@@ -224,9 +224,9 @@ describe("GET_CONFIG", () => {
     ["private", ROOT, "priv/token.cfg\0", "root@pam!a 1111\n\nlast@pam!b 2222"],
     ["private, read-only", WWW_DATA, "priv/token.cfg\0", EPERM],
     ["private and missing, read-only", WWW_DATA, "priv/missing\0", EPERM],
-    ["private behind slashes, read-only", WWW_DATA, "//priv//token.cfg\0", EPERM],
+    ["private with repeated slashes, read-only", WWW_DATA, "//priv//token.cfg\0", EPERM],
     ["private of a node, read-only", WWW_DATA, "nodes/pve1/priv/ssl.key\0", EPERM],
-    ["the same behind slashes, read-only", WWW_DATA, "nodes//pve1//priv//ssl.key\0", EPERM],
+    ["the same with repeated slashes, read-only", WWW_DATA, "nodes//pve1//priv//ssl.key\0", EPERM],
     ["private of no node, read-only", WWW_DATA, "nodes/x/priv\0", EPERM],
     ["private up to its NUL, read-only", WWW_DATA, "priv\0ate.txt\0", EPERM],
     ["private but for its last byte, read-only", WWW_DATA, "privX", EPERM],
@@ -277,8 +277,8 @@ describe("GET_CLUSTER_LOG", () => {
   const none = '{\n"data": [\n]\n}\n';
 
   table(CfsIpc.GET_CLUSTER_LOG, [
-    ["of nobody", ROOT, logOf(0, "nobody\0"), none],
-    ["of nobody, read-only", WWW_DATA, logOf(0, "nobody\0"), none],
+    ["of an unknown user", ROOT, logOf(0, "nobody\0"), none],
+    ["of an unknown user, read-only", WWW_DATA, logOf(0, "nobody\0"), none],
     ["no body", ROOT, "", EINVAL],
     ["16 bytes", ROOT, logOf(0, ""), EINVAL],
     ["16 bytes, read-only", WWW_DATA, logOf(0, ""), EINVAL],

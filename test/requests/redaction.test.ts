@@ -47,7 +47,7 @@ describe("files", () => {
     "ceph/ceph.client.crash.keyring",
     "ceph.client.admin.keyring.bak",
     "ceph/client.secret",
-  ])("%j is left out", (path) => {
+  ])("the content of %j is redacted", (path) => {
     expect(file(path, SECRET)).toBe(`${REDACTED}\n`);
     expect(file(path, "")).toBe("");
   });
@@ -72,7 +72,7 @@ function redacted(id: number, text: string): string {
 
 describe("answers", () => {
   test.each([CfsIpc.GET_GUEST_CONFIG_PROPERTY, CfsIpc.GET_GUEST_CONFIG_PROPERTIES])(
-    "properties of request %d without passwords",
+    "request %d returns properties without passwords",
     (id) => {
       expect(redacted(id, properties(`${SECRET}\\"x`))).toBe(properties(REDACTED));
       expect(redacted(id, properties(""))).toBe(properties(REDACTED));

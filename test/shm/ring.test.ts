@@ -212,7 +212,7 @@ describe("memory that no libqb client writes", () => {
     expect(read(ring.reader)).toEqual(message(64, 9));
   });
 
-  test.each([DATA_BYTES / 4, 0x7fffffff, -1])("a reader's index of %d is a lie", (index) => {
+  test.each([DATA_BYTES / 4, 0x7fffffff, -1])("a reader's index of %d is EPROTO", (index) => {
     using ring = open();
     ring.memory.words[ring.memory.headerWord + (RingHeader.readPt >> 2)] = index;
     expect(write(ring.writer, 64, 0)).toBe(Errno.EPROTO);

@@ -41,7 +41,7 @@ export class Handles {
     return this.#next++;
   }
 
-  /** The listing of `handle`; made anew at `offset` 0, or when there is none. */
+  /** The listing of `handle`; made again at `offset` 0, or when there is none. */
   listing(handle: number, offset: number, make: () => readonly Listed[]): readonly Listed[] {
     const kept = offset === 0 ? undefined : this.#listings.get(handle);
     if (kept !== undefined) return kept;

@@ -26,7 +26,7 @@ export interface SpecialTexts {
 export interface Special {
   readonly name: string;
   readonly kind: "link" | "text";
-  /** A link's target or a text's content; texts are made anew at each call. */
+  /** A link's target or a text's content; each call makes the text again. */
   content(): Uint8Array;
   /** Answers a write; EIO for all but .debug. */
   write(offset: number, written: Uint8Array): number;

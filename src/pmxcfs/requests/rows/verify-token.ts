@@ -26,7 +26,7 @@ export const verifyToken = defineRequest({
   id: 12,
   name: "VERIFY_TOKEN",
   summary: "Whether priv/token.cfg has a token",
-  details: ["A token on the command line is seen by every user of the machine: use --file."],
+  details: ["Every user of this host can see a token on the command line: use --file."],
   example: ["--file -", "from stdin"],
   access: "read",
   minBytes: 2,
