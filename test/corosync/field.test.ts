@@ -79,8 +79,8 @@ describe("a member that joins and sends nothing", () => {
     await served.inStep(1, 2);
     await mute.do({ op: "connect", group: DATABASE_GROUP });
     expect(await mute.do({ op: "join", group: DATABASE_GROUP })).toBe(CsError.OK);
-    await eventually("it is named", () => /waits since .*\(node n3\)/.test(at(1).log), 20_000);
-    await eventually("on node 2 too", () => /waits since .*\(node n3\)/.test(at(2).log), 20_000);
+    await eventually("it is named", () => /has waited .*\(node n3\)/.test(at(1).log), 20_000);
+    await eventually("on node 2 too", () => /has waited .*\(node n3\)/.test(at(2).log), 20_000);
     const writes = at(1).do({ op: "burst", path: "while-mute-", count: 20 });
     // Status and reads work meanwhile.
     expect(await at(1).do({ op: "set", name: "while-mute", text: "x" })).toBe(0);
@@ -259,7 +259,7 @@ describe("a leader that sends no updates", () => {
     const entry = { inode: 5, parent: 0, version: 5, writer: 3, mtime: 1, type: 8, name };
     await send(Type.update, encodeUpdate({ ...entry, data: Buffer.from("x") }));
     for (const id of [1, 2]) {
-      const line = /waits since (\d+) s for the updates \(1 so far, 1 KiB\) of 3\/\d+ \(node n3\)/g;
+      const line = /has waited (\d+) s for the updates \(1 so far, 1 KiB\) of 3\/\d+ \(node n3\)/g;
       const lines = LONG ? 2 : 1;
       await eventually("it is named", () => at(id).log.match(line)?.length === lines, 25_000);
       expect(await at(id).state()).toEqual(before);

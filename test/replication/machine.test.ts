@@ -189,7 +189,7 @@ describe("two members", () => {
     machine.confchg(change([A, B], [B]), at(0));
     machine.quorumView([1, 2]);
     const [line] = machine.tick(at(5000));
-    const text = "waits since 5 s for the sync request of 1/100: until it comes, notes wait";
+    const text = "has waited 5 s for the sync request of 1/100: until it arrives, notes wait";
     expect(line).toEqual({ kind: "log", level: "warn", text });
     expect(machine.tick(at(14_999))).toEqual([]);
     expect(machine.tick(at(15_000))).toHaveLength(1);

@@ -1,7 +1,7 @@
 /**
- * What the machine needs of the thing it replicates: the database (dcdb.ts) or the status
- * (status-group.ts). All calls are a function of what was delivered so far: every member must come
- * to the same result. What takes long is done in steps; the group's next event waits for the last.
+ * What the machine needs from the state it replicates: the database (dcdb.ts) or the status
+ * (status-group.ts). The result of a call depends only on what was delivered so far, since every
+ * member must come to the same one. Long calls run in steps; the next event waits for the last.
  */
 import type { Steps } from "../../base/steps.ts";
 import type { Instant, LeaveReason, Member } from "./events.ts";
@@ -15,7 +15,7 @@ export interface NormalSend {
   readonly key?: string;
 }
 
-/** What applying a NORMAL message came to. */
+/** The outcome of applying a NORMAL message. */
 export interface Applied {
   /** For the caller on the node that sent it: 0, a length, or a negative errno. */
   readonly result: number;
@@ -24,13 +24,13 @@ export interface Applied {
   readonly sends?: readonly NormalSend[];
 }
 
-/** Why to leave: for the program, and for people. */
+/** Why this node leaves the group: a reason for the program, a text for the log. */
 export interface Leave {
   readonly reason: LeaveReason;
   readonly text: string;
 }
 
-/** What another member sent cannot be, or not now: the group is left to be joined anew. */
+/** A member sent something invalid, or invalid in this mode: this node leaves and joins again. */
 export function protocolLeave(text: string): Leave {
   return { reason: "protocol", text };
 }
@@ -43,21 +43,21 @@ export interface MemberState {
 
 /** How the members' states compare. */
 export interface Comparison {
-  /** One for each state: the member has what the leader has. */
+  /** One for each state: true when it equals the leader's. */
   readonly synced: readonly boolean[];
-  /** Who sends the updates; undefined in a group without. */
+  /** The member that sends the updates; undefined in a group without updates. */
   readonly leader?: Member;
-  /** This node leads: bodies of the UPDATEs to send, then UPDATE_COMPLETE. */
+  /** Set when this node leads: bodies of the UPDATEs to send before UPDATE_COMPLETE. */
   readonly updates?: Iterator<Uint8Array>;
   readonly sends?: readonly NormalSend[];
 }
 
 /**
- * A checksum of what was noted at one point of the order, computed in steps that are short enough
+ * A checksum of the state at one point of the total order, computed in steps that are short enough
  * for the event loop.
  */
 export interface ChecksumJob {
-  /** One step; the 32 bytes when it was the last one. */
+  /** Does one step; returns the 32 bytes after the last one. */
   step(): Uint8Array | undefined;
 }
 
@@ -70,23 +70,23 @@ export interface Application {
   apply(message: NormalMessage, from: Member, at: Instant): Applied;
   /** The members changed; sorted by (nodeid, pid), this node among them. */
   membersChanged(members: readonly Member[], at: Instant): void;
-  /** What a STATE says, now. */
+  /** The body of a STATE, as of now. */
   state(at: Instant): Uint8Array;
-  /** All states are there, sorted by (nodeid, pid), `own` among them. */
+  /** All states have arrived; sorted by (nodeid, pid), that of `own` among them. */
   compare(states: readonly MemberState[], own: Member, at: Instant): Steps<Comparison | Leave>;
   /** Keeps the body of an UPDATE until `commit`. */
   keepUpdate(body: Buffer): Leave | undefined;
-  /** Makes this node equal to the leader; the number of updates. Ended early, nothing changed. */
+  /** Takes the leader's state; the number of updates. Nothing changes when it is ended early. */
   commit(at: Instant): Steps<number | Leave>;
-  /** A synchronisation that began is over or was broken off: forget its states and updates. */
+  /** A synchronisation is complete or was aborted: forget its states and updates. */
   dropSync(): void;
-  /** The mode became SYNCED: what to send then. */
+  /** The mode became SYNCED; returns what to send then. */
   synced(at: Instant): readonly NormalSend[];
-  /** There is work to do between events; `work` does a step of it. */
+  /** True when there is work to do between events; `work` does a step of it. */
   readonly busy?: boolean;
   work?(): void;
   /** Undefined in a group that is not verified. */
   checksum?(): Steps<ChecksumJob>;
-  /** A message that changes nothing anywhere, to see whether sends come back. */
+  /** A message that changes nothing on any node, to find out whether sends come back. */
   probe?(): NormalSend;
 }

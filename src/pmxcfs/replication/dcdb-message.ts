@@ -1,6 +1,6 @@
 /**
- * Bodies of the database group's messages (`dcdb.c`): a change, a question about a lock, an entry
- * of the leader's tree, and the index of a tree. Lengths must add up exactly; every decoder gives
+ * Bodies of the database group's messages (`dcdb.c`): a change, a lock to be released, an entry of
+ * the leader's tree, and the index of a tree. Lengths must add up exactly; every decoder returns
  * undefined for a body that C refuses.
  */
 import type { Steps } from "../../base/steps.ts";
@@ -46,7 +46,7 @@ const Index = prefix({
 const DIGEST_BYTES = 32;
 /** One entry of an index: u64 inode, digest. */
 const INDEX_ENTRY_BYTES = 8 + DIGEST_BYTES;
-/** Entries compared between two chances to stop. */
+/** Entries compared in one step. */
 const ENTRIES_A_STEP = 256;
 
 /** A change as it is multicast. */
@@ -197,7 +197,7 @@ export function decodeUpdate(body: Buffer): SyncEntry | undefined {
   return { parent, inode, version, writer, mtime, type, name, data };
 }
 
-/** The head of an index: what the leader is chosen by. */
+/** The head of an index, by which the leader is chosen. */
 export interface IndexHead {
   readonly version: bigint;
   readonly mtime: number;
@@ -239,8 +239,9 @@ function* positionsOf(index: Buffer): Steps<Map<number, number>> {
 }
 
 /**
- * Inodes of `index` that `other` lacks or has with another digest, added to `found`. Both are
- * walked side by side; an index that is not in the order of inodes (C sends none) is looked up.
+ * Adds to `found` the inodes of `index` that `other` lacks or has with another digest. Both are
+ * walked in parallel; at the first entry that does not match, the positions in `other` are put
+ * into a map, so that an index that is not sorted by inode (C sends none) is compared correctly.
  */
 export function* addDifferences(index: Buffer, other: Buffer, found: Set<number>): Steps {
   const count = (index.length - Index.size) / INDEX_ENTRY_BYTES;

@@ -1,6 +1,7 @@
 /**
  * The database group (`dcdb.c`): changes of the tree as messages, the choice of the leader, its
- * updates, their commit, verification, and locks that are given up. Knows the tree, not corosync.
+ * updates, their commit, verification, and the release of expired locks. Knows the tree, not
+ * corosync.
  */
 import { Errno } from "../../base/errno.ts";
 import { inParts, sortedBy, type Steps } from "../../base/steps.ts";
@@ -51,21 +52,21 @@ export interface DatabaseGroupOptions {
   readonly tree: TreeStore;
   readonly nodeid: number;
   /**
-   * Called before a commit that removes the configuration of a guest or more than 10 entries: to
-   * keep a copy of the database and to say so.
+   * Called before a commit that removes the configuration of a guest or more than 10 entries, to
+   * keep a copy of the database and to log that.
    */
   readonly onOverruled?: (plan: OverruledBy) => void;
-  /** Called after a commit: the tree is another one. */
+  /** Called after a commit has replaced the tree. */
   readonly onCommitted?: () => void;
 }
 
-/** More deleted entries than this, and a copy of the database is kept. */
+/** Before a sync that deletes more entries than this, a copy of the database is kept. */
 const MOST_DELETED = 10;
 /** A step of the verification, in milliseconds. */
 const STEP_MS = 1;
-/** Entries looked at between two chances to stop. */
+/** Entries visited in one step. */
 const ENTRIES_A_STEP = 256;
-/** Changed entries that are hashed when the index is asked for, and not before. */
+/** Up to this many changed entries are hashed when the index is encoded; more, ahead of that. */
 const MOST_PENDING = 64;
 const ROOT_INODE = 0;
 const NOWHERE = Buffer.alloc(32);
@@ -74,7 +75,7 @@ export class DatabaseGroup implements Application {
   readonly tag = "dcdb";
   readonly protocol = 1;
   readonly whileSyncing = "no write of any node is answered";
-  /** The quorum service's last word: a change that arrives without it is not applied. */
+  /** What the quorum service last reported. A change that arrives without quorum is not applied. */
   quorate = false;
   readonly #tree: TreeStore;
   readonly #nodeid: number;
@@ -102,7 +103,7 @@ export class DatabaseGroup implements Application {
     this.#broken = false;
   }
 
-  /** The message of a change. Its path is without slashes at either end. */
+  /** The message of a change, whose path neither begins nor ends with a slash. */
   encode(command: TreeCommand): NormalSend {
     return encodeCommand(command);
   }
@@ -119,7 +120,7 @@ export class DatabaseGroup implements Application {
       return refused(from, `change of unknown kind ${subtype}`);
     }
     if (!this.quorate) {
-      const text = `a change of ${memberText(from)} arrived while this node has no quorum`;
+      const text = `a change from ${memberText(from)} arrived while this node had no quorum`;
       return { result: Errno.EPERM, leave: { reason: "no-quorum", text } };
     }
     const origin = { writer: from.nodeid, time };
@@ -132,7 +133,7 @@ export class DatabaseGroup implements Application {
     const command = decodeCommand(subtype, body);
     if (command === undefined) return refused(from, `change of ${body.length} bytes`);
     const result = this.#tree.apply(command, origin);
-    // Another process has the database's write lock: the others have the change, this node not.
+    // Another process holds the database's write lock: other members have the change, this one not.
     return this.#checked(result === Errno.EBUSY ? Errno.EIO : result);
   }
 
@@ -170,7 +171,7 @@ export class DatabaseGroup implements Application {
     const leading = leaderOf(heads);
     const leader = states[leading];
     if (leader === undefined) return protocolLeave("no states to compare");
-    // Equal states are one object (roster.ts), most often.
+    // Equal states are one object in most cases (roster.ts).
     const same = (state: Buffer) => state === leader.state || state.equals(leader.state);
     const synced: boolean[] = [];
     for (const { state } of states) {
@@ -191,7 +192,7 @@ export class DatabaseGroup implements Application {
     return leads ? { ...comparison, updates: yield* this.#updatesFor(inodes) } : comparison;
   }
 
-  /** Files that have a size and no bytes (memdb.ts): a C node's change, which cannot be sent. */
+  /** Files with a size but no bytes (memdb.ts), made by a C node; an UPDATE cannot carry them. */
   #phantoms(): Steps<Entry[]> {
     return this.#entriesThat(({ size, bytes }) => size > bytes.length);
   }
@@ -207,8 +208,9 @@ export class DatabaseGroup implements Application {
   }
 
   /**
-   * A member lacks such a file: everybody who is in step makes it empty again, as a restart does.
-   * Who lags refuses the leader's tree once, because its index was another one, and comes back.
+   * When a member lacks such a file, every synced member makes it empty, as a restart does. The
+   * lagging member refuses the leader's tree once, because the index in the leader's STATE still
+   * had the size, and takes it when it joins again.
    */
   #dropPhantoms(phantoms: readonly Entry[], inodes: ReadonlySet<number>): void {
     for (const entry of phantoms) {
@@ -217,7 +219,7 @@ export class DatabaseGroup implements Application {
     }
   }
 
-  /** Noted now: the tree may change before the last one is sent. Encoded one by one. */
+  /** Collects entries now, since the tree may change before the last is sent; encodes later. */
   *#updatesFor(inodes: ReadonlySet<number>): Steps<Iterator<Uint8Array>> {
     const noted: SyncEntry[] = [];
     const sorted = yield* sortedBy([...inodes], (inode) => inode);
@@ -234,14 +236,16 @@ export class DatabaseGroup implements Application {
   keepUpdate(body: Buffer): Leave | undefined {
     const update = decodeUpdate(body);
     if (update === undefined) return protocolLeave(`an update of ${body.length} bytes`);
-    // Hashed one by one as they come, so that the commit does not hash them all at once.
+    // Hashed on arrival, so that the commit does not have to hash all of them at once.
     this.#updates.set(update.inode, { ...update, digest: syncDigest(update) });
     return undefined;
   }
 
   *commit(): Steps<number | Leave> {
     const [leader, index, updates] = [this.#leader, this.#leaderIndex, this.#updates];
-    if (leader === undefined || index === undefined) return protocolLeave("an end without a sync");
+    if (leader === undefined || index === undefined) {
+      return protocolLeave("an UPDATE_COMPLETE without a leader");
+    }
     const kept = new Set<number>();
     for (const inode of inodesOf(index)) {
       kept.add(inode);
@@ -261,8 +265,9 @@ export class DatabaseGroup implements Application {
   }
 
   /**
-   * Says what will be lost, when it is much: entries whose place nothing else takes. An inode may
-   * be another entry in the leader's tree, when both went their own ways.
+   * Reports what the commit removes, when that is a guest or more than MOST_DELETED entries. An
+   * entry is lost when no other takes its place (parent and name). When the two trees diverged, an
+   * inode may be a different entry in the leader's tree.
    */
   *#announce(leader: Member, gone: readonly Entry[]): Steps {
     if (this.#options.onOverruled === undefined) return;
@@ -309,7 +314,7 @@ export class DatabaseGroup implements Application {
     return [];
   }
 
-  /** More entries changed than can be hashed at once when a STATE is asked for. */
+  /** More entries have changed than may be hashed at once when a STATE is needed. */
   get busy(): boolean {
     return this.#tree.index.pending > MOST_PENDING;
   }
@@ -323,13 +328,13 @@ export class DatabaseGroup implements Application {
     return { step: () => hash(STEP_MS) };
   }
 
-  /** A question about a lock that is not there: ignored by every node. */
+  /** An unlock request for a lock that does not exist: every node ignores it. */
   probe(): NormalSend {
     return encodeLock(Change.unlockRequest, { path: "priv/lock/.probe", digest: NOWHERE });
   }
 }
 
-/** The highest version; equal: the later mtime; equal: the first. */
+/** Index of the highest version; among equals, of the latest mtime; among those, the first. */
 function leaderOf(heads: readonly IndexHead[]): number {
   let best = 0;
   for (const [index, head] of heads.entries()) {
@@ -340,7 +345,7 @@ function leaderOf(heads: readonly IndexHead[]): number {
   return best;
 }
 
-/** Inodes that some of `others` lack, or have otherwise than `index`. */
+/** Inodes of `index` that at least one of `others` lacks or has with another digest. */
 function* differing(index: Buffer, others: readonly Buffer[]): Steps<Set<number>> {
   const found = new Set<number>();
   const compared: Buffer[] = [];

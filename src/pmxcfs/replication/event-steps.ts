@@ -1,44 +1,44 @@
 /**
  * An event of a group that takes several turns of the event loop: a comparison of states, the
- * commit of a sync, a queue that is delivered. One at a time, and the group's next event after it:
- * where the runner does not wait for that, the rest is done at once before it.
+ * commit of a sync, the delivery of a queue. At most one is pending. When the group's next event
+ * arrives before it is complete, the rest of it is done at once, before that event.
  */
 import { drained, slice, type SliceEnd, type Steps } from "../../base/steps.ts";
 
-/** A change that is applied, a transaction, in steps (base/steps.ts). */
+/** The cost of applying a change (one transaction), in steps (base/steps.ts). */
 export const APPLY_STEPS = 2;
 
 export class EventSteps {
   #event: Steps | undefined;
   #waits = false;
 
-  /** It is not over. */
+  /** True while an event is unfinished. */
   get pending(): boolean {
     return this.#event !== undefined;
   }
 
-  /** Nothing can be done before another thread is ready. */
+  /** True while the event needs another thread before it can go on. */
   get waits(): boolean {
     return this.pending && this.#waits;
   }
 
-  /** Begins one, with a slice of it. None may be pending. */
+  /** Begins an event and does a slice of it. None may be pending. */
   begin(event: Steps): void {
     this.#event = event;
     this.work();
   }
 
-  /** A slice of what is pending. */
+  /** Does a slice of the pending event. */
   work(): void {
     this.#advance(slice);
   }
 
-  /** All that is left of it. */
+  /** Does the rest of the pending event. */
   finish(): void {
     this.#advance((event) => ({ value: drained(event) }));
   }
 
-  /** Ends it where it is. */
+  /** Abandons the pending event. */
   abort(): void {
     this.#event?.return();
     this.#event = undefined;
@@ -53,7 +53,7 @@ export class EventSteps {
       over = typeof end === "object";
       this.#waits = end === "another thread";
     } finally {
-      // What throws does not go on.
+      // A generator that has thrown cannot be resumed.
       if (over) this.#event = undefined;
     }
   }

@@ -1,7 +1,7 @@
 /**
- * The vocabulary of a replicated group: what the machine is fed (by corosync and by this process)
- * and what it gives back. The machine has no clock and no socket; its runner passes the time
- * with every event, makes the sends it asks for, and carries out its effects in order.
+ * Types of a replicated group: the events that the machine takes (from corosync and from this
+ * process) and the effects that it returns. The machine has no clock and no socket; its runner
+ * passes the time with every event, sends its messages, and carries out its effects in order.
  */
 import type { Errno } from "../../base/errno.ts";
 
@@ -37,34 +37,34 @@ export const Mode = {
 } as const;
 export type Mode = (typeof Mode)[keyof typeof Mode];
 
-/** Why a member left its group: what may be done before it joins again depends on it. */
+/** Why a member left its group; decides when it joins again (services/rejoin-policy.ts). */
 export type LeaveReason =
-  /** A message that cannot be, or an event in a mode where it has no place. */
+  /** An invalid message, or one that is not allowed in the present mode. */
   | "protocol"
-  /** The verification found another checksum. */
+  /** The verification found a different checksum. */
   | "mismatch"
   /** A change arrived while this node had no quorum. */
   | "no-quorum"
-  /** config.db could not be written: join again after a write to it has worked. */
+  /** config.db could not be written: join again after a write to it has succeeded. */
   | "database"
   /** A newer protocol: never join again with this program. */
   | "version";
 
-/** What became of a send that the machine asked for. */
+/** The outcome of a send. */
 export type SendOutcome =
-  /** corosync has taken it. */
+  /** corosync has accepted it. */
   | "sent"
   /** CS_ERR_TRY_AGAIN: ask the machine again after 100 ms. */
   | "again"
-  /** corosync has a part of it (a large message goes in pieces); the final outcome comes later. */
+  /** corosync has a part of it (a large message goes in fragments); the final outcome follows. */
   | "pending"
-  /** Any other error; the message is given up. */
+  /** Any other error; the message is dropped. */
   | "failed";
 
-/** A message to multicast. The machine offers the same one until it is told the outcome. */
+/** A message to multicast. The machine offers the same one until it gets the outcome. */
 export interface Outgoing {
   readonly bytes: Uint8Array;
-  /** Words for people, as in `STATE` or `NORMAL 1`. */
+  /** For log lines: `STATE`, `NORMAL 1`. */
   readonly name: string;
 }
 
@@ -77,7 +77,7 @@ export type Effect =
   | { readonly kind: "leave"; readonly reason: LeaveReason }
   | { readonly kind: "mode"; readonly mode: Mode };
 
-/** A proposal that was taken: its answer comes as a `settled` effect. */
+/** A proposal that was accepted: its answer comes as a `settled` effect. */
 export interface Ticket {
   readonly ticket: number;
 }

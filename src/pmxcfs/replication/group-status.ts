@@ -1,13 +1,13 @@
 /**
- * A group as administrators see it: the members, who is in step, and, while a synchronisation does
- * not end, who keeps it from ending.
+ * A group's status for administrators: the members, which of them are synced, and which of them an
+ * unfinished synchronisation waits for.
  */
 import { memberText, Mode, type Instant, type Member } from "./events.ts";
 import type { Epoch } from "./message.ts";
 import type { Roster } from "./roster.ts";
 import type { SendingStatus } from "./sending.ts";
 
-/** What the machine knows when it is asked. */
+/** The machine's state, from which the status is made. */
 export interface GroupFacts {
   readonly mode: Mode;
   readonly modeSince: number;
@@ -25,24 +25,24 @@ export interface GroupStatus {
   readonly epoch: Epoch;
   readonly lowest: number;
   readonly leader: Member | undefined;
-  /** UPDATEs of this synchronisation that have come, and their bytes. */
+  /** UPDATEs received in this synchronisation, and their bytes. */
   readonly updates: number;
   readonly updateBytes: number;
   readonly members: readonly {
     readonly nodeid: number;
     readonly pid: number;
     readonly synced: boolean;
-    /** Its clock less ours, in seconds, when its last message came. */
+    /** Its clock minus ours, in seconds, when its last message came. */
     readonly clockSeconds: number | undefined;
   }[];
-  /** Whose message the synchronisation waits for; empty when it waits for none. */
+  /** Members from which the synchronisation waits for a message. */
   readonly missing: readonly Member[];
   readonly queued: number;
   readonly queuedBytes: number;
   readonly sending: SendingStatus;
 }
 
-/** Members whose message would end the synchronisation, or its present part. */
+/** Members whose messages would end the present phase of the synchronisation. */
 function missingMembers({ mode, roster }: GroupFacts): Member[] {
   const { leader, peers, lowest, syncStarted } = roster;
   if (mode === Mode.update) return leader === undefined ? [] : [leader];
@@ -53,11 +53,11 @@ function missingMembers({ mode, roster }: GroupFacts): Member[] {
   return silent.map(({ member }) => member);
 }
 
-/** Milliseconds without an end after which the first line is due, and between lines. */
+/** Milliseconds of a synchronisation until its first log line, and between lines. */
 const FIRST_LINE_MS = 5000;
 const LINE_MS = 10_000;
 
-/** Says who keeps a synchronisation from ending, and since when. */
+/** Makes log lines about a stalled synchronisation: which member it waits for, and how long. */
 export class StallReport {
   readonly #consequence: string;
   readonly #nameOf: (nodeid: number) => string | undefined;
@@ -93,14 +93,14 @@ export class StallReport {
   #line(member: Member, seconds: number, facts: GroupFacts): string {
     const name = this.#nameOf(member.nodeid);
     const node = `${memberText(member)}${name === undefined ? "" : ` (node ${name})`}`;
-    const head = `waits since ${seconds} s for ${awaited(facts)} of ${node}`;
+    const head = `has waited ${seconds} s for ${awaited(facts)} of ${node}`;
     if (this.#view?.has(member.nodeid) === false) {
       return (
         `${head}: quorum does not have that node, so its process is a ghost in the group. ` +
         "Restart corosync on the remaining members, one at a time"
       );
     }
-    return `${head}: until it comes, ${this.#consequence}`;
+    return `${head}: until it arrives, ${this.#consequence}`;
   }
 }
 

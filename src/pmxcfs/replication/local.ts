@@ -1,7 +1,7 @@
 /**
- * A node without a cluster: every change is applied at once, by writer 0, now. While another
- * process holds the database's write lock, changes wait in their order, without holding up the
- * event loop, and fail with EIO after 3 s. C counterpart: cfs-plug-memdb.c without dfsm.
+ * Changes of a node without a cluster: each is applied at once, with writer 0 and the present time.
+ * While another process holds the database's write lock, changes wait in order, without blocking
+ * the event loop, and fail with EIO after 3 s. C counterpart: cfs-plug-memdb.c without dfsm.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits, ReplicationLimits } from "../../base/limits.ts";
@@ -13,7 +13,7 @@ import type { TreeStore } from "../store/tree-store.ts";
 import type { LogMessage, Replicator, Requester } from "./replicator.ts";
 
 export interface LocalReplicatorOptions {
-  /** The tree; undefined when it belongs to others (`--dir`, `--db`): then it cannot be changed. */
+  /** Undefined when another program owns the tree (`--dir`, `--db`): it is then read-only. */
   readonly tree: TreeStore | undefined;
   readonly status: { set(name: string, data: Uint8Array): 0 | Errno };
   readonly clusterLog: { add(message: LogMessage): void };
@@ -21,16 +21,17 @@ export interface LocalReplicatorOptions {
   readonly clock?: () => number;
 }
 
-/** True for a utime that asks for a lock: mtime 0 on a directory below priv/lock. */
+/** True for a request to release an expired lock: mtime 0 for a directory below priv/lock. */
 export function isUnlockRequest(memdb: Memdb, command: TreeCommand): boolean {
   if (command.kind !== "utime" || command.mtime !== 0) return false;
   return isBelowLocks(normalPath(command.path)) && memdb.find(command.path)?.kind === "directory";
 }
 
 /**
- * The same change without the one that makes C nodes fail: a truncate that lets an empty file grow
- * gives it a size and no bytes, and a C server that reads it dies. A file that grows gets a zero as
- * its last byte instead; in a cluster it may have become empty before that arrives.
+ * Replaces a truncate that could crash C nodes by an equivalent write. A truncate that makes an
+ * empty file longer gives it a size but no bytes, and a C server that reads it crashes. A file that
+ * grows gets a zero as its last byte instead, also one that is not empty: in a cluster it may be
+ * empty by the time the change is applied.
  */
 export function withoutPhantoms(memdb: Memdb, command: TreeCommand): TreeCommand {
   if (command.kind !== "truncate" || command.size === 0) return command;
@@ -120,7 +121,7 @@ export class LocalReplicator implements Replicator {
     });
   }
 
-  /** In order: the first that is still locked out keeps the others waiting. */
+  /** Retries in order, and stops at the first change that is still locked out. */
   #retry(): void {
     const tree = this.#tree;
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {

@@ -1,16 +1,16 @@
 /**
- * The replicated state machine of a group, as the process around it sees it (`dfsm.c`). Pure: it
- * is fed events with their time and gives back effects, to be carried out in order, and messages
- * to multicast, one at a time:
+ * The interface of a group's replicated state machine (`dfsm.c`). The machine is pure: it takes
+ * events with their time, and returns effects, to be carried out in order, and messages to
+ * multicast, one at a time:
  *
- *   for each event of corosync, or once a second: effects = machine.deliver(...); carry them out
+ *   for each event of corosync, and once a second: effects = machine.deliver(...); carry them out
  *   after each of these, and after each outcome:  out = machine.next(at); mcast it;
  *                                                 effects = machine.sent(outcome)
  *   while machine.busy, between other work:       effects = machine.work()
  *   while machine.holding:                        no further event
  *
- * Events of one group come in the order of corosync. A send that must be tried again does not hold
- * up events: what is out of date by then is dropped (outbox.ts).
+ * Events of one group are passed in corosync's order. A send that must be retried does not delay
+ * events; a message that is obsolete by the time it could be sent is dropped (outbox.ts).
  */
 import { Errno } from "../../base/errno.ts";
 import type { Application, NormalSend } from "./application.ts";
@@ -58,14 +58,14 @@ export class Dfsm {
     return this.#protocol.facts.mode;
   }
 
-  /** An event is not over, digests or a checksum are computed: `work` has something to do. */
+  /** True while `work` has something to do: an unfinished event, digests, or a checksum. */
   get busy(): boolean {
     return this.#protocol.busy;
   }
 
   /**
-   * An event takes several turns (the commit of a sync): the next one is to wait. One that comes
-   * nevertheless does the rest of it first.
+   * True while an event is unfinished (the commit of a sync takes several turns): the next event
+   * has to wait. If it is passed nevertheless, the rest of the unfinished one is done first.
    */
   get holding(): boolean {
     return this.#protocol.steps.pending;
@@ -82,14 +82,14 @@ export class Dfsm {
     return this.#take();
   }
 
-  /** A message of the group; `bytes` may be overwritten afterwards. */
+  /** A message of the group. `bytes` is valid only during the call. */
   deliver(from: Member, bytes: Uint8Array, at: Instant): Effect[] {
     const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#protocol.deliver(from, message, at);
     return this.#take();
   }
 
-  /** Once a second: deadlines, the hourly verification, lines about a sync that does not end. */
+  /** Called once a second: deadlines, the hourly verification, log lines about a stalled sync. */
   tick(at: Instant): Effect[] {
     if (!this.#protocol.failed) {
       this.#sending.tick(this.#protocol.phase, at);
@@ -101,7 +101,7 @@ export class Dfsm {
     return this.#take();
   }
 
-  /** One step of that, of about a millisecond. */
+  /** Does one step of the pending work, about a millisecond. */
   work(): Effect[] {
     this.#protocol.work();
     return this.#take();
@@ -121,7 +121,7 @@ export class Dfsm {
     if (!this.#protocol.failed) this.#sending.send([message]);
   }
 
-  /** The caller of `ticket` waits no longer; true when the change now happens nowhere. */
+  /** The caller of `ticket` gave up; true when the change will not be applied on any node. */
   withdraw(ticket: number): boolean {
     return this.#sending.withdraw(ticket);
   }
@@ -131,24 +131,24 @@ export class Dfsm {
     return this.#protocol.verify();
   }
 
-  /** The message to multicast now; the same until `sent`. Ask again after every event. */
+  /** The message to multicast now; the same one until `sent`. Call it again after every event. */
   next(at: Instant): Outgoing | undefined {
     return this.#sending.next(this.#protocol.phase, at);
   }
 
-  /** What became of the message that `next` gave. */
+  /** The outcome of the message that `next` returned. */
   sent(outcome: SendOutcome): Effect[] {
     this.#sending.sent(outcome);
     return this.#take();
   }
 
-  /** Before a join on a new connection: all that waited is answered EBUSY; counters go on. */
+  /** Called before a join on a new connection: answers waiters EBUSY. Counters are not reset. */
   restart(at: Instant): Effect[] {
     this.#protocol.restart(at);
     return this.#take();
   }
 
-  /** The nodes that quorum has, to tell a ghost from a member that is slow. */
+  /** The nodes that quorum has: tells a ghost process from a member that is slow. */
   quorumView(nodeids: readonly number[]): void {
     this.#stall.quorumView(nodeids);
   }
@@ -159,8 +159,8 @@ export class Dfsm {
   }
 
   /**
-   * Goes on in the middle, as at the beginning of a recording: SYNCED among `members`, in `epoch`,
-   * after `counter` confchgs.
+   * Starts in the middle, as a recording does: SYNCED among `members`, in `epoch`, after `counter`
+   * confchgs.
    */
   resume(members: readonly Member[], epoch: Epoch, counter: number, at: Instant): void {
     this.#protocol.resume(members, epoch, counter, at);

@@ -1,4 +1,4 @@
-/** A message of a replicated group in words, for `cluster watch`. Texts are latin1, not escaped. */
+/** A message of a replicated group as text, for `cluster watch`: latin1, not escaped. */
 import { Change, decodeCommand, decodeIndex, decodeLock, decodeUpdate } from "./dcdb-message.ts";
 import { decodeControl, decodeHeader, decodeNormal, epochText, Type, typeName } from "./message.ts";
 

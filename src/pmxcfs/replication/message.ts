@@ -58,9 +58,9 @@ const CONTROL_BYTES = Control.size;
 export const CHECKSUM_BYTES = 32;
 const VERIFY_ID_BYTES = 8;
 
-/** Names one synchronisation: made at each confchg, compared as a whole. */
+/** Identifies one synchronisation. Each confchg makes a new one; all four fields are compared. */
 export interface Epoch {
-  /** Of its maker: one more with every confchg it saw. */
+  /** How many confchgs the process that made it had seen. */
   readonly counter: number;
   /** Unix seconds. */
   readonly time: number;
@@ -85,7 +85,7 @@ export function epochText({ nodeid, pid, counter }: Epoch): string {
   return `${nodeid}/${pid}/${counter.toString(16).padStart(8, "0")}`;
 }
 
-/** What every message begins with. */
+/** The header of every message. */
 export interface MessageHeader {
   readonly type: number;
   readonly subtype: number;
@@ -165,7 +165,7 @@ export function decodeVerify(body: Buffer, checksumBytes: number): Verify | unde
   return { id: body.readBigUInt64LE(0), checksum: body.subarray(VERIFY_ID_BYTES) };
 }
 
-/** The body of a VERIFY: id of the round and checksum of the tree. */
+/** The body of a VERIFY; without `checksum`, of a VERIFY_REQUEST. */
 export function encodeVerifyBody(id: bigint, checksum?: Uint8Array): Buffer {
   const body = Buffer.alloc(VERIFY_ID_BYTES + (checksum?.length ?? 0));
   body.writeBigUInt64LE(id, 0);

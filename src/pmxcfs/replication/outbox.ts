@@ -1,10 +1,10 @@
 /**
- * Messages that corosync has not taken yet. Two lanes: messages of the protocol (and own NORMAL
- * messages that are sent again before a synchronisation) go first; NORMAL messages go in the order
- * of their counts and only while the mode is SYNCED, so that a member that lags never puts a
- * change into the order that others apply before it can (docs/internals/replication.md).
+ * Messages that corosync has not accepted yet. Two lanes: messages of the protocol (and own NORMAL
+ * messages that are resent before a synchronisation) go first; NORMAL messages go in the order of
+ * their counts and only while the mode is SYNCED: the others would apply a change of a lagging
+ * member before that member does (docs/internals/replication.md).
  *
- * A message of the protocol is dropped when its epoch is over: it would be ignored everywhere.
+ * A message of the protocol is dropped when its epoch is over: every member would ignore it.
  * UPDATEs come from an iterator, so that a large tree is not copied at once.
  */
 import type { Outgoing, SendOutcome } from "./events.ts";
@@ -29,12 +29,12 @@ export interface NormalItem {
 
 type Waiting = { -readonly [K in keyof NormalItem]: NormalItem[K] };
 
-/** Messages that wait and have neither ticket nor key (log entries): the latest so many. */
+/** At most so many messages without ticket and key (log entries) wait; the oldest is dropped. */
 const MOST_PLAIN = 1000;
 
-/** Retries after which a NORMAL message is given up, 100 ms each. */
+/** Retries after which a NORMAL message is dropped, 100 ms each. */
 const MOST_RETRIES = 100;
-/** A log line each so many retries. */
+/** Retries from one log line to the next. */
 const RETRIES_PER_LINE = 10;
 
 /** What `next` needs to know. */
@@ -42,7 +42,7 @@ export interface SendingState {
   readonly protocol: number;
   readonly seconds: number;
   readonly epoch: Epoch;
-  /** NORMAL messages may go. */
+  /** NORMAL messages may be sent. */
   readonly synced: boolean;
 }
 
@@ -51,29 +51,29 @@ type Offer =
   | { readonly lane: "control"; readonly out: Outgoing; readonly item: ControlItem | "again" }
   | { readonly lane: "normal"; readonly out: Outgoing; readonly item: NormalItem };
 
-/** What came of the last offer, for the machine. */
+/** The outcome of the last offer, for the machine. */
 export interface SendReport {
   /** A line for administrators. */
   readonly line?: string;
-  /** This NORMAL message is under way with this count. */
+  /** corosync has this NORMAL message, with this count. */
   readonly sent?: { readonly item: NormalItem; readonly count: bigint };
-  /** This one was given up. */
+  /** This one was dropped. */
   readonly failed?: NormalItem;
 }
 
 export class Outbox {
   #control: (ControlItem | { readonly again: Buffer })[] = [];
   #normal: Waiting[] = [];
-  /** Those that a later message with their key may still change. */
+  /** Waiting messages by key, whose body a later message with that key still replaces. */
   readonly #keyed = new Map<string, Waiting>();
   #plain = 0;
   #offer: Offer | undefined;
-  /** corosync has a part of the offered message: nothing else goes before it has all. */
+  /** corosync has a part of the offered message: nothing else is sent before the rest. */
   #pending = false;
   #retries = 0;
-  /** Of the last NORMAL message that was offered; never reset. */
+  /** Count of the last NORMAL message that was offered; never reset. */
   #count = 0n;
-  /** The count of the first in the lane, once it was offered. */
+  /** Count of the first NORMAL message in its lane, once it was offered. */
   #headCount: bigint | undefined;
   #sentMessages = 0;
   #sentBytes = 0;
@@ -84,12 +84,12 @@ export class Outbox {
     return this.#control.length + this.#normal.length;
   }
 
-  /** Tries of the message that is offered now. */
+  /** Retries of the message that is offered now. */
   get retries(): number {
     return this.#retries;
   }
 
-  /** Since the start: messages, bytes, and how often corosync had to be asked again. */
+  /** Since the start: messages and bytes sent, and retries. */
   get totals(): { messages: number; bytes: number; retries: number } {
     return { messages: this.#sentMessages, bytes: this.#sentBytes, retries: this.#allRetries };
   }
@@ -98,7 +98,7 @@ export class Outbox {
     this.#control.push({ type, epoch, bodies });
   }
 
-  /** An own NORMAL message that the others throw away too: once more, as it was. */
+  /** Resends an own NORMAL message, byte for byte: every member has dropped it from its queue. */
   addAgain(bytes: Buffer): void {
     this.#control.push({ again: bytes });
   }
@@ -117,7 +117,7 @@ export class Outbox {
     else if (item.ticket === undefined && ++this.#plain > MOST_PLAIN) this.#dropPlain();
   }
 
-  /** The oldest log entry goes, unless it is on its way. */
+  /** Drops the oldest log entry; not the first message of the lane, which may be on offer. */
   #dropPlain(): void {
     const at = this.#normal.findIndex(
       ({ key, ticket }, index) => index > 0 && key === undefined && ticket === undefined,
@@ -127,7 +127,7 @@ export class Outbox {
     this.#plain--;
   }
 
-  /** Takes a NORMAL message back; false when corosync has it, or a part of it. */
+  /** Takes back a NORMAL message; false when corosync has it or a part of it. */
   withdraw(ticket: number): boolean {
     const at = this.#normal.findIndex((item) => item.ticket === ticket);
     const item = this.#normal[at];
@@ -139,7 +139,7 @@ export class Outbox {
     return true;
   }
 
-  /** Forgets all; the callers' tickets are the machine's to settle. */
+  /** Drops everything; the caller has to settle the tickets. */
   clear(): void {
     this.#control = [];
     this.#normal = [];
@@ -197,7 +197,7 @@ export class Outbox {
     return { lane: "normal", out: { bytes, name: `NORMAL ${subtype}` }, item };
   }
 
-  /** The outcome of the message that `next` gave. */
+  /** The outcome of the message that `next` returned. */
   sent(outcome: SendOutcome): SendReport {
     const offer = this.#offer;
     if (offer === undefined) return {};

@@ -71,7 +71,7 @@ export class Protocol {
     return { epoch: this.#epoch, synced: this.#mode === Mode.synced };
   }
 
-  /** In an error mode: nothing is looked at until `restart`. */
+  /** True in an error mode: every event is ignored until `restart`. */
   get failed(): boolean {
     return this.#mode === Mode.leave || this.#mode === Mode.versionError;
   }
@@ -93,7 +93,7 @@ export class Protocol {
     this.#roster.set(change.members);
     this.#log("info", `members: ${membersText(this.#roster.members)}`);
     if (this.#roster.find(this.#self) === undefined) {
-      if (this.#mode !== Mode.start) this.#leave(protocolLeave("this node is no member any more"));
+      if (this.#mode !== Mode.start) this.#leave(protocolLeave("this node is no longer a member"));
       return;
     }
     this.#app.membersChanged(this.#roster.members, at);
@@ -107,7 +107,7 @@ export class Protocol {
     if (change.joined.length > 0 && this.#queue.length > 0) {
       const own = this.#queue.takeAll().filter(({ from }) => sameMember(from, this.#self));
       for (const { bytes } of own) this.#sending.again(bytes);
-      this.#log("info", `sends ${own.length} own messages again`);
+      this.#log("info", `resends ${own.length} own messages`);
     }
     this.#enter(Mode.startSync, at);
     if (!this.#isLowest) return;
@@ -115,7 +115,7 @@ export class Protocol {
     this.#control(Type.syncStart, once());
   }
 
-  /** A message of the group; `bytes` may be overwritten afterwards. */
+  /** A message of the group. `bytes` is valid only during the call. */
   deliver(from: Member, bytes: Buffer, at: Instant): void {
     this.steps.finish();
     if (this.failed) return;
@@ -130,7 +130,7 @@ export class Protocol {
       return this.#leave({ reason: "version", text: newer });
     }
     if (protocol < this.#app.protocol) {
-      this.#log("info", `ignores a message of ${sender}: protocol version ${protocol} is older`);
+      this.#log("info", `ignores a message from ${sender}: protocol version ${protocol} is older`);
       return;
     }
     if (header.type === Type.normal) return this.#normal(from, peer, bytes, at);
@@ -149,7 +149,7 @@ export class Protocol {
     }
     if (this.#mode === Mode.synced) return void this.#apply({ from, bytes, message }, at);
     if (peer === undefined) {
-      return this.#leave(protocolLeave(`a message of ${memberText(from)}, which is no member`));
+      return this.#leave(protocolLeave(`a message from non-member ${memberText(from)}`));
     }
     const copy = Buffer.from(bytes);
     const item = { from, bytes: copy, message: decodeNormal(copy) ?? message };
@@ -164,7 +164,7 @@ export class Protocol {
       if (type === Type.updateComplete) return this.#othersComplete(at);
       if (type === Type.verifyRequest) return this.steps.begin(this.#verifyRequest(from, message));
       if (type === Type.verify) return this.#verified(this.#verification.received(message.body));
-      // Also of types that do not exist: a C server that is in step ignores them.
+      // Unknown types too: a synced C server ignores them.
       return;
     } else if (this.#mode === Mode.startSync) {
       if (type === Type.syncStart) return this.#syncStart(from, message, at);
@@ -181,7 +181,7 @@ export class Protocol {
   #syncStart(from: Member, { epoch }: ControlMessage, at: Instant): void {
     this.#log("info", `received sync request (epoch ${epochText(epoch)})`);
     if (from.nodeid !== this.#roster.lowest) {
-      this.#log("warn", `the sync request is of ${memberText(from)}, which is not the lowest`);
+      this.#log("warn", `sync request from ${memberText(from)}, not from the lowest member`);
     }
     this.#epoch = epoch;
     this.#roster.syncStarted = true;
@@ -192,17 +192,17 @@ export class Protocol {
   #state(from: Member, peer: Peer | undefined, { body }: ControlMessage, at: Instant): void {
     const sender = memberText(from);
     if (peer === undefined) {
-      return this.#leave(protocolLeave(`a state of ${sender}, which is no member`));
+      return this.#leave(protocolLeave(`a state from non-member ${sender}`));
     }
     if (peer.state !== undefined) {
-      return this.#leave(protocolLeave(`a second state of ${sender} in one synchronisation`));
+      return this.#leave(protocolLeave(`a second state from ${sender} in one synchronisation`));
     }
     this.#roster.keepState(peer, body);
     const states = this.#roster.takeStates();
     if (states !== undefined) this.steps.begin(this.#compare(states, at));
   }
 
-  /** All states are there: who is in step, who leads. */
+  /** All states have arrived: finds out which members are synced and which one leads. */
   *#compare(states: readonly MemberState[], at: Instant): Steps {
     this.#log("info", "received all states");
     const comparison = yield* this.#app.compare(states, this.#self, at);
@@ -255,7 +255,7 @@ export class Protocol {
     this.steps.begin(this.#deliverQueue(at));
   }
 
-  /** Applies, keeps or drops each message of the queue, by what its sender is now. */
+  /** Applies each queued message of a synced member, keeps those of the others, drops the rest. */
   *#deliverQueue(at: Instant): Steps {
     if (this.#queue.length === 0) return;
     this.#log("info", `delivers the queue: ${this.#queue.length} messages`);
@@ -263,14 +263,14 @@ export class Protocol {
       const peer = this.#roster.find(item.from);
       if (this.failed) return;
       if (peer === undefined) {
-        this.#log("info", `drops a queued message of ${memberText(item.from)}, which is gone`);
+        this.#log("info", `drops a queued message from ${memberText(item.from)}, which is gone`);
       } else if (!peer.synced) this.#queue.insert(item);
       else if (this.#mode !== Mode.synced) this.#syncQueue.push(item);
       else yield this.#apply(item, at);
     }
   }
 
-  /** Its length in steps. */
+  /** Applies one message; returns the cost in steps (base/steps.ts). */
   #apply({ from, message }: Queued, at: Instant): number {
     const applied = this.#app.apply(message, from, at);
     if (sameMember(from, this.#self)) {
@@ -284,7 +284,7 @@ export class Protocol {
   *#verifyRequest(from: Member, { body }: ControlMessage): Steps {
     const noting = this.#app.checksum?.();
     if (noting === undefined) {
-      return this.#malformed("VERIFY_REQUEST in a group without", memberText(from));
+      return this.#malformed("VERIFY_REQUEST in a group without verification", memberText(from));
     }
     // The message may be overwritten after the first step.
     const request = Buffer.from(body);
@@ -302,26 +302,26 @@ export class Protocol {
     }
   }
 
-  /** An event is not over, or digests are computed, or a checksum. */
+  /** True while an event is unfinished, or digests or a checksum are to be computed. */
   get busy(): boolean {
     return this.steps.pending || this.#verification.busy || this.#app.busy === true;
   }
 
-  /** One step of it; digests also while this node is out of the group. */
+  /** Does one step of that. Digests are computed also while this node is out of the group. */
   work(): void {
     if (this.steps.pending) this.steps.work();
     else if (this.#verification.busy && !this.failed) this.#verified(this.#verification.work());
     else this.#app.work?.();
   }
 
-  /** Once a second: the hourly verification. */
+  /** Called once a second: starts the hourly verification when it is due. */
   tick(at: Instant): void {
     if (this.#verification.due(at.ms)) this.verify();
   }
 
   /**
-   * Asks for a verification. False when this is not the lowest member (a C node that is would not
-   * start its own rounds any more), not in step, or the last round has not come back.
+   * Requests a verification. False when this node is not synced, is not the lowest member (a C node
+   * that is the lowest would stop its own rounds), or its last request has not come back.
    */
   verify(): boolean {
     const able = this.#mode === Mode.synced && this.#isLowest && this.#app.checksum !== undefined;
@@ -330,7 +330,7 @@ export class Protocol {
     return body !== undefined;
   }
 
-  /** Before the join on a new connection: all that waited is given up, counters go on. */
+  /** Called before a join on a new connection: drops all that waits. Counters are not reset. */
   restart(at: Instant): void {
     this.steps.abort();
     this.#queue.clear();
@@ -341,7 +341,7 @@ export class Protocol {
     this.#enter(Mode.start, at);
   }
 
-  /** In step among `members`, in `epoch`, after `counter` confchgs. */
+  /** Starts as a synced member of `members`, in `epoch`, after `counter` confchgs. */
   resume(members: readonly Member[], epoch: Epoch, counter: number, at: Instant): void {
     this.#roster.set(members, true);
     this.#epoch = epoch;

@@ -1,13 +1,13 @@
 /**
- * NORMAL messages that wait: sorted by count, whichever member sent them, equal counts in the order
- * of arrival, as C keeps them (`dfsm.c`, msg_queue). The messages are copies.
+ * NORMAL messages that wait, sorted by count regardless of the sender; equal counts in the order of
+ * arrival, as in C (`dfsm.c`, msg_queue). The messages are copies.
  */
 import type { Member } from "./events.ts";
 import type { NormalMessage } from "./message.ts";
 
 export interface Queued {
   readonly from: Member;
-  /** The whole message, to be sent again byte for byte. */
+  /** The whole message, to be resent byte for byte. */
   readonly bytes: Buffer;
   /** Its parts, views into `bytes`. */
   readonly message: NormalMessage;
@@ -25,7 +25,7 @@ export class MessageQueue {
     return this.#bytes;
   }
 
-  /** Keeps `item` in its place; from the end, where most belong. */
+  /** Inserts `item` in order; searches from the end, where most belong. */
   insert(item: Queued): void {
     let at = this.#items.length;
     while (at > 0 && (this.#items[at - 1]?.message.count ?? 0n) > item.message.count) at--;
@@ -33,7 +33,7 @@ export class MessageQueue {
     this.#bytes += item.bytes.length;
   }
 
-  /** Empties the queue; what was in it, in order. */
+  /** Empties the queue and returns its messages in order. */
   takeAll(): Queued[] {
     const items = this.#items;
     this.clear();

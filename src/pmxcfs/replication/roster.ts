@@ -1,6 +1,6 @@
 /**
- * The members of a group during one synchronisation: who has sent a state, who is in step, and who
- * is the lowest.
+ * The members of a group during one synchronisation: which have sent a state, which are synced, and
+ * which is the lowest.
  */
 import { compareMembers, sameMember, type Member } from "./events.ts";
 
@@ -8,21 +8,21 @@ import { compareMembers, sameMember, type Member } from "./events.ts";
 export interface Peer {
   readonly member: Member;
   synced: boolean;
-  /** Undefined until its STATE has come; empty once it was compared. */
+  /** Undefined until its STATE has arrived; empty once it was compared. */
   state: Buffer | undefined;
-  /** Its clock less ours, in seconds, when its last message came. */
+  /** Its clock minus ours, in seconds, when its last message came. */
   clockSeconds: number | undefined;
 }
 
-/** Stands for a state that was compared and is not needed any more. */
+/** Replaces a state that was compared and is no longer needed. */
 const COMPARED = Buffer.alloc(0);
 
 export class Roster {
-  /** SYNC_START of these members has come. */
+  /** The SYNC_START for these members has arrived. */
   syncStarted = false;
-  /** Who sends the updates. */
+  /** The member that sends the updates. */
   leader: Member | undefined;
-  /** Those that have come, and their bytes. */
+  /** UPDATEs received, and their bytes. */
   updates = 0;
   updateBytes = 0;
   #peers: Peer[] = [];
@@ -42,7 +42,7 @@ export class Roster {
     return this.#lowest;
   }
 
-  /** New members, none of them in step. */
+  /** Replaces the members. Those of a confchg are not synced. */
   set(members: readonly Member[], synced = false): void {
     this.#peers = members.toSorted(compareMembers).map(({ nodeid, pid }) => ({
       member: { nodeid, pid },
@@ -61,13 +61,13 @@ export class Roster {
     return this.#peers.find((peer) => sameMember(peer.member, member));
   }
 
-  /** A member's state, copied; most members send the same one, which is kept once. */
+  /** Keeps a copy of a member's state. Most members send equal states, which share one copy. */
   keepState(peer: Peer, body: Buffer): void {
     const same = this.#peers.find(({ state }) => state?.equals(body) === true);
     peer.state = same?.state ?? Buffer.from(body);
   }
 
-  /** A synchronisation begins anew. */
+  /** A new synchronisation begins: forgets all states. */
   dropStates(): void {
     for (const peer of this.#peers) peer.state = undefined;
   }

@@ -1,7 +1,7 @@
 /**
- * What a member sends, and who waits for it: the outbox, the waiters, the deadline, and the probe
- * that finds out whether sends come back. Part of the machine (machine.ts), which says in which
- * mode and epoch it is.
+ * What a member sends, and which callers wait for it: the outbox, the waiters, the deadline, and
+ * the probe that finds out whether sends come back. Part of the machine (machine.ts), which passes
+ * its mode and epoch with each call.
  */
 import { Errno } from "../../base/errno.ts";
 import type { Application, NormalSend } from "./application.ts";
@@ -10,10 +10,13 @@ import type { Epoch } from "./message.ts";
 import { Outbox } from "./outbox.ts";
 import { Waiters, type Settled } from "./waiters.ts";
 
-/** A change that is under way for so long is followed by a message that changes nothing. */
+/**
+ * A change that is under way for so long is followed by a probe, a message that changes nothing:
+ * when the probe comes back and the change has not, the change is lost.
+ */
 const PROBE_AFTER_MS = 5000;
 
-/** What the machine says of itself with each call. */
+/** The machine's epoch and mode. */
 export interface Phase {
   readonly epoch: Epoch;
   readonly synced: boolean;
@@ -23,7 +26,7 @@ export interface SendingStatus {
   readonly outbox: number;
   readonly retries: number;
   readonly waiting: number;
-  /** Milliseconds that the oldest change waits. */
+  /** Milliseconds that the oldest change has waited. */
   readonly oldestMs: number;
   readonly stuck: boolean;
   readonly sent: { readonly messages: number; readonly bytes: number; readonly retries: number };
@@ -65,8 +68,8 @@ export class Sending {
   }
 
   /**
-   * The caller of `ticket` waits no longer. True: the change was taken back and happens nowhere;
-   * false: it is under way and may still happen.
+   * The caller of `ticket` gave up. True: the change was taken back and will not be applied on any
+   * node; false: it is under way and may still happen.
    */
   withdraw(ticket: number): boolean {
     this.#waiters.settle(ticket, 0);
@@ -79,7 +82,7 @@ export class Sending {
     return this.#outbox.next({ ...phase, protocol, seconds: at.seconds });
   }
 
-  /** What became of it. */
+  /** The outcome of the message that `next` returned. */
   sent(outcome: SendOutcome): void {
     const { line, sent, failed } = this.#outbox.sent(outcome);
     if (line !== undefined) this.#emit({ kind: "log", level: "warn", text: line });
@@ -93,12 +96,12 @@ export class Sending {
     this.#settle(this.#waiters.cameBack(count, result));
   }
 
-  /** In step again. */
+  /** Synced again. */
   recover(): void {
     this.#waiters.recover();
   }
 
-  /** Left, or joins anew: nothing that was sent comes back. */
+  /** This node leaves or joins again: nothing that it sent comes back. */
   abort(): void {
     this.#outbox.clear();
     this.#settle(this.#waiters.abort(Errno.EBUSY));
@@ -136,11 +139,11 @@ export class Sending {
 function overdue(count: number): string {
   return (
     `${count} changes were answered EBUSY: the cluster did not confirm them in time. ` +
-    "Further ones are refused at once until a message of this node comes back"
+    "Further changes are refused at once until a message of this node comes back"
   );
 }
 
-/** The body of a control message that is sent once; none after its epoch unless given. */
+/** The one body of a control message; empty unless given. */
 export function* once(body: Uint8Array = new Uint8Array(0)): Generator<Uint8Array> {
   yield body;
 }

@@ -1,8 +1,8 @@
 /**
  * The status group (`status.c`): keys of all nodes, RRD values, node addresses and the cluster log.
- * Its messages have no waiters; own ones were applied before they were sent. At a sync the logs
- * are merged and every node sends its keys again. What could not be sent is kept once per key, the
- * latest value; the latest 1,000 log entries.
+ * No caller waits for its messages; own ones were applied before they were sent. At a sync the logs
+ * are merged and every node sends its keys again. What cannot be sent yet is kept: the latest value
+ * of each key, and the latest 1,000 log entries.
  */
 import { CfsLimits } from "../../base/limits.ts";
 import type { Errno } from "../../base/errno.ts";
@@ -11,7 +11,7 @@ import type { Application, Applied, Comparison, MemberState, NormalSend } from "
 import { memberText, sameMember, type Member } from "./events.ts";
 import type { NormalMessage } from "./message.ts";
 
-/** Subtypes of NORMAL. 2 is never sent. */
+/** Subtypes of NORMAL. C defines 2 and never sends it. */
 const KV_UPDATE = 1;
 const LOG = 3;
 
@@ -31,15 +31,15 @@ export interface StatusGroupOptions {
     sort(): void;
     merge(blocks: readonly Buffer[], own: number): void;
   };
-  /** `setOnline` of the members: node ids whose servers are in the group. */
+  /** Called with the ids of the nodes whose servers are in the group. */
   readonly onMembers: (nodeids: ReadonlySet<number>) => void;
   /** The address that this node's name resolves to; undefined: none is sent. latin1. */
   readonly address: () => string | undefined;
-  /** A line about a message that was dropped. */
+  /** Called with a log line about a message that was dropped. */
   readonly onDropped?: (text: string) => void;
 }
 
-/** KV_UPDATE with zeros where C sends what lies in its memory. Names of at most 255 bytes. */
+/** KV_UPDATE. Zeros follow the name (at most 255 bytes), where C sends what its memory held. */
 function encodeKey(name: string, data: Uint8Array): NormalSend {
   const body = Buffer.alloc(KEY_BYTES + data.length);
   body.write(name, 0, KEY_BYTES - 1, "latin1");
@@ -52,14 +52,14 @@ export class StatusGroup implements Application {
   readonly protocol = 0;
   readonly whileSyncing = "status values and log entries of all nodes wait";
   readonly #options: StatusGroupOptions;
-  /** As SET_STATUS gave it last, with its NUL. */
+  /** The address that SET_STATUS set last, with its NUL. */
   #nodeIp: Uint8Array | undefined;
 
   constructor(options: StatusGroupOptions) {
     this.#options = options;
   }
 
-  /** What SET_STATUS multicasts, whatever the local part came to. */
+  /** The message of a SET_STATUS, which is sent even when it failed on this node. */
   encodeKey(name: string, data: Uint8Array): NormalSend {
     // The address set last is sent again at each sync.
     const isAddress = data.length > 0 && data.length < KEY_BYTES && data.at(-1) === 0;
@@ -67,7 +67,7 @@ export class StatusGroup implements Application {
     return encodeKey(name, data);
   }
 
-  /** LOG, of an entry as ClusterLog.add gives it. */
+  /** The LOG message of an entry that ClusterLog.add returned. */
   encodeLog(entry: Uint8Array): NormalSend {
     return { subtype: LOG, body: entry };
   }
@@ -129,7 +129,7 @@ export class StatusGroup implements Application {
     return [encodeKey(NODE_IP, data)];
   }
 
-  /** Never asked for: all are in step once all states are there. */
+  /** Never called: every member is synced once all states have arrived. */
   keepUpdate(): undefined {
     return undefined;
   }

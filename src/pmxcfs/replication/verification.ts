@@ -1,13 +1,13 @@
 /**
- * The verification: the lowest member asks for it, everybody computes the checksum of its tree at
- * that point of the total order, the requester sends its own, and a member with another one leaves
- * and takes the leader's data at the synchronisation that follows. The checksum is computed in
- * steps; a VERIFY that comes earlier waits for it. C counterpart: dfsm.c, verify_*.
+ * The verification: the lowest member requests it, every member computes the checksum of its tree
+ * at that point of the total order, the requester sends its own, and a member with a different one
+ * leaves and takes the leader's data at the synchronisation that follows. The checksum is computed
+ * in steps; a VERIFY that arrives earlier is kept until then. C counterpart: dfsm.c, verify_*.
  */
 import type { ChecksumJob } from "./application.ts";
 import { decodeVerify, CHECKSUM_BYTES, encodeVerifyBody } from "./message.ts";
 
-/** Seconds between two rounds, and from the start to the first one. */
+/** Milliseconds between two rounds, and from the start to the first one. */
 const PERIOD_MS = 3_600_000;
 
 /** What the machine does next. */
@@ -17,14 +17,14 @@ export type VerifyStep =
   | { readonly kind: "publish"; readonly body: Buffer }
   | { readonly kind: "equal"; readonly id: bigint }
   | { readonly kind: "different"; readonly text: string }
-  /** Not the round we computed: skip it. */
+  /** Of a round that this node has not computed: skip it. */
   | { readonly kind: "unknown"; readonly text: string }
   | { readonly kind: "malformed"; readonly text: string };
 
 const NOTHING: VerifyStep = { kind: "nothing" };
 
 export class Verification {
-  /** Of the last request of this process. */
+  /** Number of the last request of this process. */
   #requested = 0n;
   /** The round that was computed, or is being computed, last. */
   #id = 0n;
@@ -33,7 +33,7 @@ export class Verification {
   #valid = false;
   #checksum: Uint8Array | undefined;
   #job: ChecksumJob | undefined;
-  /** A VERIFY that came before our checksum was ready. */
+  /** A VERIFY that arrived before our checksum was ready. */
   #early: Buffer | undefined;
   #nextAt: number;
 
@@ -41,7 +41,7 @@ export class Verification {
     this.#nextAt = startedAt + PERIOD_MS;
   }
 
-  /** A confchg: what was computed is void, a round that was asked for will not come back. */
+  /** A confchg: what was computed is void, and a round that was requested will not come back. */
   drop(): void {
     this.#id = this.#requested;
     this.#valid = false;
@@ -54,7 +54,7 @@ export class Verification {
     return this.#job !== undefined;
   }
 
-  /** Whether the hour is over; then the next one begins. */
+  /** True once a period. */
   due(now: number): boolean {
     if (now < this.#nextAt) return false;
     this.#nextAt = now + PERIOD_MS;

@@ -1,11 +1,11 @@
 /**
  * Callers that wait for their own change to come back. A change is held (no count yet) or under
- * way (with its count). One that is held is settled by taking it back: it then happens nowhere.
+ * way (with its count). One that is held is taken back before it is settled: no node applies it.
  * One that is under way may still happen after its caller was answered EBUSY.
  *
- * The deadline holds in sum: when one change ran into it, further ones are refused at once until
- * something of ours has come back, so that fifty callers behind one lock of the kernel do not wait
- * fifty times as long (C waits without limit).
+ * Deadlines do not add up: when one change missed its deadline, further ones are refused at once
+ * until a message of ours has come back. Otherwise fifty callers that queue for one lock of the
+ * kernel would wait for fifty deadlines. C waits without limit.
  */
 import { Errno } from "../../base/errno.ts";
 
@@ -35,7 +35,7 @@ export class Waiters {
     this.#deadlineMs = deadlineMs;
   }
 
-  /** A change ran into the deadline and nothing came back since. */
+  /** A change missed its deadline, and no message of ours has come back since. */
   get stuck(): boolean {
     return this.#stuck;
   }
@@ -50,7 +50,7 @@ export class Waiters {
     return undefined;
   }
 
-  /** Since when the oldest change that corosync has taken is under way. */
+  /** When the oldest change that corosync has began to wait; undefined without one. */
   get oldestSent(): number | undefined {
     for (const { since, count } of this.#waiting.values()) if (count !== undefined) return since;
     return undefined;
@@ -62,13 +62,13 @@ export class Waiters {
     return ticket;
   }
 
-  /** corosync has taken the change of `ticket`. */
+  /** corosync has accepted the change of `ticket`. */
   sent(ticket: number, count: bigint): void {
     const waiting = this.#waiting.get(ticket);
     if (waiting !== undefined) waiting.count = count;
   }
 
-  /** Answers one. Nothing when it was answered before. */
+  /** Settles one waiter; empty when it was settled before. */
   settle(ticket: number, result: number): Settled[] {
     return this.#waiting.delete(ticket) ? [{ ticket, result }] : [];
   }
@@ -87,12 +87,12 @@ export class Waiters {
     return settled;
   }
 
-  /** In step again: changes are taken again. */
+  /** Synced again: changes are accepted again. */
   recover(): void {
     this.#stuck = false;
   }
 
-  /** Answers everybody. */
+  /** Settles all waiters with `result`. */
   abort(result: number): Settled[] {
     const settled = [...this.#waiting.keys()].map((ticket) => ({ ticket, result }));
     this.#waiting.clear();
@@ -100,8 +100,9 @@ export class Waiters {
   }
 
   /**
-   * Tickets whose time is over. Once one is, those that are held are due too: nothing is sent that
-   * nobody waits for.
+   * Tickets past their deadline. When there is one, held changes are due too, since new ones are
+   * refused as well.
+
    */
   due(now: number): number[] {
     const oldest = this.oldest;

@@ -1,19 +1,19 @@
 /**
- * Notices when the wall clock is set back. Locks below priv/lock are refreshed by their time, and a
- * refresh older than the lock is refused on every node (as in C), so a node whose clock went back
- * cannot keep its locks until the clock has caught up: HA gives up its services.
+ * Notices when the wall clock is set back. A lock below priv/lock is refreshed by a new mtime, and
+ * every node refuses one that is before the present mtime (as in C). A node whose clock went back
+ * cannot refresh its locks until the clock has caught up, and HA gives up its services.
  */
 
 /** Smaller steps back are slewing and rounding. */
 const STEP_MS = 5000;
 
 export interface ClockWatchOptions {
-  /** Milliseconds since 1970, and of a clock that never goes back. */
+  /** Milliseconds since 1970, and of a monotonic clock. */
   readonly wall?: () => number;
   readonly steady?: () => number;
-  /** Locks of this node below priv/lock that are later than so many seconds since 1970. */
+  /** Locks of this node below priv/lock whose mtime is after `seconds` since 1970. */
   readonly locksAfter?: (seconds: number) => readonly string[];
-  /** Called once for each step back, with one line. */
+  /** Called with one log line for each step back. */
   readonly report: (text: string) => void;
 }
 
@@ -22,7 +22,7 @@ export class ClockWatch {
   readonly #steady: () => number;
   readonly #locksAfter: (seconds: number) => readonly string[];
   readonly #report: (text: string) => void;
-  /** Wall clock less steady clock, when it was looked at last. */
+  /** Wall clock minus steady clock at the last tick. */
   #offset: number;
 
   constructor(options: ClockWatchOptions) {
@@ -34,7 +34,7 @@ export class ClockWatch {
     this.#offset = wall() - steady();
   }
 
-  /** Looks at both clocks; once a second. */
+  /** Compares both clocks; called once a second. */
   tick(): void {
     const offset = this.#wall() - this.#steady();
     const backMs = this.#offset - offset;

@@ -8,7 +8,7 @@ import type { ClusterFacts } from "../../state/members.ts";
 export const NODES = "nodelist.node.";
 export const CONFIG_VERSION = "totem.config_version";
 const CLUSTER_NAME = "totem.cluster_name";
-/** Nodes of a cluster that are shown; knet has 511. */
+/** At most so many nodes are read; knet has 511. */
 const NODES_MAX = 1024;
 
 function integerOf(value: CmapValue | undefined): number | undefined {
@@ -24,7 +24,7 @@ function latin1(text: string): string {
   return Buffer.from(text).toString("latin1");
 }
 
-/** Reads all; an error of cmap. Nodes in the order of their keys' bytes, as C shows them. */
+/** Reads all of them, or returns cmap's error. Nodes are in the byte order of the keys, as in C. */
 export async function factsOf(cmap: Cmap): Promise<ClusterFacts | CsError> {
   const name = await cmap.get(CLUSTER_NAME);
   if (typeof name === "number") return name;
@@ -36,7 +36,7 @@ export async function factsOf(cmap: Cmap): Promise<ClusterFacts | CsError> {
   for (const key of keys) {
     const [number = "", field = ""] = key.slice(NODES.length).split(".");
     const value = await cmap.get(key);
-    // It went while this walk was under way: a change will follow.
+    // The key was deleted during this walk: a change notification follows.
     if (typeof value === "number") continue;
     const node = nodes.get(number) ?? new Map<string, CmapValue>();
     node.set(field, value);

@@ -1,6 +1,6 @@
 /**
- * Changes of a node in a cluster: multicast, and answered with what applying them here gave when
- * they come back. C counterpart: cfs-plug-memdb.c with dfsm.
+ * Changes of a node in a cluster: each is multicast, and its caller gets the result of applying it
+ * here when it comes back. C counterpart: cfs-plug-memdb.c with dfsm.
  */
 import { Errno } from "../../../base/errno.ts";
 import type { TreeCommand } from "../../state/tree-command.ts";

@@ -1,7 +1,7 @@
 /**
- * A node's part in its cluster: corosync's services, the two replicated groups over them, and what
- * the rest of the node sees of it (members, keys, log, tree). C counterpart: main() of pmxcfs.c as
- * far as it starts services, and status.c.
+ * A node's part in its cluster: corosync's services, the two replicated groups over them, and the
+ * state that they change (members, keys, log, tree). C counterpart: main() of pmxcfs.c as far as it
+ * starts services, and status.c.
  */
 import type { Errno } from "../../../base/errno.ts";
 import type { Log } from "../../../base/log.ts";
@@ -23,9 +23,9 @@ import { OwnAddress } from "./own-address.ts";
 import { QuorumService } from "./quorum-service.ts";
 import { Supervisor } from "./service.ts";
 
-/** The status group is joined without knowing the nodes after this. */
+/** After this long the status group is joined even when the nodes are not known. */
 const NODES_MS = 10_000;
-/** Between two looks at the clock. */
+/** Between two checks of the clock. */
 const CLOCK_MS = 1000;
 
 /** What SET_STATUS calls this node's address. */
@@ -41,14 +41,14 @@ export interface ClusterOptions {
   };
   readonly status: StatusGroupOptions["status"] & { membersChanged(): void };
   readonly clusterLog: StatusGroupOptions["log"] & { add(entry: LogEntry): Buffer | undefined };
-  /** Looks up the address that this node's name leads to (latin1). Does not throw. */
+  /** Resolves this node's name to its address (latin1). Does not throw. */
   readonly address: () => Promise<string | undefined>;
   /** Milliseconds a change may wait; 30 s unless given. */
   readonly deadlineMs?: number;
   readonly log: Log;
 }
 
-/** What there is to see of it. */
+/** The status of the services and groups. */
 export interface ClusterStatus {
   readonly quorate: boolean;
   /** Node ids of this partition, as quorum has them. */
@@ -75,7 +75,7 @@ export class Cluster {
   readonly #clock: ClockWatch;
   #clockTimer: Timer | undefined;
   readonly #address: OwnAddress;
-  /** `nodeip` as it was set before the group was there. */
+  /** The last `nodeip` that was set, for a status group that is made later. */
   #nodeIp: Uint8Array | undefined;
 
   constructor(options: ClusterOptions) {
@@ -126,13 +126,13 @@ export class Cluster {
     );
   }
 
-  /** Starts the services; each comes up as soon as corosync lets it. */
+  /** Starts the services; each comes up as soon as corosync accepts it. */
   start(): void {
     this.#supervisor.start();
     this.#clockTimer = setInterval(() => this.#clock.tick(), CLOCK_MS);
   }
 
-  /** Leaves both groups: the others see that this node went on purpose. */
+  /** Leaves both groups: the other members see a leave, not a failure. */
   async stop(): Promise<void> {
     clearInterval(this.#clockTimer);
     this.#address[Symbol.dispose]();
@@ -154,7 +154,7 @@ export class Cluster {
     return group && { group, service: this.#database };
   }
 
-  /** SET_STATUS: applied here, then sent, whatever the local part came to. */
+  /** SET_STATUS: applied here, then sent, even when applying it failed. */
   setStatus(name: string, data: Uint8Array): 0 | Errno {
     const outcome = this.#options.status.set(name, data);
     if (name === NODE_IP) this.#nodeIp = Buffer.from(data);
@@ -210,13 +210,13 @@ export class Cluster {
     for (const group of [this.#database, this.#status]) group.quorumView(nodes);
   }
 
-  /** Keys of nodes that are not known yet would be dropped; a cmap that hangs is not awaited. */
+  /** Waits for the nodes, since keys of unknown nodes are dropped; limited, since cmap may hang. */
   async #beforeStatus(): Promise<void> {
     await Promise.race([this.#configuration.known, Bun.sleep(NODES_MS)]);
     await this.#address.refresh();
   }
 
-  /** It was found after the join: the others have an old one, or none. */
+  /** The address was found after the join: the other members have an old one, or none. */
   #addressChanged(): void {
     for (const message of this.#statusGroup?.synced() ?? []) this.#status.send(message);
   }
@@ -260,7 +260,7 @@ export class Cluster {
     });
   }
 
-  /** Locks that this node wrote at a later time: refreshing them is refused everywhere. */
+  /** Locks of this node whose mtime is after `seconds`: every node refuses to refresh them. */
   #ownLocksAfter(seconds: number): string[] {
     const locks = this.#options.tree.memdb.find(LOCK_DIRECTORY)?.children.values() ?? [];
     return [...locks]
@@ -276,7 +276,7 @@ export class Cluster {
     return works;
   }
 
-  /** A sync is about to take guests or many entries from this node: a copy is kept before. */
+  /** A sync is about to remove guests or many entries here: keeps a copy of the database first. */
   #overruled(plan: OverruledBy): void {
     const { tree, log } = this.#options;
     const leader = this.#nodeText(plan.leader);

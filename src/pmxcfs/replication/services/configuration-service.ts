@@ -23,7 +23,7 @@ export class ConfigurationService implements ClusterService {
   readonly #read: (facts: ClusterFacts) => void;
   #cmap: Cmap | undefined;
   readonly #known = Promise.withResolvers<void>();
-  /** Changes that came and were not followed by a read yet. */
+  /** Changes that have not been followed by a read yet. */
   #changes = 0;
   #reading = false;
 
@@ -71,7 +71,7 @@ export class ConfigurationService implements ClusterService {
     this.#cmap = undefined;
   }
 
-  /** Each change is followed by a read, as in C, whose counters it moves. */
+  /** Each change is followed by a read of its own, as in C, since each read moves a counter. */
   #changed(): void {
     this.#changes++;
     if (!this.#reading) void this.#readAgain();

@@ -10,12 +10,12 @@ import type { Effect, Instant, Outgoing, SendOutcome } from "../events.ts";
 import type { Dfsm } from "../machine.ts";
 
 const TURN_MS = 1;
-/** A refused message is offered again after this: the ring is full for a moment, ... */
+/** A refused message is offered again after this, since the ring may be full for a moment only. */
 const OFFER_AGAIN_MS = 2;
-/** ... and after this it counts as one try, of which C's log lines speak. */
+/** Refusals for this long count as one retry, as in C's log lines. */
 const TRY_MS = 100;
 
-/** What the sender works on: those of the present connection. */
+/** The machine and connection that the sender serves; a new connection gets a new sender. */
 export interface SenderOptions {
   readonly machine: Dfsm;
   readonly cpg: CpgGroup;
@@ -40,7 +40,7 @@ export class GroupSender implements Disposable {
 
   /** Sends what can be sent now. Called after everything that may have given the machine work. */
   pump(): void {
-    // A message that is carried out may make more: the loop below sees them.
+    // Effects of a send may call this again; the loop that runs sends what they added.
     if (this.#pumping || this.#closed) return;
     this.#pumping = true;
     try {
@@ -51,8 +51,8 @@ export class GroupSender implements Disposable {
   }
 
   /**
-   * As `pump`, when the present turn is over: requests that the kernel or clients hand over in one
-   * turn go out together.
+   * As `pump`, at the end of this turn: requests that the kernel or clients hand over in one turn
+   * are sent together.
    */
   pumpSoon(): void {
     if (this.#soon) return;
@@ -78,7 +78,7 @@ export class GroupSender implements Disposable {
     this.#aborted.abort();
   }
 
-  /** True when it makes sense to look at once whether there is another. */
+  /** True when the next message may be sent at once. */
   #sendNext(): boolean {
     const { machine, cpg, now } = this.#options;
     const out = machine.next(now());
@@ -98,7 +98,7 @@ export class GroupSender implements Disposable {
     this.#report("pending");
     const error = await cpg.mcastFragments(out.bytes, this.#aborted.signal);
     if (this.#closed) return;
-    // The group changed under way: the machine decides whether it is still due.
+    // The group changed during the send: the machine decides whether the message is still wanted.
     const again = error === CsError.INTERRUPT || error === CsError.TRY_AGAIN;
     this.#report(again ? "again" : outcomeOf(error));
     this.pump();

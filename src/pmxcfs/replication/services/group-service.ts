@@ -18,12 +18,12 @@ import { RejoinPolicy } from "./rejoin-policy.ts";
 import type { ClusterService } from "./service.ts";
 
 const NS_PER_MS = 1e6;
-/** A join is asked for again until the last leave of this process is complete. */
+/** A join is retried until the last leave of this process is complete. */
 const JOIN_MS = 10_000;
 const JOIN_AGAIN_MS = 10;
-/** A leave that corosync does not take is asked for again. */
+/** Pause before a leave that corosync refused is retried. */
 const LEAVE_AGAIN_MS = 20;
-/** The confchg without us is waited for no longer than this. */
+/** Limit for a leave, and for the wait for the confchg without this process. */
 const LEAVE_MS = 2000;
 
 export interface GroupServiceOptions {
@@ -31,19 +31,19 @@ export interface GroupServiceOptions {
   /** The group's name with its NUL. */
   readonly group: string;
   readonly log: Log;
-  /** Made when it is known which node this is, and again if that ever changes. */
+  /** Makes the machine once the node id is known, and a new one if the node id changes. */
   readonly machineOf: (self: Member) => Dfsm;
-  /** Quorum's events that have come, before each event of the group. */
+  /** Called before each event of the group; handles the quorum events that have arrived. */
   readonly beforeEvent: () => void;
-  /** Before a confchg: until the quorum that belongs to it is known. */
+  /** Awaited before a confchg is handled: the quorum state that belongs to it is then known. */
   readonly beforeConfchg: () => Promise<void>;
-  /** Before a join: what must be known then. Bounded by its giver. */
+  /** Awaited before a join, which needs what it finds out. Must have a time limit of its own. */
   readonly beforeJoin?: () => Promise<void>;
-  /** After a failed write to the database: whether one works now. */
+  /** Asked after a failed write to the database: whether a write works now. */
   readonly repaired?: () => boolean;
 }
 
-/** What is seen of a group from within, in its order. */
+/** An event of a group, as observers get it, in order. */
 export type GroupEvent =
   | { readonly kind: "message"; readonly from: Member; readonly message: Buffer }
   | { readonly kind: "members"; readonly members: readonly Member[] }
@@ -51,7 +51,7 @@ export type GroupEvent =
 
 /** Counts and times since the start. */
 export interface GroupTimes {
-  /** Synchronisations that ended in step. */
+  /** Synchronisations after which this node was in step. */
   readonly syncs: number;
   readonly syncMs: number;
   /** Changes of this node, from their proposal to their answer, in ns. */
@@ -65,7 +65,7 @@ function now(): Instant {
 export class GroupService implements ClusterService {
   readonly name: string;
   readonly call = "cpg_initialize";
-  /** Called with each event while somebody watches. */
+  /** Called with each event, if set. */
   observer: ((event: GroupEvent) => void) | undefined;
   readonly #options: GroupServiceOptions;
   readonly #log: Log;
@@ -79,10 +79,10 @@ export class GroupService implements ClusterService {
   #unsyncedSince = performance.now();
   readonly #times = { syncs: 0, syncMs: 0, changes: new Histogram() };
   #leaving = false;
-  /** Settled by the confchg without us. */
+  /** Called at the confchg without this process. */
   #left: (() => void) | undefined;
   #working = false;
-  /** Lets the next event come. */
+  /** Resumes the delivery of events. */
   #eventOver: (() => void) | undefined;
   #appliesForOthers = false;
   #stopped = false;
@@ -93,7 +93,7 @@ export class GroupService implements ClusterService {
     this.#log = options.log.tagged(options.name);
   }
 
-  /** Up also while it is kept away on purpose: the supervisor then starts nothing. */
+  /** Also true while the node stays out on purpose, so that the supervisor does not start it. */
   get isUp(): boolean {
     if (this.#cpg !== undefined || this.#leaving || this.#stopped) return true;
     return !this.#policy.mayJoin(performance.now(), this.#options.repaired ?? (() => true));
@@ -145,7 +145,7 @@ export class GroupService implements ClusterService {
     return failure;
   }
 
-  /** The machine of this node, ready to join: new, or what it was with nothing under way. */
+  /** The machine of this node, ready to join: a new one, or the last one, restarted. */
   #machineFor(self: Member): Dfsm {
     const known = this.#self?.nodeid === self.nodeid ? this.#machine : undefined;
     const machine = known ?? this.#options.machineOf(self);
@@ -182,7 +182,7 @@ export class GroupService implements ClusterService {
     return result;
   }
 
-  /** A message without a waiter. Dropped while the group is not there: a sync brings it. */
+  /** A message without a waiter. Dropped while not connected: the next sync transfers it. */
   send(message: NormalSend): void {
     if (this.#cpg === undefined) return;
     this.#machine?.send(message);
@@ -216,7 +216,7 @@ export class GroupService implements ClusterService {
     this.#abort();
   }
 
-  /** True while what another node sent is applied: changes that the kernel here did not make. */
+  /** True while a change of another node is applied, which the kernel of this node did not make. */
   get appliesForOthers(): boolean {
     return this.#appliesForOthers;
   }
@@ -241,13 +241,13 @@ export class GroupService implements ClusterService {
   async #confchg(change: Confchg): Promise<void> {
     const cpg = this.#cpg;
     await this.#options.beforeConfchg();
-    // The connection may have ended meanwhile: its events are not those of the next one.
+    // The connection may have ended meanwhile: its events do not belong to the next one.
     if (this.#cpg !== cpg) return;
     if (this.#machine === undefined || this.#self === undefined) return;
     const { nodeid, pid } = this.#self;
     this.observer?.({ kind: "members", members: change.members });
     const isIn = change.members.some((member) => member.nodeid === nodeid && member.pid === pid);
-    // The end of a leave that was asked for: nothing the machine has to react to.
+    // A leave that was requested is complete: the machine does not need this event.
     if (!isIn && this.#left !== undefined) return this.#left();
     this.#appliesForOthers = true;
     this.#after(this.#machine.confchg(change, now()));
@@ -255,7 +255,7 @@ export class GroupService implements ClusterService {
     if (this.#machine.holding) await this.#eventEnd();
   }
 
-  /** After anything that was given to the machine. */
+  /** To be called with the effects of each call of the machine. */
   #after(effects: readonly Effect[]): void {
     this.#carryOut(effects);
     this.#sender?.pump();
@@ -286,7 +286,7 @@ export class GroupService implements ClusterService {
       }
       this.#syncedSince ??= at;
     } else if (mode === Mode.leave || mode === Mode.versionError) {
-      // Kept for the policy, which `#leave` asks.
+      // `#leave` passes #syncedSince to the policy.
     } else {
       if (this.#syncedSince !== undefined) this.#unsyncedSince = at;
       this.#syncedSince = undefined;
@@ -300,7 +300,7 @@ export class GroupService implements ClusterService {
     waiter?.(result);
   }
 
-  /** The machine's long work, a step at a time between all other events. */
+  /** Does the machine's long work, one step per turn of the event loop. */
   #work(): void {
     if (this.#working || this.#machine?.busy !== true) return;
     this.#working = true;
@@ -309,7 +309,7 @@ export class GroupService implements ClusterService {
       this.#working = false;
       const machine = this.#machine;
       if (machine === undefined || this.#cpg === undefined) return;
-      // What an event still has to do: others' changes, or the leader's tree.
+      // The rest of an event applies others' changes, or the leader's tree.
       this.#appliesForOthers = machine.holding;
       this.#after(machine.work());
       this.#appliesForOthers = false;
@@ -326,12 +326,12 @@ export class GroupService implements ClusterService {
     this.#log.error(`leaving CPG group (${reason})`);
     await this.#leaveGroup(cpg);
     this.#disconnect();
-    // After a newer protocol it stays away, and its mode says so.
+    // After a newer protocol the node stays out; its mode, which shows that, is kept.
     if (reason !== "version") this.#abort();
     this.#leaving = false;
   }
 
-  /** Asks corosync until it takes it, and waits for the confchg without us. */
+  /** Retries until corosync accepts the leave, then waits for the confchg without this process. */
   async #leaveGroup(cpg: CpgGroup): Promise<void> {
     const until = performance.now() + LEAVE_MS;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -355,7 +355,8 @@ export class GroupService implements ClusterService {
     this.#abort();
   }
 
-  /** Everybody who waits is answered EBUSY: nothing that was sent comes back here. */
+  /** Answers all waiting callers EBUSY: nothing that was sent comes back on this connection. */
+
   #abort(): void {
     if (this.#machine !== undefined) this.#carryOut(this.#machine.restart(now()));
     this.#endEvent();

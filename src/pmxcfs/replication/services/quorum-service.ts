@@ -1,17 +1,17 @@
 /**
- * Whether this partition is quorate, as the node's corosync says: tracked, and asked again in case
- * that an event was missed. C counterpart: quorum.c.
+ * Whether this partition is quorate, from the node's corosync: tracked, and also queried, in case
+ * an event was missed. C counterpart: quorum.c.
  */
 import type { Log } from "../../../base/log.ts";
 import { CsError, CsFailure } from "../../../corosync/cs-error.ts";
 import { Quorum, type QuorumState } from "../../../corosync/quorum.ts";
 import type { ClusterService } from "./service.ts";
 
-/** Ticks of a second between two questions while it is tracked. */
+/** Seconds between two queries. */
 const ASK_EVERY = 5;
-/** A question whose answer waits for the end of a membership change: no longer than this. */
+/** Limit for one query: corosync answers it when a membership change is complete. */
 const ANSWER_MS = 2000;
-/** Between two questions that corosync does not take. */
+/** Pause after a query that corosync refuses (TRY_AGAIN). */
 const ASK_AGAIN_MS = 5;
 
 export interface QuorumServiceOptions {
@@ -70,14 +70,15 @@ export class QuorumService implements ClusterService {
     if (++this.#ticks % ASK_EVERY === 0) void this.refresh();
   }
 
-  /** Hands over the events that have come by now. */
+  /** Handles the events that have arrived. */
   drain(): void {
     this.#quorum?.drain();
   }
 
   /**
-   * Asks corosync, which answers when a change of membership that is under way is complete, and
-   * takes the events that have come by then: after a confchg, the quorum that belongs to it.
+   * Queries corosync, and handles the events that have arrived by then. corosync answers when a
+   * membership change that is under way is complete: after a confchg, this gives the quorum state
+   * that belongs to it.
    */
   async refresh(): Promise<void> {
     const quorum = this.#quorum;
@@ -89,7 +90,7 @@ export class QuorumService implements ClusterService {
       if (quorum !== this.#quorum || quorate === undefined) return;
       if (typeof quorate === "boolean") {
         if (quorate === this.#quorate) return;
-        this.#log.warn(`quorum's event did not come: corosync says quorate ${String(quorate)}`);
+        this.#log.warn(`a quorum event was missed: corosync says quorate ${String(quorate)}`);
         this.#take(quorate, this.#nodes);
         return;
       }

@@ -4,7 +4,7 @@
  */
 import type { LeaveReason } from "../events.ts";
 
-/** A node in step for this long starts from the beginning. */
+/** After so long in step, the next leave is again followed by a join at once. */
 const SETTLED_MS = 60_000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -19,7 +19,7 @@ export class RejoinPolicy {
   #notBefore = 0;
   #reason: LeaveReason | undefined;
 
-  /** It left, after `inStepMs` in step. */
+  /** The node left, after `inStepMs` in step. */
   left(reason: LeaveReason, inStepMs: number, now: number): void {
     if (inStepMs >= SETTLED_MS) this.#pauseMs = 0;
     this.#reason = reason;
@@ -43,7 +43,7 @@ export class RejoinPolicy {
     return this.#reason !== "database" || repaired();
   }
 
-  /** It has joined. */
+  /** The node has joined. */
   joined(): void {
     this.#reason = undefined;
   }

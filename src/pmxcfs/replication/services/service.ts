@@ -1,8 +1,8 @@
 /**
  * One of the four services by which a node takes part in its cluster (quorum, confdb, dcdb,
  * status), and the loop that keeps them up: each is started on its own, and again when its
- * connection ended. C counterpart: loop.c, which tries every 6 s; a try costs microseconds here, so
- * that a node is back half a second after its corosync.
+ * connection ended. C counterpart: loop.c, which tries every 6 s. A try costs microseconds here, so
+ * it is made twice a second: a node is back half a second after its corosync.
  */
 import { LogOnce } from "../../../base/log-once.ts";
 import type { Log } from "../../../base/log.ts";
@@ -18,13 +18,13 @@ export interface ClusterService {
   readonly name: string;
   /** The call that log lines name when it fails, as in C: `cpg_initialize`. */
   readonly call: string;
-  /** Connected, or kept away on purpose: there is nothing to start now. */
+  /** True when there is nothing to start: connected, or disconnected on purpose. */
   readonly isUp: boolean;
-  /** Connects; why not. Never called twice at once. */
+  /** Connects, or returns why it could not. Never called while a call of it is running. */
   start(): Promise<CsFailure | undefined>;
   /** Once a second. */
   tick(): void;
-  /** Ends it in order: the others see that this node leaves. */
+  /** Ends the service in order: the other members see a leave. */
   stop(): Promise<void>;
 }
 
@@ -76,7 +76,7 @@ export class Supervisor {
       if (service.isUp || starting || performance.now() < nextMs) continue;
       supervised.starting = true;
       supervised.nextMs = performance.now() + RETRY_MS;
-      // One that hangs keeps the others waiting no longer than this.
+      // One that hangs delays the others by no more than this.
       await Promise.race([this.#start(supervised), Bun.sleep(START_MS)]);
     }
     this.#busy = false;
