@@ -247,7 +247,7 @@ describe("a server that was killed", () => {
     expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
     const log = rememberingLog();
     opened(file, { commit: "each" }, log)[Symbol.dispose]();
-    expect(log.lines).toEqual([`${file}: 1 change taken over from config.db.changes`]);
+    expect(log.lines).toEqual([`${file}: 1 change replayed from config.db.changes`]);
     expect(nameOfRoot(file)).toBe("__version__");
     expect(rowsIn(file).length).toBe(3);
   });

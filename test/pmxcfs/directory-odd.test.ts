@@ -53,7 +53,7 @@ describe("what is left out", () => {
       "link (a symlink)",
       "linked (a symlink)",
       "local (a symlink)",
-      ".version (pmxcfs makes it itself)",
+      ".version (pmxcfs generates it)",
       "big (1048577 bytes, more than 1048576)",
       "socket (a socket)",
     ]) {

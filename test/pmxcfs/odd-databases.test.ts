@@ -260,7 +260,7 @@ describe("a -wal is mentioned", () => {
     ["wal-uncommitted", "2 frames, 0 valid, 0 committed", "nothing in it counts"],
     ["wal-of-another-file", "1 valid, 1 committed", "it was written for another database"],
     ["wal-of-an-older-state", "2 valid, 2 committed", "it is older than the file"],
-    ["wal-of-noise", "0 valid, 0 committed (it does not begin as one)", "nothing in it counts"],
+    ["wal-of-noise", "0 valid, 0 committed (it has no WAL header)", "nothing in it counts"],
     ["wal-of-zero-bytes", "0 bytes, 0 frames", "nothing in it counts"],
     ["wal-header-alone", "32 bytes, 0 frames", "nothing in it counts"],
     ["wal-is-a-directory", "it is a directory", ""],

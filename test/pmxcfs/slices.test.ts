@@ -164,7 +164,7 @@ test("in rollback mode, damaged in place, then replaced: the good one is served"
     backend.refresh();
     return log.lines.length > 0;
   });
-  expect(log.lines[0]).toMatch(/malformed\); the state before is served on \(of 20..-..-../);
+  expect(log.lines[0]).toMatch(/malformed\); the last state is still served \(of 20..-..-../);
   expect(backend.reloads.behindMs).toBeGreaterThan(0);
   directory.put("pve/storage.cfg", "new\n");
   importDirectory(directory.at("pve"), other.at("good.db"), { replace: false });

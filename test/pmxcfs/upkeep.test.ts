@@ -129,7 +129,7 @@ describe("config flush", () => {
     Bun.spawnSync(["sh", "-c", `cp ${file}* ${copies.at("left")}; rm ${copies.at("left")}/*-shm`]);
     const left = copies.at("left", "config.db");
     const done = flush(left);
-    expect(done.text).toContain("1 change taken over");
+    expect(done.text).toContain("1 change replayed");
     expect(done.text).toContain("nothing waits, version 2");
     expect(done.exitCode).toBe(0);
     expect(rowsIn(left)[0]?.[6]).toBe("__version__");

@@ -102,7 +102,6 @@ export class Waiters {
   /**
    * Tickets past their deadline. When there is one, held changes are due too, since new ones are
    * refused as well.
-
    */
   due(now: number): number[] {
     const oldest = this.oldest;

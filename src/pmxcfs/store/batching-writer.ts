@@ -1,14 +1,14 @@
 /**
- * Changes by way of a journal. `--commit batched`: each change is appended to config.db.changes
- * before it is answered (one small write, the same promise: SIGKILL loses nothing), and many go
- * into config.db as one transaction in which only the last state of a row is written: after 5 s,
- * at 256 changes or 1 MiB of files, when somebody else opens the database, at fsync and at the
- * stop.
+ * Writes changes through a journal. With `--commit batched` each change is appended to
+ * config.db.changes before it is answered (one small write with the same guarantee: SIGKILL loses
+ * nothing). Many changes then go into config.db as one transaction, which writes only the last
+ * state of each row: after 5 s, at 256 changes or 1 MiB of files, when another process opens the
+ * database, at fsync and at the stop.
  * With `--commit each` the journal is used only in a cluster, while another process holds the
- * database's write lock: the change cannot wait, and all nodes must apply the same.
+ * database's write lock: the change cannot wait, and all nodes must apply the same changes.
  *
- * While changes wait, row 0 has another name than the C server accepts: it says what to do instead
- * of starting without them. Versions, counters and rows end up as with `--commit each`.
+ * While changes wait, row 0 has a name that the C server refuses and prints, and that says what to
+ * do: it cannot start without them. Versions, counters and rows end up as with `--commit each`.
  */
 import { counted } from "../../base/counted.ts";
 import { Errno } from "../../base/errno.ts";
@@ -30,24 +30,24 @@ export const BatchLimits = {
   flushMs: 5_000,
   /** Changes that wait. */
   changes: 256,
-  /** Rows that wait: writing them takes about 2 ms, and the event loop stands still meanwhile. */
+  /** Rows that wait: writing them blocks the event loop for about 2 ms. */
   rows: 100,
-  /** Bytes of their content: likewise, 5 us for each page of 4 KiB. */
+  /** Bytes of their content, for the same reason: 5 us for each page of 4 KiB. */
   rowBytes: 1024 * 1024,
-  /** Bytes of the journal: beyond, changes fail until the database can be written again. */
+  /** Bytes of the journal. Beyond that, changes fail until the database can be written again. */
   journalBytes: 16 * 1024 * 1024,
-  /** Before a flush that failed is tried again. */
+  /** Pause before a flush that failed is tried again. */
   retryMs: 100,
-  /** How often is looked whether somebody opened the database, while changes wait. */
+  /** Interval of checks whether another process has opened the database, while changes wait. */
   openedCheckMs: 20,
 } as const;
 
 export interface BatchingOptions {
   readonly database: ConfigDbWriter;
-  /** What the database has: all rows, and row 0. */
+  /** All rows in the database, and row 0. */
   readonly rows: readonly RowImage[];
   readonly root: RootRow;
-  /** Many changes go into the database at once; else each by itself. */
+  /** True: many changes go into the database at once; false: each by itself. */
   readonly batched: boolean;
   /** fsync the journal at each change. */
   readonly durable: boolean;
@@ -64,12 +64,12 @@ export class BatchingWriter implements RowWriter {
   readonly #limits: Record<keyof typeof BatchLimits, number>;
   #journalWhenLocked = false;
   #journal: Journal;
-  /** Row 0 as the database has it, and as it will be. */
+  /** Row 0 as it is in the database, and as the next flush writes it. */
   #root: RootRow;
   #nextRoot: RootRow;
   /** Row 0 has the name that stops a C server. */
   #marked = false;
-  /** The last state of each row that waits; undefined: gone. */
+  /** The last state of each row that waits; undefined: deleted. */
   readonly #pending = new Map<number, RowImage | undefined>();
   #pendingBytes = 0;
   #changes = 0;
@@ -91,7 +91,7 @@ export class BatchingWriter implements RowWriter {
     this.#journal = new Journal(this.#database.file, this.#durable);
     this.#database.onMoved = () => this.#moved();
     if (!this.#batched) return;
-    // Now, and not with the first change: the whole tree is hashed once.
+    // Hashes the whole tree once: now, so that the first change does not wait for it.
     this.#fingerprint.value();
     this.#watchOpens();
   }
@@ -147,7 +147,7 @@ export class BatchingWriter implements RowWriter {
     yield* this.#batched ? this.#fingerprint.prepare() : this.#fingerprint.settle();
   }
 
-  /** Writes what waits into the database. EBUSY, EIO: not now; it is tried again. */
+  /** Writes the waiting changes into the database. EBUSY, EIO: it failed, and is tried again. */
   flush(more = false): 0 | Errno {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
@@ -179,11 +179,11 @@ export class BatchingWriter implements RowWriter {
 
   /** A copy of the database with all changes in it. */
   keepCopy(reason: string): KeptCopy {
-    if (this.flush() !== 0) return { problem: "the changes that wait cannot be written" };
+    if (this.flush() !== 0) return { problem: "the waiting changes cannot be written" };
     return this.#database.keepCopy(reason);
   }
 
-  /** Flushes; what cannot be flushed stays in the journal, for the next start. */
+  /** Flushes. Changes that cannot be flushed stay in the journal for the next start. */
   [Symbol.dispose](): void {
     if (this.flush() !== 0) {
       this.#log.error(
@@ -218,7 +218,7 @@ export class BatchingWriter implements RowWriter {
     if (this.#failing) this.#log.info("config.db.changes: changes are written again");
     this.#failing = false;
     for (const inode of change.deleted) {
-      // Inodes are versions: one made since the database was written has no row there.
+      // An inode is a version: one above the database's version has no row there.
       this.#pend(inode, undefined);
       if (inode > this.#root.version) this.#pending.delete(inode);
     }
@@ -272,17 +272,17 @@ export class BatchingWriter implements RowWriter {
     this.#inotify?.watch(this.#database.file, Watch.OPEN);
   }
 
-  /** Somebody who opens the database (a copy, sqlite3, verify) shall find everything in it. */
+  /** A process that opens the database (cp, sqlite3, verify) must find all changes in it. */
   #checkOpened(): void {
     let opened = false;
     this.#inotify?.drain((_watch, mask) => {
       if ((mask & Watch.OPEN) !== 0) opened = true;
     });
-    // Our own thread opens it too.
+    // The checkpoint thread opens it too.
     if (opened && !this.#database.checkpointing) this.flush();
   }
 
-  /** The database goes on in another file: so does the journal. */
+  /** The database continues in another file, and the journal beside that file. */
   #moved(): void {
     this.flush();
     if (this.#changes > 0) return;

@@ -1,15 +1,15 @@
 /**
- * Which requests of the mount the latest changes were for. After a crash the kernel sends again
- * what was not answered (FUSE_NOTIFY_RESEND); a change that was stored by then is answered from
- * here instead of being made twice: a create would find its own file and say EEXIST.
+ * Which requests of the mount the latest changes were for. After a crash the kernel resends the
+ * requests that were not answered (FUSE_NOTIFY_RESEND). A change that was stored before the crash
+ * is answered from here and not applied again: a create would find its own file (EEXIST).
  *
- * A record goes to a file on a tmpfs before the change goes to the database: the request's number
- * and the version that the tree gets by it. At the next start it counts when the database has come
- * that far. A SIGKILL loses neither; a power cut ends the mount, and with it the need.
+ * Before the change goes to the database, a record is written to a file on a tmpfs: the request's
+ * number and the version that the change gives the tree. At the next start a record is valid when
+ * the database has reached its version. A SIGKILL loses neither; a power cut ends the mount too.
  *
  * The file: 16 bytes a slot, two little-endian doubles. Slot 0: format, number of the connection;
  * then a ring of records, request and version, zeros where there is none. A slot lies within one
- * page, so that a kill does not tear it.
+ * page, so that a kill cannot leave it half written.
  */
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
@@ -18,12 +18,12 @@ import type { Log } from "../../base/log.ts";
 
 const FORMAT = 0x706d_7801;
 const SLOT_BYTES = 16;
-/** More than can be stored and not answered at a time: every change that waits for the database. */
+/** More than the changes that can be stored and not answered at one time. */
 const RECORDS = 2 * ReplicationLimits.waitingChanges;
 const FILE_BYTES = (1 + RECORDS) * SLOT_BYTES;
 
 export interface ChangeLedgerOptions {
-  /** In a directory of root's. */
+  /** In a directory that only root can write. */
   readonly file: string;
   /** Version of the tree as it was loaded, before anything changed it. */
   readonly loadedVersion: number;
@@ -47,12 +47,12 @@ export class ChangeLedger {
     return this.#fd !== undefined;
   }
 
-  /** A connection begins: nothing was asked yet. */
+  /** A new connection, without requests yet. */
   begin(connection: number): void {
     this.end();
     const { file } = this.#options;
     this.#guard(() => {
-      // One that somebody else made keeps its mode.
+      // Removed first, since a file that another process made would keep its mode.
       rmSync(file, { force: true });
       this.#fd = openSync(file, "wx+", 0o600);
       writeSync(this.#fd, Buffer.alloc(FILE_BYTES), 0, FILE_BYTES, 0);
@@ -60,7 +60,7 @@ export class ChangeLedger {
     });
   }
 
-  /** Goes on where the server before ended; from nothing when its file is of another connection. */
+  /** Continues the file of the previous server; begins anew when it is of another connection. */
   resume(connection: number): void {
     const { file, loadedVersion, log } = this.#options;
     let bytes: Buffer;
@@ -74,7 +74,7 @@ export class ChangeLedger {
       return;
     }
     if (bytes.readDoubleLE(8) !== connection) {
-      log.debug(`${file} is of another mount`);
+      log.debug(`${file} belongs to another mount`);
       this.begin(connection);
       return;
     }
@@ -92,7 +92,7 @@ export class ChangeLedger {
       const version = bytes.readDoubleLE(at + 8);
       if (request === 0) continue;
       if (version > loadedVersion) {
-        // Not stored. Another change gets this version.
+        // The change was not stored: another one will get this version.
         this.#write(1 + record, 0, 0);
         continue;
       }
@@ -103,7 +103,7 @@ export class ChangeLedger {
     }
   }
 
-  /** True, once for each change of it, when `request` was stored by a server before this one. */
+  /** True when an earlier server stored a change of `request`; once for each such change. */
   wasStored(request: number): boolean {
     const count = this.#before.get(request);
     if (count === undefined) return false;
@@ -112,21 +112,21 @@ export class ChangeLedger {
     return true;
   }
 
-  /** The change of `request` that makes the tree `version` is stored next. */
+  /** Call before the change of `request` that makes the tree's version `version` is stored. */
   note(request: number, version: number): void {
     if (this.#fd === undefined || request === 0) return;
     this.#guard(() => this.#write(1 + this.#next, request, version));
     this.#next = (this.#next + 1) % RECORDS;
   }
 
-  /** The change that was noted last was not stored. */
+  /** Removes the last note: its change was not stored. */
   withdraw(request: number): void {
     if (this.#fd === undefined || request === 0) return;
     this.#next = (this.#next + RECORDS - 1) % RECORDS;
     this.#guard(() => this.#write(1 + this.#next, 0, 0));
   }
 
-  /** The connection is gone, or will be. */
+  /** The connection has ended, or is about to. */
   end(): void {
     if (this.#fd === undefined) return;
     closeSync(this.#fd);
@@ -142,7 +142,7 @@ export class ChangeLedger {
     writeSync(this.#fd ?? -1, this.#slot, 0, SLOT_BYTES, slot * SLOT_BYTES);
   }
 
-  /** What cannot be noted fails no change. */
+  /** A failure to write the ledger does not fail the change. */
   #guard(work: () => void): void {
     try {
       work();

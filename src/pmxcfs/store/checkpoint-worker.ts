@@ -7,19 +7,19 @@ import { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 
-/** What is asked. */
+/** A message to the thread. */
 export interface CheckpointJob {
   readonly file: string;
   /** The file that must be there: another one is left alone. */
   readonly device: number;
   readonly inode: number;
-  /** Cut the WAL file to nothing besides; fails while others read or write. */
+  /** Also truncate the WAL to 0 bytes; fails while others read or write. */
   readonly truncate: boolean;
-  /** [0] becomes 0 when the job is over; for who waits without an event loop. */
+  /** [0] becomes 0 when the job is over, for a caller that blocks in Atomics.wait. */
   readonly running: Int32Array<SharedArrayBuffer>;
 }
 
-/** What is answered: pages in the WAL and pages moved, or why nothing was done. */
+/** The thread's answer: pages in the WAL and pages moved, or why nothing was done. */
 export type CheckpointResult =
   | { readonly pages: number; readonly moved: number; readonly error?: undefined }
   | { readonly error: string };
@@ -27,7 +27,7 @@ export type CheckpointResult =
 /** SQLite's answer to the pragma: busy, pages in the WAL, pages moved. */
 type PragmaRow = [busy: number, pages: number, moved: number];
 
-/** The thread as it is seen from inside. */
+/** The global scope of the thread. */
 interface Thread {
   onmessage: ((event: { readonly data: CheckpointJob }) => void) | null;
   postMessage(result: CheckpointResult): void;

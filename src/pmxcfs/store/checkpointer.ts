@@ -1,8 +1,8 @@
 /**
- * When config.db gets what is in its WAL: a moment after the last change, so that a lone copy of
- * config.db is complete 10 s later; at a thousand pages; and at the latest once a minute under
- * steady changes. The work is done by a thread (checkpoint-worker.ts). A reader that keeps the WAL
- * from being emptied is named in the log.
+ * Decides when the WAL is moved into config.db: 2 s after the last change, so that a copy of
+ * config.db alone is complete soon after it; at a thousand pages; and once a minute under steady
+ * changes. A thread does the work (checkpoint-worker.ts). The log names a reader that keeps the
+ * WAL from being emptied.
  */
 import { statSync } from "node:fs";
 import { commandOf } from "../../platform/processes.ts";
@@ -25,13 +25,13 @@ export const CheckpointLimits = {
   pages: 1_000,
   /** After the first change that is not in config.db. */
   maxAgeMs: 60_000,
-  /** Before one that left pages behind is tried again. */
+  /** Pause after a checkpoint that left pages in the WAL. */
   retryMs: 1_000,
-  /** A WAL that is longer is a finding ... */
+  /** A longer WAL that cannot be emptied is logged. */
   longWalBytes: 16 * MIB,
-  /** ... and is cut when it has been emptied and is longer than this. */
+  /** A longer WAL is truncated once all its pages are in config.db. */
   keptWalBytes: 4 * MIB,
-  /** Wait at a stop for a checkpoint that runs. */
+  /** Limit of the wait for a running checkpoint at the stop. */
   stopMs: 3_000,
 } as const;
 
@@ -42,7 +42,7 @@ export interface CheckpointerOptions {
   readonly inode: number;
   readonly log: Log;
   readonly limits?: Partial<Record<keyof typeof CheckpointLimits, number>>;
-  /** Counted on; new ones unless given. */
+  /** Counters to continue; new ones unless given. */
   readonly counters?: CheckpointCounters;
 }
 
@@ -55,7 +55,7 @@ export interface CheckpointCounters {
   doneAt: number;
 }
 
-/** Nothing happened yet. */
+/** Counters of a server that has just started. */
 export function newCheckpointCounters(): CheckpointCounters {
   return { done: 0, failed: 0, doneAt: 0 };
 }
@@ -71,7 +71,7 @@ export class Checkpointer implements Disposable {
   #worker: Worker | undefined;
   #timer: Timer | undefined;
   #finished: (() => void) | undefined;
-  /** Pages and changes that are not in config.db yet, as far as is known. */
+  /** Pages and changes that are not in config.db yet, by our own count. */
   #pages = 0;
   #changes = 0;
   #firstChangeMs = 0;
@@ -89,7 +89,7 @@ export class Checkpointer implements Disposable {
     this.#counters = options.counters ?? newCheckpointCounters();
   }
 
-  /** A change of about so many pages was committed. */
+  /** A change of about `pages` pages was committed. */
   changed(pages: number): void {
     if (this.#stopped) return;
     const now = performance.now();
@@ -106,7 +106,7 @@ export class Checkpointer implements Disposable {
     return this.#busy;
   }
 
-  /** Ends; a checkpoint that runs is waited for, so that the database can be closed for good. */
+  /** Waits for a running checkpoint, so that the caller's is the last connection to be closed. */
   [Symbol.dispose](): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -197,10 +197,10 @@ export class Checkpointer implements Disposable {
     this.#counters.failed++;
     if (error === this.#failure) return;
     this.#failure = error;
-    this.#log.warn(`${this.#file}: checkpoint failed (${error}): the WAL is kept, and tried again`);
+    this.#log.warn(`${this.#file}: checkpoint failed (${error}): the WAL is kept for the next try`);
   }
 
-  /** Pages were left: somebody reads an older state, or writes came in between. */
+  /** Pages were left in the WAL: a reader uses an older state, or writes came in between. */
   #lookAtWal(): void {
     const bytes = walBytes(this.#file);
     if (bytes < this.#limits.longWalBytes || this.#longWalSaid) return;

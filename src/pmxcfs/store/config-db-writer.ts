@@ -1,8 +1,8 @@
 /**
  * pmxcfs's config.db, written as pmxcfs writes it: schema, settings of the connection, one
- * transaction for each change of the tree, row 0 in every one. What C leaves to SQLite is done
- * apart: checkpoints come from a thread (checkpointer.ts), and a file that is replaced while it is
- * served is noticed. Owns the connection. C counterpart: database.c.
+ * transaction for each change of the tree, row 0 in every one. Unlike in C, checkpoints are made by
+ * a thread (checkpointer.ts), and a file that is replaced while it is served is noticed. Owns the
+ * connection. C counterpart: database.c.
  *
  * Nothing in this process may open and close config.db or its -shm besides SQLite: that would drop
  * all of the process's POSIX locks on it (fcntl(2)).
@@ -31,17 +31,17 @@ import { VERSION_NAME, type Row } from "./tree-rows.ts";
 import { compact, isWorthCompacting, keepCopy, type KeptCopy } from "./upkeep.ts";
 
 /**
- * How long a change waits for another process's write lock on the thread that serves; C waits 10 s
- * and all readers with it. Who asked for the change tries again (replication/local.ts).
+ * How long a change blocks the serving thread for another process's write lock. (C waits 10 s, and
+ * all readers wait with it.) The caller then retries (replication/local.ts).
  */
 const BUSY_TIMEOUT_MS = 2;
 
 const PAGE_BYTES = 4096;
 /** Pages that any change touches: the table's leaf, and the one with row 0. */
 const PAGES_PER_CHANGE = 2;
-/** A transaction of more is written by a thread, if whoever asks for it can wait. */
+/** A transaction of more pages is written by a thread, if it is committed in steps. */
 const PAGES_AT_ONCE = 64;
-/** How often the file is compared with what its path leads to. */
+/** Interval of checks that the path still leads to the open file. */
 const IDENTITY_CHECK_MS = 1_000;
 
 /** Durability: `normal` as C (a SIGKILL loses nothing, a power cut the last changes), or `full`. */
@@ -56,7 +56,7 @@ export interface ConfigDbWriterOptions {
   readonly checkpoints?: CheckpointerOptions["limits"];
 }
 
-/** About as many pages as a change writes; a row that goes is one. */
+/** Roughly the pages that a change writes; a deleted row counts as one. */
 function pagesOf({ deleted, replaced }: RowChange): number {
   let pages = PAGES_PER_CHANGE + deleted.length;
   for (const { data } of replaced)
@@ -81,7 +81,7 @@ interface Connection {
 
 /** Opens as C does; throws what SQLite throws, in C's words where it has some. */
 function connect(file: string, sync: SyncMode): Connection {
-  // Before SQLite makes it with the umask's mode; nothing of it is for others.
+  // Created here, since SQLite would use the umask's mode, and the content is private.
   demandRegularDatabase(file);
   closeSync(openSync(file, "a", 0o600));
   makePrivate(file);
@@ -136,9 +136,9 @@ export class ConfigDbWriter implements Disposable {
   #identityTimer: Timer | undefined;
   /** A thread writes a long transaction. */
   #inSteps = false;
-  /** The last commit failed, and that was said. */
+  /** The last commit failed, and that was logged. */
   #failing = false;
-  /** The file was replaced, what was in it could not be kept, and that was said. */
+  /** The file was replaced, its content could not be kept, and that was logged. */
   #notKept = false;
 
   private constructor(options: ConfigDbWriterOptions, connection: Connection) {
@@ -189,8 +189,8 @@ export class ConfigDbWriter implements Disposable {
   }
 
   /**
-   * EBUSY: another process writes just now, try again; EIO: it could not be written, said once
-   * until a commit works again. Nothing was written then.
+   * EBUSY: another process is writing, try again; EIO: it could not be written, logged once until a
+   * commit succeeds again. After an error nothing was written.
    */
   commit(change: RowChange): 0 | Errno {
     const { begin, commit, rows } = this.#connection;
@@ -207,7 +207,7 @@ export class ConfigDbWriter implements Disposable {
     return 0;
   }
 
-  /** As RowWriter.commitInSteps: what takes long is written by a thread (long-transaction.ts). */
+  /** As RowWriter.commitInSteps: a thread writes a long transaction (long-transaction.ts). */
   *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
     const pages = pagesOf(change);
     if (pages <= PAGES_AT_ONCE) {
@@ -238,7 +238,7 @@ export class ConfigDbWriter implements Disposable {
     this.#failing = false;
   }
 
-  /** Gives free pages back when more than half of more than 8 MiB is free; said, also a failure. */
+  /** Frees unused pages when more than half of more than 8 MiB is unused. Logs that, or why not. */
   compactIfWorth(): void {
     const { database } = this.#connection;
     try {
@@ -299,12 +299,12 @@ export class ConfigDbWriter implements Disposable {
   }
 
   /**
-   * The path leads to another file, or to none: an administrator replaced or removed it. What is
-   * served goes on in a file of its own, `config.db.replaced-TIME`, so that nothing is written
-   * into the new one; the -wal and -shm of ours are taken away from beside it.
+   * When the path leads to another file, or to none, an administrator replaced or removed it. The
+   * served database then continues in a file of its own, `config.db.replaced-TIME`, so that nothing
+   * is written into the new one, and our -wal and -shm beside the new file are removed.
    */
   #checkIdentity(): void {
-    // A thread writes: another look follows.
+    // A thread is writing: the next check follows in a second.
     if (this.#inSteps) return;
     const { device, inode } = this.#connection;
     const now = statSync(this.#file, { throwIfNoEntry: false });

@@ -1,8 +1,8 @@
 /**
- * A config.db that others write, as the source of the tree: loaded whole by the rules by which the
- * C server loads, then followed row by row. Never written. A change that would leave no tree is
- * not taken over: what was served stays, and that is logged and counted. Long changes are taken
- * over in slices while the old tree answers. C counterpart: database.c.
+ * A config.db that another program writes, as the source of the tree: loaded as a whole by the C
+ * server's rules, then followed row by row. Never written. A change after which the rows are no
+ * valid tree is not applied: the last state is still served, and that is logged and counted. Long
+ * changes are applied in slices. C counterpart: database.c.
  */
 import { CfsLimits } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
@@ -17,13 +17,13 @@ import { type Difference, differenceOf, isPlain, TreeChanges } from "./tree-chan
 import { isPending } from "./version-row.ts";
 import { judging, plant, servedRefusal, type JudgedRows } from "./tree-rules.ts";
 
-/** A file that could not be read is looked at again after this, doubled each time up to ... */
+/** A file that could not be read is read again after this; doubled each time, up to the last. */
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 /** Remarks that one log line shows. */
 const SHOWN_REMARKS = 4;
 
-/** No reply can carry more than a message: larger files are left out, and that is said. */
+/** Larger files are left out, and logged: no reply could carry them. */
 const LIMITS = {
   dataBytes: CfsLimits.loadedFileBytes,
   rows: CfsLimits.loadedRows,
@@ -44,7 +44,7 @@ export class ConfigDb implements Disposable {
   readonly #work: SlicedWork;
   readonly #complaints: LogOnce;
   readonly reloads: Reloads;
-  /** The last update was not taken over: the next one is compared as a whole. */
+  /** The last update was not applied: at the next one all rows are compared. */
   #behind = false;
   #failures = 0;
   #retryAt = Infinity;
@@ -60,7 +60,7 @@ export class ConfigDb implements Disposable {
     this.#remark(judged);
   }
 
-  /** Fills the tree; a text that says why when the file is refused, and the tree is as it was. */
+  /** Fills the tree; or a text that says why the file is refused, with the tree unchanged. */
   static open(options: ConfigDbOptions): ConfigDb | string {
     const startedMs = performance.now();
     const reader = DatabaseReader.open(options.file, LIMITS);
@@ -80,13 +80,13 @@ export class ConfigDb implements Disposable {
     if (isPending(judged.rootRow)) {
       options.log.warn(
         `${options.file}: changes wait in config.db.changes beside it and are not shown: run ` +
-          "pmxcfs-ipc config flush, unless a server is at work",
+          "pmxcfs-ipc config flush, unless a server is running",
       );
     }
     if (reader.isWalAlone) {
       options.log.warn(
-        `${options.file}: it is empty, what its -wal holds is served: pmxcfs must not be ` +
-          "started, it would delete the -wal and show an empty /etc/pve",
+        `${options.file}: it is empty, and the content of its -wal is served: pmxcfs must not be ` +
+          "started, since it would delete the -wal and show an empty /etc/pve",
       );
     }
     const opened = new ConfigDb(options, reader, judged);
@@ -94,16 +94,16 @@ export class ConfigDb implements Disposable {
     return opened;
   }
 
-  /** Takes over what others committed since the last call, or a slice of it. */
+  /** Applies what others committed since the last call, or a slice of it. */
   refresh(): void {
     if (this.#work.busy) return this.#work.work();
     try {
       const now = performance.now();
       const look = this.#reader.look();
       if (look === "missing") {
-        return this.#complain("it is gone; the state before is served on");
+        return this.#complain("it is gone; the last state is still served");
       }
-      // What failed is tried again at the next change, and without one after a while.
+      // A failed update is tried again at the next change, or after a pause.
       if (look === "unchanged" && now < this.#retryAt) return undefined;
       this.reloads.began(now);
       return this.#work.start(this.#follow(now));
@@ -126,7 +126,7 @@ export class ConfigDb implements Disposable {
     const found = yield* this.#differenceOf(update);
     if (typeof found === "string") {
       this.#behind = true;
-      return this.#fail(`change not taken over: ${found}`);
+      return this.#fail(`change not applied: ${found}`);
     }
     this.#behind = false;
     this.#failures = 0;
@@ -134,7 +134,7 @@ export class ConfigDb implements Disposable {
     this.#complaints.clear();
     yield* this.#changes.apply(found);
     if (!this.#changes.isComplete) {
-      // A directory that took another one's place while that one moved: what was below comes back.
+      // A directory has replaced one that moved, and the content of that was removed: adds it.
       yield* this.#changes.apply(yield* this.#compareAll());
     }
     const { changed, gone } = found;
@@ -148,7 +148,7 @@ export class ConfigDb implements Disposable {
     );
   }
 
-  /** What of the tree changes; a text when the rows make none. */
+  /** What changes in the tree; a text when the rows are no valid tree. */
   *#differenceOf(update: TableUpdate): Generator<undefined, Difference | string> {
     if (!this.#reader.hasTable && this.#changes.entryCount > 0) return "no such table: tree";
     if (!this.#behind) {
@@ -156,7 +156,7 @@ export class ConfigDb implements Disposable {
       if (yield* isPlain(this.#changes, difference)) return difference;
     }
     const judged = yield* judging(this.#reader.rows());
-    // Of two configurations with one number the guest list shows one (state/guests.ts).
+    // Two configurations with one number are served; the guest list shows one (state/guests.ts).
     const refusals = judged.refusals.filter(({ kind }) => kind !== "duplicate-vmid");
     const refusal = servedRefusal({ ...judged, refusals });
     if (refusal !== undefined) return refusal.text;
@@ -168,7 +168,7 @@ export class ConfigDb implements Disposable {
     return yield* differenceOf(this.#changes, yield* judging(this.#reader.rows()));
   }
 
-  /** What is loaded although it is odd: one line, until it changes. */
+  /** Logs what the C server loads and no path leads to: one line, until it changes. */
   #remark({ remarks }: JudgedRows): void {
     const shown = remarks.slice(0, SHOWN_REMARKS).map(({ text, row }) => `${row.name}: ${text}`);
     const more = remarks.length - shown.length;
@@ -184,7 +184,7 @@ export class ConfigDb implements Disposable {
     this.#failures++;
     const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
     this.#retryAt = performance.now() + wait;
-    this.#complain(`${why}; the state before is served on`);
+    this.#complain(`${why}; the last state is still served`);
   }
 
   #complain(line: string): void {

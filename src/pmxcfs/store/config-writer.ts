@@ -1,6 +1,6 @@
 /**
  * Makes a config.db that the C server loads as its own: schema, stored settings, row 0, one row
- * for each entry. The file appears whole under its name or not at all.
+ * for each entry. The file appears complete under its name or not at all.
  * C counterpart: database.c, bdb_create and backend_write_inode.
  */
 import { Database } from "bun:sqlite";
@@ -8,7 +8,7 @@ import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
 
-/** As `.schema` shows the C server's, to the byte. */
+/** Byte for byte what `.schema` shows of the C server's database. */
 export const SCHEMA =
   "CREATE TABLE tree (" +
   "  inode INTEGER PRIMARY KEY NOT NULL," +
@@ -24,7 +24,7 @@ const INSERT =
   "INSERT INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
   "VALUES (?1, ?2, ?3, 0, ?4, ?5, CAST(?6 AS TEXT), ?7)";
 
-/** What becomes a row; a directory comes before what is in it. */
+/** An entry to be made a row; a directory comes before its content. */
 export interface TreeItem {
   /** Directories above it and its name, latin1. */
   readonly path: readonly string[];
@@ -34,7 +34,7 @@ export interface TreeItem {
   readonly mtime: number;
 }
 
-/** Writes the rows into a fresh database: an entry's inode is the version it came with. */
+/** Writes the rows into a fresh database; an entry's inode is its version. */
 function fill(database: Database, items: Iterable<TreeItem>, now: number): void {
   const insert = database.prepare(INSERT);
   const inodes = new Map<string, number>([["", 0]]);
@@ -62,7 +62,7 @@ const INSERT_ROW =
   "INSERT INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, CAST(?7 AS TEXT), ?8)";
 
-/** Writes rows as they are, the version row among them. */
+/** Writes rows unchanged, the version row among them. */
 function fillRows(database: Database, rows: Iterable<Row>): void {
   using insert = database.prepare(INSERT_ROW);
   for (const { inode, parent, version, writer, mtime, type, name, data } of rows) {
@@ -74,15 +74,15 @@ function fillRows(database: Database, rows: Iterable<Row>): void {
 
 /**
  * Makes the database at `file`, mode 0600, from rows of another one: same inodes, versions and
- * times. A text that says why when that failed; then nothing is left behind.
+ * times. Returns why when that failed; then no file is left.
  */
 export function writeConfigDbRows(file: string, rows: Iterable<Row>): string | undefined {
   return makeDatabase(file, (database) => fillRows(database, rows));
 }
 
 /**
- * Makes the database at `file`, mode 0600, from entries in the order in which they shall get
- * their inodes. A text that says why when that failed; then nothing is left behind.
+ * Makes the database at `file`, mode 0600, from entries in the order of their inodes to be.
+ * Returns why when that failed; then no file is left.
  */
 export function writeConfigDb(file: string, items: Iterable<TreeItem>): string | undefined {
   return makeDatabase(file, (database) => fill(database, items, Math.floor(Date.now() / 1000)));

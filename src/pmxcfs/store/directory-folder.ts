@@ -1,6 +1,6 @@
 /**
- * A directory of the source as it was seen: its names, what is left out and why; and what is asked
- * of a name without changing anything.
+ * A directory of the source as it was last seen: its names, which of them are left out, and why;
+ * and questions about a name that change nothing.
  */
 import { statIn, type FileStamp, type Kind } from "./file-walk.ts";
 import type { Entry } from "../state/memdb.ts";
@@ -8,9 +8,9 @@ import type { Entry } from "../state/memdb.ts";
 /** A name in a directory, as it was when it was last looked at. */
 export interface Known {
   stamp: FileStamp;
-  /** Look at the content again although the stamp is the same. */
+  /** Read the content again even if the stamp is the same. */
   racy: boolean;
-  /** Why it is not in the tree; undefined when it is. */
+  /** Why it is not in the tree; undefined when it is there. */
   leftOut: string | undefined;
 }
 
@@ -32,10 +32,10 @@ export interface LeftOut {
   readonly reason: string;
 }
 
-/** Equal to no state of a file. */
+/** Differs from the stamp of every file. */
 export const UNKNOWN_STAMP: FileStamp = { dev: 0, ino: 0, size: 0, mtimeMs: 0, ctimeMs: 0 };
 
-/** A folder of which nothing was looked at yet. */
+/** A folder whose names have not been read yet. */
 export function newFolder(
   entry: Entry,
   above: Folder | undefined,
@@ -45,7 +45,7 @@ export function newFolder(
   return { entry, names, above, known, folders, stamp: UNKNOWN_STAMP, watch: -1 };
 }
 
-/** Whether the name stands for anything; also true when that cannot be told now. */
+/** Whether the name exists; also true when that cannot be found out now. */
 export function isThere(directory: number, name: string): boolean {
   try {
     return statIn(directory, name) !== undefined;
@@ -54,7 +54,7 @@ export function isThere(directory: number, name: string): boolean {
   }
 }
 
-/** Whether it stands for a directory; also true when that cannot be told now. */
+/** Whether it is a directory; also true when that cannot be found out now. */
 export function isDirectoryAt(directory: number, name: string): boolean {
   try {
     return statIn(directory, name)?.isDirectory() ?? false;
@@ -63,20 +63,20 @@ export function isDirectoryAt(directory: number, name: string): boolean {
   }
 }
 
-/** Why something that is no file is left out. */
+/** Why a name that is not a file is left out. */
 export function aKind(kind: Kind): string {
   return kind === "unknown" ? "neither file nor directory" : `a ${kind}`;
 }
 
-/** Reasons that pass; EAGAIN: another process has a lease (fcntl(2), F_SETLEASE). */
+/** Temporary failures; EAGAIN: another process has a lease (fcntl(2), F_SETLEASE). */
 const TRANSIENT: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EINTR", "EAGAIN"]);
 
-/** Whether a name that could not be looked at with this code can be soon. */
+/** True for an error code after which the same call may soon succeed. */
 export function isTransient(code: string): boolean {
   return TRANSIENT.has(code);
 }
 
-/** The kernel's code of what was thrown; "" of anything else. */
+/** The kernel's code of an error that was thrown; "" for any other value. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }

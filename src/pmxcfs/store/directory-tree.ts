@@ -1,6 +1,6 @@
 /**
- * A directory of somebody else as the in-memory tree: which names were seen in which state, and
- * how one is looked at again; when, is directory.ts's. Owns the watches of its directories.
+ * A directory that others write, as the in-memory tree: the last known state of each name, and how
+ * a name is read again (when is decided by directory.ts). Owns the watches of its directories.
  */
 import { closeSync, fstatSync, type Stats } from "node:fs";
 import { mountMadeNames } from "../state/private-path.ts";
@@ -35,20 +35,20 @@ import {
 import type { Steps } from "../../base/steps.ts";
 import { errorText } from "../../base/error-text.ts";
 
-/** A state this fresh may change again without a new time stamp (the kernel's clock ticks). */
+/** A file this fresh may change again without a new time stamp, within one tick of the kernel. */
 const RACY_MS = 20;
-/** Another file or directory may have the name now, even one with the same inode number. */
+/** Events after which another file may have the name, perhaps with the same inode number. */
 const REPLACED = Watch.CREATE | Watch.MOVED_TO;
-/** Directories in directories: each level holds a descriptor while it is read. */
+/** Nested directories: each level holds a descriptor while it is read. */
 const MAX_DEPTH = 64;
 
-/** Read and compared in some 50 us. */
+/** Bytes that are read and compared in about 50 us. */
 const STEP_BYTES = 64 * 1024;
 
 export interface DirectoryTreeOptions {
   readonly memdb: Memdb;
   readonly inotify: Inotify | undefined;
-  /** Told of every name that is left out, once per reason. */
+  /** Called for every name that is left out, once per reason. */
   readonly onLeftOut: (what: LeftOut) => void;
 }
 
@@ -64,9 +64,9 @@ export class DirectoryTree {
   #rootFd: number;
   #version = 0;
   #removals = 0;
-  /** Bytes of files read since `stepLength` was asked last. */
+  /** Bytes of files read since the last call of `stepLength`. */
   #bytesRead = 0;
-  /** Files and names that are left out, in all folders. */
+  /** Files in all folders, and names that are left out. */
   #names = 0;
 
   constructor(options: DirectoryTreeOptions, rootFd: number) {
@@ -78,7 +78,7 @@ export class DirectoryTree {
     this.#folders.add(this.root);
   }
 
-  /** Looks at everything for the first time. */
+  /** Reads the whole directory, at the start or again. */
   *load(): Steps {
     yield* this.#inside(this.root, (directory) => this.enter(directory, this.root));
   }
@@ -87,12 +87,12 @@ export class DirectoryTree {
     return this.#folders;
   }
 
-  /** Moves with every change of the in-memory tree. */
+  /** A counter that grows with every change of the in-memory tree. */
   get changes(): number {
     return this.#version + this.#removals;
   }
 
-  /** What is left out at this moment. */
+  /** The names that are left out now. */
   *leftOut(): Generator<LeftOut> {
     for (const { names, known } of this.#folders) {
       for (const [name, { leftOut }] of known) {
@@ -105,21 +105,21 @@ export class DirectoryTree {
     return this.#byWatch.get(watch);
   }
 
-  /** The kernel dropped a watch by itself. */
+  /** The kernel has removed a watch by itself. */
   forgetWatch(watch: number): void {
     const folder = this.#byWatch.get(watch);
     this.#byWatch.delete(watch);
     if (folder !== undefined) folder.watch = -1;
   }
 
-  /** Another directory stands at the root's path: everything is looked at again. */
+  /** Another directory is at the root's path: reads everything again. */
   *reroot(rootFd: number): Steps {
     closeSync(this.#rootFd);
     this.#rootFd = rootFd;
     yield* this.load();
   }
 
-  /** How long what was looked at since the last call took, in steps of 50 us. */
+  /** The cost of the reads since the last call, in steps of 50 us. */
   stepLength(): number {
     const length = 1 + this.#bytesRead / STEP_BYTES;
     this.#bytesRead = 0;
@@ -130,7 +130,7 @@ export class DirectoryTree {
     closeSync(this.#rootFd);
   }
 
-  /** Runs `use` with an open directory; a folder that is no more is taken out of the tree. */
+  /** Runs `use` with an open directory; removes a folder that no longer exists from the tree. */
   *within(folder: Folder, use: (directory: number) => Steps): Steps {
     try {
       yield* this.#inside(folder, use);
@@ -155,15 +155,15 @@ export class DirectoryTree {
     }
   }
 
-  /** Watches a directory, then looks at all that is in it, to the bottom. */
+  /** Watches a directory, then reads all that is in it, recursively. */
   *enter(directory: number, folder: Folder): Steps {
-    // Those that are new are entered when they are found.
+    // New directories are entered when they are found.
     const before = [...folder.folders.keys()];
     yield* this.visit(directory, folder, true);
     for (const name of before) yield* this.#enterAgain(directory, folder, name);
   }
 
-  /** Watches a directory and takes over which names came and went; or looks at `all` names. */
+  /** Watches a directory, adds new names and removes old ones; looks at `all` names if asked to. */
   *visit(directory: number, folder: Folder, all: boolean): Steps {
     this.#watch(directory, folder);
     folder.stamp = stampOf(fstatSync(directory));
@@ -171,7 +171,7 @@ export class DirectoryTree {
     const room = Math.max(0, CfsLimits.treeInodes - this.#names + folder.known.size);
     const { listed, names, isWhole } = yield* listDirectory(directory, room);
     for (const name of [...folder.known.keys(), ...folder.folders.keys()]) {
-      // It may have come since the listing was read.
+      // It may have been created since the listing was read.
       if (names.has(name) || isThere(directory, name)) continue;
       yield* this.#empty(folder.folders.get(name));
       this.#gone(folder, name);
@@ -195,7 +195,7 @@ export class DirectoryTree {
     }
   }
 
-  /** Looks at one name; `mask` is what inotify said of it, 0 when there was no event. */
+  /** Looks at one name; `mask` is that of its inotify events, 0 without one. */
   *look(directory: number, folder: Folder, name: string, mask: number): Steps {
     const sub = folder.folders.get(name);
     if (sub !== undefined && !isDirectoryAt(directory, name)) yield* this.#empty(sub);
@@ -203,10 +203,10 @@ export class DirectoryTree {
     if (enters) yield* this.#enterAgain(directory, folder, name);
   }
 
-  /** The same without what is below a directory; true when that is to be looked at. */
+  /** The same without the content of a directory; true when that has to be read. */
   lookOnly(directory: number, folder: Folder, name: string, mask: number): boolean {
     let enters = false;
-    // Its descriptor may lead to a directory that was moved away meanwhile.
+    // The descriptor may be of a directory that was moved away meanwhile.
     if (!this.#folders.has(folder)) return enters;
     this.#guarded(folder, name, () => {
       const stats = statIn(directory, name);
@@ -237,9 +237,9 @@ export class DirectoryTree {
     }
   }
 
-  /** Not now: what was served stays until the next look. */
+  /** A temporary failure: the last content stays until the name is read again. */
   #later(folder: Folder, name: string, code: string): void {
-    this.#onLeftOut({ path: [...folder.names, name].join("/"), reason: `not read now (${code})` });
+    this.#onLeftOut({ path: [...folder.names, name].join("/"), reason: `not readable (${code})` });
     const known = folder.known.get(name);
     if (known === undefined) folder.stamp = UNKNOWN_STAMP;
     else known.racy = true;
@@ -247,10 +247,10 @@ export class DirectoryTree {
 
   #read(directory: number, folder: Folder, name: string, mask: number): void {
     if (folder === this.root && mountMadeNames.has(name)) {
-      return this.#leaveOut(folder, name, UNKNOWN_STAMP, "pmxcfs makes it itself");
+      return this.#leaveOut(folder, name, UNKNOWN_STAMP, "pmxcfs generates it");
     }
     const read = readFileIn(directory, name, CfsLimits.fileBytes);
-    if (read === undefined) return this.#leaveOut(folder, name, UNKNOWN_STAMP, "no regular file");
+    if (read === undefined) return this.#leaveOut(folder, name, UNKNOWN_STAMP, "not a file");
     this.#bytesRead += read.bytes?.length ?? 0;
     const reason = this.#tooMuch(folder.entry.children.get(name), read);
     if (reason !== undefined) return this.#leaveOut(folder, name, read.stamp, reason);
@@ -292,7 +292,7 @@ export class DirectoryTree {
     return full ? `more than ${CfsLimits.treeInodes} files and directories` : undefined;
   }
 
-  /** True when what is in it is to be looked at. */
+  /** True when the directory's content has to be read. */
   #lookDirectory(folder: Folder, name: string, stats: Stats, mask: number): boolean {
     const sub = folder.folders.get(name);
     if (sub !== undefined) {
@@ -315,7 +315,7 @@ export class DirectoryTree {
     return true;
   }
 
-  /** Takes out what is below a directory, from the bottom, so that it can go in one step. */
+  /** Removes the content of a directory, deepest first, so that it can be removed in one step. */
   *#empty(folder: Folder | undefined): Steps {
     if (folder === undefined) return;
     for (const [name, sub] of folder.folders) {
@@ -354,13 +354,13 @@ export class DirectoryTree {
   }
 
   #unwatch(folder: Folder): void {
-    // A directory that moved has its number under its new name already.
+    // A directory that moved already has its watch under the new name.
     if (this.#byWatch.get(folder.watch) !== folder) return;
     this.#byWatch.delete(folder.watch);
     this.#inotify?.unwatch(folder.watch);
   }
 
-  /** Takes a name out; `told` is false when something else takes its place at once. */
+  /** Removes a name; `told` is false when another entry takes its place at once. */
   #gone(folder: Folder, name: string, told = true): void {
     if (folder.known.delete(name)) this.#names--;
     this.#forget(folder.folders.get(name));

@@ -1,9 +1,9 @@
 /**
- * A plain directory as the source of the tree: `serve --dir`. Changes are taken over when somebody
- * asks, not when they happen: the kernel keeps them (inotify) until the next request, which sees
- * them at the cost of one system call, and an idle server does nothing. For what inotify does not
- * tell (remote file systems, hard links from elsewhere, no watches left) every file is compared
- * with its stamp within a second, a few at a time. C counterpart: none; there it is FUSE.
+ * A plain directory as the source of the tree: `serve --dir`. Changes are applied at the next
+ * request, not when they happen: inotify queues them in the kernel, a request reads them with one
+ * system call, and an idle server does nothing. For changes that inotify does not report (remote
+ * file systems, hard links from elsewhere, no watches left) the stamps of all files are compared
+ * within a second, a few at a time. No C counterpart: pmxcfs is changed through FUSE only.
  */
 import { closeSync, fstatSync, lstatSync, statfsSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
@@ -18,27 +18,27 @@ import type { Steps } from "../../base/steps.ts";
 import { Reloads } from "./reloads.ts";
 import { SlicedWork } from "./sliced-work.ts";
 
-/** Between two looks at stamps, so that requests in quick succession do not pay for one each. */
+/** Interval of sweeps over stamps, so that not every request pays for one. */
 const SWEEP_EVERY_MS = 10;
 /** All stamps are compared once in this time. */
 const SWEEP_ROUND_MS = 900;
-/** Where inotify tells everything, at most so many at a time. */
+/** Stamps in one sweep at most, where inotify reports everything. */
 const SWEEP_BUDGET = 256;
 /** Names compared while a directory is open. */
 const SWEEP_SLICE = 64;
-/** Names compared between two chances to stop. */
+/** Names compared in one step. */
 const SWEEP_STEP = 8;
-/** Names in one directory that do not wait for a long change to be taken over. */
+/** Up to so many changed names of one directory do not wait while a long change is applied. */
 const HURRIED_NAMES = 16;
-/** A change that takes longer is said. */
+/** A change that takes longer is logged. */
 const BEHIND_SAID_MS = 1000;
 
-/** statfs(2) types whose files change without this kernel: NFS, SMB, 9p, FUSE, Ceph, AFS. */
+/** statfs(2) types that other hosts change without events here: NFS, SMB, 9p, FUSE, Ceph, AFS. */
 const REMOTE: ReadonlySet<number> = new Set([
   0x6969, 0xff53_4d42, 0xfe53_4d42, 0x517b, 0x0102_1997, 0x6573_5546, 0x00c3_6400, 0x5346_414f,
 ]);
 
-/** Somebody may make and remove a FIFO in a loop. */
+/** Limits log lines: a process may make and remove a FIFO in a loop. */
 const REPORT_EVERY_MS = 1000;
 /** Names of what was left out that one log line shows. */
 const SHOWN_NAMES = 8;
@@ -54,25 +54,25 @@ export interface DirectorySourceOptions {
 
 export class DirectorySource implements Disposable {
   readonly #path: string;
-  /** Where the path led at the start; nothing is followed from then on. */
+  /** Where the path led at the start; symlinks are not followed after that. */
   readonly #realPath: string;
   readonly #log: Log;
   readonly #inotify: Inotify | undefined;
   readonly #tree: DirectoryTree;
   readonly #dirty = new Map<Folder, Map<string, number>>();
   readonly #remote: boolean;
-  /** What events named. */
+  /** Handles names from events. */
   readonly #work: SlicedWork;
-  /** Stamps that are compared meanwhile. */
+  /** Compares stamps. */
   readonly #sweeping: SlicedWork;
   readonly reloads: Reloads;
-  /** The first few since the last line, and how many there were. */
+  /** The first names left out since the last log line, and the number of all. */
   readonly #leftOut: LeftOut[] = [];
   #leftOutCount = 0;
   #reportedAt = -REPORT_EVERY_MS;
   #overflowed = false;
   #round: Steps | undefined;
-  /** The round has a directory open. */
+  /** The round over all stamps has a directory open. */
   #holdsDescriptor = false;
   /** Stamps to compare; negative after a sweep that compared more, to finish its directory. */
   #due = 0;
@@ -103,7 +103,7 @@ export class DirectorySource implements Disposable {
     this.#sweptAt = performance.now();
   }
 
-  /** Fills the tree; a text that says why when there is no such directory. */
+  /** Fills the tree; or a text that says why the directory cannot be read. */
   static open(options: DirectorySourceOptions): DirectorySource | string {
     let rootFd: number | undefined;
     let inotify: Inotify | undefined;
@@ -119,14 +119,14 @@ export class DirectorySource implements Disposable {
     }
   }
 
-  /** What is left out at this moment, and why. */
+  /** The names that are left out now, and why. */
   leftOut(): LeftOut[] {
     return [...this.#tree.leftOut()];
   }
 
   /**
-   * Takes over what changed since the last call, or a slice of it. Half a microsecond when nothing
-   * did.
+   * Applies what changed since the last call, or a slice of it. Takes half a microsecond when
+   * nothing did.
    */
   refresh(): void {
     if (this.#work.busy) {
@@ -165,7 +165,7 @@ export class DirectorySource implements Disposable {
     const folder = this.#tree.folderOf(watch);
     if (folder === undefined) return;
     if ((mask & Watch.IGNORED) !== 0) this.#tree.forgetWatch(watch);
-    // What happens to a directory itself is reported by the one above it, under its name.
+    // Changes of a directory itself are also reported by its parent, under its name.
     if (name === "") {
       if (folder === this.#tree.root) this.#endRound();
       return;
@@ -175,7 +175,7 @@ export class DirectorySource implements Disposable {
     this.#dirty.set(folder, names);
   };
 
-  /** Looks at what events named, and at events that come meanwhile. */
+  /** Looks at the names of all events, also of those that arrive meanwhile. */
   *#settle(startedMs: number): Steps {
     for (;;) {
       yield undefined;
@@ -204,7 +204,7 @@ export class DirectorySource implements Disposable {
     }
   }
 
-  /** While much is looked at: files that changed meanwhile are not kept waiting for all of it. */
+  /** During a long change: files that change meanwhile do not wait until it is applied. */
   #hurry(): void {
     if (this.#inotify?.drain(this.#note, 1) !== true) return;
     for (const [folder, names] of this.#dirty) {
@@ -224,12 +224,12 @@ export class DirectorySource implements Disposable {
     names: readonly (readonly [string, number])[],
   ): Steps {
     for (const [name, mask] of names) {
-      // A directory that came meanwhile is looked at with the rest.
+      // A directory that was created meanwhile is read with the rest.
       if (this.#tree.lookOnly(directory, folder, name, mask)) this.#overflowed = true;
     }
   }
 
-  /** Compares as many stamps as the time since the last call asks for. */
+  /** Compares the stamps that are due after the time since the last call. */
   *#sweep(now: number): Steps {
     const elapsed = now - this.#sweptAt;
     this.#sweptAt = now;
@@ -243,7 +243,7 @@ export class DirectorySource implements Disposable {
     const share = Math.ceil((stamps * elapsed) / SWEEP_ROUND_MS);
     const most = unwatched || this.#remote ? stamps : SWEEP_BUDGET;
     this.#due = Math.min(this.#due + share, stamps, most);
-    // The next request may come in hours: no descriptor stays open between two sweeps.
+    // The next request may be hours away: no descriptor stays open between two sweeps.
     while (this.#due > 0 || this.#holdsDescriptor) {
       this.#round ??= this.#stamps();
       const { done, value } = this.#round.next();
@@ -281,7 +281,7 @@ export class DirectorySource implements Disposable {
     }
   }
 
-  /** A part of a round that a sweep does not leave unfinished. */
+  /** A part of a round that one sweep must complete. */
   *#inOneSweep(part: Steps): Steps {
     this.#holdsDescriptor = true;
     try {
@@ -297,7 +297,7 @@ export class DirectorySource implements Disposable {
     if (!isSameStamp(stamp, folder.stamp)) yield* this.#tree.visit(directory, folder, false);
   }
 
-  /** Another directory may stand at the path by now, or none; a symlink is not followed. */
+  /** Another directory may be at the path by now, or none; a symlink is not followed. */
   *#checkRoot(): Steps {
     const stats = lstatSync(this.#realPath, { throwIfNoEntry: false });
     const { stamp } = this.#tree.root;
@@ -309,22 +309,22 @@ export class DirectorySource implements Disposable {
       yield* this.#tree.reroot(reopenRoot(this.#realPath));
       this.#complain("another directory is in its place, and is served from now on");
     } catch (error) {
-      this.#complain(`it is gone (${errorText(error)}); what was in it is served on`);
+      this.#complain(`it is gone (${errorText(error)}); its last content is still served`);
     }
   }
 
-  /** All of it is looked at again, with the next event. */
+  /** Everything is read again at the next event. */
   #failed(error: unknown): void {
     this.reloads.failed();
     this.#overflowed = true;
-    this.#complain(`not looked at: ${errorText(error)}`);
+    this.#complain(`changes cannot be read: ${errorText(error)}`);
   }
 
   #complain(line: string): void {
     this.#complaints.say(line);
   }
 
-  /** One line when a change takes long, and one when it is taken over. */
+  /** Logs when a change takes long, and when it is applied. */
   #sayBehind(): void {
     const { behindMs } = this.reloads;
     if (behindMs === 0 && this.#saidBehind) {
@@ -334,12 +334,12 @@ export class DirectorySource implements Disposable {
     if (behindMs < BEHIND_SAID_MS || this.#saidBehind) return;
     this.#saidBehind = true;
     this.#log.warn(
-      `${this.#path}: changes are read for ${(behindMs / 1000).toFixed(1)} s; meanwhile what ` +
-        "was there before is served, in part",
+      `${this.#path}: reading changes has taken ${(behindMs / 1000).toFixed(1)} s; until it is ` +
+        "complete, part of the old state is served",
     );
   }
 
-  /** One line for all that was left out since the last one, and no flood of lines. */
+  /** Logs one line for all names left out since the last line, once a second at most. */
   #report(): void {
     if (this.#leftOutCount === 0) return;
     const now = performance.now();
@@ -361,7 +361,7 @@ export class DirectorySource implements Disposable {
   }
 }
 
-/** `a (a symlink), b (2000000 bytes, ...) and 3 more`; names as UTF-8 where they are. */
+/** `a (a symlink), b (2000000 bytes, ...) and 3 more`; names are shown as UTF-8. */
 function describe(found: readonly LeftOut[], count: number): string {
   const shown = found.map(({ path, reason }) => {
     return `${Buffer.from(path, "latin1").toString("utf8")} (${reason})`;

@@ -1,7 +1,7 @@
 /**
- * The store for those who name none: a config.db of our own in the state directory, made on first
- * start with the directories that a fresh node has. C counterpart: pmxcfs.c and PVE's setup, which
- * make the same under /var/lib/pve-cluster.
+ * The default store: a config.db of our own in the state directory, made on first start with the
+ * directories that a fresh node has. C counterpart: pmxcfs.c and PVE's setup, which make the same
+ * under /var/lib/pve-cluster.
  */
 import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
@@ -16,11 +16,11 @@ const NAME = "pmxcfs-ipc";
 export function defaultStateDirectory(environment: NodeJS.ProcessEnv, uid: number): string {
   if (uid === 0) return join("/var/lib", NAME);
   const home = environment["XDG_STATE_HOME"] ?? "";
-  // The XDG specification has relative paths ignored.
+  // The XDG specification says that relative paths are ignored.
   return join(home.startsWith("/") ? home : join(homedir(), ".local/state"), NAME);
 }
 
-/** Directories of a fresh node, above before below. */
+/** Directories of a fresh node, parents first. */
 function freshTree(nodeName: string): TreeItem[] {
   const node = ["nodes", nodeName];
   const paths = [
@@ -43,7 +43,7 @@ function freshTree(nodeName: string): TreeItem[] {
   return paths.map((path) => ({ path, bytes: undefined, mtime }));
 }
 
-/** The database's path, made if it was not there; an Error's text in `problem` otherwise. */
+/** The database's path; makes the database if it is missing. `problem`: why that failed. */
 export function ensureEmbeddedDb(
   stateDirectory: string,
   nodeName: string,
@@ -52,7 +52,7 @@ export function ensureEmbeddedDb(
   if (existsSync(file)) return { file, problem: undefined };
   try {
     const made = mkdirSync(stateDirectory, { recursive: true, mode: 0o750 });
-    // The umask may have taken bits from a directory that is ours alone.
+    // The umask may have removed bits. Only a directory that we made is changed.
     if (made !== undefined) chmodSync(stateDirectory, 0o750);
   } catch (error) {
     return { file, problem: errorText(error) };

@@ -1,4 +1,4 @@
-/** New content of a file from old: the old bytes are never changed, readers may still hold them. */
+/** New content of a file from old. The old bytes are never changed: readers may still hold them. */
 
 /** `data` put over `bytes` at `offset`; a gap before it becomes zeros. */
 export function spliced(bytes: Uint8Array, offset: number, data: Uint8Array): Uint8Array {
@@ -8,7 +8,7 @@ export function spliced(bytes: Uint8Array, offset: number, data: Uint8Array): Ui
   return made;
 }
 
-/** A copy of `size` bytes: cut, or filled up with zeros. */
+/** A copy of `size` bytes: truncated, or padded with zeros. */
 export function resized(bytes: Uint8Array, size: number): Uint8Array {
   const made = new Uint8Array(size);
   made.set(size < bytes.length ? bytes.subarray(0, size) : bytes);

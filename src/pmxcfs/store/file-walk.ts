@@ -1,8 +1,8 @@
 /**
- * A directory tree of somebody else, read without being led astray: every step is taken from an
- * open directory (/proc/self/fd/N/NAME) and none through a symlink; FIFOs, sockets and devices
- * are never opened; names are bytes, kept as latin1. Descriptors are closed before each function
- * returns.
+ * Reads a directory tree that another user may change, without being redirected: every lookup
+ * starts from an open directory (/proc/self/fd/N/NAME) and none follows a symlink; FIFOs, sockets
+ * and devices are never opened; names are bytes, kept as latin1. Descriptors are closed before each
+ * function returns, unless it returns one.
  */
 import {
   closeSync,
@@ -22,11 +22,11 @@ import {
   rewindDirectory,
 } from "../../platform/files.ts";
 
-/** O_NOCTTY is for terminals that lie about being files. */
+/** O_NONBLOCK and O_NOCTTY: the name may have become a FIFO or a terminal since it was checked. */
 const FILE_FLAGS =
   constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
 
-/** What a name stands for; `other` is what is left out, and why. */
+/** The type of a directory entry. Only files and directories are served. */
 export type Kind = "file" | "directory" | "symlink" | "FIFO" | "socket" | "device" | "unknown";
 
 export interface Listed {
@@ -34,7 +34,7 @@ export interface Listed {
   readonly kind: Kind;
 }
 
-/** What tells one state of a file from another. Times in milliseconds with fractions. */
+/** Identifies one state of a file. Times in milliseconds with fractions. */
 export interface FileStamp {
   readonly dev: number;
   readonly ino: number;
@@ -58,12 +58,12 @@ export function kindOf(tests: KindTests): Kind {
   return tests.isBlockDevice() || tests.isCharacterDevice() ? "device" : "unknown";
 }
 
-/** What identifies the content of a file: device, inode, size, mtime and ctime in ms. */
+/** The stamp of a file, from stat(2). */
 export function stampOf({ dev, ino, size, mtimeMs, ctimeMs }: Stats): FileStamp {
   return { dev, ino, size, mtimeMs, ctimeMs };
 }
 
-/** True when nothing of the two stamps differs. */
+/** True when all fields of the two stamps are equal. */
 export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
   const same = a.ino === b.ino && a.dev === b.dev && a.size === b.size;
   return same && a.mtimeMs === b.mtimeMs && a.ctimeMs === b.ctimeMs;
@@ -74,21 +74,21 @@ function inside(directory: number, name: string): Buffer {
   return Buffer.from(`/proc/self/fd/${directory}/${name}`, "latin1");
 }
 
-/** The path by which other programs of this process reach an open directory. */
+/** The path of an open directory, for calls that take no descriptor. */
 export function descriptorPath(directory: number): string {
   return `/proc/self/fd/${directory}`;
 }
 
 /**
- * Opens the directory that is to be served; a descriptor. The path may lead through symlinks: it
- * is the caller's word. `realPath` is where it led, for looking again. Throws what the kernel says.
+ * Opens the directory that is to be served. The path may lead through symlinks, since the
+ * administrator gave it; `realPath`, for `reopenRoot`, has none. Throws the kernel's error.
  */
 export function openRoot(path: string): { readonly fd: number; readonly realPath: string } {
   const realPath = realpathSync(path);
   return { fd: reopenRoot(realPath), realPath };
 }
 
-/** Opens it again: by now no component may have become a symlink. */
+/** Opens it again. Fails when a component of the path has become a symlink. */
 export function reopenRoot(realPath: string): number {
   const opened = Directory.openExact(realPath);
   if (typeof opened === "number") throw errnoError(opened, realPath);
@@ -101,8 +101,8 @@ function errnoError(errno: number, path: string): Error {
 }
 
 /**
- * A descriptor of the directory `names` lead to from `root`, through no symlink; the caller closes
- * it. Throws an Error with the kernel's `code`.
+ * A descriptor of the directory at `names` below `root`, without following a symlink. The caller
+ * closes it. Throws an Error with the kernel's `code`.
  */
 export function openBelow(root: number, names: readonly string[]): number {
   const path = names.length === 0 ? "." : names.join("/");
@@ -111,7 +111,7 @@ export function openBelow(root: number, names: readonly string[]): number {
   return fd;
 }
 
-/** What a directory holds; not all of it if there is more than was wanted. */
+/** Names in a directory; `isWhole`: all of them. */
 export interface Listing {
   readonly listed: readonly Listed[];
   readonly names: ReadonlySet<string>;
@@ -133,8 +133,8 @@ const KINDS: Readonly<Record<number, Kind>> = {
 };
 
 /**
- * What an open directory holds, in the order in which it lists it; stops after `most` names. Yields
- * between reads. Throws an Error with the kernel's `code`.
+ * The names in an open directory, in the kernel's order; stops after `most` names. Yields between
+ * reads. Throws an Error with the kernel's `code`.
  */
 export function* listDirectory(directory: number, most: number): Generator<undefined, Listing> {
   const listed: Listed[] = [];
@@ -148,7 +148,7 @@ export function* listDirectory(directory: number, most: number): Generator<undef
     for (const { name, type } of entries) {
       if (name === "." || name === "..") continue;
       if (listed.length >= most) return { listed, names, isWhole: false };
-      // A file system that does not say what an entry is.
+      // Some file systems do not report the type (DT_UNKNOWN).
       const kind = KINDS[type] ?? kindAt(directory, name);
       if (kind === undefined) continue;
       listed.push({ name, kind });
@@ -163,7 +163,7 @@ function kindAt(directory: number, name: string): Kind | undefined {
   return stats === undefined ? undefined : kindOf(stats);
 }
 
-/** lstat(2) of a name; undefined when there is nothing. */
+/** lstat(2) of a name; undefined when it does not exist. */
 export function statIn(directory: number, name: string): Stats | undefined {
   return lstatSync(inside(directory, name), { throwIfNoEntry: false });
 }
@@ -174,7 +174,7 @@ export interface FileRead {
   readonly bytes: Uint8Array | undefined;
 }
 
-/** Reads a regular file of at most `limit` bytes; undefined when the name is none (any more). */
+/** Reads a regular file of at most `limit` bytes; undefined when the name is not such a file. */
 export function readFileIn(directory: number, name: string, limit: number): FileRead | undefined {
   const fd = openSync(inside(directory, name), FILE_FLAGS);
   try {
@@ -187,7 +187,7 @@ export function readFileIn(directory: number, name: string, limit: number): File
   }
 }
 
-/** Reads to the end, which may be elsewhere than fstat said when somebody writes meanwhile. */
+/** Reads to the end of the file, which may have moved since fstat when another process writes. */
 function readAll(fd: number, size: number, limit: number): Uint8Array | undefined {
   // One byte more than expected: a short read then says that this was the end.
   let bytes = Buffer.allocUnsafeSlow(size + 1);

@@ -1,6 +1,6 @@
 /**
- * The journal of `--commit batched` as bytes: a head that says which state of config.db it
- * continues, then one record for each change, as the command that made it. Little-endian.
+ * The format of the journal of `--commit batched`: a head that identifies the state of config.db it
+ * continues, then one record for each change, with the command that made it. Little-endian.
  *
  * Head, 64 bytes: magic (16), root version u64, fingerprint (32), CRC-32 of those 56 bytes u32,
  * zero u32. Record: length of the body u32, CRC-32 of the body u32, body: kind u8, three zeros,
@@ -17,14 +17,14 @@ const HEAD_CRC_AT = 56;
 const RECORD_HEAD_BYTES = 8;
 const BODY_HEAD_BYTES = 24;
 
-/** Order and place of a kind is its number in the file. */
+/** The index of a kind is its number in the file. */
 const KINDS = ["write", "truncate", "create", "mkdir", "remove", "rename", "utime"] as const;
 
 /** The state of config.db that a journal continues. */
 export interface JournalBase {
   /** Root version. */
   readonly version: number;
-  /** TreeFingerprint.value of that state. */
+  /** RowFingerprint.value of that state. */
   readonly fingerprint: Uint8Array;
 }
 
@@ -37,7 +37,7 @@ export interface JournalRecord {
 export interface DecodedJournal {
   readonly base: JournalBase;
   readonly records: readonly JournalRecord[];
-  /** Bytes after the last whole record: of a change that was never answered. */
+  /** Bytes after the last complete record, of a change that was never answered. */
   readonly tornBytes: number;
 }
 
@@ -58,7 +58,7 @@ function argumentOf(command: TreeCommand): number {
   return command.kind === "utime" ? command.mtime : 0;
 }
 
-/** One record, its length and checksum in front. */
+/** One record, preceded by its length and checksum. */
 export function encodeRecord({ command, origin }: JournalRecord): Buffer {
   const path = Buffer.from(command.path, "latin1");
   const to = Buffer.from(command.kind === "rename" ? command.to : "", "latin1");
@@ -79,7 +79,7 @@ export function encodeRecord({ command, origin }: JournalRecord): Buffer {
   return record;
 }
 
-/** What a journal holds; undefined when it is no journal, or its head was never whole. */
+/** The content of a journal; undefined when it is no journal, or its head is incomplete. */
 export function decodeJournal(bytes: Buffer): DecodedJournal | undefined {
   if (bytes.length < HEAD_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
   if (bytes.readUInt32LE(HEAD_CRC_AT) !== Bun.hash.crc32(bytes.subarray(0, HEAD_CRC_AT))) {

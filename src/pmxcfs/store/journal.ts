@@ -1,6 +1,6 @@
 /**
  * The journal's file beside config.db, `config.db.changes`: changes that were answered and are not
- * in the database yet. One write(2) for each; emptied when the database has them, so that its
+ * in the database yet. One write(2) for each. Truncated when the database has them, so that its
  * pages seldom reach the disk.
  */
 import {
@@ -29,15 +29,14 @@ import {
 
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
 
-/** Far more than is ever left in one: a file of that size is not ours. */
+/** Far above the limit of a journal (BatchLimits): a larger file is not ours. */
 const MOST_BYTES = 1024 * 1024 * 1024;
 
-/** Where the journal of a database is. */
 function journalPath(file: string): string {
   return `${file}.changes`;
 }
 
-/** The journal beside `file`: undefined when there is none, a text when it cannot be read. */
+/** The journal beside `file`; undefined when there is none, a text when it cannot be read. */
 export function readJournal(file: string): DecodedJournal | string | undefined {
   let bytes: Buffer;
   try {
@@ -45,7 +44,7 @@ export function readJournal(file: string): DecodedJournal | string | undefined {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : errorText(error);
   }
-  // Emptied, or its first record never came to be whole: nothing in it was answered.
+  // Undefined also for an empty file or an incomplete head: no change in it was answered.
   return decodeJournal(bytes);
 }
 
@@ -54,7 +53,7 @@ export function removeJournal(file: string): void {
   rmSync(journalPath(file), { force: true });
 }
 
-/** Keeps a journal that does not belong to its database; returns where. */
+/** Renames a journal that does not belong to its database; returns the new path. */
 export function setJournalAside(file: string): string {
   const time = compactTime();
   const aside = `${journalPath(file)}.set-aside-${time}`;
@@ -75,12 +74,12 @@ export class Journal implements Disposable {
     this.#durable = durable;
   }
 
-  /** Size; 0 when nothing waits. */
+  /** Size in bytes; 0 when no change waits. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Adds a record; `base` is asked for before the first one. Throws; nothing was added then. */
+  /** Adds a record; `base` is called for the first one. When it throws, nothing was added. */
   append(record: JournalRecord, base: () => JournalBase): void {
     const encoded = encodeRecord(record);
     const bytes = this.#bytes > 0 ? encoded : Buffer.concat([encodeBase(base()), encoded]);
@@ -99,7 +98,7 @@ export class Journal implements Disposable {
     this.#bytes += bytes.length;
   }
 
-  /** The database has all of it. */
+  /** Empties the journal, since the database has all its changes. */
   reset(): void {
     if (this.#fd === undefined || this.#bytes === 0) return;
     ftruncateSync(this.#fd, 0);

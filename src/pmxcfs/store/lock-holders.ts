@@ -1,6 +1,6 @@
 /**
- * Who holds a lock on a file, from /proc/locks (proc(5)): SQLite's readers and writers lock bytes
- * of the -shm file, a server the lock file. This process itself is left out.
+ * The processes that hold a lock on a file, from /proc/locks (proc(5)): SQLite's readers and
+ * writers lock bytes of the -shm file, a server locks its lock file. This process is left out.
  */
 import { readFileSync, statSync } from "node:fs";
 

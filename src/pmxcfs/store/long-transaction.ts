@@ -1,6 +1,6 @@
 /**
- * One transaction that is too long for the event loop: its rows are handed to a thread
- * (transaction-worker.ts) in steps, which writes and commits them while the loop goes on.
+ * A transaction that is too long for the event loop: its rows are handed in steps to a thread
+ * (transaction-worker.ts), which writes and commits them while the loop runs.
  */
 import { WAITS, type Steps } from "../../base/steps.ts";
 import { threadFile } from "../../platform/self.ts";
@@ -15,12 +15,12 @@ const WORKER = threadFile(
 /** Rows of one message, and bytes of their content. */
 const PART_ROWS = 64;
 const PART_BYTES = 128 * 1024;
-/** What a message takes, in steps (base/steps.ts). */
+/** The cost of a message in steps (base/steps.ts). */
 const PART_STEPS = 6;
-/** A transaction that is given up is waited for, since it has the database's lock. */
+/** Limit of the wait for a transaction that is abandoned, since it has the database's lock. */
 const END_MS = 30_000;
 
-/** Where it is written. */
+/** Where a transaction is written. */
 export interface TransactionPlace {
   readonly file: string;
   /** Of the file that is meant: another one in its place is left alone. */
@@ -30,15 +30,15 @@ export interface TransactionPlace {
   readonly sync: "normal" | "full";
 }
 
-/** How it ended, and why it failed. */
+/** How a transaction ended, and why it failed. */
 export interface TransactionEnd {
   readonly outcome: "committed" | "busy" | "failed";
   readonly text: string;
 }
 
 /**
- * Writes `change` (row 0 among `replaced`). `committed` is called as soon as the database has it:
- * also when the steps are ended while the thread commits, which is waited for then.
+ * Writes a change (row 0 among `replaced`). `committed` is called as soon as it is committed. When
+ * the steps are ended while the thread commits, the end of that is awaited, and `committed` called.
  */
 export function* longTransaction(
   place: TransactionPlace,
@@ -83,7 +83,7 @@ export function* longTransaction(
   }
 }
 
-/** Rows as they are sent: content is copied, since a view may be of much more than itself. */
+/** Rows in messages. Content is copied, since a view may belong to a much larger buffer. */
 function* parts(
   rows: readonly RowImage[],
 ): Generator<{ readonly rows: PartRow[]; readonly data: Uint8Array<ArrayBuffer> }> {

@@ -1,7 +1,7 @@
 /**
- * Opens the node's own config.db for writing: creates or loads it, by the rules by which C loads,
- * takes over what a journal beside it holds, and makes the tree of it. C counterpart: memdb.c,
- * memdb_open; database.c, bdb_backend_open.
+ * Opens the node's own config.db for writing: creates it, or loads it by the C server's rules,
+ * replays a journal beside it, and builds the tree. C counterpart: memdb.c, memdb_open; database.c,
+ * bdb_backend_open.
  */
 import { counted } from "../../base/counted.ts";
 import { errorText } from "../../base/error-text.ts";
@@ -20,11 +20,11 @@ import { isPending } from "./version-row.ts";
 /** When a change goes into config.db: at once, as in C, or with others (batching-writer.ts). */
 export type CommitMode = "each" | "batched";
 
-/** `file`: /var/lib/pve-cluster/config.db on a node; made when it is not there. */
+/** `file`: /var/lib/pve-cluster/config.db on a node; made when it is missing. */
 export interface OpenTreeOptions extends ConfigDbWriterOptions {
   /** `each` unless given. */
   readonly commit?: CommitMode;
-  /** Other bounds than BatchLimits. */
+  /** Replaces limits of BatchLimits. */
   readonly batches?: BatchingOptions["limits"];
   /** Seconds of a clock that never goes back, for the lock timers. */
   readonly now?: () => number;
@@ -67,7 +67,7 @@ function writerOf(options: OpenTreeOptions, database: ConfigDbWriter, loaded: Lo
   });
 }
 
-/** Loads; changes that wait in a journal are written into the database first. */
+/** Loads the rows; writes the changes in a journal into the database first. */
 function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Loaded | string {
   const loaded = load(database, log);
   if (typeof loaded === "string") return loaded;
@@ -78,10 +78,10 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
   if (state.kind === "replay") {
     const change = replayed(state.journal, rows, root.version);
     if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
-    if (database.commit(change) !== 0) return "the changes of config.db.changes cannot be written";
+    if (database.commit(change) !== 0) return "the changes in config.db.changes cannot be written";
     removeJournal(file);
     const taken = counted(state.journal.records.length, "change");
-    log.info(`${file}: ${taken} taken over from config.db.changes`);
+    log.info(`${file}: ${taken} replayed from config.db.changes`);
     return load(database, log);
   }
   if (state.kind === "foreign") {
@@ -89,13 +89,13 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
     const paths = new Set(state.journal.records.map(({ command }) => command.path));
     const changes = counted(state.journal.records.length, "change");
     log.error(
-      `${file}: config.db.changes is not of this database (${state.why}): its ${changes}, to ` +
-        `${[...paths].slice(0, 10).join(", ")}, are kept in ${aside}`,
+      `${file}: config.db.changes does not belong to this database (${state.why}): its ` +
+        `${changes}, to ${[...paths].slice(0, 10).join(", ")}, are kept in ${aside}`,
     );
   } else if (state.kind === "none" && marked) {
     log.error(
-      `${file}: changes after version ${root.version} waited in config.db.changes, which is not ` +
-        "there: they are lost",
+      `${file}: changes after version ${root.version} waited in config.db.changes, which is ` +
+        "missing: they are lost",
     );
   }
   removeJournal(file);

@@ -1,6 +1,7 @@
 /**
- * Opens one of the stores (a directory, a config.db of somebody else's, the node's own config.db,
- * or ours under the state directory) and what is derived from it. Nothing stays open on failure.
+ * Opens one of the stores (a directory, a config.db that another program owns, the node's own
+ * config.db, or the default store in the state directory) and what is derived from it. Nothing
+ * stays open on failure.
  */
 import type { Log } from "../../base/log.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
@@ -18,17 +19,17 @@ import { errorText } from "../../base/error-text.ts";
 import { Tokens } from "../state/tokens.ts";
 import { Versions } from "../state/versions.ts";
 
-/** At most one of `dir`, `db` and `own`; with none it is the store under `state`. */
+/** At most one of `dir`, `db` and `own`; without any, the default store in `state`. */
 export interface BackendOptions {
-  /** A directory that is /etc/pve. */
+  /** A directory that is served as /etc/pve. */
   readonly dir?: string | undefined;
   /** A pmxcfs config.db; never written. */
   readonly db?: string | undefined;
-  /** The node's own config.db, which is written; made when it is not there. */
+  /** The node's own config.db, which is written; made when it is missing. */
   readonly own?: string | undefined;
   /** How `own` is written (open-tree.ts). */
   readonly writing?: Pick<OpenTreeOptions, "commit" | "sync"> | undefined;
-  /** Where our own config.db is or shall be. */
+  /** The directory of the default store. */
   readonly state?: string | undefined;
   readonly nodeName: string;
   readonly corosyncConf?: string | undefined;
@@ -52,7 +53,7 @@ export class Backend implements Disposable {
   readonly tokens: Tokens;
   /** Where the tree comes from, for the log: `directory /srv/pve`. */
   readonly origin: string;
-  /** What changes the tree; undefined when it belongs to others. */
+  /** The writable tree; undefined when another program owns the store. */
   readonly tree: TreeStore | undefined;
   readonly #source: Source;
 
@@ -81,7 +82,7 @@ export class Backend implements Disposable {
     return this.#source.reloads;
   }
 
-  /** Takes over what others changed since the last call; cheap enough for every request. */
+  /** Applies what others changed since the last call; cheap enough for every request. */
   refresh(): void {
     this.#source.refresh();
   }

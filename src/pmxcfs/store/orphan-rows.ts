@@ -1,9 +1,9 @@
 /**
- * Rows whose entry is not in memory any more: a rename onto an existing target that fails because
- * the source is a directory with something in it has removed the target from memory, and not from
- * the database, on every C node of a cluster (memdb.c, memdb_rename). Ours must do the same, or its
- * checksum differs; but a row that is in the way of a later one would keep the database from being
- * loaded, so it goes together with the change that needs its place.
+ * Rows whose entry is no longer in memory. When a rename onto an existing target fails because the
+ * source is a directory that is not empty, every C node of a cluster has removed the target from
+ * memory, but not from the database (memdb.c, memdb_rename). Our server must do the same, or its
+ * checksum differs. A row that collides with a later one would keep the database from being loaded,
+ * so an orphan is deleted together with the change that needs its place.
  */
 import type { RowImage } from "./row-writer.ts";
 
@@ -19,7 +19,7 @@ export class OrphanRows {
     this.#places.set(inode, place);
   }
 
-  /** Inodes of orphans that must go with a change: in the way of a new row, or of a gone parent. */
+  /** Inodes of orphans to delete with a change: their place is reused, or their parent deleted. */
   goingWith(deleted: readonly number[], replaced: readonly RowImage[]): readonly number[] {
     if (this.#places.size === 0) return [];
     const going: number[] = [];

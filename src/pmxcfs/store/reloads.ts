@@ -1,32 +1,32 @@
 /**
- * How often a source took over what others changed, how long it took, how often it failed, apart
- * by what reported the change; and how far it is behind.
+ * Counts how often a source applied changes of others, how long that took, and how often it failed,
+ * by what reported the change; and how far the source is behind.
  */
 
 /** Upper bounds, in ms. */
 export const RELOAD_BOUNDS_MS: readonly number[] = [0.1, 0.25, 1, 2.5, 10, 25, 100, 250, 1000];
 
-/** `sweep`: no event came, a file's stamp was found changed. */
+/** `sweep`: a file's stamp had changed without an event. */
 export type ReloadTrigger = "inotify" | "sweep" | "database";
 
-/** Those of one trigger. */
+/** Times of one trigger. */
 export interface ReloadTimes {
-  /** By RELOAD_BOUNDS_MS, one more without an upper bound. */
+  /** One count for each of RELOAD_BOUNDS_MS, and one for longer times. */
   readonly counts: readonly number[];
   readonly sumMs: number;
 }
 
-/** Changes taken over since the start. */
+/** Changes applied since the start. */
 export interface ReloadCounts {
-  /** Every trigger that its source has, from the start. */
+  /** Has every trigger of the source, also those without a change yet. */
   readonly byTrigger: ReadonlyMap<ReloadTrigger, ReloadTimes>;
-  /** Changes that could not be read or would have left no sound tree. */
+  /** Changes that could not be read, or after which the rows were no valid tree. */
   readonly failures: number;
-  /** What reading all of it took at the start. */
+  /** How long the first load took. */
   readonly loadMs: number;
-  /** When the source was last found to be what is served; ms since 1970. */
+  /** When the served state was last equal to the source; ms since 1970. */
   readonly stateOf: number;
-  /** A change is being taken over in slices at this moment. */
+  /** A change is being applied in slices now. */
   readonly isReading: boolean;
   /** For how long there has been a change that is not served yet, in ms; 0 when there is none. */
   readonly behindMs: number;
@@ -60,26 +60,26 @@ export class Reloads implements ReloadCounts {
     this.loadMs = performance.now() - startedMs;
   }
 
-  /** A change was found (performance.now()); what is served is an older state from now on. */
+  /** A change was found (performance.now()): the served state is behind from now on. */
   began(nowMs: number): void {
     this.#behindSince ??= nowMs;
     this.isReading = true;
   }
 
-  /** What was found could not be taken over; what is served stays the older state. */
+  /** The change could not be applied: the served state stays behind. */
   failed(): void {
     this.failures++;
     this.isReading = false;
   }
 
-  /** What is served is what is there, and nothing of it was new. */
+  /** The served state is that of the source, without a change. */
   settled(): void {
     this.#behindSince = undefined;
     this.isReading = false;
     this.stateOf = Date.now();
   }
 
-  /** One was taken over; it began at `startedMs`. */
+  /** A change was applied; that began at `startedMs`. */
   done(trigger: ReloadTrigger, startedMs: number): void {
     this.settled();
     const times = this.byTrigger.get(trigger);

@@ -1,6 +1,6 @@
 /**
- * What a journal adds to the rows of its database: found at the start of a server, by
- * `config flush`, and by commands that read a database whose server has ended.
+ * The changes that a journal adds to the rows of its database: replayed at the start of a server,
+ * by `config flush`, and by commands that read a database whose server has ended.
  */
 import { silentLog } from "../../base/log.ts";
 import { Memdb } from "../state/memdb.ts";
@@ -12,16 +12,16 @@ import { loadedEntries, RowType, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
 
 /**
- * What the journal beside a database is to it. `none`: there is none, or an empty one; `replay`:
- * its changes continue the database; `done`: the database has them already; `foreign`: it continues
- * another state, `why` says which.
+ * How a journal relates to the database beside it. `none`: there is no journal, or an empty one;
+ * `replay`: its changes continue the database; `done`: the database has them already; `foreign`: it
+ * continues another state, and `why` says which.
  */
 export type JournalState =
   | { readonly kind: "none" | "done" }
   | { readonly kind: "replay"; readonly journal: DecodedJournal }
   | { readonly kind: "foreign"; readonly journal: DecodedJournal; readonly why: string };
 
-/** Compares; a text when the journal cannot be read. `version`: of the whole tree in `rows`. */
+/** Compares them; a text when the journal cannot be read. `version`: of the tree in `rows`. */
 export function journalState(
   file: string,
   rows: readonly RowImage[],
@@ -34,7 +34,7 @@ export function journalState(
   if (version === base.version) {
     const isSame = new RowFingerprint(rows).value().equals(base.fingerprint);
     if (isSame) return { kind: "replay", journal };
-    const why = `the entries of version ${version} were changed by somebody else`;
+    const why = `the entries of version ${version} were changed by another program`;
     return { kind: "foreign", journal, why };
   }
   if (version === base.version + records.length) return { kind: "done" };
@@ -42,7 +42,7 @@ export function journalState(
   return { kind: "foreign", journal, why };
 }
 
-/** Collects what changes in which rows. */
+/** Collects the last state of each changed row. */
 class ChangedRows extends MemoryRows {
   readonly changed = new Map<number, RowImage | undefined>();
 

@@ -1,7 +1,7 @@
 /**
- * A number for the state of all rows but row 0: XOR over the SHA-256 of each. It binds a journal to
- * the database it continues. Only what changed since it was asked for last is hashed. No protection
- * against forgery, which the journal does not need.
+ * A fingerprint of all rows but row 0: the XOR of their SHA-256 digests. It binds a journal to the
+ * database that it continues. Only rows that changed since the last value are hashed. It does not
+ * protect against forgery, which the journal does not need.
  */
 import { drained, type Steps } from "../../base/steps.ts";
 import { digestWithInode } from "../state/tree-index.ts";
@@ -9,7 +9,7 @@ import { FINGERPRINT_BYTES } from "./journal-format.ts";
 import type { RowChange, RowImage } from "./row-writer.ts";
 
 const NO_BYTES = new Uint8Array(0);
-/** A row without content, and the content that is hashed in the time of a step (base/steps.ts). */
+/** The cost of a row without content, and the bytes hashed in one step (base/steps.ts). */
 const ROW_STEPS = 0.1;
 const BYTES_A_STEP = 32 * 1024;
 
@@ -23,28 +23,28 @@ type Changed = Pick<RowChange, "deleted" | "replaced">;
 export class RowFingerprint {
   readonly #value = Buffer.alloc(FINGERPRINT_BYTES);
   readonly #digests = new Map<number, Buffer>();
-  /** Not hashed yet; undefined: gone. */
+  /** Rows not hashed yet; undefined: deleted. */
   readonly #changed = new Map<number, RowImage | undefined>();
   #later: Changed | undefined;
 
-  /** Of rows as they are in the database; row 0 does not count. Hashed when asked for. */
+  /** `rows`: all rows of the database; row 0 is skipped. `value` and `prepare` hash them. */
   constructor(rows: Iterable<RowImage>) {
     for (const row of rows) if (row.inode !== 0) this.#changed.set(row.inode, row);
   }
 
-  /** The database has this change. */
+  /** The database has committed this change. */
   apply(change: Changed): void {
     drained(this.settle());
     drained(this.#apply(change));
   }
 
-  /** The same of a long one: noted, and looked at in `settle`. */
+  /** The same for a long change: its rows are handled in `settle`. */
   applyLater(change: Changed): void {
     drained(this.settle());
     this.#later = change;
   }
 
-  /** Looks at the rows of a long change. Ended early, the next call begins anew. */
+  /** Handles the rows of a long change. If it is ended early, the next call begins again. */
   *settle(): Steps {
     if (this.#later !== undefined) yield* this.#apply(this.#later);
     this.#later = undefined;
@@ -62,7 +62,7 @@ export class RowFingerprint {
     }
   }
 
-  /** Hashes what changed, row by row, so that `value` is quick. */
+  /** Hashes the changed rows in steps, so that `value` is quick. */
   *prepare(): Steps {
     yield* this.settle();
     for (const [inode, row] of this.#changed) {

@@ -1,8 +1,8 @@
-/** The statements by which rows of the table `tree` are written, on a connection that is given. */
+/** The statements that write rows of the table `tree`, on the caller's connection. */
 import type { Database, Statement } from "bun:sqlite";
 import type { RowImage } from "./row-writer.ts";
 
-/** Names are bound as blobs: a string would be taken for UTF-16 and stored as UTF-8 of that. */
+/** Names are bound as blobs: a latin1 string would be stored as UTF-8, with other bytes. */
 const REPLACE =
   "REPLACE INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
   "VALUES (?1, ?2, ?3, ?4, ?5, ?6, CAST(?7 AS TEXT), ?8)";
@@ -32,7 +32,7 @@ export class RowStatements implements Disposable {
   }
 }
 
-/** Another connection holds the lock: the same may work later. */
+/** True for errors because another connection holds the lock: the call may succeed later. */
 export function isBusy(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
   return typeof code === "string" && /^SQLITE_(BUSY|LOCKED)/.test(code);

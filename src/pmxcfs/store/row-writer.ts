@@ -1,7 +1,7 @@
 /**
- * Where the writable tree's changes go before memory follows: rows of the table `tree`. There are
- * two: the database with a journal beside it (batching-writer.ts), and plain memory for tests and
- * the cluster simulator (here).
+ * Stores the writable tree's changes, as rows of the table `tree`, before memory changes. Two
+ * implementations: the database with a journal beside it (batching-writer.ts), and plain memory for
+ * tests and the cluster simulator (here).
  */
 import type { Errno } from "../../base/errno.ts";
 import type { Steps } from "../../base/steps.ts";
@@ -44,14 +44,14 @@ export interface RootRow {
 
 /** One change of the tree: one transaction. */
 export interface RowChange {
-  /** Inodes whose rows go, before anything is written. */
+  /** Inodes whose rows are deleted, before anything is written. */
   readonly deleted: readonly number[];
   /** Rows that are written whole (REPLACE). */
   readonly replaced: readonly RowImage[];
   readonly root: RootRow;
 }
 
-/** What a writer has done since it was opened. */
+/** Figures of a writer, since it was opened or as of now. */
 export interface StoreFigures {
   /** Changes that are answered and not in the database yet, and bytes of their journal. */
   readonly waiting: number;
@@ -69,28 +69,28 @@ export interface StoreFigures {
 export interface RowWriter extends Disposable {
   /**
    * `record`: the command that made the change, for writers that keep a journal.
-   * 0 when the change will survive the end of this process, whole. Else nothing of it was written:
-   * EBUSY, somebody else writes just now; EIO, it could not be written.
+   * 0 when the whole change will survive the end of this process. Otherwise nothing was written:
+   * EBUSY, another process is writing; EIO, it could not be written.
    */
   commit(change: RowChange, record?: JournalRecord): 0 | Errno;
 
   /**
-   * The same without a record, in steps, between which nothing else may be asked of the writer.
-   * `committed` is called when the change is written, in the same turn in which that is known; also
-   * when the steps are ended early and it was too late for that.
+   * The same without a record, in steps. Between them the writer may not be used otherwise.
+   * `committed` is called in the turn in which the change is known to be committed; also when the
+   * steps are ended too late to stop it.
    */
   commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno>;
 
-  /** What a long change leaves to be done, in steps; whatever is asked for before does it. */
+  /** Work that a long change has left, in steps; a call that needs it earlier does it at once. */
   settle(): Steps;
 
-  /** Puts everything that `commit` took into the database: what fsync(2) asks for. */
+  /** Writes everything that `commit` accepted into the database, as fsync(2) requires. */
   flush(): 0 | Errno;
 
-  /** From now on a locked database is no EBUSY: changes go into a journal until it is free. */
+  /** From now on, changes go into a journal while the database is locked, instead of EBUSY. */
   journalWhenLocked(): void;
 
-  /** Keeps a copy of everything under a name with `reason` in it. */
+  /** Keeps a copy of the database, with all changes, under a name with `reason` in it. */
   keepCopy(reason: string): KeptCopy;
 
   /** Undefined without a database. */
@@ -102,7 +102,7 @@ export class MemoryRows implements RowWriter {
   readonly rows = new Map<number, RowImage>();
   readonly figures = undefined;
   root: RootRow = { version: 1, writer: 0, mtime: 0, type: 8 };
-  /** Answer of the next commits instead of writing, until it is 0 again. */
+  /** Unless 0, commits return this and write nothing. */
   failure: 0 | Errno = 0;
 
   commit({ deleted, replaced, root }: RowChange): 0 | Errno {

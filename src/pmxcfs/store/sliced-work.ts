@@ -1,6 +1,6 @@
 /**
- * Work that is too long for one turn of the event loop, in slices: a part at once when a request
- * asks, the rest between other events. One job at a time.
+ * Work that is too long for one turn of the event loop, in slices: one at each call of `work`, the
+ * rest between other events. One job at a time.
  */
 import { slice, type Steps } from "../../base/steps.ts";
 
@@ -18,13 +18,13 @@ export class SlicedWork implements Disposable {
     return this.#steps !== undefined;
   }
 
-  /** Begins a job and does its first slice; the rest follows by itself. None may be under way. */
+  /** Begins a job and does its first slice; the rest follows by itself. No other may be running. */
   start(steps: Steps): void {
     this.#steps = steps;
     this.work();
   }
 
-  /** One slice of what is under way. */
+  /** Does one slice of the running job. */
   work(): void {
     const steps = this.#steps;
     if (steps === undefined) return;
@@ -44,7 +44,7 @@ export class SlicedWork implements Disposable {
     });
   }
 
-  /** Ends what is under way, unfinished. */
+  /** Abandons the running job. */
   [Symbol.dispose](): void {
     if (this.#timer !== undefined) clearImmediate(this.#timer);
     this.#timer = undefined;

@@ -1,6 +1,6 @@
 /**
- * Rows by way of SQLite itself: for the connection that writes the database, and to ask what the C
- * server would be told. (Who only reads a file uses sqlite/, which touches nothing.)
+ * Reads rows through SQLite: for the connection that writes the database, and to find out what the
+ * C server would read. (Code that only reads a file uses sqlite/, which changes nothing.)
  */
 import type { Database } from "bun:sqlite";
 import { rowFrom, RowNumbers } from "./sqlite/row.ts";
@@ -12,7 +12,7 @@ const ALL_ROWS =
   "SELECT inode, parent, version, writer, mtime, type, CAST(name AS BLOB), CAST(data AS BLOB) " +
   "FROM tree ORDER BY inode";
 
-/** Rows of one statement, which is closed again: one that is left open keeps its file open. */
+/** Rows of one statement. It is finalized, since an open statement keeps the file open. */
 export function selectAll(database: Database, sql: string): unknown[][] {
   const statement = database.prepare(sql);
   try {

@@ -1,7 +1,7 @@
 /**
- * The end of a cluster's sync, computed before anything is written: which tree comes out, whether
- * it is one, whether it is the leader's, and which rows change. C counterpart: dcdb.c,
- * dcdb_sync_corosync_conf and dcdb_commit.
+ * The end of a cluster's sync, computed before anything is written: the resulting tree, whether it
+ * is a valid one, whether it is the leader's, and which rows change. C counterpart: dcdb.c,
+ * dcdb_commit.
  */
 import type { Entry, LoadedEntry, Stamp } from "../state/memdb.ts";
 import { inParts, sortedBy, type Steps } from "../../base/steps.ts";
@@ -24,15 +24,15 @@ export interface SyncEntry {
   readonly name: string;
   /** Empty for a directory. */
   readonly data: Uint8Array;
-  /** Of the index (32 bytes), when it was computed before. */
+  /** Its digest in the index (32 bytes), if already computed. */
   readonly digest?: Uint8Array;
 }
 
 export interface SyncRequest {
-  /** Inodes of the own tree that the leader has not. */
+  /** Inodes of our tree that the leader does not have. */
   readonly deleted: readonly number[];
   readonly updates: readonly SyncEntry[];
-  /** Keeps the digests of entries that stay. */
+  /** Has the digests of entries that stay. */
   readonly index: TreeIndex;
   readonly leaderIndex: Uint8Array | undefined;
 }
@@ -40,12 +40,12 @@ export interface SyncRequest {
 export interface SyncPlan {
   readonly change: RowChange;
   readonly root: Stamp;
-  /** The tree to come, in the order of inodes. */
+  /** The resulting tree, in the order of inodes. */
   readonly entries: readonly LoadedEntry[];
 }
 
 const NO_DATA = new Uint8Array(0);
-/** Rows noted between two chances to stop. */
+/** Rows handled in one step. */
 const ROWS_A_STEP = 32;
 
 function rowOf(update: SyncEntry): Row {
@@ -60,7 +60,7 @@ export function syncDigest(update: SyncEntry): Uint8Array {
   return digestOf(hashedRow(rowOf(update)));
 }
 
-/** As a C node stores what it got: no bytes are NULL, of a file and of a directory. */
+/** The row as a C node stores it: empty data is NULL, for a file and for a directory. */
 function imageOf(row: Row): RowImage {
   return { ...row, data: row.data.length === 0 ? null : row.data };
 }
@@ -80,8 +80,8 @@ function withSize(entry: LoadedEntry, size: number | undefined): LoadedEntry {
 }
 
 /**
- * The plan, or one line that says why not. In steps, between which the tree must not change.
- * `entries`: the own tree without its root.
+ * The plan, or one line that says why it is refused. In steps, between which the tree must not
+ * change. `entries`: our tree without its root.
  */
 export function* planSync(
   ownRoot: Entry,
@@ -97,7 +97,7 @@ export function* planSync(
     const rootDigest = digestOf({ ...hashedRow(root), type: RowType.DIRECTORY, name: "" });
     const all = digestsOf(sorted, rootDigest, digests);
     if (!(yield* isIndexOf(leaderIndex, root, all))) {
-      return "the tree would not be the leader's: its index differs";
+      return "the tree would differ from the leader's: its index is another one";
     }
   }
   const loaded: LoadedEntry[] = [];
@@ -126,12 +126,12 @@ function* digestsOf(
   for (const { inode } of sorted) yield [inode, digests.get(inode) ?? NO_DATA];
 }
 
-/** What the tree to come consists of, by inode but for `replaced`: rows that are written. */
+/** The parts of the resulting tree, by inode; `replaced`: the rows that are written. */
 interface RowsToCome {
   readonly root: Row;
   readonly rows: ReadonlyMap<number, Row>;
   readonly digests: ReadonlyMap<number, Uint8Array>;
-  /** Of files with a size and no bytes (memdb.ts): the leader has them too, or sends them. */
+  /** Sizes of files with a size but no bytes (memdb.ts): the leader has them too, or sends them. */
   readonly sizes: ReadonlyMap<number, number>;
   readonly replaced: readonly RowImage[];
 }

@@ -1,10 +1,10 @@
 /**
- * What the event loop and the thread of a long transaction (transaction-worker.ts) have in common:
- * the messages, and memory that says how far it is, readable without waiting for an event.
+ * Shared by the event loop and the thread of a long transaction (transaction-worker.ts): the
+ * messages, and memory with the outcome, which can be read without waiting for an event.
  */
 import type { RowImage } from "./row-writer.ts";
 
-/** A row without its content, of which `length` bytes stand in the message; undefined: NULL. */
+/** A row without its content, whose `length` bytes are in the message's data; undefined: NULL. */
 export type PartRow = Omit<RowImage, "data"> & { readonly length: number | undefined };
 
 /** Messages to the thread, in this order: one `begin`, `rows` as many as needed, one `end`. */
@@ -28,17 +28,17 @@ export type TransactionPart =
   | { readonly kind: "end" };
 
 const OUTCOMES = ["pending", "committed", "busy", "failed"] as const;
-/** Nothing of it was written unless it is `committed`. */
+/** Nothing was written unless it is `committed`. */
 export type TransactionOutcome = (typeof OUTCOMES)[number];
 
-/** Fields of the memory: the outcome's number, whether it was given up, bytes of the text. */
+/** Fields of the memory: index of the outcome, 1 when given up, bytes of the text. */
 const OUTCOME = 0;
 const GIVEN_UP = 1;
 const TEXT_BYTES = 2;
 const HEAD_BYTES = 12;
 const MOST_TEXT_BYTES = 1024;
 
-/** One side's view of it. */
+/** One side's view of the shared memory. */
 export class TransactionState {
   readonly shared: SharedArrayBuffer;
   readonly #fields: Int32Array<SharedArrayBuffer>;
@@ -63,12 +63,12 @@ export class TransactionState {
     return Atomics.load(this.#fields, GIVEN_UP) === 1;
   }
 
-  /** Rows that were not written yet are not written any more. */
+  /** Asks the thread to roll back instead of committing. */
   giveUp(): void {
     Atomics.store(this.#fields, GIVEN_UP, 1);
   }
 
-  /** The transaction is over; the first outcome counts. */
+  /** Ends the transaction; the first outcome counts. */
   end(outcome: TransactionOutcome, text: string): void {
     if (this.outcome !== "pending") return;
     const bytes = Buffer.from(text).subarray(0, MOST_TEXT_BYTES);

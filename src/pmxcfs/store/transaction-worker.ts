@@ -1,7 +1,7 @@
 /**
- * The thread that writes one long transaction (long-transaction.ts): its COMMIT alone can take
- * longer than the event loop may be held, since SQLite has to sum up again every page of the WAL
- * after one that it wrote twice. Has a connection of its own, and one transaction in its life.
+ * The thread that writes one long transaction (long-transaction.ts). COMMIT alone can take longer
+ * than the event loop may be blocked, since SQLite computes the WAL's checksums again from the
+ * first page that it wrote twice. Has a connection of its own, and ends after one transaction.
  */
 import { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
@@ -9,10 +9,10 @@ import { errorText } from "../../base/error-text.ts";
 import { isBusy, RowStatements } from "./row-statements.ts";
 import { TransactionState, type TransactionPart } from "./transaction-state.ts";
 
-/** Another process's write lock is waited for so long. */
+/** Limit of the wait for another process's write lock. */
 const BUSY_TIMEOUT_MS = 1_000;
 
-/** The thread as it is seen from inside. */
+/** The global scope of the thread. */
 interface Thread {
   onmessage: ((event: { readonly data: TransactionPart }) => void) | null;
 }
@@ -52,7 +52,7 @@ function fail(state: TransactionState, error: unknown): void {
   state.end(isBusy(error) ? "busy" : "failed", errorText(error));
 }
 
-/** An open transaction is rolled back. */
+/** Closes the connection, which rolls back an open transaction. */
 function close(): void {
   open?.statements[Symbol.dispose]();
   open?.database.close();
@@ -78,7 +78,7 @@ function take({ database, statements, state }: Open, part: TransactionPart): voi
 
 (globalThis as unknown as Thread).onmessage = ({ data: part }) => {
   if (part.kind === "begin") return begin(part);
-  // What comes after a failure belongs to nothing.
+  // Messages after a failure are ignored.
   if (open === undefined) return undefined;
   const { state } = open;
   try {

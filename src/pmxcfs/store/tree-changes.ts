@@ -1,6 +1,6 @@
 /**
- * What differs between rows and the tree in memory, and how that is taken over: parents before
- * what is in them, a replaced file told once, in time that grows with the number of changes.
+ * Finds what differs between rows and the tree in memory, and applies it: parents before their
+ * content, one notification for a replaced file, in time proportional to the number of changes.
  */
 import { inParts } from "../../base/steps.ts";
 import { isWithin, type Entry, type Memdb } from "../state/memdb.ts";
@@ -8,20 +8,19 @@ import type { TableUpdate } from "./sqlite/database-reader.ts";
 import { newEntry, RowType, type Row } from "./tree-rows.ts";
 import { isPathName, rowRefusal, type JudgedRows } from "./tree-rules.ts";
 
-/** What differs from the tree. */
+/** Rows and entries that differ between a database and the tree. */
 export interface Difference {
   readonly changed: readonly Row[];
   readonly gone: readonly Entry[];
 }
 
-/** A change that sets another mtime than this close to now is a utime, not a write. */
+/** An unchanged file whose new mtime is further than this from now had a utime, not a write. */
 const WRITE_WITHIN_S = 5;
-/** Rows handled between two chances to stop. */
+/** Rows handled in one step. */
 const STEP = 64;
 
 const kindOf = (row: Row): Entry["kind"] => (row.type === RowType.DIRECTORY ? "directory" : "file");
 
-/** Same place, same kind. */
 function isInPlace(entry: Entry, row: Row): boolean {
   const isThere = entry.parent?.inode === row.parent && entry.name === row.name;
   return isThere && kindOf(row) === entry.kind;
@@ -32,7 +31,7 @@ function isEqual(entry: Entry, row: Row): boolean {
   return stamps && isInPlace(entry, row) && Buffer.compare(entry.bytes, row.data) === 0;
 }
 
-/** The same bytes again: a rewrite sets the time it happened, a utime any other. */
+/** For unchanged bytes: a rewrite sets the present time, a utime any other. */
 function isUtime(entry: Entry, row: Row): boolean {
   const now = Date.now() / 1000;
   return row.mtime !== entry.mtime && Math.abs(now - row.mtime) > WRITE_WITHIN_S;
@@ -40,7 +39,7 @@ function isUtime(entry: Entry, row: Row): boolean {
 
 export class TreeChanges {
   readonly #memdb: Memdb;
-  /** The root among them. */
+  /** By inode, with the root. */
   readonly #entries: Map<number, Entry>;
 
   constructor(memdb: Memdb, entries: Map<number, Entry>) {
@@ -53,7 +52,7 @@ export class TreeChanges {
     return this.#entries.size - 1;
   }
 
-  /** False when applying a change took out more than it was to. */
+  /** False when applying a change removed more entries than it should have. */
   get isComplete(): boolean {
     return this.#memdb.entryCount === this.entryCount;
   }
@@ -66,7 +65,7 @@ export class TreeChanges {
     return this.#entries.values();
   }
 
-  /** An update as far as it is about entries. */
+  /** The difference that an update makes; removed rows without an entry are skipped. */
   *known({ changed, gone }: TableUpdate): Generator<undefined, Difference> {
     const entries: Entry[] = [];
     for (const [index, { inode }] of gone.entries()) {
@@ -77,21 +76,21 @@ export class TreeChanges {
     return { changed, gone: entries };
   }
 
-  /** Takes a difference over. Yields now and then: what came so far can be seen already. */
+  /** Applies a difference. Yields between parts; those that are applied are visible. */
   *apply({ changed, gone }: Difference): Generator<undefined> {
     const targets = new Set<string>();
     for (const [index, row] of changed.entries()) {
       targets.add(`${row.parent}/${row.name}`);
       if (index % STEP === 0) yield undefined;
     }
-    // What was made last lies deepest, mostly: few entries go with each directory.
+    // Later entries are deeper in most trees, so few entries are removed with a directory.
     const last: Entry[] = [];
     for (let at = gone.length - 1; at >= 0; at--) {
       const entry = gone[at];
       if (entry === undefined) continue;
       this.#entries.delete(entry.inode);
-      // What another one replaces is told of once, when that one takes its place. A directory stays
-      // while there is something in it, which may move elsewhere.
+      // An entry is removed when another one takes its place, so that there is one notification. A
+      // directory stays until its content, which may move elsewhere, is handled.
       const isReplaced = targets.has(`${entry.parent?.inode ?? 0}/${entry.name}`);
       if (isReplaced || entry.children.size > 0) last.push(entry);
       else this.#memdb.remove(entry);
@@ -113,7 +112,7 @@ export class TreeChanges {
     }
   }
 
-  /** Takes an entry out, what lies deepest first. */
+  /** Removes an entry, deepest first. */
   *#remove(entry: Entry): Generator<undefined> {
     yield* this.#empty(entry);
     this.#memdb.remove(entry);
@@ -132,17 +131,18 @@ export class TreeChanges {
     }
   }
 
-  /** False while the row's directory is not there yet, or still in the one that moves into it. */
+  /** False while the row's directory is missing, or is still below the entry that moves into it. */
   *#applyRow(row: Row): Generator<undefined, boolean> {
     if (row.inode === 0) return true;
     const parent = this.#entries.get(row.parent);
     const entry = this.#entries.get(row.inode);
     if (parent === undefined || (entry !== undefined && isWithin(parent, entry))) return false;
-    // Taken out with what was above it: put back, with what is in it, when all rows are compared.
+    // Its directory was removed with a parent: added again, with its content, when all rows are
+    // compared.
     if (parent !== this.#memdb.root && parent.parent === undefined) return false;
     const kind = kindOf(row);
     const occupant = parent.children.get(row.name);
-    // Where an entry takes the place of a directory above it, it is in what would be emptied.
+    // An entry that takes the place of a directory above itself would be removed with the rest.
     const isAbove = occupant !== undefined && entry !== undefined && isWithin(entry, occupant);
     if (occupant !== undefined && !isAbove) yield* this.#empty(occupant);
     if (entry === undefined || entry.kind !== kind || entry.parent === undefined) {
@@ -161,7 +161,7 @@ export class TreeChanges {
   }
 }
 
-/** Rows whose directory is among them come after it; those of a circle as they are. */
+/** Sorts rows so that a directory comes before its content; a cycle is left as it is. */
 function* parentsFirst(rows: readonly Row[]): Generator<undefined, Row[]> {
   const byInode = new Map<number, Row>();
   for (const [index, row] of rows.entries()) {
@@ -190,7 +190,7 @@ function* parentsFirst(rows: readonly Row[]): Generator<undefined, Row[]> {
   return sorted;
 }
 
-/** Compares rows that were judged with the tree, one by one. */
+/** Compares judged rows with the tree, one by one. */
 export function* differenceOf(
   tree: TreeChanges,
   { entries }: JudgedRows,
@@ -215,9 +215,9 @@ export function* differenceOf(
 }
 
 /**
- * Whether a difference surely leaves a tree, judged from what it touches alone: every row sound,
- * its directory there, its name free, nothing left below what goes. False is no verdict: then all
- * rows are judged (tree-rows.ts).
+ * True when the rows are certainly a valid tree after the difference, judged only by what it
+ * touches: every row is valid, its directory exists, its name is free, and nothing is left below a
+ * removed one. False is no verdict: all rows are then judged (tree-rules.ts).
  */
 export function* isPlain(
   tree: TreeChanges,
@@ -235,7 +235,7 @@ export function* isPlain(
     placed.set(row.inode, row);
     if (index % STEP === 0) yield undefined;
   }
-  /** No longer where it was. */
+  /** Removed, or moved elsewhere. */
   const isAway = (entry: Entry): boolean => {
     const row = placed.get(entry.inode);
     return leaving.has(entry.inode) || (row !== undefined && !isInPlace(entry, row));
@@ -250,7 +250,7 @@ export function* isPlain(
     if (isOdd || leaving.has(row.parent)) return false;
     const entry = tree.get(row.inode);
     const isMoved = entry !== undefined && !isInPlace(entry, row);
-    // A directory that moves may come to lie within itself.
+    // A directory that moves might end up below itself.
     if (isMoved && (row.type === RowType.DIRECTORY || entry.kind === "directory")) return false;
     const above = tree.get(row.parent) ?? rows.get(row.parent);
     const isBelowDirectory =

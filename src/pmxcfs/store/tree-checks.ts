@@ -1,6 +1,6 @@
 /**
- * What a change must meet before anything is written, in the order in which the C server checks it:
- * the directory, the name, the guest number, what is there already. C counterpart: memdb.c.
+ * Checks of a change before anything is written, in the C server's order: the directory, the name,
+ * the guest number, an existing entry. C counterpart: memdb.c.
  */
 import { Errno } from "../../base/errno.ts";
 import type { GuestNumbers } from "../state/guest-numbers.ts";
@@ -9,7 +9,7 @@ import { isBelowLocks } from "../state/locks.ts";
 import { isWithin, type Entry, type Memdb } from "../state/memdb.ts";
 import { directoryOf, isBadName, nameOf } from "./tree-path.ts";
 
-/** The tree, and who has which guest number in it. */
+/** The tree, and the owners of guest numbers in it. */
 export interface CheckedTree {
   readonly memdb: Memdb;
   readonly numbers: GuestNumbers;
@@ -17,7 +17,7 @@ export interface CheckedTree {
 
 /**
  * The directory that has or gets the last name of a normal path. ENOENT: it is missing; ENOTDIR: it
- * is none; EACCES: a name that no entry may have, the root's among them.
+ * is a file; EACCES: no entry may have that name, or the path is the root.
  */
 export function parentOf(memdb: Memdb, path: string): Entry | Errno {
   let at: Entry | undefined = memdb.root;
@@ -34,8 +34,8 @@ export function parentOf(memdb: Memdb, path: string): Entry | Errno {
 }
 
 /**
- * The file at a path that write and truncate may change; as parentOf, and EEXIST: its guest number
- * is another one's; ENOTDIR: a directory; ENOENT: nothing.
+ * The file at a path, for write and truncate. Errors of parentOf, and EEXIST: another file has its
+ * guest number; ENOTDIR: it is a directory; ENOENT: it does not exist.
  */
 export function fileAt({ memdb, numbers }: CheckedTree, path: string): Entry | Errno {
   const parent = parentOf(memdb, path);
@@ -47,10 +47,10 @@ export function fileAt({ memdb, numbers }: CheckedTree, path: string): Entry | E
 }
 
 /**
- * The directory that `source`, which is at `from`, goes into as `to`. ENOENT: no source; EACCES:
- * the root, or a lock; EEXIST: the guest number is another one's; ENOTEMPTY: the target is a full
- * directory, or the source is one and there is no target elsewhere (with one, the caller refuses
- * it); EINVAL: into itself; as parentOf for the target.
+ * The directory into which `source`, now at `from`, is to be renamed as `to`. ENOENT: no source;
+ * EACCES: the root, or a lock; EEXIST: another file has the guest number; ENOTEMPTY: the target is
+ * a directory that is not empty, or the source is one and there is no target outside it (with one,
+ * the caller refuses the rename); EINVAL: into itself; errors of parentOf for the target.
  */
 export function renameTarget(
   { memdb, numbers }: CheckedTree,

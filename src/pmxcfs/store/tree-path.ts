@@ -1,23 +1,23 @@
-/** Paths of the tree taken apart: latin1, slashes at the ends and doubled ones do not count. */
+/** Splits paths of the tree: latin1; leading, trailing and doubled slashes are ignored. */
 
-/** The path without needless slashes; itself when it has none. */
+/** The path without redundant slashes. */
 export function normalPath(path: string): string {
   const plain = !path.startsWith("/") && !path.endsWith("/") && !path.includes("//");
   return plain ? path : path.split("/").filter(Boolean).join("/");
 }
 
-/** Of a normal path: the part before its last name, "" in the root. */
+/** The directory of a normal path; "" for the root. */
 export function directoryOf(path: string): string {
   const slash = path.lastIndexOf("/");
   return slash < 0 ? "" : path.slice(0, slash);
 }
 
-/** Of a normal path: its last name, "" for the root. */
+/** The last name of a normal path; "" for the root. */
 export function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Names that no entry may have. */
+/** True for a name that no entry may have. */
 export function isBadName(name: string): boolean {
   return name === "" || name === "." || name === "..";
 }

@@ -1,5 +1,5 @@
 /**
- * The rows of a config.db as everything here knows them, whichever way they were read.
+ * The rows of a config.db, in the form that all code here uses, whichever way they were read.
  * C counterpart: memdb.h, memdb_tree_entry_t.
  */
 import type { LoadedEntry, Memdb } from "../state/memdb.ts";
@@ -7,11 +7,11 @@ import type { LoadedEntry, Memdb } from "../state/memdb.ts";
 /** dirent.h's DT_DIR and DT_REG, as the type column has them. */
 export const RowType = { DIRECTORY: 4, FILE: 8 } as const;
 
-/** The name of row 0, which is no file: it carries the version of the whole tree. */
+/** The name of row 0, which is not a file: it has the version of the whole tree. */
 export const VERSION_NAME = "__version__";
 
 export interface Row {
-  /** Unique; beyond 2^53 a number of our own, and `wideInode` has what stands in the file. */
+  /** Unique. Beyond 2^53 a number of our own; `wideInode` then has the inode in the file. */
   readonly inode: number;
   readonly parent: number;
   readonly version: number;
@@ -25,29 +25,29 @@ export interface Row {
   readonly wideParent?: bigint;
   /** There was a NUL in the name. */
   readonly nameCut?: boolean;
-  /** Bytes of content that were too many to be read; `data` is empty then. */
+  /** Size of a content too large to be read; `data` is then empty. */
   readonly omitted?: number;
 }
 
-/** As the C server prints an inode: 16 hexadecimal digits of its 64 bits. */
+/** An inode as the C server prints it: 16 hexadecimal digits. */
 export function showInode(inode: number | bigint): string {
   const bits = typeof inode === "bigint" || inode < 0 ? BigInt.asUintN(64, BigInt(inode)) : inode;
   return bits.toString(16).toUpperCase().padStart(16, "0");
 }
 
-/** The inode of a row, as it stands in the file. */
+/** The inode of a row, as it is in the file. */
 export const inodeText = (row: Row): string => showInode(row.wideInode ?? row.inode);
-/** The same of the directory it names. */
+/** The inode of a row's directory, as it is in the file. */
 export const parentText = (row: Row): string => showInode(row.wideParent ?? row.parent);
 
-/** A row as the tree takes it. */
+/** The tree entry of a row. */
 export function newEntry(row: Row): Parameters<Memdb["add"]>[1] {
   const { inode, version, writer, mtime, name, data } = row;
   const kind = row.type === RowType.DIRECTORY ? "directory" : "file";
   return { inode, version, writer, mtime, name, kind, bytes: data };
 }
 
-/** Rows without row 0 as a tree takes them that is loaded as a whole. */
+/** The tree entries of all rows but row 0, for a tree that is loaded as a whole. */
 export function* loadedEntries(rows: Iterable<Row>): Generator<LoadedEntry> {
   for (const row of rows) if (row.inode !== 0) yield { ...newEntry(row), parentInode: row.parent };
 }

@@ -1,8 +1,8 @@
 /**
- * The one set of rules that make a tree of a config.db's rows: what keeps the C server from
- * starting, in its words, and what it loads although it is odd. Used by every reader of a database:
- * serve, the mount, `config verify`, `--check`. Checked against what the C server did with some
- * 140 databases (odd-databases.json of test/golden).
+ * The rules by which a config.db's rows form a tree: what makes the C server refuse to start, in
+ * its words, and which odd rows it loads. Used by every reader of a database: serve, the mount,
+ * `config verify`, `--check`. Tested against what the C server did with some 140 databases
+ * (odd-databases.json of test/golden).
  * C counterpart: database.c, bdb_backend_load_index; memdb.c, memdb_recreate_vmlist.
  */
 import { drained } from "../../base/steps.ts";
@@ -35,15 +35,15 @@ export interface Refusal {
   readonly kind: RefusalKind;
   /** As the C server logs it. */
   readonly text: string;
-  /** Where it was seen. */
+  /** The row that is refused. */
   readonly row: Row;
-  /** The row that was there first, of two that clash. */
+  /** The earlier one of two rows that collide. */
   readonly other?: Row;
-  /** The guest number that is there twice. */
+  /** The guest number that two files have. */
   readonly vmid?: number;
 }
 
-/** What the C server loads, and what becomes of it. */
+/** Odd rows that the C server loads. */
 export type RemarkKind = "unreachable" | "hidden-name" | "cut-name" | "same-inode" | "omitted";
 
 export interface Remark {
@@ -52,7 +52,7 @@ export interface Remark {
   readonly row: Row;
 }
 
-/** An entry of the tree that rows make. `row` is undefined for the root and what is missing. */
+/** An entry of the tree. `row` is undefined for the root and for missing directories. */
 export interface TreeNode {
   readonly inode: number;
   readonly row: Row | undefined;
@@ -61,16 +61,16 @@ export interface TreeNode {
 }
 
 export interface JudgedRows {
-  /** None when the C server starts with them; the first is the one it would log. */
+  /** Empty when the C server starts with the rows; the first is the one it would log. */
   readonly refusals: readonly Refusal[];
   readonly remarks: readonly Remark[];
-  /** What is reachable by a path, a directory before what is in it. */
+  /** Entries that a path leads to, a directory before its content. */
   readonly entries: readonly TreeNode[];
   /** Row 0. */
   readonly rootRow: Row | undefined;
 }
 
-/** What is wrong with a row by itself; undefined when nothing is. Row 0 has rules of its own. */
+/** Why a row by itself is refused; undefined when it is valid. Row 0 has rules of its own. */
 export function rowRefusal(row: Row): Refusal | undefined {
   const { inode, type, name, data } = row;
   const at = `(inode = ${inodeText(row)}`;
@@ -88,7 +88,7 @@ export function rowRefusal(row: Row): Refusal | undefined {
   return { kind: "unknown-type", text: `inode has unknown type ${at}, type = ${type})`, row };
 }
 
-/** False for names that no path leads to: the rows are kept, the entries are left out. */
+/** False for a name that no path can contain: its row is kept, its entry is left out. */
 export function isPathName(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !name.includes("/");
 }
@@ -110,16 +110,16 @@ interface Node extends TreeNode {
   readonly children: Map<string, Node>;
 }
 
-/** Rows looked at between two chances to stop. */
+/** Rows judged in one step. */
 const STEP = 64;
 
-/** What is found on the way. */
+/** Collects the findings row by row. */
 class Judge {
   readonly refusals: Refusal[] = [];
   readonly remarks: Remark[] = [];
   readonly entries: Node[] = [];
   readonly #nodes = new Map<number, Node>();
-  /** Directories that rows name before their own row came, by the first such row. */
+  /** Directories whose own row has not come yet, with the first row that names each. */
   readonly #awaited = new Map<Node, Row>();
   readonly root = this.#node(0);
   rootRow: Row | undefined;
@@ -155,7 +155,7 @@ class Judge {
     }
   }
 
-  /** A refused row is there for what lies below it, and nowhere itself: one fault is said once. */
+  /** A refused row counts as a directory for rows below it, so that its fault is reported once. */
   #refuse(row: Row): void {
     const node = this.#nodes.get(row.inode) ?? this.#node(row.inode);
     node.row ??= { ...row, type: RowType.DIRECTORY };
@@ -181,7 +181,7 @@ class Judge {
     parent.children.set(row.name, node);
   }
 
-  /** Rows whose directory never came: the C server finds this after the last row. */
+  /** Rows whose directory is missing: the C server finds them after the last row. */
   *missing(): Generator<undefined> {
     let count = 0;
     for (const [node, row] of this.#awaited) {
@@ -193,7 +193,7 @@ class Judge {
     }
   }
 
-  /** Notes what a path leads to, and what none does although its directory is there. */
+  /** Finds the entries that a path leads to, and those that none leads to. */
   *reach(): Generator<undefined> {
     const reached = new Set<Node>([this.root]);
     const ahead: Node[] = [this.root];
@@ -236,7 +236,7 @@ class Judge {
 
   readonly #lost = new Map<Node, boolean>();
 
-  /** Said already: the directory at the top of it is missing, or its own row is refused. */
+  /** Already reported: the topmost directory above it is missing, or its row is refused. */
   #isBelowMissing(node: Node): boolean {
     const walked: Node[] = [];
     let at: Node | undefined = node;
@@ -255,7 +255,7 @@ class Judge {
   #isTop(node: Node): boolean | undefined {
     if (node.row === undefined) return true;
     if (node.parent !== undefined) return undefined;
-    // Placed nowhere: its own parent, or one of two of one name.
+    // Without a place: it is its own parent, or the second one of its name.
     return node.row.parent !== node.inode;
   }
 
@@ -304,7 +304,7 @@ function unreachableText({ row, inode, parent }: TreeNode): string {
   return "it lies below a directory that is within itself: no path leads to it";
 }
 
-/** Judges rows in the order in which the C server reads them; yields now and then. */
+/** Judges rows in the order in which the C server reads them, in steps. */
 export function* judging(rows: Iterable<Row>): Generator<undefined, JudgedRows> {
   const judge = new Judge();
   let count = 0;
@@ -325,13 +325,13 @@ export function judgeRows(rows: Iterable<Row>): JudgedRows {
   return drained(judging(rows));
 }
 
-/** What keeps us from serving: all that keeps the C server from starting, but for one. */
+/** Why we do not serve the rows: every refusal of the C server, with one exception. */
 export function servedRefusal({ refusals }: JudgedRows): Refusal | undefined {
-  // A file where guests' directories are kept hides no guest that is there.
+  // A file in the place of a guest directory hides no guest.
   return refusals.find(({ kind }) => kind !== "guest-directory-is-file");
 }
 
-/** The path of an entry, latin1. Beyond `most` characters: its end, and the number of levels. */
+/** The path of an entry, latin1. Beyond `most` characters, its end and the number of levels cut. */
 export function nodePath(node: TreeNode, most = Infinity): string {
   const names: string[] = [];
   let length = 0;
@@ -345,7 +345,7 @@ export function nodePath(node: TreeNode, most = Infinity): string {
   return names.toReversed().join("/");
 }
 
-/** Fills an empty tree; the entries by inode, the root among them. */
+/** Fills an empty tree; returns the entries by inode, with the root. */
 export function plant(memdb: Memdb, judged: JudgedRows): Map<number, Entry> {
   const entries = new Map<number, Entry>([[0, memdb.root]]);
   for (const { row } of judged.entries) {
@@ -356,10 +356,10 @@ export function plant(memdb: Memdb, judged: JudgedRows): Map<number, Entry> {
   return entries;
 }
 
-/** What keeps rows from being a tree in which a path leads to each of them; undefined for one. */
+/** Why the rows are no tree in which a path leads to each of them; undefined when they are. */
 export function* treeProblem(rows: Iterable<Row>): Generator<undefined, string | undefined> {
   const { refusals, remarks } = yield* judging(rows);
-  // The guests are no matter of the tree: numbers that clash are found when they are listed.
+  // Guest numbers do not matter here: duplicates are found when the guests are listed.
   const refusal = refusals.find(({ kind }) => !GUEST_REFUSALS.has(kind));
   const unreachable = remarks.find(({ kind }) => kind === "unreachable");
   if (refusal !== undefined) return refusal.text;

@@ -1,8 +1,8 @@
 /**
  * The writable tree: checks a command, writes its rows in one transaction, then changes memory.
- * A pure function of (tree, command, origin), so that every node of a cluster gets the same tree
- * and the same verdict from the same commands: no wall clock, no local options, no bounds of our
- * own (lock timers alone use a clock, and decide nothing in `apply`). C counterpart: memdb.c.
+ * `apply` is a pure function of (tree, command, origin), so that every node of a cluster gets the
+ * same tree and the same result from the same commands: it uses no wall clock, no local options and
+ * no limits of our own. (Only lock timers use a clock.) C counterpart: memdb.c.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
@@ -27,7 +27,7 @@ import { RowType } from "./tree-rows.ts";
 type PathCommand = CommandOf<"create" | "mkdir" | "remove">;
 
 const NO_BYTES = new Uint8Array(0);
-/** Hashing ahead: so long, so often. */
+/** Digests are computed ahead in slices of this length, with these pauses. */
 const DIGEST_SLICE_MS = 1;
 const DIGEST_PAUSE_MS = 5;
 const MAX_U32 = 0xffff_ffff;
@@ -35,7 +35,7 @@ const MAX_U32 = 0xffff_ffff;
 export interface TreeStoreOptions {
   /** Loaded; changed by this store alone from now on. */
   readonly memdb: Memdb;
-  /** Its entries by inode, in the order of inodes, without the root. */
+  /** Its entries by inode, sorted by inode, without the root. */
   readonly entries: ReadonlyMap<number, Entry>;
   readonly writer: RowWriter;
   readonly log: Log;
@@ -47,18 +47,18 @@ export class TreeStore implements Disposable {
   readonly memdb: Memdb;
   readonly locks: LockTable;
   readonly numbers: GuestNumbers;
-  /** Digests for the cluster. */
+  /** Digests of entries, for the cluster. */
   readonly index: TreeIndex;
   /** Version of the tree as it was loaded. */
   readonly loadedVersion: number;
-  /** Notes for which request of the mount a change is; undefined: nobody asks for that. */
+  /** Records which request of the mount a change is for; undefined without such a mount. */
   ledger: Pick<ChangeLedger, "note" | "withdraw"> | undefined;
   readonly #writer: RowWriter;
   readonly #log: Log;
   readonly #orphans = new OrphanRows();
   #entries: Map<number, Entry>;
   #digestTimer: Timer | undefined;
-  /** Of the mount: what the change under way is for. */
+  /** The mount's request that the present change is for. */
   #request: number | undefined;
 
   constructor(options: TreeStoreOptions) {
@@ -89,11 +89,11 @@ export class TreeStore implements Disposable {
   }
 
   /**
-   * Applies one change: bytes written, or 0, or why not. Nothing changed unless it succeeds.
-   * ENOENT, ENOTDIR: the directory; EACCES: the root, a name that is none, a lock; EEXIST: exists,
+   * Applies one change: bytes written, or 0, or an error, after which nothing has changed.
+   * ENOENT, ENOTDIR: the directory; EACCES: the root, an invalid name, a lock; EEXIST: it exists,
    * or the guest number is taken; EFBIG: beyond 1 MiB; ENOTEMPTY; EINVAL: a directory into itself;
-   * EBUSY: another process writes to the database just now, apply it again; EIO: it could not be
-   * written (the next one may work). `request`: of the mount, for the ledger.
+   * EBUSY: another process is writing to the database, apply it again; EIO: it could not be written
+   * (the next one may succeed). `request`: of the mount, for the ledger.
    */
   apply(command: TreeCommand, origin: Origin, request?: number): number {
     this.#request = request;
@@ -129,18 +129,18 @@ export class TreeStore implements Disposable {
   }
 
   /**
-   * Whether the directory at `path` is what `digest` says (by default: whatever is there) and has
-   * been so for more than 120 s. Starts the timer anew when the lock changed, or had none.
+   * True when the directory at `path` has had its present digest for more than 120 s, and that
+   * equals `digest` (if given). Restarts the timer when the lock has changed or had no timer.
    */
   lockExpired(path: string, digest?: Uint8Array): boolean {
     const own = this.lockDigest(path);
     if (own === undefined || (digest !== undefined && !own.equals(digest))) return false;
     const age = this.locks.age(normalPath(path), own);
-    if (age === "changed") this.#log.info(`${path}: lock changed, its timer starts anew`);
+    if (age === "changed") this.#log.info(`${path}: lock changed, its timer restarts`);
     return age === "expired";
   }
 
-  /** Removes the lock that has this digest: 0, or ENOENT, ENOTEMPTY, EIO; EBUSY: it changed. */
+  /** Removes the lock with this digest: 0, or ENOENT, ENOTEMPTY, EIO; EBUSY: it has changed. */
   unlock(path: string, digest: Uint8Array, origin: Origin): 0 | Errno {
     const own = this.lockDigest(path);
     if (own === undefined) return Errno.ENOENT;
@@ -149,12 +149,12 @@ export class TreeStore implements Disposable {
   }
 
   /**
-   * The end of a cluster's sync, in steps, between which nothing may be applied: rows of `deleted`
-   * inodes go, `updates` come (the root among them as inode 0), in one transaction; then the tree
-   * in memory is the new one, at once. `leaderIndex`: the index that must come out (tree-index.ts).
-   * Afterwards every observed counter is one higher, the guests are listed anew, and all lock
-   * timers start. EIO, EBUSY: not a tree, not the leader's index, or not written; nothing changed
-   * then. Steps that are ended early leave the old tree or the new one, on disk as in memory.
+   * The end of a cluster's sync, in steps, between which nothing may be applied. Deletes the rows
+   * of `deleted` and writes `updates` (the root as inode 0) in one transaction; memory then
+   * switches to the new tree at once. `leaderIndex`: the index that must result (tree-index.ts).
+   * Afterwards every observed counter is one higher, the guests are listed again, and all lock
+   * timers restart. EIO, EBUSY: no valid tree, not the leader's index, or not written; then nothing
+   * has changed. Steps that are ended early leave the old or the new tree, on disk as in memory.
    */
   *commitSync(
     deleted: readonly number[],
@@ -187,20 +187,20 @@ export class TreeStore implements Disposable {
     return true;
   }
 
-  /** What was written, and what waits; undefined without a database. */
+  /** Figures of the database; undefined without one. */
   get figures(): StoreFigures | undefined {
     return this.#writer.figures;
   }
 
-  /** Everything that was answered is in config.db afterwards (fsync). EBUSY, EIO: not now. */
+  /** Writes every answered change into config.db (fsync). EBUSY, EIO: that is not possible now. */
   flush(): 0 | Errno {
     return this.#writer.flush();
   }
 
   /**
-   * This node is one of a cluster. A database that is locked by others is no EBUSY any more, since
-   * all nodes must apply the same: changes go into the journal until it is free. And the digests of
-   * all entries are made ready in small slices, so that the first index costs nothing.
+   * This node becomes one of a cluster. While another process has the database locked, changes go
+   * into the journal instead of failing with EBUSY, since all nodes must apply the same changes.
+   * Digests of all entries are computed in small slices, so that the first index is quick.
    */
   enterCluster(): void {
     this.#writer.journalWhenLocked();
@@ -212,21 +212,21 @@ export class TreeStore implements Disposable {
   }
 
   /**
-   * Keeps a verified copy of the database as it is, before something that cannot be undone (a sync
-   * that deletes); the loop stands still for about 10 ms a megabyte.
+   * Keeps a verified copy of the database before something that cannot be undone (a sync that
+   * deletes). Blocks the event loop for about 10 ms per megabyte.
    */
   keepCopy(reason: string): KeptCopy {
     return this.#writer.keepCopy(reason);
   }
 
-  /** Whether the database can be written now: row 0 is written as it is. */
+  /** True when the database can be written now: writes row 0 unchanged. */
   probe(): boolean {
     const { version, writer, mtime } = this.memdb.root;
     const root = { version, writer, mtime, type: RowType.FILE };
     return this.#writer.commit({ deleted: [], replaced: [], root }) === 0;
   }
 
-  /** Writes what is not in the database yet, and closes it. */
+  /** Writes the waiting changes into the database, and closes it. */
   [Symbol.dispose](): void {
     clearInterval(this.#digestTimer);
     this.#writer[Symbol.dispose]();
@@ -246,8 +246,8 @@ export class TreeStore implements Disposable {
     if (size > CfsLimits.fileBytes) return Errno.EFBIG;
     const file = fileAt(this, normalPath(given));
     if (typeof file === "number") return file;
-    // As C does: an empty file that grows gets a size and no bytes. Local changes do not come here
-    // with one (replication/growth.ts); those of C nodes do, and all nodes must agree.
+    // As C does: an empty file that grows gets a size but no bytes. Local changes never do that
+    // (withoutPhantoms in replication/local.ts); those of C nodes do, and all nodes must agree.
     const bytes = file.bytes.length === 0 ? NO_BYTES : resized(file.bytes, size);
     return this.#rewrite(file, bytes, size, { command, origin });
   }
@@ -326,8 +326,8 @@ export class TreeStore implements Disposable {
   }
 
   /**
-   * ENOTEMPTY for a source with something in it. In a cluster the target is gone from memory then,
-   * because every C node has removed it by that time (orphan-rows.ts).
+   * ENOTEMPTY for a source that is not empty. In a cluster the target is removed from memory, since
+   * every C node has removed it by then (orphan-rows.ts).
    */
   #refuseFull(parent: Entry, to: string, { writer }: Origin): Errno {
     const target = parent.children.get(nameOf(to));
@@ -369,7 +369,7 @@ export class TreeStore implements Disposable {
     const root = { version, writer, mtime, type: RowType.FILE };
     const orphans = this.#orphans.goingWith(deleted, replaced);
     const all = orphans.length === 0 ? deleted : [...deleted, ...orphans];
-    // What the journal replays meets the database's rows, orphans among them: not this one.
+    // A replay of the journal knows no orphans: a change that deletes some is written at once.
     const kept = orphans.length === 0 ? record : undefined;
     const request = this.#request ?? 0;
     this.ledger?.note(request, version);
@@ -388,7 +388,7 @@ export class TreeStore implements Disposable {
     return entry?.kind === "directory" ? entry : undefined;
   }
 
-  /** A load or a sync gives all locks their full time, whatever their mtime. */
+  /** After a load or a sync all locks get their full time again, whatever their mtime. */
   #restartLocks(): void {
     this.locks.clear();
     for (const entry of this.memdb.find(LOCK_DIRECTORY)?.children.values() ?? []) {

@@ -1,6 +1,7 @@
 /**
- * What is done to a config.db besides changing the tree: compaction, and copies that are kept.
- * Works on a connection that is given, so that no file is opened besides SQLite.
+ * Maintenance of a config.db: compaction, and copies. A database that this process serves is read
+ * through its own connection, since closing another descriptor of the file would drop SQLite's
+ * locks (fcntl(2)).
  */
 import { Database } from "bun:sqlite";
 import {
@@ -19,18 +20,18 @@ import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase } from "../../platform/regular-file.ts";
 import { selectAll } from "./sqlite-rows.ts";
 
-/** A database below this is not worth it. */
+/** Smaller databases are not compacted by themselves. */
 const COMPACT_FROM_BYTES = 8 * 1024 * 1024;
 /** Copies of one kind that are kept; older ones are removed. */
 const KEPT_COPIES = 5;
-/** `config compact` waits so long for a server's commit to end. */
+/** Limit of the wait of `config compact` for a server's commit. */
 const LOCK_WAIT_MS = 10_000;
 
 function pragma(database: Database, name: string): number {
   return Number(selectAll(database, `PRAGMA ${name}`)[0]?.[0] ?? 0);
 }
 
-/** Bytes of the database, and those of its pages that hold nothing. */
+/** Bytes of the database, and bytes of its free pages. */
 function sizes(database: Database): { readonly bytes: number; readonly free: number } {
   const pageBytes = pragma(database, "page_size");
   return {
@@ -39,19 +40,19 @@ function sizes(database: Database): { readonly bytes: number; readonly free: num
   };
 }
 
-/** True when more than half of more than 8 MiB is free: SQLite returns no page by itself. */
+/** True when more than half of more than 8 MiB is free: SQLite never shrinks the file by itself. */
 export function isWorthCompacting(database: Database): boolean {
   const { bytes, free } = sizes(database);
   return bytes > COMPACT_FROM_BYTES && free * 2 > bytes;
 }
 
-/** What a compaction did, in bytes. */
+/** Sizes before and after a compaction, in bytes. */
 export interface Compacted {
   readonly before: number;
   readonly after: number;
 }
 
-/** Writes the database anew without free pages, the WAL emptied. Throws what SQLite throws. */
+/** Rewrites the database without free pages and empties the WAL. Throws what SQLite throws. */
 export function compact(database: Database): Compacted {
   const before = sizes(database).bytes;
   database.run("VACUUM");
@@ -65,8 +66,8 @@ function checkpointTruncated(database: Database): boolean {
 }
 
 /**
- * Compacts the database `file`, served or not: a server that changes the tree meanwhile waits for
- * the lock. One line that says why not.
+ * Compacts the database `file`, whether it is served or not: a server that changes the tree
+ * meanwhile waits for the lock. A text says why it failed.
  */
 export function compactFile(file: string): Compacted | string {
   if (!existsSync(file)) return "no such file";
@@ -91,8 +92,8 @@ export function compactFile(file: string): Compacted | string {
 export type KeptCopy = { readonly path: string } | { readonly problem: string };
 
 /**
- * Keeps a copy of the database as `backup/config.db.REASON-TIME` beside it, verified, mode 0600;
- * of one reason the newest five stay. The loop stands still meanwhile: about 10 ms a megabyte.
+ * Keeps a verified copy of the database as `backup/config.db.REASON-TIME` beside it, mode 0600; the
+ * newest five of each reason stay. Blocks the event loop for about 10 ms per megabyte.
  */
 export function keepCopy(database: Database, file: string, reason: string): KeptCopy {
   const directory = join(dirname(file), "backup");
@@ -117,7 +118,7 @@ export function keepCopy(database: Database, file: string, reason: string): Kept
   }
 }
 
-/** What is said of the failure is why the copy was not made. */
+/** Ignores errors: the error that matters is why the copy failed. */
 function removeQuietly(path: string): void {
   try {
     unlinkSync(path);
@@ -133,5 +134,5 @@ function verifyCopy(database: Database, copy: string): string | undefined {
   using opened = new Database(copy, { readonly: true });
   const check = String(selectAll(opened, "PRAGMA quick_check(1)")[0]?.[0]);
   if (check !== "ok") return `the copy is damaged: ${check}`;
-  return countRows(opened) === countRows(database) ? undefined : "the copy has not all rows";
+  return countRows(opened) === countRows(database) ? undefined : "the copy lacks rows";
 }

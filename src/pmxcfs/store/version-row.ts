@@ -2,8 +2,8 @@
 import type { Row } from "./tree-rows.ts";
 
 /**
- * Its name then, instead of VERSION_NAME (batching-writer.ts). The C server refuses such a
- * database, and prints it: "root inode has unexpected name '...'".
+ * Its name instead of VERSION_NAME (batching-writer.ts). The C server refuses such a database and
+ * prints the name: "root inode has unexpected name '...'".
  */
 export const PENDING_NAME =
   "changes wait in config.db.changes: start pmxcfs-ipc, or run pmxcfs-ipc config flush";

@@ -1,16 +1,15 @@
 /**
- * Whether a file or its companions (-wal, -journal) may have changed since the last question: one
- * system call when they did not. A writer's event may come before what it wrote can be seen, so
- * the answer stays yes for a while; and it is yes now and then in any case, for what inotify does
- * not report.
+ * Finds out whether a file or its companions (-wal, -journal) may have changed since the last
+ * check, with one system call. An event may arrive before the data is visible, so the answer stays
+ * true for a while after one. Every 100 ms it is true in any case, for changes without an event.
  */
 import { realpathSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { Inotify } from "../../platform/inotify.ts";
 
-/** After an event: a commit is a series of writes. */
+/** How long the answer is true after an event: a commit is a series of writes. */
 const ACTIVE_MS = 100;
-/** Without an event. */
+/** How often the answer is true without an event. */
 const CHECK_MS = 100;
 
 export class FileWatch implements Disposable {
@@ -30,7 +29,7 @@ export class FileWatch implements Disposable {
     this.#activeUntil = this.#checkedAt + ACTIVE_MS;
   }
 
-  /** False: no event, and it is not time for a look in any case. */
+  /** False when no event came and no check is due. */
   changedSinceLastCheck(): boolean {
     if (!this.#watched) return true;
     this.#inotify?.drain(this.#note);
@@ -45,7 +44,7 @@ export class FileWatch implements Disposable {
   }
 
   readonly #note = (_watch: number, _mask: number, name: string): void => {
-    // An event without a name is of the directory itself, or says that events were lost.
+    // An event without a name is about the directory itself, or about lost events.
     if (name === "" || Buffer.from(name, "latin1").toString("utf8").startsWith(this.#name)) {
       this.#activeUntil = performance.now() + ACTIVE_MS;
     }

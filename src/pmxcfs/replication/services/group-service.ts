@@ -356,7 +356,6 @@ export class GroupService implements ClusterService {
   }
 
   /** Answers all waiting callers EBUSY: nothing that was sent comes back on this connection. */
-
   #abort(): void {
     if (this.#machine !== undefined) this.#carryOut(this.#machine.restart(now()));
     this.#endEvent();

@@ -1,12 +1,12 @@
 /**
- * The rows of a config.db that others write, read without SQLite: no lock, no -shm, nothing made
- * or changed beside it. Follows commits in the -wal page by page, so that a change costs what it
- * changed; everything else (a checkpoint that began the log anew, a rollback-mode commit, another
- * file in its place) costs a look at every page. Reading is done in steps.
+ * Reads the rows of a config.db that another program writes, without SQLite: takes no lock, makes
+ * no -shm, changes nothing. Follows commits in the -wal page by page, so that the cost of a change
+ * depends on its size; anything else (a checkpoint that restarted the log, a commit in rollback
+ * mode, another file at the path) costs a read of every page. Reads in steps.
  *
- * Consistency without locks: the log is read up to its last commit, then the pages; afterwards it
- * is looked at again, and pages that were committed meanwhile are read again, until none were. A
- * page of the file that a checkpoint overwrote meanwhile is among those.
+ * Consistency without locks: reads the log up to its last commit, then the pages, then the log
+ * again, and repeats that for pages that were committed meanwhile, until there are none. A page of
+ * the file that a checkpoint overwrote meanwhile is always among those.
  */
 import { type Row } from "../tree-rows.ts";
 import { isSameStamp, type FileStamp } from "../file-walk.ts";
@@ -21,23 +21,23 @@ import { errorText } from "../../../base/error-text.ts";
 
 /** A time stamp this fresh may hide a later change in the same tick of the kernel's clock. */
 const RACY_MS = 20;
-/** A frame without the right checksum this long after the last write was left by a crash. */
+/** A frame whose checksum is still wrong this long after the last write was left by a crash. */
 const TORN_MS = 1000;
-/** Rounds until nothing was written while it was read. */
+/** Attempts to read without a commit in between. */
 const ROUNDS = 8;
-/** Pages between two steps that are not read again, because nothing in them changed. */
+/** Unchanged pages, which are not read again, in one step. */
 const STEP_PAGES = 64;
 
-/** What differs from the state before, and what the state is. */
+/** What differs from the last state. */
 export interface TableUpdate {
   readonly changed: readonly Row[];
   readonly gone: readonly Row[];
-  /** Another file (device, inode) is at the path. */
+  /** Another file (device, inode) is at the path now. */
   readonly replaced: boolean;
 }
 
 export interface ReaderLimits extends TableLimits {
-  /** Rows, and bytes of content that is kept, in all. */
+  /** Total rows, and total bytes of content that are kept. */
   readonly rows: number;
   readonly totalBytes: number;
 }
@@ -45,7 +45,7 @@ export interface ReaderLimits extends TableLimits {
 interface OpenLog {
   readonly file: InputFile;
   readonly frames: WalFrames;
-  /** What followed the last valid frame when it was read: a frame that is being written. */
+  /** Header after the last valid frame when the log was read: of a frame that is being written. */
   next: string;
 }
 
@@ -57,7 +57,7 @@ interface Files {
   readonly companions: string;
 }
 
-/** Inode, size and time of a -wal or -journal; its own changes count, not only its name. */
+/** Device, inode, size and mtime of a -wal or -journal. */
 function companionStamp(path: string): string {
   try {
     const stamp = stampAt(path);
@@ -74,11 +74,11 @@ export class DatabaseReader implements Disposable {
   readonly #numbers = new RowNumbers();
   #files: Files | undefined;
   #pages = new Map<number, PageRows>();
-  /** How the files were when they could not be read; undefined when they could. */
+  /** Stamps of the files when they could not be read; undefined when they could. */
   #unreadable: string | undefined;
   /** The file had a table at the last update. */
   hasTable = false;
-  /** It had no bytes then, and what there was came from its -wal. */
+  /** The file was empty at the last update, and all pages came from its -wal. */
   isWalAlone = false;
 
   private constructor(path: string, limits: ReaderLimits, watch: FileWatch) {
@@ -87,7 +87,7 @@ export class DatabaseReader implements Disposable {
     this.#watch = watch;
   }
 
-  /** A text that says why there is no such file to be read. Nothing is read yet. */
+  /** The reader, or a text that says why the file cannot be opened. Nothing is read yet. */
   static open(path: string, limits: ReaderLimits): DatabaseReader | string {
     const file = InputFile.open(path);
     if (typeof file === "string") return file;
@@ -104,7 +104,7 @@ export class DatabaseReader implements Disposable {
     for (const { rows } of this.#pages.values()) yield* rows;
   }
 
-  /** Cheap: half a microsecond when nothing happened. `missing`: nothing is at the path. */
+  /** Takes half a microsecond when nothing happened. `missing`: the path does not exist. */
   look(): "unchanged" | "changed" | "missing" {
     if (!this.#watch.changedSinceLastCheck()) return "unchanged";
     const files = this.#files;
@@ -123,7 +123,7 @@ export class DatabaseReader implements Disposable {
     return isSameStamp(stamp, files.stamp) && !isFresh ? "unchanged" : "changed";
   }
 
-  /** Reads what changed; a text in SQLite's words when it cannot be read. */
+  /** Reads what changed; a text in SQLite's words when the file cannot be read. */
   *update(): Generator<undefined, TableUpdate | string> {
     try {
       return yield* this.#read();
@@ -144,14 +144,14 @@ export class DatabaseReader implements Disposable {
     this.#files = undefined;
   }
 
-  /** Of a log that is read only which file it is: its frames say what was added to it. */
+  /** Stamps of the companions. For a log that is read, only its inode: frames show what it got. */
   #companions(hasLog: boolean): string {
     const wal = companionStamp(`${this.path}-wal`);
     const shown = hasLog ? wal.split(":").slice(0, 2).join(":") : wal;
     return `${shown} ${companionStamp(`${this.path}-journal`)}`;
   }
 
-  /** The log began anew, or another frame follows, or one that was torn may be whole by now. */
+  /** The log was restarted, another frame follows, or an incomplete one may be complete by now. */
   #walMoved({ file, frames, next }: OpenLog): boolean {
     if (!frames.isCurrent(file)) return true;
     const following = frames.peek();
@@ -185,20 +185,20 @@ export class DatabaseReader implements Disposable {
     return this.#failed("it changes faster than it is read");
   }
 
-  /** What was read of this round does not count: the next one reads all pages. */
+  /** Discards what was read: the next update reads all pages. */
   #failed(text: string): string {
     this.#close();
     this.#unreadable = this.#signature();
     return text;
   }
 
-  /** Everything about the files that a writer or a replacement changes. */
+  /** Stamps of all files: a write or a replacement changes it. */
   #signature(): string {
     const paths = [this.path, `${this.path}-wal`, `${this.path}-journal`];
     return paths.map(companionStamp).join(" ");
   }
 
-  /** Opens what is not open or not the same any more; undefined when all stayed as it was. */
+  /** Opens the files unless they are open and the same; undefined when nothing was opened. */
   #reopen(): string | undefined {
     const old = this.#files;
     const stamp = stampAt(this.path);
@@ -219,7 +219,7 @@ export class DatabaseReader implements Disposable {
     return "opened";
   }
 
-  /** Nothing was committed since the files were opened or looked at last. */
+  /** True when nothing was committed since the files were opened or last read. */
   *#isStill(files: Files): Generator<undefined, boolean> {
     const stamp = stampAt(this.path);
     if (stamp === undefined) return false;
@@ -296,11 +296,11 @@ function* overlayOf({ main, wal, journal }: Files): Generator<undefined, Overlay
   return log === undefined ? undefined : { file: journal, log };
 }
 
-/** A table WITHOUT ROWID is read by its key: all of it is kept as one page. */
+/** SQLite reads a table WITHOUT ROWID in key order: all its rows are kept as one page. */
 function sorted(pages: ReadonlyMap<number, PageRows>): Map<number, PageRows> {
   const all = [...pages.values()];
   const rows = all.flatMap((page) => page.rows).toSorted((a, b) => a.inode - b.inode);
-  // No page of the file has this number: nothing of it is kept at the next reading.
+  // No page of the file has number 0, so that it is never reused at the next update.
   return new Map([[0, { page: 0, rows, overflow: [], bytes: 0 }]]);
 }
 
@@ -310,7 +310,7 @@ function isEqual(a: Row, b: Row): boolean {
   return sameStamps && samePlace && a.omitted === b.omitted && Buffer.compare(a.data, b.data) === 0;
 }
 
-/** Rows of pages that are not the same objects. */
+/** Compares the rows of pages that are not the same objects. */
 function* difference(
   before: ReadonlyMap<number, PageRows>,
   after: ReadonlyMap<number, PageRows>,

@@ -1,19 +1,19 @@
 /**
- * A file of somebody else, opened for reading only: its type is looked at before it is opened (a
- * FIFO or a device would block or answer for ever), and again on the descriptor. Owns that.
+ * A file that another program owns, opened for reading only. Its type is checked before it is
+ * opened (a FIFO may block, a device may never end), and again on the descriptor. Owns the latter.
  */
 import { close, closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { kindOf, stampOf, type FileStamp } from "../file-walk.ts";
 import { errorText } from "../../../base/error-text.ts";
 
-/** Bytes at offsets: a file, or one that was unpacked into memory. */
+/** Bytes at offsets: of a file, or of a file that was unpacked into memory. */
 export interface ByteSource {
   size(): number;
-  /** Fills `into` from byte `at`; how many bytes there were. */
+  /** Fills `into` from byte `at`; returns the number of bytes read. */
   read(into: Buffer, at: number): number;
 }
 
-/** What was unpacked from another format. */
+/** A file that was unpacked into memory. */
 export class MemoryFile implements ByteSource {
   readonly #bytes: Buffer;
 
@@ -32,7 +32,7 @@ export class MemoryFile implements ByteSource {
 
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
-/** stat(2) of a path, through symlinks; undefined when it leads to nothing. Throws the rest. */
+/** stat(2) of a path, through symlinks; undefined when it does not exist. Throws other errors. */
 export function stampAt(path: string): FileStamp | undefined {
   const stats = statSync(path, { throwIfNoEntry: false });
   return stats === undefined ? undefined : stampOf(stats);
@@ -40,7 +40,7 @@ export function stampAt(path: string): FileStamp | undefined {
 
 export class InputFile implements ByteSource, Disposable {
   readonly #fd: number;
-  /** As it was when it was opened. */
+  /** The stamp when it was opened. */
   readonly opened: FileStamp;
   #closed = false;
 
@@ -49,7 +49,7 @@ export class InputFile implements ByteSource, Disposable {
     this.opened = opened;
   }
 
-  /** A regular file; a text that says why not: `no such file`, `it is a FIFO`, EACCES's words. */
+  /** Opens a regular file; or a text: `no such file`, `it is a FIFO`, the text of EACCES. */
   static open(path: string): InputFile | string {
     let fd: number | undefined;
     try {
@@ -75,7 +75,7 @@ export class InputFile implements ByteSource, Disposable {
     return fstatSync(this.#fd).size;
   }
 
-  /** As ByteSource; what read(2) says (EIO) is thrown. */
+  /** As ByteSource; throws the error of read(2) (EIO). */
   read(into: Buffer, at: number): number {
     let filled = 0;
     while (filled < into.length) {
@@ -89,7 +89,7 @@ export class InputFile implements ByteSource, Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    // The last descriptor of a file that was replaced frees its pages: 90 ms for 400 MB.
+    // In a thread: the last close of a deleted file frees its pages (90 ms for 400 MB).
     if (fstatSync(this.#fd).nlink === 0) close(this.#fd);
     else closeSync(this.#fd);
   }

@@ -1,9 +1,9 @@
 /**
- * Thrown inside the reader of SQLite's format when bytes are not what the format says, and caught
- * at its edge: a page that is none, a cell beyond its page, a chain that ends early.
+ * Thrown inside the reader of SQLite's format when bytes violate the format (an invalid page, a
+ * cell beyond its page, a chain that ends early), and caught by its callers.
  */
 export class Malformed extends Error {
-  /** As SQLite words it, which is what the C server's log shows. */
+  /** In SQLite's words, which the C server's log shows. */
   constructor(message = "database disk image is malformed") {
     super(message);
   }

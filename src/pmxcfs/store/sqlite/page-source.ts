@@ -1,6 +1,6 @@
 /**
- * The pages of a database as a reader sees them: those of the file, under the committed frames of
- * its -wal or under what a rollback journal puts back. Reads, never locks, never writes.
+ * The pages of a database as a reader sees them: those of the file, overlaid by the committed
+ * frames of its -wal or by the pages that a rollback journal restores. Never locks, never writes.
  */
 import type { ByteSource } from "./input-file.ts";
 import { Malformed } from "./malformed.ts";
@@ -10,16 +10,16 @@ import type { WalFrames } from "./wal-frames.ts";
 const MAGIC = "SQLite format 3\0";
 export const HEADER_BYTES = 100;
 
-/** How texts are stored; the number of the header. */
+/** How texts are stored. */
 export type TextEncoding = "utf8" | "utf16le" | "utf16be";
 
-/** Page images that stand elsewhere than in the file. */
+/** Page images outside the database file. */
 export interface Overlay {
   readonly file: ByteSource;
   readonly log: WalFrames | JournalPages;
 }
 
-/** Checks the fields of a header that SQLite checks; a text in its words, or what they say. */
+/** Checks the header fields that SQLite checks; returns sizes, or a text in SQLite's words. */
 function parseHeader(header: Buffer): { pageBytes: number; usable: number } | string {
   const stored = header.readUInt16BE(16);
   const pageBytes = stored === 1 ? 65_536 : stored;
@@ -36,7 +36,7 @@ export class PageSource {
   readonly #file: ByteSource;
   readonly #overlay: Overlay | undefined;
   readonly pageBytes: number;
-  /** Bytes of a page that SQLite uses. */
+  /** Bytes of a page without the reserved space at its end. */
   readonly usable: number;
   readonly encoding: TextEncoding;
   readonly pageCount: number;
@@ -57,7 +57,7 @@ export class PageSource {
     this.pageCount = pageCount;
   }
 
-  /** `pageBytes` overrules a header whose page size is wrong. A text in SQLite's words if none. */
+  /** `pageBytes` overrides a wrong page size in the header. A text in SQLite's words on failure. */
   static open(
     file: ByteSource,
     overlay: Overlay | undefined,
@@ -67,7 +67,7 @@ export class PageSource {
     const inLog = overlay?.log.pages.get(1);
     const got =
       inLog === undefined ? file.read(header, 0) : (overlay?.file.read(header, inLog) ?? 0);
-    // Of a file that is shorter the rest counts as zeroes.
+    // The missing bytes of a shorter file count as zeros.
     header.fill(0, got);
     const parsed = pageBytes === undefined ? parseHeader(header) : { pageBytes, usable: pageBytes };
     if (typeof parsed === "string") return parsed;
@@ -78,7 +78,7 @@ export class PageSource {
     return new PageSource(file, overlay, header, parsed, pageBytes === undefined ? pages : inFile);
   }
 
-  /** Page `number` (from 1), as a copy of its own. Throws Malformed when there is none. */
+  /** A copy of page `number` (from 1). Throws Malformed when it does not exist. */
   page(number: number): Buffer {
     if (number < 1 || number > this.pageCount) throw new Malformed();
     const page = Buffer.allocUnsafe(this.pageBytes);
@@ -87,14 +87,14 @@ export class PageSource {
       inLog === undefined
         ? this.#file.read(page, (number - 1) * this.pageBytes)
         : (this.#overlay?.file.read(page, inLog) ?? 0);
-    // The file may be shorter than a -wal says: SQLite reads zeroes there.
+    // The file may be shorter than the -wal says: SQLite reads zeros there.
     return got < this.pageBytes ? page.fill(0, got) : page;
   }
 }
 
 const malformedText = (): string => new Malformed().message;
 
-/** The header's own count, when it was kept up; the file's length otherwise. */
+/** The page count in the header, if it is valid; otherwise that of the file's length. */
 function headerPages(header: Buffer, inFile: number): number {
   const counted = header.readUInt32BE(28);
   const isKept = counted > 0 && header.compare(header, 92, 96, 24, 28) === 0;

@@ -5,7 +5,7 @@
 import { Malformed } from "./malformed.ts";
 import type { TextEncoding } from "./page-source.ts";
 
-/** A text is its bytes as they are stored. */
+/** A text has the bytes that are stored. */
 export type StoredValue =
   | null
   | number
@@ -19,7 +19,7 @@ export interface Varint {
   readonly next: number;
 }
 
-/** 1 to 9 bytes, most significant first; a bigint beyond 2^53. Zero bytes where there are none. */
+/** 1 to 9 bytes, most significant first; a bigint beyond 2^53. Missing bytes count as zeros. */
 export function varint(bytes: Buffer, at: number): Varint {
   let value = 0;
   for (let index = 0; index < 7; index++) {
@@ -34,7 +34,7 @@ export function varint(bytes: Buffer, at: number): Varint {
   return { value: narrow(BigInt.asIntN(64, all)), next: at + 9 };
 }
 
-/** A varint that counts bytes; Malformed when it cannot be one. */
+/** A varint that is a number of bytes; throws Malformed when it cannot be one. */
 export function size(bytes: Buffer, at: number): { readonly value: number; readonly next: number } {
   const { value, next } = varint(bytes, at);
   if (typeof value === "bigint" || value < 0) throw new Malformed();
@@ -53,7 +53,7 @@ export function serialBytes(type: number): number {
   return type >= 12 ? (type - (12 + (type & 1))) / 2 : (INTEGER_BYTES[type] ?? 0);
 }
 
-/** One column; `bytes` may be cut after it, not in it. */
+/** One column. `bytes` may end after it, but not within it. */
 export function storedValue(bytes: Buffer, type: number, at: number): StoredValue {
   const next = at + serialBytes(type);
   if (next > bytes.length) throw new Malformed();
@@ -70,7 +70,7 @@ export function storedValue(bytes: Buffer, type: number, at: number): StoredValu
 const MAX_INT64 = 2n ** 63n - 1n;
 const MIN_INT64 = -(2n ** 63n);
 
-/** sqlite3_column_int64: NULL is 0, a real is cut, of a text the digits it begins with count. */
+/** sqlite3_column_int64: NULL is 0, a real is truncated, a text counts as its leading digits. */
 export function toInt64(value: StoredValue | undefined, encoding: TextEncoding): number | bigint {
   if (value === null || value === undefined) return 0;
   if (typeof value === "number" || typeof value === "bigint") return value;
@@ -106,7 +106,7 @@ export function toText(value: StoredValue | undefined, encoding: TextEncoding): 
   return "text" in value ? decoded(value.text, encoding) : value.blob.toString("latin1");
 }
 
-/** As SQLite prints a real: 15 digits, always with a point. */
+/** A real as SQLite prints it: 15 digits, always with a decimal point. */
 function realText(real: number): string {
   const text = String(Number(real.toPrecision(15)));
   return /^-?[0-9]+$/.test(text) ? `${text}.0` : text;
@@ -114,7 +114,7 @@ function realText(real: number): string {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** sqlite3_column_blob: the bytes as they are stored, of a UTF-16 text too; numbers in decimal. */
+/** sqlite3_column_blob: the stored bytes, also of a UTF-16 text; numbers in decimal. */
 export function toBytes(value: StoredValue | undefined): Uint8Array {
   if (value === null || value === undefined) return NO_BYTES;
   if (typeof value === "object" && "blob" in value) return value.blob;

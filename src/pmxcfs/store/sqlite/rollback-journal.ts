@@ -1,7 +1,7 @@
 /**
  * A rollback journal (sqlite.org/fileformat2.html 3): the pages as they were before a transaction
- * that did not end. What a crash left is what SQLite would put back; of a writer that is at work it
- * is the state before its transaction. Either way: the database without that transaction.
+ * that has not ended. After a crash SQLite would restore them; while a writer is running they are
+ * the state before its transaction. In both cases they give the database without the transaction.
  */
 import type { ByteSource } from "./input-file.ts";
 
@@ -10,13 +10,13 @@ const HEADER_BYTES = 28;
 const TO_THE_END = 0xffff_ffff;
 /** The checksum adds every 200th byte, from the end. */
 const STRIDE = 200;
-/** Pages read between two chances to stop. */
+/** Pages read in one step. */
 const STEP_PAGES = 16;
-/** Segments in one journal; each sync begins another one. */
+/** Limit of segments in one journal; each sync of the writer begins a new one. */
 const MAX_SEGMENTS = 1 << 16;
 
 export interface JournalPages {
-  /** Page number to where its old image stands. */
+  /** Offset of the old image, by page number. */
   readonly pages: ReadonlyMap<number, number>;
   /** Pages of the database before the transaction. */
   readonly databasePages: number;
@@ -29,7 +29,7 @@ function checksumOf(page: Buffer, nonce: number): number {
   return sum;
 }
 
-/** Undefined when there is nothing to put back: no header, zeroed, or not synced. In steps. */
+/** Undefined when there is nothing to restore: no header, zeroed, or not synced. In steps. */
 export function* readJournal(file: ByteSource): Generator<undefined, JournalPages | undefined> {
   const size = file.size();
   const pages = new Map<number, number>();
@@ -59,7 +59,7 @@ function isSize(value: number, least: number): boolean {
   return value >= least && value <= 65_536 && (value & (value - 1)) === 0;
 }
 
-/** Notes the pages of one segment up to the first that is not whole. */
+/** Adds the pages of one segment, up to the first damaged record; true when all are valid. */
 function* take(
   file: ByteSource,
   from: number,

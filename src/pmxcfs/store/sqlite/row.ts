@@ -1,6 +1,6 @@
 /**
- * Columns as the C server converts them, made a row. Inodes beyond 2^53 get a number of their own,
- * because two of them can be one double; what stands in the file is kept beside it.
+ * Makes a row of columns, converted as the C server converts them. Inodes beyond 2^53 get a number
+ * of ours, because two of them can be the same double; the inode in the file is kept beside it.
  */
 import type { Row } from "../tree-rows.ts";
 import type { TextEncoding } from "./page-source.ts";
@@ -9,13 +9,13 @@ import type { Column } from "./schema.ts";
 
 type Value = StoredValue | { readonly omitted: number } | undefined;
 
-/** Above it doubles are spaced by two. */
+/** Above this, doubles are 2 apart. */
 const WIDE = 2 ** 53;
 
 /** One per database: the same wide inode gets the same number each time. */
 export class RowNumbers {
   readonly #wide = new Map<bigint, number>();
-  /** Columns other than `name` and `data` in which something else than an integer was found. */
+  /** Columns other than `name` and `data` that have a value that is not an integer. */
   readonly notIntegers = new Set<Column>();
 
   of(value: number | bigint): number {
@@ -37,7 +37,7 @@ function stored(value: Value): StoredValue | undefined {
   return typeof value === "object" && value !== null && "omitted" in value ? null : value;
 }
 
-/** `name` ends at a NUL, as C's strings do; a row says when that happened. */
+/** `name` ends at a NUL, as C strings do; `nameCut` is then set. */
 export function rowFrom(
   values: ReadonlyMap<Column, Value>,
   encoding: TextEncoding,

@@ -1,6 +1,6 @@
 /**
- * Where the table `tree` is and what its columns are called, from its CREATE TABLE statement: the
- * C server names the columns it reads, so their order, their types and further ones do not matter.
+ * The columns of the table `tree`, from its CREATE TABLE statement. The C server reads columns by
+ * name, so their order, their types and additional columns do not matter.
  */
 
 /** The columns of a row by name. */
@@ -17,11 +17,11 @@ export const COLUMNS = [
 export type Column = (typeof COLUMNS)[number];
 
 export interface TableShape {
-  /** Where each column stands in a record. */
+  /** Index of each column in a record. */
   readonly position: ReadonlyMap<Column, number>;
-  /** The column that is the row's number and stands in the record as NULL. */
+  /** The column that is an alias of the rowid; the record has NULL in its place. */
   readonly rowid: Column | undefined;
-  /** All columns are in the key of an index. */
+  /** The table is stored as an index b-tree (WITHOUT ROWID). */
   readonly withoutRowid: boolean;
 }
 
@@ -60,7 +60,7 @@ function nameOf(part: string): string {
   return found.replaceAll('""', '"').toLowerCase();
 }
 
-/** A text in SQLite's words when a column is missing. */
+/** The shape; or a text in SQLite's words when a column is missing. */
 export function parseTable(sql: string): TableShape | string {
   const { parts, rest } = splitList(sql);
   const columns = parts.filter((part) => !CONSTRAINT.test(part));

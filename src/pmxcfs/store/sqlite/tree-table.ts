@@ -1,7 +1,7 @@
 /**
- * The table `tree`, page by page: which pages it has, and the rows of each. A page can be read
- * again by itself when it changed. Long values are read in steps, so that a caller with a deadline
- * can stop in between. Throws Malformed, in SQLite's words, where SQLite would report damage.
+ * The table `tree`, page by page: which pages it has, and the rows of each. A changed page can be
+ * read again by itself. Long values are read in steps, so that a caller can yield in between.
+ * Throws Malformed, in SQLite's words, where SQLite would report damage.
  */
 import { drained } from "../../../base/steps.ts";
 import type { Row } from "../tree-rows.ts";
@@ -17,20 +17,20 @@ const LEAF_INDEX = 0x0a;
 const LEAF_TABLE = 0x0d;
 
 const SCHEMA_SHAPE_COLUMNS = 5;
-/** Levels of a b-tree; more are a circle. */
+/** Limit of levels of a b-tree; more mean a cycle. */
 const MAX_LEVELS = 40;
-/** Overflow pages read before the caller gets the chance to stop, ... */
+/** Overflow pages read in one step. */
 const CHAIN_STEP = 8;
-/** ... and rows. */
+/** Rows read in one step. */
 const STEP_ROWS = 12;
-/** Bytes of a record that are read to find out what is in it. */
+/** Bytes of a record that are read first, to find its columns. */
 const HEAD_BYTES = 8192;
 
 /** The rows of one page. */
 export interface PageRows {
   readonly page: number;
   readonly rows: readonly Row[];
-  /** Pages with the ends of long values. */
+  /** Overflow pages, with the ends of long values. */
   readonly overflow: readonly number[];
   /** Bytes of content. */
   readonly bytes: number;
@@ -41,19 +41,19 @@ type Value = StoredValue | { readonly omitted: number } | undefined;
 interface Cell {
   readonly rowid: number | bigint;
   readonly payload: number;
-  /** Where its bytes begin in the page. */
+  /** Offset of the payload in the page. */
   readonly at: number;
 }
 
 interface Page {
   readonly bytes: Buffer;
   readonly kind: number;
-  /** Where the b-tree header begins. */
+  /** Offset of the b-tree header. */
   readonly header: number;
   readonly cells: readonly number[];
 }
 
-/** A b-tree page; Malformed when it is none. */
+/** A b-tree page; throws Malformed when it is none. */
 function parsePage(source: PageSource, number: number): Page {
   return parseBytes(source, source.page(number), number === 1 ? HEADER_BYTES : 0);
 }
@@ -74,13 +74,13 @@ function parseBytes(source: PageSource, bytes: Buffer, header: number): Page {
   return { bytes, kind, header, cells };
 }
 
-/** What a value takes at most, and how much of it a reader takes. */
+/** Limits of a reader. */
 export interface TableLimits {
   /** Content of a row beyond this is not read; the row says how much there is. */
   readonly dataBytes: number;
 }
 
-/** As pmxcfs declares its table: for pages whose schema cannot be read. */
+/** The table as pmxcfs declares it, for pages without a readable schema. */
 const DECLARED: TableShape = {
   position: new Map(COLUMNS.map((column, index) => [column, index])),
   rowid: "inode",
@@ -110,7 +110,7 @@ export class TreeTable {
     this.#numbers = numbers;
   }
 
-  /** Undefined when the database has no such table; a text when the C server cannot use it. */
+  /** The table; undefined when there is none, a text when the C server cannot use it. */
   static find(
     source: PageSource,
     limits: TableLimits,
@@ -136,8 +136,8 @@ export class TreeTable {
   }
 
   /**
-   * Rows of a page image that looks like a leaf of this table, whatever page it was; none when it
-   * does not. Cells that are no rows are passed over.
+   * Rows of a page image that looks like a leaf of this table, whichever page it was; empty when it
+   * does not. Cells that are not rows are skipped.
    */
   carve(bytes: Buffer, isFirst: boolean): Row[] {
     const header = isFirst ? HEADER_BYTES : 0;
@@ -161,23 +161,23 @@ export class TreeTable {
       const isTree = COLUMNS.every((column) => isPlausible(column, values.get(column)));
       return isTree ? rowFrom(values, this.#source.encoding, this.#numbers) : undefined;
     } catch (error) {
-      // Whatever this is, it is no row of the tree.
+      // Not a row of the tree.
       if (error instanceof Malformed || error instanceof RangeError) return undefined;
       throw error;
     }
   }
 
-  /** True when SELECT gives the rows by inode, whatever their order in the file. */
+  /** True when SELECT returns the rows sorted by inode, whatever their order in the file. */
   get byInode(): boolean {
     return this.#shape.withoutRowid;
   }
 
-  /** The pages that hold rows, in key order; each step reads one page of the way at most. */
+  /** The pages that hold rows, in key order; each step reads the pages down to the next one. */
   pages(onDamage?: (page: number) => void): Generator<number> {
     return pagesOf(this.#source, this.#root, onDamage);
   }
 
-  /** The rows of a page. Yields now and then while a long value is read. */
+  /** The rows of a page, in steps. */
   *rows(number: number): Generator<undefined, PageRows> {
     const page = parsePage(this.#source, number);
     const rows: Row[] = [];
@@ -194,7 +194,7 @@ export class TreeTable {
     return { page: number, rows, overflow, bytes };
   }
 
-  /** The columns of a cell by name; of `data` beyond the limit only its size. */
+  /** The columns of a cell by name; only the size of `data` beyond the limit. */
   *#values(
     page: Page,
     cell: Cell,
@@ -207,7 +207,7 @@ export class TreeTable {
     const columns = columnsOf(bytes, cell.payload);
     const data = columns[position.get("data") ?? 0];
     const omitted = serialBytes(data?.type ?? 0);
-    // Columns after a large one do not come: pmxcfs's own table has none.
+    // Columns after an omitted one are not read: pmxcfs's table has none after `data`.
     const upTo = omitted > this.#limits.dataBytes ? (data?.at ?? 0) : cell.payload;
     if (upTo > bytes.length) {
       chain.length = 0;
@@ -226,14 +226,14 @@ export class TreeTable {
   }
 }
 
-/** Numbers, a name, and content: what a row of pmxcfs has in this column. */
+/** True for a value that a row of pmxcfs can have in this column. */
 function isPlausible(column: Column, value: Value): boolean {
   if (column === "data") return true;
   if (column !== "name") return typeof value === "number" || typeof value === "bigint";
   return typeof value === "object" && value !== null && "text" in value && value.text.length > 0;
 }
 
-/** Depth first, without recursion; a page that comes twice is a circle. */
+/** The pages of a b-tree, depth first; a page that occurs twice is a cycle. */
 function* pagesOf(
   source: PageSource,
   root: number,
@@ -270,7 +270,7 @@ function cellAt(page: Page, at: number): Cell {
   return { rowid: rowid.value, payload: payloadSize.value, at: rowid.next };
 }
 
-/** How many bytes of a payload stand in the page itself. */
+/** The bytes of a payload that are in the page itself. */
 function localBytes(usable: number, payloadBytes: number, isIndex: boolean): number {
   const most = isIndex ? Math.floor(((usable - 12) * 64) / 255) - 23 : usable - 35;
   if (payloadBytes <= most) return payloadBytes;
@@ -279,7 +279,7 @@ function localBytes(usable: number, payloadBytes: number, isIndex: boolean): num
   return fitting <= most ? fitting : least;
 }
 
-/** The first `upTo` bytes of a cell's payload; notes the overflow pages it went through. */
+/** The first `upTo` bytes of a cell's payload; adds the pages it has read to `overflow`. */
 function* payload(
   source: PageSource,
   page: Page,
@@ -307,7 +307,7 @@ function* payload(
   return whole;
 }
 
-/** Serial types of a record's columns and where they begin. */
+/** Serial types and offsets of a record's columns. */
 function columnsOf(
   record: Buffer,
   payloadBytes: number,

@@ -1,14 +1,14 @@
 /**
- * The frames of a `-wal` file (sqlite.org/fileformat2.html 4): read without locks and without
- * SQLite, which removes the -wal of an empty database and writes a -shm. A frame counts when its
- * salts are the header's and the running checksum is right; its page is visible when a frame at or
- * after it says "commit". Can be continued: frames that were appended since are read on.
+ * Reads the frames of a `-wal` file (sqlite.org/fileformat2.html 4) without locks and without
+ * SQLite, which removes the -wal of an empty database and writes a -shm. A frame is valid when it
+ * has the header's salts and the running checksum is right; its page is visible when it or a later
+ * valid frame is a commit. Reading can continue with frames that were appended since.
  */
 import type { ByteSource } from "./input-file.ts";
 
 const HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
-/** The low bit says in which byte order the checksums were made. */
+/** The low bit is the byte order of the checksums. */
 const MAGIC = 0x377f_0682;
 const VERSION = 3_007_000;
 const MIN_PAGE = 512;
@@ -19,11 +19,11 @@ export class WalFrames {
   readonly #file: ByteSource;
   readonly #bigEndian: boolean;
   readonly pageBytes: number;
-  /** Salts and checksum of the header: another one means that the log began anew. */
+  /** The header: another one means that the log was restarted. */
   readonly generation: string;
-  /** Page number to where its newest committed image stands in the file. */
+  /** Offset of the newest committed image, by page number. */
   readonly pages = new Map<number, number>();
-  /** Pages that commits since the last `takeTouched` brought. */
+  /** Pages committed since the last `takeTouched`. */
   #touched = new Set<number>();
   #pending: (readonly [page: number, at: number])[] = [];
   #at = HEADER_BYTES;
@@ -43,16 +43,16 @@ export class WalFrames {
     this.#sums = [header.readUInt32BE(24), header.readUInt32BE(28)];
   }
 
-  /** A text when the header is none: nothing in the file counts then. */
+  /** The frames; or a text why the header is invalid: then no frame of the file counts. */
   static open(file: ByteSource): WalFrames | string {
     const header = Buffer.alloc(HEADER_BYTES);
     if (file.read(header, 0) < HEADER_BYTES) return "it is shorter than its header";
     const magic = header.readUInt32BE(0);
-    if ((magic & ~1) >>> 0 !== MAGIC) return "it does not begin as one";
+    if ((magic & ~1) >>> 0 !== MAGIC) return "it has no WAL header";
     if (header.readUInt32BE(4) !== VERSION) return "its version is unknown";
     const pageBytes = header.readUInt32BE(8);
     const isPower = (pageBytes & (pageBytes - 1)) === 0;
-    if (pageBytes < MIN_PAGE || pageBytes > MAX_PAGE || !isPower) return "its page size is none";
+    if (pageBytes < MIN_PAGE || pageBytes > MAX_PAGE || !isPower) return "its page size is invalid";
     const sums = checksum(header.subarray(0, 24), (magic & 1) === 1, [0, 0]);
     if (sums[0] !== header.readUInt32BE(24) || sums[1] !== header.readUInt32BE(28)) {
       return "the checksum of its header is wrong";
@@ -65,7 +65,7 @@ export class WalFrames {
     return FRAME_HEADER_BYTES + this.pageBytes;
   }
 
-  /** Reads about 64 KiB of frames on; false when there is no further valid one. */
+  /** Reads the next 64 KiB of frames; false when there is no further valid one. */
   advance(): boolean {
     const count = Math.max(1, Math.floor(BATCH_BYTES / this.frameBytes));
     const batch = Buffer.alloc(count * this.frameBytes);
@@ -76,7 +76,7 @@ export class WalFrames {
     return got === batch.length;
   }
 
-  /** False when another header stands in the file: the log began anew. */
+  /** False when the file has another header: the log was restarted. */
   isCurrent(file: ByteSource = this.#file): boolean {
     const header = Buffer.alloc(HEADER_BYTES);
     return file.read(header, 0) === HEADER_BYTES && header.toString("hex") === this.generation;
