@@ -90,7 +90,7 @@ test.each([
   [["cat", "--db", "config.db", "/etc/pve/Storage.cfg"], 1, 'did you mean "storage.cfg"?'],
   [["cat", "--db", "config.db", "storage.conf"], 1, 'did you mean "storage.cfg"?'],
   [["ls", "--db", "config.db", "lxc"], 1, 'did you mean "nodes/pve1/lxc"?'],
-  [["import", "pve", "--db", "config.db"], 1, "config.db exists already"],
+  [["import", "pve", "--db", "config.db"], 1, "config.db already exists"],
   [["import", "nowhere", "--db", "new.db"], 1, "ENOENT"],
   [["export", "--db", "config.db", "pve"], 1, "pve is not empty"],
   [["import", "pve"], 2, "--db is missing"],

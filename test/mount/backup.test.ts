@@ -51,7 +51,7 @@ test("a backup does not change the database, and does not overwrite a file", asy
   const again = await node.run(["pmxcfs-ipc", "config", "backup", "/tmp/b.db"]);
   expect([again.exitCode, again.stderr]).toEqual([
     1,
-    `pmxcfs-ipc: ${DB}: /tmp/b.db exists already: name another file, or a directory\n`,
+    `pmxcfs-ipc: ${DB}: /tmp/b.db already exists: name another file, or a directory\n`,
   ]);
   expect(await node.stop(server)).toBe(0);
 });

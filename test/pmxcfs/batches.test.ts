@@ -257,7 +257,9 @@ describe("a server that was killed", () => {
     using _copies = copies;
     const { problems, notes, version } = verifyDatabase(file);
     expect(problems).toEqual([]);
-    expect(notes.join("\n")).toContain("2 changes in config.db.changes beside it, shown in place");
+    expect(notes.join("\n")).toContain(
+      "2 changes in config.db.changes beside it, shown as applied",
+    );
     expect(version).toBe(4);
     const paths = salvage(file).items.map(({ path }) => path.join("/"));
     expect(paths).toEqual(["before", "a", "a/f"]);

@@ -118,7 +118,7 @@ describe("import", () => {
     const file = importGolden(directory);
     const before = readFileSync(file);
     expect(importDirectory(directory.at("pve"), file, { replace: false })).toBe(
-      `${file} exists already`,
+      `${file} already exists`,
     );
     directory.put("config.db-wal", "somebody's");
     const copies: string[] = [];
@@ -142,7 +142,9 @@ describe("import", () => {
     directory.put("pve/a", "1");
     const file = directory.at("config.db");
     directory.put("config.db-wal", "somebody's");
-    expect(importDirectory(directory.at("pve"), file, { replace: false })).toContain("-wal exists");
+    expect(importDirectory(directory.at("pve"), file, { replace: false })).toContain(
+      "-wal already",
+    );
     expect(existsSync(file)).toBe(false);
   });
 
@@ -199,7 +201,7 @@ describe("export", () => {
     expect(exportTree(items, file)).toContain("EEXIST");
     symlinkSync("elsewhere", directory.at("link"));
     mkdirSync(directory.at("elsewhere"));
-    expect(exportTree(items, directory.at("link"))).toContain("is no directory");
+    expect(exportTree(items, directory.at("link"))).toContain("is not a directory");
     expect(readdirSync(directory.at("elsewhere"))).toEqual([]);
   });
 

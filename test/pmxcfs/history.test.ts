@@ -281,7 +281,7 @@ describe("a database that cannot be used is set aside with a new name", () => {
     [
       "of another kind",
       (file) => new Database(file).run("CREATE TABLE t (a)"),
-      /it is no history database/,
+      /it is not a history database/,
     ],
     [
       "of another node",

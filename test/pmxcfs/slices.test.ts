@@ -121,7 +121,7 @@ test("a row of 100 MB is left out before it is read, one of 3 MB is served", asy
   using backend = open({ db: file, log });
   expect(process.memoryUsage().rss - before).toBeLessThan(60_000_000);
   expect(backend.memdb.read("large")).toHaveLength(3_000_000);
-  expect(log.lines.join()).toContain("huge: 100000000 bytes are more than is read");
+  expect(log.lines.join()).toContain("huge: 100000000 bytes exceed the read limit");
   using writer = new Writer(file);
   writer.write("storage.cfg", "after\n");
   const all = (): boolean => textOf(backend.memdb.read("storage.cfg") ?? 0) === "after\n";

@@ -1,9 +1,9 @@
 /**
- * Turns the changes of a Memdb into history, on the thread that serves: an object per change, no
- * I/O. Consecutive changes of one entry within one batch are joined, so that PVE's way to write
+ * Turns the changes of a Memdb into history, on the serving thread: an object per change, no I/O.
+ * Consecutive changes of one entry within one batch are joined, so that PVE's way to write
  * (temporary file, write, rename) is one change of the target, and a file written in pieces is one
- * change with its last content. Bounded: beyond its limits contents, then changes are dropped and
- * counted, because a history must never delay a write.
+ * change with its last content. Bounded: beyond its limits first contents, then changes are dropped
+ * and counted, because a history must never delay a write.
  */
 import { inParts, type Steps } from "../../base/steps.ts";
 import type { ComingTree } from "../state/coming-tree.ts";
@@ -33,7 +33,7 @@ export interface CollectorOptions {
   readonly now?: () => number;
 }
 
-/** Entries compared between two chances to stop. */
+/** Entries compared in one step. */
 const ENTRIES_A_STEP = 64;
 
 type Pending = { -readonly [K in keyof HistoryChange]: HistoryChange[K] };
@@ -66,7 +66,7 @@ export class HistoryCollector {
   readonly #now: () => number;
   readonly #known = new Map<string, Known>();
   readonly #unsubscribe: () => void;
-  /** In their order. */
+  /** Pending changes, in their order. */
   readonly #pending = new Set<Slot>();
   #lastOrder = 0;
   #lastMs = 0;
@@ -131,7 +131,7 @@ export class HistoryCollector {
     result.then(over, over);
   }
 
-  /** The process that requested the change of `path` that was just applied, if it runs here. */
+  /** The process that requested the change of `path` just applied, if it runs on this node. */
   #authorOf(path: string): Author | undefined {
     return this.#author ?? this.#expected.get(path)?.[0];
   }
@@ -141,7 +141,7 @@ export class HistoryCollector {
     this.#push(entry.kind === "file" ? "create" : "mkdir", path, entry, { cause: "start" });
   }
 
-  /** Adds the removal of an entry that the history has and the tree has not. */
+  /** Adds the removal of an entry that the history has and the tree does not have. */
   gone(path: string, type: "file" | "directory"): void {
     this.#removed(path, type, "start", this.#options.memdb.root.version);
   }
@@ -151,7 +151,7 @@ export class HistoryCollector {
     return this.#pending.size === 0 ? undefined : this.#lastMs;
   }
 
-  /** Takes changes out, oldest first, until their contents exceed `bytes`; at least one. */
+  /** Removes and returns changes, oldest first, until their contents exceed `bytes`. */
   take(bytes: number): HistoryChange[] {
     const taken: HistoryChange[] = [];
     let size = 0;
@@ -193,7 +193,7 @@ export class HistoryCollector {
         return;
       }
       case "reloaded":
-        // `#prepare` has seen what differs, and notes it afterwards.
+        // `#prepare` has found what differs, and adds that afterwards.
         return;
       default:
         kind satisfies never;
@@ -283,7 +283,7 @@ export class HistoryCollector {
     if (this.#pending.size === 1) this.#options.pending();
   }
 
-  /** Takes a pending change out. */
+  /** Removes a pending change. */
   #drop(slot: Slot): void {
     if (!this.#pending.delete(slot)) return;
     this.#bytes -= slot.change.bytes?.length ?? 0;
@@ -312,7 +312,7 @@ export class HistoryCollector {
     });
   }
 
-  /** A sync replaces the tree: what differs is what it changes. */
+  /** A sync replaces the tree: finds what differs, to be added once the tree is replaced. */
   *#prepare(coming: ComingTree): Steps {
     const seen = new Set<string>();
     const placed: (readonly [path: string, entry: Entry])[] = [];

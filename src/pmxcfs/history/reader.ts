@@ -1,6 +1,6 @@
 /**
  * Queries on a history database: changes, contents, the whole tree at a moment. Read only; a server
- * may write it meanwhile.
+ * may write to it meanwhile.
  */
 import type { Database } from "bun:sqlite";
 import { nodeOf, openForReading } from "./schema.ts";
@@ -29,7 +29,7 @@ export interface KeptChange {
 }
 
 export interface ChangeFilter {
-  /** Changes of this path, of what is below it, and renames from or to them. */
+  /** Changes of this path and of paths below it, and renames from or to them. */
   readonly path?: string | undefined;
   /** Changes of the configuration of this guest, on any node and of any kind. */
   readonly guest?: number | undefined;
@@ -45,7 +45,7 @@ const COLUMNS = `id, version, first_version AS firstVersion, time_ms AS timeMs, 
 
 type Row = Omit<KeptChange, "isPrivate"> & { readonly isPrivate: number };
 
-/** Changes a moment takes back at once; a rename's halves have one time. */
+/** Directories of guest configurations, below nodes/NODE. */
 const GUEST_KINDS = ["qemu-server", "lxc", "openvz"];
 
 function kept(row: Row): KeptChange {

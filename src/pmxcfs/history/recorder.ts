@@ -1,8 +1,8 @@
 /**
  * Keeps the history of a served tree: collects changes (collector.ts), sends them in batches to the
- * writing thread (history-worker.ts), and at the start adds what changed in between. A write of the
- * tree never waits for it and never fails with it: what cannot be written is kept up to the
- * collector's bounds and tried again, and one line of the log says so.
+ * writing thread (history-worker.ts), and at the start adds what changed since the last server. A
+ * write to the tree never waits for the history and never fails with it: changes that cannot be
+ * written are kept up to the collector's bounds and retried, and one log line says so.
  */
 import { threadFile } from "../../platform/self.ts";
 import type { Log } from "../../base/log.ts";
@@ -18,7 +18,7 @@ const WORKER = threadFile(
   "src/pmxcfs/history/history-worker.ts",
 );
 
-/** Time from a change to its being sent to the disk, unless more changes follow just then. */
+/** Time from a change to its write, unless more changes follow just then. */
 export const BATCH_MS = 350;
 /**
  * A batch must not end between changes that belong together (create, write, rename): it waits until
@@ -28,11 +28,11 @@ const QUIET_MS = 30;
 const MOST_WAITS = 5;
 /** Bytes of contents in one message to the thread; copying them takes under a millisecond. */
 const BATCH_BYTES = 256 * 1024;
-/** Shortest and longest pause between tries to write; it doubles each time. */
+/** Shortest and longest pause between two tries to write; it doubles each time. */
 const RETRY_MS = [1_000, 60_000] as const;
 /** Interval of the checks of size and age. */
 const PRUNE_EVERY_MS = 60_000;
-/** At a stop, longest wait for what is not written yet. */
+/** Limit of the wait for unwritten changes at the stop. */
 const CLOSE_MS = 3_000;
 /** Longest part of a turn of the loop for the search for changes at the start, ms. */
 const SLICE_MS = 1;
@@ -65,7 +65,7 @@ export class HistoryRecorder implements AsyncDisposable {
   #isOpen = false;
   #isBusy = false;
   #isClosed = false;
-  /** Times the batch that is due has waited for the changes to pause. */
+  /** How often the due batch has waited for a pause in the changes. */
   #quietWaits = 0;
   #timer: Timer | undefined;
   #pruneTimer: Timer | undefined;
@@ -185,7 +185,7 @@ export class HistoryRecorder implements AsyncDisposable {
     for (const [path, entry] of entries) {
       const before = known.get(path);
       known.delete(path);
-      // What changed since the start has been collected as a change.
+      // Later versions have been collected as changes.
       const isOld = entry.version <= this.#startVersion && memdb.find(path) === entry;
       const isSame = before?.[0] === entry.version && before[1] === entry.kind;
       if (isOld && !isSame) this.#collector.found(path, entry);

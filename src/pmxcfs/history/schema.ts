@@ -1,6 +1,6 @@
 /**
- * The history database: its tables, how it is made, and whether an existing one is ours. It lies
- * beside config.db, readable by root only; nothing of the tree depends on it.
+ * The history database: its tables, how it is made, and whether an existing one is ours. It is kept
+ * beside config.db, readable by root only; the tree does not depend on it.
  */
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
@@ -60,7 +60,7 @@ function pragma(database: Database, name: string): number {
   return Number(row?.[0] ?? 0);
 }
 
-/** The node whose history it is; "" when it does not say. */
+/** The name of the node whose history it is; "" when it is not recorded. */
 export function nodeOf(database: Database): string {
   const [row] = database.query("SELECT value FROM meta WHERE key = 'node'").values();
   return String(row?.[0] ?? "");
@@ -69,7 +69,8 @@ export function nodeOf(database: Database): string {
 /** Why an open database is not a history that this program can use; undefined when it is. */
 export function unusable(database: Database): string | undefined {
   try {
-    if (pragma(database, "application_id") !== APPLICATION_ID) return "it is no history database";
+    const id = pragma(database, "application_id");
+    if (id !== APPLICATION_ID) return "it is not a history database";
     const format = pragma(database, "user_version");
     if (format > HISTORY_FORMAT) {
       return `its format is ${format}, and this program knows up to ${HISTORY_FORMAT}`;

@@ -1,7 +1,7 @@
 /**
  * Writes changes into the history database, and prunes it. Synchronous; runs in the history's own
- * thread (history-worker.ts). A database that cannot be used is renamed and a new one begun;
- * nothing is ever deleted except by the limits.
+ * thread (history-worker.ts). A database that cannot be used is renamed, and a new one is begun;
+ * changes are deleted only to keep within the limits.
  */
 import { Database } from "bun:sqlite";
 import { closeSync, existsSync, openSync, renameSync, statSync } from "node:fs";
@@ -43,7 +43,7 @@ function setAside(file: string, stamp: string): string {
 /** Why the file cannot be continued; undefined when it can, or does not exist. */
 function objection(file: string, node: string): string | undefined {
   if (!existsSync(file)) return undefined;
-  if (!statSync(file).isFile()) return "it is no regular file";
+  if (!statSync(file).isFile()) return "it is not a regular file";
   try {
     demandRegularDatabase(file);
     using database = new Database(file, { readwrite: true, create: false });
@@ -60,7 +60,7 @@ export class HistoryWriter implements Disposable {
   readonly #options: HistoryFile;
   readonly #database: Database;
   readonly #inode: number;
-  /** What was renamed at the opening, for the log. */
+  /** For the log: why an existing file was renamed, and its new name. */
   readonly notice: string | undefined;
 
   private constructor(options: HistoryFile, database: Database, notice: string | undefined) {
@@ -76,10 +76,11 @@ export class HistoryWriter implements Disposable {
     const reason = objection(file, node);
     let notice: string | undefined;
     if (reason !== undefined) {
-      notice = `${file}: ${reason}; kept as ${setAside(file, compactTime())}, and a new one begun`;
+      const aside = setAside(file, compactTime());
+      notice = `${file}: ${reason}; kept as ${aside}, and a new one was begun`;
     }
     const isNew = !existsSync(file);
-    // Created with its mode, so that others can open it at no moment.
+    // Created with its mode, so that other users can never open it.
     if (isNew) closeSync(openSync(file, "ax", 0o600));
     else makePrivate(file);
     const database = new Database(file, { readwrite: true });
@@ -89,7 +90,7 @@ export class HistoryWriter implements Disposable {
     return new HistoryWriter(options, database, notice);
   }
 
-  /** Whether the path names another file than the open one, or none. */
+  /** True when the path leads to another file than the open one, or to none. */
   get replaced(): boolean {
     return statSync(this.#options.file, { throwIfNoEntry: false })?.ino !== this.#inode;
   }

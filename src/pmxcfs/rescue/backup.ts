@@ -1,7 +1,7 @@
 /**
  * Copies of a config.db that a server may have open: read without a lock and without changing a
- * byte, checked to be of one moment, written as a database of its own (no -wal), and checked by the
- * rules by which the C server loads. Restoring works on a database that no server has open.
+ * byte, checked to be consistent, written as a separate database (no -wal), and checked by the C
+ * server's rules for loading. Restoring works on a database that no server has open.
  */
 import {
   closeSync,
@@ -62,8 +62,8 @@ function headOf(wal: string): string {
 }
 
 /**
- * State that changes when pages are written into the database, or its -wal is restarted. Appended
- * frames do not count: a reader stops at the last commit it saw when it began.
+ * Changes when pages are written into the database, or its -wal is restarted. Appended frames do
+ * not count: a reader stops at the last commit that it saw when it began.
  */
 function stateOf(file: string): string {
   const stats = statSync(file, { throwIfNoEntry: false, bigint: true });
@@ -78,7 +78,7 @@ function readAtRest(file: string): ReadDatabase | string {
     const database = readDatabase(file);
     if (stateOf(file) === before) return database;
   }
-  return `it was written all the time (${TRIES} tries): try again`;
+  return `it was changed during each of ${TRIES} reads: try again`;
 }
 
 function hashedOf(row: Row): Hashed {
@@ -148,7 +148,7 @@ export interface BackupOptions {
   readonly keep: number | undefined;
 }
 
-/** Makes a copy; a text says why not, and nothing is left behind then. */
+/** Makes a copy; a text says why not, and then no file is left. */
 export function backupDatabase({ database, target, keep }: BackupOptions): Backup | string {
   const sound = soundRows(database);
   if (typeof sound === "string") return sound;
@@ -156,7 +156,7 @@ export function backupDatabase({ database, target, keep }: BackupOptions): Backu
     const isDirectory = statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? false;
     if (keep !== undefined && !isDirectory) return `${target}: --keep needs a directory`;
     const file = isDirectory ? freshName(target) : target;
-    if (existsSync(file)) return `${file} exists already: name another file, or a directory`;
+    if (existsSync(file)) return `${file} already exists: name another file, or a directory`;
     const { rows, version, files, directories } = sound;
     const checksum = checksumOf(rows);
     const problem = writeConfigDbRows(file, rows) ?? differs(file, checksum);
@@ -173,7 +173,7 @@ function differs(file: string, checksum: string): string | undefined {
   const copy = soundRows(file);
   if (typeof copy !== "string" && checksumOf(copy.rows) === checksum) return undefined;
   rmSync(file, { force: true });
-  return `what was written is not what was read${typeof copy === "string" ? `: ${copy}` : ""}`;
+  return `the copy differs from what was read${typeof copy === "string" ? `: ${copy}` : ""}`;
 }
 
 export interface Restored {

@@ -17,11 +17,11 @@ const GROUP = "www-data";
 export interface Exported {
   readonly files: number;
   readonly directories: number;
-  /** What could not be written, and why. */
+  /** Entries that could not be written, and why. */
   readonly failures: readonly string[];
 }
 
-/** The group of the mount, for root alone; undefined leaves owner and group as they come. */
+/** The group of the mount, only for root; when undefined, owner and group are not changed. */
 function mountGroup(): number | undefined {
   if (process.getuid?.() !== 0) return undefined;
   try {
@@ -50,7 +50,7 @@ function openTarget(target: string): Directory | string {
   const there = above.openSub(name);
   if (typeof there === "number") {
     const isLink = there === Errno.ELOOP || there === Errno.ENOTDIR;
-    return `${target}: ${isLink ? "EEXIST: it is there and is no directory" : errnoText(there)}`;
+    return `${target}: ${isLink ? "EEXIST: it exists and is not a directory" : errnoText(there)}`;
   }
   if (there.isEmpty()) return there;
   there[Symbol.dispose]();
@@ -116,7 +116,7 @@ class Writer {
   #writeFile(above: Directory, item: SalvagedItem): void {
     const { data, omitted } = item.row;
     if (omitted !== undefined) {
-      this.failures.push(`${item.path.join("/")}: its ${omitted} bytes are more than is read`);
+      this.failures.push(`${item.path.join("/")}: its ${omitted} bytes exceed the read limit`);
       return;
     }
     const fd = above.newFile(item.name);

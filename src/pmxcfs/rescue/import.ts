@@ -30,7 +30,7 @@ export interface LoadedDirectory {
   readonly leftOut: readonly LeftOut[];
 }
 
-/** A directory as `serve --dir` loads it; a text when it is none. */
+/** A directory as `serve --dir` loads it; a text when it cannot be read. */
 export function loadDirectory(directory: string): LoadedDirectory | string {
   const memdb = new Memdb();
   const source = DirectorySource.open({ directory, memdb, log: silentLog, watch: false });
@@ -39,7 +39,7 @@ export function loadDirectory(directory: string): LoadedDirectory | string {
   return { memdb, leftOut: opened.leftOut() };
 }
 
-/** Guest numbers that several configurations have, a line each. */
+/** Guest numbers that several configurations share, a line each. */
 export function duplicateGuests(memdb: Memdb): readonly string[] {
   const first = new Map<number, string>();
   const found: string[] = [];
@@ -58,7 +58,7 @@ function isTaken(name: string): boolean {
   return ["", ...COMPANIONS].some((suffix) => existsSync(name + suffix));
 }
 
-/** A name beside `file` that is free, also for its companions. */
+/** A free name beside `file`, for it and its companions. */
 export function freeName(file: string): string {
   const name = `${file}.bak-${compactTime()}`;
   for (let count = 1; ; count++) {
@@ -68,8 +68,8 @@ export function freeName(file: string): string {
 }
 
 /**
- * Keeps a database under another name: the file stays in place as a second link until another one
- * takes it, its -wal and journals move first. Throws what the kernel says.
+ * Keeps a database under another name. The file gets a second link and stays in its place until it
+ * is replaced; its -wal and journal are moved. Throws the kernel's error.
  */
 export function keepDatabase(file: string): string | undefined {
   if (!["", ...COMPANIONS].some((suffix) => existsSync(file + suffix))) return undefined;
@@ -100,7 +100,7 @@ export function importDirectory(
   options: { readonly replace: boolean },
 ): Imported | string {
   const there = ["", ...COMPANIONS].find((suffix) => existsSync(file + suffix));
-  if (!options.replace && there !== undefined) return `${file}${there} exists already`;
+  if (!options.replace && there !== undefined) return `${file}${there} already exists`;
   const loaded = loadDirectory(directory);
   if (typeof loaded === "string") return loaded;
   const { memdb, leftOut } = loaded;
@@ -127,7 +127,7 @@ export function importDirectory(
 
 function verifyDraft(draft: string, entries: number): string | undefined {
   const { problems, files, directories } = verifyDatabase(draft);
-  if (problems[0] !== undefined) return `what was written cannot be read: ${problems[0].text}`;
+  if (problems[0] !== undefined) return `the new database cannot be read: ${problems[0].text}`;
   const found = files + directories;
   return found === entries ? undefined : `${found} of ${entries} entries were written`;
 }

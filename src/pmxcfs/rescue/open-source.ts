@@ -1,6 +1,6 @@
 /**
  * Opens a file that is given as a config.db: a database, an SQL dump of one, either of them
- * gzipped, or none. Opened for reading only; unpacked in memory, with a bound.
+ * gzipped, or any other file. Opened for reading only; unpacked in memory, with a limit.
  */
 import { gunzipSync } from "node:zlib";
 import { errorText } from "../../base/error-text.ts";
@@ -16,7 +16,7 @@ export interface RescueSource extends Disposable {
   /** The file was gzipped. */
   readonly isPacked: boolean;
   readonly bytes: ByteSource;
-  /** The path beside which -wal and -journal are; undefined for what was unpacked. */
+  /** The path beside which -wal and -journal are; undefined for an unpacked file. */
   readonly path: string | undefined;
   /** What is wrong with the gzip data: its end is missing. */
   readonly problem?: string;
@@ -42,7 +42,7 @@ function unpacked(packed: Buffer): { readonly bytes: Buffer; readonly problem?: 
   }
 }
 
-/** A text says why it cannot be read: `no such file`, `it is a directory`. */
+/** The source; or a text that says why it cannot be read: `no such file`, `it is a directory`. */
 export function openSource(path: string): RescueSource | string {
   const file = InputFile.open(path);
   if (typeof file === "string") return file;

@@ -15,9 +15,9 @@ function continued(file: string, rows: readonly Row[]): { rows: Row[]; count: nu
   const version = rows.reduce((most, row) => Math.max(most, row.inode, row.version), 1);
   const state = journalState(file, rows, version);
   if (typeof state === "string") return state;
-  if (state.kind === "foreign") return `config.db.changes is of another state: ${state.why}`;
+  if (state.kind === "foreign") return `config.db.changes belongs to another state: ${state.why}`;
   if (state.kind === "none" && isPending(root)) {
-    return "changes waited in config.db.changes, which is not there: they are lost";
+    return "changes waited in config.db.changes, which is missing: they are lost";
   }
   if (state.kind !== "replay") return { rows: [...rows], count: 0 };
   const change = replayed(state.journal, rows, version);
@@ -33,7 +33,7 @@ function continued(file: string, rows: readonly Row[]): { rows: Row[]; count: nu
 
 /**
  * `rows` of the database `file` with the changes of the journal beside it; `note` says what was
- * done, or why it could not be done. No note: there are no such changes.
+ * done, or why it could not be done. Without such changes there is no note.
  */
 export function afterPendingChanges(
   file: string,
@@ -43,8 +43,8 @@ export function afterPendingChanges(
   if (typeof found === "string") return { rows, note: found };
   if (found.count === 0) return { rows };
   const note =
-    `${counted(found.count, "change")} in config.db.changes beside it, shown in place: ` +
-    "pmxcfs-ipc takes them over at its next start; the original pmxcfs refuses the " +
+    `${counted(found.count, "change")} in config.db.changes beside it, shown as applied: ` +
+    "pmxcfs-ipc applies them at its next start; the original pmxcfs refuses the " +
     "database until then, or until `pmxcfs-ipc config flush`";
   return { rows: found.rows, note };
 }

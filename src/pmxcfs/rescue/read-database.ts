@@ -1,8 +1,8 @@
 /**
- * Everything that can be read of a config.db: its rows as the C server would read them, or, where
- * it would not, those of every readable page of the file and of its -wal. Nothing is written, made
- * or locked. What SQLite (and so the C server) would report is found by running SQLite itself on an
- * image in memory.
+ * Reads everything that can be read from a config.db: its rows as the C server would read them, or,
+ * if it could not, those of every readable page of the file and of its -wal. Nothing is written,
+ * created or locked. SQLite itself is run on an image in memory, to find out what it (and so the C
+ * server) would report.
  */
 import { Database } from "bun:sqlite";
 import { counted } from "../../base/counted.ts";
@@ -56,7 +56,7 @@ export interface ReadDatabase {
   readonly rows: readonly Row[];
   /** Why the C server would not read these rows; undefined when it would. */
   readonly problem: FileProblem | undefined;
-  /** What is unusual and does not keep it from being read. */
+  /** Unusual things that do not keep it from being read. */
   readonly notes: readonly string[];
   readonly wal: WalReport | undefined;
   /** Rows were salvaged: some may be missing, some out of date. */
@@ -74,7 +74,7 @@ interface Walk {
   readonly numbers: RowNumbers;
 }
 
-/** Reads `file`, whatever it contains. Its content makes nothing throw. */
+/** Reads `file`, whatever it contains. Throws for no content. */
 export function readDatabase(file: string): ReadDatabase {
   const source = openSource(file);
   if (typeof source === "string") return nothing(notAFile(source));
@@ -87,7 +87,7 @@ export function readDatabase(file: string): ReadDatabase {
   }
 }
 
-/** Applies the changes of the journal beside a database that is whole. */
+/** Applies the changes of the journal beside an undamaged database. */
 function withPendingChanges(file: string, read: ReadDatabase): ReadDatabase {
   const { format, problem, isPartial, notes } = read;
   if (format !== "database" || problem !== undefined || isPartial) return read;
@@ -115,7 +115,7 @@ function readDump(source: RescueSource): ReadDatabase {
   const { rows, isWhole, unread } = parseDump(textOfSource(source));
   const packed = source.isPacked ? "a gzipped SQL dump" : "an SQL dump";
   const notes = [
-    `it is ${packed} (what pvecm keeps in /var/lib/pve-cluster/backup), no database: ` +
+    `it is ${packed} (what pvecm keeps in /var/lib/pve-cluster/backup), not a database: ` +
       "`config export` it and `config import` the files to get one that pmxcfs can start with",
   ];
   const cut = source.problem ?? (isWhole ? undefined : "it ends before its COMMIT");
@@ -253,7 +253,7 @@ class Reading {
     if (!isDamaged || (first !== undefined && first.rows.size > 0 && first.damaged === 0)) {
       return first;
     }
-    // Where the schema can be read the page size is right, whatever else is damaged.
+    // If the schema can be read the page size is right, whatever else is damaged.
     let best = first;
     if (first !== undefined) return first;
     const said = typeof source === "string" ? 0 : source.pageBytes;
@@ -283,7 +283,7 @@ class Reading {
   }
 
   /**
-   * Rows of the walk, and of every page image that the walk did not reach; of one inode the newest.
+   * Rows of the walk, and of every page image that the walk did not reach; the newest per inode.
    */
   #salvaged(walk: Walk | undefined, wal: OpenWal | undefined): Row[] {
     const rows = new Map(walk?.rows);

@@ -34,7 +34,7 @@ function clashOf(from: Buffer, to: Buffer): string | undefined {
     const [own, other] = [kindOf(source), kindOf(target)];
     if (other === undefined) continue;
     if (own !== "directory" || other !== "directory") {
-      return `${source.toString()} and ${target.toString()} are both there: remove one first`;
+      return `${source.toString()} and ${target.toString()} both exist: remove one first`;
     }
     const below = clashOf(source, target);
     if (below !== undefined) return below;
@@ -76,7 +76,7 @@ function* filesOf(directory: Buffer, path: string): Generator<{ path: string; da
   }
 }
 
-/** Renames nodes/OLD below the mount; a line says why not, or what stopped it half way. */
+/** Renames nodes/OLD below the mount; a line says why not, or what interrupted it. */
 export function renameMountedNode(mount: string, old: string, name: string): RenamedNode | string {
   if (!NODE_NAME.test(name)) return `"${name}" cannot be a node's name`;
   if (old === name) return "old and new name are the same";
@@ -97,6 +97,6 @@ export function renameMountedNode(mount: string, old: string, name: string): Ren
     }
     return { ...counts, mentions: findMentions(filesOf(root, ""), old), kept: undefined };
   } catch (error) {
-    return `${errorText(error)}: run it again to go on`;
+    return `${errorText(error)}: run it again to continue`;
   }
 }

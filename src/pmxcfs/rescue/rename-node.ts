@@ -15,7 +15,7 @@ import { freeName } from "./import.ts";
 import { verifyDatabase } from "./verify.ts";
 
 export interface RenamedNode {
-  /** Files and directories below the new name; 0: it had been renamed before. */
+  /** Files and directories below the new name; 0: it was renamed before. */
   readonly entries: number;
   readonly guests: number;
   /** Places that still name the node: `storage.cfg line 4: nodes pve1`. */
@@ -37,7 +37,7 @@ interface Plan {
   readonly guests: number;
 }
 
-/** Renames it; a line says why not, and then nothing is changed. */
+/** Renames the directory; a line says why not, and then nothing has changed. */
 export function renameNode(file: string, old: string, name: string): RenamedNode | string {
   if (!NODE_NAME.test(name)) return `"${name}" cannot be a node's name`;
   if (old === name) return "old and new name are the same";
@@ -104,7 +104,7 @@ function planRename(rows: readonly Row[], old: string, name: string): Plan | str
 }
 
 /**
- * Moves the entries of `from` into `to`, directory by directory; a text names one that is in both.
+ * Moves the entries of `from` into `to`, directory by directory; a text names an entry in both.
  */
 function mergeInto(
   from: TreeNode,
@@ -119,8 +119,7 @@ function mergeInto(
     else if (child.row.type === RowType.DIRECTORY && other.row.type === RowType.DIRECTORY) {
       const clash = mergeInto(child, other, moves, removed);
       if (clash !== undefined) return clash;
-    } else
-      return `${nodePath(child)} and ${nodePath(other)} are both there: remove one of them first`;
+    } else return `${nodePath(child)} and ${nodePath(other)} both exist: remove one of them first`;
   }
   if (from.row !== undefined) removed.push(from.row);
   return undefined;

@@ -113,7 +113,7 @@ class Placer {
       else siblings.push(row);
     }
     this.#fill(this.#root, this.#below.get(0) ?? []);
-    // First the topmost rows without a directory, then what is left: circles.
+    // First the topmost rows without a directory, then what is left: cycles.
     for (const row of rows) if (!inodes.has(row.parent)) this.#lose(row);
     for (const row of rows) this.#lose(row);
     this.#list();
@@ -212,7 +212,7 @@ class Placer {
   }
 }
 
-/** Reads everything that can be read; the content of the file makes nothing throw. */
+/** Reads everything that can be read; throws for no content of the file. */
 export function salvage(file: string): Salvaged {
   const database = readDatabase(file);
   const placer = new Placer(database.rows);

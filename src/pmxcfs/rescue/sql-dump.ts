@@ -77,7 +77,7 @@ class Values {
     this.at = at;
   }
 
-  /** `(1,2),(3,4);`; undefined when something in it is no literal, or the end is missing. */
+  /** `(1,2),(3,4);`; undefined when a value is not a literal, or the end is missing. */
   tuples(): StoredValue[][] | undefined {
     const all: StoredValue[][] = [];
     do {

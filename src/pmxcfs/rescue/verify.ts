@@ -1,13 +1,13 @@
 /**
- * What the C server would do with a config.db, and what else is to be known of it: one verdict for
- * `config verify` and `--check`. A problem keeps pmxcfs from starting (or lets it start with an
+ * What the C server would do with a config.db, and what else is worth knowing about it: one verdict
+ * for `config verify` and `--check`. A problem keeps pmxcfs from starting (or lets it start with an
  * empty /etc/pve), in the C server's words; everything else is a note.
  *
  *   const verdict = verifyDatabase("/var/lib/pve-cluster/config.db");
  *   verdict.problems[0]?.kind     "duplicate-name", "damaged", "empty", ... ; none: it loads
  *   verdict.problems[0]?.text     what its log would say
  *   verdict.problems[0]?.path     where in the tree; otherPath of the one it clashes with
- *   verdict.notes                 lines for people
+ *   verdict.notes                 lines for administrators
  *   verdict.wal                   frames, valid, committed, belongs
  *   verdict.largest, .nodes, .modifiedS ...   what is in it
  */
@@ -34,7 +34,7 @@ export interface Problem {
 }
 
 export interface Verdict {
-  /** None when the C server starts with it and shows what is in it. */
+  /** Empty when the C server starts with it and shows its content. */
   readonly problems: readonly Problem[];
   readonly notes: readonly string[];
   readonly wal: WalReport | undefined;
@@ -67,7 +67,7 @@ export function verifyDatabase(file: string): Verdict {
   return judgeDatabase(readDatabase(file));
 }
 
-/** The same for what has been read already. */
+/** The same for a database that has been read already. */
 export function judgeDatabase(database: ReadDatabase): Verdict {
   const { rows, problem, wal, format, sql } = database;
   const judged = judgeRows(rows);

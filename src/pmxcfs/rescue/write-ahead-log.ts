@@ -22,7 +22,7 @@ export interface WalReport {
   readonly valid: number;
   /** Those up to the last commit: what SQLite reads. */
   readonly committed: number;
-  /** Why no frame counts, if the header is not sound. */
+  /** Why no frame counts, if the header is invalid. */
   readonly problem?: string;
   /** `older`: the file has newer rows; `other`: it was written for another database. */
   belongs: "yes" | "older" | "other" | "unknown";
@@ -31,11 +31,11 @@ export interface WalReport {
 export interface OpenWal extends Disposable {
   readonly file: InputFile;
   readonly report: WalReport;
-  /** Undefined when the header is not sound. */
+  /** Undefined when the header is invalid. */
   readonly frames: WalFrames | undefined;
 }
 
-/** Undefined when there is no -wal; a text when it is no regular file. */
+/** Undefined when there is no -wal; a text when it is not a regular file. */
 export function openWal(path: string): OpenWal | string | undefined {
   const file = InputFile.open(`${path}-wal`);
   if (file === "no such file") return undefined;
@@ -101,7 +101,7 @@ export function describeWal(path: string, report: WalReport): string {
     yes: "it belongs to this file and is read with it",
     older: "it is older than the file: it was left by an earlier state of it",
     other: "it was written for another database",
-    unknown: "whether it belongs to this file cannot be told",
+    unknown: "it is not known whether it belongs to this file",
   }[belongs];
   const what = committed === 0 ? "nothing in it counts" : whose;
   return `${head}${why}, ${written}: ${what}`;

@@ -150,7 +150,7 @@ class Judge {
       this.remarks.push({ kind: "cut-name", text: "its name is cut at a NUL", row });
     }
     if (row.omitted !== undefined) {
-      const text = `${row.omitted} bytes are more than is read`;
+      const text = `${row.omitted} bytes exceed the read limit`;
       this.remarks.push({ kind: "omitted", text, row });
     }
   }
