@@ -1,5 +1,5 @@
-// Bytes from other nodes are not believed: damaged messages of every type, in every mode, lead to
-// LEAVE or are ignored; nothing throws, and nothing runs for ever. By hand, for more rounds:
+// Bytes from other nodes are not trusted: damaged messages of every type, in every mode, lead to
+// LEAVE or are ignored; nothing throws, and nothing runs forever. By hand, with another seed:
 // PMXCFS_IPC_FUZZ_SEED=N bun test test/replication/fuzz.test.ts
 import { describe, expect, test } from "bun:test";
 import { DatabaseGroup } from "../../src/pmxcfs/replication/dcdb.ts";
@@ -32,7 +32,7 @@ const B: Member = { nodeid: 2, pid: 200 };
 const at: Instant = { seconds: 1_700_000_000, ms: 0 };
 const NOTHING = new Uint8Array(0);
 
-/** Numbers that lengths and counts are replaced by. */
+/** Numbers that replace lengths and counts. */
 const ODD = [0, 1, 7, 8, 0x7f, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
 function damaged(message: Buffer, random: Random): Buffer {
@@ -52,7 +52,7 @@ function newTree() {
   return treeOf(importedRows(Buffer.from("totem {}\n"), 1_700_000_000), () => at.seconds);
 }
 
-/** The messages of the database group, as they are when they are whole. */
+/** Undamaged messages of the database group. */
 function databaseMessages(epoch: Epoch, random: Random): Buffer {
   const stamp = { protocol: 1, time: at.seconds };
   const control = (type: number, body: Uint8Array) => encodeControl(stamp, { type, epoch, body });
@@ -157,7 +157,7 @@ describe("damaged messages", () => {
     }
   });
 
-  test("decoders give undefined, or what fits the bytes", () => {
+  test("decode to undefined, or to values within their bytes", () => {
     const { body } = encodeCommand({ kind: "rename", path: "a/b", to: "c" });
     const command = Buffer.from(body);
     const update = encodeUpdate({
@@ -194,7 +194,7 @@ function block(random: Random): Buffer {
 }
 
 describe("a damaged log block", () => {
-  test("with any bytes in it is read to an end, and merged", () => {
+  test("is read to its end and merged, whatever bytes it has", () => {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
       const random = new Random(seed);
       const broken = damaged(block(random), random);
@@ -206,7 +206,7 @@ describe("a damaged log block", () => {
     }
   });
 
-  test("whose chain goes in a circle is followed once around at most", () => {
+  test("whose chain is a cycle is followed at most once around", () => {
     const circle = block(new Random(1));
     const newest = circle.readUInt32LE(Head.newest);
     circle.writeUInt32LE(newest, newest + Field.prev);

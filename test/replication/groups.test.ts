@@ -32,7 +32,7 @@ function apply(tree: TreeStore, ...commands: TreeCommand[]): void {
   for (const command of commands) tree.apply(command, { writer: 1, time: 5 });
 }
 
-/** A sync of two members; the machine's part is played here. */
+/** A sync of two members, with this function in the place of the machine. */
 function sync(one: ReturnType<typeof node>, other: ReturnType<typeof node>): unknown {
   const states = [one, other].map(({ group }, index) => ({
     member: index === 0 ? A : B,
@@ -52,7 +52,7 @@ const create = (path: string): TreeCommand => ({ kind: "create", path });
 const mkdir = (path: string): TreeCommand => ({ kind: "mkdir", path });
 
 describe("the database group", () => {
-  test("gives a member that lags the leader's tree, and nothing more", () => {
+  test("sends a lagging member the entries that it lacks, and no others", () => {
     const [one, other] = [node(A), node(B)];
     apply(one.tree, mkdir("d"), create("d/f"), {
       kind: "write",
@@ -67,7 +67,7 @@ describe("the database group", () => {
     expect(sync(one, other)).toBe(0);
   });
 
-  test("says before the commit which guests a sync takes away, and how much", () => {
+  test("reports before the commit which guests and how many entries a sync removes", () => {
     const plans: OverruledBy[] = [];
     const [one, other] = [node(A), node(B, (plan) => plans.push(plan))];
     const directories = ["nodes", "nodes/n1", "nodes/n1/lxc"].map(mkdir);
@@ -78,7 +78,7 @@ describe("the database group", () => {
     expect(plans[0]).toMatchObject({ leader: A, guests: ["nodes/n1/lxc/100.conf"], deleted: 1 });
   });
 
-  test("keeps quiet when a guest's configuration is only written anew or moved", () => {
+  test("reports nothing when a guest's configuration is only rewritten or moved", () => {
     const plans: OverruledBy[] = [];
     const [one, other] = [node(A), node(B, (plan) => plans.push(plan))];
     const directories = ["nodes", "nodes/n1", "nodes/n1/lxc", "nodes/n2", "nodes/n2/lxc"].map(
@@ -96,7 +96,7 @@ describe("the database group", () => {
     expect(plans).toEqual([]);
   });
 
-  test("a file with a size and no bytes is made empty by all when a member lacks it", () => {
+  test("makes a file with a size but no bytes empty on all members when one lacks it", () => {
     const [one, other] = [node(A), node(B)];
     for (const { tree } of [one, other])
       apply(tree, create("f"), { kind: "truncate", path: "f", size: 9 });
@@ -108,7 +108,7 @@ describe("the database group", () => {
     expect(sync(one, { ...restarted, group })).toBe(0);
   });
 
-  test("a change that cannot be written is answered EIO, and no further one is sent", () => {
+  test("answers EIO for a change that cannot be written, and sends no further one", () => {
     const { rows, group } = node(A);
     rows.failure = Errno.EIO;
     const { subtype, body } = encodeCommand(create("f"));
@@ -125,7 +125,7 @@ describe("the database group", () => {
     expect(group.writable).toBe(Errno.EACCES);
   });
 
-  test("a change without quorum is not applied, and the group is left", () => {
+  test("does not apply a change without quorum, and leaves", () => {
     const { tree, group } = node(A);
     group.quorate = false;
     const { subtype, body } = encodeCommand(create("f"));
@@ -163,7 +163,7 @@ function status(clock = { seconds: 1_700_000_000 }) {
 const machineOf = (group: StatusGroup) => new Dfsm({ self: A, application: group, startedAt: at });
 
 describe("the status group", () => {
-  test("sends the latest value of a key once when corosync took nothing for a while", () => {
+  test("sends only the latest value of a key after corosync refused messages for a while", () => {
     const { group } = status();
     const machine = machineOf(group);
     machine.confchg({ members: [A], joined: [A], left: [] }, at);
@@ -189,7 +189,7 @@ describe("the status group", () => {
     expect(machine.status(at).sending.outbox).toBeLessThanOrEqual(1001);
   });
 
-  test("drops a key without its NUL, an entry that is cut, and a kind that is not", () => {
+  test("drops a key without its NUL, a truncated entry, and a message of unknown kind", () => {
     const { group, keys, dropped } = status();
     const messages: [number, Buffer][] = [
       [1, Buffer.alloc(300, 65)],
@@ -204,7 +204,7 @@ describe("the status group", () => {
     expect(keys.size).toBe(0);
   });
 
-  test("an own entry is never older than the last one, whatever the clock does", () => {
+  test("never gives an own entry a time before the last one, whatever the clock does", () => {
     const clock = { seconds: 1_700_003_600 };
     const { log } = status(clock);
     const other = status(clock).log;
@@ -219,7 +219,7 @@ describe("the status group", () => {
     expect(other.insert(before)).toBe("inserted");
   });
 
-  test("a restarted node in the same second goes on with a uid the others do not know", () => {
+  test("continues after a restart in the same second with a uid that others do not know", () => {
     const first = status().log;
     for (let count = 0; count < 5; count++) {
       first.add({ priority: 6, user: "u", tag: "t", message: "m", pid: 1 });
@@ -230,7 +230,7 @@ describe("the status group", () => {
     expect(first.insert(entry ?? Buffer.alloc(0))).toBe("inserted");
   });
 
-  test("merged logs are equal on both nodes, and each entry is there once", () => {
+  test("merges logs so that both nodes have the same entries, each of them once", () => {
     const clock = { seconds: 1_700_000_000 };
     const one = new ClusterLog({ nodeName: "n1", pid: 1, now: () => clock.seconds * 1000 });
     const two = new ClusterLog({ nodeName: "n2", pid: 2, now: () => clock.seconds * 1000 });

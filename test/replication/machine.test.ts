@@ -1,4 +1,4 @@
-// The machine alone, with an application of two lines: modes, epochs, queues, sends and waiters.
+// The machine alone, with a minimal application: modes, epochs, queues, sends and waiters.
 import { describe, expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import type { Steps } from "../../src/base/steps.ts";
@@ -12,7 +12,7 @@ const B: Member = { nodeid: 2, pid: 200 };
 const at = (ms: number): Instant => ({ seconds: 1_700_000_000 + Math.floor(ms / 1000), ms });
 const change = (members: Member[], joined: Member[] = []) => ({ members, joined, left: [] });
 
-/** Applies by writing down; every member is always in step. */
+/** Applies a message by recording it; every member is always in step. */
 class Notes implements Application {
   readonly tag = "notes";
   readonly protocol = 1;
@@ -24,9 +24,9 @@ class Notes implements Application {
   }
   membersChanged() {}
   state = () => new Uint8Array([1]);
-  /** What each comparison comes to; everybody is in step unless given. */
+  /** The result of each comparison; every member is in step unless given. */
   comparison: Comparison | undefined;
-  /** False: the commit goes on and on. */
+  /** False: the commit does not end. */
   mayCommit = true;
   commits = { begun: 0, ended: 0, done: 0 };
   *compare(states: readonly unknown[]): Steps<Comparison> {
@@ -102,7 +102,7 @@ describe("a member alone", () => {
     expect(notes.applied).toEqual(["x=1"]);
   });
 
-  test("that waits 30 s for its change gets EBUSY, and so do all after it at once", () => {
+  test("that waits 30 s for its change gets EBUSY, and further changes get it at once", () => {
     const { machine } = machineOf(A);
     machine.confchg(change([A], [A]), at(0));
     machine.propose({ subtype: 1, body: Buffer.from("lost") }, at(0));
@@ -140,14 +140,14 @@ describe("two members", () => {
     expect(drain(machine, at(0))).toEqual([]);
   });
 
-  test("a change that is held is taken back when its caller gives up", () => {
+  test("take back a held change when its caller gives up", () => {
     const { machine } = machineOf(B);
     machine.confchg(change([A, B], [B]), at(0));
     machine.propose({ subtype: 1, body: Buffer.from("held") }, at(0));
     expect(machine.withdraw(1)).toBe(true);
   });
 
-  test("a confchg that joins makes queued own messages go again before the state", () => {
+  test("resend their own queued messages before the state when a member joins", () => {
     const [{ machine }] = syncedPair();
     machine.confchg(change([A, B]), at(1));
     drain(machine, at(1));
@@ -160,7 +160,7 @@ describe("two members", () => {
     expect(second?.readUInt16LE(0)).toBe(Type.syncStart);
   });
 
-  test("a SYNC_START of an epoch that is over is not sent", () => {
+  test("do not send a SYNC_START of an epoch that is over", () => {
     const { machine } = machineOf(A);
     machine.confchg(change([A, B], [A, B]), at(0));
     machine.next(at(0));
@@ -169,7 +169,7 @@ describe("two members", () => {
     expect(drain(machine, at(1))).toEqual([]);
   });
 
-  test("a member that is silent for 5 s is named", () => {
+  test("log the name of a member that is silent for 5 s", () => {
     const { machine } = machineOf(A);
     machine.confchg(change([A, B], [B]), at(0));
     for (const bytes of drain(machine, at(0))) machine.deliver(A, bytes, at(0));
@@ -184,7 +184,7 @@ describe("two members", () => {
     expect(machine.status(at(5000)).missing).toEqual([B]);
   });
 
-  test("a member that quorum has is said to hold up everybody", () => {
+  test("log what waits for a silent member that is in the quorum", () => {
     const { machine } = machineOf(B);
     machine.confchg(change([A, B], [B]), at(0));
     machine.quorumView([1, 2]);
@@ -212,7 +212,7 @@ describe("a member that waits for the leader's updates", () => {
     return { machine, notes };
   }
 
-  test("applies what members in step send in the order of arrival, after the commit", () => {
+  test("applies messages of members in step after the commit, in the order of arrival", () => {
     const { machine, notes } = lagging([true, true, false]);
     expect(machine.mode).toBe("update");
     machine.deliver(A, normal(9, "first"), at(1));
@@ -223,7 +223,7 @@ describe("a member that waits for the leader's updates", () => {
     expect(machine.mode).toBe("synced");
   });
 
-  test("a commit takes several turns: the machine holds events until its last one", () => {
+  test("holds events until the last turn of its commit", () => {
     const { machine, notes } = lagging([true, true, false]);
     machine.deliver(A, normal(9, "before"), at(1));
     notes.mayCommit = false;
@@ -237,7 +237,7 @@ describe("a member that waits for the leader's updates", () => {
     expect(notes.applied).toEqual(["before"]);
   });
 
-  test("an event that comes in the middle of a commit is looked at after its end", () => {
+  test("completes its commit before an event that arrives in the middle of it", () => {
     for (const next of ["message", "confchg"]) {
       const { machine, notes } = lagging([true, true, false]);
       machine.deliver(A, normal(9, "before"), at(1));
@@ -251,7 +251,7 @@ describe("a member that waits for the leader's updates", () => {
     }
   });
 
-  test("the end of the connection ends a commit where it is", () => {
+  test("abandons its commit when the connection ends", () => {
     const { machine, notes } = lagging([true, true, false]);
     notes.mayCommit = false;
     machine.deliver(A, control(Type.updateComplete), at(1));
@@ -262,7 +262,7 @@ describe("a member that waits for the leader's updates", () => {
     expect(machine.mode).toBe("synced");
   });
 
-  test("applies what was queued before by count, and what other laggards sent last", () => {
+  test("applies queued messages by count, then those of other lagging members", () => {
     const { machine, notes } = machineOf(C);
     notes.comparison = { synced: [true, false, false], leader: A };
     machine.confchg(change([A, B, C], [C]), at(0));
@@ -276,7 +276,7 @@ describe("a member that waits for the leader's updates", () => {
     expect(notes.applied).toEqual(["eight", "nine", "ten", "of a laggard"]);
   });
 
-  test("forgets what it kept at the next confchg, for the leader has it", () => {
+  test("drops its sync queue at the next confchg, since the leader has those changes", () => {
     const { machine, notes } = lagging([true, true, false]);
     machine.deliver(A, normal(1, "gone"), at(1));
     machine.confchg(change([B, C]), at(2));
@@ -285,7 +285,7 @@ describe("a member that waits for the leader's updates", () => {
     expect(notes.applied).toEqual([]);
   });
 
-  test("a member in step keeps what a laggard sent until the update is complete", () => {
+  test("in step instead, keeps messages of a lagging member until the update is complete", () => {
     const { machine, notes } = machineOf(A);
     notes.comparison = { synced: [true, false], leader: A };
     machine.confchg(change([A, B], [B]), at(0));
@@ -303,7 +303,7 @@ describe("a member that waits for the leader's updates", () => {
   });
 });
 
-describe("a message that cannot be", () => {
+describe("an invalid message", () => {
   const epoch = { counter: 1, time: at(0).seconds, ...A };
   const control = (type: number, body: Uint8Array = new Uint8Array(0)) =>
     encodeControl({ protocol: 1, time: 0 }, { type, epoch, body });
@@ -319,7 +319,7 @@ describe("a message that cannot be", () => {
     ["STATE when in step", control(Type.state), "synced"],
     ["UPDATE when in step", control(Type.update), "synced"],
   ];
-  test("of a type that is not, during a synchronisation: leave", () => {
+  test("of an unknown type, during a synchronisation: leave", () => {
     const { machine } = machineOf(A);
     machine.confchg(change([A, B], [B]), at(0));
     machine.deliver(A, control(7), at(1));

@@ -1,7 +1,7 @@
-// The scale question, by hand: `bun test/replication/scale.ts [--members 64] [--entries 20000]`.
+// How groups scale, by hand: `bun test/replication/scale.ts [--members 64] [--entries 20000]`.
 // Real machines over real trees and logs in one process, on a network without faults: messages and
 // bytes of a join, of a healed partition and of an hour of work, the CPU time of a member, and its
-// longest turn; seconds by a model of the network. The table is in docs/internals/replication.md.
+// longest turn; seconds from a model of the network. The table is in docs/internals/replication.md.
 import { parseArgs } from "node:util";
 import { MemoryRows, type RowImage } from "../../src/pmxcfs/store/row-writer.ts";
 import { GROUPS, Network, type Packet } from "./simulator/network.ts";
@@ -21,14 +21,14 @@ const GUESTS = Number(values.guests);
 
 /** The model: corosync over one link of 1 Gbit/s. */
 const BYTES_PER_SECOND = 60e6;
-/** What a message costs in a ring of this size, the token's way around included. */
+/** The cost of a message in a ring of this size, with the rotation of the token. */
 const MESSAGE_SECONDS = 25e-6;
-/** corosync notices a change of ring, and forms the new one. */
+/** The time in which corosync detects a change and forms the new ring. */
 const RING_SECONDS = 3;
 
 const LOG_BYTES = 131_072;
 const FILE_BYTES = 1500;
-/** What a node has in the status group besides its address. */
+/** The status keys of a node besides its address. */
 const KEYS: readonly [name: string, bytes: number][] = [
   ["tasklist", 12_000],
   ["broadcast", 2000],
@@ -101,7 +101,7 @@ function cpuOf(call: () => void): number {
   return (user + system) / 1000;
 }
 
-/** Until nobody has anything to do. `watched`: whose CPU time is noted. */
+/** Runs until no member has anything to do. `watched`: the member whose CPU time is measured. */
 function settle(processes: readonly SimProcess[], watched: SimProcess): void {
   for (let busy = true; busy;) {
     busy = false;
@@ -130,7 +130,7 @@ function settle(processes: readonly SimProcess[], watched: SimProcess): void {
   }
 }
 
-/** Packets that everybody has received are not kept. */
+/** Drops packets that every station has received. */
 function forget(): void {
   const [first] = network.stations;
   if (first?.ring === undefined) return;

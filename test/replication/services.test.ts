@@ -1,4 +1,4 @@
-/** Parts of the cluster runtime that need no corosync: joining again, clocks that go back. */
+/** Parts of the cluster runtime that need no corosync: joining again, a clock that is set back. */
 import { describe, expect, test } from "bun:test";
 import { ClockWatch } from "../../src/pmxcfs/replication/services/clock-watch.ts";
 import { RejoinPolicy } from "../../src/pmxcfs/replication/services/rejoin-policy.ts";
@@ -7,7 +7,7 @@ const works = (): boolean => true;
 const fails = (): boolean => false;
 
 describe("joining again", () => {
-  test("is at once the first time, and later each time that follows within a minute", () => {
+  test("is possible at once the first time, then after growing pauses", () => {
     const policy = new RejoinPolicy();
     let now = 0;
     const pauses: number[] = [];
@@ -21,7 +21,7 @@ describe("joining again", () => {
     expect(pauses).toEqual([0, 1, 2, 4, 8, 16, 32, 60, 60].map((seconds) => seconds * 1000));
   });
 
-  test("waits no longer than C's 6 s for a network that is cut again and again", () => {
+  test("waits 6 s at most, as C does, when the network is cut again and again", () => {
     const policy = new RejoinPolicy();
     let now = 0;
     const pauses: number[] = [];
@@ -32,13 +32,13 @@ describe("joining again", () => {
       policy.joined();
     }
     expect(pauses).toEqual([0, 1, 2, 4, 6, 6, 6, 6].map((seconds) => seconds * 1000));
-    // What the node itself does wrong goes on from there.
+    // The pause for faults of the node itself continues from there.
     policy.left("mismatch", 0, now);
     policy.left("mismatch", 0, now);
     expect(policy.pauseMs(now)).toBe(12_000);
   });
 
-  test("starts from the beginning after a minute in step", () => {
+  test("is possible at once again after a minute in step", () => {
     const policy = new RejoinPolicy();
     policy.left("mismatch", 0, 0);
     policy.left("mismatch", 0, 0);
@@ -46,7 +46,7 @@ describe("joining again", () => {
     expect(policy.mayJoin(0, works)).toBe(true);
   });
 
-  test("needs a write that works after the database failed, and never follows a version", () => {
+  test("needs a successful write after a failed one, and never follows a newer version", () => {
     const policy = new RejoinPolicy();
     policy.left("database", 0, 0);
     expect(policy.mayJoin(1_000_000, fails)).toBe(false);
@@ -57,7 +57,7 @@ describe("joining again", () => {
 });
 
 describe("a clock", () => {
-  test("that is set back is reported once, with the time until which locks suffer", () => {
+  test("that is set back is reported once, with the time until which locks are stuck", () => {
     const at = { wall: 1_700_000_000_000, steady: 0 };
     const lines: string[] = [];
     const watch = new ClockWatch({

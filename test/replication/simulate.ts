@@ -1,5 +1,5 @@
 // The simulator by hand: `bun test/replication/simulate.ts --schedules N --seed S [--verbose]`.
-// Prints each seed that fails with what does not hold, then what all schedules came to.
+// Prints each seed that fails, with the problems found, then totals of all schedules.
 import { parseArgs } from "node:util";
 import { runSchedule } from "./simulator/schedule.ts";
 

@@ -1,4 +1,4 @@
-// The simulator in CI: 10,000 schedules in two processes, and seeds that found something.
+// The simulator in CI: 10,000 schedules in two processes, and seeds that have found bugs.
 // By hand, for more: `bun test/replication/simulate.ts --schedules N --seed S --verbose`.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
@@ -8,11 +8,11 @@ const PROGRAM = join(import.meta.dir, "simulate.ts");
 const SCHEDULES = 10_000;
 const PROCESSES = 2;
 
-/** Seeds that fail when the machine lacks the rule. */
+/** Seeds that fail without the rule. */
 const KEPT: readonly [seed: number, rule: string][] = [
   [206, "a member holds its own changes until it is in step"],
-  [24, "a confchg that joins empties the queue, and everybody sends its own messages again"],
-  [533, "what laggards sent is applied when their update is complete"],
+  [24, "when a member joins, all empty their queues and resend their own messages"],
+  [533, "messages of lagging members are applied when their update is complete"],
 ];
 
 async function simulate(seed: number, schedules: number): Promise<string> {

@@ -1,5 +1,5 @@
-// A tree of 5,000 files: what the groups do in one turn of the event loop is short, and long work
-// comes in steps. Measured as the least of several runs: the machine may be loaded.
+// A tree of 5,000 files: no turn of the event loop is long, since the groups do long work in steps.
+// Times are the minimum of several runs, since the machine may be loaded.
 import { expect, test } from "bun:test";
 import { drained } from "../../src/base/steps.ts";
 import { DatabaseGroup } from "../../src/pmxcfs/replication/dcdb.ts";
@@ -8,7 +8,7 @@ import { treeOf } from "./traces/database.ts";
 
 const FILES = 5000;
 const FILE_BYTES = 2000;
-/** Milliseconds that the event loop may be held. */
+/** Milliseconds that the event loop may be blocked. */
 const MOST_MS = 2;
 const RUNS = 15;
 
@@ -26,7 +26,7 @@ function tree(files: number) {
   return treeOf(memory, () => 0);
 }
 
-/** The least time of `RUNS` calls, in milliseconds. */
+/** The shortest of `RUNS` calls, in milliseconds. */
 function least(call: () => void): number {
   let best = Infinity;
   for (let run = 0; run < RUNS; run++) {
@@ -54,7 +54,7 @@ test("digests after a start are computed in steps, until none is missing", () =>
   expect(shortest).toBeLessThan(MOST_MS);
 });
 
-test("the index of a STATE takes under 2 ms, with 64 changed files too", () => {
+test("the index of a STATE takes under 2 ms, also with 64 changed files", () => {
   group.state();
   expect(least(() => group.state())).toBeLessThan(MOST_MS);
   const origin = { writer: 1, time: 2 };
@@ -67,7 +67,7 @@ test("the index of a STATE takes under 2 ms, with 64 changed files too", () => {
   expect(full.index.pending).toBe(1);
 });
 
-test("the checksum of a verification comes in steps of under 2 ms", () => {
+test("the checksum of a verification is computed in steps of under 2 ms", () => {
   const steps: number[][] = [];
   for (let run = 0; run < RUNS; run++) {
     const times: number[] = [];

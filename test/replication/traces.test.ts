@@ -20,11 +20,11 @@ describe("a recording of C servers", () => {
   }
 });
 
-describe("a recording that was changed", () => {
+describe("a modified recording", () => {
   const [, whole] =
     [...readTraces(join(GOLDEN, "cluster"))].find(([name]) => name === "partition") ?? [];
 
-  /** Problems of all nodes, with other events or another end. */
+  /** Problems of all nodes, with other events or other databases at the end. */
   function problems(change: Partial<Trace>): string[] {
     if (whole === undefined) throw new Error("no recording");
     return whole.nodes.flatMap(({ id }) => {
@@ -44,23 +44,23 @@ describe("a recording that was changed", () => {
     return events.filter((_, index) => index !== last);
   };
 
-  test("is reproduced as it was", () => {
+  test("is reproduced without modifications", () => {
     expect(problems({})).toEqual([]);
   });
 
   for (const name of ["SYNC_START", "STATE", "UPDATE epoch", "UPDATE_COMPLETE"]) {
-    test(`is found out when a ${name} was not sent`, () => {
+    test(`is detected when a ${name} was not sent`, () => {
       expect(problems({ events: without(sends(name)) })).not.toEqual([]);
     });
 
-    test(`is found out when a ${name} was sent twice`, () => {
+    test(`is detected when a ${name} was sent twice`, () => {
       const at = events.findLastIndex(sends(name));
       const twice = [...events.slice(0, at), ...events.slice(at, at + 1), ...events.slice(at)];
       expect(problems({ events: twice })).not.toEqual([]);
     });
   }
 
-  test("is found out when a message has another byte", () => {
+  test("is detected when a byte of a message differs", () => {
     const { message = "" } = events.find(sends("STATE")) ?? {};
     const { hex, what } = whole?.messages[message] ?? { hex: "", what: "" };
     const text = typeof hex === "string" ? hex : hex.hex;
@@ -70,12 +70,12 @@ describe("a recording that was changed", () => {
     expect(problems({ messages })).not.toEqual([]);
   });
 
-  test("is found out when a change was not delivered, or a confchg was not seen", () => {
+  test("is detected when a change or a confchg was not delivered", () => {
     expect(problems({ events: without(delivery) })).not.toEqual([]);
     expect(problems({ events: without(({ event }) => event === "confchg") })).not.toEqual([]);
   });
 
-  test("is found out when the end is another", () => {
+  test("is detected when the database at the end differs", () => {
     const { after = {} } = whole ?? {};
     const [[id, database] = ["", ""]] = Object.entries(after);
     if (typeof database === "string") throw new Error("the end is as the beginning");

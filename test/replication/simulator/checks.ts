@@ -1,4 +1,4 @@
-// What must hold in every schedule, whatever corosync, the clients and the faults did.
+// Invariants of every schedule, whatever corosync, the clients and the faults did.
 import type { MemoryRows } from "../../../src/pmxcfs/store/row-writer.ts";
 import type { Simulation, SimNode } from "./simulation.ts";
 import type { SimProcess } from "./sim-process.ts";
@@ -10,9 +10,9 @@ function has({ process, rows }: SimNode, path: string): boolean {
 }
 
 /**
- * Notes acknowledged creations that nothing may undo any more: every server of a majority has them,
- * and nobody outside is ahead or can get ahead. Takes that back where the protocol does lose them:
- * quorum counts nodes, so a ring can be quorate whose only running servers lack the change.
+ * Marks acknowledged creations as stable, which must never be lost: every server of a majority has
+ * them, and no server outside is ahead or can get ahead. Removes the mark where the protocol does
+ * lose them: quorum counts nodes, so the running servers of a quorate ring may all lack a change.
  */
 export function noteStable(simulation: Simulation): void {
   const { nodes, acknowledged } = simulation;
@@ -39,7 +39,7 @@ export function noteStable(simulation: Simulation): void {
   }
 }
 
-/** Members that are in step in one ring have the same tree; one line each for those that differ. */
+/** Members in step in one ring must have the same tree; one line for each that differs. */
 export function unequalTrees(nodes: readonly SimNode[]): string[] {
   const found: string[] = [];
   const byRing = new Map<unknown, [SimNode, string][]>();
@@ -61,7 +61,7 @@ export function unequalTrees(nodes: readonly SimNode[]): string[] {
   return found;
 }
 
-/** After healing: trees, rows, keys and logs are the same everywhere. */
+/** After healing, trees, rows, keys and logs must be the same on all nodes. */
 export function unequalEnd(simulation: Simulation): string[] {
   const found: string[] = [];
   const running = simulation.nodes.flatMap(({ process, rows, nodeid }) =>
@@ -90,8 +90,8 @@ export function unequalEnd(simulation: Simulation): string[] {
 }
 
 /**
- * What keeps a node's rows from being its tree: an entry without a row, two rows for one name, a
- * row without its directory. Rows without an entry are right (store/orphan-rows.ts).
+ * Why a node's rows are not its tree: an entry without a row, two rows with one name, a row without
+ * its directory. Rows without an entry are allowed (store/orphan-rows.ts).
  */
 function unloadable({ tree }: SimProcess, { rows }: MemoryRows): string | undefined {
   const places = new Set<string>();
@@ -106,7 +106,7 @@ function unloadable({ tree }: SimProcess, { rows }: MemoryRows): string | undefi
   return undefined;
 }
 
-/** Acknowledged creations that are not there at the end: those the protocol may lose. */
+/** The number of acknowledged creations that are missing at the end, as the protocol allows. */
 export function lost(simulation: Simulation): number {
   const tree = simulation.nodes[0]?.process?.tree;
   return simulation.acknowledged.filter(({ path }) => tree?.memdb.find(path) === undefined).length;

@@ -1,12 +1,12 @@
 // corosync as its clients see it: rings of nodes, one total order of messages in each, received by
-// each node at its own pace, and confchgs of process groups. What it may do to messages:
+// each node at its own pace, and confchgs of process groups. Its guarantees:
 //
-//   - messages of different senders are ordered in any way, those of one sender in his order;
-//   - at a change of ring, nodes that stay together have received the same messages, those of a
-//     node that went away possibly not all; own messages are always received;
-//   - a message that was taken, and not ordered yet, goes out in the next ring, after the confchg;
-//   - a change of ring gives a confchg with those that left, then one with those that came;
-//   - a message may be lost when it is taken during a change (the sender is not told).
+//   - messages of different senders come in any order, those of one sender in the order of sends;
+//   - at a change of ring, nodes that stay together have received the same messages, but possibly
+//     not all of a node that went away; own messages are always received;
+//   - a message that was accepted and not ordered yet is sent in the next ring, after the confchg;
+//   - a change of ring gives a confchg with the members that left, then one with those that joined;
+//   - a message that is accepted during a change may be lost, without a report to the sender.
 import type { Confchg, Member } from "../../../src/pmxcfs/replication/events.ts";
 import { sameMember } from "../../../src/pmxcfs/replication/events.ts";
 import type { Random } from "./random.ts";
@@ -23,7 +23,7 @@ export type Packet =
     }
   | { readonly kind: "join" | "leave"; readonly group: GroupName; readonly from: Member };
 
-/** What a process is told, in this order in each of its groups. */
+/** An event for a process. Each of its groups gets them in order. */
 export type Incoming =
   | { readonly kind: "deliver"; readonly from: Member; readonly bytes: Buffer }
   | { readonly kind: "confchg"; readonly change: Confchg }
@@ -37,14 +37,14 @@ interface Ring {
 /** corosync of one node. */
 export class Station {
   readonly nodeid: number;
-  /** Taken from processes, not ordered yet. */
+  /** Accepted from processes, not ordered yet. */
   readonly taken: Packet[] = [];
-  /** Members of each group, as this node has received it. */
+  /** Members of each group, as this node has received them. */
   readonly view: Record<GroupName, Member[]> = { dcdb: [], status: [] };
   ring: Ring | undefined;
   /** Packets of the ring's order that were received. */
   received = 0;
-  /** Called for what its processes are told. */
+  /** Called with the events for its processes. */
   onIncoming: (group: GroupName, event: Incoming, to: Member) => void = () => {};
   onQuorum: (quorate: boolean) => void = () => {};
 
@@ -74,7 +74,7 @@ export class Station {
     } else if (packet.kind === "leave" && known) {
       this.view[group] = before.filter((member) => !sameMember(member, from));
       const change = { members: this.view[group], left: [from], joined: [] };
-      // The one that left is told, too.
+      // The process that left gets the confchg, too.
       this.#tell(group, { kind: "confchg", change }, before);
     }
   }
@@ -112,7 +112,7 @@ export class Network {
     this.#random = random;
   }
 
-  /** Orders the oldest packet that `station` took. */
+  /** Orders the oldest packet that `station` accepted. */
   order(station: Station): void {
     const packet = station.ring === undefined ? undefined : station.taken.shift();
     if (packet !== undefined) station.ring?.ordered.push(packet);
@@ -122,7 +122,7 @@ export class Network {
     return (station.ring?.nodes.size ?? 0) * 2 > this.stations.length;
   }
 
-  /** New rings; a node that is in none has no corosync. `lossy`: what is under way may be lost. */
+  /** New rings; a node that is in none has no corosync. `lossy`: accepted messages may be lost. */
   reform(rings: readonly (readonly number[])[], lossy: boolean): void {
     const old = new Set(this.stations.flatMap(({ ring }) => ring ?? []));
     const next: Ring[] = rings.map((nodes) => ({ nodes: new Set(nodes), ordered: [] }));
@@ -147,7 +147,7 @@ export class Network {
     }
   }
 
-  /** A message that corosync takes out of the ring during a change. */
+  /** Loses at most one message that the station has accepted. */
   #lose(station: Station): void {
     const at = this.#random.below(station.taken.length + 1);
     if (station.taken[at]?.kind === "mcast") station.taken.splice(at, 1);

@@ -1,4 +1,4 @@
-// Random numbers that a seed decides: the same seed gives the same schedule on every machine.
+// Seeded random numbers: the same seed gives the same schedule on every machine.
 
 export class Random {
   #state: number;

@@ -1,4 +1,4 @@
-// One schedule: a cluster under faults, then healed; what it came to.
+// Runs one schedule: a cluster under faults, then healed, and checked.
 import { lost, noteStable, unequalEnd, unequalTrees } from "./checks.ts";
 import { Simulation } from "./simulation.ts";
 
@@ -9,7 +9,7 @@ const MOST_STEPS = 60_000;
 
 export interface Outcome {
   readonly seed: number;
-  /** What does not hold; empty when all is well. */
+  /** Invariants that do not hold; empty when the schedule passes. */
   readonly problems: readonly string[];
   readonly nodes: number;
   readonly events: number;
@@ -35,7 +35,7 @@ export function runSchedule(seed: number): Outcome {
     if (!settle(simulation)) problems.push("does not come to rest after the faults");
     problems.push(...unequalTrees(simulation.nodes));
     for (const node of simulation.nodes) if (node.process === undefined) simulation.start(node);
-    // Two changes of ring, so that everybody has synchronised after the last loss.
+    // Two changes of ring, so that every member synchronises after the last loss.
     const all = simulation.nodes.map(({ nodeid }) => nodeid);
     simulation.reform(all.map((nodeid) => [nodeid]));
     if (!settle(simulation)) problems.push("does not come to rest when cut apart");
@@ -63,7 +63,7 @@ export function runSchedule(seed: number): Outcome {
   };
 }
 
-/** Goes on until nobody has anything to do; false when that does not happen. */
+/** Runs until no node has anything to do; false when that does not happen. */
 function settle(simulation: Simulation): boolean {
   const end = simulation.steps + MOST_STEPS;
   while (simulation.steps < end) {

@@ -1,6 +1,6 @@
-// One server of the simulation: the machines of both groups over a real tree, keys and log, and
-// what the runtime does around them (sends, leaving, joining again). Dies with its memory; its
-// rows are the node's and stay.
+// One server of the simulation: the machines of both groups over a real tree, keys and log, and the
+// runtime around them (sends, leaving, joining again). When it is killed its memory is lost; its
+// rows belong to the node and stay.
 import { DatabaseGroup } from "../../../src/pmxcfs/replication/dcdb.ts";
 import type {
   Effect,
@@ -22,14 +22,14 @@ import type { TreeStore } from "../../../src/pmxcfs/store/tree-store.ts";
 import { treeOf } from "../traces/database.ts";
 import { GROUPS, type GroupName, type Incoming, type Packet } from "./network.ts";
 
-/** Where a process stands towards a group of corosync. */
+/** State of a process in a group of corosync. */
 type Connection = "none" | "joining" | "in" | "leaving";
 
 interface Group {
   readonly machine: Dfsm;
   readonly inbox: Incoming[];
   connection: Connection;
-  /** Why it left last. */
+  /** Reason of the last leave. */
   reason: LeaveReason | undefined;
 }
 
@@ -39,7 +39,7 @@ export interface ProcessOptions {
   readonly rows: MemoryRows;
   readonly now: () => Instant;
   readonly logBytes: number;
-  /** corosync takes a packet. */
+  /** Passes a packet to corosync. */
   readonly take: (packet: Packet) => void;
   readonly onSettled: (ticket: number, result: number) => void;
 }
@@ -88,7 +88,7 @@ export class SimProcess {
     return { machine, inbox: [], connection: "none", reason: undefined };
   }
 
-  /** Something waits to be looked at, to be sent, or to be computed. */
+  /** True while there are events to handle, messages to send, or work to do. */
   get busy(): boolean {
     return GROUPS.some((name) => {
       const { inbox, machine, connection } = this.groups[name];
@@ -106,7 +106,7 @@ export class SimProcess {
     return GROUPS.every((name) => this.groups[name].machine.mode === "synced");
   }
 
-  /** Groups it is out of and may join now. */
+  /** Groups that it is not in and may join now. */
   joinable(): GroupName[] {
     return GROUPS.filter((name) => {
       const { connection, reason } = this.groups[name];
@@ -134,7 +134,7 @@ export class SimProcess {
     }
   }
 
-  /** Looks at the next event of a group. */
+  /** Handles the next event of a group. */
   step(name: GroupName): void {
     const group = this.groups[name];
     const event = group.inbox.shift();
@@ -163,7 +163,7 @@ export class SimProcess {
     this.#carryOut(name, this.groups[name].machine.tick(this.#options.now()));
   }
 
-  /** One try to send what a machine wants to send; false when there is nothing. */
+  /** Tries to send the message that a machine offers; false when there is none. */
   send(name: GroupName, outcome: "sent" | "again" | "lost"): boolean {
     const { machine, connection } = this.groups[name];
     const out = connection === "in" ? machine.next(this.#options.now()) : undefined;
@@ -184,7 +184,7 @@ export class SimProcess {
     return this.groups.dcdb.machine.propose(this.database.encode(sendable), this.#options.now());
   }
 
-  /** Asks for a lock to be given up, as utime(0, 0) does. */
+  /** Requests the release of a lock, as utime(0, 0) does. */
   requestUnlock(path: string): void {
     const request = this.database.writable === 0 ? this.database.unlockRequest(path) : undefined;
     if (request !== undefined) this.groups.dcdb.machine.send(request);

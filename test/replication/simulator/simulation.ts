@@ -1,5 +1,5 @@
-// A cluster in one process, driven by a seed: one action at a time, of clients, of corosync, of the
-// members, and faults. What must hold is checked in checks.ts.
+// A cluster in one process, driven by a seed, one action at a time: of clients, of corosync, of the
+// members, and faults. The invariants are in checks.ts.
 import { Errno } from "../../../src/base/errno.ts";
 import type { Instant } from "../../../src/pmxcfs/replication/events.ts";
 import type { TreeCommand } from "../../../src/pmxcfs/state/tree-command.ts";
@@ -12,7 +12,7 @@ import { SimProcess } from "./sim-process.ts";
 export interface Acknowledged {
   readonly path: string;
   readonly node: number;
-  /** Every member of a majority has it, and nobody else can be ahead: it must never be lost. */
+  /** Every member of a majority has it, and no other can be ahead: it must never be lost. */
   stable: boolean;
 }
 
@@ -22,9 +22,9 @@ export interface SimNode {
   readonly station: Station;
   readonly rows: MemoryRows;
   process: SimProcess | undefined;
-  /** Steps until it looks at anything again: slow or mute. */
+  /** Steps until it handles events again: a slow or mute server. */
   paused: number;
-  /** Steps until its corosync orders what it took: a node that waits for the token. */
+  /** Steps until its corosync orders packets again: a node that waits for the token. */
   stalled: number;
 }
 
@@ -43,11 +43,11 @@ export class Simulation {
   readonly acknowledged: Acknowledged[] = [];
   /** Creations that wait for their answer, by node/pid/ticket. */
   readonly #waiting = new Map<string, { path: string; node: number } | undefined>();
-  /** Faults are over: nothing is lost, refused, killed or cut off any more. */
+  /** No more faults: nothing is lost, refused, killed or cut off. */
   calm = false;
   steps = 0;
   events = 0;
-  /** Rounds without load come between: syncs end, changes are answered. */
+  /** Rounds without load are mixed in, in which syncs end and changes are answered. */
   readonly #brisk: boolean;
   #ms = 0;
   #nextPid = 100;
@@ -80,7 +80,7 @@ export class Simulation {
 
   now = (): Instant => ({ seconds: 1_700_000_000 + Math.floor(this.#ms / 1000), ms: this.#ms });
 
-  /** Every node begins with the same few directories, some with one change of their own. */
+  /** Every node begins with the same few directories. */
   #seedRows(rows: MemoryRows): void {
     let version = 1;
     const inodes = new Map([["", 0]]);
@@ -96,7 +96,7 @@ export class Simulation {
     rows.root = { version, writer: 0, mtime: 1, type: 8 };
   }
 
-  /** corosync tells of quorum at once, or in the order of its other events. */
+  /** corosync reports quorum at once, or in order with its other events. */
   #quorum(node: SimNode, quorate: boolean): void {
     const { process } = node;
     if (process === undefined) return;
@@ -188,7 +188,7 @@ export class Simulation {
     return this.nodes.filter(({ process, paused }) => process !== undefined && paused === 0);
   }
 
-  /** Everybody does what there is to do: a cluster without load. */
+  /** Every node does all its work: a cluster without load. */
   #round(): void {
     for (const { station, stalled } of this.nodes) {
       if (station.ring === undefined || stalled > 0) continue;
@@ -210,7 +210,7 @@ export class Simulation {
     }
   }
 
-  /** A member looks at its next event, or computes. */
+  /** A member handles its next event, or does a step of its work. */
   #look(): void {
     const ready = this.#running().flatMap(({ process }) =>
       GROUPS.filter((name) => process?.groups[name].inbox.length ?? 0).map((name) => ({
@@ -257,7 +257,7 @@ export class Simulation {
     for (let count = 0; count < most; count++) station.receive();
   }
 
-  /** Time goes on: for all, by up to two seconds, rarely by a lot. */
+  /** Advances the clock of all nodes by up to 2 s, rarely or after the faults by up to 31 s. */
   #time(): void {
     this.#ms += this.random.below(this.calm || this.random.chance(0.05) ? 31_000 : 2000);
     for (const { process } of this.#running()) for (const name of GROUPS) process?.tick(name);
@@ -349,7 +349,7 @@ export class Simulation {
       .filter(({ length }) => length > 0);
   }
 
-  /** Nobody has anything to do. */
+  /** True when no node has anything to do. */
   get quiet(): boolean {
     return this.nodes.every((node) => {
       const { station, process, paused } = node;
