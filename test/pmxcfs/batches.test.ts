@@ -1,7 +1,7 @@
 /**
  * `--commit batched`: rows, versions and memory are those of `--commit each`; a crash at any moment
- * loses nothing that was answered; a journal never reaches a database it does not belong to; and a
- * C server does not start without it.
+ * loses no answered change; a journal is never written into a database that it does not belong to;
+ * and a C server does not start without it.
  */
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
@@ -49,7 +49,7 @@ const apply = (tree: TreeStore, command: TreeCommand): number =>
 
 const mkdir = (path: string): TreeCommand => ({ kind: "mkdir", path });
 
-/** What a crash now would leave: database, WAL and journal, in another directory. */
+/** The files that a crash would leave now: database, WAL and journal, in another directory. */
 function crash(file: string, into: TempDirectory): string {
   // By another process: opening the database here besides SQLite would drop its locks.
   const { exitCode } = Bun.spawnSync([
@@ -61,7 +61,7 @@ function crash(file: string, into: TempDirectory): string {
   return into.at("config.db");
 }
 
-/** What a killed server leaves: "before" in the database, `changes` in the journal. */
+/** The files of a killed server: "before" in the database, `changes` in the journal. */
 function left(changes: readonly TreeCommand[]) {
   using directory = new TempDirectory();
   const copies = new TempDirectory();
@@ -72,7 +72,7 @@ function left(changes: readonly TreeCommand[]) {
   return { copies, file: crash(directory.at("config.db"), copies) };
 }
 
-/** A record with its data in a shape that can be compared. */
+/** A record whose data can be compared. */
 function plain({ command, origin }: JournalRecord): unknown {
   const data = command.kind === "write" ? [...command.data] : undefined;
   return { ...command, data, origin };
@@ -84,7 +84,7 @@ describe("random commands in batches", () => {
   const step = fc.tuple(anyCommand, fc.nat(2), fc.nat(5), fc.integer({ min: 0, max: 9 }));
   const steps = fc.array(step, { maxLength: 120, size: "max" });
 
-  test("a crash at any moment, and the stop, leave the rows of `--commit each`", () => {
+  test("leave the rows of `--commit each` after a crash at any moment, and after a stop", () => {
     fc.assert(
       fc.property(steps, fc.nat(119), (commands, crashAt) => {
         using directory = new TempDirectory();
@@ -117,7 +117,7 @@ describe("random commands in batches", () => {
     );
   }, 60_000);
 
-  test("records are read back as they were written, and a torn end is left out", () => {
+  test("records are read back as they were written, and a torn end is dropped", () => {
     const origin = fc.record({ writer: fc.nat(2 ** 31), time: fc.nat(2 ** 31) });
     const records = fc.array(fc.record({ command: anyCommand, origin }), { minLength: 1 });
     fc.assert(
@@ -134,7 +134,7 @@ describe("random commands in batches", () => {
     );
   });
 
-  test("arbitrary bytes are no journal, or a short one; never a crash", () => {
+  test("arbitrary bytes are no journal, or a short one, and never throw", () => {
     const head = encodeBase({ version: 3, fingerprint: Buffer.alloc(32) });
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
@@ -146,7 +146,7 @@ describe("random commands in batches", () => {
 });
 
 describe("when changes go into the database", () => {
-  test("after a while, in one transaction, and the journal is empty then", async () => {
+  test("after some time, in one transaction, after which the journal is empty", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     using tree = opened(file, { batches: { flushMs: 50 } });
@@ -158,7 +158,7 @@ describe("when changes go into the database", () => {
     expect(nameOfRoot(file)).toBe("__version__");
   });
 
-  test("when so many wait, at a flush (fsync), and at the stop", () => {
+  test("when the limit of changes wait, at a flush (fsync), and at the stop", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     {
@@ -189,7 +189,7 @@ describe("when changes go into the database", () => {
       most = Math.max(most, tree.figures?.waiting ?? Infinity);
     }
     expect(most).toBeLessThanOrEqual(2 * 3);
-    // The same file again and again counts once.
+    // Repeated writes to one file count once.
     expect(tree.flush()).toBe(0);
     const data = Buffer.alloc(300_000, 48);
     for (let at = 0; at < 20; at++) apply(tree, { kind: "write", path: "f0", offset: 0, data });
@@ -207,7 +207,7 @@ describe("when changes go into the database", () => {
     expect(rowsIn(file).length).toBe(2);
   });
 
-  test("a locked database: they are answered, and go in when it is free", async () => {
+  test("when a locked database is free again; they are answered before", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     for (const commit of ["batched", "each"] as const) {
@@ -224,7 +224,7 @@ describe("when changes go into the database", () => {
     }
   });
 
-  test("a journal that grows beyond its bound: EIO until the database can be written", () => {
+  test("or fail with EIO when the journal has reached its limit, until they can be written", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     using tree = opened(file, { batches: { flushMs: LATER, journalBytes: 200 } });
@@ -241,7 +241,7 @@ describe("when changes go into the database", () => {
 });
 
 describe("a server that was killed", () => {
-  test("leaves a database whose row 0 tells a C server, which refuses it, what to do", () => {
+  test("leaves a database that a C server refuses, with a row 0 that says what to do", () => {
     const { copies, file } = left([mkdir("a")]);
     using _copies = copies;
     expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
@@ -252,7 +252,7 @@ describe("a server that was killed", () => {
     expect(rowsIn(file).length).toBe(3);
   });
 
-  test("leaves a database that people read with the changes in place, and a note", () => {
+  test("leaves a database that commands read with the changes applied, and a note", () => {
     const { copies, file } = left([mkdir("a"), { kind: "create", path: "a/f" }]);
     using _copies = copies;
     const { problems, notes, version } = verifyDatabase(file);
@@ -269,7 +269,7 @@ describe("a server that was killed", () => {
     expect(served.memdb.find("a")).toBeUndefined();
   });
 
-  test("with rows that a failed rename left behind: what takes their place is not lost", () => {
+  test("with rows that a failed rename left loses no entry that takes their place", () => {
     using directory = new TempDirectory();
     using copies = new TempDirectory();
     using tree = opened(directory.at("config.db"));
@@ -283,7 +283,7 @@ describe("a server that was killed", () => {
     expect(rowsOf(again)).toEqual(rowsOf(tree));
   });
 
-  test("a change whose record is torn was not answered, and is left out", () => {
+  test("loses a change whose record is torn, which was not answered", () => {
     const { copies, file } = left([mkdir("a"), mkdir("b")]);
     using _copies = copies;
     truncateSync(`${file}.changes`, readFileSync(`${file}.changes`).length - 1);
@@ -291,7 +291,7 @@ describe("a server that was killed", () => {
     expect([...tree.entries()].map(({ name }) => name)).toEqual(["before", "a"]);
   });
 
-  test("a journal beside a database that was changed meanwhile is set aside, and said", () => {
+  test("has its journal set aside, and logged, when the database was changed meanwhile", () => {
     const { copies, file } = left([mkdir("a")]);
     using _copies = copies;
     const other = new Database(file);
@@ -306,7 +306,7 @@ describe("a server that was killed", () => {
     );
   });
 
-  test("a journal whose changes are in the database already is dropped", () => {
+  test("has its journal removed when the database has its changes already", () => {
     const { copies, file } = left([mkdir("a")]);
     using _copies = copies;
     const journal = readFileSync(`${file}.changes`);
@@ -318,7 +318,7 @@ describe("a server that was killed", () => {
     expect(log.lines).toEqual([]);
   });
 
-  test("a journal that is gone is said to be lost", () => {
+  test("has its changes logged as lost when its journal is missing", () => {
     const { copies, file } = left([mkdir("a")]);
     using _copies = copies;
     rmSync(`${file}.changes`);

@@ -30,7 +30,7 @@ function server(directory: string) {
   return { tree, ledger, changes, [Symbol.dispose]: () => tree[Symbol.dispose]() };
 }
 
-test("what was stored is answered once by the next server, and not made again", () => {
+test("a change that was stored is answered once by the next server, and not applied again", () => {
   using directory = new TempDirectory();
   {
     using first = server(directory.path);
@@ -48,7 +48,7 @@ test("what was stored is answered once by the next server, and not made again", 
   expect(second.changes.propose(CREATE, by(14))).toBe(Errno.EEXIST);
 });
 
-test("a request of two changes, killed between them, makes only the second", () => {
+test("of a request of two changes, after a kill between them, only the second is applied", () => {
   using directory = new TempDirectory();
   const truncate: TreeCommand = { kind: "truncate", path: "f", size: 0 };
   const utime: TreeCommand = { kind: "utime", path: "f", mtime: 5 };
@@ -66,7 +66,7 @@ test("a request of two changes, killed between them, makes only the second", () 
   expect(second.tree.version).toBe(version + 1);
 });
 
-test("a record of a change that was not stored is dropped before its version comes", () => {
+test("a record of a change that was not stored is dropped before its version is used", () => {
   using directory = new TempDirectory();
   {
     using first = server(directory.path);
@@ -85,7 +85,7 @@ test("a record of a change that was not stored is dropped before its version com
   expect(third.ledger.wasStored(12)).toBe(true);
 });
 
-test("a change that waits for the database is noted when it is stored", async () => {
+test("a change that waits for the database is recorded when it is stored", async () => {
   using directory = new TempDirectory();
   {
     using first = server(directory.path);
@@ -102,7 +102,7 @@ test("a change that waits for the database is noted when it is stored", async ()
   expect(second.ledger.wasStored(10)).toBe(true);
 });
 
-test("a server that is killed, too, leaves the records to the one after it", () => {
+test("records survive a second server that is killed", () => {
   using directory = new TempDirectory();
   {
     using first = server(directory.path);
@@ -112,7 +112,7 @@ test("a server that is killed, too, leaves the records to the one after it", () 
   {
     using second = server(directory.path);
     second.ledger.resume(CONNECTION);
-    // Goes behind the record it found.
+    // Its record comes after the one that it found.
     expect(second.changes.propose({ kind: "mkdir", path: "d" }, by(12))).toBe(0);
   }
   using third = server(directory.path);
@@ -120,7 +120,7 @@ test("a server that is killed, too, leaves the records to the one after it", () 
   expect([10, 12].map((request) => third.ledger.wasStored(request))).toEqual([true, true]);
 });
 
-test("records of another mount, or of another format, count for nothing", () => {
+test("records of another mount, or of another format, are ignored", () => {
   using directory = new TempDirectory();
   {
     using first = server(directory.path);
@@ -139,7 +139,7 @@ test("records of another mount, or of another format, count for nothing", () => 
   expect(third.ledger.isOpen).toBe(true);
 });
 
-test("the file is root's alone, and goes with the mount", () => {
+test("the file is private, and removed with the mount", () => {
   using directory = new TempDirectory();
   using only = server(directory.path);
   const file = `${directory.path}/ledger`;
@@ -151,7 +151,7 @@ test("the file is root's alone, and goes with the mount", () => {
   expect(only.changes.propose(CREATE, by(10))).toBe(0);
 });
 
-test("a ledger that cannot be written says so once and fails no change", () => {
+test("a ledger that cannot be written logs that once and fails no change", () => {
   using directory = new TempDirectory();
   using only = server(directory.path);
   const log = rememberingLog();

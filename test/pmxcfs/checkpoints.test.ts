@@ -1,6 +1,6 @@
 /**
- * What happens to config.db, its WAL and its name while it is served: checkpoints, readers that
- * hold them up, another file in its place, another writer.
+ * config.db, its WAL and its path while it is served: checkpoints, readers that block them, another
+ * file at the path, another writer.
  */
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
@@ -40,14 +40,14 @@ const write = (path: string, size: number, offset = 0): TreeCommand => ({
 const apply = (tree: TreeStore, command: TreeCommand): number =>
   tree.apply(command, { writer: 0, time: 1000 });
 
-/** Names in the root of a config.db, as its own file has them: without a WAL. */
+/** Names in the root of a config.db, read from the file alone, without its WAL. */
 function namesIn(file: string): string[] {
   using database = new Database(file, { readonly: true });
   const rows = database.query("SELECT name FROM tree WHERE inode > 0 ORDER BY name").values();
   return rows.map(([name]) => String(name));
 }
 
-/** Names that a lone copy of the file has, as `cp config.db` makes it. */
+/** Names in a copy of the file alone, as `cp config.db` makes it. */
 function namesInCopy(directory: TempDirectory, file: string): string[] {
   // In a process of its own: closing the file here would drop SQLite's locks.
   const copy = directory.at("copy.db");
@@ -66,7 +66,7 @@ function kept(directory: TempDirectory): string[] {
 }
 
 describe("checkpoints", () => {
-  test("a moment after the last change a lone copy of config.db is complete", async () => {
+  test("make a copy of config.db alone complete, soon after the last change", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     using tree = opened(file, rememberingLog());
@@ -78,7 +78,7 @@ describe("checkpoints", () => {
     await eventually("b is too", () => namesInCopy(directory, file).length === 2);
   });
 
-  test("under steady changes it does not wait for a quiet moment", async () => {
+  test("do not wait for a pause under steady changes", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     const checkpoints = { idleMs: 60_000, pages: 100 };
@@ -90,7 +90,7 @@ describe("checkpoints", () => {
     });
   });
 
-  test("the WAL goes with the last connection, also while a checkpoint runs", () => {
+  test("that run at the stop are awaited, and the last connection removes the WAL", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     {
@@ -100,7 +100,7 @@ describe("checkpoints", () => {
     expect(readdirSync(directory.path)).toEqual(["config.db"]);
   });
 
-  test("a reader's transaction stops no write and is named; the WAL shrinks after it", async () => {
+  test("name a reader with an open transaction in the log, and shrink the WAL later", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     const log = rememberingLog();
@@ -142,7 +142,7 @@ describe("checkpoints", () => {
 });
 
 describe("another process that writes", () => {
-  test("makes changes wait in their order, without holding up the loop", async () => {
+  test("makes changes wait in order, without blocking the event loop", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     using tree = opened(file, rememberingLog());
@@ -162,7 +162,7 @@ describe("another process that writes", () => {
     expect(replicator.propose({ kind: "mkdir", path: "c" })).toBe(0);
   });
 
-  test("checkpoints of another process, one after another, cost no change", async () => {
+  test("checkpoints repeatedly without making a change fail", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     using tree = opened(file, rememberingLog());
@@ -184,7 +184,7 @@ describe("another process that writes", () => {
     }
   });
 
-  test("for longer than three seconds: EIO, and the next change works", async () => {
+  test("for over three seconds makes one change fail with EIO, not the next", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     using tree = opened(file, rememberingLog());
@@ -205,7 +205,7 @@ describe("another process that writes", () => {
 });
 
 describe("another file in the place of config.db", () => {
-  test("is left as it is; what is served goes on in config.db.replaced-TIME", async () => {
+  test("is not changed; the served database continues in config.db.replaced-TIME", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     const other = directory.at("other.db");
@@ -233,7 +233,7 @@ describe("another file in the place of config.db", () => {
     expect([...again.entries()].map((entry) => entry.name)).toEqual(["theirs"]);
   });
 
-  test("a file that comes just before the stop is noticed then", () => {
+  test("is noticed at the stop, too", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     const other = directory.at("other.db");

@@ -1,4 +1,4 @@
-/** The file of a config.db: never written, refused with a reason, exchanged under our feet. */
+/** The file of a config.db: never written, refused with a reason, replaced while it is served. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import {
@@ -26,7 +26,7 @@ import {
 } from "./support.ts";
 
 describe("the file itself", () => {
-  test("nothing is written, nothing is made beside it while nobody else has it open", () => {
+  test("is not written, and no file is made beside it while no other process has it open", () => {
     using directory = new TempDirectory();
     const file = makeDb(directory);
     const before = readFileSync(file);
@@ -39,7 +39,7 @@ describe("the file itself", () => {
     expect(readFileSync(file).equals(before)).toBe(true);
   });
 
-  test("what only the -wal holds is served", () => {
+  test("rows that only the -wal has are served", () => {
     using directory = new TempDirectory();
     using writer = new Writer(makeDb(directory));
     writer.write("storage.cfg", "dir: wal\n");
@@ -58,7 +58,7 @@ describe("the file itself", () => {
     expect(seen(backend, "storage.cfg")[0]).toBe(2);
   });
 
-  test("another database in its place: served from then on, with one line", async () => {
+  test("replaced by another database: that is served from then on, with one line", async () => {
     using directory = new TempDirectory();
     using other = new TempDirectory();
     const log = rememberingLog();
@@ -72,7 +72,7 @@ describe("the file itself", () => {
     expect(log.lines[0]).toContain("another file is in its place: 1 entries new or changed");
   });
 
-  test("rubbish in its place: the last good state is served, with one line", async () => {
+  test("replaced by garbage: the last good state is still served, with one line", async () => {
     using directory = new TempDirectory();
     const log = rememberingLog();
     using backend = open({ db: makeDb(directory), log });
@@ -89,7 +89,7 @@ describe("the file itself", () => {
     await eventually("the other file", () => seen(backend, "user.cfg")[0] === 2);
   });
 
-  test("no file in its place: the last state is served, with one line", async () => {
+  test("removed: the last state is still served, with one line", async () => {
     using directory = new TempDirectory();
     const log = rememberingLog();
     using backend = open({ db: makeDb(directory), log });
@@ -113,7 +113,7 @@ function openDescriptors(): number {
   return readdirSync("/proc/self/fd").length;
 }
 
-describe("what is refused at the start, and nothing half loaded", () => {
+describe("refused at the start, with nothing loaded", () => {
   const SQL: readonly (readonly [what: string, sql: string, reason: string])[] = [
     [
       "a duplicate name",
@@ -205,7 +205,7 @@ describe("what is refused at the start, and nothing half loaded", () => {
   });
 });
 
-test("names that are not UTF-8, and names that C cuts at a NUL", () => {
+test("names that are not UTF-8, and names that C truncates at a NUL, are served", () => {
   using directory = new TempDirectory();
   const file = makeDb(directory);
   {
@@ -226,7 +226,7 @@ test("a database that may be read but has no -shm beside its -wal, where none ca
   for (const name of ["config.db", "config.db-wal"]) {
     copyFileSync(source.at(name), directory.at(name));
   }
-  // Root may write anywhere: for root this is the usual way, and shows the same.
+  // Root may write anywhere: as root this tests the usual case, with the same result.
   chmodSync(directory.path, 0o500);
   using backend = open({ db: directory.at("config.db") });
   expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: wal\n");

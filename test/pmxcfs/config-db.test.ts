@@ -1,6 +1,6 @@
 /**
- * config.db as a source: every row of CONFIG-DB's table done by another SQLite writer, with the
- * counters clients see afterwards; changes that leave no sound tree.
+ * config.db as a source: every kind of change, made by another SQLite writer, with the counters
+ * that clients see afterwards; changes after which the rows are no valid tree.
  */
 import { describe, expect, test } from "bun:test";
 import { pathOf } from "../../src/pmxcfs/state/memdb.ts";
@@ -21,7 +21,7 @@ interface Change {
   readonly does: string;
   readonly path: string;
   readonly by: (writer: Writer) => void;
-  /** What the observed path, the guest list and guest 100 move by. */
+  /** By how much the versions of the observed path, the guest list and guest 100 grow. */
   readonly moves: readonly [path: number, vmlist: number, guest: number | "gone"];
 }
 
@@ -168,7 +168,7 @@ describe("another process changes the database", () => {
     }
   });
 
-  test("the sqlite3 shell, which counts nothing, is followed too", () => {
+  test("changes by the sqlite3 shell, which sets no version, are followed too", () => {
     using directory = new TempDirectory();
     const file = makeDb(directory);
     using backend = open({ db: file });
@@ -186,7 +186,7 @@ describe("another process changes the database", () => {
     expect(backend.memdb.read("storage.cfg")).toBeUndefined();
   });
 
-  test("a renamed directory takes what is below along", () => {
+  test("a renamed directory keeps its content", () => {
     using directory = new TempDirectory();
     using backend = open({ db: makeDb(directory, [item("ha/resources.cfg", "vm: 100\n")]) });
     using writer = new Writer(directory.at("config.db"));
@@ -215,7 +215,7 @@ describe("another process changes the database", () => {
   });
 });
 
-test("directories that swap names keep what is in them", () => {
+test("directories that swap names keep their content", () => {
   using directory = new TempDirectory();
   const more = [item("a"), item("a/x", "A"), item("b"), item("b/y", "B")];
   using backend = open({ db: makeDb(directory, more) });
@@ -235,7 +235,7 @@ test("directories that swap names keep what is in them", () => {
   expect(backend.memdb.entryCount).toBe(15);
 });
 
-test("directories that trade places, one inside the other, between two looks", () => {
+test("nested directories swap places between two refreshes", () => {
   using directory = new TempDirectory();
   const more = [item("a"), item("a/b"), item("a/b/c"), item("a/b/c/x", "X"), item("a/y", "Y")];
   using backend = open({ db: makeDb(directory, more) });
@@ -251,8 +251,8 @@ test("directories that trade places, one inside the other, between two looks", (
   expect(backend.memdb.entryCount).toBe(16);
 });
 
-describe("a change that leaves no sound tree is not taken over", () => {
-  test("a duplicate name: the state before it is served, one line says so, then on", () => {
+describe("a change after which the rows are no valid tree is not applied", () => {
+  test("a duplicate name: the last state is served, with one line, until it is repaired", () => {
     using directory = new TempDirectory();
     const log = rememberingLog();
     using backend = open({ db: makeDb(directory), log });
@@ -271,7 +271,7 @@ describe("a change that leaves no sound tree is not taken over", () => {
     expect(textOf(backend.memdb.read(GUEST)!)).toBe("name: late\n");
   });
 
-  test("a table that is gone", () => {
+  test("a table that was dropped", () => {
     using directory = new TempDirectory();
     const log = rememberingLog();
     using backend = open({ db: makeDb(directory), log });
@@ -287,26 +287,26 @@ function pathsOf({ memdb }: Backend): string[] {
   return [...memdb.entries()].map(pathOf).toSorted();
 }
 
-describe("between two looks", () => {
-  /** Files and directories that there are before the first look. */
+describe("between two refreshes", () => {
+  /** Files and directories before the first refresh. */
   const DIRECTORIES = ["d", "d/s", "d/s/t", "e"];
   const CASES: Readonly<Record<string, (writer: Writer) => void>> = {
     "a directory takes the place of the one above it, with a new file below it": (writer) => {
       writer.create("d/s/t/new");
       writer.rename("d/s", "d");
     },
-    "it takes the place of one two levels above it": (writer) => {
+    "a directory takes the place of the one two levels above it": (writer) => {
       writer.create("d/s/t/new");
       writer.rename("d/s/t", "t");
       writer.remove("d/s");
       writer.rename("t", "d");
     },
-    "another takes the place of a directory whose content went elsewhere": (writer) => {
+    "a directory takes the place of one whose content moved elsewhere": (writer) => {
       writer.create("d/s/t/new");
       writer.rename("d/s", "kept");
       writer.rename("e", "d");
     },
-    "two directories change places, and each gets a new file": (writer) => {
+    "two directories swap places, and each gets a new file": (writer) => {
       writer.create("d/s/new");
       writer.create("e/new");
       writer.rename("d", "x");

@@ -1,6 +1,6 @@
 /**
- * import, export, verify: what goes into a config.db comes out again; a database of ours is the C
- * server's to the byte where that matters; a damaged one gives what can be had.
+ * import, export, verify: files imported into a config.db are exported unchanged; our databases
+ * equal the C server's where that matters; from a damaged one everything readable is exported.
  */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
@@ -63,7 +63,7 @@ function damage(file: string, pages: readonly number[]): void {
 }
 
 describe("import", () => {
-  test("what went in comes out: imported, exported, the same files", () => {
+  test("gives a database from which the same files are exported", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     const { items, moved } = salvage(file);
@@ -76,7 +76,7 @@ describe("import", () => {
     expect(contents(directory.at("out"))).toEqual(contents(directory.at("pve")));
   });
 
-  test("and is served the same from either", () => {
+  test("gives a database that is served like the directory", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     using db = open({ db: file });
@@ -89,7 +89,7 @@ describe("import", () => {
     expect(JSON.parse(textOf(db.guests.list())).version).toBe(1);
   });
 
-  test("the database is as the C server makes it", () => {
+  test("makes the database as the C server does", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -113,7 +113,7 @@ describe("import", () => {
     expect(all("SELECT count(*) FROM tree WHERE typeof(name) <> 'text'")).toEqual([[0]]);
   });
 
-  test("never over a database that is there, unless told; then that is kept, with its -wal", () => {
+  test("replaces an existing database only if asked to, and keeps that one with its -wal", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     const before = readFileSync(file);
@@ -128,7 +128,7 @@ describe("import", () => {
       expect(imported).toMatchObject({ files: 48, directories: 25 });
       copies.push(imported.kept ?? "");
     }
-    // In the same second: each has a name of its own.
+    // In the same second: each gets another name.
     expect(new Set(copies).size).toBe(3);
     for (const copy of copies) expect(copy).toStartWith(`${file}.bak-20`);
     expect(readFileSync(copies[0] ?? "").equals(before)).toBe(true);
@@ -137,7 +137,7 @@ describe("import", () => {
     expect(verifyDatabase(file)).toMatchObject({ problems: [], files: 48 });
   });
 
-  test("a -wal without its database is not left beside another one", () => {
+  test("refuses to make a database beside a -wal that has none", () => {
     using directory = new TempDirectory();
     directory.put("pve/a", "1");
     const file = directory.at("config.db");
@@ -148,7 +148,7 @@ describe("import", () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  test("refuses two guests of one number, and says what it left out", () => {
+  test("refuses two guests of one number, and reports what it left out", () => {
     using directory = new TempDirectory();
     directory.put("pve/nodes/a/lxc/100.conf");
     symlinkSync("/etc/passwd", directory.at("pve", "link"));
@@ -181,7 +181,7 @@ describe("export", () => {
     expect(permissionsOf(path, kind).toString(8)).toBe(mode.toString(8));
   });
 
-  test("modes and times are on the files", () => {
+  test("sets modes and times of the files", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     exportTree(salvage(file).items, directory.at("out"));
@@ -193,7 +193,7 @@ describe("export", () => {
     expect(at("storage.cfg").mtimeMs / 1000).toBe(before);
   });
 
-  test("only into an empty directory", () => {
+  test("writes only into an empty directory", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     const { items } = salvage(file);
@@ -205,7 +205,7 @@ describe("export", () => {
     expect(readdirSync(directory.at("elsewhere"))).toEqual([]);
   });
 
-  test("names that lead elsewhere stay inside, under another name", () => {
+  test("keeps names that lead elsewhere inside, under another name", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     {
@@ -233,7 +233,7 @@ describe("export", () => {
   });
 });
 
-/** Files of the golden tree that are there with their bytes, anywhere. */
+/** Files of the golden tree whose bytes are in some exported file. */
 function rescued(directory: TempDirectory, file: string): { ratio: number; problems: string } {
   const { items, database } = salvage(file);
   exportTree(items, directory.at("out"));
@@ -246,7 +246,7 @@ function rescued(directory: TempDirectory, file: string): { ratio: number; probl
 }
 
 describe("a damaged database", () => {
-  test("without its header: everything, from loose pages", () => {
+  test("without its header: all rows, from loose pages", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     damage(file, [0]);
@@ -255,7 +255,7 @@ describe("a damaged database", () => {
     expect(ratio).toBe(1);
   });
 
-  test("without a page in the middle: the rest, and orphans under lost+found", () => {
+  test("without a page in the middle: the other rows, with orphans under lost+found", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     damage(file, [2]);
@@ -265,14 +265,14 @@ describe("a damaged database", () => {
     expect(ratio).toBeLessThan(1);
   });
 
-  test("cut in half: what is left of it", () => {
+  test("cut in half: the rows that are left", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     truncateSync(file, Math.floor(statSync(file).size / 2));
     expect(rescued(directory, file).ratio).toBeGreaterThan(0.3);
   });
 
-  test("random bytes and no file: a problem, nothing thrown, nothing written", () => {
+  test("random bytes, or no file: a problem, nothing thrown, nothing written", () => {
     using directory = new TempDirectory();
     for (let round = 0; round < 20; round++) {
       const noise = Buffer.alloc(20_000, 0);
@@ -285,7 +285,7 @@ describe("a damaged database", () => {
     expect(salvage(directory.at("missing"))).toMatchObject({ items: [], database: { rows: [] } });
   });
 
-  test("rows without a directory, and two of one name: all there", () => {
+  test("rows without a directory, and two of one name: all are exported", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     {

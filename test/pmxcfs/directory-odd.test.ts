@@ -1,4 +1,4 @@
-/** Directories as nobody wants them: what is left out, never opened or followed; what vanishes. */
+/** Odd directories: names that are left out, never opened or followed; names that vanish. */
 import { describe, expect, test } from "bun:test";
 import {
   closeSync,
@@ -27,8 +27,8 @@ import {
   textOf,
 } from "./support.ts";
 
-describe("what is left out", () => {
-  test("FIFOs, sockets, symlinks, pmxcfs's own files, large files: one line names them", () => {
+describe("names that are left out", () => {
+  test("FIFOs, sockets, symlinks, pmxcfs's own files, large files: one line lists them", () => {
     using directory = new TempDirectory();
     using elsewhere = new TempDirectory();
     plant(directory);
@@ -61,7 +61,7 @@ describe("what is left out", () => {
     }
   });
 
-  test("a FIFO is never opened: its writer goes on waiting", () => {
+  test("a FIFO is never opened: its writer still waits", () => {
     using directory = new TempDirectory();
     Bun.spawnSync(["mkfifo", directory.at("fifo")]);
     using backend = open({ dir: directory.path });
@@ -73,7 +73,7 @@ describe("what is left out", () => {
     expect(probe.exitCode).toBe(124);
   });
 
-  test("a file that grows past the limit goes, and comes back when it shrinks", () => {
+  test("a file that grows past the limit is removed, and comes back when it shrinks", () => {
     using directory = new TempDirectory();
     const log = rememberingLog();
     directory.put("storage.cfg", "small");
@@ -90,7 +90,7 @@ describe("what is left out", () => {
     expect(backend.versions.of("storage.cfg")).toBe(3);
   });
 
-  test("a regular file that becomes a symlink is gone", () => {
+  test("a regular file that becomes a symlink is removed", () => {
     using directory = new TempDirectory();
     using elsewhere = new TempDirectory();
     directory.put("a.cfg", "mine");
@@ -115,7 +115,7 @@ describe("what is left out", () => {
   });
 });
 
-test("names that are not UTF-8, and names of 255 bytes", () => {
+test("names that are not UTF-8, and names of 255 bytes, are served", () => {
   using directory = new TempDirectory();
   const odd = Buffer.concat([Buffer.from(directory.at("caf")), Buffer.from([0xe9])]);
   writeFileSync(odd, "latin");
@@ -132,7 +132,7 @@ test("names that are not UTF-8, and names of 255 bytes", () => {
 });
 
 describe("the directory itself", () => {
-  test("goes: what was in it is served on, with one line; comes back: it is served", async () => {
+  test("removed: its last content is served, with one line; recreated: it is served", async () => {
     using above = new TempDirectory();
     above.put("pve/storage.cfg", "one");
     const log = rememberingLog();
@@ -150,8 +150,8 @@ describe("the directory itself", () => {
   });
 
   test.each([
-    ["is not there", "missing", "no such file or directory"],
-    ["is a file", "file", "not a directory"],
+    ["missing: an error", "missing", "no such file or directory"],
+    ["a file: an error", "file", "not a directory"],
   ])("%s", (_, name, reason) => {
     using directory = new TempDirectory();
     directory.put("file");
@@ -161,7 +161,7 @@ describe("the directory itself", () => {
   });
 });
 
-test("directories that vanish while they are read leave a sound tree", async () => {
+test("directories that vanish while they are read leave a consistent tree", async () => {
   using directory = new TempDirectory();
   plant(directory);
   const script =
@@ -179,7 +179,7 @@ test("directories that vanish while they are read leave a sound tree", async () 
   expect(backend.memdb.entryCount).toBe([...backend.memdb.entries()].length);
 });
 
-test("nothing stays open: descriptors and watches", () => {
+test("no descriptor and no watch stays open", () => {
   using directory = new TempDirectory();
   plantGolden(directory.path);
   const open1 = (): string[] =>

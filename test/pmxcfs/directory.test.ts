@@ -1,6 +1,6 @@
 /**
- * A directory as a source: every change of CONFIG-DB's table that can be done with files, seen in
- * the very next answer, and what inotify does not tell within a second.
+ * A directory as a source: every kind of change of a file is in the next answer; changes that
+ * inotify does not report are seen within a second.
  */
 import { describe, expect, test } from "bun:test";
 import {
@@ -26,7 +26,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { eventually } from "../support/eventually.ts";
 import { GUEST, open, plant, seen, TempDirectory, textOf } from "./support.ts";
 
-/** Where a link of /proc leads; nowhere when it is gone. */
+/** The target of a link in /proc; "" when it is gone. */
 function linkOf(path: string): string {
   try {
     return readlinkSync(path);
@@ -201,7 +201,7 @@ describe("any program changes the directory", () => {
     }
   });
 
-  test("another process does", () => {
+  test("a change by another process is in the next answer", () => {
     using directory = new TempDirectory();
     plant(directory);
     using backend = open({ dir: directory.path });
@@ -212,7 +212,7 @@ describe("any program changes the directory", () => {
     expect(backend.memdb.find("priv")).toBeUndefined();
   });
 
-  test("a directory that moves takes its files along, and what happens in it later is seen", () => {
+  test("a directory that moves keeps its files, and later changes in it are seen", () => {
     using directory = new TempDirectory();
     plant(directory);
     directory.put("a/b/c.cfg", "1");
@@ -228,7 +228,7 @@ describe("any program changes the directory", () => {
     expect(textOf(backend.memdb.read("z/b/d.cfg")!)).toBe("3");
   });
 
-  test("a file in a directory's place, and the other way round", () => {
+  test("a file replaces a directory, and a directory a file", () => {
     using directory = new TempDirectory();
     directory.put("a/b", "1");
     using backend = open({ dir: directory.path });
@@ -243,13 +243,13 @@ describe("any program changes the directory", () => {
     expect(backend.memdb.entryCount).toBe(2);
   });
 
-  test("more events than the kernel keeps: everything is looked at again", async () => {
+  test("more events than the kernel queues: everything is read again", async () => {
     using directory = new TempDirectory();
     plant(directory);
     using backend = open({ dir: directory.path });
     const fd = openSync(directory.at("flood"), "w");
     const other = openSync(directory.at("flood2"), "w");
-    // Equal events in a row are one; two files in turn are not.
+    // The kernel merges equal events in a row; events of two files in turn are kept.
     for (let at = 0; at < 10_000; at++) {
       writeSync(fd, "x");
       writeSync(other, "x");
@@ -259,7 +259,7 @@ describe("any program changes the directory", () => {
     directory.put("storage.cfg", "after\n");
     mkdirSync(directory.at("late"));
     directory.put("late/file", "late");
-    // What fits into a slice is in the next answer; so many events do not.
+    // Only changes that fit into a slice are in the next answer; so many events do not.
     await eventually("all of it", () => {
       backend.refresh();
       return backend.memdb.read("late/file") !== undefined && backend.reloads.behindMs === 0;
@@ -271,7 +271,7 @@ describe("any program changes the directory", () => {
 });
 
 describe("without inotify", () => {
-  test("an idle source holds its directory open once, wherever its comparing stands", async () => {
+  test("an idle source keeps only the root open, wherever its sweep has stopped", async () => {
     using directory = new TempDirectory();
     for (let file = 0; file < 300; file++) directory.put(`sub${file % 3}/${file}`, "x");
     const found = DirectorySource.open({
@@ -323,7 +323,7 @@ describe("without inotify", () => {
     ]);
   });
 
-  test("a hard link from elsewhere changes a file: seen although nobody tells", async () => {
+  test("a change through a hard link elsewhere is seen without an event", async () => {
     using directory = new TempDirectory();
     using elsewhere = new TempDirectory();
     plant(directory);

@@ -1,4 +1,4 @@
-/** The store for those who name none: made on first start, found again on the next. */
+/** The default store: made on first start, found again on the next. */
 import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
@@ -9,7 +9,7 @@ import { openBackend } from "../../src/pmxcfs/store/open.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { open, TempDirectory, textOf, Writer } from "./support.ts";
 
-test("the first start makes it, for this user alone, with a fresh node's directories", () => {
+test("the first start makes it, private, with the directories of a fresh node", () => {
   using directory = new TempDirectory();
   const state = directory.at("var", "state");
   using backend = open({ state });
@@ -23,7 +23,7 @@ test("the first start makes it, for this user alone, with a fresh node's directo
   expect(textOf(backend.guests.list())).toBe('{\n"version": 1\n\n}\n');
 });
 
-test("the next start finds what was put there", () => {
+test("the next start finds the entries that were added", () => {
   using directory = new TempDirectory();
   open({ state: directory.path })[Symbol.dispose]();
   {
@@ -35,7 +35,7 @@ test("the next start finds what was put there", () => {
   expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
 });
 
-test("a state directory that cannot be made, or two stores at once: one line says so", () => {
+test("a state directory that cannot be made, or two stores at once, gives one line", () => {
   using directory = new TempDirectory();
   const options = { nodeName: "pve1", log: silentLog };
   const file = directory.put("file");
@@ -51,7 +51,7 @@ function stateOf(uid: number, state?: string): string {
   return defaultStateDirectory(state === undefined ? {} : { XDG_STATE_HOME: state }, uid);
 }
 
-test("where it is by default", () => {
+test("the default directory depends on user and environment", () => {
   expect(stateOf(0, "/x")).toBe("/var/lib/pmxcfs-ipc");
   expect(stateOf(1000, "/x")).toBe("/x/pmxcfs-ipc");
   expect(stateOf(1000)).toBe(join(homedir(), ".local/state/pmxcfs-ipc"));

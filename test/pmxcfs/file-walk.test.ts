@@ -1,4 +1,4 @@
-/** Reading somebody else's directory: no step through a symlink, no open of what is no file. */
+/** Reading a directory of another user: no symlink is followed, only files are opened. */
 import { expect, test } from "bun:test";
 import { closeSync, readdirSync, symlinkSync } from "node:fs";
 import {
@@ -28,7 +28,7 @@ function withDirectory(root: number, names: readonly string[], use: (fd: number)
   }
 }
 
-/** All at once. */
+/** The whole listing, without pauses. */
 function listed(directory: number, most = 1000): Listing {
   const steps = listDirectory(directory, most);
   for (;;) {
@@ -37,7 +37,7 @@ function listed(directory: number, most = 1000): Listing {
   }
 }
 
-test("a symlink is neither walked through nor read, wherever it leads", () => {
+test("a symlink is neither followed nor read, wherever it leads", () => {
   using directory = new TempDirectory();
   directory.put("real/file", "content");
   symlinkSync("real", directory.at("link"));
@@ -57,13 +57,13 @@ test("a symlink is neither walked through nor read, wherever it leads", () => {
   });
 });
 
-test("a FIFO that took a file's place does not block, and is no file", () => {
+test("a FIFO in a file's place does not block, and is no file", () => {
   using directory = new TempDirectory();
   Bun.spawnSync(["mkfifo", directory.at("fifo")]);
   withRoot(directory, (root) => expect(readFileIn(root, "fifo", 100)).toBeUndefined());
 });
 
-test("the limit: to the byte", () => {
+test("a file of exactly the limit is read, one byte more is not", () => {
   using directory = new TempDirectory();
   directory.put("file", "12345");
   withRoot(directory, (root) => {
@@ -72,7 +72,7 @@ test("the limit: to the byte", () => {
   });
 });
 
-test("a file whose size says 0 and that has content is read to its end", () => {
+test("a file with size 0 in stat that has content is read to its end", () => {
   const { fd: root } = openRoot("/proc/self");
   try {
     const read = readFileIn(root, "status", 1 << 20);
@@ -99,7 +99,7 @@ test("no descriptor stays open, whatever is thrown", () => {
   });
 });
 
-test("a listing stops at the limit, and again begins at the start", () => {
+test("a listing stops at the limit, and the next one begins at the start", () => {
   using directory = new TempDirectory();
   for (let at = 0; at < 500; at++) directory.put(`file-with-a-rather-long-name-${at}`);
   withRoot(directory, (root) => {

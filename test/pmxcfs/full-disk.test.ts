@@ -1,4 +1,4 @@
-/** A config.db on a file system that is full, and one that is read-only; as root, in a tmpfs. */
+/** A config.db on a full file system, and on a read-only one; needs root, uses a tmpfs. */
 import { expect } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { testUnless } from "../support/unless.ts";
@@ -26,15 +26,15 @@ function run(mode: string): Outcome {
 }
 
 for (const mode of ["each", "batched"]) {
-  testUnless(noRoot)(`a full disk is EIO while it lasts, and no longer (${mode})`, () => {
+  testUnless(noRoot)(`changes are EIO only while the disk is full or read-only (${mode})`, () => {
     const { answers, names, lines } = run(mode);
     expect(answers["empty"]).toBe(20_000);
     expect([answers["full"], answers["full again"]]).toEqual([Errno.EIO, Errno.EIO]);
     expect(answers["room"]).toBe(20_000);
-    // What was answered is there, what was refused is not.
+    // Answered changes are there, refused ones are not.
     const sizes = new Map(names);
     expect([sizes.get("empty"), sizes.get("room")]).toEqual([20_000, 20_000]);
-    // A create is small enough to fit in where the write after it did not.
+    // A create may still fit where the write after it does not.
     for (const name of ["full", "full2"]) expect([undefined, 0]).toContain(sizes.get(name));
     if (mode === "batched") return;
     expect(lines.filter((line) => line.includes("was not written")).length).toBe(1);

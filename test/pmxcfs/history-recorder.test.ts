@@ -1,4 +1,4 @@
-/** The recorder of the history: behind the changes, whole, and never in the way of the tree. */
+/** The recorder of the history: writes complete changes later, and never delays the tree. */
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
@@ -38,7 +38,7 @@ function storeOf(): TreeStore {
 }
 
 describe("the recorder", () => {
-  test("writes behind the changes, and at the next start adds what it missed", async () => {
+  test("writes after the changes, and at the next start adds those that it missed", async () => {
     const file = place();
     const store = storeOf();
     const origin = { writer: 0, time: 1_700_000_000 };
@@ -61,12 +61,12 @@ describe("the recorder", () => {
     ]);
   });
 
-  test("what belongs together is not torn when its batch is due in the middle of it", async () => {
+  test("does not split changes that belong together when a batch is due between them", async () => {
     const file = place();
     const store = storeOf();
     const origin = { writer: 0, time: 1_700_000_000 };
     const recorder = recorded(file, store.memdb);
-    /** Whether a file made just before its batch is due, and renamed after, is one change. */
+    /** True when a file created just before a batch is due, and renamed after it, is one change. */
     const isWhole = async (name: string): Promise<boolean> => {
       const before = recorder.counters.written;
       const started = performance.now();
@@ -81,14 +81,14 @@ describe("the recorder", () => {
       await eventually("all is written", () => written() > 1 && recorder.counters.waiting === 0);
       return written() === 2;
     };
-    // On a busy machine the time may run out between two of the steps.
+    // On a busy machine the steps may come too late.
     let whole = false;
     for (let round = 0; round < 20 && !whole; round++) whole = await isWhole(`file${round}`);
     expect(whole).toBe(true);
     await recorder.close();
   }, 60_000);
 
-  test("while it cannot be written the tree goes on, with one line of the log", async () => {
+  test("delays no change while the history cannot be written, and logs one line", async () => {
     const file = place();
     const store = storeOf();
     const log = rememberingLog();
@@ -96,7 +96,7 @@ describe("the recorder", () => {
     const origin = { writer: 0, time: 1_700_000_000 };
     store.apply({ kind: "create", path: "a" }, origin);
     await eventually("the first change", () => recorder.counters.written === 1);
-    // Another connection holds the database: as good as a disk that takes nothing.
+    // Another connection holds the lock: stands for a disk that cannot be written.
     const other = new Database(file);
     other.run("BEGIN EXCLUSIVE");
     store.apply({ kind: "create", path: "b" }, origin);

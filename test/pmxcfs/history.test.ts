@@ -1,7 +1,6 @@
 /**
- * The history of the tree: random changes against the obvious model (every version's content, the
- * tree at every moment), what is joined, what is bounded, and what happens to a database that
- * cannot be used.
+ * The history of the tree: random changes against a simple model (every version's content, the tree
+ * at every moment), joined changes, limits, and a database that cannot be used.
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
@@ -36,7 +35,7 @@ function place(name = "history.db"): string {
   return join(directory.path, name);
 }
 
-/** A tree in memory, its history, and a clock by hand. */
+/** A tree in memory, its history, and a clock that the test sets. */
 class Rig {
   readonly store: TreeStore;
   readonly collector: HistoryCollector;
@@ -67,7 +66,7 @@ class Rig {
     return this.collector.by(author, [command.path], () => this.store.apply(command, origin));
   }
 
-  /** Ends a batch: what waits is written. */
+  /** Ends a batch: writes the waiting changes. */
   written(): HistoryChange[] {
     const changes: HistoryChange[] = [];
     while (this.collector.waiting > 0) changes.push(...this.collector.take(1024 * 1024));
@@ -86,7 +85,7 @@ const write = (path: string, text: string, offset = 0): TreeCommand => {
   return { kind: "write", path, offset, data: Buffer.from(text) };
 };
 
-/** Path -> content ("" for a directory, with a slash in its name). */
+/** Content by path; a directory has a trailing slash and "". */
 function treeOf(memdb: Memdb): Record<string, string> {
   const all: Record<string, string> = {};
   for (const entry of memdb.entries()) {
@@ -107,7 +106,7 @@ function treeAt(history: History, ms: number): Record<string, string> {
   return all;
 }
 
-test("the tree of every moment can be told, whatever was changed between", () => {
+test("the tree of every moment can be rebuilt after random changes", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(anyCommand, fc.boolean()), { maxLength: 60 }), (steps) => {
       const rig = new Rig({ keepPrivate: true });
@@ -127,7 +126,7 @@ test("the tree of every moment can be told, whatever was changed between", () =>
   );
 });
 
-describe("what belongs together is one change", () => {
+describe("changes that belong together are one", () => {
   test("PVE's way to write: temporary file, write, rename", () => {
     const rig = new Rig();
     using _writer = rig.writer;
@@ -160,7 +159,7 @@ describe("what belongs together is one change", () => {
     expect([made?.kind, made?.size, other?.kind, other?.size]).toEqual(["create", 5, "write", 6]);
   });
 
-  test("a rename of what was there before stays a rename", () => {
+  test("a rename of an existing file stays a rename", () => {
     const rig = new Rig();
     using _writer = rig.writer;
     rig.apply({ kind: "create", path: "a" });
@@ -169,7 +168,7 @@ describe("what belongs together is one change", () => {
     expect(rig.written()).toMatchObject([{ kind: "rename", path: "a", to: "b" }]);
   });
 
-  test("times of locks are left out", () => {
+  test("mtimes of locks are not recorded", () => {
     const rig = new Rig();
     using _writer = rig.writer;
     for (const path of ["priv", "priv/lock", "priv/lock/x"]) rig.apply({ kind: "mkdir", path });
@@ -215,7 +214,7 @@ test("a sync of the cluster is recorded as what it changed", () => {
 });
 
 describe("limits", () => {
-  test("by age: what was superseded goes, the tree of what is left can be told", () => {
+  test("of age: superseded changes are deleted, and the rest still gives the tree", () => {
     const rig = new Rig({ limits: { bytes: 2 ** 40, ageMs: HOUR } });
     using _writer = rig.writer;
     for (const path of ["stays", "f", "gone"]) rig.apply({ kind: "create", path });
@@ -237,7 +236,7 @@ describe("limits", () => {
     expect(history.changes().map(({ path }) => path)).toEqual(["stays", "f"]);
   });
 
-  test("by size: the oldest contents go until it fits", () => {
+  test("of size: the oldest contents are deleted until it fits", () => {
     const rig = new Rig({ limits: { bytes: 600 * 1024, ageMs: 1e12 } });
     using _writer = rig.writer;
     rig.apply({ kind: "create", path: "f" });
@@ -254,7 +253,7 @@ describe("limits", () => {
     expect(treeAt(history, rig.nowMs)).toEqual(treeOf(rig.store.memdb));
   });
 
-  test("of memory: contents, then changes are left out and counted", () => {
+  test("of memory: first contents, then changes are dropped and counted", () => {
     const memdb = new Memdb();
     const entries = new Map();
     const store = new TreeStore({ memdb, entries, writer: new MemoryRows(), log: silentLog });
@@ -275,7 +274,7 @@ describe("limits", () => {
   });
 });
 
-describe("a database that cannot be used is set aside with a new name", () => {
+describe("a database that cannot be used is renamed", () => {
   const cases: [string, (file: string) => void, RegExp][] = [
     ["damaged", (file) => writeFileSync(file, "x".repeat(5000)), /not a database/],
     [

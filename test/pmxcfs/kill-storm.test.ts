@@ -1,7 +1,7 @@
 /**
- * SIGKILL in the middle of a storm of changes, again and again on one database: what was answered
- * is there at the next start, at most one change more, the database is sound, and the C server's
- * rules accept it (and the C server itself, where PMXCFS_C_SERVER is its path).
+ * SIGKILL in the middle of a storm of changes, repeatedly on one database: every answered change is
+ * there at the next start, at most one more, the database is undamaged, and the C server's rules
+ * accept it (and the C server itself, if PMXCFS_C_SERVER is its path).
  * PMXCFS_IPC_STORMS sets the rounds (200 by hand), PMXCFS_IPC_STORM_SEED the seed.
  */
 import { expect, test } from "bun:test";
@@ -21,7 +21,7 @@ const SEED = Number(process.env["PMXCFS_IPC_STORM_SEED"] ?? Date.now() % 1_000_0
 const COMMANDS = 3000;
 const STORM = new URL("./servers/storm.ts", import.meta.url).pathname;
 
-/** Runs a storm and kills it after about `killAfter` answers; how many there were. */
+/** Runs a storm and kills it after about `killAfter` answers; returns their number. */
 async function storm(file: string, mode: string, seed: number, killAfter: number): Promise<number> {
   const answers = `${file}.answers`;
   rmSync(answers, { force: true });
@@ -44,7 +44,7 @@ function check(file: string): string {
   return String(database.query("PRAGMA integrity_check").values()[0]?.[0]);
 }
 
-/** A file where guests' directories are kept does not hinder us; the C server does not start. */
+/** Removes files in the place of guest directories: the C server does not start with them. */
 function withoutRefused(file: string, model: TreeModel): void {
   const tree = openTree({ file, log: silentLog });
   if (typeof tree === "string") throw new Error(tree);
@@ -90,7 +90,7 @@ for (const mode of ["each", "batched"]) {
       }
       const tree = openTree({ file, log: silentLog });
       if (typeof tree === "string") throw new Error(tree);
-      // The one that was under way may be there as well.
+      // The change under way may be there as well.
       if (tree.version > model.version) extra += applied(seed, answers) ? 1 : 0;
       tree[Symbol.dispose]();
       expect([seed, answers, rowsIn(file)]).toEqual([seed, answers, model.rows()]);

@@ -1,4 +1,4 @@
-/** What a leader sends to a node that has nothing. */
+/** The updates that a leader sends to an empty node. */
 import type { SyncEntry } from "../../src/pmxcfs/store/sync-plan.ts";
 
 const STAMP = { writer: 2, mtime: 1_700_000_000 };

@@ -1,7 +1,7 @@
 /**
- * Random changes by others, against the obvious model: whatever was done to the directory or the
- * database, after a refresh the tree in memory is what a fresh load gives, and so is the list of
- * guests. A failure prints its seed and the shortest sequence that does it.
+ * Random changes by others, against a fresh load: after a refresh the tree in memory and the list
+ * of guests are those of a new source of the same directory or database. A failure prints its seed
+ * and the shortest sequence that fails.
  */
 import { expect, test } from "bun:test";
 import * as fc from "fast-check";
@@ -13,7 +13,7 @@ import type { Backend } from "../../src/pmxcfs/store/open.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
 import { open, TempDirectory, textOf, Writer } from "./support.ts";
 
-/** Few enough that changes meet each other. */
+/** Few names, so that changes affect each other. */
 const NAMES = [
   "a",
   "a/b",
@@ -36,7 +36,7 @@ function shapeOf(memdb: Memdb): unknown[] {
     .toSorted((a, b) => ((a[0] ?? "") < (b[0] ?? "") ? -1 : 1));
 }
 
-/** The guests' places, from a list that follows changes or one that is made afresh. */
+/** The guests' places, from a list that follows changes or from a new one. */
 function placesOf(guests: Guests): unknown {
   const { ids = {} } = JSON.parse(textOf(guests.list())) as {
     ids?: Record<string, { node: string; type: string }>;
@@ -53,14 +53,14 @@ function expectSame(backend: Backend, fresh: Backend): void {
   expect(placesOf(backend.guests)).toEqual(expect.arrayContaining(placesOf(listed) as string[]));
   expect(backend.guests.count).toBe(listed.count);
   for (const vmid of [100, 200]) {
-    // With two configurations of one number either may be listed, but one that is there.
+    // Of two configurations with one number either may be listed, but it must exist.
     const answer = backend.guests.properties(vmid, ["v"]);
     const alone = fresh.memdb.find(`nodes/y/lxc/${vmid}.conf`) === undefined || vmid === 200;
     if (alone) expect(answer).toEqual(fresh.guests.properties(vmid, ["v"]));
   }
 }
 
-/** Takes over all changes, however many slices that takes. */
+/** Applies all changes, however many slices that takes. */
 function settle(backend: Backend): void {
   do backend.refresh();
   while (backend.reloads.isReading);
@@ -90,10 +90,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant("look" as const) }) },
 );
 
-/** Long ones: what goes wrong needs a name that came, went, and came again. */
+/** Long sequences: faults need a name that is created, removed and created again. */
 const sequence = fc.array(step, { minLength: 5, maxLength: 60, size: "max" });
 
-/** Does it to real files; what the kernel refuses has not happened. */
+/** Applies a change to real files, unless the kernel refuses it. */
 function perform(directory: TempDirectory, one: Exclude<Step, { do: "look" }>): void {
   const path = directory.at(one.name);
   try {
@@ -106,11 +106,11 @@ function perform(directory: TempDirectory, one: Exclude<Step, { do: "look" }>): 
       else writeFileSync(path, one.content);
     }
   } catch {
-    // EEXIST, ENOTDIR, ...: as good a step as any.
+    // EEXIST, ENOTDIR, ...: the step changes nothing.
   }
 }
 
-test("a directory", () => {
+test("a directory that is followed gives the tree of a fresh load", () => {
   fc.assert(
     fc.property(sequence, (steps) => {
       using directory = new TempDirectory();
@@ -129,7 +129,7 @@ test("a directory", () => {
   );
 });
 
-/** Does it to rows, as pmxcfs would; what has no place is not done. */
+/** Applies a change to rows, as pmxcfs would, unless its place does not exist. */
 function commit(writer: Writer, one: Exclude<Step, { do: "look" }>): void {
   try {
     if (one.do === "rename") writer.rename(one.name, one.to);
@@ -145,7 +145,7 @@ function commit(writer: Writer, one: Exclude<Step, { do: "look" }>): void {
   }
 }
 
-test("a database: whenever a fresh load takes it, so does the one that follows", () => {
+test("a database that is followed gives the tree of a fresh load, if that succeeds", () => {
   fc.assert(
     fc.property(sequence, (steps) => {
       using directory = new TempDirectory();
@@ -160,7 +160,7 @@ test("a database: whenever a fresh load takes it, so does the one that follows",
         const before = shapeOf(backend.memdb);
         const fresh = freshOf(directory);
         if (fresh !== undefined) expectSame(backend, fresh);
-        // Unsound: what was served before is, and stays.
+        // No valid tree: the last state is still served.
         else expect(shapeOf(backend.memdb)).toEqual(before);
         fresh?.[Symbol.dispose]();
       }
@@ -169,7 +169,7 @@ test("a database: whenever a fresh load takes it, so does the one that follows",
   );
 });
 
-/** Undefined when the rows are no tree, or two guests have one number. */
+/** Undefined when the rows are no valid tree, or two guests have one number. */
 function freshOf(directory: TempDirectory): Backend | undefined {
   try {
     return open({ state: directory.path, nodeName: "x" });

@@ -26,22 +26,22 @@ import { openBackend } from "../../src/pmxcfs/store/open.ts";
 import { ODD_DATABASES, type OddDatabase } from "./odd-databases.ts";
 import { golden, rememberingLog } from "./support.ts";
 
-/** A file as the mount of the C server showed it: bytes, start of the SHA-256, mtime. */
+/** A file in the C server's mount: bytes, beginning of the SHA-256, mtime. */
 type SeenFile = readonly [bytes: number, digest: string, mtime: number];
 
 /** What the C server did with a database. */
 interface Recorded {
   readonly loads: boolean;
-  /** The first line that says why not, without what ends every such start. */
+  /** The first log line with the reason, without the lines that end every failed start. */
   readonly says?: string;
-  /** What its mount showed; not kept of large trees. */
+  /** The tree in its mount; not recorded for large trees. */
   readonly tree?: Readonly<Record<string, SeenFile | "dir">>;
   readonly entries?: number;
 }
 
 const RECORDED = golden("odd-databases.json") as Readonly<Record<string, Recorded>>;
 
-/** All that reading could change, of everything in a directory and of the directory itself. */
+/** Everything about a directory and its content that reading could change. */
 function stateOf(directory: string): Record<string, string> {
   const state: Record<string, string> = {};
   for (const name of [".", ...readdirSync(directory).toSorted()]) {
@@ -58,14 +58,14 @@ function stateOf(directory: string): Record<string, string> {
   return state;
 }
 
-/** The tree that `serve --db` has, as the recording has the C server's. */
+/** The tree of `serve --db`, in the format of the recording of the C server's. */
 function servedTree(file: string): Record<string, SeenFile | "dir"> | string {
   const backend = openBackend({ db: file, nodeName: "pve1", log: silentLog });
   if (typeof backend === "string") return backend;
   using opened = backend;
   opened.refresh();
   const tree: Record<string, SeenFile | "dir"> = {};
-  // Paths of directories that are nested by the thousand are longer than what they are wanted for.
+  // The recording has no large trees, and paths of thousands of nested directories are slow.
   if (opened.memdb.entryCount > 20_000) return tree;
   for (const entry of opened.memdb.entries()) {
     const { bytes, mtime, kind } = entry;
@@ -86,13 +86,13 @@ function served({ name }: OddDatabase): ReturnType<typeof servedTree> {
   return tree;
 }
 
-/** What the mount makes itself hides entries of these names: the recording has none of them. */
+/** The recording has no entries of these names: the mount's generated files hide them. */
 function withoutSpecial<T>(tree: Readonly<Record<string, T>>): Record<string, T> {
   const hidden = /^(?:\.clusterlog|\.debug|\.members|\.rrd|\.version|\.vmlist|local)\/?$/;
   return Object.fromEntries(Object.entries(tree).filter(([path]) => !hidden.test(path)));
 }
 
-/** In memory where that can be: a disk takes a minute to remove 30,000 directories. */
+/** In memory if possible: a disk takes a minute to remove 30,000 directories. */
 let place: string;
 const at = (...names: readonly string[]): string => join(place, ...names);
 const fileOf = (name: string): string => at("odd", name, "config.db");
@@ -104,10 +104,10 @@ beforeAll(() => {
     make(at("odd", name));
   }
 });
-// rmSync is slow for what is nested deep.
+// rmSync is slow for deeply nested directories.
 afterAll(() => void Bun.spawnSync(["rm", "-rf", place]));
 
-test("there are at least 80 of them, each with a name of its own", () => {
+test("at least 80 odd databases have distinct names", () => {
   expect(new Set(ODD_DATABASES.map(({ name }) => name)).size).toBe(ODD_DATABASES.length);
   expect(ODD_DATABASES.length).toBeGreaterThan(140);
   const asked = ODD_DATABASES.filter(({ oursOnly }) => oursOnly !== true);
@@ -136,11 +136,11 @@ test("no command that reads changes, makes or removes anything", () => {
   expect(changed).toEqual([]);
 });
 
-/** An empty /etc/pve is what C starts with; for us that is a problem. */
+/** C starts with these and shows an empty /etc/pve, which we report as a problem. */
 const STARTS_EMPTY = /empty \/etc\/pve/;
 
 describe("the verdict is the C server's", () => {
-  test("a problem is what it refuses, in its words; everything else is a note", () => {
+  test("problems are its refusals, in its words; everything else is a note", () => {
     const wrong: string[] = [];
     for (const odd of ODD_DATABASES) {
       const recorded = RECORDED[odd.name];
@@ -157,7 +157,7 @@ describe("the verdict is the C server's", () => {
     expect(wrong).toEqual([]);
   });
 
-  test("what it loads is served, with the same bytes and times", () => {
+  test("a database that it loads is served, with the same bytes and times", () => {
     for (const odd of ODD_DATABASES) {
       const recorded = RECORDED[odd.name];
       if (recorded?.loads !== true || odd.name === "zero-bytes-with-wal") continue;
@@ -171,7 +171,7 @@ describe("the verdict is the C server's", () => {
     }
   });
 
-  test("what it refuses is refused, but for a file where guests' directories are kept", () => {
+  test("one that it refuses is refused, except for a file as a guest directory", () => {
     const shown = ODD_DATABASES.filter((odd) => {
       return RECORDED[odd.name]?.loads === false && typeof served(odd) !== "string";
     });
@@ -197,12 +197,12 @@ function rescuedFiles(name: string): number {
   return [...wanted].filter((content) => have.has(content)).length;
 }
 
-/** What `config ls` shows. */
+/** The output of `config ls`. */
 function paths(name: string): string[] {
   return salvage(fileOf(name)).items.map((item) => item.path.join("/"));
 }
 
-describe("everything that can be had is exported", () => {
+describe("everything that can be read is exported", () => {
   test.each([
     ["plain", 7],
     ["zero-bytes-with-wal", 7],
@@ -231,7 +231,7 @@ describe("everything that can be had is exported", () => {
     expect(rescuedFiles(name)).toBeGreaterThanOrEqual(files);
   });
 
-  test("two directories of one name become one, and that is said", () => {
+  test("two directories of one name become one, and that is reported", () => {
     const { items, moved } = salvage(fileOf("duplicate-directory"));
     const found = items.map((item) => item.path.join("/"));
     for (const guest of ["100", "101", "110"]) {
@@ -240,7 +240,7 @@ describe("everything that can be had is exported", () => {
     expect(moved.join()).toContain("two directories are called nodes/pve1/qemu-server");
   });
 
-  test("a file that a -wal alone has, committed or not", () => {
+  test("a file that only a -wal has, committed or not", () => {
     expect(paths("wal")).toContain("new.cfg");
     expect(paths("wal-and-damaged-page")).toContain("new.cfg");
     expect(paths("damaged-page-and-wal-without-a-valid-frame")).toContain("new.cfg");
@@ -271,7 +271,7 @@ describe("a -wal is mentioned", () => {
   });
 });
 
-test("an empty file beside a full -wal: that is served, and what must not be done is said", () => {
+test("an empty file with a -wal: the -wal is served, and a warning says what not to do", () => {
   const log = rememberingLog();
   const file = fileOf("zero-bytes-with-wal");
   const backend = openBackend({ db: file, nodeName: "pve1", log });
@@ -281,7 +281,7 @@ test("an empty file beside a full -wal: that is served, and what must not be don
   expect(log.lines.join()).toContain("pmxcfs must not be started");
 });
 
-test("what is left out of what is served is said in one line", () => {
+test("entries that are not served are logged in one line", () => {
   const log = rememberingLog();
   const file = fileOf("circle");
   const backend = openBackend({ db: file, nodeName: "pve1", log });
@@ -296,7 +296,7 @@ test("30,000 nested directories cost linear time and bounded memory in every com
   if (odd === undefined) throw new Error("nested-30000 is missing");
   const before = process.memoryUsage().rss;
   for (const [name, read] of Object.entries(READERS)) {
-    // They were written above; here it is the reading that is measured.
+    // They were written above; only reading is measured.
     if (name === "export") continue;
     const started = performance.now();
     servedTrees.delete(odd.name);

@@ -1,7 +1,7 @@
 /**
- * Odd config.db files, made by code: damaged pages, foreign and torn logs, rows that are no tree,
- * other formats of the same data. Each is a function that fills an empty directory; the file is
- * always `config.db`. What the C server did with each is in odd-databases.json of test/golden.
+ * Odd config.db files, made by code: damaged pages, foreign and torn logs, rows that are no valid
+ * tree, other formats of the same data. Each is a function that fills an empty directory; the file
+ * is always `config.db`. odd-databases.json of test/golden records what the C server did with each.
  */
 import { FORMATS } from "./odd/formats.ts";
 import { LOGS } from "./odd/logs.ts";

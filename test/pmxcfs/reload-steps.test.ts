@@ -1,4 +1,4 @@
-/** What a step of a reload does is bounded by its rows, whatever the shape of the tree. */
+/** A step of a reload handles a limited number of rows, whatever the shape of the tree. */
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { readdirSync, readlinkSync, renameSync } from "node:fs";
@@ -38,7 +38,7 @@ function wide(count: number): Row[] {
   return [ROOT, ...rows];
 }
 
-/** Takes over `after` in the place of `before`; the most changes that one step told of. */
+/** Replaces `before` by `after`; returns the highest number of changes in one step. */
 function mostToldInAStep(before: readonly Row[], after: readonly Row[]): number {
   const memdb = new Memdb();
   const changes = new TreeChanges(memdb, plant(memdb, judgeRows(before)));
@@ -56,10 +56,10 @@ function mostToldInAStep(before: readonly Row[], after: readonly Row[]): number 
   return most;
 }
 
-test("1,000 nested directories make way for a few entries, a few changes in a step", () => {
+test("1,000 nested directories are replaced by a few entries, with few changes in a step", () => {
   const few = [ROOT, row(2, 0, 4), { ...row(3, 0, 4), name: "moved" }, row(4, 2, 8)];
   expect(mostToldInAStep(nested(1_000), few)).toBeLessThan(5);
-  // The first of them is a file now, or there under another name.
+  // The first of them is now a file, or has another name.
   expect(mostToldInAStep(nested(1_000), [ROOT, row(2, 0, 8)])).toBeLessThan(5);
   const renamed = { ...row(2, 0, 4), name: "renamed" };
   expect(mostToldInAStep(nested(1_000), [ROOT, renamed])).toBeLessThan(5);
@@ -67,7 +67,7 @@ test("1,000 nested directories make way for a few entries, a few changes in a st
   expect(mostToldInAStep(nested(1_000), [ROOT, instead])).toBeLessThan(5);
 });
 
-test("1,000 entries of one directory come and go, a few changes in a step", () => {
+test("1,000 entries of one directory are added and removed, with few changes in a step", () => {
   expect(mostToldInAStep(wide(1_000), [ROOT])).toBeLessThan(5);
   expect(mostToldInAStep([ROOT], wide(1_000))).toBeLessThan(5);
 });
@@ -78,12 +78,12 @@ test("rows are judged 64 in a step, also those of one directory", () => {
     let steps = 0;
     const judged = judging(rows);
     while (judged.next().done !== true) steps++;
-    // Each row is placed, reached from the root, and looked at for what no path leads to.
+    // Each row is placed, visited from the root, and checked for being unreachable.
     expect(steps).toBeGreaterThanOrEqual(3 * 50 - 2);
   }
 });
 
-test("a database that was replaced is closed, its pages given back", async () => {
+test("a database that was replaced is closed, and its disk space freed", async () => {
   using directory = new TempDirectory();
   using other = new TempDirectory();
   const file = makeDb(directory);
@@ -101,7 +101,7 @@ test("a database that was replaced is closed, its pages given back", async () =>
       try {
         return readlinkSync(`/proc/self/fd/${fd}`);
       } catch {
-        // The one that listed them.
+        // The descriptor by which they were listed.
         return "";
       }
     });

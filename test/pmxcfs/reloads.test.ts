@@ -1,4 +1,4 @@
-/** What is counted of changes taken over: how many, in what time, and what told of them. */
+/** Counters of applied changes: how many, how long they took, and what reported them. */
 import { describe, expect, test } from "bun:test";
 import { linkSync, rmSync, writeFileSync } from "node:fs";
 import { DirectorySource } from "../../src/pmxcfs/store/directory.ts";
@@ -12,13 +12,13 @@ function sum(counts: readonly number[]): number {
   return counts.reduce((total, each) => total + each, 0);
 }
 
-/** How many there were, by what told of them. */
+/** The number of changes, by what reported them. */
 function countsOf({ byTrigger }: ReloadCounts): Record<string, number> {
   return Object.fromEntries([...byTrigger].map(([trigger, { counts }]) => [trigger, sum(counts)]));
 }
 
 describe("a directory", () => {
-  test("what inotify told of is not what the stamps told of", async () => {
+  test("counts changes that inotify and stamps report apart", async () => {
     using directory = new TempDirectory();
     using elsewhere = new TempDirectory();
     plant(directory);
@@ -30,9 +30,9 @@ describe("a directory", () => {
     backend.refresh();
     expect(countsOf(backend.reloads)).toEqual({ inotify: 1, sweep: 0 });
 
-    // A name that is not watched: nobody tells, and only the file's stamp moves.
+    // Changed by a name that is not watched: no event, only the file's stamp differs.
     writeFileSync(elsewhere.at("the-same"), "name: longer than it was\n");
-    await eventually("the stamps tell", () => {
+    await eventually("the stamp is compared", () => {
       backend.refresh();
       return textOf(backend.memdb.read(GUEST) ?? 0).includes("longer");
     });
@@ -42,7 +42,7 @@ describe("a directory", () => {
     expect(sumMs).toBeGreaterThan(0);
   });
 
-  test("without inotify all are the stamps', also of what has gone", async () => {
+  test("without inotify counts all changes by stamps, also removals", async () => {
     using directory = new TempDirectory();
     plant(directory);
     const memdb = new Memdb();
@@ -59,7 +59,7 @@ describe("a directory", () => {
   });
 });
 
-test("a database has one kind", () => {
+test("a database has one kind of report", () => {
   using directory = new TempDirectory();
   const db = makeDb(directory);
   using backend = open({ db });

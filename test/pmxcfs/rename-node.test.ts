@@ -1,4 +1,4 @@
-/** config rename-node and config diff: all guests stay, nothing is half done, both tell what is. */
+/** config rename-node and config diff: all guests stay, and a crash leaves nothing half done. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ const GUESTS = [
 ];
 
 describe("renameNode", () => {
-  test("to a name that is free: one row changes its name, every guest is there once", () => {
+  test("to a free name: one row gets the new name, every guest is there once", () => {
     using directory = new TempDirectory();
     const more = [...GUESTS, item("jobs.cfg", "vzdump: a\n\tnode pve1\n\tother pve11 pve1x\n")];
     const file = makeDb(directory, more);
@@ -37,7 +37,7 @@ describe("renameNode", () => {
     expect(renameNode(file, "pve1", "new")).toMatchObject({ entries: 0, kept: undefined });
   });
 
-  test("onto a node that is there: the entries move into it, the empty directories go", () => {
+  test("onto an existing node: the entries move into it, the empty directories are removed", () => {
     using directory = new TempDirectory();
     const file = makeDb(directory, GUESTS);
     expect(renameNode(file, "pve1", "pve2")).toMatchObject({ guests: 2 });
@@ -54,7 +54,7 @@ describe("renameNode", () => {
     ]);
   });
 
-  test("a file on both, a bad name, an unsound database, an open one: nothing changes", () => {
+  test("a file in both, a bad name, an invalid database, an open one: nothing changes", () => {
     using directory = new TempDirectory();
     const both = [item("nodes/pve1/a.cfg", "1"), item("nodes/pve2/a.cfg", "2")];
     const file = makeDb(directory, both);
@@ -70,7 +70,7 @@ describe("renameNode", () => {
     writer.database.run("ROLLBACK");
   });
 
-  test("killed at any moment: the old name or the new one, and again brings the end", async () => {
+  test("killed at any moment: the old or new name is left, a second run completes", async () => {
     using directory = new TempDirectory();
     const source = makeDb(directory, GUESTS);
     const before = verifyDatabase(source);
@@ -83,7 +83,7 @@ describe("renameNode", () => {
       copyFileSync(source, file);
       const child = Bun.spawn([process.execPath, "-e", code, file], { stdout: "pipe" });
       for await (const _ of child.stdout) break;
-      // A little later each time: spinning, because a sleep is too coarse.
+      // A little later each time. Spins, because a sleep is too coarse.
       const until = performance.now() + round * 1.5;
       while (performance.now() < until);
       child.kill("SIGKILL");
@@ -106,7 +106,7 @@ describe("renameNode", () => {
   }, 60_000);
 });
 
-test("compareDatabases: added, removed, changed, of other kind; versions only when asked", () => {
+test("compareDatabases: added, removed, changed, of another kind; versions only on request", () => {
   using directory = new TempDirectory();
   const file = makeDb(directory, [item("a.cfg", "1"), item("b.cfg", "1"), item("c.cfg", "1")]);
   const other = directory.at("other.db");

@@ -1,6 +1,6 @@
 /**
- * Sources that are too much for one turn of the loop: what is there is served meanwhile, no call
- * holds the loop for long, everything is counted before it is read, and the rest arrives.
+ * Changes that are too long for one turn of the loop: the old state is served meanwhile, no call
+ * blocks the loop for long, sizes are checked before data is read, and the change is completed.
  */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
@@ -11,10 +11,10 @@ import { eventually } from "../support/eventually.ts";
 import { nestedRows } from "./odd/making.ts";
 import { makeDb, open, rememberingLog, seen, TempDirectory, textOf, Writer } from "./support.ts";
 
-/** Processor time of one call that is long, in ms; 2 is the aim, measured with metrics. */
+/** Processor time of a call that is too long, in ms; 2 is the aim, measured with metrics. */
 const LONG_MS = 25;
 
-/** Asks until `done`; the longest that one question took, in ms of this thread's time. */
+/** Refreshes until `done`; returns the longest call, in ms of this thread's processor time. */
 async function askUntil(what: string, backend: Backend, done: () => boolean): Promise<number> {
   let longest = 0;
   await eventually(
@@ -27,7 +27,7 @@ async function askUntil(what: string, backend: Backend, done: () => boolean): Pr
         longest = Math.max(longest, (user + system) / 1000);
         if (done()) return true;
       }
-      // Other events of the loop get their turn.
+      // Lets other events of the loop run.
       await new Promise((resolve) => setImmediate(resolve));
       return false;
     },
@@ -36,7 +36,7 @@ async function askUntil(what: string, backend: Backend, done: () => boolean): Pr
   return longest;
 }
 
-test("3,000 files moved into a directory: what changes meanwhile does not wait", async () => {
+test("3,000 files moved into a directory: other changes do not wait meanwhile", async () => {
   using directory = new TempDirectory();
   using elsewhere = new TempDirectory();
   directory.put("pve/storage.cfg", "before\n");
@@ -56,7 +56,7 @@ test("3,000 files moved into a directory: what changes meanwhile does not wait",
   expect(await askUntil("none of them", backend, gone)).toBeLessThan(LONG_MS);
 }, 120_000);
 
-test("names that are left out count as well, and are said in one line", async () => {
+test("names that are left out count as work, and are logged in one line", async () => {
   using directory = new TempDirectory();
   using elsewhere = new TempDirectory();
   const log = rememberingLog();
@@ -70,7 +70,7 @@ test("names that are left out count as well, and are said in one line", async ()
   expect(backend.memdb.entryCount).toBe(2);
 }, 120_000);
 
-test("40 files of 1 MiB rewritten: a few are read in one turn", async () => {
+test("40 files of 1 MiB rewritten: only a few are read in one turn", async () => {
   using directory = new TempDirectory();
   const content = Buffer.alloc(1 << 20, "a");
   for (let at = 0; at < 40; at++) writeFileSync(directory.put(`b${at}`), content);
@@ -92,7 +92,7 @@ function databaseWith(directory: TempDirectory, add: (database: Database) => voi
   return file;
 }
 
-test("a database of 15,000 nested rows takes another one's place", async () => {
+test("a database of 15,000 nested rows that replaces another one is read in slices", async () => {
   using directory = new TempDirectory();
   using other = new TempDirectory();
   using backend = open({ db: makeDb(directory) });
@@ -128,7 +128,7 @@ test("a row of 100 MB is left out before it is read, one of 3 MB is served", asy
   expect(await askUntil("the change", backend, all)).toBeLessThan(LONG_MS);
 }, 60_000);
 
-test("a FIFO in the place of a database is not opened; a good one is seen again", async () => {
+test("a FIFO in the place of a database is not opened; a database put back is served", async () => {
   using directory = new TempDirectory();
   using other = new TempDirectory();
   const log = rememberingLog();
@@ -149,7 +149,7 @@ test("a FIFO in the place of a database is not opened; a good one is seen again"
   });
 });
 
-test("in rollback mode, damaged in place, then replaced: the good one is served", async () => {
+test("a database in rollback mode, damaged and then replaced: the new one is served", async () => {
   using directory = new TempDirectory();
   using other = new TempDirectory();
   const log = rememberingLog();
@@ -176,7 +176,7 @@ test("in rollback mode, damaged in place, then replaced: the good one is served"
   expect(backend.reloads.behindMs).toBe(0);
 });
 
-test("a root that became a symlink is not followed, a real directory in its place is", async () => {
+test("a root that becomes a symlink is not followed; a directory in its place is", async () => {
   using directory = new TempDirectory();
   const log = rememberingLog();
   directory.put("pve/storage.cfg", "own\n");

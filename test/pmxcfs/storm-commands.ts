@@ -1,4 +1,4 @@
-/** The commands of a storm: the same for the same seed, in the process that is killed and here. */
+/** The commands of a storm: the same for a seed in the killed process and in the test. */
 import fc from "fast-check";
 import type { JournalRecord } from "../../src/pmxcfs/store/journal-format.ts";
 import { anyCommand, writerOf } from "./tree-model.ts";

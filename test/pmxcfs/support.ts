@@ -1,4 +1,4 @@
-/** What the backend's tests share: directories that go away, a log that remembers, golden files. */
+/** Shared by tests of the backend: temporary directories, a log that keeps lines, golden files. */
 import { Database } from "bun:sqlite";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ export class TempDirectory implements Disposable {
     return join(this.path, ...names);
   }
 
-  /** Writes a file and what is missing above it. */
+  /** Writes a file, and makes the directories above it. */
   put(name: string, content: string | Uint8Array = ""): string {
     const path = this.at(name);
     mkdirSync(dirname(path), { recursive: true });
@@ -62,7 +62,7 @@ export function plantGolden(directory: string): void {
   }
 }
 
-/** Puts files (latin1 paths) into a tree that has no source. */
+/** Puts files (latin1 paths) into a tree without a source. */
 export function fill(memdb: Memdb, files: Readonly<Record<string, string>>): void {
   for (const [path, content] of Object.entries(files)) {
     const names = path.split("/");
@@ -112,7 +112,7 @@ export function makeDb(directory: TempDirectory, extra: readonly TreeItem[] = []
   return file;
 }
 
-/** What a client sees: one observed path, the guest list's version, the guest's version. */
+/** Versions that a client sees: of one observed path, of the guest list, of the guest. */
 export function seen(backend: Backend, path: string, vmid = 100) {
   backend.refresh();
   const list = JSON.parse(textOf(backend.guests.list())) as {
@@ -131,11 +131,11 @@ export function plant(directory: TempDirectory): void {
   mkdirSync(directory.at("priv", "lock"), { recursive: true });
   directory.put(GUEST, "name: web\n");
   directory.put("storage.cfg", "dir: local\n");
-  // Old enough that a change in the same tick of the clock cannot be meant.
+  // Old enough not to count as changed in the present tick of the clock.
   for (const name of [GUEST, "storage.cfg"]) utimesSync(directory.at(name), 1_700_000_000, 1e9);
 }
 
-/** A second writer of a config.db that counts its changes as pmxcfs does. */
+/** A second writer of a config.db that sets versions as pmxcfs does. */
 export class Writer implements Disposable {
   readonly database: Database;
 
@@ -170,7 +170,7 @@ export class Writer implements Disposable {
     }
   }
 
-  /** One change: `change` gets the new version, row 0 gets it too, in one transaction. */
+  /** One change in one transaction: `change` gets the new version, and so does row 0. */
   commit(change: (version: number, now: number) => void, mtime?: number): number {
     const version = this.version + 1;
     const now = mtime ?? Math.floor(Date.now() / 1000);

@@ -1,7 +1,7 @@
 /**
- * The end of a cluster's sync in steps, on a config.db: readers of memory and of the file have the
- * old tree until the new one is whole; whenever it is broken off, both have the same; a SIGKILL
- * leaves the old one.
+ * The end of a cluster's sync in steps, on a config.db: memory and file have the old tree until the
+ * new one is complete; whenever the sync is aborted, both have the same tree; a SIGKILL leaves the
+ * old one.
  */
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
@@ -16,7 +16,7 @@ import { eventually } from "../support/eventually.ts";
 import { filesOfLeader } from "./leader-files.ts";
 import { TempDirectory } from "./support.ts";
 
-/** More than one step of any part handles, and more pages than are written at once. */
+/** More than one step of any part handles, and more pages than are written in one turn. */
 const FILES = 1_000;
 const ORIGIN = { writer: 1, time: 1000 };
 
@@ -26,7 +26,7 @@ function opened(file: string): TreeStore {
   return tree;
 }
 
-/** A tree of one file, with what is derived from it. */
+/** A tree of one file, with the state derived from it. */
 function nodeWith(file: string) {
   const tree = opened(file);
   expect(tree.apply({ kind: "create", path: "own" }, ORIGIN)).toBe(0);
@@ -34,7 +34,7 @@ function nodeWith(file: string) {
   return { tree, versions, guests: new Guests({ memdb: tree.memdb, versions }) };
 }
 
-/** Inodes in the file as another process that opens it sees them. */
+/** Inodes in the database, as another process would read them. */
 function inFile(file: string): number {
   using database = new Database(file, { readonly: true });
   return Number(database.query("SELECT count(*) FROM tree WHERE inode > 0").values()[0]?.[0]);
@@ -52,7 +52,7 @@ const own = (node: ReturnType<typeof nodeWith>): number =>
 const sync = (node: ReturnType<typeof nodeWith>): Steps<unknown> =>
   node.tree.commitSync([own(node)], filesOfLeader(FILES, 600));
 
-test("memory and the file have the old tree until the sync is whole, and no step does much", () => {
+test("memory and file have the old tree until the sync is complete; all steps are short", () => {
   using directory = new TempDirectory();
   const file = directory.at("config.db");
   const node = nodeWith(file);
@@ -73,11 +73,11 @@ test("memory and the file have the old tree until the sync is whole, and no step
     FILES / 4,
   ]);
   expect(node.versions.of("storage.cfg")).toBe(2);
-  // Rows are noted, sorted, judged, loaded, linked and written: 64 at most in one step.
+  // Rows are collected, sorted, judged, loaded, linked and written, at most 64 in one step.
   expect(count).toBeGreaterThan((6 * FILES) / 64);
 });
 
-test("a sync that is broken off leaves one tree, on disk as in memory, and the lock free", () => {
+test("a sync that is aborted leaves one tree, on disk as in memory, and no lock", () => {
   using directory = new TempDirectory();
   const all = { old: 0, new: 0 };
   for (const stopAt of [1, 60, 120, "the last row", "the commit"] as const) {
@@ -113,7 +113,7 @@ test("a SIGKILL while the rows are being written leaves the old tree", async () 
   try {
     const { value } = await child.stdout.getReader().read();
     expect(Buffer.from(value ?? "").toString()).toBe("given\n");
-    // What does not fit SQLite's cache is in the log before the commit.
+    // Pages that do not fit into SQLite's cache are in the log before the commit.
     const logBytes = (): number => statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
     await eventually("rows in the -wal", () => logBytes() > 4_000_000, 30_000);
   } finally {

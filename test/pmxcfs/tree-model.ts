@@ -1,6 +1,6 @@
 /**
- * The obvious model of the writable tree: a map from paths to entries and the rules of the mount,
- * written apart from the store. Random commands come from here too.
+ * A simple model of the writable tree: a map from paths to entries and the rules of the mount,
+ * written independently of the store. Also makes random commands.
  */
 import fc from "fast-check";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
@@ -157,7 +157,7 @@ const FILES = words(
 
 const directory = fc.constantFrom(...DIRECTORIES);
 const file = fc.constantFrom(...FILES);
-/** Mostly where such a thing belongs, sometimes not. */
+/** A path that in most cases is where such an entry belongs. */
 const fileLike = fc.oneof({ weight: 6, arbitrary: file }, { weight: 1, arbitrary: directory });
 const directoryLike = fc.oneof({ weight: 9, arbitrary: directory }, { weight: 1, arbitrary: file });
 const either = fc.oneof(file, directory);
@@ -167,8 +167,8 @@ const size = fc.oneof(
 );
 
 /**
- * The node that a random command comes from. A rename comes from this one: with another, a failed
- * one leaves the tree as C leaves it (src/pmxcfs/store/orphan-rows.ts), which this model does not.
+ * The node that a random command comes from. Renames come from writer 0: with another writer a
+ * failed one removes the target, as in C (src/pmxcfs/store/orphan-rows.ts), which the model lacks.
  */
 export function writerOf(command: TreeCommand, drawn: number): number {
   return command.kind === "rename" ? 0 : drawn;

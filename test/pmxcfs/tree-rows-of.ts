@@ -1,4 +1,4 @@
-/** A tree, and the rows on disk, in the shape of TreeModel.rows. */
+/** A tree in memory, and the rows on disk, in the format of TreeModel.rows. */
 import { Database } from "bun:sqlite";
 import { pathOf } from "../../src/pmxcfs/state/memdb.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
@@ -19,7 +19,7 @@ export function rowsIn(file: string): unknown[][] {
     });
 }
 
-/** The entries in memory, without the root, and without how their data is stored. */
+/** The entries in memory, without the root, and without the type of their data. */
 export function rowsOf(store: TreeStore): unknown[][] {
   return [...store.entries()].map((entry) => {
     if (store.memdb.find(pathOf(entry)) !== entry) throw new Error(`${pathOf(entry)} is lost`);

@@ -1,6 +1,6 @@
 /**
- * The writable config.db: random commands against the obvious model (rows on disk, memory, errors,
- * the next start), and the faults of the C server that we do not share, each named after it.
+ * The writable config.db: random commands against a simple model (rows on disk, memory, errors, the
+ * next start), and faults of the C server that ours does not have.
  */
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
@@ -82,10 +82,10 @@ function watched() {
 
 describe("random commands", () => {
   const step = fc.tuple(anyCommand, fc.nat(2), fc.nat(5));
-  // 3,500 commands or so in all.
+  // About 3,500 commands in all.
   const steps = fc.array(step, { maxLength: 120, size: "max" });
 
-  test("answers, rows on disk, memory and the next start are the model's", () => {
+  test("give the answers, rows on disk, memory and next start of the model", () => {
     fc.assert(
       fc.property(steps, (commands) => {
         using directory = new TempDirectory();
@@ -140,7 +140,7 @@ describe("the file", () => {
     expect(database.query("PRAGMA page_size").values()).toEqual([[4096]]);
   });
 
-  test("a row 0 that is behind is continued from the highest number in use, and said", () => {
+  test("with an old row 0 continues from the highest number in use, and logs that", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     {
@@ -157,7 +157,7 @@ describe("the file", () => {
     expect([...store.entries()].map(({ inode }) => inode)).toEqual([2, 3, 4, 5]);
   });
 
-  test("what is no database is refused in C's words", () => {
+  test("that is no database is refused in C's words", () => {
     using directory = new TempDirectory();
     const file = directory.put("config.db", "this is no database, and longer than a header is");
     expect(openTree({ file, log: silentLog })).toContain(
@@ -167,7 +167,7 @@ describe("the file", () => {
 });
 
 describe("locks", () => {
-  test("a lock is held for 120 s, and given up to the first who asks after that", () => {
+  test("a lock is held for 120 s, and released at the first request after that", () => {
     const { store, ask, pass } = locked();
     expect(ask()).toBe(Errno.EACCES);
     pass(120);
@@ -178,7 +178,7 @@ describe("locks", () => {
     expect(ask()).toBe(Errno.ENOENT);
   });
 
-  test("a refresh starts the 120 s anew, one with an older time is refused", () => {
+  test("a refresh restarts the 120 s; one with an older time is refused", () => {
     const { replicator, ask, pass } = locked();
     pass(100);
     expect(replicator.propose({ kind: "utime", path: "priv/lock/a", mtime: 1100 })).toBe(0);
@@ -191,7 +191,7 @@ describe("locks", () => {
     expect(ask()).toBe(Errno.ENOENT);
   });
 
-  test("a lock with something in it is not given up: ENOTEMPTY", () => {
+  test("a lock that is not empty is not released: ENOTEMPTY", () => {
     const { store, ask, pass } = locked();
     made(store, { kind: "create", path: "priv/lock/a/f" });
     pass(121);
@@ -206,7 +206,7 @@ describe("locks", () => {
     );
   });
 
-  test("a directory deeper below takes mtime 0, which starts its timer anew each time", () => {
+  test("a directory further below accepts mtime 0, which restarts its timer each time", () => {
     const { store, ask, pass } = locked();
     made(store, ...mkdirs("priv/lock/a/b"));
     for (let round = 0; round < 3; round++) {
@@ -216,7 +216,7 @@ describe("locks", () => {
     expect(store.memdb.find("priv/lock/a/b")?.mtime).toBe(0);
   });
 
-  test("unlock removes the lock that has the digest, and no other one", () => {
+  test("unlock removes the lock only if it has the digest", () => {
     const { store } = locked();
     const digest = store.lockDigest("priv/lock/a")!;
     made(store, { kind: "utime", path: "priv/lock/a", mtime: 4_000_000_000 });
@@ -227,7 +227,7 @@ describe("locks", () => {
 });
 
 describe("counters and guests", () => {
-  test("create, write and rename count at observed paths; mkdir does not, rmdir does", () => {
+  test("create, write, rename and rmdir move counters of observed paths, mkdir does not", () => {
     const { store, versions } = watched();
     const count = (...commands: TreeCommand[]): number => {
       const before = versions.of("storage.cfg");
@@ -246,7 +246,7 @@ describe("counters and guests", () => {
     expect(count({ kind: "remove", path: "storage.cfg" })).toBe(1);
   });
 
-  test("a guest that moves leaves the list and comes back: two versions", () => {
+  test("a guest that moves leaves the list and comes back: two new versions", () => {
     const { store, versions, ids } = watched();
     made(store, ...mkdirs("nodes/n2", "nodes/n2/lxc"));
     const before = versions.vmlist;
@@ -256,7 +256,7 @@ describe("counters and guests", () => {
     expect(ids()).toEqual(["100"]);
   });
 
-  test("rmdir of a directory named as a guest does not forget the guest", () => {
+  test("rmdir of a directory with a guest's name does not remove the guest", () => {
     const { store, ids } = watched();
     const path = "nodes/n1/lxc/100.conf";
     expect(made(store, { kind: "mkdir", path }, { kind: "remove", path })).toEqual([0, 0]);
@@ -266,7 +266,7 @@ describe("counters and guests", () => {
 });
 
 describe("faults of the C server that are not inherited", () => {
-  test("truncate of an empty file makes zeros, which are there after a restart", () => {
+  test("truncate of an empty file writes zeros, which are still there after a restart", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     {
@@ -285,7 +285,7 @@ describe("faults of the C server that are not inherited", () => {
     expect(Buffer.from(again.memdb.read("f")!).equals(expected)).toBe(true);
   });
 
-  test("a truncate of an empty file that a C node sent is applied as C does, and survived", () => {
+  test("a truncate of an empty file that a C node sent is applied as in C, without a crash", () => {
     const { store, rows } = inMemory();
     made(store, { kind: "create", path: "f" }, { kind: "truncate", path: "f", size: 100 });
     const entry = store.memdb.find("f")!;
@@ -306,7 +306,7 @@ describe("faults of the C server that are not inherited", () => {
     expect(rowsOf(store)).toEqual(before);
   });
 
-  test("a file where guests are kept does not forbid the next start", () => {
+  test("a file in the place of a guest directory does not prevent the next start", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     {
@@ -317,13 +317,13 @@ describe("faults of the C server that are not inherited", () => {
     expect(again.memdb.read("nodes/n1/qemu-server")).toBeDefined();
   });
 
-  test("a failed commit is EIO for that change alone, logged once, and the next one works", () => {
+  test("a failed commit is EIO for one change, logged once, and the next one succeeds", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     const log = rememberingLog();
     using store = openTree({ file, log }) as TreeStore;
     made(store, ...mkdirs("a"));
-    // A table that refuses rows of some inodes: any error of SQLite's takes this way.
+    // A table that refuses rows of some inodes: stands for any error of SQLite.
     const other = new Database(file);
     other.run(
       "CREATE TRIGGER refuse BEFORE INSERT ON tree WHEN new.name = 'b' " +
@@ -342,7 +342,7 @@ describe("faults of the C server that are not inherited", () => {
     expect(log.lines.at(-1)).toContain("changes are written again");
   });
 
-  test("a database that another process writes to is EBUSY, and nothing changed", () => {
+  test("a database that another process is writing to is EBUSY, and nothing has changed", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     using store = opened(file);

@@ -1,4 +1,4 @@
-/** Compaction, copies that are kept, and a journal that is written into its database by hand. */
+/** Compaction, kept copies, and `config flush`, which writes a journal into its database. */
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { mkdirSync, readdirSync, statSync } from "node:fs";
@@ -27,7 +27,7 @@ function put(tree: TreeStore, path: string, size: number): void {
   expect(apply(tree, { kind: "write", path, offset: 0, data: new Uint8Array(size) })).toBe(size);
 }
 
-/** A database that 40 files of a mebibyte were in. */
+/** A database from which 40 files of a mebibyte were removed. */
 function swollen(directory: TempDirectory): string {
   const file = directory.at("config.db");
   using tree = opened(file);
@@ -89,7 +89,7 @@ describe("free pages", () => {
 });
 
 describe("a copy that is kept", () => {
-  test("has everything, is private, and of one reason the newest five stay", () => {
+  test("is complete and private, and the newest five of one reason stay", () => {
     for (const commit of ["each", "batched"] as const) {
       using directory = new TempDirectory();
       using tree = opened(directory.at("config.db"), { commit });
@@ -101,7 +101,7 @@ describe("a copy that is kept", () => {
         expect(statSync(copy.path).mode & 0o777).toBe(0o600);
         expect(rowsIn(copy.path).length).toBe(round + 2);
         paths.push(copy.path);
-        // The name has milliseconds.
+        // The name has the time in milliseconds.
         for (const until = Date.now() + 2; Date.now() < until;);
       }
       const kept = readdirSync(directory.at("backup")).filter((name) => !/-(wal|shm)$/.test(name));
@@ -109,7 +109,7 @@ describe("a copy that is kept", () => {
     }
   });
 
-  test("that cannot be written is a reason, and nothing is left behind", () => {
+  test("that cannot be written is reported, and leaves no file", () => {
     using directory = new TempDirectory();
     using tree = opened(directory.at("config.db"));
     directory.put("backup");
@@ -119,7 +119,7 @@ describe("a copy that is kept", () => {
 });
 
 describe("config flush", () => {
-  test("writes the journal of a killed server into the database, and leaves a served one", () => {
+  test("writes the journal of a killed server into the database, not of a running one", () => {
     using directory = new TempDirectory();
     using copies = new TempDirectory();
     const file = directory.at("config.db");

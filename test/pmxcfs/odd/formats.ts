@@ -1,4 +1,4 @@
-/** Paths at which something else than a database is: dumps, directories, FIFOs, links. */
+/** Paths with something other than a database: dumps, directories, FIFOs, links. */
 import {
   chmodSync,
   copyFileSync,

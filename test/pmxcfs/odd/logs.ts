@@ -1,4 +1,4 @@
-/** Files with a -wal, -journal or -shm beside them, in every state these can be in. */
+/** Files with a -wal, -journal or -shm beside them, in all their states. */
 import { Database } from "bun:sqlite";
 import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -7,7 +7,7 @@ import { SCHEMA } from "../../../src/pmxcfs/store/config-writer.ts";
 export interface OddDatabase {
   readonly name: string;
   readonly make: (directory: string) => void;
-  /** Nothing the C server can be asked about (too large, too slow, not a file). */
+  /** The C server was not run with it (too large, too slow, not a file). */
   readonly oursOnly?: boolean;
 }
 
@@ -33,7 +33,7 @@ export const PLAIN_ROWS: readonly Values[] = [
   [13, 0, 13, 0, T, 8, "datacenter.cfg", Buffer.from("keyboard: de\n")],
 ];
 
-/** The same table without types and checks: it takes whatever it is given. */
+/** The same table without types and checks, which accepts any value. */
 export const LOOSE_SCHEMA =
   "CREATE TABLE tree (inode INTEGER PRIMARY KEY, parent, version, writer, mtime, type, name, data)";
 
@@ -128,7 +128,7 @@ export function onlyWal(directory: string): void {
   writeFileSync(file(directory), "");
 }
 
-/** A transaction that was under way, with its rollback journal, as a crash leaves both. */
+/** An unfinished transaction and its rollback journal, as a crash leaves them. */
 export function withHotJournal(directory: string): void {
   build(directory);
   const database = new Database(file(directory));
@@ -156,7 +156,7 @@ export function withHotJournal(directory: string): void {
   rmSync(kept, { recursive: true });
 }
 
-/** `count` directories, each in the one before, and a file in the last. */
+/** `count` nested directories, and a file in the last. */
 export function nestedRows(count: number): Values[] {
   const rows: Values[] = [[0, 0, count + 9, 0, T, 8, "__version__", null]];
   for (let level = 0; level < count; level++) {
@@ -191,7 +191,7 @@ export function damagedPages(pages: readonly number[], byte: number, count = 60)
 
 export const walFile = (directory: string): string => `${file(directory)}-wal`;
 
-/** Bytes that look like nothing, the same each time. */
+/** Random-looking bytes, the same each time. */
 export function noise(length: number): Buffer {
   const bytes = Buffer.alloc(length);
   let state = 12_345;

@@ -1,4 +1,4 @@
-/** Files whose pages are damaged, cut, of odd sizes or encodings. */
+/** Files whose pages are damaged or truncated, or have odd sizes or encodings. */
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import {
   type OddDatabase,

@@ -1,4 +1,4 @@
-/** Sound files whose table or rows are odd. */
+/** Undamaged files whose table or rows are odd. */
 import { Database } from "bun:sqlite";
 import { SCHEMA } from "../../../src/pmxcfs/store/config-writer.ts";
 import {

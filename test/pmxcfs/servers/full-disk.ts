@@ -1,7 +1,7 @@
 /**
  * Fills a file system with changes of a config.db, empties it again, makes it read-only and
- * writable again; prints what each change was answered. Runs in a mount namespace of its own, as
- * root: `full-disk.ts DIRECTORY each|batched`. DIRECTORY is a small tmpfs.
+ * writable again; prints the answer of each change. Runs in its own mount namespace, as root:
+ * `full-disk.ts DIRECTORY each|batched`. DIRECTORY is a small tmpfs.
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -31,7 +31,7 @@ function fill(): void {
   try {
     writeFileSync(ballast, new Uint8Array(64 * 1024 * 1024));
   } catch {
-    // Until nothing more fits.
+    // Until the file system is full.
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * Changes a config.db as fast as it can, by commands that its seed decides, until it is killed:
+ * Changes a config.db as fast as possible, by commands from a seed, until it is killed:
  * `storm.ts FILE each|batched SEED COUNT ANSWERS`. One byte is added to the file ANSWERS for each
- * command that was answered, after the answer.
+ * command, after it was answered.
  */
 import { openSync, writeSync } from "node:fs";
 import { silentLog } from "../../../src/base/log.ts";
@@ -14,7 +14,7 @@ const tree = openTree({
   file,
   log: silentLog,
   commit: mode === "batched" ? "batched" : "each",
-  // Everything that runs beside the changes shall run often.
+  // Flushes and checkpoints have to run often.
   batches: { flushMs: 20, changes: 30 },
   checkpoints: { idleMs: 5, pages: 60, retryMs: 5 },
 });
@@ -26,8 +26,8 @@ for (const { command, origin } of stormCommands(Number(seed), Number(count))) {
   tree.apply(withoutPhantoms(tree.memdb, command), origin);
   writeSync(answersFd, answered);
   done++;
-  // Timers and the checkpoint thread's messages get their turn.
+  // Lets timers and messages of the checkpoint thread run.
   if (done % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
 }
-// Killed here at the latest: a stop would tidy up.
+// Waits to be killed: a stop would flush and close.
 await new Promise(() => setInterval(() => {}, 1000));

@@ -1,6 +1,6 @@
 /**
- * A process in the middle of a sync: `sync.ts FILE COUNT BYTES` takes over so many files, and stops
- * when all rows are with the thread that writes them, before it is told to commit.
+ * A process in the middle of a sync: `sync.ts FILE COUNT BYTES` receives that many files, and stops
+ * when the writing thread has all rows, before it is told to commit.
  */
 import { silentLog } from "../../../src/base/log.ts";
 import { openTree } from "../../../src/pmxcfs/store/open-tree.ts";
