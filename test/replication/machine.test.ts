@@ -61,7 +61,7 @@ const normal = (count: number, text: string) =>
 const settled = (effects: Effect[]) =>
   effects.flatMap((effect) => (effect.kind === "settled" ? [effect.result] : []));
 
-/** Everything the machine wants to send now, as corosync takes it. */
+/** Sends everything that the machine offers now, all of which corosync accepts. */
 function drain(machine: Dfsm, now: Instant): Buffer[] {
   const sent = [];
   for (let out = machine.next(now); out !== undefined; out = machine.next(now)) {

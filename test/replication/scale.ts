@@ -57,7 +57,7 @@ function database(entries: number): MemoryRows {
 interface Tally {
   messages: number;
   bytes: number;
-  /** Of the member that leads or lags, in milliseconds of CPU. */
+  /** Of the member that leads or lags, milliseconds of CPU. */
   cpu: number;
   longest: number;
 }

@@ -36,7 +36,7 @@ export class Holder implements AsyncDisposable {
     return new Holder(child);
   }
 
-  /** A process whose network and mount namespace these are. */
+  /** A process in these namespaces. */
   get pid(): number {
     return this.#process.pid;
   }

@@ -1,4 +1,4 @@
-// A node's database during a replay: rows in memory, as config.db has them, and the tree of them.
+// A node's database during a replay: the rows of config.db in memory, and their tree.
 import { createHash } from "node:crypto";
 import { silentLog } from "../../../src/base/log.ts";
 import { decodeUpdate } from "../../../src/pmxcfs/replication/dcdb-message.ts";
@@ -28,7 +28,7 @@ export function rowsOf(rows: readonly TraceRow[]): MemoryRows {
   return memory;
 }
 
-/** A new database that imported the host's corosync.conf: create and write, by nobody. */
+/** A new database that imported the host's corosync.conf: a create and a write, by writer 0. */
 export function importedRows(content: Uint8Array, mtime: number): MemoryRows {
   const memory = new MemoryRows();
   const stamp = { version: 3, writer: 0, mtime };
@@ -38,7 +38,7 @@ export function importedRows(content: Uint8Array, mtime: number): MemoryRows {
   return memory;
 }
 
-/** The tree as a server that starts loads it; it writes to `memory`. */
+/** The tree as a starting server loads it; it writes to `memory`. */
 export function treeOf(memory: MemoryRows, now: () => number): TreeStore {
   const rows = [...memory.rows.values()]
     .toSorted((a, b) => a.inode - b.inode)
@@ -49,7 +49,7 @@ export function treeOf(memory: MemoryRows, now: () => number): TreeStore {
   return new TreeStore({ memdb, entries, writer: memory, log: silentLog, now });
 }
 
-/** What differs between a node's end and what was recorded; one line each. */
+/** Differences between a node's database at the end and the recorded one; one line each. */
 export function differences(tree: TreeStore, memory: MemoryRows, wanted: Database): string[] {
   const found: string[] = [];
   const compare = (what: string, ours: unknown, theirs: unknown) => {
@@ -96,7 +96,7 @@ function kindOf(data: Uint8Array | null): string {
   return data === null ? "NULL" : `${data.length} bytes`;
 }
 
-/** Every entry that a recording shows: rows before and after, and the leader's updates. */
+/** Every entry in a recording: rows before and after, and the leader's updates. */
 function poolOf(trace: Trace): Map<string, RowImage> {
   const pool = new Map<string, RowImage>();
   const add = ({ parent, data, ...rest }: RowImage) => {
@@ -121,9 +121,8 @@ function poolOf(trace: Trace): Map<string, RowImage> {
 }
 
 /**
- * The database that a STATE's index describes, put together from what the recording shows: of a
- * node that was changed outside of the recording (in local mode). Undefined when an entry is not
- * known.
+ * The database that a STATE's index describes, made of entries in the recording: for a node that
+ * was changed outside the recording (in local mode). Undefined when an entry is not in it.
  */
 export function rebuilt(trace: Trace, index: Buffer): MemoryRows | undefined {
   const pool = poolOf(trace);

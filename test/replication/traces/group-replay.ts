@@ -1,5 +1,5 @@
-// One group of one process during a replay: the machine is fed what the C server was fed, and what
-// it wants to send is compared with what the C server sent.
+// One group of one process during a replay: the machine gets the events that the C server got, and
+// the messages that it offers are compared with those that the C server sent.
 import type { Application } from "../../../src/pmxcfs/replication/application.ts";
 import type { Effect, Instant, Member } from "../../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../../src/pmxcfs/replication/machine.ts";
@@ -16,7 +16,7 @@ const KEY_AT = 24;
 const VALUE_AT = 280;
 const KV_UPDATE = 1;
 
-/** A message without what may differ: its time; in SYNC_START the epoch's too. */
+/** A message without the fields that may differ: its time; in SYNC_START also the epoch's. */
 function masked(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);
   if (copy.length >= TIME_AT + 4) copy.writeUInt32LE(0, TIME_AT);
@@ -25,7 +25,7 @@ function masked(bytes: Buffer): Buffer {
   return copy;
 }
 
-/** Key and value of a KV_UPDATE, without count and what lies behind the key's NUL. */
+/** Key and value of a KV_UPDATE, without its count and the bytes after the key's NUL. */
 function keyValue(bytes: Buffer): string {
   const end = bytes.indexOf(0, KEY_AT);
   const key = bytes.toString("latin1", KEY_AT, end);
@@ -42,7 +42,7 @@ export class GroupReplay {
   readonly #left: (reason: string) => void;
   /** Differences, one line each. */
   readonly #report: (text: string) => void;
-  /** What the machine wants to send and the C server has not sent yet. */
+  /** Messages that the machine offered and the C server has not sent yet. */
   #wanted: Buffer[] = [];
   /** Messages that corosync refused (TRY_AGAIN): the C server gives up after 100 tries. */
   readonly #refused = new Set<string>();
@@ -60,7 +60,7 @@ export class GroupReplay {
     this.#report = hooks.report;
   }
 
-  /** After each event: carries out what the machine wants, and notes what it wants to send. */
+  /** Called after each event: carries out the effects, and collects the messages offered. */
   settle(effects: readonly Effect[], at: Instant): void {
     let todo = effects;
     for (;;) {
@@ -74,7 +74,7 @@ export class GroupReplay {
     }
   }
 
-  /** The C server tried to send this, and corosync took nothing. */
+  /** The C server tried to send this, and corosync refused it. */
   refused(bytes: Buffer): void {
     this.#refused.add(masked(bytes).toString("latin1"));
   }
@@ -83,7 +83,7 @@ export class GroupReplay {
     return this.#refused.has(masked(bytes).toString("latin1"));
   }
 
-  /** What the C server sent; returns whether the machine wanted it (else a local change). */
+  /** The C server sent this. False when the machine did not offer it: it is a local change. */
   sent(bytes: Buffer): boolean {
     const { type, subtype } = kindOf(bytes);
     if (type === Type.normal) return this.#sentNormal(bytes, subtype);
@@ -120,12 +120,12 @@ export class GroupReplay {
     return found !== undefined;
   }
 
-  /** The group was left, or its process ended: what it still wanted to send counts no more. */
+  /** The group was left, or its process ended: messages still offered are dropped. */
   ended(): void {
     this.#wanted = [];
   }
 
-  /** The recording ends: everything the machine wanted must have been sent. */
+  /** The recording ends: every message that the machine offered must have been sent. */
   finish(): void {
     for (const want of this.#wanted) {
       if (!this.#wasRefused(want)) this.#report(`did not send ${nameOf(want)}`);

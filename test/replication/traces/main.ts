@@ -11,7 +11,7 @@ export interface Verdict {
   readonly problems: readonly string[];
 }
 
-/** Differences by what they are about; a recording that cannot be read is one, too. */
+/** Differences by subject. A recording that cannot be read counts as a difference. */
 function problemsOf(trace: Trace, id: number): Record<string, readonly string[]> {
   try {
     return new NodeReplay(trace, id).run();

@@ -1,5 +1,5 @@
-// One node during a replay: its database, which survives its processes; the process that runs, with
-// its two groups, keys and log.
+// One node during a replay: its database, which survives its processes, and the running process
+// with its two groups, keys and log.
 import { DatabaseGroup } from "../../../src/pmxcfs/replication/dcdb.ts";
 import type { Instant, Member } from "../../../src/pmxcfs/replication/events.ts";
 import {
@@ -59,7 +59,7 @@ export class NodeReplay {
     }
   }
 
-  /** Differences from the recording, by what they are about. */
+  /** Differences from the recording, by subject. */
   run(): Readonly<Record<GroupName | "end", readonly string[]>> {
     const [first] = this.#events;
     const startsInside =
@@ -74,7 +74,7 @@ export class NodeReplay {
     return this.#problems;
   }
 
-  /** Its clock, by the times in the messages it sent. */
+  /** Sets the node's clock, from the times in the messages that it sent. */
   #tellTime(us: number): void {
     const next = this.#clock.find(([at]) => at >= us);
     const last = this.#clock.findLast(([at]) => at <= us);
@@ -93,7 +93,7 @@ export class NodeReplay {
     const process = this.#process;
     if (kind === "quorum" && process !== undefined) process.database.quorate = event.quorate === 1;
     const group = name === undefined ? undefined : process?.groups[name];
-    // Events of a connection that belongs to neither group are not ours.
+    // Ignores events of a connection that belongs to neither group.
     if (name === undefined || process === undefined || group === undefined) return;
     if (kind === "join" && event.result === OK)
       group.settle(group.machine.restart(this.#at), this.#at);
@@ -111,7 +111,7 @@ export class NodeReplay {
     else if (kind === "mcast") this.#sent(process, name, event);
   }
 
-  /** The C server sent something: wanted by the machine, or a change of this node's own. */
+  /** The C server sent a message: one that the machine offered, or a local change. */
   #sent(process: Process, name: GroupName, event: TraceEvent): void {
     const bytes = this.#bytes(event);
     const wanted = process.groups[name].sent(bytes);
@@ -162,7 +162,7 @@ export class NodeReplay {
     this.#process?.groups[name].machine.resume(unique, epoch, counter, this.#at);
   }
 
-  /** The epoch that counts when the recording begins, and how many confchgs the node saw. */
+  /** The epoch at the beginning of the recording, and the number of confchgs before it. */
   #epochBefore(events: readonly TraceEvent[]): [Epoch, number] {
     let changes = 0;
     let epoch: Epoch | undefined;
@@ -179,7 +179,7 @@ export class NodeReplay {
     return [epoch ?? NO_EPOCH, 0];
   }
 
-  /** Of the process that ran when the recording began; 0 when nobody names it. */
+  /** Pid of the process that ran when the recording began; 0 when no event names it. */
   #ownPid(): number {
     const start = this.#events.find(({ event }) => event === "quorum-init" || event === "init");
     for (const { us, from, members = [], left = [] } of this.#trace.events) {
@@ -214,8 +214,8 @@ export class NodeReplay {
   }
 
   /**
-   * What the log has before the recording, or the process's first entry: what its first STATE has
-   * and the recording does not bring.
+   * The log before the recording, or before the process's first entry: the entries of its first
+   * STATE that are not in the recording.
    */
   #logBefore(pid: number, index: number): Buffer {
     const block = newBlock(131_072);
@@ -239,8 +239,8 @@ export class NodeReplay {
   }
 
   /**
-   * What a process finds: the database as it was left; of a node that is started in the recording,
-   * and was changed outside of it, the one that its first STATE describes.
+   * The database at the start of a process: the one that was left; for a node that is started in
+   * the recording, and was changed outside it, the one that its first STATE describes.
    */
   #databaseOf(pid: number, index: number): MemoryRows | undefined {
     const rows = this.#rows;
@@ -268,7 +268,7 @@ export class NodeReplay {
     return undefined;
   }
 
-  /** The address that a process sends: as it was set before the recording, else the node's. */
+  /** The address that a process sends: the one set before the recording, else the node's. */
   #addressOf(pid: number, index: number): string {
     const node = this.#trace.nodes.find(({ id }) => id === this.#id);
     const startsInside = this.#events[index]?.event === "quorum-init";
@@ -282,7 +282,7 @@ export class NodeReplay {
     return node?.ip ?? "";
   }
 
-  /** The database of a node that had none: the host's corosync.conf, imported. */
+  /** The database of a node that had none, with the host's corosync.conf imported. */
   #imported(): MemoryRows {
     let mtime = 0;
     for (const event of this.#events) {
@@ -315,7 +315,7 @@ export class NodeReplay {
     this.#problems[about].push(`${(this.#at.ms / 1000).toFixed(6)} s: ${text}`);
   }
 
-  /** Others saw its process go after the last thing it did. */
+  /** True when others saw the process leave after its last event. */
   #wasKilled(): boolean {
     const last = this.#events.at(-1)?.us ?? 0;
     const pid = this.#process?.self.pid;
@@ -331,7 +331,7 @@ export class NodeReplay {
     }
     const wanted = this.#after();
     if (wanted === undefined || this.#rows === undefined) return;
-    // Of the database, as the recording's: memory may lack an entry (store/orphan-rows.ts).
+    // Compares the database, not memory, which may lack an entry (store/orphan-rows.ts).
     const tree = treeOf(this.#rows, () => 0);
     for (const text of differences(tree, this.#rows, wanted)) this.#problem("end", text);
     const running = this.#process?.tree;

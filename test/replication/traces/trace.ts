@@ -1,6 +1,6 @@
-// Recordings of a cluster (one file a scenario): who multicast, and was delivered, what, in which
-// order, with the databases before and after. Bytes are hex, or {hex, fill, count}. A file may be
-// compressed.
+// Recordings of a cluster, one file per scenario: the messages that each node multicast and was
+// delivered, in their order, and the databases before and after. Bytes are hex, or
+// {hex, fill, count}. A file may be compressed.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
