@@ -12,7 +12,7 @@ const B: Member = { nodeid: 2, pid: 200 };
 const at = (ms: number): Instant => ({ seconds: 1_700_000_000 + Math.floor(ms / 1000), ms });
 const change = (members: Member[], joined: Member[] = []) => ({ members, joined, left: [] });
 
-/** Applies a message by recording it; every member is always in step. */
+/** Applies a message by recording it; every member is always synced. */
 class Notes implements Application {
   readonly tag = "notes";
   readonly protocol = 1;
@@ -24,7 +24,7 @@ class Notes implements Application {
   }
   membersChanged() {}
   state = () => new Uint8Array([1]);
-  /** The result of each comparison; every member is in step unless given. */
+  /** The result of each comparison; every member is synced unless given. */
   comparison: Comparison | undefined;
   /** False: the commit does not end. */
   mayCommit = true;
@@ -91,7 +91,7 @@ function syncedPair() {
 }
 
 describe("a member alone", () => {
-  test("is in step at once, and gets the result of applying its own change", () => {
+  test("is synced at once, and gets the result of applying its own change", () => {
     const { machine, notes } = machineOf(A);
     machine.confchg(change([A], [A]), at(0));
     expect(machine.mode).toBe("synced");
@@ -129,11 +129,11 @@ describe("a member alone", () => {
 });
 
 describe("two members", () => {
-  test("are in step after one SYNC_START and two STATEs", () => {
+  test("are synced after one SYNC_START and two STATEs", () => {
     for (const { machine } of syncedPair()) expect(machine.mode).toBe("synced");
   });
 
-  test("hold their own changes until they are in step", () => {
+  test("hold their own changes until they are synced", () => {
     const { machine } = machineOf(B);
     machine.confchg(change([A, B], [B]), at(0));
     machine.propose({ subtype: 1, body: Buffer.from("held") }, at(0));
@@ -196,7 +196,7 @@ describe("two members", () => {
   });
 });
 
-/** A member that lags behind two others, in mode UPDATE; they are in step. */
+/** A member that lags behind two synced ones, in mode UPDATE. */
 describe("a member that waits for the leader's updates", () => {
   const C: Member = { nodeid: 3, pid: 300 };
   const epoch = { counter: 1, time: 0, ...A };
@@ -212,7 +212,7 @@ describe("a member that waits for the leader's updates", () => {
     return { machine, notes };
   }
 
-  test("applies messages of members in step after the commit, in the order of arrival", () => {
+  test("applies messages of synced members after the commit, in the order of arrival", () => {
     const { machine, notes } = lagging([true, true, false]);
     expect(machine.mode).toBe("update");
     machine.deliver(A, normal(9, "first"), at(1));
@@ -285,7 +285,7 @@ describe("a member that waits for the leader's updates", () => {
     expect(notes.applied).toEqual([]);
   });
 
-  test("in step instead, keeps messages of a lagging member until the update is complete", () => {
+  test("when synced, keeps messages of a lagging member until the update is complete", () => {
     const { machine, notes } = machineOf(A);
     notes.comparison = { synced: [true, false], leader: A };
     machine.confchg(change([A, B], [B]), at(0));
@@ -316,8 +316,8 @@ describe("an invalid message", () => {
     ["of an older protocol", encodeNormal({ protocol: 0, time: 0 }, empty), "synced"],
     ["of a type that is not", control(7), "synced"],
     ["VERIFY_REQUEST in a group without", control(Type.verifyRequest, new Uint8Array(8)), "leave"],
-    ["STATE when in step", control(Type.state), "synced"],
-    ["UPDATE when in step", control(Type.update), "synced"],
+    ["STATE when synced", control(Type.state), "synced"],
+    ["UPDATE when synced", control(Type.update), "synced"],
   ];
   test("of an unknown type, during a synchronisation: leave", () => {
     const { machine } = machineOf(A);

@@ -166,7 +166,7 @@ for (const process of processes) for (const name of GROUPS) process.join(name);
 const [leader] = processes as [SimProcess, ...SimProcess[]];
 settle(processes, leader);
 const unsynced = () => processes.filter(({ synced }) => !synced).length;
-console.log(`${MEMBERS} members, ${ENTRIES} entries, ${unsynced()} not in step`);
+console.log(`${MEMBERS} members, ${ENTRIES} entries, ${unsynced()} not synced`);
 console.log("| what | messages | bytes | modelled | CPU of the member | its longest turn |");
 console.log("| --- | --- | --- | --- | --- | --- |");
 tally = { messages: 0, bytes: 0, cpu: 0, longest: 0 };
@@ -209,4 +209,4 @@ for (const [what, count, bytes] of perTenSeconds) {
   tally.bytes = count * 360 * (bytes + 280 + 184);
   print(`an hour of ${what}`, 0);
 }
-console.log(`${unsynced()} not in step at the end`);
+console.log(`${unsynced()} not synced at the end`);

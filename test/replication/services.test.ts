@@ -38,7 +38,7 @@ describe("joining again", () => {
     expect(policy.pauseMs(now)).toBe(12_000);
   });
 
-  test("is possible at once again after a minute in step", () => {
+  test("is possible at once again after a minute of being synced", () => {
     const policy = new RejoinPolicy();
     policy.left("mismatch", 0, 0);
     policy.left("mismatch", 0, 0);

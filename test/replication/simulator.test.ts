@@ -10,7 +10,7 @@ const PROCESSES = 2;
 
 /** Seeds that fail without the rule. */
 const KEPT: readonly [seed: number, rule: string][] = [
-  [206, "a member holds its own changes until it is in step"],
+  [206, "a member holds its own changes until it is synced"],
   [24, "when a member joins, all empty their queues and resend their own messages"],
   [533, "messages of lagging members are applied when their update is complete"],
 ];

@@ -6,7 +6,7 @@ import type { Database } from "bun:sqlite";
 import { nodeOf, openForReading } from "./schema.ts";
 import type { ChangeCause, ChangeKind } from "./change.ts";
 
-/** A change as it was kept. Paths latin1. */
+/** A recorded change. Paths are latin1. */
 export interface KeptChange {
   readonly id: number;
   readonly version: number;

@@ -227,7 +227,7 @@ export function* inodesOf(index: Buffer): Generator<number> {
   for (let position = 0; position < count; position++) yield inodeAt(index, position);
 }
 
-/** Where each inode stands in an index. */
+/** The position of each inode in an index. */
 function* positionsOf(index: Buffer): Steps<Map<number, number>> {
   const positions = new Map<number, number>();
   let position = 0;

@@ -29,7 +29,7 @@ export interface NormalItem {
 
 type Waiting = { -readonly [K in keyof NormalItem]: NormalItem[K] };
 
-/** At most so many messages without ticket and key (log entries) wait; the oldest is dropped. */
+/** Limit of waiting messages without ticket and key (log entries); the oldest is dropped. */
 const MOST_PLAIN = 1000;
 
 /** Retries after which a NORMAL message is dropped, 100 ms each. */

@@ -216,16 +216,16 @@ export class Protocol {
       this.#control(Type.updateComplete, once());
     }
     this.#sending.send(comparison.sends ?? []);
-    const inStep = this.#roster.find(this.#self)?.synced === true;
-    this.#log("info", inStep ? "all data is up to date" : "waiting for updates from leader");
-    this.#enter(inStep ? Mode.synced : Mode.update, at);
+    const synced = this.#roster.find(this.#self)?.synced === true;
+    this.#log("info", synced ? "all data is up to date" : "waiting for updates from leader");
+    this.#enter(synced ? Mode.synced : Mode.update, at);
     return yield* this.#deliverQueue(at);
   }
 
   #logLeader(leader: Member): void {
-    const inStep = this.#roster.peers.filter(({ synced }) => synced).map(({ member }) => member);
+    const members = this.#roster.peers.filter(({ synced }) => synced).map(({ member }) => member);
     this.#log("info", `leader is ${memberText(leader)}`);
-    this.#log("info", `synced members: ${membersText(inStep)}`);
+    this.#log("info", `synced members: ${membersText(members)}`);
   }
 
   #update({ body }: ControlMessage): void {

@@ -11,7 +11,7 @@ import { Outbox } from "./outbox.ts";
 import { Waiters, type Settled } from "./waiters.ts";
 
 /**
- * A change that is under way for so long is followed by a probe, a message that changes nothing:
+ * A change that is under way for this long is followed by a probe, a message that changes nothing:
  * when the probe comes back and the change has not, the change is lost.
  */
 const PROBE_AFTER_MS = 5000;

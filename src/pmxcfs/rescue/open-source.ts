@@ -18,7 +18,7 @@ export interface RescueSource extends Disposable {
   readonly bytes: ByteSource;
   /** The path beside which -wal and -journal are; undefined for an unpacked file. */
   readonly path: string | undefined;
-  /** What is wrong with the gzip data: its end is missing. */
+  /** Why the gzip data could not be unpacked completely. */
   readonly problem?: string;
 }
 

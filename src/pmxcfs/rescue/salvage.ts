@@ -168,7 +168,7 @@ class Placer {
     if (isDirectory) this.#fill(place, this.#below.get(row.inode) ?? []);
   }
 
-  /** Names everything, depth first; what lies too deep becomes lost. */
+  /** Lists all places, depth first; directories that are too deep go to lost+found. */
   #list(): void {
     const kept = this.#root.names.get(LOST);
     const hasOwn = kept?.kind === "directory";

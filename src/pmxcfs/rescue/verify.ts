@@ -74,7 +74,7 @@ export function judgeDatabase(database: ReadDatabase): Verdict {
   const paths = new Paths(rows);
   const notes = [...database.notes];
   const problems: Problem[] = problem === undefined ? [] : [problem];
-  // What is left of a damaged file says little about its whole content.
+  // The rows that are left of a damaged file say little about the others.
   if (!database.isPartial) problems.push(...judged.refusals.map((each) => paths.problem(each)));
   if (problem === undefined)
     notes.push(...rowNotes(judged, rows, paths), ...tableNotes(sql, format));

@@ -60,7 +60,7 @@ export class ChangeLedger {
     });
   }
 
-  /** Continues the file of the previous server; begins anew when it is of another connection. */
+  /** Continues the previous server's file; makes a new one when that is of another connection. */
   resume(connection: number): void {
     const { file, loadedVersion, log } = this.#options;
     let bytes: Buffer;

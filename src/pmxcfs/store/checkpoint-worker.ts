@@ -1,7 +1,7 @@
 /**
- * The thread that checkpoints: moves pages from the WAL into config.db, fsync included (66 ms for
- * a thousand pages were measured), while the event loop goes on. Started by checkpointer.ts; one
- * job at a time, each with a connection of its own.
+ * The checkpoint thread: moves pages from the WAL into config.db, with fsync (66 ms for a thousand
+ * pages were measured), while the event loop runs. Started by checkpointer.ts; one job at a time,
+ * each with its own connection.
  */
 import { Database } from "bun:sqlite";
 import { statSync } from "node:fs";

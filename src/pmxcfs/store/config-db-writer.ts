@@ -130,7 +130,7 @@ export class ConfigDbWriter implements Disposable {
   #file: string;
   #connection: Connection;
   readonly #checkpoints = newCheckpointCounters();
-  /** Commits that could not be written; a busy database is none. */
+  /** Commits that could not be written; a busy database does not count. */
   #commitFailures = 0;
   #checkpointer: Checkpointer;
   #identityTimer: Timer | undefined;

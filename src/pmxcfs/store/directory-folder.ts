@@ -5,7 +5,7 @@
 import { statIn, type FileStamp, type Kind } from "./file-walk.ts";
 import type { Entry } from "../state/memdb.ts";
 
-/** A name in a directory, as it was when it was last looked at. */
+/** The last known state of a name in a directory. */
 export interface Known {
   stamp: FileStamp;
   /** Read the content again even if the stamp is the same. */

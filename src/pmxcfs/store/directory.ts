@@ -28,7 +28,7 @@ const SWEEP_BUDGET = 256;
 const SWEEP_SLICE = 64;
 /** Names compared in one step. */
 const SWEEP_STEP = 8;
-/** Up to so many changed names of one directory do not wait while a long change is applied. */
+/** Up to this many changed names of one directory do not wait while a long change is applied. */
 const HURRIED_NAMES = 16;
 /** A change that takes longer is logged. */
 const BEHIND_SAID_MS = 1000;

@@ -28,7 +28,7 @@ export interface ReloadCounts {
   readonly stateOf: number;
   /** A change is being applied in slices now. */
   readonly isReading: boolean;
-  /** For how long there has been a change that is not served yet, in ms; 0 when there is none. */
+  /** Age of the oldest change that is not served yet, in ms; 0 when there is none. */
   readonly behindMs: number;
 }
 

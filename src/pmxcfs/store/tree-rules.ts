@@ -119,7 +119,7 @@ class Judge {
   readonly remarks: Remark[] = [];
   readonly entries: Node[] = [];
   readonly #nodes = new Map<number, Node>();
-  /** Directories whose own row has not come yet, with the first row that names each. */
+  /** Directories whose row has not been read yet, with the first row that names each. */
   readonly #awaited = new Map<Node, Row>();
   readonly root = this.#node(0);
   rootRow: Row | undefined;

@@ -74,7 +74,7 @@ export class NodeServer extends JsonProcess<NodeCommand> {
     return (await this.do({ op: "state" })) as NodeState;
   }
 
-  /** Waits until both groups are in step with these members, and the node is quorate. */
+  /** Waits until both groups are synced with these members, and the node is quorate. */
   async inStep(ids: readonly number[], timeoutMs = 30_000): Promise<void> {
     const wanted = `synced ${ids.join(",")}`;
     let seen = "";

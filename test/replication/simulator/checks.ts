@@ -39,7 +39,7 @@ export function noteStable(simulation: Simulation): void {
   }
 }
 
-/** Members in step in one ring must have the same tree; one line for each that differs. */
+/** Synced members of one ring must have the same tree; one line for each that differs. */
 export function unequalTrees(nodes: readonly SimNode[]): string[] {
   const found: string[] = [];
   const byRing = new Map<unknown, [SimNode, string][]>();
@@ -69,7 +69,7 @@ export function unequalEnd(simulation: Simulation): string[] {
   );
   if (running.length !== simulation.nodes.length) found.push("not all servers run");
   for (const { process, nodeid } of running) {
-    if (!process.synced) found.push(`node ${nodeid} is not in step`);
+    if (!process.synced) found.push(`node ${nodeid} is not synced`);
   }
   found.push(...unequalTrees(simulation.nodes));
   const [first] = running;

@@ -8,7 +8,7 @@ import type { ClusterFacts } from "../../state/members.ts";
 export const NODES = "nodelist.node.";
 export const CONFIG_VERSION = "totem.config_version";
 const CLUSTER_NAME = "totem.cluster_name";
-/** At most so many nodes are read; knet has 511. */
+/** Nodes beyond this number are ignored; knet allows 511. */
 const NODES_MAX = 1024;
 
 function integerOf(value: CmapValue | undefined): number | undefined {

@@ -37,7 +37,7 @@ export interface GroupServiceOptions {
   readonly beforeEvent: () => void;
   /** Awaited before a confchg is handled: the quorum state that belongs to it is then known. */
   readonly beforeConfchg: () => Promise<void>;
-  /** Awaited before a join, which needs what it finds out. Must have a time limit of its own. */
+  /** Awaited before a join, for facts that the join needs. Must have its own time limit. */
   readonly beforeJoin?: () => Promise<void>;
   /** Asked after a failed write to the database: whether a write works now. */
   readonly repaired?: () => boolean;
@@ -51,7 +51,7 @@ export type GroupEvent =
 
 /** Counts and times since the start. */
 export interface GroupTimes {
-  /** Synchronisations after which this node was in step. */
+  /** Synchronisations after which this node was synced. */
   readonly syncs: number;
   readonly syncMs: number;
   /** Changes of this node, from their proposal to their answer, in ns. */
@@ -321,8 +321,8 @@ export class GroupService implements ClusterService {
     if (cpg === undefined || this.#leaving) return;
     this.#leaving = true;
     const at = performance.now();
-    const inStepMs = this.#syncedSince === undefined ? 0 : at - this.#syncedSince;
-    this.#policy.left(reason, inStepMs, at);
+    const syncedMs = this.#syncedSince === undefined ? 0 : at - this.#syncedSince;
+    this.#policy.left(reason, syncedMs, at);
     this.#log.error(`leaving CPG group (${reason})`);
     await this.#leaveGroup(cpg);
     this.#disconnect();

@@ -4,7 +4,7 @@
  */
 import type { LeaveReason } from "../events.ts";
 
-/** After so long in step, the next leave is again followed by a join at once. */
+/** After being synced for this long, a node that leaves joins again at once. */
 const SETTLED_MS = 60_000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -19,9 +19,9 @@ export class RejoinPolicy {
   #notBefore = 0;
   #reason: LeaveReason | undefined;
 
-  /** The node left, after `inStepMs` in step. */
-  left(reason: LeaveReason, inStepMs: number, now: number): void {
-    if (inStepMs >= SETTLED_MS) this.#pauseMs = 0;
+  /** The node left, after it was synced for `syncedMs`. */
+  left(reason: LeaveReason, syncedMs: number, now: number): void {
+    if (syncedMs >= SETTLED_MS) this.#pauseMs = 0;
     this.#reason = reason;
     const longestMs = reason === "no-quorum" ? WITHOUT_QUORUM_MS : LONGEST_PAUSE_MS;
     this.#notBefore = now + Math.min(this.#pauseMs, longestMs);
