@@ -34,7 +34,7 @@ export interface CollectorOptions {
 }
 
 /** Entries compared in one step. */
-const ENTRIES_A_STEP = 64;
+const ENTRIES_PER_STEP = 64;
 
 type Pending = { -readonly [K in keyof HistoryChange]: HistoryChange[K] };
 
@@ -322,13 +322,13 @@ export class HistoryCollector {
       if (before?.version !== coming.versionOf(entry) || before.type !== entry.kind) {
         placed.push([path, entry]);
       }
-      if (seen.size % ENTRIES_A_STEP === 0) yield undefined;
+      if (seen.size % ENTRIES_PER_STEP === 0) yield undefined;
     }
     const gone: (readonly [path: string, type: Entry["kind"]])[] = [];
     let count = 0;
     for (const [path, { type }] of this.#known) {
       if (!seen.has(path)) gone.push([path, type]);
-      if (++count % ENTRIES_A_STEP === 0) yield undefined;
+      if (++count % ENTRIES_PER_STEP === 0) yield undefined;
     }
     coming.after.push(() => this.#synced(placed, gone));
   }

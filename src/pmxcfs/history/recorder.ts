@@ -22,10 +22,10 @@ const WORKER = threadFile(
 export const BATCH_MS = 350;
 /**
  * A batch must not end between changes that belong together (create, write, rename): it waits until
- * nothing has changed for QUIET_MS, MOST_WAITS times at most, half a second in all.
+ * nothing has changed for QUIET_MS, MAX_WAITS times at most, half a second in all.
  */
 const QUIET_MS = 30;
-const MOST_WAITS = 5;
+const MAX_WAITS = 5;
 /** Bytes of contents in one message to the thread; copying them takes under a millisecond. */
 const BATCH_BYTES = 256 * 1024;
 /** Shortest and longest pause between two tries to write; it doubles each time. */
@@ -146,7 +146,7 @@ export class HistoryRecorder implements AsyncDisposable {
     }
     const { newestMs } = this.#collector;
     const isMidway = newestMs !== undefined && Math.abs(Date.now() - newestMs) < QUIET_MS;
-    if (isMidway && this.#quietWaits < MOST_WAITS) {
+    if (isMidway && this.#quietWaits < MAX_WAITS) {
       this.#quietWaits++;
       this.#arm(QUIET_MS);
       return;

@@ -47,7 +47,7 @@ const DIGEST_BYTES = 32;
 /** One entry of an index: u64 inode, digest. */
 const INDEX_ENTRY_BYTES = 8 + DIGEST_BYTES;
 /** Entries compared in one step. */
-const ENTRIES_A_STEP = 256;
+const ENTRIES_PER_STEP = 256;
 
 /** A change as it is multicast. */
 export function encodeCommand(command: TreeCommand): NormalSend {
@@ -233,7 +233,7 @@ function* positionsOf(index: Buffer): Steps<Map<number, number>> {
   let position = 0;
   for (const inode of inodesOf(index)) {
     positions.set(inode, position++);
-    if (position % ENTRIES_A_STEP === 0) yield undefined;
+    if (position % ENTRIES_PER_STEP === 0) yield undefined;
   }
   return positions;
 }
@@ -248,7 +248,7 @@ export function* addDifferences(index: Buffer, other: Buffer, found: Set<number>
   let positions: Map<number, number> | undefined;
   let guess = 0;
   for (let position = 0; position < count; position++) {
-    if (position % ENTRIES_A_STEP === 0) yield undefined;
+    if (position % ENTRIES_PER_STEP === 0) yield undefined;
     const at = Index.size + position * INDEX_ENTRY_BYTES;
     if (sameEntry(index, at, other, Index.size + guess * INDEX_ENTRY_BYTES)) {
       guess++;

@@ -60,16 +60,16 @@ export interface DatabaseGroupOptions {
   readonly onCommitted?: () => void;
 }
 
-/** Before a sync that deletes more entries than this, a copy of the database is kept. */
-const MOST_DELETED = 10;
+/** A sync that deletes more entries than this is preceded by a copy of the database. */
+const DELETED_WITHOUT_COPY = 10;
 /** A step of the verification, in milliseconds. */
 const STEP_MS = 1;
 /** Entries visited in one step. */
-const ENTRIES_A_STEP = 256;
+const ENTRIES_PER_STEP = 256;
 /** Up to this many changed entries are hashed when the index is encoded; more, ahead of that. */
-const MOST_PENDING = 64;
+const MAX_PENDING = 64;
 const ROOT_INODE = 0;
-const NOWHERE = Buffer.alloc(32);
+const ZERO_DIGEST = Buffer.alloc(32);
 
 export class DatabaseGroup implements Application {
   readonly tag = "dcdb";
@@ -202,7 +202,7 @@ export class DatabaseGroup implements Application {
     let count = 0;
     for (const entry of this.#tree.entries()) {
       if (holds(entry)) found.push(entry);
-      if (++count % ENTRIES_A_STEP === 0) yield undefined;
+      if (++count % ENTRIES_PER_STEP === 0) yield undefined;
     }
     return found;
   }
@@ -249,7 +249,7 @@ export class DatabaseGroup implements Application {
     const kept = new Set<number>();
     for (const inode of inodesOf(index)) {
       kept.add(inode);
-      if (kept.size % ENTRIES_A_STEP === 0) yield undefined;
+      if (kept.size % ENTRIES_PER_STEP === 0) yield undefined;
     }
     const gone = yield* this.#entriesThat(({ inode }) => !kept.has(inode));
     yield* this.#announce(leader, gone);
@@ -265,9 +265,9 @@ export class DatabaseGroup implements Application {
   }
 
   /**
-   * Reports what the commit removes, when that is a guest or more than MOST_DELETED entries. An
-   * entry is lost when no other takes its place (parent and name). When the two trees diverged, an
-   * inode may be a different entry in the leader's tree.
+   * Reports what the commit removes, when that is a guest or more than DELETED_WITHOUT_COPY
+   * entries. An entry is lost when no other takes its place (parent and name). When the two trees
+   * diverged, an inode may be a different entry in the leader's tree.
    */
   *#announce(leader: Member, gone: readonly Entry[]): Steps {
     if (this.#options.onOverruled === undefined) return;
@@ -298,7 +298,7 @@ export class DatabaseGroup implements Application {
       }
       yield undefined;
     }
-    if (guests.length === 0 && lost.length <= MOST_DELETED) return;
+    if (guests.length === 0 && lost.length <= DELETED_WITHOUT_COPY) return;
     const changed = before.length;
     const added = updates.length - changed;
     this.#options.onOverruled({ leader, deleted: lost.length, added, changed, guests });
@@ -316,7 +316,7 @@ export class DatabaseGroup implements Application {
 
   /** More entries have changed than may be hashed at once when a STATE is needed. */
   get busy(): boolean {
-    return this.#tree.index.pending > MOST_PENDING;
+    return this.#tree.index.pending > MAX_PENDING;
   }
 
   work(): void {
@@ -330,7 +330,7 @@ export class DatabaseGroup implements Application {
 
   /** An unlock request for a lock that does not exist: every node ignores it. */
   probe(): NormalSend {
-    return encodeLock(Change.unlockRequest, { path: "priv/lock/.probe", digest: NOWHERE });
+    return encodeLock(Change.unlockRequest, { path: "priv/lock/.probe", digest: ZERO_DIGEST });
   }
 }
 

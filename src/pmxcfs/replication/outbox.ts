@@ -30,10 +30,10 @@ export interface NormalItem {
 type Waiting = { -readonly [K in keyof NormalItem]: NormalItem[K] };
 
 /** Limit of waiting messages without ticket and key (log entries); the oldest is dropped. */
-const MOST_PLAIN = 1000;
+const MAX_PLAIN = 1000;
 
 /** Retries after which a NORMAL message is dropped, 100 ms each. */
-const MOST_RETRIES = 100;
+const MAX_RETRIES = 100;
 /** Retries from one log line to the next. */
 const RETRIES_PER_LINE = 10;
 
@@ -114,7 +114,7 @@ export class Outbox {
     const kept: Waiting = { ...item };
     this.#normal.push(kept);
     if (item.key !== undefined) this.#keyed.set(item.key, kept);
-    else if (item.ticket === undefined && ++this.#plain > MOST_PLAIN) this.#dropPlain();
+    else if (item.ticket === undefined && ++this.#plain > MAX_PLAIN) this.#dropPlain();
   }
 
   /** Drops the oldest log entry; not the first message of the lane, which may be on offer. */
@@ -206,7 +206,7 @@ export class Outbox {
     if (outcome === "again") {
       this.#retries++;
       this.#allRetries++;
-      if (offer.lane === "control" || this.#retries < MOST_RETRIES) return this.#retryLine(offer);
+      if (offer.lane === "control" || this.#retries < MAX_RETRIES) return this.#retryLine(offer);
     }
     return this.#finished(offer, outcome);
   }

@@ -52,7 +52,7 @@ export interface Salvaged {
 const LOST = "lost+found";
 const NAME_BYTES = 255;
 /** Deeper directories go to lost+found: a descriptor is held for each level. */
-const MOST_LEVELS = 128;
+const MAX_LEVELS = 128;
 /** Longer paths go there, too: PATH_MAX is 4096, with the directory they are exported into. */
 const PATH_BYTES = 3000;
 
@@ -190,7 +190,7 @@ class Placer {
     for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
       const [place, above] = next;
       const { kind, row } = place;
-      const depth = (above?.level ?? 0) >= MOST_LEVELS || (above?.pathBytes ?? 0) > PATH_BYTES;
+      const depth = (above?.level ?? 0) >= MAX_LEVELS || (above?.pathBytes ?? 0) > PATH_BYTES;
       if (depth && kind === "directory") {
         this.#lost.push({ ...place, name: substitute(row) });
         continue;

@@ -30,7 +30,7 @@ import {
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
 
 /** Far above the limit of a journal (BatchLimits): a larger file is not ours. */
-const MOST_BYTES = 1024 * 1024 * 1024;
+const MAX_BYTES = 1024 * 1024 * 1024;
 
 function journalPath(file: string): string {
   return `${file}.changes`;
@@ -40,7 +40,7 @@ function journalPath(file: string): string {
 export function readJournal(file: string): DecodedJournal | string | undefined {
   let bytes: Buffer;
   try {
-    bytes = readRegularFile(journalPath(file), MOST_BYTES);
+    bytes = readRegularFile(journalPath(file), MAX_BYTES);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : errorText(error);
   }

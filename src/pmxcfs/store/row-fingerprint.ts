@@ -11,7 +11,7 @@ import type { RowChange, RowImage } from "./row-writer.ts";
 const NO_BYTES = new Uint8Array(0);
 /** The cost of a row without content, and the bytes hashed in one step (base/steps.ts). */
 const ROW_STEPS = 0.1;
-const BYTES_A_STEP = 32 * 1024;
+const BYTES_PER_STEP = 32 * 1024;
 
 function digestOf({ data, parent, ...row }: RowImage): Buffer {
   const bytes = data ?? NO_BYTES;
@@ -75,7 +75,7 @@ export class RowFingerprint {
         this.#digests.set(inode, digest);
         this.#mix(digest);
       }
-      yield ROW_STEPS + (row?.data?.length ?? 0) / BYTES_A_STEP;
+      yield ROW_STEPS + (row?.data?.length ?? 0) / BYTES_PER_STEP;
     }
   }
 

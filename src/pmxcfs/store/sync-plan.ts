@@ -46,7 +46,7 @@ export interface SyncPlan {
 
 const NO_DATA = new Uint8Array(0);
 /** Rows handled in one step. */
-const ROWS_A_STEP = 32;
+const ROWS_PER_STEP = 32;
 
 function rowOf(update: SyncEntry): Row {
   const { inode, parent, version, writer, mtime, type } = update;
@@ -149,7 +149,7 @@ function* rowsToCome(
     if (entry.size !== entry.bytes.length) sizes.set(entry.inode, entry.size);
     rows.set(entry.inode, rowOfEntry(entry));
     digests.set(entry.inode, index.digest(entry));
-    if (++count % ROWS_A_STEP === 0) yield undefined;
+    if (++count % ROWS_PER_STEP === 0) yield undefined;
   }
   for (const part of inParts(deleted)) {
     for (const inode of part) rows.delete(inode);
@@ -166,7 +166,7 @@ function* rowsToCome(
       digests.set(row.inode, update.digest ?? syncDigest(update));
       replaced.push(imageOf(row));
     }
-    if (++count % ROWS_A_STEP === 0) yield undefined;
+    if (++count % ROWS_PER_STEP === 0) yield undefined;
   }
   return { root, rows, digests, sizes, replaced };
 }

@@ -36,7 +36,7 @@ const OUTCOME = 0;
 const GIVEN_UP = 1;
 const TEXT_BYTES = 2;
 const HEAD_BYTES = 12;
-const MOST_TEXT_BYTES = 1024;
+const MAX_TEXT_BYTES = 1024;
 
 /** One side's view of the shared memory. */
 export class TransactionState {
@@ -44,7 +44,7 @@ export class TransactionState {
   readonly #fields: Int32Array<SharedArrayBuffer>;
   readonly #text: Uint8Array<SharedArrayBuffer>;
 
-  constructor(shared = new SharedArrayBuffer(HEAD_BYTES + MOST_TEXT_BYTES)) {
+  constructor(shared = new SharedArrayBuffer(HEAD_BYTES + MAX_TEXT_BYTES)) {
     this.shared = shared;
     this.#fields = new Int32Array(shared, 0, HEAD_BYTES / 4);
     this.#text = new Uint8Array(shared, HEAD_BYTES);
@@ -71,7 +71,7 @@ export class TransactionState {
   /** Ends the transaction; the first outcome counts. */
   end(outcome: TransactionOutcome, text: string): void {
     if (this.outcome !== "pending") return;
-    const bytes = Buffer.from(text).subarray(0, MOST_TEXT_BYTES);
+    const bytes = Buffer.from(text).subarray(0, MAX_TEXT_BYTES);
     this.#text.set(bytes);
     this.#fields[TEXT_BYTES] = bytes.length;
     Atomics.store(this.#fields, OUTCOME, OUTCOMES.indexOf(outcome));
