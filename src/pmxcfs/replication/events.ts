@@ -54,7 +54,7 @@ export type LeaveReason =
 export type SendOutcome =
   /** corosync has accepted it. */
   | "sent"
-  /** CS_ERR_TRY_AGAIN: ask the machine again after 100 ms. */
+  /** corosync has answered CS_ERR_TRY_AGAIN for 100 ms: one retry. */
   | "again"
   /** corosync has a part of it (a large message goes in fragments); the final outcome follows. */
   | "pending"
@@ -73,7 +73,7 @@ export type Effect =
   | { readonly kind: "log"; readonly level: "info" | "warn" | "error"; readonly text: string }
   /** The answer to a proposal: 0, a length, or a negative errno. Each ticket is settled once. */
   | { readonly kind: "settled"; readonly ticket: number; readonly result: number }
-  /** Leave the group, wait for the confchg without us, close the connection, join on another. */
+  /** Leave the group, wait for the confchg without us, close the connection, join on a new one. */
   | { readonly kind: "leave"; readonly reason: LeaveReason }
   | { readonly kind: "mode"; readonly mode: Mode };
 

@@ -76,7 +76,7 @@ export class StallReport {
     this.#view = new Set(nodeids);
   }
 
-  /** Lines that are due now. */
+  /** Log lines that are due now. */
   lines(facts: GroupFacts, at: Instant): string[] {
     if (facts.mode !== this.#mode || facts.modeSince !== this.#modeSince) {
       this.#mode = facts.mode;

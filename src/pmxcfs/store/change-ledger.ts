@@ -42,7 +42,7 @@ export class ChangeLedger {
     this.#options = options;
   }
 
-  /** True while changes are noted. */
+  /** True while changes are recorded. */
   get isOpen(): boolean {
     return this.#fd !== undefined;
   }

@@ -360,13 +360,13 @@ export class DirectoryTree {
     this.#inotify?.unwatch(folder.watch);
   }
 
-  /** Removes a name; `told` is false when another entry takes its place at once. */
-  #gone(folder: Folder, name: string, told = true): void {
+  /** Forgets a name, and removes its entry unless another one takes its place at once. */
+  #gone(folder: Folder, name: string, withEntry = true): void {
     if (folder.known.delete(name)) this.#names--;
     this.#forget(folder.folders.get(name));
     folder.folders.delete(name);
     const entry = folder.entry.children.get(name);
-    if (entry === undefined || !told) return;
+    if (entry === undefined || !withEntry) return;
     this.#removals++;
     this.#memdb.remove(entry);
   }

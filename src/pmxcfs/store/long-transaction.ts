@@ -51,11 +51,11 @@ export function* longTransaction(
   const post = (part: TransactionPart, transferred: ArrayBuffer[] = []): void => {
     worker.postMessage(part, transferred);
   };
-  let isTold = false;
+  let isReported = false;
   const end = (): TransactionEnd => {
     const { outcome } = state;
-    if (outcome === "committed" && !isTold) committed();
-    isTold = true;
+    if (outcome === "committed" && !isReported) committed();
+    isReported = true;
     return { outcome: outcome === "pending" ? "failed" : outcome, text: state.text };
   };
   try {

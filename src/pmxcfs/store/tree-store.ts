@@ -33,7 +33,7 @@ const DIGEST_PAUSE_MS = 5;
 const MAX_U32 = 0xffff_ffff;
 
 export interface TreeStoreOptions {
-  /** Loaded; changed by this store alone from now on. */
+  /** Loaded. From now on only this store may change it. */
   readonly memdb: Memdb;
   /** Its entries by inode, sorted by inode, without the root. */
   readonly entries: ReadonlyMap<number, Entry>;

@@ -28,7 +28,7 @@ const NODES_MS = 10_000;
 /** Between two checks of the clock. */
 const CLOCK_MS = 1000;
 
-/** What SET_STATUS calls this node's address. */
+/** The status key of this node's address. */
 const NODE_IP = "nodeip";
 
 export interface ClusterOptions {
