@@ -196,6 +196,8 @@ describe("another process that writes", () => {
     const interrupted = replicator.propose({ kind: "mkdir", path: "b" }, undefined, abort.signal);
     abort.abort();
     expect(await interrupted).toBe(Errno.EINTR);
+    const late = replicator.propose({ kind: "mkdir", path: "c" }, undefined, abort.signal);
+    expect(await late).toBe(Errno.EINTR);
     expect(await failing).toBe(Errno.EIO);
     other.run("ROLLBACK");
     other.close();

@@ -10,6 +10,15 @@ import { compactFile } from "../../src/pmxcfs/store/upkeep.ts";
 import { rememberingLog, TempDirectory } from "./support.ts";
 import { rowsIn } from "./tree-rows-of.ts";
 
+/** Holds SQLite's checkpoint lock (byte 121 of the -shm file) for half a second. */
+const CHECKPOINT_LOCK = `
+import fcntl, sys, time
+f = open(sys.argv[1], "r+b")
+fcntl.lockf(f, fcntl.LOCK_EX, 1, 121)
+print("locked", flush=True)
+time.sleep(0.5)
+`;
+
 const MIB = 1024 * 1024;
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 
@@ -72,6 +81,23 @@ describe("free pages", () => {
     expect(rowsIn(file).length).toBe(3);
     using database = new Database(file, { readonly: true });
     expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
+  });
+
+  test("are given back by compactFile, while another process checkpoints", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using database = new Database(file);
+    database.run("PRAGMA journal_mode = WAL");
+    database.run("PRAGMA wal_autocheckpoint = 0");
+    database.run("CREATE TABLE t (data BLOB)");
+    database.run("INSERT INTO t VALUES (zeroblob(1000000))");
+    const lock = Bun.spawn(["python3", "-c", CHECKPOINT_LOCK, `${file}-shm`], { stdout: "pipe" });
+    await lock.stdout.getReader().read();
+    const compacted = compactFile(file);
+    if (typeof compacted === "string") throw new Error(compacted);
+    expect(await lock.exited).toBe(0);
+    expect(statSync(file).size).toBe(compacted.after);
+    expect(statSync(`${file}-wal`).size).toBe(0);
   });
 
   test("stay where they are when the database is small", () => {

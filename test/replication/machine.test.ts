@@ -279,8 +279,10 @@ describe("a member that waits for the leader's updates", () => {
   test("drops its sync queue at the next confchg, since the leader has those changes", () => {
     const { machine, notes } = lagging([true, true, false]);
     machine.deliver(A, normal(1, "gone"), at(1));
+    const { length } = normal(1, "gone");
+    expect(machine.status(at(1))).toMatchObject({ queued: 1, queuedBytes: length });
     machine.confchg(change([B, C]), at(2));
-    expect(machine.status(at(2)).queued).toBe(0);
+    expect(machine.status(at(2))).toMatchObject({ queued: 0, queuedBytes: 0 });
     machine.confchg(change([C]), at(3));
     expect(notes.applied).toEqual([]);
   });

@@ -103,6 +103,7 @@ export class LocalReplicator implements Replicator {
     request: number | undefined,
     signal: AbortSignal | undefined,
   ): number | Promise<number> {
+    if (signal?.aborted === true) return Errno.EINTR;
     if (this.#waiting.length >= ReplicationLimits.waitingChanges) return Errno.EIO;
     return new Promise((resolve) => {
       const abort = (): void => {

@@ -357,7 +357,10 @@ export class Protocol {
       epoch: this.#epoch,
       roster: this.#roster,
       queued: this.#queue.length + this.#syncQueue.length,
-      queuedBytes: this.#queue.bytes,
+      queuedBytes: this.#syncQueue.reduce(
+        (sum, { bytes }) => sum + bytes.length,
+        this.#queue.bytes,
+      ),
     };
   }
 

@@ -78,7 +78,8 @@ export function compactFile(file: string): Compacted | string {
     database.run("PRAGMA synchronous = NORMAL");
     const before = statSync(file).size;
     const { after } = compact(database);
-    for (let waitedMs = 0; statSync(file).size > after && waitedMs < LOCK_WAIT_MS; waitedMs += 10) {
+    // What is compacted is in the WAL until a checkpoint: the file may still be small or large.
+    for (let waitedMs = 0; waitedMs < LOCK_WAIT_MS; waitedMs += 10) {
       if (checkpointTruncated(database)) break;
       Bun.sleepSync(10);
     }
