@@ -70,6 +70,13 @@ export function verdictOf({ group, name }: Behaviour): RegExp | undefined {
   return VERDICTS.find(([which]) => which.test(`${group}: ${name}`))?.[1];
 }
 
+/** Patterns of the table that match no row: a row that was renamed would pass with any outcome. */
+export function unusedVerdicts(rows: readonly Behaviour[]): RegExp[] {
+  return VERDICTS.map(([which]) => which).filter(
+    (which) => !rows.some(({ group, name }) => which.test(`${group}: ${name}`)),
+  );
+}
+
 /**
  * Connects may fail while an attacker with the server's rights removes rings or fills its queue;
  * and, for clients with the attacker's uid, while the attacker holds all of that uid's connections.

@@ -2,14 +2,14 @@
  * Every row of test/native/qb-attack.c against each setup. With PMXCFS_IPC_ROBUSTNESS=FILE the
  * outcomes are written to that file as tables (`npm run robustness`: docs/robustness.md).
  */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, it } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { noRingsLeft } from "../support/shm.ts";
 import { testUnless } from "../support/unless.ts";
-import { behaviours, mayFailToConnect, verdictOf } from "./behaviours.ts";
+import { behaviours, mayFailToConnect, unusedVerdicts, verdictOf } from "./behaviours.ts";
 import { residentKib } from "./footprint.ts";
 import { addToTable } from "./report.ts";
 import { Attacked, faults, type Outcome } from "./run.ts";
@@ -28,6 +28,10 @@ const AGAIN = "5000 connects and disconnects";
 
 /** Allowed growth of private memory after a first round of everything. */
 const GROWTH_KIB = 48 * 1024;
+
+it("has a row for each required outcome", () => {
+  expect(unusedVerdicts(rows)).toEqual([]);
+});
 
 function suite(setup: Setup): void {
   const test = testUnless(setup.unless);
