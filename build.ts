@@ -13,6 +13,7 @@ const ROOT = import.meta.dir;
 const THREADS = [
   "src/pmxcfs/history/history-worker.ts",
   "src/pmxcfs/store/checkpoint-worker.ts",
+  "src/pmxcfs/store/copy-worker.ts",
   "src/pmxcfs/store/transaction-worker.ts",
 ];
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { drained, WAITS } from "../../src/base/steps.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
@@ -122,7 +123,7 @@ describe("a copy that is kept", () => {
       const paths: string[] = [];
       for (let round = 0; round < 7; round++) {
         put(tree, `f${round}`, 100);
-        const copy = tree.keepCopy("before-sync");
+        const copy = drained(tree.keepCopy("before-sync"));
         if ("problem" in copy) throw new Error(copy.problem);
         expect(statSync(copy.path).mode & 0o777).toBe(0o600);
         expect(rowsIn(copy.path).length).toBe(round + 2);
@@ -135,11 +136,24 @@ describe("a copy that is kept", () => {
     }
   });
 
+  test("is made by a thread: the event loop waits for it, and may abandon it", () => {
+    using directory = new TempDirectory();
+    using tree = opened(directory.at("config.db"));
+    put(tree, "f", MIB);
+    const steps = tree.keepCopy("x");
+    expect(steps.next().value).toBe(WAITS);
+    steps.return({ problem: "abandoned" });
+    const names = readdirSync(directory.at("backup"));
+    expect(names.filter((name) => !/-(wal|shm)$/.test(name))).toEqual([
+      expect.stringMatching(/^config\.db\.x-\w+$/),
+    ]);
+  });
+
   test("that cannot be written is reported, and leaves no file", () => {
     using directory = new TempDirectory();
     using tree = opened(directory.at("config.db"));
     directory.put("backup");
-    expect(tree.keepCopy("x")).toHaveProperty("problem");
+    expect(drained(tree.keepCopy("x"))).toHaveProperty("problem");
     expect(readdirSync(directory.path).filter((name) => name.includes(".new"))).toEqual([]);
   });
 });

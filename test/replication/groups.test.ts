@@ -2,7 +2,7 @@
 // and addresses.
 import { describe, expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
-import { drained } from "../../src/base/steps.ts";
+import { drained, type Steps } from "../../src/base/steps.ts";
 import { DatabaseGroup, type OverruledBy } from "../../src/pmxcfs/replication/dcdb.ts";
 import { encodeCommand } from "../../src/pmxcfs/replication/dcdb-message.ts";
 import type { Instant, Member } from "../../src/pmxcfs/replication/events.ts";
@@ -19,11 +19,14 @@ const A: Member = { nodeid: 1, pid: 100 };
 const B: Member = { nodeid: 2, pid: 200 };
 const at: Instant = { seconds: 1_700_000_000, ms: 0 };
 
-function node(member: Member, onOverruled?: (plan: OverruledBy) => void) {
+function node(member: Member, overruled?: (plan: OverruledBy) => void) {
   const rows = new MemoryRows();
   const tree = treeOf(rows, () => at.seconds);
-  const hooks = onOverruled === undefined ? {} : { onOverruled };
-  const group = new DatabaseGroup({ tree, nodeid: member.nodeid, ...hooks });
+  // oxlint-disable-next-line require-yield -- the test takes no time
+  const onOverruled = function* (plan: OverruledBy): Steps {
+    overruled?.(plan);
+  };
+  const group = new DatabaseGroup({ tree, nodeid: member.nodeid, onOverruled });
   group.quorate = true;
   return { rows, tree, group };
 }

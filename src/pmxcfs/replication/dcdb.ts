@@ -55,7 +55,7 @@ export interface DatabaseGroupOptions {
    * Called before a commit that removes the configuration of a guest or more than 10 entries, to
    * keep a copy of the database and to log that.
    */
-  readonly onOverruled?: (plan: OverruledBy) => void;
+  readonly onOverruled?: (plan: OverruledBy) => Steps;
   /** Called after a commit has replaced the tree. */
   readonly onCommitted?: () => void;
 }
@@ -301,7 +301,7 @@ export class DatabaseGroup implements Application {
     if (guests.length === 0 && lost.length <= DELETED_WITHOUT_COPY) return;
     const changed = before.length;
     const added = updates.length - changed;
-    this.#options.onOverruled({ leader, deleted: lost.length, added, changed, guests });
+    yield* this.#options.onOverruled({ leader, deleted: lost.length, added, changed, guests });
   }
 
   dropSync(): void {

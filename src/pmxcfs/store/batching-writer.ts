@@ -178,9 +178,9 @@ export class BatchingWriter implements RowWriter {
   }
 
   /** A copy of the database with all changes in it. */
-  keepCopy(reason: string): KeptCopy {
+  *keepCopy(reason: string): Steps<KeptCopy> {
     if (this.flush() !== 0) return { problem: "the waiting changes cannot be written" };
-    return this.#database.keepCopy(reason);
+    return yield* this.#database.keepCopy(reason);
   }
 
   /** Flushes. Changes that cannot be flushed stay in the journal for the next start. */

@@ -23,12 +23,13 @@ import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
 import type { Steps } from "../../base/steps.ts";
 import { longTransaction } from "./long-transaction.ts";
+import { copyInSteps } from "./thread-copy.ts";
 import { isBusy, RowStatements } from "./row-statements.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
 import type { RootRow, RowChange, RowImage, StoreFigures } from "./row-writer.ts";
 import { readRows, selectAll } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
-import { compact, isWorthCompacting, keepCopy, type KeptCopy } from "./upkeep.ts";
+import { compact, isWorthCompacting, type KeptCopy } from "./upkeep.ts";
 
 /**
  * How long a change blocks the serving thread for another process's write lock. (C waits 10 s, and
@@ -251,8 +252,9 @@ export class ConfigDbWriter implements Disposable {
   }
 
   /** Keeps a copy in `backup/` beside the database (upkeep.ts). */
-  keepCopy(reason: string): KeptCopy {
-    return keepCopy(this.#connection.database, this.#file, reason);
+  *keepCopy(reason: string): Steps<KeptCopy> {
+    const { device, inode } = this.#connection;
+    return yield* copyInSteps({ file: this.#file, device, inode }, reason);
   }
 
   /** Moves everything into config.db and removes the WAL, as SQLite's last connection does. */

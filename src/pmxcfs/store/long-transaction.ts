@@ -5,6 +5,7 @@
 import { WAITS, type Steps } from "../../base/steps.ts";
 import { threadFile } from "../../platform/self.ts";
 import type { RowChange, RowImage } from "./row-writer.ts";
+import type { DatabasePlace } from "./thread-database.ts";
 import { TransactionState, type PartRow, type TransactionPart } from "./transaction-state.ts";
 
 const WORKER = threadFile(
@@ -21,11 +22,7 @@ const PART_STEPS = 6;
 const END_MS = 30_000;
 
 /** Where a transaction is written. */
-export interface TransactionPlace {
-  readonly file: string;
-  /** Of the file that is meant: another one in its place is left alone. */
-  readonly device: number;
-  readonly inode: number;
+export interface TransactionPlace extends DatabasePlace {
   /** `full`: fsync at the commit. */
   readonly sync: "normal" | "full";
 }

@@ -90,8 +90,8 @@ export interface RowWriter extends Disposable {
   /** From now on, changes go into a journal while the database is locked, instead of EBUSY. */
   journalWhenLocked(): void;
 
-  /** Keeps a copy of the database, with all changes, under a name with `reason` in it. */
-  keepCopy(reason: string): KeptCopy;
+  /** Keeps a copy of the database, with all changes, under a name with `reason` in it; in steps. */
+  keepCopy(reason: string): Steps<KeptCopy>;
 
   /** Undefined without a database. */
   readonly figures: StoreFigures | undefined;
@@ -130,7 +130,8 @@ export class MemoryRows implements RowWriter {
     // Memory is never locked.
   }
 
-  keepCopy(): KeptCopy {
+  // oxlint-disable-next-line require-yield -- there is nothing to copy
+  *keepCopy(): Steps<KeptCopy> {
     return { problem: "rows in memory have no file" };
   }
 

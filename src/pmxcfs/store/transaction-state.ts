@@ -1,23 +1,21 @@
 /**
  * Shared by the event loop and the thread of a long transaction (transaction-worker.ts): the
- * messages, and memory with the outcome, which can be read without waiting for an event.
+ * messages, and memory with the outcome, which can be read without waiting for an event. The thread
+ * of a copy (copy-worker.ts) uses that memory too.
  */
 import type { RowImage } from "./row-writer.ts";
+import type { DatabasePlace } from "./thread-database.ts";
 
 /** A row without its content, whose `length` bytes are in the message's data; undefined: NULL. */
 export type PartRow = Omit<RowImage, "data"> & { readonly length: number | undefined };
 
 /** Messages to the thread, in this order: one `begin`, `rows` as many as needed, one `end`. */
 export type TransactionPart =
-  | {
+  | (DatabasePlace & {
       readonly kind: "begin";
-      readonly file: string;
-      /** The file that must be there: another one is left alone. */
-      readonly device: number;
-      readonly inode: number;
       readonly sync: "normal" | "full";
       readonly shared: SharedArrayBuffer;
-    }
+    })
   | {
       readonly kind: "rows";
       readonly deleted: readonly number[];

@@ -3,10 +3,10 @@
  * than the event loop may be blocked, since SQLite computes the WAL's checksums again from the
  * first page that it wrote twice. Has a connection of its own, and ends after one transaction.
  */
-import { Database } from "bun:sqlite";
-import { statSync } from "node:fs";
+import type { Database } from "bun:sqlite";
 import { errorText } from "../../base/error-text.ts";
 import { isBusy, RowStatements } from "./row-statements.ts";
+import { openInThread } from "./thread-database.ts";
 import { TransactionState, type TransactionPart } from "./transaction-state.ts";
 
 /** Limit of the wait for another process's write lock. */
@@ -28,10 +28,7 @@ let open: Open | undefined;
 function begin({ shared, ...part }: Extract<TransactionPart, { kind: "begin" }>): void {
   const state = new TransactionState(shared);
   try {
-    // Before it is opened: SQLite would apply the WAL beside it to whatever file is there.
-    const { dev, ino } = statSync(part.file);
-    if (dev !== part.device || ino !== part.inode) throw new Error("another file is in its place");
-    const database = new Database(part.file, { readwrite: true, create: false });
+    const database = openInThread(part);
     try {
       database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
       database.run(`PRAGMA synchronous = ${part.sync.toUpperCase()}`);

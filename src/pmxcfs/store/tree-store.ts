@@ -213,9 +213,9 @@ export class TreeStore implements Disposable {
 
   /**
    * Keeps a verified copy of the database before something that cannot be undone (a sync that
-   * deletes). Blocks the event loop for about 10 ms per megabyte.
+   * deletes), in steps: a thread makes it. Nothing may be applied between them.
    */
-  keepCopy(reason: string): KeptCopy {
+  keepCopy(reason: string): Steps<KeptCopy> {
     return this.#writer.keepCopy(reason);
   }
 

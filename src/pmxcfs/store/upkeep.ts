@@ -94,7 +94,7 @@ export type KeptCopy = { readonly path: string } | { readonly problem: string };
 
 /**
  * Keeps a verified copy of the database as `backup/config.db.REASON-TIME` beside it, mode 0600; the
- * newest five of each reason stay. Blocks the event loop for about 10 ms per megabyte.
+ * newest five of each reason stay. Blocks its thread for about 10 ms per megabyte.
  */
 export function keepCopy(database: Database, file: string, reason: string): KeptCopy {
   const directory = join(dirname(file), "backup");

@@ -6,6 +6,7 @@
 import type { Errno } from "../../../base/errno.ts";
 import type { Log } from "../../../base/log.ts";
 import type { LogEntry } from "../../state/cluster-log.ts";
+import type { Steps } from "../../../base/steps.ts";
 import { LOCK_DIRECTORY } from "../../state/locks.ts";
 import type { ClusterFacts } from "../../state/members.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
@@ -277,10 +278,10 @@ export class Cluster {
   }
 
   /** A sync is about to remove guests or many entries here: keeps a copy of the database first. */
-  #overruled(plan: OverruledBy): void {
+  *#overruled(plan: OverruledBy): Steps {
     const { tree, log } = this.#options;
     const leader = this.#nodeText(plan.leader);
-    const copy = tree.keepCopy("overruled");
+    const copy = yield* tree.keepCopy("overruled");
     const kept =
       "path" in copy
         ? `the database as it was: ${copy.path}`
