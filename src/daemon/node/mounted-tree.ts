@@ -73,8 +73,15 @@ export class MountedTree implements Disposable {
     log.debug(`requests of the kernel wake the event loop by ${mount.wakeKind}`);
     const { cluster } = options.composition;
     if (cluster !== undefined) {
+      // Once for all changes of a turn: each notification is a system call.
+      let isDue = false;
       options.backend.memdb.subscribe(() => {
-        if (cluster.appliesForOthers) mount.session?.expireNames();
+        if (isDue || !cluster.appliesForOthers) return;
+        isDue = true;
+        queueMicrotask(() => {
+          isDue = false;
+          mount.session?.expireNames();
+        });
       });
     }
     return new MountedTree({ mount, lost, hooks, directory: node.mount, counters, faults, debug });
