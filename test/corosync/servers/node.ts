@@ -153,6 +153,9 @@ void stopRequested().then(async () => {
   backend[Symbol.dispose]();
   process.exit(0);
 });
-if (!local) cluster.start();
+if (!local) {
+  tree.enterCluster();
+  cluster.start();
+}
 say({ event: "started" });
 await serveCommands((command: NodeCommand) => perform(command.op, command));
