@@ -1,10 +1,11 @@
 /** The configuration and statistics map of corosync (service cmap): typed values by key. */
 import { encode, spanOf } from "../wire/struct.ts";
 import { type CmapValue, decodeValue } from "./cmap-value.ts";
-import { CsError, type CsFailure } from "./cs-error.ts";
+import { CsError, CsFailure } from "./cs-error.ts";
 import {
   CMAP_KEY_MAX,
   CMAP_KEY_MIN,
+  CMAP_SET_MAP_RESPONSE,
   CMAP_VALUE_BYTES_MAX,
   CmapChangeEvent,
   CmapEventId,
@@ -13,7 +14,9 @@ import {
   CmapHandleMessage,
   CmapIterNextResponse,
   CmapKeyRequest,
+  CmapMap,
   CmapMessageId,
+  CmapSetMapRequest,
   CmapTrackAddRequest,
   ServiceName,
 } from "./layouts.ts";
@@ -61,6 +64,23 @@ export class Cmap implements Disposable {
   ): Promise<Cmap | CsFailure> {
     const service = await ServiceConnection.connect(ServiceName.cmap, options);
     return service instanceof ServiceConnection ? new Cmap(service, callbacks) : service;
+  }
+
+  /**
+   * Connects to the map of statistics, which is another one than the configuration's (C:
+   * cmap_initialize_map). Why not, as `connect`; NOT_EXIST: this corosync has no such map.
+   */
+  static async statistics(options: ServiceOptions = {}): Promise<Cmap | CsFailure> {
+    const cmap = await Cmap.connect({ changed: () => {}, ended: () => {} }, options);
+    if (cmap instanceof CsFailure) return cmap;
+    const chosen = await cmap.#service.command({
+      id: CmapMessageId.SET_MAP,
+      responseId: CMAP_SET_MAP_RESPONSE,
+      body: encode(CmapSetMapRequest, { map: CmapMap.STATISTICS }),
+    });
+    if (chosen === CsError.OK) return cmap;
+    cmap.close();
+    return new CsFailure(chosen, "corosync does not give its statistics");
   }
 
   /** The value of `key` (3 to 255 characters). NOT_EXIST: no such key. */

@@ -142,7 +142,7 @@ export const CMAP_VALUE_BYTES_MAX = 16 * 1024;
 /** struct mar_name_t with a key; the length does not count the NUL. */
 const key = { keyLength: aligned8(u16), keyName: aligned8(char(CMAP_KEY_BYTES)) } as const;
 
-/** The same numbers in requests and responses. */
+/** The same numbers in requests and responses, but for SET_MAP. */
 export const CmapMessageId = {
   GET: 2,
   ITER_INIT: 4,
@@ -150,8 +150,13 @@ export const CmapMessageId = {
   ITER_FINALIZE: 6,
   TRACK_ADD: 7,
   TRACK_DELETE: 8,
+  SET_MAP: 9,
 } as const;
 export const CmapEventId = { CHANGE: 9 } as const;
+/** SET_MAP has a number of its own: 9 is the event. */
+export const CMAP_SET_MAP_RESPONSE = 10;
+/** Which map a connection reads (cmap.h, CMAP_MAP_ICMAP and CMAP_MAP_STATS). */
+export const CmapMap = { CONFIGURATION: 0, STATISTICS: 1 } as const;
 
 /** Flags: what happened to a key, and which changes are tracked. */
 export const CmapTrack = { DELETE: 1, MODIFY: 2, ADD: 4, PREFIX: 8 } as const;
@@ -175,6 +180,7 @@ export const CmapType = {
 export const CmapGetRequest = struct({ ...key, valueBytes: u64 });
 export const CmapGetResponse = struct({ valueBytes: u64, type: u8Aligned8 });
 export const CmapKeyRequest = struct({ ...key });
+export const CmapSetMapRequest = struct({ map: i32Aligned8 });
 export const CmapHandleMessage = struct({ handle: u64 });
 export const CmapIterNextResponse = struct({
   ...key,

@@ -230,6 +230,24 @@ describe("cmap", () => {
   });
 });
 
+describe("cmap's map of statistics", () => {
+  test("has other keys than the configuration, and they are read alike", async () => {
+    await using agent = new Agent(cluster.node(1));
+    await agent.do({ op: "cmap", statistics: true });
+    const srp = (await agent.do({ op: "values", prefix: "stats.srp.mcast" })) as object;
+    expect(Object.keys(srp)).toEqual([
+      "stats.srp.mcast_retx",
+      "stats.srp.mcast_rx",
+      "stats.srp.mcast_tx",
+    ]);
+    const link = (await agent.do({ op: "values", prefix: "stats.knet.node2." })) as object;
+    expect(link).toMatchObject({ "stats.knet.node2.link0.connected": "1" });
+    expect(await agent.do({ op: "values", prefix: "nodelist.node." })).toEqual({});
+    await agent.do({ op: "cmap" });
+    expect(await agent.do({ op: "values", prefix: "stats." })).toEqual({});
+  });
+});
+
 describe("corosync's end", () => {
   test("is reported on each connection; connects are refused until it is back", async () => {
     const group = newGroup();

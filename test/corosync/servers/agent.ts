@@ -123,12 +123,15 @@ async function trackQuorum(): Promise<unknown> {
   return { provider, track, quorate: await connected.quorate() };
 }
 
-async function connectCmap(): Promise<unknown> {
-  const connected = await library.Cmap.connect({
+async function connectCmap(statistics: boolean): Promise<unknown> {
+  const callbacks: library.CmapCallbacks = {
     changed: ({ key, what, value }) =>
       say({ event: "cmap", key, what, value: value === undefined ? null : String(value.value) }),
     ended: ended("cmap"),
-  });
+  };
+  const connected = statistics
+    ? await library.Cmap.statistics()
+    : await library.Cmap.connect(callbacks);
   if (connected instanceof library.CsFailure) return { failure: connected.error };
   cmap = connected;
   return {};
@@ -145,7 +148,7 @@ const operations: { [K in Command["op"]]: (command: CommandOf<K>) => unknown } =
   large: ({ group, text, size }) => mcast(groupOf(group), Buffer.alloc(size, text)),
   owe: ({ most, stops }) => owe(most, stops ?? false),
   quorum: trackQuorum,
-  cmap: connectCmap,
+  cmap: ({ statistics }) => connectCmap(statistics ?? false),
   values: ({ prefix }) => values(prefix),
   track: ({ prefix, what }) => cmap?.track(prefix, what),
 };

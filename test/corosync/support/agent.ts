@@ -15,7 +15,8 @@ interface Operations {
   /** Sends without a pause until 100 notify bytes are owed; then stops itself if requested. */
   readonly owe: { readonly most: number; readonly stops?: boolean };
   readonly quorum: object;
-  readonly cmap: object;
+  /** Connects to cmap: its configuration, or its statistics. */
+  readonly cmap: { readonly statistics?: boolean };
   readonly values: { readonly prefix: string };
   readonly track: { readonly prefix: string; readonly what: number };
 }
