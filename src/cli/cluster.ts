@@ -7,7 +7,7 @@ import { askCluster } from "../observe/ask-cluster.ts";
 import { type ClusterQuestion, clusterSocketPath } from "../observe/cluster-socket.ts";
 import type { ClusterStatus } from "../pmxcfs/replication/services/cluster.ts";
 import { readCorosync } from "../tools/cluster/corosync-view.ts";
-import { type ClusterReport, configVersions, reportOf } from "../tools/cluster/report.ts";
+import { type ClusterReport, readConfigFiles, reportOf } from "../tools/cluster/report.ts";
 import { membersText, statusText } from "../tools/cluster/text.ts";
 import { flag, milliseconds, text } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
@@ -57,7 +57,7 @@ async function serverView(service: string): Promise<ClusterStatus | undefined> {
 async function report(service: string): Promise<ClusterReport> {
   const view = await readCorosync();
   if (typeof view === "string") throw new CommandFailure(`corosync does not answer: ${view}`);
-  return reportOf(view, configVersions(view.facts.configVersion), await serverView(service));
+  return reportOf(view, readConfigFiles(), await serverView(service));
 }
 
 const status = command({

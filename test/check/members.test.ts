@@ -163,6 +163,7 @@ const GHOST: CorosyncView = {
     configVersion: 3,
     nodes: [1, 2, 3].map((id) => ({ id, name: `n${id}`, votes: 1 })),
   },
+  running: [],
   nodeid: 1,
   quorate: true,
   partition: [1, 2],

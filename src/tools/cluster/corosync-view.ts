@@ -10,9 +10,12 @@ import { Quorum } from "../../corosync/quorum.ts";
 import { factsOf } from "../../pmxcfs/replication/services/cluster-facts.ts";
 import { DATABASE_GROUP, STATUS_GROUP } from "../../pmxcfs/replication/services/group-names.ts";
 import type { ClusterFacts } from "../../pmxcfs/state/members.ts";
+import { memberVersions, type MemberVersion } from "./running-versions.ts";
 
 export interface CorosyncView {
   readonly facts: ClusterFacts;
+  /** The configuration that each node runs. */
+  readonly running: readonly MemberVersion[];
   /** The id of this node. */
   readonly nodeid: number;
   readonly quorate: boolean;
@@ -33,11 +36,12 @@ interface Times {
 
 const TIMES: Times = { connectMs: 3000, callMs: 5000 };
 
+type ConfigurationView = Pick<CorosyncView, "facts" | "running">;
 type QuorumView = Pick<CorosyncView, "quorate" | "partition">;
 
 /** The answer of each service; a line where it does not answer. */
 export interface CorosyncAnswers {
-  readonly cmap: ClusterFacts | string;
+  readonly cmap: ConfigurationView | string;
   readonly quorum: QuorumView | string;
   readonly cpg: Pick<CorosyncView, "nodeid" | "groups"> | string;
 }
@@ -46,12 +50,14 @@ function failed(what: string, failure: CsFailure | number): string {
   return `${what}: ${typeof failure === "number" ? csErrorName(failure) : failure.toString()}`;
 }
 
-async function readFacts(times: Times): Promise<ClusterFacts | string> {
+async function readConfiguration(times: Times): Promise<ConfigurationView | string> {
   const cmap = await Cmap.connect({ changed: () => {}, ended: () => {} }, times);
   if (cmap instanceof CsFailure) return failed("cmap", cmap);
   using connected = cmap;
   const facts = await factsOf(connected);
-  return typeof facts === "number" ? failed("cmap", facts) : facts;
+  if (typeof facts === "number") return failed("cmap", facts);
+  const running = await memberVersions(connected);
+  return typeof running === "number" ? failed("cmap", running) : { facts, running };
 }
 
 async function readQuorum(times: Times): Promise<QuorumView | string> {
@@ -92,7 +98,7 @@ async function readGroups(times: Times): Promise<CorosyncAnswers["cpg"]> {
 /** Asks all services, side by side. */
 export async function askCorosync(times: Times = TIMES): Promise<CorosyncAnswers> {
   const [cmap, quorum, cpg] = await Promise.all([
-    readFacts(times),
+    readConfiguration(times),
     readQuorum(times),
     readGroups(times),
   ]);
@@ -104,7 +110,7 @@ export function viewOf({ cmap, quorum, cpg }: CorosyncAnswers): CorosyncView | s
   if (typeof cmap === "string") return cmap;
   if (typeof quorum === "string") return quorum;
   if (typeof cpg === "string") return cpg;
-  return { facts: cmap, ...quorum, ...cpg };
+  return { ...cmap, ...quorum, ...cpg };
 }
 
 /** Asks all services; a line that says what is wrong when one does not answer. */

@@ -3,10 +3,12 @@
  * problems between the two, each with what to do.
  */
 import { readRegularFile } from "../../platform/regular-file.ts";
-import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
+import { type CorosyncConfig, parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
+import type { ClusterFacts } from "../../pmxcfs/state/members.ts";
 import type { CpgMember } from "../../corosync/fragments.ts";
 import type { ClusterStatus } from "../../pmxcfs/replication/services/cluster.ts";
 import type { CorosyncView } from "./corosync-view.ts";
+import { catchUp, type ConfigVersions, difference, shownVersion } from "./versions.ts";
 
 /** One node of the cluster, and which of pmxcfs's groups it is in. */
 export interface NodeRow {
@@ -22,13 +24,6 @@ export interface NodeRow {
   readonly status: number | undefined;
 }
 
-/** corosync.conf as three places have it; undefined: not there, or not readable. */
-export interface ConfigVersions {
-  readonly running: number;
-  readonly host: number | undefined;
-  readonly tree: number | undefined;
-}
-
 export interface ClusterReport {
   readonly schema_version: 1;
   readonly name: string;
@@ -41,45 +36,72 @@ export interface ClusterReport {
   readonly problems: readonly string[];
 }
 
-function versionIn(path: string): number | undefined {
+function readConfig(path: string): CorosyncConfig | undefined {
   try {
     const config = parseCorosyncConf(readRegularFile(path).toString("latin1"));
-    return typeof config === "string" ? undefined : config.configVersion;
+    return typeof config === "string" ? undefined : config;
   } catch {
     return undefined;
   }
 }
 
-/** The three versions of corosync.conf on this node. */
-export function configVersions(
-  running: number,
+/** corosync.conf in both places of this node; undefined: not there, or not readable. */
+export interface ConfigFiles {
+  readonly host: CorosyncConfig | undefined;
+  readonly tree: CorosyncConfig | undefined;
+}
+
+/** Reads both files. */
+export function readConfigFiles(
   paths = { host: "/etc/corosync/corosync.conf", tree: "/etc/pve/corosync.conf" },
+): ConfigFiles {
+  return { host: readConfig(paths.host), tree: readConfig(paths.tree) };
+}
+
+/** The versions of corosync.conf on this node, and of each node's corosync. */
+export function versionsOf(
+  { facts, running }: Pick<CorosyncView, "facts" | "running">,
+  { host, tree }: ConfigFiles,
 ): ConfigVersions {
-  return { running, host: versionIn(paths.host), tree: versionIn(paths.tree) };
+  return {
+    tree: tree?.configVersion,
+    host: host?.configVersion,
+    running: facts.configVersion,
+    nodes: running.map(({ id, version, joined }) => {
+      return { name: nodeName(facts, id), version, joined };
+    }),
+  };
+}
+
+/** The tree's file is of this cluster, and has every node that this one's corosync has. */
+export function treeFits({ facts }: Pick<CorosyncView, "facts">, { tree }: ConfigFiles): boolean {
+  if (tree === undefined || tree.clusterName !== facts.clusterName) return false;
+  const ids = new Set(tree.nodes.map(({ id }) => id));
+  return facts.nodes.every(({ id }) => ids.has(id));
+}
+
+function nodeName(facts: ClusterFacts, id: number): string {
+  return facts.nodes.find((node) => node.id === id)?.name ?? `id ${id}`;
 }
 
 function pidOf(members: readonly CpgMember[], id: number): number | undefined {
   return members.find(({ nodeid }) => nodeid === id)?.pid;
 }
 
-/** A version, or a word for one that does not exist. */
-export function shown(version: number | undefined): string {
-  return version === undefined ? "?" : `${version}`;
-}
-
-function versionProblem({ running, host, tree }: ConfigVersions): string[] {
-  const known = [running, host, tree].filter((version) => version !== undefined);
-  if (new Set(known).size <= 1) return [];
-  return [
-    `corosync.conf differs: running ${running}, /etc/corosync ${shown(host)}, /etc/pve ` +
-      `${shown(tree)}: the highest one must reach all (pvecm, or corosync-cfgtool -R)`,
-  ];
+function versionProblem(versions: ConfigVersions, fits: boolean): string[] {
+  const found = difference(versions);
+  if (found === undefined) return [];
+  const line =
+    `config_version: ${shownVersion(versions.tree)} in /etc/pve, ` +
+    `${shownVersion(versions.host)} in /etc/corosync, running ${found.running}${found.odd}: `;
+  const command = catchUp(versions, fits);
+  if (command !== undefined) return [`${line}on this node: ${command}`];
+  return [`${line}restart no corosync before all have the highest one, as --check says`];
 }
 
 function ghosts({ groups, partition, facts }: CorosyncView): string[] {
   const here = new Set(partition);
-  const name = (id: number): string =>
-    facts.nodes.find((node) => node.id === id)?.name ?? `id ${id}`;
+  const name = (id: number): string => nodeName(facts, id);
   const lost = [...groups.dcdb, ...groups.status].filter(({ nodeid }) => !here.has(nodeid));
   return [...new Set(lost.map(({ nodeid, pid }) => `${nodeid}/${pid}`))].map(
     (member) =>
@@ -105,10 +127,11 @@ function missing(server: ClusterStatus | undefined, nodes: readonly NodeRow[]): 
 /** Composes the report from what was read. */
 export function reportOf(
   view: CorosyncView,
-  versions: ConfigVersions,
+  files: ConfigFiles,
   server: ClusterStatus | undefined,
 ): ClusterReport {
   const { facts, groups, partition, nodeid, quorate } = view;
+  const versions = versionsOf(view, files);
   const nodes = facts.nodes.map(({ id, name, votes }) => ({
     id,
     name,
@@ -128,7 +151,7 @@ export function reportOf(
     ...absent,
     ...ghosts(view),
     ...missing(server, nodes),
-    ...versionProblem(versions),
+    ...versionProblem(versions, treeFits(view, files)),
   ];
   return {
     schema_version: 1,

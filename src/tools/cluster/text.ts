@@ -1,7 +1,8 @@
 /** `cluster status` and `cluster members` for a terminal. */
 import { escapeText } from "../../base/escape.ts";
 import type { GroupStatus } from "../../pmxcfs/replication/group-status.ts";
-import { type ClusterReport, type NodeRow, shown } from "./report.ts";
+import type { ClusterReport, NodeRow } from "./report.ts";
+import { runningText, shownVersion } from "./versions.ts";
 
 function columns(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
@@ -16,10 +17,14 @@ function columns(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
+function shownPid(pid: number | undefined): string {
+  return pid === undefined ? "?" : `${pid}`;
+}
+
 function nodeCells({ id, name, votes, own, reachable, dcdb, status }: NodeRow): string[] {
   const mark = own ? "*" : "";
   const seen = reachable ? "yes" : "no";
-  return [`${id}${mark}`, escapeText(name), `${votes}`, seen, shown(dcdb), shown(status)];
+  return [`${id}${mark}`, escapeText(name), `${votes}`, seen, shownPid(dcdb), shownPid(status)];
 }
 
 /** One line per node. */
@@ -55,10 +60,11 @@ function clockLines({ server, nodes }: ClusterReport): string[] {
 /** The whole report. */
 export function statusText(report: ClusterReport): string {
   const { name, quorate, server, versions, problems } = report;
-  const { running, host, tree } = versions;
+  const { host, tree } = versions;
+  const files = `/etc/corosync ${shownVersion(host)}, /etc/pve ${shownVersion(tree)}`;
   const lines = [
     `cluster ${escapeText(name)}: ${quorate ? "quorate" : "NO QUORUM"}`,
-    `corosync.conf: running ${running}, /etc/corosync ${shown(host)}, /etc/pve ${shown(tree)}`,
+    `corosync.conf: running ${escapeText(runningText(versions))}, ${files}`,
     "",
     membersText(report).trimEnd(),
     "",

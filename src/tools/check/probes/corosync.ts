@@ -16,6 +16,8 @@ import {
   type CorosyncView,
   viewOf,
 } from "../../cluster/corosync-view.ts";
+import { type ConfigFiles, treeFits, versionsOf } from "../../cluster/report.ts";
+import { catchUp, type ConfigVersions, difference, shownVersion } from "../../cluster/versions.ts";
 import { treeItems } from "./database.ts";
 import { locksOfFuture, locksOfOthers } from "./tree.ts";
 import { ghostsOf, memberFindings, serverView } from "./members.ts";
@@ -24,6 +26,8 @@ import { ghostsOf, memberFindings, serverView } from "./members.ts";
 const GUESTS_SHOWN = 10;
 /** A corosync that starts or hangs accepts connections and does not answer. */
 const CALL_MS = 1_000;
+
+type Configuration = Exclude<CorosyncAnswers["cmap"], string>;
 
 const TIMES = { connectMs: CALL_MS, callMs: CALL_MS };
 /** A process of a node that just left stays in its group for a moment. */
@@ -82,20 +86,25 @@ function treeFile(items: readonly SalvagedItem[], name: string): string | undefi
   return item === undefined ? undefined : Buffer.from(item.row.data).toString("latin1");
 }
 
-/** The three numbers, and the one that differs from the others. */
-function versions(tree: number | undefined, host: number | undefined, run: number | undefined) {
-  const named = [
-    ["/etc/pve", tree],
-    ["/etc/corosync", host],
-    ["the running corosync", run],
-  ] as const;
-  const known = named.filter(([, version]) => version !== undefined);
-  const counts = Map.groupBy(known, ([, version]) => version);
-  if (counts.size < 2) return undefined;
-  const least = [...counts.values()].toSorted((a, b) => a.length - b.length)[0] ?? [];
-  const isOdd = least.length === 1 && known.length > 2;
-  const odd = isOdd ? `; ${least[0]?.[0]} differs` : "";
-  return { tree: tree ?? "none", host: host ?? "none", running: run ?? "none", odd };
+/** corosync.conf differs between this node's places, or between the nodes. */
+function versionFindings(seen: Configuration | undefined, files: ConfigFiles): Finding[] {
+  const { tree, host } = files;
+  const versions: ConfigVersions =
+    seen === undefined
+      ? { tree: tree?.configVersion, host: host?.configVersion, running: undefined, nodes: [] }
+      : versionsOf(seen, files);
+  const differing = difference(versions);
+  if (differing === undefined) return [];
+  const values = {
+    tree: shownVersion(versions.tree),
+    host: shownVersion(versions.host),
+    running: differing.running,
+    odd: differing.odd,
+  };
+  const command = seen === undefined ? undefined : catchUp(versions, treeFits(seen, files));
+  const severity = differing.onlyLeft ? "notice" : "warn";
+  const extra = { severity, fix: command ?? null } as const;
+  return [found("COROSYNC_CONF_DIFFERS", { ...values, command: command ?? "none" }, extra)];
 }
 
 /** Node directories whose node is no member, with the guests in them. */
@@ -139,14 +148,14 @@ export const corosyncProbe: Probe = {
     const host = parsed(typeof text === "string" ? text : undefined);
     if (tree === undefined && host === undefined) return [];
     const answers = await asked(context);
-    const run = typeof answers.cmap === "string" ? undefined : answers.cmap;
+    const configuration = typeof answers.cmap === "string" ? undefined : answers.cmap;
+    const run = configuration?.facts;
     // The file that corosync's package installs does not make a cluster.
     if (tree === undefined && run === undefined) return [];
-    const differing = versions(tree?.configVersion, host?.configVersion, run?.configVersion);
     const nodes = (run ?? tree ?? host)?.nodes.map(({ name }) => name) ?? [];
     const findings = [
       ...(await silence(context, answers)),
-      ...(differing === undefined ? [] : [found("COROSYNC_CONF_DIFFERS", differing)]),
+      ...versionFindings(configuration, { tree, host }),
       ...(nodes.length === 0 ? [] : gone(items, nodes)),
       ...(run === undefined
         ? []

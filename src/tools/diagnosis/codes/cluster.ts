@@ -237,14 +237,16 @@ export const CLUSTER_CODES = {
     title: "corosync.conf is not the same everywhere",
     check: "cluster",
     severity: "warn",
-    line: "config_version: {tree} in /etc/pve, {host} in /etc/corosync, {running} running{odd}",
+    line: "config_version: {tree} in /etc/pve, {host} in /etc/corosync, running {running}{odd}",
     cause:
-      "The file in /etc/pve is the cluster's, the other one this node's copy. A node that comes " +
-      "back with an older version leaves its corosync again and again.",
+      "The file in /etc/pve is the cluster's, the other one this node's copy. A corosync that " +
+      "starts with an older version than a member runs ends at once, each time it is started.",
+    fix: "{command}",
     advice:
-      "With quorum pmxcfs writes the copy itself. Otherwise compare both files, put the higher " +
-      "version into /etc/corosync on every node, then `systemctl restart corosync` on one node " +
-      "after the other, and `systemctl restart pve-cluster`.",
+      "Restart no corosync before all nodes have one version. With quorum pmxcfs writes the copy " +
+      "itself. Otherwise put the file with the highest version into /etc/corosync of the nodes " +
+      "that have a lower one (`pmxcfs-ipc --check` there prints how, when its tree has that " +
+      "file), then `corosync-cfgtool -R` on one node: all of them reload.",
     seen: ["corosync-conf"],
   },
   NODE_GONE: {
