@@ -164,6 +164,7 @@ const GHOST: CorosyncView = {
     nodes: [1, 2, 3].map((id) => ({ id, name: `n${id}`, votes: 1 })),
   },
   running: [],
+  holdMs: 180,
   nodeid: 1,
   quorate: true,
   partition: [1, 2],
@@ -174,7 +175,7 @@ const GHOST: CorosyncView = {
 };
 
 testUnless(undefined)("GROUP_GHOST: in the group, and not in quorum's list", () => {
-  const seen = { view: GHOST, server: undefined, serving: true };
+  const seen = { view: GHOST, server: undefined, serving: true, links: [] };
   const report = reported(memberFindings(seen));
   expect(codesOf(report)).toEqual(["GROUP_GHOST"]);
   expectFound(report, "GROUP_GHOST", {

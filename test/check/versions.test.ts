@@ -138,6 +138,12 @@ testVersions(
     expect((await node(3).sh(fixOf(report))).exitCode).toBe(0);
     await eventually("all run 6", async () => (await versionsSeen(1)) === "1:6 2:6 3:6", 20_000);
     expect(codesOf(await checked(3))).not.toContain("COROSYNC_CONF_DIFFERS");
+    // An older file that was not read: a restart would read it.
+    await edit([3], 4);
+    const copy = fixOf(await checked(3, 6));
+    expect(copy).toMatch(/^cp .*\/etc\/corosync\/corosync\.conf$/);
+    expect((await node(3).sh(copy)).exitCode).toBe(0);
+    expect(codesOf(await checked(3, 6))).not.toContain("COROSYNC_CONF_DIFFERS");
   },
   60_000,
 );

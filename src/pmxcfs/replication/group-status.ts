@@ -25,13 +25,16 @@ export interface GroupStatus {
   readonly epoch: Epoch;
   readonly lowest: number;
   readonly leader: Member | undefined;
-  /** UPDATEs received in this synchronisation, and their bytes. */
+  /** UPDATEs received in this synchronisation, their bytes, and those of the largest. */
   readonly updates: number;
   readonly updateBytes: number;
+  readonly largestUpdate: number;
   readonly members: readonly {
     readonly nodeid: number;
     readonly pid: number;
     readonly synced: boolean;
+    /** Bytes of its STATE of this synchronisation; undefined until it has arrived. */
+    readonly stateBytes: number | undefined;
     /** Its clock minus ours, in seconds, when its last message came. */
     readonly clockSeconds: number | undefined;
   }[];
@@ -119,7 +122,7 @@ export function describeStatus(
   at: Instant,
 ): GroupStatus {
   const { mode, modeSince, epoch, roster, queued, queuedBytes } = facts;
-  const { lowest, leader, updates, updateBytes } = roster;
+  const { lowest, leader, updates, updateBytes, largestUpdate } = roster;
   return {
     mode,
     modeMs: at.ms - modeSince,
@@ -128,11 +131,13 @@ export function describeStatus(
     leader,
     updates,
     updateBytes,
+    largestUpdate,
     missing: missingMembers(facts),
-    members: roster.peers.map(({ member: { nodeid, pid }, synced, clockSeconds }) => ({
+    members: roster.peers.map(({ member: { nodeid, pid }, synced, stateBytes, clockSeconds }) => ({
       nodeid,
       pid,
       synced,
+      stateBytes,
       clockSeconds,
     })),
     queued,

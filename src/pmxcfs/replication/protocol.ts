@@ -229,8 +229,7 @@ export class Protocol {
   }
 
   #update({ body }: ControlMessage): void {
-    this.#roster.updates++;
-    this.#roster.updateBytes += body.length;
+    this.#roster.countUpdate(body.length);
     const leave = this.#app.keepUpdate(body);
     if (leave !== undefined) this.#leave(leave);
   }

@@ -10,6 +10,8 @@ export interface Peer {
   synced: boolean;
   /** Undefined until its STATE has arrived; empty once it was compared. */
   state: Buffer | undefined;
+  /** Bytes of the STATE that arrived last in this synchronisation. */
+  stateBytes: number | undefined;
   /** Its clock minus ours, in seconds, when its last message came. */
   clockSeconds: number | undefined;
 }
@@ -22,9 +24,10 @@ export class Roster {
   syncStarted = false;
   /** The member that sends the updates. */
   leader: Member | undefined;
-  /** UPDATEs received, and their bytes. */
+  /** UPDATEs received, their bytes, and those of the largest. */
   updates = 0;
   updateBytes = 0;
+  largestUpdate = 0;
   #peers: Peer[] = [];
   #lowest = 0;
 
@@ -48,12 +51,14 @@ export class Roster {
       member: { nodeid, pid },
       synced,
       state: undefined,
+      stateBytes: undefined,
       clockSeconds: undefined,
     }));
     this.syncStarted = false;
     this.leader = undefined;
     this.updates = 0;
     this.updateBytes = 0;
+    this.largestUpdate = 0;
     this.#lowest = Math.min(...members.map(({ nodeid }) => nodeid));
   }
 
@@ -61,15 +66,26 @@ export class Roster {
     return this.#peers.find((peer) => sameMember(peer.member, member));
   }
 
+  /** Counts an update of the leader. */
+  countUpdate(bytes: number): void {
+    this.updates++;
+    this.updateBytes += bytes;
+    this.largestUpdate = Math.max(this.largestUpdate, bytes);
+  }
+
   /** Keeps a copy of a member's state. Most members send equal states, which share one copy. */
   keepState(peer: Peer, body: Buffer): void {
     const same = this.#peers.find(({ state }) => state?.equals(body) === true);
     peer.state = same?.state ?? Buffer.from(body);
+    peer.stateBytes = body.byteLength;
   }
 
   /** A new synchronisation begins: forgets all states. */
   dropStates(): void {
-    for (const peer of this.#peers) peer.state = undefined;
+    for (const peer of this.#peers) {
+      peer.state = undefined;
+      peer.stateBytes = undefined;
+    }
   }
 
   /** All states, in the order of the members; undefined while one is missing. */

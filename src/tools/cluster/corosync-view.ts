@@ -16,6 +16,8 @@ export interface CorosyncView {
   readonly facts: ClusterFacts;
   /** The configuration that each node runs. */
   readonly running: readonly MemberVersion[];
+  /** Milliseconds that the token rests at a node while there is nothing to send. */
+  readonly holdMs: number;
   /** The id of this node. */
   readonly nodeid: number;
   readonly quorate: boolean;
@@ -36,7 +38,7 @@ interface Times {
 
 const TIMES: Times = { connectMs: 3000, callMs: 5000 };
 
-type ConfigurationView = Pick<CorosyncView, "facts" | "running">;
+type ConfigurationView = Pick<CorosyncView, "facts" | "running" | "holdMs">;
 type QuorumView = Pick<CorosyncView, "quorate" | "partition">;
 
 /** The answer of each service; a line where it does not answer. */
@@ -57,7 +59,10 @@ async function readConfiguration(times: Times): Promise<ConfigurationView | stri
   const facts = await factsOf(connected);
   if (typeof facts === "number") return failed("cmap", facts);
   const running = await memberVersions(connected);
-  return typeof running === "number" ? failed("cmap", running) : { facts, running };
+  if (typeof running === "number") return failed("cmap", running);
+  const hold = await connected.get("runtime.config.totem.hold");
+  const holdMs = typeof hold === "object" && hold.kind === "integer" ? Number(hold.value) : 0;
+  return { facts, running, holdMs };
 }
 
 async function readQuorum(times: Times): Promise<QuorumView | string> {

@@ -8,6 +8,7 @@ import type { ClusterFacts } from "../../pmxcfs/state/members.ts";
 import type { CpgMember } from "../../corosync/fragments.ts";
 import type { ClusterStatus } from "../../pmxcfs/replication/services/cluster.ts";
 import type { CorosyncView } from "./corosync-view.ts";
+import { progressText } from "./progress.ts";
 import { catchUp, type ConfigVersions, difference, shownVersion } from "./versions.ts";
 
 /** One node of the cluster, and which of pmxcfs's groups it is in. */
@@ -80,7 +81,8 @@ export function treeFits({ facts }: Pick<CorosyncView, "facts">, { tree }: Confi
   return facts.nodes.every(({ id }) => ids.has(id));
 }
 
-function nodeName(facts: ClusterFacts, id: number): string {
+/** The name of a node, or its id where corosync has none. */
+export function nodeName(facts: ClusterFacts, id: number): string {
   return facts.nodes.find((node) => node.id === id)?.name ?? `id ${id}`;
 }
 
@@ -118,7 +120,8 @@ function missing(server: ClusterStatus | undefined, nodes: readonly NodeRow[]): 
     const seconds = Math.floor(status.modeMs / 1000);
     return status.missing.map(
       ({ nodeid, pid }) =>
-        `${group}: ${nodeid}/${pid} (node ${name(nodeid)}) has not answered for ${seconds} s: ` +
+        `${group}: ${nodeid}/${pid} (node ${name(nodeid)}) has not answered for ${seconds} s ` +
+        `(${progressText(status, name)}): ` +
         "until it does, no write of any node is answered. Look at its server; restart it if it hangs",
     );
   });

@@ -1,6 +1,6 @@
 /**
- * The version of corosync.conf that each node runs, as this node's corosync has it
- * (runtime.members in cmap, cmap.c of corosync): the last one heard of a node that has left.
+ * What this node's corosync knows of each node (runtime.members in cmap): the version of
+ * corosync.conf that it runs, and its addresses; of a node that has left what was heard last.
  */
 import type { Cmap } from "../../corosync/cmap.ts";
 import type { CsError } from "../../corosync/cs-error.ts";
@@ -11,9 +11,20 @@ export interface MemberVersion {
   readonly version: number;
   /** It is a member now. */
   readonly joined: boolean;
+  /** Of its links, by their numbers. */
+  readonly addresses: readonly string[];
 }
 
 const MEMBERS = "runtime.members.";
+
+/** `r(0) ip(10.0.0.1) r(1) ip(10.0.1.1)`: an address for each link. */
+function addressesIn(text: string): string[] {
+  const addresses: string[] = [];
+  for (const [, link, address = ""] of text.matchAll(/r\((\d)\) ip\(([^)]*)\)/g)) {
+    addresses[Number(link)] = address;
+  }
+  return addresses;
+}
 
 /** In the order of the node ids; an error of cmap. */
 export async function memberVersions(cmap: Cmap): Promise<MemberVersion[] | CsError> {
@@ -25,10 +36,12 @@ export async function memberVersions(cmap: Cmap): Promise<MemberVersion[] | CsEr
     if (field !== "config_version") continue;
     const version = await cmap.get(key);
     const status = await cmap.get(`${MEMBERS}${id}.status`);
+    const ip = await cmap.get(`${MEMBERS}${id}.ip`);
     // Keys that went while this walk was under way.
     if (typeof version === "number" || version.kind !== "integer") continue;
     const joined = typeof status === "object" && status.value === "joined";
-    found.push({ id: Number(id), version: Number(version.value), joined });
+    const addresses = typeof ip === "object" ? addressesIn(String(ip.value)) : [];
+    found.push({ id: Number(id), version: Number(version.value), joined, addresses });
   }
   return found.toSorted((a, b) => a.id - b.id);
 }

@@ -46,7 +46,7 @@ export function runningText({ running, nodes }: ConfigVersions): string {
 }
 
 /** The highest version that a member runs; undefined when none is known. */
-export function newestRunning({ nodes, running }: ConfigVersions): number | undefined {
+function newestRunning({ nodes, running }: ConfigVersions): number | undefined {
   const known = nodes.filter(({ joined }) => joined).map(({ version }) => version);
   if (running !== undefined) known.push(running);
   return known.length === 0 ? undefined : Math.max(...known);

@@ -5,6 +5,7 @@
  */
 import { CLUSTER_CODES } from "./codes/cluster.ts";
 import type { Code, ValueNames } from "./code.ts";
+import { LINK_CODES } from "./codes/links.ts";
 import { DATABASE_CODES } from "./codes/database.ts";
 import { ACCESS_CODES, LISTENER_CODES } from "./codes/listener.ts";
 import { MACHINE_CODES } from "./codes/machine.ts";
@@ -18,6 +19,7 @@ export const CODES = {
   ...MACHINE_CODES,
   ...CLUSTER_CODES,
   ...MEMBER_CODES,
+  ...LINK_CODES,
   ...DATABASE_CODES,
 } as const satisfies Record<string, Code>;
 
@@ -117,6 +119,7 @@ export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> =
   PVE_READ_ONLY: ["COROSYNC_UNREACHABLE", "NO_QUORUM"],
   NO_QUORUM: ["COROSYNC_UNREACHABLE"],
   MEMBERS_OFFLINE: ["COROSYNC_UNREACHABLE"],
+  MEMBER_SILENT: ["LARGE_MESSAGES_LOST"],
   REPLY_NOT_JSON: ["SOCKET_TAKEN"],
   REPLY_EMPTY: ["SOCKET_TAKEN"],
   REPLY_MALFORMED: ["SOCKET_TAKEN"],

@@ -31,6 +31,7 @@ export interface Told {
     readonly advice: string | null;
     readonly follows_from: string | null;
     readonly cause: string | null;
+    readonly details: readonly string[];
   }[];
 }
 

@@ -1,7 +1,7 @@
 /**
- * The configuration of corosync: its version in the tree, on the host and in the running corosync;
+ * The configuration of corosync: its version in the tree, on the host and in every node's corosync;
  * directories of nodes that are no members; this node's address in pmxcfs; and what corosync's
- * services report about quorum and pmxcfs's groups.
+ * services report about quorum, pmxcfs's groups and the links.
  */
 import { networkInterfaces } from "node:os";
 import { guestPath } from "../../../pmxcfs/state/guests.ts";
@@ -20,7 +20,8 @@ import { type ConfigFiles, treeFits, versionsOf } from "../../cluster/report.ts"
 import { catchUp, type ConfigVersions, difference, shownVersion } from "../../cluster/versions.ts";
 import { treeItems } from "./database.ts";
 import { locksOfFuture, locksOfOthers } from "./tree.ts";
-import { ghostsOf, memberFindings, serverView } from "./members.ts";
+import { linkView } from "./links.ts";
+import { ghostsOf, isStalled, memberFindings, serverView } from "./members.ts";
 
 /** Guests that are listed of a node that is gone. */
 const GUESTS_SHOWN = 10;
@@ -73,7 +74,9 @@ async function membersSeen(context: Context, answers: CorosyncAnswers): Promise<
   if (typeof view === "string") return [];
   const serving = (await context.facts.server()) !== undefined;
   const server = await serverView(context);
-  return [...(await quorum(context, view)), ...memberFindings({ view, server, serving })];
+  const { findings, details } = await linkView(context, view, isStalled(server));
+  const members = memberFindings({ view, server, serving, links: details });
+  return [...(await quorum(context, view)), ...findings, ...members];
 }
 
 function parsed(text: string | undefined): CorosyncConfig | undefined {
@@ -139,7 +142,8 @@ async function ownAddress(context: Context): Promise<Finding[]> {
 
 export const corosyncProbe: Probe = {
   check: "cluster",
-  operations: 2,
+  // Of a large cluster the token takes seconds for the rounds that are watched.
+  operations: 4,
   async run(context) {
     const { machine } = context;
     const items = (await treeItems(context)) ?? [];

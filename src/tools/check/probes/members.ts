@@ -8,6 +8,8 @@ import { clusterSocketPath } from "../../../observe/cluster-socket.ts";
 import type { GroupStatus } from "../../../pmxcfs/replication/group-status.ts";
 import type { ClusterStatus } from "../../../pmxcfs/replication/services/cluster.ts";
 import type { CorosyncView } from "../../cluster/corosync-view.ts";
+import { progressText } from "../../cluster/progress.ts";
+import { nodeName } from "../../cluster/report.ts";
 import { type Finding, found, pass } from "../finding.ts";
 import type { Context } from "../probe.ts";
 import { isRecord } from "../session.ts";
@@ -29,6 +31,8 @@ export interface Seen {
    * reports.
    */
   readonly serving: boolean;
+  /** Counters of corosync and its links, for a synchronisation that does not end. */
+  readonly links: readonly string[];
 }
 
 /** The cluster status by this node's server; undefined when it is not ours, or gives none. */
@@ -50,7 +54,19 @@ export async function serverView(context: Context): Promise<ClusterStatus | unde
 }
 
 function nameOf({ facts }: CorosyncView, id: number): string {
-  return facts.nodes.find((node) => node.id === id)?.name ?? `id ${id}`;
+  return nodeName(facts, id);
+}
+
+/** A synchronisation of this node's server does not end. */
+export function isStalled(server: ClusterStatus | undefined): boolean {
+  return GROUPS.some((group) => {
+    const status = server?.groups[group];
+    return status !== undefined && status.missing.length > 0 && secondsIn(status) >= SILENT_LIMIT_S;
+  });
+}
+
+function secondsIn({ modeMs }: GroupStatus): number {
+  return Math.floor(modeMs / 1000);
 }
 
 /** `node id/pid` and the groups of each process in a group whose node quorum does not have. */
@@ -85,7 +101,7 @@ function absentFindings({ view, serving }: Seen): Finding[] {
 }
 
 function silentIn(group: string, status: GroupStatus, view: CorosyncView): Finding[] {
-  const seconds = Math.floor(status.modeMs / 1000);
+  const seconds = secondsIn(status);
   if (seconds < SILENT_LIMIT_S) return [];
   const { waiting, oldestMs } = status.sending;
   const oldest = `the oldest for ${Math.floor(oldestMs / 1000)} s`;
@@ -97,7 +113,9 @@ function silentIn(group: string, status: GroupStatus, view: CorosyncView): Findi
     // A ghost never answers: it has a finding of its own, with the remedy.
     if (ghosts.has(member)) return [];
     const node = nameOf(view, nodeid);
-    return [found("MEMBER_SILENT", { member, node, pid, group, seconds, awaited, changes })];
+    const values = { member, node, pid, group, seconds, awaited, changes };
+    const details = [progressText(status, (id) => nameOf(view, id))];
+    return [found("MEMBER_SILENT", values, { details })];
   });
 }
 
@@ -130,9 +148,12 @@ export function memberFindings(seen: Seen): Finding[] {
     const status = server?.groups[group];
     return status === undefined ? [] : silentIn(group, status, view);
   });
+  // The counters are the same for all of them.
+  const [first, ...further] = silent;
+  const counted = first && { ...first, details: [...first.details, ...seen.links] };
   const findings = [
     ...ghostFindings(view),
-    ...silent,
+    ...(counted === undefined ? [] : [counted, ...further]),
     ...absentFindings(seen),
     ...clockFindings(seen),
   ];

@@ -91,10 +91,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       "The node has joined and waits for the tree of the leader. It takes a moment; when it does " +
       "not end, large messages are lost on the way while small ones pass, or a member is silent.",
     causes: [
-      {
-        text: "The MTU of a link is smaller than corosync believes: set netmtu, or fix the switch.",
-        tell: "`ping -M do -s 1472` to the other nodes fails",
-      },
+      { code: "LARGE_MESSAGES_LOST", tell: "`ping -M do -s 1472` to the other nodes fails" },
       { code: "CPG_RETRIES", tell: LINKS },
     ],
   },

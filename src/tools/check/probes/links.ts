@@ -1,0 +1,130 @@
+/**
+ * Messages of corosync that get lost between the nodes, by its own counters: read once, and again
+ * a second later when a synchronisation does not end, or when the first reading is bad.
+ */
+import { networkInterfaces } from "node:os";
+import type { CorosyncView } from "../../cluster/corosync-view.ts";
+import {
+  type LinkFigures,
+  LinkStatistics,
+  type Statistics,
+} from "../../cluster/link-statistics.ts";
+import {
+  isLossy,
+  type Losses,
+  lossesBetween,
+  narrowLinks,
+  RESENT_LIMIT,
+  RESENT_SUSPECT,
+} from "../../cluster/losses.ts";
+import { nodeName } from "../../cluster/report.ts";
+import { type Finding, found } from "../finding.ts";
+import type { Context } from "../probe.ts";
+
+/** Between the two readings, at least. */
+const SAMPLE_MS = 1_000;
+/** Rounds of the token between the two readings, at least: a missed message is sent in each. */
+const ROUNDS = 2.5;
+/** For a connection, and for each answer. */
+const CALL_MS = 1_000;
+
+/** What is known of lost messages. */
+export interface LinkView {
+  readonly findings: readonly Finding[];
+  /** Counters and links in words, for a synchronisation that does not end. */
+  readonly details: readonly string[];
+}
+
+/** MTUs of the interfaces that have this node's addresses of corosync, by link. */
+async function interfaceMtus(
+  { machine }: Context,
+  addresses: readonly string[],
+): Promise<Map<number, number>> {
+  const mtus = new Map<number, number>();
+  for (const [name, list] of Object.entries(networkInterfaces())) {
+    const link = addresses.findIndex((address) => list?.some((one) => one.address === address));
+    const text = link < 0 ? "" : await machine.text(`/sys/class/net/${name}/mtu`);
+    if (typeof text === "string" && Number(text) > 0) mtus.set(link, Number(text));
+  }
+  return mtus;
+}
+
+/** Links that carry too little in both readings: knet starts with little on one that comes up. */
+function narrowFindings(
+  readings: readonly Statistics[],
+  mtus: ReadonlyMap<number, number>,
+  view: CorosyncView,
+): Finding[] {
+  const [first = [], second = []] = readings.map((one) => narrowLinks(one, mtus));
+  const lasting = second.filter(({ node, link }) => {
+    return first.some((before) => before.node === node && before.link === link);
+  });
+  return lasting.map(({ node, link, mtu, usual }) => {
+    return found("LINK_MTU_SMALL", { node: nodeName(view.facts, node), link, mtu, usual });
+  });
+}
+
+function evidence({ resent, sent, seconds, pieces, tokens }: Losses): string {
+  const within = `within ${seconds.toFixed(1)} s`;
+  const passes = `while the token came ${tokens} times and no link is down`;
+  if (resent >= RESENT_LIMIT)
+    return `${resent} messages sent again and ${sent} new ones ${within}, ${passes}`;
+  return `${pieces} pieces of messages came ${within} and no whole message, ${passes}`;
+}
+
+function lossFindings(losses: Losses, second: Statistics): Finding[] {
+  if (losses.large) return [found("LARGE_MESSAGES_LOST", { evidence: evidence(losses) })];
+  if (!isLossy(losses)) return [];
+  const seconds = losses.seconds.toFixed(1);
+  const values = { count: losses.resent, seconds, limit: RESENT_LIMIT, total: second.ring.resent };
+  return [found("MESSAGES_RESENT", values)];
+}
+
+function linkLine(
+  { node, link, connected, mtu, downCount, sendErrors }: LinkFigures,
+  name: string,
+) {
+  const state = connected ? "up" : "down";
+  return (
+    `link ${link} to ${name} (id ${node}): ${state}, was down ${downCount} times, ` +
+    `MTU ${mtu} bytes, ${sendErrors} send errors`
+  );
+}
+
+function detailsOf(losses: Losses, second: Statistics, view: CorosyncView): string[] {
+  const { resent, pieces, received, tokens, seconds } = losses;
+  return [
+    `corosync within ${seconds.toFixed(1)} s: ${resent} messages sent again, ${received} whole ` +
+      `messages and ${pieces} pieces came, ${tokens} rounds of the token`,
+    `corosync since its start: ${second.ring.resent} messages sent again of ${second.ring.sent}, ` +
+      `token lost ${second.ring.tokensLost} times`,
+    ...second.links.map((figures) => linkLine(figures, nodeName(view.facts, figures.node))),
+  ];
+}
+
+/** Reads the counters and judges them. `stalled`: a synchronisation does not end. */
+export async function linkView(
+  context: Context,
+  view: CorosyncView,
+  stalled: boolean,
+): Promise<LinkView> {
+  const nothing = { findings: [], details: [] };
+  const others = view.facts.nodes.map(({ id }) => id).filter((id) => id !== view.nodeid);
+  const times = { connectMs: CALL_MS, callMs: CALL_MS };
+  using statistics = await LinkStatistics.connect(others, times);
+  if (statistics === undefined) return nothing;
+  const first = await statistics.read();
+  if (first === undefined) return nothing;
+  const own = view.running.find(({ id }) => id === view.nodeid)?.addresses ?? [];
+  const mtus = await interfaceMtus(context, own);
+  const isBad = first.ring.resent >= RESENT_SUSPECT || narrowLinks(first, mtus).length > 0;
+  if (!stalled && !isBad) return nothing;
+  await Bun.sleep(Math.min(Math.max(SAMPLE_MS, ROUNDS * view.holdMs), context.left() / 2));
+  const second = await statistics.read();
+  if (second === undefined) return nothing;
+  const losses = lossesBetween(first, second);
+  return {
+    findings: [...lossFindings(losses, second), ...narrowFindings([first, second], mtus, view)],
+    details: detailsOf(losses, second, view),
+  };
+}
