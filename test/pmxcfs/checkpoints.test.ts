@@ -4,7 +4,15 @@
  */
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { copyFileSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
 import type { Log } from "../../src/base/log.ts";
 import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
@@ -61,6 +69,17 @@ function namesInCopy(directory: TempDirectory, file: string): string[] {
   }
 }
 
+/** Ids of this process's threads that run workers. */
+function workerThreads(): string[] {
+  return readdirSync("/proc/self/task").filter((id) => {
+    try {
+      return readFileSync(`/proc/self/task/${id}/comm`, "latin1").trim() === "Worker";
+    } catch {
+      return false;
+    }
+  });
+}
+
 function kept(directory: TempDirectory): string[] {
   return readdirSync(directory.path).filter((name) => /\.replaced-\d+T\d+Z$/.test(name));
 }
@@ -88,6 +107,24 @@ describe("checkpoints", () => {
       apply(tree, write("a", 8192));
       return namesInCopy(directory, file).length === 1;
     });
+  });
+
+  test("are made by one thread, which ends after a pause", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const log = rememberingLog();
+    using tree = opened(file, log, { checkpoints: { pages: 1, threadMs: 2_000 } });
+    const before = workerThreads();
+    const seen = new Set<string>();
+    for (let change = 1; change <= 20; change++) {
+      apply(tree, { kind: "create", path: `a${change}` });
+      await eventually("it is in config.db", () => {
+        for (const thread of workerThreads()) if (!before.includes(thread)) seen.add(thread);
+        return tree.figures?.checkpoints === change;
+      });
+    }
+    expect(seen.size).toBe(1);
+    await eventually("it has ended", () => workerThreads().every((one) => before.includes(one)));
   });
 
   test("that run at the stop are awaited, and the last connection removes the WAL", () => {

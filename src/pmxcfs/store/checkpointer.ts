@@ -33,6 +33,11 @@ export const CheckpointLimits = {
   keptWalBytes: 4 * MIB,
   /** Limit of the wait for a running checkpoint at the stop. */
   stopMs: 3_000,
+  /**
+   * The thread ends after this pause. To start one costs 25 ms of CPU, and under steady changes
+   * there are several checkpoints a second.
+   */
+  threadMs: 10_000,
 } as const;
 
 export interface CheckpointerOptions {
@@ -69,6 +74,7 @@ export class Checkpointer implements Disposable {
   readonly #counters: CheckpointCounters;
   readonly #running = new Int32Array(new SharedArrayBuffer(4));
   #worker: Worker | undefined;
+  #endTimer: Timer | undefined;
   #timer: Timer | undefined;
   #finished: (() => void) | undefined;
   /** Pages and changes that are not in config.db yet, by our own count. */
@@ -139,12 +145,14 @@ export class Checkpointer implements Disposable {
     if (this.#busy || this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    clearTimeout(this.#endTimer);
     const before = { changes: this.#changes, pages: this.#pages, atMs: performance.now() };
     void this.#run(truncate).then((result) => this.#took(result, before));
   }
 
   async #run(truncate: boolean): Promise<CheckpointResult> {
     const worker = (this.#worker ??= new Worker(WORKER));
+    worker.ref();
     Atomics.store(this.#running, 0, 1);
     const job: CheckpointJob = {
       file: this.#file,
@@ -155,6 +163,7 @@ export class Checkpointer implements Disposable {
     };
     return await new Promise((resolve) => {
       const finish = (result: CheckpointResult): void => {
+        worker.unref();
         this.#finished = undefined;
         Atomics.store(this.#running, 0, 0);
         resolve(result);
@@ -190,7 +199,7 @@ export class Checkpointer implements Disposable {
     this.#firstChangeMs = before.atMs;
     if (walBytes(this.#file) > this.#limits.keptWalBytes && this.#changes === 0) this.#start(true);
     else if (this.#changes > 0) this.#arm(this.#limits.idleMs);
-    else this.#end();
+    else this.#endLater();
   }
 
   #failed(error: string): void {
@@ -213,7 +222,13 @@ export class Checkpointer implements Disposable {
     );
   }
 
+  #endLater(): void {
+    this.#endTimer = setTimeout(() => this.#end(), this.#limits.threadMs);
+    this.#endTimer.unref();
+  }
+
   #end(): void {
+    clearTimeout(this.#endTimer);
     this.#finished?.();
     this.#worker?.terminate();
     this.#worker = undefined;
