@@ -1,6 +1,6 @@
 /**
- * What a service is made of, as its author sees it: who calls, what is asked, what is answered.
- * The transport knows nothing of what requests mean; a Handler knows nothing of rings.
+ * The contract between the transport and the author of a service: callers, requests and replies.
+ * The transport does not interpret requests; a Handler does not see rings.
  */
 import type { Errno } from "../base/errno.ts";
 import type { Credentials } from "../platform/socket.ts";
@@ -8,30 +8,31 @@ import type { Span } from "../wire/struct.ts";
 
 export type { Credentials } from "../platform/socket.ts";
 
-/** What an accepted caller may do: `authenticate` decides it, and each request carries it. */
+/** What an accepted caller may do: decided by `authenticate`, and passed with each request. */
 export type Permissions = "read-write" | "read-only";
 
 /**
- * The process at the other end: the real ids of the sender of the set-up request, as libqb has
- * it.
+ * The process at the other end, with the real ids of the sender of the set-up request, which are
+ * those that libqb uses.
  */
 export interface Caller extends Credentials {
   readonly permissions: Permissions;
 }
 
-/** What a handler may do with the connection a request came on. */
+/** The connection a request came on, as a handler may use it. */
 export interface Peer {
   readonly caller: Caller;
-  /** Numbers connections of this service, from 1; never used twice. */
+  /** The number of this connection in its service, from 1; never used twice. */
   readonly number: number;
   /**
    * Sends an event: `body` after a response header with `id` and error 0. EAGAIN: the event ring
-   * is full; EMSGSIZE: never fits; ENOTCONN: the connection has ended.
+   * is full, or too many notify bytes are unsent; EMSGSIZE: larger than the ring; ENOTCONN: the
+   * connection has ended.
    */
   sendEvent(id: number, body: Uint8Array): 0 | Errno;
   /**
-   * Asks the client to hold its requests: 1 makes every send fail with EAGAIN, 2 only those of
-   * clients that asked for it (qb_ipcc_fc_enable_max_set), 0 lifts it. PVE's clients do not retry.
+   * Sets the flow control level: with 1 the client's sends fail with EAGAIN, with 2 only if it
+   * asked for that (qb_ipcc_fc_enable_max_set), with 0 none. PVE's clients do not retry.
    */
   holdRequests(level: 0 | 1 | 2): void;
   /** Ends the connection when the current request is done; `reason` goes to the log. */
@@ -39,15 +40,16 @@ export interface Peer {
 }
 
 /**
- * One request. `span` is the body as far as its header claims (all of it, when it claims more than
- * there is; nothing, when it claims less than a header), private memory that no client can change;
- * it is good until `handle` returns or, when that returns a promise, until its reply is sent. The
- * 4 bytes after the span are readable: what the client sent beyond the claimed size, then zeros.
+ * One request. `span` is the body, with the size that the header claims (all of it if the header
+ * claims more than was sent, none if it claims less than a header). It lies in private memory that
+ * no client can change, and is valid until `handle` returns or, if that returns a promise, until
+ * the reply is sent. The 4 bytes after the span are readable: what the client sent beyond the
+ * claimed size, then zeros.
  */
 export interface Request {
   /**
-   * Bun.nanoseconds() at which it was found, when it followed its connection's last reply within
-   * `PollLimits.backToBackUs`: its sender has done next to nothing in between. Else 0.
+   * Bun.nanoseconds() when it was found, if that was within `PollLimits.backToBackUs` of its
+   * connection's last reply: its sender did almost nothing in between. Else 0.
    */
   readonly backToBackNs: number;
   readonly id: number;
@@ -58,26 +60,26 @@ export interface Request {
 
 /** A reply whose header is not the usual one. */
 export interface ReplyMessage {
-  /** The message id, an i32; the request's own unless given. */
+  /** The message id, an i32; default: the request's. */
   readonly id?: number;
-  /** The header's error field, an i32; 0 unless given. */
+  /** The header's error field, an i32; default: 0. */
   readonly error?: number;
-  /** What follows the header; nothing unless given. */
+  /** What follows the header; default: nothing. */
   readonly body?: Uint8Array;
 }
 
-/** What a one-way request is answered with: nothing is sent. */
+/** The reply to a one-way request: nothing is sent. */
 export const NO_REPLY: unique symbol = Symbol("no reply");
 
 /**
- * A reply most handlers give: a body (it may be empty) with error 0, or an errno without a body.
+ * The usual reply: a body (it may be empty) with error 0, or an errno without a body.
  */
 export type PlainReply = Uint8Array | Errno;
 
-/** What a request is answered with. */
+/** What a handler answers a request with. */
 export type Reply = PlainReply | ReplyMessage | typeof NO_REPLY;
 
-/** A reply that says "done" and no more. */
+/** A reply with error 0 and an empty body. */
 export const EMPTY_REPLY: Uint8Array = new Uint8Array(0);
 
 /** A reply with an error and a body (libqb's qb_ipcs_response_send allows both). */
@@ -85,7 +87,7 @@ export function withError(error: number, body: Uint8Array): ReplyMessage {
   return { error, body };
 }
 
-/** The error field of a reply: 0, or a negative errno as a rule. */
+/** The error field of a reply: 0, or usually a negative errno. */
 export function replyError(reply: Reply): number {
   if (typeof reply === "number") return reply;
   if (reply instanceof Uint8Array || reply === NO_REPLY) return 0;
@@ -99,29 +101,30 @@ export function replyBody(reply: Reply): Uint8Array {
   return reply.body ?? EMPTY_REPLY;
 }
 
-/** What a service does. One connection's requests come in order, and are answered in order. */
+/** What a service does. The requests of one connection are handled and answered in order. */
 export interface Handler {
   /**
-   * What a peer may do, or the errno it is refused with; before any request. `peer` has the real
-   * ids of the sender of the set-up request. Called twice for a peer whose request is late, or
-   * whose effective ids differ: once with the effective ids it had at connect(2).
+   * What a peer may do, or the errno it is refused with; called before any request. `peer` has the
+   * real ids of the sender of the set-up request. For a peer whose set-up request is late, or whose
+   * effective ids differ, also called with the effective ids it had at connect(2).
    */
   authenticate(peer: Credentials): Permissions | Errno;
   /**
-   * Answers one request. A promise is awaited without holding up others; of one connection at
-   * most 8 are under way (IpcLimits.queuedRequests). A reply may lie in its request's memory;
-   * it is copied once, into the ring. Throwing, or rejecting, ends the connection and is logged
-   * with its stack.
+   * Answers one request. A promise is awaited without delaying other requests; one connection has
+   * at most 8 pending (IpcLimits.queuedRequests). A reply may lie in its request's memory; it is
+   * copied once, into the ring. An exception or a rejection ends the connection and is logged with
+   * its stack.
    */
   handle(request: Request): Reply | Promise<Reply>;
   /**
-   * Why `peer` was refused, for the log. It is the object that `authenticate` got, so that a
-   * handler can keep the reason in a WeakMap. `command` is the name of the peer's process.
+   * Why `peer` was refused, for the log. `peer` is the object that `authenticate` got, so a handler
+   * can keep the reason in a WeakMap. `command` is the name of the peer's process.
    */
   refusal?(peer: Credentials, command: string): string;
-  /** The errno for a request whose header lies about its size; EINVAL unless given. */
+  /** The errno for a request whose header has a wrong size; default: EINVAL. */
   malformed?(request: Request): Errno;
-  /** A connection has been made, or has ended. */
+  /** A connection was made. */
   connected?(peer: Peer): void;
+  /** A connection has ended. */
   disconnected?(peer: Peer): void;
 }

@@ -1,5 +1,5 @@
 /**
- * The settings of a service, and their defaults: those of limits.ts, and what this machine has room
+ * The settings of a service and their defaults: those of limits.ts, and what this host has room
  * for.
  */
 import { readFileSync, statfsSync } from "node:fs";
@@ -13,11 +13,12 @@ import type { PollSettings } from "./scheduling/ring-poller.ts";
 /** The kernel's default of vm.max_map_count. */
 const USUAL_MAPPINGS = 65_530;
 
-/** Handshakes may take this part of a small RLIMIT_NOFILE. */
+/** Pending handshakes of each kind may take at most this part of RLIMIT_NOFILE. */
 const HANDSHAKE_SHARE = 1 / 8;
 
 /**
- * What PVE's clients ask for (IPCC.xs); room in /dev/shm is reported in connections of this size.
+ * Message size of PVE's clients (IPCC.xs); room in /dev/shm is reported in connections of this
+ * size.
  */
 const USUAL_MESSAGE_BYTES = 1024 * 1024;
 
@@ -25,13 +26,13 @@ const USUAL_MESSAGE_BYTES = 1024 * 1024;
 export interface ServiceSettings {
   readonly log: Log;
   readonly backlog: number;
-  /** Connections at once, root's reserve not counted. */
+  /** Connections at once, without root's reserve. */
   readonly connections: number;
   readonly connectionsPerUid: number;
   readonly rootReserve: number;
   /** Bytes of /dev/shm for the rings of one uid other than root. */
   readonly shmBytesPerUid: number;
-  /** Bytes of /dev/shm kept for root's connections. */
+  /** Bytes of /dev/shm reserved for root's connections. */
   readonly shmRootReserveBytes: number;
   readonly handshakeTimeoutMs: number;
   readonly pendingHandshakes: number;
@@ -51,29 +52,29 @@ export interface ServiceSettings {
 }
 
 /**
- * Settings a caller may give. `connections` and `shmBytesPerUid`: 0, the default, is as much as
- * this machine allows. `log`: lines go to stderr unless given.
+ * Settings a caller may give. `connections` and `shmBytesPerUid`: 0, the default, means as much as
+ * this host allows. `log`: by default, lines go to stderr.
  */
 export type ServiceOptions = Partial<Omit<ServiceSettings, "poll">> & {
   readonly poll?: Partial<PollSettings>;
 };
 
-/** Size of /dev/shm and what is free of it, in bytes; Infinity when unknown. */
+/** Size of /dev/shm and its free space, in bytes; Infinity when unknown. */
 export function shmSpace(): { readonly sizeBytes: number; readonly freeBytes: number } {
   try {
     const { blocks, bavail, bsize } = statfsSync(SHM);
-    // A tmpfs without a limit has no size.
+    // A tmpfs without a size limit reports 0.
     if (blocks === 0) return { sizeBytes: Infinity, freeBytes: Infinity };
     return { sizeBytes: blocks * bsize, freeBytes: bavail * bsize };
   } catch {
-    // Opening /dev/shm reports the problem.
+    // openShm reports the problem.
     return { sizeBytes: Infinity, freeBytes: Infinity };
   }
 }
 
 /** How many connections a service may have. */
 export interface Capacity {
-  /** By descriptors, mappings and settings, whatever the size of the rings. */
+  /** By descriptors, mappings and settings, for rings of any size. */
   readonly connections: number;
   /** By the size of /dev/shm, for clients that ask for messages of 1 MiB. */
   readonly byShm: number;
@@ -88,7 +89,7 @@ export function capacityOf({ connections, shmRootReserveBytes }: ServiceSettings
   return { connections, byShm, shmBytes: sizeBytes };
 }
 
-/** Mappings this process may have (vm.max_map_count); running out of them ends it. */
+/** Mappings this process may have (vm.max_map_count); the runtime aborts when none are left. */
 function mappingLimit(): number {
   try {
     return Number.parseInt(readFileSync("/proc/sys/vm/max_map_count", "latin1"), 10);
@@ -97,14 +98,14 @@ function mappingLimit(): number {
   }
 }
 
-/** A connection's directory and six files. */
+/** The directory of a connection, and its six files. */
 const INODES_PER_CONNECTION = 7;
 
-/** Connections that /dev/shm has inodes for, besides the pool's and root's. */
+/** Connections that /dev/shm has inodes for, without those of the pool and of root. */
 function roomByInodes({ pooledRings, rootReserve }: ServiceSettings): number {
   try {
     const { files } = statfsSync(SHM);
-    // A tmpfs without a limit has no number.
+    // A tmpfs without an inode limit reports 0.
     if (files === 0) return Infinity;
     return files / INODES_PER_CONNECTION - pooledRings - rootReserve - 1;
   } catch {
@@ -112,7 +113,7 @@ function roomByInodes({ pooledRings, rootReserve }: ServiceSettings): number {
   }
 }
 
-/** Connections this process can hold: by its descriptors, mappings and /dev/shm. */
+/** Connections that the descriptors and mappings of this process, and /dev/shm, allow. */
 function roomForConnections(settings: ServiceSettings, descriptors: number): number {
   const { pendingHandshakes, unwantedHandshakes, rootReserve, minMessageBytes } = settings;
   const reserved = IpcLimits.reservedDescriptors + pendingHandshakes + unwantedHandshakes;
@@ -126,7 +127,7 @@ function roomForConnections(settings: ServiceSettings, descriptors: number): num
   );
 }
 
-/** Bytes of /dev/shm for one uid and for root alone, where the caller gave none. */
+/** Bytes of /dev/shm for one uid, and those reserved for root: as given, or the defaults. */
 function shmBounds(settings: ServiceSettings): Partial<ServiceSettings> {
   const { sizeBytes } = shmSpace();
   const forRoot = settings.rootReserve * connectionBytes(USUAL_MESSAGE_BYTES);
@@ -137,7 +138,7 @@ function shmBounds(settings: ServiceSettings): Partial<ServiceSettings> {
   };
 }
 
-/** The settings of a service: what was given, and defaults that fit this machine. */
+/** The settings of a service: those given, and defaults that fit this host. */
 export function settingsOf(options: ServiceOptions): ServiceSettings {
   const { poll, ...given } = options;
   const settings: ServiceSettings = {

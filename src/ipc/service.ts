@@ -1,6 +1,7 @@
 /**
- * A named service: listens, accepts or refuses, keeps the connections, shares the event loop
- * between them, and stops gracefully. Counterpart: qb_ipcs_service (libqb ipcs.c, ipc_setup.c).
+ * A named service: listens, accepts or refuses clients, owns the connections, divides the event
+ * loop between them, and stops gracefully. Counterpart: qb_ipcs_service (libqb ipcs.c,
+ * ipc_setup.c).
  */
 import { Errno } from "../base/errno.ts";
 import type { Directory } from "../platform/files.ts";
@@ -35,11 +36,11 @@ import { describePeer } from "./setup/refusal-texts.ts";
 import type { SetupSocket } from "./setup/setup-socket.ts";
 import { SocketLoop } from "./setup/socket-loop.ts";
 
-/** One connection, as statistics show it. */
+/** Statistics of one connection. */
 export interface ConnectionReport extends ConnectionStats {
   readonly number: number;
   readonly caller: Caller;
-  /** When it was made, ms since the epoch. */
+  /** When the connection was made, in ms since the epoch. */
   readonly openedAt: number;
   readonly latencies: LatencyCounts;
 }
@@ -102,8 +103,8 @@ export class Service {
   }
 
   /**
-   * Publishes `name` and serves it until `stop`. A failure names the obstacle: the name is taken
-   * (EADDRINUSE, with its owner), too long (ENAMETOOLONG), /dev/shm missing or full.
+   * Publishes `name` and serves it until `stop`. A failure says what prevents it: the name is taken
+   * (EADDRINUSE, with its owner), the name is too long (ENAMETOOLONG), /dev/shm is missing or full.
    */
   static start(
     name: string,
@@ -137,7 +138,7 @@ export class Service {
     this.#settings.log.info(`removed ${swept} ring directories that dead servers left`);
   }
 
-  /** Its connections, for statistics. */
+  /** Statistics of the current connections. */
   connections(): ConnectionReport[] {
     const reports: ConnectionReport[] = [];
     for (const { number, caller, openedAt, stats, latencies } of this.#connections) {
@@ -146,34 +147,34 @@ export class Service {
     return reports;
   }
 
-  /** Sums over all connections it ever had. */
+  /** Sums over all connections, past ones included. */
   totals(): TrafficTotals {
     const totals = { ...this.stats.closed };
     for (const { stats } of this.#connections) addTraffic(totals, stats);
     return totals;
   }
 
-  /** Handshakes under way, and ring directories that are ready for the next client. */
+  /** Pending handshakes, and ring directories that are ready for the next clients. */
   get standby(): { readonly handshakes: number; readonly pooledRings: number } {
     return { handshakes: this.#setup.pendingCount, pooledRings: this.#setup.pooledRings };
   }
 
-  /** Connections there may be at once. */
+  /** Most connections at once, without root's reserve. */
   get connectionLimit(): number {
     return this.#settings.connections;
   }
 
-  /** The thread is needed: it looks for a client's next request, or an event waits for it. */
+  /** True while this service polls for a client's next request, or an event waits for the loop. */
   get needsLoop(): boolean {
     return this.#scheduler.isPolling || this.#sockets.isLoopReady;
   }
 
-  /** How many connections there is room for, and why not for more. */
+  /** How many connections there is room for, by which limit. */
   get capacity(): Capacity {
     return capacityOf(this.#settings);
   }
 
-  /** Sends an event to one connection; errors as `Peer.sendEvent`, ENOENT: no such number. */
+  /** Sends an event to one connection. Errors of `Peer.sendEvent`; ENOENT: no such connection. */
   sendEvent(number: number, id: number, body: Uint8Array): 0 | Errno {
     for (const connection of this.#connections) {
       if (connection.number === number) return connection.sendEvent(id, body);
@@ -181,7 +182,7 @@ export class Service {
     return Errno.ENOENT;
   }
 
-  /** Sends an event to every connection; how many took it. */
+  /** Sends an event to every connection; returns on how many that succeeded. */
   broadcastEvent(id: number, body: Uint8Array): number {
     let taken = 0;
     for (const connection of this.#connections) {
@@ -191,8 +192,8 @@ export class Service {
   }
 
   /**
-   * Withdraws the name, answers what is in the rings (for at most `stopDeadlineMs`), ends all
-   * connections and removes every file.
+   * Withdraws the name, answers the requests in the rings (for at most `stopDeadlineMs`), ends all
+   * connections and removes their files.
    */
   async stop(): Promise<void> {
     if (this.#listener === undefined) return;
@@ -221,7 +222,7 @@ export class Service {
     return connection;
   }
 
-  /** Calls a function of the handler that cannot refuse anything, whatever it throws. */
+  /** Calls a notification of the handler; what it throws is only logged. */
   #notifyHandler(call: () => void): void {
     try {
       call();

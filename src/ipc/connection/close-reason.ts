@@ -10,7 +10,7 @@ export interface CloseReason {
 
 /** The client disconnected. */
 export const HUNG_UP: CloseReason = { kind: "normal", reason: "hung up" };
-/** A mapped page is gone: the SIGBUS guard has replaced it. */
+/** A mapped page is missing: the SIGBUS guard replaced it by zeros. */
 export const TRUNCATED: CloseReason = { kind: "violation", reason: "truncated its ring files" };
 /** The server shuts down. */
 export const STOPPED: CloseReason = { kind: "normal", reason: "the server stops" };

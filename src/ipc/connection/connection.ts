@@ -1,7 +1,7 @@
 /**
- * One client: takes its requests from the ring, has the handler answer them in order, and ends when
- * the client leaves or breaks the protocol. Owns the rings; they are freed only when none of its
- * methods is on the stack. Counterpart: qb_ipcs_connection (libqb ipcs.c).
+ * The connection of one client: takes requests from the ring, has the handler answer them in order,
+ * and ends when the client leaves or breaks the protocol. Owns the rings; they are freed only when
+ * none of its methods is on the stack. Counterpart: qb_ipcs_connection (libqb ipcs.c).
  */
 import { Errno } from "../../base/errno.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
@@ -23,10 +23,10 @@ import { ReplyQueue } from "./reply-queue.ts";
 import type { RequestBuffers, RequestMemory } from "./request-buffers.ts";
 import { type ConnectionStats, newConnectionStats } from "./stats.ts";
 
-/** The setup socket, as a connection uses it: one byte per event, and the end. */
+/** The setup socket as a connection uses it: for one notify byte per event, and to close it. */
 export interface SetupChannel {
   readonly fd: number;
-  /** Sends `count` notify bytes; how many went out. */
+  /** Sends up to `count` notify bytes; returns how many were sent. */
   notify(count: number): number;
   /** While quiet, notify bytes of the client do not wake the event loop. */
   setQuiet(isQuiet: boolean): void;
@@ -40,13 +40,13 @@ export interface ConnectionCallbacks {
   readonly queuedRequests: number;
   readonly outstandingNotifies: number;
   readonly poll: PollSettings;
-  /** A reply waits for room: call `retry` again soon. */
+  /** A reply waits for room in the response ring: call `retry` soon. */
   onStalled(connection: Connection): void;
-  /** There may be more to serve: call `serve` again, after others had their turn. */
+  /** There may be more requests: call `serve` again after the other connections' turns. */
   onMore(connection: Connection): void;
-  /** It is over: its memory must not be looked at any more. */
+  /** The connection has ended: its memory must not be read any more. */
   onEnded(connection: Connection, reason: CloseReason): void;
-  /** Removes the rings of a connection that has ended, when it is their turn. */
+  /** Queues the rings of a connection that has ended for removal. */
   dispose(rings: RingDirectory, peer: Caller): void;
 }
 
@@ -66,7 +66,7 @@ export class Connection implements Peer, Polled, Runnable {
   readonly caller: Caller;
   readonly stats: ConnectionStats;
   readonly predictor: RequestGapPredictor;
-  /** From the time a request is found to the time its answer is sent. */
+  /** Times from finding a request to sending its reply. */
   readonly latencies = new Latencies();
   readonly semaphoreAddress: number;
   readonly notifyFd: number;
@@ -78,11 +78,11 @@ export class Connection implements Peer, Polled, Runnable {
   readonly #responses: RingWriter;
   readonly #events: RingWriter;
   readonly #replies: ReplyQueue;
-  /** Used again for each request; one whose reply is awaited keeps it. */
+  /** Reused for each request; a request whose reply is awaited keeps it. */
   #request: MutableRequest;
   readonly #turn: TurnBudget;
   #vanished = vanishedCount();
-  /** The reply that found no room, and since when it waits. */
+  /** The reply that waits for room in the response ring, and since when (Date.now()). */
   #held: { id: number; reply: Reply; since: number } | undefined;
   #outstanding = 0;
   #heldLevel: 0 | 1 | 2 = FlowControl.ON;
@@ -121,7 +121,7 @@ export class Connection implements Peer, Polled, Runnable {
     return this.#end !== undefined;
   }
 
-  /** Since when a reply waits for room (Date.now()), undefined when none does. */
+  /** Since when a reply waits for room (Date.now()); undefined if none does. */
   get stalledSince(): number | undefined {
     return this.#held?.since;
   }
@@ -131,7 +131,7 @@ export class Connection implements Peer, Polled, Runnable {
     return this.#held !== undefined || this.#replies.length > 0;
   }
 
-  /** Requests are in the ring, or the ring has been truncated, which `serve` finds out. */
+  /** The ring has requests, or may have been truncated, which `serve` checks. */
   get hasRequests(): boolean {
     if (this.ended) return false;
     return this.#requests.pendingCount > 0 || vanishedCount() !== this.#vanished;
@@ -143,8 +143,9 @@ export class Connection implements Peer, Polled, Runnable {
   }
 
   /**
-   * Serves up to `limit` of the requests that are in the ring now; how many. What comes meanwhile,
-   * and what follows slow requests, waits for the next turn. Never throws.
+   * Serves up to `limit` of the requests that are in the ring now; returns how many. Requests that
+   * arrive meanwhile, and those left when the turn budget is used up, wait for the next turn. Never
+   * throws.
    */
   serve(limit: number, backToBackNs = 0): number {
     if (this.ended || this.#serving) return 0;
@@ -173,7 +174,7 @@ export class Connection implements Peer, Polled, Runnable {
     return served;
   }
 
-  /** Late replies are timed one by one, when they are sent. */
+  /** Does nothing while replies are pending: those are timed one by one, when they are sent. */
   recordLatency(ns: number, count: number): void {
     if (count > 0 && !this.underWay) this.latencies.record(ns / count, count);
   }
@@ -208,7 +209,7 @@ export class Connection implements Peer, Polled, Runnable {
     return 0;
   }
 
-  /** Sends the notify bytes that are owed: at an event, and when the socket drains. */
+  /** Sends the notify bytes that are owed: after an event, and when the socket has room again. */
   flushNotifies(): void {
     if (this.#outstanding === 0 || this.ended) return;
     this.#outstanding -= this.#channel.notify(this.#outstanding);
@@ -235,13 +236,13 @@ export class Connection implements Peer, Polled, Runnable {
     if (!this.#serving) this.#finish(reason);
   }
 
-  /** Ends it because serving it failed: a bug of the handler, or of ours. */
+  /** Ends it because `action` threw: a bug in the handler or in this server. */
   fail(action: string, error: unknown): void {
     this.end({ kind: "failure", reason: `${action} failed`, error });
   }
 
   #finish(reason: CloseReason): void {
-    // Its peer reads nothing after this, so what is queued is dropped with the rings.
+    // The peer reads nothing after this, so queued replies are dropped with the rings.
     this.#replies.drop();
     this.#held = undefined;
     this.#callbacks.onEnded(this, reason);

@@ -1,16 +1,16 @@
-/** Writes a response or an event straight into its ring: header, then the body, copied once. */
+/** Writes a response or an event directly into its ring: the header, then the body, copied once. */
 import { Errno } from "../../base/errno.ts";
 import type { RingWriter } from "../../shm/ring.ts";
 import { ResponseHeader } from "../../wire/qb.ts";
 
 const { id: ID, size: SIZE, error: ERROR } = ResponseHeader.offset;
 
-/** Bodies up to this many bytes are copied in a loop: under it the loop beats the native call. */
+/** Bodies up to this many bytes are copied in a loop, which is then faster than the native call. */
 const LOOP_BYTES = 24;
 
 /**
- * One message of `id` with `error` and `body`. EMSGSIZE: larger than the ring; EAGAIN: no room
- * until the client reads; EPROTO: the client scribbled over the ring's indices.
+ * Sends a message with `id`, `error` and `body`. EMSGSIZE: larger than the ring; EAGAIN: no room
+ * until the client reads; EPROTO: the client overwrote the ring's indices.
  */
 export function writeMessage(
   ring: RingWriter,

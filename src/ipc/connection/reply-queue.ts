@@ -1,6 +1,6 @@
 /**
- * Pending replies of one connection: a bounded number, sent in the order of their requests, in
- * whatever order they are completed.
+ * Pending replies of one connection: a bounded number, sent in the order of their requests even if
+ * they are completed in another order.
  */
 import type { Reply } from "../handler.ts";
 import { isReply } from "./reply.ts";
@@ -13,13 +13,13 @@ interface Place {
   readonly done: () => void;
 }
 
-/** A reply that is due. */
+/** A reply that is complete and next in order. */
 export interface Due {
   readonly id: number;
   readonly reply: Reply;
   /** When its request was queued (Bun.nanoseconds()). */
   readonly sinceNs: number;
-  /** Call it when the reply is sent: it may lie in its request's memory. */
+  /** Frees the request's memory, in which the reply may lie: call it when the reply is sent. */
   readonly done: () => void;
 }
 
@@ -47,7 +47,7 @@ export class ReplyQueue {
     return this.#places.length >= this.#limit;
   }
 
-  /** Queues a reply that is complete, after others that are pending. */
+  /** Queues a complete reply after pending ones. */
   push(id: number, reply: Reply): void {
     this.#places.push({ id, reply, sinceNs: Bun.nanoseconds(), done: NOTHING_TO_FREE });
   }
@@ -81,7 +81,7 @@ export class ReplyQueue {
     return { id, reply, sinceNs, done };
   }
 
-  /** Drops all: the connection has ended. */
+  /** Drops all replies: the connection has ended. */
   drop(): void {
     this.#places.length = 0;
   }

@@ -1,7 +1,7 @@
-/** What a handler gave as a reply: whether it is one, and a copy that outlives its request. */
+/** Checks what a handler returned as a reply, and copies replies that outlive their request. */
 import { NO_REPLY, type Reply, type ReplyMessage } from "../handler.ts";
 
-/** An integer that fits the header's field. */
+/** An i32, or undefined. */
 function isInt32(value: unknown): boolean {
   return value === undefined || (typeof value === "number" && (value | 0) === value);
 }
@@ -12,15 +12,15 @@ function isMessage(value: object): value is ReplyMessage {
   return !("then" in value) && isBody && isInt32(id) && isInt32(error);
 }
 
-/** Whether a handler returned a reply; id and error must be i32. A promise is none. */
+/** Whether `value` is a reply; id and error must be i32. A promise is not a reply. */
 export function isReply(value: unknown): value is Reply {
   if (typeof value === "number" || value instanceof Uint8Array || value === NO_REPLY) return true;
   return typeof value === "object" && value !== null && isMessage(value);
 }
 
-/** A reply that has to wait, copied out of memory that the next request will use. */
+/** A copy of a reply that has to wait: the next request will overwrite the original's memory. */
 export function keepReply(reply: Reply): Reply {
-  // Not slice(): of a Buffer that is a view.
+  // Not slice(): a Buffer's slice is a view.
   if (reply instanceof Uint8Array) return new Uint8Array(reply);
   if (typeof reply === "number" || reply === NO_REPLY || reply.body === undefined) return reply;
   return { ...reply, body: new Uint8Array(reply.body) };

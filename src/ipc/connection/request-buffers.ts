@@ -1,36 +1,36 @@
 /**
- * Private memory that requests are copied to before they are parsed. One piece serves all
- * synchronous requests; an asynchronous one keeps its piece until its reply is sent.
+ * Private memory that requests are copied to before they are parsed. All synchronous requests share
+ * one buffer; an asynchronous request keeps its buffer until its reply is sent.
  */
 import { newScratch, type Scratch } from "../../shm/ring.ts";
 import { type Span, spanOf } from "../../wire/struct.ts";
 
-/** One piece, with the span a handler gets. */
+/** One buffer, with the span a handler gets. */
 export interface RequestMemory {
   readonly scratch: Scratch;
   readonly span: Span;
 }
 
-/** Pieces kept for the next asynchronous requests; more than these go back to the heap. */
-const SPARE_PIECES = 16;
+/** Most buffers kept for the next asynchronous requests; further ones are garbage-collected. */
+const MAX_SPARE_BUFFERS = 16;
 
 export class RequestBuffers {
   readonly #spare: RequestMemory[] = [];
   #bytes: number;
   #current: RequestMemory;
 
-  /** Pieces of `bytes` until a connection needs larger ones. */
+  /** The buffers have `bytes` until a connection needs larger ones. */
   constructor(bytes: number) {
     this.#bytes = bytes;
     this.#current = this.#make();
   }
 
-  /** The piece for the request that is served now. */
+  /** The buffer for the request that is served now. */
   get current(): RequestMemory {
     return this.#current;
   }
 
-  /** Makes sure that messages of `bytes` fit. */
+  /** Makes buffers of at least `bytes` from now on. */
   grow(bytes: number): void {
     if (bytes <= this.#bytes) return;
     this.#bytes = bytes;
@@ -38,12 +38,13 @@ export class RequestBuffers {
     this.#current = this.#make();
   }
 
-  /** Leaves `memory`, the current piece, to its request; call the result when it is free. */
+  /** Lends `memory`, the current buffer, to its request; call the result to give it back. */
   lend(memory: RequestMemory): () => void {
     this.#current = this.#spare.pop() ?? this.#make();
     return () => {
       const { byteLength } = memory.scratch.bytes;
-      if (byteLength >= this.#bytes && this.#spare.length < SPARE_PIECES) this.#spare.push(memory);
+      const isUsable = byteLength >= this.#bytes && this.#spare.length < MAX_SPARE_BUFFERS;
+      if (isUsable) this.#spare.push(memory);
     };
   }
 

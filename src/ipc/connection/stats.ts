@@ -4,28 +4,28 @@
  * happens.
  */
 
-/** Of one connection. */
+/** The counters of one connection. */
 export interface ConnectionStats {
   clientPid: number;
   requests: number;
   responses: number;
   events: number;
-  /** Replies that had to wait for room in the response ring. */
+  /** Attempts to send a reply that found no room in the response ring. */
   sendRetries: number;
   /** Wake-ups that found nothing to read. */
   recvRetries: number;
   flowControlState: 0 | 1 | 2;
-  /** Times flow control was switched on. */
+  /** How often flow control was set to another level than 0. */
   flowControlCount: number;
-  /** Requests awaiting an asynchronous answer. */
+  /** Requests whose asynchronous reply is pending. */
   eventQueueLength: number;
-  /** Answers that carried an errno. */
+  /** Replies with an error. */
   errors: number;
   requestBytes: number;
   responseBytes: number;
 }
 
-/** All counters of a new connection at 0; `clientPid` is the pid of its credentials. */
+/** The counters of a new connection, all 0; `clientPid` is the pid of its credentials. */
 export function newConnectionStats(clientPid: number): ConnectionStats {
   return {
     clientPid,
@@ -43,7 +43,7 @@ export function newConnectionStats(clientPid: number): ConnectionStats {
   };
 }
 
-/** What of a connection's counters can be added up; each only grows. */
+/** The counters of a connection that only increase, so that they can be summed. */
 export const TRAFFIC = [
   "requests",
   "responses",
@@ -79,13 +79,13 @@ export function addTraffic(totals: TrafficTotals, stats: TrafficTotals): void {
 
 /** Why a peer did not become, or did not stay, a connection. */
 export type Refusal =
-  | "denied" // the handler's authenticate said no
-  | "full" // too many connections, in all or of its uid
+  | "denied" // the handler's authenticate refused it
+  | "full" // too many connections, in total or of its uid
   | "size" // asked for larger messages than allowed
-  | "handshake" // wrong, late or broken off
-  | "resources"; // no rings: /dev/shm full, no descriptors
+  | "handshake" // malformed, late or aborted
+  | "resources"; // no rings: /dev/shm is full, no descriptors are left
 
-/** Of the service. */
+/** The counters of a service. */
 export interface ServiceStats {
   activeConnections: number;
   closedConnections: number;
@@ -96,7 +96,7 @@ export interface ServiceStats {
   readonly closed: TrafficTotals;
 }
 
-/** All counters of a new service at 0. */
+/** The counters of a new service, all 0. */
 export function newServiceStats(): ServiceStats {
   return {
     activeConnections: 0,

@@ -1,10 +1,10 @@
 /**
- * Predicts how soon the next request of a connection comes after a reply: until when the poller
- * waits for it, and whether waiting pays at all. The prediction is a moving average of the gaps
- * seen; after misses, the connection is not polled for until quick requests come again.
+ * Predicts how soon after a reply the next request of a connection comes, and so how long the
+ * poller waits for it, if at all. The prediction is a moving average of the measured gaps. After
+ * several misses the connection is not polled until it sends requests in quick succession again.
  */
 
-/** As in PollLimits (src/base/limits.ts). */
+/** Settings from PollLimits (src/base/limits.ts). */
 export interface RequestGapSettings {
   readonly idleUs: number;
   readonly maxGapUs: number;
@@ -14,15 +14,15 @@ export interface RequestGapSettings {
 /** Weight of the newest gap in the average: 1/4 follows a change within a few requests. */
 const NEWEST_WEIGHT = 0.25;
 
-/** A gap counts as at most this many times the longest that is polled for. */
-const LONGEST_GAP = 1.5;
+/** A gap counts as at most this many times `maxGapUs`. */
+const MAX_GAP_FACTOR = 1.5;
 
-/** Time it takes to wake up: part of each gap in which the server or the client slept. */
+/** Duration of a wake-up: included in each gap in which the server or the client slept. */
 const WAKE_UP_NS = 50_000;
 
-/** Quick requests in a row before polling starts again; doubled after each time it did not pay. */
-const QUICK_WANTED = 2;
-const QUICK_WANTED_MAX = 256;
+/** Quick requests in a row that start polling again; doubled each time polling is stopped. */
+const QUICK_REQUIRED = 2;
+const MAX_QUICK_REQUIRED = 256;
 
 export class RequestGapPredictor {
   readonly #settings: RequestGapSettings;
@@ -32,24 +32,24 @@ export class RequestGapPredictor {
   #dueNs = 0;
   #misses = 0;
   #quick = 0;
-  #quickWanted = QUICK_WANTED;
+  #quickRequired = QUICK_REQUIRED;
   #polled = true;
 
   constructor(settings: RequestGapSettings) {
     this.#settings = settings;
   }
 
-  /** When its last reply was sent. */
+  /** When the last reply was sent (Bun.nanoseconds()). */
   get repliedNs(): number {
     return this.#repliedNs;
   }
 
-  /** Until when its next request is waited for; 0 when that does not pay. */
+  /** Until when to wait for the next request; 0: do not wait. */
   get dueNs(): number {
     return this.#dueNs;
   }
 
-  /** A reply was sent; `slept` when its client had to be woken for it. */
+  /** A reply was sent; `slept`: its client had to be woken for it. */
   replied(nowNs: number, slept: boolean): void {
     this.#repliedNs = nowNs;
     this.#slept = slept;
@@ -60,8 +60,8 @@ export class RequestGapPredictor {
   }
 
   /**
-   * Whether a request that is found now follows the last reply at once: within `withinNs`, and its
-   * client did not have to be woken for that reply.
+   * Whether a request found at `nowNs` followed the last reply within `withinNs`, and its client
+   * did not have to be woken for that reply.
    */
   isBackToBack(nowNs: number, withinNs: number): boolean {
     return !this.#slept && nowNs - this.#repliedNs <= withinNs;
@@ -72,31 +72,31 @@ export class RequestGapPredictor {
     this.#misses = 0;
     const maxGapNs = this.#settings.maxGapUs * 1000;
     const awake = nowNs - this.#repliedNs - (this.#slept ? WAKE_UP_NS : 0);
-    // Clipped: one long wait for a processor does not mean that the client has slowed down.
-    const gap = Math.min(Math.max(0, awake), LONGEST_GAP * maxGapNs);
+    // Clipped, because one long wait for a processor does not mean that the client is slower now.
+    const gap = Math.min(Math.max(0, awake), MAX_GAP_FACTOR * maxGapNs);
     this.#gapNs += (gap - this.#gapNs) * NEWEST_WEIGHT;
     if (!this.#polled) this.#countQuick(gap);
     else if (this.#gapNs > maxGapNs) this.#stopPolling();
-    else this.#quickWanted = QUICK_WANTED;
+    else this.#quickRequired = QUICK_REQUIRED;
   }
 
-  /** A request woke us: the gap contains a sleep. */
+  /** A request was announced by a notify byte, so the gap contains a wake-up. */
   woke(nowNs: number): void {
     if (!this.#polled) this.#countQuick(nowNs - this.#repliedNs - WAKE_UP_NS);
   }
 
-  /** A request that was not polled for; enough quick ones in a row start polling again. */
+  /** Counts a request that was not polled for; enough quick ones in a row start polling again. */
   #countQuick(gapNs: number): void {
     this.#quick = gapNs <= this.#settings.maxGapUs * 1000 ? this.#quick + 1 : 0;
-    if (this.#quick < this.#quickWanted) return;
+    if (this.#quick < this.#quickRequired) return;
     this.#polled = true;
     this.#misses = 0;
     this.#gapNs = Math.max(0, gapNs);
   }
 
   /**
-   * Polled until `nowNs`: counts a request that was due and did not come. True when that was one
-   * miss too many, so that its next requests wake us again.
+   * The poller looked until `nowNs`: counts a miss if a request was due by then. True when this
+   * miss stops the polling of this connection, whose next requests then wake the server.
    */
   lookedUntil(nowNs: number): boolean {
     if (this.#dueNs === 0 || nowNs < this.#dueNs) return false;
@@ -111,6 +111,6 @@ export class RequestGapPredictor {
     this.#polled = false;
     this.#dueNs = 0;
     this.#quick = 0;
-    this.#quickWanted = Math.min(this.#quickWanted * 2, QUICK_WANTED_MAX);
+    this.#quickRequired = Math.min(this.#quickRequired * 2, MAX_QUICK_REQUIRED);
   }
 }

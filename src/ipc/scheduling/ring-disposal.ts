@@ -1,13 +1,13 @@
 /**
- * Removes the rings of ended connections a moment later: the last process to unmap them frees their
- * pages, 0.4 ms for the smallest, and a client that connects again at once should not wait for
- * that.
+ * Removes the rings of ended connections 2 ms later. The process that unmaps them last frees their
+ * pages, which takes 0.4 ms for the smallest rings, and a client that reconnects at once should not
+ * wait for that.
  */
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import type { Credentials } from "../../platform/socket.ts";
 import { TimeSlicedQueue } from "./time-sliced-queue.ts";
 
-/** A client that has hung up has unmapped its rings by then. */
+/** After this delay, a client that hung up has usually unmapped its rings. */
 const DELAY_MS = 2;
 
 interface DisposalJob {
@@ -15,7 +15,7 @@ interface DisposalJob {
   readonly rings: RingDirectory;
 }
 
-/** Owns what it was given until it is removed. */
+/** Owns the rings it gets until they are removed. */
 export class RingDisposal {
   readonly #queue: TimeSlicedQueue<DisposalJob>;
   readonly #delayed: DisposalJob[] = [];
@@ -23,7 +23,7 @@ export class RingDisposal {
   #timer: Timer | undefined;
   #isScheduled = false;
 
-  /** Removing is work of `msPerTurn` per turn of the event loop. */
+  /** Removes rings for at most `msPerTurn` per turn of the event loop. */
   constructor(msPerTurn: number) {
     this.#queue = new TimeSlicedQueue(msPerTurn, ({ rings }) => {
       this.#bytes -= rings.bytes;
@@ -31,7 +31,7 @@ export class RingDisposal {
     });
   }
 
-  /** Bytes of /dev/shm that are not freed yet. */
+  /** Bytes of /dev/shm of the rings that are not removed yet. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -43,8 +43,8 @@ export class RingDisposal {
   }
 
   /**
-   * Removes them in the next turn: a client just got its set-up answer, and mapping its own rings
-   * takes it longer than this.
+   * Starts the removal in the next turn. Call it when a set-up answer was sent: that client needs
+   * more time to map its rings than the removal takes.
    */
   runSoon(): void {
     if (this.#delayed.length === 0 || this.#isScheduled) return;
@@ -59,7 +59,7 @@ export class RingDisposal {
     for (const job of this.#delayed.splice(0)) this.#queue.add(job);
   }
 
-  /** Removes all, now. */
+  /** Removes all rings now. */
   finish(): void {
     this.#start();
     this.#queue.finish();

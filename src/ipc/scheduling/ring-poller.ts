@@ -1,8 +1,8 @@
 /**
- * Adaptive polling: after a wake-up, keep looking at the request rings of the connections that were
- * active just now instead of going to sleep, because most of a round trip's time is the sleep and
- * the wake of both sides. Only while the next request is predicted to come soon, and only until
- * anything else in the event loop is ready; idle connections cost nothing.
+ * Adaptive polling: after a wake-up, poll the request rings of the recently active connections
+ * instead of sleeping, because most of a round trip is the sleep and wake-up of both sides. Polling
+ * goes on only while the next request is predicted to come soon and nothing else in the event loop
+ * is ready; idle connections cost nothing.
  */
 import { drainMicrotasks } from "bun:jsc";
 import { availableParallelism } from "node:os";
@@ -14,48 +14,48 @@ import type { RequestGapPredictor } from "./request-gap.ts";
 
 /** What the poller needs of a connection. */
 export interface Polled {
-  /** Address of its request semaphore. */
+  /** Address of the request ring's semaphore. */
   readonly semaphoreAddress: number;
-  /** Its setup socket, where the notify bytes come. */
+  /** The setup socket, on which notify bytes arrive. */
   readonly notifyFd: number;
   readonly predictor: RequestGapPredictor;
-  /** How often a reply of it had to wake its client. */
+  /** How often a reply had to wake the client. */
   readonly wakes: number;
   readonly caller: { readonly pid: number };
-  /** Its socket is closed, or about to be. */
+  /** The setup socket is closed, or about to be. */
   readonly ended: boolean;
-  /** Replies are awaited. */
+  /** Replies are pending or wait for room. */
   readonly underWay: boolean;
-  /** Its semaphore says that there are requests. */
+  /** The semaphore announces requests, or a ring may have been truncated. */
   readonly hasRequests: boolean;
-  /** While quiet, its notify bytes wake no loop: the poller reads them. */
+  /** While quiet, notify bytes do not wake the event loop: the poller drains them. */
   setQuiet(isQuiet: boolean): void;
-  /** `count` requests, served just now, took `ns` in all. */
+  /** Records `count` requests that were just served and took `ns` in total. */
   recordLatency(ns: number, count: number): void;
 }
 
 /**
- * A connection stays active for this long after its last request, also while its next one is not
+ * A connection stays active for this long after its last reply, even if its next request is not
  * predicted to come soon.
  */
 const WARM_NS = 2_000_000;
 
-/** Interval of the checks whether anything else in the event loop is ready. */
+/** Interval of the checks for other ready work in the event loop. */
 const LOOP_LOOK_NS = 100_000;
 
-/** Words of a row of the table in shared memory, struct hot_ring of native/shim.c. */
+/** 32-bit words per row of the table: struct hot_ring of native/shim.c. */
 const ROW_WORDS = 4;
 const [FD, UNDRAINED] = [2, 3] as const;
 
 export type PollSettings = { readonly [K in keyof typeof PollLimits]: number };
 
-/** How the poller reaches the rest of the service. */
+/** What the poller calls in the rest of the service. */
 export interface PollerCallbacks<T extends Polled> {
-  /** Serves requests of `connection` that are there; how many. `backToBackNs` as in Request. */
+  /** Serves the waiting requests of `connection`; returns how many. `backToBackNs`: see Request. */
   serve(connection: T, backToBackNs: number): number;
-  /** Has `connection` served in the next turn of the event loop. */
+  /** Schedules `connection` to be served in the next turn of the event loop. */
   again(connection: T): void;
-  /** Whether anything else waits for the event loop. */
+  /** Whether other work is ready in the event loop. */
   isLoopReady(): boolean;
 }
 
@@ -69,7 +69,7 @@ export class RingPoller<T extends Polled> {
   readonly #active: T[] = [];
   readonly #quiet = new Set<T>();
   readonly #enabled: boolean;
-  /** The latest time at which a request of any active connection is still waited for. */
+  /** Until when to poll: the latest `dueNs` of the connections. */
   #dueNs = 0;
   #last = 0;
   #inARow = 0;
@@ -87,14 +87,14 @@ export class RingPoller<T extends Polled> {
     this.#addresses = new BigInt64Array(buffer);
   }
 
-  /** A client's next request is looked for in this turn of the event loop, or in the next one. */
+  /** True when a run of the poller is scheduled for this turn of the event loop or the next. */
   get isPolling(): boolean {
     return this.#scheduled;
   }
 
-  /** This connection had `served` requests since `sinceNs`: looks at it for a while. */
+  /** Makes a connection active, of which `served` requests were served since `sinceNs`. */
   activate(connection: T, sinceNs: number, served: number): void {
-    // Its memory is gone when the request that was served was its last.
+    // Serving may have ended the connection, and then its memory is unmapped.
     if (connection.ended) return;
     const now = Bun.nanoseconds();
     // A client that had to send a wake-up byte is usually blocked by the time our reply arrives.
@@ -106,13 +106,13 @@ export class RingPoller<T extends Polled> {
     if (connection.predictor.dueNs > 0) this.#schedule();
   }
 
-  /** The connection ends, or stops taking requests: its memory must not be looked at again. */
+  /** The connection ended or stopped taking requests: its memory must not be polled any more. */
   deactivate(connection: T): void {
-    // The notify byte of a request that came just now may have been read with others.
+    // The notify byte of the newest request may have been drained already.
     if (this.#remove(connection) && connection.hasRequests) this.#callbacks.again(connection);
   }
 
-  /** True when it was active, and has not ended. */
+  /** Removes an active connection; true when it was active and has not ended. */
   #remove(connection: T): boolean {
     const index = this.#active.indexOf(connection);
     if (index === -1) return false;
@@ -125,16 +125,16 @@ export class RingPoller<T extends Polled> {
   }
 
   /**
-   * Index of the connection that has used up its requests in a row while others are active, or -1.
-   * Not polled for a moment, its client goes to sleep and frees its processor for a client that
-   * waits for one; otherwise the kernel preempts it only milliseconds later.
+   * Index of the connection that was served `requestsInARow` times in a row while others are
+   * active, or -1. It is not polled for a moment, so that its client goes to sleep and frees its
+   * processor for another client; otherwise the kernel preempts it only milliseconds later.
    */
   #skipped(): number {
     const isOver = this.#active.length > 1 && this.#inARow >= this.#settings.requestsInARow;
     return isOver ? this.#last : -1;
   }
 
-  /** Extends the polling to when its next request is due, if waiting for that pays. */
+  /** Extends the polling until the connection's next request is due, if that is predicted. */
   #await({ predictor }: T): void {
     this.#dueNs = Math.max(this.#dueNs, predictor.dueNs);
   }
@@ -145,7 +145,7 @@ export class RingPoller<T extends Polled> {
     return pollSemaphores(this.#tableAddress, length, this.#last, skip, looking);
   }
 
-  /** Connections without a request for a while are woken by their notify bytes again. */
+  /** Deactivates connections without recent requests: their notify bytes wake the server again. */
   #forgetIdle(now: number): void {
     const idle = this.#active.filter(({ predictor }) => now - predictor.repliedNs >= WARM_NS);
     for (const connection of idle) this.deactivate(connection);
@@ -154,7 +154,7 @@ export class RingPoller<T extends Polled> {
   #admit(connection: T): void {
     const [first] = this.#active;
     if (first !== undefined && this.#active.length >= this.#settings.activeConnections) {
-      // Served directly: as another active connection it would evict the next one.
+      // Served directly: activating it again would evict the next one.
       if (this.#remove(first) && first.hasRequests) this.#callbacks.serve(first, 0);
     }
     this.#active.push(connection);
@@ -165,12 +165,12 @@ export class RingPoller<T extends Polled> {
     for (const [index, { semaphoreAddress, notifyFd }] of this.#active.entries()) {
       this.#addresses[(index * ROW_WORDS) / 2] = BigInt(semaphoreAddress);
       this.#rows[index * ROW_WORDS + FD] = notifyFd;
-      // Restarted at 1: bytes that this misses are drained with the others at the end.
+      // Reset to 1: notify bytes that this does not count are drained when polling stops.
       this.#rows[index * ROW_WORDS + UNDRAINED] = 1;
     }
   }
 
-  /** Once per turn of the event loop, after its sockets and timers. */
+  /** Schedules one run per turn of the event loop, after its sockets and timers. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -184,13 +184,13 @@ export class RingPoller<T extends Polled> {
     let now = Bun.nanoseconds();
     this.#forgetIdle(now);
     const lookedAt = [...this.#active];
-    // While all connections are quiet, the loop is ready only for other work.
+    // While all connections are quiet, only other work makes the loop ready.
     const isAlone = this.#quiet.size === this.#active.length;
     const turnUs = isAlone ? this.#settings.perTurnUs : this.#settings.perConnectionUs;
     const deadline = now + turnUs * 1000;
     let loopLook = isAlone ? now + LOOP_LOOK_NS : Infinity;
     while (now < deadline && this.#active.length > 0) {
-      // When no request is due, look once.
+      // A budget of 0 looks once.
       const budget = Math.max(0, Math.min(this.#dueNs, deadline) - now);
       const skip = this.#skipped();
       const index = this.#look(skip, budget);
@@ -216,7 +216,7 @@ export class RingPoller<T extends Polled> {
     else this.#rest(now);
   }
 
-  /** A polled semaphore is gone, because its client truncated the file: has each one checked. */
+  /** If a client truncated a file that was polled, schedules all active connections for a check. */
   #checkVanished(): void {
     const vanished = vanishedCount();
     if (vanished === this.#vanished) return;
@@ -224,7 +224,7 @@ export class RingPoller<T extends Polled> {
     for (const connection of this.#active) this.#callbacks.again(connection);
   }
 
-  /** Serves a connection whose request was found at `seenNs`; the time when that was done. */
+  /** Serves a connection whose request was found at `seenNs`; returns the time after that. */
   #serve(connection: T, seenNs: number, index: number): number {
     const { predictor, wakes } = connection;
     const isBackToBack = predictor.isBackToBack(seenNs, this.#settings.backToBackUs * 1000);
@@ -232,7 +232,7 @@ export class RingPoller<T extends Polled> {
     const served = this.#callbacks.serve(connection, isBackToBack ? seenNs : 0);
     if (served === 0) this.deactivate(connection);
     else this.#count(connection, index, served);
-    // Replies in promises that are settled already are sent before polling goes on, and timed.
+    // Replies whose promises are already settled are sent, and timed, before polling goes on.
     const isLate = connection.underWay;
     if (isLate) drainMicrotasks();
     const now = Bun.nanoseconds();
@@ -242,7 +242,7 @@ export class RingPoller<T extends Polled> {
     return now;
   }
 
-  /** Requests whose notify bytes pollSemaphores has to read. */
+  /** Adds `served` requests to those whose notify bytes pollSemaphores has to drain. */
   #count(connection: T, index: number, served: number): void {
     if (this.#active[index] !== connection) return;
     const at = index * ROW_WORDS + UNDRAINED;
@@ -250,8 +250,8 @@ export class RingPoller<T extends Polled> {
   }
 
   /**
-   * Another turn. Connections that were polled for a whole turn, and still are, become quiet: only
-   * pollSemaphores reads their notify bytes from now on, and sending one costs its client less.
+   * Polls for another turn. Connections that were active for the whole turn become quiet: from now
+   * on only pollSemaphores drains their notify bytes, and sending one costs the client less.
    */
   #goOn(lookedAt: readonly T[]): void {
     this.#schedule();
@@ -263,8 +263,9 @@ export class RingPoller<T extends Polled> {
   }
 
   /**
-   * No client is waited for any more: the notify bytes that came are read, and the next ones wake
-   * us. A request may have come meanwhile whose byte is gone: its ring is looked at once more.
+   * Stops polling: drains the notify bytes so far, and lets the next ones wake the server. The byte
+   * of a request that just arrived may have been drained with them, so the rings are polled once
+   * more.
    */
   #rest(now: number): void {
     if (this.#active.length === 0) return;

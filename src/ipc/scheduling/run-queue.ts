@@ -1,6 +1,6 @@
 /**
- * Connections that get another turn of the event loop: those with requests left in their ring, and
- * those whose reply waits for room. No timer runs while there are none.
+ * Connections that are served again in another turn of the event loop: those with requests left in
+ * their ring, and those whose reply waits for room. No timer runs while there are none.
  */
 import { type CloseReason, readNoReply } from "../connection/close-reason.ts";
 
@@ -11,9 +11,9 @@ export interface RunQueueSettings {
 
 /** What the queue needs of a connection. */
 export interface Runnable {
-  /** Since when a reply waits for room (Date.now()), undefined when none does. */
+  /** Since when a reply waits for room (Date.now()); undefined if none does. */
   readonly stalledSince: number | undefined;
-  /** Tries that reply again; true when it is sent. */
+  /** Tries to send that reply again; true when no reply waits any more. */
   retry(): boolean;
   end(reason: CloseReason): void;
 }
@@ -26,13 +26,13 @@ export class RunQueue<T extends Runnable> {
   #isScheduled = false;
   #retry: Timer | undefined;
 
-  /** `serve` gives a connection its turn. */
+  /** `serve` serves a connection for one turn. */
   constructor(settings: RunQueueSettings, serve: (connection: T) => void) {
     this.#settings = settings;
     this.#serve = serve;
   }
 
-  /** A turn for `connection` in the next turn of the event loop. */
+  /** Schedules `connection` for the next turn of the event loop. */
   add(connection: T): void {
     this.#ready.add(connection);
     if (this.#isScheduled) return;
@@ -40,7 +40,10 @@ export class RunQueue<T extends Runnable> {
     setImmediate(() => this.#run());
   }
 
-  /** Tries the reply of `connection` again every few milliseconds, until a deadline. */
+  /**
+   * Retries the reply of `connection` every `replyRetryMs`; ends the connection after
+   * `replyDeadlineMs`.
+   */
   addStalled(connection: T): void {
     this.#stalled.add(connection);
     this.#retry ??= setInterval(() => this.#retryAll(), this.#settings.replyRetryMs);

@@ -1,8 +1,8 @@
 /**
- * Who is served next, and for how long: the only caller of a connection's `serve`. Requests are
- * served when notify bytes came, when the poller found one, when a connection's last turn left some
- * in its ring, and once more for all at a stop; each time at most `requestsPerTurn`, and no longer
- * than the connection's turn budget.
+ * Decides which connection is served next, and for how long: the only caller of a connection's
+ * `serve`. Requests are served when notify bytes arrived, when the poller found one, when a
+ * connection's last turn left some in its ring, and at a stop; each time at most `requestsPerTurn`,
+ * and no longer than the connection's turn budget.
  */
 import type { Connection } from "../connection/connection.ts";
 import { type PollSettings, RingPoller } from "./ring-poller.ts";
@@ -10,19 +10,19 @@ import { RunQueue } from "./run-queue.ts";
 
 export interface SchedulerSettings {
   readonly poll: PollSettings;
-  /** Requests served from one connection before the others get their turn. */
+  /** Most requests served from one connection per turn. */
   readonly requestsPerTurn: number;
   readonly replyRetryMs: number;
   readonly replyDeadlineMs: number;
 }
 
-/** Shares the event loop between the connections of a service. */
+/** Divides the event loop between the connections of a service. */
 export class Scheduler {
   readonly #requestsPerTurn: number;
   readonly #poller: RingPoller<Connection>;
   readonly #runQueue: RunQueue<Connection>;
 
-  /** `isLoopReady`: whether anything but these connections waits for the event loop. */
+  /** `isLoopReady`: whether other work is ready in the event loop. */
   constructor(settings: SchedulerSettings, isLoopReady: () => boolean) {
     this.#requestsPerTurn = settings.requestsPerTurn;
     this.#poller = new RingPoller(settings.poll, {
@@ -35,7 +35,7 @@ export class Scheduler {
     });
   }
 
-  /** As RingPoller.isPolling. */
+  /** See RingPoller.isPolling. */
   get isPolling(): boolean {
     return this.#poller.isPolling;
   }
@@ -49,24 +49,24 @@ export class Scheduler {
     if (served === 0) connection.stats.recvRetries++;
   }
 
-  /** Its last turn left requests in the ring: another turn, after those that are ready now. */
+  /** The ring may have more requests: schedules `connection` for the next turn. */
   again(connection: Connection): void {
     this.#runQueue.add(connection);
   }
 
-  /** A reply of it waits for room in its ring: tried again every few milliseconds. */
+  /** A reply waits for room in the response ring: retries it at intervals. */
   stalled(connection: Connection): void {
     this.#poller.deactivate(connection);
     this.#runQueue.addStalled(connection);
   }
 
-  /** It has ended. */
+  /** The connection has ended. */
   forget(connection: Connection): void {
     this.#poller.deactivate(connection);
     this.#runQueue.remove(connection);
   }
 
-  /** Serves every ring once; true when something was served or is still under way. */
+  /** Serves every ring once; true when a request was served or a reply is pending. */
   serveAll(connections: Iterable<Connection>): boolean {
     let busy = false;
     for (const connection of connections) {

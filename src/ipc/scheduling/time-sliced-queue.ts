@@ -1,10 +1,11 @@
 /**
- * Time-sliced work queue, round-robin by client pid. Making rings takes a millisecond, or twenty
- * for the largest, and hundreds of clients may come or go at once: a bounded time per turn of the
- * event loop is spent on it, and no process with many jobs delays the first job of another.
+ * Time-sliced work queue, round-robin by client pid. Making rings takes 1 ms, or 20 ms for the
+ * largest, and hundreds of clients may connect or disconnect at once. So the time spent on it per
+ * turn of the event loop is bounded, and a process with many jobs does not delay the first job of
+ * another.
  */
 
-/** A job; `pid` is the process it is for. */
+/** A job for the process `peer`. */
 export interface QueuedJob {
   readonly peer: { readonly pid: number };
 }
@@ -12,18 +13,18 @@ export interface QueuedJob {
 export class TimeSlicedQueue<T extends QueuedJob> {
   readonly #msPerTurn: number;
   readonly #work: (job: T) => void;
-  /** By process; the process whose turn is next comes first. */
+  /** By pid; the process whose turn is next comes first. */
   readonly #jobs = new Map<number, Set<T>>();
   #spentMs = 0;
   #scheduled = false;
 
-  /** `work` does one job; per turn of the event loop for `msPerTurn`, or one job longer. */
+  /** `work` does one job. No job is started after `msPerTurn` of a turn of the event loop. */
   constructor(msPerTurn: number, work: (job: T) => void) {
     this.#msPerTurn = msPerTurn;
     this.#work = work;
   }
 
-  /** Does `job`: at once while there is time in this turn, else in one of the next. */
+  /** Does `job` at once if this turn has time left, else in a later turn. */
   add(job: T): void {
     const { pid } = job.peer;
     const ofProcess = this.#jobs.get(pid) ?? new Set();
@@ -37,12 +38,12 @@ export class TimeSlicedQueue<T extends QueuedJob> {
     return size;
   }
 
-  /** Does all that are left, now. */
+  /** Does all remaining jobs now. */
   finish(): void {
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.#work(next);
   }
 
-  /** `job` need not be done any more. */
+  /** Cancels `job`. */
   remove(job: T): void {
     const { pid } = job.peer;
     const ofProcess = this.#jobs.get(pid);
@@ -60,7 +61,7 @@ export class TimeSlicedQueue<T extends QueuedJob> {
     }
   }
 
-  /** Takes the first job of the process whose turn it is, which goes to the end of the line. */
+  /** Takes the first job of the process whose turn it is, and moves the process to the end. */
   #next(): T | undefined {
     for (const [pid, ofProcess] of this.#jobs) {
       this.#jobs.delete(pid);

@@ -1,6 +1,7 @@
 /**
- * How long a connection's turn lasts. To save clock reads, the next one is due after the request
- * that is predicted, from what the requests took so far, to use half of the time that is left.
+ * The time budget of a connection's turn. To save clock reads, the next one is due after the
+ * request that is predicted, from the times of the requests so far, to use half of the remaining
+ * time.
  */
 export class TurnBudget {
   readonly #turnNs: number;
@@ -15,7 +16,7 @@ export class TurnBudget {
     this.#nextRead = 1;
   }
 
-  /** Whether the turn is over, with `served` requests done; it begins after the first. */
+  /** Whether the turn is over after `served` requests; the time starts after the first. */
   isOver(served: number): boolean {
     if (served < this.#nextRead) return false;
     const now = Bun.nanoseconds();

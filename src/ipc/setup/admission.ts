@@ -4,12 +4,12 @@
  */
 import type { Credentials } from "../../platform/socket.ts";
 
-/** The bounds: counts, and bytes of /dev/shm. */
+/** Bounds on connections and on bytes of /dev/shm. */
 export interface AdmissionLimits {
   readonly connections: number;
-  /** Of one uid other than root; 0 = no bound of its own. */
+  /** Of one uid other than root; 0: no bound per uid. */
   readonly connectionsPerUid: number;
-  /** Beyond `connections`, for root only. */
+  /** Connections above `connections` that only root may have. */
   readonly rootReserve: number;
   /** Bytes of rings of one uid other than root. */
   readonly shmBytesPerUid: number;
@@ -17,7 +17,7 @@ export interface AdmissionLimits {
   readonly shmRootReserveBytes: number;
 }
 
-/** A service this full or less counts as having room again. */
+/** Below this fill level, a service that was full counts as having room again. */
 const ROOM_AGAIN = 0.9;
 
 /** The bound that a peer would exceed. */
@@ -28,7 +28,7 @@ interface Usage {
   bytes: number;
 }
 
-/** Counts what each uid has. */
+/** Counts the connections and bytes of each uid. */
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #byUid = new Map<number, Usage>();
@@ -40,8 +40,8 @@ export class Admission {
   }
 
   /**
-   * The bound that one more connection of `uid` with `bytes` of rings would exceed; undefined when
-   * it may come. `freeBytes`: of /dev/shm, what the service itself can give back included.
+   * The bound that one more connection of `uid` with `bytes` of rings would exceed; undefined if
+   * none. `freeBytes`: free bytes of /dev/shm and those that the service itself can free.
    */
   excessOf(uid: number, bytes: number, freeBytes: number): Excess | undefined {
     const limits = this.#limits;
@@ -72,11 +72,11 @@ export class Admission {
       used.bytes -= bytes;
       if (used.connections <= 0) this.#byUid.delete(uid);
     }
-    // Hysteresis: a client that comes and goes at the bound must not cause a line each time.
+    // Hysteresis: a client that reconnects repeatedly at the bound must not cause a line each time.
     if (this.#total < this.#limits.connections * ROOM_AGAIN) this.#isFullLogged = false;
   }
 
-  /** True once for each period in which the service is full: log it then. */
+  /** Whether to log that the service is full: true once per period in which it is. */
   shouldLogFull(): boolean {
     if (this.#isFullLogged) return false;
     this.#isFullLogged = true;
@@ -84,13 +84,13 @@ export class Admission {
   }
 }
 
-/** A handshake under way. */
+/** A pending handshake. */
 export interface Pending {
   readonly peer: Credentials;
   drop(why: string): void;
 }
 
-/** Handshakes under way, oldest first: those that will be accepted, and those that will not. */
+/** Pending handshakes of one kind, oldest first. */
 export class PendingHandshakes<T extends Pending> {
   readonly #limit: number;
   readonly #waiting = new Set<T>();
@@ -99,7 +99,7 @@ export class PendingHandshakes<T extends Pending> {
     this.#limit = limit;
   }
 
-  /** Adds one; when there are too many, drops the oldest of the process that has most. */
+  /** Adds one; if there are too many, drops the oldest one of the process that has most. */
   add(handshake: T): void {
     this.#waiting.add(handshake);
     if (this.#waiting.size <= this.#limit) return;

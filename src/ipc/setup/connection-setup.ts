@@ -1,6 +1,6 @@
 /**
- * From an accepted socket to a connection (libqb ipc_setup.c): asks the handler and admission
- * control, then makes the rings. Counts what each uid takes.
+ * Turns an accepted socket into a connection (libqb ipc_setup.c): asks the handler and admission
+ * control, then makes the rings.
  */
 import { Errno } from "../../base/errno.ts";
 import { closeDescriptor, type Directory } from "../../platform/files.ts";
@@ -21,39 +21,39 @@ import { describePeer, RefusalTexts } from "./refusal-texts.ts";
 import { type HandshakeEvents, SetupSocket } from "./setup-socket.ts";
 import type { SocketLoop } from "./socket-loop.ts";
 
-/** Connects pause for this long before the pool makes the next directory. */
+/** The pool makes the next directory when no client has connected for this long. */
 const REFILL_DELAY_MS = 2;
 
-/** What an accepted peer gets: whose its rings are, what it may do, and their size. */
+/** What an accepted peer is granted: the owner of its rings, its permissions, and their size. */
 interface Admitted {
   readonly owner: Credentials;
   readonly permissions: Permissions;
   readonly messageBytes: number;
-  /** Of /dev/shm, as admission counts them. */
+  /** Bytes of /dev/shm, as admission counts them. */
   readonly bytes: number;
 }
 
-/** What a connection of an accepted peer is made from. */
+/** The parts of a connection for an accepted peer. */
 export interface Established {
   readonly caller: Caller;
   readonly rings: RingDirectory;
   readonly messageBytes: number;
 }
 
-/** The parts of a service that its set-up works with. */
+/** The parts of a service that its set-up uses. */
 export interface SetupParts {
   readonly log: PeerLog;
   readonly stats: ServiceStats;
   readonly shm: Directory;
   readonly sockets: SocketLoop;
   readonly disposal: RingDisposal;
-  /** Makes a connection of an accepted peer, and sends it the answer. */
+  /** Makes the connection of an accepted peer, and sends the answer. */
   onEstablished(socket: SetupSocket, established: Established): Connection;
   /** Notify bytes came on a connection. */
   onNotify(connection: Connection): void;
 }
 
-/** The set-up of all connections of one service. */
+/** Sets up all connections of one service. */
 export class ConnectionSetup {
   readonly #settings: ServiceSettings;
   readonly #handler: Handler;
@@ -63,7 +63,7 @@ export class ConnectionSetup {
   readonly #admission: Admission;
   readonly #expected: PendingHandshakes<SetupSocket>;
   readonly #unwanted: PendingHandshakes<SetupSocket>;
-  /** What the handler said of peers whose set-up request is not there yet. */
+  /** The handler's verdicts on peers whose set-up request is not complete. */
   readonly #verdicts = new WeakMap<SetupSocket, Permissions | Errno>();
   readonly #queue: TimeSlicedQueue<SetupSocket>;
   /** Peers in the state `queued`, counted by admission. */
@@ -88,17 +88,17 @@ export class ConnectionSetup {
     };
   }
 
-  /** Peers whose set-up request is not whole. */
+  /** Number of peers whose set-up request is not complete. */
   get pendingCount(): number {
     return this.#expected.size + this.#unwanted.size;
   }
 
-  /** Ring directories that are ready for the next client. */
+  /** Ring directories that are ready for the next clients. */
   get pooledRings(): number {
     return this.#pool.readyCount;
   }
 
-  /** A connection has ended: others may have its room. */
+  /** A connection has ended: admission does not count it any more. */
   forget(connection: Connection): void {
     const bytes = this.#ringBytes.get(connection);
     if (bytes === undefined) return;
@@ -106,7 +106,7 @@ export class ConnectionSetup {
     this.#admission.remove(connection.caller.uid, bytes);
   }
 
-  /** Drops all peers that are not connections, and what was made ahead. */
+  /** Drops all peers without a connection, and the pooled rings. */
   stop(): void {
     for (const waiting of [...this.#expected, ...this.#unwanted, ...this.#queued.keys()]) {
       waiting.drop("the server stops");
@@ -114,7 +114,7 @@ export class ConnectionSetup {
     this.#pool[Symbol.dispose]();
   }
 
-  /** Takes over the descriptor of a fresh connection. Never throws. */
+  /** Takes over the descriptor of a new connection. Never throws. */
   accept(fd: number): void {
     const connectIds = peerCredentials(fd);
     if (typeof connectIds === "number") {
@@ -128,7 +128,7 @@ export class ConnectionSetup {
       socket.onFailure(error);
     }
     if (socket.state !== "hello") return;
-    // Its request is late: until it comes, the peer is bounded by what its ids at connect allow.
+    // The set-up request is late: until it comes, the ids at connect(2) decide which bound applies.
     const verdict = this.#judge(connectIds);
     this.#verdicts.set(socket, verdict);
     (typeof verdict === "number" ? this.#unwanted : this.#expected).add(socket);
@@ -144,7 +144,7 @@ export class ConnectionSetup {
     }
   }
 
-  /** The peer is not waiting for anything any more. */
+  /** Removes the peer from all queues and counts. */
   #settle(socket: SetupSocket): void {
     this.#expected.delete(socket);
     this.#unwanted.delete(socket);
@@ -161,7 +161,7 @@ export class ConnectionSetup {
     this.#parts.log.debug(() => `handshake of ${describePeer(socket.peer)} ended: ${why}`);
   }
 
-  /** Refuses at once what costs nothing to refuse; making rings is queued. */
+  /** Refuses at once, or queues the making of rings, which takes time. */
   #onSetupRequest(socket: SetupSocket): void {
     this.#settle(socket);
     const { peer, askedBytes } = socket;
@@ -192,12 +192,12 @@ export class ConnectionSetup {
     this.#queue.add(socket);
   }
 
-  /** What is free of /dev/shm, and what this service can give back. */
+  /** Free bytes of /dev/shm, and those that this service can free. */
   #availableBytes(): number {
     return shmSpace().freeBytes + this.#pool.bytes + this.#parts.disposal.bytes;
   }
 
-  /** What the handler says, or said, of who sent the set-up request, and which ids it judged. */
+  /** The handler's verdict on the sender of the set-up request, and the ids it was asked about. */
   #verdictOn(socket: SetupSocket): {
     readonly verdict: Permissions | Errno;
     readonly judged: Credentials;
@@ -211,11 +211,11 @@ export class ConnectionSetup {
   }
 
   /**
-   * A client is judged by its real ids and opens its rings with its effective ones; the
-   * directory's group is its effective one. Where the uids differ the files are the effective
-   * uid's, and every process of that uid can open them: no more is permitted there than that uid
-   * may do itself. Where that is nothing the files are the real uid's, as with libqb, and the
-   * client cannot open them.
+   * A client is judged by its real ids, but opens its rings with its effective ones; the
+   * directory's group is the effective gid. If the uids differ, the files belong to the effective
+   * uid, and every process of that uid can open them: so the connection gets no more permissions
+   * than that uid has itself. If that uid is refused, the files belong to the real uid, as with
+   * libqb, and the client cannot open them.
    */
   #grant(
     { peer, connectIds }: SetupSocket,
@@ -229,7 +229,7 @@ export class ConnectionSetup {
     return { owner, permissions: ofOwner === "read-only" ? "read-only" : permissions };
   }
 
-  /** The peer's turn in the queue has come: makes its rings. */
+  /** Makes the rings of a peer whose turn in the queue has come. */
   #setUp(socket: SetupSocket): void {
     const admitted = this.#queued.get(socket);
     if (admitted === undefined) return;
@@ -243,7 +243,7 @@ export class ConnectionSetup {
     const { permissions, messageBytes, bytes } = admitted;
     const caller: Caller = { ...socket.peer, permissions };
     const connection = this.#parts.onEstablished(socket, { caller, rings, messageBytes });
-    // It may have ended meanwhile: the handler heard of it.
+    // The handler's `connected` may have ended it.
     if (connection.ended) this.#admission.remove(caller.uid, bytes);
     else this.#ringBytes.set(connection, bytes);
     this.#parts.disposal.runSoon();
@@ -255,7 +255,7 @@ export class ConnectionSetup {
     const isReclaimable = this.#pool.readyCount > 0 || this.#parts.disposal.bytes > 0;
     const rings = this.#pool.takeFor(owner, socket.fd, dataBytes);
     if (typeof rings !== "number" || !isReclaimable) return rings;
-    // The pool and the disposal may hold the memory that is missing, or a ready one was removed.
+    // The pool or the disposal may hold the missing memory, or a pooled directory was removed.
     this.#pool.drain();
     this.#parts.disposal.finish();
     return this.#pool.takeFor(owner, socket.fd, dataBytes);

@@ -1,6 +1,6 @@
 /**
- * The set-up messages of libqb (ipc_setup.c): collects the client's 24 bytes, however they arrive,
- * and writes the 12328 bytes of the answer.
+ * The set-up messages of libqb (ipc_setup.c): reads the client's 24 bytes, which may arrive in
+ * parts, and writes the 12328 bytes of the answer.
  */
 import { Errno } from "../../base/errno.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
@@ -10,22 +10,22 @@ import { newSpan } from "../../wire/struct.ts";
 const { read } = ConnectionRequest;
 const { write } = ConnectionResponse;
 
-/** Collects one set-up request, however its bytes arrive. */
+/** Collects the parts of one set-up request. */
 export class SetupRequestReader {
   readonly #span = newSpan(ConnectionRequest.size);
   #received = 0;
 
-  /** Bytes that are not there yet. */
+  /** Bytes that have not arrived yet. */
   get missing(): number {
     return ConnectionRequest.size - this.#received;
   }
 
-  /** What the client asked for, once nothing is missing. */
+  /** The message size that the client asked for; valid once nothing is missing. */
   get maxMessageBytes(): number {
     return read.maxMessageBytes(this.#span);
   }
 
-  /** Takes at most `missing` bytes; a string says what is wrong with the request. */
+  /** Takes at most `missing` bytes; returns what is wrong with the request, if anything. */
   take(bytes: Uint8Array): string | undefined {
     this.#span.bytes.set(bytes, this.#received);
     this.#received += bytes.byteLength;
@@ -36,7 +36,7 @@ export class SetupRequestReader {
   }
 }
 
-/** The answer that refuses a client: no rings are named. */
+/** The answer that refuses a client, without ring names. */
 export function refusal(error: Errno): Buffer {
   const span = newSpan(ConnectionResponse.size);
   write.id(span, QbMessage.AUTHENTICATE);
@@ -45,7 +45,7 @@ export function refusal(error: Errno): Buffer {
   return span.bytes;
 }
 
-/** The answer that accepts a client: sizes and the names of its rings. */
+/** The answer that accepts a client, with the message size and the names of its rings. */
 export function acceptance(rings: RingDirectory, maxMessageBytes: number, number: number): Buffer {
   const span = newSpan(ConnectionResponse.size);
   write.id(span, QbMessage.AUTHENTICATE);

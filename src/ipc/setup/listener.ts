@@ -1,6 +1,6 @@
 /**
- * The listening socket of a service, and why a name cannot be published, each reason as one
- * sentence for the user: a name too long or taken, /dev/shm missing, no permission.
+ * The listening socket of a service. If a name cannot be published, one sentence gives the user the
+ * reason: the name is too long or taken, /dev/shm is missing, no permission.
  */
 import { unlinkSync } from "node:fs";
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
@@ -24,14 +24,14 @@ export interface Listener {
   close(): void;
 }
 
-/** Takes over the descriptor of a fresh connection. Never throws. */
+/** Takes over the descriptor of a new connection. Never throws. */
 export type Accept = (fd: number) => void;
 
 function fail(error: Errno, message: string): ListenFailure {
   return { error, message };
 }
 
-/** Opens /dev/shm, where rings live; checks that directories can be made in it. */
+/** Opens /dev/shm, the place of the rings; checks that directories can be made in it. */
 export function openShm(log: Log): Directory | ListenFailure {
   const shm = Directory.open(SHM);
   if (typeof shm === "number") {
@@ -51,7 +51,7 @@ export function openShm(log: Log): Directory | ListenFailure {
   return shm;
 }
 
-/** Any uid but root's and our own. */
+/** Any uid except root's and our own. */
 const ANOTHER_UID = 65_534;
 
 /** Warns at the start when this server can neither give files away nor use access lists. */
@@ -80,7 +80,8 @@ function explain(name: string, error: Errno): ListenFailure {
 }
 
 /**
- * Checks that the name fits a socket address: a longer one would be cut, and could be another's.
+ * Checks that the name fits a socket address: a longer one would be truncated, and could then equal
+ * another service's.
  */
 function checkName(name: string): ListenFailure | undefined {
   if (name === "" || name.includes("\0") || name.includes("/")) {
@@ -96,12 +97,13 @@ function checkName(name: string): ListenFailure | undefined {
   return fail(Errno.ENAMETOOLONG, `${why}: choose a shorter one with --socket`);
 }
 
-/** Out of descriptors or memory: so long until the next attempt to accept. */
+/** Delay of the next accept(2) when descriptors or memory have run out. */
 const RETRY_MS = 100;
 
 /**
- * A published name in the event loop. A bounded number of connections is accepted per turn, so that
- * a storm of connects leaves others their turns; without descriptors it pauses instead of spinning.
+ * The listening socket in the event loop. Accepts a bounded number of connections per turn, so that
+ * many connects at once do not block other work; if no descriptor is left, it pauses instead of
+ * spinning.
  */
 class AcceptingSocket implements Listener, SocketEvents {
   readonly #fd: number;
@@ -132,7 +134,7 @@ class AcceptingSocket implements Listener, SocketEvents {
       const fd = acceptOn(this.#fd);
       if (fd >= 0) this.#accept(fd);
       else if (fd === Errno.EAGAIN) return;
-      // The peer has gone again, or a signal came.
+      // ECONNABORTED: the peer has closed already. EINTR: a signal.
       else if (fd !== Errno.ECONNABORTED && fd !== Errno.EINTR) {
         this.#pause();
         return;
@@ -140,7 +142,7 @@ class AcceptingSocket implements Listener, SocketEvents {
     }
   }
 
-  /** Still readable, and out of descriptors: looked at again when some may have been closed. */
+  /** No descriptor is left, and the socket stays readable: stops watching it for RETRY_MS. */
   #pause(): void {
     this.#loop.change(this.#fd, this.#token, 0, false);
     this.#retry = setTimeout(() => {
@@ -162,7 +164,7 @@ class AcceptingSocket implements Listener, SocketEvents {
   }
 }
 
-/** How a name is listened on, and who gets its connections. */
+/** The settings of a listening socket, and the receiver of its connections. */
 export interface ListenOptions {
   readonly backlog: number;
   readonly acceptsPerTurn: number;

@@ -1,5 +1,5 @@
 /**
- * Log lines that peers can cause, rate-limited; lines left out are counted, and the count is
+ * Log lines that peers can cause, rate-limited; suppressed lines are counted, and the count is
  * logged.
  */
 import { LineBudget, type Log } from "../../base/log.ts";
@@ -21,19 +21,19 @@ export class PeerLog {
   }
 
   /**
-   * Takes a function: the line is built only when it is written, which may cost more than the
-   * event.
+   * Takes a function so that the line, which may cost more than the event, is built only when it is
+   * written.
    */
   warn(line: () => string): void {
     if (this.#budget.take()) this.#log.warn(line());
   }
 
-  /** Logs an exception of our code or the handler's: where it happened, and the stack. */
+  /** Logs an exception in our code or the handler's: what failed, and the stack. */
   failure(what: string, error: unknown): void {
     if (this.#budget.take()) this.#log.error(`${what}: ${errorWithStack(error)}`);
   }
 
-  /** For developers, not counted; the line is built only when it is wanted. */
+  /** A line for developers, not rate-limited here; built only if debug lines are on. */
   debug(line: () => string): void {
     if (this.#log.debugOn) this.#log.debug(line());
   }
@@ -43,7 +43,7 @@ export class PeerLog {
   }
 }
 
-/** `TypeError: x is undefined <- handle (server.ts:12:5) <- ...`: a log line is one line. */
+/** The error and its stack in one line: `TypeError: x is undefined <- handle (server.ts:12:5)`. */
 function errorWithStack(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const frames = (error.stack ?? "")

@@ -1,4 +1,4 @@
-/** Why a peer was refused, as log lines: the peer, the rule or the bound, and what to do. */
+/** Log lines about refused peers: the peer, the rule or the bound, and what to do. */
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
 import { commandOf } from "../../platform/processes.ts";
 import type { Credentials } from "../../platform/socket.ts";
@@ -22,7 +22,7 @@ const MORE_SHM =
   `make ${SHM} larger (docker run --shm-size=1g, mount -o remount,size=1g ${SHM}), ` +
   `or have clients ask for smaller messages`;
 
-/** The words a client's strerror prints. */
+/** The text that strerror(3) gives the client. */
 const NO_SPACE = `${errnoText(Errno.ENOSPC)} (${errnoName(Errno.ENOSPC)})`;
 
 /** Lines about the peers of one service. */
@@ -35,7 +35,7 @@ export class RefusalTexts {
     this.#settings = settings;
   }
 
-  /** The handler's `authenticate` said no; `bad user` are the words of pmxcfs. */
+  /** The handler's `authenticate` refused the peer; `bad user` is the text of pmxcfs. */
   denied(peer: Credentials): string {
     return `connection from bad user ${peer.uid}! - rejected: ${this.#reason(peer)}`;
   }
@@ -53,7 +53,7 @@ export class RefusalTexts {
     return `${describePeer(peer)} asked for messages of ${askedBytes} bytes; ${limit}`;
   }
 
-  /** One connection more than a bound allows. */
+  /** The peer's connection would exceed a bound. */
   full(peer: Credentials, excess: Excess, bytes: number, connections: number): string {
     const { connections: limit, connectionsPerUid, shmBytesPerUid } = this.#settings;
     if (excess === "connections") {
@@ -78,13 +78,13 @@ export class RefusalTexts {
     return `${NO_SPACE}: its rings take ${mib(bytes)}, and ${room}: ${MORE_SHM}`;
   }
 
-  /** ENOSPC although bytes are free: no inodes are left. */
+  /** For ENOSPC although bytes are free: no inodes are left. */
   #noInodes(): string {
     const next = `see df -i ${SHM}; mount -o remount,nr_inodes=1m ${SHM} allows more`;
     return `${NO_SPACE}: ${SHM} is out of inodes: ${next}`;
   }
 
-  /** Its rings could not be made, or not given to it. */
+  /** The peer's rings could not be made, or their files could not be given to the peer. */
   noRings(peer: Credentials, error: Errno, bytes: number): string {
     const who = `cannot make rings in ${SHM} for ${describePeer(peer)}`;
     if (error === Errno.ENOSPC && shmSpace().freeBytes > bytes)

@@ -1,13 +1,13 @@
 /**
- * One accepted setup socket and the state of its peer (libqb ipc_setup.c): the set-up request with
- * its sender's credentials and a deadline, the answer, then notify bytes and the end of the
- * connection. Owns the descriptor.
+ * One accepted setup socket and the state of its peer (libqb ipc_setup.c). It carries the set-up
+ * request, with its sender's credentials and a deadline, then the answer, then notify bytes, and
+ * reports the end of the connection. Owns the descriptor.
  *
- *   hello      the set-up request is not whole
+ *   hello      the set-up request is not complete
  *   queued     accepted and counted; waits for its turn to get rings
  *   admitted   has rings and a connection; the answer is being sent
- *   connected  the answer is sent: what comes is notify bytes
- *   closing    refused, ended, or closed: nothing that comes counts any more
+ *   connected  the answer is sent; further bytes are notify bytes
+ *   closing    refused, ended, or closed; further bytes are ignored
  */
 import { Errno } from "../../base/errno.ts";
 import { Ready } from "../../platform/epoll.ts";
@@ -25,7 +25,7 @@ import type { SocketEvents, SocketLoop } from "./socket-loop.ts";
 
 export type PeerState = "hello" | "queued" | "admitted" | "connected" | "closing";
 
-/** The states that may follow each. */
+/** The states that may follow each state. */
 const FOLLOWING: Readonly<Record<PeerState, readonly PeerState[]>> = {
   hello: ["queued", "closing"],
   queued: ["admitted", "closing"],
@@ -36,26 +36,26 @@ const FOLLOWING: Readonly<Record<PeerState, readonly PeerState[]>> = {
 
 /** The service's side of a handshake. */
 export interface HandshakeEvents {
-  /** The set-up request is whole: refuse it, or `queue` it and `admit` it when its turn comes. */
+  /** The set-up request is complete: `refuse` it, or `queue` it and `admit` it in its turn. */
   onSetupRequest(socket: SetupSocket): void;
-  /** It ended before there was a connection. */
+  /** The handshake ended without a connection. */
   onHandshakeEnd(socket: SetupSocket, why: string): void;
   /** Notify bytes came on a connection. */
   onNotify(connection: Connection): void;
 }
 
-/** What is sent to announce events: the bytes' values mean nothing. */
+/** Notify bytes, which announce events; their values have no meaning. */
 const NOTIFY_BYTES = new Uint8Array(1024);
 
-/** A refusal that the socket did not take at once has this long. */
+/** Time for sending a refusal for which the socket has no room at once. */
 const REFUSAL_MS = 1000;
 
-/** Set-up requests are read here: 24 bytes, or what is missing of them. */
+/** Buffer for reading set-up requests: 24 bytes, or the missing part of them. */
 const arriving = Buffer.alloc(ConnectionRequest.size);
 
 export class SetupSocket implements SetupChannel, SocketEvents {
   readonly fd: number;
-  /** Its ids at connect(2), the effective ones: those it opens files with. */
+  /** The peer's effective ids at connect(2), with which it opens files. */
   readonly connectIds: Credentials;
   readonly #loop: SocketLoop;
   readonly #events: HandshakeEvents;
@@ -67,7 +67,7 @@ export class SetupSocket implements SetupChannel, SocketEvents {
   #connection: Connection | undefined;
   /** Notify bytes are unsent because the socket is full; it is watched for room. */
   #unsentNotifies = false;
-  /** The part of an answer that did not fit the socket yet. */
+  /** The part of the answer for which the socket had no room yet. */
   #unsent: Uint8Array | undefined;
   #closed = false;
 
@@ -82,17 +82,17 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     return this.#state;
   }
 
-  /** Who sent the set-up request, by real ids, as libqb judges it; before that, `connectIds`. */
+  /** The real ids of the set-up request's sender, as in libqb; before that, `connectIds`. */
   get peer(): Credentials {
     return this.#sender ?? this.connectIds;
   }
 
-  /** Largest message its client asked for, known once the set-up request is whole. */
+  /** Message size that the client asked for; known once the set-up request is complete. */
   get askedBytes(): number {
     return this.#request.maxMessageBytes;
   }
 
-  /** The one place where a peer's state changes. */
+  /** Changes the state; only this method does. */
   #enter(state: PeerState): void {
     if (!FOLLOWING[this.#state].includes(state)) {
       throw new Error(`a peer does not go from "${this.#state}" to "${state}"`);
@@ -101,20 +101,20 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     if (state !== "hello") clearTimeout(this.#deadline);
   }
 
-  /** Reads what is there already: clients send their set-up request right after connect(2). */
+  /** Reads what has arrived: clients send their set-up request directly after connect(2). */
   begin(): void {
     this.#readRequest();
     if (this.#state === "hello" && !this.#closed) this.#watch(Ready.READ, false);
     if (this.#state === "queued") this.#watch(0, false);
   }
 
-  /** The rest of the set-up request has so long to come. */
+  /** Limits the time until the set-up request is complete. */
   setDeadline(timeoutMs: number): void {
     this.#deadline = setTimeout(() => this.drop(`not whole within ${timeoutMs} ms`), timeoutMs);
     this.#deadline.unref();
   }
 
-  /** Bytes of the set-up request only: what follows are notify bytes, and stays where it is. */
+  /** Reads only the set-up request: the bytes after it are notify bytes, and stay in the socket. */
   #readRequest(): void {
     while (this.#state === "hello") {
       const part = arriving.subarray(0, this.#request.missing);
@@ -140,12 +140,12 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     else if (this.#request.missing === 0) this.#events.onSetupRequest(this);
   }
 
-  /** Accepted, and waiting for its turn to get rings. */
+  /** The peer is accepted and waits for its turn to get rings. */
   queue(): void {
     this.#enter("queued");
   }
 
-  /** Has rings: sends the answer; from then on its bytes are those of `connection`. */
+  /** The peer has rings: sends the answer; further bytes belong to `connection`. */
   admit(connection: Connection, answer: Uint8Array): void {
     this.#enter("admitted");
     this.#connection = connection;
@@ -194,7 +194,7 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     if (this.#state === "hello") this.#readRequest();
     else if (this.#state !== "connected") this.#lost();
     else if (this.#connection !== undefined) this.#events.onNotify(this.#connection);
-    // Waits for its turn: what it sends meanwhile is read when it has rings.
+    // A queued peer waits for its turn: bytes it sends meanwhile are read when it has rings.
     if (this.#state === "queued") this.#watch(0, false);
   }
 
@@ -229,7 +229,7 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     return sent;
   }
 
-  /** Gives up on a handshake. */
+  /** Aborts the handshake; does nothing once there is a connection. */
   drop(why: string): void {
     if (this.#closed || this.#connection !== undefined) return;
     this.close();
@@ -245,7 +245,7 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     closeDescriptor(this.fd);
   }
 
-  /** The other end has closed. */
+  /** The peer has closed the socket. */
   #lost(): void {
     if (this.#closed) return;
     if (this.#connection !== undefined) this.#connection.hungUp();

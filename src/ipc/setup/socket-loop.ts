@@ -1,6 +1,6 @@
 /**
- * The sockets of a service in one epoll set, and that in Bun's event loop: each turn hands what is
- * ready to its owner. An owner that throws loses its own socket, nothing else.
+ * The sockets of a service in one epoll set, which is watched by Bun's event loop. Each turn calls
+ * the owners of ready sockets. If an owner throws, only its own socket is affected.
  */
 import type { Errno } from "../../base/errno.ts";
 import { EpollSet, Ready } from "../../platform/epoll.ts";
@@ -9,7 +9,7 @@ import { LoopWatch } from "../../platform/loop-watch.ts";
 /** Receives the events of one socket. */
 export interface SocketEvents {
   /**
-   * There is something to read, or the end of the stream; of a drained socket the bytes are gone.
+   * Bytes, or the end of the stream, can be read; a drained socket's bytes have been read already.
    */
   onReadable(): void;
   /** There is room to write again. */
@@ -23,7 +23,7 @@ export interface SocketEvents {
 /** Tokens run from 0 to this and start again; a socket's token is not reused while it is open. */
 const LAST_TOKEN = 0x7fff_ffff;
 
-/** Owns the epoll set; sockets stay their owners'. */
+/** Owns the epoll set, but not the sockets in it. */
 export class SocketLoop implements Disposable {
   readonly #set: EpollSet;
   readonly #watch: LoopWatch;
@@ -42,12 +42,12 @@ export class SocketLoop implements Disposable {
     return typeof set === "number" ? set : new SocketLoop(set);
   }
 
-  /** Whether another part of this process, or another socket, waits for the event loop. */
+  /** Whether a descriptor of these sockets, or of another part of this process, is ready. */
   get isLoopReady(): boolean {
     return this.#watch.isLoopReady;
   }
 
-  /** Watches `fd` for reading; the token for `change` and `remove`. ENOSPC, ENOMEM. */
+  /** Watches `fd` for reading; returns the token for `change` and `remove`. ENOSPC, ENOMEM. */
   add(fd: number, events: SocketEvents): number {
     while (this.#members.has(this.#nextToken)) this.#step();
     const token = this.#nextToken;
@@ -58,7 +58,7 @@ export class SocketLoop implements Disposable {
     return token;
   }
 
-  /** What `fd` is watched for, bits of Ready (0: only the end); `drained`: turns read its bytes. */
+  /** Watches `fd` for bits of Ready (0: only the end). `drained`: turns read its bytes. */
   change(fd: number, token: number, interest: number, drained: boolean): void {
     this.#set.change(fd, token, interest, drained);
   }
@@ -72,9 +72,9 @@ export class SocketLoop implements Disposable {
     this.#nextToken = this.#nextToken === LAST_TOKEN ? 0 : this.#nextToken + 1;
   }
 
-  /** Handles what is ready now, at most 64 sockets; the others follow in the next turn. */
+  /** Handles at most 64 sockets that are ready; the others follow in the next turn. */
   #turn(): void {
-    // A handler may run the event loop; the table of events is this turn's.
+    // A handler may run the event loop, and a second turn would overwrite this turn's events.
     if (this.#turning) return;
     this.#turning = true;
     const count = this.#set.turn();
