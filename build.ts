@@ -1,7 +1,8 @@
 /**
  * `bun build.ts` makes dist/: the C parts (dist/shim.so, dist/compat-client.elf) and the program
- * (dist/pmxcfs-ipc), one file that needs nothing but glibc. `--shim` makes only the C parts, which
- * a checkout needs for tests and `bun src/main.ts`. Same sources, same compiler, same bytes.
+ * (dist/pmxcfs-ipc), one file that needs only glibc. `--shim` makes only the C parts, which a
+ * checkout needs for tests and `bun src/main.ts`. Builds are reproducible: the same sources and
+ * compiler give the same bytes.
  */
 import { mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -9,7 +10,7 @@ import { version } from "./package.json";
 
 const ROOT = import.meta.dir;
 
-/** Files that run in threads of their own; the program finds them by these paths. */
+/** Files that run in their own threads; the program finds them by these paths. */
 const THREADS = [
   "src/pmxcfs/history/history-worker.ts",
   "src/pmxcfs/store/checkpoint-worker.ts",
@@ -17,7 +18,7 @@ const THREADS = [
   "src/pmxcfs/store/transaction-worker.ts",
 ];
 
-/** `file-prefix-map` and no build id: the same bytes from every checkout directory. */
+/** `file-prefix-map` and no build id make the bytes independent of the checkout's directory. */
 const COMPILER_FLAGS = [
   ..."-std=gnu11 -O2 -Wall -Wextra -Werror -s".split(" "),
   `-ffile-prefix-map=${ROOT}=.`,
@@ -27,15 +28,15 @@ const COMPILER_FLAGS = [
 /** A build for one machine type. */
 export interface Target {
   readonly compiler: string;
-  /** Packages that bring the compiler, for the message when it is missing. */
+  /** Packages with the compiler, for the message when it is missing. */
   readonly compilerPackages: string;
-  /** Bun's name of the runtime to put in. */
+  /** Bun's name of the runtime to embed. */
   readonly runtime: Bun.Build.CompileTarget | undefined;
-  /** Gets shim.so and pmxcfs-ipc; from the root of the repository, unless it is absolute. */
+  /** Directory for shim.so and pmxcfs-ipc; relative to the root of the repository. */
   readonly directory: string;
 }
 
-/** The machine this runs on. */
+/** The build for this host. */
 export const NATIVE: Target = {
   compiler: process.env["CC"] ?? "cc",
   compilerPackages: "gcc libc6-dev",
@@ -43,7 +44,7 @@ export const NATIVE: Target = {
   directory: "dist",
 };
 
-/** What cannot be built, in one line. */
+/** Why something cannot be built. */
 export class BuildFailure extends Error {}
 
 function modified(path: string): number {
@@ -71,7 +72,7 @@ const CLIENT: NativePart = {
   flags: ["-fPIE", "-pie"],
 };
 
-/** Compiles a part unless it is newer than its source; gives back its path. */
+/** Compiles a part unless it is newer than its source; returns its path. */
 function compile(target: Target, { source, output, flags }: NativePart): string {
   const made = join(resolve(ROOT, target.directory), output);
   if (modified(made) > Math.max(modified(join(ROOT, source)), modified(import.meta.path))) {
@@ -82,7 +83,7 @@ function compile(target: Target, { source, output, flags }: NativePart): string 
     throw new BuildFailure(`no C compiler (${target.compiler}): apt-get install ${packages}`);
   }
   mkdirSync(resolve(ROOT, target.directory), { recursive: true });
-  // Two builds at once must not see each other's half-written file.
+  // Renamed when complete: two builds at once must not see each other's half-written file.
   const draft = `${made}.${process.pid}`;
   const words = [target.compiler, ...COMPILER_FLAGS, ...flags, "-o", draft, source, "-ldl"];
   const { exitCode, stderr } = Bun.spawnSync(words, { cwd: ROOT, stderr: "pipe" });
@@ -94,20 +95,20 @@ function compile(target: Target, { source, output, flags }: NativePart): string 
   return made;
 }
 
-/** Compiles the C parts where they are out of date; gives back the shim's path. */
+/** Compiles the C parts that are out of date; returns the shim's path. */
 export function buildShim(target: Target): string {
   compile(target, CLIENT);
   return compile(target, SHIM);
 }
 
-/** What git prints for `words`, trimmed; undefined when it fails or is not there. */
+/** The output of git for `words`, trimmed; undefined if git fails or is not installed. */
 export function git(...words: string[]): string | undefined {
   if (Bun.which("git") === null) return undefined;
   const { exitCode, stdout } = Bun.spawnSync(["git", ...words], { cwd: ROOT, stderr: "ignore" });
   return exitCode === 0 ? stdout.toString().trim() : undefined;
 }
 
-/** The commit of this checkout, `unknown` outside one; `+changes` when files differ from it. */
+/** The commit of this checkout, with `+changes` if files differ; `unknown` outside a checkout. */
 export function revision(): string {
   const top = git("rev-parse", "--show-prefix");
   const commit = git("rev-parse", "--short=12", "HEAD");
@@ -116,7 +117,7 @@ export function revision(): string {
   return changes === "" ? commit : `${commit}+changes`;
 }
 
-/** Files that went into a bundle, and what each imports; paths are from the working directory. */
+/** The files in a bundle and their imports; paths are relative to the working directory. */
 export type BundleInputs = Bun.BuildMetafile["inputs"];
 
 export interface Built {
@@ -131,8 +132,8 @@ export async function buildBinary(
   commit = revision(),
 ): Promise<Built> {
   const out = join(resolve(ROOT, target.directory), "pmxcfs-ipc");
-  // The file's name goes into its bytes, so the draft has the same one in a directory of its own;
-  // renaming lets a running program keep its file.
+  // The file's name becomes part of its bytes, so the draft has the same name in another directory.
+  // It is renamed when complete, so that a running program keeps its file.
   const drafts = join(resolve(ROOT, target.directory), `.build-${process.pid}`);
   const draft = join(drafts, "pmxcfs-ipc");
   mkdirSync(drafts, { recursive: true });
@@ -152,7 +153,7 @@ export async function buildBinary(
       compile: {
         outfile: draft,
         ...(target.runtime === undefined ? {} : { target: target.runtime }),
-        // Whatever directory the program is started in, it reads none of its files.
+        // The program must not read files of the directory it is started in.
         autoloadBunfig: false,
         autoloadDotenv: false,
         autoloadTsconfig: false,
@@ -168,7 +169,7 @@ export async function buildBinary(
   }
 }
 
-/** Every target has C parts of its own, whatever path the sources name. */
+/** Replaces the shim's path in the sources by the path of this target's shim. */
 function embedShim(build: Bun.PluginBuilder, shim: string): void {
   build.onResolve({ filter: /\/shim\.so$/ }, () => ({ path: shim }));
   const client = join(dirname(shim), CLIENT.output);

@@ -1,6 +1,6 @@
 /**
  * The library: write a libqb server (and, with the client, its counterpart) in TypeScript on Bun.
- * What is exported here is the public surface; nothing else is.
+ * The exports of this file are the public API.
  */
 export { type Answer, CfsClient } from "./pmxcfs/client/cfs-client.ts";
 export type { ClusterInfo, ClusterNode } from "./pmxcfs/requests/rows/get-cluster-info.ts";

@@ -1,5 +1,5 @@
 #!/usr/bin/env bun
-/** The process's entry: hands the words of the command line to cli/main.ts. */
+/** The entry of the process: passes the words of the command line to cli/main.ts. */
 import { basename } from "node:path";
 import { foreignCode } from "./platform/environment.ts";
 import { restartWithoutTimer } from "./platform/idle.ts";
@@ -14,7 +14,7 @@ if (refusal !== undefined) {
 }
 
 const given = process.argv.slice(2);
-// Linked as pmxcfs, the program is the C server's drop-in.
+// Started under the name pmxcfs, the program is a drop-in replacement for the C server.
 const words = basename(process.argv0) === "pmxcfs" ? ["pmxcfs", ...given] : given;
 if (SERVING.includes(words[0] ?? "")) restartWithoutTimer(given);
 

@@ -1,7 +1,7 @@
 /**
- * Errno values as they stand on the wire: negative, the kernel's numbers (asm-generic/errno*.h).
- * The only file where numbers meet names. `Errno` is a number on the wire and a closed union in
- * the types, so `typeof reply === "number"` tells an error from a body.
+ * Errno values as on the wire: the kernel's numbers, negated (asm-generic/errno*.h). Only this file
+ * maps numbers to names. `Errno` is a number on the wire and a closed union in the types, so
+ * `typeof reply === "number"` distinguishes an error from a body.
  */
 
 export const Errno = {
@@ -49,7 +49,7 @@ export const Errno = {
 
 export type Errno = (typeof Errno)[keyof typeof Errno];
 
-/** What strerror(3) says, for the numbers above; people search for these words. */
+/** The texts of strerror(3) for the numbers above, because users search for them. */
 const TEXT: Record<keyof typeof Errno, string> = {
   EPERM: "Operation not permitted",
   ENOENT: "No such file or directory",
@@ -97,18 +97,18 @@ const NAMES = new Map<number, keyof typeof Errno>(
   (Object.keys(TEXT) as (keyof typeof Errno)[]).map((name) => [Errno[name], name]),
 );
 
-/** `ENOENT` for -2; `errno 123` for a number this table does not hold. */
+/** `ENOENT` for -2; `errno 123` for a number that is not in this table. */
 export function errnoName(value: number): string {
   return NAMES.get(value) ?? `errno ${Math.abs(value)}`;
 }
 
-/** `No such file or directory` for -2; what a client's strerror prints. */
+/** `No such file or directory` for -2, as strerror(3) in a client prints it. */
 export function errnoText(value: number): string {
   const name = NAMES.get(value);
   return name === undefined ? `Unknown error ${-value}` : TEXT[name];
 }
 
-/** The Errno for a kernel name (`"ENOENT"`, as node:fs errors carry), EIO when it is not listed. */
+/** The Errno for a name (`"ENOENT"`, as in errors of node:fs); EIO for names not listed above. */
 export function errnoOf(code: string | undefined): Errno {
   return code !== undefined && code in Errno ? Errno[code as keyof typeof Errno] : Errno.EIO;
 }

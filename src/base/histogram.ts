@@ -1,12 +1,12 @@
 /**
  * Log-linear latency histogram, after Gil Tene's HdrHistogram: 128 buckets per power of two, so
- * that a value is at most 1 % off at any magnitude, in fixed memory.
+ * that the error is at most 1 % at any magnitude, in fixed memory.
  */
 
 /** Buckets per power of two. */
 const STEPS = 128;
 const STEP_BITS = 7;
-/** Largest value with a bucket of its own, 2^40 ns (18 minutes); larger ones count as that. */
+/** Values above 2^40 ns (18 minutes) count as the largest value below it. */
 const VALUE_BITS = 40;
 const SLOTS = (VALUE_BITS - STEP_BITS + 1) * STEPS;
 const LARGEST = 2 ** VALUE_BITS - 1;
@@ -39,7 +39,7 @@ export class Histogram {
     return this.#total;
   }
 
-  /** The largest value, exactly; 0 when there is none. */
+  /** The exact largest value; 0 when there is none. */
   get max(): number {
     return this.#max;
   }
@@ -63,7 +63,7 @@ export class Histogram {
     if (bounded < this.#min) this.#min = bounded;
   }
 
-  /** The value that `part` (0 to 1) of all values do not exceed, within 1 %. */
+  /** The value, within 1 %, that a fraction `part` (0 to 1) of all values does not exceed. */
   quantile(part: number): number {
     const wanted = Math.max(1, Math.ceil(part * this.#total));
     let seen = 0;
@@ -74,12 +74,12 @@ export class Histogram {
     return this.#max;
   }
 
-  /** All values, summed up. */
+  /** The sum of all values. */
   get sum(): number {
     return this.#sum;
   }
 
-  /** Counts by slots: up to each of the ascending `bounds`, above the one before; then the rest. */
+  /** Counts of values: for each of the ascending `bounds`, above the last one; then the rest. */
   bucketCounts(bounds: readonly number[]): number[] {
     const counts = Array.from({ length: bounds.length + 1 }, () => 0);
     let bucket = 0;
@@ -92,7 +92,7 @@ export class Histogram {
     return counts;
   }
 
-  /** Number of values in (from, to], as precise as the buckets. */
+  /** The number of values in (from, to], to the precision of the buckets. */
   between(from: number, to: number): number {
     let count = 0;
     for (const [slot, each] of this.#counts.entries()) {
@@ -102,14 +102,14 @@ export class Histogram {
     return count;
   }
 
-  /** Buckets that are not empty, as pairs: how a child process reports to its parent. */
+  /** The non-empty buckets as pairs, for a child process's report to its parent. */
   toPairs(): { pairs: [slot: number, count: number][]; max: number; min: number; sum: number } {
     const pairs: [number, number][] = [];
     for (const [slot, count] of this.#counts.entries()) if (count > 0) pairs.push([slot, count]);
     return { pairs, max: this.#max, min: this.min, sum: this.#sum };
   }
 
-  /** Adds what `toPairs` gave. */
+  /** Adds a result of `toPairs`. */
   add(other: ReturnType<Histogram["toPairs"]>): void {
     for (const [slot, count] of other.pairs) {
       this.#counts[slot] = (this.#counts[slot] ?? 0) + count;

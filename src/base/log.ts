@@ -1,18 +1,19 @@
 /**
- * The log: lines on stderr through consola, one object per process part, made once in cli/ and
- * handed down. Priorities as `<N>` under journald, time stamps on a terminal, JSON on request.
- * Never hand it a Buffer (formatting one costs a millisecond); guard hot-path debug by `debugOn`.
+ * The log: lines on stderr through consola; made once in cli/, with a tagged object for each part
+ * of the process. Lines have `<N>` priorities under journald, else time stamps, or are JSON.
+ * Never pass a Buffer (formatting one takes 1 ms); on hot paths check `debugOn` first.
  */
 import { createConsola, type ConsolaInstance, type LogObject } from "consola/basic";
 import { formatWithOptions } from "node:util";
+import { counted } from "./counted.ts";
 import { escapeText, jsonText } from "./escape.ts";
 import { LogLimits } from "./limits.ts";
 
 export type LogLevel = "error" | "warn" | "info" | "debug";
-/** `bare`: as C writes to a terminal, `[domain] level: text`. */
+/** `bare`: `[domain] level: text`, as the C server writes to a terminal. */
 export type LogFormat = "plain" | "journal" | "json" | "bare";
 
-/** consola's numbers. */
+/** consola's levels. */
 const LEVELS: Record<LogLevel, number> = { error: 0, warn: 1, info: 3, debug: 4 };
 
 /** consola level -> syslog priority (sd-daemon(3)): err, warning, notice, info, debug. */
@@ -25,13 +26,13 @@ export interface Log {
   warn(message: string): void;
   info(message: string): void;
   /**
-   * At most LogLimits.debugLinesPerSecond of all parts together; those left out are counted and the
-   * count is logged.
+   * At most LogLimits.debugLinesPerSecond from all parts together; further lines are counted, and
+   * the count is logged.
    */
   debug(message: string): void;
   /** True when debug lines are wanted; check it before building one on a hot path. */
   readonly debugOn: boolean;
-  /** SIGUSR1: debug on or off; returns what it is now. */
+  /** Turns debug lines on or off (SIGUSR1); returns whether they are on now. */
   toggleDebug(): boolean;
   /** The same log with `[tag]` before each line. */
   tagged(tag: string): Log;
@@ -40,7 +41,7 @@ export interface Log {
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** Where lines go, stderr unless a test listens; false says that one was lost. */
+  /** Writes a line, by default to stderr; false: the line was dropped. */
   readonly write?: (line: string) => unknown;
   readonly clock?: () => Date;
 }
@@ -50,10 +51,10 @@ export function defaultFormat(environment: NodeJS.ProcessEnv): LogFormat {
   return environment["JOURNAL_STREAM"] === undefined ? "plain" : "journal";
 }
 
-/** Writes to stderr. Bun buffers what is not read; beyond a bound lines are dropped. */
+/** Writes to stderr. Bun buffers unread lines; above a bound, further lines are dropped. */
 function stderrWriter(): (line: string) => boolean {
   let unreadBytes = 0;
-  // The reader has closed stderr: no reason to stop serving, and nowhere to report it.
+  // If the reader closes stderr, the server goes on: the error can be reported nowhere.
   process.stderr.on("error", () => {});
   return (line) => {
     if (unreadBytes >= LogLimits.unreadBytes) return false;
@@ -71,7 +72,7 @@ function stderrWriter(): (line: string) => boolean {
 const A_SECOND_MS = 1000;
 
 /**
- * Rate limit: lines per interval, and of these the lines per source. Lines left out are counted,
+ * Rate limit: lines per interval, in total and per source. Further lines are left out and counted,
  * and the count is reported.
  */
 export class LineBudget {
@@ -85,9 +86,7 @@ export class LineBudget {
   #leftOut = 0;
   #timer: Timer | undefined;
 
-  /**
-   * `tell` gets, after an interval, the number of lines left out and the source with most lines.
-   */
+  /** `tell` gets, after an interval, the number of lines left out and the busiest source. */
   constructor(
     lines: number,
     ofOne: number,
@@ -115,7 +114,7 @@ export class LineBudget {
     return false;
   }
 
-  /** Ends the budget and reports what was left out so far. */
+  /** Ends the interval and reports the lines left out so far. */
   close(): void {
     this.#next();
   }
@@ -141,7 +140,7 @@ function render(format: LogFormat, entry: LogObject, at: Date): string {
     const fields = { time: at.toISOString(), level: label, tag: entry.tag, message: text };
     return `${jsonText(fields)}\n`;
   }
-  // One event is one line: text of peers may contain line breaks.
+  // Escaped so that one event is one line: text from peers may contain line breaks.
   const line = `${tag}${label}: ${escapeText(text)}\n`;
   if (format === "journal") return `<${PRIORITIES[entry.level] ?? 6}>${line}`;
   return format === "bare" ? line : `${at.toISOString()} ${line}`;
@@ -158,14 +157,15 @@ export function createLog(options: LogOptions): Log {
     } else if (lost > 0) {
       const lines = lost;
       lost = 0;
-      consola.warn(`${lines} lines before the last one are lost: nobody read them in time`);
+      const dropped = counted(lines, "line");
+      consola.warn(`dropped ${dropped} before the previous one: stderr was not read in time`);
     }
   };
   const consola = createConsola({ level, throttle: 0, reporters: [{ log: report }] });
   const most = LogLimits.debugLinesPerSecond;
   const debugLines = new LineBudget(most, most, (leftOut) => {
     consola.level = LEVELS.debug;
-    consola.debug(`${leftOut} more debug lines in the last second, left out`);
+    consola.debug(`left out ${counted(leftOut, "more debug line")} in the last second`);
   });
   return wrap(consola, { level, debugLines }, level);
 }
@@ -181,7 +181,7 @@ export const silentLog: Log = {
   tagged: () => silentLog,
 };
 
-/** What all parts of a log have in common. */
+/** The state that all parts of a log share. */
 interface Shared {
   level: number;
   readonly debugLines: LineBudget;

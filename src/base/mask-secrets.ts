@@ -1,6 +1,6 @@
 /**
- * Masks secrets in texts for people: configuration lines, logs, command lines. What looks like a
- * password, a token, a ticket or a private key becomes `***`; in doubt it is masked.
+ * Masks secrets in displayed text: configuration lines, logs, command lines. Whatever may be a
+ * password, a token, a ticket or a private key becomes `***`.
  */
 
 /** Keys whose values are secret. */
@@ -8,25 +8,25 @@ const KEYS =
   "password|passwd|passphrase|secret|token|ticket|cipassword|sshkeys|ssh-public-keys|keyring|" +
   "bindpw|encryption-key|master-pubkey|apikey|api_key|authorization|cookie|key";
 
-/** A secret's key within a line, quoted or not, alone or as the end of a longer name. */
+/** The key of a secret within a line: quoted or not, alone or at the end of a longer name. */
 const NAME = String.raw`(?:\b|(?<=_))(?:${KEYS})["']?`;
 
-/** Space within a line. */
+/** White space within a line. */
 const BLANK = String.raw`[^\S\n]`;
 const SPACE = `${BLANK}{0,64}`;
 
 /**
- * Whatever repeats in front of what is replaced is bounded, or begins at one place only: lines of
- * logs are as long as a client likes, and each rule takes time in proportion to the text.
+ * Each rule must take time linear in the length of the text, because a client can make log lines as
+ * long as it likes. So every repetition before the replaced part is bounded or anchored.
  */
 const RULES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
-  // `key: value`, `key = value` and `key value` at the start of a line, as PVE's files have them.
+  // `key: value`, `key = value` and `key value` at the start of a line, as in PVE's files.
   [new RegExp(`^(${BLANK}*(?:${KEYS})(?:${BLANK}*[:=]|${BLANK})${BLANK}*)\\S.*$`, "gim"), "$1***"],
   // `key=value`, `"key": "value"` and `--key value` within a line.
   [new RegExp(`(${NAME}${SPACE}[:=]${SPACE})"[^"]*"`, "gi"), '$1"***"'],
   [new RegExp(`(${NAME}${SPACE}[:=]${SPACE})[^\\s"',;&]+`, "gi"), "$1***"],
   [new RegExp(`(?<![\\w-])(--?(?:[\\w-]{1,64}-)?(?:${KEYS})\\s{1,64})\\S+`, "gi"), "$1***"],
-  // API tokens (user@realm!name=secret), and UUIDs wherever they stand.
+  // API tokens (user@realm!name=secret), and UUIDs anywhere.
   [/(@[\w.-]{1,128}![\w.-]{1,128}\s{0,64}[=: ]\s{0,64})\S+/g, "$1***"],
   [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/gi, "***"],
   // Tickets: PVE:user@realm:TIME::SIGNATURE.
@@ -38,7 +38,7 @@ const RULES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
 const PRIVATE_KEY =
   /(-----BEGIN [A-Z ]{0,64}PRIVATE KEY-----)[\s\S]*?(-----END [A-Z ]{0,64}PRIVATE KEY-----|$)/g;
 
-/** `text` with every secret it can recognise replaced by `***`. */
+/** `text` with every recognised secret replaced by `***`. */
 export function maskSecrets(text: string): string {
   const masked = RULES.reduce((so, [pattern, by]) => so.replaceAll(pattern, by), text);
   return masked.replaceAll(PRIVATE_KEY, "$1\n***\n$2");

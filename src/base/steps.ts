@@ -1,30 +1,30 @@
 /**
- * Work that is too long for one turn of the event loop, as a generator. It yields wherever it can
- * be interrupted: nothing for a step of about 50 us, or its length in such steps. What must not be
- * seen half done is done without a yield.
+ * Jobs that are too long for one turn of the event loop, as generators. A job yields wherever it
+ * can be interrupted: the length of the work since the last yield, in steps of about 50 us
+ * (undefined: one step). Work that must not be seen half done contains no yield.
  */
 
-/** Yielded by a job that waits for another thread: the slice is over. */
+/** Yielded by a job that waits for another thread: ends the slice. */
 export const WAITS = Infinity;
 
-/** A slice, in ms: the loop may be held for 2. */
+/** Length of a slice in ms; the event loop may be blocked for at most 2. */
 const SLICE_MS = 1;
-/** Steps of every slice, however long they take by the clock. */
-const LEAST_STEPS = 20;
+/** Every slice has at least this many steps, even if they take longer than SLICE_MS. */
+const MIN_STEPS_PER_SLICE = 20;
 
-/** A job, and what comes of it. */
+/** A job with a result of type `T`. */
 export type Steps<T = void> = Generator<number | undefined, T>;
 
-/** What a slice came to: what came of the job, when it is over; else what it needs next. */
+/** The outcome of a slice: the job's result if it is complete, else what it waits for. */
 export type SliceEnd<T> = { readonly value: T } | "a turn" | "another thread";
 
 /**
- * One slice of a job. It has a least number of steps, so that a small change is taken over at once
- * on a machine that is busy with other things too.
+ * Runs one slice of a job. The minimum number of steps lets a small change complete in one slice
+ * even on a busy host.
  */
 export function slice<T>(steps: Steps<T>): SliceEnd<T> {
   const end = performance.now() + SLICE_MS;
-  for (let count = 0; count < LEAST_STEPS || performance.now() < end;) {
+  for (let count = 0; count < MIN_STEPS_PER_SLICE || performance.now() < end;) {
     const step = steps.next();
     if (step.done === true) return { value: step.value };
     count += step.value ?? 1;
@@ -33,7 +33,7 @@ export function slice<T>(steps: Steps<T>): SliceEnd<T> {
   return "a turn";
 }
 
-/** A job at once, to its end. */
+/** Runs a job to its end without a pause; returns its result. */
 export function drained<T>(steps: Generator<unknown, T>): T {
   for (;;) {
     const step = steps.next();
@@ -41,15 +41,17 @@ export function drained<T>(steps: Generator<unknown, T>): T {
   }
 }
 
-/** Items of a step that does little with each. */
-const FEW = 64;
+/** Items per step, for jobs that do little with each. */
+const ITEMS_PER_STEP = 64;
 
-/** Of a list, parts that a job does between two yields. */
+/** The parts of a list that a job handles between two yields. */
 export function* inParts<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let from = 0; from < items.length; from += FEW) yield items.slice(from, from + FEW);
+  for (let from = 0; from < items.length; from += ITEMS_PER_STEP) {
+    yield items.slice(from, from + ITEMS_PER_STEP);
+  }
 }
 
-/** Sorted by numbers, in steps; equal numbers stay in their order. */
+/** The items sorted by a number, stably, in steps. */
 export function* sortedBy<T>(items: readonly T[], keyOf: (item: T) => number): Steps<T[]> {
   let runs: T[][] = [];
   for (const part of inParts(items)) {
@@ -80,7 +82,7 @@ function* merged<T>(
     if (takesFirst) at++;
     else otherAt++;
     all.push((takesFirst ? first : second) as T);
-    if (all.length % (8 * FEW) === 0) yield undefined;
+    if (all.length % (8 * ITEMS_PER_STEP) === 0) yield undefined;
   }
   return all;
 }

@@ -1,6 +1,6 @@
-/** Text for people: colours, tables, and paragraphs wrapped to a width. */
+/** Formats text for display: colours, tables, and paragraphs wrapped to a width. */
 
-/** The colours of a terminal; identity functions where the output has none. */
+/** The colours of a terminal; identity functions if the output has no colours. */
 export interface Paint {
   bold(text: string): string;
   red(text: string): string;
@@ -9,7 +9,7 @@ export interface Paint {
   dim(text: string): string;
 }
 
-/** Rows whose columns are as wide as their longest cell, two spaces apart; no trailing spaces. */
+/** Lines with columns as wide as their longest cell, two spaces apart, without trailing spaces. */
 export function alignColumns(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
   for (const row of rows) {
@@ -36,7 +36,7 @@ export function markdownTable(rows: readonly (readonly string[])[]): string {
   return [head, widths.map((width) => "-".repeat(width)), ...body].map(line).join("");
 }
 
-/** Lines of at most `width` characters; a longer word gets a line of its own. */
+/** Lines of at most `width` characters; a longer word gets its own line. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";

@@ -1,26 +1,26 @@
 /**
- * How long a caller that shares its event loop with others blocks for an answer: first spinning,
- * then asleep. Most servers answer within microseconds, and a turn of the loop costs more than
- * that; a server that does not is waited for less and less often.
+ * How long a caller that shares its event loop with others blocks for an answer: first it spins,
+ * then it sleeps. Most servers answer within microseconds, and a turn of the loop takes longer than
+ * that; for a server that answers later, blocking is tried less and less often.
  */
 
-/** Spinning: a server that polls answers within 2 us; one on another processor must wake up. */
+/** Time to spin: a polling server answers within 2 us; one that sleeps must first wake up. */
 const SPIN_US = 15;
-/** Blocking in all. The event loop serves nothing meanwhile. */
+/** Total time to block, spinning included. The event loop serves nothing meanwhile. */
 const HOLD_US = 100;
 
-/** After this many failures in a row some of the next waits are skipped. */
+/** From this many failures in a row on, the next attempts are skipped. */
 const FAILURES = 2;
-/** Most waits that are skipped; each further failure doubles their number up to this. */
-const SKIPPED_MAX = 256;
+/** Most attempts skipped after a failure; each further failure doubles their number up to this. */
+const MAX_SKIPPED = 256;
 
-/** Exponential back-off of an attempt that may or may not pay. */
+/** Exponential back-off for an attempt that may fail. */
 class BackOff {
   #failures = 0;
   #skip = 0;
   #pause = 1;
 
-  /** Whether to try this time. Asked once per occasion. */
+  /** Whether to try this time. Counts a skipped attempt: read it once per attempt. */
   get due(): boolean {
     if (this.#skip === 0) return true;
     this.#skip--;
@@ -36,17 +36,17 @@ class BackOff {
   failed(): void {
     this.#failures++;
     if (this.#failures < FAILURES) return;
-    this.#pause = Math.min(this.#pause * 2, SKIPPED_MAX);
+    this.#pause = Math.min(this.#pause * 2, MAX_SKIPPED);
     this.#skip = this.#pause;
   }
 }
 
-/** The answer times of one server, and what they say about waiting for the next; times in us. */
+/** Decides from the answer times of one server how long to block for the next; times in us. */
 export class AdaptiveWait {
   readonly #spin = new BackOff();
   readonly #hold = new BackOff();
 
-  /** How long to block for the next answer; 0: not at all. */
+  /** How long to block for the next answer; 0: do not block. */
   holdUs(): number {
     return this.#hold.due ? HOLD_US : 0;
   }
@@ -56,7 +56,7 @@ export class AdaptiveWait {
     return this.#spin.due ? SPIN_US : 0;
   }
 
-  /** The answer came `tookUs` after the request; `spinUs` of the wait were meant for spinning. */
+  /** The answer came `tookUs` after the request, with up to `spinUs` of spinning allowed. */
   answered(tookUs: number, spinUs: number): void {
     if (tookUs <= HOLD_US) this.#hold.succeeded();
     if (spinUs === 0) return;

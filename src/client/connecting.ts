@@ -1,31 +1,31 @@
 /**
- * A connection that is being made. A caller may block for it a short time, and go on without
- * blocking after that. Owns the resulting client until it is handed over.
+ * A connection that is being made. A caller may block for a short time, and then wait without
+ * blocking. Owns the resulting client until the caller gets it.
  */
 import { CLOSED, QbFailure } from "./failure.ts";
 import { type Accepted, Handshake, type HandshakeOptions } from "./handshake.ts";
 import { waitBlockingFor, waitFor } from "./waiting.ts";
 
-/** `Client` is what `attach` makes of an accepted set-up; this file knows only how to close it. */
+/** `Client` is the type that `attach` makes from an accepted set-up. */
 export class Connecting<Client extends { close(): void }> {
   readonly #handshake: Handshake;
   readonly #attach: (accepted: Accepted) => Client | QbFailure;
   #result: Client | QbFailure | undefined;
   #answered = false;
 
-  /** `attach` makes a client of an accepted set-up. */
+  /** `attach` makes a client from an accepted set-up. */
   constructor(options: HandshakeOptions, attach: (accepted: Accepted) => Client | QbFailure) {
     this.#handshake = new Handshake(options);
     this.#attach = attach;
   }
 
-  /** The result within `withinMs`, blocking the event loop; 0: one look. */
+  /** The result, if there is one within `withinMs`; blocks the event loop. 0: looks once. */
   now(withinMs: number): Client | QbFailure | undefined {
     const deadline = performance.now() + withinMs;
     return waitBlockingFor(() => this.#look(), deadline);
   }
 
-  /** The result within `timeoutMs`, other events of the loop served meanwhile. */
+  /** The result, or a timeout after `timeoutMs`; the event loop serves other events meanwhile. */
   async later(timeoutMs: number): Promise<Client | QbFailure> {
     const deadline = performance.now() + timeoutMs;
     const found = await waitFor(() => this.#look(), deadline);
@@ -35,12 +35,12 @@ export class Connecting<Client extends { close(): void }> {
     return this.#result;
   }
 
-  /** Whether the server has answered, or nothing listens on the name. */
+  /** Whether the server has answered, or no process listens on the name. */
   get answered(): boolean {
     return this.#answered;
   }
 
-  /** Gives up the attempt: closes its socket, or the client that was made. */
+  /** Aborts the attempt: closes its socket, or the client if it was made already. */
   cancel(): void {
     if (this.#result === undefined) this.#handshake.close();
     else if (!(this.#result instanceof QbFailure)) this.#result.close();

@@ -1,16 +1,16 @@
 /**
- * Events of one connection as callbacks, one at a time and in order. Bounded per turn of the event
- * loop, so that a flood of events starves nothing else; can be paused, so that a receiver finishes
- * one event, sends included, before it gets the next; can be drained by hand, so that a receiver
- * with several connections decides which one is served first.
+ * Events of one connection as callbacks, one at a time and in order. The time per turn of the event
+ * loop is bounded, so that a flood of events starves nothing else. A watch can be paused, so that a
+ * receiver finishes one event, sends included, before it gets the next. It can be drained by hand,
+ * so that a receiver with several connections decides which one is served first.
  */
 import { QbFailure } from "./failure.ts";
 import type { QbMessageIn } from "./message.ts";
 
-/** Longest time in ms that events are handed over in one turn; callbacks are not interrupted. */
+/** Longest time in ms for events in one turn of the loop; a callback is not interrupted. */
 const TURN_MS = 1;
 
-/** What the receiver of events gives. */
+/** The callbacks of a receiver of events. */
 export interface EventCallbacks {
   /** The next event. It may pause `watch`, drain other watches, and close the client. */
   event(event: QbMessageIn, watch: EventWatch): void;
@@ -18,11 +18,11 @@ export interface EventCallbacks {
   ended(end: QbFailure): void;
 }
 
-/** Where a watch reads from. */
+/** The connection that a watch reads from. */
 interface EventSource {
-  /** The next event in the ring, why there is none any more, or undefined. */
+  /** The next event in the ring, or why no more will come; undefined: none now. */
   next(): QbMessageIn | QbFailure | undefined;
-  /** True after the client's `close`: nothing is reported any more. */
+  /** True after the client's `close`: no callback is called any more. */
   readonly closed: boolean;
 }
 
@@ -33,7 +33,7 @@ export class EventWatch {
   #over = false;
   #running = false;
   #scheduled = false;
-  /** The connection has ended; reported after the events that are still in the ring. */
+  /** Why the connection ended; reported after the events that are still in the ring. */
   #end: QbFailure | undefined;
 
   /** Made by QbClient.watch. */
@@ -46,12 +46,12 @@ export class EventWatch {
     return this.#paused;
   }
 
-  /** Hands over no further event until `resume`; the server keeps them in the ring meanwhile. */
+  /** Reports no further event until `resume`; they stay in the ring meanwhile. */
   pause(): void {
     this.#paused = true;
   }
 
-  /** Goes on with the events that came meanwhile, in this or a later turn of the loop. */
+  /** Reports the events that came meanwhile, in this or a later turn of the loop. */
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
@@ -59,8 +59,8 @@ export class EventWatch {
   }
 
   /**
-   * Hands over, now, the events that are in the ring, for at most one turn's time. For receivers
-   * that need this connection's events before they look at another's.
+   * Reports the events in the ring now, for at most one turn's time. For receivers that need the
+   * events of this connection before those of another.
    */
   drain(): void {
     this.#run();
@@ -78,7 +78,7 @@ export class EventWatch {
   }
 
   #run(): void {
-    // A callback that drains its own watch: the loop below is already on it.
+    // A callback called `drain`: the loop below is running already.
     if (this.#running) return;
     this.#running = true;
     const until = performance.now() + TURN_MS;
@@ -94,7 +94,7 @@ export class EventWatch {
     }
   }
 
-  /** Hands over one event, or the end; false when there is nothing more for now. */
+  /** Reports one event, or the end; false when nothing more is there now. */
   #one(): boolean {
     const found = this.#source.closed ? undefined : (this.#source.next() ?? this.#end);
     if (found === undefined) {

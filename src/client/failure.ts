@@ -1,20 +1,20 @@
 /**
  * Why a client's call failed, as a value: the kind of fault, the errno that a libqb client would
- * see, and one line of text. An errno that the server answered is no failure of the transport; the
- * typed calls return that as an Errno.
+ * get, and one line of text. An errno in the server's answer is not a failure of the transport; the
+ * typed calls return it as an Errno.
  */
 import { Errno, errnoName, errnoText } from "../base/errno.ts";
 
 /**
  * - `absent`: nobody listens on the name.
  * - `refused`: the server answered the set-up with an errno.
- * - `timeout`: nothing came within the deadline: hung, stopped, or slower than it.
- * - `garbage`: what came is not what a libqb server sends.
+ * - `timeout`: nothing came within the deadline: the server hangs, is stopped, or is too slow.
+ * - `garbage`: the server sent something that no libqb server sends.
  * - `files`: the ring files cannot be opened or mapped, or are not sane.
  * - `disconnected`: the connection ended, or the server went away.
  * - `vanished`: the server truncated the ring files under us.
- * - `busy`: flow control, or the request ring is full: the server does not keep up.
- * - `size`: the request does not fit the connection.
+ * - `busy`: flow control, a full request ring, or owed notify bytes: the server does not keep up.
+ * - `size`: the request is too large for the connection, or the service name is not 1 to 107 bytes.
  */
 export type QbFailureKind =
   | "absent"
@@ -27,7 +27,7 @@ export type QbFailureKind =
   | "busy"
   | "size";
 
-/** A failed call; told from a result by `instanceof`. */
+/** A failed call; distinguished from a result by `instanceof`. */
 export class QbFailure {
   readonly kind: QbFailureKind;
   /** What errno(3) would be after the same call of libqb. */
@@ -41,7 +41,7 @@ export class QbFailure {
     this.message = message;
   }
 
-  /** True when the connection is of no use any more. */
+  /** True when the connection cannot be used any more. */
   get ended(): boolean {
     return this.kind !== "timeout" && this.kind !== "busy" && this.kind !== "size";
   }
@@ -52,12 +52,12 @@ export class QbFailure {
   }
 }
 
-/** The connection ended: `how` says what was seen. */
+/** The connection ended; `how` describes what was seen. */
 export function disconnected(how: string): QbFailure {
   return new QbFailure("disconnected", Errno.ENOTCONN, how);
 }
 
-/** What came is not libqb's. */
+/** The server sent something that no libqb server sends. */
 export function garbage(what: string): QbFailure {
   return new QbFailure("garbage", Errno.EBADMSG, what);
 }

@@ -1,7 +1,7 @@
 /**
  * The client's half of the handshake (libqb ipc_setup.c, qb_ipcc_us_setup_connect):
- * connect, ask, read the answer, all within one deadline. The answer is checked before anything of
- * it is used. Owns the setup socket until it hands it over.
+ * connects, sends the set-up request and reads the answer, in steps that do not wait. The answer is
+ * checked before any of it is used. Owns the setup socket until the set-up is accepted.
  */
 import { Errno, errnoText } from "../base/errno.ts";
 import { IpcLimits } from "../base/limits.ts";
@@ -20,20 +20,20 @@ import { ConnectionRequest, ConnectionResponse, QB_IPC_SHM, QbMessage } from "..
 import { newSpan, type Span } from "../wire/struct.ts";
 import { disconnected, garbage, QbFailure, timedOut } from "./failure.ts";
 
-/** A server may enforce larger messages than we asked for, but not this large. */
-const ANSWERED_SIZE_MAX = 256 * 1024 * 1024;
+/** A server may enforce larger messages than requested, up to this size. */
+const MAX_ANSWERED_SIZE = 256 * 1024 * 1024;
 
-/** Bytes of the answer that say whether it is one, and whether we are in. */
+/** Leading bytes of the answer that show whether it is one, and whether it accepts us. */
 const VERDICT_BYTES = ConnectionResponse.offset.connectionType;
 
-/** An accepted set-up; the descriptor is the caller's from here on. */
+/** An accepted set-up; the receiver owns the descriptor. */
 export interface Accepted {
   readonly fd: number;
   readonly server: Credentials;
-  /** Whom the server sees. */
+  /** Our uid as the server sees it. */
   readonly uid: number;
   readonly maxMessageBytes: number;
-  /** Ring name prefixes as the server named them; not judged yet. */
+  /** Ring name prefixes from the server, not checked yet. */
   readonly prefixes: Readonly<Record<"request" | "response" | "event", string>>;
 }
 
@@ -41,11 +41,11 @@ export interface Accepted {
 export interface HandshakeOptions {
   readonly name: string;
   readonly maxMessageBytes: number;
-  /** Our own credentials unless given. */
+  /** Default: our own credentials. */
   readonly identity: Identity | undefined;
 }
 
-/** One handshake under way: `step` goes on as far as it can without waiting. */
+/** One handshake; each `step` goes as far as possible without waiting. */
 export class Handshake {
   readonly #invalidName: QbFailure | undefined;
   readonly #options: HandshakeOptions;
@@ -63,7 +63,7 @@ export class Handshake {
     ConnectionRequest.write.maxMessageBytes(this.#request, options.maxMessageBytes);
   }
 
-  /** The result; undefined: call again later. An acceptance owns the descriptor. */
+  /** The result; undefined: call again later. An `Accepted` result owns the descriptor. */
   step(): Accepted | QbFailure | undefined {
     const failure = this.#invalidName ?? this.#connect() ?? this.#ask() ?? this.#readAnswer();
     if (failure === "later") return undefined;
@@ -72,7 +72,7 @@ export class Handshake {
     return judge(this.#fd, uid, this.#answer);
   }
 
-  /** It took longer than `timeoutMs`. */
+  /** The failure of a handshake that took longer than `timeoutMs`, by the step it reached. */
   late(timeoutMs: number): QbFailure {
     if (this.#fd < 0)
       return timedOut("the server does not accept: its backlog was full", timeoutMs);
@@ -130,7 +130,7 @@ export class Handshake {
         : garbage(`the server's answer ended after ${this.#received} of ${size} bytes`);
     }
     this.#received += result;
-    // A refusal may be short, and garbage never gets complete: judge as early as can be.
+    // Judged as early as possible: a refusal may be short, and garbage never becomes complete.
     const verdict = this.#received >= VERDICT_BYTES ? judgeStart(this.#answer) : undefined;
     return verdict ?? (this.#received === size ? "complete" : "later");
   }
@@ -160,10 +160,10 @@ function judge(fd: number, uid: number, answer: Span): Accepted | QbFailure {
   const size = read.size(answer);
   if (size !== ConnectionResponse.size) return garbage(`the server's answer claims ${size} bytes`);
   const type = read.connectionType(answer);
-  if (type !== QB_IPC_SHM) return garbage(`the server wants transport ${type}, not shared memory`);
+  if (type !== QB_IPC_SHM) return garbage(`the server uses transport ${type}, not shared memory`);
   const maxMessageBytes = read.maxMessageBytes(answer);
-  if (maxMessageBytes < IpcLimits.minMessageBytes || maxMessageBytes > ANSWERED_SIZE_MAX) {
-    return garbage(`the server wants messages of ${maxMessageBytes} bytes`);
+  if (maxMessageBytes < IpcLimits.minMessageBytes || maxMessageBytes > MAX_ANSWERED_SIZE) {
+    return garbage(`the server requires messages of ${maxMessageBytes} bytes`);
   }
   const server = peerCredentials(fd);
   if (typeof server === "number") return disconnected("the server is gone");

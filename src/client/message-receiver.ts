@@ -1,7 +1,6 @@
 /**
- * Waiting for what a server sends: the responses or the events of one connection. A message is
- * announced by its ring's semaphore alone, and the end of the connection by its socket alone, so
- * every wait looks at both.
+ * Waits for the responses or the events of one connection. Only the ring's semaphore announces a
+ * message, and only the socket announces the end of the connection, so every wait checks both.
  */
 import type { RingMemory } from "../shm/ring.ts";
 import { takeWaiting } from "../platform/futex.ts";
@@ -10,26 +9,26 @@ import { MessageReader, type QbMessageIn } from "./message.ts";
 import type { AdaptiveWait } from "./adaptive-wait.ts";
 import { spinFor, waitFor } from "./waiting.ts";
 
-/** Blocking waits look at the setup socket this often: a hang-up wakes no semaphore. */
+/** Blocking waits check the setup socket this often: a hang-up does not post the semaphore. */
 const LIVENESS_SLICE_US = 50_000;
-/** Their interval while the socket has not taken all notify bytes. */
+/** Interval of these checks while notify bytes are owed. */
 const OWING_SLICE_US = 1000;
-/** Blocking waits spin this long before they sleep: a polling server answers within it. */
+/** Blocking waits spin for this long before they sleep: a polling server answers within it. */
 const SPIN_US = 30;
 
-/** The connection a message comes on. */
+/** The state of the connection that messages come on. */
 export interface ConnectionState {
   /** True when the server truncated the ring files under us. */
   readonly vanished: boolean;
   /** True while the server has not taken all notify bytes. */
   readonly owing: boolean;
-  /** Why no message comes any more, where that is known. */
+  /** Why no message will come any more, if that is known. */
   over(): QbFailure | undefined;
   /** Sends the notify bytes that are owed. */
   announce(): void;
-  /** The end of the connection, when the server has gone. */
+  /** The end of the connection, if the server has closed it. */
   gone(): QbFailure | undefined;
-  /** Records why the connection ended (the first reason stays) and returns it. */
+  /** Records why the connection ended, unless a reason is recorded already; returns the reason. */
   ends(failure: QbFailure): QbFailure;
 }
 
@@ -42,13 +41,13 @@ export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
     this.#state = state;
   }
 
-  /** A look at the ring alone: a message, what is wrong with it, or nothing. */
+  /** Checks only the ring: a message, what is wrong with it, or undefined. */
   poll(): M | QbFailure | undefined {
     const found = this.#reader.read();
     return found === undefined ? undefined : this.#judge(found);
   }
 
-  /** The next message within `timeoutMs`, other events of the loop served meanwhile. */
+  /** The next message within `timeoutMs`; the event loop serves other events meanwhile. */
   async wait(timeoutMs: number, spins: boolean): Promise<M | QbFailure> {
     const over = this.#state.over();
     if (over !== undefined) return over;
@@ -58,7 +57,7 @@ export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
     return found ?? this.#late(timeoutMs);
   }
 
-  /** The next message within `timeoutMs`, asleep in the kernel. */
+  /** The next message within `timeoutMs`; sleeps in the kernel and blocks the event loop. */
   waitBlocking(timeoutMs: number): M | QbFailure {
     const over = this.#state.over();
     if (over !== undefined) return over;
@@ -73,9 +72,9 @@ export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
     return found;
   }
 
-  /** Blocks for the next message as long as `wait` says. */
+  /** Blocks for the next message, for the time that `wait` allows. */
   hold(wait: AdaptiveWait): M | QbFailure | undefined {
-    // No blocking while notify bytes are owed: the timer that pays them must run.
+    // Does not block while notify bytes are owed: the timer that sends them must run.
     const holdUs = this.#state.owing ? 0 : wait.holdUs();
     if (holdUs === 0) return undefined;
     const there = this.poll();
@@ -96,7 +95,7 @@ export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
     return taken ? this.#judge(this.#reader.readTaken()) : undefined;
   }
 
-  /** One look: a message, the end, or nothing yet. */
+  /** Checks once: a message, the end, or undefined. */
   #look(): M | QbFailure | undefined {
     const over = this.#state.over();
     if (over !== undefined) return over;
@@ -104,7 +103,7 @@ export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
     const found = this.poll();
     if (found !== undefined) return found;
     const end = this.#state.gone();
-    // What it sent before it went still counts.
+    // Messages that the server sent before it closed are still received.
     return end && (this.poll() ?? this.#state.ends(end));
   }
 

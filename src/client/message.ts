@@ -1,6 +1,6 @@
 /**
- * What a server sends, taken out of a ring: judged on a private copy, never in shared memory. A
- * response has libqb's 24-byte header; an event may have the request's 16-byte one.
+ * Messages of a server, read from a ring: checked on a private copy, never in shared memory. A
+ * response has libqb's 24-byte header; an event may have the 16-byte request header.
  */
 import { BROKEN, newScratch, NOTHING, RingReader, type Scratch } from "../shm/ring.ts";
 import type { RingMemory } from "../shm/ring.ts";
@@ -9,25 +9,25 @@ import { RequestHeader, ResponseHeader } from "../wire/qb.ts";
 import { spanOf, type Span } from "../wire/struct.ts";
 import { garbage, type QbFailure } from "./failure.ts";
 
-/** One message from the server; everything in it is the receiver's own. */
+/** One message from the server; the receiver owns its memory. */
 export interface QbMessageIn {
   readonly id: number;
-  /** What its header says it is, headers included: at most `chunkBytes`. */
+  /** The size in its header, header included: at most `chunkBytes`. */
   readonly size: number;
-  /** What was received; libqb servers make both the same. */
+  /** The received size; from libqb servers both are equal. */
   readonly chunkBytes: number;
   /** 0, or a negative errno; 0 for an event with a short header. */
   readonly error: number;
   readonly body: Buffer;
 }
 
-/** An answer: `error` 0 and a body, or a negative errno (a positive one from odd servers). */
+/** A response: `error` 0 and a body, or a negative errno (some servers send positive ones). */
 export type QbResponse = QbMessageIn;
 
-/** Messages up to this go through one scratch and are copied out; larger ones get their own. */
+/** Messages up to this size use a shared buffer and are copied out; larger ones get their own. */
 const SHARED_SCRATCH_BYTES = 4096;
 
-/** The responses or the events of a connection. */
+/** Reads the responses or the events of a connection. */
 export class MessageReader<M extends QbMessageIn = QbMessageIn> {
   readonly kind: "response" | "event";
   readonly semaphoreAddress: Address;
@@ -43,7 +43,7 @@ export class MessageReader<M extends QbMessageIn = QbMessageIn> {
     this.#ring = new RingReader(memory, this.#headerBytes, memory.wordCount * 4);
   }
 
-  /** The next message, undefined when there is none, or what is wrong with it. */
+  /** The next message, what is wrong with it, or undefined when there is none. */
   read(): M | QbFailure | undefined {
     const size = this.#ring.peek();
     return size === NOTHING ? undefined : this.#take(size);

@@ -3,27 +3,27 @@ import type { Identity } from "../platform/socket.ts";
 
 /** Message size that PVE's clients ask for, in bytes (PVE::IPCC). */
 export const PVE_MESSAGE_BYTES = 1024 * 1024;
-/** Deadline of a call, in ms, unless it names one. */
+/** Default deadline of a call, in ms. */
 export const DEFAULT_TIMEOUT_MS = 10_000;
 
 export interface ConnectOptions {
-  /** Largest message, header included, that either side may send. PVE's: 1 MiB. */
+  /** Largest message, header included, that either side may send; default: 1 MiB, as in PVE. */
   readonly maxMessageBytes?: number;
-  /** Bound on the set-up, and default for each call; 10 s unless given. */
+  /** Deadline of the set-up, and default deadline of each call; default: 10 s. */
   readonly timeoutMs?: number;
-  /** Flow control levels up to this stop us: 1 (libqb's default), 2 = yield to others. */
+  /** Flow control levels up to this stop us: 1 (libqb's default), or 2 to yield to others. */
   readonly fcEnableMax?: number;
-  /** Whose credentials the server sees; ours unless given. Only root may show others. */
+  /** The credentials that the server sees; default: ours. Only root may use others. */
   readonly identity?: Identity;
   /**
-   * How a response is matched to its request: `id` (default) demands the request's id, as pmxcfs
-   * answers; `order` takes the next response whatever its id, as corosync answers (its responses
-   * are numbered by themselves, and a refusal has id 0).
+   * How a response is matched to its request: `id` (default) requires the request's id, as in
+   * pmxcfs; `order` takes the next response with any id, for corosync, whose responses have their
+   * own ids (a refusal has id 0).
    */
   readonly responses?: "id" | "order";
   /**
-   * Notify bytes that may be owed before a send is refused as `busy`; unlimited unless given. 0
-   * suits corosync, which blocks, its token included, until each byte is paid.
+   * Notify bytes that may be owed before a send is refused as `busy`; default: unlimited. Use 0 for
+   * corosync, which blocks, and stops passing its token, until each byte has arrived.
    */
   readonly maxOwedNotifies?: number;
 }

@@ -1,8 +1,8 @@
 /**
  * A libqb client (libqb ipcc.c) without libqb: connects, sends requests, receives responses and
- * events, honours flow control. Every wait has a deadline, and every fault of the server is
+ * events, and obeys flow control. Every wait has a deadline, and every fault of the server is
  * returned as a QbFailure. The asynchronous calls work with a server in the same event loop; the
- * `Blocking` ones sleep in the kernel instead, for programs that do nothing else.
+ * `Blocking` ones sleep in the kernel, for programs that have nothing else to do.
  *
  * Owns the setup socket and the mappings until `close`.
  */
@@ -41,7 +41,7 @@ import { Mutex } from "./waiting.ts";
 
 export { PVE_MESSAGE_BYTES } from "./options.ts";
 
-/** A request ring is whole while it has the server's reference and ours. */
+/** References of an intact request ring: the server's and ours. */
 const REFERENCES = 2;
 const EMPTY = Buffer.alloc(0);
 
@@ -51,7 +51,7 @@ function handshakeOptions(name: string, options: ConnectOptions): HandshakeOptio
   return { name, maxMessageBytes: asked, identity };
 }
 
-/** The client, or why there is none. */
+/** The client, or why it could not be made. */
 export type Connected = QbClient | QbFailure;
 
 /** One connection to a service. */
@@ -69,7 +69,7 @@ export class QbClient implements Disposable {
   readonly #responses: MessageReceiver;
   readonly #events: MessageReceiver;
   readonly #timeoutMs: number;
-  /** Requests whose caller timed out: their responses are skipped when they come. */
+  /** Requests whose caller timed out: that many responses are skipped when they come. */
   #abandoned = 0;
   readonly #calls = new Mutex();
   readonly #matchesIds: boolean;
@@ -100,7 +100,7 @@ export class QbClient implements Disposable {
     this.#events = new MessageReceiver(set.rings.event, "event", state);
   }
 
-  /** This connection as its receivers see it. */
+  /** The state of this connection for its receivers. */
   #state(): ConnectionState {
     const set = this.#set;
     const socket = this.#socket;
@@ -118,12 +118,12 @@ export class QbClient implements Disposable {
     };
   }
 
-  /** Connects to service `name` (`pve2`), or says why not. */
+  /** Connects to service `name` (`pve2`). */
   static async connect(name: string, options: ConnectOptions = {}): Promise<Connected> {
     return await QbClient.begin(name, options).later(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   }
 
-  /** Begins to connect, for callers that poll for the result. */
+  /** Starts to connect, for callers that poll for the result. */
   static begin(name: string, options: ConnectOptions = {}): Connecting<QbClient> {
     const handshake = handshakeOptions(name, options);
     return new Connecting(handshake, (accepted) => QbClient.#attached(name, options, accepted));
@@ -142,17 +142,17 @@ export class QbClient implements Disposable {
     return new QbClient(name, accepted, attached.set, attached.place, options);
   }
 
-  /** True while the server holds its end. */
+  /** True until either side has closed the connection. */
   get connected(): boolean {
     return !this.#closed && this.#end === undefined && this.#lookAlive() === undefined;
   }
 
-  /** The flow control word: 0 send; 1 stop; 2 stop for clients with fcEnableMax 2. */
+  /** The flow control word: 0: send; 1: stop; 2: stop if `fcEnableMax` is 2. */
   get flowControl(): number {
     return this.#closed ? 0 : flowControlOf(this.#set.rings.request);
   }
 
-  /** Notify bytes that are owed: stays above 0 when the server never reads them. */
+  /** Notify bytes still owed after a try to send them; stays above 0 if the server reads none. */
   get unsentNotifies(): number {
     if (!this.#closed) this.#notify(0);
     return this.#socket.owed;
@@ -160,7 +160,7 @@ export class QbClient implements Disposable {
 
   /**
    * Sends one request without waiting for its response (qb_ipcc_send). `busy`: flow control, a
-   * full ring, or more notify bytes owed than `maxOwedNotifies`; nothing has been sent then.
+   * full ring, or more notify bytes owed than `maxOwedNotifies`; the request was not sent then.
    */
   send(id: number, body: Uint8Array = EMPTY, options: SendOptions = {}): QbFailure | undefined {
     const failure = this.#mayNotSend(options.fcEnableMax ?? this.fcEnableMax);
@@ -173,8 +173,8 @@ export class QbClient implements Disposable {
 
   /**
    * Calls `sends`, whose requests are announced together: one system call and one wake-up of the
-   * server for up to 16 of them. Brief: the server may take a request before its byte is there, and
-   * blocks until it is.
+   * server for up to 16 of them. `sends` must be short: the server may read a request before its
+   * notify byte arrives, and then blocks until it does.
    */
   announceTogether(sends: () => void): QbFailure | undefined {
     const failure = this.#socket.together(sends);
@@ -192,8 +192,8 @@ export class QbClient implements Disposable {
   }
 
   /**
-   * Has the event loop watch for what the server sends on its own. Instead of `receiveEvent`; once
-   * per client; ends with `close`.
+   * Watches for events in the event loop, instead of `receiveEvent`. At most once per client; ends
+   * with `close`.
    */
   watch(callbacks: EventCallbacks): EventWatch {
     const isClosed = (): boolean => this.#closed;
@@ -210,15 +210,14 @@ export class QbClient implements Disposable {
       () => watch.woken(),
       (end) => watch.hungUp(this.#ends(end)),
     );
-    // Events that came before.
+    // Reports events that came before the watch.
     watch.woken();
     return watch;
   }
 
   /**
-   * One request and its response (qb_ipcc_sendv_recv). Calls made at the same time are made one
-   * after the other. A call that times out leaves the connection usable: its late response is
-   * skipped.
+   * One request and its response (qb_ipcc_sendv_recv). Concurrent calls are serialized. After a
+   * timeout the connection is still usable: the late response is skipped.
    */
   async sendRecv(
     id: number,
@@ -230,15 +229,15 @@ export class QbClient implements Disposable {
     });
   }
 
-  /** Whether a `sendRecv` is under way, or `answer` is awaited. */
+  /** Whether a `sendRecv` or an awaited `answer` is in progress. */
   get busy(): boolean {
     return this.#calls.busy;
   }
 
   /**
-   * The answer to request `id`, which was sent just now while this client was not busy. Blocks for
-   * it as long as `wait` says before it becomes a promise: for proxies, whose own clients pay for
-   * each turn of the event loop.
+   * The answer to request `id`, which was just sent while this client was not busy. First blocks
+   * for the time that `wait` allows, then returns a promise: for proxies, whose own clients would
+   * wait for each turn of the event loop.
    */
   answer(
     id: number,
@@ -252,7 +251,7 @@ export class QbClient implements Disposable {
     return settled ?? this.#calls.run(() => this.#lateAnswer(id, wait, start, timeoutMs));
   }
 
-  /** The same response, awaited. */
+  /** The awaited part of `answer`. */
   async #lateAnswer(
     id: number,
     wait: AdaptiveWait,
@@ -287,7 +286,7 @@ export class QbClient implements Disposable {
     }
   }
 
-  /** As sendRecv, asleep in the kernel: the event loop stands still meanwhile. */
+  /** As sendRecv, but sleeps in the kernel and blocks the event loop. */
   sendRecvBlocking(
     id: number,
     body: Uint8Array = EMPTY,
@@ -304,12 +303,12 @@ export class QbClient implements Disposable {
     }
   }
 
-  /** As receive, asleep in the kernel. */
+  /** As receive, but sleeps in the kernel and blocks the event loop. */
   receiveBlocking(options: CallOptions = {}): QbResponse | QbFailure {
     return this.#responses.waitBlocking(options.timeoutMs ?? this.#timeoutMs);
   }
 
-  /** Checks what came for request `id`; undefined: the answer to a call that timed out. */
+  /** Checks what arrived for request `id`; undefined: it answers an earlier call that timed out. */
   #settle(
     id: number,
     response: QbResponse | QbFailure,
@@ -364,7 +363,7 @@ export class QbClient implements Disposable {
     return failure;
   }
 
-  /** Disconnects. Removes the ring files only when the server is dead; safe to call again. */
+  /** Disconnects; removes the ring files only if the server is dead. May be called repeatedly. */
   close(): void {
     if (this.#closed) return;
     this.#socket.unwatch();

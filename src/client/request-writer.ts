@@ -1,4 +1,4 @@
-/** Requests on their way out: a header and a body into the request ring, in place. */
+/** Writes requests, header and body, directly into the request ring. */
 import { Errno } from "../base/errno.ts";
 import { RingWriter } from "../shm/ring.ts";
 import type { RingSet } from "../shm/ring-set.ts";
@@ -18,7 +18,7 @@ export class RequestWriter {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** Writes one request; `claimedBytes` is what its header says. Why not, when it cannot. */
+  /** Writes one request; `claimedBytes` replaces the size in its header. Returns a failure. */
   write(id: number, body: Uint8Array, claimedBytes: number | undefined): QbFailure | undefined {
     const size = RequestHeader.size + body.byteLength;
     if (size > this.#maxMessageBytes) return tooLarge(size, this.#maxMessageBytes);
@@ -31,13 +31,13 @@ export class RequestWriter {
     bytes.set(body, at + RequestHeader.size);
     const committed = this.#ring.commit();
     if (this.#set.vanished) return vanished();
-    return committed === 0 ? undefined : garbage("the request ring's semaphore is scribbled");
+    return committed === 0 ? undefined : garbage("the request ring's semaphore was overwritten");
   }
 
   #cannotClaim(errno: Errno, size: number): QbFailure {
     if (this.#set.vanished) return vanished();
     if (errno === Errno.EAGAIN) return ringFull();
     if (errno === Errno.EMSGSIZE) return tooLarge(size, this.#ring.capacity);
-    return garbage("the request ring's index is scribbled");
+    return garbage("the request ring's index was overwritten");
   }
 }

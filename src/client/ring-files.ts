@@ -1,7 +1,7 @@
 /**
- * The server's ring files from the client's side: paths, owners and sizes are checked before a byte
- * is mapped, and read only once. Removes them only when their server is dead, as libqb's client
- * does (ipc_shm.c, qb_rb_force_close).
+ * The server's ring files, opened by a client: paths, owners and sizes are read once and checked
+ * before anything is mapped. Removes the files only if their server is dead, as libqb's client does
+ * (ipc_shm.c, qb_rb_force_close).
  */
 import { fstatSync, ftruncateSync, readSync } from "node:fs";
 import { Errno, errnoName } from "../base/errno.ts";
@@ -13,13 +13,13 @@ import { RingHeader } from "../wire/qb.ts";
 import { QbFailure } from "./failure.ts";
 import type { Accepted } from "./handshake.ts";
 
-/** The only place where ring files may be. */
+/** The only directory below which ring files may be. */
 const SHM = "/dev/shm/";
 
-/** A header without the flow control word: what libqb's own clients cut some of them to. */
-const HEADER_BYTES_MIN = RingHeader.flowControl + 8;
+/** Smallest header file: libqb's own clients truncate some header files to this size. */
+const MIN_HEADER_BYTES = RingHeader.flowControl + 8;
 
-/** Where the files are, for a client whose server died. */
+/** The location of the files, for a client whose server has died. */
 export interface RingPlace {
   readonly directory: string;
   /** The file names in it. */
@@ -35,7 +35,7 @@ function notSane(what: string): QbFailure {
   return new QbFailure("files", Errno.EPROTO, `the server's ring files are not sane: ${what}`);
 }
 
-/** `/dev/shm/DIRECTORY/STEM`, taken apart; undefined for any other path. */
+/** The parts of `/dev/shm/DIRECTORY/STEM`; undefined for any other path. */
 function split(prefix: string): { directory: string; stem: string } | undefined {
   const found = /^\/dev\/shm\/([^/]+)\/([^/]+)$/.exec(prefix);
   const [, directory = "", stem = ""] = found ?? [];
@@ -63,7 +63,7 @@ function wordCountOf(header: number): number {
   return word[0] ?? 0;
 }
 
-/** Opens one file that belongs to us or to the server; a descriptor, or why not. */
+/** Opens one file, which must belong to us or to the server; returns its descriptor. */
 function open(path: string, { server, uid: own }: Accepted): number | QbFailure {
   const fd = openFile(path);
   if (fd < 0) {
@@ -85,9 +85,9 @@ function openRing(prefix: string, accepted: Accepted, opened: number[]): RingFil
   if (data instanceof QbFailure) return data;
   opened.push(data);
   const headerBytes = fileSize(header);
-  if (headerBytes < HEADER_BYTES_MIN) return notSane(`a header of ${headerBytes} bytes`);
+  if (headerBytes < MIN_HEADER_BYTES) return notSane(`a header of ${headerBytes} bytes`);
   const dataBytes = wordCountOf(header) * 4;
-  // libqb rounds the message size up to pages; twice that leaves room for other versions' margins.
+  // libqb rounds the message size up to pages; a factor of 2 allows for other versions' margins.
   const most = 2 * ringDataBytes(maxMessageBytes);
   if (dataBytes < maxMessageBytes || dataBytes > most || dataBytes % PAGE_BYTES !== 0) {
     return notSane(`a ring of ${dataBytes} bytes for messages of ${maxMessageBytes}`);
@@ -120,7 +120,7 @@ export function attach(accepted: Accepted): Attached | QbFailure {
   }
 }
 
-/** Takes our reference back from each ring. */
+/** Drops our reference to each ring. */
 export function dropReferences(set: RingSet): void {
   for (const ring of RING_NAMES) dropReference(set, ring);
 }
@@ -131,8 +131,8 @@ function dropReference({ rings }: RingSet, ring: RingName): void {
 }
 
 /**
- * Removes the files of a dead server; where the directory is not ours to change, cuts them to
- * nothing, so that at least their memory is free again.
+ * Removes the files of a dead server. If we may not write to the directory, truncates them, so that
+ * at least their memory is freed.
  */
 export function removeFiles({ directory, names }: RingPlace): void {
   using shm = asDisposable(Directory.open(SHM));

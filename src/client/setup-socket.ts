@@ -1,7 +1,7 @@
 /**
- * The setup socket after the handshake (libqb ipc_setup.c, ipc_shm.c): one notify byte to the
- * server per request, one byte from it per event (a hint, drained unread), and the hang-up that
- * ends the connection. Owns the descriptor, or hands it to Bun once the event loop watches it.
+ * The setup socket after the handshake (libqb ipc_setup.c, ipc_shm.c): carries one notify byte to
+ * the server per request and one from it per event (only a hint, which is drained), and its hang-up
+ * ends the connection. Owns the descriptor; from `watch` on, Bun owns it.
  */
 import type { Socket } from "bun";
 import { Errno } from "../base/errno.ts";
@@ -9,20 +9,20 @@ import { closeDescriptor } from "../platform/files.ts";
 import { receiveBytes, sendBytes } from "../platform/socket.ts";
 import { disconnected, type QbFailure } from "./failure.ts";
 
-/** The most notify bytes in one system call. */
+/** Notify bytes; as many as are sent in one system call. */
 const NOTIFIES = Buffer.alloc(64);
 const ONE_NOTIFY = NOTIFIES.subarray(0, 1);
 
 /**
- * While bytes are owed, they are offered again after this. A libqb server reads one notify byte per
- * request it took and blocks until it has them: corosync stops passing its token meanwhile.
+ * Interval of the attempts to send owed bytes. A libqb server reads one notify byte for each
+ * request it has read, and blocks until the byte arrives: corosync then stops passing its token.
  */
-const PAY_AGAIN_MS = 1;
+const RETRY_MS = 1;
 
-/** Bytes held back at most: a server that takes a request blocks until its byte is there. */
-const MOST_TOGETHER = 16;
+/** Most bytes held back by `together`: a server that has read a request blocks for its byte. */
+const MAX_TOGETHER = 16;
 
-/** Reads per look at the hints: bounds what a server that floods them can cost. */
+/** Most reads per drain of the hints, against a server that floods the socket. */
 const READS_PER_LOOK = 16;
 
 const HUNG_UP = "the server closed the connection";
@@ -31,32 +31,32 @@ export class SetupSocket {
   readonly #fd: number;
   readonly #hints = Buffer.alloc(256);
   #owed = 0;
-  /** Bytes that `together` has held back so far; undefined outside of it. */
+  /** Bytes that `together` holds back; undefined outside of it. */
   #held: number | undefined;
   #payment: ReturnType<typeof setTimeout> | undefined;
   #watched: Socket | undefined;
   #watching = false;
-  /** Bun has closed the descriptor; its number may already belong to another file. */
+  /** Bun has closed the descriptor; its number may already be reused for another file. */
   #lost = false;
 
   constructor(fd: number) {
     this.#fd = fd;
   }
 
-  /** Notify bytes not sent yet, because the socket is full: the server has not read the others. */
+  /** Notify bytes not sent yet, because the socket is full of unread ones. */
   get owed(): number {
     return this.#owed;
   }
 
   /**
-   * Sends `more` notify bytes and those still owed. What the socket does not take is sent by a
-   * timer within 1 ms of the server making room, whatever the caller does next.
+   * Sends `more` notify bytes and those still owed. A timer sends those for which the socket has no
+   * room, within 1 ms after the server has made room.
    */
   notify(more: number): QbFailure | undefined {
     if (this.#lost) return disconnected(HUNG_UP);
     if (this.#held !== undefined) {
       this.#held += more;
-      if (this.#held < MOST_TOGETHER) return undefined;
+      if (this.#held < MAX_TOGETHER) return undefined;
       this.#owed += this.#held;
       this.#held = 0;
     } else this.#owed += more;
@@ -93,12 +93,12 @@ export class SetupSocket {
       this.#payment = undefined;
       // A hang-up found here is found again by the next call, or reported by the watch.
       if (this.#owed > 0) this.notify(0);
-    }, PAY_AGAIN_MS);
-    // A process that ends closes the socket, and then nothing is owed any more.
+    }, RETRY_MS);
+    // Need not keep the process alive: its end closes the socket, and then no bytes are owed.
     this.#payment.unref();
   }
 
-  /** Drains the event hints; why the connection ended, when the server has closed it. */
+  /** Drains the event hints; returns why the connection ended if the server has closed it. */
   end(): QbFailure | undefined {
     if (this.#lost) return disconnected(HUNG_UP);
     if (this.#watching) return undefined;
@@ -112,7 +112,7 @@ export class SetupSocket {
   }
 
   /**
-   * Has the event loop watch the socket: `woken` is called for hints, `hungUp` at the end, once.
+   * Watches the socket in the event loop: calls `woken` for hints, and `hungUp` once at the end.
    * From then on `end` reports nothing.
    */
   watch(woken: () => void, hungUp: (end: QbFailure) => void): void {
@@ -131,12 +131,12 @@ export class SetupSocket {
       close: lose,
       error: lose,
     };
-    // `fd` is not in Bun's types for connect, and works; the promise is settled when it returns.
+    // Bun's types for connect lack `fd`, but it works; the promise is settled when it returns.
     const options = { fd: this.#fd, socket } as unknown as Parameters<typeof Bun.connect>[0];
     Bun.connect(options).catch(lose);
   }
 
-  /** Ends the watch's claim on the hints: `end` looks at the socket itself again. */
+  /** Ends the watch: `end` drains and checks the socket again. */
   unwatch(): void {
     this.#watching = false;
   }

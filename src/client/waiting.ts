@@ -1,16 +1,16 @@
 /**
- * Waiting without a descriptor: a response is announced by a semaphore in shared memory only, so
- * an event loop has to poll. It polls in a tight loop for as long as a running server needs, then
- * once per turn of the loop (a server in the same process gets its turn), then by timers that grow.
+ * Waits without a descriptor: only a semaphore in shared memory announces a response, so an event
+ * loop has to poll. It polls in a tight loop for as long as a polling server needs, then once per
+ * turn of the loop (so that a server in the same process runs), then at growing intervals.
  */
 
-/** Polling in a tight loop: what a server that polls needs for an answer. */
+/** Time to poll in a tight loop: a polling server answers within it. */
 const SPIN_MS = 0.015;
-/** Polling once per turn of the event loop: what a server needs to wake up and answer. */
+/** Time to poll once per turn of the loop: a sleeping server wakes up and answers within it. */
 const EAGER_MS = 1;
-/** The longest pause between two looks. */
-const PAUSE_MAX_MS = 8;
-/** Interval of the looks of a blocking wait. */
+/** The longest pause between two polls. */
+const MAX_PAUSE_MS = 8;
+/** Polling interval of a blocking wait. */
 const BLOCKING_PAUSE_MS = 0.1;
 
 function nextTurn(): Promise<void> {
@@ -27,7 +27,7 @@ export function spinFor<T>(look: () => T | undefined): T | undefined {
 }
 
 /**
- * Calls `look` until it returns something or `deadline` (of performance.now()) is over; at least
+ * Calls `look` until it returns a value or `deadline` (of performance.now()) has passed, at least
  * once. `look` must not block.
  */
 export async function waitFor<T>(
@@ -45,7 +45,7 @@ export async function waitFor<T>(
   for (
     let pauseMs = 1;
     performance.now() < deadline;
-    pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS)
+    pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)
   ) {
     await Bun.sleep(Math.min(pauseMs, Math.max(1, deadline - performance.now())));
     const found = look();
@@ -54,7 +54,7 @@ export async function waitFor<T>(
   return look();
 }
 
-/** As `waitFor`, for a few milliseconds' wait in which nothing else happens. */
+/** As `waitFor`, but blocks the event loop: only for waits of a few milliseconds. */
 export function waitBlockingFor<T>(look: () => T | undefined, deadline: number): T | undefined {
   for (;;) {
     const found = look();
@@ -63,7 +63,7 @@ export function waitBlockingFor<T>(look: () => T | undefined, deadline: number):
   }
 }
 
-/** A mutex for asynchronous work: one at a time, first come first served. */
+/** A mutex for asynchronous work, first come, first served. */
 export class Mutex {
   #last: Promise<void> = Promise.resolve();
   #inside = 0;
@@ -79,7 +79,7 @@ export class Mutex {
     this.#last = promise;
     this.#inside++;
     try {
-      // Waiting for a promise that is settled costs a turn; alone there is nothing to wait for.
+      // Even a settled promise costs a turn, so it is awaited only if another call is inside.
       if (this.#inside > 1) await before;
       return await work();
     } finally {

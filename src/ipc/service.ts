@@ -3,6 +3,7 @@
  * loop between them, and stops gracefully. Counterpart: qb_ipcs_service (libqb ipcs.c,
  * ipc_setup.c).
  */
+import { counted } from "../base/counted.ts";
 import { Errno } from "../base/errno.ts";
 import type { Directory } from "../platform/files.ts";
 import { collectSoon } from "../platform/idle.ts";
@@ -135,7 +136,8 @@ export class Service {
     const isStopped = (): boolean => this.#listener === undefined;
     const swept = await sweepStaleDirectories(this.#shm, this.name, isStopped);
     if (swept === 0) return;
-    this.#settings.log.info(`removed ${swept} ring directories that dead servers left`);
+    const directories = counted(swept, "ring directory");
+    this.#settings.log.info(`removed ${directories} left by dead servers`);
   }
 
   /** Statistics of the current connections. */

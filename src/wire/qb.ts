@@ -1,7 +1,7 @@
 /**
- * libqb's own layouts and numbers, as real clients use them (qbipc_common.h, ipc_int.h,
- * ringbuffer_int.h; docs/internals/handshake.md, docs/internals/ring.md). Data only: nothing here
- * reads a socket or a ring.
+ * libqb's layouts and numbers (qbipc_common.h, ipc_int.h, ringbuffer_int.h;
+ * docs/internals/handshake.md, docs/internals/ring.md). Data only: nothing here reads a socket or a
+ * ring.
  */
 import { char, i32Aligned8, struct, u32, u32Aligned8, u64 } from "./struct.ts";
 
@@ -15,23 +15,23 @@ export const QbMessage = {
 /** enum qb_ipc_type: the only transport pmxcfs uses. */
 export const QB_IPC_SHM = 1;
 
-/** Bytes of each ring name in the set-up answer (PATH_MAX). */
+/** Bytes per ring name in the set-up answer (PATH_MAX). */
 const RING_NAME_BYTES = 4096;
 
-/** struct qb_ipc_request_header: what every request starts with. */
+/** struct qb_ipc_request_header, at the start of every request. */
 export const RequestHeader = struct({ id: i32Aligned8, size: i32Aligned8 });
 
-/** struct qb_ipc_response_header: what every response starts with. */
+/** struct qb_ipc_response_header, at the start of every response. */
 export const ResponseHeader = struct({ id: i32Aligned8, size: i32Aligned8, error: i32Aligned8 });
 
-/** struct qb_ipc_connection_request: the client's first words on the setup socket. */
+/** struct qb_ipc_connection_request: the client's first message on the setup socket. */
 export const ConnectionRequest = struct({
   id: i32Aligned8,
   size: i32Aligned8,
   maxMessageBytes: u32Aligned8,
 });
 
-/** struct qb_ipc_connection_response: the server's answer to them. */
+/** struct qb_ipc_connection_response: the server's answer to it. */
 export const ConnectionResponse = struct({
   id: i32Aligned8,
   size: i32Aligned8,
@@ -44,7 +44,7 @@ export const ConnectionResponse = struct({
   event: char(RING_NAME_BYTES),
 });
 
-/** struct qb_ringbuffer_shared_s and what follows it: byte offsets in the header file. */
+/** Byte offsets in the header file: struct qb_ringbuffer_shared_s and its shared_user_data. */
 export const RingHeader = {
   writePt: 0,
   readPt: 4,
@@ -57,13 +57,13 @@ export const RingHeader = {
   semaphore: 8208,
   semaphoreWaiters: 8212,
   semaphorePrivate: 8216,
-  /** qb's shared_user_data: the flow control word of a request ring. */
+  /** In shared_user_data: the flow control word of a request ring. */
   flowControl: 8240,
   /** Bytes of the header file: sizeof the struct, and the flow control word. */
   fileBytes: 8252,
 } as const;
 
-/** What glibc keeps in `private` of a process-shared semaphore; with 0 its waiters never wake. */
+/** glibc's value of `private` in a process-shared semaphore; with 0 its waiters never wake. */
 export const SEMAPHORE_SHARED = 128;
 
 /** The magic word of a chunk (ringbuffer_int.h). */
@@ -76,7 +76,7 @@ export const ChunkMagic = {
   DEAD: 0xd0d0d0d0 | 0,
 } as const;
 
-/** Words before a chunk's payload: its size and its magic. */
+/** Words before a chunk's payload: its size and its magic number. */
 export const CHUNK_HEADER_WORDS = 2;
 
 /** Bytes that must stay free beyond a payload (QB_RB_CHUNK_MARGIN). */

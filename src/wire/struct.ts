@@ -1,11 +1,11 @@
 /**
- * Wire structs declared as data: a record of fields in, offsets and one reader/writer per field
- * out. `struct` pads its end as C does; `prefix` does not (structs that end in a flexible tail).
- * Host byte order is little-endian everywhere Bun runs; layouts are checked against a C program
- * that prints offsetof (test/wire/layout.test.ts).
+ * Wire structs declared as data: from a record of fields follow the offsets and one reader and one
+ * writer per field. `struct` pads its end as C does; `prefix` does not, for structs that end in a
+ * flexible array. All hosts that Bun runs on are little-endian. Layouts are checked against a C
+ * program that prints offsetof (test/wire/layout.test.ts).
  */
 
-/** A message in place: `size` bytes of `bytes` from `at`. Its owner says how long it is valid. */
+/** A message in memory: `size` bytes of `bytes` from `at`. Its owner defines its lifetime. */
 export interface Span {
   bytes: Buffer;
   view: DataView;
@@ -75,7 +75,7 @@ export const u64: Field<bigint> = {
 
 const TWO_TO_32 = 2 ** 32;
 
-/** uint64_t of which only values below 2^53 occur (ids, sizes, offsets): exact as a number. */
+/** uint64_t with values below 2^53 only (ids, sizes, offsets), which are exact as numbers. */
 export const u53: Field<number> = {
   size: 8,
   align: 8,
@@ -90,9 +90,9 @@ export const u53: Field<number> = {
 };
 
 /**
- * char[length]: a string of one character per byte (latin1: equality is strcmp), ended by the
- * first NUL; the last byte is taken as NUL. Longer values
- * are cut when written, and the rest of the array is zeroed.
+ * char[length]: a latin1 string (one character per byte, so that equality is strcmp) that ends at
+ * the first NUL; the last byte counts as NUL. Longer values are truncated when written, and the
+ * rest of the array is zeroed.
  */
 export function char(length: number): Field<string> {
   return {
@@ -115,8 +115,8 @@ export function char(length: number): Field<string> {
 }
 
 /**
- * An array of bytes. Read as a view, which lives as long as the span; a shorter value is followed
- * by zeroes when written, a longer one is cut.
+ * An array of bytes. Read as a view, which is valid as long as the span. When written, a shorter
+ * value is padded with zeros and a longer one is truncated.
  */
 export function bytes(length: number): Field<Uint8Array> {
   return {
@@ -155,7 +155,7 @@ function layout<F extends Fields>(fields: F, padded: boolean): Struct<F> {
   return { size, offset, read, write } as unknown as Struct<F>;
 }
 
-/** A C struct: fields at their natural alignment, the end padded to the widest. */
+/** A C struct: fields at their natural alignment, the end padded to the largest alignment. */
 export function struct<F extends Fields>(fields: F): Struct<F> {
   return layout(fields, true);
 }
@@ -171,12 +171,12 @@ export function spanOf(buffer: Buffer): Span {
   return { bytes: buffer, view, at: 0, size: buffer.byteLength };
 }
 
-/** A span over `size` fresh zero bytes. */
+/** A span over `size` new zero bytes. */
 export function newSpan(size: number): Span {
   return spanOf(Buffer.alloc(size));
 }
 
-/** A message of one struct, all fields given, and `tail` behind it. */
+/** A message of one struct, with a value for each field, followed by `tail`. */
 export function encode<F extends Fields>(
   { size, write }: Struct<F>,
   values: { readonly [K in keyof F]: Value<F[K]> },

@@ -1,7 +1,7 @@
 /**
- * Strings at the end of a request: NUL-terminated, in the flexible tail after a fixed prefix.
- * Everything is latin1, one character per byte, so that equality is strcmp; UTF-8 is decoded
- * only where JSON is built (src/pmxcfs/state/json-text.ts).
+ * NUL-terminated strings at the end of a request, after a fixed prefix. All are latin1, one
+ * character per byte, so that equality is strcmp; UTF-8 is decoded only where JSON is built
+ * (src/pmxcfs/state/json-text.ts).
  */
 import type { Span } from "./struct.ts";
 
@@ -14,14 +14,14 @@ export function textAt(span: Span, from: number): string {
 }
 
 /**
- * As `textAt`, with the span's last byte taken as NUL whatever it holds: what the C server does
- * to paths, users and property names before it reads them.
+ * As `textAt`, but the span's last byte counts as NUL: the C server overwrites it in paths, users
+ * and property names before it reads them.
  */
 export function tail(span: Span, from: number): string {
   return slice(span, from, span.size - 1);
 }
 
-/** The bytes from `from` to the span's end, as a view: gone when the span is. */
+/** The bytes from `from` to the span's end, as a view, which is valid as long as the span. */
 export function rest(span: Span, from: number): Buffer {
   return span.bytes.subarray(span.at + from, span.at + span.size);
 }

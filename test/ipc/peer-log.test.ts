@@ -22,7 +22,7 @@ test("twenty lines are written, the others counted, and none of them built", () 
   expect(built).toBe(20);
   log.close();
   expect(lines).toHaveLength(21);
-  expect(lines.at(-1)).toContain("980 more lines about clients held back");
+  expect(lines.at(-1)).toContain("left out 980 more lines about clients");
 });
 
 test("after the interval it logs how many were left out, and writes again", () => {

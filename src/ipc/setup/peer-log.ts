@@ -1,7 +1,8 @@
 /**
- * Log lines that peers can cause, rate-limited; suppressed lines are counted, and the count is
+ * Log lines that peers can cause, rate-limited; lines left out are counted, and the count is
  * logged.
  */
+import { counted } from "../../base/counted.ts";
 import { LineBudget, type Log } from "../../base/log.ts";
 
 const LINES_PER_INTERVAL = 20;
@@ -13,9 +14,9 @@ export class PeerLog {
 
   constructor(log: Log) {
     this.#log = log;
-    const tell = (heldBack: number): void => {
-      const when = `in the last ${INTERVAL_MS / 1000} s`;
-      log.warn(`${heldBack} more lines about clients held back ${when}`);
+    const tell = (leftOut: number): void => {
+      const lines = `${counted(leftOut, "more line")} about clients`;
+      log.warn(`left out ${lines} in the last ${INTERVAL_MS / 1000} s`);
     };
     this.#budget = new LineBudget(LINES_PER_INTERVAL, LINES_PER_INTERVAL, tell, INTERVAL_MS);
   }

@@ -1,7 +1,7 @@
 /**
- * pmxcfs's twelve requests as calls: arguments in; out comes the parsed result, the errno the
- * server answered, or the failure of the transport. `typeof result === "number"` is the errno,
- * `result instanceof QbFailure` the failure.
+ * pmxcfs's twelve requests as calls. A call returns the parsed result, the errno that the server
+ * answered (`typeof result === "number"`), or the failure of the transport (`result instanceof
+ * QbFailure`).
  */
 import type { Errno } from "../../base/errno.ts";
 import { QbFailure } from "../../client/failure.ts";
@@ -27,16 +27,16 @@ import { PveConnection, type PveConnectionOptions } from "./pve-connection.ts";
 /** The result, the server's errno, or the transport's failure. */
 export type Answer<T> = T | Errno | QbFailure;
 
-/** A client of pmxcfs, or of any server that answers like it. Owns its connection. */
+/** A client of pmxcfs or a compatible server. Owns its connection. */
 export class CfsClient implements Disposable {
   readonly connection: PveConnection;
 
-  /** Of service `name`, `pve2` unless given; connects at the first call. */
+  /** A client of service `name` (default: `pve2`); connects at the first call. */
   constructor(name?: string, options?: PveConnectionOptions) {
     this.connection = new PveConnection(name, options);
   }
 
-  /** Version counters of all that PVE watches. */
+  /** Version counters of everything that PVE watches. */
   async getFsVersion(options?: CallOptions): Promise<Answer<FsVersions>> {
     return await this.#call(getFsVersion, {}, options);
   }
@@ -52,14 +52,14 @@ export class CfsClient implements Disposable {
   }
 
   /**
-   * Sets a key of this node's status; without a value removes it. EPERM: read-only; EFBIG: above
-   * 32 KiB. `true` when it is done.
+   * Sets a key of this node's status, or removes it if there is no value; returns `true`. EPERM:
+   * read-only; EFBIG: above 32 KiB.
    */
   async setStatus(key: string, value?: Uint8Array, options?: CallOptions): Promise<Answer<true>> {
     return await this.#call(setStatus, { key, value }, options);
   }
 
-  /** A node's value of a key, as it was set. ENOENT: no such key or node. */
+  /** The value of a node's key, as it was set. ENOENT: no such key or node. */
   async getStatus(key: string, node?: string, options?: CallOptions): Promise<Answer<Buffer>> {
     return await this.#call(getStatus, { key, node }, options);
   }
@@ -74,7 +74,7 @@ export class CfsClient implements Disposable {
     return await this.#call(logClusterMsg, entry, options);
   }
 
-  /** The newest entries of the cluster log (50 unless `max` says more), newest first. */
+  /** The newest `max` entries (default: 50) of the cluster log, newest first. */
   async getClusterLog(
     filter: { readonly max?: number; readonly user?: string } = {},
     options?: CallOptions,
@@ -82,7 +82,7 @@ export class CfsClient implements Disposable {
     return await this.#call(getClusterLog, filter, options);
   }
 
-  /** The newest performance figures of nodes, guests and storages. */
+  /** The newest performance data of nodes, guests and storages. */
   async getRrdDump(options?: CallOptions): Promise<Answer<RrdDump>> {
     return await this.#call(getRrdDump, {}, options);
   }
@@ -122,7 +122,7 @@ export class CfsClient implements Disposable {
     return response.error === 0 ? request.answer.read(response.body) : (response.error as Errno);
   }
 
-  /** Ends the connection; a call under way fails. */
+  /** Ends the connection; a pending call fails. */
   close(): void {
     this.connection.close();
   }

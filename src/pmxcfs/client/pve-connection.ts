@@ -1,7 +1,7 @@
 /**
- * A connection that is renewed, as in PVE's Perl client (IPCC.xs): connects when first used,
- * reconnects once on any failure, and while pmxcfs restarts (it leaves a flag file) keeps trying
- * for ten seconds. Unlike IPCC.xs it never removes that file, which belongs to the server.
+ * A connection that reconnects as PVE's Perl client does (IPCC.xs): connects when first used,
+ * reconnects once after a failure, and while pmxcfs restarts (shown by a flag file) keeps trying
+ * for 10 s. Unlike IPCC.xs, it never removes that file, which belongs to the server.
  */
 import { existsSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
@@ -9,18 +9,18 @@ import type { QbResponse } from "../../client/message.ts";
 import type { CallOptions, ConnectOptions } from "../../client/options.ts";
 import { QbClient } from "../../client/qb-client.ts";
 
-/** pmxcfs makes it at a clean stop and removes it when it is up again. */
+/** pmxcfs makes this file at a clean stop and removes it when it has started again. */
 const RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
 
 const RESTART_TRIES = 100;
 const RESTART_PAUSE_MS = 100;
 
 export interface PveConnectionOptions extends ConnectOptions {
-  /** Another flag file, for tests and odd installations. */
+  /** Another flag file, for tests and unusual installations. */
   readonly restartFlag?: string;
 }
 
-/** One client at a time of service `name`; owns it. */
+/** Owns at most one client of service `name` at a time. */
 export class PveConnection implements Disposable {
   readonly name: string;
   readonly #options: PveConnectionOptions;
@@ -33,12 +33,12 @@ export class PveConnection implements Disposable {
     this.#options = options;
   }
 
-  /** The client in use, when there is one. */
+  /** The current client, if there is one. */
   get client(): QbClient | undefined {
     return this.#client;
   }
 
-  /** Connects now; otherwise the first request does. */
+  /** Connects now; without this call the first request connects. */
   async connect(): Promise<QbFailure | undefined> {
     const client = await this.#connected();
     return client instanceof QbFailure ? client : undefined;
@@ -69,7 +69,7 @@ export class PveConnection implements Disposable {
 
   async #connected(): Promise<QbClient | QbFailure> {
     if (this.#client !== undefined) return this.#client;
-    // Calls made at the same time share one attempt.
+    // Concurrent calls share one attempt.
     this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
     return await this.#connecting;
   }
@@ -104,9 +104,8 @@ export class PveConnection implements Disposable {
 }
 
 /**
- * Whether a new connection may help. A request that is too large stays too large, and a server that
- * gave no answer in time may still carry out the request: sending it twice is the caller's
- * decision.
+ * Whether a new connection may help. It does not for a request that is too large. After a timeout
+ * the server may still execute the request, so the caller must decide whether to send it again.
  */
 function worthAnother({ kind }: QbFailure): boolean {
   return kind !== "size" && kind !== "timeout";
