@@ -17,7 +17,7 @@ export const accessOptions = {
   readOnly: flag({ description: "Refuse all writes", group: ACCESS }),
 } as const;
 
-/** Ids given as words. */
+/** Parses numeric ids. */
 export function ids(words: readonly string[], option: string): number[] {
   return words.map((word) => {
     const id = Number(word);
@@ -26,7 +26,7 @@ export function ids(words: readonly string[], option: string): number[] {
   });
 }
 
-/** The access rules that the options ask for. */
+/** The access rules that the options select. */
 export function accessRules(values: Values<typeof accessOptions>): AccessRules {
   return {
     group: values.group,

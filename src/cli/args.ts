@@ -1,8 +1,8 @@
 /**
- * The kinds of values on a command line: each constructor declares one option or operand once (text
- * for --help, man page and completion, and the reader that checks and types its value). citty knows
+ * The kinds of values on a command line: each constructor declares one option or operand (text for
+ * --help, man page and completion, and the function that checks and converts its value). citty has
  * only strings and booleans, and accepts most mistakes; so `read` gets the raw words, in order, and
- * a bad one ends as a UsageFailure that names the option.
+ * throws a UsageFailure that names the option.
  */
 import { UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";
@@ -13,29 +13,29 @@ export interface Option<T> {
   /** A flag takes no value. */
   readonly type: "boolean" | "string";
   readonly description: string;
-  /** Stands for the value in the help: `NAME`, `BYTES`. */
+  /** Placeholder for the value in the help: `NAME`, `BYTES`. */
   readonly valueHint?: string;
-  /** The value when it is not given, as a person would write it. */
+  /** The default value, as it would be typed. */
   readonly defaultText?: string;
   /** One letter. */
   readonly alias?: string;
-  /** Its heading in the help; `Options` unless given. */
+  /** Heading in the help; default: `Options`. */
   readonly group?: string;
-  /** The words a value may be, for completion. */
+  /** The allowed values, for completion. */
   readonly choices?: readonly string[];
   /** Values are file names, for completion. */
   readonly files?: boolean;
   /** May be given more than once; as an operand it takes all remaining words. */
   readonly repeatable?: boolean;
-  /** The value when none follows: the option may stand alone. */
+  /** The value if none follows: the option may be given without one. */
   readonly bare?: string;
   /** A flag that is on unless `--no-name` is given; the description is that of `--no-name`. */
   readonly onByDefault?: boolean;
-  /** `label` names it in messages to the user: `--socket`, or `PATH`. */
+  /** `label` is the name in messages to the user: `--socket`, or `PATH`. */
   readonly read: (words: readonly string[], label: string) => T;
 }
 
-/** By name; the key `maxConnections` is `--max-connections` on the command line. */
+/** Options by name; the key `maxConnections` is `--max-connections` on the command line. */
 export type Options = Readonly<Record<string, Option<unknown>>>;
 
 /** The option values that a command's `run` gets. */
@@ -52,11 +52,11 @@ interface Spec {
 
 interface ValueSpec<T> extends Spec {
   readonly default?: T;
-  /** It has no default and must be given. */
+  /** The value has no default and must be given. */
   readonly required?: boolean;
-  /** The value when the option stands alone. */
+  /** The value if the option is given without one. */
   readonly bare?: string;
-  /** Replaces the default in the help, when that is computed at run time. */
+  /** Shown as the default in the help, for a default that is computed at run time. */
   readonly defaultText?: string;
 }
 
@@ -67,7 +67,7 @@ interface NumberSpec extends ValueSpec<number> {
   readonly unit?: string;
 }
 
-/** With a default, or required, there is always a value. */
+/** An option with a default, or a required one, always has a value. */
 type Given<T, S> = S extends { default: T } | { required: true } ? T : T | undefined;
 
 type Parse<T> = (word: string, label: string) => T;
@@ -131,8 +131,8 @@ export function flag(spec: Spec): Option<boolean> {
 }
 
 /**
- * A switch that is on unless `--no-name` is given. That is how help and man page show it, so
- * `without` says what `--no-name` does: "Do not ...", "Keep ...", "Never ...".
+ * A switch that is on unless `--no-name` is given. Help and man page show `--no-name`, so `without`
+ * describes that: "Do not ...", "Keep ...", "Never ...".
  */
 export function flagOn({ without, group }: { without: string; group?: string }): Option<boolean> {
   return {
@@ -143,7 +143,7 @@ export function flagOn({ without, group }: { without: string; group?: string }):
   };
 }
 
-/** Any text but the empty one. */
+/** Any non-empty text. */
 export function text<const S extends ValueSpec<string>>(spec: S): Option<Given<string, S>> {
   return value<string, S>(spec, { hint: "TEXT", parse: parseText, show: (word) => word });
 }
@@ -186,7 +186,7 @@ export function octal<const S extends NumberSpec>(spec: S): Option<Given<number,
   return value<number, S>(spec, { hint: "MODE", parse, show: showOctal });
 }
 
-/** An amount of memory or disk, in bytes, K, M or G. */
+/** A size of memory or disk space, in bytes, K, M or G. */
 export function bytes<const S extends NumberSpec>(spec: S): Option<Given<number, S>> {
   const parse = (word: string, label: string) => {
     const size = parseBytes(word);
@@ -208,8 +208,8 @@ export function milliseconds<const S extends NumberSpec>(spec: S): Option<Given<
   return value<number, S>(spec, { hint: "TIME", parse, show: showMilliseconds, unit });
 }
 
-/** Longer lists of choices do not fit beside an option; its description lists them. */
-const LONGEST_CHOICES = 32;
+/** Longest list of choices shown beside an option; a longer list is added to the description. */
+const MAX_CHOICES_WIDTH = 32;
 
 /** One of a few words. */
 export function oneOf<
@@ -218,11 +218,11 @@ export function oneOf<
 >(choices: C, spec: S): Option<Given<C[number], S>> {
   const parse = (word: string, label: string): C[number] => {
     if (choices.includes(word)) return word;
-    const message = `${label}: "${word}" is none of ${choices.join(", ")}`;
+    const message = `${label}: "${word}" is not one of ${choices.join(", ")}`;
     throw new UsageFailure(message, suggest(word, choices));
   };
   const inOneWord = choices.join("|");
-  const short = inOneWord.length <= LONGEST_CHOICES;
+  const short = inOneWord.length <= MAX_CHOICES_WIDTH;
   const hint = short ? inOneWord : "WORD";
   const words = short ? undefined : `one of ${choices.join(", ")}`;
   const shape = { hint, parse, show: (word: C[number]) => word, unit: words };
@@ -240,14 +240,14 @@ function showHex(raw: Uint8Array): string {
 }
 
 /**
- * Bytes as hexadecimal digits, optionally separated by spaces or colons; the empty text is no
+ * Bytes as hexadecimal digits, optionally separated by spaces or colons; an empty text means no
  * bytes.
  */
 export function hex<const S extends ValueSpec<Uint8Array>>(spec: S): Option<Given<Uint8Array, S>> {
   return value<Uint8Array, S>(spec, { hint: "HEX", parse: parseHex, show: showHex });
 }
 
-/** Several words: repeated, or separated by commas. As an operand: all remaining words. */
+/** A list of words: repeated, or separated by commas; as an operand, all remaining words. */
 export function list(
   spec: Spec & { readonly default?: readonly string[]; readonly required?: boolean },
 ): Option<readonly string[]> {
@@ -267,7 +267,7 @@ export function list(
   };
 }
 
-/** An option that may be repeated, each value kept whole, commas included. */
+/** An option that may be repeated; a comma in a value does not separate values. */
 export function repeated(spec: Spec & { readonly required?: boolean }): Option<readonly string[]> {
   return {
     ...common(spec),

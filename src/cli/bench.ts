@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc bench`: loads a running service and prints how fast it answered. */
+/** `pmxcfs-ipc bench`: puts load on a running service and prints how fast it answers. */
 import { jsonText } from "../base/escape.ts";
 import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../tools/bench/load-child.ts";
 import { runLoad } from "../tools/bench/load.ts";
@@ -14,35 +14,35 @@ import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { print } from "./terminal.ts";
 
-/** Any request that only reads, or only connecting. */
+/** The requests that only read, and `connect`. */
 const KINDS: readonly string[] = [
   ...READ_REQUESTS.map(({ request }) => wordOf(request)),
   ...READ_REQUESTS.flatMap(({ request }) => aliasesOf(request)),
   "connect",
 ];
 
-/** More processes measure the machine and not the server. */
-const CONNECTIONS_MAX = 256;
+/** With more processes, a run measures the host instead of the server. */
+const MAX_CONNECTIONS = 256;
 
 const options = {
   socket: text({ description: "Service to load", hint: "NAME", default: "pve2" }),
   vs: text({
-    description: "Second service, loaded in turns with the first and compared",
+    description: "Second service, loaded alternately with the first and compared with it",
     hint: "NAME",
   }),
   client: oneOf(["libqb", "own"], {
-    description: "Client library: the machine's libqb, or our own",
-    defaultText: "libqb where there is one",
+    description: "Client library: the host's libqb, or our own",
+    defaultText: "libqb if it is installed",
   }),
   connections: count({
-    description: "Number of connections, a process each",
+    description: "Number of connections, one process each",
     default: 1,
     min: 1,
-    max: CONNECTIONS_MAX,
+    max: MAX_CONNECTIONS,
   }),
   request: oneOf(KINDS, { description: "Request to send", default: "get-fs-version" }),
-  path: text({ description: "Path that get-config asks for", default: "storage.cfg" }),
-  id: integer({ description: "Message id to send instead, for an echo server" }),
+  path: text({ description: "Path for get-config", default: "storage.cfg" }),
+  id: integer({ description: "Message id to send instead of a request, for an echo server" }),
   payload: bytes({ description: "Body size of --id", default: 0, max: 16 * 1024 * 1024 }),
   duration: milliseconds({ description: "Duration per service", default: 3000, min: 50 }),
   count: count({ description: "Requests per connection, instead of a duration", default: 0 }),
@@ -53,7 +53,7 @@ const options = {
     min: IpcLimits.minMessageBytes,
   }),
   timeout: milliseconds({ description: "Answer timeout", default: 10_000, min: 1 }),
-  json: flag({ description: "Print the figures as one JSON object" }),
+  json: flag({ description: "Print the results as one JSON object" }),
 } as const;
 
 type Chosen = Values<typeof options>;
@@ -74,13 +74,13 @@ export const benchCommand = command({
   name: "bench",
   summary: "Load a running service: throughput, latencies, CPU and memory of the server",
   details: [
-    "Every connection is a process of its own that sends its next request as soon as the last is " +
-      "answered. The server's CPU and memory are those of the process that listens.",
+    "Each connection is a separate process that sends its next request as soon as the last is " +
+      "answered. The server's CPU and memory are those of the listening process.",
   ],
   examples: [
     ["bench --socket test", "one connection, three seconds"],
     ["bench --socket test --id 9 --payload 64K --connections 4", "an echo server, larger bodies"],
-    ["bench --socket ours --vs theirs --duration 10s", "two servers in turns, with ratios"],
+    ["bench --socket ours --vs theirs --duration 10s", "two servers alternately, with ratios"],
   ],
   options,
   async run(chosen) {

@@ -1,4 +1,4 @@
-/** Hints for a GET_CONFIG that was answered with ENOENT: asks the same server which files exist. */
+/** Hints for a GET_CONFIG answered with ENOENT: asks the same server which files exist. */
 import { QbFailure } from "../client/failure.ts";
 import type { QbClient } from "../client/qb-client.ts";
 import { guestDirectory } from "../pmxcfs/state/guests.ts";
@@ -8,7 +8,7 @@ import { getFsVersion } from "../pmxcfs/requests/rows/get-fs-version.ts";
 import { getGuestList } from "../pmxcfs/requests/rows/get-guest-list.ts";
 import { belowPve, similarPath } from "./pve-path.ts";
 
-/** Longest wait for a hint. */
+/** Time limit for finding a hint. */
 const TIMEOUT_MS = 1000;
 
 interface Asked<R> {
@@ -30,7 +30,7 @@ async function exists(client: QbClient, path: string): Promise<boolean> {
   return !(response instanceof QbFailure) && response.error === 0;
 }
 
-/** True for the root, and for a path below which a known file lies. */
+/** True for the root, and for a path with known files below it. */
 function isDirectory(typed: string, paths: readonly string[]): boolean {
   const path = belowPve(typed)
     .split("/")
@@ -40,9 +40,9 @@ function isDirectory(typed: string, paths: readonly string[]): boolean {
 }
 
 /**
- * A hint about a path that the server does not have, from the files it watches and those of guests:
- * `it is a directory`, or `did you mean "..."?` with a file that exists. Undefined when nothing is
- * close.
+ * A hint about a path that does not exist on the server, from the observed files and those of
+ * guests: `it is a directory`, or `did you mean "..."?` with an existing file. Undefined if no file
+ * name is similar.
  */
 export async function configHint(client: QbClient, typed: string): Promise<string | undefined> {
   const watched = Object.keys((await ask(client, getFsVersion))?.files ?? {});

@@ -1,5 +1,5 @@
 /**
- * What all `call` commands share: connect, ask, and show the answer or the reason why there is
+ * Common to all `call` commands: connects, sends the request, and shows the answer or why there is
  * none.
  */
 import { QbFailure } from "../client/failure.ts";
@@ -19,7 +19,7 @@ import { print, printFile } from "./terminal.ts";
 
 const ASKING = "Asking";
 
-/** Interval of the connects while `--wait` waits for a service. */
+/** Interval of the connects during `--wait`. */
 const WAIT_PAUSE_MS = 50;
 
 /** Options of every call. */
@@ -32,7 +32,7 @@ export const callOptions = {
     group: ASKING,
   }),
   wait: milliseconds({
-    description: "Time to wait for a service that does not run yet",
+    description: "Time to wait for a service that is not running yet",
     default: 0,
     group: ASKING,
   }),
@@ -43,14 +43,14 @@ export const callOptions = {
     group: ASKING,
   }),
   repeat: count({
-    description: "Number of calls; shows the last answer and all times",
+    description: "Number of calls; shows the last answer and the times of all",
     default: 1,
     min: 1,
     max: 10_000_000,
     group: ASKING,
   }),
-  json: flag({ description: "The answer as one JSON object", group: ASKING }),
-  hex: flag({ description: "The answer's body in hex", group: ASKING }),
+  json: flag({ description: "Print the answer as one JSON object", group: ASKING }),
+  hex: flag({ description: "Print the answer's body in hex", group: ASKING }),
 } as const;
 
 export type CallValues = Values<typeof callOptions>;
@@ -61,7 +61,7 @@ export interface Ask {
   readonly name: string;
   readonly body: Buffer | QbFailure;
   readonly answer: AnswerFormat<unknown>;
-  /** The command line's arguments, for hints. */
+  /** The arguments from the command line, for hints. */
   readonly given: Readonly<Record<string, unknown>>;
 }
 
@@ -69,7 +69,7 @@ function isControl(byte: number): boolean {
   return byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d;
 }
 
-/** The format for answers of unknown requests: text if it is text, else hex. */
+/** The format for answers to unknown requests: as text if it is text, else in hex. */
 export const rawAnswer: AnswerFormat<Buffer> = {
   read: (body) => body,
   json: carried,
@@ -89,7 +89,7 @@ const HINTS: Readonly<Partial<Record<QbFailure["kind"], string>>> = {
   size: "--message-size makes a larger connection",
 };
 
-/** A failure of the transport, and a hint where there is one. */
+/** The text of a failure of the transport, with a hint if there is one. */
 function explainFailure(failure: QbFailure): string {
   const hint = HINTS[failure.kind];
   return hint === undefined ? String(failure) : `${String(failure)}; ${hint}`;
@@ -107,13 +107,13 @@ function timesText(times: Float64Array): string {
 
 function ask(client: QbClient, { id, body }: Ask, timeoutMs: number): QbResponse {
   if (body instanceof QbFailure) throw new UsageFailure(body.message);
-  // This process does nothing else: sleeping in the kernel is the quickest way to wait.
+  // This process has nothing else to do, and sleeping in the kernel is the fastest way to wait.
   const response = client.sendRecvBlocking(id, body, { timeoutMs });
   if (response instanceof QbFailure) throw new CommandFailure(explainFailure(response));
   return response;
 }
 
-/** Connects; while nothing listens, tries again until `waitMs` are over. */
+/** Connects; while no process listens, tries again for the time of --wait. */
 async function connect({ socket, timeout, wait, messageSize }: CallValues): Promise<QbClient> {
   const options = { maxMessageBytes: messageSize, timeoutMs: timeout };
   const deadline = performance.now() + wait;
@@ -127,8 +127,8 @@ async function connect({ socket, timeout, wait, messageSize }: CallValues): Prom
 }
 
 /**
- * Sends the request and prints the answer; throws CommandFailure without an answer, or for an
- * error.
+ * Sends the request and prints the answer; throws CommandFailure if there is no answer, or if it is
+ * an error.
  */
 export async function perform(request: Ask, values: CallValues): Promise<void> {
   if (values.json && values.hex) throw new UsageFailure("--json and --hex: only one of them");
@@ -158,7 +158,7 @@ async function failureOf(client: QbClient, request: Ask, error: number): Promise
   return new CommandFailure(hint === undefined ? meaning : `${meaning}: ${hint}`);
 }
 
-/** The value in an answer; ends the command when there is none. */
+/** The decoded value of an answer; throws CommandFailure if it cannot be decoded. */
 function valueIn({ answer }: Ask, body: Buffer): unknown {
   const value = answer.read(body);
   if (value instanceof QbFailure) throw new CommandFailure(`${value.message} (--hex shows it)`);

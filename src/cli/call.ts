@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc call`: one request from the shell; a command per row of the table, and `raw`. */
+/** `pmxcfs-ipc call`: sends one request; one command per row of the request table, and `raw`. */
 import { readFileSync } from "node:fs";
 import { errorText } from "../base/error-text.ts";
 import { CfsIpc, type AnyRequest, REQUESTS } from "../pmxcfs/requests/table.ts";
@@ -12,14 +12,14 @@ import { belowPve } from "./pve-path.ts";
 
 const EMPTY = Buffer.alloc(0);
 
-/** What the command line gave, by option. */
+/** The values from the command line, by option. */
 type Given = Readonly<Record<string, unknown>>;
 
 /** Ids are 32-bit signed on the wire. */
-const ID_MIN = -0x8000_0000;
-const ID_MAX = 0x7fff_ffff;
+const MIN_ID = -0x8000_0000;
+const MAX_ID = 0x7fff_ffff;
 
-/** The fields that an option has from its parameter. */
+/** The fields of an option that its parameter determines. */
 function common({ description, required, defaultText }: Parameter) {
   return {
     description,
@@ -38,7 +38,7 @@ function valueOptions(key: string, parameter: Parameter): Options {
     [key]: text(common(parameter)),
     file: fileOption(key),
     remove: flag({ description: "Remove the key" }),
-    nul: flag({ description: "End the value with a NUL, as PVE's own code does" }),
+    nul: flag({ description: "Append a NUL to the value, as PVE's own code does" }),
   };
 }
 
@@ -74,7 +74,7 @@ function readFile(file: string): Buffer {
   }
 }
 
-/** A value comes from exactly one of --value, --file and --remove. */
+/** The value: exactly one of --value, --file and --remove must be given. */
 function valueOf(key: string, given: Given): Buffer | undefined {
   const { [key]: value, file, remove, nul } = given;
   const sources = [file !== undefined, value !== undefined, remove === true].filter(Boolean);
@@ -95,7 +95,7 @@ function secretOf(key: string, given: Given): string {
   return word.replace(/\n$/, "");
 }
 
-/** The arguments of a request from what the command line gave. */
+/** The arguments of a request from the values of the command line. */
 function argumentsOf(request: AnyRequest, given: Given): Given {
   return Object.fromEntries(
     Object.entries(request.parameters).map(([key, { kind }]) => {
@@ -107,7 +107,7 @@ function argumentsOf(request: AnyRequest, given: Given): Given {
   );
 }
 
-const EXITS = [[1, "The server answered an error, or there was no answer"]] as const;
+const EXITS = [[1, "The server answered with an error, or did not answer"]] as const;
 
 function requestCommand(request: AnyRequest): Command {
   const { summary, details, example } = request;
@@ -132,12 +132,12 @@ function requestCommand(request: AnyRequest): Command {
 
 const rawCommand = command({
   name: "raw",
-  summary: "Any request at all: its id, and its body in hex",
+  summary: "Send any request, given its id and its body in hex",
   examples: [["call raw 6 73746f726167652e63666700", "storage.cfg"]],
   exits: EXITS,
   options: callOptions,
   operands: {
-    id: integer({ description: "Message id", required: true, min: ID_MIN, max: ID_MAX }),
+    id: integer({ description: "Message id", required: true, min: MIN_ID, max: MAX_ID }),
     body: hex({ description: "Body, without the 16-byte header", default: EMPTY }),
   },
   async run(values) {
@@ -156,7 +156,7 @@ const CHILDREN: Readonly<Record<string, Load>> = Object.fromEntries(
   [...COMMANDS].map(([name, each]): [string, Load] => [name, () => Promise.resolve(each)]),
 );
 
-/** `config` for `get-config`, and so on. */
+/** Aliases, such as `config` for `get-config`. */
 const ALIASES: Readonly<Record<string, string>> = Object.fromEntries(
   REQUESTS.flatMap((request) => aliasesOf(request).map((alias) => [alias, wordOf(request)])),
 );
@@ -166,13 +166,13 @@ export const callCommand = commandGroup(
     name: "call",
     summary: "Send one request to a running service",
     details: [
-      `Each of pmxcfs's ${Object.keys(CfsIpc).length} requests is a command; raw asks anything ` +
-        "else. get- may be left out: `call cluster-log`.",
+      `Each of pmxcfs's ${Object.keys(CfsIpc).length} requests is a command; raw sends any other ` +
+        "request. The prefix get- may be left out: `call cluster-log`.",
     ],
     examples: [
       ["call get-config storage.cfg", "a file below /etc/pve"],
       ["call get-guest-config-properties --vmid 100 name cores", "two properties of a guest"],
-      ["call cluster-log --user root@pam --max 20", "what root did last"],
+      ["call cluster-log --user root@pam --max 20", "the last entries of root"],
     ],
   },
   CHILDREN,

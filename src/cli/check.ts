@@ -1,5 +1,5 @@
 /**
- * `pmxcfs-ipc --check`: diagnoses the IPC of this machine. The probes and reports are in
+ * `pmxcfs-ipc --check`: diagnoses the IPC of this host. The probes and reports are in
  * src/tools/check.
  */
 import { escapeText } from "../base/escape.ts";
@@ -35,7 +35,7 @@ type Formats = Readonly<Record<Format, boolean>>;
 
 const OUTPUT = "Output";
 
-/** Delay before the process exits although a system call of the run still sleeps in the kernel. */
+/** Delay of the exit, which does not wait for a system call that hangs in the kernel. */
 const LEAVE_MS = 50;
 
 function formatOf(values: Formats): Format | undefined {
@@ -44,7 +44,7 @@ function formatOf(values: Formats): Format | undefined {
   return given[0];
 }
 
-/** Names of checks (lower case) and codes (upper case), as the tables spell them. */
+/** Names of checks (lower case) and codes (upper case), spelled as in the tables. */
 function names(words: readonly string[], label: string): string[] {
   const known = [...Object.keys(CHECKS), ...Object.keys(CODES)];
   return words.map((word) => {
@@ -68,13 +68,13 @@ function render(
   return format === "quiet" ? renderQuiet(report, style) : renderText(report, style, verbose);
 }
 
-/** Atomic: a collector reads the old file or the new one. */
+/** Writes atomically: a collector reads either the old file or the new one. */
 function writeFile(file: string, content: string): void {
   const problem = writeFileAtomically(file, content, 0o644);
   if (problem !== undefined) throw new CommandFailure(`--output: ${problem}`, CheckExit.UNKNOWN);
 }
 
-/** Writes the bundle, readable by its owner only; never replaces a file. */
+/** Writes the bundle, readable only by its owner; never replaces a file. */
 async function writeBundle(report: Report, file: string): Promise<void> {
   const { bytes, names: parts } = await makeBundle(report, BUNDLE_PATHS, createStyle(false));
   try {
@@ -94,11 +94,11 @@ async function clean(service: string, dryRun: boolean): Promise<number> {
     if (kept !== undefined) return `kept ${directory} (${size}): ${kept}\n`;
     return `${dryRun ? "would remove" : "removed"} ${directory} (${size})\n`;
   });
-  print(lines.length === 0 ? "nothing of a dead server is left\n" : lines.join(""));
+  print(lines.length === 0 ? "dead servers have left nothing\n" : lines.join(""));
   return cleanings.some(({ kept }) => kept !== undefined) ? CheckExit.WARNING : CheckExit.OK;
 }
 
-/** Ends the process soon, even when a read of it hangs in the kernel. */
+/** Ends the process soon, even if one of its reads hangs in the kernel. */
 function leave(exitCode: number): number {
   setTimeout(() => process.exit(exitCode), LEAVE_MS).unref();
   return exitCode;
@@ -106,13 +106,13 @@ function leave(exitCode: number): number {
 
 export const checkCommand = command({
   name: "check",
-  summary: "Diagnose the IPC of this machine, with any server",
+  summary: "Diagnose the IPC of this host, with any server",
   details: [
-    "Looks at the caller, the socket, the server, its answers, /dev/shm, the node name, " +
-      "/etc/pve, quorum, config.db, rrdcached and the machine, and changes nothing. The first " +
-      "and the last lines are the verdict and its fix: a command that is safe to paste. Where no " +
-      "command is safe, the report says what to do by hand.",
-    "Also spelled `pmxcfs-ipc --check`. All codes: docs/diagnosis.md, or `explain CODE`.",
+    "Checks the caller, the socket, the server, its answers, /dev/shm, the node name, " +
+      "/etc/pve, quorum, config.db, rrdcached and the host, and changes nothing. The first and " +
+      "the last line are the verdict and its fix: a command that is safe to paste. If no command " +
+      "is safe, the report says what to do by hand.",
+    "`pmxcfs-ipc --check` is the same. All codes: docs/diagnosis.md, or `explain CODE`.",
   ],
   examples: [
     ["--check", "the whole report"],
@@ -122,11 +122,11 @@ export const checkCommand = command({
       "--check --openmetrics --output /var/lib/prometheus/node-exporter/pmxcfs-ipc.prom",
       "for node_exporter",
     ],
-    ["--check --bundle node1.tar.gz", "everything that a helper asks for, in one file"],
-    ["--check --clean-stale --dry-run", "what a killed server left in /dev/shm"],
+    ["--check --bundle node1.tar.gz", "everything that support asks for, in one file"],
+    ["--check --clean-stale --dry-run", "what killed servers left in /dev/shm"],
   ],
   exits: [
-    [CheckExit.OK, "Nothing is wrong (there may be notices)"],
+    [CheckExit.OK, "No problem found (there may be notices)"],
     [CheckExit.WARNING, "Warnings"],
     [CheckExit.CRITICAL, "Failures, or wrong usage"],
     [CheckExit.UNKNOWN, "Nothing could be checked"],
@@ -137,7 +137,7 @@ export const checkCommand = command({
       hint: "NAME",
       default: DEFAULT_OPTIONS.service,
     }),
-    only: list({ description: "Check or code to report, and no other", hint: "CODE" }),
+    only: list({ description: "Report only this check or code", hint: "CODE" }),
     skip: list({ description: "Check or code to leave out", hint: "CODE" }),
     deadline: milliseconds({
       description: "Time limit of one check",
@@ -155,12 +155,12 @@ export const checkCommand = command({
       min: 1,
       max: 1_000_000,
     }),
-    json: flag({ description: "The report as JSON", group: OUTPUT }),
+    json: flag({ description: "Print the report as JSON", group: OUTPUT }),
     verbose: flag({ description: "Show passed and skipped checks, too", group: OUTPUT }),
-    quiet: flag({ description: "Only what is wrong", alias: "q", group: OUTPUT }),
-    nagios: flag({ description: "One line for a monitoring plugin", group: OUTPUT }),
-    checkmk: flag({ description: "Lines for a Checkmk local check", group: OUTPUT }),
-    openmetrics: flag({ description: "Metrics for a textfile collector", group: OUTPUT }),
+    quiet: flag({ description: "Show only problems", alias: "q", group: OUTPUT }),
+    nagios: flag({ description: "Print one line for a monitoring plugin", group: OUTPUT }),
+    checkmk: flag({ description: "Print lines for a Checkmk local check", group: OUTPUT }),
+    openmetrics: flag({ description: "Print metrics for a textfile collector", group: OUTPUT }),
     output: path({ description: "File to write instead of stdout", group: OUTPUT }),
     bundle: path({
       description: "Write a support bundle (.tar.gz): findings, logs, state, without secrets",
@@ -168,13 +168,13 @@ export const checkCommand = command({
       group: OUTPUT,
     }),
     noColor: flag({ description: "No colours", group: OUTPUT }),
-    cleanStale: flag({ description: "Remove what dead servers left in /dev/shm, and only that" }),
-    dryRun: flag({ description: "With --clean-stale: only list it" }),
+    cleanStale: flag({ description: "Check nothing; remove what dead servers left in /dev/shm" }),
+    dryRun: flag({ description: "With --clean-stale: only list what would be removed" }),
   },
   async run(values) {
     const format = formatOf(values);
     if (values.dryRun && !values.cleanStale) {
-      throw new UsageFailure("--dry-run goes with --clean-stale");
+      throw new UsageFailure("--dry-run needs --clean-stale");
     }
     if (values.cleanStale) return await clean(values.socket, values.dryRun);
     const options = {

@@ -1,5 +1,6 @@
 /**
- * `pmxcfs-ipc cluster`: the replicated groups as this node's corosync sees them, with any server.
+ * `pmxcfs-ipc cluster`: shows the replicated groups as this node's corosync sees them, with any
+ * server.
  */
 import { errorText } from "../base/error-text.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
@@ -19,15 +20,15 @@ const socket = text({
   hint: "NAME",
   default: "pve2",
 });
-const json = flag({ description: "As JSON" });
+const json = flag({ description: "Print JSON" });
 
 function socketOf(service: string): string {
   const path = clusterSocketPath(service, process.env, process.getuid?.());
   if (path !== undefined) return path;
-  throw new CommandFailure("XDG_RUNTIME_DIR is not set: where does the server tell?");
+  throw new CommandFailure("XDG_RUNTIME_DIR is not set, so the server's socket cannot be found");
 }
 
-/** The answers of this node's server; throws CommandFailure when none runs, or it is not ours. */
+/** The answers of this node's server; throws CommandFailure if none runs or it is not ours. */
 async function* ask(
   service: string,
   question: ClusterQuestion,
@@ -62,12 +63,12 @@ async function report(service: string): Promise<ClusterReport> {
 
 const status = command({
   name: "status",
-  summary: "Quorum, members, who is in step, and what is wrong",
+  summary: "Show quorum, members, which of them are synced, and problems",
   details: [
-    "Asks this node's corosync, and this node's server when it is one of ours. Joins nothing: " +
-      "the cluster does not notice.",
+    "Asks this node's corosync, and this node's server if it is one of ours. Joins no group, so " +
+      "it does not affect the cluster.",
   ],
-  exits: [[1, "corosync does not answer, or something is wrong"]],
+  exits: [[1, "corosync does not answer, or there are problems"]],
   options: { socket, json },
   async run(values) {
     const found = await report(values.socket);
@@ -78,7 +79,7 @@ const status = command({
 
 const members = command({
   name: "members",
-  summary: "The nodes, and the processes of pmxcfs's groups",
+  summary: "List the nodes, and the processes in pmxcfs's groups",
   options: { socket, json },
   async run(values) {
     const found = await report(values.socket);
@@ -86,21 +87,21 @@ const members = command({
   },
 });
 
-/** Time after the checksum in which members that differ leave the group. */
+/** Time after the checksum within which members that differ leave the group. */
 const LEAVE_MS = 500;
 
-/** Asks for a verification and waits for the checksum to be delivered; false: not in time. */
+/** Starts a verification and waits until the checksum is delivered; false: not in time. */
 async function verified(service: string, timeoutMs: number): Promise<boolean> {
   const stop = AbortSignal.timeout(timeoutMs);
   const found = new AbortController();
   const events = ask(service, "watch", AbortSignal.any([stop, found.signal]));
-  // Watch before asking: the first event may be the answer.
+  // Watches before it starts the verification: the first event may be the checksum.
   let next = events.next();
   for await (const { started } of ask(service, "verify")) {
     if (started === true) continue;
     found.abort();
     throw new CommandFailure(
-      "not started: this node is not in step, does not have the lowest node id, or one is under way",
+      "not started: this node is not synced or has not the lowest node id, or a verification runs",
     );
   }
   for (let event = await next; event.done !== true; event = await next) {
@@ -114,13 +115,13 @@ async function verified(service: string, timeoutMs: number): Promise<boolean> {
 
 const verify = command({
   name: "verify",
-  summary: "Have all members compare their trees now, instead of once an hour",
+  summary: "Make all members compare their trees now, not only once an hour",
   details: [
-    "One node sends the checksum of its tree, all others compare theirs of the same moment. A " +
-      "member that differs leaves the group and takes the leader's data. This node's server must " +
-      "be ours, in step, and have the lowest node id.",
+    "One node sends the checksum of its tree, and all others compare it with that of their own " +
+      "tree at the same point. A member that differs leaves the group and takes the leader's " +
+      "data. This node's server must be ours, be synced, and have the lowest node id.",
   ],
-  exits: [[1, "It could not be started, or a member left because of it"]],
+  exits: [[1, "The verification could not be started, or a member differed and left"]],
   options: {
     socket,
     json,
@@ -129,7 +130,7 @@ const verify = command({
   async run(values) {
     const before = (await serverView(values.socket))?.groups.dcdb?.members.length ?? 0;
     if (!(await verified(values.socket, values.timeout))) {
-      throw new CommandFailure("the checksum did not come back in time: see cluster status");
+      throw new CommandFailure("the checksum was not delivered in time: see cluster status");
     }
     await Bun.sleep(LEAVE_MS);
     const group = (await serverView(values.socket))?.groups.dcdb;
@@ -150,8 +151,8 @@ function eventText(event: Record<string, unknown>): string {
 
 const watch = command({
   name: "watch",
-  summary: "Print each message and each change of members, until it is interrupted",
-  details: ["It shows what this node's server sees, which must be ours."],
+  summary: "Print each message and each change of members until interrupted",
+  details: ["Shows what this node's server receives, which must be one of ours."],
   options: { socket, json },
   async run(values) {
     for await (const event of ask(values.socket, "watch")) {
@@ -165,7 +166,7 @@ export const clusterCommand = commandGroup(
     name: "cluster",
     summary: "Show the cluster as this node's corosync and server see it",
     examples: [
-      ["cluster status", "quorum, members, what is wrong"],
+      ["cluster status", "quorum, members, problems"],
       ["cluster watch --json", "each change of every node as it comes"],
     ],
   },

@@ -1,13 +1,13 @@
 /**
- * Makes citty commands from one declaration: `command` for one that runs, `commandGroup` for one
- * that only has commands below it. The declaration stays on the citty object, so that help, man
- * pages and completion use the same text as the parser.
+ * Makes citty commands from a declaration: `command` for one that runs, `commandGroup` for one that
+ * only has subcommands. The declaration stays on the citty object, so that help, man pages and
+ * completion use the same text as the parser.
  */
 import { defineCommand, type CommandDef } from "citty";
 import type { Options, Values } from "./args.ts";
 import { optionName, readWords } from "./parse-args.ts";
 
-/** The texts about a command in help, man page and completion. */
+/** The texts of a command for help, man page and completion. */
 export interface CommandText {
   readonly name: string;
   /** One sentence without its full stop: the line in the list of commands. */
@@ -18,34 +18,34 @@ export interface CommandText {
   readonly examples?: readonly (readonly [line: string, meaning: string])[];
   /** Exit codes other than 0, 1 and 2, or what 1 means here. */
   readonly exits?: readonly (readonly [code: number, meaning: string])[];
-  /** Of a group: the command for words that name none of its commands. */
+  /** Of a group: the subcommand for words that name no subcommand. */
   readonly fallback?: string;
 }
 
-/** Makes the command on demand. */
+/** Loads a command on demand. */
 export type Load = () => Promise<Command>;
 
-/** A citty command with the declaration it came from. */
+/** A citty command with its declaration. */
 export interface Command extends CommandDef {
   readonly text: CommandText;
   readonly options: Options;
   readonly operands: Options;
-  /** Commands below this one; a command has these or a `run`, never both (citty runs both). */
+  /** The subcommands; a command has these or a `run`, never both (citty would run both). */
   readonly children: ReadonlyMap<string, Load>;
-  /** Other names for them, which no list shows. */
+  /** Other names of the subcommands, not listed in the help. */
   readonly aliases: ReadonlyMap<string, string>;
 }
 
 export interface CommandSpec<O extends Options, P extends Options> extends CommandText {
   readonly options?: O;
-  /** Positional words, in order; only the last may take several. */
+  /** Positional words, in order; only the last operand may take several. */
   readonly operands?: P;
-  /** Runs it; resolves to the exit code (nothing is 0). Throws CommandFailure when it fails. */
+  /** Runs the command; returns the exit code (default: 0). Throws CommandFailure if it fails. */
   readonly run: (values: Values<O> & Values<P>) => Promise<number | void> | number | void;
 }
 
 /**
- * citty's view of an option, enough for its parser to accept it; parse-args.ts does the reading.
+ * The options as citty needs them to accept the words; parse-args.ts parses them.
  */
 function cittyArgs(options: Options): NonNullable<CommandDef["args"]> {
   return Object.fromEntries(
@@ -56,11 +56,11 @@ function cittyArgs(options: Options): NonNullable<CommandDef["args"]> {
   );
 }
 
-/** No options: what is left out of a declaration must not widen what `run` gets. */
+/** The type of an omitted declaration: `run` gets no values for it. */
 // oxlint-disable-next-line typescript/no-generated-empty-object-type -- exactly that is meant
 type None = Record<never, never>;
 
-/** Declares a command. Its `run` gets values that are checked and typed, never raw words. */
+/** Declares a command. Its `run` gets checked and typed values. */
 export function command<O extends Options = None, P extends Options = None>(
   spec: CommandSpec<O, P>,
 ): Command {
@@ -75,8 +75,8 @@ export function command<O extends Options = None, P extends Options = None>(
 }
 
 /**
- * Declares a command that only has commands below it, each loaded when it is needed; `aliases` are
- * other names for them.
+ * Declares a command that only has subcommands, each loaded when needed; `aliases` are other names
+ * of the subcommands.
  */
 export function commandGroup(
   text: CommandText,

@@ -1,6 +1,6 @@
 /**
- * The root of the command tree: one row per command, loaded only when it is used, so that starting
- * one does not load the others. A new command is a file with a `...Command` export and a row here.
+ * The root of the command tree: one row per command, which is loaded only when it is used. A new
+ * command is a file with a `...Command` export and a row here.
  */
 import { commandGroup, type Load } from "./command.ts";
 
@@ -37,6 +37,6 @@ export const rootCommand = commandGroup(
     ],
   },
   COMMANDS,
-  // What people try first on a machine they do not know.
+  // Names that users try first on an unfamiliar host.
   { "--check": "check", doctor: "check", status: "check" },
 );

@@ -1,4 +1,4 @@
-/** The compatibility runner on a terminal: a line per finished case, and one line of progress. */
+/** Output of the compatibility runner on a terminal: a line per finished case, and the progress. */
 import type { Case, Flavor } from "../tools/compat/case.ts";
 import { escapeText } from "../base/escape.ts";
 import { type Result, totals } from "../tools/compat/run.ts";
@@ -33,7 +33,7 @@ export class LiveList {
     if (result.outcome === "failed") this.#flush();
   }
 
-  /** The line of one case: a mark per kind of client, reasons below it. */
+  /** Prints the line of one case, with a mark per kind of client, and reasons below it. */
   #flush(): void {
     const [first] = this.#pending;
     if (first === undefined) return;
@@ -59,7 +59,7 @@ export class LiveList {
       : this.#style.green(`✓ ${flavor}`);
   }
 
-  /** Why cases were skipped, and the totals; `aborted` is why the run ended early. */
+  /** Prints why cases were skipped, and the totals; `aborted`: why the run ended early. */
   end(results: readonly Result[], aborted?: string): void {
     this.#flush();
     print(CLEAR_LINE);

@@ -1,6 +1,6 @@
 /**
- * `pmxcfs-ipc compat`: the compatibility runner as a command: which cases to run, and how to show
- * results.
+ * `pmxcfs-ipc compat`: the compatibility runner as a command: selects the cases to run and the
+ * format of the results.
  */
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { allCases } from "../tools/compat/cases/index.ts";
@@ -27,13 +27,13 @@ import { print, stdoutStyle } from "./terminal.ts";
 const OUTPUT = "Output";
 
 const options = {
-  socket: text({ description: "Service under test, instead of one of our own", hint: "NAME" }),
+  socket: text({ description: "Service under test, instead of our own server", hint: "NAME" }),
   command: text({
-    description: "Shell command that starts the service; {socket} in it is the name",
+    description: "Shell command that starts the service; {socket} is replaced by the name",
     hint: "COMMAND",
   }),
   reference: text({
-    description: "Second service; only the differences between both are shown",
+    description: "Second service; only the differences between the two are shown",
     hint: "NAME",
   }),
   client: list({
@@ -41,16 +41,16 @@ const options = {
     hint: "KIND",
     default: FLAVORS,
   }),
-  filter: list({ description: "Parts of the names of cases to run", hint: "TEXT" }),
+  filter: list({ description: "Run the cases whose names contain this", hint: "TEXT" }),
   list: flag({ description: "List the cases and run none" }),
   seed: count({ description: "Seed of the random cases", defaultText: "random" }),
   deadline: milliseconds({
     description: "Time limit of a case",
-    defaultText: "10s, and 20s for the long ones",
+    defaultText: "10s, or 20s for long cases",
     min: 100,
   }),
   failFast: flag({ description: "Stop at the first case that fails" }),
-  writes: flag({ description: "Allow cases that write status and log of a running service" }),
+  writes: flag({ description: "Allow cases that write the status and log of a running service" }),
   tap: flag({ description: "Print TAP 14, also on a terminal", group: OUTPUT }),
   json: flag({ description: "Print one JSON object at the end", group: OUTPUT }),
   junit: path({ description: "JUnit file to write", hint: "FILE", group: OUTPUT }),
@@ -59,7 +59,7 @@ const options = {
 
 type Chosen = Values<typeof options>;
 
-/** A seed when none is given; it is printed, so that the run can be repeated. */
+/** A random seed; it is printed, so that the run can be repeated. */
 function newSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }
@@ -67,7 +67,7 @@ function newSeed(): number {
 function flavorsOf(words: readonly string[]): Flavor[] {
   const unknown = words.find((word) => !FLAVORS.some((flavor) => flavor === word));
   if (unknown !== undefined) {
-    throw new UsageFailure(`--client: "${unknown}" is none of ${FLAVORS.join(", ")}`);
+    throw new UsageFailure(`--client: "${unknown}" is not one of ${FLAVORS.join(", ")}`);
   }
   return FLAVORS.filter((flavor) => words.includes(flavor));
 }
@@ -88,10 +88,10 @@ function printList(cases: readonly Case[]): void {
   }
 }
 
-/** 128 + the signal's number, as a shell shows it. */
+/** 128 + the signal's number, as in a shell. */
 const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** The signal that interrupted the run: no further case starts, and what was made is removed. */
+/** The signal that interrupted the run: no further case starts, and created files are removed. */
 let interrupted: keyof typeof SIGNAL_EXITS | undefined;
 
 function stopped(): boolean {
@@ -107,7 +107,7 @@ function endOnSignals(): void {
   process.once("SIGTERM", () => (interrupted = "SIGTERM"));
 }
 
-/** Runs against one service and calls `finished` per case; throws when it cannot be reached. */
+/** Runs against one service, calling `finished` per case; throws if it cannot be reached. */
 async function runAgainst(
   chosen: Chosen,
   socket: string | undefined,
@@ -149,11 +149,11 @@ async function compare(
   return differing > 0 ? RunExit.FAILED : RunExit.HELD;
 }
 
-/** How results are shown, during the run and at its end. */
+/** The output during the run and at its end. */
 interface Shown {
   readonly starting?: (testCase: Case, flavor: Flavor) => void;
   readonly finished: (result: Result) => void;
-  /** `aborted`: why not all of them ran. */
+  /** `aborted`: why not all cases ran. */
   readonly end: (results: readonly Result[], aborted?: string) => void;
 }
 
@@ -185,14 +185,14 @@ export const compatCommand = command({
   name: "compat",
   summary: "Run the compatibility suite with real libqb clients against a service",
   details: [
-    "Each case runs with up to three clients: the machine's libqb, a C program on it, and our " +
-      "own library. Without --socket and --command it runs against our own " +
-      "server on files made for it. A running service is only read from, unless --writes.",
-    "On a terminal it shows a live list, elsewhere TAP 14.",
+    "Each case runs with up to three clients: the host's libqb, a C program that uses it, and " +
+      "our own library. Without --socket and --command the cases run against our own server with " +
+      "prepared files. A running service is only read from, unless --writes is given.",
+    "The output is a live list on a terminal, and TAP 14 elsewhere.",
   ],
   examples: [
-    ["compat", "our own server, everything"],
-    ["compat --socket pve2", "the pmxcfs of this machine, reading only"],
+    ["compat", "our own server, all cases"],
+    ["compat --socket pve2", "the pmxcfs of this host, reading only"],
     ["compat --command 'my-server --name {socket}' --junit compat.xml", "a server under test"],
     ["compat --socket pve2 --reference other", "only what differs between two services"],
   ],

@@ -1,4 +1,4 @@
-/** `config backup` and `config restore`: copies of a node's config.db, and putting one back. */
+/** `config backup` and `config restore`: make and restore copies of a node's config.db. */
 import { counted } from "../base/counted.ts";
 import { findOtherServer } from "../daemon/node/other-server.ts";
 import { backupDatabase, restoreDatabase } from "../pmxcfs/rescue/backup.ts";
@@ -12,28 +12,28 @@ import { print, printLine } from "./terminal.ts";
 
 const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
 
-/** Differences that are listed one by one. */
-const MOST_LINES = 200;
+/** Most differences that are listed; the others are only counted. */
+const MAX_LINES = 200;
 
 const database = pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB });
 
 export const backupCommand = command({
   name: "backup",
-  summary: "Copy a config.db, also one in use, and verify the copy",
+  summary: "Copy a config.db, even while it is in use, and verify the copy",
   details: [
-    "The database is only read: no lock is taken, and no byte of it or beside it changes. The " +
-      "copy is one file of one moment, without a -wal, and pmxcfs loads it.",
-    "Version and checksum are those of the tree: all nodes of a healthy cluster have the same.",
+    "The database is only read: no lock is taken, and neither it nor its other files change. The " +
+      "copy is one consistent file, without a -wal, and pmxcfs loads it.",
+    "Version and checksum are those of the tree, and are equal on all nodes of a healthy cluster.",
   ],
   examples: [
-    ["config backup /var/backups/pve --keep 14", "for a timer: a name with the time, 14 stay"],
-    ["config backup ./before.db", "before something risky"],
+    ["config backup /var/backups/pve --keep 14", "for a timer: named by time; keeps 14 copies"],
+    ["config backup ./before.db", "before a risky change"],
   ],
-  exits: [[1, "There is no copy"]],
+  exits: [[1, "No copy was made"]],
   options: {
     db: database,
-    keep: count({ description: "Number of copies to keep in a directory, the newest", min: 1 }),
-    json: flag({ description: "One JSON object" }),
+    keep: count({ description: "Keep only this many copies in the directory, the newest", min: 1 }),
+    json: flag({ description: "Print one JSON object" }),
   },
   operands: {
     target: pathOption({
@@ -64,7 +64,7 @@ export const restoreCommand = command({
   name: "restore",
   summary: "Show what restoring a backup would change in a config.db; with --yes, restore it",
   details: [
-    "`+` would be added, `-` removed, `!` changed. Stop the server before --yes; the present " +
+    "`+` would be added, `-` removed, `!` changed. Stop the server before --yes; the current " +
       "database is kept as FILE.bak-TIME.",
     "In a cluster the tree with the highest version wins: other nodes replace a restored older " +
       "tree as soon as this node joins them. Restore single files with `history restore`, or " +
@@ -74,10 +74,10 @@ export const restoreCommand = command({
     ["config restore /var/backups/pve/config-20261126T030000Z.db", "what would change"],
     ["config restore /var/backups/pve/config-20261126T030000Z.db --yes", "do it"],
   ],
-  exits: [[1, "Nothing is restored"]],
+  exits: [[1, "Nothing was restored"]],
   options: {
     db: database,
-    yes: flag({ description: "Restore it" }),
+    yes: flag({ description: "Restore the backup" }),
   },
   operands: { backup: pathOption({ description: "Backup", hint: "FILE", required: true }) },
   run({ db, yes, backup }) {
@@ -85,25 +85,25 @@ export const restoreCommand = command({
     if (typeof compared === "string") warn(showName(compared));
     else {
       const { differences } = compared;
-      for (const { kind, path, detail } of differences.slice(0, MOST_LINES)) {
+      for (const { kind, path, detail } of differences.slice(0, MAX_LINES)) {
         print(`${SIGNS[kind]} ${showName(path)}${detail === "" ? "" : `  (${detail})`}\n`);
       }
-      const more = differences.length - MOST_LINES;
+      const more = differences.length - MAX_LINES;
       if (more > 0) print(`and ${more} more\n`);
       print(`${counted(differences.length, "difference")}\n`);
     }
     if (!yes) {
-      warn("nothing is restored: --yes does it");
+      warn("nothing was restored: add --yes to restore");
       return ExitCode.FAILURE;
     }
-    // Found by the open database only: a server of another database may run.
+    // Looks only for a process with this database open: a server of another database may run.
     const socket = `no-service-${process.pid}`;
     const own = [process.pid];
     const server = findOtherServer({ database: db, pidFile: undefined, socket, own });
     if (server !== undefined) throw new CommandFailure(server);
     const restored = restoreDatabase(backup, db);
     if (typeof restored === "string") throw new CommandFailure(showName(restored));
-    if (restored.kept !== undefined) warn(`what was there is kept as ${restored.kept}`);
+    if (restored.kept !== undefined) warn(`the old database is kept as ${restored.kept}`);
     printLine(`${db}: restored, version ${restored.version}`);
     return ExitCode.OK;
   },

@@ -1,4 +1,4 @@
-/** `config diff`: what differs between two databases, path by path. Both are only read. */
+/** `config diff`: the differences between two databases, path by path. Both are only read. */
 import { compareDatabases, type PathDifference } from "../pmxcfs/rescue/compare.ts";
 import { flag, path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
@@ -18,8 +18,8 @@ export const diffCommand = command({
   name: "diff",
   summary: "Compare two config.db files path by path",
   details: [
-    "`+` is in the second only, `-` in the first only, `!` has other content or another kind. " +
-      "With --times, `~` has the same content but another version, writer or time. Dumps are read too.",
+    "`+`: only in the second, `-`: only in the first, `!`: other content or another type. With " +
+      "--times, `~`: same content but another version, writer or time. SQL dumps are read, too.",
   ],
   examples: [
     [
@@ -27,10 +27,10 @@ export const diffCommand = command({
       "what a sync changed",
     ],
   ],
-  exits: [[1, "They differ, or one cannot be read"]],
+  exits: [[1, "The databases differ, or one cannot be read"]],
   options: {
-    times: flag({ description: "Versions, writers and times too" }),
-    json: flag({ description: "One JSON object" }),
+    times: flag({ description: "Compare versions, writers and times, too" }),
+    json: flag({ description: "Print one JSON object" }),
   },
   operands: {
     first: pathOption({ description: "First database", hint: "FILE", required: true }),

@@ -1,8 +1,8 @@
-/** Shared by the `config` commands: names for a terminal, and lines on stderr. */
+/** Shared by the `config` commands: displays names, and writes lines to stderr. */
 
 import { escapeText } from "../base/escape.ts";
 
-/** Bytes of a name for a terminal: UTF-8 unchanged, anything else as \xNN. */
+/** A name for display: unchanged if it is valid UTF-8, else with its non-ASCII bytes as \xNN. */
 export function showName(name: string): string {
   const bytes = Buffer.from(name, "latin1");
   const decoded = bytes.toString("utf8");
@@ -12,7 +12,7 @@ export function showName(name: string): string {
     .replaceAll(/[^ -~]/g, (each) => `\\x${Buffer.from(each, "latin1").toString("hex")}`);
 }
 
-/** A line on stderr. */
+/** Writes a line to stderr. */
 export function warn(line: string): void {
   process.stderr.write(`${escapeText(line)}\n`);
 }

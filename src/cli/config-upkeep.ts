@@ -1,4 +1,4 @@
-/** `config flush` and `config compact`: upkeep of a node's own config.db. */
+/** `config flush` and `config compact`: maintain a node's own config.db. */
 import { existsSync } from "node:fs";
 import { createLog, defaultFormat } from "../base/log.ts";
 import { lockHolders } from "../pmxcfs/store/lock-holders.ts";
@@ -15,11 +15,11 @@ const database = pathOption({ description: "Database", hint: "FILE", default: DE
 
 export const flushCommand = command({
   name: "flush",
-  summary: "Write the changes that wait in config.db.changes into config.db",
+  summary: "Write the pending changes in config.db.changes into config.db",
   details: [
-    "A server with --commit batched that was killed leaves its last changes in a journal beside " +
-      "the database. The next start of pmxcfs-ipc takes them over by itself; run this before " +
-      "another server (the original pmxcfs, which refuses such a database) is started on it.",
+    "A server with --commit batched that is killed leaves its last changes in a journal beside " +
+      "the database. The next start of pmxcfs-ipc applies them itself; run this command before " +
+      "another server is started on the database (the original pmxcfs refuses it).",
   ],
   examples: [["config flush", "before the original pmxcfs is started again"]],
   options: { db: database },
@@ -27,13 +27,13 @@ export const flushCommand = command({
     if (!existsSync(db)) throw new CommandFailure(`${db}: no such file`);
     const [server] = lockHolders(`${db}-shm`);
     if (server !== undefined) {
-      throw new CommandFailure(`${db}: process ${server} has it open, and writes it by itself`);
+      throw new CommandFailure(`${db}: process ${server} has it open, and will write the changes`);
     }
     const log = createLog({ level: "info", format: defaultFormat(process.env) });
     const tree = openTree({ file: db, log });
     if (typeof tree === "string") throw new CommandFailure(`${db}: ${tree}`);
     using flushed = tree;
-    printLine(`${db}: nothing waits, version ${flushed.version}`);
+    printLine(`${db}: no pending changes, version ${flushed.version}`);
   },
 });
 
@@ -41,10 +41,10 @@ const kib = (bytes: number): string => `${Math.ceil(bytes / 1024)} KiB`;
 
 export const compactCommand = command({
   name: "compact",
-  summary: "Shrink a config.db by its free pages",
+  summary: "Remove the free pages of a config.db",
   details: [
-    "Files that were removed leave free pages in the database, which stays as large as it once " +
-      "was. A server may have it open: its changes wait until this is done, reads do not.",
+    "Removed files leave free pages in the database, which does not shrink by itself. A server " +
+      "may have it open: its changes wait until this is done, reads do not.",
   ],
   examples: [["config compact", "after a large file was removed"]],
   options: { db: database },

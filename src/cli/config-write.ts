@@ -16,15 +16,15 @@ export const importCommand = command({
   name: "import",
   summary: "Make a config.db that pmxcfs loads from a copy of /etc/pve",
   details: [
-    "Symlinks, FIFOs, sockets, devices, files over 1 MiB and the files that pmxcfs makes itself " +
+    "Symlinks, FIFOs, sockets, devices, files over 1 MiB and the files that pmxcfs generates " +
       "(.version, .members, ...) are left out and named on stderr. The new database is read back " +
-      "and verified before it takes its place.",
+      "and verified before it is renamed to FILE.",
     "With --force, an existing database is kept as FILE.bak-TIME, with its -wal and journals. " +
-      "Stop pve-cluster first: a running server goes on with the file that was replaced.",
+      "Stop pve-cluster first: a running server keeps using the replaced file.",
   ],
   examples: [["config import ./etc-pve --db ./config.db", "for a test rig"]],
   options: {
-    db: pathOption({ description: "Database to make", hint: "FILE", required: true }),
+    db: pathOption({ description: "Database to create", hint: "FILE", required: true }),
     force: flag({ description: "Replace an existing database, which is kept as FILE.bak-TIME" }),
   },
   operands: {
@@ -35,7 +35,7 @@ export const importCommand = command({
     if (typeof imported === "string") throw new CommandFailure(imported);
     const { leftOut, kept, files, directories } = imported;
     for (const { path, reason } of leftOut) warn(`left out: ${showName(path)} (${reason})`);
-    if (kept !== undefined) warn(`${db}: what was there is kept as ${kept}`);
+    if (kept !== undefined) warn(`${db}: the old database is kept as ${kept}`);
     printLine(`${db}: ${counted(files, "file")} in ${counted(directories, "directory")}`);
   },
 });
@@ -45,26 +45,26 @@ export const renameNodeCommand = command({
   summary: "Rename a node's directory, guests included",
   details: [
     "In a config.db that no server has open, all changes are one transaction: after a crash the " +
-      "database has the old name or the new one. If there is a directory of the new name " +
-      "already, entries move into it, and a name that is in both ends the command with nothing " +
-      "changed. A copy is kept as FILE.bak-TIME. What else names the node (corosync.conf, " +
-      "storage.cfg, ha, jobs, the host's own files) is printed.",
-    "With --mount it works on a tree that is served, file by file, and needs quorum: each guest " +
-      "exists once at every moment, and a run that was interrupted is completed by the next.",
+      "database has either the old name or the new one. If a directory with the new name exists, " +
+      "the entries are moved into it; if a name is in both, nothing is changed and the command " +
+      "fails. A copy is kept as FILE.bak-TIME. Other places that name the node (corosync.conf, " +
+      "storage.cfg, ha, jobs, the host's own files) are printed.",
+    "With --mount it works on a mounted tree, file by file, and needs quorum: each guest exists " +
+      "exactly once at any time, and the next run completes an interrupted one.",
   ],
   examples: [
-    ["config rename-node pve1 pve-new", "after the host got another name, server stopped"],
+    ["config rename-node pve1 pve-new", "after the host was renamed, with the server stopped"],
   ],
   options: {
     db: pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB }),
     mount: pathOption({
-      description: `Work through the mount instead; alone: ${DEFAULT_MOUNT}`,
+      description: `Work through the mount instead; without a value: ${DEFAULT_MOUNT}`,
       hint: "DIR",
       bare: DEFAULT_MOUNT,
     }),
   },
   operands: {
-    old: text({ description: "Present name", hint: "OLD", required: true }),
+    old: text({ description: "Current name", hint: "OLD", required: true }),
     new: text({ description: "New name", hint: "NEW", required: true }),
   },
   run: ({ db: file, mount, old, new: name }) => {
@@ -76,9 +76,9 @@ export const renameNodeCommand = command({
     for (const line of renamed.mentions) warn(`still names ${old}: ${showName(line)}`);
     printLine(
       renamed.entries === 0
-        ? `${db}: nothing to do, nodes/${name} is there and nodes/${old} is not`
-        : `${db}: nodes/${name} has ${counted(renamed.entries, "entry")} of nodes/${old}, ` +
-            `${counted(renamed.guests, "guest")} among them`,
+        ? `${db}: nothing to do: nodes/${name} exists and nodes/${old} does not`
+        : `${db}: moved ${counted(renamed.entries, "entry")} of nodes/${old} to nodes/${name}, ` +
+            `including ${counted(renamed.guests, "guest")}`,
     );
   },
 });

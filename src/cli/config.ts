@@ -1,7 +1,7 @@
 /**
  * `pmxcfs-ipc config`: makes a config.db, exports files from one, lists, prints, checks and
- * compares it. The commands in this file only read, even while another process has the file open:
- * nothing beside it is made or changed. Those that write are in config-write.ts.
+ * compares it. The commands in this file only read: they change and make no file beside the
+ * database, even while another process has it open. Those that write are in config-write.ts.
  */
 import { exportTree } from "../pmxcfs/rescue/export.ts";
 import { salvage, type Salvaged, type SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
@@ -24,9 +24,9 @@ import { counted } from "../base/counted.ts";
 import { showName, warn } from "./config-text.ts";
 
 const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
-/** Longer paths are cut: a database may nest directories thousands deep. */
+/** Longer paths are shortened: a database may have thousands of nested directories. */
 const SHOWN_BYTES = 1024;
-/** Lines of one kind on stderr before the rest is counted. */
+/** Most lines of one kind on stderr; the others are only counted. */
 const SHOWN_LINES = 50;
 
 const database = pathOption({
@@ -35,7 +35,7 @@ const database = pathOption({
   default: DEFAULT_DB,
 });
 
-/** At most SHOWN_LINES lines, then the number of the others. */
+/** Writes at most SHOWN_LINES lines, and the number of the others. */
 function warnAll(file: string, lines: readonly string[]): void {
   for (const line of lines.slice(0, SHOWN_LINES)) warn(`${file}: ${showName(line)}`);
   const more = lines.length - SHOWN_LINES;
@@ -43,11 +43,11 @@ function warnAll(file: string, lines: readonly string[]): void {
 }
 
 interface Read extends Salvaged {
-  /** The C server would not start with it, or would not show all of it. */
+  /** True if the C server would not start with the database, or would not show all of it. */
   readonly isUnsound: boolean;
 }
 
-/** Everything that can be read of the database; problems and notes go to stderr. */
+/** Reads everything readable in the database; problems and notes go to stderr. */
 function read(file: string): Read {
   const salvaged = salvage(file);
   const { problems, notes } = judgeDatabase(salvaged.database);
@@ -60,13 +60,13 @@ function read(file: string): Read {
 }
 
 /**
- * The names in a path from the command line: latin1, with any slashes, with or without /etc/pve.
+ * The names in a path from the command line, as latin1. Extra slashes and /etc/pve are removed.
  */
 function namesOf(word: string): string[] {
   return pathParts(Buffer.from(belowPve(word), "utf8").toString("latin1"));
 }
 
-/** The item at a path and all below it, from items in depth-first order. */
+/** The item at a path and all items below it; `items` are in depth-first order. */
 function below(items: readonly SalvagedItem[], names: readonly string[]): readonly SalvagedItem[] {
   if (names.length === 0) return items;
   const at = items.findIndex(
@@ -79,7 +79,7 @@ function below(items: readonly SalvagedItem[], names: readonly string[]): readon
   return items.slice(at, end < 0 ? items.length : end);
 }
 
-/** The failure for a path that does not exist, with the path that was probably meant. */
+/** The failure for a path that does not exist, with a similar path. */
 function noSuchPath(file: string, word: string, items: readonly SalvagedItem[]): CommandFailure {
   const paths = items
     .filter(({ pathBytes }) => pathBytes < SHOWN_BYTES)
@@ -89,27 +89,27 @@ function noSuchPath(file: string, word: string, items: readonly SalvagedItem[]):
   return new CommandFailure(`${file}: no ${word} in it${hint}`);
 }
 
-/** Exit code of an export that must not be imported again: it lacks files of the database. */
+/** Exit code of an export that lacks files of the database: it must not be imported again. */
 const INCOMPLETE = 3;
 
 const exportCommand = command({
   name: "export",
   summary: "Write the files of a config.db into an empty directory",
   details: [
-    "Modes are those of the mounted /etc/pve: private files 0600, others 0640, and for root the " +
-      "group www-data. From a damaged database everything readable is exported, also from its " +
-      "-wal. Entries without a place in the tree go below lost+found; two directories of one " +
-      "name become one; every changed name is reported. The database is only read.",
+    "Modes are those of the mounted /etc/pve: 0600 for private files, 0640 for others, and, if " +
+      "root runs it, group www-data. From a damaged database, everything readable is exported, " +
+      "also from its -wal. Entries without a place in the tree go to lost+found; two directories " +
+      "with the same name are merged; every changed name is reported. The database is only read.",
   ],
   examples: [["config export --db /mnt/var/lib/pve-cluster/config.db ./rescued", "a dead node"]],
   exits: [
-    [1, "Something could not be read, or comes from a damaged file"],
-    [INCOMPLETE, "Something could not be written: the target is not complete"],
+    [1, "Part of the database could not be read, or is damaged"],
+    [INCOMPLETE, "A file could not be written: the target is incomplete"],
   ],
   options: { db: database },
   operands: {
     dir: pathOption({
-      description: "Target directory: empty, or not existing",
+      description: "Target directory: empty or new",
       hint: "DIR",
       required: true,
     }),
@@ -137,7 +137,7 @@ function longLine({ path, row, kind }: SalvagedItem): string {
   return `${mode} ${size} ${time}Z v${row.version} `;
 }
 
-/** A path for a line; of one that is too long its end, and the number of levels above. */
+/** A path for display; if it is too long, its last name and the number of levels above. */
 function shownPath(item: SalvagedItem): string {
   if (item.pathBytes <= SHOWN_BYTES) return showName(item.path.join("/"));
   return `... ${item.level - 1} levels .../${showName(item.name)}`;
@@ -145,16 +145,16 @@ function shownPath(item: SalvagedItem): string {
 
 const lsCommand = command({
   name: "ls",
-  summary: "List what a config.db holds",
+  summary: "List the contents of a config.db",
   details: [
-    "Directories end in a slash. Bytes that are not UTF-8 are shown as \\xNN. Names and places " +
-      "are those that `config export` gives.",
+    "Directories end with a slash. Bytes that are not UTF-8 are shown as \\xNN. Paths are those " +
+      "that `config export` would write.",
   ],
   options: {
     db: database,
-    long: flag({ alias: "l", description: "Mode, size, time (UTC) and version of each" }),
+    long: flag({ alias: "l", description: "Show mode, size, time (UTC) and version, too" }),
   },
-  operands: { path: text({ description: "Only this path and what is below", hint: "PATH" }) },
+  operands: { path: text({ description: "List only this path and those below it", hint: "PATH" }) },
   run: ({ db, long, path }) => {
     const above = namesOf(path ?? "");
     const { items } = read(db);
@@ -189,16 +189,16 @@ const catCommand = command({
 
 const verifyCommand = command({
   name: "verify",
-  summary: "Check whether pmxcfs would load a config.db, or what it would serve of a directory",
+  summary: "Check whether pmxcfs would load a config.db, or what would be served from a directory",
   details: [
-    "A problem, in the words of the C server's log, keeps it from starting, or lets it start " +
-      "with an empty /etc/pve; a note does neither. The database is only read.",
+    "With a problem (in the words of the C server's log) pmxcfs does not start, or starts with " +
+      "an empty /etc/pve; a note has neither effect. The database is only read.",
   ],
   exits: [[1, "There are problems"]],
   options: {
     db: pathOption({ description: `Database (default ${DEFAULT_DB})`, hint: "FILE" }),
-    dir: pathOption({ description: "Instead of a database: a directory to serve", hint: "DIR" }),
-    json: flag({ description: "One JSON object" }),
+    dir: pathOption({ description: "Check a directory to serve instead", hint: "DIR" }),
+    json: flag({ description: "Print one JSON object" }),
   },
   run: ({ db, dir, json }) => {
     if (db !== undefined && dir !== undefined) throw new UsageFailure("--db or --dir, not both");

@@ -29,7 +29,7 @@ import {
 
 const CLUSTER = "Cluster";
 const RRD = "RRD files";
-const FAULTS = "Faults on purpose";
+const FAULTS = "Fault injection";
 const MOUNT = "Mount";
 const DATABASE = "Database";
 const HISTORY = "History";
@@ -48,28 +48,29 @@ export const daemonOptions = {
   ...observeOptions,
   wake: oneOf(["epoll", "thread"], {
     description: "How requests of the mount wake the event loop",
-    defaultText: "epoll where it works, else thread",
+    defaultText: "epoll if it works, else thread",
     group: MOUNT,
   }),
   requestTimeout: milliseconds({
     description:
-      "Time after which a mount whose server does not answer a request is ended; 0: never",
+      "Time after which the mount is aborted if the server does not answer a request; 0: never",
     default: MountLimits.requestTimeoutMs,
     group: MOUNT,
   }),
   hangGuard: oneOf(["auto", "process", "off"], {
     description:
-      "What ends it: auto, the kernel where it can, else a process; process, always a process; off, nothing",
+      "What aborts it: auto: the kernel if it can, else a process; process: always a process; off: nothing",
     default: "auto",
     group: MOUNT,
   }),
   commit: oneOf(["each", "batched"], {
-    description: "When changes go into the database: each at once, or many at a time by a journal",
+    description: "How changes are written to the database: each at once, or batched with a journal",
     default: "each",
     group: DATABASE,
   }),
   sync: oneOf(["normal", "full"], {
-    description: "full: each change is on the disk before it is answered, for power cuts",
+    description:
+      "full: each change is on disk before it is answered, so that it survives a power cut",
     default: "normal",
     group: DATABASE,
   }),
@@ -87,20 +88,21 @@ export const daemonOptions = {
     group: HISTORY,
   }),
   historyDays: count({
-    description: "Days after which a change that was superseded is forgotten",
+    description: "Days after which a superseded change is removed",
     default: HISTORY_LIMITS.ageMs / DAY_MS,
     min: 1,
     group: HISTORY,
   }),
   restartFlag: path({
-    description: "File made at a stop, so that PVE's clients wait for a restart; off: none",
+    description: "File created at a stop, so that PVE's clients wait for a restart; off: none",
     hint: "FILE",
     defaultText: `${PVE_RESTART_FLAG} for root and pve2, else off`,
     group: CLUSTER,
   }),
   ...accessOptions,
   rrd: flagOn({
-    without: "Do not write RRD files (through rrdcached or, while none runs, rrdtool)",
+    without:
+      "Do not write RRD files (through rrdcached, or rrdtool while rrdcached is not running)",
     group: RRD,
   }),
   rrdcached: path({
@@ -116,12 +118,12 @@ export const daemonOptions = {
   }),
   strictReads: flag({
     description:
-      "Check --dir or --db for changes before every request; without it at most every 100 " +
-      "microseconds, for a client that asks without pause",
+      "Check --dir or --db for changes before every request; without this option, at most every " +
+      "100 microseconds for a client that sends requests without a pause",
     group: DATABASE,
   }),
   inject: repeated({
-    description: "Make requests fail or wait, for tests; docs/tracing.md has the words",
+    description: "Make requests fail or wait, for tests; syntax: docs/tracing.md",
     hint: "RULE",
     group: FAULTS,
   }),
@@ -129,25 +131,25 @@ export const daemonOptions = {
 
 export type DaemonValues = Values<typeof daemonOptions>;
 
-/** The host's name without its domain: pmxcfs's node name. */
+/** The host name without its domain: pmxcfs's node name. */
 export function hostNode(): string {
   return hostname().split(".")[0] ?? "localhost";
 }
 
-/** The restart flag's path: PVE's clients look for it when the server stands in for pmxcfs. */
+/** The path of the restart flag; by default only for a server that replaces pmxcfs. */
 function restartFlagOf(given: string | undefined, socket: string): string | undefined {
   if (given !== undefined) return given === "off" ? undefined : given;
   return socket === "pve2" && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
 }
 
-/** A path of the command line made absolute; `off` and undefined stay. */
+/** The absolute path of a path from the command line; `off` and undefined are returned as is. */
 export function fromHere<T extends string | undefined>(word: T): T | string {
   return word === undefined || word === "off" ? word : resolve(word);
 }
 
 /**
- * The values of a server that mounts: it changes to the root directory, as C does, so that its
- * paths are resolved against the directory it was started in.
+ * The values for a server that mounts. It changes to the root directory, as C does, so its paths
+ * are first resolved against the directory it was started in.
  */
 export function withAbsolutePaths<V extends DaemonValues>(values: V): V {
   const { history, restartFlag, rrdcached, rrdDir, metrics, metricsTextfile, status } = values;
@@ -163,7 +165,7 @@ export function withAbsolutePaths<V extends DaemonValues>(values: V): V {
   };
 }
 
-/** All settings of the server except the tree that it serves. */
+/** All settings of the server except those of the tree it serves. */
 export function daemonSettings(
   values: DaemonValues,
 ): Omit<DaemonOptions, "store" | "node" | "log"> {
@@ -181,13 +183,13 @@ export function daemonSettings(
   };
 }
 
-/** How the node's own database is written. */
+/** The settings for writing the node's own database. */
 export function writingSettings({ commit, sync }: DaemonValues): BackendOptions["writing"] {
   return { commit, sync };
 }
 
 /**
- * How the mount is served, and which changes its history keeps. `database`: the node's config.db.
+ * The settings of the mount and of its history. `database`: the node's config.db.
  */
 export function mountSettings(
   values: DaemonValues,

@@ -18,14 +18,14 @@ export const echoCommand = command({
   name: "echo",
   summary: "Serve a name and answer each request with its own body",
   details: [
-    "The library's example, and a target for benchmarks and robustness tests. Accepts root and " +
-      "the user it runs as.",
+    "An example of the library, and a target for benchmarks and robustness tests. Accepts root " +
+      "and the user it runs as.",
   ],
-  examples: [["echo --socket test --accept-any", "echo for everybody on this machine"]],
+  examples: [["echo --socket test --accept-any", "echo for all users of this host"]],
   options: {
     ...serviceOptions,
     ...observeOptions,
-    acceptAny: flag({ description: "Accept every user of this machine" }),
+    acceptAny: flag({ description: "Accept all users of this host" }),
   },
   async run(values) {
     const failure = await runService(values.socket, echoHandler(values.acceptAny), {

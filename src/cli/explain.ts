@@ -1,5 +1,5 @@
 /**
- * `pmxcfs-ipc explain`: what an error line means. Works offline; the texts are in
+ * `pmxcfs-ipc explain`: explains an error line. Works offline; the texts are in
  * src/tools/diagnosis.
  */
 import { jsonText } from "../base/escape.ts";
@@ -26,31 +26,31 @@ import { ExitCode, UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
-/** Bytes of a piped log that are read. */
+/** Most bytes read of a piped log. */
 const INPUT_BYTES = 64 * 1024 * 1024;
 
-/** What to do about a line that is not known. */
+/** What to do about an unknown line. */
 const NEXT = [
-  ["pmxcfs-ipc --check", "looks at this node itself"],
+  ["pmxcfs-ipc --check", "checks this node"],
   ["journalctl -b -u pve-cluster -u corosync -n 50", "the lines around it"],
   ["pmxcfs-ipc explain -", "reads a whole log: pipe one in"],
 ] as const;
 
-/** The same, with the log of the program that says the line. */
+/** The same, with the log of the program that wrote the line. */
 function nextSteps(words: string): string {
   const program = programOf(words);
   const own = /^[\w.@-]+$/.test(program ?? "")
-    ? [[`journalctl -b -t ${program} -n 50`, `what ${program} says before and after it`] as const]
+    ? [[`journalctl -b -t ${program} -n 50`, `what ${program} logged before and after it`] as const]
     : [];
   const steps = [...own, ...NEXT];
   const width = Math.max(...steps.map(([text]) => text.length));
   const lines = steps.map(([text, what]) => `  ${text.padEnd(width)}  ${what}\n`);
-  return `Nothing is known about this text. What to run next:\n${lines.join("")}`;
+  return `This text is not known. What to run next:\n${lines.join("")}`;
 }
 
 interface Piped {
   readonly explanations: Explanation[];
-  /** The beginning of the text, which may be the name of a code. */
+  /** The start of the text, which may be the name of a code. */
   readonly words: string;
 }
 
@@ -76,15 +76,15 @@ function unknown(words: string): string {
   const name = words.trim().toUpperCase();
   const meant = looksLikeCode(words) ? suggest(name, CODE_NAMES) : undefined;
   if (meant === undefined) return nextSteps(words);
-  return `${name} is no code of --check. Did you mean ${meant}?\n`;
+  return `${name} is not a code of --check. Did you mean ${meant}?\n`;
 }
 
 export const explainCommand = command({
   name: "explain",
   summary: "Explain an error line of any PVE tool or log, and how to fix its cause",
   details: [
-    "Whatever stands around the known words is ignored; without TEXT, or with -, stdin is read. " +
-      "A code of --check is explained as well. Needs no network and no server.",
+    "Text around the known words is ignored; without TEXT, or with -, stdin is read. A code of " +
+      "--check is explained, too. Needs no network and no server.",
   ],
   examples: [
     ['explain "ipcc_send_rec[1] failed: Unknown error -1"', "an error line"],
@@ -92,11 +92,11 @@ export const explainCommand = command({
     ['explain -- "-bash: cd: /etc/pve: Transport endpoint is not connected"', "after --, any text"],
     ["explain --list", "all codes"],
   ],
-  exits: [[ExitCode.FAILURE, "Nothing is known about this text"]],
+  exits: [[ExitCode.FAILURE, "The text is not known"]],
   options: {
-    json: flag({ description: "As JSON" }),
+    json: flag({ description: "Print JSON" }),
     list: flag({ description: "List all codes" }),
-    markdown: flag({ description: "Everything: docs/diagnosis.md; with --list docs/symptoms.md" }),
+    markdown: flag({ description: "Print docs/diagnosis.md, or with --list docs/symptoms.md" }),
     noColor: flag({ description: "No colours" }),
   },
   operands: { text: repeated({ description: "The error line, or a code", hint: "TEXT" }) },

@@ -1,20 +1,20 @@
 /**
- * How a command reports that it failed: it throws one of these, and main.ts prints its one line on
- * stderr and exits with its exit code. Anything else that is thrown is a bug of ours.
+ * A command that fails throws one of these; main.ts prints its message as one line on stderr and
+ * exits with its exit code. Any other exception is a bug.
  */
 
-/** Exit codes of every command; a command that answers a question (check, compat) adds its own. */
+/** Exit codes of every command; check, compat and others define further ones. */
 export const ExitCode = {
   OK: 0,
-  /** The command line was right, and the command failed. */
+  /** The command line was valid, and the command failed. */
   FAILURE: 1,
-  /** The command line was wrong: unknown command or option, a value that cannot be read. */
+  /** The command line was wrong: an unknown command or option, or an invalid value. */
   USAGE: 2,
-  /** The reader of stdout went away (128 + SIGPIPE, as a shell shows it for a C program). */
+  /** The reader of stdout closed it (128 + SIGPIPE, as a shell reports for a C program). */
   CLOSED_OUTPUT: 141,
 } as const;
 
-/** A command that failed. `message` is one line for a person, without the program's name. */
+/** A command failed. `message` is one line for the user, without the program's name. */
 export class CommandFailure extends Error {
   readonly exitCode: number;
 
@@ -25,7 +25,7 @@ export class CommandFailure extends Error {
   }
 }
 
-/** A command line that cannot be carried out as written; `hint` names what was probably meant. */
+/** The command line is invalid; `hint` is the word that was probably meant. */
 export class UsageFailure extends CommandFailure {
   constructor(message: string, hint?: string) {
     super(hint === undefined ? message : `${message} (did you mean "${hint}"?)`, ExitCode.USAGE);
@@ -33,7 +33,7 @@ export class UsageFailure extends CommandFailure {
   }
 }
 
-/** stdout has no reader any more: ends the command silently. */
+/** The reader of stdout has closed it: ends the command silently. */
 export class ClosedOutput extends CommandFailure {
   constructor() {
     super("", ExitCode.CLOSED_OUTPUT);

@@ -10,7 +10,7 @@ const COLUMN = 30;
 
 type Row = readonly [left: string, right: string];
 
-/** Two columns; a left cell that is too long gets a line of its own. */
+/** Two columns; a left cell that is too long gets its own line. */
 function table(rows: readonly Row[]): string[] {
   const longest = Math.max(...rows.map(([left]) => left.length));
   const column = Math.min(COLUMN, longest + 4);
@@ -29,7 +29,7 @@ function operandUsage([key, operand]: readonly [string, Option<unknown>]): strin
   return isRequired(operand, label) ? label : `[${label}]`;
 }
 
-/** An operand is required when reading no words fails. */
+/** An operand is required if reading zero words fails. */
 function isRequired(operand: Option<unknown>, label: string): boolean {
   try {
     operand.read([], label);
@@ -70,7 +70,7 @@ function optionRows(options: Options, isRoot: boolean): Map<string, Row[]> {
     groups.set(group, [...rows, [optionLabel(key, option), optionMeaning(option)]]);
   }
   groups.get("Options")?.push(["-h, --help", "Show this help"]);
-  if (isRoot) groups.get("Options")?.push(["-V, --version", "Show what this program is"]);
+  if (isRoot) groups.get("Options")?.push(["-V, --version", "Show version and protocol details"]);
   return groups;
 }
 

@@ -1,4 +1,4 @@
-/** Shared by the `history` commands: the database, and how paths and versions are typed. */
+/** Shared by the `history` commands: opens the database, and parses paths, versions and times. */
 import { History, isThere, type KeptChange } from "../pmxcfs/history/reader.ts";
 import { showPath } from "../tools/history/listing.ts";
 import { parseMoment } from "../tools/history/moments.ts";
@@ -23,14 +23,14 @@ export const target = text({
   required: true,
 });
 
-/** Opens the history for reading; ends the command when it cannot. */
+/** Opens the history for reading; throws CommandFailure if that fails. */
 export function openHistory(file: string): History {
   const history = History.open(file);
   if (typeof history === "string") throw new CommandFailure(history);
   return history;
 }
 
-/** A path as it is typed or pasted, to latin1 without outer slashes and without /etc/pve. */
+/** Converts a typed or pasted path to latin1, without outer slashes and /etc/pve. */
 export function treePath(word: string): string {
   const bytes = Buffer.from(word, "utf8").toString("latin1");
   return bytes
@@ -40,36 +40,36 @@ export function treePath(word: string): string {
     .join("/");
 }
 
-/** `storage.cfg@120` as path and version; without a version the newest. */
+/** The path and version of `storage.cfg@120`; without a version, the newest is meant. */
 export function parseTarget(word: string): { path: string; version: number | undefined } {
   const found = /^(.+)@(\d+)$/.exec(word);
   if (found === null) return { path: treePath(word), version: undefined };
   return { path: treePath(found[1] ?? ""), version: Number(found[2]) };
 }
 
-/** A point in time; ends the command when it is none. */
+/** Parses a point in time; throws UsageFailure if it is invalid. */
 export function moment(word: string | undefined, label: string): number | undefined {
   if (word === undefined) return undefined;
   const ms = parseMoment(word, Date.now());
   if (ms !== undefined) return ms;
   throw new UsageFailure(
-    `${label}: "${word}" is no time such as 2h, 14:30, 2026-11-26 or 2026-11-26T14:30`,
+    `${label}: "${word}" is not a time such as 2h, 14:30, 2026-11-26 or 2026-11-26T14:30`,
   );
 }
 
-/** The change that made `path` what it was at `version`; ends the command when there is none. */
+/** The last change of `path` up to `version`; throws CommandFailure if there was no file then. */
 export function stateOf(history: History, path: string, version: number | undefined): KeptChange {
   const newest = history.newestVersion;
   if (version !== undefined && version > newest) {
-    throw new CommandFailure(`version ${version} never was: the newest is ${newest}`);
+    throw new CommandFailure(`version ${version} does not exist: the newest is ${newest}`);
   }
   const state = history.stateAt(path, version);
   const name = showPath(path);
   if (state === undefined) {
     const first = history.changes({ path, most: undefined })[0];
-    if (first === undefined) throw new CommandFailure(`${name}: the history has nothing of it`);
+    if (first === undefined) throw new CommandFailure(`${name}: not in the history`);
     throw new CommandFailure(
-      `${name}: not known at version ${version}: the history has it from version ${first.version} on`,
+      `${name}: not in the history at version ${version}, only from version ${first.version} on`,
     );
   }
   if (!isThere(path, state)) {
@@ -82,7 +82,7 @@ export function stateOf(history: History, path: string, version: number | undefi
   return state;
 }
 
-/** The content of a file at a version; ends the command when it was no file or was not kept. */
+/** The content of a file at a version; throws CommandFailure if it is a directory or not kept. */
 export function contentOf(history: History, path: string, state: KeptChange): Uint8Array {
   const name = showPath(path);
   if (state.type === "directory") throw new CommandFailure(`${name}: is a directory`);

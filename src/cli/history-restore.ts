@@ -1,6 +1,6 @@
 /**
- * `pmxcfs-ipc history restore`: writes an old version of a file through the mount, so that it is an
- * ordinary change with its checks: guest numbers, quorum, replication.
+ * `pmxcfs-ipc history restore`: writes an old version of a file through the mount, so that the
+ * usual checks apply (guest numbers, quorum) and the change is replicated.
  */
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -26,10 +26,10 @@ const FUSE_SUPER_MAGIC = 0x65735546;
 const ADVICE: Readonly<Record<string, string>> = {
   EACCES:
     "the cluster has no quorum, or you are not root; restore it when `pvecm status` is quorate",
-  EEXIST: "this guest number exists elsewhere in the cluster: move or rename that guest first",
+  EEXIST: "this guest id is used elsewhere in the cluster: move or rename that guest first",
   EIO: "the server could not write its database; see its log",
-  EBUSY: "the cluster did not confirm the change in time; look whether it came, then try again",
-  ENOTCONN: "nothing serves the mount; start the server first",
+  EBUSY: "the cluster did not confirm the change in time; check the file before you try again",
+  ENOTCONN: "no server runs for the mount; start it first",
 };
 
 function failure(what: string, error: unknown): CommandFailure {
@@ -59,15 +59,17 @@ function replaceFile(file: string, content: Uint8Array): void {
 
 export const restoreCommand = command({
   name: "restore",
-  summary: "Put a file back as it was at a version, as a new change through the mount",
-  details: ["Missing directories are made. Nothing is lost: the present file is a version, too."],
+  summary: "Restore a file as it was at a version, as a new change through the mount",
+  details: [
+    "Missing directories are created. Nothing is lost: the current file is a version, too.",
+  ],
   examples: [
     ["history restore nodes/pve1/qemu-server/100.conf@120", "the configuration of a deleted guest"],
   ],
   options: {
     history: historyFile,
     mount: pathOption({ description: "Mount point", hint: "DIR", default: "/etc/pve" }),
-    dryRun: flag({ description: "Only say what would be written" }),
+    dryRun: flag({ description: "Only show what would be written" }),
   },
   operands: { target },
   run({ history: file, mount, dryRun, target: word }) {
@@ -82,7 +84,7 @@ export const restoreCommand = command({
       return;
     }
     if (path.split("/").some((each) => each === "" || each === "." || each === "..")) {
-      throw new CommandFailure(`${name} is not restored: it leads out of ${mount}`);
+      throw new CommandFailure(`${name} was not restored: it leads out of ${mount}`);
     }
     const goal = join(mount, Buffer.from(path, "latin1").toString("utf8"));
     try {
@@ -93,7 +95,7 @@ export const restoreCommand = command({
       replaceFile(goal, content);
     } catch (error) {
       if (error instanceof CommandFailure) throw error;
-      throw failure(`${name} is not restored`, error);
+      throw failure(`${name} was not restored`, error);
     }
     print(`restored ${what}\n`);
   },

@@ -1,6 +1,6 @@
 /**
- * `pmxcfs-ipc history`: who changed what below /etc/pve and when, old versions of files, their
- * differences, and restoring them.
+ * `pmxcfs-ipc history`: lists who changed what below /etc/pve and when, and shows, compares and
+ * restores old versions of files.
  */
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
@@ -35,7 +35,7 @@ const listOptions = {
   since: text({ description: "Only changes since then: 2h, 14:30, 2026-11-26", hint: "TIME" }),
   until: text({ description: "Only changes until then", hint: "TIME" }),
   node: count({ description: "Only changes made by the node with this id", hint: "ID" }),
-  most: count({ description: "Number of changes to list, the newest", default: 200, min: 1 }),
+  most: count({ description: "List at most this many changes, the newest", default: 200, min: 1 }),
   json,
 };
 
@@ -45,7 +45,7 @@ function printChanges(changes: readonly KeptChange[], asJson: boolean): number {
     return ExitCode.OK;
   }
   if (changes.length === 0) {
-    process.stderr.write("no such change is in the history\n");
+    process.stderr.write("the history has no such change\n");
     return ExitCode.FAILURE;
   }
   print(listingText(changes));
@@ -54,23 +54,23 @@ function printChanges(changes: readonly KeptChange[], asJson: boolean): number {
 
 const listCommand = command({
   name: "list",
-  summary: "List the changes of /etc/pve, or of one path and what is below it",
+  summary: "List the changes of /etc/pve, or of one path and those below it",
   details: [
-    "Changes that follow each other within half a second and belong together (a temporary file, " +
-      "its writes, its rename) are one line, with all its versions.",
+    "Changes within half a second of each other that belong together (a temporary file, its " +
+      "writes, its rename) are shown as one line with all their versions.",
   ],
   examples: [
     ["history --since 2h", "what happened in the last two hours"],
     ["history storage.cfg", "every version of a file"],
     ["history --html changes.html", "the same as a page for a browser"],
   ],
-  exits: [[1, "Nothing was found"]],
+  exits: [[1, "No change was found"]],
   options: {
     ...listOptions,
     html: pathOption({ description: "Write a page for a browser instead", hint: "FILE" }),
     secrets,
   },
-  operands: { path: text({ description: "Only this and what is below", hint: "PATH" }) },
+  operands: { path: text({ description: "List only this path and those below it", hint: "PATH" }) },
   run({ history: file, since, until, node, most, json: asJson, path, html, secrets: all }) {
     using history = openHistory(file);
     const changes = history.changes({
@@ -91,9 +91,9 @@ const listCommand = command({
 
 const guestCommand = command({
   name: "guest",
-  summary: "List the changes of a guest's configuration, whatever node it was on",
+  summary: "List the changes of a guest's configuration, on any node",
   options: listOptions,
-  operands: { vmid: count({ description: "Number of the guest", required: true }) },
+  operands: { vmid: count({ description: "Id of the guest", required: true }) },
   run({ history: file, since, until, node, most, json: asJson, vmid }) {
     using history = openHistory(file);
     const changes = history.changes({
@@ -119,12 +119,12 @@ const showCommand = command({
   },
 });
 
-/** Versions of `A..B`, `A..`, `..B` or `A`. */
+/** The versions in `A..B`, `A..`, `..B` or `A`. */
 function parseRange(word: string | undefined): [number | undefined, number | undefined] {
   if (word === undefined) return [undefined, undefined];
   const found = /^(\d*)(\.\.)?(\d*)$/.exec(word);
   if (found === null || word === "..") {
-    throw new UsageFailure(`"${word}" is no range of versions such as 120..125`);
+    throw new UsageFailure(`"${word}" is not a range of versions such as 120..125`);
   }
   const [, from = "", dots, to = ""] = found;
   if (dots === undefined) return [Number(from), undefined];
@@ -145,9 +145,9 @@ function colored(diff: string): string {
 
 const diffCommand = command({
   name: "diff",
-  summary: "Compare two versions of a file; by default the last two",
+  summary: "Compare two versions of a file, by default the last two",
   details: ["Values of passwords, tokens and keys are masked unless --secrets is given."],
-  exits: [[1, "They differ, or one of them was not kept"]],
+  exits: [[1, "The versions differ, or one of them was not kept"]],
   options: { history: historyFile, secrets },
   operands: {
     path: text({ description: "Path below /etc/pve", hint: "PATH", required: true }),
@@ -158,7 +158,7 @@ const diffCommand = command({
     const path = treePath(word);
     const [from, to] = parseRange(range);
     const after = history.stateAt(path, to);
-    if (after === undefined) throw new CommandFailure(`${word}: the history has nothing of it`);
+    if (after === undefined) throw new CommandFailure(`${word}: not in the history`);
     const before = history.stateAt(path, from ?? after.firstVersion - 1);
     const side = (state: KeptChange | undefined) => ({
       label: `${showPath(path)}@${state?.version ?? 0}`,
@@ -173,7 +173,7 @@ const diffCommand = command({
   },
 });
 
-/** The tree at a point in time, as export takes it; `missing`: files whose content is not kept. */
+/** The tree at a point in time, for exportTree; `missing`: number of files without kept content. */
 function itemsOf(history: History, at: number): { items: SalvagedItem[]; missing: number } {
   const items = new Map<string, SalvagedItem>();
   let missing = 0;
@@ -208,7 +208,7 @@ const treeCommand = command({
       "stderr and left out.",
   ],
   examples: [["history tree@2026-11-26T02:00 export ./before", "the state before an incident"]],
-  exits: [[1, "Something was not kept or could not be written; the rest is complete"]],
+  exits: [[1, "Some content was not kept or could not be written; the rest is complete"]],
   options: { history: historyFile },
   operands: {
     time: text({ description: "2h, 14:30, 2026-11-26, 2026-11-26T14:30", required: true }),
@@ -216,7 +216,7 @@ const treeCommand = command({
     dir: pathOption({ description: "Empty or new directory", hint: "DIR", required: true }),
   },
   run({ history: file, time, verb, dir }) {
-    if (verb !== "export") throw new UsageFailure(`"${verb}" is unknown here`, "export");
+    if (verb !== "export") throw new UsageFailure(`"${verb}" is not a command here`, "export");
     using history = openHistory(file);
     const at = moment(time, "TIME") ?? Date.now();
     const begins = history.beginsMs;
@@ -242,8 +242,8 @@ export const historyCommand = commandGroup(
     name: "history",
     summary: "Show who changed /etc/pve, compare and restore versions",
     details: [
-      "A server with --mount keeps a history beside its config.db. Without a command the changes " +
-        "are listed: history [PATH].",
+      "A server with --mount keeps a history beside its config.db. Without a command, the " +
+        "changes are listed: history [PATH].",
     ],
     fallback: "list",
   },

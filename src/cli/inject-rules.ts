@@ -1,6 +1,6 @@
 /**
- * The syntax of `--inject`: `WHERE:WHAT[=VALUE],...`, as in `get-config:delay=200ms,prob=0.1`. A
- * mistake ends as a UsageFailure that names the word that was probably meant.
+ * The syntax of `--inject`: `WHERE:WHAT[=VALUE],...`, as in `get-config:delay=200ms,prob=0.1`.
+ * Mistakes are reported as UsageFailure, with the word that was probably meant.
  */
 import { Errno } from "../base/errno.ts";
 import type { FaultAction, FaultRule } from "../daemon/fault-injection.ts";
@@ -19,13 +19,13 @@ type Word = (typeof WORDS)[number] | (typeof MOUNT_WORDS)[number];
 
 const MOST = 0xffffffff;
 
-/** Operations of the mount, as linux/fuse.h names them, and all of them. */
+/** Operations of the mount, named as in linux/fuse.h, and the word for all of them. */
 const MOUNT_OPERATIONS = [
   ...Object.keys(Opcode).map((name) => name.toLowerCase()),
   ANY_MOUNT_OPERATION,
 ];
 
-/** How all failures about a rule begin. */
+/** A failure about a rule, which it quotes. */
 function wrong(rule: string, what: string, hint?: string): UsageFailure {
   return new UsageFailure(`--inject "${rule}": ${what}`, hint);
 }
@@ -35,18 +35,18 @@ function target(rule: string, word: string): FaultRule["on"] {
   const id = requestId(word);
   if (id !== undefined) return id;
   const known = [...REQUEST_IDS.keys(), "any", "refuse", ...MOUNT_OPERATIONS];
-  const what = `"${word}" is no request, nor any, nor refuse, nor an operation of the mount`;
+  const what = `"${word}" is not a request, any, refuse, or an operation of the mount`;
   throw wrong(rule, what, suggest(word, known));
 }
 
-/** `a=1,b` as a map; each word must be known, and may occur once. */
+/** Parses `a=1,b`; each word must be known, and may occur only once. */
 function settings(rule: string, text: string, words: readonly Word[]): Map<Word, string> {
   const given = new Map<Word, string>();
   for (const piece of text.split(",").map((word) => word.trim())) {
     const [name = "", ...rest] = piece.split("=");
-    if (piece === "") throw wrong(rule, "says nothing between two commas, or after the colon");
+    if (piece === "") throw wrong(rule, "a word is missing between two commas or after the colon");
     if (!(words as readonly string[]).includes(name)) {
-      throw wrong(rule, `"${name}" is none of ${words.join(", ")}`, suggest(name, words));
+      throw wrong(rule, `"${name}" is not one of ${words.join(", ")}`, suggest(name, words));
     }
     if (given.has(name as Word)) throw wrong(rule, `${name} is given twice`);
     given.set(name as Word, rest.join("="));
@@ -77,7 +77,7 @@ function errnoNamed(rule: string, word: string): Errno {
   const names = Object.keys(Errno) as (keyof typeof Errno)[];
   const name = names.find((one) => one === word.toUpperCase());
   if (name !== undefined) return Errno[name];
-  throw wrong(rule, `"${word}" is no errno`, suggest(word.toUpperCase(), names));
+  throw wrong(rule, `"${word}" is not an errno`, suggest(word.toUpperCase(), names));
 }
 
 function action(rule: string, given: ReadonlyMap<Word, string>): FaultAction {
@@ -91,7 +91,7 @@ function action(rule: string, given: ReadonlyMap<Word, string>): FaultAction {
   return { kind };
 }
 
-/** Parses one rule; `seed` is used when it names none. */
+/** Parses one rule; `seed` is used if the rule has none. */
 export function parseFaultRule(text: string, seed: number): FaultRule {
   const colon = text.indexOf(":");
   const where = colon < 0 ? text : text.slice(0, colon);
@@ -124,7 +124,7 @@ export function isMountRule(text: string): boolean {
   return MOUNT_OPERATIONS.includes(text.split(":")[0] ?? "");
 }
 
-/** Parses one rule about the mount; `seed` is used when it names none. */
+/** Parses one rule about the mount; `seed` is used if the rule has none. */
 export function parseMountRule(text: string, seed: number): MountFaultRule {
   const colon = text.indexOf(":");
   const operation = colon < 0 ? text : text.slice(0, colon);

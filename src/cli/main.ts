@@ -1,7 +1,7 @@
 /**
- * From a command line to an exit code: finds the command, answers --help and --version, runs the
- * command through citty, and turns what it throws into one line on stderr. A stack trace only when
- * PMXCFS_IPC_DEBUG is set.
+ * Runs a command line: finds the command, answers --help and --version, runs the command through
+ * citty, reports what it throws as one line on stderr, and sets the exit code. Stack traces are
+ * shown only if PMXCFS_IPC_DEBUG is set.
  */
 import { errorText } from "../base/error-text.ts";
 import { runCommand } from "citty";
@@ -15,14 +15,14 @@ import { HELP_FLAGS } from "./parse-args.ts";
 import { print } from "./terminal.ts";
 import { versionText } from "./version.ts";
 
-/** The command that a command line names, the words that named it, and the words that are left. */
+/** The command that a command line names, the words that name it, and the remaining words. */
 interface Found {
   readonly path: readonly string[];
   readonly command: Command;
   readonly words: readonly string[];
 }
 
-/** Output and settings of a command line; a test gives its own. */
+/** Output and settings of a command line; tests provide their own. */
 export interface Stage {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
@@ -30,12 +30,12 @@ export interface Stage {
   readonly debug: boolean;
 }
 
-/** All spellings that people try. */
+/** All spellings that users try. */
 const VERSION_WORDS: ReadonlySet<string> = new Set(["--version", "-V", "-v", "version"]);
 
 /**
- * The child command that `given` names, and its words. In a group with a fallback `tree@TIME` is
- * `tree TIME`, and words that name no child belong to the fallback, except for a request for the
+ * The subcommand that `given` names, and its words. In a group with a fallback, `tree@TIME` means
+ * `tree TIME`, and words that name no subcommand belong to the fallback, unless they ask for the
  * group's own help.
  */
 function childOf(
@@ -75,7 +75,7 @@ function asksForHelp(words: readonly string[]): boolean {
   return (end < 0 ? words : words.slice(0, end)).some((word) => HELP_FLAGS.includes(word));
 }
 
-/** A group was named without a command of it. */
+/** The failure for a group that is named without a subcommand. */
 function nothingToDo({ path, command, words: [word] }: Found): UsageFailure {
   const names = [...command.children.keys()];
   if (word === undefined) {
@@ -109,7 +109,7 @@ async function perform(root: Command, argv: readonly string[], stage: Stage): Pr
 }
 
 /**
- * The line (or, for debugging, the stack trace) that says why a command ended, and its exit code.
+ * Why a command failed, as one line (with the stack trace for debugging), and its exit code.
  */
 function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: number } {
   if (error instanceof ClosedOutput) return { text: "", exitCode: error.exitCode };
@@ -127,7 +127,7 @@ function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: n
   };
 }
 
-/** Runs one command line and resolves to its exit code; nothing is thrown. */
+/** Runs one command line and resolves to its exit code; never throws. */
 export async function runCommandLine(
   argv: readonly string[],
   stage: Stage,
@@ -147,11 +147,11 @@ function writeStderr(text: string): void {
   try {
     process.stderr.write(text);
   } catch {
-    // stderr has no reader: there is nowhere to report it.
+    // The reader of stderr has closed it: the error can be reported nowhere.
   }
 }
 
-/** The process: runs argv, and sets the exit code. */
+/** Runs argv, and sets the exit code of the process. */
 export async function main(argv: readonly string[]): Promise<void> {
   const debug = (process.env["PMXCFS_IPC_DEBUG"] ?? "") !== "";
   const end = (error: unknown) => {

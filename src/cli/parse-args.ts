@@ -1,13 +1,13 @@
 /**
- * Splits what follows a command's name into options and operands, by the command's own tables, and
- * reads them. citty's parser accepts unknown options, options without their value and `--no-x` for
- * anything; here each of these is a UsageFailure that suggests the right word.
+ * Splits the words after a command's name into options and operands, by the command's declaration,
+ * and parses them. citty's parser accepts unknown options, options without a value and any
+ * `--no-x`; here each of these is a UsageFailure that suggests the right word.
  */
 import type { Option, Options, Values } from "./args.ts";
 import { UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";
 
-/** Options every command has, besides its own. */
+/** Options that every command has in addition to its own. */
 export const HELP_FLAGS: readonly string[] = ["--help", "-h"];
 
 /** `maxConnections` -> `max-connections`. */
@@ -15,12 +15,12 @@ export function optionName(key: string): string {
   return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** `vmConfig` -> `VM-CONFIG`, as operands stand in a usage line. */
+/** `vmConfig` -> `VM-CONFIG`, as operands are shown in a usage line. */
 export function operandLabel(key: string): string {
   return optionName(key).toUpperCase();
 }
 
-/** The words given for each key of `options`, and the words that belong to none. */
+/** The words given for each key of `options`, and the words that belong to no option. */
 interface Scanned {
   readonly given: Map<string, string[]>;
   readonly operands: string[];
@@ -33,7 +33,7 @@ interface Target {
   readonly negated: boolean;
 }
 
-/** Every spelling of every option, `--name`, `-n` and `--no-name`, and what it sets. */
+/** Every spelling of every option (`--name`, `-n`, `--no-name`), and what it sets. */
 function spellings(options: Options): Map<string, Target> {
   const found = new Map<string, Target>();
   for (const [key, option] of Object.entries(options)) {
@@ -45,7 +45,7 @@ function spellings(options: Options): Map<string, Target> {
   return found;
 }
 
-/** True for words that start with a dash and are not a number or the lone dash (stdin). */
+/** True for words that start with a dash, except numbers and a single dash (stdin). */
 function isOption(word: string): boolean {
   return word.startsWith("-") && word !== "-" && !/^-\d/.test(word);
 }
@@ -57,7 +57,7 @@ function flagWord(target: Target, label: string, attached: string | undefined): 
   }
   if (attached === undefined) return "true";
   if (attached === "true" || attached === "false") return attached;
-  throw new UsageFailure(`${label} is a switch, "${attached}" is neither true nor false`);
+  throw new UsageFailure(`${label} is a switch: "${attached}" is neither true nor false`);
 }
 
 function unknown(label: string, options: Options): UsageFailure {
@@ -108,9 +108,9 @@ function scan(words: readonly string[], options: Options): Scanned {
 }
 
 /**
- * Reads the words after a command's name. Throws UsageFailure for the first thing that is wrong:
- * unknown options, missing or unreadable values, an option given twice that takes one value, too
- * few or too many operands.
+ * Parses the words after a command's name. Throws UsageFailure for the first mistake: an unknown
+ * option, a missing or invalid value, an option with one value given twice, too few or too many
+ * operands.
  */
 export function readWords<O extends Options, P extends Options>(
   words: readonly string[],
@@ -123,7 +123,7 @@ export function readWords<O extends Options, P extends Options>(
     const given = scanned.given.get(key) ?? [];
     const label = `--${optionName(key)}`;
     if (given.length > 1 && option.repeatable !== true && option.type !== "boolean") {
-      throw new UsageFailure(`${label} is given ${given.length} times, it takes one value`);
+      throw new UsageFailure(`${label} is given ${given.length} times, but takes one value`);
     }
     values[key] = option.read(given, label);
   }

@@ -32,7 +32,7 @@ import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import { readWords } from "./parse-args.ts";
 import { leaveSoon } from "./service-options.ts";
 
-/** As C prints it: GLib's text with C's list of options. */
+/** The help as C prints it: GLib's text with C's list of options. */
 const USAGE = `Usage:
   pmxcfs [OPTION…]
 
@@ -62,7 +62,7 @@ interface Asked {
   readonly local: boolean;
   /** Descriptor for the ready byte, in the process that becomes the daemon. */
   readonly readyFd: number | undefined;
-  /** Words for the options of `serve`, and arguments. */
+  /** The other words: options of `serve`, and arguments. */
   readonly rest: readonly string[];
 }
 
@@ -81,7 +81,7 @@ const WORDS: Readonly<Record<string, keyof Asked>> = {
   "--local": "local",
 };
 
-/** The fields that a word sets; undefined when it is no option of C's. */
+/** The fields that a word sets; undefined if it is not an option of C. */
 function fieldsOf(word: string): readonly (keyof Asked)[] | undefined {
   const long = WORDS[word];
   if (long !== undefined) return [long];
@@ -118,8 +118,8 @@ export function parsePmxcfsWords(words: readonly string[]): Asked {
 }
 
 /**
- * Reads the options of `serve` from the other words; the exit code, after C's message, when they
- * are wrong.
+ * Parses the options of `serve` from the other words; if they are wrong, returns C's message and
+ * exit code.
  */
 function readRest(rest: readonly string[]): DaemonValues | { code: number; text: string } {
   try {
@@ -139,7 +139,7 @@ function readRest(rest: readonly string[]): DaemonValues | { code: number; text:
 
 function logOf(asked: Asked, values: DaemonValues): Log {
   const level = asked.debug ? "debug" : values.logLevel;
-  // A daemon closes its stderr once it is ready; until then C reports on it why it cannot start.
+  // A daemon closes its stderr when it is ready; until then C reports there why it cannot start.
   if (asked.readyFd !== undefined) {
     return createLog({ level, format: "journal", write: syslogWriter("pmxcfs", writeStderr) });
   }
@@ -183,7 +183,7 @@ async function serveNode(asked: Asked, values: DaemonValues, log: Log): Promise<
   return ExitCode.OK;
 }
 
-/** Runs `pmxcfs WORDS`; its exit code. `out` gets the help. */
+/** Runs `pmxcfs WORDS` and returns its exit code. `out` gets the help. */
 export async function runPmxcfs(
   words: readonly string[],
   out: (text: string) => void,
@@ -198,7 +198,7 @@ export async function runPmxcfs(
   if ("code" in values) {
     return fail(createLog({ level: "info", format: "bare" }), values.text, values.code);
   }
-  // With Type=notify systemd waits for READY=1 of this very process.
+  // With Type=notify, systemd waits for READY=1 from this process, so it must not fork.
   const stays = asked.foreground || process.env["NOTIFY_SOCKET"] !== undefined;
   if (!stays && asked.readyFd === undefined) {
     const code = await startDetached(["pmxcfs", ...words], READY_FD);
@@ -212,25 +212,25 @@ export async function runPmxcfs(
 }
 
 const own = {
-  local: flag({ description: "No cluster, also with a corosync.conf in the tree", alias: "l" }),
+  local: flag({ description: "No cluster, even with a corosync.conf in the tree", alias: "l" }),
   foreground: flag({ description: "Do not become a daemon", alias: "f" }),
 } satisfies Options;
 
 export const pmxcfsCommand = command({
   name: "pmxcfs",
-  summary: "Be this node's pmxcfs, with the C server's command line",
+  summary: "Run as this node's pmxcfs, with the C server's command line",
   details: [
-    "Started under the name pmxcfs (a link of that name to this program) it is this command. It " +
-      "mounts /etc/pve, keeps /var/lib/pve-cluster/config.db, and becomes a daemon unless -f is given.",
+    "A link named pmxcfs to this program runs this command. It mounts /etc/pve, stores the tree " +
+      "in /var/lib/pve-cluster/config.db, and becomes a daemon unless -f is given.",
   ],
   examples: [["pmxcfs -l", "the node alone, whatever its corosync.conf says"]],
   exits: [
-    [1, "An option it does not know"],
+    [1, "Unknown option"],
     [FAILED, "It could not start; the last line says why"],
   ],
   options: { ...own, ...daemonOptions },
   run(values: Values<typeof own>) {
-    // cli/main.ts hands the words over before they are read here.
+    // cli/main.ts calls runPmxcfs before the words are parsed here.
     throw new CommandFailure(`pmxcfs was not started as such (${values.local})`);
   },
 });

@@ -1,5 +1,5 @@
 /**
- * The options of `trace` and `record`: which server, under which name, and the limits of the proxy.
+ * The options of `trace` and `record`: the server, the name to listen on, and limits of the proxy.
  */
 import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
@@ -31,7 +31,7 @@ export const proxyOptions = {
   ...accessOptions,
 } as const;
 
-/** Connections with each client's own credentials where possible, else with this process's. */
+/** Connections with each client's own credentials if possible, else with those of this process. */
 async function behindOf(
   name: string,
   messageBytes: number,
@@ -58,7 +58,7 @@ export async function runProxy(
   const { socket } = values;
   if (socket === undefined) throw new UsageFailure("--socket is missing");
   if (socket === values.upstream) {
-    throw new UsageFailure("--socket and --upstream are the same name: it cannot be behind itself");
+    throw new UsageFailure("--socket and --upstream must be different names");
   }
   const log = logOf({ ...values, socket });
   const rules = accessRules(values);

@@ -1,12 +1,11 @@
 /**
- * Paths of /etc/pve as people type them: copied from a shell with the mount point, relative to the
- * node's own directories, in the wrong case. Only the mount point is removed from what was typed;
- * everything else is a hint.
+ * Typed paths below /etc/pve: with the mount point, relative to the node's own directories, or in
+ * the wrong case. Only the mount point is removed; the other mistakes get a hint.
  */
 import { suggest } from "./suggest.ts";
 
 const MOUNT_POINT = /^\/+etc\/+pve(?:\/+|$)/;
-/** Links at the top of the mount that lead into the node's own directory. */
+/** Links at the root of the mount that point into the node's own directory. */
 const OWN = /^(?:local\/)?(qemu-server|lxc|openvz)(?:\/|$)/;
 
 /** The path below /etc/pve: `/etc/pve/storage.cfg` is `storage.cfg`. */
@@ -14,7 +13,7 @@ export function belowPve(word: string): string {
   return word.replace(MOUNT_POINT, "");
 }
 
-/** One of `paths` (without slashes at their ends) that was probably meant; undefined for none. */
+/** The one of `paths` (without trailing slashes) that was probably meant; undefined if none. */
 export function similarPath(word: string, paths: Iterable<string>): string | undefined {
   const wanted = belowPve(word)
     .split("/")

@@ -8,10 +8,10 @@ import { command } from "./command.ts";
 import { CommandFailure } from "./failure.ts";
 import { proxyOptions, runProxy } from "./proxy-options.ts";
 
-/** A recording holds configurations: only its owner may read it. */
+/** A recording contains configurations, so only its owner may read it. */
 const MODE = 0o600;
 
-/** The file of a recording. The first write that fails ends the recording. */
+/** The file of a recording. The first failed write ends the recording. */
 class RecordingFile implements Disposable {
   readonly #file: number;
   #lines: string[] = [];
@@ -29,7 +29,7 @@ class RecordingFile implements Disposable {
     if (this.failure === undefined) this.#lines.push(line);
   }
 
-  /** Writes all lines that were added, in one write. */
+  /** Writes all added lines in one write. */
   write(): void {
     const text = this.#lines.join("");
     this.#lines = [];
@@ -52,12 +52,10 @@ export const recordCommand = command({
   summary: "Proxy between clients and a server that writes each request and its answer to a file",
   details: [
     "Used like `trace`. FILE is created and must not exist; docs/recording.md has its format.",
-    "Left out unless --no-redact is given: private files and keys, secrets of tokens, passwords " +
-      "and ssh keys of guests, messages of the cluster log, and the texts in status values.",
+    "Left out unless --no-redact is given: private files and keys, token secrets, passwords and " +
+      "ssh keys of guests, messages of the cluster log, and texts in status values.",
   ],
-  examples: [
-    ["record node.jsonl --socket pve2x --upstream pve2", "keep what clients of @pve2x do"],
-  ],
+  examples: [["record node.jsonl --socket pve2x --upstream pve2", "record clients of @pve2x"]],
   options: {
     ...proxyOptions,
     redact: flagOn({ without: "Keep secrets in the file, which only its owner can read" }),

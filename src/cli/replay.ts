@@ -23,7 +23,7 @@ const AGAINST = "Against a server";
 
 const options = {
   ...serviceOptions,
-  socket: text({ description: "Service name to answer under", hint: "NAME" }),
+  socket: text({ description: "Service name to serve the recording on", hint: "NAME" }),
   against: text({
     description: "Service to send the recorded requests to, for comparison",
     hint: "NAME",
@@ -78,15 +78,15 @@ export const replayCommand = command({
   name: "replay",
   summary: "Answer from a recording, or send its requests to a server and compare",
   details: [
-    "With --socket, equal requests get their recorded answers in order, the last one again and " +
-      "again; what was not recorded is answered with ENOSYS.",
-    "With --against, redacted requests are left out, and those that write unless --writes is given.",
+    "With --socket, equal requests get their recorded answers in order, and the last one from " +
+      "then on; requests that were not recorded get ENOSYS.",
+    "With --against, redacted requests are left out, and without --writes those that write, too.",
   ],
   examples: [
-    ["replay node.jsonl --socket test", "a node's answers without the node"],
+    ["replay node.jsonl --socket test", "the answers of a node, without the node"],
     ["replay node.jsonl --against pve2 --ignore get-fs-version", "does it still answer the same?"],
   ],
-  exits: [[1, "Answers differ, or a failure"]],
+  exits: [[1, "Answers differ, or the command failed"]],
   options,
   operands: { file: path({ description: "Recording file", hint: "FILE", required: true }) },
   async run(values) {

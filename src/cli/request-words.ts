@@ -3,7 +3,7 @@ import { REQUEST_IDS, requestNamed } from "../pmxcfs/requests/wording.ts";
 import { UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";
 
-/** The id of a request given by name or number; undefined when it is none. */
+/** The id of a request given by name or number; undefined for other words. */
 export function requestId(word: string): number | undefined {
   return requestNamed(word)?.id ?? (/^-?\d+$/.test(word) ? Number(word) : undefined);
 }
@@ -14,6 +14,6 @@ export function requestIds(words: readonly string[], option: string): number[] {
     const id = requestId(word);
     if (id !== undefined) return id;
     const hint = suggest(word, REQUEST_IDS.keys());
-    throw new UsageFailure(`${option}: "${word}" is no request`, hint);
+    throw new UsageFailure(`${option}: "${word}" is not a request`, hint);
   });
 }

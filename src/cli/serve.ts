@@ -1,6 +1,5 @@
 /**
- * `pmxcfs-ipc serve`: the server of a directory, of another server's config.db, or of a tree of its
- * own.
+ * `pmxcfs-ipc serve`: serves a directory, another server's config.db, or its own tree.
  */
 import { dirname, join, resolve } from "node:path";
 import { CfsLimits } from "../base/limits.ts";
@@ -27,7 +26,7 @@ import { leaveSoon, logOf } from "./service-options.ts";
 const STORE = "Store";
 const CLUSTER = "Cluster";
 
-/** The node that is mounted at `mount` from `database`; its lock file is beside the database. */
+/** The node whose `database` is mounted at `mount`; its lock file is beside the database. */
 function nodeOf(
   values: DaemonValues & { readonly local: boolean },
   mount: string,
@@ -48,15 +47,15 @@ function nodeOf(
 
 export const serveCommand = command({
   name: "serve",
-  summary: "Serve the requests of pmxcfs to PVE's tools and every other libqb client",
+  summary: "Serve pmxcfs's requests to PVE's tools and all other libqb clients",
   details: [
-    "The configuration comes from a directory (--dir), from pmxcfs's own database (--db), which " +
-      "is never written, or else from a database of its own under --state.",
-    `Fixed, as in the C server: files of ${CfsLimits.fileBytes >> 20} MiB, status values of ` +
-      `${CfsLimits.statusBytes >> 10} KiB, a cluster log of ${CfsLimits.clusterLogBytes >> 10} KiB.`,
+    "The configuration comes from a directory (--dir), from pmxcfs's database (--db), which is " +
+      "then not written, or from the server's own database below --state.",
+    `Fixed limits, as in the C server: files of ${CfsLimits.fileBytes >> 20} MiB, status values ` +
+      `of ${CfsLimits.statusBytes >> 10} KiB, a cluster log of ${CfsLimits.clusterLogBytes >> 10} KiB.`,
   ],
   examples: [
-    ["serve --mount", "be the node's pmxcfs: mount /etc/pve, serve pve2"],
+    ["serve --mount", "run as the node's pmxcfs: mount /etc/pve, serve pve2"],
     ["serve --dir ./pve --socket test", "serve a plain directory as /etc/pve, without root"],
     ["serve --dir ./pve --socket test --inject get-config:delay=200ms,prob=0.1", "a slow server"],
     ["serve --db /var/lib/pve-cluster/config.db", "serve a node's database, read-only"],
@@ -66,13 +65,13 @@ export const serveCommand = command({
     dir: path({ description: "Serve this directory as /etc/pve", hint: "DIR", group: STORE }),
     db: path({ description: "Serve this config.db of pmxcfs", hint: "FILE", group: STORE }),
     mount: path({
-      description: `Mount the tree and write the database (--db); alone: at ${PVE.mount}`,
+      description: `Mount the tree and write the database (--db); without a value: ${PVE.mount}`,
       hint: "DIR",
       bare: PVE.mount,
       group: STORE,
     }),
     local: flag({
-      description: "With --mount: no cluster, also with a corosync.conf in the tree",
+      description: "With --mount: no cluster, even with a corosync.conf in the tree",
       alias: "l",
       group: STORE,
     }),

@@ -48,7 +48,7 @@ export const serviceOptions = {
     group: LIMITS,
   }),
   pendingHandshakes: count({
-    description: "Handshakes under way at once; one more drops the oldest of the process with most",
+    description: "Pending handshakes; a further one drops the oldest of the process with most",
     default: IpcLimits.pendingHandshakes,
     min: 1,
     group: LIMITS,
@@ -60,7 +60,7 @@ export const serviceOptions = {
     group: LIMITS,
   }),
   requestsPerTurn: count({
-    description: "Requests served from one connection before the others get their turn",
+    description: "Requests served from one connection before the others get a turn",
     default: IpcLimits.requestsPerTurn,
     min: 1,
     group: LIMITS,
@@ -72,12 +72,12 @@ export const serviceOptions = {
     group: LIMITS,
   }),
   stopDeadline: milliseconds({
-    description: "Longest time to answer, at a stop, the requests in the rings",
+    description: "Longest time to answer the requests in the rings at a stop",
     default: IpcLimits.stopDeadlineMs,
     group: LIMITS,
   }),
   maxShmPerUid: bytes({
-    description: "Space in /dev/shm for the rings of one uid other than root; 0: half of it",
+    description: "Space in /dev/shm for the rings of one uid other than root (0: half of it)",
     default: 0,
     group: LIMITS,
   }),
@@ -87,7 +87,7 @@ export const serviceOptions = {
     group: LIMITS,
   }),
   pollUs: count({
-    description: "Time to poll active rings before sleeping; 0 never polls",
+    description: "Time to poll active rings before sleeping (0: never poll)",
     default: PollLimits.idleUs,
     unit: "microseconds",
     group: LIMITS,
@@ -105,7 +105,7 @@ export const serviceOptions = {
   debug: flag({ description: "Same as --log-level debug", alias: "d", group: LOGGING }),
 } as const;
 
-/** The options of the commands that can be monitored while they serve. */
+/** The options for monitoring the commands that serve. */
 export const observeOptions = {
   metrics: text({
     description: "Answer GET /metrics on a unix socket or a loopback port",
@@ -123,14 +123,14 @@ export const observeOptions = {
     group: OBSERVING,
   }),
   readyFd: count({
-    description: "Write a line to this open descriptor once clients can connect, and close it",
+    description: "Write a line to this open descriptor when clients can connect, and close it",
     hint: "FD",
     min: 3,
     group: OBSERVING,
   }),
 } as const;
 
-/** The address of --metrics; only on this machine. */
+/** The address of --metrics: a unix socket or a loopback address. */
 function metricsAddress(word: string): MetricsAddress {
   const unix = /^unix:(.+)$/.exec(word)?.[1];
   if (unix !== undefined) return { unix };
@@ -143,7 +143,7 @@ function metricsAddress(word: string): MetricsAddress {
   return { hostname: (loopback[1] ?? "").replaceAll(/[[\]]/g, ""), port };
 }
 
-/** Where the status socket is: as given, or in this user's runtime directory, if there is one. */
+/** The status socket: as given, or in this user's runtime directory, if there is one. */
 function statusOption(given: string | undefined, service: string): ObserveOptions["status"] {
   if (given === "off") return undefined;
   if (given !== undefined) return { path: given, asked: true };
@@ -151,7 +151,7 @@ function statusOption(given: string | undefined, service: string): ObserveOption
   return usual === undefined ? undefined : { path: usual, asked: false };
 }
 
-/** Refuses a descriptor that is not open: only the reader that waits for the line would notice. */
+/** Checks that the descriptor is open: otherwise the reader of the line would wait forever. */
 function readyDescriptor(fd: number | undefined): number | undefined {
   if (fd === undefined) return undefined;
   try {
@@ -162,7 +162,7 @@ function readyDescriptor(fd: number | undefined): number | undefined {
   }
 }
 
-/** What the server shows to the outside. */
+/** The settings for metrics, status and readiness. */
 export function observeSettings(
   values: Values<typeof observeOptions> & { readonly socket: string },
 ): ObserveOptions {
@@ -177,16 +177,16 @@ export function observeSettings(
 
 export type ServiceValues = Values<typeof serviceOptions>;
 
-/** The log a serving command writes. */
+/** The log of a serving command. */
 export function logOf(values: ServiceValues): Log {
   const format = values.log ?? defaultFormat(process.env);
   return createLog({ level: values.debug ? "debug" : values.logLevel, format });
 }
 
-/** Time to write what is left for stderr at the end. */
+/** Time to write the remaining lines to stderr at the end. */
 const LEAVE_MS = 500;
 
-/** Exits soon after the server has stopped, even when nobody reads its stderr. */
+/** Exits soon after the server has stopped, even if its stderr is not read. */
 export function leaveSoon(): void {
   setTimeout(() => process.exit(), LEAVE_MS).unref();
 }

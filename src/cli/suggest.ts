@@ -1,4 +1,4 @@
-/** The word that was probably meant: by edit distance, swapped neighbours counted as one edit. */
+/** Finds the word that was probably meant, by edit distance; a transposition counts as one edit. */
 
 /** Optimal string alignment distance of two short words. */
 function distance(left: string, right: string): number {
@@ -24,7 +24,7 @@ function distance(left: string, right: string): number {
 }
 
 /**
- * The closest of `candidates`, or undefined when none is close (a third of the word may differ). A
+ * The closest of `candidates`; undefined if none is close (up to a third of the word may differ). A
  * unique prefix counts as close: `vers` finds `version`.
  */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {

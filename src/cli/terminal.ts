@@ -1,13 +1,13 @@
 /**
- * stdout: results are written here, complete and in order, and a reader that closes ends the
- * command silently. Logs and failures belong on stderr (log.ts, main.ts).
+ * Output on stdout, for results: complete and in order; if the reader closes it, the command ends
+ * silently. Logs and failures go to stderr (log.ts, main.ts).
  */
 import { writeSync } from "node:fs";
 import { escapeLines, escapeText } from "../base/escape.ts";
 import { ClosedOutput } from "./failure.ts";
 
 const STDOUT = 1;
-/** Interval of the tries to write to a full pipe that is non-blocking. */
+/** Interval of the attempts to write to a full non-blocking pipe. */
 const RETRY_MS = 2;
 
 function codeOf(error: unknown): string | undefined {
@@ -15,8 +15,8 @@ function codeOf(error: unknown): string | undefined {
 }
 
 /**
- * Writes all of `text` to stdout before it returns (so that exiting loses nothing). Throws
- * ClosedOutput when stdout has no reader any more.
+ * Writes all of `text` to stdout before it returns, so that an exit loses nothing. Throws
+ * ClosedOutput if the reader of stdout has closed it.
  */
 export function print(text: string | Uint8Array): void {
   const whole = typeof text === "string" ? Buffer.from(text, "utf8") : text;
@@ -33,18 +33,18 @@ export function print(text: string | Uint8Array): void {
   }
 }
 
-/** Prints one line, with control characters of file names escaped. */
+/** Prints one line, with control characters escaped. */
 export function printLine(line: string): void {
   print(`${escapeText(line)}\n`);
 }
 
-/** Prints a file's bytes: unchanged, but with control characters escaped on a terminal. */
+/** Prints the bytes of a file unchanged, or on a terminal with control characters escaped. */
 export function printFile(content: Uint8Array): void {
   if (process.stdout.isTTY) print(escapeLines(Buffer.from(content).toString("utf8")));
   else print(content);
 }
 
-/** What decides about colours. */
+/** The inputs of the decision about colours. */
 export interface Look {
   /** `--no-color` was given. */
   readonly plain?: boolean;
@@ -53,9 +53,9 @@ export interface Look {
 }
 
 /**
- * Whether to print colours: --no-color and NO_COLOR (no-color.org: any value but "") turn them off,
- * CLICOLOR_FORCE (any value but "" and "0") turns them on even for a file, TERM=dumb and CLICOLOR=0
- * turn them off; otherwise a terminal gets them.
+ * Whether to print colours. The first of these rules that applies decides: --no-color and NO_COLOR
+ * (no-color.org: any value but "") turn them off; CLICOLOR_FORCE (any value but "" and "0") turns
+ * them on, even for a file; TERM=dumb and CLICOLOR=0 turn them off; a terminal turns them on.
  */
 export function wantsColor({ plain, environment, isTerminal }: Look): boolean {
   if (plain === true || (environment["NO_COLOR"] ?? "") !== "") return false;
@@ -65,7 +65,7 @@ export function wantsColor({ plain, environment, isTerminal }: Look): boolean {
   return isTerminal;
 }
 
-/** Styles; each returns its text unchanged where colours are off. */
+/** Styles; each returns its text unchanged if colours are off. */
 export interface Style {
   readonly color: boolean;
   bold(text: string): string;
@@ -91,7 +91,7 @@ export function createStyle(color: boolean): Style {
   };
 }
 
-/** Styles for this process's stdout; `plain` when the command got --no-color. */
+/** Styles for this process's stdout; `plain`: --no-color was given. */
 export function stdoutStyle(plain = false): Style {
   const isTerminal = process.stdout.isTTY;
   return createStyle(wantsColor({ plain, environment: process.env, isTerminal }));

@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc top`: which clients ask a running server of ours, what they ask, and how much. */
+/** `pmxcfs-ipc top`: shows the clients of a running server of ours and their requests. */
 import { jsonText } from "../base/escape.ts";
 import { statusPath } from "../observe/status.ts";
 import { showLive } from "../tools/top/live.ts";
@@ -12,14 +12,14 @@ import { print, stdoutStyle } from "./terminal.ts";
 
 const SORT_NAMES = Object.keys(SORTS) as SortName[];
 
-/** The path of the server's status socket, as given or the usual one. */
+/** The path of the server's status socket, as given or the default. */
 function whereOf(values: { readonly socket: string; readonly status: string | undefined }): string {
   const found = values.status ?? statusPath(values.socket, process.env, process.getuid?.());
   if (found !== undefined) return found;
-  throw new CommandFailure("XDG_RUNTIME_DIR is not set: say with --status where the server tells");
+  throw new CommandFailure("XDG_RUNTIME_DIR is not set: give the status socket with --status");
 }
 
-/** Two readings, `intervalMs` apart: rates need both. */
+/** Two readings, `intervalMs` apart, from which rates are computed. */
 async function lookTwice(where: string, intervalMs: number): Promise<View> {
   const first = await readStatus(where);
   if (typeof first === "string") throw new CommandFailure(first);
@@ -45,8 +45,8 @@ export const topCommand = command({
   name: "top",
   summary: "Watch the connections of a running server of ours",
   details: [
-    "Only root and the user of the server may watch it. It reads a unix socket of the server " +
-      "(serve --status); the original pmxcfs has none.",
+    "Only root and the user of the server may watch it. Reads the server's status socket " +
+      "(serve --status), which the original pmxcfs does not have.",
     "FC is the flow control level, Q the number of pending requests, BYTES counts both " +
       `directions. Keys: ${SORT_NAMES.map((name) => `${SORTS[name].key} ${name}`).join(", ")}, ` +
       "R reverse, q quit.",
@@ -69,7 +69,7 @@ export const topCommand = command({
     }),
     sort: oneOf(SORT_NAMES, { description: "Sort order", default: "requests" }),
     reverse: flag({ description: "Reverse the order (without the live screen)" }),
-    once: flag({ description: "Print one screen; the default when stdout is no terminal" }),
+    once: flag({ description: "Print one screen; the default if stdout is not a terminal" }),
     json: flag({ description: "Print JSON: one object with --once, else one per reading" }),
     noColor: flag({ description: "No colours" }),
   },

@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc trace --fuse`: the operations of a mount, as the server that mounts decodes them. */
+/** `pmxcfs-ipc trace --fuse`: prints the operations of a mount, as decoded by its server. */
 import type { Socket } from "bun";
 import { escapeText } from "../base/escape.ts";
 import { type TracedOperation, tracePathOf } from "../daemon/node/trace-socket.ts";
@@ -25,12 +25,12 @@ function textOf(line: TracedOperation): string {
   const { at_ms: at, operation, path, arguments: words, pid, uid, result, us } = line;
   const time = new Date(at).toISOString().padEnd(TIME_WIDTH);
   const what = `${operation.padEnd(OPERATION_WIDTH)} /${path}${words === "" ? "" : ` ${words}`}`;
-  const lost = line.left_out > 0 ? ` (${line.left_out} before it left out)` : "";
+  const lost = line.left_out > 0 ? ` (left out ${line.left_out} before this one)` : "";
   const who = `pid ${pid} (${commandOf(pid)}) uid ${uid}`;
   return `${time} ${escapeText(what)} = ${result} ${us}us ${who}${lost}`;
 }
 
-/** An empty list means any. */
+/** Whether `word` is in the list, or the list is empty. */
 function among(words: readonly string[], word: string): boolean {
   return words.length === 0 || words.some((each) => each.toLowerCase() === word.toLowerCase());
 }
@@ -46,7 +46,9 @@ function isWanted(line: TracedOperation, options: MountTraceOptions): boolean {
 /** Prints until SIGTERM or SIGINT, or until the server ends. */
 export async function traceMount(options: MountTraceOptions): Promise<void> {
   const status = statusPath(options.upstream, process.env, process.getuid?.());
-  if (status === undefined) throw new CommandFailure("there is no place for servers of this user");
+  if (status === undefined) {
+    throw new CommandFailure("XDG_RUNTIME_DIR is not set, so the server's socket cannot be found");
+  }
   const path = tracePathOf(status);
   const decoder = new TextDecoder();
   let rest = "";
@@ -70,7 +72,7 @@ export async function traceMount(options: MountTraceOptions): Promise<void> {
     socket = await Bun.connect({ unix: path, socket: { data: show, close, error: close } });
   } catch {
     throw new CommandFailure(
-      `nothing to trace at ${path}: is "${options.upstream}" a server with a mount, and are you root?`,
+      `cannot trace at ${path}: is "${options.upstream}" a server with a mount, and are you root?`,
     );
   }
   await Promise.race([ended, stopRequested()]);

@@ -38,11 +38,11 @@ function errnos(words: readonly string[]): number[] {
     const name = names.find((one) => one === wanted);
     if (name !== undefined) return Errno[name];
     const hint = suggest(wanted, [...names, "OK"]);
-    throw new UsageFailure(`--errno: "${word}" is no errno`, hint);
+    throw new UsageFailure(`--errno: "${word}" is not an errno`, hint);
   });
 }
 
-/** Lines for stdout; ends the trace when stdout has no reader any more. */
+/** Lines for stdout; ends the trace when the reader of stdout closes it. */
 class Output {
   closed = false;
   #lines: string[] = [];
@@ -51,7 +51,7 @@ class Output {
     if (!this.closed) this.#lines.push(line);
   }
 
-  /** Writes all lines that were added, in one write. */
+  /** Writes all added lines in one write. */
   write(): void {
     const lines = this.#lines;
     if (lines.length === 0) return;
@@ -75,7 +75,7 @@ function printer(values: Values<typeof options>, output: Output): Watcher {
   const filtered = filter.ids.length + filter.uids.length + filter.errors.length > 0;
   const exchanged = values.json ? show.exchangeJson : show.exchangeText;
   const noticed = values.json ? show.noticeJson : show.noticeText;
-  // A filter asks for requests: other notices are left out.
+  // A filter selects requests, so other notices are left out.
   const notice = (event: show.Notice) => (filtered ? undefined : output.add(noticed(event)));
   return {
     wantsReplies: false,
@@ -99,18 +99,18 @@ export const traceCommand = command({
   name: "trace",
   summary: "Proxy between clients and a server that prints each request and its answer",
   details: [
-    "Clients connect to --socket and are connected to --upstream, each with a connection of its " +
-      "own. When root runs it, with each client's uid and gid, though with the tracer's pid. " +
-      "Otherwise, and with --no-as-client, the server sees the tracer's credentials, so the " +
-      "tracer refuses whom the server's rule would refuse, and denies read-only clients what it " +
-      "would deny them.",
-    "Secrets of tokens are never printed.",
+    "Clients connect to --socket, and each gets its own connection to --upstream. If root runs " +
+      "the tracer, the server sees each client's uid and gid, but the tracer's pid. Otherwise, " +
+      "and with --no-as-client, it sees the tracer's credentials, so the tracer applies the " +
+      "server's rule itself: it refuses the same clients, and denies read-only clients the same " +
+      "requests.",
+    "Token secrets are never printed.",
     "--fuse needs no proxy: the server itself reports operations while a reader is connected.",
   ],
   examples: [
-    ["trace --socket pve2x --upstream pve2", "clients of @pve2x are traced"],
+    ["trace --socket pve2x --upstream pve2", "trace clients of @pve2x"],
     ["trace --fuse --operation write", "which process writes what to /etc/pve"],
-    ["trace --socket pve2x --operation get-config --errno ENOENT", "files that are missed"],
+    ["trace --socket pve2x --operation get-config --errno ENOENT", "requests for missing files"],
   ],
   options,
   async run(values) {

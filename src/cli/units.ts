@@ -1,15 +1,15 @@
-/** Sizes and durations as people write them: `64K`, `16M`; `250ms`, `2s`. */
+/** Sizes and durations with units: `64K`, `16M`; `250ms`, `2s`. */
 
 const BYTE_UNITS = ["", "K", "M", "G", "T"];
 
-/** `1.5M`, `64KiB`, `4096`: steps of 1024, a fraction of a byte is cut off. */
+/** Parses `1.5M`, `64KiB`, `4096`: units are powers of 1024, a fraction of a byte is dropped. */
 export function parseBytes(word: string): number | undefined {
   const found = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?$/i.exec(word);
   if (found === null) return undefined;
   return Math.floor(Number(found[1]) * 1024 ** BYTE_UNITS.indexOf((found[2] ?? "").toUpperCase()));
 }
 
-/** 16777216 as `16M`; a number that is no whole multiple stays in bytes. */
+/** 16777216 as `16M`; a number that is not a multiple of a unit stays in bytes. */
 export function showBytes(size: number): string {
   let left = size;
   let unit = 0;
@@ -30,7 +30,7 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-/** `250`, `250ms`, `2s`, `1.5s`, `5m`, `1h`: without a unit it is milliseconds. */
+/** Parses `250`, `250ms`, `2s`, `1.5s`, `5m`, `1h`; without a unit, milliseconds. */
 export function parseMilliseconds(word: string): number | undefined {
   const found = /^(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h)?$/.exec(word);
   if (found === null) return undefined;

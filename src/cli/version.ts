@@ -1,8 +1,8 @@
-/** The text of `--version`: the program, and the protocol facts that a bug report needs. */
+/** The text of `--version`: the program, and the protocol details that a bug report needs. */
 import { buildInfo } from "../base/version.ts";
 import { ConnectionResponse, QbMessage, RequestHeader, ResponseHeader } from "../wire/qb.ts";
 
-/** Four lines: this program, its libqb side, what it was tested against, its pmxcfs side. */
+/** Four lines: the program, its libqb protocol, the libqb versions tested, its pmxcfs requests. */
 export function versionText(): string {
   const { version, revision, bun, target } = buildInfo;
   const headers = `headers ${RequestHeader.size} and ${ResponseHeader.size} bytes`;

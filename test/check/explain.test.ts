@@ -261,7 +261,7 @@ test("as a command: text after --, a code with a typo, a code from stdin", async
   expect(dashed.out).toMatch(/^Transport endpoint is not connected\n/);
   expect(dashed.out).toMatch(/1\. a dead FUSE mount \[PVE_DEAD_MOUNT\]/);
   const slip = await run([...PROGRAM, "explain", "SHM_FUL"]);
-  expect(slip.out).toBe("SHM_FUL is no code of --check. Did you mean SHM_FULL?\n");
+  expect(slip.out).toBe("SHM_FUL is not a code of --check. Did you mean SHM_FULL?\n");
   expect(slip.exitCode).toBe(1);
   expect((await run([...PROGRAM, "explain"], "SHM_FULL\n")).out).toMatch(/^SHM_FULL: /);
 });

@@ -288,5 +288,5 @@ test("as a command: wrong usage is one line", async () => {
   const two = await run([...PROGRAM, "--check", "--json", "--nagios"]);
   expect(two.error).toBe("pmxcfs-ipc: --json and --nagios: only one of them\n");
   const dry = await run([...PROGRAM, "--check", "--dry-run"]);
-  expect(dry.error).toBe("pmxcfs-ipc: --dry-run goes with --clean-stale\n");
+  expect(dry.error).toBe("pmxcfs-ipc: --dry-run needs --clean-stale\n");
 });

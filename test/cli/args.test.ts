@@ -143,14 +143,14 @@ describe("wrong usage is refused with the right word", () => {
   test("--no- is for switches only, and switches take no value", () => {
     expect(refused("1", "--no-socket")).toContain('unknown option "--no-socket"');
     expect(refused("1", "--quiet=often")).toMatchInlineSnapshot(
-      `"--quiet is a switch, "often" is neither true nor false"`,
+      `"--quiet is a switch: "often" is neither true nor false"`,
     );
     expect(refused("1", "--no-quiet=true")).toBe("--no-quiet takes no value");
   });
 
   test("an option that takes one value is refused when it is given twice", () => {
     expect(refused("1", "--socket", "a", "--socket", "b")).toBe(
-      "--socket is given 2 times, it takes one value",
+      "--socket is given 2 times, but takes one value",
     );
   });
 
@@ -161,7 +161,7 @@ describe("wrong usage is refused with the right word", () => {
     ["--max-message", "16X", '--max-message: "16X" is not a size such as 4096, 64K or 16M'],
     ["--deadline", "soon", '--deadline: "soon" is not a time such as 250ms, 2s or 5m'],
     ["--mode", "0888", '--mode: "0888" is not an octal mode such as 0640'],
-    ["--log", "jsno", '--log: "jsno" is none of plain, json (did you mean "json"?)'],
+    ["--log", "jsno", '--log: "jsno" is not one of plain, json (did you mean "json"?)'],
     ["--uids", "1,,2", "--uids has an empty item"],
   ])("%s %s", (option, word, line) => {
     expect(refused("1", option, word)).toBe(line);

@@ -146,7 +146,7 @@ describe("help", () => {
 
       Options:
         -h, --help     Show this help
-        -V, --version  Show what this program is
+        -V, --version  Show version and protocol details
       "
     `);
   });

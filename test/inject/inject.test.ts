@@ -142,10 +142,10 @@ describe("an invalid rule is refused with a suggestion", () => {
   const cases: readonly (readonly [rule: string, message: string])[] = [
     [
       "get-confg:errno=EIO",
-      'is no request, nor any, nor refuse, nor an operation of the mount (did you mean "get-config"?)',
+      'is not a request, any, refuse, or an operation of the mount (did you mean "get-config"?)',
     ],
     ["get-config:dealy=1s", 'seed, uid, gid (did you mean "delay"?)'],
-    ["get-config:errno=ENONET", '"ENONET" is no errno (did you mean "ENOENT"?)'],
+    ["get-config:errno=ENONET", '"ENONET" is not an errno (did you mean "ENOENT"?)'],
     ["get-config", "needs what to do: get-config:errno=EIO"],
     ["get-config:prob=0.5", "needs one of delay, errno, disconnect, silent and busy"],
     ["get-config:delay=soon", 'delay: "soon" is not a time'],

@@ -68,7 +68,10 @@ test("restore shows its changes, refuses while served, and keeps the old databas
     "- new  (2 bytes)\n+ nodes/pve1/lxc/200.conf  (12 bytes)\n" +
       "! storage.cfg  (6 -> 4 bytes)\n3 differences\n",
   );
-  expect([shown.exitCode, shown.stderr]).toEqual([1, "nothing is restored: --yes does it\n"]);
+  expect([shown.exitCode, shown.stderr]).toEqual([
+    1,
+    "nothing was restored: add --yes to restore\n",
+  ]);
   const served = await node.run(["pmxcfs-ipc", "config", "restore", "/tmp/b.db", "--yes"]);
   expect(served.stderr).toMatch(/another pmxcfs \(pid \d+.*stop it first/);
   expect(await node.stop(server)).toBe(0);

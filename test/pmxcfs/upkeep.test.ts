@@ -170,7 +170,7 @@ describe("config flush", () => {
     const left = copies.at("left", "config.db");
     const done = flush(left);
     expect(done.text).toContain("1 change replayed");
-    expect(done.text).toContain("nothing waits, version 2");
+    expect(done.text).toContain("no pending changes, version 2");
     expect(done.exitCode).toBe(0);
     expect(rowsIn(left)[0]?.[6]).toBe("__version__");
     expect(readdirSync(copies.at("left")).filter((name) => name.includes("changes"))).toEqual([]);
