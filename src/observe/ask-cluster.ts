@@ -1,12 +1,12 @@
-/** Asks a running server for its part in the cluster: the other end of cluster-socket.ts. */
+/** Asks a running server about its cluster: the client of cluster-socket.ts. */
 import { connect } from "node:net";
 import type { ClusterQuestion } from "./cluster-socket.ts";
 
 const TIMEOUT_MS = 5000;
-/** Bound of a line; a server that sends a longer one is not ours. */
+/** Longest line; a server that sends a longer one is not ours. */
 const LINE_BYTES = 16 * 1024 * 1024;
 
-/** The values that the server at `path` sends, until it or `signal` ends; throws on failure. */
+/** The values that the server at `path` sends, until it closes or `signal` aborts; may throw. */
 export async function* askCluster(
   path: string,
   question: ClusterQuestion,
@@ -24,7 +24,7 @@ export async function* askCluster(
       rest += String(part);
       const lines = rest.split("\n");
       rest = lines.pop() ?? "";
-      if (rest.length > LINE_BYTES) throw new Error("what answers is no server of ours");
+      if (rest.length > LINE_BYTES) throw new Error("the answer is not from a server of ours");
       for (const line of lines) yield JSON.parse(line) as Record<string, unknown>;
     }
   } finally {

@@ -1,7 +1,7 @@
 /**
  * The connections of one listening socket, with a bound on their number and on the duration of
- * each. When one more comes the oldest is closed: a reader that holds on does not keep out quick
- * ones. They must not use up the descriptors of the service itself.
+ * each, so that they do not use up the descriptors of the service. A connection above the bound
+ * closes the oldest, so that a slow reader does not keep out fast ones.
  */
 import type { Socket } from "bun";
 
@@ -10,7 +10,7 @@ export interface ConnectionBounds {
   readonly forMs: number;
 }
 
-/** The rest of the answer to one of them; undefined until it is known. */
+/** The unsent part of the answer on one connection; undefined until there is an answer. */
 export interface Unsent {
   bytes: Uint8Array | undefined;
 }
@@ -43,12 +43,12 @@ export class BoundedConnections<T> {
   }
 }
 
-/** Sends as much as there is room for; ends the stream after the last byte. */
+/** Sends as much as the socket has room for; ends the stream after the last byte. */
 export function sendOn(socket: Socket<Unsent>): void {
   const { data } = socket;
   if (data.bytes === undefined) return;
   const written = socket.write(data.bytes);
   data.bytes = data.bytes.subarray(Math.max(0, written));
-  // Only the writing half: Bun's clients report a full close as a failed connect.
+  // Closes only the writing half: Bun's clients report a full close as a failed connect.
   if (data.bytes.byteLength === 0) socket.shutdown();
 }

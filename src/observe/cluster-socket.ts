@@ -1,7 +1,7 @@
 /**
- * The unix socket by which `pmxcfs-ipc cluster` asks a running server: one word in, JSON lines out.
- * `view` answers once, `verify` starts a verification, `watch` sends events until the reader
- * closes. Only root and the server's own user can connect.
+ * The unix socket on which `pmxcfs-ipc cluster` asks a running server: the request is one word, the
+ * answer JSON lines. `view` is answered once, `verify` starts a verification, `watch` sends events
+ * until the reader closes. Only root and the server's own user can connect.
  */
 import { mkdirSync, rmdirSync } from "node:fs";
 import { dirname } from "node:path";
@@ -16,16 +16,16 @@ const READERS = 8;
 /** Bytes that a slow watcher may have pending before it is closed. */
 const UNREAD_BYTES = 1024 * 1024;
 
-/** What the socket is asked. */
+/** The requests on the socket. */
 export type ClusterQuestion = "view" | "verify" | "watch";
 
-/** Where the answers come from. */
+/** The source of the answers. */
 export interface ClusterSource {
-  /** What `view` answers. */
+  /** The answer to `view`. */
   view(): object;
   /** Starts a verification; false when it is not possible now. */
   verify(): boolean;
-  /** Calls `observer` with each event until it is called with undefined. */
+  /** Calls `observer` with each event, until `watch(undefined)`. */
   watch(observer: ((event: object) => void) | undefined): void;
 }
 
@@ -109,7 +109,7 @@ class ClusterSocket {
   }
 }
 
-/** Answers at `path`; a string says why it cannot. */
+/** Serves the socket at `path`; a string says why that failed. */
 export async function serveCluster(path: string, source: ClusterSource): Promise<Running | string> {
   const directory = dirname(path);
   try {

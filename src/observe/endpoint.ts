@@ -1,6 +1,5 @@
 /**
- * Where metrics are published: an HTTP endpoint on a unix socket or a loopback port, and a text
- * file.
+ * Publishes metrics: on an HTTP endpoint (a unix socket or a loopback port), and in a text file.
  */
 import { errorText } from "../base/error-text.ts";
 import { FilePlace } from "../platform/atomic-file.ts";
@@ -10,7 +9,7 @@ import { type HttpAnswer, httpHandler, type HttpRequest } from "./http.ts";
 import type { MetricRegistry } from "./registry.ts";
 import { listenAtPath, SocketMask } from "./unix-path.ts";
 
-/** What a scraper connects to. */
+/** The address that scrapers connect to. */
 export type MetricsAddress =
   | { readonly unix: string }
   | { readonly hostname: string; readonly port: number };
@@ -23,7 +22,7 @@ export interface Running {
 const TEXTFILE_INTERVAL_MS = 15_000;
 
 /**
- * The text of the metrics, kept for a while so that rendering it takes a bounded part of the time.
+ * The rendered metrics, reused for a while so that rendering takes a bounded part of the time.
  */
 class RecentText {
   readonly #metrics: MetricRegistry;
@@ -64,7 +63,7 @@ async function answer(
   return { status: 200, body: await text.read(), headers: { "content-type": type } };
 }
 
-/** Serves GET /metrics; a string says why it cannot. */
+/** Serves GET /metrics; a string says why that failed. */
 export async function serveMetrics(
   address: MetricsAddress,
   metrics: MetricRegistry,
@@ -86,7 +85,7 @@ export async function serveMetrics(
   return typeof listener === "string" ? `metrics: ${listener}` : listener;
 }
 
-/** Atomic, so that a collector never reads half of it. Everybody may read it. */
+/** Writes atomically, so that a collector never reads a partial file. All users may read it. */
 async function writeTextfile(place: FilePlace, metrics: MetricRegistry): Promise<void> {
   const problem = place.write(await metrics.text(), 0o644);
   if (problem !== undefined) throw new Error(problem);
@@ -94,7 +93,7 @@ async function writeTextfile(place: FilePlace, metrics: MetricRegistry): Promise
 
 /**
  * Writes a file for node_exporter's textfile collector, now and every 15 s; removes it at the end,
- * so that old numbers are not taken for current ones. A string says why the first write failed.
+ * so that old values are not taken for current ones. A string says why the first write failed.
  */
 export async function keepTextfile(
   file: string,

@@ -1,4 +1,4 @@
-/** The metrics of a server: names, help texts, and where each number is read. */
+/** The metrics of a server: names, help texts, and the source of each value. */
 import { statfsSync } from "node:fs";
 import { errnoName } from "../base/errno.ts";
 import type { Service } from "../ipc/service.ts";
@@ -18,29 +18,29 @@ import {
 /** State of the mount. */
 export interface MountReading {
   readonly directory: string;
-  /** Answered operations by their name in linux/fuse.h. */
+  /** Answered operations by their names in linux/fuse.h. */
   readonly operations: readonly {
     readonly operation: string;
     readonly answered: number;
     readonly errors: number;
     readonly ns: number;
   }[];
-  /** Changes that wait for the cluster, and how long the oldest has. */
+  /** Changes that wait for the cluster, and how long the oldest has waited. */
   readonly waiting: number;
   readonly oldestWaitMs: number;
-  /** Nodes that the kernel knows, and open handles that hold something. */
+  /** Inodes that the kernel knows, and open handles with state. */
   readonly nodes: number;
   readonly handles: number;
 }
 
-/** Sources besides the transport; left out where there are none. */
+/** The sources besides the transport; a server has only some of them. */
 export interface MetricSources {
   /** Delays of timers, by PAUSE_BOUNDS_MS of loop-pauses.ts, in ms. */
   readonly pauses?: () => Buckets;
-  /** Version counters by what they count, `clinfo` and `vmlist` among them. */
+  /** Version counters by name (`clinfo`, `vmlist`, observed paths). */
   readonly versions?: () => Iterable<readonly [name: string, version: number]>;
   /**
-   * Changes taken over from the store, by what reported them: `counts` by `boundsMs`, one more
+   * Changes loaded from the store, by what reported them: `counts` by `boundsMs`, and one more
    * without a bound.
    */
   readonly reloads?: () => {
@@ -51,13 +51,13 @@ export interface MetricSources {
     >;
     readonly failures: number;
     readonly loadMs: number;
-    /** When the store was last found equal to what is served; ms since 1970. */
+    /** When the served tree last equalled the store; ms since 1970. */
     readonly stateOf: number;
-    /** For how long a change has waited to be served; 0: none waits. */
+    /** How long a change in the store has not been served yet; 0: there is none. */
     readonly behindMs: number;
   };
   /**
-   * RRD values: given to rrdcached, refused by it, dropped because the queue was full, and waiting.
+   * RRD values: taken by rrdcached, refused by it, dropped because the queue was full, and waiting.
    */
   readonly rrd?: () => {
     readonly written: number;
@@ -66,9 +66,9 @@ export interface MetricSources {
     readonly pending: number;
   };
   readonly mount?: () => MountReading;
-  /** The writable store, where there is one (pmxcfs/store/row-writer.ts). */
+  /** The writable store, if there is one (pmxcfs/store/row-writer.ts). */
   readonly store?: () => StoreReading | undefined;
-  /** This node's part in its cluster. */
+  /** This node in its cluster. */
   readonly cluster?: () => ClusterFigures;
   /** The history of the tree (pmxcfs/history/recorder.ts). */
   readonly history?: () => {
@@ -88,14 +88,16 @@ const DURATIONS: readonly Bound[] = DURATION_BOUNDS_NS.map((ns, index) => {
   return { le: ns / NS_PER_SECOND, buckets: index + 1 };
 });
 
-/** Powers of two, from 64 bytes to a mebibyte; slot n of a counter goes up to 2^n. */
+/** Powers of two, from 64 bytes to 1 MiB; slot n of a counter goes up to 2^n. */
 const SIZES: readonly Bound[] = [6, 8, 10, 12, 14, 16, 18, 20].map((power) => {
   return { le: 2 ** power, buckets: power + 1 };
 });
 
 function aboutProcess(metrics: MetricRegistry): void {
   const startedAt = (Date.now() - performance.now()) / MS_PER_SECOND;
-  metrics.gauge("build_info", "What this program is; always 1.", () => [[{ ...buildInfo }, 1]]);
+  metrics.gauge("build_info", "Version of the program, in labels; always 1.", () => [
+    [{ ...buildInfo }, 1],
+  ]);
   metrics.gauge("start_time_seconds", "Start of the process, since 1970.", () => startedAt);
   metrics.counter("cpu_seconds_total", "User and system time of the process.", () => {
     const { user, system } = process.cpuUsage();
@@ -108,10 +110,10 @@ function aboutProcess(metrics: MetricRegistry): void {
 
 function aboutConnections(metrics: MetricRegistry, service: Service): void {
   const { stats } = service;
-  metrics.gauge("connections", "Connections now.", () => stats.activeConnections);
+  metrics.gauge("connections", "Current connections.", () => stats.activeConnections);
   metrics.gauge(
     "connections_limit",
-    "Connections there may be, but for those kept for root.",
+    "Most connections at once, without those reserved for root.",
     () => service.connectionLimit,
   );
   metrics.counter(
@@ -127,13 +129,13 @@ function aboutConnections(metrics: MetricRegistry, service: Service): void {
   metrics.counter("connections_refused_total", "Peers that did not become connections.", () =>
     Object.entries(stats.refused).map(([reason, count]) => [{ reason }, count]),
   );
-  metrics.gauge("handshakes", "Handshakes under way.", () => service.standby.handshakes);
+  metrics.gauge("handshakes", "Pending handshakes.", () => service.standby.handshakes);
   metrics.gauge(
     "pooled_rings",
     "Ring directories ready for the next connections.",
     () => service.standby.pooledRings,
   );
-  const flow = "Connections whose requests are held, by level (2: only if the client agreed).";
+  const flow = "Connections stopped by flow control, by level (2: only if the client agreed).";
   metrics.gauge("flow_controlled_connections", flow, () => {
     const levels = service.connections().map(({ flowControlState }) => flowControlState);
     return [1, 2].map((level) => [
@@ -141,17 +143,17 @@ function aboutConnections(metrics: MetricRegistry, service: Service): void {
       levels.filter((each) => each === level).length,
     ]);
   });
-  metrics.gauge("queued_requests", "Requests whose answers are not there yet.", () =>
+  metrics.gauge("queued_requests", "Requests whose answers are pending.", () =>
     service.connections().reduce((sum, { eventQueueLength }) => sum + eventQueueLength, 0),
   );
 }
 
 function aboutTraffic(metrics: MetricRegistry, service: Service): void {
   const counters = [
-    ["flow_control_total", "Times flow control was switched on.", "flowControlCount"],
+    ["flow_control_total", "Times that flow control was switched on.", "flowControlCount"],
     ["events_total", "Events sent.", "events"],
     ["responses_total", "Answers sent, those with an errno included.", "responses"],
-    ["response_waits_total", "Tries to send an answer for which there was no room.", "sendRetries"],
+    ["response_waits_total", "Attempts to send an answer that found no room.", "sendRetries"],
     ["empty_wakeups_total", "Wake-ups that found nothing to read.", "recvRetries"],
     ["received_bytes_total", "Bytes of requests, headers included.", "requestBytes"],
     ["sent_bytes_total", "Bytes of answers, headers not included.", "responseBytes"],
@@ -165,7 +167,7 @@ function aboutOperations(metrics: MetricRegistry, counters: RequestCounters): vo
   metrics.counter("requests_total", "Requests that reached the handler.", () =>
     counters.operations().map(({ operation, requests }) => [{ operation }, requests]),
   );
-  metrics.counter("request_errors_total", "Answers that carried an errno.", () =>
+  metrics.counter("request_errors_total", "Answers with an errno.", () =>
     counters
       .operations()
       .flatMap(({ operation, errors }) =>
@@ -174,13 +176,13 @@ function aboutOperations(metrics: MetricRegistry, counters: RequestCounters): vo
         ),
       ),
   );
-  metrics.histogram("request_bytes", "Bodies of requests.", SIZES, () =>
+  metrics.histogram("request_bytes", "Sizes of request bodies.", SIZES, () =>
     counters.operations().map(({ operation, requestBytes }) => [{ operation }, requestBytes]),
   );
-  metrics.histogram("reply_bytes", "Bodies of answers without an errno.", SIZES, () =>
+  metrics.histogram("reply_bytes", "Sizes of the bodies of answers without an errno.", SIZES, () =>
     counters.operations().map(({ operation, replyBytes }) => [{ operation }, replyBytes]),
   );
-  const timed = `Time in the handler, of one request in ${TIMED_ONE_IN} of each operation.`;
+  const timed = `Time in the handler; measured for one request in ${TIMED_ONE_IN} per operation.`;
   metrics.histogram("request_duration_seconds", timed, DURATIONS, () =>
     counters
       .operations()
@@ -191,7 +193,7 @@ function aboutOperations(metrics: MetricRegistry, counters: RequestCounters): vo
   );
 }
 
-/** Bytes of /dev/shm; no number when it has been unmounted, rather than a wrong one. */
+/** Bytes of /dev/shm; no value if it has been unmounted. */
 function sharedMemory(part: "blocks" | "bavail"): Reading {
   try {
     const filesystem = statfsSync(SHM);
@@ -202,33 +204,33 @@ function sharedMemory(part: "blocks" | "bavail"): Reading {
 }
 
 function aboutMemory(metrics: MetricRegistry): void {
-  metrics.gauge("shm_size_bytes", `Size of ${SHM}, where rings live.`, () =>
+  metrics.gauge("shm_size_bytes", `Size of ${SHM}, which holds the rings.`, () =>
     sharedMemory("blocks"),
   );
-  metrics.gauge("shm_free_bytes", `What is left in ${SHM}.`, () => sharedMemory("bavail"));
+  metrics.gauge("shm_free_bytes", `Free space in ${SHM}.`, () => sharedMemory("bavail"));
 }
 
 function aboutReloads(
   metrics: MetricRegistry,
   reloads: NonNullable<MetricSources["reloads"]>,
 ): void {
-  metrics.gauge("config_load_seconds", "Time to read all of the store at the start.", () => {
+  metrics.gauge("config_load_seconds", "Time to read the whole store at the start.", () => {
     return reloads().loadMs / MS_PER_SECOND;
   });
   const bounds = reloads().boundsMs.map((ms, index) => {
     return { le: ms / MS_PER_SECOND, buckets: index + 1 };
   });
-  const took = "Time to take over what others changed in the store, by what told of it.";
+  const took = "Time to load changes of other processes in the store, by what reported them.";
   metrics.histogram("config_reload_duration_seconds", took, bounds, () => {
     return [...reloads().byTrigger].map(([trigger, { counts, sumMs }]) => {
       return [{ trigger }, { counts, sum: sumMs / MS_PER_SECOND }];
     });
   });
-  const failed = "Changes that could not be taken over: what was there before is served on.";
+  const failed = "Changes that could not be loaded, so that the old state is still served.";
   metrics.counter("config_reload_failures_total", failed, () => reloads().failures);
-  const behind = "Age of the oldest change in the store that is not served yet; 0 without one.";
+  const behind = "Age of the oldest change in the store that is not served yet; 0: none.";
   metrics.gauge("config_behind_seconds", behind, () => reloads().behindMs / MS_PER_SECOND);
-  const state = "When the store was last found to be what is served, in seconds since 1970.";
+  const state = "When the served tree last equalled the store, in seconds since 1970.";
   metrics.gauge("config_state_timestamp_seconds", state, () => reloads().stateOf / MS_PER_SECOND);
 }
 
@@ -243,14 +245,18 @@ function aboutMount(metrics: MetricRegistry, { mount }: MetricSources): void {
   metrics.gauge("mount_waiting", "Changes that wait for the cluster.", () => mount().waiting);
   const oldest = "How long the oldest change has waited for the cluster.";
   metrics.gauge("mount_oldest_wait_seconds", oldest, () => mount().oldestWaitMs / MS_PER_SECOND);
-  metrics.gauge("mount_nodes", "Entries of the mount that the kernel knows.", () => mount().nodes);
+  metrics.gauge("mount_nodes", "Inodes of the mount that the kernel knows.", () => mount().nodes);
 }
 
 function aboutHistory(metrics: MetricRegistry, { history }: MetricSources): void {
   if (history === undefined) return;
-  metrics.counter("history_changes_total", "Changes of the tree kept.", () => history().written);
-  metrics.gauge("history_waiting", "Changes not written yet.", () => history().waiting);
-  const lost = "Changes, or contents of changes, that were left out because too many waited.";
+  metrics.counter(
+    "history_changes_total",
+    "Changes of the tree that are kept.",
+    () => history().written,
+  );
+  metrics.gauge("history_waiting", "Changes that are not written yet.", () => history().waiting);
+  const lost = "Changes, or contents of changes, that were dropped because too many waited.";
   metrics.counter("history_lost_total", lost, () => [
     [{ what: "change" }, history().lostChanges],
     [{ what: "content" }, history().lostContents],
@@ -262,14 +268,18 @@ function aboutHistory(metrics: MetricRegistry, { history }: MetricSources): void
 function aboutStore(metrics: MetricRegistry, { versions, reloads, rrd }: MetricSources): void {
   if (reloads !== undefined) aboutReloads(metrics, reloads);
   if (versions !== undefined) {
-    metrics.gauge("config_version", "Version counters, as GET_FS_VERSION shows them.", () =>
+    metrics.gauge("config_version", "Version counters, as in GET_FS_VERSION.", () =>
       [...versions()].map(([config, version]) => [{ config }, version]),
     );
   }
   if (rrd !== undefined) {
-    metrics.counter("rrd_values_written_total", "Values rrdcached took.", () => rrd().written);
-    metrics.counter("rrd_values_rejected_total", "Values rrdcached refused.", () => rrd().rejected);
-    const dropped = "Values dropped because rrdcached was away too long.";
+    metrics.counter("rrd_values_written_total", "Values that rrdcached took.", () => rrd().written);
+    metrics.counter(
+      "rrd_values_rejected_total",
+      "Values that rrdcached refused.",
+      () => rrd().rejected,
+    );
+    const dropped = "Values dropped because rrdcached was unreachable too long.";
     metrics.counter("rrd_values_dropped_total", dropped, () => rrd().dropped);
     metrics.gauge("rrd_values_pending", "Values waiting for rrdcached.", () => rrd().pending);
   }
@@ -280,7 +290,7 @@ function aboutLoop(metrics: MetricRegistry, { pauses }: MetricSources): void {
   const bounds = PAUSE_BOUNDS_MS.map((ms, index) => {
     return { le: ms / MS_PER_SECOND, buckets: index + 1 };
   });
-  const help = "How late a timer came that is due every 20 ms: what the event loop is held for.";
+  const help = "Delays of a timer that is due every 20 ms: how long the event loop is blocked.";
   metrics.histogram("loop_pause_seconds", help, bounds, () => {
     const { counts, sum } = pauses();
     return [[{}, { counts, sum: sum / MS_PER_SECOND }]];

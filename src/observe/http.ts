@@ -1,7 +1,7 @@
 /**
  * The part of HTTP/1.1 that a scraper needs: one request without a body, one answer, end of the
- * connection. Not Bun.serve, which bounds neither the connections nor the time for a request to
- * arrive: every user of this machine can connect to a loopback port.
+ * connection. Every user of this host can connect to a loopback port, and Bun.serve bounds neither
+ * the number of connections nor the time for a request to arrive.
  */
 import type { Socket, SocketHandler } from "bun";
 import { ObserveLimits } from "../base/limits.ts";
@@ -30,7 +30,7 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status: keyof typeof REASONS;
   readonly body: string;
-  /** Besides those that every answer has. */
+  /** Headers in addition to those of every answer. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -47,8 +47,8 @@ const LIMITS: HttpLimits = {
 /** One connection. */
 interface Visit extends Unsent {
   /**
-   * The part of its request that has arrived, latin1; undefined once it is complete: the rest is
-   * ignored.
+   * The part of the request that has arrived, as latin1; undefined once it is complete: further
+   * bytes are ignored.
    */
   head: string | undefined;
 }
@@ -110,7 +110,7 @@ export function httpHandler(
       else say(socket, bytesOf({ status: request, body: `${REASONS[request]}\n` }));
     },
     drain: sendOn,
-    /** The client has sent all: close, unless it waits for its answer. */
+    /** The client has closed its writing half: close, unless it waits for its answer. */
     end(socket) {
       const { head, bytes } = socket.data;
       if (head !== undefined || bytes?.byteLength === 0) socket.end();

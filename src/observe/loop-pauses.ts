@@ -1,12 +1,12 @@
 /**
- * Measures how long the event loop delays work that is ready: a timer every 20 ms, and how late it
- * fires. Made only for metrics, because it wakes an idle server.
+ * Measures how long the event loop delays ready work, by the delay of a timer that is due every
+ * 20 ms. Used only with metrics, because the timer wakes an idle server.
  */
 import type { Buckets } from "./request-counters.ts";
 
 const INTERVAL_MS = 20;
 
-/** Upper bounds of the pauses, in ms: no part of the server may hold the loop for more than 2. */
+/** Upper bounds of the pauses, in ms: no part of the server may block the loop for more than 2. */
 export const PAUSE_BOUNDS_MS: readonly number[] = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 500, 1000];
 
 export class LoopPauses {
@@ -31,7 +31,7 @@ export class LoopPauses {
     this.#sumMs += pauseMs;
   }
 
-  /** Pauses so far by PAUSE_BOUNDS_MS, the last one without a bound; their sum in ms. */
+  /** Counts of pauses by PAUSE_BOUNDS_MS, the last one without a bound; and their sum in ms. */
   get buckets(): Buckets {
     return { counts: this.#counts, sum: this.#sumMs };
   }

@@ -1,6 +1,6 @@
 /**
- * What a serving process shows to the outside: its status, and metrics on request. Made around the
- * handler before the service is published, opened afterwards.
+ * The monitoring of a serving process: its status, and optional metrics. Wraps the handler before
+ * the service is published, and is opened afterwards.
  */
 import type { Handler } from "../ipc/handler.ts";
 import type { Service } from "../ipc/service.ts";
@@ -12,26 +12,26 @@ import { serveStatus, serveStatusBelow, statusOf } from "./status.ts";
 import { RequestCounters } from "./request-counters.ts";
 import { RequestLog, type RequestText } from "./request-log.ts";
 
-/** Where to publish; undefined is nowhere. */
+/** What to publish where; undefined: not at all. */
 export interface ObserveOptions {
   readonly metrics: MetricsAddress | undefined;
   readonly textfile: string | undefined;
-  /** The socket of `top`. It is opened by default: a failure must not stop the server. */
+  /** The socket of `top`. If it is only the default (`asked` false), a failure is not fatal. */
   readonly status: { readonly path: string; readonly asked: boolean } | undefined;
-  /** A descriptor that gets one line when the service listens, and is closed. */
+  /** A descriptor that gets one line when the service listens, and is then closed. */
   readonly readyFd: number | undefined;
 }
 
-/** What is shown of a server, and where. */
+/** What to publish of a server, and where. */
 export interface Observe extends ObserveOptions {
   readonly sources: MetricSources;
-  /** Operations by message id, for the labels. */
+  /** Names of operations by message id, for labels. */
   readonly names: ReadonlyMap<number, string>;
-  /** Requests as the log at debug shows them. */
+  /** The text of a request in debug lines. */
   readonly text: RequestText;
 }
 
-/** A service whose requests have a meaning only to its handler. */
+/** For a service whose requests only its handler can interpret. */
 export const OPAQUE: Pick<Observe, "sources" | "names" | "text"> = {
   sources: {},
   names: new Map(),
@@ -46,7 +46,7 @@ export const NOTHING_OBSERVED: Observe = {
   ...OPAQUE,
 };
 
-/** Opens the metrics that were asked for; a string says which could not be opened. */
+/** Opens the requested metrics; a string says which could not be opened. */
 async function openMetrics(
   service: Service,
   counters: RequestCounters,
@@ -73,7 +73,7 @@ async function openMetrics(
   return opened;
 }
 
-/** The outlets of one server, and the handlers around the server's own that feed them. */
+/** The monitoring outputs of one server, and the wrapping handlers that feed them. */
 export class Observation {
   /** The handler that the service calls. */
   readonly handler: Handler;
@@ -102,8 +102,8 @@ export class Observation {
   }
 
   /**
-   * Called once the service is published; a string says what could not be opened, and then nothing
-   * stays open.
+   * Call it when the service is published. A string says what could not be opened; in that case
+   * nothing stays open.
    */
   async open(service: Service): Promise<string | undefined> {
     const log = this.#log.tagged("main");

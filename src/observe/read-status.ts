@@ -2,16 +2,16 @@
 import { connect } from "node:net";
 import { STATUS_SCHEMA_VERSION, type StatusDocument } from "./status.ts";
 
-/** A server that takes longer is stuck. */
+/** A server that takes longer hangs. */
 const TIMEOUT_MS = 5_000;
 
-/** Bound of an answer; a server that sends more is not ours. */
-const MOST_BYTES = 64 * 1024 * 1024;
+/** Largest answer; a server that sends more is not ours. */
+const MAX_BYTES = 64 * 1024 * 1024;
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: "no such socket: is a server of ours running there, with its status on?",
-  ECONNREFUSED: "nobody listens: the server that made it is gone",
-  EACCES: "only root and the server's user may ask",
+  ENOENT: "no such socket: is a server of ours running, with its status enabled?",
+  ECONNREFUSED: "nobody listens: the server that made the socket is gone",
+  EACCES: "only root and the server's user may read the status",
 };
 
 function receive(path: string, timeoutMs: number): Promise<string> {
@@ -23,7 +23,7 @@ function receive(path: string, timeoutMs: number): Promise<string> {
   socket.on("data", (part: Buffer) => {
     parts.push(part);
     size += part.length;
-    if (size > MOST_BYTES) socket.destroy(new Error("what answers is no server of ours"));
+    if (size > MAX_BYTES) socket.destroy(new Error("the answer is not from a server of ours"));
   });
   socket.on("error", reject);
   socket.on("close", () => resolve(Buffer.concat(parts).toString()));
@@ -52,8 +52,8 @@ export async function readStatus(
     return `${path}: ${REASONS[code ?? ""] ?? message}`;
   }
   const document = parse(text);
-  if (document === undefined) return `${path}: what answers is no server of ours`;
+  if (document === undefined) return `${path}: the answer is not from a server of ours`;
   const { schema_version: version } = document;
   if (version === STATUS_SCHEMA_VERSION) return document;
-  return `${path}: it speaks schema ${version}, this program ${STATUS_SCHEMA_VERSION}`;
+  return `${path}: the server has status schema ${version}, this program ${STATUS_SCHEMA_VERSION}`;
 }

@@ -1,17 +1,17 @@
 /**
- * prom-client with metrics that are read at a scrape instead of being kept up to date: no counter
- * is kept twice, and nothing is spent before the first scrape. The only file that imports
- * prom-client; loaded only when metrics are on.
+ * prom-client with metrics that are read at each scrape, so that no counter is kept twice and
+ * nothing is computed before the first scrape. The only file that imports prom-client; loaded only
+ * if metrics are on.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Buckets } from "./request-counters.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
-/** One number, or one for each set of labels. */
+/** One value, or one for each set of labels. */
 export type Reading = number | readonly (readonly [labels: Labels, value: number])[];
 
-/** A finite upper bound as shown, and the number of buckets below it. */
+/** A finite upper bound as shown, and the number of source buckets up to it. */
 export interface Bound {
   readonly le: number;
   readonly buckets: number;
@@ -26,13 +26,13 @@ interface Row {
 /** Prefix of every name. */
 const PREFIX = "pmxcfs_ipc_";
 
-/** Every label in use: prom-client needs them in advance. */
+/** All labels: prom-client needs them in advance. */
 const LABELS = (
   "operation errno reason level config version revision bun target trigger what " +
   "group mode service"
 ).split(" ");
 
-/** The lines of one histogram, whose buckets sum up to what lies below each bound. */
+/** The lines of one histogram, with cumulative buckets. */
 function rowsOf(name: string, labels: Labels, buckets: Buckets, bounds: readonly Bound[]): Row[] {
   const { counts, sum } = buckets;
   const below = (end: number) => counts.slice(0, end).reduce((total, each) => total + each, 0);
@@ -48,7 +48,7 @@ function rowsOf(name: string, labels: Labels, buckets: Buckets, bounds: readonly
   ];
 }
 
-/** A histogram whose counts are kept elsewhere. */
+/** A histogram whose counts are read from their source. */
 class ReadHistogram extends Histogram {
   readonly #read: () => Row[];
 
@@ -57,19 +57,19 @@ class ReadHistogram extends Histogram {
     this.#read = read;
   }
 
-  /** What the registry prints; not in prom-client's types. */
+  /** Called by the registry for its output; prom-client's types do not declare it. */
   getForPromString(): Promise<object> {
     const { name, help } = this as unknown as { name: string; help: string };
     return Promise.resolve({ name, help, type: "histogram", values: this.#read() });
   }
 }
 
-/** A reading as samples: a bare number has no labels. */
+/** A reading as samples; a single number has no labels. */
 function samplesOf(reading: Reading): readonly (readonly [labels: Labels, value: number])[] {
   return typeof reading === "number" ? [[{}, reading]] : reading;
 }
 
-/** What is known of a metric before it has a value. */
+/** The description of a metric. */
 export interface Family {
   /** With its prefix. */
   readonly name: string;
@@ -82,7 +82,7 @@ export class MetricRegistry {
   readonly #registry = new Registry();
   readonly #families: Family[] = [];
 
-  /** In the order in which they were made. */
+  /** The metrics, in the order of their creation. */
   get families(): readonly Family[] {
     return this.#families;
   }
@@ -91,12 +91,12 @@ export class MetricRegistry {
     return this.#registry.contentType;
   }
 
-  /** All of them as of now, in Prometheus's text format. */
+  /** The current values of all metrics, in Prometheus's text format. */
   async text(): Promise<string> {
     return await this.#registry.metrics();
   }
 
-  /** A value that goes up and down. */
+  /** Adds a value that goes up and down. */
   gauge(name: string, help: string, read: () => Reading): void {
     this.#families.push({ name: PREFIX + name, help, type: "gauge" });
     this.#registry.registerMetric(
@@ -113,7 +113,7 @@ export class MetricRegistry {
     );
   }
 
-  /** A value that only grows; the name ends in `_total`. */
+  /** Adds a value that only increases; the name ends with `_total`. */
   counter(name: string, help: string, read: () => Reading): void {
     this.#families.push({ name: PREFIX + name, help, type: "counter" });
     this.#registry.registerMetric(
@@ -130,7 +130,7 @@ export class MetricRegistry {
     );
   }
 
-  /** Buckets, in the unit that the name ends in. */
+  /** Adds a histogram, in the unit that the name ends with. */
   histogram(
     name: string,
     help: string,

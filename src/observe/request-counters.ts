@@ -1,7 +1,7 @@
 /**
- * Counts requests and answers by operation: a Handler around another one, made only when metrics
- * are on. A request costs a few additions in typed arrays; one in sixteen of each operation is
- * timed, because two clock reads cost more than that.
+ * Counts requests and answers by operation: a Handler around another one, used only if metrics are
+ * on. A request costs a few additions in typed arrays. Only one request in 16 of each operation is
+ * timed, because two clock reads cost more than these additions.
  */
 import { Errno } from "../base/errno.ts";
 import {
@@ -13,7 +13,7 @@ import {
   type Request,
 } from "../ipc/handler.ts";
 
-/** One request out of this many of an operation is timed, the first one included. */
+/** One request in this many of an operation is timed, beginning with the first. */
 export const TIMED_ONE_IN = 16;
 
 /** Upper bounds of the durations, in ns. */
@@ -21,32 +21,32 @@ export const DURATION_BOUNDS_NS: readonly number[] = [
   1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 2.5e7, 1e8, 1e9,
 ];
 
-/** Sizes are counted by power of two: slot n has those up to 2^n bytes. */
+/** Sizes are counted by power of two: slot n counts those up to 2^n bytes. */
 const SIZE_SLOTS = 33;
 
-/** Errno numbers that have a counter of their own; any other counts as the last. */
+/** Errno numbers with their own counter; larger ones count as the last. */
 const ERRNOS = 134;
 
 /** Ids below this can have a name; others count as `other`. */
 const IDS = 256;
 
-/** Counts by bucket, the last one without an upper bound, and what they sum up to. */
+/** Counts by bucket, the last one without an upper bound, and the sum of the values. */
 export interface Buckets {
   readonly counts: readonly number[];
   readonly sum: number;
 }
 
-/** One operation since the start. */
+/** The counts of one operation since the start. */
 export interface OperationCounts {
   readonly operation: string;
   /** Slot n: bodies of at most 2^n bytes, and more than 2^(n-1). */
   readonly requestBytes: Buckets;
-  /** Of answers without an errno. */
+  /** Bodies of answers without an errno. */
   readonly replyBytes: Buckets;
-  /** Of those that were timed; by DURATION_BOUNDS_NS, in ns. */
+  /** Durations of the timed requests, by DURATION_BOUNDS_NS, in ns. */
   readonly durations: Buckets;
   readonly requests: number;
-  /** Positive errno numbers, with how often each was answered. */
+  /** How often each errno, as a positive number, was answered. */
   readonly errors: ReadonlyMap<number, number>;
 }
 
@@ -92,11 +92,11 @@ export class RequestCounters implements Handler {
   readonly #replyBytes: BucketRows;
   readonly #durations: BucketRows;
   readonly #errors: Float64Array;
-  /** Requests of each row until the next one that is timed. */
+  /** For each row, the number of requests until the next timed one. */
   readonly #untilTimed: Uint8Array;
   readonly refusal?: NonNullable<Handler["refusal"]>;
 
-  /** `names` of message ids below 256; whatever has none is counted as `other`. */
+  /** `names` of message ids below 256; ids without a name are counted as `other`. */
   constructor(inner: Handler, names: ReadonlyMap<number, string>) {
     this.#inner = inner;
     this.#names = ["other", ...names.values()];
@@ -112,7 +112,7 @@ export class RequestCounters implements Handler {
     }
   }
 
-  /** Operations that were asked for at least once. */
+  /** The operations with at least one request. */
   operations(): OperationCounts[] {
     return this.#names.flatMap((operation, row) => {
       const requestBytes = this.#requestBytes.row(row);

@@ -1,8 +1,9 @@
 /**
- * Logs every request as one line while debug is on: a Handler around another one, made at
- * construction. Switched off it costs one test per request. Rate-limited: in a flood each client
- * gets its share of lines; further requests are counted, and are neither decoded nor timed.
+ * Logs every request as one line while debug is on: a Handler around another one. While it is off,
+ * it costs one test per request. Rate-limited, in total and per connection; requests above the
+ * limits are counted, but neither decoded nor timed.
  */
+import { counted } from "../base/counted.ts";
 import { Errno, errnoName } from "../base/errno.ts";
 import {
   type Handler,
@@ -15,7 +16,7 @@ import {
 import { LogLimits } from "../base/limits.ts";
 import { LineBudget, type Log } from "../base/log.ts";
 
-/** `get-config path="storage.cfg"`: the request without its secrets. */
+/** The text of a request without its secrets: `get-config path="storage.cfg"`. */
 export type RequestText = (id: number, body: Buffer) => string;
 
 const NS_PER_US = 1000;
@@ -42,14 +43,15 @@ export class RequestLog implements Handler {
     this.#log = log;
     const { requestLinesPerSecond: perSecond, requestLinesOfOne: ofOne } = LogLimits;
     this.#budget = new LineBudget(perSecond, ofOne, (leftOut, busiest) => {
-      log.debug(`${leftOut} more requests in the last second, left out; most from #${busiest}`);
+      const requests = counted(leftOut, "more request");
+      log.debug(`left out ${requests} in the last second, most from #${busiest}`);
     });
     if (inner.refusal !== undefined) {
       this.refusal = (peer, command) => inner.refusal?.(peer, command) ?? "";
     }
   }
 
-  /** Switches the logging of requests. */
+  /** Switches the logging of requests on or off. */
   show(isOn: boolean): void {
     this.#isOn = isOn;
   }
@@ -77,7 +79,7 @@ export class RequestLog implements Handler {
 
   #logged(request: Request): Reply | Promise<Reply> {
     if (!this.#budget.take(request.peer.number)) return this.#inner.handle(request);
-    // Now: when a late reply comes, the request's memory is in use by another one.
+    // Described now: when a late reply comes, another request may use the memory.
     const asked = this.#describe(request);
     const startNs = Bun.nanoseconds();
     const answered = (reply: Reply): Reply => {
@@ -100,13 +102,13 @@ export class RequestLog implements Handler {
     const startNs = Bun.nanoseconds();
     const errno = this.#inner.malformed?.(request) ?? Errno.EINVAL;
     if (this.#budget.take(request.peer.number)) {
-      const outcome = `${errnoName(errno)} (its header lies about its size)`;
+      const outcome = `${errnoName(errno)} (its header's size is wrong)`;
       this.#write(this.#describe(request), outcome, startNs);
     }
     return errno;
   }
 
-  /** `#7 pid 4711 uid 33 get-config path="storage.cfg"`. */
+  /** The text of the line: `#7 pid 4711 uid 33 get-config path="storage.cfg"`. */
   #describe({ id, span, caller, peer }: Request): string {
     const body = span.bytes.subarray(span.at, span.at + span.size);
     const text = this.#text(id, body).trimEnd();

@@ -1,7 +1,7 @@
 /**
- * The status of a server as one JSON document, and the unix socket that sends it to each reader:
- * `pmxcfs-ipc top` reads it. It is made from counters that the service keeps anyway, so a server
- * without readers spends nothing on it. Only root and the server's own user can connect.
+ * The status of a server as one JSON document, and the unix socket that sends it to each reader,
+ * such as `pmxcfs-ipc top`. It is made from counters that the service has anyway, so it costs
+ * nothing without a reader. Only root and the server's own user can connect.
  */
 import { jsonText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
@@ -18,10 +18,10 @@ import type { MetricSources, MountReading } from "./families.ts";
 import { listenAtPath, SocketMask, type Stoppable } from "./unix-path.ts";
 import { sendOn, type Unsent, BoundedConnections } from "./bounded-connections.ts";
 
-/** Incremented when readers of the document would have to change. */
+/** Incremented when a change of the document is incompatible with its readers. */
 export const STATUS_SCHEMA_VERSION = 1;
 
-/** Traffic of one connection, or of all; each number only grows. */
+/** Traffic of one connection, or of all; the numbers only increase. */
 export interface TrafficStatus {
   readonly requests: number;
   readonly responses: number;
@@ -31,9 +31,9 @@ export interface TrafficStatus {
   readonly request_bytes: number;
   /** Headers not included. */
   readonly response_bytes: number;
-  /** Attempts to send an answer for which there was no room. */
+  /** Attempts to send an answer that found no room. */
   readonly response_waits: number;
-  /** Times flow control was switched on. */
+  /** Times that flow control was switched on. */
   readonly flow_controls: number;
 }
 
@@ -50,16 +50,16 @@ export interface ConnectionStatus extends TrafficStatus {
   readonly queued: number;
   /** 0 is off. */
   readonly flow_control: number;
-  /** `[at_most_ns, count]`, shortest first: time from finding a request to answering it. */
+  /** `[at_most_ns, count]`, shortest first: times from finding a request to answering it. */
   readonly durations_ns: readonly (readonly [atMostNs: number, count: number])[];
 }
 
-/** A mount; the first two only grow. */
+/** A mount; the first two numbers only increase. */
 export interface MountStatus {
   readonly operations: number;
   readonly errors: number;
   readonly directory: string;
-  /** Changes that wait for the cluster, and how long the oldest has. */
+  /** Changes that wait for the cluster, and how long the oldest has waited. */
   readonly waiting: number;
   readonly oldest_wait_ms: number;
 }
@@ -83,7 +83,7 @@ export interface StatusDocument {
   readonly pid: number;
   readonly version: string;
   readonly revision: string;
-  /** Start of the process and now, ms since 1970. */
+  /** Start of the process and the current time, in ms since 1970. */
   readonly started_ms: number;
   readonly now_ms: number;
   readonly connections_limit: number;
@@ -92,18 +92,18 @@ export interface StatusDocument {
   readonly refused: Readonly<Record<string, number>>;
   readonly handshakes: number;
   readonly pooled_rings: number;
-  /** Where the tree is mounted by this server; null where it is not. */
+  /** The mount of this server; null if it has none. */
   readonly mount: MountStatus | null;
-  /** Over all connections there ever were. */
+  /** Over all connections, past ones included. */
   readonly totals: TrafficStatus;
   readonly connections: readonly ConnectionStatus[];
-  /** This node's part in its cluster, when it has one. */
+  /** This node in its cluster, if it is in one. */
   readonly cluster?: ClusterFigures;
-  /** The database that it writes, when it writes one. */
+  /** The database that the server writes, if any. */
   readonly store?: StoreStatus;
 }
 
-/** The path of a service's status socket; undefined when this user has no directory for it. */
+/** The path of a service's status socket; undefined if this user has no directory for it. */
 export function statusPath(
   service: string,
   environment: Readonly<Record<string, string | undefined>>,
@@ -165,10 +165,10 @@ function storeOf(store: StoreReading): StoreStatus {
   };
 }
 
-/** Readings besides the service's own. */
+/** The sources besides the service. */
 export type StatusSources = Pick<MetricSources, "mount" | "cluster" | "store">;
 
-/** As of now. */
+/** The current status. */
 export function statusOf(service: Service, sources: StatusSources): StatusDocument {
   const mount = sources.mount?.();
   const cluster = sources.cluster?.();
@@ -215,7 +215,7 @@ function listenAt(path: string, read: () => StatusDocument): Stoppable {
   });
 }
 
-/** Listens at `path`, whose directory exists; a string says why it cannot. */
+/** Listens at `path`, whose directory exists; a string says why that failed. */
 export async function serveStatus(
   path: string,
   read: () => StatusDocument,
@@ -224,7 +224,7 @@ export async function serveStatus(
   return typeof listener === "string" ? `status: ${listener}` : listener;
 }
 
-/** The same at the path of `statusPath`, whose directory is made and removed here. */
+/** The same at the path of `statusPath`; also makes and removes its directory. */
 export async function serveStatusBelow(
   path: string,
   read: () => StatusDocument,

@@ -1,8 +1,7 @@
 /**
- * A listening unix socket at a path: a socket that a dead server left there is removed, one that
- * somebody answers on is left alone, and so is anything that is no socket. The directory is opened
- * once; everything else goes through its descriptor, so that who owns a directory on the way leads
- * no step of ours elsewhere.
+ * A listening unix socket at a path. A socket left there by a dead server is removed; one on which
+ * a process answers, and any other file, is left alone. The directory is opened once, and all steps
+ * use its descriptor, so that the owner of a parent directory cannot redirect them.
  */
 import { lstatSync } from "node:fs";
 import { basename } from "node:path";
@@ -10,15 +9,15 @@ import { errorText } from "../base/error-text.ts";
 import { openParent } from "../platform/atomic-file.ts";
 import type { Directory } from "../platform/files.ts";
 
-/** Who may connect: the umask for the bind, since a mode set afterwards is set by path. */
+/** Who may connect, as the umask for the bind: a chmod afterwards would go by path. */
 export const SocketMask = {
-  /** This user. */
+  /** Only this user. */
   OWNER: 0o177,
-  /** And its group. */
+  /** This user and its group. */
   GROUP: 0o117,
 } as const;
 
-/** What `Bun.listen` returns of use here. */
+/** The part of `Bun.listen`'s result that is used here. */
 export interface Stoppable {
   stop(closeActiveConnections?: boolean): void;
 }
@@ -38,14 +37,14 @@ async function answers(path: string): Promise<boolean> {
   }
 }
 
-/** Makes way for a socket in an open directory; a string says why it cannot be had. */
+/** Removes a stale socket at `path` from the open directory; a string says why that failed. */
 async function makeWay(directory: Directory, path: string): Promise<string | undefined> {
   const name = basename(path);
   const opened = `/proc/self/fd/${directory.fd}/${name}`;
   const found = lstatSync(opened, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
-  if (!found.isSocket()) return `${path} is there already, and is no socket`;
-  if (await answers(opened)) return `somebody answers on ${path} already`;
+  if (!found.isSocket()) return `${path} exists and is not a socket`;
+  if (await answers(opened)) return `another process already answers on ${path}`;
   directory.unlink(name);
   return undefined;
 }
@@ -60,8 +59,7 @@ function withUmask<T>(mask: number, bind: () => T): T {
 }
 
 /**
- * Listens at `path` with what `listen` makes of the path that it is given. A string says why that
- * cannot be.
+ * Listens at `path`, by calling `listen` with an equivalent path. A string says why that failed.
  */
 export async function listenAtPath(
   path: string,
@@ -77,7 +75,7 @@ export async function listenAtPath(
       const listener = withUmask(mask, () => listen(`/proc/self/fd/${directory.fd}/${name}`));
       return {
         close() {
-          // Removes the name by the path it was given: the descriptor is open until then.
+          // Bun removes the name by the path it got, for which the descriptor must still be open.
           listener.stop(true);
           directory.unlink(name);
           directory[Symbol.dispose]();

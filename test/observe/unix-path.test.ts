@@ -47,16 +47,16 @@ test("a socket has its mode from the bind, and is removed where it was made", as
   expect(existsSync(directory.at("theirs.moved/status"))).toBe(false);
 });
 
-test("what is no socket, or answers, is left alone; what is dead makes way", async () => {
+test("a file that is no socket, and a live socket, are left alone; a dead one is replaced", async () => {
   using directory = new TempDirectory();
   const path = directory.at("status");
   writeFileSync(path, "text");
-  expect(await listening(path)).toBe(`${path} is there already, and is no socket`);
+  expect(await listening(path)).toBe(`${path} exists and is not a socket`);
   symlinkSync("status", directory.at("link"));
-  expect(await listening(directory.at("link"))).toContain("is no socket");
+  expect(await listening(directory.at("link"))).toContain("is not a socket");
   const first = await listening(directory.at("live"));
   if (typeof first === "string") throw new Error(first);
-  expect(await listening(directory.at("live"))).toContain("somebody answers on");
+  expect(await listening(directory.at("live"))).toContain("another process already answers on");
   // Its name goes away without it: a dead server's socket.
   renameSync(directory.at("live"), directory.at("dead"));
   first.close();

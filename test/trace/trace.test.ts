@@ -68,7 +68,7 @@ test("a C client gets a C server's answers, and the trace has each request decod
     new RegExp(`${who} get-config path="none" -> ENOENT \\(No such file or directory\\), \\d+ us`),
   );
   expect(output).toContain('verify-token token="root@pam!ci ..." -> 0 bytes');
-  expect(output).toMatch(/get-status -> EINVAL .*its header lies about its size/);
+  expect(output).toMatch(/get-status -> EINVAL .*its header's size is wrong/);
   expect(output).not.toContain("0b1c2d3e");
 });
 

@@ -30,7 +30,7 @@ function outcomeText(exchange: Exchange): string {
   const { error, replyBytes, why, refusedHere } = exchange;
   if (error === undefined) return `no answer: ${escapeText(why)}`;
   if (error === 0) return `${replyBytes} bytes`;
-  const lie = exchange.malformed ? ", its header lies about its size" : "";
+  const lie = exchange.malformed ? ", its header's size is wrong" : "";
   const here = `${lie}${refusedHere ? ", denied by the tracer" : ""}`;
   return `${errnoName(error)} (${errnoText(error)})${here}`;
 }
