@@ -1,6 +1,6 @@
 /**
- * The heap that requests take: serves a libqb client in a process of its own whose collector is
- * off, so that whatever is made stays, and prints the bytes the heap has grown by per request.
+ * The heap that requests take: serves a libqb client in a separate process without garbage
+ * collection, and prints by how many bytes per request the heap has grown.
  *
  *   BUN_JSC_useGC=0 bun bench/allocations.ts HANDLER --requests N [flags of qb-load]
  */
@@ -11,7 +11,7 @@ import { uniqueName } from "../test/support/service.ts";
 
 let made: unknown;
 
-/** What the handlers make for each request: nothing, a view, a promise, an object of two fields. */
+/** The handlers; they allocate nothing, a view, a promise, or an object of two fields. */
 const HANDLERS = {
   empty: () => EMPTY_REPLY,
   echo: ({ span }) => span.bytes.subarray(span.at, span.at + span.size),
@@ -24,11 +24,11 @@ const HANDLERS = {
 
 export type HandlerName = keyof typeof HANDLERS;
 
-/** Round trips before anything counts: code is compiled, which lives on the heap too. */
+/** Round trips before the measurement: compiled code is on the heap, too. */
 const WARM_UP = ["--requests", "50000"];
 const WARM_UPS = 3;
 
-/** Bytes per request of a load, in a fresh process. */
+/** Bytes of heap per request of a load, measured in a new process. */
 export async function allocatedPerRequest(
   handler: HandlerName,
   ...flags: string[]
@@ -43,7 +43,7 @@ export async function allocatedPerRequest(
   return (JSON.parse(text) as { bytes: number }).bytes;
 }
 
-/** Bytes of heap, less what lies outside of it: the views of the rings, 6 MiB per connection. */
+/** Bytes of heap without external memory: the views of the rings, 6 MiB per connection. */
 function heapBytes(): number {
   const { heapCapacity, extraMemorySize } = heapStats();
   return heapCapacity - extraMemorySize;

@@ -1,7 +1,7 @@
 /**
- * The regression gate: ratios as they were when the baseline was taken, and how far a run may
- * fall short of them. Ratios, never times. Round trips are held against the floor where there is
- * one: C's depend on whether the scheduler puts its client beside it (docs/performance.md).
+ * The regression gate: the ratios of the baseline, and how much worse a run may be. Times are not
+ * compared. Round trips are compared with the floor's if it was measured, because C's depend on
+ * whether the scheduler runs its client on the same processor (docs/performance.md).
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,12 +11,12 @@ import type { Metric } from "./scenario.ts";
 
 const FILE = join(import.meta.dir, "baseline.json");
 
-/** What is held against it: whether more is better, and by what factor it may be worse. */
+/** The checked metrics: whether more is better, and by what factor they may be worse. */
 const GATES: Partial<Record<Metric, { readonly more: boolean; readonly slack: number }>> = {
   perSecond: { more: true, slack: 12 },
   cpuMsPer100k: { more: false, slack: 6 },
   cpuUsPerConnect: { more: false, slack: 3 },
-  // No neighbour changes these; what the runtime itself takes may move with its version.
+  // Other load does not change these, but the version of the runtime may.
   connectionKiB: { more: false, slack: 2 },
   filesKiB: { more: false, slack: 1.5 },
 };
@@ -25,7 +25,7 @@ type Baseline = Record<string, Partial<Record<Metric, number>>>;
 
 const metrics = Object.keys(GATES) as Metric[];
 
-/** What a metric of an outcome is held against. */
+/** The server that a metric of an outcome is compared with. */
 function referenceOf({ median }: Outcome, metric: Metric): "c" | "floor" {
   return metric === "perSecond" && median.floor !== undefined ? "floor" : "c";
 }
@@ -34,7 +34,7 @@ function gateRatio(outcome: Outcome, metric: Metric): number | undefined {
   return ratio(outcome, metric, referenceOf(outcome, metric));
 }
 
-/** The baseline with the ratios of these outcomes; of others it keeps what it has. */
+/** The baseline with the ratios of these outcomes; those of other scenarios are kept. */
 export function updated(before: Baseline, outcomes: readonly Outcome[]): Baseline {
   const baseline = { ...before };
   for (const outcome of outcomes) {
@@ -52,12 +52,12 @@ function stored(): Baseline {
   return JSON.parse(readFileSync(FILE, "utf8")) as Baseline;
 }
 
-/** Stores the ratios of these outcomes as what later runs are held against. */
+/** Stores the ratios of these outcomes in the baseline. */
 export function storeBaseline(outcomes: readonly Outcome[]): void {
   writeFileSync(FILE, `${JSON.stringify(updated(stored(), outcomes), undefined, 2)}\n`);
 }
 
-/** What of an outcome is worse than the baseline by more than the slack, in words. */
+/** Lines about metrics of an outcome that are worse than the baseline by more than the slack. */
 export function regressions(outcome: Outcome): string[] {
   const ratios = stored()[outcome.name] ?? {};
   return metrics.flatMap((metric) => {

@@ -1,6 +1,6 @@
 /**
- * The report as one page without references to anything outside: plots as SVG on logarithmic axes
- * (round trips per second by row, latencies by row, round trips over clients), and the tables.
+ * The report as one self-contained page: plots as SVG on logarithmic axes (round trips per second
+ * by row, latencies by row, round trips over clients), and the tables.
  */
 import { rows, type Report } from "./report.ts";
 import type { Outcome } from "./run.ts";
@@ -8,7 +8,7 @@ import type { Measured, Scenario } from "./scenario.ts";
 import type { Side } from "./target.ts";
 
 const WIDTH = 960;
-/** Of the labels on the left. */
+/** Width of the labels on the left. */
 const MARGIN = 270;
 const ROW = 34;
 const TICK_ROOM = 24;
@@ -108,7 +108,7 @@ function quantiles({ p50, p99, p999, max }: Measured): number[] {
   return [p50, p99, p999, max].filter((each) => each !== undefined);
 }
 
-/** For each side and row a line from the median over p99 and p99.9 to the worst. */
+/** For each side and row, a line from the median over p99 and p99.9 to the maximum. */
 function latencies(outcomes: readonly Outcome[]): string {
   const shown = outcomes.filter(({ median }) => median.ours.p50 !== undefined);
   const axis = new LogAxis(shown.flatMap((row) => ALL.flatMap((side) => quantiles(of(row, side)))));

@@ -1,6 +1,6 @@
 /**
- * Our echo server with a handler that answers late, or is slow: the options of
- * test/native/qb-echo-server.c, which it is compared with, on the library.
+ * An echo server on our library with a handler that answers late, or is slow. Its options are those
+ * of test/native/qb-echo-server.c, with which it is compared.
  *
  *   bun bench/late-server.ts SERVICE [--late | --late-ms MS] [--burn-us US]
  */
@@ -26,7 +26,7 @@ function burn(): void {
   while (Bun.nanoseconds() < until);
 }
 
-/** The promise is settled, or will be; either way its answer is sent when the handler is done. */
+/** A promise that is settled already, or will be after `lateMs`. */
 function afterwards(body: Uint8Array): Promise<Uint8Array> {
   return lateMs === 0 ? Promise.resolve(body) : Bun.sleep(lateMs).then(() => body);
 }
@@ -34,7 +34,7 @@ function afterwards(body: Uint8Array): Promise<Uint8Array> {
 serveHandler({
   authenticate: () => "read-write",
   handle({ id, span }) {
-    // Private memory, which is the request's own until its answer is sent.
+    // Private memory, which belongs to the request until its answer is sent.
     const body = span.bytes.subarray(span.at, span.at + span.size);
     if (id === SLOW) burn();
     return isLate ? afterwards(body) : body;

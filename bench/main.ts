@@ -1,16 +1,16 @@
 /**
- * `bun run bench`: our server beside C servers on libqb, in one run, under the same C clients.
+ * `bun run bench`: compares our server with C servers on libqb, in one run with the same C clients.
  *
  *   --only TEXT   scenarios whose group or name contains TEXT (may be given again)
  *   --all         the full matrix; without it, and without --only, the core rows
  *   --quick       shorter runs       --rounds N   alternated runs per scenario
  *   --out FILE    JSON (default dist/bench.json)     --results   rewrite bench/RESULTS.md
- *   --add         keep what FILE says of scenarios that are not measured now
+ *   --add         keep FILE's results of scenarios that are not measured now
  *   --smoke       seconds, for CI: fails when a ratio is far from baseline.json or its bound
  *   --baseline    store this run's ratios in baseline.json
- *   --list        name the scenarios
- *   --c-server PATH  a pmxcfs that rows of the mount are set beside; without it they have no C side
- *   --html        also write dist/bench.html: the report with plots, one file without references
+ *   --list        list the scenarios
+ *   --c-server PATH  a pmxcfs to compare the rows of the mount with; without it they have no C side
+ *   --html        also write dist/bench.html: the report with plots, as one self-contained file
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { arch, cpus, release, totalmem } from "node:os";
@@ -77,7 +77,7 @@ function machine(): Record<string, string> {
   };
 }
 
-/** The three costs that every figure depends on. */
+/** The three costs of the host that all results depend on. */
 function costs(): Record<string, string> {
   const text = Bun.spawnSync([native("machine-costs")]).stdout.toString();
   const inNs = JSON.parse(text) as Record<string, number>;
@@ -89,7 +89,7 @@ function costs(): Record<string, string> {
   };
 }
 
-/** What is reported: in the order of the scenarios, the newest of each. */
+/** The newest outcome of each scenario, in the order of the scenarios. */
 function merged(outcomes: readonly Outcome[]): Outcome[] {
   const older =
     options.add && existsSync(options.out)
@@ -99,10 +99,10 @@ function merged(outcomes: readonly Outcome[]): Outcome[] {
   return SCENARIOS.flatMap(({ name }) => byName.get(name) ?? []);
 }
 
-/** Times a smoke bound may be missed: others on the machine only ever make us look slower. */
+/** Attempts per smoke bound: other load on the host can only make our server look slower. */
 const SMOKE_ATTEMPTS = 6;
 
-/** With this part of the machine busy with other work nothing can be said of us. */
+/** If other work takes more than this part of the host, a result is not judged. */
 const TOO_DISTURBED = 0.3;
 
 async function measured(scenario: Scenario): Promise<Outcome> {
@@ -119,13 +119,13 @@ function isJudged({ foreignLoad }: Outcome): boolean {
   return foreignLoad < TOO_DISTURBED;
 }
 
-/** What is said of an outcome on a machine that works for others: not a verdict. */
+/** The line about an outcome that is not judged because of other load. */
 function unjudged({ name, foreignLoad }: Outcome): string {
   const busy = Math.round(foreignLoad * 100);
   return `${name}: not judged, other processes kept ${busy} % of the machine busy`;
 }
 
-/** The smoke bounds that were broken, in words. */
+/** Lines about the smoke bounds that were not met. */
 function broken(outcomes: readonly Outcome[]): string[] {
   return outcomes.flatMap((outcome) => {
     const goal = SCENARIOS.find((each) => each.name === outcome.name)?.smoke;

@@ -1,4 +1,4 @@
-/** One run of one scenario on one server, and what it says. */
+/** One run of one scenario on one server, and its results. */
 import { native } from "../test/support/native.ts";
 import { LineProcess } from "../test/support/lines.ts";
 import { loadService, type LoadResult } from "../test/support/qb-load.ts";
@@ -7,12 +7,12 @@ import { type Cost, costSince, costsOf, privateBytes } from "./process.ts";
 import type { FilesScenario, LoadScenario, Measured } from "./scenario.ts";
 import { command, type Side, type Task } from "./target.ts";
 
-/** How long things last, ms: full, `--quick` and `--smoke` differ only here. */
+/** Durations in ms, and numbers of rounds: the only difference of full, `--quick`, `--smoke`. */
 export interface Effort {
   readonly rounds: number;
   readonly loadMs: number;
   readonly idleMs: number;
-  /** Part of the fixed numbers of connects. */
+  /** Fraction of the scenario's fixed number of connects. */
   readonly share: number;
 }
 
@@ -27,7 +27,7 @@ export async function measureLoad(
   return compared(before, await measureOnce(server, scenario, effort));
 }
 
-/** What a load beside did to these figures. */
+/** The results with the effect of the second load, compared with those without it. */
 function compared(alone: Measured, measured: Measured): Measured {
   const { perSecond: perSecondAlone = 0, p99: p99Alone = 0 } = alone;
   const { perSecond = 0, p99 = 0 } = measured;
@@ -55,7 +55,7 @@ async function measureOnce(
   }
 }
 
-/** The load beside: idle connections say when they are there, a flood is there at once. */
+/** Starts the second load. Idle connections report when all are open; a flood starts at once. */
 async function startBeside(
   server: Service,
   flags: readonly string[] | undefined,
@@ -78,13 +78,13 @@ function summarise(scenario: LoadScenario, load: LoadResult, { cpuNs }: Cost): M
     max: load.max_ns,
   };
   if (scenario.flags.includes("--connects")) measured.cpuUsPerConnect = cpuNs / load.requests / 1e3;
-  // With a flood beside, the CPU is spent on its requests too.
+  // A second load that floods uses the server's CPU, too.
   else if (scenario.beside?.includes("--idle") ?? true)
     measured.cpuMsPer100k = cpuNs / load.requests / 10;
   return measured;
 }
 
-/** Holds `connections` open for the time of `body`, which starts when all are there. */
+/** Runs `body` while `connections` are open. */
 async function withIdle<T>(
   server: Service,
   connections: number,
@@ -99,17 +99,17 @@ async function withIdle<T>(
   }
 }
 
-/** A server is left alone this many times as long before its idleness is measured. */
+/** Before an idle server is measured, it stays idle for this many times the measured time. */
 const SETTLING = 3;
 
-/** CPU and wake-ups per second of a server that is left alone. */
+/** CPU and wake-ups per second of an idle server. */
 export async function measureIdle(
   server: Service,
   connections: number,
   effort: Effort,
 ): Promise<Measured> {
   return await withIdle(server, connections, async () => {
-    // What connecting set in motion settles first: Bun's compiler threads leave after seconds.
+    // Lets the effects of the connects end first: Bun's compiler threads end after seconds.
     await Bun.sleep(SETTLING * effort.idleMs);
     const before = costsOf(`/proc/${server.pid}`);
     await Bun.sleep(effort.idleMs);
@@ -119,23 +119,23 @@ export async function measureIdle(
   });
 }
 
-/** Private memory of a fresh server, and what each connection adds. */
+/** Private memory of a new server, and of each connection. */
 export async function measureMemory(server: Service, connections: number): Promise<Measured> {
   const atRest = privateBytes(server.pid);
   const full = await withIdle(server, connections, async () => privateBytes(server.pid));
   return { restKiB: atRest / 1024, connectionKiB: (full - atRest) / connections / 1024 };
 }
 
-/** Private memory of a fresh server that holds some files, a while after its first answer. */
+/** Private memory of a new server that holds some files, some time after its first answer. */
 async function memoryWith(side: Side, dir: string, effort: Effort): Promise<number> {
   await using server = await startService((name) => command(side, name, { dir }));
   await loadService(server.name, "--id", "1", "--requests", "1");
-  // What reading the files left behind is collected in the second after.
+  // Garbage from reading the files is collected within a second.
   await Bun.sleep(Math.min(2000, effort.idleMs));
   return privateBytes(server.pid);
 }
 
-/** What files cost in private memory: two fresh servers, over two trees. */
+/** Private memory that files take, from two new servers with two trees. */
 export async function measureFiles(
   side: Side,
   scenario: FilesScenario,
@@ -148,7 +148,7 @@ export async function measureFiles(
   return { restKiB: few / 1024, filesKiB: (many - few) / thousands / 1024 };
 }
 
-/** Exec to first answer of one side's server. */
+/** Time from exec to the first answer of one side's server. */
 export async function measureStart(side: Side, task: Task): Promise<Measured> {
   const name = uniqueName("start");
   const tool = [native("qb-first-answer"), name, "1", ...command(side, name, task)];

@@ -1,6 +1,6 @@
 /**
- * Rows of the mount: each side's server in a private node of its own, one process's load on its
- * /etc/pve, or round trips of the IPC while somebody writes there.
+ * Rows of the mount: each side's server runs in its own private node. One process loads its
+ * /etc/pve, or makes IPC round trips while another process may write there.
  */
 import { native } from "../test/support/native.ts";
 import { PrivateNode } from "../test/support/private-node.ts";
@@ -10,7 +10,7 @@ import { costSince, costsOf } from "./process.ts";
 import type { Measured, MountScenario } from "./scenario.ts";
 import type { Side } from "./target.ts";
 
-/** What mount-load prints; times in us. */
+/** The output of mount-load; times in us. */
 interface MountLoad {
   readonly operations: number;
   readonly perSecond: number;
@@ -31,7 +31,7 @@ export class ServedNode implements AsyncDisposable {
     this.#process = node.path(`/proc/${pid}`);
   }
 
-  /** Ours, or the C server's file, which takes the name that both have. */
+  /** Starts our server, or the C server's file under the same name. */
   static async start(side: Side, scenario: MountScenario, cServer: string): Promise<ServedNode> {
     const node = await PrivateNode.start();
     try {
@@ -56,7 +56,7 @@ export class ServedNode implements AsyncDisposable {
     const { cpuNs } = costSince(this.#process, before);
     await besides;
     const { count, ...figures } = measured;
-    // With a load beside, the CPU is spent on its operations too.
+    // The operations of a second load use the server's CPU, too.
     return beside === undefined ? { ...figures, cpuMsPer100k: cpuNs / count / 10 } : figures;
   }
 

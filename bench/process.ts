@@ -1,19 +1,19 @@
-/** What a process has cost, from /proc: CPU, wake-ups, memory. All its threads together. */
+/** The costs of a process, from /proc: CPU, wake-ups, memory; of all its threads together. */
 import { readFileSync, readdirSync } from "node:fs";
 
 export interface Cost {
   /** Time on a CPU, ns (schedstat, not ticks). */
   readonly cpuNs: number;
-  /** Voluntary context switches: how often a thread of it went to sleep. */
+  /** Voluntary context switches: how often a thread went to sleep. */
   readonly wakeups: number;
   /** Context switches of all kinds. */
   readonly switches: number;
 }
 
-/** What each living thread of a process has cost so far, by its id. */
+/** The costs of each running thread of a process so far, by thread id. */
 export type Costs = ReadonlyMap<string, Cost>;
 
-/** Of the process that `process` is the directory in a /proc of. */
+/** The costs of a process, whose directory below a /proc is `process`. */
 export function costsOf(process: string): Costs {
   const costs = new Map<string, Cost>();
   for (const task of readdirSync(`${process}/task`)) {
@@ -27,7 +27,7 @@ export function costsOf(process: string): Costs {
   return costs;
 }
 
-/** What a process has cost since `before`; a thread that left meanwhile takes its part with it. */
+/** The costs of a process since `before`, without those of threads that have ended meanwhile. */
 export function costSince(process: string, before: Costs): Cost {
   const since = { cpuNs: 0, wakeups: 0, switches: 0 };
   for (const [task, cost] of costsOf(process)) {
@@ -39,7 +39,7 @@ export function costSince(process: string, before: Costs): Cost {
   return since;
 }
 
-/** Bytes resident, shared memory left out: the rings are counted with their clients' too. */
+/** Resident bytes without shared memory: clients map the rings, too. */
 export function privateBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
   return (field(status, "VmRSS") - field(status, "RssShmem")) * 1024;
@@ -51,7 +51,7 @@ function field(status: string, name: string): number {
   return Number(line[1]);
 }
 
-/** The part of the machine (0 to 1) that is busy while nothing of ours runs, over 200 ms. */
+/** The part (0 to 1) of the host that other processes keep busy, measured over 200 ms. */
 export async function foreignLoad(): Promise<number> {
   const before = ticks();
   await Bun.sleep(200);

@@ -1,8 +1,8 @@
 /**
- * `bun bench/profile.ts`: what a request costs both echo servers: instructions in user space
- * (callgrind), system calls (perf stat; strace), context switches (/proc), heap (memcheck; ours
- * bench/allocations.ts). The figures of docs/performance.md. Needs perf, valgrind and strace. The
- * latter two slow a server down: ours looks at its rings for longer then, and its clients sleep.
+ * `bun bench/profile.ts`: the costs of a request in both echo servers, for docs/performance.md:
+ * instructions in user space (callgrind), system calls (perf stat; strace), context switches
+ * (/proc), heap (memcheck; for ours bench/allocations.ts). Needs perf, valgrind and strace. The
+ * latter two slow a server down: ours then polls its rings for longer, and its clients sleep.
  *
  *   --requests N   round trips of each measurement (default 20000)
  *   --only TEXT    the rows whose name contains TEXT
@@ -71,7 +71,7 @@ async function heap(side: Side, flags: readonly string[]): Promise<string> {
   return `${trim(transport)} (echo, with a view of the body: ${trim(echo)})`;
 }
 
-/** A cell for each shape, one after the other. */
+/** The cells of all shapes, measured one after the other. */
 async function each(cell: (flags: readonly string[]) => Promise<string>): Promise<string[]> {
   const cells: string[] = [];
   for (const { flags } of SHAPES) cells.push(await cell(flags));

@@ -1,8 +1,8 @@
-/** The benchmark in words: tables with ratios, goals met or not, a text plot, RESULTS.md. */
+/** The report of the benchmark: tables with ratios and goals, a text plot, RESULTS.md. */
 import type { Outcome } from "./run.ts";
 import type { Goal, Metric, Scenario } from "./scenario.ts";
 
-/** What `--out` writes and RESULTS.md is made of. */
+/** The content of `--out`, from which RESULTS.md is made. */
 export interface Report {
   readonly machine: Readonly<Record<string, string>>;
   readonly taken: string;
@@ -13,7 +13,7 @@ export interface Report {
 interface Column {
   readonly title: string;
   readonly show: (value: number) => string;
-  /** Of two figures, and around nothing: a ratio of two such says nothing. */
+  /** The difference of two values, which may be near 0: it has no meaningful ratio. */
   readonly isDifference?: true;
 }
 
@@ -48,8 +48,8 @@ function trim(value: number): string {
 }
 
 /**
- * Ours divided by C's, or by the floor's; undefined where that says nothing, or nothing was
- * measured.
+ * Ours divided by C's, or by the floor's; undefined if the ratio is meaningless or a value is
+ * missing.
  */
 export function ratio(
   outcome: Outcome,
@@ -66,7 +66,7 @@ function timesText(by: number | undefined): string {
   return by === undefined ? "" : `${trim(by)}x`;
 }
 
-/** One line per metric of an outcome: C, ours, floor, both ratios, and the goals there are. */
+/** One line per metric of an outcome: C, ours, floor, both ratios, and its goals. */
 export function rows(outcome: Outcome, goals: readonly Goal[]): string[][] {
   return (Object.keys(COLUMNS) as Metric[]).flatMap((metric) => {
     const mine = outcome.median.ours[metric];
@@ -90,7 +90,7 @@ function goalText({ metric, of, atLeast, atMost, below }: Goal): string {
   return of === "floor" ? `${bound} of the floor` : bound;
 }
 
-/** Whether the medians keep the promise. */
+/** Whether the medians meet the goal. */
 export function meets(outcome: Outcome, goal: Goal): boolean {
   if (goal.below !== undefined) return (outcome.median.ours[goal.metric] ?? 0) < goal.below;
   const by = ratio(outcome, goal.metric, goal.of);
@@ -106,7 +106,7 @@ function met(outcome: Outcome, goal: Goal): string {
 
 const HEAD = ["", "C", "ours", "floor", "ours/C", "ours/floor", "goal"];
 
-/** More than this busy with other work (0 to 1), and figures say little. */
+/** Above this part (0 to 1) of other load, the results are not reliable. */
 const DISTURBED = 0.1;
 
 function caveat(outcome: Outcome): string {
@@ -125,7 +125,7 @@ export function textTable(outcome: Outcome, goals: readonly Goal[]): string {
   return [...all.map((row) => line(row).trimEnd()), caveat(outcome)].filter(Boolean).join("\n");
 }
 
-/** Bars of the ratio of round trips, a doubling per four characters. */
+/** Bars of the ratio of round trips; four characters per doubling. */
 export function plot(outcomes: readonly Outcome[]): string {
   const bars = outcomes.flatMap((outcome) => {
     const by = ratio(outcome, "perSecond");
@@ -137,7 +137,7 @@ export function plot(outcomes: readonly Outcome[]): string {
   return bars.map(([name, bar]) => `${name.padEnd(width)} |${bar}`).join("\n");
 }
 
-/** bench/RESULTS.md, whole. */
+/** The content of bench/RESULTS.md. */
 export function markdown(report: Report, scenarios: readonly Scenario[]): string {
   const goalsOf = (name: string) => scenarios.find((each) => each.name === name)?.goals ?? [];
   const machine = Object.entries(report.machine).map(([key, value]) => `- ${key}: ${value}`);

@@ -1,4 +1,4 @@
-/** Runs scenarios: both servers alternately, so that whatever else the machine does hits both. */
+/** Runs scenarios, alternating between the servers, so that other load on the host affects both. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadService } from "../test/support/qb-load.ts";
@@ -18,20 +18,20 @@ import type { Measured, Metric, MountScenario, Scenario } from "./scenario.ts";
 import { command, SIDES, sidesOf, startAll, type Side, type Task } from "./target.ts";
 import { makeFiles, makeTree } from "./tree.ts";
 
-/** A scenario's runs, and the median of each number per side. */
+/** The runs of a scenario, and the median of each value per side. */
 export interface Outcome {
   readonly name: string;
   readonly group: string;
-  /** Part of the machine that others kept busy when it began: above a tenth, do not trust it. */
+  /** Part of the host that other processes kept busy at the start: above 0.1 it is not reliable. */
   readonly foreignLoad: number;
   readonly runs: BySide<readonly Measured[]>;
   readonly median: BySide<Measured>;
 }
 
-/** Something of each side that took part; the floor and the C server do not in every row. */
+/** A value per side; not every row has the floor and the C server. */
 type BySide<T> = { readonly c?: T; readonly ours: T; readonly floor?: T };
 
-/** Rows of the mount have a C side when `cServer`, the file of a C server, is given. */
+/** Runs a scenario. Rows of the mount have a C side only with `cServer`, a C server's file. */
 export async function runScenario(
   scenario: Scenario,
   effort: Effort,
@@ -54,7 +54,7 @@ export async function runScenario(
   }
 }
 
-/** The trees a scenario serves; none where it echoes. */
+/** The trees that a scenario serves; none for echo servers. */
 function treesOf(scenario: Scenario): string[] {
   if (scenario.kind === "files") return [makeFiles(scenario.few), makeFiles(scenario.many)];
   if (scenario.kind === "start" && scenario.files !== undefined) return [makeFiles(scenario.files)];
@@ -101,7 +101,7 @@ async function onRunningServers(
   try {
     if (scenario.kind === "load") {
       for (const server of servers.values()) await prepare(server, scenario.prepare);
-      // Once unmeasured: what is compiled or mapped on first use is not what runs for months.
+      // Once without measuring: compiling and mapping at the first use must not count.
       for (const server of servers.values()) await measureLoad(server, scenario, warmUp(effort));
     }
     for (let round = 0; round < effort.rounds; round++) {
@@ -122,7 +122,7 @@ async function prepare(server: Service, flags: readonly string[] | undefined): P
   if (errors > 0) throw new Error(`${server.name}: ${flags.join(" ")} was not answered`);
 }
 
-/** Rounds' time that the mount is loaded before it is measured. */
+/** Before it is measured, the mount is loaded for this many times the length of a round. */
 const MOUNT_WARM_UP = 6;
 
 function warmUp(effort: Effort): Effort {
@@ -148,7 +148,7 @@ async function onFreshServers(
   return runs;
 }
 
-/** Each side on a node of its own; they take turns. */
+/** Runs each side on its own node, alternately. */
 async function onMounts(
   scenario: MountScenario,
   effort: Effort,
@@ -160,7 +160,7 @@ async function onMounts(
   for (const side of cServer === undefined ? (["ours"] as const) : SIDES) {
     sides.set(side, nodes.use(await ServedNode.start(side, scenario, cServer ?? "")));
   }
-  // The compiler's threads are busy for seconds, and the two processors with them.
+  // Bun's compiler threads are busy for seconds, and take the processors of a small host.
   const warm = { ...effort, loadMs: MOUNT_WARM_UP * effort.loadMs };
   for (const node of sides.values()) await node.measure(scenario, warm);
   for (let round = 0; round < effort.rounds; round++) {
@@ -172,7 +172,7 @@ async function onMounts(
   return runs;
 }
 
-/** Stops them; one that did not end properly is told with its last words, and cleared away. */
+/** Stops the servers; reports one that did not end cleanly, and removes its rings. */
 async function stopAll(servers: readonly Service[]): Promise<void> {
   for (const server of servers) {
     const code = await server.stop();

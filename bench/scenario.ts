@@ -1,20 +1,19 @@
 /**
- * What the benchmark measures, as data. A scenario names the servers that take part, what the load
- * does and, where docs/internals/scheduling.md and the README promise something, the ratio to the C
- * server.
+ * The scenarios of the benchmark, as data. A scenario defines the servers, the load and, for what
+ * docs/internals/scheduling.md and the README promise, goals for the ratio to the C server.
  */
 
-/** The numbers one run of a scenario on one server gives. Times in ns unless the name says so. */
+/** The results of one run of a scenario on one server. Times in ns unless the name has a unit. */
 export interface Measured {
   perSecond?: number;
   p50?: number;
   p99?: number;
   p999?: number;
   max?: number;
-  /** The same load with nothing beside it. */
+  /** The same load without the second load. */
   perSecondAlone?: number;
   p99Alone?: number;
-  /** What the load beside adds to the p99, ns, and takes of the round trips, %. */
+  /** What the second load adds to the p99 in ns, and takes from the round trips in %. */
   p99Added?: number;
   slowedBy?: number;
   /** Server CPU per 100,000 round trips, ms. */
@@ -24,7 +23,7 @@ export interface Measured {
   /** Idle: CPU in ms per second, and wake-ups per second. */
   idleCpuMs?: number;
   wakeups?: number;
-  /** Exec to first answer, ms. */
+  /** Time from exec to the first answer, ms. */
   startMs?: number;
   /** Private memory at rest, and per connection, KiB. */
   restKiB?: number;
@@ -36,12 +35,11 @@ export interface Measured {
 export type Metric = keyof Measured;
 
 /**
- * A promise: ours divided by C's, or by the floor's, lies at or beyond a bound; or ours alone stays
- * below one.
+ * A goal: a bound on our value divided by C's or the floor's, or an upper bound on our value.
  */
 export interface Goal {
   readonly metric: Metric;
-  /** What ours is divided by; C's unless given. */
+  /** The divisor; default: C's. */
   readonly of?: "c" | "floor";
   readonly atLeast?: number;
   readonly atMost?: number;
@@ -52,36 +50,36 @@ interface Named {
   readonly name: string;
   readonly group: string;
   readonly goals?: readonly Goal[];
-  /** In `--smoke`: the same kind of bound, with slack for a busy CI machine. */
+  /** The bound for `--smoke`, with slack for a busy CI host. */
   readonly smoke?: Goal;
 }
 
 /** A run of qb-load against the echo servers or the answer servers. */
 export interface LoadScenario extends Named {
   readonly kind: "load";
-  /** Flags of the echo servers (qb-echo-server.c): how they answer; unless there are guests. */
+  /** Flags of the echo servers (qb-echo-server.c), which are used if `guests` is not given. */
   readonly echo?: readonly string[];
-  /** Flags of qb-load; how long or how many is added. */
+  /** Flags of qb-load, without the duration or number of requests. */
   readonly flags: readonly string[];
-  /** A fixed number of round trips instead of a time: for connects. */
+  /** A fixed number of round trips instead of a duration, for connects. */
   readonly requests?: number;
-  /** Flags of a second qb-load that runs beside: idle connections, or a flood. */
+  /** Flags of a second qb-load that runs at the same time: idle connections, or a flood. */
   readonly beside?: readonly string[];
-  /** Measured without the load beside first, so that what that does can be told. */
+  /** First measures without the second load, to show its effect. */
   readonly alone?: boolean;
-  /** qb-load flags of one request, asked before everything else: what there must be to ask for. */
+  /** qb-load flags of a request that is sent first, to set up what the measured requests read. */
   readonly prepare?: readonly string[];
   /** Guests in the tree of an answer server. */
   readonly guests?: number;
 }
 
-/** Nothing happens for a while, with so many connections open. */
+/** An idle server with this many open connections. */
 export interface IdleScenario extends Named {
   readonly kind: "idle";
   readonly connections: number;
 }
 
-/** Exec to first answer, with so many files in the tree; echo servers where it is undefined. */
+/** Time from exec to the first answer, with `files` in the tree; undefined: of echo servers. */
 export interface StartScenario extends Named {
   readonly kind: "start";
   readonly files?: number;
@@ -93,21 +91,21 @@ export interface MemoryScenario extends Named {
   readonly connections: number;
 }
 
-/** Private memory with few and with many files of one size, which both servers hold. */
+/** Private memory with few and with many files of one size. */
 export interface FilesScenario extends Named {
   readonly kind: "files";
   readonly few: number;
   readonly many: number;
 }
 
-/** One process on the mount of a node without a cluster. */
+/** The load of one process on the mount of a node without a cluster. */
 export interface MountScenario extends Named {
   readonly kind: "mount";
-  /** Of test/native/mount-load.c; `ipc`: round trips of GET_FS_VERSION instead. */
+  /** An operation of test/native/mount-load.c, or `ipc`: round trips of GET_FS_VERSION. */
   readonly operation: string;
-  /** The operation of a second process meanwhile. */
+  /** The operation of a second process at the same time. */
   readonly beside?: string;
-  /** Options of our server; the C server runs as it is. */
+  /** Options of our server; the C server gets none. */
   readonly options?: readonly string[];
 }
 

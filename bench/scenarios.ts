@@ -1,4 +1,4 @@
-/** The rows of the benchmark: everything `bun run bench` measures, in the order of the report. */
+/** The rows of the benchmark, in the order of the report. */
 import type { Goal, LoadScenario, MountScenario, Scenario } from "./scenario.ts";
 
 const RATE = "perSecond";
@@ -82,12 +82,12 @@ const THINK: Scenario[] = [
 
 const SMALL_RINGS = "--max-msg-size 16384";
 
-/** Beside these, a client is measured alone as well; qb-load's flags, by what they do. */
+/** Flags of qb-load for second loads; with these, the client is also measured alone. */
 const FLOOD = "--clients 1 --depth 64";
 const COPIES = "--clients 1 --depth 4 --body 204800";
 const SLOW_REQUESTS = "--clients 1 --depth 64 --id 2";
 
-/** A neighbour may add so much to a client's p99. */
+/** Bound on what a second load may add to a client's p99, in ns. */
 const FAIR: Goal = { metric: "p99Added", below: 1_000_000 };
 
 function neighbour(name: string, flags: string, beside: string, more: Partial<LoadScenario> = {}) {
@@ -113,7 +113,7 @@ const BESIDE: Scenario[] = [
   echo("beside", "pipeline of 64", "--depth 64"),
 ];
 
-/** Handlers that answer when they have returned: at once, or a millisecond later. */
+/** Handlers that answer after they have returned: at once, or 1 ms later. */
 const LATE: Scenario[] = [
   echo("late", "answer when returned, one client", "--clients 1", {
     echo: ["--late"],
@@ -171,7 +171,7 @@ const AS_C: readonly Goal[] = [atLeast(RATE, 1)];
 const TWICE_C: readonly Goal[] = [atLeast(RATE, 2)];
 const WRITING = "create-write-rename";
 
-/** As root only, with /dev/fuse; beside a C server when its file is given. */
+/** Rows for root with /dev/fuse; they are compared with a C server if its file is given. */
 const MOUNT: Scenario[] = [
   onMount("stat", { goals: TWICE_C }),
   onMount("open-read-close", { goals: TWICE_C }),
@@ -190,7 +190,7 @@ function asking(id: number, body: Buffer): string[] {
   return ["--id", String(id), "--body-hex", body.toString("hex") || "-"];
 }
 
-/** All twelve requests, as PVE's daemons ask them, over a tree with so many guests. */
+/** All twelve requests as PVE's daemons send them, on a tree with this many guests. */
 function requests(guests: number): Scenario[] {
   const ask = (name: string, id: number, body: Buffer, more: Partial<LoadScenario> = {}) => ({
     kind: "load" as const,
@@ -230,7 +230,7 @@ const STATUS = Buffer.concat([fixed("bench"), Buffer.from("value\0")]);
 const RRD = Buffer.concat([fixed("rrd/pve-vm-9.0/100"), Buffer.from("500:web:running:0:1\0")]);
 const MESSAGE = Buffer.from("\x06\x05\x06root\0bench\0a message of some length\0", "latin1");
 
-/** A name in its char[256]. */
+/** A name as char[256]. */
 function fixed(name: string): Buffer {
   const bytes = Buffer.alloc(256);
   bytes.write(name, "latin1");

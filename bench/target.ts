@@ -1,6 +1,6 @@
 /**
- * The servers that are compared: ours, the C ones of test/native on libqb, and the floor, which
- * never sleeps and checks nothing: what no server of this protocol can beat on this machine.
+ * The compared servers: ours, the C ones of test/native on libqb, and the floor, a server that
+ * never sleeps and checks nothing, so that no server of this protocol can be faster on this host.
  */
 import { join } from "node:path";
 import { native } from "../test/support/native.ts";
@@ -10,17 +10,17 @@ import { NODE } from "./tree.ts";
 
 export type Side = "c" | "ours" | "floor";
 
-/** Those that do every task. */
+/** The sides that can do every task. */
 export const SIDES = ["c", "ours"] as const;
 
-/** Those that take part in a row; the floor echoes, whatever is asked. */
+/** The sides in a row; the floor answers every request with an echo. */
 export function sidesOf(scenario: Scenario): readonly Side[] {
   if (scenario.kind !== "load" || scenario.requests !== undefined) return SIDES;
   const isOther = scenario.echo !== undefined || scenario.beside !== undefined;
   return isOther ? SIDES : [...SIDES, "floor"];
 }
 
-/** What both servers do: answer from a tree, or echo, in the way that these flags say. */
+/** The task of the servers: answer from a tree, or echo as these flags say. */
 export type Task = { readonly dir: string } | { readonly echo: readonly string[] };
 
 /** The command of one side's server. */
@@ -36,7 +36,7 @@ export function command(side: Side, name: string, task: Task): string[] {
   return [process.execPath, join(import.meta.dir, "late-server.ts"), name, ...task.echo];
 }
 
-/** Starts these sides; they take turns, and whichever is not measured is idle. */
+/** Starts these sides; they are measured alternately, and the others are idle meanwhile. */
 export async function startAll(
   sides: readonly Side[],
   task: Task,

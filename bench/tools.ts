@@ -1,4 +1,4 @@
-/** Tools that count what a server does, run on the benchmark's servers, and their words, read. */
+/** Runs counting tools on the benchmark's servers, and parses their output. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -8,21 +8,21 @@ import { eventually } from "../test/support/eventually.ts";
 import { isListening, Service, uniqueName } from "../test/support/service.ts";
 import { command, type Side } from "./target.ts";
 
-/** How often something was counted, by what it was. */
+/** Counts by name. */
 export type Counts = ReadonlyMap<string, number>;
 
-/** Rounds of a load until code is compiled, at most. */
+/** Most rounds of a load until code is compiled. */
 const WARM_UPS = 8;
 
-/** Two rounds that differ by less than this part are as good as it gets. */
+/** Two rounds that differ by less than this part count as settled. */
 const SETTLED = 0.03;
 
-/** Without directory, version and hash; what lies in no file is code made while it ran. */
+/** The name without directory, version and hash; `JIT` for code that is in no file. */
 function shortName(object: string): string {
   return object === "???" ? "JIT" : basename(object).replace(/(?<=\.so).*|-[0-9a-f]{16}$/u, "");
 }
 
-/** Instructions by object file, of callgrind's output. */
+/** Instructions by object file, from callgrind's output. */
 export function readCallgrind(text: string): Counts {
   const counts = new Map<string, number>();
   const names = new Map<string, string>();
@@ -33,14 +33,14 @@ export function readCallgrind(text: string): Counts {
     if (kind !== undefined && name !== "") names.set(number, shortName(name));
     if (kind === "ob") object = names.get(number) ?? "";
     const cost = /^[-+*\d]\S* (\d+)$/u.exec(line);
-    // What follows `calls=` is the callee's, which is counted in its own place.
+    // The line after `calls=` has the callee's cost, which is also counted for the callee itself.
     if (cost !== null && !isCallee) counts.set(object, (counts.get(object) ?? 0) + Number(cost[1]));
     isCallee = line.startsWith("calls=");
   }
   return counts;
 }
 
-/** Calls by name, of the table of `strace -c`. */
+/** Calls by name, from the table of `strace -c`. */
 export function readStrace(text: string): Counts {
   const counts = new Map<string, number>();
   for (const line of text.split("\n")) {
@@ -52,7 +52,7 @@ export function readStrace(text: string): Counts {
   return counts;
 }
 
-/** Calls by name, of `perf stat -x,` on the tracepoints of system calls, where there were any. */
+/** Calls by name, from `perf stat -x,` on the tracepoints of system calls, without zero counts. */
 export function readPerf(text: string): Counts {
   const line = /^(\d+),[^,]*,syscalls:sys_enter_(\w+),/gmu;
   const all = [...text.matchAll(line)].map(
@@ -61,7 +61,7 @@ export function readPerf(text: string): Counts {
   return new Map(all.filter(([, calls]) => calls > 0));
 }
 
-/** What memcheck says was allocated in all. */
+/** The total allocations, from memcheck's output. */
 export function readHeapUsage(text: string): { blocks: number; bytes: number } {
   const found = /total heap usage: ([\d,]+) allocs, .* ([\d,]+) bytes allocated/u.exec(text);
   const [blocks, bytes] = [found?.[1], found?.[2]].map((digits = "") => {
@@ -74,7 +74,7 @@ export function sum(counts: Counts): number {
   return [...counts.values()].reduce((total, count) => total + count, 0);
 }
 
-/** Runs `body` with a directory of its own. */
+/** Runs `body` with a temporary directory. */
 async function withDirectory<T>(body: (directory: string) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-profile-"));
   try {
@@ -84,7 +84,7 @@ async function withDirectory<T>(body: (directory: string) => Promise<T>): Promis
   }
 }
 
-/** Time for a server to start under a tool, ms: fifty times what it takes. */
+/** Time limit for a server to start under a tool, in ms. */
 const START_MS = 60_000;
 
 async function startUnder(tool: readonly string[], side: Side): Promise<Service> {
@@ -106,7 +106,7 @@ export async function instructions(
 ): Promise<Counts[]> {
   return await withDirectory(async (directory) => {
     const out = join(directory, "out");
-    // Compiled JavaScript is code that changes; our program may start itself anew.
+    // Compiled JavaScript is self-modifying code, and our program may execute itself again.
     const tool = [
       "valgrind",
       "--tool=callgrind",
@@ -157,7 +157,7 @@ export async function systemCalls(side: Side, flags: readonly string[]): Promise
   });
 }
 
-/** The same, as strace stops the server to count them. */
+/** The same, counted by strace, which stops the server at each call. */
 export async function tracedCalls(side: Side, flags: readonly string[]): Promise<Counts> {
   return await withDirectory(async (directory) => {
     const out = join(directory, "out");
@@ -179,7 +179,7 @@ function isTraced(pid: number): boolean {
   return !/^TracerPid:\s+0$/mu.test(readFileSync(`/proc/${pid}/status`, "latin1"));
 }
 
-/** Blocks and bytes that a C server allocates while it answers so many requests. */
+/** Blocks and bytes that a C server allocates while it answers this many requests. */
 export async function cAllocations(
   requests: number,
   flags: readonly string[],

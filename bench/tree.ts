@@ -1,9 +1,9 @@
-/** The /etc/pve a benchmark serves: guests with ordinary configs, and the files PVE asks for. */
+/** The /etc/pve of the benchmark: guests with usual configs, and the files that PVE reads. */
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** The node the benchmark's servers are. */
+/** Node name of the benchmark's servers. */
 export const NODE = "bench1";
 
 const STORAGE = ["dir: local", "path /var/lib/vz", "content iso,vztmpl,backup", ""].join("\n\t");
@@ -25,7 +25,7 @@ export function makeTree(guests: number): string {
   return root;
 }
 
-/** A tree with `files` files of 720 bytes, for the time to the first answer, and their memory. */
+/** A tree with `files` files of 720 bytes, to measure memory and the time to the first answer. */
 export function makeFiles(files: number): string {
   const root = makeTree(0);
   mkdirSync(join(root, "files"));

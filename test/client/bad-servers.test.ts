@@ -1,4 +1,4 @@
-/** Servers that are absent, refuse, hang, lie or truncate: each ends in time, and says which. */
+/** Servers that are absent, refuse, hang, lie or truncate: calls end in time with the reason. */
 import { describe, expect, test } from "bun:test";
 import { ftruncateSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
@@ -135,21 +135,21 @@ function renameAll(span: ReturnType<typeof newSpan>): void {
 }
 
 describe("at connect", () => {
-  test("nobody listens", async () => {
+  test("a name on which no process listens is absent", async () => {
     const failure = await QbClient.connect(uniqueName("absent"), OPTIONS);
     if (!(failure instanceof QbFailure)) throw new Error("connected");
     expect([failure.kind, failure.errno]).toEqual(["absent", Errno.ECONNREFUSED]);
     expect(String(failure)).toContain("nobody listens on @absent");
   });
 
-  test("a name that is no service name", async () => {
+  test("an invalid service name is refused", async () => {
     for (const name of ["", "x".repeat(108)]) {
       const failure = await QbClient.connect(name, OPTIONS);
       expect(failure instanceof QbFailure && failure.errno).toBe(Errno.ENAMETOOLONG);
     }
   });
 
-  test("a real libqb server that refuses", async () => {
+  test("a refusal of a real libqb server is reported with its errno", async () => {
     await using service = await startService((name) => [
       native("qb-echo-server"),
       name,
@@ -232,7 +232,7 @@ const AT_CALL: readonly Bad[] = [
 describe("at a call", () => {
   for (const blocking of [false, true]) {
     for (const { name, fault, kind, says } of AT_CALL) {
-      // Only a whole call knows which id it waits for, and that stops the server in this process.
+      // Only sendRecv knows the id it waits for; its blocking form stops this process's server.
       if (blocking && name === WRONG_ID) continue;
       test(`${name}${blocking ? " (blocking)" : ""}`, async () => {
         using server = new FakeServer(uniqueName("bad"), fault);
@@ -249,7 +249,7 @@ describe("at a call", () => {
   }
 });
 
-/** The blocking call stops this event loop, and with it the server: in short slices, then. */
+/** A blocking call stops this event loop and so the server: it is made in short slices. */
 async function pumped(client: QbClient): Promise<QbFailure | object> {
   const failure = client.send(3, Buffer.from("x"));
   if (failure !== undefined) return failure;

@@ -1,4 +1,4 @@
-/** The twelve calls against our server on a directory; coming back after a restart. */
+/** The twelve calls against our server on a directory, and reconnecting after a restart. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -91,7 +91,7 @@ describe("the twelve calls", () => {
     expect(await client.verifyToken("nobody")).toBe(Errno.ENOENT);
   });
 
-  test("what the protocol cannot carry is refused before it is sent", async () => {
+  test("arguments that the protocol cannot carry are refused before anything is sent", async () => {
     const bad = await Promise.all([
       client.getConfig("a\0b"),
       client.setStatus("k".repeat(256)),
@@ -103,8 +103,8 @@ describe("the twelve calls", () => {
   });
 });
 
-describe("coming back", () => {
-  test("a restarted server is found again by the next call, once", async () => {
+describe("reconnecting", () => {
+  test("the next call after a restart connects to the new server", async () => {
     const name = uniqueName();
     const first = await startService((socket) => [native("qb-echo-server"), socket], { name });
     using connection = new PveConnection(name, { timeoutMs: 5000 });
@@ -119,7 +119,7 @@ describe("coming back", () => {
     expect(await answered()).toBe(true);
   });
 
-  test("while the restart flag is there, it waits for the server", async () => {
+  test("while the restart flag exists, a call waits for the server", async () => {
     const restartFlag = join(tmpdir(), uniqueName("restart-flag"));
     writeFileSync(restartFlag, "");
     const name = uniqueName();
@@ -127,7 +127,7 @@ describe("coming back", () => {
     const pending = connection.sendRecv(1, Buffer.from("waited"));
     let settled = false;
     void pending.finally(() => (settled = true));
-    // It must still be trying after its first refusal.
+    // The call must still be trying after its first refusal.
     await eventually("a look at the flag", async () => {
       await Bun.sleep(1);
       return !settled;

@@ -1,4 +1,4 @@
-/** A connection that is being made: looked at, waited for, and given up. */
+/** A connection that is being made: polled, waited for, and cancelled. */
 import { readdirSync } from "node:fs";
 import { expect, test } from "bun:test";
 import { QbFailure } from "../../src/client/failure.ts";
@@ -15,20 +15,20 @@ function descriptors(): number {
   return readdirSync("/proc/self/fd").length;
 }
 
-test("a blocking wait returns the client when the server is quick", async () => {
+test("a blocking wait returns the client if the server is quick", async () => {
   await using service = await startService((name) => [native("qb-echo-server"), name]);
   const connecting = QbClient.begin(service.name, SMALL);
   const client = connecting.now(10_000);
   if (!(client instanceof QbClient)) throw new Error(String(client));
   expect(client.sendRecvBlocking(1, Buffer.from("x"))).toMatchObject({ id: 1, error: 0 });
-  // The same one, however often it is asked for.
+  // Each call returns the same client.
   expect(connecting.now(0)).toBe(client);
   expect(await connecting.later(0)).toBe(client);
   expect(connecting.answered).toBe(true);
   client.close();
 });
 
-test("a stopped server's word comes later, on the same connection", async () => {
+test("the answer of a stopped server arrives later, on the same connection", async () => {
   await using service = await startService((name) => [native("qb-echo-server"), name]);
   service.signal("SIGSTOP");
   const connecting = QbClient.begin(service.name, SMALL);
@@ -42,7 +42,7 @@ test("a stopped server's word comes later, on the same connection", async () => 
   await noRingsLeft(service.pid);
 });
 
-test("cancelled or timed out, it leaves nothing, and pending waits get a failure", async () => {
+test("a cancelled or late attempt leaves nothing, and pending waits get a failure", async () => {
   using server = new FakeServer(uniqueName(), { silent: true });
   const before = descriptors();
   const connecting = QbClient.begin(server.name, SMALL);
@@ -54,11 +54,11 @@ test("cancelled or timed out, it leaves nothing, and pending waits get a failure
   const late = await QbClient.begin(server.name, SMALL).later(10);
   expect(late instanceof QbFailure && late.kind).toBe("timeout");
   expect(late instanceof QbFailure ? late.message : "").toContain("gave no answer");
-  // The server's ends go when it sees ours gone.
+  // The server closes its sockets when it sees that ours are closed.
   await eventually("every descriptor is back", () => descriptors() <= before);
 });
 
-test("cancelled after the client was made, it closes the client", async () => {
+test("cancelling after the client was made closes the client", async () => {
   await using service = await startService((name) => [native("qb-echo-server"), name]);
   const connecting = QbClient.begin(service.name, SMALL);
   expect(connecting.now(10_000)).toBeInstanceOf(QbClient);

@@ -23,7 +23,7 @@ function send(connection: FakeConnection, ...texts: string[]): void {
 }
 
 describe("a watch of events", () => {
-  test("hands over nothing while it is paused, and the rest in order after that", async () => {
+  test("reports nothing while it is paused, and then the other events in order", async () => {
     using server = new FakeServer(uniqueName());
     const [client, connection] = await connected(server);
     const seen: string[] = [];
@@ -47,14 +47,14 @@ describe("a watch of events", () => {
     client.close();
   });
 
-  test("drained by hand, it hands over what is in the ring at once", async () => {
+  test("reports the events in the ring at once when it is drained by hand", async () => {
     using server = new FakeServer(uniqueName());
     const [client, connection] = await connected(server);
     const seen: string[] = [];
     const watch = client.watch({
       event: ({ body }) => {
         seen.push(body.toString());
-        // A callback that drains its own watch changes nothing.
+        // In a callback of the same watch, `drain` does nothing.
         watch.drain();
       },
       ended: () => {},
@@ -67,7 +67,7 @@ describe("a watch of events", () => {
     expect(seen).toHaveLength(3);
   });
 
-  test("gives the event loop its turn within a flood", async () => {
+  test("lets the event loop run during a flood", async () => {
     const event: QbMessageIn = { id: 1, size: 16, chunkBytes: 16, error: 0, body: Buffer.alloc(0) };
     const ring = { left: 200 };
     let longestRun = 0;

@@ -1,6 +1,6 @@
 /**
- * A libqb server as small as can be, in this process, that does one thing wrong when told to: for
- * tests of clients and of the compatibility runner. Answers request ID as ID with its own body.
+ * A minimal libqb server in this process, with one optional fault, for tests of clients and of the
+ * compatibility runner. Answers each request with its own id and body.
  */
 import { RingReader, RingWriter, newScratch } from "../../src/shm/ring.ts";
 import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
@@ -17,23 +17,23 @@ import {
 } from "../../src/wire/qb.ts";
 import { newSpan, spanOf, type Span } from "../../src/wire/struct.ts";
 
-/** What is wrong with it; nothing unless given. */
+/** The fault of a server; default: none. */
 export interface Fault {
-  /** Takes the connection and never says a word. */
+  /** Accepts the connection and never sends anything. */
   readonly silent?: boolean;
-  /** Closes as soon as the client has asked. */
+  /** Closes as soon as the client has sent its set-up request. */
   readonly hangUp?: boolean;
   /** Answers the set-up with these bytes. */
   readonly rawAnswer?: Uint8Array;
-  /** Changes the set-up's answer before it is sent. */
+  /** Changes the set-up answer before it is sent. */
   readonly answer?: (span: Span) => void;
   /** Changes the ring files after they are made, before the answer is sent. */
   readonly files?: (rings: RingDirectory) => void;
-  /** Looks at the ring, never at the setup socket. */
+  /** Reads the ring, but never the setup socket. */
   readonly neverReadsNotifies?: boolean;
   /** Changes each response's header. */
   readonly response?: (span: Span) => void;
-  /** Changes each response's body; the header is of the new size. */
+  /** Changes each response's body; the header has the new size. */
   readonly body?: (body: Buffer) => Buffer;
   /** Called for each request instead of answering it. */
   readonly instead?: (connection: FakeConnection) => void;
@@ -48,10 +48,10 @@ interface Socket {
   readonly fd: number;
 }
 
-/** One client of it. */
+/** One client of the server. */
 export class FakeConnection {
   readonly rings: RingDirectory;
-  /** Notify bytes of each wake-up of this server. */
+  /** Number of notify bytes at each wake-up of this server. */
   readonly wakeUps: number[] = [];
   readonly #requests: RingReader;
   readonly #responses: RingWriter;
@@ -74,7 +74,7 @@ export class FakeConnection {
     this.#poll();
   }
 
-  /** Once per turn of the event loop: the ring, and only the ring. */
+  /** Reads only the ring, once per turn of the event loop. */
   #poll(): void {
     if (this.#closed) return;
     this.drain();
@@ -105,7 +105,7 @@ export class FakeConnection {
     }
   }
 
-  /** Writes any bytes at all into the response ring. */
+  /** Writes arbitrary bytes into the response ring. */
   write(message: Uint8Array): void {
     const at = this.#responses.allocChunk(message.byteLength);
     if (at < 0) throw new Error(`no room in the response ring (${at})`);

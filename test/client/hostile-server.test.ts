@@ -1,6 +1,6 @@
 /**
- * A server that scribbles over its rings at random: every call of ours ends, as a value. One that
- * did not would hang its test.
+ * A server that overwrites its rings at random: every call of our client returns a value. A call
+ * that does not would hang its test.
  */
 import { expect, test } from "bun:test";
 import { ftruncateSync } from "node:fs";
@@ -14,9 +14,9 @@ import { ringDirectories } from "../support/shm.ts";
 import { FakeServer } from "./fake-server.ts";
 
 const TIMEOUT_MS = 40;
-/** Words of a ring's header that mean something: both indices, sizes, semaphore, flow control. */
+/** The used words of a ring's header: both indices, sizes, semaphore, flow control. */
 const HEADER_WORDS = [0, 1, 2, 2051, 2052, 2053, 2060];
-/** Values that catch off-by-ones and signs. */
+/** Values that expose off-by-one and sign errors. */
 const ODD = [0, 1, 7, 16, 24, 0x7fffffff, 0x80000000, 0xffffffff, 0xa1a1a1a1, 0xd0d0d0d0];
 
 const value = fc.oneof(fc.constantFrom(...ODD), fc.nat(0xffffffff));
@@ -36,7 +36,7 @@ async function connected(name: string): Promise<QbClient> {
   return client;
 }
 
-test("whatever is written where, calls end with an answer or a failure", async () => {
+test("after arbitrary writes, calls end with an answer or a failure", async () => {
   const outcomes = new Set<string>();
   await fc.assert(
     fc.asyncProperty(fc.array(scribble, { minLength: 1, maxLength: 6 }), async (scribbles) => {
@@ -67,7 +67,7 @@ test("whatever is written where, calls end with an answer or a failure", async (
   expect([...outcomes]).toEqual(expect.arrayContaining(["answer", "garbage", "timeout"]));
 }, 60_000);
 
-test("all six files cut to nothing: sending is an end, not a crash", async () => {
+test("after all six files were truncated, a send fails and does not crash", async () => {
   using server = new FakeServer(uniqueName("hostile"));
   using client = await connected(server.name);
   const [connection] = server.connections;

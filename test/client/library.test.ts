@@ -1,4 +1,4 @@
-/** The programs in docs/library.md, run as they stand there: a server, and a client of it. */
+/** Runs the programs in docs/library.md: a server, and its client. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ function linesOf(program: string): number {
   return program.split("\n").filter((line) => line.trim() !== "").length;
 }
 
-test("a server in 20 lines and a client in 10 do what the page says", async () => {
+test("the server in 20 lines and the client in 10 do what the page says", async () => {
   const [server, client] = [block("server"), block("client")];
   expect(linesOf(server)).toBeLessThanOrEqual(20);
   expect(linesOf(client)).toBeLessThanOrEqual(10);

@@ -15,7 +15,7 @@ import { FakeServer } from "./fake-server.ts";
 
 const SMALL: ConnectOptions = { maxMessageBytes: 12_328, timeoutMs: 5000 };
 
-/** Small bodies byte by byte, large ones by size: generating those costs more than sending them. */
+/** Arbitrary small bodies; large ones only by size, because generating their bytes takes longer. */
 const anyBody = fc.oneof(
   fc.uint8Array({ maxLength: 300 }),
   fc.tuple(fc.nat(60_000), fc.nat(255)).map(([size, byte]) => new Uint8Array(size).fill(byte)),
@@ -32,7 +32,7 @@ function bodyOf(response: { body: Buffer } | QbFailure): string {
 }
 
 describe("a server in the same event loop", () => {
-  test("answers requests in order, also those made at the same time", async () => {
+  test("answers requests in order, even concurrent ones", async () => {
     using server = new FakeServer(uniqueName());
     using client = await connected(server.name);
     const bodies = Array.from({ length: 50 }, (_, i) => `body ${i}`);
@@ -41,7 +41,7 @@ describe("a server in the same event loop", () => {
     expect(client.server.pid).toBe(process.pid);
   });
 
-  test("takes pipelined requests until the ring is full, and again once it is read", async () => {
+  test("takes pipelined requests until the ring is full, and again when it was read", async () => {
     using server = new FakeServer(uniqueName(), { instead: () => {} });
     using client = await connected(server.name);
     const body = Buffer.alloc(1000);
@@ -57,7 +57,7 @@ describe("a server in the same event loop", () => {
     await eventually("the server reads", () => client.send(1, body) === undefined);
   });
 
-  test("sends events, which are not mixed up with responses", async () => {
+  test("sends events, which do not mix with responses", async () => {
     using server = new FakeServer(uniqueName(), {
       instead: (connection) => {
         for (let i = 0; i < 3; i++) connection.sendEvent(200, Buffer.from([i]));
@@ -75,7 +75,7 @@ describe("a server in the same event loop", () => {
     expect(none).toBeInstanceOf(QbFailure);
   });
 
-  test("stops us by flow control 1, and by 2 only when we agreed", async () => {
+  test("stops the client by flow control 1, and by 2 only if the client agreed", async () => {
     using server = new FakeServer(uniqueName());
     using client = await connected(server.name);
     const [connection] = server.connections;
@@ -89,7 +89,7 @@ describe("a server in the same event loop", () => {
     expect(bodyOf(await client.sendRecv(1, Buffer.from("off")))).toBe("off");
   });
 
-  test("one request may honour flow control 2 while others do not", async () => {
+  test("stops by flow control 2 only the requests that agree to it", async () => {
     using server = new FakeServer(uniqueName());
     using client = await connected(server.name);
     server.connections.values().next().value?.setFlowControl(2);
@@ -97,7 +97,7 @@ describe("a server in the same event loop", () => {
     expect(bodyOf(await client.sendRecv(1, Buffer.from("on")))).toBe("on");
   });
 
-  test("takes responses by their order from a server that numbers them itself", async () => {
+  test("matches responses by order for a server with its own response ids", async () => {
     const ids = [7, 0, 12];
     using server = new FakeServer(uniqueName(), {
       response: (span) => ResponseHeader.write.id(span, ids.shift() ?? -1),
@@ -112,7 +112,7 @@ describe("a server in the same event loop", () => {
     ]);
   });
 
-  test("announces up to 16 requests at once, also when the caller throws", async () => {
+  test("announces up to 16 requests at once, even if the caller throws", async () => {
     using server = new FakeServer(uniqueName());
     using client = await connected(server.name);
     const send = (count: number): void => {
@@ -126,7 +126,7 @@ describe("a server in the same event loop", () => {
     const [connection] = server.connections;
     const wakeUps = connection?.wakeUps ?? [];
     expect(wakeUps.reduce((sum, bytes) => sum + bytes, 0)).toBe(20);
-    // 16 and 4, or both in one look at the socket.
+    // The server reads 16 and then 4 bytes, or all in one read.
     expect(wakeUps[0]).toBeGreaterThanOrEqual(16);
     const throws = (): void => {
       send(2);
@@ -153,7 +153,7 @@ describe("a server in the same event loop", () => {
     expect(client.connected).toBe(true);
   }, 30_000);
 
-  test("skips a late answer whose caller gave up", async () => {
+  test("skips a late answer whose caller timed out", async () => {
     let first = true;
     using server = new FakeServer(uniqueName(), {
       instead: (connection) => {
@@ -169,7 +169,7 @@ describe("a server in the same event loop", () => {
     expect(bodyOf(await client.sendRecv(2))).toBe("right");
   });
 
-  test("delivers what was answered before it hung up", async () => {
+  test("delivers the answers that were sent before the server hung up", async () => {
     using server = new FakeServer(uniqueName(), {
       instead: (connection) => {
         connection.respond(1, Buffer.from("last words"));
@@ -240,7 +240,7 @@ describe("a server in the same event loop", () => {
     }
   });
 
-  test("counts wake-up bytes that a server never reads", async () => {
+  test("counts notify bytes that a server never reads", async () => {
     using server = new FakeServer(uniqueName(), { neverReadsNotifies: true });
     using client = await connected(server.name);
     for (let i = 0; i < 2000 && client.unsentNotifies === 0; i++) {
@@ -297,7 +297,7 @@ describe("a C server on libqb", () => {
       const event = await client.receiveEvent();
       expect(event instanceof QbFailure ? String(event) : event.body.readUInt32LE(0)).toBe(i);
     }
-    // The hold ends by itself, and this process may sleep through it: ask until it is seen.
+    // Flow control ends by itself, and this process may miss it: repeats until it is seen.
     await eventually("a call that is held", async () => {
       await client.sendRecv(102, Buffer.from([1, 0, 0, 0]));
       const held = await client.sendRecv(1);
@@ -307,7 +307,7 @@ describe("a C server on libqb", () => {
     expect(bodyOf(await client.sendRecv(1, Buffer.from("x")))).toBe("x");
   });
 
-  test("killed under us: the calls end, and its files are removed at close", async () => {
+  test("that is killed ends the calls, and its files are removed at close", async () => {
     await using service = await startService((name) => [native("qb-echo-server"), name]);
     const client = await connected(service.name);
     expect(ringDirectories(service.pid)).toHaveLength(1);
@@ -319,7 +319,7 @@ describe("a C server on libqb", () => {
     await noRingsLeft(service.pid);
   });
 
-  test("stopped with SIGSTOP: the deadline ends the call", async () => {
+  test("that is stopped with SIGSTOP makes the call end at its deadline", async () => {
     await using service = await startService((name) => [native("qb-echo-server"), name]);
     using client = await connected(service.name);
     service.signal("SIGSTOP");

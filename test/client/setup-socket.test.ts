@@ -1,4 +1,4 @@
-/** The setup socket of a client: owed notify bytes are paid; a closed descriptor is left alone. */
+/** The setup socket of a client: owed notify bytes are sent; a closed descriptor is not used. */
 import { expect, test } from "bun:test";
 import type { Socket } from "bun";
 import { SetupSocket } from "../../src/client/setup-socket.ts";
@@ -7,7 +7,7 @@ import { connectTo, listenOn, receiveBytes } from "../../src/platform/socket.ts"
 import { eventually } from "../support/eventually.ts";
 import { uniqueName } from "../support/service.ts";
 
-test("after the hang-up its descriptor's number may be another's, who is left alone", async () => {
+test("after the hang-up, a file that reuses the descriptor's number is left alone", async () => {
   const name = uniqueName();
   const accepted: Socket[] = [];
   const fd = listenOn(name, 16);
@@ -65,7 +65,7 @@ function slowReader(name: string) {
 
 for (const watched of [false, true]) {
   const mode = watched ? "a watched" : "an unwatched";
-  test(`bytes owed by ${mode} socket are paid without a further call`, async () => {
+  test(`bytes owed by ${mode} socket are sent without a further call`, async () => {
     const name = uniqueName();
     const { seen, server } = slowReader(name);
     const setup = new SetupSocket(connectTo(name));
@@ -87,7 +87,7 @@ for (const watched of [false, true]) {
   });
 }
 
-test("closed while it owes, it sends nothing more to whatever has its number then", async () => {
+test("closed while bytes are owed, it sends none to a file that reuses its number", async () => {
   const name = uniqueName();
   const { seen, server } = slowReader(name);
   const first = connectTo(name);
@@ -100,7 +100,7 @@ test("closed while it owes, it sends nothing more to whatever has its number the
   expect(second).toBe(first);
   await eventually("the second is accepted", () => seen.accepted.length === 2);
   seen.accepted[1]?.resume();
-  // Several times the pause of the timer that would pay.
+  // Several intervals of the timer that would send the bytes.
   for (let turn = 0; turn < 10; turn++) await Bun.sleep(1);
   expect(seen.bytes).toBe(0);
   closeDescriptor(second);

@@ -42,7 +42,7 @@ export const DIFFERENCES: readonly Difference[] = [
       access("a refusal names the peer, its ids and the rule"),
       {
         file: "test/ipc/authentication.test.ts",
-        name: "a handler that rejects all lets nobody in, and its errno reaches the client",
+        name: "a handler that rejects all refuses every client with its errno",
       },
     ],
   },

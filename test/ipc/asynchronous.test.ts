@@ -1,6 +1,6 @@
 /**
- * Handlers that answer later: a connection's answers keep the order of its requests, other
- * connections do not wait, and a handler that fails costs one connection.
+ * Handlers that answer later: the answers of a connection keep the order of its requests, other
+ * connections do not wait, and a handler that fails ends only one connection.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -28,7 +28,7 @@ afterAll(async () => {
   await noRingsLeft(server.pid);
 });
 
-test("late answers come in the order of the requests, whatever they took", async () => {
+test("late answers are sent in the order of the requests, not of completion", async () => {
   await using client = await QbClient.open(server.name);
   const delays = [60, 1, 30, 0, 45, 2];
   for (const ms of delays) await client.run(`send ${LATER} ${Buffer.of(ms).toString("hex")}`);
@@ -38,7 +38,7 @@ test("late answers come in the order of the requests, whatever they took", async
   }
 });
 
-test("an answer that is there at once waits for the late one before it", async () => {
+test("an immediate answer waits for the late one before it", async () => {
   await using client = await QbClient.open(server.name);
   await client.run(`send ${LATER} 32`);
   await client.run(`send ${AT_ONCE} aa`);
@@ -56,11 +56,11 @@ test("another connection is served while one awaits its answer", async () => {
   expect(await waiting.run("recv 5000")).toMatchObject({ id: WHEN_TOLD, body: "07" });
 });
 
-test("more requests than are awaited at once: all are answered, in order", async () => {
+test("more requests than can be pending at once are all answered, in order", async () => {
   await using client = await QbClient.open(server.name);
   const count = IpcLimits.queuedRequests * 4;
   for (let i = 0; i < count; i++) {
-    // A queue that is full may hold its client: EAGAIN until there is room again.
+    // A full queue may stop its client by flow control: EAGAIN until there is room again.
     for (let tries = 0; tries < 1000; tries++) {
       const { res } = await client.run(`send ${LATER} 01${Buffer.of(i).toString("hex")}`);
       if (res >= 0) break;
@@ -74,7 +74,7 @@ test("more requests than are awaited at once: all are answered, in order", async
   }
 });
 
-test("a client that leaves while its answer is awaited disturbs no other", async () => {
+test("a client that leaves while its answer is pending does not affect others", async () => {
   await using leaving = await QbClient.open(server.name);
   await using other = await QbClient.open(server.name);
   await leaving.run(`send ${WHEN_TOLD} 07`);
@@ -83,7 +83,7 @@ test("a client that leaves while its answer is awaited disturbs no other", async
   expect((await other.call(AT_ONCE, "x")).error).toBe(0);
 });
 
-test("a handler that rejects ends that connection, and no other", async () => {
+test("a handler whose promise rejects ends only that connection", async () => {
   await using failing = await QbClient.open(server.name);
   await using other = await QbClient.open(server.name);
   expect((await failing.run(`sendrecv ${FAIL} -`)).res).toBe(Errno.ENOTCONN);

@@ -1,6 +1,6 @@
 /**
- * Who gets in: each policy as a server on the library, tried by real libqb clients that really are
- * root, www-data and nobody. The seed's nine authentication tests, as behaviours.
+ * Authentication: each policy is a server on the library, tested by real libqb clients that run as
+ * root, www-data and nobody. Covers the nine authentication tests of the seed.
  */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -23,14 +23,14 @@ async function serve(policy: string): Promise<Service> {
   return service;
 }
 
-/** How `who` fares: the errno of its connect, or what a request tells it of its permissions. */
+/** The result for `who`: the errno of its connect, or its permissions as a request reports them. */
 async function fares(server: Service, who: Identity): Promise<string | number> {
   await using client = await QbClient.open(server.name, who);
   if (client.connected.res !== 0) return client.connected.res;
   return bodyText(await client.call(1));
 }
 
-/** The calls the server's handler saw, in order. */
+/** The calls of the server's handler, in order. */
 function calls(server: Service, call: string): Record<string, unknown>[] {
   const lines = server.output.split("\n").filter((line) => line.startsWith("{"));
   return lines
@@ -38,23 +38,23 @@ function calls(server: Service, call: string): Record<string, unknown>[] {
     .filter((each) => each["call"] === call);
 }
 
-/** Stops the server first, so that everything it said has arrived. */
+/** Stops the server first, so that all its output has arrived. */
 async function callsAfterStop(server: Service, call: string): Promise<Record<string, unknown>[]> {
   expect(await server.stop()).toBe(0);
   return calls(server, call);
 }
 
-test("a handler that accepts all lets everybody in", async () => {
+test("a handler that accepts all accepts every client", async () => {
   await using server = await serve("accept-all");
   for (const who of [ROOT, WWW_DATA, NOBODY]) expect(await fares(server, who)).toBe("read-write");
 });
 
-test("a handler that rejects all lets nobody in, and its errno reaches the client", async () => {
+test("a handler that rejects all refuses every client with its errno", async () => {
   await using server = await serve("reject-all");
   for (const who of [ROOT, WWW_DATA, NOBODY]) expect(await fares(server, who)).toBe(Errno.EACCES);
 });
 
-test("a rejection comes at the handshake, before any request, without rings or delay", async () => {
+test("a rejection is sent in the handshake, without making rings and without delay", async () => {
   await using server = await serve("reject-all");
   await fares(server, ROOT);
   const times: number[] = [];
@@ -63,13 +63,13 @@ test("a rejection comes at the handshake, before any request, without rings or d
     expect(client.connected.res).toBe(Errno.EACCES);
     times.push((client.connected.ns ?? Infinity) / 1e6);
   }
-  // The bound is the seed's; the best of five, because the machine may be busy.
+  // The seed's bound applies to the best of five, because the host may be busy.
   expect(Math.min(...times)).toBeLessThan(100);
   expect(await callsAfterStop(server, "handle")).toEqual([]);
   await noRingsLeft(server.pid);
 });
 
-test("a handler for root only", async () => {
+test("a handler for root only refuses other users", async () => {
   await using server = await serve("root-only");
   expect(await fares(server, ROOT)).toBe("read-write");
   expect(await fares(server, WWW_DATA)).toBe(Errno.EPERM);
@@ -98,7 +98,7 @@ test("every connection of one client is authenticated", async () => {
   expect(await callsAfterStop(server, "authenticate")).toHaveLength(3);
 });
 
-test("a read-only caller is accepted, and every request says that it is one", async () => {
+test("a read-only caller is accepted, and each of its requests has that permission", async () => {
   await using server = await serve("read-only-but-root");
   expect(await fares(server, ROOT)).toBe("read-write");
   expect(await fares(server, NOBODY)).toBe("read-only");
@@ -106,14 +106,14 @@ test("a read-only caller is accepted, and every request says that it is one", as
   expect(handled.map((call) => call["permissions"])).toEqual(["read-write", "read-only"]);
 });
 
-test("the Proxmox policy: root writes, www-data reads, others stay out", async () => {
+test("the Proxmox policy: root may write, www-data may read, others are refused", async () => {
   await using server = await serve("proxmox");
   expect(await fares(server, ROOT)).toBe("read-write");
   expect(await fares(server, WWW_DATA)).toBe("read-only");
   expect(await fares(server, NOBODY)).toBe(Errno.EPERM);
 });
 
-test("a policy by group looks at the gid, whatever the uid", async () => {
+test("a policy by group checks the gid for any uid", async () => {
   await using server = await serve("by-group");
   expect(await fares(server, WWW_DATA)).toBe("read-write");
   expect(await fares(server, { uid: 65_534, gid: 33 })).toBe("read-write");

@@ -1,7 +1,7 @@
 /**
- * Whose word counts: a peer is judged by the real ids of who sent its set-up request, as libqb
- * judges it, and opens its rings with its effective ids. Setuid and setgid programs, and daemons
- * that dropped ids, as real libqb clients.
+ * Which ids count: a peer is judged by the real ids of the sender of its set-up request, as in
+ * libqb, and opens its rings with its effective ids. The clients are real libqb clients: setuid and
+ * setgid programs, and daemons that dropped ids.
  */
 import { expect, setDefaultTimeout } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -33,7 +33,7 @@ const CASES: readonly (readonly [
     "proxmox",
     "read-only",
   ],
-  // Accepted, as by libqb; its rings are root's, because uid 1000 may do nothing here.
+  // Accepted, as by libqb; its rings belong to root, because uid 1000 has no permissions here.
   [
     "root's daemon with the effective ids of a user who has no access",
     [0, 0],

@@ -1,6 +1,6 @@
 /**
- * What a server does unasked, as libqb clients see it: events (with their notify bytes) and flow
- * control. The same tests run against the C server that does the same.
+ * Events (with their notify bytes) and flow control, as libqb clients see them. The same tests run
+ * against a C server with the same behaviour.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -46,7 +46,7 @@ async function expectEvents(client: QbClient, count: number): Promise<void> {
   expect((await client.run("event 20")).res).toBe(Errno.EAGAIN);
 }
 
-test("events to the client that asked, in order, beside its answers", async () => {
+test("events to the client that asked arrive in order, beside its answers", async () => {
   await using client = await QbClient.open(server.name);
   expect((await client.call(TO_ME, u32(20))).error).toBe(0);
   await expectEvents(client, 20);
@@ -60,13 +60,13 @@ test("events to all reach the clients that did not ask", async () => {
   await expectEvents(other, 3);
 });
 
-test("many events, more than a socket holds notify bytes at first, all arrive", async () => {
+test("more events than the socket has room for notify bytes all arrive", async () => {
   await using client = await QbClient.open(server.name);
   expect((await client.call(TO_ME, u32(900))).error).toBe(0);
   await expectEvents(client, 900);
 });
 
-test("requests go on while events wait unread", async () => {
+test("requests are answered while events are unread", async () => {
   await using client = await QbClient.open(server.name);
   await client.call(TO_ME, u32(100));
   for (let i = 0; i < 100; i++) expect((await client.call(1, `${i}`)).error).toBe(0);

@@ -1,4 +1,4 @@
-/** Slow handlers and late answers: what one connection costs the others, and the poller. */
+/** Slow handlers and late answers: their effect on other connections, and on the poller. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { RequestGapPredictor } from "../../src/ipc/scheduling/request-gap.ts";
 import { type Polled, RingPoller } from "../../src/ipc/scheduling/ring-poller.ts";
@@ -12,7 +12,7 @@ import { libraryCommand, startService } from "../support/service.ts";
 
 setDefaultTimeout(60_000);
 
-test("a client that floods a slow handler leaves others their turns", async () => {
+test("a client that floods a slow handler does not keep others from their turns", async () => {
   await using server = await startService(libraryCommand("slow"));
   await using client = await QbClient.open(server.name);
   const flags = ["--id", "2", "--depth", "64", "--ms", "30000"];
@@ -21,18 +21,18 @@ test("a client that floods a slow handler leaves others their turns", async () =
   while (between.length < 100) {
     const { body = "" } = await client.run("sendrecv 1 -");
     const served = Buffer.from(body, "hex").readUInt32LE();
-    // Not before the flood is there.
+    // Waits until the flood has started.
     if (served > 0) between.push(served);
   }
   await flood.kill();
   const [median = 0] = between.toSorted((one, other) => one - other).slice(50);
-  // A turn has 64 requests at most; of slow ones it has four or five.
+  // A turn serves at most 64 requests, but only four or five slow ones.
   expect(median).toBeLessThan(40);
 });
 
 const REQUESTS = 20;
 const TEN_SECONDS_US = 10_000_000;
-/** Turns that do not end early, however busy the machine is. */
+/** Turns that are so long that they do not end early even on a busy host. */
 const PATIENT = {
   ...PollLimits,
   idleUs: 1_000_000,
@@ -46,10 +46,10 @@ interface Turn {
   readonly timed: number;
 }
 
-/** One turn of a poller whose handler answers in promises that are settled already. */
+/** One turn of a poller whose handler answers with settled promises. */
 async function pollTwenty(): Promise<Turn> {
   const { address, buffer } = allocatePermanent(PAGE_BYTES);
-  // A semaphore that always has a value: the next request is always there.
+  // The semaphore is never 0: a next request is always there.
   new Int32Array(buffer)[0] = 1;
   let asked = 0;
   let answered = 0;
@@ -86,13 +86,13 @@ async function pollTwenty(): Promise<Turn> {
   return { behind, timed };
 }
 
-test("an answer that is there when its handler has returned is sent at once", async () => {
-  // The poller forgets a connection when this process does not run for 2 ms: then once more.
+test("an answer whose promise is settled when its handler returns is sent at once", async () => {
+  // Repeated if this process was not scheduled for 2 ms: the poller then deactivates a connection.
   const { behind, timed } = await eventually("a turn with all requests", async () => {
     const turn = await pollTwenty();
     return turn.behind.length >= REQUESTS ? turn : undefined;
   });
   expect(behind.slice(0, REQUESTS)).toEqual(Array.from({ length: REQUESTS }, () => 0));
-  // Late answers are timed when they are sent; here only what `activate` was told of.
+  // Late answers are timed when they are sent, so only those reported by `activate` count here.
   expect(timed).toBe(1);
 });

@@ -1,6 +1,6 @@
 /**
- * A handler that throws, rejects, never settles, answers twice, too much or nothing: it costs the
- * one connection, or one answer, and nobody else anything. And a socket that takes half of it.
+ * A handler that throws, rejects, never settles, or answers twice, too much or nothing affects only
+ * one connection or one answer. Also a socket that takes only some of the notify bytes.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/index.ts";
@@ -46,19 +46,19 @@ for (const [id, what] of [
   });
 }
 
-test("a handler that never settles holds up that connection only", async () => {
+test("a handler that never settles blocks only that connection", async () => {
   await using client = await QbClient.open(server.name);
   expect((await client.run("send 3 -")).res).toBeGreaterThan(0);
   await othersAreServed();
 });
 
-test("a handler that answers twice has answered once", async () => {
+test("of a handler that answers twice, only the first answer counts", async () => {
   await using client = await QbClient.open(server.name);
   expect(bodyText(await client.call(4, "once"))).toBe("once");
   expect(bodyText(await client.call(0, "next"))).toBe("next");
 });
 
-test("a handler that throws is in the log, with its stack; so are the server's hooks", async () => {
+test("an exception in a handler or in a hook of the server is logged with its stack", async () => {
   await using own = await startService(libraryCommand("faulty"));
   await using client = await QbClient.open(own.name);
   expect((await client.call(1)).res).toBeLessThan(0);
@@ -68,7 +68,7 @@ test("a handler that throws is in the log, with its stack; so are the server's h
 });
 
 for (const id of [5, 6]) {
-  test(`an answer of 2 MiB becomes EMSGSIZE (request ${id})`, async () => {
+  test(`an answer of 2 MiB is replaced by EMSGSIZE (request ${id})`, async () => {
     await using client = await QbClient.open(server.name);
     expect((await client.call(id)).error).toBe(Errno.EMSGSIZE);
     expect(bodyText(await client.call(0, "next"))).toBe("next");
@@ -89,7 +89,7 @@ asRoot("an authenticate that throws refuses the client", async () => {
   await othersAreServed();
 });
 
-test("notify bytes that a full socket did not take are sent when it drains", () => {
+test("notify bytes for which the socket had no room are sent when it has", () => {
   using kept = new DisposableStack();
   let room = 0;
   const sent: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * Handshakes no libqb client makes: in pieces, wrong, too large, silent. The server closes what is
- * wrong, keeps serving everybody else, and makes no rings before a peer is accepted.
+ * Handshakes that no libqb client makes: in parts, malformed, too large, silent. The server closes
+ * malformed ones, keeps serving others, and makes no rings before a peer is accepted.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { IpcLimits } from "../../src/base/limits.ts";
@@ -41,19 +41,19 @@ async function othersAreServed(): Promise<void> {
   expect((await client.call(1, "x")).error).toBe(0);
 }
 
-test("in one piece", async () => {
+test("a set-up request in one part is answered", async () => {
   await using client = await RawClient.open(server.name);
   await client.write(handshake());
   expect(await accepted(client)).toBe(1 << 20);
 });
 
-test("one byte at a time", async () => {
+test("a set-up request that arrives byte by byte is answered", async () => {
   await using client = await RawClient.open(server.name);
   for (const byte of handshake()) expect(await client.write(Buffer.of(byte))).toBe(1);
   expect(await accepted(client)).toBe(1 << 20);
 });
 
-test("half of it, others in between, then the rest", async () => {
+test("a set-up request in two parts is answered, and others are served in between", async () => {
   await using client = await RawClient.open(server.name);
   await client.write(handshake().subarray(0, 11));
   await othersAreServed();
@@ -79,7 +79,7 @@ for (const id of [0, 1, -2, -3, 0x7fffffff]) {
 }
 
 for (const bytes of [IpcLimits.maxMessageBytes + 1, 0x7fffffff, 0xffffffff]) {
-  test(`a client asking for ${bytes} bytes is refused before anything is made`, async () => {
+  test(`a client that asks for ${bytes} bytes is refused before anything is made`, async () => {
     await using client = await RawClient.open(server.name);
     await client.write(handshake({ maxMessageBytes: bytes }));
     const answer = await client.read(ConnectionResponse.size);
@@ -92,7 +92,7 @@ for (const bytes of [IpcLimits.maxMessageBytes + 1, 0x7fffffff, 0xffffffff]) {
   });
 }
 
-test("a peer that says nothing is closed after a while, one that says half of it too", async () => {
+test("a peer that sends nothing, or half a request, is closed after the timeout", async () => {
   await using silent = await RawClient.open(server.name);
   await using half = await RawClient.open(server.name);
   await half.write(handshake().subarray(0, 23));

@@ -1,4 +1,4 @@
-/** A reply that waits for room keeps its bytes, whatever other clients ask meanwhile. */
+/** A reply that waits for room is not changed by requests of other clients meanwhile. */
 import { expect, test } from "bun:test";
 import type { Request } from "../../src/ipc/handler.ts";
 import { newScratch, RingReader, RingWriter } from "../../src/shm/ring.ts";
@@ -17,16 +17,16 @@ function ask(client: RingWriter, byte: number): void {
   client.commit();
 }
 
-/** Answers with the request's own memory. */
+/** Answers with the request's memory. */
 function handle({ span }: Request): Buffer {
   return span.bytes.subarray(span.at, span.at + span.size);
 }
 
-test("a held reply that lies in its request's memory is not the next client's", () => {
+test("a held reply in its request's memory is not overwritten by the next client's request", () => {
   using kept = new DisposableStack();
   const first = makeRings("first", kept);
   const second = makeRings("second", kept);
-  // What all connections of a service have in common, the memory of requests too.
+  // Shared by all connections of a service, as is the memory of requests.
   const host = hostOf(handle);
   const one = connectionOver(first, host, 1);
   const other = connectionOver(second, host, 2);

@@ -1,4 +1,4 @@
-/** The slots of latencies: each time in one whose upper bound is near, and a server's own. */
+/** The buckets of latencies: their bounds, and the latencies of a real server. */
 import { expect, test } from "bun:test";
 import { Latencies } from "../../src/ipc/connection/latencies.ts";
 import { Service } from "../../src/ipc/service.ts";
@@ -6,7 +6,7 @@ import { eventually } from "../support/eventually.ts";
 import { native } from "../support/native.ts";
 import { uniqueName } from "../support/service.ts";
 
-test("a time is below its bucket's bound, by at most a quarter and one step", () => {
+test("a bucket's bound is above the time, by at most 25 % and one step", () => {
   for (let ns = 1; ns < 1e11; ns = Math.ceil(ns * 1.07)) {
     const latencies = new Latencies();
     latencies.record(ns, 3);
@@ -19,7 +19,7 @@ test("a time is below its bucket's bound, by at most a quarter and one step", ()
   }
 });
 
-test("shortest first; more than two minutes is in the last bucket", () => {
+test("counts are listed shortest first; more than two minutes is in the last bucket", () => {
   const latencies = new Latencies();
   for (const ns of [1e15, 0, 1e6, 1e3]) latencies.record(ns, 1);
   const bounds = latencies.counts().map(([upper]) => upper);
@@ -36,7 +36,7 @@ test("a flood's requests are timed in its extra turns too", async () => {
   const name = uniqueName();
   const service = Service.start(name, handler, { requestsPerTurn: 2 });
   if (!(service instanceof Service)) throw new Error(service.message);
-  // It holds its connection until it is killed, and keeps its ring filled.
+  // Keeps its connection, and its ring filled, until it is killed.
   const flood = Bun.spawn([native("qb-load"), name, "--ms", "60000", "--depth", "64"]);
   try {
     const { requests, timed } = await eventually("a few thousand requests", () => {

@@ -1,6 +1,6 @@
 /**
- * Ends, clean and unclean: clients that are killed, servers that are stopped or killed with
- * clients connected. Whatever happens, no ring directory of theirs stays in /dev/shm.
+ * Clean and unclean ends: clients that are killed, servers that are stopped or killed with clients
+ * connected. In no case does a ring directory stay in /dev/shm.
  */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -19,7 +19,7 @@ async function start(name?: string): Promise<Service> {
   return service;
 }
 
-/** The directories that belong to one client: its pid stands in the name. */
+/** The directories of one client, whose pid is in their names. */
 function directoriesOf(server: Service, client: QbClient): string[] {
   return ringDirectories(server.pid).filter((name) => name.split("-")[2] === `${client.pid}`);
 }
@@ -58,7 +58,7 @@ test("a client that asks for the disconnect with id -3 is closed without an answ
   expect((await client.run("send -3 -")).res).toBe(16);
   await seesTheEnd(client);
   await eventually("its directory gone", () => directoriesOf(server, client).length === 0);
-  // One that was polled for when it left: the server must not look at its rings again.
+  // The client was active when it left: the server must not poll its rings again.
   for (let round = 0; round < 20; round++) {
     await using polled = await QbClient.open(server.name);
     await polled.run("pipeline 20 1 00");
@@ -70,7 +70,7 @@ test("a client that asks for the disconnect with id -3 is closed without an answ
   expect(await server.stop()).toBe(0);
 });
 
-test("SIGTERM with clients connected: exit 0, clients see the end, nothing is left", async () => {
+test("SIGTERM with clients connected ends with 0, closes them and leaves nothing", async () => {
   const server = await start();
   await using one = await QbClient.open(server.name);
   await using two = await QbClient.open(server.name);
@@ -82,7 +82,7 @@ test("SIGTERM with clients connected: exit 0, clients see the end, nothing is le
   }
 });
 
-test("SIGTERM answers what already is in the rings", async () => {
+test("after SIGTERM, requests that are in the rings are still answered", async () => {
   const server = await start();
   await using client = await QbClient.open(server.name);
   server.signal("SIGSTOP");
@@ -95,7 +95,7 @@ test("SIGTERM answers what already is in the rings", async () => {
   expect(await server.ended()).toBe(0);
 });
 
-test("a server killed and started again: clients reconnect, nothing is left", async () => {
+test("when a killed server is started again, clients reconnect and nothing is left", async () => {
   const dead = await start();
   await using client = await QbClient.open(dead.name);
   await using gone = await QbClient.open(dead.name);
@@ -111,7 +111,7 @@ test("a server killed and started again: clients reconnect, nothing is left", as
   expect((await client.call(1, "again")).error).toBe(0);
 });
 
-test("a second server on the same name is refused and the first goes on", async () => {
+test("a second server with the same name fails to start, and the first goes on", async () => {
   await using server = await start();
   const second = Bun.spawnSync([...echoCommand(server.name)], { timeout: 20_000 });
   expect(second.exitCode).not.toBe(0);

@@ -1,6 +1,6 @@
 /**
- * The echo server under real libqb clients in number: long conversations, deep pipelines, many
- * connects, many clients; every echoed byte checked, nothing left in /dev/shm.
+ * The echo server under the load of real libqb clients: many requests, deep pipelines, many
+ * connects, many clients; every echoed byte is checked, and nothing is left in /dev/shm.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { WWW_DATA } from "../support/identity.ts";
@@ -12,7 +12,7 @@ import { noRingsLeft, ringDirectories } from "../support/shm.ts";
 setDefaultTimeout(120_000);
 
 let server: Service;
-/** Directories the idle server keeps: ready ones, made ahead. */
+/** Directories of an idle server: the pooled ones. */
 let idleDirectories: number;
 
 beforeAll(async () => {
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const GOOD = { errors: 0, error: 0, mismatches: 0 };
 
-test("100,000 sequential requests on one connection", async () => {
+test("100,000 sequential requests on one connection are answered", async () => {
   const load = await loadService(server.name, "--requests", "100000", "--body", "200", "--verify");
   expect(load).toMatchObject({ ...GOOD, requests: 100_000 });
 });
@@ -43,19 +43,19 @@ test("requests kept in flight for a while wrap the rings many times", async () =
   expect(await loadService(server.name, ...flags)).toMatchObject({ ...GOOD, requests: 20_000 });
 });
 
-test("bodies of every odd size up to what the ring takes", async () => {
+test("bodies of many sizes up to the ring's limit are echoed", async () => {
   for (const bytes of [0, 1, 2, 3, 4, 5, 4095, 4096, 4097, 65_537, 524_288, 1_048_000]) {
     const flags = ["--requests", "20", "--body", String(bytes), "--verify"];
     expect(await loadService(server.name, ...flags)).toMatchObject({ ...GOOD, requests: 20 });
   }
 });
 
-test("5,000 connects and disconnects", async () => {
+test("5,000 connects and disconnects succeed", async () => {
   const load = await loadService(server.name, "--requests", "5000", "--connects");
   expect(load).toMatchObject({ ...GOOD, requests: 5000 });
 });
 
-test("200 clients at once", async () => {
+test("200 clients at once are served", async () => {
   const flags = ["--clients", "200", "--requests", "100", "--body", "64", "--verify"];
   const load = await loadService(server.name, ...flags, "--max-msg-size", "16384");
   expect(load).toMatchObject({ ...GOOD, requests: 20_000 });
@@ -68,7 +68,7 @@ test("a www-data client is served by a root server", async () => {
   expect(load).toMatchObject({ ...GOOD, requests: 1000 });
 });
 
-test("after all of that only ready directories are left", async () => {
+test("after all these loads only pooled directories are left", async () => {
   await using client = await QbClient.open(server.name);
   expect((await client.call(1, "still here")).error).toBe(0);
   const allowed = Math.max(idleDirectories, 16) + 1;

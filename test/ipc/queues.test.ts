@@ -1,4 +1,4 @@
-/** Rules 6 and 7 in small: who takes up room, and whose turn it is. */
+/** Rules 6 and 7 for single classes: bounds on resources, and fairness of turns. */
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { RingWriter } from "../../src/shm/ring.ts";
@@ -22,7 +22,7 @@ function nextTurn(): Promise<void> {
   });
 }
 
-test("work that takes longer than its turn waits for the next, process by process", async () => {
+test("work that exceeds its turn goes on in the next one, process by process", async () => {
   const done: string[] = [];
   const queue = new TimeSlicedQueue<Peer>(1, ({ name }) => {
     done.push(name);
@@ -51,7 +51,7 @@ test("removed jobs are not done, and finish() does the others", () => {
   expect(queue.size).toBe(0);
 });
 
-test("of too many handshakes the oldest of the busiest process is dropped", () => {
+test("of too many handshakes, the oldest one of the process with most is dropped", () => {
   const dropped: string[] = [];
   const pending = new PendingHandshakes<Peer & { drop(): void }>(3);
   const add = (pid: number, name: string) => {
@@ -70,7 +70,7 @@ test("of too many handshakes the oldest of the busiest process is dropped", () =
   expect(pending.size).toBe(3);
 });
 
-/** No bound but those that a test names. */
+/** No bounds, except those that a test sets. */
 const UNBOUNDED = {
   connections: 1000,
   connectionsPerUid: 0,
@@ -79,7 +79,7 @@ const UNBOUNDED = {
   shmRootReserveBytes: 0,
 };
 
-test("a full service is logged once, until a tenth of its connections has left", () => {
+test("a full service is logged once, and again only after a tenth of its connections left", () => {
   const admission = new Admission({ ...UNBOUNDED, connections: 10, rootReserve: 1 });
   for (let i = 0; i < 10; i++) admission.add(33, 1);
   expect(admission.excessOf(33, 1, 100)).toBe("connections");
@@ -94,7 +94,7 @@ test("a full service is logged once, until a tenth of its connections has left",
   expect(admission.shouldLogFull()).toBe(true);
 });
 
-test("one uid has a bound on its connections, root has none but that of all", () => {
+test("one uid has a bound on its connections, root only the total bound", () => {
   const admission = new Admission({ ...UNBOUNDED, connections: 10, connectionsPerUid: 2 });
   for (const uid of [33, 33, 0, 0, 0]) admission.add(uid, 1);
   expect(admission.excessOf(33, 1, 100)).toBe("connections of its uid");
@@ -116,7 +116,7 @@ test("one uid has a bound on its bytes of /dev/shm, and leaves some to root", ()
   expect(admission.excessOf(33, 50, 70)).toBeUndefined();
 });
 
-test("what a client asks while it is served waits for its next turn", () => {
+test("a request that arrives while its client is served waits for the next turn", () => {
   using kept = new DisposableStack();
   const rings = makeRings("turns", kept);
   const client = new RingWriter(rings.set.rings.request);

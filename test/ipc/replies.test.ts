@@ -1,4 +1,4 @@
-/** Replies with an error and a body, with another id, or none at all: any libqb server's. */
+/** Replies that libqb servers may send: with an error and a body, with another id, or none. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { QbClient } from "../support/qb-client.ts";
@@ -18,7 +18,7 @@ afterAll(async () => {
   await noRingsLeft(server.pid);
 });
 
-test("an error comes with its body", async () => {
+test("an error is sent with its body", async () => {
   await using client = await QbClient.open(server.name);
   const reply = await client.run("sendrecv 1 aabbcc");
   expect(reply).toMatchObject({ id: 1, error: Errno.EIO, size: 27, body: "aabbcc" });
@@ -31,12 +31,12 @@ test("a reply has the id that the handler chose", async () => {
   expect(late).toMatchObject({ id: -9, error: 1234, body: "02" });
 });
 
-test("an empty reply message is an empty body", async () => {
+test("an empty reply message is sent as an empty body", async () => {
   await using client = await QbClient.open(server.name);
   expect(await client.run("sendrecv 100 05")).toMatchObject({ id: 100, error: 0, size: 24 });
 });
 
-test("one-way requests get no reply, and keep their place among those that do", async () => {
+test("one-way requests get no reply, and do not change the order of other replies", async () => {
   await using client = await QbClient.open(server.name);
   for (const id of [3, 5, 3, 4, 5, 1]) {
     expect((await client.run(`send ${id} 07`)).res).toBeGreaterThan(0);
@@ -46,7 +46,7 @@ test("one-way requests get no reply, and keep their place among those that do", 
   expect((await client.run("recv 50")).res).toBe(Errno.ETIMEDOUT);
 });
 
-test("an error whose body does not fit is EMSGSIZE without one", async () => {
+test("an error whose body does not fit is replaced by EMSGSIZE without a body", async () => {
   await using client = await QbClient.open(server.name);
   const reply = await client.run("sendrecv 8 -");
   expect(reply).toMatchObject({ id: 8, error: Errno.EMSGSIZE, size: 24 });

@@ -1,4 +1,4 @@
-/** Until when the next request of a connection is waited for, and when that is given up. */
+/** How long the next request of a connection is polled for, and when polling stops. */
 import { expect, test } from "bun:test";
 import { RequestGapPredictor } from "../../src/ipc/scheduling/request-gap.ts";
 import { PollLimits } from "../../src/base/limits.ts";
@@ -8,8 +8,8 @@ const IDLE_NS = PollLimits.idleUs * US;
 const WAKE_UP_NS = 50 * US;
 
 /**
- * A predictor whose client has asked `count` times, each `gapNs` after the reply; now, and the
- * predictor.
+ * The present time, and a predictor whose client has sent `count` requests, each `gapNs` after the
+ * last reply.
  */
 function after(count: number, gapNs: number): { predictor: RequestGapPredictor; now: number } {
   const predictor = new RequestGapPredictor(PollLimits);
@@ -32,17 +32,17 @@ test("a quick client is polled for briefly, a slower one for twice its usual gap
   expect(patience).toBeLessThanOrEqual(80 * US);
 });
 
-test("a client that its reply had to wake is given the time to wake up", () => {
+test("a client that had to be woken for its reply gets extra time to wake up", () => {
   const { predictor, now } = after(20, US);
   predictor.replied(now, true);
   expect(predictor.dueNs - now).toBe(IDLE_NS + WAKE_UP_NS);
-  // The wake-up is no habit of the client: its next gap is as short as ever.
+  // The wake-up does not count in the average: the next gap is predicted as short as before.
   predictor.found(now + WAKE_UP_NS + US);
   predictor.replied(now + WAKE_UP_NS + US, false);
   expect(predictor.dueNs - (now + WAKE_UP_NS + US)).toBe(IDLE_NS);
 });
 
-test("two misses in a row end the polling", () => {
+test("two misses in a row stop the polling", () => {
   const { predictor, now } = after(20, US);
   expect(predictor.lookedUntil(now + IDLE_NS - 1)).toBe(false);
   expect(predictor.lookedUntil(now + IDLE_NS)).toBe(false);
@@ -66,7 +66,7 @@ test("a client whose gaps are too long is not polled for", () => {
   expect(predictor.dueNs).toBe(0);
 });
 
-test("quick requests start the polling again, twice as many after each time it did not pay", () => {
+test("quick requests start the polling again; their number doubles with each stop", () => {
   const { predictor } = after(20, 2 * PollLimits.maxGapUs * US);
   let now = 1e9;
   const wakesUntilPolled = (): number => {

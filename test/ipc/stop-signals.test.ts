@@ -1,6 +1,6 @@
 /**
- * SIGTERM at every moment of a start, of the first connects and of the stop itself, once and twice:
- * nothing of the server stays in /dev/shm, and it ends. The delays are seeded.
+ * SIGTERM at any time during a start, the first connects and the stop itself, once and twice: the
+ * server ends and leaves nothing in /dev/shm. The delays are seeded.
  */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { eventually } from "../support/eventually.ts";
@@ -15,7 +15,7 @@ setDefaultTimeout(120_000);
 const pids: number[] = [];
 const moments = new Moments(20_261_126);
 
-/** Sends SIGTERM after up to `mostMs` each, while clients connect; the exit code. */
+/** Sends SIGTERMs, each after up to `mostMs`, while clients connect; returns the exit code. */
 async function endAmongConnects(...mostMs: readonly number[]): Promise<number> {
   const server = await startService(echoCommand);
   pids.push(server.pid);
@@ -41,14 +41,14 @@ afterAll(async () => {
   await noRingsLeft(...pids);
 });
 
-test("one SIGTERM among the first connects: exit 0, nothing left", async () => {
+test("one SIGTERM during the first connects ends with 0, and nothing is left", async () => {
   for (let round = 0; round < 20; round++) {
     expect(await endAmongConnects(60)).toBe(0);
     expect(ringDirectories(...pids)).toEqual([]);
   }
 });
 
-test("a second SIGTERM ends it sooner, and nothing is left either", async () => {
+test("a second SIGTERM ends the server sooner, and nothing is left", async () => {
   let sooner = 0;
   for (let round = 0; round < 20; round++) {
     if ((await endAmongConnects(60, 3)) !== 0) sooner++;
@@ -63,7 +63,7 @@ test("SIGTERM and SIGINT at once leave nothing of a connected client's rings", a
   await using client = await QbClient.open(server.name);
   expect((await client.call(1, "x")).error).toBe(0);
   await eventually("ready rings", () => ringDirectories(server.pid).length > 1);
-  // Both wait until it goes on: the second is there when the stop begins.
+  // Both signals are pending until it continues, so the second arrives when the stop begins.
   server.signal("SIGSTOP");
   server.signal("SIGTERM");
   server.signal("SIGINT");
@@ -72,7 +72,7 @@ test("SIGTERM and SIGINT at once leave nothing of a connected client's rings", a
   expect(ringDirectories(server.pid)).toEqual([]);
 });
 
-test("any signal that asks for something, at any moment of a start, leaves nothing", async () => {
+test("no handled signal leaves anything behind at any time during a start", async () => {
   for (let round = 0; round < 24; round++) {
     const signal = (["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const)[round % 4] ?? "SIGTERM";
     const name = uniqueName();

@@ -1,10 +1,10 @@
-/** How long one connection is served before others are: by time, where its requests take some. */
+/** How long one connection is served before others: bounded by time if its requests are slow. */
 import { expect, test } from "bun:test";
 import { TurnBudget } from "../../src/ipc/scheduling/turn-budget.ts";
 
 const TURN_NS = 2_000_000;
 
-/** Requests served in a turn, up to 1000, when each keeps us busy for so long. */
+/** The number of requests served in a turn, up to 1000, if each takes this long. */
 function servedIn(budget: TurnBudget, requestNs: number): number {
   budget.begin();
   for (let served = 1; ; served++) {
@@ -14,7 +14,7 @@ function servedIn(budget: TurnBudget, requestNs: number): number {
   }
 }
 
-test("a turn serves few slow requests, whatever came before", () => {
+test("a turn serves few slow requests, independent of earlier turns", () => {
   const budget = new TurnBudget(TURN_NS);
   for (const requestNs of [1_000_000, 300_000, 10_000_000]) {
     const most = Math.ceil(TURN_NS / requestNs) + 1;

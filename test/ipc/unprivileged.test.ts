@@ -1,6 +1,6 @@
 /**
- * A server that is not root: it may give nothing away, and shares rings by access lists, by groups
- * where there are none, and else says what is wrong. It needs no passwd entry and no home.
+ * A server that is not root may not give files away: it shares rings by access lists, else by
+ * groups, and else reports the problem. It needs no passwd entry and no home directory.
  */
 import { expect, setDefaultTimeout } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
@@ -15,10 +15,10 @@ setDefaultTimeout(60_000);
 
 const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, to be others");
 
-/** A uid that no passwd file has. */
+/** A uid without a passwd entry. */
 const UID = 54_321;
 
-/** An echo server of that uid, with a /dev/shm of its own on this file system. */
+/** An echo server with that uid and its own /dev/shm of this file system. */
 async function serve(filesystem: string, ...groups: number[]): Promise<Service> {
   const mount = `mount -t ${filesystem} none /dev/shm && chmod 1777 /dev/shm && exec "$@"`;
   const drop = ["setpriv", `--reuid=${UID}`, `--regid=${UID}`];
@@ -27,7 +27,7 @@ async function serve(filesystem: string, ...groups: number[]): Promise<Service> 
   return await startService((name) => [...isolate, ...echoCommand(name)]);
 }
 
-/** 0, or the errno of the connect; a request is answered in between. */
+/** 0 if a request was answered, else the errno of the connect. */
 async function fares(server: Service, { uid, gid }: Identity): Promise<number> {
   const enter = ["nsenter", "-t", String(server.pid), "-m", "--"];
   const identity = ["--uid", String(uid), "--gid", String(gid)];

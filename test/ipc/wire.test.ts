@@ -1,6 +1,6 @@
 /**
- * The seed's wire test as behaviours: an unmodified libqb client that asks for 8 MiB talks to
- * `serve`; and the ten-line C program of the README prints what the server knows.
+ * The seed's wire test: an unmodified libqb client that asks for 8 MiB uses `serve`; and the
+ * ten-line C program of the README prints what the server knows.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -52,7 +52,7 @@ test("GET_CLUSTER_INFO", async () => {
   expect(JSON.parse(bodyText(answer))).toMatchObject({ nodename: NODE });
 });
 
-test("a payload where none belongs is an answer, EINVAL, and the connection lives", async () => {
+test("a payload where none belongs gets EINVAL, and the connection stays open", async () => {
   const answer = await client.call(1, "test_payload_data");
   expect(answer).toMatchObject({ id: 1, error: Errno.EINVAL, body: "" });
 });
@@ -63,7 +63,7 @@ test("GET_GUEST_LIST", async () => {
   expect(JSON.parse(bodyText(answer))).toMatchObject({ ids: { "200": guest } });
 });
 
-/** Abstract names belong to a network namespace: in one of its own, `pve2` is free. */
+/** Abstract names belong to a network namespace: in a new one, `pve2` is free. */
 const alone = ["unshare", "--net", "sh", "-euc"];
 const cannotBeAlone = Bun.which("unshare") === null || Bun.spawnSync([...alone, "true"]).exitCode;
 

@@ -47,7 +47,7 @@ test("a socket has its mode from the bind, and is removed where it was made", as
   expect(existsSync(directory.at("theirs.moved/status"))).toBe(false);
 });
 
-test("a file that is no socket, and a live socket, are left alone; a dead one is replaced", async () => {
+test("other files and live sockets are left alone; a dead socket is replaced", async () => {
   using directory = new TempDirectory();
   const path = directory.at("status");
   writeFileSync(path, "text");
