@@ -1,7 +1,7 @@
 /**
- * The npm packages inside a program: those whose files the bundler took, as it says itself, with
- * what their manifests, license files and the lockfile say of them. SBOM and copyright file name
- * these and no others.
+ * The npm packages inside a program: those whose files the bundler reports as included, with data
+ * from their manifests, license files and the lockfile. SBOM and copyright file name these and no
+ * others.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ interface Manifest {
   readonly author?: string | { readonly name: string };
 }
 
-/** A package whose code another one carries in its own files. */
+/** A package whose code another one, the carrier, has in its own files. */
 export interface Carried {
   readonly name: string;
   /** Undefined where the carrier does not say. */
@@ -28,7 +28,7 @@ export interface Carried {
   readonly holder: string;
 }
 
-/** What carriers do not say of what they carry; by name, as its own license file has it. */
+/** Terms of carried packages, from their own license files: carriers do not name them. */
 const CARRIED_TERMS: Readonly<Record<string, Pick<Carried, "license" | "holder">>> = {
   defu: { license: "MIT", holder: "2019 Pooya Parsa" },
   scule: { license: "MIT", holder: "2021 UnJS" },
@@ -38,26 +38,26 @@ export interface BundledPackage {
   readonly name: string;
   readonly version: string;
   readonly description: string | undefined;
-  /** SPDX. */
+  /** An SPDX expression. */
   readonly license: string;
   /** Its license file, and its notice file where it has one. */
   readonly texts: readonly string[];
-  /** Who holds the rights, as those files or else its manifest say. */
+  /** The copyright holders, from those files, else from its manifest. */
   readonly holders: readonly string[];
   /** `sha512-BASE64` of its archive, as the lockfile has it. */
   readonly integrity: string | undefined;
-  /** Others of these whose files its own import. */
+  /** Names of the bundled packages that its files import. */
   readonly needs: readonly string[];
   readonly carries: readonly Carried[];
 }
 
-/** Directory of the package a file belongs to, from the root; undefined for a file of ours. */
+/** Directory of a file's package, relative to the root; undefined for a file of ours. */
 function packageOf(path: string): string | undefined {
   const at = path.lastIndexOf(MODULES);
   if (at === -1) return undefined;
   const [first = "", second = ""] = path.slice(at + MODULES.length).split("/");
   const name = first.startsWith("@") ? `${first}/${second}` : first;
-  // The bundler's paths are from the directory it was started in.
+  // The bundler's paths are relative to the directory it was started in.
   return path.slice(path.indexOf(MODULES), at) + MODULES + name;
 }
 
@@ -76,14 +76,14 @@ function manifestOf(directory: string): Manifest {
   return JSON.parse(readFileSync(join(ROOT, directory, "package.json"), "utf8")) as Manifest;
 }
 
-/** What must go along with its code. */
+/** The license and notice texts that must be distributed with a package's code. */
 function textsOf(directory: string): string[] {
   const names = ["LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE"];
   const paths = names.map((name) => join(ROOT, directory, name)).filter((path) => existsSync(path));
   return paths.map((path) => readFileSync(path, "utf8").trim());
 }
 
-/** `2015 Will Welch`; not what a license says of copyright in general. */
+/** Matches `2015 Will Welch`, but no sentence of a license about copyright in general. */
 const HOLDER = /^\s*Copyright\s+(?:\([cC]\)|©)?\s*((?:\d{4}|[A-Z])[^[{\n]*)$/gm;
 
 function holdersOf(texts: readonly string[], { name, author }: Manifest): string[] {
@@ -95,7 +95,7 @@ function holdersOf(texts: readonly string[], { name, author }: Manifest): string
   return [written ?? `the authors of ${name}`];
 }
 
-/** Bundlers mark what they took in; consola's does not, but takes in a function by its name. */
+/** Most bundlers mark included code; consola's does not, but keeps the name of a defu function. */
 function carriedIn(path: string): Pick<Carried, "name" | "version">[] {
   const text = readFileSync(join(ROOT, path.slice(path.indexOf(MODULES))), "utf8");
   const marks =
@@ -110,14 +110,14 @@ function carriedBy(files: readonly string[]): Carried[] {
   return [...byName.values()].map(({ name, version }) => {
     const terms = CARRIED_TERMS[name];
     if (terms === undefined) {
-      throw new BuildFailure(`${name} is carried in ${files[0]}: whose is it? (bundled.ts)`);
+      throw new BuildFailure(`${name} is carried in ${files[0]}: its license is not in bundled.ts`);
     }
     const { license, holder } = terms;
     return { name, version, license, holder };
   });
 }
 
-/** Names of the packages that `files` import, but for the one they are of. */
+/** Names of the packages that `files` import, without their own. */
 function needsOf(inputs: BundleInputs, files: readonly string[]): string[] {
   const own = new Set(files.map(packageOf));
   const imported = files.flatMap((path) => inputs[path]?.imports ?? []);
@@ -136,7 +136,7 @@ export function directNeeds(inputs: BundleInputs): string[] {
   );
 }
 
-/** The packages of which `inputs` has files, by name. */
+/** The packages that have files in `inputs`. */
 export function bundledPackages(inputs: BundleInputs): BundledPackage[] {
   return [...filesByPackage(inputs)].map(([directory, files]) => {
     const manifest = manifestOf(directory);

@@ -1,11 +1,11 @@
-/** Completion for zsh and fish, written from the commands' own declarations as bash's is. */
+/** Completion for zsh and fish, written from the commands' declarations as bash's is. */
 import type { Option } from "../src/cli/args.ts";
 import { optionName } from "../src/cli/parse-args.ts";
 import type { Place } from "./tree.ts";
 
 const HELP = ["help", "Show this help"] as const;
 
-/** `--no-name` for a switch that is on. */
+/** `--no-name` for a switch that is on by default. */
 function nameOf(key: string, { onByDefault }: Option<unknown>): string {
   return onByDefault === true ? `no-${optionName(key)}` : optionName(key);
 }
@@ -30,7 +30,7 @@ function zshText(text: string): string {
   return text.replaceAll(/[[\]:\\]/g, "\\$&");
 }
 
-/** What may follow an option, in the words of zsh's _arguments. */
+/** The values of an option, in the syntax of zsh's _arguments. */
 function zshAction({ choices, files, valueHint = "value" }: Option<unknown>): string {
   const what = zshText(valueHint.toLowerCase());
   if (choices !== undefined) return `:${what}:(${choices.join(" ")})`;
@@ -47,7 +47,7 @@ function zshOptions({ path, command }: Place): string[] {
   return [...options, ...version, `'(-h --help)'{-h,--help}'[${HELP[1]}]'`];
 }
 
-/** One function for each command: its options, then its commands or operands. */
+/** The function of one command: its options, then its sub-commands or operands. */
 function zshFunction(place: Place): string[] {
   const { path, command } = place;
   const name = functionName(path);
@@ -72,7 +72,7 @@ function zshFunction(place: Place): string[] {
   return [...lines, "}"];
 }
 
-/** The commands below a group with what they do. */
+/** The sub-commands of a group with their summaries. */
 function zshCommands(place: Place, places: readonly Place[]): string[] {
   const { path, command } = place;
   if (command.children.size === 0) return [];
@@ -99,7 +99,7 @@ export function zshCompletion(places: readonly Place[]): string {
   ].join("\n");
 }
 
-/** Options that take a value: the word after one is no command. */
+/** Options that take a value: the word after one is not a command. */
 function valueOptions(places: readonly Place[]): string[] {
   const all = places.flatMap(({ command }) =>
     Object.entries(command.options)

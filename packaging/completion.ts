@@ -1,12 +1,12 @@
 /**
- * Bash completion, written from the commands' own declarations: commands, options, the words an
- * option may be, file names where a value is one.
+ * Bash completion, written from the commands' declarations: commands, options, the words that an
+ * option accepts, file names where a value is one.
  */
 import type { Option, Options } from "../src/cli/args.ts";
 import { optionName } from "../src/cli/parse-args.ts";
 import type { Place } from "./tree.ts";
 
-/** Every spelling of an option that a user may want completed. */
+/** Every spelling of an option that is offered. */
 function words(options: Options): string[] {
   return Object.entries(options).flatMap(([key, option]) => {
     const name = optionName(key);
@@ -14,7 +14,7 @@ function words(options: Options): string[] {
   });
 }
 
-/** What follows an option or operand: words, file names, or nothing that is known. */
+/** The values of an option or operand: words, file names, or undefined. */
 function values({ choices, files }: Option<unknown>): string | undefined {
   if (choices !== undefined)
     return `mapfile -t COMPREPLY < <(compgen -W "${choices.join(" ")}" -- "$cur")`;
@@ -27,7 +27,7 @@ function spellings(key: string, { alias }: Option<unknown>): string {
   return [`--${optionName(key)}`, ...(alias === undefined ? [] : [`-${alias}`])].join("|");
 }
 
-/** The case of one command: its options' values, then its options, commands and operands. */
+/** The case of one command: its options' values, then its options, sub-commands and operands. */
 function clause({ path, command }: Place): string[] {
   const lines = [`    "${path.slice(1).join(" ")}")`, '      case "$prev" in'];
   for (const [key, option] of Object.entries(command.options)) {
@@ -46,7 +46,7 @@ function clause({ path, command }: Place): string[] {
   return [...lines, "      ;;"];
 }
 
-/** Options of any command that take a value: the word after one is no command. */
+/** Options of all commands that take a value: the word after one is not a command. */
 function valueOptions(places: readonly Place[]): string {
   const all = places.flatMap(({ command }) =>
     Object.entries(command.options)

@@ -1,12 +1,12 @@
 /**
- * Who may copy what: Debian's copyright file (copyright-format 1.0), with the license texts that
- * must go along with the code that is inside the program.
+ * Debian's copyright file (copyright-format 1.0), with the license texts that must be distributed
+ * with the code inside the program.
  */
 import { wrap } from "../src/base/table.ts";
 import type { BundledPackage } from "./bundled.ts";
 import { runtimeLibraries, type RuntimeLibrary } from "./runtime.ts";
 
-/** Columns of the texts that are ours. */
+/** Line width of our own texts, in columns. */
 const WIDTH = 78;
 
 const AGPL = `This program is free software: you can redistribute it and/or modify it under the
@@ -45,7 +45,7 @@ function wrapped(text: string): string[] {
   );
 }
 
-/** What is carried along in a package's own files. */
+/** The packages whose code a package has in its own files. */
 function carriedComment({ name, carries }: BundledPackage): string[] {
   return carries.flatMap((each) => {
     const version = each.version === undefined ? "" : ` ${each.version}`;
@@ -54,7 +54,7 @@ function carriedComment({ name, carries }: BundledPackage): string[] {
   });
 }
 
-/** Common licenses are not repeated; others come as they are, each under a name of its own. */
+/** Debian's common licenses are not repeated; other texts are included, each under its own name. */
 function licenseOf({ name, license, texts }: BundledPackage): string[] {
   if (license === "Apache-2.0") return ["License: Apache-2.0"];
   const lines = texts.join("\n\n").split("\n");

@@ -1,7 +1,7 @@
 /**
- * A Debian package from a built program: stages the files, writes control data, and has dpkg-deb
- * put them together. Owners are root, times are the given date, so the same input gives the same
- * bytes. packaging/debian/ holds the files that are as they are.
+ * A Debian package from a built program: stages the files, writes the control data, and runs
+ * dpkg-deb. Owners are root and times are the given date, so the same input gives the same bytes.
+ * packaging/debian/ has the files that are copied unchanged.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync } from "node:fs";
@@ -17,27 +17,27 @@ const DEBIAN = join(import.meta.dir, "debian");
 const PACKAGE = "pmxcfs-ipc";
 const DOCUMENTS = `usr/share/doc/${PACKAGE}`;
 
-/** Of docs/, those that help texts and each other point to. */
-/** Pages for people who use the program; the one about the repository stays there. */
+/** The pages of docs/ that are installed: those for users of the program. */
 const MANUALS = readdirSync(join(ROOT, "docs"))
   .filter((name) => name.endsWith(".md") && name !== "hacking.md")
   .map((name) => name.replace(/\.md$/, ""));
 
-const DESCRIPTION = `Every tool of Proxmox VE asks pmxcfs through a libqb service named pve2.
-This is that service, for unmodified clients: it answers from a plain directory, which lets Proxmox
-code be tested without FUSE, or from a config.db, also one that was rescued from a dead node.
+const DESCRIPTION = `Every tool of Proxmox VE sends requests to pmxcfs through a libqb service
+named pve2. This is that service, for unmodified clients: it answers from a plain directory, so that
+Proxmox code can be tested without FUSE, or from a config.db, also one that was rescued from a dead
+node.
 
-The tools diagnose the IPC of a machine, check servers for compatibility, load them, and print,
-record and replay what clients and servers say. Installs beside pve-cluster and does not touch it;
-see deploy.md.gz in /usr/share/doc/pmxcfs-ipc for switching a node over and back.`;
+The tools diagnose the IPC of a machine, check servers for compatibility, put load on them, and
+print, record and replay requests and answers. The package installs beside pve-cluster and does not
+change it; deploy.md.gz in /usr/share/doc/pmxcfs-ipc says how to switch a node over and back.`;
 
 export interface DebInput {
   /** Debian's name: amd64, arm64. */
   readonly architecture: string;
   readonly program: string;
-  /** The shim inside the program, for the glibc it needs. */
+  /** The shim inside the program; the glibc it needs is read from it. */
   readonly shim: string;
-  /** Of this software; the package's revision is added. */
+  /** The version of the program; the package's revision is appended. */
   readonly version: string;
   /** Seconds since the epoch. */
   readonly date: number;
@@ -50,11 +50,11 @@ export interface DebInput {
   readonly sbom: string;
   /** Directory that gets the package. */
   readonly out: string;
-  /** `none` takes a second instead of half a minute of CPU, for a package that stays here. */
+  /** `none`, for packages of tests, takes a second of CPU instead of half a minute. */
   readonly compression?: "xz" | "none";
 }
 
-/** The newest glibc whose symbols `files` ask for, as `2.33`. */
+/** The newest glibc version whose symbols `files` use, as `2.33`. */
 export function glibcNeeded(files: readonly string[]): string {
   const asked = files.flatMap((file) => {
     const { stdout, exitCode } = Bun.spawnSync(["readelf", "--wide", "--version-info", file]);
@@ -94,7 +94,7 @@ function control(input: DebInput, installedKiB: number): string {
   ].join("\n");
 }
 
-/** A file of packaging/debian as it is. */
+/** A file of packaging/debian, unchanged. */
 function ours(name: string): Uint8Array {
   return readFileSync(join(DEBIAN, name));
 }
@@ -175,7 +175,7 @@ function settle(root: string, date: number): void {
   utimesSync(root, date, date);
 }
 
-/** Makes the package; gives back its path. */
+/** Makes the package; returns its path. */
 export function buildDeb(input: DebInput): string {
   if (Bun.which("dpkg-deb") === null)
     throw new BuildFailure("no dpkg-deb: apt-get install dpkg-dev");
@@ -201,7 +201,7 @@ export function buildDeb(input: DebInput): string {
     }
     settle(stage, input.date);
     const out = join(input.out, name);
-    // xz -2: a tenth larger than -6, in a quarter of the time.
+    // xz -2 takes a quarter of the time of -6 and makes a package a tenth larger.
     const compression = input.compression === "none" ? ["-Znone"] : ["-Zxz", "-z2"];
     const { exitCode, stderr } = Bun.spawnSync(
       ["dpkg-deb", "--root-owner-group", ...compression, "--build", stage, out],

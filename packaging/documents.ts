@@ -1,13 +1,13 @@
-/** What Debian wants to know of a package: its version, its changelog, who answers for it. */
+/** Texts that Debian requires of a package: its version, its changelog, its maintainer. */
 import { wrap } from "../src/base/table.ts";
 
-/** Who answers for a package: DEBFULLNAME and DEBEMAIL, as Debian's own tools take them. */
+/** The maintainer, from DEBFULLNAME and DEBEMAIL, as Debian's own tools take them. */
 export function maintainer(): string {
   const name = process.env["DEBFULLNAME"] ?? "pmxcfs-ipc maintainers";
   return `${name} <${process.env["DEBEMAIL"] ?? "maintainers@pmxcfs-ipc.invalid"}>`;
 }
 
-/** Columns of Debian's texts. */
+/** Line width of Debian's texts, in columns. */
 const WIDTH = 78;
 
 /** `0.1.0` as a Debian version. */
@@ -15,7 +15,7 @@ export function debianVersion(version: string): string {
   return `${version}-1`;
 }
 
-/** One point; it ends where the next paragraph or heading begins. */
+/** One item of a list; it ends at the next paragraph or heading. */
 function changelogPoint(point: string): string[] {
   const [text = ""] = point.split("\n\n");
   const lines = wrap(text.trim().replaceAll(/\s+/g, " "), WIDTH - 4);

@@ -1,7 +1,7 @@
 /**
- * `bun packaging/library.ts` makes lib/, the library as others install it: one bundle for Bun, its
- * declarations, the shim of each architecture, and a package.json of its own without dependencies.
- * `npm pack` runs it first; `bun add file:.../lib` takes the directory as it is.
+ * `bun packaging/library.ts` makes lib/, the library as other projects install it: one bundle for
+ * Bun, its declarations, the shim of each architecture, and its own package.json without
+ * dependencies. `npm pack` runs it first; `bun add file:.../lib` installs the directory.
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ const LIBRARY = join(ROOT, "lib");
 /** process.arch of Debian's architectures. */
 const NODE_NAMES: Readonly<Record<string, string>> = { amd64: "x64", arm64: "arm64" };
 
-/** Finds the shim beside the bundle; says how to make one that was not built beforehand. */
+/** Code that finds the shim beside the bundle; if there is none, its error says how to build it. */
 const SHIM_MODULE = `
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -28,7 +28,7 @@ if (!existsSync(shim)) {
 export default shim;
 `;
 
-/** What Node.js gets instead of the library: its names, so that imports link, and one line. */
+/** The module for Node.js: it exports the same names, so that imports link, and prints one line. */
 function nodeModule(names: readonly string[]): string {
   const line = "pmxcfs-ipc needs Bun (https://bun.sh): start this program with bun, not with node";
   return [
@@ -68,7 +68,7 @@ async function bundle(): Promise<void> {
   if (!result.success) throw new BuildFailure(result.logs.map(String).join("\n"));
 }
 
-/** One .d.ts for each source; their imports name the .js that would stand beside them. */
+/** One .d.ts for each source; their imports name the .js file of the same path. */
 function declarations(): void {
   const words = ["--declaration", "--emitDeclarationOnly", "--noEmit", "false"];
   const { exitCode, stdout } = Bun.spawnSync(
@@ -87,7 +87,7 @@ function declarations(): void {
   }
 }
 
-/** The shim of each architecture for which there is a compiler; the others' names. */
+/** Builds the shim of each architecture that has a compiler here; returns the other architectures. */
 function shims(): string[] {
   const left: string[] = [];
   for (const architecture of ARCHITECTURES) {
@@ -103,7 +103,7 @@ function shims(): string[] {
   return left;
 }
 
-/** What the package says of itself; also the root's `exports`, with paths from there. */
+/** The library's package.json; the root's `exports` has the same, with paths from the root. */
 function packageJson(): string {
   const { name, version, description, license, type, engines } = manifest;
   const exports = {

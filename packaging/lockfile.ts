@@ -1,4 +1,4 @@
-/** What package-lock.json says of a package that is installed. */
+/** The entry of an installed package in package-lock.json. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BuildFailure } from "../build.ts";
@@ -13,7 +13,7 @@ const { packages } = JSON.parse(
   readFileSync(join(import.meta.dir, "..", "package-lock.json"), "utf8"),
 ) as { readonly packages: Readonly<Record<string, Locked>> };
 
-/** The entry of a directory, `node_modules/citty`. */
+/** The entry of a directory such as `node_modules/citty`. */
 export function lockedAt(directory: string): Locked {
   const locked = packages[directory];
   if (locked === undefined) throw new BuildFailure(`package-lock.json has no ${directory}`);

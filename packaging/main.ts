@@ -1,7 +1,7 @@
 /**
  * `bun run package [amd64] [arm64]`: a Debian package per architecture (this machine's unless
  * named) with its SBOM, and their checksums in dist/SHA256SUMS. `bun run package --release` makes
- * dist/release/, with everything a release consists of, from a clean commit only.
+ * dist/release/ with all files of a release, from a clean commit only.
  */
 import { copyFileSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join, relative } from "node:path";
@@ -13,7 +13,7 @@ import { ARCHITECTURES, HERE, prepare, type Prepared, sha256 } from "./make.ts";
 const ROOT = join(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
 
-/** Writes `SHA256SUMS` beside `paths`, which must be in one directory, as sha256sum -c reads it. */
+/** Writes `SHA256SUMS`, for sha256sum -c, beside `paths`, which must be in one directory. */
 function writeSums(directory: string, paths: readonly string[]): string {
   const out = join(directory, "SHA256SUMS");
   const lines = paths.map((path) => `${sha256(path)}  ${relative(directory, path)}\n`);
@@ -28,7 +28,7 @@ function report(path: string): void {
 async function release(): Promise<void> {
   const commit = revision();
   if (commit === "unknown" || commit.endsWith("+changes")) {
-    throw new BuildFailure(`a release is made of a clean commit, this is ${commit}`);
+    throw new BuildFailure(`a release needs a clean commit, this is ${commit}`);
   }
   const changelog = await Bun.file(join(ROOT, "CHANGELOG.md")).text();
   if (!changelog.includes(`\n## ${version} (`)) {
@@ -46,7 +46,7 @@ async function release(): Promise<void> {
   report(writeSums(directory, paths));
 }
 
-/** Copies what was made under names that tell the architectures apart. */
+/** Copies the program, package and SBOM to names that contain the architecture. */
 function gather(prepared: Prepared, deb: string, directory: string): string[] {
   const { architecture, program, sbomPath } = prepared;
   const stem = `pmxcfs-ipc-${version}-linux-${architecture}`;

@@ -1,4 +1,4 @@
-/** One architecture from sources to a program and the texts that go with it into a package. */
+/** Builds the program of one architecture, and the texts that are packaged with it. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -22,7 +22,7 @@ import { billOfMaterials } from "./sbom.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
-/** Debian's name of this machine's architecture. */
+/** Debian's name for this machine's architecture. */
 export const HERE = process.arch === "arm64" ? "arm64" : "amd64";
 
 type Toolchain = Omit<Target, "directory">;
@@ -43,7 +43,7 @@ const TARGETS: Readonly<Record<string, Toolchain>> = {
 
 export const ARCHITECTURES = Object.keys(TARGETS);
 
-/** How to build for an architecture: this machine's compiler, or a cross compiler. */
+/** The toolchain for an architecture: this machine's compiler, or a cross compiler. */
 export function toolchainOf(architecture: string): Toolchain {
   const toolchain = architecture === HERE ? NATIVE : TARGETS[architecture];
   if (toolchain !== undefined) return toolchain;
@@ -52,8 +52,8 @@ export function toolchainOf(architecture: string): Toolchain {
 }
 
 /**
- * The date everything is given: SOURCE_DATE_EPOCH (reproducible-builds.org), else the commit's.
- * Seconds since the epoch.
+ * The date of all files: SOURCE_DATE_EPOCH (reproducible-builds.org), else the commit's, in seconds
+ * since the epoch.
  */
 export function sourceDate(): number {
   const given = process.env["SOURCE_DATE_EPOCH"] ?? git("log", "-1", "--format=%ct") ?? "";
@@ -67,15 +67,15 @@ export function sha256(path: string): string {
   return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
-/** A program with everything that goes into its package. */
+/** A program and the other contents of its package. */
 export interface Prepared extends DebInput {
-  /** The bill of materials as a file beside the program. */
+  /** Path of the SBOM, beside the program. */
   readonly sbomPath: string;
 }
 
 /**
- * Builds the program of one architecture below `out` (from the repository's root, or absolute):
- * this machine's into it, that of another into a directory of its own.
+ * Builds the program of one architecture below `out` (relative to the repository's root, or
+ * absolute): for this machine's architecture directly in it, for another in a subdirectory.
  */
 export async function prepare(architecture: string, out: string): Promise<Prepared> {
   const toolchain = toolchainOf(architecture);
@@ -83,7 +83,7 @@ export async function prepare(architecture: string, out: string): Promise<Prepar
   const target = { ...toolchain, directory };
   const date = sourceDate();
   const commit = revision();
-  // The command modules load the shim of this machine, whatever is built for.
+  // The command modules load the shim of this machine, also in a cross build.
   buildShim(NATIVE);
   const shim = buildShim(target);
   const { program, inputs } = await buildBinary(target, shim, commit);

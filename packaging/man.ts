@@ -1,6 +1,6 @@
 /**
- * Man pages in man(7), written from the commands' own declarations: pmxcfs-ipc(1) for the program,
- * pmxcfs-ipc-NAME(1) for each command with all that is below it.
+ * Man pages in man(7), written from the commands' declarations: pmxcfs-ipc(1) for the program,
+ * pmxcfs-ipc-NAME(1) for each command with its sub-commands.
  */
 import type { Option } from "../src/cli/args.ts";
 import { optionLabel, optionMeaning, usageLine } from "../src/cli/help.ts";
@@ -15,7 +15,7 @@ export interface Edition {
   readonly date: number;
 }
 
-/** Text as roff prints it: a dash stays a dash, a leading dot or quote is no request. */
+/** Escapes text for roff: a dash stays a dash, and a leading dot or quote is not a request. */
 function roff(text: string): string {
   return text
     .replaceAll("\\", "\\e")
@@ -32,7 +32,7 @@ function heading(title: string, edition: Edition): string[] {
   return [
     `.\\" Written by packaging/man.ts from the commands' declarations.`,
     `.TH ${title.toUpperCase()} 1 "${day}" "${PROGRAM} ${edition.version}" "Proxmox VE tools"`,
-    // Long words of options must not be torn apart.
+    // Long option names must not be hyphenated.
     ".nh",
     ".ad l",
   ];
@@ -58,7 +58,7 @@ function operandRows(operands: readonly (readonly [string, Option<unknown>])[]) 
   );
 }
 
-/** What one command says of itself; `section` makes a heading of the right depth. */
+/** The texts of one command; `section` makes a heading of the right depth. */
 function body(place: Place, section: (title: string) => string): string[] {
   const { command } = place;
   const { summary, details = [], examples = [], exits = [] } = command.text;
@@ -109,14 +109,14 @@ function programPage(root: Place, commands: readonly Place[], edition: Edition):
     ...tagged([
       ["NO_COLOR", "When set, output has no colour."],
       ["CLICOLOR_FORCE", "When set and not 0, output has colour even into a file."],
-      ["PMXCFS_IPC_DEBUG", "When set, failures come with the place in the program they come from."],
+      ["PMXCFS_IPC_DEBUG", "When set, failures are printed with a stack trace."],
     ]),
     ...seeAlso(pages),
     "",
   ].join("\n");
 }
 
-/** The page of one command, and of those below it. */
+/** The page of one command and its sub-commands. */
 function commandPage(place: Place, below: readonly Place[], edition: Edition): string {
   const title = place.path.join("-");
   const lines = [

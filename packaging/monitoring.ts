@@ -1,6 +1,6 @@
 /**
- * What a Prometheus and a Grafana need for our metrics: alert rules, and a dashboard with a panel
- * for each metric family. `bun packaging/monitoring.ts` writes both to dist/monitoring.
+ * Alert rules for Prometheus, and a Grafana dashboard with a panel for each metric family.
+ * `bun packaging/monitoring.ts` writes both to dist/monitoring.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import type { Family } from "../src/observe/registry.ts";
 import { RequestCounters } from "../src/observe/request-counters.ts";
 import { RELOAD_BOUNDS_MS } from "../src/pmxcfs/store/reloads.ts";
 
-/** Every source there can be, at rest: a family of its own must not be missing here. */
+/** All sources, idle, so that every metric family is registered. */
 const SOURCES: Required<MetricSources> = {
   versions: () => [],
   pauses: () => ({ counts: [], sum: 0 }),
@@ -60,9 +60,9 @@ interface Alert {
   readonly expr: string;
   readonly for: string;
   readonly severity: "critical" | "warning";
-  /** What is wrong, in one line. */
+  /** The fault, in one line. */
   readonly summary: string;
-  /** What it means, and what to do. */
+  /** The meaning, and what to do. */
   readonly description: string;
 }
 
@@ -81,7 +81,7 @@ export const ALERTS: readonly Alert[] = [
     severity: "critical",
     summary: "A change of /etc/pve has waited for the cluster for more than 5 s",
     description:
-      "Another member does not answer. Processes that change /etc/pve queue behind it; " +
+      "Another member does not answer. Processes that change /etc/pve wait for it; " +
       "pmxcfs-ipc cluster status names the member.",
   },
   {
@@ -91,7 +91,7 @@ export const ALERTS: readonly Alert[] = [
     severity: "critical",
     summary: "No pmxcfs-ipc reports metrics",
     description:
-      "The server does not run, or nothing scrapes it. On the node: systemctl status pmxcfs-ipc; " +
+      "The server is not running, or it is not scraped. On the node: systemctl status pmxcfs-ipc; " +
       "pmxcfs-ipc --check.",
   },
   {
@@ -107,10 +107,10 @@ export const ALERTS: readonly Alert[] = [
     expr: `sum by (instance, reason) (increase(${P}connections_refused_total{reason!="denied"}[10m])) > 0`,
     for: "0m",
     severity: "warning",
-    summary: "Clients are turned away ({{ $labels.reason }})",
+    summary: "Clients are refused ({{ $labels.reason }})",
     description:
-      "Connections, descriptors or /dev/shm are used up: pmxcfs-ipc top shows who has them; " +
-      "--max-connections and --shm-size (containers) raise the bounds.",
+      "Connections, descriptors or /dev/shm are used up: pmxcfs-ipc top shows which clients have " +
+      "them; --max-connections and --shm-size (containers) raise the limits.",
   },
   {
     name: "PmxcfsIpcConnectionsNearLimit",
@@ -125,9 +125,9 @@ export const ALERTS: readonly Alert[] = [
     expr: `${P}shm_free_bytes < ${SIXTEEN_CLIENTS_BYTES}`,
     for: "5m",
     severity: "warning",
-    summary: "/dev/shm has room for less than 16 more clients",
+    summary: "/dev/shm has room for fewer than 16 more clients",
     description:
-      "Each client takes 3 MiB. pmxcfs-ipc --check --only memory names what lies there; a " +
+      "Each client takes 3 MiB. pmxcfs-ipc --check --only memory names the files there; a " +
       "container needs a larger --shm-size.",
   },
   {
@@ -136,7 +136,7 @@ export const ALERTS: readonly Alert[] = [
     for: "0m",
     severity: "warning",
     summary: "A client broke the protocol and was disconnected",
-    description: "The log names its pid and command. A broken program, or an attack.",
+    description: "A faulty program, or an attack. The log names its pid and command.",
   },
   {
     name: "PmxcfsIpcRequestsFail",
@@ -153,15 +153,17 @@ export const ALERTS: readonly Alert[] = [
     for: "10m",
     severity: "warning",
     summary: "One request in a hundred takes more than 10 ms in the server",
-    description: "pmxcfs-ipc top has the latency of each client; --check --only latency,stuck.",
+    description:
+      "pmxcfs-ipc top has the latency of each client; see also pmxcfs-ipc --check --only latency,stuck.",
   },
   {
     name: "PmxcfsIpcRequestsHeld",
     expr: `${P}flow_controlled_connections > 0`,
     for: "5m",
     severity: "warning",
-    summary: "Requests of connections are held for 5 minutes",
-    description: "Clients do not read their answers, or answers are not made: pmxcfs-ipc top.",
+    summary: "A connection has been under flow control for 5 minutes",
+    description:
+      "Clients do not read their answers, or the server does not answer: pmxcfs-ipc top.",
   },
   {
     name: "PmxcfsIpcChangesRefused",
@@ -169,7 +171,7 @@ export const ALERTS: readonly Alert[] = [
     for: "0m",
     severity: "warning",
     summary: "A change of the store was refused: an older state is served",
-    description: "The log says which and why. pmxcfs-ipc config verify looks at a config.db.",
+    description: "The log says which and why. pmxcfs-ipc config verify checks a config.db.",
   },
   {
     name: "PmxcfsIpcGraphsNotWritten",
@@ -177,7 +179,8 @@ export const ALERTS: readonly Alert[] = [
     for: "10m",
     severity: "warning",
     summary: "RRD values wait or are dropped",
-    description: "rrdcached hangs, or neither it nor rrdtool is there: systemctl status rrdcached.",
+    description:
+      "rrdcached hangs, or neither it nor rrdtool is available: systemctl status rrdcached.",
   },
   {
     name: "PmxcfsIpcNoQuorum",
@@ -254,10 +257,10 @@ interface Query {
   readonly legend: string;
 }
 
-/** What a panel of a family asks: rates of counters, values of gauges, quantiles of histograms. */
+/** The queries of a family's panel: rates of counters, values of gauges, quantiles of histograms. */
 function queriesOf(family: Family): Query[] {
   const { name, type } = family;
-  // Grafana leaves out what a series does not have.
+  // Grafana omits the labels that a series does not have.
   const legend = "{{instance}} {{operation}} {{errno}} {{reason}} {{level}} {{config}} {{what}}";
   if (type === "gauge") return [{ expr: `${name}${SELECTOR}`, legend }];
   if (type === "counter") return [{ expr: `rate(${name}${SELECTOR}${RANGE})`, legend }];
@@ -268,7 +271,7 @@ function queriesOf(family: Family): Query[] {
   }));
 }
 
-/** Grafana's unit of a family, from the unit its name ends in. */
+/** Grafana's unit for a family, from the end of its name. */
 function unitOf({ name, type }: Family): string {
   const base = name.replace(/_total$/, "");
   if (base.endsWith("_bytes")) return type === "counter" ? "Bps" : "bytes";

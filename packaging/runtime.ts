@@ -1,23 +1,23 @@
 /**
- * Bun, which is inside the program whole, and what Bun has inside in turn. Nothing of that can be
- * read off the program but the versions in process.versions: names and licenses are those of Bun's
- * own list (LICENSE.md of github.com/oven-sh/bun), kept here by hand. A test fails when a Bun names
- * a library that is not here.
+ * Bun, all of which is inside the program, and the libraries inside Bun. Only their versions can be
+ * read from the program (process.versions); names and licenses are those of Bun's own list
+ * (LICENSE.md of github.com/oven-sh/bun), kept here by hand. A test fails if Bun names a library
+ * that is missing here.
  */
 import { BuildFailure } from "../build.ts";
 import { type Locked, lockedAt } from "./lockfile.ts";
 
-/** Words of process.versions that are interfaces, compatibility or our own tools. */
+/** Keys of process.versions that are interfaces, compatibility versions or our own tools. */
 export const NOT_LIBRARIES: ReadonlySet<string> = new Set(
   "bun node modules napi unicode v8 typescript openssl uv".split(" "),
 );
 
 export interface RuntimeLibrary {
   readonly name: string;
-  /** An SPDX expression, or words where its makers have several. */
+  /** An SPDX expression, or `several`. */
   readonly license: string;
   readonly url: string;
-  /** As Bun says; undefined where it does not. */
+  /** The version that Bun reports, undefined if it reports none. */
   readonly version: string | undefined;
 }
 
@@ -25,7 +25,7 @@ type Row = readonly [name: string, license: string, url: string, key?: string];
 
 const GITHUB = "https://github.com/";
 
-/** What it has linked in; the fourth is the word of process.versions. */
+/** The libraries linked into Bun; `key` is their key in process.versions. */
 const LINKED: readonly Row[] = [
   ["WebKit (JavaScriptCore)", "LGPL-2.0-or-later", `${GITHUB}oven-sh/WebKit`, "webkit"],
   ["boringssl", "several", "https://boringssl.googlesource.com/boringssl/", "boringssl"],
@@ -62,7 +62,7 @@ const LINKED: readonly Row[] = [
   ["zstd", "BSD-3-Clause OR GPL-2.0-only", `${GITHUB}facebook/zstd`, "zstd"],
 ];
 
-/** npm packages that stand in for modules of Node.js; all MIT. */
+/** npm packages that replace modules of Node.js; all have the MIT license. */
 const POLYFILLS = [
   "acorn acorn-walk assert browserify-zlib buffer constants-browserify crypto-browserify",
   "domain-browser events https-browserify os-browserify path-browserify process punycode",
@@ -70,7 +70,7 @@ const POLYFILLS = [
   "url util vm-browserify",
 ].flatMap((line) => line.split(" "));
 
-/** What Bun has linked in or embedded. */
+/** The libraries linked into Bun or embedded in it. */
 export function runtimeLibraries(): RuntimeLibrary[] {
   const versions: Readonly<Record<string, string | undefined>> = process.versions;
   const linked = LINKED.map(([name, license, url, key]) => {
@@ -87,13 +87,13 @@ export function runtimeLibraries(): RuntimeLibrary[] {
   return [...linked, ...polyfills];
 }
 
-/** Words of process.versions that no library here goes by. */
+/** Keys of process.versions that belong to no library of this list. */
 export function unknownLibraries(): string[] {
   const known = new Set(LINKED.map(([, , , key]) => key));
   return Object.keys(process.versions).filter((key) => !NOT_LIBRARIES.has(key) && !known.has(key));
 }
 
-/** The npm package of the runtime that goes into a program for `architecture`, Debian's name. */
+/** The npm package of the runtime in a program for `architecture`, Debian's name. */
 export function runtimePackage(architecture: string): Locked & { readonly name: string } {
   const name = `@oven/bun-linux-${architecture === "arm64" ? "aarch64" : "x64"}`;
   const locked = lockedAt(`node_modules/${name}`);

@@ -1,14 +1,14 @@
 /**
  * The software bill of materials, CycloneDX 1.6 JSON: this program, the npm packages whose code is
- * in it, what needs what, Bun, and what Bun has inside. The same input gives the same bytes, serial
- * number included.
+ * in it, their dependencies, Bun, and the libraries in Bun. The same input gives the same bytes,
+ * serial number included.
  */
 import { createHash } from "node:crypto";
 import { description, license, name as programName } from "../package.json";
 import type { BundledPackage, Carried } from "./bundled.ts";
 import { runtimeLibraries, type RuntimeLibrary, runtimePackage } from "./runtime.ts";
 
-/** CycloneDX's fields of a component, those that are used. */
+/** The fields of a CycloneDX component that are used here. */
 interface Component {
   readonly type: string;
   readonly "bom-ref": string;
@@ -17,7 +17,7 @@ interface Component {
   readonly [more: string]: unknown;
 }
 
-/** `sha512-BASE64` of the lockfile as CycloneDX wants it. */
+/** `sha512-BASE64` of the lockfile, as CycloneDX writes it. */
 function hashes(integrity: string | undefined): { alg: string; content: string }[] {
   const [, base64] = /^sha512-(.+)$/.exec(integrity ?? "") ?? [];
   if (base64 === undefined) return [];
@@ -34,7 +34,7 @@ function licensesOf(spdx: string, url?: string): object[] {
   return /\s/.test(spdx) ? [{ expression: spdx }] : [{ license: { id: spdx } }];
 }
 
-/** What a package carries in its own files. */
+/** The packages whose code a package has in its own files. */
 function carried({ name, version, license: spdx, holder }: Carried, within: string): Component {
   return {
     type: "library",
@@ -94,7 +94,7 @@ function runtime(architecture: string): Component {
   };
 }
 
-/** A version 8 UUID (RFC 9562) made of what the document says. */
+/** A version 8 UUID (RFC 9562) made from the document's content. */
 function serialNumber(content: string): string {
   const hex = createHash("sha256").update(content).digest("hex");
   const parts = [
@@ -106,7 +106,7 @@ function serialNumber(content: string): string {
   return `urn:uuid:${parts.join("-")}-${hex.slice(20, 32)}`;
 }
 
-/** What a bill is about. */
+/** The program that an SBOM describes. */
 export interface Subject {
   readonly version: string;
   readonly revision: string;
@@ -117,11 +117,11 @@ export interface Subject {
   /** SHA-256 of the program, hexadecimal. */
   readonly sha256: string;
   readonly bundled: readonly BundledPackage[];
-  /** Names of those that the program itself imports. */
+  /** Names of the packages that the program itself imports. */
   readonly direct: readonly string[];
 }
 
-/** Who needs whom, by references; every component has its row. */
+/** The dependencies, by reference; every component has a row. */
 function dependenciesOf(ref: string, bun: Component, { bundled, direct }: Subject): object[] {
   const refs = new Map(bundled.map(({ name, version }) => [name, purlOf(name, version)]));
   const refsOf = (names: readonly string[]) => names.flatMap((name) => refs.get(name) ?? []);

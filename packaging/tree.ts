@@ -1,4 +1,4 @@
-/** The program's commands as a flat list, for what is written from their declarations. */
+/** The program's commands as a flat list, for the texts that are written from their declarations. */
 import type { Command } from "../src/cli/command.ts";
 import { rootCommand } from "../src/cli/commands.ts";
 
@@ -8,7 +8,7 @@ export interface Place {
   readonly command: Command;
 }
 
-/** A command and all below it, each before its children. */
+/** A command and its sub-commands, each before its children. */
 export async function placesBelow(path: readonly string[], command: Command): Promise<Place[]> {
   const below = [...command.children].map(async ([name, load]) =>
     placesBelow([...path, name], await load()),
