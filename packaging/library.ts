@@ -87,7 +87,7 @@ function declarations(): void {
   }
 }
 
-/** Builds the shim of each architecture that has a compiler here; returns the other architectures. */
+/** Builds the shim of each architecture that has a compiler here; returns the others. */
 function shims(): string[] {
   const left: string[] = [];
   for (const architecture of ARCHITECTURES) {

@@ -91,7 +91,7 @@ export const ALERTS: readonly Alert[] = [
     severity: "critical",
     summary: "No pmxcfs-ipc reports metrics",
     description:
-      "The server is not running, or it is not scraped. On the node: systemctl status pmxcfs-ipc; " +
+      "The server is not running, or not scraped. On the node: systemctl status pmxcfs-ipc; " +
       "pmxcfs-ipc --check.",
   },
   {
@@ -257,7 +257,7 @@ interface Query {
   readonly legend: string;
 }
 
-/** The queries of a family's panel: rates of counters, values of gauges, quantiles of histograms. */
+/** A panel's queries: rates of counters, values of gauges, quantiles of histograms. */
 function queriesOf(family: Family): Query[] {
   const { name, type } = family;
   // Grafana omits the labels that a series does not have.

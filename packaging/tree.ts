@@ -1,4 +1,4 @@
-/** The program's commands as a flat list, for the texts that are written from their declarations. */
+/** The program's commands as a flat list, for texts written from their declarations. */
 import type { Command } from "../src/cli/command.ts";
 import { rootCommand } from "../src/cli/commands.ts";
 

@@ -174,12 +174,12 @@ test("events are replayed after the request they followed", async () => {
 
 describe("a failure is one line", () => {
   const cases: readonly (readonly [text: string, message: string])[] = [
-    ["hello\n", "it does not begin as a recording does"],
+    ["hello\n", "it is not a recording"],
     ['{"format":"pmxcfs-ipc-recording","version":2}\n', "it has version 2, this program reads 1"],
-    ['{"format":"pmxcfs-ipc-recording","version":1}\n{"kind":"requ', "line 2 is no JSON object"],
+    ['{"format":"pmxcfs-ipc-recording","version":1}\n{"kind":"requ', "line 2 is not a JSON object"],
     [
       '{"format":"pmxcfs-ipc-recording","version":1}\n{"kind":"request","id":6}\n',
-      "line 2 is no whole request",
+      "line 2 is not a complete request",
     ],
   ];
   test.each(cases)("%j", (text, message) => {

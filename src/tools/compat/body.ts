@@ -1,25 +1,25 @@
 /**
- * Bodies of requests and responses as cases write them, and their short form for the pipes between
+ * Bodies of requests and responses as written in cases, and their short form for the pipes between
  * runner and clients: small ones in hex, large ones by size and checksum.
  */
 
-/** Bytes as they are, text (UTF-8), or `size` bytes of a fixed pattern. */
+/** Bytes, text (UTF-8), or `size` bytes of a fixed pattern. */
 export type Body = Uint8Array | string | { readonly pattern: number };
 
 /** Bodies up to this are passed in full. */
 export const SHOWN_BYTES = 16_384;
 
-/** Byte `index` of the pattern; the C client makes the same. */
+/** Byte `index` of the pattern; native/compat-client.c has the same. */
 function patternByte(index: number): number {
   return (index * 31 + 7 + (index >>> 8)) & 0xff;
 }
 
-/** `size` bytes that differ from their neighbours, so that a shift is noticed. */
+/** `size` bytes, each different from the next, so that a shifted copy differs. */
 export function patternBytes(size: number): Buffer {
   return Buffer.from(Uint8Array.from({ length: size }, (_, index) => patternByte(index)));
 }
 
-/** The bytes of a body as a case spells it. */
+/** The bytes of a case's body. */
 export function bytesOf(body: Body): Buffer {
   if (typeof body === "string") return Buffer.from(body, "utf8");
   if (body instanceof Uint8Array) return Buffer.from(body);
@@ -32,13 +32,13 @@ export function wordOf(body: Body): string {
   return bytesOf(body).toString("hex") || "-";
 }
 
-/** The body a word means. */
+/** The body that a word stands for. */
 export function bodyOfWord(word: string): Buffer {
   if (word === "-") return Buffer.alloc(0);
   return word.startsWith("@") ? patternBytes(Number(word.slice(1))) : Buffer.from(word, "hex");
 }
 
-/** FNV-1a, 32 bits: what large bodies are compared by. */
+/** FNV-1a, 32 bits: large bodies are compared by it. */
 export function checksum(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);

@@ -17,15 +17,15 @@ export type Flavor = (typeof FLAVORS)[number];
 export const PROFILES = ["pmxcfs", "echo", "control", "other"] as const;
 export type Profile = (typeof PROFILES)[number];
 
-/** What a case needs besides a service; where it is missing, the case is skipped. */
+/** What a case needs besides a service; without it the case is skipped. */
 export type Need =
-  /** The runner's own files in a pmxcfs that has just been started. */
+  /** A pmxcfs that the runner has just started, with the runner's files. */
   | "fixtures"
   /** The service may be written to: status, cluster log. */
   | "writes"
   /** The runner may stop and start the service. */
   | "restart"
-  /** Permission to become www-data and an unknown user. */
+  /** Root, to become www-data and an unknown user. */
   | "root"
   /** The service runs on this machine and uses our /dev/shm. */
   | "rings"
@@ -41,13 +41,13 @@ export type Expect =
   | { readonly body: Body }
   /** This errno and no body. */
   | { readonly errno: Errno }
-  /** Error 0 and JSON in which everything given here is equal (objects: these keys at least). */
+  /** Error 0 and JSON with these values (objects may have further keys). */
   | { readonly json: unknown }
-  /** Error 0 and text in which each line occurs, whatever the order; `without` must not occur. */
+  /** Error 0 and text with these lines in any order, and none of `without`. */
   | { readonly lines: readonly string[]; readonly without?: readonly string[] }
-  /** Error 0 and text that begins so. */
+  /** Error 0 and text that starts with this. */
   | { readonly starts: string }
-  /** Any answer to this very request. */
+  /** Any answer with this request's id. */
   | "any answer"
   /** The call itself fails with this errno: there is no answer. */
   | { readonly fails: Errno | readonly Errno[] };
@@ -68,7 +68,7 @@ export type Step = Of &
     | {
         readonly do: "connect";
         readonly as?: As;
-        /** Largest message asked for; PVE's 1 MiB unless given. */
+        /** Message size to ask for; default: PVE's 1 MiB. */
         readonly size?: number;
         /** The errnos a refusal may have; `refused`: any but ECONNREFUSED and ETIMEDOUT. */
         readonly expect?: "refused" | readonly Errno[];
@@ -77,11 +77,11 @@ export type Step = Of &
         readonly do: "call";
         readonly id: number;
         readonly body?: Body;
-        /** What the header claims instead of the true size. */
+        /** The size in the header instead of the true one. */
         readonly claims?: number;
         readonly expect: Expect;
         readonly deviation?: Deviation;
-        /** Asked again for this long: the C server keeps its RRD dump for 2 s. */
+        /** Repeats the call for this long until it is as expected: C's RRD dump may be 2 s old. */
         readonly withinMs?: number;
       }
     /** An unused id: ECHRNG from pmxcfs, the body itself from an echo. */
@@ -99,7 +99,7 @@ export type Step = Of &
     | { readonly do: "pipeline"; readonly count: number }
     /** `count` pings one after the other, and no wake-up byte left unread afterwards. */
     | { readonly do: "repeat"; readonly count: number; readonly body?: Body }
-    /** Flow control levels up to this stop the client. */
+    /** The highest flow control level that stops the client (libqb's qb_ipcc_fc_enable_max_set). */
     | { readonly do: "flow control"; readonly max: 1 | 2 }
     /** Asks for flow control at this level, repeatedly, until a send fails with EAGAIN. */
     | { readonly do: "await held"; readonly level: 1 | 2 }
@@ -109,7 +109,7 @@ export type Step = Of &
     /** Waits until the client notices the end of the connection. */
     | { readonly do: "await hang-up" }
     | { readonly do: "kill" }
-    /** A forked child connects anew and pings; the parent's connection stays whole. */
+    /** A forked child makes its own connection and pings; the parent's connection stays usable. */
     | { readonly do: "fork" }
     /** Waits until the service has removed the client's ring files. */
     | { readonly do: "await rings gone" }
@@ -119,14 +119,14 @@ export type Step = Of &
 export interface Case {
   /** `group.what`, unique. */
   readonly name: string;
-  /** What it proves, as a sentence. */
+  /** What the case proves, as a sentence. */
   readonly shows: string;
-  /** Services it makes sense for; any unless given. */
+  /** Kinds of services that it applies to; default: all. */
   readonly on?: readonly Profile[];
   readonly needs?: readonly Need[];
-  /** Kinds of clients that can do it; all unless given. */
+  /** Kinds of clients that can run it; default: all. */
   readonly clients?: readonly Flavor[];
   readonly steps: readonly Step[];
-  /** Longest it may take, ms, where the runner's default is too short. */
+  /** Time limit, ms, if the runner's default is too short. */
   readonly deadlineMs?: number;
 }

@@ -1,7 +1,7 @@
 /**
  * A client process: this program started again by the runner, so that a client may hang, be killed
- * or become another user. Reads lines of protocol.ts from stdin, carries them out with libqb or
- * with our own library, and answers on stdout.
+ * or become another user. Reads lines of protocol.ts from stdin, executes them with libqb or with
+ * our own library, and answers on stdout.
  */
 import { writeSync } from "node:fs";
 import { Errno } from "../../base/errno.ts";
@@ -40,7 +40,7 @@ async function perform(driver: Driver, line: string): Promise<Answer> {
   }
 }
 
-/** Writes a whole line, also to a pipe that is full for a while. */
+/** Writes a whole line; waits while the pipe is full. */
 function say(answer: Answer): void {
   const bytes = Buffer.from(`${JSON.stringify(answer)}\n`);
   for (let at = 0; at < bytes.byteLength;) {
@@ -54,8 +54,8 @@ function say(answer: Answer): void {
 }
 
 /**
- * Serves lines until stdin ends. `role` is what the runner put into the environment: the kind of
- * client, and a uid and gid to become.
+ * Executes lines until stdin ends. `role` is the runner's environment variable: the kind of client,
+ * and the uid and gid to become.
  */
 export async function runClientChild(role: string): Promise<void> {
   const [flavor, uid, gid] = role.split(" ");
@@ -64,7 +64,7 @@ export async function runClientChild(role: string): Promise<void> {
     say({ res: Errno.ENOENT });
     return;
   }
-  // Before anything is opened, after the libraries are loaded.
+  // The ids change after the libraries are loaded and before anything is opened.
   if (uid !== undefined && gid !== undefined) becomeUser(Number(uid), Number(gid));
   say({ res: 0 });
   let pending = "";

@@ -7,7 +7,7 @@ import { selfCommand } from "../../platform/self.ts";
 import type { As, Flavor } from "./case.ts";
 import { CHILD_VARIABLE, type Answer } from "./protocol.ts";
 
-/** Starting a client takes this long at most. */
+/** Time limit for the start of a client. */
 const START_MS = 15_000;
 
 /** Debian's fixed ids (base-passwd). */
@@ -16,7 +16,7 @@ const IDS: Readonly<Record<Exclude<As, "self">, readonly [uid: number, gid: numb
   stranger: [65_534, 65_534],
 };
 
-/** A client gave no answer in time, or is dead; `message` says which. */
+/** A client did not answer in time, or has ended; `message` says which. */
 export class ClientEnded extends Error {}
 
 /** One client process. */
@@ -64,7 +64,7 @@ export class ClientProcess {
       await this.#process.stdin.write(`${line}\n`);
       await this.#process.stdin.flush();
     } catch {
-      // It ended between two lines; the end of its output says how.
+      // It ended between two lines; the end of its output is reported.
     }
     return await this.#answer(timeoutMs);
   }
@@ -137,7 +137,7 @@ export class ClientPool implements AsyncDisposable {
     try {
       if (!client.ended) await client.ask("disconnect", 1000);
     } catch {
-      // It has ended by now; the case that used it has reported why.
+      // It has ended; the case that used it has reported the reason.
     }
     if (client.ended) return await client.end();
     const key = `${flavor} ${client.as}`;

@@ -41,7 +41,7 @@ function controlHandler(): Handler {
   };
 }
 
-/** Serves `name` until SIGTERM; a string says why it cannot. */
+/** Serves `name` until SIGTERM; a string is the reason why it cannot. */
 export async function runControlServer(name: string): Promise<string | undefined> {
   const stop = stopRequested();
   const service = Service.start(name, controlHandler());

@@ -1,4 +1,4 @@
-/** Whether an answer is what a case expects; if not, what is wrong with it in words. */
+/** Compares an answer with the one that a case expects; describes the difference in words. */
 import { errnoName } from "../../base/errno.ts";
 import { jsonText } from "../../base/escape.ts";
 import { bytesOf, checksum } from "./body.ts";
@@ -24,7 +24,7 @@ export function describe(answer: Answer): string {
 /** Fields whose numbers differ between servers or over time. */
 const MOMENTARY = /^(?:starttime|time|pid|uid|version|clinfo|vmlist|\w+list)$/;
 
-/** A value with sorted keys and such numbers masked, so that two servers can be compared. */
+/** A value with sorted keys and with these numbers masked, so that two servers can be compared. */
 function steadyValue(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(steadyValue);
   if (typeof value !== "object" || value === null) return value;
@@ -51,11 +51,11 @@ export function steady(answer: Answer): string {
   }
 }
 
-/** What every answer must have: its request's id, a true size, no body with an error. */
+/** Checks what every answer must have: its request's id, a true size, no body with an error. */
 export function malformed(answer: Answer, id: number): string | undefined {
   if (answer.id !== id) return `the answer has id ${answer.id}, not ${id}`;
   if (answer.size !== answer.res) {
-    return `the answer's header says ${answer.size} bytes, ${answer.res} came`;
+    return `the answer's header says ${answer.size} bytes, ${answer.res} arrived`;
   }
   if (answer.error !== undefined && answer.error !== 0 && answer.length !== 0) {
     return `an error with a body of ${answer.length} bytes`;
@@ -63,7 +63,7 @@ export function malformed(answer: Answer, id: number): string | undefined {
   return undefined;
 }
 
-/** Undefined when `answer` is as expected, else a text that says what was expected. */
+/** Undefined if `answer` is as expected, else a text that says what was expected. */
 export function mismatch(expect: Expect, answer: Answer): string | undefined {
   if (typeof expect === "object" && "fails" in expect) {
     const allowed = typeof expect.fails === "number" ? [expect.fails] : expect.fails;
@@ -99,7 +99,7 @@ function wrongBody(wanted: Buffer, answer: Answer): string | undefined {
   return `${whole}, ${firstDifference(wanted, Buffer.from(answer.body, "hex"))}`;
 }
 
-/** Bytes shown from the first that differs on. */
+/** Number of bytes shown, from the first difference on. */
 const DIFFERING_BYTES = 16;
 
 /** `which differ from byte 5 on: 61 62 "ab" instead of 61 63 "ac"`. */
@@ -112,7 +112,7 @@ function firstDifference(wanted: Buffer, given: Buffer): string {
     const hex = shown.toString("hex").replaceAll(/..(?=.)/g, "$& ");
     return `${hex} ${jsonText(shown.toString("latin1"))}`;
   };
-  return `which differs from byte ${at} on: ${part(wanted)} expected, ${part(given)} came`;
+  return `which differs from byte ${at} on: ${part(wanted)} expected, ${part(given)} received`;
 }
 
 function wrongJson(wanted: unknown, text: string): string | undefined {

@@ -1,6 +1,6 @@
 /**
- * The files of the runner's own pmxcfs: a plain directory with what the cases ask for, made for
- * each run. Nothing in it is a real secret.
+ * The files of the runner's own pmxcfs: a plain directory with the files that the cases read, made
+ * for each run. It contains no real secret.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -57,7 +57,7 @@ export function makeFixtures(): string {
   return directory;
 }
 
-/** Removes the tree that the cases are answered from. */
+/** Removes that directory. */
 export function removeFixtures(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
 }

@@ -1,4 +1,4 @@
-/** The machine's libqb, driven by the lines of protocol.ts. */
+/** The machine's libqb, controlled by the lines of protocol.ts. */
 import { Errno } from "../../base/errno.ts";
 import { Libqb, type LibqbConnection } from "../../platform/libqb.ts";
 import { RequestHeader, ResponseHeader } from "../../wire/qb.ts";
@@ -6,7 +6,7 @@ import { spanOf } from "../../wire/struct.ts";
 import { checksum, SHOWN_BYTES } from "./body.ts";
 import { COUNTER_BYTES, type Answer, type Driver } from "./protocol.ts";
 
-/** Room for the largest message a case asks for. */
+/** Buffer size for the largest message of a case. */
 const BUFFER_BYTES = 8 * 1024 * 1024;
 
 export class LibqbDriver implements Driver {
@@ -18,7 +18,7 @@ export class LibqbDriver implements Driver {
     this.#libqb = libqb;
   }
 
-  /** Undefined where the machine has no libqb. */
+  /** Undefined if the machine has no libqb. */
   static load(): LibqbDriver | undefined {
     const libqb = Libqb.load();
     return libqb === undefined ? undefined : new LibqbDriver(libqb);
@@ -87,7 +87,7 @@ export class LibqbDriver implements Driver {
       res = this.send(id, body, 0).res;
       if (res >= 0) res = this.#next(id, body, timeoutMs, seen);
     }
-    // libqb sends each wake-up byte before it returns, or never returns.
+    // Not counted: if the server left wake-up bytes unread, libqb would block in a send for ever.
     return { res: Math.min(res, 0), ...seen, unread: 0 };
   }
 

@@ -1,4 +1,4 @@
-/** Our own client library, driven by the lines of protocol.ts. */
+/** Our own client library, controlled by the lines of protocol.ts. */
 import { QbFailure } from "../../client/failure.ts";
 import type { QbMessageIn } from "../../client/message.ts";
 import { QbClient } from "../../client/qb-client.ts";
@@ -7,7 +7,7 @@ import { checksum, SHOWN_BYTES } from "./body.ts";
 import { COUNTER_BYTES, type Answer, type Driver } from "./protocol.ts";
 
 const CONNECT_MS = 5000;
-/** How long a server may take to read the wake-up bytes of requests it has answered. */
+/** Time limit for a server to read the wake-up bytes of requests that it has answered. */
 const UNREAD_MS = 1000;
 
 function failed({ errno }: QbFailure): Answer {

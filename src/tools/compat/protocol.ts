@@ -15,10 +15,10 @@
 export interface Answer {
   readonly res: number;
   readonly id?: number;
-  /** What the header says. */
+  /** The size in the header. */
   readonly size?: number;
   readonly error?: number;
-  /** Bytes of the body, its checksum, and itself in hex when it is short. */
+  /** Size of the body, its checksum, and if it is short the body in hex. */
   readonly length?: number;
   readonly sum?: number;
   readonly body?: string;
@@ -29,7 +29,7 @@ export interface Answer {
   readonly unread?: number;
 }
 
-/** A client library behind these lines: one operation per verb, each returns its answer. */
+/** A client library as these lines use it: one operation per verb, each returns its answer. */
 export interface Driver {
   connect(name: string, size: number): Answer | Promise<Answer>;
   send(id: number, body: Buffer, claimed: number): Answer;
@@ -42,8 +42,8 @@ export interface Driver {
   disconnect(): Answer;
 }
 
-/** Bodies of pipelined requests: a counter, so that answers prove their order. */
+/** The body of a pipelined request is a counter, so that the answers show their order. */
 export const COUNTER_BYTES = 4;
 
-/** Set in a child's environment: it is a client, of this kind. */
+/** Environment variable of a child: the role it has, such as the kind of client. */
 export const CHILD_VARIABLE = "PMXCFS_IPC_COMPAT_CHILD";

@@ -38,7 +38,7 @@ export function tapBailOut(reason: string): string {
   return `Bail out! ${escapeText(reason)}\n`;
 }
 
-/** `# 12 held, 1 failed, 3 skipped, 4 not run`: the last line of a run, whole or not. */
+/** `# 12 held, 1 failed, 3 skipped, 4 not run`: the last line of a run, also of an aborted one. */
 export function tapTotals(results: readonly Result[], planned: number): string {
   const { held, failed, skipped } = totals(results);
   const left = planned - results.length;
@@ -46,7 +46,7 @@ export function tapTotals(results: readonly Result[], planned: number): string {
   return `# ${held} held, ${failed} failed, ${skipped} skipped${unrun}\n`;
 }
 
-/** Control characters are invalid in XML 1.0; line ends stay. */
+/** Escapes text for XML 1.0, in which control characters other than line ends are invalid. */
 function xml(text: string): string {
   return escapeLines(text)
     .replaceAll(/[\uFFFE\uFFFF]/g, "?")
@@ -99,7 +99,7 @@ export function junit(results: readonly Result[], aborted?: string): string {
   return `${first}\n<testsuites name="pmxcfs-ipc compat">\n${all}</testsuites>\n`;
 }
 
-/** What `--json` prints; `aborted` is why the run ended early. */
+/** The document of `--json`; `aborted` is the reason if the run ended early. */
 export function json(results: readonly Result[], seed: number, aborted?: string): string {
   const report = {
     schema_version: 1,
@@ -120,7 +120,7 @@ export function json(results: readonly Result[], seed: number, aborted?: string)
   return `${jsonText(report, 2)}\n`;
 }
 
-/** What two services did differently in the same case; undefined when nothing. */
+/** The difference between two services in the same case; undefined if there is none. */
 export function difference(first: Result, second: Result): string | undefined {
   const steps = Math.max(first.seen.length, second.seen.length);
   for (let step = 0; step < steps; step++) {

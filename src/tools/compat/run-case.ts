@@ -15,18 +15,18 @@ import { ringsOf, type Target } from "./target.ts";
 const PVE_BYTES = 1024 * 1024;
 /** An id that no service uses. */
 const PING = 9;
-/** A case takes at most this long, unless it says otherwise. */
+/** Time limit of a case without `deadlineMs`. */
 const DEADLINE_MS = 10_000;
 /** A healthy server answers within this. */
 const ANSWER_MS = 5000;
-/** A client that must get nothing waits this long for it. */
+/** A client that must receive nothing waits this long. */
 const NOTHING_MS = 150;
 /** Added to a client's own timeout: libqb waits in slices, and the pipes take time. */
 const GRACE_MS = 2000;
 const LOOK_MS = 2;
-/** Interval of the tries of a call whose answer becomes right after a while. */
+/** Interval between repetitions of a call whose answer becomes right after a while. */
 const ASK_AGAIN_MS = 100;
-/** A server that holds requests does so before this many are answered. */
+/** A server that applies flow control does so before it has answered this many requests. */
 const PINGS_PER_HOLD = 20;
 
 type StepOf<D extends Step["do"]> = Extract<Step, { readonly do: D }>;
@@ -35,11 +35,11 @@ type StepOf<D extends Step["do"]> = Extract<Step, { readonly do: D }>;
 class StepFailed extends Error {}
 
 export interface Ran {
-  /** Why it failed; undefined when it held. */
+  /** Why it failed; undefined if it passed. */
   readonly failure?: string;
   /** Places where the service behaves as the C server, and ours differs on purpose. */
   readonly deviations: readonly string[];
-  /** The result of each step, without what differs each time. */
+  /** The result of each step, without values that differ between runs. */
   readonly seen: readonly string[];
   readonly ms: number;
 }
@@ -189,7 +189,7 @@ class Session {
     return client;
   }
 
-  /** Asks again until the answer is as expected, or `withinMs` are over: the last answer counts. */
+  /** Repeats the call until the answer is as expected or `withinMs` have passed. */
   async #call(step: StepOf<"call">): Promise<void> {
     const until = performance.now() + (step.withinMs ?? 0);
     for (;;) {
@@ -238,7 +238,7 @@ class Session {
     await this.#call({ do: "call", id: PING, body, expect, ...(of === undefined ? {} : { of }) });
   }
 
-  /** A hold ends by itself, and this process may have slept through it: asks again. */
+  /** Flow control ends by itself, perhaps before this process runs again: asks repeatedly. */
   async #awaitHeld({ of, level }: StepOf<"await held">): Promise<void> {
     const hold = u32Bytes(level);
     await this.#until("hold", async () => {
@@ -250,7 +250,7 @@ class Session {
     });
   }
 
-  /** One request and its answer when sending works, `held` when flow control says no. */
+  /** Sends one request and reads its answer, or reports that flow control refused the send. */
   async #trySend(of: string | undefined, id: number, body: Body): Promise<"sent" | "held"> {
     const sent = await this.#ask(of, `send ${id} ${wordOf(body)} 0`, ANSWER_MS);
     if (sent.res === Errno.EAGAIN) return "held";
@@ -294,7 +294,7 @@ class Session {
     this.seen.push(`${step.do}: ${received} answers, ${errors} errors`);
     const of = `${received} of ${step.count} answers`;
     if (received !== step.count) throw new StepFailed(`${of}, then ${errnoName(res)}`);
-    if (misordered > 0) throw new StepFailed(`${misordered} answers are not their requests'`);
+    if (misordered > 0) throw new StepFailed(`${misordered} answers do not match their requests`);
     const wanted = this.#target.profile === "pmxcfs" ? step.count : 0;
     if (this.#target.profile !== "other" && errors !== wanted) {
       throw new StepFailed(`${errors} errors, expected ${wanted}`);
@@ -310,7 +310,7 @@ class Session {
 
   async #server({ action }: StepOf<"server">): Promise<void> {
     const { server } = this.#target;
-    if (server === undefined) throw new StepFailed("not the runner's to stop");
+    if (server === undefined) throw new StepFailed("the runner did not start this service");
     if (action === "start") await server.start();
     else await server.stop(action === "kill" ? "SIGKILL" : "SIGTERM");
   }

@@ -1,6 +1,6 @@
 /**
- * The whole run: which case applies to which service and which kind of client, in order, one at a
- * time; a skip has a reason. Results are reported as they come.
+ * The whole run: every case with each service and kind of client that it applies to, in order, one
+ * at a time; a skip has a reason. Results are reported as they arrive.
  */
 import { compatClient } from "../../platform/compat-client.ts";
 import { FLAVORS, type Case, type Flavor, type Need } from "./case.ts";
@@ -17,7 +17,7 @@ export interface Result {
   readonly outcome: "held" | "failed" | "skipped";
   /** Why it failed or was skipped. */
   readonly reason?: string;
-  /** Places where the service behaves as the C server and not as ours. */
+  /** Places where the service behaves as the C server and ours differs on purpose. */
   readonly deviations: readonly string[];
   readonly seen: readonly string[];
   readonly ms: number;
@@ -30,14 +30,14 @@ export interface RunOptions {
   /** Replaces the deadline of every case. */
   readonly deadlineMs: number | undefined;
   readonly failFast: boolean;
-  /** True when no further case is to be started. */
+  /** True once no further case may be started. */
   readonly stopped: () => boolean;
   /** Called before each case that really runs, and after each. */
   readonly starting?: (testCase: Case, flavor: Flavor) => void;
   readonly finished: (result: Result) => void;
 }
 
-/** The service for a case: the first whose kind fits. A control server is an echo, too. */
+/** The service for a case: the first of a matching kind. A control server is also an echo. */
 function targetOf({ on }: Case, targets: readonly Target[]): Target | undefined {
   if (on === undefined) return targets[0];
   return targets.find(({ profile }) => {
@@ -57,7 +57,7 @@ function reasonToSkip(
   return unmet === undefined ? undefined : target.missing.get(unmet);
 }
 
-/** Why kinds of clients are not available on this machine. */
+/** The kinds of clients that are not available on this machine, with the reasons. */
 async function missingFlavors(
   flavors: readonly Flavor[],
   pool: ClientPool,
@@ -75,7 +75,7 @@ async function missingFlavors(
   return missing;
 }
 
-/** Runs everything that applies; returns all results in order. */
+/** Runs all cases that apply; returns all results in order. */
 export async function runAll(options: RunOptions): Promise<Result[]> {
   using cClient = compatClient();
   await using pool = new ClientPool(cClient.path);

@@ -1,17 +1,17 @@
 /**
- * A service that the runner starts, stops and starts again. It is up when a client can connect to
- * it, or is refused by it.
+ * A service that the runner starts, stops and starts again. It is up when it accepts or refuses a
+ * client.
  */
 import { readdirSync, rmdirSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
 import { QbClient } from "../../client/qb-client.ts";
 
-/** Time for a server to be up, and to be down. */
+/** Time limits for a server's start and stop. */
 const UP_MS = 20_000;
 const DOWN_MS = 10_000;
 const LOOK_MS = 10;
 const SHM = "/dev/shm";
-/** Bytes of its output that are kept, for the message when it does not come up. */
+/** Bytes of its output that are kept, for the error text if it does not start. */
 const SAID_BYTES = 2000;
 
 /** The server could not be started; `message` has its output. */
@@ -26,7 +26,7 @@ export class ServerProcess {
   #servingPid = 0;
   readonly #killed = new Set<number>();
 
-  /** `command` serves `name` when it is run, which `start` does. */
+  /** `command` must serve `name`; `start` runs it. */
   constructor(
     name: string,
     command: readonly string[],
@@ -43,7 +43,7 @@ export class ServerProcess {
   }
 
   /**
-   * The pid that served after the last start: not the child itself when the command is a script.
+   * The pid of the server after the last start; it is not the child's if the command is a script.
    */
   get servingPid(): number {
     return this.#servingPid;
@@ -85,7 +85,7 @@ export class ServerProcess {
         try {
           rmdirSync(`${SHM}/${name}`);
         } catch {
-          // Not empty, so a client still uses it; or gone already.
+          // Not empty: a client still uses it. Or already removed.
         }
       }
     }
@@ -103,7 +103,7 @@ export class ServerProcess {
     }
   }
 
-  /** Signals it and waits for its end; kills it when that takes too long. */
+  /** Signals the server and waits for its end; kills it if that takes too long. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     const child = this.#process;
     if (child === undefined) return;

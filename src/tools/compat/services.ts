@@ -1,6 +1,6 @@
 /**
- * The services of a run: one that runs already, one that the runner starts by a command, or the
- * runner's own two: a pmxcfs on fixtures, and an echo server that sends events.
+ * The services of a run: one that runs already, one that the runner starts with a command, or the
+ * runner's own two: a pmxcfs with fixtures, and an echo server that sends events.
  */
 import { QbFailure } from "../../client/failure.ts";
 import { selfCommand } from "../../platform/self.ts";
@@ -8,16 +8,16 @@ import { makeFixtures, NODE, removeFixtures } from "./fixtures.ts";
 import type { Profile } from "./case.ts";
 import { CHILD_VARIABLE } from "./protocol.ts";
 import { ServerFailure, ServerProcess } from "./server-process.ts";
-import { lookAt, type Target } from "./target.ts";
+import { examine, type Target } from "./target.ts";
 
-/** Which service the user named. */
+/** The service that the user chose. */
 export interface Wanted {
   readonly socket?: string | undefined;
   readonly command?: string | undefined;
   readonly writes: boolean;
 }
 
-/** Services under test; stops and removes what the runner made. */
+/** The services under test; disposal stops and removes those that the runner made. */
 export interface Services extends AsyncDisposable {
   readonly targets: readonly Target[];
 }
@@ -31,7 +31,7 @@ function commandOf(command: string, name: string): readonly string[] {
   return ["sh", "-c", `exec ${command.replaceAll("{socket}", name)}`];
 }
 
-/** A server to start, and what it answers where that is known. */
+/** A server to start, and its profile if that is known. */
 interface ToStart {
   readonly server: ServerProcess;
   readonly own?: Profile;
@@ -47,7 +47,7 @@ function ownServers(directory: string): ToStart[] {
   ];
 }
 
-/** Finds or starts the services under test; a string says why they cannot be tested. */
+/** Finds or starts the services under test; a string is the reason why they cannot be tested. */
 export async function openServices(wanted: Wanted): Promise<Services | string> {
   const { socket, command, writes } = wanted;
   if (socket !== undefined && command === undefined) return await running(socket, writes);
@@ -68,7 +68,7 @@ export async function openServices(wanted: Wanted): Promise<Services | string> {
     const targets: Target[] = [];
     for (const each of servers) {
       await each.server.start();
-      const target = await lookAt(each.server.name, each);
+      const target = await examine(each.server.name, each);
       if (target instanceof QbFailure) throw new ServerFailure(String(target));
       targets.push(target);
     }
@@ -81,7 +81,7 @@ export async function openServices(wanted: Wanted): Promise<Services | string> {
 }
 
 async function running(name: string, writes: boolean): Promise<Services | string> {
-  const target = await lookAt(name, { writes });
+  const target = await examine(name, { writes });
   if (target instanceof QbFailure) return `${name}: ${String(target)}`;
   return { targets: [target], [Symbol.asyncDispose]: async () => {} };
 }

@@ -1,6 +1,6 @@
 /**
- * The target of cases: one service, what it answers, and what the runner may do with it. Found by
- * asking it; a service that the runner started can be stopped and started again.
+ * The target of cases: one service, its profile (found by sending it requests), and what the runner
+ * may do with it. A service that the runner started can be stopped and started again.
  */
 import { readdirSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
@@ -12,27 +12,28 @@ import type { ServerProcess } from "./server-process.ts";
 
 const SHM = "/dev/shm";
 const ASK_MS = 10_000;
-/** A service that sends no event within this sends none. */
+/** A service that sends no event within this time is taken to send none. */
 const EVENT_MS = 1000;
-const NOBODYS_ID = 9;
+/** An id that pmxcfs does not use: ECHRNG from pmxcfs, the body itself from an echo. */
+const UNUSED_ID = 9;
 
 /** A service under test. */
 export interface Target {
   readonly name: string;
   readonly profile: Profile;
-  /** Needs of cases that it does not meet, with the reasons. */
+  /** The needs of cases that it does not meet, with the reasons. */
   readonly missing: ReadonlyMap<Need, string>;
-  /** Of the server, which a restart changes. */
+  /** The server's pid, which a restart changes. */
   readonly pid: () => number;
-  /** Its process, when the runner started it. */
+  /** Its process, if the runner started it. */
   readonly server: ServerProcess | undefined;
 }
 
-/** Finds out what `client`'s service answers. */
+/** The profile of the service that `client` is connected to. */
 async function profileOf(client: QbClient): Promise<Profile | QbFailure> {
   const options = { timeoutMs: ASK_MS };
   const word = Buffer.from("compat");
-  const echoed = await client.sendRecv(NOBODYS_ID, word, options);
+  const echoed = await client.sendRecv(UNUSED_ID, word, options);
   if (echoed instanceof QbFailure) return unlessLate(echoed);
   if (echoed.error === 0 && echoed.body.equals(word)) {
     await client.sendRecv(ControlId.EVENTS, u32Bytes(1), options);
@@ -45,27 +46,27 @@ async function profileOf(client: QbClient): Promise<Profile | QbFailure> {
   return version.body.includes('"starttime"') ? "pmxcfs" : "other";
 }
 
-/** A server that answers wrongly is a target, too; one that does not answer is none. */
+/** A server that answers wrongly can be a target; one that does not answer cannot. */
 function unlessLate(failure: QbFailure): "other" | QbFailure {
   return failure.kind === "timeout" ? failure : "other";
 }
 
-/** Ring directories in /dev/shm of a server's client. */
+/** Names of a client's ring directories in /dev/shm. */
 export function ringsOf(serverPid: number, clientPid: number): string[] {
   return readdirSync(SHM).filter((name) => name.startsWith(`qb-${serverPid}-${clientPid}-`));
 }
 
-/** Options besides the name. */
+/** Options of `examine`, besides the name. */
 export interface TargetOptions {
   readonly server?: ServerProcess;
-  /** What it answers, when the runner made it, with its own files. */
+  /** The profile, if the runner started the service with its own files. */
   readonly own?: Profile;
   /** The user allows writes to a service the runner did not start. */
   readonly writes?: boolean;
 }
 
 /** Examines service `name`, which must be up; a failure says why it cannot be reached. */
-export async function lookAt(name: string, options: TargetOptions): Promise<Target | QbFailure> {
+export async function examine(name: string, options: TargetOptions): Promise<Target | QbFailure> {
   const client = await QbClient.connect(name, { timeoutMs: ASK_MS });
   if (client instanceof QbFailure) return client;
   const hasRings = ringsOf(client.server.pid, process.pid).length > 0;

@@ -12,7 +12,7 @@ import type { RecordedRequest, Recording } from "./recording.ts";
 
 export interface CompareOptions {
   readonly service: string;
-  /** Requests that change the server are sent as well. */
+  /** Requests that change the server are sent too. */
   readonly writes: boolean;
   /** Ids of requests that are left out. */
   readonly ignore: readonly number[];
@@ -22,7 +22,7 @@ export interface CompareOptions {
 export interface Comparison {
   readonly compared: number;
   readonly skipped: number;
-  /** A line each. */
+  /** One line for each. */
   readonly differences: readonly string[];
 }
 
@@ -43,7 +43,7 @@ function difference(recorded: RecordedRequest, answer: QbResponse | QbFailure): 
   return `${before} recorded, now ${outcomeOf(answer)}, different from byte ${at} on`;
 }
 
-/** Not answered by the server, incomplete, or not to be sent again. */
+/** True for requests that the server did not answer, that were redacted, or must not be sent. */
 function isLeftOut(request: RecordedRequest, { writes, ignore }: CompareOptions): boolean {
   const { id, error, redacted, refusedHere } = request;
   if (error === null || refusedHere || redacted.includes("body")) return true;
@@ -79,7 +79,7 @@ class Clients implements Disposable {
   }
 }
 
-/** Sends everything again, in the recorded order. A failure: the server refuses the connection. */
+/** Sends all requests again, in the recorded order; fails if the server refuses a connection. */
 export async function compareReplay(
   recording: Recording,
   options: CompareOptions,

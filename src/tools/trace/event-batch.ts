@@ -6,7 +6,7 @@
 import type { Span } from "../../wire/struct.ts";
 import type { Watcher } from "./exchange.ts";
 
-/** Delay of a batch: invisible to people, and one wake-up per 50 requests of a client at 1 kHz. */
+/** Delay of a batch: too short to notice, and one wake-up per 50 requests of a client at 1 kHz. */
 const KEPT_MS = 50;
 /** Bounds of a batch; one that is full is delivered in the next turn of the event loop. */
 const KEPT_MAX = 256;
@@ -15,14 +15,14 @@ const KEPT_BYTES_MAX = 4 * 1024 * 1024;
 /** Bodies are copied into slabs: one allocation per body would cost more than the copy. */
 const SLAB_BYTES = 64 * 1024;
 
-/** A copy of a body. Its slab is collected with the last of its bodies. */
+/** A copy of a body. The slab is garbage when no body in it is referenced. */
 export interface Kept {
   readonly slab: Buffer;
   readonly at: number;
   readonly size: number;
 }
 
-/** performance.now() is realigned with the wall clock when they differ by more than this. */
+/** performance.now() is realigned with the wall clock when the two differ by more than this. */
 const DRIFT_MS = 2;
 
 /** Reports one observation; called with its time, ms since 1970. */
@@ -43,8 +43,8 @@ export class EventBatch {
   }
 
   /**
-   * Queues a report behind those added before. `start` is its time by performance.now(); `bytes`
-   * is what it keeps in memory.
+   * Queues a report. `start` is its time by performance.now(); `bytes` is the memory that it keeps
+   * alive.
    */
   add(start: number, report: Report, bytes = 0): void {
     this.#kept.push({ start, report });
@@ -68,7 +68,7 @@ export class EventBatch {
     return { slab: this.#slab, at, size };
   }
 
-  /** Delivers everything now. */
+  /** Delivers all queued reports now. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -78,7 +78,7 @@ export class EventBatch {
     this.#kept = [];
     this.#bytes = 0;
     const originMs = Date.now() - performance.now();
-    // Kept where it is accurate enough, so that times never go back.
+    // The origin is not changed while it is accurate enough, so that times do not go back.
     if (Math.abs(originMs - this.#originMs) > DRIFT_MS) this.#originMs = originMs;
     for (const { start, report } of kept) report(this.#watcher, this.#originMs + start);
     this.#watcher.batchEnd();

@@ -1,4 +1,4 @@
-/** What a proxy sees between a client and a server: the vocabulary of trace, record and replay. */
+/** The types of what a proxy observes between client and server, for trace, record and replay. */
 import type { Errno } from "../../base/errno.ts";
 import type { Caller, Credentials, Peer } from "../../ipc/handler.ts";
 
@@ -6,22 +6,22 @@ import type { Caller, Credentials, Peer } from "../../ipc/handler.ts";
 export interface Exchange {
   /** Arrival, ms since 1970. */
   readonly atMs: number;
-  /** Numbers the client's connection. */
+  /** The number of the client's connection. */
   readonly connection: number;
   readonly caller: Caller;
   readonly id: number;
   readonly body: Buffer;
-  /** 0, or an errno; undefined when there was no answer: `why` says why. */
+  /** 0, or an errno; undefined if there was no answer: `why` has the reason. */
   readonly error: number | undefined;
   readonly replyBytes: number;
   /** Empty unless the watcher wants replies. */
   readonly reply: Uint8Array;
   readonly why: string;
-  /** From the request's arrival at the proxy to its answer's. */
+  /** Time from the request's arrival at the proxy to the arrival of its answer. */
   readonly latencyUs: number;
-  /** The header claims a wrong size: the proxy answered, as pmxcfs would. */
+  /** The header has a wrong size: the proxy answered, as pmxcfs would. */
   readonly malformed: boolean;
-  /** The proxy refused it by the client's permissions: the server never saw it. */
+  /** The proxy refused it because of the client's permissions: the server never got it. */
   readonly refusedHere: boolean;
 }
 
@@ -29,13 +29,13 @@ export interface Exchange {
 export interface Sent {
   readonly id: number;
   readonly body: Buffer;
-  /** Requests its connection had sent before. */
+  /** Number of requests that its connection had sent before. */
   readonly after: number;
 }
 
 /** Receives observations in their order, some milliseconds late; `atMs` is when they happened. */
 export interface Watcher {
-  /** Wants the bodies of answers, and not only their sizes. */
+  /** Whether the bodies of answers are kept, and not only their sizes. */
   readonly wantsReplies: boolean;
   /** Whether requests of `caller` with this id are reported. */
   wants(id: number, caller: Caller): boolean;

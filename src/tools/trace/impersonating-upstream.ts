@@ -7,7 +7,7 @@ import { type Connected, QbClient } from "../../client/qb-client.ts";
 import type { Credentials } from "../../platform/socket.ts";
 import { type UpstreamPool, CLIENT_WAIT_MS, type Taken, type Verdict } from "./upstream.ts";
 
-/** A handshake may block the event loop this long, once; then the server counts as hung. */
+/** A handshake may block the event loop this long; without an answer the server counts as hung. */
 const VERDICT_WITHIN_MS = 50;
 
 /** An unclaimed connection is kept this long for the next client with the same ids. */
@@ -18,7 +18,7 @@ interface Ready {
   readonly expiry: Timer;
 }
 
-/** Owns connections that no client has taken yet. */
+/** Owns the connections that no client has taken yet. */
 export class ImpersonatingUpstream implements UpstreamPool {
   readonly name: string;
   readonly showsClients = true;
@@ -33,9 +33,9 @@ export class ImpersonatingUpstream implements UpstreamPool {
   }
 
   /**
-   * Connects at once, for `take`: the client's handshake is answered with the server's decision.
-   * While the server hangs the decision is "unknown" at once; later handshakes find out when it
-   * answers again.
+   * Connects at once, so that the client's handshake is answered with the server's decision; `take`
+   * gets that connection. While the server hangs the decision is "unknown" at once; a later
+   * handshake that is answered ends that state.
    */
   judge(peer: Credentials): Verdict {
     const key = keyOf(peer);

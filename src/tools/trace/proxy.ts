@@ -21,7 +21,7 @@ import { type Kept, type Report, EventBatch } from "./event-batch.ts";
 import { type UpstreamPool, CLIENT_WAIT_MS, type Taken } from "./upstream.ts";
 
 const CLIENT_WAIT = { timeoutMs: CLIENT_WAIT_MS };
-/** Between two tries while the server's flow control is on. */
+/** Interval between tries while the server's flow control is on. */
 const BUSY_PAUSE_MS = 1;
 
 interface Session {
@@ -33,24 +33,24 @@ interface Session {
 
 /** A request before its outcome is known. */
 interface Pending {
-  /** Of performance.now(). */
+  /** Time of arrival, by performance.now(). */
   readonly start: number;
   readonly peer: Peer;
   readonly id: number;
-  /** Valid as long as the request is. */
+  /** Valid until the request is answered. */
   readonly span: Span;
-  /** Its body, when the watcher wants it. */
+  /** The body, if the watcher wants it. */
   kept: Kept | undefined;
   readonly malformed: boolean;
 }
 
-/** What is noted with an outcome that is not the server's. */
+/** The reason of an outcome that is not the server's. */
 interface Remark {
   readonly why: string;
   readonly refusedHere: boolean;
 }
 
-/** The refusal of clients that this process would refuse, while the upstream server hangs. */
+/** While the upstream server hangs: the refusal of clients that the proxy's own rule refuses. */
 const SILENT = new QbFailure("timeout", Errno.ETIMEDOUT, "it does not answer");
 
 const NO_REMARK: Remark = { why: "", refusedHere: false };
@@ -91,9 +91,9 @@ export class Proxy implements Handler {
     const { showsClients } = this.#upstream;
     if (typeof own === "number" && !showsClients) return own;
     const verdict = this.#upstream.judge(peer);
-    // The server judges by the client's own ids; ours are for the trace.
+    // The server decides by the client's ids; our permissions are shown in the trace only.
     if (verdict === "welcome") return typeof own === "number" ? "read-write" : own;
-    // Not decided yet: the client waits, as it would for the server itself.
+    // The server has not decided: the client is accepted, and waits as it would for the server.
     if (verdict === "unknown" && typeof own !== "number") return own;
     const refusal = verdict === "unknown" ? SILENT : verdict;
     this.#refusals.set(peer, refusal);
@@ -133,7 +133,7 @@ export class Proxy implements Handler {
   async #attend(peer: Peer, session: Session): Promise<void> {
     const client = await session.taken.done;
     if (client instanceof QbFailure) {
-      peer.disconnect(`cannot be connected to @${this.#upstream.name}: ${String(client)}`);
+      peer.disconnect(`no connection to @${this.#upstream.name}: ${String(client)}`);
       return;
     }
     if (session.closed) {
@@ -147,7 +147,7 @@ export class Proxy implements Handler {
         peer.sendEvent(id, body);
         this.#note((watcher, atMs) => watcher.event(peer, atMs, event), body.byteLength);
       },
-      ended: () => peer.disconnect(`was left by @${this.#upstream.name}`),
+      ended: () => peer.disconnect(`@${this.#upstream.name} ended the connection`),
     });
   }
 
@@ -180,7 +180,7 @@ export class Proxy implements Handler {
     return id === CfsIpc.GET_CONFIG && pathIsPrivate(tail(span, 0)) ? Errno.EPERM : undefined;
   }
 
-  /** A header with a wrong size cannot be forwarded: answered here, as pmxcfs does. */
+  /** A request with a wrong size in its header cannot be forwarded: it is answered as by pmxcfs. */
   malformed(request: Request): Errno {
     const error = malformed(request.caller, request.id, request.span);
     return this.#answerHere(pendingOf(request, true), error);
@@ -191,7 +191,7 @@ export class Proxy implements Handler {
     const { id, span } = pending;
     if (client === undefined || client.busy) return this.#forwardLater(session, pending);
     const failure = client.send(id, bodyOf(span));
-    // After the send: the server works while the body is copied.
+    // Copied after the send, so that the server works meanwhile.
     this.#keep(pending);
     if (failure !== undefined) return this.#notPassed(session, pending, failure);
     const answer = client.answer(id, this.#wait, CLIENT_WAIT);
@@ -204,7 +204,7 @@ export class Proxy implements Handler {
     return this.#outcome(pending, failure);
   }
 
-  /** While the upstream connection is being made, or its flow control is on. */
+  /** For a request that arrives before the upstream connection is made, or under flow control. */
   async #forwardLater(session: Session, pending: Pending): Promise<Reply> {
     if (pending.kept === undefined) this.#keep(pending);
     const client = session.client ?? (await session.taken.done);
@@ -268,7 +268,7 @@ function pendingOf({ id, peer, span }: Request, isMalformed: boolean): Pending {
   return { start, peer, id, span, kept: undefined, malformed: isMalformed };
 }
 
-/** Sends under the server's flow control, which is applied to the client meanwhile. */
+/** Sends; while the server's flow control is on, it is applied to the client too. */
 async function sendWhenReady(
   client: QbClient,
   session: Session,

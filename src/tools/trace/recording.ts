@@ -14,7 +14,7 @@ interface Header {
   /** The service that was recorded. */
   readonly upstream: string;
   readonly started: string;
-  /** Secrets were cut out. */
+  /** Secrets were removed. */
   readonly redacted: boolean;
 }
 
@@ -33,11 +33,11 @@ export interface RecordedRequest {
   /** 0 or a negative errno; null when there was no answer. */
   readonly error: number | null;
   readonly reply: Buffer;
-  /** The parts of it that were cut. */
+  /** The parts that were redacted: `body`, `reply`. */
   readonly redacted: readonly string[];
-  /** The recorder denied it; the server never saw it. */
+  /** The recorder denied it; the server never got it. */
   readonly refusedHere: boolean;
-  /** Those that came before the connection's next request. */
+  /** The events that arrived before the connection's next request. */
   readonly events: RecordedEvent[];
 }
 
@@ -46,7 +46,7 @@ export interface Recording {
   readonly requests: readonly RecordedRequest[];
 }
 
-/** The first line of a recording: format, upstream, whether secrets were left out. */
+/** The first line of a recording: format, upstream, whether secrets were removed. */
 export function headerLine(upstream: string, redacted: boolean): string {
   const started = new Date().toISOString();
   const header: Header = { format: FORMAT, version: VERSION, upstream, started, redacted };
@@ -79,7 +79,7 @@ export function requestLine(exchange: Exchange, redact: boolean): string {
   return `${jsonText(fields)}\n`;
 }
 
-/** An event as its line; it came when its connection had sent `after` requests. */
+/** An event as its line; it arrived after `after` requests of its connection. */
 export function eventLine(connection: number, after: number, id: number, body: Buffer): string {
   const fields = { kind: "event", connection, after, id, body: body.toString("base64") };
   return `${jsonText(fields)}\n`;
@@ -125,12 +125,12 @@ function requestOf(fields: Fields): RecordedRequest | undefined {
 
 function headerOf(line: string): Header | string {
   const fields = parsed(line);
-  if (fields?.["format"] !== FORMAT) return "it does not begin as a recording does";
+  if (fields?.["format"] !== FORMAT) return "it is not a recording";
   if (fields["version"] === VERSION) return fields as unknown as Header;
   return `it has version ${String(fields["version"])}, this program reads ${VERSION}`;
 }
 
-/** Gives an event to the request that came before it, or else to its connection's first. */
+/** Adds an event to the request that came before it, else to the last of its connection. */
 function attach(event: Fields, ofConnection: ReadonlyMap<number, RecordedRequest[]>): void {
   const requests = ofConnection.get(numberOf(event["connection"]) ?? 0);
   const after = numberOf(event["after"]) ?? 1;
@@ -138,7 +138,7 @@ function attach(event: Fields, ofConnection: ReadonlyMap<number, RecordedRequest
   owner?.events.push({ id: numberOf(event["id"]) ?? 0, body: bytesOf(event["body"]) });
 }
 
-/** A recording from its text, or what is wrong with it. Lines of kinds not known are skipped. */
+/** A recording from its text, or an error text. Lines of an unknown kind are skipped. */
 export function readRecording(text: string): Recording | string {
   const [first = "", ...lines] = text.split("\n");
   const header = headerOf(first);
@@ -148,15 +148,15 @@ export function readRecording(text: string): Recording | string {
   for (const [index, line] of lines.entries()) {
     if (line === "") continue;
     const fields = parsed(line);
-    if (fields === undefined) return `line ${index + 2} is no JSON object`;
+    if (fields === undefined) return `line ${index + 2} is not a JSON object`;
     if (fields["kind"] === "event") events.push(fields);
     if (fields["kind"] !== "request") continue;
     const request = requestOf(fields);
-    if (request === undefined) return `line ${index + 2} is no whole request`;
+    if (request === undefined) return `line ${index + 2} is not a complete request`;
     requests.push(request);
   }
   const ofConnection = Map.groupBy(requests, ({ connection }) => connection);
-  // An event is written at once, a request when it is answered: its line may come later.
+  // Attached last: an event is written at once, but its request only when it is answered.
   for (const event of events) attach(event, ofConnection);
   return { header, requests };
 }

@@ -1,6 +1,6 @@
 /**
- * What a recording leaves out unless asked to keep it, by the request's row (src/pmxcfs/requests).
- * A request is redacted the same way before it is looked up, so that replays find it.
+ * Removes secrets from a recording, by the rule of the request's row (src/pmxcfs/requests). A
+ * replay redacts a request in the same way before it looks for an answer.
  */
 import { requestOf } from "../../pmxcfs/requests/table.ts";
 

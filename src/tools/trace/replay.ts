@@ -8,7 +8,7 @@ import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wo
 import type { RecordedRequest, Recording } from "./recording.ts";
 import { redactBody } from "./redact.ts";
 
-/** The answer to a request that was not recorded; pmxcfs never gives it. */
+/** The answer to a request that was not recorded; pmxcfs never answers with it. */
 const NOT_RECORDED = Errno.ENOSYS;
 
 /** The recorded answers to one request, in their order. */
@@ -19,7 +19,7 @@ interface Answers {
 
 /**
  * Equal requests get their recorded answers one after the other, and then the last one again and
- * again; callers get the answers of recorded callers with the same permissions.
+ * again. A caller gets the answers of recorded callers with the same permissions, if there are any.
  */
 export class Replayer implements Handler {
   readonly #access: Access;
@@ -63,7 +63,7 @@ export class Replayer implements Handler {
     for (const event of request.events) peer.sendEvent(event.id, event.body);
     if (request.error === 0) return request.reply;
     if (request.error !== null) return request.error as Errno;
-    peer.disconnect("got no answer when it was recorded");
+    peer.disconnect("its request had no answer in the recording");
     return EMPTY_REPLY;
   }
 

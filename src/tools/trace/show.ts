@@ -1,4 +1,4 @@
-/** Lines for what a proxy sees: aligned text for people, one JSON object each for programs. */
+/** The lines of a trace: text for people, one JSON object per line for programs. */
 import { errnoName, errnoText } from "../../base/errno.ts";
 import { escapeText, jsonText } from "../../base/escape.ts";
 import type { Peer } from "../../ipc/handler.ts";
@@ -6,7 +6,7 @@ import type { Credentials } from "../../ipc/handler.ts";
 import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wording.ts";
 import type { Exchange } from "./exchange.ts";
 
-/** Which exchanges are shown; an empty list is all. */
+/** Selects the exchanges that are shown; an empty list matches all. */
 export interface Filter {
   readonly ids: readonly number[];
   readonly uids: readonly number[];
@@ -14,12 +14,12 @@ export interface Filter {
   readonly errors: readonly number[];
 }
 
-/** The part of the filter that can be decided before there is an answer. */
+/** The part of the filter that does not depend on the answer. */
 export function mayMatch({ ids, uids }: Filter, id: number, uid: number): boolean {
   return (ids.length === 0 || ids.includes(id)) && (uids.length === 0 || uids.includes(uid));
 }
 
-/** True when `exchange` is one of those that `filter` asks for. */
+/** True if `exchange` matches `filter`. */
 export function matches(filter: Filter, exchange: Exchange): boolean {
   const { errors } = filter;
   if (!mayMatch(filter, exchange.id, exchange.caller.uid)) return false;

@@ -1,7 +1,7 @@
 /**
- * Upstream connections with the proxy's own credentials. One is made ahead of the next client, so
- * that at the client's handshake it is known whether the server accepts, or with which errno it
- * refuses.
+ * Upstream connections with the proxy's own credentials. One is made before the next client
+ * arrives, so that the server's decision (accepted, or the errno of its refusal) is known at the
+ * client's handshake.
  */
 import { QbFailure } from "../../client/failure.ts";
 import { type Connected, QbClient } from "../../client/qb-client.ts";
@@ -19,7 +19,7 @@ export type Verdict = "welcome" | "unknown" | QbFailure;
 /** A connection, made or under way. */
 export interface Taken {
   readonly done: Promise<Connected>;
-  /** Gives up waiting. A connection that is made all the same still belongs to the caller. */
+  /** Stops waiting. A connection that is made nevertheless belongs to the caller. */
   cancel(): void;
 }
 
@@ -28,13 +28,13 @@ export interface UpstreamPool extends Disposable {
   readonly name: string;
   /** The server sees each client's uid and gid, not the proxy's. */
   readonly showsClients: boolean;
-  /** The server's decision about `peer`; asks the server when it is not known. */
+  /** The server's decision about `peer`; asks the server if it is not known. */
   judge(peer: Credentials): Verdict;
   /** A connection for `peer`; the caller owns it. */
   take(peer: Credentials): Taken;
 }
 
-/** Owns the connection that is ready; callers own those they took. */
+/** Owns the connection that is ready; callers own those that they take. */
 export class Upstream implements UpstreamPool {
   readonly name: string;
   readonly showsClients = false;
@@ -55,7 +55,7 @@ export class Upstream implements UpstreamPool {
     return await this.#next;
   }
 
-  /** The server's refusal, as far as it is known. */
+  /** The server's last refusal, else "welcome". */
   judge(): Verdict {
     return this.#ready instanceof QbFailure ? this.#ready : "welcome";
   }
@@ -70,7 +70,7 @@ export class Upstream implements UpstreamPool {
     this.#replace();
     const client = await taken;
     if (client instanceof QbFailure || client.connected) return client;
-    // The server was restarted since this connection was made.
+    // The server has been restarted since this connection was made.
     client.close();
     const fresh = this.#next;
     this.#replace();

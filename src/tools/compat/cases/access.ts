@@ -23,7 +23,7 @@ export const ACCESS_CASES: readonly Case[] = [
   },
   {
     name: "access.www-data",
-    shows: "www-data gets in, and reads what is not private",
+    shows: "www-data is accepted, and reads what is not private",
     on: ["pmxcfs"],
     needs: ["root", "pmxcfs-access"],
     steps: [
@@ -36,7 +36,7 @@ export const ACCESS_CASES: readonly Case[] = [
   },
   {
     name: "access.read-only",
-    shows: "www-data may not write: EPERM before anything else is looked at",
+    shows: "www-data may not write: EPERM before any other check",
     on: ["pmxcfs"],
     needs: ["root", "pmxcfs-access"],
     steps: [
@@ -62,7 +62,7 @@ export const ACCESS_CASES: readonly Case[] = [
   },
   {
     name: "access.private-files",
-    shows: "Root reads what www-data may not; www-data verifies tokens all the same",
+    shows: "Root reads what www-data may not; www-data can verify tokens nevertheless",
     on: ["pmxcfs"],
     needs: ["root", "pmxcfs-access", "fixtures"],
     steps: [

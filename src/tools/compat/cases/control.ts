@@ -1,8 +1,8 @@
 /**
- * Cases about what a server does on its own: events and flow control. They need a service that does
- * so when it is asked (control-server.ts, test/native/qb-control-server.c):
+ * Cases about what a server does without a request: events and flow control. They need a service
+ * with these requests for it (control-server.ts, test/native/qb-control-server.c):
  *
- *   id 100, body u32 N: answers, then sends N events (id 200, body u32 0..N-1) to the asker
+ *   id 100, body u32 N: answers, then sends N events (id 200, body u32 0..N-1) to the caller
  *   id 101, body u32 N: the same to every connection
  *   id 102, body u32 LEVEL: answers, then holds requests at LEVEL for 300 ms
  */
@@ -10,7 +10,7 @@ import type { Case, Step } from "../case.ts";
 
 export const ControlId = { EVENTS: 100, BROADCAST: 101, HOLD: 102, EVENT: 200 } as const;
 
-/** How long a hold lasts. */
+/** Duration of the flow control of request 102. */
 export const HOLD_MS = 300;
 
 /** `value` as 4 bytes, little-endian. */
@@ -36,7 +36,7 @@ function events(count: number, of = "a"): Step[] {
 export const CONTROL_CASES: readonly Case[] = [
   {
     name: "events.three",
-    shows: "Events come in order, with their own ids",
+    shows: "Events arrive in order, with their own ids",
     on: ["control"],
     steps: [{ do: "connect" }, ask(ControlId.EVENTS, 3), ...events(3)],
   },
@@ -48,7 +48,7 @@ export const CONTROL_CASES: readonly Case[] = [
   },
   {
     name: "events.between",
-    shows: "Events and answers do not get into each other's way",
+    shows: "Events do not disturb answers, nor answers events",
     on: ["control"],
     steps: [
       { do: "connect" },
@@ -61,7 +61,7 @@ export const CONTROL_CASES: readonly Case[] = [
   },
   {
     name: "events.broadcast",
-    shows: "An event for all reaches a connection that asked for nothing",
+    shows: "An event for all connections reaches one that did not ask for it",
     on: ["control"],
     steps: [
       { do: "connect" },

@@ -27,7 +27,7 @@ export const FILE_CASES: readonly Case[] = [
     config("lab/binary", { body: content("lab/binary") }),
     config(VM, { body: content(VM) }),
   ]),
-  fixtureCase("config.empty-file", "GET_CONFIG of an empty file is an empty answer, no error", [
+  fixtureCase("config.empty-file", "GET_CONFIG of an empty file is an empty answer without error", [
     config("empty.cfg", { body: "" }),
   ]),
   fixtureCase("config.slashes", "Leading, trailing and doubled slashes do not matter", [
@@ -46,7 +46,7 @@ export const FILE_CASES: readonly Case[] = [
   ]),
   {
     name: "config.largest",
-    shows: "GET_CONFIG answers a file of 1 MiB, the largest there is, to a client with room for it",
+    shows: "GET_CONFIG answers a file of 1 MiB, the maximum, to a client with a large enough ring",
     on: ["pmxcfs"],
     needs: ["fixtures"],
     steps: [
@@ -56,7 +56,7 @@ export const FILE_CASES: readonly Case[] = [
   },
   {
     name: "config.larger-than-ring",
-    shows: "An answer larger than the ring is EMSGSIZE, and the connection lives",
+    shows: "An answer larger than the ring is EMSGSIZE, and the connection stays usable",
     on: ["pmxcfs"],
     needs: ["fixtures"],
     steps: [
@@ -95,26 +95,26 @@ export const FILE_CASES: readonly Case[] = [
   fixtureCase("property.escaped", "Quotes and backslashes in values are escaped", [
     property(100, "description", { json: { "100": { description: 'a \\ and a "' } } }),
   ]),
-  fixtureCase("property.all", "vmid 0 asks all guests, and skips empty files", [
+  fixtureCase("property.all", "vmid 0 means all guests, without those whose file is empty", [
     property(0, "name", { json: { "100": { name: "web-01" }, "300": { name: "elsewhere" } } }),
   ]),
   fixtureCase("property.empty-file", "An empty config file is EIO", [
     property(101, "name", { errno: Errno.EIO }),
     properties(101, ["name"], { errno: Errno.EIO }),
   ]),
-  fixtureCase("properties.several", "Several properties come in the order they were asked for", [
+  fixtureCase("properties.several", "Several properties are answered in the requested order", [
     properties(100, ["tags", "name", "cores"], {
       body: '{\n"100":{"tags": "prod;web","name": "web-01","cores": "4"}\n}\n',
     }),
     properties(100, ["name", "missing"], { body: '{\n"100":{"name": "web-01"}\n}\n' }),
     properties(100, ["missing"], { body: "{\n\n}\n" }),
   ]),
-  fixtureCase("properties.all", "vmid 0 asks all guests for several properties", [
+  fixtureCase("properties.all", "vmid 0 means several properties of all guests", [
     properties(0, ["memory", "arch"], {
       json: { "100": { memory: "8192" }, "200": { memory: "512", arch: "amd64" } },
     }),
   ]),
-  fixtureCase("token.right", "VERIFY_TOKEN finds whole lines, the last one without newline too", [
+  fixtureCase("token.right", "VERIFY_TOKEN finds whole lines, also a last one without newline", [
     token(TOKEN, { body: "" }),
     token(LAST_TOKEN, { body: "" }),
     token(TOKEN.slice(0, -1), ENOENT),

@@ -3,7 +3,7 @@
  */
 import type { Case, Step } from "../case.ts";
 
-/** Ids that write nothing, and some without a meaning. -3 would end the connection. */
+/** Ids that write nothing, and some unused ones, without -3, which would end the connection. */
 const IDS = [0, 1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13, 14, 99, -7, 0x7fffffff];
 const STEPS = 60;
 const BODY_MAX = 40_000;
@@ -43,7 +43,7 @@ function requests(seed: number): Case {
   });
   return {
     name: "random.requests",
-    shows: `Random requests are all answered, and the server lives (seed ${seed})`,
+    shows: `Random requests are all answered, and the server keeps serving (seed ${seed})`,
     on: ["pmxcfs"],
     steps: [{ do: "connect" }, ...steps, { do: "ping" }],
     deadlineMs: 20_000,

@@ -31,7 +31,7 @@ export function ask<A>(request: CfsRequest<A, unknown>, given: A, expect: Expect
   return call(request.id, bodyOf(request, given), expect);
 }
 
-/** A case of one request on a connection of its own. */
+/** A case on one connection to a pmxcfs. */
 export function requestCase(
   name: string,
   shows: string,
@@ -41,17 +41,17 @@ export function requestCase(
   return { name, shows, on: ["pmxcfs"], needs, steps: [{ do: "connect" }, ...steps] };
 }
 
-/** A step that asks for the file `path` (GET_CONFIG). */
+/** A step that requests the file `path` (GET_CONFIG). */
 export function config(path: string, expect: Expect): Step {
   return ask(getConfig, { path }, expect);
 }
 
-/** A step that asks for one property (GET_GUEST_CONFIG_PROPERTY); guest 0 means all. */
+/** A step that requests one property (GET_GUEST_CONFIG_PROPERTY); guest 0 means all. */
 export function property(vmid: number, name: string, expect: Expect): Step {
   return ask(getGuestConfigProperty, { vmid, property: name }, expect);
 }
 
-/** A step that asks for several properties (GET_GUEST_CONFIG_PROPERTIES); guest 0 means all. */
+/** A step that requests several properties (GET_GUEST_CONFIG_PROPERTIES); guest 0 means all. */
 export function properties(vmid: number, names: readonly string[], expect: Expect): Step {
   return ask(getGuestConfigProperties, { vmid, properties: names }, expect);
 }
@@ -70,7 +70,7 @@ function rawProperties(vmid: number, count: number, names: string): Buffer {
 }
 
 export const REQUEST_CASES: readonly Case[] = [
-  requestCase("version.ok", "GET_FS_VERSION answers the counters PVE watches", [
+  requestCase("version.ok", "GET_FS_VERSION answers the counters that PVE uses", [
     call(CfsIpc.GET_FS_VERSION, "", {
       json: {
         starttime: any("number"),
@@ -120,11 +120,11 @@ export const REQUEST_CASES: readonly Case[] = [
     call(CfsIpc.GET_CLUSTER_LOG, "", EINVAL),
     call(CfsIpc.GET_CLUSTER_LOG, new Uint8Array(16), EINVAL),
   ]),
-  requestCase("unknown.ids", "Ids that mean nothing are ECHRNG, not EINVAL", [
+  requestCase("unknown.ids", "Unused ids are ECHRNG, not EINVAL", [
     ...[0, 9, 14, 15, 77, 0x7fffffff, -2, -4].map((id) => call(id, "", { errno: Errno.ECHRNG })),
     call(9, { pattern: 10_000 }, { errno: Errno.ECHRNG }),
   ]),
-  requestCase("config.missing", "GET_CONFIG of what is no regular file is ENOENT", [
+  requestCase("config.missing", "GET_CONFIG of a path that is not a regular file is ENOENT", [
     config("no/such/file", ENOENT),
     config("nodes", ENOENT),
     config("/", ENOENT),
@@ -133,7 +133,7 @@ export const REQUEST_CASES: readonly Case[] = [
     config("..", ENOENT),
     config("nodes/../storage.cfg", ENOENT),
   ]),
-  requestCase("config.mount-only", "Names that only the mount has are ENOENT here", [
+  requestCase("config.mount-only", "GET_CONFIG of names that only the mount has is ENOENT", [
     config(".version", ENOENT),
     config(".members", ENOENT),
     config(".vmlist", ENOENT),
@@ -174,7 +174,7 @@ export const REQUEST_CASES: readonly Case[] = [
   ]),
   requestCase(
     "token.malformed",
-    "VERIFY_TOKEN: newline, inner NUL, no NUL and nothing are EINVAL",
+    "VERIFY_TOKEN with a newline, an inner NUL, no final NUL or no body is EINVAL",
     [
       call(CfsIpc.VERIFY_TOKEN, "", EINVAL),
       call(CfsIpc.VERIFY_TOKEN, "x", EINVAL),

@@ -1,6 +1,6 @@
 /**
  * Cases about libqb itself, for any service: set-up, sizes, order, several connections, clients
- * that end. After the scenarios of libqb's own IPC tests (check_ipc.c) that a client can run.
+ * that end. They cover the scenarios of libqb's own IPC tests (check_ipc.c) that a client can run.
  */
 import { Errno } from "../../../base/errno.ts";
 import type { Case, Step } from "../case.ts";
@@ -16,7 +16,7 @@ function largest(size: number): number {
 function sized(size: number): Case {
   return {
     name: `sizes.${size}`,
-    shows: `A connection for ${size} bytes carries a request of exactly that, and small ones after`,
+    shows: `A connection of ${size} bytes carries a request of that size, and small ones after it`,
     steps: [
       { do: "connect", size },
       { do: "ping", body: { pattern: largest(size) } },
@@ -35,7 +35,7 @@ const HANDSHAKE: readonly Case[] = [
   },
   {
     name: "handshake.smallest",
-    shows: "A client that asks for 1-byte messages gets the smallest size there is",
+    shows: "A client that asks for a message size of 1 gets the smallest size",
     steps: [
       { do: "connect", size: 1 },
       { do: "ping", body: { pattern: 12_000 } },
@@ -56,7 +56,7 @@ const HANDSHAKE: readonly Case[] = [
   },
   {
     name: "handshake.absent",
-    shows: "A name nobody listens on is ECONNREFUSED at once",
+    shows: "A name without a server is ECONNREFUSED at once",
     needs: ["restart"],
     steps: [
       { do: "server", action: "stop" },
@@ -76,7 +76,7 @@ const SIZES: readonly Case[] = [
   sized(4_194_304),
   {
     name: "sizes.too-large",
-    shows: "A request larger than the connection's size fails at once, and the connection lives",
+    shows: "A request larger than the connection's size fails at once; the connection stays usable",
     steps: [
       { do: "connect", size: 16_384 },
       { do: "send", id: PING, body: { pattern: 40_000 }, expect: Errno.EMSGSIZE },
@@ -85,7 +85,7 @@ const SIZES: readonly Case[] = [
   },
   {
     name: "sizes.wrap",
-    shows: "Odd sizes go round and round the ring unharmed",
+    shows: "Messages of odd sizes stay intact while the ring wraps around",
     steps: [
       { do: "connect", size: 12_328 },
       { do: "repeat", count: 300, body: { pattern: 5003 } },
@@ -109,7 +109,7 @@ const ORDER: readonly Case[] = [
   },
   {
     name: "traffic.pipelines",
-    shows: "Pipelines one after the other on one connection stay in step",
+    shows: "Successive pipelines on one connection are answered in order",
     steps: [
       { do: "connect", size: 65_536 },
       ...Array.from({ length: 5 }, (): Step => ({ do: "pipeline", count: 100 })),
@@ -117,7 +117,7 @@ const ORDER: readonly Case[] = [
   },
   {
     name: "traffic.nothing",
-    shows: "A client that waits for an answer to nothing gets EAGAIN or ETIMEDOUT, nothing else",
+    shows: "A client that receives without a request gets EAGAIN or ETIMEDOUT",
     steps: [
       { do: "connect" },
       { do: "receive", id: PING, expect: { fails: [Errno.EAGAIN, Errno.ETIMEDOUT] } },
@@ -126,7 +126,7 @@ const ORDER: readonly Case[] = [
   },
   {
     name: "traffic.empty-body",
-    shows: "A request of nothing but its header is answered",
+    shows: "A request without a body is answered",
     steps: [{ do: "connect" }, { do: "ping", body: "" }, { do: "ping", body: "" }],
   },
 ];
@@ -134,7 +134,7 @@ const ORDER: readonly Case[] = [
 const MANY: readonly Case[] = [
   {
     name: "connections.six",
-    shows: "Six connections at once each get their own answers",
+    shows: "Six simultaneous connections each get their own answers",
     steps: [
       ...NAMES.map((of): Step => ({ do: "connect", of, size: 65_536 })),
       ...NAMES.map((of): Step => ({ do: "ping", of, body: `from ${of}` })),
@@ -144,7 +144,7 @@ const MANY: readonly Case[] = [
   },
   {
     name: "connections.slow-reader",
-    shows: "A client that does not read its answers holds up nobody else",
+    shows: "A client that does not read its answers delays no other client",
     steps: [
       { do: "connect", size: 65_536 },
       { do: "connect", of: "b", size: 65_536 },
@@ -154,7 +154,7 @@ const MANY: readonly Case[] = [
   },
   {
     name: "connections.fork",
-    shows: "A forked child connects on its own, and its parent's connection stays whole",
+    shows: "A forked child makes its own connection, and its parent's connection stays usable",
     clients: ["c"],
     steps: [{ do: "connect" }, { do: "ping" }, { do: "fork" }, { do: "ping", body: "parent" }],
   },
@@ -169,7 +169,7 @@ const ENDS: readonly Case[] = [
   },
   {
     name: "end.killed",
-    shows: "After a client was killed the server removes the ring files and serves others",
+    shows: "After a client is killed the server removes its ring files and serves others",
     needs: ["rings"],
     steps: [
       { do: "connect" },
@@ -182,7 +182,7 @@ const ENDS: readonly Case[] = [
   },
   {
     name: "end.killed-unread",
-    shows: "A client killed with answers unread leaves nothing behind",
+    shows: "A client killed with unread answers leaves no ring files",
     needs: ["rings"],
     steps: [
       { do: "connect" },
@@ -198,7 +198,7 @@ const ENDS: readonly Case[] = [
   },
   {
     name: "end.stop",
-    shows: "A server that stops hangs up on its clients, which can connect to the next one",
+    shows: "A server that stops disconnects its clients, which can connect to the next one",
     needs: ["restart"],
     steps: [
       { do: "connect" },

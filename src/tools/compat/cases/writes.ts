@@ -18,7 +18,7 @@ const DONE: Expect = { body: "" };
 const ENOENT: Expect = { errno: Errno.ENOENT };
 const EINVAL: Expect = { errno: Errno.EINVAL };
 
-/** The C server answers with a dump of up to 2 s ago. */
+/** The C server answers with a dump that is up to 2 s old. */
 const C_DUMP_AGE_MS = 2500;
 
 function writeCase(name: string, shows: string, steps: readonly Step[]): Case {
@@ -39,14 +39,14 @@ function log(message: string, priority: number, expect: Expect): Step {
   return ask(logClusterMsg, entry, expect);
 }
 
-/** LOG_CLUSTER_MSG whose lengths need not be true. */
+/** The body of a LOG_CLUSTER_MSG, whose lengths may be wrong. */
 function rawLog(identBytes: number, tagBytes: number, rest: string, expect: Expect): Step {
   const head = Buffer.from([6, identBytes, tagBytes]);
   return call(CfsIpc.LOG_CLUSTER_MSG, Buffer.concat([head, Buffer.from(rest)]), expect);
 }
 
 const STATUS: readonly Case[] = [
-  writeCase("status.round", "SET_STATUS and GET_STATUS: a value comes back byte by byte", [
+  writeCase("status.round", "GET_STATUS returns the value of SET_STATUS byte for byte", [
     set(KEY, '{"a":1}\0', DONE),
     get(KEY, { body: '{"a":1}\0' }),
     set(KEY, "no terminator", DONE),
@@ -60,11 +60,11 @@ const STATUS: readonly Case[] = [
     set(KEY, undefined, DONE),
     get(KEY, ENOENT),
   ]),
-  writeCase("status.remove", "Removing a key that is not there is no error", [
+  writeCase("status.remove", "Removing a key that does not exist is not an error", [
     set(KEY, undefined, DONE),
     set(KEY, undefined, DONE),
   ]),
-  writeCase("status.limit", "A value of 32 KiB is stored, one byte more is EFBIG", [
+  writeCase("status.limit", "A value of 32 KiB is stored; one byte more is EFBIG", [
     set(KEY, Buffer.alloc(32_768, "x"), DONE),
     get(KEY, { body: Buffer.alloc(32_768, "x") }),
     set(KEY, Buffer.alloc(32_769, "x"), { errno: Errno.EFBIG }),
@@ -74,7 +74,7 @@ const STATUS: readonly Case[] = [
     call(CfsIpc.SET_STATUS, "", EINVAL),
     call(CfsIpc.SET_STATUS, new Uint8Array(255), EINVAL),
   ]),
-  writeCase("status.version", "Each SET_STATUS moves the key's version, from 0", [
+  writeCase("status.version", "Each SET_STATUS increments the key's version, from 0", [
     set(KEY, undefined, DONE),
     set(KEY, "v\0", DONE),
     call(CfsIpc.GET_FS_VERSION, "", { json: { kvstore: any("object") } }),
@@ -84,16 +84,20 @@ const STATUS: readonly Case[] = [
     set(KEY, undefined, DONE),
     call(CfsIpc.GET_FS_VERSION, "", { lines: ['"kvstore": {'], without: [`"${KEY}": 1}`] }),
   ]),
-  writeCase("status.special", "nodeip and rrd/ values must end in NUL, else ENOMEM; not readable", [
-    set("nodeip", "192.0.2.1", { errno: Errno.ENOMEM }),
-    set("nodeip", "", { errno: Errno.ENOMEM }),
-    set("rrd/pmxcfs-ipc-compat", "", { errno: Errno.ENOMEM }),
-    set("rrd/pmxcfs-ipc-compat", "1:2", { errno: Errno.ENOMEM }),
-    set("rrd/pmxcfs-ipc-compat/x", "1:2:3\0", DONE),
-    get("rrd/pmxcfs-ipc-compat/x", ENOENT),
-    get("nodeip", ENOENT),
-  ]),
-  writeCase("rrd-dump.value", "What was set under rrd/ is in the dump", [
+  writeCase(
+    "status.special",
+    "nodeip and rrd/ values must end in NUL, else ENOMEM; they cannot be read",
+    [
+      set("nodeip", "192.0.2.1", { errno: Errno.ENOMEM }),
+      set("nodeip", "", { errno: Errno.ENOMEM }),
+      set("rrd/pmxcfs-ipc-compat", "", { errno: Errno.ENOMEM }),
+      set("rrd/pmxcfs-ipc-compat", "1:2", { errno: Errno.ENOMEM }),
+      set("rrd/pmxcfs-ipc-compat/x", "1:2:3\0", DONE),
+      get("rrd/pmxcfs-ipc-compat/x", ENOENT),
+      get("nodeip", ENOENT),
+    ],
+  ),
+  writeCase("rrd-dump.value", "A value set under rrd/ is in the dump", [
     set("rrd/pmxcfs-ipc-compat/y", "7:8:9\0", DONE),
     {
       do: "call",
@@ -105,7 +109,7 @@ const STATUS: readonly Case[] = [
 ];
 
 const LOG: readonly Case[] = [
-  writeCase("log.round", "LOG_CLUSTER_MSG: entries come back newest first, with our pid's fields", [
+  writeCase("log.round", "GET_CLUSTER_LOG returns the logged entries, newest first", [
     log("first", 5, DONE),
     log("second", 6, DONE),
     ask(
@@ -121,18 +125,22 @@ const LOG: readonly Case[] = [
       },
     ),
   ]),
-  writeCase("log.priority", "A priority above 7 answers 0 and stores nothing", [
-    log("kept", 7, DONE),
-    log("dropped", 8, DONE),
-    ask(
-      getClusterLog,
-      { max: 1, user: USER },
-      {
-        json: { data: [{ msg: "kept" }] },
-      },
-    ),
-  ]),
-  writeCase("log.text", "Quotes and control characters arrive as readable JSON", [
+  writeCase(
+    "log.priority",
+    "LOG_CLUSTER_MSG with a priority above 7 answers 0 and stores nothing",
+    [
+      log("kept", 7, DONE),
+      log("dropped", 8, DONE),
+      ask(
+        getClusterLog,
+        { max: 1, user: USER },
+        {
+          json: { data: [{ msg: "kept" }] },
+        },
+      ),
+    ],
+  ),
+  writeCase("log.text", "Quotes and control characters in a log message give valid JSON", [
     log('say "hi"\x07', 6, DONE),
     ask(
       getClusterLog,
@@ -142,7 +150,7 @@ const LOG: readonly Case[] = [
       },
     ),
   ]),
-  writeCase("log.malformed", "LOG_CLUSTER_MSG: lengths that do not add up are EINVAL", [
+  writeCase("log.malformed", "LOG_CLUSTER_MSG with lengths that do not add up is EINVAL", [
     call(CfsIpc.LOG_CLUSTER_MSG, "", EINVAL),
     call(CfsIpc.LOG_CLUSTER_MSG, "\x06", EINVAL),
     rawLog(0, 0, "", EINVAL),
