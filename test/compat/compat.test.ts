@@ -110,8 +110,8 @@ const BROKEN: readonly Broken[] = [
       response: (span) => ResponseHeader.write.size(span, ResponseHeader.read.size(span) + 8),
     },
     fails: {
-      "handshake.connect (libqb)": /header says 36 bytes, 28 came/,
-      "handshake.connect (c)": /header says 36 bytes, 28 came/,
+      "handshake.connect (libqb)": /header says 36 bytes, 28 arrived/,
+      "handshake.connect (c)": /header says 36 bytes, 28 arrived/,
       "handshake.connect (own)": /EBADMSG/,
       "traffic.repeat (own)": /EBADMSG/,
       "end.request (libqb)": /header says 36/,

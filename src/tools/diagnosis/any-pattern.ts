@@ -1,7 +1,7 @@
 /**
- * One expression for many. An engine tries alternatives one after the other at each position;
- * alternatives with the same first letter become one group, so that one comparison rejects all of
- * them. No C counterpart.
+ * One regular expression for many. An engine tries alternatives one after the other at each
+ * position. Alternatives with the same first letter become one group, so that one comparison
+ * rejects all of them. No C counterpart.
  */
 
 /** The alternatives of an expression, split where no bracket is open. */
@@ -28,7 +28,7 @@ function alternativesOf(source: string): string[] {
 /** A literal first letter without a quantifier. */
 const FIRST_LETTER = /^([a-z])(?![?*+{])(.*)$/;
 
-/** One expression that matches a line when any of `patterns` does. */
+/** One expression that matches a line if any of `patterns` does. */
 export function anyOf(sources: readonly string[]): RegExp {
   const byLetter = new Map<string, string[]>();
   const others: string[] = [];

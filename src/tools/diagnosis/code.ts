@@ -1,12 +1,12 @@
 /**
- * The shape of a code: something that `--check` can find wrong, in words. Probes name the row and
- * give the values its templates ask for; the report, `explain` and docs/diagnosis.md are made from
+ * The shape of a code: a fault that `--check` can find, with its texts. A probe names the row and
+ * gives the values for its templates; the report, `explain` and docs/diagnosis.md are made from
  * the same rows. No C counterpart.
  */
 /** From best to worst, in the words of PVE's upgrade checkers. */
 export type Severity = "pass" | "skip" | "notice" | "warn" | "fail";
 
-/** The checks of a report, in the order they are printed; each is one probe or more. */
+/** The checks of a report, in the order they are printed; each has one or more probes. */
 export const CHECKS = {
   identity: "caller",
   listener: "listening socket",
@@ -39,7 +39,7 @@ export interface Code {
   readonly check: CheckName;
   /** The severity, unless the probe gives another (a fault that matters at the next start only). */
   readonly severity: Exclude<Severity, "pass" | "skip">;
-  /** The value of `{path}` on most machines, where nothing was measured. */
+  /** The value of `{path}` on most machines, for texts without a measurement. */
   readonly usualPath?: string;
   /** The finding in one line, with the measured value next to its limit. */
   readonly line: string;
@@ -51,7 +51,7 @@ export interface Code {
    * executes it on the state that the code describes (test/check/fixes.test.ts).
    */
   readonly fix?: string;
-  /** What to do where no command is safe, and what to look at. Commands are in backticks. */
+  /** What to do if no command is safe, and what to check. Commands are in backticks. */
   readonly advice?: string;
   /** Error lines a person sees because of it (ids of the rows in texts/). */
   readonly seen?: readonly string[];
@@ -62,13 +62,13 @@ export type Placeholders<S extends string> = S extends `${string}{${infer Name}}
   ? Name | Placeholders<Rest>
   : never;
 
-/** The template of a row under this key; never where the row has none. */
+/** The template of a row under this key; `never` if the row has none. */
 type Template<Row, Key extends string> =
   Row extends Readonly<Record<Key, infer Text>> ? Extract<Text, string> : never;
 
 /**
- * The values that the templates of a row need, as far as the compiler sees them: a text
- * concatenated with + is no literal type (a test finds what is not filled).
+ * The values that the templates of a row need, as far as the compiler knows them: a text that is
+ * concatenated with + has no literal type (a test finds placeholders that stay empty).
  */
 export type ValueNames<Row> =
   | Placeholders<Template<Row, "line">>

@@ -5,20 +5,20 @@
 import type { CodeName } from "./codes.ts";
 import type strerror from "./strerror.json";
 
-/** What strerror(3) names, by symbol; UNKNOWN is its "Unknown error". */
+/** A symbol of an errno that strerror(3) has a text for; UNKNOWN is its "Unknown error". */
 export type ErrnoWord = keyof typeof strerror;
 
 /**
- * What a line with a libc text must be about before that text says anything: a request of the
- * IPC (or nothing at all: the text stands alone), /etc/pve, /dev/shm, the database.
+ * The subject that a line with a libc text must have for the text to count: a request of the IPC
+ * (or none: the line is the text alone), /etc/pve, /dev/shm, the database.
  */
 export type Place = "ipc" | "pve" | "shm" | "database";
 
 export interface Cause {
-  /** What happened, where no code says it. */
+  /** What happened, if there is no code for it. */
   readonly text?: string;
   readonly code?: CodeName;
-  /** How to see that it is this one. */
+  /** How to recognize this cause. */
   readonly tell: string;
   /** When the pasted line matches, this cause comes first. */
   readonly signs?: RegExp;
@@ -26,11 +26,11 @@ export interface Cause {
 
 export interface ErrorText {
   readonly id: string;
-  /** As it is printed. */
+  /** The line as it is printed. */
   readonly title: string;
-  /** In a log that has its cause as well, a symptom comes after it; a normal line comes last. */
+  /** In the answer a symptom comes after the causes of the same log; a normal line comes last. */
   readonly kind?: "cause" | "symptom" | "normal";
-  /** Found in one line, whatever stands around it; lines are in lower case, quotes are `'`. */
+  /** Searched for anywhere in a line; lines are in lower case, and quotes are `'`. */
   readonly patterns?: readonly RegExp[];
   /** Libc texts, in any language, in a line that is about one of `places`. */
   readonly errno?: readonly ErrnoWord[];

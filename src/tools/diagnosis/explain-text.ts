@@ -20,15 +20,15 @@ function readable(code: CodeName, template: string): string {
     .replaceAll(/\{(\w+)\}/g, (_, name: string) => name.toUpperCase());
 }
 
-/** The remedies of a code where nothing was measured. */
+/** The remedies of a code without a measurement. */
 export interface Remedy {
   readonly fix?: string;
   readonly advice?: string;
 }
 
 /**
- * The fix as it is where it needs no value but its usual path; where it does, how to get it with
- * the values of the machine: a command with a placeholder is none.
+ * The fix itself if it needs no value but its usual path; otherwise the command that prints it with
+ * the values of the machine, because a command with a placeholder cannot be run.
  */
 export function remedyOf(code: CodeName): Remedy {
   const { fix, advice, check, usualPath } = rowOf(code);
@@ -128,10 +128,10 @@ export function explanationJson({ text, causes, request }: Explanation) {
 
 const LABELS = markdownTable([
   ["label", "means", "exit code"],
-  ["PASS", "looked at, and right", "0"],
-  ["SKIP", "not looked at, and why", "0 (3 when nothing else is left)"],
+  ["PASS", "checked, no fault", "0"],
+  ["SKIP", "not checked; the line says why", "0 (3 if all checks were skipped)"],
   ["NOTICE", "worth knowing", "0"],
-  ["WARN", "will break, or does for some", "1"],
+  ["WARN", "will break, or is broken for some", "1"],
   ["FAIL", "broken", "2"],
 ]);
 
@@ -150,7 +150,7 @@ const FIELDS = markdownTable([
     "check, severity, text, details[], seen[]; code, cause, fix, advice, follows_from, docs, each or null",
   ],
   ["fix", "a shell command that is safe to paste as root"],
-  ["advice", "what to do by hand or to look at; commands stand in backticks"],
+  ["advice", "what to do by hand or to check; commands are in backticks"],
   ["follows_from", "the code that explains this finding, which has the fix"],
   ["findings[].measures[]", "name, value, unit, limit_is_lower; request and limit, each or null"],
   ["unit of a measure", "`s`, `bytes`, `percent`, or empty for a count"],
@@ -158,31 +158,31 @@ const FIELDS = markdownTable([
 
 const INTRODUCTION = `# Diagnosis
 
-What \`pmxcfs-ipc --check\` looks at and can find, and the error texts \`pmxcfs-ipc explain\` knows.
+What \`pmxcfs-ipc --check\` can find, and the error texts that \`pmxcfs-ipc explain\` knows.
 Made by \`pmxcfs-ipc explain --markdown > docs/diagnosis.md\`: change the tables in
 src/tools/diagnosis, not this file.
 
 ## Reading a report
 
-The first and the last lines are the verdict: the worst that was found, and of findings that explain
-each other, the cause. Between them stands what is not PASS, and one line of totals; \`--verbose\`
-prints everything. Each finding has a stable code; \`--only\` and \`--skip\` take codes and checks.
+The first and the last lines are the verdict: the worst finding, or the cause if findings follow
+from each other. Between them are the findings that are not PASS, and one line of totals;
+\`--verbose\` prints all. Each finding has a stable code; \`--only\` and \`--skip\` take codes and checks.
 
 A \`fix\` is a command that is safe to paste as root: it deletes nothing that it does not keep
 elsewhere, overwrites no backup, has no placeholder, and ends no process that it does not identify.
-Each is executed by a test on the fault it is for, and the test compares all files before and after.
+A test executes each on the fault that it repairs, and compares all files before and after.
 Where no command is safe, \`next\` says what to do by hand. A finding that \`follows from\` another
-has no fix of its own: it goes away with its cause.
+has no fix of its own: it disappears with its cause.
 
 ${LABELS}
 The exit code is the same in every mode (\`--json\`, \`--quiet\`, \`--nagios\`, \`--checkmk\`,
-\`--openmetrics\`). Each check has a deadline (\`--deadline\`, 2 s), all together have one
+\`--openmetrics\`). Each check has a deadline (\`--deadline\`, 2 s), and so has the whole run
 (\`--total-deadline\`, 10 s).
 
 ## JSON
 
-\`--json\` prints one object. \`schema_version\` is raised when a field changes its meaning or goes;
-new fields may come without.
+\`--json\` prints one object. \`schema_version\` is raised when a field changes its meaning or is
+removed; new fields may be added without that.
 
 ${FIELDS}
 `;
@@ -233,8 +233,8 @@ export function renderDiagnosis(): string {
 
 const SYMPTOMS = `# Symptoms
 
-Which line, where it comes from, and what to look at first. Paste a whole line, or a log, into
-\`pmxcfs-ipc explain\` for all causes and their fixes; \`pmxcfs-ipc --check\` looks at the node
+Error lines, what they mean, and what to check first. Paste a whole line, or a log, into
+\`pmxcfs-ipc explain\` for all causes and their fixes; \`pmxcfs-ipc --check\` examines the node
 itself. Made by \`pmxcfs-ipc explain --list --markdown > docs/symptoms.md\`.
 `;
 
@@ -255,7 +255,7 @@ function symptomRow({ title, meaning, causes }: (typeof TEXTS)[number]): string[
 
 /** docs/symptoms.md: one row for each error text. */
 export function renderSymptoms(): string {
-  const heading = ["you see", "it means", "look first", "codes"];
+  const heading = ["you see", "it means", "check first", "codes"];
   const sections = TEXT_GROUPS.map(([title, texts]) => {
     return `\n## ${title}\n\n${markdownTable([heading, ...texts.map(symptomRow)])}`;
   });

@@ -1,9 +1,9 @@
 /**
- * `explain`: from pasted lines to what they mean. Offline and tolerant: whatever stands around the
- * known words (time stamps, program names, quotes, colours) is ignored. A log is read line by
- * line, and each line for itself, so that time grows with its length and words of different lines
- * are never taken together. A libc text counts only in a line that is about the IPC, /etc/pve,
- * /dev/shm or the database, or where it stands alone: everything else prints them too.
+ * `explain`: finds the meaning of pasted lines. Offline and tolerant: text around the known words
+ * (time stamps, program names, quotes, colours) is ignored. Each line of a log is matched
+ * separately, so that the time is linear in its length, and words of different lines are never
+ * combined. A libc text counts only in a line about the IPC, /etc/pve, /dev/shm or the database,
+ * or if it is the whole line: all other programs print these texts too.
  */
 import { anyOf } from "./any-pattern.ts";
 import { requestOf as cfsRequest } from "../../pmxcfs/requests/table.ts";
@@ -26,7 +26,7 @@ import { SERVER_TEXTS } from "./texts/server.ts";
 import { isForeign, isRecord, plain, unwrapped } from "./log-line.ts";
 import strerror from "./strerror.json";
 
-/** All texts, by what prints them. */
+/** All texts, grouped by the program that prints them. */
 export const TEXT_GROUPS = [
   ["Commands, and programs that use the IPC or /etc/pve", CLIENT_TEXTS],
   ["pmxcfs and its service", SERVER_TEXTS],
@@ -40,13 +40,13 @@ export const TEXT_GROUPS = [
   ["PVE's own tools and daemons", PVE_TEXTS],
   ["Guests", GUEST_TEXTS],
   ["Units of PVE", UNIT_TEXTS],
-  ["What stands beside pmxcfs, and is no fault of it", NEIGHBOUR_TEXTS],
+  ["Other programs of a node: not a fault of pmxcfs", NEIGHBOUR_TEXTS],
   ["Other lines of these logs and paths", LOG_TEXTS],
 ] as const satisfies readonly (readonly [heading: string, texts: readonly ErrorText[]])[];
 
 export const TEXTS: readonly ErrorText[] = TEXT_GROUPS.flatMap(([, texts]) => texts);
 
-/** Texts of a program say more than the libc words at the end of its line: they are tried first. */
+/** A program's own text says more than the libc text at the end of its line: it is tried first. */
 const BY_DETAIL: readonly ErrorText[] = [
   ...SERVER_TEXTS,
   ...LISTENER_TEXTS,
@@ -63,7 +63,7 @@ const BY_DETAIL: readonly ErrorText[] = [
   ...CLIENT_TEXTS,
 ];
 
-/** The meaning of a failed request whose words are no errno of any request. */
+/** The meaning of a failed request whose words are not an errno of any request. */
 const OTHER_ERROR = TEXTS.find(({ id }) => id === "ipc-other-error");
 
 export interface Explanation {
@@ -80,7 +80,7 @@ const OVERLAP_CHARS = 200;
 /** The longest line that is not split while it is read: a JSON record takes 2 KiB and more. */
 const LINE_CHARS = 32_768;
 
-/** The order of an answer: causes, what follows from them, normal operation. */
+/** The order of an answer: causes, their symptoms, normal operation. */
 const KINDS = ["cause", "symptom", "normal"] as const;
 
 function rankOf({ kind = "cause" }: ErrorText): number {
@@ -96,7 +96,7 @@ interface Found extends Explanation {
 /** Prefixes that many patterns share. */
 const BEGINNINGS: readonly string[] = [COROSYNC_TAG, UNIT_NAME];
 
-/** Any pattern of any text, a shared prefix once: most lines match none and end here. */
+/** All patterns of all texts, with a shared prefix once: most lines match none and are done. */
 const ANY = anyOf(
   [...BY_DETAIL, ...LOG_TEXTS]
     .flatMap(({ patterns = [] }) => patterns.map(({ source }) => source))
@@ -118,7 +118,7 @@ const ANY_PLACE = new RegExp(
 /** A request that failed, and the words after it. */
 const FAILED_REQUEST = /ipcc_?send_rec ?(?:\[\d+\])? ?failed:? ?(.*)$/;
 
-/** Words of strerror(3) -> its name; longer ones first, because some contain others. */
+/** The texts of strerror(3) with their names; longer ones first, because some contain others. */
 const WORDS: readonly (readonly [string, ErrnoWord])[] = Object.entries(strerror)
   .flatMap(([name, texts]) => texts.map((text) => [plain(text), name as ErrnoWord] as const))
   .toSorted(([a], [b]) => b.length - a.length);
@@ -144,7 +144,7 @@ const NUMBERS: Readonly<Record<number, ErrnoWord>> = {
   111: "ECONNREFUSED",
 };
 
-/** Programs whose lines with nothing but a libc text are about the IPC. */
+/** Programs whose lines that consist of a libc text are about the IPC. */
 const PVE_PROGRAM =
   /^(pve[\w-]*|qm|pct|ha-manager|vzdump|pmxcfs(-ipc)?|spiceproxy|error|fatal|failed)$/;
 
@@ -195,7 +195,7 @@ function read(line: string): Reading {
   return { places: new Set(all.map(([place]) => place as Place)), errno: errnoIn(line) };
 }
 
-/** The patterns of a text as one expression: one call per pattern costs more than the search. */
+/** The patterns of a text as one expression: a call for each pattern costs more than the search. */
 const PATTERN_OF: ReadonlyMap<ErrorText, RegExp> = new Map(
   [...BY_DETAIL, ...LOG_TEXTS].flatMap((text) => {
     const sources = (text.patterns ?? []).map(({ source }) => source);
@@ -203,7 +203,7 @@ const PATTERN_OF: ReadonlyMap<ErrorText, RegExp> = new Map(
   }),
 );
 
-/** Whether a text is about this line. */
+/** Whether an error text matches this line. */
 function matches(text: ErrorText, line: string, reading: Reading): boolean {
   if (PATTERN_OF.get(text)?.test(line) === true) return true;
   const { errno = [], places = [] } = text;
@@ -222,7 +222,7 @@ function inOrder(causes: readonly Cause[], line: string): Cause[] {
   return [...pointed, ...causes.filter((cause) => !pointed.includes(cause))];
 }
 
-/** The texts that match a line; those that only identify its log where no other matches. */
+/** The texts that match a line; those that only identify its log count if no other matches. */
 function textsIn(line: string): ErrorText[] {
   const reading = read(line);
   const failed = FAILED_REQUEST.test(line);
@@ -235,8 +235,8 @@ function textsIn(line: string): ErrorText[] {
 }
 
 /**
- * Collects what the lines of a text mean, each once: causes before what follows from them, the
- * earlier line first, and the texts of one line in the order of their detail.
+ * Collects the meanings of the lines of a text, each once: causes before their symptoms, then by
+ * line, and the texts of one line in the order of their detail.
  */
 export class Explainer {
   readonly #found = new Map<ErrorText, Found>();
@@ -249,14 +249,14 @@ export class Explainer {
     const lines = `${this.#rest}${piece}`.split("\n");
     this.#rest = lines.pop() ?? "";
     for (const line of lines) this.#add(line);
-    // A text without line breaks is not collected without end.
+    // A text without line breaks must not be buffered without limit.
     while (this.#rest.length > LINE_CHARS) {
       this.#add(this.#rest.slice(0, LINE_CHARS));
       this.#rest = this.#rest.slice(LINE_CHARS - OVERLAP_CHARS);
     }
   }
 
-  /** What was found; empty when nothing is known. */
+  /** The explanations; empty if no line is known. */
   end(): Explanation[] {
     this.#add(this.#rest);
     this.#flush();
@@ -268,8 +268,7 @@ export class Explainer {
   }
 
   /**
-   * Mail programs break lines: an indented line that is no record of its own continues the last
-   * one.
+   * Mail programs break lines: an indented line that is not a log record continues the one before.
    */
   #add(line: string): void {
     const goesOn = /^\s+\S/.test(line) && !isRecord(line.trimStart());
@@ -306,7 +305,7 @@ export class Explainer {
 }
 
 /**
- * What is known about these lines; each text once, the most specific first; empty when nothing is.
+ * The explanations of these lines: each text once, the most specific first; empty if none is known.
  */
 export function explain(pasted: string): Explanation[] {
   const explainer = new Explainer();
@@ -314,7 +313,7 @@ export function explain(pasted: string): Explanation[] {
   return explainer.end();
 }
 
-/** The code named by the words, in whatever case; undefined when they are none. */
+/** The code that the words name, in any case; undefined if they name none. */
 export function codeNamed(words: string): CodeName | undefined {
   const name = words.trim().toUpperCase().replaceAll(/[- ]/g, "_");
   return isCode(name) ? name : undefined;

@@ -41,7 +41,7 @@ export function unwrapped(line: string): string {
   }
 }
 
-/** A line that names its program with a pid; and words that make such a line relevant here. */
+/** A line that names its program with a pid; words that make such a line relevant here. */
 const PROGRAM = /^.{0,60}?\b([\w.@/-]+)\[\d+\]: /;
 const OURS = alternatives(
   "ipcc qb_ cs_err_ /etc/pve pmxcfs \\bpve(?!\\d) proxmox corosync rrdcached watchdog cfs[-_]lock",
@@ -81,16 +81,16 @@ function alternatives(...words: readonly string[]): RegExp {
   return new RegExp(words.flatMap((some) => some.split(" ")).join("|"));
 }
 
-/** True when a program that is no part of a node wrote this line, about something else. */
+/** True if the line is by a program that does not belong to a node, and about something else. */
 export function isForeign(line: string): boolean {
   const [prefix = "", program = ""] = PROGRAM.exec(line) ?? [];
-  // The kernel names the process that it is about in the same form.
+  // The kernel names the process that a line is about in the same form.
   if (/\bkernel: /.test(prefix)) return false;
   if (prefix === "") {
     const [, named] = NAMED.exec(line) ?? [];
     return named !== undefined && !KNOWN.test(named) && !OURS.test(line);
   }
-  // The host may be named pve as well: only the message counts.
+  // The host may also be named pve: only the message counts.
   return (
     !NODE_PROGRAM.test(program) && !OURS.test(program) && !OURS.test(line.slice(prefix.length))
   );
@@ -99,7 +99,7 @@ export function isForeign(line: string): boolean {
 /** A date, a time, or a program with its pid. */
 const RECORD = /^(\w{3} [ \d]\d |\d{4}-\d\d-\d\d|\d\d:\d\d|\[|[\w.-]+\[\d+\]:|\S+ \S+\[\d+\]:)/;
 
-/** True when a line begins like a record of a log. */
+/** True if a line begins like a log record. */
 export function isRecord(line: string): boolean {
   return RECORD.test(line);
 }
