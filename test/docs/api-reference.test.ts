@@ -1,9 +1,9 @@
-/** docs/api.md is what the doc comments of the exported names say today. */
+/** docs/api.md has the present doc comments of the exported names. */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { API, apiReference } from "./api-reference.ts";
 
-/** Without what the formatter changes in Markdown: runs of spaces, and blank lines. */
+/** The text without what the formatter changes in Markdown: runs of spaces, and blank lines. */
 function unformatted(text: string): string {
   return text.replaceAll(/\s+/g, " ");
 }

@@ -11,11 +11,11 @@ const INDEX = join(ROOT, "src/index.ts");
 export const API = join(ROOT, "docs/api.md");
 
 interface Exported {
-  /** What users import. */
+  /** The exported name. */
   readonly name: string;
-  /** What it is called where it is declared. */
+  /** The name in the file that declares it. */
   readonly declared: string;
-  /** From the top of the repository. */
+  /** Path from the root of the repository. */
   readonly file: string;
 }
 
@@ -63,7 +63,7 @@ function commentAbove(lines: readonly string[], line: number): string {
     .trim();
 }
 
-/** A declaration without its body: up to its `{` or `;`, or the whole of an interface or type. */
+/** A declaration without its body: up to its `{` or `;`; an interface or type is kept whole. */
 function declarationAt(lines: readonly string[], line: number): string {
   const first = lines[line] ?? "";
   const whole = /^export (?:interface|type) /.test(first);

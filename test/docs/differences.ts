@@ -1,6 +1,6 @@
 /**
- * Where we differ from the C server on purpose, each with what proves it: recorded vectors that
- * carry a deviation, or a test by its name. Run it to write the table of docs/operations.md.
+ * The deliberate differences from the C server, each with its proof: recorded vectors that have a
+ * deviation, or the name of a test. Run it to write the table of docs/operations.md.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -67,7 +67,7 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     where: "a reply larger than the ring",
     c: "disconnects",
-    ours: "EMSGSIZE; the connection lives",
+    ours: "EMSGSIZE; the connection stays usable",
     vectors: ["config.big512k.small-ring"],
   },
   {
@@ -104,8 +104,8 @@ export const DIFFERENCES: readonly Difference[] = [
     tests: [parity("to every case of the random comparison")],
   },
   {
-    where: "RRD values with too few columns or one that is no number",
-    c: "librrd refuses all of the value",
+    where: "RRD values with too few columns, or with one that is not a number",
+    c: "librrd refuses the whole value",
     ours: "such a column is unknown (U), the others are written",
     tests: [
       {
@@ -149,7 +149,7 @@ function proof({ vectors = [], tests = [] }: Difference): string {
   return [...vectors, ...named].map((what) => `\`${what}\``).join("<br>");
 }
 
-/** The table as it stands in the manual. */
+/** The table of the manual. */
 function differencesTable(): string {
   const rows = DIFFERENCES.map(
     (row) => `| ${row.where} | ${row.c} | ${row.ours} | ${proof(row)} |`,
@@ -160,7 +160,7 @@ function differencesTable(): string {
 const BEGIN = "<!-- differences: written by bun test/docs/differences.ts -->";
 const END = "<!-- end of differences -->";
 
-/** The manual with its table made anew. */
+/** The manual with the current table. */
 export function withTable(manual: string): string {
   const [before = "", rest = ""] = manual.split(BEGIN);
   const [, after = ""] = rest.split(END);

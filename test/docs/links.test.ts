@@ -1,4 +1,4 @@
-/** The links of all pages: each leads to a file that is there, and to a heading that it has. */
+/** The links of all pages: each leads to a file and a heading that exist. */
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -26,7 +26,7 @@ function anchorsOf(text: string): Set<string> {
   return new Set([...prose.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) => anchorOf(heading)));
 }
 
-/** What is wrong with the links of a page whose text this is. */
+/** The broken links of a page with this text. */
 function brokenLinks(page: string, text: string): string[] {
   const links = [...text.matchAll(LINK)].map(([, link = ""]) => link);
   const own = links.filter((link) => !/^[a-z]+:/.test(link));

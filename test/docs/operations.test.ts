@@ -1,4 +1,4 @@
-/** The manual's table of differences is what the tests prove: no row without, none missing. */
+/** The manual's table of differences has a proof for each row, and a row for each deviation. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { DIFFERENCES, MANUAL, withTable } from "./differences.ts";
 const ROOT = join(import.meta.dir, "../..");
 const manual = readFileSync(MANUAL, "utf8");
 
-/** Without the spaces and dashes by which the formatter lines columns up. */
+/** The text without the spaces and dashes with which the formatter aligns columns. */
 function unaligned(text: string): string {
   return text
     .replaceAll(/ +/g, " ")

@@ -5,7 +5,7 @@ import { MANUAL } from "./differences.ts";
 
 const HEADER_BYTES = 16;
 
-/** C types by size: what a layout does not say. */
+/** C types by size, which layouts do not name. */
 const TYPES: Readonly<Record<number, string>> = { 1: "u8", 4: "u32" };
 
 /** `name` char[256] @16, value @272. */
@@ -28,7 +28,7 @@ function row(request: AnyRequest): string {
 const BEGIN = "<!-- requests: written by bun test/docs/request-table.ts -->";
 const END = "<!-- end of requests -->";
 
-/** The manual with its table of requests made anew. */
+/** The manual with the current table of requests. */
 export function withRequests(manual: string): string {
   const [before = "", rest = ""] = manual.split(BEGIN);
   const [, after = ""] = rest.split(END);

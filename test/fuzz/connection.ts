@@ -1,6 +1,6 @@
 /**
- * A whole connection over real rings, its client a source of arbitrary messages and scribbles: it
- * answers, or ends once with a reason, and never throws.
+ * A whole connection over real rings, whose client sends arbitrary messages and overwrites shared
+ * memory: the connection answers, or ends once with a reason, and never throws.
  */
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
@@ -44,7 +44,7 @@ const message: fc.Arbitrary<Message> = fc.record({
   claimed: fc.option(fc.integer(), { nil: undefined }),
 });
 
-/** As a client would write it, the header's size apart. */
+/** A message as a client writes it, except for the size in the header. */
 function send(writer: RingWriter, { id, size, claimed }: Message): void {
   const at = writer.allocChunk(size);
   if (at < 0) return;

@@ -1,4 +1,4 @@
-/** A short run of every fuzzer from its kept seeds, and the canary, which must be caught. */
+/** A short run of every fuzzer from its kept seeds, and of the canary, which must fail. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { ringDirectories } from "../support/shm.ts";
@@ -6,7 +6,7 @@ import { FUZZERS } from "./fuzzers.ts";
 import { fuzz } from "./run.ts";
 import { SEEDS } from "./seeds.ts";
 
-/** By number and not by time, so that a busy machine runs the same inputs, only slower. */
+/** A number of runs, not a time, so that a busy machine tests the same inputs, only slower. */
 const RUNS = 1_000;
 const TIME_LIMIT_MS = 60_000;
 
@@ -23,18 +23,18 @@ for (const [name, seed] of SEEDS) {
   });
 }
 
-test("every fuzzer has a kept seed, but the canary", () => {
+test("every fuzzer except the canary has a kept seed", () => {
   const kept = new Set(SEEDS.map(([name]) => name));
   expect(Object.keys(FUZZERS).filter((name) => !kept.has(name))).toEqual(["canary"]);
 });
 
-test("the canary is caught, and its seed repeats it", () => {
+test("the canary's failure is found, and its seed repeats it", () => {
   const first = fuzz("canary", 7, TIME_LIMIT_MS);
   expect(first.failure).toContain("the canary sings");
   expect(fuzz("canary", 7, TIME_LIMIT_MS)).toEqual(first);
 });
 
-test("a fuzzer that fails makes the program end with 1, and leaves nothing behind", async () => {
+test("the program exits with 1 after a failure, and leaves no ring directories", async () => {
   const child = Bun.spawn([process.execPath, MAIN, "canary", "7"], { stdout: "pipe" });
   expect(await child.stdout.text()).toContain("again: bun run fuzz canary 7");
   expect(await child.exited).toBe(1);

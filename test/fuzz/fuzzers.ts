@@ -1,6 +1,6 @@
 /**
- * What is fuzzed: each fuzzer is a property over arbitrary bytes that must hold whatever they are.
- * The canary does not hold: it proves that a failure is found and told.
+ * The fuzzers: each is a property that must hold for arbitrary bytes. The canary does not hold: it
+ * proves that a failure is found and reported.
  */
 import fc from "fast-check";
 import type { CfsReply } from "../../src/pmxcfs/requests/request.ts";
@@ -16,7 +16,7 @@ import { ask, memdbOf, ROOT, servicesOf, WWW_DATA } from "../support/cfs-service
 import { connectionFuzzer } from "./connection.ts";
 import { ringReaderFuzzer, ringWriterFuzzer } from "./rings.ts";
 
-/** Bytes with many zeroes and small numbers among them, as messages have. */
+/** Bytes with many zeroes and small numbers, as in messages. */
 const bytesOf = (maxLength: number): fc.Arbitrary<Uint8Array> =>
   fc.oneof(
     fc.uint8Array({ maxLength }),
@@ -36,7 +36,7 @@ const LAYOUTS: readonly { size: number; read: Record<string, (span: Span) => unk
   NAMES,
 ];
 
-/** Whatever bytes there are, every layout reads them, and what was read is written the same. */
+/** Every layout decodes arbitrary bytes, and encodes the result to the same bytes. */
 function codecs(): fc.IProperty<unknown> {
   return fc.property(bytesOf(600), fc.nat(64), fc.nat(6), (bytes, from, count) => {
     const span = newSpan(Math.max(ConnectionResponse.size, bytes.length));
@@ -62,7 +62,7 @@ function codecs(): fc.IProperty<unknown> {
   });
 }
 
-/** However the bytes are cut, a handshake is judged by the first 24 of them. */
+/** A handshake is decided by its first 24 bytes, however they are split. */
 function handshake(): fc.IProperty<unknown> {
   const pieces = fc.array(fc.uint8Array({ maxLength: 30 }), { maxLength: 8 });
   return fc.property(pieces, fc.boolean(), fc.nat(23), (given, valid, cut) => {
@@ -92,7 +92,7 @@ function isReply(reply: CfsReply): boolean {
   return reply instanceof Uint8Array || Object.values(Errno).includes(reply);
 }
 
-/** Every request, whatever its id, its size and its bytes, has an answer. */
+/** Every request has an answer, whatever its id, size and bytes. */
 function dispatch(): fc.IProperty<unknown> {
   const services = servicesOf(
     memdbOf([
@@ -118,14 +118,14 @@ function dispatch(): fc.IProperty<unknown> {
   });
 }
 
-/** Must fail, soon and always. */
+/** Must always fail, after few runs. */
 function canary(): fc.IProperty<unknown> {
   return fc.property(fc.uint8Array({ minLength: 4, maxLength: 64 }), (bytes) => {
     if (bytes[0] === 0 && (bytes[1] ?? 0) > 128) throw new Error("the canary sings");
   });
 }
 
-/** Makes a property; what that needs goes with `kept`. */
+/** Makes a property; its resources are disposed of with `kept`. */
 type Fuzzer = (kept: DisposableStack) => fc.IProperty<unknown>;
 
 /** By name; `bun run fuzz NAME`. */

@@ -1,7 +1,7 @@
 /**
- * `bun run fuzz smoke | NAME [SEED]`: smoke plays the kept seeds and then each fuzzer for two
- * seconds; a name runs that one for half a minute. A failure prints the seed that repeats it, to
- * be kept in seeds.ts.
+ * `bun run fuzz smoke | NAME [SEED]`: `smoke` runs the kept seeds and then each fuzzer for two
+ * seconds; a name runs that fuzzer for half a minute. A failure prints the seed that repeats it,
+ * which is then added to seeds.ts.
  */
 import { FUZZERS } from "./fuzzers.ts";
 import { fuzz } from "./run.ts";

@@ -1,4 +1,4 @@
-/** Rings under a peer that writes whatever it likes anywhere, between any two of our steps. */
+/** Rings whose peer writes arbitrary values anywhere, between any two of our steps. */
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
 import { newScratch, RingReader, RingWriter } from "../../src/shm/ring.ts";
@@ -9,10 +9,10 @@ import { makeRings } from "../support/connection.ts";
 
 const MIN_BYTES = 16;
 const MAX_BYTES = 2000;
-/** Behind what messages may take: must stay as it is. */
+/** After the memory that messages may use: must stay unchanged. */
 const FENCE = 0x5c;
 
-/** One scribble: a word of the header or of the data, and what is written there. */
+/** One write by the peer: a word of the header or of the data, and its new value. */
 export interface Scribble {
   readonly at: number;
   readonly value: number;
@@ -40,7 +40,7 @@ export const scribble: fc.Arbitrary<Scribble> = fc.record({
   value: fc.oneof(interesting, interesting, fc.integer()),
 });
 
-/** Zeroes a ring, so that each run begins the same. */
+/** Zeroes a ring, so that each run begins with the same state. */
 export function clear(set: RingSet): void {
   for (const { words, headerWord, dataWord, wordCount } of Object.values(set.rings)) {
     words.fill(0, headerWord, headerWord + RingHeader.fileBytes / 4);
@@ -51,7 +51,7 @@ export function clear(set: RingSet): void {
 const SEMAPHORE = RingHeader.semaphore >> 2;
 const READ_PT = RingHeader.readPt >> 2;
 
-/** The reader takes chunks of allowed sizes, or says what is wrong; it never leaves its ring. */
+/** The reader returns chunks of allowed sizes, or an error; it never reads outside the ring. */
 export function ringReaderFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
   const { set } = makeRings("fuzz-reader", kept);
   const { request } = set.rings;
@@ -81,7 +81,7 @@ export function ringReaderFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
 
 const ALLOWED = new Set<number>([Errno.EMSGSIZE, Errno.EAGAIN, Errno.EPROTO]);
 
-/** The writer claims room inside its ring, or says why not, whatever index the reader shows. */
+/** The writer allocates inside its ring, or returns an error, whatever index the reader writes. */
 export function ringWriterFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
   const { set } = makeRings("fuzz-writer", kept);
   const { response } = set.rings;

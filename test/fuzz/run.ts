@@ -1,4 +1,4 @@
-/** Runs one fuzzer for a while, from a seed; a failure comes with what repeats it. */
+/** Runs one fuzzer for a limited time, from a seed; a failure has the seed that repeats it. */
 import fc from "fast-check";
 import { FUZZERS } from "./fuzzers.ts";
 
@@ -6,13 +6,13 @@ export interface FuzzResult {
   readonly name: string;
   readonly seed: number;
   readonly runs: number;
-  /** What went wrong, with the smallest input that shows it; undefined when nothing did. */
+  /** The failure, with the smallest input that shows it; undefined if there was none. */
   readonly failure: string | undefined;
 }
 
 const RUNS_MAX = 10_000_000;
 
-/** Runs `name` for `ms` at most, or `most` times. Throws when there is no such fuzzer. */
+/** Runs `name` for at most `ms`, and at most `most` times. Throws if there is no such fuzzer. */
 export function fuzz(name: string, seed: number, ms: number, most = RUNS_MAX): FuzzResult {
   const fuzzer = FUZZERS[name];
   if (fuzzer === undefined) {

@@ -1,4 +1,4 @@
-/** Seeds played first, always: one for each fuzzer, and every one that found something once. */
+/** Seeds that always run first: one for each fuzzer, and every one that found a bug. */
 export const SEEDS: readonly (readonly [name: string, seed: number])[] = [
   ["codecs", 1],
   ["handshake", 1],

@@ -1,7 +1,8 @@
 /**
- * Recorded differential runs: requests that a random comparison with the C server found to be
- * answered differently, and a cluster log whose ring wrapped with entries of many sizes. Each is
- * replayed by real libqb clients against the program; the answers must be C's, but for DEVIATIONS.
+ * Recorded differential runs: requests for which a random comparison with the C server found a
+ * different answer, and a cluster log whose ring wrapped with entries of many sizes. Each is
+ * replayed by real libqb clients against the program; the answers must be C's, except for
+ * DEVIATIONS.
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -28,7 +29,7 @@ interface Case {
     readonly body_hex: string;
     readonly header_size_field?: number;
     readonly c: Outcome;
-    /** What this server is to answer where a deviation is intended. */
+    /** This server's answer where a deviation is intended. */
     readonly own: Outcome;
   }[];
 }
@@ -45,14 +46,14 @@ interface LogWrap {
 /** Cases in which the answers differ on purpose (docs/operations.md, "Differences"). */
 const DEVIATIONS = ["config.ro:", "log.backslash:", "log.ident-quote"];
 
-/** Longer answers are recorded up to here (or a little less, once `masked`). */
+/** Longer answers are recorded up to this size (a little less after `masked`). */
 const RECORDED_BYTES = 590;
 
 function recorded(name: string): unknown {
   return JSON.parse(readFileSync(join(import.meta.dir, "parity", name), "utf8"));
 }
 
-/** The body, without the numbers of another run: times, pids, and counters of log entries. */
+/** The body without numbers that differ between runs: times, pids, and counters of log entries. */
 function masked({ error, hex }: Outcome): string {
   const text = Buffer.from(hex, "hex").toString("latin1");
   return `${error} ${text.replaceAll(/("(?:starttime|time|pid|uid)": )\d+/g, "$1N")}`;

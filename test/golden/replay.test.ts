@@ -1,7 +1,7 @@
 /**
  * Every recorded request of the C server, sent by a real libqb client to the built program, with
  * the tree in a config.db and in a plain directory. One client process per uid and connection, in
- * the recorded order, for state builds up.
+ * the recorded order, because later answers depend on earlier requests.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -38,7 +38,7 @@ afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
 
-/** The arguments of `serve` for each store, which may have to be made first. */
+/** The arguments of `serve` for each store; makes the store. */
 const STORES = {
   "serve --dir": () => ["--dir", tree],
   "serve --db": () => {
@@ -77,7 +77,7 @@ for (const [store, make] of Object.entries(STORES)) {
   });
 }
 
-/** Sends them all. Vectors that name a connection share it; each other one has its own. */
+/** Sends all vectors. Those that name a connection share it; each other one has its own. */
 async function replay(service: string): Promise<Map<Vector, Answer>> {
   const answers = new Map<Vector, Answer>();
   const shared = new Map<string, QbClient>();

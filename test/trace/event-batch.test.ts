@@ -1,4 +1,4 @@
-/** Batches of observations: complete, in order, a little late, and few. */
+/** Batches of observations: complete, in order, a little late, and few of them. */
 import { expect, test } from "bun:test";
 import type { Watcher } from "../../src/tools/trace/exchange.ts";
 import { EventBatch } from "../../src/tools/trace/event-batch.ts";
@@ -73,7 +73,7 @@ test("times are wall-clock times of the observation and never decrease", () => {
   const after = Date.now();
   batch.flush();
   expect(times).toEqual(times.toSorted((a, b) => a - b));
-  // Three, for two clocks that tick on their own.
+  // A tolerance of 3 ms, because two clocks are compared.
   expect(times[0]).toBeGreaterThan(before - 3);
   expect(times.at(-1)).toBeLessThan(after + 3);
 });

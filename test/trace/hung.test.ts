@@ -1,4 +1,4 @@
-/** A server that does not answer handshakes: no client of the tracer waits because of another. */
+/** A server that does not answer handshakes: no client of the tracer delays another. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { FakeServer } from "../client/fake-server.ts";
@@ -11,13 +11,13 @@ import { startC, startProxy } from "./support.ts";
 
 setDefaultTimeout(60_000);
 
-/** Ends the tracer; nothing of its connections is left, on either side. */
+/** Ends the tracer; no ring directory of its connections is left, on either side. */
 async function allAreGone(tracer: Service, server: Service): Promise<void> {
   expect(await tracer.stop()).toBe(0);
   await noRingsLeft(tracer.pid, server.pid);
 }
 
-/** How long the clients take for `calls` requests each, ms. */
+/** The time that the clients need for `calls` requests each, ms. */
 async function timeOf(clients: readonly QbClient[], calls: number): Promise<number> {
   const start = performance.now();
   for (let i = 0; i < calls; i++) {
@@ -26,7 +26,7 @@ async function timeOf(clients: readonly QbClient[], calls: number): Promise<numb
   return performance.now() - start;
 }
 
-test("connected clients go on while a hung server leaves new ones without an answer", async () => {
+test("connected clients are served while a hung server does not answer new ones", async () => {
   let silent = false;
   using server = new FakeServer(uniqueName(), {
     get silent() {
@@ -44,10 +44,10 @@ test("connected clients go on while a hung server leaves new ones without an ans
     const meanwhile = await timeOf(clients, 200);
     for (const opened of coming) {
       await using late = await opened;
-      // The tracer's own rule lets them in; the server may yet say no.
+      // The tracer's own rule accepts them; the server may refuse them later.
       expect(late.connected.res).toBe(0);
     }
-    // A second for each of them, when all waited for it.
+    // If all waited for the server, this would take a second for each client.
     expect(meanwhile / before).toBeLessThan(10);
   }
   expect(await tracer.stop()).toBe(0);

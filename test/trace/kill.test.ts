@@ -1,4 +1,4 @@
-/** A tracer that root runs stays root's: the users it stands for cannot signal it. */
+/** A tracer that root runs keeps its own ids: its clients' users cannot signal it. */
 import { expect } from "bun:test";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { mayShowOthers } from "../../src/platform/socket.ts";
@@ -9,7 +9,7 @@ import { testUnless } from "../support/unless.ts";
 
 const WWW_DATA = { uid: 33, gid: 33 };
 
-/** Tries of the attacker: a second or two. */
+/** Number of the attacker's tries; they take a second or two. */
 const TRIES = 50_000;
 
 const ATTACK = `i=0

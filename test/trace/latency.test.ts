@@ -1,7 +1,7 @@
 /**
- * A traced libqb client waits at most twice as long as one behind the least a proxy can be, a relay
- * of thirty lines of C. Ratios of medians, taken in turns: what slows one slows the other, so the
- * bound holds beside other load too.
+ * A traced libqb client waits at most twice as long as one behind a minimal proxy, a relay of
+ * thirty lines of C. The bound is for ratios of medians, measured in turns: other load slows both,
+ * so the bound holds beside it too.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -16,7 +16,7 @@ import { makeTree, removeTree, startC, startProxy } from "./support.ts";
 setDefaultTimeout(120_000);
 
 const BOUND = 2;
-/** Of so many runs one is within the bound. */
+/** At least one of this many runs must be within the bound. */
 const TRIES = 5;
 const TURNS = 9;
 
@@ -42,7 +42,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** The ratios of up to TRIES runs; the last is within the bound, or none is. */
+/** The ratios of up to TRIES runs; stops after the first within the bound. */
 async function ratios(run: () => Promise<number>): Promise<number[]> {
   const seen: number[] = [];
   while (seen.length < TRIES) {
@@ -53,15 +53,18 @@ async function ratios(run: () => Promise<number>): Promise<number[]> {
   return seen;
 }
 
-test.each<[Pace]>([["busy"], ["paced"]])("before a C server, %s", async (pace) => {
-  const seen = await ratios(async () => {
-    const [, traced] = await costsOf([relay, tracer], pace, TURNS);
-    return traced?.ratio ?? Infinity;
-  });
-  expect(Math.min(...seen)).toBeLessThanOrEqual(BOUND);
-});
+test.each<[Pace]>([["busy"], ["paced"]])(
+  "a %s client waits at most twice as long",
+  async (pace) => {
+    const seen = await ratios(async () => {
+      const [, traced] = await costsOf([relay, tracer], pace, TURNS);
+      return traced?.ratio ?? Infinity;
+    });
+    expect(Math.min(...seen)).toBeLessThanOrEqual(BOUND);
+  },
+);
 
-test("eight clients of a server whose answers take their time wait side by side", async () => {
+test("eight clients of a slow server wait in parallel", async () => {
   await using late = await startC("qb-echo-server", "--late-ms", "5");
   await using before = await startProxy("trace", late.name, "--errno", "EIO");
   const load = ["--clients", "8", "--requests", "30"];

@@ -1,8 +1,7 @@
 /**
- * What a tracer costs a libqb client, as ratios: the median round trip through it over the median
- * without it, in turns within one run. `bun test/trace/latency.ts` prints the table of
- * docs/tracing.md, with the least a proxy can be for comparison; latency.test.ts holds the ratios
- * against their bound.
+ * The cost of a tracer for a libqb client, as a ratio: the median round trip through it to the
+ * median without it, measured in turns within one run. `bun test/trace/latency.ts` prints the table
+ * of docs/tracing.md, with a minimal proxy for comparison; latency.test.ts tests the ratios.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +12,7 @@ import { loadService } from "../support/qb-load.ts";
 import { program, type Service, serveCommand, startService } from "../support/service.ts";
 import { makeTree, removeTree, startC } from "./support.ts";
 
-/** Round trips of one turn, and how they follow each other. */
+/** Round trips of one turn, and their pace. */
 const LOADS = {
   /** The next request as soon as the last is answered. */
   busy: ["--ms", "250"],
@@ -23,11 +22,11 @@ const LOADS = {
 
 export type Pace = keyof typeof LOADS;
 
-/** The file asked for, as the body of GET_CONFIG. */
+/** The body of GET_CONFIG: the requested file. */
 const PATH = Buffer.from("storage.cfg\0").toString("hex");
 const ASKED = ["--id", String(CfsIpc.GET_CONFIG), "--body-hex", PATH];
 
-/** One way to a server: the median of its turns' medians, and of their ratios to the first way. */
+/** One way to a server: the median of its turns' medians, and of their ratios to the first's. */
 export interface Cost {
   readonly us: number;
   readonly ratio: number;
@@ -43,7 +42,7 @@ async function medianUs(service: Service, pace: Pace): Promise<number> {
   return p50_ns / 1000;
 }
 
-/** Loads each of `ways` in `turns` turns. */
+/** Measures each of `ways` in `turns` turns. */
 export async function costsOf(
   ways: readonly Service[],
   pace: Pace,
@@ -61,7 +60,7 @@ export async function costsOf(
   }));
 }
 
-/** A tracer before `server` that writes its trace into `file`; warm, as after its first second. */
+/** Starts a tracer before `server` that writes its trace to `file`, and warms it up. */
 export async function startWarm(server: Service, file: string): Promise<Service> {
   const traced = [...program(), "trace", "--upstream", server.name, "--socket"];
   const tracer = await startService((name) => {

@@ -1,6 +1,6 @@
 /**
- * A recording made between real libqb clients and a C server: replayed to the same clients it
- * answers the same, held against servers it tells what differs, and it keeps no secrets.
+ * A recording made between real libqb clients and a C server: a replay gives the same clients the
+ * same answers, a comparison with a server lists the differences, and it contains no secrets.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -36,7 +36,7 @@ afterAll(async () => {
   rmSync(files, { recursive: true, force: true });
 });
 
-/** What two clients, root and www-data, ask; what they get. */
+/** Sends the requests of two clients, root and www-data; returns their answers. */
 async function session(service: string): Promise<Result[]> {
   await using root = await QbClient.open(service);
   await using www = await QbClient.open(service, WWW_DATA);
@@ -54,9 +54,9 @@ async function session(service: string): Promise<Result[]> {
   ];
 }
 
-/** Records one session; what its clients got. */
+/** Records one session; returns its clients' answers. */
 async function record(file: string, ...words: string[]): Promise<Result[]> {
-  // The C server knows no permissions: the recorder's are the ones to record.
+  // This C server has no access rules, so the recorder's permissions are recorded.
   const flags = ["--group", "33", "--no-as-client", ...words];
   await using recorder = await startProxy("record", server.name, file, ...flags);
   const results = await session(recorder.name);
@@ -71,7 +71,7 @@ function replay(...words: string[]): { exitCode: number; out: string; complaint:
   return { exitCode, out: stdout.toString(), complaint: stderr.toString() };
 }
 
-test("replayed to the same clients it answers the same, and the server is not needed", async () => {
+test("a replay gives the same clients the same answers without the server", async () => {
   const file = join(files, "same.jsonl");
   const recorded = await record(file);
   await using service = await startService((name) => {
@@ -79,7 +79,7 @@ test("replayed to the same clients it answers the same, and the server is not ne
   });
   const replayed = await session(service.name);
   expect(replayed).toEqual(recorded);
-  // Two answers to one request came in their order: the status changed the second.
+  // Equal requests got their answers in order: the second differs by the status.
   expect(replayed[3]?.body).not.toBe(replayed[6]?.body);
   {
     await using client = await QbClient.open(service.name);
@@ -91,7 +91,7 @@ test("replayed to the same clients it answers the same, and the server is not ne
   await noRingsLeft(service.pid);
 });
 
-test("secrets stay out of the file, which only its owner reads, unless asked for", async () => {
+test("a recording has mode 0600, and secrets only with --no-redact", async () => {
   const file = join(files, "redacted.jsonl");
   await record(file);
   const kept = readRecording(readFileSync(file, "utf8"));
@@ -114,7 +114,7 @@ test("secrets stay out of the file, which only its owner reads, unless asked for
   expect(told.requests.map(({ body }) => body.toString()).join("")).toContain(SECRET);
 });
 
-test("a private file that root read is not in it", async () => {
+test("a private file that root read is not in the recording", async () => {
   const file = join(files, "private.jsonl");
   await using recorder = await startProxy("record", server.name, file);
   {
@@ -128,7 +128,7 @@ test("a private file that root read is not in it", async () => {
   expect(text).not.toContain(Buffer.from(`${TOKEN}\n`).toString("base64"));
 });
 
-test("no answer of the recorded server differs; those of another server are listed", async () => {
+test("--against finds no difference for the recorded server, and lists another's", async () => {
   const file = join(files, "against.jsonl");
   await record(file);
   const volatile = ["--ignore", "get-fs-version"];
@@ -151,7 +151,7 @@ test("no answer of the recorded server differs; those of another server are list
   );
 });
 
-/** Asks a control server for two events; what came. */
+/** Requests two events of a control server; returns the events that arrive. */
 async function askForEvents(service: string): Promise<Result[]> {
   await using client = await QbClient.open(service);
   const answer = await client.call(100, Buffer.from([2, 0, 0, 0]));
@@ -200,7 +200,7 @@ describe("a failure is one line", () => {
     expect(readFileSync(file, "utf8")).toBe("precious");
   });
 
-  test("one of --socket and --against", () => {
+  test("neither --socket nor --against is a usage error", () => {
     expect(replay("x")).toMatchObject({ exitCode: 2 });
     expect(replay("x", "--socket", "a", "--against", "b")).toMatchObject({ exitCode: 2 });
   });

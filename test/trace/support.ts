@@ -7,7 +7,7 @@ import { program, type Service, startService } from "../support/service.ts";
 
 export const TOKEN = "root@pam!ci 0b1c2d3e";
 
-/** A directory of files like /etc/pve; remove it. */
+/** Makes a directory of files like /etc/pve; the caller removes it. */
 export function makeTree(): string {
   const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
   mkdirSync(join(directory, "priv"));

@@ -1,4 +1,4 @@
-/** The tracer between real libqb clients and C servers: transparent, and it says what it saw. */
+/** The tracer between real libqb clients and C servers: transparent, with a complete trace. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
@@ -33,7 +33,7 @@ afterAll(async () => {
   removeTree(directory);
 });
 
-/** Ends a tracer; what it printed. */
+/** Ends a tracer; returns its output. */
 async function printed(tracer: Service): Promise<string> {
   expect(await tracer.stop()).toBe(0);
   await noRingsLeft(tracer.pid);
@@ -72,7 +72,7 @@ test("a C client gets a C server's answers, and the trace has each request decod
   expect(output).not.toContain("0b1c2d3e");
 });
 
-test("JSON, one object a line", async () => {
+test("--json prints one object per line", async () => {
   await using tracer = await startProxy("trace", answers.name, "--json");
   {
     await using client = await QbClient.open(tracer.name);
@@ -90,7 +90,7 @@ test("JSON, one object a line", async () => {
   });
 });
 
-test("filters by request, uid and errno", async () => {
+test("filters select by request, uid and errno", async () => {
   const filter = ["--operation", "get-config", "--errno", "enoent", "--uid", "0"];
   await using tracer = await startProxy("trace", answers.name, "--json", ...filter);
   {
@@ -105,7 +105,7 @@ test("filters by request, uid and errno", async () => {
   expect(lines[0]).toMatchObject({ arguments: { path: "none" }, error: Errno.ENOENT });
 });
 
-test("the server behind sees each client's uid and gid, and judges by them", async () => {
+test("our server sees each client's uid and gid, and decides by them", async () => {
   const rules = ["--group", "33", "--allow-uid", "1234"];
   await using server = await startService(serveCommand("--dir", directory, "--no-rrd", ...rules));
   await using tracer = await startProxy("trace", server.name, "--group", "33");
@@ -118,7 +118,7 @@ test("the server behind sees each client's uid and gid, and judges by them", asy
       client.call(CfsIpc.SET_STATUS, "x".padEnd(256, "\0")),
     ];
     for (const call of calls) expect((await call).error).toBe(Errno.EPERM);
-    // The server knows this one, the tracer does not.
+    // The server's rule accepts this uid, the tracer's does not.
     await using known = await QbClient.open(tracer.name, { uid: 1234, gid: 1234 });
     expect((await known.call(CfsIpc.SET_STATUS, "x".padEnd(256, "\0"))).error).toBe(0);
     await using stranger = await QbClient.open(tracer.name, { uid: 65_534, gid: 65_534 });
@@ -133,7 +133,7 @@ test("the server behind sees each client's uid and gid, and judges by them", asy
   expect(await server.stop()).toBe(0);
 });
 
-test("a refusal names the server behind also when the set-up request comes late", async () => {
+test("a refusal names the server also if the set-up request arrives late", async () => {
   await using server = await startService(serveCommand("--dir", directory, "--no-rrd"));
   await using tracer = await startProxy("trace", server.name);
   await using stranger = await RawClient.open(tracer.name, NOBODY);
@@ -143,7 +143,7 @@ test("a refusal names the server behind also when the set-up request comes late"
   expect(tracer.output).toContain(`as @${server.name} does`);
 });
 
-test("a C server sees them too, and gives its rings to them", async () => {
+test("a C server sees each client's uid and gid, and gives the rings to them", async () => {
   await using strict = await startC("qb-echo-server");
   await using open = await startC("qb-echo-server", "--accept-any");
   await using refusing = await startC("qb-echo-server", "--refuse", "28");
@@ -167,7 +167,7 @@ test("a C server sees them too, and gives its rings to them", async () => {
   expect(stderr.toString()).toContain("No space left on device");
 });
 
-test("a read-only client stays one, though the server behind sees the tracer's uid", async () => {
+test("a read-only client stays read-only although the server sees the tracer's uid", async () => {
   const policy = ["--no-as-client", "--group", "33"];
   await using tracer = await startProxy("trace", answers.name, ...policy);
   {
@@ -185,7 +185,7 @@ test("a read-only client stays one, though the server behind sees the tracer's u
   expect(await printed(tracer)).toContain("EPERM (Operation not permitted), denied by the tracer");
 });
 
-test("events and flow control come through, and any id and body", async () => {
+test("events, flow control, and any id and body pass through the tracer", async () => {
   await using control = await startC("qb-control-server");
   await using tracer = await startProxy("trace", control.name);
   {
@@ -204,7 +204,7 @@ test("events and flow control come through, and any id and body", async () => {
   expect(await printed(tracer)).toContain("request-77 body_bytes=10 -> 10 bytes");
 });
 
-test("a load of clients gets every byte back", async () => {
+test("many clients under load get every byte back", async () => {
   await using echo = await startC("qb-echo-server", "--accept-any");
   await using tracer = await startProxy("trace", echo.name, "--errno", "EIO");
   const flags = [
@@ -239,14 +239,14 @@ test("when the server ends, its clients are disconnected and new ones refused", 
   await printed(tracer);
 });
 
-test("no server behind it is a failure that says so, at once", () => {
+test("without a server the tracer fails at once, with a line that says so", () => {
   const words = ["trace", "--socket", "never-x", "--upstream", "never"];
   const { exitCode, stderr } = Bun.spawnSync([...program(), ...words]);
   expect(exitCode).toBe(1);
   expect(stderr.toString()).toContain("nobody listens on @never");
 });
 
-test("a reader that closes stdout ends the trace, as it ends other commands", async () => {
+test("a closed stdout ends the trace, as it ends other commands", async () => {
   const name = uniqueName();
   const words = ["trace", "--socket", name, "--upstream", answers.name];
   const tracer = Bun.spawn([...program(), ...words], { stdout: "pipe", stderr: "ignore" });

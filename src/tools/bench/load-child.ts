@@ -11,16 +11,16 @@ import { RequestHeader, ResponseHeader } from "../../wire/qb.ts";
 import { spanOf } from "../../wire/struct.ts";
 import { Histogram } from "../../base/histogram.ts";
 
-/** Set in a child's environment: its work, as JSON. */
+/** Environment variable of a child: its work, as JSON. */
 export const LOAD_VARIABLE = "PMXCFS_IPC_BENCH_CHILD";
 
 export type LoadClient = "libqb" | "own";
 
-/** What a child does. */
+/** The work of a child. */
 export interface LoadWork {
   readonly socket: string;
   readonly client: LoadClient;
-  /** Request id; `connect`: connecting and disconnecting is measured instead. */
+  /** Request id, or `connect` to measure connecting and disconnecting. */
   readonly id: number | "connect";
   /** The body, base64. */
   readonly body: string;
@@ -28,10 +28,10 @@ export interface LoadWork {
   readonly timeoutMs: number;
 }
 
-/** What a child reports. */
+/** The report of a child. */
 export interface LoadReport {
   readonly latencies: ReturnType<Histogram["toPairs"]>;
-  /** Answers that were errors, and the last of them. */
+  /** Number of error answers, and the last errno. */
   readonly errors: number;
   readonly lastError: number;
   readonly elapsedMs: number;
@@ -100,7 +100,7 @@ function libqbOperation(work: LoadWork): Operation | string {
   };
 }
 
-/** Repeats `operation` for `durationMs`, or `count` times when that is not 0. */
+/** Repeats `operation` for `durationMs`, or `count` times if `count` is not 0. */
 async function load(
   operation: Operation,
   durationMs: number,
@@ -132,7 +132,7 @@ async function load(
   };
 }
 
-/** The child: `role` is what the parent put into the environment. */
+/** Runs the child; `role` is the value of its environment variable. */
 export async function runLoadChild(role: string): Promise<void> {
   const work = JSON.parse(role) as LoadWork;
   const operation = work.client === "own" ? await ownOperation(work) : libqbOperation(work);

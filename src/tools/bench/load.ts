@@ -1,7 +1,7 @@
 /**
- * Loads a service: children with one connection each, all started before any of them sends, run in
- * rounds; and what the server's process used meanwhile. With two services the rounds alternate, so
- * that other activity of the machine affects both.
+ * Puts load on a service and measures the CPU time and memory of its process: children with one
+ * connection each, all started before any of them sends, run in rounds. With two services the
+ * rounds alternate, so that other activity of the machine affects both.
  */
 import { readFileSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
@@ -10,7 +10,7 @@ import { selfCommand } from "../../platform/self.ts";
 import { Histogram } from "../../base/histogram.ts";
 import { LOAD_VARIABLE, type LoadReport, type LoadWork } from "./load-child.ts";
 
-/** Time for a child to be ready; and to report, after its working time. */
+/** Time limits for a child to be ready, and to report after its working time. */
 const READY_MS = 20_000;
 const REPORT_MS = 20_000;
 /** Clock ticks per second of /proc/PID/stat (sysconf _SC_CLK_TCK; 100 wherever Linux runs). */
@@ -23,12 +23,12 @@ export interface LoadResult {
   readonly latencies: Histogram;
   errors: number;
   lastError: number;
-  /** Of all rounds. */
+  /** The sum of all rounds. */
   elapsedMs: number;
   clientCpuMs: number;
-  /** Undefined where its process cannot be seen. */
+  /** Undefined if the server's process is not visible. */
   serverCpuMs: number | undefined;
-  /** At the end, and the most it ever was. */
+  /** Resident memory at the end, and its peak. */
   serverRssBytes: number | undefined;
   serverPeakBytes: number | undefined;
 }
@@ -77,7 +77,7 @@ class LoadingClient {
     this.#lines = linesOf(this.#process.stdout);
   }
 
-  /** The next line within `timeoutMs`, a reason otherwise. */
+  /** The next line within `timeoutMs`, else the reason of the failure. */
   async next(timeoutMs: number): Promise<{ line: string } | { failure: string }> {
     let timer: Timer | undefined;
     const late = new Promise<undefined>((resolve) => {
@@ -179,7 +179,7 @@ async function serverPidOf(socket: string): Promise<number | string> {
   return client.server.pid;
 }
 
-/** Loads each service of `works` in turns; the results in their order, or why it failed. */
+/** Puts load on the services of `works` in turns; the results in that order, or the failure. */
 export async function runLoad(
   works: readonly LoadWork[],
   { connections, rounds, durationMs, count }: LoadOptions,

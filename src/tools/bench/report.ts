@@ -93,12 +93,12 @@ function cpuEach({ latencies, serverCpuMs = 0 }: LoadResult): number {
   return serverCpuMs / Math.max(latencies.total, 1);
 }
 
-/** Three digits behind the point; null where there is nothing to compare with. */
+/** Rounded to three decimals; null if there is nothing to compare with. */
 function ratio(one: number, other: number): number | null {
   return other === 0 ? null : Math.round((one / other) * 1000) / 1000;
 }
 
-/** How the first service compares to the second: each figure's ratio. */
+/** The ratios of the first service's figures to the second's. */
 export function ratios(first: LoadResult, second: LoadResult): Record<string, number | null> {
   const at = (part: number) =>
     ratio(first.latencies.quantile(part), second.latencies.quantile(part));

@@ -35,7 +35,7 @@ export async function makeBundle(
     },
     {
       name: "check.json",
-      about: "The same for machines",
+      about: "The same as JSON",
       text: maskedJson(renderJson(report, buildInfo.version)),
     },
     ...(await collectParts(paths)),

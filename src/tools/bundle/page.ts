@@ -1,5 +1,5 @@
 /**
- * The index of a support bundle: the verdict, the findings and every part, readable by a person.
+ * The index page of a support bundle: the verdict, the findings and every part.
  */
 import type { Report } from "../check/report.ts";
 import type { Part } from "./sources.ts";
@@ -20,7 +20,7 @@ pre { overflow: auto; max-height: 32rem; font: 12.5px/1.45 ui-monospace, monospa
 summary { cursor: pointer; }
 `;
 
-/** Characters of a part that the page shows; the file beside the page has all of it. */
+/** Characters of a part that the page shows; the file beside the page is complete. */
 const SHOWN = 200_000;
 
 function escapeHtml(text: string): string {
@@ -38,7 +38,7 @@ function finding({ severity, code, text, cause, fix }: ShownFinding): string {
   return `<article>${head} ${escapeHtml(text)} <small>${code ?? ""}</small>${why}${how}</article>`;
 }
 
-/** What the page shows of a finding. */
+/** The part of a finding that the page shows. */
 interface ShownFinding {
   readonly severity: string;
   readonly code?: string | undefined;

@@ -1,6 +1,6 @@
 /**
- * The parts of a support bundle, each by name: facts, and texts whose secrets are masked, never the
- * contents of files below /etc/pve. A part that cannot be read says why.
+ * The parts of a support bundle: facts, and texts with masked secrets, never the contents of files
+ * below /etc/pve. A part that cannot be read contains the error instead.
  */
 import { createHash } from "node:crypto";
 import { errorText } from "../../base/error-text.ts";
@@ -37,7 +37,7 @@ export const BUNDLE_PATHS: BundlePaths = {
 
 /** A command must have ended within this, ms. */
 const COMMAND_MS = 5_000;
-/** Bytes of a part; the end is kept, because it matters most in logs. */
+/** Size limit of a part; the end is kept, because it matters most in logs. */
 const MOST_BYTES = 1024 * 1024;
 /** Age of the history's changes that are included, ms. */
 const HISTORY_MS = 24 * 3_600_000;
@@ -49,7 +49,7 @@ function lastBytes(text: string): string {
   return text.length <= MOST_BYTES ? text : `(the beginning is cut)\n${text.slice(-MOST_BYTES)}`;
 }
 
-/** stdout and stderr of a command; a line that says why when it does not run. */
+/** stdout and stderr of a command; if it cannot run, a line with the reason. */
 async function output(...words: string[]): Promise<string> {
   const [name = ""] = words;
   if (Bun.which(name) === null) return `${name} is not installed\n`;
@@ -161,7 +161,7 @@ export async function collectParts(paths: BundlePaths): Promise<Part[]> {
     part("corosync/rings.txt", "corosync-cfgtool", await output("corosync-cfgtool", "-s")),
     part(
       "config-db/verify.txt",
-      "What pmxcfs says of config.db",
+      "What pmxcfs would do with config.db",
       attempt(() => state(database)),
     ),
     part("config-db/tree.txt", "Entries with size, version, time and digest", listing),
@@ -172,7 +172,11 @@ export async function collectParts(paths: BundlePaths): Promise<Part[]> {
     ),
     part("system/mounts.txt", "Mounts", file("/proc/self/mounts")),
     part("system/memory.txt", "Memory", file("/proc/meminfo")),
-    part("system/space.txt", "Room", await output("df", "-h", "/dev/shm", "/var/lib", "/run")),
+    part(
+      "system/space.txt",
+      "Free space",
+      await output("df", "-h", "/dev/shm", "/var/lib", "/run"),
+    ),
     part("system/sockets.txt", "Unix sockets", file("/proc/net/unix")),
   ];
 }

@@ -1,6 +1,6 @@
 /**
- * A node's cluster as its corosync sees it, with any server of /etc/pve: nodes, quorum, and the
- * processes in pmxcfs's groups. Joins nothing, so the cluster does not notice.
+ * A node's cluster as its corosync reports it, with any server of /etc/pve: nodes, quorum, and the
+ * processes in pmxcfs's groups. It joins no group, so the other members see no change.
  */
 import { Cmap } from "../../corosync/cmap.ts";
 import { CpgGroup } from "../../corosync/cpg.ts";
@@ -41,7 +41,7 @@ const TIMES: Times = { connectMs: 3000, callMs: 5000 };
 type ConfigurationView = Pick<CorosyncView, "facts" | "running" | "holdMs">;
 type QuorumView = Pick<CorosyncView, "quorate" | "partition">;
 
-/** The answer of each service; a line where it does not answer. */
+/** The answer of each service; an error line if it does not answer. */
 export interface CorosyncAnswers {
   readonly cmap: ConfigurationView | string;
   readonly quorum: QuorumView | string;
@@ -100,7 +100,7 @@ async function readGroups(times: Times): Promise<CorosyncAnswers["cpg"]> {
   return { nodeid: dcdb.nodeid, groups: { dcdb: dcdb.members, status: status.members } };
 }
 
-/** Asks all services, side by side. */
+/** Queries all services concurrently. */
 export async function askCorosync(times: Times = TIMES): Promise<CorosyncAnswers> {
   const [cmap, quorum, cpg] = await Promise.all([
     readConfiguration(times),
@@ -110,7 +110,7 @@ export async function askCorosync(times: Times = TIMES): Promise<CorosyncAnswers
   return { cmap, quorum, cpg };
 }
 
-/** The whole view; a line that says what is wrong when a service does not answer. */
+/** The whole view; an error line if a service does not answer. */
 export function viewOf({ cmap, quorum, cpg }: CorosyncAnswers): CorosyncView | string {
   if (typeof cmap === "string") return cmap;
   if (typeof quorum === "string") return quorum;
@@ -118,7 +118,7 @@ export function viewOf({ cmap, quorum, cpg }: CorosyncAnswers): CorosyncView | s
   return { ...cmap, ...quorum, ...cpg };
 }
 
-/** Asks all services; a line that says what is wrong when one does not answer. */
+/** Queries all services; an error line if one does not answer. */
 export async function readCorosync(): Promise<CorosyncView | string> {
   return viewOf(await askCorosync());
 }

@@ -1,6 +1,6 @@
 /**
- * The content of `cluster status`: corosync's view, this node's server (when it is ours), and
- * problems between the two, each with what to do.
+ * The content of `cluster status`: corosync's view, this node's server (if it is ours), and the
+ * problems found, each with what to do.
  */
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
@@ -16,11 +16,11 @@ export interface NodeRow {
   readonly id: number;
   readonly name: string;
   readonly votes: number;
-  /** This node. */
+  /** True for this node. */
   readonly own: boolean;
-  /** In this partition. */
+  /** True if the node is in this partition. */
   readonly reachable: boolean;
-  /** pid of its server in the group; undefined: it has none there. */
+  /** pid of its server in the group; undefined if it has none there. */
   readonly dcdb: number | undefined;
   readonly status: number | undefined;
 }
@@ -31,9 +31,9 @@ export interface ClusterReport {
   readonly quorate: boolean;
   readonly nodes: readonly NodeRow[];
   readonly versions: ConfigVersions;
-  /** This node's server, when it is one of ours. */
+  /** This node's server, if it is one of ours. */
   readonly server: ClusterStatus | undefined;
-  /** What is wrong, one line each. */
+  /** The problems, one line each. */
   readonly problems: readonly string[];
 }
 
@@ -127,7 +127,7 @@ function missing(server: ClusterStatus | undefined, nodes: readonly NodeRow[]): 
   });
 }
 
-/** Composes the report from what was read. */
+/** Composes the report from the parts. */
 export function reportOf(
   view: CorosyncView,
   files: ConfigFiles,

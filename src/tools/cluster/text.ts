@@ -69,7 +69,7 @@ export function statusText(report: ClusterReport): string {
     membersText(report).trimEnd(),
     "",
     ...(server === undefined
-      ? ["this node's server says nothing of itself (not ours, or not running)"]
+      ? ["this node's server has no status socket (not ours, or not running)"]
       : [groupLine("dcdb", server.groups.dcdb), groupLine("status", server.groups.status)]),
     ...clockLines(report),
     "",

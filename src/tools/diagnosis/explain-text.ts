@@ -166,7 +166,8 @@ src/tools/diagnosis, not this file.
 
 The first and the last lines are the verdict: the worst finding, or the cause if findings follow
 from each other. Between them are the findings that are not PASS, and one line of totals;
-\`--verbose\` prints all. Each finding has a stable code; \`--only\` and \`--skip\` take codes and checks.
+\`--verbose\` prints all. Each finding has a stable code; \`--only\` and \`--skip\` take codes and
+checks.
 
 A \`fix\` is a command that is safe to paste as root: it deletes nothing that it does not keep
 elsewhere, overwrites no backup, has no placeholder, and ends no process that it does not identify.

@@ -1,4 +1,4 @@
-/** Two contents as a unified diff; secrets are masked unless asked for. */
+/** A unified diff of two contents; secrets are masked by default. */
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
 import { escapeLines } from "../../base/escape.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
@@ -14,11 +14,11 @@ function isText(bytes: Uint8Array): boolean {
 export interface Side {
   /** The name in the head of the diff: `storage.cfg@12`. */
   readonly label: string;
-  /** Undefined: there was no file. */
+  /** Undefined if there was no file. */
   readonly bytes: Uint8Array | undefined;
 }
 
-/** The diff; "" when nothing differs. Binary and very large contents are named, not shown. */
+/** The diff; "" if nothing differs. Of binary and very large contents only the sizes are given. */
 export function unifiedDiff(before: Side, after: Side, showSecrets: boolean): string {
   const [a, b] = [before.bytes ?? new Uint8Array(0), after.bytes ?? new Uint8Array(0)];
   if (Buffer.compare(a, b) === 0 && (before.bytes === undefined) === (after.bytes === undefined)) {
@@ -39,7 +39,7 @@ export function unifiedDiff(before: Side, after: Side, showSecrets: boolean): st
     undefined,
     { headerOptions: FILE_HEADERS_ONLY },
   );
-  // A diff is shown to people: contents may contain control characters.
+  // A diff goes to a terminal, and contents may have control characters.
   if (patch.includes("@@")) return escapeLines(patch);
   return `--- ${before.label}\n+++ ${after.label}\nonly masked secrets differ\n`;
 }

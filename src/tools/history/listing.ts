@@ -1,9 +1,9 @@
-/** Changes as lines for people and as JSON for machines. */
+/** Changes as lines of text and as JSON. */
 import { escapeText } from "../../base/escape.ts";
 import { alignColumns } from "../../base/table.ts";
 import type { KeptChange } from "../../pmxcfs/history/reader.ts";
 
-/** A latin1 path as a terminal or JSON shows it: UTF-8 where it is that, controls escaped. */
+/** A latin1 path for a terminal or JSON: decoded if it is valid UTF-8, with controls escaped. */
 export function showPath(path: string): string {
   const decoded = Buffer.from(path, "latin1").toString("utf8");
   return escapeText(decoded.includes("\uFFFD") ? path : decoded);
@@ -14,12 +14,12 @@ export function showTime(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
-/** Versions the change covers: `12`, or `10-12` where several were joined. */
+/** The versions of a change: `12`, or `10-12` if several were joined. */
 export function showVersions({ firstVersion, version }: KeptChange): string {
   return firstVersion === version ? String(version) : `${firstVersion}-${version}`;
 }
 
-/** Who did it: process, sync or start. */
+/** The author of a change: process, node, sync or start. */
 export function showAuthor({ cause, pid, uid, command, writer }: KeptChange): string {
   if (cause === "start") return "(found at start)";
   const by = writer === 0 ? "" : `node ${writer} `;
@@ -28,13 +28,13 @@ export function showAuthor({ cause, pid, uid, command, writer }: KeptChange): st
   return `${by}${showPath(command ?? "?")}[${pid}] uid ${uid}`;
 }
 
-/** Path, or `old -> new` of a rename. */
+/** The path, or `old -> new` for a rename. */
 export function showWhere({ path, to, type }: KeptChange): string {
   const slash = type === "directory" ? "/" : "";
   return to === null ? showPath(path) + slash : `${showPath(path)} -> ${showPath(to)}${slash}`;
 }
 
-/** The listing, a line per change under a heading. */
+/** The listing: a heading, and a line for each change. */
 export function listingText(changes: readonly KeptChange[]): string {
   const rows = changes.map((change) => [
     showVersions(change),

@@ -11,8 +11,8 @@ const UNITS: Readonly<Record<string, number>> = {
 
 /**
  * `2h`, `30m`, `7d` (ago), `14:30` (today, local time), `2026-11-26`, `2026-11-26 14:30`,
- * `2026-11-26T14:30:00Z`, or seconds since 1970 with an @ before them. Ms since 1970; undefined
- * when it is none of these.
+ * `2026-11-26T14:30:00Z`, or `@` and seconds since 1970. Returns ms since 1970, undefined if it is
+ * none of these.
  */
 export function parseMoment(word: string, nowMs: number): number | undefined {
   const ago = /^(\d+(?:\.\d+)?)(s|m|min|h|d|w)$/.exec(word);

@@ -1,6 +1,7 @@
 /**
- * The history as one self-contained page: a timeline, a list of changes to filter, each with its
- * diff. No network, no foreign code; the data is JSON that the page's script shows as text only.
+ * The history as one self-contained page: a timeline, and a list of changes that can be filtered,
+ * each with its diff. No network, no third-party code; the page's script shows the JSON data as
+ * text only.
  */
 import type { History, KeptChange } from "../../pmxcfs/history/reader.ts";
 import { escapeText, jsonText } from "../../base/escape.ts";
@@ -15,7 +16,7 @@ export interface PageOptions {
   readonly showSecrets: boolean;
 }
 
-/** What the page's script gets of a change. */
+/** The data of a change in the page. */
 interface Shown {
   readonly versions: string;
   readonly ms: number;
@@ -27,7 +28,7 @@ interface Shown {
   readonly diff: string;
 }
 
-/** The state of a path before each change of it, kept so that the page is made in one pass. */
+/** The last change of each path so far, so that the page is made in one pass. */
 class Before {
   readonly #history: History;
   readonly #last = new Map<string, KeptChange>();
@@ -36,7 +37,7 @@ class Before {
     this.#history = history;
   }
 
-  /** The change that left `change.path` as it was before. */
+  /** The change before `change` of the same path. */
   of(change: KeptChange): KeptChange | undefined {
     const { path } = change;
     return this.#last.get(path) ?? this.#history.stateAt(path, change.firstVersion - 1);
@@ -65,7 +66,7 @@ function diffOf(history: History, before: Before, change: KeptChange, all: boole
   return diff.length > MOST_DIFF ? `${diff.slice(0, MOST_DIFF)}\n(cut here)\n` : diff;
 }
 
-/** JSON that cannot close the HTML element it is in. */
+/** JSON that cannot close the HTML element that contains it. */
 function embedded(value: unknown): string {
   return jsonText(value).replaceAll("<", String.raw`\u003c`);
 }

@@ -56,7 +56,7 @@ class Live {
     }
   }
 
-  /** Reads and draws until it is stopped. */
+  /** Reads and draws until stopped. */
   async #look(): Promise<void> {
     const quit = this.#quit.promise;
     while (!this.#over) {
@@ -93,7 +93,7 @@ class Live {
     const { columns, rows } = process.stdout;
     const options = { columns, rows, sort: this.#sort, reverse: this.#reverse, look };
     const lines = this.#view === undefined ? [""] : screen(this.#view, options);
-    // The last numbers stay, with the failure above them.
+    // After a failure the last numbers stay, with the failure above them.
     if (this.#trouble !== undefined) lines[0] = look.red(this.#trouble.slice(0, columns));
     process.stdout.write(`${HOME}${lines.join(`${CLEAR_LINE}\r\n`)}${CLEAR_LINE}${CLEAR_BELOW}`);
   }

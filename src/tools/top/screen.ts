@@ -1,7 +1,7 @@
 /** The view as text: a head, with lines for the cluster, and a table 80 columns wide. Pure. */
 import { type ConnectionView, sorted, type SortName, SORTS, type View } from "./view.ts";
 
-/** Emphasis of texts; each returns its text unchanged where there is no colour. */
+/** Emphasis of texts; each returns its text unchanged without colour. */
 export interface Look {
   bold(text: string): string;
   dim(text: string): string;
@@ -11,7 +11,7 @@ export interface Look {
 
 export interface ScreenOptions {
   readonly columns: number;
-  /** Lines of the terminal, which the screen does not exceed; undefined shows every connection. */
+  /** Height of the terminal, the limit of lines; undefined shows every connection. */
   readonly rows: number | undefined;
   readonly sort: SortName;
   readonly reverse: boolean;
@@ -69,7 +69,7 @@ interface Column {
   readonly text: (each: ConnectionView) => string;
 }
 
-/** 79 columns with eleven gaps: some terminals wrap after the last column. */
+/** 79 characters with eleven gaps: some terminals wrap after the last column. */
 const COLUMNS: readonly Column[] = [
   { title: "PID", width: 7, text: ({ pid }) => String(pid) },
   { title: "COMMAND", width: 13, left: true, text: ({ command }) => command },
@@ -107,7 +107,7 @@ function refusals(view: View): string {
 }
 
 /**
- * `cluster quorate, dcdb synced 3/3, status synced 3/3, 0 changes wait`, and, once there were some,
+ * `cluster quorate, dcdb synced 3/3, status synced 3/3, 0 changes wait`, and after the first change
  * `changes 1204, p50 1.1ms, p99 4.2ms, longest 32ms`.
  */
 function clusterLines({ cluster }: Pick<View, "cluster">): string[] {
@@ -127,7 +127,7 @@ function clusterLines({ cluster }: Pick<View, "cluster">): string[] {
   return [line, `changes ${short(changes)}, ${times}`];
 }
 
-/** Name and size; traffic; failures, and what is prepared. */
+/** Three lines: name and connections; traffic; failures, ready rings and the mount. */
 function head(view: View): readonly [string, string, string] {
   const { totals } = view;
   const up = age(Math.round((view.now_ms - view.started_ms) / 1000));
@@ -159,7 +159,7 @@ function highlighted(line: string, each: ConnectionView, look: Look): string {
   return each.errors_per_second > 0 ? look.yellow(line) : line;
 }
 
-/** Lines without line ends, none wider and no more than the screen has. */
+/** The lines, without line ends, that fit the screen in width and number. */
 export function screen(view: View, options: ScreenOptions): string[] {
   const { columns, rows, look, sort, reverse } = options;
   const cut = (line: string) => line.slice(0, columns);

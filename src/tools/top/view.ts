@@ -8,22 +8,22 @@ import { commandOf } from "../../platform/processes.ts";
 
 /** One connection. */
 export interface ConnectionView extends Omit<ConnectionStatus, "durations_ns"> {
-  /** What the process calls itself, `?` when it is gone. */
+  /** The command name of the process, `?` if it has ended. */
   readonly command: string;
   readonly requests_per_second: number;
   readonly errors_per_second: number;
-  /** Of the requests between the two readings; null when none was timed. */
+  /** Of the requests between the two readings; null if none was timed. */
   readonly p99_us: number | null;
-  /** Both ways. */
+  /** In both directions. */
   readonly bytes: number;
   readonly age_seconds: number;
 }
 
-/** One reading, with the changes since the one before. */
+/** One reading, with the changes since the previous one. */
 export interface View extends Omit<StatusDocument, "connections" | "totals"> {
   /** Time between the two readings; 0 for the first. */
   readonly interval_ms: number;
-  /** Of the mount; 0 where there is none. */
+  /** Of the mount; 0 if there is none. */
   readonly mount_operations_per_second: number;
   readonly totals: TrafficStatus & {
     readonly requests_per_second: number;
@@ -137,7 +137,7 @@ export const SORTS = {
 
 export type SortName = keyof typeof SORTS;
 
-/** Sorted by `name`; equals stay in the order of their connects. */
+/** Sorted by `name`; equal rows stay in the order of their connects. */
 export function sorted(view: View, name: SortName, reverse: boolean): ConnectionView[] {
   const { value, first } = SORTS[name];
   const sign = (first === "most") === reverse ? 1 : -1;
