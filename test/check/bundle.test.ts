@@ -1,6 +1,6 @@
 /**
- * The support bundle: what is in it, and that a secret planted in every kind of file and in the
- * logs is in none of its parts.
+ * The support bundle: its parts, none of which has a secret that was planted in every kind of file
+ * and in the logs.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { maskSecrets } from "../../src/base/mask-secrets.ts";
@@ -10,7 +10,7 @@ import { PROGRAM, sandbox } from "./support/run.ts";
 needRoot();
 setDefaultTimeout(120_000);
 
-/** Each is planted once, and must be nowhere in the bundle. */
+/** The planted secrets: none may be in the bundle. */
 const PLANTED = {
   "priv/token.cfg": "root@pam!mon 11111111-aaaa-bbbb-cccc-000000000001",
   "priv/storage/nas.pw": "PLANTEDPW02",
@@ -37,7 +37,7 @@ const LOGGED = [
 
 const MARKS = /PLANTED\w+|11111111-aaaa-bbbb-cccc-0000000000\d\d/g;
 
-test("secrets in lines of logs are masked, and the rest of the line stays", () => {
+test("a secret in a log line is masked, and the rest of the line is kept", () => {
   const masked = LOGGED.map((line) => maskSecrets(line));
   expect(masked.join("\n").match(MARKS)).toBeNull();
   expect(masked[0]).toStartWith("pvedaemon: login with password=***");

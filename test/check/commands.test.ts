@@ -1,4 +1,4 @@
-/** Every command that the diagnosis and `explain` print is one that can be run as it stands. */
+/** Every command that the diagnosis and `explain` print can be run unchanged. */
 import { expect, test } from "bun:test";
 import { CODES, type CodeName, rowOf } from "../../src/tools/diagnosis/codes.ts";
 import { TEXTS } from "../../src/tools/diagnosis/explain.ts";
@@ -8,7 +8,7 @@ import { nodeCommand, run, sandbox, shell } from "./support/run.ts";
 
 needRoot();
 
-/** What templates are filled with. */
+/** Values for the templates. */
 const VALUES: Readonly<Record<string, string>> = {
   check: "memory",
   call: "get-fs-version",
@@ -29,7 +29,7 @@ function filled(template: string): string {
   return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => VALUES[name] ?? whole);
 }
 
-/** Texts that stand in backticks and are commands: a program and its arguments. */
+/** The commands among the texts in backticks: a program and its arguments. */
 function commandsIn(text: string | undefined): string[] {
   return [...filled(text ?? "").matchAll(/`([^`]+)`/g)].map(([, command = ""]) => command);
 }
@@ -66,8 +66,8 @@ function programsOf(command: string): string[] {
     .filter((word) => word !== "" && word !== "}" && word !== "Q");
 }
 
-test("every command is of programs that a node has", () => {
-  // Fixes are run as a whole, by fixes.test.ts.
+test("every command uses programs that a node has", () => {
+  // fixes.test.ts runs the fixes.
   const advised = PRINTED.filter((command) => !FIXES.map(filled).includes(command));
   const strange = advised.flatMap((command) =>
     programsOf(command)
@@ -77,19 +77,19 @@ test("every command is of programs that a node has", () => {
   expect(strange).toEqual([]);
 });
 
-test("every command is one that a shell can read", async () => {
+test("a shell can parse every command", async () => {
   for (const command of new Set(PRINTED)) {
     const { error } = await run(["sh", "-n", "-c", command]);
     expect([command, error]).toEqual([command, ""]);
   }
 });
 
-/** Of our own program, but for what does not end by itself or waits for stdin. */
+/** Commands of our own program, without those that do not end by themselves or read stdin. */
 const OURS = [
   ...new Set(PRINTED.flatMap((command) => /pmxcfs-ipc [^|;&"]*/.exec(command)?.[0].trim() ?? [])),
 ].filter((command) => !/ (top|serve|explain -$)|\$t|rescued|\.new/.test(command));
 
-test("every command of our own is one that it takes", async () => {
+test("our program accepts every command of its own", async () => {
   const calls = READS.map(({ call }) => `pmxcfs-ipc call ${call}`);
   const all = [...OURS, ...calls];
   expect(all.length).toBeGreaterThan(20);

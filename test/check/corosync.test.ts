@@ -1,4 +1,4 @@
-/** The configuration of corosync, beside a real corosync on a node of its own. */
+/** The configuration of corosync, with a real corosync on a node of its own. */
 import { afterAll, beforeAll, expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,10 +27,10 @@ function node(): ClusterNode {
   return cluster.node(1);
 }
 
-/** The check on the node, with a tree that has corosync.conf with this version. */
+/** Runs the check on the node, with a tree whose corosync.conf has this version. */
 async function checked(version: number, rows: readonly Row[] = []): Promise<Told> {
   const conf = corosyncConf(1, () => "10.99.0.1", version);
-  // SQLite would follow the path into the node out of it again: made here, copied there.
+  // Made outside and copied: SQLite resolves a path into the node to one outside of it.
   const path = join(directory, `config-${version}-${rows.length}.db`);
   rmSync(path, { force: true });
   writeDatabase(path, [...nodeTree("n1"), [90, 0, FILE, "corosync.conf", conf], ...rows]);

@@ -45,7 +45,7 @@ async function inTree(rows: readonly Row[]): Promise<Told> {
   return await examined(write(rows), "test-no-server", ["files"]);
 }
 
-test("a sound file passes, and nothing of it is touched or left", async () => {
+test("a valid file passes, is not changed, and no file is left beside it", async () => {
   const path = write(TREE, Math.floor(Date.now() / 1000));
   const before = readFileSync(path);
   const report = await examined(path);
@@ -58,7 +58,7 @@ test("a sound file passes, and nothing of it is touched or left", async () => {
   expect(readdirSync(tmpdir()).filter((name) => name.startsWith("pmxcfs-ipc-check-"))).toEqual([]);
 });
 
-test("what is only in the write-ahead log counts as well", async () => {
+test("entries that are only in the write-ahead log count too", async () => {
   const path = write(TREE);
   const writer = new Database(path);
   writer.run("PRAGMA journal_mode=WAL");
@@ -82,7 +82,7 @@ test("DB_CORRUPT: pages overwritten in the middle of the file", async () => {
   });
 });
 
-test("DB_CORRUPT: not a database, and cut off", async () => {
+test("DB_CORRUPT: a file that is not a database, and a truncated one", async () => {
   const text = join(directory, "text.db");
   writeFileSync(text, "this is not a database at all, although it is long enough".repeat(50));
   expectFound(await examined(text), "DB_CORRUPT", {
@@ -142,7 +142,7 @@ test("DB_DUPLICATE_VMID: one guest in two directories", async () => {
   });
 });
 
-test("DB_ORPHAN: an entry without its directory, not directories in a circle", async () => {
+test("DB_ORPHAN: an entry without its directory, not a cycle of directories", async () => {
   const report = await examined(write([...TREE, [30, 4711, FILE, "lost"]]));
   expectFound(report, "DB_ORPHAN", {
     line: /missing directory inode \(inode = 0+1267\)$/,
@@ -168,7 +168,7 @@ test("DB_ENTRY_REFUSED: rows that pmxcfs does not load, in its words", async () 
   }
 });
 
-test("a guest twice has no fix: which one it is only a person knows", async () => {
+test("a duplicate guest has no fix: only the administrator knows which one to keep", async () => {
   const twice: Row[] = [
     [10, 3, FILE, "100.conf"],
     [11, 4, FILE, "100.conf"],
@@ -190,7 +190,7 @@ test("several faults have one fix, printed once", async () => {
   expect(report.findings.flatMap(({ fix }) => fix ?? []).length).toBe(1);
 });
 
-test("LOCKS_HELD: with the node that wrote them and their age", async () => {
+test("LOCKS_HELD: locks, with the node that wrote them and their age", async () => {
   const now = Math.floor(Date.now() / 1000);
   const conf = `totem {\n  cluster_name: c\n  config_version: 1\n}\nnodelist {
     node {\n name: pve2\n nodeid: 2\n quorum_votes: 1\n ring0_addr: 192.0.2.2\n }\n}\n`;
@@ -238,7 +238,7 @@ test("DB_FILE_LARGE: a file close to what a client can receive", async () => {
   });
 });
 
-test("DB_LARGE: most of the 128 MiB are used", async () => {
+test("DB_LARGE: most of the 128 MiB is used", async () => {
   const many = Array.from({ length: 115 }, (_, index): Row => {
     return [100 + index, 0, FILE, `file-${index}`, 1_000_000];
   });
@@ -249,7 +249,7 @@ test("DB_LARGE: most of the 128 MiB are used", async () => {
   });
 });
 
-test("DB_WAL_LARGE: a log that is not folded back", async () => {
+test("DB_WAL_LARGE: a log that is not checkpointed", async () => {
   const path = write(TREE);
   writeFileSync(`${path}-wal`, "");
   truncateSync(`${path}-wal`, 80 * 1024 * 1024);
@@ -270,7 +270,7 @@ test("DB_PERMISSIONS: readable by others", async () => {
   });
 });
 
-/** A process that has the lock on this file; `program` starts it. */
+/** Starts `program`, which holds the lock on this file. */
 async function locked(lock: string, program: readonly string[]): Promise<Bun.Subprocess> {
   writeFileSync(lock, "", { flag: "a" });
   const holder = Bun.spawn(["flock", "--no-fork", lock, ...program]);
@@ -281,7 +281,7 @@ async function locked(lock: string, program: readonly string[]): Promise<Bun.Sub
   return holder;
 }
 
-test("DB_LOCKED_BY_OTHER: a program that is no pmxcfs is named, and not to be killed", async () => {
+test("DB_LOCKED_BY_OTHER: another program is named, and the fix does not kill it", async () => {
   const path = write(TREE);
   const holder = await locked(`${path}.lock`, ["sleep", "60"]);
   try {
@@ -301,7 +301,7 @@ test("DB_LOCKED_BY_OTHER: a program that is no pmxcfs is named, and not to be ki
   }
 });
 
-test("a pmxcfs that has the lock and serves elsewhere is not to be killed", async () => {
+test("a pmxcfs that has the lock and serves another name is not killed by the fix", async () => {
   const database = write(TREE);
   const report = await told(`mkdir -p /var/lib; mount -t tmpfs tmpfs /var/lib
     mkdir /var/lib/pve-cluster; cp ${database} /var/lib/pve-cluster/config.db
@@ -313,7 +313,7 @@ test("a pmxcfs that has the lock and serves elsewhere is not to be killed", asyn
   expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
 });
 
-test("a lock on another file system's file of the same inode number accuses nobody", async () => {
+test("a lock on another file system's file of the same inode number is ignored", async () => {
   const report = await told(`mkdir -p /var/lib; mount -t tmpfs tmpfs /var/lib
     mkdir /var/lib/pve-cluster; lock=/var/lib/pve-cluster/.pmxcfs.lockfile; touch $lock
     mount -t tmpfs tmpfs /mnt; want=$(stat -c %i $lock)
@@ -327,7 +327,7 @@ test("a lock on another file system's file of the same inode number accuses nobo
   expect(codesOf(report)).toEqual([]);
 });
 
-test("DB_DISK_LOW: the file lies on a small file system", async () => {
+test("DB_DISK_LOW: the file is on a small file system", async () => {
   const path = write(TREE);
   const { out } = await sandbox(`mount -t tmpfs -o size=3m tmpfs /mnt
     mkdir -p /var/lib; mount -t tmpfs -o size=3m tmpfs /var/lib; mkdir /var/lib/pve-cluster
@@ -340,7 +340,7 @@ test("DB_DISK_LOW: the file lies on a small file system", async () => {
   });
 });
 
-test("NODE_DIRECTORY_MISSING: the file knows other nodes only", async () => {
+test("NODE_DIRECTORY_MISSING: the file has directories of other nodes only", async () => {
   const rows: Row[] = [
     [1, 0, DIRECTORY, "nodes"],
     [2, 1, DIRECTORY, "someone-else"],
@@ -352,7 +352,7 @@ test("NODE_DIRECTORY_MISSING: the file knows other nodes only", async () => {
   });
 });
 
-test("CLOCK_BACKWARDS: the last change is of tomorrow", async () => {
+test("CLOCK_BACKWARDS: the last change is in the future", async () => {
   const report = await examined(write(TREE, Math.floor(Date.now() / 1000) + 86_400));
   expectFound(report, "CLOCK_BACKWARDS", {
     line: /^the last change in config\.db is 86\d{3} s in the future \(limit 60 s\)/,

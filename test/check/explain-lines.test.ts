@@ -1,4 +1,4 @@
-/** `explain` on lines of public reports: each is known as what it is, and no other is. */
+/** `explain` on lines of public reports: each gets the right entry, or none. */
 import strerror from "../../src/tools/diagnosis/strerror.json";
 import { Explainer, TEXTS, explain } from "../../src/tools/diagnosis/explain.ts";
 import { ERROR_LINES, reportedLines } from "./support/error-lines.ts";
@@ -24,7 +24,7 @@ for (const [line, id] of ALL) {
   });
 }
 
-test("there are lines of 125 kinds at least, and many more in the forms they are logged in", () => {
+test("there are lines for at least 125 entries, and many more in the forms of logs", () => {
   expect(new Set(ALL.map(([line]) => line)).size).toBe(ALL.length);
   expect(REPORTED.length).toBeGreaterThan(300);
   expect(ERROR_LINES.filter(([, id]) => id !== undefined).length).toBeGreaterThanOrEqual(125);
@@ -70,7 +70,7 @@ test(
         });
       });
       const [small = 0, large = 0] = took;
-      // Ten times the text: a square would be a hundred times the time.
+      // Ten times the text: with quadratic cost it would take a hundred times as long.
       expect(large / small).toBeLessThan(40);
     }
   },
@@ -93,7 +93,7 @@ test(
   LONG_MS,
 );
 
-test("what another program says of its own quorum or database is not taken as ours", () => {
+test("a line of another program about its own quorum or database is not ours", () => {
   const lines = [
     "etcd[12]: cluster has no quorum",
     "rabbitmq: node is not quorate",
@@ -107,7 +107,7 @@ test("what another program says of its own quorum or database is not taken as ou
   expect(known?.text.id).toBe("connection-refused");
 });
 
-test("a line that comes in pieces is one line", () => {
+test("a line that arrives in pieces is one line", () => {
   const explainer = new Explainer();
   for (const letter of "ipcc_send_rec[1] failed: Connection refused\nnothing more") {
     explainer.write(letter);

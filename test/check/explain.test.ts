@@ -1,11 +1,11 @@
-/** `explain`: every error text the issue names, pasted the way people paste. */
+/** `explain`: error texts in the forms in which people paste them. */
 import { CODES, type CodeName, EFFECTS, isCode } from "../../src/tools/diagnosis/codes.ts";
 import { remedyOf } from "../../src/tools/diagnosis/explain-text.ts";
 import { TEXTS, explain, textsOf } from "../../src/tools/diagnosis/explain.ts";
 import { PROGRAM, run } from "./support/run.ts";
 import { expect, test } from "bun:test";
 
-/** A pasted line, the text it must be found as, and the cause it must put first. */
+/** A pasted line, the entry it must get, and the cause that must come first. */
 const LINES: readonly (readonly [line: string, id: string, first?: CodeName])[] = [
   ["ipcc_send_rec[1] failed: Unknown error -1", "unknown-error", "ACCESS_REFUSED_UID"],
   ["Unable to load access control list: Unknown error -1", "acl-list", "ACCESS_REFUSED_UID"],
@@ -138,7 +138,7 @@ for (const [line, id, first] of LINES) {
   });
 }
 
-test("what the server says of itself comes before the libc words in it", () => {
+test("the server's own text comes before the libc text in the same line", () => {
   const line = "[main] crit: unable to acquire pmxcfs lock: Resource temporarily unavailable";
   expect(explain(line).map(({ text }) => text.id)).toEqual(["pmxcfs-lock", "resource-unavailable"]);
 });
@@ -177,7 +177,7 @@ test("a record of the journal in JSON is the line that syslog has", () => {
   expect(explain(JSON.stringify(foreign))).toEqual([]);
 });
 
-test("of a log the cause comes before what follows from it, and normal lines last", () => {
+test("of a log the causes come before their symptoms, and normal lines last", () => {
   const log = [
     "Nov 25 10:00:00 pve1 pvedaemon[9]: starting 3 worker(s)",
     "Nov 25 10:00:00 pve1 pveproxy[7]: ipcc_send_rec[1] failed: Connection refused",
@@ -194,7 +194,7 @@ test("of a log the cause comes before what follows from it, and normal lines las
   ]);
 });
 
-test("a host called pve makes no line of another program ours", () => {
+test("a line of another program is not ours because the host is called pve", () => {
   const lines = [
     "Nov 25 10:11:12 pve1 mysqld[551]: [ERROR] InnoDB: Unable to lock ./ibdata1 error: 11",
     "Nov 25 10:11:12 pve sonarr[4]: database is locked",
@@ -203,7 +203,7 @@ test("a host called pve makes no line of another program ours", () => {
   expect(lines.filter((line) => explain(line).length > 0)).toEqual([]);
 });
 
-test("nothing is known about other text", () => {
+test("other text has no explanation", () => {
   expect(explain("everything is fine, thank you")).toEqual([]);
 });
 
@@ -218,7 +218,7 @@ test("every code is a cause in the texts it names, and every text has causes", (
   for (const { causes } of TEXTS) expect(causes.length).toBeGreaterThan(0);
 });
 
-test("what explains a symptom is never explained by it", () => {
+test("the cause of a symptom is never a consequence of it", () => {
   for (const [symptom, causes] of Object.entries(EFFECTS)) {
     for (const cause of causes) {
       expect(EFFECTS[cause]?.includes(symptom as CodeName) ?? false).toBe(false);
@@ -241,7 +241,7 @@ test("as a command: the line, its causes, its fix", async () => {
   expect(exitCode).toBe(0);
 });
 
-test("as a command: from stdin, and a code, and text nobody knows", async () => {
+test("as a command: text from stdin, a code, and unknown text", async () => {
   const piped = await run([...PROGRAM, "explain"], "pvesh: Connection refused\n");
   expect(piped.out).toMatch(/^Connection refused\n/);
   const code = await run([...PROGRAM, "explain", "shm_full"]);

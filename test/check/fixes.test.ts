@@ -1,5 +1,5 @@
 /**
- * Every fix that the diagnosis prints, followed on the state that it is for: the fault is gone
+ * Every fix that the diagnosis prints, executed on the state that it is for: the fault is gone
  * afterwards, and the content of every file of the node is still in some file.
  */
 import { CODES, type CodeName, rowOf } from "../../src/tools/diagnosis/codes.ts";
@@ -37,10 +37,10 @@ function named(hosts: string): string {
   `;
 }
 
-/** A name server that takes questions and gives no answers. */
+/** A name server that receives queries and does not answer. */
 const SILENT_DNS = `require("node:dgram").createSocket("udp4").bind(53, "127.0.0.1");`;
 
-/** /dev without what the node needs; `more` is put there. */
+/** Shell lines for a /dev with few devices; `more` is a command that adds others in /mnt. */
 function bareDevices(more = "true"): string {
   return `mount -t tmpfs tmpfs /mnt; cp -a /dev/null /dev/urandom /dev/zero /mnt
     ${more}
@@ -78,7 +78,7 @@ function damaged(): string {
     cp ${path} /var/lib/pve-cluster/config.db; chmod 0600 /var/lib/pve-cluster/config.db`;
 }
 
-/** A file of 0 bytes whose -wal has everything: a full disk, or a copy that was cut off. */
+/** A file of 0 bytes whose -wal has everything: after a full disk, or an interrupted copy. */
 function emptyWithLog(): string {
   const path = join(directory, "open.db");
   writeDatabase(path, []);
@@ -105,7 +105,7 @@ await sh -c 'ls /dev/shm | grep -q ^qb-'
 kill -9 $server $client $holder; wait $server || true
 `;
 
-/** Mounts FUSE on /etc/pve; nobody answers it, and when descriptor 9 is closed it is dead. */
+/** Mounts FUSE on /etc/pve without a server; after descriptor 9 is closed the mount is dead. */
 const DEAD_FUSE = `exec 9<> /dev/fuse
 mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other /dev/fuse /etc/pve 9<&9
 exec 9>&-
@@ -115,7 +115,7 @@ interface Scenario extends Omit<Attempt, "code" | "service" | "roots"> {
   readonly script: string;
   readonly roots?: readonly string[];
   readonly inMachine?: boolean;
-  /** Looks at the result besides. */
+  /** Further checks of the result. */
   readonly also?: (tried: Tried) => void;
 }
 
@@ -125,7 +125,7 @@ const TREE = "pmxcfs-ipc config ls --db /var/lib/pve-cluster/config.db";
 
 const SCENARIOS: Partial<Record<CodeName, Scenario>> = {
   GROUP_MISSING: {
-    // groupadd keeps the state before it under these names.
+    // groupadd keeps the previous state under these names.
     script: `sed -i /^www-data:/d /etc/group /etc/gshadow
       cp /etc/group /etc/group-; cp /etc/gshadow /etc/gshadow-`,
     only: ["identity"],
@@ -269,7 +269,7 @@ for (const [code, { script, also, inMachine, ...attempt }] of Object.entries(SCE
   });
 }
 
-test("the fix of a damaged file changes nothing where there is no room for it", async () => {
+test("the fix of a damaged file changes nothing if the disk has no room for it", async () => {
   const script = `${damaged()}
     size=$(stat -c %s /var/lib/pve-cluster/config.db); mkdir /run/small
     mount -t tmpfs -o size=$((size / 1024 + 16))k tmpfs /run/small
@@ -283,7 +283,7 @@ test("the fix of a damaged file changes nothing where there is no room for it", 
   expect(codesOf(second)).toContain("DB_CORRUPT");
 });
 
-test("the fix of NETNS_DIFFERS asks where the server is", async () => {
+test("the fix of NETNS_DIFFERS runs the check in the server's namespace", async () => {
   const attempt = { code: "NETNS_DIFFERS", only: ["identity", "listener"] } as const;
   const tried = await follow(SERVER, attempt, { through: "unshare -n" });
   expect(tried.first.verdict.code).toBe("NETNS_DIFFERS");
@@ -292,7 +292,7 @@ test("the fix of NETNS_DIFFERS asks where the server is", async () => {
   expect(tried.output).toMatch(/TOTAL: \d+ {2}PASSED: [1-9]/);
 });
 
-testUnless(noSystemd())("systemctl's fixes, under a real systemd", async () => {
+testUnless(noSystemd())("fixes by systemctl repair their faults under a real systemd", async () => {
   const tried = await followUnderSystemd();
   expect([...tried.keys()]).toEqual(Object.keys(SYSTEMD_FIXES));
   for (const [code, result] of tried) expectFixed(result, code);

@@ -1,4 +1,4 @@
-/** Connecting: every way in which a set-up goes wrong, with real servers that do it. */
+/** Connecting: every failure of a set-up, with real servers that cause it. */
 import { eventually } from "../support/eventually.ts";
 import { needRoot } from "../support/identity.ts";
 import { REPOSITORY, native } from "../support/native.ts";
@@ -23,7 +23,7 @@ async function refusing(result: number): Promise<Service> {
   return await startService((name) => [server, name, "--refuse", String(result)]);
 }
 
-test("a connection says who answered, and leaves nothing behind", async () => {
+test("a connection names the server, and leaves no ring files", async () => {
   await using server = await startNode();
   const report = await check(server.name, { only: ONLY });
   expect(report.findings[0]?.text).toMatch(
@@ -47,7 +47,7 @@ test("SERVER_UNKNOWN: a server by another name than pmxcfs's", async () => {
   });
 });
 
-test("HANDSHAKE_HUNG: a socket that nobody accepts on", async () => {
+test("HANDSHAKE_HUNG: a socket on which no process accepts", async () => {
   await using server = await raw("hang");
   const report = await check(server.name, { only: ONLY, options: { deadlineMs: 400 } });
   expectFound(report, "HANDSHAKE_HUNG", {
@@ -66,7 +66,7 @@ test("HANDSHAKE_GARBAGE: another protocol", async () => {
   });
 });
 
-test("HANDSHAKE_CLOSED: hung up on", async () => {
+test("HANDSHAKE_CLOSED: a listener that hangs up", async () => {
   await using server = await raw("close");
   expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_CLOSED", {
     line: /^the server closed the connection during the handshake$/,
@@ -75,7 +75,7 @@ test("HANDSHAKE_CLOSED: hung up on", async () => {
   });
 });
 
-test("HANDSHAKE_ERROR: a C server that refuses with an errno of its own", async () => {
+test("HANDSHAKE_ERROR: a C server that refuses with an unusual errno", async () => {
   await using server = await refusing(-24);
   expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_ERROR", {
     line: /^the server refused the connection: EMFILE \(Too many open files\)$/,
@@ -106,7 +106,7 @@ test("SHM_FULL_FOR_CLIENT: a C server without room for rings", async () => {
   expect(report.verdict.code).toBe("SHM_FULL");
 });
 
-test("a stranger on the name is the verdict, whatever it does", async () => {
+test("another program on the name is the verdict, whatever it does", async () => {
   for (const manner of ["hang", "garbage", "close"]) {
     await using server = await raw(manner);
     const options = { deadlineMs: 600 };
@@ -117,7 +117,7 @@ test("a stranger on the name is the verdict, whatever it does", async () => {
   }
 });
 
-test("RINGS_NOT_OPENABLE: server and client see another /dev/shm each", async () => {
+test("RINGS_NOT_OPENABLE: server and client have different /dev/shm", async () => {
   const report = await told(`${shell(nodeCommand("svc"))} > /dev/null & await listening svc
     unshare -m sh -c "mount -t tmpfs tmpfs /dev/shm; ${HANDSHAKE}"`);
   expectFound(report, "RINGS_NOT_OPENABLE", {
@@ -149,7 +149,7 @@ test("RING_PERMISSIONS: ring directories that others may enter", async () => {
   });
 });
 
-test("nobody listens: the handshake is skipped, and says why", async () => {
+test("without a listener the handshake is skipped, with the reason", async () => {
   const report = await check("test-nobody-listens-here", { only: ONLY });
   expect(report.findings.map(({ severity, text }) => [severity, text])).toEqual([
     ["skip", "nobody listens"],

@@ -1,4 +1,4 @@
-/** A healthy node, and a machine without any: the two ends of what a run can say. */
+/** A healthy node, and a machine without pmxcfs: the two extremes of a run. */
 import { eventually } from "../support/eventually.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
@@ -10,7 +10,7 @@ import { join } from "node:path";
 
 needRoot();
 
-/** A name the node's own name resolves to an address by. */
+/** Shell lines that give the node's name an address. */
 const NAMED = `
 hostname pve1
 hosts=$(mktemp)
@@ -33,7 +33,7 @@ test("a healthy node passes every check, in under two seconds", async () => {
     const script = `${NAMED}
       ${ours(directory, "healthy")} > /dev/null & await listening healthy
       $BARE --socket healthy --json || true`;
-    // A deadline that was waited for would take longer than this; a busy machine may too, once.
+    // A run that waits for a deadline takes longer than this; so may one run on a busy machine.
     const told = await eventually("a run of under two seconds", async () => {
       const { out } = await sandbox(script);
       const report = JSON.parse(out) as Told & { duration_ms: number };
@@ -48,7 +48,7 @@ test("a healthy node passes every check, in under two seconds", async () => {
   }
 });
 
-test("a healthy C server on libqb connects, and its read requests are told apart", async () => {
+test("a healthy C server under another command name gives one notice and exit code 0", async () => {
   const server = shell([native("qb-faulty-server"), "healthy-c"]);
   const { out } = await sandbox(`${NAMED}
     ${server} > /dev/null & await listening healthy-c

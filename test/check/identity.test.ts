@@ -1,4 +1,4 @@
-/** Callers and their namespaces: with real ids, user, network and pid namespaces. */
+/** Callers and their namespaces, with real ids and real user, network and pid namespaces. */
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
@@ -11,7 +11,7 @@ const REFUSING = `${shell([native("qb-faulty-server"), "svc", "--refuse", "1"])}
 await listening svc
 `;
 
-/** Ours, which decides by uid and group itself. */
+/** Our server, which decides by uid and group itself. */
 const OURS = `${shell(nodeCommand("svc"))} > /dev/null &
 await listening svc
 `;
@@ -46,7 +46,7 @@ test("ACCESS_REFUSED_GID: root with another group", async () => {
   });
 });
 
-test("ACCESS_REFUSED_GID is only a notice while nobody listens", async () => {
+test("ACCESS_REFUSED_GID is only a notice without a listener", async () => {
   const report = await told(
     "setpriv --regid 990 --clear-groups $CHECK --only identity,handshake --json || true",
   );
@@ -62,13 +62,13 @@ test("ROOT_GID_UNUSUAL: our server accepts root with another group", async () =>
   expectFound(report, "ROOT_GID_UNUSUAL", { line: /gid 990/, fix: /Group=root/, exit: 0 });
 });
 
-test("www-data is read-only, and that is right", async () => {
+test("www-data is read-only, which is not a finding", async () => {
   const report = await told(`${OURS} setpriv --reuid 33 --regid 33 --clear-groups ${PERMISSIONS}`);
   expect(report.findings.map(({ text }) => text)).toEqual(["uid 33, gid 33 is read-only"]);
   expect(report.exit_code).toBe(0);
 });
 
-test("CREDENTIALS_DIFFER: another real than effective uid", async () => {
+test("CREDENTIALS_DIFFER: real and effective uid differ", async () => {
   const report = await told(
     "setpriv --ruid 1000 --clear-groups $CHECK --only identity --json || true",
   );
@@ -91,7 +91,7 @@ test("NETNS_DIFFERS: the server listens in another network namespace", async () 
   expect(report.verdict.code).toBe("NETNS_DIFFERS");
 });
 
-test("USER_NAMESPACE: root in here is somebody else outside", async () => {
+test("USER_NAMESPACE: root inside is another uid outside", async () => {
   const report = await told(`${AS_USER} unshare -U -r $CHECK --only identity --json || true`);
   expectFound(report, "USER_NAMESPACE", {
     line: /^uid 0, gid 0 of this user namespace are uid 1000, gid 1000 outside$/,
@@ -100,7 +100,7 @@ test("USER_NAMESPACE: root in here is somebody else outside", async () => {
   });
 });
 
-test("a user namespace is the reason why ours and a C server refuse this caller", async () => {
+test("a user namespace explains why our server and a C server refuse this caller", async () => {
   const within = "setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Ur";
   for (const server of [OURS, REFUSING]) {
     const report = await told(
@@ -123,7 +123,7 @@ test("a user namespace is the reason why ours and a C server refuse this caller"
   }
 });
 
-test("IN_CONTAINER: pid 1 says so", async () => {
+test("IN_CONTAINER: the environment of pid 1 shows a container", async () => {
   const report = await told(
     `exec env container=lxc unshare -p -f --mount-proc \\
       sh -c "$CHECK --only identity --json || true"`,
@@ -142,7 +142,7 @@ test("GROUP_MISSING: no group www-data", async () => {
   });
 });
 
-test("root's check looks as www-data too: what the browser gets", async () => {
+test("root's check also sends requests as www-data, as the web interface does", async () => {
   const report = await told(`${OURS} ${PERMISSIONS}`);
   expect(report.findings.map(({ text }) => text)).toEqual([
     "uid 0, gid 0 is read-write",
@@ -174,7 +174,7 @@ test("a group is found without the name service when that hangs", async () => {
   expect(codesOf(report)).toEqual([]);
 });
 
-test("an ordinary user learns who serves from its own connection", async () => {
+test("an ordinary user gets the server's pid from its own connection", async () => {
   const server = shell(nodeCommand("svc", { open: true }));
   const report = await told(`${server} > /dev/null & await listening svc
     ${AS_USER} $CHECK --socket svc --only listener --json || true`);

@@ -1,4 +1,4 @@
-/** Who listens, and what stands in the way: real sockets, processes and flags. */
+/** The listener, and what prevents one: real sockets, processes and flags. */
 import { QbClient } from "../../src/client/qb-client.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
@@ -16,11 +16,11 @@ const directory = mkdtempSync(join(tmpdir(), "check-listener-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const ONLY = ["listener"];
-/** Something is installed: a config.db, whatever is in it. */
+/** Paths of a machine with pmxcfs installed: any config.db is enough. */
 const installed = { database: join(directory, "config.db") };
 writeFileSync(installed.database, "");
 
-/** Listens on a socket of the file system, or an abstract one of exactly the name's length. */
+/** Listens on a path, or on an abstract address of exactly the name's length. */
 async function listen(path: string): Promise<Server> {
   const server = createServer();
   server.listen(path);
@@ -37,7 +37,7 @@ test("SOCKET_ABSENT: nothing listens although pmxcfs is installed", async () => 
   });
 });
 
-test("NOT_INSTALLED: no listener, and nothing else is here", async () => {
+test("NOT_INSTALLED: no listener, and nothing of pmxcfs on the machine", async () => {
   const report = await told("$CHECK --only listener --json || true");
   expectFound(report, "NOT_INSTALLED", {
     line: /no pmxcfs/,
@@ -53,7 +53,7 @@ test("a server is named with its pid and command", async () => {
   expect(report.exit_code).toBe(0);
 });
 
-test("SERVER_STOPPED: SIGSTOP, and what else hangs with it is only a consequence", async () => {
+test("SERVER_STOPPED: SIGSTOP; everything that hangs with it is a consequence", async () => {
   await using server = await startNode();
   server.signal("SIGSTOP");
   try {
@@ -100,7 +100,7 @@ test("SOCKET_TAKEN: pmxcfs runs, another process has its name", async () => {
   });
 });
 
-test("SOCKET_SHORT_ADDRESS: a listener libqb clients do not reach", async () => {
+test("SOCKET_SHORT_ADDRESS: a listener that libqb clients cannot reach", async () => {
   const name = uniqueName();
   const server = await listen(`\0${name}`);
   try {
@@ -131,7 +131,7 @@ test("SOCKET_SEVERAL: a short address beside the right one", async () => {
   }
 });
 
-test("SOCKET_FILESYSTEM_MISMATCH: libqb is told to use paths, the server is not", async () => {
+test("SOCKET_FILESYSTEM_MISMATCH: libqb clients use a path, the server does not", async () => {
   await using node = await startNode();
   const flag = join(directory, "force-filesystem-sockets");
   writeFileSync(flag, "");
@@ -143,7 +143,7 @@ test("SOCKET_FILESYSTEM_MISMATCH: libqb is told to use paths, the server is not"
   });
 });
 
-test("SOCKET_FILESYSTEM_MISMATCH: the server uses a path, libqb is not told to", async () => {
+test("SOCKET_FILESYSTEM_MISMATCH: the server uses a path, libqb clients do not", async () => {
   const name = uniqueName();
   const server = await listen(join(directory, name));
   try {
@@ -185,14 +185,14 @@ test("RESTART_FLAG_STALE: the flag is still there although the server listens", 
   });
 });
 
-test("a young flag is no finding: the server may just have started", async () => {
+test("a new flag is not a finding: the server may have just started", async () => {
   await using node = await startNode();
   const restartFlag = join(directory, "young-flag");
   writeFileSync(restartFlag, "");
   expect(codesOf(await check(node.name, { only: ONLY, paths: { restartFlag } }))).toEqual([]);
 });
 
-test("clients are counted, and our own connection is not among them", async () => {
+test("clients are counted without our own connection", async () => {
   await using server = await startNode();
   const client = await QbClient.connect(server.name);
   if (!(client instanceof QbClient)) throw new Error(client.message);
@@ -203,7 +203,7 @@ test("clients are counted, and our own connection is not among them", async () =
   );
 });
 
-test("a server of ours is asked how many it serves", async () => {
+test("the number of clients of our server comes from its status socket", async () => {
   await using server = await startService(echoCommand);
   const client = await QbClient.connect(server.name);
   if (!(client instanceof QbClient)) throw new Error(client.message);
@@ -211,13 +211,13 @@ test("a server of ours is asked how many it serves", async () => {
   const report = await check(server.name, { only: ["handshake", "clients"] });
   const said = report.findings.map(({ text }) => text);
   expect(said).toContainEqual(expect.stringMatching(/^1 clients are connected: 1 /));
-  // The diagnosis itself is connected too, and in the server's count.
+  // The server's count includes the connection of the diagnosis.
   expect(said).toContainEqual(
     expect.stringMatching(/^its own count: 2 of \d+ connections, 0 requests queued; \d+ requests /),
   );
 });
 
-test("a server of ours that is stopped is not waited for", async () => {
+test("a run does not wait for the status of our server if it is stopped", async () => {
   await using server = await startService(echoCommand);
   server.signal("SIGSTOP");
   try {

@@ -31,7 +31,7 @@ afterAll(async () => {
   await cluster?.[Symbol.asyncDispose]();
 });
 
-/** The check on node 1. */
+/** Runs the check on node 1. */
 async function checked(): Promise<Told> {
   const words = ["--check", "--only", "cluster", "--json"];
   const patient = ["--deadline", "10s", "--total-deadline", "50s"];
@@ -79,8 +79,9 @@ testMembers(
 );
 
 /**
- * An UPDATE_COMPLETE of no epoch, which nobody heeds, from a clock that is at least an hour ahead:
- * its next time of ASCII bytes, which is what commands to a node can carry.
+ * An UPDATE_COMPLETE of no epoch, which all members ignore, from a clock that is at least an hour
+ * ahead: the next time that consists of ASCII bytes, because a command to a node can contain only
+ * those.
  */
 function strayMessage(): string {
   let time = Math.floor(Date.now() / 1000) + 3600;
@@ -156,7 +157,7 @@ testMembers(
   60_000,
 );
 
-// A ghost needs two faults of corosync in one second: what is said of it, from what it looks like.
+// A real ghost needs two faults of corosync in one second; this view is what corosync then reports.
 const GHOST: CorosyncView = {
   facts: {
     clusterName: "test",

@@ -1,4 +1,4 @@
-/** /dev/shm in every bad state, on real small file systems; and cleaning up after dead servers. */
+/** /dev/shm in every faulty state, on real small file systems; cleaning up after dead servers. */
 import { QbClient } from "../../src/client/qb-client.ts";
 import { cleanStale } from "../../src/tools/check/rings.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
@@ -40,7 +40,7 @@ test("SHM_FULL: not even one more client fits", async () => {
   });
 });
 
-test("SHM_LOW: a container's 64 MiB", async () => {
+test("SHM_LOW: the 64 MiB of a container", async () => {
   const report = await told(`mount -t tmpfs -o size=64m tmpfs /dev/shm
     ${MEMORY}`);
   expectFound(report, "SHM_LOW", {
@@ -50,7 +50,7 @@ test("SHM_LOW: a container's 64 MiB", async () => {
   });
 });
 
-test("SHM_INODES_LOW: room, but no inodes", async () => {
+test("SHM_INODES_LOW: free space, but no inodes", async () => {
   const report = await told(`mount -t tmpfs -o size=512m,nr_inodes=20 tmpfs /dev/shm
     ${MEMORY}`);
   expectFound(report, "SHM_INODES_LOW", {
@@ -82,7 +82,7 @@ test("SHM_MISSING: no such directory", async () => {
 
 test("SHM_NOT_TMPFS: a directory on a disk", async () => {
   const report = await check("svc", { only: ["memory"], paths: { shm: directory } });
-  // Where /tmp is a tmpfs, so is this.
+  // If /tmp is a tmpfs, this directory is on one too.
   const disk = Bun.spawnSync(["stat", "-f", "-c", "%T", directory]).stdout.toString().trim();
   if (disk === "tmpfs") return;
   expectFound(report, "SHM_NOT_TMPFS", {
@@ -104,19 +104,19 @@ test("a client takes as much shared memory as the report says", async () => {
   expect(Number.parseInt(blocks.stdout.toString(), 10)).toBe(CLIENT_BYTES);
 });
 
-/** A C server that is killed while a client is connected; what it leaves in /dev/shm. */
+/** Kills a C server while a client is connected; returns what it leaves in /dev/shm. */
 const KILLED = `
 ${shell([native("qb-faulty-server"), "svc"])} > /dev/null & server=$!
 await listening svc
 ${shell([native("qb-client"), "svc"])} < /dev/null > /dev/null 2>&1 || true
 `;
 
-test("SHM_STALE: what a killed server left, and --clean-stale removes exactly that", async () => {
+test("SHM_STALE: rings of a killed server; --clean-stale removes exactly those", async () => {
   await using server = await startNode();
   const client = await QbClient.connect(server.name);
   if (!(client instanceof QbClient)) throw new Error(client.message);
   await server.stop("SIGKILL");
-  // Listed after its end: until then the server refills its pool of ring directories.
+  // Listed after the server's end: until then it refills its pool of ring directories.
   const before = ringDirectories(server.pid);
   expect(before.length).toBeGreaterThan(0);
 
@@ -132,7 +132,7 @@ test("SHM_STALE: what a killed server left, and --clean-stale removes exactly th
   const isOurs = (path: string) => all.has(path);
   expect(dry.filter(({ kept }) => kept === undefined).every(({ path }) => isOurs(path))).toBe(true);
   expect(ringDirectories(server.pid)).toEqual(before);
-  // One that was being made when the server was killed is known to be dead some seconds later.
+  // A directory that was being made when the server was killed counts as stale some seconds later.
   await eventually("all are removed", async () => {
     await cleanStale(localMachine(), server.name, false);
     return ringDirectories(server.pid).length === 0;
@@ -140,7 +140,7 @@ test("SHM_STALE: what a killed server left, and --clean-stale removes exactly th
   client.close();
 });
 
-test("rings of a living server are never cleaned", async () => {
+test("rings of a running server are never removed", async () => {
   await using server = await startNode();
   const client = await QbClient.connect(server.name);
   if (!(client instanceof QbClient)) throw new Error(client.message);
@@ -150,7 +150,7 @@ test("rings of a living server are never cleaned", async () => {
   expect(ringDirectories(server.pid).length).toBeGreaterThan(0);
 });
 
-/** A pid no process has. */
+/** A pid that no process has. */
 function deadPid(): number {
   const child = Bun.spawnSync(["true"]);
   return child.pid;
@@ -166,7 +166,7 @@ function makeRing(shm: string, service: string, pid = deadPid()): string {
   return path;
 }
 
-test("SHM_STALE_FOREIGN: corosync's leftovers are told and left alone", async () => {
+test("SHM_STALE_FOREIGN: corosync's stale rings are reported and not removed", async () => {
   const shm = mkdtempSync(join(directory, "foreign-"));
   const path = makeRing(shm, "quorum");
   const report = await check("svc", { only: ["leftovers"], paths: { shm } });
@@ -179,7 +179,7 @@ test("SHM_STALE_FOREIGN: corosync's leftovers are told and left alone", async ()
   expect(existsSync(path)).toBe(true);
 });
 
-test("pve2's leftovers are cleaned for any service, but not beside other files", async () => {
+test("pve2's stale rings are removed for any service, but not beside other files", async () => {
   const shm = mkdtempSync(join(directory, "pve2-"));
   const path = makeRing(shm, "pve2");
   writeFileSync(join(path, "precious"), "");
@@ -192,7 +192,7 @@ test("pve2's leftovers are cleaned for any service, but not beside other files",
   expect(existsSync(path)).toBe(false);
 });
 
-test("a symlink that looks like a ring directory leads nowhere", async () => {
+test("a symlink named like a ring directory is not followed", async () => {
   const shm = mkdtempSync(join(directory, "link-"));
   const elsewhere = mkdtempSync(join(directory, "elsewhere-"));
   const victim = join(makeRing(elsewhere, "pve2"), "qb-request-pve2-header");
@@ -201,7 +201,7 @@ test("a symlink that looks like a ring directory leads nowhere", async () => {
   expect(existsSync(victim)).toBe(true);
 });
 
-test("--clean-stale as a command keeps what cannot be judged from its pid namespace", async () => {
+test("--clean-stale keeps rings whose owner is not visible in its pid namespace", async () => {
   const { out, exitCode } = await sandbox(`${KILLED}
     mkdir -p /dev/shm/qb-99999-1-1-abcdef
     touch /dev/shm/qb-99999-1-1-abcdef/qb-request-svc-header
@@ -213,7 +213,7 @@ test("--clean-stale as a command keeps what cannot be judged from its pid namesp
   expect(exitCode).toBe(1);
 });
 
-test("no leftovers is what a clean machine says", async () => {
+test("a clean machine has no stale rings", async () => {
   const shm = mkdtempSync(join(directory, "clean-"));
   const report = await check("svc", { only: ["leftovers"], paths: { shm } });
   expect(codesOf(report)).toEqual([]);

@@ -1,4 +1,4 @@
-/** /etc/pve: real FUSE mounts that are dead or hang, and directories in the way. */
+/** /etc/pve: real FUSE mounts that are dead or hang, and directories in their place. */
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
@@ -8,7 +8,7 @@ needRoot();
 
 const MOUNT = "$BARE --only mount --deadline 600ms --json || true";
 
-/** Mounts FUSE on /etc/pve; nobody answers it while descriptor 9 is open, and then it is dead. */
+/** Mounts FUSE on /etc/pve: it hangs while descriptor 9 is open, and is dead afterwards. */
 const FUSE = `own_etc
 exec 9<> /dev/fuse
 mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other pmxcfs /etc/pve 9<&9
@@ -29,7 +29,7 @@ test("PVE_DEAD_MOUNT: the FUSE server is gone", async () => {
   });
 });
 
-test("PVE_HUNG: the FUSE server does not answer, and the run ends all the same", async () => {
+test("PVE_HUNG: the FUSE server does not answer; the run ends nevertheless", async () => {
   const started = performance.now();
   const report = await told(`${FUSE} ${MOUNT}`);
   expectFound(report, "PVE_HUNG", {
@@ -118,7 +118,7 @@ test("PVE_MOUNTED_TWICE: two file systems on top of each other", async () => {
   });
 });
 
-test("PVE_SLOW: the mount takes its time to answer", async () => {
+test("PVE_SLOW: the mount answers slowly", async () => {
   const slow = shell([native("fuse-node"), "/etc/pve", "0755", "1100"]);
   const report = await told(`own_etc; ${slow} & await test -e /etc/pve/local
     ${shell(nodeCommand("svc"))} > /dev/null & await listening svc
@@ -144,7 +144,7 @@ test("a dead mount lists the processes inside it", async () => {
   });
 });
 
-test("PVE_OLD_MOUNT_HELD: a service that kept the mount of a dead server", async () => {
+test("PVE_OLD_MOUNT_HELD: a service that still has the mount of a dead server", async () => {
   const report = await told(`own_etc
     ${shell([native("fuse-node"), "/etc/pve", "0755"])} & server=$!
     await test -e /etc/pve/local

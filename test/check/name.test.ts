@@ -5,7 +5,7 @@ import { expect, test } from "bun:test";
 
 needRoot();
 
-/** A machine called `name` with this /etc/hosts, and nothing else to look names up in. */
+/** A machine called `name` with this /etc/hosts and no other source of names. */
 function named(name: string, hosts: string): string {
   return `own_etc
     hostname ${name}
@@ -15,7 +15,7 @@ function named(name: string, hosts: string): string {
   `;
 }
 
-/** A name server that takes questions and gives no answers. */
+/** A name server that receives queries and does not answer. */
 const SILENT_DNS = `require("node:dgram").createSocket("udp4").bind(53, "127.0.0.1");`;
 
 const NAME = "$CHECK --only name --json || true";
@@ -30,14 +30,14 @@ test("NAME_LOOPBACK: Debian's 127.0.1.1, with the line to change", async () => {
   });
 });
 
-test("NAME_LOOPBACK is a warning while the server runs: it bites at the next start", async () => {
+test("NAME_LOOPBACK is a warning while the server runs: the next start fails", async () => {
   const report = await told(`${named("pve1", "127.0.1.1 pve1\n")}
     ${shell(nodeCommand("svc"))} > /dev/null & await listening svc
     $CHECK --socket svc --only name --json || true`);
   expectFound(report, "NAME_LOOPBACK", { line: /pve1/, fix: /hosts/, exit: 1 });
 });
 
-test("NAME_LOOPBACK: a line that is localhost's as well is kept", async () => {
+test("NAME_LOOPBACK: a line that also names localhost is kept", async () => {
   const report = await told(`${named("pve1", "127.0.0.1 localhost pve1\n")} ${NAME}`);
   expectFound(report, "NAME_LOOPBACK", {
     line: /resolves only to 127\.0\.0\.1 \(line 1 of \/etc\/hosts\)$/,
@@ -46,7 +46,7 @@ test("NAME_LOOPBACK: a line that is localhost's as well is kept", async () => {
   });
 });
 
-test("a loopback line beside a good one is fine, as for pmxcfs", async () => {
+test("a loopback line beside a valid one passes, as with pmxcfs", async () => {
   const report = await told(`${named("pve1", "127.0.1.1 pve1\n192.0.2.1 pve1\n")} ${NAME}`);
   expect(codesOf(report)).toEqual([]);
   expect(report.findings[0]?.text).toBe("pve1 resolves to 192.0.2.1");

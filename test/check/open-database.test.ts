@@ -24,7 +24,7 @@ async function examined(database: string): Promise<Told> {
   return await check("test-no-server", { only: ["database"], paths });
 }
 
-test("a database that is written and checkpointed meanwhile is not called damaged", async () => {
+test("a database that is written and checkpointed meanwhile is not found damaged", async () => {
   const path = written("busy.db");
   const script = `import { Database } from "bun:sqlite";
     const database = new Database(process.argv[1]);

@@ -1,4 +1,4 @@
-/** What is read from /proc, in the forms the kernel has. */
+/** The parsers of /proc, on the kernel's formats. */
 import {
   hostsLines,
   isLoopback,
@@ -11,7 +11,7 @@ import {
 } from "../../src/tools/check/proc.ts";
 import { expect, test } from "bun:test";
 
-test("a command's name may hold parentheses and spaces", () => {
+test("a command's name may contain parentheses and spaces", () => {
   const tail = "S 1 1 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4242 8192 1 18446744073709551615";
   expect(parseStat(`77 (a) b (c) ${tail}`)).toEqual({
     command: "a) b (c",
@@ -60,7 +60,7 @@ test("mounts: escapes, read-only by either set of options", () => {
   ]);
 });
 
-test("locks: the holder, not those who wait", () => {
+test("locks: the holder, not the processes that wait", () => {
   const text =
     "1: FLOCK  ADVISORY  WRITE 321 fe:00:4711 0 EOF\n" +
     "1: -> FLOCK  ADVISORY  WRITE 322 fe:00:4711 0 EOF\n" +

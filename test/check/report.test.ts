@@ -1,4 +1,4 @@
-/** What a run looks like in every mode, and its exit code, which is the same in all of them. */
+/** The report of a run in every mode, and its exit code, which is the same in all of them. */
 import { createStyle } from "../../src/cli/terminal.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { type Finding, found, pass, shellQuote, skip } from "../../src/tools/check/finding.ts";
@@ -75,7 +75,7 @@ WARN: /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) [SHM_LOW]
 `;
 const TOTALS = "TOTAL: 3  PASSED: 1  SKIPPED: 1  NOTICES: 0  WARNINGS: 1  FAILURES: 0\n";
 
-test("the text report has what is not PASS, and verdict and fix first and last", () => {
+test("the text report has all but PASS, with verdict and fix first and last", () => {
   expect(renderText(report(GOOD, LOW, SKIPPED), PLAIN)).toBe(
     `${VERDICT}\n${LOW_SECTION}\n${TOTALS}\n${VERDICT}`,
   );
@@ -118,12 +118,12 @@ test("no line of prose is wider than a terminal; commands are not wrapped", () =
   expect(wide).toEqual([]);
 });
 
-test("colours are there when wanted, and only then", () => {
+test("the report has colours only if they are wanted", () => {
   expect(renderText(report(ABSENT), createStyle(true))).toContain("\u001B[31mFAIL:");
   expect(renderText(report(ABSENT), PLAIN)).not.toContain("\u001B");
 });
 
-test("quiet: nothing when all is well, otherwise what is wrong", () => {
+test("--quiet prints nothing without a fault, otherwise the faults", () => {
   expect(renderQuiet(report(GOOD), PLAIN)).toBe("");
   const lines = renderQuiet(report(GOOD, LOW), PLAIN).split("\n");
   expect(lines[0]).toMatch(/^WARN: .*\[SHM_LOW\]$/);
@@ -164,7 +164,7 @@ test("Checkmk: the verdict and one service for each check", () => {
   );
 });
 
-test("OpenMetrics: every line is a comment or a sample, families are whole, and it ends", () => {
+test("OpenMetrics: only comments and samples, complete families, and EOF at the end", () => {
   const text = renderOpenMetrics(report(GOOD, LOW, ABSENT));
   const lines = text.trimEnd().split("\n");
   expect(lines.at(-1)).toBe("# EOF");
@@ -226,7 +226,7 @@ test("JSON: the documented fields, and no others", () => {
   });
 });
 
-test("names of processes cannot drive the terminal, nor break out of a command", () => {
+test("names of processes cannot control the terminal, or add a shell command", () => {
   const evil = "\u001B]0;x\u0007$(reboot)\u202E";
   const finding = found("SERVER_UNKNOWN", { pid: 1, command: evil });
   expect(finding.text).toContain(String.raw`\x1b]0;x\x07$(reboot)\u202e`);
@@ -259,7 +259,7 @@ for (const mode of [[], ["--json"], ["--quiet"], ["--nagios"], ["--checkmk"], ["
   });
 }
 
-test("as a command: --output is written whole, readable, and nothing goes to stdout", async () => {
+test("as a command: --output writes the complete report, and nothing to stdout", async () => {
   const file = join(directory, "pmxcfs-ipc.prom");
   const words = ["--check", "--socket", server.name, "--only", "memory", "--openmetrics"];
   const { out, exitCode } = await run([...PROGRAM, ...words, "--output", file]);
@@ -270,7 +270,7 @@ test("as a command: --output is written whole, readable, and nothing goes to std
   expect(readdirSync(directory)).toEqual(["pmxcfs-ipc.prom"]);
 });
 
-test("as a command: a code alone shows that code and what passed beside it", async () => {
+test("as a command: --only CODE shows that code and the passes of its check", async () => {
   const words = ["--check", "--socket", server.name, "--only", "REPLY_EMPTY", "--json"];
   const { out } = await run([...PROGRAM, ...words]);
   const { findings } = JSON.parse(out) as { findings: { check: string; code: string | null }[] };

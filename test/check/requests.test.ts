@@ -1,4 +1,4 @@
-/** Answers: late, large, short, empty, wrong; from C servers on libqb and from ours. */
+/** Answers that are late, large, short, empty or wrong, from C servers on libqb and from ours. */
 import { Errno } from "../../src/base/errno.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
@@ -25,7 +25,7 @@ async function faulty(...words: (string | number)[]): Promise<Service> {
   return await startService((name) => [server, name, ...words.map(String)]);
 }
 
-/** Removes what a server that died left in /dev/shm. */
+/** Removes the files that a dead server left in /dev/shm. */
 async function cleanUp(server: Service): Promise<void> {
   await server.stop("SIGKILL");
   const cleanings = await cleanStale(localMachine(), server.name, false);
@@ -67,11 +67,11 @@ test("REQUEST_DISCONNECTED: a C server that hangs up instead", async () => {
     fix: /`journalctl -u pve-cluster --since -5min`/,
     exit: 2,
   });
-  // The others were asked on a new connection.
+  // The other requests were sent on a new connection.
   expect(report.findings.filter(({ severity }) => severity === "pass").length).toBeGreaterThan(4);
 });
 
-test("a server that crashes on a request is reported once, and not asked again", async () => {
+test("a server that crashes on a request is reported once, and gets no more", async () => {
   await using server = await faulty("--crash", CfsIpc.GET_GUEST_LIST);
   const report = await check(server.name, { only: ["requests"] });
   expect(codesOf(report)).toEqual(["REQUEST_DISCONNECTED"]);
@@ -91,7 +91,7 @@ test("REPLY_TOO_LARGE: a C server whose reply does not fit the ring", async () =
   });
 });
 
-test("REPLY_TOO_LARGE: a file of 1 MiB, which fits the ring and no client's buffer", async () => {
+test("REPLY_TOO_LARGE: a file of 1 MiB, which fits the ring but no client's buffer", async () => {
   const server = await faulty("--large", CfsIpc.GET_CONFIG, MiB);
   await using _owned = server;
   const report = await check(server.name, { only: ["requests"] });
@@ -102,7 +102,7 @@ test("REPLY_TOO_LARGE: a file of 1 MiB, which fits the ring and no client's buff
   });
 });
 
-test("REPLY_LARGE: from three quarters of what a client can take", async () => {
+test("REPLY_LARGE: from three quarters of what a client can receive", async () => {
   await expectRequest({ sizes: { [CfsIpc.GET_GUEST_LIST]: 0.8 * MiB } }, "REPLY_LARGE", {
     line: /^the reply to GET_GUEST_LIST has \d+ bytes, 80 % of the 1048576 a client can take$/,
     fix: /`pmxcfs-ipc call get-guest-list`\.$/,
@@ -110,7 +110,7 @@ test("REPLY_LARGE: from three quarters of what a client can take", async () => {
   });
 });
 
-test("REPLY_MALFORMED: a C server that answers short", async () => {
+test("REPLY_MALFORMED: a C server whose answer is too short", async () => {
   await using server = await faulty("--short", CfsIpc.GET_FS_VERSION);
   expectFound(await check(server.name, { only: ["requests"] }), "REPLY_MALFORMED", {
     line: /^the reply to GET_FS_VERSION is no libqb message: /,
@@ -119,7 +119,7 @@ test("REPLY_MALFORMED: a C server that answers short", async () => {
   });
 });
 
-test("REPLY_EMPTY: no text where there must be some", async () => {
+test("REPLY_EMPTY: an empty answer where text is required", async () => {
   await expectRequest({ texts: { [CfsIpc.GET_CLUSTER_INFO]: "" } }, "REPLY_EMPTY", {
     line: /^the reply to GET_CLUSTER_INFO is empty$/,
     fix: /`ls -l \/proc\/\d+\/exe`\.$/,
@@ -136,7 +136,7 @@ test("REPLY_NOT_JSON: an unescaped quote", async () => {
   });
 });
 
-test("REQUEST_ERROR: an error where a healthy server has none", async () => {
+test("REQUEST_ERROR: an errno where a healthy server answers 0", async () => {
   await expectRequest({ errors: { [CfsIpc.GET_GUEST_LIST]: Errno.EIO } }, "REQUEST_ERROR", {
     line: /^GET_GUEST_LIST was answered with EIO \(Input\/output error\)$/,
     fix: /^Look at `journalctl/,
@@ -144,7 +144,7 @@ test("REQUEST_ERROR: an error where a healthy server has none", async () => {
   });
 });
 
-test("REQUEST_ERROR: a token that nobody has is accepted", async () => {
+test("REQUEST_ERROR: a token that does not exist is accepted", async () => {
   const faults = { texts: { [CfsIpc.VERIFY_TOKEN]: "" } };
   await expectRequest(faults, "REQUEST_ERROR", {
     line: /^VERIFY_TOKEN was answered with success/,
@@ -153,7 +153,7 @@ test("REQUEST_ERROR: a token that nobody has is accepted", async () => {
   });
 });
 
-test("LATENCY_HIGH: answers that take their time", async () => {
+test("LATENCY_HIGH: slow answers", async () => {
   const report = await checked({ delays: { [CfsIpc.GET_FS_VERSION]: 150 } }, "latency", 1_000);
   expectFound(report, "LATENCY_HIGH", {
     line: /^\d+ rounds of GET_FS_VERSION: p99 \d+\.\d+ ms \(limit 100 ms\), p50 \d+\.\d+ ms$/,
@@ -171,7 +171,7 @@ test("PERMISSIONS_WRONG: root may not write", async () => {
   });
 });
 
-test("an empty RRD dump is an answer: nobody sends graph data", async () => {
+test("an empty RRD dump is a valid answer: no daemon sends graph data", async () => {
   const report = await checked({ texts: { [CfsIpc.GET_RRD_DUMP]: "" } }, "requests");
   expect(codesOf(report)).toEqual([]);
 });
@@ -198,7 +198,7 @@ test("SERVER_READ_ONLY: a server of ours that refuses all writes", async () => {
   }
 });
 
-test("a server of ours with a node name of its own is no renamed host", async () => {
+test("our server with another node name (--node) is not a renamed host", async () => {
   const dir = mkdtempSync(join(tmpdir(), "check-node-name-"));
   try {
     await using server = await startService(serveCommand("--node", "other", "--dir", dir));
@@ -219,7 +219,7 @@ async function connected(name: string): Promise<QbClient> {
   throw new Error(client.message);
 }
 
-test("FLOW_CONTROL_ON: a connection is held off", async () => {
+test("FLOW_CONTROL_ON: a connection under flow control", async () => {
   await using server = await startNode({ hold: 1 });
   using client = await connected(server.name);
   await client.sendRecv(CfsIpc.GET_FS_VERSION);
@@ -231,7 +231,7 @@ test("FLOW_CONTROL_ON: a connection is held off", async () => {
   });
 });
 
-test("QUEUE_WAITING: a stopped server takes no requests", async () => {
+test("QUEUE_WAITING: a stopped server does not read requests", async () => {
   await using server = await startNode();
   using client = await connected(server.name);
   server.signal("SIGSTOP");
@@ -250,7 +250,7 @@ test("QUEUE_WAITING: a stopped server takes no requests", async () => {
   }
 });
 
-test("an idle connection is no finding", async () => {
+test("an idle connection is not a finding", async () => {
   await using server = await startNode();
   using client = await connected(server.name);
   await client.sendRecv(CfsIpc.GET_FS_VERSION);

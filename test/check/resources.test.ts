@@ -1,4 +1,4 @@
-/** Memory, descriptors, stuck processes, and runs that run into their own deadlines. */
+/** Memory, descriptors, stuck processes, and runs that reach their own deadlines. */
 import { DEFAULT_OPTIONS } from "../../src/tools/check/check.ts";
 import { Facts } from "../../src/tools/check/context.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
@@ -15,7 +15,7 @@ needRoot();
 
 const RESOURCES = "$CHECK --only resources --json || true";
 
-test("MEMORY_PRESSURE: as the kernel says it under pressure", async () => {
+test("MEMORY_PRESSURE: the kernel reports pressure", async () => {
   const report = await told(`
     printf 'some avg10=61.20 avg60=48.10 avg300=20.02 total=1\\n' > /dev/shm/memory
     printf 'full avg10=40.10 avg60=31.50 avg300=9.02 total=1\\n' >> /dev/shm/memory
@@ -41,7 +41,7 @@ test("MEMORY_LOW: hardly any memory is available", async () => {
   });
 });
 
-/** Lowers the server's limit so that what it has open is `percent` of it. */
+/** Lowers the server's limit so that its open descriptors are `percent` of it. */
 function limitDescriptors(pid: number, percent: number): number {
   const open = readdirSync(`/proc/${pid}/fd`).length;
   const limit = Math.floor((open * 100) / percent);
@@ -50,7 +50,7 @@ function limitDescriptors(pid: number, percent: number): number {
   return limit;
 }
 
-test("DESCRIPTORS_LOW: a warning, and a failure when hardly any is left", async () => {
+test("DESCRIPTORS_LOW: a warning, and a failure if hardly any is left", async () => {
   await using server = await startService((name) => [native("qb-faulty-server"), name]);
   const limit = limitDescriptors(server.pid, 80);
   expectFound(await check(server.name, { only: ["resources"] }), "DESCRIPTORS_LOW", {
@@ -68,7 +68,7 @@ test("DESCRIPTORS_LOW: a warning, and a failure when hardly any is left", async 
   });
 });
 
-test("CLIENTS_STUCK: a process the kernel does not let go", async () => {
+test("CLIENTS_STUCK: a process that waits in the kernel", async () => {
   const stuck = shell([native("stuck-listener"), "other"]);
   const report = await told(`${stuck} & await listening other
     $CHECK --only stuck --json || true`);
@@ -79,13 +79,13 @@ test("CLIENTS_STUCK: a process the kernel does not let go", async () => {
   });
 });
 
-/** /run/pve-cluster is a FUSE mount that never answers: looking for the restart flag hangs. */
+/** /run/pve-cluster is a FUSE mount that never answers: the search for the restart flag hangs. */
 const HUNG_RUN = `mount -t tmpfs tmpfs /run; mkdir /run/pve-cluster
 exec 9<> /dev/fuse
 mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other hung /run/pve-cluster
 `;
 
-test("PROBE_TIMEOUT: a check that hangs costs itself, and the run ends on time", async () => {
+test("PROBE_TIMEOUT: only the check that hangs fails, and the run ends on time", async () => {
   const started = performance.now();
   const report = await told(`${HUNG_RUN}
     $BARE --only listener,memory --deadline 400ms --json || true`);
@@ -98,7 +98,7 @@ test("PROBE_TIMEOUT: a check that hangs costs itself, and the run ends on time",
   expect(performance.now() - started).toBeLessThan(8_000);
 });
 
-test("everything together ends within the total deadline", async () => {
+test("a run ends within the total deadline", async () => {
   const { out, exitCode } = await sandbox(`${HUNG_RUN}
     $BARE --deadline 5s --total-deadline 700ms --nagios`);
   expect(out).toMatch(/^PMXCFS-IPC (WARNING|CRITICAL) - /);

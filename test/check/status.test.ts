@@ -1,4 +1,4 @@
-/** Graphs, status values, quorum and the clock: a real rrdcached, and servers that say it. */
+/** Graphs, status values, quorum and the clock, with a real rrdcached and faulty servers. */
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { askRrdcached } from "../../src/tools/check/probes/cluster.ts";
 import { needRoot } from "../support/identity.ts";
@@ -67,7 +67,7 @@ test("RRDCACHED_HUNG explains a server that hangs", async () => {
   }
 });
 
-test("RRDCACHED_ABSENT: no socket, and a socket nobody listens on", async () => {
+test("RRDCACHED_ABSENT: no socket, and a socket without a listener", async () => {
   await using rrd = new RrdcachedFixture();
   const without = await check("test-none", { only: ["rrd"], paths: rrdPaths(rrd) });
   expectFound(without, "RRDCACHED_ABSENT", {
@@ -102,7 +102,7 @@ function nodeLine(secondsAgo: number, key = "pve-node-9.0/pve1"): string {
   return `${key}:1000:0:${now - secondsAgo}:0.1:4:0.01`;
 }
 
-test("RRD_STALE: graph data that nobody renews", async () => {
+test("RRD_STALE: graph data that is not updated", async () => {
   const report = await checked(
     { rrd: [nodeLine(290), nodeLine(250, "pve-node-9.0/other")] },
     "rrd",
@@ -123,7 +123,7 @@ test("RRD_OLD_FORMAT: keys from before PVE 9", async () => {
   });
 });
 
-test("CLOCK_BACKWARDS: graph data of the future", async () => {
+test("CLOCK_BACKWARDS: graph data from the future", async () => {
   expectFound(await checked({ rrd: [nodeLine(-600)] }, "rrd"), "CLOCK_BACKWARDS", {
     line: /^the newest graph data is \d+ s in the future \(limit 60 s\)/,
     fix: /timedatectl/,
@@ -151,7 +151,7 @@ test("STATUS_LARGE: a value close to 32 KiB", async () => {
   );
 });
 
-test("STATUS_KEYS_MANY: keys without end", async () => {
+test("STATUS_KEYS_MANY: too many keys", async () => {
   expectFound(await checked({ keys: 3_500 }, "status"), "STATUS_KEYS_MANY", {
     line: /^node pve1 has 3500 status keys \(limit 3072\)$/,
     fix: /`pmxcfs-ipc call get-fs-version`\.$/,

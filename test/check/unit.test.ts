@@ -1,4 +1,4 @@
-/** The service and its journal: under a real systemd, and where there is none. */
+/** The service and its journal: under a real systemd, and without one. */
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { testUnless } from "../support/unless.ts";
@@ -20,7 +20,7 @@ function serving(before = "true", more = ""): Record<string, string> {
   return { "pve-cluster.service": unit };
 }
 
-/** pve-cluster.service that says this and ends; slow enough for the journal to see who it is. */
+/** pve-cluster.service that logs this and ends, slowly enough for the journal to name the unit. */
 function failing(...lines: readonly string[]): Record<string, string> {
   const words = lines.map((line) => `echo "${line}"; `).join("");
   const unit = `[Service]\nExecStart=/bin/bash -c '${words}journalctl --sync; exit 255'\n`;
@@ -69,7 +69,7 @@ testSystemd("UNIT_MASKED: it cannot start", async () => {
 });
 
 testSystemd("UNIT_RESTARTS: it crashes again and again", async () => {
-  // systemd takes $$ for one $.
+  // In a unit file $$ stands for one $.
   const crashes = "echo x >> /root/starts; [ $$(wc -l < /root/starts) -gt 4 ] || kill -ABRT $$$$";
   const again = "Restart=on-failure\nRestartSec=0\n[Unit]\nStartLimitIntervalSec=0\n";
   const report = await underSystemd({
@@ -108,7 +108,7 @@ testSystemd("CPG_RETRIES: corosync is slow", async () => {
   });
 });
 
-/** What pvestatd logs after a cycle of so many seconds. */
+/** The line that pvestatd logs after a cycle of this many seconds. */
 function slow(seconds: string): string {
   return `echo "status update time (${seconds} seconds)"; `;
 }
@@ -128,7 +128,7 @@ ExecStart=/bin/bash -c '${slow("7.125")}${slow("12.3")}journalctl --sync'
   });
 });
 
-test("without systemd the check is skipped, and says why", async () => {
+test("without systemd the check is skipped, with the reason", async () => {
   const report = await told("$CHECK --only unit --json || true");
   expect(report.findings.map(({ severity }) => severity)).toEqual(["skip"]);
   expect(report.findings[0]?.text).toMatch(/^(systemctl|neither)/);

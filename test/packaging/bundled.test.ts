@@ -1,4 +1,4 @@
-/** That SBOM and copyright file name everything that is inside the program, and nothing else. */
+/** SBOM and copyright file name all parts of the program, and nothing else. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { bundledPackages, directNeeds } from "../../packaging/bundled.ts";
 import { copyright } from "../../packaging/copyright.ts";
@@ -26,8 +26,8 @@ const without = ({ bundled, ...rest }: Subject, name: string): Subject => {
   return { ...rest, bundled: bundled.filter((each) => each.name !== name) };
 };
 
-describe("what is inside the program", () => {
-  test("is what the SBOM and the copyright file name", () => {
+describe("the packages inside the program", () => {
+  test("are those that the SBOM and the copyright file name", () => {
     expect(made.shipped.length).toBeGreaterThan(4);
     expect(made.shipped).toContain("node_modules/@opentelemetry/api");
     const texts = [billOfMaterials(subject), copyright(subject.bundled)] as const;
@@ -37,7 +37,7 @@ describe("what is inside the program", () => {
     );
   });
 
-  test("would be missed, every one", () => {
+  test("each one is reported if it is missing", () => {
     for (const directory of made.shipped) {
       const name = directory.replace("node_modules/", "");
       const less = without(subject, name);
@@ -46,7 +46,7 @@ describe("what is inside the program", () => {
     }
   });
 
-  test("needs what its code imports", () => {
+  test("depend on the packages that their code imports", () => {
     const needs = Object.fromEntries(subject.bundled.map((each) => [each.name, each.needs]));
     expect(needs).toMatchObject({
       "prom-client": ["@opentelemetry/api", "tdigest"],
@@ -56,7 +56,7 @@ describe("what is inside the program", () => {
     expect(subject.direct).toEqual(["citty", "consola", "diff", "prom-client"]);
   });
 
-  test("has code of others in its files, which is named as well", () => {
+  test("that are carried in another package's files are named too", () => {
     const carries = subject.bundled.flatMap((each) => each.carries.map(({ name }) => name));
     expect(carries.toSorted()).toEqual(["defu", "scule"]);
     for (const name of carries) {
@@ -67,11 +67,11 @@ describe("what is inside the program", () => {
 });
 
 describe("the runtime", () => {
-  test("has no library that nobody here knows", () => {
+  test("reports no library that is missing in runtime.ts", () => {
     expect(unknownLibraries()).toEqual([]);
   });
 
-  test("is named with all it has inside, the LGPL's ones with how to replace them", () => {
+  test("is named with all its libraries, and with how to replace those under the LGPL", () => {
     const { components } = JSON.parse(billOfMaterials(subject));
     const bun = components.find(({ name }: { name: string }) => name === "bun");
     expect(bun.version).toBe(Bun.version);
@@ -95,7 +95,7 @@ function refsOf(parts: { "bom-ref": string }[]): string[] {
 }
 
 describe("the SBOM", () => {
-  test("is CycloneDX, and its references are unique and point to components", () => {
+  test("is CycloneDX, with unique references that point to components", () => {
     const bill = JSON.parse(billOfMaterials(subject));
     expect(bill).toMatchObject({ bomFormat: "CycloneDX", specVersion: "1.6", version: 1 });
     expect(bill.serialNumber).toMatch(
@@ -111,7 +111,7 @@ describe("the SBOM", () => {
     }
   });
 
-  test("the same input gives the same bytes, another one another serial number", () => {
+  test("the same input gives the same bytes, other input another serial number", () => {
     expect(billOfMaterials(subject)).toBe(billOfMaterials(subject));
     const other = JSON.parse(billOfMaterials({ ...subject, revision: "def" }));
     expect(other.serialNumber).not.toBe(JSON.parse(billOfMaterials(subject)).serialNumber);

@@ -1,6 +1,6 @@
 /**
- * The library as others get it: packed by npm, installed by Bun, type-checked with the settings of
- * `tsc --init` and `bun init`, and run; under Node.js it says in one line what is missing.
+ * The library as users install it: packed by npm, installed by Bun, type-checked with the settings
+ * of `tsc --init` and `bun init`, and run; under Node.js one line says what is missing.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
@@ -23,7 +23,7 @@ function run(directory: string, ...words: string[]) {
   return { exitCode, out: stdout.toString(), err: stderr.toString() };
 }
 
-/** A project of somebody else's, with the library installed from `from`. */
+/** A user's project, with the library installed from `from`. */
 function consumer(name: string, from: string): string {
   const directory = join(scratch, name);
   mkdirSync(directory);
@@ -57,7 +57,7 @@ test("the archive has the bundle, its declarations and the shim, and no sources 
   expect(files.filter((file) => /\/(test|src|bench|node_modules)\//.test(file))).toEqual([]);
 });
 
-/** A server and its client in one program, with nothing but the library and the language. */
+/** A server and its client in one program that imports only the library. */
 const program = (service: string) => `
 import { Client, ClientFailure, Errno, Server, type Handler } from "pmxcfs-ipc";
 
@@ -122,7 +122,7 @@ describe.each([
     writeFileSync(join(directory, "main.ts"), program(uniqueName("library")));
   });
 
-  test("it brings no other package along", () => {
+  test("the library installs no other package", () => {
     const installed = readdirSync(join(directory, "node_modules"));
     expect(installed.filter((entry) => !entry.startsWith("."))).toEqual(["pmxcfs-ipc"]);
   });
@@ -143,13 +143,13 @@ describe.each([
     expect(err).toMatch(/^pmxcfs-ipc needs Bun [^\n]*\n$/);
   });
 
-  test("tsc has no objection with the settings of tsc --init", () => {
+  test("tsc reports no error with the settings of tsc --init", () => {
     rmSync(join(directory, "tsconfig.json"), { force: true });
     expect(run(directory, "tsc", "--init").exitCode).toBe(0);
     expect(run(directory, "tsc", "-p", ".", "--noEmit").out).toBe("");
   });
 
-  test("nor without skipLibCheck, with Bun's types and the settings of bun init", () => {
+  test("tsc reports none without skipLibCheck, with Bun's types and bun init's settings", () => {
     addBunTypes(directory);
     const strict = { ...BUN_INIT.compilerOptions, skipLibCheck: false };
     for (const compilerOptions of [BUN_INIT.compilerOptions, strict]) {
@@ -160,7 +160,7 @@ describe.each([
     }
   });
 
-  test("a wrong use is an error: the types are there", () => {
+  test("tsc reports a wrong use: the types are found", () => {
     writeFileSync(
       join(directory, "wrong.ts"),
       'import { Client } from "pmxcfs-ipc";\nexport const n: number = Client.connect(5);\n',
@@ -172,7 +172,7 @@ describe.each([
   });
 });
 
-test("the page of the library says how it is installed", () => {
+test("docs/library.md says how to install the library", () => {
   const page = readFileSync(join(REPOSITORY, "docs/library.md"), "utf8");
   expect(page).toContain("bun add file:../pmxcfs-ipc/lib");
 });

@@ -1,4 +1,4 @@
-/** The alert rules and the dashboard: read by promtool, about metrics that exist, and firing. */
+/** The alert rules and the dashboard: valid for promtool, on metrics that exist, and they fire. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ function promtool(...words: string[]): { exitCode: number; said: string } {
   return { exitCode, said: `${stdout.toString()}${stderr.toString()}` };
 }
 
-/** Names of ours in an expression that no family has. */
+/** Metric names of ours in an expression that no family has. */
 function unknownIn(expr: string): string[] {
   const known = new Set(
     families.flatMap(({ name, type }) =>
@@ -60,7 +60,7 @@ const rule = (alertname: string, labels: Readonly<Record<string, string>> | unde
 };
 
 describe("alert rules", () => {
-  test("promtool reads them, and each is about metrics the server has", () => {
+  test("promtool accepts them, and each uses metrics that the server has", () => {
     writeFileSync(join(directory, "alerts.yml"), alertRules());
     const { exitCode, said } = promtool("check", "rules", "alerts.yml");
     expect({ exitCode, said }).toEqual({
@@ -71,7 +71,7 @@ describe("alert rules", () => {
     expect(unknownIn("pmxcfs_ipc_no_such_metric > 0")).toEqual(["pmxcfs_ipc_no_such_metric"]);
   });
 
-  test("they fire when they should, and are silent for a healthy server", () => {
+  test("they fire for their faults, and not for a healthy server", () => {
     writeFileSync(join(directory, "alerts.yml"), alertRules());
     const healthy = [
       'pmxcfs_ipc_build_info{instance="n"}',
@@ -120,7 +120,7 @@ describe("alert rules", () => {
   });
 });
 
-test("the dashboard has a panel for each family, whose queries promtool reads", () => {
+test("the dashboard has a panel for each family, with queries that promtool accepts", () => {
   const board = JSON.parse(dashboard(families)) as { readonly panels: readonly Panel[] };
   expect(board.panels.map(({ description }) => description)).toEqual(
     families.map(({ name }) => name),

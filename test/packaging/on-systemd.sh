@@ -1,15 +1,15 @@
 #!/bin/bash
-# Runs inside a freshly booted Debian (systemd.test.ts): the package's life under a real systemd.
-# Prints `ok NAME` or `FAILED NAME` for each thing tried, and what led there after a failure.
+# Runs inside a freshly booted Debian (systemd.test.ts): installs, uses and removes the package
+# under a real systemd. Prints `ok NAME` or `FAILED NAME` for each step; after a failure the log.
 unit=pmxcfs-ipc.service
-# Triggers are other packages' work: rebuilding the index of all of the machine's manual pages, say,
+# Triggers of other packages are skipped: rebuilding the index of all manual pages, for example,
 # took a quarter of a minute each time.
 dpkg() { command dpkg --no-triggers "$@"; }
 
 try() { # try NAME COMMAND...
 	local name=$1 output
 	shift
-	# So many starts in so few seconds would be too many.
+	# The steps start the unit more often than systemd's start limit allows.
 	systemctl reset-failed
 	if output=$("$@" 2>&1); then
 		echo "ok $name"
@@ -59,7 +59,7 @@ watchdog() {
 	printf '[Service]\nWatchdogSec=1\nTimeoutAbortSec=1\n' >/run/systemd/system/$unit.d/fast.conf
 	systemctl daemon-reload && systemctl restart "$unit" || return 1
 	old=$(main_pid)
-	# Fed: it lives through several watchdog periods.
+	# The keep-alives arrive: the server survives several watchdog periods.
 	sleep 3
 	[ "$(main_pid)" = "$old" ] || return 1
 	kill -STOP "$old"
@@ -76,7 +76,7 @@ serves_directory() {
 		within 5 bash -c '[ "$(pmxcfs-ipc call get-config storage.cfg)" = "dir: other" ]'
 }
 
-# The places that docs/running.md names.
+# The metrics paths that docs/running.md names.
 shows_metrics() {
 	local file=/var/lib/prometheus/node-exporter/pmxcfs-ipc-serve.prom
 	mkdir -p "${file%/*}"
@@ -144,7 +144,7 @@ stand_in() {
 
 # The steps of docs/deploy.md.
 switches_over() {
-	# What the machine underneath has is not this node's.
+	# Files of the machine below the overlay are not this node's.
 	rm -rf /var/lib/pve-cluster /etc/pve
 	mkdir -p /var/lib/pve-cluster /tmp/tree/nodes/"$(hostname -s)"/qemu-server
 	echo 'name: web' >/tmp/tree/nodes/"$(hostname -s)"/qemu-server/100.conf
@@ -159,7 +159,7 @@ switches_over() {
 		nsenter -t 1 -m findmnt -n -t fuse /etc/pve
 }
 
-# Nobody in the mount notices a restart: not an open file, not a shell.
+# An open file and a shell in the mount keep working across a restart.
 restart_unnoticed() {
 	local old shell
 	old=$(main_pid pve-cluster)
@@ -176,7 +176,7 @@ restart_unnoticed() {
 	return $old
 }
 
-# Nor a crash: the next server answers what was not answered, also what was asked in between.
+# The same after a crash: the next server answers the pending requests, and those sent in between.
 crash_unnoticed() {
 	local old shell verdict
 	old=$(main_pid pve-cluster)
@@ -202,7 +202,7 @@ crash_unnoticed() {
 
 refuses_removal() { ! dpkg --remove pmxcfs-ipc && [ -x /usr/bin/pmxcfs-ipc ]; }
 
-# Between fork and exec it is still the shell.
+# Between fork and exec the process is still the shell.
 stand_in_runs() {
 	[ "$(readlink /proc/"$(cat /run/pve-cluster.pid)"/exe)" = "$(readlink -f /bin/sleep)" ]
 }

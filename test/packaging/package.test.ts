@@ -1,7 +1,6 @@
 /**
- * The Debian package: what is in it, that lintian and systemd have nothing against it, that the
- * same input makes the same bytes; and its life on a copy of this machine: installed, refused,
- * upgraded, removed, purged.
+ * The Debian package: its content, no complaint of lintian and systemd-analyze, the same bytes from
+ * the same input; and on a copy of this machine: installed, refused, upgraded, removed, purged.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +14,7 @@ import { testUnless } from "../support/unless.ts";
 import { bundle, lacking } from "./shipped.ts";
 
 const DEBIAN = join(REPOSITORY, "packaging/debian");
-/** Enough for a build and two packages on a busy machine. */
+/** Time limit for a build and two packages on a busy machine. */
 const BUILD_MS = 500_000;
 
 let directory: string;
@@ -39,7 +38,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 describe("the package", () => {
-  test("has the program, its unit, one conffile, man pages, completion and papers", () => {
+  test("has the program, its unit, one conffile, man pages, completion and documents", () => {
     const { stdout } = run("dpkg-deb", "--contents", deb);
     const files = stdout.split("\n").filter((line) => line.startsWith("-"));
     expect(files.filter((line) => !line.includes(" root/root "))).toEqual([]);
@@ -71,7 +70,7 @@ describe("the package", () => {
     expect(run("dpkg-deb", "--info", deb, "conffiles").stdout).toBe("/etc/default/pmxcfs-ipc\n");
   });
 
-  test("names in SBOM and copyright file all that is in its program", async () => {
+  test("names all parts of its program in SBOM and copyright file", async () => {
     const { shipped } = await bundle();
     const papers = ["sbom.cdx.json", "copyright"].map((name) => {
       const member = `./usr/share/doc/pmxcfs-ipc/${name}`;
@@ -92,7 +91,7 @@ describe("the package", () => {
   });
 
   test(
-    "lintian has no error and no warning",
+    "lintian reports no error and no warning",
     () => {
       const words = ["--allow-root", "--fail-on", "error,warning", "--pedantic", deb];
       expect(run("lintian", ...words)).toMatchObject({ exitCode: 0 });
@@ -101,7 +100,7 @@ describe("the package", () => {
   );
 
   test(
-    "the same input makes the same bytes",
+    "the same input gives the same bytes",
     () => {
       const out = join(directory, "again");
       mkdirSync(out);
@@ -113,7 +112,7 @@ describe("the package", () => {
   );
 });
 
-/** A directory of units, with what they call, for systemd to look at. */
+/** A directory of units, and of the programs they call, for systemd-analyze. */
 function verify(units: Record<string, string>, name: string) {
   const root = mkdtempSync(join(directory, "units-"));
   for (const [path, text] of Object.entries(units)) {
@@ -139,17 +138,17 @@ function ours(): string {
 }
 
 describe("the unit", () => {
-  test("systemd has nothing against it", () => {
+  test("systemd-analyze accepts it", () => {
     const units = { "pmxcfs-ipc.service": ours() };
     expect(verify(units, "pmxcfs-ipc.service")).toEqual({ exitCode: 0, stderr: "" });
   });
 
-  test("systemd would say so, had it", () => {
+  test("systemd-analyze reports a unit with a fault", () => {
     const units = { "pmxcfs-ipc.service": `${ours()}\n[Service]\nWatchdogSeconds=3\n` };
     expect(verify(units, "pmxcfs-ipc.service").stderr).toContain("WatchdogSeconds");
   });
 
-  test.each(["service", "timer"])("systemd has nothing against the backup's %s", (kind) => {
+  test.each(["service", "timer"])("systemd-analyze accepts the backup's %s", (kind) => {
     const names = ["service", "timer"].map((each) => `pmxcfs-ipc-backup.${each}`);
     const units = Object.fromEntries(
       names.map((name) => [name, readFileSync(join(DEBIAN, name), "utf8")]),
@@ -157,7 +156,7 @@ describe("the unit", () => {
     expect(verify(units, `pmxcfs-ipc-backup.${kind}`)).toEqual({ exitCode: 0, stderr: "" });
   });
 
-  test("the drop-in turns a forking pve-cluster into ours", () => {
+  test("the drop-in makes a forking pve-cluster run our program", () => {
     const theirs = [
       "[Unit]\nDescription=x\nConditionFileIsExecutable=/usr/bin/pmxcfs",
       "[Service]\nType=forking\nPIDFile=/run/pve-cluster.pid\nExecStart=/usr/bin/pmxcfs",
@@ -177,7 +176,7 @@ describe("on a machine", () => {
   const missing = noOverlay();
 
   testUnless(missing)(
-    "installs, is enabled, runs, knows what was changed, and goes",
+    "is installed, enabled, run, keeps a changed conffile, and is removed",
     () => {
       const { output } = inOverlay(`
       set -e
@@ -216,7 +215,7 @@ describe("on a machine", () => {
   );
 
   testUnless(missing)(
-    "stays disabled where pmxcfs serves the node, and says so",
+    "stays disabled where pmxcfs serves the node, and prints that",
     () => {
       const { output } = inOverlay(`
       install -m 755 /bin/true /usr/bin/pmxcfs
@@ -237,7 +236,7 @@ describe("on a machine", () => {
   );
 
   testUnless(missing)(
-    "cannot be removed while pve-cluster runs on it",
+    "cannot be removed while pve-cluster runs it",
     () => {
       const { output, exitCode } = inOverlay(`
       dpkg --install ${deb} >/dev/null
@@ -259,7 +258,7 @@ function ask(...words: string[]) {
 }
 
 describe("name-is-free", () => {
-  test("is true for a name nobody has, false for one that is listened on", () => {
+  test("succeeds for a free name, and fails for one with a listener", () => {
     const name = `free-${process.pid}`;
     expect(ask("--socket", name)).toEqual({ exitCode: 0, stdout: "", stderr: "" });
     const listener = Bun.listen({ unix: `\0${name}`, socket: { data() {} } });

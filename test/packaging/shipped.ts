@@ -1,6 +1,6 @@
 /**
- * What is really in the program, found without what the package is made with: the sources that a
- * source map of the bundle names. And what SBOM and copyright file lack of it.
+ * The packages that are really in the program, found independently of packaging/: by the sources
+ * that a source map of the bundle names. And those that SBOM and copyright file lack.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -56,7 +56,7 @@ interface Bill {
   readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
 }
 
-/** References that lead from the program down to others. */
+/** The references that are reachable from the program. */
 function reached({ metadata, dependencies }: Bill): Set<string> {
   const below = new Map(dependencies.map(({ ref, dependsOn }) => [ref, dependsOn]));
   const found = new Set<string>();
@@ -69,7 +69,7 @@ function reached({ metadata, dependencies }: Bill): Set<string> {
   return found;
 }
 
-/** What is said wrongly, or not at all, of the packages in `shipped`; a line each. */
+/** What is wrong or missing about the packages in `shipped`, one line each. */
 export function lacking(shipped: readonly string[], sbom: string, copyright: string): string[] {
   const bill = JSON.parse(sbom) as Bill;
   const needed = reached(bill);

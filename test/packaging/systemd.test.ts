@@ -1,7 +1,7 @@
 /**
  * The package under a real systemd: on-systemd.sh runs in a copy of this machine's root (an overlay
- * that is gone afterwards), booted by systemd-nspawn. PMXCFS_IPC_SYSTEMD=trixie boots a fresh
- * Debian of that release instead, which takes mmdebstrap and a mirror.
+ * that is removed afterwards), booted by systemd-nspawn. PMXCFS_IPC_SYSTEMD=trixie boots a fresh
+ * Debian of that release instead, which needs mmdebstrap and a mirror.
  */
 import { afterAll, describe, expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -24,7 +24,7 @@ function missing(): string | undefined {
   return tool === undefined ? undefined : `needs ${tool}`;
 }
 
-/** Boots into nothing but the journal and this. */
+/** A boot target with only the journal and the tests. */
 const TARGET = `[Unit]
 Wants=systemd-journald.service on-systemd.service
 After=on-systemd.service
@@ -35,13 +35,13 @@ ExecStart=/bin/bash -c "/bin/bash /root/on-systemd.sh > /root/results 2>&1"
 ExecStopPost=/bin/systemctl exit --no-block --force --force
 `;
 
-/** Shell lines that make /mnt/root a root to boot. */
+/** Shell lines that make /mnt/root a root file system to boot. */
 function makeRoot(directory: string): string {
   if (SUITE === undefined) {
     return `mkdir /mnt/upper /mnt/work /mnt/root
       mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root`;
   }
-  // A mirror that lags behind serves as well.
+  // An outdated mirror is good enough.
   const valid = `--aptopt='Acquire::Check-Valid-Until "false"'`;
   return `mmdebstrap --variant=minbase --include=${PACKAGES} ${valid} ${SUITE} ${directory}/root
     mkdir /mnt/root
@@ -53,9 +53,9 @@ describe("under a real systemd", () => {
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
   testUnless(missing())(
-    "the package does everything it promises",
+    "every step of on-systemd.sh passes",
     async () => {
-      // Packed as it is: package.test.ts has the one that is handed out.
+      // Not compressed: package.test.ts tests the package that is distributed.
       const deb = buildDeb({ ...(await prepare(HERE, directory)), compression: "none" });
       const units = "/mnt/root/etc/systemd/system";
       const script = `set -e

@@ -1,4 +1,4 @@
-/** What is written from the commands' declarations: man pages, completion; and the changelog. */
+/** The texts written from the commands' declarations (man pages, completion), and the changelog. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -55,7 +55,7 @@ describe("man pages", () => {
   });
 });
 
-/** What bash offers for a line whose last word is being typed. */
+/** The words that bash offers for a line whose last word is being typed. */
 function offered(...words: string[]): string[] {
   const file = join(directory, "completion");
   writeFileSync(file, bashCompletion(places));
@@ -63,7 +63,7 @@ function offered(...words: string[]): string[] {
     `source ${file}`,
     `COMP_WORDS=(pmxcfs-ipc ${words.map((word) => `'${word}'`).join(" ")})`,
     `COMP_CWORD=${words.length}`,
-    // Outside of a completion bash has no compopt.
+    // bash refuses compopt outside of a completion.
     "compopt() { :; }",
     "_pmxcfs_ipc",
     'printf "%s\\n" "${COMPREPLY[@]}"',
@@ -74,13 +74,13 @@ function offered(...words: string[]): string[] {
 }
 
 describe("bash completion", () => {
-  test("commands, and the commands of a group", () => {
+  test("offers commands, and the commands of a group", () => {
     expect(offered("ser")).toEqual(["serve"]);
     expect(offered("")).toEqual(expect.arrayContaining(["serve", "check", "call"]));
     expect(offered("config", "ex")).toEqual(["export"]);
   });
 
-  test("options of the command at hand, also after options with values", () => {
+  test("offers options of the typed command, also after options with values", () => {
     expect(offered("echo", "--acc")).toEqual(["--accept-any"]);
     expect(offered("echo", "--socket", "serve", "--acc")).toEqual(["--accept-any"]);
     expect(offered("serve", "--no-r")).toEqual(["--no-rrd"]);
@@ -88,20 +88,20 @@ describe("bash completion", () => {
     expect(offered("serve", "--ver")).toEqual([""]);
   });
 
-  test("the words an option may be, with a space or =", () => {
+  test("offers the words that an option accepts, after a space or =", () => {
     expect(offered("serve", "--log", "j")).toEqual(["journal", "json"]);
     expect(offered("serve", "--log", "=", "pl")).toEqual(["plain"]);
     expect(offered("serve", "--log-level", "=")).toEqual(["error", "warn", "info", "debug"]);
   });
 
-  test("file names where a value is one, nothing where it is a number", () => {
+  test("offers file names if the value is one, nothing if it is a number", () => {
     writeFileSync(join(directory, "config.db"), "");
     expect(offered("serve", "--db", "conf")).toEqual(["config.db"]);
     expect(offered("serve", "--max-connections", "")).toEqual([""]);
   });
 });
 
-/** What fish offers for a line. */
+/** The words that fish offers for a line. */
 function fish(line: string): string[] {
   const file = join(directory, "completion.fish");
   writeFileSync(file, fishCompletion(places));
@@ -118,7 +118,7 @@ function fish(line: string): string[] {
 }
 
 describe("fish completion", () => {
-  test("commands, options, the words an option may be", () => {
+  test("offers commands, options, and the words that an option accepts", () => {
     expect(fish("pmxcfs-ipc ser")).toEqual(["serve"]);
     expect(fish("pmxcfs-ipc call verify-t")).toEqual(["verify-token"]);
     expect(fish("pmxcfs-ipc echo --socket serve --acc")).toEqual(["--accept-any"]);
@@ -134,7 +134,7 @@ async function zsh(typed: string): Promise<string> {
   writeFileSync(join(functions, "_pmxcfs-ipc"), zshCompletion(places));
   const rc = `fpath=(${functions} $fpath); autoload -Uz compinit; compinit -D -u; PROMPT='> '\n`;
   writeFileSync(join(directory, ".zshrc"), rc);
-  // A server of its own: the last one may still be on its way out.
+  // A tmux server of its own: the last one may not have ended yet.
   const socket = join(directory, `tmux-${typed.length}-${typed.slice(-5).replaceAll(" ", "")}`);
   const tmux = (...words: string[]) =>
     Bun.spawnSync(["tmux", "-S", socket, "-f", "/dev/null", ...words]).stdout.toString();
@@ -161,7 +161,7 @@ async function zsh(typed: string): Promise<string> {
 }
 
 describe("zsh completion", () => {
-  test("is a function zsh can read, for commands, options and words", async () => {
+  test("completes commands, options and words in zsh", async () => {
     expect(await zsh("pmxcfs-ipc ser")).toBe("pmxcfs-ipc serve");
     expect(await zsh("pmxcfs-ipc call verify-t")).toBe("pmxcfs-ipc call verify-token");
     expect(await zsh("pmxcfs-ipc echo --acc")).toBe("pmxcfs-ipc echo --accept-any");
@@ -174,7 +174,7 @@ function entry(version: string, ...points: string[]): string {
   return `${title}\n\n${points.join("\n")}\n\n -- `;
 }
 
-test("Debian's changelog comes from ours", () => {
+test("Debian's changelog is made from CHANGELOG.md", () => {
   const newer = "## 1.1.0 (soon)\n\n### A\n\n- One\n  more.\n- Two.\n\n### B\n\n- Three.\n\n";
   const ours = `# Changelog\n\nAll.\n\n${newer}## 1.0.0 (then)\n\n- First.\n`;
   const [newest, oldest, more] = debianChangelog(ours, EDITION.date).split(/(?<=\+0000\n)\n/);

@@ -1,6 +1,6 @@
 /**
- * A server with the answers of a healthy node, on our library, and with whatever faults it is told:
- * `node.ts SERVICE [JSON]`, the JSON a `Faults`. The texts have the C server's form.
+ * A server on our library with the answers of a healthy node, and with the given faults:
+ * `node.ts SERVICE [JSON]`, where JSON is a `Faults`. The texts have the C server's form.
  */
 import { Errno, type Reply } from "../../../src/index.ts";
 import { CfsIpc } from "../../../src/pmxcfs/requests/table.ts";
@@ -12,29 +12,29 @@ export interface Faults {
   readonly node?: string;
   /** Text of an answer by request id. */
   readonly texts?: Readonly<Record<number, string>>;
-  /** Body of so many bytes by request id. */
+  /** Size of the body by request id. */
   readonly sizes?: Readonly<Record<number, number>>;
   /** Errno by request id. */
   readonly errors?: Readonly<Record<number, number>>;
-  /** Requests answered after so many ms. */
+  /** Delay of the answer, ms, by request id. */
   readonly delays?: Readonly<Record<number, number>>;
   /** Requests never answered. */
   readonly silent?: readonly number[];
-  /** Seconds the start time lies in the future. */
+  /** Seconds by which the start time is in the future. */
   readonly startsIn?: number;
   /** Size of a status value by key. */
   readonly status?: Readonly<Record<string, number>>;
-  /** Status keys besides. */
+  /** Number of further status keys. */
   readonly keys?: number;
   /** Lines of the RRD dump. */
   readonly rrd?: readonly string[];
-  /** Everybody is let in and may do anything. */
+  /** All callers are accepted and may read and write. */
   readonly open?: boolean;
-  /** Nobody but root is let in. */
+  /** Only root is accepted. */
   readonly rootOnly?: boolean;
-  /** Ring directories are opened to all. */
+  /** Ring directories are accessible to all users. */
   readonly looseRings?: boolean;
-  /** Requests are held off by flow control, at this level. */
+  /** The level of flow control. */
   readonly hold?: 1 | 2;
 }
 

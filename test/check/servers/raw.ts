@@ -1,5 +1,5 @@
 /**
- * Something that listens on a service's name and is no libqb server: `raw.ts SERVICE MANNER`.
+ * A listener on a service's name that is not a libqb server: `raw.ts SERVICE MANNER`.
  * `hang` never accepts, `garbage` answers with random text, `close` hangs up at once.
  */
 import { listenOn } from "../../../src/platform/socket.ts";

@@ -1,7 +1,7 @@
 /**
- * Follows the fix of one finding as an administrator would: runs the diagnosis, pastes the fix into
- * a shell, runs the diagnosis again, and compares all files before and after. Runs inside of a
- * sandbox: `try-fix.ts JSON`, the JSON an `Attempt`; prints a `Tried`.
+ * Executes the fix of one finding as an administrator would: runs the diagnosis, passes the fix to
+ * a shell, runs the diagnosis again, and compares all files before and after. Runs inside a
+ * sandbox: `try-fix.ts JSON`, where JSON is an `Attempt`; prints a `Tried`.
  */
 import type { CodeName } from "../../../src/tools/diagnosis/codes.ts";
 import { PROGRAM, type Told } from "../support/run.ts";
@@ -13,22 +13,22 @@ export interface Attempt {
   readonly service: string;
   /** Directories whose files are compared. */
   readonly roots: readonly string[];
-  /** Fixes are followed until there is none of a code of this prefix, at most ten times. */
+  /** Fixes are executed until no code with this prefix is found, at most ten times. */
   readonly until?: string;
-  /** The fix starts a server and does not end: it runs while the second check is made. */
+  /** The fix starts a server and does not end: it runs during the second check. */
   readonly stays?: boolean;
   /** `--deadline` of both checks. */
   readonly deadline?: string;
-  /** A shell command whose output is kept, after the last check. */
+  /** A shell command that runs after the last check; its output is kept. */
   readonly look?: string;
 }
 
 export interface Tried {
   readonly first: Told;
   readonly fixes: readonly string[];
-  /** What the fixes printed. */
+  /** The output of the fixes. */
   readonly output: string;
-  /** Files whose content is in no file any more. */
+  /** Files whose content is no longer in any file. */
   readonly lost: readonly string[];
   readonly second: Told;
   readonly looked: string;
@@ -37,7 +37,7 @@ export interface Tried {
 const attempt = JSON.parse(process.argv[2] ?? "") as Attempt;
 const MOST_FIXES = 10;
 
-/** Contents of all files below the directories, by path; other file systems are left out. */
+/** Contents of all files below the directories, by path, without other file systems. */
 function contents(): Map<string, Buffer> {
   const words = ["find", ...attempt.roots, "-xdev", "-type", "f", "-size", "+0", "-print0"];
   const { stdout } = Bun.spawnSync(words, { stderr: "ignore" });
@@ -47,7 +47,7 @@ function contents(): Map<string, Buffer> {
     try {
       found.set(path, readFileSync(Buffer.from(path, "latin1")));
     } catch {
-      // A file that went away meanwhile was nobody's configuration.
+      // A file that disappears meanwhile is not configuration.
     }
   }
   return found;
@@ -57,7 +57,7 @@ function digest(bytes: Uint8Array): string {
   return Bun.SHA256.hash(bytes, "hex");
 }
 
-/** What of these contents is in no file any more; a file to which lines were added still has it. */
+/** The contents that are no longer in any file; a file with added lines still has its content. */
 function lostOf(before: ReadonlyMap<string, Buffer>, after: ReadonlyMap<string, Buffer>): string[] {
   const digests = new Set([...after.values()].map(digest));
   return [...before].flatMap(([path, bytes]) => {
@@ -78,7 +78,7 @@ function check(): Told {
   }
 }
 
-/** Waits until somebody listens, for a fix that is a server. */
+/** Waits for a listener, for a fix that starts a server. */
 function awaitListener(): void {
   const name = `@${attempt.service}`;
   for (let turn = 0; turn < 500; turn++) {

@@ -1,7 +1,7 @@
 /**
- * Fixes of `--check`, followed: a state that a test makes in namespaces of its own, the diagnosis,
- * the command it prints, the diagnosis again. /run is empty there, so that no service manager of
- * the machine is reached, and `pmxcfs-ipc` is on the path.
+ * Executes fixes of `--check`: a test makes a state in namespaces of its own, runs the diagnosis,
+ * the command that it prints, and the diagnosis again. /run is empty there, so that the machine's
+ * service manager cannot be reached, and `pmxcfs-ipc` is on the path.
  */
 import { REPOSITORY } from "../../support/native.ts";
 import type { Attempt, Tried } from "../servers/try-fix.ts";
@@ -11,7 +11,7 @@ import { join } from "node:path";
 
 const DRIVER = join(REPOSITORY, "test", "check", "servers", "try-fix.ts");
 
-/** Directories of a node that hold what must not get lost. */
+/** Directories of a node whose files must not be lost. */
 const ROOTS = ["/etc", "/var/lib/pve-cluster", "/root"];
 
 /** A machine whose /etc, /root, /run and /var/lib are the test's. */
@@ -31,7 +31,7 @@ export function driver(attempt: Partial<Attempt> & Pick<Attempt, "code" | "only"
   return shell([process.execPath, DRIVER, JSON.stringify(whole)]);
 }
 
-/** What came of a fix: parsed, with everything that was printed in the error when it cannot be. */
+/** The parsed result of a fix; the error of an invalid one has everything that was printed. */
 export function triedOf(out: string, error: string): Tried {
   try {
     return JSON.parse(out) as Tried;
@@ -41,9 +41,9 @@ export function triedOf(out: string, error: string): Tried {
 }
 
 /**
- * Makes the state, follows the fix of a code, and gives both reports and what was lost. `through`
- * stands in front of the driver; `inMachine`: in the pid namespace of this process, where a script
- * has to end what it starts.
+ * Makes the state, executes the fix of a code, and returns both reports and what was lost.
+ * `through` is a command in front of the driver; `inMachine`: in the pid namespace of this process,
+ * where a script must end the processes that it starts.
  */
 export async function follow(
   script: string,
@@ -55,7 +55,7 @@ export async function follow(
   return triedOf(out, error);
 }
 
-/** The fault was there, its fix was printed, it is gone, and so is no content of any file. */
+/** Expects that the fault was found, its fix was printed and removed it, and no content is lost. */
 export function expectFixed(tried: Tried, code: string): void {
   const { first, fixes, output, lost, second } = tried;
   const told = `${JSON.stringify(first.findings, undefined, 1)}\n${output}`;
