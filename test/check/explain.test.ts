@@ -247,7 +247,7 @@ test("as a command: text from stdin, a code, and unknown text", async () => {
   const code = await run([...PROGRAM, "explain", "shm_full"]);
   expect(code.out).toMatch(/^SHM_FULL: \/dev\/shm is full/);
   const unknown = await run([...PROGRAM, "explain", "no such error"]);
-  expect(unknown.out).toMatch(/^Nothing is known/);
+  expect(unknown.out).toMatch(/^This text is not known/);
   expect(unknown.out).toMatch(/What to run next:\n {2}pmxcfs-ipc --check /);
   expect(unknown.exitCode).toBe(1);
   const named = await run([...PROGRAM, "explain", "pve1 smartd[7]: 8 unreadable sectors"]);

@@ -41,7 +41,7 @@ describe("the command", () => {
     const none = await runProgram(["compat", "--filter", "no-such-case"]);
     expect([none.code, none.err]).toEqual([2, expect.stringContaining("no case's name contains")]);
     const kind = await runProgram(["compat", "--client", "perl"]);
-    expect([kind.code, kind.err]).toEqual([2, expect.stringContaining("none of libqb, c, own")]);
+    expect([kind.code, kind.err]).toEqual([2, expect.stringContaining("not one of libqb, c, own")]);
     const absent = await runProgram(["compat", "--socket", uniqueName("absent")]);
     expect([absent.code, absent.err]).toEqual([1, expect.stringContaining("nobody listens")]);
     const dead = await runProgram(["compat", "--command", "echo cannot start; exit 3"]);
