@@ -251,7 +251,7 @@ test("as a command: text from stdin, a code, and unknown text", async () => {
   expect(unknown.out).toMatch(/What to run next:\n {2}pmxcfs-ipc --check /);
   expect(unknown.exitCode).toBe(1);
   const named = await run([...PROGRAM, "explain", "pve1 smartd[7]: 8 unreadable sectors"]);
-  expect(named.out).toMatch(/^Nothing is known/);
+  expect(named.out).toMatch(/^This text is not known/);
   expect(named.out).toMatch(/\n {2}journalctl -b -t smartd -n 50 {2,}what smartd says/);
 });
 
