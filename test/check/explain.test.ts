@@ -252,7 +252,7 @@ test("as a command: text from stdin, a code, and unknown text", async () => {
   expect(unknown.exitCode).toBe(1);
   const named = await run([...PROGRAM, "explain", "pve1 smartd[7]: 8 unreadable sectors"]);
   expect(named.out).toMatch(/^This text is not known/);
-  expect(named.out).toMatch(/\n {2}journalctl -b -t smartd -n 50 {2,}what smartd says/);
+  expect(named.out).toMatch(/\n {2}journalctl -b -t smartd -n 50 {2,}what smartd logged/);
 });
 
 test("as a command: text after --, a code with a typo, a code from stdin", async () => {
