@@ -113,8 +113,8 @@ describe("checkpoints", () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");
     const log = rememberingLog();
-    using tree = opened(file, log, { checkpoints: { pages: 1, threadMs: 2_000 } });
     const before = workerThreads();
+    using tree = opened(file, log, { checkpoints: { pages: 1, threadMs: 2_000 } });
     const seen = new Set<string>();
     for (let change = 1; change <= 20; change++) {
       apply(tree, { kind: "create", path: `a${change}` });
