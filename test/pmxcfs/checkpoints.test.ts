@@ -120,7 +120,7 @@ describe("checkpoints", () => {
       apply(tree, { kind: "create", path: `a${change}` });
       await eventually("it is in config.db", () => {
         for (const thread of workerThreads()) if (!before.includes(thread)) seen.add(thread);
-        return tree.figures?.checkpoints === change;
+        return (tree.figures?.checkpoints ?? 0) >= change;
       });
     }
     expect(seen.size).toBe(1);
