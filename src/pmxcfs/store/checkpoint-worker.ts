@@ -3,16 +3,11 @@
  * pages were measured), while the event loop runs. Started by checkpointer.ts; one job at a time,
  * each with its own connection.
  */
-import { Database } from "bun:sqlite";
-import { statSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
+import { openInThread, type DatabasePlace } from "./thread-database.ts";
 
 /** A message to the thread. */
-export interface CheckpointJob {
-  readonly file: string;
-  /** The file that must be there: another one is left alone. */
-  readonly device: number;
-  readonly inode: number;
+export interface CheckpointJob extends DatabasePlace {
   /** Also truncate the WAL to 0 bytes; fails while others read or write. */
   readonly truncate: boolean;
   /** [0] becomes 0 when the job is over, for a caller that blocks in Atomics.wait. */
@@ -33,12 +28,9 @@ interface Thread {
   postMessage(result: CheckpointResult): void;
 }
 
-function checkpoint({ file, device, inode, truncate }: CheckpointJob): CheckpointResult {
+function checkpoint({ truncate, ...place }: CheckpointJob): CheckpointResult {
   try {
-    // Before it is opened: SQLite would apply the WAL beside it to whatever file is there.
-    const { dev, ino } = statSync(file);
-    if (dev !== device || ino !== inode) return { error: "another file is in its place" };
-    using database = new Database(file, { readwrite: true, create: false });
+    using database = openInThread(place);
     database.run("PRAGMA busy_timeout = 0");
     database.run("PRAGMA synchronous = NORMAL");
     const mode = truncate ? "TRUNCATE" : "PASSIVE";

@@ -9,6 +9,7 @@ import { commandOf } from "../../platform/processes.ts";
 import { threadFile } from "../../platform/self.ts";
 import type { Log } from "../../base/log.ts";
 import type { CheckpointJob, CheckpointResult } from "./checkpoint-worker.ts";
+import type { DatabasePlace } from "./thread-database.ts";
 import { lockHolders } from "./lock-holders.ts";
 
 const WORKER = threadFile(
@@ -40,11 +41,7 @@ export const CheckpointLimits = {
   threadMs: 10_000,
 } as const;
 
-export interface CheckpointerOptions {
-  readonly file: string;
-  /** Of the file that is meant: another one in its place is left alone. */
-  readonly device: number;
-  readonly inode: number;
+export interface CheckpointerOptions extends DatabasePlace {
   readonly log: Log;
   readonly limits?: Partial<Record<keyof typeof CheckpointLimits, number>>;
   /** Counters to continue; new ones unless given. */

@@ -24,6 +24,7 @@ import { errorText } from "../../base/error-text.ts";
 import type { Steps } from "../../base/steps.ts";
 import { longTransaction } from "./long-transaction.ts";
 import { copyInSteps } from "./thread-copy.ts";
+import type { DatabasePlace } from "./thread-database.ts";
 import { isBusy, RowStatements } from "./row-statements.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
 import type { RootRow, RowChange, RowImage, StoreFigures } from "./row-writer.ts";
@@ -216,8 +217,7 @@ export class ConfigDbWriter implements Disposable {
       if (outcome === 0) committed();
       return outcome;
     }
-    const { device, inode } = this.#connection;
-    const place = { file: this.#file, device, inode, sync: this.#sync };
+    const place = { ...this.#place, sync: this.#sync };
     const replaced = [rowOfRoot(change.root), ...change.replaced];
     this.#inSteps = true;
     try {
@@ -253,8 +253,7 @@ export class ConfigDbWriter implements Disposable {
 
   /** Keeps a copy in `backup/` beside the database (upkeep.ts). */
   *keepCopy(reason: string): Steps<KeptCopy> {
-    const { device, inode } = this.#connection;
-    return yield* copyInSteps({ file: this.#file, device, inode }, reason);
+    return yield* copyInSteps(this.#place, reason);
   }
 
   /** Moves everything into config.db and removes the WAL, as SQLite's last connection does. */
@@ -265,14 +264,17 @@ export class ConfigDbWriter implements Disposable {
     disconnect(this.#connection);
   }
 
-  #newCheckpointer(): Checkpointer {
+  /** The open file, for threads that open it again. */
+  get #place(): DatabasePlace {
     const { device, inode } = this.#connection;
+    return { file: this.#file, device, inode };
+  }
+
+  #newCheckpointer(): Checkpointer {
     const limits = this.#limits === undefined ? {} : { limits: this.#limits };
     const counters = this.#checkpoints;
     return new Checkpointer({
-      file: this.#file,
-      device,
-      inode,
+      ...this.#place,
       log: this.#log,
       counters,
       ...limits,

@@ -9,7 +9,7 @@ export interface DatabasePlace {
   readonly inode: number;
 }
 
-/** Opens it read-write (SQLite cannot read a WAL otherwise). Throws when another file is there. */
+/** Opens it read-write, as a WAL needs. Throws if another file is there, or what SQLite throws. */
 export function openInThread({ file, device, inode }: DatabasePlace): Database {
   // Before it is opened: SQLite would apply the WAL beside it to whatever file is there.
   const { dev, ino } = statSync(file);

@@ -33,13 +33,9 @@ export interface Losses {
   readonly large: boolean;
 }
 
-function less(second: RingFigures, first: RingFigures, key: keyof RingFigures): number {
-  return second[key] - first[key];
-}
-
 /** The counters between two readings. */
 export function lossesBetween(first: Statistics, second: Statistics): Losses {
-  const of = (key: keyof RingFigures): number => less(second.ring, first.ring, key);
+  const of = (key: keyof RingFigures): number => second.ring[key] - first.ring[key];
   const sent = of("sent");
   const resent = of("resent");
   // What this node sends comes back to it as received.

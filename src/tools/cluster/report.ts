@@ -82,8 +82,8 @@ export function treeFits({ facts }: Pick<CorosyncView, "facts">, { tree }: Confi
 }
 
 /** The name of a node, or its id where corosync has none. */
-export function nodeName(facts: ClusterFacts, id: number): string {
-  return facts.nodes.find((node) => node.id === id)?.name ?? `id ${id}`;
+export function nodeName({ nodes }: Pick<ClusterFacts, "nodes">, id: number): string {
+  return nodes.find((node) => node.id === id)?.name ?? `id ${id}`;
 }
 
 function pidOf(members: readonly CpgMember[], id: number): number | undefined {
@@ -113,7 +113,7 @@ function ghosts({ groups, partition, facts }: CorosyncView): string[] {
 }
 
 function missing(server: ClusterStatus | undefined, nodes: readonly NodeRow[]): string[] {
-  const name = (id: number): string => nodes.find((node) => node.id === id)?.name ?? `id ${id}`;
+  const name = (id: number): string => nodeName({ nodes }, id);
   return (["dcdb", "status"] as const).flatMap((group) => {
     const status = server?.groups[group];
     if (status === undefined || status.missing.length === 0) return [];

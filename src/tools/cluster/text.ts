@@ -1,7 +1,7 @@
 /** `cluster status` and `cluster members` for a terminal. */
 import { escapeText } from "../../base/escape.ts";
 import type { GroupStatus } from "../../pmxcfs/replication/group-status.ts";
-import type { ClusterReport, NodeRow } from "./report.ts";
+import { type ClusterReport, nodeName, type NodeRow } from "./report.ts";
 import { runningText, shownVersion } from "./versions.ts";
 
 function columns(rows: readonly (readonly string[])[]): string[] {
@@ -52,8 +52,8 @@ function clockLines({ server, nodes }: ClusterReport): string[] {
     ({ clockSeconds }) => Math.abs(clockSeconds ?? 0) > 2,
   );
   return off.map(({ nodeid, clockSeconds }) => {
-    const name = nodes.find(({ id }) => id === nodeid)?.name ?? `id ${nodeid}`;
-    return `clock of ${escapeText(name)}: ${clockSeconds} s from this node's`;
+    const name = escapeText(nodeName({ nodes }, nodeid));
+    return `clock of ${name}: ${clockSeconds} s from this node's`;
   });
 }
 

@@ -74,7 +74,10 @@ async function membersSeen(context: Context, answers: CorosyncAnswers): Promise<
   if (typeof view === "string") return [];
   const serving = (await context.facts.server()) !== undefined;
   const server = await serverView(context);
-  const { findings, details } = await linkView(context, view, isStalled(server));
+  const { findings, details } = await linkView(context, view, {
+    stalled: isStalled(server),
+    times: TIMES,
+  });
   const members = memberFindings({ view, server, serving, links: details });
   return [...(await quorum(context, view)), ...findings, ...members];
 }

@@ -3,6 +3,7 @@
  * a second later when a synchronisation does not end, or when the first reading is bad.
  */
 import { networkInterfaces } from "node:os";
+import type { ServiceOptions } from "../../../corosync/service.ts";
 import type { CorosyncView } from "../../cluster/corosync-view.ts";
 import {
   type LinkFigures,
@@ -25,8 +26,6 @@ import type { Context } from "../probe.ts";
 const SAMPLE_MS = 1_000;
 /** Rounds of the token between the two readings, at least: a missed message is sent in each. */
 const ROUNDS = 2.5;
-/** For a connection, and for each answer. */
-const CALL_MS = 1_000;
 
 /** What is known of lost messages. */
 export interface LinkView {
@@ -106,11 +105,10 @@ function detailsOf(losses: Losses, second: Statistics, view: CorosyncView): stri
 export async function linkView(
   context: Context,
   view: CorosyncView,
-  stalled: boolean,
+  { stalled, times }: { readonly stalled: boolean; readonly times: ServiceOptions },
 ): Promise<LinkView> {
   const nothing = { findings: [], details: [] };
   const others = view.facts.nodes.map(({ id }) => id).filter((id) => id !== view.nodeid);
-  const times = { connectMs: CALL_MS, callMs: CALL_MS };
   using statistics = await LinkStatistics.connect(others, times);
   if (statistics === undefined) return nothing;
   const first = await statistics.read();

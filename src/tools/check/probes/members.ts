@@ -53,10 +53,6 @@ export async function serverView(context: Context): Promise<ClusterStatus | unde
   return undefined;
 }
 
-function nameOf({ facts }: CorosyncView, id: number): string {
-  return nodeName(facts, id);
-}
-
 /** A synchronisation of this node's server does not end. */
 export function isStalled(server: ClusterStatus | undefined): boolean {
   return GROUPS.some((group) => {
@@ -84,7 +80,7 @@ export function ghostsOf(view: CorosyncView): ReadonlyMap<string, readonly strin
 
 function ghostFindings(view: CorosyncView): Finding[] {
   return [...ghostsOf(view)].map(([member, groups]) => {
-    const node = nameOf(view, Number(member.split("/")[0]));
+    const node = nodeName(view.facts, Number(member.split("/")[0]));
     return found("GROUP_GHOST", { member, node, groups: groups.join(", ") });
   });
 }
@@ -112,9 +108,9 @@ function silentIn(group: string, status: GroupStatus, view: CorosyncView): Findi
     const member = `${nodeid}/${pid}`;
     // A ghost never answers: it has a finding of its own, with the remedy.
     if (ghosts.has(member)) return [];
-    const node = nameOf(view, nodeid);
+    const node = nodeName(view.facts, nodeid);
     const values = { member, node, pid, group, seconds, awaited, changes };
-    const details = [progressText(status, (id) => nameOf(view, id))];
+    const details = [progressText(status, (id) => nodeName(view.facts, id))];
     return [found("MEMBER_SILENT", values, { details })];
   });
 }
@@ -125,14 +121,14 @@ function clockFindings({ view, server }: Seen): Finding[] {
     if (clockSeconds === undefined || Math.abs(clockSeconds) <= CLOCK_LIMIT_S) return [];
     const seconds = Math.abs(clockSeconds);
     const way = clockSeconds > 0 ? "ahead of" : "behind";
-    const values = { node: nameOf(view, nodeid), seconds, way, limit: CLOCK_LIMIT_S };
+    const values = { node: nodeName(view.facts, nodeid), seconds, way, limit: CLOCK_LIMIT_S };
     return [found("CLUSTER_CLOCK_DIFFERS", values)];
   });
 }
 
 function described({ view, server }: Seen): string {
   const inGroup = view.groups.dcdb.map(({ nodeid, pid }) => {
-    return `${nodeid}/${pid} (${nameOf(view, nodeid)})`;
+    return `${nodeid}/${pid} (${nodeName(view.facts, nodeid)})`;
   });
   const line = `corosync is quorate, in pmxcfs's group: ${inGroup.join(", ") || "nobody"}`;
   const group = server?.groups.dcdb;
