@@ -66,6 +66,13 @@ export interface ReplyMessage {
   readonly error?: number;
   /** What follows the header; default: nothing. */
   readonly body?: Uint8Array;
+  /**
+   * Work that the client need not wait for: called once, when the reply has been written to the
+   * ring, or waits for room, or was dropped. No other request is handled in between, and the
+   * request's memory is still valid unless the reply is a promise's. An exception ends the
+   * connection and is logged.
+   */
+  readonly afterReply?: (() => void) | undefined;
 }
 
 /** The reply to a one-way request: nothing is sent. */

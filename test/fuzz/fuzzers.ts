@@ -3,8 +3,8 @@
  * proves that a failure is found and reported.
  */
 import fc from "fast-check";
-import type { CfsReply } from "../../src/pmxcfs/requests/request.ts";
 import { Errno } from "../../src/base/errno.ts";
+import type { PlainReply } from "../../src/ipc/handler.ts";
 import { SetupRequestReader } from "../../src/ipc/setup/handshake.ts";
 import { REQUESTS } from "../../src/pmxcfs/requests/table.ts";
 import { describe } from "../../src/pmxcfs/requests/wording.ts";
@@ -88,7 +88,7 @@ function handshake(): fc.IProperty<unknown> {
   });
 }
 
-function isReply(reply: CfsReply): boolean {
+function isReply(reply: PlainReply): boolean {
   return reply instanceof Uint8Array || Object.values(Errno).includes(reply);
 }
 

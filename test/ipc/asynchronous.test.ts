@@ -1,10 +1,15 @@
 /**
- * Handlers that answer later: the answers of a connection keep the order of its requests, other
- * connections do not wait, and a handler that fails ends only one connection.
+ * Handlers that answer later, and handlers that work after their answer: the answers of a
+ * connection keep the order of its requests, other connections do not wait for a late answer, and a
+ * handler that fails ends only one connection.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
 import { IpcLimits } from "../../src/base/limits.ts";
+import { eventually } from "../support/eventually.ts";
 import { QbClient } from "../support/qb-client.ts";
 import { libraryCommand, startService, type Service } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
@@ -16,16 +21,26 @@ const AT_ONCE = 2;
 const WHEN_TOLD = 3;
 const TELL = 4;
 const FAIL = 5;
+const WORK_AFTER = 6;
+const IS_DONE = 7;
+const FAIL_AFTER = 8;
 
 let server: Service;
+let directory: string;
+
+function hex(text: string): string {
+  return Buffer.from(text, "latin1").toString("hex");
+}
 
 beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-after-"));
   server = await startService(libraryCommand("asynchronous"));
 });
 
 afterAll(async () => {
   expect(await server.stop()).toBe(0);
   await noRingsLeft(server.pid);
+  rmSync(directory, { recursive: true });
 });
 
 test("late answers are sent in the order of the requests, not of completion", async () => {
@@ -87,5 +102,37 @@ test("a handler whose promise rejects ends only that connection", async () => {
   await using failing = await QbClient.open(server.name);
   await using other = await QbClient.open(server.name);
   expect((await failing.run(`sendrecv ${FAIL} -`)).res).toBe(Errno.ENOTCONN);
+  expect((await other.call(AT_ONCE, "x")).error).toBe(0);
+});
+
+test("a client has its reply while the server still does the work after it", async () => {
+  await using client = await QbClient.open(server.name);
+  const path = join(directory, "arrived");
+  expect(await client.call(WORK_AFTER, path)).toMatchObject({ error: 0, body: hex(path) });
+  writeFileSync(path, "");
+  // Not handled before the work is done.
+  expect(await client.call(IS_DONE, "")).toMatchObject({ error: 0, body: hex("done") });
+});
+
+test("work after a reply that waits for a late one is done before the next request", async () => {
+  await using client = await QbClient.open(server.name);
+  const path = join(directory, "exists");
+  writeFileSync(path, "");
+  await client.run(`send ${LATER} 32`);
+  await client.run(`send ${WORK_AFTER} ${hex(path)}`);
+  await client.run(`send ${IS_DONE} -`);
+  expect(await client.run("recv 5000")).toMatchObject({ id: LATER, body: "32" });
+  expect(await client.run("recv 5000")).toMatchObject({ id: WORK_AFTER });
+  expect(await client.run("recv 5000")).toMatchObject({ id: IS_DONE, body: hex("done") });
+});
+
+test("an exception in the work after a reply ends that connection, and is logged", async () => {
+  await using failing = await QbClient.open(server.name);
+  await using other = await QbClient.open(server.name);
+  expect((await failing.call(FAIL_AFTER, "x")).error).toBe(0);
+  await eventually("the exception is logged", () =>
+    server.output.includes("asked to fail after the reply"),
+  );
+  expect((await failing.run(`sendrecv ${AT_ONCE} -`)).res).toBe(Errno.ENOTCONN);
   expect((await other.call(AT_ONCE, "x")).error).toBe(0);
 });

@@ -10,7 +10,7 @@ import type { Caller } from "../../src/ipc/handler.ts";
 import type { Services } from "../../src/pmxcfs/requests/request.ts";
 import { Errno } from "../../src/base/errno.ts";
 import { spanOf } from "../../src/wire/struct.ts";
-import { memdbOf, servicesOf } from "../support/cfs-services.ts";
+import { completed, memdbOf, servicesOf } from "../support/cfs-services.ts";
 import {
   compare,
   groupByCheck,
@@ -54,7 +54,7 @@ function replyOf(services: Services, vector: Vector, caller: Caller) {
   const span = { ...spanOf(scratch), at: 32, size };
   const reply =
     size === claimed
-      ? dispatch(services, caller, vector.id, span)
+      ? completed(dispatch(services, caller, vector.id, span))
       : malformed(caller, vector.id, span, services);
   scratch.fill(0x3f);
   return reply;

@@ -13,7 +13,7 @@ import { Versions } from "../../src/pmxcfs/state/versions.ts";
 import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
 import { dispatch } from "../../src/pmxcfs/requests/handler.ts";
 import { FsVersionText } from "../../src/pmxcfs/requests/fs-version.ts";
-import type { Caller } from "../../src/ipc/handler.ts";
+import { type Caller, EMPTY_REPLY, type PlainReply } from "../../src/ipc/handler.ts";
 import type { CfsReply, Services } from "../../src/pmxcfs/requests/request.ts";
 import { spanOf } from "../../src/wire/struct.ts";
 import type { TreeEntry } from "./vectors.ts";
@@ -65,18 +65,26 @@ export function servicesOf(memdb: Memdb): Services & { readonly versions: Versio
   };
 }
 
+/** Does what the transport does with a reply: the work after it, if it has any. */
+export function completed(reply: CfsReply): PlainReply {
+  if (typeof reply === "number" || reply instanceof Uint8Array) return reply;
+  reply.afterReply();
+  return EMPTY_REPLY;
+}
+
 /** One request, with a body of bytes, or of latin1 text. */
 export function ask(
   services: Services,
   caller: Caller,
   id: number,
   body: Uint8Array | string = "",
-): CfsReply {
+): PlainReply {
   const bytes = typeof body === "string" ? Buffer.from(body, "latin1") : Buffer.from(body);
-  return dispatch(services, caller, id, spanOf(bytes));
+  return completed(dispatch(services, caller, id, spanOf(bytes)));
 }
 
-/** A reply's body as latin1 text; an errno as it is. */
+/** A reply's body as latin1 text, after its work is done; an errno as it is. */
 export function text(reply: CfsReply): string | number {
-  return typeof reply === "number" ? reply : Buffer.from(reply).toString("latin1");
+  const plain = completed(reply);
+  return typeof plain === "number" ? plain : Buffer.from(plain).toString("latin1");
 }

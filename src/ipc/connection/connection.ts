@@ -10,17 +10,17 @@ import { BROKEN, NOTHING, RingReader, RingWriter } from "../../shm/ring.ts";
 import { vanishedCount } from "../../platform/memory.ts";
 import { FlowControl, QbMessage, RequestHeader } from "../../wire/qb.ts";
 import { type Caller, EMPTY_REPLY, type Handler, NO_REPLY, type Peer } from "../handler.ts";
-import type { Reply, ReplyMessage, Request } from "../handler.ts";
+import type { Reply } from "../handler.ts";
 import { RequestGapPredictor } from "../scheduling/request-gap.ts";
 import type { Polled, PollSettings } from "../scheduling/ring-poller.ts";
 import type { Runnable } from "../scheduling/run-queue.ts";
 import { TurnBudget } from "../scheduling/turn-budget.ts";
 import { type CloseReason, HUNG_UP, TRUNCATED } from "./close-reason.ts";
 import { Latencies } from "./latencies.ts";
-import { isReply, keepReply } from "./reply.ts";
+import { isReply, keepReply, workAfter } from "./reply.ts";
 import { writeMessage } from "./message-writer.ts";
 import { ReplyQueue } from "./reply-queue.ts";
-import type { RequestBuffers, RequestMemory } from "./request-buffers.ts";
+import type { MutableRequest, RequestBuffers, RequestMemory } from "./request-buffers.ts";
 import { type ConnectionStats, newConnectionStats } from "./stats.ts";
 
 /** The setup socket as a connection uses it: for one notify byte per event, and to close it. */
@@ -49,8 +49,6 @@ export interface ConnectionCallbacks {
   /** Queues the rings of a connection that has ended for removal. */
   dispose(rings: RingDirectory, peer: Caller): void;
 }
-
-type MutableRequest = { -readonly [K in keyof Request]: Request[K] };
 
 const ID = RequestHeader.offset.id >> 2;
 const SIZE = RequestHeader.offset.size >> 2;
@@ -189,8 +187,7 @@ export class Connection implements Peer, Polled, Runnable {
     if (held === undefined || this.ended) return true;
     this.#held = undefined;
     this.#reply(held.id, held.reply, held.since);
-    if (this.#held !== undefined) return false;
-    this.#flush();
+    if (this.#held === undefined) this.#flush();
     return this.#held === undefined;
   }
 
@@ -305,6 +302,7 @@ export class Connection implements Peer, Polled, Runnable {
     if (typeof reply === "number" || reply instanceof Uint8Array || isReply(reply)) {
       if (this.#replies.length === 0) this.#reply(id, reply, 0);
       else this.#replies.push(id, keepReply(reply));
+      this.#finishReply(id, reply);
       return;
     }
     this.#request = this.#newRequest();
@@ -317,15 +315,23 @@ export class Connection implements Peer, Polled, Runnable {
     return { id: 0, backToBackNs: 0, span, caller: this.caller, peer: this };
   }
 
+  /** Does the work that a handler left until after its reply. */
+  #finishReply(id: number, reply: Reply): void {
+    try {
+      workAfter(reply)?.();
+    } catch (error) {
+      this.fail(`finishing request ${id}`, error);
+    }
+  }
+
   /** Sends one reply, or holds it when there is no room; `since` when it began to wait. */
   #reply(id: number, reply: Reply, since: number): void {
     if (reply instanceof Uint8Array) this.#send(id, 0, reply, reply, since);
     else if (typeof reply === "number") this.#send(id, reply, EMPTY_REPLY, reply, since);
-    else if (reply !== NO_REPLY) this.#sendMessage(id, reply, since);
-  }
-
-  #sendMessage(id: number, reply: ReplyMessage, since: number): void {
-    this.#send(reply.id ?? id, reply.error ?? 0, reply.body ?? EMPTY_REPLY, reply, since);
+    else if (reply !== NO_REPLY) {
+      const { id: chosen = id, error = 0, body = EMPTY_REPLY } = reply;
+      this.#send(chosen, error, body, reply, since);
+    }
   }
 
   #send(id: number, error: number, body: Uint8Array, reply: Reply, since: number): void {
@@ -368,6 +374,7 @@ export class Connection implements Peer, Polled, Runnable {
       const due = this.#replies.shift();
       if (due === undefined) break;
       this.#reply(due.id, due.reply, 0);
+      this.#finishReply(due.id, due.reply);
       this.latencies.record(Bun.nanoseconds() - due.sinceNs, 1);
       due.done();
     }

@@ -1,5 +1,5 @@
 /** Checks what a handler returned as a reply, and copies replies that outlive their request. */
-import { NO_REPLY, type Reply, type ReplyMessage } from "../handler.ts";
+import { EMPTY_REPLY, NO_REPLY, type Reply, type ReplyMessage } from "../handler.ts";
 
 /** An i32, or undefined. */
 function isInt32(value: unknown): boolean {
@@ -7,9 +7,10 @@ function isInt32(value: unknown): boolean {
 }
 
 function isMessage(value: object): value is ReplyMessage {
-  const { id, error, body } = value as Record<string, unknown>;
+  const { id, error, body, afterReply } = value as Record<string, unknown>;
   const isBody = body === undefined || body instanceof Uint8Array;
-  return !("then" in value) && isBody && isInt32(id) && isInt32(error);
+  const isWork = afterReply === undefined || typeof afterReply === "function";
+  return !("then" in value) && isBody && isWork && isInt32(id) && isInt32(error);
 }
 
 /** Whether `value` is a reply; id and error must be i32. A promise is not a reply. */
@@ -18,10 +19,19 @@ export function isReply(value: unknown): value is Reply {
   return typeof value === "object" && value !== null && isMessage(value);
 }
 
-/** A copy of a reply that has to wait: the next request will overwrite the original's memory. */
+/** The work that `reply` leaves until it is sent, if any. */
+export function workAfter(reply: Reply): (() => void) | undefined {
+  if (typeof reply !== "object" || reply instanceof Uint8Array) return undefined;
+  return reply.afterReply;
+}
+
+/**
+ * A copy of a reply that has to wait: the next request will overwrite the original's memory. The
+ * copy has no `afterReply`.
+ */
 export function keepReply(reply: Reply): Reply {
   // Not slice(): a Buffer's slice is a view.
   if (reply instanceof Uint8Array) return new Uint8Array(reply);
-  if (typeof reply === "number" || reply === NO_REPLY || reply.body === undefined) return reply;
-  return { ...reply, body: new Uint8Array(reply.body) };
+  if (typeof reply === "number" || reply === NO_REPLY) return reply;
+  return { ...reply, body: new Uint8Array(reply.body ?? EMPTY_REPLY), afterReply: undefined };
 }

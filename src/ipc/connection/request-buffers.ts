@@ -2,6 +2,7 @@
  * Private memory that requests are copied to before they are parsed. All synchronous requests share
  * one buffer; an asynchronous request keeps its buffer until its reply is sent.
  */
+import type { Request } from "../handler.ts";
 import { newScratch, type Scratch } from "../../shm/ring.ts";
 import { type Span, spanOf } from "../../wire/struct.ts";
 
@@ -10,6 +11,9 @@ export interface RequestMemory {
   readonly scratch: Scratch;
   readonly span: Span;
 }
+
+/** A request that its connection fills in again for the next one. */
+export type MutableRequest = { -readonly [K in keyof Request]: Request[K] };
 
 /** Most buffers kept for the next asynchronous requests; further ones are garbage-collected. */
 const MAX_SPARE_BUFFERS = 16;

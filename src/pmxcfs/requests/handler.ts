@@ -10,8 +10,9 @@ import type { CfsReply, Services } from "./request.ts";
 import { requestOf } from "./table.ts";
 
 /**
- * Answers one request. `body` follows the 16-byte header and is read only during the call. The
- * reply's bytes belong to the services, which never change them.
+ * Answers one request. `body` follows the 16-byte header and is read only during the call, or until
+ * the work of an `Accepted` reply is done. The reply's bytes belong to the services, which never
+ * change them.
  */
 export function dispatch(services: Services, caller: Caller, id: number, body: Span): CfsReply {
   const request = requestOf(id);

@@ -30,8 +30,14 @@ export interface Services {
   readonly replicator: Pick<Replicator, "setStatus" | "log">;
 }
 
-/** A body, sent with error 0; or an errno, sent without a body. */
-export type CfsReply = Uint8Array | Errno;
+/** An empty body with error 0, sent before the request is carried out. */
+export interface Accepted {
+  /** Carries the request out (ReplyMessage in ipc/handler.ts); the body is valid until then. */
+  readonly afterReply: () => void;
+}
+
+/** A body, sent with error 0; an errno, sent without a body; or `Accepted`. */
+export type CfsReply = Uint8Array | Errno | Accepted;
 
 /** The description of a request: names and values, without secrets. */
 export type Description = Readonly<Record<string, string | number | readonly string[]>>;
@@ -116,7 +122,10 @@ export interface CfsRequest<A, R> {
   readonly errors: Readonly<Partial<Record<Errno, string>>>;
   readonly redact?: Redaction;
   readonly probe?: ProbeSpec<A>;
-  /** Answers on the server. The body is valid only during the call. */
+  /**
+   * Answers on the server. The body is valid during the call, and for an `Accepted` reply until its
+   * work is done.
+   */
   run(services: Services, body: Span, caller: Caller): CfsReply;
   /** The errno when the header claims a size below 16 (handler.ts); default: EINVAL. */
   malformed?(services: Services, body: Span): Errno;
