@@ -6,7 +6,7 @@ import { expect, test } from "bun:test";
 
 needRoot();
 
-const MOUNT = "$BARE --only mount --deadline 600ms --json || true";
+const MOUNT = "$BARE --only mount --deadline 1500ms --json || true";
 
 /** Mounts FUSE on /etc/pve: it hangs while descriptor 9 is open, and is dead afterwards. */
 const FUSE = `own_etc
@@ -33,7 +33,7 @@ test("PVE_HUNG: the FUSE server does not answer; the run ends nevertheless", asy
   const started = performance.now();
   const report = await told(`${FUSE} ${MOUNT}`);
   expectFound(report, "PVE_HUNG", {
-    line: /^\/etc\/pve is mounted but did not answer within 600 ms$/,
+    line: /^\/etc\/pve is mounted but did not answer within 1500 ms$/,
     fix: /^`pmxcfs-ipc call get-fs-version` frees/,
     exit: 2,
   });
