@@ -109,6 +109,33 @@ describe("checkpoints", () => {
     });
   });
 
+  test("empty a long WAL under changes without a pause, and no reader is blamed", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const log = rememberingLog();
+    const checkpoints = { pages: 50, longWalBytes: 2 ** 20, keptWalBytes: 2 ** 18 };
+    using tree = opened(file, log, { checkpoints });
+    const replicator = replicatorOf(tree);
+    expect(replicator.propose({ kind: "create", path: "a" })).toBe(0);
+    let emptied = 0;
+    let before = 0;
+    let most = 0;
+    const deadline = performance.now() + 30_000;
+    while (emptied < 3 && performance.now() < deadline) {
+      for (let round = 0; round < 16; round++) {
+        expect(await replicator.propose(write("a", 8192))).toBe(8192);
+      }
+      const { size } = statSync(`${file}-wal`);
+      if (size < before) emptied++;
+      before = size;
+      most = Math.max(most, size);
+      await new Promise(setImmediate);
+    }
+    expect(emptied).toBe(3);
+    expect(most).toBeLessThan(64 * checkpoints.longWalBytes);
+    expect(log.lines.filter((line) => line.includes("-wal has"))).toEqual([]);
+  });
+
   test("are made by one thread, which ends after a pause", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");

@@ -133,6 +133,7 @@ export class BatchingWriter implements RowWriter {
   }
 
   *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
+    yield* this.#database.untilWritable();
     const failure = this.flush();
     if (failure !== 0) return failure;
     return yield* this.#database.commitInSteps(change, () => {
@@ -179,12 +180,14 @@ export class BatchingWriter implements RowWriter {
 
   /** A copy of the database with all changes in it. */
   *keepCopy(reason: string): Steps<KeptCopy> {
+    yield* this.#database.untilWritable();
     if (this.flush() !== 0) return { problem: "the waiting changes cannot be written" };
     return yield* this.#database.keepCopy(reason);
   }
 
   /** Flushes. Changes that cannot be flushed stay in the journal for the next start. */
   [Symbol.dispose](): void {
+    this.#database.waitUntilWritable();
     if (this.flush() !== 0) {
       this.#log.error(
         `${this.#database.file}: ${counted(this.#changes, "change")} not written: kept in ` +

@@ -6,10 +6,15 @@
 import { errorText } from "../../base/error-text.ts";
 import { openInThread, type DatabasePlace } from "./thread-database.ts";
 
+/**
+ * passive: what no reader needs, while others write. truncate: everything, and the WAL becomes 0
+ * bytes; nothing can be written meanwhile. Neither waits for readers or writers.
+ */
+export type CheckpointMode = "passive" | "truncate";
+
 /** A message to the thread. */
 export interface CheckpointJob extends DatabasePlace {
-  /** Also truncate the WAL to 0 bytes; fails while others read or write. */
-  readonly truncate: boolean;
+  readonly mode: CheckpointMode;
   /** [0] becomes 0 when the job is over, for a caller that blocks in Atomics.wait. */
   readonly running: Int32Array<SharedArrayBuffer>;
 }
@@ -28,13 +33,12 @@ interface Thread {
   postMessage(result: CheckpointResult): void;
 }
 
-function checkpoint({ truncate, ...place }: CheckpointJob): CheckpointResult {
+function checkpoint({ mode, ...place }: CheckpointJob): CheckpointResult {
   try {
     using database = openInThread(place);
     database.run("PRAGMA busy_timeout = 0");
     database.run("PRAGMA synchronous = NORMAL");
-    const mode = truncate ? "TRUNCATE" : "PASSIVE";
-    using statement = database.prepare(`PRAGMA wal_checkpoint(${mode})`);
+    using statement = database.prepare(`PRAGMA wal_checkpoint(${mode.toUpperCase()})`);
     const [, pages, moved] = statement.values()[0] as PragmaRow;
     return { pages, moved };
   } catch (error) {

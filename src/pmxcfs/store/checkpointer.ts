@@ -1,14 +1,18 @@
 /**
  * Decides when the WAL is moved into config.db: 2 s after the last change, so that a copy of
  * config.db alone is complete soon after it; at a thousand pages; and once a minute under steady
- * changes. A thread does the work (checkpoint-worker.ts). The log names a reader that keeps the
- * WAL from being emptied.
+ * changes. A thread does the work (checkpoint-worker.ts).
+ *
+ * SQLite begins the WAL anew only after a checkpoint that moved all of it. While changes go on, a
+ * checkpoint beside them never does, and the WAL would grow without bound. From 16 MiB on changes
+ * therefore wait during a checkpoint that truncates it (`writersWait`). The log names a reader that
+ * even then keeps the WAL from being emptied.
  */
 import { statSync } from "node:fs";
 import { commandOf } from "../../platform/processes.ts";
 import { threadFile } from "../../platform/self.ts";
 import type { Log } from "../../base/log.ts";
-import type { CheckpointJob, CheckpointResult } from "./checkpoint-worker.ts";
+import type { CheckpointJob, CheckpointMode, CheckpointResult } from "./checkpoint-worker.ts";
 import type { DatabasePlace } from "./thread-database.ts";
 import { lockHolders } from "./lock-holders.ts";
 
@@ -18,6 +22,8 @@ const WORKER = threadFile(
 );
 
 const MIB = 1024 * 1024;
+/** A page in the WAL, with its frame header. */
+const FRAME_BYTES = 4096 + 24;
 
 export const CheckpointLimits = {
   /** After the last change. */
@@ -26,9 +32,9 @@ export const CheckpointLimits = {
   pages: 1_000,
   /** After the first change that is not in config.db. */
   maxAgeMs: 60_000,
-  /** Pause after a checkpoint that left pages in the WAL. */
+  /** Pause after a checkpoint that failed or left pages in the WAL. */
   retryMs: 1_000,
-  /** A longer WAL that cannot be emptied is logged. */
+  /** Changes wait during the checkpoint of a longer WAL; one that is not emptied is logged. */
   longWalBytes: 16 * MIB,
   /** A longer WAL is truncated once all its pages are in config.db. */
   keptWalBytes: 4 * MIB,
@@ -70,6 +76,7 @@ export class Checkpointer implements Disposable {
   readonly #limits: Record<keyof typeof CheckpointLimits, number>;
   readonly #counters: CheckpointCounters;
   readonly #running = new Int32Array(new SharedArrayBuffer(4));
+  #mode: CheckpointMode = "passive";
   #worker: Worker | undefined;
   #endTimer: Timer | undefined;
   #timer: Timer | undefined;
@@ -79,6 +86,8 @@ export class Checkpointer implements Disposable {
   #changes = 0;
   #firstChangeMs = 0;
   #lastChangeMs = 0;
+  /** No checkpoint is due before this: the last one left pages although nothing was written. */
+  #notBeforeMs = 0;
   #failure = "";
   #longWalSaid = false;
   #stopped = false;
@@ -100,7 +109,7 @@ export class Checkpointer implements Disposable {
     this.#changes++;
     this.#pages += pages;
     this.#lastChangeMs = now;
-    if (this.#pages >= this.#limits.pages) this.#start();
+    if (this.#pages >= this.#limits.pages && now >= this.#notBeforeMs) this.#start("passive");
     else this.#arm(this.#limits.idleMs);
   }
 
@@ -109,11 +118,21 @@ export class Checkpointer implements Disposable {
     return this.#busy;
   }
 
+  /** True while the thread has, or is about to take, the lock that a change needs. */
+  get writersWait(): boolean {
+    return this.#mode !== "passive" && Atomics.load(this.#running, 0) === 1;
+  }
+
+  /** Blocks until a running checkpoint has ended, at most for `stopMs`. */
+  wait(): void {
+    if (this.#busy) Atomics.wait(this.#running, 0, 1, this.#limits.stopMs);
+  }
+
   /** Waits for a running checkpoint, so that the caller's is the last connection to be closed. */
   [Symbol.dispose](): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    if (this.#busy) Atomics.wait(this.#running, 0, 1, this.#limits.stopMs);
+    this.wait();
     this.#end();
   }
 
@@ -134,20 +153,21 @@ export class Checkpointer implements Disposable {
     const now = performance.now();
     const idleMs = now - this.#lastChangeMs;
     const isOld = now - this.#firstChangeMs >= this.#limits.maxAgeMs;
-    if (isOld || idleMs >= this.#limits.idleMs) this.#start();
+    if (isOld || idleMs >= this.#limits.idleMs) this.#start("passive");
     else this.#arm(this.#limits.idleMs - idleMs);
   }
 
-  #start(truncate = false): void {
+  #start(mode: CheckpointMode): void {
     if (this.#busy || this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     clearTimeout(this.#endTimer);
     const before = { changes: this.#changes, pages: this.#pages, atMs: performance.now() };
-    void this.#run(truncate).then((result) => this.#took(result, before));
+    this.#mode = mode;
+    void this.#run(mode).then((result) => this.#took(result, before));
   }
 
-  async #run(truncate: boolean): Promise<CheckpointResult> {
+  async #run(mode: CheckpointMode): Promise<CheckpointResult> {
     const worker = (this.#worker ??= new Worker(WORKER));
     worker.ref();
     Atomics.store(this.#running, 0, 1);
@@ -155,7 +175,7 @@ export class Checkpointer implements Disposable {
       file: this.#file,
       device: this.#device,
       inode: this.#inode,
-      truncate,
+      mode,
       running: this.#running,
     };
     return await new Promise((resolve) => {
@@ -183,20 +203,31 @@ export class Checkpointer implements Disposable {
     }
     if (this.#failure !== "") this.#log.info(`${this.#file}: checkpoints work again`);
     this.#failure = "";
-    if (result.moved < result.pages) {
-      this.#lookAtWal();
+    const isDone = result.moved >= result.pages;
+    if (isDone) this.#done(before);
+    const isLong = result.pages * FRAME_BYTES > this.#limits.longWalBytes;
+    const isUnderChanges = !isDone || this.#changes > 0;
+    const isTooLong = isUnderChanges ? isLong : walBytes(this.#file) > this.#limits.keptWalBytes;
+    if (isTooLong && this.#mode === "passive") {
+      this.#start("truncate");
+    } else if (isTooLong) {
+      this.#notBeforeMs = performance.now() + this.#limits.retryMs;
+      if (isLong && !isDone) this.#nameReaders(result.pages);
       this.#arm(this.#limits.retryMs);
-      return;
+    } else if (isUnderChanges) {
+      this.#arm(isDone ? this.#limits.idleMs : this.#limits.retryMs);
+    } else {
+      this.#endLater();
     }
+  }
+
+  #done(before: { changes: number; pages: number; atMs: number }): void {
     this.#longWalSaid = false;
     this.#counters.done++;
     this.#counters.doneAt = Date.now();
     this.#changes = Math.max(0, this.#changes - before.changes);
     this.#pages = Math.max(0, this.#pages - before.pages);
     this.#firstChangeMs = before.atMs;
-    if (walBytes(this.#file) > this.#limits.keptWalBytes && this.#changes === 0) this.#start(true);
-    else if (this.#changes > 0) this.#arm(this.#limits.idleMs);
-    else this.#endLater();
   }
 
   #failed(error: string): void {
@@ -206,15 +237,15 @@ export class Checkpointer implements Disposable {
     this.#log.warn(`${this.#file}: checkpoint failed (${error}): the WAL is kept for the next try`);
   }
 
-  /** Pages were left in the WAL: a reader uses an older state, or writes came in between. */
-  #lookAtWal(): void {
-    const bytes = walBytes(this.#file);
-    if (bytes < this.#limits.longWalBytes || this.#longWalSaid) return;
+  /** Pages were left in the WAL although nothing was written: a reader uses an older state. */
+  #nameReaders(pages: number): void {
+    if (this.#longWalSaid) return;
     this.#longWalSaid = true;
     const holders = lockHolders(`${this.#file}-shm`).map((pid) => `${pid} (${commandOf(pid)})`);
     const by = holders.length === 0 ? "a reader that cannot be named" : `pid ${holders.join(", ")}`;
+    const mib = ((pages * FRAME_BYTES) / MIB).toFixed(1);
     this.#log.warn(
-      `${this.#file}-wal has ${(bytes / MIB).toFixed(1)} MiB: ${by} keeps a transaction open, so ` +
+      `${this.#file}-wal has ${mib} MiB: ${by} keeps a transaction open, so ` +
         "it cannot be emptied; end that transaction",
     );
   }

@@ -21,7 +21,7 @@ import {
 } from "./checkpointer.ts";
 import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
-import type { Steps } from "../../base/steps.ts";
+import { WAITS, type Steps } from "../../base/steps.ts";
 import { longTransaction } from "./long-transaction.ts";
 import { copyInSteps } from "./thread-copy.ts";
 import type { DatabasePlace } from "./thread-database.ts";
@@ -191,10 +191,11 @@ export class ConfigDbWriter implements Disposable {
   }
 
   /**
-   * EBUSY: another process is writing, try again; EIO: it could not be written, logged once until a
-   * commit succeeds again. After an error nothing was written.
+   * EBUSY: another process is writing, or a long WAL is emptied, try again; EIO: it could not be
+   * written, logged once until a commit succeeds again. After an error nothing was written.
    */
   commit(change: RowChange): 0 | Errno {
+    if (this.#checkpointer.writersWait) return Errno.EBUSY;
     const { begin, commit, rows } = this.#connection;
     try {
       begin.run();
@@ -209,8 +210,19 @@ export class ConfigDbWriter implements Disposable {
     return 0;
   }
 
+  /** Waits while a long WAL is emptied. */
+  *untilWritable(): Steps {
+    while (this.#checkpointer.writersWait) yield WAITS;
+  }
+
+  /** Blocks while the WAL is emptied, for a caller that is about to stop. */
+  waitUntilWritable(): void {
+    if (this.#checkpointer.writersWait) this.#checkpointer.wait();
+  }
+
   /** As RowWriter.commitInSteps: a thread writes a long transaction (long-transaction.ts). */
   *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
+    yield* this.untilWritable();
     const pages = pagesOf(change);
     if (pages <= PAGES_AT_ONCE) {
       const outcome = this.commit(change);

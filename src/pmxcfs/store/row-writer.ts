@@ -70,7 +70,7 @@ export interface RowWriter extends Disposable {
   /**
    * `record`: the command that made the change, for writers that keep a journal.
    * 0 when the whole change will survive the end of this process. Otherwise nothing was written:
-   * EBUSY, another process is writing; EIO, it could not be written.
+   * EBUSY, another process is writing, or a long WAL is emptied; EIO, it could not be written.
    */
   commit(change: RowChange, record?: JournalRecord): 0 | Errno;
 
