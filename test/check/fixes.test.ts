@@ -163,7 +163,7 @@ const SCENARIOS: Partial<Record<CodeName, Scenario>> = {
       printf 'hosts: files dns\\n' > /etc/nsswitch.conf
       ${shell([process.execPath, "-e", SILENT_DNS])} & await grep -q ':0035 ' /proc/net/udp`,
     only: ["name"],
-    deadline: "2s",
+    deadline: "4s",
   },
   DESCRIPTORS_LOW: {
     script: `${SERVER} open=$(ls /proc/$server/fd | wc -l)
