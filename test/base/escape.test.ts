@@ -1,6 +1,6 @@
 /**
- * Every outlet is fed all of Unicode, as a peer may send it: nothing that a terminal obeys, that
- * reorders text or that breaks a line comes out, and JSON parses to what went in.
+ * Each function that prints the text of a peer gets all of Unicode: its output has no character
+ * that controls a terminal, reorders text or breaks a line, and its JSON parses to the input.
  */
 import { describe, expect, test } from "bun:test";
 import { createLog, type LogFormat } from "../../src/base/log.ts";
@@ -27,7 +27,7 @@ function* unicode(): Generator<string> {
 
 const ALL = [...unicode()];
 
-/** What must never come out, but a line's own end. */
+/** True for a code point that must not be printed, except as a line's own end. */
 function forbidden(code: number): boolean {
   const isControl = code < 0x20 || (code >= 0x7f && code < 0xa0);
   const isBidi =
@@ -37,10 +37,10 @@ function forbidden(code: number): boolean {
   return isControl || isBidi || code === 0x2028 || code === 0x2029;
 }
 
-/** The forbidden code points in `text`; `\n` may end it (or, with `lines`, stand in it). */
-function found(text: string, lines = false): number[] {
+/** The forbidden code points in `text`; `\n` may end it and, with `hasLines`, be anywhere in it. */
+function forbiddenIn(text: string, hasLines = false): number[] {
   const body = text.endsWith("\n") ? text.slice(0, -1) : text;
-  const allowed = lines ? ["\n", "\t"] : [];
+  const allowed = hasLines ? ["\n", "\t"] : [];
   return Array.from(body)
     .filter((character) => !allowed.includes(character))
     .map((character) => character.codePointAt(0) ?? 0)
@@ -49,7 +49,7 @@ function found(text: string, lines = false): number[] {
 
 const PEER = { pid: 1, uid: 33, gid: 33, permissions: "read-only" } as const;
 
-function exchanged(path: string, why: string) {
+function exchanged(path: string, reason: string) {
   return {
     atMs: 0,
     connection: 1,
@@ -59,21 +59,26 @@ function exchanged(path: string, why: string) {
     error: undefined,
     replyBytes: 0,
     reply: Buffer.from(path),
-    why,
+    why: reason,
     latencyUs: 1,
     malformed: false,
     refusedHere: false,
   };
 }
 
-/** Every way a peer's text goes out, by name; `many` may hold line ends of its own. */
-const OUTLETS: Readonly<Record<string, { out: (text: string) => string; many?: boolean }>> = {
-  "text on one line": { out: escapeText },
-  "text of several lines": { out: escapeLines, many: true },
-  JSON: { out: (text) => jsonText({ [text]: text }) },
-  "log, plain": { out: (text) => logged("plain", text) },
-  "log, journal": { out: (text) => logged("journal", text) },
-  "log, JSON": { out: (text) => logged("json", text) },
+interface Printer {
+  readonly out: (text: string) => string;
+  /** The output has several lines. */
+  readonly hasLines?: boolean;
+}
+
+/** The printers of a peer's text, by name. */
+const PRINTERS: Readonly<Record<string, Printer>> = {
+  escapeText: { out: escapeText },
+  jsonText: { out: (text) => jsonText({ [text]: text }) },
+  "the plain log": { out: (text) => logged("plain", text) },
+  "the journal log": { out: (text) => logged("journal", text) },
+  "the JSON log": { out: (text) => logged("json", text) },
   trace: { out: (text) => exchangeText(exchanged(text, text)) },
   "trace, JSON": { out: (text) => exchangeJson(exchanged(text, text)) },
   recording: { out: (text) => requestLine(exchanged(text, text), true) },
@@ -87,7 +92,7 @@ const OUTLETS: Readonly<Record<string, { out: (text: string) => string; many?: b
           nodelist: { [text]: { id: 1, online: 1, ip: text } },
         }),
       ),
-    many: true,
+    hasLines: true,
   },
   "call get-cluster-log": {
     out: (text) => {
@@ -100,66 +105,75 @@ const OUTLETS: Readonly<Record<string, { out: (text: string) => string; many?: b
       const counters = { starttime: 1, clinfo: 1, vmlist: 1, files: { [text]: 1 } };
       return String(getFsVersion.answer.text({ ...counters, kvstore: { [text]: { [text]: 1 } } }));
     },
-    many: true,
+    hasLines: true,
   },
   "call get-guest-list": {
     out: (text) => {
       const ids = { [text]: { node: text, type: text, version: 1 } };
       return String(getGuestList.answer.text({ version: 1, ids }));
     },
-    many: true,
+    hasLines: true,
   },
   "call get-guest-config-property": {
     out: (text) => String(getGuestConfigProperty.answer.text({ [text]: { [text]: text } })),
-    many: true,
+    hasLines: true,
   },
   "call get-rrd-dump": { out: (text) => String(getRrdDump.answer.text(new Map([[text, [text]]]))) },
 };
 
 function logged(format: LogFormat, text: string): string {
   let line = "";
-  createLog({ level: "info", format, write: (one) => (line += one) })
+  createLog({ level: "info", format, write: (piece) => (line += piece) })
     .tagged("peer")
     .info(text);
   return line;
 }
 
-describe("nothing unsafe comes out of", () => {
-  test.each(Object.entries(OUTLETS))("%s", (_, { out, many = false }) => {
-    for (const text of ALL) expect(found(out(text), many)).toEqual([]);
+describe.each(Object.entries(PRINTERS))("%s", (_, { out, hasLines = false }) => {
+  test("prints no forbidden character", () => {
+    for (const text of ALL) expect(forbiddenIn(out(text), hasLines)).toEqual([]);
   });
 
-  test.each(Object.entries(OUTLETS))("%s as a line that somebody forged", (name, { out }) => {
-    if (name === "text of several lines") return;
-    const lines = (text: string): number => out(text).split("\n").length;
-    expect(lines("a\nb\r\nc\u2028d\u0085e")).toBe(lines("a"));
+  test("prints a text with line ends in as many lines as one without", () => {
+    const [broken = [], whole = []] = ["a\nb\r\nc\u2028d\u0085e", "a"].map((text) => {
+      return out(text).split("\n");
+    });
+    expect(broken).toHaveLength(whole.length);
+  });
+
+  test("prints the text", () => {
+    // As base64 in a recording.
+    expect(out("harmless")).toMatch(/harmless|aGFybWxlc3/);
   });
 });
 
-test("nothing unsafe comes out of a diff of two files", () => {
+test("escapeLines prints no forbidden character besides line ends and tabs", () => {
+  for (const text of ALL) expect(forbiddenIn(escapeLines(text), true)).toEqual([]);
+});
+
+test("a diff of two files has no forbidden character", () => {
   for (const text of ALL) {
-    const [before, after] = ["a\n", text].map((bytes) => ({
-      label: "x",
-      bytes: Buffer.from(bytes),
-    }));
-    if (before === undefined || after === undefined) throw new Error("there are two");
-    expect(found(unifiedDiff(before, after, true), true)).toEqual([]);
+    const before = { label: "x", bytes: Buffer.from("a\n") };
+    const after = { label: "x", bytes: Buffer.from(text) };
+    const diff = unifiedDiff(before, after, true);
+    expect(diff).toContain("\n-a\n");
+    expect(forbiddenIn(diff, true)).toEqual([]);
   }
 });
 
-test("what is harmless stays as it is, whatever its script", () => {
+test("text without control characters is unchanged, in any script", () => {
   const text = 'Grüße, 你好, שלום, 🙂👨‍👩‍👧, a\\b "c"';
   expect(escapeText(text)).toBe(text);
   expect(escapeLines(`${text}\n\t${text}`)).toBe(`${text}\n\t${text}`);
 });
 
-test("controls are shown as people write them", () => {
+test("a control character is printed as its escape sequence", () => {
   expect(escapeText("a\nb\x1b[31m\x7f\u009b\u202e\ud800")).toBe(
     String.raw`a\nb\x1b[31m\x7f\x9b\u202e\ud800`,
   );
 });
 
-test("JSON parses to the value that went in", () => {
+test("jsonText prints JSON that parses to the same value", () => {
   for (const text of ALL) {
     const value = { [text]: [text, 1, null] };
     expect(JSON.parse(jsonText(value))).toEqual(value);

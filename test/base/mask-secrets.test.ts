@@ -1,4 +1,4 @@
-/** Which parts of a text are masked as secrets, in time proportional to its length. */
+/** The parts of a text that maskSecrets masks; its time is proportional to the text's length. */
 import { describe, expect, test } from "bun:test";
 import { maskSecrets } from "../../src/base/mask-secrets.ts";
 
@@ -31,14 +31,14 @@ describe("secrets", () => {
   });
 });
 
-/** Each took from a minute to hours when a rule could begin anywhere and repeat without a bound. */
+/** Repeated, each took a minute to hours with rules that could begin at any character. */
 const LONG =
   'a|-|_| |\n|a@|a-|x_|a.|--a-|a@b!|PVE:|a://b:|key:"|key |-----BEGIN |-----BEGIN PRIVATE KEY-----';
 
-test("lines of 200,000 characters take time in proportion to their length", () => {
+test("a secret after 200,000 characters is masked within the time limit of a test", () => {
   for (const part of LONG.split("|")) {
     const text = part.repeat(Math.ceil(200_000 / part.length));
-    expect(maskSecrets(text).length).toBeGreaterThan(0);
-    expect(maskSecrets(`key${text}`).length).toBeGreaterThan(0);
+    expect(maskSecrets(`${text}\npassword: geheim`)).not.toContain("geheim");
+    expect(maskSecrets(`key${text}\npassword: geheim`)).not.toContain("geheim");
   }
 });

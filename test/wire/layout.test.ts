@@ -1,6 +1,7 @@
 /**
- * Our numbers against libqb's: what test/native/layout.c prints from its headers, from a ring made
- * through its API, and from its client's first bytes; and the set-up answer of a real C server.
+ * The layouts of src/wire/qb.ts against libqb: sizes and offsets of its headers, a ring made
+ * through its API, and the first bytes of its client (test/native/layout.c prints all three); and
+ * the set-up answer of a C server.
  */
 import { beforeAll, expect, test } from "bun:test";
 import {
@@ -45,7 +46,7 @@ test("message headers have libqb's sizes and offsets", () => {
   expect(QB_IPC_SHM).toBe(c.sharedMemory as typeof QB_IPC_SHM);
 });
 
-test("a libqb client's first bytes are our ConnectionRequest", () => {
+test("the first bytes of a libqb client are a ConnectionRequest", () => {
   const request = newSpan(ConnectionRequest.size);
   ConnectionRequest.write.id(request, QbMessage.AUTHENTICATE);
   ConnectionRequest.write.size(request, ConnectionRequest.size);
@@ -53,7 +54,7 @@ test("a libqb client's first bytes are our ConnectionRequest", () => {
   expect(c.handshake).toBe(request.bytes.toString("hex"));
 });
 
-test("a ring file libqb makes has our RingHeader, and its chunk our magic", () => {
+test("a ring file of libqb has the offsets of RingHeader, and its chunk the live magic", () => {
   expect(c.ring).toMatchObject({
     fileBytes: RingHeader.fileBytes,
     headerPath: RingHeader.headerPath,
@@ -71,7 +72,7 @@ test("a ring file libqb makes has our RingHeader, and its chunk our magic", () =
   expect(c.semaphoreBytes).toBe(RingHeader.flowControl - RingHeader.semaphore);
 });
 
-test("a C server's set-up answer reads as our ConnectionResponse", async () => {
+test("the set-up answer of a C server is a ConnectionResponse", async () => {
   await using server = await startService((name) => [native("qb-echo-server"), name]);
   await using client = await RawClient.open(server.name);
   await client.write(Buffer.from(c.handshake, "hex"));

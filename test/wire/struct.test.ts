@@ -1,4 +1,4 @@
-/** Declared layouts: C alignment and padding, and whatever is written reads back the same. */
+/** struct() and prefix(): alignment and padding as in C, and a written value is read back. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
@@ -17,7 +17,7 @@ const Mixed = struct({ a: u8, b: u32, c: i32Aligned8, d: u8, e: u64, name: char(
 const Tail = prefix({ a: u32, b: u8 });
 
 describe("layout", () => {
-  test("fields stand at their alignment, the end is padded to the widest", () => {
+  test("a field's offset is a multiple of its alignment, the size one of the widest", () => {
     expect(Mixed.offset).toEqual({ a: 0, b: 4, c: 8, d: 12, e: 16, name: 24 });
     expect(Mixed.size).toBe(32);
   });
@@ -29,7 +29,7 @@ describe("layout", () => {
 });
 
 describe("fields", () => {
-  test("what is written reads back, at any place in a buffer", () => {
+  test("a written value is read back, at any offset in a buffer", () => {
     const any = fc.record({
       a: fc.nat(255),
       b: fc.nat(0xffffffff),
@@ -62,7 +62,7 @@ describe("fields", () => {
     );
   });
 
-  test("the last byte of a char array is taken as NUL, and nothing behind it is read", () => {
+  test("the last byte of a char array counts as NUL, and no byte after it is read", () => {
     const Name = struct({ name: char(4), next: i32 });
     const span = newSpan(Name.size);
     span.bytes.fill(0x41);
