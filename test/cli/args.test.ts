@@ -1,4 +1,4 @@
-/** Reading command lines: each kind of value, and each way to get one wrong. */
+/** Reading command lines: each kind of value, and the message about each kind of mistake. */
 import { describe, expect, test } from "bun:test";
 import {
   bytes,
@@ -42,7 +42,7 @@ const OPERANDS = {
 
 const read = (...words: string[]) => readWords(words, OPTIONS, OPERANDS);
 
-/** The failure's line; fails the test when there is none. */
+/** The message of the usage failure; throws when the words are accepted. */
 function refused(...words: string[]): string {
   try {
     read(...words);
@@ -55,7 +55,7 @@ function refused(...words: string[]): string {
 }
 
 describe("values", () => {
-  test("what is not given has its default", () => {
+  test("an option or operand that is not given has its default", () => {
     expect(read("1")).toEqual({
       socket: "pve2",
       dir: undefined,
@@ -74,12 +74,12 @@ describe("values", () => {
     });
   });
 
-  test("a value may follow, or be attached with =", () => {
+  test("the value of an option is the next word, or follows =", () => {
     expect(read("1", "--socket", "a").socket).toBe("a");
     expect(read("--socket=a=b", "1").socket).toBe("a=b");
   });
 
-  test("kinds of values", () => {
+  test("each kind of value is parsed", () => {
     const words = ["--max-connections", "7", "--max-message=1.5M", "--deadline", "250ms"];
     const more = ["--mode", "0600", "--log=json", "--uids", "1,2", "--uids=3", "-q", "--no-color"];
     const faults = ["--inject", "a:b=1,c", "--inject", "d"];
@@ -100,11 +100,11 @@ describe("values", () => {
     });
   });
 
-  test("words after -- are operands, whatever they look like", () => {
+  test("words after -- are operands, also if they look like options", () => {
     expect(read("1", "00", "--", "--socket", "--help").names).toEqual(["--socket", "--help"]);
   });
 
-  test("sizes and times show as they can be written", () => {
+  test("sizes and times are printed as they are accepted", () => {
     expect([0, 1000, 1024, 32_768, 16_777_216].map(showBytes)).toEqual([
       "0",
       "1000",
@@ -116,8 +116,8 @@ describe("values", () => {
   });
 });
 
-describe("wrong usage is refused with the right word", () => {
-  test("unknown options get a suggestion", () => {
+describe("wrong usage is refused", () => {
+  test("an unknown option gets a suggestion", () => {
     expect(refused("1", "--sokcet", "a")).toMatchInlineSnapshot(
       `"unknown option "--sokcet" (did you mean "--socket"?)"`,
     );
@@ -167,7 +167,7 @@ describe("wrong usage is refused with the right word", () => {
     expect(refused("1", option, word)).toBe(line);
   });
 
-  test("operands: missing, unreadable, too many", () => {
+  test("missing, invalid and surplus operands are refused", () => {
     expect(refused()).toBe("ID is missing");
     expect(refused("one")).toBe('ID: "one" is not a whole number');
     expect(refused("1", "abc")).toBe('BODY: "abc" is not pairs of hex digits');
@@ -178,11 +178,11 @@ describe("wrong usage is refused with the right word", () => {
 });
 
 describe("names", () => {
-  test("keys become words with dashes", () => {
+  test("the option of a key has dashes", () => {
     expect(optionName("maxConnectionsPerUid")).toBe("max-connections-per-uid");
   });
 
-  test("a suggestion is near: a typo, or the beginning of a name", () => {
+  test("a name is suggested for a typo and for its beginning, not for a single letter", () => {
     const names = ["serve", "check", "call", "compat", "explain"];
     expect(suggest("sevre", names)).toBe("serve");
     expect(suggest("chekc", names)).toBe("check");

@@ -1,4 +1,4 @@
-/** `call`: each request from the shell, its three ways to show an answer, its failures. */
+/** `call`: each request from the shell, answers as text, bytes and JSON, and failures. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -35,8 +35,8 @@ async function json(...words: string[]): Promise<Record<string, unknown>> {
   return JSON.parse(await shown(...words, "--json")) as Record<string, unknown>;
 }
 
-describe("each request", () => {
-  test("for people", async () => {
+describe("a request", () => {
+  test("of each kind is answered as text", async () => {
     expect(await shown("get-fs-version")).toMatch(/^starttime +\d+ \(.*Z\)\nclinfo +0\n/);
     expect(await shown("get-cluster-info")).toBe("node pve1, version 0, not in a cluster\n");
     expect(await shown("get-guest-list")).toMatch(/VMID +TYPE +NODE +VERSION\n100 +qemu +pve1 +\d/);
@@ -62,7 +62,7 @@ describe("each request", () => {
     );
   }, 30_000);
 
-  test("values and tokens from files", async () => {
+  test("takes a value or a token from a file", async () => {
     const file = join(directory, "value");
     writeFileSync(file, Buffer.from([0, 255, 10]));
     expect(await shown("set-status", "bytes", "--file", file)).toBe("done\n");
@@ -72,7 +72,7 @@ describe("each request", () => {
     expect(token).toMatchObject({ code: 0, out: "done\n" });
   });
 
-  test("as JSON", async () => {
+  test("is answered as JSON with --json", async () => {
     expect(await json("get-cluster-info")).toEqual({
       schema_version: 1,
       request: "get-cluster-info",
@@ -88,15 +88,15 @@ describe("each request", () => {
     expect(guest["result"]).toEqual({ "200": { arch: "amd64" } });
   });
 
-  test("again and again, with times", async () => {
+  test("is sent N times with --repeat N, and the times are printed", async () => {
     const { code, out, err } = await call("get-config", "user.cfg", "--repeat", "50");
     expect([code, out]).toEqual([0, String(fixtures.FILES["user.cfg"])]);
     expect(err).toMatch(/^50 calls, each min [\d.]+, median [\d.]+, p99 [\d.]+, max [\d.]+ us\n$/);
   });
 });
 
-describe("failures, each in one line", () => {
-  const FAILURES: readonly (readonly [words: readonly string[], says: RegExp, code: number])[] = [
+describe("a failure is one line", () => {
+  const FAILURES: readonly (readonly [words: readonly string[], line: RegExp, code: number])[] = [
     [["get-config", "none"], /ENOENT \(No such file.*\): no such file below \/etc\/pve/, 1],
     [["get-status", "none"], /ENOENT .*: no such key, or no such node/, 1],
     [["get-guest-config-property", "--vmid", "5", "name"], /EINVAL .*vmids begin at 100/, 1],
@@ -115,16 +115,16 @@ describe("failures, each in one line", () => {
     [["get-nothing"], /unknown command "get-nothing"/, 2],
   ];
 
-  for (const [words, says, code] of FAILURES) {
+  for (const [words, line, code] of FAILURES) {
     test(words.join(" ").slice(0, 60), async () => {
       const finished = await call(...words);
-      expect(finished.err).toMatch(says);
+      expect(finished.err).toMatch(line);
       expect(finished.err.trimEnd().split("\n")).toHaveLength(1);
       expect([finished.code, finished.out]).toEqual([code, ""]);
     });
   }
 
-  test("a service that is absent, and one that does not answer", async () => {
+  test("about an absent service, and about one that does not answer", async () => {
     const absent = await runProgram(["call", "get-fs-version", "--socket", uniqueName("absent")]);
     expect([absent.code, absent.err]).toEqual([1, expect.stringMatching(/nobody listens on @abs/)]);
     using server = new FakeServer(uniqueName(), { instead: () => {} });

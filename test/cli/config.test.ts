@@ -1,4 +1,4 @@
-/** `pmxcfs-ipc config` as a process: what it prints, where, and its exit codes. */
+/** `pmxcfs-ipc config` as a process: its output on stdout and stderr, and its exit codes. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
@@ -23,16 +23,17 @@ function config(directory: TempDirectory, ...words: readonly string[]) {
   return { exitCode, out: stdout.toString("latin1"), err: stderr.toString() };
 }
 
-function plant(directory: TempDirectory): void {
+/** Makes config.db from three files. */
+function makeDatabase(directory: TempDirectory): void {
   directory.put("pve/storage.cfg", "dir: local\n");
   directory.put("pve/priv/token.cfg", "root@pam!a b\n");
   directory.put("pve/nodes/pve1/lxc/200.conf", Buffer.from([0, 0xff, 10]));
   expect(config(directory, "import", "pve", "--db", "config.db").exitCode).toBe(0);
 }
 
-test("import, ls, cat, export, verify", () => {
+test("ls, cat, export and verify show the tree that import has stored", () => {
   using directory = new TempDirectory();
-  plant(directory);
+  makeDatabase(directory);
   expect(config(directory, "ls", "--db", "config.db").out).toBe(
     "nodes/\nnodes/pve1/\nnodes/pve1/lxc/\nnodes/pve1/lxc/200.conf\n" +
       "priv/\npriv/token.cfg\nstorage.cfg\n",
@@ -56,9 +57,9 @@ test("import, ls, cat, export, verify", () => {
   });
 });
 
-test("what is wrong goes to stderr or is the verdict; the exit code says so", () => {
+test("a problem of the database is printed by export and verify, with exit code 1", () => {
   using directory = new TempDirectory();
-  plant(directory);
+  makeDatabase(directory);
   {
     using database = new Database(directory.at("config.db"));
     database.run(
@@ -95,9 +96,9 @@ test.each([
   [["export", "--db", "config.db", "pve"], 1, "pve is not empty"],
   [["import", "pve"], 2, "--db is missing"],
   [["verify", "--db", "a", "--dir", "b"], 2, "--db or --dir, not both"],
-] as const)("%j: exit %p", (words, exitCode, line) => {
+] as const)("%j fails with exit code %p and one line", (words, exitCode, line) => {
   using directory = new TempDirectory();
-  plant(directory);
+  makeDatabase(directory);
   const result = config(directory, ...words);
   expect(result).toMatchObject({ exitCode, out: "" });
   expect(result.err).toContain(line);

@@ -1,16 +1,16 @@
 /**
- * The command line as a whole: which command runs, what it is given, the exit code, and that
- * whatever goes wrong is one line on stderr. On a small tree of its own; the program's real tree is
- * asked only for what every command must have.
+ * The command line: the command that runs, its values, its exit code, and one line on stderr for
+ * each failure. On a small tree of commands; of the program's own tree, only the help is checked.
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { count, flag, flagOn, path, text } from "../../src/cli/args.ts";
 import { command, commandGroup } from "../../src/cli/command.ts";
-import { rootCommand } from "../../src/cli/commands.ts";
+import { programPlaces } from "../../packaging/tree.ts";
 import { ClosedOutput, CommandFailure } from "../../src/cli/failure.ts";
 import { helpText } from "../../src/cli/help.ts";
 import { runCommandLine } from "../../src/cli/main.ts";
+import { optionName } from "../../src/cli/parse-args.ts";
 
 const MAIN = join(import.meta.dir, "../../src/main.ts");
 
@@ -26,20 +26,21 @@ const greet = command({
     color: flagOn({ without: "Never use colour" }),
     budget: count({ description: "Time it may take", default: 20, unit: "us", group: "Limits" }),
   },
-  operands: { who: text({ description: "Whom to greet", required: true }) },
+  operands: { name: text({ description: "Whom to greet", required: true }) },
   examples: [["greet world", "Greets the world"]],
   exits: [[3, "Nobody there"]],
-  run: ({ who, times, loud }) => {
-    if (who === "nobody") return 3;
-    if (who === "bug") throw new TypeError("undefined is\n  not a function");
-    if (who === "pipe") throw new ClosedOutput();
-    if (who === "stranger") throw new CommandFailure("strangers are not greeted");
-    said.push(`${loud ? "HELLO" : "hello"} ${who} ${times}`);
+  run: ({ name, times, loud }) => {
+    if (name === "nobody") return 3;
+    if (name === "bug") throw new TypeError("undefined is\n  not a function");
+    if (name === "pipe") throw new ClosedOutput();
+    if (name === "stranger") throw new CommandFailure("strangers are not greeted");
+    calls.push(`${loud ? "HELLO" : "hello"} ${name} ${times}`);
     return undefined;
   },
 });
 
-const said: string[] = [];
+/** The commands that ran, with their values. */
+const calls: string[] = [];
 
 const tree = commandGroup(
   { name: "tool", summary: "A tool" },
@@ -55,7 +56,7 @@ const tree = commandGroup(
               name: "show",
               summary: "Show one",
               operands: { file: path({ description: "File", required: true }) },
-              run: ({ file }) => void said.push(`show ${file}`),
+              run: ({ file }) => void calls.push(`show ${file}`),
             }),
         },
       ),
@@ -66,7 +67,7 @@ const tree = commandGroup(
 async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
   let out = "";
   let err = "";
-  said.length = 0;
+  calls.length = 0;
   const stage = {
     out: (words: string) => void (out += words),
     err: (words: string) => void (err += words),
@@ -82,28 +83,28 @@ function start(words: readonly string[], environment: Record<string, string> = {
 }
 
 describe("finding and running", () => {
-  test("a command gets its values, and its exit code is the process's", async () => {
+  test("a command gets its values, and its result is the exit code", async () => {
     expect(await run("greet", "world", "--times", "2", "-l")).toEqual({
       code: 0,
       out: "",
       err: "",
     });
-    expect(said).toEqual(["HELLO world 2"]);
+    expect(calls).toEqual(["HELLO world 2"]);
     expect((await run("greet", "nobody")).code).toBe(3);
   });
 
-  test("commands of a group, and only they, run", async () => {
+  test("a command of a group runs, and no other command", async () => {
     expect((await run("file", "show", "a")).code).toBe(0);
-    expect(said).toEqual(["show a"]);
+    expect(calls).toEqual(["show a"]);
   });
 
-  test("--check at the root is the check command", async () => {
+  test("--check without a command runs the check command", async () => {
     expect((await run("--check")).code).toBe(1);
     expect((await run("check")).code).toBe(1);
   });
 });
 
-describe("failures are one line", () => {
+describe("a failure is one line", () => {
   test.each([
     [[], 2, "pmxcfs-ipc: a command is missing, one of: greet, check, file (tool --help)\n"],
     [["great"], 2, 'pmxcfs-ipc: unknown command "great" (did you mean "greet"?)\n'],
@@ -114,7 +115,7 @@ describe("failures are one line", () => {
       2,
       'pmxcfs-ipc: unknown option "--quick" before a command: options come after it\n',
     ],
-    [["greet"], 2, "pmxcfs-ipc: WHO is missing\n"],
+    [["greet"], 2, "pmxcfs-ipc: NAME is missing\n"],
     [
       ["greet", "x", "--time", "3"],
       2,
@@ -133,7 +134,7 @@ describe("failures are one line", () => {
 });
 
 describe("help", () => {
-  test("of the tree", async () => {
+  test("of a group lists its commands", async () => {
     expect((await run("--help")).out).toMatchInlineSnapshot(`
       "Usage: tool COMMAND ...
 
@@ -151,9 +152,9 @@ describe("help", () => {
     `);
   });
 
-  test("of a command, with defaults, units and groups", async () => {
+  test("of a command has defaults, units and groups", async () => {
     expect((await run("greet", "--help")).out).toMatchInlineSnapshot(`
-      "Usage: tool greet [options] WHO
+      "Usage: tool greet [options] NAME
 
       Greet somebody.
 
@@ -161,7 +162,7 @@ describe("help", () => {
       wide.
 
       Arguments:
-        WHO  Whom to greet
+        NAME  Whom to greet
 
       Options:
         --times N   How often (default: 1)
@@ -182,29 +183,31 @@ describe("help", () => {
     `);
   });
 
-  test("is asked for in three ways, and runs nothing", async () => {
+  test("is printed for -h, --help and help COMMAND, and no command runs", async () => {
     const help = await run("greet", "world", "-h");
     expect(help).toEqual(await run("help", "greet"));
     expect(help).toEqual(await run("greet", "--help"));
-    expect(said).toEqual([]);
+    expect(calls).toEqual([]);
     expect((await run("greet", "--", "--help")).out).toBe("");
   });
 
-  test("of every command of the program fits 80 columns and leaves no option out", async () => {
-    for (const [name, load] of rootCommand.children) {
-      const loaded = await load();
-      const help = await helpText(["pmxcfs-ipc", name], loaded);
-      expect(loaded.text.name).toBe(name);
+  test("of every command of the program has all options, in at most 80 columns", async () => {
+    for (const { path: names, command: loaded } of await programPlaces()) {
+      const help = await helpText(names, loaded);
+      expect(loaded.text.name).toBe(names.at(-1) ?? "");
       // A command line to copy must not be broken.
       const prose = help.split("\n").filter((line) => !line.startsWith("  pmxcfs-ipc "));
       expect(prose.filter((line) => line.length > 80)).toEqual([]);
-      for (const option of Object.values(loaded.options)) expect(option.description).not.toBe("");
+      for (const [key, option] of Object.entries(loaded.options)) {
+        expect(help).toMatch(new RegExp(`--(no-)?${optionName(key)}\\b`));
+        expect(option.description).not.toBe("");
+      }
     }
   });
 });
 
 describe("the process", () => {
-  test("--version names program, Bun and protocol", () => {
+  test("--version prints the versions of the program and of Bun, and the handshake", () => {
     const { exitCode, stdout, stderr } = start(["--version"]);
     expect(exitCode).toBe(0);
     expect(stderr.toString()).toBe("");
@@ -212,7 +215,7 @@ describe("the process", () => {
     expect(stdout.toString()).toContain("handshake id -1, answer 12328 bytes");
   });
 
-  test("wrong usage ends with 2, one line and no trace", () => {
+  test("wrong usage ends with exit code 2 and one line, without a stack trace", () => {
     const { exitCode, stdout, stderr } = start(["frobnicate"]);
     expect({ exitCode, stdout: stdout.toString(), stderr: stderr.toString() }).toEqual({
       exitCode: 2,
@@ -221,12 +224,12 @@ describe("the process", () => {
     });
   });
 
-  test("PMXCFS_IPC_DEBUG shows where", () => {
+  test("PMXCFS_IPC_DEBUG=1 adds the stack trace of a failure", () => {
     const { stderr } = start(["frobnicate"], { PMXCFS_IPC_DEBUG: "1" });
     expect(stderr.toString()).toMatch(/UsageFailure[^]*\n\s+at .*main\.ts/);
   });
 
-  test("a stdout nobody reads ends it quietly", () => {
+  test("a closed stdout ends it with exit code 141, without a message", () => {
     const closedPipe = 'pipe(R, W); close R; open(STDOUT, ">&", \\*W); exec @ARGV';
     const words = ["perl", "-e", closedPipe, process.execPath, MAIN, "--help"];
     const { exitCode, stderr } = Bun.spawnSync(words);
