@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc bench`: puts load on a running service and prints how fast it answers. */
+import { counted } from "../base/counted.ts";
 import { jsonText } from "../base/escape.ts";
 import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../tools/bench/load-child.ts";
 import { runLoad } from "../tools/bench/load.ts";
@@ -105,7 +106,7 @@ export const benchCommand = command({
       return undefined;
     }
     const what = chosen.id === undefined ? chosen.request : `request ${chosen.id}`;
-    print(`${connections} connections through ${client}, ${what}\n`);
+    print(`${counted(connections, "connection")} through ${client}, ${what}\n`);
     for (const result of results) print(resultText(result));
     if (second !== undefined) print(ratiosText(first, second));
     return undefined;

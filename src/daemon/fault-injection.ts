@@ -3,6 +3,7 @@
  * around another one that delays, fails, drops or refuses requests by rules. Off by default. The
  * log lists the rules at the start, and how often each was applied at the end.
  */
+import { counted } from "../base/counted.ts";
 import { Errno } from "../base/errno.ts";
 import {
   EMPTY_REPLY,
@@ -92,7 +93,7 @@ export class FaultInjector implements Handler {
     for (const timer of this.#held.values()) clearTimeout(timer);
     const counts = this.#rules.map(({ rule, strikes }) => `${strikes} by "${rule.text}"`);
     const total = this.#rules.reduce((sum, { strikes }) => sum + strikes, 0);
-    this.#log.warn(`injected ${total} faults: ${counts.join(", ")}`);
+    this.#log.warn(`injected ${counted(total, "fault")}: ${counts.join(", ")}`);
   }
 
   authenticate(peer: Credentials): Permissions | Errno {

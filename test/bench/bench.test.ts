@@ -1,9 +1,9 @@
-/** The `bench` command: it counts what it does, compares two services, and says what went wrong. */
+/** The `bench` command: it counts its requests, compares two services, and reports errors. */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runProgram, SOURCES } from "../compat/run-compat.ts";
+import { type Finished, runProgram, SOURCES } from "../compat/run-compat.ts";
 import { FakeServer } from "../client/fake-server.ts";
 import { native } from "../support/native.ts";
 import { startService, uniqueName } from "../support/service.ts";
@@ -19,9 +19,15 @@ async function bench(...words: string[]): Promise<Report> {
   return JSON.parse(out) as Report;
 }
 
-describe("a load by count", () => {
+/** The exit code, and stderr, which must be one line. */
+function failure({ code, err }: Finished): { code: number; line: string } {
+  expect(err).toMatch(/^[^\n]+\n$/);
+  return { code, line: err };
+}
+
+describe("bench --count", () => {
   for (const client of ["libqb", "own"]) {
-    test(`through ${client} makes exactly so many requests`, async () => {
+    test(`sends exactly that many requests through the ${client} client`, async () => {
       await using service = await startService((name) => [native("qb-echo-server"), name]);
       const words = ["--socket", service.name, "--client", client, "--id", "9"];
       const more = ["--payload", "100", "--connections", "2", "--count", "200", "--rounds", "2"];
@@ -34,7 +40,7 @@ describe("a load by count", () => {
     }, 30_000);
   }
 
-  test("of connects", async () => {
+  test("makes exactly that many connects", async () => {
     await using service = await startService((name) => [native("qb-echo-server"), name]);
     const words = ["--socket", service.name, "--request", "connect", "--count", "20"];
     const [figures] = (await bench(...words)).services;
@@ -42,7 +48,7 @@ describe("a load by count", () => {
   }, 30_000);
 });
 
-test("two services in turns, with ratios, for people too", async () => {
+test("with --vs two services are measured, and their ratios printed", async () => {
   await using c = await startService((name) => [native("qb-echo-server"), name]);
   await using ours = await startService((name) => [...SOURCES, "echo", "--socket", name]);
   const words = ["--socket", ours.name, "--vs", c.name, "--duration", "200ms"];
@@ -50,12 +56,12 @@ test("two services in turns, with ratios, for people too", async () => {
   expect(report.services.map(({ socket }) => String(socket))).toEqual([ours.name, c.name]);
   expect(report.ratios?.["throughput"]).toBeGreaterThan(0);
   const shown = await runProgram(["bench", ...words]);
-  expect(shown.out).toContain("1 connections through libqb, get-fs-version");
+  expect(shown.out).toContain("1 connection through libqb, get-fs-version");
   expect(shown.out).toMatch(/\|#{40}\|/);
   expect(shown.out).toMatch(/throughput x[\d.]+, p50 x[\d.]+/);
 }, 30_000);
 
-test("answers that are errors are counted, not hidden", async () => {
+test("an answer with an errno is counted as an error", async () => {
   const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
   await using service = await startService((name) =>
     SOURCES.concat("serve", "--socket", name, "--dir", directory),
@@ -66,13 +72,14 @@ test("answers that are errors are counted, not hidden", async () => {
   expect(figures).toMatchObject({ requests: 12, errors: 12, last_error: "ECHRNG" });
 }, 30_000);
 
-test("a failure is reported in one line", async () => {
+test("a failure is one line", async () => {
   const absent = await runProgram(["bench", "--socket", uniqueName("absent")]);
-  expect([absent.code, absent.err]).toEqual([1, expect.stringContaining("nobody listens")]);
+  expect(failure(absent)).toEqual({ code: 1, line: expect.stringContaining("nobody listens") });
   const payload = await runProgram(["bench", "--socket", "x", "--payload", "5"]);
-  expect([payload.code, payload.err]).toEqual([2, expect.stringContaining("--id")]);
+  expect(failure(payload)).toEqual({ code: 2, line: expect.stringContaining("--id") });
   using server = new FakeServer(uniqueName(), { instead: () => {} });
   const words = ["bench", "--socket", server.name, "--timeout", "100ms", "--client", "own"];
   const hung = await runProgram([...words, "--duration", "100ms"]);
-  expect([hung.code, hung.err]).toEqual([1, expect.stringContaining("no answer to request 1")]);
+  const line: unknown = expect.stringContaining("no answer to request 1");
+  expect(failure(hung)).toEqual({ code: 1, line: line as string });
 }, 30_000);

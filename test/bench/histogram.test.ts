@@ -1,4 +1,4 @@
-/** The histogram against sorted values: off by less than 1 %, whatever the values are. */
+/** The histogram against the sorted values: its error is below 1 %. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Histogram } from "../../src/base/histogram.ts";
@@ -8,17 +8,17 @@ const values = fc.array(fc.oneof(fc.nat(300), fc.nat(1_000_000), fc.nat(2 ** 39)
   maxLength: 200,
 });
 
-function exactly(sorted: readonly number[], part: number): number {
+function exactQuantile(sorted: readonly number[], part: number): number {
   return sorted[Math.max(1, Math.ceil(part * sorted.length)) - 1] ?? 0;
 }
 
-test("quantiles are within 1 % above the exact ones", () => {
+test("a quantile is at most 1 % above the exact one, and never below it", () => {
   fc.assert(
     fc.property(values, fc.double({ min: 0, max: 1, noNaN: true }), (all, part) => {
       const histogram = new Histogram();
       for (const value of all) histogram.record(value);
       const sorted = all.toSorted((one, other) => one - other);
-      const exact = exactly(sorted, part);
+      const exact = exactQuantile(sorted, part);
       const found = histogram.quantile(part);
       expect(found).toBeGreaterThanOrEqual(exact);
       expect(found).toBeLessThanOrEqual(exact * 1.01 + 1);
@@ -27,7 +27,7 @@ test("quantiles are within 1 % above the exact ones", () => {
   );
 });
 
-test("two histograms added are one of all values", () => {
+test("the sum of two histograms is the histogram of all values", () => {
   fc.assert(
     fc.property(values, values, (some, more) => {
       const [first, second, whole] = [new Histogram(), new Histogram(), new Histogram()];
@@ -41,7 +41,7 @@ test("two histograms added are one of all values", () => {
   );
 });
 
-test("every value is in exactly one range", () => {
+test("the ranges below and above a cut have all values", () => {
   fc.assert(
     fc.property(values, fc.nat(2 ** 39), (all, cut) => {
       const histogram = new Histogram();
@@ -52,7 +52,7 @@ test("every value is in exactly one range", () => {
   );
 });
 
-test("buckets count each value once, where its slot ends", () => {
+test("the count of a bucket is that of its range", () => {
   const bounds = [100, 10_000, 1_000_000];
   fc.assert(
     fc.property(values, (all) => {
@@ -65,7 +65,7 @@ test("buckets count each value once, where its slot ends", () => {
   );
 });
 
-test("an empty one has no values, and odd ones are bounded", () => {
+test("an empty histogram has zeroes; a value outside the range counts as its bound", () => {
   const histogram = new Histogram();
   expect([histogram.quantile(0.5), histogram.max, histogram.min, histogram.mean]).toEqual([
     0, 0, 0, 0,

@@ -1,10 +1,10 @@
-/** What a request costs: how the tools' words are read, and that the hot path allocates nothing. */
+/** The costs of a request: parsing the output of profilers, and allocations of the hot path. */
 import { describe, expect, test } from "bun:test";
 import { allocatedPerRequest } from "../../bench/allocations.ts";
 import { readCallgrind, readHeapUsage, readPerf, readStrace } from "../../bench/tools.ts";
 
-describe("the tools' words", () => {
-  test("callgrind: instructions by object, those of callees counted once", () => {
+describe("the output of", () => {
+  test("callgrind is read as instructions by object, those of callees counted once", () => {
     const text = [
       "positions: line",
       "ob=(12) /usr/lib/libqb.so.100.3.0",
@@ -27,7 +27,7 @@ describe("the tools' words", () => {
     expect(Object.fromEntries(readCallgrind(text))).toEqual({ "libqb.so": 1024, "libc.so": 300 });
   });
 
-  test("strace -c: calls by name, with and without errors, and not their sum", () => {
+  test("strace -c is read as calls by name, without the line of the sum", () => {
     const text = [
       "% time     seconds  usecs/call     calls    errors syscall",
       "------ ----------- ----------- --------- --------- ----------------",
@@ -39,7 +39,7 @@ describe("the tools' words", () => {
     expect(Object.fromEntries(readStrace(text))).toEqual({ recvfrom: 200, futex: 101 });
   });
 
-  test("perf stat: calls by name, those that were made", () => {
+  test("perf stat is read as calls by name, without calls that were not made", () => {
     const text = [
       "# started on Tue Nov 24 13:31:25 2026",
       "",
@@ -50,24 +50,24 @@ describe("the tools' words", () => {
     expect(Object.fromEntries(readPerf(text))).toEqual({ futex: 2588 });
   });
 
-  test("memcheck: blocks and bytes", () => {
+  test("memcheck is read as blocks and bytes", () => {
     const text = "==1==   total heap usage: 1,025 allocs, 25 frees, 1,070,005 bytes allocated";
     expect(readHeapUsage(text)).toEqual({ blocks: 1025, bytes: 1_070_005 });
   });
 });
 
 describe("allocations of the hot path", () => {
-  /** Bytes per request; the smallest object has 16. */
+  /** Bytes per request: turns of the event loop allocate 2 to 8; the smallest object has 16. */
   const NOTHING = 20;
   const REQUESTS = 200_000;
-  // Many in flight: with a processor to share, every request on its own would be a wake-up.
+  // 64 in flight: on a busy machine each single request would be a wake-up, which allocates.
   const FLAGS = ["--depth", "64", "--requests", String(REQUESTS)];
 
   test("the transport makes no object for a request", async () => {
     expect(await allocatedPerRequest("empty", ...FLAGS)).toBeLessThan(NOTHING);
   }, 60_000);
 
-  test("and one that a handler makes is seen", async () => {
+  test("an object that a handler makes is measured", async () => {
     expect(await allocatedPerRequest("object", ...FLAGS)).toBeGreaterThan(NOTHING);
   }, 60_000);
 });

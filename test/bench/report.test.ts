@@ -1,4 +1,4 @@
-/** What the benchmark says of its figures: ratios, goals, and what is set against ours alone. */
+/** The report of the benchmark: ratios, goals, the HTML page, and the baseline. */
 import { describe, expect, test } from "bun:test";
 import { regressions, updated } from "../../bench/baseline.ts";
 import { html } from "../../bench/html.ts";
@@ -13,13 +13,13 @@ function outcome(c: Measured, ours: Measured, name = "one client, empty"): Outco
 }
 
 describe("a goal", () => {
-  test("as a ratio is met at its bound", () => {
+  test("for a ratio is met at its bound", () => {
     const goal: Goal = { metric: "p50", atMost: 0.5 };
     expect(meets(outcome({ p50: 100 }, { p50: 50 }), goal)).toBe(true);
     expect(meets(outcome({ p50: 100 }, { p50: 51 }), goal)).toBe(false);
   });
 
-  test("on what a neighbour adds is ours alone, whatever C's is", () => {
+  test("for the p99 that a second load adds is a bound on our value alone", () => {
     const goal: Goal = { metric: "p99Added", below: 1_000_000 };
     const apart = outcome({ p99Added: 9_000_000 }, { p99Added: 999_999 });
     expect(meets(apart, goal)).toBe(true);
@@ -31,7 +31,7 @@ describe("a goal", () => {
   });
 });
 
-test("without a C server a row has its own figures, and a goal of C's is not called met", () => {
+test("without a C server a row has our figures, and a goal for the ratio is not measured", () => {
   const { median, ...rest } = outcome({}, { perSecond: 80 });
   const alone: Outcome = { ...rest, median: { ours: median.ours } };
   expect(rows(alone, [{ metric: "perSecond", atLeast: 2 }])).toEqual([
@@ -39,7 +39,7 @@ test("without a C server a row has its own figures, and a goal of C's is not cal
   ]);
 });
 
-test("a goal of the floor is held against the floor", () => {
+test("a goal for the floor is compared with the floor", () => {
   const goal: Goal = { metric: "perSecond", of: "floor", atLeast: 0.75 };
   const core = outcome({ perSecond: 10 }, { perSecond: 80 });
   const withFloor = { ...core, median: { ...core.median, floor: { perSecond: 100 } } };
@@ -59,7 +59,7 @@ test("a goal of the floor is held against the floor", () => {
   expect(updated({}, [withFloor])).toEqual({ "one client, empty": { perSecond: 0.8 } });
 });
 
-test("the page of the report refers to nothing outside, and shows every row", () => {
+test("the HTML page loads nothing else, and has every row", () => {
   const core = outcome({ perSecond: 10, p50: 9 }, { perSecond: 80, p50: 1 });
   const report = {
     machine: { cpu: '<2> x "A"' },
@@ -76,24 +76,24 @@ test("the page of the report refers to nothing outside, and shows every row", ()
 describe("the baseline", () => {
   const before = { a: { perSecond: 20 }, b: { perSecond: 2 } };
 
-  test("keeps what it has of rows that were not measured", () => {
+  test("keeps the ratios of rows that were not measured", () => {
     const measured = outcome({ perSecond: 10, p50: 1 }, { perSecond: 30, p50: 1 }, "b");
     expect(updated(before, [measured])).toEqual({ a: { perSecond: 20 }, b: { perSecond: 3 } });
   });
 
-  test("has nothing of what cannot be a ratio", () => {
+  test("gets no ratio with the divisor 0", () => {
     const measured = outcome({ perSecond: 0 }, { perSecond: 30 }, "c");
     expect(updated(before, [measured])).toEqual(before);
   });
 });
 
 describe("the rows", () => {
-  test("have names of their own: figures of earlier runs are kept by name", () => {
+  test("have different names, because earlier figures are kept by name", () => {
     const names = SCENARIOS.map(({ name }) => name);
     expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
   });
 
-  test("that judge what a neighbour adds measure it", () => {
+  test("with a goal for the effect of a second load have one, and measure without it first", () => {
     const judged = SCENARIOS.filter(({ goals = [] }) =>
       goals.some(({ metric }) => metric === "p99Added" || metric === "slowedBy"),
     );
@@ -103,7 +103,7 @@ describe("the rows", () => {
     }
   });
 
-  test("of the smoke run are in the baseline", () => {
+  test("of the smoke run are compared with the baseline, except idle ones", () => {
     const good = {
       perSecond: 1000,
       cpuMsPer100k: 1,

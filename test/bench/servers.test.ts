@@ -1,4 +1,4 @@
-/** The servers that the benchmark compares, where ours and C's are to do the same. */
+/** The echo servers that the benchmark compares: ours and the C server behave the same. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { command, SIDES } from "../../bench/target.ts";
@@ -33,30 +33,30 @@ for (const side of SIDES) {
     };
   };
 
-  describe(`${side}: answers that come when the handler has returned`, () => {
+  describe(`${side}: an answer that is settled when the handler returns`, () => {
     const { load } = serving("--late");
 
-    test("are the right ones, one after the other", async () => {
+    test("has the body of its request, with one request in flight", async () => {
       const flags = ["--requests", "500", "--body", "200", "--verify"];
       expect(await load(...flags, "--clients", "3")).toMatchObject({ ...GOOD, requests: 1500 });
     });
 
-    test("and many at once", async () => {
+    test("has the body of its request, with 30 in flight", async () => {
       const flags = ["--requests", "2000", "--body", "77", "--verify", "--depth", "30"];
       expect(await load(...flags)).toMatchObject({ ...GOOD, requests: 2000 });
     });
   });
 
-  describe(`${side}: answers that come after a while`, () => {
+  describe(`${side}: an answer that is settled after 20 ms`, () => {
     const { load, connect } = serving("--late-ms", "20");
 
-    test("come no sooner", async () => {
+    test("does not arrive earlier", async () => {
       const result = await load("--requests", "10", "--body", "200", "--verify");
       expect(result).toMatchObject({ ...GOOD, requests: 10 });
       expect(result.p50_ns).toBeGreaterThan(19 * MS);
     });
 
-    test("clients that do not wait for them disturb no other", async () => {
+    test("arrives also after clients were killed that waited for one", async () => {
       for (let i = 0; i < 5; i++) {
         await using client = await connect();
         for (let sent = 0; sent < 8; sent++) await client.run("send 1 0011");
@@ -66,10 +66,10 @@ for (const side of SIDES) {
     });
   });
 
-  describe(`${side}: a handler that takes its time`, () => {
+  describe(`${side}: a handler that takes 3 ms for request 2`, () => {
     const { load } = serving("--burn-us", "3000");
 
-    test("does so for that request, and no other", async () => {
+    test("delays no other request", async () => {
       const slow = await load("--requests", "20", "--id", String(SLOW));
       expect(slow).toMatchObject({ ...GOOD, requests: 20 });
       expect(slow.p50_ns).toBeGreaterThan(2.9 * MS);
@@ -79,7 +79,7 @@ for (const side of SIDES) {
   });
 }
 
-test("a load that is killed takes its clients with it", async () => {
+test("the clients of a load end when it is killed", async () => {
   await using server = await startService((name) => command("c", name, { echo: [] }));
   const load = new LineProcess([native("qb-load"), server.name, "--clients", "3", "--ms", "30000"]);
   const children = `/proc/${load.pid}/task/${load.pid}/children`;

@@ -1,6 +1,6 @@
 /**
- * The built program as a stranger gets it: one file, copied into an empty directory that wants to
- * harm whoever starts things there, with an empty environment and no repository in sight.
+ * The built program, as a downloaded file: copied into a directory whose files would make Bun run
+ * foreign code, with an almost empty environment.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const HOSTILE: Readonly<Record<string, string>> = {
   "package.json": '{"name": "hostile", "type": "commonjs", "imports": {"#x": "./preload.ts"}}\n',
   "tsconfig.json": '{"compilerOptions": {"paths": {"*": ["./preload.ts"]}}}\n',
 };
-/** What glibc itself consists of, on both machine types. */
+/** The libraries of glibc, on both machine types. */
 const GLIBC = /^(linux-vdso|libc|libpthread|libdl|libm|ld-linux-[a-z0-9-]+)\.so\.\d+$/;
 
 let directory: string;
@@ -29,7 +29,7 @@ let program: string;
 let temporary: string;
 
 beforeAll(() => {
-  // The sources may have moved on since the last build; an unchanged program builds in a second.
+  // The sources may be newer than the last build.
   const built = Bun.spawnSync([process.execPath, "build.ts"], { cwd: ROOT });
   expect(built.stderr.toString()).toBe("");
   directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-binary-"));
@@ -42,7 +42,8 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-function untouched(): void {
+/** Fails if a program has made a file in its directory. */
+function expectNoNewFile(): void {
   const expected = [...Object.keys(HOSTILE), "pmxcfs-ipc", "tmp"].toSorted();
   expect(readdirSync(directory).toSorted()).toEqual(expected);
   expect(readdirSync(temporary)).toEqual([]);
@@ -51,22 +52,22 @@ function untouched(): void {
 const environment = () => ({ TMPDIR: temporary });
 
 describe("in a hostile directory", () => {
-  test("the trap works: Bun itself falls into it", () => {
+  test("Bun itself runs the foreign code", () => {
     Bun.spawnSync([process.execPath, "-e", "1"], { cwd: directory, env: environment() });
     expect(readdirSync(directory)).toContain("preloaded");
     rmSync(join(directory, "preloaded"));
   });
 
-  test("one-shot commands read none of its files", () => {
+  test("a command runs none of it, and makes no file", () => {
     const words = [program, "frobnicate"];
     const { exitCode, stderr } = Bun.spawnSync(words, { cwd: directory, env: environment() });
-    // .env would have switched traces on.
+    // With .env there would be a stack trace.
     const line = 'pmxcfs-ipc: unknown command "frobnicate"\n';
     expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 2, stderr: line });
-    untouched();
+    expectNoNewFile();
   });
 
-  test("not even an attempt is made to open them", () => {
+  test("a command does not try to open its files", () => {
     const words = ["strace", "-f", "-e", "trace=%file", program, "--version"];
     const { stderr } = Bun.spawnSync(words, {
       cwd: directory,
@@ -78,9 +79,9 @@ describe("in a hostile directory", () => {
     expect(trace).not.toContain(ROOT);
   });
 
-  test("it does not run as root with foreign code in its environment", () => {
+  test("a command refuses to run as root with BUN_OPTIONS or LD_PRELOAD", () => {
     for (const name of ["BUN_OPTIONS", "LD_PRELOAD"]) {
-      // A library that does not exist is loaded by nobody; smol changes nothing.
+      // Harmless values: a library that does not exist, and an option that saves memory.
       const value = name === "LD_PRELOAD" ? "/nonexistent.so" : "--smol";
       const { exitCode, stderr } = Bun.spawnSync([program, "--version"], {
         cwd: directory,
@@ -91,7 +92,7 @@ describe("in a hostile directory", () => {
     }
   });
 
-  test("a server starts, and has nothing open but what it should", async () => {
+  test("a server has no file open except itself, libraries and its rings", async () => {
     const name = uniqueName("binary");
     const server = Bun.spawn([program, "echo", "--socket", name, "--accept-any"], {
       cwd: directory,
@@ -109,7 +110,7 @@ describe("in a hostile directory", () => {
       expect(
         foreign.filter((file) => !/^\/(usr\/)?lib|^\/memfd:|^\/dev\/shm\//.test(file)),
       ).toEqual([]);
-      // The shim came from memory, not from a file.
+      // The shim is loaded from memory, not from a file.
       expect([...files].filter((file) => file.includes("memfd:pmxcfs-ipc-shim"))).not.toEqual([]);
       const open = readdirSync(`/proc/${server.pid}/fd`).map((fd) => {
         return readlinkSync(`/proc/${server.pid}/fd/${fd}`);
@@ -123,12 +124,12 @@ describe("in a hostile directory", () => {
     }
     expect(server.exitCode).toBe(0);
     await noRingsLeft(server.pid);
-    untouched();
+    expectNoNewFile();
   });
 });
 
-describe("as a file", () => {
-  test("it needs glibc and nothing else", () => {
+describe("the file", () => {
+  test("needs no library except glibc", () => {
     const { stdout } = Bun.spawnSync(["readelf", "-d", program]);
     const needed = [...stdout.toString().matchAll(/\(NEEDED\).*\[(.+)\]/g)].map(
       ([, name = ""]) => name,
@@ -137,7 +138,7 @@ describe("as a file", () => {
     expect(needed.filter((name) => !GLIBC.test(name))).toEqual([]);
   });
 
-  test("it names its git revision and the pinned Bun", () => {
+  test("prints its git revision and the version of Bun", () => {
     const { stdout } = Bun.spawnSync([program, "--version"], { cwd: directory, env: {} });
     expect(stdout.toString()).toMatch(
       new RegExp(
@@ -146,7 +147,7 @@ describe("as a file", () => {
     );
   });
 
-  test("the same sources make the same bytes, wherever they are put", async () => {
+  test("has the same bytes when it is built in another directory", async () => {
     const shim = buildShim(NATIVE);
     const sums = ["one", "other"].map(async (name) => {
       const target = { ...NATIVE, directory: join(directory, "built", name) };
@@ -157,7 +158,7 @@ describe("as a file", () => {
     expect(one).toBe(other);
   });
 
-  test("without a C compiler the build says what to install, in one line", () => {
+  test("cannot be built without a C compiler: the message has the packages to install", () => {
     const target = { ...NATIVE, compiler: "no-such-cc", directory: join(directory, "none") };
     expect(() => buildShim(target)).toThrow(
       /^no C compiler \(no-such-cc\): apt-get install gcc libc6-dev$/,

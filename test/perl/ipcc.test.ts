@@ -1,6 +1,6 @@
 /**
- * All twelve requests from Perl, packed and unpacked as PVE's own client packs them, through
- * libqb. PVE itself is Perl: this is the closest to it that needs no PVE.
+ * All twelve requests from Perl through libqb, packed and unpacked as PVE's client does it in its
+ * own Perl. It needs no PVE.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -76,20 +76,20 @@ test("GET_FS_VERSION and GET_CLUSTER_INFO are JSON that PVE decodes", () => {
   expect(json("get-cluster-info")).toMatchObject({ nodename: NODE });
 });
 
-test("GET_GUEST_LIST names the guest", () => {
+test("GET_GUEST_LIST has the guest", () => {
   expect(json("get-guest-list")).toMatchObject({ ids: { "100": { node: NODE, type: "qemu" } } });
 });
 
-test("SET_STATUS is answered without a body, and GET_STATUS gives the bytes back", () => {
+test("SET_STATUS is answered without a body, and GET_STATUS returns its bytes", () => {
   expect(answer("set-status")).toEqual({ errno: 0, text: "" });
   expect(answer("get-status")).toEqual({ errno: 0, text: "stored by perl\0" });
 });
 
-test("GET_CONFIG gives the file", () => {
+test("GET_CONFIG returns the file", () => {
   expect(answer("get-config")).toEqual({ errno: 0, text: STORAGE });
 });
 
-test("LOG_CLUSTER_MSG is in GET_CLUSTER_LOG", () => {
+test("a message of LOG_CLUSTER_MSG is in the answer to GET_CLUSTER_LOG", () => {
   expect(answer("log-cluster-msg")).toEqual({ errno: 0, text: "" });
   const { data } = json("get-cluster-log") as { data: Record<string, unknown>[] };
   const wanted = { user: "perl", tag: "test", msg: "a message from perl", pri: 6, node: NODE };
@@ -100,17 +100,17 @@ test("GET_RRD_DUMP of an empty store is one NUL", () => {
   expect(answer("get-rrd-dump")).toEqual({ errno: 0, text: "\0" });
 });
 
-test("guest properties: one, and several", () => {
+test("GET_GUEST_CONFIG_PROPERTY returns one property, GET_GUEST_CONFIG_PROPERTIES several", () => {
   expect(json("get-guest-config-property")).toEqual({ "100": { name: "perl-guest" } });
   const both = { "100": { name: "perl-guest", memory: "2048" } };
   expect(json("get-guest-config-properties")).toEqual(both);
 });
 
-test("VERIFY_TOKEN knows the token and no other", () => {
+test("VERIFY_TOKEN accepts the token and answers ENOENT for another", () => {
   expect(answer("verify-token")).toEqual({ errno: 0, text: "" });
   expect(answer("verify-token-unknown").errno).toBe(-Errno.ENOENT);
 });
 
-test("an id that is none is answered ECHRNG", () => {
+test("an unknown request id is answered with ECHRNG", () => {
   expect(answer("unknown-request").errno).toBe(-Errno.ECHRNG);
 });

@@ -1,4 +1,6 @@
-/** What `top` draws, from documents made up here: widths, order, rates, and what does not fit. */
+/**
+ * The screen of `top`, from made-up status documents: widths, order, rates, rows that do not fit.
+ */
 import { describe, expect, test } from "bun:test";
 import type { GroupFigures } from "../../src/observe/cluster-families.ts";
 import type { ConnectionStatus, StatusDocument } from "../../src/observe/status.ts";
@@ -64,7 +66,7 @@ function document(now: number, connections: readonly ConnectionStatus[]): Status
   };
 }
 
-test("rates are what changed, by connection number; a newcomer's are all it did", () => {
+test("a rate is the change of a counter per second; of a new connection, the whole counter", () => {
   const before = document(1000, [connection(1, { requests: 100, errors: 1 })]);
   const now = document(3000, [
     connection(1, { requests: 300, errors: 2 }),
@@ -79,7 +81,7 @@ test("rates are what changed, by connection number; a newcomer's are all it did"
   ]);
 });
 
-test("the first reading, and one of another server, have no rates", () => {
+test("rates are 0 after the first reading and after one of another server", () => {
   const now = document(3000, [connection(1, { requests: 300 })]);
   expect(viewOf(now, undefined).totals.requests_per_second).toBe(0);
   const other = { ...document(1000, []), pid: 8 };
@@ -89,7 +91,7 @@ test("the first reading, and one of another server, have no rates", () => {
 describe("the screen", () => {
   const many = Array.from({ length: 40 }, (_, index) => connection(index, { errors: index }));
 
-  test("fills 24 lines of 80 and says what did not fit", () => {
+  test("fills 24 lines of 80 columns and has the number of rows that do not fit", () => {
     const huge = connection(99, {
       pid: 4_194_304,
       uid: 4_294_967_294,
@@ -102,7 +104,7 @@ describe("the screen", () => {
     const lines = screen(view, { ...OPTIONS, sort: "errors" });
     expect(lines).toHaveLength(24);
     for (const line of lines) expect(line.replace(/^[!?]/, "").length).toBeLessThanOrEqual(80);
-    // A terminal that is cleared behind its last column loses it.
+    // Clearing the rest of a line whose last column is used would clear that column.
     expect(lines[4]).toHaveLength(79);
     expect(lines[23]?.length).toBeLessThan(80);
     expect(lines[5]).toStartWith("!4194304 a-name-of-15+ 42949+");
@@ -111,7 +113,7 @@ describe("the screen", () => {
     expect(lines[23]).toEndWith("(R)ev (q)uit");
   });
 
-  test("in 60x10, and with no room at all", () => {
+  test("has the size of the terminal, down to one column and one row", () => {
     const view = viewOf(document(1000, many), undefined, () => "x");
     for (const [columns, rows] of [
       [60, 10],
@@ -124,7 +126,7 @@ describe("the screen", () => {
     }
   });
 
-  test("shows the cluster, and the times of changes once there were some", () => {
+  test("shows the cluster, and the times of changes after the first change", () => {
     const times = { p50Ns: 1.1e6, p99Ns: 4.2e6, maxNs: 32e6, sumNs: 1.4e9, counts: [] };
     const group = (changes: number): GroupFigures => ({
       mode: "synced",
@@ -155,7 +157,7 @@ describe("the screen", () => {
     expect(shown(0)).toEqual([line, ""]);
   });
 
-  test("a file gets all of them and no keys", () => {
+  test("printed to a file has all connections, and no keys", () => {
     const view = viewOf(document(1000, many), undefined, () => "x");
     const lines = screen(view, { ...OPTIONS, columns: Infinity, rows: undefined });
     expect(lines).toHaveLength(45);
@@ -163,7 +165,7 @@ describe("the screen", () => {
     expect(lines[2]).toStartWith("refused 3 (denied 2, handshake 1)  violations 0");
   });
 
-  test("sorts by any key, and in reverse", () => {
+  test("is sorted by any key, also in reverse", () => {
     const view = viewOf(document(1000, many), undefined, () => "x");
     const first = (options: Partial<ScreenOptions>) =>
       screen(view, { ...OPTIONS, ...options })[5]
@@ -176,7 +178,7 @@ describe("the screen", () => {
   });
 });
 
-test("p99 is that of the requests since the last reading", () => {
+test("p99 is of the requests since the last reading", () => {
   const before = [
     [1000, 90],
     [900_000, 10],
@@ -195,7 +197,7 @@ test("p99 is that of the requests since the last reading", () => {
   );
 });
 
-test("numbers and ages are short", () => {
+test("numbers have at most five characters, ages at most two units", () => {
   expect([0, 0.5, 12, 99_999, 100_000, 1_234_567, 12_345_678].map((n) => short(n))).toEqual(
     "0 0.5 12 99999 100K 1.2M 12M".split(" "),
   );

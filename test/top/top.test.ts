@@ -1,4 +1,4 @@
-/** `top` at a real server with real libqb clients: in a terminal (tmux), once, and as JSON. */
+/** `top` with a server and libqb clients: in a terminal (tmux), with --once, and as JSON. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
@@ -46,7 +46,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function look(): Promise<StatusDocument> {
+async function statusDocument(): Promise<StatusDocument> {
   const document = await readStatus(status);
   if (typeof document === "string") throw new Error(document);
   return document;
@@ -58,9 +58,9 @@ function top(...words: string[]): { exitCode: number; out: string; err: string }
   return { exitCode, out: stdout.toString(), err: stderr.toString() };
 }
 
-test("the socket gives one document to its owner only", async () => {
+test("the status socket has mode 0600 and sends one document", async () => {
   expect(statSync(status).mode & 0o777).toBe(0o600);
-  const document = await look();
+  const document = await statusDocument();
   expect(document).toMatchObject({ schema_version: 1, service: server.name, pid: server.pid });
   expect(document.connections).toMatchObject([
     { pid: writer.pid, uid: 0, requests: 3, request_bytes: 3 * 25, response_bytes: 3 * 9 },
@@ -70,19 +70,19 @@ test("the socket gives one document to its owner only", async () => {
   expect(document.connections.map(timed)).toEqual([3, 0]);
 });
 
-/** Requests of which is known how long they took. */
+/** The number of requests with a known duration. */
 function timed({ durations_ns: durations }: ConnectionStatus): number {
   return durations.reduce((sum, [, count]) => sum + count, 0);
 }
 
-test("late answers are timed until they are sent", async () => {
-  const where = join(directory, "late");
-  const flags = ["--no-rrd", "--status", where, "--inject", "any:delay=30ms"];
+test("the duration of a delayed answer ends when it is sent", async () => {
+  const path = join(directory, "late");
+  const flags = ["--no-rrd", "--status", path, "--inject", "any:delay=30ms"];
   await using late = await startService(serveCommand("--dir", directory, ...flags));
   await using client = await QbClient.open(late.name);
   for (let round = 0; round < 3; round++) await client.call(CfsIpc.GET_GUEST_LIST);
-  await eventually("the status", () => existsSync(where));
-  const document = await readStatus(where);
+  await eventually("the status", () => existsSync(path));
+  const document = await readStatus(path);
   if (typeof document === "string") throw new Error(document);
   const [connection] = document.connections;
   expect(connection && timed(connection)).toBe(3);
@@ -90,17 +90,17 @@ test("late answers are timed until they are sent", async () => {
   expect(await late.stop()).toBe(0);
 });
 
-test("of readers that never read only the latest are kept, and others are answered", async () => {
+test("status clients that do not read are bounded in number, and delay no other", async () => {
   const open = () => readdirSync(`/proc/${server.pid}/fd`).length;
   const before = open();
   const idle = Array.from({ length: 100 }, () => connect({ path: status }).on("error", () => {}));
-  // Asked last, so the server has seen all of them when it answers this.
+  // Connected last: the server has accepted all others before it answers this one.
   expect(await readStatus(status)).toMatchObject({ service: server.name });
   expect(open()).toBeLessThan(before + idle.length / 2);
   for (const socket of idle) socket.destroy();
 });
 
-test("--once prints a table, --json the same for programs", () => {
+test("--once prints a table, --once --json an object", () => {
   const { exitCode, out } = top("--once", "--sort", "uid");
   expect(exitCode).toBe(0);
   expect(out).toContain(`${server.name}  pid ${server.pid}`);
@@ -115,14 +115,14 @@ test("--once prints a table, --json the same for programs", () => {
   ]);
 });
 
-test("an absent server is one line and exit code 1", () => {
-  const words = [...program(), "top", "--once", "--status", join(directory, "nobody")];
+test("without a server top prints one line and ends with exit code 1", () => {
+  const words = [...program(), "top", "--once", "--status", join(directory, "absent")];
   const { exitCode, stderr } = Bun.spawnSync(words, { stderr: "pipe" });
   expect(exitCode).toBe(1);
-  expect(stderr.toString()).toMatch(/^pmxcfs-ipc: .*nobody: no such socket: .*\n$/);
+  expect(stderr.toString()).toMatch(/^pmxcfs-ipc: .*absent: no such socket: .*\n$/);
 });
 
-test("--status off makes no socket, an unusable one fails only when it was asked for", async () => {
+test("--status off makes no socket; a path that cannot be used ends the start", async () => {
   await using off = await startService((name) => [...echoCommand(name), "--status", "off"]);
   expect(existsSync(`/run/pmxcfs-ipc/${off.name}.status`)).toBe(false);
   expect(await off.stop()).toBe(0);
@@ -132,7 +132,7 @@ test("--status off makes no socket, an unusable one fails only when it was asked
   expect(stderr.toString()).toContain("status: cannot listen on /nowhere/status");
 });
 
-/** A tmux server of one test's own; the last one may still be on its way out. */
+/** Runs tmux with a server for one test: the server of the previous test may still be ending. */
 function terminal(name: string): (...words: string[]) => string {
   return (...words) => {
     const command = ["tmux", "-S", join(directory, name), "-f", "/dev/null", ...words];
@@ -142,7 +142,7 @@ function terminal(name: string): (...words: string[]) => string {
   };
 }
 
-test("the live screen in a terminal: 80x24, keys, a resize, and nothing left behind", async () => {
+test("the live screen obeys keys and a resize, and restores the terminal at its end", async () => {
   const tmux = terminal("live");
   const shown = (...flags: string[]) => tmux("capture-pane", "-p", ...flags);
   const rows = () =>
@@ -151,7 +151,7 @@ test("the live screen in a terminal: 80x24, keys, a resize, and nothing left beh
       .filter((line) => line.includes("qb-client"))
       .map((line) => Number(line.trim().split(" ")[0]));
   const run = [...program(), "top", "--status", status, "--interval", "100ms"].join(" ");
-  // CI runs all tests without colour; this one is about colour too.
+  // CI sets NO_COLOR for all tests; this one checks colour.
   const shell = `unset NO_COLOR; echo before; ${run}; echo "left $?"; read wait`;
   tmux("new-session", "-d", "-x", "80", "-y", "24", shell);
   try {
@@ -168,7 +168,7 @@ test("the live screen in a terminal: 80x24, keys, a resize, and nothing left beh
     tmux("send-keys", "R");
     await eventually("least bytes first", () => rows()[0] === reader.pid);
     for (let round = 0; round < 2000; round++) await reader.call(7, "x");
-    await eventually("the reader has most now", () => rows()[1] === reader.pid);
+    await eventually("the reader has most bytes", () => rows()[1] === reader.pid);
     tmux("send-keys", "l");
     const calls = async () => {
       for (let round = 0; round < 200; round++) await reader.call(7, "x");
@@ -179,10 +179,10 @@ test("the live screen in a terminal: 80x24, keys, a resize, and nothing left beh
     };
     await eventually("times are shown", calls);
     tmux("resize-window", "-x", "50", "-y", "7");
-    await eventually("it fits again", () => shown().includes("... and 2 more"));
+    await eventually("the screen of 7 rows", () => shown().includes("... and 2 more"));
     expect(shown().split("\n")[6]).toStartWith("(r)eqs");
     tmux("send-keys", "q");
-    await eventually("it has left", () => shown().includes("left 0"));
+    await eventually("top has ended", () => shown().includes("left 0"));
     expect(shown()).toContain("before");
     expect(shown()).not.toContain("qb-client");
   } finally {
@@ -190,7 +190,7 @@ test("the live screen in a terminal: 80x24, keys, a resize, and nothing left beh
   }
 });
 
-test("NO_COLOR: bare text on a terminal", async () => {
+test("with NO_COLOR the table has no escape sequence on a terminal", async () => {
   const tmux = terminal("bare");
   const run = [...program(), "top", "--status", status, "--once", "--interval", "50ms"].join(" ");
   tmux("new-session", "-d", "-x", "80", "-y", "24", `NO_COLOR=1 ${run}; read wait`);
