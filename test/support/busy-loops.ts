@@ -1,8 +1,8 @@
-/** Other load on the machine. */
+/** Load that keeps the processors of the machine busy. */
 import type { Subprocess } from "bun";
 
 /** Processes that keep both processors busy until they are killed, or this process has ended. */
 export function busyLoops(): Subprocess[] {
-  // The parent is looked at in every turn: a run that is killed cannot end them.
+  // Each turn checks for the parent: a run that is killed cannot end them.
   return [1, 2].map(() => Bun.spawn(["sh", "-c", "while kill -0 $PPID; do :; done 2>/dev/null"]));
 }

@@ -1,6 +1,6 @@
 /**
- * The original pmxcfs, for comparisons where one is given: PMXCFS_C_SERVER is its path. All its
- * paths are fixed, so it runs in a mount, network, IPC and host-name namespace of its own, as root.
+ * The C server pmxcfs, for comparisons: PMXCFS_C_SERVER is its path. The paths that it uses are
+ * fixed, so it runs in mount, network, IPC and host-name namespaces of its own, as root.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,13 +17,13 @@ i=0; until [ -L /etc/pve/local ] || [ $i -gt 100 ]; do i=$((i + 1)); sleep 0.1; 
 kill $server; wait $server
 `;
 
-/** Why there is no such server here, or undefined. */
+/** The reason why no C server can run here, or undefined. */
 export function noCServer(): string | undefined {
   if (process.env["PMXCFS_C_SERVER"] === undefined) return "needs PMXCFS_C_SERVER";
   return process.getuid?.() === 0 ? undefined : "needs root, for namespaces";
 }
 
-/** What the original server makes of a config.db (a copy of it): SHA-256 and path of each file. */
+/** The files that the C server shows for a copy of a config.db: SHA-256 and path; and its log. */
 export function filesByCServer(file: string): { readonly files: string[]; readonly log: string } {
   const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-c-"));
   try {

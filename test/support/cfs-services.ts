@@ -1,6 +1,6 @@
 /**
- * All services of src/pmxcfs/requests over an in-memory tree, without files, sockets or clocks:
- * in-process tests send their requests to it.
+ * All services of src/pmxcfs/requests over a tree in memory, without files and sockets, for tests
+ * that send requests in the same process.
  */
 import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
 import { Guests } from "../../src/pmxcfs/state/guests.ts";
@@ -23,7 +23,7 @@ export const NODE = "pve1";
 export const ROOT: Caller = { pid: 4711, uid: 0, gid: 0, permissions: "read-write" };
 export const WWW_DATA: Caller = { pid: 4712, uid: 33, gid: 33, permissions: "read-only" };
 
-/** A tree of these entries, in their order; directories in between are made as needed. */
+/** A tree of these entries, made in their order, with the directories that they need. */
 export function memdbOf(entries: readonly TreeEntry[]): Memdb {
   const memdb = new Memdb();
   let inode = 0;
@@ -65,14 +65,14 @@ export function servicesOf(memdb: Memdb): Services & { readonly versions: Versio
   };
 }
 
-/** Does what the transport does with a reply: the work after it, if it has any. */
+/** The reply, after its `afterReply` has run as in the transport. */
 export function completed(reply: CfsReply): PlainReply {
   if (typeof reply === "number" || reply instanceof Uint8Array) return reply;
   reply.afterReply();
   return EMPTY_REPLY;
 }
 
-/** One request, with a body of bytes, or of latin1 text. */
+/** The reply to one request with a body of bytes or of latin1 text, after its `afterReply`. */
 export function ask(
   services: Services,
   caller: Caller,
@@ -83,7 +83,7 @@ export function ask(
   return completed(dispatch(services, caller, id, spanOf(bytes)));
 }
 
-/** A reply's body as latin1 text, after its work is done; an errno as it is. */
+/** A reply's body as latin1 text, after its `afterReply`; an errno unchanged. */
 export function text(reply: CfsReply): string | number {
   const plain = completed(reply);
   return typeof plain === "number" ? plain : Buffer.from(plain).toString("latin1");

@@ -1,4 +1,4 @@
-/** One connection of ours over real rings, without a service or a client around it. */
+/** A server's connection over rings in /dev/shm, without a service and without a client. */
 import {
   Connection,
   type ConnectionCallbacks,
@@ -11,10 +11,10 @@ import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
 import { Directory } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 
-/** The largest message that rings of one page take. */
+/** The largest message that fits in rings of one page. */
 export const MAX_MESSAGE = PAGE_BYTES - 13;
 
-/** Makes a directory of rings, one page each, that goes with `kept`. */
+/** Makes a directory of rings, one page each, which is disposed of with `kept`. */
 export function makeRings(name: string, kept: DisposableStack): RingDirectory {
   const shm = Directory.open(SHM);
   if (typeof shm === "number") throw new Error(`${SHM}: errno ${-shm}`);
@@ -24,7 +24,7 @@ export function makeRings(name: string, kept: DisposableStack): RingDirectory {
   return kept.use(made);
 }
 
-/** Callbacks of a service that accepts everybody and does nothing else; `more` replaces some. */
+/** Callbacks of a service that accepts every client and does nothing else; `more` replaces some. */
 export function hostOf(
   handle: Handler["handle"],
   more: Partial<ConnectionCallbacks> = {},
@@ -50,7 +50,7 @@ const SILENT: SetupChannel = {
   setQuiet: () => {},
 };
 
-/** Root's connection `number` over `rings`. */
+/** Connection `number` over `rings`, with a client of uid 0. */
 export function connectionOver(
   rings: RingDirectory,
   host: ConnectionCallbacks,

@@ -1,7 +1,7 @@
-/** A unix datagram socket, as systemd's notification socket is one; Bun has none of its own. */
+/** A unix datagram socket, such as systemd's notification socket; Bun has none. */
 import { LineProcess } from "./lines.ts";
 
-/** Binds its argument (`@` for abstract), says so, and prints each datagram as a line of JSON. */
+/** Binds its argument (`@`: abstract), prints "bound", then each datagram as a line of JSON. */
 const RECEIVER = String.raw`
   use Socket; $| = 1;
   my ($path) = @ARGV;
@@ -29,7 +29,7 @@ export class Datagrams implements AsyncDisposable {
     return new Datagrams(lines);
   }
 
-  /** The next one's text. */
+  /** The text of the next datagram. */
   async next(): Promise<string> {
     return (await this.#lines.next()).text;
   }

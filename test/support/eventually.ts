@@ -1,11 +1,14 @@
 /**
- * Waiting for a condition, bounded: how tests wait for other processes. Nothing sleeps for a
- * fixed time; a condition that never comes is an error that says what was awaited.
+ * Bounded waiting for a condition, such as the state of another process. Tests do not sleep for a
+ * fixed time.
  */
 
-/** Polls `condition` until it is truthy and returns that; throws `what` after `timeoutMs`. */
+/**
+ * Polls `condition` until its value is not undefined, null or false, and returns the value; after
+ * `timeoutMs` throws an error with the `event` waited for.
+ */
 export async function eventually<T>(
-  what: string,
+  event: string,
   condition: () => T | Promise<T>,
   timeoutMs = 10_000,
 ): Promise<NonNullable<T>> {
@@ -13,7 +16,7 @@ export async function eventually<T>(
   for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
     const value = await condition();
     if (value !== undefined && value !== null && value !== false) return value;
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${event}`);
     await Bun.sleep(pauseMs);
   }
 }

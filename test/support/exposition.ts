@@ -1,4 +1,4 @@
-/** Prometheus's text format, read as strictly as a scraper does. */
+/** A strict parser of Prometheus's text format. */
 
 export interface Family {
   readonly type: string;
@@ -11,7 +11,7 @@ const COMMENT = /^# (HELP|TYPE) ([a-z_]+) (.+)$/;
 const SAMPLE =
   /^([a-z_]+)((?:\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\n"])*",?)*\})?) (-?[0-9.e+-]+|\+Inf|NaN)$/;
 
-/** The families of an exposition; throws at a line that is none of the format. */
+/** The families of an exposition; throws at an invalid, misplaced or repeated line. */
 export function parseExposition(text: string): Map<string, Family> {
   const families = new Map<string, { type: string; help: string; samples: Map<string, number> }>();
   let current = "";

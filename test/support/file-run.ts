@@ -1,6 +1,6 @@
 /**
- * One test file in a `bun test` process of its own: its counts, its output, its JUnit report, and
- * what it left behind (processes, temporary files, mounts): each is a failure and is removed.
+ * One test file in a `bun test` process of its own: its counts, output and JUnit report. A process,
+ * a temporary file or a mount that is left behind is a failure, and is removed.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -13,19 +13,19 @@ export interface FileResult {
   readonly failed: number;
   readonly skipped: number;
   readonly seconds: number;
-  /** What the process printed, stdout and stderr. */
+  /** stdout and stderr of the process. */
   readonly output: string;
-  /** What failed besides tests: a limit, an exit code, things left behind. */
+  /** Failures besides those of tests: a limit, an exit code, leftovers. */
   readonly complaints: readonly string[];
   /** The inner part of its JUnit report. */
   readonly junit: string;
 }
 
-/** A file that runs longer is killed, seconds. */
+/** A file that runs longer is killed. */
 const LIMIT_SECONDS = 600;
-/** One test that runs longer fails, ms. */
+/** A test that runs longer fails. */
 const TEST_TIMEOUT_MS = 60_000;
-/** Every process that a file starts inherits this variable, so that leftovers are found by it. */
+/** All processes of a file inherit this variable: leftovers are found by it. */
 const MARK = "PMXCFS_IPC_TEST_FILE";
 
 /** Pids of live processes (zombies excluded) whose environment holds the mark `value`. */
@@ -53,7 +53,7 @@ function commandLine(pid: number): string {
   }
 }
 
-/** Kills what is marked; one line per process. A process that is just ending gets a second. */
+/** Kills the marked processes that have not ended after a second; one line for each. */
 async function endLeftProcesses(value: string): Promise<string[]> {
   let pids = marked(value);
   for (let waited = 0; pids.length > 0 && waited < 20; waited++) {
@@ -71,7 +71,7 @@ async function endLeftProcesses(value: string): Promise<string[]> {
   });
 }
 
-/** Names in the file's own temporary directory, which is then removed. */
+/** Removes the file's temporary directory; a line with the names in it, if there are any. */
 function leftFiles(directory: string): string[] {
   const names = readdirSync(directory);
   try {
@@ -82,7 +82,7 @@ function leftFiles(directory: string): string[] {
   return names.length === 0 ? [] : [`left temporary files: ${names.join(" ")}`];
 }
 
-/** Mount points below `directory`. */
+/** A line for each mount point below `directory`. */
 function leftMounts(directory: string): string[] {
   return readFileSync("/proc/self/mounts", "latin1")
     .split("\n")
@@ -136,7 +136,7 @@ export async function runFile(root: string, path: string): Promise<FileResult> {
   const texts = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   await child.exited;
   clearTimeout(limit);
-  // Before the pipes are read to their end: a process that was left holds them open.
+  // Before reading the pipes to their end: a leftover process holds them open.
   const processes = await endLeftProcesses(mark);
   const output = (await texts).join("");
   const junit = readReport(report);

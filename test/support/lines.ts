@@ -1,6 +1,6 @@
 /**
- * A child process that answers each line of its stdin with one line of JSON: how the scriptable
- * native clients are driven. `await using` closes its stdin and waits for its end.
+ * A child process that answers each line of its stdin with one line of JSON, such as the clients of
+ * test/native. `await using` closes its stdin and waits for its end.
  */
 import { sendSignal } from "./process-state.ts";
 
@@ -17,7 +17,7 @@ export class LineProcess<R> implements AsyncDisposable {
     return this.#process.pid;
   }
 
-  /** The next line of its output; throws when it has ended. */
+  /** The next line of its output; throws if the process has ended. */
   async next(): Promise<R> {
     const { value, done } = await this.#lines.next();
     if (done === true) throw new Error(`process ${this.pid} ended without an answer`);
@@ -31,12 +31,11 @@ export class LineProcess<R> implements AsyncDisposable {
     return await this.next();
   }
 
-  /** Sends it a signal; SIGSTOP and SIGKILL make the unlucky clients. */
   signal(signal: NodeJS.Signals): void {
     if (this.#process.exitCode === null) sendSignal(this.#process.pid, signal);
   }
 
-  /** Ends it as a crash would. */
+  /** Ends the process with SIGKILL, as in a crash. */
   async kill(): Promise<void> {
     this.signal("SIGKILL");
     await this.#process.exited;

@@ -1,6 +1,6 @@
 /**
- * Moments that hit another process anywhere in what it does: pauses of random length, the same ones
- * in every run of a seed. For signals in the middle of something, not for waiting until it is done.
+ * Pauses of random length, the same in every run with a seed: to send a signal to another process
+ * at an arbitrary moment of its work. Not for waiting for an event.
  */
 export class Moments {
   #seed: number;
@@ -9,13 +9,13 @@ export class Moments {
     this.#seed = seed;
   }
 
-  /** From 0 up to `most`, without it. */
+  /** A number from 0 up to, but not including, `most`. */
   below(most: number): number {
     this.#seed = (Math.imul(this.#seed, 1_103_515_245) + 12_345) & 0x7fff_ffff;
     return (this.#seed / 0x8000_0000) * most;
   }
 
-  /** Lets a random time pass, at most `mostMs`. */
+  /** Sleeps for a random time below `mostMs`. */
   async pass(mostMs: number): Promise<void> {
     await Bun.sleep(this.below(mostMs));
   }

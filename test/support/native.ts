@@ -1,11 +1,11 @@
 /**
- * Builds the C programs of test/native on demand, once per content: executables are cached under
- * node_modules/.cache by a hash of the source, the headers beside it and the flags.
+ * Compiles the C programs of test/native when they are needed. Executables are cached below
+ * node_modules/.cache, by a hash of the source, the headers and the flags.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 
-/** The repository this file stands in. */
+/** The directory of the repository. */
 export const REPOSITORY = join(import.meta.dir, "..", "..");
 
 const SOURCES = join(REPOSITORY, "test", "native");
@@ -13,13 +13,13 @@ const SHIM = join(REPOSITORY, "native", "shim.c");
 const CACHE = join(REPOSITORY, "node_modules", ".cache", "pmxcfs-ipc-native");
 const FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"];
 
-/** Path of the executable of test/native/NAME.c, compiled when needed. Throws with the reason. */
+/** Path of the executable of test/native/NAME.c. Throws if it cannot be compiled. */
 export function native(name: string): string {
   const source = join(SOURCES, `${name}.c`);
   const executable = join(CACHE, `${name}-${contentHash(source)}`);
   if (existsSync(executable)) return executable;
   mkdirSync(CACHE, { recursive: true });
-  // Several test files may build at once: each its own file, and the last rename wins.
+  // Several test files may compile at once, each to its own file.
   const unfinished = `${executable}.${process.pid}`;
   run([compiler(), ...FLAGS, source, "-o", unfinished, ...libqbFlags()], name);
   renameSync(unfinished, executable);
@@ -47,12 +47,12 @@ function compiler(): string {
 function libqbFlags(): string[] {
   const missing = new Error("no libqb headers: apt-get install libqb-dev pkg-config");
   if (Bun.which("pkg-config") === null) throw missing;
-  const asked = Bun.spawnSync(["pkg-config", "--cflags", "--libs", "libqb"]);
-  if (!asked.success) throw missing;
-  return asked.stdout.toString().split(/\s+/u).filter(Boolean);
+  const flags = Bun.spawnSync(["pkg-config", "--cflags", "--libs", "libqb"]);
+  if (!flags.success) throw missing;
+  return flags.stdout.toString().split(/\s+/u).filter(Boolean);
 }
 
 function run(command: string[], name: string): void {
-  const done = Bun.spawnSync(command, { stdout: "pipe", stderr: "pipe" });
-  if (!done.success) throw new Error(`test/native/${name}.c:\n${done.stderr.toString()}`);
+  const result = Bun.spawnSync(command, { stdout: "pipe", stderr: "pipe" });
+  if (!result.success) throw new Error(`test/native/${name}.c:\n${result.stderr.toString()}`);
 }

@@ -1,9 +1,9 @@
 /**
- * A throw-away copy of this machine's root: an overlay in a mount namespace of its own, so that
- * packages can be installed with the machine's own dpkg and nothing of it stays.
+ * A temporary copy of the root of this machine: an overlay in a mount namespace, in which packages
+ * can be installed with the machine's own dpkg.
  */
 
-/** Why there can be no overlay here, or undefined. */
+/** The reason why there can be no overlay here, or undefined. */
 export function noOverlay(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root, for a mount namespace";
   if (Bun.which("unshare") === null) return "needs unshare (util-linux)";
@@ -17,8 +17,8 @@ export interface OverlayResult {
 }
 
 /**
- * Runs a bash script as root in a copy of / that is gone afterwards. `mounts` are directories of
- * the real machine it sees as well; /run is empty, so that no service manager is found.
+ * Runs a bash script as root in a copy of /, which is removed at its end. `mounts` are directories
+ * of the machine that are mounted in it; /run is empty, so that no service manager is found.
  */
 export function inOverlay(script: string, mounts: readonly string[] = []): OverlayResult {
   const binds = ["/proc", "/dev", ...mounts].map(
@@ -26,7 +26,7 @@ export function inOverlay(script: string, mounts: readonly string[] = []): Overl
   );
   const setUp = [
     "set -e",
-    // A directory of the namespace alone: the tmpfs over it is seen by nobody else.
+    // The tmpfs on /mnt exists in this namespace only.
     "top=/mnt",
     "mount -t tmpfs tmpfs $top",
     "mkdir $top/upper $top/work $top/root",

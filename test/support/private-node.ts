@@ -1,7 +1,7 @@
 /**
- * A node of its own for tests of the mount: mount, network, host name, IPC and process namespaces
- * in which /etc, /var/lib, /run and /dev/shm are throw-away copies, the host is called pve1 and has
- * an address. Everything in it ends with it, whatever a test did: its first process is killed.
+ * A private node for tests of the mount: mount, network, host-name, IPC and process namespaces with
+ * temporary copies of /etc, /var/lib, /run and /dev/shm, the host name pve1 and an address. All its
+ * processes end with it, because its first process is killed.
  */
 import { join } from "node:path";
 import { eventually } from "./eventually.ts";
@@ -18,7 +18,7 @@ done
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=1777 tmpfs /tmp
-# A checkout below one of these is seen where it was.
+# A checkout below one of these directories keeps its path.
 [ -d "$2" ] || { mkdir -p "$2" && mount --no-canonicalize --bind /proc/self/fd/9 "$2"; }
 exec 9<&-
 printf '127.0.0.1 localhost\\n192.0.2.11 pve1\\n' >/etc/hosts
@@ -30,12 +30,12 @@ mkdir /run/bin
 ln -s "$1" /run/bin/pmxcfs
 ln -s "$1" /run/bin/pmxcfs-ipc
 echo ready
-# The first process of the namespace takes in orphans: a shell reaps them, sleep would not.
+# The first process of the namespace inherits orphans: a shell reaps them, sleep would not.
 sleep infinity &
 wait
 `;
 
-/** Why there can be no such node here, or undefined. */
+/** The reason why there can be no private node here, or undefined. */
 export function noPrivateNode(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root, for namespaces";
   if (Bun.which("unshare") === null) return "needs unshare (util-linux)";
@@ -50,13 +50,13 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** The compiled program: nodes run it under both of its names. */
+/** The built program: nodes run it under both of its names. */
 const BINARY = join(REPOSITORY, "dist", "pmxcfs-ipc");
 
-/** What comes out of a pipe, as it comes. */
+/** The text read from a pipe so far. */
 class Collected {
   text = "";
-  /** All who write to it have closed it. */
+  /** Resolves when all writers have closed the pipe. */
   readonly ended: Promise<void>;
 
   constructor(stream: ReadableStream<Uint8Array>) {
@@ -69,12 +69,12 @@ class Collected {
   }
 }
 
-/** A process in the node that goes on while the test does other things. */
+/** A process in the node, in the background. */
 export interface Running {
   readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly stdout: Collected;
   readonly stderr: Collected;
-  /** What it wrote so far. */
+  /** Its stdout and stderr so far. */
   output(): string;
 }
 
@@ -102,18 +102,18 @@ export class PrivateNode implements AsyncDisposable {
     return new PrivateNode(holder, pid);
   }
 
-  /** A path of the node, as this process reaches it. Use asynchronous calls: a mount may hang. */
+  /** A path of the node, for this process. Use asynchronous calls on it: a mount may hang. */
   path(path: string): string {
     return `/proc/${this.#pid}/root${path}`;
   }
 
-  /** Words that run a command inside. */
+  /** The command that runs `words` in the node. */
   command(words: readonly string[]): string[] {
     const enter = ["nsenter", "-t", String(this.#pid), "-m", "-n", "-u", "-i", "-p"];
     return [...enter, "--wd=/", "env", `PATH=/run/bin:${process.env["PATH"]}`, ...words];
   }
 
-  /** Runs a command to its end; after `timeoutMs` it is left to the end of the node. */
+  /** Runs a command to its end; after `timeoutMs` returns, and the command ends with the node. */
   async run(words: readonly string[], timeoutMs = 30_000): Promise<Ran> {
     const { child, stdout, stderr } = this.spawn(words);
     const { promise, resolve } = Promise.withResolvers<"late">();
@@ -125,14 +125,14 @@ export class PrivateNode implements AsyncDisposable {
     return { exitCode: child.exitCode ?? -1, stdout: stdout.text, stderr: stderr.text + late };
   }
 
-  /** Runs a shell script; throws with what it said when it fails. Its stdout, trimmed. */
+  /** Runs a shell script; its stdout, trimmed. Throws with its output if it fails. */
   async sh(script: string, timeoutMs?: number): Promise<string> {
     const ran = await this.run(["bash", "-c", script], timeoutMs);
     if (ran.exitCode === 0) return ran.stdout.trim();
     throw new Error(`exit code ${ran.exitCode}: ${script}\n${ran.stdout}${ran.stderr}`);
   }
 
-  /** Starts a command and leaves it running. */
+  /** Starts a command in the background. */
   spawn(words: readonly string[]): Running {
     const stdio = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;
     const child = Bun.spawn(this.command(words), stdio);
@@ -140,7 +140,7 @@ export class PrivateNode implements AsyncDisposable {
     return { child, stdout, stderr, output: () => stdout.text + stderr.text };
   }
 
-  /** Starts a server in the foreground; returns when the mount answers. */
+  /** Starts a server in the foreground; resolves when it serves. */
   async serve(...words: readonly string[]): Promise<Running> {
     const running = this.spawn(words);
     await eventually(`${words.join(" ")} serves`, () => {
@@ -150,7 +150,7 @@ export class PrivateNode implements AsyncDisposable {
     return running;
   }
 
-  /** Sends SIGTERM to the server itself, by its pid inside, and waits for its end. */
+  /** Sends SIGTERM to the server by its name, because `child` is nsenter; waits for its end. */
   async stop({ child }: Running, name = "pmxcfs"): Promise<number> {
     await this.run(["pkill", "-TERM", "-x", name]);
     return await child.exited;

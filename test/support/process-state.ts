@@ -1,7 +1,7 @@
-/** What state a process is in: by its letter, because /proc/PID exists for zombies as well. */
+/** The state of a process, from its letter: /proc/PID exists for zombies too. */
 import { readdirSync, readFileSync } from "node:fs";
 
-/** A process that is told to stop has stopped within this time, or has ended. */
+/** Limit of the wait until a process has stopped. */
 const STOP_MS = 10_000;
 
 function stateOf(directory: string): string {
@@ -18,7 +18,7 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** True when all threads of a process are stopped, or it is gone. */
+/** True if all threads of a process have stopped, or it has ended. */
 function isStopped(pid: number): boolean {
   try {
     const threads = readdirSync(`/proc/${pid}/task`);
@@ -29,8 +29,8 @@ function isStopped(pid: number): boolean {
 }
 
 /**
- * Sends a signal; returns when it has taken effect, if it is SIGSTOP: kill(2) returns before the
- * threads of the process have stopped. Nothing happens when the process has ended.
+ * Sends a signal; does nothing if the process has ended. After SIGSTOP returns when all threads
+ * have stopped, because kill(2) returns earlier.
  */
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {

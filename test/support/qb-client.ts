@@ -1,11 +1,12 @@
 /**
- * A real libqb client as an object: drives test/native/qb-client.c line by line. One process and
- * one connection each, so that it can have a uid of its own and be killed. `await using` ends it.
+ * A libqb client: runs test/native/qb-client.c and sends it commands as lines. Each client is a
+ * process with one connection, so that it can have its own uid and be killed. `await using` ends
+ * it.
  */
 import { LineProcess } from "./lines.ts";
 import { native } from "./native.ts";
 
-/** What one line answered. `res` is the libqb call's result: bytes, or a negative errno. */
+/** The answer to one line. `res` is the result of the libqb call: bytes, or a negative errno. */
 export interface Result {
   readonly ev: string;
   readonly res: number;
@@ -22,7 +23,7 @@ export interface Result {
   readonly sent?: number;
   readonly received?: number;
   readonly mismatches?: number;
-  /** server: whom the client thinks it talks to. */
+  /** server: pid and uid of the server, from libqb. */
   readonly pid?: number;
   readonly uid?: number;
 }
@@ -38,7 +39,7 @@ export interface ClientOptions {
 }
 
 export class QbClient implements AsyncDisposable {
-  /** How the connect went: res 0, or a negative errno. */
+  /** The result of the connect: res 0, or a negative errno. */
   readonly connected: Result;
   readonly #lines: LineProcess<Result>;
 
@@ -47,7 +48,7 @@ export class QbClient implements AsyncDisposable {
     this.connected = connected;
   }
 
-  /** Starts a client and waits for its connect, which may have failed: look at `connected`. */
+  /** Starts a client and waits for its connect, which may fail: see `connected`. */
   static async open(service: string, options: ClientOptions = {}): Promise<QbClient> {
     const flags = Object.entries({
       "--uid": options.uid,

@@ -1,7 +1,7 @@
-/** The load of libqb clients of test/native/qb-load.c, for behaviours under load and benchmarks. */
+/** A load of libqb clients (test/native/qb-load.c), for tests under load and benchmarks. */
 import { native } from "./native.ts";
 
-/** What qb-load prints: latencies in ns, one line for all clients together. */
+/** The output of qb-load: one line for all clients together, latencies in ns. */
 export interface LoadResult {
   readonly clients: number;
   readonly requests: number;
@@ -13,12 +13,12 @@ export interface LoadResult {
   readonly max_ns: number;
   readonly client_cpu_us: number;
   readonly errors: number;
-  /** The last error seen: a negative errno, 0 when there was none. */
+  /** The last error: a negative errno, or 0. */
   readonly error: number;
   readonly mismatches: number;
 }
 
-/** Runs qb-load to its end. `flags` as in the head of qb-load.c, without the service name. */
+/** Runs qb-load to its end. `flags`: see the head of qb-load.c, without the service name. */
 export async function loadService(service: string, ...flags: string[]): Promise<LoadResult> {
   const child = Bun.spawn([native("qb-load"), service, ...flags], {
     stdin: "ignore",

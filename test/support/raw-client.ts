@@ -1,4 +1,4 @@
-/** The setup socket without libqb, through test/native/qb-raw.c: handshakes no client makes. */
+/** A client of the setup socket without libqb (test/native/qb-raw.c), for invalid handshakes. */
 import { ConnectionRequest, QbMessage } from "../../src/wire/qb.ts";
 import { newSpan } from "../../src/wire/struct.ts";
 import type { Identity } from "./identity.ts";
@@ -11,7 +11,7 @@ interface RawResult {
   readonly ended?: boolean;
 }
 
-/** A set-up request, with fields as they should not be. */
+/** A set-up request; `fields` replaces valid values. */
 export function handshake(
   fields: { id?: number; size?: number; maxMessageBytes?: number } = {},
 ): Buffer {
@@ -29,10 +29,10 @@ export class RawClient implements AsyncDisposable {
     this.#lines = lines;
   }
 
-  /** Connects to the service's abstract address; throws when nobody listens. */
+  /** Connects to the service's abstract address; throws when no server listens. */
   static async open(service: string, identity?: Identity): Promise<RawClient> {
-    const who = identity && ["--uid", String(identity.uid), "--gid", String(identity.gid)];
-    const lines = new LineProcess<RawResult>([native("qb-raw"), service, ...(who ?? [])]);
+    const flags = identity && ["--uid", String(identity.uid), "--gid", String(identity.gid)];
+    const lines = new LineProcess<RawResult>([native("qb-raw"), service, ...(flags ?? [])]);
     await lines.next();
     return new RawClient(lines);
   }
@@ -52,7 +52,7 @@ export class RawClient implements AsyncDisposable {
     return { bytes: Buffer.from(hex, "hex"), ended };
   }
 
-  /** Whether the server closes within `timeoutMs` without saying anything more. */
+  /** True if the server closes within `timeoutMs` without sending another byte. */
   async isClosed(timeoutMs = 10_000): Promise<boolean> {
     const { bytes, ended } = await this.read(1, timeoutMs);
     return ended && bytes.length === 0;

@@ -1,4 +1,4 @@
-/** RrdFiles over a fixture's rrdcached or rrdtool, for the tests of both. */
+/** RrdFiles of an rrdcached fixture, for the tests with rrdcached and those with rrdtool. */
 import { afterEach, expect } from "bun:test";
 import { RrdFiles, type RrdFilesOptions } from "../../src/pmxcfs/rrd/files.ts";
 import { dayStartSeconds } from "../../src/pmxcfs/rrd/formats.ts";
@@ -7,7 +7,7 @@ import { createLog } from "../../src/base/log.ts";
 import { eventually } from "./eventually.ts";
 import type { RrdcachedFixture } from "./rrdcached.ts";
 
-/** A time that new files accept: they begin at the day's start. */
+/** A time that new files accept: they begin at the start of the day. */
 export const TIME = dayStartSeconds(Date.now()) + 60;
 
 export const NODE_VALUES = "0.1:4:0.02:0.001:100:50:8:1:1000:10:200:300";
@@ -18,7 +18,7 @@ afterEach(() => {
   for (const files of opened.splice(0)) files.close();
 });
 
-/** RRD files of a fixture, ended after the test, and the lines of their log. */
+/** RRD files of a fixture, closed after the test, and the lines of their log. */
 export function open(
   fixture: RrdcachedFixture,
   options: Partial<RrdFilesOptions> = {},
@@ -32,7 +32,7 @@ export function open(
   return { files, lines };
 }
 
-/** Resolves when so many values are written or refused. */
+/** Resolves when at least `values` values are written or rejected, and none is pending. */
 export async function settled(files: RrdFiles, values: number): Promise<void> {
   await eventually(`${values} values written or rejected`, () => {
     const { written, rejected, pending } = files.counters;
@@ -40,7 +40,7 @@ export async function settled(files: RrdFiles, values: number): Promise<void> {
   });
 }
 
-/** Has rrdcached write what it has of a file. */
+/** Makes rrdcached write its pending values of a file. */
 export async function flush(fixture: RrdcachedFixture, file: string): Promise<void> {
   const daemon = new Rrdcached({ socketPath: fixture.socketPath });
   const replies = await daemon.exchange(`FLUSH ${fixture.path(file)}\n`, 1);
@@ -48,7 +48,7 @@ export async function flush(fixture: RrdcachedFixture, file: string): Promise<vo
   expect(replies).toMatchObject([{ status: 0 }]);
 }
 
-/** The newest values of a file that rrdcached has: `time: values`. */
+/** The newest values of a file, as `time: values`. */
 export async function last(fixture: RrdcachedFixture, file: string): Promise<string> {
   await flush(fixture, file);
   return fixture.rrdtool("lastupdate", file).at(-2) ?? "";

@@ -1,6 +1,4 @@
-/**
- * A real rrdcached with a directory of its own, for one test.
- */
+/** An rrdcached with its own directory, for one test. */
 import type { Subprocess } from "bun";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +6,7 @@ import { join } from "node:path";
 import { eventually } from "./eventually.ts";
 import { sendSignal } from "./process-state.ts";
 
-/** True when somebody listens on the socket: its file is there a moment earlier. */
+/** True if a process listens on the socket; its file exists a moment earlier. */
 async function accepts(unix: string): Promise<boolean> {
   try {
     const socket = await Bun.connect({ unix, socket: { data: () => {} } });
@@ -19,7 +17,7 @@ async function accepts(unix: string): Promise<boolean> {
   }
 }
 
-/** Owns the directory and the daemon, which need not run. */
+/** Owns the directory and the daemon, which runs between `start` and `stop`. */
 export class RrdcachedFixture {
   readonly directory = mkdtempSync(join(tmpdir(), "rrdcached-test-"));
   readonly socketPath = join(this.directory, "rrdcached.sock");
@@ -30,7 +28,7 @@ export class RrdcachedFixture {
     mkdirSync(this.baseDirectory);
   }
 
-  /** Starts the daemon, in the foreground as our child; resolves when it listens. */
+  /** Starts the daemon in the foreground, as a child process; resolves when it listens. */
   async start(): Promise<void> {
     const { directory, socketPath, baseDirectory } = this;
     const pidFile = join(directory, "pid");
@@ -45,7 +43,7 @@ export class RrdcachedFixture {
     if (this.#daemon !== undefined) sendSignal(this.#daemon.pid, name);
   }
 
-  /** Ends the daemon; resolves when it is gone. */
+  /** Ends the daemon; resolves when it has ended. */
   async stop(): Promise<void> {
     const daemon = this.#daemon;
     this.#daemon = undefined;
@@ -65,7 +63,7 @@ export class RrdcachedFixture {
     return join(this.baseDirectory, file);
   }
 
-  /** Lines of `rrdtool COMMAND` on a file, past rrdcached: flush first. */
+  /** The lines of `rrdtool COMMAND` on a file. It does not ask rrdcached: flush first. */
   rrdtool(command: "dump" | "info" | "lastupdate", file: string): string[] {
     const { stdout, stderr, exitCode } = Bun.spawnSync(["rrdtool", command, this.path(file)]);
     if (exitCode !== 0) throw new Error(stderr.toString());

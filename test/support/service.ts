@@ -1,8 +1,9 @@
 /**
- * Servers under test as processes: a service name nobody else has, a start that returns once the
- * name is listening, a stop by pid, and what the process said. `await using` stops it.
+ * Servers under test as processes: a unique service name, a start that resolves when the server
+ * listens on it, a stop by pid, and the output. `await using` stops the server.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { statusPath } from "../../src/observe/status.ts";
 import { eventually } from "./eventually.ts";
@@ -11,12 +12,12 @@ import { sendSignal } from "./process-state.ts";
 
 let names = 0;
 
-/** A service name no other test, process or run uses at this time. */
+/** A service name that no other running test uses. */
 export function uniqueName(prefix = "test"): string {
   return `${prefix}-${process.pid}-${names++}`;
 }
 
-/** Whether somebody listens on the abstract name, as the kernel lists it (flag 0x10000). */
+/** True if a socket listens on the abstract name: flag 0x10000 in /proc/net/unix. */
 export function isListening(name: string): boolean {
   const line = new RegExp(`^\\S+ \\S+ \\S+ 00010000 .* @${name}(@|$)`, "mu");
   return line.test(readFileSync("/proc/net/unix", "latin1"));
@@ -46,7 +47,7 @@ export class Service implements AsyncDisposable {
     ]);
   }
 
-  /** What it wrote to stdout and stderr so far. */
+  /** Its stdout and stderr so far. */
   get output(): string {
     return this.#output;
   }
@@ -55,20 +56,21 @@ export class Service implements AsyncDisposable {
   get exitCode(): number | undefined {
     const { exitCode, signalCode } = this.#process;
     if (exitCode !== null) return exitCode;
-    return signalCode === null ? undefined : 128;
+    if (signalCode === null) return undefined;
+    return 128 + (typeof signalCode === "number" ? signalCode : constants.signals[signalCode]);
   }
 
   signal(signal: NodeJS.Signals): void {
     if (this.#process.exitCode === null) sendSignal(this.#process.pid, signal);
   }
 
-  /** Sends `signal` and waits for the end, as `ended` does. */
+  /** Sends `signal` and waits for the end, as `ended`. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     this.signal(signal);
     return await this.ended();
   }
 
-  /** Waits for the end, killing after 10 s. Returns the exit code. */
+  /** Waits for the end; after 10 s kills the server. Returns the exit code. */
   async ended(): Promise<number> {
     const timer = setTimeout(() => this.signal("SIGKILL"), 10_000);
     const code = await this.#process.exited;
@@ -78,7 +80,7 @@ export class Service implements AsyncDisposable {
     return code;
   }
 
-  /** A killed server leaves its status socket. */
+  /** Removes the status socket, which a killed server leaves. */
   #removeStatus(): void {
     const path = statusPath(this.name, process.env, process.getuid?.());
     if (path !== undefined) rmSync(path, { force: true });
@@ -94,7 +96,7 @@ export class Service implements AsyncDisposable {
   }
 }
 
-/** Starts `command(name)` and resolves when it listens on `name`; throws with its output if not. */
+/** Starts `command(name)`; resolves when it listens on `name`, else throws with its output. */
 export async function startService(
   command: (name: string) => readonly string[],
   options: { name?: string; environment?: Record<string, string> } = {},
@@ -115,7 +117,7 @@ export async function startService(
   return service;
 }
 
-/** How to run our program: the built binary, or the sources where it was not built. */
+/** The command of the program: the built binary, or the sources if it is not built. */
 export function program(): readonly string[] {
   const binary = join(REPOSITORY, "dist", "pmxcfs-ipc");
   if (existsSync(binary)) return [binary];
@@ -128,7 +130,7 @@ export function libraryCommand(server: string, ...flags: string[]): (name: strin
   return (name) => [process.execPath, script, name, ...flags];
 }
 
-/** The command of our echo server; with PMXCFS_IPC_TEST_TARGET=c, of the C one on libqb. */
+/** The command of our echo server; with PMXCFS_IPC_TEST_TARGET=c, of the C one (libqb). */
 export function echoCommand(name: string): readonly string[] {
   if (process.env["PMXCFS_IPC_TEST_TARGET"] === "c") {
     return [native("qb-echo-server"), name, "--accept-any"];
@@ -136,7 +138,7 @@ export function echoCommand(name: string): readonly string[] {
   return [...program(), "echo", "--socket", name, "--accept-any"];
 }
 
-/** The command of our server with these flags beside its service name. */
+/** The command of `serve` with a service name and these flags. */
 export function serveCommand(...flags: readonly string[]): (name: string) => readonly string[] {
   return (name) => [...program(), "serve", "--socket", name, ...flags];
 }

@@ -1,6 +1,6 @@
 /**
- * Ring directories in /dev/shm: whose they are and whether any were left. Their names begin
- * `qb-<server pid>-<client pid>-<fd>-` (libqb ipc_setup.c), so a test looks only at its own.
+ * The ring directories of a server in /dev/shm. Their names begin with
+ * `qb-<server pid>-<client pid>-<fd>-` (libqb ipc_setup.c), so a test finds those of its servers.
  */
 import { readdirSync } from "node:fs";
 import { eventually } from "./eventually.ts";
@@ -12,7 +12,7 @@ export function ringDirectories(...pids: number[]): string[] {
   return readdirSync(SHM).filter((name) => pids.some((pid) => name.startsWith(`qb-${pid}-`)));
 }
 
-/** Resolves once nothing of these servers is left in /dev/shm; names what is, when it stays. */
+/** Resolves when these servers have no ring directory; throws with the names of those left. */
 export async function noRingsLeft(...pids: number[]): Promise<void> {
   await eventually(`no ring directories of ${pids.join(", ")}`, () => {
     return ringDirectories(...pids).length === 0;

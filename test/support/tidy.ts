@@ -1,7 +1,7 @@
 /**
- * The house rules that no compiler or linter checks, one row each: which files a rule is about,
- * what it finds in one, and a snippet it must object to (so that a rule can fail). Text only, by
- * regular expressions: rough, quick, and right for code that oxfmt has laid out.
+ * The rules of the repository that no compiler or linter checks, one row each: the files that a
+ * rule covers, its findings in a file, and a file with a finding (so that a rule can fail). By
+ * regular expressions on the text, which is enough for code that oxfmt has formatted.
  */
 import { dirname, join, normalize } from "node:path";
 
@@ -14,9 +14,9 @@ export interface Source {
 export interface Rule {
   readonly name: string;
   readonly covers: (path: string) => boolean;
-  /** What is wrong with a file it covers, a line each; none when it is tidy. */
+  /** The findings in a file that it covers, a line each. */
   readonly find: (source: Source) => readonly string[];
-  /** A file this rule must object to. */
+  /** A file in which it must find something. */
   readonly bad: Source;
 }
 
@@ -47,7 +47,7 @@ const HEIGHT: Readonly<Record<string, number>> = {
   main: 13,
 };
 
-/** Directions that are forbidden although they point down. */
+/** Imports that are forbidden although they point down. */
 const BARRED: Readonly<Record<string, readonly string[]>> = {
   "pmxcfs/client": ["ipc"],
 };
@@ -64,8 +64,8 @@ export function partOf(path: string): string {
 }
 
 /**
- * The repository files a source imports, static or not, or starts as a thread; packages and built
- * files are left out.
+ * The repository files that a source imports, statically or dynamically, or starts as a thread;
+ * without packages and built files.
  */
 export function importsOf({ path, text }: Source): string[] {
   const named = /(?:\bfrom|\bimport|\bnew URL)\s*\(?\s*"(\.[^"]+\.ts)"/g;
@@ -103,10 +103,10 @@ function upward({ path, text }: Source): string[] {
 
 function withoutHeader({ path, text }: Source): string[] {
   const start = path.endsWith(".c") || path.endsWith(".h") ? /^\/\*/ : /^(#!.*\n)?(\/\*\*|\/\/)/;
-  return start.test(text) ? [] : ["does not begin with a comment that says what it is"];
+  return start.test(text) ? [] : ["does not begin with a comment"];
 }
 
-/** A line that is one string, with its key at most: the formatter cannot break it. */
+/** A line that is one string, at most with its key: the formatter cannot break it. */
 const ONE_STRING = /^\s*([\w.-]+: |\[?"[^"]*"[:,] )*(["'`]).*\2[\],;)]*$/;
 
 function tooWide({ text }: Source): string[] {
@@ -120,7 +120,7 @@ function tooWide({ text }: Source): string[] {
   return lines(wide.join("\n"), /^.{101,}/, "over 100 columns");
 }
 
-/** An exported function that has no doc comment right above it. */
+/** Exported functions without a doc comment on the line before. */
 function undocumented({ text }: Source): string[] {
   const all = text.split("\n");
   return all.flatMap((line, index) => {
@@ -142,7 +142,7 @@ const OWN_DIRECTORIES = new RegExp(
   "^src/(?:platform/|daemon/node/|pmxcfs/(?:history|store|rescue)/|cli/history-restore[.]ts)",
 );
 
-/** The words and paths that rules look for stand in this file itself. */
+/** This file has the words and paths that the rules look for. */
 const SELF = "test/support/tidy.ts";
 
 const LEFTOVER = /\b(TODO|FIXME|XXX)\b/;
@@ -157,7 +157,7 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/ipc/a.ts", text: 'import { b } from "../pmxcfs/state/b.ts";' },
   },
   {
-    name: "no way around the barred directions",
+    name: "no dynamic import in a forbidden direction",
     covers: under("src"),
     find: upward,
     bad: { path: "src/pmxcfs/state/a.ts", text: 'const b = await import("../ipc/b.ts");' },
@@ -182,7 +182,7 @@ export const RULES: readonly Rule[] = [
       lines(
         uncommented(text),
         /\b(?:l?chmodSync|l?chownSync|renameSync|lutimesSync)\b/,
-        "somebody may lead the path elsewhere: use platform/atomic-file, or a descriptor",
+        "a symlink of another user may redirect the path: use platform/atomic-file or a descriptor",
       ),
     bad: { path: "src/cli/a.ts", text: 'import { renameSync } from "node:fs";' },
   },
@@ -193,7 +193,7 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/a.ts", text: 'console.log("here");' },
   },
   {
-    name: "each dependency has its place",
+    name: "citty only in cli, consola only in base/log.ts and cli",
     covers: (path) =>
       under("src")(path) && path !== "src/base/log.ts" && !path.startsWith("src/cli/"),
     find: ({ text }) =>
@@ -201,13 +201,13 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/ipc/a.ts", text: 'import { createConsola } from "consola/basic";' },
   },
   {
-    name: "prom-client is loaded when metrics are wanted",
+    name: "prom-client only in observe/registry.ts, which is loaded for metrics",
     covers: (path) => under("src")(path) && path !== "src/observe/registry.ts",
     find: ({ text }) => lines(text, /from "prom-client/, "prom-client is observe/registry.ts's"),
     bad: { path: "src/observe/observe.ts", text: 'import { Gauge } from "prom-client";' },
   },
   {
-    name: "every file says what it is",
+    name: "every file begins with a comment",
     covers: (path) => code(path) || /^(native|test)\/.*\.[ch]$/.test(path),
     find: withoutHeader,
     bad: { path: "src/a.ts", text: "export const a = 1;\n" },
@@ -231,7 +231,7 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/base/a.ts", text: "// A.\n\nexport function a(): void {}\n" },
   },
   {
-    name: "no page is cited that is not in the repository",
+    name: "only pages of the repository are cited",
     covers: (path) => code(path) || /\.(c|h|md)$/.test(path),
     find: ({ path, text }) =>
       path === SELF || path === "CHANGELOG.md"
@@ -244,13 +244,13 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/base/a.ts", text: "// WIRE.md 3" },
   },
   {
-    name: "nothing left to do",
+    name: "no note about work left to do",
     covers: (path) => path !== SELF,
     find: ({ text }) => lines(text, LEFTOVER, "do it, or file it"),
     bad: { path: "src/a.ts", text: "// TODO: later" },
   },
   {
-    name: "controls are escaped in one place",
+    name: "control characters are escaped in base/escape.ts only",
     covers: (path) => under("src")(path) && path !== "src/base/escape.ts",
     find: ({ text }) => lines(uncommented(text), /\\p\{C[cf]\}/, "use base/escape.ts"),
     bad: { path: "src/cli/a.ts", text: "text.replaceAll(/\\p{Cc}/gu, hex);" },
@@ -271,7 +271,7 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/ipc/flowControl.ts", text: "" },
   },
   {
-    name: "nothing of one machine",
+    name: "no path of one machine, no host of a registry",
     covers: (path) => path !== SELF,
     find: ({ text }) => [
       ...lines(text, OUR_MACHINE, "a path of one machine"),
@@ -292,7 +292,7 @@ export const RULES: readonly Rule[] = [
     bad: { path: "test/a.test.ts", text: "await Bun.sleep(100);" },
   },
   {
-    name: "skipped tests say why",
+    name: "skipped tests have a reason",
     covers: (path) => path.endsWith(".test.ts"),
     find: ({ text }) =>
       lines(uncommented(text), /\b(test|it|describe)\.(skip|skipIf|todo|only)\b/, "use testUnless"),
@@ -300,7 +300,7 @@ export const RULES: readonly Rule[] = [
   },
 ];
 
-/** Source files of src/ that neither the program nor the library reaches. */
+/** Source files of src/ that neither the program nor the library imports. */
 export function unreached(sources: readonly Source[]): string[] {
   const byPath = new Map(sources.map((source) => [source.path, source]));
   const reached = new Set<string>();
@@ -338,14 +338,14 @@ export function circles(sources: readonly Source[]): string[] {
   return found;
 }
 
-/** Paths of the repository as comments, documents and messages spell them. */
+/** Paths of the repository in comments, documents and messages. */
 const CITED =
   /(?<![\w./@-])((?:src|test|native|bench|docs|packaging)\/[\w./-]*\.(?:ts|md|c|h|json|sh|pl))\b/g;
 
-/** What a change log names may have gone since; the other two name files that never were. */
+/** The change log cites files of earlier versions, the other two cite files that never existed. */
 const EXEMPT = new Set(["CHANGELOG.md", SELF, "test/tidy.test.ts"]);
 
-/** Every path of the repository that a file names and that is not there, with the file. */
+/** A line for each file that cites a path of the repository that does not exist. */
 export function brokenCitations(sources: readonly Source[]): string[] {
   const paths = new Set(sources.map(({ path }) => path));
   return sources

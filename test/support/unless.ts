@@ -1,9 +1,9 @@
-/** Tests that cannot run everywhere: skipped with the reason in their name, as npm test shows. */
+/** Tests that cannot run everywhere: skipped, with the reason in their name. */
 import { test } from "bun:test";
 
 /**
- * `test`, or, when there is a reason not to run, a skipped one that says it. The reason is what is
- * missing, as in `testUnless(isRoot ? undefined : "needs root")("...", ...)`.
+ * `test`; or, if a reason is given, a `test.skip` that appends it to the name. The reason is the
+ * missing condition: `testUnless(isRoot ? undefined : "needs root")("...", ...)`.
  */
 export function testUnless(reason: string | undefined): typeof test {
   if (reason === undefined) return test;

@@ -1,7 +1,6 @@
 /**
- * The recorded requests and answers of the C server (test/golden), typed, and the one comparison
- * of an answer with them. How the answer came about is the caller's business: in-process, or
- * through a real client.
+ * The recorded requests and answers of the C server (test/golden), and the comparison of an answer
+ * with a recording, for tests in the same process and for tests with a client.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -22,7 +21,7 @@ export const CHECKS = [
 
 export type Check = (typeof CHECKS)[number];
 
-/** How an answer is compared. */
+/** How an answer is compared; `skip`: any answer passes. */
 export interface Expectation {
   readonly check: Check;
   /** errno, refuse: the negative errno. */
@@ -31,7 +30,7 @@ export interface Expectation {
   readonly recv?: number;
   /** json: keys left out, at any depth; a dotted one is a path from the root, `*` any key. */
   readonly ignore?: readonly string[];
-  /** Why ours is not what C answered. */
+  /** The reason why our answer differs from C's. */
   readonly deviation?: string;
 }
 
@@ -42,17 +41,19 @@ export interface Vector {
   readonly uid: number;
   readonly gid: number;
   readonly body: Buffer;
-  /** What the header says of its size, when that is not 16 + body. */
+  /** The size in the header, if it is not 16 + body. */
   readonly headerSize: number | undefined;
-  /** What the client asks for in its handshake; 1 MiB and some when undefined. */
+  /**
+   * The message size that the client requests in its handshake, if not the default of qb-client.
+   */
   readonly maxMessageBytes: number | undefined;
-  /** The client's receive buffer, when it is smaller than the ring. */
+  /** The size of the client's receive buffer, if it is smaller than the ring. */
   readonly receiveBytes: number | undefined;
-  /** Vectors of the same name go through one connection, in order. */
+  /** Vectors with the same name are sent on one connection, in their order. */
   readonly connection: string | undefined;
   readonly note: string | undefined;
   readonly expect: Expectation;
-  /** What C answered; without error and bytes when its answer never arrived. */
+  /** C's answer; without error and bytes if none arrived. */
   readonly recorded: Recorded;
 }
 
@@ -63,14 +64,13 @@ export interface Recorded {
   readonly len?: number;
 }
 
-/** What a client saw. Numbers are negative errnos; 0 is success. */
+/** The result at the client. Numbers are negative errnos; 0 is success. */
 export type Answer =
   | { readonly kind: "reply"; readonly error: number; readonly body: Uint8Array }
   | { readonly kind: "recv"; readonly errno: number }
   | { readonly kind: "refused"; readonly errno: number };
 
-/** One entry of the tree; directories have no content. Paths are latin1, without a slash at the
- *  end; the order is that of creation. */
+/** One entry of the tree; directories have no content. Paths are latin1, without a final slash. */
 export interface TreeEntry {
   readonly path: string;
   readonly content: Buffer | undefined;
@@ -115,7 +115,7 @@ export function loadVectors(): Vector[] {
   }));
 }
 
-/** The file tree that the vectors were recorded on. */
+/** The file tree with which the vectors were recorded, in the order of creation. */
 export function loadTree(): TreeEntry[] {
   return (golden("tree.json") as { path: string; content: string | null }[]).map((raw) => ({
     path: Buffer.from(raw.path.replace(/\/$/, ""), "utf8").toString("latin1"),
@@ -133,7 +133,7 @@ export function groupByCheck(vectors: readonly Vector[]): Map<Check, Vector[]> {
   return groups;
 }
 
-/** Undefined when the answer is what it must be; else what is wrong, with both answers. */
+/** Undefined if the answer passes the vector's check; else the difference, with both answers. */
 export function compare(vector: Vector, answer: Answer): string | undefined {
   const wrong = DIFFERENCE[vector.expect.check](vector, answer);
   if (wrong === undefined) return undefined;
@@ -148,9 +148,9 @@ export function compare(vector: Vector, answer: Answer): string | undefined {
 
 type Difference = string | undefined;
 
-/** What is wrong with an answer, per kind of check. */
+/** The difference that each kind of check finds. */
 const DIFFERENCE: Record<Check, (vector: Vector, answer: Answer) => Difference> = {
-  skip: () => undefined,
+  skip: (_, answer) => (answer.kind === "reply" ? undefined : "no answer arrived"),
   accept: (_, answer) => (answer.kind === "refused" ? "the connection was refused" : undefined),
   refuse: ({ expect }, answer) =>
     answer.kind === "refused"
@@ -187,7 +187,7 @@ const DIFFERENCE: Record<Check, (vector: Vector, answer: Answer) => Difference> 
   }),
 };
 
-/** A check of a body, which must have arrived and with the error that C answered. */
+/** A check of the body of a reply, whose error must be that of C's answer. */
 function inBody(check: (body: Uint8Array, c: { expected: Buffer; vector: Vector }) => Difference) {
   return (vector: Vector, answer: Answer): Difference => {
     if (answer.kind !== "reply") return "no answer arrived";
@@ -210,12 +210,12 @@ function firstDifference(expected: Uint8Array, actual: Uint8Array): string {
   return `${actual.length} bytes instead of ${expected.length}, the first other one at ${offset}`;
 }
 
-/** Lines in an order of their own, without the NUL at the end. */
+/** The sorted lines, without the NUL at the end. */
 function lines(body: Uint8Array): string[] {
   return Buffer.from(body).toString("latin1").replace(/\0$/, "").split("\n").toSorted();
 }
 
-/** The JSON value in a body; undefined when it is not valid JSON in valid UTF-8. */
+/** The JSON value in a body; undefined if it is not valid JSON in valid UTF-8. */
 function parse(body: Uint8Array): { readonly value: unknown } | undefined {
   try {
     return { value: JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)) };
@@ -224,7 +224,7 @@ function parse(body: Uint8Array): { readonly value: unknown } | undefined {
   }
 }
 
-/** `value` less the keys to ignore. */
+/** `value` without the ignored keys. */
 function without(
   value: unknown,
   ignore: readonly string[][],

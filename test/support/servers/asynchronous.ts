@@ -1,9 +1,8 @@
 /**
- * A server that answers late: request 1 after as many ms as its first byte says, request 2 at
- * once, request 3 never by itself but when a request 4 of another connection comes; 5 rejects.
- * The answer is the body. After the reply to request 6 the server waits, up to 10 s, until the file
- * named by the body exists; the answer to request 7 is "done" if it came to exist. After the reply
- * to request 8 it throws.
+ * A server that answers late, with the body of the request: request 1 after as many ms as the value
+ * of its first byte, request 2 immediately, request 3 when the next request 4 arrives; the promise
+ * for request 5 rejects. Two replies have work after them: 6 waits at most 10 s for the file named
+ * by the body, and the answer to request 7 is "done" if it has appeared; 8 throws.
  */
 import { existsSync } from "node:fs";
 import { serveHandler } from "./serving.ts";
@@ -11,7 +10,7 @@ import { serveHandler } from "./serving.ts";
 const waiting: (() => void)[] = [];
 let found = "not done";
 
-/** Holds the event loop, as work after a reply does. */
+/** Blocks the event loop, as work after a reply does. */
 function waitForFile(path: string): void {
   const deadline = performance.now() + 10_000;
   while (!existsSync(path) && performance.now() < deadline) Bun.sleepSync(1);

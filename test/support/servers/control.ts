@@ -1,6 +1,6 @@
 /**
- * The server of test/native/qb-control-server.c, on our library: clients ask for events (100 to
- * itself, 101 to all) and for flow control (102); any other request is echoed.
+ * Like test/native/qb-control-server.c, on our library: request 100 causes events to its client,
+ * 101 events to all clients, 102 flow control; the answer is the body of the request.
  */
 import { EMPTY_REPLY } from "../../../src/index.ts";
 import { serveHandler } from "./serving.ts";

@@ -1,17 +1,17 @@
 /**
- * A server whose handler fails in every way one can, by request id; 0 is echoed. Its hooks throw
- * too, and so does its judgement of uid 65534.
+ * A server whose handler fails, in a different way for each request id; other requests are echoed.
+ * Its hooks throw, and so does authenticate for uid 65534.
  */
 import type { Reply } from "../../../src/index.ts";
 import { serveHandler } from "./serving.ts";
 
 const TWO_MIB = new Uint8Array(2 * 1024 * 1024);
 
-/** Settles twice: the second answer must not be sent. */
+/** A promise that is settled three times: only the first answer must be sent. */
 function twice(first: Uint8Array, second: Uint8Array): Promise<Reply> {
   return new Promise((resolve, reject) => {
     resolve(first);
-    // The mistake this server is for.
+    // Deliberate: this is the fault.
     // oxlint-disable-next-line promise/no-multiple-resolved
     resolve(second);
     // oxlint-disable-next-line promise/no-multiple-resolved

@@ -1,6 +1,6 @@
 /**
- * A server for each way to let clients in: `policy.ts SERVICE POLICY`. Prints one line of JSON per
- * call of authenticate and of handle; answers with the caller's permissions as text.
+ * A server with one of several rules for accepting clients: `policy.ts SERVICE POLICY`. Prints one
+ * line of JSON per call of authenticate and of handle; answers with the caller's permissions.
  */
 import { type Credentials, Errno, type Permissions } from "../../../src/index.ts";
 import { serveHandler } from "./serving.ts";

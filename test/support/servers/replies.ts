@@ -1,4 +1,4 @@
-/** A server whose replies have headers of their own, by request id; `replies.ts SERVICE`. */
+/** A server whose replies have other ids and errors, by request id: `replies.ts SERVICE`. */
 import { Errno, NO_REPLY, type Reply, withError } from "../../../src/index.ts";
 import { serveHandler } from "./serving.ts";
 

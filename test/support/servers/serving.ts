@@ -1,7 +1,7 @@
-/** What the small library servers share: start on the name of argv[2], say so, stop on SIGTERM. */
+/** Start and stop of the servers of this directory: serves on the name in argv[2] until SIGTERM. */
 import { type Handler, Server, type ServerOptions } from "../../../src/index.ts";
 
-/** Serves `handler` until SIGTERM; a failure to start is one line and exit code 1. */
+/** Serves `handler` and prints READY; if it cannot start, prints one line and exits with 1. */
 export function serveHandler(handler: Handler, options: ServerOptions = {}): Server {
   const name = process.argv[2] ?? "";
   const server = Server.start(name, handler, options);

@@ -1,6 +1,6 @@
 /**
- * A server with a slow handler: request 2 takes 100 us. Request 1 is answered with how many of
- * those were served since the last request 1.
+ * A server with a slow handler: request 2 takes 100 us. The answer to request 1 is the number of
+ * requests 2 since the last request 1.
  */
 import { serveHandler } from "./serving.ts";
 
