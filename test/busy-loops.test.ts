@@ -1,4 +1,4 @@
-/** The load beside which the tests are run ends with the run, also when that is killed. */
+/** The busy loops of a test run end with the run, also if it is killed. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { eventually } from "./support/eventually.ts";
@@ -6,7 +6,7 @@ import { isRunning } from "./support/process-state.ts";
 
 const MODULE = join(import.meta.dir, "support/busy-loops.ts");
 
-test("busy loops end with the process that started them, however it ends", async () => {
+test("busy loops end when the process that started them is killed", async () => {
   const script = `import { busyLoops } from ${JSON.stringify(MODULE)};
     console.log(JSON.stringify(busyLoops().map(({ pid }) => pid)));
     await Bun.stdin.text();`;

@@ -1,4 +1,4 @@
-/** The log: its three formats, its levels, and debug switched on and off in a running server. */
+/** The log: three formats, levels, bounds, and debug output switched on and off in a server. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,6 @@ import {
   LineBudget,
   type LogFormat,
   type LogLevel,
-  silentLog,
 } from "../src/base/log.ts";
 import { eventually } from "./support/eventually.ts";
 import { QbClient } from "./support/qb-client.ts";
@@ -19,6 +18,7 @@ import { ringDirectories } from "./support/shm.ts";
 
 setDefaultTimeout(60_000);
 
+const LOG = join(import.meta.dir, "../src/base/log.ts");
 const AT = new Date("2026-02-03T04:05:06.789Z");
 
 /** A log, and the lines it wrote. */
@@ -28,8 +28,8 @@ function capture(format: LogFormat, level: LogLevel = "debug") {
   return { log: createLog({ level, format, write, clock: () => AT }), lines };
 }
 
-/** One line of each level. */
-function sayAll(format: LogFormat, level?: LogLevel): string[] {
+/** The lines of a log that gets a message of each level. */
+function linesAt(format: LogFormat, level?: LogLevel): string[] {
   const { log, lines } = capture(format, level);
   const tagged = log.tagged("part");
   tagged.error("e");
@@ -39,9 +39,9 @@ function sayAll(format: LogFormat, level?: LogLevel): string[] {
   return lines;
 }
 
-describe("formats", () => {
-  test("journal: the priority first (sd-daemon(3)), and no time", () => {
-    expect(sayAll("journal")).toEqual([
+describe("a line", () => {
+  test("of the journal format begins with the priority (sd-daemon(3)), without a time", () => {
+    expect(linesAt("journal")).toEqual([
       "<3>[part] crit: e\n",
       "<4>[part] warning: w\n",
       "<6>[part] info: i\n",
@@ -49,14 +49,14 @@ describe("formats", () => {
     ]);
   });
 
-  test("plain: the time first", () => {
-    expect(sayAll("plain", "error")).toEqual(["2026-02-03T04:05:06.789Z [part] crit: e\n"]);
+  test("of the plain format begins with the time", () => {
+    expect(linesAt("plain", "error")).toEqual(["2026-02-03T04:05:06.789Z [part] crit: e\n"]);
     const { log, lines } = capture("plain");
     log.info("without a tag");
     expect(lines).toEqual(["2026-02-03T04:05:06.789Z info: without a tag\n"]);
   });
 
-  test("json: an object a line", () => {
+  test("of the json format is one object", () => {
     const { log, lines } = capture("json");
     log.tagged("ipcs").warn('quotes " and\nlines');
     expect(lines).toHaveLength(1);
@@ -69,27 +69,30 @@ describe("formats", () => {
     });
   });
 
-  test.each(["journal", "plain", "json"] as const)("%s: no text makes a second line", (format) => {
-    const { log, lines } = capture(format);
-    log.info("pid 7 (evil\n<0>[main] crit: forged)");
-    expect(lines.join("").match(/\n/g)).toHaveLength(1);
-    expect(lines[0]).toContain("evil\\n<0>");
-  });
+  test.each(["journal", "plain", "json"] as const)(
+    "of %s has no line end of a message",
+    (format) => {
+      const { log, lines } = capture(format);
+      log.info("pid 7 (evil\n<0>[main] crit: forged)");
+      expect(lines.join("").match(/\n/g)).toHaveLength(1);
+      expect(lines[0]).toContain("evil\\n<0>");
+    },
+  );
 
-  test("no text controls a terminal", () => {
+  test("has control characters escaped", () => {
     const { log, lines } = capture("plain");
     log.info("\x1b[2Jpid\t7 \x9b1m\x7f ünd");
     expect(lines[0]).toEndWith("info: \\x1b[2Jpid\\x097 \\x9b1m\\x7f ünd\n");
   });
 
-  test("no text is taken for a format, and equal lines are all written", () => {
+  test("is written unformatted, and each time if it is repeated", () => {
     const { log, lines } = capture("journal");
     for (let round = 0; round < 20; round++) log.info("100%d %s %o");
     expect(new Set(lines)).toEqual(new Set(["<6>info: 100%d %s %o\n"]));
     expect(lines).toHaveLength(20);
   });
 
-  test("the journal's when systemd reads stderr", () => {
+  test("has the journal format by default when systemd reads stderr", () => {
     expect(defaultFormat({})).toBe("plain");
     expect(defaultFormat({ JOURNAL_STREAM: "8:1234" })).toBe("journal");
   });
@@ -101,11 +104,11 @@ describe("levels", () => {
     ["warn", 2],
     ["info", 3],
     ["debug", 4],
-  ] as const)("%s lets %d lines through", (level, count) => {
-    expect(sayAll("plain", level)).toHaveLength(count);
+  ] as const)("at level %s lines of %d levels are written", (level, count) => {
+    expect(linesAt("plain", level)).toHaveLength(count);
   });
 
-  test("debug goes on and off, in every part of the log at once", () => {
+  test("debug is switched on and off for all parts of the log", () => {
     const { log, lines } = capture("journal", "warn");
     const part = log.tagged("part");
     expect(part.debugOn).toBe(false);
@@ -119,7 +122,7 @@ describe("levels", () => {
     expect(lines).toEqual(["<7>[part] debug: on\n", "<4>[part] warning: as before\n"]);
   });
 
-  test("one that began with debug falls back to info", () => {
+  test("debug switched off in a log of level debug leaves level info", () => {
     const { log, lines } = capture("journal", "debug");
     expect(log.toggleDebug()).toBe(false);
     log.debug("no");
@@ -127,14 +130,18 @@ describe("levels", () => {
     expect(lines).toEqual(["<6>info: yes\n"]);
   });
 
-  test("a silent log stays silent", () => {
-    silentLog.tagged("a").error("nothing");
-    expect(silentLog.toggleDebug()).toBe(false);
+  test("the silent log writes nothing, also after debug was switched on", () => {
+    const script = `import { silentLog } from ${JSON.stringify(LOG)};
+      const log = silentLog.tagged("a");
+      console.log(log.toggleDebug());
+      for (const level of ["error", "warn", "info", "debug"]) log[level]("text");`;
+    const { stdout, stderr } = Bun.spawnSync([process.execPath, "-e", script]);
+    expect([stdout.toString(), stderr.toString()]).toEqual(["false\n", ""]);
   });
 });
 
 describe("bounds", () => {
-  test("debug lines per second are limited in all, then one counts the others", async () => {
+  test("debug lines per second are limited, and a line has the number left out", async () => {
     const { log, lines } = capture("journal", "info");
     log.toggleDebug();
     const parts = [log, log.tagged("part")];
@@ -149,18 +156,18 @@ describe("bounds", () => {
     expect(lines.at(-1)).toBe("<7>debug: again\n");
   });
 
-  test("one source does not use up what is for all", async () => {
-    const told: [number, number][] = [];
-    const budget = new LineBudget(10, 6, (...what) => void told.push(what));
+  test("one source gets at most its own limit of the lines per second", async () => {
+    const reports: [number, number][] = [];
+    const budget = new LineBudget(10, 6, (...report) => void reports.push(report));
     const takes = (source: number, times: number) =>
       Array.from({ length: times }, () => budget.take(source)).filter(Boolean).length;
     expect([takes(1, 100), takes(2, 3), takes(3, 3)]).toEqual([6, 3, 1]);
-    await eventually("it is told", () => told.length > 0);
-    expect(told).toEqual([[96, 1]]);
+    await eventually("the report", () => reports.length > 0);
+    expect(reports).toEqual([[96, 1]]);
     expect(takes(1, 1)).toBe(1);
   });
 
-  test("lines that nobody reads are lost, and counted when somebody does", () => {
+  test("lines that cannot be written are dropped; the next line written has their number", () => {
     const lines: string[] = [];
     let isRead = true;
     const write = (line: string) => isRead && lines.push(line) > 0;
@@ -178,13 +185,13 @@ describe("bounds", () => {
   });
 });
 
-/** A client that comes, asks once and goes; resolves when the server has seen it go. */
-async function visit(server: Service): Promise<void> {
+/** Connects, sends one request and disconnects; resolves when the server has removed the rings. */
+async function connectOnce(server: Service): Promise<void> {
   const client = await QbClient.open(server.name);
   expect((await client.call(5, "x")).error).toBe(0);
   await client[Symbol.asyncDispose]();
   const rings = `qb-${server.pid}-${client.pid}-`;
-  await eventually("its rings gone", () => {
+  await eventually("its rings are removed", () => {
     return ringDirectories(server.pid).every((name) => !name.startsWith(rings));
   });
 }
@@ -201,7 +208,7 @@ function fill(pipe: number): void {
   }
 }
 
-/** What a pipe has, without waiting for more. */
+/** The content of a pipe, without waiting for more. */
 function drain(pipe: number): string {
   const bytes = Buffer.alloc(64 * 1024);
   let text = "";
@@ -214,36 +221,33 @@ function drain(pipe: number): string {
   }
 }
 
-/** Logs three times what may wait to be read, and a line more for each byte of its stdin. */
-const CHATTERBOX = `
-  import { createLog } from ${JSON.stringify(join(import.meta.dir, "../src/base/log.ts"))};
+/** Logs three times the bytes that are buffered at most, then a line for each byte of its stdin. */
+const FLOOD = `
+  import { createLog } from ${JSON.stringify(LOG)};
   const log = createLog({ level: "info", format: "journal" });
   for (let line = 0; line < 3000; line++) log.info("x".repeat(${LogLimits.unreadBytes / 1000}));
-  process.stdout.write("said");
+  process.stdout.write("logged");
   for await (const _ of process.stdin) log.info("again");
 `;
 
-describe("a real process", () => {
+describe("a process", () => {
   test("buffers lines for a late reader up to a bound, and counts the others", async () => {
     const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-log-"));
     const fifo = join(directory, "stderr");
     Bun.spawnSync(["mkfifo", fifo]);
     const reader = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
     fill(reader);
-    const words = ["sh", "-c", `exec "$@" 2>${fifo}`, "sh", process.execPath, "-e", CHATTERBOX];
+    const words = ["sh", "-c", `exec "$@" 2>${fifo}`, "sh", process.execPath, "-e", FLOOD];
     const child = Bun.spawn(words, { stdin: "pipe", stdout: "pipe" });
     try {
       await child.stdout.getReader().read();
       let text = "";
-      const lost = await eventually(
-        "a reader that comes back gets the number of lost lines",
-        () => {
-          text += drain(reader);
-          void child.stdin.write("x");
-          void child.stdin.flush();
-          return /warning: dropped (\d+) lines? before the previous one/.exec(text)?.[1];
-        },
-      );
+      const lost = await eventually("the number of lost lines", () => {
+        text += drain(reader);
+        void child.stdin.write("x");
+        void child.stdin.flush();
+        return /warning: dropped (\d+) lines? before the previous one/.exec(text)?.[1];
+      });
       expect(Number(lost)).toBeGreaterThan(1900);
       expect(Number(lost)).toBeLessThan(2100);
     } finally {
@@ -255,21 +259,21 @@ describe("a real process", () => {
   });
 });
 
-describe("a real server", () => {
-  test("SIGUSR1 shows debug lines, and a second one hides them again", async () => {
+describe("a server", () => {
+  test("logs debug lines after SIGUSR1, until a second SIGUSR1", async () => {
     await using server = await startService((name) => [...echoCommand(name), "--log", "journal"]);
     const debugLines = () => server.output.match(/^<7>\[ipcs\] debug: connection/gm)?.length ?? 0;
     await eventually("it serves", () => server.output.includes("serving"));
-    await visit(server);
+    await connectOnce(server);
     server.signal("SIGUSR1");
     await eventually("on", () =>
       server.output.includes("<6>[main] info: debug output on (SIGUSR1)"),
     );
-    await visit(server);
-    await eventually("the visit is told", () => debugLines() === 1);
+    await connectOnce(server);
+    await eventually("the line of the connection", () => debugLines() === 1);
     server.signal("SIGUSR1");
     await eventually("off", () => server.output.includes("debug output off (SIGUSR1)"));
-    await visit(server);
+    await connectOnce(server);
     expect(await server.stop()).toBe(0);
     expect(debugLines()).toBe(1);
     expect(
@@ -280,14 +284,14 @@ describe("a real server", () => {
     ).toEqual([]);
   });
 
-  test("--log json says everything in JSON", async () => {
+  test("with --log json writes every line as JSON", async () => {
     await using server = await startService((name) => [
       ...echoCommand(name),
       "--log",
       "json",
       "--debug",
     ]);
-    await visit(server);
+    await connectOnce(server);
     expect(await server.stop()).toBe(0);
     const entries = server.output
       .trim()
@@ -297,7 +301,7 @@ describe("a real server", () => {
     expect(entries.some(({ level, tag }) => level === "debug" && tag === "ipcs")).toBe(true);
   });
 
-  test("serves on when nobody reads its stderr, or nobody ever will", async () => {
+  test("serves with a stderr that is full, and with one that has no reader", async () => {
     const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-log-"));
     const fifo = join(directory, "stderr");
     Bun.spawnSync(["mkfifo", fifo]);
@@ -308,19 +312,19 @@ describe("a real server", () => {
         startService((name) => [...words, ...echoCommand(name), "--log-level", "debug"]);
       fill(reader);
       await using full = await start();
-      await visit(full);
+      await connectOnce(full);
       expect(await full.stop()).toBe(0);
-      await using forsaken = await start();
+      await using unread = await start();
       closeSync(reader);
-      await visit(forsaken);
-      await visit(forsaken);
-      expect(await forsaken.stop()).toBe(0);
+      await connectOnce(unread);
+      await connectOnce(unread);
+      expect(await unread.stop()).toBe(0);
     } finally {
       rmSync(directory, { recursive: true });
     }
   });
 
-  test("under JOURNAL_STREAM lines have priorities without being asked", async () => {
+  test("with JOURNAL_STREAM writes lines with priorities", async () => {
     const environment = { JOURNAL_STREAM: "8:1234" };
     await using server = await startService(echoCommand, { environment });
     expect(await server.stop()).toBe(0);

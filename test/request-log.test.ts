@@ -1,4 +1,6 @@
-/** Requests in the log at debug: what a line says, what it never says, and what it costs others. */
+/**
+ * Requests in the log at level debug: the text of a line, masked secrets, and limits per second.
+ */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -31,7 +33,7 @@ function request(id: number, body: string, number = 7): Request {
   return { id, backToBackNs: 0, span, caller, peer };
 }
 
-/** A handler, its log, and the lines of that without their times. */
+/** A handler with a request log, and the lines of the log without times. */
 function logged(handle: Handler["handle"], more: Partial<Handler> = {}, text?: RequestText) {
   const lines: string[] = [];
   const write = (line: string) => lines.push(line.replace(/\d+\.\d us\n$/, "T us"));
@@ -42,7 +44,7 @@ function logged(handle: Handler["handle"], more: Partial<Handler> = {}, text?: R
 }
 
 describe("a line", () => {
-  test("is about an answer, an errno, a lie, a failure; at once or late", async () => {
+  test("has the outcome: bytes, errno, exception or wrong size, immediate or late", async () => {
     const body = Buffer.from("body");
     const replies: (() => Reply | Promise<Reply>)[] = [
       () => body,
@@ -75,7 +77,7 @@ describe("a line", () => {
     ]);
   });
 
-  test("has an end", () => {
+  test("has a limited length", () => {
     const { handler, lines, requests } = logged(
       () => Errno.EIO,
       {},
@@ -101,7 +103,7 @@ class Counter implements Handler {
   }
 }
 
-test("off, nothing is decoded or logged, and the handler answers", () => {
+test("switched off it decodes and logs nothing, and the handler answers", () => {
   const lines: string[] = [];
   const write = (line: string) => lines.push(line);
   const log = createLog({ level: "debug", format: "json", write });
@@ -123,10 +125,10 @@ test("the errno of a malformed request is EINVAL where the handler gives none", 
   expect(handler.malformed(request(1, ""))).toBe(Errno.EINVAL);
 });
 
-test("a flood has its share, others have theirs, and the rest is counted", async () => {
-  let read = 0;
+test("a flood of one client has limited lines, and does not use up those of others", async () => {
+  let texts = 0;
   const text: RequestText = (id) => {
-    read++;
+    texts++;
     return `request-${id}`;
   };
   const { handler, lines, requests } = logged(() => Errno.EIO, {}, text);
@@ -136,7 +138,7 @@ test("a flood has its share, others have theirs, and the rest is counted", async
   }
   void handler.handle(request(2, "", 13));
   expect(lines).toHaveLength(LogLimits.requestLinesOfOne + 1);
-  expect(read).toBe(lines.length);
+  expect(texts).toBe(lines.length);
   expect(lines.at(-1)).toContain("#13 pid 4711 uid 33 request-2 ");
   const last = await eventually("the second is over", () =>
     lines.find((line) => line.includes("left out")),
@@ -145,14 +147,14 @@ test("a flood has its share, others have theirs, and the rest is counted", async
   expect(last).toBe(`<7>debug: left out ${left} more requests in the last second, most from #12\n`);
 });
 
-/** Lines about requests, without who asked and how long it took. */
+/** Lines about requests, without client and time. */
 function requestsIn({ output }: Service): string[] {
   return [
     ...output.matchAll(/^<7>\[request\] debug: #\d+ pid \d+ uid \d+ (.*), \d+\.\d us$/gm),
   ].map(([, what = ""]) => what);
 }
 
-async function askAll(server: Service): Promise<void> {
+async function sendAll(server: Service): Promise<void> {
   await using client = await QbClient.open(server.name);
   await client.call(CfsIpc.GET_CONFIG, "storage.cfg\0");
   await client.call(CfsIpc.GET_CONFIG, "missing.cfg\0");
@@ -173,7 +175,7 @@ const ALL = [
   "request-99 body_bytes=11 -> ECHRNG",
 ];
 
-describe("a real server", () => {
+describe("a server", () => {
   let directory: string;
 
   beforeAll(() => {
@@ -188,23 +190,23 @@ describe("a real server", () => {
   const serve = (...flags: string[]) =>
     startService(serveCommand("--dir", directory, "--no-rrd", "--log", "journal", ...flags));
 
-  test("SIGUSR1 shows requests and hides them again, and no secret", async () => {
+  test("logs requests between two SIGUSR1, without secrets", async () => {
     await using server = await serve();
-    await askAll(server);
+    await sendAll(server);
     server.signal("SIGUSR1");
     await eventually("on", () => server.output.includes("debug output on"));
     expect(requestsIn(server)).toEqual([]);
-    await askAll(server);
-    await eventually("all are told", () => requestsIn(server).length >= ALL.length);
+    await sendAll(server);
+    await eventually("a line for each", () => requestsIn(server).length >= ALL.length);
     server.signal("SIGUSR1");
     await eventually("off", () => server.output.includes("debug output off"));
-    await askAll(server);
+    await sendAll(server);
     expect(await server.stop()).toBe(0);
     expect(requestsIn(server)).toEqual(ALL);
     expect(server.output).not.toContain("SECRET");
   });
 
-  test("-d shows them from the start, behind metrics and faults too", async () => {
+  test("with --debug logs requests from the start, also with metrics and faults", async () => {
     const metrics = `unix:${join(directory, "metrics.sock")}`;
     await using server = await serve(
       "--debug",
@@ -213,13 +215,13 @@ describe("a real server", () => {
       "--inject",
       "get-config:errno=EIO",
     );
-    await askAll(server);
+    await sendAll(server);
     expect(await server.stop()).toBe(0);
     const faults = ALL.map((line) => line.replace(/(get-config .*) -> .*/, "$1 -> EIO"));
     expect(requestsIn(server)).toEqual(faults);
   });
 
-  test("a flood at debug is served, and fills no journal", async () => {
+  test("serves a flood at level debug with a limited number of lines", async () => {
     await using server = await startService((name) => [...echoCommand(name), "--debug"]);
     const load = await loadService(server.name, "--ms", "1500", "--clients", "2", "--verify");
     expect(load).toMatchObject({ errors: 0, mismatches: 0 });

@@ -1,4 +1,4 @@
-/** The messages of a server to its service manager (sd_notify(3)), on a real datagram socket. */
+/** The messages of a server to its service manager (sd_notify(3)), and its --ready-fd. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-test("READY is sent once the server listens, STOPPING at SIGTERM, nothing between", async () => {
+test("READY is sent once the server listens, STOPPING at SIGTERM, nothing in between", async () => {
   const path = join(directory, "notify");
   await using manager = await Datagrams.at(path);
   const name = uniqueName();
@@ -76,8 +76,10 @@ test("a server whose name is taken never sends READY", async () => {
 });
 
 test("a server serves even if its manager's socket does not exist", async () => {
-  const environment = { NOTIFY_SOCKET: join(directory, "nobody"), WATCHDOG_USEC: "2000" };
+  const environment = { NOTIFY_SOCKET: join(directory, "absent"), WATCHDOG_USEC: "2000" };
   await using server = await startService(echoCommand, { environment });
+  await using client = await QbClient.open(server.name);
+  expect(await client.call(1, "text")).toMatchObject({ error: 0 });
   expect(await server.stop()).toBe(0);
 });
 

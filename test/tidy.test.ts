@@ -1,4 +1,4 @@
-/** The house rules, on every file git knows or would add; each rule on a file it must refuse. */
+/** The rules of test/support/tidy.ts on every file of the repository, and each on a bad file. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,11 +13,11 @@ import {
 } from "./support/tidy.ts";
 
 const ROOT = join(import.meta.dir, "..");
-/** Data and texts of others, which no rule of ours is about. */
+/** Data, and texts of others: no rule applies. */
 const NOT_OURS = /^(LICENSE|package-lock\.json|test\/golden\/.*\.(json|bin))$/;
-/** Longer files are named, though they pass. */
+/** Files with more lines are printed, but pass. */
 const LONG_LINES = 300;
-/** One file in so many of src may be long. */
+/** At most one file of src in so many may be longer. */
 const LONG_SHARE = 16;
 
 function repository(): Source[] {
@@ -60,7 +60,7 @@ describe("the repository is tidy", () => {
     expect(brokenCitations(sources)).toEqual([]);
   });
 
-  test("files are short", () => {
+  test("few files are longer than 300 lines", () => {
     const long = sources
       .map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }))
       .filter(
@@ -80,7 +80,7 @@ describe("each rule can fail", () => {
     });
   }
 
-  test("a file nobody imports is found", () => {
+  test("a file without an importer is found", () => {
     const main = { path: "src/main.ts", text: 'import { a } from "./ipc/a.ts";' };
     const lost = { path: "src/ipc/b.ts", text: "" };
     expect(unreached([main, { path: "src/ipc/a.ts", text: "" }, lost])).toEqual(["src/ipc/b.ts"]);
@@ -97,13 +97,13 @@ test("a circle of imports is found, of types and through a third file", () => {
   expect(circle).toEqual(["src/ipc/a.ts -> src/ipc/b.ts -> src/ipc/c.ts -> src/ipc/a.ts"]);
 });
 
-test("a citation of a file that is not there is found", () => {
+test("a citation of a missing file is found", () => {
   const text = `// See ${["docs", "nowhere.md"].join("/")}.`;
   expect(brokenCitations([{ path: "src/base/a.ts", text }])).toHaveLength(1);
 });
 
-describe("reading imports", () => {
-  test("static, dynamic, re-exported and type imports count, comments do not", () => {
+describe("imports", () => {
+  test("are static, dynamic, re-exported and of types, but not in comments", () => {
     const text = [
       'import { a } from "./a.ts";',
       'import type { B } from "../wire/b.ts";',
@@ -120,7 +120,7 @@ describe("reading imports", () => {
     ]);
   });
 
-  test("a folder of src is a room, a folder of pmxcfs is one too", () => {
+  test("are compared by room: a folder of src, or of src/pmxcfs", () => {
     const paths = [
       "src/base/errno.ts",
       "src/main.ts",

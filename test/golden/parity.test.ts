@@ -1,8 +1,7 @@
 /**
- * Recorded differential runs: requests for which a random comparison with the C server found a
- * different answer, and a cluster log whose ring wrapped with entries of many sizes. Each is
- * replayed by real libqb clients against the program; the answers must be C's, except for
- * DEVIATIONS.
+ * Recordings of the C server, replayed by libqb clients against the program: requests for which a
+ * random comparison once found another answer, and a cluster log whose ring wrapped with entries of
+ * many sizes. The answers must be those of the C server, except for DEVIATIONS.
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -35,7 +34,7 @@ interface Case {
 }
 
 interface LogWrap {
-  /** Bytes of ident, tag and message. */
+  /** Lengths of ident, tag and message in bytes. */
   readonly entries: readonly (readonly [number, number, number])[];
   readonly shows: readonly {
     readonly after: number;
@@ -71,11 +70,17 @@ async function withServer(run: (service: string) => Promise<void>): Promise<void
   }
 }
 
-describe("answers of the C server", () => {
+describe("the program answers as the C server", () => {
   test("to every case of the random comparison", async () => {
+    const cases = recorded("cases.json") as Case[];
+    expect(cases.length).toBeGreaterThan(0);
+    const names = cases.map(({ name }) => name);
+    expect(DEVIATIONS.filter((prefix) => !names.some((name) => name.startsWith(prefix)))).toEqual(
+      [],
+    );
     const wrong: string[] = [];
     await withServer(async (service) => {
-      for (const { name, uid, gid, steps } of recorded("cases.json") as Case[]) {
+      for (const { name, uid, gid, steps } of cases) {
         const isDeviation = DEVIATIONS.some((prefix) => name.startsWith(prefix));
         await using client = await QbClient.open(service, { uid, gid });
         for (const { id, body_hex: hex, header_size_field: size, c, own } of steps) {
@@ -93,6 +98,7 @@ describe("answers of the C server", () => {
 
   test("to GET_CLUSTER_LOG after the log has wrapped with entries of many sizes", async () => {
     const { entries, shows } = recorded("log-wrap.json") as LogWrap;
+    expect(shows.length).toBeGreaterThan(0);
     await withServer(async (service) => {
       await using client = await QbClient.open(service);
       let logged = 0;

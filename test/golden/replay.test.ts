@@ -1,12 +1,13 @@
 /**
- * Every recorded request of the C server, sent by a real libqb client to the built program, with
- * the tree in a config.db and in a plain directory. One client process per uid and connection, in
- * the recorded order, because later answers depend on earlier requests.
+ * Every recorded request of the C server, sent by a libqb client to the program, with the tree in a
+ * config.db and in a plain directory. In the recorded order, because answers depend on earlier
+ * requests.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { counted } from "../../src/base/counted.ts";
 import { QbClient, type Result } from "../support/qb-client.ts";
 import { program, serveCommand, startService } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
@@ -64,11 +65,11 @@ for (const [store, make] of Object.entries(STORES)) {
     });
 
     for (const [check, group] of groupByCheck(vectors)) {
-      test(`${group.length} compared as ${check}`, () => {
+      test(`the check ${check} passes for ${counted(group.length, "vector")}`, () => {
         const wrong = group.flatMap((vector) => {
           const answer = answers.get(vector);
           return answer === undefined
-            ? [`${vector.name}: not asked`]
+            ? [`${vector.name}: not sent`]
             : (compare(vector, answer) ?? []);
         });
         expect(wrong.join("\n")).toBe("");
@@ -77,7 +78,7 @@ for (const [store, make] of Object.entries(STORES)) {
   });
 }
 
-/** Sends all vectors. Those that name a connection share it; each other one has its own. */
+/** Sends all vectors. Vectors with the same connection name share one; others have their own. */
 async function replay(service: string): Promise<Map<Vector, Answer>> {
   const answers = new Map<Vector, Answer>();
   const shared = new Map<string, QbClient>();
