@@ -1,17 +1,17 @@
 /**
- * The test run of `npm test`: every test file in a process of its own, two at a time, one line per
- * file that passed, everything a failing file printed, and what it left behind. Writes the JUnit
- * reports of all files to dist/junit.xml; the last line is `tests  P passed, F failed, S skipped`.
+ * The test run of `npm test`: every test file in a process of its own, two at a time. Prints one
+ * line per file, and for a file that failed its output and what it left behind. Writes the JUnit
+ * reports to dist/junit.xml; the last line is `tests   P passed, F failed, S skipped (N s)`.
  *
  *   bun test/run.ts [--quick] [--jobs N] [--beside-load] [--rounds N] [--record-times] [PATH...]
  *
- * --quick        only the files that take under 2 s (test/times.json); new files are run
+ * --quick        only the files that take under 2 s (test/times.json), and new files
  * --jobs N       files at a time (2)
  * --beside-load  two busy loops run beside the tests
- * --rounds N     the whole run N times; ends at the first round that fails
- * --record-times writes the seconds of each file to test/times.json
+ * --rounds N     the whole run N times; ends after the first round that fails
+ * --record-times stores the seconds of these files in test/times.json
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { join } from "node:path";
 import { busyLoops } from "./support/busy-loops.ts";
@@ -42,7 +42,7 @@ function testFiles(wanted: readonly string[], quick: boolean): string[] {
   return chosen.toSorted((a, b) => (times[b] ?? 60) - (times[a] ?? 60) || (a < b ? -1 : 1));
 }
 
-/** A file whose first lines hold `runs alone:` and a reason has the machine for itself. */
+/** True for a file whose first comment has `runs alone:` and a reason: no other runs beside it. */
 function runsAlone(path: string): boolean {
   return /^(?:\/\*\*| \*|\/\/).*\bruns alone:/m.test(
     readFileSync(join(ROOT, path), "utf8").slice(0, 2_000),
@@ -91,14 +91,14 @@ ${suites}</testsuites>
 `,
   );
   if (!recordTimes) return;
-  const times = results
-    .map(({ path, seconds }) => [path, Number(seconds.toFixed(1))] as const)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const known = Object.entries(recordedTimes()).filter(([path]) => existsSync(join(ROOT, path)));
+  const taken = results.map(({ path, seconds }) => [path, Number(seconds.toFixed(1))] as const);
+  const times = [...new Map([...known, ...taken])].toSorted(([a], [b]) => (a < b ? -1 : 1));
   writeFileSync(TIMES, `${JSON.stringify(Object.fromEntries(times), undefined, 2)}\n`);
 }
 
-function total(results: readonly FileResult[], of: "passed" | "failed" | "skipped"): number {
-  return results.reduce((sum, result) => sum + result[of], 0);
+function total(results: readonly FileResult[], outcome: "passed" | "failed" | "skipped"): number {
+  return results.reduce((sum, result) => sum + result[outcome], 0);
 }
 
 async function main(): Promise<number> {
@@ -123,8 +123,8 @@ async function main(): Promise<number> {
       const started = performance.now();
       const results = await runAll(files, Number(values.jobs));
       writeReports(results, values["record-times"]);
-      const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((of) =>
-        total(results, of),
+      const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((outcome) =>
+        total(results, outcome),
       );
       const seconds = Math.round((performance.now() - started) / 1000);
       const bad = results.filter((result) => result.failed > 0).map(({ path }) => path);
