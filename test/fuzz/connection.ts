@@ -1,5 +1,5 @@
 /**
- * A whole connection over real rings, whose client sends arbitrary messages and overwrites shared
+ * Fuzzer of a connection over rings whose client sends arbitrary messages and overwrites shared
  * memory: the connection answers, or ends once with a reason, and never throws.
  */
 import fc from "fast-check";
@@ -12,7 +12,7 @@ import { RingHeader } from "../../src/wire/qb.ts";
 import { connectionOver, hostOf, makeRings, MAX_MESSAGE } from "../support/connection.ts";
 import { clear, scribble } from "./rings.ts";
 
-/** Answers in every way a handler can. */
+/** Answers in each way that a handler can, by the low bits of the id. */
 function answer({ id, span }: Request): Reply | Promise<Reply> {
   switch (id & 7) {
     case 0:
@@ -35,6 +35,7 @@ function answer({ id, span }: Request): Reply | Promise<Reply> {
 interface Message {
   readonly id: number;
   readonly size: number;
+  /** The size in the header, if not `size`. */
   readonly claimed: number | undefined;
 }
 
@@ -44,7 +45,7 @@ const message: fc.Arbitrary<Message> = fc.record({
   claimed: fc.option(fc.integer(), { nil: undefined }),
 });
 
-/** A message as a client writes it, except for the size in the header. */
+/** Writes a message as a client does, except for the size in the header. */
 function send(writer: RingWriter, { id, size, claimed }: Message): void {
   const at = writer.allocChunk(size);
   if (at < 0) return;
@@ -53,6 +54,7 @@ function send(writer: RingWriter, { id, size, claimed }: Message): void {
   writer.commit();
 }
 
+/** The connection serves at most its limit of requests, and ends at most once. */
 export function connectionFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
   const rings = makeRings("fuzz-connection", kept);
   const { request, response } = rings.set.rings;
@@ -70,7 +72,7 @@ export function connectionFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
     const connection = connectionOver(rings, { ...host, onEnded });
     const client = new RingWriter(request);
     for (const { messages, scribbles, readAll, limit } of steps) {
-      for (const one of messages) send(client, one);
+      for (const each of messages) send(client, each);
       for (const { at, value } of scribbles) request.words[request.dataWord + at] = value;
       connection.retry();
       const served = connection.serve(limit);
@@ -81,7 +83,7 @@ export function connectionFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
       words[headerWord + (RingHeader.semaphore >> 2)] = 0;
     }
     if (ends.length > 1) throw new Error("it ended more than once");
-    if (connection.ended !== (ends.length === 1)) throw new Error("it ended without a word");
+    if (connection.ended !== (ends.length === 1)) throw new Error("it ended without a reason");
     connection.disconnect("done");
   });
 }

@@ -1,4 +1,4 @@
-/** A short run of every fuzzer from its kept seeds, and of the canary, which must fail. */
+/** A short run of every fuzzer with its kept seeds, and of the canary, which must fail. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { ringDirectories } from "../support/shm.ts";
@@ -15,7 +15,7 @@ setDefaultTimeout(TIME_LIMIT_MS);
 const MAIN = join(import.meta.dir, "main.ts");
 
 for (const [name, seed] of SEEDS) {
-  test(`${name}, seed ${seed}`, () => {
+  test(`the fuzzer ${name} finds no failure with seed ${seed}`, () => {
     const { failure, runs } = fuzz(name, seed, TIME_LIMIT_MS, RUNS);
     expect(failure).toBeUndefined();
     expect(ringDirectories(process.pid)).toEqual([]);
@@ -30,7 +30,7 @@ test("every fuzzer except the canary has a kept seed", () => {
 
 test("the canary's failure is found, and its seed repeats it", () => {
   const first = fuzz("canary", 7, TIME_LIMIT_MS);
-  expect(first.failure).toContain("the canary sings");
+  expect(first.failure).toContain("the canary failed");
   expect(fuzz("canary", 7, TIME_LIMIT_MS)).toEqual(first);
 });
 

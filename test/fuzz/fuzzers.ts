@@ -1,6 +1,6 @@
 /**
- * The fuzzers: each is a property that must hold for arbitrary bytes. The canary does not hold: it
- * proves that a failure is found and reported.
+ * The fuzzers: each is a property that must hold for arbitrary bytes. The canary fails, to test
+ * that a failure is found and reported.
  */
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
@@ -36,7 +36,9 @@ const LAYOUTS: readonly { size: number; read: Record<string, (span: Span) => unk
   NAMES,
 ];
 
-/** Every layout decodes arbitrary bytes, and encodes the result to the same bytes. */
+/**
+ * Layouts and texts are decoded from arbitrary bytes without a failure, and read back when written.
+ */
 function codecs(): fc.IProperty<unknown> {
   return fc.property(bytesOf(600), fc.nat(64), fc.nat(6), (bytes, from, count) => {
     const span = newSpan(Math.max(ConnectionResponse.size, bytes.length));
@@ -56,13 +58,13 @@ function codecs(): fc.IProperty<unknown> {
     }
     const exact = spanOf(body);
     const texts = [textAt(exact, from), tail(exact, from), rest(exact, from).toString("latin1")];
-    for (const text of texts) if (text.length > bytes.length) throw new Error("more than sent");
+    for (const text of texts) if (text.length > bytes.length) throw new Error("a text is longer");
     const list = textList(exact, from, count);
-    if (list !== undefined && list.length !== count) throw new Error("texts were made up");
+    if (list !== undefined && list.length !== count) throw new Error(`not ${count} texts`);
   });
 }
 
-/** A handshake is decided by its first 24 bytes, however they are split. */
+/** The result of a handshake depends on its first 24 bytes, not on how they are split. */
 function handshake(): fc.IProperty<unknown> {
   const pieces = fc.array(fc.uint8Array({ maxLength: 30 }), { maxLength: 8 });
   return fc.property(pieces, fc.boolean(), fc.nat(23), (given, valid, cut) => {
@@ -78,11 +80,11 @@ function handshake(): fc.IProperty<unknown> {
       const wrong = reader.take(part);
       taken += part.length;
       if (reader.missing !== ConnectionRequest.size - taken) throw new Error("bytes were lost");
-      if (reader.missing > 0 && wrong !== undefined) throw new Error("it was judged too early");
+      if (reader.missing > 0 && wrong !== undefined) throw new Error("refused before its end");
       if (reader.missing > 0) continue;
-      if (isValid === (wrong !== undefined)) throw new Error("the id was misjudged");
+      if (isValid === (wrong !== undefined)) throw new Error("the id was not checked");
       if (reader.maxMessageBytes !== all.readUInt32LE(16))
-        throw new Error("another size was read than was sent");
+        throw new Error("the size read is not the size sent");
       break;
     }
   });
@@ -92,7 +94,7 @@ function isReply(reply: PlainReply): boolean {
   return reply instanceof Uint8Array || Object.values(Errno).includes(reply);
 }
 
-/** Every request has an answer, whatever its id, size and bytes. */
+/** Every request gets a reply: bytes or a known errno. */
 function dispatch(): fc.IProperty<unknown> {
   const services = servicesOf(
     memdbOf([
@@ -118,10 +120,10 @@ function dispatch(): fc.IProperty<unknown> {
   });
 }
 
-/** Must always fail, after few runs. */
+/** Fails after few runs. */
 function canary(): fc.IProperty<unknown> {
   return fc.property(fc.uint8Array({ minLength: 4, maxLength: 64 }), (bytes) => {
-    if (bytes[0] === 0 && (bytes[1] ?? 0) > 128) throw new Error("the canary sings");
+    if (bytes[0] === 0 && (bytes[1] ?? 0) > 128) throw new Error("the canary failed");
   });
 }
 

@@ -1,7 +1,6 @@
 /**
- * `bun run fuzz smoke | NAME [SEED]`: `smoke` runs the kept seeds and then each fuzzer for two
- * seconds; a name runs that fuzzer for half a minute. A failure prints the seed that repeats it,
- * which is then added to seeds.ts.
+ * `bun run fuzz smoke | NAME [SEED]`: `smoke` runs the kept seeds, then each fuzzer for 2 s; a name
+ * runs that fuzzer for 30 s. Prints the seed of a failure: add it to seeds.ts.
  */
 import { FUZZERS } from "./fuzzers.ts";
 import { fuzz } from "./run.ts";
@@ -19,16 +18,16 @@ function runOne(name: string, seed: number, ms: number): boolean {
   return false;
 }
 
-function main([what = "smoke", given]: readonly string[]): boolean {
+function main([name = "smoke", given]: readonly string[]): boolean {
   const seed = given === undefined ? Date.now() & 0x7fffffff : Number(given);
-  if (!Number.isInteger(seed)) throw new Error(`"${given}" is no seed: an integer`);
-  if (what !== "smoke") return runOne(what, seed, LONG_MS);
-  let good = true;
-  for (const [name, kept] of SEEDS) good = runOne(name, kept, KEPT_MS) && good;
-  for (const name of Object.keys(FUZZERS)) {
-    if (name !== "canary") good = runOne(name, seed, SMOKE_MS) && good;
+  if (!Number.isInteger(seed)) throw new Error(`the seed "${given}" is not an integer`);
+  if (name !== "smoke") return runOne(name, seed, LONG_MS);
+  let passed = true;
+  for (const [kept, keptSeed] of SEEDS) passed = runOne(kept, keptSeed, KEPT_MS) && passed;
+  for (const fuzzer of Object.keys(FUZZERS)) {
+    if (fuzzer !== "canary") passed = runOne(fuzzer, seed, SMOKE_MS) && passed;
   }
-  return good;
+  return passed;
 }
 
 try {

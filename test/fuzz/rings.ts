@@ -1,4 +1,4 @@
-/** Rings whose peer writes arbitrary values anywhere, between any two of our steps. */
+/** Fuzzers of rings whose peer writes arbitrary values at any place between two of our steps. */
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
 import { newScratch, RingReader, RingWriter } from "../../src/shm/ring.ts";
@@ -9,7 +9,7 @@ import { makeRings } from "../support/connection.ts";
 
 const MIN_BYTES = 16;
 const MAX_BYTES = 2000;
-/** After the memory that messages may use: must stay unchanged. */
+/** Value of the bytes after the memory for a message, which must stay unchanged. */
 const FENCE = 0x5c;
 
 /** One write by the peer: a word of the header or of the data, and its new value. */
@@ -40,7 +40,7 @@ export const scribble: fc.Arbitrary<Scribble> = fc.record({
   value: fc.oneof(interesting, interesting, fc.integer()),
 });
 
-/** Zeroes a ring, so that each run begins with the same state. */
+/** Zeroes the rings, so that each run begins with the same state. */
 export function clear(set: RingSet): void {
   for (const { words, headerWord, dataWord, wordCount } of Object.values(set.rings)) {
     words.fill(0, headerWord, headerWord + RingHeader.fileBytes / 4);
@@ -66,7 +66,7 @@ export function ringReaderFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
       for (const { at, value } of scribbles) request.words[request.dataWord + at] = value;
       const size = reader.peek();
       if (size <= 0) continue;
-      if (size < MIN_BYTES || size > MAX_BYTES) throw new Error(`took a chunk of ${size} bytes`);
+      if (size < MIN_BYTES || size > MAX_BYTES) throw new Error(`read a chunk of ${size} bytes`);
       reader.copyTo(scratch);
       reader.reclaim();
       const readPt = request.words[request.headerWord + READ_PT] ?? -1;
@@ -75,7 +75,7 @@ export function ringReaderFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
         throw new Error(`a backlog of ${reader.backlogWords} words`);
     }
     if (scratch.bytes.subarray(MAX_BYTES + 4).some((byte) => byte !== FENCE))
-      throw new Error("copied more than a message may have");
+      throw new Error(`copied more than ${MAX_BYTES} bytes`);
   });
 }
 
@@ -98,9 +98,9 @@ export function ringWriterFuzzer(kept: DisposableStack): fc.IProperty<unknown> {
       if (readPt !== undefined) response.words[response.headerWord + READ_PT] = readPt;
       if (semaphore !== undefined) response.words[response.headerWord + SEMAPHORE] = semaphore;
       const at = writer.allocChunk(size);
-      if (at < 0 && !ALLOWED.has(at)) throw new Error(`claim said ${at}`);
+      if (at < 0 && !ALLOWED.has(at)) throw new Error(`allocChunk returned ${at}`);
       if (at < 0) continue;
-      if (at < first || at + size > first + 2 * PAGE_BYTES) throw new Error(`claimed ${at}`);
+      if (at < first || at + size > first + 2 * PAGE_BYTES) throw new Error(`allocated at ${at}`);
       response.bytes.fill(1, at, at + size);
       const committed = writer.commit();
       if (committed !== 0 && committed !== Errno.EPROTO) throw new Error(`commit ${committed}`);

@@ -1,4 +1,4 @@
-/** Runs one fuzzer for a limited time, from a seed; a failure has the seed that repeats it. */
+/** Runs one fuzzer for a limited time from a seed, which repeats a failure. */
 import fc from "fast-check";
 import { FUZZERS } from "./fuzzers.ts";
 
@@ -12,8 +12,8 @@ export interface FuzzResult {
 
 const RUNS_MAX = 10_000_000;
 
-/** Runs `name` for at most `ms`, and at most `most` times. Throws if there is no such fuzzer. */
-export function fuzz(name: string, seed: number, ms: number, most = RUNS_MAX): FuzzResult {
+/** Runs `name` for at most `ms`, and at most `runsMax` times. Throws if there is no such fuzzer. */
+export function fuzz(name: string, seed: number, ms: number, runsMax = RUNS_MAX): FuzzResult {
   const fuzzer = FUZZERS[name];
   if (fuzzer === undefined) {
     throw new Error(`no fuzzer "${name}": ${Object.keys(FUZZERS).join(", ")}, or smoke`);
@@ -21,7 +21,7 @@ export function fuzz(name: string, seed: number, ms: number, most = RUNS_MAX): F
   using kept = new DisposableStack();
   const result = fc.check(fuzzer(kept), {
     seed,
-    numRuns: most,
+    numRuns: runsMax,
     interruptAfterTimeLimit: ms,
     markInterruptAsFailure: false,
   });

@@ -1,4 +1,4 @@
-/** Seeds that always run first: one for each fuzzer, and every one that found a bug. */
+/** Seeds that run first: one for each fuzzer, and every seed that found a bug. */
 export const SEEDS: readonly (readonly [name: string, seed: number])[] = [
   ["codecs", 1],
   ["handshake", 1],

@@ -1,10 +1,10 @@
 /**
- * `bun run soak [--mount | --cluster] [--minutes N]`: one minute unless given, of the transport
- * alone, of a node with its mount, or of three nodes with a corosync each. Prints what was done and
- * memory and descriptors over time; ends with 1 when a byte was wrong, something failed, or
- * something grew.
+ * `bun run soak [--mount | --cluster] [--minutes N]`: a soak of the transport, of a node with its
+ * mount, or of three nodes with a corosync each; 1 minute by default. Prints totals, and memory and
+ * descriptors over time; ends with 1 after a wrong byte, a failure or growth.
  */
 import { parseArgs } from "node:util";
+import { counted } from "../../src/base/counted.ts";
 import { noCluster } from "../corosync/support/cluster.ts";
 import { type Footprint, whatIsLeft } from "../robust/footprint.ts";
 import { echoCommand, startService } from "../support/service.ts";
@@ -13,15 +13,16 @@ import { NodesSoak } from "./nodes/nodes-soak.ts";
 import { plot } from "./plot.ts";
 import { soak, type SoakResult } from "./soak.ts";
 
-/** What an idle server may hold: its own, and four ready ring directories. */
+/** Upper bounds for an idle server, which has four prepared ring directories. */
 const IDLE: Footprint = { descriptors: 48, mappings: 36, directories: 4 };
 
-interface Wanted {
+interface Options {
   readonly minutes: number;
+  /** 0: the transport alone. */
   readonly nodes: 0 | 1 | 3;
 }
 
-function wanted(words: readonly string[]): Wanted {
+function parseOptions(words: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...words],
     options: {
@@ -51,9 +52,10 @@ function print({ samples, requests, connects, killed }: SoakResult): void {
   }
 }
 
-function told(faults: readonly string[]): boolean {
+/** Prints the faults; true if there are none. */
+function passed(faults: readonly string[]): boolean {
   for (const fault of faults) console.log(`FAILED ${fault}`);
-  console.log(faults.length === 0 ? "nothing wrong" : `${faults.length} faults`);
+  console.log(faults.length === 0 ? "nothing wrong" : counted(faults.length, "fault"));
   return faults.length === 0;
 }
 
@@ -61,7 +63,7 @@ async function soakNodes(count: 1 | 3, ms: number): Promise<boolean> {
   const reason = noCluster();
   if (reason !== undefined) throw new Error(reason);
   await using soaked = await NodesSoak.start(count);
-  return told(await soaked.run(ms));
+  return passed(await soaked.run(ms));
 }
 
 async function soakTransport(ms: number): Promise<boolean> {
@@ -70,15 +72,15 @@ async function soakTransport(ms: number): Promise<boolean> {
   print(result);
   const faults = [...result.faults];
   const left = server.exitCode === undefined ? await whatIsLeft(server.pid, IDLE) : "nothing";
-  if (left !== "nothing") faults.push(`left when all clients were gone: ${left}`);
+  if (left !== "nothing") faults.push(`left after the end of all clients: ${left}`);
   const code = await server.stop();
   if (code !== 0) faults.push(`the server ended with ${code}:\n${server.output}`);
   await noRingsLeft(server.pid);
-  return told(faults);
+  return passed(faults);
 }
 
 async function main(): Promise<boolean> {
-  const { minutes, nodes } = wanted(process.argv.slice(2));
+  const { minutes, nodes } = parseOptions(process.argv.slice(2));
   return await (nodes === 0 ? soakTransport(minutes * 60_000) : soakNodes(nodes, minutes * 60_000));
 }
 

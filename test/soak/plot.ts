@@ -1,4 +1,4 @@
-/** A series as text: bars from its smallest to its largest value, eight steps high. */
+/** A plot of a series as one line of text: bars of eight heights, from the least to the largest. */
 
 const STEPS = "▁▂▃▄▅▆▇█";
 const WIDTH = 60;
@@ -13,7 +13,7 @@ function condensed(values: readonly number[]): number[] {
   return bars;
 }
 
-/** One line: `name  ▁▂▃ 12..34`. */
+/** `name  ▁▂▃ 12..34`, with the least and the largest value. */
 export function plot(name: string, values: readonly number[], unit = ""): string {
   const bars = condensed(values);
   const low = Math.min(...bars);

@@ -1,7 +1,6 @@
 /**
- * An echo server under everything at once for a long time: payloads of all sizes, deep pipelines,
- * clients that come and go, are killed, and misbehave; every echoed byte checked, what the server
- * holds looked at again and again.
+ * A soak of an echo server: bodies of all sizes, deep pipelines, connects, clients that are killed
+ * or send invalid data. Checks every echoed byte, and samples the resources of the server.
  */
 import { footprintOf, residentKib } from "../robust/footprint.ts";
 import { Steady } from "../robust/steady.ts";
@@ -21,15 +20,15 @@ export interface SoakResult {
   readonly requests: number;
   readonly connects: number;
   readonly killed: number;
-  /** What must not be: wrong bytes, errors, growth. */
+  /** Wrong bytes, errors, growth. */
   readonly faults: readonly string[];
 }
 
 const SAMPLE_MS = 250;
-/** Own memory may end this much above where it was after the first fifth. */
+/** Private memory may grow by this much after the first fifth. */
 const GROWTH_KIB = 48 * 1024;
 
-/** Loads that each run for `ms`, the qb-load way; the last number of connects is not verified. */
+/** Flags of qb-load, one load each. */
 const LOADS: readonly (readonly string[])[] = [
   ["--body", "0", "--verify"],
   ["--body", "200", "--verify", "--think-us", "50"],
@@ -42,7 +41,7 @@ const LOADS: readonly (readonly string[])[] = [
   ["--connects", "--sleep-us", "3000", "--max-msg-size", "12328"],
 ];
 
-/** Behaviours of qb-attack that leave a mess when they can. */
+/** Group and name of behaviours of qb-attack after which a server could keep resources. */
 const ATTACKS: readonly (readonly [string, string])[] = [
   ["slow clients", "killed at a random moment, 40 times"],
   ["slow clients", "killed in the middle of a message"],
@@ -86,7 +85,7 @@ class Soak {
     }
   }
 
-  /** One load after the other, for half a second to two each. */
+  /** Runs one load after the other, 0.5 to 2 s each. */
   async load(): Promise<void> {
     while (!this.over) {
       const flags = LOADS[this.#turn++ % LOADS.length] ?? [];
@@ -110,7 +109,7 @@ class Soak {
     if (errors > 0) this.faults.push(`${errors} errors (${error}): ${flags.join(" ")}`);
   }
 
-  /** Kills clients and shows behaviours, one after the other. */
+  /** Kills clients and runs attacks, one after the other. */
   async disturb(): Promise<void> {
     for (let turn = 0; !this.over; turn++) {
       const client = await Steady.open(this.#server.name, []);
@@ -133,7 +132,7 @@ function growth(samples: readonly Sample[]): string[] {
   return grown > GROWTH_KIB ? [`memory has grown by ${grown} KiB`] : [];
 }
 
-/** Soaks `server`, an echo server, for `ms`. */
+/** Soaks `server`, an echo server, for `ms`, or until the first fault. */
 export async function soak(server: Service, ms: number): Promise<SoakResult> {
   const run = new Soak(server, ms);
   await Promise.all([run.watch(), run.load(), run.load(), run.disturb()]);

@@ -1,9 +1,9 @@
 /**
- * File contents whose first line describes the rest, so that a reader on any node can check every
- * byte without knowing the writer.
+ * File contents whose first line defines all other bytes, so that a reader on any node can check
+ * them.
  */
 
-/** The smallest: its first line. */
+/** The least size, for the first line. */
 const LEAST_BYTES = 64;
 
 function fill(bytes: Buffer, from: number, number: number): void {
@@ -11,7 +11,7 @@ function fill(bytes: Buffer, from: number, number: number): void {
     bytes[at] = (number * 31 + at * 7 + (at >> 8)) & 0xff;
 }
 
-/** Content `number` of `owner`, of `size` bytes or a little more. */
+/** Content `number` of `owner`, of `size` bytes, at least 64. */
 export function contentOf(owner: string, number: number, size: number): Buffer {
   const bytes = Buffer.alloc(Math.max(size, LEAST_BYTES));
   const written = bytes.write(`${owner} ${number} ${bytes.byteLength}\n`, "latin1");
@@ -19,7 +19,7 @@ export function contentOf(owner: string, number: number, size: number): Buffer {
   return bytes;
 }
 
-/** What is wrong with bytes that `contentOf` made, or undefined. */
+/** The first error in bytes that `contentOf` should have made, or undefined. */
 export function wrongIn(bytes: Uint8Array): string | undefined {
   const given = Buffer.from(bytes);
   const [, owner = "", number = "", size = ""] =
@@ -28,8 +28,8 @@ export function wrongIn(bytes: Uint8Array): string | undefined {
     const head = JSON.stringify(given.toString("latin1", 0, 24));
     return `${given.byteLength} bytes that begin ${head}`;
   }
-  const meant = contentOf(owner, Number(number), given.byteLength);
-  if (meant.equals(given)) return undefined;
-  const at = meant.findIndex((byte, index) => byte !== given[index]);
-  return `byte ${at} of ${size} of content ${number} is ${given[at]}, not ${meant[at]}`;
+  const expected = contentOf(owner, Number(number), given.byteLength);
+  if (expected.equals(given)) return undefined;
+  const at = expected.findIndex((byte, index) => byte !== given[index]);
+  return `byte ${at} of ${size} of content ${number} is ${given[at]}, not ${expected[at]}`;
 }

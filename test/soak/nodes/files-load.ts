@@ -1,7 +1,7 @@
 /**
- * Files of one node below /etc/pve/soak/NODE: written, replaced, renamed, removed and read again,
- * with a model of what was acknowledged; files of the other nodes read and checked; locks taken.
- * Paths are relative to the mount, so that nothing is ever written below a mount that is gone.
+ * The load of one node on files: writes, replaces, renames, removes and reads its files below
+ * /etc/pve/soak/NODE, with a model of the acknowledged changes; reads and checks files of the other
+ * nodes; takes locks. Paths are relative to the mount, so that no file is made when it is absent.
  */
 import {
   type FileHandle,
@@ -16,15 +16,16 @@ import {
 import { contentOf, wrongIn } from "./content.ts";
 import type { Journal, Loss } from "./journal.ts";
 
-/** Replaced by rename: complete for every reader. And those that are written in place. */
+/** Files that are replaced by rename: each reader gets a complete content. */
 const REPLACED = Array.from({ length: 12 }, (_, at) => `r${at}`);
+/** Files that are written in place. */
 const IN_PLACE = Array.from({ length: 6 }, (_, at) => `w${at}`);
 const LOCKS = 3;
 const SIZES = [0, 100, 700, 4096, 20_000, 60_000];
 
 /**
- * The server is away, or the cluster takes no changes (EPERM: not quorate on arrival): what was
- * asked for may have happened or not.
+ * Errors of a server that is absent, or of a cluster that accepts no changes (EPERM: not quorate
+ * on arrival). The change may have been made or not.
  */
 const AWAY = new Set([
   "EACCES",
@@ -37,7 +38,7 @@ const AWAY = new Set([
   "ENODEV",
 ]);
 
-/** A file as it was acknowledged: which content, undefined for none. */
+/** The acknowledged state of a file: the number of its content, undefined if it does not exist. */
 interface Known {
   readonly number: number | undefined;
   readonly size: number;
@@ -90,7 +91,7 @@ export class FilesLoad {
     await pick(steps)();
   }
 
-  /** Runs a change of `names`; when its outcome is open they are unknown until `check`. */
+  /** Runs a change of `names`; if it fails, their state is unknown until `check`. */
   async #change(
     kind: string,
     names: readonly string[],
@@ -106,10 +107,10 @@ export class FilesLoad {
     }
   }
 
-  #failed(what: string, error: unknown): void {
+  #failed(step: string, error: unknown): void {
     const code = errnoCode(error);
-    if (AWAY.has(code)) this.#journal.incident(`${what}: ${code}`);
-    else this.#journal.fault(`${what}: ${String(error)}`);
+    if (AWAY.has(code)) this.#journal.incident(`${step}: ${code}`);
+    else this.#journal.fault(`${step}: ${String(error)}`);
   }
 
   #next(): { readonly number: number; readonly bytes: Buffer } {
@@ -153,7 +154,7 @@ export class FilesLoad {
     });
   }
 
-  /** The bytes, undefined when there is no such file, "away" when nobody can say. */
+  /** The bytes; undefined if there is no such file; "away" after any other error. */
   async #read(path: string): Promise<Buffer | undefined | "away"> {
     let file: FileHandle | undefined;
     try {
@@ -172,14 +173,14 @@ export class FilesLoad {
     const known = this.#known.get(name);
     if (known === undefined) return;
     const bytes = await this.#read(this.#path(name));
-    // Another server, with another tree, may have come meanwhile; then check() judges.
-    if (bytes === "away" || known !== this.#known.get(name)) return;
+    if (bytes === "away") return;
     this.#journal.count("own file read");
+    // An incident, no fault: a restarted server may show an older tree until it has synchronised.
     const differs = this.#difference(known, bytes);
     if (differs !== undefined) this.#journal.incident(`own ${name} ${differs}`);
   }
 
-  /** How what is there differs from what was acknowledged. */
+  /** The difference between the bytes of a file and its acknowledged state. */
   #difference({ number, size }: Known, bytes: Buffer | undefined): string | undefined {
     if (number === undefined) return bytes === undefined ? undefined : "is there, and was removed";
     if (bytes === undefined) return `is gone, and had content ${number}`;
@@ -217,7 +218,7 @@ export class FilesLoad {
     }
   }
 
-  /** At rest: which acknowledged changes are not there. What was open is known again afterwards. */
+  /** At rest: the acknowledged changes that are lost. After it the state of all files is known. */
   async check(): Promise<Loss[]> {
     const losses: Loss[] = [];
     for (const name of [...REPLACED, ...IN_PLACE]) {
@@ -229,7 +230,7 @@ export class FilesLoad {
       if (known !== undefined) losses.push({ at: known.at, what: `${path} ${differs}` });
       const wrong = bytes === undefined ? undefined : wrongIn(bytes);
       if (wrong !== undefined && REPLACED.includes(name)) this.#journal.fault(`${path}: ${wrong}`);
-      // What a killed write left has no number.
+      // The content of an interrupted write has no number.
       if (wrong !== undefined) await unlink(path);
       const isWhole = bytes !== undefined && wrong === undefined;
       const number = isWhole ? Number(bytes.toString("latin1", 0, 64).split(" ")[1]) : undefined;
@@ -238,12 +239,13 @@ export class FilesLoad {
     return losses;
   }
 
-  /** Makes the directories; and removes locks whose holder was ended. */
+  /** Makes the directories. */
   async prepare(): Promise<void> {
     await mkdir("priv/lock", { recursive: true });
     await mkdir(`soak/${this.#node}`, { recursive: true });
   }
 
+  /** Removes all locks: their owners may have been interrupted. */
   async unlock(): Promise<void> {
     for (let lock = 0; lock < LOCKS; lock++) await rmdir(`priv/lock/soak-${lock}`).catch(() => {});
   }

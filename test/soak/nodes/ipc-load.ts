@@ -1,6 +1,6 @@
 /**
- * Requests of one node's clients: keys set and read, files of all nodes read with every byte
- * checked, floods of the cluster log.
+ * The requests of one node's IPC clients: sets and reads keys, reads files of all nodes and checks
+ * every byte, floods the cluster log.
  */
 import { Errno } from "../../../src/base/errno.ts";
 import { QbFailure } from "../../../src/client/failure.ts";
@@ -10,7 +10,7 @@ import { contentOf, wrongIn } from "./content.ts";
 import type { Journal } from "./journal.ts";
 
 const KEYS = 4;
-/** Clients of one node. */
+/** IPC clients of one node. */
 export const IPC_CLIENTS = 2;
 const FILES = 12;
 const FLOOD = 60;
@@ -55,11 +55,11 @@ export class IpcLoad implements Disposable {
     else await this.#readFile();
   }
 
-  /** The result, or undefined with what was in the way written down. */
-  #result<T>(what: string, answer: Answer<T>): T | Errno | undefined {
-    this.#journal.count(what);
+  /** The answer; if there was none, records an incident and returns undefined. */
+  #result<T>(step: string, answer: Answer<T>): T | Errno | undefined {
+    this.#journal.count(step);
     if (!(answer instanceof QbFailure)) return answer;
-    this.#journal.incident(`${what}: ${answer.toString()}`);
+    this.#journal.incident(`${step}: ${answer.toString()}`);
     this.#own.clear();
     return undefined;
   }
@@ -89,7 +89,7 @@ export class IpcLoad implements Disposable {
 
   async #readFile(): Promise<void> {
     const path = `soak/${this.#nodes[below(this.#nodes.length)]}/r${below(FILES)}`;
-    const bytes = this.#result("file asked for", await this.#client.getConfig(path));
+    const bytes = this.#result("file request", await this.#client.getConfig(path));
     if (bytes === undefined || bytes === Errno.ENOENT) return;
     const wrong = typeof bytes === "number" ? `errno ${bytes}` : wrongIn(bytes);
     if (wrong !== undefined) this.#journal.fault(`${path} by IPC: ${wrong}`);
@@ -110,14 +110,15 @@ export class IpcLoad implements Disposable {
     }
   }
 
-  /** A server that starts anew has no keys, and the others keep its old ones, as with C. */
+  /** Sets all keys: a new server has none, while other nodes keep the old ones, as with C. */
   async setAll(): Promise<void> {
     for (const name of this.#keys) await this.#setKey(name);
   }
 
   /**
-   * Entries after all floods: own ones are in the log before they are sent (as with C), so that the
-   * order, and what a full log has dropped, is a node's own until the next synchronisation.
+   * Logs entries after all floods. A node's own entries are in its log before they are sent (as
+   * with C): the order of entries, and those that a full log has dropped, differ between nodes
+   * until the next synchronisation.
    */
   async mark(round: number): Promise<void> {
     for (let at = 0; at < MARKS; at++) {
@@ -126,7 +127,7 @@ export class IpcLoad implements Disposable {
     }
   }
 
-  /** All keys of all nodes, and the marks of a round, as this node has them: one text each. */
+  /** All keys of all nodes, and the marks of a round, on this node: one text each. */
   async state(round: number): Promise<{ readonly keys: string; readonly marks: string }> {
     const keys: string[] = [];
     const names = Array.from({ length: IPC_CLIENTS }, (_, client) => keysOf(client)).flat();

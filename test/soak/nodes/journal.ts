@@ -1,22 +1,22 @@
 /**
- * Observations of a worker, with their times. judgement.ts decides which of them are faults: it
- * knows when a node was disturbed.
+ * The observations of a worker, with their times. judgement.ts decides which of them are faults,
+ * from the times in which the node was disturbed.
  */
 
-/** Something that is no fault only while this node is disturbed. */
+/** A failed call: a fault, except while the node is disturbed. */
 export interface Incident {
   readonly at: number;
   readonly what: string;
 }
 
-/** An acknowledged change that is not there any more. */
+/** An acknowledged change that was lost. */
 export interface Loss {
   /** When it was acknowledged, ms since the epoch. */
   readonly at: number;
   readonly what: string;
 }
 
-/** A lock that was held, by the outermost moments in which it surely was. */
+/** A time in which a lock was held, ms since the epoch. */
 export interface Held {
   readonly lock: string;
   readonly from: number;
@@ -25,7 +25,7 @@ export interface Held {
 
 export interface Report {
   readonly counts: Readonly<Record<string, number>>;
-  /** What must never be. */
+  /** Faults at any time. */
   readonly faults: readonly string[];
   readonly incidents: readonly Incident[];
   readonly held: readonly Held[];

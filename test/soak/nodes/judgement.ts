@@ -1,28 +1,28 @@
-/** The result of a soak of nodes: totals, and which observations are faults. */
+/** The result of a soak of nodes: totals, and the observations that are faults. */
 import { plot } from "../plot.ts";
 import type { Holding, SoakedNode } from "./soaked-node.ts";
 
 /**
- * A change that was acknowledged this long before a cut, or before the cut was noticed, may be lost
- * (docs/internals/replication.md, "What can be lost"): the token is given up after 1 s, and a new
- * ring formed after 1.2 s more.
+ * A change that was acknowledged at most this long before a disturbance may be lost
+ * (docs/internals/replication.md, "What can be lost"): corosync declares the token lost after 1 s,
+ * and forms a new membership 1.2 s later.
  */
 const BEFORE_CUT_MS = 1_000;
-/** A failed call may be written down this much later than its cause was over. */
+/** A failed call may be recorded at most this long after the end of its cause. */
 const AFTERMATH_MS = 3_000;
-/** Own memory may end this much above where it was after the warm-up. */
+/** Private memory may grow by this much after the warm-up. */
 const GROWTH_KIB = 48 * 1024;
-/** Rounds until what is made on first use is there. */
+/** Rounds in which resources grow that are made at the first use. */
 const WARM_UP = 2;
 const SLACK = 6;
-/** Garbage that is not collected yet is more than any growth in fewer rounds. */
+/** In fewer rounds, growth is less than the garbage that is not collected yet. */
 const ROUNDS_FOR_MEMORY = 12;
 
 function isWithin(at: number, { disturbances }: SoakedNode): boolean {
   return disturbances.some(({ from, to }) => at >= from - BEFORE_CUT_MS && at <= to + AFTERMATH_MS);
 }
 
-/** Acknowledged changes that are gone, where no disturbance explains it. */
+/** Acknowledged changes that were lost without a disturbance. */
 function lost(node: SoakedNode): string[] {
   return node.losses
     .filter(({ at }) => !isWithin(at, node))
@@ -35,23 +35,23 @@ function undisturbed(node: SoakedNode): string[] {
     .map(({ at, what }) => `${node.name}, undisturbed at ${new Date(at).toISOString()}: ${what}`);
 }
 
-/** The same lock held by two nodes at once, where neither was cut off. */
+/** Locks held by two nodes at once, neither of which was disturbed. */
 function heldTwice(nodes: readonly SoakedNode[]): string[] {
   const all = nodes
     .flatMap((node) => node.held.map((held) => ({ node, ...held })))
     .filter(({ node, from }) => !isWithin(from, node))
-    .toSorted((one, other) => one.from - other.from);
-  return all.flatMap((one, index) => {
-    const next = all.slice(index + 1).find(({ lock }) => lock === one.lock);
-    if (next === undefined || next.from >= one.to) return [];
-    return [`${one.lock}: held by ${one.node.name} and ${next.node.name} at once`];
+    .toSorted((first, second) => first.from - second.from);
+  return all.flatMap((held, index) => {
+    const next = all.slice(index + 1).find(({ lock }) => lock === held.lock);
+    if (next === undefined || next.from >= held.to) return [];
+    return [`${held.lock}: held by ${held.node.name} and ${next.node.name} at once`];
   });
 }
 
 const KINDS = ["descriptors", "shm", "files"] as const;
 
-function least(some: readonly Holding[]): number {
-  return Math.min(...some.map(({ residentKib }) => residentKib));
+function leastMemory(holdings: readonly Holding[]): number {
+  return Math.min(...holdings.map(({ residentKib }) => residentKib));
 }
 
 function grown({ name, holdings }: SoakedNode): string[] {
@@ -59,7 +59,7 @@ function grown({ name, holdings }: SoakedNode): string[] {
   const last = rest.at(-1);
   if (last === undefined || rest.length < 3) return [];
   const part = Math.ceil(rest.length / 3);
-  const memory = least(rest.slice(-part)) - least(rest.slice(0, part));
+  const memory = leastMemory(rest.slice(-part)) - leastMemory(rest.slice(0, part));
   const warm = rest.slice(0, part);
   const most = (kind: (typeof KINDS)[number]) => Math.max(...warm.map((each) => each[kind]));
   return [
@@ -89,7 +89,7 @@ function print(nodes: readonly SoakedNode[]): void {
   }
 }
 
-/** Prints what was done; what must not be. */
+/** Prints the totals; returns the faults. */
 export function judge(nodes: readonly SoakedNode[]): string[] {
   print(nodes);
   return [

@@ -1,8 +1,8 @@
 /**
- * One or three of our nodes under everything at once: /etc/pve mounted and used, IPC clients, keys,
- * floods of the cluster log, locks; three nodes over a real corosync whose cables are pulled every
- * 20 s; servers killed and restarted. After each round everything rests, and trees, keys and logs
- * must be equal, every acknowledged change there, and what the servers hold flat.
+ * A soak of one or three nodes of ours: load on the mount, IPC clients, keys, floods of the cluster
+ * log and locks, while servers are killed and restarted; three nodes have a corosync each, and the
+ * network between them is partitioned. After each round the load stops; then trees, keys and logs
+ * must be equal on all nodes, no acknowledged change lost, and the resources of servers not grown.
  */
 import { LoopPauses } from "../../../src/observe/loop-pauses.ts";
 import { TestCluster } from "../../corosync/support/cluster.ts";
@@ -15,17 +15,17 @@ const LOAD_MS = 8_000;
 const CUT_MS = 6_000;
 const AGREE_MS = 60_000;
 
-/** What is done in a round, and the ids of nodes that may notice. */
+/** The disturbance of a round, and the ids of the nodes on which calls may fail. */
 interface Act {
   readonly what: string;
-  readonly noticed: readonly number[];
+  readonly disturbed: readonly number[];
   readonly run: (soak: NodesSoak) => Promise<void>;
 }
 
 function cut(...groups: readonly (readonly number[])[]): Act {
   return {
     what: `partition ${groups.map((group) => group.join("+")).join(" | ")}`,
-    noticed: groups.flat(),
+    disturbed: groups.flat(),
     run: async ({ cluster }) => {
       cluster.partition(...groups);
       await Bun.sleep(CUT_MS);
@@ -37,15 +37,15 @@ function cut(...groups: readonly (readonly number[])[]): Act {
 function restart(id: number, signal: "SIGTERM" | "SIGKILL", all: readonly number[]): Act {
   return {
     what: `${signal} and restart of n${id}`,
-    noticed: all,
+    disturbed: all,
     run: async (soak) => await soak.restart(id, signal),
   };
 }
 
-/** A node is killed while it has no quorum, and comes back to a cluster that went on. */
+/** A server is killed while it has no quorum, and rejoins nodes that have changed meanwhile. */
 const KILLED_ALONE: Act = {
   what: "SIGKILL of n3 while it is cut off",
-  noticed: [1, 2, 3],
+  disturbed: [1, 2, 3],
   run: async (soak) => {
     soak.cluster.partition([1, 2], [3]);
     await Bun.sleep(CUT_MS / 2);
@@ -62,11 +62,12 @@ const OF_THREE: readonly Act[] = [
   cut([1], [2, 3]),
   KILLED_ALONE,
 ];
+const NONE: Act = { what: "nothing", disturbed: [], run: async () => await Bun.sleep(CUT_MS) };
 const OF_ONE: readonly Act[] = [
-  { what: "nothing", noticed: [], run: async () => await Bun.sleep(CUT_MS) },
-  { what: "nothing", noticed: [], run: async () => await Bun.sleep(CUT_MS) },
+  NONE,
+  NONE,
   restart(1, "SIGTERM", [1]),
-  { what: "nothing", noticed: [], run: async () => await Bun.sleep(CUT_MS) },
+  NONE,
   restart(1, "SIGKILL", [1]),
 ];
 
@@ -75,7 +76,7 @@ export class NodesSoak implements AsyncDisposable {
   readonly #nodes: readonly SoakedNode[];
   readonly #acts: readonly Act[];
   readonly #began = performance.now();
-  /** Of this process, which mostly waits: what the machine alone makes late. */
+  /** Pauses of this process, which mostly waits: those that the load of the machine causes. */
   readonly #idlePauses = new LoopPauses();
 
   private constructor(cluster: TestCluster, nodes: readonly SoakedNode[], acts: readonly Act[]) {
@@ -84,7 +85,7 @@ export class NodesSoak implements AsyncDisposable {
     this.#acts = acts;
   }
 
-  /** `count`: one node without corosync, or three with. */
+  /** `count`: one node without corosync, or three with one each. */
   static async start(count: 1 | 3): Promise<NodesSoak> {
     const cluster = await TestCluster.up(count, { corosync: count === 3 });
     const names = cluster.nodes.map(({ name }) => name);
@@ -113,7 +114,7 @@ export class NodesSoak implements AsyncDisposable {
     await node?.start();
   }
 
-  /** Every node sees all of them, with quorum, and takes a change. */
+  /** Waits until every node sees all of them online and accepts a change. */
   async #inStep(): Promise<void> {
     const count = this.#nodes.length;
     for (const { node } of this.#nodes) {
@@ -129,7 +130,7 @@ export class NodesSoak implements AsyncDisposable {
     }
   }
 
-  /** Waits until all have the same texts; what still differs after that. */
+  /** Waits until all nodes have the same texts; the differences that remain after AGREE_MS. */
   async #equal(texts: (node: SoakedNode) => Promise<Record<string, string>>): Promise<string[]> {
     let different: string[] = [];
     const look = async (): Promise<boolean> => {
@@ -145,7 +146,7 @@ export class NodesSoak implements AsyncDisposable {
     return different;
   }
 
-  /** With everything at rest: after a cut of all from all the logs are one log, entry for entry. */
+  /** At rest, after a partition of each node from all others: the logs must have equal entries. */
   async #equalLogs(): Promise<string[]> {
     if (this.#nodes.length > 1) {
       this.cluster.partition(...this.#nodes.map(({ node }) => [node.id]));
@@ -161,7 +162,7 @@ export class NodesSoak implements AsyncDisposable {
     for (const node of this.#nodes) await node.go();
     await Bun.sleep(LOAD_MS);
     for (const node of this.#nodes) {
-      if (act?.noticed.includes(node.node.id) === true) node.disturb(act.what);
+      if (act?.disturbed.includes(node.node.id) === true) node.disturb(act.what);
     }
     const began = performance.now();
     await act?.run(this);
@@ -185,7 +186,7 @@ export class NodesSoak implements AsyncDisposable {
     return different;
   }
 
-  /** Soaks for `ms`, whole rounds; the faults found. */
+  /** Runs whole rounds for at least `ms`; returns the faults. */
   async run(ms: number): Promise<string[]> {
     const faults: string[] = [];
     const deadline = performance.now() + ms;
@@ -202,9 +203,9 @@ export class NodesSoak implements AsyncDisposable {
       this.#say(`cluster logs, entry for entry: ${faults.length === 0 ? "equal" : "DIFFERENT"}`);
     }
     for (const node of this.#nodes) {
-      const told = await node.pauses().then(pausesText, () => "no metrics");
-      console.log(`${node.name}: event loop, all its servers: ${told}`);
-      if (faults.length > 0) console.log(`${node.name}: ${node.lastWords}`);
+      const pauses = await node.pauses().then(pausesText, () => "no metrics");
+      console.log(`${node.name}: event loop, all its servers: ${pauses}`);
+      if (faults.length > 0) console.log(`${node.name}: ${node.lastLines}`);
     }
     console.log(`this process: event loop: ${pausesText(ownPauses(this.#idlePauses))}`);
     for (const node of this.#nodes) {
@@ -222,9 +223,10 @@ export class NodesSoak implements AsyncDisposable {
   }
 }
 
-/** The first lines that differ. */
-function firstDifference(one = "", other = ""): string {
-  const [ours, theirs] = [one.split("\n"), other.split("\n")];
-  const at = ours.findIndex((line, index) => line !== theirs[index]);
+/** The first lines that differ, `(nothing)` after the end of a text. */
+function firstDifference(first = "", second = ""): string {
+  const [ours, theirs] = [first.split("\n"), second.split("\n")];
+  const found = ours.findIndex((line, index) => line !== theirs[index]);
+  const at = found === -1 ? ours.length : found;
   return `${ours[at] ?? "(nothing)"} / ${theirs[at] ?? "(nothing)"}`;
 }

@@ -4,9 +4,10 @@ import { type LoopPauses, PAUSE_BOUNDS_MS } from "../../../src/observe/loop-paus
 
 const BUCKET = /^pmxcfs_ipc_loop_pause_seconds_bucket\{le="([^"]+)"\} (\d+)/gm;
 
-/** Cumulated counts by upper bound in seconds, as the metric has them. */
+/** Cumulative counts by upper bound in seconds, as in the metric. */
 export type Pauses = ReadonlyMap<number, number>;
 
+/** The pauses in the text of a server's metrics. */
 export function pausesIn(metrics: string): Pauses {
   const found = [...metrics.matchAll(BUCKET)];
   return new Map(
@@ -14,7 +15,7 @@ export function pausesIn(metrics: string): Pauses {
   );
 }
 
-/** Those that this process measured of itself. */
+/** The pauses that this process measured of its own event loop. */
 export function ownPauses({ buckets: { counts } }: LoopPauses): Pauses {
   let sum = 0;
   return new Map(
@@ -22,11 +23,13 @@ export function ownPauses({ buckets: { counts } }: LoopPauses): Pauses {
   );
 }
 
-export function added(one: Pauses, other: Pauses): Pauses {
-  const bounds = new Set([...one.keys(), ...other.keys()]);
-  return new Map([...bounds].map((le) => [le, (one.get(le) ?? 0) + (other.get(le) ?? 0)]));
+/** The sum of two. */
+export function added(first: Pauses, second: Pauses): Pauses {
+  const bounds = new Set([...first.keys(), ...second.keys()]);
+  return new Map([...bounds].map((le) => [le, (first.get(le) ?? 0) + (second.get(le) ?? 0)]));
 }
 
+/** The upper bound in ms of the bucket that has the quantile `share`. */
 function bound(pauses: Pauses, share: number): number {
   const total = pauses.get(Infinity) ?? 0;
   for (const [le, count] of [...pauses].toSorted(([a], [b]) => a - b)) {
@@ -35,7 +38,7 @@ function bound(pauses: Pauses, share: number): number {
   return 0;
 }
 
-/** In words: upper bounds of the buckets in which p99, p99.9 and the worst pause lie. */
+/** Text: the upper bounds of the buckets of p99, p99.9 and the longest pause. */
 export function pausesText(pauses: Pauses): string {
   const [p99, p999, worst] = [0.99, 0.999, 1].map((share) => bound(pauses, share));
   const total = pauses.get(Infinity) ?? 0;

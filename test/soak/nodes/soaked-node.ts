@@ -1,4 +1,4 @@
-/** One node of a soak: its server, its load, and what the server holds. */
+/** One node of a soak: its server, its load, and the resources of the server. */
 import { readdirSync } from "node:fs";
 import type { ClusterNode, NodeProcess } from "../../corosync/support/cluster.ts";
 import { residentKib } from "../../robust/footprint.ts";
@@ -8,18 +8,18 @@ import type { Incident, Loss, Report } from "./journal.ts";
 import { added, type Pauses, pausesIn } from "./pauses.ts";
 import { Worker } from "./worker-process.ts";
 
-/** In the node's own network. */
+/** An address in the node's own network. */
 const METRICS = "127.0.0.1:9090";
-/** Regular files of the tree with their digests. */
+/** Prints the digests of the regular files of the tree. */
 const TREE =
   "cd /etc/pve && find . -path ./local -prune -o -type f -not -name '.[a-z]*' -print0 | " +
   "sort -z | xargs -0 -r sha256sum";
 const DATABASE = "/var/lib/pve-cluster/config.db";
 const START_MS = 30_000;
-/** Where a server writes; copies of the database that it keeps on purpose are in backup/. */
+/** Directories in which a server makes files; backup/ has copies that it keeps on purpose. */
 const WRITTEN = ["/run", "/var/lib/pve-cluster"] as const;
 
-/** What an idle server holds. */
+/** The resources of an idle server. */
 export interface Holding {
   readonly residentKib: number;
   readonly descriptors: number;
@@ -27,14 +27,14 @@ export interface Holding {
   readonly files: number;
 }
 
-/** What must be equal on all nodes at rest: files with digests, keys, the latest log entries. */
+/** The texts that must be equal on all idle nodes: digests of files, keys, the last log entries. */
 export interface NodeState {
   readonly tree: string;
   readonly keys: string;
   readonly marks: string;
 }
 
-/** A time in which things may fail at a node, and changes acknowledged may be lost. */
+/** A time in which calls on a node may fail, and acknowledged changes may be lost. */
 export interface Disturbance {
   readonly what: string;
   readonly from: number;
@@ -60,7 +60,7 @@ export class SoakedNode implements AsyncDisposable {
   readonly holdings: Holding[] = [];
   readonly held: Report["held"][number][] = [];
 
-  /** `words`: of the server besides the metrics. */
+  /** `words`: options of the server besides the metrics. */
   constructor(node: ClusterNode, names: readonly string[], words: readonly string[]) {
     this.node = node;
     this.#words = words;
@@ -71,8 +71,8 @@ export class SoakedNode implements AsyncDisposable {
     return this.node.name;
   }
 
-  /** What its server wrote last. */
-  get lastWords(): string {
+  /** The last 15 lines of the server's output. */
+  get lastLines(): string {
     return this.#server?.output.trim().split("\n").slice(-15).join("\n") ?? "";
   }
 
@@ -90,7 +90,7 @@ export class SoakedNode implements AsyncDisposable {
     );
   }
 
-  /** Ends its server; what the load does meanwhile fails. */
+  /** Ends the server; calls of the load fail until the next start. */
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     await this.#takePauses().catch(() => {});
     const code = await this.#server?.stop(signal);
@@ -102,7 +102,7 @@ export class SoakedNode implements AsyncDisposable {
     if (signal === "SIGTERM" && left > 0) this.faults.push(`${this.name}: left ${left} rings`);
   }
 
-  /** Ring directories that are not corosync's, which are named after its pid. */
+  /** The number of ring directories of pmxcfs: those of corosync have other names. */
   #rings(): number {
     const names = readdirSync(this.node.holder.path("/dev/shm"));
     return names.filter((name) => name.startsWith("qb-") && /-[0-9a-f]{12}$/.test(name)).length;
@@ -113,7 +113,7 @@ export class SoakedNode implements AsyncDisposable {
     return stdout.includes("starttime") && this.#server?.running === true;
   }
 
-  /** From now on until `calm`, its load may fail, and what it acknowledged may be lost. */
+  /** Until `calm`, calls of the load may fail, and acknowledged changes may be lost. */
   disturb(what: string): void {
     this.disturbances.push({ what, from: Date.now(), to: Infinity });
   }
@@ -173,23 +173,23 @@ export class SoakedNode implements AsyncDisposable {
     this.#pauses = added(this.#pauses, pausesIn(await this.#worker.ask("metrics", METRICS)));
   }
 
-  /** Those of all its servers. */
+  /** The pauses of all servers that ran on the node. */
   async pauses(): Promise<Pauses> {
     const now = pausesIn(await this.#worker.ask("metrics", METRICS));
     return added(this.#pauses, now);
   }
 
-  /** Idle: what the server holds, the least memory of a few looks. */
+  /** Records the resources of the idle server; memory is the least of five samples. */
   async sample(): Promise<void> {
     const pid = await this.#server?.pid;
     if (pid === undefined) return;
-    const looks: number[] = [];
-    for (let look = 0; look < 5; look++) {
+    const samples: number[] = [];
+    for (let sample = 0; sample < 5; sample++) {
       await Bun.sleep(400);
-      looks.push(residentKib(pid));
+      samples.push(residentKib(pid));
     }
     this.holdings.push({
-      residentKib: Math.min(...looks),
+      residentKib: Math.min(...samples),
       descriptors: readdirSync(`/proc/${pid}/fd`).length,
       shm: this.#rings(),
       files: WRITTEN.map((path) => entriesBelow(this.node.holder.path(path))).reduce(
@@ -199,7 +199,7 @@ export class SoakedNode implements AsyncDisposable {
     });
   }
 
-  /** After the end of the server: what `config verify` says of its database; undefined: sound. */
+  /** After the end of the server: the output of `config verify`; undefined if it is sound. */
   async unsound(): Promise<string | undefined> {
     const words = [...program(), "config", "verify", "--db", DATABASE];
     const { exitCode, stdout, stderr } = await this.node.run(...words);

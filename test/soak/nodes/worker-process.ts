@@ -1,4 +1,4 @@
-/** The load of one node: the soak's end of servers/worker.ts. */
+/** The process with the load of one node (servers/worker.ts), and the commands for it. */
 import type { ClusterNode } from "../../corosync/support/cluster.ts";
 import { JsonProcess } from "../../corosync/support/json-process.ts";
 
@@ -16,7 +16,7 @@ type Operation =
 
 export interface WorkerCommand {
   readonly op: Operation;
-  /** The number of the round, or where the metrics are. */
+  /** The number of the round, or the address of the metrics. */
   readonly word: string;
 }
 
@@ -28,7 +28,7 @@ export class Worker extends JsonProcess<WorkerCommand> {
     super(node, "../../soak/nodes/servers/worker", node.name, ...names);
   }
 
-  /** Performs one operation; its result is what servers/worker.ts says it is. */
+  /** Performs one operation; servers/worker.ts defines the type of its result. */
   async ask<T = null>(op: Operation, word = ""): Promise<T> {
     return (await this.do({ op, word }, COMMAND_MS)) as T;
   }

@@ -1,6 +1,6 @@
 /**
- * The load of one node, run inside it, driven by commands. Arguments: this node's name, and the
- * names of all.
+ * The load of one node: runs in the node and reads commands. Arguments: the name of the node, then
+ * the names of all nodes.
  */
 import { say, serveCommands } from "../../../corosync/support/json-commands.ts";
 import { FilesLoad } from "../files-load.ts";
@@ -9,7 +9,7 @@ import { Journal } from "../journal.ts";
 import type { WorkerCommand } from "../worker-process.ts";
 
 const MOUNT = "/etc/pve";
-/** So that three nodes with their servers and corosyncs get on with each other on two cores. */
+/** Most time between two steps: three nodes with their servers and corosyncs share two cores. */
 const PAUSE_MS = 5;
 
 const [node = "", ...nodes] = process.argv.slice(2);
