@@ -17,9 +17,9 @@ const DEBIAN = join(import.meta.dir, "debian");
 const PACKAGE = "pmxcfs-ipc";
 const DOCUMENTS = `usr/share/doc/${PACKAGE}`;
 
-/** The pages of docs/ that are installed: those for users of the program. */
+/** The pages that are installed: all of docs/, without those of docs/internals/. */
 const MANUALS = readdirSync(join(ROOT, "docs"))
-  .filter((name) => name.endsWith(".md") && name !== "hacking.md")
+  .filter((name) => name.endsWith(".md"))
   .map((name) => name.replace(/\.md$/, ""));
 
 const DESCRIPTION = `Every tool of Proxmox VE sends requests to pmxcfs through a libqb service
