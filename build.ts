@@ -44,7 +44,7 @@ export const NATIVE: Target = {
   directory: "dist",
 };
 
-/** Why something cannot be built. */
+/** The reason why a part cannot be built, for the user. */
 export class BuildFailure extends Error {}
 
 function modified(path: string): number {
@@ -83,7 +83,7 @@ function compile(target: Target, { source, output, flags }: NativePart): string 
     throw new BuildFailure(`no C compiler (${target.compiler}): apt-get install ${packages}`);
   }
   mkdirSync(resolve(ROOT, target.directory), { recursive: true });
-  // Renamed when complete: two builds at once must not see each other's half-written file.
+  // Renamed when complete: a build at the same time must not use an incomplete file.
   const draft = `${made}.${process.pid}`;
   const words = [target.compiler, ...COMPILER_FLAGS, ...flags, "-o", draft, source, "-ldl"];
   const { exitCode, stderr } = Bun.spawnSync(words, { cwd: ROOT, stderr: "pipe" });
@@ -179,7 +179,7 @@ function embedShim(build: Bun.PluginBuilder, shim: string): void {
 async function main(words: readonly string[]): Promise<number> {
   const [word] = words;
   if (words.length > 1 || (word !== undefined && word !== "--shim")) {
-    console.error(`build: "${words.join(" ")}" is not understood: bun build.ts [--shim]`);
+    console.error(`build: unknown argument "${words.join(" ")}": bun build.ts [--shim]`);
     return 2;
   }
   try {
