@@ -1,6 +1,6 @@
 /**
- * The heap that requests take: serves a libqb client in a separate process without garbage
- * collection, and prints by how many bytes per request the heap has grown.
+ * The bytes of heap that a request takes: serves a libqb client in a process without garbage
+ * collection, and prints the growth of the heap per request.
  *
  *   BUN_JSC_useGC=0 bun bench/allocations.ts HANDLER --requests N [flags of qb-load]
  */
@@ -11,7 +11,7 @@ import { uniqueName } from "../test/support/service.ts";
 
 let made: unknown;
 
-/** The handlers; they allocate nothing, a view, a promise, or an object of two fields. */
+/** The handlers: they allocate nothing, a view, a promise, and an object with two fields. */
 const HANDLERS = {
   empty: () => EMPTY_REPLY,
   echo: ({ span }) => span.bytes.subarray(span.at, span.at + span.size),
@@ -24,7 +24,7 @@ const HANDLERS = {
 
 export type HandlerName = keyof typeof HANDLERS;
 
-/** Round trips before the measurement: compiled code is on the heap, too. */
+/** Round trips before the measurement, because compiled code is on the heap. */
 const WARM_UP = ["--requests", "50000"];
 const WARM_UPS = 3;
 
@@ -38,8 +38,8 @@ export async function allocatedPerRequest(
     stdout: "pipe",
     stderr: "pipe",
   });
-  const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  if ((await child.exited) !== 0) throw new Error(complaint);
+  const [text, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  if ((await child.exited) !== 0) throw new Error(errors);
   return (JSON.parse(text) as { bytes: number }).bytes;
 }
 

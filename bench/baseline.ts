@@ -40,8 +40,8 @@ export function updated(before: Baseline, outcomes: readonly Outcome[]): Baselin
   for (const outcome of outcomes) {
     const ratios: Partial<Record<Metric, number>> = {};
     for (const metric of metrics) {
-      const by = gateRatio(outcome, metric);
-      if (by !== undefined && Number.isFinite(by)) ratios[metric] = Number(by.toFixed(3));
+      const value = gateRatio(outcome, metric);
+      if (value !== undefined && Number.isFinite(value)) ratios[metric] = Number(value.toFixed(3));
     }
     if (Object.keys(ratios).length > 0) baseline[outcome.name] = ratios;
   }
@@ -67,8 +67,8 @@ export function regressions(outcome: Outcome): string[] {
     if (gate === undefined || before === undefined || now === undefined) return [];
     const bound = gate.more ? before / gate.slack : before * gate.slack;
     if (gate.more ? now >= bound : now <= bound) return [];
-    const was = `baseline ${before}, bound ${bound.toFixed(2)}`;
-    const of = referenceOf(outcome, metric) === "floor" ? "the floor's" : "C's";
-    return [`${outcome.name}: ${metric} is ${now.toFixed(2)} of ${of} (${was})`];
+    const bounds = `baseline ${before}, bound ${bound.toFixed(2)}`;
+    const reference = referenceOf(outcome, metric) === "floor" ? "the floor's" : "C's";
+    return [`${outcome.name}: ${metric} is ${now.toFixed(2)} of ${reference} (${bounds})`];
   });
 }

@@ -1,15 +1,23 @@
 /**
- * `bun bench/cluster.ts [--c PATH] [--other COMMAND] [--writes N] [--rounds N] [--files N]`: three
- * nodes with a real corosync each and one server each: ours, a C server's, and any other command
- * that serves in the foreground (an earlier build: `--other '/path/pmxcfs-ipc pmxcfs -f'`). Writes
- * of 1000 bytes through /etc/pve of node 1 by 1, 4 and 16 writers at once, N each in all rounds:
- * writes per second, p50, p99, CPU of a write; an idle member's CPU and memory; the join of a node
- * that lacks N files; a partition that heals when a node lacks N files: what a libqb client waits
- * there that asks each millisecond. Servers take turns in one rig, round by round, each after
- * writes that are not measured; the medians of the rounds are printed, with the least and the most.
- * As root.
+ * `bun bench/cluster.ts`, as root: three nodes with a corosync and a server each. Measures
+ *
+ * - writes of 1000 bytes below /etc/pve of node 1 by 1, 4 and 16 writers: writes per second, p50,
+ *   p99, CPU of a write;
+ * - CPU and memory of an idle member;
+ * - the time until a new member has all files, and until a node has them after a partition, with
+ *   the waits of a libqb client there that sends a request each millisecond.
+ *
+ * The servers take turns in the same three nodes, round by round, each after writes that are not
+ * measured. Prints the median of the rounds, the least and the largest value.
+ *
+ *   --c PATH         also a C server
+ *   --other COMMAND  also a server in the foreground: `--other '/path/pmxcfs-ipc pmxcfs -f'`
+ *   --writes N       writes in all rounds for each number of writers (10000)
+ *   --rounds N       rounds (5)
+ *   --files N        files that the node lacks (5000; 0: no join and no partition)
  */
 import { parseArgs } from "node:util";
+import { counted } from "../src/base/counted.ts";
 import { alignColumns } from "../src/base/table.ts";
 import { noCluster, type NodeProcess, TestCluster } from "../test/corosync/support/cluster.ts";
 import { native } from "../test/support/native.ts";
@@ -23,11 +31,11 @@ const IDLE_MS = 5000;
 const ONLINE_MS = 30_000;
 const JOIN_MS = 60_000;
 const STOP_MS = 10_000;
-/** A client asks as long, beside the sync that follows a partition. */
+/** Duration of the client's requests, from the end of a partition. */
 const CLIENT_MS = 15_000;
 const GET_FS_VERSION = "1";
 const NS_PER_MS = 1e6;
-/** Writes before the measured ones, by 4 writers and by one: ours compiles its code meanwhile. */
+/** Writes before the measured ones, by number of writers: meanwhile Bun compiles our code. */
 const WARM_WRITES = { 4: 6000, 1: 12_000 };
 
 const { values } = parseArgs({
@@ -40,7 +48,7 @@ const { values } = parseArgs({
   },
 });
 const rounds = Number(values.rounds);
-/** Of one number of writers, in one round. */
+/** Writes of one round for each number of writers. */
 const writes = Math.ceil(Number(values.writes) / rounds);
 
 interface Side {
@@ -48,17 +56,17 @@ interface Side {
   readonly command: readonly string[];
 }
 
-/** One figure of one round, by its name, with its unit. */
+/** The figures of one round, by name and unit. */
 type Figures = Map<string, number>;
 
-/** What test/native/write-load.c prints; times in us. */
+/** The output of test/native/write-load.c; times in us. */
 interface Written {
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
 }
 
-/** Three servers of one side on fresh databases, until they are stopped. */
+/** Three servers of one side, with new databases. */
 class Servers implements AsyncDisposable {
   readonly #cluster: TestCluster;
   readonly #command: readonly string[];
@@ -77,7 +85,7 @@ class Servers implements AsyncDisposable {
     return servers;
   }
 
-  /** Waits until each node sees all nodes online, with quorum. */
+  /** Waits until each node has quorum and sees all nodes online. */
   async online(): Promise<void> {
     for (const node of this.#cluster.nodes) {
       const isOnline = async (): Promise<boolean> => {
@@ -93,14 +101,14 @@ class Servers implements AsyncDisposable {
     }
   }
 
-  /** The process id of a node's server on this machine. */
+  /** The pid, outside the node, of a node's server. */
   async pid(id: number): Promise<number> {
     const server = this.#servers[id - 1];
     if (server === undefined) throw new Error(`no server ${id}`);
     return await server.pid;
   }
 
-  /** A C server may hang at its end: it is killed then, and its mount taken away. */
+  /** Ends a node's server. One that hangs, as C's may, is killed, and its mount removed. */
   async stop(id: number): Promise<void> {
     const server = this.#servers[id - 1];
     if (server === undefined) return;
@@ -131,7 +139,11 @@ async function write(cluster: TestCluster, writers: number, count: number): Prom
   return JSON.parse(stdout) as Written;
 }
 
-async function measureWrites(cluster: TestCluster, servers: Servers, to: Figures): Promise<void> {
+async function measureWrites(
+  cluster: TestCluster,
+  servers: Servers,
+  figures: Figures,
+): Promise<void> {
   const processes = {
     "writing server": `/proc/${await servers.pid(1)}`,
     "another server": `/proc/${await servers.pid(2)}`,
@@ -143,43 +155,44 @@ async function measureWrites(cluster: TestCluster, servers: Servers, to: Figures
   for (const writers of WRITERS) {
     const before = Object.values(processes).map(costsOf);
     const { perSecond, p50, p99 } = await write(cluster, writers, writes);
-    to.set(`${writers} writers: writes/s`, perSecond);
-    to.set(`${writers} writers: p50 ms`, p50 / 1000);
-    to.set(`${writers} writers: p99 ms`, p99 / 1000);
-    for (const [index, [name, process]] of Object.entries(processes).entries()) {
+    const name = counted(writers, "writer");
+    figures.set(`${name}: writes/s`, perSecond);
+    figures.set(`${name}: p50 ms`, p50 / 1000);
+    figures.set(`${name}: p99 ms`, p99 / 1000);
+    for (const [index, [role, process]] of Object.entries(processes).entries()) {
       const { cpuNs } = costSince(process, before[index] ?? new Map());
-      to.set(`${writers} writers: us CPU a write, ${name}`, cpuNs / 1000 / writes);
+      figures.set(`${name}: us CPU a write, ${role}`, cpuNs / 1000 / writes);
     }
   }
 }
 
-async function measureIdle(servers: Servers, to: Figures): Promise<void> {
+async function measureIdle(servers: Servers, figures: Figures): Promise<void> {
   const pid = await servers.pid(3);
   const before = costsOf(`/proc/${pid}`);
   await Bun.sleep(IDLE_MS);
-  to.set(
+  figures.set(
     "idle member: CPU ms in 10 s",
     (costSince(`/proc/${pid}`, before).cpuNs / 1e6 / IDLE_MS) * 10_000,
   );
-  to.set("idle member: MiB", privateBytes(pid) / 1024 / 1024);
+  figures.set("idle member: MiB", privateBytes(pid) / 1024 / 1024);
 }
 
-/** Makes files on node 1 in a directory of their own. */
+/** Makes files on node 1 in a new directory. */
 async function makeFiles(cluster: TestCluster, directory: string, count: number): Promise<void> {
   const made = await cluster.node(1).sh(`set -e; mkdir /etc/pve/${directory}
     cd /etc/pve/${directory}; seq ${count} | while read n; do echo "name: $n" >$n; done`);
   if (made.exitCode !== 0) throw new Error(made.stderr);
 }
 
-/** Seconds from `begin` until node 3 has all files. */
+/** Seconds from the call of `begin` until node 3 has all files. */
 async function untilThere(
   cluster: TestCluster,
   servers: Servers,
   { directory, count }: { readonly directory: string; readonly count: number },
   begin: () => void,
 ): Promise<number> {
-  // A loop inside the node: entering it anew for each look would cost more than the join.
-  const waits = cluster
+  // The loop runs in the node: entering the node for each check would take longer than the join.
+  const waiting = cluster
     .node(3)
     .sh(
       `until [ "$(ls /etc/pve/${directory} 2>/dev/null | wc -l)" = ${count} ]; do sleep 0.01; done`,
@@ -187,50 +200,60 @@ async function untilThere(
   const start = performance.now();
   begin();
   const late = Bun.sleep(JOIN_MS).then(() => undefined);
-  const isThere = await Promise.race([waits, late]);
-  if (isThere === undefined) throw new Error(`node 3 lacks files\n${servers.output(3)}`);
+  const ended = await Promise.race([waiting, late]);
+  if (ended === undefined) throw new Error(`node 3 lacks files\n${servers.output(3)}`);
   return (performance.now() - start) / 1000;
 }
 
-/** From the start of the server to the last file in its mount. */
-async function measureJoin(cluster: TestCluster, servers: Servers, to: Figures): Promise<void> {
+/** The time from the start of a server until its mount has all files. */
+async function measureJoin(
+  cluster: TestCluster,
+  servers: Servers,
+  figures: Figures,
+): Promise<void> {
   const count = Number(values.files);
   if (count === 0) return;
   await servers.stop(3);
   await makeFiles(cluster, "joined", count);
   const place = { directory: "joined", count };
   const seconds = await untilThere(cluster, servers, place, () => servers.restart(3));
-  to.set(`join of a node that lacks ${count} files: s`, seconds);
+  figures.set(`join of a node that lacks ${count} files: s`, seconds);
   await servers.online();
 }
 
-/** What test/native/qb-load.c prints, as far as it is of use. */
-interface Asked {
+/** The figures used here of the output of test/native/qb-load.c. */
+interface Requests {
   readonly p99_ns: number;
   readonly max_ns: number;
   readonly errors: number;
 }
 
-/** A node was away while others wrote: from the cable to the last file, beside a libqb client. */
-async function measureHeal(cluster: TestCluster, servers: Servers, to: Figures): Promise<void> {
+/** The time from the end of a partition until a node has all files, and a libqb client's waits. */
+async function measureHeal(
+  cluster: TestCluster,
+  servers: Servers,
+  figures: Figures,
+): Promise<void> {
   const count = Number(values.files);
   if (count === 0) return;
   cluster.partition([1, 2], [3]);
-  await eventually("the others know", async () => {
+  await eventually("node 1 sees two nodes online", async () => {
     const { stdout } = await cluster.node(1).run("cat", "/etc/pve/.members");
     return stdout.match(/"online": 1/g)?.length === 2;
   });
   await makeFiles(cluster, "healed", count);
   const words = ["pve2", "--ms", String(CLIENT_MS), "--sleep-us", "1000", "--id", GET_FS_VERSION];
-  const asking = cluster.node(3).run(native("qb-load"), ...words);
+  const load = cluster.node(3).run(native("qb-load"), ...words);
   const place = { directory: "healed", count };
   const seconds = await untilThere(cluster, servers, place, () => cluster.heal());
-  to.set(`a partition heals, ${count} files: s`, seconds);
-  const { stdout, stderr } = await asking;
-  const asked = stdout === "" ? undefined : (JSON.parse(stdout) as Asked);
-  if (asked === undefined || asked.errors > 0) throw new Error(`the client: ${stdout}${stderr}`);
-  to.set("... a client there waits, p99 ms", asked.p99_ns / NS_PER_MS);
-  to.set("... most ms", asked.max_ns / NS_PER_MS);
+  figures.set(`a partition heals, ${count} files: s`, seconds);
+  const { stdout, stderr } = await load;
+  const requests = stdout === "" ? undefined : (JSON.parse(stdout) as Requests);
+  if (requests === undefined || requests.errors > 0) {
+    throw new Error(`the client: ${stdout}${stderr}`);
+  }
+  figures.set("... a client there waits, p99 ms", requests.p99_ns / NS_PER_MS);
+  figures.set("... most ms", requests.max_ns / NS_PER_MS);
 }
 
 async function round(cluster: TestCluster, side: Side): Promise<Figures> {

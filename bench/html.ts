@@ -78,18 +78,20 @@ function duration(ns: number): string {
   return ns >= 1e6 ? `${ns / 1e6} ms` : ns >= 1e3 ? `${ns / 1e3} us` : `${ns} ns`;
 }
 
-function of({ median }: Outcome, side: Side): Measured {
+function medianOf({ median }: Outcome, side: Side): Measured {
   return median[side] ?? {};
 }
 
 /** A bar per side and row: round trips per second. */
 function throughput(outcomes: readonly Outcome[]): string {
   const shown = outcomes.filter(({ median }) => median.ours.perSecond !== undefined);
-  const axis = new LogAxis(shown.flatMap((row) => ALL.map((side) => of(row, side).perSecond ?? 0)));
+  const axis = new LogAxis(
+    shown.flatMap((row) => ALL.map((side) => medianOf(row, side).perSecond ?? 0)),
+  );
   const bars = shown.map((row, index) => {
     const y = index * ROW;
     const ofSides = ALL.map((side, at) => {
-      const value = of(row, side).perSecond;
+      const value = medianOf(row, side).perSecond;
       if (value === undefined) return "";
       const width = (axis.x(value) - MARGIN).toFixed(1);
       const place = `x="${MARGIN}" y="${y + 3 + at * 9}" width="${width}" height="8"`;
@@ -111,11 +113,13 @@ function quantiles({ p50, p99, p999, max }: Measured): number[] {
 /** For each side and row, a line from the median over p99 and p99.9 to the maximum. */
 function latencies(outcomes: readonly Outcome[]): string {
   const shown = outcomes.filter(({ median }) => median.ours.p50 !== undefined);
-  const axis = new LogAxis(shown.flatMap((row) => ALL.flatMap((side) => quantiles(of(row, side)))));
+  const axis = new LogAxis(
+    shown.flatMap((row) => ALL.flatMap((side) => quantiles(medianOf(row, side)))),
+  );
   const lines = shown.map((row, index) => {
     const y = index * ROW;
     const ofSides = ALL.map((side, at) => {
-      const values = quantiles(of(row, side));
+      const values = quantiles(medianOf(row, side));
       if (values.length === 0) return "";
       const cy = y + 8 + at * 9;
       const xs = values.map((value) => axis.x(value).toFixed(1));
@@ -151,10 +155,12 @@ function overClients(outcomes: readonly Outcome[]): string {
   if (shown.length < 2) return "";
   const height = 260;
   const across = new LogAxis(shown.map(({ at }) => at));
-  const most = Math.max(...shown.flatMap(({ row }) => ALL.map((s) => of(row, s).perSecond ?? 0)));
+  const most = Math.max(
+    ...shown.flatMap(({ row }) => ALL.map((s) => medianOf(row, s).perSecond ?? 0)),
+  );
   const paths = ALL.map((side) => {
     const points = shown.flatMap(({ row, at }) => {
-      const value = of(row, side).perSecond;
+      const value = medianOf(row, side).perSecond;
       if (value === undefined) return [];
       return [`${across.x(at).toFixed(1)},${(height * (1 - value / most / 1.05)).toFixed(1)}`];
     });
@@ -191,8 +197,8 @@ export function html(report: Report, scenarios: readonly Scenario[]): string {
 <html lang="en"><head><meta charset="utf-8"><title>pmxcfs-ipc: benchmark of ${report.taken}</title>
 <style>${STYLE}</style></head><body>
 <h1>Benchmark of ${report.taken}</h1>
-<p>${legend.join(", ")}: a server that never sleeps and checks nothing, so that no server can beat
-it on this machine. Medians of ${report.rounds} alternated runs.</p>
+<p>${legend.join(", ")}. The floor is a server that never sleeps and checks nothing: no server is
+faster on this machine. Medians of ${report.rounds} alternated runs.</p>
 <ul>${machine.join("")}</ul>
 <h2>Round trips per second</h2>${throughput(outcomes)}
 <h2>Latencies: p50, p99, p99.9, worst</h2>${latencies(outcomes)}

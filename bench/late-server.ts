@@ -26,8 +26,8 @@ function burn(): void {
   while (Bun.nanoseconds() < until);
 }
 
-/** A promise that is settled already, or will be after `lateMs`. */
-function afterwards(body: Uint8Array): Promise<Uint8Array> {
+/** A promise that is settled, or will be after `lateMs`. */
+function lateAnswer(body: Uint8Array): Promise<Uint8Array> {
   return lateMs === 0 ? Promise.resolve(body) : Bun.sleep(lateMs).then(() => body);
 }
 
@@ -37,6 +37,6 @@ serveHandler({
     // Private memory, which belongs to the request until its answer is sent.
     const body = span.bytes.subarray(span.at, span.at + span.size);
     if (id === SLOW) burn();
-    return isLate ? afterwards(body) : body;
+    return isLate ? lateAnswer(body) : body;
   },
 });

@@ -16,6 +16,7 @@ export interface Effort {
   readonly share: number;
 }
 
+/** Round trips and their times; with `alone`, also without the second load. */
 export async function measureLoad(
   server: Service,
   scenario: LoadScenario,
@@ -78,7 +79,7 @@ function summarise(scenario: LoadScenario, load: LoadResult, { cpuNs }: Cost): M
     max: load.max_ns,
   };
   if (scenario.flags.includes("--connects")) measured.cpuUsPerConnect = cpuNs / load.requests / 1e3;
-  // A second load that floods uses the server's CPU, too.
+  // A second load that floods uses the CPU of the server as well.
   else if (scenario.beside?.includes("--idle") ?? true)
     measured.cpuMsPer100k = cpuNs / load.requests / 10;
   return measured;
@@ -153,8 +154,8 @@ export async function measureStart(side: Side, task: Task): Promise<Measured> {
   const name = uniqueName("start");
   const tool = [native("qb-first-answer"), name, "1", ...command(side, name, task)];
   const child = Bun.spawn(tool, { stdout: "pipe", stderr: "pipe" });
-  const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  if ((await child.exited) !== 0) throw new Error(complaint);
+  const [text, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  if ((await child.exited) !== 0) throw new Error(errors);
   const { answer_ns: answerNs } = JSON.parse(text) as { answer_ns: number };
   return { startMs: answerNs / 1e6 };
 }

@@ -1,6 +1,6 @@
 /**
- * Rows of the mount: each side's server runs in its own private node. One process loads its
- * /etc/pve, or makes IPC round trips while another process may write there.
+ * Rows of the mount: each side's server runs in its own private node. One process works on files of
+ * its /etc/pve, or makes IPC round trips; another may write files at the same time.
  */
 import { native } from "../test/support/native.ts";
 import { PrivateNode } from "../test/support/private-node.ts";
@@ -56,7 +56,7 @@ export class ServedNode implements AsyncDisposable {
     const { cpuNs } = costSince(this.#process, before);
     await besides;
     const { count, ...figures } = measured;
-    // The operations of a second load use the server's CPU, too.
+    // The operations of a second load use the CPU of the server as well.
     return beside === undefined ? { ...figures, cpuMsPer100k: cpuNs / count / 10 } : figures;
   }
 

@@ -39,7 +39,7 @@ export function costSince(process: string, before: Costs): Cost {
   return since;
 }
 
-/** Resident bytes without shared memory: clients map the rings, too. */
+/** Resident bytes without shared memory, because clients map the same rings. */
 export function privateBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
   return (field(status, "VmRSS") - field(status, "RssShmem")) * 1024;

@@ -2,7 +2,7 @@
  * `bun bench/profile.ts`: the costs of a request in both echo servers, for docs/performance.md:
  * instructions in user space (callgrind), system calls (perf stat; strace), context switches
  * (/proc), heap (memcheck; for ours bench/allocations.ts). Needs perf, valgrind and strace. The
- * latter two slow a server down: ours then polls its rings for longer, and its clients sleep.
+ * last two slow a server down: ours then polls its rings for longer, and its clients sleep.
  *
  *   --requests N   round trips of each measurement (default 20000)
  *   --only TEXT    the rows whose name contains TEXT

@@ -54,52 +54,55 @@ function trim(value: number): string {
 export function ratio(
   outcome: Outcome,
   metric: Metric,
-  of: "c" | "floor" = "c",
+  divisor: "c" | "floor" = "c",
 ): number | undefined {
   if (COLUMNS[metric].isDifference === true) return undefined;
-  const other = outcome.median[of]?.[metric];
+  const other = outcome.median[divisor]?.[metric];
   const ours = outcome.median.ours[metric];
   return other === undefined || ours === undefined || other === 0 ? undefined : ours / other;
 }
 
-function timesText(by: number | undefined): string {
-  return by === undefined ? "" : `${trim(by)}x`;
+function timesText(value: number | undefined): string {
+  return value === undefined ? "" : `${trim(value)}x`;
 }
 
 /** One line per metric of an outcome: C, ours, floor, both ratios, and its goals. */
 export function rows(outcome: Outcome, goals: readonly Goal[]): string[][] {
   return (Object.keys(COLUMNS) as Metric[]).flatMap((metric) => {
-    const mine = outcome.median.ours[metric];
-    const theirs = outcome.median.c?.[metric];
-    if (mine === undefined) return [];
+    const ours = outcome.median.ours[metric];
+    const c = outcome.median.c?.[metric];
+    if (ours === undefined) return [];
     const floor = outcome.median.floor?.[metric];
     const { title, show } = COLUMNS[metric];
     const verdicts = goals
       .filter((each) => each.metric === metric)
       .map((goal) => `${goalText(goal)}: ${met(outcome, goal)}`);
-    const ratios = (["c", "floor"] as const).map((of) => timesText(ratio(outcome, metric, of)));
+    const ratios = (["c", "floor"] as const).map((divisor) =>
+      timesText(ratio(outcome, metric, divisor)),
+    );
     const floorText = floor === undefined ? "" : show(floor);
-    const theirText = theirs === undefined ? "" : show(theirs);
-    return [[title, theirText, show(mine), floorText, ...ratios, verdicts.join("; ")]];
+    const cText = c === undefined ? "" : show(c);
+    return [[title, cText, show(ours), floorText, ...ratios, verdicts.join("; ")]];
   });
 }
 
-function goalText({ metric, of, atLeast, atMost, below }: Goal): string {
+function goalText({ metric, divisor, atLeast, atMost, below }: Goal): string {
   if (below !== undefined) return `< ${COLUMNS[metric].show(below)}`;
   const bound = atLeast === undefined ? `<= ${atMost}x` : `>= ${atLeast}x`;
-  return of === "floor" ? `${bound} of the floor` : bound;
+  return divisor === "floor" ? `${bound} of the floor` : bound;
 }
 
-/** Whether the medians meet the goal. */
+/** True if the medians meet the goal, or have no value for it. */
 export function meets(outcome: Outcome, goal: Goal): boolean {
   if (goal.below !== undefined) return (outcome.median.ours[goal.metric] ?? 0) < goal.below;
-  const by = ratio(outcome, goal.metric, goal.of);
-  if (by === undefined) return true;
-  return by >= (goal.atLeast ?? 0) && by <= (goal.atMost ?? Number.POSITIVE_INFINITY);
+  const value = ratio(outcome, goal.metric, goal.divisor);
+  if (value === undefined) return true;
+  return value >= (goal.atLeast ?? 0) && value <= (goal.atMost ?? Number.POSITIVE_INFINITY);
 }
 
 function met(outcome: Outcome, goal: Goal): string {
-  const isKnown = goal.below !== undefined || ratio(outcome, goal.metric, goal.of) !== undefined;
+  const isKnown =
+    goal.below !== undefined || ratio(outcome, goal.metric, goal.divisor) !== undefined;
   if (!isKnown) return "not measured";
   return meets(outcome, goal) ? "met" : "NOT met";
 }
@@ -128,10 +131,10 @@ export function textTable(outcome: Outcome, goals: readonly Goal[]): string {
 /** Bars of the ratio of round trips; four characters per doubling. */
 export function plot(outcomes: readonly Outcome[]): string {
   const bars = outcomes.flatMap((outcome) => {
-    const by = ratio(outcome, "perSecond");
-    if (by === undefined) return [];
-    const bar = "#".repeat(Math.max(1, Math.round(4 * Math.log2(Math.max(1, by)) + 1)));
-    return [[outcome.name, `${bar} ${trim(by)}x`] as const];
+    const value = ratio(outcome, "perSecond");
+    if (value === undefined) return [];
+    const bar = "#".repeat(Math.max(1, Math.round(4 * Math.log2(Math.max(1, value)) + 1)));
+    return [[outcome.name, `${bar} ${trim(value)}x`] as const];
   });
   const width = Math.max(0, ...bars.map(([name]) => name.length));
   return bars.map(([name, bar]) => `${name.padEnd(width)} |${bar}`).join("\n");
@@ -150,9 +153,9 @@ export function markdown(report: Report, scenarios: readonly Scenario[]): string
   return [
     "# Benchmark results\n",
     "Written by `bun run bench`; C is a server of test/native on libqb, in the same run, with the",
-    "same C clients; the floor is a server that never sleeps and checks nothing, and echoes whatever",
-    "is asked: what no server can beat here. In rows of the mount, C is the real server whose file",
-    `was given. Medians of ${report.rounds} alternated runs.\n`,
+    "same C clients; the floor is a server that never sleeps, checks nothing and echoes every request:",
+    "no server is faster on this machine. In rows of the mount, C is the C server of --c-server.",
+    `Medians of ${report.rounds} alternated runs.\n`,
     ...machine,
     `- taken: ${report.taken}\n`,
     `## Round trips per second, ours to C's\n\n\`\`\`\n${plot(report.outcomes)}\n\`\`\`\n`,

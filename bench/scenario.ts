@@ -40,7 +40,7 @@ export type Metric = keyof Measured;
 export interface Goal {
   readonly metric: Metric;
   /** The divisor; default: C's. */
-  readonly of?: "c" | "floor";
+  readonly divisor?: "c" | "floor";
   readonly atLeast?: number;
   readonly atMost?: number;
   readonly below?: number;

@@ -19,7 +19,7 @@ function echo(group: string, name: string, flags: string, more: Partial<LoadScen
 /** One client, back to back, with up to 200 bytes. */
 const ONE_CLIENT: readonly Goal[] = [
   atLeast(RATE, 10),
-  { metric: RATE, of: "floor", atLeast: 0.75 },
+  { metric: RATE, divisor: "floor", atLeast: 0.75 },
   atMost("p50", 0.05),
   atMost("p99", 1),
   atMost("cpuMsPer100k", 0.2),
@@ -28,11 +28,11 @@ const ONE_CLIENT: readonly Goal[] = [
 const CORE: Scenario[] = [
   echo("core", "one client, empty", "--clients 1", {
     goals: ONE_CLIENT,
-    smoke: { metric: RATE, of: "floor", atLeast: 0.1 },
+    smoke: { metric: RATE, divisor: "floor", atLeast: 0.1 },
   }),
   echo("core", "four clients, empty", "--clients 4", {
     goals: [atLeast(RATE, 3)],
-    smoke: { metric: RATE, of: "floor", atLeast: 0.1 },
+    smoke: { metric: RATE, divisor: "floor", atLeast: 0.1 },
   }),
   {
     kind: "idle",
@@ -181,8 +181,8 @@ const MOUNT: Scenario[] = [
   onMount(WRITING, { name: "mount: the same in batches", options: ["--commit", "batched"] }),
   onMount("mkdir-rmdir", { goals: AS_C }),
   onMount("write-1MiB", { goals: AS_C }),
-  onMount("ipc", { name: "mount: IPC while nobody writes" }),
-  onMount("ipc", { name: "mount: IPC while somebody writes", beside: WRITING }),
+  onMount("ipc", { name: "mount: IPC without writes" }),
+  onMount("ipc", { name: "mount: IPC beside writes", beside: WRITING }),
 ];
 
 /** qb-load flags for one request. */
@@ -201,7 +201,7 @@ function requests(guests: number): Scenario[] {
     ...more,
   });
   const cheap = {
-    goals: [atLeast(RATE, 10), { metric: RATE, of: "floor", atLeast: 0.75 } as const],
+    goals: [atLeast(RATE, 10), { metric: RATE, divisor: "floor", atLeast: 0.75 } as const],
   };
   const many = guests >= 2000 ? { goals: [atLeast(RATE, 10)] } : {};
   const none = Buffer.alloc(0);

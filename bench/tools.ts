@@ -70,6 +70,7 @@ export function readHeapUsage(text: string): { blocks: number; bytes: number } {
   return { blocks: blocks ?? 0, bytes: bytes ?? 0 };
 }
 
+/** The sum of all counts. */
 export function sum(counts: Counts): number {
   return [...counts.values()].reduce((total, count) => total + count, 0);
 }

@@ -40,7 +40,7 @@ test("without a C server a row has our figures, and a goal for the ratio is not 
 });
 
 test("a goal for the floor is compared with the floor", () => {
-  const goal: Goal = { metric: "perSecond", of: "floor", atLeast: 0.75 };
+  const goal: Goal = { metric: "perSecond", divisor: "floor", atLeast: 0.75 };
   const core = outcome({ perSecond: 10 }, { perSecond: 80 });
   const withFloor = { ...core, median: { ...core.median, floor: { perSecond: 100 } } };
   expect(meets(withFloor, goal)).toBe(true);
