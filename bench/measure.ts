@@ -56,7 +56,7 @@ async function measureOnce(
   }
 }
 
-/** Starts the second load. Idle connections report when all are open; a flood starts at once. */
+/** Starts the second load. With idle connections, resolves when all are open. */
 async function startBeside(
   server: Service,
   flags: readonly string[] | undefined,

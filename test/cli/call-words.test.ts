@@ -129,7 +129,7 @@ describe("--wait", () => {
     expect(await waiting).toMatchObject({ code: 0, out: fixtures.STORAGE_CONFIG, err: "" });
   }, 60_000);
 
-  test("without a service a call fails after --wait, or names --wait", async () => {
+  test("a call without a service fails after the wait, or suggests --wait", async () => {
     const name = uniqueName("never");
     const { code, err } = await runProgram(["call", "get-rrd-dump", "--socket", name]);
     expect([code, err.includes("--wait 10s")]).toEqual([1, true]);

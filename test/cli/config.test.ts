@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { TempDirectory } from "../pmxcfs/support.ts";
 
 const SOURCES = join(import.meta.dir, "../../src/cli");
-/** The command alone, under a root of its own. */
+/** Runs the command in a command tree without others. */
 const RUNNER = `
   import { configCommand } from "${SOURCES}/config.ts";
   import { commandGroup } from "${SOURCES}/command.ts";

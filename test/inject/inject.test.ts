@@ -139,7 +139,7 @@ test("a seed gives the same faults each time, with the probability prob", async 
   expect(count).toBeLessThan(48);
 });
 
-describe("an invalid rule is refused with a suggestion", () => {
+describe("an invalid rule is refused with its mistake", () => {
   const cases: readonly (readonly [rule: string, message: string])[] = [
     [
       "get-confg:errno=EIO",

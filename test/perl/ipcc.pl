@@ -1,6 +1,6 @@
 #!/usr/bin/perl
-# A client as PVE's daemons are written: Perl, libqb's own client library, pack and unpack.
-# Asks one service all twelve requests and prints one JSON line per answer.
+# A client like those of PVE's daemons: Perl with libqb's client library, pack and unpack. Sends all
+# twelve requests to one service and prints one JSON line per answer.
 #
 #   ipcc.pl SERVICE VMID CONFIG-PATH TOKEN
 #

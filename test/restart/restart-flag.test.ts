@@ -33,10 +33,10 @@ async function start(name: string, flag: string, ...more: string[]): Promise<Ser
   return await startService(serveCommand(...words), { name });
 }
 
-/** Sends requests without a pause until stopped; returns the failures. */
+/** A client that sends requests without a pause until `end`, and records failures. */
 class Loop {
   readonly failures: string[] = [];
-  asked = 0;
+  requests = 0;
   #on = true;
   readonly #done: Promise<void>;
 
@@ -48,10 +48,10 @@ class Loop {
     using client = connection;
     while (this.#on) {
       const answer = await client.sendRecv(CfsIpc.GET_CONFIG, Buffer.from("storage.cfg\0"));
-      this.asked++;
+      this.requests++;
       if (!(answer instanceof QbFailure) && answer.error === 0) continue;
       this.failures.push(answer instanceof QbFailure ? String(answer) : `errno ${answer.error}`);
-      // A failure returns at once: let the event loop run.
+      // The call fails without waiting: let the event loop run.
       await Bun.sleep(1);
     }
   }
@@ -69,14 +69,14 @@ async function restarts(flag: string, given: string, times: number): Promise<Loo
   const loop = new Loop(name, flag);
   try {
     for (let time = 0; time < times; time++) {
-      const before = loop.asked;
-      await eventually("requests between two restarts", () => loop.asked > before + 20);
+      const before = loop.requests;
+      await eventually("requests between two restarts", () => loop.requests > before + 20);
       expect(await server.stop()).toBe(0);
       server = await start(name, given);
       pids.push(server.pid);
     }
-    const before = loop.asked;
-    await eventually("requests after the last restart", () => loop.asked > before);
+    const before = loop.requests;
+    await eventually("requests after the last restart", () => loop.requests > before);
   } finally {
     await loop.end();
     await server.stop();
@@ -87,9 +87,9 @@ async function restarts(flag: string, given: string, times: number): Promise<Loo
 
 test("no request of a client in a loop fails during ten restarts", async () => {
   const flag = join(directory, "loop-flag");
-  const { failures, asked } = await restarts(flag, flag, RESTARTS);
+  const { failures, requests } = await restarts(flag, flag, RESTARTS);
   expect(failures).toEqual([]);
-  expect(asked).toBeGreaterThan(RESTARTS * 20);
+  expect(requests).toBeGreaterThan(RESTARTS * 20);
 });
 
 test("without the flag requests fail", async () => {

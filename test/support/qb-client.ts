@@ -1,7 +1,6 @@
 /**
  * A libqb client: runs test/native/qb-client.c and sends it commands as lines. Each client is a
- * process with one connection, so that it can have its own uid and be killed. `await using` ends
- * it.
+ * process with one connection, so that it can have its own uid and be killed.
  */
 import { LineProcess } from "./lines.ts";
 import { native } from "./native.ts";

@@ -1,6 +1,4 @@
-/**
- * The screen of `top`, from made-up status documents: widths, order, rates, rows that do not fit.
- */
+/** The screen of `top`, from invented status documents: widths, order, rates, rows left out. */
 import { describe, expect, test } from "bun:test";
 import type { GroupFigures } from "../../src/observe/cluster-families.ts";
 import type { ConnectionStatus, StatusDocument } from "../../src/observe/status.ts";
