@@ -248,7 +248,7 @@ export class Service {
     } else if (kind === "failure") {
       this.#log.failure(`disconnecting ${describePeer(caller)}: ${reason}`, error);
     } else {
-      const line = `${describePeer(caller)} after ${stats.requests} requests: ${reason}`;
+      const line = `${describePeer(caller)} after ${counted(stats.requests, "request")}: ${reason}`;
       this.#log.debug(() => `connection ${number} of ${line}`);
     }
     this.#notifyHandler(() => this.#handler.disconnected?.(connection));
