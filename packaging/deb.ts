@@ -22,10 +22,10 @@ const MANUALS = readdirSync(join(ROOT, "docs"))
   .filter((name) => name.endsWith(".md"))
   .map((name) => name.replace(/\.md$/, ""));
 
-const DESCRIPTION = `Every tool of Proxmox VE sends requests to pmxcfs through a libqb service
-named pve2. This is that service, for unmodified clients: it answers from a plain directory, so that
-Proxmox code can be tested without FUSE, or from a config.db, also one that was rescued from a dead
-node.
+const DESCRIPTION = `pmxcfs provides /etc/pve, the replicated configuration of Proxmox VE, and
+answers requests of its tools through a libqb service named pve2. This is a pmxcfs for unmodified
+clients and nodes: with mount and cluster, or only as that service from a plain directory, so that
+Proxmox code can be tested without FUSE, or from a config.db, also one of a dead node.
 
 The tools diagnose the IPC of a machine, check servers for compatibility, put load on them, and
 print, record and replay requests and answers. The package installs beside pve-cluster and does not
@@ -88,7 +88,7 @@ function control(input: DebInput, installedKiB: number): string {
     "Suggests: rrdtool",
     "Section: admin",
     "Priority: optional",
-    "Description: IPC server of Proxmox VE's cluster file system, and tools around it",
+    "Description: Proxmox VE's cluster file system (pmxcfs), and tools for any pmxcfs",
     DESCRIPTION.split("\n\n").map(descriptionParagraph).join("\n .\n"),
     "",
   ].join("\n");

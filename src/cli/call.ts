@@ -138,7 +138,11 @@ const rawCommand = command({
   options: callOptions,
   operands: {
     id: integer({ description: "Message id", required: true, min: MIN_ID, max: MAX_ID }),
-    body: hex({ description: "Body, without the 16-byte header", default: EMPTY }),
+    body: hex({
+      description: "Body, without the 16-byte header",
+      default: EMPTY,
+      defaultText: "empty",
+    }),
   },
   async run(values) {
     const { id } = values;

@@ -106,7 +106,7 @@ function leave(exitCode: number): number {
 
 export const checkCommand = command({
   name: "check",
-  summary: "Diagnose the IPC of this host, with any server",
+  summary: "Diagnose the IPC and /etc/pve of this host, with any server",
   details: [
     "Checks the caller, the socket, the server, its answers, /dev/shm, the node name, " +
       "/etc/pve, quorum, config.db, rrdcached and the host, and changes nothing. The first and " +

@@ -25,7 +25,7 @@ const COMMANDS: Readonly<Record<string, Load>> = {
 export const rootCommand = commandGroup(
   {
     name: "pmxcfs-ipc",
-    summary: "The IPC server of Proxmox VE's cluster file system, and tools around it",
+    summary: "Proxmox VE's cluster file system (pmxcfs), and tools for any pmxcfs",
     details: [
       "pmxcfs-ipc COMMAND --help describes a command. Results go to stdout, everything " +
         "else to stderr.",

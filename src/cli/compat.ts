@@ -53,7 +53,7 @@ const options = {
   writes: flag({ description: "Allow cases that write the status and log of a running service" }),
   tap: flag({ description: "Print TAP 14, also on a terminal", group: OUTPUT }),
   json: flag({ description: "Print one JSON object at the end", group: OUTPUT }),
-  junit: path({ description: "JUnit file to write", hint: "FILE", group: OUTPUT }),
+  junit: path({ description: "Write a JUnit report to FILE", hint: "FILE", group: OUTPUT }),
   noColor: flag({ description: "No colours", group: OUTPUT }),
 };
 

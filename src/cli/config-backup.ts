@@ -37,7 +37,7 @@ export const backupCommand = command({
   },
   operands: {
     target: pathOption({
-      description: "Directory, or a file that does not exist",
+      description: "Directory for the copy, or a file to create",
       hint: "FILE|DIR",
       required: true,
     }),
@@ -79,7 +79,9 @@ export const restoreCommand = command({
     db: database,
     yes: flag({ description: "Restore the backup" }),
   },
-  operands: { backup: pathOption({ description: "Backup", hint: "FILE", required: true }) },
+  operands: {
+    backup: pathOption({ description: "Backup to restore", hint: "FILE", required: true }),
+  },
   run({ db, yes, backup }) {
     const compared = compareDatabases(db, backup, { times: false });
     if (typeof compared === "string") warn(showName(compared));

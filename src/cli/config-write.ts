@@ -28,7 +28,7 @@ export const importCommand = command({
     force: flag({ description: "Replace an existing database, which is kept as FILE.bak-TIME" }),
   },
   operands: {
-    dir: pathOption({ description: "Directory to import", hint: "DIR", required: true }),
+    dir: pathOption({ description: "Copy of /etc/pve to import", hint: "DIR", required: true }),
   },
   run: ({ db, force, dir }) => {
     const imported = importDirectory(dir, db, { replace: force });
@@ -64,8 +64,8 @@ export const renameNodeCommand = command({
     }),
   },
   operands: {
-    old: text({ description: "Current name", hint: "OLD", required: true }),
-    new: text({ description: "New name", hint: "NEW", required: true }),
+    old: text({ description: "Current name of the node", hint: "OLD", required: true }),
+    new: text({ description: "New name of the node", hint: "NEW", required: true }),
   },
   run: ({ db: file, mount, old, new: name }) => {
     const db = mount ?? file;

@@ -196,7 +196,7 @@ const verifyCommand = command({
   ],
   exits: [[1, "There are problems"]],
   options: {
-    db: pathOption({ description: `Database (default ${DEFAULT_DB})`, hint: "FILE" }),
+    db: pathOption({ description: `Database (default: ${DEFAULT_DB})`, hint: "FILE" }),
     dir: pathOption({ description: "Check a directory to serve instead", hint: "DIR" }),
     json: flag({ description: "Print one JSON object" }),
   },

@@ -68,7 +68,7 @@ export const restoreCommand = command({
   ],
   options: {
     history: historyFile,
-    mount: pathOption({ description: "Mount point", hint: "DIR", default: "/etc/pve" }),
+    mount: pathOption({ description: "Mount point of /etc/pve", hint: "DIR", default: "/etc/pve" }),
     dryRun: flag({ description: "Only show what would be written" }),
   },
   operands: { target },

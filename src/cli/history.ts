@@ -211,7 +211,10 @@ const treeCommand = command({
   exits: [[1, "Some content was not kept or could not be written; the rest is complete"]],
   options: { history: historyFile },
   operands: {
-    time: text({ description: "2h, 14:30, 2026-11-26, 2026-11-26T14:30", required: true }),
+    time: text({
+      description: "Point in time: 2h (ago), 14:30, 2026-11-26, 2026-11-26T14:30",
+      required: true,
+    }),
     verb: text({ description: "The word export", hint: "export", required: true }),
     dir: pathOption({ description: "Empty or new directory", hint: "DIR", required: true }),
   },

@@ -60,7 +60,7 @@ export const recordCommand = command({
     ...proxyOptions,
     redact: flagOn({ without: "Keep secrets in the file, which only its owner can read" }),
   },
-  operands: { file: path({ description: "Output file", hint: "FILE", required: true }) },
+  operands: { file: path({ description: "Recording to create", hint: "FILE", required: true }) },
   async run(values) {
     using file = new RecordingFile(values.file);
     file.add(headerLine(values.upstream, values.redact));

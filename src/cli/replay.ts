@@ -88,7 +88,7 @@ export const replayCommand = command({
   ],
   exits: [[1, "Answers differ, or the command failed"]],
   options,
-  operands: { file: path({ description: "Recording file", hint: "FILE", required: true }) },
+  operands: { file: path({ description: "Recording to read", hint: "FILE", required: true }) },
   async run(values) {
     const { socket, against, file } = values;
     if ((socket === undefined) === (against === undefined)) {

@@ -47,10 +47,11 @@ function nodeOf(
 
 export const serveCommand = command({
   name: "serve",
-  summary: "Serve pmxcfs's requests to PVE's tools and all other libqb clients",
+  summary: "Answer the requests of PVE's tools and all other libqb clients",
   details: [
-    "The configuration comes from a directory (--dir), from pmxcfs's database (--db), which is " +
-      "then not written, or from the server's own database below --state.",
+    "The configuration comes from a directory (--dir), from pmxcfs's database (--db), or from " +
+      "the server's own database below --state. Only with --mount is the database changed, the " +
+      "tree mounted, and the cluster of its corosync.conf joined.",
     `Fixed limits, as in the C server: files of ${CfsLimits.fileBytes >> 20} MiB, status values ` +
       `of ${CfsLimits.statusBytes >> 10} KiB, a cluster log of ${CfsLimits.clusterLogBytes >> 10} KiB.`,
   ],

@@ -59,7 +59,7 @@ export const topCommand = command({
   options: {
     socket: text({ description: "Service to watch", hint: "NAME", default: "pve2" }),
     status: path({
-      description: "Status socket path",
+      description: "Path of the server's status socket",
       defaultText: "/run/pmxcfs-ipc/NAME.status for root, else below XDG_RUNTIME_DIR",
     }),
     interval: milliseconds({

@@ -40,7 +40,7 @@ function infoText({ nodename, version, cluster, nodelist = {} }: ClusterInfo): s
 export const getClusterInfo = defineRequest({
   id: 2,
   name: "GET_CLUSTER_INFO",
-  summary: "Nodes, quorum and addresses",
+  summary: "Print nodes, quorum and addresses",
   example: ["", "nodes, and which are online"],
   access: "read",
   minBytes: 0,

@@ -43,7 +43,7 @@ interface Filter {
 export const getClusterLog = defineRequest({
   id: 8,
   name: "GET_CLUSTER_LOG",
-  summary: "The newest entries of the cluster log",
+  summary: "Print the newest entries of the cluster log",
   example: ["--user root@pam --max 20", "what root did last"],
   access: "read",
   minBytes: layout.size + 1,
@@ -53,7 +53,12 @@ export const getClusterLog = defineRequest({
   checks: ["size <= 32: EINVAL", "the last byte is taken as NUL"],
   result: "JSON: entries, newest first; max 0 means 50, an empty user means all",
   parameters: {
-    max: { kind: "number", description: "Most entries", defaultText: "50", max: 0xffffffff },
+    max: {
+      kind: "number",
+      description: "Largest number of entries",
+      defaultText: "50",
+      max: 0xffffffff,
+    },
     user: { kind: "text", description: "Only entries of this user" },
   },
   encode({ max = 0, user = "" }: Filter) {

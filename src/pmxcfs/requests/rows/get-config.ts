@@ -11,7 +11,7 @@ import { defineRequest } from "../request.ts";
 export const getConfig = defineRequest({
   id: 6,
   name: "GET_CONFIG",
-  summary: "A file below /etc/pve, byte by byte",
+  summary: "Print a file below /etc/pve, byte by byte",
   example: ["storage.cfg", "the storages"],
   access: "read",
   minBytes: 1,
@@ -27,7 +27,7 @@ export const getConfig = defineRequest({
   parameters: {
     path: {
       kind: "path",
-      description: "Its path below /etc/pve",
+      description: "Path of the file below /etc/pve",
       positional: true,
       required: true,
     },

@@ -31,7 +31,7 @@ function versionsText({ starttime, clinfo, vmlist, kvstore, files }: FsVersions)
 export const getFsVersion = defineRequest({
   id: 1,
   name: "GET_FS_VERSION",
-  summary: "Version counters of the files and lists that PVE caches",
+  summary: "Print version counters of the files and lists that PVE caches",
   example: ["--json", "counters as JSON"],
   access: "read",
   minBytes: 0,

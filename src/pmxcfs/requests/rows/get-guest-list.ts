@@ -21,7 +21,7 @@ function listText({ ids }: GuestList): string {
 export const getGuestList = defineRequest({
   id: 3,
   name: "GET_GUEST_LIST",
-  summary: "All guests with their node, type and version",
+  summary: "Print all guests with their node, type and version",
   example: ["", "a table"],
   access: "read",
   minBytes: 0,

@@ -31,7 +31,7 @@ const answer: AnswerFormat<RrdDump> = {
 export const getRrdDump = defineRequest({
   id: 10,
   name: "GET_RRD_DUMP",
-  summary: "The newest performance figures of nodes, guests and storages",
+  summary: "Print the newest RRD values of nodes, guests and storages",
   example: ["", "a line for each key"],
   access: "read",
   minBytes: 0,

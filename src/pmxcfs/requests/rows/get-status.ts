@@ -12,7 +12,7 @@ const { name, nodeName } = layout.read;
 export const getStatus = defineRequest({
   id: 5,
   name: "GET_STATUS",
-  summary: "A node's value of a status key, byte by byte",
+  summary: "Print a node's value of a status key, byte by byte",
   example: ["tasklist --node pve2", "another node's tasks"],
   access: "read",
   minBytes: layout.size,
@@ -22,8 +22,8 @@ export const getStatus = defineRequest({
   checks: ["size < 528: EINVAL (more is ignored)", "unknown key or node: ENOENT"],
   result: "the bytes as set; an empty node means the one that answers",
   parameters: {
-    key: { kind: "text", description: "The key", positional: true, required: true },
-    node: { kind: "text", description: "The node", defaultText: "the one that answers" },
+    key: { kind: "text", description: "Status key", positional: true, required: true },
+    node: { kind: "text", description: "Name of the node", defaultText: "the one that answers" },
   },
   encode({ key, node = "" }: { readonly key: string; readonly node?: string | undefined }) {
     const bad = badText("the key", key, NAME_BYTES) ?? badText("the node's name", node, NAME_BYTES);

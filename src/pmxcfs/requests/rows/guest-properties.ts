@@ -20,7 +20,7 @@ export type GuestProperties = Readonly<Record<string, Readonly<Record<string, st
 
 const vmidParameter: Parameter = {
   kind: "number",
-  description: "Guest; 0 means all guests",
+  description: "Id of the guest; 0: all guests",
   required: true,
   max: 0xffffffff,
 };
@@ -68,7 +68,7 @@ const propertyLayout = prefix({ vmid: u32 });
 export const getGuestConfigProperty = defineRequest({
   id: 11,
   name: "GET_GUEST_CONFIG_PROPERTY",
-  summary: "One property of a guest's config",
+  summary: "Print one property of a guest's config",
   example: ["--vmid 0 lock", "every locked guest"],
   access: "read",
   minBytes: 0,
@@ -157,7 +157,7 @@ function propertyNames(body: Span): string[] | undefined {
 export const getGuestConfigProperties = defineRequest({
   id: 13,
   name: "GET_GUEST_CONFIG_PROPERTIES",
-  summary: "Several properties of a guest's config",
+  summary: "Print several properties of a guest's config",
   example: ["--vmid 100 name cores", "two properties of one guest"],
   access: "read",
   minBytes: 0,

@@ -57,7 +57,7 @@ export const logClusterMsg = defineRequest({
   ],
   result: "empty; priority 8 and above stores nothing",
   parameters: {
-    message: { kind: "text", description: "What happened", positional: true, required: true },
+    message: { kind: "text", description: "Text of the entry", positional: true, required: true },
     priority: { kind: "number", description: "Syslog priority, 0 to 7", default: 6, max: 255 },
     user: { kind: "text", description: "User name", default: "root@pam" },
     tag: { kind: "text", description: "Program name", default: "pmxcfs-ipc" },

@@ -28,8 +28,8 @@ export const setStatus = defineRequest({
   ],
   result: "empty; without a value the key is removed",
   parameters: {
-    key: { kind: "text", description: "The key", positional: true, required: true },
-    value: { kind: "value", description: "The value" },
+    key: { kind: "text", description: "Status key", positional: true, required: true },
+    value: { kind: "value", description: "Value of the key" },
   },
   encode({ key, value }: { readonly key: string; readonly value?: Uint8Array | undefined }) {
     const bad = badText("the key", key, NAME_BYTES);

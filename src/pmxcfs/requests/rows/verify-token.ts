@@ -25,7 +25,7 @@ function nameOf(text: string): string | undefined {
 export const verifyToken = defineRequest({
   id: 12,
   name: "VERIFY_TOKEN",
-  summary: "Whether priv/token.cfg has a token",
+  summary: "Check whether priv/token.cfg has a token",
   details: ["Every user of this host can see a token on the command line: use --file."],
   example: ["--file -", "from stdin"],
   access: "read",
@@ -39,7 +39,11 @@ export const verifyToken = defineRequest({
   ],
   result: "empty",
   parameters: {
-    token: { kind: "secret", description: "USER@REALM!NAME SECRET", positional: true },
+    token: {
+      kind: "secret",
+      description: "Token and its secret in one argument: USER@REALM!NAME SECRET",
+      positional: true,
+    },
   },
   encode: ({ token }: { readonly token: string }) =>
     badText("the token", token) ?? terminated(token),
