@@ -4,6 +4,7 @@
  * `typeof reply === "number"` distinguishes an error from a body.
  */
 
+/** Negative errno numbers, as in the error field of a libqb response. */
 export const Errno = {
   EPERM: -1,
   ENOENT: -2,

@@ -4,6 +4,7 @@
  */
 import { Errno } from "../base/errno.ts";
 
+/** Results of corosync's calls (cs_error_t). */
 export const CsError = {
   OK: 1,
   /** There is no connection to corosync, or it was lost. */

@@ -63,13 +63,13 @@ function commentAbove(lines: readonly string[], line: number): string {
     .trim();
 }
 
-/** A declaration without its body: up to its `{` or `;`; an interface or type is kept whole. */
+/** A declaration up to its `{` or `;`; an interface, type or constant is kept whole. */
 function declarationAt(lines: readonly string[], line: number): string {
   const first = lines[line] ?? "";
-  const whole = /^export (?:interface|type) /.test(first);
+  const whole = /^export (?:interface|type|const) /.test(first);
   const block = first.startsWith("export interface ");
   const object = block || (whole && first.endsWith("{"));
-  const end = object ? /^\};?$|\{\}$/ : whole ? /;$/ : /[{;]$/;
+  const end = object ? /^\}(?: as const)?;?$|\{\}$/ : whole ? /;(?: \/\/.*)?$/ : /[{;]$/;
   let last = line;
   while (last < lines.length && !end.test(lines[last] ?? "")) last++;
   const text = lines.slice(line, last + 1).join("\n");
@@ -80,7 +80,7 @@ function declarationAt(lines: readonly string[], line: number): string {
 
 const REEXPORT = /^export (?:type )?\{([^}]*)\} from "([^"]+)";/gm;
 
-const NOT_PUBLIC = /^ {2}(?:#|readonly #|private|protected|get #|async #|static #|override|\/)/;
+const NOT_PUBLIC = /^ {2}(?:#|\)|readonly #|private|protected|get #|async #|static #|override|\/)/;
 
 /** Public methods and accessors of the class that begins at `line`, each with its comment. */
 function membersOf(lines: readonly string[], line: number): string[] {
@@ -135,7 +135,7 @@ export function apiReference(): string {
     "# API reference",
     "",
     "What `src/index.ts` exports, from the doc comments of the sources. Made by",
-    "`bun test/docs/api-reference.ts`; how to use it is told in [library.md](library.md).",
+    "`bun test/docs/api-reference.ts`; [library.md](library.md) has programs that use it.",
     "",
   ];
   const all = exportsOf(readFileSync(INDEX, "utf8")).toSorted((a, b) => (a.name < b.name ? -1 : 1));

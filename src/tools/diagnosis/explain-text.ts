@@ -172,6 +172,7 @@ checks.
 A \`fix\` is a command that is safe to paste as root: it deletes nothing that it does not keep
 elsewhere, overwrites no backup, has no placeholder, and ends no process that it does not identify.
 A test executes each on the fault that it repairs, and compares all files before and after.
+If the command depends on the node, this page has the \`--check\` that prints it.
 Where no command is safe, \`next\` says what to do by hand. A finding that \`follows from\` another
 has no fix of its own: it disappears with its cause.
 
