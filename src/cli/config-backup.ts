@@ -26,7 +26,10 @@ export const backupCommand = command({
     "Version and checksum are those of the tree, and are equal on all nodes of a healthy cluster.",
   ],
   examples: [
-    ["config backup /var/backups/pve --keep 14", "for a timer: named by time; keeps 14 copies"],
+    [
+      "config backup /var/backups/pmxcfs-ipc --keep 14",
+      "for a timer: named by time; keeps 14 copies",
+    ],
     ["config backup ./before.db", "before a risky change"],
   ],
   exits: [[1, "No copy was made"]],
@@ -71,8 +74,8 @@ export const restoreCommand = command({
       "restore with all nodes stopped.",
   ],
   examples: [
-    ["config restore /var/backups/pve/config-20261126T030000Z.db", "what would change"],
-    ["config restore /var/backups/pve/config-20261126T030000Z.db --yes", "do it"],
+    ["config restore /var/backups/pmxcfs-ipc/config-20261126T030000Z.db", "what would change"],
+    ["config restore /var/backups/pmxcfs-ipc/config-20261126T030000Z.db --yes", "do it"],
   ],
   exits: [[1, "Nothing was restored"]],
   options: {
