@@ -4,7 +4,7 @@ import { type Outcome, worstMs } from "./run.ts";
 
 const HEAD = `# Misbehaving clients and their outcomes
 
-Written by \`npm run robustness\`, not by hand. Each row is one behaviour of
+The tables with "worst" are written by \`npm run robustness\`. Each row is one behaviour of
 \`test/native/qb-attack.c\` against a running server that has 1024 descriptors. Beside it a libqb
 client sends a request every millisecond and sometimes opens another connection; "worst" is its
 longest wait for either. "Left" lists what the server uses more than before: descriptors, mappings,

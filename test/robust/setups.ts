@@ -77,7 +77,7 @@ export function setups(directory: string): readonly Setup[] {
       echoes: false,
     },
     {
-      name: "serve by root, attacked by a stranger",
+      name: "serve by root, attacked by a user without access",
       unless: needsRoot,
       command: serve,
       attacker: NOBODY,
