@@ -68,11 +68,11 @@ export class LiveList {
       if (outcome === "skipped") reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     }
     for (const [reason, times] of reasons) print(this.#style.dim(`skipped ${times}: ${reason}\n`));
-    const { held, failed, skipped } = totals(results);
+    const { passed, failed, skipped } = totals(results);
     const left = this.#planned - results.length;
     const unrun = left === 0 ? "" : `, ${left} not run`;
-    const good = aborted ?? "all held";
+    const good = aborted ?? "all passed";
     const verdict = failed === 0 ? this.#style.green(good) : this.#style.red(`${failed} failed`);
-    print(`${held} held, ${skipped} skipped${unrun}: ${verdict} (seed ${this.#seed})\n`);
+    print(`${passed} passed, ${skipped} skipped${unrun}: ${verdict} (seed ${this.#seed})\n`);
   }
 }

@@ -82,8 +82,8 @@ function casesOf(chosen: Chosen, seed: number): readonly Case[] {
 
 function printList(cases: readonly Case[]): void {
   const width = Math.max(...cases.map(({ name }) => name.length));
-  for (const { name, shows, on = ["any"], needs = [] } of cases) {
-    const more = [on.join("|"), ...needs].join(", ");
+  for (const { name, shows, profiles = ["any"], needs = [] } of cases) {
+    const more = [profiles.join("|"), ...needs].join(", ");
     print(`${name.padEnd(width)}  ${shows} [${more}]\n`);
   }
 }
@@ -146,7 +146,7 @@ async function compare(
   print(`${compared} cases ran on both, ${differing} differ\n`);
   if (interrupted !== undefined) throw interruption(interrupted);
   if (compared === 0) return RunExit.NOTHING_RAN;
-  return differing > 0 ? RunExit.FAILED : RunExit.HELD;
+  return differing > 0 ? RunExit.FAILED : RunExit.PASSED;
 }
 
 /** The output during the run and at its end. */

@@ -1,4 +1,4 @@
-/** The compatibility runner as a command: its words, its reports, and how a run can end. */
+/** `compat` as a command: its arguments, its reports, and the ways in which a run ends. */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ const list = (one: string, other: string) =>
   `{"version": 1, "ids": {${one}, ${other}}, "time": ${one.length}}`;
 
 describe("the command", () => {
-  test("lists cases without running any", async () => {
+  test("--list prints the cases and runs none", async () => {
     const { code, out } = await runProgram(["compat", "--list", "--filter", "flow."]);
     expect(code).toBe(0);
     expect(out.split("\n").filter(Boolean)).toHaveLength(3);
@@ -37,7 +37,7 @@ describe("the command", () => {
     expect(steady(answer("plain 1"))).not.toBe(steady(answer("plain 2")));
   });
 
-  test("names what is wrong with its arguments", async () => {
+  test("wrong arguments and unreachable services are named in the error", async () => {
     const none = await runProgram(["compat", "--filter", "no-such-case"]);
     expect([none.code, none.err]).toEqual([2, expect.stringContaining("no case's name contains")]);
     const kind = await runProgram(["compat", "--client", "perl"]);
@@ -48,7 +48,7 @@ describe("the command", () => {
     expect([dead.code, dead.err]).toEqual([1, expect.stringContaining("cannot start")]);
   });
 
-  test("ends with 77 when nothing could run", async () => {
+  test("exits with 77 if no case could run", async () => {
     await using echo = await startService((name) => [native("qb-echo-server"), name]);
     const words = ["compat", "--socket", echo.name, "--filter", "version."];
     const { code, out } = await runProgram(words);
@@ -56,7 +56,7 @@ describe("the command", () => {
     expect(pointsOf(out).every(({ skip }) => skip !== undefined)).toBe(true);
   });
 
-  test("needs no compiler, nor any other program of the machine", async () => {
+  test("runs all kinds of clients with an empty PATH, so without a compiler", async () => {
     await using echo = await startService((name) => [native("qb-echo-server"), name]);
     const words = ["compat", "--socket", echo.name, "--filter", "handshake.connect"];
     const { code, out } = await runProgram(words, { environment: { PATH: "/nonexistent" } });
@@ -80,7 +80,7 @@ describe("the command", () => {
       expect(code).toBe(1);
       expect(out).toStartWith("TAP version 14\n1..");
       expect(out).toMatch(new RegExp(`^Bail out! .*${says.source}`, "m"));
-      expect(out).toMatch(/^# 0 held, 0 failed, 0 skipped, \d+ not run$/m);
+      expect(out).toMatch(/^# 0 passed, 0 failed, 0 skipped, \d+ not run$/m);
       expect(err).toMatch(says);
       const written = readFileSync(file, "utf8");
       expect(written).toContain('errors="1"');
@@ -97,7 +97,7 @@ describe("the command", () => {
     const words = ["compat", "--socket", server.name, "--client", "own", "--tap"];
     const { out } = await runProgram([...words, "--filter", "handshake.connect"]);
     const [point] = pointsOf(out);
-    expect(point?.held).toBe(false);
+    expect(point?.passed).toBe(false);
     expect(point?.message).toContain(
       'which differs from byte 2 on: 6e 67 \\"ng\\" expected, 07 78',
     );
@@ -125,14 +125,14 @@ describe("the command", () => {
       }
       expect(await child.exited).toBe(130);
       expect(out).toMatch(/^Bail out! stopped by SIGINT$/m);
-      expect(out).toMatch(/^# \d+ held, 0 failed, \d+ skipped, \d+ not run$/m);
+      expect(out).toMatch(/^# \d+ passed, 0 failed, \d+ skipped, \d+ not run$/m);
       expect(readFileSync(file, "utf8")).toContain("stopped by SIGINT");
       expect(own.left).toEqual([]);
     },
     MINUTES,
   );
 
-  test("stops at the first failure when told to, and says so in TAP", async () => {
+  test("--fail-fast ends the run at the first failure with a TAP bail-out", async () => {
     using server = new FakeServer(uniqueName("broken"), {
       response: (span) => ResponseHeader.write.id(span, 1),
     });
@@ -144,7 +144,7 @@ describe("the command", () => {
   });
 
   test(
-    "does not write to a running service unless it may",
+    "writes to a running service only with --writes",
     async () => {
       const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
       try {
@@ -169,7 +169,7 @@ describe("the command", () => {
     MINUTES,
   );
 
-  test("writes JUnit and JSON that add up", async () => {
+  test("the counts in JUnit and JSON are those of their cases", async () => {
     await using echo = await startService((name) => [native("qb-echo-server"), name]);
     const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
     try {
@@ -179,7 +179,7 @@ describe("the command", () => {
       expect(code).toBe(0);
       const report = JSON.parse(out) as Record<string, unknown> & { cases: unknown[] };
       expect(report).toMatchObject({ schema_version: 1, seed: 7, failed: 0 });
-      expect(report.cases).toHaveLength(Number(report["held"]) + Number(report["skipped"]));
+      expect(report.cases).toHaveLength(Number(report["passed"]) + Number(report["skipped"]));
       const xml = readFileSync(file, "utf8");
       expect(xml.match(/<testcase /g)).toHaveLength(report.cases.length);
       expect(xml.match(/<skipped /g)).toHaveLength(Number(report["skipped"]));
@@ -190,7 +190,7 @@ describe("the command", () => {
   });
 
   test(
-    "interrupted, it stops everything that it started",
+    "SIGTERM stops every process that the run started, and removes its files",
     async () => {
       using temporary = new OwnTemporary();
       const child = Bun.spawn([...SOURCES, "compat", "--tap"], {
@@ -210,7 +210,7 @@ describe("the command", () => {
       const own = `compat-\\w+-${child.pid}`;
       expect(readFileSync("/proc/net/unix", "latin1")).toMatch(new RegExp(own));
       child.kill("SIGTERM");
-      // Nobody reads on: the pipe has room for what is left.
+      // The rest of the output is not read; it fits into the pipe.
       expect(await child.exited).toBe(143);
       expect(await child.stderr.text()).toContain("stopped by SIGTERM");
       expect(readFileSync("/proc/net/unix", "latin1")).not.toMatch(new RegExp(own));
@@ -220,7 +220,7 @@ describe("the command", () => {
   );
 
   test(
-    "on a terminal it shows a live list and totals",
+    "on a terminal a live list and totals are shown",
     async () => {
       if (Bun.which("script") === null) throw new Error("no script(1): apt-get install bsdutils");
       const words = [...SOURCES, "compat", "--filter", "handshake.connect,flow.stop"].join(" ");
@@ -231,7 +231,7 @@ describe("the command", () => {
       expect(shown.code).toBe(0);
       expect(shown.out).toMatch(/\[1\/6\] handshake\.connect \(libqb\)/);
       expect(shown.out).toMatch(/handshake\.connect +✓ libqb ✓ c ✓ own \d+ ms/);
-      expect(shown.out).toMatch(/6 held, 0 skipped: all held \(seed \d+\)/);
+      expect(shown.out).toMatch(/6 passed, 0 skipped: all passed \(seed \d+\)/);
     },
     MINUTES,
   );

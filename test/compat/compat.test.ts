@@ -1,6 +1,6 @@
 /**
- * The compatibility runner against good servers, which it must pass, and against broken ones, of
- * which it must name what is broken.
+ * The compatibility runner against correct servers, which must pass, and against servers with one
+ * fault, for which exactly the cases about that fault must fail.
  */
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
@@ -13,9 +13,9 @@ import { failedIn, OwnTemporary, pointsOf, runProgram, SOURCES } from "./run-com
 
 const MINUTES = 180_000;
 
-describe("good servers", () => {
+describe("correct servers", () => {
   test(
-    "our own holds every case, with every kind of client",
+    "our own passes every case with every kind of client",
     async () => {
       using own = new OwnTemporary();
       const { environment } = own;
@@ -33,7 +33,7 @@ describe("good servers", () => {
   );
 
   test(
-    "a C server on libqb holds all cases about the transport, events and flow control",
+    "a C server on libqb passes all cases about the transport, events and flow control",
     async () => {
       const command = `${native("qb-control-server")} {socket} --accept-any`;
       const { code, out } = await runProgram(["compat", "--seed", "2", "--command", command]);
@@ -58,7 +58,7 @@ describe("good servers", () => {
   );
 
   test(
-    "two servers that do the same do not differ",
+    "two servers with the same behaviour do not differ",
     async () => {
       await using c = await startService((name) => [native("qb-echo-server"), name]);
       await using ours = await startService((name) => [...SOURCES, "echo", "--socket", name]);
@@ -71,7 +71,7 @@ describe("good servers", () => {
   );
 
   test(
-    "the built program runs its clients from itself",
+    "the built program starts itself for its clients",
     async () => {
       const binary = join(REPOSITORY, "dist", "pmxcfs-ipc");
       if (!existsSync(binary)) throw new Error("dist/pmxcfs-ipc is missing: bun build.ts");
@@ -86,9 +86,10 @@ describe("good servers", () => {
 });
 
 interface Broken {
-  readonly what: string;
-  readonly fault: Fault;
-  /** Cases that must fail, and what must be said; all others of WATCHED must hold. */
+  /** The fault in words. */
+  readonly fault: string;
+  readonly injected: Fault;
+  /** Cases that must fail, and their messages; all others of WATCHED must pass. */
   readonly fails: Readonly<Record<string, RegExp>>;
 }
 
@@ -96,8 +97,8 @@ const WATCHED = ["handshake.absent", "handshake.connect", "traffic.repeat", "end
 
 const BROKEN: readonly Broken[] = [
   {
-    what: "never reads the notify bytes",
-    fault: { neverReadsNotifies: true },
+    fault: "never reads the notify bytes",
+    injected: { neverReadsNotifies: true },
     fails: {
       "traffic.repeat (libqb)": /did not return within/,
       "traffic.repeat (c)": /did not return within/,
@@ -105,8 +106,8 @@ const BROKEN: readonly Broken[] = [
     },
   },
   {
-    what: "writes a wrong size into the header",
-    fault: {
+    fault: "writes a wrong size into the header",
+    injected: {
       response: (span) => ResponseHeader.write.size(span, ResponseHeader.read.size(span) + 8),
     },
     fails: {
@@ -120,8 +121,8 @@ const BROKEN: readonly Broken[] = [
     },
   },
   {
-    what: "answers another id",
-    fault: {
+    fault: "answers another id",
+    injected: {
       response: (span) => ResponseHeader.write.id(span, ResponseHeader.read.id(span) + 1),
     },
     fails: {
@@ -139,14 +140,14 @@ const BROKEN: readonly Broken[] = [
 ];
 
 describe("a server that", () => {
-  for (const { what, fault, fails } of BROKEN) {
+  for (const { fault, injected, fails } of BROKEN) {
     test(
-      `${what} fails the right cases`,
+      `${fault} fails the cases about that, and no others`,
       async () => {
-        using server = new FakeServer(uniqueName("broken"), fault);
+        using server = new FakeServer(uniqueName("broken"), injected);
         const words = ["compat", "--socket", server.name, "--deadline", "4s", "--tap"];
         const { code, out } = await runProgram([...words, "--filter", WATCHED.join(",")]);
-        const failed = pointsOf(out).filter(({ held }) => !held);
+        const failed = pointsOf(out).filter(({ passed }) => !passed);
         const found = Object.fromEntries(failed.map(({ title, message }) => [title, message]));
         const wanted = Object.entries(fails).map(([title, says]) => {
           return [title, expect.stringMatching(says)] as const;

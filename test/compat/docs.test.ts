@@ -1,4 +1,4 @@
-/** The commands in docs/ci.md are ones the program understands. */
+/** The program accepts every `compat` command in docs/ci.md. */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { runProgram } from "./run-compat.ts";
 
 const PAGE = readFileSync(join(REPOSITORY, "docs", "ci.md"), "utf8");
 
-/** `compat ...` of each line of the code blocks that runs it, quotes taken off. */
+/** The arguments of each `pmxcfs-ipc compat` in the code blocks, without quotes. */
 function commands(): string[][] {
   return [...PAGE.matchAll(/```\w+\n([^]*?)```/g)]
     .flatMap(([, block = ""]) => block.split("\n"))
@@ -19,7 +19,7 @@ function commands(): string[][] {
     );
 }
 
-test("every command of the page is understood", async () => {
+test("every command of docs/ci.md is accepted", async () => {
   const all = commands();
   expect(all.length).toBeGreaterThanOrEqual(6);
   for (const words of all) {

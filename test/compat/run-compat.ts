@@ -1,10 +1,10 @@
-/** Runs `pmxcfs-ipc compat` from the sources, as a user would, and takes its TAP apart. */
+/** Runs `pmxcfs-ipc compat` from the sources, as a user would, and parses its TAP. */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { REPOSITORY } from "../support/native.ts";
 
-/** The program from the sources: what is tested is what stands in src. */
+/** The command of the program from the sources, not of a built one. */
 export const SOURCES: readonly string[] = [process.execPath, join(REPOSITORY, "src", "main.ts")];
 
 export interface Finished {
@@ -13,7 +13,7 @@ export interface Finished {
   readonly err: string;
 }
 
-/** Runs the program with these words; never throws for its exit code. */
+/** Runs the program with these arguments; does not throw because of its exit code. */
 export async function runProgram(
   words: readonly string[],
   options: {
@@ -40,7 +40,7 @@ export async function runProgram(
 /** One test point of a TAP stream. */
 export interface Point {
   readonly title: string;
-  readonly held: boolean;
+  readonly passed: boolean;
   readonly skip: string | undefined;
   readonly message: string;
 }
@@ -52,19 +52,19 @@ export function pointsOf(tap: string): Point[] {
     if (found === null) continue;
     const [, bad, title = "", skip] = found;
     const message = /^ {2}message: (.*)$/m.exec(part)?.[1] ?? "";
-    points.push({ title, held: bad === undefined, skip, message });
+    points.push({ title, passed: bad === undefined, skip, message });
   }
   return points;
 }
 
-/** Titles of those that did not hold. */
+/** Title and message of each failed point. */
 export function failedIn(tap: string): string[] {
   return pointsOf(tap)
-    .filter(({ held }) => !held)
+    .filter(({ passed }) => !passed)
     .map(({ title, message }) => `${title}: ${message}`);
 }
 
-/** Where a run of its own keeps its fixtures: other suites on the machine have theirs. */
+/** A TMPDIR for one run, so that its files are told apart from those of other suites. */
 export class OwnTemporary implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
   readonly environment = { TMPDIR: this.path };

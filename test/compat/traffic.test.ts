@@ -44,13 +44,13 @@ async function exchange(client: ClientProcess, burst: Burst): Promise<void> {
   }
   for (const { id, body } of burst) {
     const answer = await client.ask("receive 5000", 10_000);
-    const bytes = body instanceof Uint8Array ? body : sized(body);
+    const bytes = body instanceof Uint8Array ? body : patternOf(body);
     const size = 24 + bytes.byteLength;
     expect(answer).toMatchObject({ res: size, size, id, error: 0, sum: checksum(bytes) });
   }
 }
 
-function sized(body: Body): Uint8Array {
+function patternOf(body: Body): Uint8Array {
   if (typeof body === "string" || body instanceof Uint8Array) throw new Error("a pattern");
   return patternBytes(body.pattern);
 }
@@ -58,7 +58,7 @@ function sized(body: Body): Uint8Array {
 describe("generated traffic", () => {
   for (const [server, command] of Object.entries(SERVERS)) {
     for (const flavor of FLAVORS) {
-      test(`${flavor} client, ${server}`, async () => {
+      test(`${flavor} client, ${server}: bursts of requests are answered in order`, async () => {
         await using service = await startService(command);
         await using pool = new ClientPool(cClient.path);
         const client = await pool.take(flavor, "self");

@@ -6,10 +6,10 @@
 /** Bytes, text (UTF-8), or `size` bytes of a fixed pattern. */
 export type Body = Uint8Array | string | { readonly pattern: number };
 
-/** Bodies up to this are passed in full. */
+/** A body up to this size is passed in full. */
 export const SHOWN_BYTES = 16_384;
 
-/** Byte `index` of the pattern; native/compat-client.c has the same. */
+/** Byte `index` of the pattern; the same formula as in native/compat-client.c. */
 function patternByte(index: number): number {
   return (index * 31 + 7 + (index >>> 8)) & 0xff;
 }
@@ -32,13 +32,13 @@ export function wordOf(body: Body): string {
   return bytesOf(body).toString("hex") || "-";
 }
 
-/** The body that a word stands for. */
+/** The body of a word that `wordOf` made. */
 export function bodyOfWord(word: string): Buffer {
   if (word === "-") return Buffer.alloc(0);
   return word.startsWith("@") ? patternBytes(Number(word.slice(1))) : Buffer.from(word, "hex");
 }
 
-/** FNV-1a, 32 bits: large bodies are compared by it. */
+/** FNV-1a, 32 bits, by which large bodies are compared. */
 export function checksum(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);

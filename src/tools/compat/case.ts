@@ -1,7 +1,7 @@
 /**
- * A compatibility case is data: the steps of a libqb client, the expected result of each, and what
- * the C server does where we differ on purpose. The runner (run-case.ts) gives every case to each
- * kind of client.
+ * A compatibility case is data: the steps of a libqb client, the expected result of each, and the
+ * C server's result where ours differs on purpose. run-case.ts runs every case with each kind of
+ * client.
  */
 import type { Errno } from "../../base/errno.ts";
 import type { Body } from "./body.ts";
@@ -11,13 +11,14 @@ export const FLAVORS = ["libqb", "c", "own"] as const;
 export type Flavor = (typeof FLAVORS)[number];
 
 /**
- * What a service answers, found by asking it: `echo` its requests, `control` an echo that sends
- * events and holds requests when asked, `pmxcfs` the twelve requests, `other` something else.
+ * The kinds of services: `echo` answers a request with its body; `control` is an echo that sends
+ * events and applies flow control on request; `pmxcfs` has the twelve requests; `other` is none of
+ * them. target.ts finds the kind by requests.
  */
 export const PROFILES = ["pmxcfs", "echo", "control", "other"] as const;
 export type Profile = (typeof PROFILES)[number];
 
-/** What a case needs besides a service; without it the case is skipped. */
+/** A requirement of a case besides a service; if it is not met, the case is skipped. */
 export type Need =
   /** A pmxcfs that the runner has just started, with the runner's files. */
   | "fixtures"
@@ -33,7 +34,7 @@ export type Need =
   | "pmxcfs-access";
 
 /** The user of a client. */
-export type As = "self" | "www-data" | "stranger";
+export type User = "self" | "www-data" | "stranger";
 
 /** The expected answer. */
 export type Expect =
@@ -52,22 +53,22 @@ export type Expect =
   /** The call itself fails with this errno: there is no answer. */
   | { readonly fails: Errno | readonly Errno[] };
 
-/** What the C server does instead, and why ours differs. */
+/** An answer of the C server that differs from ours, and the reason for the difference. */
 export interface Deviation {
   readonly why: string;
   readonly expect: Expect;
 }
 
-interface Of {
-  /** Which of the case's clients takes the step; `a` unless given. */
-  readonly of?: string;
+interface ByClient {
+  /** Name of the case's client that takes the step; default: `a`. */
+  readonly client?: string;
 }
 
-export type Step = Of &
+export type Step = ByClient &
   (
     | {
         readonly do: "connect";
-        readonly as?: As;
+        readonly user?: User;
         /** Message size to ask for; default: PVE's 1 MiB. */
         readonly size?: number;
         /** The errnos a refusal may have; `refused`: any but ECONNREFUSED and ETIMEDOUT. */
@@ -81,7 +82,7 @@ export type Step = Of &
         readonly claims?: number;
         readonly expect: Expect;
         readonly deviation?: Deviation;
-        /** Repeats the call for this long until it is as expected: C's RRD dump may be 2 s old. */
+        /** Repeats the call for up to this long until it is right: C's RRD dump may be 2 s old. */
         readonly withinMs?: number;
       }
     /** An unused id: ECHRNG from pmxcfs, the body itself from an echo. */
@@ -90,7 +91,7 @@ export type Step = Of &
         readonly do: "send";
         readonly id: number;
         readonly body?: Body;
-        /** 0, unless an errno is given. */
+        /** The errno with which the send must fail; default: it must succeed. */
         readonly expect?: Errno;
       }
     | { readonly do: "receive"; readonly id: number; readonly expect: Expect }
@@ -102,7 +103,7 @@ export type Step = Of &
     /** The highest flow control level that stops the client (libqb's qb_ipcc_fc_enable_max_set). */
     | { readonly do: "flow control"; readonly max: 1 | 2 }
     /** Asks for flow control at this level, repeatedly, until a send fails with EAGAIN. */
-    | { readonly do: "await held"; readonly level: 1 | 2 }
+    | { readonly do: "await flow control"; readonly level: 1 | 2 }
     /** Waits until a send succeeds again. */
     | { readonly do: "await sending" }
     | { readonly do: "disconnect" }
@@ -117,12 +118,12 @@ export type Step = Of &
   );
 
 export interface Case {
-  /** `group.what`, unique. */
+  /** `group.subject`, unique. */
   readonly name: string;
-  /** What the case proves, as a sentence. */
+  /** The behaviour that the case proves, as a sentence. */
   readonly shows: string;
   /** Kinds of services that it applies to; default: all. */
-  readonly on?: readonly Profile[];
+  readonly profiles?: readonly Profile[];
   readonly needs?: readonly Need[];
   /** Kinds of clients that can run it; default: all. */
   readonly clients?: readonly Flavor[];

@@ -1,8 +1,8 @@
-/** The program as a child of the runner: a client, or the runner's echo server. */
+/** The program as a child process of the runner: a client, or the control server. */
 import { runClientChild } from "./client-child.ts";
 import { runControlServer } from "./control-server.ts";
 
-/** Runs `role` (CHILD_VARIABLE) to its end; the exit code. */
+/** Runs `role` (the value of CHILD_VARIABLE) until it ends; returns the exit code. */
 export async function runChild(role: string): Promise<number> {
   const [kind, name = ""] = role.split(" ");
   if (kind !== "control") {

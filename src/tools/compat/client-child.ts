@@ -1,6 +1,6 @@
 /**
- * A client process: this program started again by the runner, so that a client may hang, be killed
- * or become another user. Reads lines of protocol.ts from stdin, executes them with libqb or with
+ * A client process: the runner starts this program again, so that a client can hang, be killed or
+ * become another user. Reads the lines of protocol.ts from stdin, executes them with libqb or with
  * our own library, and answers on stdout.
  */
 import { writeSync } from "node:fs";
@@ -41,7 +41,7 @@ async function perform(driver: Driver, line: string): Promise<Answer> {
 }
 
 /** Writes a whole line; waits while the pipe is full. */
-function say(answer: Answer): void {
+function writeAnswer(answer: Answer): void {
   const bytes = Buffer.from(`${JSON.stringify(answer)}\n`);
   for (let at = 0; at < bytes.byteLength;) {
     try {
@@ -61,12 +61,12 @@ export async function runClientChild(role: string): Promise<void> {
   const [flavor, uid, gid] = role.split(" ");
   const driver = flavor === "libqb" ? LibqbDriver.load() : new OwnDriver();
   if (driver === undefined) {
-    say({ res: Errno.ENOENT });
+    writeAnswer({ res: Errno.ENOENT });
     return;
   }
   // The ids change after the libraries are loaded and before anything is opened.
   if (uid !== undefined && gid !== undefined) becomeUser(Number(uid), Number(gid));
-  say({ res: 0 });
+  writeAnswer({ res: 0 });
   let pending = "";
   const decoder = new TextDecoder();
   for await (const chunk of Bun.stdin.stream()) {
@@ -74,7 +74,7 @@ export async function runClientChild(role: string): Promise<void> {
     for (let end = pending.indexOf("\n"); end >= 0; end = pending.indexOf("\n")) {
       const line = pending.slice(0, end);
       pending = pending.slice(end + 1);
-      say(await perform(driver, line));
+      writeAnswer(await perform(driver, line));
     }
   }
   driver.disconnect();

@@ -1,17 +1,17 @@
 /**
- * The runner's end of a client process: starts it, sends it lines, reads its answers, and ends it
- * when it does not answer (libqb waits for ever on some broken servers). Processes that completed
- * their case are reused.
+ * The runner's end of a client process: starts it, sends it lines, reads its answers, and kills it
+ * when an answer is late (libqb waits without a limit on some broken servers). A process that has
+ * completed its case is used again.
  */
 import { selfCommand } from "../../platform/self.ts";
-import type { As, Flavor } from "./case.ts";
+import type { Flavor, User } from "./case.ts";
 import { CHILD_VARIABLE, type Answer } from "./protocol.ts";
 
 /** Time limit for the start of a client. */
 const START_MS = 15_000;
 
 /** Debian's fixed ids (base-passwd). */
-const IDS: Readonly<Record<Exclude<As, "self">, readonly [uid: number, gid: number]>> = {
+const IDS: Readonly<Record<Exclude<User, "self">, readonly [uid: number, gid: number]>> = {
   "www-data": [33, 33],
   stranger: [65_534, 65_534],
 };
@@ -21,13 +21,13 @@ export class ClientEnded extends Error {}
 
 /** One client process. */
 export class ClientProcess {
-  readonly as: As;
+  readonly user: User;
   readonly #process: Bun.Subprocess<"pipe", "pipe", "pipe">;
   readonly #lines: AsyncIterator<string>;
   #ended = false;
 
-  private constructor(as: As, command: readonly string[], role: string | undefined) {
-    this.as = as;
+  private constructor(user: User, command: readonly string[], role: string | undefined) {
+    this.user = user;
     this.#process = Bun.spawn([...command], {
       stdin: "pipe",
       stdout: "pipe",
@@ -38,12 +38,12 @@ export class ClientProcess {
   }
 
   /** Starts a client of kind `flavor`; `cPath` is the compiled one. Throws ClientEnded. */
-  static async start(flavor: Flavor, as: As, cPath: string): Promise<ClientProcess> {
-    const ids = as === "self" ? [] : IDS[as].map(String);
+  static async start(flavor: Flavor, user: User, cPath: string): Promise<ClientProcess> {
+    const ids = user === "self" ? [] : IDS[user].map(String);
     const client =
       flavor === "c"
-        ? new ClientProcess(as, [cPath, ...ids], undefined)
-        : new ClientProcess(as, [...selfCommand(), "compat"], [flavor, ...ids].join(" "));
+        ? new ClientProcess(user, [cPath, ...ids], undefined)
+        : new ClientProcess(user, [...selfCommand(), "compat"], [flavor, ...ids].join(" "));
     const { res } = await client.#answer(START_MS);
     if (res === 0) return client;
     client.kill();
@@ -84,8 +84,8 @@ export class ClientProcess {
     this.#ended = true;
     await this.#process.exited;
     const { signalCode, exitCode } = this.#process;
-    const said = (await this.#process.stderr.text()).trim().split("\n").at(-1) ?? "";
-    throw new ClientEnded(`the client died (${signalCode ?? `exit code ${exitCode}`}) ${said}`);
+    const lastLine = (await this.#process.stderr.text()).trim().split("\n").at(-1) ?? "";
+    throw new ClientEnded(`the client died (${signalCode ?? `exit code ${exitCode}`}) ${lastLine}`);
   }
 
   kill(): void {
@@ -93,7 +93,7 @@ export class ClientProcess {
     this.#process.kill("SIGKILL");
   }
 
-  /** Lets it end by itself, and waits for that. */
+  /** Closes its stdin and waits for its end; kills it after 1 s. */
   async end(): Promise<void> {
     if (!this.ended) {
       await this.#process.stdin.end();
@@ -121,15 +121,15 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
 /** Idle clients, by kind and user; owns them. */
 export class ClientPool implements AsyncDisposable {
   readonly #cPath: string;
-  readonly #resting = new Map<string, ClientProcess[]>();
+  readonly #idle = new Map<string, ClientProcess[]>();
 
   constructor(cPath: string) {
     this.#cPath = cPath;
   }
 
-  async take(flavor: Flavor, as: As): Promise<ClientProcess> {
-    const resting = this.#resting.get(`${flavor} ${as}`)?.pop();
-    return resting ?? (await ClientProcess.start(flavor, as, this.#cPath));
+  async take(flavor: Flavor, user: User): Promise<ClientProcess> {
+    const idle = this.#idle.get(`${flavor} ${user}`)?.pop();
+    return idle ?? (await ClientProcess.start(flavor, user, this.#cPath));
   }
 
   /** Takes a client back; one that cannot disconnect in time is ended. */
@@ -140,13 +140,13 @@ export class ClientPool implements AsyncDisposable {
       // It has ended; the case that used it has reported the reason.
     }
     if (client.ended) return await client.end();
-    const key = `${flavor} ${client.as}`;
-    this.#resting.set(key, [...(this.#resting.get(key) ?? []), client]);
+    const key = `${flavor} ${client.user}`;
+    this.#idle.set(key, [...(this.#idle.get(key) ?? []), client]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const all = [...this.#resting.values()].flat();
-    this.#resting.clear();
+    const all = [...this.#idle.values()].flat();
+    this.#idle.clear();
     await Promise.all(all.map((client) => client.end()));
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The runner's own echo server that also sends events and holds requests when asked, as described
- * in cases/control.ts. Runs as a child, until SIGTERM.
+ * The runner's own echo server that also sends events and applies flow control on request; the
+ * requests are listed in cases/control.ts. Runs as a child process until SIGTERM.
  */
 import { Service } from "../../ipc/service.ts";
 import type { Handler, Peer, Reply, Request } from "../../ipc/handler.ts";

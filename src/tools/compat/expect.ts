@@ -1,4 +1,4 @@
-/** Compares an answer with the one that a case expects; describes the difference in words. */
+/** Compares an answer with the one that a case expects, and words the difference. */
 import { errnoName } from "../../base/errno.ts";
 import { jsonText } from "../../base/escape.ts";
 import { bytesOf, checksum } from "./body.ts";
@@ -21,7 +21,7 @@ export function describe(answer: Answer): string {
   return `${answer.length} bytes ${jsonText(shown)}`;
 }
 
-/** Fields whose numbers differ between servers or over time. */
+/** Names of JSON fields whose numbers differ between servers or over time. */
 const MOMENTARY = /^(?:starttime|time|pid|uid|version|clinfo|vmlist|\w+list)$/;
 
 /** A value with sorted keys and with these numbers masked, so that two servers can be compared. */
@@ -51,7 +51,10 @@ export function steady(answer: Answer): string {
   }
 }
 
-/** Checks what every answer must have: its request's id, a true size, no body with an error. */
+/**
+ * The fault of an answer that is wrong for every request: another id, a size that is not that of
+ * the chunk, or a body with an error. Undefined if there is none.
+ */
 export function malformed(answer: Answer, id: number): string | undefined {
   if (answer.id !== id) return `the answer has id ${answer.id}, not ${id}`;
   if (answer.size !== answer.res) {
@@ -63,7 +66,7 @@ export function malformed(answer: Answer, id: number): string | undefined {
   return undefined;
 }
 
-/** Undefined if `answer` is as expected, else a text that says what was expected. */
+/** Undefined if `answer` is as expected, else the expected answer in words. */
 export function mismatch(expect: Expect, answer: Answer): string | undefined {
   if (typeof expect === "object" && "fails" in expect) {
     const allowed = typeof expect.fails === "number" ? [expect.fails] : expect.fails;

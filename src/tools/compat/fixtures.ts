@@ -1,6 +1,6 @@
 /**
  * The files of the runner's own pmxcfs: a plain directory with the files that the cases read, made
- * for each run. It contains no real secret.
+ * for each run. Its secrets are invented.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

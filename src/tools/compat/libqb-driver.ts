@@ -1,4 +1,4 @@
-/** The machine's libqb, controlled by the lines of protocol.ts. */
+/** The host's libqb, controlled by the lines of protocol.ts. */
 import { Errno } from "../../base/errno.ts";
 import { Libqb, type LibqbConnection } from "../../platform/libqb.ts";
 import { RequestHeader, ResponseHeader } from "../../wire/qb.ts";
@@ -18,7 +18,7 @@ export class LibqbDriver implements Driver {
     this.#libqb = libqb;
   }
 
-  /** Undefined if the machine has no libqb. */
+  /** Undefined if the host has no libqb. */
   static load(): LibqbDriver | undefined {
     const libqb = Libqb.load();
     return libqb === undefined ? undefined : new LibqbDriver(libqb);

@@ -18,8 +18,8 @@ function received(message: QbMessageIn | QbFailure): Answer {
   if (message instanceof QbFailure) return failed(message);
   const { id, size, error, chunkBytes, body } = message;
   const short = body.byteLength <= SHOWN_BYTES ? { body: body.toString("hex") } : {};
-  const what = { length: body.byteLength, sum: checksum(body) };
-  return { res: chunkBytes, id, size, error, ...what, ...short };
+  const digest = { length: body.byteLength, sum: checksum(body) };
+  return { res: chunkBytes, id, size, error, ...digest, ...short };
 }
 
 export class OwnDriver implements Driver {
@@ -64,7 +64,7 @@ export class OwnDriver implements Driver {
           break;
         }
         body.writeUInt32LE(seen.received);
-        tally(seen, response, id, body);
+        countResponse(seen, response, id, body);
       }
       return { res: failure?.errno ?? 0, sent, ...seen };
     });
@@ -76,7 +76,7 @@ export class OwnDriver implements Driver {
       for (; seen.received < count; seen.received++) {
         const response = client.sendRecvBlocking(id, body, { timeoutMs });
         if (response instanceof QbFailure) return { ...failed(response), ...seen };
-        tally(seen, response, id, body);
+        countResponse(seen, response, id, body);
       }
       const deadline = performance.now() + UNREAD_MS;
       while (client.unsentNotifies > 0 && performance.now() < deadline) await Bun.sleep(5);
@@ -105,8 +105,8 @@ export class OwnDriver implements Driver {
   }
 }
 
-/** Counts a response that is an error, or out of order. */
-function tally(
+/** Counts a response that is an error, or that does not match its request. */
+function countResponse(
   seen: { misordered: number; errors: number },
   response: QbMessageIn,
   id: number,

@@ -1,13 +1,13 @@
 /**
- * The lines between the runner and its clients, which are processes of their own: one line of words
- * in, one line of JSON out. native/compat-client.c and `client-child.ts` speak it.
+ * The lines between the runner and its client processes: one line of words in, one line of JSON
+ * out. native/compat-client.c and client-child.ts implement it.
  *
  *   connect NAME SIZE                      res
  *   send ID BODY CLAIMED                   res   (CLAIMED 0: the true size)
  *   receive TIMEOUT_MS                     res, id, size, error, length, sum, body when it is short
  *   event TIMEOUT_MS                       the same
  *   pipeline COUNT ID TIMEOUT_MS           res, sent, received, misordered (bodies: counters)
- *   repeat COUNT ID BODY TIMEOUT_MS        res, received, unread (wake-up bytes the server left)
+ *   repeat COUNT ID BODY TIMEOUT_MS        res, received, unread (wake-up bytes)
  *   fc LEVEL, alive, disconnect, fork NAME SIZE ID          res
  */
 
@@ -42,7 +42,7 @@ export interface Driver {
   disconnect(): Answer;
 }
 
-/** The body of a pipelined request is a counter, so that the answers show their order. */
+/** Size of a pipelined request's body: a counter, by which the order of the answers is checked. */
 export const COUNTER_BYTES = 4;
 
 /** Environment variable of a child: the role it has, such as the kind of client. */

@@ -1,4 +1,4 @@
-/** A run's results as TAP 14, JUnit XML and JSON texts. */
+/** A run's results as TAP 14, JUnit XML and JSON. */
 import { escapeLines, escapeText, jsonText } from "../../base/escape.ts";
 import { type Result, totals } from "./run.ts";
 
@@ -22,7 +22,7 @@ export function tapLine(number: number, result: Result): string {
   const title = titleOf(result).replaceAll("#", "\\#");
   const { outcome, reason = "", testCase, service, ms, deviations } = result;
   if (outcome === "skipped") return `ok ${number} - ${title} # SKIP ${escapeText(reason)}\n`;
-  const word = outcome === "held" ? "ok" : "not ok";
+  const word = outcome === "passed" ? "ok" : "not ok";
   const fields = {
     shows: testCase.shows,
     service,
@@ -38,12 +38,12 @@ export function tapBailOut(reason: string): string {
   return `Bail out! ${escapeText(reason)}\n`;
 }
 
-/** `# 12 held, 1 failed, 3 skipped, 4 not run`: the last line of a run, also of an aborted one. */
+/** `# 12 passed, 1 failed, 3 skipped, 4 not run`: the last line of every run, aborted or not. */
 export function tapTotals(results: readonly Result[], planned: number): string {
-  const { held, failed, skipped } = totals(results);
+  const { passed, failed, skipped } = totals(results);
   const left = planned - results.length;
   const unrun = left === 0 ? "" : `, ${left} not run`;
-  return `# ${held} held, ${failed} failed, ${skipped} skipped${unrun}\n`;
+  return `# ${passed} passed, ${failed} failed, ${skipped} skipped${unrun}\n`;
 }
 
 /** Escapes text for XML 1.0, in which control characters other than line ends are invalid. */
@@ -62,7 +62,7 @@ function junitCase(result: Result): string {
   const group = testCase.name.split(".")[0] ?? "";
   const names = `classname="${flavor}.${group}" name="${xml(testCase.name)}"`;
   const head = `    <testcase ${names} time="${seconds}"`;
-  if (outcome === "held") return `${head}/>\n`;
+  if (outcome === "passed") return `${head}/>\n`;
   const tag = outcome === "failed" ? "failure" : "skipped";
   const text = outcome === "failed" ? xml(`${testCase.shows}\n${reason}`) : "";
   return `${head}><${tag} message="${xml(reason)}">${text}</${tag}></testcase>\n`;
@@ -135,12 +135,12 @@ export function difference(first: Result, second: Result): string | undefined {
     return `answer ${step + 1}${where}: ${both}`;
   }
   if (first.outcome === second.outcome && first.reason === second.reason) return undefined;
-  return escapeText(`${inShort(first)}; ${inShort(second)}`);
+  return escapeText(`${summary(first)}; ${summary(second)}`);
 }
 
 /** Characters shown on both sides of the first difference of two texts. */
 const CONTEXT_CHARS = 40;
 
-function inShort({ service, outcome, reason }: Result): string {
+function summary({ service, outcome, reason }: Result): string {
   return `${service} ${outcome}${reason === undefined ? "" : ` (${reason})`}`;
 }

@@ -4,7 +4,7 @@
  */
 import { Errno, errnoName } from "../../base/errno.ts";
 import { bytesOf, wordOf, type Body } from "./body.ts";
-import type { As, Case, Expect, Flavor, Step } from "./case.ts";
+import type { User, Case, Expect, Flavor, Step } from "./case.ts";
 import type { ClientPool, ClientProcess } from "./client-process.ts";
 import { ControlId, u32Bytes } from "./cases/control.ts";
 import { describe, malformed, mismatch, steady } from "./expect.ts";
@@ -17,17 +17,17 @@ const PVE_BYTES = 1024 * 1024;
 const PING = 9;
 /** Time limit of a case without `deadlineMs`. */
 const DEADLINE_MS = 10_000;
-/** A healthy server answers within this. */
+/** Time limit of an answer. */
 const ANSWER_MS = 5000;
-/** A client that must receive nothing waits this long. */
+/** Wait of a receive that must fail. */
 const NOTHING_MS = 150;
 /** Added to a client's own timeout: libqb waits in slices, and the pipes take time. */
 const GRACE_MS = 2000;
-const LOOK_MS = 2;
-/** Interval between repetitions of a call whose answer becomes right after a while. */
-const ASK_AGAIN_MS = 100;
-/** A server that applies flow control does so before it has answered this many requests. */
-const PINGS_PER_HOLD = 20;
+const POLL_MS = 2;
+/** Interval between repetitions of a call with `withinMs`. */
+const RETRY_MS = 100;
+/** Requests after which flow control must have reached the client. */
+const PINGS_PER_LEVEL = 20;
 
 type StepOf<D extends Step["do"]> = Extract<Step, { readonly do: D }>;
 
@@ -37,7 +37,7 @@ class StepFailed extends Error {}
 export interface Ran {
   /** Why it failed; undefined if it passed. */
   readonly failure?: string;
-  /** Places where the service behaves as the C server, and ours differs on purpose. */
+  /** Reasons of the steps in which the service answered as the C server, and ours would not. */
   readonly deviations: readonly string[];
   /** The result of each step, without values that differ between runs. */
   readonly seen: readonly string[];
@@ -75,7 +75,7 @@ export async function runCase(
 function label(step: Step): string {
   const id = "id" in step ? ` ${step.id}` : "";
   const size = "body" in step && step.body !== undefined ? sized(step.body) : "";
-  return `${step.do}${id}${size}${step.of === undefined ? "" : ` (client ${step.of})`}`;
+  return `${step.do}${id}${size}${step.client === undefined ? "" : ` (client ${step.client})`}`;
 }
 
 function sized(body: Body): string {
@@ -105,7 +105,7 @@ class Session {
       case "call":
         return await this.#call(step);
       case "ping":
-        return await this.#ping(step.of, step.body ?? "ping");
+        return await this.#ping(step.client, step.body ?? "ping");
       case "send":
         return await this.#send(step);
       case "receive":
@@ -115,39 +115,39 @@ class Session {
       case "repeat":
         return await this.#traffic(step);
       case "flow control":
-        await this.#succeed(step.of, `fc ${step.max}`);
+        await this.#succeed(step.client, `fc ${step.max}`);
         return;
-      case "await held":
-        return await this.#awaitHeld(step);
+      case "await flow control":
+        return await this.#awaitFlowControl(step);
       case "await sending":
         return await this.#until("sending", async () => {
-          return (await this.#trySend(step.of, PING, "")) === "sent";
+          return (await this.#trySend(step.client, PING, "")) === "sent";
         });
       case "disconnect":
-        await this.#succeed(step.of, "disconnect");
+        await this.#succeed(step.client, "disconnect");
         return;
       case "await hang-up":
         return await this.#until("a hang-up", async () => {
-          return (await this.#ask(step.of, "alive", GRACE_MS)).res === 0;
+          return (await this.#ask(step.client, "alive", GRACE_MS)).res === 0;
         });
       case "kill": {
-        const client = this.#client(step.of);
+        const client = this.#client(step.client);
         client.kill();
         return await client.end();
       }
       case "fork":
-        await this.#succeed(step.of, `fork ${this.#target.name} ${PVE_BYTES} ${PING}`);
+        await this.#succeed(step.client, `fork ${this.#target.name} ${PVE_BYTES} ${PING}`);
         return;
       case "await rings gone":
-        return await this.#ringsGone(step.of);
+        return await this.#ringsGone(step.client);
       case "server":
         return await this.#server(step);
     }
   }
 
-  #client(of = "a"): ClientProcess {
-    const client = this.#clients.get(of);
-    if (client === undefined) throw new StepFailed(`no client ${of}`);
+  #client(name = "a"): ClientProcess {
+    const client = this.#clients.get(name);
+    if (client === undefined) throw new StepFailed(`no client ${name}`);
     return client;
   }
 
@@ -155,19 +155,20 @@ class Session {
     return Math.max(0, this.#deadline - performance.now());
   }
 
-  async #ask(of: string | undefined, line: string, withinMs: number): Promise<Answer> {
+  async #ask(name: string | undefined, line: string, withinMs: number): Promise<Answer> {
     const left = Math.min(this.#left(), withinMs + GRACE_MS);
-    if (left === 0) throw new StepFailed("the case's time is over");
-    return await this.#client(of).ask(line, left);
+    if (left === 0) throw new StepFailed("the case's time limit has passed");
+    return await this.#client(name).ask(line, left);
   }
 
-  async #succeed(of: string | undefined, line: string): Promise<void> {
-    const answer = await this.#ask(of, line, ANSWER_MS);
+  async #succeed(name: string | undefined, line: string): Promise<void> {
+    const answer = await this.#ask(name, line, ANSWER_MS);
     if (answer.res < 0) throw new StepFailed(`failed with ${errnoName(answer.res)}`);
   }
 
-  async #connect({ of = "a", as = "self", size = PVE_BYTES, expect }: StepOf<"connect">) {
-    const client = await this.#clientFor(of, as);
+  async #connect(step: StepOf<"connect">): Promise<void> {
+    const { client: clientName = "a", user = "self", size = PVE_BYTES, expect } = step;
+    const client = await this.#clientFor(clientName, user);
     const { name } = this.#target;
     const { res } = await client.ask(`connect ${name} ${size}`, Math.min(this.#left(), ANSWER_MS));
     this.seen.push(`connect: ${res === 0 ? "done" : errnoName(res)}`);
@@ -181,11 +182,11 @@ class Session {
     if (!right) throw new StepFailed(`failed with ${errnoName(res)}`);
   }
 
-  async #clientFor(of: string, as: As): Promise<ClientProcess> {
-    const known = this.#clients.get(of);
-    if (known !== undefined && !known.ended && known.as === as) return known;
-    const client = await this.#pool.take(this.#flavor, as);
-    this.#clients.set(of, client);
+  async #clientFor(name: string, user: User): Promise<ClientProcess> {
+    const known = this.#clients.get(name);
+    if (known !== undefined && !known.ended && known.user === user) return known;
+    const client = await this.#pool.take(this.#flavor, user);
+    this.#clients.set(name, client);
     return client;
   }
 
@@ -195,17 +196,17 @@ class Session {
     for (;;) {
       const answer = await this.#exchange(step);
       const isRight = mismatch(step.expect, answer) === undefined;
-      if (isRight || performance.now() >= until) return this.#judge(step, answer);
-      await Bun.sleep(ASK_AGAIN_MS);
+      if (isRight || performance.now() >= until) return this.#check(step, answer);
+      await Bun.sleep(RETRY_MS);
     }
   }
 
-  async #exchange({ of, id, body = "", claims = 0 }: StepOf<"call">): Promise<Answer> {
-    const sent = await this.#ask(of, `send ${id} ${wordOf(body)} ${claims}`, ANSWER_MS);
-    return sent.res < 0 ? sent : await this.#ask(of, `receive ${ANSWER_MS}`, ANSWER_MS);
+  async #exchange({ client, id, body = "", claims = 0 }: StepOf<"call">): Promise<Answer> {
+    const sent = await this.#ask(client, `send ${id} ${wordOf(body)} ${claims}`, ANSWER_MS);
+    return sent.res < 0 ? sent : await this.#ask(client, `receive ${ANSWER_MS}`, ANSWER_MS);
   }
 
-  #judge({ id, expect, deviation }: StepOf<"call">, answer: Answer): void {
+  #check({ id, expect, deviation }: StepOf<"call">, answer: Answer): void {
     const failing = typeof expect === "object" && "fails" in expect;
     this.#note(answer);
     if (answer.res >= 0) this.#wellFormed(answer, id);
@@ -233,53 +234,54 @@ class Session {
     return profile === "other" ? "any answer" : { body };
   }
 
-  async #ping(of: string | undefined, body: Body): Promise<void> {
+  async #ping(client: string | undefined, body: Body): Promise<void> {
     const expect = this.#pingExpect(body);
-    await this.#call({ do: "call", id: PING, body, expect, ...(of === undefined ? {} : { of }) });
+    const sender = client === undefined ? {} : { client };
+    await this.#call({ do: "call", id: PING, body, expect, ...sender });
   }
 
-  /** Flow control ends by itself, perhaps before this process runs again: asks repeatedly. */
-  async #awaitHeld({ of, level }: StepOf<"await held">): Promise<void> {
-    const hold = u32Bytes(level);
-    await this.#until("hold", async () => {
-      if ((await this.#trySend(of, ControlId.HOLD, hold)) === "held") return true;
-      for (let pings = 0; pings < PINGS_PER_HOLD; pings++) {
-        if ((await this.#trySend(of, PING, "")) === "held") return true;
+  /** Requests flow control repeatedly: its 300 ms can end before this process runs again. */
+  async #awaitFlowControl({ client, level }: StepOf<"await flow control">): Promise<void> {
+    const body = u32Bytes(level);
+    await this.#until("flow control", async () => {
+      if ((await this.#trySend(client, ControlId.HOLD, body)) === "refused") return true;
+      for (let pings = 0; pings < PINGS_PER_LEVEL; pings++) {
+        if ((await this.#trySend(client, PING, "")) === "refused") return true;
       }
       return false;
     });
   }
 
   /** Sends one request and reads its answer, or reports that flow control refused the send. */
-  async #trySend(of: string | undefined, id: number, body: Body): Promise<"sent" | "held"> {
-    const sent = await this.#ask(of, `send ${id} ${wordOf(body)} 0`, ANSWER_MS);
-    if (sent.res === Errno.EAGAIN) return "held";
+  async #trySend(client: string | undefined, id: number, body: Body): Promise<"sent" | "refused"> {
+    const sent = await this.#ask(client, `send ${id} ${wordOf(body)} 0`, ANSWER_MS);
+    if (sent.res === Errno.EAGAIN) return "refused";
     if (sent.res < 0) throw new StepFailed(`a send failed with ${errnoName(sent.res)}`);
-    const answer = await this.#ask(of, `receive ${ANSWER_MS}`, ANSWER_MS);
+    const answer = await this.#ask(client, `receive ${ANSWER_MS}`, ANSWER_MS);
     if (answer.res < 0) throw new StepFailed(`no answer: ${errnoName(answer.res)}`);
     return "sent";
   }
 
-  async #until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  async #until(event: string, condition: () => boolean | Promise<boolean>): Promise<void> {
     while (!(await condition())) {
-      if (this.#left() === 0) throw new StepFailed(`no ${what} within the case's time`);
-      await Bun.sleep(LOOK_MS);
+      if (this.#left() === 0) throw new StepFailed(`no ${event} within the case's time limit`);
+      await Bun.sleep(POLL_MS);
     }
   }
 
-  async #send({ of, id, body = "", expect }: StepOf<"send">): Promise<void> {
-    const { res } = await this.#ask(of, `send ${id} ${wordOf(body)} 0`, ANSWER_MS);
+  async #send({ client, id, body = "", expect }: StepOf<"send">): Promise<void> {
+    const { res } = await this.#ask(client, `send ${id} ${wordOf(body)} 0`, ANSWER_MS);
     this.seen.push(`send: ${res < 0 ? errnoName(res) : "done"}`);
-    const held = expect === undefined ? res >= 0 : res === expect;
-    if (held) return;
+    const isRight = expect === undefined ? res >= 0 : res === expect;
+    if (isRight) return;
     const wanted = expect === undefined ? "" : `, not with ${errnoName(expect)}`;
-    throw new StepFailed(res < 0 ? `failed with ${errnoName(res)}${wanted}` : "went through");
+    throw new StepFailed(res < 0 ? `failed with ${errnoName(res)}${wanted}` : "succeeded");
   }
 
-  async #receive({ do: verb, of, id, expect }: StepOf<"receive" | "event">): Promise<void> {
+  async #receive({ do: verb, client, id, expect }: StepOf<"receive" | "event">): Promise<void> {
     const nothing = typeof expect === "object" && "fails" in expect;
     const withinMs = nothing ? NOTHING_MS : ANSWER_MS;
-    const answer = await this.#ask(of, `${verb} ${withinMs}`, withinMs);
+    const answer = await this.#ask(client, `${verb} ${withinMs}`, withinMs);
     this.#note(answer);
     if (answer.res >= 0) this.#wellFormed(answer, id);
     const wanted = mismatch(expect, answer);
@@ -289,11 +291,11 @@ class Session {
   async #traffic(step: StepOf<"pipeline" | "repeat">): Promise<void> {
     const word = step.do === "repeat" ? `${wordOf(step.body ?? "ping")} ` : "";
     const line = `${step.do} ${step.count} ${PING} ${word}${ANSWER_MS}`;
-    const answer = await this.#ask(step.of, line, this.#left());
+    const answer = await this.#ask(step.client, line, this.#left());
     const { res, received = 0, misordered = 0, errors = 0, unread = 0 } = answer;
     this.seen.push(`${step.do}: ${received} answers, ${errors} errors`);
-    const of = `${received} of ${step.count} answers`;
-    if (received !== step.count) throw new StepFailed(`${of}, then ${errnoName(res)}`);
+    const counted = `${received} of ${step.count} answers`;
+    if (received !== step.count) throw new StepFailed(`${counted}, then ${errnoName(res)}`);
     if (misordered > 0) throw new StepFailed(`${misordered} answers do not match their requests`);
     const wanted = this.#target.profile === "pmxcfs" ? step.count : 0;
     if (this.#target.profile !== "other" && errors !== wanted) {
@@ -302,8 +304,8 @@ class Session {
     if (unread > 0) throw new StepFailed(`the server left ${unread} wake-up bytes unread`);
   }
 
-  async #ringsGone(of = "a"): Promise<void> {
-    const { pid } = this.#client(of);
+  async #ringsGone(client = "a"): Promise<void> {
+    const { pid } = this.#client(client);
     const serverPid = this.#target.pid();
     await this.#until("end of its ring files", () => ringsOf(serverPid, pid).length === 0);
   }

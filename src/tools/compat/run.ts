@@ -1,6 +1,6 @@
 /**
- * The whole run: every case with each service and kind of client that it applies to, in order, one
- * at a time; a skip has a reason. Results are reported as they arrive.
+ * The whole run: every case with the first service of a matching kind and with each kind of client,
+ * in order, one at a time. A skip has a reason. Each result is reported when its case has ended.
  */
 import { compatClient } from "../../platform/compat-client.ts";
 import { FLAVORS, type Case, type Flavor, type Need } from "./case.ts";
@@ -14,11 +14,12 @@ export interface Result {
   readonly flavor: Flavor;
   /** The service it ran against. */
   readonly service: string;
-  readonly outcome: "held" | "failed" | "skipped";
+  readonly outcome: "passed" | "failed" | "skipped";
   /** Why it failed or was skipped. */
   readonly reason?: string;
-  /** Places where the service behaves as the C server and ours differs on purpose. */
+  /** Reasons of the steps in which the service answered as the C server, and ours would not. */
   readonly deviations: readonly string[];
+  /** The result of each step, for comparing two services. */
   readonly seen: readonly string[];
   readonly ms: number;
 }
@@ -32,16 +33,17 @@ export interface RunOptions {
   readonly failFast: boolean;
   /** True once no further case may be started. */
   readonly stopped: () => boolean;
-  /** Called before each case that really runs, and after each. */
+  /** Called before each case that is not skipped. */
   readonly starting?: (testCase: Case, flavor: Flavor) => void;
+  /** Called after each case, also a skipped one. */
   readonly finished: (result: Result) => void;
 }
 
-/** The service for a case: the first of a matching kind. A control server is also an echo. */
-function targetOf({ on }: Case, targets: readonly Target[]): Target | undefined {
-  if (on === undefined) return targets[0];
+/** The service for a case: the first of a matching kind. A control service is also an echo. */
+function targetOf({ profiles }: Case, targets: readonly Target[]): Target | undefined {
+  if (profiles === undefined) return targets[0];
   return targets.find(({ profile }) => {
-    return on.includes(profile) || (profile === "control" && on.includes("echo"));
+    return profiles.includes(profile) || (profile === "control" && profiles.includes("echo"));
   });
 }
 
@@ -50,7 +52,7 @@ function reasonToSkip(
   flavor: Flavor,
   target: Target | undefined,
 ): string | undefined {
-  if (target === undefined) return `no service here is ${testCase.on?.join(" or ")}`;
+  if (target === undefined) return `no service here is ${testCase.profiles?.join(" or ")}`;
   if (testCase.clients?.includes(flavor) === false)
     return `only for ${testCase.clients.join(", ")}`;
   const unmet = testCase.needs?.find((need: Need) => target.missing.has(need));
@@ -68,8 +70,8 @@ async function missingFlavors(
       await pool.giveBack(flavor, await pool.take(flavor, "self"));
     } catch (error) {
       if (!(error instanceof ClientEnded)) throw error;
-      const none = "no libqb here (apt-get install libqb100)";
-      missing.set(flavor, flavor === "own" ? error.message : none);
+      const noLibqb = "no libqb here (apt-get install libqb100)";
+      missing.set(flavor, flavor === "own" ? error.message : noLibqb);
     }
   }
   return missing;
@@ -116,24 +118,24 @@ async function runOne(
   const { failure, ...ran } = await runCase(testCase, flavor, target, pool, options.deadlineMs);
   const expectedDown = testCase.steps.some((step) => step.do === "server");
   const died = target.server !== undefined && !target.server.running && !expectedDown;
-  const reason = died ? `${failure ?? "all steps held"}; the server died` : failure;
-  if (reason === undefined) return { ...base, ...ran, outcome: "held" };
+  const reason = died ? `${failure ?? "all steps passed"}; the server died` : failure;
+  if (reason === undefined) return { ...base, ...ran, outcome: "passed" };
   return { ...base, ...ran, outcome: "failed", reason };
 }
 
 /** Exit codes of a run. */
-export const RunExit = { HELD: 0, FAILED: 1, NOTHING_RAN: 77 } as const;
+export const RunExit = { PASSED: 0, FAILED: 1, NOTHING_RAN: 77 } as const;
 
 /** How many results have each outcome. */
 export function totals(results: readonly Result[]): Readonly<Record<Result["outcome"], number>> {
-  const count = { held: 0, failed: 0, skipped: 0 };
+  const count = { passed: 0, failed: 0, skipped: 0 };
   for (const { outcome } of results) count[outcome]++;
   return count;
 }
 
-/** The exit code of a run: 0 when every case passed, else 1. */
+/** The exit code of a run: 1 if a case failed, 0 if all that ran passed, 77 if none could run. */
 export function exitOf(results: readonly Result[]): number {
   if (results.some(({ outcome }) => outcome === "failed")) return RunExit.FAILED;
-  const ran = results.some(({ outcome }) => outcome === "held");
-  return ran ? RunExit.HELD : RunExit.NOTHING_RAN;
+  const ran = results.some(({ outcome }) => outcome === "passed");
+  return ran ? RunExit.PASSED : RunExit.NOTHING_RAN;
 }

@@ -9,10 +9,10 @@ import { QbClient } from "../../client/qb-client.ts";
 /** Time limits for a server's start and stop. */
 const UP_MS = 20_000;
 const DOWN_MS = 10_000;
-const LOOK_MS = 10;
+const POLL_MS = 10;
 const SHM = "/dev/shm";
-/** Bytes of its output that are kept, for the error text if it does not start. */
-const SAID_BYTES = 2000;
+/** Bytes of its output that are kept for the error text of a failed start. */
+const OUTPUT_BYTES = 2000;
 
 /** The server could not be started; `message` has its output. */
 export class ServerFailure extends Error {}
@@ -22,7 +22,7 @@ export class ServerProcess {
   readonly #command: readonly string[];
   readonly #environment: Readonly<Record<string, string>>;
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
-  #said = "";
+  #output = "";
   #servingPid = 0;
   readonly #killed = new Set<number>();
 
@@ -52,7 +52,7 @@ export class ServerProcess {
   /** Starts it and waits until it serves; throws ServerFailure. */
   async start(): Promise<void> {
     if (this.running) return;
-    this.#said = "";
+    this.#output = "";
     const child = Bun.spawn([...this.#command], {
       stdin: "ignore",
       stdout: "pipe",
@@ -71,13 +71,13 @@ export class ServerProcess {
         return client.close();
       }
       if (client.kind !== "absent" && client.kind !== "timeout") return;
-      await Bun.sleep(LOOK_MS);
+      await Bun.sleep(POLL_MS);
     }
     await this.stop("SIGKILL");
     throw this.#failure(`did not serve ${this.name} within ${UP_MS / 1000} s`);
   }
 
-  /** Removes the directories that killed servers left: libqb's clients only empty them. */
+  /** Removes the ring directories of killed servers: libqb's clients only empty them. */
   sweep(): void {
     for (const pid of this.#killed) {
       for (const name of readdirSync(SHM)) {
@@ -91,15 +91,15 @@ export class ServerProcess {
     }
   }
 
-  #failure(what: string): ServerFailure {
-    const said = this.#said.trim().split("\n").slice(-3).join(" / ");
-    return new ServerFailure(`"${this.#command.join(" ")}" ${what}${said && `: ${said}`}`);
+  #failure(event: string): ServerFailure {
+    const lines = this.#output.trim().split("\n").slice(-3).join(" / ");
+    return new ServerFailure(`"${this.#command.join(" ")}" ${event}${lines && `: ${lines}`}`);
   }
 
   async #listen(stream: ReadableStream<Uint8Array>): Promise<void> {
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
-      this.#said = (this.#said + decoder.decode(chunk, { stream: true })).slice(-SAID_BYTES);
+      this.#output = (this.#output + decoder.decode(chunk, { stream: true })).slice(-OUTPUT_BYTES);
     }
   }
 

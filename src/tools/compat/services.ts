@@ -1,6 +1,6 @@
 /**
- * The services of a run: one that runs already, one that the runner starts with a command, or the
- * runner's own two: a pmxcfs with fixtures, and an echo server that sends events.
+ * The services of a run: a running one, one that the runner starts with a command, or the runner's
+ * own two: a pmxcfs with fixtures, and the control server (control-server.ts).
  */
 import { QbFailure } from "../../client/failure.ts";
 import { selfCommand } from "../../platform/self.ts";
@@ -11,7 +11,7 @@ import { ServerFailure, ServerProcess } from "./server-process.ts";
 import { examine, type Target } from "./target.ts";
 
 /** The service that the user chose. */
-export interface Wanted {
+export interface ServiceChoice {
   readonly socket?: string | undefined;
   readonly command?: string | undefined;
   readonly writes: boolean;
@@ -22,11 +22,11 @@ export interface Services extends AsyncDisposable {
   readonly targets: readonly Target[];
 }
 
-function uniqueName(what: string): string {
-  return `compat-${what}-${process.pid}`;
+function uniqueName(kind: string): string {
+  return `compat-${kind}-${process.pid}`;
 }
 
-/** `{socket}` in a user's command stands for the service name. */
+/** The user's command with the service name in place of `{socket}`. */
 function commandOf(command: string, name: string): readonly string[] {
   return ["sh", "-c", `exec ${command.replaceAll("{socket}", name)}`];
 }
@@ -47,9 +47,9 @@ function ownServers(directory: string): ToStart[] {
   ];
 }
 
-/** Finds or starts the services under test; a string is the reason why they cannot be tested. */
-export async function openServices(wanted: Wanted): Promise<Services | string> {
-  const { socket, command, writes } = wanted;
+/** Connects to or starts the services under test; a string says why one cannot be reached. */
+export async function openServices(choice: ServiceChoice): Promise<Services | string> {
+  const { socket, command, writes } = choice;
   if (socket !== undefined && command === undefined) return await running(socket, writes);
   const directory = command === undefined ? makeFixtures() : undefined;
   const name = socket ?? uniqueName("service");

@@ -1,6 +1,6 @@
 /**
- * The target of cases: one service, its profile (found by sending it requests), and what the runner
- * may do with it. A service that the runner started can be stopped and started again.
+ * The target of cases: one service, its profile (found by sending it requests), and the needs of
+ * cases that it does not meet. A service that the runner started can be stopped and started again.
  */
 import { readdirSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
@@ -11,8 +11,8 @@ import { ControlId, u32Bytes } from "./cases/control.ts";
 import type { ServerProcess } from "./server-process.ts";
 
 const SHM = "/dev/shm";
-const ASK_MS = 10_000;
-/** A service that sends no event within this time is taken to send none. */
+const ANSWER_MS = 10_000;
+/** Wait for an event; a service that sends none within it counts as an echo. */
 const EVENT_MS = 1000;
 /** An id that pmxcfs does not use: ECHRNG from pmxcfs, the body itself from an echo. */
 const UNUSED_ID = 9;
@@ -31,7 +31,7 @@ export interface Target {
 
 /** The profile of the service that `client` is connected to. */
 async function profileOf(client: QbClient): Promise<Profile | QbFailure> {
-  const options = { timeoutMs: ASK_MS };
+  const options = { timeoutMs: ANSWER_MS };
   const word = Buffer.from("compat");
   const echoed = await client.sendRecv(UNUSED_ID, word, options);
   if (echoed instanceof QbFailure) return unlessLate(echoed);
@@ -46,7 +46,7 @@ async function profileOf(client: QbClient): Promise<Profile | QbFailure> {
   return version.body.includes('"starttime"') ? "pmxcfs" : "other";
 }
 
-/** A server that answers wrongly can be a target; one that does not answer cannot. */
+/** A server that answers wrongly is of kind `other`; one that does not answer is no target. */
 function unlessLate(failure: QbFailure): "other" | QbFailure {
   return failure.kind === "timeout" ? failure : "other";
 }
@@ -65,9 +65,9 @@ export interface TargetOptions {
   readonly writes?: boolean;
 }
 
-/** Examines service `name`, which must be up; a failure says why it cannot be reached. */
+/** Examines service `name`, which must be up; a failure if it does not accept or answer. */
 export async function examine(name: string, options: TargetOptions): Promise<Target | QbFailure> {
-  const client = await QbClient.connect(name, { timeoutMs: ASK_MS });
+  const client = await QbClient.connect(name, { timeoutMs: ANSWER_MS });
   if (client instanceof QbFailure) return client;
   const hasRings = ringsOf(client.server.pid, process.pid).length > 0;
   const profile = options.own ?? (await profileOf(client));

@@ -1,10 +1,10 @@
 /**
- * Cases about what a server does without a request: events and flow control. They need a service
- * with these requests for it (control-server.ts, test/native/qb-control-server.c):
+ * Cases about events and flow control, which come without a request. They need a service with
+ * these requests (control-server.ts, test/native/qb-control-server.c):
  *
  *   id 100, body u32 N: answers, then sends N events (id 200, body u32 0..N-1) to the caller
  *   id 101, body u32 N: the same to every connection
- *   id 102, body u32 LEVEL: answers, then holds requests at LEVEL for 300 ms
+ *   id 102, body u32 LEVEL: answers, then sets flow control to LEVEL for 300 ms
  */
 import type { Case, Step } from "../case.ts";
 
@@ -24,10 +24,10 @@ function ask(id: number, value: number): Step {
   return { do: "call", id, body: u32Bytes(value), expect: { body: u32Bytes(value) } };
 }
 
-function events(count: number, of = "a"): Step[] {
+function events(count: number, client = "a"): Step[] {
   return Array.from({ length: count }, (_, number) => ({
     do: "event",
-    of,
+    client,
     id: ControlId.EVENT,
     expect: { body: u32Bytes(number) },
   }));
@@ -37,19 +37,19 @@ export const CONTROL_CASES: readonly Case[] = [
   {
     name: "events.three",
     shows: "Events arrive in order, with their own ids",
-    on: ["control"],
+    profiles: ["control"],
     steps: [{ do: "connect" }, ask(ControlId.EVENTS, 3), ...events(3)],
   },
   {
     name: "events.bulk",
     shows: "A hundred events wait in the ring until the client reads them",
-    on: ["control"],
+    profiles: ["control"],
     steps: [{ do: "connect" }, ask(ControlId.EVENTS, 100), { do: "ping" }, ...events(100)],
   },
   {
     name: "events.between",
-    shows: "Events do not disturb answers, nor answers events",
-    on: ["control"],
+    shows: "Events and answers do not disturb each other",
+    profiles: ["control"],
     steps: [
       { do: "connect" },
       ask(ControlId.EVENTS, 2),
@@ -61,12 +61,12 @@ export const CONTROL_CASES: readonly Case[] = [
   },
   {
     name: "events.broadcast",
-    shows: "An event for all connections reaches one that did not ask for it",
-    on: ["control"],
+    shows: "An event for all connections reaches a connection that did not request it",
+    profiles: ["control"],
     steps: [
       { do: "connect" },
-      { do: "connect", of: "b" },
-      { do: "ping", of: "b" },
+      { do: "connect", client: "b" },
+      { do: "ping", client: "b" },
       ask(ControlId.BROADCAST, 2),
       ...events(2),
       ...events(2, "b"),
@@ -74,11 +74,11 @@ export const CONTROL_CASES: readonly Case[] = [
   },
   {
     name: "flow.stop",
-    shows: "Flow control 1 makes a send fail with EAGAIN until it is lifted",
-    on: ["control"],
+    shows: "Flow control 1 makes a send fail with EAGAIN until it ends",
+    profiles: ["control"],
     steps: [
       { do: "connect" },
-      { do: "await held", level: 1 },
+      { do: "await flow control", level: 1 },
       { do: "await sending" },
       { do: "ping" },
     ],
@@ -86,25 +86,25 @@ export const CONTROL_CASES: readonly Case[] = [
   {
     name: "flow.willing",
     shows: "Flow control 2 stops a client that agreed to it",
-    on: ["control"],
+    profiles: ["control"],
     steps: [
       { do: "connect" },
       { do: "flow control", max: 2 },
-      { do: "await held", level: 2 },
+      { do: "await flow control", level: 2 },
       { do: "await sending" },
     ],
   },
   {
     name: "flow.unwilling",
     shows: "Flow control 2 does not stop a client that did not agree to it",
-    on: ["control"],
+    profiles: ["control"],
     steps: [
       { do: "connect" },
-      { do: "connect", of: "b" },
-      { do: "flow control", of: "b", max: 2 },
-      { do: "await held", of: "b", level: 2 },
+      { do: "connect", client: "b" },
+      { do: "flow control", client: "b", max: 2 },
+      { do: "await flow control", client: "b", level: 2 },
       { do: "ping" },
-      { do: "await sending", of: "b" },
+      { do: "await sending", client: "b" },
     ],
   },
 ];

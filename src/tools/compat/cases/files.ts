@@ -30,24 +30,28 @@ export const FILE_CASES: readonly Case[] = [
   fixtureCase("config.empty-file", "GET_CONFIG of an empty file is an empty answer without error", [
     config("empty.cfg", { body: "" }),
   ]),
-  fixtureCase("config.slashes", "Leading, trailing and doubled slashes do not matter", [
+  fixtureCase("config.slashes", "GET_CONFIG ignores leading, trailing and doubled slashes", [
     config("/storage.cfg", { body: STORAGE_CONFIG }),
     config("storage.cfg/", { body: STORAGE_CONFIG }),
     config(`//nodes//${NODE}///qemu-server/100.conf`, { body: content(VM) }),
     config("storage.cfg/x", ENOENT),
   ]),
-  fixtureCase("config.bytes", "The path's last byte is taken as NUL, and it ends at the first", [
-    call(CfsIpc.GET_CONFIG, "storage.cfgX", { body: STORAGE_CONFIG }),
-    call(CfsIpc.GET_CONFIG, "storage.cfg", ENOENT),
-    call(CfsIpc.GET_CONFIG, "storage.cfg\0junk\0", { body: STORAGE_CONFIG }),
-  ]),
+  fixtureCase(
+    "config.bytes",
+    "GET_CONFIG takes a path's last byte as NUL, and ends the path at its first NUL",
+    [
+      call(CfsIpc.GET_CONFIG, "storage.cfgX", { body: STORAGE_CONFIG }),
+      call(CfsIpc.GET_CONFIG, "storage.cfg", ENOENT),
+      call(CfsIpc.GET_CONFIG, "storage.cfg\0junk\0", { body: STORAGE_CONFIG }),
+    ],
+  ),
   fixtureCase("config.large", "GET_CONFIG answers half a megabyte", [
     config("lab/512k", { body: content("lab/512k") }),
   ]),
   {
     name: "config.largest",
     shows: "GET_CONFIG answers a file of 1 MiB, the maximum, to a client with a large enough ring",
-    on: ["pmxcfs"],
+    profiles: ["pmxcfs"],
     needs: ["fixtures"],
     steps: [
       { do: "connect", size: 2 * 1024 * 1024 },
@@ -57,7 +61,7 @@ export const FILE_CASES: readonly Case[] = [
   {
     name: "config.larger-than-ring",
     shows: "An answer larger than the ring is EMSGSIZE, and the connection stays usable",
-    on: ["pmxcfs"],
+    profiles: ["pmxcfs"],
     needs: ["fixtures"],
     steps: [
       { do: "connect", size: 65_536 },
@@ -73,7 +77,7 @@ export const FILE_CASES: readonly Case[] = [
       },
     ],
   },
-  fixtureCase("guest-list.guests", "GET_GUEST_LIST finds the guests of all nodes", [
+  fixtureCase("guest-list.guests", "GET_GUEST_LIST has the guests of all nodes", [
     call(CfsIpc.GET_GUEST_LIST, "", {
       json: {
         version: any("number"),
@@ -85,20 +89,24 @@ export const FILE_CASES: readonly Case[] = [
       },
     }),
   ]),
-  fixtureCase("property.one", "One property of one guest, as bytes", [
-    property(100, "name", { body: '{\n"100":{"name": "web-01"}\n}\n' }),
-    property(100, "cores", { body: '{\n"100":{"cores": "4"}\n}\n' }),
-    property(200, "hostname", { body: '{\n"200":{"hostname": "ct200"}\n}\n' }),
-    property(100, "missing", { body: "{\n\n}\n" }),
-    property(100, "", { body: "{\n\n}\n" }),
-  ]),
+  fixtureCase(
+    "property.one",
+    "One property of one guest is answered byte for byte as by the C server",
+    [
+      property(100, "name", { body: '{\n"100":{"name": "web-01"}\n}\n' }),
+      property(100, "cores", { body: '{\n"100":{"cores": "4"}\n}\n' }),
+      property(200, "hostname", { body: '{\n"200":{"hostname": "ct200"}\n}\n' }),
+      property(100, "missing", { body: "{\n\n}\n" }),
+      property(100, "", { body: "{\n\n}\n" }),
+    ],
+  ),
   fixtureCase("property.escaped", "Quotes and backslashes in values are escaped", [
     property(100, "description", { json: { "100": { description: 'a \\ and a "' } } }),
   ]),
-  fixtureCase("property.all", "vmid 0 means all guests, without those whose file is empty", [
+  fixtureCase("property.all", "vmid 0 means all guests except those whose file is empty", [
     property(0, "name", { json: { "100": { name: "web-01" }, "300": { name: "elsewhere" } } }),
   ]),
-  fixtureCase("property.empty-file", "An empty config file is EIO", [
+  fixtureCase("property.empty-file", "A property of a guest whose file is empty is EIO", [
     property(101, "name", { errno: Errno.EIO }),
     properties(101, ["name"], { errno: Errno.EIO }),
   ]),
@@ -114,7 +122,7 @@ export const FILE_CASES: readonly Case[] = [
       json: { "100": { memory: "8192" }, "200": { memory: "512", arch: "amd64" } },
     }),
   ]),
-  fixtureCase("token.right", "VERIFY_TOKEN finds whole lines, also a last one without newline", [
+  fixtureCase("token.right", "VERIFY_TOKEN finds whole lines, also a last line without a newline", [
     token(TOKEN, { body: "" }),
     token(LAST_TOKEN, { body: "" }),
     token(TOKEN.slice(0, -1), ENOENT),

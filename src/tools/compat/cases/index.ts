@@ -1,4 +1,4 @@
-/** All cases, in the order they run: first those whose failure would break all others. */
+/** All cases, in the order they run: the transport first, because all others need it. */
 import type { Case } from "../case.ts";
 import { ACCESS_CASES } from "./access.ts";
 import { CONTROL_CASES } from "./control.ts";
@@ -8,7 +8,7 @@ import { REQUEST_CASES } from "./requests.ts";
 import { TRANSPORT_CASES } from "./transport.ts";
 import { WRITE_CASES } from "./writes.ts";
 
-/** Every case of the suite; the random ones are made from `seed`. */
+/** Every case of the suite; the same `seed` gives the same random cases. */
 export function allCases(seed: number): readonly Case[] {
   return [
     ...TRANSPORT_CASES,

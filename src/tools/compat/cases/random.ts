@@ -3,12 +3,12 @@
  */
 import type { Case, Step } from "../case.ts";
 
-/** Ids that write nothing, and some unused ones, without -3, which would end the connection. */
+/** Ids of requests that write nothing, and unused ids; -3 is absent, it ends the connection. */
 const IDS = [0, 1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13, 14, 99, -7, 0x7fffffff];
 const STEPS = 60;
 const BODY_MAX = 40_000;
 
-/** mulberry32: small, and good enough to pick sizes. */
+/** mulberry32: a generator of 32 bits of state, numbers from 0 up to 1. */
 function numbersFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -28,7 +28,7 @@ function sizes(seed: number): Case {
   });
   return {
     name: "random.sizes",
-    shows: `Requests and pipelines of random sizes (seed ${seed})`,
+    shows: `Requests and pipelines of random sizes are answered in order (seed ${seed})`,
     steps: [{ do: "connect", size: 65_536 }, ...steps],
     deadlineMs: 20_000,
   };
@@ -44,7 +44,7 @@ function requests(seed: number): Case {
   return {
     name: "random.requests",
     shows: `Random requests are all answered, and the server keeps serving (seed ${seed})`,
-    on: ["pmxcfs"],
+    profiles: ["pmxcfs"],
     steps: [{ do: "connect" }, ...steps, { do: "ping" }],
     deadlineMs: 20_000,
   };

@@ -1,6 +1,6 @@
 /**
- * Cases about the twelve requests for any pmxcfs: they write nothing and expect no particular
- * files. The facts and the order of checks are the C server's (server.c).
+ * Cases about the twelve requests for any pmxcfs: they write nothing and need no files of the
+ * runner. Facts and the order of checks: pmxcfs's server.c.
  */
 import { Errno } from "../../../base/errno.ts";
 import { bodyOf } from "../../../pmxcfs/requests/encoding.ts";
@@ -38,7 +38,7 @@ export function requestCase(
   steps: readonly Step[],
   needs: readonly Need[] = [],
 ): Case {
-  return { name, shows, on: ["pmxcfs"], needs, steps: [{ do: "connect" }, ...steps] };
+  return { name, shows, profiles: ["pmxcfs"], needs, steps: [{ do: "connect" }, ...steps] };
 }
 
 /** A step that requests the file `path` (GET_CONFIG). */
@@ -70,7 +70,7 @@ function rawProperties(vmid: number, count: number, names: string): Buffer {
 }
 
 export const REQUEST_CASES: readonly Case[] = [
-  requestCase("version.ok", "GET_FS_VERSION answers the counters that PVE uses", [
+  requestCase("version.ok", "GET_FS_VERSION has the counters that PVE uses", [
     call(CfsIpc.GET_FS_VERSION, "", {
       json: {
         starttime: any("number"),
@@ -87,7 +87,7 @@ export const REQUEST_CASES: readonly Case[] = [
   requestCase("version.body", "GET_FS_VERSION with a body is EINVAL", [
     call(CfsIpc.GET_FS_VERSION, "x", EINVAL),
   ]),
-  requestCase("cluster-info.ok", "GET_CLUSTER_INFO names the node", [
+  requestCase("cluster-info.ok", "GET_CLUSTER_INFO is JSON with the node's name", [
     call(CfsIpc.GET_CLUSTER_INFO, "", {
       json: { nodename: any("string"), version: any("number") },
     }),
@@ -105,22 +105,26 @@ export const REQUEST_CASES: readonly Case[] = [
   requestCase("rrd-dump.body", "GET_RRD_DUMP with a body is EINVAL", [
     call(CfsIpc.GET_RRD_DUMP, "\0", EINVAL),
   ]),
-  requestCase("cluster-log.ok", "GET_CLUSTER_LOG is a list, and its size is bounded by max", [
-    ask(getClusterLog, {}, { json: { data: [] } }),
-    ask(getClusterLog, { max: 1 }, { json: { data: [] } }),
-    ask(
-      getClusterLog,
-      { max: 5, user: "nobody@nowhere" },
-      {
-        body: '{\n"data": [\n]\n}\n',
-      },
-    ),
-  ]),
+  requestCase(
+    "cluster-log.ok",
+    "GET_CLUSTER_LOG is a list for every max, and empty for an unknown user",
+    [
+      ask(getClusterLog, {}, { json: { data: [] } }),
+      ask(getClusterLog, { max: 1 }, { json: { data: [] } }),
+      ask(
+        getClusterLog,
+        { max: 5, user: "nobody@nowhere" },
+        {
+          body: '{\n"data": [\n]\n}\n',
+        },
+      ),
+    ],
+  ),
   requestCase("cluster-log.short", "GET_CLUSTER_LOG without its user is EINVAL", [
     call(CfsIpc.GET_CLUSTER_LOG, "", EINVAL),
     call(CfsIpc.GET_CLUSTER_LOG, new Uint8Array(16), EINVAL),
   ]),
-  requestCase("unknown.ids", "Unused ids are ECHRNG, not EINVAL", [
+  requestCase("unknown.ids", "Requests with unused ids are ECHRNG, not EINVAL", [
     ...[0, 9, 14, 15, 77, 0x7fffffff, -2, -4].map((id) => call(id, "", { errno: Errno.ECHRNG })),
     call(9, { pattern: 10_000 }, { errno: Errno.ECHRNG }),
   ]),
@@ -152,23 +156,27 @@ export const REQUEST_CASES: readonly Case[] = [
     call(CfsIpc.GET_STATUS, "", EINVAL),
     call(CfsIpc.GET_STATUS, new Uint8Array(511), EINVAL),
   ]),
-  requestCase("property.bad", "GET_GUEST_CONFIG_PROPERTY: its errors, in the C server's order", [
+  requestCase("property.bad", "GET_GUEST_CONFIG_PROPERTY too short or of vmid 1 to 99 is EINVAL", [
     property(99, "name", EINVAL),
     property(1, "name", EINVAL),
     property(999_999_999, "name", ENOENT),
     call(CfsIpc.GET_GUEST_CONFIG_PROPERTY, rawProperties(0, 0, "").subarray(0, 4), EINVAL),
     call(CfsIpc.GET_GUEST_CONFIG_PROPERTY, "", EINVAL),
   ]),
-  requestCase("properties.bad", "GET_GUEST_CONFIG_PROPERTIES: vmid before names", [
-    properties(5, ["name"], EINVAL),
-    properties(999_999_999, ["name"], ENOENT),
-    call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 0, "name\0"), EINVAL),
-    call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 1, ""), EINVAL),
-    call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 1, "Name\0"), EINVAL),
-    call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 2, "name\0\0"), EINVAL),
-    call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 1, "name"), EINVAL),
-    call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 1, "name\0cores\0"), EINVAL),
-  ]),
+  requestCase(
+    "properties.bad",
+    "GET_GUEST_CONFIG_PROPERTIES with a bad vmid or bad names is EINVAL",
+    [
+      properties(5, ["name"], EINVAL),
+      properties(999_999_999, ["name"], ENOENT),
+      call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 0, "name\0"), EINVAL),
+      call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 1, ""), EINVAL),
+      call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 1, "Name\0"), EINVAL),
+      call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 2, "name\0\0"), EINVAL),
+      call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 1, "name"), EINVAL),
+      call(CfsIpc.GET_GUEST_CONFIG_PROPERTIES, rawProperties(0, 1, "name\0cores\0"), EINVAL),
+    ],
+  ),
   requestCase("token.wrong", "VERIFY_TOKEN of an unknown token is ENOENT", [
     token("nobody@pve!none 00000000-0000-0000-0000-000000000000", ENOENT),
   ]),
@@ -185,7 +193,7 @@ export const REQUEST_CASES: readonly Case[] = [
   ),
   requestCase(
     "header.lies",
-    "A header that claims too little is EINVAL, and the next request works",
+    "A header with a size below the request's is EINVAL, and the next request works",
     [
       { do: "call", id: CfsIpc.GET_FS_VERSION, claims: -1, expect: EINVAL },
       { do: "call", id: CfsIpc.GET_CONFIG, body: "storage.cfg\0", claims: 16, expect: EINVAL },
@@ -193,14 +201,14 @@ export const REQUEST_CASES: readonly Case[] = [
       { do: "ping" },
     ],
   ),
-  requestCase("header.claims-more", "A header that claims more than was sent is EINVAL", [
+  requestCase("header.claims-more", "A header with a size above the sent one is EINVAL", [
     {
       do: "call",
       id: CfsIpc.GET_CONFIG,
       body: "no/such/file\0",
       claims: 60,
       expect: EINVAL,
-      deviation: { why: "the C server reads on into the ring", expect: ENOENT },
+      deviation: { why: "the C server reads beyond the request, into the ring", expect: ENOENT },
     },
     { do: "call", id: CfsIpc.GET_FS_VERSION, claims: 0x7fffffff, expect: EINVAL },
   ]),

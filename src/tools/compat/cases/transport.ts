@@ -6,7 +6,7 @@ import { Errno } from "../../../base/errno.ts";
 import type { Case, Step } from "../case.ts";
 
 const PING = 9;
-const NAMES = ["a", "b", "c", "d", "e", "f"];
+const CLIENTS = ["a", "b", "c", "d", "e", "f"];
 
 /** The largest body of a message of `size` bytes. */
 function largest(size: number): number {
@@ -30,12 +30,12 @@ function sized(size: number): Case {
 const HANDSHAKE: readonly Case[] = [
   {
     name: "handshake.connect",
-    shows: "A client with PVE's message size connects and gets an answer",
+    shows: "A client that asks for PVE's message size connects and gets an answer",
     steps: [{ do: "connect" }, { do: "ping" }, { do: "disconnect" }],
   },
   {
     name: "handshake.smallest",
-    shows: "A client that asks for a message size of 1 gets the smallest size",
+    shows: "A client that asks for a message size of 1 gets the smallest size, 12,328 bytes",
     steps: [
       { do: "connect", size: 1 },
       { do: "ping", body: { pattern: 12_000 } },
@@ -43,7 +43,7 @@ const HANDSHAKE: readonly Case[] = [
   },
   {
     name: "handshake.again",
-    shows: "Twenty connections one after the other leave no ring files behind",
+    shows: "Twenty connections one after the other leave no ring files",
     needs: ["rings"],
     steps: Array.from({ length: 20 }, (): Step[] => [
       { do: "connect", size: 12_328 },
@@ -56,7 +56,7 @@ const HANDSHAKE: readonly Case[] = [
   },
   {
     name: "handshake.absent",
-    shows: "A name without a server is ECONNREFUSED at once",
+    shows: "A connect to a name without a server fails with ECONNREFUSED at once",
     needs: ["restart"],
     steps: [
       { do: "server", action: "stop" },
@@ -98,7 +98,7 @@ const SIZES: readonly Case[] = [
 const ORDER: readonly Case[] = [
   {
     name: "traffic.repeat",
-    shows: "A thousand requests one by one; the server reads each one's wake-up byte",
+    shows: "A thousand requests one by one are answered, and the server reads each wake-up byte",
     steps: [{ do: "connect" }, { do: "repeat", count: 1000, body: "round trip" }],
     deadlineMs: 20_000,
   },
@@ -136,9 +136,13 @@ const MANY: readonly Case[] = [
     name: "connections.six",
     shows: "Six simultaneous connections each get their own answers",
     steps: [
-      ...NAMES.map((of): Step => ({ do: "connect", of, size: 65_536 })),
-      ...NAMES.map((of): Step => ({ do: "ping", of, body: `from ${of}` })),
-      ...NAMES.toReversed().map((of): Step => ({ do: "ping", of, body: `again ${of}` })),
+      ...CLIENTS.map((client): Step => ({ do: "connect", client, size: 65_536 })),
+      ...CLIENTS.map((client): Step => ({ do: "ping", client, body: `from ${client}` })),
+      ...CLIENTS.toReversed().map((client): Step => ({
+        do: "ping",
+        client,
+        body: `again ${client}`,
+      })),
     ],
     deadlineMs: 20_000,
   },
@@ -147,9 +151,9 @@ const MANY: readonly Case[] = [
     shows: "A client that does not read its answers delays no other client",
     steps: [
       { do: "connect", size: 65_536 },
-      { do: "connect", of: "b", size: 65_536 },
+      { do: "connect", client: "b", size: 65_536 },
       ...Array.from({ length: 20 }, (): Step => ({ do: "send", id: PING, body: "unread" })),
-      { do: "repeat", of: "b", count: 20, body: "served" },
+      { do: "repeat", client: "b", count: 20, body: "served" },
     ],
   },
   {
@@ -173,11 +177,11 @@ const ENDS: readonly Case[] = [
     needs: ["rings"],
     steps: [
       { do: "connect" },
-      { do: "connect", of: "b" },
+      { do: "connect", client: "b" },
       { do: "ping" },
       { do: "kill" },
       { do: "await rings gone" },
-      { do: "ping", of: "b" },
+      { do: "ping", client: "b" },
     ],
   },
   {
