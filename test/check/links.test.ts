@@ -92,13 +92,13 @@ function linkCodes(report: Told): string[] {
   return codesOf(report).flatMap((code) => (code !== null && LINK_CODES.has(code) ? [code] : []));
 }
 
-/** Waits until the server of a node is in step with `count` members. */
+/** Waits until the server of a node has `count` synced members. */
 async function inStep(id: number, count: number): Promise<void> {
   await eventually(
-    `node ${id} is one of ${count} in step`,
+    `node ${id} is one of ${count} synced members`,
     async () => {
       const { stdout } = await node(id).run(...PROGRAM, "cluster", "status");
-      return new RegExp(`^dcdb: synced .*, ${count} of ${count} members in step`, "m").test(stdout);
+      return new RegExp(`^dcdb: synced .*, ${count} of ${count} members synced`, "m").test(stdout);
     },
     40_000,
   );
@@ -150,7 +150,7 @@ testLinks(
     const silent = report.findings.find(isWaiting);
     expect(silent?.follows_from).toBe("LARGE_MESSAGES_LOST");
     expect(silent?.details.join("\n")).toMatch(
-      /^\d (updates of 1\/\d+ \(node n1\)|of 3 states) came in \d+ s(: \d.*)?$/m,
+      /^\d (updates? of 1\/\d+ \(node n1\)|of 3 states) arrived in \d+ s(: \d.*)?$/m,
     );
     // The counters are with the first of them; it may be another member's, or the other group's.
     const first = report.findings.find(({ code }) => code === "MEMBER_SILENT");
@@ -346,9 +346,9 @@ testUnless(undefined)("what came is told by the number and the sizes of updates 
     members,
   } as unknown as GroupStatus;
   expect(progressText({ ...group, mode: "update" }, nameOf)).toBe(
-    "3 updates of 1/41 (node n1) came in 14 s: 183 bytes, the largest 70",
+    "3 updates of 1/41 (node n1) arrived in 14 s: 183 bytes, the largest 70",
   );
   expect(progressText({ ...group, mode: "start-sync" }, nameOf)).toBe(
-    "1 of 2 states came in 14 s: 1/41 (node n1) 131072 bytes",
+    "1 of 2 states arrived in 14 s: 1/41 (node n1) 131072 bytes",
   );
 });

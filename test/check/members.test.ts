@@ -46,14 +46,14 @@ function texts({ findings }: Told): string[] {
 }
 
 testMembers(
-  "both nodes in step pass, with pid and name of each",
+  "two synced nodes pass, with pid and name of each",
   async () => {
     const report = await eventually(
-      `both are in step\n${servers.map(({ output }) => output).join("\n")}`,
+      `both are synced\n${servers.map(({ output }) => output).join("\n")}`,
       async () => {
         const now = await checked();
-        const inStep = texts(now).some((text) => text.includes("2 of 2 in step"));
-        return inStep && codesOf(now).length === 0 ? now : undefined;
+        const bothSynced = texts(now).some((text) => text.includes("2 of 2 synced"));
+        return bothSynced && codesOf(now).length === 0 ? now : undefined;
       },
       40_000,
     );

@@ -44,7 +44,7 @@ testUnless(reason)(
     });
     // Ours knows the C servers from corosync alone.
     const status = await cluster.node(2).run(...program(), "cluster", "status");
-    expect(status.stdout).toContain("3 of 3 members in step");
+    expect(status.stdout).toContain("3 of 3 members synced");
     expect(status.stdout).toContain("no problem found");
     const seenByC = await cluster.node(1).run(...program(), "cluster", "members", "--json");
     expect(JSON.parse(seenByC.stdout)).toHaveLength(3);

@@ -96,7 +96,7 @@ describe("three nodes with /etc/pve", () => {
     const status = await mounted.ours(1, "cluster", "status");
     expect(status.stderr).toBe("");
     expect(status.stdout).toContain("cluster test: quorate");
-    expect(status.stdout).toContain("3 of 3 members in step");
+    expect(status.stdout).toContain("3 of 3 members synced");
     expect(status.stdout).toContain("no problem found");
     const members = JSON.parse(
       (await mounted.ours(2, "cluster", "members", "--json")).stdout,

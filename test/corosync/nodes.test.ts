@@ -156,7 +156,7 @@ describe("a member that does not answer", () => {
 });
 
 describe("stop and restart", () => {
-  test("a server that stops or is killed is in step again after its restart", async () => {
+  test("a server that stops or is killed is synced again after its restart", async () => {
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       await at(2).stop(signal);
       await served.inStep(1, 3);

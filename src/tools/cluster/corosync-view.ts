@@ -16,7 +16,7 @@ export interface CorosyncView {
   readonly facts: ClusterFacts;
   /** The configuration that each node runs. */
   readonly running: readonly MemberVersion[];
-  /** Milliseconds that the token rests at a node while there is nothing to send. */
+  /** Milliseconds for which a node holds the token while there is nothing to send. */
   readonly holdMs: number;
   /** The id of this node. */
   readonly nodeid: number;
@@ -30,7 +30,7 @@ export interface CorosyncView {
   };
 }
 
-/** How long to wait for a connection, and for each answer. */
+/** Time limits for a connection and for each answer. */
 interface Times {
   readonly connectMs: number;
   readonly callMs: number;
@@ -41,15 +41,15 @@ const TIMES: Times = { connectMs: 3000, callMs: 5000 };
 type ConfigurationView = Pick<CorosyncView, "facts" | "running" | "holdMs">;
 type QuorumView = Pick<CorosyncView, "quorate" | "partition">;
 
-/** The answer of each service; an error line if it does not answer. */
+/** The answer of each service, or an error line. */
 export interface CorosyncAnswers {
   readonly cmap: ConfigurationView | string;
   readonly quorum: QuorumView | string;
   readonly cpg: Pick<CorosyncView, "nodeid" | "groups"> | string;
 }
 
-function failed(what: string, failure: CsFailure | number): string {
-  return `${what}: ${typeof failure === "number" ? csErrorName(failure) : failure.toString()}`;
+function failed(service: string, failure: CsFailure | number): string {
+  return `${service}: ${typeof failure === "number" ? csErrorName(failure) : failure.toString()}`;
 }
 
 async function readConfiguration(times: Times): Promise<ConfigurationView | string> {
@@ -100,7 +100,7 @@ async function readGroups(times: Times): Promise<CorosyncAnswers["cpg"]> {
   return { nodeid: dcdb.nodeid, groups: { dcdb: dcdb.members, status: status.members } };
 }
 
-/** Queries all services concurrently. */
+/** Queries all services concurrently; each has its own time limit. */
 export async function askCorosync(times: Times = TIMES): Promise<CorosyncAnswers> {
   const [cmap, quorum, cpg] = await Promise.all([
     readConfiguration(times),
@@ -110,7 +110,7 @@ export async function askCorosync(times: Times = TIMES): Promise<CorosyncAnswers
   return { cmap, quorum, cpg };
 }
 
-/** The whole view; an error line if a service does not answer. */
+/** The whole view, or the error line of the first service without an answer. */
 export function viewOf({ cmap, quorum, cpg }: CorosyncAnswers): CorosyncView | string {
   if (typeof cmap === "string") return cmap;
   if (typeof quorum === "string") return quorum;
@@ -118,7 +118,7 @@ export function viewOf({ cmap, quorum, cpg }: CorosyncAnswers): CorosyncView | s
   return { ...cmap, ...quorum, ...cpg };
 }
 
-/** Queries all services; an error line if one does not answer. */
+/** Queries all services: the whole view, or an error line if one does not answer. */
 export async function readCorosync(): Promise<CorosyncView | string> {
   return viewOf(await askCorosync());
 }

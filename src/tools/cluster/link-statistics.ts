@@ -1,7 +1,7 @@
 /**
- * Counters of corosync's ring and of its links to the other nodes, from cmap's map of statistics
+ * Counters of corosync's ring and of its links to the other nodes, from cmap's statistics map
  * (stats.srp of totemsrp.c, stats.knet of totemknet.c). They count from the start of this node's
- * corosync. A transport other than knet has no links here.
+ * corosync. Links are listed only for the transport knet.
  */
 import { Cmap } from "../../corosync/cmap.ts";
 import { CsError, CsFailure } from "../../corosync/cs-error.ts";
@@ -11,13 +11,13 @@ import type { ServiceOptions } from "../../corosync/service.ts";
 const LINKS = 8;
 
 const RING_KEYS = {
-  /** Messages that this node sent, and sent again for a node that missed them. */
+  /** Messages that this node sent; messages that it sent again for a node that missed them. */
   sent: ["mcast_tx"],
   resent: ["mcast_retx"],
-  /** Whole messages that came, this node's own included. */
+  /** Whole messages received, this node's own included. */
   received: ["mcast_rx"],
   tokens: ["orf_token_rx"],
-  /** Other messages of the protocol that came from other nodes. */
+  /** Other protocol messages received from other nodes. */
   control: ["token_hold_cancel_rx", "memb_merge_detect_rx", "memb_join_rx", "memb_commit_token_rx"],
   tokensLost: [
     "operational_token_lost",
@@ -33,14 +33,14 @@ export type RingFigures = Readonly<Record<keyof typeof RING_KEYS, number>>;
 export interface LinkFigures {
   readonly node: number;
   readonly link: number;
-  /** Its pings are answered; they are small. */
+  /** True if its pings are answered; pings are small packets. */
   readonly connected: boolean;
-  /** Bytes that a packet may carry, as knet measured them. */
+  /** Bytes that a packet can carry, as measured by knet. */
   readonly mtu: number;
   readonly downCount: number;
-  /** Packets that the kernel did not take. */
+  /** Packets that the kernel refused to send. */
   readonly sendErrors: number;
-  /** Packets with data that came. */
+  /** Packets with data received. */
   readonly packets: number;
 }
 
@@ -50,7 +50,7 @@ export interface Statistics {
   readonly links: readonly LinkFigures[];
 }
 
-/** Reads all counters, any number of times, with one connection. */
+/** One connection to cmap for any number of readings of all counters. Owns the connection. */
 export class LinkStatistics implements Disposable {
   readonly #cmap: Cmap;
   readonly #nodes: readonly number[];
@@ -61,7 +61,7 @@ export class LinkStatistics implements Disposable {
     this.#nodes = nodes;
   }
 
-  /** `nodes`: the ids of the other nodes. undefined: corosync does not answer. */
+  /** Connects; `nodes`: ids of the other nodes. Undefined if corosync does not answer. */
   static async connect(
     nodes: readonly number[],
     options: ServiceOptions,
@@ -70,11 +70,11 @@ export class LinkStatistics implements Disposable {
     return cmap instanceof CsFailure ? undefined : new LinkStatistics(cmap, nodes);
   }
 
-  /** undefined: corosync does not answer. */
+  /** Reads all counters. Undefined if corosync does not answer. */
   async read(): Promise<Statistics | undefined> {
     const atMs = performance.now();
     const links: LinkFigures[] = [];
-    // The ring is read last: a message that comes meanwhile counts as whole, not as lost.
+    // The ring is read last: a message that arrives meanwhile counts as whole, not as lost.
     for (const node of this.#nodes) {
       for (let link = 0; link < LINKS; link++) {
         const figures = await this.#link(node, link);
@@ -110,13 +110,13 @@ export class LinkStatistics implements Disposable {
     };
   }
 
-  /** A counter; undefined: corosync does not have it, or has stopped to answer. */
+  /** A counter; undefined if corosync does not have it, or does not answer. */
   async #counter(key: string): Promise<number | undefined> {
     if (this.#silent) return undefined;
     const value = await this.#cmap.get(`stats.${key}`);
     if (typeof value !== "number")
       return value.kind === "integer" ? Number(value.value) : undefined;
-    // One deadline is enough: not one for each of some hundred keys.
+    // After the first missed deadline no further key is read: there are some hundred.
     if (value !== CsError.NOT_EXIST) this.#silent = true;
     return undefined;
   }

@@ -1,55 +1,57 @@
 /**
- * What two readings of corosync's counters, about a second apart, say about lost messages: whether
- * they are lost at all, and whether it depends on their size. Pure.
+ * Computes from two readings of corosync's counters, about a second apart, whether messages are
+ * lost, and whether the loss depends on their size. Pure.
  */
 import type { LinkFigures, RingFigures, Statistics } from "./link-statistics.ts";
 
 /**
- * Messages sent again since corosync's start below which nobody looks closer: a node that misses
- * one asks for it at each round of the token, 2 to 5 times a second, so a loss that lasts has
- * passed this within a minute; the start of a node or a link that went down costs a few.
+ * Messages sent again since corosync's start, from which a second reading is made. A node that
+ * misses a message requests it at each round of the token, 2 to 5 times a second, so a lasting loss
+ * exceeds this within a minute; the start of a node or a link failure costs a few.
  */
 export const RESENT_SUSPECT = 100;
-/** Sent again between two readings, at least, for a loss that goes on. */
+/** Messages sent again between two readings, from which a loss counts as going on. */
 export const RESENT_LIMIT = 2;
-/** Packets without a whole message, at least: one may be a message that was on its way. */
+/** Packets without a whole message that prove a loss: fewer can be a message under way. */
 const PIECES_LIMIT = 3;
-/** knet's search of the MTU ends within a block of the cipher. */
+/** Difference of MTUs that is ignored: knet's search stops within one block of the cipher. */
 const MTU_NOISE_BYTES = 32;
-/** IPv6 and UDP 48, knet's header 26, IV and padding of a cipher block 32, SHA-512 64. */
+/** Headers of a packet: IPv6 and UDP 48, knet 26, IV and padding of the cipher 32, SHA-512 64. */
 const OVERHEAD_BYTES = 170;
 
 export interface Losses {
   readonly seconds: number;
-  /** Messages that this node sent, and sent again. */
+  /** New messages of this node, and messages that it sent again. */
   readonly sent: number;
   readonly resent: number;
-  /** Packets with data beyond those of whole messages; a whole large message has many. */
+  /** Packets with data, less those that make up whole messages. */
   readonly pieces: number;
   /** Whole messages of other nodes. */
   readonly received: number;
   readonly tokens: number;
-  /** Losses that repeat, with links that are up and a token that comes: what is small passes. */
+  /** Large messages are lost repeatedly while links are up and the token arrives. */
   readonly large: boolean;
 }
 
 /** The counters between two readings. */
 export function lossesBetween(first: Statistics, second: Statistics): Losses {
-  const of = (key: keyof RingFigures): number => second.ring[key] - first.ring[key];
-  const sent = of("sent");
-  const resent = of("resent");
-  // What this node sends comes back to it as received.
-  const received = of("received") - sent - resent;
+  const increase = (key: keyof RingFigures): number => second.ring[key] - first.ring[key];
+  const sent = increase("sent");
+  const resent = increase("resent");
+  // corosync delivers this node's own messages to it too, and counts them as received.
+  const received = increase("received") - sent - resent;
   const packets = second.links.reduce((sum, { node, link, packets: now }) => {
-    const before = first.links.find((one) => one.node === node && one.link === link)?.packets;
+    const before = first.links.find(
+      (figures) => figures.node === node && figures.link === link,
+    )?.packets;
     return sum + now - (before ?? now);
   }, 0);
-  const pieces = packets - of("tokens") - of("control") - received;
+  const pieces = packets - increase("tokens") - increase("control") - received;
   const up = [...first.links, ...second.links].every(({ connected }) => connected);
-  const smallPasses = up && of("tokens") > 0 && of("tokensLost") === 0;
-  // More sent again than new: most would have to be lost, and then the token would be too.
+  const smallPasses = up && increase("tokens") > 0 && increase("tokensLost") === 0;
+  // More sent again than new: a loss of every size would affect the token too.
   const isSender = resent >= RESENT_LIMIT && resent > sent;
-  // The last packet of a message is a short one: it comes, and the message does not.
+  // The last packet of a large message is short and arrives; the message stays incomplete.
   const isReceiver = pieces >= PIECES_LIMIT && received <= 0;
   return {
     seconds: (second.atMs - first.atMs) / 1000,
@@ -57,25 +59,25 @@ export function lossesBetween(first: Statistics, second: Statistics): Losses {
     resent,
     pieces: Math.max(0, pieces),
     received: Math.max(0, received),
-    tokens: of("tokens"),
+    tokens: increase("tokens"),
     large: smallPasses && (isSender || isReceiver),
   };
 }
 
-/** Messages were sent again between the readings, whatever their size. */
+/** True if messages of any size were sent again between the readings. */
 export function isLossy({ resent }: Losses): boolean {
   return resent >= RESENT_LIMIT;
 }
 
-/** A link that carries less than another to a different node, or than its interface could. */
+/** A link with a smaller MTU than the same link to another node, or than its interface allows. */
 export interface NarrowLink extends LinkFigures {
-  /** What it should carry, at least. */
+  /** The smallest usual MTU, bytes. */
   readonly usual: number;
 }
 
 /**
- * Links that are up with a smaller MTU than links of the same number. `interfaceMtu`: of the own
- * interface by link, where it is known.
+ * The links that are up and narrow. `interfaceMtu`: MTU of this node's interface by link number,
+ * where it is known.
  */
 export function narrowLinks(
   { links }: Statistics,

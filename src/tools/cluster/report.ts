@@ -1,6 +1,6 @@
 /**
- * The content of `cluster status`: corosync's view, this node's server (if it is ours), and the
- * problems found, each with what to do.
+ * The content of `cluster status`: corosync's view, the state of this node's server if it is ours,
+ * and the problems found, each with its remedy.
  */
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
@@ -46,7 +46,7 @@ function readConfig(path: string): CorosyncConfig | undefined {
   }
 }
 
-/** corosync.conf in both places of this node; undefined: not there, or not readable. */
+/** corosync.conf in both places of this node; undefined if absent or not readable. */
 export interface ConfigFiles {
   readonly host: CorosyncConfig | undefined;
   readonly tree: CorosyncConfig | undefined;
@@ -74,7 +74,7 @@ export function versionsOf(
   };
 }
 
-/** The tree's file is of this cluster, and has every node that this one's corosync has. */
+/** True if the tree's file is of this cluster and has every node that this node's corosync has. */
 export function treeFits({ facts }: Pick<CorosyncView, "facts">, { tree }: ConfigFiles): boolean {
   if (tree === undefined || tree.clusterName !== facts.clusterName) return false;
   const ids = new Set(tree.nodes.map(({ id }) => id));
@@ -98,14 +98,16 @@ function versionProblem(versions: ConfigVersions, fits: boolean): string[] {
     `${shownVersion(versions.host)} in /etc/corosync, running ${found.running}${found.odd}: `;
   const command = catchUp(versions, fits);
   if (command !== undefined) return [`${line}on this node: ${command}`];
-  return [`${line}restart no corosync before all have the highest one, as --check says`];
+  return [
+    `${line}restart no corosync before all nodes have the highest version; see pmxcfs-ipc --check`,
+  ];
 }
 
 function ghosts({ groups, partition, facts }: CorosyncView): string[] {
   const here = new Set(partition);
   const name = (id: number): string => nodeName(facts, id);
-  const lost = [...groups.dcdb, ...groups.status].filter(({ nodeid }) => !here.has(nodeid));
-  return [...new Set(lost.map(({ nodeid, pid }) => `${nodeid}/${pid}`))].map(
+  const stray = [...groups.dcdb, ...groups.status].filter(({ nodeid }) => !here.has(nodeid));
+  return [...new Set(stray.map(({ nodeid, pid }) => `${nodeid}/${pid}`))].map(
     (member) =>
       `${member} (node ${name(Number(member.split("/")[0]))}) is in a group, but its node is not ` +
       "in this partition: a ghost. Restart corosync on the remaining members, one at a time",
@@ -122,7 +124,7 @@ function missing(server: ClusterStatus | undefined, nodes: readonly NodeRow[]): 
       ({ nodeid, pid }) =>
         `${group}: ${nodeid}/${pid} (node ${name(nodeid)}) has not answered for ${seconds} s ` +
         `(${progressText(status, name)}): ` +
-        "until it does, no write of any node is answered. Look at its server; restart it if it hangs",
+        "until it does, no write of any node is answered. Restart its server if it hangs",
     );
   });
 }
@@ -147,7 +149,8 @@ export function reportOf(
   const absent = nodes
     .filter((node) => node.reachable && (node.dcdb === undefined || node.status === undefined))
     .map(
-      ({ name }) => `node ${name} is reachable, but its pmxcfs is not in both groups: is it up?`,
+      ({ name }) =>
+        `node ${name} is reachable, but no pmxcfs of it is in both groups: check that it runs`,
     );
   const problems = [
     ...(quorate ? [] : ["no quorum: /etc/pve is read-only on this node"]),

@@ -1,6 +1,6 @@
 /**
- * What this node's corosync knows of each node (runtime.members in cmap): the version of
- * corosync.conf that it runs, and its addresses; of a node that has left what was heard last.
+ * Reads runtime.members of this node's cmap: the version of corosync.conf that each node runs, and
+ * its addresses; for a node that has left, the last ones that were received.
  */
 import type { Cmap } from "../../corosync/cmap.ts";
 import type { CsError } from "../../corosync/cs-error.ts";
@@ -9,9 +9,9 @@ import type { CsError } from "../../corosync/cs-error.ts";
 export interface MemberVersion {
   readonly id: number;
   readonly version: number;
-  /** It is a member now. */
+  /** True if it is a member. */
   readonly joined: boolean;
-  /** Of its links, by their numbers. */
+  /** Addresses of its links, by link number. */
   readonly addresses: readonly string[];
 }
 
@@ -26,7 +26,7 @@ function addressesIn(text: string): string[] {
   return addresses;
 }
 
-/** In the order of the node ids; an error of cmap. */
+/** The entries in the order of the node ids, or cmap's error. */
 export async function memberVersions(cmap: Cmap): Promise<MemberVersion[] | CsError> {
   const keys = await cmap.keys(MEMBERS);
   if (typeof keys === "number") return keys;
@@ -37,7 +37,7 @@ export async function memberVersions(cmap: Cmap): Promise<MemberVersion[] | CsEr
     const version = await cmap.get(key);
     const status = await cmap.get(`${MEMBERS}${id}.status`);
     const ip = await cmap.get(`${MEMBERS}${id}.ip`);
-    // Keys that went while this walk was under way.
+    // The key was removed during this walk.
     if (typeof version === "number" || version.kind !== "integer") continue;
     const joined = typeof status === "object" && status.value === "joined";
     const addresses = typeof ip === "object" ? addressesIn(String(ip.value)) : [];

@@ -7,11 +7,13 @@ import { runningText, shownVersion } from "./versions.ts";
 function columns(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
   for (const row of rows) {
-    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);
+    for (const [column, cell] of row.entries()) {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    }
   }
   return rows.map((row) =>
     row
-      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
       .join("  ")
       .trimEnd(),
   );
@@ -23,8 +25,8 @@ function shownPid(pid: number | undefined): string {
 
 function nodeCells({ id, name, votes, own, reachable, dcdb, status }: NodeRow): string[] {
   const mark = own ? "*" : "";
-  const seen = reachable ? "yes" : "no";
-  return [`${id}${mark}`, escapeText(name), `${votes}`, seen, shownPid(dcdb), shownPid(status)];
+  const reached = reachable ? "yes" : "no";
+  return [`${id}${mark}`, escapeText(name), `${votes}`, reached, shownPid(dcdb), shownPid(status)];
 }
 
 /** One line per node. */
@@ -33,27 +35,33 @@ export function membersText({ nodes }: ClusterReport): string {
   return `${columns([head, ...nodes.map(nodeCells)]).join("\n")}\n`;
 }
 
+function shownChanges(count: number): string {
+  return count === 1 ? "1 change waits" : `${count} changes wait`;
+}
+
 function groupLine(name: string, group: GroupStatus | undefined): string {
   if (group === undefined) return `${name}: not connected`;
   const { mode, modeMs, epoch, members, queued, sending } = group;
-  const inStep = members.filter(({ synced }) => synced).length;
+  const syncedCount = members.filter(({ synced }) => synced).length;
   const waiting =
     sending.waiting === 0
       ? ""
-      : `, ${sending.waiting} changes wait (oldest ${sending.oldestMs} ms)`;
+      : `, ${shownChanges(sending.waiting)} (oldest ${sending.oldestMs} ms)`;
   return (
     `${name}: ${mode} since ${Math.floor(modeMs / 1000)} s, epoch ${epoch.nodeid}/${epoch.pid}/` +
-    `${epoch.counter}, ${inStep} of ${members.length} members in step, ${queued} queued${waiting}`
+    `${epoch.counter}, ${syncedCount} of ${members.length} members synced, ${queued} queued${waiting}`
   );
 }
 
 function clockLines({ server, nodes }: ClusterReport): string[] {
-  const off = (server?.groups.dcdb?.members ?? []).filter(
+  const skewed = (server?.groups.dcdb?.members ?? []).filter(
     ({ clockSeconds }) => Math.abs(clockSeconds ?? 0) > 2,
   );
-  return off.map(({ nodeid, clockSeconds }) => {
+  return skewed.map(({ nodeid, clockSeconds }) => {
     const name = escapeText(nodeName({ nodes }, nodeid));
-    return `clock of ${name}: ${clockSeconds} s from this node's`;
+    const seconds = clockSeconds ?? 0;
+    const way = seconds > 0 ? "ahead of" : "behind";
+    return `clock of ${name}: ${Math.abs(seconds)} s ${way} this node's`;
   });
 }
 

@@ -16,7 +16,7 @@ export class ServedCluster implements AsyncDisposable {
     this.servers = cluster.nodes.map((node) => new NodeServer(node, ...words));
   }
 
-  /** Starts it and waits until it is in step; an unconfirmed change fails after `deadlineMs`. */
+  /** Starts it and waits until it is synced; an unconfirmed change fails after `deadlineMs`. */
   static async up(deadlineMs: number): Promise<ServedCluster> {
     const cluster = await TestCluster.up(ALL.length);
     const served = new ServedCluster(cluster, ["--deadline", String(deadlineMs)]);

@@ -181,7 +181,7 @@ export class NodesSoak implements AsyncDisposable {
     );
     const end = different.length === 0 ? "equal" : "DIFFERENT";
     this.#say(
-      `round ${number + 1}: ${act?.what}, in step after ${ms} ms, ${end}; ${memory.join(", ")} MiB`,
+      `round ${number + 1}: ${act?.what}, synced after ${ms} ms, ${end}; ${memory.join(", ")} MiB`,
     );
     return different;
   }

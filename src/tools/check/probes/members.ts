@@ -133,8 +133,8 @@ function described({ view, server }: Seen): string {
   const line = `corosync is quorate, in pmxcfs's group: ${inGroup.join(", ") || "nobody"}`;
   const group = server?.groups.dcdb;
   if (group === undefined) return line;
-  const inStep = group.members.filter(({ synced }) => synced).length;
-  return `${line}; ${group.mode}, ${inStep} of ${group.members.length} in step`;
+  const count = group.members.filter(({ synced }) => synced).length;
+  return `${line}; ${group.mode}, ${count} of ${group.members.length} synced`;
 }
 
 /** What is wrong with the members; one line that passes when nothing is. */
