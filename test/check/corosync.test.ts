@@ -52,7 +52,7 @@ testCluster("the same version in all three places passes", async () => {
 testCluster("COROSYNC_CONF_DIFFERS: the tree was changed without quorum", async () => {
   expectFound(await checked(4), "COROSYNC_CONF_DIFFERS", {
     line: /^config_version: 4 in \/etc\/pve, 1 in \/etc\/corosync, running 1; \/etc\/pve differs$/,
-    fix: /^Restart no corosync before all nodes have one version\. /,
+    fix: /^Restart no corosync before all nodes have the same version\. /,
     exit: 1,
   });
 });

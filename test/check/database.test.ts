@@ -203,7 +203,7 @@ test("LOCKS_HELD: locks, with the node that wrote them and their age", async () 
   ]);
   expectFound(report, "LOCKS_HELD", {
     line: /^1 locks in \/etc\/pve\/priv\/lock: file-storage_cfg \(pve2, (7|8|9|1\d) s old\)$/,
-    fix: /given up by itself after 120 s/,
+    fix: /^A lock that is not refreshed expires after 120 s/,
     exit: 0,
   });
 });
@@ -291,7 +291,7 @@ test("DB_LOCKED_BY_OTHER: another program is named, and the fix does not kill it
       line: new RegExp(
         `^pid ${holder.pid} \\(sleep\\) holds the lock ${path}.lock, but does not serve @test-`,
       ),
-      fix: new RegExp(`^Look at what pid ${holder.pid} is `),
+      fix: new RegExp(`^Before you end pid ${holder.pid}, check `),
       exit: 2,
     });
     expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
@@ -347,7 +347,7 @@ test("NODE_DIRECTORY_MISSING: the file has directories of other nodes only", asy
   ];
   expectFound(await examined(write(rows)), "NODE_DIRECTORY_MISSING", {
     line: new RegExp(`^nodes/${NODE} does not exist; there are: someone-else$`),
-    fix: /^The files of each guest move from /,
+    fix: /^Move the files of each guest from /,
     exit: 1,
   });
 });

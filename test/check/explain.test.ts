@@ -235,7 +235,7 @@ test("as a command: the line, its causes, its fix", async () => {
   expect(out).toMatch(/^Unknown error -1\n/);
   expect(out).toMatch(/The line is about request GET_FS_VERSION\./);
   expect(out).toMatch(/1\. .*\[ACCESS_REFUSED_UID\]/);
-  expect(out).toMatch(/tell: .*without root \(no sudo\)/);
+  expect(out).toMatch(/check: .*without root \(no sudo\)/);
   expect(out).toMatch(/2\. .*\[ACCESS_REFUSED_GID\]/);
   expect(out).toMatch(/next: Run the program with gid 0: `setpriv --regid 0 --clear-groups`/);
   expect(exitCode).toBe(0);

@@ -60,7 +60,7 @@ test("HANDSHAKE_HUNG: a socket on which no process accepts", async () => {
 test("HANDSHAKE_GARBAGE: another protocol", async () => {
   await using server = await raw("garbage");
   expectFound(await check(server.name, { only: ONLY }), "HANDSHAKE_GARBAGE", {
-    line: /^what listens on @test-.* does not speak libqb: /,
+    line: /^the listener on @test-.* does not speak libqb: /,
     fix: /^follows from SOCKET_TAKEN$/,
     exit: 2,
   });
@@ -88,7 +88,7 @@ test("ACCESS_REFUSED_RULE: root is refused although pmxcfs's rule accepts it", a
   await using server = await refusing(1);
   expectFound(await check(server.name, { only: ONLY }), "ACCESS_REFUSED_RULE", {
     line: /^refused: uid 0, gid 0, which pmxcfs's usual rule accepts$/,
-    fix: /^Ask as the user the server runs as,/,
+    fix: /^Run the client as the user of the server,/,
     exit: 2,
   });
 });

@@ -95,7 +95,7 @@ test("USER_NAMESPACE: root inside is another uid outside", async () => {
   const report = await told(`${AS_USER} unshare -U -r $CHECK --only identity --json || true`);
   expectFound(report, "USER_NAMESPACE", {
     line: /^uid 0, gid 0 of this user namespace are uid 1000, gid 1000 outside$/,
-    fix: /^Run it as root of the host/,
+    fix: /^Run the program as root of the host/,
     exit: 0,
   });
 });
@@ -118,7 +118,7 @@ test("a user namespace explains why our server and a C server refuse this caller
     });
     expect(report.verdict.code).toBe("USER_NAMESPACE");
     expect(report.findings.find(({ code }) => code === "USER_NAMESPACE")?.cause).toMatch(
-      /ids of its own user namespace/,
+      /ids in its own user namespace/,
     );
   }
 });

@@ -95,7 +95,7 @@ test("SOCKET_TAKEN: pmxcfs runs, another process has its name", async () => {
     $CHECK --socket svc --only listener --json || true`);
   expectFound(report, "SOCKET_TAKEN", {
     line: /^@svc belongs to pid \d+ \(.*\), which is not pmxcfs; the running pmxcfs is pid \d+$/,
-    fix: /^Find out what pid \d+ is .*`systemctl restart pve-cluster`\.$/,
+    fix: /^Identify pid \d+ .*`systemctl restart pve-cluster`\.$/,
     exit: 2,
   });
 });

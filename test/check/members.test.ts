@@ -107,7 +107,7 @@ testMembers(
     );
     expectFound(report, "MEMBER_SILENT", {
       line: /^dcdb: for \d+ s all members wait for the state of 2\/\d+ \(node n2\)/,
-      fix: /^On node n2: .*The others go on as soon as it has gone\.$/,
+      fix: /^On node n2: .*The other members continue as soon as it has left\.$/,
       exit: 2,
     });
     expectFound(report, "CLUSTER_CLOCK_DIFFERS", {

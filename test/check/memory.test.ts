@@ -172,7 +172,7 @@ test("SHM_STALE_FOREIGN: corosync's stale rings are reported and not removed", a
   const report = await check("svc", { only: ["leftovers"], paths: { shm } });
   expectFound(report, "SHM_STALE_FOREIGN", {
     line: /^1 ring directories of other dead libqb servers \(quorum\) hold [\d.]+ MiB$/,
-    fix: /^corosync clears its own/,
+    fix: /^corosync removes its own/,
     exit: 0,
   });
   expect(await cleanStale(localMachine({ shm }), "svc", false)).toEqual([]);

@@ -34,7 +34,7 @@ test("PVE_HUNG: the FUSE server does not answer; the run ends nevertheless", asy
   const report = await told(`${FUSE} ${MOUNT}`);
   expectFound(report, "PVE_HUNG", {
     line: /^\/etc\/pve is mounted but did not answer within 1500 ms$/,
-    fix: /^`pmxcfs-ipc call get-fs-version` frees/,
+    fix: /^`pmxcfs-ipc call get-fs-version` ends the hang/,
     exit: 2,
   });
   expect(performance.now() - started).toBeLessThan(10_000);
@@ -55,7 +55,7 @@ test("PVE_NOT_MOUNTED: pmxcfs runs, its mount is gone", async () => {
     $CHECK --socket svc --only mount --json || true`);
   expectFound(report, "PVE_NOT_MOUNTED", {
     line: /^\/etc\/pve is not mounted although pmxcfs \(pid \d+\) runs$/,
-    fix: /^Where no fix is printed the server is not/,
+    fix: /^If no fix is printed, the server was not/,
     exit: 2,
   });
 });

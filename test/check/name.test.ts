@@ -92,7 +92,7 @@ test("NODE_DIRECTORY_MISSING: /etc/pve has other nodes only", async () => {
     ${NAME}`);
   expectFound(report, "NODE_DIRECTORY_MISSING", {
     line: /^nodes\/newname does not exist; there are: oldname, other$/,
-    fix: /^The files of each guest move from .* below nodes\/newname,/,
+    fix: /^Move the files of each guest from .* below nodes\/newname,/,
     exit: 1,
   });
 });

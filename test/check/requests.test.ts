@@ -189,7 +189,7 @@ test("SERVER_READ_ONLY: a server of ours that refuses all writes", async () => {
     await using server = await startService(serveCommand("--read-only", "--dir", dir));
     const report = await check(server.name, { only: ["permissions"] });
     expectFound(report, "SERVER_READ_ONLY", {
-      line: /^this server lets nobody write: uid 0, gid 0 is read-only on it$/,
+      line: /^this server is read-only for all callers, uid 0, gid 0 included$/,
       fix: /^Start it without --read-only/,
       exit: 0,
     });

@@ -109,7 +109,7 @@ test("RRD_STALE: graph data that is not updated", async () => {
   );
   expectFound(report, "RRD_STALE", {
     line: /^the newest graph data is 25\d s old \(limit 120 s\)$/,
-    fix: /`systemctl restart pvestatd` starts it anew/,
+    fix: /, then `systemctl restart pvestatd`\.$/,
     exit: 1,
   });
 });

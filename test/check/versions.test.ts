@@ -80,7 +80,7 @@ testVersions(
     const report = await checked(1);
     expectFound(report, "COROSYNC_CONF_DIFFERS", {
       line: /^config_version: none in .*, 5 in .*, running n1 5, n2 5, n3 1; n3 differs$/,
-      fix: /^Restart no corosync before all nodes have one version\. /,
+      fix: /^Restart no corosync before all nodes have the same version\. /,
       exit: 1,
     });
     const { stdout, exitCode } = await node(1).run(...PROGRAM, "cluster", "status");

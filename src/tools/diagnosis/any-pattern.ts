@@ -1,10 +1,10 @@
 /**
- * One regular expression for many. An engine tries alternatives one after the other at each
- * position. Alternatives with the same first letter become one group, so that one comparison
- * rejects all of them. No C counterpart.
+ * Combines many regular expressions into one. The engine tries all alternatives at each position,
+ * so alternatives with the same first letter become one group, which one comparison rejects. No C
+ * counterpart.
  */
 
-/** The alternatives of an expression, split where no bracket is open. */
+/** The top-level alternatives of an expression. */
 function alternativesOf(source: string): string[] {
   const found: string[] = [];
   let depth = 0;
@@ -25,10 +25,10 @@ function alternativesOf(source: string): string[] {
   return [...found, source.slice(start)];
 }
 
-/** A literal first letter without a quantifier. */
+/** An expression that begins with a literal letter without a quantifier. */
 const FIRST_LETTER = /^([a-z])(?![?*+{])(.*)$/;
 
-/** One expression that matches a line if any of `patterns` does. */
+/** One expression that matches if any of `sources` does. */
 export function anyOf(sources: readonly string[]): RegExp {
   const byLetter = new Map<string, string[]>();
   const others: string[] = [];

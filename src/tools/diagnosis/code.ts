@@ -1,8 +1,9 @@
 /**
- * The shape of a code: a fault that `--check` can find, with its texts. A probe names the row and
- * gives the values for its templates; the report, `explain` and docs/diagnosis.md are made from
- * the same rows. No C counterpart.
+ * The shape of a code: a fault that `--check` can find, with its texts. A probe gives the code and
+ * the values for its templates; the report, `explain` and docs/diagnosis.md are made from the same
+ * rows. No C counterpart.
  */
+
 /** From best to worst, in the words of PVE's upgrade checkers. */
 export type Severity = "pass" | "skip" | "notice" | "warn" | "fail";
 
@@ -32,28 +33,28 @@ export const CHECKS = {
 
 export type CheckName = keyof typeof CHECKS;
 
-/** One row. `{name}` in a template stands for a value that the probe gives. */
+/** One row. `{name}` in a template is replaced by a value of the probe. */
 export interface Code {
   /** A few words for a list or a heading. */
   readonly title: string;
   readonly check: CheckName;
-  /** The severity, unless the probe gives another (a fault that matters at the next start only). */
+  /** The severity, unless the probe gives another (a fault that affects only the next start). */
   readonly severity: Exclude<Severity, "pass" | "skip">;
-  /** The value of `{path}` on most machines, for texts without a measurement. */
+  /** The value of `{path}` on most hosts, for texts without a measurement. */
   readonly usualPath?: string;
   /** The finding in one line, with the measured value next to its limit. */
   readonly line: string;
-  /** Why this happens, in a sentence or two. */
+  /** The cause, in one to three sentences. */
   readonly cause: string;
   /**
-   * A shell command that removes the cause. It is safe to paste as root: it deletes nothing that is
-   * not kept elsewhere, has no placeholder, and ends no process that it does not identify. A test
-   * executes it on the state that the code describes (test/check/fixes.test.ts).
+   * A shell command that removes the cause and is safe to paste as root: it keeps a copy of what it
+   * deletes, has no placeholder, and ends only a process that it has identified. A test executes it
+   * on the state that the code describes (test/check/fixes.test.ts).
    */
   readonly fix?: string;
-  /** What to do if no command is safe, and what to check. Commands are in backticks. */
+  /** Steps to do by hand where no command is safe, and checks. Commands are in backticks. */
   readonly advice?: string;
-  /** Error lines a person sees because of it (ids of the rows in texts/). */
+  /** Error lines that this fault produces (ids of the rows in texts/). */
   readonly seen?: readonly string[];
 }
 
@@ -67,8 +68,8 @@ type Template<Row, Key extends string> =
   Row extends Readonly<Record<Key, infer Text>> ? Extract<Text, string> : never;
 
 /**
- * The values that the templates of a row need, as far as the compiler knows them: a text that is
- * concatenated with + has no literal type (a test finds placeholders that stay empty).
+ * The values that the templates of a row need, for texts with a literal type. A text that is
+ * concatenated with + has none; a test finds its placeholders without a value.
  */
 export type ValueNames<Row> =
   | Placeholders<Template<Row, "line">>

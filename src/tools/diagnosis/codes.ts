@@ -1,8 +1,9 @@
 /**
- * The table of codes: everything that `--check` can find wrong. A code is stable: scripts,
- * dashboards and `--skip` use it. Which finding explains which others is data too (EFFECTS): the
- * verdict names the first cause, and only that one has a fix.
+ * The table of codes: all faults that `--check` can find. A code is stable: scripts, dashboards and
+ * `--skip` use it. EFFECTS has the findings that explain others: the verdict is the first cause,
+ * and only that finding has a fix.
  */
+
 import { CLUSTER_CODES } from "./codes/cluster.ts";
 import type { Code, ValueNames } from "./code.ts";
 import { LINK_CODES } from "./codes/links.ts";
@@ -25,7 +26,7 @@ export const CODES = {
 
 export type CodeName = keyof typeof CODES;
 
-/** The values for a code's templates, and others. */
+/** The values for a code's templates; further values are allowed. */
 export type CodeValues<C extends CodeName> = Readonly<
   Record<ValueNames<(typeof CODES)[C]>, string | number>
 > &
@@ -36,13 +37,13 @@ export function isCode(word: string): word is CodeName {
   return Object.hasOwn(CODES, word);
 }
 
-/** The row of a code, for users that do not need its exact type. */
+/** The row of a code, without its exact type. */
 export function rowOf(code: CodeName): Code {
   return CODES[code];
 }
 
-/** Why a pmxcfs does not load its database. */
-const KEEPS_FROM_LOADING: readonly CodeName[] = [
+/** Faults with which pmxcfs does not load its database. */
+const PREVENTS_LOADING: readonly CodeName[] = [
   "DB_CORRUPT",
   "DB_ENTRY_REFUSED",
   "DB_DUPLICATE_NAME",
@@ -50,37 +51,34 @@ const KEEPS_FROM_LOADING: readonly CodeName[] = [
   "DB_ORPHAN",
 ];
 
-/** Why a pmxcfs does not start. */
-const KEEPS_FROM_STARTING: readonly CodeName[] = [
+/** Faults with which pmxcfs does not start. */
+const PREVENTS_START: readonly CodeName[] = [
   "NOT_INSTALLED",
   "GROUP_MISSING",
   "NAME_UNRESOLVED",
   "NAME_LOOPBACK",
-  ...KEEPS_FROM_LOADING,
+  ...PREVENTS_LOADING,
   "DB_LOCKED_BY_OTHER",
   "PVE_DEAD_MOUNT",
   "PVE_NOT_EMPTY",
   "FUSE_MISSING",
 ];
 
-/** Why a server that listens does not answer. */
-const KEEPS_FROM_ANSWERING: readonly CodeName[] = [
-  "SERVER_STOPPED",
-  "SERVER_STUCK",
-  "RRDCACHED_HUNG",
-];
+/** Faults with which a server listens and does not answer. */
+const PREVENTS_ANSWERS: readonly CodeName[] = ["SERVER_STOPPED", "SERVER_STUCK", "RRDCACHED_HUNG"];
 
-const KEEPS_FROM_CONNECTING: readonly CodeName[] = [
+/** Faults with which no client can connect. */
+const PREVENTS_CONNECTING: readonly CodeName[] = [
   "SHM_MISSING",
   "SHM_READ_ONLY",
   "SHM_FULL",
   "SHM_INODES_LOW",
 ];
 
-/** Symptom -> what explains it when both are found, the most telling first. */
+/** Symptom -> the codes that explain it if both are found, the most specific first. */
 export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> = {
   SOCKET_ABSENT: [
-    ...KEEPS_FROM_STARTING,
+    ...PREVENTS_START,
     "NETNS_DIFFERS",
     "SOCKET_TAKEN",
     "SOCKET_SHORT_ADDRESS",
@@ -92,28 +90,28 @@ export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> =
     "UNIT_INACTIVE",
     "PVE_WITHOUT_SERVER",
   ],
-  LOG_ERROR: KEEPS_FROM_STARTING,
-  UNIT_FAILED: [...KEEPS_FROM_STARTING, "LOG_ERROR"],
-  UNIT_INACTIVE: [...KEEPS_FROM_STARTING, "DB_NOT_PMXCFS"],
+  LOG_ERROR: PREVENTS_START,
+  UNIT_FAILED: [...PREVENTS_START, "LOG_ERROR"],
+  UNIT_INACTIVE: [...PREVENTS_START, "DB_NOT_PMXCFS"],
   PVE_WITHOUT_SERVER: ["NETNS_DIFFERS", "SOCKET_TAKEN", "SOCKET_SHORT_ADDRESS"],
   PVE_NOT_MOUNTED: ["FUSE_MISSING", "PVE_NOT_EMPTY"],
   RESTART_FLAG: ["SOCKET_ABSENT"],
   DB_LOCKED_BY_OTHER: ["SOCKET_TAKEN"],
   NODE_DIRECTORY_MISSING: ["NODENAME_DIFFERS", "DB_NOT_PMXCFS"],
-  HANDSHAKE_HUNG: [...KEEPS_FROM_ANSWERING, "SOCKET_TAKEN"],
-  REQUEST_HUNG: [...KEEPS_FROM_ANSWERING, "SOCKET_TAKEN"],
-  QUEUE_WAITING: [...KEEPS_FROM_ANSWERING, "REQUEST_HUNG"],
-  PVE_HUNG: KEEPS_FROM_ANSWERING,
-  PVE_SLOW: KEEPS_FROM_ANSWERING,
+  HANDSHAKE_HUNG: [...PREVENTS_ANSWERS, "SOCKET_TAKEN"],
+  REQUEST_HUNG: [...PREVENTS_ANSWERS, "SOCKET_TAKEN"],
+  QUEUE_WAITING: [...PREVENTS_ANSWERS, "REQUEST_HUNG"],
+  PVE_HUNG: PREVENTS_ANSWERS,
+  PVE_SLOW: PREVENTS_ANSWERS,
   LATENCY_HIGH: ["MEMORY_PRESSURE"],
   ACCESS_REFUSED_UID: ["USER_NAMESPACE"],
   ACCESS_REFUSED_GID: ["USER_NAMESPACE"],
-  SHM_FULL_FOR_CLIENT: KEEPS_FROM_CONNECTING,
-  HANDSHAKE_ERROR: [...KEEPS_FROM_CONNECTING, "DESCRIPTORS_LOW", "SOCKET_TAKEN"],
-  HANDSHAKE_CLOSED: [...KEEPS_FROM_CONNECTING, "DESCRIPTORS_LOW", "SOCKET_TAKEN"],
+  SHM_FULL_FOR_CLIENT: PREVENTS_CONNECTING,
+  HANDSHAKE_ERROR: [...PREVENTS_CONNECTING, "DESCRIPTORS_LOW", "SOCKET_TAKEN"],
+  HANDSHAKE_CLOSED: [...PREVENTS_CONNECTING, "DESCRIPTORS_LOW", "SOCKET_TAKEN"],
   HANDSHAKE_GARBAGE: ["SOCKET_TAKEN"],
-  RINGS_NOT_OPENABLE: ["USER_NAMESPACE", ...KEEPS_FROM_CONNECTING],
-  WWW_DATA_FAILS: [...KEEPS_FROM_CONNECTING, "SOCKET_TAKEN"],
+  RINGS_NOT_OPENABLE: ["USER_NAMESPACE", ...PREVENTS_CONNECTING],
+  WWW_DATA_FAILS: [...PREVENTS_CONNECTING, "SOCKET_TAKEN"],
   SHM_FULL: ["SHM_STALE"],
   SHM_LOW: ["SHM_STALE"],
   PVE_READ_ONLY: ["COROSYNC_UNREACHABLE", "NO_QUORUM"],

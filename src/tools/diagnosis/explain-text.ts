@@ -1,7 +1,8 @@
 /**
- * What `explain` prints: an error text with its causes, or a code; for people and as JSON; and all
- * of it as docs/diagnosis.md, so that the document and the program cannot differ.
+ * The output of `explain`: an error text with its causes, or a code, as text and as JSON; and all
+ * of them as docs/diagnosis.md and docs/symptoms.md, so that documents and program cannot differ.
  */
+
 import { labelled, markdownTable, type Paint } from "../../base/table.ts";
 import { CHECKS, type CheckName } from "./code.ts";
 import { CODES, type CodeName, rowOf } from "./codes.ts";
@@ -9,10 +10,10 @@ import type { Cause } from "./error-text.ts";
 import { type Explanation, TEXT_GROUPS, TEXTS, textsOf } from "./explain.ts";
 
 const INDENT = "   ";
-/** The service of every PVE node. */
+/** The service name on every PVE node. */
 const SERVICE = "pve2";
 
-/** A template of `code` for reading: its usual path, and `{pid}` as `PID`. */
+/** A template of `code` as text: with its usual path, and with `PID` for `{pid}`. */
 function readable(code: CodeName, template: string): string {
   return template
     .replaceAll("{path}", rowOf(code).usualPath ?? "PATH")
@@ -20,15 +21,15 @@ function readable(code: CodeName, template: string): string {
     .replaceAll(/\{(\w+)\}/g, (_, name: string) => name.toUpperCase());
 }
 
-/** The remedies of a code without a measurement. */
+/** The remedies of a code, without values of a host. */
 export interface Remedy {
   readonly fix?: string;
   readonly advice?: string;
 }
 
 /**
- * The fix itself if it needs no value but its usual path; otherwise the command that prints it with
- * the values of the machine, because a command with a placeholder cannot be run.
+ * The fix itself if its usual path and the service are its only values; otherwise the command that
+ * prints it with the values of the host, because a command with a placeholder cannot be run.
  */
 export function remedyOf(code: CodeName): Remedy {
   const { fix, advice, check, usualPath } = rowOf(code);
@@ -45,7 +46,7 @@ export function remedyOf(code: CodeName): Remedy {
   };
 }
 
-/** Fix and advice in lines after a label each. */
+/** Lines with fix and advice, each with its label. */
 function remedyLines({ fix, advice }: Remedy, paint: Paint, indent: string): string[] {
   return [
     ...(fix === undefined ? [] : [`${indent}fix:  ${paint.bold(fix)}`]),
@@ -53,7 +54,7 @@ function remedyLines({ fix, advice }: Remedy, paint: Paint, indent: string): str
   ];
 }
 
-/** What went wrong, in a sentence or two. */
+/** The cause in words. */
 function causeText({ text, code }: Cause): string {
   if (text !== undefined) return text;
   return code === undefined ? "" : readable(code, CODES[code].cause);
@@ -63,15 +64,15 @@ function causeLines(cause: Cause, index: number, paint: Paint): string[] {
   const { code, tell } = cause;
   const heading = code === undefined ? "" : `${CODES[code].title} [${code}]: `;
   const lines = [labelled(`${index + 1}. `, `${heading}${causeText(cause)}`)];
-  lines.push(labelled(`${INDENT}tell: `, tell));
+  lines.push(labelled(`${INDENT}check: `, tell));
   if (code !== undefined) lines.push(...remedyLines(remedyOf(code), paint, INDENT));
   return lines;
 }
 
-/** The text of `explain` for a terminal. */
+/** An error text and its causes for a terminal. */
 export function renderExplanation({ text, causes, request }: Explanation, paint: Paint): string {
   const about = request === undefined ? [] : [`The line is about request ${request}.`, ""];
-  const several = causes.length > 1 ? "Likely causes, the likeliest first:" : "Cause:";
+  const several = causes.length > 1 ? "Likely causes, the most frequent first:" : "Cause:";
   const lines = causes.flatMap((cause, index) => [...causeLines(cause, index, paint), ""]);
   return [
     paint.bold(text.title),
@@ -85,7 +86,7 @@ export function renderExplanation({ text, causes, request }: Explanation, paint:
   ].join("\n");
 }
 
-/** One row of the table of codes. */
+/** A code with its texts for a terminal. */
 export function renderCode(code: CodeName, paint: Paint): string {
   const { title, check, severity, line, cause } = CODES[code];
   const seen = textsOf(code).map((text) => text.title);
@@ -109,7 +110,7 @@ export function renderCodeList(paint: Paint): string {
   return rows.join("");
 }
 
-/** What `explain --json` prints. */
+/** One element of the output of `explain --json`. */
 export function explanationJson({ text, causes, request }: Explanation) {
   return {
     id: text.id,
@@ -129,16 +130,16 @@ export function explanationJson({ text, causes, request }: Explanation) {
 const LABELS = markdownTable([
   ["label", "means", "exit code"],
   ["PASS", "checked, no fault", "0"],
-  ["SKIP", "not checked; the line says why", "0 (3 if all checks were skipped)"],
-  ["NOTICE", "worth knowing", "0"],
-  ["WARN", "will break, or is broken for some", "1"],
-  ["FAIL", "broken", "2"],
+  ["SKIP", "not checked; the line has the reason", "0 (3 if all checks were skipped)"],
+  ["NOTICE", "not a fault, but can matter", "0"],
+  ["WARN", "will fail, or fails for some callers", "1"],
+  ["FAIL", "fails", "2"],
 ]);
 
 const FIELDS = markdownTable([
-  ["field", "is"],
+  ["field", "value"],
   ["schema_version", "1"],
-  ["version", "of pmxcfs-ipc"],
+  ["version", "version of pmxcfs-ipc"],
   ["time", "end of the run, ISO 8601, UTC"],
   ["duration_ms", "whole milliseconds"],
   ["host, service", "the node's short name; the service's name"],
@@ -150,36 +151,35 @@ const FIELDS = markdownTable([
     "check, severity, text, details[], seen[]; code, cause, fix, advice, follows_from, docs, each or null",
   ],
   ["fix", "a shell command that is safe to paste as root"],
-  ["advice", "what to do by hand or to check; commands are in backticks"],
-  ["follows_from", "the code that explains this finding, which has the fix"],
+  ["advice", "steps to do by hand or to check; commands are in backticks"],
+  ["follows_from", "the code of the finding that causes this one and has the fix"],
   ["findings[].measures[]", "name, value, unit, limit_is_lower; request and limit, each or null"],
   ["unit of a measure", "`s`, `bytes`, `percent`, or empty for a count"],
 ]);
 
 const INTRODUCTION = `# Diagnosis
 
-What \`pmxcfs-ipc --check\` can find, and the error texts that \`pmxcfs-ipc explain\` knows.
-Made by \`pmxcfs-ipc explain --markdown > docs/diagnosis.md\`: change the tables in
+The faults that \`pmxcfs-ipc --check\` finds, and the error texts of \`pmxcfs-ipc explain\`.
+Generated by \`pmxcfs-ipc explain --markdown > docs/diagnosis.md\`: change the tables in
 src/tools/diagnosis, not this file.
 
 ## Reading a report
 
-The first and the last lines are the verdict: the worst finding, or the cause if findings follow
-from each other. Between them are the findings that are not PASS, and one line of totals;
-\`--verbose\` prints all. Each finding has a stable code; \`--only\` and \`--skip\` take codes and
-checks.
+The first and the last lines are the verdict: the worst finding, or its cause if that was found too.
+Between them are the findings that are not PASS, and one line of totals; \`--verbose\` prints all
+findings. Each finding has a stable code; \`--only\` and \`--skip\` take codes and checks.
 
-A \`fix\` is a command that is safe to paste as root: it deletes nothing that it does not keep
-elsewhere, overwrites no backup, has no placeholder, and ends no process that it does not identify.
-A test executes each on the fault that it repairs, and compares all files before and after.
-If the command depends on the node, this page has the \`--check\` that prints it.
-Where no command is safe, \`next\` says what to do by hand. A finding that \`follows from\` another
-has no fix of its own: it disappears with its cause.
+A \`fix\` is a command that is safe to paste as root: it keeps a copy of what it deletes,
+overwrites no backup, has no placeholder, and ends only a process that it has identified. A test
+executes each fix on its fault and compares all files before and after. If the command depends on
+the node, this page has the \`--check\` that prints it. Where no command is safe, \`next\` has the
+steps to do by hand. A finding that \`follows from\` another has no fix: it disappears with its
+cause.
 
 ${LABELS}
-The exit code is the same in every mode (\`--json\`, \`--quiet\`, \`--nagios\`, \`--checkmk\`,
-\`--openmetrics\`). Each check has a deadline (\`--deadline\`, 2 s), and so has the whole run
-(\`--total-deadline\`, 10 s).
+The exit code is the same in every output mode (\`--json\`, \`--quiet\`, \`--nagios\`,
+\`--checkmk\`, \`--openmetrics\`). Each check has a time limit (\`--deadline\`, 2 s), and so has the
+whole run (\`--total-deadline\`, 10 s).
 
 ## JSON
 
@@ -219,7 +219,7 @@ function checkSection(check: CheckName): string {
 function causeEntry(cause: Cause): string {
   const { code, tell } = cause;
   const heading = code === undefined ? "" : `${CODES[code].title} (${anchor(code)}): `;
-  return `1. ${heading}${causeText(cause)} Tell by: ${tell}.\n`;
+  return `1. ${heading}${causeText(cause)} Check: ${tell}.\n`;
 }
 
 function textSection({ title, meaning, causes }: (typeof TEXTS)[number]): string {
@@ -235,12 +235,12 @@ export function renderDiagnosis(): string {
 
 const SYMPTOMS = `# Symptoms
 
-Error lines, what they mean, and what to check first. Paste a whole line, or a log, into
+Error lines, their meaning, and the first check. Paste a line or a whole log into
 \`pmxcfs-ipc explain\` for all causes and their fixes; \`pmxcfs-ipc --check\` examines the node
-itself. Made by \`pmxcfs-ipc explain --list --markdown > docs/symptoms.md\`.
+itself. Generated by \`pmxcfs-ipc explain --list --markdown > docs/symptoms.md\`.
 `;
 
-/** The first sentence of a meaning. */
+/** The first sentence of a meaning, up to a full stop or colon. */
 function firstSentence(text: string): string {
   return /^.*?[.:](?= |$)/.exec(text)?.[0].replace(/:$/, ".") ?? text;
 }
@@ -257,7 +257,7 @@ function symptomRow({ title, meaning, causes }: (typeof TEXTS)[number]): string[
 
 /** docs/symptoms.md: one row for each error text. */
 export function renderSymptoms(): string {
-  const heading = ["you see", "it means", "check first", "codes"];
+  const heading = ["line", "meaning", "check first", "codes"];
   const sections = TEXT_GROUPS.map(([title, texts]) => {
     return `\n## ${title}\n\n${markdownTable([heading, ...texts.map(symptomRow)])}`;
   });

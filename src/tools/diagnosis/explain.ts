@@ -1,10 +1,11 @@
 /**
- * `explain`: finds the meaning of pasted lines. Offline and tolerant: text around the known words
- * (time stamps, program names, quotes, colours) is ignored. Each line of a log is matched
- * separately, so that the time is linear in its length, and words of different lines are never
- * combined. A libc text counts only in a line about the IPC, /etc/pve, /dev/shm or the database,
- * or if it is the whole line: all other programs print these texts too.
+ * `explain`: finds the error texts that match pasted lines. Works offline, and ignores time stamps,
+ * program names, quotes and colours around the known words. Each line of a log is matched
+ * separately, so that the time is linear in its length and words of different lines are not
+ * combined. A libc text counts only in a line about the IPC, /etc/pve, /dev/shm or the database, or
+ * if it is the whole line, because all programs print these texts.
  */
+
 import { anyOf } from "./any-pattern.ts";
 import { requestOf as cfsRequest } from "../../pmxcfs/requests/table.ts";
 import { CLIENT_TEXTS } from "./texts/client.ts";
@@ -32,7 +33,7 @@ export const TEXT_GROUPS = [
   ["pmxcfs and its service", SERVER_TEXTS],
   ["pmxcfs about its socket and its clients", LISTENER_TEXTS],
   ["The cluster: quorum, locks", CLUSTER_TEXTS],
-  ["Nodes that compare their trees", SYNC_TEXTS],
+  ["Synchronisation of the nodes", SYNC_TEXTS],
   ["Forming a cluster", JOIN_TEXTS],
   ["corosync", COROSYNC_TEXTS],
   ["Other messages of corosync", COROSYNC_MESSAGE_TEXTS],
@@ -46,7 +47,7 @@ export const TEXT_GROUPS = [
 
 export const TEXTS: readonly ErrorText[] = TEXT_GROUPS.flatMap(([, texts]) => texts);
 
-/** A program's own text says more than the libc text at the end of its line: it is tried first. */
+/** All but LOG_TEXTS; CLIENT_TEXTS is last, because libc texts are the least specific. */
 const BY_DETAIL: readonly ErrorText[] = [
   ...SERVER_TEXTS,
   ...LISTENER_TEXTS,
@@ -63,12 +64,12 @@ const BY_DETAIL: readonly ErrorText[] = [
   ...CLIENT_TEXTS,
 ];
 
-/** The meaning of a failed request whose words are not an errno of any request. */
+/** The text of a failed request whose errno is not one of a request. */
 const OTHER_ERROR = TEXTS.find(({ id }) => id === "ipc-other-error");
 
 export interface Explanation {
   readonly text: ErrorText;
-  /** Those that the pasted line points to first. */
+  /** The causes that the pasted line indicates are first. */
   readonly causes: readonly Cause[];
   /** The request that the line names, if any. */
   readonly request: string | undefined;
@@ -77,10 +78,10 @@ export interface Explanation {
 /** Longer lines are searched in pieces of this length, which overlap by OVERLAP_CHARS. */
 const PIECE_CHARS = 2_000;
 const OVERLAP_CHARS = 200;
-/** The longest line that is not split while it is read: a JSON record takes 2 KiB and more. */
+/** The longest line that is not split while it is read: a JSON record has 2 KiB and more. */
 const LINE_CHARS = 32_768;
 
-/** The order of an answer: causes, their symptoms, normal operation. */
+/** The order of an answer. */
 const KINDS = ["cause", "symptom", "normal"] as const;
 
 function rankOf({ kind = "cause" }: ErrorText): number {
@@ -96,7 +97,7 @@ interface Found extends Explanation {
 /** Prefixes that many patterns share. */
 const BEGINNINGS: readonly string[] = [COROSYNC_TAG, UNIT_NAME];
 
-/** All patterns of all texts, with a shared prefix once: most lines match none and are done. */
+/** All patterns as one expression, a shared prefix once: for most lines one test is enough. */
 const ANY = anyOf(
   [...BY_DETAIL, ...LOG_TEXTS]
     .flatMap(({ patterns = [] }) => patterns.map(({ source }) => source))
@@ -115,7 +116,7 @@ const ANY_PLACE = new RegExp(
     .join("|"),
 );
 
-/** A request that failed, and the words after it. */
+/** A failed request and the words after it. */
 const FAILED_REQUEST = /ipcc_?send_rec ?(?:\[\d+\])? ?failed:? ?(.*)$/;
 
 /** The texts of strerror(3) with their names; longer ones first, because some contain others. */
@@ -148,7 +149,7 @@ const NUMBERS: Readonly<Record<number, ErrnoWord>> = {
 const PVE_PROGRAM =
   /^(pve[\w-]*|qm|pct|ha-manager|vzdump|pmxcfs(-ipc)?|spiceproxy|error|fatal|failed)$/;
 
-/** A line without time stamp, host and program; undefined when another program wrote it. */
+/** A line without time stamp, host and program; undefined if the program is not one of PVE. */
 function bare(line: string): string | undefined {
   const logged = /^.{0,60}?\b([\w.-]+)\[\d+\]: (.*)$/.exec(line);
   const named = logged ?? /^(?:-?\w*sh: )?([\w.-]+): (.*)$/.exec(line);
@@ -159,7 +160,7 @@ function bare(line: string): string | undefined {
     : undefined;
 }
 
-/** The errno that the words of a line stand for. */
+/** The errno that a line contains as a libc text, a symbol or a number. */
 function errnoIn(line: string): ErrnoWord | undefined {
   const named = WORDS.find(([words]) => line.includes(words))?.[1];
   if (named !== undefined) return named;
@@ -171,7 +172,7 @@ function errnoIn(line: string): ErrnoWord | undefined {
   return Number(number) === 1 && line.includes("-1") ? "UNKNOWN" : NUMBERS[Number(number)];
 }
 
-/** The errno of a line that consists of its words only, perhaps with a number. */
+/** The errno of a line that has only its libc text, with or without a number. */
 function errnoAlone(line: string): ErrnoWord | undefined {
   const rest = bare(line);
   if (rest === undefined || rest.length > 60) return undefined;
@@ -222,7 +223,7 @@ function inOrder(causes: readonly Cause[], line: string): Cause[] {
   return [...pointed, ...causes.filter((cause) => !pointed.includes(cause))];
 }
 
-/** The texts that match a line; those that only identify its log count if no other matches. */
+/** The texts that match a line; LOG_TEXTS count only if no other text matches. */
 function textsIn(line: string): ErrorText[] {
   const reading = read(line);
   const failed = FAILED_REQUEST.test(line);
@@ -235,8 +236,8 @@ function textsIn(line: string): ErrorText[] {
 }
 
 /**
- * Collects the meanings of the lines of a text, each once: causes before their symptoms, then by
- * line, and the texts of one line in the order of their detail.
+ * Collects the error texts of pasted lines, each once: causes before symptoms, then in the order of
+ * the lines, and the texts of one line from the most to the least specific.
  */
 export class Explainer {
   readonly #found = new Map<ErrorText, Found>();
@@ -256,7 +257,7 @@ export class Explainer {
     }
   }
 
-  /** The explanations; empty if no line is known. */
+  /** The explanations; empty if no text matches. */
   end(): Explanation[] {
     this.#add(this.#rest);
     this.#flush();
@@ -268,7 +269,7 @@ export class Explainer {
   }
 
   /**
-   * Mail programs break lines: an indented line that is not a log record continues the one before.
+   * An indented line that is not a log record continues the line before: mail programs break lines.
    */
   #add(line: string): void {
     const goesOn = /^\s+\S/.test(line) && !isRecord(line.trimStart());
@@ -305,7 +306,7 @@ export class Explainer {
 }
 
 /**
- * The explanations of these lines: each text once, the most specific first; empty if none is known.
+ * The explanations of these lines: each text once, the most specific first; empty if none matches.
  */
 export function explain(pasted: string): Explanation[] {
   const explainer = new Explainer();
@@ -313,7 +314,7 @@ export function explain(pasted: string): Explanation[] {
   return explainer.end();
 }
 
-/** The code that the words name, in any case; undefined if they name none. */
+/** The code with this name, in any case and with blanks or dashes; undefined if there is none. */
 export function codeNamed(words: string): CodeName | undefined {
   const name = words.trim().toUpperCase().replaceAll(/[- ]/g, "_");
   return isCode(name) ? name : undefined;
@@ -324,11 +325,11 @@ export function looksLikeCode(words: string): boolean {
   return /^[A-Z]{2,}(_[A-Z]+)+$|^[a-z]{2,}(_[a-z]+)+$/.test(words.trim());
 }
 
-/** The texts a person sees because of `code`. */
+/** The error texts that the fault `code` produces. */
 export function textsOf(code: CodeName): ErrorText[] {
   const ids = rowOf(code).seen ?? [];
   return TEXTS.filter(({ id }) => ids.includes(id));
 }
 
-/** Names of all codes, for a suggestion. */
+/** Names of all codes, for suggestions. */
 export const CODE_NAMES: readonly string[] = Object.keys(CODES);

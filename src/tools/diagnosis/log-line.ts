@@ -41,13 +41,13 @@ export function unwrapped(line: string): string {
   }
 }
 
-/** A line that names its program with a pid; words that make such a line relevant here. */
+/** The beginning of a line with a program and its pid; OURS: words of lines about a node. */
 const PROGRAM = /^.{0,60}?\b([\w.@/-]+)\[\d+\]: /;
 const OURS = alternatives(
   "ipcc qb_ cs_err_ /etc/pve pmxcfs \\bpve(?!\\d) proxmox corosync rrdcached watchdog cfs[-_]lock",
   "\\bha[-_] config\\.db",
 );
-/** Programs of a node: their lines are compared with all texts. */
+/** Programs whose lines are compared with all texts. */
 const NODE_PROGRAM = new RegExp(
   `^\\(?(${
     alternatives(
@@ -56,7 +56,7 @@ const NODE_PROGRAM = new RegExp(
     ).source
   })`,
 );
-/** A line that names its program without a pid; and the programs and headings that are known. */
+/** The beginning of a line with a program without a pid; KNOWN: such programs and headings. */
 const NAMED = /^([a-z_][\w.@-]*): /;
 const KNOWN = new RegExp(
   `^(${
@@ -71,7 +71,7 @@ const KNOWN = new RegExp(
   })$`,
 );
 
-/** The program of a line that names it with a pid (`pvestatd` of `pvestatd[12]: `). */
+/** The program of a line that has one with a pid (`pvestatd` of `pvestatd[12]: `). */
 export function programOf(line: string): string | undefined {
   const [, program] = PROGRAM.exec(unwrapped(line)) ?? [];
   return program;
@@ -81,16 +81,16 @@ function alternatives(...words: readonly string[]): RegExp {
   return new RegExp(words.flatMap((some) => some.split(" ")).join("|"));
 }
 
-/** True if the line is by a program that does not belong to a node, and about something else. */
+/** True if the program of the line does not belong to a node, and the line is not about a node. */
 export function isForeign(line: string): boolean {
   const [prefix = "", program = ""] = PROGRAM.exec(line) ?? [];
-  // The kernel names the process that a line is about in the same form.
+  // The kernel writes the process that a line is about in the same form.
   if (/\bkernel: /.test(prefix)) return false;
   if (prefix === "") {
     const [, named] = NAMED.exec(line) ?? [];
     return named !== undefined && !KNOWN.test(named) && !OURS.test(line);
   }
-  // The host may also be named pve: only the message counts.
+  // The host can be named pve too, so only the message is searched.
   return (
     !NODE_PROGRAM.test(program) && !OURS.test(program) && !OURS.test(line.slice(prefix.length))
   );

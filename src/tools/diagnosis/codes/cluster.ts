@@ -1,4 +1,4 @@
-/** Codes about what pmxcfs shows and keeps: /etc/pve, quorum, graphs, status values. */
+/** Codes about /etc/pve, the cluster and its quorum, graphs, and status values. */
 import type { Code } from "../code.ts";
 
 export const CLUSTER_CODES = {
@@ -9,8 +9,8 @@ export const CLUSTER_CODES = {
     usualPath: "/var/run/rrdcached.sock",
     line: "rrdcached ({path}) did not answer within {deadline} ms",
     cause:
-      "pmxcfs writes graphs through it with a lock held: while rrdcached hangs, so do the IPC " +
-      "and /etc/pve.",
+      "pmxcfs sends graph data to rrdcached. The C server holds a lock meanwhile: if rrdcached " +
+      "hangs, the IPC and /etc/pve hang too.",
     fix: "systemctl restart rrdcached",
     seen: ["hang"],
   },
@@ -20,7 +20,7 @@ export const CLUSTER_CODES = {
     severity: "warn",
     usualPath: "/var/run/rrdcached.sock",
     line: "nothing answers on {path}: {reason}",
-    cause: "Graphs stay empty; the IPC works without it.",
+    cause: "Graphs stay empty. The IPC works without rrdcached.",
     fix: "systemctl restart rrdcached",
     seen: ["rrd-update"],
   },
@@ -29,8 +29,10 @@ export const CLUSTER_CODES = {
     check: "rrd",
     severity: "warn",
     line: "the newest {what} is {seconds} s old (limit {limit} s)",
-    cause: "pvestatd does not run or hangs, or rrdcached does not write: grey question marks.",
-    advice: "Look at `journalctl -u pvestatd -n 30`; `systemctl restart pvestatd` starts it anew.",
+    cause:
+      "pvestatd does not run or hangs, or rrdcached does not write. The GUI shows grey question " +
+      "marks.",
+    advice: "Look at `journalctl -u pvestatd -n 30`, then `systemctl restart pvestatd`.",
     seen: ["status-update-time", "rrd-update"],
   },
   RRD_OLD_FORMAT: {
@@ -38,8 +40,9 @@ export const CLUSTER_CODES = {
     check: "rrd",
     severity: "notice",
     line: "{count} of {total} graph keys are in the format before PVE 9 ({list})",
-    cause: "A node of an older version is still in the cluster, or pvestatd was not restarted.",
-    advice: "Look at `pveversion` on each node; `systemctl restart pvestatd` after an upgrade.",
+    cause:
+      "The cluster has a node of an older version, or pvestatd was not restarted after an upgrade.",
+    advice: "Look at `pveversion` on each node; after an upgrade, `systemctl restart pvestatd`.",
     seen: ["rrd-update"],
   },
   STATUS_LARGE: {
@@ -48,7 +51,7 @@ export const CLUSTER_CODES = {
     severity: "warn",
     line: "status value {key} of {node} has {bytes} bytes, {percent} % of {limit}",
     cause: "Above 32 KiB the server answers SET_STATUS with EFBIG and keeps the old value.",
-    advice: "Look at it: `pmxcfs-ipc call get-status --node {node} {key}`.",
+    advice: "Show the value: `pmxcfs-ipc call get-status --node {node} {key}`.",
     seen: ["file-too-large"],
   },
   STATUS_KEYS_MANY: {
@@ -56,8 +59,10 @@ export const CLUSTER_CODES = {
     check: "status",
     severity: "warn",
     line: "node {node} has {count} status keys (limit {limit})",
-    cause: "A client makes keys without end; each makes every GET_FS_VERSION reply longer.",
-    advice: "Look at them: `pmxcfs-ipc call get-fs-version`.",
+    cause:
+      "A client creates new keys without a limit. Each key makes every GET_FS_VERSION reply " +
+      "longer.",
+    advice: "Show the keys: `pmxcfs-ipc call get-fs-version`.",
     seen: ["no-buffer-space"],
   },
   PVE_DEAD_MOUNT: {
@@ -65,10 +70,12 @@ export const CLUSTER_CODES = {
     check: "mount",
     severity: "fail",
     usualPath: "/etc/pve",
-    line: "{path} is a FUSE mount whose server is gone: Transport endpoint is not connected{inside}",
+    line:
+      "{path} is a FUSE mount whose server is gone: Transport endpoint is " +
+      "not connected{inside}",
     cause:
-      "pmxcfs was killed or crashed and left its mount; while a process is inside, a new C " +
-      "server cannot mount over it.",
+      "pmxcfs was killed or crashed, and its mount remained. A new C server cannot mount over it " +
+      "while a process has its directory or a file there.",
     fix: "umount -l {path} && systemctl restart pve-cluster",
     seen: ["not-mounted", "server-killed", "not-connected"],
   },
@@ -79,9 +86,9 @@ export const CLUSTER_CODES = {
     usualPath: "/etc/pve",
     line: "{count} processes see an old {path} whose server is gone: {list}",
     cause:
-      "They live in a mount namespace of their own (a container that binds /etc/pve, a hardened " +
-      "service) or stand in the old mount. A restart of pmxcfs does not reach them: each access " +
-      "gives Transport endpoint is not connected until they are restarted.",
+      "They have a mount namespace of their own (a container that binds /etc/pve, a hardened " +
+      "service), or their directory is in the old mount. A restart of pmxcfs does not change " +
+      "that: each access gives Transport endpoint is not connected until they are restarted.",
     advice: "Restart these services or containers; `cat /proc/{pid}/cgroup` names the unit.",
     seen: ["not-connected"],
   },
@@ -92,11 +99,11 @@ export const CLUSTER_CODES = {
     usualPath: "/etc/pve",
     line: "{path} is mounted but did not answer within {deadline} ms",
     cause:
-      "The FUSE thread of pmxcfs waits: for corosync, for the disk, or for its end (a known hang " +
-      "at stop: any connection to the socket frees it).",
+      "The FUSE thread of pmxcfs waits for corosync or the disk, or a stop of the C server hangs " +
+      "(a known fault: any connection to the socket ends that hang).",
     advice:
-      "`pmxcfs-ipc call get-fs-version` frees a stop that hangs; otherwise " +
-      "`systemctl restart pve-cluster`.",
+      "`pmxcfs-ipc call get-fs-version` ends the hang of a stop; otherwise `systemctl restart " +
+      "pve-cluster`.",
     seen: ["hang", "daemon-timeout"],
   },
   PVE_SLOW: {
@@ -106,8 +113,7 @@ export const CLUSTER_CODES = {
     usualPath: "/etc/pve",
     line: "{path} took {ms} ms for one stat (limit {limit} ms)",
     cause:
-      "pmxcfs holds its lock for long: a slow disk below /var/lib/pve-cluster, rrdcached, or " +
-      "corosync.",
+      "pmxcfs waits for a slow disk below /var/lib/pve-cluster, for rrdcached, or for corosync.",
     advice: "Look at `pmxcfs-ipc --check --only rrd,stuck,database` and `corosync-cfgtool -s`.",
     seen: ["lock-timeout", "hang"],
   },
@@ -120,8 +126,8 @@ export const CLUSTER_CODES = {
     cause: "It was unmounted, or it is mounted in another mount namespace only.",
     fix: "systemctl restart pve-cluster",
     advice:
-      "Where no fix is printed the server is not the service's own: end pid {pid} by the way it " +
-      "was started, then `systemctl start pve-cluster`.",
+      "If no fix is printed, the server was not started by the service: stop pid {pid} in the " +
+      "way it was started, then `systemctl start pve-cluster`.",
     seen: ["not-mounted", "empty-after-rename"],
   },
   PVE_WITHOUT_SERVER: {
@@ -143,11 +149,11 @@ export const CLUSTER_CODES = {
     usualPath: "/etc/pve",
     line: "{path} has {count} mounts on top of each other: {list}",
     cause:
-      "Only the uppermost is seen. Two servers, or a bind mount that came after pmxcfs; what a " +
-      "process reads depends on when it looked.",
+      "Two servers run, or /etc/pve was bind-mounted after the start of pmxcfs. New accesses use " +
+      "the uppermost mount; processes that opened files earlier use a lower one.",
     advice:
-      "`findmnt {path}` lists them. Stop pve-cluster, `umount {path}` until nothing is mounted, " +
-      "start it again.",
+      "`findmnt {path}` lists them. Stop pve-cluster, repeat `umount {path}` until nothing is " +
+      "mounted, start pve-cluster again.",
     seen: ["not-mounted"],
   },
   PVE_NAMESPACE_READ_ONLY: {
@@ -157,24 +163,25 @@ export const CLUSTER_CODES = {
     usualPath: "/etc/pve",
     line: "{path} is mounted read-only in the mount namespace of this process ({namespace})",
     cause:
-      "Writes give EROFS (Read-only file system) here and only here: a bind mount with ro, or a " +
-      "service with ProtectSystem. Lack of quorum gives EACCES (Permission denied) instead.",
-    advice: "In the unit of the service: ReadWritePaths={path}, or no ProtectSystem.",
+      "The namespace has a read-only bind mount, or its service has ProtectSystem. Only writes " +
+      "in this namespace give EROFS (Read-only file system). Without quorum the error is EACCES " +
+      "(Permission denied).",
+    advice: "In the unit of the service, set ReadWritePaths={path}, or remove ProtectSystem.",
     seen: ["read-only-file-system"],
   },
   PVE_NOT_EMPTY: {
-    title: "/etc/pve is in the way of its mount",
+    title: "files in /etc/pve prevent its mount",
     check: "mount",
     severity: "fail",
     usualPath: "/etc/pve",
     line: "{path} is not mounted and not empty: {list}",
     cause:
-      'Something wrote there while pmxcfs was down. FUSE refuses to mount over it ("mountpoint ' +
-      'is not empty"), so the service cannot start.',
+      "A program wrote there while pmxcfs was not running. FUSE refuses to mount over files " +
+      '("mountpoint is not empty"), so the service cannot start.',
     fix:
       "mv -nT {path} {path}.stray-$(date +%Y%m%d-%H%M%S) && mkdir -m 0755 {path} && " +
       "systemctl restart pve-cluster",
-    advice: "Compare {path}.stray-TIME with /etc/pve afterwards: it may have newer files.",
+    advice: "Compare {path}.stray-TIME with /etc/pve afterwards: it can have newer files.",
     seen: ["mountpoint", "service-failed"],
   },
   PVE_READ_ONLY: {
@@ -184,7 +191,7 @@ export const CLUSTER_CODES = {
     usualPath: "/etc/pve",
     line: "{path}/local has mode {mode}: nothing can be written",
     cause:
-      "pmxcfs takes the write bits away while there is no quorum; writes give EACCES (Permission " +
+      "Without quorum pmxcfs shows modes without write bits, and writes give EACCES (Permission " +
       "denied).",
     advice: "Look at `pvecm status` and `corosync-cfgtool -s`.",
     seen: ["no-quorum"],
@@ -196,7 +203,7 @@ export const CLUSTER_CODES = {
     usualPath: "/dev/fuse",
     line: "{path} is not there",
     cause:
-      "Without it pmxcfs cannot mount /etc/pve and ends (containers: the device is not passed in).",
+      "Without it pmxcfs cannot mount /etc/pve, and ends. A container needs the device passed in.",
     fix: "modprobe fuse; [ -e {path} ] || mknod -m 0666 {path} c 10 229",
     seen: ["mountpoint", "service-failed"],
   },
@@ -206,9 +213,9 @@ export const CLUSTER_CODES = {
     severity: "notice",
     line: "{count} locks in {path}: {list}",
     cause:
-      "A task that changes a file of the cluster holds one for up to 120 s; others wait up to " +
-      "10 s for it and report a timeout. HA keeps its locks.",
-    advice: "A lock that nobody renews is given up by itself after 120 s: do not remove it.",
+      "A task that changes a file of the cluster holds a lock. Other tasks wait up to 10 s for " +
+      "it, then report a timeout. HA refreshes its locks continuously.",
+    advice: "A lock that is not refreshed expires after 120 s: do not remove it.",
     seen: ["lock-timeout", "replication"],
   },
   FILES_LEFT: {
@@ -217,20 +224,24 @@ export const CLUSTER_CODES = {
     severity: "notice",
     line: "{count} temporary files were left in {path}: {list}",
     cause:
-      "A program ended between writing a file and renaming it. They cost space on all nodes and " +
-      "nothing reads them.",
+      "A program ended after it wrote a file and before it renamed it. No program reads these " +
+      "files, and they take space on all nodes.",
     fix: "{command}",
-    advice: "The command keeps a copy of each below /root. Without a live mount none is printed.",
+    advice:
+      "The command keeps a copy of each file below /root. It is printed only if /etc/pve is " +
+      "mounted.",
   },
   NO_QUORUM: {
     title: "no quorum",
     check: "cluster",
     severity: "fail",
     line: "cluster {cluster} is not quorate: {online} of {nodes} nodes online",
-    cause: "Without a majority /etc/pve is read-only and no guest can be started or changed.",
+    cause:
+      "Without a majority of the votes /etc/pve is read-only, and no guest can be started or " +
+      "changed.",
     advice:
-      "Look at `pvecm status` and `corosync-cfgtool -s`. Only when the other nodes are certainly " +
-      "off and stay off: `pvecm expected 1` on the one that is left.",
+      "Look at `pvecm status` and `corosync-cfgtool -s`. Only if the other nodes are certainly " +
+      "off and stay off: `pvecm expected 1` on the remaining node.",
     seen: ["corosync-connect", "ha-lost-lock", "no-quorum"],
   },
   COROSYNC_CONF_DIFFERS: {
@@ -239,14 +250,14 @@ export const CLUSTER_CODES = {
     severity: "warn",
     line: "config_version: {tree} in /etc/pve, {host} in /etc/corosync, running {running}{odd}",
     cause:
-      "The file in /etc/pve is the cluster's, the other one this node's copy. A corosync that " +
-      "starts with an older version than a member runs ends at once, each time it is started.",
+      "The file in /etc/pve is the cluster's, the file in /etc/corosync is this node's copy. A " +
+      "corosync with a lower version than a member runs ends at once, each time it is started.",
     fix: "{command}",
     advice:
-      "Restart no corosync before all nodes have one version. With quorum pmxcfs writes the copy " +
-      "itself. Otherwise put the file with the highest version into /etc/corosync of the nodes " +
-      "that have a lower one (`pmxcfs-ipc --check` there prints how, when its tree has that " +
-      "file), then `corosync-cfgtool -R` on one node: all of them reload.",
+      "Restart no corosync before all nodes have the same version. With quorum pmxcfs writes the " +
+      "copy itself. Otherwise copy the file with the highest version into /etc/corosync of each " +
+      "node with a lower one (`pmxcfs-ipc --check` on that node prints the command, if its tree " +
+      "has that file), then run `corosync-cfgtool -R` on one node: all nodes reload.",
     seen: ["corosync-conf"],
   },
   NODE_GONE: {
@@ -255,10 +266,12 @@ export const CLUSTER_CODES = {
     severity: "notice",
     line: "nodes/{node} is there, but {node} is no node of the cluster; its guests: {guests}",
     cause:
-      "The node was removed or renamed, and its directory stays: the GUI shows it grey for ever.",
+      "The node was removed or renamed, and its directory remained, so the GUI still shows the " +
+      "node, in grey.",
     advice:
-      "Move the files of guests that live on to another node's directory, one by one, with mv; " +
-      "keep a copy of the rest (`pmxcfs-ipc config export /root/rescued`), then remove it.",
+      "Move the file of each guest that still exists into another node's directory, one by one, " +
+      "with mv. Keep a copy of the rest (`pmxcfs-ipc config export /root/rescued`), then remove " +
+      "the directory.",
   },
   NODE_ADDRESS_GONE: {
     title: "the address of this node has changed",
@@ -266,8 +279,8 @@ export const CLUSTER_CODES = {
     severity: "warn",
     line: "pmxcfs has {address} for {name}, which is on no interface of this machine",
     cause:
-      "pmxcfs looks the address up at its start; since then it was changed. Other nodes connect " +
-      "to the old one.",
+      "pmxcfs resolves the address of this node at its start, and it was changed since then. " +
+      "Other nodes use the old address.",
     advice: "Correct the line of {name} in /etc/hosts, then `systemctl restart pve-cluster`.",
     seen: ["other-node"],
   },

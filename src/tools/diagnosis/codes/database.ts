@@ -1,16 +1,17 @@
 /**
- * Codes about config.db. The fix of every fault that keeps pmxcfs from loading the file is the
- * same: export what can be read, build a new file of it, verify that, keep the old one with its
- * log under a name that has the time, put the new one in place. All of it under pmxcfs's lock.
+ * Codes about config.db. Every fault that prevents pmxcfs from loading the file has the same fix:
+ * export the readable entries, build a new file from them, verify it, keep the old file with its
+ * log in a directory named after the time, put the new file in place. pmxcfs's lock is held during
+ * all steps.
  */
 import type { Code } from "../code.ts";
 
 const USUAL = "/var/lib/pve-cluster/config.db";
 
 /**
- * An export that could not write everything (exit code 3) ends it; `import` and `verify` come
- * before anything is moved; the copy takes config.db-wal along. Runs
- * in a subshell, so that neither the umask nor the directory of the shell it is pasted into moves.
+ * An export that could not write everything (exit code 3) ends the fix. `import` and `verify` run
+ * before any file is moved; the copy includes config.db-wal. It runs in a subshell, because it
+ * changes umask and directory.
  */
 const REBUILD =
   "systemctl stop pve-cluster; (umask 077; t=$(date +%Y%m%d-%H%M%S); cd {directory} && " +
@@ -23,13 +24,13 @@ const REBUILD =
   'mv -T new-$t.db config.db") && systemctl start pve-cluster';
 
 const REBUILT =
-  "What could be read is in rescued-TIME, the old file with its -wal in broken-TIME, beside the " +
-  "new one: compare before you start guests. ";
+  "The exported entries are in rescued-TIME, the old file with its -wal in broken-TIME, beside " +
+  "the new file: compare them before you start guests. ";
 
-/** Where nothing can be read. */
+/** The advice if no entry can be read. */
 export const NOTHING_READ =
   "Nothing can be read from it. Do not start pve-cluster: restore the file and its -wal from a " +
-  "backup (`ls -l {path}*` and /var/lib/pve-cluster/backup), and look into the copy first with " +
+  "backup (`ls -l {path}*` and /var/lib/pve-cluster/backup), and check the copy first with " +
   "`pmxcfs-ipc config verify`. A member of a cluster gets its tree from the others when there is " +
   "no config.db at all: move the file to another name, then start pve-cluster.";
 
@@ -41,12 +42,12 @@ export const DATABASE_CODES = {
     usualPath: USUAL,
     line: "{path}: {detail}",
     cause:
-      "The file is damaged (power loss, full disk, a copy taken while it was written). pmxcfs " +
+      "The file is damaged by a power loss, a full disk, or a copy made during a write. pmxcfs " +
       'does not start with it ("memdb_open failed").',
     fix: REBUILD,
     advice:
-      `${REBUILT}Rows on a damaged page are not in it; a backup, or another node of the cluster, ` +
-      "has them.",
+      `${REBUILT}Rows of a damaged page are missing: take them from a backup or another node of ` +
+      "the cluster.",
     seen: ["memdb-open", "service-failed"],
   },
   DB_NOT_PMXCFS: {
@@ -56,9 +57,9 @@ export const DATABASE_CODES = {
     usualPath: USUAL,
     line: "{path}: {detail}",
     cause:
-      "An interrupted copy, a failed restore, a full disk, or the file of another program. " +
-      "pmxcfs would start with it, make its table, delete a -wal that is there, and show an " +
-      "empty /etc/pve.",
+      "It comes from an interrupted copy, a failed restore, a full disk, or another program. " +
+      "pmxcfs would start with it: create its table, delete an existing -wal, and show an empty " +
+      "/etc/pve.",
     fix: REBUILD,
     advice: `${REBUILT}Do not start pve-cluster with the file as it is.`,
     seen: ["empty-after-rename"],
@@ -70,12 +71,12 @@ export const DATABASE_CODES = {
     usualPath: USUAL,
     line: "{path}: {detail}",
     cause:
-      'pmxcfs refuses to load such a file ("found entry with duplicate name"). Moving or copying ' +
-      "a directory twice with sqlite3 makes one.",
+      'pmxcfs refuses to load such a file ("found entry with duplicate name"). Such rows come ' +
+      "from changes with sqlite3, for example a directory that was copied or moved twice.",
     fix: REBUILD,
     advice:
-      `${REBUILT}Two directories of one name become one with the entries of both; of two files ` +
-      "of one name the second has its inode number in front of its name.",
+      `${REBUILT}Two directories of one name are merged; of two files of one name, the second ` +
+      "has its inode number in front of its name.",
     seen: ["memdb-open", "service-failed"],
   },
   DB_DUPLICATE_VMID: {
@@ -85,13 +86,14 @@ export const DATABASE_CODES = {
     usualPath: USUAL,
     line: "{path}: {detail}",
     cause:
-      'pmxcfs refuses to load such a file ("detected duplicate VMID"). Which of the two is the ' +
-      "guest's configuration only you can know: by the disks it names, and by the node it ran on.",
+      'pmxcfs refuses to load such a file ("detected duplicate VMID"). No tool can determine ' +
+      "which of the two files is the right one: compare the disks they name, and the node on " +
+      "which the guest ran.",
     advice:
-      "Export the tree, move one of the two files out of it, and build a new file of the rest: " +
-      "`pmxcfs-ipc config export --db {path} /root/rescued`, then " +
-      "`pmxcfs-ipc config import --db {path}.new /root/rescued` and " +
-      "`pmxcfs-ipc config verify --db {path}.new`. Keep the old file and its -wal.",
+      "Export the tree, move one of the two files out of it, and build a new database from the " +
+      "rest: `pmxcfs-ipc config export --db {path} /root/rescued`, then `pmxcfs-ipc config " +
+      "import --db {path}.new /root/rescued` and `pmxcfs-ipc config verify --db {path}.new`. " +
+      "Keep the old file and its -wal.",
     seen: ["memdb-open", "service-failed"],
   },
   DB_ORPHAN: {
@@ -102,7 +104,7 @@ export const DATABASE_CODES = {
     line: "{path}: {detail}",
     cause:
       'pmxcfs refuses to load such a file ("missing directory inode", "parent is not a ' +
-      'directory"), or loads it and nobody can reach the entry.',
+      'directory"), or loads it without access to the entry.',
     fix: REBUILD,
     advice:
       `${REBUILT}The entry is then below /etc/pve/lost+found, under its inode and name: move it ` +
@@ -116,10 +118,10 @@ export const DATABASE_CODES = {
     usualPath: USUAL,
     line: "{path}: {detail}",
     cause:
-      "One row is not what pmxcfs writes (an unknown type, no name, a directory with data, row 0 " +
-      'under another name), and it refuses the whole file for it ("DB load failed").',
+      "One row has a form that pmxcfs does not write (an unknown type, no name, a directory with " +
+      'data, row 0 under another name), so pmxcfs refuses the whole file ("DB load failed").',
     fix: REBUILD,
-    advice: `${REBUILT}The entry is in the new file under a name and of a kind that pmxcfs takes.`,
+    advice: `${REBUILT}In the new file the entry has a name and a type that pmxcfs accepts.`,
     seen: ["memdb-open", "service-failed"],
   },
   DB_LOCKED_BY_OTHER: {
@@ -129,12 +131,12 @@ export const DATABASE_CODES = {
     usualPath: "/var/lib/pve-cluster/.pmxcfs.lockfile",
     line: "pid {pid} ({command}) holds the lock {path}, but does not serve @{service}",
     cause:
-      "A second pmxcfs, often a pmxcfs -l left over from a repair. The service cannot start " +
-      '("unable to acquire pmxcfs lock").',
+      "Another pmxcfs runs, often a pmxcfs -l that was started for a repair. The service cannot " +
+      'start ("unable to acquire pmxcfs lock").',
     fix: "[ /proc/{pid}/fd/{fd} -ef {path} ] && kill {pid} && systemctl restart pve-cluster",
     advice:
-      "Look at what pid {pid} is and who started it before you end it: `ls -l /proc/{pid}/exe` " +
-      "and `cat /proc/{pid}/cgroup`.",
+      "Before you end pid {pid}, check its program and the unit that started it: `ls -l " +
+      "/proc/{pid}/exe` and `cat /proc/{pid}/cgroup`.",
     seen: ["pmxcfs-lock", "service-failed"],
   },
   DB_DISK_LOW: {
@@ -144,13 +146,13 @@ export const DATABASE_CODES = {
     usualPath: USUAL,
     line: "{path} lies on a file system with {free} MiB free (limit {limit} MiB)",
     cause:
-      "When a write fails, pmxcfs answers every later change with Input/output error until it is " +
-      "restarted; with a full disk that restart fails as well.",
+      "A write that does not fit fails with Input/output error. The C server then fails every " +
+      "later change too, until it is restarted, and with a full disk that restart fails as well.",
     fix:
       "apt-get clean; [ $(df --output=avail -BM {path} | tail -n 1 | tr -dc 0-9) -ge {limit} ] " +
       "&& systemctl restart pve-cluster",
     advice:
-      "When that does not free enough: `du -xh / --max-depth=3 | sort -h | tail -n 20`; restart " +
+      "If that does not free enough: `du -xh / --max-depth=3 | sort -h | tail -n 20`; restart " +
       "pve-cluster only after there is room.",
     seen: ["commit-failed", "memdb-open", "no-space", "join-database"],
   },
@@ -160,7 +162,7 @@ export const DATABASE_CODES = {
     severity: "warn",
     usualPath: USUAL,
     line: "{path} has mode {mode} and owner {uid}:{gid}, not 0600 and 0:0",
-    cause: "It holds private keys and password hashes.",
+    cause: "The file has private keys and password hashes.",
     fix: "chown root:root {path} && chmod 0600 {path}",
   },
   DB_WAL_LARGE: {
@@ -170,9 +172,11 @@ export const DATABASE_CODES = {
     usualPath: `${USUAL}-wal`,
     line: "{path} has {size} MiB (limit {limit} MiB){readers}",
     cause:
-      "SQLite cannot start the log anew while a reader keeps a transaction open: a backup or a " +
-      "sqlite3 shell that was left open, or a pmxcfs that was killed again and again.",
-    advice: "End the reader; the log is truncated after the next checkpoint. `fuser -v {path}`",
+      "SQLite cannot restart the log from its beginning while a reader keeps a transaction open, " +
+      "for example a backup or an open sqlite3 shell.",
+    advice:
+      "End the reader; the log is truncated after the next checkpoint. To find the reader: " +
+      "`fuser -v {path}`",
     seen: ["lock-timeout"],
   },
   DB_LARGE: {
@@ -181,8 +185,8 @@ export const DATABASE_CODES = {
     severity: "warn",
     usualPath: USUAL,
     line: "{path} holds {size} MiB of files, {percent} % of the {limit} MiB pmxcfs allows",
-    cause: "/etc/pve is for configuration; something stores data there.",
-    advice: "Find the large ones: `find /etc/pve -type f -size +100k -ls`.",
+    cause: "/etc/pve is for configuration, and a program stores data there.",
+    advice: "Find the large files: `find /etc/pve -type f -size +100k -ls`.",
   },
   DB_FILE_LARGE: {
     title: "a file close to 1 MiB",

@@ -1,6 +1,6 @@
 /**
- * Codes about the two ends of a connection: the listening socket with its process, unit and log,
- * and the caller with its ids, its namespaces and the accept rule that judges them.
+ * Codes about the two ends of a connection: the listening socket with its process, unit and log;
+ * the caller with its ids and namespaces, and the access rule.
  */
 import type { Code } from "../code.ts";
 
@@ -11,12 +11,12 @@ export const LISTENER_CODES = {
     severity: "fail",
     line: "no pmxcfs on this machine: nothing listens on @{service}, and none is installed",
     cause:
-      "No listener, no pmxcfs or pmxcfs-ipc unit or program, no /etc/pve mount and no config.db: " +
-      "this is not a Proxmox VE node, or not yet.",
+      "No listener, no unit or program of pmxcfs or pmxcfs-ipc, no mount on /etc/pve and no " +
+      "config.db: this host is not a Proxmox VE node, or not yet.",
     fix: "pmxcfs-ipc serve --socket {service}",
     advice:
-      "The command serves an empty tree until ^C. To make this machine a node install the " +
-      "package pve-cluster from Proxmox's repository; inside a container run the check on its host.",
+      "The command serves an empty tree until ^C. To make this host a node, install the package " +
+      "pve-cluster from Proxmox's repository. In a container, run the check on its host.",
     seen: ["connection-refused"],
   },
   SERVER_STOPPED: {
@@ -25,10 +25,12 @@ export const LISTENER_CODES = {
     severity: "fail",
     line: "the server (pid {pid}, {command}) is stopped: state {state}",
     cause:
-      "It got SIGSTOP, or a debugger holds it. Clients wait without a time limit, so every PVE " +
-      "daemon hangs with it.",
+      "It received SIGSTOP, or a debugger stopped it. Clients wait without a time limit, so " +
+      "every PVE daemon hangs.",
     fix: "kill -CONT {pid}",
-    advice: "State t is a debugger: end that one (TracerPid in `grep Tracer /proc/{pid}/status`).",
+    advice:
+      "In state t a debugger stopped it: end the debugger (TracerPid in `grep Tracer " +
+      "/proc/{pid}/status`).",
     seen: ["hang"],
   },
   SERVER_STUCK: {
@@ -36,8 +38,10 @@ export const LISTENER_CODES = {
     check: "listener",
     severity: "fail",
     line: "the server (pid {pid}, {command}) sleeps uninterruptibly (state D) in {wchan}",
-    cause: "The kernel waits for a disk, a network file system or a FUSE daemon on its behalf.",
-    advice: "Look at `cat /proc/{pid}/stack` and `dmesg | tail -n 30`; no signal helps.",
+    cause: "It waits in the kernel for a disk, a network file system or a FUSE daemon.",
+    advice:
+      "Look at `cat /proc/{pid}/stack` and `dmesg | tail -n 30`. Signals have no effect in this " +
+      "state.",
     seen: ["hang"],
   },
   SOCKET_TAKEN: {
@@ -49,8 +53,8 @@ export const LISTENER_CODES = {
       'Another process bound the name first. A pmxcfs that finds it taken logs "Could not bind ' +
       'AF_UNIX: Address already in use", keeps running with /etc/pve mounted, and serves no IPC.',
     advice:
-      "Find out what pid {pid} is (`ls -l /proc/{pid}/exe` and `cat /proc/{pid}/cgroup`) and " +
-      "stop it by its own unit or program, then `systemctl restart pve-cluster`.",
+      "Identify pid {pid} (`ls -l /proc/{pid}/exe` and `cat /proc/{pid}/cgroup`), stop it by its " +
+      "own unit or program, then `systemctl restart pve-cluster`.",
     seen: ["connection-refused", "unknown-error", "address-in-use"],
   },
   SOCKET_SHORT_ADDRESS: {
@@ -59,9 +63,11 @@ export const LISTENER_CODES = {
     severity: "fail",
     line: "pid {pid} ({command}) listens on @{service} with a {length}-byte address, libqb on 110",
     cause:
-      "An abstract address counts with its length. systemd sockets and most libraries bind the " +
-      "exact name; libqb clients connect to the name padded with NULs, which is another address.",
-    advice: "Let the server bind its socket itself: disable the socket unit, restart the service.",
+      "The length is part of an abstract address. systemd sockets and most libraries bind the " +
+      "exact name; libqb clients connect to the name padded with NULs to 110 bytes, which is " +
+      "another address.",
+    advice:
+      "The server must bind its socket itself: disable the socket unit and restart the service.",
     seen: ["connection-refused"],
   },
   SOCKET_FILESYSTEM_MISMATCH: {
@@ -72,7 +78,7 @@ export const LISTENER_CODES = {
     line: "{flag} {state}, but the server listens on {where}",
     cause:
       "That file makes libqb use {path} instead of the abstract name, in every process that " +
-      "starts after it appeared. Server and clients must see the same.",
+      "starts after the file was created. Server and clients must use the same kind of socket.",
     fix: "systemctl restart pve-cluster",
     seen: ["connection-refused"],
   },
@@ -82,8 +88,8 @@ export const LISTENER_CODES = {
     severity: "warn",
     line: "{count} sockets listen for {service}: {list}",
     cause:
-      "Two servers answer for one service under different kinds of address; which one a client " +
-      "gets depends on its libqb.",
+      "Two servers have the same service name with different kinds of address. The libqb of a " +
+      "client determines to which one it connects.",
     advice: "Stop the one that is not the node's pmxcfs, by its own unit.",
   },
   SOCKET_ABSENT: {
@@ -95,7 +101,7 @@ export const LISTENER_CODES = {
       "pmxcfs is not running, or not yet (boot order), or it runs in another network namespace. " +
       "Clients get ECONNREFUSED at once.",
     fix: "systemctl start pve-cluster",
-    advice: "When it does not stay up: `journalctl -b -u pve-cluster -n 30`.",
+    advice: "If it does not keep running: `journalctl -b -u pve-cluster -n 30`.",
     seen: ["proxy-key", "ipc-other-error", "connection-refused", "acl-list"],
   },
   RESTART_FLAG: {
@@ -105,8 +111,8 @@ export const LISTENER_CODES = {
     usualPath: "/run/pve-cluster/cfs-restart-flag",
     line: "{path} is there ({age} s old): Perl clients wait up to 10 s before they report an error",
     cause:
-      "A clean stop leaves this flag and the next start removes it: clients poll every 100 ms " +
-      "for 10 s, because a restart is likely.",
+      "A clean stop creates this flag, and the next start removes it. While it exists, PVE's " +
+      "clients retry every 100 ms for 10 s, because a restart is likely.",
     seen: ["hang", "connection-refused"],
   },
   RESTART_FLAG_STALE: {
@@ -116,8 +122,8 @@ export const LISTENER_CODES = {
     usualPath: "/run/pve-cluster/cfs-restart-flag",
     line: "{path} is {age} s old although the server listens",
     cause:
-      "The start should have removed it. While it exists, every client that loses its connection " +
-      "pauses for up to 10 s.",
+      "The start of the server should have removed it. While it exists, every client without a " +
+      "connection waits for up to 10 s.",
     fix: "rm -f {path}",
     seen: ["hang"],
   },
@@ -126,9 +132,9 @@ export const LISTENER_CODES = {
     check: "unit",
     severity: "fail",
     line: "{unit} has failed: {result}",
-    cause: "The service ended by itself; the reason is in its last log lines.",
+    cause: "The service ended with an error; its last log lines have the reason.",
     fix: "systemctl reset-failed {unit}; systemctl restart {unit}",
-    advice: "When it fails again: `journalctl -b -u {unit} -n 30`.",
+    advice: "If it fails again: `journalctl -b -u {unit} -n 30`.",
     seen: ["service-failed"],
   },
   UNIT_INACTIVE: {
@@ -145,7 +151,7 @@ export const LISTENER_CODES = {
     check: "unit",
     severity: "warn",
     line: "{unit} is masked",
-    cause: "`systemctl mask` was used on it; it cannot start, not even by hand.",
+    cause: "`systemctl mask` was used on it: it cannot be started, not even by hand.",
     fix: "systemctl unmask {unit} && systemctl start {unit}",
     seen: ["connection-refused", "service-failed"],
   },
@@ -163,7 +169,7 @@ export const LISTENER_CODES = {
     check: "unit",
     severity: "warn",
     line: "{unit} logged: {message}",
-    cause: "A line of the server's own log with a known meaning: {meaning}",
+    cause: "A known line of the server's own log: {meaning}",
     advice: "See `pmxcfs-ipc explain -- {message}`.",
   },
   CPG_RETRIES: {
@@ -171,7 +177,7 @@ export const LISTENER_CODES = {
     check: "unit",
     severity: "warn",
     line: "cpg_send_message was retried {count} times in the last hour (limit {limit})",
-    cause: "corosync is slow or its links lose packets; pmxcfs waits for it with a lock held.",
+    cause: "corosync is slow or its links lose packets. Writes to /etc/pve wait for it.",
     advice: "Look at `corosync-cfgtool -s` and `journalctl -u corosync --since -1h`.",
     seen: ["cpg-join", "corosync-links", "cpg-retried", "sync-failed"],
   },
@@ -181,8 +187,8 @@ export const LISTENER_CODES = {
     severity: "warn",
     line: "{count} slow cycles of pvestatd in the last hour, the longest {seconds} s (limit 5 s)",
     cause:
-      "A status update took over 5 s: a hung storage, a guest that does not answer, or a slow " +
-      "pmxcfs. The GUI shows grey question marks meanwhile.",
+      "A status update took longer than 5 s, because of a storage that hangs, a guest that does " +
+      "not answer, or a slow pmxcfs. The GUI shows grey question marks meanwhile.",
     advice: "Look at `journalctl -u pvestatd --since -1h` and `pvesm status`.",
     seen: ["status-update-time", "daemon-timeout"],
   },
@@ -195,8 +201,8 @@ export const ACCESS_CODES = {
     severity: "warn",
     line: "this process is in network namespace {own}, pid 1 is in {init}",
     cause:
-      "The service is an abstract socket, and abstract names exist per network namespace: a " +
-      "server outside cannot be reached from this one.",
+      "The service is an abstract socket, and abstract names belong to a network namespace: a " +
+      "server in another one cannot be reached from here.",
     fix: "nsenter --target 1 --net pmxcfs-ipc --check --socket {service}",
     seen: ["connection-refused"],
   },
@@ -206,10 +212,9 @@ export const ACCESS_CODES = {
     severity: "notice",
     line: "uid {uid}, gid {gid} of this user namespace are uid {outside}, gid {outsideGid} outside",
     cause:
-      "The server judges the ids of its own user namespace, not those in here. Root of a user " +
-      "namespace is an ordinary uid to a server outside it, and ring files that are given to an " +
-      "unmapped uid cannot be opened.",
-    advice: "Run it as root of the host, outside of the user namespace.",
+      "The server checks the ids in its own user namespace. Root of this namespace is an " +
+      "ordinary uid there, and ring files that belong to an unmapped uid cannot be opened here.",
+    advice: "Run the program as root of the host, outside the user namespace.",
     seen: ["unknown-error", "permission-denied"],
   },
   IN_CONTAINER: {
@@ -218,8 +223,8 @@ export const ACCESS_CODES = {
     severity: "notice",
     line: "this is a container ({sign})",
     cause:
-      "A container has its own /dev/shm and, as a rule, its own network namespace; the pmxcfs of " +
-      "the host is not reachable from it, by design.",
+      "A container has its own /dev/shm and usually its own network namespace, so it cannot " +
+      "reach the pmxcfs of its host. This is intended.",
     advice: "Run `pmxcfs-ipc --check` on the host as well.",
   },
   CREDENTIALS_DIFFER: {
@@ -228,11 +233,11 @@ export const ACCESS_CODES = {
     severity: "notice",
     line: "real and effective ids differ: uid {ruid}/{euid}, gid {rgid}/{egid}",
     cause:
-      "libqb servers judge the real ids (SCM_CREDENTIALS); a set-uid or set-gid bit does not " +
-      "change those.",
+      "libqb servers check the real ids (SCM_CREDENTIALS), which a set-uid or set-gid bit does " +
+      "not change.",
     advice:
-      "Start the program with the ids it needs as real ones: " +
-      "`setpriv --reuid {euid} --regid {egid} --clear-groups` in front of its command line.",
+      "Start the program with these ids as its real ids: `setpriv --reuid {euid} --regid {egid} " +
+      "--clear-groups` in front of its command line.",
     seen: ["unknown-error"],
   },
   ACCESS_REFUSED_UID: {
@@ -241,7 +246,7 @@ export const ACCESS_CODES = {
     severity: "fail",
     line: "refused: uid {uid} with gid {gid} is neither root nor of group www-data",
     cause:
-      "The server accepts uid 0 with gid 0, or the gid of group www-data as the primary group. " +
+      "The server accepts uid 0 with gid 0, and group www-data as the primary group. " +
       "Supplementary groups do not count.",
     advice:
       "Run the program as root (sudo). To read only: with www-data as its primary group, " +
@@ -267,16 +272,16 @@ export const ACCESS_CODES = {
     severity: "fail",
     line: "refused: uid {uid}, gid {gid}, which pmxcfs's usual rule accepts",
     cause:
-      "The server accepts other ids than pmxcfs does: it was started with rules of its own, it " +
-      "does not run as root and can give its ring files to nobody else, or it lives in another " +
+      "The server accepts other ids than pmxcfs: it was started with access options, or it does " +
+      "not run as root and so cannot give its ring files to other users, or it runs in another " +
       "user namespace.",
     advice:
-      "Ask as the user the server runs as, or start the server as root and without access " +
+      "Run the client as the user of the server, or start the server as root and without access " +
       "options (`pmxcfs-ipc serve --help`).",
     seen: ["unknown-error", "operation-not-permitted"],
   },
   ROOT_GID_UNUSUAL: {
-    title: "root with a group a C pmxcfs refuses",
+    title: "root with a group that the C server refuses",
     check: "identity",
     severity: "notice",
     line: "uid 0 has gid {gid} ({group}): this server accepts that, a C pmxcfs would not",
@@ -290,8 +295,8 @@ export const ACCESS_CODES = {
     severity: "fail",
     line: "there is no group www-data",
     cause:
-      'pmxcfs looks the group up at its start and ends without it ("Unable to get www-data group ' +
-      'ID"). Minimal images and containers lack it.',
+      'At its start pmxcfs reads the id of this group, and ends if it does not exist ("Unable to ' +
+      'get www-data group ID"). Minimal images and containers do not have it.',
     fix:
       "{ groupadd --system --gid 33 www-data || groupadd --system www-data; } && " +
       "systemctl restart pve-cluster",

@@ -1,4 +1,4 @@
-/** Codes about the machine under the server: shared memory, node name, memory, clock, processes. */
+/** Codes about the host: shared memory, node name, memory, clock, processes. */
 import type { Code } from "../code.ts";
 
 export const MACHINE_CODES = {
@@ -8,7 +8,7 @@ export const MACHINE_CODES = {
     severity: "fail",
     usualPath: "/dev/shm",
     line: "{path} is not there: {reason}",
-    cause: "libqb keeps its rings in /dev/shm; without it no client can connect.",
+    cause: "libqb creates its rings in /dev/shm: without it no client can connect.",
     fix: "mkdir -p {path} && mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs {path}",
     seen: ["no-space", "permission-denied"],
   },
@@ -18,7 +18,7 @@ export const MACHINE_CODES = {
     severity: "fail",
     usualPath: "/dev/shm",
     line: "{path} is mounted read-only",
-    cause: "No rings can be made: every connection fails.",
+    cause: "No rings can be created: every connection fails.",
     fix: "mount -o remount,rw {path}",
     seen: ["read-only-file-system", "permission-denied"],
   },
@@ -32,7 +32,7 @@ export const MACHINE_CODES = {
       "Each client takes three rings of just over 1 MiB, reserved at connect. Leftovers of " +
       "killed servers and other programs' files use the same space.",
     fix: "mount -o remount,size={target}M {path}",
-    advice: "What takes the space: `du -sh {path}/* | sort -h | tail`. In a container: --shm-size.",
+    advice: "The largest files: `du -sh {path}/* | sort -h | tail`. In a container: --shm-size.",
     seen: ["no-space", "pmxcfs-ipc-crit"],
   },
   SHM_LOW: {
@@ -54,7 +54,7 @@ export const MACHINE_CODES = {
     line: "{path}: {free} of {total} inodes free, room for {clients} more clients (limit {limit})",
     cause: "Each client takes seven inodes: a directory and six files.",
     fix: "mount -o remount,nr_inodes=1m {path}",
-    advice: "How many names there are: `ls {path} | wc -l`.",
+    advice: "The number of entries: `ls {path} | wc -l`.",
     seen: ["no-space"],
   },
   SHM_NOT_TMPFS: {
@@ -63,11 +63,10 @@ export const MACHINE_CODES = {
     severity: "warn",
     usualPath: "/dev/shm",
     line: "{path} is {type}, not tmpfs",
-    cause:
-      "Rings on a disk file system are written back by the kernel: slow, and wear for nothing.",
+    cause: "The kernel writes rings on a disk file system to the disk: that is slow and useless.",
     advice:
-      "Mount a tmpfs there at the next boot (a line in /etc/fstab): mounting it now would hide " +
-      "the rings of the servers that run.",
+      "Mount a tmpfs there at the next boot (a line in /etc/fstab). Mounting it now would hide " +
+      "the rings of running servers.",
   },
   SHM_STALE: {
     title: "leftovers of a killed server",
@@ -75,7 +74,9 @@ export const MACHINE_CODES = {
     severity: "warn",
     usualPath: "/dev/shm",
     line: "{count} ring directories of dead pmxcfs servers hold {size} MiB of {path}",
-    cause: "A server that was killed cannot remove them, and libqb never sweeps.",
+    cause:
+      "A server that was killed cannot remove its ring directories, and libqb does not remove " +
+      "them later.",
     fix: "pmxcfs-ipc --check --clean-stale --socket {service}",
     seen: ["no-space"],
   },
@@ -84,8 +85,10 @@ export const MACHINE_CODES = {
     check: "leftovers",
     severity: "notice",
     line: "{count} ring directories of other dead libqb servers ({services}) hold {size} MiB",
-    cause: "They belong to corosync, pacemaker or another program; this tool does not touch them.",
-    advice: "corosync clears its own at its next start.",
+    cause:
+      "They belong to corosync, pacemaker or another program, so --clean-stale does not remove " +
+      "them.",
+    advice: "corosync removes its own directories at its next start.",
     seen: ["no-space"],
   },
   NAME_UNRESOLVED: {
@@ -93,9 +96,9 @@ export const MACHINE_CODES = {
     check: "name",
     severity: "fail",
     line: "the node name {name} does not resolve to any address",
-    cause: "pmxcfs looks its own name up at start and ends when there is no address.",
+    cause: "pmxcfs resolves its own name at its start, and ends if there is no address.",
     fix: "printf '\\n%s %s\\n' {address} {name} >> {hosts} && systemctl restart pve-cluster",
-    advice: "Look at `ip -brief address`: the line must name the address of this node.",
+    advice: "Look at `ip -brief address`: the line must have the address of this node.",
     seen: ["node-name", "service-failed"],
   },
   NAME_LOOPBACK: {
@@ -104,10 +107,10 @@ export const MACHINE_CODES = {
     severity: "fail",
     line: "the node name {name} resolves only to {address} ({where})",
     cause:
-      "pmxcfs needs a non-loopback address for its own name and does not start without one. " +
-      "Debian's installer writes 127.0.1.1.",
+      "pmxcfs needs a non-loopback address for its own name, and does not start without one. " +
+      "Debian's installer writes 127.0.1.1 into /etc/hosts.",
     fix: "printf '\\n%s %s\\n' {own} {name} >> {hosts} && systemctl restart pve-cluster",
-    advice: "Look at `ip -brief address`: the line must name the address of this node.",
+    advice: "Look at `ip -brief address`: the line must have the address of this node.",
     seen: ["node-name", "service-failed"],
   },
   NAME_SLOW: {
@@ -115,7 +118,8 @@ export const MACHINE_CODES = {
     check: "name",
     severity: "warn",
     line: "looking up the node name {name} took longer than {deadline} ms",
-    cause: "A DNS server does not answer. pmxcfs looks its name up at start, before it listens.",
+    cause:
+      "A DNS server does not answer. pmxcfs resolves its name at its start, before it listens.",
     fix: "printf '\\n%s %s\\n' {address} {name} >> {hosts}",
     advice: "/etc/nsswitch.conf must have `hosts: files` before dns.",
     seen: ["node-name"],
@@ -126,11 +130,11 @@ export const MACHINE_CODES = {
     severity: "fail",
     line: "the server is node {server}, this machine is called {name}",
     cause:
-      "The host was renamed while the server ran, or this is a container. PVE looks for its " +
+      "The host was renamed while the server ran, or this is a container. PVE's tools use the " +
       "files under nodes/{name}.",
     advice:
-      "To go back: `hostnamectl hostname {server}`. To keep the new name its guests must move " +
-      "from nodes/{server} first, file by file; then restart pve-cluster.",
+      "To go back: `hostnamectl hostname {server}`. To keep the new name, first move the guests' " +
+      "files from nodes/{server}, one by one, then restart pve-cluster.",
     seen: ["empty-after-rename"],
   },
   NODE_DIRECTORY_MISSING: {
@@ -139,10 +143,11 @@ export const MACHINE_CODES = {
     severity: "warn",
     line: "nodes/{name} does not exist; there are: {others}",
     cause:
-      "After a rename the guests stay under the old name and the GUI seems to have forgotten them.",
+      "The host was renamed. Its guests' files are still under the old name, so the GUI does not " +
+      "show them on this node.",
     advice:
-      "The files of each guest move from nodes/OLD-NAME/qemu-server and lxc to the same place " +
-      "below nodes/{name}, with mv, one by one (a guest's number may exist only once).",
+      "Move the files of each guest from nodes/OLD-NAME/qemu-server and lxc to the same " +
+      "directories below nodes/{name}, with mv, one by one (a VMID may exist only once).",
     seen: ["proxy-key", "no-such-entry", "empty-after-rename"],
   },
   CLOCK_BACKWARDS: {
@@ -151,18 +156,19 @@ export const MACHINE_CODES = {
     severity: "warn",
     line: "{what} is {seconds} s in the future (limit {limit} s): the clock went backwards",
     cause:
-      "Versions, locks and graphs compare times; after a jump back, locks seem held for ever and " +
-      "graphs stop until the old time is reached again.",
+      "Versions, locks and graphs compare times. After a jump back, locks cannot be refreshed " +
+      "and graphs stop, until the clock has reached the old time.",
     advice:
-      "Look at `timedatectl` and `chronyc tracking`; with the right time " +
-      "`systemctl restart pve-cluster rrdcached`.",
+      "Look at `timedatectl` and `chronyc tracking`. When the time is right: `systemctl restart " +
+      "pve-cluster rrdcached`.",
   },
   MEMORY_PRESSURE: {
     title: "memory pressure",
     check: "resources",
     severity: "warn",
     line: "tasks were stalled on memory {percent} % of the last minute (limit {limit} %)",
-    cause: "The machine reclaims or swaps; everything, the server included, waits for pages.",
+    cause:
+      "The kernel reclaims memory or swaps, so all processes, the server included, wait for pages.",
     advice:
       "Look at `free -m`, `cat /proc/pressure/memory` and `ps axo rss,comm --sort -rss | head`.",
     seen: ["hang", "status-update-time"],
@@ -173,8 +179,8 @@ export const MACHINE_CODES = {
     severity: "warn",
     line: "{available} of {total} MiB of memory are available, {percent} % (limit {limit} %)",
     cause:
-      "Little is left before the kernel has to kill something. A killed pmxcfs leaves a dead " +
-      "FUSE mount on /etc/pve.",
+      "If memory runs out, the kernel kills a process. A killed pmxcfs can leave a dead FUSE " +
+      "mount on /etc/pve.",
     advice: "Look at `free -m` and `ps axo rss,comm --sort -rss | head`.",
     seen: ["server-killed"],
   },
@@ -183,7 +189,7 @@ export const MACHINE_CODES = {
     check: "resources",
     severity: "warn",
     line: "the server (pid {pid}) has {open} descriptors open, {percent} % of its {limit}",
-    cause: "Each client takes descriptors; at the limit no further client can connect.",
+    cause: "Each client takes descriptors. At the limit no further client can connect.",
     fix: "prlimit --pid {pid} --nofile={target}:",
     advice: "To keep it: LimitNOFILE=65536 in the unit.",
     seen: ["resource-unavailable", "pmxcfs-ipc-crit"],
@@ -194,7 +200,7 @@ export const MACHINE_CODES = {
     severity: "warn",
     line: "{count} processes sleep uninterruptibly (state D): {list}",
     cause:
-      "The kernel waits on their behalf: a hung storage, a dead NFS server, or an operation on " +
+      "They wait in the kernel for a storage that hangs, a dead NFS server, or an operation on " +
       "/etc/pve that pmxcfs does not answer.",
     advice: "Look at `ps axo pid,stat,wchan:32,comm | awk '$2 ~ /^D/'`.",
     seen: ["hang", "status-update-time"],
@@ -204,7 +210,7 @@ export const MACHINE_CODES = {
     check: "resources",
     severity: "warn",
     line: 'the check "{name}" was not done within {deadline} ms',
-    cause: "What it looks at does not answer; the other checks are unaffected.",
+    cause: "The subject of the check does not answer. The other checks are not affected.",
     advice: "Give it more time: `pmxcfs-ipc --check --only {check} --deadline 10s`.",
   },
   PROBE_FAILED: {
@@ -212,7 +218,7 @@ export const MACHINE_CODES = {
     check: "resources",
     severity: "warn",
     line: 'the check "{name}" ended in an error of its own: {message}',
-    cause: "Something on this machine is unlike anything this tool was tested with.",
+    cause: "The check has an error that only this host's state triggers.",
     advice: "Please report it with the output of `pmxcfs-ipc --check --only {check} --json`.",
   },
 } as const satisfies Record<string, Code>;

@@ -9,10 +9,10 @@ export const MEMBER_CODES = {
     line: "{count} of {all} services of corosync do not answer: {list}",
     cause:
       "corosync does not run, hangs, or is starting. Without it this node is not part of its " +
-      "cluster: /etc/pve is read-only, and shows what it had before.",
+      "cluster: /etc/pve is read-only, and shows its last state.",
     advice:
-      "Look at `systemctl status corosync` and `journalctl -u corosync -n 30`. When it runs " +
-      "again pmxcfs connects by itself.",
+      "Look at `systemctl status corosync` and `journalctl -u corosync -n 30`. When corosync " +
+      "runs again, pmxcfs connects by itself.",
     seen: ["corosync-connect", "no-quorum"],
   },
   GROUP_GHOST: {
@@ -20,16 +20,16 @@ export const MEMBER_CODES = {
     check: "cluster",
     severity: "fail",
     line:
-      "{member} (node {node}) is in pmxcfs's groups ({groups}), " +
-      "but quorum does not have its node",
+      "{member} (node {node}) is in pmxcfs's groups ({groups}), but quorum " +
+      "does not have its node",
     cause:
       "A ghost: its corosync ended while it joined (an older config_version is enough), and a " +
-      "corosync before the middle of 2026 keeps its process in the group. All members wait for " +
-      "it, and no write of any node is answered.",
+      "corosync older than mid-2026 keeps its process in the group. All members wait for it, and " +
+      "no write of any node is answered.",
     advice:
       "Restart corosync on the remaining members, one at a time: `systemctl restart corosync`, " +
       "then wait for `corosync-quorumtool -s` to show all of them before the next. Keep corosync " +
-      "of node {node} stopped until its corosync.conf is the cluster's.",
+      "of node {node} stopped until its corosync.conf is that of the cluster.",
     seen: ["hang"],
   },
   MEMBER_SILENT: {
@@ -37,14 +37,14 @@ export const MEMBER_CODES = {
     check: "cluster",
     severity: "fail",
     line:
-      "{group}: for {seconds} s all members wait for the {awaited} of {member} " +
-      "(node {node}){changes}",
+      "{group}: for {seconds} s all members wait for the {awaited} of {member} (node " +
+      "{node}){changes}",
     cause:
       "Its pmxcfs hangs, is stopped, or waits for its disk. Until it answers or ends, no write " +
       "of any node is answered; reads go on.",
     advice:
-      "On node {node}: `pmxcfs-ipc --check`, `cat /proc/{pid}/stack`; when it does not recover, " +
-      "`systemctl restart pve-cluster` there. The others go on as soon as it has gone.",
+      "On node {node}: `pmxcfs-ipc --check`, `cat /proc/{pid}/stack`; if it does not recover, " +
+      "`systemctl restart pve-cluster` there. The other members continue as soon as it has left.",
     seen: ["hang"],
   },
   GROUP_MEMBER_ABSENT: {
@@ -53,8 +53,8 @@ export const MEMBER_CODES = {
     severity: "warn",
     line: "node {node} (id {id}) is in the cluster, but no pmxcfs of it is in the groups {groups}",
     cause:
-      "Its pmxcfs does not run, runs with -l, or left the group because of an error: what the " +
-      "cluster changes does not reach it, and its status grows old.",
+      "Its pmxcfs does not run, runs with -l, or left the group because of an error. It does not " +
+      "receive changes of the cluster, and its status values are not updated.",
     advice: "On node {node}: `pmxcfs-ipc --check` and `journalctl -u pve-cluster -n 30`.",
     seen: ["hang"],
   },
@@ -62,8 +62,10 @@ export const MEMBER_CODES = {
     title: "a lock of a node that is not a member",
     check: "cluster",
     severity: "notice",
-    line: "priv/lock/{lock} was taken by node id {id}, which is no node of the cluster ({age} s old)",
-    cause: "The node was removed while it held the lock, or it writes by another cluster.",
+    line:
+      "priv/lock/{lock} was taken by node id {id}, which is no node of the " +
+      "cluster ({age} s old)",
+    cause: "The node was removed while it held the lock, or the id is from another cluster.",
     advice:
       "120 s after its last refresh others may take the lock: nothing has to be removed. Make " +
       "sure that the node is off and stays off.",
@@ -73,13 +75,15 @@ export const MEMBER_CODES = {
     title: "a lock with a time that is still to come",
     check: "cluster",
     severity: "warn",
-    line: "priv/lock/{lock}, taken by node id {id}, has a time {seconds} s after now (limit {limit} s)",
+    line:
+      "priv/lock/{lock}, taken by node id {id}, has a time {seconds} s after now (limit {limit} " +
+      "s)",
     cause:
-      "The clock of that node, or this one's, went back. A refresh with an older time is refused " +
-      "on every node, so the lock's holder cannot keep it: HA gives up its services.",
+      "The clock of that node or of this node went back. Every node refuses a refresh with an " +
+      "older time, so the holder cannot keep the lock, and HA loses it.",
     advice:
       "Look at `chronyc tracking` (or `timedatectl`) on both nodes. The lock can be refreshed " +
-      "again when the clock of its node shows the later time.",
+      "again when the clock of its node has reached that time.",
     seen: ["lock-timeout"],
   },
   CLUSTER_CLOCK_DIFFERS: {
@@ -88,8 +92,8 @@ export const MEMBER_CODES = {
     severity: "warn",
     line: "the clock of node {node} is {seconds} s {way} this node's (limit {limit} s)",
     cause:
-      "Locks, HA and the cluster log compare times of different nodes: locks are kept too long " +
-      "or cannot be refreshed, log entries are sorted wrongly.",
+      "Locks, HA and the cluster log compare times of different nodes: locks last too long or " +
+      "cannot be refreshed, and log entries are in the wrong order.",
     advice: "Look at `chronyc tracking` (or `timedatectl`) on both nodes.",
   },
 } as const satisfies Record<string, Code>;

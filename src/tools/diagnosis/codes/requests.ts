@@ -8,19 +8,19 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "@{service} takes connections but did not answer the handshake within {deadline} ms",
     cause:
-      "The server is stopped, or its only IPC thread waits for something else: rrdcached, the " +
-      "disk, corosync, FUSE. Clients without a deadline hang for ever.",
+      "The server is stopped, or its only IPC thread waits for rrdcached, the disk, corosync or " +
+      "FUSE. Clients without a time limit hang until it answers.",
     advice:
-      "Look at `pmxcfs-ipc --check --only listener,rrd,stuck,database` and at /proc/{pid}/status " +
-      "and /proc/{pid}/wchan; the last resort is `systemctl restart pve-cluster`.",
+      "Look at `pmxcfs-ipc --check --only listener,rrd,stuck,database`, /proc/{pid}/status and " +
+      "/proc/{pid}/wchan. The last resort is `systemctl restart pve-cluster`.",
     seen: ["hang"],
   },
   HANDSHAKE_GARBAGE: {
     title: "not a libqb server",
     check: "handshake",
     severity: "fail",
-    line: "what listens on @{service} does not speak libqb: {detail}",
-    cause: "Another program has taken the name, or the server is damaged.",
+    line: "the listener on @{service} does not speak libqb: {detail}",
+    cause: "Another program uses the name, or the server is damaged.",
     advice: "Look at which program it is: `ls -l /proc/{pid}/exe`.",
   },
   HANDSHAKE_CLOSED: {
@@ -29,8 +29,8 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "the server closed the connection during the handshake",
     cause:
-      "It is out of descriptors, above its bound on connections, or shutting down; a server that " +
-      "closes instead of answering gives no reason.",
+      "It has no free descriptors, has its maximum of connections, or is stopping. A server that " +
+      "closes without an answer gives no reason.",
     advice: "Look at `journalctl -u pve-cluster -n 30` and `ls /proc/{pid}/fd | wc -l`.",
     seen: ["not-connected"],
   },
@@ -40,8 +40,8 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "the server refused the connection: {name} ({text})",
     cause:
-      "The server answered the handshake with an error of its own: EMFILE and ENFILE are " +
-      "descriptors, ENOMEM is memory, EAGAIN and EBUSY are its bound on connections.",
+      "The server answered the handshake with an error: EMFILE and ENFILE mean descriptors, " +
+      "ENOMEM means memory, EAGAIN and EBUSY its maximum of connections.",
     advice: "Look at `journalctl -u pve-cluster -n 30` and `ls /proc/{pid}/fd | wc -l`.",
     seen: ["ipc-other-error", "resource-unavailable"],
   },
@@ -52,8 +52,8 @@ export const REQUEST_CODES = {
     line: "the server could not make room for this client: {text}",
     cause: "Each client takes three rings of just over 1 MiB in /dev/shm, reserved at connect.",
     advice:
-      "Look at `df -h /dev/shm` in the server's mount namespace, and at what dead servers left: " +
-      "`pmxcfs-ipc --check --clean-stale --dry-run`.",
+      "Look at `df -h /dev/shm` in the server's mount namespace, and the leftovers of dead " +
+      "servers: `pmxcfs-ipc --check --clean-stale --dry-run`.",
     seen: ["no-space"],
   },
   RINGS_NOT_OPENABLE: {
@@ -63,8 +63,8 @@ export const REQUEST_CODES = {
     usualPath: "/dev/shm",
     line: "accepted, but the ring files cannot be opened: {name} on {path}",
     cause:
-      "The server could not give the files to this caller: it does not run as root, this is a " +
-      "user namespace, or both do not share one /dev/shm.",
+      "The server could not give the files to this caller: it does not run as root, the caller " +
+      "is in a user namespace, or they do not share one /dev/shm.",
     advice: "Look at `ls -ln /dev/shm`, `stat -f /dev/shm` and `cat /proc/self/uid_map`.",
     seen: ["permission-denied"],
   },
@@ -73,7 +73,7 @@ export const REQUEST_CODES = {
     check: "handshake",
     severity: "warn",
     line: "{path} has mode {mode} (limit {limit}): others can reach this connection's memory",
-    cause: "Anyone who can open the ring files reads and forges requests of this client.",
+    cause: "A process that can open the ring files can read and forge requests of this client.",
     advice: "Find what changes the modes below /dev/shm, then `systemctl restart pve-cluster`.",
   },
   SERVER_UNKNOWN: {
@@ -81,7 +81,7 @@ export const REQUEST_CODES = {
     check: "handshake",
     severity: "notice",
     line: "the server (pid {pid}, {command}) is neither pmxcfs nor pmxcfs-ipc by its name",
-    cause: "A wrapper, a test server, or another program under this service name.",
+    cause: "It is a wrapper, a test server, or another program with this service name.",
     advice: "Look at `ls -l /proc/{pid}/exe`.",
   },
   REQUEST_HUNG: {
@@ -90,10 +90,11 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "{request} was not answered within {deadline} ms",
     cause:
-      "The server took the request and does not come back: its one IPC thread waits for a lock " +
-      "held around rrdcached, corosync, the disk or a FUSE operation.",
+      "The server read the request and does not answer: its one IPC thread waits for a lock that " +
+      "is held during calls to rrdcached, corosync, the disk or FUSE.",
     advice:
-      "Look at `pmxcfs-ipc --check --only listener,rrd,stuck,database` and `cat /proc/{pid}/wchan`.",
+      "Look at `pmxcfs-ipc --check --only listener,rrd,stuck,database` and `cat " +
+      "/proc/{pid}/wchan`.",
     seen: ["hang"],
   },
   REQUEST_DISCONNECTED: {
@@ -103,7 +104,7 @@ export const REQUEST_CODES = {
     line: "the server ended the connection instead of answering {request}",
     cause:
       "The reply did not fit into the ring (the C server then disconnects and logs " +
-      "qb_ipcs_response_send), or the server crashed or restarted just now.",
+      "qb_ipcs_response_send), or the server crashed or restarted.",
     advice: "Look at `journalctl -u pve-cluster --since -5min`.",
     seen: ["server-killed", "not-connected"],
   },
@@ -113,9 +114,9 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "the reply to {request} has {bytes} bytes, a client can take {limit}",
     cause:
-      'PVE clients have a buffer of 1 MiB, header included. A larger reply ends in "No buffer ' +
+      'PVE clients have a buffer of 1 MiB, header included. A larger reply gives "No buffer ' +
       'space available" or a lost connection, each time.',
-    advice: "Look at what it lists, and remove or shorten that: `pmxcfs-ipc call {call}`.",
+    advice: "Look at what the reply has, and remove or shorten that: `pmxcfs-ipc call {call}`.",
     seen: ["no-buffer-space", "not-connected"],
   },
   REPLY_LARGE: {
@@ -123,8 +124,8 @@ export const REQUEST_CODES = {
     check: "requests",
     severity: "warn",
     line: "the reply to {request} has {bytes} bytes, {percent} % of the {limit} a client can take",
-    cause: "It grows with guests, nodes, keys or log lines; above 1 MiB clients fail.",
-    advice: "Look at what it lists: `pmxcfs-ipc call {call}`.",
+    cause: "It grows with guests, nodes, status keys or log entries. Above 1 MiB clients fail.",
+    advice: "Look at what the reply has: `pmxcfs-ipc call {call}`.",
     seen: ["no-buffer-space"],
   },
   REPLY_MALFORMED: {
@@ -140,7 +141,9 @@ export const REQUEST_CODES = {
     check: "requests",
     severity: "fail",
     line: "the reply to {request} is empty",
-    cause: "A pmxcfs always answers this one with JSON; this is another program, or a damaged one.",
+    cause:
+      "pmxcfs always answers this request with JSON, so another program answers, or the server " +
+      "is damaged.",
     advice: "Look at which program answers: `ls -l /proc/{pid}/exe`.",
     seen: ["acl-list"],
   },
@@ -150,9 +153,9 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "the reply to {request} is not valid JSON: {detail}",
     cause:
-      "A key, tag, user or value with a quote, backslash or control character: the C server does " +
-      "not escape all of them, and clients then fail to decode the whole reply.",
-    advice: "Find the character in `pmxcfs-ipc call {call}` and remove it at its source.",
+      "A key, tag, user or value has a quote, backslash or control character. The C server does " +
+      "not escape all of them, and clients then cannot decode the whole reply.",
+    advice: "Find the character in `pmxcfs-ipc call {call}`, and remove it where it comes from.",
     seen: ["acl-list"],
   },
   REQUEST_ERROR: {
@@ -170,8 +173,8 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "as {caller}, {attempt} was answered with {got}, not with {expected}",
     cause:
-      "Root may write and read private files, group www-data may do neither; this server decides " +
-      "otherwise.",
+      "Root may write, and read private files; group www-data may do neither. This server has " +
+      "another rule.",
     advice: "Restart the server without access options (`pmxcfs-ipc serve --help`).",
     seen: ["operation-not-permitted"],
   },
@@ -179,9 +182,10 @@ export const REQUEST_CODES = {
     title: "a read-only server",
     check: "permissions",
     severity: "notice",
-    line: "this server lets nobody write: {caller} is read-only on it",
-    cause: "It was started with --read-only: SET_STATUS and private files give EPERM to all.",
-    advice: "Start it without --read-only where PVE's daemons are to write.",
+    line: "this server is read-only for all callers, {caller} included",
+    cause:
+      "It was started with --read-only: SET_STATUS and private files are EPERM for every caller.",
+    advice: "Start it without --read-only if PVE's daemons must write.",
     seen: ["operation-not-permitted"],
   },
   WWW_DATA_FAILS: {
@@ -190,10 +194,10 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "as www-data, the user of pveproxy: {what}",
     cause:
-      "The API and the GUI read through pveproxy, which is not root: everything works from a " +
-      "root shell, and nothing in the browser.",
+      "The API and the GUI use pveproxy, which is not root: commands of root work, and the " +
+      "browser shows errors.",
     advice:
-      "Look closer: `setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check`.",
+      "For details: `setpriv --reuid www-data --regid www-data --clear-groups pmxcfs-ipc --check`.",
     seen: ["unknown-error", "permission-denied"],
   },
   LATENCY_HIGH: {
@@ -201,7 +205,9 @@ export const REQUEST_CODES = {
     check: "latency",
     severity: "warn",
     line: "{rounds} rounds of GET_FS_VERSION: p99 {p99} ms (limit {limit} ms), p50 {p50} ms",
-    cause: "Each API request starts with this call. A busy CPU, a busy server or a held lock.",
+    cause:
+      "The CPU or the server is busy, or the server waits for a lock. Each API request starts " +
+      "with this request.",
     advice: "Look at `uptime`, `pmxcfs-ipc top` and `cat /proc/pressure/cpu`.",
     seen: ["status-update-time"],
   },
@@ -211,9 +217,9 @@ export const REQUEST_CODES = {
     severity: "warn",
     line: "{count} of {total} connections are stopped by flow control: {list}",
     cause:
-      "The server is saturated and asks these clients to wait; their sends fail with EAGAIN, " +
-      "which PVE clients do not retry.",
-    advice: "See who asks most: `pmxcfs-ipc top`.",
+      "The server is saturated and stops these clients: their sends fail with EAGAIN, which PVE " +
+      "clients do not retry.",
+    advice: "Find the clients with the most requests: `pmxcfs-ipc top`.",
     seen: ["resource-unavailable"],
   },
   QUEUE_WAITING: {
@@ -221,7 +227,7 @@ export const REQUEST_CODES = {
     check: "flow",
     severity: "warn",
     line: "{count} of {total} connections have requests that wait for over {limit} ms: {list}",
-    cause: "The server does not take requests out of the rings: it hangs or is overloaded.",
+    cause: "The server does not read the rings: it hangs or is overloaded.",
     advice: "Look at `pmxcfs-ipc --check --only listener,requests,rrd`.",
     seen: ["hang"],
   },

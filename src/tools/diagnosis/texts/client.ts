@@ -1,9 +1,9 @@
-/** Error texts that clients print: the libc words for what a libqb client was answered. */
+/** Error texts that clients print: libc's text of the errno that the IPC or /etc/pve gave. */
 import type { Cause, ErrorText } from "../error-text.ts";
 
 const REQUEST = /ipcc_?send_rec|access control list|\bqb_/;
 
-/** Causes of a refusal by the access rule, the likeliest first. */
+/** Causes of a refusal by the access rule, the most frequent first. */
 const REFUSED: readonly Cause[] = [
   {
     code: "ACCESS_REFUSED_UID",
@@ -22,9 +22,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["UNKNOWN"],
     places: ["ipc"],
     meaning:
-      "The server refused this caller at connect. The C server's accept callback answers +1, " +
-      "which libqb clients turn into errno -1: a number strerror does not know. The IPC itself " +
-      "is well; it is not a sign of a missing cluster.",
+      "The server refused this caller at connect. The C server's accept callback returns +1, " +
+      "which libqb clients turn into errno -1, for which strerror has no text. The IPC works; " +
+      "this is not a sign of a missing cluster.",
     causes: REFUSED,
   },
   {
@@ -37,8 +37,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       /(unable|failed|could not|cannot|can't) .*(from|to|reach|contact|query) pmxcfs($|:.*refused)/,
     ],
     meaning:
-      "Nothing listens on the service's abstract socket in this network namespace. Nothing is " +
-      "wrong with the caller.",
+      "No process listens on the service's abstract socket in this network namespace. The caller " +
+      "is not at fault.",
     causes: [
       { code: "SOCKET_ABSENT", tell: "`grep @pve2 /proc/net/unix` prints nothing" },
       { code: "UNIT_FAILED", tell: "`systemctl is-failed pve-cluster` says failed" },
@@ -49,10 +49,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       { code: "SOCKET_SHORT_ADDRESS", tell: "a systemd socket unit listens on @pve2" },
       {
         text:
-          "Boot order: the caller started before pmxcfs. Give its unit " +
-          "After=pve-cluster.service; a unit ordered Before=network-pre.target cannot have " +
-          "pmxcfs and must be split in two.",
-        tell: "it works later, and only the first lines of a boot show it",
+          "Boot order: the caller started before pmxcfs. Add After=pve-cluster.service to its " +
+          "unit. A unit ordered Before=network-pre.target starts before pmxcfs: split it in two.",
+        tell: "it works later, and only the first lines of a boot have the error",
       },
     ],
   },
@@ -67,10 +66,10 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       /can't stat\(\) fuse\S* file system '?\/etc\/pve/,
     ],
     meaning:
-      "One text, three faults: (a) the server went away or closed this connection; (b) the reply " +
-      "did not fit into the ring and the C server disconnected, every time the same request is " +
-      "made; (c) printed by ls, cat, stat or a shell for a path in /etc/pve, it is a dead FUSE " +
-      "mount.",
+      "This text has three causes: (a) the server ended or closed this connection; (b) the reply " +
+      "did not fit into the ring, and the C server disconnected, as it does each time for this " +
+      "request; (c) if ls, cat, stat or a shell prints it for a path in /etc/pve, that is a dead " +
+      "FUSE mount.",
     causes: [
       {
         code: "REQUEST_DISCONNECTED",
@@ -87,9 +86,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         tell: "(c) the line names a path below /etc/pve, and `stat -f /etc/pve` fails",
         signs: /\/etc\/pve/,
       },
-      { code: "PVE_OLD_MOUNT_HELD", tell: "(c) only one container or service shows it" },
-      { code: "UNIT_RESTARTS", tell: "(a) again and again: the server crashes" },
-      { code: "HANDSHAKE_CLOSED", tell: "(a) at connect: the server is full or ends" },
+      { code: "PVE_OLD_MOUNT_HELD", tell: "(c) only one container or service gets it" },
+      { code: "UNIT_RESTARTS", tell: "(a) repeatedly: the server crashes" },
+      { code: "HANDSHAKE_CLOSED", tell: "(a) at connect: the server has no room, or is stopping" },
     ],
   },
   {
@@ -98,8 +97,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["ENOBUFS", "EMSGSIZE"],
     places: ["ipc"],
     meaning:
-      "The reply arrived but is larger than the client's buffer of 1 MiB (header included). The " +
-      "same request fails each time, from every client.",
+      "The reply is larger than the client's buffer of 1 MiB (header included). This request " +
+      "fails each time, for every client.",
     causes: [
       { code: "REPLY_TOO_LARGE", tell: "`pmxcfs-ipc --check --only requests` names the request" },
       {
@@ -107,7 +106,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         tell: "on [6]: a file of close to 1 MiB in /etc/pve",
         signs: /\[6\]/,
       },
-      { code: "STATUS_KEYS_MANY", tell: "on [1]: status keys without end", signs: /\[1\]/ },
+      { code: "STATUS_KEYS_MANY", tell: "on [1]: too many status keys", signs: /\[1\]/ },
     ],
   },
   {
@@ -116,7 +115,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["EFBIG"],
     places: ["ipc", "pve"],
     meaning:
-      "From SET_STATUS ([4]): the value has more than 32 KiB, and the server keeps the old one. " +
+      "From SET_STATUS ([4]): the value has more than 32 KiB; the server keeps the old value. " +
       "From a write to /etc/pve: the file would exceed 1 MiB.",
     causes: [
       {
@@ -124,7 +123,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         tell: "on [4]: a task list, ceph, sdn or network status",
         signs: /\[4\]/,
       },
-      { code: "DB_FILE_LARGE", tell: "a path below /etc/pve is named", signs: /\/etc\/pve/ },
+      { code: "DB_FILE_LARGE", tell: "the line names a path below /etc/pve", signs: /\/etc\/pve/ },
     ],
   },
   {
@@ -134,12 +133,16 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     patterns: [/couldn't (create|allocate) .*(\/dev\/shm\/|\bqb-)/],
     places: ["ipc", "pve", "shm", "database"],
     meaning:
-      "At connect it is about /dev/shm, not about a disk: each client takes 3.05 MiB of it, " +
-      "reserved at once. On a path below /etc/pve or in the database's log it is the disk.",
+      "At connect it means /dev/shm, not a disk: each client takes 3.05 MiB there, reserved at " +
+      "connect. For a path below /etc/pve, or in a line about the database, it means the disk of " +
+      "/var/lib/pve-cluster.",
     causes: [
       { code: "SHM_FULL", tell: "`df /dev/shm` is full", signs: /ipcc_?send_rec|\bqb_|\/dev\/shm/ },
       { code: "SHM_STALE", tell: "`pmxcfs-ipc --check --clean-stale --dry-run` lists directories" },
-      { code: "SHM_LOW", tell: "a container with the usual 64 MiB: 20 clients" },
+      {
+        code: "SHM_LOW",
+        tell: "a container whose /dev/shm has the usual 64 MiB, enough for 20 clients",
+      },
       { code: "SHM_INODES_LOW", tell: "`df -i /dev/shm` is full" },
       {
         code: "DB_DISK_LOW",
@@ -154,23 +157,25 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["EPERM", "ENOSYS", "EOPNOTSUPP"],
     places: ["ipc", "pve"],
     meaning:
-      "The server knows this caller and does not let it do this: group www-data may read, but " +
-      "not set a status ([4]), write the log ([7]) or read private files ([6] on priv/...). " +
-      "From our own server it is also the answer to a refused connect, where C says Unknown " +
-      "error -1.",
+      "The server accepted this caller but refused the operation: group www-data may read, but " +
+      "may not set a status ([4]), write the log ([7]) or read private files ([6] on priv/...). " +
+      "Our server also answers this to a refused connect, for which clients of the C server " +
+      "print Unknown error -1.",
     causes: [
       {
-        text: "A read-only caller (group www-data: pveproxy, spiceproxy) did a root-only request.",
+        text:
+          "A read-only caller (group www-data: pveproxy, spiceproxy) sent a request that only " +
+          "root may send.",
         tell: "the number is [4], [6] or [7], and the process runs as www-data",
         signs: /\[[467]\]/,
       },
       { code: "ACCESS_REFUSED_UID", tell: "it happens at connect, to every request" },
-      { code: "SERVER_READ_ONLY", tell: "a server of ours that was started with --read-only" },
+      { code: "SERVER_READ_ONLY", tell: "the server is ours and was started with --read-only" },
       { code: "PERMISSIONS_WRONG", tell: "`pmxcfs-ipc --check --only permissions` as root fails" },
       {
         text:
-          "On a path below /etc/pve: pmxcfs allows neither chmod, chown to others, nor links, to " +
-          "anyone. cp, mv and rsync print it and go on; the file is written.",
+          "On a path below /etc/pve: pmxcfs allows no other mode, no other owner and no links, " +
+          "not even to root. cp, mv and rsync print this and continue; the file is written.",
         tell: "the line names chmod, chown, ln, rsync or cp -a",
         signs: /\/etc\/pve|chmod|chown|\bln\b|rsync|preserv|\blink\b/,
       },
@@ -184,9 +189,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     places: ["ipc", "pve", "shm"],
     patterns: [/\/etc\/pve\/\S*.*(e212|e166|e45:|can't open file for writing)/],
     meaning:
-      "At connect this is not the accept rule (that would be Unknown error -1): the server " +
-      "accepted, but the client cannot open its ring files in /dev/shm. On a path below /etc/pve " +
-      "it is the lack of quorum (root too), or a user that is not root.",
+      "At connect: the server accepted the caller, but the client cannot open its ring files in " +
+      "/dev/shm (a refusal by the accept rule is Unknown error -1). On a path below /etc/pve: " +
+      "there is no quorum (root gets it too), or the user is not root.",
     causes: [
       { code: "RINGS_NOT_OPENABLE", tell: "the line has ipcc_send_rec", signs: REQUEST },
       {
@@ -200,7 +205,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         signs: /\/etc\/pve/,
       },
       {
-        text: "pmxcfs itself may not: it does not run as root, or a directory of it is not root's.",
+        text:
+          "pmxcfs itself is refused: it does not run as root, or one of its directories does not " +
+          "belong to root.",
         tell: "`ps -o user= -C pmxcfs`, `ls -ld /var/lib/pve-cluster /run`",
         signs: /\[(main|database|status|dcdb)\] (crit|notice)|\/var\/lib\/pve-cluster/,
       },
@@ -214,12 +221,14 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["EBADF"],
     places: ["ipc"],
     meaning:
-      "The client's own connection is broken: it closed the descriptor, or inherited it across a " +
-      "fork or a daemonisation that closed all descriptors. The server is well.",
+      "The client's own connection is broken: the client closed the descriptor, or inherited it " +
+      "across a fork or a daemonisation that closed all descriptors. The server is not at fault.",
     causes: [
       {
-        text: "A client bug: connect again after fork (PVE's own client keeps one per process).",
-        tell: "`pmxcfs-ipc --check` passes, and only one program shows it: restart that program",
+        text:
+          "A bug of the client: it must connect again after fork (PVE's client has one " +
+          "connection per process).",
+        tell: "`pmxcfs-ipc --check` passes, and only one program gets it: restart that program",
       },
     ],
   },
@@ -229,9 +238,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["EAGAIN"],
     places: ["ipc", "database"],
     meaning:
-      "The server asked its clients to wait (flow control), or the request ring is full because " +
-      "it does not take requests out. PVE clients do not retry. In pmxcfs's own log, next to " +
-      '"pmxcfs lock", it means that a second pmxcfs runs.',
+      "The server applies flow control to its clients, or the request ring is full because the " +
+      "server does not read it. PVE clients do not retry. In a line of pmxcfs's own log about " +
+      "the pmxcfs lock it means that another pmxcfs runs.",
     causes: [
       {
         code: "DB_LOCKED_BY_OTHER",
@@ -239,8 +248,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         signs: /pmxcfs lock|lockfile/,
       },
       { code: "FLOW_CONTROL_ON", tell: "`pmxcfs-ipc --check --only flow` as root", signs: REQUEST },
-      { code: "QUEUE_WAITING", tell: "the server hangs: other clients show no error but wait" },
-      { code: "HANDSHAKE_ERROR", tell: "at connect: the server is at its bound" },
+      { code: "QUEUE_WAITING", tell: "the server hangs: other clients get no error but wait" },
+      { code: "HANDSHAKE_ERROR", tell: "at connect: the server has its maximum of connections" },
       { code: "DESCRIPTORS_LOW", tell: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
     ],
   },
@@ -250,15 +259,15 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["ENOENT"],
     places: ["ipc"],
     meaning:
-      "An ordinary answer: what was asked for is not there. On [6] the file below /etc/pve, on " +
-      "[5] the status key, on [11] and [13] the guest, on [12] the token.",
+      "A regular answer: the requested item does not exist. On [6] that is a file below " +
+      "/etc/pve, on [5] a status key, on [11] and [13] a guest, on [12] a token.",
     causes: [
       {
         text: "The name is wrong, or the file, guest or token was removed or is on another node.",
         tell: "`pmxcfs-ipc call get-guest-list`, and `pmxcfs-ipc config ls` as root",
       },
       { code: "NODE_DIRECTORY_MISSING", tell: "after the host was renamed" },
-      { code: "DB_NOT_PMXCFS", tell: "everything is gone: the database is empty" },
+      { code: "DB_NOT_PMXCFS", tell: "nothing else is found either: the database is empty" },
     ],
   },
   {
@@ -267,16 +276,16 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["EINVAL", "EBADMSG", "EPROTO"],
     places: ["ipc"],
     meaning:
-      "The server could not read the request: a name without its end, too long, or with bytes " +
-      "that are not allowed. On [7] (the cluster log) it is a user, tag or text that is not " +
-      "valid; the entry is not written, and nothing else is affected.",
+      "The server could not decode the request: a name is not terminated, is too long, or has " +
+      "bytes that are not allowed. On [7] (the cluster log) the user, tag or text is invalid: " +
+      "that entry is not written, and nothing else is affected.",
     causes: [
       {
-        text: "A client of another version, or one that packs its own requests.",
-        tell: "only one program shows it; PVE's own tools do not",
+        text: "The client is of another version, or encodes its requests itself.",
+        tell: "only one program gets it; PVE's own tools do not",
       },
       {
-        text: "A log entry with an empty tag or text.",
+        text: "The log entry has an empty tag or text.",
         tell: "the line has [7], or says writing cluster log failed",
         signs: /\[7\]|cluster log/,
       },
@@ -288,12 +297,14 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["EMFILE", "ENFILE", "ENOMEM"],
     places: ["ipc", "shm"],
     patterns: [/fork rejected by pids controller/],
-    meaning: "The server or the client is out of descriptors, of memory, or of processes.",
+    meaning:
+      "The server or the client has no free descriptors, no memory, or has reached its limit of " +
+      "processes.",
     causes: [
       { code: "DESCRIPTORS_LOW", tell: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
       { code: "MEMORY_LOW", tell: "`free -m`", signs: /memory|enomem/ },
       {
-        text: "The unit has as many processes and threads as it may have (TasksMax).",
+        text: "The unit has reached its limit of processes and threads (TasksMax).",
         tell: "`systemctl show -p TasksCurrent -p TasksMax pve-cluster`",
         signs: /pids controller/,
       },
@@ -306,7 +317,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["ETIMEDOUT", "EINTR"],
     places: ["ipc"],
     meaning:
-      "The server did not answer within the time limit of this client, or it was interrupted.",
+      "The server did not answer within the time limit of this client, or the wait was " +
+      "interrupted.",
     causes: [
       { code: "SERVER_STOPPED", tell: "/proc/PID/status says T (stopped)" },
       { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
@@ -317,9 +329,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     id: "ipc-other-error",
     title: "ipcc_send_rec[...] failed: an errno that no request answers",
     meaning:
-      "The number stands for a failure to connect, whatever its words say: libqb's client turns " +
-      "any value that the accept callback of a server gives into an errno, and Perl then prints " +
-      "the words of that number. A refused caller was seen with Is a directory.",
+      "No request is answered with this errno, so the connect failed. libqb's client takes any " +
+      "value that the server's accept callback returns as an errno, and Perl prints the text of " +
+      "that number: a refused caller can get Is a directory.",
     causes: [
       ...REFUSED.slice(0, 2),
       { code: "SOCKET_ABSENT", tell: "`grep @pve2 /proc/net/unix` prints nothing" },
@@ -332,20 +344,22 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     title: "Unable to load access control list",
     patterns: [/unable to load access control list/, /malformed json string.*\/pve\/cluster\.pm/],
     meaning:
-      "Every PVE command asks for the versions first; when that fails, this line follows the " +
-      "three ipcc_send_rec lines and repeats their reason. It says nothing about ACLs: what " +
-      "stands after its colon is the fault.",
+      "Every PVE command first requests the versions. If that fails, this line follows the three " +
+      "ipcc_send_rec lines and repeats their error after its colon. ACLs are not involved.",
     causes: [
       { code: "SOCKET_ABSENT", tell: "it ends in Connection refused", signs: /refused/ },
       {
         code: "ACCESS_REFUSED_UID",
-        tell: "it ends in Unknown error -1: not root (no sudo)",
+        tell: "it ends in Unknown error -1: the caller is not root (no sudo)",
         signs: /unknown error/,
       },
-      { code: "ACCESS_REFUSED_GID", tell: "the same as root, with another group" },
+      {
+        code: "ACCESS_REFUSED_GID",
+        tell: "it ends in Unknown error -1: the caller is root with another group",
+      },
       {
         code: "REPLY_NOT_JSON",
-        tell: "it ends in a complaint about JSON",
+        tell: "it ends in an error about JSON",
         signs: /json|malformed/,
       },
       { code: "REPLY_EMPTY", tell: "another program answers on the socket" },
@@ -365,15 +379,16 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       /\bd state\b.*(pmxcfs|pve)|(pmxcfs|pve\w*)\b.*\bd state\b/,
     ],
     meaning:
-      "PVE's client waits without a time limit. pmxcfs has one IPC thread, and holds a lock " +
-      "while it waits for rrdcached, corosync or the disk: whatever they do, everybody does.",
+      "PVE's client waits without a time limit. The C server has one IPC thread, and holds a " +
+      "lock while it waits for rrdcached, corosync or the disk: if one of these hangs, all " +
+      "requests hang.",
     causes: [
       { code: "SERVER_STOPPED", tell: "/proc/PID/status says T (stopped)" },
       { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
       { code: "SERVER_STUCK", tell: "/proc/PID/status says D", signs: /blocked for more than/ },
       { code: "CPG_RETRIES", tell: "the log has cpg_send_message retried" },
       { code: "PVE_HUNG", tell: "`timeout 2 stat -f /etc/pve` does not return" },
-      { code: "RESTART_FLAG_STALE", tell: "it takes 10 s and then works" },
+      { code: "RESTART_FLAG_STALE", tell: "each command takes 10 s and then works" },
     ],
   },
 ];

@@ -1,4 +1,4 @@
-/** Error texts of the cluster: quorum, the group of databases, locks. */
+/** Error texts of the cluster: quorum, process groups, locks, members. */
 import type { ErrorText } from "../error-text.ts";
 import { LINKS } from "./corosync.ts";
 
@@ -21,15 +21,15 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /quorum (not reached|lost)|no longer part of the quorate|quorate status set: false/,
     ],
     meaning:
-      "This node does not see a majority of the cluster: /etc/pve is read-only (Permission " +
-      "denied), and nothing may be started or changed. The IPC works and answers reads.",
+      "This node's partition does not have a majority of the votes: /etc/pve is read-only " +
+      "(Permission denied), and no guest can be started or changed. The IPC answers reads.",
     causes: [
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
       { code: "PVE_READ_ONLY", tell: "`stat -c %a /etc/pve/local` has no write bit" },
       { code: "CPG_RETRIES", tell: `corosync's links lose packets: ${LINKS}` },
       {
         text:
-          "corosync is quorate again and pmxcfs did not notice: `systemctl restart " +
+          "corosync is quorate again, and pmxcfs missed that event: `systemctl restart " +
           "pve-cluster`.",
         tell: "`corosync-quorumtool -s` says Quorate: Yes and /etc/pve is still read-only",
       },
@@ -44,9 +44,9 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /failed: cs_err_try_again/,
     ],
     meaning:
-      "corosync did not take a message at once, because the cluster's token goes round too " +
-      "slowly or not at all. pmxcfs tries again up to 100 times, 100 ms apart, and everybody " +
-      "waits.",
+      "corosync did not accept a message (CS_ERR_TRY_AGAIN), because its token circulates too " +
+      "slowly or not at all, or because the members change. pmxcfs repeats the send every 100 " +
+      "ms, up to 100 times; writes to /etc/pve wait meanwhile.",
     causes: [
       { code: "CPG_RETRIES", tell: LINKS },
       { code: "NO_QUORUM", tell: "`pvecm status`" },
@@ -68,15 +68,15 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /we \(\d+\/\w+\) left the process group|not a member of the process group/,
     ],
     meaning:
-      "pmxcfs left its process group in corosync and joined it again. CS_ERR_EXIST: corosync " +
-      "still has the old membership, because it came back too early, or because a second pmxcfs " +
-      "is in the group. It tries again by itself; when it does not end, the tree of this node is " +
-      "not in step and read-only.",
+      "pmxcfs left its process group in corosync and joins it again. CS_ERR_EXIST: corosync " +
+      "still has the old membership of this pid; pmxcfs then tries again after 6 s. If that does " +
+      "not end, this node is not synced, and its writes to /etc/pve wait or fail with Device or " +
+      "resource busy.",
     causes: [
       {
         text:
-          "The links of corosync were down for a moment: after they are up again, " +
-          "`systemctl restart pve-cluster` on the node that stays out.",
+          "The links of corosync were down for a moment. When they are up again: `systemctl " +
+          "restart pve-cluster` on the node that does not join.",
         tell: LINKS,
       },
       { code: "DB_LOCKED_BY_OTHER", tell: "`pgrep -a pmxcfs` shows two" },
@@ -88,8 +88,9 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     title: "[dcdb] notice: waiting for updates from leader",
     patterns: [/waiting for updates from leader/, /queue not empty - rese/],
     meaning:
-      "The node has joined and waits for the tree of the leader. It takes a moment; when it does " +
-      "not end, large messages are lost on the way while small ones pass, or a member is silent.",
+      "The node has joined and waits for the leader's tree. This takes a moment. If it does not " +
+      "end, large messages are lost in the network while small ones arrive, or the leader does " +
+      "not send.",
     causes: [
       { code: "LARGE_MESSAGES_LOST", tell: "`ping -M do -s 1472` to the other nodes fails" },
       { code: "CPG_RETRIES", tell: LINKS },
@@ -106,19 +107,19 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /node '?[\w.-]+'? not (found|in cluster|part of)/,
     ],
     meaning:
-      "The name is not in the member list that pmxcfs gives (GET_CLUSTER_INFO). Names are the " +
-      "short ones of corosync.conf, in the same case. After `pvecm delnode`, Could not kill " +
-      "node is harmless: the node was off already.",
+      "The name is not in pmxcfs's member list (GET_CLUSTER_INFO). Its names are the short names " +
+      "of corosync.conf, in the same case. After `pvecm delnode`, Could not kill node is " +
+      "harmless: the node was off already.",
     causes: [
       {
-        text: "Another name, a full name with its domain, or other case than in the cluster.",
+        text: "The name is misspelled, has a domain, or has another case than in corosync.conf.",
         tell: "`pvecm nodes`, `pmxcfs-ipc call get-cluster-info`",
       },
       {
         code: "NODENAME_DIFFERS",
         tell: "the host was renamed: `hostname` and `pvecm nodes` differ",
       },
-      { code: "MEMBERS_OFFLINE", tell: "the node is known and down: `pvecm status`" },
+      { code: "MEMBERS_OFFLINE", tell: "the node is in the list and offline: `pvecm status`" },
       { code: "NODE_GONE", tell: "the node was removed, and its directory is still there" },
     ],
   },
@@ -136,8 +137,8 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /unable to acquire lock .*\/etc\/pve/,
     ],
     meaning:
-      "A lock below /etc/pve/priv/lock could not be had within 10 s: another task, perhaps on " +
-      "another node, holds it, there is no quorum, or pmxcfs is slow.",
+      "A lock below /etc/pve/priv/lock could not be acquired within 10 s: another task holds it " +
+      "(perhaps on another node), there is no quorum, or pmxcfs is slow.",
     causes: [
       {
         code: "LOCKS_HELD",
@@ -148,14 +149,14 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       { code: "PVE_SLOW", tell: "`time stat /etc/pve/local`" },
       {
         code: "SOCKET_ABSENT",
-        tell: "it says that the cluster file system is not online",
+        tell: "the line says that the cluster file system is not online",
         signs: /not online|not mounted/,
       },
       {
         text:
-          "Many tasks at once for one storage (clones, backups): fewer in parallel, or try " +
+          "Many parallel tasks use one storage (clones, backups): run fewer at a time, or try " +
           "again.",
-        tell: "it names a storage, and happens only under load",
+        tell: "the line names a storage, and comes only under load",
         signs: /storage-/,
       },
       { code: "CLOCK_BACKWARDS", tell: "cfs lock update failed: the clock went back" },
@@ -171,13 +172,13 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /pvestatd\[\d+\]: [\w ]{1,20}status update error: (?!.*(refused|not connected|ipcc))/,
     ],
     meaning:
-      "pvestatd needed longer than 5 s for a round of status values. Until it is done, the GUI " +
+      "pvestatd took longer than 5 s for one cycle of status values. Until it ends, the GUI " +
       "shows old values, then grey question marks.",
     causes: [
       { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
       {
-        text: "A guest ended while its values were read: harmless when it comes once.",
-        tell: "it names a file of one guest below /sys or /proc",
+        text: "A guest ended while its values were read: harmless if it comes once.",
+        tell: "the line names a file of one guest below /sys or /proc",
         signs: /cgroup|\/proc\/|\btail\b/,
       },
       { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
@@ -208,7 +209,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /\[main\] notice: teardown filesystem/,
       /\[main\] notice: (exit proxmox configuration filesystem \(0\)|resolved node name)/,
     ],
-    meaning: "pmxcfs and corosync write these while everything works. Nothing to do.",
+    meaning: "pmxcfs and corosync write these in normal operation. Nothing to do.",
     causes: [{ text: "Normal operation.", tell: "look for crit and error lines instead" }],
   },
 ];

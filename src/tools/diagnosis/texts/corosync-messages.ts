@@ -1,15 +1,15 @@
 /**
- * Messages of corosync that are neither a link that is down nor a change of its members: foreign
- * or undecipherable packets, options it refuses, what it runs short of, and its normal lines.
+ * Messages of corosync about packets that it drops, options that it refuses and resources that it
+ * lacks, and its normal lines. Links and members: corosync.ts.
  */
 import type { ErrorText } from "../error-text.ts";
 
-/** How corosync begins a message: the part of it that speaks; pmxcfs has a severity after it. */
+/** The tag of corosync's subsystem, which begins a message; pmxcfs has a severity after its tag. */
 export const COROSYNC_TAG =
   String.raw`\[(totem|knet|main|cfg|cmap|cpg|quorum|voteq|qb|sync|serv|wd|mon) *\] ` +
   "(?!(crit|notice|info|message|debug|warning|error): )";
 
-/** A pattern of words after corosync's tag of the part that speaks. */
+/** A pattern: these words in a message, after the tag of a subsystem. */
 function tagged(words: string): RegExp {
   return new RegExp(`${COROSYNC_TAG}(.{0,60}\\b)?(${words})`);
 }
@@ -36,20 +36,21 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
       /different crypto type|packet has different (crypto|key|hash)/,
     ],
     meaning:
-      "corosync got packets that it cannot read and drops them: the sender has another key, " +
-      "other " +
-      "crypto options, another version of corosync, or belongs to another cluster on the same " +
-      "network. A node whose packets are dropped is not seen as a member.",
+      "corosync drops packets that it cannot decrypt or decode: the sender has another key, " +
+      "other crypto options or another version of corosync, or belongs to another cluster on the " +
+      "same network. A node whose packets are dropped does not become a member.",
     causes: [
       {
         text:
-          "The nodes have different keys or copies of corosync.conf: both must be the same " +
-          "everywhere. Copy them from a good node, then `systemctl restart corosync` here.",
+          "The nodes have different keys or copies of corosync.conf: both must be the same on " +
+          "all nodes. Copy them from a node that works, then `systemctl restart corosync` here.",
         tell: "`sha256sum /etc/corosync/authkey /etc/corosync/corosync.conf` on all nodes",
       },
       {
-        text: "A host that is no node sends here: an old node, a second cluster, a scanner.",
-        tell: "the address in the line is in no nodelist of corosync.conf",
+        text:
+          "A host that is not a member sends packets here: a removed node, a second cluster, a " +
+          "scanner.",
+        tell: "the address in the line is not in the nodelist of corosync.conf",
         signs: /rejected from|magic|too big|attack|ignoring/,
       },
       {
@@ -101,19 +102,20 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
       /config version .*(different|lower|mismatch)|received config version/,
     ],
     meaning:
-      "The configuration of corosync in /etc/pve/corosync.conf is the cluster's, the one in " +
-      "/etc/corosync is this node's copy; a node whose config_version is older than the others' " +
-      "leaves again and again.",
+      "/etc/pve/corosync.conf is the cluster's configuration of corosync, " +
+      "/etc/corosync/corosync.conf is this node's copy of it. The corosync of a node with a " +
+      "lower config_version than the others ends each time it is started.",
     causes: [
       {
-        text: "The copy of this node is old: compare config_version of both files on all nodes.",
+        text: "This node's copy has a lower config_version: compare both files on all nodes.",
         tell: "`grep config_version /etc/pve/corosync.conf /etc/corosync/corosync.conf`",
       },
       {
         text:
-          "The option that the line names. Change the file in /etc/pve (with quorum) and raise " +
-          "config_version; without quorum take /etc/corosync/corosync.conf of a good node.",
-        tell: "`corosync -t` reads it and says what is wrong; `journalctl -u corosync -n 30`",
+          "The option that the line names is wrong. With quorum, correct it in " +
+          "/etc/pve/corosync.conf and raise config_version; without quorum, copy " +
+          "/etc/corosync/corosync.conf from a node that works.",
+        tell: "`corosync -t` checks the file and prints the error; `journalctl -u corosync -n 30`",
         signs: /parse error|unknown|invalid|must|should|missing|can't|cannot|no \w+ |option|value/,
       },
       {
@@ -122,11 +124,16 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
         signs: /authkey|key file/,
       },
       {
-        text: "Only a warning: corosync runs on. Change it at the next opportunity.",
+        text:
+          "This is a warning, and corosync goes on running. Change the option at the next " +
+          "maintenance.",
         tell: "`systemctl status corosync` says active",
         signs: /deprecated|warning/,
       },
-      { code: "NAME_UNRESOLVED", tell: "an address in it is a name that does not resolve" },
+      {
+        code: "NAME_UNRESOLVED",
+        tell: "an address in corosync.conf is a name that does not resolve",
+      },
     ],
   },
   {
@@ -150,12 +157,13 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
       ),
     ],
     meaning:
-      "corosync lacks something of this machine: memory, a socket, a thread, a file, or the " +
-      "right " +
-      "to real-time priority. It may end over it, or run late and lose packets.",
+      "corosync did not get a resource of this host: memory, a socket, a thread, a file, or " +
+      "real-time priority. It ends, or runs too late and loses packets.",
     causes: [
       {
-        text: "What the end of the line says: its limits, /dev/shm, a missing interface.",
+        text:
+          "The end of the line names the resource: a limit of its unit, /dev/shm, a missing " +
+          "interface.",
         tell: "`systemctl status corosync`, `df /dev/shm`, `ip -br address`",
       },
       { code: "MEMORY_LOW", tell: "Out of memory: `free -m`", signs: /memory|alloc/ },
@@ -163,7 +171,7 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
   },
   {
     id: "corosync-client",
-    title: "[QB] / [IPC] of corosync: a client of it does not take its messages",
+    title: "[QB] / [IPC] of corosync: a client does not read its messages",
     patterns: [
       tagged(
         "event_send|denied connection|(client|connection).*(disconnect|slow|not ready|denied)",
@@ -172,12 +180,11 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
       tagged("dispatch\\w* .*(full|fail|block)|flow control"),
     ],
     meaning:
-      "A program that is connected to corosync on this node (pmxcfs is the main one) ended, or " +
-      "did " +
-      "not read what corosync sent it.",
+      "A program connected to corosync on this node (mostly pmxcfs) ended, or did not read what " +
+      "corosync sent to it.",
     causes: [
       {
-        text: "pmxcfs was stopped, restarted or hangs just then.",
+        text: "pmxcfs was stopped or restarted at that time, or hangs.",
         tell: "`systemctl status pve-cluster`, `time stat /etc/pve/local`",
       },
     ],
@@ -207,11 +214,11 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
       tagged("please migrate|waiting for .*sync|sync (members|joined|left)|watchdog not enabled"),
       tagged("resource monitoring|no configured|interface .* configured"),
     ],
-    meaning: "corosync writes these when it starts, stops, or when a node comes or goes.",
+    meaning: "corosync writes these when it starts or stops, and when a node joins or leaves.",
     causes: [
       {
         text: "Normal operation.",
-        tell: "`journalctl -u corosync -p warning -n 30` shows whether there is more",
+        tell: "`journalctl -u corosync -p warning -n 30` shows warnings and errors, if any",
       },
     ],
   },

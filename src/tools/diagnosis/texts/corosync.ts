@@ -1,7 +1,7 @@
-/** Error texts of corosync itself: its service, links, members, configuration, extra vote. */
+/** Error texts of corosync: its service, links, members, quorum device. */
 import type { ErrorText } from "../error-text.ts";
 
-/** Where to see how its links are. */
+/** The commands that show the state of corosync's links. */
 export const LINKS =
   "`corosync-cfgtool -s`, and the [KNET] and [TOTEM] lines of `journalctl -u corosync`";
 
@@ -16,14 +16,14 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /exec of corosync\S* .*failed|corosync(-\w+)?: (command )?not found/,
     ],
     meaning:
-      "This node is not in a cluster, or not any more: there is no corosync.conf. Alone that is " +
-      "right; pmxcfs then works without corosync and is always writable.",
+      "This node has no corosync.conf: it is not, or no longer, in a cluster. That is normal for " +
+      "a single node: pmxcfs then works without corosync, and /etc/pve is always writable.",
     causes: [
-      { text: "The node stands alone: nothing to do.", tell: "`ls /etc/pve/nodes` shows one name" },
+      { text: "It is a single node: nothing to do.", tell: "`ls /etc/pve/nodes` shows one name" },
       {
         text:
-          "It should be in a cluster: its /etc/corosync/corosync.conf is gone. Take the one of " +
-          "another node; the tree has a copy (`pmxcfs-ipc config cat corosync.conf`).",
+          "It belongs to a cluster, and its /etc/corosync/corosync.conf is missing. Copy the " +
+          "file from another node, or from the tree (`pmxcfs-ipc config cat corosync.conf`).",
         tell: "`ls /etc/pve/nodes` shows several names",
       },
       {
@@ -57,19 +57,19 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /qb_loop_poll_(add|mod) .*fail|disabling service$/,
     ],
     meaning:
-      "corosync does not run, ended or was restarted: pmxcfs and pvecm cannot reach it. pmxcfs " +
-      "tries again every few seconds; until it can, there is no quorum.",
+      "corosync does not run, ended or was restarted: pmxcfs and pvecm cannot connect to it. " +
+      "pmxcfs tries again every few seconds; until it is connected, this node has no quorum.",
     causes: [
       { code: "COROSYNC_UNREACHABLE", tell: "`systemctl status corosync`" },
       {
         text:
-          "A node without a cluster has no corosync.conf, and no corosync: pvecm has nothing to " +
-          "ask.",
+          "A single node has no corosync.conf and runs no corosync, so pvecm has no status to " +
+          "show.",
         tell: "/etc/pve/corosync.conf does not exist",
       },
       {
-        text: "corosync ended: its last lines say why.",
-        tell: "`journalctl -u corosync -n 30`; `corosync -t` reads its configuration",
+        text: "corosync ended: its last log lines have the reason.",
+        tell: "`journalctl -u corosync -n 30`; `corosync -t` checks its configuration",
       },
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
       { code: "MEMORY_LOW", tell: "Out of memory: `free -m`", signs: /out of memory|oom|task=/ },
@@ -105,19 +105,19 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
     ],
     meaning:
       "corosync loses packets or a whole link: the network between the nodes is overloaded, slow " +
-      "or interrupted, or a node was not scheduled. The cluster forms anew each time; pmxcfs " +
-      "waits meanwhile.",
+      "or interrupted, or corosync was not scheduled on a node. corosync then forms a new " +
+      "membership, and pmxcfs waits for it.",
     causes: [
       { code: "CPG_RETRIES", tell: LINKS },
       {
         text:
-          "Backup, storage or migration traffic on the network of corosync: give it one of its " +
-          "own.",
+          "Backup, storage or migration traffic uses the network of corosync: give corosync a " +
+          "network of its own.",
         tell: "it happens at the time of backups",
       },
       {
         text:
-          "The MTU of the path is smaller than that of the interface: set netmtu, or the " +
+          "The MTU of the path is smaller than that of the interface: set netmtu, or correct the " +
           "switch.",
         tell: "`ping -M do -s 1472` to the other node fails",
         signs: /mtu/,
@@ -140,15 +140,15 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       /node \d+ was shut ?down|\[cfg *\] killed by node/,
     ],
     meaning:
-      "corosync's members or the link in use have changed. Once, when a node or a switch was " +
-      "restarted, it is normal; each time all nodes compare their trees, and writes to /etc/pve " +
-      "wait meanwhile.",
+      "corosync's members or the link in use have changed. That is normal if a node or a switch " +
+      "was restarted. At each change of members all nodes synchronise their trees, and writes to " +
+      "/etc/pve wait for it.",
     causes: [
       { text: "A node was started, stopped or restarted.", tell: "it comes once: nothing to do" },
       { code: "CPG_RETRIES", tell: `it comes again and again: ${LINKS}` },
       {
         code: "NO_QUORUM",
-        tell: "too few members are left: `pvecm status`",
+        tell: "too few members remain: `pvecm status`",
         signs: /members left|left: \d/,
       },
     ],
@@ -158,15 +158,19 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
     title: "corosync-qdevice: Can't connect to qnetd host",
     patterns: [/corosync-q(device|netd)|\bqdevice\b|\bqnetd\b|quorum device/],
     meaning:
-      "The extra vote of a small cluster comes from a qnetd on another machine, and it does not " +
-      "answer. The cluster goes on as long as the nodes alone have a majority.",
+      "corosync-qdevice gets an extra vote from corosync-qnetd on another host, which does not " +
+      "answer. The cluster stays quorate as long as the nodes alone have a majority.",
     causes: [
       {
-        text: "That machine, its corosync-qnetd (TCP port 5403), or a firewall.",
+        text:
+          "That host is down, its corosync-qnetd (TCP port 5403) does not run, or a firewall " +
+          "blocks it.",
         tell: "`pvecm status` (flags A, V, NMW); there `systemctl status corosync-qnetd`",
       },
       {
-        text: "Setting it up was refused: all nodes must be online, and an old one removed before.",
+        text:
+          "The setup was refused: all nodes must be online, and an old qdevice must be removed " +
+          "first.",
         tell: "`pvecm qdevice remove`, then `pvecm qdevice setup ADDRESS` again",
         signs: /already (configured|set)|setup|not configured|must be/,
       },

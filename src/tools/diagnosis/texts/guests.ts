@@ -1,4 +1,4 @@
-/** Error texts of guests: their start, their way to another node, and copies of their disks. */
+/** Error texts of guests: start, migration, replication, disks. */
 import type { ErrorText } from "../error-text.ts";
 
 export const GUEST_TEXTS: readonly ErrorText[] = [
@@ -11,24 +11,24 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       /rename failed: (permission|device|file exists|input|read-only|no such|operation|transport)/,
     ],
     meaning:
-      "A guest moves to another node by the rename of its file in /etc/pve, the last step of a " +
-      "migration. That write was refused. The disks may be on the other node already: look " +
-      "before trying again.",
+      "The last step of a migration renames the guest's file in /etc/pve into the other node's " +
+      "directory. That rename was refused. The disks can be on the other node already: check " +
+      "that before you try again.",
     causes: [
       { code: "NO_QUORUM", tell: "Permission denied: `pvecm status`", signs: /permission|denied/ },
       {
         code: "CPG_RETRIES",
-        tell: "Device or resource busy: the write did not get through the cluster in time",
+        tell: "Device or resource busy: the cluster did not confirm the rename in time",
         signs: /busy/,
       },
       {
-        text: "The other node has a file of that number already.",
+        text: "There is a file of that VMID on another node already.",
         tell: "File exists: `ls /etc/pve/nodes/*/*/ID.conf`",
         signs: /exists/,
       },
       { code: "DB_DISK_LOW", tell: "Input/output error", signs: /input/ },
       {
-        text: "The file is gone from this node: HA or another task has moved the guest already.",
+        text: "The file is no longer on this node: HA or another task has moved the guest already.",
         tell: "No such file: `ls /etc/pve/nodes/*/*/ID.conf`",
         signs: /no such/,
       },
@@ -47,11 +47,11 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       /different,? ip address/,
     ],
     meaning:
-      "A migration or replication did not end well; the line before this one says why. Mostly " +
-      "ssh between the nodes, a storage that is not on both, or a local device.",
+      "A migration or replication failed; the line before this one has the reason. Usual " +
+      "reasons: ssh between the nodes, a storage that only one of them has, a local device.",
     causes: [
       {
-        text: "The task's log has the reason above its last line.",
+        text: "The lines above the last one in the task's log have the reason.",
         tell: "the task list of the guest; `pvenode task list --errors`",
       },
       { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
@@ -67,17 +67,19 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       /(no|missing) replication snapshot|__replicate_\S+.*(fail|error|exist|timeout)/,
     ],
     meaning:
-      "A replication run of a guest's disks (ZFS) to another node did not end well; PVE tries " +
-      "again, up to 30 minutes later each time. The guest runs on. Not pmxcfs.",
+      "A replication of a guest's disks (ZFS) to another node failed. PVE tries again after 5 to " +
+      "30 minutes. The guest keeps running. Not a fault of pmxcfs.",
     causes: [
       {
-        text: "The words after the last colon: ssh to the node, a busy pool, no space.",
+        text:
+          "The words after the last colon have the reason: ssh to the node, a busy pool, no " +
+          "space.",
         tell: "`pvesr status`, the replication log of the guest",
       },
       {
         text:
-          "Both nodes have no common snapshot any more: remove the job, remove the copy on the " +
-          "target once it is sure that it is the copy, and add the job again.",
+          "The nodes have no common snapshot any more. Remove the job, verify which node has the " +
+          "copy, remove that copy, and add the job again.",
         tell: "`zfs list -t snapshot | grep __replicate_` on both nodes",
         signs: /incremental|snapshot/,
       },
@@ -98,10 +100,12 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       /command '?\/usr\/bin\/(kvm|lxc-\w+)\S*.*failed/,
       /kvm: (-|error|failed|cannot|could not)|kvm: .*(failed|not supported|unable)/,
     ],
-    meaning: "The guest itself does not start. Not pmxcfs; its configuration could be read.",
+    meaning:
+      "The guest itself does not start. Its configuration could be read, so this is not a fault " +
+      "of pmxcfs.",
     causes: [
       {
-        text: "Its storage, a mount, a device, or its configuration.",
+        text: "Its storage, a mount, a device, or a setting of the guest.",
         tell: "`pct start ID --debug`, or `qm start ID` and the lines above the last one",
       },
     ],
@@ -115,16 +119,17 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       /unable to find (disk|volume|image)\b|disk image '[^']+' (does not|not)/,
     ],
     meaning:
-      "The configuration of a guest names a disk, an ISO or a backup that the storage does not " +
-      "have " +
-      "on this node. Not pmxcfs: the configuration could be read.",
+      "The configuration of a guest names a disk, an ISO image or a backup that the storage does " +
+      "not have on this node. The configuration could be read, so this is not a fault of pmxcfs.",
     causes: [
       {
-        text: "It was removed or renamed, or the storage is another one on this node.",
-        tell: "`pvesm list STORAGE`; `qm rescan` or `pct rescan` shows what is there",
+        text: "It was removed or renamed, or this node has another storage under that name.",
+        tell:
+          "`pvesm list STORAGE` lists its volumes; `qm rescan` or `pct " +
+          "rescan` updates the guests",
       },
       {
-        text: "The storage is not active yet: a pool not imported, a volume group not activated.",
+        text: "The storage is not active: a pool is not imported, or a volume group not activated.",
         tell: "`pvesm status`, `zpool list`, `lvs`",
         signs: /zvol|logical volume/,
       },

@@ -16,18 +16,20 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /watchdog-mux\S*: .*(socket|epoll|peer credentials|malloc|bind|listen|accept|open|ioctl)/,
     ],
     meaning:
-      "watchdog-mux cannot open the watchdog device, or there is none; without it the HA daemons " +
-      "(pve-ha-lrm, pve-ha-crm) end. Not pmxcfs.",
+      "watchdog-mux cannot open the watchdog device, or there is none. Without watchdog-mux the " +
+      "HA daemons (pve-ha-lrm, pve-ha-crm) end. Not a fault of pmxcfs.",
     causes: [
       {
         text:
-          "Another program has /dev/watchdog: systemd's RuntimeWatchdogSec, the package " +
-          "watchdog, corosync's own, or the host of this container.",
+          "Another program has /dev/watchdog open: systemd (RuntimeWatchdogSec), the package " +
+          "watchdog, corosync, or the host of this container.",
         tell: "`fuser -v /dev/watchdog*`, `grep -rs RuntimeWatchdog /etc/systemd /lib/systemd`",
         signs: /busy/,
       },
       {
-        text: "There is no watchdog: load softdog, or the module in /etc/default/pve-ha-manager.",
+        text:
+          "There is no watchdog device: load softdog, or the module named in " +
+          "/etc/default/pve-ha-manager.",
         tell: "`ls /dev/watchdog*`, then `modprobe softdog; systemctl restart watchdog-mux`",
         signs: /no such|not found/,
       },
@@ -54,19 +56,19 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /watchdog: \w+: watchdog did not stop|softdog: initiating system re/,
     ],
     meaning:
-      "HA keeps its lock by touching it below /etc/pve/priv/lock. When it cannot for 60 s the " +
-      "watchdog resets the node.",
+      "HA refreshes its lock below /etc/pve/priv/lock by a new mtime. If that fails for 60 s, " +
+      "the watchdog resets the node.",
     causes: [
       { code: "NO_QUORUM", tell: "`pvecm status`" },
       { code: "PVE_SLOW", tell: "`time stat /etc/pve/local`" },
       {
         code: "CPG_RETRIES",
-        tell: "Device or resource busy: the write did not get through the cluster",
+        tell: "Device or resource busy: the cluster did not confirm the write in time",
         signs: /resource busy/,
       },
       { code: "CLOCK_BACKWARDS", tell: "Operation not permitted or Permission denied with quorum" },
       {
-        text: "The service watchdog-mux does not run.",
+        text: "The service watchdog-mux is not running.",
         tell: "`systemctl status watchdog-mux`",
         signs: /watchdog socket/,
       },
@@ -88,18 +90,20 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /no fenc\w+ (device|command)/,
     ],
     meaning:
-      "The HA master has not heard of a node for 60 s, waits until its lock has run out (the " +
-      "watchdog has reset it by then), and starts its guests elsewhere.",
+      "The HA master received nothing from a node for 60 s. It waits until the lock of that node " +
+      "has expired (by then its watchdog has reset it), and starts its guests on other nodes.",
     causes: [
       {
-        text: "That node was down, was reset by its watchdog, or lost the cluster's network.",
+        text: "That node was off, was reset by its watchdog, or lost the cluster's network.",
         tell: "`ha-manager status`; on that node the end of `journalctl -b -1`",
       },
       { code: "MEMBERS_OFFLINE", tell: "`pvecm status`" },
       { code: "CPG_RETRIES", tell: "corosync's links: `journalctl -u corosync`" },
       {
-        text: "No other node may have the guest: rules or groups, its storage, or nofailback.",
-        tell: "it says that no recovery node was found",
+        text:
+          "No other node is allowed or able to run the guest: HA rules or " +
+          "groups, or its storage.",
+        tell: "the line says that no recovery node was found",
         signs: /no recovery/,
       },
     ],
@@ -125,14 +129,15 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /max(imum)? (restart|relocate).*(reached|exceeded)/,
     ],
     meaning:
-      "HA could not bring this guest into the state that is asked for. In state error it leaves " +
-      "the guest alone until a person has disabled it and enabled it again.",
+      "HA could not bring this guest into its requested state. In state error HA does nothing " +
+      "with the guest until it is set to disabled, and then to started again.",
     causes: [
       {
         text:
-          "The guest itself does not start or move: the task of that guest in the task list has " +
-          "the reason. When it is mended: `ha-manager set vm:ID --state disabled`, then started.",
-        tell: "`ha-manager status`, `qm start ID` on a guest that is not under HA",
+          "The guest itself does not start or migrate: its task in the task list has the reason. " +
+          "After that is repaired: `ha-manager set vm:ID --state disabled`, then the same with " +
+          "started.",
+        tell: "`ha-manager status`; for a guest that HA does not manage, `qm start ID`",
       },
       { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
     ],
@@ -146,16 +151,15 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /initializing (static|dynamic) node|node not in usage hash/,
     ],
     meaning:
-      "The HA master picks nodes by the number of their services (basic) because it does not " +
-      "know " +
-      "the load of a node: its pvestatd has not sent it. Services run on; only the choice is " +
-      "plainer.",
+      "The HA master selects nodes by the number of their services (basic), because it has no " +
+      "load values of a node: its pvestatd has not sent them. Services keep running; only the " +
+      "selection is less exact.",
     causes: [
       {
-        text: "pvestatd of that node does not run, or the node has just started.",
+        text: "pvestatd of that node is not running, or the node has just started.",
         tell: "`systemctl status pvestatd` on that node",
       },
-      { code: "STATUS_SLOW", tell: "status update time in its log" },
+      { code: "STATUS_SLOW", tell: "its log has status update time" },
       { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
     ],
   },
@@ -173,12 +177,12 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /unknown (shutdown|recovery) policy|ha groups migration failed|not a valid node_preference/,
     ],
     meaning:
-      "Something in /etc/pve/ha or the ha and crs lines of /etc/pve/datacenter.cfg is not " +
-      "known to " +
-      "this version: edited by hand, or written by a node of another version. Not the IPC.",
+      "This version does not accept an entry in /etc/pve/ha or in the ha and crs lines of " +
+      "/etc/pve/datacenter.cfg: it was edited by hand, or written by a node of another version. " +
+      "Not a fault of the IPC.",
     causes: [
       {
-        text: "The line or name that it gives: correct it with `ha-manager`, not with an editor.",
+        text: "The entry that the line names: correct it with `ha-manager`, not with an editor.",
         tell: "`ha-manager config`, `cat /etc/pve/ha/*.cfg`, `pveversion` on each node",
       },
       { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum|permission/ },
@@ -204,11 +208,11 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /watchdog-mux\S*: (exit watchdog-mux(?! with)|watchdog driver|got terminate|starting)/,
       /pve-ha-[cl]rm\[\d+\]: (migrate service|adding new service|removing (stale )?service|<)/,
     ],
-    meaning: "The HA daemons write these while they start, change roles, and move guests.",
+    meaning: "The HA daemons write these when they start, change roles, and move guests.",
     causes: [
       {
         text: "Normal operation.",
-        tell: "when it comes again and again: `ha-manager status`, `pvecm status`",
+        tell: "if it repeats: `ha-manager status`, `pvecm status`",
       },
     ],
   },

@@ -31,21 +31,22 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
       /(unable|failed) to (join|add) (the )?(cluster|node)/,
     ],
     meaning:
-      "Only a node without guests and without traces of an earlier cluster can join: its own " +
+      "A node can join only without guests and without files of an earlier cluster, because its " +
       "/etc/pve is replaced by the cluster's.",
     causes: [
       {
         text:
-          "The other node's API refused: password of root@pam, fingerprint, or --link0 and " +
-          "--link1 as the cluster has them. By ssh instead: `pvecm add HOST --use_ssh`.",
-        tell: "it names links, a password, a fingerprint, 401 or host name verification",
+          "The other node's API refused the request: check the password of root@pam, the " +
+          "fingerprint, and that --link0 and --link1 are as in the cluster. By ssh instead: " +
+          "`pvecm add HOST --use_ssh`.",
+        tell: "the line names links, a password, a fingerprint, 401 or host name verification",
         signs: /links|password|40\d|verif|fingerprint|aborted|occurred/,
       },
       {
         text:
-          "Traces of an earlier cluster, or guests of its own. Keep a copy first " +
-          "(`pmxcfs-ipc config export /root/rescued`), then follow Proxmox's page on separating " +
-          "a node.",
+          "This node has files of an earlier cluster, or guests. Keep a copy first (`pmxcfs-ipc " +
+          "config export /root/rescued`), then follow Proxmox's documentation about separating a " +
+          "node.",
         tell: "the lines above name each obstacle",
       },
     ],
@@ -60,13 +61,15 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
       /config database .*(rename|backup|failed)|(dump|backup) (of )?(config )?database .*failed/,
     ],
     meaning:
-      "While a node joins a cluster, pvecm stops pve-cluster, keeps a copy of " +
-      "/var/lib/pve-cluster/config.db below /var/lib/pve-cluster/backup and takes the cluster's " +
-      "tree. A step of that failed; pve-cluster may be stopped now.",
+      "When a node joins a cluster, pvecm stops pve-cluster, keeps a copy of " +
+      "/var/lib/pve-cluster/config.db below /var/lib/pve-cluster/backup, and starts with the " +
+      "cluster's tree. One of these steps failed, and pve-cluster can still be stopped.",
     causes: [
       { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster`", signs: /space|disk/ },
       {
-        text: "The directory is read-only or not root's: mend that, then start the service again.",
+        text:
+          "The directory is read-only or does not belong to root: correct that, then start the " +
+          "service again.",
         tell: "`ls -la /var/lib/pve-cluster`, `systemctl status pve-cluster`",
       },
     ],
@@ -83,9 +86,8 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
       /pmxcfs isn't mounted .*chickening out/,
     ],
     meaning:
-      "`pvecm updatecerts`, which pveproxy runs at each start, keeps the ssh keys and " +
-      "certificates " +
-      "of the nodes below /etc/pve/priv and links /root/.ssh to them. It could not.",
+      "`pvecm updatecerts`, which pveproxy runs at each start, could not update the ssh keys and " +
+      "certificates of the nodes below /etc/pve, or the links to them in /root/.ssh.",
     causes: [
       {
         code: "SOCKET_ABSENT",
@@ -94,7 +96,7 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
       },
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No", signs: /denied|quorum/ },
       {
-        text: "Files of /root/.ssh are in the way: look at them, then `pvecm updatecerts`.",
+        text: "Files in /root/.ssh prevent the links: check them, then run `pvecm updatecerts`.",
         tell: "`ls -l /root/.ssh /etc/pve/priv`",
       },
     ],
@@ -113,13 +115,13 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
       /gathering .*entropy/,
     ],
     meaning:
-      "pvecm writes these while a node joins. After the last one the node takes the cluster's " +
-      "tree, and its web interface asks for a new login.",
+      "pvecm writes these while a node joins. After the last one the node has the cluster's " +
+      "tree, and its web interface requires a new login.",
     causes: [
       {
         text:
-          "Normal operation. When it stays at one of them for minutes, corosync has no " +
-          "contact.",
+          "Normal operation. If one of them is the last line for minutes, corosync has no " +
+          "connection.",
         tell: "`pvecm status` and `corosync-cfgtool -n` in a second shell",
       },
     ],

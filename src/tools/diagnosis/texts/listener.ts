@@ -9,8 +9,9 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
     errno: ["EADDRINUSE"],
     places: ["ipc"],
     meaning:
-      "Another process has the socket. pmxcfs goes on without IPC: /etc/pve is mounted, and " +
-      "every command fails. (Withdrawing server sockets is also the last line of a normal stop.)",
+      "Another process listens on the socket. pmxcfs keeps running without IPC: /etc/pve is " +
+      "mounted, and every command fails. (Withdrawing server sockets is also the last line of a " +
+      "normal stop.)",
     causes: [{ code: "SOCKET_TAKEN", tell: "`pmxcfs-ipc --check --only listener` as root" }],
   },
   {
@@ -18,11 +19,11 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
     title: "connection from bad user 1000! - rejected",
     patterns: [/connection from bad user/, /error in connection setup .*qb-/],
     meaning:
-      "The server's side of Unknown error -1. It names the uid only, which misleads when it is " +
-      "0: then the gid is at fault.",
+      "The server refused a client, which prints Unknown error -1. The line has only the uid. If " +
+      "the uid is 0, the gid is the reason.",
     causes: [
-      { code: "ACCESS_REFUSED_GID", tell: "the user is 0", signs: /user 0\b/ },
-      { code: "ACCESS_REFUSED_UID", tell: "the user is not 0" },
+      { code: "ACCESS_REFUSED_GID", tell: "the line says user 0", signs: /user 0\b/ },
+      { code: "ACCESS_REFUSED_UID", tell: "the line names another user" },
     ],
   },
   {
@@ -30,14 +31,14 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
     title: "qb_ipcs_response_send: ...",
     patterns: [/qb_ipcs_response_send/, /qb_ipcs_event_send/],
     meaning:
-      "The server had an answer and could not put it into the client's ring: it was too large, " +
-      "or the client was gone. It then disconnects, and the client prints Transport endpoint is " +
-      "not connected.",
+      "The server could not write an answer into the client's ring: the answer was too large, or " +
+      "the client had ended. It disconnects the client, which prints Transport endpoint is not " +
+      "connected.",
     causes: [
-      { code: "REPLY_TOO_LARGE", tell: "again and again: `pmxcfs-ipc --check --only requests`" },
+      { code: "REPLY_TOO_LARGE", tell: "the line repeats: `pmxcfs-ipc --check --only requests`" },
       {
-        text: "The client ended while it was served.",
-        tell: "once, and no client reports an error",
+        text: "The client ended before it read its answer.",
+        tell: "the line comes once, and no client reports an error",
       },
     ],
   },
@@ -51,8 +52,8 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
       /\[libqb\] .*(broken pipe|connection reset by peer)/,
     ],
     meaning:
-      "The server's own log when a client ends at the wrong moment. Harmless: the connection is " +
-      "cleaned up, and other clients are not affected.",
+      "A client ended while the server was working on its connection. Harmless: the server " +
+      "removes the connection, and other clients are not affected.",
     causes: [{ text: "A client ended or was killed.", tell: "nothing to do" }],
   },
 ];

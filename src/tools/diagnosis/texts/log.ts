@@ -1,6 +1,6 @@
 /**
- * What is known of a line only from its program, its severity, or a path in it: used when no other
- * text matches, so that the reader learns where to look next.
+ * Texts for lines of which only the program, the severity or a path is known. They are used if no
+ * other text matches, and name the log or command to check next.
  */
 import type { ErrorText } from "../error-text.ts";
 
@@ -10,8 +10,8 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     title: "[database] crit: ...",
     patterns: [/\[(database|memdb|cfs-plug\S*)\] (crit|error|err|fatal|warning)/],
     meaning:
-      "A severe line of pmxcfs about its database or the tree in memory. When it ended after it, " +
-      'the last lines before "exit proxmox configuration filesystem" say why.',
+      "An error of pmxcfs about its database or the tree in memory. If pmxcfs ended after it, " +
+      'the last lines before "exit proxmox configuration filesystem" have the reason.',
     causes: [
       { code: "DB_CORRUPT", tell: "`pmxcfs-ipc --check --only database` as root" },
       { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster`" },
@@ -26,21 +26,25 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     title: "[main] crit: ...",
     patterns: [/\[main\] (crit|error|err|fatal|warning)/],
     meaning:
-      "pmxcfs could not set something up at its start: a directory, its pid file, the mount, a " +
-      "process. After most of these lines it ends. The words at the end of the line are the " +
-      "system's reason.",
+      "pmxcfs could not set up something at its start: a directory, its pid file, the mount, a " +
+      "process. After most of these lines it ends. The end of the line has the system's error " +
+      "text.",
     causes: [
       {
         text:
-          "A directory or file of it is missing, or not root's: /var/lib/pve-cluster, /run, " +
-          "/etc/pve.",
+          "One of its directories is missing or does not belong to root: /var/lib/pve-cluster, " +
+          "/run, /etc/pve.",
         tell: "`ls -ld /var/lib/pve-cluster /run /etc/pve`, `df /run /var/lib/pve-cluster`",
       },
       {
         code: "UNIT_FAILED",
         tell: "`systemctl status pve-cluster`, `journalctl -b -u pve-cluster`",
       },
-      { code: "MEMORY_LOW", tell: "Cannot allocate memory", signs: /allocate|memory/ },
+      {
+        code: "MEMORY_LOW",
+        tell: "the line says Cannot allocate memory",
+        signs: /allocate|memory/,
+      },
     ],
   },
   {
@@ -48,17 +52,21 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     title: "[ipcs] crit: ... / [libqb] error: ...",
     patterns: [/\[(ipcs|ipcc|libqb) *\] (crit|error|err|fatal|warning)/],
     meaning:
-      "The part of pmxcfs that answers requests (libqb) could not serve a client or set up its " +
-      "socket. Clients then see Connection refused, Transport endpoint is not connected, or hang.",
+      "The IPC server of pmxcfs (libqb) could not serve a client or set up its socket. Clients " +
+      "then get Connection refused, Transport endpoint is not connected, or hang.",
     causes: [
       {
-        text: "What a client sees now: one call tells.",
+        text: "Find out what a client gets now.",
         tell:
           "`pmxcfs-ipc call get-fs-version`, then `pmxcfs-ipc --check --only " +
           "listener,handshake`",
       },
       { code: "SHM_FULL", tell: "`df /dev/shm`", signs: /shm|space|allocat/ },
-      { code: "DESCRIPTORS_LOW", tell: "Too many open files, rlimit", signs: /too many|rlimit/ },
+      {
+        code: "DESCRIPTORS_LOW",
+        tell: "the line says Too many open files, or rlimit",
+        signs: /too many|rlimit/,
+      },
     ],
   },
   {
@@ -69,19 +77,18 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       /\[(dcdb|status|quorum|confdb|cpg|dfsm|cluster|loop)\] (crit|error|err|fatal|warning)/,
     ],
     meaning:
-      "A severe line of pmxcfs about the cluster. After most of them it leaves its group in " +
-      "corosync, joins again and compares the trees; it is worth a look when the same line comes " +
-      "again.",
+      "An error of pmxcfs about the cluster. After most of these lines it leaves its group in " +
+      "corosync, joins again and synchronises. Investigate it if the same line repeats.",
     causes: [
       {
-        text: "It came once, at the time a node or a link went away: nothing to do.",
+        text: "It came once, when a node or a link went down: nothing to do.",
         tell:
-          "`pvecm status` says Quorate: Yes; `journalctl -u pve-cluster -n 50` goes on " +
-          "normally",
+          "`pvecm status` says Quorate: Yes; `journalctl -u pve-cluster -n 50` ends in normal " +
+          "lines",
       },
       {
-        text: "This node is not in step: `systemctl restart pve-cluster` (guests go on running).",
-        tell: "the same line every few seconds, and other nodes do not have it",
+        text: "This node is not synced: `systemctl restart pve-cluster` (guests keep running).",
+        tell: "the same line comes every few seconds, and not on other nodes",
       },
       { code: "CPG_RETRIES", tell: "`corosync-cfgtool -s`, `journalctl -u corosync -n 50`" },
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
@@ -95,11 +102,11 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       /pmxcfs\[\d+\]: \[[\w-]+\] (notice|info|message|debug)/,
       /^\[(dcdb|status|main|database|quorum|confdb)\] (notice|info|message|debug)/,
     ],
-    meaning: "A notice of pmxcfs: what it did, not what failed.",
+    meaning: "A notice of pmxcfs about normal operation.",
     causes: [
       {
         text: "Normal operation.",
-        tell: "`journalctl -b -u pve-cluster | grep -E 'crit|error'` shows whether there is more",
+        tell: "`journalctl -b -u pve-cluster | grep -E 'crit|error'` shows errors, if any",
       },
     ],
   },
@@ -114,11 +121,11 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       /corosync\[\d+\]: (error|parse error|can't|could not|failed)/,
     ],
     meaning:
-      "A line of corosync that is not among the known ones. corosync decides who is in the " +
-      "cluster and whether there is quorum; pmxcfs follows it.",
+      "A line of corosync that explain has no text for. corosync determines the members of the " +
+      "cluster and the quorum; pmxcfs follows it.",
     causes: [
       {
-        text: "Whether it matters: are all links connected, and is there quorum?",
+        text: "It matters only if a link is down or there is no quorum.",
         tell: "`corosync-cfgtool -n`, `pvecm status`, `journalctl -u corosync -p warning -n 50`",
       },
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
@@ -129,9 +136,12 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     kind: "symptom",
     title: "pve-ha-lrm: ... / pve-ha-crm: ...",
     patterns: [/pve-ha-[cl]rm\[\d+\]: /],
-    meaning: "A line of the HA daemons that is not among the known ones. Not the IPC.",
+    meaning: "A line of the HA daemons that explain has no text for. Not a fault of the IPC.",
     causes: [
-      { text: "The state of HA tells whether it matters.", tell: "`ha-manager status --verbose`" },
+      {
+        text: "It matters only if the state of HA shows a fault.",
+        tell: "`ha-manager status --verbose`",
+      },
       { code: "NO_QUORUM", tell: "`pvecm status`" },
     ],
   },
@@ -143,13 +153,13 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     places: ["pve"],
     patterns: [/'\/etc\/pve\/\S+ - device or resource busy/],
     meaning:
-      "A change to /etc/pve did not get through the cluster: the nodes were comparing their " +
-      "trees, or corosync took no message until the time limit. The change was not made (or " +
-      "not seen to be made): look, then try again.",
+      "The cluster did not confirm a change to /etc/pve in time: the nodes were synchronising, " +
+      "or corosync accepted no message. The change was not made, or can still be made: check the " +
+      "file, then try again.",
     causes: [
       { code: "CPG_RETRIES", tell: "the log of pmxcfs has cpg_send_message at that time" },
       {
-        text: "A node joined, left or was restarted just then: try again.",
+        text: "A node joined, left or was restarted at that time: try again.",
         tell: '`journalctl -u pve-cluster -n 30` has "starting data syncronisation"',
       },
       { code: "NO_QUORUM", tell: "`pvecm status`" },
@@ -161,16 +171,16 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     errno: ["ENOTEMPTY", "EEXIST", "EISDIR", "ENOTDIR", "ENAMETOOLONG"],
     places: ["pve"],
     meaning:
-      "pmxcfs renames and removes only empty directories, has a guest's number once in the " +
-      "cluster, and has no names above 255 bytes.",
+      "pmxcfs renames and removes only empty directories, allows each VMID once in the cluster, " +
+      "and allows names of up to 255 bytes.",
     causes: [
       {
         text: "Move the files one by one (`mv /etc/pve/nodes/OLD/qemu-server/*.conf ...`).",
-        tell: "a directory is named, and `ls` shows files in it",
+        tell: "the line names a directory, and `ls` shows files in it",
         signs: /not empty/,
       },
       {
-        text: "A guest's number is in use elsewhere in the cluster.",
+        text: "The VMID is in use elsewhere in the cluster.",
         tell: "`ls /etc/pve/nodes/*/*/ID.conf`",
         signs: /exists/,
       },
@@ -184,23 +194,23 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     places: ["pve"],
     patterns: [/\/etc\/pve\/\S+ (does not exist|not found|is missing)/],
     meaning:
-      "The file is not in the cluster's tree, or the tree is not mounted. Many files of PVE " +
-      "exist only once something was set (datacenter.cfg, ceph.conf, ha/resources.cfg).",
+      "The file is not in the cluster's tree, or /etc/pve is not mounted. Many files of PVE do " +
+      "not exist until a setting is made (datacenter.cfg, ceph.conf, ha/resources.cfg).",
     causes: [
       {
         code: "PVE_NOT_MOUNTED",
         tell: "`findmnt /etc/pve` prints nothing, `ls /etc/pve` is empty",
       },
       {
-        text: "It was never made, was removed, or lies below another node's name.",
-        tell: "`pmxcfs-ipc config ls` as root lists what the database has",
+        text: "It was never created, was removed, or is below another node's name.",
+        tell: "`pmxcfs-ipc config ls` as root lists the entries of the database",
       },
     ],
   },
   {
     id: "pve-log",
     kind: "symptom",
-    title: "pvestatd, pveproxy, pvedaemon, ...: an error that is not among the known ones",
+    title: "pvestatd, pveproxy, pvedaemon, ...: another error",
     patterns: [
       /\b(pvestatd|pveproxy|pvedaemon)\[\d+\]: .*(error|fail|unable|can't|cannot)/,
       /\b(pvescheduler|spiceproxy)\[\d+\]: .*(error|fail|unable|can't|cannot)/,
@@ -213,11 +223,13 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       /^vzdump(\[\d+\])?: job errors/,
     ],
     meaning:
-      "A daemon of PVE reports an error of what it works on: a storage, a guest, another host, a " +
-      "file. It got that far, so pmxcfs answered it; its words name the part that failed.",
+      "A daemon of PVE reports an error of a storage, a guest, another host or a file. Its line " +
+      "names the part that failed. pmxcfs answered the daemon, or the line would name the IPC.",
     causes: [
       {
-        text: "The part that the line names. The lines of the same second often say more.",
+        text:
+          "The part that the line names failed. Lines of the same second " +
+          "often have more details.",
         tell: "`journalctl -b -t PROGRAM -n 50`, `pvesm status`, the task list",
       },
       { code: "UNIT_FAILED", tell: "every daemon reports errors: `pmxcfs-ipc --check`" },
@@ -226,11 +238,11 @@ export const LOG_TEXTS: readonly ErrorText[] = [
   {
     id: "pve-path",
     kind: "symptom",
-    title: "ls: '/etc/pve': (words in a language that is not known here)",
+    title: "ls: '/etc/pve': (an error text in another language)",
     patterns: [/^[\w./-]+: .{0,80}['\s]\/etc\/pve\b/, /^[\w./-]+: '?\/etc\/pve\b/],
     meaning:
-      "A command failed at a path below /etc/pve. Its words are not among the known ones: run it " +
-      "again with LC_ALL=C before it, and paste that line.",
+      "A command failed at a path below /etc/pve. explain has no such error text: run the " +
+      "command again with LC_ALL=C in front, and paste that line.",
     causes: [
       { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
       { code: "PVE_READ_ONLY", tell: "only writes fail: `pvecm status` says Quorate: No" },
@@ -249,8 +261,8 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       /received an http (400|404|500|501) response/,
     ],
     meaning:
-      "The last line of a failed task, or what the API answered. What stands in it comes from " +
-      "the tool that was run; it is not among the texts that are known here, and not the IPC.",
+      "The last line of a failed task, or an answer of the API. Its words come from the tool " +
+      "that was run; explain has no text for them. Not a fault of the IPC.",
     causes: [
       {
         text: "The lines above it in the task's log have the reason.",

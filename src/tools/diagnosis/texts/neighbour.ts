@@ -1,6 +1,6 @@
 /**
- * Error texts of software beside pmxcfs: PVE's daemons, graphs, storages, guests, other hosts.
- * Their lines end in the same libc words, and mean something else.
+ * Error texts of other software on a node: graphs, certificates, logins, storages, guests, other
+ * hosts. Their lines end in the same libc texts, with other causes.
  */
 import type { ErrorText } from "../error-text.ts";
 
@@ -21,8 +21,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text:
-          "The file is damaged: stop rrdcached, move that file away, start rrdcached; it is made " +
-          "again within a minute. `find /var/lib/rrdcached/db -size 0` finds the empty ones.",
+          "The file is damaged: stop rrdcached, move that file away, start rrdcached. The file " +
+          "is created again within a minute. `find /var/lib/rrdcached/db -size 0` lists empty " +
+          "files.",
         tell: "the same path in each line",
       },
       { code: "DB_DISK_LOW", tell: "`df /var/lib/rrdcached` is full" },
@@ -48,7 +49,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       { code: "RRD_OLD_FORMAT", tell: "after an upgrade to PVE 9, until all nodes are upgraded" },
       {
         code: "CLOCK_BACKWARDS",
-        tell: 'it says "illegal attempt to update"',
+        tell: 'the line says "illegal attempt to update"',
         signs: /illegal attempt/,
       },
       {
@@ -58,9 +59,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       },
       {
         text:
-          "The file has the step or the columns of another version of PVE, or a program asks " +
-          "for others.",
-        tell: "it names a time resolution or a DS: `rrdtool info FILE | grep -E 'step|ds'`",
+          "The file has the step or the columns of another version of PVE, or a program requests " +
+          "ones that it does not have.",
+        tell: "the line names a time resolution or a DS: `rrdtool info FILE | grep -E 'step|ds'`",
         signs: /resolution|no ds/,
       },
     ],
@@ -84,8 +85,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /pve-ssl\.(key|pem)'? does not exist/,
     ],
     meaning:
-      "pveproxy reads its key below /etc/pve/local: that file system is not mounted, or the link " +
-      "leads nowhere because the node was renamed. Only then is the key itself at fault.",
+      "pveproxy reads its key below /etc/pve/local. Usually /etc/pve is not mounted, or the " +
+      "target of that link does not exist because the node was renamed; otherwise the key itself " +
+      "is at fault.",
     causes: [
       { code: "SOCKET_ABSENT", tell: "`findmnt /etc/pve` prints nothing: pve-cluster first" },
       { code: "NODE_DIRECTORY_MISSING", tell: "`ls -l /etc/pve/local/` says No such file" },
@@ -95,9 +97,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
         signs: /permission denied/,
       },
       {
-        text:
-          "Key and certificate are missing or do not belong together: `pvecm updatecerts " +
-          "--force`.",
+        text: "Key and certificate are missing or do not match: `pvecm updatecerts --force`.",
         tell: "/etc/pve/local is there, pve-ssl.key is not",
         signs: /mismatch|chain/,
       },
@@ -113,11 +113,11 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /token '?\S+!\S+'? .*(expired|invalid|not exist)/,
     ],
     meaning:
-      "VERIFY_TOKEN found no such whole line in /etc/pve/priv/token.cfg: the value is wrong, or " +
-      "the token is gone. A carriage return or trailing blank counts as part of the line.",
+      "VERIFY_TOKEN found no such line in /etc/pve/priv/token.cfg: the value is wrong, or the " +
+      "token was removed. The whole line is compared, with a carriage return or blank at its end.",
     causes: [
       {
-        text: "The secret of the client is not the one of the token: make a new one.",
+        text: "The client has another secret than the token: create a new token.",
         tell: "`pveum user token list USER@REALM`",
       },
       {
@@ -138,12 +138,19 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /^(?!\w+: '?\/etc)(?!.*corosync).*authkey(?!\S*\.tmp)\S* .*(denied|failed|error|no such)/,
     ],
     meaning:
-      "A login is older than 2 hours, or the clocks of two nodes differ, or the key that signs " +
-      "tickets (/etc/pve/authkey.pub) is not the same any more. The IPC is not involved.",
+      "The ticket is older than 2 hours, or the clocks of two nodes differ, or the key that " +
+      "verifies tickets (/etc/pve/authkey.pub) has changed. The IPC is not involved.",
     causes: [
-      { text: "Wrong password, or the login has expired: log in again.", tell: "only one browser" },
+      {
+        text: "The password is wrong, or the login has expired: log in again.",
+        tell: "only one browser gets it",
+      },
       { code: "CLOCK_BACKWARDS", tell: "`timedatectl` on both nodes" },
-      { code: "NO_QUORUM", tell: "authkey could not be renewed", signs: /authkey/ },
+      {
+        code: "NO_QUORUM",
+        tell: "the line says that authkey could not be renewed",
+        signs: /authkey/,
+      },
     ],
   },
   {
@@ -163,19 +170,19 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /\/etc\/pve (is|seems|was) empty/,
     ],
     meaning:
-      "Guests belong to a node by name: their files lie below /etc/pve/nodes/NAME. The guest is " +
-      "on another node, was removed, or the host was renamed and its guests still lie under the " +
-      "old name.",
+      "Guests belong to a node by its name: their files are below /etc/pve/nodes/NAME. The guest " +
+      "is on another node or was removed, or the host was renamed and the files are still under " +
+      "the old name.",
     causes: [
       { code: "NODE_DIRECTORY_MISSING", tell: "`ls /etc/pve/nodes`" },
       { code: "NODENAME_DIFFERS", tell: "`pmxcfs-ipc call get-cluster-info`" },
       { code: "PVE_NOT_MOUNTED", tell: "`findmnt /etc/pve` prints nothing" },
-      { code: "DB_NOT_PMXCFS", tell: "everything is gone, on one node" },
+      { code: "DB_NOT_PMXCFS", tell: "all files are missing, on one node" },
       {
         text:
           "The number is wrong, or the guest is on another node: `pmxcfs-ipc call " +
           "get-guest-list`.",
-        tell: "other guests are there",
+        tell: "other guests are listed",
       },
     ],
   },
@@ -189,11 +196,11 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /file exists.*\/etc\/pve\/\S*\d+\.conf/,
     ],
     meaning:
-      "A guest's number may exist only once in the whole cluster, on whatever node and of " +
-      "whatever kind: pmxcfs answers EEXIST.",
+      "A VMID may exist only once in the cluster, on any node, as a VM or as a container: pmxcfs " +
+      "answers EEXIST.",
     causes: [
       {
-        text: "The number is in use on another node or by a guest of the other kind.",
+        text: "The VMID is in use on another node or by a guest of the other kind.",
         tell: "`pmxcfs-ipc call get-guest-list` names the node",
       },
     ],
@@ -208,18 +215,17 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /\/etc\/pve\/\.\w+: file changed as we read it/,
     ],
     meaning:
-      "A browser was closed while it waited, or a backup read one of pmxcfs's own files " +
-      "(.version, .rrd, .clusterlog), which change all the time. Harmless; leave those out of " +
-      "backups.",
-    causes: [{ text: "Nothing is wrong.", tell: "nothing to do" }],
+      "A browser closed its connection, or a backup read a file that pmxcfs generates (.version, " +
+      ".rrd, .clusterlog) and that changed meanwhile. Harmless; exclude these files from backups.",
+    causes: [{ text: "Normal operation.", tell: "nothing to do" }],
   },
   {
     id: "clock-jump",
     title: "chronyd: System clock was stepped by ... seconds",
     patterns: [/system clock (wrong by|was stepped)|time has been changed|clock change detected/],
     meaning:
-      "The clock jumped. Locks, graphs, logins and HA's loop compare times: a jump forward looks " +
-      "like a long pause, after one back locks seem held and graphs stop.",
+      "The clock jumped. Locks, graphs, logins and HA compare times: after a jump forward HA " +
+      "sees a long pause; after a jump back locks cannot be refreshed and graphs stop.",
     causes: [{ code: "CLOCK_BACKWARDS", tell: "`timedatectl`, `chronyc tracking` on all nodes" }],
   },
   {
@@ -227,8 +233,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     kind: "normal",
     title: "got inotify poll request in wrong process - disabling inotify",
     patterns: [/inotify poll request in wrong process/],
-    meaning: "A forked worker of a PVE daemon asked for its parent's file watch. Harmless.",
-    causes: [{ text: "A forked worker.", tell: "nothing to do" }],
+    meaning: "A forked worker of a PVE daemon used its parent's file watch. Harmless.",
+    causes: [{ text: "Normal operation.", tell: "nothing to do" }],
   },
   {
     id: "other-node",
@@ -246,8 +252,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /tls_process_server_certificate|certificate verify failed/,
     ],
     meaning:
-      "The node that was asked passes the request on to another node's pveproxy (port 8006), " +
-      "which does not answer, is not reachable, or has another certificate. Not the IPC.",
+      "The node forwarded the request to another node's pveproxy (port 8006), which does not " +
+      "answer, is not reachable, or has another certificate. Not a fault of the IPC.",
     causes: [
       {
         text: "That node is down, its pveproxy does not run, or a firewall is in between.",
@@ -255,13 +261,13 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       },
       { code: "MEMBERS_OFFLINE", tell: "`pvecm status`" },
       {
-        text: "The name of the node does not resolve here: /etc/hosts of all nodes.",
-        tell: "it says hostname lookup failed",
+        text: "The name of the node does not resolve here: check /etc/hosts on all nodes.",
+        tell: "the line says hostname lookup failed",
         signs: /hostname lookup|address info/,
       },
       {
-        text: "Its certificate was made anew: `pvecm updatecerts --force` on that node.",
-        tell: "it names tls or certificate",
+        text: "Its certificate was replaced: `pvecm updatecerts --force` on that node.",
+        tell: "the line names tls or certificate",
         signs: /tls|certificate|verification/,
       },
     ],
@@ -275,10 +281,12 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /:8007\b/,
       /proxmox-backup-(client|proxy).*(refused|failed|timed out|error)/,
     ],
-    meaning: "A Proxmox Backup Server (port 8007) does not answer. Not the IPC.",
+    meaning: "A Proxmox Backup Server (port 8007) does not answer. Not a fault of the IPC.",
     causes: [
       {
-        text: "The backup server is down or not reachable, or its storage entry is out of date.",
+        text:
+          "The backup server is down or not reachable, or its entry in " +
+          "storage.cfg is outdated.",
         tell: "`pvesm status` names the storage",
       },
     ],
@@ -299,8 +307,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /storage '[^']+' does not exist|no such storage\b/,
     ],
     meaning:
-      "A storage or a mount does not work. Not the IPC; but pvestatd waits for it, and the GUI " +
-      "shows grey question marks meanwhile.",
+      "A storage or a mount does not work. Not a fault of the IPC. But pvestatd waits for it, " +
+      "and the GUI shows grey question marks meanwhile.",
     causes: [
       { code: "STATUS_SLOW", tell: "`pvesm status` hangs at one storage" },
       { code: "CLIENTS_STUCK", tell: "`ps axo pid,stat,comm | awk '$2 ~ /^D/'`" },
@@ -314,7 +322,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /\bqga command|guest agent (is )?not running|qemu guest agent/,
       /vm \d+ not running/,
     ],
-    meaning: "The QEMU process of that guest, or the agent in it, does not answer. Not pmxcfs.",
+    meaning:
+      "The QEMU process of that guest, or the agent in the guest, does not answer. Not a fault " +
+      "of pmxcfs.",
     causes: [
       {
         text: "The guest is overloaded, its storage hangs, or it has no agent.",
@@ -331,12 +341,12 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /lock-\d+\.conf/,
       /(vm|ct)( \d+)? is locked \(\w+|trying to get global lock - waiting/,
     ],
-    meaning: "Another task on this node has that guest's lock. Not pmxcfs.",
+    meaning: "Another task on this node has the lock of that guest. Not a fault of pmxcfs.",
     causes: [
       {
         text:
-          "A backup, snapshot or migration of this guest runs, or one ended without its " +
-          "unlock.",
+          "A backup, snapshot or migration of this guest is running, or " +
+          "ended without an unlock.",
         tell: "the task list of the guest; `qm config VMID | grep lock`",
       },
     ],
@@ -355,11 +365,11 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /can't connect to destination address using public key/,
     ],
     meaning:
-      "ssh from one node to another: keys lie in /etc/pve/priv/authorized_keys and known_hosts. " +
-      "Not the IPC.",
+      "ssh from one node to another failed. Its keys are in /etc/pve/priv/authorized_keys and " +
+      "known_hosts. Not a fault of the IPC.",
     causes: [
       {
-        text: "The keys of a node changed: `pvecm updatecerts` on it, then try again.",
+        text: "The keys of a node have changed: run `pvecm updatecerts` on it, then try again.",
         tell: "`ssh -o BatchMode=yes root@NODE true`",
       },
       { code: "PVE_NOT_MOUNTED", tell: "`ls /etc/pve/priv` is empty" },
@@ -377,8 +387,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /max retries exceeded with url|newconnectionerror|failed to establish a new connection/,
     ],
     meaning:
-      "A connection over the network, not the IPC of this node: what listens on that port is " +
-      "down or a firewall is in between.",
+      "A network connection failed, not the IPC of this node: the service on that port is down, " +
+      "or a firewall is in between.",
     causes: [
       {
         text: "The service on that host and port does not run. For port 8006 it is pveproxy.",

@@ -1,6 +1,6 @@
 /**
- * Error texts of PVE's own tools and daemons which have a cause of their own: contents of
- * configuration files, rights, migration, guests that do not start, metrics.
+ * Error texts of PVE's tools and daemons whose cause is rarely pmxcfs: contents of configuration
+ * files, permissions, editors, metrics, Ceph, the firewall, packages.
  */
 import type { ErrorText } from "../error-text.ts";
 
@@ -20,18 +20,19 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /ignor\w+ (invalid|malformed|unknown) (line|config|property|setting)/,
     ],
     meaning:
-      "A line of a configuration file, or a value of a command, is not in the form PVE expects. " +
-      "pmxcfs stores files as they are and does not read most of them: the text was written so.",
+      "A line of a configuration file, or a value of a command, does not have the format that " +
+      "PVE expects. pmxcfs stores files unchanged and does not parse most of them, so a program " +
+      "or a person wrote this text.",
     causes: [
       {
         text:
-          "The file was edited by hand, written by a script or a plugin, or by a newer version " +
-          "of PVE on another node.",
+          "The file was edited by hand, or written by a script, a plugin, or a newer version of " +
+          "PVE on another node.",
         tell:
-          "`pmxcfs-ipc config cat PATH | cat -A` as root shows the line; versions: " +
-          "`pveversion`",
+          "`pmxcfs-ipc config cat PATH | cat -A` as root shows the line; " +
+          "versions: `pveversion`",
       },
-      { code: "DB_CORRUPT", tell: "the file has bytes that no program wrote" },
+      { code: "DB_CORRUPT", tell: "the file has bytes that no program writes there" },
     ],
   },
   {
@@ -44,14 +45,14 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /user name '\S+' (is )?(too short|not)|no such (user|role|group|realm|pool) \(?'/,
     ],
     meaning:
-      "The user or token lacks the permission named in brackets, or /etc/pve/user.cfg has " +
-      "an entry for a user that is gone. PVE checks this itself; neither IPC nor quorum is " +
-      "involved.",
+      "The user or token lacks the permission named in parentheses, or /etc/pve/user.cfg has an " +
+      "entry for a user that does not exist any more. PVE checks this; neither the IPC nor " +
+      "quorum is involved.",
     causes: [
       {
         text:
-          "The right is missing on that path. A token with privilege separation has only its " +
-          "own rights, not those of its user.",
+          "The permission is missing on that path. A token with privilege separation has only " +
+          "its own permissions, not those of its user.",
         tell: "`pveum user permissions USER@REALM --path PATH` (for a token: USER@REALM!TOKEN)",
       },
     ],
@@ -65,16 +66,16 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /\/etc\/pve\/\S+ .*(readonly option is set|write error in)/,
     ],
     meaning:
-      "An editor could not write a file below /etc/pve. The old text is still there. Keep yours: " +
-      "save it to another directory first (in vim :w /root/FILE), then find out why.",
+      "An editor could not write a file below /etc/pve. The file has its old text. Save the new " +
+      "text to another directory first (in vim :w /root/FILE), then find the cause.",
     causes: [
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
       {
         code: "DB_DISK_LOW",
-        tell: "Input/output error: `df /var/lib/pve-cluster`, then restart pve-cluster",
+        tell: "Input/output error: `df /var/lib/pve-cluster`; make room, then restart pve-cluster",
         signs: /fsync|input|e667/,
       },
-      { text: "Only root writes there.", tell: "`id -u` is not 0" },
+      { text: "Only root may write below /etc/pve.", tell: "`id -u` is not 0" },
     ],
   },
   {
@@ -83,7 +84,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     patterns: [/metrics send error|failed to send metrics|metric server .*(failed|error)/],
     meaning:
       "pvestatd could not send values to an external metric server (/etc/pve/status.cfg). The " +
-      "GUI's own graphs do not need it; but pvestatd waits for its time limit in each round.",
+      "GUI's graphs do not need that server, but pvestatd waits for it in each cycle, up to a " +
+      "time limit.",
     causes: [
       { text: "The metric server is down or not reachable.", tell: "`cat /etc/pve/status.cfg`" },
       { code: "STATUS_SLOW", tell: 'the log has "status update time" as well' },
@@ -98,11 +100,11 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /binary not installed: \/usr\/bin\/ceph|ceph .*not fully installed|pveceph .*not initialized/,
     ],
     meaning:
-      "Ceph does not answer or is not set up. Not the IPC; but /etc/ceph/ceph.conf is a link to " +
-      "/etc/pve/ceph.conf: without the mount Ceph finds no configuration.",
+      "Ceph does not answer or is not set up. Not a fault of the IPC. But /etc/ceph/ceph.conf is " +
+      "a link to /etc/pve/ceph.conf: without the mount Ceph has no configuration.",
     causes: [
       {
-        text: "Ceph's monitors are down, or it is not set up.",
+        text: "Ceph's monitors do not run, or Ceph is not set up.",
         tell: "`ceph -s`, `pveceph status`",
       },
       { code: "PVE_NOT_MOUNTED", tell: "`ls -lL /etc/ceph/ceph.conf` says No such file" },
@@ -115,13 +117,13 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /pve-firewall\[\d+\]: (?!.*ipcc).*(update (error|time)|iptables|ipset|ebtables|nft)/,
     ],
     meaning:
-      "pve-firewall could not load a rule set, or needed long for it. It reads " +
-      "/etc/pve/firewall, but the fault is in a rule, a set, or the kernel's tables.",
+      "pve-firewall could not load a rule set, or took long to load it. It reads " +
+      "/etc/pve/firewall; the fault is in a rule, a set, or the kernel's tables.",
     causes: [
       { text: "A rule or an alias that iptables refuses.", tell: "`pve-firewall compile | head`" },
       {
         code: "PVE_SLOW",
-        tell: "it says update time: `time stat /etc/pve/local`",
+        tell: "the line says update time: `time stat /etc/pve/local`",
         signs: /update time/,
       },
     ],
@@ -134,8 +136,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /oom-kill:.*task=(?!pmxcfs|corosync)/,
     ],
     meaning:
-      "The kernel ended a process because memory was short: here not pmxcfs, mostly a guest. " +
-      "pmxcfs is slow while memory is short, and may be the next.",
+      "The kernel killed a process because memory was short. It was not pmxcfs but mostly a " +
+      "guest. pmxcfs is slow while memory is short, and can be killed next.",
     causes: [
       { code: "MEMORY_LOW", tell: "`free -m`, `dmesg | grep -i killed`" },
       { code: "MEMORY_PRESSURE", tell: "`cat /proc/pressure/memory`" },
@@ -148,10 +150,12 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /unable to open log file '/,
       /\/var\/log\/pveproxy\S*.*(permission denied|no such file|not permitted)/,
     ],
-    meaning: "pveproxy runs as www-data and cannot write its log: it ends. Not pmxcfs.",
+    meaning: "pveproxy runs as www-data, cannot write its log, and ends. Not a fault of pmxcfs.",
     causes: [
       {
-        text: "Owner or mode of the directory or the file, after a cleaning script or a log mount.",
+        text:
+          "Owner or mode of the directory or the file is wrong, often after a cleanup script or " +
+          "a mount.",
         tell: "`chown -R www-data:www-data /var/log/pveproxy; systemctl restart pveproxy`",
       },
     ],
@@ -171,15 +175,15 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /(corosync|pmxcfs|pve\w*|perl|kvm): error while loading shared libraries/,
     ],
     meaning:
-      "A program of PVE could not load its own code: packages of different versions stand side " +
-      "by side (an upgrade that did not end), or a file was changed by hand. Not pmxcfs.",
+      "A program of PVE could not load its own code: packages of different versions are " +
+      "installed (an incomplete upgrade), or a file was changed by hand. Not a fault of pmxcfs.",
     causes: [
       {
         text: "Half an upgrade: `apt -f install`, then `apt full-upgrade`.",
         tell: "`pveversion -v`, `dpkg -l | grep -v ^ii`",
       },
       {
-        text: "A plugin for another version, or files that a script has patched.",
+        text: "A plugin is for another version of PVE, or a script has patched files.",
         tell: "`dpkg --verify pve-manager libpve-common-perl libpve-cluster-perl`",
       },
     ],
@@ -191,9 +195,12 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /(pveproxy|spiceproxy|pvedaemon)\b.*address already in use/,
       /unable to create socket - .*address already in use/,
     ],
-    meaning: "The TCP port of this daemon (8006, 3128, 85) belongs to another program.",
+    meaning: "Another program listens on the TCP port of this daemon (8006, 3128, 85).",
     causes: [
-      { text: "An old copy of the daemon, or a web server.", tell: "`ss -ltnp 'sport = :8006'`" },
+      {
+        text: "An old process of the daemon, or a web server.",
+        tell: "`ss -ltnp 'sport = :8006'`",
+      },
     ],
   },
   {
@@ -203,12 +210,14 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /\b501 no such file '|no such file '?\/(pve|pve2|proxmoxlib|api2|xtermjs|novnc)\S*\.(js|css)/,
     ],
     meaning:
-      "The browser asked pveproxy for a file of the web interface that this version does not " +
-      "have: " +
-      "its cache is of another version, or pve-manager is not whole. Not pmxcfs.",
+      "The browser requested a file of the web interface that this version does not have: the " +
+      "browser's cache is of another version, or pve-manager is incomplete. Not a fault of " +
+      "pmxcfs.",
     causes: [
       {
-        text: "An old cache after an upgrade: reload with Ctrl+Shift+R, and restart pveproxy.",
+        text:
+          "The browser's cache is from before an upgrade: reload with Ctrl+Shift+R, restart " +
+          "pveproxy.",
         tell: "another browser shows the page",
       },
       {
@@ -226,11 +235,11 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /command '?\/usr\/bin\/(nc6?|termproxy|vncterm|dtach|socat)\b.*failed/,
     ],
     meaning:
-      "The console (noVNC, SPICE, xterm.js) could not be connected to the guest's or the node's " +
-      "port. Not the IPC.",
+      "The console (noVNC, SPICE, xterm.js) could not connect to the port of the guest or the " +
+      "node. Not a fault of the IPC.",
     causes: [
       {
-        text: "The guest ended meanwhile, has no such display, or its node is not reachable.",
+        text: "The guest has ended, has no such display, or its node is not reachable.",
         tell: "`qm status ID` or `pct status ID`; for another node `pvecm status`",
       },
     ],
@@ -243,13 +252,12 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /(changed|shrank|shrunk|size|grew|padding)\b.*\/etc\/pve\/\.\w+/,
     ],
     meaning:
-      "The dot files of /etc/pve are made anew at each read (log, graphs, versions, members): " +
-      "they " +
-      "change while a backup reads them. They hold nothing that can be restored.",
+      "The dot files of /etc/pve (log, graphs, versions, members) are generated at each read, so " +
+      "they change while a backup reads them. They have no content that can be restored.",
     causes: [
       {
         text: "Harmless. Exclude /etc/pve/.* from the backup, or back up config.db instead.",
-        tell: "only names that begin with a dot are named",
+        tell: "the lines name only files that begin with a dot",
       },
     ],
   },
@@ -265,8 +273,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /(pve|proxmox)-\S+ depends on |package (pve|proxmox)-\S+ is not configured/,
     ],
     meaning:
-      "A package of PVE could not be set up, mostly because a service it starts does not run. " +
-      "On a fresh Debian that is nearly always pve-cluster, and with it the host name.",
+      "A package of PVE could not be configured, mostly because a service that it starts fails. " +
+      "On a fresh Debian that is nearly always pve-cluster, because of the host name.",
     causes: [
       { code: "NAME_LOOPBACK", tell: "`getent ahosts $(hostname)` shows only 127.x or ::1" },
       { code: "UNIT_FAILED", tell: "`systemctl status pve-cluster`; then `dpkg --configure -a`" },
@@ -283,7 +291,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /(pve\w+|spiceproxy)\[\d+\]: (restarting server|server (closing|stopped|received|shutdown))/,
       /(pve\w+|spiceproxy)\[\d+\]: (worker exit|received (signal|terminate)|send \w+ to \d+)/,
     ],
-    meaning: "The daemons of PVE write these when they start, stop, or renew their workers.",
+    meaning: "The daemons of PVE write these when they start, stop, or replace their workers.",
     causes: [{ text: "Normal operation.", tell: "look for error lines instead" }],
   },
 ];

@@ -1,7 +1,7 @@
-/** Error texts of pmxcfs itself and of its service: start, database, mount, log. */
+/** Error texts of pmxcfs itself and of its service: start, database, mount. */
 import type { ErrorText } from "../error-text.ts";
 
-/** What the sqlite3 shell prints before its message. */
+/** The text that the sqlite3 shell prints before its message. */
 const SQLITE =
   String.raw`^(sqlite3: )?(\w+ )?(error:? )?(.{0,20}line \d+: )?` +
   "(.{0,20}(stepping|in prepare), )?";
@@ -12,9 +12,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "unable to acquire pmxcfs lock",
     patterns: [/unable to acquire pmxcfs lock/, /unable to create lock .*lockfile/],
     meaning:
-      "A second pmxcfs runs: it holds the lock in /var/lib/pve-cluster, and this one gives up " +
-      'after 10 s. "unable to create lock" instead means that the directory is missing or ' +
-      "cannot be written.",
+      "Another pmxcfs holds the lock in /var/lib/pve-cluster, and this one ends after 10 s. " +
+      '"unable to create lock" means that the directory is missing or cannot be written.',
     causes: [
       { code: "DB_LOCKED_BY_OTHER", tell: "often a `pmxcfs -l` from a repair: `pgrep -a pmxcfs`" },
       {
@@ -39,8 +38,9 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     places: ["pve", "ipc"],
     meaning:
       "A write to config.db failed, most often because the file system of /var/lib/pve-cluster " +
-      "is full. From then on pmxcfs answers every change with Input/output error, also after " +
-      "there is room again, until it is restarted. Reads go on.",
+      "is full. From then on the C server answers every change with Input/output error until it " +
+      "is restarted, even if there is room again; ours fails only that change and tries the next " +
+      "one. Reads are answered.",
     causes: [
       {
         code: "DB_DISK_LOW",
@@ -48,12 +48,12 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       },
       {
         code: "DB_CORRUPT",
-        tell: "it says malformed: `pmxcfs-ipc --check --only database` as root",
+        tell: "the line says malformed: `pmxcfs-ipc --check --only database` as root",
         signs: /malformed|not a database/,
       },
       {
         code: "DB_LOCKED_BY_OTHER",
-        tell: "it says locked: another program has the file open for writing",
+        tell: "the line says locked: another program holds the write lock of the file",
         signs: /is locked/,
       },
       {
@@ -63,8 +63,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       },
       {
         text:
-          "The failed write was long ago and the disk has room again: look for [database] crit " +
-          "in `journalctl -b -u pve-cluster`, then `systemctl restart pve-cluster`.",
+          "A write failed earlier, and the disk has room again: find its [database] crit line in " +
+          "`journalctl -b -u pve-cluster`, then `systemctl restart pve-cluster`.",
         tell: "every write to /etc/pve gives Input/output error",
         signs: /input\/output/,
       },
@@ -102,8 +102,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     ],
     meaning:
       "pmxcfs could not load /var/lib/pve-cluster/config.db and ended. The line before this one " +
-      "in its log says why. The fix exports what can be read, builds a new file of it and keeps " +
-      "the old one with its -wal.",
+      "in its log has the reason. The fix exports all entries that can be read, builds a new " +
+      "file from them, and keeps the old file with its -wal.",
     causes: [
       {
         code: "DB_CORRUPT",
@@ -128,7 +128,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       },
       {
         code: "DB_LOCKED_BY_OTHER",
-        tell: "database is locked: another program has it open for writing",
+        tell: "database is locked: another program holds its write lock",
         signs: /is locked/,
       },
       { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster` is full" },
@@ -143,12 +143,15 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /^hostname: (name or|temporary)/,
     ],
     meaning:
-      "pmxcfs looks its host name up at start and needs one address that is not 127.x or ::1. It " +
-      "does not start without.",
+      "At its start pmxcfs resolves the host name. It needs an address other than 127.x and ::1, " +
+      "and ends if there is none.",
     causes: [
       { code: "NAME_LOOPBACK", tell: "/etc/hosts has the name in a line with 127.0.1.1" },
       { code: "NAME_UNRESOLVED", tell: "`getent ahosts $(hostname)` prints nothing" },
-      { code: "NAME_SLOW", tell: "`getent ahosts $(hostname)` takes seconds: DNS" },
+      {
+        code: "NAME_SLOW",
+        tell: "`getent ahosts $(hostname)` takes seconds: a DNS server does not answer",
+      },
     ],
   },
   {
@@ -169,9 +172,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /(sigterm|sigkill) to process \d+ .*pmxcfs|killed \S*pve-cluster\.service/,
     ],
     meaning:
-      "The server ended without a chance to unmount: /etc/pve is then a dead FUSE mount " +
-      "(Transport endpoint is not connected), and clients get Connection refused until it runs " +
-      "again.",
+      "The server ended without unmounting: /etc/pve can be a dead FUSE mount (Transport " +
+      "endpoint is not connected), and clients get Connection refused until it runs again.",
     causes: [
       {
         code: "MEMORY_LOW",
@@ -179,16 +181,14 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /memory|oom/,
       },
       {
-        text:
-          "It was stopped with a signal: by a person, a script, or systemd at the end of its " +
-          "time.",
-        tell: "`journalctl -b -u pve-cluster -n 30` says Stopping or timed out before it",
+        text: "It was stopped with a signal by a person, a script, or systemd after a time limit.",
+        tell: "`journalctl -b -u pve-cluster -n 30` has Stopping or timed out before this line",
         signs: /status=\d+\/(term|kill|int|hup)|result '?signal/,
       },
       { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
       {
         code: "UNIT_RESTARTS",
-        tell: "SEGV or ABRT, again and again: `coredumpctl list pmxcfs`",
+        tell: "SEGV or ABRT, repeatedly: `coredumpctl list pmxcfs`",
         signs: /segfault|segv|abrt|dumped|assertion|traps/,
       },
     ],
@@ -214,13 +214,14 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /exit proxmox configuration filesystem \((?!0\))/,
     ],
     meaning:
-      "pmxcfs ended at its start. Everything else of PVE depends on it; fix this first. Its own " +
-      "last lines say why: `journalctl -b -u pve-cluster`. After five failures in a row systemd " +
-      "does not try again before `systemctl reset-failed pve-cluster`.",
+      "pmxcfs failed to start, or ended. All other services of PVE depend on it: repair this " +
+      "first. Its last log lines have the reason: `journalctl -b -u pve-cluster`. After five " +
+      "failures in a row systemd does not start it again before `systemctl reset-failed " +
+      "pve-cluster`.",
     causes: [
       {
         code: "UNIT_FAILED",
-        tell: "Start request repeated too quickly: systemd has given up",
+        tell: "Start request repeated too quickly: systemd does not start it any more",
         signs: /repeated too quickly|start-limit/,
       },
       { code: "UNIT_MASKED", tell: "the unit is masked", signs: /mask/ },
@@ -237,8 +238,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       { code: "GROUP_MISSING", tell: "Unable to get www-data group ID" },
       {
         text:
-          "The stop hangs (a known fault of the C server): any connection to its socket frees " +
-          "it.",
+          "The stop hangs (a known fault of the C server): any connection to its socket ends the " +
+          "hang.",
         tell: "stop-sigterm timed out",
         signs: /stop-sig|stop .*timed out/,
       },
@@ -249,7 +250,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "pmxcfs: command not found",
     patterns: [/pmxcfs: (command )?not found/, /pmxcfs\.service (could not be|not) found/],
     meaning:
-      "pmxcfs is not installed here, or this is not a node. Its unit is called " +
+      "pmxcfs is not installed here, or this host is not a PVE node. Its unit is " +
       "pve-cluster.service.",
     causes: [{ code: "NOT_INSTALLED", tell: "`systemctl status pve-cluster`" }],
   },
@@ -257,10 +258,12 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     id: "options",
     title: "[main] crit: option parsing failed: Unknown option --x",
     patterns: [/option parsing failed|\[main\] crit: too many arguments/],
-    meaning: "pmxcfs was started with an option it does not know, and ended.",
+    meaning: "pmxcfs was started with an unknown option or with an extra argument, and ended.",
     causes: [
       {
-        text: "A drop-in of pve-cluster.service, or /etc/default/pve-cluster (DAEMON_OPTS).",
+        text:
+          "The option is in a drop-in of pve-cluster.service, or in /etc/default/pve-cluster " +
+          "(DAEMON_OPTS).",
         tell: "`systemctl cat pve-cluster`, `cat /etc/default/pve-cluster`",
       },
     ],
@@ -269,7 +272,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     id: "www-data-group",
     title: "Unable to get www-data group ID",
     patterns: [/unable to get www-data group/],
-    meaning: "pmxcfs gives its files to group www-data and ends when there is none.",
+    meaning:
+      "The files of pmxcfs belong to group www-data. pmxcfs ends if that group does not exist.",
     causes: [{ code: "GROUP_MISSING", tell: "`getent group www-data` prints nothing" }],
   },
   {
@@ -295,13 +299,13 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /empty|exists/,
       },
       {
-        text: "The mount was taken away while pmxcfs ran: `systemctl restart pve-cluster`.",
+        text: "/etc/pve was unmounted while pmxcfs ran: `systemctl restart pve-cluster`.",
         tell: "`findmnt /etc/pve` prints nothing and `pgrep pmxcfs` a number",
         signs: /(reading|writing) device/,
       },
       {
         code: "PVE_DEAD_MOUNT",
-        tell: "`grep /etc/pve /proc/mounts` while no pmxcfs runs",
+        tell: "`grep /etc/pve /proc/mounts` prints a line while no pmxcfs runs",
         signs: /not connected|busy/,
       },
       {
@@ -329,8 +333,9 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /unable to (open|read|load) .*\/etc\/pve\/(local|nodes)\S* .*no such file/,
     ],
     meaning:
-      "/etc/pve is not mounted: the service pve-cluster does not run, or its mount is gone. Do " +
-      "not create files in the empty directory: they keep pmxcfs from mounting over it.",
+      "/etc/pve is not mounted: the service pve-cluster does not run, or its mount was removed. " +
+      "Do not create files in the empty directory: they prevent the C server from mounting over " +
+      "it.",
     causes: [
       { code: "UNIT_FAILED", tell: "`systemctl status pve-cluster` says failed" },
       { code: "SOCKET_ABSENT", tell: "`pgrep pmxcfs` prints nothing" },
@@ -338,7 +343,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       { code: "PVE_DEAD_MOUNT", tell: "`ls /etc/pve` says Transport endpoint is not connected" },
       {
         code: "NODE_DIRECTORY_MISSING",
-        tell: "mounted, and /etc/pve/local leads nowhere: the host was renamed",
+        tell: "mounted, and the target of /etc/pve/local does not exist: the host was renamed",
         signs: /\/etc\/pve\/local/,
       },
     ],
@@ -349,12 +354,12 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     errno: ["EROFS"],
     places: ["pve", "shm", "database"],
     meaning:
-      "The mount is read-only in the mount namespace of this process. Lack of quorum gives " +
-      "Permission denied instead (old versions of the documentation confuse the two).",
+      "The mount is read-only in the mount namespace of this process. Without quorum the error " +
+      "is Permission denied instead; old documentation confuses the two.",
     causes: [
       {
         code: "PVE_NAMESPACE_READ_ONLY",
-        tell: "only one service shows it: its unit has ProtectSystem",
+        tell: "only one service gets it: its unit has ProtectSystem",
         signs: /\/etc\/pve/,
       },
       { code: "PVE_READ_ONLY", tell: "`pvecm status` says Quorate: No" },

@@ -1,4 +1,4 @@
-/** Error texts of pmxcfs while the nodes compare their trees, and of its ties to corosync. */
+/** Error texts of pmxcfs about its groups: synchronisation of the trees, the cluster log. */
 import type { ErrorText } from "../error-text.ts";
 import { LINKS } from "./corosync.ts";
 
@@ -15,9 +15,9 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
       /protocol version/,
     ],
     meaning:
-      "pmxcfs got a message from another node that it does not understand. It drops it, and may " +
-      "leave its group and compare the trees anew. The nodes run different versions of " +
-      "pve-cluster, or the message was damaged on its way.",
+      "pmxcfs received a message from another node that it cannot decode. It drops the message, " +
+      "or leaves its group, joins again and synchronises. The nodes run different versions of " +
+      "pve-cluster, or the message was damaged.",
     causes: [
       {
         text: "Different versions of pve-cluster in the cluster: upgrade all nodes.",
@@ -25,8 +25,8 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
       },
       {
         text:
-          "Once, while a node was upgraded or restarted: nothing to do when it does not " +
-          "return.",
+          "It came once, while a node was upgraded or restarted: nothing to " +
+          "do unless it repeats.",
         tell: '`journalctl -u pve-cluster -n 50` ends in "all data is up to date"',
       },
       { code: "CPG_RETRIES", tell: LINKS },
@@ -46,18 +46,18 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
       /dfsm_\w+ (failed|error)|(unable|failed) to (merge|commit|apply) .*(update|state|tree|memdb)/,
     ],
     meaning:
-      "The nodes could not bring their trees to the same state, or pmxcfs does not get into its " +
-      "group in corosync. It leaves, joins again and tries anew; until it succeeds /etc/pve is " +
-      "read-only here.",
+      "The nodes could not bring their trees to the same state, or pmxcfs cannot join its group " +
+      "in corosync. It leaves the group and joins again, until it is synced. Until then a write " +
+      "to /etc/pve on this node waits, or fails with Device or resource busy.",
     causes: [
       { code: "CPG_RETRIES", tell: LINKS },
       {
         text:
-          "corosync waits for its own members or was just restarted: when it stays, " +
-          "`systemctl restart corosync pve-cluster` on this node only (guests go on running).",
+          "corosync waits for its members, or was just restarted. If it lasts: `systemctl " +
+          "restart corosync pve-cluster` on this node only (guests keep running).",
         tell: "`corosync-cfgtool -n` and `pvecm status` on this and another node differ",
       },
-      { code: "DB_DISK_LOW", tell: "the update could not be written: `df /var/lib/pve-cluster`" },
+      { code: "DB_DISK_LOW", tell: "the updates could not be written: `df /var/lib/pve-cluster`" },
     ],
   },
   {
@@ -70,13 +70,12 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
       /insert of duplicate cluster log/,
     ],
     meaning:
-      "The log of tasks and logins that the nodes share (not the files below /etc/pve) had an " +
-      "entry " +
-      "that could not be read. That entry is left out; nothing else is affected.",
+      "The cluster log (tasks and logins, shared by the nodes) had an entry that could not be " +
+      "decoded. That entry is dropped. The files below /etc/pve are not affected.",
     causes: [
       {
-        text: "A node of another version, or a damaged message. It is kept in memory only.",
-        tell: "when it comes again and again: `pveversion` on each node; restart pve-cluster there",
+        text: "A node of another version, or a damaged message. The log is kept in memory only.",
+        tell: "if it repeats: `pveversion` on each node; restart pve-cluster there",
       },
     ],
   },

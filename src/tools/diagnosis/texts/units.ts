@@ -1,13 +1,13 @@
-/** Lines of systemd about PVE's own units, pve-cluster and corosync aside. */
+/** Lines of systemd about PVE's units, except pve-cluster and corosync. */
 import type { ErrorText } from "../error-text.ts";
 
-/** How systemd begins a line about a unit of PVE. */
+/** The beginning of a line of systemd about a unit of PVE. */
 export const UNIT_NAME =
   "\\b(pveproxy|pvedaemon|pvestatd|pvescheduler|spiceproxy|pvebanner|pvenetcommit|pvesr|qmeventd" +
   "|pve-(ha-[cl]rm|firewall|guests|lxc-syscalld|daily-update|storage)|proxmox-firewall)" +
   "\\.(service|timer): ";
 
-/** A pattern of a PVE unit and what systemd says of it. */
+/** A pattern: the name of a PVE unit, and the words that follow it. */
 function unit(words: string): RegExp {
   return new RegExp(`${UNIT_NAME}(${words})`);
 }
@@ -22,7 +22,7 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       /(pve\S*|corosync|rrdcached)\.service: (deactivated successfully|consumed|succeeded)/,
       /(spiceproxy|watchdog-mux)\.service: (deactivated successfully|consumed|succeeded)/,
     ],
-    meaning: "systemd writes these when units of a node start and stop.",
+    meaning: "systemd writes these when units of a node start or stop.",
     causes: [{ text: "Normal operation.", tell: "look for failed and timed out instead" }],
   },
   {
@@ -34,9 +34,8 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       /dependency failed for .*\/etc\/pve|(mounting|mount of) '?\/etc\/pve.*failed/,
     ],
     meaning:
-      "/etc/pve is mounted by pmxcfs itself, not by systemd. A mount unit for it comes from a " +
-      "line " +
-      "in /etc/fstab or a unit that was added, and keeps pmxcfs from mounting.",
+      "/etc/pve is mounted by pmxcfs itself, not by systemd. A mount unit for it was made from a " +
+      "line in /etc/fstab or was added by hand, and prevents pmxcfs from mounting.",
     causes: [
       {
         text:
@@ -64,10 +63,13 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       /\b(pve\w*|pve-ha-\w+|spiceproxy)\[\d+\]: (start failed|start-stop failed)/,
       /\b(pve\w*|pve-ha-\w+|spiceproxy)\[\d+\]: (unable to create (pid|lock))/,
     ],
-    meaning: "All daemons of PVE need pmxcfs: look at that first, then at the daemon's own log.",
+    meaning: "All daemons of PVE need pmxcfs: check pve-cluster first, then the daemon's own log.",
     causes: [
       { code: "SOCKET_ABSENT", tell: "`systemctl status pve-cluster`" },
-      { text: "The daemon itself fails.", tell: "`journalctl -b -u pveproxy -n 30`, or its unit" },
+      {
+        text: "pmxcfs runs, and the daemon itself fails.",
+        tell: "`journalctl -b -u pveproxy -n 30`, or its unit",
+      },
     ],
   },
   {
@@ -80,11 +82,11 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       /timed out (starting|stopping|while waiting for) .*(pve|proxmox)/,
     ],
     meaning:
-      "A daemon of PVE did not start or stop in time: it waits for /etc/pve. At its start " +
-      "pveproxy " +
-      "runs `pvecm updatecerts`, which waits for quorum and for the lock of the file system.",
+      "A daemon of PVE did not start or stop in time, usually because it waits for /etc/pve. At " +
+      "its start pveproxy runs `pvecm updatecerts`, which waits for quorum and for a lock of the " +
+      "cluster.",
     causes: [
-      { code: "PVE_HUNG", tell: "`time stat /etc/pve/local` does not come back" },
+      { code: "PVE_HUNG", tell: "`time stat /etc/pve/local` does not return" },
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
       { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
     ],
