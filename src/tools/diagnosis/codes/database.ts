@@ -194,7 +194,7 @@ export const DATABASE_CODES = {
     severity: "warn",
     line: "{name} has {bytes} bytes, {percent} % of the {limit} a client can receive",
     cause: "The reply to a read of this file must fit into 1 MiB, header included.",
-    advice: "Shorten it: `ls -l /etc/pve/{name}`.",
+    advice: "Shorten the file. Its size: `ls -l /etc/pve/{name}`.",
     seen: ["no-buffer-space", "file-too-large"],
   },
 } as const satisfies Record<string, Code>;

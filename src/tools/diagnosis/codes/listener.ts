@@ -77,8 +77,9 @@ export const LISTENER_CODES = {
     usualPath: "/run/pve2",
     line: "{flag} {state}, but the server listens on {where}",
     cause:
-      "That file makes libqb use {path} instead of the abstract name, in every process that " +
-      "starts after the file was created. Server and clients must use the same kind of socket.",
+      "/etc/libqb/force-filesystem-sockets makes libqb use {path} instead of the abstract name, " +
+      "in every process that starts after that file was created. Server and clients must use the " +
+      "same kind of socket.",
     fix: "systemctl restart pve-cluster",
     seen: ["connection-refused"],
   },

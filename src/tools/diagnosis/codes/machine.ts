@@ -218,7 +218,7 @@ export const MACHINE_CODES = {
     check: "resources",
     severity: "warn",
     line: 'the check "{name}" ended in an error of its own: {message}',
-    cause: "The check has an error that only this host's state triggers.",
+    cause: "A bug of this tool, in a state of the host that it was not tested with.",
     advice: "Please report it with the output of `pmxcfs-ipc --check --only {check} --json`.",
   },
 } as const satisfies Record<string, Code>;

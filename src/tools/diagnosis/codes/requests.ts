@@ -29,8 +29,8 @@ export const REQUEST_CODES = {
     severity: "fail",
     line: "the server closed the connection during the handshake",
     cause:
-      "It has no free descriptors, has its maximum of connections, or is stopping. A server that " +
-      "closes without an answer gives no reason.",
+      "The server has no free descriptors, has its maximum of connections, or is stopping. A " +
+      "server that closes without an answer gives no reason.",
     advice: "Look at `journalctl -u pve-cluster -n 30` and `ls /proc/{pid}/fd | wc -l`.",
     seen: ["not-connected"],
   },
@@ -124,7 +124,8 @@ export const REQUEST_CODES = {
     check: "requests",
     severity: "warn",
     line: "the reply to {request} has {bytes} bytes, {percent} % of the {limit} a client can take",
-    cause: "It grows with guests, nodes, status keys or log entries. Above 1 MiB clients fail.",
+    cause:
+      "The reply grows with guests, nodes, status keys or log entries. Above 1 MiB clients fail.",
     advice: "Look at what the reply has: `pmxcfs-ipc call {call}`.",
     seen: ["no-buffer-space"],
   },

@@ -66,10 +66,10 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       /can't stat\(\) fuse\S* file system '?\/etc\/pve/,
     ],
     meaning:
-      "This text has three causes: (a) the server ended or closed this connection; (b) the reply " +
-      "did not fit into the ring, and the C server disconnected, as it does each time for this " +
-      "request; (c) if ls, cat, stat or a shell prints it for a path in /etc/pve, that is a dead " +
-      "FUSE mount.",
+      "The connection to the server or the mount has ended: (a) the server ended or closed the " +
+      "connection; (b) the reply did not fit into the ring, and the C server disconnected, as it " +
+      "does each time for this request; (c) if ls, cat, stat or a shell prints it for a path in " +
+      "/etc/pve, that is a dead FUSE mount.",
     causes: [
       {
         code: "REQUEST_DISCONNECTED",
@@ -115,8 +115,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["EFBIG"],
     places: ["ipc", "pve"],
     meaning:
-      "From SET_STATUS ([4]): the value has more than 32 KiB; the server keeps the old value. " +
-      "From a write to /etc/pve: the file would exceed 1 MiB.",
+      "A value or a file exceeds its limit. A status value ([4]) may have up to 32 KiB; the " +
+      "server keeps the old value. A file in /etc/pve may have up to 1 MiB.",
     causes: [
       {
         code: "STATUS_LARGE",
@@ -141,7 +141,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       { code: "SHM_STALE", tell: "`pmxcfs-ipc --check --clean-stale --dry-run` lists directories" },
       {
         code: "SHM_LOW",
-        tell: "a container whose /dev/shm has the usual 64 MiB, enough for 20 clients",
+        tell: "a container with a /dev/shm of 64 MiB",
       },
       { code: "SHM_INODES_LOW", tell: "`df -i /dev/shm` is full" },
       {
@@ -189,9 +189,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     places: ["ipc", "pve", "shm"],
     patterns: [/\/etc\/pve\/\S*.*(e212|e166|e45:|can't open file for writing)/],
     meaning:
-      "At connect: the server accepted the caller, but the client cannot open its ring files in " +
-      "/dev/shm (a refusal by the accept rule is Unknown error -1). On a path below /etc/pve: " +
-      "there is no quorum (root gets it too), or the user is not root.",
+      "The caller may not open or change a file. At connect that is a ring file in /dev/shm: the " +
+      "server accepted the caller (a refusal would be Unknown error -1). On a path below " +
+      "/etc/pve there is no quorum (root gets the error too), or the user is not root.",
     causes: [
       { code: "RINGS_NOT_OPENABLE", tell: "the line has ipcc_send_rec", signs: REQUEST },
       {
@@ -259,8 +259,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     errno: ["ENOENT"],
     places: ["ipc"],
     meaning:
-      "A regular answer: the requested item does not exist. On [6] that is a file below " +
-      "/etc/pve, on [5] a status key, on [11] and [13] a guest, on [12] a token.",
+      "The requested item does not exist. On [6] that is a file below /etc/pve, on [5] a status " +
+      "key, on [11] and [13] a guest, on [12] a token.",
     causes: [
       {
         text: "The name is wrong, or the file, guest or token was removed or is on another node.",
@@ -344,8 +344,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     title: "Unable to load access control list",
     patterns: [/unable to load access control list/, /malformed json string.*\/pve\/cluster\.pm/],
     meaning:
-      "Every PVE command first requests the versions. If that fails, this line follows the three " +
-      "ipcc_send_rec lines and repeats their error after its colon. ACLs are not involved.",
+      "A PVE command could not get the versions from pmxcfs, its first request. This line " +
+      "follows the three ipcc_send_rec lines and repeats their error after its colon. ACLs are " +
+      "not involved.",
     causes: [
       { code: "SOCKET_ABSENT", tell: "it ends in Connection refused", signs: /refused/ },
       {
@@ -379,9 +380,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       /\bd state\b.*(pmxcfs|pve)|(pmxcfs|pve\w*)\b.*\bd state\b/,
     ],
     meaning:
-      "PVE's client waits without a time limit. The C server has one IPC thread, and holds a " +
-      "lock while it waits for rrdcached, corosync or the disk: if one of these hangs, all " +
-      "requests hang.",
+      "A command waits for pmxcfs, without a time limit. The C server has one IPC thread, and " +
+      "holds a lock while it waits for rrdcached, corosync or the disk: if one of these hangs, " +
+      "all requests hang.",
     causes: [
       { code: "SERVER_STOPPED", tell: "/proc/PID/status says T (stopped)" },
       { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },

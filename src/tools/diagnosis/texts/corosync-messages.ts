@@ -102,9 +102,10 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
       /config version .*(different|lower|mismatch)|received config version/,
     ],
     meaning:
-      "/etc/pve/corosync.conf is the cluster's configuration of corosync, " +
-      "/etc/corosync/corosync.conf is this node's copy of it. The corosync of a node with a " +
-      "lower config_version than the others ends each time it is started.",
+      "corosync cannot use its configuration, or this node's copy differs. " +
+      "/etc/pve/corosync.conf is the cluster's configuration, /etc/corosync/corosync.conf this " +
+      "node's copy of it. A corosync with a lower config_version than the others ends each time " +
+      "it is started.",
     causes: [
       {
         text: "This node's copy has a lower config_version: compare both files on all nodes.",

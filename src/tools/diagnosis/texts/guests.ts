@@ -11,9 +11,9 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       /rename failed: (permission|device|file exists|input|read-only|no such|operation|transport)/,
     ],
     meaning:
-      "The last step of a migration renames the guest's file in /etc/pve into the other node's " +
-      "directory. That rename was refused. The disks can be on the other node already: check " +
-      "that before you try again.",
+      "The guest's file in /etc/pve could not be renamed into the other node's directory, the " +
+      "last step of a migration. The disks can be on the other node already: check that before " +
+      "you try again.",
     causes: [
       { code: "NO_QUORUM", tell: "Permission denied: `pvecm status`", signs: /permission|denied/ },
       {

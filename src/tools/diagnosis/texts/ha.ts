@@ -56,7 +56,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
       /watchdog: \w+: watchdog did not stop|softdog: initiating system re/,
     ],
     meaning:
-      "HA refreshes its lock below /etc/pve/priv/lock by a new mtime. If that fails for 60 s, " +
+      "A node could not refresh its HA lock below /etc/pve/priv/lock. If that fails for 60 s, " +
       "the watchdog resets the node.",
     causes: [
       { code: "NO_QUORUM", tell: "`pvecm status`" },

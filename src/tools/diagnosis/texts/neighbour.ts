@@ -85,9 +85,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /pve-ssl\.(key|pem)'? does not exist/,
     ],
     meaning:
-      "pveproxy reads its key below /etc/pve/local. Usually /etc/pve is not mounted, or the " +
-      "target of that link does not exist because the node was renamed; otherwise the key itself " +
-      "is at fault.",
+      "pveproxy could not read its key below /etc/pve/local. Usually /etc/pve is not mounted, or " +
+      "the target of that link does not exist because the node was renamed; otherwise the key " +
+      "itself is at fault.",
     causes: [
       { code: "SOCKET_ABSENT", tell: "`findmnt /etc/pve` prints nothing: pve-cluster first" },
       { code: "NODE_DIRECTORY_MISSING", tell: "`ls -l /etc/pve/local/` says No such file" },
@@ -170,9 +170,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       /\/etc\/pve (is|seems|was) empty/,
     ],
     meaning:
-      "Guests belong to a node by its name: their files are below /etc/pve/nodes/NAME. The guest " +
-      "is on another node or was removed, or the host was renamed and the files are still under " +
-      "the old name.",
+      "The guest is on another node or was removed, or the host was renamed: guests' files are " +
+      "below /etc/pve/nodes/NAME, and a rename of the host leaves them under the old name.",
     causes: [
       { code: "NODE_DIRECTORY_MISSING", tell: "`ls /etc/pve/nodes`" },
       { code: "NODENAME_DIFFERS", tell: "`pmxcfs-ipc call get-cluster-info`" },

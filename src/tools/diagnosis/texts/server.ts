@@ -142,9 +142,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /unable to get local ip address|unable to read local node name/,
       /^hostname: (name or|temporary)/,
     ],
-    meaning:
-      "At its start pmxcfs resolves the host name. It needs an address other than 127.x and ::1, " +
-      "and ends if there is none.",
+    meaning: "pmxcfs found no address other than 127.x and ::1 for its host name, and ended.",
     causes: [
       { code: "NAME_LOOPBACK", tell: "/etc/hosts has the name in a line with 127.0.1.1" },
       { code: "NAME_UNRESOLVED", tell: "`getent ahosts $(hostname)` prints nothing" },
@@ -273,7 +271,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     title: "Unable to get www-data group ID",
     patterns: [/unable to get www-data group/],
     meaning:
-      "The files of pmxcfs belong to group www-data. pmxcfs ends if that group does not exist.",
+      "There is no group www-data. The files of pmxcfs belong to that group, and pmxcfs ends " +
+      "without it.",
     causes: [{ code: "GROUP_MISSING", tell: "`getent group www-data` prints nothing" }],
   },
   {
