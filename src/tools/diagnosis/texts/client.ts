@@ -227,8 +227,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       {
         text:
           "A bug of the client: it must connect again after fork (PVE's client has one " +
-          "connection per process).",
-        tell: "`pmxcfs-ipc --check` passes, and only one program gets it: restart that program",
+          "connection per process). Restart that program.",
+        tell: "`pmxcfs-ipc --check` passes, and only one program gets it",
       },
     ],
   },

@@ -210,6 +210,6 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /\[main\] notice: (exit proxmox configuration filesystem \(0\)|resolved node name)/,
     ],
     meaning: "pmxcfs and corosync write these in normal operation. Nothing to do.",
-    causes: [{ text: "Normal operation.", tell: "look for crit and error lines instead" }],
+    causes: [{ text: "Normal operation.", tell: "other lines, with crit or error" }],
   },
 ];

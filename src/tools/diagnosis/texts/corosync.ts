@@ -170,8 +170,8 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       {
         text:
           "The setup was refused: all nodes must be online, and an old qdevice must be removed " +
-          "first.",
-        tell: "`pvecm qdevice remove`, then `pvecm qdevice setup ADDRESS` again",
+          "first: `pvecm qdevice remove`, then `pvecm qdevice setup ADDRESS` again.",
+        tell: "the line is about the setup, or says that a qdevice is configured already",
         signs: /already (configured|set)|setup|not configured|must be/,
       },
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },

@@ -123,10 +123,10 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       "not have on this node. The configuration could be read, so this is not a fault of pmxcfs.",
     causes: [
       {
-        text: "It was removed or renamed, or this node has another storage under that name.",
-        tell:
-          "`pvesm list STORAGE` lists its volumes; `qm rescan` or `pct " +
-          "rescan` updates the guests",
+        text:
+          "It was removed or renamed, or this node has another storage under that name. `qm " +
+          "rescan` or `pct rescan` updates the configuration.",
+        tell: "`pvesm list STORAGE` does not list it",
       },
       {
         text: "The storage is not active: a pool is not imported, or a volume group not activated.",

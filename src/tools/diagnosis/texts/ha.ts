@@ -28,9 +28,9 @@ export const HA_TEXTS: readonly ErrorText[] = [
       },
       {
         text:
-          "There is no watchdog device: load softdog, or the module named in " +
-          "/etc/default/pve-ha-manager.",
-        tell: "`ls /dev/watchdog*`, then `modprobe softdog; systemctl restart watchdog-mux`",
+          "There is no watchdog device: load the module named in /etc/default/pve-ha-manager, or " +
+          "softdog: `modprobe softdog; systemctl restart watchdog-mux`.",
+        tell: "`ls /dev/watchdog*` prints no device",
         signs: /no such|not found/,
       },
     ],

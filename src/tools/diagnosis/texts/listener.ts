@@ -54,6 +54,6 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
     meaning:
       "A client ended while the server was working on its connection. Harmless: the server " +
       "removes the connection, and other clients are not affected.",
-    causes: [{ text: "A client ended or was killed.", tell: "nothing to do" }],
+    causes: [{ text: "A client ended or was killed.", tell: "no client reports an error" }],
   },
 ];

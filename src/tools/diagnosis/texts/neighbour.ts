@@ -216,7 +216,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     meaning:
       "A browser closed its connection, or a backup read a file that pmxcfs generates (.version, " +
       ".rrd, .clusterlog) and that changed meanwhile. Harmless; exclude these files from backups.",
-    causes: [{ text: "Normal operation.", tell: "nothing to do" }],
+    causes: [{ text: "Normal operation.", tell: "no action is needed" }],
   },
   {
     id: "clock-jump",
@@ -233,7 +233,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "got inotify poll request in wrong process - disabling inotify",
     patterns: [/inotify poll request in wrong process/],
     meaning: "A forked worker of a PVE daemon used its parent's file watch. Harmless.",
-    causes: [{ text: "Normal operation.", tell: "nothing to do" }],
+    causes: [{ text: "Normal operation.", tell: "no action is needed" }],
   },
   {
     id: "other-node",

@@ -72,7 +72,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
       {
         code: "DB_DISK_LOW",
-        tell: "Input/output error: `df /var/lib/pve-cluster`; make room, then restart pve-cluster",
+        tell: "Input/output error: `df /var/lib/pve-cluster` is full",
         signs: /fsync|input|e667/,
       },
       { text: "Only root may write below /etc/pve.", tell: "`id -u` is not 0" },
@@ -155,8 +155,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       {
         text:
           "Owner or mode of the directory or the file is wrong, often after a cleanup script or " +
-          "a mount.",
-        tell: "`chown -R www-data:www-data /var/log/pveproxy; systemctl restart pveproxy`",
+          "a mount: `chown -R www-data:www-data /var/log/pveproxy; systemctl restart pveproxy`.",
+        tell: "`ls -la /var/log/pveproxy`",
       },
     ],
   },
@@ -274,10 +274,11 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     ],
     meaning:
       "A package of PVE could not be configured, mostly because a service that it starts fails. " +
-      "On a fresh Debian that is nearly always pve-cluster, because of the host name.",
+      "On a fresh Debian that is nearly always pve-cluster, because of the host name. When the " +
+      "service runs: `dpkg --configure -a`.",
     causes: [
       { code: "NAME_LOOPBACK", tell: "`getent ahosts $(hostname)` shows only 127.x or ::1" },
-      { code: "UNIT_FAILED", tell: "`systemctl status pve-cluster`; then `dpkg --configure -a`" },
+      { code: "UNIT_FAILED", tell: "`systemctl status pve-cluster` says failed" },
     ],
   },
   {
@@ -292,6 +293,6 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /(pve\w+|spiceproxy)\[\d+\]: (worker exit|received (signal|terminate)|send \w+ to \d+)/,
     ],
     meaning: "The daemons of PVE write these when they start, stop, or replace their workers.",
-    causes: [{ text: "Normal operation.", tell: "look for error lines instead" }],
+    causes: [{ text: "Normal operation.", tell: "other lines, with error" }],
   },
 ];

@@ -44,7 +44,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "DB_DISK_LOW",
-        tell: "`df -h /var/lib/pve-cluster`; make room first, then restart pve-cluster",
+        tell: "`df -h /var/lib/pve-cluster` shows no free space; make room before any restart",
       },
       {
         code: "DB_CORRUPT",

@@ -74,8 +74,10 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
       "decoded. That entry is dropped. The files below /etc/pve are not affected.",
     causes: [
       {
-        text: "A node of another version, or a damaged message. The log is kept in memory only.",
-        tell: "if it repeats: `pveversion` on each node; restart pve-cluster there",
+        text:
+          "A node of another version, or a damaged message. The log is kept in memory only: if " +
+          "the line repeats, restart pve-cluster on that node.",
+        tell: "`pveversion` on each node",
       },
     ],
   },

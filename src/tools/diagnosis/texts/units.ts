@@ -23,7 +23,7 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       /(spiceproxy|watchdog-mux)\.service: (deactivated successfully|consumed|succeeded)/,
     ],
     meaning: "systemd writes these when units of a node start or stop.",
-    causes: [{ text: "Normal operation.", tell: "look for failed and timed out instead" }],
+    causes: [{ text: "Normal operation.", tell: "other lines, with failed or timed out" }],
   },
   {
     id: "mount-unit",
