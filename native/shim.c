@@ -84,23 +84,24 @@ static int64_t close_with(int fd, int error)
 	return -error;
 }
 
-/* A listening setup socket for service `name`; the caller owns the descriptor. */
-API int64_t shim_listen(const char *name, int32_t backlog)
+static int64_t listen_at(const struct sockaddr_un *address, int is_path, int32_t backlog)
 {
-	struct sockaddr_un address;
-	int is_path = service_address(name, &address);
+	const struct sockaddr *any = (const struct sockaddr *)address;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
 
 	if (fd < 0)
 		return -errno;
-	if (is_path && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-		return close_with(fd, EADDRINUSE);
-	if (is_path)
-		unlink(address.sun_path);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (is_path) {
+		/* EAGAIN: the backlog of a listening server is full. */
+		if (connect(fd, any, sizeof(*address)) == 0 || errno == EAGAIN)
+			return close_with(fd, EADDRINUSE);
+		if (errno == ECONNREFUSED)
+			unlink(address->sun_path);
+	}
+	if (bind(fd, any, sizeof(*address)) < 0)
 		return close_with(fd, errno);
-	if (is_path && chmod(address.sun_path, 0777) < 0)
+	if (is_path && chmod(address->sun_path, 0777) < 0)
 		return close_with(fd, errno);
 	/* Accepted sockets inherit it, so the setup message arrives with the sender's real ids. */
 	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
@@ -108,6 +109,18 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 	if (listen(fd, backlog) < 0)
 		return close_with(fd, errno);
 	return fd;
+}
+
+/*
+ * A listening setup socket for service `name`; the caller owns the descriptor. In the file system,
+ * the socket of a dead server is replaced. EADDRINUSE: a server listens on the name.
+ */
+API int64_t shim_listen(const char *name, int32_t backlog)
+{
+	struct sockaddr_un address;
+	int is_path = service_address(name, &address);
+
+	return listen_at(&address, is_path, backlog);
 }
 
 /* dup3(2): makes `to` a duplicate of `from`, atomically; retries on EINTR and EBUSY. */

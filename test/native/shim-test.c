@@ -85,6 +85,40 @@ static void test_sockets(void)
 	CHECK(shim_close(-1) == -EBADF);
 }
 
+/*
+ * A socket path: a dead server's is replaced, and a listening server keeps its own, also while its
+ * backlog is full (connect(2) then fails with EAGAIN).
+ */
+static void test_socket_path(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const struct sockaddr *any = (const struct sockaddr *)&address;
+	int type = SOCK_STREAM | SOCK_NONBLOCK, waiting[8], count = 0, error = 0;
+	int64_t first, second;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/%s", name);
+	first = listen_at(&address, 1, 0);
+	CHECK(first >= 0);
+	close((int)first);
+	first = listen_at(&address, 1, 0);
+	CHECK(first >= 0);
+	CHECK(listen_at(&address, 1, 0) == -EADDRINUSE);
+	while (error == 0 && count < 8) {
+		waiting[count] = socket(AF_UNIX, type, 0);
+		if (connect(waiting[count++], any, sizeof(address)) < 0)
+			error = errno;
+	}
+	CHECK(error == EAGAIN);
+	second = listen_at(&address, 1, 0);
+	CHECK(second == -EADDRINUSE);
+	if (second >= 0)
+		close((int)second);
+	while (count > 0)
+		close(waiting[--count]);
+	close((int)first);
+	CHECK(unlink(address.sun_path) == 0);
+}
+
 /* The longest name, and one that leaves no room for a NUL. */
 static void test_names(void)
 {
@@ -303,6 +337,7 @@ int main(void)
 	snprintf(name, sizeof(name), "shim-test-%d", getpid());
 	snprintf(directory_name, sizeof(directory_name), "qb-%d-0-0-shimtest", getpid());
 	test_sockets();
+	test_socket_path();
 	test_names();
 	test_epoll();
 	test_files();
