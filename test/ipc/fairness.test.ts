@@ -96,3 +96,34 @@ test("an answer whose promise is settled when its handler returns is sent at onc
   // Late answers are timed when they are sent, so only those reported by `activate` count here.
   expect(timed).toBe(1);
 });
+
+/** An idle connection with requests, whose semaphore at `semaphoreAddress` is 0. */
+function idleConnection(semaphoreAddress: number): Polled {
+  return {
+    semaphoreAddress,
+    notifyFd: -1,
+    predictor: new RequestGapPredictor(PollLimits),
+    wakes: 0,
+    caller: { pid: 0 },
+    ended: false,
+    underWay: false,
+    hasRequests: true,
+    setQuiet() {},
+    recordLatency() {},
+  };
+}
+
+test("a poller has at most as many active connections as its table has rows", () => {
+  const { address } = allocatePermanent(PAGE_BYTES);
+  const served: Polled[] = [];
+  const poller = new RingPoller(
+    { ...PollLimits, activeConnections: 1000 },
+    { serve: (connection) => served.push(connection), again() {}, isLoopReady: () => false },
+  );
+  // A row has 16 bytes, and the table one page.
+  const rows = PAGE_BYTES / 16;
+  const connections = Array.from({ length: rows + 1 }, () => idleConnection(address));
+  for (const connection of connections) poller.activate(connection, Bun.nanoseconds(), 1);
+  // The last connection takes the row of the first, whose requests are served before that.
+  expect(served).toEqual([connections[0] as Polled]);
+});

@@ -43,8 +43,11 @@ const WARM_NS = 2_000_000;
 /** Interval of the checks for other ready work in the event loop. */
 const LOOP_LOOK_NS = 100_000;
 
-/** 32-bit words per row of the table: struct hot_ring of native/shim.c. */
+/** 32-bit words per row of the table: struct polled_ring of native/shim.c. */
 const ROW_WORDS = 4;
+const TABLE_BYTES = PAGE_BYTES;
+/** Most active connections, because native/shim.c reads the table without a bound of its own. */
+const MAX_ROWS = TABLE_BYTES / (4 * ROW_WORDS);
 const [FD, UNDRAINED] = [2, 3] as const;
 
 export type PollSettings = { readonly [K in keyof typeof PollLimits]: number };
@@ -69,6 +72,7 @@ export class RingPoller<T extends Polled> {
   readonly #active: T[] = [];
   readonly #quiet = new Set<T>();
   readonly #enabled: boolean;
+  readonly #maxActive: number;
   /** Until when to poll: the latest `dueNs` of the connections. */
   #dueNs = 0;
   #last = 0;
@@ -80,8 +84,9 @@ export class RingPoller<T extends Polled> {
     this.#settings = settings;
     this.#callbacks = callbacks;
     this.#enabled = settings.idleUs > 0 && availableParallelism() > 1;
+    this.#maxActive = Math.min(settings.activeConnections, MAX_ROWS);
     // C reads this table while JS writes it, so it cannot live on the JS heap.
-    const { address, buffer } = allocatePermanent(PAGE_BYTES);
+    const { address, buffer } = allocatePermanent(TABLE_BYTES);
     this.#tableAddress = address;
     this.#rows = new Int32Array(buffer);
     this.#addresses = new BigInt64Array(buffer);
@@ -153,7 +158,7 @@ export class RingPoller<T extends Polled> {
 
   #admit(connection: T): void {
     const [first] = this.#active;
-    if (first !== undefined && this.#active.length >= this.#settings.activeConnections) {
+    if (first !== undefined && this.#active.length >= this.#maxActive) {
       // Served directly: activating it again would evict the next one.
       if (this.#remove(first) && first.hasRequests) this.#callbacks.serve(first, 0);
     }
