@@ -4,6 +4,7 @@
  *   sockets     abstract addresses of all 110 bytes, peer credentials (and sending those of other
  *               users, for a proxy that root runs), sd_notify datagrams
  *   files       created, given to their user and removed through descriptors; pages are reserved
+ *   process     execve(2) that keeps descriptors open, RLIMIT_NOFILE
  *   memory      one reservation per connection, into which files are mapped (ring data twice)
  *   semaphores  post and wait on glibc's 64-bit sem_t; sem_wait and sem_post may abort the process
  *               when the client has overwritten the semaphore
@@ -23,6 +24,8 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/openat2.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -123,17 +126,6 @@ API int64_t shim_listen(const char *name, int32_t backlog)
 	return listen_at(&address, is_path, backlog);
 }
 
-/* dup3(2): makes `to` a duplicate of `from`, atomically; retries on EINTR and EBUSY. */
-API int64_t shim_replace(int32_t from, int32_t to)
-{
-	int result;
-
-	do {
-		result = dup3(from, to, O_CLOEXEC);
-	} while (result < 0 && (errno == EINTR || errno == EBUSY));
-	return result < 0 ? -errno : 0;
-}
-
 /* A socket connected to service `name`; the caller owns the descriptor. EAGAIN: backlog full. */
 API int64_t shim_connect(const char *name)
 {
@@ -197,9 +189,7 @@ API int64_t shim_connect_as(const char *name, int32_t uid, int32_t gid)
 		result = -errno;
 	else
 		result = shim_connect(name);
-	/*
-	 * Cannot fail, as the saved ids never changed. Continuing as another user would be worse.
-	 */
+	/* Cannot fail, as the saved ids never changed. Continuing as another user would be worse. */
 	if (set_effective(own_uid, own_gid) != 0)
 		abort();
 	return result;
@@ -326,11 +316,63 @@ API int64_t shim_notify(const char *path, const char *text)
 	return send_to_notify_socket(path, &message, MSG_DONTWAIT);
 }
 
+/*
+ * sd_notify(3) with descriptor `passed`, for systemd's descriptor store. Blocks while systemd's
+ * socket is full: the caller must know whether the descriptor was sent.
+ */
+API int64_t shim_notify_descriptor(const char *path, const char *text, int32_t passed)
+{
+	struct iovec part = { (void *)text, strlen(text) };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
+	return send_to_notify_socket(path, &message, 0);
+}
+
+/* Two connected sockets, out[0] and out[1]. */
+API int64_t shim_socket_pair(int32_t *out)
+{
+	int32_t type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+
+	return socketpair(AF_UNIX, type, 0, out) < 0 ? -errno : 0;
+}
+
 /* ---- files ---------------------------------------------------------------------------------- */
 
 API int64_t shim_close(int32_t fd)
 {
 	return close(fd) < 0 ? -errno : 0;
+}
+
+/* dup3(2): makes `to` a duplicate of `from`, atomically; retries on EINTR and EBUSY. */
+API int64_t shim_replace(int32_t from, int32_t to)
+{
+	int result;
+
+	do {
+		result = dup3(from, to, O_CLOEXEC);
+	} while (result < 0 && (errno == EINTR || errno == EBUSY));
+	return result < 0 ? -errno : 0;
+}
+
+/* Makes an inherited descriptor non-blocking and close-on-exec. */
+API int64_t shim_adopt(int32_t fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }
 
 /* Opens an existing directory, not through a symlink. */
@@ -405,28 +447,26 @@ API int64_t shim_give(int32_t fd, int32_t uid, int32_t gid, int32_t mode)
 }
 
 /*
- * Lets user `uid` use a file (perms 6) or search a directory (perms 1) besides the owner: an access
- * ACL (acl(5)) in the kernel's xattr format, for a server that may not chown. EOPNOTSUPP: the file
- * system has no ACLs.
+ * Adds an entry for user `uid` with `permissions` (ACL_READ, ...) to the access ACL (acl(5)) of a
+ * file or directory of ours, for a server that may not chown. EOPNOTSUPP: the file system has no
+ * ACLs.
  */
-API int64_t shim_share(int32_t fd, int32_t uid, int32_t perms)
+API int64_t shim_share(int32_t fd, int32_t uid, int32_t permissions)
 {
+	uint16_t granted = (uint16_t)permissions;
+	uint16_t owner = granted == ACL_EXECUTE ? ACL_READ | ACL_WRITE | ACL_EXECUTE :
+						  ACL_READ | ACL_WRITE;
+	uint32_t no_id = (uint32_t)ACL_UNDEFINED_ID;
 	struct {
-		uint32_t version;
-		struct {
-			uint16_t tag;
-			uint16_t perm;
-			uint32_t id;
-		} entries[5];
-	} list = { .version = 2,
-		   .entries = { { 0x01, 6, UINT32_MAX },	/* the owner */
-				{ 0x02, (uint16_t)perms, (uint32_t)uid },
-				{ 0x04, 0, UINT32_MAX },	/* the group */
-				{ 0x10, (uint16_t)perms, UINT32_MAX }, /* the mask */
-				{ 0x20, 0, UINT32_MAX } } };
+		struct posix_acl_xattr_header header;
+		struct posix_acl_xattr_entry entries[5];
+	} list = { .header = { POSIX_ACL_XATTR_VERSION },
+		   .entries = { { ACL_USER_OBJ, owner, no_id },
+				{ ACL_USER, granted, (uint32_t)uid },
+				{ ACL_GROUP_OBJ, 0, no_id },
+				{ ACL_MASK, granted, no_id },
+				{ ACL_OTHER, 0, no_id } } };
 
-	if (perms == 1)
-		list.entries[0].perm = 7;
 	return fsetxattr(fd, "system.posix_acl_access", &list, sizeof(list), 0) < 0 ? -errno : 0;
 }
 
@@ -434,6 +474,15 @@ API int64_t shim_share(int32_t fd, int32_t uid, int32_t perms)
 API int64_t shim_give_group(int32_t fd, int32_t gid, int32_t mode)
 {
 	return fchown(fd, (uid_t)-1, (gid_t)gid) < 0 || fchmod(fd, (mode_t)mode) < 0 ? -errno : 0;
+}
+
+/*
+ * flock(2), exclusive, non-blocking. Held until the descriptor is closed and no mapping of the file
+ * is left. -EAGAIN: another process holds it.
+ */
+API int64_t shim_lock(int32_t fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
 /*
@@ -475,36 +524,58 @@ API int64_t shim_rmdir(int32_t directory, const char *name)
 }
 
 /*
- * Opens a directory by path without following a symlink in any component: by openat2 (Linux 5.6),
- * or, where that is missing, component by component, which refuses `..`.
+ * Opens a directory by path, one component at a time, without following a symlink; refuses `..`
+ * with -EXDEV, and with `beneath` an absolute path, too.
  */
-static int64_t dir_open_plain(int directory, const char *path, uint64_t resolve)
+static int64_t dir_open_stepwise(int directory, const char *path, int beneath)
 {
 	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	struct open_how how = { .flags = (uint64_t)flags, .resolve = RESOLVE_NO_SYMLINKS | resolve };
 	char name[NAME_MAX + 1];
-	int64_t fd = syscall(SYS_openat2, directory, path, &how, sizeof(how));
+	int fd;
 
-	/* EPERM: a container's seccomp filter that does not know the call. */
-	if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
-		return fd < 0 ? -errno : fd;
+	if (*path == '\0')
+		return -ENOENT;
+	if (*path == '/' && beneath)
+		return -EXDEV;
 	fd = openat(directory, *path == '/' ? "/" : ".", flags);
-	while (fd >= 0 && *(path += strspn(path, "/")) != '\0') {
+	if (fd < 0)
+		return -errno;
+	for (path += strspn(path, "/"); *path != '\0'; path += strspn(path, "/")) {
 		size_t length = strcspn(path, "/");
 		int next;
 
 		if (length > NAME_MAX)
-			return close_with((int)fd, ENAMETOOLONG);
+			return close_with(fd, ENAMETOOLONG);
 		memcpy(name, path, length);
 		name[length] = '\0';
-		next = strcmp(name, "..") == 0 ? -1 : openat((int)fd, name, flags);
+		if (strcmp(name, "..") == 0)
+			return close_with(fd, EXDEV);
+		next = openat(fd, name, flags);
 		if (next < 0)
-			return close_with((int)fd, strcmp(name, "..") == 0 ? EXDEV : errno);
-		close((int)fd);
+			return close_with(fd, errno);
+		close(fd);
 		fd = next;
 		path += length;
 	}
-	return fd < 0 ? -errno : fd;
+	return fd;
+}
+
+/*
+ * Opens a directory by path without following a symlink in any component: by openat2(2) (Linux
+ * 5.6), or stepwise where that is missing (ENOSYS) or forbidden by a container's seccomp filter
+ * (EPERM).
+ */
+static int64_t dir_open_plain(int directory, const char *path, int beneath)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = RESOLVE_NO_SYMLINKS | (beneath ? RESOLVE_BENEATH : 0) };
+	int64_t fd = syscall(SYS_openat2, directory, path, &how, sizeof(how));
+
+	if (fd >= 0)
+		return fd;
+	if (errno == ENOSYS || errno == EPERM)
+		return dir_open_stepwise(directory, path, beneath);
+	return -errno;
 }
 
 /* For an absolute path. */
@@ -516,7 +587,7 @@ API int64_t shim_dir_open_exact(const char *path)
 /* For a path below an open directory. EXDEV: it leads out of it. */
 API int64_t shim_dir_open_below(int32_t directory, const char *path)
 {
-	return dir_open_plain(directory, path, RESOLVE_BENEATH);
+	return dir_open_plain(directory, path, 1);
 }
 
 /* The next entries of a directory as struct linux_dirent64; bytes filled, 0 at the end. */
@@ -551,6 +622,8 @@ API int64_t shim_sync(int32_t fd)
 {
 	return fsync(fd) < 0 ? -errno : 0;
 }
+
+/* ---- process -------------------------------------------------------------------------------- */
 
 /* A NULL-terminated array of the `count` NUL-terminated strings at `list`; NULL: no memory. */
 static char **strings_of(char *list, int32_t count)
@@ -643,6 +716,7 @@ API int64_t shim_release(int64_t at, int64_t length)
 
 /* ---- guard ---------------------------------------------------------------------------------- */
 
+/* src/platform/memory.ts has the same number. */
 #define GUARD_SLOTS 65536
 
 /* The address range of one reservation; end 0: the slot is free. */
@@ -662,10 +736,7 @@ static void guard_chain(int number, siginfo_t *info, void *context)
 	if ((guard_previous.sa_flags & SA_SIGINFO) && guard_previous.sa_sigaction != NULL) {
 		guard_previous.sa_sigaction(number, info, context);
 	} else if (guard_previous.sa_handler == SIG_DFL || guard_previous.sa_handler == SIG_IGN) {
-		/*
-		 * The access faults again, now with the default action: a core, as without the
-		 * guard.
-		 */
+		/* The access faults again, now with the default action: a core dump. */
 		signal(number, SIG_DFL);
 		if (info->si_code <= 0)
 			raise(number);
@@ -689,10 +760,7 @@ static void guard_handler(int number, siginfo_t *info, void *context)
 
 		if (address < start || address >= end)
 			continue;
-		/*
-		 * Replaces the whole range: the connection ends anyway, and this saves further
-		 * faults.
-		 */
+		/* The whole range, because the connection ends anyway: saves further faults. */
 		if (mmap((void *)start, end - start, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 			break;
@@ -846,15 +914,21 @@ API int64_t shim_wait(int64_t at, int64_t spin_us, int64_t timeout_us)
 #define DRAINED (1ull << 63)
 #define WATCH(token, fd) ((uint64_t)(uint32_t)(token) | ((uint64_t)(uint32_t)(fd) << 32))
 
-/* An event as src/platform/epoll.ts reads it: `what` is a sum of CAN_READ, CAN_WRITE, ENDED. */
-struct turn_event {
-	int32_t token;
-	int32_t what;
-};
-
+/* Bits of a readiness; the same numbers are in src/platform/epoll.ts. */
 enum { CAN_READ = 1, CAN_WRITE = 2, ENDED = 4 };
 
-/* Reads and drops notify bytes: their number, 0 at the end of the stream, -1: there are none. */
+/* An event as src/platform/epoll.ts reads it. */
+struct turn_event {
+	int32_t token;
+	int32_t readiness;
+};
+
+static_assert(sizeof(struct turn_event) == 8, "epoll.ts reads two int32 per event");
+
+/*
+ * Reads and drops up to DRAIN_BYTES notify bytes: their number; 0 at the end of the stream or after
+ * an error; -1: there are none.
+ */
 static ssize_t drain(int fd)
 {
 	char bytes[DRAIN_BYTES];
@@ -873,20 +947,37 @@ API int64_t shim_epoll(void)
 }
 
 /*
- * epoll_ctl(2) for `fd`; `how`: EPOLL_CTL_ADD (1), _DEL (2) or _MOD (3); `what`: a sum of CAN_READ
- * and CAN_WRITE; `drained`: shim_epoll_turn reads and drops its notify bytes.
+ * epoll_ctl(2) for `fd`; `operation`: EPOLL_CTL_ADD (1), _DEL (2) or _MOD (3); `interest`: CAN_READ
+ * and CAN_WRITE, or 0 for errors and hang-ups only; `drained`: shim_epoll_turn reads and drops its
+ * notify bytes.
  */
-API int64_t shim_epoll_watch(int32_t epoll, int32_t how, int32_t fd, int32_t token, int32_t what,
-			     int32_t drained)
+API int64_t shim_epoll_watch(int32_t epoll, int32_t operation, int32_t fd, int32_t token,
+			     int32_t interest, int32_t drained)
 {
 	struct epoll_event event = { 0 };
 
-	if (what & CAN_READ)
+	if (interest & CAN_READ)
 		event.events |= EPOLLIN | EPOLLRDHUP;
-	if (what & CAN_WRITE)
+	if (interest & CAN_WRITE)
 		event.events |= EPOLLOUT;
 	event.data.u64 = WATCH(token, fd) | (drained ? DRAINED : 0);
-	return epoll_ctl(epoll, how, fd, &event) < 0 ? -errno : 0;
+	return epoll_ctl(epoll, operation, fd, &event) < 0 ? -errno : 0;
+}
+
+/* The readiness of a watched descriptor with these epoll events; drains it if that is asked for. */
+static int32_t readiness_of(uint64_t watch, uint32_t events)
+{
+	int32_t readiness = events & EPOLLOUT ? CAN_WRITE : 0;
+	ssize_t drained;
+
+	if ((events & ~(uint32_t)EPOLLOUT) == 0)
+		return readiness;
+	if (!(watch & DRAINED))
+		return readiness | CAN_READ;
+	drained = drain((int)((watch & ~DRAINED) >> 32));
+	if (drained == 0)
+		return readiness | ENDED;
+	return drained > 0 ? readiness | CAN_READ : readiness;
 }
 
 /* Stores up to TURN_EVENTS events at `at` and returns their number. Never waits. */
@@ -895,25 +986,42 @@ API int64_t shim_epoll_turn(int32_t epoll, int64_t at)
 	struct epoll_event events[TURN_EVENTS];
 	struct turn_event *out = (struct turn_event *)(intptr_t)at;
 	int count = epoll_wait(epoll, events, TURN_EVENTS, 0);
-	int told = 0;
+	int stored = 0;
 
 	if (count < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (int i = 0; i < count; i++) {
 		uint64_t watch = events[i].data.u64;
-		int32_t what = events[i].events & EPOLLOUT ? CAN_WRITE : 0;
+		int32_t readiness = readiness_of(watch, events[i].events);
 
-		if (events[i].events & ~(uint32_t)EPOLLOUT) {
-			ssize_t bytes = 1;
-
-			if (watch & DRAINED)
-				bytes = drain((int)((watch & ~DRAINED) >> 32));
-			what |= bytes > 0 ? CAN_READ : bytes == 0 ? ENDED : 0;
-		}
-		if (what != 0)
-			out[told++] = (struct turn_event){ (int32_t)(uint32_t)watch, what };
+		if (readiness != 0)
+			out[stored++] = (struct turn_event){ (int32_t)(uint32_t)watch, readiness };
 	}
-	return told;
+	return stored;
+}
+
+/* 1 when descriptor `fd` is readable, else 0. */
+API int64_t shim_readable(int32_t fd)
+{
+	struct pollfd polled = { .fd = fd, .events = POLLIN };
+
+	return poll(&polled, 1, 0) == 1;
+}
+
+/*
+ * Adds `fd` to the epoll set `set` (EPOLLIN), with the user data (`low`, `high`) of another member.
+ */
+API int64_t shim_epoll_add(int32_t set, int32_t fd, uint32_t low, uint32_t high)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	event.data.u64 = (uint64_t)high << 32 | low;
+	return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+API int64_t shim_epoll_remove(int32_t set, int32_t fd)
+{
+	return epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
 }
 
 /*
@@ -939,15 +1047,19 @@ API int64_t shim_graft(int32_t loop, int32_t carrier, int32_t fd, int64_t data)
 /* Rounds per look at the clock: reading it costs more than a round. */
 #define ROUNDS_PER_CLOCK 16
 
-/* One polled connection; src/ipc/scheduling/ring-poller.ts writes the table. */
-struct hot_ring {
+/* One polled connection: a row of the table that src/ipc/scheduling/ring-poller.ts writes. */
+struct polled_ring {
+	/* Address of the request ring's semaphore. */
 	int64_t semaphore;
-	/*
-	 * Its setup socket, and the number of requests taken since its notify bytes were drained.
-	 */
+	/* Its setup socket. */
 	int32_t fd;
+	/* Requests taken since its notify bytes were drained. */
 	int32_t undrained;
 };
+
+static_assert(sizeof(struct polled_ring) == 16 && offsetof(struct polled_ring, fd) == 8 &&
+		      offsetof(struct polled_ring, undrained) == 12,
+	      "ring-poller.ts writes an int64 and two int32 per row");
 
 /*
  * Notify bytes are drained when there are this many: draining costs the client a sleep, whatever
@@ -958,7 +1070,8 @@ struct hot_ring {
 #define DRAIN_READS 16
 
 /* The next ring after `after`, except `skip`, whose semaphore is not 0; -1: none. */
-static int32_t posted(const struct hot_ring *rings, int32_t count, int32_t after, int32_t skip)
+static int32_t next_posted(const struct polled_ring *rings, int32_t count, int32_t after,
+			   int32_t skip)
 {
 	for (int32_t step = 1; step <= count; step++) {
 		int32_t index = (after + step) % count;
@@ -977,7 +1090,7 @@ static int32_t posted(const struct hot_ring *rings, int32_t count, int32_t after
  * costs the client nothing. A byte may announce a request that was not seen yet: check the rings
  * again afterwards.
  */
-static void drain_one(struct hot_ring *rings, int32_t count)
+static void drain_one(struct polled_ring *rings, int32_t count)
 {
 	for (int32_t index = 0; index < count; index++) {
 		if (rings[index].undrained < DRAIN_AT)
@@ -991,7 +1104,7 @@ static void drain_one(struct hot_ring *rings, int32_t count)
 /* Drains all rings that have notify bytes, before their sockets are watched again. */
 API int64_t shim_drain_all(int64_t at, int32_t count)
 {
-	struct hot_ring *rings = (struct hot_ring *)(intptr_t)at;
+	struct polled_ring *rings = (struct polled_ring *)(intptr_t)at;
 
 	for (int32_t index = 0; index < count; index++) {
 		if (rings[index].undrained == 0)
@@ -1005,14 +1118,6 @@ API int64_t shim_drain_all(int64_t at, int32_t count)
 	return 0;
 }
 
-/* 1 when descriptor `fd` is readable, else 0. */
-API int64_t shim_readable(int32_t fd)
-{
-	struct pollfd look = { .fd = fd, .events = POLLIN };
-
-	return poll(&look, 1, 0) == 1;
-}
-
 /*
  * Polls the semaphores of `count` rings until one is not 0, at most for `budget_ns`; returns its
  * index or -ETIMEDOUT. Starts after ring `after`, so that all get their turn, and omits `skip` (-1:
@@ -1020,8 +1125,8 @@ API int64_t shim_readable(int32_t fd)
  */
 API int64_t shim_poll(int64_t at, int32_t count, int32_t after, int32_t skip, int64_t budget_ns)
 {
-	struct hot_ring *rings = (struct hot_ring *)(intptr_t)at;
-	int32_t index = posted(rings, count, after, skip);
+	struct polled_ring *rings = (struct polled_ring *)(intptr_t)at;
+	int32_t index = next_posted(rings, count, after, skip);
 	int64_t deadline;
 
 	if (index >= 0)
@@ -1031,7 +1136,7 @@ API int64_t shim_poll(int64_t at, int32_t count, int32_t after, int32_t skip, in
 	drain_one(rings, count);
 	deadline = now_ns() + budget_ns;
 	for (int round = 1;; round++) {
-		index = posted(rings, count, after, skip);
+		index = next_posted(rings, count, after, skip);
 		if (index >= 0)
 			return index;
 		if (round % ROUNDS_PER_CLOCK == 0 && now_ns() >= deadline)
@@ -1117,12 +1222,15 @@ API int64_t shim_unmount(const char *directory, int32_t flags)
 	return umount2(directory, flags) < 0 ? -errno : 0;
 }
 
+/* Pauses between two reads of the device, so that polling is not a series of system calls. */
+#define ROUNDS_PER_READ 32
+
 /*
  * Reads one request into the memory at `at`; returns its size. While there is none, polls for up to
- * `look_ns`, then -EAGAIN. After EINTR and ENOENT (the request was aborted) it reads again.
+ * `poll_ns`, then -EAGAIN. After EINTR and ENOENT (the request was aborted) it reads again.
  * -ENODEV: the mount is gone.
  */
-API int64_t shim_fuse_read(int32_t fd, int64_t at, int64_t length, int64_t look_ns)
+API int64_t shim_fuse_read(int32_t fd, int64_t at, int64_t length, int64_t poll_ns)
 {
 	int64_t deadline = 0;
 
@@ -1133,13 +1241,13 @@ API int64_t shim_fuse_read(int32_t fd, int64_t at, int64_t length, int64_t look_
 			return got;
 		if (errno == EINTR || errno == ENOENT)
 			continue;
-		if (errno != EAGAIN || look_ns <= 0)
+		if (errno != EAGAIN || poll_ns <= 0)
 			return -errno;
 		if (deadline == 0)
-			deadline = now_ns() + look_ns;
+			deadline = now_ns() + poll_ns;
 		else if (now_ns() >= deadline)
 			return -EAGAIN;
-		for (int spin = 0; spin < 32; spin++)
+		for (int round = 0; round < ROUNDS_PER_READ; round++)
 			relax();
 	}
 }
@@ -1155,29 +1263,8 @@ API int64_t shim_fuse_answer(int32_t fd, const void *head, int64_t head_length, 
 	return written < 0 ? -errno : written;
 }
 
-/* Two connected sockets, out[0] and out[1]. */
-API int64_t shim_socket_pair(int32_t *out)
-{
-	int32_t type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-
-	return socketpair(AF_UNIX, type, 0, out) < 0 ? -errno : 0;
-}
-
-/*
- * Adds `fd` to the epoll set `set` (EPOLLIN), with the user data (`low`, `high`) of another member.
- */
-API int64_t shim_epoll_add(int32_t set, int32_t fd, uint32_t low, uint32_t high)
-{
-	struct epoll_event event = { .events = EPOLLIN };
-
-	event.data.u64 = (uint64_t)high << 32 | low;
-	return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
-API int64_t shim_epoll_remove(int32_t set, int32_t fd)
-{
-	return epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
-}
+/* PTHREAD_STACK_MIN of arm64 is 128 KiB, and a smaller stack is refused. */
+#define WATCHER_STACK_BYTES (256 * 1024)
 
 /* The descriptors of the watching thread, which frees this. */
 struct watcher {
@@ -1241,7 +1328,7 @@ API int64_t shim_watch(int32_t watched, int32_t bell)
 	}
 	*watcher = (struct watcher){ watched, control[1], bell };
 	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, 65536);
+	pthread_attr_setstacksize(&attributes, WATCHER_STACK_BYTES);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	/* Signals must be delivered to the event loop's thread. */
 	sigfillset(&all);
@@ -1257,16 +1344,7 @@ API int64_t shim_watch(int32_t watched, int32_t bell)
 	return control[0];
 }
 
-/*
- * flock(2), exclusive, non-blocking. Held until the descriptor is closed and no mapping of the file
- * is left. -EAGAIN: another process holds it.
- */
-API int64_t shim_lock(int32_t fd)
-{
-	return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
-}
-
-/* Closes every descriptor but two, which become 0 and 1. */
+/* Closes every descriptor but two, which become 0 and 1. Needs close_range(2). */
 static void keep_two(int first, int second)
 {
 	int kept[2] = { fcntl(first, F_DUPFD, 16), fcntl(second, F_DUPFD, 16) };
@@ -1290,8 +1368,11 @@ static int requests_wait(int connection)
 	return got <= 0 ? -1 : number[0] != '0';
 }
 
-/* The watchdog's loop; see shim_watchdog. */
-static void guard_connection(int64_t limit_ms)
+/*
+ * The watchdog's loop, with the heartbeat as descriptor 0 and the connection's directory as 1; see
+ * shim_watchdog. Never returns.
+ */
+static void watch_connection(int64_t limit_ms)
 {
 	int64_t heard = now_ns();
 
@@ -1312,7 +1393,7 @@ static void guard_connection(int64_t limit_ms)
 		}
 		if (now_ns() - heard < limit_ms * 1000000)
 			continue;
-		/* No request waits: a stopped server harms nobody yet. */
+		/* No request waits: a stopped server blocks no process yet. */
 		waiting = requests_wait(1);
 		if (waiting == 0)
 			continue;
@@ -1328,7 +1409,8 @@ static void guard_connection(int64_t limit_ms)
  * too) that reads `heartbeat`. When it was silent for `limit_ms` and requests wait, the process
  * aborts the FUSE connection whose fusectl directory is `connection`. It ends when `heartbeat` is
  * closed, keeps only these two descriptors, and makes only system calls. Its parent is init, which
- * reaps it.
+ * reaps it. -ENOSYS or -EPERM: close_range(2) is missing (before Linux 5.9) or forbidden; without
+ * it the process would keep the server's end of `heartbeat` open, and never end.
  */
 API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_ms)
 {
@@ -1336,6 +1418,9 @@ API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_m
 	sigset_t before;
 	long child;
 
+	/* An empty range: only tests whether the call is possible. */
+	if (syscall(SYS_close_range, ~0u, ~0u, 0u) < 0)
+		return -errno;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	/* Not fork(3): it runs pthread_atfork handlers of libraries whose threads are gone. */
@@ -1344,7 +1429,7 @@ API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_m
 		if (syscall(SYS_clone, 0, 0, 0, 0, 0, 0) != 0)
 			_exit(0);
 		keep_two(heartbeat, connection);
-		guard_connection(limit_ms);
+		watch_connection(limit_ms);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (child < 0)
@@ -1352,37 +1437,4 @@ API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_m
 	while (waitpid((pid_t)child, NULL, __WALL) < 0 && errno == EINTR)
 		continue;
 	return 0;
-}
-
-/*
- * sd_notify(3) with descriptor `passed`, for systemd's descriptor store. Blocks while systemd's
- * socket is full: the caller must know whether the descriptor was sent.
- */
-API int64_t shim_notify_descriptor(const char *path, const char *text, int32_t passed)
-{
-	struct iovec part = { (void *)text, strlen(text) };
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
-
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
-	return send_to_notify_socket(path, &message, 0);
-}
-
-/* Makes an inherited descriptor non-blocking and close-on-exec. */
-API int64_t shim_adopt(int32_t fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
-	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }

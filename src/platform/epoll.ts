@@ -6,9 +6,10 @@ import type { Errno } from "../base/errno.ts";
 import { allocatePermanent, PAGE_BYTES } from "./memory.ts";
 import { shim } from "./shim.ts";
 
-/** Readiness of a descriptor: the bits of an event's `what` (native/shim.c). */
+/** Bits of a descriptor's readiness (CAN_READ, CAN_WRITE and ENDED of native/shim.c). */
 export const Ready = { READ: 1, WRITE: 2, ENDED: 4 } as const;
 
+/** EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD. */
 const [ADD, REMOVE, CHANGE] = [1, 2, 3] as const;
 
 /** A set of watched descriptors; owns its own descriptor, but not its members. */
@@ -37,7 +38,10 @@ export class EpollSet implements Disposable {
     return shim.shim_epoll_watch(this.fd, ADD, fd, token, Ready.READ, 0) as 0 | Errno;
   }
 
-  /** Changes the bits of Ready that `fd` is watched for; `drained`: turns drop its bytes. */
+  /**
+   * Changes the bits of Ready that `fd` is watched for (0: only its end); `drained`: turns read and
+   * drop its bytes.
+   */
   change(fd: number, token: number, interest: number, drained: boolean): 0 | Errno {
     return shim.shim_epoll_watch(this.fd, CHANGE, fd, token, interest, drained ? 1 : 0) as
       | 0
@@ -59,8 +63,8 @@ export class EpollSet implements Disposable {
     return this.#table[2 * event] ?? -1;
   }
 
-  /** The readiness in an event from the last turn, bits of Ready. */
-  what(event: number): number {
+  /** The readiness in an event from the last turn: bits of Ready. */
+  readiness(event: number): number {
     return this.#table[2 * event + 1] ?? 0;
   }
 

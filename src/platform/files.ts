@@ -40,7 +40,7 @@ export function giveFileToGroup(fd: number, gid: number, mode: number): 0 | Errn
   return shim.shim_give_group(fd, gid, mode) as 0 | Errno;
 }
 
-/** Permissions that an ACL entry grants on a file or a directory. */
+/** Permissions that an ACL entry grants: read and write a file; search a directory. */
 export const Share = { FILE: 6, DIRECTORY: 1 } as const;
 
 /** Adds an ACL entry for `uid` to an open file. EOPNOTSUPP: the file system has no ACLs. */

@@ -15,9 +15,9 @@ export function takeWaiting(address: Address, spinUs: number, timeoutUs: number)
 }
 
 /**
- * Polls the semaphores of the first `count` rows of a table (of struct hot_ring in native/shim.c)
- * until one is not 0, at most for `budgetNs`; returns its index, or a negative errno. Starts after
- * index `after` and omits index `skip` (-1: none). Drains notify bytes of a row that has many.
+ * Polls the semaphores of the first `count` rows of a table (struct polled_ring of native/shim.c)
+ * until one is not 0, at most for `budgetNs`; returns its index, or ETIMEDOUT. Starts after index
+ * `after` and omits index `skip` (-1: none). Drains notify bytes of a row that has many.
  */
 export function pollSemaphores(
   table: Address,

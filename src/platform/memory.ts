@@ -27,8 +27,11 @@ export function allocatePermanent(length: number): { address: Address; buffer: A
   return { address, buffer: viewMemory(address, length) };
 }
 
+/** Ranges that can be guarded at once (GUARD_SLOTS of native/shim.c). */
+const GUARD_SLOTS = 65_536;
+
 /** Handled faults, counted by the SIGBUS handler: [0] all, [1 + slot] those of that range. */
-const guardHits = new Int32Array(viewMemory(shim.shim_guard_install(), 4 * (1 + 65_536)));
+const guardHits = new Int32Array(viewMemory(shim.shim_guard_install(), 4 * (1 + GUARD_SLOTS)));
 
 /** Changes whenever guarded memory vanished (a peer truncated a file). */
 export function vanishedCount(): number {

@@ -151,10 +151,10 @@ static void test_epoll(void)
 	CHECK(shim_epoll_turn(set, at) == 0);
 	CHECK(shim_epoll_turn(-1, at) == -EBADF);
 	CHECK(write(pair[1], bytes, sizeof(bytes)) == sizeof(bytes));
-	CHECK(shim_epoll_turn(set, at) == 1 && events[0].token == 7 && events[0].what == CAN_READ);
+	CHECK(shim_epoll_turn(set, at) == 1 && events[0].token == 7 && events[0].readiness == CAN_READ);
 	CHECK(shim_epoll_watch(set, EPOLL_CTL_MOD, pair[0], INT32_MAX, CAN_READ | CAN_WRITE, 1) == 0);
 	CHECK(shim_epoll_turn(set, at) == 1 && events[0].token == INT32_MAX);
-	CHECK(events[0].what == (CAN_READ | CAN_WRITE));
+	CHECK(events[0].readiness == (CAN_READ | CAN_WRITE));
 	CHECK(shim_epoll_watch(set, EPOLL_CTL_MOD, pair[0], 7, CAN_READ, 1) == 0);
 	CHECK(shim_readable(set) == 1);
 	CHECK(shim_epoll_turn(set, at) == 1);
@@ -169,7 +169,7 @@ static void test_epoll(void)
 	CHECK(shim_epoll_turn(outer, at) == 0);
 	close(pair[1]);
 	CHECK(shim_epoll_turn(outer, at) == 1 && events[0].token == 42);
-	CHECK(shim_epoll_turn(set, at) == 1 && events[0].what == ENDED);
+	CHECK(shim_epoll_turn(set, at) == 1 && events[0].readiness == ENDED);
 	CHECK(shim_epoll_watch(set, EPOLL_CTL_DEL, pair[0], 0, 0, 0) == 0);
 	CHECK(shim_epoll_turn(set, at) == 0);
 	close(carrier);
@@ -222,6 +222,29 @@ static void test_files(void)
 	shim_close((int32_t)file);
 	shim_close((int32_t)directory);
 	shim_close((int32_t)shm);
+}
+
+/* The way of opening a directory for kernels without openat2(2) refuses what openat2 refuses. */
+static void test_stepwise(void)
+{
+	int dev = (int)shim_dir_open(-1, "/dev"), fd;
+
+	CHECK(shim_dir_open_below(dev, "/dev/shm") == -EXDEV);
+	CHECK(shim_dir_open_below(dev, "../dev/shm") == -EXDEV);
+	CHECK(shim_dir_open_below(dev, "") == -ENOENT);
+	CHECK(shim_dir_open_below(dev, "fd") == -ENOTDIR);
+	CHECK(dir_open_stepwise(dev, "/dev/shm", 1) == -EXDEV);
+	CHECK(dir_open_stepwise(dev, "../dev/shm", 1) == -EXDEV);
+	CHECK(dir_open_stepwise(dev, "", 1) == -ENOENT);
+	CHECK(dir_open_stepwise(dev, "fd", 1) == -ENOTDIR);
+	CHECK(dir_open_stepwise(dev, "none", 1) == -ENOENT);
+	fd = (int)dir_open_stepwise(dev, "shm//", 1);
+	CHECK(fd >= 0 && shim_inode(fd) == shim_inode((int)shim_dir_open(-1, "/dev/shm")));
+	close(fd);
+	fd = (int)dir_open_stepwise(AT_FDCWD, "/dev/shm", 0);
+	CHECK(fd >= 0);
+	close(fd);
+	close(dev);
 }
 
 /*
@@ -296,7 +319,7 @@ static void test_semaphores(void)
 	_Atomic uint64_t *data = (_Atomic uint64_t *)(intptr_t)at;
 	int32_t pair[2];
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-	struct hot_ring rings[2] = { { empty, pair[0], 0 }, { at, pair[0], 0 } };
+	struct polled_ring rings[2] = { { empty, pair[0], 0 }, { at, pair[0], 0 } };
 	int64_t table = (int64_t)(intptr_t)rings;
 	pthread_t thread;
 
@@ -341,6 +364,7 @@ int main(void)
 	test_names();
 	test_epoll();
 	test_files();
+	test_stepwise();
 	test_guard();
 	test_guard_chain();
 	test_semaphores();

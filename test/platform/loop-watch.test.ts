@@ -93,17 +93,17 @@ test("an epoll set reports what is ready, drains notify bytes and sees the end",
   expect(watched.turn()).toBe(0);
   sendBytes(far, Buffer.alloc(300));
   expect(watched.turn()).toBe(1);
-  expect([watched.token(0), watched.what(0)]).toEqual([7, Ready.READ]);
+  expect([watched.token(0), watched.readiness(0)]).toEqual([7, Ready.READ]);
   expect(watched.change(near, 8, Ready.READ | Ready.WRITE, true)).toBe(0);
   expect(watched.turn()).toBe(1);
-  expect([watched.token(0), watched.what(0)]).toEqual([8, Ready.READ | Ready.WRITE]);
+  expect([watched.token(0), watched.readiness(0)]).toEqual([8, Ready.READ | Ready.WRITE]);
   watched.change(near, 8, Ready.READ, true);
   expect(watched.turn()).toBe(1);
   // The first turn dropped 256 bytes, the second 44.
   expect(watched.turn()).toBe(0);
   closeDescriptor(far);
   expect(watched.turn()).toBe(1);
-  expect(watched.what(0)).toBe(Ready.ENDED);
+  expect(watched.readiness(0)).toBe(Ready.ENDED);
   watched.remove(near);
   expect(watched.turn()).toBe(0);
   close();

@@ -80,7 +80,7 @@ export class SocketLoop implements Disposable {
     const count = this.#set.turn();
     for (let event = 0; event < count; event++) {
       const events = this.#members.get(this.#set.token(event));
-      if (events !== undefined) dispatch(events, this.#set.what(event));
+      if (events !== undefined) dispatch(events, this.#set.readiness(event));
     }
     this.#turning = false;
   }
