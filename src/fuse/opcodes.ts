@@ -106,6 +106,3 @@ export const OPEN_DIRECT_IO = 1;
 export const NOTIFY_INC_EPOCH = 8;
 /** FUSE_NOTIFY_RESEND: the kernel sends the requests again that were read but not answered. */
 export const NOTIFY_RESEND = 7;
-
-/** FUSE_UNIQUE_RESEND, in the upper word of `unique`: a request that is sent again. */
-export const UNIQUE_RESEND = 0x8000_0000;

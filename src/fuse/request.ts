@@ -4,12 +4,17 @@
  */
 import type { Requester } from "./file-system.ts";
 import { InHeader } from "./layouts.ts";
-import { UNIQUE_RESEND } from "./opcodes.ts";
 import { spanOf, type Span } from "../wire/struct.ts";
 
-/** The two words of `unique` as one number, without the bit of a request that is sent again. */
+/** The bits of the upper word that a number below 2^53 can hold: 53 - 32 bits. */
+const HIGH_BITS = 0x1f_ffff;
+
+/**
+ * The two words of `unique` as one number. Above HIGH_BITS is only FUSE_UNIQUE_RESEND (bit 63),
+ * which marks a request that is sent again.
+ */
 export function requestNumber(low: number, high: number): number {
-  return low + (high & ~UNIQUE_RESEND & 0x1f_ffff) * 2 ** 32;
+  return low + (high & HIGH_BITS) * 2 ** 32;
 }
 
 /** The current request. One object per session, refilled for each request. */

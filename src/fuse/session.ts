@@ -234,21 +234,30 @@ export class Session {
     const since = Bun.nanoseconds();
     const traced = this.#hooks.trace?.(request, this.#fs);
     const early = this.#hooks.intercept?.(request, this.#fs) ?? 0;
-    if (early instanceof Promise) {
-      this.#performLater(request, row, early);
-      return;
-    }
-    const result = early < 0 ? early : this.#ask(request, row, request);
-    if (result instanceof Promise) {
-      this.#wait(request, row, { result, since, traced });
-      return;
-    }
-    this.#conclude(request, row, { result, since, traced });
+    const start = { since, traced };
+    if (early instanceof Promise) this.#performLater(request, row, early, start);
+    else this.#performNow(request, row, early, start);
+  }
+
+  /** `early`: an errno of the hook, which is answered instead, or 0. */
+  #performNow(request: FuseRequest, row: Operation, early: number, start: Start): void {
+    const result = early < 0 ? early : this.#ask(request, row);
+    if (result instanceof Promise) this.#wait(request, row, result, start);
+    else this.#conclude(request, row, result, start);
+  }
+
+  /** A delayed request is copied: its memory is reused by the next read. */
+  #performLater(request: FuseRequest, row: Operation, early: Promise<number>, start: Start): void {
+    const copy = request.copy();
+    void this.#settle(early, copy.opcode).then((error) => {
+      if (!this.#ended) this.#performNow(copy, row, isErrno(error) ? error : 0, start);
+      return undefined;
+    });
   }
 
   /** Calls the file system. An exception is a bug: it is logged, and the request gets EIO. */
-  #ask(request: FuseRequest, row: Operation, from: FuseRequest): unknown {
-    const by = row.changes === true ? new Asker(from) : NOBODY;
+  #ask(request: FuseRequest, row: Operation): unknown {
+    const by = row.changes === true ? new Asker(request) : NO_REQUESTER;
     try {
       const result: unknown = row.ask(this.#fs, request, by, this.#answer);
       if (result instanceof Promise) this.#park(request, by as Asker);
@@ -269,14 +278,14 @@ export class Session {
     this.#pending.set(number, { opcode, asker, path });
   }
 
-  #wait(request: Unanswered, row: Operation, { result, since, traced }: Outcome): void {
+  #wait(request: Unanswered, row: Operation, result: Promise<unknown>, start: Start): void {
     const { opcode, uniqueLow, uniqueHigh } = request;
     const waiting = { opcode, uniqueLow, uniqueHigh };
     const key = requestNumber(uniqueLow, uniqueHigh);
-    void this.#settle(result as Promise<unknown>, opcode).then((settled) => {
+    void this.#settle(result, opcode).then((settled) => {
       this.#pending.get(key)?.asker.done();
       this.#pending.delete(key);
-      if (!this.#ended) this.#conclude(waiting, row, { result: settled, since, traced });
+      if (!this.#ended) this.#conclude(waiting, row, settled, start);
       return undefined;
     });
   }
@@ -289,15 +298,7 @@ export class Session {
     }
   }
 
-  /** A delayed request is copied: its memory is reused by the next read. */
-  #performLater(request: FuseRequest, row: Operation, early: Promise<number>): void {
-    const copy = request.copy();
-    const asking = early.then((error) => (error < 0 ? error : this.#ask(copy, row, copy)));
-    const since = Bun.nanoseconds();
-    this.#wait(copy, row, { result: asking, since, traced: undefined });
-  }
-
-  #conclude(request: Unanswered, row: Operation, { result, since, traced }: Outcome): void {
+  #conclude(request: Unanswered, row: Operation, result: unknown, { since, traced }: Start): void {
     const ns = Bun.nanoseconds() - since;
     if (isErrno(result)) {
       this.#finish(request, result, ns);
@@ -327,11 +328,11 @@ export class Session {
 /** The part of a request that its answer needs. */
 type Unanswered = Pick<FuseRequest, "opcode" | "uniqueLow" | "uniqueHigh">;
 
-interface Outcome {
-  readonly result: unknown;
+/** When a request was read (Bun.nanoseconds()), and the function that its trace hook returned. */
+interface Start {
   readonly since: number;
   readonly traced: ((error: number, ns: number) => void) | undefined;
 }
 
 /** The requester of operations that change nothing: they check no caller and never wait. */
-const NOBODY = { pid: 0, uid: 0, gid: 0, request: 0, signal: new AbortController().signal };
+const NO_REQUESTER = { pid: 0, uid: 0, gid: 0, request: 0, signal: new AbortController().signal };

@@ -9,7 +9,7 @@ import type { FileSystem } from "../../src/fuse/file-system.ts";
 import { InHeader, InitIn, OutHeader } from "../../src/fuse/layouts.ts";
 import { REQUEST_BYTES } from "../../src/fuse/negotiation.ts";
 import { Opcode } from "../../src/fuse/opcodes.ts";
-import { Session } from "../../src/fuse/session.ts";
+import { Session, type SessionHooks } from "../../src/fuse/session.ts";
 import type { FuseDevice } from "../../src/platform/fuse-device.ts";
 import { newSpan, spanOf } from "../../src/wire/struct.ts";
 
@@ -18,10 +18,11 @@ class MemoryDevice {
   readonly request = Buffer.alloc(REQUEST_BYTES);
   readonly answers: { unique: number; error: number; size: number }[] = [];
   readonly waiting: Buffer[] = [];
+  unmounted = false;
 
   read(): number {
     const next = this.waiting.shift();
-    if (next === undefined) return Errno.EAGAIN;
+    if (next === undefined) return this.unmounted ? Errno.ENODEV : Errno.EAGAIN;
     next.copy(this.request);
     return next.length;
   }
@@ -57,13 +58,17 @@ function everything(result: unknown): FileSystem {
   return new Proxy({} as FileSystem, { get: () => () => result });
 }
 
-function start(fileSystem: FileSystem): { device: MemoryDevice; session: Session } {
+function start(
+  fileSystem: FileSystem,
+  hooks: SessionHooks = {},
+): { device: MemoryDevice; session: Session } {
   const device = new MemoryDevice();
   const session = new Session({
     device: device as unknown as FuseDevice,
     fileSystem,
     log: silentLog,
     requestTimeoutSeconds: 0,
+    hooks,
   });
   return { device, session };
 }
@@ -183,4 +188,59 @@ test("a change that waits does not block others; an interrupt ends it after 1 s"
   await Bun.sleep(1);
   expect(device.answers.at(-1)).toEqual({ unique: 2, error: Errno.EINTR, size: 16 });
   expect(session.pendingCount).toBe(0);
+});
+
+const MKDIR_BODY = Buffer.from(`${"\0".repeat(8)}d\0`);
+
+/** A session with a MKDIR that its hook delays, and the promise that ends the delay. */
+function delayedMkdir(): {
+  readonly device: MemoryDevice;
+  readonly session: Session;
+  readonly made: string[];
+  readonly traced: { readonly error: number; readonly ns: number }[];
+  go(): Promise<void>;
+} {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const made: string[] = [];
+  const traced: { error: number; ns: number }[] = [];
+  const fileSystem = {
+    mkdir(_parent: number, name: string) {
+      made.push(name);
+      return Errno.EACCES;
+    },
+  } as unknown as FileSystem;
+  const { device, session } = start(fileSystem, {
+    intercept: () => promise,
+    trace: () => (error, ns) => void traced.push({ error, ns }),
+  });
+  device.waiting.push(request(Opcode.INIT, 1, INIT), request(Opcode.MKDIR, 2, MKDIR_BODY));
+  drain(session);
+  const go = async (): Promise<void> => {
+    resolve(0);
+    await promise;
+    await Bun.sleep(1);
+  };
+  return { device, session, made, traced, go };
+}
+
+test("a request that a hook delays is traced with its result and the delay", async () => {
+  const { device, made, traced, go } = delayedMkdir();
+  const endsAt = performance.now() + 20;
+  while (performance.now() < endsAt);
+  expect(made).toEqual([]);
+  await go();
+  expect(made).toEqual(["d"]);
+  expect(device.answers.at(-1)).toEqual({ unique: 2, error: Errno.EACCES, size: 16 });
+  expect(traced.map(({ error }) => error)).toEqual([Errno.EACCES]);
+  expect(traced[0]?.ns).toBeGreaterThan(15_000_000);
+});
+
+test("a request that a hook delays beyond the unmount changes nothing", async () => {
+  const { device, session, made, go } = delayedMkdir();
+  device.unmounted = true;
+  drain(session);
+  expect(session.ended).toBe(true);
+  await go();
+  expect(made).toEqual([]);
+  expect(device.answers.map(({ unique }) => unique)).toEqual([1]);
 });
