@@ -7,7 +7,7 @@ import { lstatSync } from "node:fs";
 import { basename } from "node:path";
 import { errorText } from "../base/error-text.ts";
 import { openParent } from "../platform/atomic-file.ts";
-import type { Directory } from "../platform/files.ts";
+import { type Directory, latin1Name } from "../platform/files.ts";
 
 /** Who may connect, as the umask for the bind: a chmod afterwards would go by path. */
 export const SocketMask = {
@@ -45,7 +45,7 @@ async function makeWay(directory: Directory, path: string): Promise<string | und
   if (found === undefined) return undefined;
   if (!found.isSocket()) return `${path} exists and is not a socket`;
   if (await answers(opened)) return `another process already answers on ${path}`;
-  directory.unlink(name);
+  directory.unlink(latin1Name(name));
   return undefined;
 }
 
@@ -77,7 +77,7 @@ export async function listenAtPath(
         close() {
           // Bun removes the name by the path it got, for which the descriptor must still be open.
           listener.stop(true);
-          directory.unlink(name);
+          directory.unlink(latin1Name(name));
           directory[Symbol.dispose]();
         },
       };

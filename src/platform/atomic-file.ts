@@ -8,7 +8,7 @@ import { lstatSync, realpathSync, writeSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { Errno, errnoName, errnoText } from "../base/errno.ts";
 import { errorText } from "../base/error-text.ts";
-import { closeDescriptor, Directory, setMode, syncFile } from "./files.ts";
+import { closeDescriptor, Directory, latin1Name, setMode, syncFile } from "./files.ts";
 
 /** `PATH: ENOENT: No such file or directory`. */
 function failure(path: string, errno: number): string {
@@ -40,8 +40,9 @@ export function openParent(
   if (typeof opened === "number") return failure(parent, opened);
   let directory = opened;
   for (const name of missing) {
-    const made = directory.makeSub(name);
-    const sub = made === Errno.EEXIST ? directory.openSub(name) : made;
+    const bytes = latin1Name(name);
+    const made = directory.makeSub(bytes);
+    const sub = made === Errno.EEXIST ? directory.openSub(bytes) : made;
     // EEXIST: another process has made it meanwhile. Directories made here are open to all users.
     if (typeof made !== "number") setMode(made.fd, 0o755);
     directory[Symbol.dispose]();
@@ -92,14 +93,15 @@ export class FilePlace {
     // A device, a pipe, or a link like /dev/stdout must not be replaced by a file.
     const there = lstatSync(`/proc/self/fd/${directory.fd}/${name}`, { throwIfNoEntry: false });
     if (there?.isFile() === false) return `${this.#path}: it exists and is not a regular file`;
-    const draft = `.${name}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+    const target = latin1Name(name);
+    const draft = `.${target}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
     const fd = directory.newFile(draft);
     if (fd < 0) return failure(this.#path, fd);
     const bytes = typeof content === "string" ? Buffer.from(content) : content;
     let problem: string | undefined;
     try {
       for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
-      const failed = setMode(fd, mode) || syncFile(fd) || directory.rename(draft, name);
+      const failed = setMode(fd, mode) || syncFile(fd) || directory.rename(draft, target);
       if (failed < 0) problem = failure(this.#path, failed);
     } catch (error) {
       problem = errorText(error);
@@ -115,7 +117,7 @@ export class FilePlace {
     const parent = this.#open();
     if (typeof parent === "string") return parent;
     using directory = parent;
-    const failed = directory.unlink(this.#name);
+    const failed = directory.unlink(latin1Name(this.#name));
     return failed === 0 || failed === Errno.ENOENT ? undefined : failure(this.#path, failed);
   }
 }

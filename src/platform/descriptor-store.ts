@@ -3,7 +3,7 @@
  * choose, beyond the end of this process and passes it to the unit's next process.
  */
 import { readFileSync } from "node:fs";
-import { shim, cString } from "./shim.ts";
+import { cText, shim } from "./shim.ts";
 
 /** SD_LISTEN_FDS_START. */
 const FIRST = 3;
@@ -32,14 +32,14 @@ export function storeDescriptor(environment: NodeJS.ProcessEnv, fd: number, name
   const path = environment["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return false;
   const text = `FDSTORE=1\nFDNAME=${name}`;
-  return shim.shim_notify_descriptor(cString(path), cString(text), fd) === 0;
+  return shim.shim_notify_descriptor(cText(path), cText(text), fd) === 0;
 }
 
 /** Has the manager drop what it stores under `name`. */
 export function forgetDescriptor(environment: NodeJS.ProcessEnv, name: string): void {
   const path = environment["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return;
-  shim.shim_notify(cString(path), cString(`FDSTOREREMOVE=1\nFDNAME=${name}`));
+  shim.shim_notify(cText(path), cText(`FDSTOREREMOVE=1\nFDNAME=${name}`));
 }
 
 /** The unit of this process, such as `pve-cluster.service`; undefined outside systemd. */

@@ -3,7 +3,7 @@
  * removed by unlinkat. No path is looked up twice. A `Directory` owns its descriptor.
  */
 import { Errno } from "../base/errno.ts";
-import { cString, shim } from "./shim.ts";
+import { cString, cText, shim } from "./shim.ts";
 
 /** The parent argument for paths that are absolute or relative to the working directory. */
 const NO_PARENT = -1;
@@ -15,6 +15,7 @@ export function closeDescriptor(fd: number): void {
 
 /**
  * Opens a regular file for reading and writing, not through a symlink; a descriptor or an errno.
+ * `path` is latin1, as it comes from a peer.
  */
 export function openFile(path: string): number {
   return shim.shim_file_open(NO_PARENT, cString(path));
@@ -76,7 +77,18 @@ export function syncFile(fd: number): 0 | Errno {
   return shim.shim_sync(fd) as 0 | Errno;
 }
 
-/** Operations on a directory; an interface, so that tests can make each call fail. */
+/**
+ * A name in UTF-16, such as one of the command line, as the methods of a directory take it: the
+ * latin1 string of its UTF-8 bytes.
+ */
+export function latin1Name(name: string): string {
+  return Buffer.from(name, "utf8").toString("latin1");
+}
+
+/**
+ * Operations on a directory; an interface, so that tests can make each call fail. Names are latin1,
+ * one character per byte.
+ */
 export interface FileDirectory extends Disposable {
   /** Its inode number, which stays the same when it is renamed. */
   readonly inode: number;
@@ -135,7 +147,7 @@ export function readDirectory(directory: number, buffer: Buffer): DirectoryEntry
   return got < 0 ? (got as Errno) : [...parseEntries(buffer, got)];
 }
 
-/** An open directory. */
+/** An open directory. Names in it are latin1, one character per byte. */
 export class Directory implements FileDirectory {
   readonly fd: number;
   #closed = false;
@@ -144,8 +156,9 @@ export class Directory implements FileDirectory {
     this.fd = fd;
   }
 
+  /** Opens `path`; its last component must not be a symlink. ENOENT, ENOTDIR, EACCES. */
   static open(path: string): Directory | Errno {
-    const fd = shim.shim_dir_open(NO_PARENT, cString(path));
+    const fd = shim.shim_dir_open(NO_PARENT, cText(path));
     return fd < 0 ? (fd as Errno) : new Directory(fd);
   }
 
@@ -166,7 +179,7 @@ export class Directory implements FileDirectory {
 
   /** Opens an absolute path in which no component is a symlink; ELOOP or ENOTDIR if one is. */
   static openExact(path: string): Directory | Errno {
-    const fd = shim.shim_dir_open_exact(cString(Buffer.from(path, "utf8").toString("latin1")));
+    const fd = shim.shim_dir_open_exact(cText(path));
     return fd < 0 ? (fd as Errno) : new Directory(fd);
   }
 

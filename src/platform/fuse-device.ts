@@ -5,7 +5,7 @@
 import { Errno } from "../base/errno.ts";
 import { closeDescriptor } from "./files.ts";
 import { allocatePermanent, PAGE_BYTES } from "./memory.ts";
-import { cString, shim } from "./shim.ts";
+import { cText, shim } from "./shim.ts";
 
 /** umount2(2): lazy unmount, which works with processes inside. */
 const MNT_DETACH = 2;
@@ -53,7 +53,7 @@ export class FuseDevice implements Disposable {
   /** mount(2) at `directory`; `options`: comma-separated, without the descriptor. */
   mount(directory: string, options: string): 0 | Errno {
     const data = `fd=${this.fd},${options}`;
-    return shim.shim_fuse_mount(cString(directory), cString(data)) as 0 | Errno;
+    return shim.shim_fuse_mount(cText(directory), cText(data)) as 0 | Errno;
   }
 
   /**
@@ -80,5 +80,5 @@ export class FuseDevice implements Disposable {
 
 /** Unmounts `directory` lazily. EINVAL: nothing is mounted there; EPERM: not permitted. */
 export function detachMount(directory: string): 0 | Errno {
-  return shim.shim_unmount(cString(directory), MNT_DETACH) as 0 | Errno;
+  return shim.shim_unmount(cText(directory), MNT_DETACH) as 0 | Errno;
 }

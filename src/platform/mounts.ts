@@ -3,12 +3,13 @@
  * request to a mount, which would deadlock if this process serves that mount.
  */
 import { readFileSync, readlinkSync } from "node:fs";
+import { latin1Name } from "./files.ts";
 
 export interface MountEntry {
   readonly id: number;
   /** Minor number of st_dev; for FUSE, the connection's name in /sys/fs/fuse/connections. */
   readonly minor: number;
-  /** Latin1, without escapes. */
+  /** Latin1, one character per byte, without escapes. */
   readonly mountPoint: string;
   readonly type: string;
   readonly source: string;
@@ -43,7 +44,8 @@ function parseMountInfo(text: string): MountEntry[] {
 export function mountsAt(path: string): MountEntry[] {
   try {
     const entries = parseMountInfo(readFileSync("/proc/self/mountinfo", "latin1"));
-    return entries.filter(({ mountPoint }) => mountPoint === path);
+    const bytes = latin1Name(path);
+    return entries.filter(({ mountPoint }) => mountPoint === bytes);
   } catch {
     return [];
   }

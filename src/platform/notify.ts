@@ -2,7 +2,7 @@
  * systemd's notification protocol (sd_notify(3)): a datagram per message if NOTIFY_SOCKET is set.
  */
 import { closeSync, writeSync } from "node:fs";
-import { cString, shim } from "./shim.ts";
+import { cText, shim } from "./shim.ts";
 
 /** Sends a message to the service manager, if there is one; 0, or a negative errno. */
 export type Notify = (text: string) => number;
@@ -11,7 +11,7 @@ export type Notify = (text: string) => number;
 export function notifier(environment: NodeJS.ProcessEnv): Notify {
   const path = environment["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return () => 0;
-  return (text) => shim.shim_notify(cString(path), cString(text));
+  return (text) => shim.shim_notify(cText(path), cText(text));
 }
 
 /** Writes a line to descriptor `fd` and closes it. Failures are ignored: the reader is gone. */

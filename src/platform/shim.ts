@@ -96,7 +96,12 @@ export const shim = withShimPath((path) =>
   dlopen(path, SYMBOLS as unknown as Record<string, FFIFunction>),
 ).symbols as unknown as Shim;
 
-/** A NUL-terminated copy of `text` (latin1: one byte per character) for one call. */
+/** A NUL-terminated copy for one call, for names that are latin1: one byte per character. */
 export function cString(text: string): Buffer {
   return Buffer.from(`${text}\0`, "latin1");
+}
+
+/** A NUL-terminated copy in UTF-8 for one call, for paths of this process and for messages. */
+export function cText(text: string): Buffer {
+  return Buffer.from(`${text}\0`, "utf8");
 }

@@ -10,7 +10,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { openParent, writeFileAtomically } from "../../src/platform/atomic-file.ts";
+import { join } from "node:path";
+import { FilePlace, openParent, writeFileAtomically } from "../../src/platform/atomic-file.ts";
 import { Directory } from "../../src/platform/files.ts";
 import { Errno } from "../../src/base/errno.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
@@ -61,4 +62,21 @@ test("missing directories are made only on request", () => {
   expect(existsSync(directory.at("x/y"))).toBe(true);
   writeFileSync(directory.at("plain"), "");
   expect(openParent(directory.at("plain/z/file"), { makeMissing: true })).toContain("ENOTDIR");
+});
+
+test("a name outside of ASCII is used as UTF-8, for files and for missing directories", () => {
+  using directory = new TempDirectory();
+  // Latin1 would turn the second character into a line feed.
+  const name = "ü-Ċ";
+  const file = directory.at(name);
+  expect(writeFileAtomically(file, "text", 0o644)).toBeUndefined();
+  expect(readdirSync(directory.path)).toEqual([name]);
+  const place = FilePlace.of(file);
+  if (typeof place === "string") throw new Error(place);
+  expect(place.remove()).toBeUndefined();
+  expect(readdirSync(directory.path)).toEqual([]);
+  const parent = openParent(join(file, "x"), { makeMissing: true });
+  if (typeof parent === "string") throw new Error(parent);
+  parent[Symbol.dispose]();
+  expect(readdirSync(directory.path)).toEqual([name]);
 });
