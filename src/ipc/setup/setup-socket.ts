@@ -101,10 +101,15 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     if (state !== "hello") clearTimeout(this.#deadline);
   }
 
-  /** Reads what has arrived: clients send their set-up request directly after connect(2). */
+  /**
+   * Watches the socket, and reads what has arrived: clients send their set-up request directly
+   * after connect(2). Throws if epoll_ctl(2) fails: only here, where the peer has no rings yet.
+   */
   begin(): void {
+    const token = this.#loop.add(this.fd, this);
+    if (token < 0) throw new Error(`epoll_ctl failed (errno ${-token})`);
+    this.#token = token;
     this.#readRequest();
-    if (this.#state === "hello" && !this.#closed) this.#watch(Ready.READ, false);
     if (this.#state === "queued") this.#watch(0, false);
   }
 
@@ -175,13 +180,7 @@ export class SetupSocket implements SetupChannel, SocketEvents {
   }
 
   #watch(interest: number, drained: boolean): void {
-    if (this.#closed) return;
-    if (this.#token === undefined) {
-      const token = this.#loop.add(this.fd, this);
-      if (token < 0) throw new Error(`epoll_ctl failed (errno ${-token})`);
-      this.#token = token;
-      if (interest === Ready.READ && !drained) return;
-    }
+    if (this.#closed || this.#token === undefined) return;
     this.#loop.change(this.fd, this.#token, interest, drained);
   }
 
@@ -191,11 +190,16 @@ export class SetupSocket implements SetupChannel, SocketEvents {
   }
 
   onReadable(): void {
-    if (this.#state === "hello") this.#readRequest();
-    else if (this.#state !== "connected") this.#lost();
-    else if (this.#connection !== undefined) this.#events.onNotify(this.#connection);
-    // A queued peer waits for its turn: bytes it sends meanwhile are read when it has rings.
-    if (this.#state === "queued") this.#watch(0, false);
+    if (this.#state === "hello") {
+      this.#readRequest();
+      // A queued peer waits for its turn: bytes it sends meanwhile are read when it has rings.
+      if (this.state === "queued") this.#watch(0, false);
+    } else if (this.#state !== "connected") {
+      // Not watched for reading in these states: only the end of the stream is reported.
+      this.#lost();
+    } else if (this.#connection !== undefined) {
+      this.#events.onNotify(this.#connection);
+    }
   }
 
   onWritable(): void {
