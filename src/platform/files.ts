@@ -2,11 +2,21 @@
  * Directories and files by descriptor: created with O_EXCL|O_NOFOLLOW, given away by fchown,
  * removed by unlinkat. No path is looked up twice. A `Directory` owns its descriptor.
  */
+import { readdirSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
 import { cString, cText, shim } from "./shim.ts";
 
 /** The parent argument for paths that are absolute or relative to the working directory. */
 const NO_PARENT = -1;
+
+/** The names in the directory `path`; undefined if it cannot be read. */
+export function namesIn(path: string): string[] | undefined {
+  try {
+    return readdirSync(path);
+  } catch {
+    return undefined;
+  }
+}
 
 /** Closes a descriptor that a function of src/platform returned. */
 export function closeDescriptor(fd: number): void {

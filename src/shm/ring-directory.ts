@@ -3,7 +3,6 @@
  * gives the files to the client, removes it (libqb ipc_shm.c). The server keeps the directory (mode
  * 0710), so the client can use the files but not rename, replace or remove them.
  */
-import { readdirSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
 import { atExit } from "../platform/at-exit.ts";
 import {
@@ -12,6 +11,7 @@ import {
   giveFile,
   giveFileToGroup,
   lockFile,
+  namesIn,
   Share,
   shareFile,
 } from "../platform/files.ts";
@@ -47,16 +47,26 @@ export function ringFileNames(service: string): string[] {
   ]);
 }
 
-function namesIn(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
+/**
+ * A new name `qb-<server pid>-<client pid>-<descriptor>-<random>` (libqb ipc_setup.c). The random
+ * part has 12 hex digits; libqb's has 6 letters and digits (mkdtemp(3)).
+ */
+function newDirectoryName(clientPid: number, socketFd: number): string {
+  const random = Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex");
+  return `qb-${process.pid}-${clientPid}-${socketFd}-${random}`;
 }
 
-function randomSuffix(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex");
+const DIRECTORY_NAME = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-([A-Za-z0-9]+)$/;
+const OUR_RANDOM = /^[0-9a-f]{12}$/;
+
+/** The parts of a ring directory's name: `isOurs`: made by this program, not by libqb. */
+export function parseDirectoryName(
+  name: string,
+): { readonly serverPid: number; readonly isOurs: boolean } | undefined {
+  const [, pid, random = ""] = DIRECTORY_NAME.exec(name) ?? [];
+  return pid === undefined
+    ? undefined
+    : { serverPid: Number(pid), isOurs: OUR_RANDOM.test(random) };
 }
 
 /** One connection's directory, files and mappings; owns all of them until disposed. */
@@ -85,10 +95,11 @@ export class RingDirectory implements Disposable {
 
   /**
    * Makes a directory with six files of reserved pages, and maps them. On an error nothing is left:
-   * ENOSPC (/dev/shm is full or has no inodes), EMFILE, ENOMEM, EACCES.
+   * ENOSPC (/dev/shm is full or has no inodes), EMFILE, ENOMEM, EACCES; EAGAIN: a process that
+   * looks for stale directories holds the lock.
    */
   static make(parent: FileDirectory, service: string, dataBytes: number): RingDirectory | Errno {
-    const name = `qb-${process.pid}-0-0-${randomSuffix()}`;
+    const name = newDirectoryName(0, 0);
     const directory = parent.makeSub(name);
     if (typeof directory === "number") return directory;
     const made: Made = { parent, directory, name, service, dataBytes, descriptors: [] };
@@ -103,7 +114,7 @@ export class RingDirectory implements Disposable {
    * their owner or group, nor set an ACL for the client. ENOENT: they were removed meanwhile.
    */
   giveTo(peer: Credentials, socketFd: number): 0 | Errno {
-    const name = `qb-${process.pid}-${peer.pid}-${socketFd}-${randomSuffix()}`;
+    const name = newDirectoryName(peer.pid, socketFd);
     const renamed = this.#parent.rename(this.#name, name);
     if (renamed) return renamed;
     this.#name = name;
@@ -191,7 +202,7 @@ export class RingDirectory implements Disposable {
    * would otherwise never be freed.
    */
   #find(): FileDirectory | undefined {
-    for (const name of namesIn(SHM)) {
+    for (const name of namesIn(SHM) ?? []) {
       const directory = this.#open(name);
       if (directory === undefined) continue;
       this.#name = name;
@@ -210,20 +221,27 @@ interface Made {
   readonly descriptors: number[];
 }
 
+/**
+ * Makes and maps the files. The lock on the first one marks the directory as used by a live server
+ * until it is unmapped (stale-directories.ts). A process that looks for stale directories takes it
+ * for an instant, so it is tried again after each further ring.
+ */
 function makeFiles(made: Made): RingSet | Errno {
   const { directory, service, dataBytes, descriptors } = made;
   const files: RingFiles[] = [];
+  let locked: 0 | Errno = Errno.EAGAIN;
   for (const ring of RING_NAMES) {
     const header = directory.makeFile(`${stem(ring, service)}-header`, RingHeader.fileBytes);
     if (header < 0) return header as Errno;
     descriptors.push(header);
-    // Marks the directory as used by a live server until it is unmapped (stale-directories.ts).
-    if (files.length === 0) lockFile(header);
     const data = directory.makeFile(`${stem(ring, service)}-data`, dataBytes);
     if (data < 0) return data as Errno;
     descriptors.push(data);
     files.push({ header, data, dataBytes });
+    if (locked === Errno.EAGAIN) locked = lockFile(files[0]?.header ?? header);
   }
+  // Any other errno: this file system has no locks, and the liveness of the directory is unknown.
+  if (locked === Errno.EAGAIN) return locked;
   return RingSet.map(files as [RingFiles, RingFiles, RingFiles]);
 }
 

@@ -8,18 +8,12 @@
  *   libqb's   dead when no process has the pid and none maps the files. Only root in the initial
  *             pid namespace can see all processes; for any other process it is unknown
  */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
-import { closeDescriptor, type Directory, lockFile } from "../platform/files.ts";
+import { closeDescriptor, type Directory, lockFile, namesIn } from "../platform/files.ts";
 import { isAlive } from "../platform/processes.ts";
-import { ringFileNames, SHM } from "./ring-directory.ts";
+import { parseDirectoryName, ringFileNames, SHM } from "./ring-directory.ts";
 
-/**
- * `qb-<server pid>-<client pid>-<descriptor>-<random>` (libqb ipc_setup.c); ours end in 12 hex
- * digits.
- */
-const RING_DIRECTORY = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-([A-Za-z0-9]+)$/;
-const OUR_SUFFIX = /^[0-9a-f]{12}$/;
 const REQUEST_HEADER = /^qb-request-.+-header$/;
 
 /** The initial pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h). */
@@ -30,14 +24,6 @@ const YOUNG_S = 5;
 
 /** Whether the server of a ring directory is alive, as far as this process can see. */
 export type Liveness = "alive" | "dead" | "unknown";
-
-function namesIn(path: string): string[] | undefined {
-  try {
-    return readdirSync(path);
-  } catch {
-    return undefined;
-  }
-}
 
 /** Whether this process can see all processes of the host and their mappings. */
 function seesAllProcesses(proc: string): boolean {
@@ -98,25 +84,27 @@ export class StaleDirectories {
 
   /** Whether the server of ring directory `name` is alive; unknown for other names. */
   livenessOf(name: string): Liveness {
-    const [, pid, suffix = ""] = RING_DIRECTORY.exec(name) ?? [];
-    if (pid === undefined) return "unknown";
-    if (!OUR_SUFFIX.test(suffix)) return this.#byProcesses(name, Number(pid));
+    const parts = parseDirectoryName(name);
+    if (parts === undefined) return "unknown";
+    const { serverPid, isOurs } = parts;
+    if (!isOurs) return this.#byProcesses(name, serverPid);
     const entry = this.#shm.lookAt(name);
-    const mayTell = process.geteuid?.() === 0 || entry?.uid === process.geteuid?.();
-    if (entry === undefined || !entry.isDirectory || !mayTell) return "unknown";
+    const mayOpen = process.geteuid?.() === 0 || entry?.uid === process.geteuid?.();
+    if (entry === undefined || !entry.isDirectory || !mayOpen) return "unknown";
     const header = this.#header(name);
-    const isBeingMade = this.#isLive(Number(pid)) || header === undefined;
-    if (entry.ageS < YOUNG_S && isBeingMade) return this.#isLocked(name, header, "unknown");
+    const mayBeNew = this.#isLive(serverPid) || header === undefined;
+    if (entry.ageS < YOUNG_S && mayBeNew) return this.#byLock(name, header, "unknown");
     // The directory is empty: its client has unlinked the files.
-    if (header === undefined) return this.#isLive(Number(pid)) ? "unknown" : "dead";
-    return this.#isLocked(name, header, "dead");
+    if (header === undefined) return this.#isLive(serverPid) ? "unknown" : "dead";
+    return this.#byLock(name, header, "dead");
   }
 
   #header(name: string): string | undefined {
     return namesIn(`${this.#path}/${name}`)?.find((file) => REQUEST_HEADER.test(file));
   }
 
-  #isLocked(name: string, header: string | undefined, otherwise: Liveness): Liveness {
+  /** Alive if another process holds the lock on `header`; `unlocked` if none does. */
+  #byLock(name: string, header: string | undefined, unlocked: Liveness): Liveness {
     const opened = this.#shm.openSub(name);
     if (header === undefined || typeof opened === "number") return "unknown";
     using directory = opened;
@@ -124,7 +112,7 @@ export class StaleDirectories {
     if (file < 0) return "unknown";
     const locked = lockFile(file);
     closeDescriptor(file);
-    if (locked === 0) return otherwise;
+    if (locked === 0) return unlocked;
     return locked === Errno.EAGAIN ? "alive" : "unknown";
   }
 
@@ -158,7 +146,7 @@ export class StaleDirectories {
     const files = namesIn(`${this.#path}/${name}`);
     if (files === undefined) return false;
     // An empty one may be another service's, but must have been made by this program.
-    if (files.length === 0 && !OUR_SUFFIX.test(name.split("-").at(-1) ?? "")) return false;
+    if (files.length === 0 && parseDirectoryName(name)?.isOurs !== true) return false;
     const own = new Set(ringFileNames(service));
     if (!files.every((file) => own.has(file))) return false;
     for (const file of files) directory.unlink(file);
@@ -171,7 +159,7 @@ const SLICE_MS = 2;
 
 /** Names that look like ring directories in /dev/shm. */
 function ringDirectoryNames(path: string): string[] {
-  return (namesIn(path) ?? []).filter((name) => RING_DIRECTORY.test(name));
+  return (namesIn(path) ?? []).filter((name) => parseDirectoryName(name) !== undefined);
 }
 
 /**

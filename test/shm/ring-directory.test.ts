@@ -7,8 +7,14 @@ import { openSync, readdirSync, renameSync, rmSync, symlinkSync, truncateSync } 
 import { Errno } from "../../src/base/errno.ts";
 import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
 import { RingPool } from "../../src/shm/ring-pool.ts";
+import { StaleDirectories } from "../../src/shm/stale-directories.ts";
 import { RING_NAMES } from "../../src/shm/ring-set.ts";
-import { Directory, type FileDirectory } from "../../src/platform/files.ts";
+import {
+  closeDescriptor,
+  Directory,
+  type FileDirectory,
+  lockFile,
+} from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { RingHeader } from "../../src/wire/qb.ts";
 import { ringDirectories } from "../support/shm.ts";
@@ -66,6 +72,37 @@ function held(): { descriptors: number; directories: number } {
 function makeAndGive(parent: FileDirectory): RingDirectory | Errno {
   using pool = new RingPool(parent, SERVICE, 0);
   return pool.takeFor(SELF, 9, PAGE_BYTES);
+}
+
+/** A directory whose first file a sweep holds until `files` further ones are made. */
+function probed(real: FileDirectory, files: number): FileDirectory {
+  let probe = -1;
+  let left = files;
+  const makeFile = (name: string, size: number): number => {
+    if (probe >= 0 && --left === 0) closeDescriptor(probe);
+    const fd = real.makeFile(name, size);
+    if (probe === -1) {
+      probe = (real as Directory).openFile(name);
+      expect(lockFile(probe)).toBe(0);
+    }
+    return fd;
+  };
+  return new Proxy(real, {
+    get(target, key) {
+      if (key === "makeFile") return makeFile;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+/** /dev/shm, with `probed` directories. */
+function probedShm(files: number): FileDirectory {
+  const makeSub = (name: string): FileDirectory | Errno => {
+    const made = shm.makeSub(name);
+    return typeof made === "number" ? made : probed(made, files);
+  };
+  return { ...faulty(shm, { ...counting }), makeSub };
 }
 
 const counting: Plan = { calls: 0, failing: -1, error: Errno.EIO };
@@ -168,4 +205,20 @@ test("a renamed directory is found and removed; another one with its old name is
   expect(names).not.toContain(`${path}-moved`.slice(SHM.length + 1));
   expect(names).toContain(path.slice(SHM.length + 1));
   rmSync(path);
+});
+
+test("a directory that a sweep probes while it is made is locked nevertheless", () => {
+  const before = held();
+  const rings = RingDirectory.make(probedShm(2), SERVICE, PAGE_BYTES);
+  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
+  const [name = ""] = ringDirectories(process.pid);
+  expect(new StaleDirectories(shm).livenessOf(name)).toBe("alive");
+  rings[Symbol.dispose]();
+  expect(held()).toEqual(before);
+});
+
+test("a directory whose lock cannot be taken is refused with EAGAIN, and nothing is left", () => {
+  const before = held().directories;
+  expect(RingDirectory.make(probedShm(100), SERVICE, PAGE_BYTES)).toBe(Errno.EAGAIN);
+  expect(held().directories).toBe(before);
 });
