@@ -7,25 +7,26 @@
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
+/** Message size that PVE's clients ask for, headers included (PVE::IPCC, IPCC.xs). */
+export const PVE_MESSAGE_BYTES = MiB;
+
 /** The transport (src/ipc, src/shm). */
 export const IpcLimits = {
   /** Size of sun_path, the leading NUL of an abstract address included (unix(7)). */
   addressPathBytes: 108,
-  /**
-   * Longer service names are refused: NAME_MAX - 20 (libqb ipc_setup.c;
-   * docs/internals/handshake.md).
-   */
-  serviceNameBytes: 235,
   /** Smallest message size a connection gets: the set-up answer itself (libqb qb_ipcc_connect). */
   minMessageBytes: 12_328,
   /** Largest message size a client may ask for; libqb has no bound. */
   maxMessageBytes: 16 * MiB,
   /** Half-open handshakes end after this; libqb waits forever. */
   handshakeTimeoutMs: 2_000,
-  /** Pending handshakes of peers that will be refused; bounded like pendingHandshakes. */
-  unwantedHandshakes: 16,
-  /** Those of peers that will be accepted; above it, the process with most loses its oldest. */
+  /**
+   * Pending handshakes of peers that will be accepted; one more ends the oldest of the process that
+   * has most.
+   */
   pendingHandshakes: 128,
+  /** The same bound for peers that will be refused. */
+  unwantedHandshakes: 16,
   /** Connections of one uid other than root; 0: no bound per uid. */
   connectionsPerUid: 0,
   /** Descriptors reserved for files, databases and root. */

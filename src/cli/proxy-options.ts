@@ -3,8 +3,8 @@
  */
 import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
-import { PVE_MESSAGE_BYTES, QbClient } from "../client/qb-client.ts";
-import { IpcLimits } from "../base/limits.ts";
+import { QbClient } from "../client/qb-client.ts";
+import { IpcLimits, PVE_MESSAGE_BYTES } from "../base/limits.ts";
 import { mayShowOthers } from "../platform/socket.ts";
 import { runService } from "../daemon/run-service.ts";
 import type { Watcher } from "../tools/trace/exchange.ts";

@@ -6,7 +6,7 @@ import { errorText } from "../base/error-text.ts";
 import { readFileSync } from "node:fs";
 import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
-import { PVE_MESSAGE_BYTES } from "../client/qb-client.ts";
+import { PVE_MESSAGE_BYTES } from "../base/limits.ts";
 import { runService } from "../daemon/run-service.ts";
 import { compareReplay } from "../tools/trace/compare-replay.ts";
 import { readRecording, type Recording } from "../tools/trace/recording.ts";

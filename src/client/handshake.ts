@@ -9,6 +9,7 @@ import { closeDescriptor } from "../platform/files.ts";
 import {
   connectAs,
   connectTo,
+  maxNameBytes,
   peerCredentials,
   receiveBytes,
   sendBytes,
@@ -137,9 +138,9 @@ export class Handshake {
 }
 
 function invalidName(name: string): QbFailure | undefined {
-  const bytes = Buffer.byteLength(name, "latin1");
-  if (name !== "" && bytes < IpcLimits.addressPathBytes) return undefined;
-  return new QbFailure("size", Errno.ENAMETOOLONG, "a service name has 1 to 107 bytes");
+  const longest = maxNameBytes();
+  if (name !== "" && Buffer.byteLength(name, "latin1") <= longest) return undefined;
+  return new QbFailure("size", Errno.ENAMETOOLONG, `a service name has 1 to ${longest} bytes`);
 }
 
 function judgeStart(answer: Span): QbFailure | undefined {

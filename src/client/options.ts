@@ -1,8 +1,6 @@
 /** The options of a client and of a call, and their defaults. */
 import type { Identity } from "../platform/socket.ts";
 
-/** Message size that PVE's clients ask for, in bytes (PVE::IPCC). */
-export const PVE_MESSAGE_BYTES = 1024 * 1024;
 /** Default deadline of a call, in ms. */
 export const DEFAULT_TIMEOUT_MS = 10_000;
 

@@ -6,8 +6,14 @@
  *
  * Owns the setup socket and the mappings until `close`.
  */
-import { IpcLimits } from "../base/limits.ts";
-import { flowControlOf, headerFacts, type RingSet } from "../shm/ring-set.ts";
+import { IpcLimits, PVE_MESSAGE_BYTES } from "../base/limits.ts";
+import {
+  dropReference,
+  flowControlOf,
+  referencesOf,
+  RING_NAMES,
+  type RingSet,
+} from "../shm/ring-set.ts";
 import { closeDescriptor } from "../platform/files.ts";
 import { isAlive } from "../platform/processes.ts";
 import type { Credentials } from "../platform/socket.ts";
@@ -27,19 +33,16 @@ import { MessageReceiver, type ConnectionState } from "./message-receiver.ts";
 import type { QbMessageIn, QbResponse } from "./message.ts";
 import {
   DEFAULT_TIMEOUT_MS,
-  PVE_MESSAGE_BYTES,
   type CallOptions,
   type ConnectOptions,
   type SendOptions,
 } from "./options.ts";
 import type { AdaptiveWait } from "./adaptive-wait.ts";
-import { attach, dropReferences, removeFiles, type RingPlace } from "./ring-files.ts";
+import { attach, removeFiles, type RingPlace } from "./ring-files.ts";
 import type { Accepted, HandshakeOptions } from "./handshake.ts";
 import { RequestWriter } from "./request-writer.ts";
 import { SetupSocket } from "./setup-socket.ts";
 import { Mutex } from "./waiting.ts";
-
-export { PVE_MESSAGE_BYTES } from "./options.ts";
 
 /** References of an intact request ring: the server's and ours. */
 const REFERENCES = 2;
@@ -346,7 +349,7 @@ export class QbClient implements Disposable {
       if (end !== undefined) return end;
       if (this.#socket.owed > this.#maxOwed) return owing(this.#socket.owed);
     }
-    if (headerFacts(request).references !== REFERENCES) {
+    if (referencesOf(request) !== REFERENCES) {
       const end = this.#lookAlive();
       return this.#ends(end ?? disconnected("the server dropped its request ring"));
     }
@@ -369,7 +372,7 @@ export class QbClient implements Disposable {
     this.#socket.unwatch();
     const serverIsGone = this.#lookAlive() !== undefined && !isAlive(this.server.pid);
     this.#closed = true;
-    if (!this.#set.vanished) dropReferences(this.#set);
+    if (!this.#set.vanished) for (const ring of RING_NAMES) dropReference(this.#set.rings[ring]);
     this.#set[Symbol.dispose]();
     this.#socket.close();
     if (serverIsGone) removeFiles(this.#place);

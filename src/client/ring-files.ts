@@ -6,7 +6,7 @@
 import { fstatSync, ftruncateSync, readSync } from "node:fs";
 import { Errno, errnoName } from "../base/errno.ts";
 import { addReference, RING_NAMES, ringDataBytes, RingSet } from "../shm/ring-set.ts";
-import type { RingFiles, RingName } from "../shm/ring-set.ts";
+import type { RingFiles } from "../shm/ring-set.ts";
 import { closeDescriptor, Directory, fileSize, openFile } from "../platform/files.ts";
 import { PAGE_BYTES } from "../platform/memory.ts";
 import { RingHeader } from "../wire/qb.ts";
@@ -118,16 +118,6 @@ export function attach(accepted: Accepted): Attached | QbFailure {
   } finally {
     for (const fd of opened) closeDescriptor(fd);
   }
-}
-
-/** Drops our reference to each ring. */
-export function dropReferences(set: RingSet): void {
-  for (const ring of RING_NAMES) dropReference(set, ring);
-}
-
-function dropReference({ rings }: RingSet, ring: RingName): void {
-  const { words, headerWord } = rings[ring];
-  Atomics.sub(words, headerWord + (RingHeader.refCount >> 2), 1);
 }
 
 /**

@@ -3,7 +3,7 @@
  * for.
  */
 import { readFileSync, statfsSync } from "node:fs";
-import { IpcLimits, PollLimits } from "../base/limits.ts";
+import { IpcLimits, PollLimits, PVE_MESSAGE_BYTES } from "../base/limits.ts";
 import { createLog, defaultFormat, type Log } from "../base/log.ts";
 import { SHM } from "../shm/ring-directory.ts";
 import { connectionBytes, MAPPINGS_PER_CONNECTION } from "../shm/ring-set.ts";
@@ -15,12 +15,6 @@ const USUAL_MAPPINGS = 65_530;
 
 /** Pending handshakes of each kind may take at most this part of RLIMIT_NOFILE. */
 const HANDSHAKE_SHARE = 1 / 8;
-
-/**
- * Message size of PVE's clients (IPCC.xs); room in /dev/shm is reported in connections of this
- * size.
- */
-const USUAL_MESSAGE_BYTES = 1024 * 1024;
 
 /** Everything a service needs to know besides its name and handler. */
 export interface ServiceSettings {
@@ -76,7 +70,7 @@ export function shmSpace(): { readonly sizeBytes: number; readonly freeBytes: nu
 export interface Capacity {
   /** By descriptors, mappings and settings, for rings of any size. */
   readonly connections: number;
-  /** By the size of /dev/shm, for clients that ask for messages of 1 MiB. */
+  /** By the size of /dev/shm, for clients that ask for messages of PVE_MESSAGE_BYTES (1 MiB). */
   readonly byShm: number;
   readonly shmBytes: number;
 }
@@ -85,7 +79,7 @@ export interface Capacity {
 export function capacityOf({ connections, shmRootReserveBytes }: ServiceSettings): Capacity {
   const { sizeBytes } = shmSpace();
   const usable = sizeBytes - shmRootReserveBytes;
-  const byShm = Math.floor(usable / connectionBytes(USUAL_MESSAGE_BYTES));
+  const byShm = Math.floor(usable / connectionBytes(PVE_MESSAGE_BYTES));
   return { connections, byShm, shmBytes: sizeBytes };
 }
 
@@ -130,7 +124,7 @@ function roomForConnections(settings: ServiceSettings, descriptors: number): num
 /** Bytes of /dev/shm for one uid, and those reserved for root: as given, or the defaults. */
 function shmBounds(settings: ServiceSettings): Partial<ServiceSettings> {
   const { sizeBytes } = shmSpace();
-  const forRoot = settings.rootReserve * connectionBytes(USUAL_MESSAGE_BYTES);
+  const forRoot = settings.rootReserve * connectionBytes(PVE_MESSAGE_BYTES);
   return {
     shmBytesPerUid: settings.shmBytesPerUid || sizeBytes * IpcLimits.shmShareOfUid,
     shmRootReserveBytes:

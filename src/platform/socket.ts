@@ -4,10 +4,12 @@
  */
 import { existsSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
+import { IpcLimits } from "../base/limits.ts";
 import { cString, shim } from "./shim.ts";
 
 /** If this file exists, libqb uses paths below /run instead of abstract names. */
 const FORCE_FILESYSTEM_SOCKETS = "/etc/libqb/force-filesystem-sockets";
+const RUN = "/run/";
 
 /** The process at the other end, as the kernel reports it. */
 export interface Credentials {
@@ -27,12 +29,25 @@ export function acceptOn(fd: number): number {
   return shim.shim_accept(fd);
 }
 
-/** The path of a service's socket if libqb uses the file system, else undefined. */
-export function socketPath(name: string): string | undefined {
-  return existsSync(FORCE_FILESYSTEM_SOCKETS) ? `/run/${name}` : undefined;
+/** Whether libqb uses paths in the file system on this host. */
+function usesFileSystem(): boolean {
+  return existsSync(FORCE_FILESYSTEM_SOCKETS);
 }
 
-/** Connects to `name`; a descriptor, or ECONNREFUSED (nobody listens), EAGAIN (backlog full). */
+/** The path of a service's socket if libqb uses the file system, else undefined. */
+export function socketPath(name: string): string | undefined {
+  return usesFileSystem() ? `${RUN}${name}` : undefined;
+}
+
+/**
+ * Most bytes of a service name: what fits into sun_path beside a NUL, which precedes an abstract
+ * name and ends a path. libqb truncates a longer name, which may then equal another service's.
+ */
+export function maxNameBytes(inFileSystem = usesFileSystem()): number {
+  return IpcLimits.addressPathBytes - 1 - (inFileSystem ? RUN.length : 0);
+}
+
+/** Connects to `name`; a descriptor, or ECONNREFUSED (no listener), EAGAIN (backlog full). */
 export function connectTo(name: string): number {
   return shim.shim_connect(cString(name));
 }
@@ -50,13 +65,13 @@ export function sendBytesAs(fd: number, bytes: Uint8Array, { uid, gid }: Identit
   return shim.shim_send_as(fd, bytes, bytes.byteLength, uid | 0, gid | 0);
 }
 
-/** nobody and nogroup, for a test with ids that are not root's. */
-const SOMEBODY: Identity = { uid: 65_534, gid: 65_534 };
+/** nobody and nogroup: ids that are not root's. */
+const UNPRIVILEGED: Identity = { uid: 65_534, gid: 65_534 };
 
 /** Whether this process may send other users' ids: it is root with all of root's capabilities. */
 export function mayShowOthers(): boolean {
   // No service has an empty name: this only tests whether the ids can be changed.
-  const result = connectAs("", SOMEBODY);
+  const result = connectAs("", UNPRIVILEGED);
   if (result >= 0) shim.shim_close(result);
   return result !== Errno.EPERM && result !== Errno.EINVAL;
 }

@@ -3,13 +3,14 @@
  * reservation of pages. Each is used once. All have the size that was requested last.
  */
 import type { Errno } from "../base/errno.ts";
+import { PVE_MESSAGE_BYTES } from "../base/limits.ts";
 import type { FileDirectory } from "../platform/files.ts";
 import type { Credentials } from "../platform/socket.ts";
 import { RingDirectory } from "./ring-directory.ts";
 import { ringDataBytes } from "./ring-set.ts";
 
 /** Larger rings are made on demand: prepared ones would take much of /dev/shm. */
-const LARGEST_READY = ringDataBytes(1024 * 1024);
+const LARGEST_READY = ringDataBytes(PVE_MESSAGE_BYTES);
 
 export class RingPool implements Disposable {
   readonly #parent: FileDirectory;

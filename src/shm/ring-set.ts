@@ -4,7 +4,7 @@
  */
 import { Errno } from "../base/errno.ts";
 import { pages, Reservation } from "../platform/memory.ts";
-import { RingHeader, SEMAPHORE_SHARED } from "../wire/qb.ts";
+import { CHUNK_MARGIN_BYTES, RingHeader, SEMAPHORE_SHARED } from "../wire/qb.ts";
 import type { RingMemory } from "./ring.ts";
 
 /** The rings in the order of their mappings, by their names in file names (ipc_shm.c). */
@@ -24,6 +24,11 @@ export interface RingFiles {
   readonly header: number;
   readonly data: number;
   readonly dataBytes: number;
+}
+
+/** Address space of one ring: its header, and its data twice. */
+function mappedBytes({ dataBytes }: RingFiles): number {
+  return HEADER_BYTES + 2 * dataBytes;
 }
 
 class Memory implements RingMemory {
@@ -63,32 +68,29 @@ export class RingSet implements Disposable {
 
   /** Maps the files; the caller keeps the descriptors. ENOMEM, ENFILE. */
   static map(files: readonly [RingFiles, RingFiles, RingFiles]): RingSet | Errno {
-    const lengths = files.map(({ dataBytes }) => HEADER_BYTES + 2 * dataBytes);
-    const reservation = Reservation.of(lengths.reduce((sum, length) => sum + length, 0));
+    const [request, response, event] = files;
+    const responseAt = mappedBytes(request);
+    const eventAt = responseAt + mappedBytes(response);
+    const reservation = Reservation.of(eventAt + mappedBytes(event));
     if (typeof reservation === "number") return reservation;
-    let offset = 0;
-    for (const { header, data, dataBytes } of files) {
-      const failed =
-        reservation.place(offset, header, HEADER_BYTES) ||
-        reservation.place(offset + HEADER_BYTES, data, dataBytes) ||
-        reservation.place(offset + HEADER_BYTES + dataBytes, data, dataBytes);
-      if (failed) {
-        reservation[Symbol.dispose]();
-        return failed;
-      }
-      offset += HEADER_BYTES + 2 * dataBytes;
+    const failed =
+      placeRing(reservation, 0, request) ||
+      placeRing(reservation, responseAt, response) ||
+      placeRing(reservation, eventAt, event);
+    if (failed) {
+      reservation[Symbol.dispose]();
+      return failed;
     }
     const view = reservation.view();
     const words = new Int32Array(view);
     const bytes = Buffer.from(view);
-    let at = 0;
-    const memoryOf = ({ dataBytes }: RingFiles): Memory => {
-      const memory = new Memory(words, bytes, reservation.address, at, dataBytes);
-      at += HEADER_BYTES + 2 * dataBytes;
-      return memory;
-    };
-    const [request, response, event] = files;
-    return new RingSet(reservation, [memoryOf(request), memoryOf(response), memoryOf(event)]);
+    const memoryAt = (offset: number, { dataBytes }: RingFiles): Memory =>
+      new Memory(words, bytes, reservation.address, offset, dataBytes);
+    return new RingSet(reservation, [
+      memoryAt(0, request),
+      memoryAt(responseAt, response),
+      memoryAt(eventAt, event),
+    ]);
   }
 
   /** True when a file was truncated: end the connection and use nothing from its memory. */
@@ -100,6 +102,16 @@ export class RingSet implements Disposable {
     for (const memory of this.#memories) memory.drop();
     this.#reservation[Symbol.dispose]();
   }
+}
+
+/** Maps one ring at `offset`: the header, and the data twice, so that a chunk never wraps. */
+function placeRing(reservation: Reservation, offset: number, files: RingFiles): 0 | Errno {
+  const { header, data, dataBytes } = files;
+  return (
+    reservation.place(offset, header, HEADER_BYTES) ||
+    reservation.place(offset + HEADER_BYTES, data, dataBytes) ||
+    reservation.place(offset + HEADER_BYTES + dataBytes, data, dataBytes)
+  );
 }
 
 function writePath(bytes: Buffer, path: string, at: number): void {
@@ -122,13 +134,14 @@ export function addReference(memory: RingMemory): void {
   Atomics.add(memory.words, memory.headerWord + (RingHeader.refCount >> 2), 1);
 }
 
-/** Words of data and references from the header, which a client checks before use. */
-export function headerFacts(memory: RingMemory): { wordCount: number; references: number } {
-  const { words, headerWord } = memory;
-  return {
-    wordCount: (words[headerWord + (RingHeader.wordCount >> 2)] ?? 0) >>> 0,
-    references: Atomics.load(words, headerWord + (RingHeader.refCount >> 2)),
-  };
+/** Drops the reference of a client that unmaps a ring. */
+export function dropReference(memory: RingMemory): void {
+  Atomics.sub(memory.words, memory.headerWord + (RingHeader.refCount >> 2), 1);
+}
+
+/** The number of references in the header; the peer can write any value. */
+export function referencesOf(memory: RingMemory): number {
+  return Atomics.load(memory.words, memory.headerWord + (RingHeader.refCount >> 2));
 }
 
 /** Sets the flow control word (of a request ring). */
@@ -141,11 +154,12 @@ export function flowControlOf(memory: RingMemory): number {
   return Atomics.load(memory.words, memory.headerWord + (RingHeader.flowControl >> 2));
 }
 
-/**
- * Bytes of a ring's data for messages of `maxMessageBytes` (qb_rb_open: 13 more, in whole pages).
- */
+/** Bytes of a ring beyond its largest message: libqb's chunk margin and 1 (qb_rb_open). */
+const RING_MARGIN_BYTES = CHUNK_MARGIN_BYTES + 1;
+
+/** Bytes of a ring's data for messages of `maxMessageBytes`, in whole pages (qb_rb_open). */
 export function ringDataBytes(maxMessageBytes: number): number {
-  return pages(maxMessageBytes + 13);
+  return pages(maxMessageBytes + RING_MARGIN_BYTES);
 }
 
 /** Bytes of /dev/shm that three rings with `dataBytes` of data each take. */

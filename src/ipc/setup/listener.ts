@@ -4,12 +4,11 @@
  */
 import { unlinkSync } from "node:fs";
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
-import { IpcLimits } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { SHM } from "../../shm/ring-directory.ts";
 import { closeDescriptor, Directory } from "../../platform/files.ts";
 import { Ready } from "../../platform/epoll.ts";
-import { acceptOn, listenOn, socketPath } from "../../platform/socket.ts";
+import { acceptOn, listenOn, maxNameBytes, socketPath } from "../../platform/socket.ts";
 import { findSocketOwner } from "../../platform/socket-owner.ts";
 import type { SocketEvents, SocketLoop } from "./socket-loop.ts";
 
@@ -79,10 +78,6 @@ function explain(name: string, error: Errno): ListenFailure {
   return fail(error, `cannot listen on ${where}: ${errnoText(error)} (${errnoName(error)})`);
 }
 
-/**
- * Checks that the name fits a socket address: a longer one would be truncated, and could then equal
- * another service's.
- */
 function checkName(name: string): ListenFailure | undefined {
   if (name === "" || name.includes("\0") || name.includes("/")) {
     return fail(
@@ -90,7 +85,7 @@ function checkName(name: string): ListenFailure | undefined {
       `"${name}" is no service name: it must be non-empty, without slashes`,
     );
   }
-  const longest = Math.min(IpcLimits.serviceNameBytes, IpcLimits.addressPathBytes - 1);
+  const longest = maxNameBytes();
   const bytes = Buffer.byteLength(name, "latin1");
   if (bytes <= longest) return undefined;
   const why = `the service name has ${bytes} bytes, and a socket address holds ${longest}`;
@@ -150,10 +145,9 @@ class AcceptingSocket implements Listener, SocketEvents {
     }, RETRY_MS);
   }
 
+  // None of these comes for a listening socket, and `accept` never throws.
   onWritable(): void {}
-
   onHangUp(): void {}
-
   onFailure(): void {}
 
   close(): void {

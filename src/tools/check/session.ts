@@ -3,8 +3,9 @@
  * changes nothing made once, its answer kept for all probes that use it.
  */
 import type { Errno } from "../../base/errno.ts";
+import { PVE_MESSAGE_BYTES } from "../../base/limits.ts";
 import { QbFailure } from "../../client/failure.ts";
-import { PVE_MESSAGE_BYTES, QbClient } from "../../client/qb-client.ts";
+import { QbClient } from "../../client/qb-client.ts";
 import { READ_REQUESTS } from "../../pmxcfs/requests/read-requests.ts";
 import type { CfsName } from "../../pmxcfs/requests/table.ts";
 import { ResponseHeader } from "../../wire/qb.ts";

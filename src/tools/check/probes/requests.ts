@@ -4,9 +4,10 @@
  */
 import { jsonText } from "../../../base/escape.ts";
 import { Errno, errnoName, errnoText } from "../../../base/errno.ts";
+import { PVE_MESSAGE_BYTES } from "../../../base/limits.ts";
 import { buildInfo } from "../../../base/version.ts";
 import { QbFailure } from "../../../client/failure.ts";
-import { PVE_MESSAGE_BYTES, type QbClient } from "../../../client/qb-client.ts";
+import { type QbClient } from "../../../client/qb-client.ts";
 import type { CodeName } from "../../diagnosis/codes.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
