@@ -4,6 +4,7 @@
  *   sockets     abstract addresses of all 110 bytes, peer credentials (and sending those of other
  *               users, for a proxy that root runs), sd_notify datagrams
  *   files       created, given to their user and removed through descriptors; pages are reserved
+ *   inotify     changes of directories and files
  *   process     execve(2) that keeps descriptors open, RLIMIT_NOFILE
  *   memory      one reservation per connection, into which files are mapped (ring data twice)
  *   semaphores  post and wait on glibc's 64-bit sem_t; sem_wait and sem_post may abort the process
@@ -39,6 +40,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -621,6 +623,37 @@ API int64_t shim_set_mode(int32_t fd, int32_t mode)
 API int64_t shim_sync(int32_t fd)
 {
 	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* ---- inotify -------------------------------------------------------------------------------- */
+
+/* An inotify instance; -EMFILE: this user has fs.inotify.max_user_instances of them. */
+API int64_t shim_inotify_open(void)
+{
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Watches `path`; the number of the watch. -ENOSPC: fs.inotify.max_user_watches is reached. */
+API int64_t shim_inotify_watch(int32_t fd, const char *path, uint32_t mask)
+{
+	int watch = inotify_add_watch(fd, path, mask);
+
+	return watch < 0 ? -errno : watch;
+}
+
+API int64_t shim_inotify_unwatch(int32_t fd, int32_t watch)
+{
+	return inotify_rm_watch(fd, watch) < 0 ? -errno : 0;
+}
+
+/* Reads queued events (struct inotify_event); bytes read. -EAGAIN: there are none. */
+API int64_t shim_inotify_read(int32_t fd, void *events, int64_t length)
+{
+	ssize_t got = read(fd, events, (size_t)length);
+
+	return got < 0 ? -errno : got;
 }
 
 /* ---- process -------------------------------------------------------------------------------- */

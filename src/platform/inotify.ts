@@ -1,10 +1,9 @@
 /**
  * inotify(7), read on demand: `drain` reads the queued events in one system call, so that the next
- * request sees a change, and nothing runs between requests. Calls the C library directly. If that
- * cannot be loaded or no inotify instance is available, `open` returns undefined, and its callers
- * check the files instead.
+ * request sees a change, and nothing runs between requests.
  */
-import { dlopen, read, type FFIFunction, type Pointer } from "bun:ffi";
+import { closeDescriptor } from "./files.ts";
+import { cText, shim } from "./shim.ts";
 
 /** Bits of an event's mask and of a watch (linux/inotify.h). */
 export const Watch = {
@@ -42,10 +41,6 @@ const MASK =
   Watch.ONLY_DIRECTORY |
   Watch.EXCLUDE_UNLINKED;
 
-/** IN_NONBLOCK and IN_CLOEXEC: O_NONBLOCK and O_CLOEXEC on x86-64 and arm64. */
-const NONBLOCK = 0o4000;
-const CLOEXEC = 0o2000000;
-
 /** struct inotify_event: wd, mask, cookie, len, then len bytes of name. */
 const EVENT_BYTES = 16;
 const MASK_AT = 4;
@@ -54,56 +49,26 @@ const LENGTH_AT = 12;
 /** Most reads per drain, against a writer that never pauses; the next drain continues. */
 const READS_PER_DRAIN = 16;
 
-const SYMBOLS = {
-  inotify_init1: { args: ["i32"], returns: "i32" },
-  inotify_add_watch: { args: ["i32", "buffer", "u32"], returns: "i32" },
-  inotify_rm_watch: { args: ["i32", "i32"], returns: "i32" },
-  read: { args: ["i32", "buffer", "u64"], returns: "i64_fast" },
-  close: { args: ["i32"], returns: "i32" },
-  __errno_location: { args: [], returns: "ptr" },
-} as const;
-
-interface Libc {
-  inotify_init1(flags: number): number;
-  inotify_add_watch(fd: number, path: Buffer, mask: number): number;
-  inotify_rm_watch(fd: number, watch: number): number;
-  read(fd: number, into: Buffer, size: number): number;
-  close(fd: number): number;
-  __errno_location(): Pointer;
-}
-
-function loadLibc(): Libc | undefined {
-  for (const name of ["libc.so.6", "libc.so"]) {
-    try {
-      return dlopen(name, SYMBOLS as unknown as Record<string, FFIFunction>)
-        .symbols as unknown as Libc;
-    } catch {
-      // C libraries differ in their file names; if none loads, there is no inotify.
-    }
-  }
-  return undefined;
-}
-
 /** One event; `name` is latin1, one character per byte, or "" for the directory itself. */
 export type OnEvent = (watch: number, mask: number, name: string) => void;
 
 /** Owns its descriptor, and so all its watches. */
 export class Inotify implements Disposable {
-  readonly #libc: Libc;
   readonly #fd: number;
   readonly #buffer = Buffer.alloc(64 * 1024);
   #closed = false;
 
-  private constructor(libc: Libc, fd: number) {
-    this.#libc = libc;
+  private constructor(fd: number) {
     this.#fd = fd;
   }
 
-  /** Undefined if no inotify instance is available (fs.inotify.max_user_instances). */
+  /**
+   * Undefined if no inotify instance is available (fs.inotify.max_user_instances); callers then
+   * check the files instead.
+   */
   static open(): Inotify | undefined {
-    const libc = loadLibc();
-    const fd = libc?.inotify_init1(NONBLOCK | CLOEXEC) ?? -1;
-    return libc === undefined || fd < 0 ? undefined : new Inotify(libc, fd);
+    const fd = shim.shim_inotify_open();
+    return fd < 0 ? undefined : new Inotify(fd);
   }
 
   /**
@@ -111,12 +76,12 @@ export class Inotify implements Disposable {
    * which is the same for the same inode, or a negative errno.
    */
   watch(path: string, mask: number = MASK): number {
-    const watch = this.#libc.inotify_add_watch(this.#fd, Buffer.from(`${path}\0`, "latin1"), mask);
-    return watch >= 0 ? watch : -read.i32(this.#libc.__errno_location(), 0);
+    return shim.shim_inotify_watch(this.#fd, cText(path), mask);
   }
 
+  /** Removes a watch; its number is not used again. */
   unwatch(watch: number): void {
-    this.#libc.inotify_rm_watch(this.#fd, watch);
+    shim.shim_inotify_unwatch(this.#fd, watch);
   }
 
   /**
@@ -125,7 +90,7 @@ export class Inotify implements Disposable {
    */
   drain(onEvent: OnEvent, reads: number = READS_PER_DRAIN): boolean {
     for (let turn = 0; turn < reads; turn++) {
-      const size = this.#libc.read(this.#fd, this.#buffer, this.#buffer.length);
+      const size = shim.shim_inotify_read(this.#fd, this.#buffer, this.#buffer.length);
       if (size <= 0) return turn > 0;
       this.#parse(size, onEvent);
     }
@@ -135,7 +100,7 @@ export class Inotify implements Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#libc.close(this.#fd);
+    closeDescriptor(this.#fd);
   }
 
   #parse(size: number, onEvent: OnEvent): void {

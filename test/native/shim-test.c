@@ -19,7 +19,7 @@ static int failures;
 		}                                                                           \
 	} while (0)
 
-static char name[64], directory_name[64];
+static char name[64], directory_name[64], directory_path[80];
 
 /* The sender's credentials come until they are turned off; passed descriptors are closed. */
 static void test_senders(int32_t accepted, int32_t client)
@@ -247,6 +247,29 @@ static void test_stepwise(void)
 	close(dev);
 }
 
+static void test_inotify(void)
+{
+	char events[4096];
+	struct inotify_event *event = (struct inotify_event *)events;
+	int fd = (int)shim_inotify_open(), watch, made;
+
+	CHECK(fd >= 0);
+	CHECK(shim_inotify_read(fd, events, sizeof(events)) == -EAGAIN);
+	CHECK(shim_inotify_watch(fd, "/nowhere", IN_CREATE) == -ENOENT);
+	CHECK(shim_inotify_watch(-1, "/dev/shm", IN_CREATE) == -EBADF);
+	CHECK(shim_inotify_watch(fd, "/dev/null", IN_CREATE | IN_ONLYDIR) == -ENOTDIR);
+	CHECK(mkdir(directory_path, 0700) == 0);
+	watch = (int)shim_inotify_watch(fd, directory_path, IN_CREATE);
+	made = (int)shim_dir_open(-1, directory_path);
+	CHECK(watch > 0 && mkdirat(made, "new", 0700) == 0);
+	CHECK(shim_inotify_read(fd, events, sizeof(events)) > (int64_t)sizeof(*event));
+	CHECK(event->wd == watch && strcmp(event->name, "new") == 0);
+	CHECK(shim_inotify_unwatch(fd, watch) == 0 && shim_inotify_unwatch(fd, watch) == -EINVAL);
+	CHECK(shim_rmdir(made, "new") == 0 && rmdir(directory_path) == 0);
+	close(made);
+	close(fd);
+}
+
 /*
  * A mapped file is truncated: reads give zeros instead of SIGBUS, and the counter is incremented.
  */
@@ -359,12 +382,14 @@ int main(void)
 {
 	snprintf(name, sizeof(name), "shim-test-%d", getpid());
 	snprintf(directory_name, sizeof(directory_name), "qb-%d-0-0-shimtest", getpid());
+	snprintf(directory_path, sizeof(directory_path), "/dev/shm/%s", directory_name);
 	test_sockets();
 	test_socket_path();
 	test_names();
 	test_epoll();
 	test_files();
 	test_stepwise();
+	test_inotify();
 	test_guard();
 	test_guard_chain();
 	test_semaphores();
