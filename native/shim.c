@@ -1059,15 +1059,15 @@ API int64_t shim_epoll_remove(int32_t set, int32_t fd)
 
 /*
  * Has Bun's event loop watch `fd`. `carrier` is an unused UDP socket of Bun's: its descriptor
- * becomes a duplicate of `fd`, with the same user data in the loop's epoll set. When `fd` is ready,
- * Bun's recvmmsg(2) fails with ENOTSOCK and the socket's error handler runs. See
+ * becomes a duplicate of `fd`, with its user data (`low`, `high`) in the loop's epoll set. When
+ * `fd` is ready, Bun's recvmmsg(2) fails with ENOTSOCK and the socket's error handler runs. See
  * src/platform/loop-watch.ts.
  */
-API int64_t shim_graft(int32_t loop, int32_t carrier, int32_t fd, int64_t data)
+API int64_t shim_graft(int32_t loop, int32_t carrier, int32_t fd, uint32_t low, uint32_t high)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 
-	event.data.u64 = (uint64_t)data;
+	event.data.u64 = (uint64_t)high << 32 | low;
 	if (epoll_ctl(loop, EPOLL_CTL_DEL, carrier, NULL) < 0)
 		return -errno;
 	if (dup3(fd, carrier, O_CLOEXEC) < 0)

@@ -12,10 +12,11 @@ import { LOCK_FILE, PVE } from "../daemon/node/paths.ts";
 import {
   becomeDaemon,
   nameProcess,
-  sayReady,
+  READY_BYTE,
   startDetached,
   writeStderr,
 } from "../platform/daemonize.ts";
+import { reportReady } from "../platform/notify.ts";
 import { syslogWriter } from "../platform/syslog.ts";
 import { flag, type Options, type Values } from "./args.ts";
 import { command } from "./command.ts";
@@ -163,7 +164,7 @@ async function serveNode(asked: Asked, values: DaemonValues, log: Log): Promise<
   const ready = (): void => {
     if (readyFd === undefined) return;
     becomeDaemon();
-    sayReady(readyFd);
+    reportReady(readyFd, READY_BYTE);
   };
   const failure = await runDaemon({
     ...daemonSettings(values),

@@ -8,7 +8,7 @@ import type { Capacity, ServiceOptions } from "../ipc/options.ts";
 import type { ListenFailure } from "../ipc/setup/listener.ts";
 import type { Log } from "../base/log.ts";
 import { NOTHING_OBSERVED, Observation, type Observe } from "../observe/observe.ts";
-import { notifier, tellReady, watchdogIntervalMs } from "../platform/notify.ts";
+import { notifier, reportReady, watchdogIntervalMs } from "../platform/notify.ts";
 import { onDebugToggle, onHangUp, stopRequested } from "../platform/signals.ts";
 
 /** Controls of a running service. */
@@ -80,7 +80,7 @@ export async function runService(
     needsLoop: () => service.needsLoop,
   });
   main.info(`serving ${name}, ${capacityText(service.capacity)}`);
-  if (observe.readyFd !== undefined) tellReady(observe.readyFd);
+  if (observe.readyFd !== undefined) reportReady(observe.readyFd, "ready\n");
   notify(`READY=1\nSTATUS=serving ${name}`);
   const interval = watchdogIntervalMs(process.env);
   // Sent by the event loop that serves: when it hangs, no keep-alive is sent.

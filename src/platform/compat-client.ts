@@ -3,9 +3,9 @@
  * the compiled binary it is a memfd, reached through our /proc entry: nothing is left on a disk,
  * and children that change their user can still open it.
  */
-import { closeSync, readFileSync, writeSync } from "node:fs";
+import { closeSync } from "node:fs";
 import embedded from "../../dist/compat-client.elf" with { type: "file" };
-import { memfd } from "./library.ts";
+import { copyToMemory } from "./library.ts";
 import { COMPILED } from "./self.ts";
 
 /** A program to start; its path is valid until this is disposed. */
@@ -13,12 +13,10 @@ export interface EmbeddedProgram extends Disposable {
   readonly path: string;
 }
 
-/** The C client as a program. Throws if memfd_create(2) fails. */
+/** The C client as a program. Throws as `copyToMemory`. */
 export function compatClient(): EmbeddedProgram {
   if (!COMPILED) return { path: embedded, [Symbol.dispose]: () => {} };
-  const fd = memfd("pmxcfs-ipc-compat-client");
-  const bytes = readFileSync(embedded);
-  for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+  const fd = copyToMemory("pmxcfs-ipc-compat-client", embedded);
   return {
     path: `/proc/${process.pid}/fd/${fd}`,
     [Symbol.dispose]: () => closeSync(fd),

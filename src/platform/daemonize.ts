@@ -21,6 +21,9 @@ export function nameProcess(name: string): void {
   }
 }
 
+/** Written by the daemon to the descriptor it was given, when it is ready (`reportReady`). */
+export const READY_BYTE = "1";
+
 /** Waits for the ready byte; false at the end of the stream. */
 async function readyByte(fd: number): Promise<boolean> {
   for await (const chunk of Bun.file(fd).stream()) return chunk.length > 0;
@@ -87,14 +90,4 @@ export function becomeDaemon(): void {
   const nothing = openSync("/dev/null", "r+");
   for (const fd of new Set([...STDIO, ...copies])) shim.shim_replace(nothing, fd);
   closeSync(nothing);
-}
-
-/** Reports readiness to the process that started this one. */
-export function sayReady(fd: number): void {
-  try {
-    writeSync(fd, "1");
-    closeSync(fd);
-  } catch {
-    // The waiting process has ended.
-  }
 }

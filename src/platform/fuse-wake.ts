@@ -2,14 +2,13 @@
  * Wakes the event loop when a descriptor that Bun cannot watch (/dev/fuse) is readable. Two ways:
  *
  * - epoll: the descriptor is added to Bun's own epoll set, with the user data of one end of a
- * socket
- *   pair in which a byte always waits. No thread, lowest latency. It relies on how uSockets
- *   dispatches (event -> user data -> recv), so it is used only if that entry is found; a test
- *   covers it.
+ *   socket pair in which a byte always waits: Bun reads that byte and calls back. No thread, lowest
+ *   latency. It relies on how uSockets dispatches (event -> user data -> recv), so it is used only
+ *   if that entry is found; a test covers it.
  * - thread: a thread of the shim waits in poll(2) and sends the byte, once for each `arm`.
  */
 import type { Socket } from "bun";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { findEpollEntry } from "./epoll-entry.ts";
 import { closeDescriptor } from "./files.ts";
 import { shim } from "./shim.ts";
 
@@ -28,32 +27,6 @@ export interface Wake {
 const BYTE = new Uint8Array(1);
 const pair = new Int32Array(2);
 
-/** An epoll set of this process that contains a descriptor, and the user data of that entry. */
-interface Membership {
-  readonly set: number;
-  readonly low: number;
-  readonly high: number;
-}
-
-/** Searches the epoll sets of this process (/proc/self/fdinfo) for `fd`. */
-function membershipOf(fd: number): Membership | undefined {
-  for (const name of readdirSync("/proc/self/fd")) {
-    try {
-      if (readlinkSync(`/proc/self/fd/${name}`) !== "anon_inode:[eventpoll]") continue;
-      const text = readFileSync(`/proc/self/fdinfo/${name}`, "latin1");
-      const row = new RegExp(`^tfd: +${fd} events: +[0-9a-f]+ data: +([0-9a-f]+)`, "m").exec(text);
-      if (row === null) continue;
-      const digits = (row[1] ?? "").padStart(16, "0");
-      const low = Number.parseInt(digits.slice(8), 16);
-      const high = Number.parseInt(digits.slice(0, 8), 16);
-      return { set: Number(name), low, high };
-    } catch {
-      // The directory's own descriptor is gone by now.
-    }
-  }
-  return undefined;
-}
-
 /** Hands `fd`, one end of a socket pair, to Bun; calls `onByte` when data arrives. */
 async function adopt(fd: number, onByte: () => void, onEnd: () => void): Promise<Socket> {
   const socket = { data: onByte, close: onEnd, error: onEnd };
@@ -64,9 +37,9 @@ async function adopt(fd: number, onByte: () => void, onEnd: () => void): Promise
 
 /** Sets up the epoll way; undefined if Bun's entry of the pair is not found or `fd` is refused. */
 function graft(fd: number, ours: number, theirs: number): (() => void) | undefined {
-  const member = membershipOf(theirs);
-  if (member === undefined) return undefined;
-  const { set, low, high } = member;
+  const entry = findEpollEntry(theirs);
+  if (entry === undefined) return undefined;
+  const { set, low, high } = entry;
   if (shim.shim_epoll_add(set, fd, low, high) < 0) return undefined;
   // From now on only `fd` has events with that user data.
   shim.shim_epoll_remove(set, theirs);

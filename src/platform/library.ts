@@ -10,24 +10,27 @@ import { COMPILED } from "./self.ts";
 /** MFD_CLOEXEC (memfd_create(2)). */
 const MFD_CLOEXEC = 1;
 
-/** Makes an empty file in memory, closed on exec (memfd_create(2)); throws if that fails. */
-export function memfd(name: string): number {
+/**
+ * Copies a file to memory (memfd_create(2)); the caller closes the descriptor, which is closed on
+ * exec. `name` is shown in /proc. Throws if a system call fails.
+ */
+export function copyToMemory(name: string, file: string): number {
   const libc = dlopen("libc.so.6", {
     memfd_create: { args: ["cstring", "u32"], returns: "i32" },
   });
   const fd = libc.symbols.memfd_create(Buffer.from(`${name}\0`), MFD_CLOEXEC);
   libc.close();
   if (fd < 0) throw new Error(`memfd_create failed: ${name} cannot be loaded`);
+  const bytes = readFileSync(file);
+  for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
   return fd;
 }
 
 /** Calls `load` with a path of the shim, which is valid only during the call. */
 export function withShimPath<T>(load: (path: string) => T): T {
   if (!COMPILED) return load(embedded);
-  const fd = memfd("pmxcfs-ipc-shim");
+  const fd = copyToMemory("pmxcfs-ipc-shim", embedded);
   try {
-    const bytes = readFileSync(embedded);
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
     return load(`/proc/self/fd/${fd}`);
   } finally {
     closeSync(fd);

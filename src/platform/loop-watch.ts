@@ -1,14 +1,14 @@
 /**
- * Watches a descriptor that is not a socket (an epoll set, /dev/fuse) in Bun's event loop: calls a
- * function while it is readable. Bun's stream sockets would read from it and keep a 4 s timer.
+ * Watches a descriptor that is not a socket (an epoll set) in Bun's event loop: calls a function
+ * while it is readable. Bun's stream sockets would read from it and keep a 4 s timer.
  *
  * The carrier is a UDP socket of Bun: its descriptor is replaced (dup3) by a duplicate of the
- * watched one, with the same user data in the loop's epoll set (shown by /proc/self/fdinfo). When
- * it is readable, Bun calls recvmmsg(2), gets ENOTSOCK, and calls the socket's error handler: one
+ * watched one, with the same user data in the loop's epoll set (epoll-entry.ts). When it is
+ * readable, Bun calls recvmmsg(2), gets ENOTSOCK, and calls the socket's error handler: one
  * failed system call per wake-up, no state to restore, no timer. test/platform/loop-watch.test.ts
  * fails if a version of Bun changes this; the fallback is a timer of 1 ms.
  */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { findEpollEntry } from "./epoll-entry.ts";
 import { shim } from "./shim.ts";
 
 /** Interval of the fallback timer. */
@@ -18,21 +18,6 @@ const FALLBACK_MS = 1;
 interface Carrier {
   readonly fd?: number;
   close(): void;
-}
-
-/** The epoll set that watches `fd`, and the user data of its entry. */
-function findLoop(fd: number): { readonly loop: number; readonly data: number } | undefined {
-  const row = new RegExp(`^tfd:\\s+${fd} events:\\s+\\S+ data:\\s+([0-9a-f]+)`, "mu");
-  for (const name of readdirSync("/proc/self/fd")) {
-    try {
-      if (readlinkSync(`/proc/self/fd/${name}`) !== "anon_inode:[eventpoll]") continue;
-      const data = row.exec(readFileSync(`/proc/self/fdinfo/${name}`, "latin1"))?.[1];
-      if (data !== undefined) return { loop: Number(name), data: Number.parseInt(data, 16) };
-    } catch {
-      // The descriptor that listed the directory is closed by now.
-    }
-  }
-  return undefined;
 }
 
 /** Watches a descriptor until disposed; the caller keeps the descriptor. */
@@ -86,10 +71,10 @@ export class LoopWatch implements Disposable {
 
   #graft(carrier: Carrier): boolean {
     const { fd = -1 } = carrier;
-    const found = findLoop(fd);
-    if (found === undefined) return false;
-    if (shim.shim_graft(found.loop, fd, this.#fd, found.data) !== 0) return false;
-    this.#loop = found.loop;
+    const entry = findEpollEntry(fd);
+    if (entry === undefined) return false;
+    if (shim.shim_graft(entry.set, fd, this.#fd, entry.low, entry.high) !== 0) return false;
+    this.#loop = entry.set;
     return true;
   }
 

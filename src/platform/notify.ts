@@ -7,20 +7,20 @@ import { cText, shim } from "./shim.ts";
 /** Sends a message to the service manager, if there is one; 0, or a negative errno. */
 export type Notify = (text: string) => number;
 
-/** A notifier for the socket in NOTIFY_SOCKET. */
+/** A notifier for the socket in NOTIFY_SOCKET; without one it returns 0. */
 export function notifier(environment: NodeJS.ProcessEnv): Notify {
   const path = environment["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return () => 0;
   return (text) => shim.shim_notify(cText(path), cText(text));
 }
 
-/** Writes a line to descriptor `fd` and closes it. Failures are ignored: the reader is gone. */
-export function tellReady(fd: number): void {
+/** Writes `text` to the pipe `fd`, whose reader waits for it at the start, and closes it. */
+export function reportReady(fd: number, text: string): void {
   try {
-    writeSync(fd, "ready\n");
+    writeSync(fd, text);
     closeSync(fd);
   } catch {
-    // The reader has closed its end; serve anyway.
+    // The reader has ended or closed its end: serve anyway.
   }
 }
 

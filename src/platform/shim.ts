@@ -82,7 +82,7 @@ const SYMBOLS = {
   shim_epoll: { args: [], returns: "i64_fast" },
   shim_epoll_watch: { args: ["i32", "i32", "i32", "i32", "i32", "i32"], returns: "i64_fast" },
   shim_epoll_turn: { args: ["i32", "i64_fast"], returns: "i64_fast" },
-  shim_graft: { args: ["i32", "i32", "i32", "i64_fast"], returns: "i64_fast" },
+  shim_graft: { args: ["i32", "i32", "i32", "u32", "u32"], returns: "i64_fast" },
 } as const;
 
 type Argument<T> = T extends "buffer" ? NodeJS.TypedArray : number;

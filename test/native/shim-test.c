@@ -163,9 +163,9 @@ static void test_epoll(void)
 	CHECK(shim_execute("/nonexistent", "a\0\0b", 3, "c=d", 1) == -ENOENT);
 	/* The owner closes the carrier; the epoll set stays. */
 	carrier = dup(pair[1]);
-	CHECK(shim_graft(outer, carrier, set, 42) == -ENOENT);
+	CHECK(shim_graft(outer, carrier, set, 42, 0) == -ENOENT);
 	CHECK(shim_epoll_watch(outer, EPOLL_CTL_ADD, carrier, 42, CAN_READ, 0) == 0);
-	CHECK(shim_graft(outer, carrier, set, 42) == 0);
+	CHECK(shim_graft(outer, carrier, set, 42, 0) == 0);
 	CHECK(shim_epoll_turn(outer, at) == 0);
 	close(pair[1]);
 	CHECK(shim_epoll_turn(outer, at) == 1 && events[0].token == 42);
