@@ -6,7 +6,7 @@
 import { Errno, errnoName, errnoText } from "../base/errno.ts";
 
 /**
- * - `absent`: nobody listens on the name.
+ * - `absent`: no process listens on the name.
  * - `refused`: the server answered the set-up with an errno.
  * - `timeout`: nothing came within the deadline: the server hangs, is stopped, or is too slow.
  * - `garbage`: the server sent something that no libqb server sends.
@@ -52,14 +52,14 @@ export class QbFailure {
   }
 }
 
-/** The connection ended; `how` describes what was seen. */
-export function disconnected(how: string): QbFailure {
-  return new QbFailure("disconnected", Errno.ENOTCONN, how);
+/** The connection ended; `detail` says how that was noticed. */
+export function disconnected(detail: string): QbFailure {
+  return new QbFailure("disconnected", Errno.ENOTCONN, detail);
 }
 
 /** The server sent something that no libqb server sends. */
-export function garbage(what: string): QbFailure {
-  return new QbFailure("garbage", Errno.EBADMSG, what);
+export function garbage(detail: string): QbFailure {
+  return new QbFailure("garbage", Errno.EBADMSG, detail);
 }
 
 /** A ring file was truncated under us. */
@@ -67,9 +67,9 @@ export function vanished(): QbFailure {
   return new QbFailure("vanished", Errno.ENOTCONN, "the server truncated the ring files");
 }
 
-/** Nothing came in time. */
-export function timedOut(what: string, timeoutMs: number): QbFailure {
-  return new QbFailure("timeout", Errno.ETIMEDOUT, `${what} within ${Math.round(timeoutMs)} ms`);
+/** Nothing came in time; `missing` says what, such as `no response`. */
+export function timedOut(missing: string, timeoutMs: number): QbFailure {
+  return new QbFailure("timeout", Errno.ETIMEDOUT, `${missing} within ${Math.round(timeoutMs)} ms`);
 }
 
 /** A call on a client after its `close`. */

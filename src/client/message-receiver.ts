@@ -23,13 +23,13 @@ export interface ConnectionState {
   /** True while the server has not taken all notify bytes. */
   readonly owing: boolean;
   /** Why no message will come any more, if that is known. */
-  over(): QbFailure | undefined;
+  endReason(): QbFailure | undefined;
   /** Sends the notify bytes that are owed. */
-  announce(): void;
-  /** The end of the connection, if the server has closed it. */
-  gone(): QbFailure | undefined;
+  sendOwed(): void;
+  /** Checks the socket and the files: why the connection has ended, if it has. */
+  checkEnd(): QbFailure | undefined;
   /** Records why the connection ended, unless a reason is recorded already; returns the reason. */
-  ends(failure: QbFailure): QbFailure;
+  recordEnd(failure: QbFailure): QbFailure;
 }
 
 export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
@@ -49,8 +49,8 @@ export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
 
   /** The next message within `timeoutMs`; the event loop serves other events meanwhile. */
   async wait(timeoutMs: number, spins: boolean): Promise<M | QbFailure> {
-    const over = this.#state.over();
-    if (over !== undefined) return over;
+    const ended = this.#state.endReason();
+    if (ended !== undefined) return ended;
     const deadline = performance.now() + timeoutMs;
     const early = spins ? spinFor(() => this.poll()) : undefined;
     const found = early ?? (await waitFor(() => this.#look(), deadline));
@@ -59,8 +59,8 @@ export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
 
   /** The next message within `timeoutMs`; sleeps in the kernel and blocks the event loop. */
   waitBlocking(timeoutMs: number): M | QbFailure {
-    const over = this.#state.over();
-    if (over !== undefined) return over;
+    const ended = this.#state.endReason();
+    if (ended !== undefined) return ended;
     const deadline = performance.now() + timeoutMs;
     let found = this.poll();
     while (found === undefined) {
@@ -97,19 +97,19 @@ export class MessageReceiver<M extends QbMessageIn = QbMessageIn> {
 
   /** Checks once: a message, the end, or undefined. */
   #look(): M | QbFailure | undefined {
-    const over = this.#state.over();
-    if (over !== undefined) return over;
-    if (this.#state.owing) this.#state.announce();
+    const ended = this.#state.endReason();
+    if (ended !== undefined) return ended;
+    if (this.#state.owing) this.#state.sendOwed();
     const found = this.poll();
     if (found !== undefined) return found;
-    const end = this.#state.gone();
+    const end = this.#state.checkEnd();
     // Messages that the server sent before it closed are still received.
-    return end && (this.poll() ?? this.#state.ends(end));
+    return end && (this.poll() ?? this.#state.recordEnd(end));
   }
 
   #judge(found: M | QbFailure): M | QbFailure {
-    if (this.#state.vanished) return this.#state.ends(vanished());
-    return found instanceof QbFailure ? this.#state.ends(found) : found;
+    if (this.#state.vanished) return this.#state.recordEnd(vanished());
+    return found instanceof QbFailure ? this.#state.recordEnd(found) : found;
   }
 
   #late(timeoutMs: number): QbFailure {

@@ -114,10 +114,10 @@ export class QbClient implements Disposable {
       get owing() {
         return socket.owed > 0;
       },
-      over: () => this.#over(),
-      announce: () => void this.#notify(0),
-      gone: () => this.#lookAlive(),
-      ends: (failure) => this.#ends(failure),
+      endReason: () => this.#endReason(),
+      sendOwed: () => void this.#notify(0),
+      checkEnd: () => this.#checkEnd(),
+      recordEnd: (failure) => this.#recordEnd(failure),
     };
   }
 
@@ -147,7 +147,7 @@ export class QbClient implements Disposable {
 
   /** True until either side has closed the connection. */
   get connected(): boolean {
-    return !this.#closed && this.#end === undefined && this.#lookAlive() === undefined;
+    return !this.#closed && this.#end === undefined && this.#checkEnd() === undefined;
   }
 
   /** The flow control word: 0: send; 1: stop; 2: stop if `fcEnableMax` is 2. */
@@ -166,11 +166,11 @@ export class QbClient implements Disposable {
    * full ring, or more notify bytes owed than `maxOwedNotifies`; the request was not sent then.
    */
   send(id: number, body: Uint8Array = EMPTY, options: SendOptions = {}): QbFailure | undefined {
-    const failure = this.#mayNotSend(options.fcEnableMax ?? this.fcEnableMax);
+    const failure = this.#refuseSend(options.fcEnableMax ?? this.fcEnableMax);
     if (failure !== undefined) return failure;
     const unwritten = this.#requests.write(id, body, options.claimedBytes);
-    if (unwritten?.kind === "busy") return this.#lookAlive() ?? unwritten;
-    if (unwritten !== undefined) return unwritten.ended ? this.#ends(unwritten) : unwritten;
+    if (unwritten?.kind === "busy") return this.#checkEnd() ?? unwritten;
+    if (unwritten !== undefined) return unwritten.ended ? this.#recordEnd(unwritten) : unwritten;
     return this.#notify(1);
   }
 
@@ -181,7 +181,7 @@ export class QbClient implements Disposable {
    */
   announceTogether(sends: () => void): QbFailure | undefined {
     const failure = this.#socket.together(sends);
-    return failure === undefined ? this.#over() : this.#ends(failure);
+    return failure === undefined ? this.#endReason() : this.#recordEnd(failure);
   }
 
   /** The next response, in the order of the requests (qb_ipcc_recv). */
@@ -211,7 +211,7 @@ export class QbClient implements Disposable {
     );
     this.#socket.watch(
       () => watch.woken(),
-      (end) => watch.hungUp(this.#ends(end)),
+      (end) => watch.hungUp(this.#recordEnd(end)),
     );
     // Reports events that came before the watch.
     watch.woken();
@@ -327,20 +327,23 @@ export class QbClient implements Disposable {
       return undefined;
     }
     if (!this.#matchesIds || response.id === id) return response;
-    return this.#ends(garbage(`request ${id} was answered as ${response.id}`));
+    return this.#recordEnd(garbage(`request ${id} was answered as ${response.id}`));
   }
 
-  #over(): QbFailure | undefined {
+  /** Why the connection cannot be used any more, if that is known. */
+  #endReason(): QbFailure | undefined {
     return this.#end ?? (this.#closed ? CLOSED : undefined);
   }
 
-  #lookAlive(): QbFailure | undefined {
-    return this.#set.vanished ? vanished() : this.#socket.end();
+  /** Checks the socket and the ring files: why the connection has ended, if it has. */
+  #checkEnd(): QbFailure | undefined {
+    return this.#set.vanished ? vanished() : this.#socket.checkEnd();
   }
 
-  #mayNotSend(fcEnableMax: number): QbFailure | undefined {
-    const over = this.#over();
-    if (over !== undefined) return over;
+  /** Why nothing may be sent now: the end, flow control, owed notify bytes. */
+  #refuseSend(fcEnableMax: number): QbFailure | undefined {
+    const ended = this.#endReason();
+    if (ended !== undefined) return ended;
     const { request } = this.#set.rings;
     const level = flowControlOf(request);
     if (level > 0 && level <= fcEnableMax) return stopped(level);
@@ -350,18 +353,19 @@ export class QbClient implements Disposable {
       if (this.#socket.owed > this.#maxOwed) return owing(this.#socket.owed);
     }
     if (referencesOf(request) !== REFERENCES) {
-      const end = this.#lookAlive();
-      return this.#ends(end ?? disconnected("the server dropped its request ring"));
+      const end = this.#checkEnd();
+      return this.#recordEnd(end ?? disconnected("the server dropped its request ring"));
     }
     return undefined;
   }
 
   #notify(more: number): QbFailure | undefined {
     const failure = this.#socket.notify(more);
-    return failure && this.#ends(failure);
+    return failure && this.#recordEnd(failure);
   }
 
-  #ends(failure: QbFailure): QbFailure {
+  /** Keeps the first reason; returns `failure`. */
+  #recordEnd(failure: QbFailure): QbFailure {
     this.#end ??= failure;
     return failure;
   }
@@ -370,7 +374,7 @@ export class QbClient implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#socket.unwatch();
-    const serverIsGone = this.#lookAlive() !== undefined && !isAlive(this.server.pid);
+    const serverIsGone = this.#checkEnd() !== undefined && !isAlive(this.server.pid);
     this.#closed = true;
     if (!this.#set.vanished) for (const ring of RING_NAMES) dropReference(this.#set.rings[ring]);
     this.#set[Symbol.dispose]();

@@ -23,7 +23,7 @@ export class RequestWriter {
     const size = RequestHeader.size + body.byteLength;
     if (size > this.#maxMessageBytes) return tooLarge(size, this.#maxMessageBytes);
     const at = this.#ring.allocChunk(size);
-    if (at < 0) return this.#cannotClaim(at as Errno, size);
+    if (at < 0) return this.#allocFailure(at as Errno, size);
     RequestHeader.write.id(this.#header, id);
     RequestHeader.write.size(this.#header, claimedBytes ?? size);
     const { bytes } = this.#set.rings.request;
@@ -34,7 +34,7 @@ export class RequestWriter {
     return committed === 0 ? undefined : garbage("the request ring's semaphore was overwritten");
   }
 
-  #cannotClaim(errno: Errno, size: number): QbFailure {
+  #allocFailure(errno: Errno, size: number): QbFailure {
     if (this.#set.vanished) return vanished();
     if (errno === Errno.EAGAIN) return ringFull();
     if (errno === Errno.EMSGSIZE) return tooLarge(size, this.#ring.capacity);

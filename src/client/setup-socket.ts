@@ -22,7 +22,7 @@ const RETRY_MS = 1;
 /** Most bytes held back by `together`: a server that has read a request blocks for its byte. */
 const MAX_TOGETHER = 16;
 
-/** Most reads per drain of the hints, against a server that floods the socket. */
+/** Most reads per drain, against a server that floods the socket. */
 const READS_PER_LOOK = 16;
 
 const HUNG_UP = "the server closed the connection";
@@ -33,7 +33,7 @@ export class SetupSocket {
   #owed = 0;
   /** Bytes that `together` holds back; undefined outside of it. */
   #held: number | undefined;
-  #payment: ReturnType<typeof setTimeout> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
   #watched: Socket | undefined;
   #watching = false;
   /** Bun has closed the descriptor; its number may already be reused for another file. */
@@ -64,7 +64,7 @@ export class SetupSocket {
       const bytes = this.#owed === 1 ? ONE_NOTIFY : NOTIFIES.subarray(0, this.#owed);
       const sent = sendBytes(this.#fd, bytes);
       if (sent === Errno.EAGAIN) {
-        this.#payLater();
+        this.#retryLater();
         return undefined;
       }
       if (sent < 0) return disconnected(HUNG_UP);
@@ -87,19 +87,19 @@ export class SetupSocket {
     return failure;
   }
 
-  #payLater(): void {
-    if (this.#payment !== undefined) return;
-    this.#payment = setTimeout(() => {
-      this.#payment = undefined;
+  #retryLater(): void {
+    if (this.#retry !== undefined) return;
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
       // A hang-up found here is found again by the next call, or reported by the watch.
       if (this.#owed > 0) this.notify(0);
     }, RETRY_MS);
     // Need not keep the process alive: its end closes the socket, and then no bytes are owed.
-    this.#payment.unref();
+    this.#retry.unref();
   }
 
-  /** Drains the event hints; returns why the connection ended if the server has closed it. */
-  end(): QbFailure | undefined {
+  /** Drains the notify bytes of events; the reason if the server has closed the connection. */
+  checkEnd(): QbFailure | undefined {
     if (this.#lost) return disconnected(HUNG_UP);
     if (this.#watching) return undefined;
     for (let reads = 0; reads < READS_PER_LOOK; reads++) {
@@ -113,13 +113,13 @@ export class SetupSocket {
 
   /**
    * Watches the socket in the event loop: calls `woken` for hints, and `hungUp` once at the end.
-   * From then on `end` reports nothing.
+   * From then on `checkEnd` reports nothing.
    */
   watch(woken: () => void, hungUp: (end: QbFailure) => void): void {
     const lose = (): void => {
       if (this.#lost) return;
       this.#lost = true;
-      this.#stopPaying();
+      this.#cancelRetry();
       hungUp(disconnected(HUNG_UP));
     };
     const socket = {
@@ -136,21 +136,21 @@ export class SetupSocket {
     Bun.connect(options).catch(lose);
   }
 
-  /** Ends the watch: `end` drains and checks the socket again. */
+  /** Ends the watch: `checkEnd` drains and checks the socket again. */
   unwatch(): void {
     this.#watching = false;
   }
 
   close(): void {
-    this.#stopPaying();
+    this.#cancelRetry();
     if (this.#lost) return;
     this.#lost = true;
     if (this.#watched === undefined) closeDescriptor(this.#fd);
     else this.#watched.terminate();
   }
 
-  #stopPaying(): void {
-    clearTimeout(this.#payment);
-    this.#payment = undefined;
+  #cancelRetry(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
   }
 }

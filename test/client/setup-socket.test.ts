@@ -37,7 +37,7 @@ test("after the hang-up, a file that reuses the descriptor's number is left alon
   expect(others.at(-1)).toBe(first);
   await eventually("all are accepted", () => accepted.length === 1 + others.length);
   link.unwatch();
-  expect(link.end()?.kind).toBe("disconnected");
+  expect(link.checkEnd()?.kind).toBe("disconnected");
   expect(link.notify(1)?.kind).toBe("disconnected");
   link.close();
   const bytes = Buffer.alloc(8);
