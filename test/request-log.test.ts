@@ -137,13 +137,13 @@ test("a flood of one client has limited lines, and does not use up those of othe
     expect(handler.handle(request(1, "", 12))).toBe(Errno.EIO);
   }
   void handler.handle(request(2, "", 13));
-  expect(lines).toHaveLength(LogLimits.requestLinesOfOne + 1);
+  expect(lines).toHaveLength(LogLimits.requestLinesPerConnection + 1);
   expect(texts).toBe(lines.length);
   expect(lines.at(-1)).toContain("#13 pid 4711 uid 33 request-2 ");
   const last = await eventually("the second is over", () =>
     lines.find((line) => line.includes("left out")),
   );
-  const left = 5000 - LogLimits.requestLinesOfOne;
+  const left = 5000 - LogLimits.requestLinesPerConnection;
   expect(last).toBe(`<7>debug: left out ${left} more requests in the last second, most from #12\n`);
 });
 

@@ -92,7 +92,10 @@ export const LogLimits = {
   /** Debug lines per second about requests. */
   requestLinesPerSecond: 150,
   /** Debug lines per second about the requests of one connection. */
-  requestLinesOfOne: 100,
+  requestLinesPerConnection: 100,
+  /** Lines that peers cause, such as refusals, per `peerIntervalMs`. */
+  peerLines: 20,
+  peerIntervalMs: 10_000,
   /** Characters of a request and its arguments in the log. */
   requestChars: 400,
   /** Bytes of a body that are decoded for the log; more than the longest fixed layout, 528. */
@@ -109,8 +112,8 @@ export const ObserveLimits = {
   scrapeMs: 10_000,
   /** Bytes of a request line with its headers (nginx: 8 KiB). */
   scrapeHeadBytes: 8 * KiB,
-  /** Rendering the metrics takes at most 1/10 of the time, with any number of scrapers. */
-  renderShare: 10,
+  /** Part of the time that rendering the metrics may take, with any number of scrapers. */
+  renderShare: 1 / 10,
   /** Readers of the status at once; a further one ends the oldest. */
   statusReaders: 16,
   /** A status reader that takes longer is disconnected. */
@@ -137,9 +140,10 @@ export const CfsLimits = {
   treeInodes: 256 * KiB,
   /** Content of one row when config.db is loaded; no message can carry a larger one. */
   loadedFileBytes: 16 * MiB,
-  /** Content and number of all rows when config.db is loaded; the C server has no bounds. */
+  /** Bytes of all rows when config.db is loaded; the C server has no bound. */
   loadedBytes: 512 * MiB,
-  loadedRows: MiB,
+  /** Rows when config.db is loaded; the C server has no bound. */
+  loadedRows: 1_048_576,
   /** One status value (status.h CFS_MAX_STATUS_SIZE); the count includes a final NUL. */
   statusBytes: 32 * KiB,
   /** Status keys of one node; the C server has no bound. */

@@ -1,6 +1,6 @@
 /**
- * The log: lines on stderr through consola; made once in cli/, with a tagged object for each part
- * of the process. Lines have `<N>` priorities under journald, else time stamps, or are JSON.
+ * The log: lines on stderr, formatted by consola. A process makes one, in cli/, and a tagged object
+ * of it for each part. Lines have `<N>` priorities under journald, else time stamps, or are JSON.
  * Never pass a Buffer (formatting one takes 1 ms); on hot paths check `debugOn` first.
  */
 import { createConsola, type ConsolaInstance, type LogObject } from "consola/basic";
@@ -19,6 +19,7 @@ const LEVELS: Record<LogLevel, number> = { error: 0, warn: 1, info: 3, debug: 4 
 /** consola level -> syslog priority (sd-daemon(3)): err, warning, notice, info, debug. */
 const PRIORITIES = [3, 4, 5, 6, 7, 7];
 
+/** consola level -> name of the level in a line, as in the C server's log. */
 const LABELS = ["crit", "warning", "notice", "info", "debug", "debug"];
 
 export interface Log {
@@ -69,7 +70,7 @@ function stderrWriter(): (line: string) => boolean {
   };
 }
 
-const A_SECOND_MS = 1000;
+const SECOND_MS = 1000;
 
 /**
  * Rate limit: lines per interval, in total and per source. Further lines are left out and counted,
@@ -77,8 +78,8 @@ const A_SECOND_MS = 1000;
  */
 export class LineBudget {
   readonly #lines: number;
-  readonly #ofOne: number;
-  readonly #tell: (leftOut: number, busiest: number) => void;
+  readonly #perSource: number;
+  readonly #report: (leftOut: number, busiest: number) => void;
   readonly #intervalMs: number;
   readonly #bySource = new Map<number, number>();
   #endsAt = Number.NEGATIVE_INFINITY;
@@ -86,16 +87,19 @@ export class LineBudget {
   #leftOut = 0;
   #timer: Timer | undefined;
 
-  /** `tell` gets, after an interval, the number of lines left out and the busiest source. */
+  /**
+   * Allows `lines` per interval, of which one source may write `perSource`. `report` gets, after an
+   * interval, the number of lines left out and the busiest source.
+   */
   constructor(
     lines: number,
-    ofOne: number,
-    tell: (leftOut: number, busiest: number) => void,
-    intervalMs = A_SECOND_MS,
+    perSource: number,
+    report: (leftOut: number, busiest: number) => void,
+    intervalMs = SECOND_MS,
   ) {
     this.#lines = lines;
-    this.#ofOne = ofOne;
-    this.#tell = tell;
+    this.#perSource = perSource;
+    this.#report = report;
     this.#intervalMs = intervalMs;
   }
 
@@ -105,7 +109,7 @@ export class LineBudget {
     if (now >= this.#endsAt) this.#next();
     const asked = (this.#bySource.get(source) ?? 0) + 1;
     this.#bySource.set(source, asked);
-    if (asked <= this.#ofOne && this.#taken < this.#lines) {
+    if (asked <= this.#perSource && this.#taken < this.#lines) {
       this.#taken++;
       return true;
     }
@@ -128,7 +132,7 @@ export class LineBudget {
     this.#taken = 0;
     this.#leftOut = 0;
     this.#bySource.clear();
-    if (leftOut > 0) this.#tell(leftOut, busiest);
+    if (leftOut > 0) this.#report(leftOut, busiest);
   }
 }
 
@@ -183,6 +187,7 @@ export const silentLog: Log = {
 
 /** The state that all parts of a log share. */
 interface Shared {
+  /** consola's level, as in LEVELS. */
   level: number;
   readonly debugLines: LineBudget;
 }
@@ -194,18 +199,19 @@ function wrap(consola: ConsolaInstance, shared: Shared, base: number): Log {
     emit(message);
   };
   return {
-    error: at(0, (message) => consola.error(message)),
-    warn: at(1, (message) => consola.warn(message)),
-    info: at(3, (message) => consola.info(message)),
-    debug: at(4, (message) => {
+    error: at(LEVELS.error, (message) => consola.error(message)),
+    warn: at(LEVELS.warn, (message) => consola.warn(message)),
+    info: at(LEVELS.info, (message) => consola.info(message)),
+    debug: at(LEVELS.debug, (message) => {
       if (shared.debugLines.take()) consola.debug(message);
     }),
     get debugOn() {
-      return shared.level >= 4;
+      return shared.level >= LEVELS.debug;
     },
     toggleDebug() {
-      shared.level = shared.level >= 4 ? Math.min(base, 3) : 4;
-      return shared.level >= 4;
+      const isOn = shared.level >= LEVELS.debug;
+      shared.level = isOn ? Math.min(base, LEVELS.info) : LEVELS.debug;
+      return !isOn;
     },
     tagged: (tag) => wrap(consola.withTag(tag), shared, base),
   };

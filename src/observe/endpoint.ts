@@ -46,7 +46,7 @@ class RecentText {
       return await this.#metrics.text();
     } finally {
       const now = performance.now();
-      this.#goodUntil = now + (now - startedMs) * (ObserveLimits.renderShare - 1);
+      this.#goodUntil = now + (now - startedMs) * (1 / ObserveLimits.renderShare - 1);
     }
   }
 }

@@ -41,7 +41,7 @@ export class RequestLog implements Handler {
     this.#inner = inner;
     this.#text = text;
     this.#log = log;
-    const { requestLinesPerSecond: perSecond, requestLinesOfOne: ofOne } = LogLimits;
+    const { requestLinesPerSecond: perSecond, requestLinesPerConnection: ofOne } = LogLimits;
     this.#budget = new LineBudget(perSecond, ofOne, (leftOut, busiest) => {
       const requests = counted(leftOut, "more request");
       log.debug(`left out ${requests} in the last second, most from #${busiest}`);

@@ -3,10 +3,8 @@
  * logged.
  */
 import { counted } from "../../base/counted.ts";
+import { LogLimits } from "../../base/limits.ts";
 import { LineBudget, type Log } from "../../base/log.ts";
-
-const LINES_PER_INTERVAL = 20;
-const INTERVAL_MS = 10_000;
 
 export class PeerLog {
   readonly #log: Log;
@@ -14,11 +12,12 @@ export class PeerLog {
 
   constructor(log: Log) {
     this.#log = log;
-    const tell = (leftOut: number): void => {
+    const { peerLines, peerIntervalMs } = LogLimits;
+    const report = (leftOut: number): void => {
       const lines = `${counted(leftOut, "more line")} about clients`;
-      log.warn(`left out ${lines} in the last ${INTERVAL_MS / 1000} s`);
+      log.warn(`left out ${lines} in the last ${peerIntervalMs / 1000} s`);
     };
-    this.#budget = new LineBudget(LINES_PER_INTERVAL, LINES_PER_INTERVAL, tell, INTERVAL_MS);
+    this.#budget = new LineBudget(peerLines, peerLines, report, peerIntervalMs);
   }
 
   /**
@@ -29,9 +28,9 @@ export class PeerLog {
     if (this.#budget.take()) this.#log.warn(line());
   }
 
-  /** Logs an exception in our code or the handler's: what failed, and the stack. */
-  failure(what: string, error: unknown): void {
-    if (this.#budget.take()) this.#log.error(`${what}: ${errorWithStack(error)}`);
+  /** Logs an exception in our code or the handler's: the failed action, and the stack. */
+  failure(action: string, error: unknown): void {
+    if (this.#budget.take()) this.#log.error(`${action}: ${errorWithStack(error)}`);
   }
 
   /** A line for developers, not rate-limited here; built only if debug lines are on. */
