@@ -54,6 +54,7 @@ static int load(void)
 		library = dlopen("libqb.so.0", RTLD_NOW);
 	if (library == NULL)
 		return 0;
+	_Static_assert(sizeof qb == sizeof names, "one member of qb per name");
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		void *found = dlsym(library, names[i]);
 		if (found == NULL)
@@ -64,10 +65,15 @@ static int load(void)
 	return 1;
 }
 
+/*
+ * Bytes: the longest body that is printed, the buffers `in` and `out`, and the number that pipeline
+ * puts into each body.
+ */
 enum { SHOWN = 16384, ROOM = 1 << 25, COUNTER = 4 };
 static qb_ipcc_connection_t *connection;
 static uint8_t *in, *out;
 
+/* FNV-1a, 32 bits. */
 static uint32_t sum(const uint8_t *bytes, size_t size)
 {
 	uint32_t hash = 0x811c9dc5u;
@@ -99,6 +105,7 @@ static size_t body(const char *word)
 	return size;
 }
 
+/* Sends `out` with `size` bytes of body; `claimed`, if not 0, replaces the size in the header. */
 static ssize_t send_out(int id, size_t size, long claimed)
 {
 	struct qb_ipc_request_header *header = (void *)out;
@@ -107,6 +114,7 @@ static ssize_t send_out(int id, size_t size, long claimed)
 	return qb.send(connection, out, sizeof *header + size);
 }
 
+/* Prints the message of `got` bytes in `in`, or the error if `got` is negative. */
 static void show(ssize_t got)
 {
 	struct qb_ipc_response_header header = { 0 };
@@ -130,6 +138,10 @@ static void show(ssize_t got)
 	printf("}\n");
 }
 
+/*
+ * Sends `count` requests, each with its number as body, before it receives the first response. A
+ * response with another id or number than the next one is counted as misordered.
+ */
 static void pipeline(long count, int id, int timeout)
 {
 	long sent = 0, received = 0, misordered = 0, errors = 0;
@@ -159,6 +171,7 @@ static void pipeline(long count, int id, int timeout)
 	       res < 0 ? res : 0, sent, received, misordered, errors);
 }
 
+/* Sends the request in `out` `count` times, each after the response to the one before (an echo). */
 static void repeat(long count, int id, size_t size, int timeout)
 {
 	long received = 0, misordered = 0, errors = 0;
@@ -180,6 +193,7 @@ static void repeat(long count, int id, size_t size, int timeout)
 	       res < 0 ? res : 0, received, misordered, errors);
 }
 
+/* Connects and makes one request in a forked child; 0, or the child's error as a negative errno. */
 static int fork_and_ping(const char *name, size_t size, int id)
 {
 	int status = 0;
@@ -203,6 +217,7 @@ static int fork_and_ping(const char *name, size_t size, int id)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
 }
 
+/* Runs one line, split into words. */
 static void run(char **w)
 {
 	if (strcmp(w[0], "connect") == 0) {

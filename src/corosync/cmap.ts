@@ -32,7 +32,7 @@ export interface CmapChange {
   readonly key: string;
   /** One of CmapTrack: 1 deleted, 2 modified, 4 added. */
   readonly what: number;
-  /** The new value; undefined when it was deleted. */
+  /** The new value; undefined if the key was deleted, or the value is empty or of unknown type. */
   readonly value: CmapValue | undefined;
 }
 
@@ -67,8 +67,8 @@ export class Cmap implements Disposable {
   }
 
   /**
-   * Connects to the map of statistics, which is another one than the configuration's (C:
-   * cmap_initialize_map). Why not, as `connect`; NOT_EXIST: this corosync has no such map.
+   * Connects to the map of statistics, which is not that of the configuration (C:
+   * cmap_initialize_map). Fails as `connect`; NOT_EXIST: this corosync has no such map.
    */
   static async statistics(options: ServiceOptions = {}): Promise<Cmap | CsFailure> {
     const cmap = await Cmap.connect({ changed: () => {}, ended: () => {} }, options);
@@ -106,7 +106,10 @@ export class Cmap implements Disposable {
     return decodeValue(CmapGetResponse.read.type(span), body.subarray(from, from + bytes));
   }
 
-  /** All keys that begin with `prefix` (empty: all), in the order of their bytes. */
+  /**
+   * All keys that begin with `prefix` (empty: all), in the order of their bytes. TOO_BIG: more than
+   * 65536 keys.
+   */
   async keys(prefix: string): Promise<string[] | CsError> {
     if (prefix.length > CMAP_KEY_MAX) return CsError.INVALID_PARAM;
     const opened = await this.#service.call({
@@ -144,11 +147,11 @@ export class Cmap implements Disposable {
     return CsError.TOO_BIG;
   }
 
-  /** Tracks `key`; `what`: a sum of CmapTrack flags (PREFIX: all keys that begin with `key`). */
-  async track(key: string, what: number): Promise<CsError> {
+  /** Tracks `key`; `flags`: a sum of CmapTrack (PREFIX: all keys that begin with `key`). */
+  async track(key: string, flags: number): Promise<CsError> {
     const body = encode(CmapTrackAddRequest, {
       ...keyFields(key),
-      type: what,
+      type: flags,
       number: ++this.#tracks,
     });
     return await this.#service.command({

@@ -40,6 +40,13 @@ function groupOf(name: Uint8Array, length: number): string | undefined {
   return Buffer.from(name.buffer, name.byteOffset, length).toString("latin1");
 }
 
+/** The address at `at` in `body`; the caller has checked that it is there. */
+export function addressAt(body: Buffer, at: number): CpgChange {
+  const address = spanOf(body.subarray(at, at + CpgAddress.size));
+  const { nodeid, pid, reason } = CpgAddress.read;
+  return { nodeid: nodeid(address), pid: pid(address), reason: reason(address) };
+}
+
 /** A confchg of `group`; undefined: it is another group's; a string: what is wrong with it. */
 export function decodeConfchg(body: Buffer, group: string): Confchg | string | undefined {
   const { size, read } = CpgConfchgEvent;
@@ -55,10 +62,9 @@ export function decodeConfchg(body: Buffer, group: string): Confchg | string | u
   let at = size;
   const take = (count: number): CpgChange[] =>
     Array.from({ length: count }, () => {
-      const address = spanOf(body.subarray(at, at + CpgAddress.size));
+      const address = addressAt(body, at);
       at += CpgAddress.size;
-      const { nodeid, pid, reason } = CpgAddress.read;
-      return { nodeid: nodeid(address), pid: pid(address), reason: reason(address) };
+      return address;
     });
   const members = take(counts[0]).map(({ nodeid, pid }) => ({ nodeid, pid }));
   const left = take(counts[1]);

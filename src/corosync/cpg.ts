@@ -3,7 +3,13 @@
  * membership changes that all members receive in the same order. One group per connection.
  */
 import { encode, spanOf } from "../wire/struct.ts";
-import { type Confchg, decodeConfchg, decodeDeliver, decodeFragment } from "./cpg-events.ts";
+import {
+  addressAt,
+  type Confchg,
+  decodeConfchg,
+  decodeDeliver,
+  decodeFragment,
+} from "./cpg-events.ts";
 import { CsError, CsFailure } from "./cs-error.ts";
 import { type CpgMember, FragmentAssembler } from "./fragments.ts";
 import {
@@ -154,7 +160,7 @@ export class CpgGroup implements Disposable {
     });
   }
 
-  /** The members of the group; may be asked without joining it. */
+  /** The members of the group; needs no join. MESSAGE_ERROR: the answer is malformed. */
   async members(): Promise<CpgMember[] | CsError> {
     const body = await this.#service.call({
       id: CpgRequestId.MEMBERSHIP_GET,
@@ -167,9 +173,9 @@ export class CpgGroup implements Disposable {
     const room = Math.floor((body.byteLength - CpgMembershipResponse.size) / CpgAddress.size);
     if (count > CPG_MEMBERS_MAX || count > room) return CsError.MESSAGE_ERROR;
     return Array.from({ length: count }, (_, index) => {
-      const from = CpgMembershipResponse.size + index * CpgAddress.size;
-      const address = spanOf(body.subarray(from, from + CpgAddress.size));
-      return { nodeid: CpgAddress.read.nodeid(address), pid: CpgAddress.read.pid(address) };
+      const at = CpgMembershipResponse.size + index * CpgAddress.size;
+      const { nodeid, pid } = addressAt(body, at);
+      return { nodeid, pid };
     });
   }
 

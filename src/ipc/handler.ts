@@ -48,8 +48,8 @@ export interface Peer {
  */
 export interface Request {
   /**
-   * Bun.nanoseconds() when it was found, if that was within `PollLimits.backToBackUs` of its
-   * connection's last reply: its sender did almost nothing in between. Else 0.
+   * When it was found (Bun.nanoseconds()), if it is back to back: found at most
+   * `PollLimits.backToBackUs` after the last reply on its connection. Else 0.
    */
   readonly backToBackNs: number;
   readonly id: number;
