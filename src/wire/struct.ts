@@ -1,8 +1,8 @@
 /**
- * Wire structs declared as data: from a record of fields follow the offsets and one reader and one
- * writer per field. `struct` pads its end as C does; `prefix` does not, for structs that end in a
- * flexible array. All hosts that Bun runs on are little-endian. Layouts are checked against a C
- * program that prints offsetof (test/wire/layout.test.ts).
+ * Wire structs declared as data: a record of fields gives the offsets, and a reader and a writer
+ * per field. `struct` pads its end as C does; `prefix` does not, for structs that end in a flexible
+ * array. All hosts that Bun runs on are little-endian. Layouts are checked against a C program that
+ * prints offsetof (test/wire/layout.test.ts).
  */
 
 /** A message in memory: `size` bytes of `bytes` from `at`. Its owner defines its lifetime. */
@@ -102,7 +102,7 @@ export function char(length: number): Field<string> {
       const from = span.at + offset;
       const last = from + length - 1;
       let end = from;
-      // Not indexOf: it would search the rest of the scratch buffer for a NUL.
+      // Not indexOf: without a NUL in the field it would search the rest of the message.
       while (end < last && span.bytes[end] !== 0) end++;
       return span.bytes.toString("latin1", from, end);
     },

@@ -43,6 +43,7 @@ export function textList(span: Span, from: number, count: number): string[] | un
   return at === end ? texts : undefined;
 }
 
+/** The search for a NUL ends with the message: zeros follow it in its buffer (shm/ring.ts). */
 function slice(span: Span, from: number, to: number): string {
   if (from >= to) return "";
   const start = span.at + from;

@@ -13,37 +13,37 @@ const STEPS_LOG2 = 2;
 /** The largest number of units that has its own bucket: 137 s. */
 const MAX_UNITS = 0x7fff_ffff;
 
-const SLOTS = (31 - STEPS_LOG2 + 1) * STEPS;
+const BUCKETS = (31 - STEPS_LOG2 + 1) * STEPS;
 
 /** `[upper, count]`: `count` requests took at most `upper` ns, and more than the last entry's. */
 export type LatencyCounts = readonly (readonly [upperNs: number, count: number])[];
 
-function slotOf(units: number): number {
+function bucketOf(units: number): number {
   if (units < STEPS) return units;
   const power = 31 - Math.clz32(units);
   return (power - STEPS_LOG2 + 1) * STEPS + ((units >> (power - STEPS_LOG2)) & (STEPS - 1));
 }
 
 /** The smallest number of units above the bucket. */
-function endOf(slot: number): number {
-  if (slot < STEPS) return slot + 1;
-  const shift = Math.floor(slot / STEPS) - 1;
-  return (STEPS + (slot % STEPS) + 1) * 2 ** shift;
+function endOf(bucket: number): number {
+  if (bucket < STEPS) return bucket + 1;
+  const shift = Math.floor(bucket / STEPS) - 1;
+  return (STEPS + (bucket % STEPS) + 1) * 2 ** shift;
 }
 
 export class Latencies {
-  readonly #counts = new Uint32Array(SLOTS);
+  readonly #counts = new Uint32Array(BUCKETS);
 
   /** Counts `count` requests that took `ns` each. */
   record(ns: number, count: number): void {
-    const slot = slotOf(Math.min(ns / UNIT_NS, MAX_UNITS) | 0);
-    this.#counts[slot] = (this.#counts[slot] ?? 0) + count;
+    const bucket = bucketOf(Math.min(ns / UNIT_NS, MAX_UNITS) | 0);
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + count;
   }
 
   /** The counts, shortest times first, without empty buckets. */
   counts(): LatencyCounts {
     return [...this.#counts.entries()]
       .filter(([, count]) => count > 0)
-      .map(([slot, count]) => [endOf(slot) * UNIT_NS, count] as const);
+      .map(([bucket, count]) => [endOf(bucket) * UNIT_NS, count] as const);
   }
 }
