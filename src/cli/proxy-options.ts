@@ -5,7 +5,7 @@ import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
 import { QbClient } from "../client/qb-client.ts";
 import { IpcLimits, PVE_MESSAGE_BYTES } from "../base/limits.ts";
-import { mayShowOthers } from "../platform/socket.ts";
+import { mayUseOtherIds } from "../platform/socket.ts";
 import { runService } from "../daemon/run-service.ts";
 import type { Watcher } from "../tools/trace/exchange.ts";
 import { ImpersonatingUpstream } from "../tools/trace/impersonating-upstream.ts";
@@ -37,7 +37,7 @@ async function behindOf(
   messageBytes: number,
   asClient: boolean,
 ): Promise<UpstreamPool | QbFailure> {
-  if (asClient && process.getuid?.() === 0 && mayShowOthers()) {
+  if (asClient && process.getuid?.() === 0 && mayUseOtherIds()) {
     const first = await QbClient.connect(name, { maxMessageBytes: messageBytes });
     if (first instanceof QbFailure) return first;
     first.close();

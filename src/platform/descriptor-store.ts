@@ -8,6 +8,9 @@ import { cText, shim } from "./shim.ts";
 /** SD_LISTEN_FDS_START. */
 const FIRST = 3;
 
+/** Longest run of systemctl. */
+const LIST_JOBS_MS = 2000;
+
 /** A descriptor from the manager's store. */
 export interface StoredDescriptor {
   readonly fd: number;
@@ -27,7 +30,10 @@ export function storedDescriptors(environment: NodeJS.ProcessEnv): StoredDescrip
   });
 }
 
-/** Has the manager store a copy of `fd` under `name`; false if there is no manager. */
+/**
+ * Has the manager store a copy of `fd` under `name`; false if there is no manager, or the message
+ * could not be sent.
+ */
 export function storeDescriptor(environment: NodeJS.ProcessEnv, fd: number, name: string): boolean {
   const path = environment["NOTIFY_SOCKET"];
   if (path === undefined || path === "") return false;
@@ -52,7 +58,7 @@ function ownUnit(): string | undefined {
   }
 }
 
-/** True when the stop in progress is part of a restart, according to the manager. */
+/** True if the manager says that the stop in progress is part of a restart; false if unknown. */
 export async function isRestarting(environment: NodeJS.ProcessEnv): Promise<boolean> {
   const unit = ownUnit();
   if (unit === undefined || environment["INVOCATION_ID"] === undefined) return false;
@@ -62,7 +68,7 @@ export async function isRestarting(environment: NodeJS.ProcessEnv): Promise<bool
       stdin: "ignore",
       stdout: "pipe",
       stderr: "ignore",
-      timeout: 2000,
+      timeout: LIST_JOBS_MS,
     });
     const text = await new Response(jobs.stdout).text();
     return text.split("\n").some((line) => {

@@ -4,30 +4,35 @@
  */
 import { Errno } from "../base/errno.ts";
 import { closeDescriptor } from "./files.ts";
-import { allocatePermanent, PAGE_BYTES } from "./memory.ts";
-import { cText, shim } from "./shim.ts";
+import { allocatePermanent, pages } from "./memory.ts";
+import { type Address, cText, shim } from "./shim.ts";
 
 /** umount2(2): lazy unmount, which works with processes inside. */
 const MNT_DETACH = 2;
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Request memory is never freed, as views of it may exist; a new device reuses a closed one's. */
-const spareMemory: { readonly address: number; readonly bytes: Buffer }[] = [];
+/** Memory that C reads requests into. */
+interface RequestMemory {
+  readonly address: Address;
+  readonly bytes: Buffer;
+}
 
-function takeMemory(length: number): { readonly address: number; readonly bytes: Buffer } {
+/** Request memory is never freed, as views of it may exist; a new device reuses a closed one's. */
+const spareMemory: RequestMemory[] = [];
+
+function takeMemory(length: number): RequestMemory {
   const index = spareMemory.findIndex(({ bytes }) => bytes.length >= length);
   const [spare] = index < 0 ? [] : spareMemory.splice(index, 1);
   if (spare !== undefined) return spare;
-  const size = Math.ceil(length / PAGE_BYTES) * PAGE_BYTES;
-  const { address, buffer } = allocatePermanent(size);
+  const { address, buffer } = allocatePermanent(pages(length));
   return { address, bytes: Buffer.from(buffer) };
 }
 
 /** An open FUSE device, from which a session reads requests and to which it writes answers. */
 export class FuseDevice implements Disposable {
   readonly fd: number;
-  readonly #memory: { readonly address: number; readonly bytes: Buffer };
+  readonly #memory: RequestMemory;
   #closed = false;
 
   /** Takes ownership of `fd`; `requestBytes`: the largest request (at least 4096 + max_write). */

@@ -84,12 +84,17 @@ export async function wakeOn(
     };
     return { kind: "epoll", arm: () => {}, close };
   }
-  const control = kind === "epoll" ? -1 : shim.shim_watch(fd, ours);
-  if (control < 0) {
-    closeDescriptor(ours);
-    socket.terminate();
-    return kind === "epoll" ? "Bun's epoll set was not found" : `no thread (errno ${-control})`;
-  }
+  const wake = kind === "epoll" ? "Bun's epoll set was not found" : byThread(fd, ours, socket);
+  if (typeof wake !== "string") return wake;
+  closeDescriptor(ours);
+  socket.terminate();
+  return wake;
+}
+
+/** Sets up the thread way; the thread owns `ours`. A string says why there is no thread. */
+function byThread(fd: number, ours: number, socket: Socket): Wake | string {
+  const control = shim.shim_watch(fd, ours);
+  if (control < 0) return `no thread (errno ${-control})`;
   const arm = (): void => {
     shim.shim_send(control, BYTE, 1);
   };

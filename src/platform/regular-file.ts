@@ -64,15 +64,13 @@ export function readRegularFile(path: string, mostBytes = USUAL_BYTES): Buffer {
   const fd = openRegularFile(path, constants.O_RDONLY);
   try {
     const chunks: Buffer[] = [];
-    let total = fstatSync(fd).size;
-    if (total <= mostBytes) {
-      for (total = 0; total <= mostBytes;) {
-        const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-        const got = readSync(fd, chunk, 0, chunk.length, null);
-        if (got === 0) return Buffer.concat(chunks);
-        chunks.push(chunk.subarray(0, got));
-        total += got;
-      }
+    let isTooLarge = fstatSync(fd).size > mostBytes;
+    for (let total = 0; !isTooLarge; isTooLarge = total > mostBytes) {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const got = readSync(fd, chunk, 0, chunk.length, null);
+      if (got === 0) return Buffer.concat(chunks);
+      chunks.push(chunk.subarray(0, got));
+      total += got;
     }
     throw refusal("EFBIG", `${path} has more than ${mostBytes} bytes`);
   } finally {

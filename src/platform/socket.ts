@@ -68,8 +68,8 @@ export function sendBytesAs(fd: number, bytes: Uint8Array, { uid, gid }: Identit
 /** nobody and nogroup: ids that are not root's. */
 const UNPRIVILEGED: Identity = { uid: 65_534, gid: 65_534 };
 
-/** Whether this process may send other users' ids: it is root with all of root's capabilities. */
-export function mayShowOthers(): boolean {
+/** Whether this process may connect with other ids: root, with CAP_SETUID and CAP_SETGID. */
+export function mayUseOtherIds(): boolean {
   // No service has an empty name: this only tests whether the ids can be changed.
   const result = connectAs("", UNPRIVILEGED);
   if (result >= 0) shim.shim_close(result);

@@ -1,7 +1,7 @@
 /** A tracer that root runs keeps its own ids: its clients' users cannot signal it. */
 import { expect } from "bun:test";
 import { QbClient } from "../../src/client/qb-client.ts";
-import { mayShowOthers } from "../../src/platform/socket.ts";
+import { mayUseOtherIds } from "../../src/platform/socket.ts";
 import { SOURCES } from "../compat/run-compat.ts";
 import { native } from "../support/native.ts";
 import { startService } from "../support/service.ts";
@@ -15,7 +15,7 @@ const TRIES = 50_000;
 const ATTACK = `i=0
 while [ $i -lt ${TRIES} ]; do kill -9 "$1" 2>/dev/null && exit 7; i=$((i + 1)); done`;
 
-const why = mayShowOthers() ? undefined : "needs root";
+const why = mayUseOtherIds() ? undefined : "needs root";
 
 testUnless(why)(
   "a client's user cannot kill the tracer while it connects as that user",

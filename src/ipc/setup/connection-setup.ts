@@ -14,7 +14,7 @@ import type { Caller, Handler, Permissions } from "../handler.ts";
 import { type ServiceSettings, shmSpace } from "../options.ts";
 import type { RingDisposal } from "../scheduling/ring-disposal.ts";
 import { TimeSlicedQueue } from "../scheduling/time-sliced-queue.ts";
-import { Admission, PendingHandshakes } from "./admission.ts";
+import { Admission, type Excess, PendingHandshakes } from "./admission.ts";
 import { refusal } from "./handshake.ts";
 import type { PeerLog } from "./peer-log.ts";
 import { describePeer, RefusalTexts } from "./refusal-texts.ts";
@@ -179,17 +179,25 @@ export class ConnectionSetup {
     const bytes = ringSetBytes(ringDataBytes(messageBytes));
     const excess = this.#admission.excessOf(peer.uid, bytes, this.#availableBytes());
     if (excess !== undefined) {
-      const isCount = excess === "connections" || excess === "connections of its uid";
-      const line = () => texts.full(peer, excess, bytes, this.#parts.stats.activeConnections);
-      const logged = !isCount || this.#admission.shouldLogFull() ? line : undefined;
-      const kind = isCount ? "full" : "resources";
-      this.#refuse(socket, isCount ? Errno.EMFILE : Errno.ENOSPC, kind, logged);
+      this.#refuseExcess(socket, excess, bytes);
       return;
     }
     this.#admission.add(peer.uid, bytes);
     this.#queued.set(socket, { ...this.#grant(socket, verdict), messageBytes, bytes });
     socket.queue();
     this.#queue.add(socket);
+  }
+
+  /** EMFILE for a bound on connections, ENOSPC for one on bytes. */
+  #refuseExcess(socket: SetupSocket, excess: Excess, bytes: number): void {
+    const { activeConnections } = this.#parts.stats;
+    const line = () => this.#texts.full(socket.peer, excess, bytes, activeConnections);
+    if (excess === "bytes of its uid" || excess === "free bytes") {
+      this.#refuse(socket, Errno.ENOSPC, "resources", line);
+      return;
+    }
+    const logged = this.#admission.shouldLogFull() ? line : undefined;
+    this.#refuse(socket, Errno.EMFILE, "full", logged);
   }
 
   /** Free bytes of /dev/shm, and those that this service can free. */
