@@ -40,6 +40,9 @@ const PRIVATE_KEY =
 
 /** `text` with every recognised secret replaced by `***`. */
 export function maskSecrets(text: string): string {
-  const masked = RULES.reduce((so, [pattern, by]) => so.replaceAll(pattern, by), text);
+  const masked = RULES.reduce(
+    (rest, [pattern, replacement]) => rest.replaceAll(pattern, replacement),
+    text,
+  );
   return masked.replaceAll(PRIVATE_KEY, "$1\n***\n$2");
 }

@@ -24,8 +24,8 @@ export function closeDescriptor(fd: number): void {
 }
 
 /**
- * Opens a regular file for reading and writing, not through a symlink; a descriptor or an errno.
- * `path` is latin1, as it comes from a peer.
+ * Opens a regular file for reading and writing; `path` is latin1, as it comes from a peer. Returns
+ * a descriptor, or ELOOP (a symlink), EINVAL (another kind of file) and the errnos of open(2).
  */
 export function openFile(path: string): number {
   return shim.shim_file_open(NO_PARENT, cString(path));
@@ -77,12 +77,12 @@ export interface Entry {
   readonly ageS: number;
 }
 
-/** Sets the mode of an open file or directory. */
+/** Sets the mode of an open file or directory. EPERM: it belongs to another user. */
 export function setMode(fd: number, mode: number): 0 | Errno {
   return shim.shim_set_mode(fd, mode) as 0 | Errno;
 }
 
-/** Writes the content of an open file to its disk. */
+/** Writes the content of an open file to its disk (fsync(2)). EIO, ENOSPC. */
 export function syncFile(fd: number): 0 | Errno {
   return shim.shim_sync(fd) as 0 | Errno;
 }
@@ -141,7 +141,10 @@ function* parseEntries(buffer: Buffer, length: number): Generator<DirectoryEntry
   }
 }
 
-/** Opens a directory below an open one, not through a symlink; a descriptor or an errno. */
+/**
+ * Opens a directory below an open one, following no symlink in any component. Returns a descriptor,
+ * or EXDEV (the path is absolute or leads out of the directory) and the errnos of openat2(2).
+ */
 export function openDirectoryBelow(directory: number, path: string): number {
   return shim.shim_dir_open_below(directory, cString(path));
 }
@@ -172,7 +175,7 @@ export class Directory implements FileDirectory {
     return fd < 0 ? (fd as Errno) : new Directory(fd);
   }
 
-  /** The entry `name`, no symlink followed; undefined when there is none. */
+  /** The entry `name`, no symlink followed; undefined if there is none or it cannot be read. */
   lookAt(name: string): Entry | undefined {
     if (shim.shim_look_at(this.fd, cString(name), look) < 0) return undefined;
     const [uid = 0, isDirectory = 0, ageS = 0] = look;

@@ -185,6 +185,7 @@ export class RingPoller<T extends Polled> {
     });
   }
 
+  /** One turn: polls and serves until no request is due, or other work in the loop is ready. */
   #run(): void {
     let now = Bun.nanoseconds();
     this.#forgetIdle(now);
@@ -214,6 +215,11 @@ export class RingPoller<T extends Polled> {
       if (this.#callbacks.isLoopReady()) break;
       loopLook = now + LOOP_LOOK_NS;
     }
+    this.#endTurn(lookedAt, now);
+  }
+
+  /** Counts the misses of the connections that were active; polls on if a request is due. */
+  #endTurn(lookedAt: readonly T[], now: number): void {
     for (const { predictor, caller } of lookedAt) {
       if (predictor.lookedUntil(now)) stepAside(caller.pid);
     }
