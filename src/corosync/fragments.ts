@@ -19,13 +19,19 @@ export interface Fragment {
   readonly bytes: Uint8Array;
 }
 
-/** Most bytes of one message, and of all unfinished messages. */
+/** Most bytes of one message; most bytes and fragments of all unfinished messages. */
 export interface FragmentLimits {
   readonly messageBytes: number;
   readonly totalBytes: number;
+  readonly totalFragments: number;
 }
 
-const LIMITS: FragmentLimits = { messageBytes: 64 << 20, totalBytes: 256 << 20 };
+/** libcpg sends fragments of about 1 MiB; a fragment takes memory also when it has no bytes. */
+const LIMITS: FragmentLimits = {
+  messageBytes: 64 << 20,
+  totalBytes: 256 << 20,
+  totalFragments: 65_536,
+};
 
 interface Unfinished {
   readonly messageBytes: number;
@@ -37,9 +43,10 @@ export class FragmentAssembler {
   readonly #limits: FragmentLimits;
   readonly #unfinished = new Map<string, Unfinished>();
   #bytes = 0;
+  #fragments = 0;
 
-  constructor(limits: FragmentLimits = LIMITS) {
-    this.#limits = limits;
+  constructor(limits: Partial<FragmentLimits> = {}) {
+    this.#limits = { ...LIMITS, ...limits };
   }
 
   /** Bytes of unfinished messages. */
@@ -68,6 +75,7 @@ export class FragmentAssembler {
     message.parts.push(fragment.bytes);
     message.bytes += fragment.bytes.byteLength;
     this.#bytes += fragment.bytes.byteLength;
+    this.#fragments++;
     const why = this.#unfit(message, fragment);
     if (why !== undefined) {
       this.drop(from);
@@ -81,7 +89,10 @@ export class FragmentAssembler {
   /** Drops a sender's unfinished message: the sender left, or begins another. */
   drop(from: CpgMember): void {
     const key = keyOf(from);
-    this.#bytes -= this.#unfinished.get(key)?.bytes ?? 0;
+    const message = this.#unfinished.get(key);
+    if (message === undefined) return;
+    this.#bytes -= message.bytes;
+    this.#fragments -= message.parts.length;
     this.#unfinished.delete(key);
   }
 
@@ -97,6 +108,9 @@ export class FragmentAssembler {
     }
     if (type < FragmentType.FIRST || type > FragmentType.LAST) return `a fragment of type ${type}`;
     if (this.#bytes > this.#limits.totalBytes) return "too many bytes of unfinished messages";
+    if (this.#fragments > this.#limits.totalFragments) {
+      return "too many fragments of unfinished messages";
+    }
     return undefined;
   }
 }

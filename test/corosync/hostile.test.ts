@@ -176,6 +176,21 @@ describe("fragments", () => {
     expect(assembler.add({ nodeid: 2, pid: 2 }, last)).toBeUndefined();
   });
 
+  test("an endless series of fragments without bytes ends with the message dropped", () => {
+    const limits = { messageBytes: 100, totalBytes: 150, totalFragments: 1_000 };
+    const assembler = new FragmentAssembler(limits);
+    const empty = { messageBytes: 100, bytes: Buffer.alloc(0) };
+    expect(assembler.add(from, { ...empty, type: FIRST })).toBeUndefined();
+    for (let sent = 1; sent < limits.totalFragments; sent++) {
+      expect(assembler.add(from, { ...empty, type: CONTINUED })).toBeUndefined();
+    }
+    expect(assembler.add(from, { ...empty, type: CONTINUED })).toContain("too many fragments");
+    expect(assembler.add(from, { ...empty, type: CONTINUED })).toBeUndefined();
+    expect(assembler.add(from, { messageBytes: 1, type: FIRST, bytes: Buffer.alloc(1) })).toBe(
+      undefined,
+    );
+  });
+
   test("wrong lengths, and sizes above the limits, are dropped with a reason", () => {
     const assembler = new FragmentAssembler({ messageBytes: 100, totalBytes: 150 });
     const bytes = Buffer.alloc(80);
