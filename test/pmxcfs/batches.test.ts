@@ -3,13 +3,15 @@
  * loses no answered change; a journal is never written into a database that it does not belong to;
  * and a C server does not start without it.
  */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import fc from "fast-check";
 import {
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   truncateSync,
@@ -20,6 +22,7 @@ import type { Log } from "../../src/base/log.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { withoutPhantoms } from "../../src/pmxcfs/replication/local.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
+import { ConfigDbWriter } from "../../src/pmxcfs/store/config-db-writer.ts";
 import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
 import {
   decodeJournal,
@@ -238,6 +241,43 @@ describe("when changes go into the database", () => {
     expect(tree.flush()).toBe(0);
     expect(apply(tree, mkdir("f"))).toBe(0);
   });
+
+  test("or fail with EIO, a log line and a count, when the journal cannot grow", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const log = rememberingLog();
+    using tree = opened(file, { batches: { flushMs: LATER, journalBytes: 90 } }, log);
+    const other = new Database(file);
+    other.run("BEGIN IMMEDIATE");
+    const answers = ["a", "b", "c"].map((name) => apply(tree, mkdir(name)));
+    other.close();
+    expect(answers).toEqual([0, Errno.EIO, Errno.EIO]);
+    expect(log.lines.filter((line) => line.includes("was not written"))).toEqual([
+      expect.stringContaining("limit of 90 bytes"),
+    ]);
+    expect(tree.figures?.commitFailures).toBe(2);
+  });
+
+  test("without an attempt at each change to write into a database that is locked", () => {
+    for (const commit of ["batched", "each"] as const) {
+      using directory = new TempDirectory();
+      const file = directory.at("config.db");
+      const batches = { flushMs: LATER, retryMs: LATER, changes: 5 };
+      using tree = opened(file, { batches, commit });
+      if (commit === "each") tree.enterCluster();
+      const other = new Database(file);
+      other.run("BEGIN IMMEDIATE");
+      const attempts = spyOn(ConfigDbWriter.prototype, "commit");
+      for (let at = 0; at < 50; at++) expect(apply(tree, mkdir(`d${at}`))).toBe(0);
+      // The mark, and the first one that has to be written.
+      expect(attempts.mock.calls.length).toBeLessThan(5);
+      attempts.mockRestore();
+      other.run("ROLLBACK");
+      other.close();
+      expect(tree.flush()).toBe(0);
+      expect(rowsIn(file).length).toBe(51);
+    }
+  });
 });
 
 describe("a server that was killed", () => {
@@ -250,6 +290,32 @@ describe("a server that was killed", () => {
     expect(log.lines).toEqual([`${file}: 1 change replayed from config.db.changes`]);
     expect(nameOfRoot(file)).toBe("__version__");
     expect(rowsIn(file).length).toBe(3);
+  });
+
+  test("leaves one that a C server refuses, also when row 0 was written between batches", () => {
+    using directory = new TempDirectory();
+    using copies = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, { batches: { flushMs: LATER, changes: 2 } });
+    for (const name of ["a", "b"]) apply(tree, mkdir(name));
+    expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
+    expect(tree.probe()).toBe(true);
+    expect(nameOfRoot(file)).toBe("__version__");
+    apply(tree, mkdir("c"));
+    const copy = crash(file, copies);
+    expect(String(nameOfRoot(copy))).toContain("pmxcfs-ipc config flush");
+  });
+
+  test("leaves one that a C server loads, when its only change was refused with EIO", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, { batches: { flushMs: 20, retryMs: 20, openedCheckMs: LATER } });
+    mkdirSync(`${file}.changes`);
+    expect(apply(tree, mkdir("a"))).toBe(Errno.EIO);
+    await eventually("row 0 has its name", () => nameOfRoot(file) === "__version__");
+    rmdirSync(`${file}.changes`);
+    expect(apply(tree, mkdir("a"))).toBe(0);
+    expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
   });
 
   test("leaves a database that commands read with the changes applied, and a note", () => {

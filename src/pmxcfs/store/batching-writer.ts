@@ -77,6 +77,8 @@ export class BatchingWriter implements RowWriter {
   #openedTimer: Timer | undefined;
   #inotify: Inotify | undefined;
   #failing = false;
+  /** The last flush failed: the next one is made by the timer, not by a change. */
+  #flushFailed = false;
   #journalFailures = 0;
 
   constructor(options: BatchingOptions) {
@@ -118,13 +120,15 @@ export class BatchingWriter implements RowWriter {
   /** As RowWriter.commit. Without a record (a probe) the database is written at once. */
   commit(change: RowChange, record?: JournalRecord): 0 | Errno {
     const direct = record === undefined || !this.#batched;
-    if (direct && this.#changes > 0) {
+    if (direct && this.#changes > 0 && (record === undefined || !this.#flushFailed)) {
       const failure = this.flush();
       if (failure !== 0 && record === undefined) return failure;
     }
     if (direct && this.#changes === 0) {
       const outcome = this.#database.commit(change);
       if (outcome === 0) this.#written(change);
+      // Row 0 was written with VERSION_NAME.
+      if (outcome === 0) this.#marked = false;
       if (outcome !== Errno.EBUSY || record === undefined || !this.#journalWhenLocked) {
         return outcome;
       }
@@ -162,6 +166,7 @@ export class BatchingWriter implements RowWriter {
     const name = more && this.#marked ? PENDING_NAME : VERSION_NAME;
     const change = { deleted, replaced, root: this.#nextRoot };
     const outcome = this.#database.commit({ ...change, root: { ...this.#nextRoot, name } });
+    this.#flushFailed = outcome !== 0;
     if (outcome !== 0) {
       this.#arm(this.#limits.retryMs);
       return outcome;
@@ -208,9 +213,14 @@ export class BatchingWriter implements RowWriter {
   }
 
   #append(change: RowChange, record: JournalRecord): 0 | Errno {
-    if (this.#journal.bytes >= this.#limits.journalBytes) return Errno.EIO;
     if (this.#changes === 0) this.#begin();
+    const { changes, rows, rowBytes, journalBytes } = this.#limits;
     try {
+      if (this.#journal.bytes >= journalBytes) {
+        throw new Error(
+          `it has its limit of ${journalBytes} bytes, and config.db cannot be written now`,
+        );
+      }
       this.#journal.append(record, () => ({
         version: this.#root.version,
         fingerprint: this.#fingerprint.value(),
@@ -228,10 +238,11 @@ export class BatchingWriter implements RowWriter {
     for (const row of change.replaced) this.#pend(row.inode, row);
     this.#nextRoot = change.root;
     this.#changes++;
-    const { changes, rows, rowBytes } = this.#limits;
     const isMuch = this.#pending.size >= rows || this.#pendingBytes >= rowBytes;
-    if (this.#changes >= changes || isMuch) this.flush(true);
-    else this.#arm(this.#batched ? this.#limits.flushMs : this.#limits.retryMs);
+    const isDue = this.#changes >= changes || isMuch;
+    // Each attempt blocks the event loop for 2 ms while another process has the lock.
+    if (isDue && !this.#flushFailed) this.flush(true);
+    else this.#arm(this.#batched && !isDue ? this.#limits.flushMs : this.#limits.retryMs);
     return 0;
   }
 
@@ -255,6 +266,8 @@ export class BatchingWriter implements RowWriter {
 
   #failed(error: unknown): Errno {
     this.#journalFailures++;
+    // No change waits: row 0 gets its name again.
+    if (this.#changes === 0 && this.#marked) this.#arm(this.#limits.flushMs);
     if (!this.#failing) {
       this.#log.error(
         `config.db.changes: a change was not written (${errorText(error)}): EIO; ` +
