@@ -1,7 +1,23 @@
-/** Parts of the cluster runtime that need no corosync: joining again, a clock that is set back. */
-import { describe, expect, test } from "bun:test";
+/**
+ * Parts of the cluster runtime that need no corosync: joining again, a clock that is set back, the
+ * node list and quorum of a corosync that refuses, changes or ends meanwhile.
+ */
+import { afterEach, describe, expect, mock, spyOn, test } from "bun:test";
+import { silentLog } from "../../src/base/log.ts";
+import { Cmap, type CmapCallbacks } from "../../src/corosync/cmap.ts";
+import type { CmapValue } from "../../src/corosync/cmap-value.ts";
+import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
+import { Quorum, type QuorumCallbacks } from "../../src/corosync/quorum.ts";
 import { ClockWatch } from "../../src/pmxcfs/replication/services/clock-watch.ts";
+import { factsOf } from "../../src/pmxcfs/replication/services/cluster-facts.ts";
+import {
+  ConfigurationService,
+  type ConfigurationServiceOptions,
+} from "../../src/pmxcfs/replication/services/configuration-service.ts";
+import { QuorumService } from "../../src/pmxcfs/replication/services/quorum-service.ts";
 import { RejoinPolicy } from "../../src/pmxcfs/replication/services/rejoin-policy.ts";
+import type { ClusterFacts } from "../../src/pmxcfs/state/members.ts";
+import { eventually } from "../support/eventually.ts";
 
 const works = (): boolean => true;
 const fails = (): boolean => false;
@@ -80,5 +96,168 @@ describe("a clock", () => {
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain("went back by 3600 s: until it shows 2023-11-14T23:13:20");
     expect(lines[0]).toContain("cannot refresh its locks a, b below priv/lock");
+  });
+});
+
+/** A cmap connection over a map of keys. */
+class FakeCmap {
+  closed = false;
+  /** Answers of the next reads of a key, instead of its value. */
+  readonly refusals: [key: string, error: CsError][] = [];
+  /** Called before each read of a key. */
+  beforeGet: (key: string) => void = () => {};
+  readonly #values = new Map<string, CmapValue>();
+
+  constructor(nodes: readonly string[]) {
+    this.set("totem.cluster_name", { kind: "string", value: "c" });
+    for (const [index, name] of nodes.entries()) this.addNode(index, name);
+  }
+
+  set(key: string, value: CmapValue): void {
+    this.#values.set(key, value);
+  }
+
+  addNode(index: number, name: string): void {
+    const prefix = `nodelist.node.${index}`;
+    this.set(`${prefix}.nodeid`, { kind: "integer", value: BigInt(index + 1) });
+    this.set(`${prefix}.name`, { kind: "string", value: name });
+    this.set(`${prefix}.ring0_addr`, { kind: "string", value: `192.0.2.${index + 1}` });
+  }
+
+  remove(key: string): void {
+    this.#values.delete(key);
+  }
+
+  async get(key: string): Promise<CmapValue | CsError> {
+    await Promise.resolve();
+    this.beforeGet(key);
+    const at = this.refusals.findIndex(([refused]) => refused === key);
+    if (at >= 0) return this.refusals.splice(at, 1)[0]?.[1] ?? CsError.TRY_AGAIN;
+    return this.#values.get(key) ?? CsError.NOT_EXIST;
+  }
+
+  async keys(prefix: string): Promise<string[]> {
+    await Promise.resolve();
+    return [...this.#values.keys()].filter((key) => key.startsWith(prefix));
+  }
+
+  async track(): Promise<CsError> {
+    return await Promise.resolve(CsError.OK);
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+const namesOf = ({ nodes }: ClusterFacts): string[] => nodes.map(({ name }) => name);
+
+/** The service over a fake, the facts it reads, and the callbacks of its connection. */
+function configurationOver(cmap: FakeCmap) {
+  const read: string[][] = [];
+  const callbacks: CmapCallbacks[] = [];
+  spyOn(Cmap, "connect").mockImplementation(async (given) => {
+    callbacks.push(given);
+    return await Promise.resolve(cmap as unknown as Cmap);
+  });
+  const options: ConfigurationServiceOptions = {
+    log: silentLog,
+    read: (facts) => read.push(namesOf(facts)),
+  };
+  const service = new ConfigurationService(options);
+  const changed = (): void => {
+    callbacks.at(-1)?.changed({ key: "nodelist.node.1.name", what: 4, value: undefined });
+  };
+  const ended = (): void => {
+    cmap.closed = true;
+    callbacks.at(-1)?.ended(new CsFailure(CsError.LIBRARY, "corosync stopped"));
+  };
+  return { service, read, changed, ended };
+}
+
+describe("the node list of corosync", () => {
+  afterEach(() => {
+    mock.restore();
+  });
+
+  test("has every node under its name, or is not read, when corosync refuses a key", async () => {
+    for (const key of ["nodelist.node.1.name", "nodelist.node.1.nodeid"]) {
+      const cmap = new FakeCmap(["a", "b"]);
+      cmap.refusals.push([key, CsError.TRY_AGAIN]);
+      expect(await factsOf(cmap as unknown as Cmap)).toBe(CsError.TRY_AGAIN);
+    }
+    const cmap = new FakeCmap(["a", "b"]);
+    // Removed between the list of keys and the read: the rest is read.
+    cmap.beforeGet = (read) => {
+      if (read !== "nodelist.node.0.name") return;
+      for (const field of ["nodeid", "name", "ring0_addr"]) cmap.remove(`nodelist.node.1.${field}`);
+    };
+    const facts = await factsOf(cmap as unknown as Cmap);
+    expect(namesOf(facts as ClusterFacts)).toEqual(["a"]);
+  });
+
+  test("is read again until it is complete, when a read after a change was refused", async () => {
+    const cmap = new FakeCmap(["a"]);
+    const { service, read, changed } = configurationOver(cmap);
+    expect(await service.start()).toBeUndefined();
+    cmap.addNode(1, "b");
+    cmap.refusals.push(["nodelist.node.1.name", CsError.TRY_AGAIN]);
+    changed();
+    await eventually("both nodes are read", () => read.at(-1)?.length === 2);
+    expect(read).toEqual([["a"], ["a", "b"]]);
+    await service.stop();
+  });
+
+  test("is read again when it changed during the first read", async () => {
+    const cmap = new FakeCmap(["a"]);
+    const { service, read, changed } = configurationOver(cmap);
+    cmap.beforeGet = (key) => {
+      if (key !== "nodelist.node.0.ring0_addr") return;
+      cmap.beforeGet = () => {};
+      cmap.addNode(1, "b");
+      changed();
+    };
+    expect(await service.start()).toBeUndefined();
+    await eventually("both nodes are read", () => read.at(-1)?.length === 2);
+    await service.stop();
+  });
+
+  test("is not taken from a connection that ended during the first read", async () => {
+    const cmap = new FakeCmap(["a"]);
+    const { service, ended } = configurationOver(cmap);
+    cmap.beforeGet = (key) => {
+      if (key === "nodelist.node.0.ring0_addr") ended();
+    };
+    expect(await service.start()).toBeInstanceOf(CsFailure);
+    expect(service.isUp).toBe(false);
+  });
+});
+
+describe("the quorum service", () => {
+  afterEach(() => {
+    mock.restore();
+  });
+
+  test("is started again when its connection ended with the last answer of the start", async () => {
+    let given: QuorumCallbacks | undefined;
+    const quorum = {
+      closed: false,
+      hasProvider: async () => await Promise.resolve(true),
+      async track() {
+        await Promise.resolve();
+        given?.changed({ quorate: true, ringSeq: 1n, nodes: [1] });
+        quorum.closed = true;
+        given?.ended(new CsFailure(CsError.LIBRARY, "corosync stopped"));
+        return CsError.OK;
+      },
+      close() {},
+    };
+    spyOn(Quorum, "connect").mockImplementation(async (callbacks) => {
+      given = callbacks;
+      return await Promise.resolve(quorum as unknown as Quorum);
+    });
+    const service = new QuorumService({ log: silentLog, changed: () => {} });
+    expect(await service.start()).toBeInstanceOf(CsFailure);
+    expect([service.isUp, service.quorate]).toEqual([false, false]);
   });
 });

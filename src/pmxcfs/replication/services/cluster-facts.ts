@@ -24,7 +24,10 @@ function latin1(text: string): string {
   return Buffer.from(text).toString("latin1");
 }
 
-/** Reads all of them, or returns cmap's error. Nodes are in the byte order of the keys, as in C. */
+/**
+ * Reads all of them, or returns cmap's error: a node of which only a part can be read would be
+ * missing, or have another name. Nodes are in the byte order of the keys, as in C.
+ */
 export async function factsOf(cmap: Cmap): Promise<ClusterFacts | CsError> {
   const name = await cmap.get(CLUSTER_NAME);
   if (typeof name === "number") return name;
@@ -37,7 +40,8 @@ export async function factsOf(cmap: Cmap): Promise<ClusterFacts | CsError> {
     const [number = "", field = ""] = key.slice(NODES.length).split(".");
     const value = await cmap.get(key);
     // The key was deleted during this walk: a change notification follows.
-    if (typeof value === "number") continue;
+    if (value === CsError.NOT_EXIST) continue;
+    if (typeof value === "number") return value;
     const node = nodes.get(number) ?? new Map<string, CmapValue>();
     node.set(field, value);
     nodes.set(number, node);

@@ -2,13 +2,17 @@
  * The cluster's name, version and nodes, as a running corosync has them: read at the start and
  * again at each change. C counterpart: confdb.c.
  */
+import { LogOnce } from "../../../base/log-once.ts";
 import type { Log } from "../../../base/log.ts";
 import { Cmap } from "../../../corosync/cmap.ts";
-import { CsError, CsFailure } from "../../../corosync/cs-error.ts";
+import { CsError, csErrorName, CsFailure } from "../../../corosync/cs-error.ts";
 import { CmapTrack } from "../../../corosync/layouts.ts";
 import type { ClusterFacts } from "../../state/members.ts";
 import { CONFIG_VERSION, factsOf, NODES } from "./cluster-facts.ts";
 import type { ClusterService } from "./service.ts";
+
+/** Pause after a read that corosync refuses, since its membership is changing. */
+const READ_AGAIN_MS = 100;
 
 export interface ConfigurationServiceOptions {
   readonly log: Log;
@@ -20,6 +24,7 @@ export class ConfigurationService implements ClusterService {
   readonly name = "confdb";
   readonly call = "cmap_initialize";
   readonly #log: Log;
+  readonly #complaints: LogOnce;
   readonly #read: (facts: ClusterFacts) => void;
   #cmap: Cmap | undefined;
   readonly #known = Promise.withResolvers<void>();
@@ -29,6 +34,7 @@ export class ConfigurationService implements ClusterService {
 
   constructor({ log, read }: ConfigurationServiceOptions) {
     this.#log = log.tagged("status");
+    this.#complaints = new LogOnce((line) => this.#log.error(line));
     this.#read = read;
   }
 
@@ -42,6 +48,7 @@ export class ConfigurationService implements ClusterService {
   }
 
   async start(): Promise<CsFailure | undefined> {
+    this.#changes = 0;
     const cmap = await Cmap.connect({
       changed: () => this.#changed(),
       ended: () => (this.#cmap = undefined),
@@ -58,8 +65,11 @@ export class ConfigurationService implements ClusterService {
       cmap.close();
       return new CsFailure(facts, "the nodes cannot be read from cmap");
     }
+    // `ended` was called before there was anything to end.
+    if (cmap.closed) return new CsFailure(CsError.LIBRARY, "cmap closed the connection");
     this.#cmap = cmap;
     this.#take(facts);
+    if (this.#changes > 0) void this.#readAgain();
     return undefined;
   }
 
@@ -74,17 +84,25 @@ export class ConfigurationService implements ClusterService {
   /** Each change is followed by a read of its own, as in C, since each read moves a counter. */
   #changed(): void {
     this.#changes++;
-    if (!this.#reading) void this.#readAgain();
+    // Changes during the first read are handled after it.
+    if (!this.#reading && this.#cmap !== undefined) void this.#readAgain();
   }
 
   async #readAgain(): Promise<void> {
     this.#reading = true;
-    for (; this.#changes > 0 && this.#cmap !== undefined; this.#changes--) {
-      const facts = await factsOf(this.#cmap);
-      if (typeof facts === "number") this.#log.error(`cmap cannot be read (${facts})`);
-      else this.#take(facts);
+    while (this.#changes > 0 && this.#cmap !== undefined) {
+      const cmap = this.#cmap;
+      const facts = await factsOf(cmap);
+      if (this.#cmap !== cmap) continue;
+      if (typeof facts === "number") {
+        this.#complaints.say(`cmap cannot be read (${csErrorName(facts)}): it is tried again`);
+        await Bun.sleep(READ_AGAIN_MS);
+        continue;
+      }
+      this.#complaints.clear();
+      this.#changes--;
+      this.#take(facts);
     }
-    this.#changes = 0;
     this.#reading = false;
   }
 

@@ -62,6 +62,8 @@ export class QuorumService implements ClusterService {
       quorum.close();
       return failure;
     }
+    // `ended` was called before there was anything to end.
+    if (quorum.closed) return new CsFailure(CsError.LIBRARY, "quorum closed the connection");
     this.#quorum = quorum;
     return undefined;
   }
