@@ -4,15 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import {
-  copyFileSync,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { copyFileSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
 import type { Log } from "../../src/base/log.ts";
 import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
@@ -20,7 +12,7 @@ import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { eventually } from "../support/eventually.ts";
-import { rememberingLog, TempDirectory } from "./support.ts";
+import { rememberingLog, TempDirectory, workerThreads } from "./support.ts";
 
 const QUICK = { idleMs: 50, retryMs: 20 };
 
@@ -67,17 +59,6 @@ function namesInCopy(directory: TempDirectory, file: string): string[] {
   } finally {
     for (const suffix of ["", "-wal", "-shm"]) rmSync(copy + suffix, { force: true });
   }
-}
-
-/** Ids of this process's threads that run workers. */
-function workerThreads(): string[] {
-  return readdirSync("/proc/self/task").filter((id) => {
-    try {
-      return readFileSync(`/proc/self/task/${id}/comm`, "latin1").trim() === "Worker";
-    } catch {
-      return false;
-    }
-  });
 }
 
 function kept(directory: TempDirectory): string[] {

@@ -1,6 +1,14 @@
 /** Shared by tests of the backend: temporary directories, a log that keeps lines, golden files. */
 import { Database } from "bun:sqlite";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { writeConfigDb, type TreeItem } from "../../src/pmxcfs/store/config-writer.ts";
@@ -27,6 +35,17 @@ export class TempDirectory implements Disposable {
   [Symbol.dispose](): void {
     rmSync(this.path, { recursive: true, force: true });
   }
+}
+
+/** Ids of this process's threads that run workers. */
+export function workerThreads(): string[] {
+  return readdirSync("/proc/self/task").filter((id) => {
+    try {
+      return readFileSync(`/proc/self/task/${id}/comm`, "latin1").trim() === "Worker";
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Keeps its lines. */

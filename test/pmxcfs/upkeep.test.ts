@@ -1,14 +1,16 @@
 /** Compaction, kept copies, and `config flush`, which writes a journal into its database. */
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { drained, WAITS } from "../../src/base/steps.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
+import { TransactionState } from "../../src/pmxcfs/store/transaction-state.ts";
 import { compactFile } from "../../src/pmxcfs/store/upkeep.ts";
-import { rememberingLog, TempDirectory } from "./support.ts";
+import { eventually } from "../support/eventually.ts";
+import { rememberingLog, TempDirectory, workerThreads } from "./support.ts";
 import { rowsIn } from "./tree-rows-of.ts";
 
 /** Holds SQLite's checkpoint lock (byte 121 of the -shm file) for half a second. */
@@ -21,6 +23,8 @@ time.sleep(0.5)
 `;
 
 const MIB = 1024 * 1024;
+/** No checkpoints: no other thread runs. */
+const NEVER = { pages: Infinity, idleMs: 3_600_000 };
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 
 function opened(file: string, more: Partial<OpenTreeOptions> = {}): TreeStore {
@@ -136,22 +140,79 @@ describe("a copy that is kept", () => {
     }
   });
 
-  test("is made by a thread: the event loop waits for it, and may abandon it", () => {
+  test("is made by a thread: the event loop waits for it, and may abandon it at once", async () => {
     using directory = new TempDirectory();
-    using tree = opened(directory.at("config.db"));
+    using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
     put(tree, "f", MIB);
     const steps = tree.keepCopy("x");
     expect(steps.next().value).toBe(WAITS);
     steps.return({ problem: "abandoned" });
-    const names = readdirSync(directory.at("backup"));
-    expect(names.filter((name) => !/-(wal|shm)$/.test(name))).toEqual([
-      expect.stringMatching(/^config\.db\.x-\w+$/),
+    expect(existsSync(directory.at("backup"))).toBe(false);
+    // The next one waits for the thread of the one before.
+    const copy = drained(tree.keepCopy("y"));
+    expect(copy).toHaveProperty("path");
+    await eventually("the threads have ended", () => workerThreads().length === 0);
+    expect(readdirSync(directory.at("backup"))).toEqual([
+      expect.stringMatching(/^config\.db\.y-\w+$/),
     ]);
+  });
+
+  test("that is abandoned while it is written leaves nothing, and delays nothing", async () => {
+    using directory = new TempDirectory();
+    using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
+    for (let round = 0; round < 40; round++) put(tree, `f${round}`, MIB);
+    const names = (): string[] => {
+      const backup = directory.at("backup");
+      return existsSync(backup) ? readdirSync(backup) : [];
+    };
+    let wasWaitedFor = true;
+    // The copy may be complete before this thread runs again.
+    for (let round = 0; round < 20 && wasWaitedFor; round++) {
+      const steps = tree.keepCopy("x");
+      while (names().length === 0) expect(steps.next().value).toBe(WAITS);
+      steps.return({ problem: "abandoned" });
+      wasWaitedFor = names().every((name) => !name.endsWith(".new"));
+      await eventually("the thread has ended", () => workerThreads().length === 0);
+      if (!wasWaitedFor) expect(names()).toEqual([]);
+      for (const name of names()) rmSync(directory.at("backup", name));
+    }
+    expect(wasWaitedFor).toBe(false);
+  });
+
+  test("that is abandoned at the stop is waited for: no WAL is left", () => {
+    using directory = new TempDirectory();
+    {
+      using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
+      for (let round = 0; round < 10; round++) put(tree, `f${round}`, MIB);
+      const steps = tree.keepCopy("x");
+      while (!existsSync(directory.at("backup"))) expect(steps.next().value).toBe(WAITS);
+      steps.return({ problem: "abandoned" });
+    }
+    const left = readdirSync(directory.path).filter((name) => name !== "backup");
+    expect(left).toEqual(["config.db"]);
+    expect(readdirSync(directory.at("backup")).filter((name) => name.endsWith(".new"))).toEqual([]);
+  });
+
+  test("removes the draft of a server that was killed", () => {
+    using directory = new TempDirectory();
+    using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
+    directory.put("backup/config.db.overruled-20260101T000000000Z.new", "half");
+    directory.put("backup/other.new", "not ours");
+    drained(tree.keepCopy("x"));
+    const drafts = readdirSync(directory.at("backup")).filter((name) => name.endsWith(".new"));
+    expect(drafts).toEqual(["other.new"]);
+  });
+
+  test("is reported under a path of any length that the kernel takes", () => {
+    const state = new TransactionState();
+    const path = `/${"é".repeat(2000)}`;
+    state.end("committed", path);
+    expect(new TransactionState(state.shared).text).toBe(path);
   });
 
   test("that cannot be written is reported, and leaves no file", () => {
     using directory = new TempDirectory();
-    using tree = opened(directory.at("config.db"));
+    using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
     directory.put("backup");
     expect(drained(tree.keepCopy("x"))).toHaveProperty("problem");
     expect(readdirSync(directory.path).filter((name) => name.includes(".new"))).toEqual([]);

@@ -23,7 +23,7 @@ import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
 import { WAITS, type Steps } from "../../base/steps.ts";
 import { longTransaction } from "./long-transaction.ts";
-import { copyInSteps } from "./thread-copy.ts";
+import { ThreadCopies } from "./thread-copy.ts";
 import type { DatabasePlace } from "./thread-database.ts";
 import { isBusy, RowStatements } from "./row-statements.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
@@ -135,6 +135,7 @@ export class ConfigDbWriter implements Disposable {
   /** Commits that could not be written; a busy database does not count. */
   #commitFailures = 0;
   #checkpointer: Checkpointer;
+  readonly #copies = new ThreadCopies();
   #identityTimer: Timer | undefined;
   /** A thread writes a long transaction. */
   #inSteps = false;
@@ -263,9 +264,9 @@ export class ConfigDbWriter implements Disposable {
     }
   }
 
-  /** Keeps a copy in `backup/` beside the database (upkeep.ts). */
-  *keepCopy(reason: string): Steps<KeptCopy> {
-    return yield* copyInSteps(this.#place, reason);
+  /** Keeps a copy in `backup/` beside the database (upkeep.ts); a thread makes it. */
+  keepCopy(reason: string): Steps<KeptCopy> {
+    return this.#copies.copy(this.#place, reason);
   }
 
   /** Moves everything into config.db and removes the WAL, as SQLite's last connection does. */
@@ -273,6 +274,7 @@ export class ConfigDbWriter implements Disposable {
     this.#checkIdentity();
     clearInterval(this.#identityTimer);
     this.#checkpointer[Symbol.dispose]();
+    this.#copies[Symbol.dispose]();
     disconnect(this.#connection);
   }
 

@@ -34,7 +34,8 @@ const OUTCOME = 0;
 const GIVEN_UP = 1;
 const TEXT_BYTES = 2;
 const HEAD_BYTES = 12;
-const MAX_TEXT_BYTES = 1024;
+/** PATH_MAX: the path of a copy. A longer reason for a failure is cut. */
+const MAX_TEXT_BYTES = 4096;
 
 /** One side's view of the shared memory. */
 export class TransactionState {
@@ -52,7 +53,7 @@ export class TransactionState {
     return OUTCOMES[Atomics.load(this.#fields, OUTCOME)] ?? "failed";
   }
 
-  /** Why it failed. */
+  /** Why it failed; of a copy, its path. */
   get text(): string {
     return Buffer.from(this.#text.slice(0, this.#fields[TEXT_BYTES])).toString("utf8");
   }
@@ -61,7 +62,7 @@ export class TransactionState {
     return Atomics.load(this.#fields, GIVEN_UP) === 1;
   }
 
-  /** Asks the thread to roll back instead of committing. */
+  /** Asks the thread to roll back instead of committing, or to remove its copy. */
   giveUp(): void {
     Atomics.store(this.#fields, GIVEN_UP, 1);
   }

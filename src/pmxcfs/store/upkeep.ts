@@ -6,8 +6,11 @@
 import { Database } from "bun:sqlite";
 import {
   chmodSync,
+  closeSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
+  openSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -24,6 +27,8 @@ import { selectAll } from "./sqlite-rows.ts";
 const COMPACT_FROM_BYTES = 8 * 1024 * 1024;
 /** Copies of one kind that are kept; older ones are removed. */
 const KEPT_COPIES = 5;
+/** Suffix of a copy that is not complete. */
+const DRAFT = ".new";
 /** Limit of the wait of `config compact` for a server's commit. */
 const LOCK_WAIT_MS = 10_000;
 
@@ -93,21 +98,31 @@ export function compactFile(file: string): Compacted | string {
 export type KeptCopy = { readonly path: string } | { readonly problem: string };
 
 /**
- * Keeps a verified copy of the database as `backup/config.db.REASON-TIME` beside it, mode 0600; the
- * newest five of each reason stay. Blocks its thread for about 10 ms per megabyte.
+ * Keeps a verified copy of the database as `backup/config.db.REASON-TIME` beside it, mode 0600, on
+ * the disk (fsync); the newest five of each reason stay. Blocks its thread for about 10 ms per
+ * megabyte. `isGivenUp` is asked between the parts of the work: when true, no copy is kept.
  */
-export function keepCopy(database: Database, file: string, reason: string): KeptCopy {
+export function keepCopy(
+  database: Database,
+  file: string,
+  reason: string,
+  isGivenUp: () => boolean = () => false,
+): KeptCopy {
   const directory = join(dirname(file), "backup");
   const path = join(directory, `${basename(file)}.${reason}-${compactTimeWithMs()}`);
-  const draft = `${path}.new`;
+  const draft = `${path}${DRAFT}`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    rmSync(draft, { force: true });
+    removeDrafts(directory, basename(file));
     database.run("VACUUM INTO ?1", [draft]);
+    if (isGivenUp()) throw new Error("given up");
     chmodSync(draft, 0o600);
     const problem = verifyCopy(database, draft);
     if (problem !== undefined) throw new Error(problem);
+    syncToDisk(draft);
+    if (isGivenUp()) throw new Error("given up");
     renameSync(draft, path);
+    syncToDisk(directory);
     const own = readdirSync(directory).filter((name) =>
       name.startsWith(`${basename(file)}.${reason}-`),
     );
@@ -116,6 +131,23 @@ export function keepCopy(database: Database, file: string, reason: string): Kept
   } catch (error) {
     removeQuietly(draft);
     return { problem: errorText(error) };
+  }
+}
+
+/** Drafts of a server that was killed: a process makes one copy at a time. */
+function removeDrafts(directory: string, name: string): void {
+  for (const each of readdirSync(directory)) {
+    if (each.startsWith(`${name}.`) && each.endsWith(DRAFT)) rmSync(join(directory, each));
+  }
+}
+
+/** fsync(2) of a file or directory: VACUUM INTO leaves that to its caller. */
+function syncToDisk(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
