@@ -6,7 +6,8 @@
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
-import { WAITS, type Steps } from "../../src/base/steps.ts";
+import { Errno } from "../../src/base/errno.ts";
+import { drained, WAITS, type Steps } from "../../src/base/steps.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { Guests } from "../../src/pmxcfs/state/guests.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
@@ -99,6 +100,33 @@ test("a sync that is aborted leaves one tree, on disk as in memory, and no lock"
     expect(inFile(file)).toBe(entryCount + 1);
   }
   expect(all.old).toBeGreaterThan(3);
+});
+
+test("a sync that is aborted while another process has the lock does not wait for it", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  const node = nodeWith(file);
+  using _tree = node.tree;
+  using other = new Database(file);
+  other.run("BEGIN IMMEDIATE");
+  const steps = sync(node);
+  for (let step = steps.next(); step.value !== WAITS; step = steps.next());
+  const start = performance.now();
+  steps.return(undefined);
+  // The thread waits for the lock for a second.
+  expect(performance.now() - start).toBeLessThan(500);
+  other.run("ROLLBACK");
+  expect([node.tree.memdb.entryCount, inFile(file)]).toEqual([1, 1]);
+});
+
+test("a sync fails with EBUSY when another process keeps the lock", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  const node = nodeWith(file);
+  using _tree = node.tree;
+  using other = new Database(file);
+  other.run("BEGIN IMMEDIATE");
+  expect(drained(sync(node))).toBe(Errno.EBUSY);
 });
 
 test("a SIGKILL while the rows are being written leaves the old tree", async () => {

@@ -10,7 +10,9 @@ import { openInThread } from "./thread-database.ts";
 import { TransactionState, type TransactionPart } from "./transaction-state.ts";
 
 /** Limit of the wait for another process's write lock. */
-const BUSY_TIMEOUT_MS = 1_000;
+const LOCK_WAIT_MS = 1_000;
+/** Part of it in which SQLite waits: an abandoned transaction ends within that. */
+const BUSY_TIMEOUT_MS = 5;
 
 /** The global scope of the thread. */
 interface Thread {
@@ -33,7 +35,7 @@ function begin({ shared, ...part }: Extract<TransactionPart, { kind: "begin" }>)
       database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
       database.run(`PRAGMA synchronous = ${part.sync.toUpperCase()}`);
       database.run("PRAGMA wal_autocheckpoint = 0");
-      database.run("BEGIN IMMEDIATE");
+      beginImmediate(database, state);
       open = { database, statements: new RowStatements(database), state };
     } catch (error) {
       database.close();
@@ -41,6 +43,20 @@ function begin({ shared, ...part }: Extract<TransactionPart, { kind: "begin" }>)
     }
   } catch (error) {
     fail(state, error);
+  }
+}
+
+/** Throws SQLITE_BUSY when the lock is not free in time, or "given up". */
+function beginImmediate(database: Database, state: TransactionState): void {
+  const until = performance.now() + LOCK_WAIT_MS;
+  for (;;) {
+    if (state.isGivenUp) throw new Error("given up");
+    try {
+      database.run("BEGIN IMMEDIATE");
+      return;
+    } catch (error) {
+      if (!isBusy(error) || performance.now() >= until) throw error;
+    }
   }
 }
 
