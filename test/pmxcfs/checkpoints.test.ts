@@ -2,7 +2,7 @@
  * config.db, its WAL and its path while it is served: checkpoints, readers that block them, another
  * file at the path, another writer.
  */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { copyFileSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
@@ -133,6 +133,33 @@ describe("checkpoints", () => {
     }
     expect(seen.size).toBe(1);
     await eventually("it has ended", () => workerThreads().every((one) => before.includes(one)));
+  });
+
+  test("add no listener to the thread each time", async () => {
+    using directory = new TempDirectory();
+    const added = spyOn(Worker.prototype, "addEventListener");
+    using tree = opened(directory.at("config.db"), rememberingLog(), { checkpoints: { pages: 1 } });
+    for (let change = 1; change <= 10; change++) {
+      apply(tree, { kind: "create", path: `a${change}` });
+      await eventually("it is in config.db", () => (tree.figures?.checkpoints ?? 0) >= change);
+    }
+    expect(added.mock.calls.length).toBe(2);
+    added.mockRestore();
+  });
+
+  test("are made by another thread after one has crashed", async () => {
+    using directory = new TempDirectory();
+    const log = rememberingLog();
+    const added = spyOn(Worker.prototype, "addEventListener");
+    using tree = opened(directory.at("config.db"), log, { checkpoints: { pages: 1, retryMs: 20 } });
+    const thread = added.mock.contexts[0] as Worker;
+    added.mockRestore();
+    await eventually("row 0 is in config.db", () => tree.figures?.checkpoints === 1);
+    apply(tree, { kind: "create", path: "a" });
+    thread.dispatchEvent(new ErrorEvent("error", { message: "crashed" }));
+    thread.terminate();
+    await eventually("a is too", () => tree.figures?.checkpoints === 2);
+    expect(log.lines.join()).toContain("checkpoint failed (crashed)");
   });
 
   test("that run at the stop are awaited, and the last connection removes the WAL", () => {

@@ -80,7 +80,8 @@ export class Checkpointer implements Disposable {
   #worker: Worker | undefined;
   #endTimer: Timer | undefined;
   #timer: Timer | undefined;
-  #finished: (() => void) | undefined;
+  /** Resolves the result of the running job. */
+  #finished: ((result: CheckpointResult) => void) | undefined;
   /** Pages and changes that are not in config.db yet, by our own count. */
   #pages = 0;
   #changes = 0;
@@ -133,7 +134,7 @@ export class Checkpointer implements Disposable {
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.wait();
-    this.#end();
+    this.#end("stopped");
   }
 
   get #busy(): boolean {
@@ -168,7 +169,7 @@ export class Checkpointer implements Disposable {
   }
 
   async #run(mode: CheckpointMode): Promise<CheckpointResult> {
-    const worker = (this.#worker ??= new Worker(WORKER));
+    const worker = (this.#worker ??= this.#startThread());
     worker.ref();
     Atomics.store(this.#running, 0, 1);
     const job: CheckpointJob = {
@@ -179,19 +180,28 @@ export class Checkpointer implements Disposable {
       running: this.#running,
     };
     return await new Promise((resolve) => {
-      const finish = (result: CheckpointResult): void => {
-        worker.unref();
-        this.#finished = undefined;
-        Atomics.store(this.#running, 0, 0);
-        resolve(result);
-      };
-      this.#finished = () => finish({ error: "stopped" });
-      worker.addEventListener("message", ({ data }) => finish(data as CheckpointResult), {
-        once: true,
-      });
-      worker.addEventListener("error", ({ message }) => finish({ error: message }), { once: true });
+      this.#finished = resolve;
       worker.postMessage(job);
     });
+  }
+
+  #startThread(): Worker {
+    const worker = new Worker(WORKER);
+    worker.addEventListener("message", ({ data }) => this.#finish(data as CheckpointResult));
+    worker.addEventListener("error", ({ message }) => {
+      // It takes no further job: the next one gets another thread.
+      if (worker === this.#worker) this.#end(message);
+    });
+    return worker;
+  }
+
+  /** Ends the running job, if there is one. */
+  #finish(result: CheckpointResult): void {
+    const finished = this.#finished;
+    this.#finished = undefined;
+    this.#worker?.unref();
+    Atomics.store(this.#running, 0, 0);
+    finished?.(result);
   }
 
   #took(result: CheckpointResult, before: { changes: number; pages: number; atMs: number }): void {
@@ -251,13 +261,14 @@ export class Checkpointer implements Disposable {
   }
 
   #endLater(): void {
-    this.#endTimer = setTimeout(() => this.#end(), this.#limits.threadMs);
+    this.#endTimer = setTimeout(() => this.#end("idle"), this.#limits.threadMs);
     this.#endTimer.unref();
   }
 
-  #end(): void {
+  /** Ends the thread; a job that is running fails with `error`. */
+  #end(error: string): void {
     clearTimeout(this.#endTimer);
-    this.#finished?.();
+    this.#finish({ error });
     this.#worker?.terminate();
     this.#worker = undefined;
   }
