@@ -1,6 +1,6 @@
 /** The recorder of the history: writes complete changes later, and never delays the tree. */
 import { Database } from "bun:sqlite";
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import { History } from "../../src/pmxcfs/history/reader.ts";
@@ -59,6 +59,46 @@ describe("the recorder", () => {
       "create start between",
       "remove start before",
     ]);
+  });
+
+  test("adds a removal once that it has collected before the history was open", async () => {
+    const file = place();
+    const store = storeOf();
+    const origin = { writer: 0, time: 1_700_000_000 };
+    for (const path of ["a", "b"]) store.apply({ kind: "create", path }, origin);
+    await using first = recorded(file, store.memdb);
+    await eventually("both are written", () => first.counters.written === 2);
+    await first.close();
+    await using second = recorded(file, store.memdb);
+    store.apply({ kind: "remove", path: "a" }, origin);
+    store.apply({ kind: "rename", path: "b", to: "c" }, origin);
+    await eventually("both changes are written", () => second.counters.written >= 2);
+    await second.close();
+    using history = History.open(file) as History;
+    const shown = history.changes().map(({ kind, cause, path }) => [kind, cause, path].join(" "));
+    expect(shown.toSorted()).toEqual([
+      "create start a",
+      "create start b",
+      "remove change a",
+      "rename change b",
+    ]);
+  });
+
+  test("writes again after its thread has crashed", async () => {
+    const file = place();
+    const store = storeOf();
+    const log = rememberingLog();
+    const origin = { writer: 0, time: 1_700_000_000 };
+    const added = spyOn(Worker.prototype, "addEventListener");
+    await using recorder = recorded(file, store.memdb, log);
+    const thread = added.mock.contexts[0] as Worker;
+    added.mockRestore();
+    store.apply({ kind: "create", path: "a" }, origin);
+    await eventually("the first change", () => recorder.counters.written === 1);
+    thread.dispatchEvent(new ErrorEvent("error", { message: "crashed" }));
+    thread.terminate();
+    store.apply({ kind: "create", path: "b" }, origin);
+    await eventually("the second change", () => recorder.counters.written === 2);
   });
 
   test("does not split changes that belong together when a batch is due between them", async () => {

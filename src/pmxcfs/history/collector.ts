@@ -146,6 +146,11 @@ export class HistoryCollector {
     this.#removed(path, type, "start", this.#options.memdb.root.version);
   }
 
+  /** Waiting changes, in their order. */
+  *pending(): Generator<HistoryChange> {
+    for (const { change } of this.#pending) yield change;
+  }
+
   /** When the newest waiting change was made, ms since 1970; undefined when none waits. */
   get newestMs(): number | undefined {
     return this.#pending.size === 0 ? undefined : this.#lastMs;

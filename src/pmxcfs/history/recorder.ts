@@ -55,7 +55,7 @@ export interface HistoryCounters {
 export class HistoryRecorder implements AsyncDisposable {
   readonly #options: RecorderOptions;
   readonly #collector: HistoryCollector;
-  readonly #worker: Worker;
+  #worker: Worker | undefined;
   readonly #complaints: LogOnce;
   /** Version of the tree when collecting began: later versions come as changes. */
   readonly #startVersion: number;
@@ -64,6 +64,8 @@ export class HistoryRecorder implements AsyncDisposable {
   #batch: readonly HistoryChange[] = [];
   #isOpen = false;
   #isBusy = false;
+  /** Nothing is written meanwhile. */
+  #isCatchingUp = false;
   #isClosed = false;
   /** How often the due batch has waited for a pause in the changes. */
   #quietWaits = 0;
@@ -80,12 +82,6 @@ export class HistoryRecorder implements AsyncDisposable {
     const pending = (): void => this.#arm(BATCH_MS);
     this.#collector = new HistoryCollector({ memdb, isPrivate, keepPrivate, pending });
     this.#complaints = new LogOnce((line) => log.error(line));
-    this.#worker = new Worker(WORKER);
-    this.#worker.unref();
-    this.#worker.addEventListener("message", ({ data }) => this.#take(data as HistoryAnswer));
-    this.#worker.addEventListener("error", ({ message }) => {
-      this.#take({ kind: "failed", reason: message });
-    });
     void this.#open();
   }
 
@@ -118,7 +114,7 @@ export class HistoryRecorder implements AsyncDisposable {
       else if (!(await this.#writeBatch())) break;
     }
     if (!this.#isBusy) await this.#ask({ kind: "close" });
-    this.#worker.terminate();
+    this.#worker?.terminate();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -139,7 +135,7 @@ export class HistoryRecorder implements AsyncDisposable {
   }
 
   async #due(): Promise<void> {
-    if (this.#isBusy) return;
+    if (this.#isBusy || this.#isCatchingUp) return;
     if (!this.#isOpen) {
       await this.#open();
       return;
@@ -166,7 +162,9 @@ export class HistoryRecorder implements AsyncDisposable {
     }
     this.#isOpen = true;
     if (answer.notice !== undefined) this.#options.log.warn(answer.notice);
+    this.#isCatchingUp = true;
     await this.#catchUp(answer.known);
+    this.#isCatchingUp = false;
     this.#prune(PRUNE_EVERY_MS / 10);
     this.#arm(0);
   }
@@ -175,14 +173,20 @@ export class HistoryRecorder implements AsyncDisposable {
   async #catchUp(known: LastKnown): Promise<void> {
     const { memdb } = this.#options;
     let sliceEnd = performance.now() + SLICE_MS;
-    const pause = async (): Promise<void> => {
-      if (performance.now() < sliceEnd) return;
+    /** True when changes may have come meanwhile. */
+    const pause = async (): Promise<boolean> => {
+      if (performance.now() < sliceEnd) return false;
       await new Promise((resolve) => setImmediate(resolve));
       sliceEnd = performance.now() + SLICE_MS;
+      return true;
     };
-    const entries: [string, Entry][] = [];
-    for (const entry of memdb.entries()) entries.push([pathOf(entry), entry]);
-    for (const [path, entry] of entries) {
+    const entries: Entry[] = [];
+    for (const entry of memdb.entries()) {
+      entries.push(entry);
+      await pause();
+    }
+    for (const entry of entries) {
+      const path = pathOf(entry);
       const before = known.get(path);
       known.delete(path);
       // Later versions have been collected as changes.
@@ -191,10 +195,21 @@ export class HistoryRecorder implements AsyncDisposable {
       if (isOld && !isSame) this.#collector.found(path, entry);
       await pause();
     }
+    let removed = this.#removedPaths();
     for (const [path, [, type]] of known) {
-      if (memdb.find(path) === undefined) this.#collector.gone(path, type);
-      await pause();
+      const isKnown = removed.has(path) || memdb.find(path) !== undefined;
+      if (!isKnown) this.#collector.gone(path, type);
+      if (await pause()) removed = this.#removedPaths();
     }
+  }
+
+  /** Paths that unwritten changes leave without an entry. */
+  #removedPaths(): Set<string> {
+    const paths = new Set<string>();
+    for (const { kind, path } of [...this.#batch, ...this.#collector.pending()]) {
+      if (kind === "remove" || kind === "rename") paths.add(path);
+    }
+    return paths;
   }
 
   /** False when it could not be written; then the next try is scheduled. */
@@ -227,6 +242,8 @@ export class HistoryRecorder implements AsyncDisposable {
 
   #prune(afterMs: number): void {
     if (this.#isClosed) return;
+    // The history may have been opened again.
+    clearTimeout(this.#pruneTimer);
     this.#pruneTimer = setTimeout(() => {
       void this.#pruneSlice();
     }, afterMs);
@@ -246,10 +263,25 @@ export class HistoryRecorder implements AsyncDisposable {
 
   async #ask(job: HistoryJob): Promise<HistoryAnswer> {
     this.#isBusy = true;
+    const worker = (this.#worker ??= this.#startThread());
     return await new Promise((resolve) => {
       this.#answered = resolve;
-      this.#worker.postMessage(job);
+      worker.postMessage(job);
     });
+  }
+
+  #startThread(): Worker {
+    const worker = new Worker(WORKER);
+    worker.unref();
+    worker.addEventListener("message", ({ data }) => this.#take(data as HistoryAnswer));
+    worker.addEventListener("error", ({ message }) => {
+      // It takes no further job: the next one gets another thread.
+      if (worker !== this.#worker) return;
+      worker.terminate();
+      this.#worker = undefined;
+      this.#take({ kind: "failed", reason: message });
+    });
+    return worker;
   }
 
   #take(answer: HistoryAnswer): void {
