@@ -92,6 +92,7 @@ export async function runDaemon(options: DaemonOptions): Promise<string | undefi
       rrd?.socketPath,
       observe.status?.path,
       observe.textfile,
+      observe.metrics !== undefined && "unix" in observe.metrics ? observe.metrics.unix : undefined,
     ],
     log: log.tagged("main"),
   });

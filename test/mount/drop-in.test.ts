@@ -236,16 +236,17 @@ describe("starting", () => {
 
   testOnNode("serve --mount refuses its own paths below the mount", async () => {
     await using node = await PrivateNode.start();
-    const { exitCode, stderr } = await node.run([
-      "pmxcfs-ipc",
-      "serve",
-      "--mount",
-      "--local",
-      "--status",
-      "/etc/pve/status",
-    ]);
-    expect(exitCode).toBe(1);
-    expect(stderr).toContain("/etc/pve/status is below the mount point /etc/pve");
+    for (const [option, value] of [
+      ["--status", "/etc/pve/status"],
+      ["--metrics", "unix:/etc/pve/metrics"],
+    ] as const) {
+      const words = ["pmxcfs-ipc", "serve", "--mount", "--local", option, value];
+      // A server that starts is killed.
+      const { exitCode, stderr } = await node.run(["timeout", "-s", "KILL", "10", ...words]);
+      const path = value.replace("unix:", "");
+      expect(stderr).toContain(`${path} is below the mount point /etc/pve`);
+      expect(exitCode).toBe(1);
+    }
   });
 });
 

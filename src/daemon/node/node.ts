@@ -110,6 +110,8 @@ export class Node implements Disposable {
       database,
       lockFile,
       pidFile,
+      runDirectory,
+      options.hostCorosyncConf,
       options.history?.file,
       ...paths,
     ]);
