@@ -3,7 +3,16 @@
  * is written to the host unless the host's is newer. C counterpart: pmxcfs.c (import),
  * cfs-plug-memdb.c.
  */
-import { chownSync, chmodSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { errorText } from "../../base/error-text.ts";
 import { errnoText } from "../../base/errno.ts";
@@ -29,9 +38,9 @@ function readHost(path: string): Buffer | undefined {
   }
 }
 
-/** The first `config_version`; 0 when there is none. */
+/** The first `config_version` in the text, also in a comment, as in C; 0 when there is none. */
 function configVersion(text: Uint8Array): number {
-  const match = /^\s*config_version\s*:\s*(\d+)/m.exec(Buffer.from(text).toString("latin1"));
+  const match = /config_version\s*:\s*(\d+)/.exec(Buffer.from(text).toString("latin1"));
   return Number(match?.[1] ?? 0);
 }
 
@@ -70,9 +79,7 @@ function writeHost(memdb: Memdb, path: string, log: Log): boolean {
   }
   const draft = `${path}.tmp.${process.pid}`;
   try {
-    writeFileSync(draft, data, { mode: 0o644 });
-    chmodSync(draft, 0o644);
-    if (process.getuid?.() === 0) chownSync(draft, 0, 0);
+    writeDraft(draft, data);
     renameSync(draft, path);
   } catch (error) {
     rmSync(draft, { force: true });
@@ -81,6 +88,20 @@ function writeHost(memdb: Memdb, path: string, log: Log): boolean {
   }
   log.info(`wrote new corosync config '${path}' (version = ${version})`);
   return true;
+}
+
+/** Writes it to the disk (fsync): after a power cut corosync finds the old file or the new one. */
+function writeDraft(path: string, data: Uint8Array): void {
+  rmSync(path, { force: true });
+  const fd = openSync(path, "wx", 0o644);
+  try {
+    writeFileSync(fd, data);
+    fchmodSync(fd, 0o644);
+    if (process.getuid?.() === 0) fchownSync(fd, 0, 0);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Has corosync reload its configuration. Corosync may not be installed, or not run. */

@@ -1,0 +1,48 @@
+/** The host's corosync.conf: which of two versions is newer, as the C server decides it. */
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { followCorosyncConf } from "../src/daemon/node/host-corosync-conf.ts";
+import { Memdb } from "../src/pmxcfs/state/memdb.ts";
+import { fill, rememberingLog, TempDirectory } from "./pmxcfs/support.ts";
+
+/** The host's file and the log after a start with these two files. */
+function started(tree: string, host: string) {
+  using directory = new TempDirectory();
+  const path = directory.put("corosync.conf", host);
+  const memdb = new Memdb();
+  fill(memdb, { "corosync.conf": tree });
+  const log = rememberingLog();
+  followCorosyncConf(memdb, "pve1", path, log);
+  expect(readdirSync(directory.path)).toEqual(["corosync.conf"]);
+  const mode = statSync(path).mode & 0o777;
+  return { text: readFileSync(path, "utf8"), mode, lines: log.lines };
+}
+
+const conf = (version: number): string => `totem {\n  config_version: ${version}\n}\n`;
+
+test("a newer version of the tree replaces the host's file, mode 0644", () => {
+  const { text, mode, lines } = started(conf(3), conf(2));
+  expect([text, mode]).toEqual([conf(3), 0o644]);
+  expect(lines.join()).toContain("(version = 3)");
+});
+
+test("an older version of the tree does not", () => {
+  const { text, lines } = started(conf(2), conf(3));
+  expect(text).toBe(conf(3));
+  expect(lines).toEqual(["local corosync.conf is newer"]);
+});
+
+test("the first config_version in the text counts, wherever it is", () => {
+  const commented = `# config_version: 9 is next\n${conf(2)}`;
+  expect(started(commented, conf(3)).text).toBe(commented);
+  const inline = "totem { version: 2 config_version : 4 }\n";
+  expect(started(inline, conf(3)).text).toBe(inline);
+});
+
+test("without a version, or with 0, nothing is written", () => {
+  for (const tree of ["totem {\n}\n", conf(0)]) {
+    const { text, lines } = started(tree, conf(1));
+    expect(text).toBe(conf(1));
+    expect(lines).toEqual(["unable to parse cluster config_version"]);
+  }
+});
