@@ -4,7 +4,15 @@
  */
 import { describe, expect, spyOn, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { copyFileSync, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
 import type { Log } from "../../src/base/log.ts";
 import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
@@ -325,5 +333,24 @@ describe("another file in the place of config.db", () => {
     expect(existsSync(`${file}-wal`)).toBe(false);
     expect(namesIn(file)).toEqual(["theirs"]);
     expect(kept(directory).map((name) => namesIn(directory.at(name)))).toEqual([["ours"]]);
+  });
+
+  test("is not looked for on a path that the kernel refuses: it is logged once", async () => {
+    using directory = new TempDirectory();
+    const log = rememberingLog();
+    directory.put("node/x");
+    using tree = opened(directory.at("node/config.db"), log, { checkpoints: QUICK });
+    apply(tree, { kind: "create", path: "a" });
+    renameSync(directory.at("node"), directory.at("moved"));
+    symlinkSync("node", directory.at("node"));
+    const said = (): string[] => log.lines.filter((line) => line.includes("cannot be checked"));
+    await eventually("it is logged", () => said().length > 0);
+    expect(tree.figures?.walBytes).toBe(0);
+    expect(apply(tree, { kind: "create", path: "b" })).toBe(0);
+    rmSync(directory.at("node"));
+    renameSync(directory.at("moved"), directory.at("node"));
+    await eventually("b is in config.db", () => (tree.figures?.checkpoints ?? 0) > 0);
+    expect(said()).toEqual([expect.stringContaining("ELOOP")]);
+    expect(kept(directory)).toEqual([]);
   });
 });

@@ -132,3 +132,13 @@ test("a child that does not answer is killed, and its output is limited", async 
   expect(await gone.update(values)).toMatchObject({ reason: "rrdtool ended" });
   expect([silent.pid, loud.pid, gone.pid]).toEqual([undefined, undefined, undefined]);
 });
+
+test("a program that says OK and makes no file is reported", async () => {
+  await using fixture = new RrdcachedFixture();
+  const program = script(fixture, 'while read -r line; do echo "OK u:0.00"; done');
+  const tool = new Rrdtool({ program });
+  const layout = { directory: "d", skippedFields: 0, columns: [] };
+  const made = await tool.create({ path: join(fixture.directory, "n1"), layout, start: TIME });
+  expect(made).toContain("ENOENT");
+  tool.close();
+});

@@ -5,7 +5,7 @@
  * requests.
  */
 import type { Subprocess } from "bun";
-import { linkSync, unlinkSync } from "node:fs";
+import { linkSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errorText } from "../../base/error-text.ts";
 import { createArguments } from "./formats.ts";
@@ -94,7 +94,7 @@ export class Rrdtool implements RrdWriter {
       const { code, message } = error as NodeJS.ErrnoException;
       return code === "EEXIST" ? undefined : message;
     } finally {
-      unlinkSync(draftBytes);
+      rmSync(draftBytes, { force: true });
     }
   }
 

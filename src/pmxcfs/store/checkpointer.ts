@@ -274,7 +274,11 @@ export class Checkpointer implements Disposable {
   }
 }
 
-/** Size of the WAL beside `file`; 0 without one. */
+/** Size of the WAL beside `file`; 0 without one, or when that cannot be found out. */
 export function walBytes(file: string): number {
-  return statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  try {
+    return statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  } catch {
+    return 0;
+  }
 }

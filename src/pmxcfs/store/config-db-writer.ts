@@ -11,6 +11,7 @@ import { constants, Database, type Statement } from "bun:sqlite";
 import { closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
+import { LogOnce } from "../../base/log-once.ts";
 import type { Log } from "../../base/log.ts";
 import {
   Checkpointer,
@@ -141,12 +142,14 @@ export class ConfigDbWriter implements Disposable {
   #inSteps = false;
   /** The last commit failed, and that was logged. */
   #failing = false;
+  readonly #complaints: LogOnce;
   /** The file was replaced, its content could not be kept, and that was logged. */
   #notKept = false;
 
   private constructor(options: ConfigDbWriterOptions, connection: Connection) {
     this.#file = options.file;
     this.#log = options.log;
+    this.#complaints = new LogOnce((line) => options.log.error(line));
     this.#sync = options.sync ?? "normal";
     this.#limits = options.checkpoints;
     this.#connection = connection;
@@ -324,10 +327,8 @@ export class ConfigDbWriter implements Disposable {
   #checkIdentity(): void {
     // A thread is writing: the next check follows in a second.
     if (this.#inSteps) return;
-    const { device, inode } = this.#connection;
-    const now = statSync(this.#file, { throwIfNoEntry: false });
-    if (now !== undefined && now.dev === device && now.ino === inode) return;
-    const happened = now === undefined ? "was removed" : "was replaced by another file";
+    const happened = this.#whatHappened();
+    if (happened === undefined) return;
     const time = compactTime();
     const kept = `${this.#file}.replaced-${time}`;
     try {
@@ -345,6 +346,21 @@ export class ConfigDbWriter implements Disposable {
         );
       }
       this.#notKept = true;
+    }
+  }
+
+  /** What an administrator did to the file; undefined: nothing, or it cannot be found out now. */
+  #whatHappened(): string | undefined {
+    const { device, inode } = this.#connection;
+    try {
+      const now = statSync(this.#file, { throwIfNoEntry: false });
+      this.#complaints.clear();
+      if (now === undefined) return "was removed";
+      const isSame = now.dev === device && now.ino === inode;
+      return isSame ? undefined : "was replaced by another file";
+    } catch (error) {
+      this.#complaints.say(`${this.#file} cannot be checked: ${errorText(error)}`);
+      return undefined;
     }
   }
 
