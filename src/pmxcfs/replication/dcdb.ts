@@ -56,8 +56,6 @@ export interface DatabaseGroupOptions {
    * keep a copy of the database and to log that.
    */
   readonly onOverruled?: (plan: OverruledBy) => Steps;
-  /** Called after a commit has replaced the tree. */
-  readonly onCommitted?: () => void;
 }
 
 /** A sync that deletes more entries than this is preceded by a copy of the database. */
@@ -260,7 +258,6 @@ export class DatabaseGroup implements Application {
       const text = "the leader's data could not be taken over: the reason is logged above";
       return { reason: "database", text };
     }
-    this.#options.onCommitted?.();
     return updates.size;
   }
 

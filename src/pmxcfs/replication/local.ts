@@ -42,6 +42,9 @@ export function withoutPhantoms(memdb: Memdb, command: TreeCommand): TreeCommand
   return { kind: "write", path: command.path, offset, data: new Uint8Array(1) };
 }
 
+/** Changes that waited are applied for this long in one turn of the event loop. */
+const RETRY_TURN_MS = 1;
+
 /** A change that waits for the database's write lock. */
 interface Waiting {
   readonly command: TreeCommand;
@@ -58,6 +61,7 @@ export class LocalReplicator implements Replicator {
   readonly #clock: () => number;
   readonly #waiting: Waiting[] = [];
   #timer: Timer | undefined;
+  #isScheduled = false;
 
   constructor(options: LocalReplicatorOptions) {
     this.#tree = options.tree;
@@ -122,19 +126,33 @@ export class LocalReplicator implements Replicator {
     });
   }
 
-  /** Retries in order, and stops at the first change that is still locked out. */
+  /**
+   * Retries in order, and stops at the first change that is still locked out. The rest of many
+   * changes follows in later turns of the event loop.
+   */
   #retry(): void {
     const tree = this.#tree;
+    const until = performance.now() + RETRY_TURN_MS;
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const now = performance.now();
+      if (now >= until) return this.#retrySoon();
       const outcome =
         tree === undefined ? Errno.EROFS : this.#apply(tree, next.command, next.request);
-      const late = performance.now() >= next.deadlineMs;
-      if (outcome === Errno.EBUSY && !late) return;
+      if (outcome === Errno.EBUSY && now < next.deadlineMs) return;
       this.#waiting.shift();
       next.answer(outcome === Errno.EBUSY ? Errno.EIO : outcome);
     }
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  #retrySoon(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#retry();
+    });
   }
 }
 
