@@ -113,7 +113,7 @@ describe("import", () => {
     expect(all("SELECT count(*) FROM tree WHERE typeof(name) <> 'text'")).toEqual([[0]]);
   });
 
-  test("replaces an existing database only if asked to, and keeps that one with its -wal", () => {
+  test("replaces a database only if asked to, and keeps that one with its -wal and changes", () => {
     using directory = new TempDirectory();
     const file = importGolden(directory);
     const before = readFileSync(file);
@@ -121,6 +121,7 @@ describe("import", () => {
       `${file} already exists`,
     );
     directory.put("config.db-wal", "somebody's");
+    directory.put("config.db.changes", "answered");
     const copies: string[] = [];
     for (let round = 0; round < 3; round++) {
       const imported = importDirectory(directory.at("pve"), file, { replace: true });
@@ -133,7 +134,8 @@ describe("import", () => {
     for (const copy of copies) expect(copy).toStartWith(`${file}.bak-20`);
     expect(readFileSync(copies[0] ?? "").equals(before)).toBe(true);
     expect(readFileSync(`${copies[0]}-wal`, "utf8")).toBe("somebody's");
-    expect(readdirSync(directory.path)).toHaveLength(6);
+    expect(readFileSync(`${copies[0]}.changes`, "utf8")).toBe("answered");
+    expect(readdirSync(directory.path)).toHaveLength(7);
     expect(verifyDatabase(file)).toMatchObject({ problems: [], files: 48 });
   });
 

@@ -3,10 +3,13 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { silentLog } from "../../src/base/log.ts";
 import { compareDatabases } from "../../src/pmxcfs/rescue/compare.ts";
 import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
 import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { item, makeDb, TempDirectory, Writer } from "./support.ts";
 
 const paths = (file: string): string[] => salvage(file).items.map(({ path }) => path.join("/"));
@@ -15,6 +18,13 @@ const GUESTS = [
   item("nodes/pve1/priv"),
   item("nodes/pve1/priv/lock", "x"),
 ];
+
+/** The tree as a server opens it; a journal is replayed. */
+function started(file: string, commit: "each" | "batched"): TreeStore {
+  const tree = openTree({ file, log: silentLog, commit });
+  if (typeof tree === "string") throw new Error(tree);
+  return tree;
+}
 
 describe("renameNode", () => {
   test("to a free name: one row gets the new name, every guest is there once", () => {
@@ -68,6 +78,25 @@ describe("renameNode", () => {
     writer.database.run("BEGIN IMMEDIATE");
     expect(renameNode(file, "pve1", "new")).toContain("stop pve-cluster first");
     writer.database.run("ROLLBACK");
+  });
+
+  test("changes that wait in the journal of a killed server are not lost: it is refused", () => {
+    using directory = new TempDirectory();
+    using copies = new TempDirectory();
+    const served = directory.at("config.db");
+    using opened = started(served, "batched");
+    const origin = { writer: 0, time: 1000 };
+    for (const path of ["nodes", "nodes/pve1"]) opened.apply({ kind: "mkdir", path }, origin);
+    opened.flush();
+    opened.apply({ kind: "create", path: "answered" }, origin);
+    // By another process: opening the database here besides SQLite would drop its locks.
+    Bun.spawnSync(["sh", "-c", `cp ${served}* ${copies.path}; rm ${copies.path}/*-shm`]);
+    const file = copies.at("config.db");
+    expect(renameNode(file, "pve1", "new")).toContain("run `pmxcfs-ipc config flush` first");
+    expect(paths(file)).toEqual(["nodes", "nodes/pve1", "answered"]);
+    started(file, "each")[Symbol.dispose]();
+    expect(renameNode(file, "pve1", "new")).toMatchObject({ entries: 1 });
+    expect(paths(file)).toEqual(["nodes", "nodes/new", "answered"]);
   });
 
   test("killed at any moment: the old or new name is left, a second run completes", async () => {

@@ -1,7 +1,7 @@
 /**
  * Makes a config.db from a directory that is a copy of /etc/pve. A database that is replaced is
- * kept under a name with the time, with its -wal and -journal, and never over an older copy; the
- * new database is read back and checked before success is reported.
+ * kept under a name with the time, with the files that belong to it, and never over an older copy;
+ * the new database is read back and checked before success is reported.
  */
 import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
@@ -14,8 +14,8 @@ import type { LeftOut } from "../store/directory-folder.ts";
 import { guestPath } from "../state/guests.ts";
 import { verifyDatabase } from "./verify.ts";
 
-/** Files that SQLite keeps beside a database, and that belong to it. */
-const COMPANIONS = ["-wal", "-shm", "-journal"] as const;
+/** Files beside a database that belong to it: SQLite's, and our changes (journal.ts). */
+const COMPANIONS = ["-wal", "-shm", "-journal", ".changes"] as const;
 
 export interface Imported {
   readonly files: number;
@@ -69,7 +69,7 @@ export function freeName(file: string): string {
 
 /**
  * Keeps a database under another name. The file gets a second link and stays in its place until it
- * is replaced; its -wal and journal are moved. Throws the kernel's error.
+ * is replaced; its -wal, journal and changes are moved. Throws the kernel's error.
  */
 export function keepDatabase(file: string): string | undefined {
   if (!["", ...COMPANIONS].some((suffix) => existsSync(file + suffix))) return undefined;

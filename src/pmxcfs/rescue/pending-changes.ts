@@ -4,7 +4,7 @@
  */
 import { counted } from "../../base/counted.ts";
 import { journalState, replayed } from "../store/replay.ts";
-import { type Row, VERSION_NAME } from "../store/tree-rows.ts";
+import { highestVersion, type Row, VERSION_NAME } from "../store/tree-rows.ts";
 import { isPending } from "../store/version-row.ts";
 
 const NO_DATA = new Uint8Array(0);
@@ -12,7 +12,7 @@ const NO_DATA = new Uint8Array(0);
 /** The rows with the journal's changes applied, or why they cannot be applied. */
 function continued(file: string, rows: readonly Row[]): { rows: Row[]; count: number } | string {
   const root = rows.find(({ inode }) => inode === 0);
-  const version = rows.reduce((most, row) => Math.max(most, row.inode, row.version), 1);
+  const version = highestVersion(rows);
   const state = journalState(file, rows, version);
   if (typeof state === "string") return state;
   if (state.kind === "foreign") return `config.db.changes belongs to another state: ${state.why}`;

@@ -5,11 +5,13 @@
  */
 import { constants, Database } from "bun:sqlite";
 import { writeFileSync } from "node:fs";
+import { counted } from "../../base/counted.ts";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase, readRegularFile } from "../../platform/regular-file.ts";
 import { guestPath } from "../state/guests.ts";
+import { journalState } from "../store/replay.ts";
 import { readRows } from "../store/sqlite-rows.ts";
-import { RowType, type Row } from "../store/tree-rows.ts";
+import { highestVersion, RowType, type Row } from "../store/tree-rows.ts";
 import { judgeRows, nodePath, type TreeNode } from "../store/tree-rules.ts";
 import { freeName } from "./import.ts";
 import { verifyDatabase } from "./verify.ts";
@@ -54,6 +56,8 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
     const rows = readRows(database);
     const wide = rows.find(({ wideInode, wideParent }) => (wideInode ?? wideParent) !== undefined);
     if (wide !== undefined) return `the inode of '${wide.name}' is beyond 2^53`;
+    const waiting = waitingChanges(file, rows);
+    if (waiting !== undefined) return waiting;
     const plan = planRename(rows, old, name);
     if (typeof plan === "string") return plan;
     const mentions = mentionsOf(rows, old);
@@ -74,6 +78,15 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
   }
 }
 
+/** Why the rows must not change: the changes in the journal continue them, and would be lost. */
+function waitingChanges(file: string, rows: readonly Row[]): string | undefined {
+  const state = journalState(file, rows, highestVersion(rows));
+  if (typeof state === "string") return state;
+  if (state.kind !== "replay") return undefined;
+  const changes = counted(state.journal.records.length, "change");
+  return `${changes} in config.db.changes beside it: run \`pmxcfs-ipc config flush\` first`;
+}
+
 /** Keeps a copy of the whole database, the content of its -wal included. */
 function keepCopy(database: Database, file: string): string {
   const kept = freeName(file);
@@ -92,15 +105,15 @@ function planRename(rows: readonly Row[], old: string, name: string): Plan | str
       : { moves: [], removed: [], entries: 0, guests: 0 };
   }
   if (from.row.type !== RowType.DIRECTORY) return `nodes/${old} is a file`;
-  const counted = countBelow(from, `nodes/${old}`);
+  const counts = countBelow(from, `nodes/${old}`);
   if (to?.row === undefined) {
     const move = { row: from.row, parent: from.row.parent, name };
-    return { moves: [move], removed: [], ...counted };
+    return { moves: [move], removed: [], ...counts };
   }
   const moves: { row: Row; parent: number; name: string }[] = [];
   const removed: Row[] = [];
   const clash = mergeInto(from, to, moves, removed);
-  return clash ?? { moves, removed, ...counted };
+  return clash ?? { moves, removed, ...counts };
 }
 
 /**
@@ -139,8 +152,7 @@ function countBelow(top: TreeNode, path: string): { entries: number; guests: num
 }
 
 function applyPlan(database: Database, rows: readonly Row[], { moves, removed }: Plan): void {
-  let version = 0;
-  for (const row of rows) version = Math.max(version, row.version, row.inode);
+  let version = highestVersion(rows);
   const now = Math.floor(Date.now() / 1000);
   const move = database.prepare(
     "UPDATE tree SET parent = ?, name = CAST(? AS TEXT), version = ?, mtime = ? WHERE inode = ?",

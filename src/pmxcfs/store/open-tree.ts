@@ -13,7 +13,7 @@ import { removeJournal, setJournalAside } from "./journal.ts";
 import { journalState, replayed } from "./replay.ts";
 import type { RowWriter } from "./row-writer.ts";
 import { judgeRows, servedRefusal } from "./tree-rules.ts";
-import { loadedEntries, RowType, type Row } from "./tree-rows.ts";
+import { highestVersion, loadedEntries, RowType, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
 import { isPending } from "./version-row.ts";
 
@@ -132,13 +132,11 @@ function load(database: ConfigDbWriter, log: Log): Loaded | string {
 /** Version, writer and mtime of the tree; row 0 is written when there is none (as C does). */
 function rootOf(rows: readonly Row[], database: ConfigDbWriter, log: Log): Stamp | string {
   const row = rows.find(({ inode }) => inode === 0);
-  let highest = 0;
-  for (const { inode, version } of rows) highest = Math.max(highest, inode, version);
+  const version = highestVersion(rows);
   const fresh = row === undefined || row.version === 0;
-  const version = Math.max(1, highest);
-  if (!fresh && row.version < highest) {
+  if (!fresh && row.version < version) {
     log.warn(
-      `${database.file}: row 0 has version ${row.version}, but ${highest} is in use: continuing ` +
+      `${database.file}: row 0 has version ${row.version}, but ${version} is in use: continuing ` +
         `from there, so that no entry is overwritten`,
     );
   }

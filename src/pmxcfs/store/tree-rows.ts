@@ -40,6 +40,11 @@ export const inodeText = (row: Row): string => showInode(row.wideInode ?? row.in
 /** The inode of a row's directory, as it is in the file. */
 export const parentText = (row: Row): string => showInode(row.wideParent ?? row.parent);
 
+/** The version of the tree in these rows: the highest number in use, whatever row 0 says. */
+export function highestVersion(rows: readonly Row[]): number {
+  return rows.reduce((most, { inode, version }) => Math.max(most, inode, version), 1);
+}
+
 /** The tree entry of a row. */
 export function newEntry(row: Row): Parameters<Memdb["add"]>[1] {
   const { inode, version, writer, mtime, name, data } = row;
