@@ -3,27 +3,21 @@
  * loses no answered change; a journal is never written into a database that it does not belong to;
  * and a C server does not start without it.
  */
-import { describe, expect, spyOn, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import fc from "fast-check";
 import {
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
-  rmdirSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
 import { Errno, errnoName } from "../../src/base/errno.ts";
-import type { Log } from "../../src/base/log.ts";
-import { silentLog } from "../../src/base/log.ts";
 import { withoutPhantoms } from "../../src/pmxcfs/replication/local.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
-import { ConfigDbWriter } from "../../src/pmxcfs/store/config-db-writer.ts";
-import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
 import {
   decodeJournal,
   encodeBase,
@@ -32,37 +26,11 @@ import {
 } from "../../src/pmxcfs/store/journal-format.ts";
 import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
-import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { eventually } from "../support/eventually.ts";
+import { apply, crash, LATER, mkdir, nameOfRoot, opened } from "./batched-tree.ts";
 import { open, rememberingLog, TempDirectory } from "./support.ts";
 import { anyCommand, TreeModel, writerOf } from "./tree-model.ts";
 import { rowsIn, rowsOf } from "./tree-rows-of.ts";
-
-const LATER = 3_600_000;
-
-function opened(file: string, more: Partial<OpenTreeOptions> = {}, log: Log = silentLog) {
-  const batches = { flushMs: LATER, openedCheckMs: LATER };
-  const tree = openTree({ file, log, commit: "batched", batches, now: () => 0, ...more });
-  if (typeof tree === "string") throw new Error(tree);
-  return tree;
-}
-
-const apply = (tree: TreeStore, command: TreeCommand): number =>
-  tree.apply(command, { writer: 0, time: 1000 });
-
-const mkdir = (path: string): TreeCommand => ({ kind: "mkdir", path });
-
-/** The files that a crash would leave now: database, WAL and journal, in another directory. */
-function crash(file: string, into: TempDirectory): string {
-  // By another process: opening the database here besides SQLite would drop its locks.
-  const { exitCode } = Bun.spawnSync([
-    "sh",
-    "-c",
-    `cp ${file}* ${into.path}; rm -f ${into.path}/*-shm`,
-  ]);
-  expect(exitCode).toBe(0);
-  return into.at("config.db");
-}
 
 /** The files of a killed server: "before" in the database, `changes` in the journal. */
 function left(changes: readonly TreeCommand[]) {
@@ -80,8 +48,6 @@ function plain({ command, origin }: JournalRecord): unknown {
   const data = command.kind === "write" ? [...command.data] : undefined;
   return { ...command, data, origin };
 }
-
-const nameOfRoot = (file: string): unknown => rowsIn(file)[0]?.[6];
 
 describe("random commands in batches", () => {
   const step = fc.tuple(anyCommand, fc.nat(2), fc.nat(5), fc.integer({ min: 0, max: 9 }));
@@ -241,43 +207,6 @@ describe("when changes go into the database", () => {
     expect(tree.flush()).toBe(0);
     expect(apply(tree, mkdir("f"))).toBe(0);
   });
-
-  test("or fail with EIO, a log line and a count, when the journal cannot grow", () => {
-    using directory = new TempDirectory();
-    const file = directory.at("config.db");
-    const log = rememberingLog();
-    using tree = opened(file, { batches: { flushMs: LATER, journalBytes: 90 } }, log);
-    const other = new Database(file);
-    other.run("BEGIN IMMEDIATE");
-    const answers = ["a", "b", "c"].map((name) => apply(tree, mkdir(name)));
-    other.close();
-    expect(answers).toEqual([0, Errno.EIO, Errno.EIO]);
-    expect(log.lines.filter((line) => line.includes("was not written"))).toEqual([
-      expect.stringContaining("limit of 90 bytes"),
-    ]);
-    expect(tree.figures?.commitFailures).toBe(2);
-  });
-
-  test("without an attempt at each change to write into a database that is locked", () => {
-    for (const commit of ["batched", "each"] as const) {
-      using directory = new TempDirectory();
-      const file = directory.at("config.db");
-      const batches = { flushMs: LATER, retryMs: LATER, changes: 5 };
-      using tree = opened(file, { batches, commit });
-      if (commit === "each") tree.enterCluster();
-      const other = new Database(file);
-      other.run("BEGIN IMMEDIATE");
-      const attempts = spyOn(ConfigDbWriter.prototype, "commit");
-      for (let at = 0; at < 50; at++) expect(apply(tree, mkdir(`d${at}`))).toBe(0);
-      // The mark, and the first one that has to be written.
-      expect(attempts.mock.calls.length).toBeLessThan(5);
-      attempts.mockRestore();
-      other.run("ROLLBACK");
-      other.close();
-      expect(tree.flush()).toBe(0);
-      expect(rowsIn(file).length).toBe(51);
-    }
-  });
 });
 
 describe("a server that was killed", () => {
@@ -290,32 +219,6 @@ describe("a server that was killed", () => {
     expect(log.lines).toEqual([`${file}: 1 change replayed from config.db.changes`]);
     expect(nameOfRoot(file)).toBe("__version__");
     expect(rowsIn(file).length).toBe(3);
-  });
-
-  test("leaves one that a C server refuses, also when row 0 was written between batches", () => {
-    using directory = new TempDirectory();
-    using copies = new TempDirectory();
-    const file = directory.at("config.db");
-    using tree = opened(file, { batches: { flushMs: LATER, changes: 2 } });
-    for (const name of ["a", "b"]) apply(tree, mkdir(name));
-    expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
-    expect(tree.probe()).toBe(true);
-    expect(nameOfRoot(file)).toBe("__version__");
-    apply(tree, mkdir("c"));
-    const copy = crash(file, copies);
-    expect(String(nameOfRoot(copy))).toContain("pmxcfs-ipc config flush");
-  });
-
-  test("leaves one that a C server loads, when its only change was refused with EIO", async () => {
-    using directory = new TempDirectory();
-    const file = directory.at("config.db");
-    using tree = opened(file, { batches: { flushMs: 20, retryMs: 20, openedCheckMs: LATER } });
-    mkdirSync(`${file}.changes`);
-    expect(apply(tree, mkdir("a"))).toBe(Errno.EIO);
-    await eventually("row 0 has its name", () => nameOfRoot(file) === "__version__");
-    rmdirSync(`${file}.changes`);
-    expect(apply(tree, mkdir("a"))).toBe(0);
-    expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
   });
 
   test("leaves a database that commands read with the changes applied, and a note", () => {

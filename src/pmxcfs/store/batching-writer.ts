@@ -179,6 +179,7 @@ export class BatchingWriter implements RowWriter {
     this.#changes = 0;
     clearInterval(this.#openedTimer);
     this.#openedTimer = undefined;
+    this.#followDatabase();
     if (this.#marked) this.#arm(this.#limits.flushMs);
     return 0;
   }
@@ -298,10 +299,14 @@ export class BatchingWriter implements RowWriter {
     if (opened && !this.#database.checkpointing) this.flush();
   }
 
-  /** The database continues in another file, and the journal beside that file. */
+  /** The database continues in another file. */
   #moved(): void {
-    this.flush();
-    if (this.#changes > 0) return;
+    if (this.flush() === 0) this.#followDatabase();
+  }
+
+  /** The journal continues beside the database's file, once its changes are in the database. */
+  #followDatabase(): void {
+    if (this.#journal.file === this.#database.file) return;
     this.#journal[Symbol.dispose]();
     this.#journal = new Journal(this.#database.file, this.#durable);
     this.#inotify?.watch(this.#database.file, Watch.OPEN);

@@ -63,14 +63,15 @@ export function setJournalAside(file: string): string {
 
 /** Owns its descriptor; the file is made with the first record, and removed at the end if empty. */
 export class Journal implements Disposable {
-  readonly #file: string;
+  /** The database's path. */
+  readonly file: string;
   readonly #durable: boolean;
   #fd: number | undefined;
   #bytes = 0;
 
   /** `file`: the database's path. `durable`: each record is on the disk before `append` returns. */
   constructor(file: string, durable: boolean) {
-    this.#file = file;
+    this.file = file;
     this.#durable = durable;
   }
 
@@ -98,22 +99,39 @@ export class Journal implements Disposable {
     this.#bytes += bytes.length;
   }
 
-  /** Empties the journal, since the database has all its changes. */
+  /**
+   * Empties the journal, since the database has all its changes. If that fails, the next record is
+   * the first of a journal that is opened again: added to this one, it would continue a state that
+   * the database no longer has.
+   */
   reset(): void {
     if (this.#fd === undefined || this.#bytes === 0) return;
-    ftruncateSync(this.#fd, 0);
     this.#bytes = 0;
+    try {
+      ftruncateSync(this.#fd, 0);
+    } catch {
+      this.#close();
+    }
   }
 
   [Symbol.dispose](): void {
     if (this.#fd === undefined) return;
-    closeSync(this.#fd);
+    this.#close();
+    if (this.#bytes === 0) removeJournal(this.file);
+  }
+
+  #close(): void {
+    const fd = this.#fd;
     this.#fd = undefined;
-    if (this.#bytes === 0) removeJournal(this.#file);
+    try {
+      if (fd !== undefined) closeSync(fd);
+    } catch {
+      // close(2) releases the descriptor whatever it returns.
+    }
   }
 
   #open(): number {
-    const path = journalPath(this.#file);
+    const path = journalPath(this.file);
     const fd = openRegularFile(path, FLAGS, 0o600);
     ftruncateSync(fd, 0);
     if (this.#durable) {

@@ -1,0 +1,115 @@
+/**
+ * `--commit batched` when something fails: a journal that is full or cannot be emptied, a database
+ * that is locked or replaced. Row 0 keeps a C server away exactly while changes wait.
+ */
+import { Database } from "bun:sqlite";
+import { expect, spyOn, test } from "bun:test";
+import { closeSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmdirSync } from "node:fs";
+import { Errno } from "../../src/base/errno.ts";
+import { ConfigDbWriter } from "../../src/pmxcfs/store/config-db-writer.ts";
+import { eventually } from "../support/eventually.ts";
+import { apply, crash, LATER, mkdir, nameOfRoot, opened } from "./batched-tree.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
+import { rowsIn } from "./tree-rows-of.ts";
+
+test("changes fail with EIO, a log line and a count, when the journal cannot grow", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  const log = rememberingLog();
+  using tree = opened(file, { batches: { flushMs: LATER, journalBytes: 90 } }, log);
+  const other = new Database(file);
+  other.run("BEGIN IMMEDIATE");
+  const answers = ["a", "b", "c"].map((name) => apply(tree, mkdir(name)));
+  other.close();
+  expect(answers).toEqual([0, Errno.EIO, Errno.EIO]);
+  expect(log.lines.filter((line) => line.includes("was not written"))).toEqual([
+    expect.stringContaining("limit of 90 bytes"),
+  ]);
+  expect(tree.figures?.commitFailures).toBe(2);
+});
+
+test("a locked database is not tried again at each change", () => {
+  for (const commit of ["batched", "each"] as const) {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const batches = { flushMs: LATER, retryMs: LATER, changes: 5 };
+    using tree = opened(file, { batches, commit });
+    if (commit === "each") tree.enterCluster();
+    const other = new Database(file);
+    other.run("BEGIN IMMEDIATE");
+    const attempts = spyOn(ConfigDbWriter.prototype, "commit");
+    for (let at = 0; at < 50; at++) expect(apply(tree, mkdir(`d${at}`))).toBe(0);
+    // The mark, and the first one that has to be written.
+    expect(attempts.mock.calls.length).toBeLessThan(5);
+    attempts.mockRestore();
+    other.run("ROLLBACK");
+    other.close();
+    expect(tree.flush()).toBe(0);
+    expect(rowsIn(file).length).toBe(51);
+  }
+});
+
+test("a C server refuses the database also when row 0 was written between two batches", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file, { batches: { flushMs: LATER, changes: 2 } });
+  for (const name of ["a", "b"]) apply(tree, mkdir(name));
+  expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
+  expect(tree.probe()).toBe(true);
+  expect(nameOfRoot(file)).toBe("__version__");
+  apply(tree, mkdir("c"));
+  const copy = crash(file, copies);
+  expect(String(nameOfRoot(copy))).toContain("pmxcfs-ipc config flush");
+});
+
+test("a C server loads the database when its only change was refused with EIO", async () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file, { batches: { flushMs: 20, retryMs: 20, openedCheckMs: LATER } });
+  mkdirSync(`${file}.changes`);
+  expect(apply(tree, mkdir("a"))).toBe(Errno.EIO);
+  await eventually("row 0 has its name", () => nameOfRoot(file) === "__version__");
+  rmdirSync(`${file}.changes`);
+  expect(apply(tree, mkdir("a"))).toBe(0);
+  expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
+});
+
+test("the journal follows a database that was replaced, also after a failed flush", async () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  opened(directory.at("other.db"))[Symbol.dispose]();
+  using tree = opened(file);
+  apply(tree, mkdir("a"));
+  const commit = spyOn(ConfigDbWriter.prototype, "commit").mockReturnValue(Errno.EIO);
+  renameSync(directory.at("other.db"), file);
+  const names = (): string[] => readdirSync(directory.path);
+  await eventually("the database has moved", () => names().some((name) => /replaced/.test(name)));
+  commit.mockRestore();
+  expect(tree.flush()).toBe(0);
+  apply(tree, mkdir("b"));
+  expect(names().filter((name) => name.endsWith(".changes"))).toEqual([
+    expect.stringMatching(/^config\.db\.replaced-\w+\.changes$/),
+  ]);
+});
+
+test("a journal that cannot be emptied is made anew: its changes are in the database", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file);
+  apply(tree, mkdir("a"));
+  const isJournal = (fd: string): boolean => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === `${file}.changes`;
+    } catch {
+      return false;
+    }
+  };
+  // A descriptor that every call refuses stands for a disk that gives EIO.
+  closeSync(Number(readdirSync("/proc/self/fd").find(isJournal)));
+  expect(tree.flush()).toBe(0);
+  expect(apply(tree, mkdir("b"))).toBe(0);
+  using again = opened(crash(file, copies));
+  expect([...again.entries()].map(({ name }) => name)).toEqual(["a", "b"]);
+});
