@@ -87,7 +87,7 @@ export async function serveMetrics(
 
 /** Writes atomically, so that a collector never reads a partial file. All users may read it. */
 async function writeTextfile(place: FilePlace, metrics: MetricRegistry): Promise<void> {
-  const problem = place.write(await metrics.text(), 0o644);
+  const problem = place.write(await metrics.text(), 0o644, "no sync");
   if (problem !== undefined) throw new Error(problem);
 }
 

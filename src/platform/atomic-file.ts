@@ -83,9 +83,14 @@ export class FilePlace {
 
   /**
    * Writes the content to a draft in the same directory, with the mode, and renames it to the file.
-   * A string says what failed; then no draft is left.
+   * A string says what failed; then no draft is left. `sync` waits for the disk (fsync), which may
+   * block for seconds: not for a server's event loop.
    */
-  write(content: string | Uint8Array, mode: number): string | undefined {
+  write(
+    content: string | Uint8Array,
+    mode: number,
+    sync: "sync" | "no sync" = "sync",
+  ): string | undefined {
     const parent = this.#open();
     if (typeof parent === "string") return parent;
     using directory = parent;
@@ -101,7 +106,10 @@ export class FilePlace {
     let problem: string | undefined;
     try {
       for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
-      const failed = setMode(fd, mode) || syncFile(fd) || directory.rename(draft, target);
+      const failed =
+        setMode(fd, mode) ||
+        (sync === "sync" ? syncFile(fd) : 0) ||
+        directory.rename(draft, target);
       if (failed < 0) problem = failure(this.#path, failed);
     } catch (error) {
       problem = errorText(error);

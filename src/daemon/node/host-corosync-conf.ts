@@ -7,7 +7,7 @@ import {
   closeSync,
   fchmodSync,
   fchownSync,
-  fsyncSync,
+  fsync,
   openSync,
   renameSync,
   rmSync,
@@ -78,29 +78,35 @@ function writeHost(memdb: Memdb, path: string, log: Log): boolean {
     }
   }
   const draft = `${path}.tmp.${process.pid}`;
+  let fd: number | undefined;
   try {
-    writeDraft(draft, data);
+    fd = writeDraft(draft, data);
     renameSync(draft, path);
   } catch (error) {
+    if (fd !== undefined) closeSync(fd);
     rmSync(draft, { force: true });
     log.error(`unable to write ${path}: ${errorText(error)} (does ${dirname(path)} exist?)`);
     return false;
   }
+  const written = fd;
+  // In a thread: the event loop must not wait for the disk.
+  fsync(written, () => closeSync(written));
   log.info(`wrote new corosync config '${path}' (version = ${version})`);
   return true;
 }
 
-/** Writes it to the disk (fsync): after a power cut corosync finds the old file or the new one. */
-function writeDraft(path: string, data: Uint8Array): void {
+/** Makes the file, 0644 root:root; returns its descriptor. */
+function writeDraft(path: string, data: Uint8Array): number {
   rmSync(path, { force: true });
   const fd = openSync(path, "wx", 0o644);
   try {
     writeFileSync(fd, data);
     fchmodSync(fd, 0o644);
     if (process.getuid?.() === 0) fchownSync(fd, 0, 0);
-    fsyncSync(fd);
-  } finally {
+    return fd;
+  } catch (error) {
     closeSync(fd);
+    throw error;
   }
 }
 
