@@ -196,14 +196,32 @@ interface Serving {
   readonly stopping: () => void;
 }
 
+/** What the metrics and the status are read from. */
+function sourcesOf({ backend, composition, history, rrdFiles, mount }: Serving): MetricSources {
+  const { cluster } = composition;
+  const { tree } = backend;
+  return {
+    versions: () => versionsOf(backend),
+    reloads: () => {
+      const { byTrigger, failures, loadMs, stateOf, behindMs } = backend.reloads;
+      const boundsMs = RELOAD_BOUNDS_MS;
+      return { byTrigger, failures, loadMs, stateOf, behindMs, boundsMs };
+    },
+    ...(cluster === undefined ? {} : { cluster: () => clusterFigures(cluster) }),
+    ...(history === undefined ? {} : { history: () => history.counters }),
+    ...(mount === undefined ? {} : { mount }),
+    ...(tree === undefined ? {} : { store: () => tree.figures }),
+    ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
+  };
+}
+
 async function serveRequests(
   options: DaemonOptions,
   group: Group | undefined,
-  { backend, composition, history, rrdFiles, mount, stop, ready, stopping }: Serving,
+  serving: Serving,
 ): Promise<string | undefined> {
   const { log } = options;
-  const { cluster } = composition;
-  const { tree } = backend;
+  const { backend, composition, rrdFiles, stop, ready, stopping } = serving;
   const access = accessOf(options.access, group, log.tagged("main"));
   const handler = cfsHandler(
     composition.services,
@@ -228,19 +246,7 @@ async function serveRequests(
       names: new Map([...REQUEST_IDS].map(([name, id]) => [id, name])),
       text: (id, body) =>
         `${requestName(id)} ${descriptionText(describe(id, body, LogLimits.requestBytes))}`,
-      sources: {
-        versions: () => versionsOf(backend),
-        reloads: () => {
-          const { byTrigger, failures, loadMs, stateOf, behindMs } = backend.reloads;
-          const boundsMs = RELOAD_BOUNDS_MS;
-          return { byTrigger, failures, loadMs, stateOf, behindMs, boundsMs };
-        },
-        ...(cluster === undefined ? {} : { cluster: () => clusterFigures(cluster) }),
-        ...(history === undefined ? {} : { history: () => history.counters }),
-        ...(mount === undefined ? {} : { mount }),
-        ...(tree === undefined ? {} : { store: () => tree.figures }),
-        ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
-      },
+      sources: sourcesOf(serving),
     },
     ready(controls) {
       flag?.up();

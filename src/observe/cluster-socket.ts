@@ -66,7 +66,7 @@ class ClusterSocket {
         return this.#answer(socket, { started: this.#source.verify() });
       case "watch":
         this.#watchers.add(socket);
-        if (this.#watchers.size === 1) this.#source.watch((event) => this.#tell(event));
+        if (this.#watchers.size === 1) this.#source.watch((event) => this.#publish(event));
         return undefined;
       default:
         socket.terminate();
@@ -94,7 +94,7 @@ class ClusterSocket {
     this.drain(socket);
   }
 
-  #tell(event: object): void {
+  #publish(event: object): void {
     for (const socket of this.#watchers) this.#send(socket, event);
   }
 

@@ -10,7 +10,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "no such socket: is a server of ours running, with its status enabled?",
-  ECONNREFUSED: "nobody listens: the server that made the socket is gone",
+  ECONNREFUSED: "no process listens: the server that made the socket has ended",
   EACCES: "only root and the server's user may read the status",
 };
 

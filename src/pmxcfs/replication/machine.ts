@@ -148,7 +148,7 @@ export class Dfsm {
     return this.#take();
   }
 
-  /** The nodes that quorum has: tells a ghost process from a member that is slow. */
+  /** The nodes that quorum has. A silent member of another node is a ghost (group-status.ts). */
   quorumView(nodeids: readonly number[]): void {
     this.#stall.quorumView(nodeids);
   }

@@ -52,10 +52,10 @@ export function openSource(path: string): RescueSource | string {
   if (head.subarray(0, 2).equals(GZIP)) {
     const { bytes, problem } = unpacked(whole(file));
     const kind = looksLikeDump(bytes.subarray(0, 512)) ? "dump" : "database";
-    const said = problem === undefined ? {} : { problem };
+    const damage = problem === undefined ? {} : { problem };
     return {
       ...common,
-      ...said,
+      ...damage,
       kind,
       isPacked: true,
       bytes: new MemoryFile(bytes),

@@ -126,7 +126,7 @@ function readDump(source: RescueSource): ReadDatabase {
   return { format: "dump", rows, problem, notes, wal: undefined, isPartial, sql: undefined };
 }
 
-const restore =
+const RESTORE_FIRST =
   "pmxcfs would start and show an empty /etc/pve; restore it before pve-cluster is started";
 
 class Reading {
@@ -161,14 +161,14 @@ class Reading {
     const log = hasFrames && wal?.frames !== undefined ? wal.frames : undefined;
     const overlay: Overlay | undefined =
       log !== undefined && wal !== undefined ? { file: wal.file, log } : journal;
-    const asked = this.#ask(overlay);
-    const walk = this.#walk(overlay, asked !== undefined);
-    if (wal !== undefined) this.#sayWal(wal, walk);
-    const isWhole = asked === undefined && walk !== undefined && walk.damaged === 0;
+    const reported = this.#problemOfSqlite(overlay);
+    const walk = this.#walk(overlay, reported !== undefined);
+    if (wal !== undefined) this.#noteWal(wal, walk);
+    const isWhole = reported === undefined && walk !== undefined && walk.damaged === 0;
     if (isWhole) return this.#result(walk.order, undefined, wal, walk, false);
-    if (asked?.kind === "no-table") return this.#result([], asked, wal, walk, false);
+    if (reported?.kind === "no-table") return this.#result([], reported, wal, walk, false);
     const rows = this.#salvaged(walk, wal);
-    const problem = asked ?? { kind: "damaged" as const, text: new Malformed().message };
+    const problem = reported ?? { kind: "damaged" as const, text: new Malformed().message };
     return this.#result(rows, problem, wal, walk, true);
   }
 
@@ -176,7 +176,7 @@ class Reading {
   #empty(wal: OpenWal | undefined): ReadDatabase {
     const size = this.#source.bytes.size();
     if (wal === undefined || wal.report.bytes === 0) {
-      const text = `it is empty (${size} bytes): ${restore}`;
+      const text = `it is empty (${size} bytes): ${RESTORE_FIRST}`;
       return this.#result([], { kind: "empty", text }, wal, undefined, false);
     }
     const overlay = wal.frames === undefined ? undefined : { file: wal.file, log: wal.frames };
@@ -230,7 +230,7 @@ class Reading {
    * What SQLite reports for the statements of the C server's start; undefined when it reads the
    * rows.
    */
-  #ask(overlay: Overlay | undefined): FileProblem | undefined {
+  #problemOfSqlite(overlay: Overlay | undefined): FileProblem | undefined {
     const { bytes } = this.#source;
     const head = PageSource.open(bytes, overlay);
     if (typeof head === "string") {
@@ -249,22 +249,23 @@ class Reading {
 
   #walk(overlay: Overlay | undefined, isDamaged: boolean): Walk | undefined {
     const source = PageSource.open(this.#source.bytes, overlay);
-    const first = typeof source === "string" ? undefined : walkTable(source);
-    if (!isDamaged || (first !== undefined && first.rows.size > 0 && first.damaged === 0)) {
-      return first;
-    }
+    const walk = typeof source === "string" ? undefined : walkTable(source);
     // If the schema can be read the page size is right, whatever else is damaged.
-    let best = first;
-    if (first !== undefined) return first;
-    const said = typeof source === "string" ? 0 : source.pageBytes;
+    if (!isDamaged || walk !== undefined) return walk;
+    return this.#walkOtherSize(typeof source === "string" ? 0 : source.pageBytes);
+  }
+
+  /** The walk with the page size that gives most rows; `declared`: that of the header, or 0. */
+  #walkOtherSize(declared: number): Walk | undefined {
+    let best: Walk | undefined;
     for (const size of PAGE_SIZES) {
-      if (size === said) continue;
+      if (size === declared) continue;
       const other = PageSource.open(this.#source.bytes, undefined, size);
       const walk = typeof other === "string" ? undefined : walkTable(other);
       if (walk === undefined || walk.rows.size <= (best?.rows.size ?? 0)) continue;
       best = walk;
       if (walk.damaged === 0) {
-        const header = said === 0 ? "no page size" : `pages of ${said} bytes`;
+        const header = declared === 0 ? "no page size" : `pages of ${declared} bytes`;
         this.#notes.push(`the header says ${header}; its pages have ${size} bytes and are whole`);
         break;
       }
@@ -272,8 +273,8 @@ class Reading {
     return best;
   }
 
-  /** Notes which database the -wal belongs to: compares the rows with and without it. */
-  #sayWal(wal: OpenWal, together: Walk | undefined): void {
+  /** Records whether the -wal belongs to this database: compares the rows with and without it. */
+  #noteWal(wal: OpenWal, together: Walk | undefined): void {
     const { frames, report } = wal;
     if (frames === undefined || report.committed === 0 || together === undefined) return;
     const source = PageSource.open(this.#source.bytes, undefined);
@@ -338,10 +339,10 @@ function* looseRows(
   walk: Walk | undefined,
   wal: OpenWal | undefined,
 ): Generator<Row> {
-  const said = PageSource.open(bytes, undefined);
+  const plain = PageSource.open(bytes, undefined);
   const overlay = wal?.frames === undefined ? undefined : { file: wal.file, log: wal.frames };
-  const sizes = typeof said === "string" ? PAGE_SIZES.slice(0, 1) : [said.pageBytes];
-  for (const size of walk === undefined && typeof said !== "string" ? [...sizes, 4096] : sizes) {
+  const sizes = typeof plain === "string" ? PAGE_SIZES.slice(0, 1) : [plain.pageBytes];
+  for (const size of walk === undefined && typeof plain !== "string" ? [...sizes, 4096] : sizes) {
     const source = PageSource.open(bytes, overlay, size);
     if (typeof source === "string") continue;
     const table = TreeTable.assumed(source, LIMITS, walk?.numbers ?? new RowNumbers());
@@ -371,7 +372,7 @@ function askSqlite(image: Buffer, notes: string[]): FileProblem | undefined {
       "SELECT count(*) FROM sqlite_schema WHERE name = 'tree' COLLATE NOCASE",
     );
     if (tables[0]?.[0] === 0) {
-      return { kind: "no-table", text: `it has no table "tree": ${restore}` };
+      return { kind: "no-table", text: `it has no table "tree": ${RESTORE_FIRST}` };
     }
     step = "sqlite3_prepare 'sql_insert_entry' failed: ";
     database.prepare(STATEMENT).finalize();
@@ -381,9 +382,9 @@ function askSqlite(image: Buffer, notes: string[]): FileProblem | undefined {
     for (const text of quickCheck(database)) notes.push(`SQLite's quick_check: ${text}`);
     return undefined;
   } catch (error) {
-    const said = errorText(error);
-    const kind = said === "file is not a database" ? "not-a-database" : "damaged";
-    return { kind, text: `${step}${said}` };
+    const reason = errorText(error);
+    const kind = reason === "file is not a database" ? "not-a-database" : "damaged";
+    return { kind, text: `${step}${reason}` };
   } finally {
     database?.close();
   }

@@ -128,7 +128,7 @@ export class Memdb {
     written.bytes = bytes;
     written.size = size;
     this.#stamp(written, stamp);
-    this.#tell("written", entry);
+    this.#report("written", entry);
   }
 
   /**
@@ -192,7 +192,7 @@ export class Memdb {
   /** Sets the mtime; the content stays. */
   touch(entry: Entry, stamp: Stamp): void {
     this.#stamp(entry as Mutable, stamp);
-    this.#tell("touched", entry);
+    this.#report("touched", entry);
   }
 
   /**
@@ -204,14 +204,14 @@ export class Memdb {
     const moved = entry as Mutable;
     if (moved.parent !== undefined) this.#forget(moved);
     const below = [...this.entries(entry)];
-    const paths = [entry, ...below].map((each) => [toldPath(each), each] as const);
+    const paths = [entry, ...below].map((each) => [reportedPath(each), each] as const);
     this.#detach(moved);
     this.#stamp(moved, stamp);
     moved.name = name;
     for (const [path, each] of paths.toReversed())
       this.#notify({ kind: "removed", path, entry: each });
     this.#place(moved, parent as Mutable, false);
-    for (const each of below) this.#tell("placed", each);
+    for (const each of below) this.#report("placed", each);
   }
 
   /** Removes an entry, after the content of a directory. */
@@ -222,7 +222,7 @@ export class Memdb {
       for (const child of [...above.children.values()].toReversed()) order.push(child);
     }
     for (const each of order.toReversed()) {
-      const path = this.#subscribers.size === 0 ? "" : toldPath(each);
+      const path = this.#subscribers.size === 0 ? "" : reportedPath(each);
       this.#detach(each as Mutable);
       this.#forget(each);
       this.#notify({ kind: "removed", path, entry: each });
@@ -240,9 +240,9 @@ export class Memdb {
     entry.parent = parent;
     this.#fileBytes += entry.size;
     this.#entryCount++;
-    if (!created) this.#tell("placed", entry);
+    if (!created) this.#report("placed", entry);
     else if (this.#subscribers.size > 0) {
-      this.#notify({ kind: "placed", path: toldPath(entry), entry, created });
+      this.#notify({ kind: "placed", path: reportedPath(entry), entry, created });
     }
   }
 
@@ -262,8 +262,8 @@ export class Memdb {
     entry.parent = undefined;
   }
 
-  #tell(kind: Change["kind"], entry: Entry): void {
-    if (this.#subscribers.size > 0) this.#notify({ kind, path: toldPath(entry), entry });
+  #report(kind: Change["kind"], entry: Entry): void {
+    if (this.#subscribers.size > 0) this.#notify({ kind, path: reportedPath(entry), entry });
   }
 
   #notify(change: Change): void {
@@ -279,14 +279,14 @@ export function isWithin(entry: Entry, above: Entry): boolean {
 }
 
 /** Most levels in the path of a change; no path that a subscriber looks for is as deep. */
-const TOLD_LEVELS = 256;
+const REPORTED_LEVELS = 256;
 
 /** The path of a change; for a deeper entry `...` and its last names. */
-function toldPath(entry: Entry): string {
+function reportedPath(entry: Entry): string {
   const names = [entry.name];
   for (let above = entry.parent; above?.parent !== undefined; above = above.parent) {
     names.push(above.name);
-    if (names.length === TOLD_LEVELS) return `.../${names.toReversed().join("/")}`;
+    if (names.length === REPORTED_LEVELS) return `.../${names.toReversed().join("/")}`;
   }
   return names.toReversed().join("/");
 }

@@ -90,7 +90,7 @@ export class Checkpointer implements Disposable {
   /** No checkpoint is due before this: the last one left pages although nothing was written. */
   #notBeforeMs = 0;
   #failure = "";
-  #longWalSaid = false;
+  #isLongWalLogged = false;
   #stopped = false;
 
   constructor(options: CheckpointerOptions) {
@@ -232,7 +232,7 @@ export class Checkpointer implements Disposable {
   }
 
   #done(before: { changes: number; pages: number; atMs: number }): void {
-    this.#longWalSaid = false;
+    this.#isLongWalLogged = false;
     this.#counters.done++;
     this.#counters.doneAt = Date.now();
     this.#changes = Math.max(0, this.#changes - before.changes);
@@ -249,8 +249,8 @@ export class Checkpointer implements Disposable {
 
   /** Pages were left in the WAL although nothing was written: a reader uses an older state. */
   #nameReaders(pages: number): void {
-    if (this.#longWalSaid) return;
-    this.#longWalSaid = true;
+    if (this.#isLongWalLogged) return;
+    this.#isLongWalLogged = true;
     const holders = lockHolders(`${this.#file}-shm`).map((pid) => `${pid} (${commandOf(pid)})`);
     const by = holders.length === 0 ? "a reader that cannot be named" : `pid ${holders.join(", ")}`;
     const mib = ((pages * FRAME_BYTES) / MIB).toFixed(1);

@@ -327,7 +327,7 @@ export class ConfigDbWriter implements Disposable {
   #checkIdentity(): void {
     // A thread is writing: the next check follows in a second.
     if (this.#inSteps) return;
-    const happened = this.#whatHappened();
+    const happened = this.#replacement();
     if (happened === undefined) return;
     const time = compactTime();
     const kept = `${this.#file}.replaced-${time}`;
@@ -349,8 +349,8 @@ export class ConfigDbWriter implements Disposable {
     }
   }
 
-  /** What an administrator did to the file; undefined: nothing, or it cannot be found out now. */
-  #whatHappened(): string | undefined {
+  /** How the path lost the open file; undefined when it did not, or that cannot be checked now. */
+  #replacement(): string | undefined {
     const { device, inode } = this.#connection;
     try {
       const now = statSync(this.#file, { throwIfNoEntry: false });

@@ -31,7 +31,7 @@ const SWEEP_STEP = 8;
 /** Up to this many changed names of one directory do not wait while a long change is applied. */
 const HURRIED_NAMES = 16;
 /** A change that takes longer is logged. */
-const BEHIND_SAID_MS = 1000;
+const BEHIND_LOGGED_MS = 1000;
 
 /** statfs(2) types that other hosts change without events here: NFS, SMB, 9p, FUSE, Ceph, AFS. */
 const REMOTE: ReadonlySet<number> = new Set([
@@ -77,7 +77,7 @@ export class DirectorySource implements Disposable {
   /** Stamps to compare; negative after a sweep that compared more, to finish its directory. */
   #due = 0;
   #sweptAt = performance.now();
-  #saidBehind = false;
+  #isBehindLogged = false;
   readonly #complaints: LogOnce;
 
   private constructor(
@@ -132,7 +132,7 @@ export class DirectorySource implements Disposable {
     if (this.#work.busy) {
       this.#hurry();
       this.#work.work();
-      return this.#sayBehind();
+      return this.#reportBehind();
     }
     const now = performance.now();
     if (this.#inotify?.drain(this.#note, 1) === true) {
@@ -194,7 +194,7 @@ export class DirectorySource implements Disposable {
     }
     this.reloads.done("inotify", startedMs);
     this.#report();
-    this.#sayBehind();
+    this.#reportBehind();
   }
 
   *#lookAll(directory: number, folder: Folder, names: ReadonlyMap<string, number>): Steps {
@@ -325,14 +325,14 @@ export class DirectorySource implements Disposable {
   }
 
   /** Logs when a change takes long, and when it is applied. */
-  #sayBehind(): void {
+  #reportBehind(): void {
     const { behindMs } = this.reloads;
-    if (behindMs === 0 && this.#saidBehind) {
-      this.#saidBehind = false;
+    if (behindMs === 0 && this.#isBehindLogged) {
+      this.#isBehindLogged = false;
       this.#log.info(`${this.#path}: all changes are served again`);
     }
-    if (behindMs < BEHIND_SAID_MS || this.#saidBehind) return;
-    this.#saidBehind = true;
+    if (behindMs < BEHIND_LOGGED_MS || this.#isBehindLogged) return;
+    this.#isBehindLogged = true;
     this.#log.warn(
       `${this.#path}: reading changes has taken ${(behindMs / 1000).toFixed(1)} s; until it is ` +
         "complete, part of the old state is served",

@@ -228,18 +228,44 @@ export function* isPlain(
     for (const { inode } of part) leaving.add(inode);
     yield undefined;
   }
-  const rows = new Map<number, Row>();
-  const names = new Set<string>();
   const placed = new Map<number, Row>();
   for (const [index, row] of changed.entries()) {
     placed.set(row.inode, row);
     if (index % STEP === 0) yield undefined;
   }
-  /** Removed, or moved elsewhere. */
-  const isAway = (entry: Entry): boolean => {
-    const row = placed.get(entry.inode);
-    return leaving.has(entry.inode) || (row !== undefined && !isInPlace(entry, row));
-  };
+  const places = { tree, leaving, placed };
+  if (!(yield* allFit(places, changed))) return false;
+  let count = 0;
+  for (const entry of gone) {
+    for (const child of entry.children.values()) {
+      if (!isAway(places, child)) return false;
+      count++;
+      if (count % STEP === 0) yield undefined;
+    }
+  }
+  return true;
+}
+
+/** The tree, and what a difference does to it. */
+interface Places {
+  readonly tree: TreeChanges;
+  /** Inodes of the entries that are removed. */
+  readonly leaving: ReadonlySet<number>;
+  /** The rows that are written, by inode. */
+  readonly placed: ReadonlyMap<number, Row>;
+}
+
+/** True for an entry that is removed, or moved elsewhere. */
+function isAway({ leaving, placed }: Places, entry: Entry): boolean {
+  const row = placed.get(entry.inode);
+  return leaving.has(entry.inode) || (row !== undefined && !isInPlace(entry, row));
+}
+
+/** Whether every row is valid, below an existing directory, with a name that is free there. */
+function* allFit(places: Places, changed: readonly Row[]): Generator<undefined, boolean> {
+  const { tree, leaving, placed } = places;
+  const rows = new Map<number, Row>();
+  const names = new Set<string>();
   let count = 0;
   for (const row of changed) {
     count++;
@@ -255,21 +281,14 @@ export function* isPlain(
     const above = tree.get(row.parent) ?? rows.get(row.parent);
     const isBelowDirectory =
       above !== undefined && ("kind" in above ? above.kind === "directory" : isDirectory(above));
-    if (!isBelowDirectory || (placed.get(row.parent)?.type ?? RowType.DIRECTORY) !== 4)
-      return false;
+    const parentType = placed.get(row.parent)?.type ?? RowType.DIRECTORY;
+    if (!isBelowDirectory || parentType !== RowType.DIRECTORY) return false;
     const key = `${row.parent}/${row.name}`;
     const occupant = "kind" in above ? above.children.get(row.name) : undefined;
-    const isTaken = occupant !== undefined && occupant !== entry && !isAway(occupant);
+    const isTaken = occupant !== undefined && occupant !== entry && !isAway(places, occupant);
     if (isTaken || names.has(key)) return false;
     names.add(key);
     rows.set(row.inode, row);
-  }
-  for (const entry of gone) {
-    for (const child of entry.children.values()) {
-      if (!isAway(child)) return false;
-      count++;
-      if (count % STEP === 0) yield undefined;
-    }
   }
   return true;
 }

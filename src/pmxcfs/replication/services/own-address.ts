@@ -1,7 +1,7 @@
 /**
- * The address that this node's name leads to. It is looked up before each join of the status
- * group: the node may have moved since the last one. A name service that is slow, or does not know
- * the name yet, holds up no join; what it says later is announced.
+ * The address that this node's name resolves to. It is looked up before each join of the status
+ * group, since it may have changed. A lookup delays a join by at most 2 s; an address that is found
+ * later is sent to the other members then.
  */
 
 /** A join waits this long for a lookup. */
@@ -12,7 +12,7 @@ const AGAIN_MS = 10_000;
 export interface OwnAddressOptions {
   /** Looks the name up; latin1, undefined when it has no address. Does not throw. */
   readonly find: () => Promise<string | undefined>;
-  /** `current` is another one than it was when `refresh` returned. */
+  /** Called when `current` has changed after `refresh` returned. */
   readonly changed: () => void;
   readonly waitMs?: number;
   readonly againMs?: number;
@@ -21,22 +21,22 @@ export interface OwnAddressOptions {
 export class OwnAddress implements Disposable {
   readonly #options: OwnAddressOptions;
   #current: string | undefined;
-  /** Counts the calls of `refresh`: what an earlier one started is out of date. */
-  #asked = 0;
+  /** Number of the last `refresh`: results of lookups of an earlier one are ignored. */
+  #round = 0;
   #again: Timer | undefined;
 
   constructor(options: OwnAddressOptions) {
     this.#options = options;
   }
 
-  /** As it was found last. */
+  /** The address that was found last. */
   get current(): string | undefined {
     return this.#current;
   }
 
-  /** Looks it up; returns when it is known, or after 2 s. */
+  /** Looks the address up; returns when it is known, or after 2 s. */
   async refresh(): Promise<void> {
-    const number = ++this.#asked;
+    const round = ++this.#round;
     clearTimeout(this.#again);
     const { promise: late, resolve } = Promise.withResolvers<void>();
     let isLate = false;
@@ -44,15 +44,15 @@ export class OwnAddress implements Disposable {
       isLate = true;
       resolve();
     }, this.#options.waitMs ?? WAIT_MS);
-    await Promise.race([this.#look(number, () => isLate), late]);
+    await Promise.race([this.#look(round, () => isLate), late]);
     clearTimeout(timer);
   }
 
-  async #look(number: number, isLate: () => boolean): Promise<void> {
+  async #look(round: number, isLate: () => boolean): Promise<void> {
     const found = await this.#options.find();
-    if (number !== this.#asked) return;
+    if (round !== this.#round) return;
     if (found === undefined) {
-      const again = (): void => void this.#look(number, () => true);
+      const again = (): void => void this.#look(round, () => true);
       this.#again = setTimeout(again, this.#options.againMs ?? AGAIN_MS);
     } else if (found !== this.#current) {
       this.#current = found;
@@ -60,9 +60,9 @@ export class OwnAddress implements Disposable {
     }
   }
 
-  /** Looks no more. */
+  /** Ends the lookups. */
   [Symbol.dispose](): void {
-    this.#asked++;
+    this.#round++;
     clearTimeout(this.#again);
   }
 }
