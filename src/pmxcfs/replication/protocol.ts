@@ -3,6 +3,7 @@
  * each type of message, and the order in which changes are applied. Its effects are collected by
  * machine.ts. The rules: docs/internals/replication.md.
  */
+import { counted } from "../../base/counted.ts";
 import type { Steps } from "../../base/steps.ts";
 import { protocolLeave, type Application, type Leave, type MemberState } from "./application.ts";
 import { APPLY_STEPS, EventSteps } from "./event-steps.ts";
@@ -107,7 +108,7 @@ export class Protocol {
     if (change.joined.length > 0 && this.#queue.length > 0) {
       const own = this.#queue.takeAll().filter(({ from }) => sameMember(from, this.#self));
       for (const { bytes } of own) this.#sending.again(bytes);
-      this.#log("info", `resends ${own.length} own messages`);
+      this.#log("info", `resends ${counted(own.length, "own message")}`);
     }
     this.#enter(Mode.startSync, at);
     if (!this.#isLowest) return;
@@ -237,7 +238,7 @@ export class Protocol {
   *#commit(at: Instant): Steps {
     const committed = yield* this.#app.commit(at);
     if (typeof committed !== "number") return this.#leave(committed);
-    this.#log("info", `update complete: committed ${committed} entries of the leader`);
+    this.#log("info", `update complete: committed ${counted(committed, "entry")} of the leader`);
     this.#roster.allSynced();
     this.#enter(Mode.synced, at);
     const queue = this.#syncQueue;
@@ -257,7 +258,7 @@ export class Protocol {
   /** Applies each queued message of a synced member, keeps those of the others, drops the rest. */
   *#deliverQueue(at: Instant): Steps {
     if (this.#queue.length === 0) return;
-    this.#log("info", `delivers the queue: ${this.#queue.length} messages`);
+    this.#log("info", `delivers the queue: ${counted(this.#queue.length, "message")}`);
     for (const item of this.#queue.takeAll()) {
       const peer = this.#roster.find(item.from);
       if (this.failed) return;

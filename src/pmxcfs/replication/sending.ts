@@ -3,6 +3,7 @@
  * the probe that finds out whether sends come back. Part of the machine (machine.ts), which passes
  * its mode and epoch with each call.
  */
+import { counted } from "../../base/counted.ts";
 import { Errno } from "../../base/errno.ts";
 import type { Application, NormalSend } from "./application.ts";
 import type { Effect, Instant, Outgoing, Proposed, SendOutcome } from "./events.ts";
@@ -138,7 +139,7 @@ export class Sending {
 
 function overdue(count: number): string {
   return (
-    `${count} changes were answered EBUSY: the cluster did not confirm them in time. ` +
+    `${counted(count, "change")} answered EBUSY, not confirmed by the cluster in time. ` +
     "Further changes are refused at once until a message of this node comes back"
   );
 }

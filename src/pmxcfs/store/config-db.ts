@@ -4,6 +4,7 @@
  * valid tree is not applied: the last state is still served, and that is logged and counted. Long
  * changes are applied in slices. C counterpart: database.c.
  */
+import { counted } from "../../base/counted.ts";
 import { CfsLimits } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { LogOnce } from "../../base/log-once.ts";
@@ -144,7 +145,7 @@ export class ConfigDb implements Disposable {
     if (!update.replaced) return undefined;
     return this.#log.warn(
       `${this.#reader.path}: another file is in its place: ` +
-        `${changed.length} entries new or changed, ${gone.length} gone`,
+        `${counted(changed.length, "entry")} new or changed, ${gone.length} gone`,
     );
   }
 

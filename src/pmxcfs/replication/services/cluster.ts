@@ -3,6 +3,7 @@
  * state that they change (members, keys, log, tree). C counterpart: main() of pmxcfs.c as far as it
  * starts services, and status.c.
  */
+import { counted } from "../../../base/counted.ts";
 import type { Errno } from "../../../base/errno.ts";
 import type { Log } from "../../../base/log.ts";
 import type { LogEntry } from "../../state/cluster-log.ts";
@@ -298,6 +299,6 @@ function overruledText({ deleted, added, changed, guests }: OverruledBy, leader:
   const gone = guests.length === 0 ? "" : `; guests that are gone: ${guests.join(", ")}`;
   return (
     `this node's tree is replaced by that of ${leader}, which has a higher version: ` +
-    `${deleted} entries deleted, ${added} added, ${changed} changed${gone}`
+    `${counted(deleted, "entry")} deleted, ${added} added, ${changed} changed${gone}`
   );
 }
