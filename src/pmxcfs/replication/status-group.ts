@@ -35,8 +35,8 @@ export interface StatusGroupOptions {
   readonly onMembers: (nodeids: ReadonlySet<number>) => void;
   /** The address that this node's name resolves to; undefined: none is sent. latin1. */
   readonly address: () => string | undefined;
-  /** Called with a log line about a message that was dropped. */
-  readonly onDropped?: (text: string) => void;
+  /** Called with a log line about a message that was dropped, and the node that sent it. */
+  readonly onDropped?: (text: string, nodeid: number) => void;
 }
 
 /** KV_UPDATE. Zeros follow the name (at most 255 bytes), where C sends what its memory held. */
@@ -96,7 +96,8 @@ export class StatusGroup implements Application {
   }
 
   #dropped(found: string, from: Member): void {
-    this.#options.onDropped?.(`dropped a ${found}, sent by ${memberText(from)}`);
+    const text = `dropped a ${found}, sent by ${memberText(from)}`;
+    this.#options.onDropped?.(text, from.nodeid);
   }
 
   membersChanged(members: readonly Member[]): void {

@@ -19,6 +19,7 @@ import type { GroupName } from "../message-text.ts";
 import { StatusGroup, type StatusGroupOptions } from "../status-group.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { ConfigurationService } from "./configuration-service.ts";
+import { DroppedMessages } from "./dropped-messages.ts";
 import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
 import { type GroupEvent, GroupService, type GroupTimes } from "./group-service.ts";
 import { OwnAddress } from "./own-address.ts";
@@ -76,6 +77,7 @@ export class Cluster {
   #statusGroup: StatusGroup | undefined;
   readonly #clock: ClockWatch;
   #clockTimer: Timer | undefined;
+  readonly #dropped: DroppedMessages;
   readonly #address: OwnAddress;
   /** The last `nodeip` that was set, for a status group that is made later. */
   #nodeIp: Uint8Array | undefined;
@@ -88,6 +90,7 @@ export class Cluster {
       locksAfter: (seconds) => this.#ownLocksAfter(seconds),
       report: (text) => log.tagged("main").error(text),
     });
+    this.#dropped = new DroppedMessages(log.tagged("status"));
     this.#address = new OwnAddress({
       find: options.address,
       changed: () => this.#addressChanged(),
@@ -138,6 +141,7 @@ export class Cluster {
   async stop(): Promise<void> {
     clearInterval(this.#clockTimer);
     this.#address[Symbol.dispose]();
+    this.#dropped.close();
     await this.#supervisor.stop();
   }
 
@@ -237,14 +241,14 @@ export class Cluster {
   }
 
   #statusMachine(self: Member): Dfsm {
-    const { status, clusterLog, members, log } = this.#options;
+    const { status, clusterLog, members } = this.#options;
     const group = new StatusGroup({
       self,
       status,
       log: clusterLog,
       onMembers: (ids) => members.setOnline(ids),
       address: () => this.#address.current,
-      onDropped: (text) => log.tagged("status").warn(text),
+      onDropped: (text, nodeid) => this.#dropped.report(text, nodeid),
     });
     if (this.#nodeIp !== undefined) group.encodeKey(NODE_IP, this.#nodeIp);
     this.#statusGroup = group;
