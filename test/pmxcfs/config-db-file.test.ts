@@ -69,7 +69,7 @@ describe("the file itself", () => {
     expect(textOf(backend.memdb.read("user.cfg")!)).toBe("user:root@pam\n");
     expect(seen(backend, "storage.cfg")).toEqual([1, 1, 1]);
     expect(log.lines).toHaveLength(1);
-    expect(log.lines[0]).toContain("another file is in its place: 1 entries new or changed");
+    expect(log.lines[0]).toContain("another file is in its place: 1 entry new or changed");
   });
 
   test("replaced by garbage: the last good state is still served, with one line", async () => {

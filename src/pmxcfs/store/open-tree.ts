@@ -115,8 +115,8 @@ function load(database: ConfigDbWriter, log: Log): Loaded | string {
   const judged = judgeRows(rows);
   const refusal = servedRefusal(judged);
   if (refusal !== undefined) return refusal.text;
-  const wide = rows.find(({ wideInode, wideParent }) => (wideInode ?? wideParent) !== undefined);
-  if (wide !== undefined) return `the inode of '${wide.name}' is beyond 2^53: it cannot be written`;
+  const wide = tooWide(rows);
+  if (wide !== undefined) return wide;
   for (const { text, row } of [...judged.refusals, ...judged.remarks]) {
     log.warn(`${database.file}: ${row.name}: ${text}`);
   }
@@ -127,6 +127,18 @@ function load(database: ConfigDbWriter, log: Log): Loaded | string {
   const sorted = reachable.toSorted((a, b) => a.inode - b.inode);
   const entries = memdb.reload(root, loadedEntries(sorted), new Map());
   return { memdb, entries, rows, root };
+}
+
+/** Why the rows cannot be written: a double cannot tell apart the numbers beyond 2^53. */
+function tooWide(rows: readonly Row[]): string | undefined {
+  for (const { name, version, wideInode, wideParent } of rows) {
+    const isWide = (wideInode ?? wideParent) !== undefined;
+    if (isWide) return `the inode of '${name}' is beyond 2^53: it cannot be written`;
+    // The next version must be exact, too.
+    const isLast = version + 1 > Number.MAX_SAFE_INTEGER;
+    if (isLast) return `the version of '${name}' is beyond 2^53: it cannot be written`;
+  }
+  return undefined;
 }
 
 /** Version, writer and mtime of the tree; row 0 is written when there is none (as C does). */

@@ -23,16 +23,29 @@ export function selectAll(database: Database, sql: string): unknown[][] {
 }
 
 function stored(value: unknown): StoredValue {
-  if (typeof value === "number") return Number.isInteger(value) ? value : { real: value };
-  if (typeof value === "bigint") return value;
+  if (typeof value === "bigint") return exact(value);
+  if (typeof value === "number") return { real: value };
   if (typeof value === "string") return { text: Buffer.from(value, "utf8") };
   return value instanceof Uint8Array ? { blob: Buffer.from(value) } : null;
+}
+
+/** As a number where that is exact. */
+function exact(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+/** Statement.safeIntegers of Bun, which its types do not declare: integers are read as bigint. */
+interface SafeIntegers {
+  safeIntegers(on: boolean): void;
 }
 
 /** All rows in the order in which the C server reads them. Throws what SQLite throws. */
 export function readRows(database: Database): Row[] {
   const numbers = new RowNumbers();
-  return selectAll(database, ALL_ROWS).map((values) => {
+  using statement = database.prepare(ALL_ROWS);
+  (statement as unknown as SafeIntegers).safeIntegers(true);
+  return statement.values().map((values) => {
     const columns = new Map<Column, StoredValue>();
     for (const [index, column] of COLUMNS.entries()) columns.set(column, stored(values[index]));
     return rowFrom(columns, "utf8", numbers);

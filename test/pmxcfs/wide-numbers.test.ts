@@ -1,0 +1,52 @@
+/** Numbers beyond 2^53 in a config.db: a server that writes it refuses them. */
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { silentLog } from "../../src/base/log.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import { readRows } from "../../src/pmxcfs/store/sqlite-rows.ts";
+import { TempDirectory } from "./support.ts";
+
+type Numbers = readonly [inode: bigint, parent: bigint, version: bigint];
+
+/** A new database with files of these numbers: its rows, and why a start refuses it. */
+function startedWith(...files: readonly Numbers[]) {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  const made = openTree({ file, log: silentLog });
+  if (typeof made === "string") throw new Error(made);
+  made[Symbol.dispose]();
+  using database = new Database(file, { safeIntegers: true });
+  for (const [index, numbers] of files.entries()) {
+    const sql = "INSERT INTO tree VALUES (?, ?, ?, 0, 1, 8, ?, NULL)";
+    database.run(sql, [...numbers, `f${index}`]);
+  }
+  const rows = readRows(database).slice(1);
+  const tree = openTree({ file, log: silentLog });
+  if (typeof tree === "string") return { rows, refusal: tree };
+  tree[Symbol.dispose]();
+  return { rows, refusal: undefined };
+}
+
+const WIDE = 2n ** 60n;
+
+test("two inodes that are one double are two rows, and the database is not written", () => {
+  const { rows, refusal } = startedWith([WIDE, 0n, 5n], [WIDE + 1n, 0n, 6n]);
+  expect(rows.map(({ wideInode }) => wideInode)).toEqual([WIDE, WIDE + 1n]);
+  expect(new Set(rows.map(({ inode }) => inode)).size).toBe(2);
+  expect(refusal).toBe("the inode of 'f0' is beyond 2^53: it cannot be written");
+});
+
+test("a version after which the next one is the same double is refused", () => {
+  for (const version of [2n ** 53n, WIDE, 2n ** 63n - 1n]) {
+    expect(startedWith([5n, 0n, version]).refusal).toBe(
+      "the version of 'f0' is beyond 2^53: it cannot be written",
+    );
+  }
+});
+
+test("the largest exact numbers are accepted", () => {
+  const exact = 2n ** 52n;
+  const { rows, refusal } = startedWith([exact, 0n, exact + 1n]);
+  expect(rows).toMatchObject([{ inode: Number(exact), version: Number(exact) + 1 }]);
+  expect(refusal).toBeUndefined();
+});
