@@ -11,7 +11,7 @@ import { demandRegularDatabase, readRegularFile } from "../../platform/regular-f
 import { guestPath } from "../state/guests.ts";
 import { journalState } from "../store/replay.ts";
 import { readRows } from "../store/sqlite-rows.ts";
-import { highestVersion, RowType, type Row } from "../store/tree-rows.ts";
+import { highestVersion, RowType, tooWide, type Row } from "../store/tree-rows.ts";
 import { judgeRows, nodePath, type TreeNode } from "../store/tree-rules.ts";
 import { freeName } from "./import.ts";
 import { verifyDatabase } from "./verify.ts";
@@ -54,8 +54,8 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
     database.run("PRAGMA locking_mode = EXCLUSIVE");
     database.run("BEGIN EXCLUSIVE");
     const rows = readRows(database);
-    const wide = rows.find(({ wideInode, wideParent }) => (wideInode ?? wideParent) !== undefined);
-    if (wide !== undefined) return `the inode of '${wide.name}' is beyond 2^53`;
+    const wide = tooWide(rows);
+    if (wide !== undefined) return wide;
     const waiting = waitingChanges(file, rows);
     if (waiting !== undefined) return waiting;
     const plan = planRename(rows, old, name);

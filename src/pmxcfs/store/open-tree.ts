@@ -13,7 +13,7 @@ import { removeJournal, setJournalAside } from "./journal.ts";
 import { journalState, replayed } from "./replay.ts";
 import type { RowWriter } from "./row-writer.ts";
 import { judgeRows, servedRefusal } from "./tree-rules.ts";
-import { highestVersion, loadedEntries, RowType, type Row } from "./tree-rows.ts";
+import { highestVersion, loadedEntries, RowType, tooWide, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
 import { isPending } from "./version-row.ts";
 
@@ -127,18 +127,6 @@ function load(database: ConfigDbWriter, log: Log): Loaded | string {
   const sorted = reachable.toSorted((a, b) => a.inode - b.inode);
   const entries = memdb.reload(root, loadedEntries(sorted), new Map());
   return { memdb, entries, rows, root };
-}
-
-/** Why the rows cannot be written: a double cannot tell apart the numbers beyond 2^53. */
-function tooWide(rows: readonly Row[]): string | undefined {
-  for (const { name, version, wideInode, wideParent } of rows) {
-    const isWide = (wideInode ?? wideParent) !== undefined;
-    if (isWide) return `the inode of '${name}' is beyond 2^53: it cannot be written`;
-    // The next version must be exact, too.
-    const isLast = version + 1 > Number.MAX_SAFE_INTEGER;
-    if (isLast) return `the version of '${name}' is beyond 2^53: it cannot be written`;
-  }
-  return undefined;
 }
 
 /** Version, writer and mtime of the tree; row 0 is written when there is none (as C does). */

@@ -45,6 +45,18 @@ export function highestVersion(rows: readonly Row[]): number {
   return rows.reduce((most, { inode, version }) => Math.max(most, inode, version), 1);
 }
 
+/** Why the rows cannot be written: a double cannot tell apart the numbers beyond 2^53. */
+export function tooWide(rows: readonly Row[]): string | undefined {
+  for (const { name, version, wideInode, wideParent } of rows) {
+    const isWide = (wideInode ?? wideParent) !== undefined;
+    if (isWide) return `the inode of '${name}' is beyond 2^53: it cannot be written`;
+    // The next version must be exact, too.
+    const isLast = version + 1 > Number.MAX_SAFE_INTEGER;
+    if (isLast) return `the version of '${name}' is beyond 2^53: it cannot be written`;
+  }
+  return undefined;
+}
+
 /** The tree entry of a row. */
 export function newEntry(row: Row): Parameters<Memdb["add"]>[1] {
   const { inode, version, writer, mtime, name, data } = row;
