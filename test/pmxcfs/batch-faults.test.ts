@@ -75,6 +75,20 @@ test("a C server loads the database when its only change was refused with EIO", 
   expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
 });
 
+test("changes accepted while the database was locked are in it soon after", async () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file, { batches: { flushMs: LATER, openedCheckMs: LATER, retryMs: 20 } });
+  const other = new Database(file);
+  other.run("BEGIN IMMEDIATE");
+  expect(apply(tree, mkdir("a"))).toBe(0);
+  // The mark could not be written: until then a C server could start without the change.
+  expect(nameOfRoot(file)).toBe("__version__");
+  other.run("ROLLBACK");
+  other.close();
+  await eventually("it is in the database", () => rowsIn(file).length === 2);
+});
+
 test("the journal follows a database that was replaced, also after a failed flush", async () => {
   using directory = new TempDirectory();
   const file = directory.at("config.db");

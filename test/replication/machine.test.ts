@@ -258,6 +258,7 @@ describe("a member that waits for the leader's updates", () => {
     machine.restart(at(2));
     expect(notes.commits).toEqual({ begun: 1, ended: 1, done: 0 });
     expect([machine.holding, machine.mode]).toEqual([false, "start"]);
+    expect(machine.status(at(2))).toMatchObject({ members: [], lowest: 0 });
     machine.confchg(change([C], [C]), at(3));
     expect(machine.mode).toBe("synced");
   });

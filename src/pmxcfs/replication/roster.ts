@@ -40,7 +40,7 @@ export class Roster {
     return this.#peers.map(({ member }) => member);
   }
 
-  /** The smallest node id. */
+  /** The smallest node id; 0 without members. */
   get lowest(): number {
     return this.#lowest;
   }
@@ -59,7 +59,7 @@ export class Roster {
     this.updates = 0;
     this.updateBytes = 0;
     this.largestUpdate = 0;
-    this.#lowest = Math.min(...members.map(({ nodeid }) => nodeid));
+    this.#lowest = this.#peers[0]?.member.nodeid ?? 0;
   }
 
   find(member: Member): Peer | undefined {

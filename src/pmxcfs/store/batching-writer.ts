@@ -243,7 +243,11 @@ export class BatchingWriter implements RowWriter {
     const isDue = this.#changes >= changes || isMuch;
     // Each attempt blocks the event loop for 2 ms while another process has the lock.
     if (isDue && !this.#flushFailed) this.flush(true);
-    else this.#arm(this.#batched && !isDue ? this.#limits.flushMs : this.#limits.retryMs);
+    else {
+      // Without the mark a C server could start without the change: it must not wait long.
+      const mayWait = this.#batched && this.#marked && !isDue;
+      this.#arm(mayWait ? this.#limits.flushMs : this.#limits.retryMs);
+    }
     return 0;
   }
 

@@ -98,11 +98,14 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
         "missing: they are lost",
     );
   }
+  if (marked) {
+    // Before the journal goes: a crash in between must not look like lost changes.
+    const settledRoot = { ...root, type: RowType.FILE };
+    const outcome = database.commit({ deleted: [], replaced: [], root: settledRoot });
+    if (outcome !== 0) return "row 0 could not be written";
+  }
   removeJournal(file);
-  if (!marked) return loaded;
-  const settledRoot = { ...root, type: RowType.FILE };
-  const outcome = database.commit({ deleted: [], replaced: [], root: settledRoot });
-  return outcome === 0 ? loaded : "row 0 could not be written";
+  return loaded;
 }
 
 function load(database: ConfigDbWriter, log: Log): Loaded | string {
