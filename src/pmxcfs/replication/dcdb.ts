@@ -1,6 +1,6 @@
 /**
  * The database group (`dcdb.c`): changes of the tree as messages, the choice of the leader, its
- * updates, their commit, verification, and the release of expired locks. Knows the tree, not
+ * updates, their commit, verification, and the release of expired locks. Independent of
  * corosync.
  */
 import { Errno } from "../../base/errno.ts";

@@ -37,7 +37,7 @@ const MAX_RETRIES = 100;
 /** Retries from one log line to the next. */
 const RETRIES_PER_LINE = 10;
 
-/** What `next` needs to know. */
+/** The machine's state, for `next`. */
 export interface SendingState {
   readonly protocol: number;
   readonly seconds: number;

@@ -29,7 +29,7 @@ export class Verification {
   /** The round that was computed, or is being computed, last. */
   #id = 0n;
   #own = false;
-  /** False after a confchg: the checksum says nothing about the new epoch. */
+  /** False after a confchg: the checksum is not of the new epoch. */
   #valid = false;
   #checksum: Uint8Array | undefined;
   #job: ChecksumJob | undefined;

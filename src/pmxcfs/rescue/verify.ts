@@ -74,7 +74,7 @@ export function judgeDatabase(database: ReadDatabase): Verdict {
   const paths = new Paths(rows);
   const notes = [...database.notes];
   const problems: Problem[] = problem === undefined ? [] : [problem];
-  // The rows that are left of a damaged file say little about the others.
+  // Of a damaged file rows are missing: the rules would report what only those explain.
   if (!database.isPartial) problems.push(...judged.refusals.map((each) => paths.problem(each)));
   if (problem === undefined)
     notes.push(...rowNotes(judged, rows, paths), ...tableNotes(sql, format));

@@ -369,7 +369,7 @@ export class TreeStore implements Disposable {
     const root = { version, writer, mtime, type: RowType.FILE };
     const orphans = this.#orphans.goingWith(deleted, replaced);
     const all = orphans.length === 0 ? deleted : [...deleted, ...orphans];
-    // A replay of the journal knows no orphans: a change that deletes some is written at once.
+    // The journal does not record orphans: a change that deletes some is written at once.
     const kept = orphans.length === 0 ? record : undefined;
     const request = this.#request ?? 0;
     this.ledger?.note(request, version);

@@ -100,7 +100,7 @@ export type KeptCopy = { readonly path: string } | { readonly problem: string };
 /**
  * Keeps a verified copy of the database as `backup/config.db.REASON-TIME` beside it, mode 0600, on
  * the disk (fsync); the newest five of each reason stay. Blocks its thread for about 10 ms per
- * megabyte. `isGivenUp` is asked between the parts of the work: when true, no copy is kept.
+ * megabyte. `isGivenUp` is called between the parts of the work: when true, no copy is kept.
  */
 export function keepCopy(
   database: Database,

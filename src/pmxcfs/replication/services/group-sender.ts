@@ -1,6 +1,6 @@
 /**
- * Makes the sends that a group's machine asks for, in its order: one message at a time, large ones
- * in fragments, and again when corosync asks to wait. Holds the event loop for at most a
+ * Sends the messages of a group's machine in its order: one message at a time, large ones in
+ * fragments, and again when corosync refuses one for the moment. Holds the event loop for at most a
  * millisecond. C counterpart: dfsm.c, dfsm_send_message_full.
  */
 import type { CpgGroup } from "../../../corosync/cpg.ts";

@@ -76,7 +76,7 @@ function parseBytes(source: PageSource, bytes: Buffer, header: number): Page {
 
 /** Limits of a reader. */
 export interface TableLimits {
-  /** Content of a row beyond this is not read; the row says how much there is. */
+  /** Content of a row beyond this is not read; the row has its size. */
   readonly dataBytes: number;
 }
 
