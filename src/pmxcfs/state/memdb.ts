@@ -6,14 +6,8 @@
  */
 import { drained, type Steps } from "../../base/steps.ts";
 import { comingTree, type ComingTree } from "./coming-tree.ts";
-import {
-  newMutable,
-  type Entry,
-  type LoadedEntry,
-  type Mutable,
-  type NewEntry,
-  type Stamp,
-} from "./entry.ts";
+import { type Entry, type LoadedEntry, newMutable, type Stamp } from "./entry.ts";
+import type { Mutable, NewEntry } from "./entry.ts";
 
 export type { Entry, LoadedEntry, Stamp } from "./entry.ts";
 
