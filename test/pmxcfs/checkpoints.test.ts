@@ -242,6 +242,25 @@ describe("another process that writes", () => {
     expect(replicator.propose({ kind: "mkdir", path: "c" })).toBe(0);
   });
 
+  test("makes a write wait with its own bytes: the next request reuses the memory", async () => {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file, rememberingLog());
+    const replicator = replicatorOf(tree);
+    expect(replicator.propose({ kind: "create", path: "a" })).toBe(0);
+    const other = new Database(file);
+    other.run("BEGIN IMMEDIATE");
+    // As the mount has it: a view of the buffer that requests are read into.
+    const request = Buffer.from("first", "latin1");
+    const data = request.subarray();
+    const answer = replicator.propose({ kind: "write", path: "a", offset: 0, data });
+    request.fill("x");
+    other.run("ROLLBACK");
+    other.close();
+    expect(await answer).toBe(5);
+    expect(Buffer.from(tree.memdb.find("a")!.bytes).toString("latin1")).toBe("first");
+  });
+
   test("checkpoints repeatedly without making a change fail", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");

@@ -187,6 +187,13 @@ export const RULES: readonly Rule[] = [
     bad: { path: "src/cli/a.ts", text: 'import { renameSync } from "node:fs";' },
   },
   {
+    name: "no copy of bytes by slice()",
+    covers: (path) => code(path) && path !== SELF,
+    find: ({ text }) =>
+      lines(uncommented(text), /\.slice\(\)/, "a Buffer's slice is a view: new Uint8Array(bytes)"),
+    bad: { path: "src/a.ts", text: "const kept = data.slice();" },
+  },
+  {
     name: "no console in src",
     covers: under("src"),
     find: ({ text }) => lines(uncommented(text), /\bconsole\./, "use the log, or print"),

@@ -156,7 +156,7 @@ export class LocalReplicator implements Replicator {
   }
 }
 
-/** A command that outlives the call needs its own memory. */
+/** A command that outlives the call needs its own memory: its data may be a view of a request. */
 function kept(command: TreeCommand): TreeCommand {
-  return command.kind === "write" ? { ...command, data: command.data.slice() } : command;
+  return command.kind === "write" ? { ...command, data: new Uint8Array(command.data) } : command;
 }
