@@ -3,7 +3,12 @@
  * and in the logs.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { gunzipSync } from "node:zlib";
 import { maskSecrets } from "../../src/base/mask-secrets.ts";
+import { createStyle } from "../../src/cli/terminal.ts";
+import { makeBundle } from "../../src/tools/bundle/bundle.ts";
+import { found } from "../../src/tools/check/finding.ts";
+import { makeReport } from "../../src/tools/check/report.ts";
 import { needRoot } from "../support/identity.ts";
 import { PROGRAM, sandbox } from "./support/run.ts";
 
@@ -77,4 +82,17 @@ test("no planted secret is in any file of a bundle", async () => {
   expect(out).toContain("nodes/pve1/qemu-server/100.conf");
   expect(out).toContain("login with password=***");
   expect(out.match(MARKS)).toBeNull();
+});
+
+test("a secret in a finding is masked in every file of a bundle, the page included", async () => {
+  const findings = LOGGED.map((message) => {
+    const values = { unit: "pve-cluster.service", message, meaning: "an error" };
+    return found("LOG_ERROR", values, { details: [message] });
+  });
+  const report = makeReport({ host: "n1", service: "pve2", at: 0, durationMs: 0 }, findings);
+  const nowhere = { database: "/nowhere", history: "/nowhere", corosyncConf: "/nowhere" };
+  const { bytes } = await makeBundle(report, nowhere, createStyle(false));
+  const text = gunzipSync(bytes).toString("utf8");
+  expect(text).toContain("login with password=***");
+  expect(text.match(MARKS)).toBeNull();
 });

@@ -85,6 +85,7 @@ testSystemd("UNIT_RESTARTS: it crashes again and again", async () => {
 
 testSystemd("LOG_ERROR: the last known line of a service that is down", async () => {
   const units = failing(
+    "fuse: mount -o password=PLANTED01",
     "[database] crit: found entry with duplicate name storage.cfg - A:(inode = 0x1)",
     "[main] notice: exit proxmox configuration filesystem (-1)",
   );
@@ -96,6 +97,8 @@ testSystemd("LOG_ERROR: the last known line of a service that is down", async ()
   });
   const line = report.findings.find(({ code }) => code === "LOG_ERROR");
   expect(line?.text).toContain("found entry with duplicate name");
+  expect(line?.details).toContain("fuse: mount -o password=***");
+  expect(JSON.stringify(report)).not.toContain("PLANTED01");
 });
 
 testSystemd("CPG_RETRIES: corosync is slow", async () => {

@@ -5,7 +5,6 @@
  */
 import { gzipSync } from "node:zlib";
 import { compactTime } from "../../base/compact-time.ts";
-import { jsonText } from "../../base/escape.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
 import type { Paint } from "../../base/table.ts";
 import { buildInfo } from "../../base/version.ts";
@@ -27,32 +26,29 @@ export async function makeBundle(
   paths: BundlePaths,
   paint: Paint,
 ): Promise<Bundle> {
+  const masked = maskedReport(report);
   const parts: Part[] = [
-    {
-      name: "check.txt",
-      about: "What --check found",
-      text: maskSecrets(renderText(report, paint, true)),
-    },
+    { name: "check.txt", about: "What --check found", text: renderText(masked, paint, true) },
     {
       name: "check.json",
       about: "The same as JSON",
-      text: maskedJson(renderJson(report, buildInfo.version)),
+      text: renderJson(masked, buildInfo.version),
     },
     ...(await collectParts(paths)),
   ];
   const directory = `pmxcfs-ipc-${report.host}-${compactTime(report.at)}`;
   const files: Record<string, string> = {
-    [`${directory}/index.html`]: indexPage(report, parts),
+    [`${directory}/index.html`]: indexPage(masked, parts),
   };
   for (const { name, text } of parts) files[`${directory}/${name}`] = text;
   const tar = await new Bun.Archive(files).bytes();
   return { bytes: gzipSync(tar), names: Object.keys(files) };
 }
 
-/** JSON whose strings are masked one by one, so that it stays JSON. */
-function maskedJson(text: string): string {
-  const masked: unknown = JSON.parse(text, (_, value: unknown) =>
+/** The report with its strings masked one by one: findings quote log lines and command lines. */
+function maskedReport(report: Report): Report {
+  const copy: unknown = JSON.parse(JSON.stringify(report), (_, value: unknown) =>
     typeof value === "string" ? maskSecrets(value) : value,
   );
-  return `${jsonText(masked, 2)}\n`;
+  return copy as Report;
 }

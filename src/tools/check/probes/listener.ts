@@ -2,6 +2,7 @@
  * Which process listens on the service's name and whether it runs, the restart flag, the state of
  * the service in systemd, and what it and pvestatd wrote into the journal.
  */
+import { maskSecrets } from "../../../base/mask-secrets.ts";
 import type { Listener } from "../context.ts";
 import { explain } from "../../diagnosis/explain.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
@@ -234,8 +235,8 @@ function known(lines: readonly string[], unit: string): Finding[] {
     const told = explain(message).find(({ text }) => !SAYS_NOTHING_NEW.has(text.id));
     if (told === undefined) continue;
     const { meaning } = told.text;
-    const details = lines.slice(-LINES_SHOWN);
-    return [found("LOG_ERROR", { unit, message, meaning }, { details })];
+    const details = lines.slice(-LINES_SHOWN).map(maskSecrets);
+    return [found("LOG_ERROR", { unit, message: maskSecrets(message), meaning }, { details })];
   }
   return [];
 }
