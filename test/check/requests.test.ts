@@ -7,12 +7,12 @@ import { cleanStale } from "../../src/tools/check/rings.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
-import { type Service, serveCommand, startService } from "../support/service.ts";
+import { type Service, serveCommand, startService, uniqueName } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
 import type { Faults } from "./servers/node.ts";
 import { type Told, type Wanted, check, codesOf, expectFound, startNode } from "./support/run.ts";
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -229,6 +229,21 @@ test("FLOW_CONTROL_ON: a connection under flow control", async () => {
     fix: /`pmxcfs-ipc top`\.$/,
     exit: 1,
   });
+});
+
+test("a FIFO in the place of a ring's header does not hold up the check", async () => {
+  const name = uniqueName();
+  const shm = mkdtempSync(join(tmpdir(), "check-fifo-"));
+  try {
+    const ring = join(shm, `qb-${process.pid}-${process.pid}-1-abcdef`);
+    mkdirSync(ring);
+    Bun.spawnSync(["mkfifo", join(ring, `qb-request-${name}-header`)]);
+    const options = { deadlineMs: 1_000 };
+    const report = await check(name, { paths: { shm }, only: ["flow"], options });
+    expect(report.findings.map(({ text }) => text)).toEqual(["rings of others"]);
+  } finally {
+    rmSync(shm, { recursive: true });
+  }
 });
 
 test("QUEUE_WAITING: a stopped server does not read requests", async () => {

@@ -51,10 +51,7 @@ async function filesIn(path: string): Promise<string[]> {
   }
 }
 
-/**
- * Ring directories by name. Read in pieces: anybody can make hundreds of thousands of files beside
- * them.
- */
+/** The names of the ring directories. */
 async function directoriesIn(shm: string): Promise<string[]> {
   try {
     const entries = await readdir(shm, { withFileTypes: true });
@@ -121,6 +118,8 @@ export async function readRings(paths: Pick<Paths, "shm" | "proc">): Promise<Rin
   return all.filter((ring) => ring !== undefined);
 }
 
+const HEADER_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 /** The state of a request ring. */
 export interface RingState {
   readonly writeIndex: number;
@@ -128,11 +127,15 @@ export interface RingState {
   readonly flowControl: number;
 }
 
-/** The state in the header of the request ring; undefined when it may not be read. */
+/**
+ * The state in the header of the request ring; undefined when it may not be read. Its client owns
+ * the directory and may have put a FIFO there, whose open would block without O_NONBLOCK.
+ */
 export async function readRingState(ring: RingDirectoryInfo): Promise<RingState | undefined> {
   const path = `${ring.path}/qb-request-${ring.service ?? ""}-header`;
   try {
-    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    await using file = await open(path, HEADER_FLAGS);
+    if (!(await file.stat()).isFile()) return undefined;
     const bytes = Buffer.alloc(RingHeader.flowControl + WORD_BYTES);
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
     if (bytesRead < bytes.length) return undefined;
