@@ -35,7 +35,7 @@ export interface GroupStatus {
     readonly synced: boolean;
     /** Bytes of its STATE of this synchronisation; undefined until it has arrived. */
     readonly stateBytes: number | undefined;
-    /** Its clock minus ours, in seconds, when its last message came. */
+    /** Its clock minus ours, in seconds; undefined before its first message. */
     readonly clockSeconds: number | undefined;
   }[];
   /** Members from which the synchronisation waits for a message. */
@@ -133,12 +133,12 @@ export function describeStatus(
     updateBytes,
     largestUpdate,
     missing: missingMembers(facts),
-    members: roster.peers.map(({ member: { nodeid, pid }, synced, stateBytes, clockSeconds }) => ({
+    members: roster.peers.map(({ member: { nodeid, pid }, synced, stateBytes, clock }) => ({
       nodeid,
       pid,
       synced,
       stateBytes,
-      clockSeconds,
+      clockSeconds: clock.seconds,
     })),
     queued,
     queuedBytes,

@@ -124,7 +124,7 @@ export class Protocol {
     const sender = memberText(from);
     if (header === undefined) return this.#malformed(`a message of ${bytes.length} bytes`, sender);
     const peer = this.#roster.find(from);
-    if (peer !== undefined) peer.clockSeconds = header.time - at.seconds;
+    peer?.clock.add(header.time, at);
     const { protocol } = header;
     if (protocol > this.#app.protocol) {
       const newer = `${sender} speaks protocol version ${protocol}: update this node`;

@@ -2,6 +2,7 @@
  * The members of a group during one synchronisation: which have sent a state, which are synced, and
  * which is the lowest.
  */
+import { ClockDifference } from "./clock-difference.ts";
 import { compareMembers, sameMember, type Member } from "./events.ts";
 
 /** A member as the machine keeps it. */
@@ -12,8 +13,8 @@ export interface Peer {
   state: Buffer | undefined;
   /** Bytes of the STATE that arrived last in this synchronisation. */
   stateBytes: number | undefined;
-  /** Its clock minus ours, in seconds, when its last message came. */
-  clockSeconds: number | undefined;
+  /** Kept across confchgs. */
+  readonly clock: ClockDifference;
 }
 
 /** Replaces a state that was compared and is no longer needed. */
@@ -47,12 +48,15 @@ export class Roster {
 
   /** Replaces the members. Those of a confchg are not synced. */
   set(members: readonly Member[], synced = false): void {
+    const before = this.#peers;
     this.#peers = members.toSorted(compareMembers).map(({ nodeid, pid }) => ({
       member: { nodeid, pid },
       synced,
       state: undefined,
       stateBytes: undefined,
-      clockSeconds: undefined,
+      clock:
+        before.find(({ member }) => sameMember(member, { nodeid, pid }))?.clock ??
+        new ClockDifference(),
     }));
     this.syncStarted = false;
     this.leader = undefined;
