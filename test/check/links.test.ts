@@ -121,7 +121,8 @@ testLinks(
  * keeps what follows of the other group.
  */
 function isWaiting({ code, text }: Told["findings"][number]): boolean {
-  const line = /^\w+: for \d+ s all members wait for the (updates|state) of 1\/\d+ \(node n1\)/;
+  const waiting = "(this node waits for the updates|all members wait for the state)";
+  const line = new RegExp(`^\\w+: for \\d+ s ${waiting} of 1\\/\\d+ \\(node n1\\)`);
   return code === "MEMBER_SILENT" && line.test(text);
 }
 

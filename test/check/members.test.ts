@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect } from "bun:test";
 import { CsError } from "../../src/corosync/cs-error.ts";
 import { memberFindings } from "../../src/tools/check/probes/members.ts";
+import type { ClusterStatus } from "../../src/pmxcfs/replication/services/cluster.ts";
 import type { CorosyncView } from "../../src/tools/cluster/corosync-view.ts";
 import { Agent } from "../corosync/support/agent.ts";
 import { noCluster, type NodeProcess, TestCluster } from "../corosync/support/cluster.ts";
@@ -184,4 +185,34 @@ testUnless(undefined)("GROUP_GHOST: in the group, and not in quorum's list", () 
     fix: /^Restart corosync on the remaining members, one at a time: /,
     exit: 2,
   });
+});
+
+/** A view of three nodes that are all in quorum, and the status of this node's server. */
+function stalled(mode: "update" | "start-sync") {
+  const members = [1, 2, 3].map((nodeid) => ({ nodeid, pid: 4711, synced: false }));
+  const dcdb = {
+    mode,
+    modeMs: 14_400,
+    leader: members[1],
+    updates: 0,
+    updateBytes: 0,
+    largestUpdate: 0,
+    members,
+    missing: [members[1]],
+    sending: { waiting: 0, oldestMs: 0 },
+  };
+  const server = { groups: { dcdb } } as unknown as ClusterStatus;
+  const groups = { dcdb: GHOST.groups.dcdb, status: GHOST.groups.dcdb };
+  const view: CorosyncView = { ...GHOST, partition: [1, 2, 3], groups };
+  return memberFindings({ view, server, serving: true, links: [] });
+}
+
+testUnless(undefined)("MEMBER_SILENT: a node that lags waits for the leader alone", () => {
+  const [finding] = stalled("update");
+  expect(finding?.text).toBe("dcdb: for 14 s this node waits for the updates of 2/4711 (node n2)");
+});
+
+testUnless(undefined)("MEMBER_SILENT: without a state all members wait", () => {
+  const [finding] = stalled("start-sync");
+  expect(finding?.text).toBe("dcdb: for 14 s all members wait for the state of 2/4711 (node n2)");
 });

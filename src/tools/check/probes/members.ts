@@ -102,14 +102,18 @@ function silentIn(group: string, status: GroupStatus, view: CorosyncView): Findi
   const { waiting, oldestMs } = status.sending;
   const oldest = `the oldest for ${Math.floor(oldestMs / 1000)} s`;
   const changes = waiting === 0 ? "" : `; ${waiting} changes wait, ${oldest}`;
-  const awaited = status.mode === "update" ? "updates" : "state";
+  // Members that have the leader's data are synced, and do not wait for its updates.
+  const texts =
+    status.mode === "update"
+      ? { waiting: "this node waits", awaited: "updates" }
+      : { waiting: "all members wait", awaited: "state" };
   const ghosts = ghostsOf(view);
   return status.missing.flatMap(({ nodeid, pid }) => {
     const member = `${nodeid}/${pid}`;
     // A ghost never answers: it has a finding of its own, with the remedy.
     if (ghosts.has(member)) return [];
     const node = nodeName(view.facts, nodeid);
-    const values = { member, node, pid, group, seconds, awaited, changes };
+    const values = { member, node, pid, group, seconds, changes, ...texts };
     const details = [progressText(status, (id) => nodeName(view.facts, id))];
     return [found("MEMBER_SILENT", values, { details })];
   });

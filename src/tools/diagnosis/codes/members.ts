@@ -37,11 +37,11 @@ export const MEMBER_CODES = {
     check: "cluster",
     severity: "fail",
     line:
-      "{group}: for {seconds} s all members wait for the {awaited} of {member} (node " +
-      "{node}){changes}",
+      "{group}: for {seconds} s {waiting} for the {awaited} of {member} " +
+      "(node {node}){changes}",
     cause:
       "Its pmxcfs hangs, is stopped, or waits for its disk. Until it answers or ends, no write " +
-      "of any node is answered; reads go on.",
+      "of a member that waits is answered; reads go on.",
     advice:
       "On node {node}: `pmxcfs-ipc --check`, `cat /proc/{pid}/stack`; if it does not recover, " +
       "`systemctl restart pve-cluster` there. The other members continue as soon as it has left.",
