@@ -141,12 +141,13 @@ const verify = command({
   },
 });
 
-function eventText(event: Record<string, unknown>): string {
+/** An event as one line, without its end. */
+export function eventText(event: Record<string, unknown>): string {
   const { time, group, kind, from, text: words, members: list, mode } = event;
   const head = `${String(time)} ${String(group)}`;
-  if (kind === "message") return `${head} ${String(from)} ${escapeText(String(words))}`;
-  if (kind === "members") return `${head} members ${(list as string[]).join(", ")}`;
-  return `${head} mode ${String(mode)}`;
+  if (kind === "message") return escapeText(`${head} ${String(from)} ${String(words)}`);
+  if (kind === "members") return escapeText(`${head} members ${(list as string[]).join(", ")}`);
+  return escapeText(`${head} mode ${String(mode)}`);
 }
 
 const watch = command({

@@ -26,7 +26,7 @@ import {
   treePath,
 } from "./history-options.ts";
 import { restoreCommand } from "./history-restore.ts";
-import { print, printLine, stdoutStyle } from "./terminal.ts";
+import { print, printFile, printLine, stdoutStyle } from "./terminal.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -115,7 +115,7 @@ const showCommand = command({
   run({ history: file, target: word }) {
     using history = openHistory(file);
     const { path, version } = parseTarget(word);
-    print(contentOf(history, path, stateOf(history, path, version)));
+    printFile(contentOf(history, path, stateOf(history, path, version)));
   },
 });
 

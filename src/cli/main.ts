@@ -118,8 +118,7 @@ function explainEnd(error: unknown, debug: boolean): { text: string; exitCode: n
     const message = escapeText(error.message);
     return { text: `${trace}pmxcfs-ipc: ${message}\n`, exitCode: error.exitCode };
   }
-  const what = errorText(error);
-  const line = what.replaceAll(/\s*\n\s*/g, " ");
+  const line = escapeText(errorText(error).replaceAll(/\s*\n\s*/g, " "));
   const more = debug ? "" : " (PMXCFS_IPC_DEBUG=1 shows where)";
   return {
     text: `${trace}pmxcfs-ipc: unexpected error: ${line}${more}\n`,

@@ -32,6 +32,7 @@ const greet = command({
   run: ({ name, times, loud }) => {
     if (name === "nobody") return 3;
     if (name === "bug") throw new TypeError("undefined is\n  not a function");
+    if (name === "escape") throw new TypeError("a\u001B[2Jb");
     if (name === "pipe") throw new ClosedOutput();
     if (name === "stranger") throw new CommandFailure("strangers are not greeted");
     calls.push(`${loud ? "HELLO" : "hello"} ${name} ${times}`);
@@ -126,6 +127,11 @@ describe("a failure is one line", () => {
       ["greet", "bug"],
       1,
       "pmxcfs-ipc: unexpected error: undefined is not a function (PMXCFS_IPC_DEBUG=1 shows where)\n",
+    ],
+    [
+      ["greet", "escape"],
+      1,
+      String.raw`pmxcfs-ipc: unexpected error: a\x1b[2Jb (PMXCFS_IPC_DEBUG=1 shows where)` + "\n",
     ],
     [["greet", "pipe"], 141, ""],
   ])("%j", async (argv, code, err) => {

@@ -56,6 +56,19 @@ test("a change is listed with its process, compared, and its old content restore
   expect(raw).toBe("0");
 });
 
+test("control characters of an old version are escaped on a terminal, and only there", async () => {
+  await using node = await PrivateNode.start();
+  await node.serve("pmxcfs", "-l", "-f");
+  await node.sh("printf 'a\\033]0;x\\007b\\n\\tc\\n' > /etc/pve/odd.cfg");
+  await listed(node, "odd.cfg", /odd\.cfg/);
+  const { stdout } = await node.run(["pmxcfs-ipc", "history", "show", "odd.cfg"]);
+  expect(stdout).toBe("a\u001b]0;x\u0007b\n\tc\n");
+  const shown = await node.sh(
+    "script -qec 'pmxcfs-ipc history show odd.cfg' /dev/null < /dev/null",
+  );
+  expect(shown.replaceAll("\r", "")).toContain(String.raw`a\x1b]0;x\x07b` + "\n");
+});
+
 test("the tree of an earlier moment is exported, and omitted files are named", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");

@@ -64,6 +64,16 @@ function document(now: number, connections: readonly ConnectionStatus[]): Status
   };
 }
 
+test("control characters in a server's status are escaped in every line", () => {
+  const odd = "\u001B[2J";
+  const now = document(1000, [connection(1)]);
+  const mount = { directory: odd, operations: 0, waiting: 0 } as unknown as StatusDocument["mount"];
+  const view = viewOf({ ...now, service: odd, version: odd, mount }, undefined, () => odd);
+  const lines = screen(view, OPTIONS).join("\n");
+  expect(lines).not.toContain("\u001B");
+  expect(lines).toContain(String.raw`\x1b[2J`);
+});
+
 test("a rate is the change of a counter per second; of a new connection, the whole counter", () => {
   const before = document(1000, [connection(1, { requests: 100, errors: 1 })]);
   const now = document(3000, [

@@ -2,6 +2,7 @@
  * The live screen: reads the server's status at intervals, redraws, takes keys, and leaves the
  * terminal as it was. Plain ANSI (ECMA-48, and xterm's alternate screen).
  */
+import { escapeText } from "../../base/escape.ts";
 import type { StatusDocument } from "../../observe/status.ts";
 import { type Look, screen } from "./screen.ts";
 import { type SortName, SORTS, type View, viewOf } from "./view.ts";
@@ -94,7 +95,8 @@ class Live {
     const options = { columns, rows, sort: this.#sort, reverse: this.#reverse, look };
     const lines = this.#view === undefined ? [""] : screen(this.#view, options);
     // After a failure the last numbers stay, with the failure above them.
-    if (this.#trouble !== undefined) lines[0] = look.red(this.#trouble.slice(0, columns));
+    if (this.#trouble !== undefined)
+      lines[0] = look.red(escapeText(this.#trouble).slice(0, columns));
     process.stdout.write(`${HOME}${lines.join(`${CLEAR_LINE}\r\n`)}${CLEAR_LINE}${CLEAR_BELOW}`);
   }
 }

@@ -1,4 +1,5 @@
 /** The view as text: a head, with lines for the cluster, and a table 80 columns wide. Pure. */
+import { escapeText } from "../../base/escape.ts";
 import { type ConnectionView, sorted, type SortName, SORTS, type View } from "./view.ts";
 
 /** Emphasis of texts; each returns its text unchanged without colour. */
@@ -162,7 +163,8 @@ function highlighted(line: string, each: ConnectionView, look: Look): string {
 /** The lines, without line ends, that fit the screen in width and number. */
 export function screen(view: View, options: ScreenOptions): string[] {
   const { columns, rows, look, sort, reverse } = options;
-  const cut = (line: string) => line.slice(0, columns);
+  // The status comes from the server, and a command's name from its process.
+  const cut = (line: string) => escapeText(line).slice(0, columns);
   const [name, traffic, faults] = head(view).map(cut);
   const above = [
     look.bold(name ?? ""),
