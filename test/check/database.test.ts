@@ -7,6 +7,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
 import {
   chmodSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
@@ -227,6 +228,26 @@ test("FILES_LEFT: temporary files whose writer has ended, and no others", async 
     fix: /^The command keeps a copy/,
     exit: 0,
   });
+});
+
+test("FILES_LEFT: a name with a control character is not part of the command", async () => {
+  const dead = Bun.spawnSync(["true"]).pid;
+  const database = write([
+    ...TREE,
+    [70, 3, FILE, `100.conf.tmp.${dead}`, "left"],
+    [71, 3, FILE, `\u001B[2J.tmp.${dead}`, "left"],
+  ]);
+  // The table of mounts has a FUSE file system at this path.
+  const pve = "/";
+  const proc = mkdtempSync(join(directory, "proc-"));
+  mkdirSync(join(proc, "self"));
+  writeFileSync(join(proc, "self", "mountinfo"), "1 1 0:1 / / rw - fuse fuse rw\n");
+  const paths = { database, lockFile: `${database}.lock`, pve, proc };
+  const report = await check("test-no-server", { only: ["files"], paths });
+  const finding = report.findings.find(({ code }) => code === "FILES_LEFT");
+  expect(finding?.text).toContain("2 temporary files");
+  expect(finding?.fix).toContain(`100.conf.tmp.${dead}`);
+  expect(finding?.fix).not.toContain("2J");
 });
 
 test("DB_FILE_LARGE: a file close to what a client can receive", async () => {

@@ -259,6 +259,12 @@ for (const mode of [[], ["--json"], ["--quiet"], ["--nagios"], ["--checkmk"], ["
   });
 }
 
+test("a command with a control character is not printed as a fix", () => {
+  const values = { path: "/etc/pve", count: 1, list: "x", command: "" };
+  expect(found("FILES_LEFT", values, { fix: "rm -f 'a\u001B[2J'" }).fix).toBeUndefined();
+  expect(found("FILES_LEFT", values, { fix: "rm -f a" }).fix).toBe("rm -f a");
+});
+
 test("as a command: --output writes the complete report, and nothing to stdout", async () => {
   const file = join(directory, "pmxcfs-ipc.prom");
   const words = ["--check", "--socket", server.name, "--only", "memory", "--openmetrics"];

@@ -30,7 +30,7 @@ export interface Finding {
   /** One line. */
   readonly text: string;
   readonly cause?: string;
-  /** A command to paste. */
+  /** A command to paste, without control characters. */
   readonly fix?: string;
   /** What to do, or to look at, by hand. */
   readonly advice?: string;
@@ -89,7 +89,9 @@ export function found<C extends CodeName>(
 ): Finding {
   const row = rowOf(code);
   const template = row.fix === undefined ? undefined : fill(row.fix, values, shellQuote);
-  const fix = extra.fix === null ? undefined : (extra.fix ?? template);
+  const command = extra.fix === null ? undefined : (extra.fix ?? template);
+  // Escaped, a command would name other files than it is meant for.
+  const fix = command === undefined || clean(command) !== command ? undefined : command;
   const advice = extra.advice ?? row.advice;
   return {
     check: row.check,

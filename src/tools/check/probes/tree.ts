@@ -3,6 +3,7 @@
  * locks with their holder and age. Read from the copy of config.db, where each entry has the node
  * that wrote it.
  */
+import { escapeText } from "../../../base/escape.ts";
 import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
 import { parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
 import { type Finding, found, shellQuote } from "../finding.ts";
@@ -90,7 +91,9 @@ export async function filesLeft(
     .filter((path) => !path.includes("\uFFFD") && openBy(proc, path).length === 0);
   if (paths.length === 0) return [];
   const values = { path: pve, count: paths.length, list: shown(paths), command: "" };
-  const fix = (await isMounted(context)) ? removal(paths) : null;
+  const printable = paths.filter((path) => escapeText(path) === path);
+  const isRemovable = printable.length > 0 && (await isMounted(context));
+  const fix = isRemovable ? removal(printable) : null;
   return [found("FILES_LEFT", values, { fix })];
 }
 
