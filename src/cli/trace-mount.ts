@@ -2,10 +2,12 @@
 import type { Socket } from "bun";
 import { escapeText } from "../base/escape.ts";
 import { type TracedOperation, tracePathOf } from "../daemon/node/trace-socket.ts";
+import { Opcode } from "../fuse/opcodes.ts";
 import { statusPath } from "../observe/status.ts";
 import { commandOf } from "../platform/processes.ts";
 import { stopRequested } from "../platform/signals.ts";
-import { ClosedOutput, CommandFailure } from "./failure.ts";
+import { ClosedOutput, CommandFailure, UsageFailure } from "./failure.ts";
+import { suggest } from "./suggest.ts";
 import { print } from "./terminal.ts";
 
 /** The options of `trace` that apply to a mount. */
@@ -30,6 +32,16 @@ function textOf(line: TracedOperation): string {
   return `${time} ${escapeText(what)} = ${result} ${us}us ${who}${lost}`;
 }
 
+const OPERATIONS = Object.keys(Opcode).map((name) => name.toLowerCase());
+
+/** Throws UsageFailure for the first word that is no operation of a mount. */
+function demandOperations(words: readonly string[]): void {
+  const unknown = words.find((word) => !OPERATIONS.includes(word.toLowerCase()));
+  if (unknown === undefined) return;
+  const hint = suggest(unknown.toLowerCase(), OPERATIONS);
+  throw new UsageFailure(`--operation: "${unknown}" is not an operation of the mount`, hint);
+}
+
 /** Whether `word` is in the list, or the list is empty. */
 function among(words: readonly string[], word: string): boolean {
   return words.length === 0 || words.some((each) => each.toLowerCase() === word.toLowerCase());
@@ -43,8 +55,12 @@ function isWanted(line: TracedOperation, options: MountTraceOptions): boolean {
   );
 }
 
-/** Prints until SIGTERM or SIGINT, or until the server ends. */
+/**
+ * Prints until SIGTERM or SIGINT, or until the server ends. Throws UsageFailure for an unknown
+ * operation, CommandFailure without a server, ClosedOutput when the reader of stdout closes it.
+ */
 export async function traceMount(options: MountTraceOptions): Promise<void> {
+  demandOperations(options.operation);
   const status = statusPath(options.upstream, process.env, process.getuid?.());
   if (status === undefined) {
     throw new CommandFailure("XDG_RUNTIME_DIR is not set, so the server's socket cannot be found");
@@ -52,6 +68,7 @@ export async function traceMount(options: MountTraceOptions): Promise<void> {
   const path = tracePathOf(status);
   const decoder = new TextDecoder();
   let rest = "";
+  let closed: ClosedOutput | undefined;
   const show = (socket: Socket, chunk: Uint8Array): void => {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
@@ -62,6 +79,7 @@ export async function traceMount(options: MountTraceOptions): Promise<void> {
       }
     } catch (error) {
       if (!(error instanceof ClosedOutput)) throw error;
+      closed = error;
       socket.terminate();
     }
   };
@@ -77,4 +95,5 @@ export async function traceMount(options: MountTraceOptions): Promise<void> {
   }
   await Promise.race([ended, stopRequested()]);
   socket.terminate();
+  if (closed !== undefined) throw closed;
 }

@@ -16,7 +16,11 @@ const FILTER = "What is shown";
 
 const options = {
   ...proxyOptions,
-  operation: list({ description: "Requests to show", hint: "REQUEST", group: FILTER }),
+  operation: list({
+    description: "Requests to show; with --fuse, operations such as write",
+    hint: "REQUEST",
+    group: FILTER,
+  }),
   uid: list({ description: "Uids whose requests are shown", hint: "UID", group: FILTER }),
   errno: list({
     description: "Outcomes to show: ENOENT, or OK",
@@ -115,6 +119,9 @@ export const traceCommand = command({
   options,
   async run(values) {
     if (values.fuse) {
+      // The server prints names; a filter that cannot match is refused as it is without --fuse.
+      ids(values.uid, "--uid");
+      errnos(values.errno);
       await traceMount(values);
       return;
     }

@@ -22,6 +22,15 @@ testOnNode("trace --fuse shows each operation with its process and result", asyn
   expect(lines).toMatch(/lookup +\/missing = ENOENT/);
 });
 
+testOnNode("a closed stdout ends trace --fuse, as it ends other commands", async () => {
+  await using node = await PrivateNode.start();
+  await node.serve("pmxcfs", "-l", "-f");
+  const script = `(while sleep 0.05; do ls /etc/pve > /dev/null; done) & loop=$!
+    pmxcfs-ipc trace --fuse | head -n 1 > /dev/null; echo "\${PIPESTATUS[0]}"; kill $loop`;
+  const { stdout } = await node.run(["bash", "-c", script]);
+  expect(stdout).toBe("141\n");
+});
+
 testOnNode("metrics and status count the operations of the mount", async () => {
   await using node = await PrivateNode.start();
   await node.serve("pmxcfs", "-l", "-f", "--metrics", "unix:/run/metrics");

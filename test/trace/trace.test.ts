@@ -246,6 +246,19 @@ test("without a server the tracer fails at once, with a line that says so", () =
   expect(stderr.toString()).toContain("nobody listens on @never");
 });
 
+test.each([
+  [
+    ["--operation", "wirte"],
+    '--operation: "wirte" is not an operation of the mount (did you mean "write"?)',
+  ],
+  [["--uid", "root"], '--uid: "root" is not a numeric id'],
+  [["--errno", "ENONET"], '--errno: "ENONET" is not an errno (did you mean "ENOENT"?)'],
+])("trace --fuse refuses a filter that matches nothing: %j", (words, why) => {
+  const { exitCode, stderr } = Bun.spawnSync([...program(), "trace", "--fuse", ...words]);
+  expect(stderr.toString()).toBe(`pmxcfs-ipc: ${why}\n`);
+  expect(exitCode).toBe(2);
+});
+
 test("a closed stdout ends the trace, as it ends other commands", async () => {
   const name = uniqueName();
   const words = ["trace", "--socket", name, "--upstream", answers.name];
