@@ -4,6 +4,8 @@
  */
 import { jsonText } from "../base/escape.ts";
 import {
+  codeJson,
+  codeListJson,
   explanationJson,
   renderCode,
   renderCodeList,
@@ -79,6 +81,10 @@ function unknown(words: string): string {
   return `${name} is not a code of --check. Did you mean ${meant}?\n`;
 }
 
+function inJson(list: readonly object[]): string {
+  return `${jsonText(list, 2)}\n`;
+}
+
 export const explainCommand = command({
   name: "explain",
   summary: "Explain an error line of any PVE tool or log, and how to fix its cause",
@@ -94,7 +100,7 @@ export const explainCommand = command({
   ],
   exits: [[ExitCode.FAILURE, "The text is not known"]],
   options: {
-    json: flag({ description: "Print JSON" }),
+    json: flag({ description: "Print JSON: an array of objects" }),
     list: flag({ description: "List all codes" }),
     markdown: flag({ description: "Print docs/diagnosis.md, or with --list docs/symptoms.md" }),
     noColor: flag({ description: "No colours" }),
@@ -102,16 +108,15 @@ export const explainCommand = command({
   operands: { text: repeated({ description: "The error line, or a code", hint: "TEXT" }) },
   async run(values) {
     const style = stdoutStyle(values.noColor);
-    if (values.list && values.markdown) {
-      print(renderSymptoms());
+    if (values.markdown && values.json) {
+      throw new UsageFailure("--markdown and --json: only one of them");
+    }
+    if (values.markdown) {
+      print(values.list ? renderSymptoms() : renderDiagnosis());
       return ExitCode.OK;
     }
     if (values.list) {
-      print(renderCodeList(style));
-      return ExitCode.OK;
-    }
-    if (values.markdown) {
-      print(renderDiagnosis());
+      print(values.json ? inJson(codeListJson()) : renderCodeList(style));
       return ExitCode.OK;
     }
     const typed = values.text.join(" ");
@@ -124,16 +129,12 @@ export const explainCommand = command({
         : { explanations: explain(typed), words: typed };
     const code = codeNamed(words);
     if (code !== undefined) {
-      print(renderCode(code, style));
+      print(values.json ? inJson([codeJson(code)]) : renderCode(code, style));
       return ExitCode.OK;
     }
-    if (values.json) {
-      print(`${jsonText(explanations.map(explanationJson), 2)}\n`);
-    } else if (explanations.length === 0) {
-      print(unknown(words));
-    } else {
-      print(explanations.map((one) => renderExplanation(one, style)).join("\n"));
-    }
+    if (values.json) print(inJson(explanations.map(explanationJson)));
+    else if (explanations.length === 0) print(unknown(words));
+    else print(explanations.map((one) => renderExplanation(one, style)).join("\n"));
     return explanations.length === 0 ? ExitCode.FAILURE : ExitCode.OK;
   },
 });

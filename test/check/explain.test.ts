@@ -283,3 +283,26 @@ test("as a command: JSON for programs, and the list of codes", async () => {
   const list = await run([...PROGRAM, "explain", "--list"]);
   expect(list.out.trim().split("\n").length).toBe(Object.keys(CODES).length);
 });
+
+test("--json prints a code as an object, and with --list all codes", async () => {
+  const one = await run([...PROGRAM, "explain", "--json", "SOCKET_ABSENT"]);
+  const [socket] = JSON.parse(one.out) as Record<string, unknown>[];
+  expect(socket).toMatchObject({
+    code: "SOCKET_ABSENT",
+    severity: "fail",
+    check: "listener",
+    line: "nothing listens on @pve2",
+    fix: "systemctl start pve-cluster",
+  });
+  const all = await run([...PROGRAM, "explain", "--list", "--json"]);
+  const list = JSON.parse(all.out) as Record<string, unknown>[];
+  expect(list.map(({ code }) => String(code))).toEqual(Object.keys(CODES));
+  expect(list.find(({ code }) => code === "SOCKET_ABSENT")).toEqual(socket ?? {});
+  expect([one.exitCode, all.exitCode]).toEqual([0, 0]);
+});
+
+test("--markdown and --json exclude each other", async () => {
+  const { exitCode, error } = await run([...PROGRAM, "explain", "--markdown", "--json"]);
+  expect(error).toBe("pmxcfs-ipc: --markdown and --json: only one of them\n");
+  expect(exitCode).toBe(2);
+});

@@ -127,6 +127,28 @@ export function explanationJson({ text, causes, request }: Explanation) {
   };
 }
 
+/** One row of the table of codes for `explain --json CODE`. */
+export function codeJson(code: CodeName) {
+  const { title, check, severity, line, cause } = CODES[code];
+  const { fix = null, advice = null } = remedyOf(code);
+  return {
+    code,
+    title,
+    severity,
+    check,
+    line: readable(code, line),
+    cause: readable(code, cause),
+    fix,
+    advice,
+    seen: textsOf(code).map((text) => text.title),
+  };
+}
+
+/** All rows for `explain --list --json`. */
+export function codeListJson() {
+  return (Object.keys(CODES) as CodeName[]).map(codeJson);
+}
+
 const LABELS = markdownTable([
   ["label", "means", "exit code"],
   ["PASS", "checked, no fault", "0"],
