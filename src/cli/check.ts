@@ -2,7 +2,7 @@
  * `pmxcfs-ipc --check`: diagnoses the IPC of this host. The probes and reports are in
  * src/tools/check.
  */
-import { escapeText } from "../base/escape.ts";
+import { escapeText, jsonText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
 import { buildInfo } from "../base/version.ts";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
@@ -10,7 +10,7 @@ import { selfCommand } from "../platform/self.ts";
 import { CHECKS } from "../tools/diagnosis/code.ts";
 import { CODES } from "../tools/diagnosis/codes.ts";
 import { DEFAULT_OPTIONS, runCheck } from "../tools/check/check.ts";
-import { cleanStale } from "../tools/check/rings.ts";
+import { type Cleaning, cleanStale } from "../tools/check/rings.ts";
 import { localMachine } from "../tools/check/host.ts";
 import {
   renderCheckmk,
@@ -32,6 +32,7 @@ import { writeFileSync } from "node:fs";
 const FORMATS = ["json", "quiet", "nagios", "checkmk", "openmetrics"] as const;
 type Format = (typeof FORMATS)[number];
 type Formats = Readonly<Record<Format, boolean>>;
+type ReportFiles = Readonly<Record<"output" | "bundle", string | undefined>>;
 
 const OUTPUT = "Output";
 
@@ -87,15 +88,33 @@ async function writeBundle(report: Report, file: string): Promise<void> {
   );
 }
 
-async function clean(service: string, dryRun: boolean): Promise<number> {
-  const cleanings = await cleanStale(localMachine(), service, dryRun);
-  const lines = cleanings.map(({ path: directory, bytes, kept }) => {
-    const size = `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
-    if (kept !== undefined) return `kept ${directory} (${size}): ${kept}\n`;
-    return `${dryRun ? "would remove" : "removed"} ${directory} (${size})\n`;
+function cleaningText({ path: directory, bytes, kept }: Cleaning, dryRun: boolean): string {
+  const size = `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+  if (kept !== undefined) return `kept ${directory} (${size}): ${kept}\n`;
+  return `${dryRun ? "would remove" : "removed"} ${directory} (${size})\n`;
+}
+
+function cleaningsJson(cleanings: readonly Cleaning[], dryRun: boolean): string {
+  const directories = cleanings.map(({ path: directory, bytes, kept = null }) => {
+    return { path: directory, bytes, kept };
   });
-  print(lines.length === 0 ? "dead servers have left nothing\n" : lines.join(""));
+  return `${jsonText({ schema_version: 1, dry_run: dryRun, directories }, 2)}\n`;
+}
+
+async function clean(service: string, dryRun: boolean, asJson: boolean): Promise<number> {
+  const cleanings = await cleanStale(localMachine(), service, dryRun);
+  if (asJson) print(cleaningsJson(cleanings, dryRun));
+  else if (cleanings.length === 0) print("dead servers have left nothing\n");
+  else print(cleanings.map((each) => cleaningText(each, dryRun)).join(""));
   return cleanings.some(({ kept }) => kept !== undefined) ? CheckExit.WARNING : CheckExit.OK;
+}
+
+/** Throws UsageFailure for an option of the report, which --clean-stale does not make. */
+function demandNoReport(format: Format | undefined, values: ReportFiles): void {
+  const files = (["output", "bundle"] as const).filter((name) => values[name] !== undefined);
+  const [option] = [...(format === undefined || format === "json" ? [] : [format]), ...files];
+  if (option === undefined) return;
+  throw new UsageFailure(`--${option} and --clean-stale: only one of them`);
 }
 
 /** Ends the process soon, even if one of its reads hangs in the kernel. */
@@ -155,7 +174,10 @@ export const checkCommand = command({
       min: 1,
       max: 1_000_000,
     }),
-    json: flag({ description: "Print the report as JSON", group: OUTPUT }),
+    json: flag({
+      description: "Print the report as JSON, or with --clean-stale the directories",
+      group: OUTPUT,
+    }),
     verbose: flag({ description: "Show passed and skipped checks, too", group: OUTPUT }),
     quiet: flag({ description: "Show only problems", alias: "q", group: OUTPUT }),
     nagios: flag({ description: "Print one line for a monitoring plugin", group: OUTPUT }),
@@ -176,7 +198,10 @@ export const checkCommand = command({
     if (values.dryRun && !values.cleanStale) {
       throw new UsageFailure("--dry-run needs --clean-stale");
     }
-    if (values.cleanStale) return await clean(values.socket, values.dryRun);
+    if (values.cleanStale) {
+      demandNoReport(format, values);
+      return await clean(values.socket, values.dryRun, values.json);
+    }
     const options = {
       service: values.socket,
       deadlineMs: values.deadline,

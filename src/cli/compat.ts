@@ -2,6 +2,7 @@
  * `pmxcfs-ipc compat`: the compatibility runner as a command: selects the cases to run and the
  * format of the results.
  */
+import { jsonText } from "../base/escape.ts";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { allCases } from "../tools/compat/cases/index.ts";
 import { FLAVORS, type Case, type Flavor } from "../tools/compat/case.ts";
@@ -22,6 +23,8 @@ import { count, flag, list, milliseconds, path, text, type Values } from "./args
 import { command } from "./command.ts";
 import { LiveList } from "./compat-list.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
+import { Progress } from "./progress.ts";
+import { suggest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
 const OUTPUT = "Output";
@@ -52,7 +55,7 @@ const options = {
   failFast: flag({ description: "Stop at the first case that fails" }),
   writes: flag({ description: "Allow cases that write the status and log of a running service" }),
   tap: flag({ description: "Print TAP 14, also on a terminal", group: OUTPUT }),
-  json: flag({ description: "Print one JSON object at the end", group: OUTPUT }),
+  json: flag({ description: "Print JSON: one object at the end, or the list", group: OUTPUT }),
   junit: path({ description: "Write a JUnit report to FILE", hint: "FILE", group: OUTPUT }),
   noColor: flag({ description: "No colours", group: OUTPUT }),
 };
@@ -67,7 +70,8 @@ function newSeed(): number {
 function flavorsOf(words: readonly string[]): Flavor[] {
   const unknown = words.find((word) => !FLAVORS.some((flavor) => flavor === word));
   if (unknown !== undefined) {
-    throw new UsageFailure(`--client: "${unknown}" is not one of ${FLAVORS.join(", ")}`);
+    const message = `--client: "${unknown}" is not one of ${FLAVORS.join(", ")}`;
+    throw new UsageFailure(message, suggest(unknown, FLAVORS));
   }
   return FLAVORS.filter((flavor) => words.includes(flavor));
 }
@@ -86,6 +90,16 @@ function printList(cases: readonly Case[]): void {
     const more = [profiles.join("|"), ...needs].join(", ");
     print(`${name.padEnd(width)}  ${shows} [${more}]\n`);
   }
+}
+
+function listJson(cases: readonly Case[]): string {
+  const rows = cases.map(({ name, shows, profiles = ["any"], needs = [] }) => ({
+    name,
+    shows,
+    services: profiles,
+    needs,
+  }));
+  return `${jsonText(rows, 2)}\n`;
 }
 
 /** 128 + the signal's number, as in a shell. */
@@ -122,16 +136,34 @@ async function runAgainst(
   return await runAll({ ...work, ...show, targets, deadlineMs: deadline, failFast, stopped });
 }
 
+/** Throws UsageFailure for an output that a comparison does not have. */
+function demandOneOutput({ reference, tap, junit: file }: Chosen): void {
+  if (reference === undefined) return;
+  const option = tap ? "--tap" : file === undefined ? undefined : "--junit";
+  if (option === undefined) return;
+  throw new UsageFailure(`${option} and --reference: only one of them`);
+}
+
+/** Runs both services with the same seed and prints the cases in which they differ. */
 async function compare(
   chosen: Chosen,
   reference: string,
-  work: { cases: readonly Case[]; flavors: readonly Flavor[] },
+  work: { cases: readonly Case[]; flavors: readonly Flavor[]; seed: number },
 ): Promise<number> {
-  const quiet = { finished: () => {} };
-  const first = await runAgainst(chosen, chosen.socket, work, quiet);
+  const { seed, ...rest } = work;
+  const planned = 2 * work.cases.length * work.flavors.length;
+  using progress = new Progress();
+  let done = 0;
+  const show = {
+    starting: (testCase: Case, flavor: Flavor): void =>
+      progress.show(`[${done + 1}/${planned}] ${testCase.name} (${flavor})`),
+    finished: (): void => void done++,
+  };
+  const first = await runAgainst(chosen, chosen.socket, rest, show);
   const plain = { ...chosen, command: undefined };
-  const second = await runAgainst(plain, reference, work, quiet);
-  let differing = 0;
+  const second = await runAgainst(plain, reference, rest, show);
+  progress[Symbol.dispose]();
+  const differences: { name: string; client: Flavor; difference: string }[] = [];
   let compared = 0;
   for (const [index, result] of first.entries()) {
     const other = second[index];
@@ -140,13 +172,19 @@ async function compare(
     compared++;
     const what = difference(result, other);
     if (what === undefined) continue;
-    differing++;
-    print(`${result.testCase.name} (${result.flavor}): ${what}\n`);
+    const { testCase, flavor } = result;
+    differences.push({ name: testCase.name, client: flavor, difference: what });
+    if (!chosen.json) print(`${testCase.name} (${flavor}): ${what}\n`);
   }
-  print(`${compared} cases ran on both, ${differing} differ\n`);
+  if (chosen.json) {
+    print(`${jsonText({ schema_version: 1, seed, compared, differences }, 2)}\n`);
+  } else {
+    if (chosen.seed === undefined) process.stderr.write(`seed ${seed}\n`);
+    print(`${compared} cases ran on both, ${differences.length} differ\n`);
+  }
   if (interrupted !== undefined) throw interruption(interrupted);
   if (compared === 0) return RunExit.NOTHING_RAN;
-  return differing > 0 ? RunExit.FAILED : RunExit.PASSED;
+  return differences.length > 0 ? RunExit.FAILED : RunExit.PASSED;
 }
 
 /** The output during the run and at its end. */
@@ -207,10 +245,13 @@ export const compatCommand = command({
     if (role !== undefined) return await runChild(role);
     const seed = chosen.seed ?? newSeed();
     const cases = casesOf(chosen, seed);
-    if (chosen.list) return printList(cases);
     const work = { cases, flavors: flavorsOf(chosen.client) };
+    if (chosen.list) return chosen.json ? print(listJson(cases)) : printList(cases);
+    demandOneOutput(chosen);
     endOnSignals();
-    if (chosen.reference !== undefined) return await compare(chosen, chosen.reference, work);
+    if (chosen.reference !== undefined) {
+      return await compare(chosen, chosen.reference, { ...work, seed });
+    }
     const shown = shownAs(chosen, cases.length * work.flavors.length, seed);
     const results: Result[] = [];
     const finished = (result: Result): void => {
