@@ -162,7 +162,7 @@ async function compare(
   const first = await runAgainst(chosen, chosen.socket, rest, show);
   const plain = { ...chosen, command: undefined };
   const second = await runAgainst(plain, reference, rest, show);
-  progress[Symbol.dispose]();
+  progress.clear();
   const differences: { name: string; client: Flavor; difference: string }[] = [];
   let compared = 0;
   for (const [index, result] of first.entries()) {

@@ -130,11 +130,25 @@ const exportCommand = command({
   },
 });
 
-function longLine({ path, row, kind }: SalvagedItem): string {
-  const mode = permissionsOf(path.join("/"), kind).toString(8).padStart(4, "0");
-  const time = new Date(row.mtime * 1000).toISOString().slice(0, 19);
-  const size = String(kind === "file" ? (row.omitted ?? row.data.length) : 0).padStart(8);
-  return `${mode} ${size} ${time}Z v${row.version} `;
+/** Mode in octal, and size in bytes. */
+function attributesOf({ path, row, kind }: SalvagedItem): { mode: string; size: number } {
+  return {
+    mode: permissionsOf(path.join("/"), kind).toString(8).padStart(4, "0"),
+    size: kind === "file" ? (row.omitted ?? row.data.length) : 0,
+  };
+}
+
+function longLine(item: SalvagedItem): string {
+  const { mode, size } = attributesOf(item);
+  const time = new Date(item.row.mtime * 1000).toISOString().slice(0, 19);
+  return `${mode} ${String(size).padStart(8)} ${time}Z v${item.row.version} `;
+}
+
+function jsonLine(item: SalvagedItem): string {
+  const { kind, row } = item;
+  const { mtime, version } = row;
+  const path = showName(item.path.join("/"));
+  return `${jsonText({ path, type: kind, ...attributesOf(item), mtime, version })}\n`;
 }
 
 /** A path for display; if it is too long, its last name and the number of levels above. */
@@ -153,9 +167,11 @@ const lsCommand = command({
   options: {
     db: database,
     long: flag({ alias: "l", description: "Show mode, size, time (UTC) and version, too" }),
+    json: flag({ description: "Print JSON, one object per line" }),
   },
   operands: { path: text({ description: "List only this path and those below it", hint: "PATH" }) },
-  run: ({ db, long, path }) => {
+  run: ({ db, long, json, path }) => {
+    if (json && long) throw new UsageFailure("--json and --long: only one of them");
     const above = namesOf(path ?? "");
     const { items } = read(db);
     const found = below(items, above);
@@ -163,7 +179,8 @@ const lsCommand = command({
     let lines: string[] = [];
     for (const item of found) {
       const slash = item.kind === "directory" ? "/" : "";
-      lines.push(`${long ? longLine(item) : ""}${shownPath(item)}${slash}\n`);
+      const line = `${long ? longLine(item) : ""}${shownPath(item)}${slash}\n`;
+      lines.push(json ? jsonLine(item) : line);
       if (lines.length < 1000) continue;
       print(lines.join(""));
       lines = [];

@@ -40,15 +40,12 @@ const listOptions = {
 };
 
 function printChanges(changes: readonly KeptChange[], asJson: boolean): number {
-  if (asJson) {
-    print(changes.map((change) => `${jsonText(changeJson(change))}\n`).join(""));
-    return ExitCode.OK;
-  }
   if (changes.length === 0) {
     process.stderr.write("the history has no such change\n");
     return ExitCode.FAILURE;
   }
-  print(listingText(changes));
+  const lines = () => changes.map((change) => `${jsonText(changeJson(change))}\n`);
+  print(asJson ? lines().join("") : listingText(changes));
   return ExitCode.OK;
 }
 
@@ -92,6 +89,7 @@ const listCommand = command({
 const guestCommand = command({
   name: "guest",
   summary: "List the changes of a guest's configuration, on any node",
+  exits: [[1, "No change was found"]],
   options: listOptions,
   operands: { vmid: count({ description: "Id of the guest", required: true }) },
   run({ history: file, since, until, node, most, json: asJson, vmid }) {

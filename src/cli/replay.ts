@@ -3,6 +3,7 @@
  * compares.
  */
 import { errorText } from "../base/error-text.ts";
+import { jsonText } from "../base/escape.ts";
 import { readFileSync } from "node:fs";
 import { accessOf, findGroup } from "../daemon/access-rules.ts";
 import { QbFailure } from "../client/failure.ts";
@@ -15,6 +16,7 @@ import { accessOptions, accessRules } from "./access-options.ts";
 import { flag, list, path, text, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
+import { Progress } from "./progress.ts";
 import { requestIds } from "./request-words.ts";
 import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
 import { print } from "./terminal.ts";
@@ -31,6 +33,7 @@ const options = {
   }),
   writes: flag({ description: "Send requests that change the server, too", group: AGAINST }),
   ignore: list({ description: "Requests to leave out", hint: "REQUEST", group: AGAINST }),
+  json: flag({ description: "Print the comparison as one JSON object", group: AGAINST }),
   ...accessOptions,
 } as const;
 
@@ -61,14 +64,22 @@ async function serveFrom(recording: Recording, socket: string, chosen: Chosen): 
 }
 
 async function compare(recording: Recording, service: string, chosen: Chosen): Promise<number> {
+  using progress = new Progress();
   const result = await compareReplay(recording, {
     service,
     writes: chosen.writes,
     ignore: requestIds(chosen.ignore, "--ignore"),
     messageBytes: PVE_MESSAGE_BYTES,
+    progress: (done, all) => progress.show(`${done} of ${all} requests compared`),
   });
+  progress.clear();
   if (result instanceof QbFailure) throw new CommandFailure(String(result));
   const { compared, skipped, differences } = result;
+  if (chosen.json) {
+    const summary = { schema_version: 1, compared, left_out: skipped, differences };
+    print(`${jsonText(summary, 2)}\n`);
+    return differences.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
+  }
   for (const line of differences) print(`${line}\n`);
   print(`${compared} compared, ${differences.length} differ, ${skipped} left out\n`);
   return differences.length === 0 ? ExitCode.OK : ExitCode.FAILURE;

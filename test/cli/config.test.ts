@@ -57,6 +57,38 @@ test("ls, cat, export and verify show the tree that import has stored", () => {
   });
 });
 
+test("ls --json prints one object per entry", () => {
+  using directory = new TempDirectory();
+  makeDatabase(directory);
+  const { exitCode, out } = config(directory, "ls", "--json", "--db", "config.db", "priv");
+  const rows = out.trimEnd().split("\n");
+  expect(rows.map((row) => JSON.parse(row) as unknown)).toEqual([
+    {
+      path: "priv",
+      type: "directory",
+      size: 0,
+      mode: "0700",
+      mtime: expect.any(Number),
+      version: 6,
+    },
+    {
+      path: "priv/token.cfg",
+      type: "file",
+      size: 13,
+      mode: "0600",
+      mtime: expect.any(Number),
+      version: 7,
+    },
+  ]);
+  expect(exitCode).toBe(0);
+  const both = config(directory, "ls", "--json", "-l", "--db", "config.db");
+  expect(both).toEqual({
+    exitCode: 2,
+    out: "",
+    err: "pmxcfs-ipc: --json and --long: only one of them\n",
+  });
+});
+
 test("a problem of the database is printed by export and verify, with exit code 1", () => {
   using directory = new TempDirectory();
   makeDatabase(directory);

@@ -61,6 +61,11 @@ test("control characters of an old version are escaped on a terminal, and only t
   await node.serve("pmxcfs", "-l", "-f");
   await node.sh("printf 'a\\033]0;x\\007b\\n\\tc\\n' > /etc/pve/odd.cfg");
   await listed(node, "odd.cfg", /odd\.cfg/);
+  for (const words of [["missing.cfg"], ["missing.cfg", "--json"]]) {
+    const none = await node.run(["pmxcfs-ipc", "history", ...words]);
+    expect(none).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(none.stderr).toBe("the history has no such change\n");
+  }
   const { stdout } = await node.run(["pmxcfs-ipc", "history", "show", "odd.cfg"]);
   expect(stdout).toBe("a\u001b]0;x\u0007b\n\tc\n");
   const shown = await node.sh(

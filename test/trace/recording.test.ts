@@ -128,6 +128,16 @@ test("a private file that root read is not in the recording", async () => {
   expect(text).not.toContain(Buffer.from(`${TOKEN}\n`).toString("base64"));
 });
 
+test("--against --json prints the numbers and the differences", async () => {
+  const file = join(files, "against-json.jsonl");
+  await record(file);
+  const words = ["--against", server.name, "--ignore", "get-fs-version", "--json"];
+  const { exitCode, out } = replay(file, ...words);
+  const summary = { schema_version: 1, compared: 4, left_out: 6, differences: [] };
+  expect(JSON.parse(out)).toEqual(summary);
+  expect(exitCode).toBe(0);
+});
+
 test("--against finds no difference for the recorded server, and lists another's", async () => {
   const file = join(files, "against.jsonl");
   await record(file);

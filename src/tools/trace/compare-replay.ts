@@ -17,6 +17,8 @@ export interface CompareOptions {
   /** Ids of requests that are left out. */
   readonly ignore: readonly number[];
   readonly messageBytes: number;
+  /** Called after each request with the number of requests so far and of all. */
+  readonly progress?: (done: number, all: number) => void;
 }
 
 export interface Comparison {
@@ -88,7 +90,7 @@ export async function compareReplay(
   const asked = recording.requests.filter((request) => !isLeftOut(request, options));
   const last = new Map(asked.map((request) => [request.connection, request]));
   const differences: string[] = [];
-  for (const request of asked) {
+  for (const [index, request] of asked.entries()) {
     const { connection, id, body } = request;
     const client = await clients.of(connection);
     if (client instanceof QbFailure) return client;
@@ -98,6 +100,7 @@ export async function compareReplay(
       differences.push(`#${connection} ${what}: ${found}`);
     }
     if (last.get(connection) === request) clients.close(connection);
+    options.progress?.(index + 1, asked.length);
   }
   const skipped = recording.requests.length - asked.length;
   return { compared: asked.length, skipped, differences };
