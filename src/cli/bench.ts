@@ -13,6 +13,7 @@ import { aliasesOf, requestNamed, wordOf } from "../pmxcfs/requests/wording.ts";
 import { bytes, count, flag, integer, milliseconds, oneOf, text, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
+import { Progress } from "./progress.ts";
 import { print } from "./terminal.ts";
 
 /** The requests that only read, and `connect`. */
@@ -93,8 +94,12 @@ export const benchCommand = command({
     const works = (vs === undefined ? [socket] : [socket, vs]).map((name) =>
       Object.assign({ socket: name, messageBytes: messageSize }, common),
     );
-    const load = { connections, rounds, durationMs: duration, count: times };
+    using progress = new Progress();
+    const onRound = (name: string, round: number): void =>
+      progress.show(`${name}: round ${round} of ${rounds}`);
+    const load = { connections, rounds, durationMs: duration, count: times, onRound };
     const results = await runLoad(works, load);
+    progress.clear();
     if (typeof results === "string") throw new CommandFailure(results);
     const [first, second] = results;
     if (first === undefined) return undefined;

@@ -7,7 +7,7 @@ import { errorText } from "../base/error-text.ts";
 import { buildInfo } from "../base/version.ts";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { selfCommand } from "../platform/self.ts";
-import { CHECKS } from "../tools/diagnosis/code.ts";
+import { CHECKS, type CheckName } from "../tools/diagnosis/code.ts";
 import { CODES } from "../tools/diagnosis/codes.ts";
 import { DEFAULT_OPTIONS, runCheck } from "../tools/check/check.ts";
 import { type Cleaning, cleanStale } from "../tools/check/rings.ts";
@@ -23,6 +23,7 @@ import { CheckExit, type Report } from "../tools/check/report.ts";
 import { count, flag, list, milliseconds, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
+import { Progress } from "./progress.ts";
 import { suggest } from "./suggest.ts";
 import { createStyle, print, stdoutStyle } from "./terminal.ts";
 import { makeBundle } from "../tools/bundle/bundle.ts";
@@ -76,13 +77,14 @@ function writeFile(file: string, content: string): void {
 }
 
 /** Writes the bundle, readable only by its owner; never replaces a file. */
-async function writeBundle(report: Report, file: string): Promise<void> {
+async function writeBundle(report: Report, file: string, progress: Progress): Promise<void> {
   const { bytes, names: parts } = await makeBundle(report, BUNDLE_PATHS, createStyle(false));
   try {
     writeFileSync(file, bytes, { flag: "wx", mode: 0o600 });
   } catch (error) {
     throw new CommandFailure(`--bundle: ${errorText(error)}`, CheckExit.UNKNOWN);
   }
+  progress.clear();
   process.stderr.write(
     `${escapeText(file)}: ${parts.length} files, ${bytes.length} bytes; look at index.html\n`,
   );
@@ -115,6 +117,11 @@ function demandNoReport(format: Format | undefined, values: ReportFiles): void {
   const [option] = [...(format === undefined || format === "json" ? [] : [format]), ...files];
   if (option === undefined) return;
   throw new UsageFailure(`--${option} and --clean-stale: only one of them`);
+}
+
+/** The checks that run, for the line of progress. */
+function laneText(checks: readonly CheckName[]): string {
+  return `checks ${checks.map((check) => CHECKS[check]).join(", ")}`;
 }
 
 /** Ends the process soon, even if one of its reads hangs in the kernel. */
@@ -210,8 +217,15 @@ export const checkCommand = command({
     };
     const only = names(values.only, "--only");
     const skip = names(values.skip, "--skip");
-    const report = await runCheck(localMachine({}, selfCommand()), options, { only, skip });
-    if (values.bundle !== undefined) await writeBundle(report, values.bundle);
+    using progress = new Progress();
+    const onLane = (checks: readonly CheckName[]): void => progress.show(laneText(checks));
+    const machine = localMachine({}, selfCommand());
+    const report = await runCheck(machine, options, { only, skip }, onLane);
+    if (values.bundle !== undefined) {
+      progress.show("collects logs and state");
+      await writeBundle(report, values.bundle, progress);
+    }
+    progress.clear();
     const plain = values.noColor || values.output !== undefined;
     const rendered = render(report, format, { plain, verbose: values.verbose });
     if (values.output === undefined) print(rendered);

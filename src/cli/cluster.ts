@@ -13,6 +13,7 @@ import { membersText, statusText } from "../tools/cluster/text.ts";
 import { flag, milliseconds, text } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
 import { CommandFailure, ExitCode } from "./failure.ts";
+import { Progress } from "./progress.ts";
 import { print } from "./terminal.ts";
 
 const socket = text({
@@ -128,12 +129,15 @@ const verify = command({
     timeout: milliseconds({ description: "Time limit of the verification", default: 10_000 }),
   },
   async run(values) {
+    using progress = new Progress();
+    progress.show("waits for the checksum");
     const before = (await serverView(values.socket))?.groups.dcdb?.members.length ?? 0;
     if (!(await verified(values.socket, values.timeout))) {
       throw new CommandFailure("the checksum was not delivered in time: see cluster status");
     }
     await Bun.sleep(LEAVE_MS);
     const group = (await serverView(values.socket))?.groups.dcdb;
+    progress.clear();
     const equal = group?.mode === "synced" && group.members.length === before;
     if (values.json) print(`${jsonText({ members: before, equal })}\n`);
     else print(equal ? `${before} members compared their trees\n` : "a member differed and left\n");

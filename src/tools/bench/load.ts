@@ -39,6 +39,8 @@ export interface LoadOptions {
   /** Duration of all rounds together; or `count` requests per connection. */
   readonly durationMs: number;
   readonly count: number;
+  /** Called before each round of each service; `round` counts from 1. */
+  readonly onRound?: (socket: string, round: number) => void;
 }
 
 /** CPU time of a process so far, ms. */
@@ -182,7 +184,7 @@ async function serverPidOf(socket: string): Promise<number | string> {
 /** Puts load on the services of `works` in turns; the results in that order, or the failure. */
 export async function runLoad(
   works: readonly LoadWork[],
-  { connections, rounds, durationMs, count }: LoadOptions,
+  { connections, rounds, durationMs, count, onRound }: LoadOptions,
 ): Promise<LoadResult[] | string> {
   const all: Loaded[] = [];
   try {
@@ -197,6 +199,7 @@ export async function runLoad(
     for (let round = 0; round < rounds; round++) {
       const share = count > 0 ? Math.ceil(count / rounds) : 0;
       for (const loaded of all) {
+        onRound?.(loaded.result.socket, round + 1);
         const failure = await loaded.round(durationMs / rounds, share);
         if (failure !== undefined) return `${loaded.result.socket}: ${failure}`;
       }

@@ -83,11 +83,15 @@ export const DEFAULT_OPTIONS: CheckOptions = {
 
 const EVERYTHING: Selection = { only: [], skip: [] };
 
-/** Runs the selected probes; never throws, takes hardly longer than `totalMs`. */
+/**
+ * Runs the selected probes; never throws, takes hardly longer than `totalMs`. `onLane` is called
+ * with the checks that begin.
+ */
 export async function runCheck(
   machine: Machine,
   options: CheckOptions,
   selection: Selection = EVERYTHING,
+  onLane?: (checks: readonly CheckName[]) => void,
 ): Promise<Report> {
   const started = performance.now();
   using session = new Session(options.service, options.deadlineMs);
@@ -95,7 +99,7 @@ export async function runCheck(
   const lanes = LANES.map((lane) => lane.filter(({ check }) => wanted(check, selection)));
   const base = { machine, facts, session, options };
   const keep = (check: CheckName, finding: Finding) => kept(check, finding, selection);
-  const findings = await runProbes(lanes, base, keep);
+  const findings = await runProbes(lanes, base, keep, onLane);
   const run = {
     host: machine.hostName(),
     service: options.service,

@@ -71,15 +71,17 @@ async function runOne(
   }
 }
 
-/** Runs all probes; their findings for which `keep` is true, in the order of CHECKS. */
+/** Runs all probes; the findings for which `keep` is true, in the order of CHECKS. */
 export async function runProbes(
   lanes: readonly (readonly Probe[])[],
   base: Omit<Context, "left">,
   keep: (check: CheckName, finding: Finding) => boolean,
+  onLane?: (checks: readonly CheckName[]) => void,
 ): Promise<Finding[]> {
   const endMs = now() + base.options.totalMs;
   const findings: Finding[] = [];
   for (const lane of lanes) {
+    if (lane.length > 0) onLane?.(lane.map(({ check }) => check));
     const done = lane.map(async (probe) => {
       const told = await runOne(probe, base, endMs);
       return told.filter((finding) => keep(probe.check, finding));
