@@ -2,6 +2,7 @@
  * `pmxcfs-ipc --check`: diagnoses the IPC of this host. The probes and reports are in
  * src/tools/check.
  */
+import { counted } from "../base/counted.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
 import { errorText } from "../base/error-text.ts";
 import { buildInfo } from "../base/version.ts";
@@ -86,7 +87,7 @@ async function writeBundle(report: Report, file: string, progress: Progress): Pr
   }
   progress.clear();
   process.stderr.write(
-    `${escapeText(file)}: ${parts.length} files, ${bytes.length} bytes; look at index.html\n`,
+    `${escapeText(file)}: ${counted(parts.length, "file")}, ${bytes.length} bytes; look at index.html\n`,
   );
 }
 

@@ -2,6 +2,7 @@
  * `pmxcfs-ipc history`: lists who changed what below /etc/pve and when, and shows, compares and
  * restores old versions of files.
  */
+import { counted } from "../base/counted.ts";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
 import { exportTree } from "../pmxcfs/rescue/export.ts";
@@ -81,7 +82,7 @@ const listCommand = command({
     const page = historyPage(history, changes, { showSecrets: all });
     const problem = writeFileAtomically(html, page, 0o600);
     if (problem !== undefined) throw new CommandFailure(`--html: ${problem}`);
-    printLine(`${html}: ${changes.length} changes`);
+    printLine(`${html}: ${counted(changes.length, "change")}`);
     return ExitCode.OK;
   },
 });
@@ -231,8 +232,8 @@ const treeCommand = command({
     for (const failure of exported.failures)
       process.stderr.write(`not written: ${escapeText(failure)}\n`);
     printLine(
-      `${dir}: /etc/pve as of ${showTime(at)}: ${exported.files} files in ` +
-        `${exported.directories} directories`,
+      `${dir}: /etc/pve as of ${showTime(at)}: ${counted(exported.files, "file")} in ` +
+        counted(exported.directories, "directory"),
     );
     return missing + exported.failures.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
   },

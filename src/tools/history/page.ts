@@ -3,6 +3,7 @@
  * each with its diff. No network, no third-party code; the page's script shows the JSON data as
  * text only.
  */
+import { counted } from "../../base/counted.ts";
 import type { History, KeptChange } from "../../pmxcfs/history/reader.ts";
 import { escapeText, jsonText } from "../../base/escape.ts";
 import { unifiedDiff } from "./diff.ts";
@@ -102,7 +103,8 @@ export function historyPage(
   const range =
     first === undefined || last === undefined
       ? "no changes"
-      : `${changes.length} changes, ${showTime(first.timeMs)} to ${showTime(last.timeMs)}`;
+      : `${counted(changes.length, "change")}, ` +
+        `${showTime(first.timeMs)} to ${showTime(last.timeMs)}`;
   return `<!doctype html>
 <html lang="en">
 <head>

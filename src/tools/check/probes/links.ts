@@ -2,6 +2,7 @@
  * Messages of corosync that get lost between the nodes, by its own counters: read once, and again
  * a second later when a synchronisation does not end, or when the first reading is bad.
  */
+import { counted } from "../../../base/counted.ts";
 import { networkInterfaces } from "node:os";
 import type { ServiceOptions } from "../../../corosync/service.ts";
 import type { CorosyncView } from "../../cluster/corosync-view.ts";
@@ -85,8 +86,8 @@ function linkLine(
 ) {
   const state = connected ? "up" : "down";
   return (
-    `link ${link} to ${name} (id ${node}): ${state}, was down ${downCount} times, ` +
-    `MTU ${mtu} bytes, ${sendErrors} send errors`
+    `link ${link} to ${name} (id ${node}): ${state}, was down ${counted(downCount, "time")}, ` +
+    `MTU ${mtu} bytes, ${counted(sendErrors, "send error")}`
   );
 }
 
@@ -96,7 +97,7 @@ function detailsOf(losses: Losses, second: Statistics, view: CorosyncView): stri
     `corosync within ${seconds.toFixed(1)} s: ${resent} messages sent again, ${received} whole ` +
       `messages and ${pieces} pieces came, ${tokens} rounds of the token`,
     `corosync since its start: ${second.ring.resent} messages sent again of ${second.ring.sent}, ` +
-      `token lost ${second.ring.tokensLost} times`,
+      `token lost ${counted(second.ring.tokensLost, "time")}`,
     ...second.links.map((figures) => linkLine(figures, nodeName(view.facts, figures.node))),
   ];
 }

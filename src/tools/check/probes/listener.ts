@@ -2,6 +2,7 @@
  * Which process listens on the service's name and whether it runs, the restart flag, the state of
  * the service in systemd, and what it and pvestatd wrote into the journal.
  */
+import { counted } from "../../../base/counted.ts";
 import { maskSecrets } from "../../../base/mask-secrets.ts";
 import type { Listener } from "../context.ts";
 import { explain } from "../../diagnosis/explain.ts";
@@ -169,7 +170,7 @@ function judge(unit: Properties, listening: boolean): Finding[] {
     return [found("UNIT_RESTARTS", { unit: name, count, limit: RESTARTS_LIMIT })];
   }
   const since = unit.get("ActiveEnterTimestamp") ?? "";
-  return [pass("unit", `${name} is active since ${since}, restarted ${count} times`)];
+  return [pass("unit", `${name} is active since ${since}, restarted ${counted(count, "time")}`)];
 }
 
 /** The newest `count` lines of the last hour; none when there is no journal to read. */
@@ -200,7 +201,7 @@ function seconds(line: string): number {
   return Number(/status update time \(([0-9.]+)/.exec(line)?.[1] ?? 0);
 }
 
-function counted(lines: readonly string[]): Finding[] {
+function journalFindings(lines: readonly string[]): Finding[] {
   const findings: Finding[] = [];
   const retried = lines.filter((line) => line.includes("cpg_send_message retried")).length;
   if (retried >= RETRIES_LIMIT) {
@@ -254,7 +255,7 @@ export const unitProbe: Probe = {
     const findings = parseShow(shown.out).flatMap((unit) => judge(unit, listening));
     const lines = await journal(context, ["pve-cluster.service", "pvestatd.service"], 2000);
     const own = listening ? [] : await journal(context, UNITS, 40);
-    const all = [...findings, ...counted(lines), ...known(own, "pve-cluster.service")];
+    const all = [...findings, ...journalFindings(lines), ...known(own, "pve-cluster.service")];
     return all.length > 0 ? all : [skip("unit", `neither ${UNITS.join(" nor ")} is installed`)];
   },
 };

@@ -2,6 +2,7 @@
  * The processes of pmxcfs's groups, as corosync and this node's server see them: which are missing,
  * which should not be there, which ones delay the cluster's writes, whose clock differs.
  */
+import { counted } from "../../../base/counted.ts";
 import { existsSync } from "node:fs";
 import { askCluster } from "../../../observe/ask-cluster.ts";
 import { clusterSocketPath } from "../../../observe/cluster-socket.ts";
@@ -101,7 +102,10 @@ function silentIn(group: string, status: GroupStatus, view: CorosyncView): Findi
   if (seconds < SILENT_LIMIT_S) return [];
   const { waiting, oldestMs } = status.sending;
   const oldest = `the oldest for ${Math.floor(oldestMs / 1000)} s`;
-  const changes = waiting === 0 ? "" : `; ${waiting} changes wait, ${oldest}`;
+  const changes =
+    waiting === 0
+      ? ""
+      : `; ${counted(waiting, "change")} ${waiting === 1 ? "waits" : "wait"}, ${oldest}`;
   // Members that have the leader's data are synced, and do not wait for its updates.
   const texts =
     status.mode === "update"
@@ -150,10 +154,10 @@ export function memberFindings(seen: Seen): Finding[] {
   });
   // The counters are the same for all of them.
   const [first, ...further] = silent;
-  const counted = first && { ...first, details: [...first.details, ...seen.links] };
+  const withCounters = first && { ...first, details: [...first.details, ...seen.links] };
   const findings = [
     ...ghostFindings(view),
-    ...(counted === undefined ? [] : [counted, ...further]),
+    ...(withCounters === undefined ? [] : [withCounters, ...further]),
     ...absentFindings(seen),
     ...clockFindings(seen),
   ];

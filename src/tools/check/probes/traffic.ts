@@ -2,6 +2,7 @@
  * How fast the server answers, what this caller and www-data may do, whether requests queue up, and
  * which clients are connected.
  */
+import { counted } from "../../../base/counted.ts";
 import { Errno, errnoName } from "../../../base/errno.ts";
 import { QbFailure } from "../../../client/failure.ts";
 import { readStatus } from "../../../observe/read-status.ts";
@@ -184,7 +185,7 @@ export const flowProbe: Probe = {
       findings.push(found("QUEUE_WAITING", values));
     }
     if (findings.length > 0) return findings;
-    return [pass("flow", `${total} connections: none is stopped, no request waits`)];
+    return [pass("flow", `${counted(total, "connection")}: none is stopped, no request waits`)];
   },
 };
 
@@ -231,7 +232,9 @@ export const clientsProbe: Probe = {
     const measures = [{ name: "connections", value: count, unit: "" }] as const;
     const list = byCommand(context, rings);
     const who = list.length === 0 ? "" : `: ${list.slice(0, SHOWN).join(", ")}`;
-    const seen = pass("clients", `${count} clients are connected${who}`, measures);
+    const verb = count === 1 ? "is" : "are";
+    const line = `${counted(count, "client")} ${verb} connected${who}`;
+    const seen = pass("clients", line, measures);
     const own = await ownCount(context);
     return own === undefined ? [seen] : [seen, own];
   },
