@@ -6,37 +6,30 @@ import { afterAll, beforeAll, expect } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import type { GroupStatus } from "../../src/pmxcfs/replication/group-status.ts";
 import type { LinkFigures, Statistics } from "../../src/tools/cluster/link-statistics.ts";
-import { isLossy, lossesBetween, narrowLinks } from "../../src/tools/cluster/losses.ts";
+import { isLossy, lossesBetween, narrowLinks, nodesApart } from "../../src/tools/cluster/losses.ts";
 import { progressText } from "../../src/tools/cluster/progress.ts";
 import { type ClusterNode, noCluster, TestCluster } from "../corosync/support/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { noPrivateNode } from "../support/private-node.ts";
 import { testUnless } from "../support/unless.ts";
+import {
+  checkedOn,
+  DROP_LARGE,
+  filter,
+  linkCodes,
+  noFilter,
+  OWN_INTERFACES,
+} from "./support/links.ts";
 import { codesOf, expectFound, PROGRAM, type Told } from "./support/run.ts";
 
-/** Packets that come to eth0 and for which this classic BPF program returns 2 are dropped. */
-function filter(bytecode: string): string {
-  const qdisc = "tc qdisc add dev eth0 clsact";
-  return `${qdisc} && tc filter add dev eth0 ingress bpf da bytecode '${bytecode}'`;
-}
-
-/** Drops packets above 1,000 bytes: loads the length, compares, drops or passes. */
-const DROP_LARGE = filter("4,128 0 0 0,37 0 1 1000,6 0 0 2,6 0 0 0");
 /** Drops a fifth of the packets above 300 bytes: then also loads a random word and compares. */
 const DROP_SOME = filter(
   "6,128 0 0 0,37 0 3 300,32 0 0 4294963256,37 1 0 858993459,6 0 0 2,6 0 0 0",
 );
 const PASS_ALL = "tc qdisc del dev eth0 clsact";
 
-function noFilter(): string | undefined {
-  const words = ["unshare", "--net", "sh", "-c", DROP_LARGE.replaceAll("eth0", "lo")];
-  return Bun.spawnSync(words).success ? undefined : "needs tc with clsact and bpf";
-}
-
 const reason = noCluster() ?? noPrivateNode() ?? noFilter();
 const testLinks = testUnless(reason);
-const LINK_CODES = new Set(["LARGE_MESSAGES_LOST", "MESSAGES_RESENT", "LINK_MTU_SMALL"]);
-
 /**
  * knet finds a smaller MTU by itself after its interval, and when a link comes up: a loss that it
  * does not see is tested, also on a busy machine, where token and pings are late.
@@ -48,9 +41,6 @@ const CONF = [
   ["knet_ping_interval: 100", "knet_ping_interval: 1000"],
   ["knet_ping_timeout: 500", "knet_ping_timeout: 8000"],
 ] as const;
-
-/** /sys with the interfaces of the node's network instead of the machine's. */
-const OWN_INTERFACES = ["mount", "-t", "sysfs", "sysfs", "/sys"];
 
 let cluster: TestCluster | undefined;
 
@@ -77,19 +67,8 @@ afterAll(async () => {
   await cluster?.[Symbol.asyncDispose]();
 });
 
-async function checkedOn(one: ClusterNode): Promise<Told> {
-  const words = ["--check", "--only", "cluster", "--json"];
-  const patient = ["--deadline", "10s", "--total-deadline", "50s"];
-  const { stdout } = await one.run(...PROGRAM, ...words, ...patient);
-  return JSON.parse(stdout) as Told;
-}
-
 async function checked(id: number): Promise<Told> {
   return await checkedOn(node(id));
-}
-
-function linkCodes(report: Told): string[] {
-  return codesOf(report).flatMap((code) => (code !== null && LINK_CODES.has(code) ? [code] : []));
 }
 
 /** Waits until the server of a node has `count` synced members. */
@@ -256,7 +235,15 @@ testLinks(
   90_000,
 );
 
-const RING = { sent: 0, resent: 0, received: 0, tokens: 0, control: 0, tokensLost: 0 };
+const RING = {
+  sent: 0,
+  resent: 0,
+  received: 0,
+  tokens: 0,
+  control: 0,
+  controlSent: 0,
+  tokensLost: 0,
+};
 const LINK: LinkFigures = {
   node: 2,
   link: 0,
@@ -295,6 +282,27 @@ testUnless(undefined)(
     expect(large({ resent: 20, received: 20, tokens: 0 }, { packets: 0 })).toBe(false);
     expect(large({ resent: 20, received: 20 }, { connected: false })).toBe(false);
     expect(isLossy(lossesBetween(START, reading({ resent: 20, sent: 400 })))).toBe(true);
+  },
+);
+
+function apart(
+  partition: readonly number[],
+  ring: Partial<typeof RING>,
+  link: Partial<LinkFigures> = {},
+): number[] {
+  return nodesApart(START, reading(ring, link), partition);
+}
+
+testUnless(undefined)(
+  "a node is heard and apart when its links are up and its messages come",
+  () => {
+    const heard = { control: 5, controlSent: 3 };
+    expect(apart([1], heard)).toEqual([2]);
+    expect(apart([1, 2], heard)).toEqual([]);
+    // Only this node's own messages come back.
+    expect(apart([1], { control: 3, controlSent: 3 })).toEqual([]);
+    expect(apart([1], heard, { connected: false })).toEqual([]);
+    expect(apart([1], heard, { downCount: 1 })).toEqual([]);
   },
 );
 

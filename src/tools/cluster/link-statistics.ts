@@ -19,6 +19,13 @@ const RING_KEYS = {
   tokens: ["orf_token_rx"],
   /** Other protocol messages received from other nodes. */
   control: ["token_hold_cancel_rx", "memb_merge_detect_rx", "memb_join_rx", "memb_commit_token_rx"],
+  /** The same messages that this node sent; those to all nodes come back to it. */
+  controlSent: [
+    "token_hold_cancel_tx",
+    "memb_merge_detect_tx",
+    "memb_join_tx",
+    "memb_commit_token_tx",
+  ],
   tokensLost: [
     "operational_token_lost",
     "gather_token_lost",

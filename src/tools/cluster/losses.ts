@@ -29,6 +29,7 @@ export interface Losses {
   /** Whole messages of other nodes. */
   readonly received: number;
   readonly tokens: number;
+  readonly tokensLost: number;
   /** Large messages are lost repeatedly while links are up and the token arrives. */
   readonly large: boolean;
 }
@@ -60,6 +61,7 @@ export function lossesBetween(first: Statistics, second: Statistics): Losses {
     pieces: Math.max(0, pieces),
     received: Math.max(0, received),
     tokens: increase("tokens"),
+    tokensLost: increase("tokensLost"),
     large: smallPasses && (isSender || isReceiver),
   };
 }
@@ -67,6 +69,28 @@ export function lossesBetween(first: Statistics, second: Statistics): Losses {
 /** True if messages of any size were sent again between the readings. */
 export function isLossy({ resent }: Losses): boolean {
   return resent >= RESENT_LIMIT;
+}
+
+function isUpThroughout(first: Statistics, { node, link, connected, downCount }: LinkFigures) {
+  const before = first.links.find((one) => one.node === node && one.link === link);
+  return connected && before?.connected === true && before.downCount === downCount;
+}
+
+/**
+ * Nodes that are not in `partition` although their links were up all the time and other nodes sent
+ * messages of the membership protocol: what is small passes, what forms a membership does not. A
+ * node whose corosync ended has a link that is down.
+ */
+export function nodesApart(
+  first: Statistics,
+  second: Statistics,
+  partition: readonly number[],
+): number[] {
+  const increase = (key: keyof RingFigures): number => second.ring[key] - first.ring[key];
+  if (increase("control") - increase("controlSent") <= 0) return [];
+  const up = second.links.filter((figures) => isUpThroughout(first, figures));
+  const nodes = new Set(up.map(({ node }) => node));
+  return [...nodes].filter((node) => !partition.includes(node));
 }
 
 /** A link with a smaller MTU than the same link to another node, or than its interface allows. */

@@ -1,11 +1,12 @@
 /**
  * Messages of corosync that get lost between the nodes, by its own counters: read once, and again
- * a second later when a synchronisation does not end, or when the first reading is bad.
+ * a second or more later when a synchronisation does not end, when the first reading is bad, or
+ * when a node with a link that is up is not in the membership.
  */
 import { counted } from "../../../base/counted.ts";
 import { networkInterfaces } from "node:os";
 import type { ServiceOptions } from "../../../corosync/service.ts";
-import type { CorosyncView } from "../../cluster/corosync-view.ts";
+import { askCorosync, type CorosyncView, viewOf } from "../../cluster/corosync-view.ts";
 import {
   type LinkFigures,
   LinkStatistics,
@@ -16,6 +17,7 @@ import {
   type Losses,
   lossesBetween,
   narrowLinks,
+  nodesApart,
   RESENT_LIMIT,
   RESENT_SUSPECT,
 } from "../../cluster/losses.ts";
@@ -25,8 +27,15 @@ import type { Context } from "../probe.ts";
 
 /** Between the two readings, at least. */
 const SAMPLE_MS = 1_000;
+/**
+ * The same while a node with a link that is up is not in the membership: each attempt to form one
+ * takes a token timeout (default 3 s) and is a message at least.
+ */
+const SPLIT_SAMPLE_MS = 3_000;
 /** Rounds of the token between the two readings, at least: a missed message is sent in each. */
 const ROUNDS = 2.5;
+
+type Times = Required<Pick<ServiceOptions, "connectMs" | "callMs">>;
 
 /** What is known of lost messages. */
 export interface LinkView {
@@ -72,6 +81,28 @@ function evidence({ resent, sent, seconds, pieces, tokens }: Losses): string {
   return `${pieces} pieces of messages came ${within} and no whole message, ${passes}`;
 }
 
+/** Nodes that are apart in both readings, and are still not in this node's membership. */
+async function apartFindings(
+  readings: readonly [Statistics, Statistics],
+  view: CorosyncView,
+  { seconds, tokensLost }: Losses,
+  times: Times,
+): Promise<Finding[]> {
+  if (nodesApart(...readings, view.partition).length === 0) return [];
+  // A membership that was being formed at the first reading is complete by now.
+  const now = viewOf(await askCorosync(times));
+  if (typeof now === "string") return [];
+  const apart = nodesApart(...readings, now.partition);
+  if (apart.length === 0) return [];
+  const names = apart.map((id) => nodeName(view.facts, id)).join(", ");
+  const it = apart.length === 1 ? "it is" : "they are";
+  const its = apart.length === 1 ? "its" : "their";
+  const text =
+    `the links to ${names} are up and ${its} corosync is heard, but ${it} not in this node's ` +
+    `membership; within ${seconds.toFixed(1)} s the token was lost ${counted(tokensLost, "time")}`;
+  return [found("LARGE_MESSAGES_LOST", { evidence: text })];
+}
+
 function lossFindings(losses: Losses, second: Statistics): Finding[] {
   if (losses.large) return [found("LARGE_MESSAGES_LOST", { evidence: evidence(losses) })];
   if (!isLossy(losses)) return [];
@@ -106,7 +137,7 @@ function detailsOf(losses: Losses, second: Statistics, view: CorosyncView): stri
 export async function linkView(
   context: Context,
   view: CorosyncView,
-  { stalled, times }: { readonly stalled: boolean; readonly times: ServiceOptions },
+  { stalled, times }: { readonly stalled: boolean; readonly times: Times },
 ): Promise<LinkView> {
   const nothing = { findings: [], details: [] };
   const others = view.facts.nodes.map(({ id }) => id).filter((id) => id !== view.nodeid);
@@ -116,14 +147,20 @@ export async function linkView(
   if (first === undefined) return nothing;
   const own = view.running.find(({ id }) => id === view.nodeid)?.addresses ?? [];
   const mtus = await interfaceMtus(context, own);
+  const isSplit = first.links.some(
+    ({ node, connected }) => connected && !view.partition.includes(node),
+  );
   const isBad = first.ring.resent >= RESENT_SUSPECT || narrowLinks(first, mtus).length > 0;
-  if (!stalled && !isBad) return nothing;
-  await Bun.sleep(Math.min(Math.max(SAMPLE_MS, ROUNDS * view.holdMs), context.left() / 2));
+  if (!stalled && !isBad && !isSplit) return nothing;
+  const sampleMs = Math.max(isSplit ? SPLIT_SAMPLE_MS : SAMPLE_MS, ROUNDS * view.holdMs);
+  await Bun.sleep(Math.min(sampleMs, context.left() / 2));
   const second = await statistics.read();
   if (second === undefined) return nothing;
   const losses = lossesBetween(first, second);
+  const apart = isSplit ? await apartFindings([first, second], view, losses, times) : [];
+  const lost = apart.length > 0 ? apart : lossFindings(losses, second);
   return {
-    findings: [...lossFindings(losses, second), ...narrowFindings([first, second], mtus, view)],
+    findings: [...lost, ...narrowFindings([first, second], mtus, view)],
     details: detailsOf(losses, second, view),
   };
 }
