@@ -83,7 +83,8 @@ function nothingToDo({ path, command, words: [word] }: Found): UsageFailure {
       `a command is missing, one of: ${names.join(", ")} (${path[0]} --help)`,
     );
   }
-  const hint = suggest(word, ["--help", "--version"]);
+  const aliases = [...command.aliases.keys()].filter((alias) => alias.startsWith("-"));
+  const hint = suggest(word, ["--help", "--version", ...aliases]);
   const order = hint === undefined ? " before a command: options come after it" : "";
   return new UsageFailure(`unknown option "${word}"${order}`, hint);
 }

@@ -110,6 +110,7 @@ describe("a failure is one line", () => {
     [[], 2, "pmxcfs-ipc: a command is missing, one of: greet, check, file (tool --help)\n"],
     [["great"], 2, 'pmxcfs-ipc: unknown command "great" (did you mean "greet"?)\n'],
     [["file", "shwo"], 2, 'pmxcfs-ipc: unknown command "shwo" (did you mean "show"?)\n'],
+    [["--chekc"], 2, 'pmxcfs-ipc: unknown option "--chekc" (did you mean "--check"?)\n'],
     [["--hepl"], 2, 'pmxcfs-ipc: unknown option "--hepl" (did you mean "--help"?)\n'],
     [
       ["file", "--quick", "show"],
