@@ -3,8 +3,9 @@
  * silently. Logs and failures go to stderr (log.ts, main.ts).
  */
 import { writeSync } from "node:fs";
+import { errorText } from "../base/error-text.ts";
 import { escapeLines, escapeText } from "../base/escape.ts";
-import { ClosedOutput } from "./failure.ts";
+import { ClosedOutput, CommandFailure } from "./failure.ts";
 
 const STDOUT = 1;
 /** Interval of the attempts to write to a full non-blocking pipe. */
@@ -16,7 +17,7 @@ function codeOf(error: unknown): string | undefined {
 
 /**
  * Writes all of `text` to stdout before it returns, so that an exit loses nothing. Throws
- * ClosedOutput if the reader of stdout has closed it.
+ * ClosedOutput if the reader of stdout has closed it, CommandFailure if the write fails otherwise.
  */
 export function print(text: string | Uint8Array): void {
   const whole = typeof text === "string" ? Buffer.from(text, "utf8") : text;
@@ -27,7 +28,8 @@ export function print(text: string | Uint8Array): void {
     } catch (error) {
       const code = codeOf(error);
       if (code === "EPIPE") throw new ClosedOutput();
-      if (code !== "EAGAIN") throw error;
+      if (code !== "EAGAIN")
+        throw new CommandFailure(`cannot write to stdout: ${errorText(error)}`);
       Bun.sleepSync(RETRY_MS);
     }
   }

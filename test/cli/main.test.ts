@@ -242,4 +242,13 @@ describe("the process", () => {
     const { exitCode, stderr } = Bun.spawnSync(words);
     expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 141, stderr: "" });
   });
+
+  test("a stdout on a full disk is a failure with its reason, not an unexpected error", () => {
+    const words = ["sh", "-c", '"$@" > /dev/full', "sh", process.execPath, MAIN, "--help"];
+    const { exitCode, stderr } = Bun.spawnSync(words);
+    expect({ exitCode, stderr: stderr.toString() }).toEqual({
+      exitCode: 1,
+      stderr: "pmxcfs-ipc: cannot write to stdout: ENOSPC: no space left on device, write\n",
+    });
+  });
 });
