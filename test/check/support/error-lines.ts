@@ -323,4 +323,41 @@ export const ERROR_LINES: readonly (readonly [line: string, id: string | undefin
   ["everything is fine, thank you", undefined],
   ["pveproxy[2201]: connect to 'pve2:5900' failed: Connection refused", "console-connect"],
   ["corosync[1130]: [MAIN  ] temp_key: failed, res: 2, nodeid: 1", "corosync-log"],
+  // Of a third collection, written before they were tried.
+  [
+    "corosync[1303]: [MAIN  ] Could only read 64 bits of 1024 minimum bits from /etc/corosync/authkey.",
+    "corosync-authkey",
+  ],
+  [
+    "corosync[1303]: [MAIN  ] Node IP address 192.0.2.1 does not exist on this host",
+    "corosync-own-link",
+  ],
+  ["corosync[1303]: [VOTEQ ] Unable to determine local node id", "corosync-own-link"],
+  ["corosync[1303]: [MAIN  ] Failed to load ring id file", "corosync-ring-id"],
+  [
+    "corosync[1303]: [KNET  ] common: crypto_nss.so has been loaded from /usr/lib/kronosnet/x.so",
+    "corosync-detail",
+  ],
+  ["pve-ha-lrm[1601]: reboot LRM, stop and freeze all services", "ha-stop"],
+  [
+    "pve-ha-crm[1590]: service 'vm:101': state changed from 'started' to 'migrate'  (node = pve1, target = pve2)",
+    "ha-stop",
+  ],
+  [
+    "systemd[1]: Dependency failed for corosync.service - Corosync Cluster Engine.",
+    "unit-dependency",
+  ],
+  ["systemd[1]: Dependency failed for /mnt/data.", undefined],
+  ["systemd[1]: pve-ha-lrm.service: Watchdog timeout (limit 1min)!", "unit-watchdog"],
+  ["systemd[1]: corosync.service: Watchdog timeout (limit 1min)!", "unit-watchdog"],
+  ["pveproxy[2110]: ssl3_read_bytes: ssl/tls alert certificate unknown", "tls-alert"],
+  [
+    "pvestatd[1411]: closing with read buffer at /usr/share/perl5/IO/Multiplex.pm line 927.",
+    "qmp-closed",
+  ],
+  ["No 'set' handler defined for '/nodes'", "pvesh-method"],
+  [
+    "pveproxy[2110]: unable to write '/var/log/pveproxy/access.log': No space left on device",
+    "log-disk-full",
+  ],
 ];

@@ -223,4 +223,69 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
       },
     ],
   },
+  {
+    id: "corosync-authkey",
+    title:
+      "corosync: [MAIN] Could only read 64 bits of 1024 minimum bits from /etc/corosync/authkey",
+    patterns: [tagged("could (not open|only read) .*authkey|\\d+ bits of \\d+ minimum bits")],
+    meaning:
+      "corosync reads its key from /etc/corosync/authkey and ends without it. All nodes of a " +
+      "cluster have the same file.",
+    causes: [
+      {
+        text:
+          "The file is missing, empty or cut off (an interrupted join, a full disk). Copy it " +
+          "from another node with its mode 0400, then `systemctl start corosync`.",
+        tell: "`ls -l /etc/corosync/authkey` here and on another node differ in size",
+      },
+    ],
+  },
+  {
+    id: "corosync-own-link",
+    title: "corosync: [MAIN] Node IP address 192.0.2.1 does not exist on this host",
+    patterns: [
+      tagged("node ip address .* does not exist|unable to bring up link|nodeid is required"),
+      tagged("unable to (determine local node|load nodelist|find (local )?node)"),
+    ],
+    meaning:
+      "corosync did not find this node in the nodelist of corosync.conf, or its address there is " +
+      "on no interface of this machine.",
+    causes: [
+      {
+        text: "The address of this node changed, or its interface was not up when corosync started.",
+        tell: "`ip -brief address` does not show the ring0_addr of this node's entry",
+      },
+      { code: "COROSYNC_CONF_DIFFERS", tell: "`pmxcfs-ipc --check --only cluster`" },
+    ],
+  },
+  {
+    id: "corosync-ring-id",
+    title: "corosync: [MAIN] Failed to load ring id file",
+    patterns: [tagged("(load|read|write|create|open).{0,20}(ring id file|ringid_)")],
+    meaning:
+      "corosync keeps the number of its last membership in /var/lib/corosync/ringid_NODEID, and " +
+      "ends when it cannot read or write it.",
+    causes: [
+      {
+        text: "The disk is full or read-only, or the file is damaged.",
+        tell: "`df -h /var/lib/corosync`, `ls -l /var/lib/corosync`",
+      },
+    ],
+  },
+  {
+    id: "corosync-detail",
+    kind: "normal",
+    title: "corosync: [KNET] common: crypto_nss.so has been loaded",
+    patterns: [
+      tagged("\\w+\\.so has been loaded|waiting_trans_ack|sending (nodelist|quorum) callback"),
+      tagged("last man standing (enabled|disabled)"),
+    ],
+    meaning: "corosync writes these when it starts, or with its debug messages on.",
+    causes: [
+      {
+        text: "Normal operation.",
+        tell: "`journalctl -u corosync -p warning -n 30` shows whether there is more",
+      },
+    ],
+  },
 ];

@@ -216,4 +216,23 @@ export const HA_TEXTS: readonly ErrorText[] = [
       },
     ],
   },
+  {
+    id: "ha-stop",
+    kind: "normal",
+    title: "pve-ha-lrm: restart LRM, freeze all services",
+    patterns: [
+      /pve-ha-lrm\[\d+\]: .*(restart|reboot|shutdown) lrm, /,
+      /pve-ha-lrm\[\d+\]: .*freeze all services/,
+      /pve-ha-crm\[\d+\]: .*(we are new master|rebalance service)/,
+      /pve-ha-crm\[\d+\]: .*state changed from '\w+' to '(migrate|relocate)'/,
+    ],
+    meaning:
+      "The HA daemons write these while a node stops or restarts, and while they move a guest.",
+    causes: [
+      {
+        text: "Normal operation.",
+        tell: "when a guest stays in one state: `ha-manager status --verbose`",
+      },
+    ],
+  },
 ];

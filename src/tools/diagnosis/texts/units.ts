@@ -91,4 +91,32 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
     ],
   },
+  {
+    id: "unit-dependency",
+    kind: "symptom",
+    title: "Dependency failed for corosync.service - Corosync Cluster Engine.",
+    patterns: [
+      /dependency failed for (\S*(corosync|pve|proxmox|pmxcfs)|.*(proxmox|corosync))/,
+      /job (pve[\w-]*|corosync|proxmox[\w-]*)\.service\/start failed with result 'dependency'/,
+    ],
+    meaning: "systemd did not start the unit, because a unit that it requires has failed.",
+    causes: [
+      { code: "UNIT_FAILED", tell: "`systemctl --failed` lists pve-cluster" },
+      {
+        text: "Another unit failed: corosync requires network-online.target.",
+        tell: "`systemctl list-dependencies UNIT` marks the failed one",
+      },
+    ],
+  },
+  {
+    id: "unit-watchdog",
+    title: "pve-ha-lrm.service: Watchdog timeout",
+    patterns: [unit("watchdog timeout"), /(corosync|pve-cluster)\.service: watchdog timeout/],
+    meaning: "systemd ended the daemon, because it did not report within the time of its unit.",
+    causes: [
+      { code: "PVE_HUNG", tell: "`time stat /etc/pve/local` does not come back" },
+      { code: "MEMORY_PRESSURE", tell: "`cat /proc/pressure/memory`" },
+      { code: "CLIENTS_STUCK", tell: "`ps axo pid,stat,wchan:32,comm | awk '$2 ~ /^D/'`" },
+    ],
+  },
 ];
