@@ -12,7 +12,7 @@ import { getConfig } from "../pmxcfs/requests/rows/get-config.ts";
 import { aliasesOf, requestNamed, wordOf } from "../pmxcfs/requests/wording.ts";
 import { bytes, count, flag, integer, milliseconds, oneOf, text, type Values } from "./args.ts";
 import { command } from "./command.ts";
-import { CommandFailure, UsageFailure } from "./failure.ts";
+import { CommandFailure, stoppedBy, UsageFailure } from "./failure.ts";
 import { Progress } from "./progress.ts";
 import { print } from "./terminal.ts";
 
@@ -72,6 +72,16 @@ function asked({ request, path, id, payload }: Chosen): Pick<LoadWork, "id" | "b
   return { id: read.request.id, body: made.toString("base64") };
 }
 
+/** Rejects at the first SIGINT or SIGTERM. */
+function stopSignal(): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => reject(stoppedBy(signal)));
+  }
+  promise.catch(() => {});
+  return promise;
+}
+
 export const benchCommand = command({
   name: "bench",
   summary: "Load a running service: throughput, latencies, CPU and memory of the server",
@@ -97,7 +107,8 @@ export const benchCommand = command({
     using progress = new Progress();
     const onRound = (name: string, round: number): void =>
       progress.show(`${name}: round ${round} of ${rounds}`);
-    const load = { connections, rounds, durationMs: duration, count: times, onRound };
+    const stopped = stopSignal();
+    const load = { connections, rounds, durationMs: duration, count: times, onRound, stopped };
     const results = await runLoad(works, load);
     progress.clear();
     if (typeof results === "string") throw new CommandFailure(results);

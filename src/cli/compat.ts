@@ -22,7 +22,7 @@ import { openServices } from "../tools/compat/services.ts";
 import { count, flag, list, milliseconds, path, text, type Values } from "./args.ts";
 import { command } from "./command.ts";
 import { LiveList } from "./compat-list.ts";
-import { CommandFailure, UsageFailure } from "./failure.ts";
+import { CommandFailure, stoppedBy, type StopSignal, UsageFailure } from "./failure.ts";
 import { Progress } from "./progress.ts";
 import { suggest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
@@ -102,18 +102,11 @@ function listJson(cases: readonly Case[]): string {
   return `${jsonText(rows, 2)}\n`;
 }
 
-/** 128 + the signal's number, as in a shell. */
-const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
-
 /** The signal that interrupted the run: no further case starts, and created files are removed. */
-let interrupted: keyof typeof SIGNAL_EXITS | undefined;
+let interrupted: StopSignal | undefined;
 
 function stopped(): boolean {
   return interrupted !== undefined;
-}
-
-function interruption(signal: keyof typeof SIGNAL_EXITS): CommandFailure {
-  return new CommandFailure(`stopped by ${signal}`, SIGNAL_EXITS[signal]);
 }
 
 function endOnSignals(): void {
@@ -177,12 +170,13 @@ async function compare(
     if (!chosen.json) print(`${testCase.name} (${flavor}): ${what}\n`);
   }
   if (chosen.json) {
-    print(`${jsonText({ schema_version: 1, seed, compared, differences }, 2)}\n`);
+    const aborted = interrupted === undefined ? {} : { aborted: `stopped by ${interrupted}` };
+    print(`${jsonText({ schema_version: 1, seed, ...aborted, compared, differences }, 2)}\n`);
   } else {
     if (chosen.seed === undefined) process.stderr.write(`seed ${seed}\n`);
     print(`${compared} cases ran on both, ${differences.length} differ\n`);
   }
-  if (interrupted !== undefined) throw interruption(interrupted);
+  if (interrupted !== undefined) throw stoppedBy(interrupted);
   if (compared === 0) return RunExit.NOTHING_RAN;
   return differences.length > 0 ? RunExit.FAILED : RunExit.PASSED;
 }
@@ -265,7 +259,7 @@ export const compatCommand = command({
       if (!(error instanceof CommandFailure)) throw error;
       failure = error;
     }
-    if (interrupted !== undefined) failure = interruption(interrupted);
+    if (interrupted !== undefined) failure = stoppedBy(interrupted);
     const isWhole = results.length === cases.length * work.flavors.length;
     const aborted = failure?.message ?? (isWhole ? undefined : "stopped at the first failure");
     shown.end(results, aborted);

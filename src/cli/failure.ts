@@ -33,6 +33,17 @@ export class UsageFailure extends CommandFailure {
   }
 }
 
+/** 128 + the signal's number, as a shell reports. */
+const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** A signal that ends a command early. */
+export type StopSignal = keyof typeof SIGNAL_EXITS;
+
+/** The failure of a command that a signal ended, after it has cleaned up. */
+export function stoppedBy(signal: StopSignal): CommandFailure {
+  return new CommandFailure(`stopped by ${signal}`, SIGNAL_EXITS[signal]);
+}
+
 /** The reader of stdout has closed it: ends the command silently. */
 export class ClosedOutput extends CommandFailure {
   constructor() {

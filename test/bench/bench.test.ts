@@ -1,10 +1,11 @@
 /** The `bench` command: it counts its requests, compares two services, and reports errors. */
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Finished, runProgram, SOURCES } from "../compat/run-compat.ts";
 import { FakeServer } from "../client/fake-server.ts";
+import { eventually } from "../support/eventually.ts";
 import { native } from "../support/native.ts";
 import { startService, uniqueName } from "../support/service.ts";
 
@@ -59,6 +60,21 @@ test("with --vs two services are measured, and their ratios printed", async () =
   expect(shown.out).toContain("1 connection through libqb, get-fs-version");
   expect(shown.out).toMatch(/\|#{40}\|/);
   expect(shown.out).toMatch(/throughput x[\d.]+, p50 x[\d.]+/);
+}, 30_000);
+
+test("a signal ends the run at once, with the loading clients", async () => {
+  await using service = await startService((name) => [...SOURCES, "echo", "--socket", name]);
+  const words = ["bench", "--socket", service.name, "--id", "9", "--duration", "60s"];
+  const child = Bun.spawn([...SOURCES, ...words], { stdout: "pipe", stderr: "pipe" });
+  const clients = () =>
+    Bun.spawnSync(["pgrep", "-P", String(child.pid)])
+      .stdout.toString()
+      .trim();
+  const pid = await eventually("a client loads the server", () => clients() || undefined);
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(143);
+  expect(await new Response(child.stderr).text()).toBe("pmxcfs-ipc: stopped by SIGTERM\n");
+  expect(existsSync(`/proc/${pid}`)).toBe(false);
 }, 30_000);
 
 test("an answer with an errno is counted as an error", async () => {

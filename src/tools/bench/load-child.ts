@@ -43,9 +43,14 @@ type Operation = () => number | string | Promise<number | string>;
 
 const RESPONSE_ROOM = 64 * 1024;
 
+/** Reports to the parent; ends this process if the parent has ended. */
 function say(line: string): void {
   const bytes = Buffer.from(`${line}\n`);
-  for (let at = 0; at < bytes.byteLength;) at += writeSync(1, bytes, at);
+  try {
+    for (let at = 0; at < bytes.byteLength;) at += writeSync(1, bytes, at);
+  } catch {
+    process.exit(1);
+  }
 }
 
 async function ownOperation(work: LoadWork): Promise<Operation | string> {

@@ -41,6 +41,8 @@ export interface LoadOptions {
   readonly count: number;
   /** Called before each round of each service; `round` counts from 1. */
   readonly onRound?: (socket: string, round: number) => void;
+  /** Its rejection ends the load: the children are killed, and the error is thrown. */
+  readonly stopped: Promise<never>;
 }
 
 /** CPU time of a process so far, ms. */
@@ -181,10 +183,13 @@ async function serverPidOf(socket: string): Promise<number | string> {
   return client.server.pid;
 }
 
-/** Puts load on the services of `works` in turns; the results in that order, or the failure. */
+/**
+ * Puts load on the services of `works` in turns; the results in that order, or the failure. Throws
+ * the reason of `stopped`.
+ */
 export async function runLoad(
   works: readonly LoadWork[],
-  { connections, rounds, durationMs, count, onRound }: LoadOptions,
+  { connections, rounds, durationMs, count, onRound, stopped }: LoadOptions,
 ): Promise<LoadResult[] | string> {
   const all: Loaded[] = [];
   try {
@@ -193,14 +198,14 @@ export async function runLoad(
       if (typeof pid === "string") return pid;
       const loaded = new Loaded(work.socket, pid);
       all.push(loaded);
-      const failure = await loaded.start(work, connections);
+      const failure = await Promise.race([loaded.start(work, connections), stopped]);
       if (failure !== undefined) return `${work.socket}: ${failure}`;
     }
     for (let round = 0; round < rounds; round++) {
       const share = count > 0 ? Math.ceil(count / rounds) : 0;
       for (const loaded of all) {
         onRound?.(loaded.result.socket, round + 1);
-        const failure = await loaded.round(durationMs / rounds, share);
+        const failure = await Promise.race([loaded.round(durationMs / rounds, share), stopped]);
         if (failure !== undefined) return `${loaded.result.socket}: ${failure}`;
       }
     }
