@@ -1,6 +1,6 @@
 /** `config backup` and `config restore`: make and restore copies of a node's config.db. */
 import { counted } from "../base/counted.ts";
-import { findOtherServer } from "../daemon/node/other-server.ts";
+import { findDatabaseUser } from "../daemon/node/other-server.ts";
 import { backupDatabase, restoreDatabase } from "../pmxcfs/rescue/backup.ts";
 import { compareDatabases } from "../pmxcfs/rescue/compare.ts";
 import { count, flag, path as pathOption } from "./args.ts";
@@ -101,10 +101,7 @@ export const restoreCommand = command({
       warn("nothing was restored: add --yes to restore");
       return ExitCode.FAILURE;
     }
-    // Looks only for a process with this database open: a server of another database may run.
-    const socket = `no-service-${process.pid}`;
-    const own = [process.pid];
-    const server = findOtherServer({ database: db, pidFile: undefined, socket, own });
+    const server = findDatabaseUser(db, [process.pid]);
     if (server !== undefined) throw new CommandFailure(server);
     const restored = restoreDatabase(backup, db);
     if (typeof restored === "string") throw new CommandFailure(showName(restored));

@@ -1,4 +1,5 @@
 /** `config import` and `config rename-node`: the commands that write a config.db. */
+import { findDatabaseUser } from "../daemon/node/other-server.ts";
 import { importDirectory } from "../pmxcfs/rescue/import.ts";
 import { renameMountedNode } from "../pmxcfs/rescue/rename-mounted-node.ts";
 import { renameNode } from "../pmxcfs/rescue/rename-node.ts";
@@ -20,7 +21,7 @@ export const importCommand = command({
       "(.version, .members, ...) are left out and named on stderr. The new database is read back " +
       "and verified before it is renamed to FILE.",
     "With --force, an existing database is kept as FILE.bak-TIME, with its -wal and journals. " +
-      "Stop pve-cluster first: a running server keeps using the replaced file.",
+      "Stop pve-cluster first: the command refuses a database that a server has open.",
   ],
   examples: [["config import ./etc-pve --db ./config.db", "for a test rig"]],
   options: {
@@ -31,6 +32,8 @@ export const importCommand = command({
     dir: pathOption({ description: "Copy of /etc/pve to import", hint: "DIR", required: true }),
   },
   run: ({ db, force, dir }) => {
+    const server = force ? findDatabaseUser(db, [process.pid]) : undefined;
+    if (server !== undefined) throw new CommandFailure(server);
     const imported = importDirectory(dir, db, { replace: force });
     if (typeof imported === "string") throw new CommandFailure(imported);
     const { leftOut, kept, files, directories } = imported;

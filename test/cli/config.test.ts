@@ -3,6 +3,7 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "../support/eventually.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
 
 const SOURCES = join(import.meta.dir, "../../src/cli");
@@ -87,6 +88,37 @@ test("ls --json prints one object per entry", () => {
     out: "",
     err: "pmxcfs-ipc: --json and --long: only one of them\n",
   });
+});
+
+test("import --force refuses a database that a server has open, and leaves it alone", async () => {
+  using directory = new TempDirectory();
+  makeDatabase(directory);
+  const sleep = Bun.which("sleep") ?? "";
+  const script = `cp ${sleep} pmxcfs && exec 3< config.db && exec ./pmxcfs 60`;
+  const server = Bun.spawn(["sh", "-c", script], { cwd: directory.path });
+  try {
+    await eventually("it has the name of a server", () => {
+      return readFileSync(`/proc/${server.pid}/comm`, "latin1") === "pmxcfs\n";
+    });
+    const before = readFileSync(directory.at("config.db"));
+    const { exitCode, out, err } = config(
+      directory,
+      "import",
+      "--force",
+      "pve",
+      "--db",
+      "config.db",
+    );
+    expect(err).toMatch(
+      /^pmxcfs-ipc: another pmxcfs \(pid \d+, .*\) uses config\.db: stop it first/,
+    );
+    expect({ exitCode, out }).toEqual({ exitCode: 1, out: "" });
+    expect(readFileSync(directory.at("config.db")).equals(before)).toBe(true);
+  } finally {
+    server.kill("SIGKILL");
+    await server.exited;
+  }
+  expect(config(directory, "import", "--force", "pve", "--db", "config.db").exitCode).toBe(0);
 });
 
 test("a problem of the database is printed by export and verify, with exit code 1", () => {

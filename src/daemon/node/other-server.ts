@@ -75,16 +75,21 @@ function describe(pid: number): string {
   return `pid ${pid}${since}${byHand}`;
 }
 
+/** One line about a server that has the database open; undefined when there is none. */
+export function findDatabaseUser(database: string, own: readonly number[]): string | undefined {
+  const file = statSync(database, { throwIfNoEntry: false });
+  const users = file === undefined ? [] : serversByName().filter((pid) => hasOpen(pid, file));
+  const user = users.find((pid) => !own.includes(pid));
+  if (user === undefined) return undefined;
+  return `another pmxcfs (${describe(user)}) uses ${database}: stop it first (kill ${user})`;
+}
+
 /** One line about the server that uses the database; undefined when there is none. */
 export function findOtherServer(options: OtherServerOptions): string | undefined {
   const { database, pidFile, socket, own } = options;
   const isOther = (pid: number): boolean => !own.includes(pid);
-  const file = statSync(database, { throwIfNoEntry: false });
-  const users = file === undefined ? [] : serversByName().filter((pid) => hasOpen(pid, file));
-  const user = users.find(isOther);
-  if (user !== undefined) {
-    return `another pmxcfs (${describe(user)}) uses ${database}: stop it first (kill ${user})`;
-  }
+  const user = findDatabaseUser(database, own);
+  if (user !== undefined) return user;
   const listener = findSocketOwner(socket)?.pid;
   if (listener !== undefined && isOther(listener)) {
     return (
