@@ -50,11 +50,13 @@ function formatOf(values: Formats): Format | undefined {
 /** Names of checks (lower case) and codes (upper case), spelled as in the tables. */
 function names(words: readonly string[], label: string): string[] {
   const known = [...Object.keys(CHECKS), ...Object.keys(CODES)];
+  const spelled = new Map(known.map((name) => [name.toLowerCase(), name]));
   return words.map((word) => {
-    const name = known.find((one) => one.toLowerCase() === word.toLowerCase().replaceAll("-", "_"));
+    const folded = word.toLowerCase().replaceAll("-", "_");
+    const name = spelled.get(folded);
     if (name !== undefined) return name;
     const wrong = `${label}: "${word}" is neither a check nor a code`;
-    throw new UsageFailure(wrong, suggest(word, known));
+    throw new UsageFailure(wrong, spelled.get(suggest(folded, spelled.keys()) ?? ""));
   });
 }
 

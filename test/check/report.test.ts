@@ -284,6 +284,17 @@ test("as a command: --only CODE shows that code and the passes of its check", as
   expect(findings.flatMap(({ code }) => code ?? [])).toEqual(["REPLY_EMPTY"]);
 });
 
+test.each([
+  ["shm_ful", "SHM_FULL"],
+  ["SHM_FUL", "SHM_FULL"],
+  ["databse", "database"],
+])("as a command: --only %s gets a suggestion", async (word, meant) => {
+  const { error, exitCode } = await run([...PROGRAM, "--check", "--only", word]);
+  const why = `"${word}" is neither a check nor a code (did you mean "${meant}"?)`;
+  expect(error).toBe(`pmxcfs-ipc: --only: ${why}\n`);
+  expect(exitCode).toBe(2);
+});
+
 test("as a command: wrong usage is one line", async () => {
   const unknown = await run([...PROGRAM, "--check", "--only", "SOCKET_ABSEND"]);
   expect(unknown.error).toBe(
