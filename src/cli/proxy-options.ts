@@ -32,7 +32,7 @@ export const proxyOptions = {
 } as const;
 
 /** Connections with each client's own credentials if possible, else with those of this process. */
-async function behindOf(
+async function connectUpstream(
   name: string,
   messageBytes: number,
   asClient: boolean,
@@ -50,7 +50,7 @@ async function behindOf(
   return first;
 }
 
-/** Runs the proxy until SIGTERM or SIGINT; `ending` is called after the last report. */
+/** Runs the proxy until SIGTERM or SIGINT, and delivers the last reports to `watcher`. */
 export async function runProxy(
   values: Values<typeof proxyOptions>,
   watcher: Watcher,
@@ -64,9 +64,9 @@ export async function runProxy(
   const rules = accessRules(values);
   const access = accessOf(rules, findGroup(rules.group), log.tagged("main"));
   const { upstream: name, upstreamMessageSize, asClient } = values;
-  const behind = await behindOf(name, upstreamMessageSize, asClient);
-  if (behind instanceof QbFailure) throw new CommandFailure(String(behind));
-  using upstream = behind;
+  const connected = await connectUpstream(name, upstreamMessageSize, asClient);
+  if (connected instanceof QbFailure) throw new CommandFailure(String(connected));
+  using upstream = connected;
   const proxy = new Proxy(upstream, access, watcher);
   const failure = await runService(socket, proxy, {
     log,

@@ -1,6 +1,6 @@
 /**
  * `pmxcfs-ipc --check`: runs all probes and makes the report. Needs no configuration, changes
- * nothing, and ends within its time bound whatever hangs.
+ * nothing, and ends within its time limit also if a probe hangs.
  */
 import type { CheckName } from "../diagnosis/code.ts";
 import { Facts } from "./context.ts";
@@ -32,7 +32,7 @@ import {
 import { type Report, type Selection, kept, makeReport, wanted } from "./report.ts";
 import { Session } from "./session.ts";
 
-/** Probes of the machine; they do not disturb each other. */
+/** Probes of the machine, run side by side. */
 const MACHINE_LANE: readonly Probe[] = [
   identityProbe,
   listenerProbe,
@@ -48,7 +48,7 @@ const MACHINE_LANE: readonly Probe[] = [
   flowProbe,
 ];
 
-/** Probes that ask the server: one after the other, or they would measure each other. */
+/** Probes that send requests, one after the other: side by side they would slow each other. */
 const SERVER_PROBES: readonly Probe[] = [
   requestsProbe,
   latencyProbe,

@@ -1,7 +1,7 @@
 /**
  * Facts that several probes need, found once per run: the caller's ids, who listens, the rings, the
- * processes. Each is a promise kept from its first use, so that probes can run side by side and
- * none looks twice.
+ * processes. Each is found at its first use and kept, so that probes can run side by side and
+ * nothing is read twice.
  */
 import { fullAddress, isAbstractName, parseUnixSockets } from "../../platform/unix-sockets.ts";
 import type { Machine } from "./host.ts";
@@ -15,7 +15,7 @@ import {
 } from "./proc.ts";
 import { type RingDirectoryInfo, readRings } from "./rings.ts";
 
-/** The ids this process is judged by, from /proc/self/status. */
+/** The real and effective ids of this process, from /proc/self/status. */
 export interface Identity {
   readonly realUid: number;
   readonly uid: number;
@@ -33,7 +33,7 @@ export interface Listener {
   /** `full` is what libqb uses, `short` an abstract name of another length, `file` a path. */
   readonly kind: "full" | "short" | "file";
   readonly inode: number;
-  /** Undefined when its process may not be seen. */
+  /** Undefined if its process is not visible to this user. */
   readonly owner: ProcessInfo | undefined;
   /** Bytes of the address. */
   readonly length: number;
@@ -42,7 +42,7 @@ export interface Listener {
 /** Which program a server is, by its process. */
 export type ServerKind = "pmxcfs" | "pmxcfs-ipc" | "unknown";
 
-/** A lookup that takes longer has no answer. */
+/** Time limit of getent(1); without an answer /etc/group is read. */
 const LOOKUP_MS = 700;
 
 /** getent(1): the key was not found. */
@@ -136,7 +136,7 @@ export class Facts {
     return this.once("rings", () => readRings(this.machine.paths));
   }
 
-  /** The path of the service's socket where libqb is told to use the file system. */
+  /** The path of the service's socket if libqb uses sockets in the file system. */
   socketPath(): string {
     return `${this.machine.paths.socketDirectory}/${this.service}`;
   }
@@ -177,7 +177,7 @@ export class Facts {
     });
   }
 
-  /** Records which process answered a connection: known even to callers that may not look it up. */
+  /** Records the pid that a connection reports: it is known also to users who cannot see it. */
   learnServer(pid: number): void {
     if (pid > 0) this.#connectedTo = pid;
   }

@@ -1,7 +1,6 @@
 /**
- * What a probe is, and how probes are run: each with a deadline, those of one lane side by side,
- * the lanes one after the other, all within one time bound. A probe that hangs or throws loses its
- * own finding and no other.
+ * Runs probes: each with a deadline, those of one lane side by side, the lanes one after the other,
+ * all within one time limit. A probe that hangs or throws is a finding; the others are unaffected.
  */
 import { errorText } from "../../base/error-text.ts";
 import { CHECKS, type CheckName } from "../diagnosis/code.ts";
@@ -20,7 +19,7 @@ export interface CheckOptions {
   readonly rounds: number;
 }
 
-/** What a probe is given. */
+/** The arguments of a probe. */
 export interface Context {
   readonly machine: Machine;
   readonly facts: Facts;
@@ -34,7 +33,7 @@ export interface Context {
 
 export interface Probe {
   readonly check: CheckName;
-  /** Operations with a deadline of their own: the time of the whole probe is a multiple of it. */
+  /** Number of operations, each with the deadline of a probe; default: 1. */
   readonly operations?: number;
   run(context: Context): Promise<readonly Finding[]>;
 }
@@ -83,8 +82,8 @@ export async function runProbes(
   for (const lane of lanes) {
     if (lane.length > 0) onLane?.(lane.map(({ check }) => check));
     const done = lane.map(async (probe) => {
-      const told = await runOne(probe, base, endMs);
-      return told.filter((finding) => keep(probe.check, finding));
+      const findingsOfProbe = await runOne(probe, base, endMs);
+      return findingsOfProbe.filter((finding) => keep(probe.check, finding));
     });
     findings.push(...(await Promise.all(done)).flat());
   }

@@ -28,7 +28,7 @@ export interface Report {
   readonly exitCode: number;
 }
 
-/** As monitoring plugins have them: OK, WARNING, CRITICAL, UNKNOWN. */
+/** The exit codes of monitoring plugins. */
 export const CheckExit = { OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3 } as const;
 
 function count(findings: readonly Finding[]): Counts {
@@ -37,19 +37,19 @@ function count(findings: readonly Finding[]): Counts {
   return counts;
 }
 
-/** The finding of `code`, unless it is only a notice. */
-function seriously(code: CodeName, findings: readonly Finding[]): Finding | undefined {
+/** The warning or failure with this code. */
+function seriousFinding(code: CodeName, findings: readonly Finding[]): Finding | undefined {
   return findings.find((one) => one.code === code && one.severity !== "notice");
 }
 
-/** Follows a finding to the one that explains it, as far as that was found as well. */
+/** The finding that explains `finding`, over several steps; itself if there is none. */
 function rootOf(finding: Finding, findings: readonly Finding[]): Finding {
   const seen = new Set<Finding>();
   let root = finding;
   while (!seen.has(root)) {
     seen.add(root);
     const causes: readonly CodeName[] = (root.code && EFFECTS[root.code]) ?? [];
-    root = causes.map((code) => seriously(code, findings)).find((one) => one) ?? root;
+    root = causes.map((code) => seriousFinding(code, findings)).find((one) => one) ?? root;
   }
   return root;
 }
@@ -71,8 +71,8 @@ function measured(findings: readonly Finding[], name: string): Measure | undefin
   return findings.flatMap(({ measures }) => measures).find((measure) => measure.name === name);
 }
 
-/** The line for a run without warnings. */
-function good(findings: readonly Finding[], counts: Counts): string {
+/** The verdict of a run without warnings. */
+function passText(findings: readonly Finding[], counts: Counts): string {
   const p99 = measured(findings, "latency_p99_seconds");
   const latency = p99 === undefined ? "" : `, p99 ${(p99.value * 1000).toFixed(2)} ms`;
   const skipped = counts.skip === 0 ? "" : `, ${counts.skip} skipped`;
@@ -86,7 +86,7 @@ function judge(findings: readonly Finding[], counts: Counts): Verdict {
   const worst = (["fail", "warn"] as const).find((severity) => counts[severity] > 0);
   if (worst === undefined) {
     if (counts.pass > 0 || counts.notice > 0) {
-      return { severity: "pass", text: good(findings, counts) };
+      return { severity: "pass", text: passText(findings, counts) };
     }
     return { severity: "skip", text: "nothing could be checked" };
   }
@@ -131,7 +131,7 @@ export function makeReport(
   return { ...run, findings, counts, verdict, exitCode: EXITS[verdict.severity] };
 }
 
-/** True when there is nothing here to check: the report is that one finding. */
+/** True on a machine without pmxcfs: the report is that one finding. */
 export function isNotInstalled({ findings }: Report): boolean {
   return findings.some(({ code }) => code === "NOT_INSTALLED");
 }

@@ -1,7 +1,7 @@
 /**
  * The ring directories in /dev/shm, with libqb's names and with ours: their service, whether their
- * server lives (shm/stale-directories has the rule), their size, the state of their request ring,
- * and removal of those that dead servers left. Reading maps and changes nothing.
+ * server runs (the rule is in shm/stale-directories), their size and the state of their request
+ * ring; and removal of those that dead servers left. Reading maps no memory and changes nothing.
  */
 import { Directory } from "../../platform/files.ts";
 import { type Liveness, StaleDirectories } from "../../shm/stale-directories.ts";
@@ -25,9 +25,9 @@ export interface RingDirectoryInfo {
   readonly gid: number;
   readonly mode: number;
   readonly server: ProcessInfo | undefined;
-  /** Whether its server lives, as far as this process can tell. */
+  /** Whether its server runs; unknown if its pid is not visible from here. */
   readonly liveness: Liveness;
-  /** It has a name by our server and not by libqb. */
+  /** Its name was made by our server, not by libqb. */
   readonly ours: boolean;
 }
 
@@ -150,7 +150,7 @@ export async function readRingState(ring: RingDirectoryInfo): Promise<RingState 
   }
 }
 
-/** The name every PVE client knows (pmxcfs server.c). */
+/** The service name of pmxcfs (server.c). */
 const PMXCFS_SERVICE = "pve2";
 
 /** Dead directories of one kind, with their number and size. */

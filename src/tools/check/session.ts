@@ -20,7 +20,7 @@ export interface Read {
   readonly reply: "json" | "text" | "any";
   /** Errors that are right answers. */
   readonly mayFail: readonly Errno[];
-  /** No error would be wrong. */
+  /** An answer without an error is wrong. */
   readonly mustFail: true | undefined;
 }
 
@@ -43,14 +43,14 @@ export interface Answer {
   readonly ms: number;
 }
 
-/** Large enough for any reply: to measure one that a PVE client cannot take. */
+/** Large enough for every reply, also for one that is too large for a PVE client. */
 const LARGE_MESSAGE_BYTES = 8 * 1024 * 1024;
 
 const HANGS = "the server does not answer";
 
 export class Session implements Disposable {
   readonly #service: string;
-  /** A server that was given less than half of this time is not said to hang. */
+  /** A request that had less than half of this time does not prove that the server hangs. */
   readonly #deadlineMs: number;
   #client: QbClient | QbFailure | undefined;
   #givenUp: string | undefined;

@@ -101,10 +101,10 @@ export class Proxy implements Handler {
   }
 
   refusal(peer: Credentials, command: string): string {
-    const behind = this.#refusals.get(peer);
-    if (behind === undefined) return this.#access.refusal(peer, command);
+    const refusal = this.#refusals.get(peer);
+    if (refusal === undefined) return this.#access.refusal(peer, command);
     const { name } = this.#upstream;
-    return `refused pid ${peer.pid} (${command}), as @${name} does: ${String(behind)}`;
+    return `refused pid ${peer.pid} (${command}), as @${name} does: ${String(refusal)}`;
   }
 
   connected(peer: Peer): void {

@@ -34,7 +34,7 @@ export class Replayer implements Handler {
     this.#redacted = recording.header.redacted;
     for (const request of recording.requests) {
       const { id, body, permissions } = request;
-      for (const who of [permissions, "anybody"]) {
+      for (const who of [permissions, "any caller"]) {
         const key = keyOf(who, id, body);
         const known = this.#answers.get(key);
         if (known === undefined) this.#answers.set(key, { list: [request], next: 0 });
@@ -56,7 +56,7 @@ export class Replayer implements Handler {
     const body = this.#redacted ? redactBody(id, given) : given;
     const answers =
       this.#answers.get(keyOf(caller.permissions, id, body)) ??
-      this.#answers.get(keyOf("anybody", id, body));
+      this.#answers.get(keyOf("any caller", id, body));
     const request = answers?.list[Math.min(answers.next, answers.list.length - 1)];
     if (answers === undefined || request === undefined) return this.#miss(id, body);
     answers.next++;

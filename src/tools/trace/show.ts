@@ -30,8 +30,8 @@ function outcomeText(exchange: Exchange): string {
   const { error, replyBytes, why, refusedHere } = exchange;
   if (error === undefined) return `no answer: ${escapeText(why)}`;
   if (error === 0) return `${replyBytes} bytes`;
-  const lie = exchange.malformed ? ", its header's size is wrong" : "";
-  const here = `${lie}${refusedHere ? ", denied by the tracer" : ""}`;
+  const size = exchange.malformed ? ", its header's size is wrong" : "";
+  const here = `${size}${refusedHere ? ", denied by the tracer" : ""}`;
   return `${errnoName(error)} (${errnoText(error)})${here}`;
 }
 

@@ -28,7 +28,7 @@ export interface UpstreamPool extends Disposable {
   readonly name: string;
   /** The server sees each client's uid and gid, not the proxy's. */
   readonly showsClients: boolean;
-  /** The server's decision about `peer`; asks the server if it is not known. */
+  /** The server's decision about `peer`; connects to the server if it is not known. */
   judge(peer: Credentials): Verdict;
   /** A connection for `peer`; the caller owns it. */
   take(peer: Credentials): Taken;

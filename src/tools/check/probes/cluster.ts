@@ -264,7 +264,7 @@ export const graphDataProbe: Probe = {
     const dump = await context.session.readBody("GET_RRD_DUMP", context.left());
     if (dump === undefined) return [];
     const entries = parseDump(dump);
-    if (entries.length === 0) return [skip("rrd", "nobody sends graph data (pvestatd)")];
+    if (entries.length === 0) return [skip("rrd", "no graph data is sent (pvestatd)")];
     return [age(context, entries), ...oldFormat(entries)];
   },
 };

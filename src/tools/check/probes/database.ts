@@ -273,7 +273,7 @@ function clock({ machine }: Context, modifiedS: number): Finding[] {
   return [found("CLOCK_BACKWARDS", { what, seconds, limit: CLOCK_LIMIT_S })];
 }
 
-/** The result of the examination, made once for both probes; a text that says why there is none. */
+/** The result of the examination, made once for both probes, or the reason why there is none. */
 function examinedOnce(context: Context, path: string): Promise<Examined | string> {
   return context.facts.once("config.db", () => examineInPlace(context, path));
 }
@@ -321,7 +321,7 @@ export const databaseProbe: Probe = {
   },
 };
 
-/** The entries of the database; a text that says why they cannot be had. */
+/** The entries of the database, or the reason why they cannot be read. */
 async function itemsOf(context: Context): Promise<readonly SalvagedItem[] | string> {
   const { machine } = context;
   const path = machine.paths.database;
@@ -334,7 +334,7 @@ async function itemsOf(context: Context): Promise<readonly SalvagedItem[] | stri
   return typeof examined === "string" ? `${path}: ${examined}` : examined.items;
 }
 
-/** The entries of the database; undefined when they cannot be had. */
+/** The entries of the database; undefined if they cannot be read. */
 export async function treeItems(context: Context): Promise<readonly SalvagedItem[] | undefined> {
   const items = await itemsOf(context);
   return typeof items === "string" ? undefined : items;

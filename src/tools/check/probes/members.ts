@@ -22,7 +22,7 @@ const CLOCK_LIMIT_S = 2;
 
 const GROUPS = ["dcdb", "status"] as const;
 
-/** The views by which the members are judged. */
+/** The views of the members that are compared. */
 export interface Seen {
   readonly view: CorosyncView;
   /** The status by the server itself, when it is one of ours. */
@@ -138,7 +138,7 @@ function described({ view, server }: Seen): string {
   const inGroup = view.groups.dcdb.map(({ nodeid, pid }) => {
     return `${nodeid}/${pid} (${nodeName(view.facts, nodeid)})`;
   });
-  const line = `corosync is quorate, in pmxcfs's group: ${inGroup.join(", ") || "nobody"}`;
+  const line = `corosync is quorate, in pmxcfs's group: ${inGroup.join(", ") || "no process"}`;
   const group = server?.groups.dcdb;
   if (group === undefined) return line;
   const count = group.members.filter(({ synced }) => synced).length;

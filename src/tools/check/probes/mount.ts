@@ -159,8 +159,8 @@ async function otherNamespaces({ machine, facts }: Context): Promise<Map<string,
 }
 
 /**
- * Processes of other mount namespaces that see a FUSE file system of /etc/pve (by its mount point,
- * at whatever path a container has it) which is not the present one and has no server.
+ * Processes of other mount namespaces in which /etc/pve (a mount point that ends in this path, as
+ * in a container) is an old FUSE file system whose server has ended.
  */
 async function heldElsewhere(context: Context, present: readonly Mount[]): Promise<Finding[]> {
   const { machine } = context;

@@ -131,7 +131,7 @@ export const handshakeProbe: Probe = {
   check: "handshake",
   async run(context) {
     const { facts, session } = context;
-    if ((await facts.server()) === undefined) return [skip("handshake", "nobody listens")];
+    if ((await facts.server()) === undefined) return [skip("handshake", "no listener")];
     const client = await session.client(context.left());
     if (client instanceof QbFailure) {
       const finding = await failed(context, client);

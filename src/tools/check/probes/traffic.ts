@@ -18,10 +18,10 @@ import { standing } from "./identity.ts";
 import { serverPid } from "./requests.ts";
 import { existsSync } from "node:fs";
 
-/** A server answers in well under a millisecond; a busy machine may add some tens. */
+/** A server answers in less than a millisecond; a busy machine adds tens of milliseconds. */
 const P99_LIMIT_MS = 100;
 
-/** A request that is in a ring for this long is not being served. */
+/** A request that stays in a ring for this long is not being served. */
 const QUEUE_SAMPLE_MS = 200;
 const SHOWN = 8;
 
@@ -225,7 +225,7 @@ export const clientsProbe: Probe = {
   check: "clients",
   async run(context) {
     const { facts, session } = context;
-    if ((await facts.server()) === undefined) return [skip("clients", "nobody listens")];
+    if ((await facts.server()) === undefined) return [skip("clients", "no listener")];
     // This check's own connection does not count.
     const count = Math.max(0, (await facts.connectionCount()) - (session.connected ? 1 : 0));
     const rings = await liveRings(context);
