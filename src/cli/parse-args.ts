@@ -67,6 +67,17 @@ function unknown(label: string, options: Options): UsageFailure {
   return new UsageFailure(`unknown option "${label}"`, suggest(label, [...names, "--help"]));
 }
 
+/** The value of a text option from the word after it, and how many words that takes: 0 or 1. */
+function separateValue(
+  { option }: Target,
+  label: string,
+  next: string | undefined,
+): readonly [value: string, taken: number] {
+  if (next !== undefined && next !== "--" && !isOption(next)) return [next, 1];
+  if (option.bare !== undefined) return [option.bare, 0];
+  throw new UsageFailure(`${label} needs a value: ${label} ${option.valueHint ?? "VALUE"}`);
+}
+
 /** Sorts words into options and operands; `--` ends the options. */
 function scan(words: readonly string[], options: Options): Scanned {
   const known = spellings(options);
@@ -82,27 +93,21 @@ function scan(words: readonly string[], options: Options): Scanned {
       operands.push(word);
       continue;
     }
-    const equals = word.indexOf("=");
-    const label = equals < 0 ? word : word.slice(0, equals);
-    let attached = equals < 0 ? undefined : word.slice(equals + 1);
+    const [label = "", ...rest] = word.split("=");
+    const attached = rest.length === 0 ? undefined : rest.join("=");
     const target = known.get(label);
     if (target === undefined) throw unknown(label, options);
+    const values = given.get(target.key) ?? [];
+    given.set(target.key, values);
     if (target.option.type === "boolean") {
-      attached = flagWord(target, label, attached);
+      values.push(flagWord(target, label, attached));
     } else if (attached === undefined) {
-      attached = words[++at];
-      if (attached === undefined || attached === "--" || isOption(attached)) {
-        const { bare } = target.option;
-        if (bare !== undefined) {
-          at--;
-          given.set(target.key, [...(given.get(target.key) ?? []), bare]);
-          continue;
-        }
-        const hint = target.option.valueHint ?? "VALUE";
-        throw new UsageFailure(`${label} needs a value: ${label} ${hint}`);
-      }
+      const [value, taken] = separateValue(target, label, words[at + 1]);
+      values.push(value);
+      at += taken;
+    } else {
+      values.push(attached);
     }
-    given.set(target.key, [...(given.get(target.key) ?? []), attached]);
   }
   return { given, operands };
 }
