@@ -5,17 +5,14 @@ import { backupDatabase, restoreDatabase } from "../pmxcfs/rescue/backup.ts";
 import { compareDatabases } from "../pmxcfs/rescue/compare.ts";
 import { count, flag, path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
-import { showName, warn } from "./config-text.ts";
+import { database } from "./config-options.ts";
+import { differenceLine, showName, warn } from "./config-text.ts";
 import { CommandFailure, ExitCode } from "./failure.ts";
 import { jsonText } from "../base/escape.ts";
 import { print, printLine } from "./terminal.ts";
 
-const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
-
 /** Most differences that are listed; the others are only counted. */
 const MAX_LINES = 200;
-
-const database = pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB });
 
 export const backupCommand = command({
   name: "backup",
@@ -61,8 +58,6 @@ export const backupCommand = command({
   },
 });
 
-const SIGNS = { added: "+", removed: "-", changed: "!", touched: "~" } as const;
-
 export const restoreCommand = command({
   name: "restore",
   summary: "Show what restoring a backup would change in a config.db; with --yes, restore it",
@@ -90,9 +85,7 @@ export const restoreCommand = command({
     if (typeof compared === "string") warn(showName(compared));
     else {
       const { differences } = compared;
-      for (const { kind, path, detail } of differences.slice(0, MAX_LINES)) {
-        print(`${SIGNS[kind]} ${showName(path)}${detail === "" ? "" : `  (${detail})`}\n`);
-      }
+      for (const each of differences.slice(0, MAX_LINES)) print(differenceLine(each));
       const more = differences.length - MAX_LINES;
       if (more > 0) print(`and ${more} more\n`);
       print(`${counted(differences.length, "difference")}\n`);

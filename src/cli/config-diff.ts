@@ -1,18 +1,12 @@
 /** `config diff`: the differences between two databases, path by path. Both are only read. */
-import { compareDatabases, type PathDifference } from "../pmxcfs/rescue/compare.ts";
+import { compareDatabases } from "../pmxcfs/rescue/compare.ts";
 import { flag, path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
 import { jsonText } from "../base/escape.ts";
 import { counted } from "../base/counted.ts";
-import { showName, warn } from "./config-text.ts";
+import { differenceLine, showName, warn } from "./config-text.ts";
 import { CommandFailure, ExitCode } from "./failure.ts";
 import { print } from "./terminal.ts";
-
-const MARKS = { added: "+", removed: "-", changed: "!", touched: "~" } as const;
-
-function line({ kind, path, detail }: PathDifference): string {
-  return `${MARKS[kind]} ${showName(path)}${detail === "" ? "" : `  (${detail})`}\n`;
-}
 
 export const diffCommand = command({
   name: "diff",
@@ -45,7 +39,7 @@ export const diffCommand = command({
       const shown = differences.map((each) => ({ ...each, path: showName(each.path) }));
       print(`${jsonText({ schema_version: 1, differences: shown }, 2)}\n`);
     } else {
-      for (const each of differences) print(line(each));
+      for (const each of differences) print(differenceLine(each));
       print(`${counted(differences.length, "difference")}\n`);
     }
     return differences.length + compared.problems.length === 0 ? ExitCode.OK : ExitCode.FAILURE;

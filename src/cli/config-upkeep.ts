@@ -4,14 +4,10 @@ import { createLog, defaultFormat } from "../base/log.ts";
 import { lockHolders } from "../pmxcfs/store/lock-holders.ts";
 import { openTree } from "../pmxcfs/store/open-tree.ts";
 import { compactFile } from "../pmxcfs/store/upkeep.ts";
-import { path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
+import { database } from "./config-options.ts";
 import { CommandFailure } from "./failure.ts";
 import { printLine } from "./terminal.ts";
-
-const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
-
-const database = pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB });
 
 export const flushCommand = command({
   name: "flush",

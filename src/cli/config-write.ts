@@ -1,4 +1,5 @@
 /** `config import` and `config rename-node`: the commands that write a config.db. */
+import { PVE } from "../daemon/node/paths.ts";
 import { findDatabaseUser } from "../daemon/node/other-server.ts";
 import { importDirectory } from "../pmxcfs/rescue/import.ts";
 import { renameMountedNode } from "../pmxcfs/rescue/rename-mounted-node.ts";
@@ -6,12 +7,10 @@ import { renameNode } from "../pmxcfs/rescue/rename-node.ts";
 import { flag, path as pathOption, text } from "./args.ts";
 import { command } from "./command.ts";
 import { counted } from "../base/counted.ts";
+import { database } from "./config-options.ts";
 import { showName, warn } from "./config-text.ts";
 import { CommandFailure } from "./failure.ts";
 import { printLine } from "./terminal.ts";
-
-const DEFAULT_MOUNT = "/etc/pve";
-const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
 
 export const importCommand = command({
   name: "import",
@@ -59,11 +58,11 @@ export const renameNodeCommand = command({
     ["config rename-node pve1 pve-new", "after the host was renamed, with the server stopped"],
   ],
   options: {
-    db: pathOption({ description: "Database", hint: "FILE", default: DEFAULT_DB }),
+    db: database,
     mount: pathOption({
-      description: `Work through the mount instead; without a value: ${DEFAULT_MOUNT}`,
+      description: `Work through the mount instead; without a value: ${PVE.mount}`,
       hint: "DIR",
-      bare: DEFAULT_MOUNT,
+      bare: PVE.mount,
     }),
   },
   operands: {

@@ -21,9 +21,9 @@ import { belowPve, similarPath } from "./pve-path.ts";
 import { print, printFile, printLine } from "./terminal.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
 import { counted } from "../base/counted.ts";
+import { DEFAULT_DB } from "./config-options.ts";
 import { showName, warn } from "./config-text.ts";
 
-const DEFAULT_DB = "/var/lib/pve-cluster/config.db";
 /** Longer paths are shortened: a database may have thousands of nested directories. */
 const SHOWN_BYTES = 1024;
 /** Most lines of one kind on stderr; the others are only counted. */

@@ -1,0 +1,13 @@
+/** The options that several `config` commands have. */
+import { PVE } from "../daemon/node/paths.ts";
+import { path as pathOption } from "./args.ts";
+
+/** The database of a node. */
+export const DEFAULT_DB = PVE.database;
+
+/** `--db` of a command that works on one database. */
+export const database = pathOption({
+  description: "Database",
+  hint: "FILE",
+  default: DEFAULT_DB,
+});
