@@ -152,7 +152,7 @@ test("RING_PERMISSIONS: ring directories that others may enter", async () => {
 test("without a listener the handshake is skipped, with the reason", async () => {
   const report = await check("test-nobody-listens-here", { only: ONLY });
   expect(report.findings.map(({ severity, text }) => [severity, text])).toEqual([
-    ["skip", "nobody listens"],
+    ["skip", "no listener"],
   ]);
   expect(report.exit_code).toBe(3);
 });
