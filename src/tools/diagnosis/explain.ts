@@ -21,6 +21,7 @@ import { COROSYNC_MESSAGE_TEXTS, COROSYNC_TAG } from "./texts/corosync-messages.
 import { JOIN_TEXTS } from "./texts/join.ts";
 import { SYNC_TEXTS } from "./texts/sync.ts";
 import { UNIT_NAME, UNIT_TEXTS } from "./texts/units.ts";
+import { DAEMON_TEXTS } from "./texts/daemons.ts";
 import { NEIGHBOUR_TEXTS } from "./texts/neighbour.ts";
 import { PVE_TEXTS } from "./texts/pve.ts";
 import { SERVER_TEXTS } from "./texts/server.ts";
@@ -39,6 +40,7 @@ export const TEXT_GROUPS = [
   ["Other messages of corosync", COROSYNC_MESSAGE_TEXTS],
   ["High availability", HA_TEXTS],
   ["PVE's own tools and daemons", PVE_TEXTS],
+  ["pveproxy, pvestatd and pvesh", DAEMON_TEXTS],
   ["Guests", GUEST_TEXTS],
   ["Units of PVE", UNIT_TEXTS],
   ["Other programs of a node: not a fault of pmxcfs", NEIGHBOUR_TEXTS],
@@ -59,6 +61,7 @@ const BY_DETAIL: readonly ErrorText[] = [
   ...COROSYNC_MESSAGE_TEXTS,
   ...NEIGHBOUR_TEXTS,
   ...PVE_TEXTS,
+  ...DAEMON_TEXTS,
   ...GUEST_TEXTS,
   ...UNIT_TEXTS,
   ...CLIENT_TEXTS,
