@@ -40,7 +40,7 @@ const PRINTED = [
   ...FIXES.map(filled),
   ...(Object.keys(CODES) as CodeName[]).flatMap((code) => commandsIn(rowOf(code).advice)),
   ...TEXTS.flatMap(({ meaning }) => commandsIn(meaning)),
-  ...CAUSES.flatMap(({ text, tell }) => commandsIn(text).concat(commandsIn(tell))),
+  ...CAUSES.flatMap(({ text, check }) => commandsIn(text).concat(commandsIn(check))),
 ];
 
 /** Programs of Debian and of PVE; no other is named. */

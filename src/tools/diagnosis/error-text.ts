@@ -20,7 +20,7 @@ export interface Cause {
   readonly text?: string;
   readonly code?: CodeName;
   /** The command or observation by which this cause is recognized. */
-  readonly tell: string;
+  readonly check: string;
   /** If the pasted line matches, this cause is listed first. */
   readonly signs?: RegExp;
 }

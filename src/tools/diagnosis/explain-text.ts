@@ -61,10 +61,10 @@ function causeText({ text, code }: Cause): string {
 }
 
 function causeLines(cause: Cause, index: number, paint: Paint): string[] {
-  const { code, tell } = cause;
+  const { code, check } = cause;
   const heading = code === undefined ? "" : `${CODES[code].title} [${code}]: `;
   const lines = [labelled(`${index + 1}. `, `${heading}${causeText(cause)}`)];
-  lines.push(labelled(`${INDENT}check: `, tell));
+  lines.push(labelled(`${INDENT}check: `, check));
   if (code !== undefined) lines.push(...remedyLines(remedyOf(code), paint, INDENT));
   return lines;
 }
@@ -120,7 +120,7 @@ export function explanationJson({ text, causes, request }: Explanation) {
     causes: causes.map((cause) => ({
       code: cause.code ?? null,
       cause: causeText(cause),
-      tell: cause.tell,
+      check: cause.check,
       fix: cause.code === undefined ? null : (remedyOf(cause.code).fix ?? null),
       advice: cause.code === undefined ? null : (remedyOf(cause.code).advice ?? null),
     })),
@@ -239,9 +239,9 @@ function checkSection(check: CheckName): string {
 }
 
 function causeEntry(cause: Cause): string {
-  const { code, tell } = cause;
+  const { code, check } = cause;
   const heading = code === undefined ? "" : `${CODES[code].title} (${anchor(code)}): `;
-  return `1. ${heading}${causeText(cause)} Check: ${tell}.\n`;
+  return `1. ${heading}${causeText(cause)} Check: ${check}.\n`;
 }
 
 function textSection({ title, meaning, causes }: (typeof TEXTS)[number]): string {
@@ -274,7 +274,7 @@ function cell(text: string): string {
 function symptomRow({ title, meaning, causes }: (typeof TEXTS)[number]): string[] {
   const codes = [...new Set(causes.flatMap(({ code }) => code ?? []))];
   const links = codes.map((code) => `[${code}](diagnosis.md#${code.toLowerCase()})`);
-  return [title, firstSentence(meaning), causes[0]?.tell ?? "", links.join(", ")].map(cell);
+  return [title, firstSentence(meaning), causes[0]?.check ?? "", links.join(", ")].map(cell);
 }
 
 /** docs/symptoms.md: one row for each error text. */

@@ -66,20 +66,20 @@ export class Station {
     const before = this.view[group];
     const known = before.some((member) => sameMember(member, from));
     if (packet.kind === "mcast") {
-      if (known) this.#tell(group, { kind: "deliver", from, bytes: packet.bytes }, before);
+      if (known) this.#report(group, { kind: "deliver", from, bytes: packet.bytes }, before);
     } else if (packet.kind === "join" && !known) {
       this.view[group] = [...before, from];
       const change = { members: this.view[group], left: [], joined: [from] };
-      this.#tell(group, { kind: "confchg", change }, this.view[group]);
+      this.#report(group, { kind: "confchg", change }, this.view[group]);
     } else if (packet.kind === "leave" && known) {
       this.view[group] = before.filter((member) => !sameMember(member, from));
       const change = { members: this.view[group], left: [from], joined: [] };
       // The process that left gets the confchg, too.
-      this.#tell(group, { kind: "confchg", change }, before);
+      this.#report(group, { kind: "confchg", change }, before);
     }
   }
 
-  #tell(group: GroupName, event: Incoming, members: readonly Member[]): void {
+  #report(group: GroupName, event: Incoming, members: readonly Member[]): void {
     for (const member of members) {
       if (member.nodeid === this.nodeid) this.onIncoming(group, event, member);
     }
@@ -93,13 +93,13 @@ export class Station {
     this.view[group] = stay;
     if (left.length > 0) {
       const change = { members: stay, left, joined: [] };
-      this.#tell(group, { kind: "confchg", change }, stay);
+      this.#report(group, { kind: "confchg", change }, stay);
     }
     const joined = members.filter((member) => !stay.some((other) => sameMember(other, member)));
     this.view[group] = [...stay, ...joined];
     if (joined.length === 0) return;
     const change = { members: this.view[group], left: [], joined };
-    this.#tell(group, { kind: "confchg", change }, this.view[group]);
+    this.#report(group, { kind: "confchg", change }, this.view[group]);
   }
 }
 

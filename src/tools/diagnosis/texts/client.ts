@@ -7,11 +7,11 @@ const REQUEST = /ipcc_?send_rec|access control list|\bqb_/;
 const REFUSED: readonly Cause[] = [
   {
     code: "ACCESS_REFUSED_UID",
-    tell: "`id -u` is not 0: the command was run without root (no sudo), or by a service account",
+    check: "`id -u` is not 0: the command was run without root (no sudo), or by a service account",
   },
-  { code: "ACCESS_REFUSED_GID", tell: "`id -u` is 0 and `id -g` is not" },
-  { code: "CREDENTIALS_DIFFER", tell: "the program has a set-uid or set-gid bit" },
-  { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
+  { code: "ACCESS_REFUSED_GID", check: "`id -u` is 0 and `id -g` is not" },
+  { code: "CREDENTIALS_DIFFER", check: "the program has a set-uid or set-gid bit" },
+  { code: "USER_NAMESPACE", check: "/proc/self/uid_map is not `0 0 4294967295`" },
 ];
 
 export const CLIENT_TEXTS: readonly ErrorText[] = [
@@ -40,18 +40,18 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "No process listens on the service's abstract socket in this network namespace. The caller " +
       "is not at fault.",
     causes: [
-      { code: "SOCKET_ABSENT", tell: "`grep @pve2 /proc/net/unix` prints nothing" },
-      { code: "UNIT_FAILED", tell: "`systemctl is-failed pve-cluster` says failed" },
-      { code: "NAME_LOOPBACK", tell: "`getent ahosts $(hostname)` shows only 127.x or ::1" },
-      { code: "SOCKET_TAKEN", tell: "pmxcfs runs, and @pve2 belongs to another process" },
-      { code: "NETNS_DIFFERS", tell: "`readlink /proc/self/ns/net /proc/1/ns/net` differ" },
-      { code: "SOCKET_FILESYSTEM_MISMATCH", tell: "/etc/libqb/force-filesystem-sockets exists" },
-      { code: "SOCKET_SHORT_ADDRESS", tell: "a systemd socket unit listens on @pve2" },
+      { code: "SOCKET_ABSENT", check: "`grep @pve2 /proc/net/unix` prints nothing" },
+      { code: "UNIT_FAILED", check: "`systemctl is-failed pve-cluster` says failed" },
+      { code: "NAME_LOOPBACK", check: "`getent ahosts $(hostname)` shows only 127.x or ::1" },
+      { code: "SOCKET_TAKEN", check: "pmxcfs runs, and @pve2 belongs to another process" },
+      { code: "NETNS_DIFFERS", check: "`readlink /proc/self/ns/net /proc/1/ns/net` differ" },
+      { code: "SOCKET_FILESYSTEM_MISMATCH", check: "/etc/libqb/force-filesystem-sockets exists" },
+      { code: "SOCKET_SHORT_ADDRESS", check: "a systemd socket unit listens on @pve2" },
       {
         text:
           "Boot order: the caller started before pmxcfs. Add After=pve-cluster.service to its " +
           "unit. A unit ordered Before=network-pre.target starts before pmxcfs: split it in two.",
-        tell: "it works later, and only the first lines of a boot have the error",
+        check: "it works later, and only the first lines of a boot have the error",
       },
     ],
   },
@@ -73,22 +73,22 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "REQUEST_DISCONNECTED",
-        tell: "(a) once, at the time of a restart: `systemctl show -p NRestarts pve-cluster`",
+        check: "(a) once, at the time of a restart: `systemctl show -p NRestarts pve-cluster`",
         signs: REQUEST,
       },
       {
         code: "REPLY_TOO_LARGE",
-        tell: "(b) always the same request, and the log has qb_ipcs_response_send",
+        check: "(b) always the same request, and the log has qb_ipcs_response_send",
         signs: REQUEST,
       },
       {
         code: "PVE_DEAD_MOUNT",
-        tell: "(c) the line names a path below /etc/pve, and `stat -f /etc/pve` fails",
+        check: "(c) the line names a path below /etc/pve, and `stat -f /etc/pve` fails",
         signs: /\/etc\/pve/,
       },
-      { code: "PVE_OLD_MOUNT_HELD", tell: "(c) only one container or service gets it" },
-      { code: "UNIT_RESTARTS", tell: "(a) repeatedly: the server crashes" },
-      { code: "HANDSHAKE_CLOSED", tell: "(a) at connect: the server has no room, or is stopping" },
+      { code: "PVE_OLD_MOUNT_HELD", check: "(c) only one container or service gets it" },
+      { code: "UNIT_RESTARTS", check: "(a) repeatedly: the server crashes" },
+      { code: "HANDSHAKE_CLOSED", check: "(a) at connect: the server has no room, or is stopping" },
     ],
   },
   {
@@ -100,13 +100,13 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "The reply is larger than the client's buffer of 1 MiB (header included). This request " +
       "fails each time, for every client.",
     causes: [
-      { code: "REPLY_TOO_LARGE", tell: "`pmxcfs-ipc --check --only requests` names the request" },
+      { code: "REPLY_TOO_LARGE", check: "`pmxcfs-ipc --check --only requests` names the request" },
       {
         code: "DB_FILE_LARGE",
-        tell: "on [6]: a file of close to 1 MiB in /etc/pve",
+        check: "on [6]: a file of close to 1 MiB in /etc/pve",
         signs: /\[6\]/,
       },
-      { code: "STATUS_KEYS_MANY", tell: "on [1]: too many status keys", signs: /\[1\]/ },
+      { code: "STATUS_KEYS_MANY", check: "on [1]: too many status keys", signs: /\[1\]/ },
     ],
   },
   {
@@ -120,10 +120,10 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "STATUS_LARGE",
-        tell: "on [4]: a task list, ceph, sdn or network status",
+        check: "on [4]: a task list, ceph, sdn or network status",
         signs: /\[4\]/,
       },
-      { code: "DB_FILE_LARGE", tell: "the line names a path below /etc/pve", signs: /\/etc\/pve/ },
+      { code: "DB_FILE_LARGE", check: "the line names a path below /etc/pve", signs: /\/etc\/pve/ },
     ],
   },
   {
@@ -137,16 +137,20 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "connect. For a path below /etc/pve, or in a line about the database, it means the disk of " +
       "/var/lib/pve-cluster.",
     causes: [
-      { code: "SHM_FULL", tell: "`df /dev/shm` is full", signs: /ipcc_?send_rec|\bqb_|\/dev\/shm/ },
-      { code: "SHM_STALE", tell: "`pmxcfs-ipc --check --clean-stale --dry-run` lists directories" },
+      {
+        code: "SHM_FULL",
+        check: "`df /dev/shm` is full",
+        signs: /ipcc_?send_rec|\bqb_|\/dev\/shm/,
+      },
+      { code: "SHM_STALE", check: "`pmxcfs-ipc --check --clean-stale --dry-run` lists some" },
       {
         code: "SHM_LOW",
-        tell: "a container with a /dev/shm of 64 MiB",
+        check: "a container with a /dev/shm of 64 MiB",
       },
-      { code: "SHM_INODES_LOW", tell: "`df -i /dev/shm` is full" },
+      { code: "SHM_INODES_LOW", check: "`df -i /dev/shm` is full" },
       {
         code: "DB_DISK_LOW",
-        tell: "`df /var/lib/pve-cluster` is full",
+        check: "`df /var/lib/pve-cluster` is full",
         signs: /\/etc\/pve|\/var\/lib|database|sqlite/,
       },
     ],
@@ -166,17 +170,17 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         text:
           "A read-only caller (group www-data: pveproxy, spiceproxy) sent a request that only " +
           "root may send.",
-        tell: "the number is [4], [6] or [7], and the process runs as www-data",
+        check: "the number is [4], [6] or [7], and the process runs as www-data",
         signs: /\[[467]\]/,
       },
-      { code: "ACCESS_REFUSED_UID", tell: "it happens at connect, to every request" },
-      { code: "SERVER_READ_ONLY", tell: "the server is ours and was started with --read-only" },
-      { code: "PERMISSIONS_WRONG", tell: "`pmxcfs-ipc --check --only permissions` as root fails" },
+      { code: "ACCESS_REFUSED_UID", check: "it happens at connect, to every request" },
+      { code: "SERVER_READ_ONLY", check: "the server is ours and was started with --read-only" },
+      { code: "PERMISSIONS_WRONG", check: "`pmxcfs-ipc --check --only permissions` as root fails" },
       {
         text:
           "On a path below /etc/pve: pmxcfs allows no other mode, no other owner and no links, " +
           "not even to root. cp, mv and rsync print this and continue; the file is written.",
-        tell: "the line names chmod, chown, ln, rsync or cp -a",
+        check: "the line names chmod, chown, ln, rsync or cp -a",
         signs: /\/etc\/pve|chmod|chown|\bln\b|rsync|preserv|\blink\b/,
       },
     ],
@@ -193,26 +197,26 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "server accepted the caller (a refusal would be Unknown error -1). On a path below " +
       "/etc/pve there is no quorum (root gets the error too), or the user is not root.",
     causes: [
-      { code: "RINGS_NOT_OPENABLE", tell: "the line has ipcc_send_rec", signs: REQUEST },
+      { code: "RINGS_NOT_OPENABLE", check: "the line has ipcc_send_rec", signs: REQUEST },
       {
         code: "PVE_READ_ONLY",
-        tell: "a write to /etc/pve, also as root: `pvecm status` says Quorate: No",
+        check: "a write to /etc/pve, also as root: `pvecm status` says Quorate: No",
         signs: /\/etc\/pve/,
       },
       {
         text: "Only root may write below /etc/pve; group www-data may read most of it.",
-        tell: "`id -u` is not 0",
+        check: "`id -u` is not 0",
         signs: /\/etc\/pve/,
       },
       {
         text:
           "pmxcfs itself is refused: it does not run as root, or one of its directories does not " +
           "belong to root.",
-        tell: "`ps -o user= -C pmxcfs`, `ls -ld /var/lib/pve-cluster /run`",
+        check: "`ps -o user= -C pmxcfs`, `ls -ld /var/lib/pve-cluster /run`",
         signs: /\[(main|database|status|dcdb)\] (crit|notice)|\/var\/lib\/pve-cluster/,
       },
-      { code: "USER_NAMESPACE", tell: "/proc/self/uid_map is not `0 0 4294967295`" },
-      { code: "SHM_READ_ONLY", tell: "`grep /dev/shm /proc/mounts` has ro" },
+      { code: "USER_NAMESPACE", check: "/proc/self/uid_map is not `0 0 4294967295`" },
+      { code: "SHM_READ_ONLY", check: "`grep /dev/shm /proc/mounts` has ro" },
     ],
   },
   {
@@ -228,7 +232,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         text:
           "A bug of the client: it must connect again after fork (PVE's client has one " +
           "connection per process). Restart that program.",
-        tell: "`pmxcfs-ipc --check` passes, and only one program gets it",
+        check: "`pmxcfs-ipc --check` passes, and only one program gets it",
       },
     ],
   },
@@ -244,13 +248,13 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "DB_LOCKED_BY_OTHER",
-        tell: "the line names the lock",
+        check: "the line names the lock",
         signs: /pmxcfs lock|lockfile/,
       },
-      { code: "FLOW_CONTROL_ON", tell: "`pmxcfs-ipc --check --only flow` as root", signs: REQUEST },
-      { code: "QUEUE_WAITING", tell: "the server hangs: other clients get no error but wait" },
-      { code: "HANDSHAKE_ERROR", tell: "at connect: the server has its maximum of connections" },
-      { code: "DESCRIPTORS_LOW", tell: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
+      { code: "FLOW_CONTROL_ON", check: "`pmxcfs-ipc --check --only flow`", signs: REQUEST },
+      { code: "QUEUE_WAITING", check: "the server hangs: other clients get no error but wait" },
+      { code: "HANDSHAKE_ERROR", check: "at connect: the server has its maximum of connections" },
+      { code: "DESCRIPTORS_LOW", check: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
     ],
   },
   {
@@ -264,10 +268,10 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The name is wrong, or the file, guest or token was removed or is on another node.",
-        tell: "`pmxcfs-ipc call get-guest-list`, and `pmxcfs-ipc config ls` as root",
+        check: "`pmxcfs-ipc call get-guest-list`, and `pmxcfs-ipc config ls` as root",
       },
-      { code: "NODE_DIRECTORY_MISSING", tell: "after the host was renamed" },
-      { code: "DB_NOT_PMXCFS", tell: "nothing else is found either: the database is empty" },
+      { code: "NODE_DIRECTORY_MISSING", check: "after the host was renamed" },
+      { code: "DB_NOT_PMXCFS", check: "nothing else is found either: the database is empty" },
     ],
   },
   {
@@ -282,11 +286,11 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The client is of another version, or encodes its requests itself.",
-        tell: "only one program gets it; PVE's own tools do not",
+        check: "only one program gets it; PVE's own tools do not",
       },
       {
         text: "The log entry has an empty tag or text.",
-        tell: "the line has [7], or says writing cluster log failed",
+        check: "the line has [7], or says writing cluster log failed",
         signs: /\[7\]|cluster log/,
       },
     ],
@@ -301,14 +305,14 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "The server or the client has no free descriptors, no memory, or has reached its limit of " +
       "processes.",
     causes: [
-      { code: "DESCRIPTORS_LOW", tell: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
-      { code: "MEMORY_LOW", tell: "`free -m`", signs: /memory|enomem/ },
+      { code: "DESCRIPTORS_LOW", check: "`ls /proc/PID/fd | wc -l` near `prlimit -n --pid PID`" },
+      { code: "MEMORY_LOW", check: "`free -m`", signs: /memory|enomem/ },
       {
         text: "The unit has reached its limit of processes and threads (TasksMax).",
-        tell: "`systemctl show -p TasksCurrent -p TasksMax pve-cluster`",
+        check: "`systemctl show -p TasksCurrent -p TasksMax pve-cluster`",
         signs: /pids controller/,
       },
-      { code: "SHM_FULL", tell: "`df /dev/shm` is full" },
+      { code: "SHM_FULL", check: "`df /dev/shm` is full" },
     ],
   },
   {
@@ -320,9 +324,9 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "The server did not answer within the time limit of this client, or the wait was " +
       "interrupted.",
     causes: [
-      { code: "SERVER_STOPPED", tell: "/proc/PID/status says T (stopped)" },
-      { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
-      { code: "REQUEST_HUNG", tell: "`pmxcfs-ipc --check --only requests`" },
+      { code: "SERVER_STOPPED", check: "/proc/PID/status says T (stopped)" },
+      { code: "RRDCACHED_HUNG", check: "`pmxcfs-ipc --check --only rrd`" },
+      { code: "REQUEST_HUNG", check: "`pmxcfs-ipc --check --only requests`" },
     ],
   },
   {
@@ -334,8 +338,8 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "that number: a refused caller can get Is a directory.",
     causes: [
       ...REFUSED.slice(0, 2),
-      { code: "SOCKET_ABSENT", tell: "`grep @pve2 /proc/net/unix` prints nothing" },
-      { code: "HANDSHAKE_ERROR", tell: "`pmxcfs-ipc --check --only handshake` gives its name" },
+      { code: "SOCKET_ABSENT", check: "`grep @pve2 /proc/net/unix` prints nothing" },
+      { code: "HANDSHAKE_ERROR", check: "`pmxcfs-ipc --check --only handshake` gives its name" },
     ],
   },
   {
@@ -348,22 +352,22 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "follows the three ipcc_send_rec lines and repeats their error after its colon. ACLs are " +
       "not involved.",
     causes: [
-      { code: "SOCKET_ABSENT", tell: "it ends in Connection refused", signs: /refused/ },
+      { code: "SOCKET_ABSENT", check: "it ends in Connection refused", signs: /refused/ },
       {
         code: "ACCESS_REFUSED_UID",
-        tell: "it ends in Unknown error -1: the caller is not root (no sudo)",
+        check: "it ends in Unknown error -1: the caller is not root (no sudo)",
         signs: /unknown error/,
       },
       {
         code: "ACCESS_REFUSED_GID",
-        tell: "it ends in Unknown error -1: the caller is root with another group",
+        check: "it ends in Unknown error -1: the caller is root with another group",
       },
       {
         code: "REPLY_NOT_JSON",
-        tell: "it ends in an error about JSON",
+        check: "it ends in an error about JSON",
         signs: /json|malformed/,
       },
-      { code: "REPLY_EMPTY", tell: "another program answers on the socket" },
+      { code: "REPLY_EMPTY", check: "another program answers on the socket" },
     ],
   },
   {
@@ -384,12 +388,12 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
       "holds a lock while it waits for rrdcached, corosync or the disk: if one of these hangs, " +
       "all requests hang.",
     causes: [
-      { code: "SERVER_STOPPED", tell: "/proc/PID/status says T (stopped)" },
-      { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
-      { code: "SERVER_STUCK", tell: "/proc/PID/status says D", signs: /blocked for more than/ },
-      { code: "CPG_RETRIES", tell: "the log has cpg_send_message retried" },
-      { code: "PVE_HUNG", tell: "`timeout 2 stat -f /etc/pve` does not return" },
-      { code: "RESTART_FLAG_STALE", tell: "each command takes 10 s and then works" },
+      { code: "SERVER_STOPPED", check: "/proc/PID/status says T (stopped)" },
+      { code: "RRDCACHED_HUNG", check: "`pmxcfs-ipc --check --only rrd`" },
+      { code: "SERVER_STUCK", check: "/proc/PID/status says D", signs: /blocked for more than/ },
+      { code: "CPG_RETRIES", check: "the log has cpg_send_message retried" },
+      { code: "PVE_HUNG", check: "`timeout 2 stat -f /etc/pve` does not return" },
+      { code: "RESTART_FLAG_STALE", check: "each command takes 10 s and then works" },
     ],
   },
 ];

@@ -24,14 +24,14 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       "This node's partition does not have a majority of the votes: /etc/pve is read-only " +
       "(Permission denied), and no guest can be started or changed. The IPC answers reads.",
     causes: [
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
-      { code: "PVE_READ_ONLY", tell: "`stat -c %a /etc/pve/local` has no write bit" },
-      { code: "CPG_RETRIES", tell: `corosync's links lose packets: ${LINKS}` },
+      { code: "NO_QUORUM", check: "`pvecm status` says Quorate: No" },
+      { code: "PVE_READ_ONLY", check: "`stat -c %a /etc/pve/local` has no write bit" },
+      { code: "CPG_RETRIES", check: `corosync's links lose packets: ${LINKS}` },
       {
         text:
           "corosync is quorate again, and pmxcfs missed that event: `systemctl restart " +
           "pve-cluster`.",
-        tell: "`corosync-quorumtool -s` says Quorate: Yes and /etc/pve is still read-only",
+        check: "`corosync-quorumtool -s` says Quorate: Yes and /etc/pve is still read-only",
       },
     ],
   },
@@ -48,8 +48,8 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       "slowly or not at all, or because the members change. pmxcfs repeats the send every 100 " +
       "ms, up to 100 times; writes to /etc/pve wait meanwhile.",
     causes: [
-      { code: "CPG_RETRIES", tell: LINKS },
-      { code: "NO_QUORUM", tell: "`pvecm status`" },
+      { code: "CPG_RETRIES", check: LINKS },
+      { code: "NO_QUORUM", check: "`pvecm status`" },
     ],
   },
   {
@@ -77,10 +77,10 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
         text:
           "The links of corosync were down for a moment. When they are up again: `systemctl " +
           "restart pve-cluster` on the node that does not join.",
-        tell: LINKS,
+        check: LINKS,
       },
-      { code: "DB_LOCKED_BY_OTHER", tell: "`pgrep -a pmxcfs` shows two" },
-      { code: "NO_QUORUM", tell: "`pvecm status`" },
+      { code: "DB_LOCKED_BY_OTHER", check: "`pgrep -a pmxcfs` shows two" },
+      { code: "NO_QUORUM", check: "`pvecm status`" },
     ],
   },
   {
@@ -92,8 +92,8 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       "end, large messages are lost in the network while small ones arrive, or the leader does " +
       "not send.",
     causes: [
-      { code: "LARGE_MESSAGES_LOST", tell: "`ping -M do -s 1472` to the other nodes fails" },
-      { code: "CPG_RETRIES", tell: LINKS },
+      { code: "LARGE_MESSAGES_LOST", check: "`ping -M do -s 1472` to the other nodes fails" },
+      { code: "CPG_RETRIES", check: LINKS },
     ],
   },
   {
@@ -113,14 +113,14 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The name is misspelled, has a domain, or has another case than in corosync.conf.",
-        tell: "`pvecm nodes`, `pmxcfs-ipc call get-cluster-info`",
+        check: "`pvecm nodes`, `pmxcfs-ipc call get-cluster-info`",
       },
       {
         code: "NODENAME_DIFFERS",
-        tell: "the host was renamed: `hostname` and `pvecm nodes` differ",
+        check: "the host was renamed: `hostname` and `pvecm nodes` differ",
       },
-      { code: "MEMBERS_OFFLINE", tell: "the node is in the list and offline: `pvecm status`" },
-      { code: "NODE_GONE", tell: "the node was removed, and its directory is still there" },
+      { code: "MEMBERS_OFFLINE", check: "the node is in the list and offline: `pvecm status`" },
+      { code: "NODE_GONE", check: "the node was removed, and its directory is still there" },
     ],
   },
   {
@@ -142,24 +142,24 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "LOCKS_HELD",
-        tell: "`ls -l /etc/pve/priv/lock`: age and name of the locks",
+        check: "`ls -l /etc/pve/priv/lock`: age and name of the locks",
         signs: /timeout|trying|can't get/,
       },
-      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum|permission|denied/ },
-      { code: "PVE_SLOW", tell: "`time stat /etc/pve/local`" },
+      { code: "NO_QUORUM", check: "`pvecm status`", signs: /quorum|permission|denied/ },
+      { code: "PVE_SLOW", check: "`time stat /etc/pve/local`" },
       {
         code: "SOCKET_ABSENT",
-        tell: "the line says that the cluster file system is not online",
+        check: "the line says that the cluster file system is not online",
         signs: /not online|not mounted/,
       },
       {
         text:
           "Many parallel tasks use one storage (clones, backups): run fewer at a time, or try " +
           "again.",
-        tell: "the line names a storage, and comes only under load",
+        check: "the line names a storage, and comes only under load",
         signs: /storage-/,
       },
-      { code: "CLOCK_BACKWARDS", tell: "cfs lock update failed: the clock went back" },
+      { code: "CLOCK_BACKWARDS", check: "cfs lock update failed: the clock went back" },
     ],
   },
   {
@@ -175,15 +175,15 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       "pvestatd took longer than 5 s for one cycle of status values. Until it ends, the GUI " +
       "shows old values, then grey question marks.",
     causes: [
-      { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
+      { code: "STATUS_SLOW", check: "`pvesm status` hangs: a storage does not answer" },
       {
         text: "A guest ended while its values were read: harmless if it comes once.",
-        tell: "the line names a file of one guest below /sys or /proc",
+        check: "the line names a file of one guest below /sys or /proc",
         signs: /cgroup|\/proc\/|\btail\b/,
       },
-      { code: "RRDCACHED_HUNG", tell: "`pmxcfs-ipc --check --only rrd`" },
-      { code: "CPG_RETRIES", tell: "the log has cpg_send_message retried" },
-      { code: "MEMORY_PRESSURE", tell: "`cat /proc/pressure/memory`" },
+      { code: "RRDCACHED_HUNG", check: "`pmxcfs-ipc --check --only rrd`" },
+      { code: "CPG_RETRIES", check: "the log has cpg_send_message retried" },
+      { code: "MEMORY_PRESSURE", check: "`cat /proc/pressure/memory`" },
     ],
   },
   {
@@ -210,6 +210,6 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
       /\[main\] notice: (exit proxmox configuration filesystem \(0\)|resolved node name)/,
     ],
     meaning: "pmxcfs and corosync write these in normal operation. Nothing to do.",
-    causes: [{ text: "Normal operation.", tell: "other lines, with crit or error" }],
+    causes: [{ text: "Normal operation.", check: "other lines, with crit or error" }],
   },
 ];

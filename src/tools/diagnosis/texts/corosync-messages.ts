@@ -44,18 +44,18 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
         text:
           "The nodes have different keys or copies of corosync.conf: both must be the same on " +
           "all nodes. Copy them from a node that works, then `systemctl restart corosync` here.",
-        tell: "`sha256sum /etc/corosync/authkey /etc/corosync/corosync.conf` on all nodes",
+        check: "`sha256sum /etc/corosync/authkey /etc/corosync/corosync.conf` on all nodes",
       },
       {
         text:
           "A host that is not a member sends packets here: a removed node, a second cluster, a " +
           "scanner.",
-        tell: "the address in the line is not in the nodelist of corosync.conf",
+        check: "the address in the line is not in the nodelist of corosync.conf",
         signs: /rejected from|magic|too big|attack|ignoring/,
       },
       {
         text: "Nodes of different versions: upgrade corosync and libknet1 on all of them.",
-        tell: "`dpkg -l corosync libknet1t64 libknet1` on all nodes",
+        check: "`dpkg -l corosync libknet1t64 libknet1` on all nodes",
         signs: /version|incompatible|unsupported/,
       },
     ],
@@ -109,31 +109,31 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "This node's copy has a lower config_version: compare both files on all nodes.",
-        tell: "`grep config_version /etc/pve/corosync.conf /etc/corosync/corosync.conf`",
+        check: "`grep config_version /etc/pve/corosync.conf /etc/corosync/corosync.conf`",
       },
       {
         text:
           "The option that the line names is wrong. With quorum, correct it in " +
           "/etc/pve/corosync.conf and raise config_version; without quorum, copy " +
           "/etc/corosync/corosync.conf from a node that works.",
-        tell: "`corosync -t` checks the file and prints the error; `journalctl -u corosync -n 30`",
+        check: "`corosync -t` checks the file and prints the error; `journalctl -u corosync -n 30`",
         signs: /parse error|unknown|invalid|must|should|missing|can't|cannot|no \w+ |option|value/,
       },
       {
         text: "/etc/corosync/authkey is missing: copy it from another node, mode 0400.",
-        tell: "`ls -l /etc/corosync`",
+        check: "`ls -l /etc/corosync`",
         signs: /authkey|key file/,
       },
       {
         text:
           "This is a warning, and corosync goes on running. Change the option at the next " +
           "maintenance.",
-        tell: "`systemctl status corosync` says active",
+        check: "`systemctl status corosync` says active",
         signs: /deprecated|warning/,
       },
       {
         code: "NAME_UNRESOLVED",
-        tell: "an address in corosync.conf is a name that does not resolve",
+        check: "an address in corosync.conf is a name that does not resolve",
       },
     ],
   },
@@ -165,9 +165,9 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
         text:
           "The end of the line names the resource: a limit of its unit, /dev/shm, a missing " +
           "interface.",
-        tell: "`systemctl status corosync`, `df /dev/shm`, `ip -br address`",
+        check: "`systemctl status corosync`, `df /dev/shm`, `ip -br address`",
       },
-      { code: "MEMORY_LOW", tell: "Out of memory: `free -m`", signs: /memory|alloc/ },
+      { code: "MEMORY_LOW", check: "Out of memory: `free -m`", signs: /memory|alloc/ },
     ],
   },
   {
@@ -186,7 +186,7 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "pmxcfs was stopped or restarted at that time, or hangs.",
-        tell: "`systemctl status pve-cluster`, `time stat /etc/pve/local`",
+        check: "`systemctl status pve-cluster`, `time stat /etc/pve/local`",
       },
     ],
   },
@@ -219,7 +219,7 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Normal operation.",
-        tell: "`journalctl -u corosync -p warning -n 30` shows warnings and errors, if any",
+        check: "`journalctl -u corosync -p warning -n 30` shows warnings and errors, if any",
       },
     ],
   },
@@ -236,7 +236,7 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
         text:
           "The file is missing, empty or cut off (an interrupted join, a full disk). Copy it " +
           "from another node with its mode 0400, then `systemctl start corosync`.",
-        tell: "`ls -l /etc/corosync/authkey` here and on another node differ in size",
+        check: "`ls -l /etc/corosync/authkey` here and on another node differ in size",
       },
     ],
   },
@@ -253,9 +253,9 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The address of this node changed, or its interface was not up when corosync started.",
-        tell: "`ip -brief address` does not show the ring0_addr of this node's entry",
+        check: "`ip -brief address` does not show the ring0_addr of this node's entry",
       },
-      { code: "COROSYNC_CONF_DIFFERS", tell: "`pmxcfs-ipc --check --only cluster`" },
+      { code: "COROSYNC_CONF_DIFFERS", check: "`pmxcfs-ipc --check --only cluster`" },
     ],
   },
   {
@@ -268,7 +268,7 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The disk is full or read-only, or the file is damaged.",
-        tell: "`df -h /var/lib/corosync`, `ls -l /var/lib/corosync`",
+        check: "`df -h /var/lib/corosync`, `ls -l /var/lib/corosync`",
       },
     ],
   },
@@ -284,7 +284,7 @@ export const COROSYNC_MESSAGE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Normal operation.",
-        tell: "`journalctl -u corosync -p warning -n 30` shows whether there is more",
+        check: "`journalctl -u corosync -p warning -n 30` shows whether there is more",
       },
     ],
   },

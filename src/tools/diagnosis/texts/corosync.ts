@@ -19,16 +19,16 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       "This node has no corosync.conf: it is not, or no longer, in a cluster. That is normal for " +
       "a single node: pmxcfs then works without corosync, and /etc/pve is always writable.",
     causes: [
-      { text: "It is a single node: nothing to do.", tell: "`ls /etc/pve/nodes` shows one name" },
+      { text: "It is a single node: nothing to do.", check: "`ls /etc/pve/nodes` shows one name" },
       {
         text:
           "It belongs to a cluster, and its /etc/corosync/corosync.conf is missing. Copy the " +
           "file from another node, or from the tree (`pmxcfs-ipc config cat corosync.conf`).",
-        tell: "`ls /etc/pve/nodes` shows several names",
+        check: "`ls /etc/pve/nodes` shows several names",
       },
       {
         text: "The package corosync is not installed.",
-        tell: "`dpkg -l corosync`",
+        check: "`dpkg -l corosync`",
         signs: /exec of|not found/,
       },
     ],
@@ -60,22 +60,22 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       "corosync does not run, ended or was restarted: pmxcfs and pvecm cannot connect to it. " +
       "pmxcfs tries again every few seconds; until it is connected, this node has no quorum.",
     causes: [
-      { code: "COROSYNC_UNREACHABLE", tell: "`systemctl status corosync`" },
+      { code: "COROSYNC_UNREACHABLE", check: "`systemctl status corosync`" },
       {
         text:
           "A single node has no corosync.conf and runs no corosync, so pvecm has no status to " +
           "show.",
-        tell: "/etc/pve/corosync.conf does not exist",
+        check: "/etc/pve/corosync.conf does not exist",
       },
       {
         text: "corosync ended: its last log lines have the reason.",
-        tell: "`journalctl -u corosync -n 30`; `corosync -t` checks its configuration",
+        check: "`journalctl -u corosync -n 30`; `corosync -t` checks its configuration",
       },
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
-      { code: "MEMORY_LOW", tell: "Out of memory: `free -m`", signs: /out of memory|oom|task=/ },
+      { code: "NO_QUORUM", check: "`pvecm status` says Quorate: No" },
+      { code: "MEMORY_LOW", check: "Out of memory: `free -m`", signs: /out of memory|oom|task=/ },
       {
         text: "It crashed: update corosync and libknet1t64; systemd starts it again.",
-        tell: "`coredumpctl list corosync`",
+        check: "`coredumpctl list corosync`",
         signs: /segfault|traps/,
       },
     ],
@@ -108,23 +108,23 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       "or interrupted, or corosync was not scheduled on a node. corosync then forms a new " +
       "membership, and pmxcfs waits for it.",
     causes: [
-      { code: "CPG_RETRIES", tell: LINKS },
+      { code: "CPG_RETRIES", check: LINKS },
       {
         text:
           "Backup, storage or migration traffic uses the network of corosync: give corosync a " +
           "network of its own.",
-        tell: "it happens at the time of backups",
+        check: "it happens at the time of backups",
       },
       {
         text:
           "The MTU of the path is smaller than that of the interface: set netmtu, or correct the " +
           "switch.",
-        tell: "`ping -M do -s 1472` to the other node fails",
+        check: "`ping -M do -s 1472` to the other node fails",
         signs: /mtu/,
       },
       {
         code: "MEMORY_PRESSURE",
-        tell: "Process pause detected, not scheduled",
+        check: "Process pause detected, not scheduled",
         signs: /pause|scheduled/,
       },
     ],
@@ -144,11 +144,11 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
       "was restarted. At each change of members all nodes synchronise their trees, and writes to " +
       "/etc/pve wait for it.",
     causes: [
-      { text: "A node was started, stopped or restarted.", tell: "it comes once: nothing to do" },
-      { code: "CPG_RETRIES", tell: `it comes again and again: ${LINKS}` },
+      { text: "A node was started, stopped or restarted.", check: "it comes once: nothing to do" },
+      { code: "CPG_RETRIES", check: `it comes again and again: ${LINKS}` },
       {
         code: "NO_QUORUM",
-        tell: "too few members remain: `pvecm status`",
+        check: "too few members remain: `pvecm status`",
         signs: /members left|left: \d/,
       },
     ],
@@ -165,16 +165,16 @@ export const COROSYNC_TEXTS: readonly ErrorText[] = [
         text:
           "That host is down, its corosync-qnetd (TCP port 5403) does not run, or a firewall " +
           "blocks it.",
-        tell: "`pvecm status` (flags A, V, NMW); there `systemctl status corosync-qnetd`",
+        check: "`pvecm status` (flags A, V, NMW); there `systemctl status corosync-qnetd`",
       },
       {
         text:
           "The setup was refused: all nodes must be online, and an old qdevice must be removed " +
           "first: `pvecm qdevice remove`, then `pvecm qdevice setup ADDRESS` again.",
-        tell: "the line is about the setup, or says that a qdevice is configured already",
+        check: "the line is about the setup, or says that a qdevice is configured already",
         signs: /already (configured|set)|setup|not configured|must be/,
       },
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
+      { code: "NO_QUORUM", check: "`pvecm status` says Quorate: No" },
     ],
   },
 ];

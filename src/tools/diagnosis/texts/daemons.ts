@@ -13,7 +13,7 @@ export const DAEMON_TEXTS: readonly ErrorText[] = [
         text:
           "The browser, exporter or script does not trust the certificate of this node: it needs " +
           "the cluster's CA (/etc/pve/pve-root-ca.pem), or the node a certificate that it trusts.",
-        tell: "`curl -v https://NODE:8006` on the client's machine says why",
+        check: "`curl -v https://NODE:8006` on the client's machine says why",
       },
     ],
   },
@@ -26,7 +26,7 @@ export const DAEMON_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "A guest was stopped or answered late. Harmless if it is rare.",
-        tell: "`journalctl -b -t pvestatd -n 30`: a guest is named that does not answer",
+        check: "`journalctl -b -t pvestatd -n 30`: a guest is named that does not answer",
       },
     ],
   },
@@ -38,7 +38,7 @@ export const DAEMON_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Another method is meant: get, set, create (POST) or delete.",
-        tell: "`pvesh usage PATH --verbose` lists the methods of the path",
+        check: "`pvesh usage PATH --verbose` lists the methods of the path",
       },
     ],
   },
@@ -48,10 +48,10 @@ export const DAEMON_TEXTS: readonly ErrorText[] = [
     patterns: [/\/var\/log\/\S*'?:? .{0,30}no space left on device/],
     meaning: "The file system of the logs is full; on most nodes that of config.db, too.",
     causes: [
-      { code: "DB_DISK_LOW", tell: "`df -h /var/log /var/lib/pve-cluster`" },
+      { code: "DB_DISK_LOW", check: "`df -h /var/log /var/lib/pve-cluster`" },
       {
         text: "Logs fill it. `journalctl --vacuum-size=200M` removes the oldest part of the journal.",
-        tell: "`du -xh /var/log --max-depth=2 | sort -h | tail`",
+        check: "`du -xh /var/log --max-depth=2 | sort -h | tail`",
       },
     ],
   },

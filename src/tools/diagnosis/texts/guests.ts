@@ -15,21 +15,21 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
       "last step of a migration. The disks can be on the other node already: check that before " +
       "you try again.",
     causes: [
-      { code: "NO_QUORUM", tell: "Permission denied: `pvecm status`", signs: /permission|denied/ },
+      { code: "NO_QUORUM", check: "Permission denied: `pvecm status`", signs: /permission|denied/ },
       {
         code: "CPG_RETRIES",
-        tell: "Device or resource busy: the cluster did not confirm the rename in time",
+        check: "Device or resource busy: the cluster did not confirm the rename in time",
         signs: /busy/,
       },
       {
         text: "There is a file of that VMID on another node already.",
-        tell: "File exists: `ls /etc/pve/nodes/*/*/ID.conf`",
+        check: "File exists: `ls /etc/pve/nodes/*/*/ID.conf`",
         signs: /exists/,
       },
-      { code: "DB_DISK_LOW", tell: "Input/output error", signs: /input/ },
+      { code: "DB_DISK_LOW", check: "Input/output error", signs: /input/ },
       {
         text: "The file is no longer on this node: HA or another task has moved the guest already.",
-        tell: "No such file: `ls /etc/pve/nodes/*/*/ID.conf`",
+        check: "No such file: `ls /etc/pve/nodes/*/*/ID.conf`",
         signs: /no such/,
       },
     ],
@@ -52,9 +52,9 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The lines above the last one in the task's log have the reason.",
-        tell: "the task list of the guest; `pvenode task list --errors`",
+        check: "the task list of the guest; `pvenode task list --errors`",
       },
-      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
+      { code: "NO_QUORUM", check: "`pvecm status`", signs: /quorum/ },
     ],
   },
   {
@@ -74,17 +74,17 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
         text:
           "The words after the last colon have the reason: ssh to the node, a busy pool, no " +
           "space.",
-        tell: "`pvesr status`, the replication log of the guest",
+        check: "`pvesr status`, the replication log of the guest",
       },
       {
         text:
           "The nodes have no common snapshot any more. Remove the job, verify which node has the " +
           "copy, remove that copy, and add the job again.",
-        tell: "`zfs list -t snapshot | grep __replicate_` on both nodes",
+        check: "`zfs list -t snapshot | grep __replicate_` on both nodes",
         signs: /incremental|snapshot/,
       },
-      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
-      { code: "LOCKS_HELD", tell: "got lock request timeout", signs: /lock/ },
+      { code: "NO_QUORUM", check: "`pvecm status`", signs: /quorum/ },
+      { code: "LOCKS_HELD", check: "got lock request timeout", signs: /lock/ },
     ],
   },
   {
@@ -106,7 +106,7 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Its storage, a mount, a device, or a setting of the guest.",
-        tell: "`pct start ID --debug`, or `qm start ID` and the lines above the last one",
+        check: "`pct start ID --debug`, or `qm start ID` and the lines above the last one",
       },
     ],
   },
@@ -126,11 +126,11 @@ export const GUEST_TEXTS: readonly ErrorText[] = [
         text:
           "It was removed or renamed, or this node has another storage under that name. `qm " +
           "rescan` or `pct rescan` updates the configuration.",
-        tell: "`pvesm list STORAGE` does not list it",
+        check: "`pvesm list STORAGE` does not list it",
       },
       {
         text: "The storage is not active: a pool is not imported, or a volume group not activated.",
-        tell: "`pvesm status`, `zpool list`, `lvs`",
+        check: "`pvesm status`, `zpool list`, `lvs`",
         signs: /zvol|logical volume/,
       },
     ],

@@ -23,14 +23,14 @@ export const HA_TEXTS: readonly ErrorText[] = [
         text:
           "Another program has /dev/watchdog open: systemd (RuntimeWatchdogSec), the package " +
           "watchdog, corosync, or the host of this container.",
-        tell: "`fuser -v /dev/watchdog*`, `grep -rs RuntimeWatchdog /etc/systemd /lib/systemd`",
+        check: "`fuser -v /dev/watchdog*`, `grep -rs RuntimeWatchdog /etc/systemd /lib/systemd`",
         signs: /busy/,
       },
       {
         text:
           "There is no watchdog device: load the module named in /etc/default/pve-ha-manager, or " +
           "softdog: `modprobe softdog; systemctl restart watchdog-mux`.",
-        tell: "`ls /dev/watchdog*` prints no device",
+        check: "`ls /dev/watchdog*` prints no device",
         signs: /no such|not found/,
       },
     ],
@@ -59,17 +59,20 @@ export const HA_TEXTS: readonly ErrorText[] = [
       "A node could not refresh its HA lock below /etc/pve/priv/lock. If that fails for 60 s, " +
       "the watchdog resets the node.",
     causes: [
-      { code: "NO_QUORUM", tell: "`pvecm status`" },
-      { code: "PVE_SLOW", tell: "`time stat /etc/pve/local`" },
+      { code: "NO_QUORUM", check: "`pvecm status`" },
+      { code: "PVE_SLOW", check: "`time stat /etc/pve/local`" },
       {
         code: "CPG_RETRIES",
-        tell: "Device or resource busy: the cluster did not confirm the write in time",
+        check: "Device or resource busy: the cluster did not confirm the write in time",
         signs: /resource busy/,
       },
-      { code: "CLOCK_BACKWARDS", tell: "Operation not permitted or Permission denied with quorum" },
+      {
+        code: "CLOCK_BACKWARDS",
+        check: "Operation not permitted or Permission denied with quorum",
+      },
       {
         text: "The service watchdog-mux is not running.",
-        tell: "`systemctl status watchdog-mux`",
+        check: "`systemctl status watchdog-mux`",
         signs: /watchdog socket/,
       },
     ],
@@ -95,15 +98,15 @@ export const HA_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "That node was off, was reset by its watchdog, or lost the cluster's network.",
-        tell: "`ha-manager status`; on that node the end of `journalctl -b -1`",
+        check: "`ha-manager status`; on that node the end of `journalctl -b -1`",
       },
-      { code: "MEMBERS_OFFLINE", tell: "`pvecm status`" },
-      { code: "CPG_RETRIES", tell: "corosync's links: `journalctl -u corosync`" },
+      { code: "MEMBERS_OFFLINE", check: "`pvecm status`" },
+      { code: "CPG_RETRIES", check: "corosync's links: `journalctl -u corosync`" },
       {
         text:
           "No other node is allowed or able to run the guest: HA rules or " +
           "groups, or its storage.",
-        tell: "the line says that no recovery node was found",
+        check: "the line says that no recovery node was found",
         signs: /no recovery/,
       },
     ],
@@ -137,9 +140,9 @@ export const HA_TEXTS: readonly ErrorText[] = [
           "The guest itself does not start or migrate: its task in the task list has the reason. " +
           "After that is repaired: `ha-manager set vm:ID --state disabled`, then the same with " +
           "started.",
-        tell: "`ha-manager status`; for a guest that HA does not manage, `qm start ID`",
+        check: "`ha-manager status`; for a guest that HA does not manage, `qm start ID`",
       },
-      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
+      { code: "NO_QUORUM", check: "`pvecm status`", signs: /quorum/ },
     ],
   },
   {
@@ -157,10 +160,10 @@ export const HA_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "pvestatd of that node is not running, or the node has just started.",
-        tell: "`systemctl status pvestatd` on that node",
+        check: "`systemctl status pvestatd` on that node",
       },
-      { code: "STATUS_SLOW", tell: "its log has status update time" },
-      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum/ },
+      { code: "STATUS_SLOW", check: "its log has status update time" },
+      { code: "NO_QUORUM", check: "`pvecm status`", signs: /quorum/ },
     ],
   },
   {
@@ -183,9 +186,9 @@ export const HA_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The entry that the line names: correct it with `ha-manager`, not with an editor.",
-        tell: "`ha-manager config`, `cat /etc/pve/ha/*.cfg`, `pveversion` on each node",
+        check: "`ha-manager config`, `cat /etc/pve/ha/*.cfg`, `pveversion` on each node",
       },
-      { code: "NO_QUORUM", tell: "`pvecm status`", signs: /quorum|permission/ },
+      { code: "NO_QUORUM", check: "`pvecm status`", signs: /quorum|permission/ },
     ],
   },
   {
@@ -212,7 +215,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Normal operation.",
-        tell: "if it repeats: `ha-manager status`, `pvecm status`",
+        check: "if it repeats: `ha-manager status`, `pvecm status`",
       },
     ],
   },
@@ -231,7 +234,7 @@ export const HA_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Normal operation.",
-        tell: "when a guest stays in one state: `ha-manager status --verbose`",
+        check: "when a guest stays in one state: `ha-manager status --verbose`",
       },
     ],
   },

@@ -39,7 +39,7 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
           "The other node's API refused the request: check the password of root@pam, the " +
           "fingerprint, and that --link0 and --link1 are as in the cluster. By ssh instead: " +
           "`pvecm add HOST --use_ssh`.",
-        tell: "the line names links, a password, a fingerprint, 401 or host name verification",
+        check: "the line names links, a password, a fingerprint, 401 or host name verification",
         signs: /links|password|40\d|verif|fingerprint|aborted|occurred/,
       },
       {
@@ -47,7 +47,7 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
           "This node has files of an earlier cluster, or guests. Keep a copy first (`pmxcfs-ipc " +
           "config export /root/rescued`), then follow Proxmox's documentation about separating a " +
           "node.",
-        tell: "the lines above name each obstacle",
+        check: "the lines above name each obstacle",
       },
     ],
   },
@@ -65,12 +65,12 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
       "/var/lib/pve-cluster/config.db below /var/lib/pve-cluster/backup, and starts with the " +
       "cluster's tree. One of these steps failed, and pve-cluster can still be stopped.",
     causes: [
-      { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster`", signs: /space|disk/ },
+      { code: "DB_DISK_LOW", check: "`df /var/lib/pve-cluster`", signs: /space|disk/ },
       {
         text:
           "The directory is read-only or does not belong to root: correct that, then start the " +
           "service again.",
-        tell: "`ls -la /var/lib/pve-cluster`, `systemctl status pve-cluster`",
+        check: "`ls -la /var/lib/pve-cluster`, `systemctl status pve-cluster`",
       },
     ],
   },
@@ -91,13 +91,13 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "SOCKET_ABSENT",
-        tell: "`findmnt /etc/pve` prints nothing: pve-cluster first",
+        check: "`findmnt /etc/pve` prints nothing: pve-cluster first",
         signs: /isn't mounted|chickening|no such file/,
       },
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No", signs: /denied|quorum/ },
+      { code: "NO_QUORUM", check: "`pvecm status` says Quorate: No", signs: /denied|quorum/ },
       {
         text: "Files in /root/.ssh prevent the links: check them, then run `pvecm updatecerts`.",
-        tell: "`ls -l /root/.ssh /etc/pve/priv`",
+        check: "`ls -l /root/.ssh /etc/pve/priv`",
       },
     ],
   },
@@ -122,7 +122,7 @@ export const JOIN_TEXTS: readonly ErrorText[] = [
         text:
           "Normal operation. If one of them is the last line for minutes, corosync has no " +
           "connection.",
-        tell: "`pvecm status` and `corosync-cfgtool -n` in a second shell",
+        check: "`pvecm status` and `corosync-cfgtool -n` in a second shell",
       },
     ],
   },

@@ -12,7 +12,7 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
       "Another process listens on the socket. pmxcfs keeps running without IPC: /etc/pve is " +
       "mounted, and every command fails. (Withdrawing server sockets is also the last line of a " +
       "normal stop.)",
-    causes: [{ code: "SOCKET_TAKEN", tell: "`pmxcfs-ipc --check --only listener` as root" }],
+    causes: [{ code: "SOCKET_TAKEN", check: "`pmxcfs-ipc --check --only listener` as root" }],
   },
   {
     id: "bad-user",
@@ -22,8 +22,8 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
       "The server refused a client, which prints Unknown error -1. The line has only the uid. If " +
       "the uid is 0, the gid is the reason.",
     causes: [
-      { code: "ACCESS_REFUSED_GID", tell: "the line says user 0", signs: /user 0\b/ },
-      { code: "ACCESS_REFUSED_UID", tell: "the line names another user" },
+      { code: "ACCESS_REFUSED_GID", check: "the line says user 0", signs: /user 0\b/ },
+      { code: "ACCESS_REFUSED_UID", check: "the line names another user" },
     ],
   },
   {
@@ -35,10 +35,10 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
       "the client had ended. It disconnects the client, which prints Transport endpoint is not " +
       "connected.",
     causes: [
-      { code: "REPLY_TOO_LARGE", tell: "the line repeats: `pmxcfs-ipc --check --only requests`" },
+      { code: "REPLY_TOO_LARGE", check: "the line repeats: `pmxcfs-ipc --check --only requests`" },
       {
         text: "The client ended before it read its answer.",
-        tell: "the line comes once, and no client reports an error",
+        check: "the line comes once, and no client reports an error",
       },
     ],
   },
@@ -54,6 +54,6 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
     meaning:
       "A client ended while the server was working on its connection. Harmless: the server " +
       "removes the connection, and other clients are not affected.",
-    causes: [{ text: "A client ended or was killed.", tell: "no client reports an error" }],
+    causes: [{ text: "A client ended or was killed.", check: "no client reports an error" }],
   },
 ];

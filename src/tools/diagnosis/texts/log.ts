@@ -13,11 +13,11 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       "An error of pmxcfs about its database or the tree in memory. If pmxcfs ended after it, " +
       'the last lines before "exit proxmox configuration filesystem" have the reason.',
     causes: [
-      { code: "DB_CORRUPT", tell: "`pmxcfs-ipc --check --only database` as root" },
-      { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster`" },
+      { code: "DB_CORRUPT", check: "`pmxcfs-ipc --check --only database` as root" },
+      { code: "DB_DISK_LOW", check: "`df /var/lib/pve-cluster`" },
       {
         code: "UNIT_FAILED",
-        tell: "`systemctl status pve-cluster`, `journalctl -b -u pve-cluster`",
+        check: "`systemctl status pve-cluster`, `journalctl -b -u pve-cluster`",
       },
     ],
   },
@@ -34,15 +34,15 @@ export const LOG_TEXTS: readonly ErrorText[] = [
         text:
           "One of its directories is missing or does not belong to root: /var/lib/pve-cluster, " +
           "/run, /etc/pve.",
-        tell: "`ls -ld /var/lib/pve-cluster /run /etc/pve`, `df /run /var/lib/pve-cluster`",
+        check: "`ls -ld /var/lib/pve-cluster /run /etc/pve`, `df /run /var/lib/pve-cluster`",
       },
       {
         code: "UNIT_FAILED",
-        tell: "`systemctl status pve-cluster`, `journalctl -b -u pve-cluster`",
+        check: "`systemctl status pve-cluster`, `journalctl -b -u pve-cluster`",
       },
       {
         code: "MEMORY_LOW",
-        tell: "the line says Cannot allocate memory",
+        check: "the line says Cannot allocate memory",
         signs: /allocate|memory/,
       },
     ],
@@ -57,14 +57,14 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Find out what a client gets now.",
-        tell:
+        check:
           "`pmxcfs-ipc call get-fs-version`, then `pmxcfs-ipc --check --only " +
           "listener,handshake`",
       },
-      { code: "SHM_FULL", tell: "`df /dev/shm`", signs: /shm|space|allocat/ },
+      { code: "SHM_FULL", check: "`df /dev/shm`", signs: /shm|space|allocat/ },
       {
         code: "DESCRIPTORS_LOW",
-        tell: "the line says Too many open files, or rlimit",
+        check: "the line says Too many open files, or rlimit",
         signs: /too many|rlimit/,
       },
     ],
@@ -82,16 +82,16 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "It came once, when a node or a link went down: nothing to do.",
-        tell:
+        check:
           "`pvecm status` says Quorate: Yes; `journalctl -u pve-cluster -n 50` ends in normal " +
           "lines",
       },
       {
         text: "This node is not synced: `systemctl restart pve-cluster` (guests keep running).",
-        tell: "the same line comes every few seconds, and not on other nodes",
+        check: "the same line comes every few seconds, and not on other nodes",
       },
-      { code: "CPG_RETRIES", tell: "`corosync-cfgtool -s`, `journalctl -u corosync -n 50`" },
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
+      { code: "CPG_RETRIES", check: "`corosync-cfgtool -s`, `journalctl -u corosync -n 50`" },
+      { code: "NO_QUORUM", check: "`pvecm status` says Quorate: No" },
     ],
   },
   {
@@ -106,7 +106,7 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Normal operation.",
-        tell: "`journalctl -b -u pve-cluster | grep -E 'crit|error'` shows errors, if any",
+        check: "`journalctl -b -u pve-cluster | grep -E 'crit|error'` shows errors, if any",
       },
     ],
   },
@@ -126,9 +126,9 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "It matters only if a link is down or there is no quorum.",
-        tell: "`corosync-cfgtool -n`, `pvecm status`, `journalctl -u corosync -p warning -n 50`",
+        check: "`corosync-cfgtool -n`, `pvecm status`, `journalctl -u corosync -p warning -n 50`",
       },
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
+      { code: "NO_QUORUM", check: "`pvecm status` says Quorate: No" },
     ],
   },
   {
@@ -140,9 +140,9 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "It matters only if the state of HA shows a fault.",
-        tell: "`ha-manager status --verbose`",
+        check: "`ha-manager status --verbose`",
       },
-      { code: "NO_QUORUM", tell: "`pvecm status`" },
+      { code: "NO_QUORUM", check: "`pvecm status`" },
     ],
   },
   {
@@ -157,12 +157,12 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       "or corosync accepted no message. The change was not made, or can still be made: check the " +
       "file, then try again.",
     causes: [
-      { code: "CPG_RETRIES", tell: "the log of pmxcfs has cpg_send_message at that time" },
+      { code: "CPG_RETRIES", check: "the log of pmxcfs has cpg_send_message at that time" },
       {
         text: "A node joined, left or was restarted at that time: try again.",
-        tell: '`journalctl -u pve-cluster -n 30` has "starting data syncronisation"',
+        check: '`journalctl -u pve-cluster -n 30` has "starting data syncronisation"',
       },
-      { code: "NO_QUORUM", tell: "`pvecm status`" },
+      { code: "NO_QUORUM", check: "`pvecm status`" },
     ],
   },
   {
@@ -176,12 +176,12 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Move the files one by one (`mv /etc/pve/nodes/OLD/qemu-server/*.conf ...`).",
-        tell: "the line names a directory, and `ls` shows files in it",
+        check: "the line names a directory, and `ls` shows files in it",
         signs: /not empty/,
       },
       {
         text: "The VMID is in use elsewhere in the cluster.",
-        tell: "`ls /etc/pve/nodes/*/*/ID.conf`",
+        check: "`ls /etc/pve/nodes/*/*/ID.conf`",
         signs: /exists/,
       },
     ],
@@ -199,11 +199,11 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "PVE_NOT_MOUNTED",
-        tell: "`findmnt /etc/pve` prints nothing, `ls /etc/pve` is empty",
+        check: "`findmnt /etc/pve` prints nothing, `ls /etc/pve` is empty",
       },
       {
         text: "It was never created, was removed, or is below another node's name.",
-        tell: "`pmxcfs-ipc config ls` as root lists the entries of the database",
+        check: "`pmxcfs-ipc config ls` as root lists the entries of the database",
       },
     ],
   },
@@ -230,9 +230,9 @@ export const LOG_TEXTS: readonly ErrorText[] = [
         text:
           "The part that the line names failed. Lines of the same second " +
           "often have more details.",
-        tell: "`journalctl -b -t PROGRAM -n 50`, `pvesm status`, the task list",
+        check: "`journalctl -b -t PROGRAM -n 50`, `pvesm status`, the task list",
       },
-      { code: "UNIT_FAILED", tell: "every daemon reports errors: `pmxcfs-ipc --check`" },
+      { code: "UNIT_FAILED", check: "every daemon reports errors: `pmxcfs-ipc --check`" },
     ],
   },
   {
@@ -244,9 +244,9 @@ export const LOG_TEXTS: readonly ErrorText[] = [
       "A command failed at a path below /etc/pve. explain has no such error text: run the " +
       "command again with LC_ALL=C in front, and paste that line.",
     causes: [
-      { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
-      { code: "PVE_READ_ONLY", tell: "only writes fail: `pvecm status` says Quorate: No" },
-      { code: "PVE_NOT_MOUNTED", tell: "`findmnt /etc/pve` prints nothing" },
+      { code: "PVE_DEAD_MOUNT", check: "`stat -f /etc/pve` fails" },
+      { code: "PVE_READ_ONLY", check: "only writes fail: `pvecm status` says Quorate: No" },
+      { code: "PVE_NOT_MOUNTED", check: "`findmnt /etc/pve` prints nothing" },
     ],
   },
   {
@@ -266,9 +266,9 @@ export const LOG_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The lines above it in the task's log have the reason.",
-        tell: "`pvenode task list --errors`, then `pvenode task log UPID`",
+        check: "`pvenode task list --errors`, then `pvenode task log UPID`",
       },
-      { code: "UNIT_FAILED", tell: "every task fails: `pmxcfs-ipc --check`" },
+      { code: "UNIT_FAILED", check: "every task fails: `pmxcfs-ipc --check`" },
     ],
   },
 ];

@@ -24,9 +24,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
           "The file is damaged: stop rrdcached, move that file away, start rrdcached. The file " +
           "is created again within a minute. `find /var/lib/rrdcached/db -size 0` lists empty " +
           "files.",
-        tell: "the same path in each line",
+        check: "the same path in each line",
       },
-      { code: "DB_DISK_LOW", tell: "`df /var/lib/rrdcached` is full" },
+      { code: "DB_DISK_LOW", check: "`df /var/lib/rrdcached` is full" },
     ],
   },
   {
@@ -45,23 +45,23 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     ],
     meaning: "Graph data could not be written or read. Answers of the IPC are not affected.",
     causes: [
-      { code: "RRDCACHED_ABSENT", tell: "`systemctl status rrdcached`" },
-      { code: "RRD_OLD_FORMAT", tell: "after an upgrade to PVE 9, until all nodes are upgraded" },
+      { code: "RRDCACHED_ABSENT", check: "`systemctl status rrdcached`" },
+      { code: "RRD_OLD_FORMAT", check: "after an upgrade to PVE 9, until all nodes are upgraded" },
       {
         code: "CLOCK_BACKWARDS",
-        tell: 'the line says "illegal attempt to update"',
+        check: 'the line says "illegal attempt to update"',
         signs: /illegal attempt/,
       },
       {
         text: "/var/lib/rrdcached (db, journal) is missing or cannot be written.",
-        tell: "`ls -ld /var/lib/rrdcached/db`, `df /var/lib/rrdcached`",
+        check: "`ls -ld /var/lib/rrdcached/db`, `df /var/lib/rrdcached`",
         signs: /temporary file|no such file|directory|denied|space|fopen|journal/,
       },
       {
         text:
           "The file has the step or the columns of another version of PVE, or a program requests " +
           "ones that it does not have.",
-        tell: "the line names a time resolution or a DS: `rrdtool info FILE | grep -E 'step|ds'`",
+        check: "the line names a time resolution or a DS: `rrdtool info FILE | grep -E 'step|ds'`",
         signs: /resolution|no ds/,
       },
     ],
@@ -89,16 +89,16 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       "the target of that link does not exist because the node was renamed; otherwise the key " +
       "itself is at fault.",
     causes: [
-      { code: "SOCKET_ABSENT", tell: "`findmnt /etc/pve` prints nothing: pve-cluster first" },
-      { code: "NODE_DIRECTORY_MISSING", tell: "`ls -l /etc/pve/local/` says No such file" },
+      { code: "SOCKET_ABSENT", check: "`findmnt /etc/pve` prints nothing: pve-cluster first" },
+      { code: "NODE_DIRECTORY_MISSING", check: "`ls -l /etc/pve/local/` says No such file" },
       {
         text: "pveproxy runs as www-data: /etc/pve/local is another file system, or not mounted.",
-        tell: "`ls -l /etc/pve/local/` shows no group www-data",
+        check: "`ls -l /etc/pve/local/` shows no group www-data",
         signs: /permission denied/,
       },
       {
         text: "Key and certificate are missing or do not match: `pvecm updatecerts --force`.",
-        tell: "/etc/pve/local is there, pve-ssl.key is not",
+        check: "/etc/pve/local is there, pve-ssl.key is not",
         signs: /mismatch|chain/,
       },
     ],
@@ -118,11 +118,11 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The client has another secret than the token: create a new token.",
-        tell: "`pveum user token list USER@REALM`",
+        check: "`pveum user token list USER@REALM`",
       },
       {
         text: "token.cfg was edited by hand: CRLF or blanks at the ends of lines.",
-        tell: "`cat -A /etc/pve/priv/token.cfg | head` as root",
+        check: "`cat -A /etc/pve/priv/token.cfg | head` as root",
       },
     ],
   },
@@ -143,12 +143,12 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The password is wrong, or the login has expired: log in again.",
-        tell: "only one browser gets it",
+        check: "only one browser gets it",
       },
-      { code: "CLOCK_BACKWARDS", tell: "`timedatectl` on both nodes" },
+      { code: "CLOCK_BACKWARDS", check: "`timedatectl` on both nodes" },
       {
         code: "NO_QUORUM",
-        tell: "the line says that authkey could not be renewed",
+        check: "the line says that authkey could not be renewed",
         signs: /authkey/,
       },
     ],
@@ -173,15 +173,15 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       "The guest is on another node or was removed, or the host was renamed: guests' files are " +
       "below /etc/pve/nodes/NAME, and a rename of the host leaves them under the old name.",
     causes: [
-      { code: "NODE_DIRECTORY_MISSING", tell: "`ls /etc/pve/nodes`" },
-      { code: "NODENAME_DIFFERS", tell: "`pmxcfs-ipc call get-cluster-info`" },
-      { code: "PVE_NOT_MOUNTED", tell: "`findmnt /etc/pve` prints nothing" },
-      { code: "DB_NOT_PMXCFS", tell: "all files are missing, on one node" },
+      { code: "NODE_DIRECTORY_MISSING", check: "`ls /etc/pve/nodes`" },
+      { code: "NODENAME_DIFFERS", check: "`pmxcfs-ipc call get-cluster-info`" },
+      { code: "PVE_NOT_MOUNTED", check: "`findmnt /etc/pve` prints nothing" },
+      { code: "DB_NOT_PMXCFS", check: "all files are missing, on one node" },
       {
         text:
           "The number is wrong, or the guest is on another node: `pmxcfs-ipc call " +
           "get-guest-list`.",
-        tell: "other guests are listed",
+        check: "other guests are listed",
       },
     ],
   },
@@ -200,7 +200,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The VMID is in use on another node or by a guest of the other kind.",
-        tell: "`pmxcfs-ipc call get-guest-list` names the node",
+        check: "`pmxcfs-ipc call get-guest-list` names the node",
       },
     ],
   },
@@ -216,7 +216,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     meaning:
       "A browser closed its connection, or a backup read a file that pmxcfs generates (.version, " +
       ".rrd, .clusterlog) and that changed meanwhile. Harmless; exclude these files from backups.",
-    causes: [{ text: "Normal operation.", tell: "no action is needed" }],
+    causes: [{ text: "Normal operation.", check: "no action is needed" }],
   },
   {
     id: "clock-jump",
@@ -225,7 +225,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     meaning:
       "The clock jumped. Locks, graphs, logins and HA compare times: after a jump forward HA " +
       "sees a long pause; after a jump back locks cannot be refreshed and graphs stop.",
-    causes: [{ code: "CLOCK_BACKWARDS", tell: "`timedatectl`, `chronyc tracking` on all nodes" }],
+    causes: [{ code: "CLOCK_BACKWARDS", check: "`timedatectl`, `chronyc tracking` on all nodes" }],
   },
   {
     id: "harmless-inotify",
@@ -233,7 +233,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     title: "got inotify poll request in wrong process - disabling inotify",
     patterns: [/inotify poll request in wrong process/],
     meaning: "A forked worker of a PVE daemon used its parent's file watch. Harmless.",
-    causes: [{ text: "Normal operation.", tell: "no action is needed" }],
+    causes: [{ text: "Normal operation.", check: "no action is needed" }],
   },
   {
     id: "other-node",
@@ -256,17 +256,17 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "That node is down, its pveproxy does not run, or a firewall is in between.",
-        tell: "`systemctl status pveproxy` there; `curl -k https://NODE:8006` from here",
+        check: "`systemctl status pveproxy` there; `curl -k https://NODE:8006` from here",
       },
-      { code: "MEMBERS_OFFLINE", tell: "`pvecm status`" },
+      { code: "MEMBERS_OFFLINE", check: "`pvecm status`" },
       {
         text: "The name of the node does not resolve here: check /etc/hosts on all nodes.",
-        tell: "the line says hostname lookup failed",
+        check: "the line says hostname lookup failed",
         signs: /hostname lookup|address info/,
       },
       {
         text: "Its certificate was replaced: `pvecm updatecerts --force` on that node.",
-        tell: "the line names tls or certificate",
+        check: "the line names tls or certificate",
         signs: /tls|certificate|verification/,
       },
     ],
@@ -286,7 +286,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
         text:
           "The backup server is down or not reachable, or its entry in " +
           "storage.cfg is outdated.",
-        tell: "`pvesm status` names the storage",
+        check: "`pvesm status` names the storage",
       },
     ],
   },
@@ -309,8 +309,8 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
       "A storage or a mount does not work. Not a fault of the IPC. But pvestatd waits for it, " +
       "and the GUI shows grey question marks meanwhile.",
     causes: [
-      { code: "STATUS_SLOW", tell: "`pvesm status` hangs at one storage" },
-      { code: "CLIENTS_STUCK", tell: "`ps axo pid,stat,comm | awk '$2 ~ /^D/'`" },
+      { code: "STATUS_SLOW", check: "`pvesm status` hangs at one storage" },
+      { code: "CLIENTS_STUCK", check: "`ps axo pid,stat,comm | awk '$2 ~ /^D/'`" },
     ],
   },
   {
@@ -327,7 +327,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The guest is overloaded, its storage hangs, or it has no agent.",
-        tell: "`qm status VMID --verbose`; only this guest is affected",
+        check: "`qm status VMID --verbose`; only this guest is affected",
       },
     ],
   },
@@ -346,7 +346,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
         text:
           "A backup, snapshot or migration of this guest is running, or " +
           "ended without an unlock.",
-        tell: "the task list of the guest; `qm config VMID | grep lock`",
+        check: "the task list of the guest; `qm config VMID | grep lock`",
       },
     ],
   },
@@ -369,9 +369,9 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The keys of a node have changed: run `pvecm updatecerts` on it, then try again.",
-        tell: "`ssh -o BatchMode=yes root@NODE true`",
+        check: "`ssh -o BatchMode=yes root@NODE true`",
       },
-      { code: "PVE_NOT_MOUNTED", tell: "`ls /etc/pve/priv` is empty" },
+      { code: "PVE_NOT_MOUNTED", check: "`ls /etc/pve/priv` is empty" },
     ],
   },
   {
@@ -391,7 +391,7 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The service on that host and port does not run. For port 8006 it is pveproxy.",
-        tell: "`ss -ltn` on that host",
+        check: "`ss -ltn` on that host",
       },
     ],
   },

@@ -28,11 +28,11 @@ export const PVE_TEXTS: readonly ErrorText[] = [
         text:
           "The file was edited by hand, or written by a script, a plugin, or a newer version of " +
           "PVE on another node.",
-        tell:
+        check:
           "`pmxcfs-ipc config cat PATH | cat -A` as root shows the line; " +
           "versions: `pveversion`",
       },
-      { code: "DB_CORRUPT", tell: "the file has bytes that no program writes there" },
+      { code: "DB_CORRUPT", check: "the file has bytes that no program writes there" },
     ],
   },
   {
@@ -53,7 +53,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
         text:
           "The permission is missing on that path. A token with privilege separation has only " +
           "its own permissions, not those of its user.",
-        tell: "`pveum user permissions USER@REALM --path PATH` (for a token: USER@REALM!TOKEN)",
+        check: "`pveum user permissions USER@REALM --path PATH` (for a token: USER@REALM!TOKEN)",
       },
     ],
   },
@@ -69,13 +69,13 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       "An editor could not write a file below /etc/pve. The file has its old text. Save the new " +
       "text to another directory first (in vim :w /root/FILE), then find the cause.",
     causes: [
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
+      { code: "NO_QUORUM", check: "`pvecm status` says Quorate: No" },
       {
         code: "DB_DISK_LOW",
-        tell: "Input/output error: `df /var/lib/pve-cluster` is full",
+        check: "Input/output error: `df /var/lib/pve-cluster` is full",
         signs: /fsync|input|e667/,
       },
-      { text: "Only root may write below /etc/pve.", tell: "`id -u` is not 0" },
+      { text: "Only root may write below /etc/pve.", check: "`id -u` is not 0" },
     ],
   },
   {
@@ -87,8 +87,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       "GUI's graphs do not need that server, but pvestatd waits for it in each cycle, up to a " +
       "time limit.",
     causes: [
-      { text: "The metric server is down or not reachable.", tell: "`cat /etc/pve/status.cfg`" },
-      { code: "STATUS_SLOW", tell: 'the log has "status update time" as well' },
+      { text: "The metric server is down or not reachable.", check: "`cat /etc/pve/status.cfg`" },
+      { code: "STATUS_SLOW", check: 'the log has "status update time" as well' },
     ],
   },
   {
@@ -105,9 +105,9 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Ceph's monitors do not run, or Ceph is not set up.",
-        tell: "`ceph -s`, `pveceph status`",
+        check: "`ceph -s`, `pveceph status`",
       },
-      { code: "PVE_NOT_MOUNTED", tell: "`ls -lL /etc/ceph/ceph.conf` says No such file" },
+      { code: "PVE_NOT_MOUNTED", check: "`ls -lL /etc/ceph/ceph.conf` says No such file" },
     ],
   },
   {
@@ -120,10 +120,10 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       "pve-firewall could not load a rule set, or took long to load it. It reads " +
       "/etc/pve/firewall; the fault is in a rule, a set, or the kernel's tables.",
     causes: [
-      { text: "A rule or an alias that iptables refuses.", tell: "`pve-firewall compile | head`" },
+      { text: "A rule or an alias that iptables refuses.", check: "`pve-firewall compile | head`" },
       {
         code: "PVE_SLOW",
-        tell: "the line says update time: `time stat /etc/pve/local`",
+        check: "the line says update time: `time stat /etc/pve/local`",
         signs: /update time/,
       },
     ],
@@ -139,8 +139,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       "The kernel killed a process because memory was short. It was not pmxcfs but mostly a " +
       "guest. pmxcfs is slow while memory is short, and can be killed next.",
     causes: [
-      { code: "MEMORY_LOW", tell: "`free -m`, `dmesg | grep -i killed`" },
-      { code: "MEMORY_PRESSURE", tell: "`cat /proc/pressure/memory`" },
+      { code: "MEMORY_LOW", check: "`free -m`, `dmesg | grep -i killed`" },
+      { code: "MEMORY_PRESSURE", check: "`cat /proc/pressure/memory`" },
     ],
   },
   {
@@ -156,7 +156,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
         text:
           "Owner or mode of the directory or the file is wrong, often after a cleanup script or " +
           "a mount: `chown -R www-data:www-data /var/log/pveproxy; systemctl restart pveproxy`.",
-        tell: "`ls -la /var/log/pveproxy`",
+        check: "`ls -la /var/log/pveproxy`",
       },
     ],
   },
@@ -180,11 +180,11 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Half an upgrade: `apt -f install`, then `apt full-upgrade`.",
-        tell: "`pveversion -v`, `dpkg -l | grep -v ^ii`",
+        check: "`pveversion -v`, `dpkg -l | grep -v ^ii`",
       },
       {
         text: "A plugin is for another version of PVE, or a script has patched files.",
-        tell: "`dpkg --verify pve-manager libpve-common-perl libpve-cluster-perl`",
+        check: "`dpkg --verify pve-manager libpve-common-perl libpve-cluster-perl`",
       },
     ],
   },
@@ -199,7 +199,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "An old process of the daemon, or a web server.",
-        tell: "`ss -ltnp 'sport = :8006'`",
+        check: "`ss -ltnp 'sport = :8006'`",
       },
     ],
   },
@@ -218,11 +218,11 @@ export const PVE_TEXTS: readonly ErrorText[] = [
         text:
           "The browser's cache is from before an upgrade: reload with Ctrl+Shift+R, restart " +
           "pveproxy.",
-        tell: "another browser shows the page",
+        check: "another browser shows the page",
       },
       {
         text: "Half an upgrade: `apt -f install`, then `apt full-upgrade`.",
-        tell: "`dpkg --verify pve-manager proxmox-widget-toolkit`",
+        check: "`dpkg --verify pve-manager proxmox-widget-toolkit`",
       },
     ],
   },
@@ -240,7 +240,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "The guest has ended, has no such display, or its node is not reachable.",
-        tell: "`qm status ID` or `pct status ID`; for another node `pvecm status`",
+        check: "`qm status ID` or `pct status ID`; for another node `pvecm status`",
       },
     ],
   },
@@ -257,7 +257,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Harmless. Exclude /etc/pve/.* from the backup, or back up config.db instead.",
-        tell: "the lines name only files that begin with a dot",
+        check: "the lines name only files that begin with a dot",
       },
     ],
   },
@@ -277,8 +277,8 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       "On a fresh Debian that is nearly always pve-cluster, because of the host name. When the " +
       "service runs: `dpkg --configure -a`.",
     causes: [
-      { code: "NAME_LOOPBACK", tell: "`getent ahosts $(hostname)` shows only 127.x or ::1" },
-      { code: "UNIT_FAILED", tell: "`systemctl status pve-cluster` says failed" },
+      { code: "NAME_LOOPBACK", check: "`getent ahosts $(hostname)` shows only 127.x or ::1" },
+      { code: "UNIT_FAILED", check: "`systemctl status pve-cluster` says failed" },
     ],
   },
   {
@@ -293,6 +293,6 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /(pve\w+|spiceproxy)\[\d+\]: (worker exit|received (signal|terminate)|send \w+ to \d+)/,
     ],
     meaning: "The daemons of PVE write these when they start, stop, or replace their workers.",
-    causes: [{ text: "Normal operation.", tell: "other lines, with error" }],
+    causes: [{ text: "Normal operation.", check: "other lines, with error" }],
   },
 ];

@@ -15,13 +15,13 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       "Another pmxcfs holds the lock in /var/lib/pve-cluster, and this one ends after 10 s. " +
       '"unable to create lock" means that the directory is missing or cannot be written.',
     causes: [
-      { code: "DB_LOCKED_BY_OTHER", tell: "often a `pmxcfs -l` from a repair: `pgrep -a pmxcfs`" },
+      { code: "DB_LOCKED_BY_OTHER", check: "often a `pmxcfs -l` from a repair: `pgrep -a pmxcfs`" },
       {
         text: "/var/lib/pve-cluster is missing, read-only, or pmxcfs does not run as root.",
-        tell: 'the line says "unable to create lock" and No such file, or Read-only',
+        check: 'the line says "unable to create lock" and No such file, or Read-only',
         signs: /unable to create lock/,
       },
-      { code: "DB_DISK_LOW", tell: "the disk is full: `df /var/lib/pve-cluster`" },
+      { code: "DB_DISK_LOW", check: "the disk is full: `df /var/lib/pve-cluster`" },
     ],
   },
   {
@@ -44,33 +44,33 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "DB_DISK_LOW",
-        tell: "`df -h /var/lib/pve-cluster` shows no free space; make room before any restart",
+        check: "`df -h /var/lib/pve-cluster` shows no free space; make room before any restart",
       },
       {
         code: "DB_CORRUPT",
-        tell: "the line says malformed: `pmxcfs-ipc --check --only database` as root",
+        check: "the line says malformed: `pmxcfs-ipc --check --only database` as root",
         signs: /malformed|not a database/,
       },
       {
         code: "DB_LOCKED_BY_OTHER",
-        tell: "the line says locked: another program holds the write lock of the file",
+        check: "the line says locked: another program holds the write lock of the file",
         signs: /is locked/,
       },
       {
         text: "The disk itself fails.",
-        tell: "`dmesg | grep -i error`, `smartctl -a`",
+        check: "`dmesg | grep -i error`, `smartctl -a`",
         signs: /disk i\/o/,
       },
       {
         text:
           "A write failed earlier, and the disk has room again: find its [database] crit line in " +
           "`journalctl -b -u pve-cluster`, then `systemctl restart pve-cluster`.",
-        tell: "every write to /etc/pve gives Input/output error",
+        check: "every write to /etc/pve gives Input/output error",
         signs: /input\/output/,
       },
       {
         text: "The file or its file system is read-only, or this user may not write it.",
-        tell: "`ls -l /var/lib/pve-cluster`, `findmnt -T /var/lib/pve-cluster`, `id -u`",
+        check: "`ls -l /var/lib/pve-cluster`, `findmnt -T /var/lib/pve-cluster`, `id -u`",
         signs: /readonly/,
       },
     ],
@@ -107,31 +107,31 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "DB_CORRUPT",
-        tell: "`pmxcfs-ipc --check --only database` as root",
+        check: "`pmxcfs-ipc --check --only database` as root",
         signs: /wal mode|not a database|malformed|lite3_open|select returned|open database file/,
       },
       {
         code: "DB_DUPLICATE_NAME",
-        tell: "found entry with duplicate name",
+        check: "found entry with duplicate name",
         signs: /duplicate name/,
       },
-      { code: "DB_DUPLICATE_VMID", tell: "detected duplicate VMID", signs: /duplicate vmid/ },
+      { code: "DB_DUPLICATE_VMID", check: "detected duplicate VMID", signs: /duplicate vmid/ },
       {
         code: "DB_ORPHAN",
-        tell: "missing directory inode",
+        check: "missing directory inode",
         signs: /missing directory|parent is not/,
       },
       {
         code: "DB_ENTRY_REFUSED",
-        tell: "inode has unknown type, inode has no name, directory inode contains data",
+        check: "inode has unknown type, inode has no name, directory inode contains data",
         signs: /inode has|contains data|unexpected name|subdir/,
       },
       {
         code: "DB_LOCKED_BY_OTHER",
-        tell: "database is locked: another program holds its write lock",
+        check: "database is locked: another program holds its write lock",
         signs: /is locked/,
       },
-      { code: "DB_DISK_LOW", tell: "`df /var/lib/pve-cluster` is full" },
+      { code: "DB_DISK_LOW", check: "`df /var/lib/pve-cluster` is full" },
     ],
   },
   {
@@ -144,11 +144,11 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     ],
     meaning: "pmxcfs found no address other than 127.x and ::1 for its host name, and ended.",
     causes: [
-      { code: "NAME_LOOPBACK", tell: "/etc/hosts has the name in a line with 127.0.1.1" },
-      { code: "NAME_UNRESOLVED", tell: "`getent ahosts $(hostname)` prints nothing" },
+      { code: "NAME_LOOPBACK", check: "/etc/hosts has the name in a line with 127.0.1.1" },
+      { code: "NAME_UNRESOLVED", check: "`getent ahosts $(hostname)` prints nothing" },
       {
         code: "NAME_SLOW",
-        tell: "`getent ahosts $(hostname)` takes seconds: a DNS server does not answer",
+        check: "`getent ahosts $(hostname)` takes seconds: a DNS server does not answer",
       },
     ],
   },
@@ -175,18 +175,18 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "MEMORY_LOW",
-        tell: "the kernel's log says Out of memory",
+        check: "the kernel's log says Out of memory",
         signs: /memory|oom/,
       },
       {
         text: "It was stopped with a signal by a person, a script, or systemd after a time limit.",
-        tell: "`journalctl -b -u pve-cluster -n 30` has Stopping or timed out before this line",
+        check: "`journalctl -b -u pve-cluster -n 30` has Stopping or timed out before this line",
         signs: /status=\d+\/(term|kill|int|hup)|result '?signal/,
       },
-      { code: "PVE_DEAD_MOUNT", tell: "`stat -f /etc/pve` fails" },
+      { code: "PVE_DEAD_MOUNT", check: "`stat -f /etc/pve` fails" },
       {
         code: "UNIT_RESTARTS",
-        tell: "SEGV or ABRT, repeatedly: `coredumpctl list pmxcfs`",
+        check: "SEGV or ABRT, repeatedly: `coredumpctl list pmxcfs`",
         signs: /segfault|segv|abrt|dumped|assertion|traps/,
       },
     ],
@@ -219,26 +219,26 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "UNIT_FAILED",
-        tell: "Start request repeated too quickly: systemd does not start it any more",
+        check: "Start request repeated too quickly: systemd does not start it any more",
         signs: /repeated too quickly|start-limit/,
       },
-      { code: "UNIT_MASKED", tell: "the unit is masked", signs: /mask/ },
+      { code: "UNIT_MASKED", check: "the unit is masked", signs: /mask/ },
       {
         code: "NOT_INSTALLED",
-        tell: "`dpkg -l pve-cluster`",
+        check: "`dpkg -l pve-cluster`",
         signs: /could not be found|not found/,
       },
-      { code: "NAME_LOOPBACK", tell: "Unable to resolve node name" },
-      { code: "DB_CORRUPT", tell: "memdb_open failed" },
-      { code: "DB_LOCKED_BY_OTHER", tell: "unable to acquire pmxcfs lock" },
-      { code: "PVE_NOT_EMPTY", tell: "fuse: mountpoint is not empty" },
-      { code: "FUSE_MISSING", tell: "fuse: device not found" },
-      { code: "GROUP_MISSING", tell: "Unable to get www-data group ID" },
+      { code: "NAME_LOOPBACK", check: "Unable to resolve node name" },
+      { code: "DB_CORRUPT", check: "memdb_open failed" },
+      { code: "DB_LOCKED_BY_OTHER", check: "unable to acquire pmxcfs lock" },
+      { code: "PVE_NOT_EMPTY", check: "fuse: mountpoint is not empty" },
+      { code: "FUSE_MISSING", check: "fuse: device not found" },
+      { code: "GROUP_MISSING", check: "Unable to get www-data group ID" },
       {
         text:
           "The stop hangs (a known fault of the C server): any connection to its socket ends the " +
           "hang.",
-        tell: "stop-sigterm timed out",
+        check: "stop-sigterm timed out",
         signs: /stop-sig|stop .*timed out/,
       },
     ],
@@ -250,7 +250,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     meaning:
       "pmxcfs is not installed here, or this host is not a PVE node. Its unit is " +
       "pve-cluster.service.",
-    causes: [{ code: "NOT_INSTALLED", tell: "`systemctl status pve-cluster`" }],
+    causes: [{ code: "NOT_INSTALLED", check: "`systemctl status pve-cluster`" }],
   },
   {
     id: "options",
@@ -262,7 +262,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         text:
           "The option is in a drop-in of pve-cluster.service, or in /etc/default/pve-cluster " +
           "(DAEMON_OPTS).",
-        tell: "`systemctl cat pve-cluster`, `cat /etc/default/pve-cluster`",
+        check: "`systemctl cat pve-cluster`, `cat /etc/default/pve-cluster`",
       },
     ],
   },
@@ -273,7 +273,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     meaning:
       "There is no group www-data. The files of pmxcfs belong to that group, and pmxcfs ends " +
       "without it.",
-    causes: [{ code: "GROUP_MISSING", tell: "`getent group www-data` prints nothing" }],
+    causes: [{ code: "GROUP_MISSING", check: "`getent group www-data` prints nothing" }],
   },
   {
     id: "mountpoint",
@@ -294,22 +294,22 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "PVE_NOT_EMPTY",
-        tell: "files in /etc/pve while nothing is mounted",
+        check: "files in /etc/pve while nothing is mounted",
         signs: /empty|exists/,
       },
       {
         text: "/etc/pve was unmounted while pmxcfs ran: `systemctl restart pve-cluster`.",
-        tell: "`findmnt /etc/pve` prints nothing and `pgrep pmxcfs` a number",
+        check: "`findmnt /etc/pve` prints nothing and `pgrep pmxcfs` a number",
         signs: /(reading|writing) device/,
       },
       {
         code: "PVE_DEAD_MOUNT",
-        tell: "`grep /etc/pve /proc/mounts` prints a line while no pmxcfs runs",
+        check: "`grep /etc/pve /proc/mounts` prints a line while no pmxcfs runs",
         signs: /not connected|busy/,
       },
       {
         code: "FUSE_MISSING",
-        tell: "/dev/fuse is missing",
+        check: "/dev/fuse is missing",
         signs: /device not found|no such file|unknown (symbol|filesystem)|module|not permitted/,
       },
     ],
@@ -336,13 +336,13 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       "Do not create files in the empty directory: they prevent the C server from mounting over " +
       "it.",
     causes: [
-      { code: "UNIT_FAILED", tell: "`systemctl status pve-cluster` says failed" },
-      { code: "SOCKET_ABSENT", tell: "`pgrep pmxcfs` prints nothing" },
-      { code: "PVE_NOT_MOUNTED", tell: "pmxcfs runs, and `findmnt /etc/pve` prints nothing" },
-      { code: "PVE_DEAD_MOUNT", tell: "`ls /etc/pve` says Transport endpoint is not connected" },
+      { code: "UNIT_FAILED", check: "`systemctl status pve-cluster` says failed" },
+      { code: "SOCKET_ABSENT", check: "`pgrep pmxcfs` prints nothing" },
+      { code: "PVE_NOT_MOUNTED", check: "pmxcfs runs, and `findmnt /etc/pve` prints nothing" },
+      { code: "PVE_DEAD_MOUNT", check: "`ls /etc/pve` says Transport endpoint is not connected" },
       {
         code: "NODE_DIRECTORY_MISSING",
-        tell: "mounted, and the target of /etc/pve/local does not exist: the host was renamed",
+        check: "mounted, and the target of /etc/pve/local does not exist: the host was renamed",
         signs: /\/etc\/pve\/local/,
       },
     ],
@@ -358,14 +358,14 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         code: "PVE_NAMESPACE_READ_ONLY",
-        tell: "only one service gets it: its unit has ProtectSystem",
+        check: "only one service gets it: its unit has ProtectSystem",
         signs: /\/etc\/pve/,
       },
-      { code: "PVE_READ_ONLY", tell: "`pvecm status` says Quorate: No" },
-      { code: "SHM_READ_ONLY", tell: "`grep /dev/shm /proc/mounts` has ro", signs: /\/dev\/shm/ },
+      { code: "PVE_READ_ONLY", check: "`pvecm status` says Quorate: No" },
+      { code: "SHM_READ_ONLY", check: "`grep /dev/shm /proc/mounts` has ro", signs: /\/dev\/shm/ },
       {
         text: "The disk had errors and was remounted read-only: `dmesg | grep -i remount`.",
-        tell: "other paths are read-only as well",
+        check: "other paths are read-only as well",
         signs: /\/var\/lib/,
       },
     ],

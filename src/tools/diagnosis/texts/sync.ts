@@ -21,15 +21,15 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
     causes: [
       {
         text: "Different versions of pve-cluster in the cluster: upgrade all nodes.",
-        tell: "`pveversion -v | grep -E 'pve-cluster|corosync|knet'` on each node",
+        check: "`pveversion -v | grep -E 'pve-cluster|corosync|knet'` on each node",
       },
       {
         text:
           "It came once, while a node was upgraded or restarted: nothing to " +
           "do unless it repeats.",
-        tell: '`journalctl -u pve-cluster -n 50` ends in "all data is up to date"',
+        check: '`journalctl -u pve-cluster -n 50` ends in "all data is up to date"',
       },
-      { code: "CPG_RETRIES", tell: LINKS },
+      { code: "CPG_RETRIES", check: LINKS },
     ],
   },
   {
@@ -50,14 +50,14 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
       "in corosync. It leaves the group and joins again, until it is synced. Until then a write " +
       "to /etc/pve on this node waits, or fails with Device or resource busy.",
     causes: [
-      { code: "CPG_RETRIES", tell: LINKS },
+      { code: "CPG_RETRIES", check: LINKS },
       {
         text:
           "corosync waits for its members, or was just restarted. If it lasts: `systemctl " +
           "restart corosync pve-cluster` on this node only (guests keep running).",
-        tell: "`corosync-cfgtool -n` and `pvecm status` on this and another node differ",
+        check: "`corosync-cfgtool -n` and `pvecm status` on this and another node differ",
       },
-      { code: "DB_DISK_LOW", tell: "the updates could not be written: `df /var/lib/pve-cluster`" },
+      { code: "DB_DISK_LOW", check: "the updates could not be written: `df /var/lib/pve-cluster`" },
     ],
   },
   {
@@ -77,7 +77,7 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
         text:
           "A node of another version, or a damaged message. The log is kept in memory only: if " +
           "the line repeats, restart pve-cluster on that node.",
-        tell: "`pveversion` on each node",
+        check: "`pveversion` on each node",
       },
     ],
   },

@@ -23,7 +23,7 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       /(spiceproxy|watchdog-mux)\.service: (deactivated successfully|consumed|succeeded)/,
     ],
     meaning: "systemd writes these when units of a node start or stop.",
-    causes: [{ text: "Normal operation.", tell: "other lines, with failed or timed out" }],
+    causes: [{ text: "Normal operation.", check: "other lines, with failed or timed out" }],
   },
   {
     id: "mount-unit",
@@ -41,9 +41,9 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
         text:
           "Remove that line or unit, then `systemctl daemon-reload; systemctl restart " +
           "pve-cluster`.",
-        tell: "`grep -n /etc/pve /etc/fstab`, `systemctl cat etc-pve.mount`",
+        check: "`grep -n /etc/pve /etc/fstab`, `systemctl cat etc-pve.mount`",
       },
-      { code: "PVE_NOT_MOUNTED", tell: "`findmnt /etc/pve` prints nothing" },
+      { code: "PVE_NOT_MOUNTED", check: "`findmnt /etc/pve` prints nothing" },
     ],
   },
   {
@@ -65,10 +65,10 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
     ],
     meaning: "All daemons of PVE need pmxcfs: check pve-cluster first, then the daemon's own log.",
     causes: [
-      { code: "SOCKET_ABSENT", tell: "`systemctl status pve-cluster`" },
+      { code: "SOCKET_ABSENT", check: "`systemctl status pve-cluster`" },
       {
         text: "pmxcfs runs, and the daemon itself fails.",
-        tell: "`journalctl -b -u pveproxy -n 30`, or its unit",
+        check: "`journalctl -b -u pveproxy -n 30`, or its unit",
       },
     ],
   },
@@ -86,9 +86,9 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
       "its start pveproxy runs `pvecm updatecerts`, which waits for quorum and for a lock of the " +
       "cluster.",
     causes: [
-      { code: "PVE_HUNG", tell: "`time stat /etc/pve/local` does not return" },
-      { code: "NO_QUORUM", tell: "`pvecm status` says Quorate: No" },
-      { code: "STATUS_SLOW", tell: "`pvesm status` hangs: a storage does not answer" },
+      { code: "PVE_HUNG", check: "`time stat /etc/pve/local` does not return" },
+      { code: "NO_QUORUM", check: "`pvecm status` says Quorate: No" },
+      { code: "STATUS_SLOW", check: "`pvesm status` hangs: a storage does not answer" },
     ],
   },
   {
@@ -101,10 +101,10 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
     ],
     meaning: "systemd did not start the unit, because a unit that it requires has failed.",
     causes: [
-      { code: "UNIT_FAILED", tell: "`systemctl --failed` lists pve-cluster" },
+      { code: "UNIT_FAILED", check: "`systemctl --failed` lists pve-cluster" },
       {
         text: "Another unit failed: corosync requires network-online.target.",
-        tell: "`systemctl list-dependencies UNIT` marks the failed one",
+        check: "`systemctl list-dependencies UNIT` marks the failed one",
       },
     ],
   },
@@ -114,9 +114,9 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
     patterns: [unit("watchdog timeout"), /(corosync|pve-cluster)\.service: watchdog timeout/],
     meaning: "systemd ended the daemon, because it did not report within the time of its unit.",
     causes: [
-      { code: "PVE_HUNG", tell: "`time stat /etc/pve/local` does not come back" },
-      { code: "MEMORY_PRESSURE", tell: "`cat /proc/pressure/memory`" },
-      { code: "CLIENTS_STUCK", tell: "`ps axo pid,stat,wchan:32,comm | awk '$2 ~ /^D/'`" },
+      { code: "PVE_HUNG", check: "`time stat /etc/pve/local` does not come back" },
+      { code: "MEMORY_PRESSURE", check: "`cat /proc/pressure/memory`" },
+      { code: "CLIENTS_STUCK", check: "`ps axo pid,stat,wchan:32,comm | awk '$2 ~ /^D/'`" },
     ],
   },
 ];
