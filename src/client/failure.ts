@@ -46,7 +46,7 @@ export class QbFailure {
     return this.kind !== "timeout" && this.kind !== "busy" && this.kind !== "size";
   }
 
-  /** `ECONNREFUSED (Connection refused): nobody listens on @pve2`. */
+  /** `ECONNREFUSED (Connection refused): no process listens on @pve2`. */
   toString(): string {
     return `${errnoName(this.errno)} (${errnoText(this.errno)}): ${this.message}`;
   }

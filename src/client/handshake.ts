@@ -103,7 +103,7 @@ export class Handshake {
     }
     const errno = result as Errno;
     if (errno === Errno.ECONNREFUSED || errno === Errno.ENOENT) {
-      return new QbFailure("absent", errno, `nobody listens on @${name}`);
+      return new QbFailure("absent", errno, `no process listens on @${name}`);
     }
     return new QbFailure("files", errno, `cannot connect to @${name}`);
   }

@@ -86,7 +86,7 @@ export class CsFailure {
     this.message = message;
   }
 
-  /** `CS_ERR_LIBRARY: nobody listens on @cpg`. */
+  /** `CS_ERR_LIBRARY: no process listens on @cpg`. */
   toString(): string {
     return `${csErrorName(this.error)}: ${this.message}`;
   }

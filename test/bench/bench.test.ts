@@ -90,7 +90,7 @@ test("an answer with an errno is counted as an error", async () => {
 
 test("a failure is one line", async () => {
   const absent = await runProgram(["bench", "--socket", uniqueName("absent")]);
-  expect(failure(absent)).toEqual({ code: 1, line: expect.stringContaining("nobody listens") });
+  expect(failure(absent)).toEqual({ code: 1, line: expect.stringContaining("no process listens") });
   const payload = await runProgram(["bench", "--socket", "x", "--payload", "5"]);
   expect(failure(payload)).toEqual({ code: 2, line: expect.stringContaining("--id") });
   using server = new FakeServer(uniqueName(), { instead: () => {} });

@@ -136,6 +136,6 @@ describe("--wait", () => {
     const started = performance.now();
     const late = await runProgram(["call", "get-rrd-dump", "--socket", name, "--wait", "500ms"]);
     expect(performance.now() - started).toBeGreaterThan(500);
-    expect([late.code, late.err]).toEqual([1, expect.stringContaining("nobody listens")]);
+    expect([late.code, late.err]).toEqual([1, expect.stringContaining("no process listens")]);
   });
 });

@@ -126,7 +126,10 @@ describe("a failure is one line", () => {
 
   test("about an absent service, and about one that does not answer", async () => {
     const absent = await runProgram(["call", "get-fs-version", "--socket", uniqueName("absent")]);
-    expect([absent.code, absent.err]).toEqual([1, expect.stringMatching(/nobody listens on @abs/)]);
+    expect([absent.code, absent.err]).toEqual([
+      1,
+      expect.stringMatching(/no process listens on @abs/),
+    ]);
     using server = new FakeServer(uniqueName(), { instead: () => {} });
     const words = ["call", "get-fs-version", "--socket", server.name, "--timeout", "1s"];
     const hung = await runProgram(words);

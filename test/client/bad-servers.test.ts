@@ -139,7 +139,7 @@ describe("at connect", () => {
     const failure = await QbClient.connect(uniqueName("absent"), OPTIONS);
     if (!(failure instanceof QbFailure)) throw new Error("connected");
     expect([failure.kind, failure.errno]).toEqual(["absent", Errno.ECONNREFUSED]);
-    expect(String(failure)).toContain("nobody listens on @absent");
+    expect(String(failure)).toContain("no process listens on @absent");
   });
 
   test("an invalid service name is refused", async () => {

@@ -43,7 +43,7 @@ describe("the command", () => {
     const kind = await runProgram(["compat", "--client", "perl"]);
     expect([kind.code, kind.err]).toEqual([2, expect.stringContaining("not one of libqb, c, own")]);
     const absent = await runProgram(["compat", "--socket", uniqueName("absent")]);
-    expect([absent.code, absent.err]).toEqual([1, expect.stringContaining("nobody listens")]);
+    expect([absent.code, absent.err]).toEqual([1, expect.stringContaining("no process listens")]);
     const dead = await runProgram(["compat", "--command", "echo cannot start; exit 3"]);
     expect([dead.code, dead.err]).toEqual([1, expect.stringContaining("cannot start")]);
   });
@@ -69,7 +69,7 @@ describe("the command", () => {
   });
 
   test.each([
-    ["is absent", ["--socket", uniqueName("absent")], /nobody listens/],
+    ["is absent", ["--socket", uniqueName("absent")], /no process listens/],
     ["does not start", ["--command", "echo cannot start; exit 3"], /cannot start/],
   ])(
     "a service that %s is a TAP bail-out, a JUnit error and a JSON reason",

@@ -243,7 +243,7 @@ test("without a server the tracer fails at once, with a line that says so", () =
   const words = ["trace", "--socket", "never-x", "--upstream", "never"];
   const { exitCode, stderr } = Bun.spawnSync([...program(), ...words]);
   expect(exitCode).toBe(1);
-  expect(stderr.toString()).toContain("nobody listens on @never");
+  expect(stderr.toString()).toContain("no process listens on @never");
 });
 
 test.each([
