@@ -25,7 +25,9 @@ function setUp(options: { nodeName?: string; sizeBytes?: number } = {}) {
   const clock = { ms: 1_700_000_000_999 };
   const log = new ClusterLog({ nodeName: "pve1", pid: 77, now: () => clock.ms, ...options });
   const add = (message: string, from: Partial<Parameters<ClusterLog["add"]>[0]> = {}) =>
-    log.add({ priority: 6, user: "root@pam", tag: "t", message, pid: 5, ...from });
+    log.add({ priority: 6, user: "root@pam", tag: "t", message, pid: 5, ...from })
+      ? log.newestEntry()
+      : undefined;
   const text = (user = "", most = ALL) => log.dump(user, most).toString("utf8");
   const shown = (user = "", most = ALL) => (JSON.parse(text(user, most)) as { data: Shown[] }).data;
   return { log, clock, add, text, shown };

@@ -4,16 +4,11 @@
  * merged. C counterpart: logger.c.
  */
 import { CfsLimits } from "../../base/limits.ts";
-import { fnv1a64, type Hash64 } from "./fnv.ts";
 import { quoteEscapedJson, quoteJson } from "./json-text.ts";
-import { append, entryBytes, ENTRY_BYTES, Field, Head } from "./log-block.ts";
+import { allocate, append, entryBytes, ENTRY_BYTES, Field, Head } from "./log-block.ts";
 import { merged, newBlock, sorted } from "./log-block.ts";
+import { LogNames, MAX_NAME_BYTES, type Name, putDigest } from "./log-names.ts";
 import { escapeLogText } from "./log-text.ts";
-
-const DIGEST_BYTES = Field.userDigest - Field.nodeDigest;
-
-/** The length field of a name is one byte and counts the NUL. */
-const MAX_NAME_BYTES = 255;
 
 /** The lowest priority, syslog's debug; entries with a higher number are dropped. */
 const MAX_PRIORITY = 7;
@@ -42,21 +37,10 @@ export interface ClusterLogOptions {
 /** Most answers cached until the next entry; the API and the web interface use one or two. */
 const KEPT_DUMPS = 4;
 
-/** Most names whose digests are cached: few users and programs of a node log. */
-const KEPT_NAMES = 64;
-
-/** A node, user or tag as entries store it: truncated, with its NUL, and its digest. */
-interface Name {
-  readonly bytes: Buffer;
-  readonly digest: Hash64;
-  /** The digest as the key of `#latest`. */
-  readonly key: string;
-}
-
 /** The latest entry of a node: an entry of that node that is not later is a duplicate. */
 interface Latest {
-  readonly time: number;
-  readonly uid: number;
+  time: number;
+  uid: number;
 }
 
 /** Owns the block. A new block begins with the same entry as the C server's. */
@@ -67,7 +51,7 @@ export class ClusterLog {
   /** By node digest. */
   #latest = new Map<string, Latest>();
   #uid = 0;
-  readonly #names = new Map<string, Name>();
+  readonly #names = new LogNames();
   /** Cached answers by number of entries and user; cleared when the block changes. */
   readonly #dumps = new Map<string, Buffer>();
 
@@ -94,32 +78,43 @@ export class ClusterLog {
   }
 
   /**
-   * Appends an entry of this node; one with a priority above 7 is dropped, as in C. Returns the
-   * entry in its multicast form, which other nodes `insert`. Its time is never before that of the
-   * previous entry, even after a clock step: other nodes would drop it as a duplicate.
+   * Appends an entry of this node; one with a priority above 7 is dropped, as in C. True if it was
+   * logged. Its time is never before that of the previous entry, even after a clock step: other
+   * nodes would drop it as a duplicate.
    */
-  add(entry: LogEntry): Buffer | undefined {
-    if (entry.priority > MAX_PRIORITY) return undefined;
-    const node = this.#name(this.#nodeName);
-    const user = this.#name(entry.user);
-    const tag = this.#name(entry.tag);
+  add(entry: LogEntry): boolean {
+    if (entry.priority > MAX_PRIORITY) return false;
+    const node = this.#names.of(this.#nodeName);
+    const user = this.#names.of(entry.user);
+    const tag = this.#names.of(entry.tag);
     const names = node.bytes.length + user.bytes.length + tag.bytes.length;
     const room = CfsLimits.clusterLogEntryBytes - Field.strings - names;
     const message = escapeLogText(entry.message, room);
-    const wire = Buffer.alloc(ENTRY_BYTES + names + message.length + 1);
-    wire.writeUInt32LE(entry.pid >>> 0, Field.pid);
-    wire[Field.priority] = entry.priority;
-    wire.writeUInt32LE(message.length + 1, Field.messageBytes);
-    putDigest(wire, node.digest, Field.nodeDigest);
-    putDigest(wire, user.digest, Field.userDigest);
-    const userAt = putName(wire, node, Field.strings, Field.nodeBytes);
-    const tagAt = putName(wire, user, userAt, Field.userBytes);
-    const messageAt = putName(wire, tag, tagAt, Field.tagBytes);
-    wire.write(message, messageAt, "latin1");
-    this.#stamp(wire, node.key);
-    this.#append(wire);
-    this.#note(wire, node.key);
-    return wire;
+    const block = this.#block;
+    const at = allocate(block, ENTRY_BYTES + names + message.length + 1);
+    this.#stamp(at, node.key);
+    putDigest(block, node.digest, at + Field.nodeDigest);
+    putDigest(block, user.digest, at + Field.userDigest);
+    block.writeUInt32LE(entry.pid >>> 0, at + Field.pid);
+    block[at + Field.priority] = entry.priority;
+    block.writeUInt32LE(message.length + 1, at + Field.messageBytes);
+    const userAt = putName(block, node, at + Field.strings, at + Field.nodeBytes);
+    const tagAt = putName(block, user, userAt, at + Field.userBytes);
+    const messageAt = putName(block, tag, tagAt, at + Field.tagBytes);
+    const end = messageAt + message.length;
+    block.write(message, messageAt, "latin1");
+    // The NUL, and the bytes of the C struct that an entry has beyond its strings.
+    for (let byte = end; byte <= end + ENTRY_BYTES - Field.strings; byte++) block[byte] = 0;
+    this.#dumps.clear();
+    return true;
+  }
+
+  /** The newest entry in its multicast form, which other nodes `insert`. */
+  newestEntry(): Buffer {
+    const at = this.#block.readUInt32LE(Head.newest);
+    const entry = Buffer.alloc(entryBytes(this.#block, at) ?? 0);
+    this.#block.copy(entry, Field.uid, at + Field.uid);
+    return entry;
   }
 
   /**
@@ -130,7 +125,8 @@ export class ClusterLog {
     if (wire.length > CfsLimits.clusterLogEntryBytes + ENTRY_BYTES) return "malformed";
     if (entryBytes(wire, 0) !== wire.length) return "malformed";
     if (!this.#note(wire, digestText(wire))) return "duplicate";
-    this.#append(wire);
+    append(this.#block, wire);
+    this.#dumps.clear();
     return "inserted";
   }
 
@@ -147,53 +143,42 @@ export class ClusterLog {
     this.#replace(merged(all, this.#block.length, note));
   }
 
-  #append(wire: Buffer): void {
-    append(this.#block, wire);
-    this.#dumps.clear();
-  }
-
   #replace(block: Buffer): void {
     this.#block = block;
     this.#dumps.clear();
   }
 
-  #name(given: string): Name {
-    const text = cutName(given);
-    const kept = this.#names.get(text);
-    if (kept !== undefined) return kept;
-    const bytes = Buffer.from(`${text}\0`, "latin1");
-    const digest = fnv1a64(bytes, 0, bytes.length);
-    const key = Buffer.alloc(DIGEST_BYTES);
-    putDigest(key, digest, 0);
-    const name = { bytes, digest, key: key.toString("latin1") };
-    if (this.#names.size >= KEPT_NAMES) this.#names.clear();
-    this.#names.set(text, name);
-    return name;
-  }
-
-  /** Sets uid and time of an entry of this node. */
-  #stamp(wire: Buffer, node: string): void {
+  /** Sets uid and time of an entry of this node, and records it as the node's latest. */
+  #stamp(at: number, node: string): void {
     const now = Math.floor(this.#now() / 1000) >>> 0;
-    const latest = this.#latest.get(node);
-    const time = Math.max(now, latest?.time ?? 0);
+    const latest = this.#latestOf(node);
+    const time = Math.max(now, latest.time);
     this.#uid = (this.#uid + 1) >>> 0;
     // After a restart within a second, or when the clock went back: continue with the next uid.
-    if (latest?.time === time && this.#uid <= latest.uid) this.#uid = (latest.uid + 1) >>> 0;
-    wire.writeUInt32LE(this.#uid, Field.uid);
-    wire.writeUInt32LE(time, Field.time);
+    if (latest.time === time && this.#uid <= latest.uid) this.#uid = (latest.uid + 1) >>> 0;
+    this.#block.writeUInt32LE(this.#uid, at + Field.uid);
+    this.#block.writeUInt32LE(time, at + Field.time);
+    latest.time = time;
+    latest.uid = this.#uid;
   }
 
   /** Records `wire` as the latest entry of a node; false when it is not later than the last one. */
   #note(wire: Buffer, node: string): boolean {
     const uid = wire.readUInt32LE(Field.uid);
     const time = wire.readUInt32LE(Field.time);
-    const latest = this.#latest.get(node);
-    if (latest !== undefined) {
-      const later = time > latest.time || (time === latest.time && uid > latest.uid);
-      if (!later) return false;
-    }
-    this.#latest.set(node, { time, uid });
+    const isKnown = this.#latest.has(node);
+    const latest = this.#latestOf(node);
+    const isLater = time > latest.time || (time === latest.time && uid > latest.uid);
+    if (isKnown && !isLater) return false;
+    latest.time = time;
+    latest.uid = uid;
     return true;
+  }
+
+  #latestOf(node: string): Latest {
+    let latest = this.#latest.get(node);
+    if (latest === undefined) this.#latest.set(node, (latest = { time: 0, uid: 0 }));
+    return latest;
   }
 
   /**
@@ -275,22 +260,16 @@ export class ClusterLog {
   }
 }
 
-/** The name up to its first NUL, truncated so that a one-byte length can count its NUL. */
-function cutName(name: string): string {
-  const nul = name.indexOf("\0");
-  return name.slice(0, nul === -1 ? MAX_NAME_BYTES - 1 : Math.min(nul, MAX_NAME_BYTES - 1));
-}
+/** Names up to this many bytes are copied in a loop, which is then faster than the native call. */
+const LOOP_BYTES = 24;
 
 /** Writes a name at `at` and its length at `lengthAt`; returns where the name ends. */
-function putName(wire: Buffer, { bytes }: Name, at: number, lengthAt: number): number {
-  bytes.copy(wire, at);
-  wire[lengthAt] = bytes.length;
-  return at + bytes.length;
-}
-
-function putDigest(wire: Buffer, { low, high }: Hash64, at: number): void {
-  wire.writeUInt32LE(low, at);
-  wire.writeUInt32LE(high, at + 4);
+function putName(block: Buffer, { bytes }: Name, at: number, lengthAt: number): number {
+  const { length } = bytes;
+  if (length > LOOP_BYTES) bytes.copy(block, at);
+  else for (let index = 0; index < length; index++) block[at + index] = bytes[index] ?? 0;
+  block[lengthAt] = length;
+  return at + length;
 }
 
 /** The node digest of an entry, as a key. */

@@ -61,7 +61,7 @@ export function entryBytes(bytes: Buffer, at: number): number | undefined {
 }
 
 /** Makes room for an entry of `bytes` bytes and links it as the newest; returns its position. */
-function allocate(block: Buffer, bytes: number): number {
+export function allocate(block: Buffer, bytes: number): number {
   const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
   const prev = block.readUInt32LE(Head.newest);
   let at: number = Head.entries;

@@ -196,8 +196,8 @@ export class SimProcess {
   }
 
   write(message: string): void {
-    const entry = this.log.add({ priority: 6, user: "root@pam", tag: "sim", message, pid: 1 });
-    if (entry !== undefined) this.groups.status.machine.send(this.#statusGroup.encodeLog(entry));
+    this.log.add({ priority: 6, user: "root@pam", tag: "sim", message, pid: 1 });
+    this.groups.status.machine.send(this.#statusGroup.encodeLog(this.log.newestEntry()));
   }
 
   #carryOut(name: GroupName, effects: readonly Effect[]): void {

@@ -6,7 +6,7 @@
 import { counted } from "../../../base/counted.ts";
 import type { Errno } from "../../../base/errno.ts";
 import type { Log } from "../../../base/log.ts";
-import type { LogEntry } from "../../state/cluster-log.ts";
+import type { ClusterLog, LogEntry } from "../../state/cluster-log.ts";
 import type { Steps } from "../../../base/steps.ts";
 import { LOCK_DIRECTORY } from "../../state/locks.ts";
 import type { ClusterFacts } from "../../state/members.ts";
@@ -43,7 +43,7 @@ export interface ClusterOptions {
     nameOf(id: number): string | undefined;
   };
   readonly status: StatusGroupOptions["status"] & { membersChanged(): void };
-  readonly clusterLog: StatusGroupOptions["log"] & { add(entry: LogEntry): Buffer | undefined };
+  readonly clusterLog: StatusGroupOptions["log"] & Pick<ClusterLog, "add" | "newestEntry">;
   /** Resolves this node's name to its address (latin1). Does not throw. */
   readonly address: () => Promise<string | undefined>;
   /** Milliseconds a change may wait; 30 s unless given. */
@@ -171,9 +171,10 @@ export class Cluster {
 
   /** LOG_CLUSTER_MSG: logged here, then sent. */
   log(entry: LogEntry): void {
-    const wire = this.#options.clusterLog.add(entry);
+    const { clusterLog } = this.#options;
     const group = this.#statusGroup;
-    if (wire !== undefined && group !== undefined) this.#status.send(group.encodeLog(wire));
+    if (!clusterLog.add(entry) || group === undefined) return;
+    this.#status.send(group.encodeLog(clusterLog.newestEntry()));
   }
 
   /** Asks all members to compare their trees; false when this is not possible now. */

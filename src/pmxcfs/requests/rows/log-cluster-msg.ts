@@ -1,7 +1,7 @@
 /** LOG_CLUSTER_MSG: an entry for the cluster log, with the caller's pid. C: cfs_cluster_log. */
 import { Errno } from "../../../base/errno.ts";
 import { newSpan, prefix, spanOf, u8 } from "../../../wire/struct.ts";
-import { textAt } from "../../../wire/text.ts";
+import { decoded, textAt, untilNul } from "../../../wire/text.ts";
 import { doneAnswer } from "../answer.ts";
 import { badNumber, badText, shownText, terminated } from "../encoding.ts";
 import { REDACTED } from "../redaction.ts";
@@ -100,14 +100,16 @@ export const logClusterMsg = defineRequest({
     if (byteAt(tagAt - 1) !== 0 || byteAt(messageAt - 1) !== 0) return Errno.EINVAL;
     if (byteAt(body.size) !== 0) return Errno.EINVAL;
     return {
-      afterReply: () =>
+      afterReply() {
+        const text = decoded(body);
         replicator.log({
           priority: priority(body),
-          user: textAt(body, layout.size),
-          tag: textAt(body, tagAt),
-          message: textAt(body, messageAt),
+          user: untilNul(text, layout.size),
+          tag: untilNul(text, tagAt),
+          message: untilNul(text, messageAt),
           pid: caller.pid,
-        }),
+        });
+      },
     };
 
     function byteAt(offset: number): number {
