@@ -68,9 +68,9 @@ export interface ReplyMessage {
   readonly body?: Uint8Array;
   /**
    * Work that the client need not wait for: called once, when the reply has been written to the
-   * ring, or waits for room, or was dropped. No other request is handled in between, and the
-   * request's memory is still valid unless the reply is a promise's. An exception ends the
-   * connection and is logged.
+   * ring, or waits for room or for an earlier reply, or was dropped. No other request is handled in
+   * between, and the request's memory is still valid; neither holds for the reply of a promise. An
+   * exception ends the connection and is logged.
    */
   readonly afterReply?: (() => void) | undefined;
 }

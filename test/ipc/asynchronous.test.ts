@@ -24,6 +24,7 @@ const FAIL = 5;
 const WORK_AFTER = 6;
 const IS_DONE = 7;
 const FAIL_AFTER = 8;
+const LATE_WORK_AFTER = 9;
 
 let server: Service;
 let directory: string;
@@ -135,4 +136,16 @@ test("an exception in the work after a reply ends that connection, and is logged
   );
   expect((await failing.run(`sendrecv ${AT_ONCE} -`)).res).toBe(Errno.ENOTCONN);
   expect((await other.call(AT_ONCE, "x")).error).toBe(0);
+});
+
+test("the work after a late reply is done also when its client has left", async () => {
+  await using leaving = await QbClient.open(server.name);
+  await using other = await QbClient.open(server.name);
+  await leaving.run(`send ${LATE_WORK_AFTER} 07`);
+  expect((await other.call(AT_ONCE, "x")).error).toBe(0);
+  await leaving.kill();
+  expect((await other.call(TELL, "go")).error).toBe(0);
+  await eventually("the work is done", async () => {
+    return (await other.call(IS_DONE, "")).body === hex("done");
+  });
 });

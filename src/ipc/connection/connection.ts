@@ -374,7 +374,6 @@ export class Connection implements Peer, Polled, Runnable {
       const due = this.#replies.shift();
       if (due === undefined) break;
       this.#reply(due.id, due.reply, 0);
-      this.#finishReply(due.id, due.reply);
       this.latencies.record(Bun.nanoseconds() - due.sinceNs, 1);
       due.done();
     }

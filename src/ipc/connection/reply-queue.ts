@@ -3,7 +3,7 @@
  * they are completed in another order.
  */
 import type { Reply } from "../handler.ts";
-import { isReply } from "./reply.ts";
+import { isReply, workAfter } from "./reply.ts";
 
 /** One place in the queue; `reply` is undefined until its promise settles. */
 interface Place {
@@ -62,14 +62,23 @@ export class ReplyQueue {
   async #follow(place: Place, promised: Promise<Reply>): Promise<void> {
     const { id } = place;
     let failure: { id: number; error: unknown } | undefined;
+    let work: (() => void) | undefined;
     try {
       const reply = await promised;
-      if (isReply(reply)) place.reply = reply;
-      else failure = { id, error: new TypeError("the handler's promise gave no Reply") };
+      if (isReply(reply)) {
+        place.reply = reply;
+        work = workAfter(reply);
+      } else failure = { id, error: new TypeError("the handler's promise gave no Reply") };
     } catch (error) {
       failure = { id, error };
     }
     this.#settled(failure);
+    // Also when the connection has ended meanwhile, and when an earlier reply is still pending.
+    try {
+      work?.();
+    } catch (error) {
+      this.#settled({ id, error });
+    }
   }
 
   /** Takes the first reply if it is complete. */

@@ -3,8 +3,10 @@
  * of its first byte, request 2 immediately, request 3 when the next request 4 arrives; the promise
  * for request 5 rejects. Two replies have work after them: 6 waits at most 10 s for the file named
  * by the body, and the answer to request 7 is "done" if it has appeared; 8 throws.
+ * Request 9 is answered as request 3, with work after the reply that request 7 shows.
  */
 import { existsSync } from "node:fs";
+import type { Reply } from "../../../src/index.ts";
 import { serveHandler } from "./serving.ts";
 
 const waiting: (() => void)[] = [];
@@ -45,6 +47,11 @@ serveHandler({
             throw new Error("asked to fail after the reply");
           },
         };
+      case 9:
+        found = "not done";
+        return new Promise<Reply>((resolve) => {
+          waiting.push(() => resolve({ body, afterReply: () => (found = "done") }));
+        });
       default:
         return body;
     }
