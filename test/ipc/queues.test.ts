@@ -1,6 +1,8 @@
 /** Rules 6 and 7 for single classes: bounds on resources, and fairness of turns. */
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
+import type { Reply } from "../../src/ipc/handler.ts";
+import type { RingDirectory } from "../../src/shm/ring-directory.ts";
 import { RingWriter } from "../../src/shm/ring.ts";
 import { RequestHeader } from "../../src/wire/qb.ts";
 import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
@@ -116,16 +118,43 @@ test("one uid has a bound on its bytes of /dev/shm, and leaves some to root", ()
   expect(admission.excessOf(33, 50, 70)).toBeUndefined();
 });
 
-test("a request that arrives while its client is served waits for the next turn", () => {
-  using kept = new DisposableStack();
-  const rings = makeRings("turns", kept);
-  const client = new RingWriter(rings.set.rings.request);
-  const ask = (): void => {
+/** A function that writes request 1, without a body, to the request ring of `rings`. */
+function asker({ set }: RingDirectory): () => void {
+  const client = new RingWriter(set.rings.request);
+  return () => {
     const word = client.allocChunk(RequestHeader.size) >> 2;
     client.memory.words[word + (RequestHeader.offset.id >> 2)] = 1;
     client.memory.words[word + (RequestHeader.offset.size >> 2)] = RequestHeader.size;
     client.commit();
   };
+}
+
+test("the queue length in the statistics counts complete replies after a pending one", async () => {
+  using kept = new DisposableStack();
+  const rings = makeRings("length", kept);
+  const ask = asker(rings);
+  let answer: ((reply: Reply) => void) | undefined;
+  const host = hostOf(() => {
+    if (answer !== undefined) return Errno.EIO;
+    return new Promise((resolve) => {
+      answer = resolve;
+    });
+  });
+  const connection = connectionOver(rings, host);
+  ask();
+  ask();
+  connection.serve(8);
+  expect(connection.stats.eventQueueLength).toBe(2);
+  answer?.(Errno.EIO);
+  await nextTurn();
+  expect(connection.stats).toMatchObject({ eventQueueLength: 0, responses: 2 });
+  connection.disconnect("done");
+});
+
+test("a request that arrives while its client is served waits for the next turn", () => {
+  using kept = new DisposableStack();
+  const rings = makeRings("turns", kept);
+  const ask = asker(rings);
   let asked = 0;
   const handle = (): Errno => {
     asked++;

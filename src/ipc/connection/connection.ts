@@ -301,13 +301,13 @@ export class Connection implements Peer, Polled, Runnable {
     }
     if (typeof reply === "number" || reply instanceof Uint8Array || isReply(reply)) {
       if (this.#replies.length === 0) this.#reply(id, reply, 0);
-      else this.#replies.push(id, keepReply(reply));
+      else this.stats.eventQueueLength = this.#replies.push(id, keepReply(reply));
       this.#finishReply(id, reply);
       return;
     }
     this.#request = this.#newRequest();
-    this.#replies.await(id, reply, this.#callbacks.buffers.lend(memory));
-    this.stats.eventQueueLength = this.#replies.length;
+    const freed = this.#callbacks.buffers.lend(memory);
+    this.stats.eventQueueLength = this.#replies.await(id, reply, freed);
   }
 
   #newRequest(): MutableRequest {

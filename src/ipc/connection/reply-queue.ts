@@ -47,16 +47,16 @@ export class ReplyQueue {
     return this.#places.length >= this.#limit;
   }
 
-  /** Queues a complete reply after pending ones. */
-  push(id: number, reply: Reply): void {
-    this.#places.push({ id, reply, sinceNs: Bun.nanoseconds(), done: NOTHING_TO_FREE });
+  /** Queues a complete reply after pending ones; returns the number of replies in the queue. */
+  push(id: number, reply: Reply): number {
+    return this.#places.push({ id, reply, sinceNs: Bun.nanoseconds(), done: NOTHING_TO_FREE });
   }
 
-  /** Queues a pending reply; `done` frees the request's memory. */
-  await(id: number, reply: Promise<Reply>, done: () => void): void {
+  /** `push` for a pending reply; `done` frees the request's memory. */
+  await(id: number, reply: Promise<Reply>, done: () => void): number {
     const place: Place = { id, reply: undefined, sinceNs: Bun.nanoseconds(), done };
-    this.#places.push(place);
     void this.#follow(place, reply);
+    return this.#places.push(place);
   }
 
   async #follow(place: Place, promised: Promise<Reply>): Promise<void> {
