@@ -1,18 +1,21 @@
 /**
  * The unix socket on which `pmxcfs-ipc cluster` asks a running server: the request is one word, the
  * answer JSON lines. `view` is answered once, `verify` starts a verification, `watch` sends events
- * until the reader closes. Only root and the server's own user can connect.
+ * until the reader closes. Only root and the server's own user can connect. A reader that does not
+ * watch is disconnected after `ObserveLimits.statusReadMs`.
  */
 import { mkdirSync, rmdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorText } from "../base/error-text.ts";
 import { jsonText } from "../base/escape.ts";
+import { ObserveLimits } from "../base/limits.ts";
+import { BoundedConnections } from "./bounded-connections.ts";
 import type { Running } from "./endpoint.ts";
 import { statusPath } from "./status.ts";
 import { listenAtPath, SocketMask } from "./unix-path.ts";
 
-/** Readers at once; further ones are closed. */
-const READERS = 8;
+/** Watchers at once; further ones are closed. */
+const WATCHERS = 8;
 /** Bytes that a slow watcher may have pending before it is closed. */
 const UNREAD_BYTES = 1024 * 1024;
 
@@ -46,6 +49,11 @@ type Socket = Bun.Socket<Reader>;
 class ClusterSocket {
   readonly #source: ClusterSource;
   readonly #sockets = new Set<Socket>();
+  /** Those that do not watch. */
+  readonly #readers = new BoundedConnections<Reader>({
+    atOnce: ObserveLimits.statusReaders,
+    forMs: ObserveLimits.statusReadMs,
+  });
   readonly #watchers = new Set<Socket>();
 
   constructor(source: ClusterSource) {
@@ -55,7 +63,7 @@ class ClusterSocket {
   opened(socket: Socket): void {
     socket.data = { unsent: Buffer.alloc(0) };
     this.#sockets.add(socket);
-    if (this.#sockets.size > READERS) socket.terminate();
+    this.#readers.add(socket);
   }
 
   asked(socket: Socket, question: string): void {
@@ -65,9 +73,7 @@ class ClusterSocket {
       case "verify":
         return this.#answer(socket, { started: this.#source.verify() });
       case "watch":
-        this.#watchers.add(socket);
-        if (this.#watchers.size === 1) this.#source.watch((event) => this.#publish(event));
-        return undefined;
+        return this.#watch(socket);
       default:
         socket.terminate();
         return undefined;
@@ -76,6 +82,7 @@ class ClusterSocket {
 
   closed(socket: Socket): void {
     this.#sockets.delete(socket);
+    this.#readers.remove(socket);
     if (this.#watchers.delete(socket) && this.#watchers.size === 0) this.#source.watch(undefined);
   }
 
@@ -87,6 +94,17 @@ class ClusterSocket {
 
   close(): void {
     for (const socket of this.#sockets) socket.terminate();
+  }
+
+  #watch(socket: Socket): void {
+    if (this.#watchers.has(socket)) return;
+    if (this.#watchers.size >= WATCHERS) {
+      socket.terminate();
+      return;
+    }
+    this.#readers.remove(socket);
+    this.#watchers.add(socket);
+    if (this.#watchers.size === 1) this.#source.watch((event) => this.#publish(event));
   }
 
   #answer(socket: Socket, answer: object): void {

@@ -1,0 +1,80 @@
+/** The socket for `pmxcfs-ipc cluster`: readers that ask nothing keep no other reader out. */
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ObserveLimits } from "../../src/base/limits.ts";
+import { askCluster } from "../../src/observe/ask-cluster.ts";
+import { serveCluster } from "../../src/observe/cluster-socket.ts";
+import type { Running } from "../../src/observe/endpoint.ts";
+import { eventually } from "../support/eventually.ts";
+
+setDefaultTimeout(60_000);
+
+let directory: string;
+let path: string;
+let running: Running;
+let observer: ((event: object) => void) | undefined;
+const sockets: Socket[] = [];
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-cluster-"));
+  path = join(directory, "run", "socket");
+  const started = await serveCluster(path, {
+    view: () => ({ shown: true }),
+    verify: () => true,
+    watch(given) {
+      observer = given;
+    },
+  });
+  if (typeof started === "string") throw new Error(started);
+  running = started;
+});
+
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  running.close();
+  rmSync(directory, { recursive: true });
+});
+
+/** A connection that asks nothing, and whether the server has closed it. */
+async function silent(): Promise<{ readonly socket: Socket; closed: boolean }> {
+  const socket = connect({ path });
+  sockets.push(socket);
+  const state = { socket, closed: false };
+  socket.on("close", () => (state.closed = true));
+  socket.on("error", () => {});
+  await new Promise((resolve) => {
+    socket.once("connect", resolve);
+  });
+  return state;
+}
+
+async function viewed(): Promise<unknown> {
+  for await (const answer of askCluster(path, "view")) return answer;
+  return undefined;
+}
+
+test("a reader is answered while as many as there may be ask nothing", async () => {
+  const [oldest] = await Promise.all(Array.from({ length: ObserveLimits.statusReaders }, silent));
+  expect(await viewed()).toEqual({ shown: true });
+  await eventually("the oldest is disconnected", () => oldest?.closed);
+});
+
+test("readers that ask nothing do not end a watcher", async () => {
+  const abort = new AbortController();
+  const events: unknown[] = [];
+  const watching = (async () => {
+    for await (const event of askCluster(path, "watch", abort.signal)) events.push(event);
+  })();
+  await eventually("the watcher is known", () => observer);
+  await Promise.all(Array.from({ length: ObserveLimits.statusReaders + 1 }, silent));
+  expect(await viewed()).toEqual({ shown: true });
+  observer?.({ event: 1 });
+  await eventually("the event", () => events.length > 0);
+  expect(events).toEqual([{ event: 1 }]);
+  abort.abort();
+  await watching.catch(() => {});
+  await eventually("nothing is watched", () => observer === undefined);
+});
