@@ -25,8 +25,8 @@ function place(): string {
   return join(directory.path, "history.db");
 }
 
-function recorded(file: string, memdb: Memdb, log = silentLog): HistoryRecorder {
-  const options = { isPrivate: pathIsPrivate, keepPrivate: false, limits: LIMITS };
+function recorded(file: string, memdb: Memdb, log = silentLog, limits = LIMITS): HistoryRecorder {
+  const options = { isPrivate: pathIsPrivate, keepPrivate: false, limits };
   return new HistoryRecorder({ ...options, file, node: "n1", memdb, log });
 }
 
@@ -150,4 +150,21 @@ describe("the recorder", () => {
     using history = History.open(file) as History;
     expect(history.changes().map(({ path }) => path)).toEqual(["a", "b", "c"]);
   });
+
+  test("logs that old changes cannot be deleted", async () => {
+    const file = place();
+    const store = storeOf();
+    const log = rememberingLog();
+    await using recorder = recorded(file, store.memdb, log, { ...LIMITS, bytes: 0 });
+    const origin = { writer: 0, time: 1_700_000_000 };
+    store.apply({ kind: "create", path: "a" }, origin);
+    store.apply({ kind: "remove", path: "a" }, origin);
+    await eventually("both changes", () => recorder.counters.written === 2);
+    using other = new Database(file);
+    other.run(`CREATE TRIGGER refuse BEFORE DELETE ON change BEGIN
+      SELECT RAISE(FAIL, 'refused by the test'); END`);
+    await eventually("a failure", () => recorder.counters.failures > 0, 30_000);
+    expect(log.lines).toHaveLength(1);
+    expect(log.lines[0]).toMatch(/old changes cannot be deleted .*refused by the test/);
+  }, 60_000);
 });

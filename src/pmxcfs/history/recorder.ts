@@ -4,19 +4,14 @@
  * write to the tree never waits for the history and never fails with it: changes that cannot be
  * written are kept up to the collector's bounds and retried, and one log line says so.
  */
-import { threadFile } from "../../platform/self.ts";
 import type { Log } from "../../base/log.ts";
 import { LogOnce } from "../../base/log-once.ts";
 import { pathOf, type Entry, type Memdb } from "../state/memdb.ts";
 import type { Author, HistoryChange } from "./change.ts";
 import { HistoryCollector } from "./collector.ts";
-import type { HistoryAnswer, HistoryJob } from "./history-worker.ts";
+import { HistoryThread } from "./history-thread.ts";
+import type { HistoryAnswer } from "./history-worker.ts";
 import type { HistoryFile, LastKnown } from "./writer.ts";
-
-const WORKER = threadFile(
-  new URL("./history-worker.ts", import.meta.url),
-  "src/pmxcfs/history/history-worker.ts",
-);
 
 /** Time from a change to its write, unless more changes follow just then. */
 export const BATCH_MS = 350;
@@ -52,18 +47,21 @@ export interface HistoryCounters {
   readonly failures: number;
 }
 
+function reasonOf(answer: HistoryAnswer): string {
+  return answer.kind === "failed" ? answer.reason : answer.kind;
+}
+
 export class HistoryRecorder implements AsyncDisposable {
   readonly #options: RecorderOptions;
   readonly #collector: HistoryCollector;
-  #worker: Worker | undefined;
+  readonly #thread = new HistoryThread();
   readonly #complaints: LogOnce;
+  readonly #pruneComplaints: LogOnce;
   /** Version of the tree when collecting began: later versions come as changes. */
   readonly #startVersion: number;
-  #answered: ((answer: HistoryAnswer) => void) | undefined;
   /** The batch being written, kept until it is. */
   #batch: readonly HistoryChange[] = [];
   #isOpen = false;
-  #isBusy = false;
   /** Nothing is written meanwhile. */
   #isCatchingUp = false;
   #isClosed = false;
@@ -82,6 +80,7 @@ export class HistoryRecorder implements AsyncDisposable {
     const pending = (): void => this.#arm(BATCH_MS);
     this.#collector = new HistoryCollector({ memdb, isPrivate, keepPrivate, pending });
     this.#complaints = new LogOnce((line) => log.error(line));
+    this.#pruneComplaints = new LogOnce((line) => log.error(line));
     void this.#open();
   }
 
@@ -109,12 +108,12 @@ export class HistoryRecorder implements AsyncDisposable {
     clearTimeout(this.#pruneTimer);
     this.#collector.close();
     const deadline = performance.now() + CLOSE_MS;
-    while (performance.now() < deadline && (this.#isBusy || this.#waits())) {
-      if (this.#isBusy || !this.#isOpen) await Bun.sleep(1);
+    while (performance.now() < deadline && (this.#thread.isBusy || this.#waits())) {
+      if (this.#thread.isBusy || !this.#isOpen) await Bun.sleep(1);
       else if (!(await this.#writeBatch())) break;
     }
-    if (!this.#isBusy) await this.#ask({ kind: "close" });
-    this.#worker?.terminate();
+    if (!this.#thread.isBusy) await this.#thread.ask({ kind: "close" });
+    this.#thread.terminate();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,7 +134,7 @@ export class HistoryRecorder implements AsyncDisposable {
   }
 
   async #due(): Promise<void> {
-    if (this.#isBusy || this.#isCatchingUp) return;
+    if (this.#thread.isBusy || this.#isCatchingUp) return;
     if (!this.#isOpen) {
       await this.#open();
       return;
@@ -155,7 +154,7 @@ export class HistoryRecorder implements AsyncDisposable {
 
   async #open(): Promise<void> {
     const { file, node, limits } = this.#options;
-    const answer = await this.#ask({ kind: "open", options: { file, node, limits } });
+    const answer = await this.#thread.ask({ kind: "open", options: { file, node, limits } });
     if (answer.kind !== "opened") {
       this.#failed(answer);
       return;
@@ -216,7 +215,7 @@ export class HistoryRecorder implements AsyncDisposable {
   async #writeBatch(): Promise<boolean> {
     if (this.#batch.length === 0) this.#batch = this.#collector.take(BATCH_BYTES);
     if (this.#batch.length === 0) return true;
-    const answer = await this.#ask({ kind: "write", changes: this.#batch });
+    const answer = await this.#thread.ask({ kind: "write", changes: this.#batch });
     if (answer.kind !== "written") {
       this.#failed(answer);
       return false;
@@ -228,13 +227,20 @@ export class HistoryRecorder implements AsyncDisposable {
     return true;
   }
 
+  #notPruned(answer: HistoryAnswer): void {
+    this.#failures++;
+    this.#pruneComplaints.say(
+      `${this.#options.file}: old changes cannot be deleted from the history ` +
+        `(${reasonOf(answer)}); it may grow beyond its limit, the next try is in a minute`,
+    );
+  }
+
   #failed(answer: HistoryAnswer): void {
     this.#failures++;
     this.#isOpen = false;
-    const reason = answer.kind === "failed" ? answer.reason : answer.kind;
     this.#complaints.say(
-      `${this.#options.file}: the history cannot be written (${reason}); the tree is not ` +
-        "affected, changes are kept in memory and tried again",
+      `${this.#options.file}: the history cannot be written (${reasonOf(answer)}); ` +
+        "the tree is not affected, changes are kept in memory and tried again",
     );
     this.#arm(this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS[1]);
@@ -251,43 +257,15 @@ export class HistoryRecorder implements AsyncDisposable {
   }
 
   async #pruneSlice(): Promise<void> {
-    if (!this.#isOpen || this.#isBusy) {
+    if (!this.#isOpen || this.#thread.isBusy) {
       this.#prune(PRUNE_EVERY_MS / 10);
       return;
     }
-    const answer = await this.#ask({ kind: "prune" });
+    const answer = await this.#thread.ask({ kind: "prune" });
+    if (answer.kind === "pruned") this.#pruneComplaints.clear();
+    else this.#notPruned(answer);
     const more = answer.kind === "pruned" && answer.more;
     this.#prune(more ? SLICE_MS : PRUNE_EVERY_MS);
     if (this.#waits()) this.#arm(0);
-  }
-
-  async #ask(job: HistoryJob): Promise<HistoryAnswer> {
-    this.#isBusy = true;
-    const worker = (this.#worker ??= this.#startThread());
-    return await new Promise((resolve) => {
-      this.#answered = resolve;
-      worker.postMessage(job);
-    });
-  }
-
-  #startThread(): Worker {
-    const worker = new Worker(WORKER);
-    worker.unref();
-    worker.addEventListener("message", ({ data }) => this.#take(data as HistoryAnswer));
-    worker.addEventListener("error", ({ message }) => {
-      // It takes no further job: the next one gets another thread.
-      if (worker !== this.#worker) return;
-      worker.terminate();
-      this.#worker = undefined;
-      this.#take({ kind: "failed", reason: message });
-    });
-    return worker;
-  }
-
-  #take(answer: HistoryAnswer): void {
-    const answered = this.#answered;
-    this.#answered = undefined;
-    this.#isBusy = false;
-    answered?.(answer);
   }
 }
