@@ -182,7 +182,8 @@ testPrograms("tar writes an archive on the mount and extracts it there", async (
   const script =
     "mkdir -p /tmp/t/d; echo t >/tmp/t/d/t; chmod 640 /tmp/t/d/t; chown 0:33 /tmp/t/d/t; " +
     "tar cf a.tar -C /tmp t && tar xf a.tar --no-same-permissions 2>&1; " +
-    "cat t/d/t; tar df a.tar t/d/t && rm a.tar";
+    // Not `tar d`: the mount has its own times, as in C.
+    "cat t/d/t; tar xOf a.tar t/d/t | cmp - t/d/t && rm a.tar";
   expect(await inDirectory("tar", script)).toContain("t");
   expect(await entries("tar")).toEqual(["t/d/t 640 f 2"]);
 });
