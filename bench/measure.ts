@@ -100,8 +100,22 @@ async function withIdle<T>(
   }
 }
 
-/** Before an idle server is measured, it stays idle for this many times the measured time. */
-const SETTLING = 3;
+/** Longest wait until an idle server sleeps. */
+const SETTLING_MS = 60_000;
+
+/**
+ * Waits until the process has slept for `ms`: after a start and connects, threads of Bun's compiler
+ * and memory allocator work on for up to half a minute.
+ */
+async function sleepsFor(pid: number, ms: number): Promise<void> {
+  const process = `/proc/${pid}`;
+  const deadline = performance.now() + SETTLING_MS;
+  while (performance.now() < deadline) {
+    const before = costsOf(process);
+    await Bun.sleep(ms);
+    if (costSince(process, before).wakeups === 0) return;
+  }
+}
 
 /** CPU and wake-ups per second of an idle server. */
 export async function measureIdle(
@@ -110,8 +124,7 @@ export async function measureIdle(
   effort: Effort,
 ): Promise<Measured> {
   return await withIdle(server, connections, async () => {
-    // Lets the effects of the connects end first: Bun's compiler threads end after seconds.
-    await Bun.sleep(SETTLING * effort.idleMs);
+    await sleepsFor(server.pid, effort.idleMs);
     const before = costsOf(`/proc/${server.pid}`);
     await Bun.sleep(effort.idleMs);
     const { cpuNs, wakeups } = costSince(`/proc/${server.pid}`, before);
