@@ -48,8 +48,8 @@ export interface Peer {
  */
 export interface Request {
   /**
-   * When it was found (Bun.nanoseconds()), if it is back to back: found at most
-   * `PollLimits.backToBackUs` after the last reply on its connection. Else 0.
+   * When it was found (Bun.nanoseconds()), if it is back to back: its client sent it after the last
+   * reply on its connection, at most `PollLimits.backToBackUs` later. Else 0.
    */
   readonly backToBackNs: number;
   readonly id: number;

@@ -13,13 +13,15 @@ const testTraced = testUnless(
 /** Changes files while strace writes the server's system calls to stdout. */
 const TRACED = `
 server=$(pgrep -x pmxcfs)
-strace -f -y -qq -e trace=pwrite64,write,writev,fsync,fdatasync -o /run/trace -p $server & tracer=$!
+calls=pwrite64,write,writev,fsync,fdatasync
+strace -f -y -qq -e trace=$calls -o /run/trace -p $server & tracer=$!
 for i in $(seq 500); do
   grep -q '^TracerPid:[[:space:]]*[1-9]' /proc/$server/status && break
   sleep 0.02
 done
 cd /etc/pve
-mkdir d; echo one >d/a; echo two >>d/a; mv d/a d/b; truncate -s 100 d/b; touch d/c; rm d/b d/c; rmdir d
+mkdir d; echo one >d/a; echo two >>d/a; mv d/a d/b; truncate -s 100 d/b; touch d/c
+rm d/b d/c; rmdir d
 kill -INT $tracer; wait $tracer 2>/dev/null
 cat /run/trace
 `;

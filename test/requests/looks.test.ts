@@ -13,6 +13,7 @@ import { cfsHandler, STORE_AGE_NS } from "../../src/pmxcfs/requests/handler.ts";
 import { spanOf } from "../../src/wire/struct.ts";
 import { memdbOf, servicesOf } from "../support/cfs-services.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
+import { native } from "../support/native.ts";
 import { loadService } from "../support/qb-load.ts";
 import { program, serveCommand, startService } from "../support/service.ts";
 import { testUnless } from "../support/unless.ts";
@@ -66,6 +67,33 @@ test("a client sees its own change of a file in the next answer, 1,000 times", a
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+/** How many of 5,000 changes by the client were not in its next answer. */
+async function staleAnswers(change: "write" | "rename", ...options: string[]): Promise<number> {
+  // The fastest changes are those in memory.
+  const directory = mkdtempSync("/dev/shm/pmxcfs-ipc-looks-");
+  try {
+    writeFileSync(join(directory, "storage.cfg"), "00000000");
+    await using server = await startService(
+      serveCommand("--dir", directory, "--no-rrd", ...options),
+    );
+    const words = [server.name, directory, "storage.cfg", "5000", "20", change];
+    const client = Bun.spawn([native("qb-own-changes"), ...words], { stderr: "inherit" });
+    const { stale } = JSON.parse(await client.stdout.text()) as { stale: number };
+    expect(await client.exited).toBe(0);
+    return stale;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+test("a client that replaces a file sees the change in the next answer, 5,000 times", async () => {
+  expect(await staleAnswers("rename")).toBe(0);
+});
+
+test("with --strict-reads, also a client that writes to an open file", async () => {
+  expect(await staleAnswers("write", "--strict-reads")).toBe(0);
 });
 
 /** The system calls of a check of the store. */

@@ -247,7 +247,8 @@ export class RingPoller<T extends Polled> {
     const isLate = connection.underWay;
     if (isLate) drainMicrotasks();
     const now = Bun.nanoseconds();
-    predictor.replied(now, connection.wakes !== wakes);
+    const wasLast = served === 1 && !connection.hasRequests;
+    predictor.replied(now, connection.wakes !== wakes, wasLast);
     this.#await(connection);
     if (!isLate) connection.recordLatency(now - seenNs, served);
     return now;

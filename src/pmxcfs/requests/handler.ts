@@ -43,9 +43,10 @@ export const STORE_AGE_NS = 100_000;
 
 /**
  * Calls `refresh` before a request, so that its answer includes changes by other programs. It is
- * skipped if the request follows its client's last reply within 4 us and the last check is younger
- * than 100 us. So every answer includes changes older than 100 us, and a client always sees its own
- * changes, because making one takes longer than 4 us. `isStrict`: never skipped.
+ * skipped if the request is back to back (Request.backToBackNs) and the last check is younger than
+ * 100 us. So every answer includes changes older than 100 us, and a client that replaces a file
+ * sees that in its next answer, because it takes longer than 2 us; a write to an open file may be
+ * faster. `isStrict`: never skipped.
  */
 export function cfsHandler(
   services: Services,
