@@ -702,6 +702,17 @@ API int64_t shim_raise_descriptors(void)
 	return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
 }
 
+/* ---- clock ---------------------------------------------------------------------------------- */
+
+/* Seconds since 1970 of the clock of time(2) and of the kernel's time stamps on files. */
+API int64_t shim_unix_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return now.tv_sec;
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 API int64_t shim_page_size(void)

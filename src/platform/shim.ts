@@ -49,6 +49,7 @@ const SYMBOLS = {
   shim_inotify_unwatch: { args: ["i32", "i32"], returns: "i64_fast" },
   shim_inotify_read: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
   shim_raise_descriptors: { args: [], returns: "i64_fast" },
+  shim_unix_seconds: { args: [], returns: "i64_fast" },
   shim_page_size: { args: [], returns: "i64_fast" },
   shim_reserve: { args: ["i64_fast"], returns: "i64_fast" },
   shim_allocate: { args: ["i64_fast"], returns: "i64_fast" },

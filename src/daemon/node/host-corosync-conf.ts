@@ -17,6 +17,7 @@ import { dirname } from "node:path";
 import { errorText } from "../../base/error-text.ts";
 import { errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
+import { unixSeconds } from "../../platform/clock.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { Memdb } from "../../pmxcfs/state/memdb.ts";
@@ -48,7 +49,7 @@ function configVersion(text: Uint8Array): number {
 export function importCorosyncConf(tree: TreeStore, path: string): string | undefined {
   const data = readHost(path);
   if (data === undefined) return undefined;
-  const origin = { writer: 0, time: Math.floor(Date.now() / 1000) };
+  const origin = { writer: 0, time: unixSeconds() };
   for (const result of [
     tree.apply({ kind: "create", path: NAME }, origin),
     tree.apply({ kind: "write", path: NAME, offset: 0, data }, origin),

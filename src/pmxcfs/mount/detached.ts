@@ -5,6 +5,7 @@
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
+import { unixSeconds } from "../../platform/clock.ts";
 import type { Node } from "./node-table.ts";
 
 /**
@@ -23,7 +24,7 @@ export function resizeDetached(node: Node, size: number): 0 | Errno {
   if (size > CfsLimits.fileBytes) return Errno.EFBIG;
   const bytes = new Uint8Array(size);
   bytes.set(contentOf(node).subarray(0, size));
-  node.detached = { bytes, mtime: Math.floor(Date.now() / 1000) };
+  node.detached = { bytes, mtime: unixSeconds() };
   return 0;
 }
 

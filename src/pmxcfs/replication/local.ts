@@ -5,6 +5,7 @@
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits, ReplicationLimits } from "../../base/limits.ts";
+import { unixSeconds } from "../../platform/clock.ts";
 import { isBelowLocks } from "../state/locks.ts";
 import type { Memdb } from "../state/memdb.ts";
 import type { Origin, TreeCommand } from "../state/tree-command.ts";
@@ -67,7 +68,7 @@ export class LocalReplicator implements Replicator {
     this.#tree = options.tree;
     this.#status = options.status;
     this.#clusterLog = options.clusterLog;
-    this.#clock = options.clock ?? (() => Math.floor(Date.now() / 1000));
+    this.#clock = options.clock ?? unixSeconds;
   }
 
   propose(command: TreeCommand, by?: Requester, signal?: AbortSignal): number | Promise<number> {

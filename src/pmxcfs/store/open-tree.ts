@@ -6,6 +6,7 @@
 import { counted } from "../../base/counted.ts";
 import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
+import { unixSeconds } from "../../platform/clock.ts";
 import { type Entry, Memdb, type Stamp } from "../state/memdb.ts";
 import { BatchingWriter, type BatchingOptions } from "./batching-writer.ts";
 import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.ts";
@@ -143,7 +144,7 @@ function rootOf(rows: readonly Row[], database: ConfigDbWriter, log: Log): Stamp
         `from there, so that no entry is overwritten`,
     );
   }
-  const now = Math.floor(Date.now() / 1000);
+  const now = unixSeconds();
   const root = { version, writer: row?.writer ?? 0, mtime: fresh ? now : row.mtime };
   if (!fresh) return root;
   const change = { deleted: [], replaced: [], root: { ...root, type: RowType.FILE } };

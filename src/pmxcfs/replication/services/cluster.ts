@@ -8,6 +8,7 @@ import type { Errno } from "../../../base/errno.ts";
 import type { Log } from "../../../base/log.ts";
 import type { ClusterLog, LogEntry } from "../../state/cluster-log.ts";
 import type { Steps } from "../../../base/steps.ts";
+import { unixSeconds } from "../../../platform/clock.ts";
 import { LOCK_DIRECTORY } from "../../state/locks.ts";
 import type { ClusterFacts } from "../../state/members.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
@@ -261,7 +262,7 @@ export class Cluster {
     return new Dfsm({
       self,
       application,
-      startedAt: { seconds: Math.floor(Date.now() / 1000), ms: performance.now() },
+      startedAt: { seconds: unixSeconds(), ms: performance.now() },
       nameOf: (id) => members.nameOf(id),
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
     });

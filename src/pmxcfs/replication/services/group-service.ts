@@ -6,6 +6,7 @@
 import { Errno } from "../../../base/errno.ts";
 import { Histogram } from "../../../base/histogram.ts";
 import type { Log } from "../../../base/log.ts";
+import { unixSeconds } from "../../../platform/clock.ts";
 import type { Confchg } from "../../../corosync/cpg-events.ts";
 import { CpgGroup } from "../../../corosync/cpg.ts";
 import { CsError, csErrorName, CsFailure } from "../../../corosync/cs-error.ts";
@@ -59,7 +60,7 @@ export interface GroupTimes {
 }
 
 function now(): Instant {
-  return { seconds: Math.floor(Date.now() / 1000) >>> 0, ms: performance.now() };
+  return { seconds: unixSeconds() >>> 0, ms: performance.now() };
 }
 
 export class GroupService implements ClusterService {
