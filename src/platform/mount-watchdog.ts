@@ -5,23 +5,22 @@
  */
 import { existsSync } from "node:fs";
 import { errnoText } from "../base/errno.ts";
+import { everySecond } from "../base/heartbeat.ts";
 import { closeDescriptor, Directory } from "./files.ts";
 import { shim } from "./shim.ts";
 
 const CONNECTIONS = "/sys/fs/fuse/connections";
-const BEAT_MS = 1000;
 const BYTE = new Uint8Array(1);
 const pair = new Int32Array(2);
 
 /** A running watchdog; owns the heartbeat. */
 export class MountWatchdog implements Disposable {
   readonly #heartbeat: number;
-  readonly #timer: Timer;
+  readonly #beats: Disposable;
 
   private constructor(heartbeat: number) {
     this.#heartbeat = heartbeat;
-    this.#timer = setInterval(() => shim.shim_send(heartbeat, BYTE, 1), BEAT_MS);
-    this.#timer.unref();
+    this.#beats = everySecond(() => shim.shim_send(heartbeat, BYTE, 1));
   }
 
   /**
@@ -47,7 +46,7 @@ export class MountWatchdog implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    this.#beats[Symbol.dispose]();
     closeDescriptor(this.#heartbeat);
   }
 }

@@ -15,6 +15,7 @@ import {
   type ConfigurationServiceOptions,
 } from "../../src/pmxcfs/replication/services/configuration-service.ts";
 import { QuorumService } from "../../src/pmxcfs/replication/services/quorum-service.ts";
+import { type ClusterService, Supervisor } from "../../src/pmxcfs/replication/services/service.ts";
 import { RejoinPolicy } from "../../src/pmxcfs/replication/services/rejoin-policy.ts";
 import type { ClusterFacts } from "../../src/pmxcfs/state/members.ts";
 import { eventually } from "../support/eventually.ts";
@@ -155,6 +156,7 @@ const namesOf = ({ nodes }: ClusterFacts): string[] => nodes.map(({ name }) => n
 /** The service over a fake, the facts it reads, and the callbacks of its connection. */
 function configurationOver(cmap: FakeCmap) {
   const read: string[][] = [];
+  const lost: string[] = [];
   const callbacks: CmapCallbacks[] = [];
   spyOn(Cmap, "connect").mockImplementation(async (given) => {
     callbacks.push(given);
@@ -163,6 +165,7 @@ function configurationOver(cmap: FakeCmap) {
   const options: ConfigurationServiceOptions = {
     log: silentLog,
     read: (facts) => read.push(namesOf(facts)),
+    lost: () => lost.push("confdb"),
   };
   const service = new ConfigurationService(options);
   const changed = (): void => {
@@ -172,7 +175,7 @@ function configurationOver(cmap: FakeCmap) {
     cmap.closed = true;
     callbacks.at(-1)?.ended(new CsFailure(CsError.LIBRARY, "corosync stopped"));
   };
-  return { service, read, changed, ended };
+  return { service, read, lost, changed, ended };
 }
 
 describe("the node list of corosync", () => {
@@ -224,12 +227,12 @@ describe("the node list of corosync", () => {
 
   test("is not taken from a connection that ended during the first read", async () => {
     const cmap = new FakeCmap(["a"]);
-    const { service, ended } = configurationOver(cmap);
+    const { service, lost, ended } = configurationOver(cmap);
     cmap.beforeGet = (key) => {
       if (key === "nodelist.node.0.ring0_addr") ended();
     };
     expect(await service.start()).toBeInstanceOf(CsFailure);
-    expect(service.isUp).toBe(false);
+    expect([service.isUp, lost]).toEqual([false, ["confdb"]]);
   });
 });
 
@@ -256,8 +259,61 @@ describe("the quorum service", () => {
       given = callbacks;
       return await Promise.resolve(quorum as unknown as Quorum);
     });
-    const service = new QuorumService({ log: silentLog, changed: () => {} });
+    const service = new QuorumService({
+      log: silentLog,
+      changed: () => {},
+      lost: () => {},
+    });
     expect(await service.start()).toBeInstanceOf(CsFailure);
     expect([service.isUp, service.quorate]).toEqual([false, false]);
+  });
+});
+
+/** A service whose connection the test ends; counts its starts and how often it is asked. */
+class FakeService implements ClusterService {
+  readonly name = "fake";
+  readonly call = "fake_initialize";
+  connected = false;
+  asked = 0;
+  starts = 0;
+  ticks = 0;
+
+  get isUp(): boolean {
+    this.asked++;
+    return this.connected;
+  }
+
+  async start(): Promise<undefined> {
+    await Promise.resolve();
+    this.starts++;
+    this.connected = true;
+  }
+
+  tick(): void {
+    this.ticks++;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.resolve();
+  }
+}
+
+describe("the supervisor", () => {
+  test("asks no service while all are connected, and starts one that is lost", async () => {
+    const services = [new FakeService(), new FakeService()];
+    const [first] = services;
+    const supervisor = new Supervisor(services, silentLog);
+    supervisor.start();
+    await eventually("both are connected", () => services.every(({ connected }) => connected));
+    // The last try sees that both are.
+    await eventually("a tick", () => first?.ticks === 1);
+    const asked = first?.asked;
+    await eventually("two more ticks", () => first?.ticks === 3);
+    expect(first?.asked).toBe(asked);
+    if (first !== undefined) first.connected = false;
+    supervisor.lost();
+    await eventually("it is started again", () => first?.starts === 2);
+    expect(services[1]?.starts).toBe(1);
+    await supervisor.stop();
   });
 });

@@ -4,6 +4,7 @@
  */
 import { chownSync, existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { everySecond } from "../../base/heartbeat.ts";
 import type { Log } from "../../base/log.ts";
 import type { WakeKind } from "../../platform/fuse-wake.ts";
 import { isBelow } from "../../platform/mounts.ts";
@@ -48,9 +49,6 @@ export interface NodeOptions {
   readonly ready?: () => void;
 }
 
-/** Interval of the checks of the lock file. */
-const CHECK_MS = 1000;
-
 /**
  * A message when a path lies below the server's own mount: opening it would deadlock the server.
  */
@@ -90,7 +88,7 @@ export class Node implements Disposable {
   readonly #options: NodeOptions;
   readonly #lock: NodeLock;
   readonly #log: Log;
-  readonly #checks: Timer;
+  readonly #checks: Disposable;
   #pid: PidFile | undefined;
 
   private constructor(options: NodeOptions, lock: NodeLock, log: Log) {
@@ -98,8 +96,7 @@ export class Node implements Disposable {
     this.#lock = lock;
     this.#log = log;
     this.isNew = !existsSync(options.database);
-    this.#checks = setInterval(() => this.#lock.check(), CHECK_MS);
-    this.#checks.unref();
+    this.#checks = everySecond(() => this.#lock.check());
   }
 
   /** Locks the database; waits up to 10 s. A string says why that failed. */
@@ -140,7 +137,7 @@ export class Node implements Disposable {
 
   /** Removes the pid file, then releases the lock. */
   [Symbol.dispose](): void {
-    clearInterval(this.#checks);
+    this.#checks[Symbol.dispose]();
     const failure = this.#pid?.remove();
     if (failure !== undefined) this.#log.warn(failure);
     this.#lock[Symbol.dispose]();

@@ -11,6 +11,7 @@ import { constants, Database, type Statement } from "bun:sqlite";
 import { closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
+import { everySecond } from "../../base/heartbeat.ts";
 import { LogOnce } from "../../base/log-once.ts";
 import type { Log } from "../../base/log.ts";
 import {
@@ -44,8 +45,6 @@ const PAGE_BYTES = 4096;
 const PAGES_PER_CHANGE = 2;
 /** A transaction of more pages is written by a thread, if it is committed in steps. */
 const PAGES_AT_ONCE = 64;
-/** Interval of checks that the path still leads to the open file. */
-const IDENTITY_CHECK_MS = 1_000;
 
 /** Durability: `normal` as C (a SIGKILL loses nothing, a power cut the last changes), or `full`. */
 export type SyncMode = "normal" | "full";
@@ -137,7 +136,7 @@ export class ConfigDbWriter implements Disposable {
   #commitFailures = 0;
   #checkpointer: Checkpointer;
   readonly #copies = new ThreadCopies();
-  #identityTimer: Timer | undefined;
+  readonly #identityChecks: Disposable;
   /** A thread writes a long transaction. */
   #inSteps = false;
   /** The last commit failed, and that was logged. */
@@ -154,8 +153,7 @@ export class ConfigDbWriter implements Disposable {
     this.#limits = options.checkpoints;
     this.#connection = connection;
     this.#checkpointer = this.#newCheckpointer();
-    this.#identityTimer = setInterval(() => this.#checkIdentity(), IDENTITY_CHECK_MS);
-    this.#identityTimer.unref();
+    this.#identityChecks = everySecond(() => this.#checkIdentity());
   }
 
   /** Opens the database, or makes it (mode 0600); one line that says why not. */
@@ -275,7 +273,7 @@ export class ConfigDbWriter implements Disposable {
   /** Moves everything into config.db and removes the WAL, as SQLite's last connection does. */
   [Symbol.dispose](): void {
     this.#checkIdentity();
-    clearInterval(this.#identityTimer);
+    this.#identityChecks[Symbol.dispose]();
     this.#checkpointer[Symbol.dispose]();
     this.#copies[Symbol.dispose]();
     disconnect(this.#connection);

@@ -5,6 +5,7 @@
  */
 import { counted } from "../../../base/counted.ts";
 import type { Errno } from "../../../base/errno.ts";
+import { everySecond } from "../../../base/heartbeat.ts";
 import type { Log } from "../../../base/log.ts";
 import type { ClusterLog, LogEntry } from "../../state/cluster-log.ts";
 import type { Steps } from "../../../base/steps.ts";
@@ -29,8 +30,6 @@ import { Supervisor } from "./service.ts";
 
 /** After this long the status group is joined even when the nodes are not known. */
 const NODES_MS = 10_000;
-/** Between two checks of the clock. */
-const CLOCK_MS = 1000;
 
 /** The status key of this node's address. */
 const NODE_IP = "nodeip";
@@ -77,7 +76,7 @@ export class Cluster {
   #nodeid: number | undefined;
   #statusGroup: StatusGroup | undefined;
   readonly #clock: ClockWatch;
-  #clockTimer: Timer | undefined;
+  #clockTicks: Disposable | undefined;
   readonly #dropped: DroppedMessages;
   readonly #address: OwnAddress;
   /** The last `nodeip` that was set, for a status group that is made later. */
@@ -85,6 +84,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     const { log, members, status } = options;
+    const lost = (): void => this.#supervisor.lost();
     this.#options = options;
     members.setQuorate(false);
     this.#clock = new ClockWatch({
@@ -99,6 +99,7 @@ export class Cluster {
     this.#quorum = new QuorumService({
       log,
       changed: (quorate, nodes) => this.#quorumChanged(quorate, nodes),
+      lost,
     });
     this.#configuration = new ConfigurationService({
       log,
@@ -106,11 +107,13 @@ export class Cluster {
         members.update(facts);
         status.membersChanged();
       },
+      lost,
     });
     const shared = {
       log,
       beforeEvent: () => this.#quorum.drain(),
       beforeConfchg: () => this.#quorum.refresh(),
+      lost,
     };
     this.#database = new GroupService({
       ...shared,
@@ -135,12 +138,12 @@ export class Cluster {
   /** Starts the services; each comes up as soon as corosync accepts it. */
   start(): void {
     this.#supervisor.start();
-    this.#clockTimer = setInterval(() => this.#clock.tick(), CLOCK_MS);
+    this.#clockTicks = everySecond(() => this.#clock.tick());
   }
 
   /** Leaves both groups: the other members see a leave, not a failure. */
   async stop(): Promise<void> {
-    clearInterval(this.#clockTimer);
+    this.#clockTicks?.[Symbol.dispose]();
     this.#address[Symbol.dispose]();
     this.#dropped.close();
     await this.#supervisor.stop();

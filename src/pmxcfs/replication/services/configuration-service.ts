@@ -18,6 +18,8 @@ export interface ConfigurationServiceOptions {
   readonly log: Log;
   /** Called after each complete read. */
   readonly read: (facts: ClusterFacts) => void;
+  /** Called when the connection has ended. */
+  readonly lost: () => void;
 }
 
 export class ConfigurationService implements ClusterService {
@@ -26,20 +28,26 @@ export class ConfigurationService implements ClusterService {
   readonly #log: Log;
   readonly #complaints: LogOnce;
   readonly #read: (facts: ClusterFacts) => void;
+  readonly #lost: () => void;
   #cmap: Cmap | undefined;
   readonly #known = Promise.withResolvers<void>();
   /** Changes that have not been followed by a read yet. */
   #changes = 0;
   #reading = false;
 
-  constructor({ log, read }: ConfigurationServiceOptions) {
+  constructor({ log, read, lost }: ConfigurationServiceOptions) {
     this.#log = log.tagged("status");
     this.#complaints = new LogOnce((line) => this.#log.error(line));
     this.#read = read;
+    this.#lost = lost;
+  }
+
+  get connected(): boolean {
+    return this.#cmap !== undefined;
   }
 
   get isUp(): boolean {
-    return this.#cmap !== undefined;
+    return this.connected;
   }
 
   /** Resolves once the nodes are known. */
@@ -51,7 +59,10 @@ export class ConfigurationService implements ClusterService {
     this.#changes = 0;
     const cmap = await Cmap.connect({
       changed: () => this.#changed(),
-      ended: () => (this.#cmap = undefined),
+      ended: () => {
+        this.#cmap = undefined;
+        this.#lost();
+      },
     });
     if (cmap instanceof CsFailure) return cmap;
     const all = CmapTrack.ADD | CmapTrack.MODIFY | CmapTrack.DELETE;

@@ -40,6 +40,8 @@ export interface GroupServiceOptions {
   readonly beforeConfchg: () => Promise<void>;
   /** Awaited before a join, for facts that the join needs. Must have its own time limit. */
   readonly beforeJoin?: () => Promise<void>;
+  /** Called when the connection has ended. */
+  readonly lost: () => void;
   /** Asked after a failed write to the database: whether a write works now. */
   readonly repaired?: () => boolean;
 }
@@ -369,6 +371,7 @@ export class GroupService implements ClusterService {
     this.#cpg?.close();
     this.#cpg = undefined;
     this.#syncedSince = undefined;
+    this.#options.lost();
   }
 }
 

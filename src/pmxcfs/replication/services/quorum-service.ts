@@ -18,6 +18,8 @@ export interface QuorumServiceOptions {
   readonly log: Log;
   /** Called at each change of quorum, and with each new list of nodes. */
   readonly changed: (quorate: boolean, nodes: readonly number[]) => void;
+  /** Called when the connection has ended. */
+  readonly lost: () => void;
 }
 
 export class QuorumService implements ClusterService {
@@ -25,18 +27,24 @@ export class QuorumService implements ClusterService {
   readonly call = "quorum_initialize";
   readonly #log: Log;
   readonly #changed: QuorumServiceOptions["changed"];
+  readonly #lost: () => void;
   #quorum: Quorum | undefined;
   #quorate = false;
   #nodes: readonly number[] = [];
   #ticks = 0;
 
-  constructor({ log, changed }: QuorumServiceOptions) {
+  constructor({ log, changed, lost }: QuorumServiceOptions) {
     this.#log = log.tagged("status");
     this.#changed = changed;
+    this.#lost = lost;
+  }
+
+  get connected(): boolean {
+    return this.#quorum !== undefined;
   }
 
   get isUp(): boolean {
-    return this.#quorum !== undefined;
+    return this.connected;
   }
 
   get quorate(): boolean {
@@ -54,6 +62,7 @@ export class QuorumService implements ClusterService {
       ended: () => {
         this.#quorum = undefined;
         this.#take(false, []);
+        this.#lost();
       },
     });
     if (quorum instanceof CsFailure) return quorum;

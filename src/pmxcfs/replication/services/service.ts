@@ -2,8 +2,10 @@
  * One of the four services by which a node takes part in its cluster (quorum, confdb, dcdb,
  * status), and the loop that keeps them up: each is started on its own, and again when its
  * connection ended. C counterpart: loop.c, which tries every 6 s. A try costs microseconds here, so
- * it is made twice a second: a node is back half a second after its corosync.
+ * it is made twice a second: a node is back half a second after its corosync. While all services
+ * are connected, nothing is tried.
  */
+import { everySecond } from "../../../base/heartbeat.ts";
 import { LogOnce } from "../../../base/log-once.ts";
 import type { Log } from "../../../base/log.ts";
 import { CsFailure } from "../../../corosync/cs-error.ts";
@@ -18,6 +20,7 @@ export interface ClusterService {
   readonly name: string;
   /** The call that log lines name when it fails, as in C: `cpg_initialize`. */
   readonly call: string;
+  readonly connected: boolean;
   /** True when there is nothing to start: connected, or disconnected on purpose. */
   readonly isUp: boolean;
   /** Connects, or returns why it could not. Never called while a call of it is running. */
@@ -38,7 +41,9 @@ interface Supervised {
 
 export class Supervisor {
   readonly #services: readonly Supervised[];
-  #timers: Timer[] = [];
+  #ticks: Disposable | undefined;
+  /** Undefined while all services are connected. */
+  #tries: Timer | undefined;
   #stopped = false;
   #busy = false;
 
@@ -53,17 +58,22 @@ export class Supervisor {
 
   start(): void {
     void this.#startAll();
-    this.#timers = [
-      setInterval(() => void this.#startAll(), RETRY_MS / 2),
-      setInterval(() => {
-        for (const { service } of this.#services) service.tick();
-      }, 1000),
-    ];
+    this.lost();
+    this.#ticks = everySecond(() => {
+      for (const { service } of this.#services) service.tick();
+    });
+  }
+
+  /** To be called when a service has lost its connection: it is started again. */
+  lost(): void {
+    if (this.#stopped) return;
+    this.#tries ??= setInterval(() => void this.#startAll(), RETRY_MS / 2);
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const timer of this.#timers) clearInterval(timer);
+    this.#ticks?.[Symbol.dispose]();
+    clearInterval(this.#tries);
     for (const { service } of this.#services) await service.stop();
   }
 
@@ -80,6 +90,10 @@ export class Supervisor {
       await Promise.race([this.#start(supervised), Bun.sleep(START_MS)]);
     }
     this.#busy = false;
+    if (this.#services.every(({ service }) => service.connected)) {
+      clearInterval(this.#tries);
+      this.#tries = undefined;
+    }
   }
 
   async #start(supervised: Supervised): Promise<void> {
