@@ -4,6 +4,7 @@
  * command, after it was answered.
  */
 import { openSync, writeSync } from "node:fs";
+import { Errno } from "../../../src/base/errno.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { withoutPhantoms } from "../../../src/pmxcfs/replication/local.ts";
 import { openTree } from "../../../src/pmxcfs/store/open-tree.ts";
@@ -23,7 +24,10 @@ const answersFd = openSync(answers, "a");
 const answered = Buffer.from(".");
 let done = 0;
 for (const { command, origin } of stormCommands(Number(seed), Number(count))) {
-  tree.apply(withoutPhantoms(tree.memdb, command), origin);
+  // EBUSY: the checkpoint thread has the lock; a server tries again, too (replication/local.ts).
+  while (tree.apply(withoutPhantoms(tree.memdb, command), origin) === Errno.EBUSY) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   writeSync(answersFd, answered);
   done++;
   // Lets timers and messages of the checkpoint thread run.
