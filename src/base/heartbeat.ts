@@ -13,20 +13,18 @@ function beat(): void {
 }
 
 /**
- * Calls `check` once a second until disposed, the first time within a second. Does not keep the
- * process alive.
+ * Calls `check`, a function of its own for each call, once a second until disposed, the first time
+ * within a second. Does not keep the process alive.
  */
 export function everySecond(check: () => void): Disposable {
-  // Of its own, so that the same function can be given twice.
-  const own = (): void => check();
-  checks.add(own);
+  checks.add(check);
   if (timer === undefined) {
     timer = setInterval(beat, BEAT_MS);
     timer.unref();
   }
   return {
     [Symbol.dispose]() {
-      checks.delete(own);
+      checks.delete(check);
       if (checks.size > 0) return;
       clearInterval(timer);
       timer = undefined;

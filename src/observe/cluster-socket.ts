@@ -48,7 +48,6 @@ type Socket = Bun.Socket<Reader>;
 
 class ClusterSocket {
   readonly #source: ClusterSource;
-  readonly #sockets = new Set<Socket>();
   /** Those that do not watch. */
   readonly #readers = new BoundedConnections<Reader>({
     atOnce: ObserveLimits.statusReaders,
@@ -62,7 +61,6 @@ class ClusterSocket {
 
   opened(socket: Socket): void {
     socket.data = { unsent: Buffer.alloc(0) };
-    this.#sockets.add(socket);
     this.#readers.add(socket);
   }
 
@@ -81,7 +79,6 @@ class ClusterSocket {
   }
 
   closed(socket: Socket): void {
-    this.#sockets.delete(socket);
     this.#readers.remove(socket);
     if (this.#watchers.delete(socket) && this.#watchers.size === 0) this.#source.watch(undefined);
   }
@@ -90,10 +87,6 @@ class ClusterSocket {
     const { unsent } = socket.data;
     if (unsent.length > 0) socket.data.unsent = unsent.subarray(Math.max(0, socket.write(unsent)));
     if (socket.data.unsent.length === 0 && !this.#watchers.has(socket)) socket.end();
-  }
-
-  close(): void {
-    for (const socket of this.#sockets) socket.terminate();
   }
 
   #watch(socket: Socket): void {
@@ -153,7 +146,6 @@ export async function serveCluster(path: string, source: ClusterSource): Promise
   if (typeof listener === "string") return `cluster: ${listener}`;
   return {
     close() {
-      served.close();
       listener.close();
       removeEmpty(directory);
     },

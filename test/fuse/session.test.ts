@@ -183,8 +183,7 @@ test("a change that waits does not block others; an interrupt ends it after 1 s"
   expect(signal?.aborted).toBe(false);
   const [pending] = session.pending;
   await promise;
-  // Half of the second: beside load, the timer may have begun long before the request was read.
-  expect(pending?.asker.ageMs).toBeGreaterThan(500);
+  expect(pending?.asker.ageMs).toBeGreaterThan(900);
   await Promise.resolve();
   await Bun.sleep(1);
   expect(device.answers.at(-1)).toEqual({ unique: 2, error: Errno.EINTR, size: 16 });

@@ -1,6 +1,6 @@
 /** The socket for `pmxcfs-ipc cluster`: readers that ask nothing keep no other reader out. */
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,7 +34,7 @@ beforeEach(async () => {
 
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  running.close();
+  if (existsSync(path)) running.close();
   rmSync(directory, { recursive: true });
 });
 
@@ -77,4 +77,14 @@ test("readers that ask nothing do not end a watcher", async () => {
   abort.abort();
   await watching.catch(() => {});
   await eventually("nothing is watched", () => observer === undefined);
+});
+
+test("at the end of the server, readers and watchers are disconnected", async () => {
+  const reader = await silent();
+  const watcher = await silent();
+  watcher.socket.write("watch");
+  await eventually("the watcher is known", () => observer);
+  running.close();
+  await eventually("both are disconnected", () => reader.closed && watcher.closed);
+  expect(observer).toBeUndefined();
 });

@@ -311,7 +311,7 @@ describe("the supervisor", () => {
     await eventually("two more ticks", () => first?.ticks === 3);
     expect(first?.asked).toBe(asked);
     if (first !== undefined) first.connected = false;
-    supervisor.lost();
+    supervisor.tryUntilConnected();
     await eventually("it is started again", () => first?.starts === 2);
     expect(services[1]?.starts).toBe(1);
     await supervisor.stop();

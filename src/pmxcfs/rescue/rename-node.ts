@@ -7,6 +7,7 @@ import { constants, Database } from "bun:sqlite";
 import { writeFileSync } from "node:fs";
 import { counted } from "../../base/counted.ts";
 import { errorText } from "../../base/error-text.ts";
+import { unixSeconds } from "../../platform/clock.ts";
 import { demandRegularDatabase, readRegularFile } from "../../platform/regular-file.ts";
 import { guestPath } from "../state/guests.ts";
 import { journalState } from "../store/replay.ts";
@@ -153,7 +154,7 @@ function countBelow(top: TreeNode, path: string): { entries: number; guests: num
 
 function applyPlan(database: Database, rows: readonly Row[], { moves, removed }: Plan): void {
   let version = highestVersion(rows);
-  const now = Math.floor(Date.now() / 1000);
+  const now = unixSeconds();
   const move = database.prepare(
     "UPDATE tree SET parent = ?, name = CAST(? AS TEXT), version = ?, mtime = ? WHERE inode = ?",
   );

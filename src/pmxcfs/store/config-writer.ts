@@ -6,6 +6,7 @@
 import { Database } from "bun:sqlite";
 import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
+import { unixSeconds } from "../../platform/clock.ts";
 import { RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
 
 /** Byte for byte what `.schema` shows of the C server's database. */
@@ -85,7 +86,7 @@ export function writeConfigDbRows(file: string, rows: Iterable<Row>): string | u
  * Returns why when that failed; then no file is left.
  */
 export function writeConfigDb(file: string, items: Iterable<TreeItem>): string | undefined {
-  return makeDatabase(file, (database) => fill(database, items, Math.floor(Date.now() / 1000)));
+  return makeDatabase(file, (database) => fill(database, items, unixSeconds()));
 }
 
 function makeDatabase(file: string, fillIn: (database: Database) => void): string | undefined {

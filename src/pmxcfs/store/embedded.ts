@@ -8,6 +8,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { writeConfigDb, type TreeItem } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
+import { unixSeconds } from "../../platform/clock.ts";
 
 const FILE_NAME = "config.db";
 const NAME = "pmxcfs-ipc";
@@ -39,7 +40,7 @@ function freshTree(nodeName: string): TreeItem[] {
     ["sdn"],
     ["virtual-guest"],
   ];
-  const mtime = Math.floor(Date.now() / 1000);
+  const mtime = unixSeconds();
   return paths.map((path) => ({ path, bytes: undefined, mtime }));
 }
 

@@ -9,7 +9,6 @@ import { everySecond } from "../../../base/heartbeat.ts";
 import type { Log } from "../../../base/log.ts";
 import type { ClusterLog, LogEntry } from "../../state/cluster-log.ts";
 import type { Steps } from "../../../base/steps.ts";
-import { unixSeconds } from "../../../platform/clock.ts";
 import { LOCK_DIRECTORY } from "../../state/locks.ts";
 import type { ClusterFacts } from "../../state/members.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
@@ -23,7 +22,7 @@ import { ClockWatch } from "./clock-watch.ts";
 import { ConfigurationService } from "./configuration-service.ts";
 import { DroppedMessages } from "./dropped-messages.ts";
 import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
-import { type GroupEvent, GroupService, type GroupTimes } from "./group-service.ts";
+import { type GroupEvent, GroupService, type GroupTimes, instantNow } from "./group-service.ts";
 import { OwnAddress } from "./own-address.ts";
 import { QuorumService } from "./quorum-service.ts";
 import { Supervisor } from "./service.ts";
@@ -84,7 +83,7 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     const { log, members, status } = options;
-    const lost = (): void => this.#supervisor.lost();
+    const lost = (): void => this.#supervisor.tryUntilConnected();
     this.#options = options;
     members.setQuorate(false);
     this.#clock = new ClockWatch({
@@ -265,7 +264,7 @@ export class Cluster {
     return new Dfsm({
       self,
       application,
-      startedAt: { seconds: unixSeconds(), ms: performance.now() },
+      startedAt: instantNow(),
       nameOf: (id) => members.nameOf(id),
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
     });

@@ -61,7 +61,8 @@ export interface GroupTimes {
   readonly changes: Histogram;
 }
 
-function now(): Instant {
+/** The present time, for the machine of a group. */
+export function instantNow(): Instant {
   return { seconds: unixSeconds() >>> 0, ms: performance.now() };
 }
 
@@ -113,7 +114,7 @@ export class GroupService implements ClusterService {
 
   /** The group as administrators see it; undefined before the first connection. */
   get status(): GroupStatus | undefined {
-    return this.#machine?.status(now());
+    return this.#machine?.status(instantNow());
   }
 
   get times(): GroupTimes {
@@ -138,7 +139,7 @@ export class GroupService implements ClusterService {
     this.#sender = new GroupSender({
       machine,
       cpg,
-      now,
+      now: instantNow,
       carryOut: (effects) => this.#carryOut(effects),
     });
     await this.#options.beforeJoin?.();
@@ -154,7 +155,7 @@ export class GroupService implements ClusterService {
     const machine = known ?? this.#options.machineOf(self);
     this.#self = self;
     this.#machine = machine;
-    if (known !== undefined) this.#carryOut(known.restart(now()));
+    if (known !== undefined) this.#carryOut(known.restart(instantNow()));
     return machine;
   }
 
@@ -165,7 +166,7 @@ export class GroupService implements ClusterService {
   propose(change: NormalSend, signal?: AbortSignal): number | Promise<number> {
     const machine = this.#machine;
     if (machine === undefined || this.#cpg === undefined) return Errno.EBUSY;
-    const proposed = machine.propose(change, now());
+    const proposed = machine.propose(change, instantNow());
     if (typeof proposed === "number") return proposed;
     const { ticket } = proposed;
     const start = performance.now();
@@ -206,7 +207,7 @@ export class GroupService implements ClusterService {
 
   tick(): void {
     if (this.#machine === undefined || this.#cpg === undefined) return;
-    this.#after(this.#machine.tick(now()));
+    this.#after(this.#machine.tick(instantNow()));
   }
 
   async stop(): Promise<void> {
@@ -230,7 +231,7 @@ export class GroupService implements ClusterService {
     const machine = this.#machine;
     if (machine === undefined) return undefined;
     this.#appliesForOthers = from.nodeid !== this.#self?.nodeid;
-    this.#after(machine.deliver(from, message, now()));
+    this.#after(machine.deliver(from, message, instantNow()));
     this.#appliesForOthers = false;
     return machine.holding ? this.#eventEnd() : undefined;
   }
@@ -253,7 +254,7 @@ export class GroupService implements ClusterService {
     // A leave that was requested is complete: the machine does not need this event.
     if (!isIn && this.#left !== undefined) return this.#left();
     this.#appliesForOthers = true;
-    this.#after(this.#machine.confchg(change, now()));
+    this.#after(this.#machine.confchg(change, instantNow()));
     this.#appliesForOthers = false;
     if (this.#machine.holding) await this.#eventEnd();
   }
@@ -360,7 +361,7 @@ export class GroupService implements ClusterService {
 
   /** Answers all waiting callers EBUSY: nothing that was sent comes back on this connection. */
   #abort(): void {
-    if (this.#machine !== undefined) this.#carryOut(this.#machine.restart(now()));
+    if (this.#machine !== undefined) this.#carryOut(this.#machine.restart(instantNow()));
     this.#endEvent();
     for (const ticket of this.#waiters.keys()) this.#settle(ticket, Errno.EBUSY);
   }

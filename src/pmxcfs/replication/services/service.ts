@@ -58,14 +58,14 @@ export class Supervisor {
 
   start(): void {
     void this.#startAll();
-    this.lost();
+    this.tryUntilConnected();
     this.#ticks = everySecond(() => {
       for (const { service } of this.#services) service.tick();
     });
   }
 
-  /** To be called when a service has lost its connection: it is started again. */
-  lost(): void {
+  /** Starts what is not connected. To be called when a service has lost its connection. */
+  tryUntilConnected(): void {
     if (this.#stopped) return;
     this.#tries ??= setInterval(() => void this.#startAll(), RETRY_MS / 2);
   }
