@@ -49,7 +49,7 @@ export interface Peer {
 export interface Request {
   /**
    * When it was found (Bun.nanoseconds()), if it is back to back: its client sent it after the last
-   * reply on its connection, at most `PollLimits.backToBackUs` later. Else 0.
+   * reply on its connection, and it was found at most `PollLimits.backToBackUs` later. Else 0.
    */
   readonly backToBackNs: number;
   readonly id: number;

@@ -60,6 +60,7 @@ async function pollTwenty(): Promise<Turn> {
     notifyFd: -1,
     predictor: new RequestGapPredictor(PATIENT),
     wakes: 0,
+    answeredNs: 0,
     caller: { pid: 0 },
     ended: false,
     get underWay() {
@@ -104,6 +105,7 @@ function idleConnection(semaphoreAddress: number): Polled {
     notifyFd: -1,
     predictor: new RequestGapPredictor(PollLimits),
     wakes: 0,
+    answeredNs: 0,
     caller: { pid: 0 },
     ended: false,
     underWay: false,

@@ -1,5 +1,5 @@
 /** How long the next request of a connection is polled for, and when polling stops. */
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { RequestGapPredictor } from "../../src/ipc/scheduling/request-gap.ts";
 import { PollLimits } from "../../src/base/limits.ts";
 
@@ -98,22 +98,4 @@ test("slow requests do not start it again", () => {
   }
   predictor.replied(now, true);
   expect(predictor.dueNs).toBe(0);
-});
-
-describe("a request is back to back", () => {
-  const WITHIN_NS = 2 * US;
-
-  test("when it is found soon after a reply", () => {
-    const { predictor, now } = after(1, US);
-    expect(predictor.isBackToBack(now + WITHIN_NS, WITHIN_NS)).toBe(true);
-    expect(predictor.isBackToBack(now + WITHIN_NS + 1, WITHIN_NS)).toBe(false);
-  });
-
-  test("unless its client was woken for that reply, or had sent it before", () => {
-    const { predictor, now } = after(1, US);
-    predictor.replied(now, true);
-    expect(predictor.isBackToBack(now + US, WITHIN_NS)).toBe(false);
-    predictor.replied(now, false, false);
-    expect(predictor.isBackToBack(now + US, WITHIN_NS)).toBe(false);
-  });
 });

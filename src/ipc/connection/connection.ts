@@ -53,10 +53,7 @@ export interface ConnectionCallbacks {
 const ID = RequestHeader.offset.id >> 2;
 const SIZE = RequestHeader.offset.size >> 2;
 
-/**
- * Fill level of the request ring from which flow control stops all clients (level 1), not only
- * those that asked for level 2.
- */
+/** Fill level of the request ring from which flow control stops all clients: level 1, not 2. */
 const SATURATED = 0.75;
 
 export class Connection implements Peer, Polled, Runnable {
@@ -69,6 +66,7 @@ export class Connection implements Peer, Polled, Runnable {
   readonly semaphoreAddress: number;
   readonly notifyFd: number;
   readonly openedAt = Date.now();
+  answeredNs = 0;
   readonly #callbacks: ConnectionCallbacks;
   readonly #channel: SetupChannel;
   readonly #rings: RingDirectory;
@@ -336,6 +334,7 @@ export class Connection implements Peer, Polled, Runnable {
 
   #send(id: number, error: number, body: Uint8Array, reply: Reply, since: number): void {
     if (this.#end !== undefined) return;
+    this.answeredNs = this.#requests.pendingCount > 0 ? 0 : Bun.nanoseconds();
     const result = writeMessage(this.#responses, id, error, body);
     if (result === 0) {
       this.stats.responses++;

@@ -29,7 +29,6 @@ export class RequestGapPredictor {
   #gapNs = 0;
   #repliedNs = 0;
   #slept = false;
-  #wasLast = true;
   #dueNs = 0;
   #misses = 0;
   #quick = 0;
@@ -50,26 +49,14 @@ export class RequestGapPredictor {
     return this.#dueNs;
   }
 
-  /**
-   * A reply was sent; `slept`: its client had to be woken for it; `wasLast`: the client had sent no
-   * other request by then.
-   */
-  replied(nowNs: number, slept: boolean, wasLast = true): void {
+  /** A reply was sent; `slept`: its client had to be woken for it. */
+  replied(nowNs: number, slept: boolean): void {
     this.#repliedNs = nowNs;
     this.#slept = slept;
-    this.#wasLast = wasLast;
     this.#dueNs = 0;
     if (!this.#polled) return;
     const wait = Math.max(this.#settings.idleUs * 1000, 2 * this.#gapNs);
     this.#dueNs = nowNs + wait + (slept ? WAKE_UP_NS : 0);
-  }
-
-  /**
-   * Whether a request found at `nowNs` was sent after the last reply, within `withinNs`, by a
-   * client that did not have to be woken for that reply.
-   */
-  isBackToBack(nowNs: number, withinNs: number): boolean {
-    return this.#wasLast && !this.#slept && nowNs - this.#repliedNs <= withinNs;
   }
 
   /** A request was found while polling. */

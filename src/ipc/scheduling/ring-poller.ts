@@ -21,6 +21,11 @@ export interface Polled {
   readonly predictor: RequestGapPredictor;
   /** How often a reply had to wake the client. */
   readonly wakes: number;
+  /**
+   * Just before its last reply was sent, if no other request was there by then (Bun.nanoseconds()):
+   * a client that waits for its replies has done nothing since an earlier time. Else 0.
+   */
+  readonly answeredNs: number;
   readonly caller: { readonly pid: number };
   /** The setup socket is closed, or about to be. */
   readonly ended: boolean;
@@ -237,8 +242,8 @@ export class RingPoller<T extends Polled> {
 
   /** Serves a connection whose request was found at `seenNs`; returns the time after that. */
   #serve(connection: T, seenNs: number, index: number): number {
-    const { predictor, wakes } = connection;
-    const isBackToBack = predictor.isBackToBack(seenNs, this.#settings.backToBackUs * 1000);
+    const { predictor, wakes, answeredNs } = connection;
+    const isBackToBack = seenNs - answeredNs <= this.#settings.backToBackUs * 1000;
     predictor.found(seenNs);
     const served = this.#callbacks.serve(connection, isBackToBack ? seenNs : 0);
     if (served === 0) this.deactivate(connection);
@@ -247,8 +252,7 @@ export class RingPoller<T extends Polled> {
     const isLate = connection.underWay;
     if (isLate) drainMicrotasks();
     const now = Bun.nanoseconds();
-    const wasLast = served === 1 && !connection.hasRequests;
-    predictor.replied(now, connection.wakes !== wakes, wasLast);
+    predictor.replied(now, connection.wakes !== wakes);
     this.#await(connection);
     if (!isLate) connection.recordLatency(now - seenNs, served);
     return now;

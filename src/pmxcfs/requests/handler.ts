@@ -37,14 +37,15 @@ export function malformed(caller: Caller, id: number, body: Span, services?: Ser
 
 /**
  * A client that sends requests back to back may be answered from a store whose last check for
- * changes is this old: a check is a system call and costs several times as much as the answer.
+ * changes is this old: a check is a system call and costs several times as much as the answer. With
+ * the time that the check and the answer take, every change is seen after 1 ms.
  */
-export const STORE_AGE_NS = 100_000;
+export const STORE_AGE_NS = 900_000;
 
 /**
  * Calls `refresh` before a request, so that its answer includes changes by other programs. It is
  * skipped if the request is back to back (Request.backToBackNs) and the last check is younger than
- * 100 us. So every answer includes changes older than 100 us, and a client that replaces a file
+ * STORE_AGE_NS. So every answer includes changes older than 1 ms, and a client that replaces a file
  * sees that in its next answer, because it takes longer than 2 us; a write to an open file may be
  * faster. `isStrict`: never skipped.
  */
