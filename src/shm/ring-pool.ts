@@ -19,6 +19,7 @@ export class RingPool implements Disposable {
   readonly #ready: RingDirectory[] = [];
   #wantedBytes = 0;
   #refill: Timer | undefined;
+  #firstRefill: NodeJS.Immediate | undefined;
 
   /** Keeps up to `count` directories ready in `parent`; 0: all are made on demand. */
   constructor(parent: FileDirectory, service: string, count: number) {
@@ -51,14 +52,29 @@ export class RingPool implements Disposable {
     return given;
   }
 
-  /** Prepares one directory after each `delayMs` without another call, until the pool is full. */
+  /**
+   * Prepares one directory after each `delayMs` without another call, until the pool is full. If
+   * none is left, clients connect one after the other: the next is prepared in a turn soon, while
+   * the last client still maps its rings.
+   */
   refillLater(dataBytes: number, delayMs: number): void {
     if (this.#count === 0 || dataBytes > LARGEST_READY) return;
     if (this.#wantedBytes !== dataBytes) this.drain();
     this.#wantedBytes = dataBytes;
-    clearTimeout(this.#refill);
-    this.#refill = setTimeout(() => this.#refillOne(delayMs), delayMs);
+    this.#cancelRefill();
+    const refill = (): void => this.#refillOne(delayMs);
+    if (this.#ready.length === 0) {
+      // Not in this turn: it may remove rings already, and sockets come first.
+      this.#firstRefill = setImmediate(() => (this.#firstRefill = setImmediate(refill)));
+      return;
+    }
+    this.#refill = setTimeout(refill, delayMs);
     this.#refill.unref();
+  }
+
+  #cancelRefill(): void {
+    clearTimeout(this.#refill);
+    clearImmediate(this.#firstRefill);
   }
 
   #refillOne(delayMs: number): void {
@@ -76,7 +92,7 @@ export class RingPool implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#refill);
+    this.#cancelRefill();
     this.drain();
   }
 }
