@@ -8,7 +8,8 @@
  *   the waits of a libqb client there that sends a request each millisecond.
  *
  * The servers take turns in the same three nodes, round by round, each after writes that are not
- * measured. Prints the median of the rounds, the least and the largest value.
+ * measured. Prints the median of the rounds, the least and the largest value. The last column is
+ * what corosync alone allows: as many messages on their way, without mount, database and server.
  *
  *   --c PATH         also a C server
  *   --other COMMAND  also a server in the foreground: `--other '/path/pmxcfs-ipc pmxcfs -f'`
@@ -25,6 +26,7 @@ import { eventually } from "../test/support/eventually.ts";
 import { noPrivateNode } from "../test/support/private-node.ts";
 import { program } from "../test/support/service.ts";
 import { Servers } from "./cluster-servers.ts";
+import { corosyncAlone, type Delivered } from "./corosync-floor.ts";
 import { costsOf, costSince, privateBytes } from "./process.ts";
 
 const WRITERS = [1, 4, 16];
@@ -50,26 +52,30 @@ const rounds = Number(values.rounds);
 /** Writes of one round for each number of writers. */
 const writes = Math.ceil(Number(values.writes) / rounds);
 
+/** A column of the table. */
 interface Side {
   readonly name: string;
-  readonly command: readonly string[];
+  round(cluster: TestCluster): Promise<Figures>;
 }
 
 /** The figures of one round, by name and unit. */
 type Figures = Map<string, number>;
 
-/** The output of test/native/write-load.c; times in us. */
-interface Written {
-  readonly perSecond: number;
-  readonly p50: number;
-  readonly p99: number;
-}
-
-async function write(cluster: TestCluster, writers: number, count: number): Promise<Written> {
+/** Writes by test/native/write-load.c, whose output has the fields of `Delivered`. */
+async function write(cluster: TestCluster, writers: number, count: number): Promise<Delivered> {
   const words = ["/etc/pve/bench", String(writers), String(count)];
   const { stdout, stderr } = await cluster.node(1).run(native("write-load"), ...words);
   if (stderr !== "") throw new Error(stderr);
-  return JSON.parse(stdout) as Written;
+  return JSON.parse(stdout) as Delivered;
+}
+
+/** Adds the figures of one number of writers; returns its name. */
+function addWrites(figures: Figures, writers: number, { perSecond, p50, p99 }: Delivered): string {
+  const name = counted(writers, "writer");
+  figures.set(`${name}: writes/s`, perSecond);
+  figures.set(`${name}: p50 ms`, p50 / 1000);
+  figures.set(`${name}: p99 ms`, p99 / 1000);
+  return name;
 }
 
 async function measureWrites(
@@ -87,11 +93,7 @@ async function measureWrites(
   await write(cluster, 1, WARM_WRITES[1]);
   for (const writers of WRITERS) {
     const before = Object.values(processes).map(costsOf);
-    const { perSecond, p50, p99 } = await write(cluster, writers, writes);
-    const name = counted(writers, "writer");
-    figures.set(`${name}: writes/s`, perSecond);
-    figures.set(`${name}: p50 ms`, p50 / 1000);
-    figures.set(`${name}: p99 ms`, p99 / 1000);
+    const name = addWrites(figures, writers, await write(cluster, writers, writes));
     for (const [index, [role, process]] of Object.entries(processes).entries()) {
       const { cpuNs } = costSince(process, before[index] ?? new Map());
       figures.set(`${name}: us CPU a write, ${role}`, cpuNs / 1000 / writes);
@@ -189,15 +191,31 @@ async function measureHeal(
   figures.set("... most ms", requests.max_ns / NS_PER_MS);
 }
 
-async function round(cluster: TestCluster, side: Side): Promise<Figures> {
-  const figures: Figures = new Map();
-  await using servers = await Servers.start(cluster, side.command);
-  await measureWrites(cluster, servers, figures);
-  await measureIdle(servers, figures);
-  await measureJoin(cluster, servers, figures);
-  await measureHeal(cluster, servers, figures);
-  return figures;
+function serverSide(name: string, command: readonly string[]): Side {
+  return {
+    name,
+    async round(cluster) {
+      const figures: Figures = new Map();
+      await using servers = await Servers.start(cluster, command);
+      await measureWrites(cluster, servers, figures);
+      await measureIdle(servers, figures);
+      await measureJoin(cluster, servers, figures);
+      await measureHeal(cluster, servers, figures);
+      return figures;
+    },
+  };
 }
+
+const COROSYNC: Side = {
+  name: "corosync alone",
+  async round(cluster) {
+    const figures: Figures = new Map();
+    for (const writers of WRITERS) {
+      addWrites(figures, writers, await corosyncAlone(cluster, writers, writes));
+    }
+    return figures;
+  },
+};
 
 function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
@@ -211,15 +229,16 @@ async function main(): Promise<void> {
   const reason = noCluster() ?? noPrivateNode();
   if (reason !== undefined) throw new Error(reason);
   const sides: Side[] = [
-    { name: "ours", command: [...program(), "pmxcfs", "-f"] },
-    ...(values.c === undefined ? [] : [{ name: "C", command: [values.c, "-f"] }]),
-    ...values.other.map((command) => ({ name: command, command: command.split(" ") })),
+    serverSide("ours", [...program(), "pmxcfs", "-f"]),
+    ...(values.c === undefined ? [] : [serverSide("C", [values.c, "-f"])]),
+    ...values.other.map((command) => serverSide(command, command.split(" "))),
+    COROSYNC,
   ];
   const results = new Map<Side, Figures[]>(sides.map((side) => [side, []]));
   await using cluster = await TestCluster.up(3);
   for (let index = 0; index < rounds; index++) {
     for (const side of sides) {
-      const figures = await round(cluster, side);
+      const figures = await side.round(cluster);
       results.get(side)?.push(figures);
       console.error(`round ${index + 1} of ${rounds}, ${side.name}`);
       for (const [name, value] of figures) console.error(`  ${name}: ${shown(value)}`);
@@ -228,7 +247,8 @@ async function main(): Promise<void> {
   const names = [...(results.get(sides[0] as Side)?.[0]?.keys() ?? [])];
   const rows = names.map((name) => {
     const cells = [...results.values()].map((figures) => {
-      const all = figures.map((each) => each.get(name) ?? 0);
+      const all = figures.flatMap((each) => each.get(name) ?? []);
+      if (all.length === 0) return "";
       return `${shown(median(all))} (${shown(Math.min(...all))} to ${shown(Math.max(...all))})`;
     });
     return [name].concat(cells);
