@@ -2,6 +2,7 @@
  * The test run of `npm test`: every test file in a process of its own, two at a time. Prints one
  * line per file, and for a file that failed its output and what it left behind. Writes the JUnit
  * reports to dist/junit.xml; the last line is `tests   P passed, F failed, S skipped (N s)`.
+ * SIGINT and SIGTERM end the files that run, remove what they left, and end the run.
  *
  *   bun test/run.ts [--quick] [--jobs N] [--beside-load] [--rounds N] [--record-times] [PATH...]
  *
@@ -22,6 +23,9 @@ const TIMES = join(ROOT, "test/times.json");
 const REPORT = join(ROOT, "dist/junit.xml");
 /** `--quick` leaves out files that take longer than this, seconds. */
 const QUICK_SECONDS = 2;
+
+/** Aborted when the run is to end now. */
+const interrupt = new AbortController();
 
 /** Seconds each file took in the run that was recorded, by path. */
 function recordedTimes(): Record<string, number> {
@@ -67,7 +71,8 @@ function show(result: FileResult): void {
 async function runAll(files: readonly string[], jobs: number): Promise<FileResult[]> {
   const results: FileResult[] = [];
   const run = async (path: string): Promise<void> => {
-    const result = await runFile(ROOT, path);
+    if (interrupt.signal.aborted) return;
+    const result = await runFile(ROOT, path, interrupt.signal);
     results.push(result);
     show(result);
   };
@@ -140,4 +145,7 @@ async function main(): Promise<number> {
   }
 }
 
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  process.on(name, () => interrupt.abort());
+}
 process.exitCode = await main();

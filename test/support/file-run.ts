@@ -113,8 +113,15 @@ function limitComplaint(output: string): string {
   return `limit of ${LIMIT_SECONDS} s: killed in the test after ${last}`;
 }
 
-/** Runs the test file `path` of the repository at `root`. */
-export async function runFile(root: string, path: string): Promise<FileResult> {
+/**
+ * Runs the test file `path` of the repository at `root`. When `interrupt` is aborted, the file is
+ * killed; what it left is removed as after a failure.
+ */
+export async function runFile(
+  root: string,
+  path: string,
+  interrupt: AbortSignal,
+): Promise<FileResult> {
   const started = performance.now();
   const mark = crypto.randomUUID();
   const temporary = mkdtempSync("/tmp/t-");
@@ -128,14 +135,17 @@ export async function runFile(root: string, path: string): Promise<FileResult> {
     stdout: "pipe",
     stderr: "pipe",
   });
+  const kill = (): void => child.kill("SIGKILL");
+  interrupt.addEventListener("abort", kill);
   let overLimit = false;
   const limit = setTimeout(() => {
     overLimit = true;
-    child.kill("SIGKILL");
+    kill();
   }, LIMIT_SECONDS * 1000);
   const texts = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   await child.exited;
   clearTimeout(limit);
+  interrupt.removeEventListener("abort", kill);
   // Before reading the pipes to their end: a leftover process holds them open.
   const processes = await endLeftProcesses(mark);
   const output = (await texts).join("");
@@ -146,6 +156,7 @@ export async function runFile(root: string, path: string): Promise<FileResult> {
   const skipped = attribute(junit, "skipped");
   const complaints = [...processes, ...leftMounts(temporary), ...leftFiles(temporary)];
   if (overLimit) complaints.push(limitComplaint(output));
+  else if (interrupt.aborted) complaints.push("interrupted");
   else if (child.exitCode !== 0 && failures === 0) {
     complaints.push(`bun test ended with ${child.exitCode ?? child.signalCode}`);
   } else if (tests === 0) complaints.push("ran no test");
