@@ -26,7 +26,7 @@ import { eventually } from "../test/support/eventually.ts";
 import { noPrivateNode } from "../test/support/private-node.ts";
 import { program } from "../test/support/service.ts";
 import { Servers } from "./cluster-servers.ts";
-import { corosyncAlone, type Delivered } from "./corosync-floor.ts";
+import { corosyncAlone, type Rate } from "./corosync-floor.ts";
 import { costsOf, costSince, privateBytes } from "./process.ts";
 
 const WRITERS = [1, 4, 16];
@@ -61,16 +61,15 @@ interface Side {
 /** The figures of one round, by name and unit. */
 type Figures = Map<string, number>;
 
-/** Writes by test/native/write-load.c, whose output has the fields of `Delivered`. */
-async function write(cluster: TestCluster, writers: number, count: number): Promise<Delivered> {
+async function write(cluster: TestCluster, writers: number, count: number): Promise<Rate> {
   const words = ["/etc/pve/bench", String(writers), String(count)];
   const { stdout, stderr } = await cluster.node(1).run(native("write-load"), ...words);
   if (stderr !== "") throw new Error(stderr);
-  return JSON.parse(stdout) as Delivered;
+  return JSON.parse(stdout) as Rate;
 }
 
 /** Adds the figures of one number of writers; returns its name. */
-function addWrites(figures: Figures, writers: number, { perSecond, p50, p99 }: Delivered): string {
+function addWrites(figures: Figures, writers: number, { perSecond, p50, p99 }: Rate): string {
   const name = counted(writers, "writer");
   figures.set(`${name}: writes/s`, perSecond);
   figures.set(`${name}: p50 ms`, p50 / 1000);

@@ -9,8 +9,8 @@ import { native } from "../test/support/native.ts";
 const MESSAGE_BYTES = 1052;
 const GROUP = "floor";
 
-/** The output of test/native/cpg-floor.c; times in us. */
-export interface Delivered {
+/** What print_rate of test/native/tool.h prints; times in us. */
+export interface Rate {
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
@@ -21,7 +21,7 @@ export async function corosyncAlone(
   cluster: TestCluster,
   inFlight: number,
   count: number,
-): Promise<Delivered> {
+): Promise<Rate> {
   const program = native("cpg-floor");
   const [first, ...others] = cluster.nodes;
   if (first === undefined) throw new Error("no node");
@@ -30,7 +30,7 @@ export async function corosyncAlone(
     const words = [cluster.nodes.length, count, inFlight, MESSAGE_BYTES].map(String);
     const { stdout, stderr } = await first.run(program, GROUP, ...words);
     if (stderr !== "") throw new Error(stderr);
-    return JSON.parse(stdout) as Delivered;
+    return JSON.parse(stdout) as Rate;
   } finally {
     await Promise.all(receivers.map((receiver) => receiver.stop("SIGTERM")));
   }

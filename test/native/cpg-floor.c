@@ -77,22 +77,6 @@ static void send_next(void)
 	sent++;
 }
 
-static int compare(const void *a, const void *b)
-{
-	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-	return left < right ? -1 : left > right;
-}
-
-static void report(void)
-{
-	double seconds = (double)(now_ns() - started) / 1e9;
-
-	qsort(times, received, sizeof *times, compare);
-	printf("{\"perSecond\":%.0f,\"p50\":%u,\"p99\":%u}\n", (double)received / seconds,
-	       times[received / 2], times[received * 99 / 100]);
-	exit(0);
-}
-
 static void delivered(uint64_t handle, const struct cpg_group *group, uint32_t node, uint32_t pid,
 		      void *message, size_t size)
 {
@@ -103,8 +87,10 @@ static void delivered(uint64_t handle, const struct cpg_group *group, uint32_t n
 		return;
 	memcpy(&then, message, sizeof then);
 	times[received++] = (uint32_t)((now_ns() - then) / 1000);
-	if (received == wanted)
-		report();
+	if (received == wanted) {
+		print_rate(times, received, (double)(now_ns() - started) / 1e9);
+		exit(0);
+	}
 	if (sent < wanted)
 		send_next();
 }

@@ -83,12 +83,6 @@ static const struct {
 	      { "write-1MiB", write_large },
 	      { "mkdir-rmdir", cycle_lock } };
 
-static int compare(const void *a, const void *b)
-{
-	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-	return left < right ? -1 : left > right;
-}
-
 static void measure(const char *name, void (*run)(void), int64_t ms)
 {
 	uint64_t start = now_ns(), end = start + (uint64_t)ms * 1000000, before = start;
@@ -101,7 +95,7 @@ static void measure(const char *name, void (*run)(void), int64_t ms)
 		taken[count++] = (uint32_t)(after - before);
 		before = after;
 	}
-	qsort(taken, count, sizeof *taken, compare);
+	qsort(taken, count, sizeof *taken, compare_times);
 	printf("{\"kind\":\"%s\",\"operations\":%zu,\"perSecond\":%.0f,\"p50\":%.1f,\"p99\":%.1f,"
 	       "\"p999\":%.1f}\n",
 	       name, count, count * 1e9 / (double)(before - start), taken[count / 2] / 1e3,

@@ -72,6 +72,21 @@ static inline void become_twofold(long real_uid, long real_gid, long uid, long g
 		die("cannot change identity", strerror(errno));
 }
 
+/* For qsort: the order of two times. */
+static inline int compare_times(const void *a, const void *b)
+{
+	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+	return left < right ? -1 : left > right;
+}
+
+/* Sorts `count` times in us; prints them as a line of JSON, with their number per second. */
+static inline void print_rate(uint32_t *times, size_t count, double seconds)
+{
+	qsort(times, count, sizeof *times, compare_times);
+	printf("{\"perSecond\":%.0f,\"p50\":%u,\"p99\":%u}\n", (double)count / seconds,
+	       times[count / 2], times[count * 99 / 100]);
+}
+
 static inline int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')

@@ -35,12 +35,6 @@ static void write_all(int writer, size_t count, uint32_t *times)
 	close(fd);
 }
 
-static int compare(const void *a, const void *b)
-{
-	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-	return left < right ? -1 : left > right;
-}
-
 int main(int argc, char **argv)
 {
 	int writers = argc == 4 ? atoi(argv[2]) : 0, failed = 0, status;
@@ -74,8 +68,6 @@ int main(int argc, char **argv)
 	seconds = (double)(now_ns() - start) / 1e9;
 	if (failed)
 		return 1;
-	qsort(taken, count, sizeof *taken, compare);
-	printf("{\"writes\":%zu,\"perSecond\":%.0f,\"p50\":%u,\"p99\":%u}\n", count,
-	       (double)count / seconds, taken[count / 2], taken[count * 99 / 100]);
+	print_rate(taken, count, seconds);
 	return 0;
 }
