@@ -2,21 +2,11 @@
 import { expect, test } from "bun:test";
 import { PollLimits } from "../../src/base/limits.ts";
 import { EMPTY_REPLY, NO_REPLY, type Reply } from "../../src/ipc/handler.ts";
-import { RequestGapPredictor } from "../../src/ipc/scheduling/request-gap.ts";
 import { type Polled, RingPoller } from "../../src/ipc/scheduling/ring-poller.ts";
 import { allocatePermanent, PAGE_BYTES } from "../../src/platform/memory.ts";
-import { RingWriter } from "../../src/shm/ring.ts";
-import { RequestHeader } from "../../src/wire/qb.ts";
-import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
+import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { eventually } from "../support/eventually.ts";
-
-function ask(client: RingWriter): void {
-  const at = client.allocChunk(RequestHeader.size);
-  const { words } = client.memory;
-  words[(at + RequestHeader.offset.id) >> 2] = 1;
-  words[(at + RequestHeader.offset.size) >> 2] = RequestHeader.size;
-  client.commit();
-}
+import { idleConnection } from "../support/polled.ts";
 
 /** The times of the reply to each of `count` requests that are in the ring together. */
 function repliesTo(count: number, reply: Reply = EMPTY_REPLY): number[] {
@@ -27,8 +17,8 @@ function repliesTo(count: number, reply: Reply = EMPTY_REPLY): number[] {
     rings,
     hostOf(() => reply),
   );
-  const client = new RingWriter(rings.set.rings.request);
-  for (let index = 0; index < count; index++) ask(client);
+  const ask = asker(rings);
+  for (let index = 0; index < count; index++) ask();
   while (times.length < count && connection.serve(1) > 0) times.push(connection.answeredNs);
   connection.disconnect("done");
   return times;
@@ -55,19 +45,8 @@ test("a reply has no time if the next request was there before, or if none was s
 async function toldOnce(sinceNs: number): Promise<number | undefined> {
   const { address, buffer } = allocatePermanent(PAGE_BYTES);
   new Int32Array(buffer)[0] = 1;
-  const connection: Polled = {
-    semaphoreAddress: address,
-    notifyFd: -1,
-    predictor: new RequestGapPredictor(PollLimits),
-    wakes: 0,
-    answeredNs: Bun.nanoseconds() - sinceNs,
-    caller: { pid: 0 },
-    ended: false,
-    underWay: false,
-    hasRequests: false,
-    setQuiet() {},
-    recordLatency() {},
-  };
+  const answeredNs = Bun.nanoseconds() - sinceNs;
+  const connection: Polled = { ...idleConnection(address), answeredNs, hasRequests: false };
   let told: number | undefined;
   const serve = (_: Polled, backToBackNs: number): number => {
     told = backToBackNs;

@@ -7,6 +7,7 @@ import { allocatePermanent, PAGE_BYTES } from "../../src/platform/memory.ts";
 import { eventually } from "../support/eventually.ts";
 import { LineProcess } from "../support/lines.ts";
 import { native } from "../support/native.ts";
+import { idleConnection } from "../support/polled.ts";
 import { QbClient } from "../support/qb-client.ts";
 import { libraryCommand, startService } from "../support/service.ts";
 
@@ -56,18 +57,11 @@ async function pollTwenty(): Promise<Turn> {
   let timed = 0;
   const behind: number[] = [];
   const connection: Polled = {
-    semaphoreAddress: address,
-    notifyFd: -1,
+    ...idleConnection(address),
     predictor: new RequestGapPredictor(PATIENT),
-    wakes: 0,
-    answeredNs: 0,
-    caller: { pid: 0 },
-    ended: false,
     get underWay() {
       return asked > answered;
     },
-    hasRequests: true,
-    setQuiet() {},
     recordLatency(_, served) {
       timed += served;
     },
@@ -97,23 +91,6 @@ test("an answer whose promise is settled when its handler returns is sent at onc
   // Late answers are timed when they are sent, so only those reported by `activate` count here.
   expect(timed).toBe(1);
 });
-
-/** An idle connection with requests, whose semaphore at `semaphoreAddress` is 0. */
-function idleConnection(semaphoreAddress: number): Polled {
-  return {
-    semaphoreAddress,
-    notifyFd: -1,
-    predictor: new RequestGapPredictor(PollLimits),
-    wakes: 0,
-    answeredNs: 0,
-    caller: { pid: 0 },
-    ended: false,
-    underWay: false,
-    hasRequests: true,
-    setQuiet() {},
-    recordLatency() {},
-  };
-}
 
 test("a poller has at most as many active connections as its table has rows", () => {
   const { address } = allocatePermanent(PAGE_BYTES);

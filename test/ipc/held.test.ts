@@ -1,21 +1,12 @@
 /** A reply that waits for room is not changed by requests of other clients meanwhile. */
 import { expect, test } from "bun:test";
 import type { Request } from "../../src/ipc/handler.ts";
-import { newScratch, RingReader, RingWriter } from "../../src/shm/ring.ts";
+import { newScratch, RingReader } from "../../src/shm/ring.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
-import { RequestHeader, ResponseHeader } from "../../src/wire/qb.ts";
-import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
+import { ResponseHeader } from "../../src/wire/qb.ts";
+import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
 
 const BODY = 1000;
-
-function ask(client: RingWriter, byte: number): void {
-  const at = client.allocChunk(RequestHeader.size + BODY);
-  const { words, bytes } = client.memory;
-  words[(at + RequestHeader.offset.id) >> 2] = 1;
-  words[(at + RequestHeader.offset.size) >> 2] = RequestHeader.size + BODY;
-  bytes.fill(byte, at + RequestHeader.size, at + RequestHeader.size + BODY);
-  client.commit();
-}
 
 /** Answers with the request's memory. */
 function handle({ span }: Request): Buffer {
@@ -30,14 +21,14 @@ test("a held reply in its request's memory is not overwritten by the next client
   const host = hostOf(handle);
   const one = connectionOver(first, host, 1);
   const other = connectionOver(second, host, 2);
-  const client = new RingWriter(first.set.rings.request);
+  const ask = asker(first);
   let asked = 0;
   while (one.stalledSince === undefined && asked < 20) {
-    ask(client, ++asked);
+    ask(Buffer.alloc(BODY, ++asked));
     one.serve(1);
   }
   expect(one.stalledSince).toBeDefined();
-  ask(new RingWriter(second.set.rings.request), 0xee);
+  asker(second)(Buffer.alloc(BODY, 0xee));
   expect(other.serve(1)).toBe(1);
   const answers = new RingReader(first.set.rings.response, ResponseHeader.size, PAGE_BYTES);
   const scratch = newScratch(PAGE_BYTES);

@@ -2,10 +2,7 @@
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import type { Reply } from "../../src/ipc/handler.ts";
-import type { RingDirectory } from "../../src/shm/ring-directory.ts";
-import { RingWriter } from "../../src/shm/ring.ts";
-import { RequestHeader } from "../../src/wire/qb.ts";
-import { connectionOver, hostOf, makeRings } from "../support/connection.ts";
+import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
 import { TimeSlicedQueue } from "../../src/ipc/scheduling/time-sliced-queue.ts";
 
@@ -117,17 +114,6 @@ test("one uid has a bound on its bytes of /dev/shm, and leaves some to root", ()
   admission.remove(33, 30);
   expect(admission.excessOf(33, 50, 70)).toBeUndefined();
 });
-
-/** A function that writes request 1, without a body, to the request ring of `rings`. */
-function asker({ set }: RingDirectory): () => void {
-  const client = new RingWriter(set.rings.request);
-  return () => {
-    const word = client.allocChunk(RequestHeader.size) >> 2;
-    client.memory.words[word + (RequestHeader.offset.id >> 2)] = 1;
-    client.memory.words[word + (RequestHeader.offset.size >> 2)] = RequestHeader.size;
-    client.commit();
-  };
-}
 
 test("the queue length in the statistics counts complete replies after a pending one", async () => {
   using kept = new DisposableStack();

@@ -10,6 +10,8 @@ import { PollLimits } from "../../src/base/limits.ts";
 import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
 import { Directory } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
+import { RingWriter } from "../../src/shm/ring.ts";
+import { RequestHeader } from "../../src/wire/qb.ts";
 
 /** The largest message that fits in rings of one page. */
 export const MAX_MESSAGE = PAGE_BYTES - 13;
@@ -22,6 +24,20 @@ export function makeRings(name: string, kept: DisposableStack): RingDirectory {
   const made = RingDirectory.make(shm, `${name}-${process.pid}`, PAGE_BYTES);
   if (typeof made === "number") throw new Error(`no rings: errno ${-made}`);
   return kept.use(made);
+}
+
+/** A function that writes a request with id 1 and this body to the request ring of `rings`. */
+export function asker({ set }: RingDirectory): (body?: Uint8Array) => void {
+  const client = new RingWriter(set.rings.request);
+  return (body = new Uint8Array(0)) => {
+    const size = RequestHeader.size + body.length;
+    const at = client.allocChunk(size);
+    const { words, bytes } = client.memory;
+    words[(at + RequestHeader.offset.id) >> 2] = 1;
+    words[(at + RequestHeader.offset.size) >> 2] = size;
+    bytes.set(body, at + RequestHeader.size);
+    client.commit();
+  };
 }
 
 /** Callbacks of a service that accepts every client and does nothing else; `more` replaces some. */
