@@ -137,7 +137,7 @@ async function main(): Promise<number> {
       const label = Number(values.rounds) > 1 ? `round ${round} ` : "";
       const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
       console.log(`${label}tests   ${counts} (${seconds} s)`);
-      if (failed !== 0) return 1;
+      if (failed !== 0 || interrupt.signal.aborted) return 1;
     }
     return 0;
   } finally {
