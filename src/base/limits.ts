@@ -73,7 +73,7 @@ export const PollLimits = {
   perTurnUs: 1_500,
   /** A connection whose next request is predicted later than this is not polled for. */
   maxGapUs: 100,
-  /** A request found this soon after its connection's last reply counts as back to back. */
+  /** A request found this soon after the last reply (Polled.answeredNs) is back to back. */
   backToBackUs: 2.2,
   /** Misses in a row that stop the polling of a connection. */
   missesToStop: 2,

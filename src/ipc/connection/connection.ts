@@ -53,7 +53,7 @@ export interface ConnectionCallbacks {
 const ID = RequestHeader.offset.id >> 2;
 const SIZE = RequestHeader.offset.size >> 2;
 
-/** Fill level of the request ring from which flow control stops all clients: level 1, not 2. */
+/** From this fill level of the request ring on, all clients stop, not only those that asked to. */
 const SATURATED = 0.75;
 
 export class Connection implements Peer, Polled, Runnable {
