@@ -30,14 +30,12 @@ test("PVE_DEAD_MOUNT: the FUSE server is gone", async () => {
 });
 
 test("PVE_HUNG: the FUSE server does not answer; the run ends nevertheless", async () => {
-  const started = performance.now();
   const report = await told(`${FUSE} ${MOUNT}`);
   expectFound(report, "PVE_HUNG", {
     line: /^\/etc\/pve is mounted but did not answer within 1500 ms$/,
     fix: /^`pmxcfs-ipc call get-fs-version` ends the hang/,
     exit: 2,
   });
-  expect(performance.now() - started).toBeLessThan(10_000);
 });
 
 test("PVE_NOT_EMPTY: files where the mount should be", async () => {

@@ -309,12 +309,10 @@ describe("without inotify", () => {
     directory.put("storage.cfg", "dir: new\n");
     directory.put("new/file", "new");
     rmSync(directory.at(GUEST));
-    const started = performance.now();
     await eventually("all three changes", () => {
       source.refresh();
       return changes.length >= 4;
     });
-    expect(performance.now() - started).toBeLessThan(5000);
     expect(changes.toSorted()).toEqual([
       "placed new",
       "placed new/file",
