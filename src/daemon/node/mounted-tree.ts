@@ -39,6 +39,7 @@ export class MountedTree implements Disposable {
   readonly #hooks: SessionHooks;
   #trace: TraceSocket | undefined;
   readonly #debug: { controls: ServiceControls | undefined };
+  #disposed = false;
 
   private constructor(parts: Parts) {
     this.mount = parts.mount;
@@ -112,7 +113,10 @@ export class MountedTree implements Disposable {
     };
   }
 
+  /** Unmounts, unless the mount was handed over. A second call does nothing. */
   [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
     this.#trace?.[Symbol.dispose]();
     this.mount.close();
     this.#faults?.stop();
