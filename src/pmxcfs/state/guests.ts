@@ -1,7 +1,7 @@
 /**
  * The guests, derived from the names of configuration files: the list of GET_GUEST_LIST and the
  * properties of GET_GUEST_CONFIG_PROPERTY(S). Follows the changes of the tree; a configuration is
- * parsed once after each change, and answers are cached until a guest changes. C counterpart:
+ * parsed once after each change, and answers are kept until a guest changes. C counterpart:
  * status.c (vmlist), memdb.c (which names are guests).
  */
 import { Errno } from "../../base/errno.ts";
@@ -9,6 +9,7 @@ import { indexProperties, scanProperties, type PropertyIndex } from "./guest-con
 import type { Steps } from "../../base/steps.ts";
 import type { ComingTree } from "./coming-tree.ts";
 import { quoteJson } from "./json-text.ts";
+import { KeptAnswers } from "./kept-answers.ts";
 import { pathOf, type Change, type Entry, type Memdb } from "./memdb.ts";
 import type { Versions } from "./versions.ts";
 
@@ -35,11 +36,8 @@ const FIRST_VMID = 100;
 /** Configurations per step. */
 const CONFIGS_A_STEP = 32;
 
-/** Most cached answers, and their bytes below: enough for clients that repeat their requests. */
-const KEPT_ANSWERS = 64;
 /** Most requests for all guests whose parts are cached per guest; the API and HA make two. */
 const KEPT_QUESTIONS = 4;
-const KEPT_BYTES = 16 * 1024 * 1024;
 
 /** One state of a guest, immutable but for `index`; a change makes a new object. */
 interface Guest {
@@ -97,9 +95,9 @@ export class Guests {
   #listed = newListed();
   /** The guests of the tree that was prepared last. */
   #coming: ComingGuests = { ...newListed(), duplicates: [] };
-  readonly #answers = new Map<string, Uint8Array>();
+  /** Answers to GET_GUEST_CONFIG_PROPERTY and _PROPERTIES, until a guest changes. */
+  readonly kept = { property: new KeptAnswers(), properties: new KeptAnswers() };
   readonly #rendered = new Map<string, Map<Guest, string>>();
-  #answerBytes = 0;
   #lastVersion = 0;
   #list: Uint8Array | undefined;
   #listedAt = -1;
@@ -143,16 +141,8 @@ export class Guests {
    * these the request allows only 0). ENOENT: no such guest; EIO: its configuration is empty.
    */
   properties(vmid: number, names: readonly string[]): Uint8Array | Errno {
-    // The count distinguishes an empty list from a list of one empty name.
-    const key = `${vmid}:${names.length}:${names.join("\0")}`;
-    const kept = this.#answers.get(key);
-    if (kept !== undefined) return kept;
-    const text =
-      vmid >= FIRST_VMID ? this.#propertiesOf(vmid, names) : this.#allProperties(key, names);
-    if (typeof text === "number") return text;
-    const answer = Buffer.from(text, "latin1");
-    this.#keep(key, answer);
-    return answer;
+    const text = vmid >= FIRST_VMID ? this.#propertiesOf(vmid, names) : this.#allProperties(names);
+    return typeof text === "number" ? text : Buffer.from(text, "latin1");
   }
 
   #propertiesOf(vmid: number, names: readonly string[]): string | Errno {
@@ -162,10 +152,11 @@ export class Guests {
     return `{\n${render(vmid, guest, names, names.map(quoteJson))}\n}\n`;
   }
 
-  /** Renders only the guests that changed since the last request with this key. */
-  #allProperties(key: string, names: readonly string[]): string {
+  /** Renders only the guests that changed since the last request with these names. */
+  #allProperties(names: readonly string[]): string {
     const quoted = names.map(quoteJson);
-    const rendered = this.#renderedFor(key);
+    // The count distinguishes an empty list from a list of one empty name.
+    const rendered = this.#renderedFor(`${names.length}:${names.join("\0")}`);
     let text = "{\n";
     let separator = "";
     for (const [vmid, guest] of this.#listed.guests) {
@@ -195,17 +186,9 @@ export class Guests {
     for (const rendered of this.#rendered.values()) rendered.delete(guest);
   }
 
-  #keep(key: string, answer: Uint8Array): void {
-    const size = key.length + answer.length;
-    if (this.#answers.size >= KEPT_ANSWERS || this.#answerBytes + size > KEPT_BYTES) this.#drop();
-    if (size > KEPT_BYTES) return;
-    this.#answers.set(key, answer);
-    this.#answerBytes += size;
-  }
-
   #drop(): void {
-    this.#answers.clear();
-    this.#answerBytes = 0;
+    this.kept.property.drop();
+    this.kept.properties.drop();
   }
 
   #changed({ kind, path, entry }: Change): void {

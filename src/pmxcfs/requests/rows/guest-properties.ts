@@ -5,7 +5,7 @@
  */
 import { Errno } from "../../../base/errno.ts";
 import { newSpan, prefix, type Span, u32, u8 } from "../../../wire/struct.ts";
-import { tail, textAt, textList } from "../../../wire/text.ts";
+import { decoded, tail, textAt, textList } from "../../../wire/text.ts";
 import type { Guests } from "../../state/guests.ts";
 import { jsonAnswer, table } from "../answer.ts";
 import { badNumber, badText, shownText, terminated, unfit } from "../encoding.ts";
@@ -65,6 +65,14 @@ function malformedProperties({ guests }: Services, body: Span): Errno {
 
 const propertyLayout = prefix({ vmid: u32 });
 
+function runProperty(guests: Guests, body: Span): Uint8Array | Errno {
+  const vmid = vmidOf(body);
+  const error = guestError(guests, vmid);
+  if (error !== undefined) return error;
+  if (body.size <= propertyLayout.size) return Errno.EINVAL;
+  return guests.properties(vmid, [tail(body, propertyLayout.size)]);
+}
+
 export const getGuestConfigProperty = defineRequest({
   id: 11,
   name: "GET_GUEST_CONFIG_PROPERTY",
@@ -111,11 +119,9 @@ export const getGuestConfigProperty = defineRequest({
   probe: { arguments: { vmid: 0, property: "lock" }, reply: "json" },
   malformed: malformedProperties,
   run({ guests }, body) {
-    const vmid = vmidOf(body);
-    const error = guestError(guests, vmid);
-    if (error !== undefined) return error;
-    if (body.size <= propertyLayout.size) return Errno.EINVAL;
-    return guests.properties(vmid, [tail(body, propertyLayout.size)]);
+    const question = decoded(body);
+    const { property } = guests.kept;
+    return property.get(question) ?? property.keep(question, runProperty(guests, body));
   },
 });
 
@@ -152,6 +158,14 @@ function propertyNames(body: Span): string[] | undefined {
   if (expected === 0) return undefined;
   const names = textList(body, propertiesLayout.size, expected);
   return names?.every((name) => /^[a-z]/.test(name)) === true ? names : undefined;
+}
+
+function runProperties(guests: Guests, body: Span): Uint8Array | Errno {
+  const vmid = vmidOf(body);
+  const error = guestError(guests, vmid);
+  if (error !== undefined) return error;
+  const names = propertyNames(body);
+  return names === undefined ? Errno.EINVAL : guests.properties(vmid, names);
 }
 
 export const getGuestConfigProperties = defineRequest({
@@ -197,10 +211,8 @@ export const getGuestConfigProperties = defineRequest({
   probe: { arguments: { vmid: 0, properties: ["lock", "tags"] }, reply: "json" },
   malformed: malformedProperties,
   run({ guests }, body) {
-    const vmid = vmidOf(body);
-    const error = guestError(guests, vmid);
-    if (error !== undefined) return error;
-    const names = propertyNames(body);
-    return names === undefined ? Errno.EINVAL : guests.properties(vmid, names);
+    const question = decoded(body);
+    const { properties } = guests.kept;
+    return properties.get(question) ?? properties.keep(question, runProperties(guests, body));
   },
 });
