@@ -5,7 +5,7 @@ import { loadService, type LoadResult } from "../test/support/qb-load.ts";
 import { startService, uniqueName, type Service } from "../test/support/service.ts";
 import { type Cost, costSince, costsOf, privateBytes } from "./process.ts";
 import type { FilesScenario, LoadScenario, Measured } from "./scenario.ts";
-import { command, type Side, type Task } from "./target.ts";
+import { command, type Task, type TaskSide } from "./target.ts";
 
 /** Durations in ms, and numbers of rounds: the only difference of full, `--quick`, `--smoke`. */
 export interface Effort {
@@ -141,7 +141,7 @@ export async function measureMemory(server: Service, connections: number): Promi
 }
 
 /** Private memory of a new server that holds some files, some time after its first answer. */
-async function memoryWith(side: Side, dir: string, effort: Effort): Promise<number> {
+async function memoryWith(side: TaskSide, dir: string, effort: Effort): Promise<number> {
   await using server = await startService((name) => command(side, name, { dir }));
   await loadService(server.name, "--id", "1", "--requests", "1");
   // Garbage from reading the files is collected within a second.
@@ -151,7 +151,7 @@ async function memoryWith(side: Side, dir: string, effort: Effort): Promise<numb
 
 /** Private memory that files take, from two new servers with two trees. */
 export async function measureFiles(
-  side: Side,
+  side: TaskSide,
   scenario: FilesScenario,
   [treeOfFew = "", treeOfMany = ""]: readonly string[],
   effort: Effort,
@@ -163,7 +163,7 @@ export async function measureFiles(
 }
 
 /** Time from exec to the first answer of one side's server. */
-export async function measureStart(side: Side, task: Task): Promise<Measured> {
+export async function measureStart(side: TaskSide, task: Task): Promise<Measured> {
   const name = uniqueName("start");
   const tool = [native("qb-first-answer"), name, "1", ...command(side, name, task)];
   const child = Bun.spawn(tool, { stdout: "pipe", stderr: "pipe" });

@@ -12,7 +12,7 @@ import { loadService } from "../test/support/qb-load.ts";
 import { startService } from "../test/support/service.ts";
 import { allocatedPerRequest } from "./allocations.ts";
 import { costSince, costsOf } from "./process.ts";
-import { command, SIDES, type Side } from "./target.ts";
+import { command, SIDES, type TaskSide } from "./target.ts";
 import { cAllocations, type Counts, instructions, sum, systemCalls, tracedCalls } from "./tools.ts";
 
 const SHAPES = [
@@ -51,7 +51,7 @@ function load(flags: readonly string[]): string[] {
   return [...flags, "--requests", String(requests)];
 }
 
-async function switches(side: Side, flags: readonly string[]): Promise<string> {
+async function switches(side: TaskSide, flags: readonly string[]): Promise<string> {
   await using server = await startService((name) => command(side, name, { echo: [] }));
   await loadService(server.name, ...load(flags));
   const before = costsOf(`/proc/${server.pid}`);
@@ -59,7 +59,7 @@ async function switches(side: Side, flags: readonly string[]): Promise<string> {
   return trim(costSince(`/proc/${server.pid}`, before).switches / requests);
 }
 
-async function heap(side: Side, flags: readonly string[]): Promise<string> {
+async function heap(side: TaskSide, flags: readonly string[]): Promise<string> {
   if (side === "c") {
     const { blocks, bytes } = await cAllocations(requests, flags);
     return `${trim(bytes / requests)} (${trim(blocks / requests)} blocks)`;
@@ -78,7 +78,7 @@ async function each(cell: (flags: readonly string[]) => Promise<string>): Promis
   return cells;
 }
 
-const ROWS: Readonly<Record<string, (side: Side) => Promise<string[]>>> = {
+const ROWS: Readonly<Record<string, (side: TaskSide) => Promise<string[]>>> = {
   instructions: async (side) => {
     const loads = SHAPES.map(({ flags }) => load(flags));
     return (await instructions(side, loads)).map(parts);

@@ -153,7 +153,7 @@ export function markdown(report: Report, scenarios: readonly Scenario[]): string
   return [
     "# Benchmark results\n",
     "Written by `bun run bench`; C is a server of test/native on libqb, in the same run, with the",
-    "same C clients; the floor is a server that never sleeps, checks nothing and echoes every request:",
+    "same C clients; the floor never sleeps, checks nothing and sends answers of the same size:",
     "no server is faster on this machine. In rows of the mount, C is the C server of --c-server.",
     `Medians of ${report.rounds} alternated runs.\n`,
     ...machine,

@@ -14,8 +14,17 @@ import {
 } from "./measure.ts";
 import { foreignLoad } from "./process.ts";
 import { ServedNode } from "./on-mount.ts";
-import type { Measured, Metric, MountScenario, Scenario } from "./scenario.ts";
-import { command, SIDES, sidesOf, startAll, type Side, type Task } from "./target.ts";
+import type { LoadScenario, Measured, Metric, MountScenario, Scenario } from "./scenario.ts";
+import {
+  command,
+  SIDES,
+  sidesOf,
+  startBoth,
+  startFloor,
+  type Side,
+  type Task,
+  type TaskSide,
+} from "./target.ts";
 import { makeFiles, makeTree } from "./tree.ts";
 
 /** The runs of a scenario, and the median of each value per side. */
@@ -82,7 +91,7 @@ async function runsOf(
 }
 
 /** C first in even rounds, last in odd ones. */
-function order(sides: readonly Side[], round: number): readonly Side[] {
+function order<S extends Side>(sides: readonly S[], round: number): readonly S[] {
   return round % 2 === 0 ? sides : sides.toReversed();
 }
 
@@ -93,7 +102,7 @@ async function onRunningServers(
 ): Promise<Runs> {
   const runs: Runs = { c: [], ours: [], floor: [] };
   const sides = sidesOf(scenario);
-  const servers = await startAll(sides, taskOf(scenario, trees));
+  const servers = await startBoth(taskOf(scenario, trees));
   const measure = (server: Service) =>
     scenario.kind === "load"
       ? measureLoad(server, scenario, effort)
@@ -101,6 +110,9 @@ async function onRunningServers(
   try {
     if (scenario.kind === "load") {
       for (const server of servers.values()) await prepare(server, scenario.prepare);
+      if (sides.includes("floor")) {
+        servers.set("floor", await startFloor(await answerBytes(servers.get("ours"), scenario)));
+      }
       // Once without measuring: compiling and mapping at the first use must not count.
       for (const server of servers.values()) await measureLoad(server, scenario, warmUp(effort));
     }
@@ -122,6 +134,15 @@ async function prepare(server: Service, flags: readonly string[] | undefined): P
   if (errors > 0) throw new Error(`${server.name}: ${flags.join(" ")} was not answered`);
 }
 
+/** Bytes of the answer to a scenario's request; undefined when the servers echo. */
+async function answerBytes(
+  ours: Service | undefined,
+  { guests, flags }: LoadScenario,
+): Promise<number | undefined> {
+  if (guests === undefined || ours === undefined) return undefined;
+  return (await loadService(ours.name, ...flags, "--requests", "1")).answer_bytes;
+}
+
 /** Before it is measured, the mount is loaded for this many times the length of a round. */
 const MOUNT_WARM_UP = 6;
 
@@ -140,7 +161,7 @@ async function onFreshServers(
 ): Promise<Runs> {
   const runs: Runs = { c: [], ours: [], floor: [] };
   const task = taskOf(scenario, trees);
-  const measure = async (side: Side): Promise<Measured> => {
+  const measure = async (side: TaskSide): Promise<Measured> => {
     if (scenario.kind === "start") return await measureStart(side, task);
     if (scenario.kind === "files") return await measureFiles(side, scenario, trees, effort);
     await using server = await startService((name) => command(side, name, task));

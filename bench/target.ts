@@ -12,8 +12,9 @@ export type Side = "c" | "ours" | "floor";
 
 /** The sides that can do every task. */
 export const SIDES = ["c", "ours"] as const;
+export type TaskSide = (typeof SIDES)[number];
 
-/** The sides in a row; the floor answers every request with an echo. */
+/** The sides in a row. */
 export function sidesOf(scenario: Scenario): readonly Side[] {
   if (scenario.kind !== "load" || scenario.requests !== undefined) return SIDES;
   const isOther = scenario.echo !== undefined || scenario.beside !== undefined;
@@ -24,8 +25,7 @@ export function sidesOf(scenario: Scenario): readonly Side[] {
 export type Task = { readonly dir: string } | { readonly echo: readonly string[] };
 
 /** The command of one side's server. */
-export function command(side: Side, name: string, task: Task): string[] {
-  if (side === "floor") return [native("qb-floor-server"), name];
+export function command(side: TaskSide, name: string, task: Task): string[] {
   if ("dir" in task) {
     return side === "c"
       ? [native("qb-answer-server"), name, task.dir, NODE]
@@ -36,14 +36,11 @@ export function command(side: Side, name: string, task: Task): string[] {
   return [process.execPath, join(import.meta.dir, "late-server.ts"), name, ...task.echo];
 }
 
-/** Starts these sides; they are measured alternately, and the others are idle meanwhile. */
-export async function startAll(
-  sides: readonly Side[],
-  task: Task,
-): Promise<ReadonlyMap<Side, Service>> {
+/** Starts C's server and ours; they are measured alternately, and the other is idle meanwhile. */
+export async function startBoth(task: Task): Promise<Map<Side, Service>> {
   const started = new Map<Side, Service>();
   try {
-    for (const side of sides) {
+    for (const side of SIDES) {
       started.set(side, await startService((name) => command(side, name, task)));
     }
     return started;
@@ -51,4 +48,10 @@ export async function startAll(
     for (const service of started.values()) await service.stop();
     throw error;
   }
+}
+
+/** Starts the floor. It echoes, or with `answerBytes` answers each request with so many bytes. */
+export async function startFloor(answerBytes: number | undefined): Promise<Service> {
+  const flags = answerBytes === undefined ? [] : ["--answer-bytes", String(answerBytes)];
+  return await startService((name) => [native("qb-floor-server"), name, ...flags]);
 }

@@ -6,7 +6,7 @@ import { native } from "../test/support/native.ts";
 import { loadService } from "../test/support/qb-load.ts";
 import { eventually } from "../test/support/eventually.ts";
 import { isListening, Service, uniqueName } from "../test/support/service.ts";
-import { command, type Side } from "./target.ts";
+import { command, type TaskSide } from "./target.ts";
 
 /** Counts by name. */
 export type Counts = ReadonlyMap<string, number>;
@@ -88,7 +88,7 @@ async function withDirectory<T>(body: (directory: string) => Promise<T>): Promis
 /** Time limit for a server to start under a tool, in ms. */
 const START_MS = 60_000;
 
-async function startUnder(tool: readonly string[], side: Side): Promise<Service> {
+async function startUnder(tool: readonly string[], side: TaskSide): Promise<Service> {
   const name = uniqueName("profile");
   const server = new Service(name, [...tool, ...command(side, name, { echo: [] })], {});
   try {
@@ -102,7 +102,7 @@ async function startUnder(tool: readonly string[], side: Side): Promise<Service>
 
 /** Instructions in user space while these loads run, one after the other, by object file. */
 export async function instructions(
-  side: Side,
+  side: TaskSide,
   loads: readonly (readonly string[])[],
 ): Promise<Counts[]> {
   return await withDirectory(async (directory) => {
@@ -145,7 +145,7 @@ export async function instructions(
 }
 
 /** System calls of all threads while a load runs, by name, as the kernel counts them. */
-export async function systemCalls(side: Side, flags: readonly string[]): Promise<Counts> {
+export async function systemCalls(side: TaskSide, flags: readonly string[]): Promise<Counts> {
   return await withDirectory(async (directory) => {
     const out = join(directory, "out");
     await using server = await startUnder([], side);
@@ -159,7 +159,7 @@ export async function systemCalls(side: Side, flags: readonly string[]): Promise
 }
 
 /** The same, counted by strace, which stops the server at each call. */
-export async function tracedCalls(side: Side, flags: readonly string[]): Promise<Counts> {
+export async function tracedCalls(side: TaskSide, flags: readonly string[]): Promise<Counts> {
   return await withDirectory(async (directory) => {
     const out = join(directory, "out");
     await using server = await startUnder([], side);

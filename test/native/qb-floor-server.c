@@ -1,11 +1,13 @@
 /*
- * The lower bound of the benchmark: an echo server that never sleeps. It spins over the request
- * rings of all clients, answers in place, and reads notify bytes between requests: no event loop,
- * no system call per request, no checks. What remains is the cost of the clients and the rings on
- * this machine; no server of this protocol can be faster. While a client is connected it occupies
- * one processor. For well-behaved clients only.
+ * The lower bound of the benchmark: a server that never sleeps. It spins over the request rings of
+ * all clients, answers in place, and reads notify bytes between requests: no event loop, no system
+ * call per request, no checks. What remains is the cost of the clients and the rings on this
+ * machine; no server of this protocol can be faster. While a client is connected it occupies one
+ * processor. For well-behaved clients only.
  *
- *   qb-floor-server SERVICE [--accept-any]
+ *   qb-floor-server SERVICE [--answer-bytes N]
+ *
+ * The body of an answer: that of the request, or N zero bytes.
  */
 #include "../../native/shim.c"
 
@@ -20,6 +22,7 @@ enum {
 	REFERENCES = 8204,
 	SEMAPHORE = 8208,
 	ANSWER_BYTES = 12328,
+	MOST_ANSWER_BYTES = 1 << 20,
 	IDLE_ROUNDS = 4096,
 	NAP_US = 200,
 };
@@ -36,8 +39,9 @@ static struct client {
 	struct ring rings[3];
 } clients[CLIENTS];
 
-static int connected;
+static int connected, answer_bytes = -1;
 static const char *service;
+static uint8_t zeros[MOST_ANSWER_BYTES];
 static const char *const RING[3] = { "request", "response", "event" };
 
 static void fail(const char *what)
@@ -154,7 +158,7 @@ static uint32_t next(const struct ring *r, uint32_t bytes)
 }
 
 /*
- * Echoes one request: the body is copied to the response ring before the request's space is freed.
+ * Answers one request. An echo is copied to the response ring before the request's space is freed.
  */
 static void answer(struct client *c)
 {
@@ -163,13 +167,15 @@ static void answer(struct client *c)
 
 	if (!take(semaphore_of(in)))
 		return;
-	uint32_t bytes = from[0], body = from[4] - 16, size = 24 + body;
+	int echoes = answer_bytes < 0;
+	uint32_t bytes = from[0], body = echoes ? from[4] - 16 : (uint32_t)answer_bytes;
+	uint32_t size = 24 + body;
 	to[0] = 0;
 	to[1] = 0xa110ced0u;
 	memset(to + 2, 0, 24);
 	to[2] = from[2];
 	to[4] = size;
-	memcpy(to + 8, from + 6, body);
+	memcpy(to + 8, echoes ? (uint8_t *)(from + 6) : zeros, body);
 	in->index = next(in, bytes);
 	from[0] = 0;
 	__atomic_store_n(from + 1, 0xd0d0d0d0u, __ATOMIC_RELEASE);
@@ -216,9 +222,13 @@ int main(int argc, char **argv)
 {
 	int idle = 0, listener;
 
-	if (argc < 2)
+	if (argc != 2 && (argc != 4 || strcmp(argv[2], "--answer-bytes") != 0))
 		return 2;
 	service = argv[1];
+	if (argc == 4)
+		answer_bytes = atoi(argv[3]);
+	if (answer_bytes > MOST_ANSWER_BYTES)
+		return 2;
 	signal(SIGTERM, stop);
 	listener = (int)shim_listen(service, 64);
 	if (listener < 0)

@@ -1,7 +1,7 @@
 /*
  * A load of libqb clients, each a process of its own, which all start at the same moment. Prints
  * one line of JSON: round trips, their rate, latencies in ns from a log-linear histogram, client
- * CPU.
+ * CPU, body bytes of an answer.
  *
  *   qb-load SERVICE (--requests N | --ms N) [--clients K] [--id N] [--body BYTES | --body-hex HEX]
  *           [--verify] [--depth N] [--think-us N] [--sleep-us N] [--connects] [--max-msg-size N]
@@ -33,7 +33,7 @@ enum {
 };
 
 typedef struct {
-	uint64_t requests, errors, mismatches, first_ns, last_ns, cpu_us, max_ns;
+	uint64_t requests, errors, mismatches, first_ns, last_ns, cpu_us, max_ns, answer_bytes;
 	int64_t error;
 	uint32_t buckets[BUCKETS];
 } result;
@@ -85,6 +85,7 @@ static void check(result *r, ssize_t got)
 		return;
 	}
 	const response_header *header = (const response_header *)load.reply;
+	r->answer_bytes = (size_t)got - sizeof *header;
 	if (header->error != 0) {
 		r->errors++;
 		r->error = header->error;
@@ -243,6 +244,7 @@ static void print_results(void)
 		all.errors += r->errors;
 		all.mismatches += r->mismatches;
 		all.cpu_us += r->cpu_us;
+		all.answer_bytes = r->answer_bytes;
 		if (r->error != 0)
 			all.error = r->error;
 		if (r->max_ns > all.max_ns)
@@ -257,11 +259,12 @@ static void print_results(void)
 	double seconds = (double)(all.last_ns - all.first_ns) / 1e9;
 	printf("{\"clients\":%ld,\"requests\":%lu,\"seconds\":%.6f,\"per_second\":%.1f,"
 	       "\"p50_ns\":%lu,\"p99_ns\":%lu,\"p999_ns\":%lu,\"max_ns\":%lu,"
-	       "\"client_cpu_us\":%lu,\"errors\":%lu,\"error\":%ld,\"mismatches\":%lu}\n",
+	       "\"client_cpu_us\":%lu,\"errors\":%lu,\"error\":%ld,\"mismatches\":%lu,"
+	       "\"answer_bytes\":%lu}\n",
 	       load.clients, all.requests, seconds,
 	       seconds > 0 ? (double)all.requests / seconds : 0.0, quantile(&all, 0.5),
 	       quantile(&all, 0.99), quantile(&all, 0.999), all.max_ns, all.cpu_us, all.errors,
-	       (long)all.error, all.mismatches);
+	       (long)all.error, all.mismatches, all.answer_bytes);
 }
 
 static int hold_idle(void)

@@ -16,6 +16,8 @@ export interface LoadResult {
   /** The last error: a negative errno, or 0. */
   readonly error: number;
   readonly mismatches: number;
+  /** Body bytes of the last answer. */
+  readonly answer_bytes: number;
 }
 
 /** Runs qb-load to its end. `flags`: see the head of qb-load.c, without the service name. */
