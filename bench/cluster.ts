@@ -5,7 +5,8 @@
  *   p99, CPU of a write;
  * - CPU and memory of an idle member;
  * - the time until a new member has all files, and until a node has them after a partition, with
- *   the waits of a libqb client there that sends a request each millisecond.
+ *   the waits of a libqb client there that sends a request each millisecond, and, as what the
+ *   machine allows, those of such a client of a server in C beside it that has nothing else to do.
  *
  * The servers take turns in the same three nodes, round by round, each after writes that are not
  * measured. Prints the median of the rounds, the least and the largest value. The last column is
@@ -35,6 +36,8 @@ const JOIN_MS = 60_000;
 /** Duration of the client's requests, from the end of a partition. */
 const CLIENT_MS = 15_000;
 const GET_FS_VERSION = "1";
+/** Service of the server that has nothing else to do. */
+const IDLE_SERVICE = "bench-idle";
 const NS_PER_MS = 1e6;
 /** Writes before the measured ones, by number of writers: meanwhile Bun compiles our code. */
 const WARM_WRITES = { 4: 6000, 1: 12_000 };
@@ -162,7 +165,18 @@ interface Requests {
   readonly errors: number;
 }
 
-/** The time from the end of a partition until a node has all files, and a libqb client's waits. */
+/** A libqb client on node 3 that sends a request each millisecond, for CLIENT_MS. */
+async function requestsTo(cluster: TestCluster, service: string): Promise<Requests> {
+  const words = [service, "--ms", String(CLIENT_MS), "--sleep-us", "1000", "--id", GET_FS_VERSION];
+  const { stdout, stderr } = await cluster.node(3).run(native("qb-load"), ...words);
+  const requests = stdout === "" ? undefined : (JSON.parse(stdout) as Requests);
+  if (requests === undefined || requests.errors > 0) {
+    throw new Error(`the client of ${service}: ${stdout}${stderr}`);
+  }
+  return requests;
+}
+
+/** The time from the end of a partition until a node has all files, and the clients' waits. */
 async function measureHeal(
   cluster: TestCluster,
   servers: Servers,
@@ -176,18 +190,18 @@ async function measureHeal(
     return stdout.match(/"online": 1/g)?.length === 2;
   });
   await makeFiles(cluster, "healed", count);
-  const words = ["pve2", "--ms", String(CLIENT_MS), "--sleep-us", "1000", "--id", GET_FS_VERSION];
-  const load = cluster.node(3).run(native("qb-load"), ...words);
+  const idle = cluster.node(3).start([native("qb-echo-server"), IDLE_SERVICE]);
+  await eventually("the idle server listens", () => idle.output.includes("READY"));
+  const loads = Promise.all([requestsTo(cluster, "pve2"), requestsTo(cluster, IDLE_SERVICE)]);
   const place = { directory: "healed", count };
   const seconds = await untilThere(cluster, servers, place, () => cluster.heal());
   figures.set(`a partition heals, ${count} files: s`, seconds);
-  const { stdout, stderr } = await load;
-  const requests = stdout === "" ? undefined : (JSON.parse(stdout) as Requests);
-  if (requests === undefined || requests.errors > 0) {
-    throw new Error(`the client: ${stdout}${stderr}`);
-  }
-  figures.set("... a client there waits, p99 ms", requests.p99_ns / NS_PER_MS);
-  figures.set("... most ms", requests.max_ns / NS_PER_MS);
+  const [served, floor] = await loads;
+  await idle.stop();
+  figures.set("... a client there waits, p99 ms", served.p99_ns / NS_PER_MS);
+  figures.set("... most ms", served.max_ns / NS_PER_MS);
+  figures.set("... a client of an idle server in C beside it, p99 ms", floor.p99_ns / NS_PER_MS);
+  figures.set("... its most ms", floor.max_ns / NS_PER_MS);
 }
 
 function serverSide(name: string, command: readonly string[]): Side {
