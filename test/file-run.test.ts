@@ -1,24 +1,28 @@
 /** A test file that is interrupted: it ends at once, and nothing of it stays. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "./support/eventually.ts";
 import { runFile } from "./support/file-run.ts";
 import { isRunning } from "./support/process-state.ts";
 
-test("an interrupted file is killed, and so are the processes that it started", async () => {
+test("an interrupted file is killed with its processes, and their rings go", async () => {
   const root = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-file-run-"));
   try {
     const begun = join(root, "pids");
     writeFileSync(begun, "");
     writeFileSync(
       join(root, "hangs.test.ts"),
-      `import { writeFileSync } from "node:fs";
+      `import { mkdirSync, writeFileSync } from "node:fs";
        import { test } from "bun:test";
        test("never ends", async () => {
          const child = Bun.spawn(["sleep", "600"]);
-         writeFileSync(${JSON.stringify(begun)}, JSON.stringify([process.pid, child.pid]));
+         const tied = Bun.spawn(["setpriv", "--pdeathsig", "KILL", "sleep", "600"]);
+         mkdirSync("/dev/shm/qb-" + tied.pid + "-0-0-tied");
+         mkdirSync("/dev/shm/qb-" + child.pid + "-0-0-left/inside", { recursive: true });
+         const pids = [process.pid, child.pid, tied.pid];
+         writeFileSync(${JSON.stringify(begun)}, JSON.stringify(pids));
          await new Promise(() => {});
        });`,
     );
@@ -28,15 +32,18 @@ test("an interrupted file is killed, and so are the processes that it started", 
       const text = readFileSync(begun, "utf8");
       return text === "" ? undefined : (JSON.parse(text) as number[]);
     });
-    expect(pids.map(isRunning)).toEqual([true, true]);
+    expect(pids.map(isRunning)).toEqual([true, true, true]);
     interrupt.abort();
     const { failed, complaints } = await run;
     expect(complaints).toContain("interrupted");
     expect(complaints).toContainEqual(
       expect.stringMatching(/^left process \d+ running: sleep 600/),
     );
-    expect(failed).toBe(2);
-    await eventually("both have ended", () => !pids.some(isRunning));
+    const rings = [`/dev/shm/qb-${pids[1]}-0-0-left`, `/dev/shm/qb-${pids[2]}-0-0-tied`];
+    expect(complaints).toEqual(expect.arrayContaining(rings.map((path) => `left ${path}`)));
+    expect(rings.some(existsSync)).toBe(false);
+    expect(failed).toBe(4);
+    await eventually("all have ended", () => !pids.some(isRunning));
   } finally {
     rmSync(root, { recursive: true });
   }

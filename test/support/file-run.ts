@@ -1,10 +1,12 @@
 /**
  * One test file in a `bun test` process of its own: its counts, output and JUnit report. A process,
- * a temporary file or a mount that is left behind is a failure, and is removed.
+ * its ring directories, a temporary file or a mount that is left behind is a failure, and is
+ * removed.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isRunning } from "./process-state.ts";
+import { ringDirectories } from "./shm.ts";
 
 export interface FileResult {
   /** From the top of the repository. */
@@ -53,21 +55,33 @@ function commandLine(pid: number): string {
   }
 }
 
-/** Kills the marked processes that have not ended after a second; one line for each. */
-async function endLeftProcesses(value: string): Promise<string[]> {
+/** The marked processes that have not ended after a second. */
+async function leftProcesses(value: string): Promise<number[]> {
   let pids = marked(value);
   for (let waited = 0; pids.length > 0 && waited < 20; waited++) {
     await Bun.sleep(50);
     pids = marked(value);
   }
-  return pids.map((pid) => {
-    const command = commandLine(pid);
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It ended by itself.
-    }
-    return `left process ${pid} running: ${command}`;
+  return pids;
+}
+
+/** Kills a process and waits for its end; a line that names it. */
+async function endProcess(pid: number): Promise<string> {
+  const command = commandLine(pid);
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself.
+  }
+  for (let waited = 0; isRunning(pid) && waited < 100; waited++) await Bun.sleep(10);
+  return `left process ${pid} running: ${command}`;
+}
+
+/** Removes the ring directories of processes that have ended; a line for each. */
+function leftRings(pids: readonly number[]): string[] {
+  return ringDirectories(...pids).map((name) => {
+    rmSync(join("/dev/shm", name), { recursive: true, force: true });
+    return `left /dev/shm/${name}`;
   });
 }
 
@@ -135,7 +149,12 @@ export async function runFile(
     stdout: "pipe",
     stderr: "pipe",
   });
-  const kill = (): void => child.kill("SIGKILL");
+  /** Processes that may end without cleaning up. */
+  const killed = [child.pid];
+  const kill = (): void => {
+    killed.push(...marked(mark));
+    child.kill("SIGKILL");
+  };
   interrupt.addEventListener("abort", kill);
   let overLimit = false;
   const limit = setTimeout(() => {
@@ -147,14 +166,16 @@ export async function runFile(
   clearTimeout(limit);
   interrupt.removeEventListener("abort", kill);
   // Before reading the pipes to their end: a leftover process holds them open.
-  const processes = await endLeftProcesses(mark);
+  const left = await leftProcesses(mark);
+  const processes = await Promise.all(left.map(endProcess));
+  const rings = leftRings([...killed, ...left]);
   const output = (await texts).join("");
   const junit = readReport(report);
   rmSync(outside, { recursive: true });
   const tests = attribute(junit, "tests");
   const failures = attribute(junit, "failures");
   const skipped = attribute(junit, "skipped");
-  const complaints = [...processes, ...leftMounts(temporary), ...leftFiles(temporary)];
+  const complaints = [...processes, ...rings, ...leftMounts(temporary), ...leftFiles(temporary)];
   if (overLimit) complaints.push(limitComplaint(output));
   else if (interrupt.aborted) complaints.push("interrupted");
   else if (child.exitCode !== 0 && failures === 0) {
