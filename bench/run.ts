@@ -1,9 +1,8 @@
 /** Runs scenarios, alternating between the servers, so that other load on the host affects both. */
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { loadService } from "../test/support/qb-load.ts";
 import { startService, type Service } from "../test/support/service.ts";
-import { ringDirectories } from "../test/support/shm.ts";
+import { removeRings } from "../test/support/shm.ts";
 import {
   type Effort,
   measureFiles,
@@ -201,13 +200,12 @@ async function onMounts(
 async function stopAll(servers: readonly Service[]): Promise<void> {
   for (const server of servers) {
     const code = await server.stop();
-    const left = ringDirectories(server.pid);
+    const left = removeRings(server.pid);
     if (code === 0 && left.length === 0) continue;
     const words = server.output.trim().split("\n").at(-1) ?? "";
     console.error(
       `server ${server.pid} ended with ${code} and left ${left.length} rings: ${words}`,
     );
-    for (const name of left) rmSync(join("/dev/shm", name), { recursive: true, force: true });
   }
 }
 

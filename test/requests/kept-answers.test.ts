@@ -43,6 +43,14 @@ test("a body that is valid for both requests gets the answer of each", () => {
   }
 });
 
+test("an answer to a large body is correct, and not kept", () => {
+  const { answer } = setUp();
+  const body = `${ALL_GUESTS}name\0${"x".repeat(4096)}`;
+  const first = answer(ONE, body);
+  expect(text(first)).toBe('{\n"100":{"name": "web"}\n}\n');
+  expect(answer(ONE, body)).not.toBe(first);
+});
+
 test("errors are not kept", () => {
   const { memdb, answer } = setUp();
   const body = `${GUEST_100}name\0`;

@@ -6,7 +6,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isRunning } from "./process-state.ts";
-import { ringDirectories } from "./shm.ts";
+import { removeRings } from "./shm.ts";
 
 export interface FileResult {
   /** From the top of the repository. */
@@ -75,14 +75,6 @@ async function endProcess(pid: number): Promise<string> {
   }
   for (let waited = 0; isRunning(pid) && waited < 100; waited++) await Bun.sleep(10);
   return `left process ${pid} running: ${command}`;
-}
-
-/** Removes the ring directories of processes that have ended; a line for each. */
-function leftRings(pids: readonly number[]): string[] {
-  return ringDirectories(...pids).map((name) => {
-    rmSync(join("/dev/shm", name), { recursive: true, force: true });
-    return `left /dev/shm/${name}`;
-  });
 }
 
 /** Removes the file's temporary directory; a line with the names in it, if there are any. */
@@ -168,7 +160,7 @@ export async function runFile(
   // Before reading the pipes to their end: a leftover process holds them open.
   const left = await leftProcesses(mark);
   const processes = await Promise.all(left.map(endProcess));
-  const rings = leftRings([...killed, ...left]);
+  const rings = removeRings(...killed, ...left).map((name) => `left /dev/shm/${name}`);
   const output = (await texts).join("");
   const junit = readReport(report);
   rmSync(outside, { recursive: true });

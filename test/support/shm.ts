@@ -2,7 +2,8 @@
  * The ring directories of a server in /dev/shm. Their names begin with
  * `qb-<server pid>-<client pid>-<fd>-` (libqb ipc_setup.c), so a test finds those of its servers.
  */
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { eventually } from "./eventually.ts";
 
 const SHM = "/dev/shm";
@@ -10,6 +11,13 @@ const SHM = "/dev/shm";
 /** Names of the ring directories whose server is one of `pids`. */
 export function ringDirectories(...pids: number[]): string[] {
   return readdirSync(SHM).filter((name) => pids.some((pid) => name.startsWith(`qb-${pid}-`)));
+}
+
+/** Removes the ring directories of servers that have ended; returns their names. */
+export function removeRings(...pids: number[]): string[] {
+  const names = ringDirectories(...pids);
+  for (const name of names) rmSync(join(SHM, name), { recursive: true, force: true });
+  return names;
 }
 
 /** Resolves when these servers have no ring directory; throws with the names of those left. */

@@ -7,6 +7,7 @@ import { Errno } from "../../../base/errno.ts";
 import { newSpan, prefix, type Span, u32, u8 } from "../../../wire/struct.ts";
 import { decoded, tail, textAt, textList } from "../../../wire/text.ts";
 import type { Guests } from "../../state/guests.ts";
+import type { KeptAnswers } from "../../state/kept-answers.ts";
 import { jsonAnswer, table } from "../answer.ts";
 import { badNumber, badText, shownText, terminated, unfit } from "../encoding.ts";
 import { redactProperties } from "../redaction.ts";
@@ -63,14 +64,37 @@ function malformedProperties({ guests }: Services, body: Span): Errno {
   return guestError(guests, vmidOf(body)) ?? Errno.EINVAL;
 }
 
-const propertyLayout = prefix({ vmid: u32 });
+/** Answers to larger bodies are not kept: no daemon sends them, and decoding them takes longer. */
+const MOST_KEPT_BODY_BYTES = 4096;
 
-function runProperty(guests: Guests, body: Span): Uint8Array | Errno {
+/** Reads the names of the properties from a body; undefined if they are not valid. */
+type NamesOf = (body: Span) => readonly string[] | undefined;
+
+function propertiesOf(guests: Guests, body: Span, namesOf: NamesOf): Uint8Array | Errno {
   const vmid = vmidOf(body);
   const error = guestError(guests, vmid);
   if (error !== undefined) return error;
-  if (body.size <= propertyLayout.size) return Errno.EINVAL;
-  return guests.properties(vmid, [tail(body, propertyLayout.size)]);
+  const names = namesOf(body);
+  return names === undefined ? Errno.EINVAL : guests.properties(vmid, names);
+}
+
+/** The answer in `kept` to the same body, or a new one, which is then kept. */
+function answerOf(
+  guests: Guests,
+  body: Span,
+  kept: KeptAnswers,
+  namesOf: NamesOf,
+): Uint8Array | Errno {
+  if (body.size > MOST_KEPT_BODY_BYTES) return propertiesOf(guests, body, namesOf);
+  const question = decoded(body);
+  return kept.get(question) ?? kept.keep(question, propertiesOf(guests, body, namesOf));
+}
+
+const propertyLayout = prefix({ vmid: u32 });
+
+/** The requested name; undefined if the body has no byte of it. */
+function propertyName(body: Span): string[] | undefined {
+  return body.size <= propertyLayout.size ? undefined : [tail(body, propertyLayout.size)];
 }
 
 export const getGuestConfigProperty = defineRequest({
@@ -118,11 +142,7 @@ export const getGuestConfigProperty = defineRequest({
   redact,
   probe: { arguments: { vmid: 0, property: "lock" }, reply: "json" },
   malformed: malformedProperties,
-  run({ guests }, body) {
-    const question = decoded(body);
-    const { property } = guests.kept;
-    return property.get(question) ?? property.keep(question, runProperty(guests, body));
-  },
+  run: ({ guests }, body) => answerOf(guests, body, guests.kept.property, propertyName),
 });
 
 /** Followed by `count` names, each NUL-terminated. */
@@ -158,14 +178,6 @@ function propertyNames(body: Span): string[] | undefined {
   if (expected === 0) return undefined;
   const names = textList(body, propertiesLayout.size, expected);
   return names?.every((name) => /^[a-z]/.test(name)) === true ? names : undefined;
-}
-
-function runProperties(guests: Guests, body: Span): Uint8Array | Errno {
-  const vmid = vmidOf(body);
-  const error = guestError(guests, vmid);
-  if (error !== undefined) return error;
-  const names = propertyNames(body);
-  return names === undefined ? Errno.EINVAL : guests.properties(vmid, names);
 }
 
 export const getGuestConfigProperties = defineRequest({
@@ -210,9 +222,5 @@ export const getGuestConfigProperties = defineRequest({
   redact,
   probe: { arguments: { vmid: 0, properties: ["lock", "tags"] }, reply: "json" },
   malformed: malformedProperties,
-  run({ guests }, body) {
-    const question = decoded(body);
-    const { properties } = guests.kept;
-    return properties.get(question) ?? properties.keep(question, runProperties(guests, body));
-  },
+  run: ({ guests }, body) => answerOf(guests, body, guests.kept.properties, propertyNames),
 });
