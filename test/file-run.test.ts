@@ -32,6 +32,9 @@ test("an interrupted file is killed with its processes, and their rings go", asy
       const text = readFileSync(begun, "utf8");
       return text === "" ? undefined : (JSON.parse(text) as number[]);
     });
+    // setpriv asks for the signal before it becomes sleep.
+    const comm = `/proc/${pids[2]}/comm`;
+    await eventually("it ends with its parent", () => readFileSync(comm, "utf8") === "sleep\n");
     expect(pids.map(isRunning)).toEqual([true, true, true]);
     interrupt.abort();
     const { failed, complaints } = await run;
