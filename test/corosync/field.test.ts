@@ -5,6 +5,7 @@ import { Errno } from "../../src/base/errno.ts";
 import { CsError } from "../../src/corosync/cs-error.ts";
 import { encodeUpdate } from "../../src/pmxcfs/replication/dcdb-message.ts";
 import { decodeControl, encodeControl, Type } from "../../src/pmxcfs/replication/message.ts";
+import type { ControlMessage } from "../../src/pmxcfs/replication/message.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { TreeIndex } from "../../src/pmxcfs/state/tree-index.ts";
 import { eventually } from "../support/eventually.ts";
@@ -241,10 +242,15 @@ describe("a leader that sends no updates", () => {
     const before = await sameTree([at(1), at(2)]);
     await leader.do({ op: "connect", group: DATABASE_GROUP });
     expect(await leader.do({ op: "join", group: DATABASE_GROUP })).toBe(CsError.OK);
-    const epoch = await eventually("the sync request", () => {
-      const texts = leader.of("deliver").map(({ text }) => Buffer.from(String(text), "latin1"));
-      return texts.map(decodeControl).find((message) => message?.type === Type.syncStart)?.epoch;
-    });
+    const delivered = (type: number): ControlMessage[] => {
+      const messages = leader.of("deliver").flatMap(({ text, head }) => {
+        return decodeControl(Buffer.from(String(text ?? head), "latin1")) ?? [];
+      });
+      return messages.filter((message) => message.type === type);
+    };
+    const epoch = await eventually("the sync request", () => delivered(Type.syncStart)[0]?.epoch);
+    // An update before the last state makes the others leave, as it does in C.
+    await eventually("the states of the others", () => delivered(Type.state).length === 2);
     const send = async (type: number, body: Uint8Array): Promise<void> => {
       const time = Math.floor(Date.now() / 1000);
       const bytes = encodeControl({ protocol: 1, time }, { type, epoch, body });

@@ -15,7 +15,8 @@ let cmap: library.Cmap | undefined;
 /** A message in an event: as text if it is short, else its size and digest. */
 function shown(message: Buffer): object {
   if (message.byteLength <= 256) return { text: message.toString("latin1") };
-  return { size: message.byteLength, hash: Bun.hash(message).toString(16) };
+  const head = message.toString("latin1", 0, 256);
+  return { size: message.byteLength, hash: Bun.hash(message).toString(16), head };
 }
 
 function ended(service: string): (failure: library.CsFailure) => void {
