@@ -63,15 +63,21 @@ export class FuseDevice implements Disposable {
 
   /**
    * Reads one request into `request`; returns its size, or an errno: EAGAIN: there was none within
-   * `pollNs`; ENODEV: unmounted or aborted.
+   * `pollNs`; ENODEV: unmounted, aborted or closed.
    */
   read(pollNs: number): number {
+    if (this.#closed) return Errno.ENODEV;
     const { address, bytes } = this.#memory;
     return shim.shim_fuse_read(this.fd, address, bytes.length, pollNs);
   }
 
-  /** Writes `size` bytes of `head`, then `body`. ENOENT: the request is gone; EINVAL: malformed. */
+  /**
+   * Writes `size` bytes of `head`, then `body`. ENOENT: the request is gone; EINVAL: malformed;
+   * ENODEV: unmounted or closed. After a stop changes still end, and the descriptor's number may by
+   * then be that of a file that a thread has opened, such as config.db.
+   */
   answer(head: Buffer, size: number, body: Uint8Array = NO_BYTES): number {
+    if (this.#closed) return Errno.ENODEV;
     return shim.shim_fuse_answer(this.fd, head, size, body, body.length);
   }
 

@@ -1,8 +1,10 @@
-/** Mounting and unmounting at a directory, without a server. */
-import { expect } from "bun:test";
-import { mkdirSync } from "node:fs";
+/** The device: mounting and unmounting at a directory without a server, and its end. */
+import { expect, test } from "bun:test";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { Errno } from "../../src/base/errno.ts";
 import { detachMount, FuseDevice } from "../../src/platform/fuse-device.ts";
 import { mountsAt } from "../../src/platform/mounts.ts";
+import { shim } from "../../src/platform/shim.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
 import { testUnless } from "../support/unless.ts";
 
@@ -24,3 +26,17 @@ testUnless(process.getuid?.() === 0 ? undefined : "needs root")(
     expect(mountsAt(path)).toEqual([]);
   },
 );
+
+test("a closed device does not read or write the file that got its descriptor number", () => {
+  using directory = new TempDirectory();
+  const path = directory.put("config.db", "SQLite format 3\0");
+  const device = new FuseDevice(openSync("/dev/null", "r+"), REQUEST_BYTES);
+  device[Symbol.dispose]();
+  const file = openSync(path, "r+");
+  // The next file that is opened usually gets the lowest free number; here it certainly does.
+  if (file !== device.fd) shim.shim_replace(file, device.fd);
+  expect(device.answer(Buffer.alloc(16), 16)).toBe(Errno.ENODEV);
+  expect(device.read(0)).toBe(Errno.ENODEV);
+  expect(readFileSync(path, "latin1")).toBe("SQLite format 3\0");
+  for (const fd of new Set([file, device.fd])) closeSync(fd);
+});
