@@ -1,9 +1,18 @@
 /** The ledger of the mount's requests: what a server knows of the changes of a killed one. */
 import { expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { shim } from "../../src/platform/shim.ts";
 import { AnsweredChanges } from "../../src/pmxcfs/mount/answered-changes.ts";
 import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
@@ -137,6 +146,39 @@ test("records of another mount, or of another format, are ignored", () => {
   using third = server(directory.path);
   third.ledger.resume(CONNECTION);
   expect(third.ledger.isOpen).toBe(true);
+});
+
+/** From now on every write to the open file at `path` fails with ENOSPC. */
+function fillUp(path: string): void {
+  const full = openSync("/dev/full", "r+");
+  for (const fd of readdirSync("/proc/self/fd").map(Number)) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${fd}`) === path) shim.shim_replace(full, fd);
+    } catch {
+      // The descriptor that listed the directory.
+    }
+  }
+  closeSync(full);
+}
+
+test("a new mount knows no records of the last one, also when its ledger had failed", () => {
+  using directory = new TempDirectory();
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    expect(first.changes.propose(CREATE, by(10))).toBe(0);
+    expect(first.changes.propose(WRITE, by(12))).toBe(4);
+  }
+  using second = server(directory.path);
+  second.ledger.resume(CONNECTION);
+  fillUp(`${directory.path}/ledger`);
+  expect(second.changes.propose({ kind: "mkdir", path: "d" }, by(14))).toBe(0);
+  expect(second.ledger.isOpen).toBe(false);
+  second.ledger.begin(CONNECTION + 1);
+  // The kernel numbers the requests of each mount from the start.
+  const { version } = second.tree;
+  expect(second.changes.propose(WRITE, by(12))).toBe(4);
+  expect(second.tree.version).toBe(version + 1);
 });
 
 test("the file is private, and removed with the mount", () => {

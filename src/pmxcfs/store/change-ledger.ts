@@ -126,13 +126,16 @@ export class ChangeLedger {
     this.#guard(() => this.#write(1 + this.#next, 0, 0));
   }
 
-  /** The connection has ended, or is about to. */
+  /**
+   * The connection has ended, or is about to. The next one numbers its requests from the start
+   * again: a record that is kept would answer one of them without making its change.
+   */
   end(): void {
+    this.#before.clear();
     if (this.#fd === undefined) return;
     closeSync(this.#fd);
     this.#fd = undefined;
     this.#next = 0;
-    this.#before.clear();
     rmSync(this.#options.file, { force: true });
   }
 
