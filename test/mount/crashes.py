@@ -1,9 +1,11 @@
-"""crashes.py CGROUP SEED storm TIMES | answers: kills the server while processes use the mount.
+"""crashes.py CGROUP SEED storm TIMES | answers | aborted: kills the server while processes use the mount.
 
 storm: TIMES kills at random moments, beside stress.py, which compares each result, the tree and the number of
 changes with its models. A kill follows a random pause, or a write to config.db's WAL: a change is then usually
 stored, but not answered.
 answers: a kill before each answer of each kind of change; the process must see the same as without the kill.
+aborted: the mount of the killed server is aborted before the next one reads its device, which must then mount anew
+and make every change: the kernel numbers requests from the start again, so that they have recorded numbers.
 """
 
 import ctypes, os, random, select, sqlite3, subprocess, sys, time
@@ -151,12 +153,41 @@ def answers(manager):
     return lost
 
 
+def write_all(directory, files):
+    """Writes as many files; the number of those that failed or have other content."""
+    os.mkdir(directory)
+    lost = 0
+    for number in range(files):
+        path = "%s/%d" % (directory, number)
+        try:
+            with open(path, "wb") as f:
+                f.write(b"%d" % number)
+            lost += read(path) != b"%d" % number
+        except OSError:
+            lost += 1
+    return lost
+
+
+def aborted(manager):
+    connections = "/sys/fs/fuse/connections"
+    subprocess.run(["mount", "-t", "fusectl", "fusectl", connections], check=True)
+    write_all("/etc/pve/before", 300)
+    connection = os.minor(os.stat("/etc/pve").st_dev)
+    manager.kill()
+    with open("%s/%d/abort" % (connections, connection), "w") as abort:
+        abort.write("1")
+    manager.start()
+    return write_all("/etc/pve/after", 600)
+
+
 def main():
     manager = Manager(GROUP)
     manager.start()
     try:
         if sys.argv[3] == "storm":
             storm(manager, int(sys.argv[4]))
+        elif sys.argv[3] == "aborted":
+            print("%d of 600 files lost" % aborted(manager))
         else:
             print("%d answers of %d kinds lost, no error" % (answers(manager), len(CHANGES)))
     finally:

@@ -42,6 +42,18 @@ testOnNode("a second SIGTERM during the stop leaves no dead mount and no rings",
   expect(await node.stop(again)).toBe(0);
 });
 
+testOnNode("a stop of a server whose mount was just aborted leaves no mount", async () => {
+  await using node = await PrivateNode.start();
+  const server = await node.serve("pmxcfs", "-l", "-f");
+  // The signal and the end of the connection are both pending when the server continues.
+  const abort = `${CONNECTION} echo 1 >/sys/fs/fuse/connections/$n/abort`;
+  await node.sh(`pkill -STOP -x pmxcfs; ${abort}; pkill -TERM -x pmxcfs; pkill -CONT -x pmxcfs`);
+  // nsenter was stopped with its child.
+  server.child.kill("SIGCONT");
+  expect(await server.child.exited).toBe(0);
+  expect(await node.sh("grep -c ' /etc/pve ' /proc/mounts || true")).toBe("0");
+});
+
 /** The error that a process gets in the mount of a stopped server, and after how many seconds. */
 async function lookAtStopped(...options: string[]): Promise<{ said: string; seconds: number }> {
   await using node = await PrivateNode.start();

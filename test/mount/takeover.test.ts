@@ -84,3 +84,11 @@ testUnless(noPrivateNode() ?? lacksResend() ?? (Bun.which("strace") ? undefined 
   },
   90_000,
 );
+
+testCrash(
+  "a mount that was aborted before the take-over is mounted anew, and every change is made",
+  async () => {
+    expect(said(await runManaged("crashes.py", "1", "aborted"))).toBe("0 0 of 600 files lost\n");
+  },
+  90_000,
+);

@@ -84,6 +84,8 @@ export class Mount {
         return mount;
       }
       inherited.device[Symbol.dispose]();
+      mount.#serving = undefined;
+      mount.#release();
     }
     if (hasOwnMounts()) {
       log.warn(
@@ -119,6 +121,8 @@ export class Mount {
     }
     const failure = await this.#serve(device, undefined);
     if (failure !== undefined) detachMount(directory);
+    // `#ended` ignores a session that ends before it is set.
+    else if (this.session?.ended === true) return "fuse_mount error: it was unmounted at once";
     return failure;
   }
 
@@ -212,7 +216,11 @@ export class Mount {
       `${directory}: the kernel aborted the connection (a request was not answered in time, or ` +
         "an administrator aborted it): mounting again; files that were open there give ENOTCONN",
     );
-    const failure = (await clearDeadMounts(directory, log)) ?? (await this.#start());
+    const blocked = await clearDeadMounts(directory, log);
+    // `close` was called meanwhile: it would not unmount what is mounted now.
+    if (this.#closed) return;
+    const failure = blocked ?? (await this.#start());
+    if (this.#closed) return;
     if (failure === undefined) {
       log.info(`${directory}: mounted again`);
       return;
@@ -222,8 +230,9 @@ export class Mount {
     lost();
   }
 
-  /** Releases the stored device, the ledger and the watchdog of a mount that is gone. */
+  /** Releases the device, the ledger and the watchdog of a mount that is gone. */
   #release(): void {
+    this.#device = undefined;
     this.#options.ledger.end();
     if (this.#stored !== undefined) forgetDescriptor(process.env, this.#stored);
     this.#stored = undefined;
