@@ -16,10 +16,14 @@ export interface Listed {
 /** The handle of files that need none. */
 export const NO_HANDLE = 0;
 
+/** Most handles that one server gives out: a thousand each second for a hundred years. */
+const MOST = 2 ** 42;
+
 export class Handles {
   readonly #texts = new Map<number, Uint8Array>();
   readonly #listings = new Map<number, readonly Listed[]>();
-  #next = 1;
+  /** Begins anywhere: after a take-over, processes still have handles of the previous server. */
+  #next = 1 + Math.floor(Math.random() * (Number.MAX_SAFE_INTEGER - MOST));
 
   /** Number of handles with content. */
   get size(): number {

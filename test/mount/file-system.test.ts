@@ -1,0 +1,77 @@
+/** The file system of the mount, called as a session calls it, without a kernel. */
+import { expect, test } from "bun:test";
+import { silentLog } from "../../src/base/log.ts";
+import { type Attributes, type Place, ROOT_NODE } from "../../src/fuse/file-system.ts";
+import { PveFileSystem } from "../../src/pmxcfs/mount/file-system.ts";
+import { GuestClashes } from "../../src/pmxcfs/mount/guest-clash.ts";
+import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
+import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import { fill, TempDirectory, textOf } from "../pmxcfs/support.ts";
+
+function newTree(directory: TempDirectory): TreeStore {
+  const tree = openTree({ file: directory.at("config.db"), log: silentLog });
+  if (typeof tree === "string") throw new Error(tree);
+  return tree;
+}
+
+const text = (content: string) => () => Buffer.from(content);
+
+function fileSystemOf(tree: TreeStore): PveFileSystem {
+  return new PveFileSystem({
+    memdb: tree.memdb,
+    replicator: new LocalReplicator({ tree, status: { set: () => 0 }, clusterLog: { add() {} } }),
+    texts: {
+      version: text("version"),
+      members: text("members"),
+      vmlist: text("vmlist"),
+      clusterLog: text("log"),
+      rrd: text("rrd"),
+      debug: () => false,
+      setDebug: () => {},
+    },
+    clashes: new GuestClashes(undefined, silentLog),
+    nodeName: "pve1",
+    gid: 33,
+  });
+}
+
+/** The node at a place; its lookup is counted. */
+function nodeAt(fs: PveFileSystem, { parent, name }: Place): number {
+  return (fs.lookup(parent, name) as Attributes).node;
+}
+
+function opened(result: { readonly handle: number } | number): number {
+  if (typeof result === "number") throw new Error(`errno ${result}`);
+  return result.handle;
+}
+
+function listed(fs: PveFileSystem, node: number, handle: number, offset: number): string[] {
+  const names: string[] = [];
+  fs.readdir(node, handle, offset, (name) => names.push(name) > 0);
+  return names;
+}
+
+test("a handle of the previous server is none of the next one's", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { "a/one": "", "b/two": "" });
+  const before = fileSystemOf(tree);
+  const version = nodeAt(before, { parent: ROOT_NODE, name: ".version" });
+  const a = nodeAt(before, { parent: ROOT_NODE, name: "a" });
+  const old = { text: opened(before.open(version)), listing: opened(before.opendir(a)) };
+
+  const after = fileSystemOf(tree);
+  const members = nodeAt(after, { parent: ROOT_NODE, name: ".members" });
+  const b = nodeAt(after, { parent: ROOT_NODE, name: "b" });
+  const handle = opened(after.open(members));
+  const listing = opened(after.opendir(b));
+  expect(listed(after, b, listing, 0)).toEqual([".", "..", "two"]);
+
+  expect(textOf(after.read(version, old.text, 0, 100))).toBe("version");
+  expect(listed(after, a, old.listing, 2)).toEqual(["one"]);
+  after.release(version, old.text);
+  after.releasedir(a, old.listing);
+  expect(after.held.handles).toBe(2);
+  expect(textOf(after.read(members, handle, 0, 100))).toBe("members");
+});
