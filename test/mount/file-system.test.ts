@@ -75,3 +75,13 @@ test("a handle of the previous server is none of the next one's", () => {
   expect(after.held.handles).toBe(2);
   expect(textOf(after.read(members, handle, 0, 100))).toBe("members");
 });
+
+test("a name that the kernel would refuse does not hide the other entries of its directory", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  const long = "l".repeat(1024);
+  fill(tree.memdb, { a: "", [long]: "", [`${long}l`]: "", ["n".repeat(8192)]: "", z: "" });
+  const fs = fileSystemOf(tree);
+  const names = listed(fs, ROOT_NODE, opened(fs.opendir(ROOT_NODE)), 64);
+  expect(names.toSorted()).toEqual(["a", long, "z"]);
+});

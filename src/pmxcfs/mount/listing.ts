@@ -15,8 +15,12 @@ const FileType = { UNKNOWN: 0, DIRECTORY: 4, FILE: 8, LINK: 10 } as const;
 const FIRST_OFFSET = 64;
 const FIRST_SPECIAL_OFFSET = 3;
 
+/** Longest name that the kernel takes (FUSE_NAME_LOW_MAX); with a longer one, READDIR is an EIO. */
+const MOST_NAME_BYTES = 1024;
+
 /** False for names that no path can contain; a foreign database may hold such names. */
 export function isReachable(name: string): boolean {
+  if (name.length > MOST_NAME_BYTES) return false;
   return name !== "" && name !== "." && name !== ".." && !name.includes("/");
 }
 
