@@ -9,6 +9,8 @@ import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { fill, TempDirectory, textOf } from "../pmxcfs/support.ts";
 
+const BY = { pid: 1, uid: 0, gid: 0, request: 0, signal: new AbortController().signal };
+
 function newTree(directory: TempDirectory): TreeStore {
   const tree = openTree({ file: directory.at("config.db"), log: silentLog });
   if (typeof tree === "string") throw new Error(tree);
@@ -74,6 +76,20 @@ test("a handle of the previous server is none of the next one's", () => {
   after.releasedir(a, old.listing);
   expect(after.held.handles).toBe(2);
   expect(textOf(after.read(members, handle, 0, 100))).toBe("members");
+});
+
+test("a new connection has no nodes and no handles of the last one", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { f: "four" });
+  const fs = fileSystemOf(tree);
+  const file = nodeAt(fs, { parent: ROOT_NODE, name: "f" });
+  expect(fs.unlink(ROOT_NODE, "f", BY)).toBe(0);
+  expect(fs.write(file, { handle: 0, offset: 0 }, Buffer.from("kept"), BY)).toBe(4);
+  opened(fs.open(nodeAt(fs, { parent: ROOT_NODE, name: ".rrd" })));
+  expect(fs.held).toEqual({ nodes: 2, handles: 1 });
+  fs.disconnected();
+  expect(fs.held).toEqual({ nodes: 0, handles: 0 });
 });
 
 test("a name that the kernel would refuse does not hide the other entries of its directory", () => {

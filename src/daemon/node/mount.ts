@@ -230,8 +230,9 @@ export class Mount {
     lost();
   }
 
-  /** Releases the device, the ledger and the watchdog of a mount that is gone. */
+  /** Releases the nodes, the device, the ledger and the watchdog of a mount that is gone. */
   #release(): void {
+    this.fileSystem.disconnected();
     this.#device = undefined;
     this.#options.ledger.end();
     if (this.#stored !== undefined) forgetDescriptor(process.env, this.#stored);

@@ -29,7 +29,7 @@ import type { GuestClashes } from "./guest-clash.ts";
 import { Handles, NO_HANDLE } from "./handles.ts";
 import { indexAfter, isReachable, listDirectory } from "./listing.ts";
 import { acceptedMode, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
-import { isRemoved, type Node, NodeTable } from "./node-table.ts";
+import { isRemoved, linksOf, type Node, NodeTable } from "./node-table.ts";
 import { type Special, specialEntries, type SpecialTexts } from "./special.ts";
 
 export interface PveFileSystemOptions {
@@ -78,6 +78,12 @@ export class PveFileSystem implements FileSystem {
   /** Number of nodes the kernel knows, and of handles with content. */
   get held(): { readonly nodes: number; readonly handles: number } {
     return { nodes: this.#nodes.size, handles: this.#handles.size };
+  }
+
+  /** The connection has ended: the next one begins without nodes and handles. */
+  disconnected(): void {
+    this.#nodes.clear();
+    this.#handles.clear();
   }
 
   lookup(parent: number, name: string): Attributes | Errno {
@@ -385,12 +391,6 @@ export class PveFileSystem implements FileSystem {
     }
     return this.#propose({ kind: "remove", path }, by) as Eventual<0 | Errno>;
   }
-}
-
-/** st_nlink as in C: 2 for every directory, whatever it contains; 0 for a removed entry. */
-function linksOf(node: Node): number {
-  if (isRemoved(node)) return 0;
-  return node.entry.kind === "directory" ? 2 : 1;
 }
 
 function join(directory: string, name: string): string {

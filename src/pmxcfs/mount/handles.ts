@@ -58,4 +58,10 @@ export class Handles {
     this.#texts.delete(handle);
     this.#listings.delete(handle);
   }
+
+  /** Closes all handles, as their connection has ended. */
+  clear(): void {
+    this.#texts.clear();
+    this.#listings.clear();
+  }
 }

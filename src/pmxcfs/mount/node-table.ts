@@ -28,6 +28,12 @@ export function isRemoved({ entry, id }: Node): boolean {
   return entry.parent === undefined && id !== ROOT_NODE;
 }
 
+/** st_nlink as in C: 2 for every directory, whatever it contains; 0 for a removed entry. */
+export function linksOf(node: Node): number {
+  if (isRemoved(node)) return 0;
+  return node.entry.kind === "directory" ? 2 : 1;
+}
+
 export class NodeTable {
   readonly #memdb: Memdb;
   readonly #nodes = new Map<number, Node>();
@@ -94,6 +100,11 @@ export class NodeTable {
     if (node === undefined) return;
     node.lookups -= lookups;
     if (node.lookups <= 0) this.#nodes.delete(id);
+  }
+
+  /** Forgets all nodes, as their connection has ended. */
+  clear(): void {
+    this.#nodes.clear();
   }
 
   #add(id: number, entry: Entry): Node {
