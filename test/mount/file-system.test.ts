@@ -78,6 +78,37 @@ test("a handle of the previous server is none of the next one's", () => {
   expect(textOf(after.read(members, handle, 0, 100))).toBe("members");
 });
 
+test("a file or directory is found by its own node, as a client of NFS asks for it", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { "nodes/pve1/f": "four" });
+  const fs = fileSystemOf(tree);
+  const nodes = nodeAt(fs, { parent: ROOT_NODE, name: "nodes" });
+  const pve1 = nodeAt(fs, { parent: nodes, name: "pve1" });
+  const file = nodeAt(fs, { parent: pve1, name: "f" });
+  const local = nodeAt(fs, { parent: ROOT_NODE, name: "local" });
+  for (const node of [ROOT_NODE, pve1, file, local]) {
+    expect(fs.lookup(node, ".")).toMatchObject({ node });
+  }
+  expect(fs.lookup(file, ".")).toEqual(fs.getattr(file, undefined));
+  expect(fs.lookup(pve1, "..")).toMatchObject({ node: nodes });
+  expect(fs.lookup(nodes, "..")).toMatchObject({ node: ROOT_NODE });
+});
+
+test("a trace names an entry by its present path, also one that another server looked up", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { "a/one": "" });
+  const fs = fileSystemOf(tree);
+  const a = nodeAt(fs, { parent: ROOT_NODE, name: "a" });
+  const one = nodeAt(fs, { parent: a, name: "one" });
+  expect(fileSystemOf(tree).describe(one)).toBe("a/one");
+  expect(fs.rename({ parent: a, name: "one" }, { parent: ROOT_NODE, name: "two" }, 0, BY)).toBe(0);
+  expect(fs.describe(one)).toBe("two");
+  expect(fs.unlink(ROOT_NODE, "two", BY)).toBe(0);
+  expect(fs.describe(one)).toBe("two");
+});
+
 test("a new connection has no nodes and no handles of the last one", () => {
   using directory = new TempDirectory();
   using tree = newTree(directory);

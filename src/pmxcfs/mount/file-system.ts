@@ -87,18 +87,18 @@ export class PveFileSystem implements FileSystem {
   }
 
   lookup(parent: number, name: string): Attributes | Errno {
-    const special = this.#specialAt(parent, name);
+    // ".", of files too, and ".." are sent for handles of NFS and of open_by_handle_at(2).
+    const special = name === "." ? this.#specialOf(parent) : this.#specialAt(parent, name);
     if (special !== undefined) return this.#specialAttributes(special);
+    if (name === ".") {
+      const node = this.#nodes.get(parent);
+      return node === undefined || isRemoved(node) ? Errno.ENOENT : this.#given(node.entry);
+    }
     const directory = this.#directory(parent);
     if (typeof directory === "number") return directory;
-    // Sent when the file system is exported by NFS (EXPORT_SUPPORT).
-    if (name === ".") return this.#given(directory.entry, directory.path);
-    if (name === "..") {
-      const above = directory.entry.parent ?? directory.entry;
-      return this.#given(above, directory.path.replace(/\/?[^/]*$/, ""));
-    }
+    if (name === "..") return this.#given(directory.entry.parent ?? directory.entry);
     const entry = isReachable(name) ? directory.entry.children.get(name) : undefined;
-    return entry === undefined ? Errno.ENOENT : this.#given(entry, join(directory.path, name));
+    return entry === undefined ? Errno.ENOENT : this.#given(entry);
   }
 
   forget(id: number, lookups: number): void {
@@ -248,7 +248,7 @@ export class PveFileSystem implements FileSystem {
   describe(id: number, name?: string): string {
     const special = this.#specialOf(id);
     const node = special === undefined ? this.#nodes.get(id) : undefined;
-    const path = special?.name ?? node?.path ?? `node ${id}`;
+    const path = special?.name ?? (node && this.#refresh(node).path) ?? `node ${id}`;
     return name === undefined ? path : join(path, name);
   }
 
@@ -290,8 +290,8 @@ export class PveFileSystem implements FileSystem {
     return node;
   }
 
-  #given(entry: Entry, path: string): Attributes {
-    return this.#attributes(this.#nodes.lookUp(entry, path));
+  #given(entry: Entry): Attributes {
+    return this.#attributes(this.#nodes.lookUp(entry));
   }
 
   #attributes(node: Node): Attributes {
@@ -376,7 +376,7 @@ export class PveFileSystem implements FileSystem {
     return whenDone(this.#propose({ kind, path }, by), (result) => {
       if (result < 0) return result as Errno;
       const entry = this.#memdb.find(path);
-      return entry === undefined ? Errno.ENOENT : this.#given(entry, path);
+      return entry === undefined ? Errno.ENOENT : this.#given(entry);
     });
   }
 

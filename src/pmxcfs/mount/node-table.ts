@@ -80,8 +80,8 @@ export class NodeTable {
     return entry === undefined ? undefined : this.#add(id, entry);
   }
 
-  /** The node of an entry at `path`; adds 1 to its lookup count. */
-  lookUp(entry: Entry, path: string): Node {
+  /** The node of an entry of the tree; adds 1 to its lookup count. */
+  lookUp(entry: Entry): Node {
     const id = this.idOf(entry);
     let node = this.#nodes.get(id);
     // When the database was replaced, the inode may belong to another entry.
@@ -90,7 +90,6 @@ export class NodeTable {
       node = this.#add(id, entry);
       node.lookups = lookups;
     }
-    node.path = path;
     node.lookups++;
     return node;
   }
