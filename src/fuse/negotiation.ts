@@ -22,6 +22,9 @@ const SHORT_INIT_IN = 16;
 /** Bytes of fuse_init_out for protocol versions before 7.23. */
 const SHORT_INIT_OUT = 24;
 
+/** The field of INIT for the request timeout has 16 bits. */
+const MOST_TIMEOUT_SECONDS = 65_535;
+
 const WANTED =
   InitFlag.ASYNC_READ |
   InitFlag.EXPORT_SUPPORT |
@@ -63,6 +66,7 @@ export function negotiate(
   const hasFlags2 = (offered & InitFlag.INIT_EXT) !== 0 && body.size >= InitIn.size;
   const flags2 = hasFlags2 ? read.flags2(body) & WANTED2 : 0;
   const times = requestTimeoutSeconds > 0 && (flags2 & InitFlag2.REQUEST_TIMEOUT) !== 0;
+  const seconds = times ? Math.min(requestTimeoutSeconds, MOST_TIMEOUT_SECONDS) : 0;
   const taken2 = times ? flags2 : flags2 & ~InitFlag2.REQUEST_TIMEOUT;
   write.maxReadahead(out, read.maxReadahead(body));
   write.flags(out, offered & WANTED);
@@ -70,10 +74,10 @@ export function negotiate(
   if (isShort) return { minor, canResend: false, requestTimeoutSeconds: 0 };
   write.timeGranularity(out, 1);
   write.flags2(out, taken2);
-  if (times) write.requestTimeout(out, requestTimeoutSeconds);
+  write.requestTimeout(out, seconds);
   return {
     minor,
     canResend: (taken2 & InitFlag2.HAS_RESEND) !== 0,
-    requestTimeoutSeconds: times ? requestTimeoutSeconds : 0,
+    requestTimeoutSeconds: seconds,
   };
 }

@@ -6,9 +6,10 @@ import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { FileSystem } from "../../src/fuse/file-system.ts";
-import { InHeader, InitIn, OutHeader } from "../../src/fuse/layouts.ts";
-import { REQUEST_BYTES } from "../../src/fuse/negotiation.ts";
-import { Opcode } from "../../src/fuse/opcodes.ts";
+import { Answer } from "../../src/fuse/answer.ts";
+import { InHeader, InitIn, InitOut, OutHeader } from "../../src/fuse/layouts.ts";
+import { negotiate, REQUEST_BYTES } from "../../src/fuse/negotiation.ts";
+import { InitFlag, InitFlag2, Opcode } from "../../src/fuse/opcodes.ts";
 import { Session, type SessionHooks } from "../../src/fuse/session.ts";
 import type { FuseDevice } from "../../src/platform/fuse-device.ts";
 import { newSpan, spanOf } from "../../src/wire/struct.ts";
@@ -98,6 +99,23 @@ test("a kernel of version 8 is answered with 7, one of version 6 is refused", ()
   drain(session);
   expect(device.answers.map(({ error }) => error)).toEqual([0, Errno.EPROTO]);
   expect(session.negotiated).toBeUndefined();
+});
+
+test("a timeout that the kernel's 16 bits cannot hold is the longest one, not a short one", () => {
+  const body = spanOf(Buffer.from(INIT));
+  InitIn.write.flags(body, InitFlag.INIT_EXT);
+  InitIn.write.flags2(body, InitFlag2.REQUEST_TIMEOUT);
+  for (const [wanted, taken] of [
+    [45, 45],
+    [65_535, 65_535],
+    [65_536, 65_535],
+    [65_537, 65_535],
+  ] as const) {
+    const answer = new Answer();
+    expect(negotiate(body, answer, wanted)).toMatchObject({ requestTimeoutSeconds: taken });
+    const out = { ...spanOf(answer.bytes), at: OutHeader.size };
+    expect(InitOut.read.requestTimeout(out)).toBe(taken);
+  }
 });
 
 test("short bodies, unterminated names, wrong lengths and unknown opcodes are answered", () => {
