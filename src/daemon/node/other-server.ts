@@ -35,11 +35,19 @@ function pidIn(file: string | undefined): number | undefined {
   return Number.isInteger(pid) && pid > 1 ? pid : undefined;
 }
 
+/** The inode of an open file, which fdinfo shows since Linux 5.14 (proc(5)). */
+function inodeOf(pid: number, fd: string): number | undefined {
+  const inode = /^ino:\s*(\d+)$/m.exec(text(`/proc/${pid}/fdinfo/${fd}`))?.[1];
+  return inode === undefined ? undefined : Number(inode);
+}
+
 /** Whether the process has the file open. */
 function hasOpen(pid: number, file: Stats): boolean {
   try {
     const directory = `/proc/${pid}/fd`;
     return readdirSync(directory).some((fd) => {
+      // stat(2) of a file in a mount that is about to be taken over would wait for this process.
+      if ((inodeOf(pid, fd) ?? file.ino) !== file.ino) return false;
       const status = statSync(`${directory}/${fd}`, { throwIfNoEntry: false });
       return status?.ino === file.ino && status.dev === file.dev;
     });
