@@ -1,7 +1,8 @@
 """restarts.py CGROUP TIMES: restarts the server TIMES times through its manager while processes write and read, have
-their working directory in the mount, and use a bind mount of it. Prints their errors and waits.
+their working directory in the mount, use a bind mount of it, and, under a server's name, have a file open in it.
+Prints their errors and waits.
 """
-import os, sqlite3, subprocess, sys, threading, time
+import os, shutil, sqlite3, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from manager import Manager
@@ -41,6 +42,9 @@ held.write("held"), held.flush()
 os.mkdir("/run/bound")
 subprocess.run(["mount", "--bind", "/etc/pve/d", "/run/bound"], check=True)
 shell = subprocess.Popen(["sleep", "infinity"], cwd="/etc/pve/d")
+shutil.copy(shutil.which("sleep"), "/run/pmxcfs-holder")
+# The next server looks for the database among the files of this process, before it serves the mount.
+holder = subprocess.Popen(["/run/pmxcfs-holder", "infinity"], stdin=held)
 stop, rounds, waits, errors = threading.Event(), [], [], []
 paths = ("/etc/pve/d/one", "/run/bound/two")
 workers = [threading.Thread(target=worker, args=(path, stop, rounds, waits, errors)) for path in paths]
@@ -58,7 +62,7 @@ for each in workers:
 held.seek(0)
 if held.read() != "held" or os.listdir("/proc/%d/cwd" % shell.pid) != os.listdir("/etc/pve/d"):
     errors.append("an open file or a working directory is not the same any more")
-shell.kill(), held.close()
+shell.kill(), holder.kill(), held.close()
 subprocess.run(["umount", "/run/bound"], check=True)
 manager.stop("stop")
 if any(line.split()[1] == "/etc/pve" for line in open("/proc/mounts")):
