@@ -167,7 +167,7 @@ async function serveStore(
     mount.mount.handOver();
   // Unmount first: then no process can see the answer to a change that is still pending.
   mount?.[Symbol.dispose]();
-  await composition.cluster?.stop();
+  await composition.stop();
   rrdFiles?.close();
   return failure;
 }

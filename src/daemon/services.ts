@@ -25,6 +25,8 @@ export interface Composition {
   readonly cluster: Cluster | undefined;
   /** The mount's special files, without their debug switch. */
   readonly texts: Omit<SpecialTexts, "debug" | "setDebug">;
+  /** To be called when the mount has ended or was handed over, before the store is closed. */
+  stop(): Promise<void>;
 }
 
 /** `inCluster`: changes go through the node's corosync, and are refused without quorum. */
@@ -50,10 +52,9 @@ export function composeServices(
           log,
         })
       : undefined;
+  const local = new LocalReplicator({ tree, status, clusterLog });
   const replicator =
-    cluster === undefined || tree === undefined
-      ? new LocalReplicator({ tree, status, clusterLog })
-      : new ClusterReplicator(cluster, tree);
+    cluster === undefined || tree === undefined ? local : new ClusterReplicator(cluster, tree);
   const services = {
     memdb,
     guests,
@@ -73,5 +74,9 @@ export function composeServices(
     // The dump ends in a NUL, which the request's answer has and the file does not.
     rrd: () => rrd.dump().subarray(0, -1),
   };
-  return { services, replicator, cluster, texts };
+  const stop = async (): Promise<void> => {
+    local[Symbol.dispose]();
+    await cluster?.stop();
+  };
+  return { services, replicator, cluster, texts, stop };
 }

@@ -55,3 +55,17 @@ test("a change that is proposed while others are being applied comes after them"
   expect(await Promise.all(answers)).toEqual(paths.map(() => 0));
   expect(state.applied).toEqual([...paths, "late"]);
 });
+
+test("at a stop a change that still waits is neither made nor answered", async () => {
+  const { state, tree } = slowStore();
+  const status = { set: (): 0 => 0 };
+  const replicator = new LocalReplicator({ tree, status, clusterLog: { add: () => {} } });
+  const answers: number[] = [];
+  const answer = Promise.resolve(replicator.propose({ kind: "mkdir", path: "d" }));
+  void answer.then((outcome) => answers.push(outcome));
+  replicator[Symbol.dispose]();
+  state.isLocked = false;
+  await Bun.sleep(50);
+  expect(answers).toEqual([]);
+  expect(state.applied).toEqual([]);
+});

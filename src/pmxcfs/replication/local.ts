@@ -54,7 +54,7 @@ interface Waiting {
   readonly answer: (outcome: number) => void;
 }
 
-export class LocalReplicator implements Replicator {
+export class LocalReplicator implements Replicator, Disposable {
   readonly quorate = true;
   readonly #tree: TreeStore | undefined;
   readonly #status: LocalReplicatorOptions["status"];
@@ -90,6 +90,16 @@ export class LocalReplicator implements Replicator {
 
   log(message: LogMessage): void {
     this.#clusterLog.add(message);
+  }
+
+  /**
+   * To be called before the database is closed. Changes that wait are dropped without an answer:
+   * the mount has ended, or the kernel sends them to the next server again.
+   */
+  [Symbol.dispose](): void {
+    this.#waiting.length = 0;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #apply(tree: TreeStore, given: TreeCommand, request: number | undefined): number {
