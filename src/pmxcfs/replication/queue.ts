@@ -25,11 +25,22 @@ export class MessageQueue {
     return this.#bytes;
   }
 
-  /** Inserts `item` in order; searches from the end, where most belong. */
+  /**
+   * Inserts `item` in order. Most belong at the end; others are placed by a binary search, since
+   * the counts of two senders may differ by millions, and a synchronisation that waits for a
+   * silent member queues messages for hours.
+   */
   insert(item: Queued): void {
-    let at = this.#items.length;
-    while (at > 0 && (this.#items[at - 1]?.message.count ?? 0n) > item.message.count) at--;
-    this.#items.splice(at, 0, item);
+    const { count } = item.message;
+    let low = 0;
+    let high = this.#items.length;
+    if (high > 0 && (this.#items[high - 1]?.message.count ?? 0n) <= count) low = high;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#items[middle]?.message.count ?? 0n) <= count) low = middle + 1;
+      else high = middle;
+    }
+    this.#items.splice(low, 0, item);
     this.#bytes += item.bytes.length;
   }
 
