@@ -145,7 +145,11 @@ export class GroupService implements ClusterService {
     await this.#options.beforeJoin?.();
     const failure = await join(cpg);
     if (failure === undefined) this.#policy.joined();
-    else this.#disconnect();
+    else {
+      this.#disconnect();
+      // Without a connection no deadline is checked.
+      this.#abort();
+    }
     return failure;
   }
 
