@@ -236,36 +236,49 @@ describe("the node list of corosync", () => {
   });
 });
 
+/** The service over a connection whose `track` reports quorum, then does the rest. */
+function trackedBy(rest: (quorum: { closed: boolean }) => CsError) {
+  let given: QuorumCallbacks | undefined;
+  const end = new CsFailure(CsError.LIBRARY, "corosync stopped");
+  const quorum = {
+    closed: false,
+    hasProvider: async () => await Promise.resolve(true),
+    async track() {
+      await Promise.resolve();
+      given?.changed({ quorate: true, ringSeq: 1n, nodes: [1] });
+      const error = rest(quorum);
+      if (quorum.closed) given?.ended(end);
+      return error;
+    },
+    close() {
+      quorum.closed = true;
+    },
+  };
+  spyOn(Quorum, "connect").mockImplementation(async (callbacks) => {
+    given = callbacks;
+    return await Promise.resolve(quorum as unknown as Quorum);
+  });
+  return new QuorumService({ log: silentLog, changed: () => {}, lost: () => {} });
+}
+
 describe("the quorum service", () => {
   afterEach(() => {
     mock.restore();
   });
 
   test("is started again when its connection ended with the last answer of the start", async () => {
-    let given: QuorumCallbacks | undefined;
-    const quorum = {
-      closed: false,
-      hasProvider: async () => await Promise.resolve(true),
-      async track() {
-        await Promise.resolve();
-        given?.changed({ quorate: true, ringSeq: 1n, nodes: [1] });
-        quorum.closed = true;
-        given?.ended(new CsFailure(CsError.LIBRARY, "corosync stopped"));
-        return CsError.OK;
-      },
-      close() {},
-    };
-    spyOn(Quorum, "connect").mockImplementation(async (callbacks) => {
-      given = callbacks;
-      return await Promise.resolve(quorum as unknown as Quorum);
-    });
-    const service = new QuorumService({
-      log: silentLog,
-      changed: () => {},
-      lost: () => {},
+    const service = trackedBy((quorum) => {
+      quorum.closed = true;
+      return CsError.OK;
     });
     expect(await service.start()).toBeInstanceOf(CsFailure);
     expect([service.isUp, service.quorate]).toEqual([false, false]);
+  });
+
+  test("reports no quorum without a connection, also after a start that failed late", async () => {
+    const service = trackedBy(() => CsError.TIMEOUT);
+    expect(await service.start()).toBeInstanceOf(CsFailure);
+    expect([service.isUp, service.quorate, service.nodes]).toEqual([false, false, []]);
   });
 });
 

@@ -69,6 +69,8 @@ export class QuorumService implements ClusterService {
     const failure = await trackingFailure(quorum);
     if (failure !== undefined) {
       quorum.close();
+      // The first event comes before the answer to the request for it.
+      this.#take(false, []);
       return failure;
     }
     // `ended` was called before there was anything to end.
