@@ -163,6 +163,12 @@ function status(clock = { seconds: 1_700_000_000 }) {
   return { keys, log, group, dropped };
 }
 
+/** The messages of a log, newest first. */
+function messagesIn(log: ClusterLog): string[] {
+  const { data } = JSON.parse(log.dump("", 100).toString()) as { data: { msg: string }[] };
+  return data.map(({ msg }) => msg);
+}
+
 const machineOf = (group: StatusGroup) => new Dfsm({ self: A, application: group, startedAt: at });
 
 describe("the status group", () => {
@@ -251,11 +257,24 @@ describe("the status group", () => {
     one.merge(blocks, 0);
     two.merge(blocks, 1);
     expect(Buffer.from(two.block)).toEqual(Buffer.from(one.block));
-    const { data } = JSON.parse(one.dump("", 100).toString()) as { data: { msg: string }[] };
-    expect(data.map(({ msg }) => msg)).toEqual([
+    expect(messagesIn(one)).toEqual([
       ...Array.from({ length: 20 }, (_, line) => `${19 - line}`),
       "starting cluster log",
       "starting cluster log",
     ]);
+  });
+
+  test("merges a log of another size, as C does, and ignores one with a wrong length", () => {
+    for (const sizeBytes of [32_768, 1_048_576]) {
+      const { log } = status();
+      const other = new ClusterLog({ nodeName: "n2", pid: 2, now: () => 2e12, sizeBytes });
+      const block = Buffer.from(other.block);
+      log.merge([Buffer.from(log.block), block.subarray(0, -8)], 0);
+      log.merge([Buffer.from(log.block), block.subarray(0, 3)], 0);
+      expect(messagesIn(log)).toHaveLength(1);
+      log.merge([Buffer.from(log.block), block], 0);
+      expect(messagesIn(log)).toHaveLength(2);
+      expect(log.block).toHaveLength(131_072);
+    }
   });
 });

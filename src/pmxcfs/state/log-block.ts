@@ -83,12 +83,12 @@ export function append(block: Buffer, entry: Buffer): void {
 
 /**
  * Positions of the entries for a sort or a merge, newest first. Ends at an invalid entry, and after
- * as many entries as the block can hold, so that a circular chain ends.
+ * as many entries as a block of `sizeBytes` can hold, so that a circular chain ends.
  */
-export function* chain(block: Buffer): Generator<number> {
+export function* chain(block: Buffer, sizeBytes = block.length): Generator<number> {
   const newest = block.readUInt32LE(Head.newest);
   const unsafeEnd = newest + CfsLimits.clusterLogEntryBytes;
-  let left = Math.ceil(block.length / ENTRY_BYTES);
+  let left = Math.ceil(sizeBytes / ENTRY_BYTES);
   let at = newest;
   while (at >= Head.entries && (at <= newest || at > unsafeEnd) && left > 0) {
     if (entryBytes(block, at) === undefined) return;
@@ -125,8 +125,9 @@ export function sorted(block: Buffer): Buffer {
 }
 
 /**
- * A new block of `sizeBytes` with the latest entries of all blocks, each once, sorted. Blocks of
- * another size are ignored. C counterpart: clusterlog_merge.
+ * A new block of `sizeBytes` with the latest entries of all blocks, each once, sorted. A block may
+ * have another size; one that is not as long as it says is ignored, and so is an entry that the new
+ * block has no room for. C counterpart: clusterlog_merge.
  */
 export function merged(
   blocks: readonly Buffer[],
@@ -134,7 +135,7 @@ export function merged(
   onTaken: (entry: Buffer) => void,
 ): Buffer {
   const most = sizeBytes - Head.entries - CfsLimits.clusterLogEntryBytes;
-  const heads = distinct(blocks, sizeBytes).map((block) => new Cursor(block));
+  const heads = distinct(blocks).map((block) => new Cursor(block, sizeBytes));
   const taken = new Map<string, Place>();
   let bytes = 0;
   while (bytes < most) {
@@ -144,9 +145,9 @@ export function merged(
     const { block, at } = latest;
     // uid, time, and the low half of the node digest: the fields that C compares.
     const key = block.toString("latin1", at + Field.uid, at + Field.nodeDigest + 4);
-    if (!taken.has(key)) {
+    const length = entryBytes(block, at) ?? 0;
+    if (length <= most && !taken.has(key)) {
       taken.set(key, { block, at });
-      const length = entryBytes(block, at) ?? 0;
       onTaken(block.subarray(at, at + length));
       bytes += length;
     }
@@ -155,11 +156,11 @@ export function merged(
   return inOrder([...taken.values()], sizeBytes);
 }
 
-/** The blocks of the right size, without duplicates. */
-function distinct(blocks: readonly Buffer[], sizeBytes: number): Buffer[] {
+/** The blocks that are as long as they say, without duplicates. */
+function distinct(blocks: readonly Buffer[]): Buffer[] {
   const found: Buffer[] = [];
   for (const block of blocks) {
-    if (block.length !== sizeBytes || block.readUInt32LE(Head.size) !== sizeBytes) continue;
+    if (block.length < Head.entries || block.readUInt32LE(Head.size) !== block.length) continue;
     if (!found.some((other) => other.equals(block))) found.push(block);
   }
   return found;
@@ -173,9 +174,9 @@ class Cursor {
   /** The entry's time; 0 after the last entry. */
   time = 0;
 
-  constructor(block: Buffer) {
+  constructor(block: Buffer, sizeBytes: number) {
     this.block = block;
-    this.#chain = chain(block);
+    this.#chain = chain(block, sizeBytes);
     this.advance();
   }
 
