@@ -237,6 +237,15 @@ describe("a member that waits for the leader's updates", () => {
     expect(machine.mode).toBe("synced");
   });
 
+  test("logs that only its own writes wait, since the members in step go on", () => {
+    const { machine } = lagging([true, true, false]);
+    const [line] = machine.tick(at(5000));
+    const text =
+      "has waited 5 s for the updates (0 so far, 0 KiB) of 1/100: " +
+      "until it arrives, no write of this node is answered";
+    expect(line).toEqual({ kind: "log", level: "warn", text });
+  });
+
   test("holds events until the last turn of its commit", () => {
     const { machine, notes } = lagging([true, true, false]);
     machine.deliver(A, normal(9, "before"), at(1));

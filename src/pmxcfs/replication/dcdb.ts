@@ -36,6 +36,7 @@ import {
   type LockName,
 } from "./dcdb-message.ts";
 import { memberText, sameMember, type Member } from "./events.ts";
+import { WHILE_SYNCING } from "./group-status.ts";
 import type { NormalMessage } from "./message.ts";
 
 /** What a sync is about to do to this node's tree. */
@@ -72,7 +73,7 @@ const ZERO_DIGEST = Buffer.alloc(32);
 export class DatabaseGroup implements Application {
   readonly tag = "dcdb";
   readonly protocol = 1;
-  readonly whileSyncing = "no write of any node is answered";
+  readonly whileSyncing = WHILE_SYNCING.dcdb;
   /** What the quorum service last reported. A change that arrives without quorum is not applied. */
   quorate = false;
   readonly #tree: TreeStore;

@@ -7,6 +7,15 @@ import type { Epoch } from "./message.ts";
 import type { Roster } from "./roster.ts";
 import type { SendingStatus } from "./sending.ts";
 
+/** What waits until all states have arrived, in the mode START_SYNC of a group. */
+export const WHILE_SYNCING = {
+  dcdb: "no write of any node is answered",
+  status: "status values and log entries of all nodes wait",
+} as const;
+
+/** What waits in UPDATE, a mode of the database group: members in step are SYNCED by then. */
+export const WHILE_UPDATING = "no write of this node is answered";
+
 /** The machine's state, from which the status is made. */
 export interface GroupFacts {
   readonly mode: Mode;
@@ -103,7 +112,8 @@ export class StallReport {
         "Restart corosync on the remaining members, one at a time"
       );
     }
-    return `${head}: until it arrives, ${this.#consequence}`;
+    const waits = facts.mode === Mode.update ? WHILE_UPDATING : this.#consequence;
+    return `${head}: until it arrives, ${waits}`;
   }
 }
 

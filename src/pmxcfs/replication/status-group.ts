@@ -9,6 +9,7 @@ import type { Errno } from "../../base/errno.ts";
 import type { Steps } from "../../base/steps.ts";
 import type { Application, Applied, Comparison, MemberState, NormalSend } from "./application.ts";
 import { memberText, sameMember, type Member } from "./events.ts";
+import { WHILE_SYNCING } from "./group-status.ts";
 import type { NormalMessage } from "./message.ts";
 
 /** Subtypes of NORMAL. C defines 2 and never sends it. */
@@ -50,7 +51,7 @@ function encodeKey(name: string, data: Uint8Array): NormalSend {
 export class StatusGroup implements Application {
   readonly tag = "status";
   readonly protocol = 0;
-  readonly whileSyncing = "status values and log entries of all nodes wait";
+  readonly whileSyncing = WHILE_SYNCING.status;
   readonly #options: StatusGroupOptions;
   /** The address that SET_STATUS set last, with its NUL. */
   #nodeIp: Uint8Array | undefined;

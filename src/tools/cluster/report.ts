@@ -6,6 +6,7 @@ import { readRegularFile } from "../../platform/regular-file.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { ClusterFacts } from "../../pmxcfs/state/members.ts";
 import type { CpgMember } from "../../corosync/fragments.ts";
+import { WHILE_SYNCING, WHILE_UPDATING } from "../../pmxcfs/replication/group-status.ts";
 import type { ClusterStatus } from "../../pmxcfs/replication/services/cluster.ts";
 import type { CorosyncView } from "./corosync-view.ts";
 import { progressText } from "./progress.ts";
@@ -120,11 +121,12 @@ function missing(server: ClusterStatus | undefined, nodes: readonly NodeRow[]): 
     const status = server?.groups[group];
     if (status === undefined || status.missing.length === 0) return [];
     const seconds = Math.floor(status.modeMs / 1000);
+    const waits = status.mode === "update" ? WHILE_UPDATING : WHILE_SYNCING[group];
     return status.missing.map(
       ({ nodeid, pid }) =>
         `${group}: ${nodeid}/${pid} (node ${name(nodeid)}) has not answered for ${seconds} s ` +
         `(${progressText(status, name)}): ` +
-        "until it does, no write of any node is answered. Restart its server if it hangs",
+        `until it does, ${waits}. Restart its server if it hangs`,
     );
   });
 }
