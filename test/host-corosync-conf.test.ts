@@ -1,21 +1,26 @@
-/** The host's corosync.conf: which of two versions is newer, as the C server decides it. */
+/**
+ * The host's corosync.conf: which of two versions is newer, and when corosync loads it again, as
+ * the C server decides both.
+ */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { followCorosyncConf } from "../src/daemon/node/host-corosync-conf.ts";
 import { Memdb } from "../src/pmxcfs/state/memdb.ts";
 import { fill, rememberingLog, TempDirectory } from "./pmxcfs/support.ts";
 
-/** The host's file and the log after a start with these two files. */
-function started(tree: string, host: string) {
+/** The host's file, the log and the number of reloads after a start with these two files. */
+function started(tree: string, host: string | undefined) {
   using directory = new TempDirectory();
-  const path = directory.put("corosync.conf", host);
+  const path = directory.at("corosync.conf");
+  if (host !== undefined) directory.put("corosync.conf", host);
   const memdb = new Memdb();
   fill(memdb, { "corosync.conf": tree });
   const log = rememberingLog();
-  followCorosyncConf(memdb, "pve1", path, log);
+  let reloads = 0;
+  followCorosyncConf(memdb, "pve1", path, log, () => reloads++);
   expect(readdirSync(directory.path)).toEqual(["corosync.conf"]);
   const mode = statSync(path).mode & 0o777;
-  return { text: readFileSync(path, "utf8"), mode, lines: log.lines };
+  return { text: readFileSync(path, "utf8"), mode, lines: log.lines, reloads };
 }
 
 const conf = (version: number): string => `totem {\n  config_version: ${version}\n}\n`;
@@ -45,4 +50,33 @@ test("without a version, or with 0, nothing is written", () => {
     expect(text).toBe(conf(1));
     expect(lines).toEqual(["unable to parse cluster config_version"]);
   }
+});
+
+test("corosync loads a file that a start replaced, and not one that is new or the same", () => {
+  expect(started(conf(3), conf(2)).reloads).toBe(1);
+  expect(started(conf(3), conf(3)).reloads).toBe(0);
+  expect(started(conf(2), conf(3)).reloads).toBe(0);
+  // Without a file no corosync runs.
+  expect(started(conf(3), undefined).reloads).toBe(0);
+});
+
+test("corosync loads a change of this node once, and none of another node", () => {
+  using directory = new TempDirectory();
+  const own = "nodelist {\n  node {\n    name: pve1\n    nodeid: 1\n  }\n}\n";
+  const memdb = new Memdb();
+  fill(memdb, { "corosync.conf": `${conf(2)}${own}` });
+  const path = directory.put("corosync.conf", `${conf(2)}${own}`);
+  let reloads = 0;
+  followCorosyncConf(memdb, "pve1", path, rememberingLog(), () => reloads++);
+  const entry = memdb.find("corosync.conf");
+  if (entry === undefined) throw new Error("no entry");
+  const write = (version: number, writer: number) => {
+    const bytes = Buffer.from(`${conf(version)}${own}`);
+    memdb.write(entry, bytes, { version, writer, mtime: 1 });
+    expect(readFileSync(path, "utf8")).toStartWith(conf(version));
+  };
+  write(3, 2);
+  expect(reloads).toBe(0);
+  write(4, 1);
+  expect(reloads).toBe(1);
 });

@@ -60,9 +60,10 @@ export function importCorosyncConf(tree: TreeStore, path: string): string | unde
 }
 
 /**
- * Writes the tree's file to the host unless the host's is equal or newer. True: it was written.
+ * Writes the tree's file to the host unless the host's is equal or newer. True: it replaced a file,
+ * which a running corosync has loaded.
  */
-function writeHost(memdb: Memdb, path: string, log: Log): boolean {
+function replaceHost(memdb: Memdb, path: string, log: Log): boolean {
   const data = memdb.read(NAME);
   if (data === undefined) return false;
   const version = configVersion(data);
@@ -93,7 +94,7 @@ function writeHost(memdb: Memdb, path: string, log: Log): boolean {
   // In a thread: the event loop must not wait for the disk.
   fsync(written, () => closeSync(written));
   log.info(`wrote new corosync config '${path}' (version = ${version})`);
-  return true;
+  return host !== undefined;
 }
 
 /** Makes the file, 0644 root:root; returns its descriptor. */
@@ -131,14 +132,23 @@ function ownId(memdb: Memdb, nodeName: string): number | undefined {
   return config.nodes.find(({ name }) => name === nodeName)?.id;
 }
 
-/** Writes the tree's file to the host now and after each change. Only for a node in a cluster. */
-export function followCorosyncConf(memdb: Memdb, nodeName: string, path: string, log: Log): void {
-  writeHost(memdb, path, log);
+/**
+ * Writes the tree's file to the host now and after each change. Only for a node in a cluster.
+ * corosync loads a replaced file (`reload`) at the start, since the tree was changed while this
+ * server did not run, and after a change of this node: one reload reaches all nodes.
+ */
+export function followCorosyncConf(
+  memdb: Memdb,
+  nodeName: string,
+  path: string,
+  log: Log,
+  reload: () => void = () => void reloadCorosync(log),
+): void {
+  if (replaceHost(memdb, path, log)) reload();
   memdb.subscribe(({ kind, path: changed, entry }) => {
     const isIt = changed === NAME && (kind === "placed" || kind === "written");
     if (!isIt && kind !== "reloaded") return;
-    if (!writeHost(memdb, path, log) || kind === "reloaded") return;
-    // The node that wrote the file triggers the reload, once for all nodes.
-    if (entry.writer === ownId(memdb, nodeName)) void reloadCorosync(log);
+    if (!replaceHost(memdb, path, log) || kind === "reloaded") return;
+    if (entry.writer === ownId(memdb, nodeName)) reload();
   });
 }
