@@ -341,7 +341,10 @@ describe("an invalid message", () => {
     ["of a newer protocol", encodeNormal({ protocol: 2, time: 0 }, empty), "version-error"],
     ["of an older protocol", encodeNormal({ protocol: 0, time: 0 }, empty), "synced"],
     ["of a type that is not", control(7), "synced"],
-    ["VERIFY_REQUEST in a group without", control(Type.verifyRequest, new Uint8Array(8)), "leave"],
+    // A group without verification checks the length of a request, and nothing else.
+    ["VERIFY_REQUEST in a group without", control(Type.verifyRequest, new Uint8Array(8)), "synced"],
+    ["a short one", control(Type.verifyRequest, new Uint8Array(7)), "leave"],
+    ["VERIFY in a group without", control(Type.verify), "synced"],
     ["STATE when synced", control(Type.state), "synced"],
     ["UPDATE when synced", control(Type.update), "synced"],
   ];
@@ -350,6 +353,20 @@ describe("an invalid message", () => {
     machine.confchg(change([A, B], [B]), at(0));
     machine.deliver(A, control(7), at(1));
     expect(machine.mode).toBe("leave");
+  });
+  test("STATE without a body, also when it comes twice: counts as not sent", () => {
+    const { machine } = machineOf(A);
+    machine.confchg(change([A, B], [B]), at(0));
+    const [start = Buffer.alloc(0)] = drain(machine, at(1));
+    machine.deliver(A, start, at(1));
+    const [own = Buffer.alloc(0)] = drain(machine, at(1));
+    const empty = own.subarray(0, 32);
+    machine.deliver(A, own, at(1));
+    for (const state of [empty, empty]) machine.deliver(B, state, at(1));
+    expect(machine.mode).toBe("start-sync");
+    expect(machine.status(at(1)).missing).toEqual([B]);
+    machine.deliver(B, own, at(1));
+    expect(machine.mode).toBe("synced");
   });
   for (const [name, bytes, mode] of cases) {
     test(`${name}: ${mode}`, () => {

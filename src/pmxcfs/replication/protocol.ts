@@ -64,7 +64,7 @@ export class Protocol {
     this.#app = options.application;
     this.#sending = options.sending;
     this.#emit = options.emit;
-    this.#verification = new Verification(options.startedAt.ms);
+    this.#verification = new Verification(options.startedAt.ms, this.#app.checksum !== undefined);
     this.#modeSince = options.startedAt.ms;
   }
 
@@ -282,13 +282,10 @@ export class Protocol {
   }
 
   *#verifyRequest(from: Member, { body }: ControlMessage): Steps {
-    const noting = this.#app.checksum?.();
-    if (noting === undefined) {
-      return this.#malformed("VERIFY_REQUEST in a group without verification", memberText(from));
-    }
     // The message may be overwritten after the first step.
     const request = Buffer.from(body);
-    const job = yield* noting;
+    const noting = this.#app.checksum?.();
+    const job = noting === undefined ? undefined : yield* noting;
     return this.#verified(this.#verification.requested(request, sameMember(from, this.#self), job));
   }
 

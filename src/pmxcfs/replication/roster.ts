@@ -77,8 +77,12 @@ export class Roster {
     this.largestUpdate = Math.max(this.largestUpdate, bytes);
   }
 
-  /** Keeps a copy of a member's state. Most members send equal states, which share one copy. */
+  /**
+   * Keeps a copy of a member's state. Most members send equal states, which share one copy. One
+   * without a body counts as not sent, as in C.
+   */
   keepState(peer: Peer, body: Buffer): void {
+    if (body.length === 0) return;
     const same = this.#peers.find(({ state }) => state?.equals(body) === true);
     peer.state = same?.state ?? Buffer.from(body);
     peer.stateBytes = body.byteLength;

@@ -36,9 +36,15 @@ export class Verification {
   /** A VERIFY that arrived before our checksum was ready. */
   #early: Buffer | undefined;
   #nextAt: number;
+  readonly #isVerified: boolean;
 
-  constructor(startedAt: number) {
+  /**
+   * `isVerified`: false for a group without checksums, which ignores a round, as in C: all that it
+   * checks is the length of a request.
+   */
+  constructor(startedAt: number, isVerified: boolean) {
     this.#nextAt = startedAt + PERIOD_MS;
+    this.#isVerified = isVerified;
   }
 
   /** A confchg: what was computed is void, and a round that was requested will not come back. */
@@ -68,13 +74,17 @@ export class Verification {
     return encodeVerifyBody(this.#requested);
   }
 
-  /** A VERIFY_REQUEST of the current epoch; `own`: this process sent it. */
-  requested(body: Buffer, own: boolean, job: ChecksumJob): VerifyStep {
+  /**
+   * A VERIFY_REQUEST of the current epoch; `own`: this process sent it; `job`: undefined in a group
+   * without checksums.
+   */
+  requested(body: Buffer, own: boolean, job: ChecksumJob | undefined): VerifyStep {
     const request = decodeVerify(body, 0);
     if (request === undefined) {
       const text = `received a verification request of ${body.length} bytes, not 8`;
       return { kind: "malformed", text };
     }
+    if (job === undefined) return NOTHING;
     this.#id = request.id;
     this.#own = own;
     this.#valid = true;
@@ -98,6 +108,7 @@ export class Verification {
 
   /** A VERIFY of the current epoch. */
   received(body: Buffer): VerifyStep {
+    if (!this.#isVerified) return NOTHING;
     const verify = decodeVerify(body, CHECKSUM_BYTES);
     if (verify === undefined) {
       const text = `received a checksum message of ${body.length} bytes, not 40`;
