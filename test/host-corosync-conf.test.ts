@@ -44,6 +44,10 @@ test("the first config_version in the text counts, wherever it is", () => {
   expect(started(inline, conf(3)).text).toBe(inline);
 });
 
+test("an empty file is not written, and not a mistake", () => {
+  expect(started("", conf(3))).toMatchObject({ text: conf(3), lines: [] });
+});
+
 test("without a version, or with 0, nothing is written", () => {
   for (const tree of ["totem {\n}\n", conf(0)]) {
     const { text, lines } = started(tree, conf(1));
@@ -56,8 +60,9 @@ test("corosync loads a file that a start replaced, and not one that is new or th
   expect(started(conf(3), conf(2)).reloads).toBe(1);
   expect(started(conf(3), conf(3)).reloads).toBe(0);
   expect(started(conf(2), conf(3)).reloads).toBe(0);
-  // Without a file no corosync runs.
+  // Without a configuration no corosync runs.
   expect(started(conf(3), undefined).reloads).toBe(0);
+  expect(started(conf(3), "totem {\n}\n")).toMatchObject({ text: conf(3), reloads: 0 });
 });
 
 test("corosync loads a change of this node once, and none of another node", () => {

@@ -60,24 +60,23 @@ export function importCorosyncConf(tree: TreeStore, path: string): string | unde
 }
 
 /**
- * Writes the tree's file to the host unless the host's is equal or newer. True: it replaced a file,
- * which a running corosync has loaded.
+ * Writes the tree's file to the host unless the host's is equal or newer. True: it replaced a file
+ * with a version, which a running corosync has loaded.
  */
 function replaceHost(memdb: Memdb, path: string, log: Log): boolean {
   const data = memdb.read(NAME);
-  if (data === undefined) return false;
+  if (data === undefined || data.length === 0) return false;
   const version = configVersion(data);
   if (version === 0) {
     log.error("unable to parse cluster config_version");
     return false;
   }
   const host = readHost(path);
-  if (host !== undefined) {
-    if (host.equals(data)) return false;
-    if (configVersion(host) > version) {
-      log.error("local corosync.conf is newer");
-      return false;
-    }
+  if (host?.equals(data) === true) return false;
+  const replaced = host === undefined ? 0 : configVersion(host);
+  if (replaced > version) {
+    log.error("local corosync.conf is newer");
+    return false;
   }
   const draft = `${path}.tmp.${process.pid}`;
   let fd: number | undefined;
@@ -94,7 +93,7 @@ function replaceHost(memdb: Memdb, path: string, log: Log): boolean {
   // In a thread: the event loop must not wait for the disk.
   fsync(written, () => closeSync(written));
   log.info(`wrote new corosync config '${path}' (version = ${version})`);
-  return host !== undefined;
+  return replaced > 0;
 }
 
 /** Makes the file, 0644 root:root; returns its descriptor. */
