@@ -60,7 +60,7 @@ export class StatusGroup implements Application {
     this.#options = options;
   }
 
-  /** The message of a SET_STATUS, which is sent even when it failed on this node. */
+  /** The message of a SET_STATUS; one that failed on this node with ENOMEM is sent, too. */
   encodeKey(name: string, data: Uint8Array): NormalSend {
     // The address set last is sent again at each sync.
     const isAddress = data.length > 0 && data.length < KEY_BYTES && data.at(-1) === 0;

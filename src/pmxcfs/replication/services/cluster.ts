@@ -4,7 +4,7 @@
  * starts services, and status.c.
  */
 import { counted } from "../../../base/counted.ts";
-import type { Errno } from "../../../base/errno.ts";
+import { Errno } from "../../../base/errno.ts";
 import { everySecond } from "../../../base/heartbeat.ts";
 import type { Log } from "../../../base/log.ts";
 import type { ClusterLog, LogEntry } from "../../state/cluster-log.ts";
@@ -163,10 +163,14 @@ export class Cluster {
     return group && { group, service: this.#database };
   }
 
-  /** SET_STATUS: applied here, then sent, even when applying it failed. */
+  /**
+   * SET_STATUS: applied here, then sent, as in C even when applying it failed; but not a value that
+   * is too large, or one key too many: other nodes would keep it.
+   */
   setStatus(name: string, data: Uint8Array): 0 | Errno {
     const outcome = this.#options.status.set(name, data);
-    if (name === NODE_IP) this.#nodeIp = Buffer.from(data);
+    if (outcome === Errno.EFBIG || outcome === Errno.ENOSPC) return outcome;
+    if (name === NODE_IP && outcome === 0) this.#nodeIp = Buffer.from(data);
     const group = this.#statusGroup;
     if (group !== undefined) this.#status.send(group.encodeKey(name, data));
     return outcome;
