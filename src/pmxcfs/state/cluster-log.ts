@@ -91,20 +91,21 @@ export class ClusterLog {
     const room = CfsLimits.clusterLogEntryBytes - Field.strings - names;
     const message = escapeLogText(entry.message, room);
     const block = this.#block;
-    const at = allocate(block, ENTRY_BYTES + names + message.length + 1);
+    const whole = ENTRY_BYTES + names + message.length + 1;
+    const bytes = Math.min(whole, CfsLimits.clusterLogEntryBytes);
+    const at = allocate(block, bytes);
     this.#stamp(at, node.key);
     putDigest(block, node.digest, at + Field.nodeDigest);
     putDigest(block, user.digest, at + Field.userDigest);
     block.writeUInt32LE(entry.pid >>> 0, at + Field.pid);
     block[at + Field.priority] = entry.priority;
-    block.writeUInt32LE(message.length + 1, at + Field.messageBytes);
+    block.writeUInt32LE(bytes - ENTRY_BYTES - names, at + Field.messageBytes);
     const userAt = putName(block, node, at + Field.strings, at + Field.nodeBytes);
     const tagAt = putName(block, user, userAt, at + Field.userBytes);
     const messageAt = putName(block, tag, tagAt, at + Field.tagBytes);
-    const end = messageAt + message.length;
     block.write(message, messageAt, "latin1");
     // The NUL, and the bytes of the C struct that an entry has beyond its strings.
-    for (let byte = end; byte <= end + ENTRY_BYTES - Field.strings; byte++) block[byte] = 0;
+    for (let byte = messageAt + message.length; byte < at + bytes; byte++) block[byte] = 0;
     this.#dumps.clear();
     return true;
   }
@@ -122,7 +123,7 @@ export class ClusterLog {
    * no NUL; "duplicate": it is not later than the latest entry of its node.
    */
   insert(wire: Buffer): "inserted" | "duplicate" | "malformed" {
-    if (wire.length > CfsLimits.clusterLogEntryBytes + ENTRY_BYTES) return "malformed";
+    if (wire.length > CfsLimits.clusterLogEntryBytes) return "malformed";
     if (entryBytes(wire, 0) !== wire.length) return "malformed";
     if (!this.#note(wire, digestText(wire))) return "duplicate";
     append(this.#block, wire);
@@ -240,7 +241,8 @@ export class ClusterLog {
     const node = this.#text(nodeAt, userAt - nodeAt);
     const user = this.#text(userAt, tagAt - userAt);
     const tag = this.#text(tagAt, messageAt - tagAt);
-    const message = this.#text(messageAt, block.readUInt32LE(at + Field.messageBytes));
+    const lastAt = messageAt + block.readUInt32LE(at + Field.messageBytes) - 1;
+    const message = this.#text(messageAt, block.indexOf(0, lastAt) - messageAt + 1);
     return (
       `{"uid": ${block.readUInt32LE(at + Field.uid)}, ` +
       `"time": ${block.readUInt32LE(at + Field.time)}, ` +

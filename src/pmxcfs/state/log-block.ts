@@ -12,6 +12,9 @@
  * size of the largest entry) after the start of the newest, and at one whose `prev` shows that it
  * was overwritten.
  *
+ * An entry has 4 bytes more than its fields and strings (ENTRY_BYTES). In one of the largest size
+ * the message's length may be up to 3 bytes too small: its NUL then lies in these bytes.
+ *
  * A block may come from another node: the lengths of an entry are checked before it is used.
  */
 import { CfsLimits } from "../../base/limits.ts";
@@ -51,18 +54,25 @@ export function newBlock(sizeBytes: number): Buffer {
 export function entryBytes(bytes: Buffer, at: number): number | undefined {
   if (at + ENTRY_BYTES > bytes.length) return undefined;
   let end = at + Field.strings;
-  const message = bytes.readUInt32LE(at + Field.messageBytes);
-  const names = [Field.nodeBytes, Field.userBytes, Field.tagBytes].map((f) => bytes[at + f] ?? 0);
-  for (const length of [...names, message]) {
+  for (const field of [Field.nodeBytes, Field.userBytes, Field.tagBytes]) {
+    const length = bytes[at + field] ?? 0;
     end += length;
     if (length === 0 || end > bytes.length || bytes[end - 1] !== 0) return undefined;
   }
-  return end - at + (ENTRY_BYTES - Field.strings);
+  const message = bytes.readUInt32LE(at + Field.messageBytes);
+  const size = end + message + (ENTRY_BYTES - Field.strings) - at;
+  if (message === 0 || at + size > bytes.length) return undefined;
+  return bytes.subarray(end + message - 1, at + size).includes(0) ? size : undefined;
+}
+
+/** The bytes that an entry takes in a block. */
+function rounded(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
 /** Makes room for an entry of `bytes` bytes and links it as the newest; returns its position. */
 export function allocate(block: Buffer, bytes: number): number {
-  const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+  const size = rounded(bytes);
   const prev = block.readUInt32LE(Head.newest);
   let at: number = Head.entries;
   if (prev !== 0) {
@@ -149,7 +159,7 @@ export function merged(
     if (length <= most && !taken.has(key)) {
       taken.set(key, { block, at });
       onTaken(block.subarray(at, at + length));
-      bytes += length;
+      bytes += rounded(length);
     }
     latest.advance();
   }
@@ -198,7 +208,9 @@ function inOrder(places: Place[], sizeBytes: number): Buffer {
   for (const [index, { block: from, at }] of ordered.entries()) {
     const next = ordered[index + 1];
     if (next !== undefined && compareEntries(from, at, next.block, next.at) === 0) continue;
-    append(block, from.subarray(at, at + (entryBytes(from, at) ?? 0)));
+    const length = entryBytes(from, at) ?? 0;
+    // As in C, a larger entry is left out: readers rely on the largest size.
+    if (length <= CfsLimits.clusterLogEntryBytes) append(block, from.subarray(at, at + length));
   }
   return block;
 }

@@ -1,0 +1,93 @@
+/**
+ * The sort and merge of cluster logs at a sync: what fits into the merged block, and entries at the
+ * largest size, whose message C stores with a length that ends before its NUL.
+ */
+import { describe, expect, test } from "bun:test";
+import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
+
+/** C: CLOG_DEFAULT_SIZE, the block's header, CLOG_MAX_ENTRY_SIZE. */
+const BLOCK_BYTES = 131_072;
+const HEAD_BYTES = 8;
+const LARGEST_BYTES = 4096;
+const ALL = 0xffff_ffff;
+
+function logOf(nodeName: string, clock: { seconds: number }) {
+  const log = new ClusterLog({ nodeName, pid: 1, now: () => clock.seconds * 1000 });
+  const add = (message: string): Buffer => {
+    log.add({ priority: 6, user: "root@pam", tag: "t", message, pid: 1 });
+    return log.newestEntry();
+  };
+  const shown = () =>
+    (JSON.parse(log.dump("", ALL).toString()) as { data: { msg: string }[] }).data.map(
+      ({ msg }) => msg,
+    );
+  return { log, add, shown };
+}
+
+const newestAt = (log: ClusterLog): number => Buffer.from(log.block).readUInt32LE(4);
+
+/** A message that is longer than an entry has room for: each character takes 6 bytes. */
+const UMLAUTS = Buffer.from("\u00e4".repeat(5000)).toString("latin1");
+
+describe("a merge", () => {
+  test("takes entries until they fill the block, each rounded up to 8 bytes, as in C", () => {
+    const clock = { seconds: 1_700_000_000 };
+    const [one, two] = [logOf("n1", clock), logOf("n2", clock)];
+    // 48 + "n1\0root@pam\0t\0" + 3 bytes = 65, which take 72.
+    for (let line = 0; line < 3000; line++) {
+      clock.seconds++;
+      (line % 2 === 0 ? one : two).add(String(line % 100).padStart(2, "0"));
+    }
+    const blocks = [Buffer.from(one.log.block), Buffer.from(two.log.block)];
+    one.log.merge(blocks, 0);
+    two.log.merge(blocks, 1);
+    const taken = Math.ceil((BLOCK_BYTES - HEAD_BYTES - LARGEST_BYTES) / 72);
+    expect(newestAt(one.log)).toBe(HEAD_BYTES + (taken - 1) * 72);
+    expect(one.shown()).toHaveLength(taken);
+    expect(one.shown().at(-1)).toBe(String((3000 - taken) % 100));
+    expect(Buffer.from(two.log.block)).toEqual(Buffer.from(one.log.block));
+  });
+});
+
+describe("an entry of the largest size", () => {
+  test("has 4096 bytes, with the whole message, whose length ends before its NUL", () => {
+    const { log, add, shown } = logOf("pve1", { seconds: 1_700_000_000 });
+    const entry = add(UMLAUTS);
+    // An escape may begin before byte 4096 - 44 - 16 (the names) - 7 = 4029: there are 672.
+    expect(shown()[0]).toBe("\u00e4".repeat(672));
+    expect(entry).toHaveLength(LARGEST_BYTES);
+    expect(entry.readUInt32LE(40)).toBe(LARGEST_BYTES - 48 - 16);
+    const block = Buffer.from(log.block);
+    expect(block.readUInt32LE(newestAt(log) + 4)).toBe(newestAt(log) + LARGEST_BYTES);
+  });
+
+  test("and those before it survive a sort and a merge", () => {
+    const clock = { seconds: 1_700_000_000 };
+    const [one, two] = [logOf("pve1", clock), logOf("pve2", clock)];
+    one.add("before");
+    const entry = one.add(UMLAUTS);
+    clock.seconds++;
+    one.add("after");
+    const before = one.shown();
+    expect(before).toHaveLength(4);
+    one.log.sort();
+    expect(one.shown()).toEqual(before);
+    two.log.merge([Buffer.from(one.log.block), Buffer.from(two.log.block)], 1);
+    expect(two.shown()).toEqual(expect.arrayContaining(before));
+    expect(logOf("pve3", clock).log.insert(entry)).toBe("inserted");
+  });
+
+  test("a larger one is not taken, neither alone nor in a block", () => {
+    const clock = { seconds: 1_700_000_000 };
+    const [one, two] = [logOf("pve1", clock), logOf("pve2", clock)];
+    const entry = Buffer.alloc(LARGEST_BYTES + 1, "x");
+    one.add("m").copy(entry, 0, 0, 60);
+    entry.writeUInt32LE(entry.length - 48 - 16, 40);
+    entry.fill(0, entry.length - 5);
+    expect(two.log.insert(entry)).toBe("malformed");
+    const block = Buffer.from(one.log.block);
+    entry.copy(block, newestAt(one.log) + 8, 8);
+    two.log.merge([block, Buffer.from(two.log.block)], 1);
+    expect(two.shown()).toEqual(["starting cluster log", "starting cluster log"]);
+  });
+});
