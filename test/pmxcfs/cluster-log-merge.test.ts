@@ -1,9 +1,10 @@
 /**
- * The sort and merge of cluster logs at a sync: what fits into the merged block, and entries at the
- * largest size, whose message C stores with a length that ends before its NUL.
+ * What nodes must agree on in their cluster logs: what fits into the block of a merge, entries of the
+ * largest size, whose message C stores with a length that ends before its NUL, and digests.
  */
 import { describe, expect, test } from "bun:test";
 import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
+import { fnv1a64 } from "../../src/pmxcfs/state/fnv.ts";
 
 /** C: CLOG_DEFAULT_SIZE, the block's header, CLOG_MAX_ENTRY_SIZE. */
 const BLOCK_BYTES = 131_072;
@@ -47,6 +48,18 @@ describe("a merge", () => {
     expect(one.shown().at(-1)).toBe(String((3000 - taken) % 100));
     expect(Buffer.from(two.log.block)).toEqual(Buffer.from(one.log.block));
   });
+});
+
+test("the digest of a user that is truncated is that of its first 255 bytes, as in C", () => {
+  const log = new ClusterLog({ nodeName: "pve1", pid: 1 });
+  for (const user of ["u".repeat(300), `${"u".repeat(254)}v`, "u".repeat(254)]) {
+    log.add({ priority: 6, user, tag: "t", message: "m", pid: 1 });
+    const hashed = Buffer.from(`${user}\0`).subarray(0, 255);
+    const { low, high } = fnv1a64(hashed, 0, hashed.length);
+    const entry = log.newestEntry();
+    expect([entry.readUInt32LE(24), entry.readUInt32LE(28)]).toEqual([low, high]);
+    expect(entry.toString("latin1", 44 + 5, 44 + 5 + 255)).toBe(`${"u".repeat(254)}\0`);
+  }
 });
 
 describe("an entry of the largest size", () => {

@@ -178,13 +178,14 @@ describe("texts", () => {
     const { add, shown } = setUp();
     add("m", { user: "u".repeat(300), tag: "t".repeat(300) });
     expect(shown()[0]).toMatchObject({ user: "u".repeat(254), tag: "t".repeat(254), msg: "m" });
+    expect(shown("u".repeat(254))).toEqual([]);
     add("b".repeat(5000));
     expect(shown()[0]?.msg).toBe("b".repeat(4029));
     add('"'.repeat(3000));
     expect(shown()[0]?.msg).toBe('"'.repeat(2015));
     add("\u00e4".repeat(5000));
     add("b".repeat(5000), { user: "u".repeat(254), tag: "t".repeat(254) });
-    expect(shown()[0]?.msg).toHaveLength(4096 - 44 - 5 - 255 - 255 - 7);
+    expect(shown("u".repeat(254))[0]?.msg).toHaveLength(4096 - 44 - 5 - 255 - 255 - 7);
   });
 
   test("every text ends at its first NUL", () => {

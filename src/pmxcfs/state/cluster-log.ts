@@ -4,10 +4,11 @@
  * merged. C counterpart: logger.c.
  */
 import { CfsLimits } from "../../base/limits.ts";
+import type { Hash64 } from "./fnv.ts";
 import { quoteEscapedJson, quoteJson } from "./json-text.ts";
 import { allocate, append, entryBytes, ENTRY_BYTES, Field, Head } from "./log-block.ts";
 import { merged, newBlock, sorted } from "./log-block.ts";
-import { LogNames, MAX_NAME_BYTES, type Name, putDigest } from "./log-names.ts";
+import { digestOf, LogNames, MAX_NAME_BYTES, type Name, putDigest } from "./log-names.ts";
 import { escapeLogText } from "./log-text.ts";
 
 /** The lowest priority, syslog's debug; entries with a higher number are dropped. */
@@ -33,6 +34,9 @@ export interface ClusterLogOptions {
   /** An existing block to continue; without it, a new one with the entry of the start is made. */
   readonly block?: Buffer;
 }
+
+/** The answer when there are none. */
+const NO_ENTRIES = Buffer.from('{\n"data": [\n]\n}\n');
 
 /** Most answers cached until the next entry; the API and the web interface use one or two. */
 const KEPT_DUMPS = 4;
@@ -187,8 +191,8 @@ export class ClusterLog {
    * newest first, as JSON. The bytes are cached until the log changes.
    */
   dump(user: string, maxEntries: number): Buffer {
-    // No entry has a longer user, and the answer must not occupy the cache.
-    if (user.length > MAX_NAME_BYTES) return this.#dump(user, maxEntries);
+    // The digest of a longer name is not that of any entry.
+    if (user.length >= MAX_NAME_BYTES) return NO_ENTRIES;
     const question = `${maxEntries} ${user}`;
     const kept = this.#dumps.get(question);
     if (kept !== undefined) return kept;
@@ -201,9 +205,11 @@ export class ClusterLog {
   #dump(user: string, maxEntries: number): Buffer {
     const most = maxEntries === 0 ? CfsLimits.clusterLogDefaultEntries : maxEntries;
     const entries: string[] = [];
+    // As in C, the user of an entry is compared by its digest.
+    const wanted = user === "" ? undefined : digestOf(user);
     for (const at of this.#positions()) {
       if (entries.length >= most) break;
-      if (user === "" || this.#userAt(at) === user) entries.push(this.#render(at));
+      if (wanted === undefined || this.#isOf(at, wanted)) entries.push(this.#render(at));
     }
     const lines = entries.length === 0 ? "" : `${entries.join(",\n")}\n`;
     return Buffer.from(`{\n"data": [\n${lines}]\n}\n`, "latin1");
@@ -227,9 +233,10 @@ export class ClusterLog {
     }
   }
 
-  #userAt(at: number): string {
-    const from = at + Field.strings + this.#byte(at + Field.nodeBytes);
-    return this.#text(from, this.#byte(at + Field.userBytes));
+  #isOf(at: number, { low, high }: Hash64): boolean {
+    const digestAt = at + Field.userDigest;
+    const isLow = this.#block.readUInt32LE(digestAt) === low;
+    return isLow && this.#block.readUInt32LE(digestAt + 4) === high;
   }
 
   #render(at: number): string {

@@ -13,6 +13,7 @@ const KEPT_NAMES = 64;
 /** A node, user or tag: truncated, with its NUL, and its digest. */
 export interface Name {
   readonly bytes: Buffer;
+  /** Of `bytes`; as in C, of the first 255 bytes of a name that was truncated. */
   readonly digest: Hash64;
   /** The digest as latin1 text, for a Map. */
   readonly key: string;
@@ -28,8 +29,10 @@ export class LogNames {
 
   #make(given: string): Name {
     const text = cutName(given);
-    const bytes = Buffer.from(`${text}\0`, "latin1");
-    const digest = fnv1a64(bytes, 0, bytes.length);
+    const hashed = Buffer.from(`${text}\0`, "latin1").subarray(0, MAX_NAME_BYTES);
+    const digest = fnv1a64(hashed, 0, hashed.length);
+    const bytes = Buffer.from(hashed);
+    bytes[bytes.length - 1] = 0;
     const key = Buffer.alloc(DIGEST_BYTES);
     putDigest(key, digest, 0);
     const name = { bytes, digest, key: key.toString("latin1") };
@@ -39,10 +42,16 @@ export class LogNames {
   }
 }
 
-/** The name up to its first NUL, truncated so that a one-byte length can count its NUL. */
+/** The part of a name that its stored form depends on. */
 function cutName(name: string): string {
   const nul = name.indexOf("\0");
-  return name.slice(0, nul === -1 ? MAX_NAME_BYTES - 1 : Math.min(nul, MAX_NAME_BYTES - 1));
+  return name.slice(0, nul === -1 ? MAX_NAME_BYTES : Math.min(nul, MAX_NAME_BYTES));
+}
+
+/** The digest of a name that is not truncated. */
+export function digestOf(name: string): Hash64 {
+  const bytes = Buffer.from(`${name}\0`, "latin1");
+  return fnv1a64(bytes, 0, bytes.length);
 }
 
 /** Writes a digest at `at`: little-endian, 8 bytes. */
