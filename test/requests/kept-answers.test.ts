@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { KeptAnswers } from "../../src/pmxcfs/state/kept-answers.ts";
-import { ask, memdbOf, ROOT, servicesOf, text } from "../support/cfs-services.ts";
+import { quoteJson } from "../../src/pmxcfs/state/json-text.ts";
+import { ask, memdbOf, ROOT, servicesOf, text, WWW_DATA } from "../support/cfs-services.ts";
 
 const CONFIG = "nodes/pve1/qemu-server/100.conf";
 const STAMP = { version: 99, writer: 0, mtime: 9 };
@@ -75,4 +76,48 @@ test("answers are bounded in number and in bytes", () => {
   const large = new Uint8Array(9 * 2 ** 20);
   expect(kept.keep("large", large)).toBe(large);
   expect(kept.get("large")).toBeUndefined();
+});
+
+/** The shortest of three runs, in ms. */
+function shortest(work: () => unknown): number {
+  const runs = [1, 2, 3].map(() => {
+    const start = performance.now();
+    work();
+    return performance.now() - start;
+  });
+  return Math.min(...runs);
+}
+
+test("a long name that no guest has is not escaped for JSON: that would take 100 ms per MiB", () => {
+  const { answer } = setUp();
+  const name = "\xe4".repeat(1024 * 1024);
+  const escapeMs = shortest(() => quoteJson(name));
+  const answerMs = shortest(() => answer(ONE, `${ALL_GUESTS}${name}\0`));
+  expect(answerMs * 4).toBeLessThan(escapeMs);
+});
+
+/** The end of a body that asks for one property several times. */
+function often(times: number): string {
+  return `${String.fromCharCode(times)}${"description\0".repeat(times)}`;
+}
+
+test("an answer for all guests that is larger than any reply is EMSGSIZE", () => {
+  const files = Array.from({ length: 20 }, (_, index) => ({
+    path: `nodes/pve1/lxc/${100 + index}.conf`,
+    content: Buffer.from(`description: ${"d".repeat(64 * 1024)}\n`),
+  }));
+  const services = servicesOf(memdbOf(files));
+  const answer = (vmid: string, times: number) =>
+    ask(services, WWW_DATA, SEVERAL, vmid + often(times));
+  expect(answer(GUEST_100, 255)).toHaveLength(255 * (64 * 1024 + 18) + 12);
+  expect(answer(ALL_GUESTS, 12)).toBeInstanceOf(Uint8Array);
+  for (let times = 13; times < 256; times += 40) {
+    expect(answer(ALL_GUESTS, times)).toBe(Errno.EMSGSIZE);
+  }
+});
+
+test("one guest's answer that is larger than any reply is EMSGSIZE", () => {
+  const content = Buffer.from(`description: ${"d".repeat(70 * 1024)}\n`);
+  const services = servicesOf(memdbOf([{ path: CONFIG, content }]));
+  expect(ask(services, WWW_DATA, SEVERAL, GUEST_100 + often(255))).toBe(Errno.EMSGSIZE);
 });

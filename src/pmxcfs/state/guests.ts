@@ -5,6 +5,7 @@
  * status.c (vmlist), memdb.c (which names are guests).
  */
 import { Errno } from "../../base/errno.ts";
+import { IpcLimits } from "../../base/limits.ts";
 import { indexProperties, scanProperties, type PropertyIndex } from "./guest-config.ts";
 import type { Steps } from "../../base/steps.ts";
 import type { ComingTree } from "./coming-tree.ts";
@@ -38,6 +39,12 @@ const CONFIGS_A_STEP = 32;
 
 /** Most requests for all guests whose parts are cached per guest; the API and HA make two. */
 const KEPT_QUESTIONS = 4;
+
+/** Parts of the answers to longer questions (names with separators) are not cached. */
+const KEPT_QUESTION_CHARS = 4096;
+
+/** A longer answer fits no ring; a few names asked for 255 times could take all the memory. */
+const MAX_ANSWER_CHARS = IpcLimits.maxMessageBytes;
 
 /** One state of a guest, immutable but for `index`; a change makes a new object. */
 interface Guest {
@@ -138,25 +145,31 @@ export class Guests {
 
   /**
    * The text of GET_GUEST_CONFIG_PROPERTY(S): for one guest, or for all if vmid is below 100 (of
-   * these the request allows only 0). ENOENT: no such guest; EIO: its configuration is empty.
+   * these the request allows only 0). ENOENT: no such guest; EIO: its configuration is empty;
+   * EMSGSIZE: larger than any reply.
    */
   properties(vmid: number, names: readonly string[]): Uint8Array | Errno {
     const text = vmid >= FIRST_VMID ? this.#propertiesOf(vmid, names) : this.#allProperties(names);
-    return typeof text === "number" ? text : Buffer.from(text, "latin1");
+    if (typeof text === "number") return text;
+    return text.length > MAX_ANSWER_CHARS ? Errno.EMSGSIZE : Buffer.from(text, "latin1");
   }
 
   #propertiesOf(vmid: number, names: readonly string[]): string | Errno {
     const guest = this.#listed.guests.get(vmid);
     if (guest === undefined) return Errno.ENOENT;
     if (guest.entry.bytes.length === 0) return Errno.EIO;
-    return `{\n${render(vmid, guest, names, names.map(quoteJson))}\n}\n`;
+    return `{\n${render(vmid, guest, names, [])}\n}\n`;
   }
 
-  /** Renders only the guests that changed since the last request with these names. */
+  /**
+   * Renders only the guests that changed since the last request with these names. Ends early when
+   * the text is too long.
+   */
   #allProperties(names: readonly string[]): string {
-    const quoted = names.map(quoteJson);
+    const quoted: (string | undefined)[] = [];
     // The count distinguishes an empty list from a list of one empty name.
-    const rendered = this.#renderedFor(`${names.length}:${names.join("\0")}`);
+    const question = `${names.length}:${names.join("\0")}`;
+    const rendered = this.#renderedFor(question);
     let text = "{\n";
     let separator = "";
     for (const [vmid, guest] of this.#listed.guests) {
@@ -168,6 +181,9 @@ export class Guests {
       if (found === "") continue;
       text += separator + found;
       separator = ",\n";
+      if (text.length <= MAX_ANSWER_CHARS) continue;
+      this.#rendered.delete(question);
+      return text;
     }
     return `${text}\n}\n`;
   }
@@ -175,6 +191,7 @@ export class Guests {
   #renderedFor(key: string): Map<Guest, string> {
     const kept = this.#rendered.get(key);
     if (kept !== undefined) return kept;
+    if (key.length > KEPT_QUESTION_CHARS) return new Map();
     if (this.#rendered.size >= KEPT_QUESTIONS) this.#rendered.clear();
     const made = new Map<Guest, string>();
     this.#rendered.set(key, made);
@@ -300,12 +317,16 @@ export class Guests {
   }
 }
 
-/** One guest's `"100":{...}`; "" when it has none of the properties. */
+/**
+ * One guest's `"100":{...}`; "" when it has none of the properties. Ends early when it is too long.
+ * `quoted` gets the names that are found in quotes: to escape others costs time, and clients choose
+ * their length.
+ */
 function render(
   vmid: number,
   guest: Guest,
   names: readonly string[],
-  quoted: readonly string[],
+  quoted: (string | undefined)[],
 ): string {
   const index = (guest.index ??= indexProperties(configOf(guest)));
   const scanned =
@@ -313,9 +334,11 @@ function render(
       ? scanProperties(configOf(guest), names)
       : undefined;
   let text = "";
-  for (let at = 0; at < names.length; at++) {
-    const value = scanned === undefined ? index.values.get(names[at] ?? "") : scanned[at];
+  for (let at = 0; at < names.length && text.length <= MAX_ANSWER_CHARS; at++) {
+    const name = names[at] ?? "";
+    const value = scanned === undefined ? index.values.get(name) : scanned[at];
     if (value === undefined) continue;
+    quoted[at] ??= quoteJson(name);
     text += `${text === "" ? "" : ","}${quoted[at]}: ${quoteValue(value)}`;
   }
   return text === "" ? "" : `"${vmid}":{${text}}`;
