@@ -106,6 +106,13 @@ describe("the text", () => {
     );
   });
 
+  test("has ids and the configuration's version as signed numbers, as C prints them", () => {
+    const high = CONF.replace("nodeid: 2", "nodeid: 3232235777").replace(/n: 4$/m, "n: 4294967295");
+    const text = textOf(members(parsed(high)).members.clusterInfo());
+    expect(text).toContain('"b": { "id": -1062731519,');
+    expect(text).toContain('"version": -1, "nodes": 3,');
+  });
+
   test("has the node's address in a cluster; a change of it increments clinfo", () => {
     const { versions, members: one } = members(parsed(CONF));
     one.setNodeIp("192.0.2.1");

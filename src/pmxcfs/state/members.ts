@@ -145,6 +145,7 @@ export class Members {
     this.#versions.bumpClinfo();
   }
 
+  /** C prints ids and the configuration's version, which are u32, as signed (`%d`). */
   #clusterText(): string {
     if (this.#cluster === undefined || this.#members.size === 0) return "";
     const { name, version } = this.#cluster;
@@ -152,9 +153,9 @@ export class Members {
     const nodes = [...this.#members].map(([node, { id, online }]) => {
       const address = node === this.nodeName ? this.#ownAddress : this.#addresses.get(id);
       const ip = address === undefined ? "" : `, "ip": ${quoteJson(address)}`;
-      return `  ${quoteJson(node)}: { "id": ${id}, "online": ${online ? 1 : 0}${ip}}`;
+      return `  ${quoteJson(node)}: { "id": ${id | 0}, "online": ${online ? 1 : 0}${ip}}`;
     });
-    const cluster = `"name": ${quoteJson(name)}, "version": ${version}, ${counts}`;
+    const cluster = `"name": ${quoteJson(name)}, "version": ${version | 0}, ${counts}`;
     return `,\n"cluster": { ${cluster} },\n"nodelist": {\n${nodes.join(",\n")}\n  }`;
   }
 }

@@ -5,6 +5,7 @@ import { EMPTY } from "../encoding.ts";
 import { defineRequest } from "../request.ts";
 
 export interface ClusterNode {
+  /** As C prints it: ids from 2^31 on are negative. */
   readonly id: number;
   readonly online: number;
   readonly ip?: string;
