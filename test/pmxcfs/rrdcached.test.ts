@@ -50,6 +50,20 @@ const answerWith =
     });
   };
 
+/** Takes no BATCH, and has no file of guest 101. */
+function withoutBatch(server: Server): void {
+  server.on("connection", (socket) => {
+    socket.on("error", () => {});
+    socket.on("data", (commands) => {
+      for (const line of String(commands).split("\n").slice(0, -1)) {
+        if (line === "BATCH" || line === ".") socket.write("-1 Permission denied.\n");
+        else if (line.includes("101")) socket.write("-1 No such file: 101\n");
+        else socket.write("0 errors, enqueued 1 value(s).\n");
+      }
+    });
+  });
+}
+
 describe("with rrdcached", () => {
   test("the old and the new format of a node go to one file, padded or truncated", async () => {
     await using fixture = new RrdcachedFixture();
@@ -289,6 +303,25 @@ describe("a peer that is not rrdcached", () => {
       const reply = { status: -1, message: "no", lines: [] };
       expect(await daemon.exchange("X\n", 1)).toEqual([reply]);
       expect(await daemon.exchange("Y\n", 1)).toEqual([reply]);
+    });
+  });
+
+  test("one that refuses BATCH gets single commands, and each reply is for its value", async () => {
+    const [good, bad] = ["100", "101"].map((vm) => ({
+      path: `/db/pve-vm-9.0/${vm}`,
+      values: "N:1",
+    }));
+    if (good === undefined || bad === undefined) throw new Error("two values");
+    await withPeer(withoutBatch, async (daemon) => {
+      expect(await daemon.update([good, bad])).toMatchObject({
+        reason: "it refuses BATCH (Permission denied.)",
+        isAbsent: false,
+      });
+      for (let round = 0; round < 2; round++) {
+        expect(await daemon.update([good, bad, good])).toEqual(
+          new Map([[bad, "No such file: 101"]]),
+        );
+      }
     });
   });
 

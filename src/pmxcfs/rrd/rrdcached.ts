@@ -53,6 +53,8 @@ export class Rrdcached implements RrdWriter {
   #socket: Socket | undefined;
   #exchange: Exchange | undefined;
   #received = "";
+  /** False once BATCH was refused: rrdcached can be told which commands a socket takes (-P). */
+  #batches = true;
 
   constructor(options: RrdcachedOptions) {
     this.#socketPath = options.socketPath;
@@ -79,8 +81,16 @@ export class Rrdcached implements RrdWriter {
 
   async update(values: readonly RrdValues[]): Promise<Map<RrdValues, string> | Unavailable> {
     const lines = values.map(({ path, values: each }) => `UPDATE ${field(path)} ${each}\n`);
+    if (!this.#batches) return await this.#updateEach(values, lines);
     const replies = await this.exchange(`BATCH\n${lines.join("")}.\n`, 2);
     if (replies instanceof Unavailable) return replies;
+    const refusal = replies.find(({ status }) => status < 0);
+    if (refusal !== undefined) {
+      // Each line of the batch gets a reply of its own then: they must not answer what follows.
+      this.close();
+      this.#batches = false;
+      return new Unavailable(`it refuses BATCH (${refusal.message})`, false);
+    }
     // The first reply accepts the batch; the second has a line per error: the number of the command
     // in the batch, and the reason.
     const refused = new Map<RrdValues, string>();
@@ -88,6 +98,20 @@ export class Rrdcached implements RrdWriter {
       const [, number, reason = ""] = /^(\d+) (.*)$/.exec(line) ?? [];
       const value = values[Number(number) - 1];
       if (value !== undefined) refused.set(value, reason);
+    }
+    return refused;
+  }
+
+  async #updateEach(
+    values: readonly RrdValues[],
+    lines: readonly string[],
+  ): Promise<Map<RrdValues, string> | Unavailable> {
+    const replies = await this.exchange(lines.join(""), lines.length);
+    if (replies instanceof Unavailable) return replies;
+    const refused = new Map<RrdValues, string>();
+    for (const [index, value] of values.entries()) {
+      const reply = replies[index];
+      if (reply !== undefined && reply.status < 0) refused.set(value, reply.message);
     }
     return refused;
   }
