@@ -122,7 +122,7 @@ export class CfsClient implements Disposable {
     return response.error === 0 ? request.answer.read(response.body) : (response.error as Errno);
   }
 
-  /** Ends the connection; a pending call fails. */
+  /** Ends the connection for good: pending and later calls fail. */
   close(): void {
     this.connection.close();
   }

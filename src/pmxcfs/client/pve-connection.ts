@@ -4,7 +4,7 @@
  * for 10 s. Unlike IPCC.xs, it never removes that file, which belongs to the server.
  */
 import { existsSync } from "node:fs";
-import { QbFailure } from "../../client/failure.ts";
+import { CLOSED, QbFailure } from "../../client/failure.ts";
 import type { QbResponse } from "../../client/message.ts";
 import type { CallOptions, ConnectOptions } from "../../client/options.ts";
 import { QbClient } from "../../client/qb-client.ts";
@@ -68,6 +68,7 @@ export class PveConnection implements Disposable {
   }
 
   async #connected(): Promise<QbClient | QbFailure> {
+    if (this.#closed) return CLOSED;
     if (this.#client !== undefined) return this.#client;
     // Concurrent calls share one attempt.
     this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
@@ -83,6 +84,10 @@ export class PveConnection implements Disposable {
       client = await QbClient.connect(this.name, this.#options);
     }
     if (client instanceof QbFailure) return client;
+    if (this.#closed) {
+      client.close();
+      return CLOSED;
+    }
     this.#client = client;
     return client;
   }
@@ -92,6 +97,7 @@ export class PveConnection implements Disposable {
     client.close();
   }
 
+  /** Ends the connection for good: pending and later calls fail. */
   close(): void {
     this.#closed = true;
     this.#client?.close();
