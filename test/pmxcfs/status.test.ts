@@ -48,6 +48,14 @@ describe("keys of other nodes", () => {
     expect(versions()).toEqual({ pve1: [["k", 0]], pve3: [["k", 1]], pve2: [] });
   });
 
+  test("are listed, as none, once the first one was removed that there never was, as in C", () => {
+    const { status, setOf, versions } = setUp();
+    const before = status.generation;
+    expect(setOf(2, "k", "")).toBe(0);
+    expect(versions()).toEqual({ pve1: [], pve2: [] });
+    expect(status.generation).not.toBe(before);
+  });
+
   test("of unknown nodes, and of this node, are refused", () => {
     const { setOf, versions } = setUp();
     expect([setOf(9, "k", "x"), setOf(1, "k", "x")]).toEqual([Errno.ENOENT, Errno.ENOENT]);

@@ -129,9 +129,11 @@ export class Status {
     if (name.startsWith(RRD_PREFIX)) return this.#setRrd(name.slice(RRD_PREFIX.length), data);
     if (name === NODE_IP) return this.#setNodeIp(data, id);
     if (values !== undefined) return this.#setKey(values, name, data);
-    if (id === undefined || data.length === 0) return 0;
+    if (id === undefined) return 0;
+    // As in C, also a removal lists the node, without keys.
     const fresh = new Map<string, Value>();
     this.#others.set(id, fresh);
+    this.#generation++;
     return this.#setKey(fresh, name, data);
   }
 
