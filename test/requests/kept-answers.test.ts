@@ -96,6 +96,19 @@ test("a long name that no guest has is not escaped for JSON: that would take 100
   expect(answerMs * 4).toBeLessThan(escapeMs);
 });
 
+test("a long name is not searched again for each guest", () => {
+  const body = `${ALL_GUESTS}${"n".repeat(8 * 1024 * 1024)}\0`;
+  const [one, many] = [1, 2000].map((count) => {
+    const files = Array.from({ length: count }, (_, index) => ({
+      path: `nodes/pve1/lxc/${100 + index}.conf`,
+      content: Buffer.from("hostname: a\n"),
+    }));
+    const services = servicesOf(memdbOf(files));
+    return shortest(() => ask(services, WWW_DATA, ONE, body));
+  });
+  expect(many).toBeLessThan((one ?? 0) * 8);
+});
+
 /** The end of a body that asks for one property several times. */
 function often(times: number): string {
   return `${String.fromCharCode(times)}${"description\0".repeat(times)}`;

@@ -158,7 +158,7 @@ export class Guests {
     const guest = this.#listed.guests.get(vmid);
     if (guest === undefined) return Errno.ENOENT;
     if (guest.entry.bytes.length === 0) return Errno.EIO;
-    return `{\n${render(vmid, guest, names, [])}\n}\n`;
+    return `{\n${render(vmid, guest, askedFor(names))}\n}\n`;
   }
 
   /**
@@ -166,7 +166,7 @@ export class Guests {
    * the text is too long.
    */
   #allProperties(names: readonly string[]): string {
-    const quoted: (string | undefined)[] = [];
+    const asked = askedFor(names);
     // The count distinguishes an empty list from a list of one empty name.
     const question = `${names.length}:${names.join("\0")}`;
     const rendered = this.#renderedFor(question);
@@ -175,7 +175,7 @@ export class Guests {
     for (const [vmid, guest] of this.#listed.guests) {
       let found = rendered.get(guest);
       if (found === undefined) {
-        found = render(vmid, guest, names, quoted);
+        found = render(vmid, guest, asked);
         rendered.set(guest, found);
       }
       if (found === "") continue;
@@ -317,22 +317,25 @@ export class Guests {
   }
 }
 
+/** The properties of a request. Clients choose their length: no name is read once per guest. */
+interface Asked {
+  readonly names: readonly string[];
+  /** The names in quotes, for JSON; a name is escaped when it is found for the first time. */
+  readonly quoted: (string | undefined)[];
+  /** A name has a colon: the index cannot be used. */
+  readonly hasColon: boolean;
+}
+
+function askedFor(names: readonly string[]): Asked {
+  return { names, quoted: [], hasColon: names.some((name) => name.includes(":")) };
+}
+
 /**
  * One guest's `"100":{...}`; "" when it has none of the properties. Ends early when it is too long.
- * `quoted` gets the names that are found in quotes: to escape others costs time, and clients choose
- * their length.
  */
-function render(
-  vmid: number,
-  guest: Guest,
-  names: readonly string[],
-  quoted: (string | undefined)[],
-): string {
+function render(vmid: number, guest: Guest, { names, quoted, hasColon }: Asked): string {
   const index = (guest.index ??= indexProperties(configOf(guest)));
-  const scanned =
-    index.repeats || names.some((name) => name.includes(":"))
-      ? scanProperties(configOf(guest), names)
-      : undefined;
+  const scanned = index.repeats || hasColon ? scanProperties(configOf(guest), names) : undefined;
   let text = "";
   for (let at = 0; at < names.length && text.length <= MAX_ANSWER_CHARS; at++) {
     const name = names[at] ?? "";
