@@ -1,6 +1,6 @@
 /**
- * What nodes must agree on in their cluster logs: what fits into the block of a merge, entries of the
- * largest size, whose message C stores with a length that ends before its NUL, and digests.
+ * What nodes must agree on in their cluster logs: what fits into the block of a merge, entries of
+ * the largest size, whose message C stores with a length that ends before its NUL, and digests.
  */
 import { describe, expect, test } from "bun:test";
 import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";

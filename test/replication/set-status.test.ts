@@ -1,4 +1,4 @@
-/** SET_STATUS in a cluster: which values are sent to the other nodes, over a corosync of this test. */
+/** SET_STATUS in a cluster: which values are sent to the other nodes. corosync is a stand-in. */
 import { afterEach, expect, mock, spyOn, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -76,7 +76,7 @@ afterEach(() => {
   mock.restore();
 });
 
-test("a value that this node refuses for its size or number is not sent to the others", async () => {
+test("a value that this node refuses for its size or number is not sent", async () => {
   const { cluster, sent, join } = clusterAlone();
   await join();
   sent.length = 0;

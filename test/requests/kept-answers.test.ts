@@ -88,7 +88,7 @@ function shortest(work: () => unknown): number {
   return Math.min(...runs);
 }
 
-test("a long name that no guest has is not escaped for JSON: that would take 100 ms per MiB", () => {
+test("a long name that no guest has is not escaped for JSON, which takes 100 ms per MiB", () => {
   const { answer } = setUp();
   const name = "\xe4".repeat(1024 * 1024);
   const escapeMs = shortest(() => quoteJson(name));
