@@ -4,7 +4,7 @@
  * once.
  */
 import { expect } from "bun:test";
-import { mkdirSync, rmdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, rmdirSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
@@ -15,12 +15,30 @@ import { testUnless } from "../support/unless.ts";
 /** Runs everything at full length, which takes minutes. */
 const SLOW = process.env["PMXCFS_SLOW_TESTS"] !== undefined;
 
+/** Where control groups are made: the one hierarchy of version 2, or one of version 1. */
+const GROUPS = ["/sys/fs/cgroup", "/sys/fs/cgroup/pids"].find((path) => {
+  return existsSync(join(path, "cgroup.procs"));
+});
+
+/** The reason why these tests cannot run here, or undefined. */
+function noManagedNode(): string | undefined {
+  const missing = noPrivateNode();
+  if (missing !== undefined) return missing;
+  if (GROUPS === undefined) return "needs control groups in /sys/fs/cgroup";
+  try {
+    accessSync(GROUPS, constants.W_OK);
+    return undefined;
+  } catch {
+    return `needs the right to make control groups in ${GROUPS}`;
+  }
+}
+
 /**
  * Runs a script of this directory in a node, with a control group for the server: the server finds
  * its unit by its control group, and asks the manager whether that unit is being restarted.
  */
 async function runManaged(script: string, ...words: string[]): Promise<Ran> {
-  const group = `/sys/fs/cgroup/pids/pmxcfs-ipc-test-${process.pid}`;
+  const group = `${GROUPS}/pmxcfs-ipc-test-${process.pid}`;
   const unit = `${group}/pve-cluster.service`;
   mkdirSync(unit, { recursive: true });
   try {
@@ -50,8 +68,8 @@ function lacksResend(): string | undefined {
 const said = ({ exitCode, stdout, stderr }: Ran): string =>
   `${exitCode} ${stdout}${exitCode === 0 ? "" : stderr}`;
 
-const testOnNode = testUnless(noPrivateNode());
-const testCrash = testUnless(noPrivateNode() ?? lacksResend());
+const testOnNode = testUnless(noManagedNode());
+const testCrash = testUnless(noManagedNode() ?? lacksResend());
 
 testOnNode(
   "processes in the mount do not notice a restart by a service manager",
@@ -75,7 +93,7 @@ testCrash(
   90_000,
 );
 
-testUnless(noPrivateNode() ?? lacksResend() ?? (Bun.which("strace") ? undefined : "needs strace"))(
+testUnless(noManagedNode() ?? lacksResend() ?? (Bun.which("strace") ? undefined : "needs strace"))(
   "when a server is killed before an answer, the next one gives it and makes no change twice",
   async () => {
     expect(said(await runManaged("crashes.py", "1", "answers"))).toMatch(
