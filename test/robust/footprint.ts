@@ -22,6 +22,16 @@ export function footprintOf(pid: number): Footprint {
   };
 }
 
+/** How long a thread has waited for a processor, in ms, from its /proc/PID/schedstat. */
+export function waitedMs(schedstat: string): number {
+  return Number(schedstat.split(" ")[1]) / 1e6;
+}
+
+/** How long the main thread of a process has waited for a processor, in ms. */
+export function waitedForProcessorMs(pid: number): number {
+  return waitedMs(readFileSync(`/proc/${pid}/schedstat`, "latin1"));
+}
+
 /** Private resident memory, without shared pages (rings), in KiB. */
 export function residentKib(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");

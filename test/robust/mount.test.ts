@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import { REPOSITORY } from "../support/native.ts";
 import { noPrivateNode, PrivateNode, type Running } from "../support/private-node.ts";
+import { waitedMs } from "./footprint.ts";
 import { replaceSection, type SeenRow } from "./report.ts";
 import { testUnless } from "../support/unless.ts";
 
@@ -15,7 +16,10 @@ const unless = noPrivateNode();
 const test = testUnless(unless);
 
 const ATTACK = join(REPOSITORY, "test/robust/mount-attack.py");
-/** The longest allowed wait of the well-behaved client, ms, as for the IPC (docs/robustness.md). */
+/**
+ * The longest allowed wait of the well-behaved client, ms, beyond what the server itself waited for
+ * a processor, as for the IPC (docs/robustness.md).
+ */
 const WORST_MS = 1000;
 /**
  * Allowed growth of resident memory over all rows, KiB. After five rounds it levels off at 30 to 70
@@ -52,15 +56,29 @@ async function footprint(): Promise<{ rss: number; fds: number }> {
   return { fds: fds ?? 0, rss: rss ?? 0 };
 }
 
+interface Shown {
+  readonly did: string;
+  readonly worstMs: number;
+  readonly wrong: number;
+  /** How long the server was ready to run and other processes had the processors, in ms. */
+  readonly starvedMs: number;
+}
+
+/** How long the server's main thread has waited for a processor, in ms. */
+async function serverWaitedMs(): Promise<number> {
+  return waitedMs(await node.sh("cat /proc/$(pgrep -x pmxcfs)/schedstat"));
+}
+
 /** Runs a behaviour beside the well-behaved client; its outcome, and the client's longest wait. */
-async function shown(name: string): Promise<{ did: string; worstMs: number; wrong: number }> {
+async function shown(name: string): Promise<Shown> {
   await node.sh("rm -f /run/steady-stop");
+  const waited = await serverWaitedMs();
   const steady = node.spawn(["python3", ATTACK, "steady", "90"]);
   const did = await node.sh(`python3 ${ATTACK} ${name}`, 100_000);
   await node.sh("touch /run/steady-stop");
   await steady.child.exited;
   const [worstMs = Infinity, wrong = Infinity] = steady.output().split(" ").map(Number);
-  return { did, worstMs, wrong };
+  return { did, worstMs, wrong, starvedMs: (await serverWaitedMs()) - waited };
 }
 
 beforeAll(async () => {
@@ -86,14 +104,16 @@ for (const [name, did] of Object.entries(ROWS)) {
       did: String(error),
       worstMs: 0,
       wrong: 0,
+      starvedMs: 0,
     }));
     outcomes.push({ name, ...first });
     expect(first.did).toMatch(did);
     expect(first.wrong).toBe(0);
     // Repeated if it took long: another process may have had the processors.
-    if (first.worstMs >= WORST_MS) {
+    if (first.worstMs >= WORST_MS + first.starvedMs) {
       await node.sh("rm -rf /etc/pve/many /etc/pve/log");
-      expect((await shown(name)).worstMs).toBeLessThan(WORST_MS);
+      const again = await shown(name);
+      expect(again.worstMs).toBeLessThan(WORST_MS + again.starvedMs);
     }
   });
 }

@@ -2,11 +2,10 @@
  * Runs the behaviours against one server, one after the other, beside a well-behaved client: the
  * outcome, the longest wait of the client, and the resources that were left.
  */
-import { readFileSync } from "node:fs";
 import { eventually } from "../support/eventually.ts";
 import { startService, type Service } from "../support/service.ts";
 import { type Behaviour, misbehave } from "./behaviours.ts";
-import { type Footprint, footprintOf, whatIsLeft } from "./footprint.ts";
+import { type Footprint, footprintOf, waitedForProcessorMs, whatIsLeft } from "./footprint.ts";
 import type { Setup } from "./setups.ts";
 import { type Seen, Steady } from "./steady.ts";
 
@@ -31,12 +30,6 @@ export function worstMs({ seen }: Outcome): number {
 
 function isSlow(outcome: Outcome): boolean {
   return worstMs(outcome) >= WORST_MS + outcome.starvedMs;
-}
-
-/** How long the main thread of a process has waited for a processor, in ms. */
-function waitedForProcessorMs(pid: number): number {
-  const [, waitedNs] = readFileSync(`/proc/${pid}/schedstat`, "latin1").split(" ");
-  return Number(waitedNs) / 1e6;
 }
 
 export class Attacked implements AsyncDisposable {
