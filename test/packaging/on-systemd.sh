@@ -219,8 +219,10 @@ switches_back() {
 }
 
 goes() {
-	dpkg --purge pmxcfs-ipc && [ ! -e /var/lib/pmxcfs-ipc ] && [ ! -e /etc/default/pmxcfs-ipc ] &&
-		! systemctl cat "$unit" && no_rings
+	systemctl enable --now pmxcfs-ipc-backup.timer && active pmxcfs-ipc-backup.timer &&
+		dpkg --purge pmxcfs-ipc && [ ! -e /var/lib/pmxcfs-ipc ] && [ ! -e /etc/default/pmxcfs-ipc ] &&
+		! systemctl cat "$unit" && ! active pmxcfs-ipc-backup.timer &&
+		[ ! -L /etc/systemd/system/timers.target.wants/pmxcfs-ipc-backup.timer ] && no_rings
 }
 
 for each in installs tells_status www_data nobody_refused logs_with_priority few_rights comes_back \

@@ -190,6 +190,8 @@ describe("on a machine", () => {
       dpkg --install ${deb} >/dev/null
       cat /etc/default/pmxcfs-ipc
       mkdir -p /var/lib/pmxcfs-ipc
+      systemctl is-enabled pmxcfs-ipc-backup.timer || true
+      systemctl enable pmxcfs-ipc-backup.timer 2>/dev/null
       dpkg --remove pmxcfs-ipc >/dev/null
       ls /etc/default/pmxcfs-ipc /usr/bin/pmxcfs-ipc 2>&1 || true
       dpkg --purge pmxcfs-ipc >/dev/null
@@ -204,6 +206,7 @@ describe("on a machine", () => {
           "/usr/share/man/man1/pmxcfs-ipc-serve.1.gz",
           "complete -F _pmxcfs_ipc pmxcfs-ipc",
           'PMXCFS_IPC_OPTIONS="--dir /srv"',
+          "disabled",
           "ls: cannot access '/usr/bin/pmxcfs-ipc': No such file or directory",
           "/etc/default/pmxcfs-ipc",
           "purged",
@@ -247,6 +250,33 @@ describe("on a machine", () => {
       expect(exitCode).toBe(1);
       expect(output).toContain(
         "switch back first:\n  rm /etc/systemd/system/pve-cluster.service.d/",
+      );
+    },
+    BUILD_MS,
+  );
+
+  testUnless(missing)(
+    "cannot be removed while /usr/bin/pmxcfs is a link to it, and the units' links go with it",
+    () => {
+      const { output } = inOverlay(`
+      ln -sf pmxcfs-ipc /usr/bin/pmxcfs
+      dpkg --install ${deb} >/dev/null
+      systemctl enable pmxcfs-ipc.service 2>/dev/null
+      dpkg --remove pmxcfs-ipc >/dev/null 2>/tmp/said
+      echo "ended with $?"; grep -A 1 'is a link' /tmp/said
+      pmxcfs -h | grep -c -e --local
+      rm /usr/bin/pmxcfs && dpkg --purge pmxcfs-ipc >/dev/null && echo purged
+      find /etc/systemd /var/lib/systemd -name 'pmxcfs-ipc*'
+    `);
+      expect(output).toBe(
+        [
+          "ended with 1",
+          "pmxcfs-ipc: /usr/bin/pmxcfs is a link to it, which pve-cluster.service runs; first:",
+          "  rm /usr/bin/pmxcfs && apt-get install --reinstall pve-cluster",
+          "1",
+          "purged",
+          "",
+        ].join("\n"),
       );
     },
     BUILD_MS,
