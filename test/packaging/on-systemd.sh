@@ -49,22 +49,22 @@ comes_back() {
 	local old
 	old=$(main_pid)
 	kill -KILL "$old"
-	within 10 bash -c "[ \$(systemctl show -p MainPID --value $unit) != 0 ]" || return 1
-	within 10 answers && [ "$(main_pid)" != "$old" ] && ! ls -d /dev/shm/qb-"$old"-* 2>/dev/null
+	within 30 bash -c "[ \$(systemctl show -p MainPID --value $unit) != 0 ]" || return 1
+	within 30 answers && [ "$(main_pid)" != "$old" ] && ! ls -d /dev/shm/qb-"$old"-* 2>/dev/null
 }
 
 watchdog() {
 	local old
 	mkdir -p /run/systemd/system/$unit.d
-	printf '[Service]\nWatchdogSec=1\nTimeoutAbortSec=1\n' >/run/systemd/system/$unit.d/fast.conf
+	printf '[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\n' >/run/systemd/system/$unit.d/fast.conf
 	systemctl daemon-reload && systemctl restart "$unit" || return 1
 	old=$(main_pid)
-	# The keep-alives arrive: the server survives several watchdog periods.
-	sleep 3
+	# The keep-alives arrive: the server survives two watchdog periods.
+	sleep 7
 	[ "$(main_pid)" = "$old" ] || return 1
 	kill -STOP "$old"
-	within 15 bash -c "[ \$(systemctl show -p MainPID --value $unit) != $old ]" || return 1
-	within 10 answers || return 1
+	within 30 bash -c "[ \$(systemctl show -p MainPID --value $unit) != $old ]" || return 1
+	within 30 answers || return 1
 	rm -r /run/systemd/system/$unit.d && systemctl daemon-reload
 }
 
@@ -73,7 +73,7 @@ serves_directory() {
 	echo 'PMXCFS_IPC_OPTIONS="--dir /srv/pve"' >/etc/default/pmxcfs-ipc
 	systemctl restart "$unit" && [ "$(pmxcfs-ipc call get-config storage.cfg)" = 'dir: local' ] &&
 		echo 'dir: other' >/srv/pve/storage.cfg &&
-		within 5 bash -c '[ "$(pmxcfs-ipc call get-config storage.cfg)" = "dir: other" ]'
+		within 30 bash -c '[ "$(pmxcfs-ipc call get-config storage.cfg)" = "dir: other" ]'
 }
 
 # The metrics paths that docs/running.md names.
@@ -82,7 +82,7 @@ shows_metrics() {
 	mkdir -p "${file%/*}"
 	echo "PMXCFS_IPC_OPTIONS=\"--dir /srv/pve --metrics unix:/run/pmxcfs-ipc-metrics.sock \
 		--metrics-textfile $file\"" | tr -d '\\\n\t' >/etc/default/pmxcfs-ipc
-	systemctl restart "$unit" && within 5 grep -q '^pmxcfs_ipc_connections_limit ' "$file" &&
+	systemctl restart "$unit" && within 30 grep -q '^pmxcfs_ipc_connections_limit ' "$file" &&
 		[ "$(stat -c %a:%F /run/pmxcfs-ipc-metrics.sock)" = 660:socket ]
 }
 
@@ -90,19 +90,19 @@ shows_requests() {
 	local line="-u $unit -p debug -o cat -g get-fs-version.*bytes -q"
 	answers && [ -z "$(journalctl $line)" ] || return 1
 	systemctl kill -s USR1 "$unit"
-	within 5 eval 'answers && [ -n "$(journalctl '"$line"')" ]' && systemctl kill -s USR1 "$unit"
+	within 30 eval 'answers && [ -n "$(journalctl '"$line"')" ]' && systemctl kill -s USR1 "$unit"
 }
 
 stops() {
-	local begun=$SECONDS
-	systemctl stop "$unit" && [ $((SECONDS - begun)) -le 5 ] && no_rings
+	# Not success if it had to be killed after TimeoutStopSec.
+	systemctl stop "$unit" && [ "$(systemctl show -p Result --value "$unit")" = success ] && no_rings
 }
 
 leaves_a_held_name_alone() {
 	local holder verdict
 	pmxcfs-ipc echo --socket pve2 2>/dev/null &
 	holder=$!
-	within 5 grep -q '@pve2@' /proc/net/unix
+	within 30 grep -q '@pve2@' /proc/net/unix
 	systemctl start "$unit"
 	! active && ! systemctl is-failed --quiet "$unit" && kill -0 "$holder"
 	verdict=$?
@@ -166,7 +166,7 @@ restart_unnoticed() {
 	exec 3</etc/pve/local/qemu-server/100.conf
 	(cd /etc/pve/nodes && exec sleep infinity) &
 	shell=$!
-	within 5 [ "$(readlink /proc/$shell/cwd)" = /etc/pve/nodes ]
+	within 30 bash -c "[ \$(readlink /proc/$shell/cwd) = /etc/pve/nodes ]"
 	systemctl restart pve-cluster && [ "$(main_pid pve-cluster)" != "$old" ] &&
 		[ "$(cat <&3)" = 'name: web' ] && ls /proc/$shell/cwd/ &&
 		journalctl -u pve-cluster -o cat | grep 'took over the mount'
@@ -190,8 +190,8 @@ crash_unnoticed() {
 	) &
 	shell=$!
 	kill -KILL "$old"
-	within 10 bash -c "[ \$(systemctl show -p MainPID --value pve-cluster) != $old ]" &&
-		within 10 active pve-cluster && touch /run/enough && wait $shell &&
+	within 30 bash -c "[ \$(systemctl show -p MainPID --value pve-cluster) != $old ]" &&
+		within 30 active pve-cluster && touch /run/enough && wait $shell &&
 		[ "$(cat <&3)" = 'name: web' ] &&
 		journalctl -u pve-cluster -o cat | grep -c 'took over the mount' | grep -qx 2
 	verdict=$?
@@ -215,7 +215,7 @@ switches_back() {
 	systemctl daemon-reload
 	pmxcfs-ipc config verify --db /var/lib/pve-cluster/config.db &&
 		pmxcfs-ipc config cat nodes/"$(hostname -s)"/qemu-server/100.conf | grep -q 'cores: 4' &&
-		systemctl start pve-cluster && within 5 stand_in_runs
+		systemctl start pve-cluster && within 30 stand_in_runs
 }
 
 goes() {

@@ -81,7 +81,7 @@ function check(): Told {
 /** Waits for a listener, for a fix that starts a server. */
 function awaitListener(): void {
   const name = `@${attempt.service}`;
-  for (let turn = 0; turn < 500; turn++) {
+  for (let turn = 0; turn < 1500; turn++) {
     if (readFileSync("/proc/net/unix", "latin1").includes(name)) return;
     Bun.sleepSync(20);
   }

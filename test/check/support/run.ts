@@ -143,12 +143,12 @@ set -eu
 # $BARE has the usual deadlines; $CHECK is for tests that are not about them, on a busy machine
 BARE="${PROGRAM.join(" ")} --check"
 CHECK="$BARE --deadline 10s --total-deadline 50s"
-# await COMMAND...: until it succeeds, at most 10 s
+# await COMMAND...: until it succeeds, at most 30 s
 await() {
   tries=0
   until "$@" > /dev/null 2>&1; do
     tries=$((tries + 1))
-    [ "$tries" -lt 500 ] || { echo "never: $*" >&2; exit 99; }
+    [ "$tries" -lt 1500 ] || { echo "never: $*" >&2; exit 99; }
     sleep 0.02
   done
 }

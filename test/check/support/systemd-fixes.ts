@@ -60,10 +60,13 @@ TimeoutStopSec=5
 `;
 
 const PRELUDE = `
-until_silent() { for i in $(seq 500); do ${LISTENING} || break; sleep 0.02; done; }
+until_silent() { for i in $(seq 1500); do ${LISTENING} || break; sleep 0.02; done; }
 rm -rf /etc/pve; mkdir -p /etc/pve /var/lib/rrdcached/db
 systemctl start rrdcached
 `;
+
+/** Limit of all fixes: they take 10 s on an idle machine. */
+export const FIXES_S = 200;
 
 /** The result of each, in one boot. */
 export async function followUnderSystemd(): Promise<Map<string, Tried>> {
@@ -80,6 +83,7 @@ export async function followUnderSystemd(): Promise<Map<string, Tried>> {
     units: { "pve-cluster.service": NODE, "rrdcached.service": RRDCACHED },
     command: `{ ${PRELUDE}${steps.join("")}} 2> /root/errors`,
     flags: ["--bind=/dev/fuse"],
+    longestS: FIXES_S,
   });
   const codes = Object.keys(SYSTEMD_FIXES);
   const lines = out.trim().split("\n");

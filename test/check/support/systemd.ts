@@ -25,18 +25,18 @@ export interface Boot {
   readonly command?: string;
   /** Arguments of systemd-nspawn besides the usual ones. */
   readonly flags?: readonly string[];
+  /** The container is killed after this time; default: 50. */
+  readonly longestS?: number;
 }
-
-const LONGEST_S = 50;
 
 function file(path: string, text: string): string {
   return `cat > ${path} <<'END-OF-UNIT'\n${text}\nEND-OF-UNIT\n`;
 }
 
-/** Waits at most 10 s for `until`, and runs the command. */
+/** Waits at most 30 s for `until`, and runs the command. */
 function checkScript({ until = "true", command }: Boot): string {
   const program = `${PROGRAM.join(" ")} --check --socket svc --only unit --json`;
-  return `for i in $(seq 500); do ${until} && break; sleep 0.02; done
+  return `for i in $(seq 1500); do ${until} && break; sleep 0.02; done
 journalctl --sync
 {
 ${command ?? program}
@@ -83,7 +83,7 @@ export async function printedUnderSystemd(boot: Boot): Promise<string> {
     mkdir /mnt/upper /mnt/work /mnt/root
     mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
 ${files.join("")}${masks.join("")}${file("/mnt/root/root/check", checkScript(boot))}
-    timeout -k 5 ${LONGEST_S} systemd-nspawn -q --register=no --keep-unit -D /mnt/root \\
+    timeout -k 5 ${boot.longestS ?? 50} systemd-nspawn -q --register=no --keep-unit -D /mnt/root \\
       --bind-ro=${REPOSITORY} ${(boot.flags ?? []).join(" ")} --boot systemd.unit=check.target \\
       < /dev/null > /mnt/boot 2>&1 || true
     cat /mnt/root/root/told || { cat /mnt/boot >&2; exit 1; }`;
