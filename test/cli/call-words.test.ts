@@ -116,7 +116,7 @@ test("each command that --check prints for a read request is accepted unchanged"
       usage: "",
     });
   }
-}, 30_000);
+});
 
 describe("--wait", () => {
   test("a service that starts during the wait gets the request", async () => {

@@ -60,7 +60,7 @@ describe("a request", () => {
     expect(await shown("raw", "6", Buffer.from("storage.cfg\0").toString("hex"))).toBe(
       fixtures.STORAGE_CONFIG,
     );
-  }, 30_000);
+  });
 
   test("takes a value or a token from a file", async () => {
     const file = join(directory, "value");

@@ -27,7 +27,7 @@ test("bench shows the round", () => {
   expect(terminal).toContain(`\r\u001B[2K${service.name}: round 3 of 4`);
   expect(terminal).toMatch(/round \d of 4\r\S{4}1 connection through own/);
   expect(piped).toBe("");
-}, 20_000);
+});
 
 test("--check names what it waits for", () => {
   service.signal("SIGSTOP");
@@ -40,4 +40,4 @@ test("--check names what it waits for", () => {
   } finally {
     service.signal("SIGCONT");
   }
-}, 20_000);
+});

@@ -3,6 +3,9 @@
  * fixed time.
  */
 
+/** More than ten times what the slowest of these waits takes on an idle machine. */
+const PATIENCE_MS = 30_000;
+
 /**
  * Polls `condition` until its value is not undefined, null or false, and returns the value; after
  * `timeoutMs` throws an error with the `event` waited for.
@@ -10,7 +13,7 @@
 export async function eventually<T>(
   event: string,
   condition: () => T | Promise<T>,
-  timeoutMs = 10_000,
+  timeoutMs = PATIENCE_MS,
 ): Promise<NonNullable<T>> {
   const deadline = performance.now() + timeoutMs;
   for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {

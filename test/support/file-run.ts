@@ -30,6 +30,9 @@ const TEST_TIMEOUT_MS = 60_000;
 /** All processes of a file inherit this variable: leftovers are found by it. */
 const MARK = "PMXCFS_IPC_TEST_FILE";
 
+/** SIGKILL, 9, in the masks of /proc/PID/status. */
+const SIGKILL_BIT = 1n << 8n;
+
 /** Pids of live processes (zombies excluded) whose environment holds the mark `value`. */
 function marked(value: string): number[] {
   return readdirSync("/proc")
@@ -55,14 +58,27 @@ function commandLine(pid: number): string {
   }
 }
 
-/** The marked processes that have not ended after a second. */
-async function leftProcesses(value: string): Promise<number[]> {
-  let pids = marked(value);
-  for (let waited = 0; pids.length > 0 && waited < 20; waited++) {
-    await Bun.sleep(50);
-    pids = marked(value);
+/** True for a process that was killed: it ends when it gets a processor. */
+function isKilled(pid: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    const pending = [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm)];
+    return pending.some(([, mask]) => (BigInt(`0x${mask}`) & SIGKILL_BIT) !== 0n);
+  } catch {
+    return false;
   }
-  return pids;
+}
+
+/** The marked processes that have not ended after a second, or after 10 if they were killed. */
+async function leftProcesses(value: string): Promise<number[]> {
+  const started = performance.now();
+  for (;;) {
+    const pids = marked(value);
+    const waitedMs = performance.now() - started;
+    if (pids.length === 0 || waitedMs > 10_000) return pids;
+    if (waitedMs > 1000 && !pids.some(isKilled)) return pids;
+    await Bun.sleep(50);
+  }
 }
 
 /** Kills a process and waits for its end; a line that names it. */
@@ -73,7 +89,7 @@ async function endProcess(pid: number): Promise<string> {
   } catch {
     // It ended by itself.
   }
-  for (let waited = 0; isRunning(pid) && waited < 100; waited++) await Bun.sleep(10);
+  for (let waited = 0; isRunning(pid) && waited < 1000; waited++) await Bun.sleep(10);
   return `left process ${pid} running: ${command}`;
 }
 

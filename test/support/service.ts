@@ -70,9 +70,9 @@ export class Service implements AsyncDisposable {
     return await this.ended();
   }
 
-  /** Waits for the end; after 10 s kills the server. Returns the exit code. */
+  /** Waits for the end; after 30 s kills the server. Returns the exit code. */
   async ended(): Promise<number> {
-    const timer = setTimeout(() => this.signal("SIGKILL"), 10_000);
+    const timer = setTimeout(() => this.signal("SIGKILL"), 30_000);
     const code = await this.#process.exited;
     clearTimeout(timer);
     await this.#drained;
