@@ -42,7 +42,9 @@ test("backups of a database that is being written are consistent; --keep limits 
 test("a backup does not change the database, and does not overwrite a file", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");
-  await node.sh("for i in $(seq 50); do echo $i > /etc/pve/f$i; done; sleep 3");
+  // The checkpoint after the last change writes config.db, and at its end config.db-shm.
+  await node.sh(`for i in $(seq 50); do echo $i > /etc/pve/f$i; done; cd /var/lib/pve-cluster
+    until [ config.db -nt config.db-wal ]; do sleep 0.1; done; sleep 1`);
   const state = `cd /var/lib/pve-cluster
     stat -c '%n %i %s %y %z %a' config.db*; sha256sum config.db*`;
   const before = await node.sh(state);

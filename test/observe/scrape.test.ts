@@ -78,8 +78,7 @@ test("what clients did is what the metrics say", async () => {
   expect((await reader.call(CfsIpc.SET_STATUS, "x".padEnd(256, "\0"))).error).toBe(Errno.EPERM);
   await using refused = await QbClient.open(server.name, { uid: 65_534, gid: 65_534 });
   expect(refused.connected.res).toBeLessThan(0);
-  await eventually("the socket", () => existsSync(unix));
-  const during = await scrape(unix);
+  const during = await eventually("the socket", () => scrapeOnce(unix));
   const get = (name: string) => sample(during, name);
   expect(get("connections")).toBe(2);
   expect(get('connections_refused_total{reason="denied"}')).toBe(1);

@@ -35,7 +35,7 @@ beforeAll(async () => {
   writer = await QbClient.open(server.name);
   reader = await QbClient.open(server.name, WWW_DATA);
   for (let round = 0; round < 3; round++) await writer.call(7, "some text");
-  await eventually("the status", () => existsSync(status));
+  await eventually("the status", () => isAnswered(status));
 });
 
 afterAll(async () => {
@@ -45,6 +45,11 @@ afterAll(async () => {
   expect(existsSync(status)).toBe(false);
   rmSync(directory, { recursive: true, force: true });
 });
+
+/** True once a server answers on the socket, whose file exists a moment earlier. */
+async function isAnswered(path: string): Promise<boolean> {
+  return typeof (await readStatus(path)) !== "string";
+}
 
 async function statusDocument(): Promise<StatusDocument> {
   const document = await readStatus(status);
@@ -81,7 +86,7 @@ test("the duration of a delayed answer ends when it is sent", async () => {
   await using late = await startService(serveCommand("--dir", directory, ...flags));
   await using client = await QbClient.open(late.name);
   for (let round = 0; round < 3; round++) await client.call(CfsIpc.GET_GUEST_LIST);
-  await eventually("the status", () => existsSync(path));
+  await eventually("the status", () => isAnswered(path));
   const document = await readStatus(path);
   if (typeof document === "string") throw new Error(document);
   const [connection] = document.connections;
