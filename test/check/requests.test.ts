@@ -33,7 +33,7 @@ async function cleanUp(server: Service): Promise<void> {
   await noRingsLeft(server.pid);
 }
 
-async function checked(faults: Faults, only: string, deadlineMs = 2_000): Promise<Told> {
+async function checked(faults: Faults, only: string, deadlineMs = 10_000): Promise<Told> {
   await using server = await startNode(faults);
   return await check(server.name, { only: [only], options: { deadlineMs } });
 }

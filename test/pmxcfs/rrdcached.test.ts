@@ -253,7 +253,7 @@ describe("a stopped rrdcached (SIGSTOP)", () => {
   test("delays no answer, is logged once, and gets all values when it continues", async () => {
     await using fixture = new RrdcachedFixture();
     await fixture.start();
-    const { files, lines } = open(fixture, { timeoutMs: 50 });
+    const { files, lines } = open(fixture, { timeoutMs: 500 });
     const rrd = new Rrd();
     const members = new Members({ nodeName: "n1", versions: new Versions({ memdb: new Memdb() }) });
     const status = new Status({ members, rrd, rrdFiles: files });
