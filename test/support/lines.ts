@@ -32,7 +32,8 @@ export class LineProcess<R> implements AsyncDisposable {
   }
 
   signal(signal: NodeJS.Signals): void {
-    if (this.#process.exitCode === null) sendSignal(this.#process.pid, signal);
+    const { exitCode, signalCode, pid } = this.#process;
+    if (exitCode === null && signalCode === null) sendSignal(pid, signal);
   }
 
   /** Ends the process with SIGKILL, as in a crash. */

@@ -61,7 +61,8 @@ export class Service implements AsyncDisposable {
   }
 
   signal(signal: NodeJS.Signals): void {
-    if (this.#process.exitCode === null) sendSignal(this.#process.pid, signal);
+    // Not to another process that has got the pid of one that was killed.
+    if (this.exitCode === undefined) sendSignal(this.pid, signal);
   }
 
   /** Sends `signal` and waits for the end, as `ended`. */

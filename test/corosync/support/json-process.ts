@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { eventually } from "../../support/eventually.ts";
 import { REPOSITORY } from "../../support/native.ts";
 import type { ClusterNode } from "./cluster.ts";
-import { signalInner } from "./holder.ts";
+import { innerPid, signalInner } from "./holder.ts";
 
 /** An event from the program. */
 export type ReportedEvent = Readonly<Record<string, unknown>> & { readonly event: string };
@@ -60,6 +60,8 @@ export class JsonProcess<C extends { readonly op: string }> implements AsyncDisp
 
   /** Sends `signal` and waits for its end. */
   async stop(signal: NodeJS.Signals): Promise<void> {
+    // nsenter may not have started it yet; or it has ended, and there is nothing to wait for.
+    await innerPid(this.#child.pid).catch(() => {});
     this.signal(signal);
     await this.#child.exited;
   }
