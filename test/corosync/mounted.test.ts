@@ -13,7 +13,7 @@ import { ALL } from "./support/served-cluster.ts";
 const reason = noCluster() ?? noPrivateNode();
 const test = testUnless(reason);
 /** FUSE_NOTIFY_INC_EPOCH came with Linux 6.16; before, names of other nodes are up to 1 s old. */
-const [major = 0, minor = 0] = release().split(".").map(Number);
+const [major = 0, minor = 0] = release().split(".").map(Number.parseFloat);
 const canExpire = major > 6 || (major === 6 && minor >= 16);
 const expiryTest = testUnless(reason ?? (canExpire ? undefined : "needs Linux 6.16"));
 let mounted: MountedCluster;
