@@ -263,16 +263,28 @@ describe("on a machine", () => {
       dpkg --install ${deb} >/dev/null
       systemctl enable pmxcfs-ipc.service 2>/dev/null
       dpkg --remove pmxcfs-ipc >/dev/null 2>/tmp/said
-      echo "ended with $?"; grep -A 1 'is a link' /tmp/said
+      echo "ended with $?"; grep -A 3 'is a link' /tmp/said
       pmxcfs -h | grep -c -e --local
-      rm /usr/bin/pmxcfs && dpkg --purge pmxcfs-ipc >/dev/null && echo purged
+      # Another package with that file, as apt-get has dpkg install it: the file replaces the link.
+      mkdir -p /tmp/other/DEBIAN /tmp/other/usr/bin
+      printf '%s\\n' 'Package: pve-cluster' 'Version: 1' 'Architecture: all' \\
+        'Maintainer: x <x@x>' 'Description: x' >/tmp/other/DEBIAN/control
+      install -m 755 /bin/true /tmp/other/usr/bin/pmxcfs
+      dpkg-deb --build /tmp/other /tmp/other.deb >/dev/null
+      dpkg --install /tmp/other.deb >/dev/null && test ! -L /usr/bin/pmxcfs && echo a file
+      pmxcfs-ipc --version | grep -c pmxcfs-ipc
+      dpkg --purge pmxcfs-ipc >/dev/null && echo purged
       find /etc/systemd /var/lib/systemd -name 'pmxcfs-ipc*'
     `);
       expect(output).toBe(
         [
           "ended with 1",
           "pmxcfs-ipc: /usr/bin/pmxcfs is a link to it, which pve-cluster.service runs; first:",
-          "  rm /usr/bin/pmxcfs && apt-get install --reinstall pve-cluster",
+          "  apt-get install --reinstall pve-cluster",
+          "or, where that package is not installed:",
+          "  rm /usr/bin/pmxcfs",
+          "1",
+          "a file",
           "1",
           "purged",
           "",
