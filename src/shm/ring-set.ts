@@ -16,6 +16,9 @@ const HEADER_BYTES = pages(RingHeader.fileBytes);
 /** Mappings per connection: for each ring a header, and the data twice. */
 export const MAPPINGS_PER_CONNECTION = 3 * RING_NAMES.length;
 
+/** Most bytes of one set: offsets in it are unsigned 32-bit numbers. */
+const MAX_SET_BYTES = 2 ** 32 - 1;
+
 const NO_WORDS = new Int32Array(0);
 const NO_BYTES = Buffer.alloc(0);
 
@@ -42,8 +45,9 @@ class Memory implements RingMemory {
   constructor(words: Int32Array, bytes: Buffer, base: number, offset: number, dataBytes: number) {
     this.words = words;
     this.bytes = bytes;
-    this.headerWord = offset >> 2;
-    this.dataWord = (offset + HEADER_BYTES) >> 2;
+    // Not `>>`, which is signed: offsets may be above 2^31.
+    this.headerWord = offset >>> 2;
+    this.dataWord = (offset + HEADER_BYTES) >>> 2;
     this.wordCount = dataBytes >> 2;
     this.semaphoreAddress = base + offset + RingHeader.semaphore;
   }
@@ -66,12 +70,14 @@ export class RingSet implements Disposable {
     this.rings = { request: memories[0], response: memories[1], event: memories[2] };
   }
 
-  /** Maps the files; the caller keeps the descriptors. ENOMEM, ENFILE. */
+  /** Maps the files; the caller keeps the descriptors. ENOMEM (also above 4 GiB), ENFILE. */
   static map(files: readonly [RingFiles, RingFiles, RingFiles]): RingSet | Errno {
     const [request, response, event] = files;
     const responseAt = mappedBytes(request);
     const eventAt = responseAt + mappedBytes(response);
-    const reservation = Reservation.of(eventAt + mappedBytes(event));
+    const length = eventAt + mappedBytes(event);
+    if (length > MAX_SET_BYTES) return Errno.ENOMEM;
+    const reservation = Reservation.of(length);
     if (typeof reservation === "number") return reservation;
     const failed =
       placeRing(reservation, 0, request) ||

@@ -23,7 +23,7 @@ export function writeMessage(
   const at = ring.allocChunk(size);
   if (at < 0) return at as Errno;
   const { words, bytes } = ring.memory;
-  const word = at >> 2;
+  const word = at >>> 2;
   words[word + (ID >> 2)] = id;
   words[word + (ID >> 2) + 1] = 0;
   words[word + (SIZE >> 2)] = size;

@@ -1,0 +1,76 @@
+/** What a client accepts as a server's ring files: `attach` over files that a test makes. */
+import { afterEach, expect, test } from "bun:test";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { basename, join } from "node:path";
+import { attach, type Attached } from "../../src/client/ring-files.ts";
+import { QbFailure } from "../../src/client/failure.ts";
+import type { Accepted } from "../../src/client/handshake.ts";
+import { SHM } from "../../src/shm/ring-directory.ts";
+import { RING_NAMES, referencesOf } from "../../src/shm/ring-set.ts";
+import { RingHeader } from "../../src/wire/qb.ts";
+
+const MiB = 1024 * 1024;
+const OWN_UID = process.geteuid?.() ?? 0;
+
+const directories: string[] = [];
+
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true });
+});
+
+/** A set-up answer that names six new files, which have holes instead of pages. */
+function offered(dataBytes: number, maxMessageBytes: number): Accepted {
+  const directory = mkdtempSync(join(SHM, `qb-${process.pid}-0-0-`));
+  directories.push(directory);
+  for (const ring of RING_NAMES) {
+    const header = openSync(join(directory, `${ring}-header`), "w+");
+    ftruncateSync(header, RingHeader.fileBytes);
+    writeSync(header, new Uint32Array([dataBytes / 4]), 0, 4, RingHeader.wordCount);
+    closeSync(header);
+    const data = openSync(join(directory, `${ring}-data`), "w+");
+    ftruncateSync(data, dataBytes);
+    closeSync(data);
+  }
+  const [request, response, event] = RING_NAMES.map((ring) => join(directory, ring));
+  return {
+    fd: -1,
+    server: { pid: process.pid, uid: OWN_UID, gid: 0 },
+    uid: OWN_UID,
+    maxMessageBytes,
+    prefixes: { request: request ?? "", response: response ?? "", event: event ?? "" },
+  };
+}
+
+function attached(accepted: Accepted): Attached {
+  const found = attach(accepted);
+  if (found instanceof QbFailure) throw new Error(String(found));
+  return found;
+}
+
+/** The reference count in a header file. */
+function referencesIn(path: string): number {
+  const count = new Int32Array(1);
+  const fd = openSync(path, "r");
+  readSync(fd, count, 0, count.byteLength, RingHeader.refCount);
+  closeSync(fd);
+  return count[0] ?? 0;
+}
+
+test("rings that lie above 2 GiB of address space are used like others", () => {
+  const accepted = offered(512 * MiB, 256 * MiB);
+  const { set, place } = attached(accepted);
+  using mapped = set;
+  for (const ring of RING_NAMES) {
+    expect(referencesOf(mapped.rings[ring])).toBe(1);
+    expect(referencesIn(`${accepted.prefixes[ring]}-header`)).toBe(1);
+  }
+  expect(place.directory).toBe(basename(directories[0] ?? ""));
+});
