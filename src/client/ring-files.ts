@@ -22,8 +22,7 @@ const MIN_HEADER_BYTES = RingHeader.flowControl + 8;
 /** The location of the files, for a client whose server has died. */
 export interface RingPlace {
   readonly directory: string;
-  /** The file names in it. */
-  readonly names: readonly string[];
+  readonly files: readonly { readonly name: string; readonly identity: string }[];
 }
 
 export interface Attached {
@@ -43,7 +42,13 @@ function split(prefix: string): { directory: string; stem: string } | undefined 
   return found !== null && plain ? { directory, stem } : undefined;
 }
 
-function placeOf(prefixes: Accepted["prefixes"]): RingPlace | QbFailure {
+/** The directory of the rings, and the names of their files in it. */
+interface Names {
+  readonly directory: string;
+  readonly names: readonly string[];
+}
+
+function namesOf(prefixes: Accepted["prefixes"]): Names | QbFailure {
   const names: string[] = [];
   let directory: string | undefined;
   for (const ring of RING_NAMES) {
@@ -57,13 +62,23 @@ function placeOf(prefixes: Accepted["prefixes"]): RingPlace | QbFailure {
   return { directory: directory ?? "", names };
 }
 
+/** What identifies an open file whatever its name. */
+function identityOf(fd: number): string {
+  const { dev, ino } = fstatSync(fd);
+  return `${dev}:${ino}`;
+}
+
 function wordCountOf(header: number): number {
   const word = new Uint32Array(1);
   readSync(header, word, 0, word.byteLength, RingHeader.wordCount);
   return word[0] ?? 0;
 }
 
-/** Opens one file, which must belong to us or to the server; returns its descriptor. */
+/**
+ * Opens one file; returns its descriptor. It must belong to the server, or to us if the server is
+ * root, which gives files away: another user's server could name files of ours, such as the rings
+ * of another connection.
+ */
 function open(path: string, { server, uid: own }: Accepted): number | QbFailure {
   const fd = openFile(path);
   if (fd < 0) {
@@ -71,9 +86,9 @@ function open(path: string, { server, uid: own }: Accepted): number | QbFailure 
     return new QbFailure("files", fd as Errno, `cannot open ${path}${hint}`);
   }
   const { uid } = fstatSync(fd);
-  if (uid === server.uid || uid === own) return fd;
+  if (uid === server.uid || (uid === own && server.uid === 0)) return fd;
   closeDescriptor(fd);
-  return notSane(`${path} belongs to uid ${uid}, neither the server's nor ours`);
+  return notSane(`${path} belongs to uid ${uid}, and the server has uid ${server.uid}`);
 }
 
 function openRing(prefix: string, accepted: Accepted, opened: number[]): RingFiles | QbFailure {
@@ -99,8 +114,8 @@ function openRing(prefix: string, accepted: Accepted, opened: number[]): RingFil
 
 /** Opens, checks and maps the three rings, and adds our reference to each. */
 export function attach(accepted: Accepted): Attached | QbFailure {
-  const place = placeOf(accepted.prefixes);
-  if (place instanceof QbFailure) return place;
+  const named = namesOf(accepted.prefixes);
+  if (named instanceof QbFailure) return named;
   const opened: number[] = [];
   try {
     const files: RingFiles[] = [];
@@ -114,24 +129,29 @@ export function attach(accepted: Accepted): Attached | QbFailure {
       return new QbFailure("files", set, `cannot map the ring files: ${errnoName(set)}`);
     }
     for (const ring of RING_NAMES) addReference(set.rings[ring]);
-    return { set, place };
+    const mapped = named.names.map((name, at) => ({
+      name,
+      identity: identityOf(opened[at] ?? -1),
+    }));
+    return { set, place: { directory: named.directory, files: mapped } };
   } finally {
     for (const fd of opened) closeDescriptor(fd);
   }
 }
 
 /**
- * Removes the files of a dead server. If we may not write to the directory, truncates them, so that
- * at least their memory is freed.
+ * Removes the files of a dead server. Truncates those that we may not remove, so that at least
+ * their memory is freed, but only the files that we mapped: whoever owns the directory may have
+ * replaced it by a symlink.
  */
-export function removeFiles({ directory, names }: RingPlace): void {
+export function removeFiles({ directory, files }: RingPlace): void {
   using shm = asDisposable(Directory.open(SHM));
   using sub = asDisposable(shm.value?.openSub(directory));
-  for (const name of names) {
+  for (const { name, identity } of files) {
     if (sub.value?.unlink(name) === 0) continue;
     const fd = openFile(`${SHM}${directory}/${name}`);
     if (fd < 0) continue;
-    ftruncateSync(fd, 0);
+    if (identityOf(fd) === identity) ftruncateSync(fd, 0);
     closeDescriptor(fd);
   }
   shm.value?.removeSub(directory);

@@ -2,15 +2,19 @@
 import { afterEach, expect, test } from "bun:test";
 import {
   closeSync,
+  existsSync,
   ftruncateSync,
   mkdtempSync,
   openSync,
   readSync,
+  renameSync,
   rmSync,
+  statSync,
+  symlinkSync,
   writeSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import { attach, type Attached } from "../../src/client/ring-files.ts";
+import { attach, type Attached, removeFiles } from "../../src/client/ring-files.ts";
 import { QbFailure } from "../../src/client/failure.ts";
 import type { Accepted } from "../../src/client/handshake.ts";
 import { SHM } from "../../src/shm/ring-directory.ts";
@@ -23,7 +27,8 @@ const OWN_UID = process.geteuid?.() ?? 0;
 const directories: string[] = [];
 
 afterEach(() => {
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true });
+  for (const directory of directories.splice(0))
+    rmSync(directory, { recursive: true, force: true });
 });
 
 /** A set-up answer that names six new files, which have holes instead of pages. */
@@ -73,4 +78,39 @@ test("rings that lie above 2 GiB of address space are used like others", () => {
     expect(referencesIn(`${accepted.prefixes[ring]}-header`)).toBe(1);
   }
   expect(place.directory).toBe(basename(directories[0] ?? ""));
+});
+
+test("files of ours are taken from root's server, not from another user's", () => {
+  const accepted = offered(16 * 1024, 12_328);
+  const stranger = { ...accepted, server: { ...accepted.server, uid: OWN_UID + 4711 } };
+  const refused = attach(stranger);
+  if (!(refused instanceof QbFailure)) throw new Error("mapped");
+  expect([refused.kind, refused.message]).toEqual([
+    "files",
+    expect.stringMatching(/request-header belongs to uid \d+, and the server has uid \d+$/),
+  ]);
+  expect(referencesIn(`${accepted.prefixes.request}-header`)).toBe(0);
+  using mapped = attached({ ...accepted, server: { ...accepted.server, uid: 0 } }).set;
+  expect(mapped.vanished).toBe(false);
+});
+
+test("the files of a dead server are removed, or truncated; those behind a symlink are not", () => {
+  const accepted = offered(16 * 1024, 12_328);
+  const { set, place } = attached(accepted);
+  set[Symbol.dispose]();
+  const [directory = ""] = directories;
+  const others = offered(16 * 1024, 12_328);
+  renameSync(directory, `${directory}.moved`);
+  symlinkSync(directories[1] ?? "", directory);
+  removeFiles(place);
+  expect(statSync(`${others.prefixes.event}-data`).size).toBe(16 * 1024);
+  // The files that were mapped, though the directory cannot be opened under its name.
+  rmSync(directory);
+  symlinkSync(`${directory}.moved`, directory);
+  removeFiles(place);
+  expect(statSync(join(`${directory}.moved`, "event-data")).size).toBe(0);
+  rmSync(directory);
+  renameSync(`${directory}.moved`, directory);
+  removeFiles(place);
+  expect(existsSync(directory)).toBe(false);
 });
