@@ -51,7 +51,7 @@ export function ringFileNames(service: string): string[] {
  * A new name `qb-<server pid>-<client pid>-<descriptor>-<random>` (libqb ipc_setup.c). The random
  * part has 12 hex digits; libqb's has 6 letters and digits (mkdtemp(3)).
  */
-function newDirectoryName(clientPid: number, socketFd: number): string {
+export function newDirectoryName(clientPid: number, socketFd: number): string {
   const random = Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex");
   return `qb-${process.pid}-${clientPid}-${socketFd}-${random}`;
 }

@@ -5,7 +5,7 @@
 import { unlinkSync } from "node:fs";
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
-import { SHM } from "../../shm/ring-directory.ts";
+import { newDirectoryName, SHM } from "../../shm/ring-directory.ts";
 import { closeDescriptor, Directory } from "../../platform/files.ts";
 import { Ready } from "../../platform/epoll.ts";
 import { acceptOn, listenOn, maxNameBytes, socketPath } from "../../platform/socket.ts";
@@ -37,7 +37,8 @@ export function openShm(log: Log): Directory | ListenFailure {
     const why = `${SHM} cannot be opened (${errnoText(shm)}), and clients get their rings there`;
     return fail(shm, `${why}: mount a tmpfs on it, e.g. mount -t tmpfs tmpfs ${SHM}`);
   }
-  const probe = `qb-${process.pid}-0-0-probe`;
+  // A new name: any user can make directories in /dev/shm.
+  const probe = newDirectoryName(0, 0);
   const made = shm.makeSub(probe);
   if (typeof made === "number") {
     shm[Symbol.dispose]();
