@@ -1,9 +1,11 @@
 /** Rules 6 and 7 for single classes: bounds on resources, and fairness of turns. */
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
+import { IpcLimits } from "../../src/base/limits.ts";
 import type { Reply } from "../../src/ipc/handler.ts";
 import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
+import { RunQueue, type Runnable } from "../../src/ipc/scheduling/run-queue.ts";
 import { TimeSlicedQueue } from "../../src/ipc/scheduling/time-sliced-queue.ts";
 
 interface Peer {
@@ -67,6 +69,29 @@ test("of too many handshakes, the oldest one of the process with most is dropped
   for (const name of ["one", "two", "three", "four"]) add(2, name);
   expect(dropped).toEqual(["one", "two"]);
   expect(pending.size).toBe(3);
+});
+
+test("many connections with requests left share several turns, in order", async () => {
+  const served: number[] = [];
+  const queue = new RunQueue(IpcLimits, ({ number }: { number: number } & Runnable) => {
+    served.push(number);
+    // It has more requests.
+    const [first] = connections;
+    if (served.length === 1 && first !== undefined) queue.add(first);
+    const until = performance.now() + 1.5;
+    while (performance.now() < until);
+  });
+  const connections = Array.from({ length: 6 }, (_, number) => ({
+    number,
+    stalledSince: undefined,
+    retry: () => true,
+    end: () => {},
+  }));
+  for (const connection of connections) queue.add(connection);
+  await nextTurn();
+  expect(served.length).toBeWithin(1, 3);
+  while (served.length < 7) await nextTurn();
+  expect(served).toEqual([0, 1, 2, 3, 4, 5, 0]);
 });
 
 /** No bounds, except those that a test sets. */

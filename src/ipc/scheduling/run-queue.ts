@@ -4,6 +4,12 @@
  */
 import { type CloseReason, readNoReply } from "../connection/close-reason.ts";
 
+/**
+ * No connection's turn begins after this time of a turn of the event loop: thousands of clients
+ * with full rings must not delay the sockets, the mount and the cluster.
+ */
+const TURN_MS = 2;
+
 export interface RunQueueSettings {
   readonly replyRetryMs: number;
   readonly replyDeadlineMs: number;
@@ -32,9 +38,13 @@ export class RunQueue<T extends Runnable> {
     this.#serve = serve;
   }
 
-  /** Schedules `connection` for the next turn of the event loop. */
+  /** Schedules `connection` for the next turn of the event loop, or a later one if many wait. */
   add(connection: T): void {
     this.#ready.add(connection);
+    this.#schedule();
+  }
+
+  #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => this.#run());
@@ -57,9 +67,15 @@ export class RunQueue<T extends Runnable> {
 
   #run(): void {
     this.#isScheduled = false;
-    const ready = [...this.#ready];
-    this.#ready.clear();
-    for (const connection of ready) this.#serve(connection);
+    const end = performance.now() + TURN_MS;
+    // Those that are added meanwhile wait for the next turn.
+    let left = this.#ready.size;
+    for (const connection of this.#ready) {
+      this.#ready.delete(connection);
+      this.#serve(connection);
+      if (--left === 0 || performance.now() >= end) break;
+    }
+    if (this.#ready.size > 0) this.#schedule();
   }
 
   #retryAll(): void {
