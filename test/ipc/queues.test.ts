@@ -5,6 +5,7 @@ import { IpcLimits } from "../../src/base/limits.ts";
 import type { Reply } from "../../src/ipc/handler.ts";
 import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
+import { RingDisposal } from "../../src/ipc/scheduling/ring-disposal.ts";
 import { RunQueue, type Runnable } from "../../src/ipc/scheduling/run-queue.ts";
 import { TimeSlicedQueue } from "../../src/ipc/scheduling/time-sliced-queue.ts";
 
@@ -50,6 +51,20 @@ test("removed jobs are not done, and finish() does the others", () => {
   queue.finish();
   expect(done).toEqual(["second"]);
   expect(queue.size).toBe(0);
+});
+
+test("rings of ended connections are removed at once only as far as their memory is needed", () => {
+  const removed: number[] = [];
+  const disposal = new RingDisposal(0);
+  for (let number = 0; number < 5; number++) {
+    const rings = { bytes: 100, [Symbol.dispose]: () => void removed.push(number) };
+    disposal.add(rings, { pid: 1 });
+  }
+  expect([removed, disposal.bytes]).toEqual([[], 500]);
+  disposal.free(150);
+  expect([removed, disposal.bytes]).toEqual([[0, 1], 300]);
+  disposal.free(1000);
+  expect([removed, disposal.bytes]).toEqual([[0, 1, 2, 3, 4], 0]);
 });
 
 test("of too many handshakes, the oldest one of the process with most is dropped", () => {

@@ -10,9 +10,12 @@ import { TimeSlicedQueue } from "./time-sliced-queue.ts";
 /** After this delay, a client that hung up has usually unmapped its rings. */
 const DELAY_MS = 2;
 
+/** What the removal needs of a ring directory. */
+type Removable = Disposable & Pick<RingDirectory, "bytes">;
+
 interface DisposalJob {
-  readonly peer: Credentials;
-  readonly rings: RingDirectory;
+  readonly peer: Pick<Credentials, "pid">;
+  readonly rings: Removable;
 }
 
 /** Owns the rings it gets until they are removed. */
@@ -36,7 +39,7 @@ export class RingDisposal {
     return this.#bytes;
   }
 
-  add(rings: RingDirectory, peer: Credentials): void {
+  add(rings: Removable, peer: Pick<Credentials, "pid">): void {
     this.#bytes += rings.bytes;
     this.#delayed.push({ rings, peer });
     this.#timer ??= setTimeout(() => this.#start(), DELAY_MS);
@@ -57,6 +60,16 @@ export class RingDisposal {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     for (const job of this.#delayed.splice(0)) this.#queue.add(job);
+  }
+
+  /**
+   * Removes rings now until `bytes` of /dev/shm are free that were not before; not all, because
+   * thousands of them take seconds.
+   */
+  free(bytes: number): void {
+    const goal = this.#bytes - bytes;
+    this.#start();
+    this.#queue.finish(() => this.#bytes <= goal);
   }
 
   /** Removes all rings now. */

@@ -38,9 +38,13 @@ export class TimeSlicedQueue<T extends QueuedJob> {
     return size;
   }
 
-  /** Does all remaining jobs now. */
-  finish(): void {
-    for (let next = this.#next(); next !== undefined; next = this.#next()) this.#work(next);
+  /** Does the remaining jobs now, until `isEnough` returns true. */
+  finish(isEnough: () => boolean = () => false): void {
+    while (!isEnough()) {
+      const next = this.#next();
+      if (next === undefined) return;
+      this.#work(next);
+    }
   }
 
   /** Cancels `job`. */

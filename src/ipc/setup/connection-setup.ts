@@ -258,14 +258,14 @@ export class ConnectionSetup {
     this.#pool.refillLater(rings.dataBytes, REFILL_DELAY_MS);
   }
 
-  #makeRings(socket: SetupSocket, { owner, messageBytes }: Admitted): RingDirectory | Errno {
+  #makeRings(socket: SetupSocket, { owner, messageBytes, bytes }: Admitted): RingDirectory | Errno {
     const dataBytes = ringDataBytes(messageBytes);
     const isReclaimable = this.#pool.readyCount > 0 || this.#parts.disposal.bytes > 0;
     const rings = this.#pool.takeFor(owner, socket.fd, dataBytes);
     if (typeof rings !== "number" || !isReclaimable) return rings;
     // The pool or the disposal may hold the missing memory, or a pooled directory was removed.
     this.#pool.drain();
-    this.#parts.disposal.finish();
+    this.#parts.disposal.free(bytes);
     return this.#pool.takeFor(owner, socket.fd, dataBytes);
   }
 
