@@ -4,6 +4,7 @@ import { Errno } from "../../src/base/errno.ts";
 import { IpcLimits } from "../../src/base/limits.ts";
 import type { Reply } from "../../src/ipc/handler.ts";
 import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
+import { RequestBuffers } from "../../src/ipc/connection/request-buffers.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
 import { RingDisposal } from "../../src/ipc/scheduling/ring-disposal.ts";
 import { RunQueue, type Runnable } from "../../src/ipc/scheduling/run-queue.ts";
@@ -153,6 +154,16 @@ test("one uid has a bound on its bytes of /dev/shm, and leaves some to root", ()
   expect(admission.excessOf(0, 31, 30)).toBe("free bytes");
   admission.remove(33, 30);
   expect(admission.excessOf(33, 50, 70)).toBeUndefined();
+});
+
+test("a buffer is used again only if 4 bytes are readable after the largest message in it", () => {
+  const [small, large] = [12_328, 12_336];
+  const buffers = new RequestBuffers(small);
+  const giveBack = buffers.lend(buffers.current);
+  buffers.grow(large);
+  giveBack();
+  buffers.lend(buffers.current);
+  expect(buffers.current.scratch.bytes.length).toBeGreaterThanOrEqual(large + 4);
 });
 
 test("the queue length in the statistics counts complete replies after a pending one", async () => {

@@ -46,9 +46,9 @@ export class RequestBuffers {
   lend(memory: RequestMemory): () => void {
     this.#current = this.#spare.pop() ?? this.#make();
     return () => {
-      const { byteLength } = memory.scratch.bytes;
-      const isUsable = byteLength >= this.#bytes && this.#spare.length < MAX_SPARE_BUFFERS;
-      if (isUsable) this.#spare.push(memory);
+      // Compared with the current buffer, which has the zeros after the largest message, too.
+      const isLargeEnough = memory.scratch.bytes.length >= this.#current.scratch.bytes.length;
+      if (isLargeEnough && this.#spare.length < MAX_SPARE_BUFFERS) this.#spare.push(memory);
     };
   }
 
