@@ -202,8 +202,8 @@ export class Service {
     this.#listener.close();
     this.#listener = undefined;
     this.#setup.stop();
-    const deadline = Date.now() + this.#settings.stopDeadlineMs;
-    while (this.#scheduler.serveAll(this.#connections) && Date.now() < deadline) {
+    const deadline = performance.now() + this.#settings.stopDeadlineMs;
+    while (this.#scheduler.serveAll(this.#connections) && performance.now() < deadline) {
       await Bun.sleep(STOP_STEP_MS);
     }
     for (const connection of this.#connections) connection.end(STOPPED);

@@ -78,7 +78,7 @@ export class Connection implements Peer, Polled, Runnable {
   #request: MutableRequest;
   readonly #turn: TurnBudget;
   #vanished = vanishedCount();
-  /** The reply that waits for room in the response ring, and since when (Date.now()). */
+  /** The reply that waits for room in the response ring, and since when (performance.now()). */
   #held: { id: number; reply: Reply; since: number } | undefined;
   #outstanding = 0;
   #heldLevel: 0 | 1 | 2 = FlowControl.ON;
@@ -117,7 +117,7 @@ export class Connection implements Peer, Polled, Runnable {
     return this.#end !== undefined;
   }
 
-  /** Since when a reply waits for room (Date.now()); undefined if none does. */
+  /** Since when a reply waits for room (performance.now()); undefined if none does. */
   get stalledSince(): number | undefined {
     return this.#held?.since;
   }
@@ -347,7 +347,7 @@ export class Connection implements Peer, Polled, Runnable {
     } else if (result === Errno.EAGAIN) {
       this.stats.sendRetries++;
       // Copied when it begins to wait, not each time it is tried again.
-      if (since === 0) this.#held = { id, reply: keepReply(reply), since: Date.now() };
+      if (since === 0) this.#held = { id, reply: keepReply(reply), since: performance.now() };
       else this.#held = { id, reply, since };
       this.#callbacks.onStalled(this);
     } else {

@@ -17,7 +17,7 @@ export interface RunQueueSettings {
 
 /** What the queue needs of a connection. */
 export interface Runnable {
-  /** Since when a reply waits for room (Date.now()); undefined if none does. */
+  /** Since when a reply waits for room (performance.now()); undefined if none does. */
   readonly stalledSince: number | undefined;
   /** Tries to send that reply again; true when no reply waits any more. */
   retry(): boolean;
@@ -79,7 +79,7 @@ export class RunQueue<T extends Runnable> {
   }
 
   #retryAll(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const connection of this.#stalled) {
       if (connection.retry()) {
         this.#stalled.delete(connection);
