@@ -69,6 +69,8 @@ export class SetupSocket implements SetupChannel, SocketEvents {
   #unsentNotifies = false;
   /** The part of the answer for which the socket had no room yet. */
   #unsent: Uint8Array | undefined;
+  /** The peer has shut down its reading end: nothing can be sent any more. */
+  #deaf = false;
   #closed = false;
 
   constructor(fd: number, connectIds: Credentials, loop: SocketLoop, events: HandshakeEvents) {
@@ -166,8 +168,27 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     else this.#deadline = setTimeout(() => this.close(), REFUSAL_MS);
   }
 
+  /**
+   * Sends what there is room for; returns the number of bytes. If the peer does not read any more,
+   * the socket always has room and reports no end: this ends it, but only after the caller is done,
+   * who may be about to announce the connection.
+   */
+  #sendSome(bytes: Uint8Array): number {
+    const sent = sendBytes(this.fd, bytes);
+    if (sent >= 0) return sent;
+    if (sent !== Errno.EAGAIN && sent !== Errno.EINTR) {
+      this.#deaf = true;
+      queueMicrotask(() => this.#lost());
+    }
+    return 0;
+  }
+
   #send(bytes: Uint8Array): void {
-    const sent = Math.max(0, sendBytes(this.fd, bytes));
+    const sent = this.#sendSome(bytes);
+    if (this.#deaf) {
+      this.#unsent = undefined;
+      return;
+    }
     if (sent < bytes.byteLength) {
       this.#unsent = bytes.subarray(sent);
       this.#watch(Ready.WRITE, false);
@@ -224,9 +245,9 @@ export class SetupSocket implements SetupChannel, SocketEvents {
   }
 
   notify(count: number): number {
-    if (this.#state !== "connected") return 0;
-    const sent = Math.max(0, sendBytes(this.fd, NOTIFY_BYTES.subarray(0, count)));
-    if (sent < count && !this.#unsentNotifies) {
+    if (this.#state !== "connected" || this.#deaf) return 0;
+    const sent = this.#sendSome(NOTIFY_BYTES.subarray(0, count));
+    if (sent < count && !this.#deaf && !this.#unsentNotifies) {
       this.#unsentNotifies = true;
       this.#watch(Ready.READ | Ready.WRITE, true);
     }
