@@ -7,6 +7,7 @@ import { closeDescriptor } from "../../src/platform/files.ts";
 import { acceptOn, connectTo, listenOn, sendBytes } from "../../src/platform/socket.ts";
 import { ConnectionRequest, ConnectionResponse, QbMessage } from "../../src/wire/qb.ts";
 import { encode } from "../../src/wire/struct.ts";
+import { eventually } from "../support/eventually.ts";
 import { uniqueName } from "../support/service.ts";
 
 const REQUEST = encode(ConnectionRequest, {
@@ -89,4 +90,19 @@ test("an event ends the connection of a peer that has shut down its reading end"
   expect(socket.notify(1)).toBe(0);
   await Promise.resolve();
   expect(ended).toEqual(["hung up"]);
+});
+
+test("events that were sent while the answer waited for room are announced after it", async () => {
+  const { socket, connection, ended } = await accepted((peer) => {
+    peer.queue();
+    peer.admit(connection, ANSWER);
+  });
+  while (sendBytes(socket.fd, ANSWER) > 0);
+  socket.begin();
+  expect([socket.state, socket.notify(1)]).toEqual(["admitted", 0]);
+  await eventually("the answer sent", () => {
+    socket.onWritable();
+    return socket.state === "connected";
+  });
+  expect(ended).toEqual(["flush"]);
 });

@@ -227,6 +227,8 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     if (this.#unsent !== undefined) {
       this.#send(this.#unsent);
       if (this.#state === "closing" && this.#unsent === undefined) this.close();
+      // Events were sent before the answer was.
+      if (this.#state === "connected") this.#connection?.flushNotifies();
       return;
     }
     if (this.#state !== "connected") return;
