@@ -4,9 +4,21 @@
  */
 import { Database } from "bun:sqlite";
 import { expect, spyOn, test } from "bun:test";
-import { closeSync, mkdirSync, readdirSync, readlinkSync, renameSync, rmdirSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+} from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
+import { backupDatabase } from "../../src/pmxcfs/rescue/backup.ts";
+import { pendingChanges } from "../../src/pmxcfs/rescue/pending-changes.ts";
+import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
 import { ConfigDbWriter } from "../../src/pmxcfs/store/config-db-writer.ts";
+import { readRows } from "../../src/pmxcfs/store/sqlite-rows.ts";
 import { eventually } from "../support/eventually.ts";
 import { apply, crash, LATER, mkdir, nameOfRoot, opened } from "./batched-tree.ts";
 import { rememberingLog, TempDirectory } from "./support.ts";
@@ -61,6 +73,59 @@ test("a C server refuses the database also when row 0 was written between two ba
   apply(tree, mkdir("c"));
   const copy = crash(file, copies);
   expect(String(nameOfRoot(copy))).toContain("pmxcfs-ipc config flush");
+});
+
+test("between two batches no change is said to be lost, and a copy is one that C loads", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"), { batches: { flushMs: LATER, changes: 2 } });
+  for (const name of ["a", "b"]) apply(tree, mkdir(name));
+  const file = crash(directory.at("config.db"), copies);
+  expect(String(nameOfRoot(file))).toContain("pmxcfs-ipc config flush");
+  expect(verifyDatabase(file).notes.join("\n")).not.toContain("lost");
+  const copy = backupDatabase({ database: file, target: copies.at("copy.db"), keep: undefined });
+  expect(copy).toMatchObject({ version: 3, directories: 2 });
+  expect(nameOfRoot(copies.at("copy.db"))).toBe("__version__");
+  const log = rememberingLog();
+  opened(file, {}, log)[Symbol.dispose]();
+  expect(log.lines).toEqual([expect.stringContaining("no change waits in config.db.changes; if")]);
+});
+
+test("a reader gets the changes that were answered, although they are written meanwhile", () => {
+  for (const more of [0, 1, 3]) {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    using tree = opened(file);
+    using database = new Database(file);
+    for (const name of ["a", "b"]) apply(tree, mkdir(name));
+    const changes = pendingChanges(file);
+    const rows = more === 3 ? undefined : readRows(database);
+    expect(tree.flush()).toBe(0);
+    // Another journal is begun, and its changes are written too, before the rows are read.
+    for (let at = 0; at < more; at++) apply(tree, mkdir(`later${at}`));
+    if (more === 3) {
+      expect(tree.flush()).toBe(0);
+      apply(tree, mkdir("last"));
+    }
+    const read = changes(rows ?? readRows(database));
+    const names = read.rows.map(({ name }) => name);
+    expect(names.slice(0, 3)).toEqual(["__version__", "a", "b"]);
+    expect(read.note ?? "").not.toMatch(/lost|another state/);
+  }
+});
+
+test("no copy is made of a database whose waiting changes cannot be read", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"));
+  apply(tree, mkdir("a"));
+  const file = crash(directory.at("config.db"), copies);
+  renameSync(`${file}.changes`, copies.at("aside"));
+  mkdirSync(`${file}.changes`);
+  const target = copies.at("copy.db");
+  const answer = backupDatabase({ database: file, target, keep: undefined });
+  expect(answer).toContain("config.db.changes cannot be read");
+  expect(existsSync(target)).toBe(false);
 });
 
 test("a C server loads the database when its only change was refused with EIO", async () => {

@@ -20,6 +20,7 @@ import { errorText } from "../../base/error-text.ts";
 import { type Hashed, treeChecksum } from "../state/tree-index.ts";
 import { writeConfigDbRows } from "../store/config-writer.ts";
 import { RowType, type Row } from "../store/tree-rows.ts";
+import { isPending } from "../store/version-row.ts";
 import { keepDatabase } from "./import.ts";
 import { readDatabase, type ReadDatabase } from "./read-database.ts";
 import { judgeDatabase } from "./verify.ts";
@@ -119,7 +120,9 @@ function soundRows(file: string): Sound | string {
   if (problems[0] !== undefined) {
     return `${problems[0].text} (\`pmxcfs-ipc config verify --db ${file}\` has all)`;
   }
-  const { rows } = database;
+  const { rows, notes } = database;
+  // Neither read nor applied: a copy without them would lack changes that were answered.
+  if (rows.some(isPending)) return notes.at(-1) ?? "changes wait in config.db.changes beside it";
   return { rows, version: rows.find(({ inode }) => inode === 0)?.version ?? 1, files, directories };
 }
 

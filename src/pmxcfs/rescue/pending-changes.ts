@@ -3,24 +3,63 @@
  * of the server will apply them. Nothing is written.
  */
 import { counted } from "../../base/counted.ts";
+import { readJournal } from "../store/journal.ts";
+import type { DecodedJournal } from "../store/journal-format.ts";
 import { journalState, replayed } from "../store/replay.ts";
 import { highestVersion, type Row, VERSION_NAME } from "../store/tree-rows.ts";
 import { isPending } from "../store/version-row.ts";
 
 const NO_DATA = new Uint8Array(0);
 
-/** The rows with the journal's changes applied, or why they cannot be applied. */
-function continued(file: string, rows: readonly Row[]): { rows: Row[]; count: number } | string {
-  const root = rows.find(({ inode }) => inode === 0);
+/** From readJournal. */
+type ReadJournal = ReturnType<typeof readJournal>;
+
+/** The base of a journal; undefined when there is none. */
+function baseOf(journal: ReadJournal): number | undefined {
+  return typeof journal === "object" ? journal.base.version : undefined;
+}
+
+/** The rows with the name that row 0 has when no change waits. */
+function unmarked(rows: readonly Row[]): readonly Row[] {
+  return rows.map((row) => (isPending(row) ? { ...row, name: VERSION_NAME } : row));
+}
+
+/**
+ * The rows with the journal's changes applied, or why they cannot be applied. A server may have
+ * written the changes into the database while it was read: so the journal is read before and after
+ * the rows. If either continues them, that one counts; if it was begun anew meanwhile, the rows
+ * have every change that had been answered when the reading began.
+ */
+function continued(
+  file: string,
+  rows: readonly Row[],
+  before: ReadJournal,
+): { readonly rows: readonly Row[]; readonly count: number; readonly note?: string } | string {
   const version = highestVersion(rows);
-  const state = journalState(file, rows, version);
+  const after = readJournal(file);
+  const state = journalState(after, rows, version);
   if (typeof state === "string") return state;
-  if (state.kind === "foreign") return `config.db.changes belongs to another state: ${state.why}`;
-  if (state.kind === "none" && isPending(root)) {
-    return "changes waited in config.db.changes, which is missing: they are lost";
+  const earlier = journalState(before, rows, version);
+  for (const each of [state, earlier]) {
+    if (typeof each === "object" && each.kind === "replay") return applied(each.journal, rows);
   }
-  if (state.kind !== "replay") return { rows: [...rows], count: 0 };
-  const change = replayed(state.journal, rows, version);
+  const settled = { rows: unmarked(rows), count: 0 };
+  if (baseOf(before) !== baseOf(after)) return settled;
+  if (state.kind === "foreign") {
+    return { ...settled, note: `config.db.changes belongs to another state: ${state.why}` };
+  }
+  if (state.kind === "none" && rows.some(isPending)) {
+    const note = "changes waited in config.db.changes, which is missing: they are lost";
+    return { ...settled, note };
+  }
+  return settled;
+}
+
+function applied(
+  journal: DecodedJournal,
+  rows: readonly Row[],
+): { readonly rows: readonly Row[]; readonly count: number } | string {
+  const change = replayed(journal, rows, highestVersion(rows));
   if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
   const byInode = new Map(rows.map((row) => [row.inode, row]));
   for (const inode of change.deleted) byInode.delete(inode);
@@ -28,23 +67,31 @@ function continued(file: string, rows: readonly Row[]): { rows: Row[]; count: nu
   const fixed = { inode: 0, parent: 0, name: VERSION_NAME, data: NO_DATA };
   byInode.set(0, { ...change.root, ...fixed });
   const sorted = [...byInode.values()].toSorted((a, b) => a.inode - b.inode);
-  return { rows: sorted, count: state.journal.records.length };
+  return { rows: sorted, count: journal.records.length };
+}
+
+/** Rows with the changes that wait beside their database. */
+export interface WithChanges {
+  readonly rows: readonly Row[];
+  /** What was done, or why it could not be done; undefined when no change waits. */
+  readonly note?: string;
 }
 
 /**
- * `rows` of the database `file` with the changes of the journal beside it; `note` says what was
- * done, or why it could not be done. Without such changes there is no note.
+ * To be called before the rows of the database `file` are read; the returned function then applies
+ * the changes of the journal beside it to them. Row 0 keeps its mark when changes wait that could
+ * not be read or applied.
  */
-export function afterPendingChanges(
-  file: string,
-  rows: readonly Row[],
-): { readonly rows: readonly Row[]; readonly note?: string } {
-  const found = continued(file, rows);
-  if (typeof found === "string") return { rows, note: found };
-  if (found.count === 0) return { rows };
-  const note =
-    `${counted(found.count, "change")} in config.db.changes beside it, shown as applied: ` +
-    "pmxcfs-ipc applies them at its next start; the original pmxcfs refuses the " +
-    "database until then, or until `pmxcfs-ipc config flush`";
-  return { rows: found.rows, note };
+export function pendingChanges(file: string): (rows: readonly Row[]) => WithChanges {
+  const before = readJournal(file);
+  return (rows) => {
+    const found = continued(file, rows, before);
+    if (typeof found === "string") return { rows, note: found };
+    if (found.count === 0) return found;
+    const note =
+      `${counted(found.count, "change")} in config.db.changes beside it, shown as applied: ` +
+      "pmxcfs-ipc applies them at its next start; the original pmxcfs refuses the " +
+      "database until then, or until `pmxcfs-ipc config flush`";
+    return { rows: found.rows, note };
+  };
 }

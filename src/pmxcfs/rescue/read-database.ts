@@ -17,7 +17,7 @@ import { TreeTable } from "../store/sqlite/tree-table.ts";
 import type { Row } from "../store/tree-rows.ts";
 import { readRows, selectAll } from "../store/sqlite-rows.ts";
 import { openSource, textOfSource, type RescueSource } from "./open-source.ts";
-import { afterPendingChanges } from "./pending-changes.ts";
+import { pendingChanges } from "./pending-changes.ts";
 import { parseDump } from "./sql-dump.ts";
 import {
   describeWal,
@@ -81,18 +81,19 @@ export function readDatabase(file: string): ReadDatabase {
   using opened = source;
   try {
     if (opened.kind === "dump") return readDump(opened);
-    return withPendingChanges(file, new Reading(file, opened).read());
+    const changes = pendingChanges(file);
+    return withChanges(new Reading(file, opened).read(), changes);
   } catch (error) {
     return nothing({ kind: "unreadable", text: errorText(error) });
   }
 }
 
 /** Applies the changes of the journal beside an undamaged database. */
-function withPendingChanges(file: string, read: ReadDatabase): ReadDatabase {
+function withChanges(read: ReadDatabase, changes: ReturnType<typeof pendingChanges>): ReadDatabase {
   const { format, problem, isPartial, notes } = read;
   if (format !== "database" || problem !== undefined || isPartial) return read;
-  const { rows, note } = afterPendingChanges(file, read.rows);
-  return note === undefined ? read : { ...read, rows, notes: [...notes, note] };
+  const { rows, note } = changes(read.rows);
+  return { ...read, rows, notes: note === undefined ? notes : [...notes, note] };
 }
 
 function nothing(problem: FileProblem): ReadDatabase {

@@ -10,6 +10,7 @@ import { errorText } from "../../base/error-text.ts";
 import { unixSeconds } from "../../platform/clock.ts";
 import { demandRegularDatabase, readRegularFile } from "../../platform/regular-file.ts";
 import { guestPath } from "../state/guests.ts";
+import { readJournal } from "../store/journal.ts";
 import { journalState } from "../store/replay.ts";
 import { readRows } from "../store/sqlite-rows.ts";
 import { highestVersion, RowType, tooWide, type Row } from "../store/tree-rows.ts";
@@ -81,7 +82,7 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
 
 /** Why the rows must not change: the changes in the journal continue them, and would be lost. */
 function waitingChanges(file: string, rows: readonly Row[]): string | undefined {
-  const state = journalState(file, rows, highestVersion(rows));
+  const state = journalState(readJournal(file), rows, highestVersion(rows));
   if (typeof state === "string") return state;
   if (state.kind !== "replay") return undefined;
   const changes = counted(state.journal.records.length, "change");

@@ -214,9 +214,9 @@ export class BatchingWriter implements RowWriter {
   }
 
   #append(change: RowChange, record: JournalRecord): 0 | Errno {
-    if (this.#changes === 0) this.#begin();
     const { changes, rows, rowBytes, journalBytes } = this.#limits;
     try {
+      if (this.#changes === 0) this.#begin();
       if (this.#journal.bytes >= journalBytes) {
         throw new Error(
           `it has its limit of ${journalBytes} bytes, and config.db cannot be written now`,
@@ -259,6 +259,7 @@ export class BatchingWriter implements RowWriter {
 
   /** The first change that waits: from now on a C server must not start on this database. */
   #begin(): void {
+    this.#journal.make();
     if (!this.#marked) {
       const root = { ...this.#root, name: PENDING_NAME };
       this.#marked = this.#database.commit({ deleted: [], replaced: [], root }) === 0;

@@ -36,6 +36,13 @@ function journalPath(file: string): string {
   return `${file}.changes`;
 }
 
+/** A journal in which no change waits: it was emptied, or its head was never completed. */
+const NO_CHANGES: DecodedJournal = {
+  base: { version: 0, fingerprint: new Uint8Array(0) },
+  records: [],
+  tornBytes: 0,
+};
+
 /** The journal beside `file`; undefined when there is none, a text when it cannot be read. */
 export function readJournal(file: string): DecodedJournal | string | undefined {
   let bytes: Buffer;
@@ -44,8 +51,8 @@ export function readJournal(file: string): DecodedJournal | string | undefined {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : errorText(error);
   }
-  // Undefined also for an empty file or an incomplete head: no change in it was answered.
-  return decodeJournal(bytes);
+  // An empty file or an incomplete head: no change in it was answered.
+  return decodeJournal(bytes) ?? NO_CHANGES;
 }
 
 /** Removes the journal beside `file`, if there is one. */
@@ -61,7 +68,7 @@ export function setJournalAside(file: string): string {
   return aside;
 }
 
-/** Owns its descriptor; the file is made with the first record, and removed at the end if empty. */
+/** Owns its descriptor; the file is made before the first record, and removed at the end if empty. */
 export class Journal implements Disposable {
   /** The database's path. */
   readonly file: string;
@@ -78,6 +85,14 @@ export class Journal implements Disposable {
   /** Size in bytes; 0 when no change waits. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /**
+   * Makes the file if needed. Row 0 may be marked only after that: a mark without a journal means
+   * that answered changes are lost. Throws the kernel's error.
+   */
+  make(): void {
+    this.#fd ??= this.#open();
   }
 
   /** Adds a record; `base` is called for the first one. When it throws, nothing was added. */

@@ -10,7 +10,7 @@ import { unixSeconds } from "../../platform/clock.ts";
 import { type Entry, Memdb, type Stamp } from "../state/memdb.ts";
 import { BatchingWriter, type BatchingOptions } from "./batching-writer.ts";
 import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.ts";
-import { removeJournal, setJournalAside } from "./journal.ts";
+import { readJournal, removeJournal, setJournalAside } from "./journal.ts";
 import { journalState, replayed } from "./replay.ts";
 import type { RowWriter } from "./row-writer.ts";
 import { judgeRows, servedRefusal } from "./tree-rules.ts";
@@ -74,7 +74,7 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
   if (typeof loaded === "string") return loaded;
   const { rows, root } = loaded;
   const marked = isPending(rows.find(({ inode }) => inode === 0));
-  const state = journalState(file, rows, root.version);
+  const state = journalState(readJournal(file), rows, root.version);
   if (typeof state === "string") return state;
   if (state.kind === "replay") {
     const change = replayed(state.journal, rows, root.version);
@@ -97,6 +97,11 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
     log.error(
       `${file}: changes after version ${root.version} waited in config.db.changes, which is ` +
         "missing: they are lost",
+    );
+  } else if (state.kind === "empty" && marked) {
+    log.warn(
+      `${file}: no change waits in config.db.changes; if the machine lost power, changes after ` +
+        `version ${root.version} are lost`,
     );
   }
   if (marked) {

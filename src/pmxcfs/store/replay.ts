@@ -4,7 +4,6 @@
  */
 import { silentLog } from "../../base/log.ts";
 import { Memdb } from "../state/memdb.ts";
-import { readJournal } from "./journal.ts";
 import type { DecodedJournal } from "./journal-format.ts";
 import { RowFingerprint } from "./row-fingerprint.ts";
 import { MemoryRows, type RowChange, type RowImage } from "./row-writer.ts";
@@ -12,24 +11,27 @@ import { loadedEntries, RowType, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
 
 /**
- * How a journal relates to the database beside it. `none`: there is no journal, or an empty one;
- * `replay`: its changes continue the database; `done`: the database has them already; `foreign`: it
- * continues another state, and `why` says which.
+ * How a journal relates to the database beside it. `none`: there is no journal; `empty`: there is
+ * one, and no change waits in it; `replay`: its changes continue the database; `done`: the database
+ * has them already; `foreign`: it continues another state, and `why` says which.
  */
 export type JournalState =
-  | { readonly kind: "none" | "done" }
+  | { readonly kind: "none" | "empty" | "done" }
   | { readonly kind: "replay"; readonly journal: DecodedJournal }
   | { readonly kind: "foreign"; readonly journal: DecodedJournal; readonly why: string };
 
-/** Compares them; a text when the journal cannot be read. `version`: of the tree in `rows`. */
+/**
+ * Compares them; a text when the journal could not be read. `journal`: from readJournal; `version`:
+ * of the tree in `rows`.
+ */
 export function journalState(
-  file: string,
+  journal: DecodedJournal | string | undefined,
   rows: readonly RowImage[],
   version: number,
 ): JournalState | string {
-  const journal = readJournal(file);
   if (typeof journal === "string") return `config.db.changes cannot be read: ${journal}`;
-  if (journal === undefined || journal.records.length === 0) return { kind: "none" };
+  if (journal === undefined) return { kind: "none" };
+  if (journal.records.length === 0) return { kind: "empty" };
   const { base, records } = journal;
   if (version === base.version) {
     const isSame = new RowFingerprint(rows).value().equals(base.fingerprint);
