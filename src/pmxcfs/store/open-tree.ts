@@ -13,7 +13,7 @@ import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.t
 import { readJournal, removeJournal, setJournalAside } from "./journal.ts";
 import { journalState, replayed } from "./replay.ts";
 import type { RowWriter } from "./row-writer.ts";
-import { judgeRows, servedRefusal } from "./tree-rules.ts";
+import { divided, judgeRows, servedRefusal } from "./tree-rules.ts";
 import { highestVersion, loadedEntries, RowType, tooWide, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
 import { isPending } from "./version-row.ts";
@@ -34,6 +34,8 @@ export interface OpenTreeOptions extends ConfigDbWriterOptions {
 interface Loaded {
   readonly memdb: Memdb;
   readonly entries: ReadonlyMap<number, Entry>;
+  /** Rows that no path leads to. */
+  readonly leftOut: readonly Row[];
   readonly rows: readonly Row[];
   readonly root: Stamp;
 }
@@ -49,9 +51,10 @@ export function openTree(options: OpenTreeOptions): TreeStore | string {
     return loaded;
   }
   database.compactIfWorth();
-  const { memdb, entries } = loaded;
+  const { memdb, entries, leftOut } = loaded;
   const writer = writerOf(options, database, loaded);
-  return new TreeStore({ memdb, entries, writer, log, ...(now === undefined ? {} : { now }) });
+  const clock = now === undefined ? {} : { now };
+  return new TreeStore({ memdb, entries, leftOut, writer, log, ...clock });
 }
 
 function writerOf(options: OpenTreeOptions, database: ConfigDbWriter, loaded: Loaded): RowWriter {
@@ -132,10 +135,9 @@ function load(database: ConfigDbWriter, log: Log): Loaded | string {
   const root = rootOf(rows, database, log);
   if (typeof root === "string") return root;
   const memdb = new Memdb();
-  const reachable = judged.entries.flatMap(({ row }) => row ?? []);
-  const sorted = reachable.toSorted((a, b) => a.inode - b.inode);
-  const entries = memdb.reload(root, loadedEntries(sorted), new Map());
-  return { memdb, entries, rows, root };
+  const { reached, leftOut } = divided(rows, judged);
+  const entries = memdb.reload(root, loadedEntries(reached), new Map());
+  return { memdb, entries, leftOut, rows, root };
 }
 
 /** Version, writer and mtime of the tree; row 0 is written when there is none (as C does). */

@@ -8,6 +8,7 @@ import type { DecodedJournal } from "./journal-format.ts";
 import { RowFingerprint } from "./row-fingerprint.ts";
 import { MemoryRows, type RowChange, type RowImage } from "./row-writer.ts";
 import { loadedEntries, RowType, type Row } from "./tree-rows.ts";
+import { divided, judgeRows } from "./tree-rules.ts";
 import { TreeStore } from "./tree-store.ts";
 
 /**
@@ -65,10 +66,11 @@ export function replayed(
   const memdb = new Memdb();
   const root = rows.find(({ inode }) => inode === 0);
   const stamp = { version, writer: root?.writer ?? 0, mtime: root?.mtime ?? 0 };
-  const entries = memdb.reload(stamp, loadedEntries(rows), new Map());
+  const { reached, leftOut } = divided(rows, judgeRows(rows));
+  const entries = memdb.reload(stamp, loadedEntries(reached), new Map());
   const writer = new ChangedRows();
   writer.root = { ...stamp, type: root?.type ?? RowType.FILE };
-  const store = new TreeStore({ memdb, entries, writer, log: silentLog });
+  const store = new TreeStore({ memdb, entries, leftOut, writer, log: silentLog });
   for (const { command, origin } of records) {
     const outcome = store.apply(command, origin);
     if (outcome < 0) return `${command.kind} of '${command.path}' fails with ${outcome}`;

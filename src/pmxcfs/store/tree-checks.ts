@@ -7,12 +7,14 @@ import type { GuestNumbers } from "../state/guest-numbers.ts";
 import { guestPath } from "../state/guests.ts";
 import { isBelowLocks } from "../state/locks.ts";
 import { isWithin, type Entry, type Memdb } from "../state/memdb.ts";
+import type { OrphanRows } from "./orphan-rows.ts";
 import { directoryOf, isBadName, nameOf } from "./tree-path.ts";
 
-/** The tree, and the owners of guest numbers in it. */
+/** The tree, the owners of guest numbers in it, and the rows that are not in it. */
 export interface CheckedTree {
   readonly memdb: Memdb;
   readonly numbers: GuestNumbers;
+  readonly orphans: OrphanRows;
 }
 
 /**
@@ -53,7 +55,7 @@ export function fileAt({ memdb, numbers }: CheckedTree, path: string): Entry | E
  * the caller refuses the rename); EINVAL: into itself; errors of parentOf for the target.
  */
 export function renameTarget(
-  { memdb, numbers }: CheckedTree,
+  { memdb, numbers, orphans }: CheckedTree,
   source: Entry | undefined,
   { from, to }: { readonly from: string; readonly to: string },
 ): Entry | Errno {
@@ -65,8 +67,8 @@ export function renameTarget(
   if (source.kind === "directory" && isBelowLocks(from)) return Errno.EACCES;
   const target = memdb.find(to);
   if (target === memdb.root) return Errno.EACCES;
-  if (target !== undefined && target.children.size > 0) return Errno.ENOTEMPTY;
-  const isFull = source.children.size > 0;
+  if (target !== undefined && orphans.isFull(target)) return Errno.ENOTEMPTY;
+  const isFull = orphans.isFull(source);
   if (isFull && (target === undefined || isWithin(target, source))) return Errno.ENOTEMPTY;
   const parent = parentOf(memdb, to);
   if (typeof parent === "number") return parent;

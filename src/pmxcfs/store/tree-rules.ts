@@ -253,6 +253,7 @@ class Judge {
   }
 
   #isTop(node: Node): boolean | undefined {
+    if (node === this.root) return false;
     if (node.row === undefined) return true;
     if (node.parent !== undefined) return undefined;
     // Without a place: it is its own parent, or the second one of its name.
@@ -329,6 +330,16 @@ export function judgeRows(rows: Iterable<Row>): JudgedRows {
 export function servedRefusal({ refusals }: JudgedRows): Refusal | undefined {
   // A file in the place of a guest directory hides no guest.
   return refusals.find(({ kind }) => kind !== "guest-directory-is-file");
+}
+
+/** The rows that a path leads to, in the order of inodes, and the others; without row 0. */
+export function divided(
+  rows: Iterable<Row>,
+  { entries }: JudgedRows,
+): { readonly reached: readonly Row[]; readonly leftOut: readonly Row[] } {
+  const reached = new Set(entries.flatMap(({ row }) => row ?? []));
+  const leftOut = [...rows].filter((row) => row.inode !== 0 && !reached.has(row));
+  return { reached: [...reached].toSorted((a, b) => a.inode - b.inode), leftOut };
 }
 
 /** The path of an entry, latin1. Beyond `most` characters, its end and the number of levels cut. */

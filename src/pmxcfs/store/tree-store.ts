@@ -22,7 +22,7 @@ import { planSync, type SyncEntry } from "./sync-plan.ts";
 import { fileAt, parentOf, renameTarget } from "./tree-checks.ts";
 import { nameOf, normalPath } from "./tree-path.ts";
 import type { KeptCopy } from "./upkeep.ts";
-import { RowType } from "./tree-rows.ts";
+import { RowType, type Row } from "./tree-rows.ts";
 
 type PathCommand = CommandOf<"create" | "mkdir" | "remove">;
 
@@ -37,6 +37,8 @@ export interface TreeStoreOptions {
   readonly memdb: Memdb;
   /** Its entries by inode, sorted by inode, without the root. */
   readonly entries: ReadonlyMap<number, Entry>;
+  /** Rows of the database that no path leads to. */
+  readonly leftOut?: readonly Row[];
   readonly writer: RowWriter;
   readonly log: Log;
   /** Seconds of a clock that never goes back, for the lock timers. */
@@ -47,6 +49,7 @@ export class TreeStore implements Disposable {
   readonly memdb: Memdb;
   readonly locks: LockTable;
   readonly numbers: GuestNumbers;
+  readonly orphans: OrphanRows;
   /** Digests of entries, for the cluster. */
   readonly index: TreeIndex;
   /** Version of the tree as it was loaded. */
@@ -55,7 +58,6 @@ export class TreeStore implements Disposable {
   ledger: Pick<ChangeLedger, "note" | "withdraw"> | undefined;
   readonly #writer: RowWriter;
   readonly #log: Log;
-  readonly #orphans = new OrphanRows();
   #entries: Map<number, Entry>;
   #digestTimer: Timer | undefined;
   /** The mount's request that the present change is for. */
@@ -70,6 +72,7 @@ export class TreeStore implements Disposable {
     this.#writer = options.writer;
     this.#log = options.log;
     this.numbers = new GuestNumbers(this.memdb);
+    this.orphans = new OrphanRows(options.leftOut);
     this.#restartLocks();
   }
 
@@ -172,10 +175,10 @@ export class TreeStore implements Disposable {
       return Errno.EIO;
     }
     const coming = yield* this.memdb.prepare(plan.entries, this.#entries);
-    const orphans = this.#orphans.all();
+    const orphans = this.orphans.all();
     const change = { ...plan.change, deleted: [...plan.change.deleted, ...orphans] };
     const outcome = yield* this.#writer.commitInSteps(change, () => {
-      this.#orphans.forget(orphans);
+      this.orphans.forget(orphans);
       this.#entries = this.memdb.take(coming, plan.root);
       if (leaderIndex === undefined) this.index.restart();
       else this.index.adopt(leaderIndex);
@@ -292,7 +295,7 @@ export class TreeStore implements Disposable {
     if (typeof parent === "number") return parent;
     const entry = parent.children.get(nameOf(path));
     if (entry === undefined) return Errno.ENOENT;
-    if (entry.children.size > 0) return Errno.ENOTEMPTY;
+    if (this.orphans.isFull(entry)) return Errno.ENOTEMPTY;
     const stamp = this.#stamp(origin);
     const failure = this.#commit([entry.inode], [], stamp, { command, origin });
     if (failure !== 0) return failure;
@@ -307,7 +310,7 @@ export class TreeStore implements Disposable {
     const source = this.memdb.find(command.path);
     const parent = renameTarget(this, source, { from: normalPath(command.path), to });
     if (source === undefined || typeof parent === "number") return parent as Errno;
-    if (source.children.size > 0) return this.#refuseFull(parent, to, origin);
+    if (this.orphans.isFull(source)) return this.#refuseFull(parent, to, origin);
     const name = nameOf(to);
     const target = parent.children.get(name);
     const replaced = target === source ? undefined : target;
@@ -332,7 +335,7 @@ export class TreeStore implements Disposable {
   #refuseFull(parent: Entry, to: string, { writer }: Origin): Errno {
     const target = parent.children.get(nameOf(to));
     if (writer === 0 || target === undefined) return Errno.ENOTEMPTY;
-    this.#orphans.add(target.inode, { parent: parent.inode, name: target.name });
+    this.orphans.add(target.inode, { parent: parent.inode, name: target.name });
     this.memdb.remove(target);
     this.#entries.delete(target.inode);
     if (target.kind === "directory") this.locks.forget(to);
@@ -367,7 +370,7 @@ export class TreeStore implements Disposable {
   ): 0 | Errno {
     const { version, writer, mtime } = stamp;
     const root = { version, writer, mtime, type: RowType.FILE };
-    const orphans = this.#orphans.goingWith(deleted, replaced);
+    const orphans = this.orphans.goingWith(deleted, replaced);
     const all = orphans.length === 0 ? deleted : [...deleted, ...orphans];
     // The journal does not record orphans: a change that deletes some is written at once.
     const kept = orphans.length === 0 ? record : undefined;
@@ -378,7 +381,7 @@ export class TreeStore implements Disposable {
       this.ledger?.withdraw(request);
       return outcome;
     }
-    this.#orphans.forget(orphans);
+    this.orphans.forget(orphans);
     this.memdb.stampRoot(stamp);
     return 0;
   }
@@ -391,8 +394,7 @@ export class TreeStore implements Disposable {
   /** After a load or a sync all locks get their full time again, whatever their mtime. */
   #restartLocks(): void {
     this.locks.clear();
-    for (const entry of this.memdb.find(LOCK_DIRECTORY)?.children.values() ?? []) {
+    for (const entry of this.memdb.find(LOCK_DIRECTORY)?.children.values() ?? [])
       if (entry.kind === "directory") this.locks.restart(pathOf(entry), lockDigestOf(entry));
-    }
   }
 }
