@@ -6,12 +6,13 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { drained } from "../../src/base/steps.ts";
+import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import { judgeRows } from "../../src/pmxcfs/store/tree-rules.ts";
 import type { Row } from "../../src/pmxcfs/store/tree-rows.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { apply, crash, mkdir, opened } from "./batched-tree.ts";
 import { rememberingLog, TempDirectory } from "./support.ts";
-import { rowsIn } from "./tree-rows-of.ts";
+import { rowsIn, rowsOf } from "./tree-rows-of.ts";
 
 /**
  * A database with d/ (2), f (50) and full/x, where d has a directory named `a/b` (40) with a file,
@@ -106,6 +107,20 @@ describe("rows that no path leads to", () => {
     using again = opened(crash(directory.at("config.db"), copies));
     expect([...again.entries()].map(({ name }) => name)).toEqual(["d", "full", "new"]);
   });
+});
+
+test("a row that a failed rename left goes when its directory is renamed, also in a replay", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"));
+  const cluster = (command: TreeCommand) => tree.apply(command, { writer: 2, time: 1000 });
+  for (const path of ["above", "above/empty", "full", "full/x"]) cluster(mkdir(path));
+  const failed = cluster({ kind: "rename", path: "full", to: "above/empty" });
+  expect([failed, tree.memdb.find("above/empty")]).toEqual([Errno.ENOTEMPTY, undefined]);
+  expect(cluster({ kind: "rename", path: "above", to: "renamed" })).toBe(0);
+  expect(cluster(mkdir("renamed/later"))).toBe(0);
+  using again = opened(crash(directory.at("config.db"), copies));
+  expect(rowsOf(again)).toEqual(rowsOf(tree));
 });
 
 /** A file's row. */

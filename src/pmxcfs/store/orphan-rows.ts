@@ -44,11 +44,16 @@ export class OrphanRows {
     return children.size > 0 || (kind === "directory" && this.#full.has(inode));
   }
 
-  /** Inodes of orphans to delete with a change: their place is reused, or their parent deleted. */
+  /**
+   * Inodes of orphans to delete with a change: their place is reused, or their parent deleted; or
+   * their parent is written, since a directory with them could not be renamed in a replay.
+   */
   goingWith(deleted: readonly number[], replaced: readonly RowImage[]): readonly number[] {
     if (this.#places.size === 0) return [];
     const going = new Set<number>();
-    for (const { parent, name } of replaced) {
+    for (const { inode: own, parent, name } of replaced) {
+      if (!this.#full.has(own))
+        for (const inode of this.#below.get(own)?.keys() ?? []) going.add(inode);
       for (const [inode, place] of this.#below.get(parent) ?? []) {
         if (place.name === name) going.add(inode);
       }
