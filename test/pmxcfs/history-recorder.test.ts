@@ -151,6 +151,26 @@ describe("the recorder", () => {
     expect(history.changes().map(({ path }) => path)).toEqual(["a", "b", "c"]);
   });
 
+  test("adds once what it found at the start, however often that cannot be written", async () => {
+    const file = place();
+    const store = storeOf();
+    await recorded(file, store.memdb).close();
+    const origin = { writer: 0, time: 1_700_000_000 };
+    const paths = Array.from({ length: 600 }, (_, at) => `f${at}`);
+    for (const path of paths) store.apply({ kind: "create", path }, origin);
+    const other = new Database(file);
+    other.run("BEGIN IMMEDIATE");
+    const recorder = recorded(file, store.memdb);
+    await eventually("two failures", () => recorder.counters.failures >= 2, 20_000);
+    expect(recorder.counters.waiting).toBe(paths.length);
+    other.run("COMMIT");
+    other.close();
+    await eventually("all are written", () => recorder.counters.waiting === 0, 20_000);
+    await recorder.close();
+    using history = History.open(file) as History;
+    expect(history.changes().map(({ path }) => path)).toEqual(paths);
+  }, 60_000);
+
   test("logs that old changes cannot be deleted", async () => {
     const file = place();
     const store = storeOf();

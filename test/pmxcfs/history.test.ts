@@ -310,3 +310,38 @@ describe("a database that cannot be used is renamed", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 });
+
+describe("a history that cannot be opened now is left as it is", () => {
+  const CHILD = new URL("./servers/full-history.ts", import.meta.url).pathname;
+  /** The outcomes of three tries in a process whose files cannot grow, as on a full disk. */
+  const tried = (file: string): string => {
+    const script = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
+    const words = ["sh", "-c", script, "sh", process.execPath, CHILD, file, "3"];
+    return Bun.spawnSync(words, { stderr: "inherit" }).stdout.toString();
+  };
+
+  test("a new one on a full disk leaves no file", () => {
+    const file = place();
+    expect(tried(file)).toBe("failed\n".repeat(3));
+    expect(readdirSync(join(file, ".."))).toEqual([]);
+  });
+
+  test("one that is there is continued when there is room", () => {
+    const file = place();
+    HistoryWriter.open({ file, node: "n1", limits: LIMITS })[Symbol.dispose]();
+    expect(tried(file)).toBe("failed\n".repeat(3));
+    using writer = HistoryWriter.open({ file, node: "n1", limits: LIMITS });
+    expect(writer.notice).toBeUndefined();
+  });
+
+  test("one that another process has locked is not renamed", () => {
+    const file = place();
+    HistoryWriter.open({ file, node: "n1", limits: LIMITS })[Symbol.dispose]();
+    using other = new Database(file);
+    other.run("PRAGMA locking_mode = EXCLUSIVE");
+    other.run("BEGIN EXCLUSIVE");
+    expect(() => HistoryWriter.open({ file, node: "n1", limits: LIMITS })).toThrow("locked");
+    other.run("ROLLBACK");
+    expect(readdirSync(join(file, "..")).filter((name) => name.includes("aside"))).toEqual([]);
+  });
+});

@@ -50,3 +50,16 @@ export interface HistoryChange {
 export function placeOf(change: Pick<HistoryChange, "path" | "to">): string {
   return change.to ?? change.path;
 }
+
+/** The newest version and kind of entry at each path, as far as changes are known. */
+export type LastKnown = Map<string, readonly [version: number, type: "file" | "directory"]>;
+
+/** Adds one more change, later than all before. */
+export function follow(
+  known: LastKnown,
+  change: Pick<HistoryChange, "kind" | "path" | "to" | "version" | "type">,
+): void {
+  const { kind, path, to, version, type } = change;
+  if (kind === "remove" || to !== undefined) known.delete(path);
+  if (kind !== "remove") known.set(to ?? path, [version, type]);
+}

@@ -156,12 +156,12 @@ export class HistoryCollector {
     return this.#pending.size === 0 ? undefined : this.#lastMs;
   }
 
-  /** Removes and returns changes, oldest first, until their contents exceed `bytes`. */
-  take(bytes: number): HistoryChange[] {
+  /** Removes and returns up to `most` changes, oldest first, until their contents exceed `bytes`. */
+  take(bytes: number, most = Infinity): HistoryChange[] {
     const taken: HistoryChange[] = [];
     let size = 0;
     for (const slot of this.#pending) {
-      if (size >= bytes && taken.length > 0) break;
+      if ((size >= bytes && taken.length > 0) || taken.length >= most) break;
       taken.push(slot.change);
       size += slot.change.bytes?.length ?? 0;
       this.#drop(slot);

@@ -3,8 +3,8 @@
  * loop. One job at a time, answered in order; recorder.ts is the other end.
  */
 import { errorText } from "../../base/error-text.ts";
-import type { HistoryChange } from "./change.ts";
-import { type HistoryFile, HistoryWriter, type LastKnown } from "./writer.ts";
+import type { HistoryChange, LastKnown } from "./change.ts";
+import { type HistoryFile, HistoryWriter } from "./writer.ts";
 
 export type HistoryJob =
   | { readonly kind: "open"; readonly options: HistoryFile }

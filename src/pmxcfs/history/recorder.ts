@@ -7,11 +7,11 @@
 import type { Log } from "../../base/log.ts";
 import { LogOnce } from "../../base/log-once.ts";
 import { pathOf, type Entry, type Memdb } from "../state/memdb.ts";
-import type { Author, HistoryChange } from "./change.ts";
+import { follow, type Author, type HistoryChange, type LastKnown } from "./change.ts";
 import { HistoryCollector } from "./collector.ts";
 import { HistoryThread } from "./history-thread.ts";
 import type { HistoryAnswer } from "./history-worker.ts";
-import type { HistoryFile, LastKnown } from "./writer.ts";
+import type { HistoryFile } from "./writer.ts";
 
 /** Time from a change to its write, unless more changes follow just then. */
 export const BATCH_MS = 350;
@@ -23,6 +23,8 @@ const QUIET_MS = 30;
 const MAX_WAITS = 5;
 /** Bytes of contents in one message to the thread; copying them takes under a millisecond. */
 const BATCH_BYTES = 256 * 1024;
+/** Changes in one message, which is one transaction. */
+const BATCH_CHANGES = 500;
 /** Shortest and longest pause between two tries to write; it doubles each time. */
 const RETRY_MS = [1_000, 60_000] as const;
 /** Interval of the checks of size and age. */
@@ -168,9 +170,11 @@ export class HistoryRecorder implements AsyncDisposable {
     this.#arm(0);
   }
 
-  /** Adds what the tree has and the history does not, in slices. */
+  /** Adds what the tree has and the history does not, in slices. `known`: what is written. */
   async #catchUp(known: LastKnown): Promise<void> {
     const { memdb } = this.#options;
+    // Found before, or changed since: after a failure they wait and are not written yet.
+    for (const change of this.#unwritten()) follow(known, change);
     let sliceEnd = performance.now() + SLICE_MS;
     /** True when changes may have come meanwhile. */
     const pause = async (): Promise<boolean> => {
@@ -202,10 +206,15 @@ export class HistoryRecorder implements AsyncDisposable {
     }
   }
 
+  *#unwritten(): Generator<HistoryChange> {
+    yield* this.#batch;
+    yield* this.#collector.pending();
+  }
+
   /** Paths that unwritten changes leave without an entry. */
   #removedPaths(): Set<string> {
     const paths = new Set<string>();
-    for (const { kind, path } of [...this.#batch, ...this.#collector.pending()]) {
+    for (const { kind, path } of this.#unwritten()) {
       if (kind === "remove" || kind === "rename") paths.add(path);
     }
     return paths;
@@ -213,7 +222,7 @@ export class HistoryRecorder implements AsyncDisposable {
 
   /** False when it could not be written; then the next try is scheduled. */
   async #writeBatch(): Promise<boolean> {
-    if (this.#batch.length === 0) this.#batch = this.#collector.take(BATCH_BYTES);
+    if (this.#batch.length === 0) this.#batch = this.#collector.take(BATCH_BYTES, BATCH_CHANGES);
     if (this.#batch.length === 0) return true;
     const answer = await this.#thread.ask({ kind: "write", changes: this.#batch });
     if (answer.kind !== "written") {

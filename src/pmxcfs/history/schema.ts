@@ -66,7 +66,16 @@ export function nodeOf(database: Database): string {
   return String(row?.[0] ?? "");
 }
 
-/** Why an open database is not a history that this program can use; undefined when it is. */
+/** True for an error of SQLite that says something about the file, and not about this moment. */
+function isDamage(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "string" && /^SQLITE_(CORRUPT|NOTADB|FORMAT|ERROR)/.test(code);
+}
+
+/**
+ * Why an open database is not a history that this program can use; undefined when it is. Throws
+ * what SQLite throws when that cannot be found out now: it is locked, the disk is full.
+ */
 export function unusable(database: Database): string | undefined {
   try {
     const id = pragma(database, "application_id");
@@ -78,7 +87,8 @@ export function unusable(database: Database): string | undefined {
     const [row] = database.query("PRAGMA quick_check(1)").values();
     return row?.[0] === "ok" ? undefined : `it is damaged: ${String(row?.[0])}`;
   } catch (error) {
-    return `it is damaged: ${errorText(error)}`;
+    if (isDamage(error)) return `it is damaged: ${errorText(error)}`;
+    throw error;
   }
 }
 
@@ -87,14 +97,16 @@ export function openForReading(file: string): Database | string {
   if (!existsSync(file)) {
     return `${file}: there is no history (a server with --mount keeps one unless --history off)`;
   }
+  let database: Database | undefined;
+  let reason: string | undefined;
   try {
     demandRegularDatabase(file);
-    const database = new Database(file, { readonly: true });
-    const reason = unusable(database);
+    database = new Database(file, { readonly: true });
+    reason = unusable(database);
     if (reason === undefined) return database;
-    database.close();
-    return `${file}: ${reason}`;
   } catch (error) {
-    return `${file}: ${errorText(error)}`;
+    reason = errorText(error);
   }
+  database?.close();
+  return `${file}: ${reason}`;
 }

@@ -4,11 +4,11 @@
  * changes are deleted only to keep within the limits.
  */
 import { Database } from "bun:sqlite";
-import { closeSync, existsSync, openSync, renameSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
-import type { HistoryChange } from "./change.ts";
+import { follow, type ChangeKind, type HistoryChange, type LastKnown } from "./change.ts";
 import { prune, type PruneLimits } from "./prune.ts";
 import { createHistory, nodeOf, unusable } from "./schema.ts";
 
@@ -19,40 +19,62 @@ export interface HistoryFile {
   readonly limits: PruneLimits;
 }
 
-/** The newest version and kind of entry the history has at a path. */
-export type LastKnown = Map<string, readonly [version: number, type: "file" | "directory"]>;
-
 const INSERT_CHANGE = `INSERT INTO change (version, first_version, time_ms, writer, pid, uid,
   command, kind, cause, path, to_path, type, size, mtime, digest, private)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 
 const INSERT_CONTENT = "INSERT OR IGNORE INTO content (digest, size, packed) VALUES (?, ?, ?)";
 
-/** Changes in one transaction; between two of them a reader can proceed. */
-const CHANGES_PER_TRANSACTION = 500;
+const BUSY_TIMEOUT = "PRAGMA busy_timeout = 1000";
+
+/** Suffixes of a database and of the files that SQLite makes for it, which go first. */
+const FILES = ["-wal", "-shm", ""];
 
 /** Renames a database and its companions; returns the new name. */
 function setAside(file: string, stamp: string): string {
   const aside = `${file}.set-aside-${stamp}`;
-  for (const suffix of ["-wal", "-shm", ""]) {
+  for (const suffix of FILES) {
     if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
   }
   return aside;
 }
 
-/** Why the file cannot be continued; undefined when it can, or does not exist. */
+/**
+ * Why the file cannot be continued; undefined when it can, or does not exist. Throws what SQLite
+ * throws when that cannot be found out now.
+ */
 function objection(file: string, node: string): string | undefined {
   if (!existsSync(file)) return undefined;
   if (!statSync(file).isFile()) return "it is not a regular file";
   try {
     demandRegularDatabase(file);
-    using database = new Database(file, { readwrite: true, create: false });
-    const reason = unusable(database);
-    if (reason !== undefined) return reason;
-    const other = nodeOf(database);
-    return other === node ? undefined : `it is the history of node "${other}"`;
   } catch (error) {
     return errorText(error);
+  }
+  using database = new Database(file, { readwrite: true, create: false });
+  database.run(BUSY_TIMEOUT);
+  const reason = unusable(database);
+  if (reason !== undefined) return reason;
+  const other = nodeOf(database);
+  return other === node ? undefined : `it is the history of node "${other}"`;
+}
+
+/** Opens the database; makes it when `isNew`, and leaves nothing of it when that fails. */
+function opened({ file, node }: HistoryFile, isNew: boolean): Database {
+  // Created with its mode, so that other users can never open it.
+  if (isNew) closeSync(openSync(file, "ax", 0o600));
+  else makePrivate(file);
+  let database: Database | undefined;
+  try {
+    database = new Database(file, { readwrite: true });
+    database.run(BUSY_TIMEOUT);
+    if (isNew) createHistory(database, node);
+    database.run("PRAGMA synchronous = NORMAL");
+    return database;
+  } catch (error) {
+    database?.close();
+    if (isNew) for (const suffix of FILES) rmSync(file + suffix, { force: true });
+    throw error;
   }
 }
 
@@ -79,15 +101,7 @@ export class HistoryWriter implements Disposable {
       const aside = setAside(file, compactTime());
       notice = `${file}: ${reason}; kept as ${aside}, and a new one was begun`;
     }
-    const isNew = !existsSync(file);
-    // Created with its mode, so that other users can never open it.
-    if (isNew) closeSync(openSync(file, "ax", 0o600));
-    else makePrivate(file);
-    const database = new Database(file, { readwrite: true });
-    database.run("PRAGMA busy_timeout = 1000");
-    if (isNew) createHistory(database, node);
-    database.run("PRAGMA synchronous = NORMAL");
-    return new HistoryWriter(options, database, notice);
+    return new HistoryWriter(options, opened(options, !existsSync(file)), notice);
   }
 
   /** True when the path leads to another file than the open one, or to none. */
@@ -101,27 +115,18 @@ export class HistoryWriter implements Disposable {
     const rows = this.#database
       .query("SELECT kind, path, to_path, version, type FROM change ORDER BY id")
       .iterate() as Iterable<{
-      kind: string;
+      kind: ChangeKind;
       path: string;
       to_path: string | null;
       version: number;
       type: "file" | "directory";
     }>;
-    for (const { kind, path, to_path, version, type } of rows) {
-      if (kind === "remove" || to_path !== null) known.delete(path);
-      if (kind !== "remove") known.set(to_path ?? path, [version, type]);
-    }
+    for (const { to_path, ...row } of rows) follow(known, { ...row, to: to_path ?? undefined });
     return known;
   }
 
-  /** Writes `changes` in their order. Throws, with none of the current transaction kept. */
+  /** Writes `changes` in their order, in one transaction: when it throws, none is kept. */
   write(changes: readonly HistoryChange[]): void {
-    for (let from = 0; from < changes.length; from += CHANGES_PER_TRANSACTION) {
-      this.#writeSome(changes.slice(from, from + CHANGES_PER_TRANSACTION));
-    }
-  }
-
-  #writeSome(changes: readonly HistoryChange[]): void {
     this.#database.transaction(() => {
       for (const change of changes) {
         const digest = change.bytes === undefined ? null : this.#keep(change.bytes);
