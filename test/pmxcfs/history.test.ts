@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import fc from "fast-check";
-import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import { drained } from "../../src/base/steps.ts";
@@ -309,6 +309,19 @@ describe("a database that cannot be used is renamed", () => {
     expect(history.changes()).toEqual([]);
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
+});
+
+test("reading the history of a server that has ended makes no file and changes none", () => {
+  const file = place("a history?.db#1%20");
+  HistoryWriter.open({ file, node: "n1", limits: LIMITS })[Symbol.dispose]();
+  const before = readFileSync(file);
+  {
+    using history = History.open(file) as History;
+    expect(history.node).toBe("n1");
+    expect(readdirSync(join(file, ".."))).toEqual(["a history?.db#1%20"]);
+  }
+  expect(readdirSync(join(file, ".."))).toEqual(["a history?.db#1%20"]);
+  expect(readFileSync(file).equals(before)).toBe(true);
 });
 
 describe("a history that cannot be opened now is left as it is", () => {

@@ -2,8 +2,9 @@
  * The history database: its tables, how it is made, and whether an existing one is ours. It is kept
  * beside config.db, readable by root only; the tree does not depend on it.
  */
-import { Database } from "bun:sqlite";
+import { constants, Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase } from "../../platform/regular-file.ts";
 
@@ -92,6 +93,17 @@ export function unusable(database: Database): string | undefined {
   }
 }
 
+/**
+ * SQLite makes -wal and -shm beside a database that it reads in WAL mode, and a reader cannot remove
+ * them. Without a -wal no server has the history open: then it is read as a file that does not
+ * change, also in a directory that cannot be written.
+ */
+function readOnly(file: string): Database {
+  if (existsSync(`${file}-wal`)) return new Database(file, { readonly: true });
+  const flags = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
+  return new Database(`${pathToFileURL(file).href}?immutable=1`, flags);
+}
+
 /** Opens a history for reading; a text says why not. */
 export function openForReading(file: string): Database | string {
   if (!existsSync(file)) {
@@ -101,7 +113,7 @@ export function openForReading(file: string): Database | string {
   let reason: string | undefined;
   try {
     demandRegularDatabase(file);
-    database = new Database(file, { readonly: true });
+    database = readOnly(file);
     reason = unusable(database);
     if (reason === undefined) return database;
   } catch (error) {
