@@ -140,6 +140,18 @@ describe("a copy that is kept", () => {
     }
   });
 
+  test("stays itself, although older ones have later names after the clock went back", () => {
+    using directory = new TempDirectory();
+    using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
+    for (let day = 1; day <= 6; day++) {
+      directory.put(`backup/config.db.before-sync-2999010${day}T000000000Z`, "of a wrong clock");
+    }
+    const copy = drained(tree.keepCopy("before-sync"));
+    if ("problem" in copy) throw new Error(copy.problem);
+    expect(rowsIn(copy.path).length).toBe(1);
+    expect(readdirSync(directory.at("backup"))).toHaveLength(5);
+  });
+
   test("is made by a thread: the event loop waits for it, and may abandon it at once", async () => {
     using directory = new TempDirectory();
     using tree = opened(directory.at("config.db"), { checkpoints: NEVER });

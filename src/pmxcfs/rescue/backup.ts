@@ -14,7 +14,7 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { type Hashed, treeChecksum } from "../state/tree-index.ts";
@@ -28,7 +28,7 @@ import { judgeDatabase } from "./verify.ts";
 /** Attempts to read a database that keeps changing. */
 const TRIES = 20;
 /** Names of the copies that --keep counts and removes; no others. */
-const OWN_NAME = /^config-\d{8}T\d{6}Z(?:-\d+)?\.db$/;
+const OWN_NAME = /^config-(\d{8}T\d{6}Z)(?:-(\d+))?\.db$/;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -135,10 +135,19 @@ function freshName(directory: string): string {
   }
 }
 
-/** Removes all but the newest `keep` copies that this command made; their names. */
-function removeOldest(directory: string, keep: number): string[] {
-  const names = readdirSync(directory).filter((name) => OWN_NAME.test(name));
-  const old = names.toSorted().slice(0, Math.max(0, names.length - keep));
+/** Copies that this command made, in the order of their names' times. */
+function ownCopies(directory: string): string[] {
+  const copies = readdirSync(directory).flatMap((name) => {
+    const [, time = "", count = "1"] = OWN_NAME.exec(name) ?? [];
+    return time === "" ? [] : [{ name, key: time + count.padStart(12, "0") }];
+  });
+  return copies.toSorted((a, b) => (a.key < b.key ? -1 : 1)).map(({ name }) => name);
+}
+
+/** Removes all copies but `made` and the newest `keep - 1` others; returns the removed names. */
+function removeOldest(directory: string, keep: number, made: string): string[] {
+  const others = ownCopies(directory).filter((name) => name !== made);
+  const old = others.slice(0, Math.max(0, others.length - (keep - 1)));
   for (const name of old) rmSync(join(directory, name));
   return old;
 }
@@ -164,7 +173,7 @@ export function backupDatabase({ database, target, keep }: BackupOptions): Backu
     const checksum = checksumOf(rows);
     const problem = writeConfigDbRows(file, rows) ?? differs(file, checksum);
     if (problem !== undefined) return problem;
-    const removed = keep === undefined ? [] : removeOldest(target, keep);
+    const removed = keep === undefined ? [] : removeOldest(target, keep, basename(file));
     return { file, version, checksum, files, directories, removed };
   } catch (error) {
     return errorText(error);

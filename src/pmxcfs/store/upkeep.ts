@@ -123,10 +123,11 @@ export function keepCopy(
     if (isGivenUp()) throw new Error("given up");
     renameSync(draft, path);
     syncToDisk(directory);
-    const own = readdirSync(directory).filter((name) =>
-      name.startsWith(`${basename(file)}.${reason}-`),
+    // Without this one, which is not the last in this order after the clock went back.
+    const others = readdirSync(directory).filter(
+      (name) => name.startsWith(`${basename(file)}.${reason}-`) && name !== basename(path),
     );
-    for (const name of own.toSorted().slice(0, -KEPT_COPIES)) rmSync(join(directory, name));
+    for (const name of others.toSorted().slice(0, 1 - KEPT_COPIES)) rmSync(join(directory, name));
     return { path };
   } catch (error) {
     removeQuietly(draft);
