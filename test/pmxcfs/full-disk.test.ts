@@ -1,6 +1,9 @@
 /** A config.db on a full file system, and on a read-only one; needs root, uses a tmpfs. */
-import { expect } from "bun:test";
+import { expect, test } from "bun:test";
+import { copyFileSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { testUnless } from "../support/unless.ts";
 import { TempDirectory } from "./support.ts";
 
@@ -41,3 +44,29 @@ for (const mode of ["each", "batched"]) {
     expect(answers["read-only start refused"]).toBe(1);
   });
 }
+
+test("a copy that does not fit, before a sync or of a replaced database, leaves no file", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  {
+    const tree = openTree({ file, log: silentLog });
+    if (typeof tree === "string") throw new Error(tree);
+    using opened = tree;
+    const origin = { writer: 0, time: 1000 };
+    const data = Buffer.alloc(1_000_000, 65);
+    for (const path of ["a", "b", "c"]) {
+      opened.apply({ kind: "create", path }, origin);
+      opened.apply({ kind: "write", path, offset: 0, data }, origin);
+    }
+  }
+  copyFileSync(file, directory.at("other.db"));
+  const child = new URL("./servers/small-files.ts", import.meta.url).pathname;
+  const script = "trap '' XFSZ; ulimit -f 2048; exec \"$@\"";
+  const words = ["sh", "-c", script, "sh", process.execPath, child, directory.path];
+  const { stdout } = Bun.spawnSync(words, { stderr: "inherit" });
+  const { copy, copies, names, lines } = JSON.parse(stdout.toString()) as Record<string, string[]>;
+  expect(copy).toHaveProperty("problem");
+  expect(copies).toEqual([]);
+  expect(names?.filter((name) => name.includes("replaced"))).toEqual([]);
+  expect(lines).toEqual([expect.stringContaining("could not be kept as")]);
+}, 60_000);

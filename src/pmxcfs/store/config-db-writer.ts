@@ -8,7 +8,7 @@
  * all of the process's POSIX locks on it (fcntl(2)).
  */
 import { constants, Database, type Statement } from "bun:sqlite";
-import { closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, openSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
 import { everySecond } from "../../base/heartbeat.ts";
@@ -32,7 +32,7 @@ import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.
 import type { RootRow, RowChange, RowImage, StoreFigures } from "./row-writer.ts";
 import { readRows, selectAll } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
-import { compact, isWorthCompacting, type KeptCopy } from "./upkeep.ts";
+import { compact, isWorthCompacting, ownSideFiles, syncToDisk, type KeptCopy } from "./upkeep.ts";
 
 /**
  * How long a change blocks the serving thread for another process's write lock. (C waits 10 s, and
@@ -362,11 +362,11 @@ export class ConfigDbWriter implements Disposable {
     }
   }
 
+  /** Throws what SQLite or the file system throws; then `kept` is removed, and nothing has changed. */
   #moveTo(kept: string): void {
     const old = this.#connection;
     rmSync(kept, { force: true });
-    old.database.run("VACUUM INTO ?1", [kept]);
-    const connection = connect(kept, this.#sync);
+    const connection = this.#copiedTo(kept);
     this.#checkpointer[Symbol.dispose]();
     // Closing must not remove files by name: those beside the new file may belong to it.
     old.database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
@@ -378,17 +378,15 @@ export class ConfigDbWriter implements Disposable {
     this.#checkpointer = this.#newCheckpointer();
     this.onMoved();
   }
-}
 
-/** Of the -wal and -shm beside `file`, those that this process has open. */
-function ownSideFiles(file: string): string[] {
-  const open = new Set<string>();
-  for (const fd of readdirSync("/proc/self/fd")) {
-    const state = statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false });
-    if (state !== undefined) open.add(`${state.dev}:${state.ino}`);
+  #copiedTo(kept: string): Connection {
+    try {
+      this.#connection.database.run("VACUUM INTO ?1", [kept]);
+      syncToDisk(kept);
+      return connect(kept, this.#sync);
+    } catch (error) {
+      rmSync(kept, { force: true });
+      throw error;
+    }
   }
-  return [`${file}-wal`, `${file}-shm`].filter((path) => {
-    const state = statSync(path, { throwIfNoEntry: false });
-    return state !== undefined && open.has(`${state.dev}:${state.ino}`);
-  });
 }

@@ -142,8 +142,8 @@ function removeDrafts(directory: string, name: string): void {
   }
 }
 
-/** fsync(2) of a file or directory: VACUUM INTO leaves that to its caller. */
-function syncToDisk(path: string): void {
+/** fsync(2) of a file or directory: VACUUM INTO leaves that to its caller. Throws its error. */
+export function syncToDisk(path: string): void {
   const fd = openSync(path, "r");
   try {
     fsyncSync(fd);
@@ -169,4 +169,17 @@ function verifyCopy(database: Database, copy: string): string | undefined {
   const check = String(selectAll(opened, "PRAGMA quick_check(1)")[0]?.[0]);
   if (check !== "ok") return `the copy is damaged: ${check}`;
   return countRows(opened) === countRows(database) ? undefined : "the copy lacks rows";
+}
+
+/** Of the -wal and -shm beside `file`, those that this process has open. */
+export function ownSideFiles(file: string): string[] {
+  const open = new Set<string>();
+  for (const fd of readdirSync("/proc/self/fd")) {
+    const state = statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false });
+    if (state !== undefined) open.add(`${state.dev}:${state.ino}`);
+  }
+  return [`${file}-wal`, `${file}-shm`].filter((path) => {
+    const state = statSync(path, { throwIfNoEntry: false });
+    return state !== undefined && open.has(`${state.dev}:${state.ino}`);
+  });
 }
