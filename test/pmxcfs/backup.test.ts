@@ -1,8 +1,11 @@
 /** `config backup` and `config restore`: which copies are removed, and what a failure leaves. */
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { backupDatabase } from "../../src/pmxcfs/rescue/backup.ts";
+import { replaceDatabase } from "../../src/pmxcfs/rescue/import.ts";
+import { writeConfigDb, type TreeItem } from "../../src/pmxcfs/store/config-writer.ts";
 import { makeDb, TempDirectory } from "./support.ts";
 
 /** The name of a copy that was made with `--keep`. */
@@ -36,5 +39,37 @@ describe("--keep", () => {
       "config-20260101T000000Z-10.db",
       made,
     ]);
+  });
+});
+
+describe("a failure", () => {
+  test("of the last step leaves the old database with its -wal, journals and changes", () => {
+    using directory = new TempDirectory();
+    const file = makeDb(directory);
+    for (const suffix of ["-wal", "-journal", ".changes"])
+      directory.put(`config.db${suffix}`, suffix);
+    const state = (): unknown =>
+      readdirSync(directory.path)
+        .toSorted()
+        .map((name) => [name, readFileSync(directory.at(name)).toString("latin1")]);
+    const before = state();
+    expect(() => replaceDatabase(directory.at("no draft"), file)).toThrow("ENOENT");
+    expect(state()).toEqual(before);
+  });
+
+  test("to move the rows from the WAL into a new database leaves no file", () => {
+    using directory = new TempDirectory();
+    const file = directory.at("new.db");
+    let reader: Database | undefined;
+    function* items(): Generator<TreeItem> {
+      yield { path: ["a"], bytes: Buffer.from("1"), mtime: 1 };
+      // Reads the state before: stands for a disk on which the WAL fits, and the file does not.
+      reader = new Database(`${file}.new-${process.pid}`);
+      reader.run("BEGIN");
+      reader.run("SELECT count(*) FROM tree");
+    }
+    expect(writeConfigDb(file, items())).toContain("another process has it open");
+    reader?.close();
+    expect(readdirSync(directory.path)).toEqual([]);
   });
 });

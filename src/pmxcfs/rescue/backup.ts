@@ -10,7 +10,6 @@ import {
   openSync,
   readdirSync,
   readSync,
-  renameSync,
   rmSync,
   statSync,
 } from "node:fs";
@@ -21,7 +20,7 @@ import { type Hashed, treeChecksum } from "../state/tree-index.ts";
 import { writeConfigDbRows } from "../store/config-writer.ts";
 import { RowType, type Row } from "../store/tree-rows.ts";
 import { isPending } from "../store/version-row.ts";
-import { keepDatabase } from "./import.ts";
+import { replaceDatabase } from "./import.ts";
 import { readDatabase, type ReadDatabase } from "./read-database.ts";
 import { judgeDatabase } from "./verify.ts";
 
@@ -205,8 +204,7 @@ export function restoreDatabase(backup: string, database: string): Restored | st
   const problem = writeConfigDbRows(draft, sound.rows) ?? differs(draft, checksumOf(sound.rows));
   if (problem !== undefined) return problem;
   try {
-    const kept = keepDatabase(database);
-    renameSync(draft, database);
+    const kept = replaceDatabase(draft, database);
     return { version: sound.version, kept };
   } catch (error) {
     rmSync(draft, { force: true });

@@ -11,6 +11,7 @@ import { Memdb, pathOf } from "../state/memdb.ts";
 import { writeConfigDb, type TreeItem } from "../store/config-writer.ts";
 import { DirectorySource } from "../store/directory.ts";
 import type { LeftOut } from "../store/directory-folder.ts";
+import { syncName } from "../store/upkeep.ts";
 import { guestPath } from "../state/guests.ts";
 import { verifyDatabase } from "./verify.ts";
 
@@ -68,16 +69,34 @@ export function freeName(file: string): string {
 }
 
 /**
- * Keeps a database under another name. The file gets a second link and stays in its place until it
- * is replaced; its -wal, journal and changes are moved. Throws the kernel's error.
+ * Puts a complete database in the place of another one, which is kept under the name that is
+ * returned; undefined when there was none. The old file gets a second link and stays in its place
+ * until it is replaced; its -wal, journal and changes are moved before, since SQLite would apply
+ * them to the new one. Throws the kernel's error; then everything is where it was.
  */
-export function keepDatabase(file: string): string | undefined {
-  if (!["", ...COMPANIONS].some((suffix) => existsSync(file + suffix))) return undefined;
-  const kept = freeName(file);
-  if (existsSync(file)) linkSync(file, kept);
-  for (const suffix of COMPANIONS) {
-    if (existsSync(file + suffix)) renameSync(file + suffix, kept + suffix);
+export function replaceDatabase(draft: string, file: string): string | undefined {
+  const kept = ["", ...COMPANIONS].some((suffix) => existsSync(file + suffix))
+    ? freeName(file)
+    : undefined;
+  const undo: (() => void)[] = [];
+  try {
+    if (kept !== undefined) {
+      if (existsSync(file)) {
+        linkSync(file, kept);
+        undo.push(() => rmSync(kept));
+      }
+      for (const suffix of COMPANIONS) {
+        if (!existsSync(file + suffix)) continue;
+        renameSync(file + suffix, kept + suffix);
+        undo.push(() => renameSync(kept + suffix, file + suffix));
+      }
+    }
+    renameSync(draft, file);
+  } catch (error) {
+    for (const step of undo.toReversed()) step();
+    throw error;
   }
+  syncName(file);
   return kept;
 }
 
@@ -115,8 +134,7 @@ export function importDirectory(
     return problem;
   }
   try {
-    const kept = keepDatabase(file);
-    renameSync(draft, file);
+    const kept = replaceDatabase(draft, file);
     const files = items.filter(({ bytes }) => bytes !== undefined).length;
     return { files, directories: items.length - files, leftOut, kept };
   } catch (error) {

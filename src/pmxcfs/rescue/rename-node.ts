@@ -14,6 +14,7 @@ import { readJournal } from "../store/journal.ts";
 import { journalState } from "../store/replay.ts";
 import { readRows } from "../store/sqlite-rows.ts";
 import { highestVersion, RowType, tooWide, type Row } from "../store/tree-rows.ts";
+import { syncToDisk } from "../store/upkeep.ts";
 import { judgeRows, nodePath, type TreeNode } from "../store/tree-rules.ts";
 import { freeName } from "./import.ts";
 import { verifyDatabase } from "./verify.ts";
@@ -94,6 +95,7 @@ function keepCopy(database: Database, file: string): string {
   const kept = freeName(file);
   // Not a copy of the file: closing a descriptor of it would release the locks of this process.
   writeFileSync(kept, database.serialize(), { flag: "wx", mode: 0o600 });
+  syncToDisk(kept);
   return kept;
 }
 

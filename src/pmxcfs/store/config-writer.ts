@@ -7,6 +7,7 @@ import { Database } from "bun:sqlite";
 import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { unixSeconds } from "../../platform/clock.ts";
+import { syncName } from "./upkeep.ts";
 import { RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
 
 /** Byte for byte what `.schema` shows of the C server's database. */
@@ -89,6 +90,12 @@ export function writeConfigDb(file: string, items: Iterable<TreeItem>): string |
   return makeDatabase(file, (database) => fill(database, items, unixSeconds()));
 }
 
+/** Moves all of the WAL into the file. Closing does that too, but does not report its failure. */
+function checkpointAll(database: Database): void {
+  using statement = database.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
+  if (statement.values()[0]?.[0] !== 0) throw new Error("another process has it open");
+}
+
 function makeDatabase(file: string, fillIn: (database: Database) => void): string | undefined {
   const draft = `${file}.new-${process.pid}`;
   try {
@@ -101,11 +108,13 @@ function makeDatabase(file: string, fillIn: (database: Database) => void): strin
       database.run("BEGIN");
       fillIn(database);
       database.run("COMMIT");
+      checkpointAll(database);
     } finally {
       database.close();
     }
     if (existsSync(`${file}-wal`)) throw new Error(`${file}-wal belongs to another database`);
     renameSync(draft, file);
+    syncName(file);
     return undefined;
   } catch (error) {
     for (const suffix of ["", "-wal", "-shm"]) rmSync(draft + suffix, { force: true });

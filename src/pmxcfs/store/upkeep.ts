@@ -152,6 +152,18 @@ export function syncToDisk(path: string): void {
   }
 }
 
+/**
+ * Waits until the name of a new or renamed file is on the disk, too. Not every file system can do
+ * that, so errors are ignored: the file itself is on the disk.
+ */
+export function syncName(path: string): void {
+  try {
+    syncToDisk(dirname(path));
+  } catch {
+    // After a power cut, the directory may be as it was before.
+  }
+}
+
 /** Ignores errors: the error that matters is why the copy failed. */
 function removeQuietly(path: string): void {
   try {
