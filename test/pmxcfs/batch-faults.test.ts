@@ -128,6 +128,27 @@ test("no copy is made of a database whose waiting changes cannot be read", () =>
   expect(existsSync(target)).toBe(false);
 });
 
+test("a journal is set aside when another server made as many changes as it has", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file);
+  const other = new Database(file);
+  // The mark cannot be written, so that a C server starts after a crash.
+  other.run("BEGIN IMMEDIATE");
+  expect(apply(tree, mkdir("a"))).toBe(0);
+  const copy = crash(file, copies);
+  other.run("ROLLBACK");
+  other.close();
+  using database = new Database(copy);
+  database.run("INSERT INTO tree VALUES (2, 0, 2, 0, 1001, 4, 'theirs', NULL)");
+  database.run("UPDATE tree SET version = 2, mtime = 1001 WHERE inode = 0");
+  const log = rememberingLog();
+  using again = opened(copy, {}, log);
+  expect([...again.entries()].map(({ name }) => name)).toEqual(["theirs"]);
+  expect(log.lines.join("\n")).toContain("its 1 change, to a, are kept in");
+});
+
 test("a C server loads the database when its only change was refused with EIO", async () => {
   using directory = new TempDirectory();
   const file = directory.at("config.db");

@@ -4,7 +4,7 @@
  */
 import { silentLog } from "../../base/log.ts";
 import { Memdb } from "../state/memdb.ts";
-import type { DecodedJournal } from "./journal-format.ts";
+import type { DecodedJournal, JournalRecord } from "./journal-format.ts";
 import { RowFingerprint } from "./row-fingerprint.ts";
 import { MemoryRows, type RowChange, type RowImage } from "./row-writer.ts";
 import { loadedEntries, RowType, type Row } from "./tree-rows.ts";
@@ -40,9 +40,20 @@ export function journalState(
     const why = `the entries of version ${version} were changed by another program`;
     return { kind: "foreign", journal, why };
   }
-  if (version === base.version + records.length) return { kind: "done" };
+  if (version === base.version + records.length && isLast(records.at(-1), rows)) {
+    return { kind: "done" };
+  }
   const why = `it continues version ${base.version}, and the database has version ${version}`;
   return { kind: "foreign", journal, why };
+}
+
+/** Whether row 0 has writer and time of this change: another server may have made as many. */
+function isLast(record: JournalRecord | undefined, rows: readonly RowImage[]): boolean {
+  const root = rows.find(({ inode }) => inode === 0);
+  if (record === undefined || root === undefined) return false;
+  const { command, origin } = record;
+  const mtime = command.kind === "utime" ? command.mtime : origin.time;
+  return root.mtime === mtime && root.writer === origin.writer;
 }
 
 /** Collects the last state of each changed row. */
