@@ -156,7 +156,7 @@ export class HistoryCollector {
     return this.#pending.size === 0 ? undefined : this.#lastMs;
   }
 
-  /** Removes and returns up to `most` changes, oldest first, until their contents exceed `bytes`. */
+  /** Removes and returns up to `most` changes, oldest first, with about `bytes` of contents. */
   take(bytes: number, most = Infinity): HistoryChange[] {
     const taken: HistoryChange[] = [];
     let size = 0;

@@ -94,9 +94,9 @@ export function unusable(database: Database): string | undefined {
 }
 
 /**
- * SQLite makes -wal and -shm beside a database that it reads in WAL mode, and a reader cannot remove
- * them. Without a -wal no server has the history open: then it is read as a file that does not
- * change, also in a directory that cannot be written.
+ * SQLite makes -wal and -shm beside a database that it reads in WAL mode, and a reader cannot
+ * remove them. Without a -wal no server has the history open: then it is read as a file that does
+ * not change, also in a directory that cannot be written.
  */
 function readOnly(file: string): Database {
   if (existsSync(`${file}-wal`)) return new Database(file, { readonly: true });

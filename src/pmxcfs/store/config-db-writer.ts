@@ -362,7 +362,7 @@ export class ConfigDbWriter implements Disposable {
     }
   }
 
-  /** Throws what SQLite or the file system throws; then `kept` is removed, and nothing has changed. */
+  /** Throws what SQLite or the file system throws; then there is no `kept`. */
   #moveTo(kept: string): void {
     const old = this.#connection;
     rmSync(kept, { force: true });

@@ -68,7 +68,7 @@ export function setJournalAside(file: string): string {
   return aside;
 }
 
-/** Owns its descriptor; the file is made before the first record, and removed at the end if empty. */
+/** Owns its descriptor; the file is made by `make` or `append`, and removed at the end if empty. */
 export class Journal implements Disposable {
   /** The database's path. */
   readonly file: string;

@@ -368,14 +368,13 @@ export class TreeStore implements Disposable {
     stamp: Stamp,
     record: JournalRecord,
   ): 0 | Errno {
-    const { version, writer, mtime } = stamp;
-    const root = { version, writer, mtime, type: RowType.FILE };
+    const root = { ...stamp, type: RowType.FILE };
     const orphans = this.orphans.goingWith(deleted, replaced);
     const all = orphans.length === 0 ? deleted : [...deleted, ...orphans];
     // The journal does not record orphans: a change that deletes some is written at once.
     const kept = orphans.length === 0 ? record : undefined;
     const request = this.#request ?? 0;
-    this.ledger?.note(request, version);
+    this.ledger?.note(request, stamp.version);
     const outcome = this.#writer.commit({ deleted: all, replaced, root }, kept);
     if (outcome !== 0) {
       this.ledger?.withdraw(request);
