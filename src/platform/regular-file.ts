@@ -13,6 +13,7 @@ import {
   statSync,
   type Stats,
 } from "node:fs";
+import { open, stat } from "node:fs/promises";
 
 /**
  * O_NONBLOCK: if the file is replaced by a FIFO between check and open, the open does not block.
@@ -76,6 +77,28 @@ export function readRegularFile(path: string, mostBytes = USUAL_BYTES): Buffer {
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * As `readRegularFile`, but each system call is made by another thread: one that sleeps in the
+ * kernel (a hung disk, /proc/PID/cmdline of a process whose memory is locked) does not block this
+ * one.
+ */
+export async function readRegularFileAsync(path: string, mostBytes = USUAL_BYTES): Promise<Buffer> {
+  demandRegular(path, await stat(path));
+  await using file = await open(path, constants.O_RDONLY | SAFE);
+  const opened = await file.stat();
+  demandRegular(path, opened);
+  const chunks: Buffer[] = [];
+  let isTooLarge = opened.size > mostBytes;
+  for (let total = 0; !isTooLarge; isTooLarge = total > mostBytes) {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
+    if (bytesRead === 0) return Buffer.concat(chunks);
+    chunks.push(chunk.subarray(0, bytesRead));
+    total += bytesRead;
+  }
+  throw refusal("EFBIG", `${path} has more than ${mostBytes} bytes`);
 }
 
 /**

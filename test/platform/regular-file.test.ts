@@ -3,10 +3,12 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { constants, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { errorText } from "../../src/base/error-text.ts";
 import {
   demandRegularDatabase,
   openRegularFile,
   readRegularFile,
+  readRegularFileAsync,
 } from "../../src/platform/regular-file.ts";
 
 let directory: string;
@@ -40,6 +42,22 @@ test("a file is read completely, also in /proc, unless it exceeds the limit", ()
   expect(readRegularFile("/proc/self/status").toString("latin1")).toMatch(/^Name:/);
   truncateSync(path, 2 ** 40);
   expect(() => readRegularFile(path)).toThrow("has more than");
+});
+
+async function outcome(path: string, mostBytes?: number): Promise<string> {
+  const read = await readRegularFileAsync(path, mostBytes).catch(errorText);
+  return typeof read === "string" ? read : `read ${read.length} bytes`;
+}
+
+test("by other threads: the same files are read and refused", async () => {
+  const path = join(directory, "other-threads");
+  writeFileSync(path, "x".repeat(200_000));
+  expect(await outcome(path, 200_000)).toBe("read 200000 bytes");
+  expect(await outcome(path, 199_999)).toBe(`${path} has more than 199999 bytes`);
+  expect((await readRegularFileAsync("/proc/self/status")).toString("latin1")).toMatch(/^Name:/);
+  expect(await outcome(fifo("other-fifo"))).toContain("is a FIFO");
+  expect(await outcome("/dev/zero")).toContain("is a device");
+  expect(await outcome(`${path}-none`)).toContain("ENOENT");
 });
 
 test("a database is not opened if SQLite would block on a file beside it", () => {

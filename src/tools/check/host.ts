@@ -8,7 +8,7 @@ import { type Errno, errnoOf } from "../../base/errno.ts";
 import { constants } from "node:fs";
 import { access, readdir, readlink, stat, statfs } from "node:fs/promises";
 import { hostname } from "node:os";
-import { readRegularFile } from "../../platform/regular-file.ts";
+import { readRegularFileAsync } from "../../platform/regular-file.ts";
 
 export interface Paths {
   readonly proc: string;
@@ -192,7 +192,7 @@ export function localMachine(paths: Partial<Paths> = {}, self?: readonly string[
     self,
     now: () => Date.now(),
     hostName: () => hostname().split(".")[0] ?? "",
-    text: async (path) => attempt(Promise.try(() => readRegularFile(path).toString("utf8"))),
+    text: (path) => attempt(readRegularFileAsync(path).then((bytes) => bytes.toString("utf8"))),
     list: (path) => attempt(readdir(path)),
     link: (path) => attempt(readlink(path)),
     info: (path) => attempt(fileInfo(path)),
