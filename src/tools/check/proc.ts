@@ -203,11 +203,17 @@ export function descriptorCount(proc: string, pid: number): number | undefined {
   return quietly<number | undefined>(() => readdirSync(`${proc}/${pid}/fd`).length, undefined);
 }
 
-function sockets(proc: string, pid: number): number[] {
+/** The names of a process's descriptors (`socket:[7]`, a path); empty when they may not be seen. */
+function descriptorNames(proc: string, pid: number): string[] {
   const directory = `${proc}/${pid}/fd`;
-  return quietly(() => readdirSync(directory), []).flatMap((fd) => {
-    const link = quietly(() => readlinkSync(`${directory}/${fd}`), "");
-    const socket = /^socket:\[(\d+)\]$/.exec(link);
+  return quietly(() => readdirSync(directory), []).map((fd) =>
+    quietly(() => readlinkSync(`${directory}/${fd}`), ""),
+  );
+}
+
+function sockets(proc: string, pid: number): number[] {
+  return descriptorNames(proc, pid).flatMap((name) => {
+    const socket = /^socket:\[(\d+)\]$/.exec(name);
     return socket === null ? [] : Number(socket[1]);
   });
 }
@@ -237,12 +243,16 @@ export function socketOwners(
 /** Processes that have the file of this path open, by the names of their descriptors. */
 export function openBy(proc: string, path: string): ProcessInfo[] {
   return processIds(proc).flatMap((pid) => {
-    const directory = `${proc}/${pid}/fd`;
-    const has = quietly(() => readdirSync(directory), []).some(
-      (fd) => quietly(() => readlinkSync(`${directory}/${fd}`), "") === path,
-    );
-    return has ? (readProcess(proc, pid) ?? []) : [];
+    return descriptorNames(proc, pid).includes(path) ? (readProcess(proc, pid) ?? []) : [];
   });
+}
+
+/**
+ * The names of all open descriptors of all processes: for many paths, one pass over /proc instead
+ * of one for each path.
+ */
+export function openNames(proc: string): ReadonlySet<string> {
+  return new Set(processIds(proc).flatMap((pid) => descriptorNames(proc, pid)));
 }
 
 /** The working directory of a process by its path; empty when it may not be seen. */

@@ -8,7 +8,7 @@ import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
 import { parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
 import { type Finding, found, shellQuote } from "../finding.ts";
 import type { Context } from "../probe.ts";
-import { openBy, parseMounts, startSeconds } from "../proc.ts";
+import { openNames, parseMounts, startSeconds } from "../proc.ts";
 
 /** Age from which temporary files without a pid in their name are leftovers. */
 const OLD_S = 3_600;
@@ -85,10 +85,13 @@ export async function filesLeft(
   const { pve, proc } = machine.paths;
   const nodes = nodesOf(items, machine.hostName());
   const nowS = machine.now() / 1000;
-  const paths = items
+  const left = items
     .filter((item) => item.kind === "file" && isLeft(context, item, nodes, nowS))
     .map((item) => pathIn(pve, item))
-    .filter((path) => !path.includes("\uFFFD") && openBy(proc, path).length === 0);
+    .filter((path) => !path.includes("\uFFFD"));
+  if (left.length === 0) return [];
+  const open = openNames(proc);
+  const paths = left.filter((path) => !open.has(path));
   if (paths.length === 0) return [];
   const values = { path: pve, count: paths.length, list: shown(paths), command: "" };
   const printable = paths.filter((path) => escapeText(path) === path);
