@@ -45,7 +45,7 @@ testCluster("the same version in all three places passes", async () => {
   const report = await checked(1);
   expect(codesOf(report)).toEqual([]);
   expect(report.findings.map(({ text }) => text)).toContain(
-    "corosync runs with config_version 1, 1 nodes in its list",
+    "corosync runs with config_version 1, 1 node in its list",
   );
 });
 

@@ -203,7 +203,7 @@ test("LOCKS_HELD: locks, with the node that wrote them and their age", async () 
     [63, 0, FILE, "corosync.conf", conf],
   ]);
   expectFound(report, "LOCKS_HELD", {
-    line: /^1 locks in \/etc\/pve\/priv\/lock: file-storage_cfg \(pve2, (7|8|9|1\d) s old\)$/,
+    line: /^1 lock in \/etc\/pve\/priv\/lock: file-storage_cfg \(pve2, (7|8|9|1\d) s old\)$/,
     fix: /^A lock that is not refreshed expires after 120 s/,
     exit: 0,
   });

@@ -133,7 +133,9 @@ test("SHM_STALE: rings of a killed server; --clean-stale removes exactly those",
 
   const report = await check(server.name, { only: ["leftovers"] });
   expectFound(report, "SHM_STALE", {
-    line: new RegExp(`^\\d+ ring directories of dead pmxcfs servers hold [\\d.]+ MiB of /dev/shm$`),
+    line: new RegExp(
+      `^\\d+ ring director(y|ies) of dead pmxcfs servers holds? [\\d.]+ MiB of /dev/shm$`,
+    ),
     fix: new RegExp(`^pmxcfs-ipc --check --clean-stale --socket ${server.name}$`),
     exit: 1,
   });
@@ -182,7 +184,7 @@ test("SHM_STALE_FOREIGN: corosync's stale rings are reported and not removed", a
   const path = makeRing(shm, "quorum");
   const report = await check("svc", { only: ["leftovers"], paths: { shm } });
   expectFound(report, "SHM_STALE_FOREIGN", {
-    line: /^1 ring directories of other dead libqb servers \(quorum\) hold [\d.]+ MiB$/,
+    line: /^1 ring directory of other dead libqb servers \(quorum\) holds [\d.]+ MiB$/,
     fix: /^corosync removes its own/,
     exit: 0,
   });

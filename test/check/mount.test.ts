@@ -153,7 +153,7 @@ test("PVE_OLD_MOUNT_HELD: a service that still has the mount of a dead server", 
     umount -l /etc/pve
     ${MOUNT}`);
   expectFound(report, "PVE_OLD_MOUNT_HELD", {
-    line: /^1 processes see an old \/etc\/pve whose server is gone: \d+ \(sleep\)$/,
+    line: /^1 process sees an old \/etc\/pve whose server is gone: \d+ \(sleep\)$/,
     fix: /^Restart these services or containers; `cat \/proc\/\d+\/cgroup` names the unit\.$/,
     exit: 1,
   });

@@ -225,7 +225,7 @@ test("FLOW_CONTROL_ON: a connection under flow control", async () => {
   await client.sendRecv(CfsIpc.GET_FS_VERSION);
   const report = await check(server.name, { only: ["flow"] });
   expectFound(report, "FLOW_CONTROL_ON", {
-    line: new RegExp(`^1 of 1 connections are stopped by flow control: ${process.pid} \\(`),
+    line: new RegExp(`^1 of 1 connections is stopped by flow control: ${process.pid} \\(`),
     fix: /`pmxcfs-ipc top`\.$/,
     exit: 1,
   });
@@ -255,7 +255,7 @@ test("QUEUE_WAITING: a stopped server does not read requests", async () => {
     const report = await check(server.name, { only: ["flow"] });
     expectFound(report, "QUEUE_WAITING", {
       line: new RegExp(
-        `^1 of 1 connections have requests that wait for over 200 ms: ${process.pid} `,
+        `^1 of 1 connections has requests that wait for over 200 ms: ${process.pid} `,
       ),
       fix: /`pmxcfs-ipc --check --only listener,requests,rrd`\.$/,
       exit: 1,

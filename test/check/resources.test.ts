@@ -73,7 +73,7 @@ test("CLIENTS_STUCK: a process that waits in the kernel", async () => {
   const report = await told(`${stuck} & await listening other
     $CHECK --only stuck --json || true`);
   expectFound(report, "CLIENTS_STUCK", {
-    line: /^1 processes sleep uninterruptibly \(state D\): \d+ \(stuck-listener/,
+    line: /^1 process sleeps uninterruptibly \(state D\): \d+ \(stuck-listener/,
     fix: /^Look at `ps axo pid,stat,wchan:32,comm \| awk '\$2 ~ \/\^D\/'`\.$/,
     exit: 1,
   });

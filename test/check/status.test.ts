@@ -117,7 +117,7 @@ test("RRD_STALE: graph data that is not updated", async () => {
 test("RRD_OLD_FORMAT: keys from before PVE 9", async () => {
   const rrd = [nodeLine(2), nodeLine(3, "pve2-node/old1")];
   expectFound(await checked({ rrd }, "rrd"), "RRD_OLD_FORMAT", {
-    line: /^1 of 2 graph keys are in the format before PVE 9 \(pve2-node\/old1\)$/,
+    line: /^1 of 2 graph keys is in the format before PVE 9 \(pve2-node\/old1\)$/,
     fix: /`pveversion`/,
     exit: 0,
   });
@@ -182,7 +182,7 @@ test("MEMBERS_OFFLINE: one node is down", async () => {
   await using server = await startNode({ texts });
   const report = await check(server.name, { only: ["cluster"], skip: ["NODENAME_DIFFERS"] });
   expectFound(report, "MEMBERS_OFFLINE", {
-    line: /^1 of 3 nodes are offline: n3$/,
+    line: /^1 of 3 nodes is offline: n3$/,
     fix: /^Look at `corosync-cfgtool -s`/,
     exit: 1,
   });

@@ -51,7 +51,7 @@ test("a temporary file that a process has open is not listed", async () => {
     contextOf(),
     [".ansible_tmpopen", ".ansible_tmpold"].map(itemNamed),
   );
-  expect(found?.text).toBe("1 temporary files were left in /etc/pve: /etc/pve/.ansible_tmpold");
+  expect(found?.text).toBe("1 temporary file was left in /etc/pve: /etc/pve/.ansible_tmpold");
 });
 
 test("the descriptors of all processes are read once, not once for each file", async () => {

@@ -5,7 +5,7 @@
  * paste.
  */
 import { escapeText } from "../../base/escape.ts";
-import type { CheckName, Severity } from "../diagnosis/code.ts";
+import { type CheckName, numbered, type Severity } from "../diagnosis/code.ts";
 import { type CodeName, type CodeValues, rowOf } from "../diagnosis/codes.ts";
 
 /** A measured number; `unit` is a base unit (`s`, `bytes`, `percent`, or nothing for a count). */
@@ -68,7 +68,7 @@ function fill(
   values: Readonly<Record<string, string | number>>,
   quote: (text: string) => string,
 ): string {
-  return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => {
+  return numbered(template, values).replaceAll(/\{(\w+)\}/g, (whole, name: string) => {
     const value = values[name];
     if (value === undefined) return whole;
     const text = clean(String(value));

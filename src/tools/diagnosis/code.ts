@@ -33,7 +33,10 @@ export const CHECKS = {
 
 export type CheckName = keyof typeof CHECKS;
 
-/** One row. `{name}` in a template is replaced by a value of the probe. */
+/**
+ * One row. `{name}` in a template is replaced by a value of the probe, `{name:is|are}` by the word
+ * that fits this number.
+ */
 export interface Code {
   /** A few words for a list or a heading. */
   readonly title: string;
@@ -58,10 +61,24 @@ export interface Code {
   readonly seen?: readonly string[];
 }
 
+/** The name of a placeholder, without its words. */
+type NameOf<S extends string> = S extends `${infer Name}:${string}` ? Name : S;
+
 /** The names between braces in a template. */
 export type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}`
-  ? Name | Placeholders<Rest>
+  ? NameOf<Name> | Placeholders<Rest>
   : never;
+
+/** `{name:is|are}` as `is` if the value is 1, else (also without a value) as `are`. */
+export function numbered(
+  template: string,
+  values: Readonly<Record<string, string | number>> = {},
+): string {
+  return template.replaceAll(
+    /\{(\w+):([^|{}]*)\|([^|{}]*)\}/g,
+    (_, name: string, one: string, many: string) => (values[name] === 1 ? one : many),
+  );
+}
 
 /** The template of a row under this key; `never` if the row has none. */
 type Template<Row, Key extends string> =

@@ -4,7 +4,7 @@
  */
 
 import { labelled, markdownTable, type Paint } from "../../base/table.ts";
-import { CHECKS, type CheckName } from "./code.ts";
+import { CHECKS, type CheckName, numbered } from "./code.ts";
 import { CODES, type CodeName, rowOf } from "./codes.ts";
 import type { Cause } from "./error-text.ts";
 import { type Explanation, TEXT_GROUPS, TEXTS, textsOf } from "./explain.ts";
@@ -15,7 +15,7 @@ const SERVICE = "pve2";
 
 /** A template of `code` as text: with its usual path, and with `PID` for `{pid}`. */
 function readable(code: CodeName, template: string): string {
-  return template
+  return numbered(template)
     .replaceAll("{path}", rowOf(code).usualPath ?? "PATH")
     .replaceAll("{service}", SERVICE)
     .replaceAll(/\{(\w+)\}/g, (_, name: string) => name.toUpperCase());

@@ -2,6 +2,7 @@
  * What the server reports about the cluster: its own name, quorum, members, status values, clock,
  * and the graph data with rrdcached, which pmxcfs waits for.
  */
+import { counted } from "../../../base/counted.ts";
 import { errnoOf, errnoText } from "../../../base/errno.ts";
 import { CfsLimits } from "../../../base/limits.ts";
 import { QbFailure } from "../../../client/failure.ts";
@@ -50,7 +51,8 @@ function quorum(cluster: Record<string, unknown>, nodelist: Record<string, unkno
     findings.push(found("MEMBERS_OFFLINE", { count: offline.length, nodes, list }));
   }
   if (findings.length > 0) return findings;
-  return [pass("cluster", `cluster ${name} is quorate, all ${nodes} nodes online`, measures)];
+  const all = nodes === 1 ? "its node is" : `all ${nodes} nodes`;
+  return [pass("cluster", `cluster ${name} is quorate, ${all} online`, measures)];
 }
 
 export const clusterProbe: Probe = {
@@ -134,7 +136,7 @@ export const statusProbe: Probe = {
     if (findings.length > 0) return findings;
     const some = asked === keys.length ? "" : ` (${asked} looked at)`;
     const most = `the largest ${largest} of ${CfsLimits.statusBytes} bytes`;
-    const line = `${keys.length} status values${some}, ${most}`;
+    const line = `${counted(keys.length, "status value")}${some}, ${most}`;
     return [pass("status", `${line}; newest log entries ${log} bytes`, measures)];
   },
 };
@@ -253,7 +255,7 @@ function age({ machine }: Context, entries: readonly Entry[]): Finding {
     const values = { what: "graph data", seconds, limit: AGE_LIMIT_S };
     return found("RRD_STALE", values, { measures });
   }
-  const line = `${entries.length} graph keys, the newest is ${seconds} s old`;
+  const line = `${counted(entries.length, "graph key")}, the newest is ${seconds} s old`;
   return pass("rrd", `${line} (limit ${AGE_LIMIT_S} s)`, measures);
 }
 

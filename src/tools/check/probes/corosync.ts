@@ -3,6 +3,7 @@
  * directories of nodes that are no members; this node's address in pmxcfs; and what corosync's
  * services report about quorum, pmxcfs's groups and the links.
  */
+import { counted } from "../../../base/counted.ts";
 import { networkInterfaces } from "node:os";
 import { guestPath } from "../../../pmxcfs/state/guests.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
@@ -176,7 +177,7 @@ export const corosyncProbe: Probe = {
     ];
     const about = await membersSeen(context, answers);
     if (findings.length > 0 || run === undefined) return [...findings, ...about];
-    const list = `${nodes.length} nodes in its list`;
+    const list = `${counted(nodes.length, "node")} in its list`;
     const line = `corosync runs with config_version ${run.configVersion}, ${list}`;
     return [pass("cluster", line), ...about];
   },

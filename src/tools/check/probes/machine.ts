@@ -2,6 +2,7 @@
  * The machine of the server: room in /dev/shm and leftovers of dead servers, memory pressure,
  * descriptors of the server, and processes in uninterruptible sleep.
  */
+import { counted } from "../../../base/counted.ts";
 import { Errno, errnoText } from "../../../base/errno.ts";
 import { type DeadRings, deadRings, unknownRings } from "../rings.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
@@ -130,7 +131,12 @@ export const leftoversProbe: Probe = {
     const unknown = unknownRings(rings, facts.service).length;
     const more = unknown === 0 ? "" : `; ${unknown} of servers that cannot be seen from here`;
     const live = rings.length - unknown;
-    return [pass("leftovers", `no leftovers in ${machine.paths.shm}; ${live} rings in use${more}`)];
+    return [
+      pass(
+        "leftovers",
+        `no leftovers in ${machine.paths.shm}; ${counted(live, "ring directory")} in use${more}`,
+      ),
+    ];
   },
 };
 

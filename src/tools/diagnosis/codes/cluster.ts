@@ -39,7 +39,7 @@ export const CLUSTER_CODES = {
     title: "graph data in an old format",
     check: "rrd",
     severity: "notice",
-    line: "{count} of {total} graph keys are in the format before PVE 9 ({list})",
+    line: "{count} of {total} graph keys {count:is|are} in the format before PVE 9 ({list})",
     cause:
       "The cluster has a node of an older version, or pvestatd was not restarted after an upgrade.",
     advice: "Look at `pveversion` on each node; after an upgrade, `systemctl restart pvestatd`.",
@@ -84,7 +84,7 @@ export const CLUSTER_CODES = {
     check: "mount",
     severity: "warn",
     usualPath: "/etc/pve",
-    line: "{count} processes see an old {path} whose server is gone: {list}",
+    line: "{count} {count:process sees|processes see} an old {path} whose server is gone: {list}",
     cause:
       "They have a mount namespace of their own (a container that binds /etc/pve, a hardened " +
       "service), or their directory is in the old mount. A restart of pmxcfs does not change " +
@@ -211,7 +211,7 @@ export const CLUSTER_CODES = {
     title: "locks below /etc/pve/priv/lock",
     check: "files",
     severity: "notice",
-    line: "{count} locks in {path}: {list}",
+    line: "{count} {count:lock|locks} in {path}: {list}",
     cause:
       "A task that changes a file of the cluster holds a lock. Other tasks wait up to 10 s for " +
       "it, then report a timeout. HA refreshes its locks continuously.",
@@ -222,7 +222,7 @@ export const CLUSTER_CODES = {
     title: "temporary files left in /etc/pve",
     check: "files",
     severity: "notice",
-    line: "{count} temporary files were left in {path}: {list}",
+    line: "{count} {count:temporary file was|temporary files were} left in {path}: {list}",
     cause:
       "A program ended after it wrote a file and before it renamed it. No program reads these " +
       "files, and they take space on all nodes.",
@@ -288,7 +288,7 @@ export const CLUSTER_CODES = {
     title: "nodes are offline",
     check: "cluster",
     severity: "warn",
-    line: "{count} of {nodes} nodes are offline: {list}",
+    line: "{count} of {nodes} nodes {count:is|are} offline: {list}",
     cause: "They are down, or corosync cannot reach them.",
     advice: "Look at `corosync-cfgtool -s` and `journalctl -u corosync -n 30`.",
     seen: ["corosync-links"],

@@ -186,7 +186,9 @@ export const LISTENER_CODES = {
     title: "pvestatd is slow",
     check: "unit",
     severity: "warn",
-    line: "{count} slow cycles of pvestatd in the last hour, the longest {seconds} s (limit 5 s)",
+    line:
+      "{count} slow {count:cycle|cycles} of pvestatd in the last hour, the longest {seconds} s " +
+      "(limit 5 s)",
     cause:
       "A status update took longer than 5 s, because of a storage that hangs, a guest that does " +
       "not answer, or a slow pmxcfs. The GUI shows grey question marks meanwhile.",

@@ -73,7 +73,9 @@ export const MACHINE_CODES = {
     check: "leftovers",
     severity: "warn",
     usualPath: "/dev/shm",
-    line: "{count} ring directories of dead pmxcfs servers hold {size} MiB of {path}",
+    line:
+      "{count} ring {count:directory|directories} of dead pmxcfs servers {count:holds|hold} " +
+      "{size} MiB of {path}",
     cause:
       "A server that was killed cannot remove its ring directories, and libqb does not remove " +
       "them later.",
@@ -84,7 +86,9 @@ export const MACHINE_CODES = {
     title: "leftovers of other libqb servers",
     check: "leftovers",
     severity: "notice",
-    line: "{count} ring directories of other dead libqb servers ({services}) hold {size} MiB",
+    line:
+      "{count} ring {count:directory|directories} of other dead libqb servers ({services}) " +
+      "{count:holds|hold} {size} MiB",
     cause:
       "They belong to corosync, pacemaker or another program, so --clean-stale does not remove " +
       "them.",
@@ -198,7 +202,7 @@ export const MACHINE_CODES = {
     title: "stuck processes",
     check: "stuck",
     severity: "warn",
-    line: "{count} processes sleep uninterruptibly (state D): {list}",
+    line: "{count} {count:process sleeps|processes sleep} uninterruptibly (state D): {list}",
     cause:
       "They wait in the kernel for a storage that hangs, a dead NFS server, or an operation on " +
       "/etc/pve that pmxcfs does not answer.",

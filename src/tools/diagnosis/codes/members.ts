@@ -6,7 +6,7 @@ export const MEMBER_CODES = {
     title: "corosync does not answer",
     check: "cluster",
     severity: "fail",
-    line: "{count} of {all} services of corosync do not answer: {list}",
+    line: "{count} of {all} services of corosync {count:does|do} not answer: {list}",
     cause:
       "corosync does not run, hangs, or is starting. Without it this node is not part of its " +
       "cluster: /etc/pve is read-only, and shows its last state.",

@@ -216,7 +216,7 @@ export const REQUEST_CODES = {
     title: "clients are stopped by flow control",
     check: "flow",
     severity: "warn",
-    line: "{count} of {total} connections are stopped by flow control: {list}",
+    line: "{count} of {total} connections {count:is|are} stopped by flow control: {list}",
     cause:
       "The server is saturated and stops these clients: their sends fail with EAGAIN, which PVE " +
       "clients do not retry.",
@@ -227,7 +227,9 @@ export const REQUEST_CODES = {
     title: "requests wait unserved",
     check: "flow",
     severity: "warn",
-    line: "{count} of {total} connections have requests that wait for over {limit} ms: {list}",
+    line:
+      "{count} of {total} connections {count:has|have} requests that wait for over {limit} ms: " +
+      "{list}",
     cause: "The server does not read the rings: it hangs or is overloaded.",
     advice: "Look at `pmxcfs-ipc --check --only listener,requests,rrd`.",
     seen: ["hang"],
