@@ -3,7 +3,7 @@
  * (report-text.ts, report-machine.ts) make the requested format of it.
  */
 import type { CheckName, Severity } from "../diagnosis/code.ts";
-import { CODES, type CodeName, EFFECTS } from "../diagnosis/codes.ts";
+import { CODES, type CodeName, EFFECTS, isCode } from "../diagnosis/codes.ts";
 import type { Finding, Measure } from "./finding.ts";
 
 export type Counts = Readonly<Record<Severity, number>>;
@@ -142,15 +142,30 @@ export interface Selection {
   readonly skip: readonly string[];
 }
 
-function checkOf(name: string): string {
-  const code = name as CodeName;
-  return Object.hasOwn(CODES, name) ? CODES[code].check : name;
+/** Checks whose probes find a code of another check. */
+const FOUND_BY: Readonly<Partial<Record<CodeName, readonly CheckName[]>>> = {
+  ACCESS_REFUSED_GID: ["identity"],
+  ACCESS_REFUSED_RULE: ["identity"],
+  ACCESS_REFUSED_UID: ["identity"],
+  CLOCK_BACKWARDS: ["rrd", "database"],
+  NODENAME_DIFFERS: ["cluster"],
+  NODE_DIRECTORY_MISSING: ["database"],
+  REQUEST_HUNG: ["latency", "permissions"],
+  ROOT_GID_UNUSUAL: ["handshake"],
+  SOCKET_ABSENT: ["handshake"],
+  SOCKET_TAKEN: ["handshake", "requests"],
+};
+
+/** The checks whose probes find what `name`, a check or a code, is about. */
+function checksOf(name: string): readonly string[] {
+  if (!isCode(name)) return [name];
+  return [CODES[name].check, ...(FOUND_BY[name] ?? [])];
 }
 
 /** Whether the probe of `check` has to run. */
 export function wanted(check: CheckName, { only, skip }: Selection): boolean {
   if (skip.includes(check)) return false;
-  return only.length === 0 || only.some((name) => checkOf(name) === check);
+  return only.length === 0 || only.some((name) => checksOf(name).includes(check));
 }
 
 /** Whether a finding of the probe of `check` is to be reported. */
