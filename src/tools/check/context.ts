@@ -3,7 +3,13 @@
  * processes. Each is found at its first use and kept, so that probes can run side by side and
  * nothing is read twice.
  */
-import { fullAddress, isAbstractName, parseUnixSockets } from "../../platform/unix-sockets.ts";
+import {
+  fullAddress,
+  isAbstractName,
+  parseUnixSockets,
+  type UnixSocket,
+} from "../../platform/unix-sockets.ts";
+import { IpcLimits } from "../../base/limits.ts";
 import type { Machine } from "./host.ts";
 import {
   type ProcessInfo,
@@ -61,6 +67,16 @@ function ids(line: string | undefined): [number, number] {
   return [real, effective];
 }
 
+/** The ids of this process where /proc cannot be read. */
+function ownIds(): Identity {
+  return {
+    realUid: process.getuid?.() ?? 0,
+    uid: process.geteuid?.() ?? 0,
+    realGid: process.getgid?.() ?? 0,
+    gid: process.getegid?.() ?? 0,
+  };
+}
+
 /** Ids of the caller outside its user namespace; `unmapped` where the map has none. */
 export interface OuterIds {
   readonly uid: number | "unmapped";
@@ -79,6 +95,8 @@ export class Facts {
   refused = false;
   readonly #kept = new Map<string, Promise<unknown>>();
   #connectedTo: number | undefined;
+  /** A connect of this run reached a listener. */
+  #isReached = false;
 
   constructor(machine: Machine, service: string) {
     this.machine = machine;
@@ -95,7 +113,8 @@ export class Facts {
   identity(): Promise<Identity> {
     return this.once("identity", async () => {
       const text = await this.machine.text(`${this.machine.paths.proc}/self/status`);
-      const keys = parseKeys(typeof text === "string" ? text : "");
+      if (typeof text === "number") return ownIds();
+      const keys = parseKeys(text);
       const [realUid, uid] = ids(keys.get("Uid"));
       const [realGid, gid] = ids(keys.get("Gid"));
       return { realUid, uid, realGid, gid };
@@ -148,16 +167,29 @@ export class Facts {
     });
   }
 
-  async #sockets() {
-    const text = await this.machine.text(`${this.machine.paths.proc}/net/unix`);
-    return parseUnixSockets(typeof text === "string" ? text : "");
+  /**
+   * The kernel's table of sockets; undefined if it cannot be read. A /proc that has only processes
+   * (ProcSubset=pid) lacks the link /proc/net.
+   */
+  async #sockets(): Promise<UnixSocket[] | undefined> {
+    const { proc } = this.machine.paths;
+    for (const path of [`${proc}/net/unix`, `${proc}/self/net/unix`]) {
+      const text = await this.machine.text(path);
+      if (typeof text === "string") return parseUnixSockets(text);
+    }
+    return undefined;
+  }
+
+  /** Whether the table of sockets can be read: else only a connect shows whether a server runs. */
+  seesListeners(): Promise<boolean> {
+    return this.once("sees listeners", async () => (await this.#sockets()) !== undefined);
   }
 
   /** Every socket that listens under the service's name, abstract or in the file system. */
   listeners(): Promise<Listener[]> {
     return this.once("listeners", async () => {
       const path = this.socketPath();
-      const found = (await this.#sockets()).filter(
+      const found = ((await this.#sockets()) ?? []).filter(
         (row) => row.listening && (row.path === path || isAbstractName(row.path, this.service)),
       );
       const { proc } = this.machine.paths;
@@ -177,15 +209,23 @@ export class Facts {
     });
   }
 
-  /** Records the pid that a connection reports: it is known also to users who cannot see it. */
+  /**
+   * Records that a connect reached a server, and the pid that the connection reports (0: none): it
+   * is known also to users who cannot see it.
+   */
   learnServer(pid: number): void {
+    this.#isReached = true;
     if (pid > 0) this.#connectedTo = pid;
   }
 
   /** The listener that libqb clients reach; undefined when there is none. */
   async server(): Promise<Listener | undefined> {
     const wanted = (await this.usesFilesystem()) ? "file" : "full";
-    const server = (await this.listeners()).find((listener) => listener.kind === wanted);
+    const seen = (await this.listeners()).find((listener) => listener.kind === wanted);
+    const isUnseen = seen === undefined && this.#isReached && !(await this.seesListeners());
+    const server: Listener | undefined = isUnseen
+      ? { kind: wanted, inode: 0, owner: undefined, length: IpcLimits.addressPathBytes + 2 }
+      : seen;
     const pid = this.#connectedTo;
     if (server === undefined || server.owner !== undefined || pid === undefined) return server;
     return { ...server, owner: readProcess(this.machine.paths.proc, pid) };
@@ -217,6 +257,7 @@ export class Facts {
   /** Connections the server has, as the kernel counts them. */
   async connectionCount(): Promise<number> {
     const path = (await this.usesFilesystem()) ? this.socketPath() : fullAddress(this.service);
-    return (await this.#sockets()).filter((row) => row.connected && row.path === path).length;
+    return ((await this.#sockets()) ?? []).filter((row) => row.connected && row.path === path)
+      .length;
   }
 }

@@ -127,6 +127,8 @@ async function lock(context: Context): Promise<Finding[]> {
   const info = await machine.info(path);
   const text = await machine.text(`${machine.paths.proc}/locks`);
   if (typeof info === "number" || typeof text !== "string") return [];
+  // The holder may be the server that cannot be seen.
+  if (!(await facts.seesListeners())) return [];
   const server = await facts.server();
   if (server !== undefined && server.owner === undefined) return [];
   for (const pid of new Set(lockHolders(text, info.inode))) {

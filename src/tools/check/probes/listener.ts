@@ -104,21 +104,25 @@ async function hasUnit({ machine }: Context): Promise<boolean> {
   return out.trim() === "loaded";
 }
 
-async function absent(context: Context): Promise<Finding[]> {
+/** Nothing listens: the finding, with a fix where there is a unit to start. */
+export async function absent(context: Context): Promise<Finding> {
   const { service } = context.facts;
-  if (await notInstalled(context)) return [found("NOT_INSTALLED", { service })];
-  return [found("SOCKET_ABSENT", { service }, (await hasUnit(context)) ? {} : { fix: null })];
+  if (await notInstalled(context)) return found("NOT_INSTALLED", { service });
+  return found("SOCKET_ABSENT", { service }, (await hasUnit(context)) ? {} : { fix: null });
 }
 
 export const listenerProbe: Probe = {
   check: "listener",
   async run(context) {
-    const { facts } = context;
+    const { facts, machine } = context;
+    if (!(await facts.seesListeners())) {
+      return [skip("listener", `${machine.paths.proc}/net/unix cannot be read`)];
+    }
     const server = await facts.server();
     const lost = await unreachable(context);
     const flag = await restartFlag(context, server !== undefined);
     if (server === undefined) {
-      return [...lost, ...(lost.length === 0 ? await absent(context) : []), ...flag];
+      return [...lost, ...(lost.length === 0 ? [await absent(context)] : []), ...flag];
     }
     const at = where(server, facts.service, facts.socketPath());
     const bad = server.owner === undefined ? [] : await running(context, server.owner);

@@ -85,7 +85,8 @@ async function mounted(context: Context, mount: Mount): Promise<Finding[]> {
   if (ms >= SLOW_MS && (await isSlowAgain(context))) {
     findings.push(found("PVE_SLOW", { path, ms, limit: SLOW_MS }));
   }
-  if ((await facts.server()) === undefined && (await facts.listeners()).length === 0) {
+  const isAbsent = (await facts.server()) === undefined && (await facts.seesListeners());
+  if (isAbsent && (await facts.listeners()).length === 0) {
     findings.push(found("PVE_WITHOUT_SERVER", { path, service: facts.service }));
   }
   return findings;
@@ -104,6 +105,10 @@ async function unmounted(context: Context): Promise<Finding[]> {
   const names = await machine.list(path);
   // Hidden from mountinfo (hidepid, a broken /proc), and a dead mount all the same.
   if (names === Errno.ENOTCONN) return [await dead(context)];
+  const table = `${machine.paths.proc}/self/mountinfo`;
+  if (typeof (await machine.text(table)) === "number") {
+    return [skip("mount", `${table} cannot be read`)];
+  }
   if (kind === "pmxcfs-ipc") {
     const what = typeof names === "number" ? "is not there" : "is a plain directory";
     return [pass("mount", `${path} ${what}: pmxcfs-ipc does not need it`)];

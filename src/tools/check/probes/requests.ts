@@ -15,6 +15,7 @@ import type { ProcessInfo } from "../proc.ts";
 import { readRings } from "../rings.ts";
 import { type Answer, READS, type Read, isRecord, parseJson } from "../session.ts";
 import { refusal, standing } from "./identity.ts";
+import { absent } from "./listener.ts";
 
 /** The most that a ring directory may permit (libqb's own mode; ours permits less). */
 const DIRECTORY_MODE_LIMIT = 0o770;
@@ -43,7 +44,7 @@ async function failed(context: Context, failure: QbFailure): Promise<Finding> {
   const pid = await serverPid(context);
   switch (failure.kind) {
     case "absent":
-      return found("SOCKET_ABSENT", { service });
+      return await absent(context);
     case "refused":
       return await refused(context, failure);
     case "files": {
@@ -131,9 +132,13 @@ export const handshakeProbe: Probe = {
   check: "handshake",
   async run(context) {
     const { facts, session } = context;
-    if ((await facts.server()) === undefined) return [skip("handshake", "no listener")];
+    // Where the listeners cannot be seen, the connect shows whether there is one.
+    if ((await facts.server()) === undefined && (await facts.seesListeners())) {
+      return [skip("handshake", "no listener")];
+    }
     const client = await session.client(context.left());
     if (client instanceof QbFailure) {
+      if (client.kind !== "absent") facts.learnServer(0);
       const finding = await failed(context, client);
       return STRANGE.has(finding.code) ? [finding, ...(await stranger(context))] : [finding];
     }
