@@ -128,6 +128,8 @@ export const MountLimits = {
    * for the cluster.
    */
   requestTimeoutMs: 45_000,
+  /** The field of the INIT answer has 16 bits, in seconds (linux/fuse.h): 18.2 hours. */
+  mostRequestTimeoutMs: 18 * 3_600_000,
 } as const;
 
 /** The data of pmxcfs (src/pmxcfs), bounded as in the C server unless noted. */

@@ -6,7 +6,13 @@
  */
 import { UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";
-import { parseBytes, parseMilliseconds, showBytes, showMilliseconds } from "./units.ts";
+import {
+  MOST_MILLISECONDS,
+  parseBytes,
+  parseMilliseconds,
+  showBytes,
+  showMilliseconds,
+} from "./units.ts";
 
 /** One option (`--name VALUE`) or operand. `T` is the type of its value for the command. */
 export interface Option<T> {
@@ -118,10 +124,17 @@ function parseText(word: string, label: string): string {
   return word;
 }
 
-function withinBounds(number: number, word: string, label: string, spec: NumberSpec): number {
+function withinBounds(
+  number: number,
+  word: string,
+  label: string,
+  spec: NumberSpec,
+  show: (value: number) => string = String,
+): number {
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
   if (number >= min && number <= max) return number;
-  const range = max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : `${min} to ${max}`;
+  const isOpen = max === Number.MAX_SAFE_INTEGER && number < min;
+  const range = isOpen ? `at least ${show(min)}` : `${show(min)} to ${show(max)}`;
   throw new UsageFailure(`${label}: ${word} is out of range, it must be ${range}`);
 }
 
@@ -202,7 +215,7 @@ export function milliseconds<const S extends NumberSpec>(spec: S): Option<Given<
   const parse = (word: string, label: string) => {
     const time = parseMilliseconds(word);
     if (time === undefined) throw wrong(label, word, "a time such as 250ms, 2s or 5m");
-    return withinBounds(time, word, label, spec);
+    return withinBounds(time, word, label, { max: MOST_MILLISECONDS, ...spec }, showMilliseconds);
   };
   const unit = "in ms, s, m or h";
   return value<number, S>(spec, { hint: "TIME", parse, show: showMilliseconds, unit });

@@ -55,6 +55,7 @@ export const daemonOptions = {
     description:
       "Time after which the mount is aborted if the server does not answer a request; 0: never",
     default: MountLimits.requestTimeoutMs,
+    max: MountLimits.mostRequestTimeoutMs,
     group: MOUNT,
   }),
   hangGuard: oneOf(["auto", "process", "off"], {

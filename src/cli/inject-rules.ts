@@ -10,7 +10,7 @@ import { REQUEST_IDS } from "../pmxcfs/requests/wording.ts";
 import { UsageFailure } from "./failure.ts";
 import { requestId } from "./request-words.ts";
 import { suggest } from "./suggest.ts";
-import { parseMilliseconds } from "./units.ts";
+import { MOST_MILLISECONDS, parseMilliseconds } from "./units.ts";
 
 const ACTIONS = ["errno", "disconnect", "silent", "busy"] as const;
 const WORDS = [...ACTIONS, "delay", "prob", "seed", "uid", "gid"] as const;
@@ -56,7 +56,7 @@ function settings(rule: string, text: string, words: readonly Word[]): Map<Word,
 
 function time(rule: string, name: string, word: string): number {
   const found = parseMilliseconds(word);
-  if (found !== undefined) return found;
+  if (found !== undefined && found <= MOST_MILLISECONDS) return found;
   throw wrong(rule, `${name}: "${word}" is not a time such as 200ms or 2s`);
 }
 

@@ -37,7 +37,11 @@ export function parseMilliseconds(word: string): number | undefined {
   return Number(found[1]) * (MILLISECONDS[found[2] ?? ""] ?? 1);
 }
 
-/** 2000 as `2s`, 250 as `250ms`. */
+/** Longest time of a timer: a longer one overflows 32 bits, and would be over at once. */
+export const MOST_MILLISECONDS = 596 * 3_600_000;
+
+/** 2000 as `2s`, 250 as `250ms`, two hours as `2h`. */
 export function showMilliseconds(time: number): string {
+  if (time > 0 && time % 3_600_000 === 0) return `${time / 3_600_000}h`;
   return time >= 1000 && time % 1000 === 0 ? `${time / 1000}s` : `${time}ms`;
 }

@@ -17,6 +17,8 @@ import {
 } from "../../src/cli/args.ts";
 import { ExitCode, UsageFailure } from "../../src/cli/failure.ts";
 import { suggest } from "../../src/cli/suggest.ts";
+import { daemonOptions } from "../../src/cli/daemon-options.ts";
+import { parseFaultRule } from "../../src/cli/inject-rules.ts";
 import { optionName, readWords } from "../../src/cli/parse-args.ts";
 import { showBytes, showMilliseconds } from "../../src/cli/units.ts";
 
@@ -159,6 +161,12 @@ describe("wrong usage is refused", () => {
     ["--max-connections", "-5", '--max-connections: "-5" is not a whole number'],
     ["--max-connections", "0", "--max-connections: 0 is out of range, it must be 1 to 1000"],
     ["--max-message", "16X", '--max-message: "16X" is not a size such as 4096, 64K or 16M'],
+    [
+      "--max-message",
+      "9999999T",
+      "--max-message: 9999999T is out of range, it must be 0 to 9007199254740991",
+    ],
+    ["--deadline", "1000h", "--deadline: 1000h is out of range, it must be 0ms to 596h"],
     ["--deadline", "soon", '--deadline: "soon" is not a time such as 250ms, 2s or 5m'],
     ["--mode", "0888", '--mode: "0888" is not an octal mode such as 0640'],
     ["--log", "jsno", '--log: "jsno" is not one of plain, json (did you mean "json"?)'],
@@ -175,6 +183,23 @@ describe("wrong usage is refused", () => {
       'unexpected argument "b"',
     );
   });
+});
+
+function requestTimeout(word: string): number {
+  return readWords(["--request-timeout", word], daemonOptions, {}).requestTimeout;
+}
+
+test("a request timeout that the kernel's field cannot hold is refused", () => {
+  expect(requestTimeout("18h")).toBe(18 * 3_600_000);
+  expect(() => requestTimeout("19h")).toThrow(
+    "--request-timeout: 19h is out of range, it must be 0ms to 18h",
+  );
+});
+
+test("a fault cannot wait longer than a timer can", () => {
+  expect(() => parseFaultRule("get-config:delay=1000h", 1)).toThrow(
+    'delay: "1000h" is not a time such as 200ms or 2s',
+  );
 });
 
 describe("names", () => {
