@@ -11,6 +11,7 @@ import { findNodeAddress, unresolved } from "../daemon/node/node-address.ts";
 import { LOCK_FILE, PVE } from "../daemon/node/paths.ts";
 import {
   becomeDaemon,
+  DAEMON_FD,
   nameProcess,
   READY_BYTE,
   startDetached,
@@ -52,9 +53,6 @@ Options of "pmxcfs-ipc serve" are taken as well: pmxcfs-ipc help serve lists the
 const BAD_OPTION = 1;
 /** C's exit code for every other failure: exit(-1). */
 const FAILED = 255;
-
-/** Internal option of the daemon: the descriptor by which it reports readiness. */
-const READY_FD = "--ready-fd=";
 
 interface Asked {
   readonly help: boolean;
@@ -102,7 +100,7 @@ export function parsePmxcfsWords(words: readonly string[]): Asked {
   const end = words.indexOf("--");
   for (const word of end < 0 ? words : words.slice(0, end)) {
     const fields = fieldsOf(word);
-    if (word.startsWith(READY_FD)) readyFd = Number(word.slice(READY_FD.length));
+    if (word.startsWith(DAEMON_FD)) readyFd = Number(word.slice(DAEMON_FD.length));
     else if (fields === undefined) rest.push(word);
     else for (const field of fields) flags.add(field);
   }
@@ -202,7 +200,7 @@ export async function runPmxcfs(
   // With Type=notify, systemd waits for READY=1 from this process, so it must not fork.
   const stays = asked.foreground || process.env["NOTIFY_SOCKET"] !== undefined;
   if (!stays && asked.readyFd === undefined) {
-    const code = await startDetached(["pmxcfs", ...words], READY_FD);
+    const code = await startDetached(["pmxcfs", ...words]);
     const log = createLog({ level: "info", format: "bare" });
     return code === undefined ? fail(log, "child failed to send '1'", FAILED) : code;
   }

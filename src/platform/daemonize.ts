@@ -30,20 +30,20 @@ async function readyByte(fd: number): Promise<boolean> {
   return false;
 }
 
+/** The daemon's own option: the descriptor for its ready byte. No option of a command. */
+export const DAEMON_FD = "--daemon-fd=";
+
 /**
- * Starts this program again, detached, with `words` and a last word made of `readyWord` and a
- * descriptor, and waits for its ready byte. 0: the byte came; otherwise the exit code of the
- * process, or undefined if a signal ended it.
+ * Starts this program again, detached, with `words` and, after the first of them, DAEMON_FD with a
+ * descriptor; waits for its ready byte. 0: the byte came; otherwise the exit code of the process,
+ * or undefined if a signal ended it.
  */
-export async function startDetached(
-  words: readonly string[],
-  readyWord: string,
-): Promise<number | undefined> {
+export async function startDetached(words: readonly string[]): Promise<number | undefined> {
   const [program = process.execPath, ...before] = selfCommand();
   // The compiled program under this name needs no first word: see main.ts.
   const [name = "", ...others] = words;
-  const command = COMPILED ? [program, ...others] : [program, ...before, ...words];
-  const child = Bun.spawn([...command, `${readyWord}${READY_FD}`], {
+  const command = COMPILED ? [program] : [program, ...before, name];
+  const child = Bun.spawn([...command, `${DAEMON_FD}${READY_FD}`, ...others], {
     argv0: COMPILED ? name : program,
     cwd: "/",
     detached: true,

@@ -3,6 +3,7 @@
  * name, or the pid file. The lock file alone does not show it: published recipes remove that.
  */
 import { readdirSync, statSync, type Stats } from "node:fs";
+import { DAEMON_FD } from "../../platform/daemonize.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { commandOf, isAlive } from "../../platform/processes.ts";
 import { findSocketOwner } from "../../platform/socket-owner.ts";
@@ -17,8 +18,6 @@ export interface OtherServerOptions {
   readonly own: readonly number[];
 }
 
-/** An argument that `pmxcfs` passes to its own daemon process; not shown. */
-const INTERNAL = "--ready-fd=";
 /** Process names of servers: the C server's, and both of ours. */
 const SERVER_NAME = /^pmxcfs/;
 
@@ -74,7 +73,7 @@ function describe(pid: number): string {
   const words = text(`/proc/${pid}/cmdline`).split("\0").filter(Boolean);
   const options = words
     .slice(1)
-    .filter((word) => word.startsWith("-") && !word.startsWith(INTERNAL));
+    .filter((word) => word.startsWith("-") && !word.startsWith(DAEMON_FD));
   const started = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.mtime;
   const since = started === undefined ? "" : `, since ${started.toISOString()}`;
   const byHand = text(`/proc/${pid}/cgroup`).includes("pve-cluster.service")

@@ -1,0 +1,32 @@
+/** The command line of `pmxcfs`: C's options, and those of `serve`. */
+import { expect, test } from "bun:test";
+import { parsePmxcfsWords } from "../../src/cli/pmxcfs.ts";
+import { DAEMON_FD } from "../../src/platform/daemonize.ts";
+
+test("the options of C are taken in every form", () => {
+  expect(parsePmxcfsWords(["-lf", "--debug"])).toMatchObject({
+    local: true,
+    foreground: true,
+    debug: true,
+    rest: [],
+  });
+  expect(parsePmxcfsWords(["-x", "-l"])).toMatchObject({ local: true, rest: ["-x"] });
+  expect(parsePmxcfsWords(["--", "-l"])).toMatchObject({ local: false, rest: ["--", "-l"] });
+});
+
+test("--ready-fd is the option of serve: it does not make a daemon of the process", () => {
+  for (const words of [["--ready-fd=3"], ["--ready-fd", "3"]]) {
+    const { readyFd, foreground, rest } = parsePmxcfsWords(["-f", ...words]);
+    expect({ readyFd, foreground, rest }).toEqual({
+      readyFd: undefined,
+      foreground: true,
+      rest: words,
+    });
+  }
+});
+
+test("the daemon gets its descriptor before the words of the command line, also before --", () => {
+  const { readyFd, rest } = parsePmxcfsWords([`${DAEMON_FD}3`, "-l", "--"]);
+  expect(readyFd).toBe(3);
+  expect(rest).toEqual(["--"]);
+});
