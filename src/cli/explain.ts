@@ -25,11 +25,13 @@ import { programOf } from "../tools/diagnosis/log-line.ts";
 import { flag, repeated } from "./args.ts";
 import { command } from "./command.ts";
 import { ExitCode, UsageFailure } from "./failure.ts";
+import { Progress } from "./progress.ts";
 import { suggest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
 /** Most bytes read of a piped log. */
 const INPUT_BYTES = 64 * 1024 * 1024;
+const MiB = 1024 * 1024;
 
 /** What to do about an unknown line. */
 const NEXT = [
@@ -54,24 +56,46 @@ interface Piped {
   readonly explanations: Explanation[];
   /** The start of the text, which may be the name of a code. */
   readonly words: string;
+  /** There was more text than was read. */
+  readonly isCut: boolean;
 }
 
 const WORDS_CHARS = 100;
 
-/** Explains stdin while it is being read. */
-async function piped(): Promise<Piped> {
+/** Explains a text while it is read, up to `mostBytes`; `onBytes` is called after each piece. */
+export async function explainStream(
+  stream: AsyncIterable<Uint8Array>,
+  mostBytes: number,
+  onBytes: (bytes: number) => void = () => {},
+): Promise<Piped> {
   const explainer = new Explainer();
   const decoder = new TextDecoder();
   let bytes = 0;
   let words = "";
-  for await (const piece of Bun.stdin.stream()) {
+  let isCut = false;
+  for await (const piece of stream) {
+    isCut = bytes >= mostBytes;
+    if (isCut) break;
     const text = decoder.decode(piece, { stream: true });
     explainer.write(text);
     if (words.length < WORDS_CHARS) words += text.slice(0, WORDS_CHARS);
     bytes += piece.length;
-    if (bytes >= INPUT_BYTES) break;
+    onBytes(bytes);
   }
-  return { explanations: explainer.end(), words };
+  return { explanations: explainer.end(), words, isCut };
+}
+
+/** Explains stdin; says so if it is too long to be read to its end. */
+async function piped(): Promise<Piped> {
+  using progress = new Progress();
+  const onBytes = (bytes: number): void => progress.show(`${Math.floor(bytes / MiB)} MiB read`);
+  const read = await explainStream(Bun.stdin.stream(), INPUT_BYTES, onBytes);
+  progress.clear();
+  if (read.isCut) {
+    const limit = `only the first ${INPUT_BYTES / MiB} MiB of the input were read`;
+    process.stderr.write(`pmxcfs-ipc: ${limit}; for the newest lines: journalctl -n 100000\n`);
+  }
+  return read;
 }
 
 function unknown(words: string): string {

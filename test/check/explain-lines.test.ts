@@ -1,5 +1,6 @@
 /** `explain` on lines of public reports: each gets the right entry, or none. */
 import strerror from "../../src/tools/diagnosis/strerror.json";
+import { explainStream } from "../../src/cli/explain.ts";
 import { Explainer, TEXTS, explain } from "../../src/tools/diagnosis/explain.ts";
 import { ERROR_LINES, reportedLines } from "./support/error-lines.ts";
 import { expect, test } from "bun:test";
@@ -113,4 +114,18 @@ test("a line that arrives in pieces is one line", () => {
     explainer.write(letter);
   }
   expect(explainer.end().map(({ text }) => text.id)).toEqual(["connection-refused"]);
+});
+
+async function* pieces(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text);
+}
+
+test("a text that is longer than what is read of it is told to be cut", async () => {
+  const known = "ipcc_send_rec[1] failed: Connection refused\n";
+  const whole = await explainStream(pieces("x\n", known), 100);
+  expect([whole.isCut, whole.explanations[0]?.text.id]).toEqual([false, "connection-refused"]);
+  const cut = await explainStream(pieces("x".repeat(100), known), 100);
+  expect([cut.isCut, cut.explanations.length]).toEqual([true, 0]);
+  const exact = await explainStream(pieces(known), known.length);
+  expect([exact.isCut, exact.words]).toEqual([false, known]);
 });
