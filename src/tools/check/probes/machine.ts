@@ -42,7 +42,9 @@ function mib(bytes: number): number {
   return Math.round((bytes / MiB) * 10) / 10;
 }
 
-function room(path: string, space: Space): Finding {
+/** `isTmpfs`: the path is a tmpfs of its own, whose size a remount changes. */
+function room(path: string, space: Space, isTmpfs: boolean): Finding {
+  const fix = isTmpfs ? {} : { fix: null };
   const byBytes = Math.floor(space.freeBytes / CLIENT_BYTES);
   // A tmpfs without a bound on inodes reports 0 of 0.
   const byInodes = space.inodes === 0 ? byBytes : Math.floor(space.freeInodes / CLIENT_INODES);
@@ -58,17 +60,17 @@ function room(path: string, space: Space): Finding {
   const used = space.sizeBytes - space.freeBytes;
   const target = Math.ceil(mib(used + 2 * CLIENTS_LOW * CLIENT_BYTES) / 128) * 128;
   if (clients < 1 && byBytes < 1) {
-    return found("SHM_FULL", { path, free, size, clients, limit: 1, target }, { measures });
+    return found("SHM_FULL", { path, free, size, clients, limit: 1, target }, { measures, ...fix });
   }
   if (byInodes < CLIENTS_LOW && byInodes < byBytes) {
     const values = { free: space.freeInodes, total: space.inodes, clients: byInodes };
     const severity = byInodes < 1 ? "fail" : "warn";
     const all = { path, ...values, limit: CLIENTS_LOW };
-    return found("SHM_INODES_LOW", all, { measures, severity });
+    return found("SHM_INODES_LOW", all, { measures, severity, ...fix });
   }
   if (byBytes < CLIENTS_LOW) {
     const values = { path, free, size, clients, limit: CLIENTS_LOW, target };
-    return found("SHM_LOW", values, { measures });
+    return found("SHM_LOW", values, { measures, ...fix });
   }
   const line = `${path}: ${free} of ${size} MiB free, room for ${clients} more clients`;
   return pass("memory", `${line} (limit ${CLIENTS_LOW})`, measures);
@@ -95,7 +97,7 @@ export const memoryProbe: Probe = {
     }
     const mount = await mountOf(context, path);
     if (mount?.readOnly === true) return [found("SHM_READ_ONLY", { path })];
-    const findings = [room(path, space)];
+    const findings = [room(path, space, mount?.type === "tmpfs")];
     if (!MEMORY_TYPES.has(space.type)) {
       const type = mount?.type ?? "part of another file system";
       findings.push(found("SHM_NOT_TMPFS", { path, type }));
