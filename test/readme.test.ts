@@ -8,6 +8,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rootCommand } from "../src/cli/commands.ts";
+import { createStyle } from "../src/cli/terminal.ts";
+import { type Finding, found } from "../src/tools/check/finding.ts";
+import { renderQuiet } from "../src/tools/check/report-text.ts";
+import { makeReport } from "../src/tools/check/report.ts";
 import { REPOSITORY } from "./support/native.ts";
 import { noPrivateNode, PrivateNode } from "./support/private-node.ts";
 import { testUnless } from "./support/unless.ts";
@@ -75,6 +79,29 @@ test("the block to paste prints the text below it", () => {
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+/** A report of `--check --quiet` with these findings. */
+function quietReport(...findings: readonly Finding[]): string {
+  const run = { host: "pve1", service: "pve2", at: 0, durationMs: 0 };
+  return renderQuiet(makeReport(run, findings), createStyle(false));
+}
+
+always("the reports are those that --check --quiet prints for their findings", () => {
+  const name = { name: "pve1", address: "127.0.1.1", hosts: "/etc/hosts", own: "192.0.2.11" };
+  const fix =
+    "sed --in-place=.bak-$(date +%Y%m%d-%H%M%S) '2s/127\\.0\\.1\\.1/192.0.2.11/' /etc/hosts" +
+    " && systemctl restart pve-cluster";
+  const named = quietReport(
+    found("SOCKET_ABSENT", { service: "pve2" }),
+    found("NAME_LOOPBACK", { ...name, where: "line 2 of /etc/hosts" }, { fix }),
+  );
+  const stopped = quietReport(
+    found("SERVER_STOPPED", { pid: 36, command: "pmxcfs", state: "T" }),
+    found("HANDSHAKE_HUNG", { service: "pve2", deadline: 2000, pid: 36 }),
+    found("PVE_HUNG", { path: "/etc/pve", deadline: 2000 }),
+  );
+  expect(blocks("text").filter((text) => text.startsWith("FAIL"))).toEqual([named, stopped]);
 });
 
 test("every command of a session prints the text below it", async () => {
