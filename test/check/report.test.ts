@@ -68,7 +68,7 @@ const LOW_SECTION = `\
 = CHECKING SHARED MEMORY =
 
 WARN: /dev/shm: 64 of 64 MiB free, room for 21 more clients (limit 50) [SHM_LOW]
-      cause: Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 20 clients.
+      cause: Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 21 clients.
       fix:   mount -o remount,size=384M /dev/shm
       next:  To keep it: size= in /etc/fstab; in a container --shm-size=512m.
       seen:  No space left on device

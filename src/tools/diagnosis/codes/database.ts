@@ -32,7 +32,8 @@ export const NOTHING_READ =
   "Nothing can be read from it. Do not start pve-cluster: restore the file and its -wal from a " +
   "backup (`ls -l {path}*` and /var/lib/pve-cluster/backup), and check the copy first with " +
   "`pmxcfs-ipc config verify`. A member of a cluster gets its tree from the others when there is " +
-  "no config.db at all: move the file to another name, then start pve-cluster.";
+  "no config.db at all: move the file, and its -wal if there is one, to another directory, then " +
+  "start pve-cluster.";
 
 export const DATABASE_CODES = {
   DB_CORRUPT: {

@@ -41,7 +41,7 @@ export const MACHINE_CODES = {
     severity: "warn",
     usualPath: "/dev/shm",
     line: "{path}: {free} of {size} MiB free, room for {clients} more clients (limit {limit})",
-    cause: "Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 20 clients.",
+    cause: "Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 21 clients.",
     fix: "mount -o remount,size={target}M {path}",
     advice: "To keep it: size= in /etc/fstab; in a container --shm-size=512m.",
     seen: ["no-space"],
@@ -214,7 +214,9 @@ export const MACHINE_CODES = {
     check: "resources",
     severity: "warn",
     line: 'the check "{name}" was not done within {deadline} ms',
-    cause: "The subject of the check does not answer. The other checks are not affected.",
+    cause:
+      "The subject of the check does not answer, or the checks before it used up the time of the " +
+      "run (--total-deadline).",
     advice: "Give it more time: `pmxcfs-ipc --check --only {check} --deadline 10s`.",
   },
   PROBE_FAILED: {
