@@ -23,7 +23,7 @@ import { renderQuiet, renderText } from "../tools/check/report-text.ts";
 import { CheckExit, type Report } from "../tools/check/report.ts";
 import { count, flag, list, milliseconds, path, text } from "./args.ts";
 import { command } from "./command.ts";
-import { CommandFailure, UsageFailure } from "./failure.ts";
+import { CommandFailure, leave, UsageFailure } from "./failure.ts";
 import { Progress } from "./progress.ts";
 import { suggest } from "./suggest.ts";
 import { createStyle, print, stdoutStyle } from "./terminal.ts";
@@ -37,9 +37,6 @@ type Formats = Readonly<Record<Format, boolean>>;
 type ReportFiles = Readonly<Record<"output" | "bundle", string | undefined>>;
 
 const OUTPUT = "Output";
-
-/** Delay of the exit, which does not wait for a system call that hangs in the kernel. */
-const LEAVE_MS = 50;
 
 function formatOf(values: Formats): Format | undefined {
   const given = FORMATS.filter((format) => values[format]);
@@ -125,12 +122,6 @@ function demandNoReport(format: Format | undefined, values: ReportFiles): void {
 /** The checks that run, for the line of progress. */
 function laneText(checks: readonly CheckName[]): string {
   return `checks ${checks.map((check) => CHECKS[check]).join(", ")}`;
-}
-
-/** Ends the process soon, even if one of its reads hangs in the kernel. */
-function leave(exitCode: number): number {
-  setTimeout(() => process.exit(exitCode), LEAVE_MS).unref();
-  return exitCode;
 }
 
 export const checkCommand = command({

@@ -12,7 +12,7 @@ import { type ClusterReport, readConfigFiles, reportOf } from "../tools/cluster/
 import { membersText, statusText } from "../tools/cluster/text.ts";
 import { flag, milliseconds, text } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
-import { CommandFailure, ExitCode } from "./failure.ts";
+import { CommandFailure, ExitCode, leave } from "./failure.ts";
 import { Progress } from "./progress.ts";
 import { print } from "./terminal.ts";
 
@@ -59,7 +59,7 @@ async function serverView(service: string): Promise<ClusterStatus | undefined> {
 async function report(service: string): Promise<ClusterReport> {
   const view = await readCorosync();
   if (typeof view === "string") throw new CommandFailure(`corosync does not answer: ${view}`);
-  return reportOf(view, readConfigFiles(), await serverView(service));
+  return reportOf(view, await readConfigFiles(), await serverView(service));
 }
 
 const status = command({
@@ -74,7 +74,7 @@ const status = command({
   async run(values) {
     const found = await report(values.socket);
     print(values.json ? `${jsonText(found, 2)}\n` : statusText(found));
-    return found.problems.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
+    return leave(found.problems.length === 0 ? ExitCode.OK : ExitCode.FAILURE);
   },
 });
 
@@ -85,6 +85,7 @@ const members = command({
   async run(values) {
     const found = await report(values.socket);
     print(values.json ? `${jsonText(found.nodes, 2)}\n` : membersText(found));
+    return leave(ExitCode.OK);
   },
 });
 

@@ -1,6 +1,13 @@
-/** The lines of `cluster watch`. */
+/** The lines of `cluster watch`, and `cluster status` beside an /etc/pve that hangs. */
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { eventText } from "../../src/cli/cluster.ts";
+import type { CorosyncView } from "../../src/tools/cluster/corosync-view.ts";
+import { readConfigFiles, reportOf } from "../../src/tools/cluster/report.ts";
+import { statusText } from "../../src/tools/cluster/text.ts";
+import { corosyncConf } from "../corosync/support/corosync-conf.ts";
 
 test("control characters in any field of an event are escaped", () => {
   const odd = "\u001B[2J";
@@ -13,4 +20,46 @@ test("control characters in any field of an event are escaped", () => {
     `${shown} ${shown} members ${shown}, 1/2`,
   );
   expect(eventText({ ...common, kind: "mode", mode: odd })).toBe(`${shown} ${shown} mode ${shown}`);
+});
+
+const CONF = corosyncConf(1, () => "192.0.2.1", 1);
+
+/** A single node that is quorate and whose groups have its server. */
+function quorateView(): CorosyncView {
+  const members = [{ nodeid: 1, pid: 7 }];
+  const node = { id: 1, name: "n1", votes: 1, addresses: ["192.0.2.1"] };
+  return {
+    facts: { clusterName: "test", configVersion: 1, nodes: [node] },
+    groups: { dcdb: members, status: members },
+    partition: [1],
+    nodeid: 1,
+    quorate: true,
+    running: [],
+    holdMs: 0,
+  };
+}
+
+test("an /etc/pve that does not answer is a problem, and does not stop the status", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "cluster-status-"));
+  try {
+    const [host, tree] = [join(directory, "host.conf"), join(directory, "tree.conf")];
+    writeFileSync(host, CONF);
+    writeFileSync(tree, CONF);
+    const read = await readConfigFiles({ host, tree });
+    expect([read.host?.configVersion, read.tree?.configVersion]).toEqual([1, 1]);
+    expect(statusText(reportOf(quorateView(), read, undefined))).toContain("no problem found");
+    // A FIFO without a writer blocks its reader, as a mount whose server is stopped.
+    rmSync(tree);
+    expect(Bun.spawnSync(["mkfifo", tree]).exitCode).toBe(0);
+    const silent = await readConfigFiles({ host, tree }, 100);
+    expect([silent.host?.configVersion, silent.tree, silent.isTreeSilent]).toEqual([
+      1,
+      undefined,
+      true,
+    ]);
+    const { problems } = reportOf(quorateView(), silent, undefined);
+    expect(problems).toEqual(["/etc/pve does not answer: see pmxcfs-ipc --check"]);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

@@ -2,12 +2,13 @@
  * The content of `cluster status`: corosync's view, the state of this node's server if it is ours,
  * and the problems found, each with its remedy.
  */
-import { readRegularFile } from "../../platform/regular-file.ts";
+import { readRegularFileAsync } from "../../platform/regular-file.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { ClusterFacts } from "../../pmxcfs/state/members.ts";
 import type { CpgMember } from "../../corosync/fragments.ts";
 import { WHILE_SYNCING, WHILE_UPDATING } from "../../pmxcfs/replication/group-status.ts";
 import type { ClusterStatus } from "../../pmxcfs/replication/services/cluster.ts";
+import { localMachine } from "../check/host.ts";
 import type { CorosyncView } from "./corosync-view.ts";
 import { progressText } from "./progress.ts";
 import { catchUp, type ConfigVersions, difference, shownVersion } from "./versions.ts";
@@ -38,26 +39,37 @@ export interface ClusterReport {
   readonly problems: readonly string[];
 }
 
-function readConfig(path: string): CorosyncConfig | undefined {
-  try {
-    const config = parseCorosyncConf(readRegularFile(path).toString("latin1"));
-    return typeof config === "string" ? undefined : config;
-  } catch {
-    return undefined;
-  }
+function parsed(bytes: Uint8Array): CorosyncConfig | undefined {
+  const config = parseCorosyncConf(Buffer.from(bytes).toString("latin1"));
+  return typeof config === "string" ? undefined : config;
 }
 
 /** corosync.conf in both places of this node; undefined if absent or not readable. */
 export interface ConfigFiles {
   readonly host: CorosyncConfig | undefined;
   readonly tree: CorosyncConfig | undefined;
+  /** The read of the tree's file did not end in time. */
+  readonly isTreeSilent?: boolean;
 }
 
-/** Reads both files. */
-export function readConfigFiles(
+/** Time limit of a read from /etc/pve. */
+const TREE_MS = 2_000;
+/** Most that is read of the tree's file. */
+const TREE_BYTES = 128 * 1024;
+
+/**
+ * Reads both files. That of the tree is read by a child: /etc/pve hangs with its server, and a read
+ * that waits for it cannot be ended.
+ */
+export async function readConfigFiles(
   paths = { host: "/etc/corosync/corosync.conf", tree: "/etc/pve/corosync.conf" },
-): ConfigFiles {
-  return { host: readConfig(paths.host), tree: readConfig(paths.tree) };
+  treeMs = TREE_MS,
+): Promise<ConfigFiles> {
+  const host = await readRegularFileAsync(paths.host).then(parsed, () => undefined);
+  const read = ["head", "-c", String(TREE_BYTES), paths.tree];
+  const { code, out, timedOut } = await localMachine().run(read, treeMs);
+  const tree = code === 0 ? parsed(Buffer.from(out)) : undefined;
+  return { host, tree, isTreeSilent: timedOut };
 }
 
 /** The versions of corosync.conf on this node, and of each node's corosync. */
@@ -156,6 +168,7 @@ export function reportOf(
     );
   const problems = [
     ...(quorate ? [] : ["no quorum: /etc/pve is read-only on this node"]),
+    ...(files.isTreeSilent === true ? ["/etc/pve does not answer: see pmxcfs-ipc --check"] : []),
     ...absent,
     ...ghosts(view),
     ...missing(server, nodes),
