@@ -172,6 +172,16 @@ function messagesIn(log: ClusterLog): string[] {
 const machineOf = (group: StatusGroup) => new Dfsm({ self: A, application: group, startedAt: at });
 
 describe("the status group", () => {
+  test("names what another member's value sets, and nothing of other messages", () => {
+    const { group } = status();
+    const value = { ...group.encodeKey("rrd/x", Buffer.from("1")), time: 0, count: 1n };
+    const body = Buffer.from(value.body);
+    expect(group.keyOf({ ...value, body }, B)).toBe("rrd/x");
+    expect(group.keyOf({ ...value, body }, A)).toBeUndefined();
+    expect(group.keyOf({ ...value, subtype: 3, body }, B)).toBeUndefined();
+    expect(group.keyOf({ ...value, body: Buffer.alloc(300, 1) }, B)).toBeUndefined();
+  });
+
   test("sends only the latest value of a key after corosync refused messages for a while", () => {
     const { group } = status();
     const machine = machineOf(group);

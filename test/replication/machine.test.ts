@@ -360,9 +360,9 @@ describe("an invalid message", () => {
     const [start = Buffer.alloc(0)] = drain(machine, at(1));
     machine.deliver(A, start, at(1));
     const [own = Buffer.alloc(0)] = drain(machine, at(1));
-    const empty = own.subarray(0, 32);
+    const bare = own.subarray(0, 32);
     machine.deliver(A, own, at(1));
-    for (const state of [empty, empty]) machine.deliver(B, state, at(1));
+    for (const state of [bare, bare]) machine.deliver(B, state, at(1));
     expect(machine.mode).toBe("start-sync");
     expect(machine.status(at(1)).missing).toEqual([B]);
     machine.deliver(B, own, at(1));

@@ -39,4 +39,28 @@ describe("the queue", () => {
     for (let sent = 0; sent < 100; sent++) queue.insert(item(2, BigInt(sent + 1)));
     expect(reads.count / 100).toBeLessThan(25);
   });
+
+  test("keeps every value up to 16 MiB, and beyond that the latest of each sender and key", () => {
+    const queue = new MessageQueue();
+    const bytes = Buffer.alloc(64 * 1024);
+    const value = (nodeid: number, count: number): Queued => ({
+      ...item(nodeid, BigInt(count)),
+      bytes,
+    });
+    for (let count = 1; count <= 256; count++) queue.insert(value(1, count), `key ${count % 2}`);
+    expect(queue.length).toBe(256);
+    for (let count = 257; count <= 10_000; count++)
+      queue.insert(value(1, count), `key ${count % 2}`);
+    queue.insert(value(2, 5), "key 0");
+    queue.insert(value(1, 3));
+    expect(queue.length).toBe(258);
+    expect(queue.bytes).toBe(258 * bytes.length);
+    const kept = queue.takeAll().map(({ from, message }) => `${from.nodeid}: ${message.count}`);
+    expect(kept.slice(-2)).toEqual(["1: 9999", "1: 10000"]);
+    expect(kept).toContain("2: 5");
+    expect(kept.filter((each) => each === "1: 3")).toHaveLength(2);
+    // It begins anew: nothing of the last synchronisation is replaced.
+    queue.insert(value(1, 10_001), "key 1");
+    expect([queue.length, queue.bytes]).toEqual([1, bytes.length]);
+  });
 });

@@ -68,6 +68,11 @@ export interface Application {
   /** What waits during a synchronisation, for log lines. */
   readonly whileSyncing: string;
   apply(message: NormalMessage, from: Member, at: Instant): Applied;
+  /**
+   * What the message sets, if a later one of its sender with the same key makes it superfluous
+   * (queue.ts); undefined for own messages, which are sent again when another member joins.
+   */
+  keyOf?(message: NormalMessage, from: Member): string | undefined;
   /** The members changed; sorted by (nodeid, pid), this node among them. */
   membersChanged(members: readonly Member[], at: Instant): void;
   /** The body of a STATE, as of now. */

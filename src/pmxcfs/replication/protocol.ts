@@ -30,7 +30,7 @@ import {
   type ControlMessage,
   type Epoch,
 } from "./message.ts";
-import { MessageQueue, type Queued } from "./queue.ts";
+import { copyOf, MessageQueue, type Queued } from "./queue.ts";
 import { Roster, type Peer } from "./roster.ts";
 import { once, type Phase, type Sending } from "./sending.ts";
 import { Verification, type VerifyStep } from "./verification.ts";
@@ -152,10 +152,9 @@ export class Protocol {
     if (peer === undefined) {
       return this.#leave(protocolLeave(`a message from non-member ${memberText(from)}`));
     }
-    const copy = Buffer.from(bytes);
-    const item = { from, bytes: copy, message: decodeNormal(copy) ?? message };
+    const item = copyOf({ from, bytes, message });
     if (this.#mode === Mode.update && peer.synced) this.#syncQueue.push(item);
-    else this.#queue.insert(item);
+    else this.#queue.insert(item, this.#app.keyOf?.(item.message, from));
   }
 
   #controlled(from: Member, peer: Peer | undefined, message: ControlMessage, at: Instant): void {
@@ -264,8 +263,9 @@ export class Protocol {
       if (this.failed) return;
       if (peer === undefined) {
         this.#log("info", `drops a queued message from ${memberText(item.from)}, which is gone`);
-      } else if (!peer.synced) this.#queue.insert(item);
-      else if (this.#mode !== Mode.synced) this.#syncQueue.push(item);
+      } else if (!peer.synced) {
+        this.#queue.insert(item, this.#app.keyOf?.(item.message, item.from));
+      } else if (this.#mode !== Mode.synced) this.#syncQueue.push(item);
       else yield this.#apply(item, at);
     }
   }

@@ -78,6 +78,12 @@ export class StatusGroup implements Application {
     return { result: 0 };
   }
 
+  keyOf({ subtype, body }: NormalMessage, from: Member): string | undefined {
+    if (subtype !== KV_UPDATE || sameMember(from, this.#options.self)) return undefined;
+    const end = body.subarray(0, KEY_BYTES).indexOf(0);
+    return end === -1 ? undefined : body.toString("latin1", 0, end);
+  }
+
   #take(subtype: number, body: Buffer, from: Member): void {
     if (subtype === KV_UPDATE) return this.#takeKey(body, from);
     if (subtype !== LOG) return this.#dropped(`message of unknown kind ${subtype}`, from);

@@ -40,8 +40,9 @@ export const MEMBER_CODES = {
       "{group}: for {seconds} s {waiting} for the {awaited} of {member} " +
       "(node {node}){changes}",
     cause:
-      "Its pmxcfs hangs, is stopped, or waits for its disk. Until it answers or ends, no write " +
-      "of a member that waits is answered; reads go on.",
+      "Its pmxcfs hangs, is stopped, or waits for its disk. Until it answers or ends, members " +
+      "that wait answer no write (in the group dcdb), or take over no status value and log entry " +
+      "of other nodes (in the group status); reads go on.",
     advice:
       "On node {node}: `pmxcfs-ipc --check`, `cat /proc/{pid}/stack`; if it does not recover, " +
       "`systemctl restart pve-cluster` there. The other members continue as soon as it has left.",
