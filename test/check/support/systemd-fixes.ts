@@ -16,6 +16,7 @@ interface SystemdState {
 }
 
 const LISTENING = `grep -q "00010000 .* @svc" /proc/net/unix`;
+const RRD_LISTENING = `grep -q "00010000 .* /var/run/rrdcached.sock$" /proc/net/unix`;
 
 /** In this order: each finds the node as the fix before it left it. */
 export const SYSTEMD_FIXES: Partial<Record<CodeName, SystemdState>> = {
@@ -53,9 +54,11 @@ ExecStartPost=/bin/bash -c 'until test -e /etc/pve/local; do sleep 0.02; done'
 ExecStopPost=-/bin/bash -c 'umount -l /etc/pve 2> /dev/null'
 `;
 
+/** As Debian's, a start of the unit ends when it listens. */
 const RRDCACHED = `[Service]
 Environment=WHERE=/var/lib/rrdcached/db
 ExecStart=/usr/bin/rrdcached -g -l unix:/var/run/rrdcached.sock -b $WHERE -p /run/rrd.pid
+ExecStartPost=/bin/bash -c 'until ${RRD_LISTENING}; do sleep 0.02; done'
 TimeoutStopSec=5
 `;
 
