@@ -3,7 +3,7 @@
  * new one is complete; whenever the sync is aborted, both have the same tree; a SIGKILL leaves the
  * old one.
  */
-import { expect, test } from "bun:test";
+import { expect, mock, spyOn, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
@@ -12,6 +12,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { Guests } from "../../src/pmxcfs/state/guests.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import { TransactionState } from "../../src/pmxcfs/store/transaction-state.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { eventually } from "../support/eventually.ts";
 import { filesOfLeader } from "./leader-files.ts";
@@ -123,6 +124,38 @@ test("a sync that waits for another process's lock fails with EBUSY, or is abort
   expect(abortMs).toBeLessThan(waitMs / 2);
   other.run("ROLLBACK");
   expect([node.tree.memdb.entryCount, inFile(file)]).toEqual([1, 1]);
+});
+
+test("after a sync that was ended while its thread hung, changes wait for its end", async () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  const node = nodeWith(file);
+  using _tree = node.tree;
+  const steps = sync(node);
+  // Some rows are given: the thread will roll back, and its end is heard when the test wants.
+  let rows = 0;
+  for (let step = steps.next(); rows < 3; step = steps.next()) if (Number(step.value) > 1) rows++;
+  const { prototype } = TransactionState;
+  const real = Object.getOwnPropertyDescriptor(prototype, "outcome") ?? {};
+  let heard: TransactionState["outcome"] = "pending";
+  Object.defineProperty(prototype, "outcome", { ...real, get: () => heard });
+  const wait = spyOn(prototype, "wait").mockImplementation(() => {});
+  try {
+    steps.return(undefined);
+    expect(wait).toHaveBeenCalledTimes(1);
+    const create = { kind: "create", path: "after" } as const;
+    expect(node.tree.apply(create, ORIGIN)).toBe(Errno.EIO);
+    expect(drained(sync(node))).toBe(Errno.EIO);
+    heard = "committed";
+    expect(node.tree.apply(create, ORIGIN)).toBe(Errno.EIO);
+    expect(node.tree.memdb.entryCount).toBe(1);
+    heard = "failed";
+    await eventually("changes are made again", () => node.tree.apply(create, ORIGIN) === 0);
+    expect(inFile(file)).toBe(2);
+  } finally {
+    mock.restore();
+    Object.defineProperty(prototype, "outcome", real);
+  }
 });
 
 test("a SIGKILL while the rows are being written leaves the old tree", async () => {

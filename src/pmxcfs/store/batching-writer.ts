@@ -119,6 +119,8 @@ export class BatchingWriter implements RowWriter {
 
   /** As RowWriter.commit. Without a record (a probe) the database is written at once. */
   commit(change: RowChange, record?: JournalRecord): 0 | Errno {
+    // Also no journal may continue rows that another transaction may still write.
+    if (this.#database.isUndecided) return this.#database.commit(change);
     const direct = record === undefined || !this.#batched;
     if (direct && this.#changes > 0 && (record === undefined || !this.#flushFailed)) {
       const failure = this.flush();

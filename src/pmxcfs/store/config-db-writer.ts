@@ -24,12 +24,13 @@ import {
 import { SCHEMA } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
 import { WAITS, type Steps } from "../../base/steps.ts";
-import { longTransaction } from "./long-transaction.ts";
+import { type AbandonedTransaction, longTransaction, UNDECIDED } from "./long-transaction.ts";
 import { ThreadCopies } from "./thread-copy.ts";
 import type { DatabasePlace } from "./thread-database.ts";
 import { isBusy, RowStatements } from "./row-statements.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
-import type { RootRow, RowChange, RowImage, StoreFigures } from "./row-writer.ts";
+import { pagesOf, type RootRow, type RowChange } from "./row-writer.ts";
+import type { RowImage, StoreFigures } from "./row-writer.ts";
 import { readRows, selectAll } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
 import { compact, isWorthCompacting, ownSideFiles, syncToDisk, type KeptCopy } from "./upkeep.ts";
@@ -40,9 +41,6 @@ import { compact, isWorthCompacting, ownSideFiles, syncToDisk, type KeptCopy } f
  */
 const BUSY_TIMEOUT_MS = 2;
 
-const PAGE_BYTES = 4096;
-/** Pages that any change touches: the table's leaf, and the one with row 0. */
-const PAGES_PER_CHANGE = 2;
 /** A transaction of more pages is written by a thread, if it is committed in steps. */
 const PAGES_AT_ONCE = 64;
 
@@ -56,14 +54,6 @@ export interface ConfigDbWriterOptions {
   readonly sync?: SyncMode;
   /** Other bounds than CheckpointLimits. */
   readonly checkpoints?: CheckpointerOptions["limits"];
-}
-
-/** Roughly the pages that a change writes; a deleted row counts as one. */
-function pagesOf({ deleted, replaced }: RowChange): number {
-  let pages = PAGES_PER_CHANGE + deleted.length;
-  for (const { data } of replaced)
-    pages += Math.max(1, Math.ceil((data?.length ?? 0) / PAGE_BYTES));
-  return pages;
 }
 
 function rowOfRoot({ name = VERSION_NAME, ...stamp }: RootRow): RowImage {
@@ -139,6 +129,7 @@ export class ConfigDbWriter implements Disposable {
   readonly #identityChecks: Disposable;
   /** A thread writes a long transaction. */
   #inSteps = false;
+  #abandoned: AbandonedTransaction | undefined;
   /** The last commit failed, and that was logged. */
   #failing = false;
   readonly #complaints: LogOnce;
@@ -192,11 +183,17 @@ export class ConfigDbWriter implements Disposable {
     return readRows(this.#connection.database);
   }
 
+  /** A sync was ended while the disk did not answer: file and memory may differ until a restart. */
+  get isUndecided(): boolean {
+    return this.#abandoned?.mayBeWritten === true;
+  }
+
   /**
    * EBUSY: another process is writing, or a long WAL is emptied, try again; EIO: it could not be
    * written, logged once until a commit succeeds again. After an error nothing was written.
    */
   commit(change: RowChange): 0 | Errno {
+    if (this.isUndecided) return this.#refused(UNDECIDED);
     if (this.#checkpointer.writersWait) return Errno.EBUSY;
     const { begin, commit, rows } = this.#connection;
     try {
@@ -225,6 +222,7 @@ export class ConfigDbWriter implements Disposable {
   /** As RowWriter.commitInSteps: a thread writes a long transaction (long-transaction.ts). */
   *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
     yield* this.untilWritable();
+    if (this.isUndecided) return this.#refused(UNDECIDED);
     const pages = pagesOf(change);
     if (pages <= PAGES_AT_ONCE) {
       const outcome = this.commit(change);
@@ -236,9 +234,12 @@ export class ConfigDbWriter implements Disposable {
     this.#inSteps = true;
     try {
       const { deleted } = change;
-      const end = yield* longTransaction(place, { deleted, replaced }, () => {
+      const done = (): void => {
         this.#succeeded(pages);
         committed();
+      };
+      const end = yield* longTransaction(place, { deleted, replaced }, done, (abandoned) => {
+        this.#abandoned = abandoned;
       });
       if (end.outcome === "committed") return 0;
       return end.outcome === "busy" ? Errno.EBUSY : this.#refused(end.text);

@@ -33,14 +33,41 @@ export interface TransactionEnd {
   readonly text: string;
 }
 
+/** Why no change is made after that. */
+export const UNDECIDED =
+  "a sync was ended while the disk did not answer, and may still be written: restart this server";
+
+/** A transaction that was abandoned while its COMMIT did not end: it may still be committed. */
+export class AbandonedTransaction {
+  readonly #state: TransactionState;
+  readonly #worker: Worker;
+
+  constructor(state: TransactionState, worker: Worker) {
+    this.#state = state;
+    this.#worker = worker;
+    // The thread does not keep the process alive.
+    worker.unref();
+  }
+
+  /** False once it is known that nothing was written. */
+  get mayBeWritten(): boolean {
+    const { outcome } = this.#state;
+    if (outcome === "pending" || outcome === "committed") return true;
+    this.#worker.terminate();
+    return false;
+  }
+}
+
 /**
  * Writes a change (row 0 among `replaced`). `committed` is called as soon as it is committed. When
- * the steps are ended while the thread commits, the end of that is awaited, and `committed` called.
+ * the steps are ended while the thread commits, the end of that is awaited, and `committed` called;
+ * after 30 s `abandoned` is called instead.
  */
 export function* longTransaction(
   place: TransactionPlace,
   { deleted, replaced }: Pick<RowChange, "deleted" | "replaced">,
   committed: () => void,
+  abandoned: (transaction: AbandonedTransaction) => void,
 ): Steps<TransactionEnd> {
   const state = new TransactionState();
   const worker = new Worker(WORKER);
@@ -76,7 +103,8 @@ export function* longTransaction(
       state.wait(END_MS);
       end();
     }
-    worker.terminate();
+    if (state.outcome === "pending") abandoned(new AbandonedTransaction(state, worker));
+    else worker.terminate();
   }
 }
 
