@@ -5,6 +5,7 @@ import {
   ftruncateSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -131,7 +132,105 @@ test("names that are not UTF-8, and names of 255 bytes, are served", () => {
   expect(textOf(backend.memdb.read("caf\xe9")!)).toBe("again");
 });
 
+test("a directory whose path is longer than PATH_MAX is served, and stays", async () => {
+  using directory = new TempDirectory();
+  const names = Array.from({ length: 20 }, (_, level) => `${level}`.padEnd(250, "d"));
+  // One component at a time: no call of the kernel's takes the whole path.
+  const script = 'cd "$0"; for name; do mkdir "$name" && cd "$name"; done; echo one > file';
+  Bun.spawnSync(["bash", "-c", script, directory.path, ...names]);
+  const path = [...names, "file"].join("/");
+  const log = rememberingLog();
+  using backend = open({ dir: directory.path, log });
+  expect(textOf(backend.memdb.read(path)!)).toBe("one\n");
+  const append = 'cd "$0"; for name; do cd "$name"; done; echo two >> file';
+  Bun.spawnSync(["bash", "-c", append, directory.path, ...names]);
+  backend.refresh();
+  expect(textOf(backend.memdb.read(path)!)).toBe("one\ntwo\n");
+  const end = performance.now() + 1500;
+  await eventually("a round over all stamps", () => {
+    backend.refresh();
+    return performance.now() > end;
+  });
+  expect(textOf(backend.memdb.read(path)!)).toBe("one\ntwo\n");
+  expect(log.lines).toEqual([]);
+});
+
+/** Sets this process's limit. */
+function limitDescriptors(most: number): void {
+  Bun.spawnSync(["prlimit", `--pid=${process.pid}`, `--nofile=${most}:`]);
+}
+
+/** Runs `work` while only `spare` more descriptors can be opened. */
+function withDescriptors(spare: number, work: () => void): void {
+  const before = Number(/open files +(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))![1]);
+  limitDescriptors(Math.max(...readdirSync("/proc/self/fd").map(Number)) + 32);
+  const held: number[] = [];
+  try {
+    expect(() => {
+      for (;;) held.push(openSync("/dev/null", "r"));
+    }).toThrow("EMFILE");
+    for (let at = 0; at < spare; at++) closeSync(held.pop()!);
+    work();
+  } finally {
+    for (const fd of held) closeSync(fd);
+    limitDescriptors(before);
+  }
+}
+
+describe("no descriptor is left", () => {
+  test("a directory with a change keeps its last content until it can be opened", async () => {
+    using directory = new TempDirectory();
+    directory.put("d/e/file", "one");
+    const log = rememberingLog();
+    using backend = open({ dir: directory.path, log });
+    const version = backend.memdb.find("d/e")!.version;
+    directory.put("d/e/file", "two");
+    withDescriptors(0, () => {
+      backend.refresh();
+      expect(textOf(backend.memdb.read("d/e/file")!)).toBe("one");
+    });
+    await eventually("the change", () => {
+      backend.refresh();
+      return textOf(backend.memdb.read("d/e/file")!) === "two";
+    });
+    expect(backend.memdb.find("d/e")!.version).toBe(version);
+    expect(log.lines).toEqual([expect.stringContaining("left out: d/e/. (not readable (EMFILE))")]);
+  });
+
+  test("a new file of the root comes later, and no other directory is reported", async () => {
+    using directory = new TempDirectory();
+    const log = rememberingLog();
+    using backend = open({ dir: directory.path, log });
+    directory.put("file", "one");
+    withDescriptors(1, () => {
+      backend.refresh();
+      expect(backend.memdb.find("file")).toBeUndefined();
+    });
+    await eventually("the file", () => {
+      backend.refresh();
+      return backend.memdb.find("file") !== undefined;
+    });
+    expect(log.lines).toEqual([expect.stringContaining("file (not readable (EMFILE))")]);
+  });
+});
+
 describe("the directory itself", () => {
+  test("a file is in the place of the directory above: the last content is served", async () => {
+    using above = new TempDirectory();
+    above.put("srv/pve/storage.cfg", "one");
+    const log = rememberingLog();
+    using backend = open({ dir: above.at("srv/pve"), log });
+    renameSync(above.at("srv"), above.at("away"));
+    above.put("srv", "a file");
+    await eventually("a log line", () => {
+      backend.refresh();
+      return log.lines.length > 0;
+    });
+    expect(log.lines).toEqual([expect.stringContaining("it is gone (ENOTDIR")]);
+    expect(backend.reloads.failures).toBe(0);
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("one");
+  });
+
   test("removed: its last content is served, with one line; recreated: it is served", async () => {
     using above = new TempDirectory();
     above.put("pve/storage.cfg", "one");

@@ -45,6 +45,11 @@ export function newFolder(
   return { entry, names, above, known, folders, stamp: UNKNOWN_STAMP, watch: -1 };
 }
 
+/** Makes the next comparison of its stamp find a difference; it stays the same directory. */
+export function outdate(folder: Folder): void {
+  folder.stamp = { ...folder.stamp, mtimeMs: 0, ctimeMs: 0 };
+}
+
 /** Whether the name exists; also true when that cannot be found out now. */
 export function isThere(directory: number, name: string): boolean {
   try {

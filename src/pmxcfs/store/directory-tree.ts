@@ -30,6 +30,7 @@ import {
   type Known,
   type LeftOut,
   newFolder,
+  outdate,
   UNKNOWN_STAMP,
 } from "./directory-folder.ts";
 import type { Steps } from "../../base/steps.ts";
@@ -41,7 +42,6 @@ const RACY_MS = 20;
 const REPLACED = Watch.CREATE | Watch.MOVED_TO;
 /** Nested directories: each level holds a descriptor while it is read. */
 const MAX_DEPTH = 64;
-
 /** Bytes that are read and compared in about 50 us. */
 const STEP_BYTES = 64 * 1024;
 
@@ -135,10 +135,11 @@ export class DirectoryTree {
     try {
       yield* this.#inside(folder, use);
     } catch (error) {
-      const { above } = folder;
-      const name = folder.names.at(-1);
-      if (above === undefined || name === undefined) return;
-      if (["ENOENT", "ENOTDIR", "ELOOP"].includes(codeOf(error))) {
+      const [code, above, name] = [codeOf(error), folder.above, folder.names.at(-1)];
+      // The sweep finds what changed in it, by its stamp and those of its files.
+      if (isTransient(code)) this.#later(folder, ".", code);
+      else if (above === undefined || name === undefined) return;
+      else if (["ENOENT", "ENOTDIR", "ELOOP"].includes(code)) {
         yield* this.within(above, (directory) => this.look(directory, above, name, 0));
       } else {
         this.#leaveOut(above, name, UNKNOWN_STAMP, errorText(error));
@@ -241,7 +242,7 @@ export class DirectoryTree {
   #later(folder: Folder, name: string, code: string): void {
     this.#onLeftOut({ path: [...folder.names, name].join("/"), reason: `not readable (${code})` });
     const known = folder.known.get(name);
-    if (known === undefined) folder.stamp = UNKNOWN_STAMP;
+    if (known === undefined) outdate(folder);
     else known.racy = true;
   }
 

@@ -299,13 +299,13 @@ export class DirectorySource implements Disposable {
 
   /** Another directory may be at the path by now, or none; a symlink is not followed. */
   *#checkRoot(): Steps {
-    const stats = lstatSync(this.#realPath, { throwIfNoEntry: false });
     const { stamp } = this.#tree.root;
-    if (stats?.ino === stamp.ino && stats.dev === stamp.dev) {
-      this.#complaints.clear();
-      return;
-    }
     try {
+      const { ino, dev } = lstatSync(this.#realPath);
+      if (ino === stamp.ino && dev === stamp.dev) {
+        this.#complaints.clear();
+        return;
+      }
       yield* this.#tree.reroot(reopenRoot(this.#realPath));
       this.#complain("another directory is in its place, and is served from now on");
     } catch (error) {

@@ -100,12 +100,24 @@ function errnoError(errno: number, path: string): Error {
   return Object.assign(error, { code: errnoName(errno) });
 }
 
+/** Bytes of a path that one system call takes: PATH_MAX without the NUL. */
+const PATH_BYTES = 4095;
+
 /**
  * A descriptor of the directory at `names` below `root`, without following a symlink. The caller
  * closes it. Throws an Error with the kernel's `code`.
  */
 export function openBelow(root: number, names: readonly string[]): number {
   const path = names.length === 0 ? "." : names.join("/");
+  if (path.length > PATH_BYTES && names.length > 1) {
+    const half = Math.ceil(names.length / 2);
+    const above = openBelow(root, names.slice(0, half));
+    try {
+      return openBelow(above, names.slice(half));
+    } finally {
+      closeSync(above);
+    }
+  }
   const fd = openDirectoryBelow(root, path);
   if (fd < 0) throw errnoError(fd, Buffer.from(path, "latin1").toString("utf8"));
   return fd;
