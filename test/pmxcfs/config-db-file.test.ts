@@ -5,10 +5,12 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   truncateSync,
 } from "node:fs";
 import { openBackend } from "../../src/pmxcfs/store/open.ts";
@@ -46,6 +48,56 @@ describe("the file itself", () => {
     expect(existsSync(directory.at("config.db-wal"))).toBe(true);
     using backend = open({ db: directory.at("config.db") });
     expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: wal\n");
+  });
+
+  test("through a symlink: SQLite has the -wal beside the file that it leads to", async () => {
+    using directory = new TempDirectory();
+    using links = new TempDirectory();
+    using other = new TempDirectory();
+    using writer = new Writer(makeDb(directory));
+    writer.write("storage.cfg", "dir: wal\n");
+    symlinkSync(directory.at("config.db"), links.at("link.db"));
+    using backend = open({ db: links.at("link.db") });
+    expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: wal\n");
+    writer.write("storage.cfg", "dir: later\n");
+    expect(seen(backend, "storage.cfg")[0]).toBe(2);
+    using second = new Writer(makeDb(other));
+    second.write("storage.cfg", "dir: other\n");
+    symlinkSync(other.at("config.db"), links.at("new.db"));
+    renameSync(links.at("new.db"), links.at("link.db"));
+    await eventually("the other database", () => {
+      backend.refresh();
+      return textOf(backend.memdb.read("storage.cfg")!) === "dir: other\n";
+    });
+  });
+
+  test("the directory above is replaced: a change is in the next answer again", async () => {
+    using above = new TempDirectory();
+    mkdirSync(above.at("db"));
+    mkdirSync(above.at("new"));
+    renameSync(makeDb(above), above.at("db/config.db"));
+    renameSync(makeDb(above), above.at("new/config.db"));
+    const log = rememberingLog();
+    using backend = open({ db: above.at("db/config.db"), log });
+    renameSync(above.at("db"), above.at("old"));
+    renameSync(above.at("new"), above.at("db"));
+    await eventually("the other file", () => {
+      backend.refresh();
+      return log.lines.join().includes("another file is in its place");
+    });
+    using writer = new Writer(above.at("db/config.db"));
+    writer.write("storage.cfg", "dir: one\n");
+    await eventually("its change", () => seen(backend, "storage.cfg")[0] === 2);
+    // No check without an event is due for 100 ms after one that found nothing.
+    const until = performance.now() + 350;
+    await eventually("a quiet time", () => {
+      backend.refresh();
+      return performance.now() > until;
+    });
+    for (let count = 3; count < 6; count++) {
+      writer.write("storage.cfg", `dir: ${count}\n`);
+      expect(seen(backend, "storage.cfg")[0]).toBe(count);
+    }
   });
 
   test("a database in rollback mode is followed as well", () => {

@@ -14,24 +14,32 @@ const CHECK_MS = 100;
 
 export class FileWatch implements Disposable {
   readonly #inotify: Inotify | undefined;
-  readonly #watched: boolean;
-  readonly #name: string;
+  /** inotify's number, negative when the directory is not watched. */
+  #watch = -1;
+  #name = "";
   #activeUntil: number;
   #checkedAt: number;
 
   /** Throws when there is no such file. */
   constructor(path: string) {
     const file = realpathSync(path);
-    this.#name = basename(file);
     this.#inotify = Inotify.open();
-    this.#watched = (this.#inotify?.watch(dirname(file)) ?? -1) >= 0;
+    this.follow(file);
     this.#checkedAt = performance.now();
     this.#activeUntil = this.#checkedAt + ACTIVE_MS;
   }
 
+  /** The file is at this path now, perhaps in another directory that has the same path. */
+  follow(file: string): void {
+    const watch = this.#inotify?.watch(dirname(file)) ?? -1;
+    if (this.#watch >= 0 && this.#watch !== watch) this.#inotify?.unwatch(this.#watch);
+    this.#watch = watch;
+    this.#name = basename(file);
+  }
+
   /** False when no event came and no check is due. */
   changedSinceLastCheck(): boolean {
-    if (!this.#watched) return true;
+    if (this.#watch < 0) return true;
     this.#inotify?.drain(this.#note);
     const now = performance.now();
     if (now > this.#activeUntil && now - this.#checkedAt < CHECK_MS) return false;

@@ -11,7 +11,7 @@
 import { type Row } from "../tree-rows.ts";
 import { isSameStamp, type FileStamp } from "../file-walk.ts";
 import { FileWatch } from "../watch.ts";
-import { InputFile, stampAt } from "./input-file.ts";
+import { behindLinks, InputFile, stampAt } from "./input-file.ts";
 import { PageSource, type Overlay } from "./page-source.ts";
 import { readJournal } from "./rollback-journal.ts";
 import { RowNumbers } from "./row.ts";
@@ -69,6 +69,8 @@ function companionStamp(path: string): string {
 
 export class DatabaseReader implements Disposable {
   readonly path: string;
+  /** The path without symlinks when the files were opened. */
+  #file: string;
   readonly #limits: ReaderLimits;
   readonly #watch: FileWatch;
   readonly #numbers = new RowNumbers();
@@ -83,6 +85,7 @@ export class DatabaseReader implements Disposable {
 
   private constructor(path: string, limits: ReaderLimits, watch: FileWatch) {
     this.path = path;
+    this.#file = path;
     this.#limits = limits;
     this.#watch = watch;
   }
@@ -146,9 +149,9 @@ export class DatabaseReader implements Disposable {
 
   /** Stamps of the companions. For a log that is read, only its inode: frames show what it got. */
   #companions(hasLog: boolean): string {
-    const wal = companionStamp(`${this.path}-wal`);
+    const wal = companionStamp(`${this.#file}-wal`);
     const shown = hasLog ? wal.split(":").slice(0, 2).join(":") : wal;
-    return `${shown} ${companionStamp(`${this.path}-journal`)}`;
+    return `${shown} ${companionStamp(`${this.#file}-journal`)}`;
   }
 
   /** The log was restarted, another frame follows, or an incomplete one may be complete by now. */
@@ -194,7 +197,7 @@ export class DatabaseReader implements Disposable {
 
   /** Stamps of all files: a write or a replacement changes it. */
   #signature(): string {
-    const paths = [this.path, `${this.path}-wal`, `${this.path}-journal`];
+    const paths = [this.path, `${this.#file}-wal`, `${this.#file}-journal`];
     return paths.map(companionStamp).join(" ");
   }
 
@@ -207,11 +210,13 @@ export class DatabaseReader implements Disposable {
       if (old.wal.frames.isCurrent(old.wal.file)) return undefined;
     }
     this.#close();
+    this.#file = behindLinks(this.path);
+    this.#watch.follow(this.#file);
     const without = this.#companions(false);
-    const main = InputFile.open(this.path);
+    const main = InputFile.open(this.#file);
     if (typeof main === "string") return main;
-    const wal = openWal(`${this.path}-wal`);
-    const journal = InputFile.open(`${this.path}-journal`);
+    const wal = openWal(`${this.#file}-wal`);
+    const journal = InputFile.open(`${this.#file}-journal`);
     const hasJournal = typeof journal !== "string";
     const log = hasJournal ? journal : undefined;
     const companions = wal === undefined ? without : this.#companions(true);

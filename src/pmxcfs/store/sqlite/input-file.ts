@@ -2,7 +2,16 @@
  * A file that another program owns, opened for reading only. Its type is checked before it is
  * opened (a FIFO may block, a device may never end), and again on the descriptor. Owns the latter.
  */
-import { close, closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
+import {
+  close,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
 import { kindOf, stampOf, type FileStamp } from "../file-walk.ts";
 import { errorText } from "../../../base/error-text.ts";
 
@@ -36,6 +45,19 @@ const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 export function stampAt(path: string): FileStamp | undefined {
   const stats = statSync(path, { throwIfNoEntry: false });
   return stats === undefined ? undefined : stampOf(stats);
+}
+
+/** Where SQLite has the -wal and -journal of a database: beside the file that a symlink leads to. */
+export function behindLinks(path: string): string {
+  try {
+    const real = realpathSync(path);
+    const [stamp, realStamp] = [stampAt(path), stampAt(real)];
+    // A path that is not UTF-8 does not come back as it is.
+    const isSame = stamp?.ino === realStamp?.ino && stamp?.dev === realStamp?.dev;
+    return isSame ? real : path;
+  } catch {
+    return path;
+  }
 }
 
 export class InputFile implements ByteSource, Disposable {
