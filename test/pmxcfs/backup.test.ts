@@ -1,12 +1,12 @@
 /** `config backup` and `config restore`: which copies are removed, and what a failure leaves. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { backupDatabase } from "../../src/pmxcfs/rescue/backup.ts";
 import { replaceDatabase } from "../../src/pmxcfs/rescue/import.ts";
 import { writeConfigDb, type TreeItem } from "../../src/pmxcfs/store/config-writer.ts";
-import { makeDb, TempDirectory } from "./support.ts";
+import { makeDb, open, TempDirectory, textOf, Writer } from "./support.ts";
 
 /** The name of a copy that was made with `--keep`. */
 function kept(directory: TempDirectory, keep: number): string {
@@ -40,6 +40,17 @@ describe("--keep", () => {
       made,
     ]);
   });
+});
+
+test("through a symlink: what is only in the -wal beside the database is copied", () => {
+  using directory = new TempDirectory();
+  using links = new TempDirectory();
+  using writer = new Writer(makeDb(directory));
+  writer.write("storage.cfg", "dir: wal\n");
+  symlinkSync(directory.at("config.db"), links.at("config.db"));
+  mkdirSync(links.at("copies"));
+  using copy = open({ db: links.at("copies", kept(links, 1)) });
+  expect(textOf(copy.memdb.read("storage.cfg")!)).toBe("dir: wal\n");
 });
 
 describe("a failure", () => {

@@ -19,6 +19,7 @@ import { errorText } from "../../base/error-text.ts";
 import { type Hashed, treeChecksum } from "../state/tree-index.ts";
 import { writeConfigDbRows } from "../store/config-writer.ts";
 import { RowType, type Row } from "../store/tree-rows.ts";
+import { behindLinks } from "../store/sqlite/input-file.ts";
 import { isPending } from "../store/version-row.ts";
 import { replaceDatabase } from "./import.ts";
 import { readDatabase, type ReadDatabase } from "./read-database.ts";
@@ -68,7 +69,7 @@ function headOf(wal: string): string {
 function stateOf(file: string): string {
   const stats = statSync(file, { throwIfNoEntry: false, bigint: true });
   const own = `${stats?.dev} ${stats?.ino} ${stats?.size} ${stats?.mtimeNs}`;
-  return `${own} ${headOf(`${file}-wal`)}`;
+  return `${own} ${headOf(`${behindLinks(file)}-wal`)}`;
 }
 
 /** A read during which nothing was written into the database itself. */

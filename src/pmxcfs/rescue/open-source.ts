@@ -4,7 +4,7 @@
  */
 import { gunzipSync } from "node:zlib";
 import { errorText } from "../../base/error-text.ts";
-import { InputFile, MemoryFile, type ByteSource } from "../store/sqlite/input-file.ts";
+import { behindLinks, InputFile, MemoryFile, type ByteSource } from "../store/sqlite/input-file.ts";
 import { looksLikeDump } from "./sql-dump.ts";
 
 /** Bound on a dump and on an unpacked file; pmxcfs's tree is bounded at 128 MiB. */
@@ -63,7 +63,7 @@ export function openSource(path: string): RescueSource | string {
     };
   }
   const kind = looksLikeDump(head) ? "dump" : "database";
-  return { ...common, kind, isPacked: false, bytes: file, path };
+  return { ...common, kind, isPacked: false, bytes: file, path: behindLinks(path) };
 }
 
 /** All bytes of a source, as latin1. */

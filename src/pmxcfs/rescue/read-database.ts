@@ -82,7 +82,7 @@ export function readDatabase(file: string): ReadDatabase {
   try {
     if (opened.kind === "dump") return readDump(opened);
     const changes = pendingChanges(file);
-    return withChanges(new Reading(file, opened).read(), changes);
+    return withChanges(new Reading(opened.path ?? file, opened).read(), changes);
   } catch (error) {
     return nothing({ kind: "unreadable", text: errorText(error) });
   }
