@@ -6,6 +6,8 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { importDirectory } from "../../src/pmxcfs/rescue/import.ts";
+import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
+import { namesBeyond, newFolder, UNKNOWN_STAMP } from "../../src/pmxcfs/store/directory-folder.ts";
 import type { Backend } from "../../src/pmxcfs/store/open.ts";
 import { eventually } from "../support/eventually.ts";
 import { nestedRows } from "./odd/making.ts";
@@ -55,6 +57,21 @@ test("3,000 files moved into a directory: other changes do not wait meanwhile", 
   const gone = (): boolean => backend.memdb.entryCount === 1;
   expect(await askUntil("none of them", backend, gone)).toBeLessThan(LONG_MS);
 }, 120_000);
+
+test("the names of a large directory are compared with its listing in steps", () => {
+  const folder = newFolder(new Memdb().root, undefined, []);
+  const stamp = UNKNOWN_STAMP;
+  for (let at = 0; at < 10_000; at++) {
+    folder.known.set(`f${at}`, { stamp, racy: false, leftOut: undefined });
+  }
+  const listed = new Set([...folder.known.keys()].filter((name) => name !== "f9999"));
+  const steps = namesBeyond(folder, listed);
+  let count = 0;
+  let end = steps.next();
+  for (; end.done !== true; end = steps.next()) count++;
+  expect(end.value).toEqual(["f9999"]);
+  expect(count).toBeGreaterThan(100);
+});
 
 test("names that are left out count as work, and are logged in one line", async () => {
   using directory = new TempDirectory();

@@ -3,6 +3,7 @@
  * and questions about a name that change nothing.
  */
 import { statIn, type FileStamp, type Kind } from "./file-walk.ts";
+import { inParts, type Steps } from "../../base/steps.ts";
 import type { Entry } from "../state/memdb.ts";
 
 /** The last known state of a name in a directory. */
@@ -32,6 +33,9 @@ export interface LeftOut {
   readonly reason: string;
 }
 
+/** The content of an empty file. */
+export const NO_BYTES = new Uint8Array(0);
+
 /** Differs from the stamp of every file. */
 export const UNKNOWN_STAMP: FileStamp = { dev: 0, ino: 0, size: 0, mtimeMs: 0, ctimeMs: 0 };
 
@@ -48,6 +52,16 @@ export function newFolder(
 /** Makes the next comparison of its stamp find a difference; it stays the same directory. */
 export function outdate(folder: Folder): void {
   folder.stamp = { ...folder.stamp, mtimeMs: 0, ctimeMs: 0 };
+}
+
+/** The names of a folder that a listing of it lacks. */
+export function* namesBeyond(folder: Folder, listed: ReadonlySet<string>): Steps<string[]> {
+  const found: string[] = [];
+  for (const part of inParts([...folder.known.keys(), ...folder.folders.keys()])) {
+    found.push(...part.filter((name) => !listed.has(name)));
+    yield undefined;
+  }
+  return found;
 }
 
 /** Whether the name exists; also true when that cannot be found out now. */

@@ -29,7 +29,9 @@ import {
   isThere,
   type Known,
   type LeftOut,
+  namesBeyond,
   newFolder,
+  NO_BYTES,
   outdate,
   UNKNOWN_STAMP,
 } from "./directory-folder.ts";
@@ -51,8 +53,6 @@ export interface DirectoryTreeOptions {
   /** Called for every name that is left out, once per reason. */
   readonly onLeftOut: (what: LeftOut) => void;
 }
-
-const NO_BYTES = new Uint8Array(0);
 
 export class DirectoryTree {
   readonly #memdb: Memdb;
@@ -171,12 +171,12 @@ export class DirectoryTree {
     // Names that are left out count as well: each is remembered, with its stamp.
     const room = Math.max(0, CfsLimits.treeInodes - this.#names + folder.known.size);
     const { listed, names, isWhole } = yield* listDirectory(directory, room);
-    for (const name of [...folder.known.keys(), ...folder.folders.keys()]) {
+    for (const name of yield* namesBeyond(folder, names)) {
+      yield undefined;
       // It may have been created since the listing was read.
-      if (names.has(name) || isThere(directory, name)) continue;
+      if (isThere(directory, name)) continue;
       yield* this.#empty(folder.folders.get(name));
       this.#gone(folder, name);
-      yield undefined;
     }
     for (const { name, kind } of listed) {
       const isNew = !folder.known.has(name) && !folder.folders.has(name);
