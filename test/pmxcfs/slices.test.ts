@@ -58,6 +58,26 @@ test("3,000 files moved into a directory: other changes do not wait meanwhile", 
   expect(await askUntil("none of them", backend, gone)).toBeLessThan(LONG_MS);
 }, 120_000);
 
+test("a directory that moves away during a long change is removed in slices", () => {
+  using directory = new TempDirectory();
+  using elsewhere = new TempDirectory();
+  for (const many of [directory.at("pve", "large"), elsewhere.at("many")]) {
+    mkdirSync(many, { recursive: true });
+    for (let at = 0; at < 12_000; at++) writeFileSync(`${many}/f${at}`, "");
+  }
+  using backend = open({ dir: directory.at("pve") });
+  renameSync(elsewhere.at("many"), directory.at("pve", "many"));
+  backend.refresh();
+  const before = backend.memdb.entryCount;
+  writeFileSync(directory.at("pve", "large/f1"), "x");
+  renameSync(directory.at("pve", "large"), elsewhere.at("large"));
+  backend.refresh();
+  expect(backend.memdb.entryCount).toBeGreaterThan(before - 6_000);
+  for (let turn = 0; turn < 10_000 && backend.reloads.behindMs > 0; turn++) backend.refresh();
+  expect(backend.memdb.entryCount).toBe(12_001);
+  expect(backend.memdb.find("large")).toBeUndefined();
+}, 120_000);
+
 test("the names of a large directory are compared with its listing in steps", () => {
   const folder = newFolder(new Memdb().root, undefined, []);
   const stamp = UNKNOWN_STAMP;

@@ -80,7 +80,7 @@ export class DirectoryTree {
 
   /** Reads the whole directory, at the start or again. */
   *load(): Steps {
-    yield* this.#inside(this.root, (directory) => this.enter(directory, this.root));
+    yield* this.inside(this.root, (directory) => this.enter(directory, this.root));
   }
 
   get folders(): ReadonlySet<Folder> {
@@ -133,7 +133,7 @@ export class DirectoryTree {
   /** Runs `use` with an open directory; removes a folder that no longer exists from the tree. */
   *within(folder: Folder, use: (directory: number) => Steps): Steps {
     try {
-      yield* this.#inside(folder, use);
+      yield* this.inside(folder, use);
     } catch (error) {
       const [code, above, name] = [codeOf(error), folder.above, folder.names.at(-1)];
       // The sweep finds what changed in it, by its stamp and those of its files.
@@ -147,7 +147,7 @@ export class DirectoryTree {
     }
   }
 
-  *#inside(folder: Folder, use: (directory: number) => Steps): Steps {
+  *inside(folder: Folder, use: (directory: number) => Steps): Steps {
     const directory = openBelow(this.#rootFd, folder.names);
     try {
       yield* use(directory);

@@ -212,12 +212,17 @@ export class DirectorySource implements Disposable {
       if (!isSmall || [...names.keys()].some((name) => folder.folders.has(name))) continue;
       const found = [...names];
       const looked = (directory: number): Steps => this.#lookFiles(directory, folder, found);
-      for (const steps = this.#tree.within(folder, looked); steps.next().done !== true;);
+      try {
+        for (const steps = this.#tree.inside(folder, looked); steps.next().done !== true;);
+      } catch {
+        // It cannot be opened; if it is gone, its content is removed in slices.
+        continue;
+      }
       this.#dirty.delete(folder);
     }
   }
 
-  // oxlint-disable-next-line require-yield -- as `within` takes it; so few names need no pause
+  // oxlint-disable-next-line require-yield -- as `inside` takes it; so few names need no pause
   *#lookFiles(
     directory: number,
     folder: Folder,
