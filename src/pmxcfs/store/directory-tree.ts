@@ -5,8 +5,7 @@
 import { closeSync, fstatSync, type Stats } from "node:fs";
 import { mountMadeNames } from "../state/private-path.ts";
 import { CfsLimits } from "../../base/limits.ts";
-import type { Inotify } from "../../platform/inotify.ts";
-import { Watch } from "../../platform/inotify.ts";
+import { type Inotify, Watch } from "../../platform/inotify.ts";
 import {
   descriptorPath,
   isSameStamp,

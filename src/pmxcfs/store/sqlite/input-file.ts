@@ -47,7 +47,7 @@ export function stampAt(path: string): FileStamp | undefined {
   return stats === undefined ? undefined : stampOf(stats);
 }
 
-/** Where SQLite has the -wal and -journal of a database: beside the file that a symlink leads to. */
+/** The path beside which SQLite has the -wal and -journal: of the file that symlinks lead to. */
 export function behindLinks(path: string): string {
   try {
     const real = realpathSync(path);
