@@ -306,6 +306,26 @@ describe("another process that writes", () => {
 });
 
 describe("another file in the place of config.db", () => {
+  test("of a symlink's target: no -wal of ours stays beside it", async () => {
+    using directory = new TempDirectory();
+    using links = new TempDirectory();
+    const [file, other] = [directory.at("config.db"), directory.at("other.db")];
+    {
+      using tree = opened(other, rememberingLog());
+      apply(tree, { kind: "create", path: "theirs" });
+    }
+    opened(file, rememberingLog())[Symbol.dispose]();
+    symlinkSync(file, links.at("config.db"));
+    {
+      using tree = opened(links.at("config.db"), rememberingLog());
+      apply(tree, { kind: "create", path: "ours" });
+      renameSync(other, file);
+      await eventually("the database has moved", () => kept(links).length === 1);
+    }
+    expect(readdirSync(directory.path)).toEqual(["config.db"]);
+    expect(namesIn(file)).toEqual(["theirs"]);
+  });
+
   test("is not changed; the served database continues in config.db.replaced-TIME", async () => {
     using directory = new TempDirectory();
     const file = directory.at("config.db");

@@ -15,6 +15,7 @@ import type { Log } from "../../base/log.ts";
 import type { CheckpointJob, CheckpointMode, CheckpointResult } from "./checkpoint-worker.ts";
 import type { DatabasePlace } from "./thread-database.ts";
 import { lockHolders } from "./lock-holders.ts";
+import { behindLinks } from "./sqlite/input-file.ts";
 
 const WORKER = threadFile(
   new URL("./checkpoint-worker.ts", import.meta.url),
@@ -277,7 +278,7 @@ export class Checkpointer implements Disposable {
 /** Size of the WAL beside `file`; 0 without one, or when that cannot be found out. */
 export function walBytes(file: string): number {
   try {
-    return statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+    return statSync(`${behindLinks(file)}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   } catch {
     return 0;
   }

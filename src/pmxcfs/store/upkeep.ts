@@ -22,6 +22,7 @@ import { compactTimeWithMs } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase } from "../../platform/regular-file.ts";
 import { selectAll } from "./sqlite-rows.ts";
+import { behindLinks } from "./sqlite/input-file.ts";
 
 /** Smaller databases are not compacted by themselves. */
 const COMPACT_FROM_BYTES = 8 * 1024 * 1024;
@@ -190,7 +191,8 @@ export function ownSideFiles(file: string): string[] {
     const state = statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false });
     if (state !== undefined) open.add(`${state.dev}:${state.ino}`);
   }
-  return [`${file}-wal`, `${file}-shm`].filter((path) => {
+  const real = behindLinks(file);
+  return [`${real}-wal`, `${real}-shm`].filter((path) => {
     const state = statSync(path, { throwIfNoEntry: false });
     return state !== undefined && open.has(`${state.dev}:${state.ino}`);
   });
