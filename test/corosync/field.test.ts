@@ -224,9 +224,19 @@ describe("a corosync that takes no messages", () => {
         return `value ${rounds * keys + key}`;
       };
       for (const key of [0, keys / 2, keys - 1]) {
-        await eventually(`the last value of k${key}`, async () => {
-          return (await at(1).do({ op: "get", node: "n2", name: `k${key}` })) === last(key);
-        });
+        const values = async () => {
+          const get = { op: "get", node: "n2", name: `k${key}` } as const;
+          return await Promise.all(served.servers.map(async (server) => await server.do(get)));
+        };
+        const event = `${last(key)} of k${key} on node 1`;
+        try {
+          await eventually(event, async () => (await values())[0] === last(key));
+        } catch (error) {
+          const seen = `${(await values()).join()} after ${measured.count} calls`;
+          const { groups } = await at(2).view();
+          const facts = `${seen}; ${JSON.stringify(groups.status)}`;
+          throw new Error(`${facts}\n${at(1).log}\n${at(2).log}`, { cause: error });
+        }
       }
     },
     90_000 + forMs,
