@@ -21,7 +21,7 @@ export const flushCommand = command({
   options: { db: database },
   run: ({ db }) => {
     if (!existsSync(db)) throw new CommandFailure(`${db}: no such file`);
-    const [server] = lockHolders(`${db}-shm`);
+    const [server] = lockHolders(db);
     if (server !== undefined) {
       throw new CommandFailure(`${db}: process ${server} has it open, and will write the changes`);
     }

@@ -1,7 +1,7 @@
 /** Compaction, kept copies, and `config flush`, which writes a journal into its database. */
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { drained, WAITS } from "../../src/base/steps.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
@@ -247,8 +247,11 @@ describe("config flush", () => {
     expect(done.exitCode).toBe(0);
     expect(rowsIn(left)[0]?.[6]).toBe("__version__");
     expect(readdirSync(copies.at("left")).filter((name) => name.includes("changes"))).toEqual([]);
-    const served = flush(file);
-    expect(served.text).toContain(`process ${process.pid} has it open`);
-    expect(served.exitCode).toBe(1);
+    symlinkSync(file, copies.at("config.db"));
+    for (const path of [file, copies.at("config.db")]) {
+      const served = flush(path);
+      expect(served.text).toContain(`process ${process.pid} has it open`);
+      expect(served.exitCode).toBe(1);
+    }
   });
 });

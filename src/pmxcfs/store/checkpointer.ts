@@ -252,7 +252,7 @@ export class Checkpointer implements Disposable {
   #nameReaders(pages: number): void {
     if (this.#isLongWalLogged) return;
     this.#isLongWalLogged = true;
-    const holders = lockHolders(`${this.#file}-shm`).map((pid) => `${pid} (${commandOf(pid)})`);
+    const holders = lockHolders(this.#file).map((pid) => `${pid} (${commandOf(pid)})`);
     const by = holders.length === 0 ? "a reader that cannot be named" : `pid ${holders.join(", ")}`;
     const mib = ((pages * FRAME_BYTES) / MIB).toFixed(1);
     this.#log.warn(

@@ -1,12 +1,13 @@
 /**
- * The processes that hold a lock on a file, from /proc/locks (proc(5)): SQLite's readers and
- * writers lock bytes of the -shm file, a server locks its lock file. This process is left out.
+ * The processes that use a database, from /proc/locks (proc(5)): SQLite's readers and writers lock
+ * bytes of its -shm file. This process is left out.
  */
 import { readFileSync, statSync } from "node:fs";
+import { behindLinks } from "./sqlite/input-file.ts";
 
-/** Pids of other processes with a POSIX or flock lock on `file`, in the order of /proc/locks. */
-export function lockHolders(file: string): number[] {
-  const inode = statSync(file, { throwIfNoEntry: false })?.ino;
+/** Pids of other processes with a lock on the -shm of `database`, in the order of /proc/locks. */
+export function lockHolders(database: string): number[] {
+  const inode = statSync(`${behindLinks(database)}-shm`, { throwIfNoEntry: false })?.ino;
   if (inode === undefined) return [];
   let table: string;
   try {
