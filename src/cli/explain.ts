@@ -29,9 +29,9 @@ import { Progress } from "./progress.ts";
 import { suggest } from "./suggest.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
-/** Most bytes read of a piped log. */
-const INPUT_BYTES = 64 * 1024 * 1024;
 const MiB = 1024 * 1024;
+/** Most bytes read of a piped log. */
+const INPUT_BYTES = 64 * MiB;
 
 /** What to do about an unknown line. */
 const NEXT = [

@@ -58,22 +58,39 @@ export function openRegularFile(path: string, flags: number, mode?: number): num
 }
 
 /**
+ * The read of a whole file, whoever makes its system calls: yields memory to read into, takes the
+ * number of bytes that were read, and returns all of them. Throws EFBIG for more than `mostBytes`.
+ */
+function* whole(
+  path: string,
+  { size }: Stats,
+  mostBytes: number,
+): Generator<Buffer, Buffer, number> {
+  const chunks: Buffer[] = [];
+  let isTooLarge = size > mostBytes;
+  for (let total = 0; !isTooLarge; isTooLarge = total > mostBytes) {
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const got = yield chunk;
+    if (got === 0) return Buffer.concat(chunks);
+    chunks.push(chunk.subarray(0, got));
+    total += got;
+  }
+  throw refusal("EFBIG", `${path} has more than ${mostBytes} bytes`);
+}
+
+/**
  * Reads a whole regular file, even if its st_size is 0 (/proc). Throws as `openRegularFile`, and
  * EFBIG if it has more than `mostBytes`.
  */
 export function readRegularFile(path: string, mostBytes = USUAL_BYTES): Buffer {
   const fd = openRegularFile(path, constants.O_RDONLY);
   try {
-    const chunks: Buffer[] = [];
-    let isTooLarge = fstatSync(fd).size > mostBytes;
-    for (let total = 0; !isTooLarge; isTooLarge = total > mostBytes) {
-      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-      const got = readSync(fd, chunk, 0, chunk.length, null);
-      if (got === 0) return Buffer.concat(chunks);
-      chunks.push(chunk.subarray(0, got));
-      total += got;
+    const reading = whole(path, fstatSync(fd), mostBytes);
+    let step = reading.next();
+    while (step.done !== true) {
+      step = reading.next(readSync(fd, step.value, 0, step.value.length, null));
     }
-    throw refusal("EFBIG", `${path} has more than ${mostBytes} bytes`);
+    return step.value;
   } finally {
     closeSync(fd);
   }
@@ -89,16 +106,13 @@ export async function readRegularFileAsync(path: string, mostBytes = USUAL_BYTES
   await using file = await open(path, constants.O_RDONLY | SAFE);
   const opened = await file.stat();
   demandRegular(path, opened);
-  const chunks: Buffer[] = [];
-  let isTooLarge = opened.size > mostBytes;
-  for (let total = 0; !isTooLarge; isTooLarge = total > mostBytes) {
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
-    if (bytesRead === 0) return Buffer.concat(chunks);
-    chunks.push(chunk.subarray(0, bytesRead));
-    total += bytesRead;
+  const reading = whole(path, opened, mostBytes);
+  let step = reading.next();
+  while (step.done !== true) {
+    const { bytesRead } = await file.read(step.value, 0, step.value.length, null);
+    step = reading.next(bytesRead);
   }
-  throw refusal("EFBIG", `${path} has more than ${mostBytes} bytes`);
+  return step.value;
 }
 
 /**

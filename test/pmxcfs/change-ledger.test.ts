@@ -39,14 +39,17 @@ function server(directory: string) {
   return { tree, ledger, changes, [Symbol.dispose]: () => tree[Symbol.dispose]() };
 }
 
+/** A server makes two changes, requests 10 and 12, and is gone. */
+function makeTwoChanges(directory: TempDirectory): void {
+  using first = server(directory.path);
+  first.ledger.begin(CONNECTION);
+  expect(first.changes.propose(CREATE, by(10))).toBe(0);
+  expect(first.changes.propose(WRITE, by(12))).toBe(4);
+}
+
 test("a change that was stored is answered once by the next server, and not applied again", () => {
   using directory = new TempDirectory();
-  {
-    using first = server(directory.path);
-    first.ledger.begin(CONNECTION);
-    expect(first.changes.propose(CREATE, by(10))).toBe(0);
-    expect(first.changes.propose(WRITE, by(12))).toBe(4);
-  }
+  makeTwoChanges(directory);
   using second = server(directory.path);
   second.ledger.resume(CONNECTION);
   const { version } = second.tree;
@@ -163,12 +166,7 @@ function fillUp(path: string): void {
 
 test("a new mount knows no records of the last one, also when its ledger had failed", () => {
   using directory = new TempDirectory();
-  {
-    using first = server(directory.path);
-    first.ledger.begin(CONNECTION);
-    expect(first.changes.propose(CREATE, by(10))).toBe(0);
-    expect(first.changes.propose(WRITE, by(12))).toBe(4);
-  }
+  makeTwoChanges(directory);
   using second = server(directory.path);
   second.ledger.resume(CONNECTION);
   fillUp(`${directory.path}/ledger`);

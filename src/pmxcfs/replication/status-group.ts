@@ -48,6 +48,13 @@ function encodeKey(name: string, data: Uint8Array): NormalSend {
   return { subtype: KV_UPDATE, body, key: name };
 }
 
+/** The name in a KV_UPDATE; undefined when it is malformed. */
+function keyIn(body: Buffer): string | undefined {
+  const end = body.subarray(0, KEY_BYTES).indexOf(0);
+  if (body.length < KEY_BYTES || end === -1) return undefined;
+  return body.toString("latin1", 0, end);
+}
+
 export class StatusGroup implements Application {
   readonly tag = "status";
   readonly protocol = 0;
@@ -80,8 +87,7 @@ export class StatusGroup implements Application {
 
   keyOf({ subtype, body }: NormalMessage, from: Member): string | undefined {
     if (subtype !== KV_UPDATE || sameMember(from, this.#options.self)) return undefined;
-    const end = body.subarray(0, KEY_BYTES).indexOf(0);
-    return end === -1 ? undefined : body.toString("latin1", 0, end);
+    return keyIn(body);
   }
 
   #take(subtype: number, body: Buffer, from: Member): void {
@@ -93,12 +99,9 @@ export class StatusGroup implements Application {
   }
 
   #takeKey(body: Buffer, from: Member): void {
-    const end = body.indexOf(0);
-    if (body.length < KEY_BYTES || end < 0 || end >= KEY_BYTES) {
-      return this.#dropped(`status key of ${body.length} bytes`, from);
-    }
-    const data = body.subarray(KEY_BYTES);
-    const outcome = this.#options.status.setOf(from.nodeid, body.toString("latin1", 0, end), data);
+    const key = keyIn(body);
+    if (key === undefined) return this.#dropped(`status key of ${body.length} bytes`, from);
+    const outcome = this.#options.status.setOf(from.nodeid, key, body.subarray(KEY_BYTES));
     if (outcome !== 0) this.#dropped(`status key (${outcome})`, from);
   }
 

@@ -185,7 +185,7 @@ export class ConfigDbWriter implements Disposable {
 
   /** A sync was ended while the disk did not answer: file and memory may differ until a restart. */
   get isUndecided(): boolean {
-    return this.#abandoned?.mayBeWritten === true;
+    return this.#abandoned?.mayBeWritten() === true;
   }
 
   /**

@@ -49,8 +49,8 @@ export class AbandonedTransaction {
     worker.unref();
   }
 
-  /** False once it is known that nothing was written. */
-  get mayBeWritten(): boolean {
+  /** False once it is known that nothing was written; then the thread is ended. */
+  mayBeWritten(): boolean {
     const { outcome } = this.#state;
     if (outcome === "pending" || outcome === "committed") return true;
     this.#worker.terminate();
