@@ -155,15 +155,30 @@ test("a directory whose path is longer than PATH_MAX is served, and stays", asyn
   expect(log.lines).toEqual([]);
 });
 
-/** Sets this process's limit. */
-function limitDescriptors(most: number): void {
-  Bun.spawnSync(["prlimit", `--pid=${process.pid}`, `--nofile=${most}:`]);
+/** The numbers of this process's descriptors. */
+function descriptors(): string {
+  return readdirSync("/proc/self/fd").join();
+}
+
+/** Sets this process's limit, and waits until what the command needed is closed. */
+async function limitDescriptors(most: number): Promise<void> {
+  const words = ["prlimit", `--pid=${process.pid}`, `--nofile=${most}:`];
+  await Bun.spawn(words, { stdio: ["ignore", "ignore", "ignore"] }).exited;
+  let before = "";
+  let equal = 0;
+  await eventually("nothing is opened or closed", () => {
+    const now = descriptors();
+    equal = now === before ? equal + 1 : 0;
+    before = now;
+    // The pauses between looks double: in all 31 ms.
+    return equal === 5;
+  });
 }
 
 /** Runs `work` while only `spare` more descriptors can be opened. */
-function withDescriptors(spare: number, work: () => void): void {
+async function withDescriptors(spare: number, work: () => void): Promise<void> {
   const before = Number(/open files +(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))![1]);
-  limitDescriptors(Math.max(...readdirSync("/proc/self/fd").map(Number)) + 32);
+  await limitDescriptors(Math.max(...readdirSync("/proc/self/fd").map(Number)) + 32);
   const held: number[] = [];
   try {
     expect(() => {
@@ -173,7 +188,7 @@ function withDescriptors(spare: number, work: () => void): void {
     work();
   } finally {
     for (const fd of held) closeSync(fd);
-    limitDescriptors(before);
+    await limitDescriptors(before);
   }
 }
 
@@ -185,7 +200,7 @@ describe("no descriptor is left", () => {
     using backend = open({ dir: directory.path, log });
     const version = backend.memdb.find("d/e")!.version;
     directory.put("d/e/file", "two");
-    withDescriptors(0, () => {
+    await withDescriptors(0, () => {
       backend.refresh();
       expect(textOf(backend.memdb.read("d/e/file")!)).toBe("one");
     });
@@ -202,7 +217,7 @@ describe("no descriptor is left", () => {
     const log = rememberingLog();
     using backend = open({ dir: directory.path, log });
     directory.put("file", "one");
-    withDescriptors(1, () => {
+    await withDescriptors(1, () => {
       backend.refresh();
       expect(backend.memdb.find("file")).toBeUndefined();
     });
