@@ -1,4 +1,10 @@
-/** A corosync.conf for a test cluster: timeouts that are short, but long enough for a busy host. */
+/**
+ * A corosync.conf for a test cluster: timeouts that are short, but long enough for a busy host, and
+ * no measuring of the MTU, in which knet takes an answer that is late for a packet that is lost.
+ */
+
+/** The line of the MTU: that of a test's interfaces. */
+export const FIXED_MTU = "knet_mtu: 1500";
 
 /** For nodes 1 to `count`, named n1, n2, ... */
 export function corosyncConf(
@@ -27,6 +33,7 @@ export function corosyncConf(
   token_coefficient: 0
   consensus: 1200
   join: 50
+  ${FIXED_MTU}
   interface {
     linknumber: 0
     knet_ping_interval: 100
