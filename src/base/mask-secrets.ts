@@ -8,12 +8,24 @@ const KEYS =
   "password|passwd|passphrase|secret|token|ticket|cipassword|sshkeys|ssh-public-keys|keyring|" +
   "bindpw|encryption-key|master-pubkey|apikey|api_key|authorization|cookie|key";
 
+/** Words that make any name a secret's that ends with them: `accessToken`, `bindPassword`. */
+const ENDINGS = "password|passwd|passphrase|secret|token|ticket|cookie|apikey|privatekey";
+
 /** The key of a secret within a line: quoted or not, alone or at the end of a longer name. */
-const NAME = String.raw`(?:\b|(?<=_))(?:${KEYS})["']?`;
+const NAME = String.raw`(?:(?:\b|(?<=_))(?:${KEYS})|${ENDINGS})\\{0,4}["']?`;
 
 /** White space within a line. */
 const BLANK = String.raw`[^\S\n]`;
 const SPACE = `${BLANK}{0,64}`;
+
+/** From the key to its value: `key=`, `"key": `, `'key' => ` (Perl's Data::Dumper). */
+const BEFORE = `${NAME}${SPACE}(?:=>|[:=](?!>))${SPACE}`;
+
+/**
+ * A quote, with the backslashes that it has in JSON within JSON. A quoted value ends with the same
+ * quote, so it is found again at the next value at the latest.
+ */
+const QUOTE = String.raw`\\{0,4}["']`;
 
 /**
  * Each rule must take time linear in the length of the text, because a client can make log lines as
@@ -22,10 +34,22 @@ const SPACE = `${BLANK}{0,64}`;
 const RULES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   // `key: value`, `key = value` and `key value` at the start of a line, as in PVE's files.
   [new RegExp(`^(${BLANK}*(?:${KEYS})(?:${BLANK}*[:=]|${BLANK})${BLANK}*)\\S.*$`, "gim"), "$1***"],
-  // `key=value`, `"key": "value"` and `--key value` within a line.
-  [new RegExp(`(${NAME}${SPACE}[:=]${SPACE})"[^"]*"`, "gi"), '$1"***"'],
-  [new RegExp(`(${NAME}${SPACE}[:=]${SPACE})[^\\s"',;&]+`, "gi"), "$1***"],
-  [new RegExp(`(?<![\\w-])(--?(?:[\\w-]{1,64}-)?(?:${KEYS})\\s{1,64})\\S+`, "gi"), "$1***"],
+  // `Authorization: Bearer value`, alone or as a quoted word, and `Bearer value` without it.
+  [new RegExp(`(authorization["']?${SPACE}[:=]${SPACE}["']?)[^"'\\n]+`, "gi"), "$1***"],
+  [/\b(Bearer {1,64})[\w.~+/=-]{8,}/gi, "$1***"],
+  // `key="value"`, `'key' => 'value'`, `key=value` and `--key value` within a line.
+  [new RegExp(`(${BEFORE})(${QUOTE})(?:\\\\.|[^\\\\\\n])*?\\2`, "gi"), "$1$2***$2"],
+  [new RegExp(`(${BEFORE})"[^"]*"`, "gi"), '$1"***"'],
+  [new RegExp(`(${BEFORE}["'])(?!\\*{3}["']).*$`, "gim"), "$1***"],
+  [new RegExp(`(${BEFORE})(?!${QUOTE})[^\\s"',;&]+`, "gi"), "$1***"],
+  [/\b(pass|pw)=[^\s"',;&]+/gi, "$1=***"],
+  [
+    new RegExp(
+      `(?<![\\w-])(--?(?:[\\w-]{1,64}-)?(?:${KEYS})\\s{1,64})(?:"[^"\\n]*"|'[^'\\n]*'|\\S+)`,
+      "gi",
+    ),
+    "$1***",
+  ],
   // API tokens (user@realm!name=secret), and UUIDs anywhere.
   [/(@[\w.-]{1,128}![\w.-]{1,128}\s{0,64}[=: ]\s{0,64})\S+/g, "$1***"],
   [/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/gi, "***"],

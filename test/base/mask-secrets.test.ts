@@ -14,6 +14,24 @@ const MASKED: readonly (readonly [string, string])[] = [
   ["01234567-89ab-cdef-0123-456789abcdef", "***"],
   ["at PVE:root@pam:0123ABCD::sig== end", "at PVE:root@pam:*** end"],
   ["https://user:geheim@host/x", "https://user:***@host/x"],
+  ["x: password='geheim', y='1'", "x: password='***', y='1'"],
+  ["{'password': 'geheim geheim', 'x': 'y'}", "{'password': '***', 'x': 'y'}"],
+  ["'password' => 'geheim',", "'password' => '***',"],
+  [String.raw`x password="a\"geheim", y`, 'x password="***", y'],
+  [
+    String.raw`{"a":"{\"password\":\"geheim\",\"x\":1}"}`,
+    String.raw`{"a":"{\"password\":\"***\",\"x\":1}"}`,
+  ],
+  ["x password='geheim geheim", "x password='***"],
+  ['x password="geheim geheim', 'x password="***'],
+  ['x password="geheim\ngeheim" y', 'x password="***" y'],
+  ['{"accessToken": "geheim"}', '{"accessToken": "***"}'],
+  ["x CSRFPreventionToken: geheim", "x CSRFPreventionToken: ***"],
+  ["x Authorization: Bearer geheim", "x Authorization: ***"],
+  ["curl -H 'Authorization: Basic geheim' x", "curl -H 'Authorization: ***' x"],
+  ["x Bearer geheim.geheim", "x Bearer ***"],
+  ["x --password 'a geheim' --y", "x --password *** --y"],
+  ["//nas/x user=a,pass=geheim,rw", "//nas/x user=a,pass=***,rw"],
 ];
 
 describe("secrets", () => {
@@ -33,7 +51,8 @@ describe("secrets", () => {
 
 /** Repeated, each took a minute to hours with rules that could begin at any character. */
 const LONG =
-  'a|-|_| |\n|a@|a-|x_|a.|--a-|a@b!|PVE:|a://b:|key:"|key |-----BEGIN |-----BEGIN PRIVATE KEY-----';
+  'a|-|_| |\n|a@|a-|x_|a.|--a-|a@b!|PVE:|a://b:|key:"|key |-----BEGIN |-----BEGIN PRIVATE KEY-----' +
+  String.raw`|key='|key=\"|key="\"|key='\|key=\\|key=>|token|Bearer |authorization:|\|--key '|--key "`;
 
 test("a secret after 200,000 characters is masked within the time limit of a test", () => {
   for (const part of LONG.split("|")) {
