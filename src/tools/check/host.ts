@@ -5,6 +5,7 @@
  * by a command, so that only a child hangs. No C counterpart.
  */
 import { type Errno, errnoOf } from "../../base/errno.ts";
+import { errorText } from "../../base/error-text.ts";
 import { constants } from "node:fs";
 import { access, readdir, readlink, stat, statfs } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -50,9 +51,10 @@ const PATHS: Paths = {
 
 /** How a command ended. */
 export interface Outcome {
-  /** Undefined when it was killed at its deadline, or did not start. */
+  /** Undefined when it was killed, at its deadline or otherwise, or did not start. */
   readonly code: number | undefined;
   readonly out: string;
+  /** stderr, or why it did not start or end by itself. */
   readonly error: string;
   readonly timedOut: boolean;
   /** The program does not exist. */
@@ -161,15 +163,25 @@ const NOT_STARTED: Outcome = {
   missing: true,
 };
 
+/** The child, or why there is none: no memory, processes or descriptors are left. */
+function spawn(words: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> | string {
+  try {
+    return Bun.spawn([...words], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, LC_ALL: "C", SYSTEMD_COLORS: "0", SYSTEMD_PAGER: "cat" },
+    });
+  } catch (error) {
+    return `${words[0]} cannot be started: ${errorText(error)}`;
+  }
+}
+
 async function run(words: readonly string[], deadlineMs: number): Promise<Outcome> {
   const [program = ""] = words;
   if (Bun.which(program) === null) return NOT_STARTED;
-  const child = Bun.spawn([...words], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    env: { ...process.env, LC_ALL: "C", SYSTEMD_COLORS: "0", SYSTEMD_PAGER: "cat" },
-  });
+  const child = spawn(words);
+  if (typeof child === "string") return { ...NOT_STARTED, error: child, missing: false };
   const ended = Promise.all([child.exited, capture(child.stdout), capture(child.stderr)]);
   const late = Promise.withResolvers<undefined>();
   const timer = setTimeout(() => late.resolve(undefined), deadlineMs);
@@ -182,7 +194,10 @@ async function run(words: readonly string[], deadlineMs: number): Promise<Outcom
     return { code: undefined, out: "", error: "", timedOut: true, missing: false };
   }
   const [code, out, error] = done;
-  return { code, out, error, timedOut: false, missing: false };
+  const { signalCode } = child;
+  if (signalCode === null) return { code, out, error, timedOut: false, missing: false };
+  const why = `${program} was killed by ${signalCode}`;
+  return { code: undefined, out, error: why, timedOut: false, missing: false };
 }
 
 /** This machine; `paths` replaces some of the usual paths, `self` starts this program. */

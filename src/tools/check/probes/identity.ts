@@ -208,6 +208,10 @@ export const nameProbe: Probe = {
     if (outcome.timedOut) return [await nameless(context, "NAME_SLOW", "warn", budgetMs)];
     const ours = (await facts.serverKind()) === "pmxcfs-ipc";
     const addresses = outcome.out.split("\n").flatMap((line) => line.split(/\s+/)[0] || []);
+    // Killed, or not started: that shows nothing about the name.
+    if (outcome.code !== 0 && outcome.code !== NOT_FOUND) {
+      return [skip("name", `the lookup failed: ${outcome.error.trim() || "getent failed"}`)];
+    }
     if (outcome.code === NOT_FOUND || addresses.length === 0) {
       const severity = ours ? "notice" : running ? "warn" : "fail";
       return [await nameless(context, "NAME_UNRESOLVED", severity)];

@@ -81,6 +81,7 @@ async function mounted(context: Context, mount: Mount): Promise<Finding[]> {
   const ms = Math.round(performance.now() - started);
   if (asked.timedOut) return [found("PVE_HUNG", { path, deadline: options.deadlineMs })];
   if (asked.error.includes("not connected")) return [await dead(context)];
+  if (asked.code !== 0) return [skip("mount", `${path}: ${asked.error.trim() || "stat failed"}`)];
   const findings: Finding[] = [await writable(context, mount)];
   if (ms >= SLOW_MS && (await isSlowAgain(context))) {
     findings.push(found("PVE_SLOW", { path, ms, limit: SLOW_MS }));
