@@ -13,6 +13,7 @@ import { CODES } from "../tools/diagnosis/codes.ts";
 import { DEFAULT_OPTIONS, runCheck } from "../tools/check/check.ts";
 import { type Cleaning, cleanStale } from "../tools/check/rings.ts";
 import { localMachine } from "../tools/check/host.ts";
+import type { CheckOptions } from "../tools/check/probe.ts";
 import {
   renderCheckmk,
   renderJson,
@@ -20,16 +21,16 @@ import {
   renderOpenMetrics,
 } from "../tools/check/report-machine.ts";
 import { renderQuiet, renderText } from "../tools/check/report-text.ts";
-import { CheckExit, type Report } from "../tools/check/report.ts";
+import { CheckExit, type Report, type Selection } from "../tools/check/report.ts";
 import { count, flag, list, milliseconds, path, text } from "./args.ts";
 import { command } from "./command.ts";
-import { CommandFailure, leave, UsageFailure } from "./failure.ts";
+import { CommandFailure, ExitCode, leave, UsageFailure } from "./failure.ts";
 import { Progress } from "./progress.ts";
 import { suggest } from "./suggest.ts";
 import { createStyle, print, stdoutStyle } from "./terminal.ts";
 import { makeBundle } from "../tools/bundle/bundle.ts";
 import { BUNDLE_PATHS } from "../tools/bundle/sources.ts";
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs";
 
 const FORMATS = ["json", "quiet", "nagios", "checkmk", "openmetrics"] as const;
 type Format = (typeof FORMATS)[number];
@@ -76,11 +77,25 @@ function writeFile(file: string, content: string): void {
   if (problem !== undefined) throw new CommandFailure(`--output: ${problem}`, CheckExit.UNKNOWN);
 }
 
-/** Writes the bundle, readable only by its owner; never replaces a file. */
+/** Makes a file with all of `bytes`, or none; never replaces a file. */
+function writeNew(file: string, bytes: Uint8Array): void {
+  const fd = openSync(file, "wx", 0o600);
+  try {
+    writeFileSync(fd, bytes);
+  } catch (error) {
+    unlinkSync(file);
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Writes the bundle, readable only by its owner. */
 async function writeBundle(report: Report, file: string, progress: Progress): Promise<void> {
+  progress.show("collects logs and state");
   const { bytes, names: parts } = await makeBundle(report, BUNDLE_PATHS, createStyle(false));
   try {
-    writeFileSync(file, bytes, { flag: "wx", mode: 0o600 });
+    writeNew(file, bytes);
   } catch (error) {
     throw new CommandFailure(`--bundle: ${errorText(error)}`, CheckExit.UNKNOWN);
   }
@@ -111,6 +126,25 @@ async function clean(service: string, dryRun: boolean, asJson: boolean): Promise
   return cleanings.some(({ kept }) => kept !== undefined) ? CheckExit.WARNING : CheckExit.OK;
 }
 
+/**
+ * Runs `work`. For a monitoring system, exit code 1 is a warning about the node: a run that failed,
+ * or whose result could not be written, ends with UNKNOWN, also if one of its reads hangs.
+ */
+async function orUnknown(work: () => Promise<number>): Promise<number> {
+  try {
+    return leave(await work());
+  } catch (error) {
+    const isFailure = error instanceof CommandFailure;
+    if (isFailure && error.exitCode !== ExitCode.FAILURE) {
+      leave(error.exitCode);
+      throw error;
+    }
+    const why = isFailure ? error.message : `unexpected error: ${errorText(error)}`;
+    leave(CheckExit.UNKNOWN);
+    throw new CommandFailure(why, CheckExit.UNKNOWN);
+  }
+}
+
 /** Throws UsageFailure for an option of the report, which --clean-stale does not make. */
 function demandNoReport(format: Format | undefined, values: ReportFiles): void {
   const files = (["output", "bundle"] as const).filter((name) => values[name] !== undefined);
@@ -122,6 +156,31 @@ function demandNoReport(format: Format | undefined, values: ReportFiles): void {
 /** The checks that run, for the line of progress. */
 function laneText(checks: readonly CheckName[]): string {
   return `checks ${checks.map((check) => CHECKS[check]).join(", ")}`;
+}
+
+type Shown = ReportFiles & Readonly<Record<"noColor" | "verbose", boolean>>;
+
+/** Runs the checks and shows the report; the report is also shown if the bundle fails. */
+async function examine(
+  options: CheckOptions,
+  selection: Selection,
+  format: Format | undefined,
+  { bundle, output, noColor, verbose }: Shown,
+): Promise<number> {
+  using progress = new Progress();
+  const onLane = (checks: readonly CheckName[]): void => progress.show(laneText(checks));
+  const machine = localMachine({}, selfCommand());
+  const report = await runCheck(machine, options, selection, onLane);
+  let failure: unknown;
+  if (bundle !== undefined) {
+    await writeBundle(report, bundle, progress).catch((error: unknown) => (failure = error));
+  }
+  progress.clear();
+  const rendered = render(report, format, { plain: noColor || output !== undefined, verbose });
+  if (output === undefined) print(rendered);
+  else writeFile(output, rendered);
+  if (failure !== undefined) throw failure;
+  return report.exitCode;
 }
 
 export const checkCommand = command({
@@ -149,7 +208,7 @@ export const checkCommand = command({
     [CheckExit.OK, "No problem found (there may be notices)"],
     [CheckExit.WARNING, "Warnings"],
     [CheckExit.CRITICAL, "Failures, or wrong usage"],
-    [CheckExit.UNKNOWN, "Nothing could be checked"],
+    [CheckExit.UNKNOWN, "Nothing could be checked, or the result could not be written"],
   ],
   options: {
     socket: text({
@@ -201,7 +260,7 @@ export const checkCommand = command({
     }
     if (values.cleanStale) {
       demandNoReport(format, values);
-      return await clean(values.socket, values.dryRun, values.json);
+      return await orUnknown(() => clean(values.socket, values.dryRun, values.json));
     }
     const options = {
       service: values.socket,
@@ -211,19 +270,6 @@ export const checkCommand = command({
     };
     const only = names(values.only, "--only");
     const skip = names(values.skip, "--skip");
-    using progress = new Progress();
-    const onLane = (checks: readonly CheckName[]): void => progress.show(laneText(checks));
-    const machine = localMachine({}, selfCommand());
-    const report = await runCheck(machine, options, { only, skip }, onLane);
-    if (values.bundle !== undefined) {
-      progress.show("collects logs and state");
-      await writeBundle(report, values.bundle, progress);
-    }
-    progress.clear();
-    const plain = values.noColor || values.output !== undefined;
-    const rendered = render(report, format, { plain, verbose: values.verbose });
-    if (values.output === undefined) print(rendered);
-    else writeFile(values.output, rendered);
-    return leave(report.exitCode);
+    return await orUnknown(() => examine(options, { only, skip }, format, values));
   },
 });

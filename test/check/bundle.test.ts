@@ -96,3 +96,40 @@ test("a secret in a finding is masked in every file of a bundle, the page includ
   expect(text).toContain("login with password=***");
   expect(text.match(MARKS)).toBeNull();
 });
+
+/** Programs that leave their output open in another process, and a dd that does not end. */
+const HANGING = `mkdir bin
+  for name in df corosync-cfgtool; do
+    printf '#!/bin/sh\necho %s-started; sleep 600 &\n' $name > bin/$name
+  done
+  printf '#!/nowhere/sh\n' > bin/journalctl
+  printf '#!/bin/sh\nexec sleep 600\n' > bin/dd
+  chmod 755 bin/*`;
+
+test("a command or a disk that hangs delays a bundle, but does not prevent it", async () => {
+  const { out } = await sandbox(`
+    cd "$(mktemp -d)"; trap 'rm -rf "$PWD"' EXIT
+    mount -t tmpfs tmpfs /var/lib; mkdir /var/lib/pve-cluster; : > /var/lib/pve-cluster/config.db
+    ${HANGING}
+    PATH=$PWD/bin:$PATH timeout 120 $CHECK --only memory --bundle b.tar.gz > /dev/null || true
+    mkdir x; tar xzf b.tar.gz -C x --strip-components 1
+    cat x/system/space.txt x/corosync/rings.txt x/logs/corosync.log x/config-db/tree.txt`);
+  expect(out.split("\n")).toEqual([
+    "df-started",
+    "df did not end within 5000 ms",
+    "corosync-cfgtool-started",
+    "corosync-cfgtool did not end within 5000 ms",
+    expect.stringMatching(/^journalctl cannot be started: /),
+    "/var/lib/pve-cluster/config.db could not be read in time",
+    "",
+  ]);
+});
+
+test("a bundle that does not fit leaves no file, and the report is shown", async () => {
+  const { out, error } = await sandbox(`
+    mount -t tmpfs -o size=4k tmpfs /mnt
+    $CHECK --only memory --verbose --bundle /mnt/b.tar.gz || echo "exit $?"
+    ls -A /mnt`);
+  expect(error).toMatch(/^pmxcfs-ipc: --bundle: ENOSPC: /);
+  expect(out).toMatch(/PASS: \/dev\/shm: [^]*\nexit 3\n$/);
+});

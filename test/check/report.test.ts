@@ -307,3 +307,10 @@ test("as a command: wrong usage is one line", async () => {
   const dry = await run([...PROGRAM, "--check", "--dry-run"]);
   expect(dry.error).toBe("pmxcfs-ipc: --dry-run needs --clean-stale\n");
 });
+
+test("as a command: a report that cannot be written is UNKNOWN, not a warning", async () => {
+  const words = ["--check", "--only", "memory", "--json"];
+  const full = await run(["sh", "-c", '"$@" > /dev/full', "sh", ...PROGRAM, ...words]);
+  expect(full.error).toStartWith("pmxcfs-ipc: cannot write to stdout: ENOSPC");
+  expect(full.exitCode).toBe(3);
+});

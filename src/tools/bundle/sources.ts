@@ -49,25 +49,62 @@ function lastBytes(text: string): string {
   return text.length <= MOST_BYTES ? text : `(the beginning is cut)\n${text.slice(-MOST_BYTES)}`;
 }
 
-/** stdout and stderr of a command; if it cannot run, a line with the reason. */
-async function output(...words: string[]): Promise<string> {
+type Child = Bun.Subprocess<"ignore", "pipe", "pipe">;
+
+function spawn(words: readonly string[]): Child | string {
+  try {
+    return Bun.spawn([...words], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, LC_ALL: "C.UTF-8" },
+    });
+  } catch (error) {
+    return errorText(error);
+  }
+}
+
+/** The text that a stream has given so far. */
+class Collected {
+  text = "";
+  readonly ended: Promise<void>;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.ended = this.#collect(stream);
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const piece of stream) this.text += decoder.decode(piece, { stream: true });
+  }
+}
+
+/**
+ * stdout and stderr of a command; if it cannot run, a line with the reason. It also ends in time
+ * with a child that hangs in the kernel, or whose output another process keeps open.
+ */
+async function run(words: readonly string[]): Promise<{ text: string; isLate: boolean }> {
   const [name = ""] = words;
-  if (Bun.which(name) === null) return `${name} is not installed\n`;
-  const child = Bun.spawn(words, {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: COMMAND_MS,
-    killSignal: "SIGKILL",
-    env: { ...process.env, LC_ALL: "C.UTF-8" },
-  });
-  const [out, error] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  await child.exited;
-  const cut = child.signalCode === null ? "" : `${name} did not end within ${COMMAND_MS} ms\n`;
-  return lastBytes(out + error + cut);
+  if (Bun.which(name) === null) return { text: `${name} is not installed\n`, isLate: false };
+  const child = spawn(words);
+  if (typeof child === "string") {
+    return { text: `${name} cannot be started: ${child}\n`, isLate: false };
+  }
+  const outputs = [new Collected(child.stdout), new Collected(child.stderr)];
+  const late = Promise.withResolvers<true>();
+  const timer = setTimeout(() => late.resolve(true), COMMAND_MS);
+  const ended = Promise.all([child.exited, ...outputs.map((each) => each.ended)]);
+  const isLate = await Promise.race([ended.then(() => false), late.promise]);
+  clearTimeout(timer);
+  const text = outputs.map((each) => each.text).join("");
+  if (!isLate) return { text: lastBytes(text), isLate };
+  child.kill("SIGKILL");
+  child.unref();
+  return { text: lastBytes(`${text}${name} did not end within ${COMMAND_MS} ms\n`), isLate };
+}
+
+async function output(...words: string[]): Promise<string> {
+  return (await run(words)).text;
 }
 
 function file(path: string): string {
@@ -136,9 +173,12 @@ function recentChanges(path: string): string {
     .join("");
 }
 
-function attempt(make: () => string): string {
+/** The text made from a file, which a child reads first: a hung disk must not block this process. */
+async function attempt(path: string, make: (path: string) => string): Promise<string> {
+  const words = ["dd", `if=${path}`, "of=/dev/null", "bs=1M", "iflag=nonblock", "status=none"];
+  if ((await run(words)).isLate) return `${path} could not be read in time\n`;
   try {
-    return make();
+    return make(path);
   } catch (error) {
     return `${errorText(error)}\n`;
   }
@@ -151,7 +191,6 @@ function part(name: string, about: string, text: string): Part {
 /** All parts except the check's own report. */
 export async function collectParts(paths: BundlePaths): Promise<Part[]> {
   const { database, history, corosyncConf } = paths;
-  const listing = attempt(() => treeListing(database));
   return [
     part("versions.txt", "Versions of programs and packages", await versions()),
     part("logs/pve-cluster.log", "Journal of pve-cluster", await journal("pve-cluster")),
@@ -162,14 +201,14 @@ export async function collectParts(paths: BundlePaths): Promise<Part[]> {
     part(
       "config-db/verify.txt",
       "What pmxcfs would do with config.db",
-      attempt(() => state(database)),
+      await attempt(database, state),
     ),
-    part("config-db/tree.txt", "Entries with size, version, time and digest", listing),
     part(
-      "history.jsonl",
-      "Changes of the last day",
-      attempt(() => recentChanges(history)),
+      "config-db/tree.txt",
+      "Entries with size, version, time and digest",
+      await attempt(database, treeListing),
     ),
+    part("history.jsonl", "Changes of the last day", await attempt(history, recentChanges)),
     part("system/mounts.txt", "Mounts", file("/proc/self/mounts")),
     part("system/memory.txt", "Memory", file("/proc/meminfo")),
     part(
