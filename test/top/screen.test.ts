@@ -134,6 +134,12 @@ describe("the screen", () => {
     }
   });
 
+  test("has the usual size on a terminal that reports 0 by 0, as a serial console does", () => {
+    const view = viewOf(document(1000, many), undefined, () => "x");
+    const lines = screen(view, { ...OPTIONS, columns: 0, rows: 0 });
+    expect(lines).toEqual(screen(view, OPTIONS));
+  });
+
   test("shows the cluster, and the times of changes after the first change", () => {
     const times = { p50Ns: 1.1e6, p99Ns: 4.2e6, maxNs: 32e6, sumNs: 1.4e9, counts: [] };
     const group = (changes: number): GroupFigures => ({

@@ -4,7 +4,7 @@
  */
 import { escapeText } from "../../base/escape.ts";
 import type { StatusDocument } from "../../observe/status.ts";
-import { type Look, screen } from "./screen.ts";
+import { type Look, screen, sizeOf } from "./screen.ts";
 import { type SortName, SORTS, type View, viewOf } from "./view.ts";
 
 const ESCAPE = "\u001B[";
@@ -91,7 +91,7 @@ class Live {
 
   #draw(): void {
     const { look } = this.#options;
-    const { columns, rows } = process.stdout;
+    const { columns, rows } = sizeOf(process.stdout);
     const options = { columns, rows, sort: this.#sort, reverse: this.#reverse, look };
     const lines = this.#view === undefined ? [""] : screen(this.#view, options);
     // After a failure the last numbers stay, with the failure above them.

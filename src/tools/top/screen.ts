@@ -19,6 +19,14 @@ export interface ScreenOptions {
   readonly look: Look;
 }
 
+/** Size of a terminal that does not report its own, such as a serial console: it has 0 by 0. */
+const USUAL_SIZE = { columns: 80, rows: 24 };
+
+/** `size`, or the usual one where a terminal reports 0. */
+export function sizeOf({ columns, rows }: Pick<ScreenOptions, "columns" | "rows">) {
+  return { columns: columns || USUAL_SIZE.columns, rows: rows === 0 ? USUAL_SIZE.rows : rows };
+}
+
 const UNITS = ["", "K", "M", "G", "T", "P"];
 
 /** At most five characters: `12345`, `123K`, `1.2M`. */
@@ -162,7 +170,8 @@ function highlighted(line: string, each: ConnectionView, look: Look): string {
 
 /** The lines, without line ends, that fit the screen in width and number. */
 export function screen(view: View, options: ScreenOptions): string[] {
-  const { columns, rows, look, sort, reverse } = options;
+  const { look, sort, reverse } = options;
+  const { columns, rows } = sizeOf(options);
   // The status comes from the server, and a command's name from its process.
   const cut = (line: string) => escapeText(line).slice(0, columns);
   const [name, traffic, faults] = head(view).map(cut);
