@@ -123,6 +123,47 @@ test("RRD_OLD_FORMAT: keys from before PVE 9", async () => {
   });
 });
 
+/** Graph data of a node pve1 in a cluster, whose server has run for `upS` seconds. */
+async function inCluster(rrd: readonly string[], upS = 1000): Promise<Told> {
+  const info = JSON.stringify({ nodename: "pve1", cluster: { name: "c", quorate: 1 } });
+  return await checked({ rrd, startsIn: -upS, texts: { [CfsIpc.GET_CLUSTER_INFO]: info } }, "rrd");
+}
+
+test("RRD_STALE: a node whose pvestatd hangs is found although other nodes send data", async () => {
+  const other = nodeLine(1, "pve-node-9.0/other");
+  expectFound(await inCluster([nodeLine(250), other]), "RRD_STALE", {
+    line: /^the newest graph data of this node is 25\d s old \(limit 120 s\)$/,
+    fix: /, then `systemctl restart pvestatd`\.$/,
+    exit: 1,
+  });
+  expectFound(await inCluster([other]), "RRD_STALE", {
+    line: /^the newest graph data of this node is over 300 s old \(limit 120 s\)$/,
+    fix: /, then `systemctl restart pvestatd`\.$/,
+    exit: 1,
+  });
+  expect(codesOf(await inCluster([other], 60))).toEqual([]);
+  expect(codesOf(await inCluster([nodeLine(2), nodeLine(250, "pve-node-9.0/other")]))).toEqual([]);
+});
+
+test("CLUSTER_CLOCK_DIFFERS: a node that sends times to come, and not this node's clock", async () => {
+  const report = await inCluster([nodeLine(2), nodeLine(-600, "pve-node-9.0/other")]);
+  expect(codesOf(report)).toEqual(["CLUSTER_CLOCK_DIFFERS"]);
+  expectFound(report, "CLUSTER_CLOCK_DIFFERS", {
+    line: /^the clock of node other is \d{3} s ahead of this node's \(limit 60 s\)$/,
+    fix: /chronyc/,
+    exit: 1,
+  });
+  expect(codesOf(await inCluster([nodeLine(-600)]))).toEqual(["CLOCK_BACKWARDS"]);
+});
+
+test("graph data without times is not judged", async () => {
+  for (const line of ["pve-node-9.0/pve1:U:U:U", "pve-node-9.0/pve1", "pve-node-9.0/pve1:1:2::3"]) {
+    const { findings, exit_code: exitCode } = await checked({ rrd: [line] }, "rrd");
+    expect(findings.map(({ text }) => text)).toContain("the graph data has no times");
+    expect(exitCode).toBe(3);
+  }
+});
+
 test("CLOCK_BACKWARDS: graph data from the future", async () => {
   expectFound(await checked({ rrd: [nodeLine(-600)] }, "rrd"), "CLOCK_BACKWARDS", {
     line: /^the newest graph data is \d+ s in the future \(limit 60 s\)/,

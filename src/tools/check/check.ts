@@ -10,13 +10,13 @@ import { type CheckOptions, type Probe, runProbes } from "./probe.ts";
 import {
   clockProbe,
   clusterProbe,
-  graphDataProbe,
   nodeDirectoryProbe,
   rrdcachedProbe,
   statusProbe,
 } from "./probes/cluster.ts";
 import { corosyncProbe } from "./probes/corosync.ts";
 import { databaseProbe, filesProbe } from "./probes/database.ts";
+import { graphDataProbe } from "./probes/graphs.ts";
 import { identityProbe, nameProbe } from "./probes/identity.ts";
 import { listenerProbe, unitProbe } from "./probes/listener.ts";
 import { leftoversProbe, memoryProbe, resourcesProbe, stuckProbe } from "./probes/machine.ts";

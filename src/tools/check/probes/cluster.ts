@@ -1,6 +1,6 @@
 /**
- * What the server reports about the cluster: its own name, quorum, members, status values, clock,
- * and the graph data with rrdcached, which pmxcfs waits for.
+ * What the server reports about the cluster: its own name, quorum, members, status values, clock;
+ * and rrdcached, which pmxcfs waits for.
  */
 import { counted } from "../../../base/counted.ts";
 import { errnoOf, errnoText } from "../../../base/errno.ts";
@@ -155,11 +155,6 @@ export const clockProbe: Probe = {
   },
 };
 
-/** pvestatd sends every 10 s; the server forgets after 5 minutes. */
-const AGE_LIMIT_S = 120;
-const FUTURE_LIMIT_S = 60;
-const KEYS_SHOWN = 4;
-
 type Reply = { readonly text: string } | { readonly code: string } | "timeout";
 
 /** One command to rrdcached, one line back. */
@@ -205,68 +200,5 @@ export const rrdcachedProbe: Probe = {
     const measures = [{ name: "rrdcached_seconds", value: seconds, unit: "s" }] as const;
     const line = `rrdcached answers "${reply.text}" in ${(seconds * 1000).toFixed(2)} ms`;
     return [pass("rrd", line, measures)];
-  },
-};
-
-interface Entry {
-  readonly key: string;
-  /** Seconds since 1970. */
-  readonly time: number;
-}
-
-/** Fields before the time stamp, by the kind of key (status.c; docs/operations.md). */
-function fieldsBefore(key: string): number | undefined {
-  if (/^pve2?-node/.test(key)) return 2;
-  if (/^pve(2\.3)?-vm/.test(key)) return 4;
-  return /^pve2?-storage/.test(key) ? 0 : undefined;
-}
-
-function parseDump(body: Buffer): Entry[] {
-  const text = body.toString("latin1").replace(/\0.*$/s, "");
-  return text.split("\n").flatMap((line) => {
-    const [key = "", ...fields] = line.split(":");
-    const before = fieldsBefore(key);
-    if (before === undefined) return [];
-    return { key, time: Number(fields[before] ?? Number.NaN) };
-  });
-}
-
-function oldFormat(entries: readonly Entry[]): Finding[] {
-  const old = entries.filter(({ key }) => key.startsWith("pve2"));
-  if (old.length === 0) return [];
-  const list = old
-    .slice(0, KEYS_SHOWN)
-    .map(({ key }) => key)
-    .join(", ");
-  return [found("RRD_OLD_FORMAT", { count: old.length, total: entries.length, list })];
-}
-
-function age({ machine }: Context, entries: readonly Entry[]): Finding {
-  const newest = Math.max(...entries.map(({ time }) => time).filter(Number.isFinite));
-  const seconds = Math.round(machine.now() / 1000 - newest);
-  const measures = [
-    { name: "graph_data_age_seconds", value: seconds, unit: "s", limit: AGE_LIMIT_S },
-  ] as const;
-  if (seconds < -FUTURE_LIMIT_S) {
-    const what = "the newest graph data";
-    return found("CLOCK_BACKWARDS", { what, seconds: -seconds, limit: FUTURE_LIMIT_S });
-  }
-  if (seconds >= AGE_LIMIT_S) {
-    const values = { what: "graph data", seconds, limit: AGE_LIMIT_S };
-    return found("RRD_STALE", values, { measures });
-  }
-  const line = `${counted(entries.length, "graph key")}, the newest is ${seconds} s old`;
-  return pass("rrd", `${line} (limit ${AGE_LIMIT_S} s)`, measures);
-}
-
-/** The graph data that the server has: the RRD dump. */
-export const graphDataProbe: Probe = {
-  check: "rrd",
-  async run(context) {
-    const dump = await context.session.readBody("GET_RRD_DUMP", context.left());
-    if (dump === undefined) return [];
-    const entries = parseDump(dump);
-    if (entries.length === 0) return [skip("rrd", "no graph data is sent (pvestatd)")];
-    return [age(context, entries), ...oldFormat(entries)];
   },
 };
