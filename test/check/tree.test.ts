@@ -1,4 +1,5 @@
 /** Files left in the tree: which are listed, and what it costs on a machine with many of them. */
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +12,8 @@ import { filesLeft } from "../../src/tools/check/probes/tree.ts";
 import { openNames } from "../../src/tools/check/proc.ts";
 import { DEFAULT_OPTIONS } from "../../src/tools/check/check.ts";
 import { Session } from "../../src/tools/check/session.ts";
+import { FILE, NODE, nodeTree, writeDatabase } from "./support/database.ts";
+import { check, codesOf } from "./support/run.ts";
 
 const PROCESSES = 100;
 const DESCRIPTORS = 20;
@@ -69,4 +72,30 @@ test("the descriptors of all processes are read once, not once for each file", a
   }
   // One pass for each file would take FILES times as long as one pass.
   expect(Math.min(...times)).toBeLessThan((Math.max(...passes) * FILES) / 10);
+});
+
+function nodeText(name: string, id: number): string {
+  return `node {\n name: ${name}\n nodeid: ${id}\n quorum_votes: 1\n ring0_addr: 192.0.2.${id}\n }\n`;
+}
+
+test("a change that is still to come is this node's clock, or that of the node that made it", async () => {
+  const nowS = Math.floor(Date.now() / 1000);
+  const conf = `totem {\n cluster_name: c\n config_version: 1\n}\nnodelist {
+    ${nodeText(NODE, 1)} ${nodeText("pve2", 2)}}\n`;
+  const path = join(proc, "config.db");
+  writeDatabase(path, [...nodeTree(), [9, 0, FILE, "corosync.conf", conf]], nowS + 600);
+  for (const [writer, code] of [
+    [0, "CLOCK_BACKWARDS"],
+    [1, "CLOCK_BACKWARDS"],
+    [2, "CLUSTER_CLOCK_DIFFERS"],
+  ] as const) {
+    const database = new Database(path);
+    database.run("UPDATE tree SET writer = ? WHERE inode = 0", [writer]);
+    database.close();
+    const paths = { database: path, lockFile: `${path}.lock` };
+    const report = await check("test-none", { only: ["database"], paths });
+    expect(codesOf(report)).toEqual([code]);
+    const { text } = report.findings.find((finding) => finding.code === code) ?? {};
+    if (writer === 2) expect(text).toMatch(/^the clock of node pve2 is \d{3} s ahead of this/);
+  }
 });

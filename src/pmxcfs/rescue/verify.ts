@@ -50,6 +50,8 @@ export interface Verdict {
   /** Version of row 0, and when it was written (seconds since 1970); 0 without one. */
   readonly version: number;
   readonly modifiedS: number;
+  /** Id of the node that made the last change; 0 outside a cluster. */
+  readonly writer: number;
 }
 
 const LARGEST = 5;
@@ -183,6 +185,6 @@ function contents({ entries, rootRow }: JudgedRows, rows: readonly Row[], paths:
   const largest = large
     .slice(0, LARGEST)
     .map(({ row, bytes: size }) => ({ path: paths.of(row), bytes: size }));
-  const { version = 0, mtime: modifiedS = 0 } = rootRow ?? {};
-  return { files, directories, bytes, largest, nodes, version, modifiedS };
+  const { version = 0, writer = 0, mtime: modifiedS = 0 } = rootRow ?? {};
+  return { files, directories, bytes, largest, nodes, version, modifiedS, writer };
 }

@@ -148,7 +148,7 @@ const FOUND_BY: Readonly<Partial<Record<CodeName, readonly CheckName[]>>> = {
   ACCESS_REFUSED_RULE: ["identity"],
   ACCESS_REFUSED_UID: ["identity"],
   CLOCK_BACKWARDS: ["rrd", "database"],
-  CLUSTER_CLOCK_DIFFERS: ["rrd"],
+  CLUSTER_CLOCK_DIFFERS: ["rrd", "database"],
   NODENAME_DIFFERS: ["cluster"],
   NODE_DIRECTORY_MISSING: ["database"],
   REQUEST_HUNG: ["latency", "permissions"],

@@ -11,7 +11,7 @@ import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
 import { lockHolders, openBy, readProcess } from "../proc.ts";
-import { filesLeft, locksHeld } from "./tree.ts";
+import { changeFromFuture, filesLeft, type LastChange, locksHeld } from "./tree.ts";
 
 const MiB = 1024 * 1024;
 
@@ -28,7 +28,6 @@ const MODE = 0o600;
 /** Faults of one file named in a report. */
 const FAULTS_LISTED = 5;
 const READERS_LISTED = 5;
-const CLOCK_LIMIT_S = 60;
 /** Attempts to read a file that is being written, and the pause between them. */
 const READS = 4;
 const AGAIN_MS = 50;
@@ -147,14 +146,13 @@ async function lock(context: Context): Promise<Finding[]> {
 interface Examined {
   readonly problems: readonly Problem[];
   readonly items: readonly SalvagedItem[];
-  /** Seconds since 1970 of the last change. */
-  readonly modifiedS: number;
+  readonly last: LastChange;
 }
 
 function examine(file: string): Examined {
   const { items, database } = salvage(file);
-  const { problems, modifiedS } = judgeDatabase(database);
-  return { problems, items, modifiedS };
+  const { problems, modifiedS, writer } = judgeDatabase(database);
+  return { problems, items, last: { modifiedS, writer } };
 }
 
 /** The files of a database: itself, SQLite's log, and the journal of changes of our server. */
@@ -268,13 +266,6 @@ function nodeDirectory({ machine }: Context, items: readonly SalvagedItem[]): Fi
   return [found("NODE_DIRECTORY_MISSING", { name, others: nodes.join(", ") })];
 }
 
-function clock({ machine }: Context, modifiedS: number): Finding[] {
-  const seconds = Math.round(modifiedS - machine.now() / 1000);
-  if (seconds <= CLOCK_LIMIT_S) return [];
-  const what = "the last change in config.db";
-  return [found("CLOCK_BACKWARDS", { what, seconds, limit: CLOCK_LIMIT_S })];
-}
-
 /** The result of the examination, made once for both probes, or the reason why there is none. */
 function examinedOnce(context: Context, path: string): Promise<Examined | string> {
   return context.facts.once("config.db", () => examineInPlace(context, path));
@@ -285,7 +276,7 @@ async function inside(context: Context, path: string): Promise<Finding[]> {
   if (typeof examined === "string") return [skip("database", `${path}: ${examined}`)];
   const bad = fatal(path, examined);
   if (bad.length > 0) return bad;
-  const { items, modifiedS } = examined;
+  const { items, last } = examined;
   const bytes = items.reduce((sum, { row }) => sum + row.data.length, 0);
   const measures = [{ name: "database_files_bytes", value: bytes, unit: "bytes" }] as const;
   const line = `${path} is sound: ${items.length} entries, ${mib(bytes)} MiB of files`;
@@ -293,7 +284,7 @@ async function inside(context: Context, path: string): Promise<Finding[]> {
     pass("database", line, measures),
     ...sizes(path, items),
     ...nodeDirectory(context, items),
-    ...clock(context, modifiedS),
+    ...changeFromFuture(context, items, last),
   ];
 }
 

@@ -1,7 +1,7 @@
 /**
- * Files in the tree that nothing uses any more: temporary files whose writer has ended, and the
- * locks with their holder and age. Read from the copy of config.db, where each entry has the node
- * that wrote it.
+ * Files in the tree that nothing uses any more: temporary files whose writer has ended; the locks
+ * with their holder and age; the time of the last change. Read from the copy of config.db, where
+ * each entry has the node that wrote it.
  */
 import { escapeText } from "../../../base/escape.ts";
 import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
@@ -146,4 +146,31 @@ export function locksHeld({ machine }: Context, items: readonly SalvagedItem[]):
   });
   const path = `${machine.paths.pve}/priv/lock`;
   return [found("LOCKS_HELD", { path, count: locks.length, list: shown(list) })];
+}
+
+/** The last change of the tree. */
+export interface LastChange {
+  /** Seconds since 1970, by the clock of the node that made it. */
+  readonly modifiedS: number;
+  /** Id of that node; 0 outside a cluster. */
+  readonly writer: number;
+}
+
+const CHANGE_LIMIT_S = 60;
+
+/** A last change that is still to come by this machine's clock: its own clock, or the writer's. */
+export function changeFromFuture(
+  { machine }: Context,
+  items: readonly SalvagedItem[],
+  { modifiedS, writer }: LastChange,
+): Finding[] {
+  const seconds = Math.round(modifiedS - machine.now() / 1000);
+  const limit = CHANGE_LIMIT_S;
+  if (seconds <= limit) return [];
+  const { own, names } = nodesOf(items, machine.hostName());
+  if (own === 0 || writer === 0 || writer === own) {
+    return [found("CLOCK_BACKWARDS", { what: "the last change in config.db", seconds, limit })];
+  }
+  const node = names.get(writer) ?? `id ${writer}`;
+  return [found("CLUSTER_CLOCK_DIFFERS", { node, seconds, way: "ahead of", limit })];
 }
