@@ -3,7 +3,7 @@
  * (report-text.ts, report-machine.ts) make the requested format of it.
  */
 import type { CheckName, Severity } from "../diagnosis/code.ts";
-import { CODES, type CodeName, EFFECTS, isCode } from "../diagnosis/codes.ts";
+import { CODES, type CodeName, EFFECTS, EXPLAINS_AS_FAILURE, isCode } from "../diagnosis/codes.ts";
 import type { Finding, Measure } from "./finding.ts";
 
 export type Counts = Readonly<Record<Severity, number>>;
@@ -37,9 +37,12 @@ function count(findings: readonly Finding[]): Counts {
   return counts;
 }
 
-/** The warning or failure with this code. */
+/** The warning or failure with this code that can explain another finding. */
 function seriousFinding(code: CodeName, findings: readonly Finding[]): Finding | undefined {
-  return findings.find((one) => one.code === code && one.severity !== "notice");
+  const isEnough = EXPLAINS_AS_FAILURE.has(code)
+    ? ({ severity }: Finding) => severity === "fail"
+    : ({ severity }: Finding) => severity !== "notice";
+  return findings.find((one) => one.code === code && isEnough(one));
 }
 
 /** The finding that explains `finding`, over several steps; itself if there is none. */

@@ -54,6 +54,8 @@ const PREVENTS_LOADING: readonly CodeName[] = [
 /** Faults with which pmxcfs does not start. */
 const PREVENTS_START: readonly CodeName[] = [
   "NOT_INSTALLED",
+  "DB_READ_ONLY",
+  "DB_DISK_LOW",
   "GROUP_MISSING",
   "NAME_UNRESOLVED",
   "NAME_LOOPBACK",
@@ -74,6 +76,12 @@ const PREVENTS_CONNECTING: readonly CodeName[] = [
   "SHM_FULL",
   "SHM_INODES_LOW",
 ];
+
+/** Codes that explain others only as failures: as warnings they are faults to come. */
+export const EXPLAINS_AS_FAILURE: ReadonlySet<CodeName> = new Set([
+  "DB_DISK_LOW",
+  "SHM_INODES_LOW",
+]);
 
 /** Symptom -> the codes that explain it if both are found, the most specific first. */
 export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> = {

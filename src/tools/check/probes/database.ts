@@ -11,6 +11,7 @@ import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
 import { lockHolders, openBy, readProcess } from "../proc.ts";
+import { diskFindings } from "./disk.ts";
 import { changeFromFuture, filesLeft, type LastChange, locksHeld } from "./tree.ts";
 
 const MiB = 1024 * 1024;
@@ -22,7 +23,6 @@ const WAL_LIMIT_BYTES = 16 * MiB;
 
 /** A larger file is not pmxcfs's, and reading it would take too long. */
 const READ_LIMIT_BYTES = 512 * MiB;
-const DISK_LIMIT_BYTES = 100 * MiB;
 const LARGE_PERCENT = 75;
 const MODE = 0o600;
 /** Faults of one file named in a report. */
@@ -65,19 +65,12 @@ async function walSize(context: Context, path: string): Promise<Finding[]> {
 
 /** Findings that need no look into the file. */
 async function outside(context: Context, path: string, info: FileInfo): Promise<Finding[]> {
-  const { machine } = context;
   const findings: Finding[] = [];
   const { mode, uid, gid } = info;
   if (mode !== MODE || uid !== 0 || gid !== 0) {
     findings.push(found("DB_PERMISSIONS", { path, mode: `0${mode.toString(8)}`, uid, gid }));
   }
   findings.push(...(await walSize(context, `${path}-wal`)));
-  const space = await machine.space(path);
-  if (typeof space !== "number" && space.freeBytes < DISK_LIMIT_BYTES) {
-    const values = { path, free: mib(space.freeBytes), limit: mib(DISK_LIMIT_BYTES) };
-    const severity = space.freeBytes < MiB ? "fail" : "warn";
-    findings.push(found("DB_DISK_LOW", values, { severity }));
-  }
   return findings;
 }
 
@@ -297,9 +290,14 @@ export const databaseProbe: Probe = {
     if (typeof info === "number") {
       const { uid } = await context.facts.identity();
       const why = uid === 0 ? "there is none" : `it is not visible to uid ${uid}`;
-      return [skip("database", `${path}: ${why}`), ...(await lock(context))];
+      const others = [...(await diskFindings(context, path)), ...(await lock(context))];
+      return [skip("database", `${path}: ${why}`), ...others];
     }
-    const findings = [...(await outside(context, path, info)), ...(await lock(context))];
+    const findings = [
+      ...(await outside(context, path, info)),
+      ...(await diskFindings(context, path)),
+      ...(await lock(context)),
+    ];
     if (info.kind !== "file") {
       const values = { path, directory: "", detail: `it is no file (${info.kind})` };
       findings.push(found("DB_CORRUPT", values, { fix: null, advice: NOTHING_READ }));

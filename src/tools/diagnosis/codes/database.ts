@@ -140,6 +140,22 @@ export const DATABASE_CODES = {
       "/proc/{pid}/exe` and `cat /proc/{pid}/cgroup`.",
     seen: ["pmxcfs-lock", "service-failed"],
   },
+  DB_READ_ONLY: {
+    title: "the database's file system is read-only",
+    check: "database",
+    severity: "fail",
+    usualPath: USUAL,
+    line: "{path} lies on a file system that is read-only: {point} ({type})",
+    cause:
+      "The kernel makes a file system read-only after an error of its disk, or it was not mounted " +
+      "for writing at boot. A running pmxcfs answers reads from memory, and every change of " +
+      "/etc/pve with Input/output error; a stopped one does not start.",
+    advice:
+      "Look at `dmesg | tail -n 50`. First copy config.db and its -wal to another machine. If " +
+      "there are errors of the disk, stop here and replace it; without any: `mount -o remount,rw " +
+      "{point} && systemctl restart pve-cluster`",
+    seen: ["commit-failed", "pmxcfs-lock"],
+  },
   DB_DISK_LOW: {
     title: "the database's disk is full",
     check: "database",

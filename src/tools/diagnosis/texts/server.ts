@@ -17,8 +17,13 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       { code: "DB_LOCKED_BY_OTHER", check: "often a `pmxcfs -l` from a repair: `pgrep -a pmxcfs`" },
       {
-        text: "/var/lib/pve-cluster is missing, read-only, or pmxcfs does not run as root.",
-        check: 'the line says "unable to create lock" and No such file, or Read-only',
+        code: "DB_READ_ONLY",
+        check: 'the line says "unable to create lock" and Read-only file system',
+        signs: /unable to create lock.*read-only/,
+      },
+      {
+        text: "/var/lib/pve-cluster is missing, or pmxcfs does not run as root.",
+        check: 'the line says "unable to create lock" and No such file, or Permission denied',
         signs: /unable to create lock/,
       },
       { code: "DB_DISK_LOW", check: "the disk is full: `df /var/lib/pve-cluster`" },
@@ -69,8 +74,13 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /input\/output/,
       },
       {
-        text: "The file or its file system is read-only, or this user may not write it.",
-        check: "`ls -l /var/lib/pve-cluster`, `findmnt -T /var/lib/pve-cluster`, `id -u`",
+        code: "DB_READ_ONLY",
+        check: "`findmnt -T /var/lib/pve-cluster` shows ro",
+        signs: /readonly/,
+      },
+      {
+        text: "The file is read-only, or this user may not write it.",
+        check: "`ls -l /var/lib/pve-cluster`, `id -u`",
         signs: /readonly/,
       },
     ],
