@@ -156,3 +156,29 @@ test("without a listener the handshake is skipped, with the reason", async () =>
   ]);
   expect(report.exit_code).toBe(3);
 });
+
+/** Our test server as `name`, a copy of its program at /mnt/pmxcfs-ipc, and packages of 9.9.9. */
+function installed(name: string): string {
+  const [program = "", ...rest] = nodeCommand("svc");
+  return `mount -t tmpfs tmpfs /mnt; mkdir /mnt/bin
+    printf '#!/bin/sh\\necho 9.9.9\\n' > /mnt/bin/dpkg-query; chmod 755 /mnt/bin/dpkg-query
+    cp '${program}' /mnt/pmxcfs-ipc; ln -s pmxcfs-ipc /mnt/pmxcfs
+    ${shell([`/mnt/${name}`, ...rest])} > /dev/null & await listening svc
+    PATH=/mnt/bin:$PATH`;
+}
+
+test("SERVER_REPLACED: the server runs an older file than the package's", async () => {
+  const report = await told(`${installed("pmxcfs-ipc")}; rm /mnt/pmxcfs-ipc; ${HANDSHAKE}`);
+  expectFound(report, "SERVER_REPLACED", {
+    line: /^the server \(pid \d+\) runs a file of pmxcfs-ipc that was replaced or removed$/,
+    fix: /^`systemctl restart pve-cluster` starts the installed program/,
+    exit: 0,
+  });
+  expect(report.findings[0]?.text).toMatch(/^connected to pmxcfs-ipc of unknown version: /);
+});
+
+test("a server of ours is named as such also under the C server's name", async () => {
+  const report = await told(`${installed("pmxcfs")}; ${HANDSHAKE}`);
+  expect(codesOf(report)).toEqual([]);
+  expect(report.findings[0]?.text).toMatch(/^connected to pmxcfs-ipc 9\.9\.9: server pid \d+/);
+});

@@ -5,17 +5,16 @@
 import { jsonText } from "../../../base/escape.ts";
 import { Errno, errnoName, errnoText } from "../../../base/errno.ts";
 import { PVE_MESSAGE_BYTES } from "../../../base/limits.ts";
-import { buildInfo } from "../../../base/version.ts";
 import { QbFailure } from "../../../client/failure.ts";
 import { type QbClient } from "../../../client/qb-client.ts";
 import type { CodeName } from "../../diagnosis/codes.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
-import type { ProcessInfo } from "../proc.ts";
 import { readRings } from "../rings.ts";
 import { type Answer, READS, type Read, isRecord, parseJson } from "../session.ts";
 import { refusal, standing } from "./identity.ts";
 import { absent } from "./listener.ts";
+import { programOf } from "./program.ts";
 
 /** The most that a ring directory may permit (libqb's own mode; ours permits less). */
 const DIRECTORY_MODE_LIMIT = 0o770;
@@ -96,22 +95,6 @@ async function rings({ machine }: Context): Promise<Finding[]> {
   return [found("RING_PERMISSIONS", { path: own.path, mode: octal(own.mode), limit })];
 }
 
-/** The version of the package that installs this server; undefined without dpkg. */
-async function packageVersion(context: Context, name: string): Promise<string | undefined> {
-  const query = ["dpkg-query", "-W", "-f", "${Version}", name];
-  const { code, out } = await context.machine.run(query, context.left());
-  return code === 0 && out !== "" ? out.trim() : undefined;
-}
-
-/** Our own version, when the server is the program that runs this check. */
-async function sameProgram({ machine }: Context, owner: ProcessInfo): Promise<string | undefined> {
-  if (owner.command !== "pmxcfs-ipc") return undefined;
-  const theirs = await machine.info(`${machine.paths.proc}/${owner.pid}/exe`);
-  const ours = await machine.info(process.execPath);
-  if (typeof theirs === "number" || typeof ours === "number") return undefined;
-  return theirs.inode === ours.inode ? buildInfo.version : undefined;
-}
-
 async function whoAnswers(context: Context, client: QbClient): Promise<Finding[]> {
   const kind = await context.facts.serverKind();
   const { pid, uid, gid } = client.server;
@@ -122,10 +105,11 @@ async function whoAnswers(context: Context, client: QbClient): Promise<Finding[]
     if (owner === undefined) return [unknown];
     return [unknown, found("SERVER_UNKNOWN", { pid: owner.pid, command: owner.command })];
   }
-  const known = owner === undefined ? undefined : await sameProgram(context, owner);
-  const version =
-    known ?? (await packageVersion(context, kind === "pmxcfs" ? "pve-cluster" : kind));
-  return [pass("handshake", `connected to ${kind} ${version ?? "of unknown version"}: ${who}`)];
+  const { name, version, isReplaced } = await programOf(context, kind, owner);
+  const seen = pass("handshake", `connected to ${name} ${version ?? "of unknown version"}: ${who}`);
+  if (!isReplaced || owner === undefined) return [seen];
+  const runs = version === undefined ? "" : ` (version ${version})`;
+  return [seen, found("SERVER_REPLACED", { pid: owner.pid, program: name, runs })];
 }
 
 export const handshakeProbe: Probe = {

@@ -84,6 +84,18 @@ export const REQUEST_CODES = {
     cause: "It is a wrapper, a test server, or another program with this service name.",
     advice: "Look at `ls -l /proc/{pid}/exe`.",
   },
+  SERVER_REPLACED: {
+    title: "the server runs a program that was replaced",
+    check: "handshake",
+    severity: "notice",
+    line: "the server (pid {pid}) runs a file of {program} that was replaced or removed{runs}",
+    cause:
+      "The package was upgraded, and the server was not restarted since then: faults that the new " +
+      "version does not have are still there.",
+    advice:
+      "`systemctl restart pve-cluster` starts the installed program (`cat /proc/{pid}/cgroup` " +
+      "names the unit). PVE's clients wait for it.",
+  },
   REQUEST_HUNG: {
     title: "a request is not answered",
     check: "requests",
