@@ -6,6 +6,8 @@ import { errorText } from "../base/error-text.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
 import { askCluster } from "../observe/ask-cluster.ts";
 import { type ClusterQuestion, clusterSocketPath } from "../observe/cluster-socket.ts";
+import type { GroupStatus } from "../pmxcfs/replication/group-status.ts";
+import { sameEpoch } from "../pmxcfs/replication/message.ts";
 import type { ClusterStatus } from "../pmxcfs/replication/services/cluster.ts";
 import { readCorosync } from "../tools/cluster/corosync-view.ts";
 import { type ClusterReport, readConfigFiles, reportOf } from "../tools/cluster/report.ts";
@@ -115,6 +117,27 @@ async function verified(service: string, timeoutMs: number): Promise<boolean> {
   return false;
 }
 
+/** The part of a group's status that shows who has left it. */
+type Group = Pick<GroupStatus, "mode" | "epoch"> & {
+  readonly members: readonly Pick<GroupStatus["members"][number], "nodeid" | "pid">[];
+};
+
+/**
+ * Whether all members had equal trees: none has left since before the checksum. One that has left
+ * joins again at once, with the same pid, but in a later epoch. Undefined if it is not known: the
+ * server did not answer, or another member joins.
+ */
+export function equalTrees(
+  before: Group | undefined,
+  after: Group | undefined,
+): boolean | undefined {
+  if (before === undefined || after === undefined) return undefined;
+  const now = new Set(after.members.map(({ nodeid, pid }) => `${nodeid}/${pid}`));
+  if (before.members.some(({ nodeid, pid }) => !now.has(`${nodeid}/${pid}`))) return false;
+  if (sameEpoch(before.epoch, after.epoch)) return after.mode === "synced" ? true : undefined;
+  return now.size === before.members.length ? false : undefined;
+}
+
 const verify = command({
   name: "verify",
   summary: "Make all members compare their trees now, not only once an hour",
@@ -123,7 +146,9 @@ const verify = command({
       "tree at the same point. A member that differs leaves the group and takes the leader's " +
       "data. This node's server must be ours, be synced, and have the lowest node id.",
   ],
-  exits: [[1, "The verification could not be started, or a member differed and left"]],
+  exits: [
+    [1, "The verification could not be started or has no result, or a member differed and left"],
+  ],
   options: {
     socket,
     json,
@@ -132,16 +157,19 @@ const verify = command({
   async run(values) {
     using progress = new Progress();
     progress.show("waits for the checksum");
-    const before = (await serverView(values.socket))?.groups.dcdb?.members.length ?? 0;
+    const before = (await serverView(values.socket))?.groups.dcdb;
     if (!(await verified(values.socket, values.timeout))) {
       throw new CommandFailure("the checksum was not delivered in time: see cluster status");
     }
     await Bun.sleep(LEAVE_MS);
-    const group = (await serverView(values.socket))?.groups.dcdb;
+    const equal = equalTrees(before, (await serverView(values.socket))?.groups.dcdb);
     progress.clear();
-    const equal = group?.mode === "synced" && group.members.length === before;
-    if (values.json) print(`${jsonText({ members: before, equal })}\n`);
-    else print(equal ? `${before} members compared their trees\n` : "a member differed and left\n");
+    if (equal === undefined) {
+      throw new CommandFailure("the result is not known: see cluster status, and verify again");
+    }
+    const count = before?.members.length ?? 0;
+    if (values.json) print(`${jsonText({ members: count, equal })}\n`);
+    else print(equal ? `${count} members compared their trees\n` : "a member differed and left\n");
     return equal ? ExitCode.OK : ExitCode.FAILURE;
   },
 });

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventText } from "../../src/cli/cluster.ts";
+import { equalTrees, eventText } from "../../src/cli/cluster.ts";
 import type { CorosyncView } from "../../src/tools/cluster/corosync-view.ts";
 import { readConfigFiles, reportOf } from "../../src/tools/cluster/report.ts";
 import { statusText } from "../../src/tools/cluster/text.ts";
@@ -20,6 +20,34 @@ test("control characters in any field of an event are escaped", () => {
     `${shown} ${shown} members ${shown}, 1/2`,
   );
   expect(eventText({ ...common, kind: "mode", mode: odd })).toBe(`${shown} ${shown} mode ${shown}`);
+});
+
+test("a verification finds a member that has left, also when it is back already", () => {
+  const [one, two] = [
+    { nodeid: 1, pid: 7 },
+    { nodeid: 2, pid: 8 },
+  ];
+  const epoch = { nodeid: 1, pid: 7, counter: 3, time: 1 };
+  const later = { ...epoch, counter: 5 };
+  const before = { members: [one, two], mode: "synced", epoch } as const;
+  expect(equalTrees(before, before)).toBe(true);
+  expect(equalTrees(before, { ...before, members: [one], epoch: later })).toBe(false);
+  expect(equalTrees(before, { ...before, epoch: later })).toBe(false);
+  expect(equalTrees(before, { ...before, mode: "start-sync", epoch: later })).toBe(false);
+});
+
+test("no member is said to differ because a server does not answer, or because one joins", () => {
+  const [one, two] = [
+    { nodeid: 1, pid: 7 },
+    { nodeid: 2, pid: 8 },
+  ];
+  const epoch = { nodeid: 1, pid: 7, counter: 3, time: 1 };
+  const before = { members: [one], mode: "synced", epoch } as const;
+  const joined = { members: [one, two], mode: "synced", epoch: { ...epoch, counter: 4 } } as const;
+  expect(equalTrees(before, joined)).toBeUndefined();
+  expect(equalTrees(before, { ...before, mode: "start-sync" })).toBeUndefined();
+  expect(equalTrees(before, undefined)).toBeUndefined();
+  expect(equalTrees(undefined, before)).toBeUndefined();
 });
 
 const CONF = corosyncConf(1, () => "192.0.2.1", 1);
