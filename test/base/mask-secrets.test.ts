@@ -51,8 +51,10 @@ describe("secrets", () => {
 
 /** Repeated, each took a minute to hours with rules that could begin at any character. */
 const LONG =
-  'a|-|_| |\n|a@|a-|x_|a.|--a-|a@b!|PVE:|a://b:|key:"|key |-----BEGIN |-----BEGIN PRIVATE KEY-----' +
-  String.raw`|key='|key=\"|key="\"|key='\|key=\\|key=>|token|Bearer |authorization:|\|--key '|--key "`;
+  'a|-|_| |\n|a@|a-|x_|a.|--a-|a@b!|PVE:|a://b:|key:"|key |-----BEGIN ' +
+  "|-----BEGIN PRIVATE KEY-----" +
+  String.raw`|key='|key=\"|key="\"|key='\|key=\\|key=>|token|Bearer ` +
+  String.raw`|authorization:|\|--key '|--key "`;
 
 test("a secret after 200,000 characters is masked within the time limit of a test", () => {
   for (const part of LONG.split("|")) {

@@ -145,7 +145,7 @@ test("RRD_STALE: a node whose pvestatd hangs is found although other nodes send 
   expect(codesOf(await inCluster([nodeLine(2), nodeLine(250, "pve-node-9.0/other")]))).toEqual([]);
 });
 
-test("CLUSTER_CLOCK_DIFFERS: a node that sends times to come, and not this node's clock", async () => {
+test("CLUSTER_CLOCK_DIFFERS: another node sends times that are still to come", async () => {
   const report = await inCluster([nodeLine(2), nodeLine(-600, "pve-node-9.0/other")]);
   expect(codesOf(report)).toEqual(["CLUSTER_CLOCK_DIFFERS"]);
   expectFound(report, "CLUSTER_CLOCK_DIFFERS", {

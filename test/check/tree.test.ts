@@ -75,10 +75,11 @@ test("the descriptors of all processes are read once, not once for each file", a
 });
 
 function nodeText(name: string, id: number): string {
-  return `node {\n name: ${name}\n nodeid: ${id}\n quorum_votes: 1\n ring0_addr: 192.0.2.${id}\n }\n`;
+  const address = `ring0_addr: 192.0.2.${id}`;
+  return `node {\n name: ${name}\n nodeid: ${id}\n quorum_votes: 1\n ${address}\n }\n`;
 }
 
-test("a change that is still to come is this node's clock, or that of the node that made it", async () => {
+test("a change from the future is judged by the clock of the node that made it", async () => {
   const nowS = Math.floor(Date.now() / 1000);
   const conf = `totem {\n cluster_name: c\n config_version: 1\n}\nnodelist {
     ${nodeText(NODE, 1)} ${nodeText("pve2", 2)}}\n`;

@@ -173,7 +173,7 @@ function recentChanges(path: string): string {
     .join("");
 }
 
-/** The text made from a file, which a child reads first: a hung disk must not block this process. */
+/** The text made from a file that a child reads first: a hung disk must not block this process. */
 async function attempt(path: string, make: (path: string) => string): Promise<string> {
   const words = ["dd", `if=${path}`, "of=/dev/null", "bs=1M", "iflag=nonblock", "status=none"];
   if ((await run(words)).isLate) return `${path} could not be read in time\n`;

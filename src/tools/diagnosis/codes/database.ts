@@ -147,9 +147,9 @@ export const DATABASE_CODES = {
     usualPath: USUAL,
     line: "{path} lies on a file system that is read-only: {point} ({type})",
     cause:
-      "The kernel makes a file system read-only after an error of its disk, or it was not mounted " +
-      "for writing at boot. A running pmxcfs answers reads from memory, and every change of " +
-      "/etc/pve with Input/output error; a stopped one does not start.",
+      "The kernel makes a file system read-only after an error of its disk, or it was not " +
+      "mounted for writing at boot. A running pmxcfs answers reads from memory, and every " +
+      "change of /etc/pve with Input/output error; a stopped one does not start.",
     advice:
       "Look at `dmesg | tail -n 50`. First copy config.db and its -wal to another machine. If " +
       "there are errors of the disk, stop here and replace it; without any: `mount -o remount,rw " +

@@ -90,8 +90,8 @@ export const REQUEST_CODES = {
     severity: "notice",
     line: "the server (pid {pid}) runs a file of {program} that was replaced or removed{runs}",
     cause:
-      "The package was upgraded, and the server was not restarted since then: faults that the new " +
-      "version does not have are still there.",
+      "The package was upgraded, and the server was not restarted since then: faults that the " +
+      "new version does not have are still there.",
     advice:
       "`systemctl restart pve-cluster` starts the installed program (`cat /proc/{pid}/cgroup` " +
       "names the unit). PVE's clients wait for it.",
