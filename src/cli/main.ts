@@ -159,6 +159,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     writeStderr(text);
     process.exit(exitCode);
   };
+  // The reader of stderr has closed it, or its disk is full: the exit code stays the command's.
+  process.stderr.on("error", () => {});
   process.on("uncaughtException", end);
   process.on("unhandledRejection", end);
   process.exitCode = await runCommandLine(argv, { out: print, err: writeStderr, debug });

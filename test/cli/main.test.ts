@@ -243,6 +243,13 @@ describe("the process", () => {
     expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 141, stderr: "" });
   });
 
+  test("a stderr that cannot be written changes no exit code", () => {
+    const closedPipe = 'pipe(R, W); close R; open(STDERR, ">&", \\*W); exec @ARGV';
+    const words = [process.execPath, MAIN, "frobnicate"];
+    expect(Bun.spawnSync(["perl", "-e", closedPipe, ...words]).exitCode).toBe(2);
+    expect(Bun.spawnSync(["sh", "-c", '"$@" 2> /dev/full', "sh", ...words]).exitCode).toBe(2);
+  });
+
   test("a stdout on a full disk is a failure with its reason, not an unexpected error", () => {
     const words = ["sh", "-c", '"$@" > /dev/full', "sh", process.execPath, MAIN, "--help"];
     const { exitCode, stderr } = Bun.spawnSync(words);
