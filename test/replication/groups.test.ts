@@ -176,10 +176,10 @@ describe("the status group", () => {
     const { group } = status();
     const value = { ...group.encodeKey("rrd/x", Buffer.from("1")), time: 0, count: 1n };
     const body = Buffer.from(value.body);
-    expect(group.keyOf({ ...value, body }, B)).toBe("rrd/x");
-    expect(group.keyOf({ ...value, body }, A)).toBeUndefined();
-    expect(group.keyOf({ ...value, subtype: 3, body }, B)).toBeUndefined();
-    expect(group.keyOf({ ...value, body: Buffer.alloc(300, 1) }, B)).toBeUndefined();
+    expect(group.lifetimeOf({ ...value, body }, B)).toEqual({ key: "rrd/x" });
+    expect(group.lifetimeOf({ ...value, body }, A)).toBeUndefined();
+    expect(group.lifetimeOf({ ...value, subtype: 3, body }, B)?.key).toBeUndefined();
+    expect(group.lifetimeOf({ ...value, body: Buffer.alloc(300, 1) }, B)?.key).toBeUndefined();
   });
 
   test("sends only the latest value of a key after corosync refused messages for a while", () => {

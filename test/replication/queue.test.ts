@@ -31,6 +31,24 @@ describe("the queue", () => {
     expect([queue.length, queue.bytes]).toEqual([0, 0]);
   });
 
+  test("compares counts by the low 32 bits of their difference, as C does", () => {
+    const queue = new MessageQueue();
+    const counts = [5n, 0xffff_ffff_ffff_fffen, 0x1_0000_0003n, 0x7fff_ffffn];
+    for (const [nodeid, count] of counts.entries()) queue.insert(item(nodeid, count));
+    expect(queue.takeAll().map(({ from }) => from.nodeid)).toEqual([1, 2, 0, 3]);
+  });
+
+  test("drops the replaced value and no other one, in whatever order counts came", () => {
+    const queue = new MessageQueue();
+    const bytes = Buffer.alloc(9 * 1024 * 1024);
+    const counts = [1n, 0x7000_0000n, 0xe000_0000n, 2n, 0x6000_0000n, 0xd000_0000n];
+    for (const [at, count] of counts.entries()) {
+      queue.insert({ ...item(1, count), bytes }, { key: `key ${at % 3}` });
+    }
+    const kept = queue.takeAll().map(({ message }) => message.count);
+    for (const count of counts.slice(3)) expect(kept).toContain(count);
+  });
+
   test("takes a message in a few steps, however far the counts of two senders are apart", () => {
     const queue = new MessageQueue();
     const messages = 20_000;
@@ -47,11 +65,12 @@ describe("the queue", () => {
       ...item(nodeid, BigInt(count)),
       bytes,
     });
-    for (let count = 1; count <= 256; count++) queue.insert(value(1, count), `key ${count % 2}`);
+    for (let count = 1; count <= 256; count++)
+      queue.insert(value(1, count), { key: `key ${count % 2}` });
     expect(queue.length).toBe(256);
     for (let count = 257; count <= 10_000; count++)
-      queue.insert(value(1, count), `key ${count % 2}`);
-    queue.insert(value(2, 5), "key 0");
+      queue.insert(value(1, count), { key: `key ${count % 2}` });
+    queue.insert(value(2, 5), { key: "key 0" });
     queue.insert(value(1, 3));
     expect(queue.length).toBe(258);
     expect(queue.bytes).toBe(258 * bytes.length);
@@ -60,7 +79,29 @@ describe("the queue", () => {
     expect(kept).toContain("2: 5");
     expect(kept.filter((each) => each === "1: 3")).toHaveLength(2);
     // It begins anew: nothing of the last synchronisation is replaced.
-    queue.insert(value(1, 10_001), "key 1");
+    queue.insert(value(1, 10_001), { key: "key 1" });
     expect([queue.length, queue.bytes]).toEqual([1, bytes.length]);
+  });
+
+  test("keeps of log entries beyond 16 MiB those that fill each sender's part of a log", () => {
+    const queue = new MessageQueue();
+    const bytes = Buffer.alloc(4096);
+    const laterBytes = 256 * 1024;
+    const entry = (nodeid: number, count: number): Queued => ({
+      ...item(nodeid, BigInt(count)),
+      bytes,
+    });
+    queue.insert(entry(2, 1), { laterBytes });
+    for (let count = 1; count <= 4095; count++) queue.insert(entry(1, count), { laterBytes });
+    expect([queue.length, queue.bytes]).toEqual([4096, 4096 * 4096]);
+    for (let count = 4096; count <= 100_000; count++) {
+      queue.insert(entry(1, count), { laterBytes });
+      expect(queue.bytes).toBeLessThanOrEqual(16 * 1024 * 1024);
+    }
+    const kept = queue.takeAll().map(({ from, message }) => `${from.nodeid}: ${message.count}`);
+    expect(kept).toContain("2: 1");
+    const own = kept.filter((each) => each.startsWith("1: "));
+    expect(own.at(0)).toBe(`1: ${100_000 - own.length + 1}`);
+    expect(own.length).toBeGreaterThanOrEqual(64);
   });
 });

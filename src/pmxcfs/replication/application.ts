@@ -6,6 +6,7 @@
 import type { Steps } from "../../base/steps.ts";
 import type { Instant, LeaveReason, Member } from "./events.ts";
 import type { NormalMessage } from "./message.ts";
+import type { Lifetime } from "./queue.ts";
 
 /** A NORMAL message to send; the machine adds header and count. */
 export interface NormalSend {
@@ -69,10 +70,10 @@ export interface Application {
   readonly whileSyncing: string;
   apply(message: NormalMessage, from: Member, at: Instant): Applied;
   /**
-   * What the message sets, if a later one of its sender with the same key makes it superfluous
-   * (queue.ts); undefined for own messages, which are sent again when another member joins.
+   * What makes a message superfluous while it waits; nothing for own messages, which are sent again
+   * when another member joins.
    */
-  keyOf?(message: NormalMessage, from: Member): string | undefined;
+  lifetimeOf?(message: NormalMessage, from: Member): Lifetime | undefined;
   /** The members changed; sorted by (nodeid, pid), this node among them. */
   membersChanged(members: readonly Member[], at: Instant): void;
   /** The body of a STATE, as of now. */

@@ -154,7 +154,7 @@ export class Protocol {
     }
     const item = copyOf({ from, bytes, message });
     if (this.#mode === Mode.update && peer.synced) this.#syncQueue.push(item);
-    else this.#queue.insert(item, this.#app.keyOf?.(item.message, from));
+    else this.#queue.insert(item, this.#app.lifetimeOf?.(item.message, item.from));
   }
 
   #controlled(from: Member, peer: Peer | undefined, message: ControlMessage, at: Instant): void {
@@ -264,7 +264,7 @@ export class Protocol {
       if (peer === undefined) {
         this.#log("info", `drops a queued message from ${memberText(item.from)}, which is gone`);
       } else if (!peer.synced) {
-        this.#queue.insert(item, this.#app.keyOf?.(item.message, item.from));
+        this.#queue.insert(item, this.#app.lifetimeOf?.(item.message, item.from));
       } else if (this.#mode !== Mode.synced) this.#syncQueue.push(item);
       else yield this.#apply(item, at);
     }

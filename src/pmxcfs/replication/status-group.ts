@@ -11,6 +11,7 @@ import type { Application, Applied, Comparison, MemberState, NormalSend } from "
 import { memberText, sameMember, type Member } from "./events.ts";
 import { WHILE_SYNCING } from "./group-status.ts";
 import type { NormalMessage } from "./message.ts";
+import type { Lifetime } from "./queue.ts";
 
 /** Subtypes of NORMAL. C defines 2 and never sends it. */
 const KV_UPDATE = 1;
@@ -85,9 +86,12 @@ export class StatusGroup implements Application {
     return { result: 0 };
   }
 
-  keyOf({ subtype, body }: NormalMessage, from: Member): string | undefined {
-    if (subtype !== KV_UPDATE || sameMember(from, this.#options.self)) return undefined;
-    return keyIn(body);
+  lifetimeOf({ subtype, body }: NormalMessage, from: Member): Lifetime | undefined {
+    if (sameMember(from, this.#options.self)) return undefined;
+    // An entry is overwritten once its sender's later ones fill the block. Twice its size, since a
+    // message is longer than its entry.
+    if (subtype === LOG) return { laterBytes: 2 * CfsLimits.clusterLogBytes };
+    return subtype === KV_UPDATE ? { key: keyIn(body) } : undefined;
   }
 
   #take(subtype: number, body: Buffer, from: Member): void {
