@@ -7,6 +7,7 @@ import type { Steps } from "../../base/steps.ts";
 import { prefix, spanOf, u32, u64, u8 } from "../../wire/struct.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import type { SyncEntry } from "../store/sync-plan.ts";
+import { RowType } from "../store/tree-rows.ts";
 import type { NormalSend } from "./application.ts";
 
 /** Subtypes of NORMAL. */
@@ -113,9 +114,7 @@ export function decodeCommand(subtype: number, body: Buffer): TreeCommand | unde
   if (path === undefined || to === undefined) return undefined;
   switch (subtype) {
     case Change.write:
-      return Command.read.flags(span) !== 0 && size === 0
-        ? { kind: "truncate", path, size: offset }
-        : { kind: "write", path, offset, data: body.subarray(toAt + toBytes) };
+      return writeOf(path, offset, body.subarray(toAt + toBytes), Command.read.flags(span) !== 0);
     case Change.mkdir:
       return { kind: "mkdir", path };
     case Change.remove:
@@ -129,6 +128,12 @@ export function decodeCommand(subtype: number, body: Buffer): TreeCommand | unde
     default:
       return undefined;
   }
+}
+
+function writeOf(path: string, offset: number, data: Buffer, setsSize: boolean): TreeCommand {
+  if (!setsSize) return { kind: "write", path, offset, data };
+  if (data.length === 0) return { kind: "truncate", path, size: offset };
+  return { kind: "write", path, offset, data, cuts: true };
 }
 
 /** A C string of `bytes` bytes that must end in NUL; "" for none. */
@@ -193,6 +198,7 @@ export function decodeUpdate(body: Buffer): SyncEntry | undefined {
   ) as [number, number, number];
   if (![parent, inode, version].every(Number.isSafeInteger)) return undefined;
   const [writer, mtime, type] = [read.writer(span), read.mtime(span), read.type(span)];
+  if (type !== RowType.DIRECTORY && type !== RowType.FILE) return undefined;
   const data = Buffer.from(body.subarray(dataAt));
   return { parent, inode, version, writer, mtime, type, name, data };
 }
@@ -201,18 +207,24 @@ export function decodeUpdate(body: Buffer): SyncEntry | undefined {
 export interface IndexHead {
   readonly version: bigint;
   readonly mtime: number;
-  readonly count: number;
 }
 
-/** The head of the index in a STATE; undefined when its lengths do not add up. */
+/**
+ * The head of the index in a STATE; undefined when its length is not the one that it names. As in
+ * C, its number of entries may be any: a member that leaves because of it parts from the C nodes.
+ */
 export function decodeIndex(index: Buffer): IndexHead | undefined {
   if (index.length < Index.size) return undefined;
   const span = spanOf(index);
   const { read } = Index;
-  const count = read.count(span);
-  const bytes = Index.size + count * INDEX_ENTRY_BYTES;
-  if (read.bytes(span) !== index.length || bytes !== index.length) return undefined;
-  return { version: read.version(span), mtime: read.mtime(span), count };
+  if (read.bytes(span) !== index.length) return undefined;
+  return { version: read.version(span), mtime: read.mtime(span) };
+}
+
+/** The number of entries of an index, as far as its bytes go. */
+function countIn(index: Buffer): number {
+  const room = Math.floor((index.length - Index.size) / INDEX_ENTRY_BYTES);
+  return Math.min(Index.read.count(spanOf(index)), room);
 }
 
 /** Inode of the entry at `position`; of an index that `decodeIndex` accepted. */
@@ -223,46 +235,32 @@ function inodeAt(index: Buffer, position: number): number {
 
 /** Inodes of an index, in its order. */
 export function* inodesOf(index: Buffer): Generator<number> {
-  const count = (index.length - Index.size) / INDEX_ENTRY_BYTES;
+  const count = countIn(index);
   for (let position = 0; position < count; position++) yield inodeAt(index, position);
-}
-
-/** The position of each inode in an index. */
-function* positionsOf(index: Buffer): Steps<Map<number, number>> {
-  const positions = new Map<number, number>();
-  let position = 0;
-  for (const inode of inodesOf(index)) {
-    positions.set(inode, position++);
-    if (position % ENTRIES_PER_STEP === 0) yield undefined;
-  }
-  return positions;
 }
 
 /**
  * Adds to `found` the inodes of `index` that `other` lacks or has with another digest. Both are
- * walked in parallel; at the first entry that does not match, the positions in `other` are put
- * into a map, so that an index that is not sorted by inode (C sends none) is compared correctly.
+ * walked in parallel, in the order of inodes. In an index that is not sorted (C sends none) entries
+ * that are passed count as missing: C sends them, too.
  */
 export function* addDifferences(index: Buffer, other: Buffer, found: Set<number>): Steps {
-  const count = (index.length - Index.size) / INDEX_ENTRY_BYTES;
-  let positions: Map<number, number> | undefined;
-  let guess = 0;
+  const [count, there] = [countIn(index), countIn(other)];
+  let beside = 0;
+  let walked = 0;
   for (let position = 0; position < count; position++) {
-    if (position % ENTRIES_PER_STEP === 0) yield undefined;
+    if (++walked % ENTRIES_PER_STEP === 0) yield undefined;
     const at = Index.size + position * INDEX_ENTRY_BYTES;
-    if (sameEntry(index, at, other, Index.size + guess * INDEX_ENTRY_BYTES)) {
-      guess++;
+    if (sameEntry(index, at, other, Index.size + beside * INDEX_ENTRY_BYTES)) {
+      if (beside < there) beside++;
       continue;
     }
     const inode = inodeAt(index, position);
-    positions ??= yield* positionsOf(other);
-    const there = positions.get(inode);
-    if (there === undefined) {
-      found.add(inode);
-      continue;
+    while (beside < there && inodeAt(other, beside) < inode) {
+      beside++;
+      if (++walked % ENTRIES_PER_STEP === 0) yield undefined;
     }
-    if (!sameEntry(index, at, other, Index.size + there * INDEX_ENTRY_BYTES)) found.add(inode);
-    guess = there + 1;
+    if (!sameEntry(index, at, other, Index.size + beside * INDEX_ENTRY_BYTES)) found.add(inode);
   }
 }
 

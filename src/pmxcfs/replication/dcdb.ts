@@ -150,7 +150,7 @@ export class DatabaseGroup implements Application {
   }
 
   membersChanged(members: readonly Member[]): void {
-    this.#lowest = members[0]?.nodeid ?? -1;
+    this.#lowest = Math.min(...members.map(({ nodeid }) => nodeid));
   }
 
   state(): Uint8Array {

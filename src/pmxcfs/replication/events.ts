@@ -98,7 +98,10 @@ export function sameMember(one: Member, other: Member): boolean {
   return one.nodeid === other.nodeid && one.pid === other.pid;
 }
 
-/** The order of all lists of members: by node id, then pid. */
+/**
+ * The order of all lists of members: by node id, then pid. As C does, by the low 32 bits of the
+ * difference: of equal states the first member's leads, so all members must have the same order.
+ */
 export function compareMembers(one: Member, other: Member): number {
-  return one.nodeid - other.nodeid || one.pid - other.pid;
+  return (one.nodeid - other.nodeid) | 0 || (one.pid - other.pid) | 0;
 }

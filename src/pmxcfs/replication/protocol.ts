@@ -159,7 +159,6 @@ export class Protocol {
 
   #controlled(from: Member, peer: Peer | undefined, message: ControlMessage, at: Instant): void {
     const { type } = message;
-    const verifies = type === Type.verifyRequest || type === Type.verify;
     if (this.#mode === Mode.synced) {
       if (type === Type.updateComplete) return this.#othersComplete(at);
       if (type === Type.verifyRequest) return this.steps.begin(this.#verifyRequest(from, message));
@@ -169,12 +168,11 @@ export class Protocol {
     } else if (this.#mode === Mode.startSync) {
       if (type === Type.syncStart) return this.#syncStart(from, message, at);
       if (type === Type.state) return this.#state(from, peer, message, at);
-      if (verifies) return;
     } else if (this.#mode === Mode.update) {
       if (type === Type.update) return this.#update(message);
       if (type === Type.updateComplete) return this.steps.begin(this.#commit(at));
-      if (verifies) return;
     }
+    // Also a verification: C logs that it ignores it, and then leaves.
     this.#malformed(`${typeName(type)} in mode ${this.#mode}`, memberText(from));
   }
 
@@ -317,11 +315,12 @@ export class Protocol {
   }
 
   /**
-   * Requests a verification. False when this node is not synced, is not the lowest member (a C node
-   * that is the lowest would stop its own rounds), or its last request has not come back.
+   * Requests a verification. False when a member is not synced (it would leave), when this node is
+   * not the lowest (a C node that is would stop its own rounds), or its last request is under way.
    */
   verify(): boolean {
-    const able = this.#mode === Mode.synced && this.#isLowest && this.#app.checksum !== undefined;
+    const synced = this.#mode === Mode.synced && this.#roster.isSynced;
+    const able = synced && this.#isLowest && this.#app.checksum !== undefined;
     const body = able ? this.#verification.request() : undefined;
     if (body !== undefined) this.#control(Type.verifyRequest, once(body));
     return body !== undefined;

@@ -63,7 +63,8 @@ export class Roster {
     this.updates = 0;
     this.updateBytes = 0;
     this.largestUpdate = 0;
-    this.#lowest = this.#peers[0]?.member.nodeid ?? 0;
+    // Not that of the first member: ids are compared as unsigned here, also in C.
+    this.#lowest = members.length === 0 ? 0 : Math.min(...members.map(({ nodeid }) => nodeid));
   }
 
   find(member: Member): Peer | undefined {
@@ -105,6 +106,10 @@ export class Roster {
     }
     for (const peer of this.#peers) peer.state = COMPARED;
     return states;
+  }
+
+  get isSynced(): boolean {
+    return this.#peers.every(({ synced }) => synced);
   }
 
   allSynced(): void {

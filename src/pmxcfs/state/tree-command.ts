@@ -12,6 +12,8 @@ export type TreeCommand =
       readonly offset: number;
       /** Copied: the caller may reuse its memory afterwards. */
       readonly data: Uint8Array;
+      /** The file ends after the data. No server sends that, but C accepts it from a peer. */
+      readonly cuts?: boolean;
     }
   | { readonly kind: "truncate"; readonly path: string; readonly size: number }
   /** `remove` is for files and empty directories. */

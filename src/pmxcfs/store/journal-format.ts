@@ -3,9 +3,9 @@
  * continues, then one record for each change, with the command that made it. Little-endian.
  *
  * Head, 64 bytes: magic (16), root version u64, fingerprint (32), CRC-32 of those 56 bytes u32,
- * zero u32. Record: length of the body u32, CRC-32 of the body u32, body: kind u8, three zeros,
- * writer, time, argument, path length, to length u32, path, to, data. The argument is a write's
- * offset, a truncate's size, a utime's mtime.
+ * zero u32. Record: length of the body u32, CRC-32 of the body u32, body: kind u8, flags u8, two
+ * zeros, writer, time, argument, path length, to length u32, path, to, data. The argument is a
+ * write's offset, a truncate's size, a utime's mtime; flag 1 is a write's `cuts`.
  */
 import type { Origin, TreeCommand } from "../state/tree-command.ts";
 
@@ -19,6 +19,8 @@ const BODY_HEAD_BYTES = 24;
 
 /** The index of a kind is its number in the file. */
 const KINDS = ["write", "truncate", "create", "mkdir", "remove", "rename", "utime"] as const;
+
+const CUTS = 1;
 
 /** The state of config.db that a journal continues. */
 export interface JournalBase {
@@ -66,7 +68,9 @@ export function encodeRecord({ command, origin }: JournalRecord): Buffer {
   const body = BODY_HEAD_BYTES + path.length + to.length + dataBytes;
   const record = Buffer.allocUnsafe(RECORD_HEAD_BYTES + body);
   record.writeUInt32LE(body, 0);
+  const cuts = command.kind === "write" && command.cuts === true;
   record.writeUInt32LE(KINDS.indexOf(command.kind), 8);
+  if (cuts) record[9] = CUTS;
   record.writeUInt32LE(origin.writer, 12);
   record.writeUInt32LE(origin.time, 16);
   record.writeUInt32LE(argumentOf(command), 20);
@@ -104,7 +108,7 @@ export function decodeJournal(bytes: Buffer): DecodedJournal | undefined {
 
 function decodeBody(body: Buffer): JournalRecord | undefined {
   if (body.length < BODY_HEAD_BYTES) return undefined;
-  const kind = KINDS[body.readUInt32LE(0)];
+  const kind = KINDS[body[0] ?? KINDS.length];
   const origin = { writer: body.readUInt32LE(4), time: body.readUInt32LE(8) };
   const argument = body.readUInt32LE(12);
   const toAt = BODY_HEAD_BYTES + body.readUInt32LE(16);
@@ -115,6 +119,7 @@ function decodeBody(body: Buffer): JournalRecord | undefined {
     to: body.toString("latin1", toAt, dataAt),
     argument,
     data: body.subarray(dataAt),
+    cuts: body[1] === CUTS,
   });
   return { command, origin };
 }
@@ -123,11 +128,14 @@ interface Arguments {
   readonly to: string;
   readonly argument: number;
   readonly data: Uint8Array;
+  readonly cuts: boolean;
 }
 
 function commandOf(kind: TreeCommand["kind"], path: string, rest: Arguments): TreeCommand {
-  const { to, argument, data } = rest;
-  if (kind === "write") return { kind, path, offset: argument, data };
+  const { to, argument, data, cuts } = rest;
+  if (kind === "write") {
+    return { kind, path, offset: argument, data, ...(cuts ? { cuts } : {}) };
+  }
   if (kind === "truncate") return { kind, path, size: argument };
   if (kind === "utime") return { kind, path, mtime: argument };
   return kind === "rename" ? { kind, path, to } : { kind, path };
