@@ -89,3 +89,27 @@ test("a change that waits for a join that is refused is answered EBUSY at once",
   await eventually("the answer", () => answer, 2000);
   expect(answer).toBe(Errno.EBUSY);
 });
+
+test("a change that waits to be sent is answered at once when quorum is lost", async () => {
+  const cpg = new FakeCpg(CsError.OK);
+  spyOn(CpgGroup, "connect").mockImplementation(async () => {
+    return await Promise.resolve(cpg as unknown as CpgGroup);
+  });
+  const service = new GroupService({
+    name: "notes",
+    group: "notes\0",
+    log: silentLog,
+    machineOf: (self) => new Dfsm({ self, application, startedAt: { seconds: 0, ms: 0 } }),
+    beforeEvent: () => {},
+    beforeConfchg: async () => {
+      await Promise.resolve();
+    },
+    lost: () => {},
+  });
+  expect(await service.start()).toBeUndefined();
+  const change = { subtype: 1, body: Buffer.from("x") };
+  const answers = [1, 2].map(async () => await service.propose(change));
+  service.quorumView([1, 2]);
+  service.quorumView([1], Errno.EACCES);
+  expect(await Promise.all(answers)).toEqual([Errno.EACCES, Errno.EACCES]);
+});

@@ -93,6 +93,9 @@ export interface Application {
   work?(): void;
   /** Undefined in a group that is not verified. */
   checksum?(): Steps<ChecksumJob>;
-  /** A message that changes nothing on any node, to find out whether sends come back. */
-  probe?(): NormalSend;
+  /**
+   * A message that changes nothing on any node, to find out whether sends come back; undefined when
+   * none may be sent now.
+   */
+  probe?(): NormalSend | undefined;
 }

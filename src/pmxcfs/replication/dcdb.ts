@@ -127,20 +127,21 @@ export class DatabaseGroup implements Application {
       const lock = decodeLock(body);
       if (lock === undefined) return refused(from, `lock message of ${body.length} bytes`);
       if (subtype === Change.unlockRequest) return this.#unlockRequested(lock);
+      const own = this.#tree.lockDigest(lock.path);
+      if (own?.equals(lock.digest) !== true) return { result: 0 };
       return this.#checked(this.#tree.unlock(lock.path, lock.digest, origin));
     }
     const command = decodeCommand(subtype, body);
     if (command === undefined) return refused(from, `change of ${body.length} bytes`);
-    const result = this.#tree.apply(command, origin);
-    // Another process holds the database's write lock: other members have the change, this one not.
-    return this.#checked(result === Errno.EBUSY ? Errno.EIO : result);
+    return this.#checked(this.#tree.apply(command, origin));
   }
 
   #checked(result: number): Applied {
-    if (result !== Errno.EIO) return { result };
+    // EBUSY: another process holds the database's write lock. Other members have the change.
+    if (result !== Errno.EIO && result !== Errno.EBUSY) return { result };
     this.#broken = true;
     const text = "the database could not be written: this node lacks a change that others have";
-    return { result, leave: { reason: "database", text } };
+    return { result: Errno.EIO, leave: { reason: "database", text } };
   }
 
   #unlockRequested({ path, digest }: LockName): Applied {
@@ -326,8 +327,9 @@ export class DatabaseGroup implements Application {
     return { step: () => hash(STEP_MS) };
   }
 
-  /** An unlock request for a lock that does not exist: every node ignores it. */
-  probe(): NormalSend {
+  /** An unlock request for a lock that does not exist: with quorum, every node ignores it. */
+  probe(): NormalSend | undefined {
+    if (!this.quorate) return undefined;
     return encodeLock(Change.unlockRequest, { path: "priv/lock/.probe", digest: ZERO_DIGEST });
   }
 }

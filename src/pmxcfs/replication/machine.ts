@@ -126,6 +126,15 @@ export class Dfsm {
     return this.#sending.withdraw(ticket);
   }
 
+  /**
+   * Takes back all NORMAL messages that corosync has no part of; callers get `result`. For a group
+   * whose members leave at a message that arrives now: quorum is lost.
+   */
+  refuseUnsent(result: Errno): Effect[] {
+    this.#sending.refuseUnsent(result);
+    return this.#take();
+  }
+
   /** Asks for a verification now; false when that is not possible (protocol.ts). */
   verify(): boolean {
     return this.#protocol.verify();

@@ -61,6 +61,10 @@ export interface SendReport {
   readonly failed?: NormalItem;
 }
 
+function isPlain({ key, ticket }: NormalItem): boolean {
+  return key === undefined && ticket === undefined;
+}
+
 export class Outbox {
   #control: (ControlItem | { readonly again: Buffer })[] = [];
   #normal: Waiting[] = [];
@@ -119,9 +123,7 @@ export class Outbox {
 
   /** Drops the oldest log entry; not the first message of the lane, which may be on offer. */
   #dropPlain(): void {
-    const at = this.#normal.findIndex(
-      ({ key, ticket }, index) => index > 0 && key === undefined && ticket === undefined,
-    );
+    const at = this.#normal.findIndex((item, index) => index > 0 && isPlain(item));
     if (at < 0) return;
     this.#normal.splice(at, 1);
     this.#plain--;
@@ -137,6 +139,17 @@ export class Outbox {
       this.#dropHead();
     } else this.#normal.splice(at, 1);
     return true;
+  }
+
+  /** Takes back all NORMAL messages of which corosync has no part, and returns their tickets. */
+  withdrawAll(): number[] {
+    const isUnderWay = this.#pending && this.#offer?.lane === "normal";
+    const taken = this.#normal.splice(isUnderWay ? 1 : 0);
+    const rest = this.#normal[0];
+    this.#plain = rest !== undefined && isPlain(rest) ? 1 : 0;
+    this.#keyed.clear();
+    if (rest === undefined) this.#dropHead();
+    return taken.flatMap(({ ticket }) => ticket ?? []);
   }
 
   /** Drops everything; the caller has to settle the tickets. */
@@ -233,9 +246,11 @@ export class Outbox {
 
   #dropHead(): void {
     const head = this.#normal.shift();
-    if (head !== undefined && head.key === undefined && head.ticket === undefined) this.#plain--;
+    if (head !== undefined && isPlain(head)) this.#plain--;
     this.#headCount = undefined;
-    if (this.#offer?.lane === "normal") this.#offer = undefined;
+    if (this.#offer?.lane !== "normal") return;
+    this.#offer = undefined;
+    this.#retries = 0;
   }
 
   #retryLine({ out }: Offer): SendReport {

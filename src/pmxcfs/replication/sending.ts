@@ -77,6 +77,13 @@ export class Sending {
     return this.#outbox.withdraw(ticket);
   }
 
+  /** Takes back what corosync has no part of: no node applies it. Callers get `result`. */
+  refuseUnsent(result: Errno): void {
+    for (const ticket of this.#outbox.withdrawAll()) {
+      this.#settle(this.#waiters.settle(ticket, result));
+    }
+  }
+
   /** The message to send now. */
   next(phase: Phase, at: Instant): Outgoing | undefined {
     const { protocol } = this.#app;

@@ -221,7 +221,10 @@ export class Cluster {
   #quorumChanged(quorate: boolean, nodes: readonly number[]): void {
     this.#options.members.setQuorate(quorate);
     if (this.#databaseGroup !== undefined) this.#databaseGroup.quorate = quorate;
-    for (const group of [this.#database, this.#status]) group.quorumView(nodes);
+    // Without nodes the connection to quorum has ended, and so will that of the group.
+    const refusal = quorate || nodes.length === 0 ? undefined : Errno.EACCES;
+    this.#database.quorumView(nodes, refusal);
+    this.#status.quorumView(nodes);
   }
 
   /** Waits for the nodes, since keys of unknown nodes are dropped; limited, since cmap may hang. */

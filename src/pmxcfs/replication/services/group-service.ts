@@ -204,9 +204,10 @@ export class GroupService implements ClusterService {
     return asked;
   }
 
-  /** The nodes that quorum has. */
-  quorumView(nodes: readonly number[]): void {
+  /** The nodes that quorum has. `refusal`: answers changes that were not sent yet (machine.ts). */
+  quorumView(nodes: readonly number[], refusal?: Errno): void {
     this.#machine?.quorumView(nodes);
+    if (refusal !== undefined) this.#carryOut(this.#machine?.refuseUnsent(refusal) ?? []);
   }
 
   tick(): void {
