@@ -8,8 +8,16 @@ import type { Entry, Memdb } from "../state/memdb.ts";
 
 /** First id of the special entries. */
 const FIRST_SPECIAL = 2 ** 52;
-/** First id of entries whose inode cannot be one: 1 (the root's id), or negative or huge. */
+/** From here on are the ids of entries whose inode cannot be one. */
 const FIRST_ALIAS = 2 ** 51;
+/** Of inode 1, which is the root's id. */
+const ALIAS_OF_ONE = FIRST_ALIAS;
+/**
+ * The other aliases, of inodes that are negative or huge, begin after a random number below this: a
+ * server that takes over the mount does not know those of the previous one, and must not take
+ * them for other entries.
+ */
+const ALIAS_STARTS = 2 ** 50;
 
 /** A node the kernel knows. */
 export interface Node {
@@ -38,7 +46,7 @@ export class NodeTable {
   readonly #memdb: Memdb;
   readonly #nodes = new Map<number, Node>();
   readonly #aliases = new Map<number, number>();
-  #nextAlias = FIRST_ALIAS;
+  #nextAlias = FIRST_ALIAS + 1 + Math.floor(Math.random() * ALIAS_STARTS);
 
   constructor(memdb: Memdb) {
     this.#memdb = memdb;
@@ -63,6 +71,7 @@ export class NodeTable {
   idOf({ inode, parent }: Entry): number {
     if (inode === 0 && parent === undefined) return ROOT_NODE;
     if (inode > ROOT_NODE && inode < FIRST_ALIAS) return inode;
+    if (inode === ROOT_NODE) return ALIAS_OF_ONE;
     let alias = this.#aliases.get(inode);
     if (alias === undefined) {
       alias = this.#nextAlias++;
@@ -113,6 +122,7 @@ export class NodeTable {
   }
 
   #search(id: number): Entry | undefined {
+    if (id > ALIAS_OF_ONE) return undefined;
     for (const entry of this.#memdb.entries()) if (this.idOf(entry) === id) return entry;
     return undefined;
   }
