@@ -82,6 +82,19 @@ describe("a verification", () => {
     }
   });
 
+  test("that was begun on a connection that has ended is not completed", () => {
+    const { machine, own, control } = syncing();
+    for (const member of [A, B]) machine.deliver(member, own, at);
+    work(machine);
+    sent(machine);
+    machine.deliver(B, control(Type.verifyRequest, new Uint8Array(8)), at);
+    machine.deliver(B, control(Type.verify, new Uint8Array(40)), at);
+    expect([machine.mode, machine.busy]).toEqual(["synced", true]);
+    machine.restart(at);
+    work(machine);
+    expect(machine.mode).toBe("start");
+  });
+
   test("is not requested while a member takes the leader's updates: a C member would leave", () => {
     const { machine, own, control } = syncing(["f"]);
     machine.deliver(A, own, at);
@@ -118,7 +131,7 @@ describe("a STATE", () => {
     }
   });
 
-  test("that is not in the order of inodes: entries beyond the present one are sent, as by C", () => {
+  test("that is not in the order of inodes: passed entries are sent, as by C", () => {
     const { tree } = memberWith(B, ["a", "b", "c"]);
     const index = Buffer.from(tree.index.encode());
     const entry = (position: number) => {
@@ -127,7 +140,7 @@ describe("a STATE", () => {
     };
     // Root, then the last entry, the others after it.
     const [first, second, third] = [1, 2, 3].map((position) => Buffer.from(entry(position)));
-    if (first === undefined || second === undefined || third === undefined) throw new Error("few");
+    if (!first || !second || !third) throw new Error("too few entries");
     entry(1).set(third);
     entry(2).set(first);
     entry(3).set(second);

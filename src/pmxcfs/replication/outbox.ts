@@ -32,7 +32,10 @@ type Waiting = { -readonly [K in keyof NormalItem]: NormalItem[K] };
 /** Limit of waiting messages without ticket and key (log entries); the oldest is dropped. */
 const MAX_PLAIN = 1000;
 
-/** Retries after which a NORMAL message is dropped, 100 ms each. */
+/**
+ * Retries after which a change whose caller waits is dropped, 100 ms each. Other NORMAL messages
+ * are kept: nobody would send the value or log entry again, and their number is limited.
+ */
 const MAX_RETRIES = 100;
 /** Retries from one log line to the next. */
 const RETRIES_PER_LINE = 10;
@@ -219,7 +222,8 @@ export class Outbox {
     if (outcome === "again") {
       this.#retries++;
       this.#allRetries++;
-      if (offer.lane === "control" || this.#retries < MAX_RETRIES) return this.#retryLine(offer);
+      const isChange = offer.lane === "normal" && offer.item.ticket !== undefined;
+      if (!isChange || this.#retries < MAX_RETRIES) return this.#retryLine(offer);
     }
     return this.#finished(offer, outcome);
   }

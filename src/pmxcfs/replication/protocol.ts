@@ -333,6 +333,7 @@ export class Protocol {
     this.#syncQueue = [];
     this.#roster.set([]);
     this.#app.dropSync();
+    this.#verification.drop();
     this.#sending.abort();
     this.#enter(Mode.start, at);
   }

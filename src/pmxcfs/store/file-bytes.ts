@@ -1,9 +1,14 @@
 /** New content of a file from old. The old bytes are never changed: readers may still hold them. */
 
-/** `data` put over `bytes` at `offset`; a gap before it becomes zeros. */
-export function spliced(bytes: Uint8Array, offset: number, data: Uint8Array): Uint8Array {
+/** `data` put over `bytes` at `offset`; a gap before it becomes zeros. `cuts`: it is the end. */
+export function spliced(
+  bytes: Uint8Array,
+  offset: number,
+  data: Uint8Array,
+  cuts = false,
+): Uint8Array {
   const end = offset + data.length;
-  const made = resized(bytes, Math.max(bytes.length, end));
+  const made = resized(bytes, cuts ? end : Math.max(bytes.length, end));
   made.set(data, offset);
   return made;
 }

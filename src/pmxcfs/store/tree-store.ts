@@ -240,8 +240,7 @@ export class TreeStore implements Disposable {
     if (offset + data.length > CfsLimits.fileBytes) return Errno.EFBIG;
     const file = fileAt(this, normalPath(given));
     if (typeof file === "number") return file;
-    const kept = command.cuts === true ? file.bytes.subarray(0, offset) : file.bytes;
-    const bytes = spliced(kept, offset, data);
+    const bytes = spliced(file.bytes, offset, data, command.cuts);
     return this.#rewrite(file, bytes, bytes.length, { command, origin }) || data.length;
   }
 
