@@ -67,6 +67,27 @@ test("the index of a STATE takes under 2 ms, also with 64 changed files", () => 
   expect(full.index.pending).toBe(1);
 });
 
+test("large files are hashed ahead, not when a STATE is needed", () => {
+  const few = tree(0);
+  const ahead = new DatabaseGroup({ tree: few, nodeid: 1 });
+  while (ahead.busy) ahead.work();
+  const origin = { writer: 1, time: 2 };
+  for (let file = 0; file < 8; file++) {
+    const path = `f${file}`;
+    few.apply({ kind: "create", path }, origin);
+    few.apply({ kind: "write", path, offset: 0, data: Buffer.alloc(1024 * 1024, file) }, origin);
+  }
+  for (let steps = 0; ahead.busy; steps++) {
+    expect(steps).toBeLessThan(20);
+    ahead.work();
+  }
+  expect(few.index.pendingBytes).toBeLessThanOrEqual(1024 * 1024);
+  expect(few.index.pending).toBeLessThanOrEqual(2);
+  // Not each small one: what changes often is hashed once.
+  few.apply({ kind: "create", path: "small" }, origin);
+  expect([ahead.busy, few.index.pending > 0]).toEqual([false, true]);
+});
+
 test("the checksum of a verification is computed in steps of under 2 ms", () => {
   const steps: number[][] = [];
   for (let run = 0; run < RUNS; run++) {

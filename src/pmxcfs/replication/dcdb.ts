@@ -4,6 +4,7 @@
  * corosync.
  */
 import { Errno } from "../../base/errno.ts";
+import { CfsLimits } from "../../base/limits.ts";
 import { inParts, sortedBy, type Steps } from "../../base/steps.ts";
 import { guestPath } from "../state/guests.ts";
 import { pathOf, type Entry } from "../state/memdb.ts";
@@ -65,8 +66,13 @@ const DELETED_WITHOUT_COPY = 10;
 const STEP_MS = 1;
 /** Entries visited in one step. */
 const ENTRIES_PER_STEP = 256;
-/** Up to this many changed entries are hashed when the index is encoded; more, ahead of that. */
+/**
+ * Up to so many changed entries and bytes are hashed when the index is encoded; more, before. One
+ * file of the largest size takes about a millisecond; while it is written, it is not hashed anew
+ * for each part.
+ */
 const MAX_PENDING = 64;
+const MAX_PENDING_BYTES = CfsLimits.fileBytes;
 const ROOT_INODE = 0;
 const ZERO_DIGEST = Buffer.alloc(32);
 
@@ -315,7 +321,8 @@ export class DatabaseGroup implements Application {
 
   /** More entries have changed than may be hashed at once when a STATE is needed. */
   get busy(): boolean {
-    return this.#tree.index.pending > MAX_PENDING;
+    const { pending, pendingBytes } = this.#tree.index;
+    return pending > MAX_PENDING || pendingBytes > MAX_PENDING_BYTES;
   }
 
   work(): void {

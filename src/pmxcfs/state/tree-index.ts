@@ -166,8 +166,9 @@ export class TreeIndex {
   /** Header and root (written last), then inode and digest of each entry, in order of inodes. */
   #encoded: Buffer = Buffer.alloc(FIRST_ENTRY);
   #bytes = FIRST_ENTRY;
-  /** Inodes of entries that were added, removed or changed since the last index. */
-  readonly #changed = new Set<number>();
+  /** Entries that were added, removed or changed since the last index: bytes by inode. */
+  readonly #changed = new Map<number, number>();
+  #changedBytes = 0;
 
   /** `entries`: all but the root, in the order of inodes. */
   constructor(memdb: Memdb, entries: () => ReadonlyMap<number, Entry>) {
@@ -175,7 +176,7 @@ export class TreeIndex {
     this.#entries = entries;
     this.restart();
     memdb.subscribe(({ kind, entry }) => {
-      if (kind !== "reloaded") this.changed(entry.inode);
+      if (kind !== "reloaded") this.changed(entry.inode, entry.bytes.length);
     });
   }
 
@@ -184,29 +185,51 @@ export class TreeIndex {
     return this.#changed.size;
   }
 
-  /** Marks an entry. To be called for a replaced entry, whose removal Memdb does not report. */
-  changed(inode: number): void {
-    if (inode !== 0) this.#changed.add(inode);
+  /** The bytes of their files. */
+  get pendingBytes(): number {
+    return this.#changedBytes;
+  }
+
+  /**
+   * Marks an entry with so many bytes. To be called for a replaced entry, whose removal Memdb does
+   * not report.
+   */
+  changed(inode: number, bytes = 0): void {
+    if (inode === 0) return;
+    this.#unmark(inode);
+    this.#changed.set(inode, bytes);
+    this.#changedBytes += bytes;
+  }
+
+  /** False when the entry was not marked. */
+  #unmark(inode: number): boolean {
+    this.#changedBytes -= this.#changed.get(inode) ?? 0;
+    return this.#changed.delete(inode);
+  }
+
+  #unmarkAll(): void {
+    this.#changed.clear();
+    this.#changedBytes = 0;
   }
 
   /** After a sync: takes the leader's index, which now describes this tree, too. */
   adopt(index: Uint8Array): void {
     this.#encoded = Buffer.from(index);
     this.#bytes = index.length;
-    this.#changed.clear();
+    this.#unmarkAll();
   }
 
   /** The digest of an entry, 32 bytes, from the cache if it has not changed; not for the root. */
   digest(entry: Entry): Buffer {
-    if (this.#changed.delete(entry.inode)) this.#refresh(entry.inode);
+    if (this.#unmark(entry.inode)) this.#refresh(entry.inode);
     const at = this.#find(entry.inode) + INODE_BYTES;
     return Buffer.from(this.#encoded.subarray(at, at + DIGEST_BYTES));
   }
 
   /** The body of a STATE message of the database group. */
   encode(): Buffer {
-    for (const inode of this.#changed) this.#refresh(inode);
-    this.#changed.clear();
+    for (const inode of this.#changed.keys()) this.#refresh(inode);
+    this.#unmarkAll();
     const last = this.#bytes === FIRST_ENTRY ? 0 : getU64(this.#encoded, this.#bytes - INDEX_ENTRY);
     putHead(this.#encoded, this.#root, last, this.#bytes);
     putU64(this.#encoded, 0, INDEX_HEAD);
@@ -220,9 +243,9 @@ export class TreeIndex {
    */
   prepare(maxMs: number): boolean {
     const end = performance.now() + maxMs;
-    for (const inode of this.#changed) {
+    for (const inode of this.#changed.keys()) {
       if (performance.now() >= end) return false;
-      this.#changed.delete(inode);
+      this.#unmark(inode);
       this.#refresh(inode);
     }
     return true;
@@ -231,8 +254,8 @@ export class TreeIndex {
   /** To be called when the tree was replaced: every entry is hashed again. */
   restart(): void {
     this.#bytes = FIRST_ENTRY;
-    this.#changed.clear();
-    for (const inode of this.#entries().keys()) this.#changed.add(inode);
+    this.#unmarkAll();
+    for (const { inode, bytes } of this.#entries().values()) this.changed(inode, bytes.length);
   }
 
   /** Byte position of an inode, or where it would be inserted. */
