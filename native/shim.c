@@ -2,7 +2,7 @@
  * The only C in the server: system calls that Bun does not offer.
  *
  *   sockets     abstract addresses of all 110 bytes, peer credentials (and sending those of other
- *               users, for a proxy that root runs), sd_notify datagrams
+ *               users, for a proxy that root runs), sd_notify datagrams; no passed descriptors
  *   files       created, given to their user and removed through descriptors; pages are reserved
  *   inotify     changes of directories and files
  *   process     execve(2) that keeps descriptors open, RLIMIT_NOFILE
@@ -16,7 +16,8 @@
  *   guard       a page that vanished (truncated file) ends its connection, not the process
  *
  * Every function returns a value >= 0 or -errno. Memory comes from mmap, except the arguments of a
- * thread and of execve. The guard's table is the only state: a signal handler cannot be given any.
+ * thread and of execve. The only state: the guard's table, as a signal handler cannot be given any,
+ * and whether the kernel refuses passed descriptors.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -27,6 +28,7 @@
 #include <linux/openat2.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -41,6 +43,7 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -89,6 +92,55 @@ static int64_t close_with(int fd, int error)
 	return -error;
 }
 
+/*
+ * Passed descriptors (SCM_RIGHTS), which no client of libqb sends. What the receiver does not take
+ * the kernel closes, in the receiver's thread: the last close of a TCP socket with SO_LINGER waits
+ * as long as the sender has set, hours if it likes, and the event loop with it. So:
+ *
+ *   - since Linux 6.16 the kernel refuses them at the sender (SO_PASSRIGHTS);
+ *   - before, the bytes that carry them stay in the socket: its end is reported (receive_plain),
+ *     and a thread that is exiting closes it, which waits for nothing (shim_close_socket).
+ */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+/* Whether the kernel refuses them; found out by the first socket. */
+static _Atomic int rights_refused;
+
+/* For a socket that is not connected yet; sockets that it accepts inherit it. */
+static void refuse_rights(int fd)
+{
+	int off = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) == 0)
+		atomic_store(&rights_refused, 1);
+}
+
+/*
+ * recvmsg(2), never blocking. `message` has no room for descriptors; with SO_PASSCRED it has room
+ * for exactly the credentials, so that MSG_CTRUNC means descriptors. -1 with EBADMSG: there are
+ * some.
+ */
+static ssize_t receive_plain(int fd, struct msghdr *message)
+{
+	struct msghdr peeked = *message;
+	ssize_t received;
+
+	if (!atomic_load_explicit(&rights_refused, memory_order_relaxed)) {
+		received = recvmsg(fd, &peeked, MSG_DONTWAIT | MSG_PEEK);
+		if (received <= 0)
+			return received;
+		if (peeked.msg_flags & MSG_CTRUNC) {
+			errno = EBADMSG;
+			return -1;
+		}
+		/* Bytes that have come since then may carry descriptors. */
+		message->msg_iov->iov_len = (size_t)received;
+	}
+	return recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+}
+
 static int64_t listen_at(const struct sockaddr_un *address, int is_path, int32_t backlog)
 {
 	const struct sockaddr *any = (const struct sockaddr *)address;
@@ -97,6 +149,7 @@ static int64_t listen_at(const struct sockaddr_un *address, int is_path, int32_t
 
 	if (fd < 0)
 		return -errno;
+	refuse_rights(fd);
 	if (is_path) {
 		/* EAGAIN: the backlog of a listening server is full. */
 		if (connect(fd, any, sizeof(*address)) == 0 || errno == EAGAIN)
@@ -137,6 +190,8 @@ API int64_t shim_connect(const char *name)
 	service_address(name, &address);
 	if (fd < 0)
 		return -errno;
+	/* Any user can listen on the name while its server is down. */
+	refuse_rights(fd);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return close_with(fd, errno);
 	return fd;
@@ -235,8 +290,8 @@ API int64_t shim_accept(int32_t listener)
 
 /*
  * recvmsg(2), never blocking: the bytes of one sender; 0 is the end of the stream. The sender's pid
- * and real ids go into out[0..2]; pid -1: the kernel attached none. There is no room for passed
- * descriptors: the kernel closes them.
+ * and real ids go into out[0..2]; pid -1: the kernel attached none. -EBADMSG: they carry
+ * descriptors.
  */
 API int64_t shim_receive_from(int32_t fd, void *bytes, int64_t length, int32_t *out)
 {
@@ -250,7 +305,7 @@ API int64_t shim_receive_from(int32_t fd, void *bytes, int64_t length, int32_t *
 				  .msg_control = control.space,
 				  .msg_controllen = sizeof(control.space) };
 	struct cmsghdr *header;
-	ssize_t received = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t received = receive_plain(fd, &message);
 
 	out[0] = -1;
 	if (received < 0)
@@ -276,12 +331,94 @@ API int64_t shim_stop_credentials(int32_t fd)
 	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)) < 0 ? -errno : 0;
 }
 
-/* recv(2), never blocking; 0 is the end of the stream. Passed descriptors are dropped. */
+/* recv(2), never blocking; 0 is the end of the stream. -EBADMSG: the bytes carry descriptors. */
 API int64_t shim_receive(int32_t fd, void *bytes, int64_t length)
 {
-	ssize_t received = recv(fd, bytes, (size_t)length, MSG_DONTWAIT);
+	struct iovec part = { .iov_base = bytes, .iov_len = (size_t)length };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	ssize_t received = receive_plain(fd, &message);
 
 	return received < 0 ? -errno : received;
+}
+
+/* PTHREAD_STACK_MIN of arm64 is 128 KiB, and a smaller stack is refused. */
+#define THREAD_STACK_BYTES (256 * 1024)
+
+/* Starts a detached thread without signals, which are for the event loop's; 0, or an errno. */
+static int start_thread(void *(*run)(void *), void *argument)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	sigset_t all;
+	sigset_t before;
+	int error;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&thread, &attributes, run, argument);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return error;
+}
+
+/* The steps of a close by an exiting thread. */
+struct last_close {
+	sem_t copied;
+	sem_t closed;
+};
+
+/*
+ * Takes a copy of the table of descriptors and exits when the original of one is closed: so its
+ * last close is done by an exiting thread, for which the kernel ignores SO_LINGER.
+ */
+static void *exit_with_copy(void *argument)
+{
+	struct last_close *close = argument;
+
+	/* Not permitted in some containers: then the thread that closes waits. */
+	unshare(CLONE_FILES);
+	sem_post(&close->copied);
+	while (sem_wait(&close->closed) < 0 && errno == EINTR)
+		continue;
+	return NULL;
+}
+
+/* Closes descriptor `argument`. */
+static void *close_elsewhere(void *argument)
+{
+	struct last_close last;
+	pthread_t thread;
+
+	sem_init(&last.copied, 0, 0);
+	sem_init(&last.closed, 0, 0);
+	if (pthread_create(&thread, NULL, exit_with_copy, &last) != 0) {
+		close((int)(intptr_t)argument);
+		return NULL;
+	}
+	while (sem_wait(&last.copied) < 0 && errno == EINTR)
+		continue;
+	close((int)(intptr_t)argument);
+	sem_post(&last.closed);
+	pthread_join(thread, NULL);
+	return NULL;
+}
+
+/* close(2) for a socket whose peer is not trusted; does not wait, whatever is unread in it. */
+API int64_t shim_close_socket(int32_t fd)
+{
+	int unread = 0;
+
+	if (!atomic_load(&rights_refused)) {
+		/* Nothing more comes after this. A listening socket has no count (EINVAL). */
+		shutdown(fd, SHUT_RD);
+		if ((ioctl(fd, SIOCINQ, &unread) < 0 || unread > 0) &&
+		    start_thread(close_elsewhere, (void *)(intptr_t)fd) == 0)
+			return 0;
+	}
+	return close(fd) < 0 ? -errno : 0;
 }
 
 /* Sends one datagram to systemd's notify socket (sd_notify(3)); `@` starts an abstract name. */
@@ -976,7 +1113,9 @@ static_assert(sizeof(struct turn_event) == 8, "epoll.ts reads two int32 per even
 static ssize_t drain(int fd)
 {
 	char bytes[DRAIN_BYTES];
-	ssize_t received = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	struct iovec part = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	ssize_t received = receive_plain(fd, &message);
 
 	if (received < 0 && errno != EAGAIN && errno != EINTR)
 		return 0;
@@ -1307,9 +1446,6 @@ API int64_t shim_fuse_answer(int32_t fd, const void *head, int64_t head_length, 
 	return written < 0 ? -errno : written;
 }
 
-/* PTHREAD_STACK_MIN of arm64 is 128 KiB, and a smaller stack is refused. */
-#define WATCHER_STACK_BYTES (256 * 1024)
-
 /* The descriptors of the watching thread, which frees this. */
 struct watcher {
 	int watched;
@@ -1356,10 +1492,6 @@ static void *watch(void *argument)
 API int64_t shim_watch(int32_t watched, int32_t bell)
 {
 	struct watcher *watcher;
-	pthread_attr_t attributes;
-	pthread_t thread;
-	sigset_t all;
-	sigset_t before;
 	int control[2];
 	int error;
 
@@ -1371,15 +1503,7 @@ API int64_t shim_watch(int32_t watched, int32_t bell)
 		return close_with(control[1], ENOMEM);
 	}
 	*watcher = (struct watcher){ watched, control[1], bell };
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, WATCHER_STACK_BYTES);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	/* Signals must be delivered to the event loop's thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&thread, &attributes, watch, watcher);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
+	error = start_thread(watch, watcher);
 	if (error != 0) {
 		free(watcher);
 		close(control[0]);

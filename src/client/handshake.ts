@@ -5,8 +5,8 @@
  */
 import { Errno, errnoText } from "../base/errno.ts";
 import { IpcLimits } from "../base/limits.ts";
-import { closeDescriptor } from "../platform/files.ts";
 import {
+  closeSocket,
   connectAs,
   connectTo,
   maxNameBytes,
@@ -88,7 +88,7 @@ export class Handshake {
   }
 
   close(): void {
-    if (this.#fd >= 0) closeDescriptor(this.#fd);
+    if (this.#fd >= 0) closeSocket(this.#fd);
     this.#fd = -1;
   }
 

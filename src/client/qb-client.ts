@@ -14,9 +14,8 @@ import {
   RING_NAMES,
   type RingSet,
 } from "../shm/ring-set.ts";
-import { closeDescriptor } from "../platform/files.ts";
 import { isAlive } from "../platform/processes.ts";
-import type { Credentials } from "../platform/socket.ts";
+import { closeSocket, type Credentials } from "../platform/socket.ts";
 import { Connecting } from "./connecting.ts";
 import {
   CLOSED,
@@ -139,7 +138,7 @@ export class QbClient implements Disposable {
   ): QbClient | QbFailure {
     const attached = attach(accepted);
     if (attached instanceof QbFailure) {
-      closeDescriptor(accepted.fd);
+      closeSocket(accepted.fd);
       return attached;
     }
     return new QbClient(name, accepted, attached.set, attached.place, options);

@@ -5,8 +5,7 @@
  */
 import type { Socket } from "bun";
 import { Errno } from "../base/errno.ts";
-import { closeDescriptor } from "../platform/files.ts";
-import { receiveBytes, sendBytes } from "../platform/socket.ts";
+import { closeSocket, receiveBytes, sendBytes } from "../platform/socket.ts";
 import { disconnected, type QbFailure } from "./failure.ts";
 
 /** Notify bytes; as many as are sent in one system call. */
@@ -145,7 +144,7 @@ export class SetupSocket {
     this.#cancelRetry();
     if (this.#lost) return;
     this.#lost = true;
-    if (this.#watched === undefined) closeDescriptor(this.#fd);
+    if (this.#watched === undefined) closeSocket(this.#fd);
     else this.#watched.terminate();
   }
 

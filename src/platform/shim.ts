@@ -23,6 +23,7 @@ const SYMBOLS = {
   shim_receive: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },
   shim_notify: { args: ["buffer", "buffer"], returns: "i64_fast" },
   shim_close: { args: ["i32"], returns: "i64_fast" },
+  shim_close_socket: { args: ["i32"], returns: "i64_fast" },
   shim_dir_open: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_dir_make: { args: ["i32", "buffer"], returns: "i64_fast" },
   shim_file_make: { args: ["i32", "buffer", "i64_fast"], returns: "i64_fast" },

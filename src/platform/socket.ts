@@ -91,7 +91,10 @@ export function sendBytes(fd: number, bytes: Uint8Array): number {
   return shim.shim_send(fd, bytes, bytes.byteLength);
 }
 
-/** Receives without blocking; bytes received, 0 at the end of the stream, or EAGAIN, ... */
+/**
+ * Receives without blocking; bytes received, 0 at the end of the stream, or EAGAIN, ... EBADMSG:
+ * descriptors are passed with the bytes (before Linux 6.16; later the sender gets EPERM).
+ */
 export function receiveBytes(fd: number, bytes: Uint8Array): number {
   return shim.shim_receive(fd, bytes, bytes.byteLength);
 }
@@ -110,6 +113,14 @@ export function receiveFrom(
   const [pid = -1, uid = 0, gid = 0] = sender;
   if (received <= 0 || pid < 0) return { received, from: undefined };
   return { received, from: { pid, uid: uid >>> 0, gid: gid >>> 0 } };
+}
+
+/**
+ * Closes a socket from this file. Descriptors that are passed in it and not received do not make it
+ * wait (native/shim.c).
+ */
+export function closeSocket(fd: number): void {
+  shim.shim_close_socket(fd);
 }
 
 /** Turns credentials on `fd` off: attaching them to each message costs the sender time. */

@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -548,7 +549,11 @@ static void notify_bytes(const struct row *row)
 		say_served(peer);
 }
 
-static void push_descriptors(int fd, int count, const void *bytes, size_t size)
+/*
+ * Sends `bytes` with `passed`, `count` times; without it if that is forbidden (SO_PASSRIGHTS):
+ * returns 0 then.
+ */
+static int push_descriptors(int fd, int passed, int count, const void *bytes, size_t size)
 {
 	union { char bytes[CMSG_SPACE(sizeof(int) * 64)]; struct cmsghdr header; } control;
 	struct iovec iov = { (void *)bytes, size };
@@ -560,19 +565,112 @@ static void push_descriptors(int fd, int count, const void *bytes, size_t size)
 	header->cmsg_type = SCM_RIGHTS;
 	header->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
 	for (int i = 0; i < count; i++)
-		((int *)CMSG_DATA(header))[i] = fd;
-	sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		((int *)CMSG_DATA(header))[i] = passed;
+	if (sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno != EPERM)
+		return 1;
+	push(fd, bytes, size);
+	return 0;
 }
 
 static void notify_descriptors(const struct row *row)
 {
 	struct peer *peer = usual();
+	int passed = 0;
 	for (int i = 0; i < row->a; i++) {
-		push_descriptors(peer->fd, 20, "x", 1);
+		passed += push_descriptors(peer->fd, peer->fd, 20, "x", 1);
 		if (i % 8 == 0)
 			exchange(peer, 8);
 	}
-	say_served(peer);
+	if (passed > 0 && hung_up(peer->fd, 80))
+		report("disconnected it, which passed descriptors");
+	else
+		say_served(peer);
+}
+
+/*
+ * A TCP socket whose last close(2) waits `seconds`: SO_LINGER is set, and its peer, which stays
+ * open as long as this process, does not read what was sent.
+ */
+static int lingering_descriptor(int seconds)
+{
+	static uint8_t unread[MIB];
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr *any = (struct sockaddr *)&address;
+	socklen_t size = sizeof address;
+	struct linger linger = { .l_onoff = 1, .l_linger = seconds };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(listener, any, size) != 0 || listen(listener, 1) != 0 ||
+	    getsockname(listener, any, &size) != 0 || connect(fd, any, size) != 0 ||
+	    accept(listener, NULL, NULL) < 0)
+		die("a TCP connection", strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+	while (send(fd, unread, sizeof unread, MSG_DONTWAIT) > 0)
+		continue;
+	return fd;
+}
+
+/* Sends bytes with such a descriptor, which then only the server's socket holds. */
+static void push_lingering(int fd, int passed, const void *bytes, size_t size)
+{
+	struct linger none = { .l_onoff = 0 };
+	if (!push_descriptors(fd, passed, 1, bytes, size))
+		setsockopt(passed, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	close(passed);
+	pause_us(1500000);
+	report("waited");
+}
+
+static void notify_lingering(const struct row *row)
+{
+	(void)row;
+	push_lingering(usual()->fd, lingering_descriptor(5), "x", 1);
+}
+
+/* With the first byte of the set-up request. */
+static void handshake_lingering(const struct row *row)
+{
+	(void)row;
+	push_lingering(must_open_socket(), lingering_descriptor(5), "x", 1);
+}
+
+/* After a set-up request that makes the server close the socket. */
+static void unread_lingering(const struct row *row)
+{
+	uint8_t bytes[GREETING_BYTES];
+	int passed = lingering_descriptor(5);
+	int fd = must_open_socket();
+	(void)row;
+	greeting(bytes, 0, MIB);
+	push(fd, bytes, sizeof bytes);
+	push_lingering(fd, passed, "x", 1);
+}
+
+/* a: 0: before the set-up request; 1: when it is connected. */
+static void deaf(const struct row *row)
+{
+	/* Our socket reports an end of its own now: only POLLHUP means that the server closed its. */
+	struct pollfd closed = { 0 };
+	if (row->a == 0) {
+		closed.fd = must_open_socket();
+		shutdown(closed.fd, SHUT_RD);
+		greet(closed.fd, MIB);
+		report(poll(&closed, 1, 3000) == 1 ? "closed it" : "kept it");
+		return;
+	}
+	struct peer *peer = usual();
+	closed.fd = peer->fd;
+	shutdown(peer->fd, SHUT_RD);
+	int served = 0;
+	for (int i = 0; i < 100 && poll(&closed, 1, 0) == 0; i++) {
+		put(peer, sound(100));
+		uint64_t deadline = now_ns() + 1000000000;
+		while (atomic_load(field(&peer->ring[RESPONSE], SEMAPHORE)) == 0 && now_ns() < deadline)
+			pause_us(50);
+		served += take(peer, 0) == 0;
+	}
+	report("served %d of 100", served);
 }
 
 /* ---- slow and unlucky clients ---------------------------------------------------------------- */
@@ -800,8 +898,8 @@ static void handshake_with_descriptors(const struct row *row)
 		int fd = must_open_socket();
 		uint8_t bytes[GREETING_BYTES];
 		greeting(bytes, -1, MIB);
-		push_descriptors(fd, 30, bytes, 11);
-		push_descriptors(fd, 30, bytes + 11, 13);
+		push_descriptors(fd, fd, 30, bytes, 11);
+		push_descriptors(fd, fd, 30, bytes + 11, 13);
 		accepted += finish_greeting(fd, 3000)->error == 0;
 		close(fd);
 	}
@@ -1110,6 +1208,8 @@ static const struct row rows[] = {
 	{ "notify bytes", "none for 100 messages", notify_bytes, 0, 100 },
 	{ "notify bytes", "1000 for 100 messages", notify_bytes, 1000, 100 },
 	{ "notify bytes", "carrying descriptors", notify_descriptors, 200, 0 },
+	{ "notify bytes", "carrying a descriptor that lingers", notify_lingering, 0, 0 },
+	{ "slow clients", "one that shuts down its reading end", deaf, 1, 0 },
 	{ "slow clients", "one that never reads", never_reads, 1, 100 },
 	{ "slow clients", "20 that never read", never_reads, 20, 100 },
 	{ "slow clients", "20 that never read large replies", never_reads, 20, 300000 },
@@ -1139,6 +1239,9 @@ static const struct row rows[] = {
 	{ "handshake", "closed 3 ms after each byte", close_at_every_point, 3000, 0 },
 	{ "handshake", "answers never read", answers_never_read, 200, MIB },
 	{ "handshake", "carrying descriptors", handshake_with_descriptors, 30, 0 },
+	{ "handshake", "carrying a descriptor that lingers", handshake_lingering, 0, 0 },
+	{ "handshake", "leaving a descriptor that lingers", unread_lingering, 0, 0 },
+	{ "handshake", "reading end shut down before it", deaf, 0, 0 },
 	{ "requested sizes", "0", size_asked, 0, 1 },
 	{ "requested sizes", "1", size_asked, 1, 1 },
 	{ "requested sizes", "200 MiB, 8 times", size_asked, 200 * MIB, 8 },

@@ -5,6 +5,7 @@
  */
 #include "../../native/shim.c"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -21,38 +22,121 @@ static int failures;
 
 static char name[64], directory_name[64], directory_path[80];
 
-/* The sender's credentials come until they are turned off; passed descriptors are closed. */
+/* The sender's credentials come until they are turned off. */
 static void test_senders(int32_t accepted, int32_t client)
 {
-	char bytes[64], space[CMSG_SPACE(sizeof(int))] = { 0 };
+	char bytes[64];
 	int32_t from[3] = { 0, -1, -1 };
-	struct iovec part = { .iov_base = bytes, .iov_len = 3 };
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = space,
-				  .msg_controllen = sizeof(space) };
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-	int before = dup(0);
 
 	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == -EAGAIN && from[0] == -1);
 	CHECK(shim_send(client, "one", 3) == 3);
 	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == 3);
 	CHECK(from[0] == getpid() && from[1] == (int32_t)getuid() && from[2] == (int32_t)getgid());
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &client, sizeof(int));
-	CHECK(sendmsg(client, &message, 0) == 3);
-	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == 3 && from[0] == getpid());
-	close(before);
-	int after = dup(0);
-	CHECK(before == after);
-	close(after);
 	CHECK(shim_stop_credentials(accepted) == 0);
 	CHECK(shim_stop_credentials(-1) == -EBADF);
 	CHECK(shim_send(client, "two", 3) == 3);
 	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == 3 && from[0] == -1);
 	CHECK(shim_receive_from(-1, bytes, sizeof(bytes), from) == -EBADF);
+}
+
+/* Sends a byte with `passed`; 0, or an errno. */
+static int pass(int socket, int passed)
+{
+	char byte = 'x', space[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec part = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = space,
+				  .msg_controllen = sizeof(space) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &passed, sizeof(int));
+	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+/*
+ * Passes a TCP socket, which was its last owner's, whose last close waits 10 s: the peer `reader`
+ * (the result) does not read.
+ */
+static int pass_lingering(int socket_fd)
+{
+	static char unread[1 << 20];
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr *any = (struct sockaddr *)&address;
+	struct linger linger = { 1, 10 };
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+	int reader;
+
+	CHECK(bind(listener, any, size) == 0 && listen(listener, 1) == 0);
+	CHECK(getsockname(listener, any, &size) == 0 && connect(fd, any, size) == 0);
+	reader = accept(listener, NULL, NULL);
+	close(listener);
+	while (send(fd, unread, sizeof(unread), MSG_DONTWAIT) > 0)
+		continue;
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+	CHECK(pass(socket_fd, fd) == 0);
+	close(fd);
+	return reader;
+}
+
+static int threads(void)
+{
+	struct stat status;
+
+	CHECK(stat("/proc/self/task", &status) == 0);
+	return (int)status.st_nlink - 2;
+}
+
+/* Passed descriptors are not received; no function and no thread waits for their close. */
+static void test_passed(int32_t credentials)
+{
+	int64_t start = now_ns();
+	int32_t pair[2], from[3];
+	char bytes[64];
+	int before = threads(), reader;
+
+	rights_refused = 0;
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+	CHECK(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &credentials, sizeof(int)) == 0);
+	CHECK(shim_send(pair[1], "one", 3) == 3);
+	if (credentials) {
+		CHECK(shim_receive_from(pair[0], bytes, sizeof(bytes), from) == 3);
+		reader = pass_lingering(pair[1]);
+		CHECK(shim_receive_from(pair[0], bytes, sizeof(bytes), from) == -EBADMSG);
+	} else {
+		CHECK(shim_receive(pair[0], bytes, 2) == 2 && drain(pair[0]) == 1);
+		CHECK(drain(pair[0]) == -1);
+		reader = pass_lingering(pair[1]);
+		CHECK(shim_receive(pair[0], bytes, sizeof(bytes)) == -EBADMSG);
+		CHECK(drain(pair[0]) == 0);
+	}
+	CHECK(shim_close_socket(pair[0]) == 0);
+	struct pollfd closed = { .fd = pair[1] };
+	CHECK(poll(&closed, 1, 5000) == 1 && (closed.revents & POLLHUP));
+	while (threads() > before && now_ns() - start < 5000000000ll)
+		sched_yield();
+	CHECK(now_ns() - start < 5000000000ll);
+	close(pair[1]);
+	close(reader);
+}
+
+/* Sockets of a service refuse descriptors where the kernel can (SO_PASSRIGHTS). */
+static void test_refused(int32_t accepted, int32_t client)
+{
+	char bytes[64];
+	int32_t from[3];
+	int error = pass(client, 0);
+
+	CHECK(error == (rights_refused ? EPERM : 0) && pass(accepted, 0) == error);
+	if (error != 0)
+		return;
+	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == -EBADMSG);
+	CHECK(shim_receive(client, bytes, sizeof(bytes)) == -EBADMSG);
 }
 
 static void test_sockets(void)
@@ -77,6 +161,7 @@ static void test_sockets(void)
 	CHECK(shim_send((int32_t)client, "hello", 5) == 5);
 	CHECK(shim_receive((int32_t)accepted, bytes, sizeof(bytes)) == 5);
 	test_senders((int32_t)accepted, (int32_t)client);
+	test_refused((int32_t)accepted, (int32_t)client);
 	CHECK(shim_close((int32_t)client) == 0);
 	CHECK(shim_receive((int32_t)accepted, bytes, sizeof(bytes)) == 0);
 	CHECK(shim_send((int32_t)accepted, "x", 1) == -EPIPE);
@@ -384,6 +469,8 @@ int main(void)
 	snprintf(directory_name, sizeof(directory_name), "qb-%d-0-0-shimtest", getpid());
 	snprintf(directory_path, sizeof(directory_path), "/dev/shm/%s", directory_name);
 	test_sockets();
+	test_passed(0);
+	test_passed(1);
 	test_socket_path();
 	test_names();
 	test_epoll();

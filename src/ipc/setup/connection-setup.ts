@@ -3,8 +3,8 @@
  * control, then makes the rings.
  */
 import { Errno } from "../../base/errno.ts";
-import { closeDescriptor, type Directory } from "../../platform/files.ts";
-import { type Credentials, peerCredentials } from "../../platform/socket.ts";
+import type { Directory } from "../../platform/files.ts";
+import { closeSocket, type Credentials, peerCredentials } from "../../platform/socket.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import { RingPool } from "../../shm/ring-pool.ts";
 import { ringDataBytes, ringSetBytes } from "../../shm/ring-set.ts";
@@ -118,7 +118,7 @@ export class ConnectionSetup {
   accept(fd: number): void {
     const connectIds = peerCredentials(fd);
     if (typeof connectIds === "number") {
-      closeDescriptor(fd);
+      closeSocket(fd);
       return;
     }
     const socket = new SetupSocket(fd, connectIds, this.#parts.sockets, this.#events);

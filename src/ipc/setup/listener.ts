@@ -6,9 +6,15 @@ import { unlinkSync } from "node:fs";
 import { Errno, errnoName, errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
 import { newDirectoryName, SHM } from "../../shm/ring-directory.ts";
-import { closeDescriptor, Directory } from "../../platform/files.ts";
+import { Directory } from "../../platform/files.ts";
 import { Ready } from "../../platform/epoll.ts";
-import { acceptOn, listenOn, maxNameBytes, socketPath } from "../../platform/socket.ts";
+import {
+  acceptOn,
+  closeSocket,
+  listenOn,
+  maxNameBytes,
+  socketPath,
+} from "../../platform/socket.ts";
 import { findSocketOwner } from "../../platform/socket-owner.ts";
 import type { SocketEvents, SocketLoop } from "./socket-loop.ts";
 
@@ -154,7 +160,7 @@ class AcceptingSocket implements Listener, SocketEvents {
   close(): void {
     clearTimeout(this.#retry);
     this.#loop.remove(this.#fd, this.#token);
-    closeDescriptor(this.#fd);
+    closeSocket(this.#fd);
     if (this.#path !== undefined) removePath(this.#path);
   }
 }
@@ -179,7 +185,7 @@ export function listen(
   const listener = new AcceptingSocket(fd, name, loop, options);
   const failed = listener.begin();
   if (failed === 0) return listener;
-  closeDescriptor(fd);
+  closeSocket(fd);
   return explain(name, failed);
 }
 

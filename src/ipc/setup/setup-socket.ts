@@ -11,8 +11,8 @@
  */
 import { Errno } from "../../base/errno.ts";
 import { Ready } from "../../platform/epoll.ts";
-import { closeDescriptor } from "../../platform/files.ts";
 import {
+  closeSocket,
   type Credentials,
   receiveFrom,
   sendBytes,
@@ -269,7 +269,7 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     clearTimeout(this.#deadline);
     if (this.#state !== "closing") this.#enter("closing");
     if (this.#token !== undefined) this.#loop.remove(this.fd, this.#token);
-    closeDescriptor(this.fd);
+    closeSocket(this.fd);
   }
 
   /** The peer has closed the socket. */
