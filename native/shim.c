@@ -409,13 +409,17 @@ static void *close_elsewhere(void *argument)
 /* close(2) for a socket whose peer is not trusted; does not wait, whatever is unread in it. */
 API int64_t shim_close_socket(int32_t fd)
 {
+	int64_t accepted;
 	int unread = 0;
 
 	if (!atomic_load(&rights_refused)) {
-		/* Nothing more comes after this. A listening socket has no count (EINVAL). */
+		/* Nothing more comes after this. */
 		shutdown(fd, SHUT_RD);
-		if ((ioctl(fd, SIOCINQ, &unread) < 0 || unread > 0) &&
-		    start_thread(close_elsewhere, (void *)(intptr_t)fd) == 0)
+		/* It listens: closed here, as its name must be free at once, but not what it holds. */
+		if (ioctl(fd, SIOCINQ, &unread) < 0)
+			while ((accepted = shim_accept(fd)) >= 0)
+				shim_close_socket((int32_t)accepted);
+		if (unread > 0 && start_thread(close_elsewhere, (void *)(intptr_t)fd) == 0)
 			return 0;
 	}
 	return close(fd) < 0 ? -errno : 0;

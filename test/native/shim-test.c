@@ -139,6 +139,20 @@ static void test_refused(int32_t accepted, int32_t client)
 	CHECK(shim_receive(client, bytes, sizeof(bytes)) == -EBADMSG);
 }
 
+/* The name of a closed listening socket is free at once, whatever its clients have sent. */
+static void test_withdrawn(void)
+{
+	int64_t listener = shim_listen(name, 8), client = shim_connect(name);
+
+	rights_refused = 0;
+	CHECK(listener >= 0 && client >= 0 && shim_send((int32_t)client, "x", 1) == 1);
+	CHECK(shim_close_socket((int32_t)listener) == 0);
+	listener = shim_listen(name, 8);
+	CHECK(listener >= 0);
+	CHECK(shim_close_socket((int32_t)listener) == 0);
+	CHECK(shim_close((int32_t)client) == 0);
+}
+
 static void test_sockets(void)
 {
 	int32_t peer[3] = { -1, -1, -1 };
@@ -469,6 +483,7 @@ int main(void)
 	snprintf(directory_name, sizeof(directory_name), "qb-%d-0-0-shimtest", getpid());
 	snprintf(directory_path, sizeof(directory_path), "/dev/shm/%s", directory_name);
 	test_sockets();
+	test_withdrawn();
 	test_passed(0);
 	test_passed(1);
 	test_socket_path();
