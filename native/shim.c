@@ -527,12 +527,17 @@ API int64_t shim_dir_open(int32_t parent, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Makes directory `name`, mode 0700, and opens it. */
+/* Makes directory `name`, mode 0700, and opens it; if it cannot be opened (EMFILE) removes it. */
 API int64_t shim_dir_make(int32_t parent, const char *name)
 {
+	int64_t fd;
+
 	if (mkdirat(parent, name, 0700) < 0)
 		return -errno;
-	return shim_dir_open(parent, name);
+	fd = shim_dir_open(parent, name);
+	if (fd < 0)
+		unlinkat(parent, name, AT_REMOVEDIR);
+	return fd;
 }
 
 /* Creates file `name`, mode 0600, with `size` reserved zero bytes; on failure it is removed. */

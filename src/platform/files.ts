@@ -102,6 +102,8 @@ export function latin1Name(name: string): string {
 export interface FileDirectory extends Disposable {
   /** Its inode number, which stays the same when it is renamed. */
   readonly inode: number;
+  /** The entry `name`, no symlink followed; undefined if there is none or it cannot be read. */
+  lookAt(name: string): Entry | undefined;
   /** Opens a directory in this one, not through a symlink. */
   openSub(name: string): FileDirectory | Errno;
   /** Makes a directory of mode 0700 in this one. EEXIST, ENOSPC, EMFILE. */
@@ -175,7 +177,6 @@ export class Directory implements FileDirectory {
     return fd < 0 ? (fd as Errno) : new Directory(fd);
   }
 
-  /** The entry `name`, no symlink followed; undefined if there is none or it cannot be read. */
   lookAt(name: string): Entry | undefined {
     if (shim.shim_look_at(this.fd, cString(name), look) < 0) return undefined;
     const [uid = 0, isDirectory = 0, ageS = 0] = look;

@@ -181,16 +181,31 @@ export class RingDirectory implements Disposable {
     this.#atExit[Symbol.dispose]();
     this.set[Symbol.dispose]();
     this.#closeFiles();
-    const directory = this.#open(this.#name) ?? this.#find();
+    const opened = this.#parent.openSub(this.#name);
+    if (opened === Errno.EMFILE || opened === Errno.ENFILE) {
+      this.#removeUnopened();
+      return;
+    }
+    const directory = this.#ifOwn(opened) ?? this.#find();
     if (directory === undefined) return;
     for (const name of ringFileNames(this.#service)) directory.unlink(name);
     directory[Symbol.dispose]();
     this.#parent.removeSub(this.#name);
   }
 
-  /** Opens this directory by `name`; undefined if that is another directory or does not exist. */
-  #open(name: string): FileDirectory | undefined {
-    const directory = this.#parent.openSub(name);
+  /**
+   * Removes the directory by its path, when no descriptor is free: nothing would remove it later.
+   * Only root and this uid can have put another one there.
+   */
+  #removeUnopened(): void {
+    const entry = this.#parent.lookAt(this.#name);
+    if (entry?.isDirectory !== true || entry.uid !== process.geteuid?.()) return;
+    for (const name of ringFileNames(this.#service)) this.#parent.unlink(`${this.#name}/${name}`);
+    this.#parent.removeSub(this.#name);
+  }
+
+  /** What was opened, if it is this directory; undefined if it is another one, or an errno. */
+  #ifOwn(directory: FileDirectory | Errno): FileDirectory | undefined {
     if (typeof directory === "number") return undefined;
     if (directory.inode === this.#inode) return directory;
     directory[Symbol.dispose]();
@@ -203,7 +218,7 @@ export class RingDirectory implements Disposable {
    */
   #find(): FileDirectory | undefined {
     for (const name of namesIn(SHM) ?? []) {
-      const directory = this.#open(name);
+      const directory = this.#ifOwn(this.#parent.openSub(name));
       if (directory === undefined) continue;
       this.#name = name;
       return directory;

@@ -277,6 +277,20 @@ static void test_epoll(void)
 	close(outer);
 }
 
+/* Without a free descriptor no directory is made, and none is left. */
+static void test_no_descriptor(int32_t parent)
+{
+	struct rlimit before, none;
+	int lowest = dup(0);
+
+	CHECK(lowest >= 0 && close(lowest) == 0 && getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = (struct rlimit){ .rlim_cur = (rlim_t)lowest, .rlim_max = before.rlim_max };
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	CHECK(shim_dir_make(parent, directory_name) == -EMFILE);
+	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	CHECK(faccessat(parent, directory_name, F_OK, 0) < 0 && errno == ENOENT);
+}
+
 static void test_files(void)
 {
 	int64_t shm = shim_dir_open(-1, "/dev/shm"), directory, file, again;
@@ -284,6 +298,7 @@ static void test_files(void)
 
 	CHECK(shm >= 0);
 	CHECK(shim_dir_open(-1, "/dev/null") == -ENOTDIR);
+	test_no_descriptor((int32_t)shm);
 	directory = shim_dir_make((int32_t)shm, directory_name);
 	CHECK(directory >= 0);
 	CHECK(shim_dir_make((int32_t)shm, directory_name) == -EEXIST);

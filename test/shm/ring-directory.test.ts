@@ -53,6 +53,7 @@ function faulty(real: FileDirectory, plan: Plan): FileDirectory {
     give: (uid, gid, mode) => orFail(() => real.give(uid, gid, mode)),
     giveToGroup: (gid, mode) => real.giveToGroup(gid, mode),
     share: (uid) => real.share(uid),
+    lookAt: (name) => real.lookAt(name),
     rename: (from, to) => orFail(() => real.rename(from, to)),
     // Calls that clean up do not fail: that could not be handled.
     openSub: (name) => wrapped(real.openSub(name)),
@@ -205,6 +206,35 @@ test("a renamed directory is found and removed; another one with its old name is
   expect(names).not.toContain(`${path}-moved`.slice(SHM.length + 1));
   expect(names).toContain(path.slice(SHM.length + 1));
   rmSync(path);
+});
+
+/** /dev/shm while no descriptor is free: directories in it cannot be opened. */
+function exhaustedShm(): FileDirectory {
+  return { ...faulty(shm, { ...counting }), openSub: () => Errno.EMFILE };
+}
+
+test("a directory is removed also when no descriptor is free", () => {
+  const before = held();
+  const rings = RingDirectory.make(exhaustedShm(), SERVICE, PAGE_BYTES);
+  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
+  expect(rings.giveTo(SELF, 9)).toBe(0);
+  rings[Symbol.dispose]();
+  expect(held()).toEqual(before);
+});
+
+test("when no descriptor is free, a link in the place of a directory is not followed", () => {
+  const elsewhere = ready();
+  const before = new Set(ringDirectories(process.pid));
+  const rings = RingDirectory.make(exhaustedShm(), SERVICE, PAGE_BYTES);
+  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
+  const name = ringDirectories(process.pid).find((one) => !before.has(one));
+  renameSync(`${SHM}/${name}`, `${SHM}/${name}-moved`);
+  symlinkSync(elsewhere.path, `${SHM}/${name}`);
+  rings[Symbol.dispose]();
+  expect(readdirSync(elsewhere.path)).toHaveLength(6);
+  elsewhere.rings[Symbol.dispose]();
+  rmSync(`${SHM}/${name}`);
+  rmSync(`${SHM}/${name}-moved`, { recursive: true });
 });
 
 test("a directory that a sweep probes while it is made is locked nevertheless", () => {
