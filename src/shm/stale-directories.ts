@@ -9,6 +9,7 @@
  *             pid namespace can see all processes; for any other process it is unknown
  */
 import { readFileSync, readlinkSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { Errno } from "../base/errno.ts";
 import { closeDescriptor, type Directory, lockFile, namesIn } from "../platform/files.ts";
 import { isAlive } from "../platform/processes.ts";
@@ -44,14 +45,18 @@ function isOfFirstNamespace(proc: string, pid: string): boolean {
   }
 }
 
-/** Names of the ring directories of which some process maps a file; undefined: cannot be seen. */
-function mappedDirectories(proc: string): ReadonlySet<string> | undefined {
+/**
+ * Names of the ring directories of which some process maps a file; undefined: cannot be seen. Other
+ * threads read: the mappings of a process whose memory is locked, which it can arrange itself, are
+ * not read before that ends, and those of a thousand processes take long.
+ */
+async function mappedDirectories(proc: string): Promise<ReadonlySet<string> | undefined> {
   const mapped = new Set<string>();
   for (const pid of namesIn(proc) ?? []) {
     if (!/^[0-9]+$/.test(pid)) continue;
     let maps: string;
     try {
-      maps = readFileSync(`${proc}/${pid}/maps`, "latin1");
+      maps = await readFile(`${proc}/${pid}/maps`, "latin1");
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ESRCH") continue;
@@ -73,7 +78,7 @@ export class StaleDirectories {
   readonly #path: string;
   readonly #proc: string;
   readonly #livePids = new Map<number, boolean>();
-  #mapped: ReadonlySet<string> | undefined | "not read" = "not read";
+  #mapped: Promise<ReadonlySet<string> | undefined> | undefined;
 
   /** `shm`: the directory `path`, opened; `path` and `proc` are for tests. */
   constructor(shm: Directory, path: string = SHM, proc = "/proc") {
@@ -83,11 +88,11 @@ export class StaleDirectories {
   }
 
   /** Whether the server of ring directory `name` is alive; unknown for other names. */
-  livenessOf(name: string): Liveness {
+  async livenessOf(name: string): Promise<Liveness> {
     const parts = parseDirectoryName(name);
     if (parts === undefined) return "unknown";
     const { serverPid, isOurs } = parts;
-    if (!isOurs) return this.#byProcesses(name, serverPid);
+    if (!isOurs) return await this.#byProcesses(name, serverPid);
     const entry = this.#shm.lookAt(name);
     const mayOpen = process.geteuid?.() === 0 || entry?.uid === process.geteuid?.();
     if (entry === undefined || !entry.isDirectory || !mayOpen) return "unknown";
@@ -116,13 +121,13 @@ export class StaleDirectories {
     return locked === Errno.EAGAIN ? "alive" : "unknown";
   }
 
-  #byProcesses(name: string, pid: number): Liveness {
+  async #byProcesses(name: string, pid: number): Promise<Liveness> {
     if (this.#isLive(pid)) return "alive";
-    if (this.#mapped === "not read") {
-      this.#mapped = seesAllProcesses(this.#proc) ? mappedDirectories(this.#proc) : undefined;
-    }
-    if (this.#mapped === undefined) return "unknown";
-    return this.#mapped.has(name) ? "alive" : "dead";
+    if (!seesAllProcesses(this.#proc)) return "unknown";
+    this.#mapped ??= mappedDirectories(this.#proc);
+    const mapped = await this.#mapped;
+    if (mapped === undefined) return "unknown";
+    return mapped.has(name) ? "alive" : "dead";
   }
 
   /** Our own pid counts as not alive: in a container the previous server had the same pid. */
@@ -183,7 +188,9 @@ export async function sweepStaleDirectories(
       sliceEnd = performance.now() + SLICE_MS;
     }
     if (isStopped()) break;
-    if (stale.livenessOf(name) === "dead" && stale.remove(name, service)) removed++;
+    const liveness = await stale.livenessOf(name);
+    if (isStopped()) break;
+    if (liveness === "dead" && stale.remove(name, service)) removed++;
   }
   return removed;
 }

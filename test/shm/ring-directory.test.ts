@@ -237,12 +237,12 @@ test("when no descriptor is free, a link in the place of a directory is not foll
   rmSync(`${SHM}/${name}-moved`, { recursive: true });
 });
 
-test("a directory that a sweep probes while it is made is locked nevertheless", () => {
+test("a directory that a sweep probes while it is made is locked nevertheless", async () => {
   const before = held();
   const rings = RingDirectory.make(probedShm(2), SERVICE, PAGE_BYTES);
   if (typeof rings === "number") throw new Error(`errno ${-rings}`);
   const [name = ""] = ringDirectories(process.pid);
-  expect(new StaleDirectories(shm).livenessOf(name)).toBe("alive");
+  expect(await new StaleDirectories(shm).livenessOf(name)).toBe("alive");
   rings[Symbol.dispose]();
   expect(held()).toEqual(before);
 });

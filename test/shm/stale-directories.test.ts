@@ -3,7 +3,9 @@
  * live server, whatever its pid namespace and its pid in there.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Directory } from "../../src/platform/files.ts";
 import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
 import { StaleDirectories } from "../../src/shm/stale-directories.ts";
@@ -33,15 +35,15 @@ afterAll(() => {
   shm[Symbol.dispose]();
 });
 
-test("a mapped directory is alive, one that was left is dead, for every process", () => {
+test("a mapped directory is alive, one that was left is dead, for every process", async () => {
   const rings = RingDirectory.make(shm, SERVICE, PAGE_BYTES);
   if (typeof rings === "number") throw new Error(`errno ${-rings}`);
   rings.giveTo({ pid: 1, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }, 5);
   const [name = ""] = ringDirectories(process.pid);
   const stale = new StaleDirectories(shm);
-  expect(stale.livenessOf(name)).toBe("alive");
+  expect(await stale.livenessOf(name)).toBe("alive");
   rings.set[Symbol.dispose]();
-  expect(stale.livenessOf(name)).toBe("dead");
+  expect(await stale.livenessOf(name)).toBe("dead");
   expect(stale.remove(name, "another-service")).toBe(false);
   writeFileSync(`${SHM}/${name}/precious`, "");
   expect(stale.remove(name, SERVICE)).toBe(false);
@@ -50,12 +52,32 @@ test("a mapped directory is alive, one that was left is dead, for every process"
   expect(ringDirectories(process.pid)).toEqual([]);
 });
 
-test("other directories, and libqb's whose pid is alive, are kept", () => {
+test("other directories, and libqb's whose pid is alive, are kept", async () => {
   const stale = new StaleDirectories(shm);
   for (const name of ["qb-", "qb-1-2-3", "sem.qb-1-1-1-abcdef", `qb-${process.pid}-lock`]) {
-    expect(stale.livenessOf(name)).toBe("unknown");
+    expect(await stale.livenessOf(name)).toBe("unknown");
   }
-  expect(stale.livenessOf(`qb-${process.ppid}-1-1-AbCdEf`)).toBe("alive");
+  expect(await stale.livenessOf(`qb-${process.ppid}-1-1-AbCdEf`)).toBe("alive");
+});
+
+asRoot("a process whose mappings cannot be read does not stop the event loop", async () => {
+  const proc = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-proc-"));
+  try {
+    // A process that holds the lock of its own mappings: reading them waits.
+    mkdirSync(join(proc, "self", "ns"), { recursive: true });
+    symlinkSync("pid:[4026531836]", join(proc, "self", "ns", "pid"));
+    const name = "qb-4194999-1-1-AbCdEf";
+    const maps = join(proc, "1", "maps");
+    mkdirSync(join(proc, "1"));
+    expect(Bun.spawnSync(["mkfifo", maps]).exitCode).toBe(0);
+    const liveness = new StaleDirectories(shm, SHM, proc).livenessOf(name);
+    const first = await Promise.race([liveness, Bun.sleep(1).then(() => "the loop")]);
+    writeFileSync(maps, `7f0000000000-7f0000001000 rw-s 00000000 00:01 1 ${SHM}/${name}/file\n`);
+    expect(first).toBe("the loop");
+    expect(await liveness).toBe("alive");
+  } finally {
+    rmSync(proc, { recursive: true });
+  }
 });
 
 /** A mount namespace with its own /dev/shm, which other processes join. */

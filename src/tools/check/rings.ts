@@ -98,7 +98,7 @@ async function inspect(
       gid: found.gid,
       mode: found.mode & 0o7777,
       server: readProcess(proc, Number(server)),
-      liveness: stale.livenessOf(name),
+      liveness: await stale.livenessOf(name),
       ours: OUR_SUFFIX.test(suffix),
     };
   } catch {
@@ -216,14 +216,13 @@ export async function cleanStale(
   if (typeof opened === "number") return [];
   using directory = opened;
   const stale = new StaleDirectories(directory, paths.shm, paths.proc);
-  const done = deadRings(rings, service).ours.rings.map((ring): Cleaning => {
-    const { name, path, bytes } = ring;
+  const done: Cleaning[] = [];
+  for (const { name, path, bytes, service: own = service } of deadRings(rings, service).ours
+    .rings) {
     // Checked again: a server may have started meanwhile.
-    const remove = () => {
-      return stale.livenessOf(name) === "dead" && stale.remove(name, ring.service ?? service);
-    };
-    return dryRun || remove() ? { path, bytes } : { path, bytes, kept: NOT_ITS_OWN };
-  });
+    const isGone = dryRun || ((await stale.livenessOf(name)) === "dead" && stale.remove(name, own));
+    done.push(isGone ? { path, bytes } : { path, bytes, kept: NOT_ITS_OWN });
+  }
   const kept = unknownRings(rings, service).map(({ path, bytes }) => ({
     path,
     bytes,
