@@ -3,8 +3,9 @@
  * before anything is mapped. Removes the files only if their server is dead, as libqb's client does
  * (ipc_shm.c, qb_rb_force_close).
  */
-import { fstatSync, ftruncateSync, readSync } from "node:fs";
-import { Errno, errnoName } from "../base/errno.ts";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync } from "node:fs";
+import { basename } from "node:path";
+import { Errno, errnoName, errnoOf } from "../base/errno.ts";
 import { addReference, RING_NAMES, ringDataBytes, RingSet } from "../shm/ring-set.ts";
 import type { RingFiles } from "../shm/ring-set.ts";
 import { closeDescriptor, Directory, fileSize, openFile } from "../platform/files.ts";
@@ -74,29 +75,63 @@ function wordCountOf(header: number): number {
   return word[0] ?? 0;
 }
 
+/** O_PATH, which node:fs lacks: a client may search the directory of its rings, but not list it. */
+const O_PATH = 0o10_000_000;
+
+/** The open directory of the rings. */
+interface RingParent {
+  readonly fd: number;
+  readonly uid: number;
+}
+
+function openParent(directory: string): RingParent | QbFailure {
+  const path = `${SHM}${directory}`;
+  try {
+    // The name is latin1: it comes from a peer.
+    const bytes = Buffer.from(path, "latin1");
+    const fd = openSync(bytes, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    return { fd, uid: fstatSync(fd).uid };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return new QbFailure("files", errnoOf(code), `cannot open ${path}`);
+  }
+}
+
 /**
- * Opens one file; returns its descriptor. It must belong to the server, or to us if the server is
- * root, which gives files away: another user's server could name files of ours, such as the rings
- * of another connection.
+ * Opens one file; returns its descriptor. It must belong to the server, or to us if the server has
+ * given it away: root, or one with CAP_CHOWN, in whose directory it then has its only name. Another
+ * user's server could name files of ours, such as the rings of another connection.
  */
-function open(path: string, { server, uid: own }: Accepted): number | QbFailure {
-  const fd = openFile(path);
+function open(
+  prefix: string,
+  suffix: "-header" | "-data",
+  parent: RingParent,
+  { server, uid: own }: Accepted,
+): number | QbFailure {
+  const path = prefix + suffix;
+  const fd = openFile(`/proc/self/fd/${parent.fd}/${basename(path)}`);
   if (fd < 0) {
     const hint = fd === Errno.EACCES ? " (the server could not give it to this user)" : "";
     return new QbFailure("files", fd as Errno, `cannot open ${path}${hint}`);
   }
-  const { uid } = fstatSync(fd);
-  if (uid === server.uid || (uid === own && server.uid === 0)) return fd;
+  const { uid, nlink } = fstatSync(fd);
+  const isGiven = uid === own && (server.uid === 0 || (server.uid === parent.uid && nlink === 1));
+  if (uid === server.uid || isGiven) return fd;
   closeDescriptor(fd);
   return notSane(`${path} belongs to uid ${uid}, and the server has uid ${server.uid}`);
 }
 
-function openRing(prefix: string, accepted: Accepted, opened: number[]): RingFiles | QbFailure {
+function openRing(
+  prefix: string,
+  parent: RingParent,
+  accepted: Accepted,
+  opened: number[],
+): RingFiles | QbFailure {
   const { maxMessageBytes } = accepted;
-  const header = open(`${prefix}-header`, accepted);
+  const header = open(prefix, "-header", parent, accepted);
   if (header instanceof QbFailure) return header;
   opened.push(header);
-  const data = open(`${prefix}-data`, accepted);
+  const data = open(prefix, "-data", parent, accepted);
   if (data instanceof QbFailure) return data;
   opened.push(data);
   const headerBytes = fileSize(header);
@@ -116,11 +151,13 @@ function openRing(prefix: string, accepted: Accepted, opened: number[]): RingFil
 export function attach(accepted: Accepted): Attached | QbFailure {
   const named = namesOf(accepted.prefixes);
   if (named instanceof QbFailure) return named;
+  const parent = openParent(named.directory);
+  if (parent instanceof QbFailure) return parent;
   const opened: number[] = [];
   try {
     const files: RingFiles[] = [];
     for (const ring of RING_NAMES) {
-      const ringFiles = openRing(accepted.prefixes[ring], accepted, opened);
+      const ringFiles = openRing(accepted.prefixes[ring], parent, accepted, opened);
       if (ringFiles instanceof QbFailure) return ringFiles;
       files.push(ringFiles);
     }
@@ -135,6 +172,7 @@ export function attach(accepted: Accepted): Attached | QbFailure {
     }));
     return { set, place: { directory: named.directory, files: mapped } };
   } finally {
+    closeSync(parent.fd);
     for (const fd of opened) closeDescriptor(fd);
   }
 }

@@ -1,11 +1,14 @@
 /** What a client accepts as a server's ring files: `attach` over files that a test makes. */
 import { afterEach, expect, test } from "bun:test";
 import {
+  chownSync,
   closeSync,
   existsSync,
   ftruncateSync,
+  linkSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
@@ -20,6 +23,7 @@ import type { Accepted } from "../../src/client/handshake.ts";
 import { SHM } from "../../src/shm/ring-directory.ts";
 import { RING_NAMES, referencesOf } from "../../src/shm/ring-set.ts";
 import { RingHeader } from "../../src/wire/qb.ts";
+import { testUnless } from "../support/unless.ts";
 
 const MiB = 1024 * 1024;
 const OWN_UID = process.geteuid?.() ?? 0;
@@ -92,6 +96,35 @@ test("files of ours are taken from root's server, not from another user's", () =
   expect(referencesIn(`${accepted.prefixes.request}-header`)).toBe(0);
   using mapped = attached({ ...accepted, server: { ...accepted.server, uid: 0 } }).set;
   expect(mapped.vanished).toBe(false);
+});
+
+const asRoot = testUnless(OWN_UID === 0 ? undefined : "needs root, to give a directory away");
+
+asRoot("files of ours in a directory of the server are taken: it has given them to us", () => {
+  const accepted = offered(16 * 1024, 12_328);
+  const [directory = ""] = directories;
+  const server = { ...accepted.server, uid: 4711 };
+  chownSync(directory, server.uid, 0);
+  using mapped = attached({ ...accepted, server }).set;
+  expect(mapped.vanished).toBe(false);
+});
+
+asRoot("a link in a directory of the server to files of ours is refused", () => {
+  const accepted = offered(16 * 1024, 12_328);
+  const [directory = ""] = directories;
+  const server = { ...accepted.server, uid: 4711 };
+  const other = mkdtempSync(join(SHM, `qb-${process.pid}-0-1-`));
+  directories.push(other);
+  for (const name of readdirSync(directory)) linkSync(join(directory, name), join(other, name));
+  chownSync(other, server.uid, 0);
+  const prefixes = { ...accepted.prefixes };
+  for (const ring of RING_NAMES) prefixes[ring] = join(other, ring);
+  expect(attach({ ...accepted, server, prefixes })).toBeInstanceOf(QbFailure);
+  // The directory itself is a link to one of the server's.
+  chownSync(directory, server.uid, 0);
+  rmSync(other, { recursive: true });
+  symlinkSync(directory, other);
+  expect(attach({ ...accepted, server, prefixes })).toBeInstanceOf(QbFailure);
 });
 
 test("the files of a dead server are removed, or truncated; those behind a symlink are not", () => {
