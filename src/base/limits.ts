@@ -120,6 +120,9 @@ export const ObserveLimits = {
   statusReadMs: 10_000,
 } as const;
 
+/** The largest number of 16 bits. */
+const FUSE_TIMEOUT_SECONDS = 0xffff;
+
 /** The mount (src/fuse, src/pmxcfs/mount). */
 export const MountLimits = {
   /**
@@ -128,8 +131,10 @@ export const MountLimits = {
    * for the cluster.
    */
   requestTimeoutMs: 45_000,
-  /** The field of the INIT answer has 16 bits, in seconds (linux/fuse.h): 18.2 hours. */
-  mostRequestTimeoutMs: 18 * 3_600_000,
+  /** What the field of the INIT answer holds, in seconds (linux/fuse.h). */
+  mostRequestTimeoutSeconds: FUSE_TIMEOUT_SECONDS,
+  /** The same for the option, in whole hours: 18. */
+  mostRequestTimeoutMs: Math.floor(FUSE_TIMEOUT_SECONDS / 3600) * 3_600_000,
 } as const;
 
 /** The data of pmxcfs (src/pmxcfs), bounded as in the C server unless noted. */

@@ -4,6 +4,7 @@
  * and the writeback cache and larger requests (max_pages) are never taken.
  */
 import { Errno } from "../base/errno.ts";
+import { MountLimits } from "../base/limits.ts";
 import type { Answer } from "./answer.ts";
 import { InitIn, InitOut } from "./layouts.ts";
 import { FIRST_LONG_INIT_MINOR, FUSE_VERSION, InitFlag, InitFlag2 } from "./opcodes.ts";
@@ -21,9 +22,6 @@ export const REQUEST_BYTES = 4096 + MAX_WRITE_BYTES;
 const SHORT_INIT_IN = 16;
 /** Bytes of fuse_init_out for protocol versions before 7.23. */
 const SHORT_INIT_OUT = 24;
-
-/** The field of INIT for the request timeout has 16 bits. */
-const MOST_TIMEOUT_SECONDS = 65_535;
 
 const WANTED =
   InitFlag.ASYNC_READ |
@@ -66,7 +64,8 @@ export function negotiate(
   const hasFlags2 = (offered & InitFlag.INIT_EXT) !== 0 && body.size >= InitIn.size;
   const flags2 = hasFlags2 ? read.flags2(body) & WANTED2 : 0;
   const times = requestTimeoutSeconds > 0 && (flags2 & InitFlag2.REQUEST_TIMEOUT) !== 0;
-  const seconds = times ? Math.min(requestTimeoutSeconds, MOST_TIMEOUT_SECONDS) : 0;
+  const { mostRequestTimeoutSeconds: most } = MountLimits;
+  const seconds = times ? Math.min(requestTimeoutSeconds, most) : 0;
   const taken2 = times ? flags2 : flags2 & ~InitFlag2.REQUEST_TIMEOUT;
   write.maxReadahead(out, read.maxReadahead(body));
   write.flags(out, offered & WANTED);
