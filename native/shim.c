@@ -1586,13 +1586,15 @@ static void watch_connection(int64_t limit_ms)
  * too) that reads `heartbeat`. When it was silent for `limit_ms` and requests wait, the process
  * aborts the FUSE connection whose fusectl directory is `connection`. It ends when `heartbeat` is
  * closed, keeps only these two descriptors, and makes only system calls. Its parent is init, which
- * reaps it. -ENOSYS or -EPERM: close_range(2) is missing (before Linux 5.9) or forbidden; without
- * it the process would keep the server's end of `heartbeat` open, and never end.
+ * reaps it. -EAGAIN: no more processes are allowed. -ENOSYS or -EPERM: close_range(2) is missing
+ * (before Linux 5.9) or forbidden; without it the process would keep the server's end of
+ * `heartbeat` open, and never end.
  */
 API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_ms)
 {
 	sigset_t all;
 	sigset_t before;
+	int status = 0;
 	long child;
 
 	/* An empty range: only tests whether the call is possible. */
@@ -1603,15 +1605,17 @@ API int64_t shim_watchdog(int32_t heartbeat, int32_t connection, int64_t limit_m
 	/* Not fork(3): it runs pthread_atfork handlers of libraries whose threads are gone. */
 	child = syscall(SYS_clone, 0, 0, 0, 0, 0, 0);
 	if (child == 0) {
-		if (syscall(SYS_clone, 0, 0, 0, 0, 0, 0) != 0)
-			_exit(0);
+		/* The exit code is the errno of the second one. */
+		child = syscall(SYS_clone, 0, 0, 0, 0, 0, 0);
+		if (child != 0)
+			_exit(child < 0 ? errno : 0);
 		keep_two(heartbeat, connection);
 		watch_connection(limit_ms);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (child < 0)
 		return -errno;
-	while (waitpid((pid_t)child, NULL, __WALL) < 0 && errno == EINTR)
+	while (waitpid((pid_t)child, &status, __WALL) < 0 && errno == EINTR)
 		continue;
-	return 0;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EAGAIN;
 }

@@ -492,6 +492,28 @@ static void test_semaphores(void)
 	shim_release(at, 4096);
 }
 
+/* A watchdog that cannot be started is reported, at whichever of its two clones (RLIMIT_NPROC). */
+static void test_watchdog_limit(void)
+{
+	for (rlim_t processes = 1; processes <= 2 && getuid() == 0; processes++) {
+		int status = 0;
+		pid_t child = fork();
+
+		if (child == 0) {
+			struct rlimit limit = { processes, processes };
+			int32_t pair[2];
+
+			/* A uid without other processes; root has no limit. */
+			if (shim_socket_pair(pair) < 0 || setrlimit(RLIMIT_NPROC, &limit) < 0 ||
+			    setresuid(1947114711, 1947114711, 1947114711) < 0)
+				_exit(2);
+			_exit(shim_watchdog(pair[0], pair[1], 1000) == -EAGAIN ? 0 : 1);
+		}
+		CHECK(child > 0 && waitpid(child, &status, 0) == child);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	}
+}
+
 int main(void)
 {
 	snprintf(name, sizeof(name), "shim-test-%d", getpid());
@@ -510,6 +532,7 @@ int main(void)
 	test_guard();
 	test_guard_chain();
 	test_semaphores();
+	test_watchdog_limit();
 	printf("%d failed\n", failures);
 	return failures;
 }
