@@ -364,24 +364,32 @@ static int start_thread(void *(*run)(void *), void *argument)
 	return error;
 }
 
-/* The steps of a close by an exiting thread. */
+/* A close by an exiting thread, and its steps. */
 struct last_close {
+	int fd;
 	sem_t copied;
 	sem_t closed;
 };
 
+/* Threads that may have a copy of descriptors other than the one that they close. */
+static _Atomic int copying;
+
 /*
- * Takes a copy of the table of descriptors and exits when the original of one is closed: so its
- * last close is done by an exiting thread, for which the kernel ignores SO_LINGER.
+ * Takes a copy of descriptor `fd`, in a table of its own, and exits when the original is closed: so
+ * the last close is done by an exiting thread, for which the kernel ignores SO_LINGER.
  */
 static void *exit_with_copy(void *argument)
 {
-	struct last_close *close = argument;
+	struct last_close *last = argument;
 
 	/* Not permitted in some containers: then the thread that closes waits. */
-	unshare(CLONE_FILES);
-	sem_post(&close->copied);
-	while (sem_wait(&close->closed) < 0 && errno == EINTR)
+	if (unshare(CLONE_FILES) == 0) {
+		if (last->fd > 0)
+			syscall(SYS_close_range, 0u, (unsigned)last->fd - 1, 0u);
+		syscall(SYS_close_range, (unsigned)last->fd + 1, ~0u, 0u);
+	}
+	sem_post(&last->copied);
+	while (sem_wait(&last->closed) < 0 && errno == EINTR)
 		continue;
 	return NULL;
 }
@@ -389,38 +397,56 @@ static void *exit_with_copy(void *argument)
 /* Closes descriptor `argument`. */
 static void *close_elsewhere(void *argument)
 {
-	struct last_close last;
+	struct last_close last = { .fd = (int)(intptr_t)argument };
 	pthread_t thread;
+	int error;
 
 	sem_init(&last.copied, 0, 0);
 	sem_init(&last.closed, 0, 0);
-	if (pthread_create(&thread, NULL, exit_with_copy, &last) != 0) {
-		close((int)(intptr_t)argument);
-		return NULL;
-	}
-	while (sem_wait(&last.copied) < 0 && errno == EINTR)
+	error = pthread_create(&thread, NULL, exit_with_copy, &last);
+	while (error == 0 && sem_wait(&last.copied) < 0 && errno == EINTR)
 		continue;
-	close((int)(intptr_t)argument);
+	atomic_fetch_sub(&copying, 1);
+	close(last.fd);
 	sem_post(&last.closed);
-	pthread_join(thread, NULL);
+	if (error == 0)
+		pthread_join(thread, NULL);
 	return NULL;
+}
+
+API int64_t shim_close_socket(int32_t fd);
+
+/* Most waits of 1 ms for threads that may have a copy of a listening socket. */
+#define COPY_WAITS 100
+
+/* Closes the sockets that wait in a listening one, so that its name is free when it is closed. */
+static void close_backlog(int listener)
+{
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		shim_close_socket(fd);
+	for (int wait = 0; wait < COPY_WAITS && atomic_load(&copying) > 0; wait++)
+		poll(NULL, 0, 1);
 }
 
 /* close(2) for a socket whose peer is not trusted; does not wait, whatever is unread in it. */
 API int64_t shim_close_socket(int32_t fd)
 {
-	int64_t accepted;
 	int unread = 0;
 
 	if (!atomic_load(&rights_refused)) {
 		/* Nothing more comes after this. */
 		shutdown(fd, SHUT_RD);
-		/* It listens: closed here, as its name must be free at once, but not what it holds. */
+		/* EINVAL: it listens. */
 		if (ioctl(fd, SIOCINQ, &unread) < 0)
-			while ((accepted = shim_accept(fd)) >= 0)
-				shim_close_socket((int32_t)accepted);
-		if (unread > 0 && start_thread(close_elsewhere, (void *)(intptr_t)fd) == 0)
-			return 0;
+			close_backlog(fd);
+		if (unread > 0) {
+			atomic_fetch_add(&copying, 1);
+			if (start_thread(close_elsewhere, (void *)(intptr_t)fd) == 0)
+				return 0;
+			atomic_fetch_sub(&copying, 1);
+		}
 	}
 	return close(fd) < 0 ? -errno : 0;
 }
