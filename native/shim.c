@@ -120,21 +120,28 @@ static void refuse_rights(int fd)
 /*
  * recvmsg(2), never blocking. `message` has no room for descriptors; with SO_PASSCRED it has room
  * for exactly the credentials, so that MSG_CTRUNC means descriptors. -1 with EBADMSG: there are
- * some.
+ * some, or may be.
  */
 static ssize_t receive_plain(int fd, struct msghdr *message)
 {
 	struct msghdr peeked = *message;
 	ssize_t received;
+	int urgent = 0;
+	int error;
 
 	if (!atomic_load_explicit(&rights_refused, memory_order_relaxed)) {
 		received = recvmsg(fd, &peeked, MSG_DONTWAIT | MSG_PEEK);
-		if (received <= 0)
-			return received;
-		if (peeked.msg_flags & MSG_CTRUNC) {
+		error = errno;
+		/* No peek sees urgent data (MSG_OOB), which a read drops, descriptors included. */
+		if (ioctl(fd, SIOCATMARK, &urgent) < 0)
+			urgent = 0;
+		if (urgent || (received > 0 && (peeked.msg_flags & MSG_CTRUNC))) {
 			errno = EBADMSG;
 			return -1;
 		}
+		errno = error;
+		if (received <= 0)
+			return received;
 		/* Bytes that have come since then may carry descriptors. */
 		message->msg_iov->iov_len = (size_t)received;
 	}

@@ -39,6 +39,9 @@ static void test_senders(int32_t accepted, int32_t client)
 	CHECK(shim_receive_from(-1, bytes, sizeof(bytes), from) == -EBADF);
 }
 
+/* MSG_OOB, or 0: for pass(). */
+static int urgent;
+
 /* Sends a byte with `passed`; 0, or an errno. */
 static int pass(int socket, int passed)
 {
@@ -54,7 +57,7 @@ static int pass(int socket, int passed)
 	header->cmsg_type = SCM_RIGHTS;
 	header->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(header), &passed, sizeof(int));
-	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
+	return sendmsg(socket, &message, MSG_NOSIGNAL | urgent) < 0 ? errno : 0;
 }
 
 /*
@@ -122,6 +125,36 @@ static void test_passed(int32_t credentials)
 		sched_yield();
 	CHECK(now_ns() - start < 5000000000ll);
 	close(pair[1]);
+	close(reader);
+}
+
+/* Urgent data (MSG_OOB): a read of the bytes after it drops it, and its descriptors. */
+static void test_urgent(int before, int after)
+{
+	int64_t start = now_ns();
+	int32_t pair[2];
+
+	/* Where the kernel refuses descriptors it is dropped, and the socket does not stay readable. */
+	rights_refused = 1;
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+	CHECK(send(pair[1], "u", 1, MSG_OOB) == 1);
+	for (int reads = 0; reads < 3 && shim_readable(pair[0]); reads++)
+		CHECK(drain(pair[0]) <= 0);
+	CHECK(shim_readable(pair[0]) == 0);
+	CHECK(shim_close(pair[0]) == 0 && shim_close(pair[1]) == 0);
+	/* Elsewhere it ends the connection. */
+	rights_refused = 0;
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+	CHECK(before == 0 || shim_send(pair[1], "b", 1) == 1);
+	urgent = MSG_OOB;
+	int reader = pass_lingering(pair[1]);
+	urgent = 0;
+	CHECK(after == 0 || shim_send(pair[1], "a", 1) == 1);
+	CHECK(before == 0 || drain(pair[0]) == 1);
+	CHECK(drain(pair[0]) == 0);
+	CHECK(shim_close_socket(pair[0]) == 0);
+	CHECK(now_ns() - start < 5000000000ll);
+	CHECK(shim_close(pair[1]) == 0);
 	close(reader);
 }
 
@@ -523,6 +556,10 @@ int main(void)
 	test_withdrawn();
 	test_passed(0);
 	test_passed(1);
+	test_urgent(0, 0);
+	test_urgent(1, 0);
+	test_urgent(0, 1);
+	test_urgent(1, 1);
 	test_socket_path();
 	test_names();
 	test_epoll();
