@@ -33,8 +33,9 @@ type Waiting = { -readonly [K in keyof NormalItem]: NormalItem[K] };
 const MAX_PLAIN = 1000;
 
 /**
- * Retries after which a change whose caller waits is dropped, 100 ms each. Other NORMAL messages
- * are kept: nobody would send the value or log entry again, and their number is limited.
+ * Retries after which a change whose caller waits is dropped, 100 ms each. Status values and log
+ * entries are kept for as long as corosync takes no messages, since no one would send them again
+ * before the next synchronisation; their number has other limits.
  */
 const MAX_RETRIES = 100;
 /** Retries from one log line to the next. */
@@ -222,8 +223,8 @@ export class Outbox {
     if (outcome === "again") {
       this.#retries++;
       this.#allRetries++;
-      const isChange = offer.lane === "normal" && offer.item.ticket !== undefined;
-      if (!isChange || this.#retries < MAX_RETRIES) return this.#retryLine(offer);
+      const hasCaller = offer.lane === "normal" && offer.item.ticket !== undefined;
+      if (!hasCaller || this.#retries < MAX_RETRIES) return this.#retryLine(offer);
     }
     return this.#finished(offer, outcome);
   }

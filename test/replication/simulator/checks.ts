@@ -112,7 +112,8 @@ export function lost(simulation: Simulation): number {
   return simulation.acknowledged.filter(({ path }) => tree?.memdb.find(path) === undefined).length;
 }
 
-function unequalKeys(
+/** Keys of `owner` that other nodes have with another value; one line for each. */
+export function unequalKeys(
   owner: SimProcess,
   running: readonly { process: SimProcess; nodeid: number }[],
 ): string[] {
@@ -129,7 +130,7 @@ function unequalKeys(
 }
 
 /** The entries of a log, in order, as text. */
-function logOf({ log }: SimProcess): string {
+export function logOf({ log }: SimProcess): string {
   log.sort();
   const block = Buffer.from(log.block);
   const entries = [...chain(block)].map((at) =>
