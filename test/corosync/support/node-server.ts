@@ -21,7 +21,10 @@ interface Operations {
   readonly burst: At & { readonly count: number };
   /** Writes to one file repeatedly for a time. */
   readonly stream: At & { readonly forMs: number };
-  /** Sets keys at a rate for a time; returns the times of the calls and the growth of memory. */
+  /**
+   * Sets keys at a rate for a time, each at least once (beside other work a pause of 5 ms can take
+   * ten times as long); returns the times of the calls and the growth of memory.
+   */
   readonly keys: { readonly perSecond: number; readonly forMs: number; readonly keys: number };
   /** A create that is interrupted after a time. */
   readonly interrupted: At & { readonly afterMs: number };
