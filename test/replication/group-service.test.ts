@@ -1,12 +1,14 @@
-/** A group's service over a corosync that refuses the join: what its callers are answered. */
+/** A group's service whose start fails, or that leaves while it is joining. */
 import { afterEach, expect, mock, spyOn, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Steps } from "../../src/base/steps.ts";
-import { CpgGroup } from "../../src/corosync/cpg.ts";
+import { type CpgCallbacks, CpgGroup } from "../../src/corosync/cpg.ts";
 import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
 import type { Application, Comparison } from "../../src/pmxcfs/replication/application.ts";
+import { Mode } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
+import { encodeControl, NO_EPOCH, Type } from "../../src/pmxcfs/replication/message.ts";
 import { GroupService } from "../../src/pmxcfs/replication/services/group-service.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -15,6 +17,8 @@ class FakeCpg {
   readonly nodeid = 1;
   readonly pid = 100;
   closed = false;
+  /** Called before a join is answered. */
+  beforeAnswer: () => Promise<void> = async () => {};
   readonly #joined: CsError;
 
   constructor(joined: CsError) {
@@ -22,7 +26,12 @@ class FakeCpg {
   }
 
   async join(): Promise<CsError> {
-    return await Promise.resolve(this.#joined);
+    await this.beforeAnswer();
+    return this.#joined;
+  }
+
+  async leave(): Promise<CsError> {
+    return await Promise.resolve(CsError.NOT_EXIST);
   }
 
   mcast(): CsError {
@@ -62,37 +71,11 @@ afterEach(() => {
   mock.restore();
 });
 
-test("a change that waits for a join that is refused is answered EBUSY at once", async () => {
-  const cpg = new FakeCpg(CsError.EXIST);
-  spyOn(CpgGroup, "connect").mockImplementation(async () => {
-    return await Promise.resolve(cpg as unknown as CpgGroup);
-  });
-  let answer: number | undefined;
-  const service: GroupService = new GroupService({
-    name: "notes",
-    group: "notes\0",
-    log: silentLog,
-    machineOf: (self) => new Dfsm({ self, application, startedAt: { seconds: 0, ms: 0 } }),
-    beforeEvent: () => {},
-    beforeConfchg: async () => {
-      await Promise.resolve();
-    },
-    beforeJoin: async () => {
-      await Promise.resolve();
-      const result = Promise.resolve(service.propose({ subtype: 1, body: Buffer.from("x") }));
-      void result.then((errno) => (answer = errno));
-    },
-    lost: () => {},
-  });
-  expect(await service.start()).toBeInstanceOf(CsFailure);
-  expect([service.connected, cpg.closed]).toEqual([false, true]);
-  await eventually("the answer", () => answer, 2000);
-  expect(answer).toBe(Errno.EBUSY);
-});
-
-test("a change that waits to be sent is answered at once when quorum is lost", async () => {
-  const cpg = new FakeCpg(CsError.OK);
-  spyOn(CpgGroup, "connect").mockImplementation(async () => {
+/** A service over `cpg`; `callbacks` has those of its connection. */
+function serviceOver(cpg: FakeCpg, beforeJoin: () => Promise<void>) {
+  const callbacks: CpgCallbacks[] = [];
+  spyOn(CpgGroup, "connect").mockImplementation(async (_group, given) => {
+    callbacks.push(given);
     return await Promise.resolve(cpg as unknown as CpgGroup);
   });
   const service = new GroupService({
@@ -104,7 +87,30 @@ test("a change that waits to be sent is answered at once when quorum is lost", a
     beforeConfchg: async () => {
       await Promise.resolve();
     },
+    beforeJoin,
     lost: () => {},
+  });
+  return { service, callbacks };
+}
+
+test("a change that waits for a join that is refused is answered EBUSY at once", async () => {
+  const cpg = new FakeCpg(CsError.EXIST);
+  let answer: number | undefined;
+  const { service } = serviceOver(cpg, async () => {
+    await Promise.resolve();
+    const result = Promise.resolve(service.propose({ subtype: 1, body: Buffer.from("x") }));
+    void result.then((errno) => (answer = errno));
+  });
+  expect(await service.start()).toBeInstanceOf(CsFailure);
+  expect([service.connected, cpg.closed]).toEqual([false, true]);
+  await eventually("the answer", () => answer, 2000);
+  expect(answer).toBe(Errno.EBUSY);
+});
+
+test("a change that waits to be sent is answered at once when quorum is lost", async () => {
+  const cpg = new FakeCpg(CsError.OK);
+  const { service } = serviceOver(cpg, async () => {
+    await Promise.resolve();
   });
   expect(await service.start()).toBeUndefined();
   const change = { subtype: 1, body: Buffer.from("x") };
@@ -112,4 +118,36 @@ test("a change that waits to be sent is answered at once when quorum is lost", a
   service.quorumView([1, 2]);
   service.quorumView([1], Errno.EACCES);
   expect(await Promise.all(answers)).toEqual([Errno.EACCES, Errno.EACCES]);
+});
+
+test("a start that throws leaves no connection, so that it is made again", async () => {
+  const cpg = new FakeCpg(CsError.OK);
+  const { service } = serviceOver(cpg, async () => {
+    await Promise.reject(new Error("a bug of ours"));
+  });
+  expect(service.start()).rejects.toThrow("a bug of ours");
+  await eventually("it has ended", () => cpg.closed);
+  expect([service.connected, service.isUp]).toEqual([false, false]);
+});
+
+test("a node that meets a newer protocol before its join is answered stays out", async () => {
+  const cpg = new FakeCpg(CsError.OK);
+  const { service, callbacks } = serviceOver(cpg, async () => {
+    await Promise.resolve();
+  });
+  cpg.beforeAnswer = async () => {
+    const self = { nodeid: cpg.nodeid, pid: cpg.pid };
+    const members = [self, { nodeid: 2, pid: 200 }];
+    await callbacks[0]?.confchg({ members, left: [], joined: [{ ...self, reason: 1 }] });
+    const newer = encodeControl(
+      { protocol: 2, time: 1 },
+      { type: Type.state, epoch: NO_EPOCH, body: Buffer.from("x") },
+    );
+    await callbacks[0]?.deliver({ nodeid: 2, pid: 200 }, Buffer.from(newer));
+  };
+  expect(await service.start()).toBeUndefined();
+  await eventually("it has left", () => cpg.closed);
+  expect([service.connected, service.mode]).toEqual([false, Mode.start]);
+  // Nothing to start: the supervisor does not ask for another join.
+  await eventually("it stays out", () => service.isUp, 2000);
 });

@@ -3,7 +3,7 @@
  * node list and quorum of a corosync that refuses, changes or ends meanwhile.
  */
 import { afterEach, describe, expect, mock, spyOn, test } from "bun:test";
-import { silentLog } from "../../src/base/log.ts";
+import { type Log, silentLog } from "../../src/base/log.ts";
 import { Cmap, type CmapCallbacks } from "../../src/corosync/cmap.ts";
 import type { CmapValue } from "../../src/corosync/cmap-value.ts";
 import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
@@ -225,6 +225,21 @@ describe("the node list of corosync", () => {
     await service.stop();
   });
 
+  test("is read over another connection when the first read threw", async () => {
+    const cmap = new FakeCmap(["a"]);
+    const { service, read } = configurationOver(cmap);
+    const push = spyOn(read, "push").mockImplementationOnce(() => {
+      throw new Error("a bug of ours");
+    });
+    expect(service.start()).rejects.toThrow("a bug of ours");
+    await eventually("it is read", () => push.mock.calls.length === 1);
+    expect([service.isUp, cmap.closed]).toEqual([false, true]);
+    cmap.closed = false;
+    expect(await service.start()).toBeUndefined();
+    expect([service.isUp, read]).toEqual([true, [["a"]]]);
+    await service.stop();
+  });
+
   test("is not taken from a connection that ended during the first read", async () => {
     const cmap = new FakeCmap(["a"]);
     const { service, lost, ended } = configurationOver(cmap);
@@ -290,6 +305,8 @@ class FakeService implements ClusterService {
   asked = 0;
   starts = 0;
   ticks = 0;
+  /** Called by a start; may throw. */
+  beforeStart: () => void | Promise<void> = () => {};
 
   get isUp(): boolean {
     this.asked++;
@@ -297,8 +314,8 @@ class FakeService implements ClusterService {
   }
 
   async start(): Promise<undefined> {
-    await Promise.resolve();
     this.starts++;
+    await this.beforeStart();
     this.connected = true;
   }
 
@@ -327,6 +344,28 @@ describe("the supervisor", () => {
     supervisor.tryUntilConnected();
     await eventually("it is started again", () => first?.starts === 2);
     expect(services[1]?.starts).toBe(1);
+    await supervisor.stop();
+  });
+
+  test("logs a start that throws, at once or late, and starts the service again", async () => {
+    const lines: string[] = [];
+    const log: Log = { ...silentLog, error: (line) => lines.push(line), tagged: () => log };
+    const services = [new FakeService(), new FakeService(), new FakeService()];
+    const [first, second, third] = services;
+    for (const service of [first, second]) {
+      if (service === undefined) continue;
+      service.beforeStart = async () => {
+        // After a second the supervisor starts the next service.
+        if (service === second) await eventually("the next", () => third?.connected);
+        if (service.starts === 1) throw new Error("a bug of ours");
+      };
+    }
+    const supervisor = new Supervisor(services, log);
+    supervisor.start();
+    await eventually("all are connected", () => services.every(({ connected }) => connected));
+    expect([first?.starts, second?.starts, third?.starts]).toEqual([2, 2, 1]);
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/fake_initialize failed: .*a bug of ours/);
     await supervisor.stop();
   });
 });

@@ -65,6 +65,15 @@ export class ConfigurationService implements ClusterService {
       },
     });
     if (cmap instanceof CsFailure) return cmap;
+    try {
+      return await this.#begin(cmap);
+    } finally {
+      if (this.#cmap !== cmap) cmap.close();
+    }
+  }
+
+  /** Tracks changes and makes the first read; `#cmap` is set when both have worked. */
+  async #begin(cmap: Cmap): Promise<CsFailure | undefined> {
     const all = CmapTrack.ADD | CmapTrack.MODIFY | CmapTrack.DELETE;
     const tracked = [
       await cmap.track(NODES, all | CmapTrack.PREFIX),
@@ -73,13 +82,12 @@ export class ConfigurationService implements ClusterService {
     const failed = tracked.find((error) => error !== CsError.OK);
     const facts = failed ?? (await factsOf(cmap));
     if (typeof facts === "number") {
-      cmap.close();
       return new CsFailure(facts, "the nodes cannot be read from cmap");
     }
     // `ended` was called before there was anything to end.
     if (cmap.closed) return new CsFailure(CsError.LIBRARY, "cmap closed the connection");
-    this.#cmap = cmap;
     this.#take(facts);
+    this.#cmap = cmap;
     if (this.#changes > 0) void this.#readAgain();
     return undefined;
   }

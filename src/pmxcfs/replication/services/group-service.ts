@@ -134,23 +134,21 @@ export class GroupService implements ClusterService {
       cpg.close();
       return undefined;
     }
-    const machine = this.#machineFor({ nodeid: cpg.nodeid, pid: cpg.pid });
     this.#cpg = cpg;
-    this.#sender = new GroupSender({
-      machine,
-      cpg,
-      now: instantNow,
-      carryOut: (effects) => this.#carryOut(effects),
-    });
-    await this.#options.beforeJoin?.();
-    const failure = await join(cpg);
-    if (failure === undefined) this.#policy.joined();
-    else {
-      this.#disconnect();
-      // Without a connection no deadline is checked.
-      this.#abort();
+    let joined = false;
+    try {
+      const machine = this.#machineFor({ nodeid: cpg.nodeid, pid: cpg.pid });
+      const carryOut = (effects: readonly Effect[]): void => this.#carryOut(effects);
+      this.#sender = new GroupSender({ machine, cpg, now: instantNow, carryOut });
+      await this.#options.beforeJoin?.();
+      const failure = await join(cpg);
+      joined = failure === undefined;
+      // Events before the answer may have made it leave: the policy then keeps the reason.
+      if (joined && this.#cpg === cpg && !this.#leaving) this.#policy.joined();
+      return failure;
+    } finally {
+      if (!joined) this.#end();
     }
-    return failure;
   }
 
   /** The machine of this node, ready to join: a new one, or the last one, restarted. */
@@ -221,8 +219,7 @@ export class GroupService implements ClusterService {
     if (cpg === undefined) return;
     await this.#leaveGroup(cpg);
     if (!cpg.closed) await Promise.race([cpg.finalize(), Bun.sleep(LEAVE_MS)]);
-    this.#disconnect();
-    this.#abort();
+    this.#end();
   }
 
   /** True while a change of another node is applied, which the kernel of this node did not make. */
@@ -304,9 +301,8 @@ export class GroupService implements ClusterService {
   }
 
   #settle(ticket: number, result: number): void {
-    const waiter = this.#waiters.get(ticket);
+    this.#waiters.get(ticket)?.(result);
     this.#waiters.delete(ticket);
-    waiter?.(result);
   }
 
   /** Does the machine's long work, one step per turn of the event loop. */
@@ -360,6 +356,11 @@ export class GroupService implements ClusterService {
     if (this.#cpg === undefined || this.#stopped) return;
     this.#log.error(`cpg_dispatch failed: ${csErrorName(failure.error)} (${failure.message})`);
     this.#left?.();
+    this.#end();
+  }
+
+  /** Closes the connection, and answers the callers: no deadline is checked without one. */
+  #end(): void {
     this.#disconnect();
     this.#abort();
   }

@@ -66,17 +66,20 @@ export class QuorumService implements ClusterService {
       },
     });
     if (quorum instanceof CsFailure) return quorum;
-    const failure = await trackingFailure(quorum);
-    if (failure !== undefined) {
-      quorum.close();
-      // The first event comes before the answer to the request for it.
-      this.#take(false, []);
-      return failure;
+    try {
+      const failure = await trackingFailure(quorum);
+      if (failure !== undefined) return failure;
+      // `ended` was called before there was anything to end.
+      if (quorum.closed) return new CsFailure(CsError.LIBRARY, "quorum closed the connection");
+      this.#quorum = quorum;
+      return undefined;
+    } finally {
+      if (this.#quorum !== quorum) {
+        quorum.close();
+        // The first event comes before the answer to the request for it.
+        this.#take(false, []);
+      }
     }
-    // `ended` was called before there was anything to end.
-    if (quorum.closed) return new CsFailure(CsError.LIBRARY, "quorum closed the connection");
-    this.#quorum = quorum;
-    return undefined;
   }
 
   tick(): void {

@@ -23,7 +23,10 @@ export interface ClusterService {
   readonly connected: boolean;
   /** True when there is nothing to start: connected, or disconnected on purpose. */
   readonly isUp: boolean;
-  /** Connects, or returns why it could not. Never called while a call of it is running. */
+  /**
+   * Connects, or returns why it could not. Never called while a call of it is running. After a
+   * throw, as after a failure, it is not connected.
+   */
   start(): Promise<CsFailure | undefined>;
   /** Once a second. */
   tick(): void;
@@ -98,14 +101,26 @@ export class Supervisor {
 
   async #start(supervised: Supervised): Promise<void> {
     const { service, complaints, log } = supervised;
-    const failure = await service.start();
+    const problem = await problemOf(service);
     supervised.starting = false;
     if (this.#stopped) return;
-    if (failure === undefined) {
+    if (problem === undefined) {
       complaints.clear();
       if (service.isUp) log.debug("connected to corosync");
       return;
     }
-    complaints.say(`${service.call} failed: ${failure.toString()}: can't initialize service`);
+    complaints.say(`${service.call} failed: ${problem}: can't initialize service`);
+  }
+}
+
+/**
+ * Starts a service; why that failed. An exception is a bug: it ends this start only, since without
+ * another one the service would be missing until the server is restarted.
+ */
+async function problemOf(service: ClusterService): Promise<string | undefined> {
+  try {
+    return (await service.start())?.toString();
+  } catch (error) {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
   }
 }
