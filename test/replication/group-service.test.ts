@@ -30,8 +30,16 @@ class FakeCpg {
     return this.#joined;
   }
 
+  /** The answer to a leave. */
+  leaves: () => Promise<CsError> = async () => await Promise.resolve(CsError.NOT_EXIST);
+
   async leave(): Promise<CsError> {
-    return await Promise.resolve(CsError.NOT_EXIST);
+    return await this.leaves();
+  }
+
+  async finalize(): Promise<void> {
+    // As the connection does, after the answer to the call before.
+    await this.leaves();
   }
 
   mcast(): CsError {
@@ -150,4 +158,19 @@ test("a node that meets a newer protocol before its join is answered stays out",
   expect([service.connected, service.mode]).toEqual([false, Mode.start]);
   // Nothing to start: the supervisor does not ask for another join.
   await eventually("it stays out", () => service.isUp, 2000);
+});
+
+test("a stop ends after some seconds also when corosync does not answer the leave", async () => {
+  const cpg = new FakeCpg(CsError.OK);
+  const { service } = serviceOver(cpg, async () => {
+    await Promise.resolve();
+  });
+  expect(await service.start()).toBeUndefined();
+  const { promise: never } = Promise.withResolvers<CsError>();
+  cpg.leaves = async () => await never;
+  const start = performance.now();
+  await service.stop();
+  // Both groups are left within the 10 s that systemd gives a stop.
+  expect(performance.now() - start).toBeLessThan(3500);
+  expect(cpg.closed).toBe(true);
 });

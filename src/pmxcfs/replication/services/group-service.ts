@@ -9,23 +9,17 @@ import type { Log } from "../../../base/log.ts";
 import { unixSeconds } from "../../../platform/clock.ts";
 import type { Confchg } from "../../../corosync/cpg-events.ts";
 import { CpgGroup } from "../../../corosync/cpg.ts";
-import { CsError, csErrorName, CsFailure } from "../../../corosync/cs-error.ts";
+import { csErrorName, CsFailure } from "../../../corosync/cs-error.ts";
 import type { NormalSend } from "../application.ts";
 import { type Effect, type Instant, type LeaveReason, type Member, Mode } from "../events.ts";
 import type { GroupStatus } from "../group-status.ts";
 import type { Dfsm } from "../machine.ts";
 import { GroupSender } from "./group-sender.ts";
+import { finalizeGroup, joinGroup, leaveGroup } from "./membership.ts";
 import { RejoinPolicy } from "./rejoin-policy.ts";
 import type { ClusterService } from "./service.ts";
 
 const NS_PER_MS = 1e6;
-/** A join is retried until the last leave of this process is complete. */
-const JOIN_MS = 10_000;
-const JOIN_AGAIN_MS = 10;
-/** Pause before a leave that corosync refused is retried. */
-const LEAVE_AGAIN_MS = 20;
-/** Limit for a leave, and for the wait for the confchg without this process. */
-const LEAVE_MS = 2000;
 
 export interface GroupServiceOptions {
   readonly name: string;
@@ -141,7 +135,7 @@ export class GroupService implements ClusterService {
       const carryOut = (effects: readonly Effect[]): void => this.#carryOut(effects);
       this.#sender = new GroupSender({ machine, cpg, now: instantNow, carryOut });
       await this.#options.beforeJoin?.();
-      const failure = await join(cpg);
+      const failure = await joinGroup(cpg);
       joined = failure === undefined;
       // Events before the answer may have made it leave: the policy then keeps the reason.
       if (joined && this.#cpg === cpg && !this.#leaving) this.#policy.joined();
@@ -217,8 +211,7 @@ export class GroupService implements ClusterService {
     this.#stopped = true;
     const cpg = this.#cpg;
     if (cpg === undefined) return;
-    await this.#leaveGroup(cpg);
-    if (!cpg.closed) await Promise.race([cpg.finalize(), Bun.sleep(LEAVE_MS)]);
+    if ((await this.#leaveGroup(cpg)) && !cpg.closed) await finalizeGroup(cpg);
     this.#end();
   }
 
@@ -336,20 +329,13 @@ export class GroupService implements ClusterService {
     this.#leaving = false;
   }
 
-  /** Retries until corosync accepts the leave, then waits for the confchg without this process. */
-  async #leaveGroup(cpg: CpgGroup): Promise<void> {
-    const until = performance.now() + LEAVE_MS;
+  /** False when corosync does not answer. */
+  async #leaveGroup(cpg: CpgGroup): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#left = resolve;
-    while (!cpg.closed && performance.now() < until) {
-      const error = await cpg.leave();
-      if (error !== CsError.TRY_AGAIN && error !== CsError.BUSY) {
-        if (error === CsError.OK) await Promise.race([promise, Bun.sleep(LEAVE_MS)]);
-        break;
-      }
-      await Bun.sleep(LEAVE_AGAIN_MS);
-    }
+    const answered = await leaveGroup(cpg, promise);
     this.#left = undefined;
+    return answered;
   }
 
   #ended(failure: CsFailure): void {
@@ -385,16 +371,4 @@ export class GroupService implements ClusterService {
 /** For what waits for another thread: turns without work would take the processor from it. */
 function inAMillisecond(work: () => void): void {
   setTimeout(work, 1);
-}
-
-/** Joins; TRY_AGAIN and BUSY while an earlier leave is under way. */
-async function join(cpg: CpgGroup): Promise<CsFailure | undefined> {
-  const until = performance.now() + JOIN_MS;
-  for (;;) {
-    const error = await cpg.join();
-    if (error === CsError.OK) return undefined;
-    const again = error === CsError.TRY_AGAIN || error === CsError.BUSY;
-    if (!again || performance.now() >= until) return new CsFailure(error, "cpg_join");
-    await Bun.sleep(JOIN_AGAIN_MS);
-  }
 }

@@ -3,6 +3,7 @@
  * an event was missed. C counterpart: quorum.c.
  */
 import type { Log } from "../../../base/log.ts";
+import { within } from "../../../base/within.ts";
 import { CsError, CsFailure } from "../../../corosync/cs-error.ts";
 import { Quorum, type QuorumState } from "../../../corosync/quorum.ts";
 import type { ClusterService } from "./service.ts";
@@ -129,17 +130,6 @@ export class QuorumService implements ClusterService {
     this.#nodes = nodes;
     this.#changed(quorate, nodes);
   }
-}
-
-/** The value of `promise`, or undefined after `ms`. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: Timer | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), Math.max(0, ms));
-  });
-  const value = await Promise.race([promise, late]);
-  clearTimeout(timer);
-  return value;
 }
 
 async function trackingFailure(quorum: Quorum): Promise<CsFailure | undefined> {
