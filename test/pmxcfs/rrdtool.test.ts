@@ -142,3 +142,14 @@ test("a program that says OK and makes no file is reported", async () => {
   expect(made).toContain("ENOENT");
   tool.close();
 });
+
+test("a draft that cannot be removed is reported, and stops no later value", async () => {
+  await using fixture = new RrdcachedFixture();
+  // As on a disk that has become read-only meanwhile: a directory is not removed as a file is.
+  const line = 'while read -r verb path rest; do eval mkdir -p "$path"; echo "OK u:0.00"; done';
+  const tool = new Rrdtool({ program: script(fixture, line) });
+  const path = join(fixture.directory, "file");
+  const layout = { directory: "", skippedFields: 0, columns: [] };
+  expect(await tool.create({ path, layout, start: 0 })).toMatch(/EPERM|not permitted/);
+  tool.close();
+});

@@ -24,6 +24,17 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'"'"'`)}'`;
 }
 
+/** Links a draft to its name, unless that exists; why it failed. */
+function linked(draft: Buffer, path: Buffer): string | undefined {
+  try {
+    linkSync(draft, path);
+    return undefined;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return code === "EEXIST" ? undefined : message;
+  }
+}
+
 interface Exchange {
   readonly expected: number;
   /** "" for OK, else the error text. */
@@ -87,15 +98,13 @@ export class Rrdtool implements RrdWriter {
     if (replies instanceof Unavailable) return replies;
     if (replies[0] !== "") return replies[0];
     const draftBytes = Buffer.from(draft, "latin1");
+    const failure = linked(draftBytes, Buffer.from(path, "latin1"));
     try {
-      linkSync(draftBytes, Buffer.from(path, "latin1"));
-      return undefined;
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      return code === "EEXIST" ? undefined : message;
-    } finally {
       rmSync(draftBytes, { force: true });
+    } catch (error) {
+      return failure ?? errorText(error);
     }
+    return failure;
   }
 
   /** Ends the child; the current exchange fails. */
