@@ -1,6 +1,14 @@
 // The queue of messages that arrive during a synchronisation: its order, and the cost of inserting.
 import { describe, expect, test } from "bun:test";
+import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
+import { encodeControl, encodeNormal, Type } from "../../src/pmxcfs/replication/message.ts";
+import { StatusGroup } from "../../src/pmxcfs/replication/status-group.ts";
+import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
 import { MessageQueue, type Queued } from "../../src/pmxcfs/replication/queue.ts";
+
+function logOf(nodeName: string): ClusterLog {
+  return new ClusterLog({ nodeName, pid: 1, now: () => 1.7e12 });
+}
 
 /** How often a count was read, by any comparison. */
 const reads = { count: 0 };
@@ -104,4 +112,74 @@ describe("the queue", () => {
     expect(own.at(0)).toBe(`1: ${100_000 - own.length + 1}`);
     expect(own.length).toBeGreaterThanOrEqual(64);
   });
+});
+
+test("as many log entries of a member as a log has room for wait for a synchronisation", () => {
+  const [A, B] = [
+    { nodeid: 1, pid: 100 },
+    { nodeid: 2, pid: 200 },
+  ];
+  const at = { seconds: 1_700_000_000, ms: 0 };
+  const [log, other, all] = [logOf("n1"), logOf("n2"), logOf("n1")];
+  const group = new StatusGroup({
+    self: A,
+    status: { setOf: () => 0, ownKeys: () => [], set: () => 0 },
+    log,
+    onMembers() {},
+    address: () => undefined,
+  });
+  const machine = new Dfsm({ self: A, application: group, startedAt: at });
+  machine.confchg({ members: [A, B], joined: [A, B], left: [] }, at);
+  const header = { protocol: 0, time: 1 };
+  const message = "m".repeat(3900);
+  for (let line = 1; line <= 15_000; line++) {
+    // The last ones are the shortest, of which a log holds the most.
+    const parts = line > 12_800 ? { user: "", tag: "", message: "" } : { user: "u", tag: "t" };
+    other.add({ priority: 6, pid: line, message, ...parts });
+    const body = other.newestEntry();
+    expect(all.insert(body)).toBe("inserted");
+    machine.deliver(B, encodeNormal(header, { subtype: 3, count: BigInt(line), body }), at);
+  }
+  expect(machine.status(at).queuedBytes).toBeLessThan(30 * 1024 * 1024);
+  const epoch = { counter: 7, time: 1, nodeid: 1, pid: 100 };
+  machine.deliver(
+    A,
+    encodeControl(header, { type: Type.syncStart, epoch, body: Buffer.alloc(0) }),
+    at,
+  );
+  for (const member of [A, B]) {
+    const body = logOf("n1").block;
+    machine.deliver(member, encodeControl(header, { type: Type.state, epoch, body }), at);
+  }
+  while (machine.busy) machine.work();
+  expect(log.dump("", 5000)).toEqual(all.dump("", 5000));
+});
+
+test.each([
+  ["large", 1_000_000, 400],
+  ["small", 0, 520_000],
+])("a member that sends %s messages without end makes the others leave", (_, size, most) => {
+  const [A, B] = [
+    { nodeid: 1, pid: 100 },
+    { nodeid: 2, pid: 200 },
+  ];
+  const at = { seconds: 1_700_000_000, ms: 0 };
+  const group = new StatusGroup({
+    self: A,
+    status: { setOf: () => 0, ownKeys: () => [], set: () => 0 },
+    log: logOf("n1"),
+    onMembers() {},
+    address: () => undefined,
+  });
+  const machine = new Dfsm({ self: A, application: group, startedAt: at });
+  machine.confchg({ members: [A, B], joined: [A, B], left: [] }, at);
+  // Of unknown kind: no later one replaces it.
+  const message = { subtype: 9, count: 1n, body: Buffer.alloc(size) };
+  const bytes = encodeNormal({ protocol: 0, time: 1 }, message);
+  const effects = [];
+  for (let sent = 0; sent < most; sent++) effects.push(...machine.deliver(B, bytes, at));
+  expect(effects).toContainEqual({ kind: "leave", reason: "protocol" });
+  const lines = effects.flatMap((effect) => (effect.kind === "log" ? effect.text : []));
+  expect(lines.at(-1)).toContain("too many messages wait for the synchronisation");
+  expect(machine.status(at)).toMatchObject({ mode: "leave", queued: 0, queuedBytes: 0 });
 });

@@ -30,7 +30,7 @@ import {
   type ControlMessage,
   type Epoch,
 } from "./message.ts";
-import { copyOf, MessageQueue, type Queued } from "./queue.ts";
+import { ArrivalQueue, copyOf, isFull, MessageQueue, type Queued } from "./queue.ts";
 import { Roster, type Peer } from "./roster.ts";
 import { once, type Phase, type Sending } from "./sending.ts";
 import { Verification, type VerifyStep } from "./verification.ts";
@@ -51,7 +51,7 @@ export class Protocol {
   readonly #verification: Verification;
   readonly #roster = new Roster();
   readonly #queue = new MessageQueue();
-  #syncQueue: Queued[] = [];
+  readonly #syncQueue = new ArrivalQueue();
   /** Of the event that is not over. */
   readonly steps = new EventSteps();
   #mode: Mode = Mode.start;
@@ -88,7 +88,7 @@ export class Protocol {
     this.#counter = (this.#counter + 1) >>> 0;
     this.#epoch = { counter: this.#counter, time: at.seconds, nodeid, pid };
     this.#verification.drop();
-    this.#syncQueue = [];
+    this.#syncQueue.clear();
     if (this.failed) return;
     this.#app.dropSync();
     this.#roster.set(change.members);
@@ -154,7 +154,10 @@ export class Protocol {
     }
     const item = copyOf({ from, bytes, message });
     if (this.#mode === Mode.update && peer.synced) this.#syncQueue.push(item);
-    else this.#queue.insert(item, this.#app.lifetimeOf?.(item.message, item.from));
+    else this.#queue.insert(item, this.#app.lifetimeOf?.(item.message, from));
+    if (!isFull(this.#queue, this.#syncQueue)) return;
+    const text = "too many messages wait for the synchronisation, the last of them from";
+    this.#leave(protocolLeave(`${text} ${memberText(from)}`));
   }
 
   #controlled(from: Member, peer: Peer | undefined, message: ControlMessage, at: Instant): void {
@@ -238,9 +241,7 @@ export class Protocol {
     this.#log("info", `update complete: committed ${counted(committed, "entry")} of the leader`);
     this.#roster.allSynced();
     this.#enter(Mode.synced, at);
-    const queue = this.#syncQueue;
-    this.#syncQueue = [];
-    for (const item of queue) {
+    for (const item of this.#syncQueue.takeAll()) {
       if (this.failed) return undefined;
       yield this.#apply(item, at);
     }
@@ -329,8 +330,7 @@ export class Protocol {
   /** Called before a join on a new connection: drops all that waits. Counters are not reset. */
   restart(at: Instant): void {
     this.steps.abort();
-    this.#queue.clear();
-    this.#syncQueue = [];
+    this.#clearQueues();
     this.#roster.set([]);
     this.#app.dropSync();
     this.#verification.drop();
@@ -354,11 +354,13 @@ export class Protocol {
       epoch: this.#epoch,
       roster: this.#roster,
       queued: this.#queue.length + this.#syncQueue.length,
-      queuedBytes: this.#syncQueue.reduce(
-        (sum, { bytes }) => sum + bytes.length,
-        this.#queue.bytes,
-      ),
+      queuedBytes: this.#queue.bytes + this.#syncQueue.bytes,
     };
+  }
+
+  #clearQueues(): void {
+    this.#queue.clear();
+    this.#syncQueue.clear();
   }
 
   #control(type: number, bodies: Iterator<Uint8Array>): void {
@@ -383,6 +385,7 @@ export class Protocol {
     if (this.failed) return;
     this.#mode = reason === "version" ? Mode.versionError : Mode.leave;
     this.#log("error", `leaves the group: ${text}`);
+    this.#clearQueues();
     this.#app.dropSync();
     this.#sending.abort();
     this.#emit({ kind: "mode", mode: this.#mode });

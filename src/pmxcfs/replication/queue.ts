@@ -1,8 +1,8 @@
 /**
- * NORMAL messages that wait, sorted by count regardless of the sender; equal counts in the order of
- * arrival, as in C (`dfsm.c`, msg_queue). Counts are compared by the low 32 bits of their
- * difference, as signed: members that apply the queue in another order get another tree. The
- * messages are copies.
+ * NORMAL messages that wait for a synchronisation; copies. MessageQueue: sorted by count regardless
+ * of the sender; equal counts in the order of arrival, as in C (`dfsm.c`, msg_queue). Counts are
+ * compared by the low 32 bits of their difference, as signed: members that apply the queue in
+ * another order get another tree.
  */
 import type { Member } from "./events.ts";
 import { decodeNormal, type NormalMessage } from "./message.ts";
@@ -57,6 +57,51 @@ interface Tail {
 /** True when a message with this count comes after one with `other`. */
 function isAfter(count: bigint, other: bigint): boolean {
   return BigInt.asIntN(32, count - other) > 0n;
+}
+
+/**
+ * Most bytes of messages that wait, and what one of them takes besides its bytes. Members block
+ * their writers during a synchronisation and do not reach this.
+ */
+const BYTES_MAX = 256 * 1024 * 1024;
+const ITEM_BYTES = 512;
+
+/** True when a member floods this one: its messages would take all memory. */
+export function isFull(...queues: readonly { bytes: number; length: number }[]): boolean {
+  let total = 0;
+  for (const { bytes, length } of queues) total += bytes + length * ITEM_BYTES;
+  return total > BYTES_MAX;
+}
+
+/** Messages in the order of arrival. */
+export class ArrivalQueue {
+  #items: Queued[] = [];
+  #bytes = 0;
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  push(item: Queued): void {
+    this.#items.push(item);
+    this.#bytes += item.bytes.length;
+  }
+
+  /** Empties the queue and returns its messages in order. */
+  takeAll(): Queued[] {
+    const items = this.#items;
+    this.clear();
+    return items;
+  }
+
+  clear(): void {
+    this.#items = [];
+    this.#bytes = 0;
+  }
 }
 
 export class MessageQueue {
