@@ -3,6 +3,7 @@
  * here when it comes back. C counterpart: cfs-plug-memdb.c with dfsm.
  */
 import { Errno } from "../../../base/errno.ts";
+import { CfsLimits } from "../../../base/limits.ts";
 import type { TreeCommand } from "../../state/tree-command.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
 import { isUnlockRequest, withoutPhantoms } from "../local.ts";
@@ -28,6 +29,7 @@ export class ClusterReplicator implements Replicator {
     if (database === undefined) return Errno.EBUSY;
     const { group, service } = database;
     if (group.writable !== 0) return group.writable;
+    if (endOf(given) > CfsLimits.fileBytes) return Errno.EFBIG;
     if (isUnlockRequest(this.#tree.memdb, given)) {
       const request = group.unlockRequest(given.path);
       if (request !== undefined) service.send(request);
@@ -48,6 +50,15 @@ export class ClusterReplicator implements Replicator {
   log(message: LogMessage): void {
     this.#cluster.log(message);
   }
+}
+
+/**
+ * Where a write or a truncate would end. One beyond the limit is not sent: a message has 32 bits
+ * for the offset, so C takes it modulo 4 GiB, and a truncate to 4 GiB empties the file.
+ */
+function endOf(command: TreeCommand): number {
+  if (command.kind === "truncate") return command.size;
+  return command.kind === "write" ? command.offset + command.data.length : 0;
 }
 
 /** A truncate that was sent as a write: 0 instead of the bytes written. */

@@ -1,0 +1,47 @@
+/** Changes of a node in a cluster, and what is sent for them. The service is a stand-in. */
+import { expect, test } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
+import { CfsLimits } from "../../src/base/limits.ts";
+import type { NormalSend } from "../../src/pmxcfs/replication/application.ts";
+import { DatabaseGroup } from "../../src/pmxcfs/replication/dcdb.ts";
+import type { Cluster } from "../../src/pmxcfs/replication/services/cluster.ts";
+import { ClusterReplicator } from "../../src/pmxcfs/replication/services/cluster-replicator.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { textOf } from "../pmxcfs/support.ts";
+import { treeOf } from "./traces/database.ts";
+
+const SELF = { nodeid: 1, pid: 7 };
+
+/** A quorate node alone, with a file `f`: its changes come back at once. */
+function nodeAlone() {
+  const tree = treeOf(new MemoryRows(), () => 5);
+  const group = new DatabaseGroup({ tree, nodeid: SELF.nodeid });
+  group.quorate = true;
+  const service = {
+    propose({ subtype, body }: NormalSend): number {
+      const message = { count: 1n, time: 5, subtype, body: Buffer.from(body) };
+      return group.apply(message, SELF).result;
+    },
+  };
+  const cluster = { quorate: true, database: { group, service } } as unknown as Cluster;
+  const replicator = new ClusterReplicator(cluster, tree);
+  void replicator.propose({ kind: "create", path: "f" });
+  void replicator.propose({ kind: "write", path: "f", offset: 0, data: Buffer.from("kept") });
+  return { replicator, tree };
+}
+
+test("a size or offset that no message can hold is refused, not taken modulo 4 GiB", async () => {
+  const { replicator, tree } = nodeAlone();
+  const { fileBytes } = CfsLimits;
+  const data = Buffer.from("x");
+  for (const far of [fileBytes + 1, 2 ** 32, 2 ** 32 + 2, 2 ** 40, 2 ** 62]) {
+    expect(await replicator.propose({ kind: "truncate", path: "f", size: far })).toBe(Errno.EFBIG);
+    const write = { kind: "write", path: "f", offset: far, data } as const;
+    expect(await replicator.propose(write)).toBe(Errno.EFBIG);
+  }
+  expect(textOf(tree.memdb.read("f") ?? Errno.ENOENT)).toBe("kept");
+  expect(await replicator.propose({ kind: "truncate", path: "f", size: fileBytes })).toBe(0);
+  const last = { kind: "write", path: "f", offset: fileBytes - 1, data } as const;
+  expect(await replicator.propose(last)).toBe(1);
+  expect(tree.memdb.find("f")?.size).toBe(fileBytes);
+});
