@@ -132,3 +132,25 @@ test("a name that the kernel would refuse does not hide the other entries of its
   const names = listed(fs, ROOT_NODE, opened(fs.opendir(ROOT_NODE)), 64);
   expect(names.toSorted()).toEqual(["a", long, "z"]);
 });
+
+test("listings that are begun and never ended take a bounded memory, and still go on", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  const names = Array.from({ length: 2000 }, (_, index) => `f${index}`);
+  fill(tree.memdb, Object.fromEntries(names.map((name) => [name, ""])));
+  const fs = fileSystemOf(tree);
+  const handles = Array.from({ length: 400 }, () => opened(fs.opendir(ROOT_NODE)));
+  let last = 0;
+  for (const handle of handles) {
+    fs.readdir(ROOT_NODE, handle, 0, (_name, _node, _type, offset) => {
+      last = offset;
+      return offset < 1000;
+    });
+  }
+  expect(fs.held.handles).toBeLessThan(300);
+  const rest = listed(fs, ROOT_NODE, handles.at(-1) ?? 0, last);
+  expect(rest.length).toBeGreaterThan(500);
+  expect(listed(fs, ROOT_NODE, handles[0] ?? 0, last)).toEqual(rest);
+  for (const handle of handles) fs.releasedir(ROOT_NODE, handle);
+  expect(fs.held.handles).toBe(0);
+});

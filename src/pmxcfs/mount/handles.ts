@@ -2,6 +2,7 @@
  * Open handles with content: the text of a special file, made at open, and the entries of a
  * directory, collected when reading begins. Ordinary files need no handle, only their node.
  */
+import { CfsLimits } from "../../base/limits.ts";
 
 /** One entry of a listing. */
 export interface Listed {
@@ -19,9 +20,18 @@ export const NO_HANDLE = 0;
 /** Most handles that one server gives out: a thousand each second for a hundred years. */
 const MOST = 2 ** 42;
 
+/**
+ * Most entries of all kept listings: two of the largest directory. Every user may open directories,
+ * as often as descriptors allow, and each listing that is begun would take memory until its end.
+ */
+const MOST_LISTED = 2 * CfsLimits.treeInodes;
+
 export class Handles {
   readonly #texts = new Map<number, Uint8Array>();
+  /** By handle; the one that was read last is the last. */
   readonly #listings = new Map<number, readonly Listed[]>();
+  /** Entries of all kept listings. */
+  #listed = 0;
   /** Begins anywhere: after a take-over, processes still have handles of the previous server. */
   #next = 1 + Math.floor(Math.random() * (Number.MAX_SAFE_INTEGER - MOST));
 
@@ -45,23 +55,36 @@ export class Handles {
     return this.#next++;
   }
 
-  /** The listing of `handle`; made again at `offset` 0, or when there is none. */
+  /**
+   * The listing of `handle`; made again at `offset` 0, or when there is none. Beyond MOST_LISTED
+   * the listings that were read longest ago are dropped: a reader goes on after the same entry.
+   */
   listing(handle: number, offset: number, make: () => readonly Listed[]): readonly Listed[] {
-    const kept = offset === 0 ? undefined : this.#listings.get(handle);
-    if (kept !== undefined) return kept;
-    const made = make();
-    this.#listings.set(handle, made);
-    return made;
+    const listing = (offset === 0 ? undefined : this.#listings.get(handle)) ?? make();
+    this.#drop(handle);
+    for (const oldest of this.#listings.keys()) {
+      if (this.#listed + listing.length <= MOST_LISTED) break;
+      this.#drop(oldest);
+    }
+    this.#listings.set(handle, listing);
+    this.#listed += listing.length;
+    return listing;
+  }
+
+  #drop(handle: number): void {
+    this.#listed -= this.#listings.get(handle)?.length ?? 0;
+    this.#listings.delete(handle);
   }
 
   close(handle: number): void {
     this.#texts.delete(handle);
-    this.#listings.delete(handle);
+    this.#drop(handle);
   }
 
   /** Closes all handles, as their connection has ended. */
   clear(): void {
     this.#texts.clear();
     this.#listings.clear();
+    this.#listed = 0;
   }
 }
