@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { silentLog } from "../../src/base/log.ts";
 import { type Attributes, type Place, ROOT_NODE } from "../../src/fuse/file-system.ts";
-import { PveFileSystem } from "../../src/pmxcfs/mount/file-system.ts";
+import { PveFileSystem, type PveFileSystemOptions } from "../../src/pmxcfs/mount/file-system.ts";
 import { GuestClashes } from "../../src/pmxcfs/mount/guest-clash.ts";
 import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
@@ -19,10 +19,17 @@ function newTree(directory: TempDirectory): TreeStore {
 
 const text = (content: string) => () => Buffer.from(content);
 
-function fileSystemOf(tree: TreeStore): PveFileSystem {
+function localOf(tree: TreeStore): LocalReplicator {
+  return new LocalReplicator({ tree, status: { set: () => 0 }, clusterLog: { add() {} } });
+}
+
+function fileSystemOf(
+  tree: TreeStore,
+  replicator: PveFileSystemOptions["replicator"] = localOf(tree),
+): PveFileSystem {
   return new PveFileSystem({
     memdb: tree.memdb,
-    replicator: new LocalReplicator({ tree, status: { set: () => 0 }, clusterLog: { add() {} } }),
+    replicator,
     texts: {
       version: text("version"),
       members: text("members"),
@@ -153,4 +160,27 @@ test("listings that are begun and never ended take a bounded memory, and still g
   expect(listed(fs, ROOT_NODE, handles[0] ?? 0, last)).toEqual(rest);
   for (const handle of handles) fs.releasedir(ROOT_NODE, handle);
   expect(fs.held.handles).toBe(0);
+});
+
+test("a change that ends after its connection leaves no node in the next one", async () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  const { promise: delivered, resolve: deliver } = Promise.withResolvers<void>();
+  const local = localOf(tree);
+  const fs = fileSystemOf(tree, {
+    quorate: true,
+    propose: async (command) => {
+      await delivered;
+      return await local.propose(command);
+    },
+    flush: () => 0,
+  });
+  const directoryMade = fs.mkdir(ROOT_NODE, "d", BY);
+  const fileMade = fs.create(ROOT_NODE, "f", BY);
+  fs.disconnected();
+  deliver();
+  await directoryMade;
+  await fileMade;
+  expect(tree.memdb.find("d")?.kind).toBe("directory");
+  expect(fs.held).toEqual({ nodes: 0, handles: 0 });
 });

@@ -61,7 +61,7 @@ export class PveFileSystem implements FileSystem {
   readonly #gid: number;
   readonly #special: ReadonlyMap<string, Special>;
   readonly #specialList: readonly Special[];
-  readonly #nodes: NodeTable;
+  #nodes: NodeTable;
   readonly #handles = new Handles();
   readonly #clashes: GuestClashes;
 
@@ -82,7 +82,7 @@ export class PveFileSystem implements FileSystem {
 
   /** The connection has ended: the next one begins without nodes and handles. */
   disconnected(): void {
-    this.#nodes.clear();
+    this.#nodes = new NodeTable(this.#memdb);
     this.#handles.clear();
   }
 
@@ -222,8 +222,7 @@ export class PveFileSystem implements FileSystem {
     );
     for (let at = indexAfter(listing, offset); at < listing.length; at++) {
       const listed = listing[at];
-      if (listed === undefined) break;
-      if (!add(listed.name, listed.node, listed.type, listed.offset)) break;
+      if (listed === undefined || !add(listed.name, listed.node, listed.type, listed.offset)) break;
     }
     return 0;
   }
@@ -373,10 +372,12 @@ export class PveFileSystem implements FileSystem {
     if (this.#isSpecial(place)) return Errno.EEXIST;
     const path = this.#pathAt(place);
     if (typeof path === "number") return path;
+    // The change may end after its connection: its lookup must not count in the next one.
+    const nodes = this.#nodes;
     return whenDone(this.#propose({ kind, path }, by), (result) => {
       if (result < 0) return result as Errno;
       const entry = this.#memdb.find(path);
-      return entry === undefined ? Errno.ENOENT : this.#given(entry);
+      return entry === undefined ? Errno.ENOENT : this.#attributes(nodes.lookUp(entry));
     });
   }
 

@@ -42,6 +42,7 @@ export function linksOf(node: Node): number {
   return node.entry.kind === "directory" ? 2 : 1;
 }
 
+/** The nodes of one connection. */
 export class NodeTable {
   readonly #memdb: Memdb;
   readonly #nodes = new Map<number, Node>();
@@ -108,11 +109,6 @@ export class NodeTable {
     if (node === undefined) return;
     node.lookups -= lookups;
     if (node.lookups <= 0) this.#nodes.delete(id);
-  }
-
-  /** Forgets all nodes, as their connection has ended. */
-  clear(): void {
-    this.#nodes.clear();
   }
 
   #add(id: number, entry: Entry): Node {
