@@ -12,10 +12,19 @@ export interface EpollEntry {
   readonly high: number;
 }
 
+function openDescriptors(): string[] {
+  try {
+    return readdirSync("/proc/self/fd");
+  } catch {
+    // No /proc, or no descriptor is left to read it.
+    return [];
+  }
+}
+
 /** The entry of `fd`; undefined if no set contains it, or /proc cannot be read. */
 export function findEpollEntry(fd: number): EpollEntry | undefined {
   const row = new RegExp(`^tfd:\\s+${fd} events:\\s+\\S+ data:\\s+([0-9a-f]+)`, "m");
-  for (const name of readdirSync("/proc/self/fd")) {
+  for (const name of openDescriptors()) {
     try {
       if (readlinkSync(`/proc/self/fd/${name}`) !== "anon_inode:[eventpoll]") continue;
       const data = row.exec(readFileSync(`/proc/self/fdinfo/${name}`, "latin1"))?.[1];

@@ -1,11 +1,13 @@
 /** The device: mounting and unmounting at a directory without a server, and its end. */
 import { expect, test } from "bun:test";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
 import { detachMount, FuseDevice } from "../../src/platform/fuse-device.ts";
 import { mountsAt } from "../../src/platform/mounts.ts";
 import { shim } from "../../src/platform/shim.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
+import { REPOSITORY } from "../support/native.ts";
 import { testUnless } from "../support/unless.ts";
 
 const REQUEST_BYTES = 4096 + 128 * 1024;
@@ -39,4 +41,25 @@ test("a closed device does not read or write the file that got its descriptor nu
   expect(device.read(0)).toBe(Errno.ENODEV);
   expect(readFileSync(path, "latin1")).toBe("SQLite format 3\0");
   for (const fd of new Set([file, device.fd])) closeSync(fd);
+});
+
+/** Takes every descriptor but two, then watches one; prints how. */
+const WITHOUT_DESCRIPTORS = `
+  import { closeSync, openSync } from "node:fs";
+  import { wakeOn } from "./fuse-wake.ts";
+  const taken = [];
+  try {
+    for (;;) taken.push(openSync("/dev/null", "r"));
+  } catch {}
+  const [first, ...others] = taken;
+  for (const fd of others.splice(0, 2)) closeSync(fd);
+  console.log(await wakeOn(first, () => {}).then(String, (error) => "threw " + error.code));
+  process.exit();
+`;
+
+test("without a descriptor to watch the device with, the mount fails with the reason", () => {
+  const words = ['ulimit -n 60; exec $0 -e "$1"', process.execPath, WITHOUT_DESCRIPTORS];
+  const cwd = join(REPOSITORY, "src", "platform");
+  const { stdout, stderr } = Bun.spawnSync(["sh", "-c", ...words], { cwd });
+  expect(stdout.toString() + stderr.toString()).toBe("no thread (errno 24)\n");
 });
