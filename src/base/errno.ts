@@ -46,6 +46,7 @@ export const Errno = {
   ETIMEDOUT: -110,
   ECONNREFUSED: -111,
   EALREADY: -114,
+  ESTALE: -116,
 } as const;
 
 export type Errno = (typeof Errno)[keyof typeof Errno];
@@ -92,6 +93,7 @@ const TEXT: Record<keyof typeof Errno, string> = {
   ETIMEDOUT: "Connection timed out",
   ECONNREFUSED: "Connection refused",
   EALREADY: "Operation already in progress",
+  ESTALE: "Stale file handle",
 };
 
 const NAMES = new Map<number, keyof typeof Errno>(

@@ -45,6 +45,8 @@ export interface AttributeChange {
   readonly gid: number | undefined;
   readonly size: number | undefined;
   readonly mtime: number | undefined;
+  /** For an open descriptor (ftruncate, FATTR_FH), not by a path. */
+  readonly isOpen: boolean;
 }
 
 /** An open file or directory. */

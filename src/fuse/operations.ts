@@ -69,6 +69,7 @@ function changeOf({ body }: FuseRequest): AttributeChange {
     gid: has(SetattrValid.GID) ? read.gid(body) : undefined,
     size: has(SetattrValid.SIZE) ? read.size(body) : undefined,
     mtime: bothTimes ? read.mtimeLow(body) : undefined,
+    isOpen: has(SetattrValid.HANDLE),
   };
 }
 

@@ -1,5 +1,6 @@
 /** The file system of the mount, called as a session calls it, without a kernel. */
 import { expect, test } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { type Attributes, type Place, ROOT_NODE } from "../../src/fuse/file-system.ts";
 import { PveFileSystem, type PveFileSystemOptions } from "../../src/pmxcfs/mount/file-system.ts";
@@ -44,6 +45,8 @@ function fileSystemOf(
     gid: 33,
   });
 }
+
+const at = (name: string): Place => ({ parent: ROOT_NODE, name });
 
 /** The node at a place; its lookup is counted. */
 function nodeAt(fs: PveFileSystem, { parent, name }: Place): number {
@@ -183,4 +186,69 @@ test("a change that ends after its connection leaves no node in the next one", a
   await fileMade;
   expect(tree.memdb.find("d")?.kind).toBe("directory");
   expect(fs.held).toEqual({ nodes: 0, handles: 0 });
+});
+
+const OTHER_NODE = { writer: 2, time: 5 };
+const SIZE = { mode: undefined, uid: undefined, gid: undefined, size: 0, mtime: undefined };
+const TIME = { mode: undefined, uid: undefined, gid: undefined, size: undefined, mtime: 7 };
+
+test("a name that another node has removed, replaced or moved is looked up again", async () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { removed: "1", replaced: "2", new: "3", moved: "4" });
+  const fs = fileSystemOf(tree);
+  const names = ["removed", "replaced", "moved"];
+  const stale = names.map((name) => nodeAt(fs, { parent: ROOT_NODE, name }));
+  expect(tree.apply({ kind: "remove", path: "removed" }, OTHER_NODE)).toBe(0);
+  expect(tree.apply({ kind: "rename", path: "new", to: "replaced" }, OTHER_NODE)).toBe(0);
+  expect(tree.apply({ kind: "rename", path: "moved", to: "there" }, OTHER_NODE)).toBe(0);
+  for (const node of stale) {
+    expect(fs.open(node)).toBe(Errno.ESTALE);
+    expect(fs.setattr(node, { ...SIZE, isOpen: false }, BY)).toBe(Errno.ESTALE);
+    expect(fs.setattr(node, { ...TIME, isOpen: false }, BY)).toBe(Errno.ESTALE);
+    // A descriptor that was opened before stays usable.
+    expect(await fs.setattr(node, { ...SIZE, isOpen: true }, BY)).toMatchObject({ size: 0 });
+    expect(await fs.write(node, { handle: 0, offset: 0 }, Buffer.from("x"), BY)).toBe(1);
+  }
+  for (const name of ["replaced", "there"]) {
+    expect(fs.open(nodeAt(fs, { parent: ROOT_NODE, name }))).toMatchObject({ direct: true });
+  }
+  expect(textOf(tree.memdb.read("replaced") ?? Errno.ENOENT)).toBe("3");
+});
+
+test("a lock that another node has given up and taken is not taken for the old one", async () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { "priv/lock/a/f": "" });
+  expect(tree.apply({ kind: "remove", path: "priv/lock/a/f" }, OTHER_NODE)).toBe(0);
+  const fs = fileSystemOf(tree);
+  const priv = nodeAt(fs, { parent: ROOT_NODE, name: "priv" });
+  const parent = nodeAt(fs, { parent: priv, name: "lock" });
+  const old = nodeAt(fs, { parent, name: "a" });
+  const unlock = { ...TIME, mtime: 0, isOpen: false };
+  expect(tree.apply({ kind: "remove", path: "priv/lock/a" }, OTHER_NODE)).toBe(0);
+  expect(tree.apply({ kind: "mkdir", path: "priv/lock/a" }, OTHER_NODE)).toBe(0);
+  expect(fs.setattr(old, unlock, BY)).toBe(Errno.ESTALE);
+  const present = nodeAt(fs, { parent, name: "a" });
+  expect(await fs.setattr(present, unlock, BY)).toBe(Errno.EACCES);
+  // The mode is not looked at when this node has removed the directory itself.
+  expect(await fs.rmdir(parent, "a", BY)).toBe(0);
+  expect(fs.setattr(present, { ...TIME, mode: 0o755, isOpen: false }, BY)).toBe(Errno.ENOENT);
+});
+
+test("what this node has removed or moved itself can be opened by its descriptor", async () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { removed: "1", replaced: "2", new: "3", "d/moved": "4" });
+  const fs = fileSystemOf(tree);
+  const nodes = ["removed", "replaced", "new"].map((name) => nodeAt(fs, at(name)));
+  const d = nodeAt(fs, at("d"));
+  nodes.push(nodeAt(fs, { parent: d, name: "moved" }));
+  expect(await fs.unlink(ROOT_NODE, "removed", BY)).toBe(0);
+  expect(await fs.rename(at("new"), at("replaced"), 0, BY)).toBe(0);
+  expect(await fs.rename({ parent: d, name: "moved" }, at("there"), 0, BY)).toBe(0);
+  for (const node of nodes) {
+    expect(fs.open(node)).toMatchObject({ direct: true });
+    expect(await fs.setattr(node, { ...TIME, isOpen: false }, BY)).toMatchObject({ mtime: 7 });
+  }
 });

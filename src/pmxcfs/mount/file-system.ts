@@ -5,7 +5,6 @@
  * C counterpart: pmxcfs.c, cfs-plug-memdb.c.
  */
 import { Errno } from "../../base/errno.ts";
-import { CfsLimits } from "../../base/limits.ts";
 import {
   type AddEntry,
   type AttributeChange,
@@ -25,11 +24,12 @@ import { type Entry, type Memdb, pathOf } from "../state/memdb.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import { contentOf, resizeDetached, writeDetached } from "./detached.ts";
 import { whenDone } from "./eventual.ts";
+import { figuresOf } from "./figures.ts";
 import type { GuestClashes } from "./guest-clash.ts";
 import { Handles, NO_HANDLE } from "./handles.ts";
 import { indexAfter, isReachable, listDirectory } from "./listing.ts";
 import { acceptedMode, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
-import { isRemoved, linksOf, type Node, NodeTable } from "./node-table.ts";
+import { isGone, isRemoved, isStale, linksOf, type Node, NodeTable } from "./node-table.ts";
 import { type Special, specialEntries, type SpecialTexts } from "./special.ts";
 
 export interface PveFileSystemOptions {
@@ -43,12 +43,6 @@ export interface PveFileSystemOptions {
   /** Group of every entry: www-data. */
   readonly gid: number;
 }
-
-const BLOCK_BYTES = 4096;
-/** Blocks of statfs, from the C server's limit of the whole tree (memdb.h). */
-const BLOCKS = CfsLimits.treeBytes / BLOCK_BYTES;
-/** f_namemax of the C server, although names may have up to 1024 bytes. */
-const NAME_LENGTH = 256;
 
 const NO_SPECIAL: ReadonlyMap<string, Special> = new Map();
 
@@ -117,7 +111,8 @@ export class PveFileSystem implements FileSystem {
   setattr(id: number, change: AttributeChange, by: Requester): Eventual<Attributes | Errno> {
     const special = this.#specialOf(id);
     const node = special === undefined ? this.#nodes.get(id) : undefined;
-    if (special === undefined && node === undefined) return Errno.ENOENT;
+    if (node !== undefined && isStale(node) && !change.isOpen) return Errno.ESTALE;
+    if (special === undefined && (node === undefined || isGone(node))) return Errno.ENOENT;
     const refused = this.#refusesOwnership(change, node?.path ?? "");
     if (refused < 0) return refused as Errno;
     if (special !== undefined) return this.#setSpecial(special, change);
@@ -162,8 +157,7 @@ export class PveFileSystem implements FileSystem {
     const target = this.#pathAt(to);
     if (typeof path === "number") return path;
     if (typeof target === "number") return target;
-    const command: TreeCommand = { kind: "rename", path, to: target };
-    return this.#propose(command, by) as Eventual<0 | Errno>;
+    return this.#proposeNames({ kind: "rename", path, to: target }, [path, target], by);
   }
 
   open(id: number): Opened | Errno {
@@ -172,7 +166,9 @@ export class PveFileSystem implements FileSystem {
       return { handle: this.#handles.openText(special.content()), direct: true };
     }
     const node = this.#nodes.get(id);
-    return node === undefined ? Errno.ENOENT : { handle: NO_HANDLE, direct: true };
+    if (node === undefined) return Errno.ENOENT;
+    // open(2) then has the kernel look the name up again; a write to the old file would be lost.
+    return isStale(node) ? Errno.ESTALE : { handle: NO_HANDLE, direct: true };
   }
 
   read(id: number, handle: number, offset: number, size: number): Uint8Array | Errno {
@@ -232,16 +228,7 @@ export class PveFileSystem implements FileSystem {
   }
 
   statfs(): FileSystemFigures {
-    const { fileBytes, entryCount } = this.#memdb;
-    const used = Math.ceil(fileBytes / BLOCK_BYTES);
-    return {
-      blockSize: BLOCK_BYTES,
-      blocks: BLOCKS,
-      blocksFree: Math.max(0, BLOCKS - used),
-      files: CfsLimits.treeInodes,
-      filesFree: Math.max(0, CfsLimits.treeInodes - entryCount - 1),
-      nameLength: NAME_LENGTH,
-    };
+    return figuresOf(this.#memdb);
   }
 
   describe(id: number, name?: string): string {
@@ -255,6 +242,19 @@ export class PveFileSystem implements FileSystem {
     return whenDone(this.#replicator.propose(command, by, by.signal), (result) => {
       if (result === Errno.EEXIST) this.#clashes.refused(command);
       return result;
+    });
+  }
+
+  /** A change that the kernel makes to the names of its own, once it is answered with 0. */
+  #proposeNames(
+    command: TreeCommand,
+    paths: readonly string[],
+    by: Requester,
+  ): Eventual<0 | Errno> {
+    const entries = paths.map((path) => this.#memdb.find(path));
+    return whenDone(this.#propose(command, by), (result) => {
+      if (result === 0) for (const entry of entries) this.#nodes.renamed(entry);
+      return result as 0 | Errno;
     });
   }
 
@@ -345,8 +345,7 @@ export class PveFileSystem implements FileSystem {
     });
     return whenDone(timed, (result) => {
       if (result < 0) return result as Errno;
-      const isGone = node.entry.kind === "directory" && isRemoved(node);
-      return isGone ? Errno.ENOENT : this.#attributes(node);
+      return isGone(node) ? Errno.ENOENT : this.#attributes(node);
     });
   }
 
@@ -390,7 +389,7 @@ export class PveFileSystem implements FileSystem {
     if (entry !== undefined && entry.kind !== kind) {
       return kind === "file" ? Errno.EISDIR : Errno.ENOTDIR;
     }
-    return this.#propose({ kind: "remove", path }, by) as Eventual<0 | Errno>;
+    return this.#proposeNames({ kind: "remove", path }, [path], by);
   }
 }
 

@@ -23,6 +23,9 @@ const ALIAS_STARTS = 2 ** 50;
 export interface Node {
   readonly id: number;
   readonly entry: Entry;
+  /** The directory and the name under which the kernel last found it; no directory: removed. */
+  parent: Entry | undefined;
+  name: string;
   /** The last known path, latin1; for a removed entry, the one that it had. */
   path: string;
   /** The kernel's lookup count: lookups answered less those forgotten. */
@@ -34,6 +37,19 @@ export interface Node {
 /** True when the entry is no longer in the tree. */
 export function isRemoved({ entry, id }: Node): boolean {
   return entry.parent === undefined && id !== ROOT_NODE;
+}
+
+/**
+ * True when another node has removed or moved the entry since the kernel looked it up, so that the
+ * name by which the kernel found it leads elsewhere now.
+ */
+export function isStale({ entry, parent, name }: Node): boolean {
+  return entry.parent !== parent || entry.name !== name;
+}
+
+/** True for a directory that is no longer in the tree: nothing of it is left, unlike of a file. */
+export function isGone(node: Node): boolean {
+  return node.entry.kind === "directory" && isRemoved(node);
 }
 
 /** st_nlink as in C: 2 for every directory, whatever it contains; 0 for a removed entry. */
@@ -101,7 +117,14 @@ export class NodeTable {
       node.lookups = lookups;
     }
     node.lookups++;
+    place(node);
     return node;
+  }
+
+  /** The kernel itself has removed or renamed the entry: it knows where the entry is now. */
+  renamed(entry: Entry | undefined): void {
+    const node = entry === undefined ? undefined : this.#nodes.get(this.idOf(entry));
+    if (node !== undefined && node.entry === entry) place(node);
   }
 
   forget(id: number, lookups: number): void {
@@ -112,7 +135,8 @@ export class NodeTable {
   }
 
   #add(id: number, entry: Entry): Node {
-    const node = { id, entry, path: "", lookups: 0, detached: undefined };
+    const { parent, name } = entry;
+    const node: Node = { id, entry, parent, name, path: "", lookups: 0, detached: undefined };
     this.#nodes.set(id, node);
     return node;
   }
@@ -122,4 +146,10 @@ export class NodeTable {
     for (const entry of this.#memdb.entries()) if (this.idOf(entry) === id) return entry;
     return undefined;
   }
+}
+
+/** The kernel knows where the entry is. */
+function place(node: Node): void {
+  node.parent = node.entry.parent;
+  node.name = node.entry.name;
 }
