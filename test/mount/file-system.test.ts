@@ -252,3 +252,20 @@ test("what this node has removed or moved itself can be opened by its descriptor
     expect(await fs.setattr(node, { ...TIME, isOpen: false }, BY)).toMatchObject({ mtime: 7 });
   }
 });
+
+test("chmod takes the mode of the directory that a file was just moved to", async () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { "priv/f": "", g: "" });
+  const fs = fileSystemOf(tree);
+  const priv = nodeAt(fs, at("priv"));
+  const [f, g] = [nodeAt(fs, { parent: priv, name: "f" }), nodeAt(fs, at("g"))];
+  expect(await fs.rename({ parent: priv, name: "f" }, at("f"), 0, BY)).toBe(0);
+  expect(await fs.rename(at("g"), { parent: priv, name: "g" }, 0, BY)).toBe(0);
+  const change = { ...TIME, mtime: undefined, mode: 0o640, isOpen: false };
+  // Removed before the kernel has asked for its attributes again.
+  expect(await fs.unlink(ROOT_NODE, "f", BY)).toBe(0);
+  expect(await fs.setattr(f, change, BY)).toMatchObject({ mode: 0o100_640 });
+  expect(await fs.setattr(g, change, BY)).toBe(Errno.EPERM);
+  expect(await fs.setattr(g, { ...change, mode: 0o600 }, BY)).toMatchObject({ mode: 0o100_600 });
+});

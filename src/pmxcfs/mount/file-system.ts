@@ -113,7 +113,8 @@ export class PveFileSystem implements FileSystem {
     const node = special === undefined ? this.#nodes.get(id) : undefined;
     if (node !== undefined && isStale(node) && !change.isOpen) return Errno.ESTALE;
     if (special === undefined && (node === undefined || isGone(node))) return Errno.ENOENT;
-    const refused = this.#refusesOwnership(change, node?.path ?? "");
+    const path = node === undefined ? "" : this.#refresh(node).path;
+    const refused = this.#refusesOwnership(change, path);
     if (refused < 0) return refused as Errno;
     if (special !== undefined) return this.#setSpecial(special, change);
     return this.#setNode(node as Node, change, by);

@@ -4,7 +4,7 @@
  * it also holds the content of a file that was removed while open.
  */
 import { ROOT_NODE } from "../../fuse/file-system.ts";
-import type { Entry, Memdb } from "../state/memdb.ts";
+import { type Entry, type Memdb, pathOf } from "../state/memdb.ts";
 
 /** First id of the special entries. */
 const FIRST_SPECIAL = 2 ** 52;
@@ -124,7 +124,10 @@ export class NodeTable {
   /** The kernel itself has removed or renamed the entry: it knows where the entry is now. */
   renamed(entry: Entry | undefined): void {
     const node = entry === undefined ? undefined : this.#nodes.get(this.idOf(entry));
-    if (node !== undefined && node.entry === entry) place(node);
+    if (node === undefined || node.entry !== entry) return;
+    place(node);
+    // Also for a file that is removed before its attributes are asked for again.
+    if (!isRemoved(node)) node.path = pathOf(entry);
   }
 
   forget(id: number, lookups: number): void {
