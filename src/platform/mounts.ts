@@ -2,7 +2,8 @@
  * The mounts in this process's namespace, from /proc/self/mountinfo (proc(5)). Reading it sends no
  * request to a mount, which would deadlock if this process serves that mount.
  */
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync, realpathSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { latin1Name } from "./files.ts";
 
 export interface MountEntry {
@@ -40,11 +41,32 @@ function parseMountInfo(text: string): MountEntry[] {
   });
 }
 
-/** The mounts at exactly `path`, the visible one last; none if /proc cannot be read. */
+/** As many links as the kernel follows in one path (MAXSYMLINKS). */
+const MOST_LINKS = 40;
+
+/**
+ * `path` without symlinks, as mountinfo has it. The last name is only read as a link, which a mount
+ * there is not asked for; realpath(3) of all of it would send a request to its server.
+ */
+function withoutLinks(path: string): string {
+  let place = path;
+  try {
+    for (let links = 0; links < MOST_LINKS; links++) {
+      const directory = realpathSync(dirname(place));
+      place = join(directory, basename(place));
+      place = resolve(directory, readlinkSync(place));
+    }
+  } catch {
+    // EINVAL: no link; ENOENT: not there.
+  }
+  return place;
+}
+
+/** The mounts at `path`, links followed, the visible one last; none if /proc cannot be read. */
 export function mountsAt(path: string): MountEntry[] {
   try {
     const entries = parseMountInfo(readFileSync("/proc/self/mountinfo", "latin1"));
-    const bytes = latin1Name(path);
+    const bytes = latin1Name(withoutLinks(path));
     return entries.filter(({ mountPoint }) => mountPoint === bytes);
   } catch {
     return [];

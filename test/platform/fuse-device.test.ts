@@ -1,6 +1,6 @@
 /** The device: mounting and unmounting at a directory without a server, and its end. */
 import { expect, test } from "bun:test";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
 import { detachMount, FuseDevice } from "../../src/platform/fuse-device.ts";
@@ -26,6 +26,30 @@ testUnless(process.getuid?.() === 0 ? undefined : "needs root")(
     expect(mountsAt(path).map(({ type }) => type)).toEqual(["fuse"]);
     expect(detachMount(path)).toBe(0);
     expect(mountsAt(path)).toEqual([]);
+  },
+);
+
+testUnless(process.getuid?.() === 0 ? undefined : "needs root")(
+  "a mount is found by a path with symlinks, without a request to its server",
+  () => {
+    using directory = new TempDirectory();
+    mkdirSync(directory.at("real/mount"), { recursive: true });
+    symlinkSync("real", directory.at("above"));
+    symlinkSync("above/mount", directory.at("link"));
+    const device = FuseDevice.open(REQUEST_BYTES);
+    if (typeof device === "number") throw new Error(`errno ${device}`);
+    using opened = device;
+    expect(opened.mount(directory.at("link"), OPTIONS)).toBe(0);
+    // Nobody serves the device: a request would wait for ever.
+    const found = ["link", "above/mount", "real/mount"].map((name) => mountsAt(directory.at(name)));
+    expect(detachMount(directory.at("real/mount"))).toBe(0);
+    expect(found.map((mounts) => mounts.map(({ type }) => type))).toEqual([
+      ["fuse"],
+      ["fuse"],
+      ["fuse"],
+    ]);
+    expect(mountsAt(directory.at("link"))).toEqual([]);
+    expect(mountsAt(directory.at("missing/mount"))).toEqual([]);
   },
 );
 
