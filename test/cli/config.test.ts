@@ -94,7 +94,7 @@ test("import --force refuses a database that a server has open, and leaves it al
   using directory = new TempDirectory();
   makeDatabase(directory);
   const sleep = Bun.which("sleep") ?? "";
-  const script = `cp ${sleep} pmxcfs && exec 3< config.db && exec ./pmxcfs 60`;
+  const script = `cp ${sleep} pmxcfs && exec 3<> config.db && exec ./pmxcfs 60`;
   const server = Bun.spawn(["sh", "-c", script], { cwd: directory.path });
   try {
     await eventually("it has the name of a server", () => {

@@ -1,8 +1,9 @@
 /**
- * Finds another server on this node's database, by an open config.db, the listener of the service
- * name, or the pid file. The lock file alone does not show it: published recipes remove that.
+ * Finds another server on this node's database, by a config.db open for writing, the listener of
+ * the service name, or the pid file. The lock file alone does not show it: published recipes remove
+ * that.
  */
-import { readdirSync, statSync, type Stats } from "node:fs";
+import { constants, readdirSync, statSync, type Stats } from "node:fs";
 import { DAEMON_FD } from "../../platform/daemonize.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { commandOf, isAlive } from "../../platform/processes.ts";
@@ -21,6 +22,10 @@ export interface OtherServerOptions {
 /** Process names of servers: the C server's, and both of ours. */
 const SERVER_NAME = /^pmxcfs/;
 
+const { O_RDONLY, O_RDWR, O_WRONLY } = constants;
+/** O_ACCMODE, the flags of open(2) that say whether a file is read or written. */
+const ACCESS_MODE = O_WRONLY | O_RDWR;
+
 function text(path: string): string {
   try {
     return readRegularFile(path).toString("latin1");
@@ -34,19 +39,25 @@ function pidIn(file: string | undefined): number | undefined {
   return Number.isInteger(pid) && pid > 1 ? pid : undefined;
 }
 
-/** The inode of an open file, which fdinfo shows since Linux 5.14 (proc(5)). */
-function inodeOf(pid: number, fd: string): number | undefined {
-  const inode = /^ino:\s*(\d+)$/m.exec(text(`/proc/${pid}/fdinfo/${fd}`))?.[1];
-  return inode === undefined ? undefined : Number(inode);
+/**
+ * Whether the descriptor can be of the file with this inode, and be that of a server. Programs that
+ * only read, such as `serve --db`, exclude no server. fdinfo shows inodes since Linux 5.14.
+ */
+function mayServe(pid: number, fd: string, inode: number): boolean {
+  const info = text(`/proc/${pid}/fdinfo/${fd}`);
+  const [, flags] = /^flags:\s*([0-7]+)$/m.exec(info) ?? [];
+  if (flags !== undefined && (Number.parseInt(flags, 8) & ACCESS_MODE) === O_RDONLY) return false;
+  const [, opened] = /^ino:\s*(\d+)$/m.exec(info) ?? [];
+  return opened === undefined || Number(opened) === inode;
 }
 
-/** Whether the process has the file open. */
-function hasOpen(pid: number, file: Stats): boolean {
+/** Whether the process has the file open for writing. */
+function writes(pid: number, file: Stats): boolean {
   try {
     const directory = `/proc/${pid}/fd`;
     return readdirSync(directory).some((fd) => {
       // stat(2) of a file in a mount that is about to be taken over would wait for this process.
-      if ((inodeOf(pid, fd) ?? file.ino) !== file.ino) return false;
+      if (!mayServe(pid, fd, file.ino)) return false;
       const status = statSync(`${directory}/${fd}`, { throwIfNoEntry: false });
       return status?.ino === file.ino && status.dev === file.dev;
     });
@@ -82,10 +93,10 @@ function describe(pid: number): string {
   return `pid ${pid}${since}${byHand}`;
 }
 
-/** One line about a server that has the database open; undefined when there is none. */
+/** One line about a server that can write the database; undefined when there is none. */
 export function findDatabaseUser(database: string, own: readonly number[]): string | undefined {
   const file = statSync(database, { throwIfNoEntry: false });
-  const users = file === undefined ? [] : serversByName().filter((pid) => hasOpen(pid, file));
+  const users = file === undefined ? [] : serversByName().filter((pid) => writes(pid, file));
   const user = users.find((pid) => !own.includes(pid));
   if (user === undefined) return undefined;
   return `another pmxcfs (${describe(user)}) uses ${database}: stop it first (kill ${user})`;
