@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { eventually } from "./support/eventually.ts";
 import { QbClient } from "./support/qb-client.ts";
 import { Datagrams } from "./support/datagrams.ts";
-import { echoCommand, isListening, program, startService, uniqueName } from "./support/service.ts";
+import {
+  echoCommand,
+  isListening,
+  libraryCommand,
+  program,
+  startService,
+  uniqueName,
+} from "./support/service.ts";
 
 setDefaultTimeout(60_000);
 
@@ -91,6 +98,11 @@ test("SIGHUP and SIGUSR2 are logged, and do not end the server", async () => {
     await eventually(`a line about ${signal}`, () => server.output.includes(`${signal}: `));
     expect((await client.call(1, "still there")).error).toBe(0);
   }
+  expect(await server.stop()).toBe(0);
+});
+
+test("SIGHUP, SIGUSR1 and SIGUSR2 during the start do not end the server", async () => {
+  await using server = await startService(libraryCommand("signalled", directory));
   expect(await server.stop()).toBe(0);
 });
 

@@ -25,7 +25,7 @@ import { Node, type NodeOptions } from "./node/node.ts";
 import { runService, type ServiceControls } from "./run-service.ts";
 import { type Composition, composeServices } from "./services.ts";
 import { isRestarting } from "../platform/descriptor-store.ts";
-import { stopRequested } from "../platform/signals.ts";
+import { ignoreNotices, stopRequested } from "../platform/signals.ts";
 import { describe, descriptionText, REQUEST_IDS, requestName } from "../pmxcfs/requests/wording.ts";
 
 export interface DaemonOptions {
@@ -119,6 +119,8 @@ async function serveStore(
 ): Promise<string | undefined> {
   const { log, store, node } = options;
   const signal = stopRequested();
+  // The mount is made before the service, which handles these signals: they must not end it there.
+  ignoreNotices();
   const backend = openBackend({ ...store, log: log.tagged("memdb") });
   if (typeof backend === "string") return node === undefined ? backend : notOpened(backend, node);
   using opened = backend;

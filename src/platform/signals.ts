@@ -23,6 +23,14 @@ export function stopRequested(): Promise<StopSignal> {
 }
 
 /**
+ * Ignores the signals of `onHangUp` and `onDebugToggle` until these are called. To be called before
+ * a start makes anything that must not outlive the process.
+ */
+export function ignoreNotices(): void {
+  for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {});
+}
+
+/**
  * Calls `noticed` at SIGHUP and SIGUSR2, which would otherwise end the process: administrators send
  * them to have logs reopened or a configuration reread.
  */
