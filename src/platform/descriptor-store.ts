@@ -9,7 +9,7 @@ import { cText, shim } from "./shim.ts";
 const FIRST = 3;
 
 /** Longest run of systemctl. */
-const LIST_JOBS_MS = 2000;
+const ANSWER_MS = 2000;
 
 /** A descriptor from the manager's store. */
 export interface StoredDescriptor {
@@ -58,20 +58,36 @@ function ownUnit(): string | undefined {
   }
 }
 
-/** True if the manager says that the stop in progress is part of a restart; false if unknown. */
-export async function isRestarting(environment: NodeJS.ProcessEnv): Promise<boolean> {
-  const unit = ownUnit();
+/** The output of systemctl, which gets 2 s; throws if it cannot be started. */
+async function askManager(environment: NodeJS.ProcessEnv, words: string[]): Promise<string> {
+  const asked = Bun.spawn(["systemctl", ...words], {
+    cwd: "/",
+    env: environment,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+    timeout: ANSWER_MS,
+  });
+  return await new Response(asked.stdout).text();
+}
+
+/**
+ * True if the manager says that the stop in progress is part of a restart, and that the next
+ * process of the unit gets the stored descriptors; false if unknown. It gets none when the unit was
+ * switched back to the C server, for which a mount that is left behind may prevent the start.
+ */
+export async function isRestarting(
+  environment: NodeJS.ProcessEnv,
+  unit = ownUnit(),
+): Promise<boolean> {
   if (unit === undefined || environment["INVOCATION_ID"] === undefined) return false;
   try {
-    const jobs = Bun.spawn(["systemctl", "list-jobs", "--plain", "--no-legend"], {
-      cwd: "/",
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "ignore",
-      timeout: LIST_JOBS_MS,
-    });
-    const text = await new Response(jobs.stdout).text();
-    return text.split("\n").some((line) => {
+    const [jobs, most] = await Promise.all([
+      askManager(environment, ["list-jobs", "--plain", "--no-legend"]),
+      askManager(environment, ["show", "--property=FileDescriptorStoreMax", "--value", unit]),
+    ]);
+    if (!(Number(most) > 0)) return false;
+    return jobs.split("\n").some((line) => {
       const [, name, type] = line.trim().split(/\s+/);
       return name === unit && (type === "restart" || type === "try-restart");
     });

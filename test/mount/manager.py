@@ -1,6 +1,7 @@
 """A service manager with a descriptor store, by the protocols of sd_notify(3) and sd_listen_fds(3).
 
-Starts `pmxcfs -l` in a control group. A `systemctl` script of this node lists the restart job.
+Starts `pmxcfs -l` in a control group. A `systemctl` script of this node lists the restart job, and
+says that the unit stores one descriptor.
 """
 import os, signal, socket, sys, threading
 
@@ -11,7 +12,7 @@ class Manager:
     def __init__(self, group):
         self.group = group
         with open("/run/bin/systemctl", "w") as script:
-            script.write("#!/bin/sh\ncat %s 2>/dev/null; true\n" % JOBS)
+            script.write("#!/bin/sh\n[ $1 = show ] && exec echo 1\ncat %s 2>/dev/null; true\n" % JOBS)
         os.chmod("/run/bin/systemctl", 0o755)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(SOCKET)
