@@ -3,9 +3,11 @@
  * the C server decides both.
  */
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { followCorosyncConf } from "../src/daemon/node/host-corosync-conf.ts";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { followCorosyncConf, joinsCluster } from "../src/daemon/node/host-corosync-conf.ts";
 import { Memdb } from "../src/pmxcfs/state/memdb.ts";
+import { openTree } from "../src/pmxcfs/store/open-tree.ts";
+import { silentLog } from "../src/base/log.ts";
 import { fill, rememberingLog, TempDirectory } from "./pmxcfs/support.ts";
 
 /** The host's file, the log and the number of reloads after a start with these two files. */
@@ -84,4 +86,58 @@ test("corosync loads a change of this node once, and none of another node", () =
   expect(reloads).toBe(0);
   write(4, 1);
   expect(reloads).toBe(1);
+});
+
+/** A start on the database of `directory`: the cluster's decision, and the log. */
+function decided(directory: TempDirectory, hostCorosyncConf: string, local = false) {
+  const tree = openTree({ file: directory.at("config.db"), log: silentLog });
+  if (typeof tree === "string") throw new Error(tree);
+  using opened = tree;
+  const log = rememberingLog();
+  const joined = joinsCluster(opened, { local, hostCorosyncConf }, log);
+  const text = Buffer.from(opened.memdb.read("corosync.conf") ?? "none").toString();
+  return { joined, text, version: opened.version, lines: log.lines };
+}
+
+test("a new database imports the host's file, and the node joins its cluster", () => {
+  using directory = new TempDirectory();
+  const host = directory.put("corosync.conf", conf(1));
+  const found = { joined: true, text: conf(1), version: 3, lines: [] };
+  expect(decided(directory, host)).toEqual(found);
+  expect(decided(directory, host)).toEqual(found);
+});
+
+test("a database that an interrupted first start left imports it, too", () => {
+  using directory = new TempDirectory();
+  const host = directory.put("corosync.conf", conf(1));
+  // Ended before the import: without a table, and without a change.
+  for (const leave of [() => directory.put("config.db"), () => decided(directory, "/nowhere")]) {
+    for (const suffix of ["", "-wal", "-shm"])
+      rmSync(directory.at(`config.db${suffix}`), { force: true });
+    leave();
+    expect(decided(directory, host)).toMatchObject({ joined: true, text: conf(1) });
+  }
+});
+
+test("a database that was changed does not: a node that left its cluster stays alone", () => {
+  using directory = new TempDirectory();
+  const host = directory.put("corosync.conf", conf(1));
+  const tree = openTree({ file: directory.at("config.db"), log: silentLog });
+  if (typeof tree === "string") throw new Error(tree);
+  for (const kind of ["create", "remove"] as const) {
+    expect(tree.apply({ kind, path: "corosync.conf" }, { writer: 0, time: 1 })).toBe(0);
+  }
+  tree[Symbol.dispose]();
+  expect(decided(directory, host)).toEqual({ joined: false, text: "none", version: 3, lines: [] });
+});
+
+test("with -l nothing is imported, and the log says when a configuration is ignored", () => {
+  using directory = new TempDirectory();
+  const host = directory.put("corosync.conf", conf(1));
+  expect(decided(directory, host, true)).toMatchObject({ joined: false, text: "none", lines: [] });
+  expect(decided(directory, host)).toMatchObject({ joined: true });
+  expect(decided(directory, host, true)).toMatchObject({
+    joined: false,
+    lines: ["forcing local mode (although corosync.conf exists)"],
+  });
 });

@@ -18,7 +18,7 @@ import type { ObserveOptions } from "../observe/observe.ts";
 import { clusterSocketPath, serveCluster } from "../observe/cluster-socket.ts";
 import { clusterFigures, clusterSource } from "./cluster-view.ts";
 import { RestartFlag } from "./restart-flag.ts";
-import { followCorosyncConf, importCorosyncConf } from "./node/host-corosync-conf.ts";
+import { followCorosyncConf, joinsCluster } from "./node/host-corosync-conf.ts";
 import { MountedTree } from "./node/mounted-tree.ts";
 import { tracePathOf } from "./node/trace-socket.ts";
 import { Node, type NodeOptions } from "./node/node.ts";
@@ -63,17 +63,6 @@ function openHistory(
   if (node?.history === undefined) return undefined;
   const isPrivate = pathIsPrivate;
   return new HistoryRecorder({ ...node.history, node: members.nodeName, memdb, isPrivate, log });
-}
-
-/**
- * True when the tree has a corosync.conf, which means that this node is in a cluster. A new
- * database first imports the host's. A string says why the import failed.
- */
-function joinCluster(node: NodeOptions, claimed: Node, backend: Backend): boolean | string {
-  const { tree, memdb } = backend;
-  if (node.local || tree === undefined) return false;
-  const failure = claimed.isNew ? importCorosyncConf(tree, node.hostCorosyncConf) : undefined;
-  return failure ?? memdb.find("corosync.conf")?.kind === "file";
 }
 
 /** Serves until SIGTERM or SIGINT; a string says why it could not start. */
@@ -124,9 +113,10 @@ async function serveStore(
   const backend = openBackend({ ...store, log: log.tagged("memdb") });
   if (typeof backend === "string") return node === undefined ? backend : notOpened(backend, node);
   using opened = backend;
-  const inCluster = node && claimed ? joinCluster(node, claimed, opened) : false;
+  const { tree } = opened;
+  const inCluster = node && tree ? joinsCluster(tree, node, log.tagged("main")) : false;
   if (typeof inCluster === "string") return inCluster;
-  if (inCluster) opened.tree?.enterCluster();
+  if (inCluster) tree?.enterCluster();
   const rrdFiles =
     options.rrd === undefined
       ? undefined

@@ -28,6 +28,8 @@ export const HOST_COROSYNC_CONF = "/etc/corosync/corosync.conf";
 
 /** Its name in the tree. */
 const NAME = "corosync.conf";
+/** Version of a new tree, before its first change. */
+const FIRST_VERSION = 1;
 /** Delay between the write of the file and its reload by corosync. */
 const RELOAD_AFTER_MS = 1000;
 
@@ -46,7 +48,7 @@ function configVersion(text: Uint8Array): number {
 }
 
 /** Imports the host's file, if there is one, into a new tree; a string says why that failed. */
-export function importCorosyncConf(tree: TreeStore, path: string): string | undefined {
+function importCorosyncConf(tree: TreeStore, path: string): string | undefined {
   const data = readHost(path);
   if (data === undefined) return undefined;
   const origin = { writer: 0, time: unixSeconds() };
@@ -57,6 +59,33 @@ export function importCorosyncConf(tree: TreeStore, path: string): string | unde
     if (result < 0) return `unable to import corosync.conf: ${errnoText(result)}`;
   }
   return undefined;
+}
+
+/** The options of a start that decide whether the node is in a cluster. */
+export interface JoinOptions {
+  /** pmxcfs -l. */
+  readonly local: boolean;
+  /** corosync's own configuration on this host. */
+  readonly hostCorosyncConf: string;
+}
+
+/**
+ * True when the tree has a corosync.conf, which means that this node is in a cluster. A database
+ * that was never changed first imports the host's: C does so only if the start has made the
+ * database, and after a first start that failed at the import (a full disk) or was killed before
+ * it, the next one would serve an empty tree alone and with quorum. A string says why the import
+ * failed.
+ */
+export function joinsCluster(tree: TreeStore, options: JoinOptions, log: Log): boolean | string {
+  const { memdb } = tree;
+  const isInTree = (): boolean => memdb.find(NAME)?.kind === "file";
+  if (options.local) {
+    if (isInTree()) log.info("forcing local mode (although corosync.conf exists)");
+    return false;
+  }
+  const isUntouched = tree.version <= FIRST_VERSION && memdb.entryCount === 0;
+  const failure = isUntouched ? importCorosyncConf(tree, options.hostCorosyncConf) : undefined;
+  return failure ?? isInTree();
 }
 
 /**

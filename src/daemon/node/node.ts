@@ -2,7 +2,7 @@
  * What `serve --mount` and the `pmxcfs` command do as the node's own server, as the C pmxcfs does:
  * lock the database, keep the paths out of the mount, make directories, write the pid file.
  */
-import { chownSync, existsSync, mkdirSync } from "node:fs";
+import { chownSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { everySecond } from "../../base/heartbeat.ts";
 import type { Log } from "../../base/log.ts";
@@ -83,8 +83,6 @@ export interface NodeServer {
 
 /** A claimed database. Owns the lock. */
 export class Node implements Disposable {
-  /** True when the database did not exist when it was claimed. */
-  readonly isNew: boolean;
   readonly #options: NodeOptions;
   readonly #lock: NodeLock;
   readonly #log: Log;
@@ -95,7 +93,6 @@ export class Node implements Disposable {
     this.#options = options;
     this.#lock = lock;
     this.#log = log;
-    this.isNew = !existsSync(options.database);
     this.#checks = everySecond(() => this.#lock.check());
   }
 
