@@ -161,7 +161,7 @@ async function serveStore(
   mount?.[Symbol.dispose]();
   await composition.stop();
   rrdFiles?.close();
-  return failure;
+  return failure ?? mount?.failure;
 }
 
 /** The socket of `pmxcfs-ipc cluster`; a failure does not stop the server. */

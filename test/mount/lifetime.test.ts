@@ -25,6 +25,23 @@ testOnNode("an aborted mount is mounted again, with all written data", async () 
   expect(await node.stop(server)).toBe(0);
 });
 
+testOnNode(
+  "a mount that cannot be made again ends the server with an error, and systemd starts it again",
+  async () => {
+    await using node = await PrivateNode.start();
+    const server = await node.serve("pmxcfs", "-l", "-f");
+    const abort = `${CONNECTION} echo 1 >/sys/fs/fuse/connections/$n/abort`;
+    await node.sh(`echo kept >/etc/pve/f; mount --bind /dev/null /dev/fuse; ${abort}`);
+    expect(await server.child.exited).toBe(255);
+    const [last = ""] = server.output().trimEnd().split("\n").slice(-1);
+    expect(last).toStartWith("[main] crit: /etc/pve cannot be mounted again: fuse_mount error: ");
+    await node.sh("umount /dev/fuse");
+    const again = await node.serve("pmxcfs", "-l", "-f");
+    expect(await node.sh("cat /etc/pve/f")).toBe("kept");
+    expect(await node.stop(again)).toBe(0);
+  },
+);
+
 testOnNode("a second SIGTERM during the stop leaves no dead mount and no rings", async () => {
   await using node = await PrivateNode.start();
   const server = await node.serve("pmxcfs", "-l", "-f");

@@ -38,8 +38,8 @@ export interface MountOptions extends PveFileSystemOptions {
   /** Records changes for the server that takes the mount over. */
   readonly ledger: ChangeLedger;
   readonly log: Log;
-  /** Called when the mount was unmounted, or cannot be mounted again. */
-  readonly lost: () => void;
+  /** Called when the mount was unmounted, or cannot be mounted again; then with the reason. */
+  readonly lost: (failure?: string) => void;
 }
 
 /** Hint for containers, which lack the device or the right to mount. */
@@ -225,9 +225,8 @@ export class Mount {
       log.info(`${directory}: mounted again`);
       return;
     }
-    log.error(`${directory}: cannot be mounted again: ${failure}`);
     this.#closed = true;
-    lost();
+    lost(`${directory} cannot be mounted again: ${failure}`);
   }
 
   /** Releases the nodes, the device, the ledger and the watchdog of a mount that is gone. */

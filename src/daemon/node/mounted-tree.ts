@@ -33,6 +33,7 @@ export class MountedTree implements Disposable {
   readonly mount: Mount;
   /** Resolves to the reason when the mount was unmounted or is lost. */
   readonly lost: Promise<string>;
+  readonly #end: { failure: string | undefined };
   readonly #directory: string;
   readonly #counters: OperationCounters;
   readonly #faults: MountFaults | undefined;
@@ -44,6 +45,7 @@ export class MountedTree implements Disposable {
   private constructor(parts: Parts) {
     this.mount = parts.mount;
     this.lost = parts.lost;
+    this.#end = parts.end;
     this.#directory = parts.directory;
     this.#counters = parts.counters;
     this.#faults = parts.faults;
@@ -64,11 +66,15 @@ export class MountedTree implements Disposable {
       hooks.intercept = (request, fs) => faults.intercept(request, fs);
     }
     const { promise: lost, resolve } = Promise.withResolvers<string>();
+    const end: { failure: string | undefined } = { failure: undefined };
     const debug: { controls: ServiceControls | undefined } = { controls: undefined };
     const mount = await Mount.open({
       ...mountOptions(options, debug, openLedger(options)),
       hooks,
-      lost: () => resolve(`${node.mount} was unmounted`),
+      lost(failure) {
+        end.failure = failure;
+        resolve(failure ?? `${node.mount} was unmounted`);
+      },
     });
     if (typeof mount === "string") return mount;
     log.debug(`requests of the kernel wake the event loop by ${mount.wakeKind}`);
@@ -85,7 +91,16 @@ export class MountedTree implements Disposable {
         });
       });
     }
-    return new MountedTree({ mount, lost, hooks, directory: node.mount, counters, faults, debug });
+    const { mount: directory } = node;
+    return new MountedTree({ mount, lost, end, hooks, directory, counters, faults, debug });
+  }
+
+  /**
+   * Why the mount is lost though it was not unmounted: the server must end with an error, so that
+   * systemd starts it again. Undefined otherwise.
+   */
+  get failure(): string | undefined {
+    return this.#end.failure;
   }
 
   /** Opens the trace socket at `path`. A failure is only logged. */
@@ -126,6 +141,7 @@ export class MountedTree implements Disposable {
 interface Parts {
   readonly mount: Mount;
   readonly lost: Promise<string>;
+  readonly end: { failure: string | undefined };
   readonly directory: string;
   readonly counters: OperationCounters;
   readonly faults: MountFaults | undefined;
