@@ -146,6 +146,20 @@ function logOf(asked: Asked, values: DaemonValues): Log {
   return createLog({ level, format: values.log ?? (underSystemd ? "journal" : "bare") });
 }
 
+/**
+ * Has every exception that ends the process logged, for a daemon: cli/main.ts, which handles them,
+ * prints them to stderr. The returned function logs one that is thrown further.
+ */
+export function logCrashes(log: Log): (error: unknown) => void {
+  const say = (error: unknown): void => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.tagged("main").error(`unexpected error: ${text}`);
+  };
+  process.prependListener("uncaughtException", say);
+  process.prependListener("unhandledRejection", say);
+  return say;
+}
+
 /** Prints each line of `text` as C does, and returns `code`. */
 function fail(log: Log, text: string, code: number): number {
   for (const line of text.split("\n")) log.tagged("main").error(line);
@@ -205,9 +219,16 @@ export async function runPmxcfs(
     return code === undefined ? fail(log, "child failed to send '1'", FAILED) : code;
   }
   nameProcess("pmxcfs");
-  const code = await serveNode(asked, values, logOf(asked, values));
-  leaveSoon();
-  return code;
+  const log = logOf(asked, values);
+  const logCrash = asked.readyFd === undefined ? undefined : logCrashes(log);
+  try {
+    return await serveNode(asked, values, log);
+  } catch (error) {
+    logCrash?.(error);
+    throw error;
+  } finally {
+    leaveSoon();
+  }
 }
 
 const own = {

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { parsePmxcfsWords } from "../../src/cli/pmxcfs.ts";
 import { DAEMON_FD } from "../../src/platform/daemonize.ts";
+import { REPOSITORY } from "../support/native.ts";
 
 test("the options of C are taken in every form", () => {
   expect(parsePmxcfsWords(["-lf", "--debug"])).toMatchObject({
@@ -29,4 +30,20 @@ test("the daemon gets its descriptor before the words of the command line, also 
   const { readyFd, rest } = parsePmxcfsWords([`${DAEMON_FD}3`, "-l", "--"]);
   expect(readyFd).toBe(3);
   expect(rest).toEqual(["--"]);
+});
+
+test("an exception that ends a daemon, which has no stderr, is a line of its log", () => {
+  const script = `
+    const { main } = await import("./src/cli/main.ts");
+    const { logCrashes } = await import("./src/cli/pmxcfs.ts");
+    const { createLog } = await import("./src/base/log.ts");
+    await main(["--version"]);
+    const write = (line) => require("node:fs").writeSync(1, line);
+    logCrashes(createLog({ level: "info", format: "journal", write }));
+    setTimeout(() => { throw new Error("broken"); });
+  `;
+  const words = [process.execPath, "-e", script];
+  const { exitCode, stdout } = Bun.spawnSync(words, { cwd: REPOSITORY, stderr: "ignore" });
+  expect(exitCode).toBe(1);
+  expect(stdout.toString()).toMatch(/^<3>\[main\] crit: unexpected error: Error: broken\\n .*\n/m);
 });
