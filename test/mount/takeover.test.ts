@@ -81,6 +81,13 @@ testOnNode(
   90_000,
 );
 
+testOnNode(
+  "a mount that another version left is replaced when it cannot be taken over",
+  async () => {
+    expect(said(await runManaged("unknown-descriptor.py"))).toBe("0 kept True\n");
+  },
+);
+
 testCrash(
   "processes in the mount do not notice a server killed at random moments, and lose no change",
   async () => {

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
 import { type Negotiated, REQUEST_BYTES } from "../../fuse/negotiation.ts";
-import { storedDescriptors } from "../../platform/descriptor-store.ts";
+import { forgetDescriptor, storedDescriptors } from "../../platform/descriptor-store.ts";
 import { closeDescriptor } from "../../platform/files.ts";
 import { FuseDevice } from "../../platform/fuse-device.ts";
 import { mountsAt } from "../../platform/mounts.ts";
@@ -35,13 +35,25 @@ function isOfConnection(fd: number, minor: number): boolean {
   }
 }
 
+/** A device that the manager has passed. */
+export interface InheritedDevice {
+  readonly device: FuseDevice;
+  readonly negotiated: Negotiated;
+}
+
+/**
+ * Closes a device that is not taken over, and has the manager do so: as long as a descriptor of it
+ * is open, its mount is not dead, and processes in it, and the start of this server, wait.
+ */
+export function discardInherited({ device, negotiated }: InheritedDevice): void {
+  device[Symbol.dispose]();
+  forgetDescriptor(process.env, storedName(negotiated));
+}
+
 /** The stored device of the mount at `directory`; other stored descriptors are closed. */
-export function inheritedDevice(
-  directory: string,
-  log: Log,
-): { readonly device: FuseDevice; readonly negotiated: Negotiated } | undefined {
+export function inheritedDevice(directory: string, log: Log): InheritedDevice | undefined {
   const mount = mountsAt(directory).at(-1);
-  let found: { device: FuseDevice; negotiated: Negotiated } | undefined;
+  let found: InheritedDevice | undefined;
   for (const { fd, name } of storedDescriptors(process.env)) {
     const negotiated = negotiatedOf(name);
     const isOurs = mount?.type.startsWith("fuse") === true && isOfConnection(fd, mount.minor);
@@ -50,6 +62,7 @@ export function inheritedDevice(
     } else {
       log.debug(`closed descriptor ${fd} (${name}) of the service manager: no mount of ours`);
       closeDescriptor(fd);
+      forgetDescriptor(process.env, name);
     }
   }
   return found;

@@ -17,7 +17,7 @@ import { MountWatchdog } from "../../platform/mount-watchdog.ts";
 import { hasOwnMounts, mountsAt } from "../../platform/mounts.ts";
 import type { ChangeLedger } from "../../pmxcfs/store/change-ledger.ts";
 import { PveFileSystem, type PveFileSystemOptions } from "../../pmxcfs/mount/file-system.ts";
-import { inheritedDevice, storedName } from "./inherited-device.ts";
+import { discardInherited, inheritedDevice, storedName } from "./inherited-device.ts";
 import { clearDeadMounts, prepareMountPoint } from "./mount-point.ts";
 
 /** The options with which libfuse mounts pmxcfs: open to all users, modes checked by the kernel. */
@@ -83,7 +83,7 @@ export class Mount {
         log.info(`${directory}: took over the mount of the previous server`);
         return mount;
       }
-      inherited.device[Symbol.dispose]();
+      discardInherited(inherited);
       mount.#serving = undefined;
       mount.#release();
     }
