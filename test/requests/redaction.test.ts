@@ -14,6 +14,12 @@ const SECRET = "S3CRET-and-no-other";
 const config = (secret: string) =>
   `name: web\ncipassword: ${secret}\nsshkeys: ${secret}\n[snap]\ncipassword: ${secret}\n`;
 
+const sections = (secret: string): string =>
+  `openid: sso\n\tclient-id pve\n\tclient-key ${secret}\n\nnetbox: nb\n\turl https://a\n` +
+  `\ttoken ${secret}\n\npowerdns: dns\n    key  ${secret}\n\tkeys-of 2\n`;
+
+const proxy = (secret: string): string => `http_proxy: http://user:${secret}@proxy:3128\n`;
+
 const properties = (secret: string) =>
   `{\n"100":{"name": "a \\"b\\"","cipassword": "${secret}","sshkeys": "${secret}"}\n}\n`;
 
@@ -63,6 +69,15 @@ describe("files", () => {
     expect(file("x.conf", `sshkeys: a\r${SECRET}\u0085${SECRET}\nname: b`)).toBe(
       `sshkeys: ${REDACTED}\nname: b`,
     );
+  });
+
+  test("the secrets of section configurations are removed", () => {
+    for (const path of ["domains.cfg", "sdn/ipams.cfg", "sdn/dns.cfg"]) {
+      expect(file(path, sections(SECRET))).toBe(sections(REDACTED));
+    }
+    expect(file("datacenter.cfg", proxy(SECRET))).toBe(proxy(REDACTED));
+    const kept = "cifs: s\n\tserver a\n\tusername key\n\nbase http://a:80/b@c\n";
+    expect(file("storage.cfg", kept)).toBe(kept);
   });
 });
 

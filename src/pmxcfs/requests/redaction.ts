@@ -19,13 +19,22 @@ const SECRET_LINES = new RegExp(
   "g",
 );
 
+/**
+ * Secrets of section configurations that all users of the API's group may read: `client-key` of
+ * OpenID realms (domains.cfg), `token` and `key` of sdn/ipams.cfg and sdn/dns.cfg.
+ */
+const SECRET_OPTIONS = /((?:^|\n)[ \t]+(?:client-key|key|token|password|secret)[ \t]+)[^\n]*/g;
+
+/** The password of `scheme://user:password@host`, as in http_proxy of datacenter.cfg. */
+const URL_PASSWORDS = /(:\/\/[^\s:/@]{1,256}:)[^\s@/]{1,1024}(?=@)/g;
+
 /** A key file or a copy of one: pve-ssl.key, pve-ssl.key.bak, ceph.client.crash.keyring. */
 const KEY_FILE = /\.(?:key|pem\.key|p12|pfx|keyring|secret)(?:$|[.~_-])/i;
 
 /**
  * A configuration file without secrets: a private file or a key is replaced as a whole (repeated
- * slashes in the path do not matter), in others the values of secret properties are. Returns the
- * same object when nothing is secret.
+ * slashes in the path do not matter), in others the values of secret properties and options are.
+ * Returns the same object when nothing is secret.
  */
 export function redactFile(path: string, content: Uint8Array): Uint8Array {
   if (content.byteLength === 0) return content;
@@ -33,7 +42,10 @@ export function redactFile(path: string, content: Uint8Array): Uint8Array {
     return Buffer.from(`${REDACTED}\n`);
   }
   const text = Buffer.from(content).toString("latin1");
-  const cut = text.replaceAll(SECRET_LINES, `$1${REDACTED}`);
+  const cut = [SECRET_LINES, SECRET_OPTIONS, URL_PASSWORDS].reduce(
+    (rest, secret) => rest.replaceAll(secret, `$1${REDACTED}`),
+    text,
+  );
   return cut === text ? content : Buffer.from(cut, "latin1");
 }
 
