@@ -45,7 +45,7 @@ export async function startDetached(words: readonly string[]): Promise<number | 
   const command = COMPILED ? [program] : [program, ...before, name];
   const child = Bun.spawn([...command, `${DAEMON_FD}${READY_FD}`, ...others], {
     argv0: COMPILED ? name : program,
-    cwd: "/",
+    // In the directory of this process: paths of options count from there.
     detached: true,
     stdio: ["ignore", "inherit", "inherit", "pipe"],
   });

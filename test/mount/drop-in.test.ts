@@ -75,6 +75,14 @@ describe("the daemon", () => {
     expect(await node.sh("ls /run/pve-cluster.pid; grep -c /etc/pve /proc/mounts; true")).toBe("0");
   });
 
+  testOnNode("paths of options count from the directory that it was started in", async () => {
+    await using node = await PrivateNode.start();
+    await node.sh("mkdir /tmp/here; cd /tmp/here; pmxcfs -l --history kept.db");
+    expect(await node.sh("ls /tmp/here")).toStartWith("kept.db\n");
+    expect(await node.sh("readlink /proc/$(cat /run/pve-cluster.pid)/cwd")).toBe("/");
+    await node.sh("killall pmxcfs; while pgrep -x pmxcfs; do :; done");
+  });
+
   testOnNode(
     "under Type=notify it stays in the foreground and sends READY once mounted",
     async () => {
