@@ -40,7 +40,7 @@ test("an exception that ends a daemon, which has no stderr, is a line of its log
     await main(["--version"]);
     const write = (line) => require("node:fs").writeSync(1, line);
     logCrashes(createLog({ level: "info", format: "journal", write }));
-    setTimeout(() => { throw new Error("broken"); });
+    setImmediate(() => { throw new Error("broken"); });
   `;
   const words = [process.execPath, "-e", script];
   const { exitCode, stdout } = Bun.spawnSync(words, { cwd: REPOSITORY, stderr: "ignore" });

@@ -1,4 +1,4 @@
-/** Whether the mount may be left to the next server: what the service manager says about the unit. */
+/** Whether the mount may be left to the next server, which the service manager is asked for. */
 import { expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { isRestarting } from "../../src/platform/descriptor-store.ts";
@@ -6,7 +6,7 @@ import { TempDirectory } from "../pmxcfs/support.ts";
 
 const UNIT = "pve-cluster.service";
 
-/** The answer with a systemctl that lists `job` for the unit, which may store `most` descriptors. */
+/** The answer with a systemctl that lists `job` for the unit; that stores `most` descriptors. */
 async function said(job: string, most: string): Promise<boolean> {
   using directory = new TempDirectory();
   const script = `#!/bin/sh
@@ -26,7 +26,7 @@ test("a restart by systemd is one in which the next server gets the descriptor",
   expect(await said("stop", "1")).toBe(false);
 });
 
-test("it is none when the unit stores no descriptors any more, as after a switch back to C", async () => {
+test("it is none when the unit stores no descriptors, as after a switch back to C", async () => {
   expect(await said("restart", "0")).toBe(false);
   expect(await said("restart", "")).toBe(false);
 });
