@@ -3,7 +3,7 @@
  * the C server decides both.
  */
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { followCorosyncConf, joinsCluster } from "../src/daemon/node/host-corosync-conf.ts";
 import { Memdb } from "../src/pmxcfs/state/memdb.ts";
 import { openTree } from "../src/pmxcfs/store/open-tree.ts";
@@ -56,6 +56,20 @@ test("without a version, or with 0, nothing is written", () => {
     expect(text).toBe(conf(1));
     expect(lines).toEqual(["unable to parse cluster config_version"]);
   }
+});
+
+test("a host's file that cannot be read is logged, at the import as well", () => {
+  using directory = new TempDirectory();
+  const host = directory.at("host");
+  mkdirSync(host);
+  const why = `${host} is a directory, not a regular file`;
+  const line = `unable to read cluster config file '${host}' - ${why}`;
+  expect(decided(directory, host)).toMatchObject({ joined: false, lines: [line] });
+  const memdb = new Memdb();
+  fill(memdb, { "corosync.conf": conf(1) });
+  const log = rememberingLog();
+  followCorosyncConf(memdb, "pve1", host, log);
+  expect(log.lines).toEqual([line, expect.stringContaining(`unable to write ${host}: `)]);
 });
 
 test("corosync loads a file that a start replaced, and not one that is new or the same", () => {

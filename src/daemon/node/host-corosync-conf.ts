@@ -33,10 +33,13 @@ const FIRST_VERSION = 1;
 /** Delay between the write of the file and its reload by corosync. */
 const RELOAD_AFTER_MS = 1000;
 
-function readHost(path: string): Buffer | undefined {
+/** The host's file; undefined when there is none, or it cannot be read, which is logged. */
+function readHost(path: string, log: Log): Buffer | undefined {
   try {
     return readRegularFile(path);
-  } catch {
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (!isMissing) log.error(`unable to read cluster config file '${path}' - ${errorText(error)}`);
     return undefined;
   }
 }
@@ -48,8 +51,8 @@ function configVersion(text: Uint8Array): number {
 }
 
 /** Imports the host's file, if there is one, into a new tree; a string says why that failed. */
-function importCorosyncConf(tree: TreeStore, path: string): string | undefined {
-  const data = readHost(path);
+function importCorosyncConf(tree: TreeStore, path: string, log: Log): string | undefined {
+  const data = readHost(path, log);
   if (data === undefined) return undefined;
   const origin = { writer: 0, time: unixSeconds() };
   for (const result of [
@@ -84,7 +87,8 @@ export function joinsCluster(tree: TreeStore, options: JoinOptions, log: Log): b
     return false;
   }
   const isUntouched = tree.version <= FIRST_VERSION && memdb.entryCount === 0;
-  const failure = isUntouched ? importCorosyncConf(tree, options.hostCorosyncConf) : undefined;
+  const { hostCorosyncConf } = options;
+  const failure = isUntouched ? importCorosyncConf(tree, hostCorosyncConf, log) : undefined;
   return failure ?? isInTree();
 }
 
@@ -100,7 +104,7 @@ function replaceHost(memdb: Memdb, path: string, log: Log): boolean {
     log.error("unable to parse cluster config_version");
     return false;
   }
-  const host = readHost(path);
+  const host = readHost(path, log);
   if (host?.equals(data) === true) return false;
   const replaced = host === undefined ? 0 : configVersion(host);
   if (replaced > version) {
