@@ -166,8 +166,12 @@ static void test_refused(int32_t accepted, int32_t client)
 	int error = pass(client, 0);
 
 	CHECK(error == (rights_refused ? EPERM : 0) && pass(accepted, 0) == error);
-	if (error != 0)
+	if (error != 0) {
+		urgent = MSG_OOB;
+		CHECK(pass(client, 0) == error && pass(accepted, 0) == error);
+		urgent = 0;
 		return;
+	}
 	CHECK(shim_receive_from(accepted, bytes, sizeof(bytes), from) == -EBADMSG);
 	CHECK(shim_receive(client, bytes, sizeof(bytes)) == -EBADMSG);
 }
