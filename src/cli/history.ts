@@ -207,7 +207,7 @@ const treeCommand = command({
       "stderr and left out.",
   ],
   examples: [["history tree@2026-11-26T02:00 export ./before", "the state before an incident"]],
-  exits: [[1, "Some content was not kept or could not be written; the rest is complete"]],
+  exits: [[1, "Some state was not kept or could not be written; the rest is complete"]],
   options: { history: historyFile },
   operands: {
     time: text({
@@ -226,6 +226,14 @@ const treeCommand = command({
       const since = begins === undefined ? "it is empty" : `it begins at ${showTime(begins)}`;
       throw new CommandFailure(`the history does not reach back to ${showTime(at)}: ${since}`);
     }
+    const completeFrom = history.completeFromMs ?? begins;
+    const isCut = at < completeFrom;
+    if (isCut) {
+      process.stderr.write(
+        `entries that changed between then and ${showTime(completeFrom)} may be missing: their ` +
+          "older states were deleted to keep the history within its limits\n",
+      );
+    }
     const { items, missing } = itemsOf(history, at);
     const exported = exportTree(items, dir);
     if (typeof exported === "string") throw new CommandFailure(exported);
@@ -235,7 +243,8 @@ const treeCommand = command({
       `${dir}: /etc/pve as of ${showTime(at)}: ${counted(exported.files, "file")} in ` +
         counted(exported.directories, "directory"),
     );
-    return missing + exported.failures.length === 0 ? ExitCode.OK : ExitCode.FAILURE;
+    const isWhole = !isCut && missing + exported.failures.length === 0;
+    return isWhole ? ExitCode.OK : ExitCode.FAILURE;
   },
 });
 

@@ -236,6 +236,34 @@ describe("limits", () => {
     expect(history.changes().map(({ path }) => path)).toEqual(["stays", "f"]);
   });
 
+  test("of age: what a recent change superseded is kept, however old it is", () => {
+    const rig = new Rig({ limits: { bytes: 2 ** 40, ageMs: HOUR } });
+    using _writer = rig.writer;
+    rig.apply({ kind: "create", path: "f" });
+    rig.apply(write("f", "old"));
+    for (const path of ["removed", "moved", "early"]) rig.apply({ kind: "create", path });
+    rig.written();
+    const before = treeOf(rig.store.memdb);
+    const mid = (rig.nowMs += 100 * HOUR) - HOUR / 2;
+    rig.apply(write("f", "new"));
+    rig.apply({ kind: "remove", path: "removed" });
+    rig.apply({ kind: "rename", path: "moved", to: "there" });
+    rig.written();
+    while (rig.writer.prune(rig.nowMs));
+    using history = rig.read();
+    expect(treeAt(history, mid)).toEqual(before);
+    expect(history.completeFromMs).toBeUndefined();
+    while (rig.writer.prune(rig.nowMs + 2 * HOUR));
+    expect(history.changes().map(({ path }) => path)).toEqual(["early", "f", "moved"]);
+    expect(history.completeFromMs).toBe(rig.nowMs);
+    const target = `${rig.file}.tree`;
+    const words = ["history", "tree", `@${mid / 1000}`, "export", target, "--history", rig.file];
+    const main = join(import.meta.dir, "../../src/main.ts");
+    const { exitCode, stderr } = Bun.spawnSync([process.execPath, main, ...words]);
+    expect(stderr.toString()).toContain("older states were deleted");
+    expect([exitCode, ...readdirSync(target)]).toEqual([1, "early"]);
+  });
+
   test("of size: the oldest contents are deleted until it fits", () => {
     const rig = new Rig({ limits: { bytes: 600 * 1024, ageMs: 1e12 } });
     using _writer = rig.writer;
@@ -250,6 +278,7 @@ describe("limits", () => {
     const contents = history.changes().filter((change) => history.content(change) !== undefined);
     expect(contents.length).toBeGreaterThan(0);
     expect(contents.length).toBeLessThan(80);
+    expect(history.completeFromMs).toBe(rig.nowMs);
     expect(treeAt(history, rig.nowMs)).toEqual(treeOf(rig.store.memdb));
   });
 
@@ -309,6 +338,16 @@ describe("a database that cannot be used is renamed", () => {
     expect(history.changes()).toEqual([]);
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
+});
+
+test("the changes below a path are not those below its name in other letters", () => {
+  const rig = new Rig();
+  using _writer = rig.writer;
+  for (const path of ["sdn", "SDN"]) rig.apply({ kind: "mkdir", path });
+  for (const path of ["sdn/a", "SDN/b", "sdn0"]) rig.apply({ kind: "create", path });
+  rig.written();
+  using history = rig.read();
+  expect(history.changes({ path: "sdn" }).map(({ path }) => path)).toEqual(["sdn", "sdn/a"]);
 });
 
 test("reading the history of a server that has ended makes no file and changes none", () => {

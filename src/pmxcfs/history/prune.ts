@@ -4,11 +4,13 @@
  * rebuilt.
  */
 import type { Database } from "bun:sqlite";
+import type { ChangeKind } from "./change.ts";
+import { completeFrom, setCompleteFrom } from "./schema.ts";
 
 export interface PruneLimits {
   /** Bytes of the database file. */
   readonly bytes: number;
-  /** Age of a change that was superseded, ms. */
+  /** How long a change is kept after it was superseded, ms. */
   readonly ageMs: number;
 }
 
@@ -23,20 +25,25 @@ const SLICE = 500;
 const VACUUM_PAGES = 256;
 
 /**
- * Those of the `window` oldest changes that can be deleted: a later change of the same place, or a
- * removal, supersedes them. A removal or a rename must outlive every older change of the path it
- * emptied, or that entry would seem to exist again.
+ * Those of the `window` oldest changes that can be deleted, and when each was superseded: by the
+ * next change of its place, or, for a removal, when it was made. That moment counts, and not when
+ * the change was made: until then it was what the path had. A removal or a rename must outlive
+ * every older change of the path it emptied, or that entry would seem to exist again.
  */
 const SUPERFLUOUS = `
-  SELECT id, digest FROM (SELECT * FROM change ORDER BY id LIMIT ?) AS old
-  WHERE time_ms < ?
-    AND (kind = 'remove' OR EXISTS (SELECT 1 FROM change AS later WHERE later.id > old.id
-      AND (later.path = coalesce(old.to_path, old.path)
-        OR later.to_path = coalesce(old.to_path, old.path))))
+  SELECT id, digest, kind, superseded_ms FROM (
+    SELECT *, CASE kind WHEN 'remove' THEN time_ms ELSE min(
+      coalesce((SELECT time_ms FROM change WHERE path = old.place AND id > old.id
+        ORDER BY id LIMIT 1), ${Number.MAX_SAFE_INTEGER}),
+      coalesce((SELECT time_ms FROM change WHERE to_path = old.place AND id > old.id
+        ORDER BY id LIMIT 1), ${Number.MAX_SAFE_INTEGER})) END AS superseded_ms
+    FROM (SELECT *, coalesce(to_path, path) AS place FROM change ORDER BY id LIMIT ?1) AS old
+    WHERE time_ms < ?2) AS old
+  WHERE superseded_ms < ?2
     AND (kind NOT IN ('remove', 'rename') OR NOT EXISTS (SELECT 1 FROM change AS before
       WHERE before.id < old.id AND ((before.to_path IS NULL AND before.path = old.path)
         OR before.to_path = old.path)))
-  LIMIT ?`;
+  LIMIT ?3`;
 
 function number(database: Database, query: string): number {
   const [row] = database.query(query).values();
@@ -55,10 +62,18 @@ function usedBytes(database: Database): number {
  */
 function deleteSlice(database: Database, window: number, olderThanMs: number): number {
   const rows = database.query(SUPERFLUOUS).values(window, olderThanMs, SLICE) as [
-    number,
-    Uint8Array | null,
+    id: number,
+    digest: Uint8Array | null,
+    kind: ChangeKind,
+    supersededMs: number,
   ][];
-  for (const [id] of rows) database.query("DELETE FROM change WHERE id = ?").run(id);
+  let completeFromMs = completeFrom(database) ?? -Infinity;
+  for (const [id, , kind, supersededMs] of rows) {
+    database.query("DELETE FROM change WHERE id = ?").run(id);
+    // A path without changes has no entry, with or without its removal.
+    if (kind !== "remove") completeFromMs = Math.max(completeFromMs, supersededMs);
+  }
+  if (completeFromMs > -Infinity) setCompleteFrom(database, completeFromMs);
   for (const [, digest] of rows) {
     if (digest === null) continue;
     database

@@ -3,7 +3,7 @@
  * may write to it meanwhile.
  */
 import type { Database } from "bun:sqlite";
-import { nodeOf, openForReading } from "./schema.ts";
+import { completeFrom, nodeOf, openForReading } from "./schema.ts";
 import type { ChangeCause, ChangeKind } from "./change.ts";
 
 /** A recorded change. Paths are latin1. */
@@ -52,10 +52,6 @@ function kept(row: Row): KeptChange {
   return { ...row, isPrivate: row.isPrivate === 1 };
 }
 
-function escapeLike(text: string): string {
-  return text.replaceAll(/[\\%_]/g, String.raw`\$&`);
-}
-
 export class History implements Disposable {
   readonly #database: Database;
 
@@ -84,15 +80,12 @@ export class History implements Disposable {
     };
     const { path, guest, sinceMs, untilMs, writer, most } = filter;
     if (path !== undefined && path !== "") {
-      const below = `${escapeLike(path)}/%`;
-      add(
-        String.raw`(path = ? OR to_path = ? OR path LIKE ? ESCAPE '\' ` +
-          String.raw`OR to_path LIKE ? ESCAPE '\')`,
-        path,
-        path,
-        below,
-        below,
+      // Not LIKE, which does not tell a from A. "0" is the character after "/".
+      const [from, to] = [`${path}/`, `${path}0`];
+      const places = ["path", "to_path"].map(
+        (place) => `${place} = ? OR (${place} > ? AND ${place} < ?)`,
       );
+      add(`(${places.join(" OR ")})`, path, from, to, path, from, to);
     }
     if (guest !== undefined) {
       const tails = GUEST_KINDS.map((kind) => `nodes/*/${kind}/${guest}.conf`);
@@ -155,6 +148,14 @@ export class History implements Disposable {
   get beginsMs(): number | undefined {
     const [row] = this.#database.query("SELECT min(time_ms) FROM change").values();
     return typeof row?.[0] === "number" ? row[0] : undefined;
+  }
+
+  /**
+   * From when on `treeAt` is complete, ms since 1970: earlier states were deleted. Undefined when
+   * it is so from the beginning.
+   */
+  get completeFromMs(): number | undefined {
+    return completeFrom(this.#database);
   }
 
   [Symbol.dispose](): void {

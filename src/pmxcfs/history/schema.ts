@@ -67,6 +67,23 @@ export function nodeOf(database: Database): string {
   return String(row?.[0] ?? "");
 }
 
+/** Key of completeFrom. */
+const COMPLETE_FROM = "complete_from_ms";
+
+/**
+ * From when on the tree of every moment can be rebuilt, ms since 1970; undefined while nothing was
+ * pruned: then from the first change on.
+ */
+export function completeFrom(database: Database): number | undefined {
+  const [row] = database.query("SELECT value FROM meta WHERE key = ?").values(COMPLETE_FROM);
+  return row === undefined ? undefined : Number(row[0]);
+}
+
+/** Records that changes were pruned which the tree of an earlier moment needs. */
+export function setCompleteFrom(database: Database, ms: number): void {
+  database.query("REPLACE INTO meta VALUES (?, ?)").run(COMPLETE_FROM, String(ms));
+}
+
 /** True for an error of SQLite that says something about the file, and not about this moment. */
 function isDamage(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
