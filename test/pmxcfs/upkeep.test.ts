@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } fro
 import { drained, WAITS } from "../../src/base/steps.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
+import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { openTree, type OpenTreeOptions } from "../../src/pmxcfs/store/open-tree.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { TransactionState } from "../../src/pmxcfs/store/transaction-state.ts";
@@ -116,6 +117,22 @@ describe("free pages", () => {
     const size = statSync(file).size;
     opened(file)[Symbol.dispose]();
     expect(statSync(file).size).toBe(size);
+  });
+});
+
+test("a checkpoint that another process's checkpoint keeps out is made later", async () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file, { checkpoints: { idleMs: 20, retryMs: 20 } });
+  apply(tree, { kind: "create", path: "a" });
+  const other = Bun.spawn(["python3", "-c", CHECKPOINT_LOCK, `${file}-shm`], { stdout: "pipe" });
+  await other.stdout.getReader().read();
+  apply(tree, { kind: "create", path: "b" });
+  await other.exited;
+  await eventually("the file alone has the change", () => {
+    // In a process of its own: closing the file here would drop SQLite's locks.
+    Bun.spawnSync(["cp", file, directory.at("copy.db")]);
+    return salvage(directory.at("copy.db")).items.some(({ name }) => name === "b");
   });
 });
 

@@ -19,7 +19,10 @@ export interface CheckpointJob extends DatabasePlace {
   readonly running: Int32Array<SharedArrayBuffer>;
 }
 
-/** The thread's answer: pages in the WAL and pages moved, or why nothing was done. */
+/**
+ * The thread's answer: pages in the WAL and pages moved (both -1 while another process checkpoints),
+ * or why nothing was done.
+ */
 export type CheckpointResult =
   | { readonly pages: number; readonly moved: number; readonly error?: undefined }
   | { readonly error: string };

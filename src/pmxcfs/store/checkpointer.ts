@@ -214,7 +214,8 @@ export class Checkpointer implements Disposable {
     }
     if (this.#failure !== "") this.#log.info(`${this.#file}: checkpoints work again`);
     this.#failure = "";
-    const isDone = result.moved >= result.pages;
+    // -1 pages: another process checkpoints at this moment, and nothing was done.
+    const isDone = result.pages >= 0 && result.moved >= result.pages;
     if (isDone) this.#done(before);
     const isLong = result.pages * FRAME_BYTES > this.#limits.longWalBytes;
     const isUnderChanges = !isDone || this.#changes > 0;
