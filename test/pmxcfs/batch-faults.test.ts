@@ -8,10 +8,13 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   renameSync,
   rmdirSync,
+  writeFileSync,
 } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
 import { backupDatabase } from "../../src/pmxcfs/rescue/backup.ts";
@@ -19,6 +22,7 @@ import { pendingChanges } from "../../src/pmxcfs/rescue/pending-changes.ts";
 import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
 import { ConfigDbWriter } from "../../src/pmxcfs/store/config-db-writer.ts";
 import { readRows } from "../../src/pmxcfs/store/sqlite-rows.ts";
+import { withDescriptors } from "../support/descriptors.ts";
 import { eventually } from "../support/eventually.ts";
 import { apply, crash, LATER, mkdir, nameOfRoot, opened } from "./batched-tree.ts";
 import { rememberingLog, TempDirectory } from "./support.ts";
@@ -212,4 +216,48 @@ test("a journal that cannot be emptied is made anew: its changes are in the data
   expect(apply(tree, mkdir("b"))).toBe(0);
   using again = opened(crash(file, copies));
   expect([...again.entries()].map(({ name }) => name)).toEqual(["a", "b"]);
+});
+
+test("a journal that cannot be begun for want of descriptors takes none with it", async () => {
+  using directory = new TempDirectory();
+  using tree = opened(directory.at("config.db"), { sync: "full" });
+  // One for the journal, none for its directory, which has to be on the disk, too.
+  await withDescriptors(1, () => {
+    expect(apply(tree, mkdir("a"))).toBe(Errno.EIO);
+    closeSync(openSync("/dev/null", "r"));
+  });
+  expect(apply(tree, mkdir("a"))).toBe(0);
+});
+
+test("the journal of a database that takes the place of ours is not removed", async () => {
+  using directory = new TempDirectory();
+  using theirs = new TempDirectory();
+  using copies = new TempDirectory();
+  const file = directory.at("config.db");
+  {
+    using tree = opened(theirs.at("config.db"));
+    apply(tree, mkdir("theirs"));
+    crash(theirs.at("config.db"), copies);
+  }
+  const names = (): string[] => readdirSync(directory.path);
+  {
+    using tree = opened(file);
+    apply(tree, mkdir("ours"));
+    for (const suffix of [".changes", ""])
+      renameSync(copies.at(`config.db${suffix}`), file + suffix);
+    await eventually("the database has moved", () => names().some((name) => /replaced/.test(name)));
+    expect(apply(tree, mkdir("later"))).toBe(0);
+  }
+  expect(names()).toContain("config.db.changes");
+  expect(names().filter((name) => name.endsWith(".changes"))).toHaveLength(1);
+});
+
+test("a journal that was put beside our database is set aside when ours is begun", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file);
+  writeFileSync(`${file}.changes`, "theirs");
+  expect(apply(tree, mkdir("a"))).toBe(0);
+  const aside = readdirSync(directory.path).filter((name) => name.includes("set-aside"));
+  expect(aside.map((name) => readFileSync(directory.at(name), "utf8"))).toEqual(["theirs"]);
 });

@@ -6,10 +6,11 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fdatasyncSync,
-  fsyncSync,
+  fstatSync,
   ftruncateSync,
-  openSync,
+  lstatSync,
   renameSync,
   rmSync,
   writeSync,
@@ -26,6 +27,7 @@ import {
   type JournalBase,
   type JournalRecord,
 } from "./journal-format.ts";
+import { syncToDisk } from "./upkeep.ts";
 
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
 
@@ -62,8 +64,10 @@ export function removeJournal(file: string): void {
 
 /** Renames a journal that does not belong to its database; returns the new path. */
 export function setJournalAside(file: string): string {
-  const time = compactTime();
-  const aside = `${journalPath(file)}.set-aside-${time}`;
+  const name = `${journalPath(file)}.set-aside-${compactTime()}`;
+  let aside = name;
+  // Two within a second: neither may take the other's place.
+  for (let count = 2; existsSync(aside); count++) aside = `${name}-${count}`;
   renameSync(journalPath(file), aside);
   return aside;
 }
@@ -125,14 +129,29 @@ export class Journal implements Disposable {
     try {
       ftruncateSync(this.#fd, 0);
     } catch {
+      this.#remove();
       this.#close();
     }
   }
 
   [Symbol.dispose](): void {
     if (this.#fd === undefined) return;
+    if (this.#bytes === 0) this.#remove();
     this.#close();
-    if (this.#bytes === 0) removeJournal(this.file);
+  }
+
+  /**
+   * Removes the file, unless another one is at its path: that came with a database that was put in
+   * the place of ours, and has the last changes of that one.
+   */
+  #remove(): void {
+    try {
+      const own = fstatSync(this.#fd ?? -1);
+      const there = lstatSync(journalPath(this.file), { throwIfNoEntry: false });
+      if (there?.dev === own.dev && there.ino === own.ino) removeJournal(this.file);
+    } catch {
+      // It stays, and the next start sees that the database has its changes.
+    }
   }
 
   #close(): void {
@@ -145,14 +164,18 @@ export class Journal implements Disposable {
     }
   }
 
+  /** When it throws, nothing stays open: the next change tries again, and needs the descriptor. */
   #open(): number {
     const path = journalPath(this.file);
+    const there = lstatSync(path, { throwIfNoEntry: false });
+    // Of another database, as in `#remove`: it was put there a moment ago.
+    if (there?.isFile() === true && there.size > 0) setJournalAside(this.file);
     const fd = openRegularFile(path, FLAGS, 0o600);
-    ftruncateSync(fd, 0);
-    if (this.#durable) {
-      const directory = openSync(dirname(path), "r");
-      fsyncSync(directory);
-      closeSync(directory);
+    try {
+      if (this.#durable) syncToDisk(dirname(path));
+    } catch (error) {
+      closeSync(fd);
+      throw error;
     }
     return fd;
   }
