@@ -1,7 +1,7 @@
 /** `config backup` and `config restore`: which copies are removed, and what a failure leaves. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { backupDatabase } from "../../src/pmxcfs/rescue/backup.ts";
 import { replaceDatabase } from "../../src/pmxcfs/rescue/import.ts";
@@ -51,6 +51,22 @@ test("through a symlink: what is only in the -wal beside the database is copied"
   mkdirSync(links.at("copies"));
   using copy = open({ db: links.at("copies", kept(links, 1)) });
   expect(textOf(copy.memdb.read("storage.cfg")!)).toBe("dir: wal\n");
+});
+
+test("a file whose content is too large to be read is not copied as an empty one", () => {
+  using directory = new TempDirectory();
+  const file = makeDb(directory);
+  {
+    using database = new Database(file);
+    database.run("INSERT INTO tree VALUES (900, 0, 900, 0, 1, 8, 'big', zeroblob(?))", [
+      129 * 1024 * 1024,
+    ]);
+  }
+  const target = directory.at("copy.db");
+  expect(backupDatabase({ database: file, target, keep: undefined })).toContain(
+    "'big' are not read",
+  );
+  expect(existsSync(target)).toBe(false);
 });
 
 describe("a failure", () => {

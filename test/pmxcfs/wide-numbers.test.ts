@@ -1,7 +1,9 @@
-/** Numbers beyond 2^53 in a config.db: a server that writes it refuses them. */
+/** Numbers beyond 2^53 in a config.db: what writes it, or a copy of it, refuses them. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { silentLog } from "../../src/base/log.ts";
+import { backupDatabase, restoreDatabase } from "../../src/pmxcfs/rescue/backup.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { readRows } from "../../src/pmxcfs/store/sqlite-rows.ts";
 import { TempDirectory } from "./support.ts";
@@ -49,4 +51,23 @@ test("the largest exact numbers are accepted", () => {
   const { rows, refusal } = startedWith([exact, 0n, exact + 1n]);
   expect(rows).toMatchObject([{ inode: Number(exact), version: Number(exact) + 1 }]);
   expect(refusal).toBeUndefined();
+});
+
+test("a copy that would have other numbers is neither made nor restored", () => {
+  for (const numbers of [
+    [WIDE, 0n, 5n],
+    [5n, 0n, WIDE + 1n],
+  ]) {
+    using directory = new TempDirectory();
+    const file = directory.at("config.db");
+    const made = openTree({ file, log: silentLog });
+    if (typeof made === "string") throw new Error(made);
+    made[Symbol.dispose]();
+    using database = new Database(file);
+    database.run("INSERT INTO tree VALUES (?, ?, ?, 0, 1, 8, 'f', NULL)", numbers);
+    const target = directory.at("copy.db");
+    expect(backupDatabase({ database: file, target, keep: undefined })).toContain("beyond 2^53");
+    expect(restoreDatabase(file, directory.at("restored.db"))).toContain("beyond 2^53");
+    expect(readdirSync(directory.path).filter((name) => !/^config\.db/.test(name))).toEqual([]);
+  }
 });

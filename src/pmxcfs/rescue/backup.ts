@@ -18,7 +18,7 @@ import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { type Hashed, treeChecksum } from "../state/tree-index.ts";
 import { writeConfigDbRows } from "../store/config-writer.ts";
-import { RowType, type Row } from "../store/tree-rows.ts";
+import { RowType, tooWide, type Row } from "../store/tree-rows.ts";
 import { behindLinks } from "../store/sqlite/input-file.ts";
 import { isPending } from "../store/version-row.ts";
 import { replaceDatabase } from "./import.ts";
@@ -123,6 +123,12 @@ function soundRows(file: string): Sound | string {
   const { rows, notes } = database;
   // Neither read nor applied: a copy without them would lack changes that were answered.
   if (rows.some(isPending)) return notes.at(-1) ?? "changes wait in config.db.changes beside it";
+  // Numbers and contents that were not read as they are would be other ones in the copy.
+  const wide = tooWide(rows);
+  if (wide !== undefined) return wide;
+  const omitted = rows.find((row) => row.omitted !== undefined);
+  if (omitted !== undefined)
+    return `the ${omitted.omitted} bytes of '${omitted.name}' are not read`;
   return { rows, version: rows.find(({ inode }) => inode === 0)?.version ?? 1, files, directories };
 }
 
