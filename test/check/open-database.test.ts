@@ -1,7 +1,7 @@
 /** config.db, examined where it is while other processes have it open. */
 import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { needRoot } from "../support/identity.ts";
@@ -97,4 +97,17 @@ test("DB_WAL_LARGE: the process with an open transaction is named, no other", as
       await program.exited;
     }
   }
+});
+
+test("the size of the -wal is that beside the file to which a symlink leads", async () => {
+  const path = written("linked.db");
+  const link = join(directory, "link.db");
+  symlinkSync("linked.db", link);
+  writeFileSync(`${path}-wal`, "");
+  truncateSync(`${path}-wal`, 80 * 1024 * 1024);
+  expectFound(await examined(link), "DB_WAL_LARGE", {
+    line: /linked\.db-wal has 80 MiB \(limit 16 MiB\)$/,
+    fix: /^End the reader; .*linked\.db-wal`$/,
+    exit: 1,
+  });
 });

@@ -14,6 +14,7 @@ import {
   readlinkSync,
   renameSync,
   rmdirSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
@@ -260,4 +261,20 @@ test("a journal that was put beside our database is set aside when ours is begun
   expect(apply(tree, mkdir("a"))).toBe(0);
   const aside = readdirSync(directory.path).filter((name) => name.includes("set-aside"));
   expect(aside.map((name) => readFileSync(directory.at(name), "utf8"))).toEqual(["theirs"]);
+});
+
+test("the journal of a database that was served through a symlink is found without it", () => {
+  using directory = new TempDirectory();
+  using links = new TempDirectory();
+  using copies = new TempDirectory();
+  const file = directory.at("config.db");
+  opened(file)[Symbol.dispose]();
+  symlinkSync(file, links.at("config.db"));
+  using tree = opened(links.at("config.db"));
+  apply(tree, mkdir("a"));
+  expect(readdirSync(links.path)).toEqual(["config.db"]);
+  const log = rememberingLog();
+  using again = opened(crash(file, copies), {}, log);
+  expect([...again.entries()].map(({ name }) => name)).toEqual(["a"]);
+  expect(log.lines).toEqual([expect.stringContaining("1 change replayed")]);
 });

@@ -68,6 +68,6 @@ test("a copy that would have other numbers is neither made nor restored", () => 
     const target = directory.at("copy.db");
     expect(backupDatabase({ database: file, target, keep: undefined })).toContain("beyond 2^53");
     expect(restoreDatabase(file, directory.at("restored.db"))).toContain("beyond 2^53");
-    expect(readdirSync(directory.path).filter((name) => !/^config\.db/.test(name))).toEqual([]);
+    expect(readdirSync(directory.path).filter((name) => !name.startsWith("config.db"))).toEqual([]);
   }
 });

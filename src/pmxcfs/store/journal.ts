@@ -27,6 +27,7 @@ import {
   type JournalBase,
   type JournalRecord,
 } from "./journal-format.ts";
+import { behindLinks } from "./sqlite/input-file.ts";
 import { syncToDisk } from "./upkeep.ts";
 
 const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
@@ -34,8 +35,12 @@ const FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
 /** Far above the limit of a journal (BatchLimits): a larger file is not ours. */
 const MAX_BYTES = 1024 * 1024 * 1024;
 
+/**
+ * Beside the file that symlinks lead to, as SQLite has its -wal: the same journal is found through
+ * the symlink and without it.
+ */
 function journalPath(file: string): string {
-  return `${file}.changes`;
+  return `${behindLinks(file)}.changes`;
 }
 
 /** A journal in which no change waits: it was emptied, or its head was never completed. */
@@ -64,11 +69,15 @@ export function removeJournal(file: string): void {
 
 /** Renames a journal that does not belong to its database; returns the new path. */
 export function setJournalAside(file: string): string {
-  const name = `${journalPath(file)}.set-aside-${compactTime()}`;
+  return setAside(journalPath(file));
+}
+
+function setAside(path: string): string {
+  const name = `${path}.set-aside-${compactTime()}`;
   let aside = name;
   // Two within a second: neither may take the other's place.
   for (let count = 2; existsSync(aside); count++) aside = `${name}-${count}`;
-  renameSync(journalPath(file), aside);
+  renameSync(path, aside);
   return aside;
 }
 
@@ -76,13 +85,16 @@ export function setJournalAside(file: string): string {
 export class Journal implements Disposable {
   /** The database's path. */
   readonly file: string;
+  /** Found once: what is at the database's path may be replaced. */
+  readonly #path: string;
   readonly #durable: boolean;
   #fd: number | undefined;
   #bytes = 0;
 
-  /** `file`: the database's path. `durable`: each record is on the disk before `append` returns. */
+  /** `file`: the database, which exists. `durable`: a record is on the disk when `append` returns. */
   constructor(file: string, durable: boolean) {
     this.file = file;
+    this.#path = journalPath(file);
     this.#durable = durable;
   }
 
@@ -147,8 +159,8 @@ export class Journal implements Disposable {
   #remove(): void {
     try {
       const own = fstatSync(this.#fd ?? -1);
-      const there = lstatSync(journalPath(this.file), { throwIfNoEntry: false });
-      if (there?.dev === own.dev && there.ino === own.ino) removeJournal(this.file);
+      const there = lstatSync(this.#path, { throwIfNoEntry: false });
+      if (there?.dev === own.dev && there.ino === own.ino) rmSync(this.#path);
     } catch {
       // It stays, and the next start sees that the database has its changes.
     }
@@ -166,10 +178,10 @@ export class Journal implements Disposable {
 
   /** When it throws, nothing stays open: the next change tries again, and needs the descriptor. */
   #open(): number {
-    const path = journalPath(this.file);
+    const path = this.#path;
     const there = lstatSync(path, { throwIfNoEntry: false });
     // Of another database, as in `#remove`: it was put there a moment ago.
-    if (there?.isFile() === true && there.size > 0) setJournalAside(this.file);
+    if (there?.isFile() === true && there.size > 0) setAside(path);
     const fd = openRegularFile(path, FLAGS, 0o600);
     try {
       if (this.#durable) syncToDisk(dirname(path));

@@ -2,6 +2,7 @@
  * config.db: examined in place, without SQLite's locks and without writing a byte, by the rules of
  * `config verify` (pmxcfs/rescue), which are those by which pmxcfs loads it.
  */
+import { dirname, resolve } from "node:path";
 import { CfsLimits } from "../../../base/limits.ts";
 import { judgeDatabase, type Problem, problemLine } from "../../../pmxcfs/rescue/verify.ts";
 import { type SalvagedItem, salvage } from "../../../pmxcfs/rescue/salvage.ts";
@@ -31,6 +32,8 @@ const READERS_LISTED = 5;
 /** Attempts to read a file that is being written, and the pause between them. */
 const READS = 4;
 const AGAIN_MS = 50;
+/** The kernel follows as many. */
+const LINKS_FOLLOWED = 40;
 
 function mib(bytes: number): number {
   return Math.round((bytes / MiB) * 10) / 10;
@@ -55,6 +58,17 @@ async function walReaders({ machine, facts }: Context, path: string): Promise<st
   return holders.length > 0 ? `; a transaction is open in ${list}` : `; also open in ${list}`;
 }
 
+/** The path of the file that symlinks lead to: beside it are the -wal and our journal. */
+async function behindLinks({ machine }: Context, path: string): Promise<string> {
+  let at = path;
+  for (let links = 0; links < LINKS_FOLLOWED; links++) {
+    const target = await machine.link(at);
+    if (typeof target !== "string") break;
+    at = resolve(dirname(at), target);
+  }
+  return at;
+}
+
 async function walSize(context: Context, path: string): Promise<Finding[]> {
   const info = await context.machine.info(path);
   if (typeof info === "number" || info.size <= WAL_LIMIT_BYTES) return [];
@@ -70,7 +84,7 @@ async function outside(context: Context, path: string, info: FileInfo): Promise<
   if (mode !== MODE || uid !== 0 || gid !== 0) {
     findings.push(found("DB_PERMISSIONS", { path, mode: `0${mode.toString(8)}`, uid, gid }));
   }
-  findings.push(...(await walSize(context, `${path}-wal`)));
+  findings.push(...(await walSize(context, `${await behindLinks(context, path)}-wal`)));
   return findings;
 }
 
@@ -149,13 +163,15 @@ function examine(file: string): Examined {
 }
 
 /** The files of a database: itself, SQLite's log, and the journal of changes of our server. */
-function partsOf(path: string): string[] {
-  return [path, `${path}-wal`, `${path}.changes`];
+async function partsOf(context: Context, path: string): Promise<string[]> {
+  const real = await behindLinks(context, path);
+  return [path, `${real}-wal`, `${real}.changes`];
 }
 
 /** State that changes when the database is written. */
-async function stampOf({ machine }: Context, path: string): Promise<string> {
-  const infos = await Promise.all(partsOf(path).map((part) => machine.info(part)));
+async function stampOf(context: Context, path: string): Promise<string> {
+  const parts = await partsOf(context, path);
+  const infos = await Promise.all(parts.map((part) => context.machine.info(part)));
   return infos
     .map((info) =>
       typeof info === "number" ? "-" : `${info.inode} ${info.size} ${info.modifiedMs}`,
@@ -166,8 +182,9 @@ async function stampOf({ machine }: Context, path: string): Promise<string> {
 /**
  * Reads it once in a child, because a hung disk must not block this process; why it cannot be read.
  */
-async function unreadable({ machine, left }: Context, path: string): Promise<string | undefined> {
-  for (const part of partsOf(path)) {
+async function unreadable(context: Context, path: string): Promise<string | undefined> {
+  const { machine, left } = context;
+  for (const part of await partsOf(context, path)) {
     if (typeof (await machine.info(part)) === "number") continue;
     const words = ["dd", `if=${part}`, "of=/dev/null", "bs=1M", "status=none"];
     const { code, timedOut, error } = await machine.run(words, left());
